@@ -1,0 +1,73 @@
+/**
+ * One request and its response, as filters see it: neither HTTP/1.1 nor HTTP/2. The worker owns it and ends it exactly once.
+ */
+import type { Fields } from '../http/fields.ts'
+import type { Reason } from '../lib/reason.ts'
+import type { PolicySet } from '../snapshot/policy.ts'
+
+/** What a dry run (`explain`) has as well: the request, where it came from, what was chosen for it. */
+export interface DryExchange {
+  readonly method: string
+  readonly scheme: 'http' | 'https'
+  /** Normal form: lower case, no port, no trailing dot; IPv6 in brackets. */
+  readonly host: string
+  /** Port of the authority, or the listener's default when none was sent. */
+  readonly port: number
+  /** Path in normal form; a rewrite replaces it (and normalises it again). */
+  path: string
+  /** Without `?`; undefined when the target had none, so that `/a?` and `/a` stay different. */
+  query: string | undefined
+  /** Hop-by-hop fields, and those that `Connection` names, are already gone. */
+  readonly request: Fields
+  /** The client's address (after trusted proxies), canonical literal. */
+  readonly clientAddress: string
+  /** Index of the listener in the settings, and its name. */
+  readonly listener: number
+  /** The request id: taken over from a trusted proxy or made; made on first use. */
+  readonly id: string
+  /** `namespace/name` and rule name of what matched. */
+  readonly route: string
+  readonly rule: string
+  /** Length of the part of `path` that a PathPrefix match covered; 0 with another kind of match. */
+  readonly matchedPrefix: number
+  readonly policy: PolicySet
+  /** Host to send upstream instead of the client's; undefined = keep. */
+  upstreamHost: string | undefined
+}
+
+export interface Exchange extends DryExchange {
+  /** Verified claims, consumer and the like, set by auth filters for those after them. */
+  readonly facts: Map<string, unknown>
+  /** Bytes of the request body to come: a number, or undefined when its length is not known (chunked). 0 = none. */
+  readonly requestBodyLength: number | undefined
+  /** Limits in force for the rest of this exchange, milliseconds and bytes; filters may lower them. */
+  readonly deadline: ExchangeLimits
+  /** Resumes after a verdict promised through a promise is dropped: aborted exchanges ignore late answers. */
+  readonly ended: boolean
+}
+
+export interface ExchangeLimits {
+  request: number
+  backendRequest: number
+  responseHead: number
+  idle: number
+  maxRequestBytes: number
+}
+
+/** A response head, from the upstream or made here. */
+export interface ResponseHead {
+  status: number
+  readonly fields: Fields
+  /** Bytes of the body to come, undefined when not known in advance. */
+  bodyLength: number | undefined
+}
+
+/** A complete answer that the gateway gives itself. */
+export interface Answer {
+  readonly status: number
+  readonly fields: Fields
+  /** Already encoded; omitted for HEAD, 204 and 304 by the codec. */
+  readonly body: Uint8Array | null
+  /** Set when it is a refusal: goes to the log and the metrics. */
+  readonly reason?: Reason
+}

@@ -1,0 +1,183 @@
+/**
+ * Why an exchange ended as it did: the closed list that appears as `reason` in a refusal's body
+ * (RFC 9457), in the access log, in a metric and in `explain`. `docs/errors.md` lists each; a test holds the two together.
+ */
+
+/** How far the failure had come, which decides whether another endpoint may be tried. */
+export type RetryClass =
+  /** The request cannot have reached an application: any method may be tried again. */
+  | 'never-sent'
+  /** It may have been processed: only idempotent methods (RFC 9110 §9.2.2) may be tried again. */
+  | 'maybe-processed'
+  /** Trying again would give the same answer or break a promise. */
+  | 'never'
+
+export interface ReasonInfo {
+  /** HTTP status of the response the gateway makes; 0 where no response can be sent any more. */
+  readonly status: number
+  /** Short, constant human text: the `title` of the problem document. */
+  readonly title: string
+  readonly retry: RetryClass
+  /** Whose doing: the client's, the upstream's, the configuration's, or ours. */
+  readonly source: 'client' | 'upstream' | 'config' | 'gateway'
+  /** Whether the downstream connection must be closed after the response (its framing cannot be trusted any more). */
+  readonly close?: true
+}
+
+export const REASONS = {
+  BadRequest: { status: 400, title: 'The request is not valid HTTP', retry: 'never', source: 'client', close: true },
+  BadHost: {
+    status: 400,
+    title: 'The Host of the request is missing or not valid',
+    retry: 'never',
+    source: 'client',
+    close: true,
+  },
+  BadPath: { status: 400, title: 'The path of the request is not acceptable', retry: 'never', source: 'client' },
+  BadRewrite: { status: 400, title: 'The rewritten path is not acceptable', retry: 'never', source: 'config' },
+  HeadTooLarge: { status: 431, title: 'The request head is too large', retry: 'never', source: 'client', close: true },
+  TooManyHeaders: {
+    status: 431,
+    title: 'The request has too many header fields',
+    retry: 'never',
+    source: 'client',
+    close: true,
+  },
+  UriTooLong: { status: 414, title: 'The request target is too long', retry: 'never', source: 'client', close: true },
+  BodyTooLarge: {
+    status: 413,
+    title: 'The request body is larger than this route allows',
+    retry: 'never',
+    source: 'client',
+    close: true,
+  },
+  RequestHeadTimeout: {
+    status: 408,
+    title: 'The request head did not arrive in time',
+    retry: 'never',
+    source: 'client',
+    close: true,
+  },
+  RequestBodyTimeout: {
+    status: 408,
+    title: 'The request body did not arrive in time',
+    retry: 'never',
+    source: 'client',
+    close: true,
+  },
+  ConnectNotAllowed: {
+    status: 405,
+    title: 'CONNECT is not served here',
+    retry: 'never',
+    source: 'client',
+    close: true,
+  },
+  VersionNotSupported: {
+    status: 505,
+    title: 'This HTTP version is not supported',
+    retry: 'never',
+    source: 'client',
+    close: true,
+  },
+  TransferCodingNotSupported: {
+    status: 501,
+    title: 'This transfer coding is not supported',
+    retry: 'never',
+    source: 'client',
+    close: true,
+  },
+  ExpectationFailed: {
+    status: 417,
+    title: 'The expectation of the request cannot be met',
+    retry: 'never',
+    source: 'client',
+    close: true,
+  },
+  ClientGone: { status: 0, title: 'The client went away', retry: 'never', source: 'client', close: true },
+  HostNotFound: { status: 404, title: 'No route serves this host', retry: 'never', source: 'config' },
+  RouteNotFound: { status: 404, title: 'No rule of this host matches the request', retry: 'never', source: 'config' },
+  RuleClosed: {
+    status: 503,
+    title: 'This rule is closed because its newest version cannot be used',
+    retry: 'never',
+    source: 'config',
+  },
+  BackendNotFound: {
+    status: 500,
+    title: 'The backend of this rule does not exist or may not be used',
+    retry: 'never',
+    source: 'config',
+  },
+  NoEndpoint: { status: 503, title: 'The backend has no usable endpoint', retry: 'never', source: 'upstream' },
+  Overloaded: { status: 503, title: 'The backend is at its limit', retry: 'never', source: 'upstream' },
+  NotReady: {
+    status: 503,
+    title: 'The gateway has no routing table yet',
+    retry: 'never',
+    source: 'gateway',
+    close: true,
+  },
+  ConnectFailure: {
+    status: 502,
+    title: 'The upstream could not be connected',
+    retry: 'never-sent',
+    source: 'upstream',
+  },
+  ConnectTimeout: {
+    status: 504,
+    title: 'The upstream did not accept the connection in time',
+    retry: 'never-sent',
+    source: 'upstream',
+  },
+  AddressNotAllowed: {
+    status: 502,
+    title: 'The upstream address may not be dialled',
+    retry: 'never',
+    source: 'config',
+  },
+  ResetBeforeResponse: {
+    status: 502,
+    title: 'The upstream closed the connection before it answered',
+    retry: 'maybe-processed',
+    source: 'upstream',
+  },
+  ResponseHeadTimeout: {
+    status: 504,
+    title: 'The upstream did not answer in time',
+    retry: 'maybe-processed',
+    source: 'upstream',
+  },
+  BackendRequestTimeout: {
+    status: 504,
+    title: 'The upstream did not finish in time',
+    retry: 'maybe-processed',
+    source: 'upstream',
+  },
+  RequestTimeout: { status: 504, title: 'The request did not finish in time', retry: 'never', source: 'upstream' },
+  IdleTimeout: { status: 504, title: 'No byte moved for too long', retry: 'never', source: 'upstream' },
+  UpstreamProtocolError: {
+    status: 502,
+    title: 'The upstream answered something that is not valid HTTP',
+    retry: 'never',
+    source: 'upstream',
+  },
+  UpstreamHeadTooLarge: {
+    status: 502,
+    title: 'The head of the upstream response is too large',
+    retry: 'never',
+    source: 'upstream',
+  },
+  UpstreamTruncated: {
+    status: 502,
+    title: 'The upstream closed the connection within its response',
+    retry: 'never',
+    source: 'upstream',
+  },
+  InternalError: { status: 500, title: 'The gateway failed', retry: 'never', source: 'gateway', close: true },
+  ShuttingDown: { status: 503, title: 'The gateway is shutting down', retry: 'never', source: 'gateway', close: true },
+} as const satisfies Record<string, ReasonInfo>
+
+export type Reason = keyof typeof REASONS
+
+/** Stable order, for metrics in shared memory: a reason's index is its row. Append only. */
+export const REASON_LIST = Object.freeze(Object.keys(REASONS) as Reason[])

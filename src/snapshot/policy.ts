@@ -1,0 +1,91 @@
+/** The policies of one rule after merging and defaulting: everything a filter chain is composed from. */
+
+export interface PolicySet {
+  /** SHA-256 of the canonical form, hex, first 32 characters. */
+  readonly digest: string
+  /** What answers: the backends of the rule, or the gateway itself. */
+  readonly action:
+    | { readonly type: 'forward' }
+    | ({ readonly type: 'redirect' } & Redirect)
+    | ({ readonly type: 'respond' } & Respond)
+  readonly rewrite?: Rewrite
+  readonly requestHeaders?: HeaderEdits
+  readonly responseHeaders?: HeaderEdits
+  readonly timeouts: Timeouts
+  readonly retry: Retry
+  readonly limits: Limits
+  /** Lower-case tokens of Upgrade that may pass; empty = none. */
+  readonly upgrades: readonly string[]
+  readonly pathEncoding: 'Strict' | 'KeepEncodedSlash'
+}
+
+export type PathRewrite =
+  | { readonly type: 'ReplaceFullPath'; readonly replaceFullPath: string }
+  | { readonly type: 'ReplacePrefixMatch'; readonly replacePrefixMatch: string }
+  /** RE2 pattern, searched once from the left; `$1`…`$9` and `$0` in the substitution, `$$` is a dollar. */
+  | { readonly type: 'ReplaceRegex'; readonly pattern: string; readonly substitution: string }
+
+export interface Rewrite {
+  /** Sent as Host to the upstream. */
+  readonly hostname?: string
+  readonly path?: PathRewrite
+}
+
+export interface Redirect {
+  readonly scheme?: 'http' | 'https'
+  readonly hostname?: string
+  readonly port?: number
+  readonly path?: PathRewrite
+  readonly statusCode: 301 | 302 | 303 | 307 | 308
+}
+
+export interface Respond {
+  readonly statusCode: number
+  readonly contentType?: string
+  readonly body?: string
+}
+
+export interface HeaderValue {
+  /** Lower case. */
+  readonly name: string
+  /** May hold `%{selector}` variables; `%%` is a percent sign. */
+  readonly value: string
+}
+
+export interface HeaderEdits {
+  readonly set: readonly HeaderValue[]
+  readonly add: readonly HeaderValue[]
+  /** Lower case. */
+  readonly remove: readonly string[]
+}
+
+/** Milliseconds; 0 = none. */
+export interface Timeouts {
+  /** The whole exchange. */
+  readonly request: number
+  /** One try, from its start to the end of the response. */
+  readonly backendRequest: number
+  /** One try until the response's head. */
+  readonly responseHead: number
+  /** No byte either way. */
+  readonly idle: number
+  /** No byte either way on an upgraded connection. */
+  readonly tunnelIdle: number
+}
+
+export interface Retry {
+  /** Besides the first try. */
+  readonly attempts: number
+  readonly reasons: readonly ('ConnectFailure' | 'ResetBeforeResponse')[]
+  /** Upstream status codes that are tried again (safe methods). */
+  readonly codes: readonly number[]
+  /** Milliseconds. */
+  readonly backoff: number
+  /** At most this share of the requests of the last ten seconds may be retries. */
+  readonly budgetPercent: number
+}
+
+export interface Limits {
+  /** Bytes; -1 = unlimited. */
+  readonly maxRequestBytes: number
+}
