@@ -1,0 +1,48 @@
+/** What every resource has, whether it came from an API server or a file. */
+export interface ObjectMeta {
+  readonly name: string
+  /** Always set once the door is passed: `default` in a folder where none is given. */
+  readonly namespace: string
+  readonly uid?: string
+  readonly generation?: number
+  readonly resourceVersion?: string
+  /** RFC 3339; absent in a folder. */
+  readonly creationTimestamp?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly annotations?: Readonly<Record<string, string>>
+  readonly deletionTimestamp?: string
+}
+
+export interface KubeObject {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: ObjectMeta
+}
+
+/** Kinds that Headgate reads. */
+export const KINDS = ['Route', 'Backend', 'Secret', 'Service', 'EndpointSlice', 'ConfigMap', 'Namespace'] as const
+export type Kind = (typeof KINDS)[number]
+
+/** `namespace/name`. */
+export function keyOf(object: KubeObject): string {
+  return `${object.metadata.namespace}/${object.metadata.name}`
+}
+
+/** One thing that is wrong with an object, at a place a person can find. */
+export interface FieldProblem {
+  /** Path into the object: property names and list indexes. */
+  readonly path: readonly (string | number)[]
+  /** From the closed list; `NotImplemented` for a field of the API whose behaviour this build does not have. */
+  readonly reason: 'Required' | 'Unknown' | 'Type' | 'Invalid' | 'TooLong' | 'Duplicate' | 'NotImplemented'
+  /** What is wrong and what to do, one sentence or two, without the path. */
+  readonly message: string
+}
+
+/** `spec.rules[0].matches[1].path.value` */
+export function formatPath(path: readonly (string | number)[]): string {
+  let text = ''
+  for (const step of path)
+    text +=
+      typeof step === 'number' ? `[${step}]` : /^[A-Za-z_][\w-]*$/.test(step) ? (text && '.') + step : `["${step}"]`
+  return text
+}
