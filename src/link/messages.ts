@@ -1,0 +1,80 @@
+/** What the control thread, the supervisor and the workers say to each other. Everything here is structured-cloneable plain data. */
+
+import type { PackedTables } from '../snapshot/packed.ts'
+import type { PolicySet } from '../snapshot/policy.ts'
+import type { Backend, EndpointAddress } from '../snapshot/snapshot.ts'
+
+/** The part of the installation settings that acts in a worker, units resolved (milliseconds, bytes). */
+export interface WorkerSettings {
+  readonly listeners: readonly ListenerSettings[]
+  readonly limits: {
+    /** Bytes of a request or response head. */
+    readonly head: number
+    /** Fields in a head. */
+    readonly headers: number
+    /** Bytes of the request target. */
+    readonly uri: number
+    /** Client connections per worker. */
+    readonly connections: number
+  }
+  readonly timeouts: {
+    /** From the first byte of a head to its end. */
+    readonly requestHead: number
+    /** A keep-alive connection without a request. */
+    readonly keepAlive: number
+  }
+  /** How the client's address is found behind trusted proxies; null: the socket's peer is the client. */
+  readonly clientAddress: {
+    /** Lower case: `x-forwarded-for`, `forwarded` or another header with one address. */
+    readonly header: string
+    readonly trustedCIDRs: readonly string[]
+    /** 0 = take the rightmost untrusted address however many hops there are. */
+    readonly trustedHops: number
+  } | null
+  readonly accessLog: {
+    readonly enabled: boolean
+    /** Percent of the exchanges without a reason that are logged; refusals always are. */
+    readonly sample: number
+    /** Constant extra members of every line. */
+    readonly fields: Readonly<Record<string, string>>
+  }
+  /** The dial guard: what may never be connected, whatever a manifest says. CIDR forms. */
+  readonly denyCIDRs: readonly string[]
+}
+
+export interface ListenerSettings {
+  readonly name: string
+  /** Address literal to bind, `::` or `0.0.0.0` for all. */
+  readonly address: string
+  readonly port: number
+}
+
+export interface EndpointRow extends EndpointAddress {
+  /** Row in the shared endpoint table. */
+  readonly slot: number
+}
+
+/** A generation of tables. Policies and backends are referred to by index from the packed records; only what changed is sent. */
+export interface TablesUpdate {
+  readonly type: 'tables'
+  readonly generation: number
+  readonly tables: PackedTables
+  /** True: forget all policies and backends known so far (first message to a thread, or a new control thread). */
+  readonly full: boolean
+  readonly policies: readonly { readonly index: number; readonly policy: PolicySet | null }[]
+  readonly backends: readonly { readonly index: number; readonly backend: Backend | null }[]
+}
+
+/** Control → worker, on a MessagePort made by main for each pair of them. */
+export type ToWorker =
+  | { readonly type: 'settings'; readonly settings: WorkerSettings }
+  | TablesUpdate
+  /** The complete endpoint set of a backend; an empty list withdraws it. Sent before the tables that name the backend. */
+  | { readonly type: 'endpoints'; readonly backend: string; readonly endpoints: readonly EndpointRow[] }
+
+/** Worker → control, same port. */
+export type FromWorker =
+  /** The generation serves in this worker; it is also stored in the process block. */
+  | { readonly type: 'applied'; readonly generation: number }
+  /** A listener could not be opened, an update could not be linked: for the process log. */
+  | { readonly type: 'problem'; readonly message: string }
