@@ -1,0 +1,97 @@
+/** A Backend as it leaves the door: validated, with the defaults of its schema applied (`crds/headgate.dev_backends.yaml`). */
+import type { KubeObject } from './object.ts'
+import type { Duration, Selector, ServiceRef } from './policies.ts'
+
+export interface Backend extends KubeObject {
+  readonly kind: 'Backend'
+  readonly spec: BackendSpec
+}
+
+/** Exactly one of `service` and `endpoints` is set. */
+export interface BackendSpec extends BackendOptions {
+  readonly service?: ServiceRef
+  readonly endpoints?: readonly StaticEndpoint[]
+}
+
+/** Everything but where the endpoints come from; a Service named directly by a rule has the defaults of these. */
+export interface BackendOptions {
+  readonly protocol: BackendProtocol
+  readonly tls?: BackendTls
+  readonly loadBalancing: {
+    readonly algorithm: LoadBalancingAlgorithm
+    readonly hashOn?: readonly Selector[]
+    readonly slowStart: Duration
+    readonly zoneAware: boolean
+  }
+  readonly hostHeader: 'Preserve' | 'UseServerName'
+  readonly sessionAffinity?: {
+    readonly cookie: { readonly name: string; readonly ttl?: Duration; readonly sameSite: 'Lax' | 'Strict' | 'None' }
+  }
+  readonly healthCheck: {
+    readonly active?: ActiveHealthCheck
+    readonly passive: {
+      /** 0 = off. */
+      readonly consecutiveFailures: number
+      readonly baseEjection: Duration
+      readonly maxEjectionPercent: number
+    }
+    readonly panicPercent: number
+  }
+  readonly limits: {
+    readonly maxConnections: number
+    readonly maxPending: number
+    /** 0 = unlimited. */
+    readonly maxConcurrentRequests: number
+  }
+  readonly connection: {
+    readonly connectTimeout: Duration
+    readonly idleTimeout: Duration
+    /** 0 = unlimited. */
+    readonly maxRequestsPerConnection: number
+    readonly proxyProtocol?: 'V1' | 'V2'
+  }
+  readonly allowedNamespaces: {
+    readonly from: 'Same' | 'All' | 'Names'
+    readonly names?: readonly string[]
+  }
+}
+
+export type BackendProtocol = 'HTTP' | 'HTTPS' | 'H2C' | 'H2' | 'GRPC' | 'GRPCS'
+
+export type LoadBalancingAlgorithm =
+  | 'RoundRobin'
+  | 'WeightedRoundRobin'
+  | 'LeastRequest'
+  | 'PeakEWMA'
+  | 'Random'
+  | 'ConsistentHash'
+
+export interface StaticEndpoint {
+  /** IPv4 or IPv6 literal, or a DNS name. */
+  readonly address: string
+  readonly port: number
+  /** 1 … 1,000,000. */
+  readonly weight: number
+  readonly zone?: string
+}
+
+export interface BackendTls {
+  readonly caSecretName?: string
+  readonly serverName?: string
+  readonly clientCertificateSecretName?: string
+  readonly insecureSkipVerify: boolean
+}
+
+export interface ActiveHealthCheck {
+  readonly type: 'HTTP' | 'TCP' | 'GRPC'
+  readonly path: string
+  readonly port?: number
+  readonly interval: Duration
+  readonly timeout: Duration
+  readonly jitterPercent: number
+  readonly healthyAfter: number
+  readonly unhealthyAfter: number
+  readonly codes: readonly string[]
+  readonly hostname?: string
+  readonly grpcService?: string
+}

@@ -1,0 +1,73 @@
+/** The parts of the core kinds that Headgate reads. Other fields of such an object are kept out at the door. */
+import type { KubeObject } from './object.ts'
+
+export interface Secret extends KubeObject {
+  readonly kind: 'Secret'
+  /** `Opaque` where none is given. */
+  readonly type: string
+  /** Base64, RFC 4648 §4. `stringData` of a manifest has been folded in. */
+  readonly data: Readonly<Record<string, string>>
+}
+
+export interface ConfigMap extends KubeObject {
+  readonly kind: 'ConfigMap'
+  readonly data: Readonly<Record<string, string>>
+  /** Base64. */
+  readonly binaryData: Readonly<Record<string, string>>
+}
+
+/** Cluster-scoped: `metadata.namespace` is empty. */
+export interface Namespace extends KubeObject {
+  readonly kind: 'Namespace'
+}
+
+export interface Service extends KubeObject {
+  readonly kind: 'Service'
+  readonly spec: {
+    readonly type: 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName'
+    /** `None` for a headless Service. */
+    readonly clusterIP?: string
+    /** Only with type ExternalName. */
+    readonly externalName?: string
+    readonly selector?: Readonly<Record<string, string>>
+    readonly ports: readonly ServicePort[]
+    readonly publishNotReadyAddresses: boolean
+  }
+}
+
+export interface ServicePort {
+  /** May be absent only where the Service has one port. */
+  readonly name?: string
+  readonly port: number
+  readonly targetPort?: number | string
+  readonly protocol: 'TCP' | 'UDP' | 'SCTP'
+  readonly appProtocol?: string
+}
+
+/** The label that says which Service an EndpointSlice belongs to. */
+export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name'
+
+export interface EndpointSlice extends KubeObject {
+  readonly kind: 'EndpointSlice'
+  readonly addressType: 'IPv4' | 'IPv6' | 'FQDN'
+  readonly endpoints: readonly SliceEndpoint[]
+  readonly ports: readonly SlicePort[]
+}
+
+export interface SliceEndpoint {
+  readonly addresses: readonly string[]
+  /** Absent `ready` means ready, absent `serving` means as `ready`, absent `terminating` means no. */
+  readonly conditions?: { readonly ready?: boolean; readonly serving?: boolean; readonly terminating?: boolean }
+  readonly hostname?: string
+  readonly nodeName?: string
+  readonly zone?: string
+}
+
+export interface SlicePort {
+  /** Empty or absent for the one unnamed port. */
+  readonly name?: string
+  /** Absent = every port. */
+  readonly port?: number
+  readonly protocol: 'TCP' | 'UDP' | 'SCTP'
+  readonly appProtocol?: string
+}

@@ -1,0 +1,62 @@
+/** The installation settings as they leave the door (`schemas/settings.yaml`): one file, not a Kubernetes object. */
+import type { ByteQuantity, Policies } from './policies.ts'
+import type { NamespaceGrant } from './route.ts'
+
+export interface SettingsObject {
+  readonly ingressClass: { readonly name: string; readonly default: boolean }
+  /** At least one; names are unique. */
+  readonly listeners: readonly Listener[]
+  readonly admin: { readonly address: string; readonly tokenFile?: string }
+  readonly signals: { readonly address: string }
+  /** None = the address of the socket. */
+  readonly clientAddress?: ClientAddress
+  readonly tls?: { readonly defaultCertificate?: { readonly secretName: string; readonly namespace: string } }
+  readonly policies?: { readonly defaults?: Policies; readonly enforced?: Policies }
+  readonly tenancy: 'Shared' | 'Strict'
+  readonly hostnames?: readonly { readonly namespaces: NamespaceGrant; readonly names: readonly string[] }[]
+  readonly upstreams: {
+    readonly denyCIDRs: readonly string[]
+    readonly externalTargets?: readonly { readonly namespaces: NamespaceGrant; readonly hosts: readonly string[] }[]
+  }
+  readonly plugins?: readonly { readonly name: string; readonly path: string; readonly namespaces: NamespaceGrant }[]
+  readonly limits: {
+    readonly head: ByteQuantity
+    readonly headers: number
+    readonly uri: ByteQuantity
+    /** 0 = from the process limit. */
+    readonly connections: number
+  }
+  readonly accessLog: {
+    readonly format: 'json'
+    /** Name of the field → selector. */
+    readonly fields: Readonly<Record<string, string>>
+    /** Percent of the requests that get a line. */
+    readonly sample: number
+  }
+  readonly tracing?: { readonly otlp: string; readonly samplePercent: number }
+  readonly redis?: {
+    readonly addresses: readonly string[]
+    readonly secretName?: string
+    readonly tls?: Readonly<Record<string, never>>
+  }
+  readonly stateDirectory?: string
+  /** Empty = all. */
+  readonly watchNamespaces: readonly string[]
+}
+
+export interface Listener {
+  readonly name: string
+  /** IP literal; none = every address of the machine. */
+  readonly address?: string
+  readonly port: number
+  readonly tls?: Readonly<Record<string, never>>
+  readonly proxyProtocol?: { readonly trusted: readonly string[] }
+}
+
+export interface ClientAddress {
+  /** Lower case. */
+  readonly header: string
+  readonly trustedCIDRs: readonly string[]
+  /** At most so many proxies are skipped; 0 = as many as `trustedCIDRs` holds. */
+  readonly trustedHops: number
+}
