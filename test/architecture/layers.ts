@@ -1,0 +1,39 @@
+/** Who may import whom, as data. docs/architecture.md explains it to people; this is what is enforced. */
+
+/** Folders of `src/` (and the entry file) by layer. A file imports its own folder and strictly lower layers. */
+export const LAYERS: readonly (readonly string[])[] = [
+  ['lib'],
+  ['http', 'shared-memory', 'pattern'],
+  ['api', 'snapshot', 'balance', 'cache', 'auth', 'limit'],
+  ['routing', 'compile', 'filter'],
+  ['link'],
+  ['source', 'store', 'proxy', 'probe', 'admin', 'log'],
+  ['control', 'worker', 'cli'],
+  ['supervisor'],
+  ['main.ts'],
+]
+
+/** Layers 0 to this one are pure: no sockets, files, timers, process, clock or chance. */
+export const LAST_PURE_LAYER = 4
+
+/** Built-in modules that a pure layer may use: they compute, and touch nothing outside. */
+export const PURE_BUILTINS: Readonly<Record<string, readonly string[] | 'whole'>> = {
+  'node:buffer': 'whole',
+  // Parsing an address literal; nothing that opens a socket.
+  'node:net': ['isIP', 'isIPv4', 'isIPv6', 'BlockList'],
+  // Digests and comparing secrets; nothing that draws random numbers or makes keys.
+  'node:crypto': ['hash', 'createHash', 'createHmac', 'timingSafeEqual', 'hkdfSync', 'Hash', 'Hmac'],
+  'node:util': ['types', 'isDeepStrictEqual', 'TextDecoder', 'TextEncoder'],
+  'node:querystring': 'whole',
+}
+
+/** Packages that a pure layer may use: they compute only. */
+export const PURE_PACKAGES: readonly string[] = ['@marcbachmann/cel-js', 'ipaddr.js', 're2js', 'yaml']
+
+/** Words in a file's or folder's name that say nothing about what is in it. */
+export const EMPTY_NAMES = /(^|[-/])(utils?|helpers?|commons?|managers?|misc|shared)([-./]|$)/
+
+export const MAX_LINES = 400
+/** "Mostly under 300 lines": the share of files that may be longer. */
+export const SOFT_LINES = 300
+export const MAX_LONG_SHARE = 0.12
