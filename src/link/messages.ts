@@ -62,7 +62,12 @@ export interface TablesUpdate {
   /** True: forget all policies and backends known so far (first message to a thread, or a new control thread). */
   readonly full: boolean
   readonly policies: readonly { readonly index: number; readonly policy: PolicySet | null }[]
-  readonly backends: readonly { readonly index: number; readonly backend: Backend | null }[]
+  readonly backends: readonly {
+    readonly index: number
+    readonly backend: Backend | null
+    /** The Backend's own row in the shared endpoint table, for its limits; absent where the table is full. Put in by the publisher. */
+    readonly slot?: number
+  }[]
 }
 
 /** Control → worker, on a MessagePort made by main for each pair of them. */
@@ -71,6 +76,8 @@ export type ToWorker =
   | TablesUpdate
   /** The complete endpoint set of a backend; an empty list withdraws it. Sent before the tables that name the backend. */
   | { readonly type: 'endpoints'; readonly backend: string; readonly endpoints: readonly EndpointRow[] }
+  /** Store it with `ProcessBlock.passEpoch`, nothing else: everything sent before has been handled (shared-memory/epoch.ts). */
+  | { readonly type: 'epoch'; readonly epoch: number }
 
 /** Worker → control, same port. */
 export type FromWorker =

@@ -1,0 +1,47 @@
+/** What the supervisor gives its threads when it starts them, and what they say to each other. */
+import type { MessagePort } from 'node:worker_threads'
+import type { EndpointBuffers } from '../shared-memory/endpoint-table.ts'
+
+/** All memory that the threads of one process share. Made once by the supervisor; outlives every other thread. */
+export interface SharedBuffers {
+  /** For `new ProcessBlock(…)`. */
+  readonly process: SharedArrayBuffer
+  /** For `new EndpointTable(…)`. */
+  readonly endpoints: EndpointBuffers
+  /** Metric cells of all workers. */
+  readonly metrics: SharedArrayBuffer
+  /** One ring of finished access-log lines for each worker, by its index. */
+  readonly accessLog: readonly SharedArrayBuffer[]
+}
+
+/** `workerData` of a worker thread. */
+export interface WorkerData {
+  readonly role: 'worker'
+  /** 0 … `workers` - 1: its row in every ledger. A replacement gets the index of the one it replaces. */
+  readonly index: number
+  readonly workers: number
+  readonly shared: SharedBuffers
+  /** To the control thread now running, transferred: `ToWorker` comes, `FromWorker` goes. */
+  readonly control: MessagePort
+  /** Whether listeners set SO_REUSEPORT; false where the system does not balance it and there is one worker. */
+  readonly reusePort: boolean
+}
+
+/** Supervisor → worker, over `parentPort`. */
+export type MainToWorker =
+  /** There is a new control thread: close the old port, use this one. What is served stays until it sends something newer. */
+  | { readonly type: 'control-port'; readonly port: MessagePort }
+  /**
+   * Stop accepting, end idle connections, finish what runs, then say `drained`.
+   * `grace` milliseconds from now everything still open is cut and `drained` said all the same.
+   */
+  | { readonly type: 'drain'; readonly grace: number }
+  /** Cut everything and leave. */
+  | { readonly type: 'stop' }
+
+/** Worker → supervisor, over `parentPort`. */
+export type WorkerToMain =
+  /** All listeners of the settings are open; the ports as bound, in the order of the settings. Said again when that changes. */
+  | { readonly type: 'listening'; readonly ports: readonly number[] }
+  /** Nothing is open any more. */
+  | { readonly type: 'drained' }
