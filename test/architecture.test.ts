@@ -145,6 +145,7 @@ describe('the judge itself', () => {
       "import { createHash, type Hash as H } from 'node:crypto'",
       "import { Buffer } from 'node:buffer'",
       "import { RE2JS } from 're2js'",
+      "import type { MessagePort } from 'node:worker_threads'",
       'export const parsed = new Date(0)',
       'export const ticked = clock.setTimeout(5)',
     ].join('\n')

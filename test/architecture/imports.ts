@@ -10,6 +10,8 @@ export interface ImportSite {
   readonly specifier: string
   /** `url` is `new URL(specifier, import.meta.url)`: the entry of a thread, not something that is loaded here. */
   readonly kind: 'import' | 'export' | 'dynamic' | 'url'
+  /** `import type`: it names a shape and loads nothing. */
+  readonly typeOnly?: true
   readonly line: number
 }
 
@@ -110,7 +112,9 @@ export function importsOf(tokens: readonly Token[]): ImportSite[] {
       sites.push({ specifier: argument?.kind === 'string' ? argument.text : '(computed)', kind: 'dynamic', line })
     } else if ((text === 'import' && next?.text !== '.') || text === 'export') {
       const from = fromClause(tokens, i + 1)
-      if (from !== undefined) sites.push({ specifier: from, kind: text, line })
+      const typeOnly = next?.text === 'type' && tokens[i + 2]?.text !== 'from' && tokens[i + 2]?.text !== ','
+      if (from !== undefined)
+        sites.push({ specifier: from, kind: text as 'import' | 'export', line, ...(typeOnly ? { typeOnly } : {}) })
     } else if (text === 'URL' && tokens[i - 1]?.text === 'new' && tokens[i + 2]?.kind === 'string') {
       const rest = tokens.slice(i + 3, i + 9).map((token) => token.text)
       if (rest.join('').startsWith(',import.meta.url'))

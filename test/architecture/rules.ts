@@ -81,7 +81,7 @@ function purityFaults(file: SourceFile): string[] {
   if (file.layer < 0 || file.layer > LAST_PURE_LAYER) return []
   const faults: string[] = []
   for (const site of file.imports) {
-    if (site.specifier.startsWith('.') || site.specifier === '(computed)') continue
+    if (site.specifier.startsWith('.') || site.specifier === '(computed)' || site.typeOnly === true) continue
     const builtin = PURE_BUILTINS[site.specifier]
     if (builtin === 'whole' || PURE_PACKAGES.includes(site.specifier)) continue
     const place = `${file.path}:${site.line}`
