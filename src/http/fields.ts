@@ -15,6 +15,8 @@ export class Fields {
   offsets: number[] = []
   /** How many fields were parsed (removed ones included). */
   count = 0
+  /** Offset behind the CRLF of the last parsed field: where the empty line begins. */
+  end = 0
   /** Indexes of parsed fields that are not to be seen or sent any more; null while there is none. */
   #removed: Uint8Array | null = null
   /** Fields added by us: name, value, name, value … */
@@ -24,6 +26,7 @@ export class Fields {
   clear(): void {
     this.bytes = NO_BYTES
     this.count = 0
+    this.end = 0
     this.#removed = null
     this.#added = null
   }
@@ -60,6 +63,11 @@ export class Fields {
       this.#removed = grown
     }
     this.#removed[index] = 1
+  }
+
+  /** Bytes of the name of parsed field `index`: the cheapest way to rule most names out. */
+  nameLength(index: number): number {
+    return this.offsets[index * STRIDE + 1]! - this.offsets[index * STRIDE]!
   }
 
   /** Whether parsed field `index` has this lower-case name. */

@@ -1,0 +1,222 @@
+/**
+ * The chunked transfer coding (RFC 9112 §7.1), as a state machine fed with whatever bytes arrive. Sizes are plain hexadecimal, bounded; extensions are
+ * ignored but bounded in sum (they cost nothing to send and would otherwise be a way to keep us busy); lines end in CRLF and nothing else.
+ */
+
+import type { Reason } from '../lib/reason.ts'
+import { CHARS, FIELD, HEX } from './chars.ts'
+import { Fields } from './fields.ts'
+import { type HeadLimits, INCOMPLETE, parseFields, type REFUSED } from './head.ts'
+
+const SIZE = 0
+const EXTENSION = 1
+const SIZE_LF = 2
+const DATA = 3
+const DATA_CR = 4
+const DATA_LF = 5
+const TRAILERS = 6
+const DONE = 7
+const FAILED = 8
+
+/** Bytes of chunk extensions in one body. */
+const MAX_EXTENSION_BYTES = 4096
+/** Hexadecimal digits of one size: up to 2^48 bytes, exact as a number. */
+const MAX_SIZE_DIGITS = 12
+
+export interface ChunkedSink {
+  /** A slice of `bytes`; valid as long as the buffer is. */
+  chunkData(bytes: Buffer, start: number, end: number): void
+}
+
+export class ChunkedDecoder {
+  #state = SIZE
+  #remaining = 0
+  #digits = 0
+  #extension = 0
+  #held: Buffer | null = null
+  readonly #limits: HeadLimits
+  /** Set once done, when there were any. */
+  trailers: Fields | null = null
+  /** What was wrong, once {@link failed}. */
+  fault = ''
+
+  constructor(limits: HeadLimits) {
+    this.#limits = limits
+  }
+
+  get done(): boolean {
+    return this.#state === DONE
+  }
+
+  get failed(): boolean {
+    return this.#state === FAILED
+  }
+
+  /** @returns the offset of the first byte not consumed: `end` unless done or failed */
+  push(bytes: Buffer, start: number, end: number, sink: ChunkedSink): number {
+    let at = start
+    while (at < end) {
+      switch (this.#state) {
+        case DATA: {
+          const take = Math.min(this.#remaining, end - at)
+          sink.chunkData(bytes, at, at + take)
+          at += take
+          if ((this.#remaining -= take) === 0) this.#state = DATA_CR
+          break
+        }
+        case TRAILERS:
+          return this.#trailer(bytes, at, end)
+        case DONE:
+        case FAILED:
+          return at
+        default:
+          if (!this.#line(bytes[at]!)) return at
+          at++
+      }
+    }
+    return at
+  }
+
+  #line(byte: number): boolean {
+    switch (this.#state) {
+      case SIZE:
+        if (CHARS[byte]! & HEX) {
+          if (++this.#digits > MAX_SIZE_DIGITS) return this.#fail('a chunk size that is too large')
+          this.#remaining = this.#remaining * 16 + (byte <= 0x39 ? byte - 0x30 : (byte | 0x20) - 0x57)
+          return true
+        }
+        if (this.#digits === 0) return this.#fail('no chunk size')
+        if (byte === 0x0d) this.#state = SIZE_LF
+        else if (byte === 0x3b) this.#state = EXTENSION
+        else return this.#fail('a chunk size that is not hexadecimal')
+        return true
+      case EXTENSION:
+        if (byte === 0x0d) this.#state = SIZE_LF
+        else if ((CHARS[byte]! & FIELD) === 0) return this.#fail('a control byte in a chunk extension')
+        else if (++this.#extension > MAX_EXTENSION_BYTES) return this.#fail('too many bytes of chunk extensions')
+        return true
+      case SIZE_LF:
+        if (byte !== 0x0a) return this.#fail('a bare CR behind a chunk size')
+        this.#state = this.#remaining === 0 ? TRAILERS : DATA
+        this.#digits = 0
+        return true
+      case DATA_CR:
+        if (byte !== 0x0d) return this.#fail('chunk data longer than its size')
+        this.#state = DATA_LF
+        return true
+      default:
+        if (byte !== 0x0a) return this.#fail('a bare CR behind chunk data')
+        this.#state = SIZE
+        return true
+    }
+  }
+
+  #trailer(bytes: Buffer, at: number, end: number): number {
+    if (this.#held === null && end - at >= 2 && bytes[at] === 0x0d && bytes[at + 1] === 0x0a) {
+      this.#state = DONE
+      return at + 2
+    }
+    const before = this.#held?.length ?? 0
+    const all = this.#held === null ? bytes.subarray(at, end) : Buffer.concat([this.#held, bytes.subarray(at, end)])
+    // Only a line end can complete the trailers: without this check a slow sender makes every byte cost a whole parse.
+    if (before > 0 && all.indexOf(0x0a, before) < 0 && all.length <= this.#limits.head) {
+      this.#held = all
+      return end
+    }
+    const section = new TrailerSection()
+    const consumed = parseFields(section, all, 0, all.length, 0, this.#limits)
+    if (consumed === INCOMPLETE) {
+      // A copy, since a view would keep the whole read buffer alive for a few bytes.
+      this.#held = this.#held === null ? Buffer.from(all) : all
+      return end
+    }
+    if (consumed < 0) {
+      this.#fail(section.detail)
+      return at
+    }
+    this.#held = null
+    this.#state = DONE
+    dropForbidden(section.fields)
+    this.trailers = section.fields
+    return at + consumed - before
+  }
+
+  #fail(detail: string): false {
+    this.#state = FAILED
+    this.fault = detail
+    return false
+  }
+}
+
+class TrailerSection {
+  readonly fields = new Fields()
+  detail = ''
+  refuse(_reason: Reason, detail: string): typeof REFUSED {
+    this.detail = `in the trailers: ${detail}`
+    return -2
+  }
+}
+
+/** RFC 9110 §6.5.1: framing, routing, authentication and request modifiers have no meaning in trailers and are a known way to smuggle. */
+const FORBIDDEN_TRAILERS = new Set([
+  'transfer-encoding',
+  'content-length',
+  'host',
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'upgrade',
+  'te',
+  'trailer',
+  'expect',
+  'max-forwards',
+  'range',
+  'cache-control',
+  'authorization',
+  'proxy-authorization',
+  'proxy-authenticate',
+  'www-authenticate',
+  'cookie',
+  'set-cookie',
+  'content-encoding',
+  'content-type',
+  'content-range',
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-forwarded-port',
+  'x-real-ip',
+  'x-request-id',
+  'location',
+  'vary',
+  'date',
+  'age',
+  'expires',
+  'retry-after',
+])
+
+function dropForbidden(fields: Fields): void {
+  for (let i = 0; i < fields.count; i++) if (FORBIDDEN_TRAILERS.has(fields.nameAt(i))) fields.removeAt(i)
+}
+
+const SIZES: Buffer[] = []
+
+/** The line before a chunk of `length` bytes. */
+export function chunkHead(length: number): Buffer {
+  if (length >= 4096) return Buffer.from(`${length.toString(16)}\r\n`, 'latin1')
+  return (SIZES[length] ??= Buffer.from(`${length.toString(16)}\r\n`, 'latin1'))
+}
+
+export const CRLF = Buffer.from('\r\n', 'latin1')
+export const LAST_CHUNK = Buffer.from('0\r\n\r\n', 'latin1')
+
+/** The end of a chunked body with its trailers. */
+export function lastChunk(trailers: Fields | null): Buffer {
+  if (trailers === null) return LAST_CHUNK
+  let text = '0\r\n'
+  trailers.forEach((name, value) => {
+    text += `${name}: ${value}\r\n`
+  })
+  return Buffer.from(`${text}\r\n`, 'latin1')
+}

@@ -1,0 +1,260 @@
+/**
+ * What the fields of a head say about the message around it: body length, persistence, hop-by-hop fields
+ * (RFC 9112 §6.3, §9.3; RFC 9110 §7.6.1). One pass over the fields; what belongs to one connection only is taken out here,
+ * before any filter sees the message.
+ */
+import type { Reason } from '../lib/reason.ts'
+import type { Fields } from './fields.ts'
+import type { RequestHead, StatusHead } from './head.ts'
+
+/** Body lengths that are not a number of bytes. */
+export const CHUNKED = -1
+/** Until the connection closes; responses only. */
+export const UNTIL_CLOSE = -2
+
+export interface RequestFraming {
+  /** Bytes, or {@link CHUNKED}. */
+  bodyLength: number
+  keepAlive: boolean
+  expectContinue: boolean
+  /** Index of the one Host field, -1 when there is none. */
+  host: number
+  /** Lower-case tokens of Upgrade when Connection names it too, else null. */
+  upgrade: string | null
+  /** Whether the client takes trailers (TE: trailers). */
+  acceptsTrailers: boolean
+}
+
+export interface ResponseFraming {
+  bodyLength: number
+  keepAlive: boolean
+  upgrade: string | null
+  /** Seconds from `Keep-Alive: timeout=n`, 0 when not said: how long an idle connection may be trusted. */
+  idleTimeout: number
+}
+
+/** A refusal in words for the log; the reason is what the client gets. */
+export type FramingFault = { readonly reason: Reason; readonly detail: string }
+
+const fault = (reason: Reason, detail: string): FramingFault => ({ reason, detail })
+
+/** Fields that are about this connection only; what Connection names is removed besides. */
+const PROTECTED = new Set(['host', 'content-length', 'transfer-encoding', 'expect', 'date'])
+
+/**
+ * @param into filled in; its former content does not matter
+ * @returns null, or why the request must be refused
+ */
+export function frameRequest(head: RequestHead, into: RequestFraming): FramingFault | null {
+  const fields = head.fields
+  let length = -1
+  let chunked = false
+  let connection = false
+  let upgrade = -1
+  into.host = -1
+  into.expectContinue = false
+  into.keepAlive = head.minor === 1
+  into.upgrade = null
+  into.acceptsTrailers = false
+  for (let i = 0, count = fields.count; i < count; i++) {
+    switch (fields.nameLength(i)) {
+      case 2:
+        if (fields.nameIs(i, 'te')) {
+          if (/(^|,)[ \t]*trailers[ \t]*(,|$)/i.test(fields.valueAt(i))) into.acceptsTrailers = true
+          fields.removeAt(i)
+        }
+        break
+      case 4:
+        if (fields.nameIs(i, 'host')) {
+          if (into.host >= 0) return fault('BadHost', 'several Host fields')
+          into.host = i
+        }
+        break
+      case 6:
+        if (fields.nameIs(i, 'expect')) {
+          if (fields.valueAt(i).toLowerCase() !== '100-continue') return fault('ExpectationFailed', fields.valueAt(i))
+          // RFC 9110 §10.1.1: ignored from an HTTP/1.0 client.
+          if (head.minor === 1) into.expectContinue = true
+          else fields.removeAt(i)
+        }
+        break
+      case 7:
+        if (fields.nameIs(i, 'upgrade')) {
+          if (upgrade >= 0) return fault('BadRequest', 'several Upgrade fields')
+          upgrade = i
+          fields.removeAt(i)
+        }
+        break
+      case 10:
+        if (fields.nameIs(i, 'connection')) connection = true
+        else if (fields.nameIs(i, 'keep-alive')) fields.removeAt(i)
+        break
+      case 14:
+        if (fields.nameIs(i, 'content-length')) {
+          if (length >= 0) return fault('BadRequest', 'several Content-Length fields')
+          length = decimal(fields, i)
+          if (length < 0) return fault('BadRequest', 'a Content-Length that is not a number')
+        }
+        break
+      case 16:
+        if (fields.nameIs(i, 'proxy-connection')) fields.removeAt(i)
+        break
+      case 17:
+        if (fields.nameIs(i, 'transfer-encoding')) {
+          if (chunked) return fault('BadRequest', 'several Transfer-Encoding fields')
+          if (head.minor === 0) return fault('BadRequest', 'Transfer-Encoding in HTTP/1.0')
+          const coding = fields.valueAt(i).toLowerCase()
+          if (coding !== 'chunked') return codingFault(coding)
+          chunked = true
+          fields.removeAt(i)
+        }
+        break
+      case 19:
+        if (fields.nameIs(i, 'proxy-authorization')) fields.removeAt(i)
+        break
+    }
+  }
+  if (chunked && length >= 0) return fault('BadRequest', 'both Content-Length and Transfer-Encoding')
+  if (into.host < 0 && head.minor === 1) return fault('BadHost', 'no Host field')
+  into.bodyLength = chunked ? CHUNKED : length < 0 ? 0 : length
+  if (into.bodyLength === 0) into.expectContinue = false
+  if (connection) {
+    const options = connectionOptions(fields)
+    if (options === null) return fault('BadRequest', 'a Connection field that is not a list of tokens')
+    if (options.refused !== '') return fault('BadRequest', `Connection names ${options.refused}`)
+    if (options.close) into.keepAlive = false
+    else if (options.keepAlive) into.keepAlive = true
+    if (options.upgrade && upgrade >= 0 && head.minor === 1) into.upgrade = fields.valueAt(upgrade).toLowerCase()
+  }
+  return null
+}
+
+/** RFC 9112 §6.1: a final coding other than chunked leaves the length unknown: 400; a coding we do not have: 501. */
+function codingFault(coding: string): FramingFault {
+  const codings = coding.split(',').map((each) => each.trim())
+  const last = codings[codings.length - 1]
+  if (last !== 'chunked' || codings.indexOf('chunked') !== codings.length - 1)
+    return fault('BadRequest', `Transfer-Encoding: ${coding}`)
+  return fault('TransferCodingNotSupported', `Transfer-Encoding: ${coding}`)
+}
+
+/**
+ * @param method of the request: a response to HEAD has no body (RFC 9112 §6.3)
+ * @returns null, or why the response cannot be used
+ */
+export function frameResponse(head: StatusHead, method: string, into: ResponseFraming): FramingFault | null {
+  const fields = head.fields
+  let length = -1
+  let chunked = false
+  let connection = false
+  let upgrade = -1
+  into.keepAlive = head.minor === 1
+  into.upgrade = null
+  into.idleTimeout = 0
+  for (let i = 0, count = fields.count; i < count; i++) {
+    switch (fields.nameLength(i)) {
+      case 7:
+        if (fields.nameIs(i, 'upgrade')) {
+          upgrade = i
+          fields.removeAt(i)
+        }
+        break
+      case 10:
+        if (fields.nameIs(i, 'connection')) connection = true
+        else if (fields.nameIs(i, 'keep-alive')) {
+          into.idleTimeout = keepAliveTimeout(fields.valueAt(i))
+          fields.removeAt(i)
+        }
+        break
+      case 14:
+        if (fields.nameIs(i, 'content-length')) {
+          if (length >= 0) return fault('UpstreamProtocolError', 'several Content-Length fields')
+          length = decimal(fields, i)
+          if (length < 0) return fault('UpstreamProtocolError', 'a Content-Length that is not a number')
+        }
+        break
+      case 16:
+        if (fields.nameIs(i, 'proxy-connection')) fields.removeAt(i)
+        break
+      case 17:
+        if (fields.nameIs(i, 'transfer-encoding')) {
+          if (chunked || head.minor === 0 || fields.valueAt(i).toLowerCase() !== 'chunked')
+            return fault('UpstreamProtocolError', `Transfer-Encoding: ${fields.valueAt(i)}`)
+          chunked = true
+          fields.removeAt(i)
+        }
+        break
+    }
+  }
+  if (chunked && length >= 0) return fault('UpstreamProtocolError', 'both Content-Length and Transfer-Encoding')
+  if (connection) {
+    const options = connectionOptions(fields)
+    if (options === null || options.refused !== '')
+      return fault('UpstreamProtocolError', 'a Connection field that cannot be used')
+    if (options.close) into.keepAlive = false
+    else if (options.keepAlive) into.keepAlive = true
+    if (options.upgrade && upgrade >= 0) into.upgrade = fields.valueAt(upgrade).toLowerCase()
+  }
+  const status = head.status
+  if (status < 200 || status === 204 || status === 304 || method === 'HEAD') {
+    // RFC 9112 §6.1, RFC 9110 §8.6: a 1xx or 204 may carry neither; believing one would misframe what follows.
+    if ((status < 200 || status === 204) && (chunked || length > 0))
+      return fault('UpstreamProtocolError', `a body announced with status ${status}`)
+    into.bodyLength = 0
+  } else into.bodyLength = chunked ? CHUNKED : length >= 0 ? length : UNTIL_CLOSE
+  if (into.bodyLength === UNTIL_CLOSE) into.keepAlive = false
+  return null
+}
+
+/** Content-Length: digits only, up to 15 of them, so that every value is exact (RFC 9110 §8.6); -1 otherwise. */
+function decimal(fields: Fields, index: number): number {
+  const bytes = fields.bytes
+  const start = fields.offsets[index * 4 + 2]!
+  const end = fields.offsets[index * 4 + 3]!
+  if (end === start || end - start > 15) return -1
+  let value = 0
+  for (let at = start; at < end; at++) {
+    const digit = bytes[at]! - 0x30
+    if (digit < 0 || digit > 9) return -1
+    value = value * 10 + digit
+  }
+  return value
+}
+
+interface ConnectionOptions {
+  close: boolean
+  keepAlive: boolean
+  upgrade: boolean
+  /** A field that Connection may not name, or ''. */
+  refused: string
+}
+
+/** Reads every Connection field, removes them and the fields they name; null when they are not token lists. */
+function connectionOptions(fields: Fields): ConnectionOptions | null {
+  const options = { close: false, keepAlive: false, upgrade: false, refused: '' }
+  let named = 0
+  for (let i = 0; i < fields.count; i++) {
+    if (!fields.nameIs(i, 'connection')) continue
+    const value = fields.valueAt(i)
+    fields.removeAt(i)
+    if (value === 'close') options.close = true
+    else if (value === 'keep-alive' || value === 'Keep-Alive') options.keepAlive = true
+    else
+      for (const part of value.split(',')) {
+        const option = part.trim().toLowerCase()
+        if (option === '') continue
+        if (!/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(option) || ++named > 32) return null
+        if (option === 'close') options.close = true
+        else if (option === 'keep-alive') options.keepAlive = true
+        else if (option === 'upgrade') options.upgrade = true
+        else if (PROTECTED.has(option)) options.refused = option
+        else fields.remove(option)
+      }
+  }
+  return options
+}
+
+function keepAliveTimeout(value: string): number {
+  const match = /(?:^|[,;\s])timeout="?(\d{1,6})/i.exec(value)
+  return match === null ? 0 : Number(match[1])
+}

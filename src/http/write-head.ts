@@ -1,0 +1,132 @@
+/**
+ * Serialises heads: runs of the bytes that arrived are copied as they are (already validated), edits are appended.
+ * The caller provides room for a body behind the head, so that both leave in one write.
+ */
+import type { Fields } from './fields.ts'
+
+/** Reason phrases (RFC 9110 §15); the phrase of an upstream is not passed on, it means nothing to anybody. */
+const PHRASES: Readonly<Record<number, string>> = {
+  100: 'Continue',
+  101: 'Switching Protocols',
+  102: 'Processing',
+  103: 'Early Hints',
+  200: 'OK',
+  201: 'Created',
+  202: 'Accepted',
+  203: 'Non-Authoritative Information',
+  204: 'No Content',
+  205: 'Reset Content',
+  206: 'Partial Content',
+  207: 'Multi-Status',
+  208: 'Already Reported',
+  226: 'IM Used',
+  300: 'Multiple Choices',
+  301: 'Moved Permanently',
+  302: 'Found',
+  303: 'See Other',
+  304: 'Not Modified',
+  305: 'Use Proxy',
+  307: 'Temporary Redirect',
+  308: 'Permanent Redirect',
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  402: 'Payment Required',
+  403: 'Forbidden',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  406: 'Not Acceptable',
+  407: 'Proxy Authentication Required',
+  408: 'Request Timeout',
+  409: 'Conflict',
+  410: 'Gone',
+  411: 'Length Required',
+  412: 'Precondition Failed',
+  413: 'Content Too Large',
+  414: 'URI Too Long',
+  415: 'Unsupported Media Type',
+  416: 'Range Not Satisfiable',
+  417: 'Expectation Failed',
+  421: 'Misdirected Request',
+  422: 'Unprocessable Content',
+  423: 'Locked',
+  424: 'Failed Dependency',
+  425: 'Too Early',
+  426: 'Upgrade Required',
+  428: 'Precondition Required',
+  429: 'Too Many Requests',
+  431: 'Request Header Fields Too Large',
+  451: 'Unavailable For Legal Reasons',
+  500: 'Internal Server Error',
+  501: 'Not Implemented',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+  505: 'HTTP Version Not Supported',
+  506: 'Variant Also Negotiates',
+  507: 'Insufficient Storage',
+  508: 'Loop Detected',
+  511: 'Network Authentication Required',
+}
+
+const STATUS_LINES: Buffer[] = []
+
+export function statusLine(status: number): Buffer {
+  return (STATUS_LINES[status] ??= Buffer.from(`HTTP/1.1 ${status} ${PHRASES[status] ?? ''}\r\n`, 'latin1'))
+}
+
+/** Upper bound of the bytes that {@link writeFields} will need. */
+export function fieldsBytes(fields: Fields): number {
+  let bytes = fields.count === 0 ? 0 : fields.end - fields.offsets[0]!
+  const added = fields.added
+  if (added !== null) for (let i = 0; i < added.length; i += 2) bytes += added[i]!.length + added[i + 1]!.length + 4
+  return bytes
+}
+
+/** @returns the offset behind what was written; no empty line is written */
+export function writeFields(fields: Fields, out: Buffer, at: number): number {
+  const count = fields.count
+  if (count > 0) {
+    const offsets = fields.offsets
+    const bytes = fields.bytes
+    if (fields.untouched) at += bytes.copy(out, at, offsets[0]!, fields.end)
+    else {
+      let runStart = -1
+      for (let i = 0; i < count; i++) {
+        if (fields.isRemoved(i)) {
+          if (runStart >= 0) {
+            at += bytes.copy(out, at, runStart, offsets[i * 4]!)
+            runStart = -1
+          }
+        } else if (runStart < 0) runStart = offsets[i * 4]!
+      }
+      if (runStart >= 0) at += bytes.copy(out, at, runStart, fields.end)
+    }
+  }
+  const added = fields.added
+  if (added !== null)
+    for (let i = 0; i < added.length; i += 2) {
+      at += out.latin1Write(added[i]!, at)
+      out[at++] = 0x3a
+      out[at++] = 0x20
+      at += out.latin1Write(added[i + 1]!, at)
+      out[at++] = 0x0d
+      out[at++] = 0x0a
+    }
+  return at
+}
+
+/** `Date` of this second (RFC 9110 §6.6.1), made once a second. */
+export class DateField {
+  #second = -1
+  #line: Buffer = Buffer.alloc(0)
+
+  /** @param wall milliseconds since the epoch */
+  line(wall: number): Buffer {
+    const second = Math.floor(wall / 1000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#line = Buffer.from(`date: ${new Date(second * 1000).toUTCString()}\r\n`, 'latin1')
+    }
+    return this.#line
+  }
+}
