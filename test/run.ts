@@ -1,0 +1,91 @@
+/**
+ * `npm test`: runs every test/**\/*.test.ts, a file a process. `npm test -- routing http/chunk` runs the files whose path
+ * holds one of these words. Ends with one plain line that counts them.
+ */
+import { globSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { finished } from 'node:stream/promises'
+import { run } from 'node:test'
+import { dot, spec } from 'node:test/reporters'
+import { parseArgs } from 'node:util'
+import { NGINX, provide, WRK } from '../bench/lib/programs.ts'
+
+const USAGE =
+  'npm test -- [--reporter spec|dot] [--serial] [WORD …]   runs the test files whose path holds one of the words'
+
+/** Tests that measure time, kill threads or start whole gateways: one file after the other, when all else is done. */
+const SERIAL = /^test\/(stress|main|feature|examples|bench|supervisor)\//
+
+/** The house rule for the complete run; what hangs is ended before it. */
+const BUDGET_MS = 570_000
+const TEST_MS = 120_000
+
+interface Counts {
+  passed: number
+  failed: number
+  skipped: number
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { reporter: { type: 'string' }, serial: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+})
+if (values.help === true) {
+  console.log(USAGE)
+  process.exit(0)
+}
+if (Number.parseInt(process.versions.node, 10) < 26) {
+  console.error(`Node ${process.version} is too old: run this through npm, which uses the Node 26 in node_modules`)
+  process.exit(1)
+}
+
+const started = performance.now()
+const files = globSync('test/**/*.test.ts')
+  .map((file) => file.replaceAll('\\', '/'))
+  .filter((file) => positionals.length === 0 || positionals.some((word) => file.includes(word)))
+  .sort()
+if (files.length === 0) {
+  console.error(`no test file holds ${positionals.join(' or ')} in its path`)
+  process.exit(1)
+}
+const serial = files.filter((file) => values.serial === true || SERIAL.test(file))
+const parallel = files.filter((file) => !serial.includes(file))
+
+if (files.some((file) => file.startsWith('test/bench/'))) {
+  const missing = provide([NGINX, WRK])
+  if (missing !== undefined) console.error(`${missing}; the tests that need it are skipped`)
+}
+
+const abort = new AbortController()
+const budget = setTimeout(() => {
+  console.error(`the tests did not end within ${BUDGET_MS / 1000} s and are stopped`)
+  abort.abort()
+}, BUDGET_MS)
+
+const total: Counts = { passed: 0, failed: 0, skipped: 0 }
+await runFiles(parallel, availableParallelism())
+await runFiles(serial, 1)
+clearTimeout(budget)
+
+const seconds = ((performance.now() - started) / 1000).toFixed(1)
+console.log(
+  `\ntests: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped, in ${files.length} files, ${seconds} s`,
+)
+process.exit(total.failed > 0 || total.passed === 0 || abort.signal.aborted ? 1 : 0)
+
+async function runFiles(paths: readonly string[], concurrency: number): Promise<void> {
+  if (paths.length === 0 || abort.signal.aborted) return
+  const stream = run({ files: [...paths], concurrency, timeout: TEST_MS, signal: abort.signal })
+  stream.on('test:summary', ({ file, counts }) => {
+    if (file !== undefined) return
+    const skipped = counts.skipped + counts.todo
+    total.passed += counts.passed
+    total.skipped += skipped
+    // Cancelled ones and files that could not even be loaded are failures too.
+    total.failed += counts.tests - counts.passed - skipped
+  })
+  const readable = values.reporter === undefined ? process.stdout.isTTY : values.reporter === 'spec'
+  const report = readable ? stream.compose(spec()) : stream.compose(dot)
+  report.pipe(process.stdout, { end: false })
+  await finished(report)
+}
