@@ -1,0 +1,212 @@
+/**
+ * One JSON line per exchange, built by plain concatenation from parts prepared once. A value is scanned, and escaped only
+ * where the scan finds need; everything outside printable ASCII becomes `\u00XX`, so no byte that a client sends can end a
+ * string, a line or a UTF-8 sequence. `docs/logs.md` lists the members.
+ */
+import type { Clock, Random } from '../lib/clock.ts'
+import type { LineWriter } from '../shared-memory/line-ring.ts'
+
+/** What an exchange leaves behind. The worker passes one object again and again; it is read before `write` returns. */
+export interface AccessEntry {
+  /** When the request began, milliseconds since the Unix epoch; 0: the moment of writing. */
+  time: number
+  /** Request id. */
+  id: string
+  /** The client's address after trusted proxies. */
+  client: string
+  /** Name of the listener. */
+  listener: string
+  method: string
+  host: string
+  /** As matched, in normal form, or as received where it came to no match; without the query. */
+  path: string
+  /** Without `?`; undefined when the target had none. Its text is logged only where settings say so: queries carry secrets. */
+  query: string | undefined
+  /** `HTTP/1.1`. */
+  protocol: string
+  /** 0 when no response could be sent. */
+  status: number
+  /** Of the closed list in lib/reason.ts; empty when nothing went wrong. */
+  reason: string
+  /** `namespace/name`; empty when no rule matched. The same for the next three. */
+  route: string
+  rule: string
+  backend: string
+  /** `address:port` of the last try. */
+  endpoint: string
+  /** Tries; 0 when nothing was sent upstream. */
+  attempts: number
+  /** Milliseconds from the first byte of the head to the end of the response. */
+  duration: number
+  /** Milliseconds from the start of the last try to the end of its response; -1 when there was none. */
+  upstreamDuration: number
+  /** Bytes of the request body as received, and of the response body as sent. */
+  bytesIn: number
+  bytesOut: number
+  /** Value of User-Agent; empty when not sent. Logged only where settings say so. */
+  userAgent: string
+}
+
+export interface AccessLogSettings {
+  readonly enabled: boolean
+  /** Percent of the exchanges without a reason that are logged; those with one always are. */
+  readonly sample: number
+  /** Constant extra members of every line, for example the name of the site. */
+  readonly fields: Readonly<Record<string, string>>
+  /** Log the text of queries instead of `true`. */
+  readonly query?: boolean
+  readonly userAgent?: boolean
+}
+
+/** Members of a line, in order; a constant extra member may not have one of these names. */
+export const ACCESS_FIELDS = [
+  'time',
+  'id',
+  'client',
+  'listener',
+  'method',
+  'host',
+  'path',
+  'query',
+  'protocol',
+  'status',
+  'reason',
+  'route',
+  'rule',
+  'backend',
+  'endpoint',
+  'attempts',
+  'duration',
+  'upstreamDuration',
+  'bytesIn',
+  'bytesOut',
+  'userAgent',
+] as const
+
+/** Longest logged form of a value that a client controls, in characters before escaping. */
+const MAX_PATH = 2_048
+const MAX_VALUE = 256
+
+/** Names remembered in escaped form; beyond that they are forgotten and learnt anew. */
+const MAX_NAMES = 4_096
+
+/** `.000` … `.999` */
+const THOUSANDTHS = Array.from({ length: 1_000 }, (_, i) => `.${String(i).padStart(3, '0')}`)
+
+export class AccessLog {
+  readonly #writer: LineWriter
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #enabled: boolean
+  readonly #share: number
+  readonly #query: boolean
+  readonly #userAgent: boolean
+  /** The constant members and the end of the line. */
+  readonly #tail: string
+  /** Names from the configuration, which come again and again, in escaped form. */
+  readonly #names = new Map<string, string>()
+  #second = Number.NaN
+  #secondText = ''
+
+  /** @throws {TypeError} when a constant member has the name of a built-in one: the settings' validation refuses it before */
+  constructor(writer: LineWriter, settings: AccessLogSettings, clock: Clock, random: Random = Math.random) {
+    this.#writer = writer
+    this.#clock = clock
+    this.#random = random
+    this.#enabled = settings.enabled
+    this.#share = settings.sample / 100
+    this.#query = settings.query === true
+    this.#userAgent = settings.userAgent === true
+    this.#tail = constantMembers(settings.fields)
+  }
+
+  /** Never throws on account of what is in the entry. A line that finds the ring full is dropped and counted there. */
+  write(entry: AccessEntry): void {
+    if (!this.#enabled) return
+    const refused = entry.reason !== ''
+    if (!refused && this.#share < 1 && this.#random() >= this.#share) return
+    const time = entry.time === 0 ? this.#clock.wall() : entry.time
+    let line = `{"time":"${this.#timestamp(time)}Z","id":"${text(entry.id)}","client":"${text(entry.client)}","listener":"${this.#name(
+      entry.listener,
+    )}","method":"${text(entry.method)}","host":"${text(entry.host)}","path":"${longText(entry.path)}`
+    if (entry.query === undefined) line += '","protocol":"'
+    else line += this.#query ? `","query":"${longText(entry.query)}","protocol":"` : '","query":true,"protocol":"'
+    line += `${this.#name(entry.protocol)}","status":${entry.status}`
+    if (refused) line += `,"reason":"${this.#name(entry.reason)}"`
+    if (entry.route !== '') line += `,"route":"${this.#name(entry.route)}","rule":"${this.#name(entry.rule)}"`
+    if (entry.backend !== '') line += `,"backend":"${this.#name(entry.backend)}"`
+    if (entry.attempts > 0) line += `,"endpoint":"${this.#name(entry.endpoint)}","attempts":${entry.attempts}`
+    line += `,"duration":${milliseconds(entry.duration)}`
+    if (entry.upstreamDuration >= 0) line += `,"upstreamDuration":${milliseconds(entry.upstreamDuration)}`
+    line += `,"bytesIn":${entry.bytesIn},"bytesOut":${entry.bytesOut}`
+    if (this.#userAgent && entry.userAgent !== '') line += `,"userAgent":"${text(entry.userAgent)}"`
+    this.#writer.writeAscii(line + this.#tail)
+  }
+
+  #name(name: string): string {
+    const known = this.#names.get(name)
+    if (known !== undefined) return known
+    if (this.#names.size >= MAX_NAMES) this.#names.clear()
+    const escaped = escapeText(name)
+    this.#names.set(name, escaped)
+    return escaped
+  }
+
+  /** RFC 3339 in UTC, without the `Z`; the part above the milliseconds is made once a second. */
+  #timestamp(time: number): string {
+    const second = Math.floor(time / 1_000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#secondText = new Date(second * 1_000).toISOString().slice(0, 19)
+    }
+    return this.#secondText + THOUSANDTHS[Math.floor(time - second * 1_000)]
+  }
+}
+
+function constantMembers(fields: Readonly<Record<string, string>>): string {
+  let members = ''
+  for (const [name, value] of Object.entries(fields)) {
+    if ((ACCESS_FIELDS as readonly string[]).includes(name)) throw new TypeError(`${name} is a member of every line`)
+    members += `,"${escapeText(name)}":"${escapeText(value)}"`
+  }
+  return `${members}}`
+}
+
+/** Microseconds are enough; a plain conversion of a double to text takes ten times as long. */
+function milliseconds(duration: number): string {
+  const micro = Math.round(duration * 1_000)
+  if (!(micro >= 0 && micro < 0x7fff_ffff)) return micro >= 0 ? String(Math.round(duration)) : '0'
+  const whole = (micro / 1_000) | 0
+  return whole + THOUSANDTHS[micro - whole * 1_000]!
+}
+
+/** Anything but printable ASCII without `"` and `\`. */
+const SPECIAL = /[^ !#-[\]-~]/
+
+function text(value: string): string {
+  if (value.length > MAX_VALUE) return cut(value, MAX_VALUE)
+  return SPECIAL.test(value) ? escapeText(value) : value
+}
+
+function longText(value: string): string {
+  if (value.length > MAX_PATH) return cut(value, MAX_PATH)
+  return SPECIAL.test(value) ? escapeText(value) : value
+}
+
+/** The ellipsis tells that something is missing. */
+function cut(value: string, length: number): string {
+  return `${escapeText(value.slice(0, length))}\\u2026`
+}
+
+function escapeText(value: string): string {
+  let escaped = ''
+  let done = 0
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i)
+    if (code >= 0x20 && code < 0x7f && code !== 0x22 && code !== 0x5c) continue
+    escaped += value.slice(done, i)
+    escaped += code === 0x22 ? '\\"' : code === 0x5c ? '\\\\' : `\\u${code.toString(16).padStart(4, '0')}`
+    done = i + 1
+  }
+  return escaped + value.slice(done)
+}

@@ -1,0 +1,181 @@
+/**
+ * Whole lines of text from one thread to another through shared memory: a byte ring with one producer and one consumer.
+ *
+ * A line becomes visible by one store of `head`, so a producer that is terminated at any instruction leaves either the
+ * whole line or nothing. The consumer frees space by one store of `tail` after its sink took the bytes: a consumer that is
+ * terminated in between leaves them in place, and the next one hands them out again (**at least once**; what may come twice
+ * is what one call of the sink was given). Producer and consumer may each be replaced; the ring goes on where they were.
+ */
+
+/** 32-bit cells of the header. What each side writes has a cache line of its own. */
+const HEAD = 0
+const DROPPED = 1
+const TAIL = 16
+const WRITING = 17
+const HEADER_BYTES = 128
+
+const LF = 10
+
+const MIN_BYTES = 4_096
+const MAX_BYTES = 1 << 30
+
+export const LineRing = {
+  /** @param bytes capacity; rounded up to a power of two, so that positions may wrap at 2³² */
+  create(bytes = 1 << 20): SharedArrayBuffer {
+    if (!(bytes > 0 && bytes <= MAX_BYTES)) throw new TypeError(`no such ring: ${bytes} bytes`)
+    let capacity = MIN_BYTES
+    while (capacity < bytes) capacity *= 2
+    const ring = new SharedArrayBuffer(HEADER_BYTES + capacity)
+    // The byte before the first line: see LineReader.midLine.
+    new Uint8Array(ring)[HEADER_BYTES + capacity - 1] = LF
+    return ring
+  },
+
+  /** Lines that found the ring full since it was made, over all its producers; wraps at 2³². */
+  dropped(ring: SharedArrayBuffer): number {
+    return Atomics.load(new Int32Array(ring, 0, HEADER_BYTES / 4), DROPPED) >>> 0
+  },
+}
+
+/** The producer's end. At most one at a time. */
+export class LineWriter {
+  readonly #cells: Int32Array
+  readonly #bytes: Buffer
+  readonly #mask: number
+  #head: number
+  /** What the consumer had freed when we last looked; looked at again only when the ring seems full. */
+  #tail: number
+
+  constructor(ring: SharedArrayBuffer) {
+    this.#cells = new Int32Array(ring, 0, HEADER_BYTES / 4)
+    this.#bytes = Buffer.from(ring, HEADER_BYTES)
+    this.#mask = this.#bytes.length - 1
+    this.#head = Atomics.load(this.#cells, HEAD)
+    this.#tail = Atomics.load(this.#cells, TAIL)
+  }
+
+  /**
+   * Appends one line of any characters, as UTF-8.
+   *
+   * @param line without its end; must hold no line feed, the reader could not tell it from two lines
+   * @returns false when it found no room: dropped and counted
+   */
+  write(line: string): boolean {
+    const at = this.#head & this.#mask
+    const room = Math.min(this.#free(), this.#bytes.length - at)
+    if (line.length * 3 < room || Buffer.byteLength(line) < room)
+      return this.#publish(at, this.#bytes.utf8Write(line, at, room - 1))
+    return this.#append(Buffer.from(line))
+  }
+
+  /** The same for a line known to be ASCII: its length in bytes need not be found first. */
+  writeAscii(line: string): boolean {
+    const at = this.#head & this.#mask
+    const length = line.length
+    // One byte for the line's end, and one that stays between head and tail: see LineReader.midLine.
+    if (((this.#head - this.#tail) >>> 0) + length + 1 > this.#mask || at + length + 1 > this.#bytes.length)
+      return this.#append(Buffer.from(line, 'latin1'))
+    return this.#publish(at, this.#bytes.latin1Write(line, at, length))
+  }
+
+  /** Bytes that may be written now; one is kept back, see {@link LineReader.midLine}. */
+  #free(): number {
+    return this.#mask - ((this.#head - this.#tail) >>> 0)
+  }
+
+  #publish(at: number, length: number): true {
+    this.#bytes[at + length] = LF
+    this.#head = (this.#head + length + 1) | 0
+    Atomics.store(this.#cells, HEAD, this.#head)
+    return true
+  }
+
+  /** The rare way: the ring seems full, or the line goes over its end. */
+  #append(line: Buffer): boolean {
+    this.#tail = Atomics.load(this.#cells, TAIL)
+    if (line.length + 1 > this.#free()) {
+      Atomics.store(this.#cells, DROPPED, Atomics.load(this.#cells, DROPPED) + 1)
+      return false
+    }
+    const at = this.#head & this.#mask
+    const first = Math.min(line.length, this.#bytes.length - at)
+    line.copy(this.#bytes, at, 0, first)
+    line.copy(this.#bytes, 0, first)
+    this.#bytes[(at + line.length) & this.#mask] = LF
+    this.#head = (this.#head + line.length + 1) | 0
+    Atomics.store(this.#cells, HEAD, this.#head)
+    return true
+  }
+}
+
+/**
+ * Takes bytes of whole lines, at once: they are a view of the ring and may be overwritten after the return.
+ *
+ * @returns how many bytes it took; fewer than given means that it takes no more for now
+ */
+export type LineSink = (lines: Buffer) => number
+
+/** The consumer's end. At most one at a time. */
+export class LineReader {
+  readonly #cells: Int32Array
+  readonly #bytes: Buffer
+  readonly #mask: number
+
+  constructor(ring: SharedArrayBuffer) {
+    this.#cells = new Int32Array(ring, 0, HEADER_BYTES / 4)
+    this.#bytes = Buffer.from(ring, HEADER_BYTES)
+    this.#mask = this.#bytes.length - 1
+  }
+
+  /** Bytes waiting. */
+  get size(): number {
+    return (Atomics.load(this.#cells, HEAD) - Atomics.load(this.#cells, TAIL)) >>> 0
+  }
+
+  /**
+   * True when a sink took a part of a line: its rest must follow before anything else is written to the same place.
+   * The byte before `tail` is never overwritten, so a new reader knows it too.
+   */
+  get midLine(): boolean {
+    return this.#bytes[(Atomics.load(this.#cells, TAIL) - 1) & this.#mask] !== LF
+  }
+
+  /** True when an earlier reader was terminated within a call of its sink: what it was given may have gone out in part. */
+  get interrupted(): boolean {
+    return Atomics.load(this.#cells, WRITING) !== 0
+  }
+
+  /**
+   * Hands out whole lines in order, until the ring is empty, `maxBytes` are reached, or the sink takes no more. Where a
+   * line lies over the end of the ring the sink is called twice for it, unless it refused the first part.
+   *
+   * @param maxBytes a longer line is handed out all the same, alone
+   * @returns bytes taken
+   */
+  drain(sink: LineSink, maxBytes = Number.POSITIVE_INFINITY): number {
+    const tail = Atomics.load(this.#cells, TAIL)
+    const size = this.#upTo(tail, (Atomics.load(this.#cells, HEAD) - tail) >>> 0, maxBytes)
+    let taken = 0
+    while (taken < size) {
+      const at = (tail + taken) & this.#mask
+      const part = this.#bytes.subarray(at, Math.min(at + size - taken, this.#bytes.length))
+      Atomics.store(this.#cells, WRITING, 1)
+      const took = sink(part)
+      taken += took
+      Atomics.store(this.#cells, TAIL, (tail + taken) | 0)
+      Atomics.store(this.#cells, WRITING, 0)
+      if (took < part.length) break
+    }
+    return taken
+  }
+
+  /** The largest number of bytes that ends with a line and is within `maxBytes`; at least one line. */
+  #upTo(tail: number, size: number, maxBytes: number): number {
+    if (size <= maxBytes) return size
+    for (let length = Math.floor(maxBytes); length > 0; length--)
+      if (this.#bytes[(tail + length - 1) & this.#mask] === LF) return length
+    let length = Math.max(1, Math.floor(maxBytes))
+    while (this.#bytes[(tail + length - 1) & this.#mask] !== LF) length++
+    return length
+  }
+}
