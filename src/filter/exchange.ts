@@ -15,12 +15,16 @@ export interface DryExchange {
   readonly port: number
   /** Path in normal form; a rewrite replaces it (and normalises it again). */
   path: string
+  /** Path the client asked for, in normal form: what `path` was before any rewrite. */
+  readonly originalPath: string
   /** Without `?`; undefined when the target had none, so that `/a?` and `/a` stay different. */
   query: string | undefined
   /** Hop-by-hop fields, and those that `Connection` names, are already gone. */
   readonly request: Fields
   /** The client's address (after trusted proxies), canonical literal. */
   readonly clientAddress: string
+  /** The socket's peer is one of the trusted proxies (settings, `clientAddress`), so what it forwards may be taken over. */
+  readonly trusted: boolean
   /** Index of the listener in the settings, and its name. */
   readonly listener: number
   /** The request id: taken over from a trusted proxy or made; made on first use. */
@@ -36,6 +40,8 @@ export interface DryExchange {
 }
 
 export interface Exchange extends DryExchange {
+  /** Bookkeeping of `chain.ts`: how many filters of the chain were entered. 0 at the start; nobody else writes it. */
+  entered: number
   /** Verified claims, consumer and the like, set by auth filters for those after them. */
   readonly facts: Map<string, unknown>
   /** Bytes of the request body to come: a number, or undefined when its length is not known (chunked). 0 = none. */
