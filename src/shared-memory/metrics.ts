@@ -1,0 +1,369 @@
+/**
+ * Counters of all workers in one block of shared memory: a row of plain cells for each worker, written by that worker
+ * alone and summed by whoever reads. A plain add costs a tenth of an atomic one, and a row outlives the worker that wrote
+ * it, so that counters never go back: its replacement goes on in the same row. Cells are doubles, exact up to 2⁵³.
+ *
+ * How many series a scrape can show is bounded here and does not depend on the number of routes: see docs/metrics.md.
+ */
+import { REASON_LIST } from '../lib/reason.ts'
+
+/** Upper bounds of the histogram buckets, milliseconds; one more bucket takes what is above. */
+export const BUCKETS: readonly number[] = Object.freeze([
+  0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000,
+])
+
+/** The same, unboxed. */
+const BOUNDS = Float64Array.from(BUCKETS)
+
+/** Methods that have a series of their own; any other counts as `other`. */
+export const METHODS = Object.freeze(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'other'] as const)
+
+/** Row of {@link METHODS} for a method as received. */
+export function methodClass(method: string): number {
+  const index = (METHODS as readonly string[]).indexOf(method)
+  return index < 0 ? METHODS.length - 1 : index
+}
+
+/** Status codes that have a series of their own; any other counts under its class, `4xx`. `0`: no response could be sent. */
+export const CODES = Object.freeze([
+  ...[
+    '0',
+    '1xx',
+    '2xx',
+    '3xx',
+    '4xx',
+    '5xx',
+    '101',
+    '200',
+    '201',
+    '202',
+    '204',
+    '206',
+    '301',
+    '302',
+    '303',
+    '304',
+    '307',
+  ],
+  ...[
+    '308',
+    '400',
+    '401',
+    '403',
+    '404',
+    '405',
+    '406',
+    '408',
+    '409',
+    '410',
+    '412',
+    '413',
+    '414',
+    '415',
+    '416',
+    '422',
+    '429',
+  ],
+  ...['431', '499', '500', '501', '502', '503', '504', '505'],
+])
+
+/** What a backend's series are told apart by: the class of the response that the client got; `none`: it got none. */
+export const CODE_CLASSES = Object.freeze(['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const)
+
+const CODE_OF_STATUS = Uint8Array.from({ length: 600 }, (_, status) => {
+  const exact = CODES.indexOf(String(status))
+  return exact >= 0 ? exact : Math.floor(status / 100)
+})
+
+const HISTOGRAM_CELLS = BUCKETS.length + 2
+/** Room for reasons to come: the list is append-only, and a row must not move while threads are replaced. */
+const REASON_CELLS = Math.max(64, REASON_LIST.length)
+
+/** Longest backend id that gets a row of its own, in UTF-8. */
+export const MAX_NAME_BYTES = 400
+
+export interface MetricsShape {
+  /** Rows; a worker's index is its row for as long as the process lives. */
+  readonly workers: number
+  /** Listeners that are told apart; a higher index counts as the last. */
+  readonly listeners: number
+  /** Backends that are told apart at one time, row 0 (all the others together) not counted. */
+  readonly backends: number
+}
+
+export const METRICS_DEFAULTS = Object.freeze({ listeners: 8, backends: 128 })
+
+const HEADER_BYTES = 64
+const CACHE_LINE_CELLS = 8
+
+/** Offsets of the cells in a worker's row, and of the parts of the block. */
+export class MetricsLayout {
+  readonly shape: MetricsShape
+  // Gauges first: they are zeroed together when a worker dies.
+  readonly active = 0
+  readonly upstreamOpen = 1
+  readonly loopDelay = 2
+  readonly open = 3
+  readonly gauges: number
+  readonly accepted: number
+  readonly refused: number
+  readonly upstreamConnected: number
+  readonly upstreamReused: number
+  readonly upstreamFailed: number
+  readonly retries: number
+  readonly reasons: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  readonly requests: number
+  readonly duration: number
+  readonly upstreamDuration: number
+  readonly backends: number
+  /** Cells of a row, whole cache lines. */
+  readonly cells: number
+  /** Byte offsets in the block. */
+  readonly rowsAt: number
+  readonly controlAt: number
+  readonly directoryAt: number
+  readonly bytes: number
+
+  constructor(shape: MetricsShape) {
+    this.shape = shape
+    const { workers, listeners, backends } = shape
+    let at = this.open
+    const take = (cells: number) => (at += cells) - cells
+    take(listeners)
+    this.gauges = at
+    this.accepted = take(listeners)
+    this.refused = take(listeners)
+    this.upstreamConnected = take(1)
+    this.upstreamReused = take(1)
+    this.upstreamFailed = take(1)
+    this.retries = take(1)
+    this.reasons = take(REASON_CELLS)
+    this.bytesIn = take(listeners)
+    this.bytesOut = take(listeners)
+    this.requests = take(listeners * METHODS.length * CODES.length)
+    this.duration = take(listeners * HISTOGRAM_CELLS)
+    this.upstreamDuration = take(HISTOGRAM_CELLS)
+    this.backends = take((backends + 1) * CODE_CLASSES.length)
+    // A row starts on a cache line of its own, or two workers would slow each other down.
+    this.cells = Math.ceil(at / CACHE_LINE_CELLS) * CACHE_LINE_CELLS
+    this.rowsAt = HEADER_BYTES
+    this.controlAt = this.rowsAt + workers * this.cells * 8
+    this.directoryAt = this.controlAt + HISTOGRAM_CELLS * 8
+    this.bytes = this.directoryAt + (backends + 1) * DIRECTORY_ROW_BYTES
+  }
+
+  static of(shared: SharedArrayBuffer): MetricsLayout {
+    const [workers, listeners, backends] = new Int32Array(shared, 0, 3)
+    return new MetricsLayout({ workers: workers!, listeners: listeners!, backends: backends! })
+  }
+
+  /** The cells of one worker. */
+  row(shared: SharedArrayBuffer, worker: number): Float64Array {
+    if (!(worker >= 0 && worker < this.shape.workers)) throw new TypeError(`no such worker: ${worker}`)
+    return new Float64Array(shared, this.rowsAt + worker * this.cells * 8, this.cells)
+  }
+}
+
+/** state, length of the name, two halves of its hash · released at, baselines · name. See row-directory.ts. */
+export const DIRECTORY_ROW_BYTES = 16 + 8 * (1 + CODE_CLASSES.length) + MAX_NAME_BYTES + 8
+
+/** Makes the block. Once in a process; every thread maps it. */
+export function createMetrics(shape: Pick<MetricsShape, 'workers'> & Partial<MetricsShape>): SharedArrayBuffer {
+  const { workers, listeners, backends } = { ...METRICS_DEFAULTS, ...shape }
+  if (!(workers >= 1 && listeners >= 1 && backends >= 0))
+    throw new TypeError(`no such metrics: ${JSON.stringify(shape)}`)
+  const shared = new SharedArrayBuffer(new MetricsLayout({ workers, listeners, backends }).bytes)
+  new Int32Array(shared, 0, 3).set([workers, listeners, backends])
+  return shared
+}
+
+/** Zeroes what a dead worker can no longer have open. Called once it is dead, before its row is taken over. */
+export function clearGauges(shared: SharedArrayBuffer, worker: number): void {
+  const layout = MetricsLayout.of(shared)
+  layout.row(shared, worker).fill(0, 0, layout.gauges)
+}
+
+/** What is counted about an exchange when it ends. May be one object used again and again. */
+export interface EndedExchange {
+  /** Index of the listener. */
+  listener: number
+  /** See {@link methodClass}. */
+  method: number
+  /** Status that the client got, 0 for none. */
+  status: number
+  /** Index in REASON_LIST, -1 when nothing went wrong. */
+  reason: number
+  /** Row of the backend that was chosen, see row-directory.ts; -1 when none was. */
+  backendRow: number
+  durationMs: number
+  /** Last try; -1 when nothing was sent upstream. */
+  upstreamMs: number
+  bytesIn: number
+  bytesOut: number
+}
+
+/** A worker's own cells. One instance in each worker. */
+export class WorkerMetrics {
+  readonly #cells: Float64Array
+  readonly #layout: MetricsLayout
+  readonly #lastListener: number
+  readonly #backendRows: number
+
+  constructor(shared: SharedArrayBuffer, worker: number) {
+    this.#layout = MetricsLayout.of(shared)
+    this.#cells = this.#layout.row(shared, worker)
+    this.#lastListener = this.#layout.shape.listeners - 1
+    this.#backendRows = this.#layout.shape.backends + 1
+  }
+
+  exchangeStarted(): void {
+    this.#cells[this.#layout.active]!++
+  }
+
+  /** Once for every `exchangeStarted`. */
+  exchangeEnded(x: EndedExchange): void {
+    const cells = this.#cells
+    const layout = this.#layout
+    const listener = this.#listener(x.listener)
+    const status = x.status
+    const code = status >= 0 && status < 600 ? CODE_OF_STATUS[status]! : 5
+    cells[layout.active]!--
+    cells[layout.requests + (listener * METHODS.length + x.method) * CODES.length + code]!++
+    cells[layout.bytesIn + listener]! += x.bytesIn
+    cells[layout.bytesOut + listener]! += x.bytesOut
+    observe(cells, layout.duration + listener * HISTOGRAM_CELLS, x.durationMs)
+    if (x.upstreamMs >= 0) observe(cells, layout.upstreamDuration, x.upstreamMs)
+    if (x.reason >= 0) cells[layout.reasons + x.reason]!++
+    const row = x.backendRow
+    if (row >= 0)
+      cells[layout.backends + (row < this.#backendRows ? row : 0) * CODE_CLASSES.length + ((status / 100) | 0)]!++
+  }
+
+  connectionOpened(listener: number): void {
+    const at = this.#listener(listener)
+    this.#cells[this.#layout.accepted + at]!++
+    this.#cells[this.#layout.open + at]!++
+  }
+
+  connectionClosed(listener: number): void {
+    this.#cells[this.#layout.open + this.#listener(listener)]!--
+  }
+
+  /** Closed at once because the limit of connections is reached. */
+  connectionRefused(listener: number): void {
+    this.#cells[this.#layout.refused + this.#listener(listener)]!++
+  }
+
+  /** A new connection to an endpoint stands. */
+  upstreamConnected(): void {
+    this.#cells[this.#layout.upstreamConnected]!++
+    this.#cells[this.#layout.upstreamOpen]!++
+  }
+
+  upstreamClosed(): void {
+    this.#cells[this.#layout.upstreamOpen]!--
+  }
+
+  /** A request was sent on an idle connection of the pool. */
+  upstreamReused(): void {
+    this.#cells[this.#layout.upstreamReused]!++
+  }
+
+  upstreamFailed(): void {
+    this.#cells[this.#layout.upstreamFailed]!++
+  }
+
+  retried(): void {
+    this.#cells[this.#layout.retries]!++
+  }
+
+  /** The longest delay of the event loop since the last call, milliseconds; measured where the heartbeat is given. */
+  loopDelay(milliseconds: number): void {
+    this.#cells[this.#layout.loopDelay] = milliseconds
+  }
+
+  #listener(index: number): number {
+    return index < this.#lastListener ? index : this.#lastListener
+  }
+}
+
+/** Each bucket counts its own range; a reader adds them up. */
+function observe(cells: Float64Array, at: number, milliseconds: number): void {
+  let bucket = 0
+  while (bucket < BOUNDS.length && milliseconds > BOUNDS[bucket]!) bucket++
+  cells[at + bucket]!++
+  cells[at + HISTOGRAM_CELLS - 1]! += milliseconds
+}
+
+export interface HistogramValue {
+  /** Cumulative, one for each of {@link BUCKETS}. */
+  readonly buckets: readonly number[]
+  readonly count: number
+  /** Milliseconds. */
+  readonly sum: number
+}
+
+/** Sums over all workers, for whoever exposes them. */
+export class MetricsReader {
+  readonly layout: MetricsLayout
+  readonly #rows: readonly Float64Array[]
+  readonly #control: Float64Array
+
+  constructor(shared: SharedArrayBuffer) {
+    this.layout = MetricsLayout.of(shared)
+    this.#rows = Array.from({ length: this.layout.shape.workers }, (_, worker) => this.layout.row(shared, worker))
+    this.#control = new Float64Array(shared, this.layout.controlAt, HISTOGRAM_CELLS)
+  }
+
+  sum(cell: number): number {
+    let sum = 0
+    for (const row of this.#rows) sum += row[cell]!
+    return sum
+  }
+
+  /** One worker's cell. */
+  cell(worker: number, cell: number): number {
+    return this.#rows[worker]![cell]!
+  }
+
+  requests(listener: number, method: number, code: number): number {
+    return this.sum(this.layout.requests + (listener * METHODS.length + method) * CODES.length + code)
+  }
+
+  duration(listener: number): HistogramValue {
+    return this.#histogram(this.#rows, this.layout.duration + listener * HISTOGRAM_CELLS)
+  }
+
+  upstreamDuration(): HistogramValue {
+    return this.#histogram(this.#rows, this.layout.upstreamDuration)
+  }
+
+  /** Since the process began; a row that changed hands must be reckoned from its baseline, see row-directory.ts. */
+  backendRequests(row: number, codeClass: number): number {
+    return this.sum(this.layout.backends + row * CODE_CLASSES.length + codeClass)
+  }
+
+  /** From a change being seen to its being served everywhere. Written by the control thread alone. */
+  observeChange(milliseconds: number): void {
+    observe(this.#control, 0, milliseconds)
+  }
+
+  configChange(): HistogramValue {
+    return this.#histogram([this.#control], 0)
+  }
+
+  /** The count is made of the buckets, so that the two agree while workers write. */
+  #histogram(rows: readonly Float64Array[], at: number): HistogramValue {
+    const buckets: number[] = []
+    let count = 0
+    for (let bucket = 0; bucket <= BUCKETS.length; bucket++) {
+      for (const row of rows) count += row[at + bucket]!
+      if (bucket < BUCKETS.length) buckets.push(count)
+    }
+    let sum = 0
+    for (const row of rows) sum += row[at + HISTOGRAM_CELLS - 1]!
+    return { buckets, count, sum }
+  }
+}

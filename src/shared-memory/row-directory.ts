@@ -1,0 +1,149 @@
+/**
+ * Which backend has which row of the metrics. Kept in shared memory by the name itself, so that a control thread that was
+ * replaced finds every row again, and workers look their rows up without a message. The control thread alone writes.
+ *
+ * A row given up keeps its counters for ten minutes, in case its backend comes back; after that another may have it. The
+ * cells belong to the workers and cannot be zeroed from here, so a new owner is reckoned from a baseline.
+ */
+import type { Milliseconds } from '../lib/clock.ts'
+import { CODE_CLASSES, DIRECTORY_ROW_BYTES, MAX_NAME_BYTES, type MetricsLayout, MetricsReader } from './metrics.ts'
+
+/** States of a row. `state` is the last thing written when a row is given, and the first when it is taken away. */
+const FREE = 0
+const USED = 1
+const RELEASED = 2
+
+/** 32-bit cells of a row: */
+const STATE = 0
+const LENGTH = 1
+const HASH = 2
+/** 64-bit cells of a row: */
+const RELEASED_AT = 2
+const BASELINE = 3
+const NAME_AT = 8 * (BASELINE + CODE_CLASSES.length)
+
+/** Exchanges that began under the old owner have ended by then, but for the longest streams. */
+const GRACE: Milliseconds = 600_000
+
+export class RowDirectory {
+  readonly #layout: MetricsLayout
+  readonly #reader: MetricsReader
+  readonly #cells: Int32Array
+  readonly #doubles: Float64Array
+  readonly #bytes: Buffer
+
+  constructor(shared: SharedArrayBuffer) {
+    this.#reader = new MetricsReader(shared)
+    this.#layout = this.#reader.layout
+    const at = this.#layout.directoryAt
+    const length = (this.#layout.shape.backends + 1) * DIRECTORY_ROW_BYTES
+    this.#cells = new Int32Array(shared, at, length / 4)
+    this.#doubles = new Float64Array(shared, at, length / 8)
+    this.#bytes = Buffer.from(shared, at, length)
+  }
+
+  /** @returns the backend's row, or 0, which all that have none share. Cheap enough for linking, not for each request */
+  find(name: string): number {
+    return this.#find(name, USED)
+  }
+
+  /**
+   * Gives rows to the backends there are now, and takes them from those that are gone. Control thread only, before the
+   * workers are told of the backends.
+   *
+   * @param now wall clock
+   */
+  sync(names: Iterable<string>, now: Milliseconds): void {
+    const wanted = new Set(names)
+    for (const { row, name } of this.entries()) if (!wanted.delete(name)) this.#release(row, now)
+    for (const name of wanted) if (!this.#assign(name, now)) break
+  }
+
+  /** Rows in use and the backends they belong to. */
+  *entries(): IterableIterator<{ readonly row: number; readonly name: string }> {
+    for (let row = 1; row <= this.#layout.shape.backends; row++)
+      if (Atomics.load(this.#cells, this.#cell(row)) === USED) yield { row, name: this.#name(row) }
+  }
+
+  /** Requests of the row's present owner. */
+  requests(row: number, codeClass: number): number {
+    const sum = this.#reader.backendRequests(row, codeClass)
+    return row === 0 ? sum : sum - this.#doubles[this.#double(row) + BASELINE + codeClass]!
+  }
+
+  #assign(name: string, now: Milliseconds): boolean {
+    const bytes = Buffer.from(name)
+    if (bytes.length > MAX_NAME_BYTES) return true
+    const kept = this.#find(name, RELEASED)
+    if (kept !== 0) {
+      Atomics.store(this.#cells, this.#cell(kept), USED)
+      return true
+    }
+    const row = this.#vacant(now)
+    if (row === 0) return false
+    const cell = this.#cell(row)
+    const double = this.#double(row)
+    Atomics.store(this.#cells, cell + STATE, FREE)
+    for (let codeClass = 0; codeClass < CODE_CLASSES.length; codeClass++)
+      this.#doubles[double + BASELINE + codeClass] = this.#reader.backendRequests(row, codeClass)
+    this.#cells[cell + LENGTH] = bytes.length
+    this.#cells[cell + HASH] = hash(name, SEEDS[0])
+    this.#cells[cell + HASH + 1] = hash(name, SEEDS[1])
+    this.#bytes.set(bytes, row * DIRECTORY_ROW_BYTES + NAME_AT)
+    Atomics.store(this.#cells, cell + STATE, USED)
+    return true
+  }
+
+  #release(row: number, now: Milliseconds): void {
+    this.#doubles[this.#double(row) + RELEASED_AT] = now
+    Atomics.store(this.#cells, this.#cell(row), RELEASED)
+  }
+
+  /** A row never used, or else the one that was given up first and long enough ago. */
+  #vacant(now: Milliseconds): number {
+    let best = 0
+    let since = now - GRACE
+    for (let row = 1; row <= this.#layout.shape.backends; row++) {
+      const state = Atomics.load(this.#cells, this.#cell(row))
+      if (state === FREE) return row
+      const released = this.#doubles[this.#double(row) + RELEASED_AT]!
+      if (state !== RELEASED || released > since) continue
+      best = row
+      since = released
+    }
+    return best
+  }
+
+  #find(name: string, state: number): number {
+    const low = hash(name, SEEDS[0])
+    const high = hash(name, SEEDS[1])
+    for (let row = 1; row <= this.#layout.shape.backends; row++) {
+      const cell = this.#cell(row)
+      if (this.#cells[cell + HASH] !== low || this.#cells[cell + HASH + 1] !== high) continue
+      if (Atomics.load(this.#cells, cell + STATE) === state && this.#name(row) === name) return row
+    }
+    return 0
+  }
+
+  #name(row: number): string {
+    const at = row * DIRECTORY_ROW_BYTES + NAME_AT
+    return this.#bytes.utf8Slice(at, at + this.#cells[this.#cell(row) + LENGTH]!)
+  }
+
+  #cell(row: number): number {
+    return (row * DIRECTORY_ROW_BYTES) / 4
+  }
+
+  #double(row: number): number {
+    return (row * DIRECTORY_ROW_BYTES) / 8
+  }
+}
+
+const SEEDS = [0x811c9dc5, 0x9747b28c] as const
+
+/** FNV-1a over UTF-16 units; only spares comparing names. */
+function hash(name: string, seed: number): number {
+  let hash = seed | 0
+  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193)
+  return hash
+}
