@@ -2,10 +2,13 @@
  * Which rule wins: the total order of api.md, the Gateway API's. The most specific hostname comes before all of this: matches are compared within
  * one hostname. Everything that is compared is part of the objects themselves, so every replica comes to the same order.
  */
-import type { Match, PathMatch } from '../snapshot/snapshot.ts'
+import type { Match, PathMatch } from './snapshot.ts'
+
+/** What the order looks at in a match itself. */
+export type Conditions = Pick<Match, 'path' | 'method' | 'headers' | 'queryParams' | 'cookies' | 'sourceCIDRs'>
 
 export interface OrderedMatch {
-  readonly match: Match
+  readonly match: Conditions
   /** Creation of the Route, milliseconds since the epoch; undefined in a folder, where the name decides. */
   readonly created: number | undefined
   /** `namespace/name` */
@@ -26,7 +29,7 @@ export function compareMatches(a: OrderedMatch, b: OrderedMatch): number {
 /**
  * The part of the order that a match itself decides. Two matches for which this is 0 and whose conditions are the same are in conflict.
  */
-export function compareSpecificity(a: Match, b: Match): number {
+export function compareSpecificity(a: Conditions, b: Conditions): number {
   return (
     KIND[a.path.type] - KIND[b.path.type] ||
     // Of two exact values only one can match: length decides nothing there, but a listing reads better.

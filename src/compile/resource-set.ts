@@ -1,0 +1,87 @@
+/** What `compile` reads: every valid object in the version that is served, and what is known of the others. */
+import type { Backend } from '../api/backend.ts'
+import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../api/kubernetes.ts'
+import type { FieldProblem, Kind } from '../api/object.ts'
+import type { Route } from '../api/route.ts'
+import type { SettingsObject } from '../api/settings.ts'
+import { FrozenMap } from '../snapshot/frozen-map.ts'
+
+export interface Resource<T> {
+  /** `namespace/name`. */
+  readonly key: string
+  /** Validated and defaulted. */
+  readonly object: T
+  /** Milliseconds since the epoch; undefined in a folder, where no creation time is given. */
+  readonly created: number | undefined
+  /** Set when a newer version of the object exists and cannot be used; `object` is then the last good one. */
+  readonly stale?: Staleness
+}
+
+export interface Staleness {
+  /** What is wrong with the newest version. */
+  readonly problems: readonly FieldProblem[]
+  /** `metadata.generation` of the newest version. */
+  readonly generation?: number
+  /** Names of the rules whose newest version adds auth or authorization: they are closed rather than served open. */
+  readonly closedRules: 'all' | ReadonlySet<string>
+}
+
+/** An object that was never valid as long as it was seen, so nothing of it is served. */
+export interface Refused {
+  readonly kind: Kind
+  readonly key: string
+  readonly problems: readonly FieldProblem[]
+  readonly generation?: number
+}
+
+/** Immutable; what did not change between two sets is the same object (`===`) in both. */
+export interface ResourceSet {
+  readonly settings: SettingsObject
+  readonly routes: FrozenMap<Resource<Route>>
+  readonly backends: FrozenMap<Resource<Backend>>
+  readonly services: FrozenMap<Resource<Service>>
+  /** By the key of their Service, then by their own. */
+  readonly endpointSlices: FrozenMap<ReadonlyMap<string, Resource<EndpointSlice>>>
+  readonly secrets: FrozenMap<Resource<Secret>>
+  readonly configMaps: FrozenMap<Resource<ConfigMap>>
+  /** By `/name`. */
+  readonly namespaces: FrozenMap<Resource<Namespace>>
+  /** By {@link refusedKey}. */
+  readonly refused: FrozenMap<Refused>
+}
+
+export function refusedKey(kind: Kind, key: string): string {
+  return `${kind} ${key}`
+}
+
+/** A set in which there is nothing. */
+export function noResources(settings: SettingsObject): ResourceSet {
+  return {
+    settings,
+    routes: new FrozenMap(),
+    backends: new FrozenMap(),
+    services: new FrozenMap(),
+    endpointSlices: new FrozenMap(),
+    secrets: new FrozenMap(),
+    configMaps: new FrozenMap(),
+    namespaces: new FrozenMap(),
+    refused: new FrozenMap(),
+  }
+}
+
+/** What decides between two objects that want the same. */
+export interface Age {
+  readonly created: number | undefined
+  /** `namespace/name`. */
+  readonly key: string
+}
+
+/** Negative when `a` came first: the older, then by `namespace/name`; the same on every replica, and as matches are ordered. */
+export function compareAge(a: Age, b: Age): number {
+  if (a.created !== b.created) {
+    if (a.created === undefined) return 1
+    if (b.created === undefined) return -1
+    return a.created - b.created
+  }
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0
+}
