@@ -76,6 +76,11 @@ export type ToWorker =
   | TablesUpdate
   /** The complete endpoint set of a backend; an empty list withdraws it. Sent before the tables that name the backend. */
   | { readonly type: 'endpoints'; readonly backend: string; readonly endpoints: readonly EndpointRow[] }
+  /**
+   * Every Backend there is: all other endpoint sets are withdrawn. Sent by a control thread that has just begun, behind the endpoint
+   * sets, because it cannot know what the one before it had told the worker.
+   */
+  | { readonly type: 'backends'; readonly ids: readonly string[] }
   /** Store it with `ProcessBlock.passEpoch`, nothing else: everything sent before has been handled (shared-memory/epoch.ts). */
   | { readonly type: 'epoch'; readonly epoch: number }
 

@@ -1,0 +1,66 @@
+/**
+ * What a worker needs to serve, kept by the supervisor so that one can be replaced while the control thread is away. The control
+ * thread sends it everything the workers get, and only what changed; here it is put together again.
+ */
+import type { TablesUpdate, ToWorker } from '../link/messages.ts'
+
+type Policy = TablesUpdate['policies'][number]
+type BackendEntry = TablesUpdate['backends'][number]
+
+export class Bootstrap {
+  #settings: ToWorker | undefined
+  #tables: TablesUpdate | undefined
+  readonly #endpoints = new Map<string, ToWorker>()
+  readonly #policies = new Map<number, Policy>()
+  readonly #backends = new Map<number, BackendEntry>()
+
+  keep(message: ToWorker): void {
+    switch (message.type) {
+      case 'settings':
+        this.#settings = message
+        return
+      case 'endpoints':
+        if (message.endpoints.length > 0) this.#endpoints.set(message.backend, message)
+        else this.#endpoints.delete(message.backend)
+        return
+      case 'backends': {
+        const known = new Set(message.ids)
+        for (const id of this.#endpoints.keys()) if (!known.has(id)) this.#endpoints.delete(id)
+        return
+      }
+      case 'tables':
+        this.#keepTables(message)
+        return
+      case 'epoch':
+        return
+    }
+  }
+
+  #keepTables(update: TablesUpdate): void {
+    if (update.full) {
+      this.#policies.clear()
+      this.#backends.clear()
+    }
+    for (const entry of update.policies) {
+      if (entry.policy === null) this.#policies.delete(entry.index)
+      else this.#policies.set(entry.index, entry)
+    }
+    for (const entry of update.backends) {
+      if (entry.backend === null) this.#backends.delete(entry.index)
+      else this.#backends.set(entry.index, entry)
+    }
+    this.#tables = { ...update, policies: [], backends: [] }
+  }
+
+  /** In the order in which a worker must get them; empty as long as there are no tables. */
+  messages(): ToWorker[] {
+    if (this.#settings === undefined || this.#tables === undefined) return []
+    const tables: TablesUpdate = {
+      ...this.#tables,
+      full: true,
+      policies: [...this.#policies.values()],
+      backends: [...this.#backends.values()],
+    }
+    return [this.#settings, ...this.#endpoints.values(), tables]
+  }
+}
