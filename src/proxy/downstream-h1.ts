@@ -1,0 +1,419 @@
+/**
+ * A client's HTTP/1.1 connection: reads requests one after the other, hands each to the gate as an exchange and writes its response.
+ * Pipelined requests wait in the buffer until the response before them is complete (RFC 9112 §9.3.2).
+ */
+import type { Socket } from 'node:net'
+import type { Answer, ResponseHead } from '../filter/exchange.ts'
+import { ChunkedDecoder, type ChunkedSink } from '../http/chunked.ts'
+import type { Fields } from '../http/fields.ts'
+import { CHUNKED, frameRequest, type RequestFraming } from '../http/framing.ts'
+import { type HeadLimits, INCOMPLETE, RequestHead } from '../http/head.ts'
+import { GatewayError } from '../lib/error.ts'
+import type { Downstream, DownstreamHandler, Gate, Peer } from './downstream.ts'
+import { requestTarget } from './request-target.ts'
+import { ResponseWriter } from './response-writer.ts'
+import type { Timed, Timers } from './timers.ts'
+
+export interface ServerOptions {
+  readonly limits: HeadLimits
+  /** Milliseconds from the first byte of a head to its end. */
+  readonly requestHead: number
+  /** Milliseconds a connection may wait for its next request. */
+  readonly keepAlive: number
+}
+
+/** What the connections of one listener share. */
+export interface ServerContext {
+  readonly gate: Gate
+  readonly timers: Timers
+  /** Replaced as a whole when the settings change; read at the start of each request. */
+  options: ServerOptions
+  /** No further request on any connection. */
+  draining: boolean
+  readonly wall: () => number
+}
+
+/** An unread rest of a request body up to this size is read and dropped to keep the connection; beyond, it is closed. */
+const DISCARD_BYTES = 64 * 1024
+/** How long, and how many bytes, a closing connection is still read, so that a reset does not destroy the response (RFC 9112 §9.6). */
+const LINGER = 2_000
+const LINGER_BYTES = 1024 * 1024
+
+const READING = 0
+const EXCHANGE = 1
+const DISCARDING = 2
+const LINGERING = 3
+const CLOSED = 4
+const TUNNEL = 5
+
+export class H1Connection implements Downstream, ChunkedSink, Timed {
+  deadline = 0
+  slot = -1
+  earlier: Timed | null = null
+  later: Timed | null = null
+  readonly peer: Peer
+  readonly #socket: Socket
+  readonly #server: ServerContext
+  readonly #writer: ResponseWriter
+  #state = READING
+  #handler: DownstreamHandler | null = null
+  #head = new RequestHead()
+  readonly #framing: RequestFraming = {
+    bodyLength: 0,
+    keepAlive: true,
+    expectContinue: false,
+    host: -1,
+    upgrade: null,
+    acceptsTrailers: false,
+  }
+  /** Bytes read and not yet consumed. */
+  #held: Buffer | null = null
+  #parsing = false
+  #bodyRemaining = 0
+  #chunked: ChunkedDecoder | null = null
+  #bodyDone = true
+  #continuePending = false
+  #ended = false
+  #lingered = 0
+  /** The client has sent FIN: what runs is finished, nothing more is read. */
+  #halfClosed = false
+
+  constructor(socket: Socket, peer: Peer, server: ServerContext) {
+    this.#socket = socket
+    this.#server = server
+    this.peer = peer
+    this.#writer = new ResponseWriter(socket, server.wall)
+    socket.on('data', (bytes: Buffer) => this.#onData(bytes))
+    socket.on('end', () => this.#onEnd())
+    socket.on('drain', () => this.#handler?.onClientDrain())
+    socket.on('error', (error) => this.#gone((error as NodeJS.ErrnoException).code ?? error.message))
+    socket.on('close', () => this.#gone('closed'))
+    server.gate.connectionOpened()
+    server.timers.arm(this, server.timers.touch() + server.options.requestHead)
+  }
+
+  /** Between requests, nothing half-read. */
+  get idle(): boolean {
+    return this.#state === READING && this.#held === null
+  }
+
+  /** Ends the connection as soon as that costs no request. */
+  drain(): void {
+    if (this.idle) this.#close()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+    this.#gone('cut')
+  }
+
+  #onData(bytes: Buffer): void {
+    this.#server.timers.touch()
+    switch (this.#state) {
+      case READING:
+        this.#held = this.#held === null ? bytes : this.#append(bytes)
+        if (this.#held !== null) this.#next(bytes)
+        break
+      case EXCHANGE:
+      case DISCARDING:
+        if (!this.#bodyDone) this.#feedBody(bytes, 0)
+        else this.#hold(bytes)
+        break
+      case LINGERING:
+        this.#lingered += bytes.length
+        if (this.#lingered > LINGER_BYTES) this.destroy()
+        break
+    }
+  }
+
+  #append(bytes: Buffer): Buffer {
+    return Buffer.concat([this.#held!, bytes])
+  }
+
+  /** Pipelined bytes wait; reading stops, so that at most one read more than asked for is kept. */
+  #hold(bytes: Buffer): void {
+    this.#held = this.#held === null ? bytes : this.#append(bytes)
+    this.#socket.pause()
+  }
+
+  /** Parses and begins requests until one is under way or more bytes are needed. */
+  #next(latest: Buffer | null): void {
+    if (this.#parsing) return
+    this.#parsing = true
+    try {
+      while (this.#state === READING && this.#held !== null) {
+        const held = this.#held
+        const { limits } = this.#server.options
+        // Without a line end in the new bytes no parse can get further: a dripping sender must not make us parse all again.
+        if (latest !== null && latest !== held && latest.indexOf(0x0a) < 0 && held.length <= limits.head) break
+        latest = null
+        const end = this.#head.parse(held, 0, held.length, limits)
+        if (end === INCOMPLETE) {
+          if (this.#halfClosed)
+            this.#refuse(new GatewayError('BadRequest', 'the connection ended within a request head'))
+          else
+            this.#server.timers.arm(this, this.deadline || this.#server.timers.now + this.#server.options.requestHead)
+          break
+        }
+        if (end < 0) {
+          const { reason, detail } = this.#head.fault!
+          this.#refuse(new GatewayError(reason, detail))
+          break
+        }
+        this.#begin(held, end)
+      }
+    } finally {
+      this.#parsing = false
+    }
+  }
+
+  #begin(held: Buffer, end: number): void {
+    const head = this.#head
+    const framing = this.#framing
+    const fault = frameRequest(head, framing)
+    if (fault !== null) {
+      this.#refuse(new GatewayError(fault.reason, fault.detail))
+      return
+    }
+    const host = framing.host >= 0 ? head.fields.valueAt(framing.host) : ''
+    const request = requestTarget(head, framing, host)
+    if (request instanceof GatewayError) {
+      this.#refuse(request)
+      return
+    }
+    this.#server.timers.disarm(this)
+    this.#head = new RequestHead()
+    this.#held = end === held.length ? null : held.subarray(end)
+    this.#state = EXCHANGE
+    this.#ended = false
+    this.#bodyDone = framing.bodyLength === 0
+    this.#bodyRemaining = framing.bodyLength
+    this.#chunked = framing.bodyLength === CHUNKED ? new ChunkedDecoder(this.#server.options.limits) : null
+    this.#continuePending = framing.expectContinue
+    const keepAlive = framing.keepAlive && !this.#server.draining && !this.#halfClosed
+    this.#writer.begin(head.method, head.minor, keepAlive)
+    const handler = this.#server.gate.begin(this, request)
+    if (this.#ended) return
+    this.#handler = handler
+    if (this.#bodyDone) {
+      handler.onRequestEnd(null)
+      if (this.#held !== null) this.#socket.pause()
+    } else if (this.#held !== null) {
+      const rest = this.#held
+      this.#held = null
+      this.#feedBody(rest, 0)
+    }
+  }
+
+  #feedBody(bytes: Buffer, from: number): void {
+    let at = from
+    if (this.#chunked !== null) {
+      at = this.#chunked.push(bytes, at, bytes.length, this)
+      if (this.#chunked?.failed)
+        return this.#bodyFailed(new GatewayError('BadRequest', `in the body: ${this.#chunked.fault}`))
+      if (this.#chunked?.done) this.#endBody(this.#chunked.trailers)
+    } else {
+      const take = Math.min(this.#bodyRemaining, bytes.length - at)
+      this.#bodyRemaining -= take
+      at += take
+      this.#deliver(from === 0 && take === bytes.length ? bytes : bytes.subarray(from, at))
+      if (this.#bodyRemaining === 0) this.#endBody(null)
+    }
+    if (this.#bodyDone && at < bytes.length) {
+      const rest = bytes.subarray(at)
+      if (this.#state === READING) {
+        this.#held = rest
+        this.#next(null)
+      } else if (this.#state === EXCHANGE) this.#hold(rest)
+    }
+  }
+
+  chunkData(bytes: Buffer, start: number, end: number): void {
+    this.#deliver(bytes.subarray(start, end))
+  }
+
+  #deliver(chunk: Buffer): void {
+    this.#continuePending = false
+    if (chunk.length > 0 && this.#handler !== null && !this.#handler.onRequestBody(chunk)) this.#socket.pause()
+  }
+
+  #endBody(trailers: Fields | null): void {
+    this.#bodyDone = true
+    this.#chunked = null
+    if (this.#state === DISCARDING) this.#ready()
+    else this.#handler?.onRequestEnd(trailers)
+  }
+
+  #bodyFailed(error: GatewayError): void {
+    this.#writer.keepAlive = false
+    const handler = this.#handler
+    if (handler !== null) handler.onRequestFailed(error)
+    else this.destroy()
+  }
+
+  #onEnd(): void {
+    this.#halfClosed = true
+    this.#writer.keepAlive = false
+    switch (this.#state) {
+      case READING:
+        if (this.#held === null) this.#close()
+        else this.#next(null)
+        break
+      case EXCHANGE:
+        if (!this.#bodyDone) {
+          this.#gone('the client ended the connection within the request body')
+          this.#socket.destroy()
+        }
+        break
+      case DISCARDING:
+      case LINGERING:
+        this.#close()
+        break
+    }
+  }
+
+  // ---- the response ----
+
+  sendInformational(status: number, fields: Fields | null): void {
+    if (status === 100) this.#continuePending = false
+    if (this.#state === EXCHANGE && !this.#ended) this.#writer.informational(status, fields)
+  }
+
+  sendHead(head: ResponseHead): void {
+    if (this.#ended) return
+    // A final response instead of 100: the client may or may not send its body, so the connection cannot be kept (RFC 9110 §10.1.1).
+    if (this.#continuePending || this.#server.draining) this.#writer.keepAlive = false
+    this.#writer.head(head)
+  }
+
+  sendBody(chunk: Uint8Array): boolean {
+    return this.#ended ? true : this.#writer.body(chunk)
+  }
+
+  sendEnd(trailers: Fields | null): void {
+    if (this.#ended) return
+    this.#writer.end(trailers)
+    this.#finish()
+  }
+
+  sendAnswer(answer: Answer): void {
+    if (this.#ended) return
+    if (!this.#bodyDone && !this.#smallRest()) this.#writer.keepAlive = false
+    if (this.#server.draining) this.#writer.keepAlive = false
+    this.#writer.answer(answer)
+    this.#finish()
+  }
+
+  flush(): void {
+    if (!this.#ended) this.#writer.flush()
+  }
+
+  pauseBody(): void {
+    if (!this.#bodyDone) this.#socket.pause()
+  }
+
+  resumeBody(): void {
+    if (!this.#ended && !this.#bodyDone) this.#socket.resume()
+  }
+
+  abort(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#handler = null
+    this.#state = CLOSED
+    // A plain close could look like the end of a response that has no length.
+    if (this.#socket.destroyed === false) this.#socket.resetAndDestroy()
+    this.#gone('aborted')
+  }
+
+  takeOver(head: ResponseHead): { socket: Socket; early: Buffer | null } {
+    this.#writer.switchProtocols(head)
+    const early = this.#held
+    this.#held = null
+    this.#handler = null
+    this.#ended = true
+    this.#state = TUNNEL
+    this.#server.timers.disarm(this)
+    this.#socket.removeAllListeners('data')
+    this.#socket.removeAllListeners('end')
+    this.#socket.removeAllListeners('drain')
+    return { socket: this.#socket, early }
+  }
+
+  /** The response is complete: go on with the next request, or close. */
+  #finish(): void {
+    this.#ended = true
+    this.#handler = null
+    if (this.#state !== EXCHANGE) return
+    if (!this.#writer.keepAlive) this.#linger()
+    else if (this.#bodyDone) this.#ready()
+    else if (this.#smallRest()) {
+      this.#state = DISCARDING
+      this.#server.timers.arm(this, this.#server.timers.now + LINGER)
+      this.#socket.resume()
+    } else this.#linger()
+  }
+
+  #smallRest(): boolean {
+    return !this.#continuePending && this.#chunked === null && this.#bodyRemaining <= DISCARD_BYTES
+  }
+
+  /** Ready for the next request; one that is already here begins when the current call has unwound. */
+  #ready(): void {
+    this.#state = READING
+    if (this.#halfClosed || this.#server.draining) {
+      if (this.#held === null || this.#server.draining) return this.#close()
+    }
+    const { timers, options } = this.#server
+    timers.arm(this, timers.now + (this.#held === null ? options.keepAlive : options.requestHead))
+    if (this.#socket.isPaused()) this.#socket.resume()
+    if (this.#held !== null && !this.#parsing) setImmediate(() => this.#state === READING && this.#next(null))
+  }
+
+  #refuse(error: GatewayError): void {
+    this.#held = null
+    const answer = this.#server.gate.refused(this.peer, error, this.#head.method, this.#head.target)
+    this.#writer.begin('GET', 1, false)
+    this.#writer.answer(answer)
+    this.#head = new RequestHead()
+    this.#linger()
+  }
+
+  /** Sends FIN behind the response and reads on for a while. */
+  #linger(): void {
+    this.#state = LINGERING
+    this.#held = null
+    this.#socket.end()
+    if (this.#halfClosed) return
+    this.#server.timers.arm(this, this.#server.timers.now + LINGER)
+    this.#socket.resume()
+  }
+
+  #close(): void {
+    this.#state = LINGERING
+    this.#server.timers.arm(this, this.#server.timers.now + LINGER)
+    this.#socket.end()
+  }
+
+  expired(): void {
+    if (this.#state === READING && this.#held !== null) this.#refuse(new GatewayError('RequestHeadTimeout'))
+    else if (this.#state === READING) this.#close()
+    else this.destroy()
+  }
+
+  #gone(detail: string): void {
+    if (this.#state === TUNNEL || this.#counted) return
+    this.#counted = true
+    this.#state = CLOSED
+    this.#ended = true
+    this.#held = null
+    this.#server.timers.disarm(this)
+    this.#server.gate.connectionClosed()
+    const handler = this.#handler
+    this.#handler = null
+    handler?.onClientGone(detail)
+    if (!this.#socket.destroyed) this.#socket.destroy()
+  }
+
+  #counted = false
+}

@@ -1,0 +1,342 @@
+/** One connection to an endpoint over HTTP/1.1: sends one request at a time and reads its response. */
+import { connect, type NetConnectOpts, type Socket } from 'node:net'
+import type { Endpoint } from '../balance/endpoint.ts'
+import type { ResponseHead } from '../filter/exchange.ts'
+import { ChunkedDecoder, type ChunkedSink, CRLF, chunkHead, lastChunk } from '../http/chunked.ts'
+import type { Fields } from '../http/fields.ts'
+import { CHUNKED, frameResponse, type ResponseFraming, UNTIL_CLOSE } from '../http/framing.ts'
+import { type HeadLimits, INCOMPLETE, StatusHead } from '../http/head.ts'
+import { fieldsBytes, writeFields } from '../http/write-head.ts'
+import { GatewayError } from '../lib/error.ts'
+import type { Reason } from '../lib/reason.ts'
+import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from './upstream.ts'
+
+/** What becomes of a connection is its pool's business. */
+export interface ConnectionOwner {
+  readonly limits: HeadLimits
+  connected(connection: UpstreamConnection): void
+  connectFailed(connection: UpstreamConnection, error: Error): void
+  /** The response is complete and the connection may carry another request. */
+  released(connection: UpstreamConnection): void
+  /** It is gone for good; called exactly once for each connection. */
+  closed(connection: UpstreamConnection): void
+}
+
+const IDLE = 0
+const HEAD = 1
+const BODY = 2
+/** How many interim responses one request may get: more is an upstream gone mad. */
+const MAX_INFORMATIONAL = 16
+/** Bytes an upstream connection may hold unsent before the client is asked to wait. */
+const HIGH_WATER = 128 * 1024
+
+export class UpstreamConnection implements UpstreamStream, ChunkedSink {
+  readonly endpoint: Endpoint
+  readonly socket: Socket
+  readonly #owner: ConnectionOwner
+  /** Monotonic milliseconds: since when it is open, and since when it lies idle. */
+  openedAt = 0
+  idleSince = 0
+  /** How long the upstream keeps an idle connection, by its own word; 0 = not said. Milliseconds. */
+  idleTimeout = 0
+  /** Requests it has carried, the running one included. */
+  requests = 0
+  #handler: UpstreamHandler | null = null
+  #state = IDLE
+  #method = ''
+  #upgrade: string | null = null
+  #requestDone = true
+  #requestChunked = false
+  #head: StatusHead = new StatusHead()
+  #framing: ResponseFraming = { bodyLength: 0, keepAlive: true, upgrade: null, idleTimeout: 0 }
+  #held: Buffer | null = null
+  #remaining = 0
+  #chunked: ChunkedDecoder | null = null
+  #informational = 0
+  #closed = false
+  #connected = false
+
+  constructor(endpoint: Endpoint, owner: ConnectionOwner) {
+    this.endpoint = endpoint
+    this.#owner = owner
+    const socket = connect({
+      host: endpoint.address,
+      port: endpoint.port,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 15_000,
+      allowHalfOpen: false,
+      highWaterMark: HIGH_WATER,
+    } as NetConnectOpts)
+    this.socket = socket
+    socket.on('connect', () => {
+      this.#connected = true
+      this.#owner.connected(this)
+    })
+    socket.on('data', (bytes: Buffer) => this.#onData(bytes))
+    socket.on('end', () => this.#onEnd())
+    socket.on('drain', () => this.#handler?.onDrain())
+    socket.on('error', (error) => this.#onError(error))
+    socket.on('close', () => this.#onClose())
+  }
+
+  get idle(): boolean {
+    return this.#state === IDLE && !this.#closed
+  }
+
+  get usable(): boolean {
+    return !this.#closed && this.#state === IDLE && this.#requestDone && this.socket.writable
+  }
+
+  /** Whether any byte of a response to the running request has arrived. */
+  get answered(): boolean {
+    return this.#state === BODY || this.#held !== null || this.#informational > 0
+  }
+
+  dispatch(request: UpstreamRequest, handler: UpstreamHandler): void {
+    this.requests++
+    this.#handler = handler
+    this.#state = HEAD
+    this.#method = request.method
+    this.#upgrade = request.upgrade
+    this.#informational = 0
+    this.#requestChunked = request.bodyLength === CHUNKED
+    this.#requestDone = request.bodyLength === 0
+    this.socket.write(requestHead(request))
+  }
+
+  write(chunk: Uint8Array): boolean {
+    if (this.#closed || this.#requestDone) return true
+    if (!this.#requestChunked) return this.socket.write(chunk)
+    if (chunk.length === 0) return true
+    this.socket.cork()
+    this.socket.write(chunkHead(chunk.length))
+    this.socket.write(chunk)
+    const room = this.socket.write(CRLF)
+    this.socket.uncork()
+    return room
+  }
+
+  end(trailers: Fields | null): void {
+    if (this.#closed || this.#requestDone) return
+    this.#requestDone = true
+    if (this.#requestChunked) this.socket.write(lastChunk(trailers))
+  }
+
+  pause(): void {
+    this.socket.pause()
+  }
+
+  resume(): void {
+    this.socket.resume()
+  }
+
+  abort(): void {
+    this.#handler = null
+    this.destroy()
+  }
+
+  destroy(): void {
+    if (!this.socket.destroyed) this.socket.destroy()
+    this.#onClose()
+  }
+
+  chunkData(bytes: Buffer, start: number, end: number): void {
+    this.#handler?.onData(bytes.subarray(start, end))
+  }
+
+  #onData(bytes: Buffer): void {
+    const handler = this.#handler
+    if (handler === null || this.#state === IDLE) {
+      // Bytes nobody asked for: the answer to no request, or to one that was given up (RFC 9112 §9.2).
+      this.destroy()
+      return
+    }
+    let at = 0
+    if (this.#state === HEAD) {
+      at = this.#parseHeads(bytes)
+      if (at < 0) return
+      if (this.#held !== null) bytes = this.#held
+      this.#held = null
+    }
+    this.#feedBody(bytes, at)
+    if (this.#handler === handler || this.#handler === null) handler.onBatchEnd()
+  }
+
+  /** @returns the offset behind the final head in what is now all held, or -1: nothing more to do with these bytes */
+  #parseHeads(chunk: Buffer): number {
+    let bytes = chunk
+    if (this.#held !== null) {
+      bytes = Buffer.concat([this.#held, chunk])
+      this.#held = null
+      if (chunk.indexOf(0x0a) < 0 && bytes.length <= this.#owner.limits.head) {
+        this.#held = bytes
+        return -1
+      }
+    }
+    let at = 0
+    for (;;) {
+      const head = this.#head
+      const next = head.parse(bytes, at, bytes.length, this.#owner.limits)
+      if (next === INCOMPLETE) {
+        this.#held = at === 0 ? bytes : bytes.subarray(at)
+        return -1
+      }
+      if (next < 0) return this.#fail(head.fault!.reason, head.fault!.detail)
+      const fault = frameResponse(head, this.#method, this.#framing)
+      if (fault !== null) return this.#fail(fault.reason, fault.detail)
+      at = next
+      if (head.status >= 200) {
+        if (bytes !== chunk) this.#held = bytes
+        this.#finalHead(head)
+        return this.#handler === null ? -1 : at
+      }
+      if (head.status === 101) return this.#switch(head, bytes, at)
+      if (++this.#informational > MAX_INFORMATIONAL)
+        return this.#fail('UpstreamProtocolError', 'too many interim responses')
+      this.#handler?.onInformational(head.status, head.fields)
+      if (this.#handler === null) return -1
+      this.#head = new StatusHead()
+      if (at === bytes.length) return -1
+    }
+  }
+
+  #finalHead(head: StatusHead): void {
+    const framing = this.#framing
+    this.#state = BODY
+    this.#head = new StatusHead()
+    this.#remaining = framing.bodyLength
+    this.#chunked = framing.bodyLength === CHUNKED ? new ChunkedDecoder(this.#owner.limits) : null
+    if (framing.idleTimeout > 0) this.idleTimeout = framing.idleTimeout * 1000
+    const response: ResponseHead = {
+      status: head.status,
+      fields: head.fields,
+      bodyLength: framing.bodyLength < 0 ? undefined : framing.bodyLength,
+    }
+    this.#handler?.onHead(response)
+  }
+
+  #switch(head: StatusHead, bytes: Buffer, at: number): -1 {
+    const wanted = this.#upgrade
+    if (wanted === null || this.#framing.upgrade !== wanted)
+      return this.#fail('UpstreamProtocolError', 'a switch of protocols that was not asked for')
+    const handler = this.#handler!
+    this.#handler = null
+    const socket = this.socket
+    socket.removeAllListeners('data')
+    socket.removeAllListeners('end')
+    socket.removeAllListeners('drain')
+    handler.onUpgrade(
+      { status: 101, fields: head.fields, bodyLength: 0 },
+      { onward: socket },
+      at < bytes.length ? bytes.subarray(at) : null,
+    )
+    return -1
+  }
+
+  #feedBody(bytes: Buffer, from: number): void {
+    let at = from
+    if (this.#chunked !== null) {
+      at = this.#chunked.push(bytes, at, bytes.length, this)
+      if (this.#chunked.failed) {
+        this.#fail('UpstreamProtocolError', this.#chunked.fault)
+        return
+      }
+      if (this.#chunked.done) this.#complete(this.#chunked.trailers, at < bytes.length)
+      return
+    }
+    if (this.#remaining === UNTIL_CLOSE) {
+      if (at < bytes.length) this.#handler?.onData(at === 0 ? bytes : bytes.subarray(at))
+      return
+    }
+    const take = Math.min(this.#remaining, bytes.length - at)
+    if (take > 0) {
+      this.#remaining -= take
+      const whole = at === 0 && take === bytes.length
+      at += take
+      this.#handler?.onData(whole ? bytes : bytes.subarray(at - take, at))
+    }
+    if (this.#remaining === 0) this.#complete(null, at < bytes.length)
+  }
+
+  /** @param surplus bytes came behind the response: the two sides disagree about its end, so nothing more is believed */
+  #complete(trailers: Fields | null, surplus: boolean): void {
+    const handler = this.#handler
+    if (handler === null) return
+    this.#handler = null
+    this.#chunked = null
+    // A request still being sent (early response) leaves the connection in the middle of a message.
+    const reusable = this.#framing.keepAlive && this.#requestDone && !surplus && !this.#closed
+    this.#state = IDLE
+    if (reusable) this.#owner.released(this)
+    handler.onEnd(trailers)
+    if (!reusable) this.destroy()
+  }
+
+  #onEnd(): void {
+    if (this.#state === BODY && this.#remaining === UNTIL_CLOSE && this.#chunked === null) this.#complete(null, false)
+    else this.#lost('closed')
+  }
+
+  #onError(error: Error): void {
+    if (!this.#connected) {
+      this.#connectFailed(error)
+      return
+    }
+    this.#lost((error as NodeJS.ErrnoException).code ?? error.message)
+  }
+
+  #connectFailed(error: Error): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#owner.connectFailed(this, error)
+    this.#owner.closed(this)
+  }
+
+  /** The connection broke. What that means depends on how far the response had come. */
+  #lost(how: string): void {
+    const handler = this.#handler
+    this.#handler = null
+    const reason: Reason = this.#state === BODY ? 'UpstreamTruncated' : 'ResetBeforeResponse'
+    const begun = this.#held !== null || this.#informational > 0
+    this.destroy()
+    if (handler !== null)
+      handler.onError(new GatewayError(begun && reason === 'ResetBeforeResponse' ? 'UpstreamTruncated' : reason, how))
+  }
+
+  #fail(reason: Reason, detail: string): -1 {
+    const handler = this.#handler
+    this.#handler = null
+    this.destroy()
+    handler?.onError(new GatewayError(reason, detail))
+    return -1
+  }
+
+  #onClose(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#owner.closed(this)
+    const handler = this.#handler
+    this.#handler = null
+    handler?.onError(new GatewayError(this.#state === BODY ? 'UpstreamTruncated' : 'ResetBeforeResponse', 'closed'))
+  }
+}
+
+/** Request line, Host, the client's fields, then ours: one buffer, one write. */
+function requestHead(request: UpstreamRequest): Buffer {
+  const { method, target, host, fields, forwarding, id } = request
+  const block = forwarding.block
+  const out = Buffer.allocUnsafe(
+    method.length + target.length + (host?.length ?? 0) + id.length + fieldsBytes(fields) + block.length + 160,
+  )
+  let at = out.latin1Write(`${method} ${target} HTTP/1.1\r\n`, 0)
+  if (host !== undefined) at += out.latin1Write(`host: ${host}\r\n`, at)
+  at = writeFields(fields, out, at)
+  at += block.copy(out, at)
+  let rest = `x-request-id: ${id}\r\n`
+  if (request.bodyLength === CHUNKED) rest += 'transfer-encoding: chunked\r\n'
+  if (request.upgrade !== null) rest += `connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`
+  else if (request.acceptsTrailers) rest += 'te: trailers\r\nconnection: te\r\n'
+  at += out.latin1Write(`${rest}\r\n`, at)
+  return out.subarray(0, at)
+}
