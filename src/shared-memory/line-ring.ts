@@ -12,6 +12,7 @@ const HEAD = 0
 const DROPPED = 1
 const TAIL = 16
 const WRITING = 17
+const REPORTED = 18
 const HEADER_BYTES = 128
 
 const LF = 10
@@ -140,9 +141,15 @@ export class LineReader {
     return this.#bytes[(Atomics.load(this.#cells, TAIL) - 1) & this.#mask] !== LF
   }
 
-  /** True when an earlier reader was terminated within a call of its sink: what it was given may have gone out in part. */
+  /** True when an earlier reader was terminated while a sink had bytes: they may have gone out, whole or in part. */
   get interrupted(): boolean {
     return Atomics.load(this.#cells, WRITING) !== 0
+  }
+
+  /** Lines dropped since the last call, by whatever reader it was made. */
+  takeDropped(): number {
+    const dropped = Atomics.load(this.#cells, DROPPED)
+    return (dropped - Atomics.exchange(this.#cells, REPORTED, dropped)) >>> 0
   }
 
   /**
@@ -157,24 +164,45 @@ export class LineReader {
     const size = this.#upTo(tail, (Atomics.load(this.#cells, HEAD) - tail) >>> 0, maxBytes)
     let taken = 0
     while (taken < size) {
-      const at = (tail + taken) & this.#mask
-      const part = this.#bytes.subarray(at, Math.min(at + size - taken, this.#bytes.length))
-      Atomics.store(this.#cells, WRITING, 1)
+      const part = this.#part(tail + taken, size - taken)
       const took = sink(part)
+      this.consume(took)
       taken += took
-      Atomics.store(this.#cells, TAIL, (tail + taken) | 0)
-      Atomics.store(this.#cells, WRITING, 0)
       if (took < part.length) break
     }
     return taken
   }
 
-  /** The largest number of bytes that ends with a line and is within `maxBytes`; at least one line. */
+  /**
+   * The same in two steps, for a sink that takes its time: the next whole lines, or a part of a line where it lies over
+   * the end of the ring; they stay as they are until `consume` is called.
+   *
+   * @returns null when nothing is waiting
+   */
+  peek(maxBytes: number): Buffer | null {
+    const tail = Atomics.load(this.#cells, TAIL)
+    const size = this.#upTo(tail, (Atomics.load(this.#cells, HEAD) - tail) >>> 0, maxBytes)
+    return size === 0 ? null : this.#part(tail, size)
+  }
+
+  /** Frees the bytes that were taken, from the first of what was handed out. */
+  consume(bytes: number): void {
+    Atomics.store(this.#cells, TAIL, (Atomics.load(this.#cells, TAIL) + bytes) | 0)
+    Atomics.store(this.#cells, WRITING, 0)
+  }
+
+  #part(position: number, size: number): Buffer {
+    Atomics.store(this.#cells, WRITING, 1)
+    const at = position & this.#mask
+    return this.#bytes.subarray(at, Math.min(at + size, this.#bytes.length))
+  }
+
+  /** The largest number of bytes that ends with a line and is within `maxBytes`; at least one line, unless there is none. */
   #upTo(tail: number, size: number, maxBytes: number): number {
     if (size <= maxBytes) return size
-    for (let length = Math.floor(maxBytes); length > 0; length--)
+    for (let length = maxBytes; length > 0; length--)
       if (this.#bytes[(tail + length - 1) & this.#mask] === LF) return length
-    let length = Math.max(1, Math.floor(maxBytes))
+    let length = Math.max(1, maxBytes)
     while (this.#bytes[(tail + length - 1) & this.#mask] !== LF) length++
     return length
   }
