@@ -1,0 +1,63 @@
+/** Turns the gateway's JSON lines into something a person can read at a glance. */
+
+export type Paint = (text: string, colour: 'red' | 'green' | 'yellow' | 'dim' | 'bold') => string
+
+const CODES = { red: 31, green: 32, yellow: 33, dim: 2, bold: 1 } as const
+
+export function painter(colours: boolean): Paint {
+  return (text, colour) => (colours ? `\u001b[${CODES[colour]}m${text}\u001b[0m` : text)
+}
+
+/** @param line of the access log, or of the process log; anything else is returned as it is */
+export function readable(line: string, paint: Paint): string {
+  const entry = parsed(line)
+  if (entry === undefined) return line
+  if ('duration' in entry) return accessLine(entry, paint)
+  if ('msg' in entry) return processLine(entry, paint)
+  return line
+}
+
+function accessLine(entry: Readonly<Record<string, unknown>>, paint: Paint): string {
+  const status = Number(entry.status)
+  const colour = status >= 500 || status === 0 ? 'red' : status >= 400 ? 'yellow' : 'green'
+  const parts = [
+    paint(timeOf(entry.time), 'dim'),
+    paint(status === 0 ? '---' : String(status), colour),
+    String(entry.method).padEnd(4),
+    `${entry.host}${entry.path}`,
+  ]
+  if (text(entry.route) !== '') parts.push(paint(`rule ${entry.route}/${entry.rule}`, 'dim'))
+  if (text(entry.endpoint) !== '') parts.push(`→ ${entry.endpoint}`)
+  const attempts = Number(entry.attempts ?? 0)
+  if (attempts > 1) parts.push(paint(`${attempts} tries`, 'yellow'))
+  if (text(entry.reason) !== '') parts.push(paint(String(entry.reason), colour))
+  parts.push(paint(`${Number(entry.duration).toFixed(1)} ms`, 'dim'))
+  return parts.join('  ')
+}
+
+function processLine(entry: Readonly<Record<string, unknown>>, paint: Paint): string {
+  const { msg, level, time, ...rest } = entry
+  const { pid: _pid, hostname: _hostname, name: _name, ...details } = rest
+  const weight = typeof level === 'number' ? level : ({ warn: 40, error: 50, fatal: 60 }[String(level)] ?? 30)
+  const more = Object.keys(details).length === 0 ? '' : ` ${paint(JSON.stringify(details), 'dim')}`
+  const message = weight >= 50 ? paint(String(msg), 'red') : weight >= 40 ? paint(String(msg), 'yellow') : String(msg)
+  return `${paint(timeOf(time), 'dim')}  headgate  ${message}${more}`
+}
+
+function parsed(line: string): Readonly<Record<string, unknown>> | undefined {
+  if (!line.startsWith('{')) return undefined
+  try {
+    return JSON.parse(line)
+  } catch {
+    return undefined
+  }
+}
+
+function timeOf(time: unknown): string {
+  const date = new Date(typeof time === 'number' || typeof time === 'string' ? time : Number.NaN)
+  return Number.isNaN(date.getTime()) ? '' : date.toISOString().slice(11, 23)
+}
+
+function text(value: unknown): string {
+  return value === undefined || value === null ? '' : String(value)
+}

@@ -1,0 +1,198 @@
+/** What can be tried with `npm start` running: the table it prints, and what a test expects of each line. */
+
+export interface Try {
+  /** What it shows, for a person. */
+  readonly shows: string
+  readonly host: string
+  readonly path: string
+  readonly method?: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** So many bytes of body are sent. */
+  readonly bodyBytes?: number
+  readonly expect: {
+    readonly status: number
+    /** A part of the body. */
+    readonly body?: string | RegExp
+    readonly headers?: Readonly<Record<string, string | RegExp | undefined>>
+  }
+}
+
+export const TRIES: readonly Try[] = [
+  {
+    shows: 'the first route: three instances in turn (servedBy)',
+    host: 'shop.localhost',
+    path: '/',
+    expect: { status: 200, body: /"servedBy":"shop-[123]"/ },
+  },
+  {
+    shows: 'a wildcard host',
+    host: 'anything.shop.localhost',
+    path: '/',
+    expect: { status: 200, headers: { 'x-rule': 'any-shop' } },
+  },
+  {
+    shows: 'an exact host wins over the wildcard',
+    host: 'exact.shop.localhost',
+    path: '/',
+    expect: { status: 200, headers: { 'x-rule': 'exact-shop' } },
+  },
+  {
+    shows: 'the longest path prefix wins, by whole segments',
+    host: 'paths.localhost',
+    path: '/api/v1',
+    expect: { status: 200, headers: { 'x-rule': 'api' } },
+  },
+  {
+    shows: 'a regular expression over the path',
+    host: 'paths.localhost',
+    path: '/item/42',
+    expect: { status: 200, headers: { 'x-rule': 'item' } },
+  },
+  {
+    shows: 'matched by a header',
+    host: 'match.localhost',
+    path: '/',
+    headers: { 'x-beta': '1' },
+    expect: { status: 200, body: 'rule beta' },
+  },
+  {
+    shows: 'matched by a query parameter',
+    host: 'match.localhost',
+    path: '/?v=2',
+    expect: { status: 200, body: 'rule version' },
+  },
+  {
+    shows: 'matched by a cookie',
+    host: 'match.localhost',
+    path: '/',
+    headers: { cookie: 'canary=always' },
+    expect: { status: 200, body: 'rule canary' },
+  },
+  {
+    shows: 'matched by the method',
+    host: 'match.localhost',
+    path: '/',
+    method: 'DELETE',
+    expect: { status: 200, body: 'rule delete' },
+  },
+  {
+    shows: "matched by the client's address",
+    host: 'match.localhost',
+    path: '/inside',
+    expect: { status: 200, body: 'rule inside' },
+  },
+  {
+    shows: 'a split: 9 of 10 to shop-1, 1 to shop-2',
+    host: 'split.localhost',
+    path: '/',
+    expect: { status: 200, body: /"servedBy":"shop-[12]"/ },
+  },
+  {
+    shows: 'weights 3:1:1; also /round-robin /least-request /random',
+    host: 'balance.localhost',
+    path: '/weighted',
+    expect: { status: 200, body: /"servedBy":"shop-[123]"/ },
+  },
+  {
+    shows: 'path prefix and Host rewritten (see path and host)',
+    host: 'rewrite.localhost',
+    path: '/api/items?page=2',
+    expect: { status: 200, body: /"path":"\/items\?page=2".*"host":"api\.internal"/ },
+  },
+  {
+    shows: 'path rewritten by captures',
+    host: 'rewrite.localhost',
+    path: '/v1/users/7',
+    expect: { status: 200, body: '"path":"/users/7/v1"' },
+  },
+  {
+    shows: 'headers set, added and removed, with variables',
+    host: 'headers.localhost',
+    path: '/hello',
+    headers: { 'x-debug': '1' },
+    expect: {
+      status: 200,
+      body: /^(?!.*x-debug).*"x-seen-path":"GET \/hello"/,
+      headers: { 'x-request': /.+/, 'x-served-by': undefined },
+    },
+  },
+  {
+    shows: 'a redirect',
+    host: 'answers.localhost',
+    path: '/old/page',
+    expect: { status: 301, headers: { location: /\/new\/page$/ } },
+  },
+  {
+    shows: 'an answer without any Backend',
+    host: 'answers.localhost',
+    path: '/ping',
+    expect: { status: 200, body: 'pong' },
+  },
+  {
+    shows: 'a time-out: 504 after one second, with its reason',
+    host: 'limits.localhost',
+    path: '/slow?latency=5000',
+    expect: { status: 504, body: 'ResponseHeadTimeout' },
+  },
+  {
+    shows: 'a body over the limit: 413',
+    host: 'limits.localhost',
+    path: '/small',
+    method: 'POST',
+    bodyBytes: 2000,
+    expect: { status: 413, body: 'BodyTooLarge' },
+  },
+  {
+    shows: 'a flaky instance, tried again (attempts in the log)',
+    host: 'flaky.localhost',
+    path: '/',
+    expect: { status: 200, body: '"servedBy":"flaky"' },
+  },
+  {
+    shows: 'streamed in chunks as they come',
+    host: 'shop.localhost',
+    path: '/?chunks=5&every=100',
+    expect: { status: 200, body: 'line 5 of 5' },
+  },
+  {
+    shows: "another team's path under the same host, delegated",
+    host: 'teams.localhost',
+    path: '/cart/7',
+    expect: { status: 200, headers: { 'x-team': 'team-cart' } },
+  },
+  {
+    shows: 'a path that was not delegated: 404, with its reason',
+    host: 'teams.localhost',
+    path: '/admin',
+    expect: { status: 404, body: 'RouteNotFound' },
+  },
+  {
+    shows: 'a Backend that cannot be reached: 502',
+    host: 'answers.localhost',
+    path: '/unreachable',
+    expect: { status: 502, body: 'ConnectFailure' },
+  },
+  {
+    shows: 'a host that no Route serves: 404',
+    host: 'unknown.localhost',
+    path: '/',
+    expect: { status: 404, body: 'HostNotFound' },
+  },
+]
+
+/** The line for a shell. */
+export function curlLine(one: Try, port: number): string {
+  const words = ['curl']
+  if (one.expect.status >= 300 || one.expect.headers !== undefined) words.push('-i')
+  if (one.method !== undefined && one.bodyBytes === undefined) words.push('-X', one.method)
+  for (const [name, value] of Object.entries(one.headers ?? {}))
+    words.push(...(name === 'cookie' ? ['-b', quoted(value)] : ['-H', quoted(`${name}: ${value}`)]))
+  if (one.bodyBytes !== undefined) words.push('--data-binary', '@-')
+  words.push(quoted(`http://${one.host}${port === 80 ? '' : `:${port}`}${one.path}`))
+  const line = words.join(' ')
+  return one.bodyBytes === undefined ? line : `head -c ${one.bodyBytes} /dev/zero | ${line}`
+}
+
+function quoted(text: string): string {
+  return /^[\w:/.=,@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+}
