@@ -1,13 +1,13 @@
 /**
- * What a worker needs to serve, kept by the supervisor so that one can be replaced while the control thread is away. The control
- * thread sends it everything the workers get, and only what changed; here it is put together again.
+ * Everything a worker needs to begin, put together from the messages that bring only what changed. Control keeps one for workers that
+ * are started later; the supervisor keeps another, so that a worker can be replaced even while control is away.
  */
-import type { TablesUpdate, ToWorker } from '../link/messages.ts'
+import type { TablesUpdate, ToWorker } from './messages.ts'
 
 type Policy = TablesUpdate['policies'][number]
 type BackendEntry = TablesUpdate['backends'][number]
 
-export class Bootstrap {
+export class WorkerState {
   #settings: ToWorker | undefined
   #tables: TablesUpdate | undefined
   readonly #endpoints = new Map<string, ToWorker>()

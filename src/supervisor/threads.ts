@@ -1,0 +1,211 @@
+/** The threads of the process and the ports between them: who gets what when one of them begins or ends. */
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
+import type { Logger } from 'pino'
+import type { ControlData, ControlToMain, MainToControl, WorkerPort } from '../control/thread-messages.ts'
+import type { Milliseconds } from '../lib/clock.ts'
+import type { MainToWorker, SharedBuffers, WorkerData, WorkerToMain } from '../link/thread-data.ts'
+import { WorkerState } from '../link/worker-state.ts'
+import { EndpointTable } from '../shared-memory/endpoint-table.ts'
+import { clearGauges } from '../shared-memory/metrics.ts'
+import { CONTROL_THREAD, ProcessBlock, workerThread } from '../shared-memory/process-block.ts'
+import { ThreadKeeper } from './thread-keeper.ts'
+
+/** Where the threads begin. */
+export interface ThreadEntries {
+  readonly control: URL
+  readonly worker: URL
+}
+
+export interface ThreadsOptions {
+  readonly entries: ThreadEntries
+  readonly shared: SharedBuffers
+  readonly workers: number
+  readonly reusePort: boolean
+  /** What the control thread is given besides memory and ports. */
+  readonly control: Omit<ControlData, 'role' | 'shared' | 'workers'>
+  /** Old generation of one thread's heap, MiB: a leak ends one thread in time instead of the process after seconds of stall. */
+  readonly heap: number
+  readonly log: Logger
+  /** How often {@link Threads.check} will be called. */
+  readonly interval: Milliseconds
+  readonly onControl: (message: ControlToMain) => void
+  readonly onWorker: (index: number, message: WorkerToMain) => void
+  readonly onWorkerGone: (index: number) => void
+  /** A thread that does not end: the process has to. */
+  readonly onStuck: (title: string) => void
+}
+
+export class Threads {
+  readonly block: ProcessBlock
+  readonly #options: ThreadsOptions
+  readonly #endpoints: EndpointTable
+  readonly #control: ThreadKeeper
+  readonly #workers: readonly ThreadKeeper[]
+  readonly #bootstrap = new WorkerState()
+  /** Control's ends of the ports of workers that were started while control was away. */
+  readonly #unclaimed = new Map<number, MessagePort>()
+  /** The control thread now running has sent tables: what the bootstrap holds is no newer than what it will send by itself. */
+  #controlSpeaks = false
+
+  constructor(options: ThreadsOptions) {
+    this.#options = options
+    this.block = new ProcessBlock(options.shared.process)
+    this.#endpoints = new EndpointTable(options.shared.endpoints)
+    this.#control = this.#keeper(
+      'control',
+      'hg-control',
+      CONTROL_THREAD,
+      (name) => this.#createControl(name),
+      () => {
+        this.#controlSpeaks = false
+        this.block.setLive(CONTROL_THREAD, false)
+      },
+    )
+    this.#workers = Array.from({ length: options.workers }, (_, index) =>
+      this.#keeper(
+        `worker ${index}`,
+        `hg-worker-${index}`,
+        workerThread(index),
+        (name) => this.#createWorker(name, index),
+        () => this.#workerGone(index),
+      ),
+    )
+  }
+
+  /** All at once: none waits for another to have loaded its code. */
+  start(): void {
+    for (const worker of this.#workers) worker.start()
+    this.#control.start()
+  }
+
+  /** Ends what hangs. */
+  check(now: Milliseconds): void {
+    this.#control.check(now)
+    for (const worker of this.#workers) worker.check(now)
+  }
+
+  /** What keeps dying right at its start; empty when all is well. */
+  get trouble(): string {
+    return [this.#control, ...this.#workers]
+      .map((keeper) => keeper.trouble)
+      .filter((text) => text !== '')
+      .join('\n')
+  }
+
+  get controlRuns(): boolean {
+    return this.#control.worker !== undefined
+  }
+
+  /** How many workers run. */
+  get running(): number {
+    return this.#workers.filter((keeper) => keeper.worker !== undefined).length
+  }
+
+  tellControl(message: MainToControl, transfer: MessagePort[] = []): void {
+    this.#control.worker?.postMessage(message, transfer)
+  }
+
+  tellWorker(index: number, message: MainToWorker, transfer: MessagePort[] = []): void {
+    this.#workers[index]?.worker?.postMessage(message, transfer)
+  }
+
+  /** Nothing that ends is replaced from now on. */
+  retire(): void {
+    this.#control.stop()
+    for (const worker of this.#workers) worker.stop()
+  }
+
+  /** Ends the workers at once, whatever they do. */
+  async endWorkers(): Promise<void> {
+    for (const worker of this.#workers) worker.end('was ended')
+    await Promise.all(this.#workers.map((worker) => worker.whenGone()))
+  }
+
+  workerIsGone(index: number): boolean {
+    return this.#workers[index]?.worker === undefined
+  }
+
+  controlGone(): Promise<void> {
+    return this.#control.whenGone()
+  }
+
+  endControl(): void {
+    this.#control.end('was ended')
+  }
+
+  #keeper(title: string, name: string, row: number, create: (name: string) => Worker, gone: () => void): ThreadKeeper {
+    const { log, interval, onStuck } = this.#options
+    return new ThreadKeeper({
+      title,
+      name,
+      row,
+      log,
+      interval,
+      create,
+      gone,
+      block: this.block,
+      stuck: () => onStuck(title),
+    })
+  }
+
+  #createWorker(name: string, index: number): Worker {
+    const { entries, shared, workers, reusePort, heap, onWorker } = this.#options
+    const { port1, port2 } = new MessageChannel()
+    // In the order of the port this comes before anything control says.
+    if (!this.#controlSpeaks) for (const message of this.#bootstrap.messages()) port2.postMessage(message)
+    const data: WorkerData = { role: 'worker', index, workers, shared, control: port1, reusePort }
+    const worker = new Worker(entries.worker, {
+      name,
+      workerData: data,
+      transferList: [port1],
+      resourceLimits: { maxOldGenerationSizeMb: heap },
+    })
+    worker.on('message', (message: WorkerToMain) => onWorker(index, message))
+    if (this.controlRuns) this.tellControl({ type: 'worker', index, port: port2 }, [port2])
+    else this.#unclaimed.set(index, port2)
+    return worker
+  }
+
+  #workerGone(index: number): void {
+    const { shared, onWorkerGone } = this.#options
+    this.#endpoints.clearWorker(index)
+    this.block.clearWorker(index)
+    clearGauges(shared.metrics, index)
+    this.#unclaimed.get(index)?.close()
+    this.#unclaimed.delete(index)
+    this.tellControl({ type: 'worker-gone', index })
+    onWorkerGone(index)
+  }
+
+  #createControl(name: string): Worker {
+    const { entries, shared, heap, onControl } = this.#options
+    const ports: WorkerPort[] = []
+    for (let index = 0; index < this.#workers.length; index++) {
+      if (this.workerIsGone(index)) continue
+      const waiting = this.#unclaimed.get(index)
+      if (waiting !== undefined) {
+        ports.push({ index, port: waiting })
+        continue
+      }
+      const { port1, port2 } = new MessageChannel()
+      this.tellWorker(index, { type: 'control-port', port: port1 }, [port1])
+      ports.push({ index, port: port2 })
+    }
+    this.#unclaimed.clear()
+    this.block.countControlStart()
+    const data: ControlData = { role: 'control', shared, workers: ports, ...this.#options.control }
+    const control = new Worker(entries.control, {
+      name,
+      workerData: data,
+      transferList: ports.map((entry) => entry.port),
+      resourceLimits: { maxOldGenerationSizeMb: heap },
+    })
+    control.on('message', (message: ControlToMain) => {
+      if (message.type === 'replica') {
+        this.#bootstrap.keep(message.message)
+        if (message.message.type === 'tables') this.#controlSpeaks = true
+      } else onControl(message)
+    })
+    return control
+  }
+}
