@@ -11,6 +11,7 @@ import { copyWithPorts, freePort } from './start/ports.ts'
 import { curlLine, TRIES } from './tries.ts'
 
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+const LEASH = new URL('start/leash.ts', import.meta.url).href
 const SERVICE = fileURLToPath(new URL('service/main.ts', import.meta.url))
 const SHOP = fileURLToPath(new URL('shop', import.meta.url))
 
@@ -91,14 +92,26 @@ async function start(): Promise<void> {
   children.start({
     name: 'headgate',
     arguments: [
-      ...[MAIN, 'run', '--config', folder, '--http', `127.0.0.1:${http}`, '--admin', `127.0.0.1:${admin}`],
+      ...[
+        '--import',
+        LEASH,
+        MAIN,
+        'run',
+        '--config',
+        folder,
+        '--http',
+        `127.0.0.1:${http}`,
+        '--admin',
+        `127.0.0.1:${admin}`,
+      ],
       ...['--signals', `127.0.0.1:${signals}`],
       ...(values.workers === undefined ? [] : ['--workers', values.workers]),
     ],
     onLine: print,
   })
   await Promise.all([...services, ready(signals!)])
-  if (stopping === 0) table(http!, admin!, signals!, folder, performance.now() - began)
+  if (stopping > 0) return
+  table({ http: http!, admin: admin!, signals: signals!, flaky: ports.get(9014)! }, folder, performance.now() - began)
 }
 
 /** Asks until it says so; a gateway that cannot start ends, and that ends everything. */
@@ -111,7 +124,14 @@ async function ready(port: number): Promise<void> {
   }
 }
 
-function table(http: number, admin: number, signals: number, folder: string, took: number): void {
+interface Ports {
+  readonly http: number
+  readonly admin: number
+  readonly signals: number
+  readonly flaky: number
+}
+
+function table({ http, admin, signals, flaky }: Ports, folder: string, took: number): void {
   const lines = TRIES.map((one) => ({ shows: one.shows, curl: curlLine(one, http) }))
   const width = Math.max(...lines.map((line) => line.shows.length))
   console.log(`
@@ -122,7 +142,7 @@ ${lines.map((line) => `  ${line.shows.padEnd(width)}  ${paint(line.curl, 'bold')
   Manifests, each with comments: ${folder}
     Edit one and send the request again: it acts at once. A mistake is told here and changes nothing that is served.
   The flaky instance, or any other, can be told to behave:
-    ${paint(`curl -X PUT http://127.0.0.1:9014/_control -d '{"resetRate": 0, "latency": 300}'`, 'bold')}
+    ${paint(`curl -X PUT http://127.0.0.1:${flaky}/_control -d '{"resetRate": 0, "latency": 300}'`, 'bold')}
   Admin http://127.0.0.1:${admin}    Signs of life http://127.0.0.1:${signals}/readyz and /metrics    Ctrl-C ends everything.
 `)
 }

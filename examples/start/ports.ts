@@ -37,10 +37,8 @@ export function copyWithPorts(folder: string, ports: ReadonlyMap<number, number>
     if (!file.endsWith('.yaml')) continue
     const path = join(copy, file)
     const text = readFileSync(path, 'utf8')
-    writeFileSync(
-      path,
-      text.replace(/\bport: (\d+)/g, (all, port) => `port: ${ports.get(Number(port)) ?? port}` || all),
-    )
+    const replaced = text.replace(/\bport: (\d+)/g, (_, port) => `port: ${ports.get(Number(port)) ?? port}`)
+    writeFileSync(path, replaced)
   }
   return copy
 }
