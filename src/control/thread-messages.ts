@@ -2,7 +2,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { SettingsObject } from '../api/settings.ts'
 import type { ToWorker } from '../link/messages.ts'
-import type { SharedBuffers } from '../link/thread-data.ts'
+import type { SharedBuffers, ThreadLog } from '../link/thread-data.ts'
 
 /** A worker's port, transferred. */
 export interface WorkerPort {
@@ -22,7 +22,7 @@ export interface ControlData {
   readonly folder: string
   /** Connections of one worker, from the process limit. */
   readonly connections: number
-  readonly logLevel: string
+  readonly log: ThreadLog
   /** Version, for the log and metrics. */
   readonly version: string
 }

@@ -12,6 +12,14 @@ export interface SharedBuffers {
   readonly metrics: SharedArrayBuffer
   /** One ring of finished access-log lines for each worker, by its index. */
   readonly accessLog: readonly SharedArrayBuffer[]
+  /** One ring of process-log lines for each thread but the main one, by its row in the process block. */
+  readonly processLog: readonly SharedArrayBuffer[]
+}
+
+/** How a thread writes to its process-log ring; `createThreadLogger` of log/process-log.ts takes it. */
+export interface ThreadLog {
+  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+  readonly format: 'json' | 'text'
 }
 
 /** `workerData` of a worker thread. */
@@ -25,6 +33,7 @@ export interface WorkerData {
   readonly control: MessagePort
   /** Whether listeners set SO_REUSEPORT; false where the system does not balance it and there is one worker. */
   readonly reusePort: boolean
+  readonly log: ThreadLog
 }
 
 /** Supervisor → worker, over `parentPort`. */

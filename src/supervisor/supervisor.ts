@@ -9,7 +9,7 @@ import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
 import type { ControlToMain } from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
-import type { WorkerToMain } from '../link/thread-data.ts'
+import type { ThreadLog, WorkerToMain } from '../link/thread-data.ts'
 import { DEFAULT_ENDPOINT_SLOTS, EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { createMetrics, METRICS_DEFAULTS } from '../shared-memory/metrics.ts'
@@ -39,7 +39,9 @@ export interface SupervisorOptions {
   readonly drainDelay: Milliseconds
   /** From then until what still runs is cut. */
   readonly drainTimeout: Milliseconds
-  readonly logLevel: string
+  readonly threadLog: ThreadLog
+  /** Process-log rings, by row of the process block. */
+  readonly processLog: readonly SharedArrayBuffer[]
   readonly version: string
   readonly log: Logger
   readonly entries: ThreadEntries
@@ -75,7 +77,7 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options
-    const { settings, workers, log, folder, logLevel, version } = options
+    const { settings, workers, log, folder, threadLog, version } = options
     const budget = divideDescriptors(descriptorLimit(), workers)
     const listeners = Math.max(settings.listeners.length, METRICS_DEFAULTS.listeners)
     this.#threads = new Threads({
@@ -85,10 +87,11 @@ export class Supervisor {
         endpoints: EndpointTable.allocate(workers, options.endpointSlots ?? DEFAULT_ENDPOINT_SLOTS),
         metrics: createMetrics({ workers, listeners }),
         accessLog: Array.from({ length: workers }, () => LineRing.create()),
+        processLog: options.processLog,
       },
       workers,
       reusePort: workers > 1,
-      control: { settings, folder, logLevel, version, connections: budget.clients },
+      control: { settings, folder, log: threadLog, version, connections: budget.clients },
       heap: heapOf(workers),
       log,
       interval: INTERVAL,

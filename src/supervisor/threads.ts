@@ -149,11 +149,11 @@ export class Threads {
   }
 
   #createWorker(name: string, index: number): Worker {
-    const { entries, shared, workers, reusePort, heap, onWorker } = this.#options
+    const { entries, shared, workers, reusePort, heap, onWorker, control } = this.#options
     const { port1, port2 } = new MessageChannel()
     // In the order of the port this comes before anything control says.
     if (!this.#controlSpeaks) for (const message of this.#bootstrap.messages()) port2.postMessage(message)
-    const data: WorkerData = { role: 'worker', index, workers, shared, control: port1, reusePort }
+    const data: WorkerData = { role: 'worker', index, workers, shared, control: port1, reusePort, log: control.log }
     const worker = new Worker(entries.worker, {
       name,
       workerData: data,
