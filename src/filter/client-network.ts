@@ -1,4 +1,7 @@
-import ipaddr from 'ipaddr.js'
+import { formatAddress, parseAddress } from '../pattern/cidr.ts'
+
+/** IPv4 addresses are kept in their mapped form, 96 bits in front of their own. */
+const MAPPED_BITS = 96
 
 /**
  * The network of an address, `%{client.ip/64}`: so that all addresses of one IPv6 customer count as one.
@@ -8,13 +11,14 @@ import ipaddr from 'ipaddr.js'
  * @returns CIDR form, or the address itself where it is kept whole
  */
 export function networkOf(address: string, bits: number): string {
-  if (!ipaddr.isValid(address)) return address
-  const parsed = ipaddr.parse(address)
-  const bytes = parsed.toByteArray()
-  if (bits >= bytes.length * 8) return address
-  for (let i = 0; i < bytes.length; i++) {
-    const kept = Math.min(Math.max(bits - i * 8, 0), 8)
-    bytes[i] = bytes[i]! & (0xff << (8 - kept)) & 0xff
+  const words = parseAddress(address)
+  if (words === undefined) return address
+  const kept = address.includes(':') ? bits : MAPPED_BITS + bits
+  if (kept >= 128) return address
+  for (let i = 0; i < 4; i++) {
+    const inWord = Math.min(Math.max(kept - i * 32, 0), 32)
+    // A shift by 32 is a shift by 0, so a word without kept bits is its own case.
+    words[i] = inWord === 0 ? 0 : words[i]! & (-1 << (32 - inWord))
   }
-  return `${ipaddr.fromByteArray(bytes).toString()}/${bits}`
+  return `${formatAddress(words)}/${bits}`
 }

@@ -1,0 +1,150 @@
+/**
+ * Whether a failed try may be followed by another. The rule above all others: a request that may have been processed is only
+ * repeated where repeating it does no harm (RFC 9110 §9.2.2), and never once a byte of a response has been seen.
+ */
+import type { Clock, Milliseconds, Random } from '../lib/clock.ts'
+import { REASONS, type Reason } from '../lib/reason.ts'
+
+/** `retry` of a policy set. */
+export interface RetryPolicy {
+  /** Besides the first try. */
+  readonly attempts: number
+  readonly reasons: readonly ('ConnectFailure' | 'ResetBeforeResponse')[]
+  /** Upstream status codes. */
+  readonly codes: readonly number[]
+  /** Milliseconds. */
+  readonly backoff: number
+  /** Percent. */
+  readonly budgetPercent: number
+}
+
+/** How a try ended. */
+export interface Failure {
+  /** A reason, or the status code that the upstream answered with. */
+  readonly what: Reason | number
+  /** The connection had served an exchange before this one. */
+  readonly reused: boolean
+  /** A `fresh-connection` was already granted in this exchange. */
+  readonly refreshed: boolean
+  /** A byte of the response, its head included, has gone to the client. */
+  readonly responseStarted: boolean
+}
+
+/** What can still be sent of the request's body: all of it, because there is none or it is still at hand, or not. */
+export type BodyState = 'none' | 'untouched' | 'replayable' | 'consumed'
+
+export type RetryDecision =
+  | 'no'
+  /** Same endpoint, a new connection, at once: the old one had died of age, not of this request. Neither counted nor budgeted, but once only. */
+  | 'fresh-connection'
+  /** Another endpoint after {@link backoffDelay}, if the budget allows. */
+  | 'next-endpoint'
+
+/** RFC 9110 §9.2.1. */
+const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+/** RFC 9110 §9.2.2. */
+const IDEMPOTENT: ReadonlySet<string> = new Set([...SAFE, 'PUT', 'DELETE'])
+
+/**
+ * @param attempt counted retries that were made in this exchange
+ */
+export function mayRetry(
+  failure: Failure,
+  method: string,
+  policy: RetryPolicy,
+  attempt: number,
+  body: BodyState,
+): RetryDecision {
+  const { what, reused, refreshed, responseStarted } = failure
+  if (responseStarted || body === 'consumed') return 'no'
+  // An idle connection may be closed by the server at any moment, also while a request is on its way to it: RFC 9112 §9.3.1
+  // allows to repeat an idempotent one unasked.
+  if (what === 'ResetBeforeResponse' && reused && !refreshed && IDEMPOTENT.has(method)) return 'fresh-connection'
+  return attempt < policy.attempts && isCovered(what, method, policy) ? 'next-endpoint' : 'no'
+}
+
+function isCovered(what: Reason | number, method: string, policy: RetryPolicy): boolean {
+  if (typeof what === 'number') return SAFE.has(method) && policy.codes.includes(what)
+  // Connecting failed or took too long: the request never left, so its method does not matter.
+  if (REASONS[what].retry === 'never-sent') return policy.reasons.includes('ConnectFailure')
+  return what === 'ResetBeforeResponse' && SAFE.has(method) && policy.reasons.includes('ResetBeforeResponse')
+}
+
+/** Doublings of the back-off: with the default of 25 ms the longest wait is 800 ms. */
+const MAX_DOUBLINGS = 5
+
+/**
+ * Exponential with equal jitter: between half of the delay and all of it, so that clients that failed together do not come back together.
+ *
+ * @param base of the policy, for the first retry
+ * @param attempt 0 for the first retry
+ */
+export function backoffDelay(base: Milliseconds, attempt: number, random: Random): Milliseconds {
+  const delay = base * 2 ** Math.min(attempt, MAX_DOUBLINGS)
+  return delay / 2 + (random() * delay) / 2
+}
+
+/** Retries that the budget grants in a window however few requests there were: else a quiet Backend could never be retried. */
+export const MIN_RETRIES = 10
+const WINDOW_SECONDS = 10
+
+/**
+ * Retries as a share of the requests of the last ten seconds (after Finagle's RetryBudget): when everything fails, retrying
+ * adds a fifth to the load and not a multiple. One per Backend and worker, kept over table changes.
+ */
+export class RetryBudget {
+  readonly #clock: Clock
+  /** One cell a second, used in turn. */
+  readonly #requests = new Float64Array(WINDOW_SECONDS)
+  readonly #retries = new Float64Array(WINDOW_SECONDS)
+  #second: number
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#second = this.#now()
+  }
+
+  /** Counts one request; its first try, not the ones after. */
+  request(): void {
+    this.#advance()
+    this.#requests[this.#second % WINDOW_SECONDS]! += 1
+  }
+
+  /**
+   * Takes one retry out of the budget.
+   *
+   * @param percent of the policy; 0 grants none at all
+   * @returns false when there is none left
+   */
+  spend(percent: number): boolean {
+    if (percent <= 0) return false
+    this.#advance()
+    const allowed = Math.max(MIN_RETRIES, (sum(this.#requests) * percent) / 100)
+    if (sum(this.#retries) + 1 > allowed) return false
+    this.#retries[this.#second % WINDOW_SECONDS]! += 1
+    return true
+  }
+
+  #now(): number {
+    return Math.floor(this.#clock.monotonic() / 1_000)
+  }
+
+  /** Empties the cells of the seconds that went by. */
+  #advance(): void {
+    const now = this.#now()
+    if (now === this.#second) return
+    const passed = Math.min(now - this.#second, WINDOW_SECONDS)
+    for (let i = 1; i <= passed; i++) {
+      const cell = (this.#second + i) % WINDOW_SECONDS
+      this.#requests[cell] = 0
+      this.#retries[cell] = 0
+    }
+    this.#second = now
+  }
+}
+
+function sum(cells: Float64Array): number {
+  let total = 0
+  for (let i = 0; i < cells.length; i++) total += cells[i]!
+  return total
+}

@@ -1,0 +1,54 @@
+import type { Random } from '../lib/clock.ts'
+import type { Balancer } from './balancer.ts'
+import { classOf, NONE } from './candidate.ts'
+import type { Endpoint, EndpointGauge } from './endpoint.ts'
+import { SmoothRotation } from './smooth.ts'
+
+/**
+ * Exact shares by weight, smooth. A new set of endpoints or other weights go on where the rotation stood.
+ * A pick looks at every endpoint, which is what exactness costs.
+ */
+export class WeightedRoundRobin implements Balancer {
+  readonly #gauge: EndpointGauge
+  readonly #random: Random
+  #endpoints: readonly Endpoint[] = []
+  readonly #rotation = new SmoothRotation(0)
+  /** Weights of those that may be chosen on this turn; made once so that a pick allocates nothing. */
+  #weights = new Float64Array(0)
+  #ranks = new Uint8Array(0)
+
+  constructor(gauge: EndpointGauge, random: Random) {
+    this.#gauge = gauge
+    this.#random = random
+  }
+
+  update(endpoints: readonly Endpoint[]): void {
+    const places = new Map(this.#endpoints.map((endpoint, i) => [endpoint, i]))
+    const first = this.#endpoints.length === 0
+    this.#rotation.revise(endpoints.map((endpoint) => places.get(endpoint) ?? -1))
+    this.#endpoints = [...endpoints]
+    this.#weights = new Float64Array(endpoints.length)
+    this.#ranks = new Uint8Array(endpoints.length)
+    // Workers begin at different turns, so that together they do not all choose the heaviest first.
+    if (first) for (let i = Math.floor(this.#random() * endpoints.length); i > 0; i--) this.#turn(null)
+  }
+
+  pick(tried: readonly Endpoint[] | null): Endpoint | undefined {
+    const chosen = this.#turn(tried)
+    return chosen === -1 ? undefined : this.#endpoints[chosen]
+  }
+
+  #turn(tried: readonly Endpoint[] | null): number {
+    const endpoints = this.#endpoints
+    const count = endpoints.length
+    let best = NONE
+    for (let i = 0; i < count; i++) {
+      const rank = classOf(endpoints[i]!, this.#gauge, tried)
+      this.#ranks[i] = rank
+      if (rank < best) best = rank
+    }
+    if (best === NONE) return -1
+    for (let i = 0; i < count; i++) this.#weights[i] = this.#ranks[i] === best ? endpoints[i]!.weight : 0
+    return this.#rotation.turn(this.#weights)
+  }
+}
