@@ -16,12 +16,12 @@ export type SourceEvent =
   | {
       readonly type: 'upsert'
       readonly kind: Kind
-      /** `namespace/name`; for a Namespace too, which has no namespace: `default/NAME` would lie, so `/NAME`. */
+      /** `namespace/name`; a Namespace belongs to none: `/name`. */
       readonly key: string
       /**
        * The object as it was written, with `apiVersion`, `kind`, `metadata.name` and `metadata.namespace` known to be
        * there and to be strings; everything else is for validation to judge. A Secret's `stringData` is already
-       * folded into `data`. Owned by the receiver: the source never changes it again.
+       * folded into `data`. Nobody changes it any more: the source compares with it later.
        */
       readonly raw: unknown
       readonly origin: Origin
@@ -40,6 +40,8 @@ export type SourceProblemReason =
   | 'NotText'
   /** Not YAML or JSON, perhaps half-written. */
   | 'Syntax'
+  /** A file that had content has none any more: half-written, or the disk was full. Its last content keeps serving. */
+  | 'Empty'
   /** Parses, but is not a Kubernetes object: `apiVersion`, `kind` or `metadata.name` missing or of the wrong type. */
   | 'NotAnObject'
   /** A kind that Headgate does not read. */

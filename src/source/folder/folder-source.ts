@@ -1,0 +1,284 @@
+import { statSync } from 'node:fs'
+import { basename, dirname, join, relative, resolve, sep } from 'node:path'
+import type { Kind } from '../../api/object.ts'
+import { HoldOff } from '../hold-off.ts'
+import { type FileStats, readText } from '../read-text.ts'
+import type { Place, Source, SourceHandler, SourceProblem } from '../source.ts'
+import { LineIndex, locateInText } from '../yaml-text.ts'
+import { isIgnored, isManifest } from './file-name.ts'
+import { FileState, type Patience } from './file-state.ts'
+import { ObjectTable } from './object-table.ts'
+import { type Walk, type WalkProblem, walk } from './walk.ts'
+import { Watches, type WatchFolder } from './watches.ts'
+
+export interface FolderOptions {
+  /** Milliseconds between two looks at everything, for what the system does not report. Default 2,000. */
+  readonly pollInterval?: number
+  /** Milliseconds without a further change before files are read. Default 10. */
+  readonly quiet?: number
+  /** Milliseconds that a steady stream of changes may put that off. Default 50. */
+  readonly maxHold?: number
+  /** Milliseconds for which a version that looks half-written must stay as it is. Default 30. */
+  readonly settle?: number
+  /** Bytes of a file. Default 8 MiB. */
+  readonly maxFileBytes?: number
+  readonly maxFiles?: number
+  /** Default `fs.watch`. */
+  readonly watch?: WatchFolder
+}
+
+const DEFAULTS = {
+  pollInterval: 2_000,
+  quiet: 10,
+  maxHold: 50,
+  settle: 30,
+  maxFileBytes: 8 * 1024 * 1024,
+  maxFiles: 100_000,
+}
+
+/** A file that is written without end counts after this time. */
+const PATIENCE_AT_MOST = 1_000
+
+/** After a folder came back, its files may still be on their way into it: how long none of them counts as deleted. */
+const RETURN_SETTLE = 500
+
+/** A look at everything may take this share of the time between two: looking never eats the thread. */
+const POLL_SHARE = 20
+
+/** Resources from the YAML and JSON files below a folder, kept up to date. See `docs/cli.md` for what is read. */
+export class FolderSource implements Source {
+  readonly #root: string
+  readonly #options: typeof DEFAULTS
+  readonly #watches: Watches
+  readonly #hold: HoldOff
+  readonly #files = new Map<string, FileState>()
+  readonly #table = new ObjectTable()
+  #handler: SourceHandler | undefined
+  #dirty = new Set<string>()
+  #all = true
+  #folderProblems: readonly SourceProblem[] = []
+  #told: readonly SourceProblem[] = []
+  #known: ReadonlySet<string> = new Set()
+  #missing = false
+  #returned = Number.NEGATIVE_INFINITY
+  #synced = false
+  #stopped = false
+  #poll: NodeJS.Timeout | undefined
+  #recheck: NodeJS.Timeout | undefined
+
+  /** @param root the folder; it need not exist yet */
+  constructor(root: string, options: FolderOptions = {}) {
+    const { watch, ...numbers } = options
+    this.#root = resolve(root)
+    this.#options = { ...DEFAULTS, ...numbers }
+    this.#watches = new Watches((folder, event, name) => this.#changed(folder, event, name), watch)
+    this.#hold = new HoldOff(this.#options.quiet, this.#options.maxHold, () => this.#run())
+  }
+
+  start(handler: SourceHandler): void {
+    if (this.#handler !== undefined) throw new TypeError('a source is started once')
+    this.#handler = handler
+    this.#hold.now()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearTimeout(this.#poll)
+    clearTimeout(this.#recheck)
+    await this.#hold.close()
+    // A run that was under way may have set them again.
+    clearTimeout(this.#poll)
+    clearTimeout(this.#recheck)
+    this.#watches.close()
+  }
+
+  locate(kind: Kind, key: string, path: readonly (string | number)[]): Place | undefined {
+    const definition = this.#table.find(kind, key)
+    if (definition === undefined) return undefined
+    const { text, textLine, base, file } = definition
+    const { line, column } = new LineIndex(text).at(locateInText(text, [...base, ...path]))
+    return { file, line: textLine + line, column }
+  }
+
+  /** One report of the system, which may be late, doubled or about something that is nobody's business. */
+  #changed(folder: string, event: string, name: string | null): void {
+    if (this.#stopped) return
+    if (name !== null && !this.#known.has(folder)) {
+      // A folder above: of interest is only the way down to the root.
+      const below = relative(folder, this.#root).split(sep)[0]
+      if (name !== below) return
+    } else if (name !== null) {
+      const path = join(folder, name)
+      if (this.#files.has(path)) {
+        this.#dirty.add(path)
+        this.#hold.hint()
+        return
+      }
+      // The links and folders of a mounted ConfigMap are hidden by two dots, yet a swap of them changes what others lead to.
+      if (isIgnored(name) && !name.startsWith('..')) return
+      // Writes to files that are no manifests, a log for instance.
+      if (event === 'change' && !isManifest(name) && !this.#known.has(path)) return
+      if (event === 'rename') this.#watches.forget(path)
+    }
+    this.#all = true
+    this.#hold.hint()
+  }
+
+  async #run(): Promise<void> {
+    const dirty = this.#dirty
+    this.#dirty = new Set()
+    if (this.#all) {
+      this.#all = false
+      clearTimeout(this.#poll)
+      const started = performance.now()
+      await this.#lookAtAll(dirty)
+      if (this.#stopped) return
+      const pause = Math.max(this.#options.pollInterval, (performance.now() - started) * POLL_SHARE)
+      this.#poll = setTimeout(() => {
+        this.#watches.retry()
+        this.#all = true
+        this.#hold.hint()
+      }, pause)
+    } else for (const path of dirty) await this.#look(path)
+    if (!this.#stopped) this.#publish()
+  }
+
+  async #lookAtAll(dirty: ReadonlySet<string>): Promise<void> {
+    this.#watchAbove()
+    const onFolder = (path: string, stats: FileStats) => this.#watches.ensure(path, stats)
+    const found = await walk(this.#root, { onFolder, maxFiles: this.#options.maxFiles })
+    if (this.#stopped) return
+    if ('missing' in found) return this.#rootMissing(found.missing)
+    if (this.#missing) this.#returned = performance.now()
+    this.#missing = false
+    this.#known = found.folders
+    this.#watches.retain(new Set([...found.folders, this.#above()]))
+    const folder = this.#show(this.#root)
+    this.#folderProblems = [
+      ...found.problems.map((problem) => this.#toProblem(problem)),
+      ...(this.#watches.failure === null ? [] : [this.#watchProblem(folder, this.#watches.failure)]),
+    ]
+    for (const path of [...this.#files.keys()])
+      if (!found.files.has(path) && !isUnknown(path, found)) await this.#look(path)
+    for (const [path, signature] of found.files) {
+      if (this.#stopped) return
+      const state = this.#files.get(path)
+      if (state?.signature !== signature || state.unsure || state.leaving || state.pending || dirty.has(path))
+        await this.#look(path)
+    }
+  }
+
+  /** Reads one file and takes in what it says. */
+  async #look(path: string): Promise<void> {
+    const read = await readText(path, this.#options.maxFileBytes)
+    if (this.#stopped) return
+    let state = this.#files.get(path)
+    if (state === undefined) {
+      if (!read.ok && (read.gone || !read.regular)) return
+      state = new FileState(this.#show(path))
+      this.#files.set(path, state)
+    }
+    if (!read.ok && !read.gone && !read.regular) this.#all = true
+    const before = { definitions: state.definitions, leaving: state.leaving }
+    const stays = await state.accept(read, this.#patience())
+    if (!stays) {
+      this.#files.delete(path)
+      this.#table.set(state.file, [])
+      return
+    }
+    if (state.pending) this.#recheckSoon()
+    if (before.definitions !== state.definitions || before.leaving !== state.leaving)
+      this.#table.set(state.file, state.definitions, state.leaving)
+  }
+
+  #patience(): Patience {
+    const now = performance.now()
+    // At the start there is nothing to protect: what can be read counts.
+    if (!this.#synced) return { now, settle: 0, atMost: 0 }
+    const returned = now - this.#returned < PATIENCE_AT_MOST
+    return { now, settle: returned ? RETURN_SETTLE : this.#options.settle, atMost: PATIENCE_AT_MOST }
+  }
+
+  /** Versions that wait to be believed are read again once they had the time to change. */
+  #recheckSoon(): void {
+    if (this.#recheck !== undefined) return
+    this.#recheck = setTimeout(() => {
+      this.#recheck = undefined
+      for (const [path, state] of this.#files) if (state.pending) this.#dirty.add(path)
+      if (this.#dirty.size > 0) this.#hold.now()
+    }, this.#options.settle)
+  }
+
+  #rootMissing(why: string): void {
+    this.#missing = true
+    const serving = this.#table.size
+    const rest =
+      serving > 0
+        ? `Its last content keeps serving (${serving} object${serving === 1 ? '' : 's'}) until it is back.`
+        : 'It is read as soon as it is there; create it or name another with --config.'
+    const place = { file: this.#show(this.#root), line: 1, column: 1 }
+    this.#folderProblems = [{ severity: 'error', reason: 'FolderMissing', message: `${why} ${rest}`, place }]
+  }
+
+  #publish(): void {
+    const handler = this.#handler!
+    const events = this.#table.flush()
+    if (events.length > 0) handler.changed(events)
+    const problems = [...this.#folderProblems, ...this.#table.contested()]
+    for (const state of this.#files.values()) problems.push(...state.problems)
+    problems.sort(byPlace)
+    if (JSON.stringify(problems) !== JSON.stringify(this.#told)) {
+      this.#told = problems
+      handler.problems(problems)
+    }
+    if (this.#synced || this.#missing) return
+    this.#synced = true
+    handler.synced()
+  }
+
+  /** The nearest folder above the root that exists: there its coming, going and replacement is seen. */
+  #above(): string {
+    let path = dirname(this.#root)
+    while (path !== dirname(path) && statSync(path, { throwIfNoEntry: false }) === undefined) path = dirname(path)
+    return path
+  }
+
+  #watchAbove(): void {
+    const path = this.#above()
+    const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
+    if (stats !== undefined && path !== this.#root) this.#watches.ensure(path, stats)
+  }
+
+  #toProblem({ path, ...problem }: WalkProblem): SourceProblem {
+    return { ...problem, place: { file: this.#show(path), line: 1, column: 1 } }
+  }
+
+  #watchProblem(folder: string, failure: string): SourceProblem {
+    const message = `${failure} Until then changes act after up to ${this.#options.pollInterval / 1_000} s.`
+    return { severity: 'warning', reason: 'WatchUnavailable', message, place: { file: folder, line: 1, column: 1 } }
+  }
+
+  #show(path: string): string {
+    return displayPath(path)
+  }
+}
+
+/** Relative to the working directory where it lies below that, else absolute. */
+export function displayPath(path: string): string {
+  const short = relative('', path)
+  if (short === '') return basename(path)
+  return short.startsWith('..') || short.startsWith(sep) ? path : short
+}
+
+function isUnknown(path: string, found: Walk): boolean {
+  for (const place of found.unknown) if (path === place || path.startsWith(`${place}${sep}`)) return true
+  return false
+}
+
+function byPlace(a: SourceProblem, b: SourceProblem): number {
+  const one = a.place
+  const other = b.place
+  if (one === undefined || other === undefined) return 0
+  if (one.file !== other.file) return one.file < other.file ? -1 : 1
+  return one.line - other.line || one.column - other.column
+}

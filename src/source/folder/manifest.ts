@@ -1,0 +1,156 @@
+/** From a parsed document to the Kubernetes objects in it. */
+import { KINDS, type Kind } from '../../api/object.ts'
+import type { SourceProblemReason } from '../source.ts'
+
+/** One object as written, with just enough known about it to give it an identity. */
+export interface Manifest {
+  readonly kind: Kind
+  readonly key: string
+  readonly raw: unknown
+  /** Steps from the document to the object: empty, or `['items', 3]` in a List. */
+  readonly base: readonly (string | number)[]
+}
+
+export interface ManifestProblem {
+  readonly severity: 'error' | 'warning'
+  readonly reason: SourceProblemReason
+  readonly message: string
+  /** From the document. */
+  readonly path: readonly (string | number)[]
+  readonly object?: { readonly kind: string; readonly key: string }
+}
+
+/** The group and version of each kind that is read. */
+export const API_VERSIONS: Readonly<Record<Kind, string>> = {
+  Route: 'headgate.dev/v1alpha1',
+  Backend: 'headgate.dev/v1alpha1',
+  Secret: 'v1',
+  Service: 'v1',
+  EndpointSlice: 'discovery.k8s.io/v1',
+  ConfigMap: 'v1',
+  Namespace: 'v1',
+}
+
+type Fields = Record<string, unknown>
+type Path = readonly (string | number)[]
+
+interface Found {
+  readonly manifests: Manifest[]
+  readonly problems: ManifestProblem[]
+}
+
+/** Lists in lists make no sense; one level more than none is let through. */
+const MAX_NESTING = 3
+
+/** RFC 1123 subdomain and label, as an API server demands of names. */
+const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
+const LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
+
+/** Reads one document; a `List` gives as many objects as it has items. */
+export function readManifests(document: unknown): Found {
+  const found: Found = { manifests: [], problems: [] }
+  read(document, [], {}, found)
+  return found
+}
+
+function read(value: unknown, base: Path, inherited: Fields, found: Found): void {
+  const problem = readObject(value, base, inherited, found)
+  if (problem !== null) found.problems.push(problem)
+}
+
+function readObject(value: unknown, base: Path, inherited: Fields, found: Found): ManifestProblem | null {
+  if (!isFields(value)) return notAnObject(base, 'This is not a Kubernetes object (apiVersion, kind, metadata, …).')
+  const kind = value.kind ?? inherited.kind
+  const apiVersion = value.apiVersion ?? inherited.apiVersion
+  if (typeof kind !== 'string' || kind === '') {
+    const message = 'The field `kind` is missing or not a text; write for example `kind: Route`.'
+    return notAnObject([...base, 'kind'], message)
+  }
+  if (typeof apiVersion !== 'string' || apiVersion === '') {
+    const example = isKind(kind) ? API_VERSIONS[kind] : API_VERSIONS.Route
+    const message = `The field \`apiVersion\` is missing or not a text; write for example \`apiVersion: ${example}\`.`
+    return notAnObject([...base, 'apiVersion'], message)
+  }
+  const itemKind = kind === 'List' ? '' : kind.slice(0, -'List'.length)
+  if (kind === 'List' || (kind.endsWith('List') && isKind(itemKind)))
+    return readList(value, base, itemKind === '' ? {} : { kind: itemKind, apiVersion }, found)
+  if (!isKind(kind) || !sameGroup(apiVersion, API_VERSIONS[kind])) return unknownKind(value, base, apiVersion, kind)
+  if (apiVersion !== API_VERSIONS[kind]) {
+    const message = `Version "${apiVersion}" of ${kind} is not read; write \`apiVersion: ${API_VERSIONS[kind]}\`.`
+    return notAnObject([...base, 'apiVersion'], message)
+  }
+  const read = identify(value, kind, apiVersion, base)
+  if ('severity' in read) return read
+  found.manifests.push(read)
+  return null
+}
+
+function readList(value: Fields, base: Path, inherited: Fields, found: Found): ManifestProblem | null {
+  const { items } = value
+  // A List that was cut into its items leaves `items` without a value behind; an API server prints null for no items.
+  if (items === undefined || items === null) return null
+  const path = [...base, 'items']
+  if (!Array.isArray(items)) return notAnObject(path, 'The field `items` of a List must be a list of objects.')
+  if (base.length / 2 >= MAX_NESTING)
+    return notAnObject(path, 'Lists are nested too deeply; write the objects one after another.')
+  for (const [index, item] of items.entries()) read(item, [...path, index], inherited, found)
+  return null
+}
+
+function identify(value: Fields, kind: Kind, apiVersion: string, base: Path): Manifest | ManifestProblem {
+  const fail = (path: Path, message: string) => notAnObject([...base, ...path], message)
+  const { metadata } = value
+  if (!isFields(metadata))
+    return fail(['metadata'], `This ${kind} has no \`metadata\`; write \`metadata: { name: … }\`.`)
+  const { name } = metadata
+  if (typeof name !== 'string')
+    return fail(['metadata', 'name'], `This ${kind} has no \`metadata.name\` that is a text.`)
+  if (name.length > 253 || !NAME.test(name))
+    return fail(
+      ['metadata', 'name'],
+      `"${name}" is not a valid name: use lower-case letters, digits, "-" and "." only.`,
+    )
+  const namespace = kind === 'Namespace' ? '' : (metadata.namespace ?? 'default')
+  if (typeof namespace !== 'string' || (kind !== 'Namespace' && (namespace.length > 63 || !LABEL.test(namespace))))
+    return fail(
+      ['metadata', 'namespace'],
+      `"${namespace}" is not a valid namespace: use lower-case letters, digits and "-" only.`,
+    )
+  const raw: Fields = { ...value, apiVersion, kind, metadata: { ...metadata, name, namespace } }
+  if (kind === 'Secret') foldStringData(raw)
+  return { kind, key: `${namespace}/${name}`, raw, base }
+}
+
+/** As the API server does on writing: `stringData` wins over `data`. What is not a map of texts is left for validation to refuse. */
+function foldStringData(secret: Fields): void {
+  const { stringData, ...rest } = secret
+  if (!isFields(stringData) || !Object.values(stringData).every((value) => typeof value === 'string')) return
+  if (rest.data !== undefined && rest.data !== null && !isFields(rest.data)) return
+  const encoded = Object.entries(stringData).map(([key, value]) => [key, Buffer.from(String(value)).toString('base64')])
+  secret.data = { ...rest.data, ...Object.fromEntries(encoded) }
+  delete secret.stringData
+}
+
+function unknownKind(value: Fields, base: Path, apiVersion: string, kind: string): ManifestProblem {
+  const metadata = isFields(value.metadata) ? value.metadata : {}
+  const key = `${String(metadata.namespace ?? 'default')}/${String(metadata.name ?? '')}`
+  const message = `${kind} (${apiVersion}) is not a kind that Headgate reads (${KINDS.join(', ')}); the object is ignored.`
+  return { severity: 'warning', reason: 'UnknownKind', message, path: [...base, 'kind'], object: { kind, key } }
+}
+
+function notAnObject(path: Path, message: string): ManifestProblem {
+  return { severity: 'error', reason: 'NotAnObject', message, path }
+}
+
+function isKind(kind: string): kind is Kind {
+  return (KINDS as readonly string[]).includes(kind)
+}
+
+function sameGroup(a: string, b: string): boolean {
+  const group = (apiVersion: string) => (apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '')
+  return group(a) === group(b)
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
