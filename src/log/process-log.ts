@@ -74,11 +74,14 @@ export function createThreadLogger(
 /**
  * Moves the lines of all threads to standard error; in the main thread only. Call `kick` to have a line out at once, and
  * `flushSync` before an end by an error.
+ *
+ * @param onDrop lines that were lost because nobody read standard error in time; for the main thread's own logger
  */
-export function createProcessLogWriter(rings: readonly SharedArrayBuffer[], fd = 2): LinePump {
+export function createProcessLogWriter(
+  rings: readonly SharedArrayBuffer[],
+  onDrop: (lines: number) => void,
+  fd = 2,
+): LinePump {
   if (!isMainThread) throw new TypeError('the process log is written by the main thread')
-  // Nobody can be told that standard error fails; the line about lost lines goes the way of the others.
-  const own = new LineWriter(rings[0]!)
-  const log = createLogger({ level: 'warn', format: 'json', thread: 'main', write: (line) => void own.write(line) })
-  return new LinePump({ rings, out: openOutput({ fd }), onDrop: (lines) => log.warn({ lines }, 'log lines were lost') })
+  return new LinePump({ rings, out: openOutput({ fd }), onDrop })
 }

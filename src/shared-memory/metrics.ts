@@ -105,6 +105,7 @@ export class MetricsLayout {
   readonly loopDelay = 2
   readonly open = 3
   readonly gauges: number
+  readonly starts: number
   readonly accepted: number
   readonly refused: number
   readonly upstreamConnected: number
@@ -133,6 +134,7 @@ export class MetricsLayout {
     const take = (cells: number) => (at += cells) - cells
     take(listeners)
     this.gauges = at
+    this.starts = take(1)
     this.accepted = take(listeners)
     this.refused = take(listeners)
     this.upstreamConnected = take(1)
@@ -204,7 +206,7 @@ export interface EndedExchange {
   bytesOut: number
 }
 
-/** A worker's own cells. One instance in each worker. */
+/** A worker's own cells. One instance in each worker: that it is made counts as a start of the worker. */
 export class WorkerMetrics {
   readonly #cells: Float64Array
   readonly #layout: MetricsLayout
@@ -216,6 +218,7 @@ export class WorkerMetrics {
     this.#cells = this.#layout.row(shared, worker)
     this.#lastListener = this.#layout.shape.listeners - 1
     this.#backendRows = this.#layout.shape.backends + 1
+    this.#cells[this.#layout.starts]!++
   }
 
   exchangeStarted(): void {

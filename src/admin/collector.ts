@@ -1,0 +1,83 @@
+/**
+ * A metric whose values are read when they are asked for. prom-client's own classes hold their values and make their
+ * buckets themselves; its registry only needs what stands here.
+ */
+import type { Metric, Registry } from 'prom-client'
+import { BUCKETS, type HistogramValue } from '../shared-memory/metrics.ts'
+
+export type Labels = Readonly<Record<string, string>>
+
+export interface Sample {
+  readonly labels: Labels
+  readonly value: number
+}
+
+export interface HistogramSample {
+  readonly labels: Labels
+  readonly value: HistogramValue
+}
+
+export type Definition =
+  | {
+      readonly name: string
+      readonly type: 'counter' | 'gauge'
+      readonly help: string
+      readonly read: () => Iterable<Sample> | Promise<Iterable<Sample>>
+    }
+  | {
+      readonly name: string
+      readonly type: 'histogram'
+      readonly help: string
+      readonly read: () => Iterable<HistogramSample>
+    }
+
+interface Line {
+  readonly metricName?: string
+  readonly labels: Labels
+  readonly value: number
+}
+
+class Collector {
+  readonly name: string
+  readonly help: string
+  readonly type: Definition['type']
+  readonly aggregator = 'sum'
+  readonly #definition: Definition
+
+  constructor(definition: Definition) {
+    this.name = definition.name
+    this.help = definition.help
+    this.type = definition.type
+    this.#definition = definition
+  }
+
+  /** What the registry calls for each scrape. */
+  async get(): Promise<{ name: string; help: string; type: string; aggregator: string; values: readonly Line[] }> {
+    const { name, help, type, aggregator } = this
+    const definition = this.#definition
+    const values: Line[] = []
+    if (definition.type === 'histogram') for (const sample of definition.read()) pushHistogram(values, name, sample)
+    else for (const sample of await definition.read()) values.push(sample)
+    return { name, help, type, aggregator, values }
+  }
+
+  /** The values are not ours to forget. */
+  reset(): void {}
+}
+
+export function register(registry: Registry, definition: Definition): void {
+  registry.registerMetric(new Collector(definition) as unknown as Metric<string>)
+}
+
+/** Prometheus measures time in seconds. */
+const SECOND = 1_000
+
+const BOUNDS = BUCKETS.map((milliseconds) => String(milliseconds / SECOND))
+
+function pushHistogram(lines: Line[], name: string, { labels, value }: HistogramSample): void {
+  for (const [i, le] of BOUNDS.entries())
+    lines.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: value.buckets[i]! })
+  lines.push({ metricName: `${name}_bucket`, labels: { ...labels, le: '+Inf' }, value: value.count })
+  lines.push({ metricName: `${name}_sum`, labels, value: value.sum / SECOND })
+  lines.push({ metricName: `${name}_count`, labels, value: value.count })
+}

@@ -1,0 +1,281 @@
+/**
+ * What `/metrics` shows, read from shared memory and from the control thread at each scrape. `docs/metrics.md` tells what
+ * each is for; a test holds the two together.
+ */
+import { Registry } from 'prom-client'
+import type { Milliseconds } from '../lib/clock.ts'
+import { REASON_LIST } from '../lib/reason.ts'
+import type { SharedBuffers } from '../link/thread-data.ts'
+import { LineRing } from '../shared-memory/line-ring.ts'
+import { CODE_CLASSES, CODES, METHODS, MetricsReader } from '../shared-memory/metrics.ts'
+import { CONTROL_THREAD, ProcessBlock, workerThread } from '../shared-memory/process-block.ts'
+import { RowDirectory } from '../shared-memory/row-directory.ts'
+import { type Definition, type HistogramSample, type Labels, register, type Sample } from './collector.ts'
+import { type BackendGauges, ENDPOINT_STATES, type MetricsSource } from './metrics-source.ts'
+import { processDefinitions } from './process-metrics.ts'
+
+export interface MetricsOptions {
+  readonly shared: Pick<SharedBuffers, 'metrics' | 'process' | 'accessLog'>
+  readonly source: MetricsSource
+  readonly version: string
+}
+
+/** The backends that have no row of their own, together; no backend id is without a slash. */
+const OTHERS = 'other'
+
+const NO_LABELS: Labels = Object.freeze({})
+
+export class MetricsRegistry {
+  readonly #registry = new Registry()
+  readonly #reader: MetricsReader
+  readonly #directory: RowDirectory
+  readonly #process: ProcessBlock
+  readonly #options: MetricsOptions
+  #rendering: Promise<string> | undefined
+
+  constructor(options: MetricsOptions) {
+    this.#options = options
+    this.#reader = new MetricsReader(options.shared.metrics)
+    this.#directory = new RowDirectory(options.shared.metrics)
+    this.#process = new ProcessBlock(options.shared.process)
+    const groups = [
+      this.#build(),
+      this.#traffic(),
+      this.#connections(),
+      this.#upstream(),
+      this.#backends(),
+      this.#configuration(),
+      this.#threads(),
+      processDefinitions(),
+    ]
+    for (const definition of groups.flat()) register(this.#registry, definition)
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  /** Names of all metrics, those that have no sample now included. */
+  get names(): readonly string[] {
+    return this.#registry.getMetricsAsArray().map((metric) => (metric as unknown as { name: string }).name)
+  }
+
+  /** The text exposition format, version 0.0.4. Scrapes that come while one is under way share its answer. */
+  render(): Promise<string> {
+    this.#rendering ??= this.#registry.metrics().finally(() => {
+      this.#rendering = undefined
+    })
+    return this.#rendering
+  }
+
+  /** From a change being seen to its being served by every worker. */
+  observeChange(took: Milliseconds): void {
+    this.#reader.observeChange(took)
+  }
+
+  #build(): Definition[] {
+    const labels = { version: this.#options.version, node: process.versions.node }
+    return [gauge('headgate_build_info', 'Always 1; tells the version.', () => [{ labels, value: 1 }])]
+  }
+
+  #traffic(): Definition[] {
+    const { layout } = this.#reader
+    return [
+      counter('headgate_requests_total', 'Requests that ended, by listener, method and status.', () =>
+        this.#requests(),
+      ),
+      counter('headgate_requests_refused_total', 'Requests that the gateway refused or gave up, by reason.', () =>
+        REASON_LIST.map((reason, i) => ({ labels: { reason }, value: this.#reader.sum(layout.reasons + i) })),
+      ),
+      gauge('headgate_requests_active', 'Requests that have begun and not ended.', () => this.#total(layout.active)),
+      histogram(
+        'headgate_request_duration_seconds',
+        'From the first byte of a request to the end of its response.',
+        () => this.#perListener((listener) => this.#reader.duration(listener)),
+      ),
+      counter('headgate_request_bytes_total', 'Bytes of request bodies received.', () =>
+        this.#listenerSums(layout.bytesIn),
+      ),
+      counter('headgate_response_bytes_total', 'Bytes of response bodies sent.', () =>
+        this.#listenerSums(layout.bytesOut),
+      ),
+    ]
+  }
+
+  #connections(): Definition[] {
+    const { layout } = this.#reader
+    return [
+      counter('headgate_connections_accepted_total', 'Client connections accepted.', () =>
+        this.#listenerSums(layout.accepted),
+      ),
+      counter('headgate_connections_refused_total', 'Client connections closed at once at the limit.', () =>
+        this.#listenerSums(layout.refused),
+      ),
+      gauge('headgate_connections_open', 'Client connections open now.', () => this.#listenerSums(layout.open)),
+    ]
+  }
+
+  #upstream(): Definition[] {
+    const { layout } = this.#reader
+    return [
+      histogram(
+        'headgate_upstream_duration_seconds',
+        'The last try, from its start to the end of its response.',
+        () => [{ labels: NO_LABELS, value: this.#reader.upstreamDuration() }],
+      ),
+      counter('headgate_upstream_connections_opened_total', 'Connections to endpoints that were established.', () =>
+        this.#total(layout.upstreamConnected),
+      ),
+      counter('headgate_upstream_connections_reused_total', 'Requests sent on an idle connection of a pool.', () =>
+        this.#total(layout.upstreamReused),
+      ),
+      counter('headgate_upstream_connect_failures_total', 'Connections to endpoints that failed or timed out.', () =>
+        this.#total(layout.upstreamFailed),
+      ),
+      gauge('headgate_upstream_connections_open', 'Connections to endpoints, in use or idle.', () =>
+        this.#total(layout.upstreamOpen),
+      ),
+      counter('headgate_upstream_retries_total', 'Tries after the first.', () => this.#total(layout.retries)),
+    ]
+  }
+
+  #backends(): Definition[] {
+    return [
+      counter('headgate_backend_requests_total', 'Requests a backend was chosen for, by class of the status.', () =>
+        this.#backendRequests(),
+      ),
+      gauge('headgate_backend_requests_active', 'Requests in flight on the endpoints of a backend.', () =>
+        this.#backendGauges((backend) => [{ labels: NO_LABELS, value: backend.inFlight }]),
+      ),
+      gauge('headgate_backend_endpoints', 'Endpoints of a backend, by state.', () =>
+        this.#backendGauges(({ endpoints }) =>
+          ENDPOINT_STATES.map((state) => ({ labels: { state }, value: endpoints[state] })),
+        ),
+      ),
+    ]
+  }
+
+  #configuration(): Definition[] {
+    const { source } = this.#options
+    const size = (of: 'routes' | 'rules' | 'backends') => () => [{ labels: NO_LABELS, value: source.sizes()[of] }]
+    return [
+      gauge('headgate_generation', 'Generation of the newest tables.', () => [
+        { labels: NO_LABELS, value: source.generation() },
+      ]),
+      gauge('headgate_routes', 'Routes that are served, in part at least.', size('routes')),
+      gauge('headgate_rules', 'Rules that are served.', size('rules')),
+      gauge('headgate_backends', 'Backends that rules refer to.', size('backends')),
+      gauge('headgate_config_problems', 'Objects about which a condition says that something is wrong.', () =>
+        Array.from(source.problems(), ({ kind, reason, objects }) => ({ labels: { kind, reason }, value: objects })),
+      ),
+      histogram(
+        'headgate_config_change_seconds',
+        'From a change being seen to its being served by every worker.',
+        () => [{ labels: NO_LABELS, value: this.#reader.configChange() }],
+      ),
+    ]
+  }
+
+  #threads(): Definition[] {
+    const { layout } = this.#reader
+    return [
+      gauge('headgate_worker_generation', 'Generation of the tables that a worker serves.', () =>
+        this.#perWorker((worker) => this.#process.applied(worker)),
+      ),
+      counter('headgate_worker_restarts_total', 'How often a worker was replaced.', () =>
+        this.#perWorker((worker) => Math.max(0, this.#reader.cell(worker, layout.starts) - 1)),
+      ),
+      counter('headgate_control_restarts_total', 'How often the control thread was replaced.', () => [
+        { labels: NO_LABELS, value: Math.max(0, this.#process.controlStarts - 1) },
+      ]),
+      counter('headgate_heartbeats_total', 'Signs of life of a thread; a thread that gives none is replaced.', () => [
+        { labels: { thread: 'control' }, value: this.#process.beats(CONTROL_THREAD) >>> 0 },
+        ...this.#workers((worker) => ({
+          labels: { thread: `worker-${worker}` },
+          value: this.#process.beats(workerThread(worker)) >>> 0,
+        })),
+      ]),
+      gauge('headgate_event_loop_delay_seconds', 'Longest delay of a worker between its last two signs of life.', () =>
+        this.#perWorker((worker) => this.#reader.cell(worker, layout.loopDelay) / 1_000),
+      ),
+      counter('headgate_access_log_dropped_total', 'Lines of the access log that found no room.', () =>
+        this.#perWorker((worker) => LineRing.dropped(this.#options.shared.accessLog[worker]!)),
+      ),
+    ]
+  }
+
+  #total(cell: number): Sample[] {
+    return [{ labels: NO_LABELS, value: this.#reader.sum(cell) }]
+  }
+
+  /** The name of a listener beyond those that are told apart is that of the last: its cells hold them all. */
+  #listeners(): readonly string[] {
+    return this.#options.source.listeners().slice(0, this.#reader.layout.shape.listeners)
+  }
+
+  #listenerSums(cell: number): Sample[] {
+    return this.#listeners().map((listener, i) => ({ labels: { listener }, value: this.#reader.sum(cell + i) }))
+  }
+
+  #perListener(read: (listener: number) => HistogramSample['value']): HistogramSample[] {
+    return this.#listeners().map((listener, i) => ({ labels: { listener }, value: read(i) }))
+  }
+
+  #workers<T>(read: (worker: number) => T): T[] {
+    return Array.from({ length: this.#reader.layout.shape.workers }, (_, worker) => read(worker))
+  }
+
+  #perWorker(read: (worker: number) => number): Sample[] {
+    return this.#workers((worker) => ({ labels: { worker: String(worker) }, value: read(worker) }))
+  }
+
+  /** Only what has happened: most combinations never do. */
+  *#requests(): IterableIterator<Sample> {
+    for (const [l, listener] of this.#listeners().entries())
+      for (const [m, method] of METHODS.entries())
+        for (const [c, code] of CODES.entries()) {
+          const value = this.#reader.requests(l, m, c)
+          if (value > 0) yield { labels: { listener, method, code }, value }
+        }
+  }
+
+  *#backendRequests(): IterableIterator<Sample> {
+    const rows = [{ row: 0, name: OTHERS }, ...this.#directory.entries()]
+    for (const { row, name } of rows)
+      for (const [i, code_class] of CODE_CLASSES.entries()) {
+        const value = this.#directory.requests(row, i)
+        if (value > 0) yield { labels: { backend: name, code_class }, value }
+      }
+  }
+
+  /** Those without a row are added up, so that the number of series stays bounded and the sum right. */
+  #backendGauges(read: (backend: BackendGauges) => Sample[]): Sample[] {
+    const samples: Sample[] = []
+    const others = new Map<string, { labels: Labels; value: number }>()
+    const listed = new Set(Array.from(this.#directory.entries(), (entry) => entry.name))
+    for (const backend of this.#options.source.backends())
+      for (const { labels, value } of read(backend)) {
+        if (listed.has(backend.id)) {
+          samples.push({ labels: { backend: backend.id, ...labels }, value })
+          continue
+        }
+        const key = JSON.stringify(labels)
+        const sum = others.get(key)
+        if (sum === undefined) others.set(key, { labels: { backend: OTHERS, ...labels }, value })
+        else sum.value += value
+      }
+    return [...samples, ...others.values()]
+  }
+}
+
+function counter(name: string, help: string, read: () => Iterable<Sample>): Definition {
+  return { name, type: 'counter', help, read }
+}
+
+function gauge(name: string, help: string, read: () => Iterable<Sample>): Definition {
+  return { name, type: 'gauge', help, read }
+}
+
+function histogram(name: string, help: string, read: () => Iterable<HistogramSample>): Definition {
+  return { name, type: 'histogram', help, read }
+}
