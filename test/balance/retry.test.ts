@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import {
+  type BodyState,
+  backoffDelay,
+  type Failure,
+  MIN_RETRIES,
+  mayRetry,
+  RetryBudget,
+  type RetryPolicy,
+} from '../../src/balance/retry.ts'
+import type { Clock } from '../../src/lib/clock.ts'
+import { REASON_LIST, type Reason } from '../../src/lib/reason.ts'
+
+const POLICY: RetryPolicy = {
+  attempts: 2,
+  reasons: ['ConnectFailure', 'ResetBeforeResponse'],
+  codes: [503],
+  backoff: 25,
+  budgetPercent: 20,
+}
+
+const METHODS = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'POST', 'PATCH', 'PURGE', 'get']
+
+function failed(what: Reason | number, changes: Partial<Failure> = {}): Failure {
+  return { what, reused: false, refreshed: false, responseStarted: false, ...changes }
+}
+
+/** The methods that may be tried again. */
+function methods(failure: Failure, decision: string, policy = POLICY, attempt = 0, body: BodyState = 'none'): string {
+  return METHODS.filter((method) => mayRetry(failure, method, policy, attempt, body) === decision).join(' ')
+}
+
+describe('mayRetry', () => {
+  it('tries any method at another endpoint when the connection never came about', () => {
+    assert.equal(methods(failed('ConnectFailure'), 'next-endpoint'), METHODS.join(' '))
+    assert.equal(methods(failed('ConnectTimeout'), 'next-endpoint'), METHODS.join(' '))
+  })
+
+  it('tries an idempotent method once more on a new connection when a reused one died, whatever the policy says', () => {
+    const none: RetryPolicy = { ...POLICY, attempts: 0, reasons: [] }
+    const died = failed('ResetBeforeResponse', { reused: true })
+    assert.equal(methods(died, 'fresh-connection', none), 'GET HEAD OPTIONS TRACE PUT DELETE')
+    assert.equal(methods({ ...died, refreshed: true }, 'fresh-connection'), '')
+  })
+
+  it('tries only safe methods at another endpoint when a new connection was reset', () => {
+    assert.equal(methods(failed('ResetBeforeResponse'), 'next-endpoint'), 'GET HEAD OPTIONS TRACE')
+    const again = failed('ResetBeforeResponse', { reused: true, refreshed: true })
+    assert.equal(methods(again, 'next-endpoint'), 'GET HEAD OPTIONS TRACE')
+  })
+
+  it('never repeats a POST that may have been processed', () => {
+    const every: RetryPolicy = { ...POLICY, codes: [500, 502, 503, 504], attempts: 10 }
+    for (const reason of REASON_LIST.filter((reason) => !reason.startsWith('Connect')))
+      for (const reused of [true, false])
+        assert.equal(mayRetry(failed(reason, { reused }), 'POST', every, 0, 'none'), 'no', reason)
+    assert.equal(mayRetry(failed(503), 'POST', every, 0, 'none'), 'no')
+  })
+
+  it('tries listed status codes again for safe methods only', () => {
+    assert.equal(methods(failed(503), 'next-endpoint'), 'GET HEAD OPTIONS TRACE')
+    assert.equal(methods(failed(500), 'next-endpoint'), '')
+  })
+
+  it('stops after the attempts of the policy, and does only what its reasons name', () => {
+    assert.equal(mayRetry(failed('ConnectFailure'), 'GET', POLICY, 1, 'none'), 'next-endpoint')
+    assert.equal(mayRetry(failed('ConnectFailure'), 'GET', POLICY, 2, 'none'), 'no')
+    assert.equal(mayRetry(failed('ConnectFailure'), 'GET', { ...POLICY, reasons: [] }, 0, 'none'), 'no')
+    const connectOnly: RetryPolicy = { ...POLICY, reasons: ['ConnectFailure'] }
+    assert.equal(mayRetry(failed('ResetBeforeResponse'), 'GET', connectOnly, 0, 'none'), 'no')
+  })
+
+  it('never tries again what timed out while it may have been worked on', () => {
+    for (const reason of ['ResponseHeadTimeout', 'BackendRequestTimeout', 'RequestTimeout'] as const)
+      assert.equal(mayRetry(failed(reason), 'GET', POLICY, 0, 'none'), 'no')
+  })
+
+  it('never tries again once a byte of the response was passed on, or with a body that is no longer there', () => {
+    const what = fc.oneof(fc.constantFrom(...REASON_LIST), fc.constantFrom(500, 503))
+    fc.assert(
+      fc.property(what, fc.constantFrom(...METHODS), fc.boolean(), fc.boolean(), (what, method, reused, started) => {
+        const failure = failed(what, { reused, responseStarted: started })
+        assert.equal(mayRetry(failure, method, POLICY, 0, started ? 'none' : 'consumed'), 'no')
+      }),
+    )
+  })
+
+  it('sends a body again that is still untouched or kept', () => {
+    for (const body of ['untouched', 'replayable'] as const)
+      assert.equal(mayRetry(failed('ConnectFailure'), 'POST', POLICY, 0, body), 'next-endpoint')
+  })
+})
+
+describe('backoffDelay', () => {
+  it('doubles with each retry, up to 32 times, and lies between half of that and all of it', () => {
+    fc.assert(
+      fc.property(fc.nat(20), fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), (attempt, chance) => {
+        const delay = backoffDelay(25, attempt, () => chance)
+        const full = 25 * Math.min(2 ** attempt, 32)
+        assert.ok(delay >= full / 2 && delay <= full)
+      }),
+    )
+  })
+})
+
+/** A clock that a test moves. */
+class TestClock implements Clock {
+  now = 0
+  wall = () => this.now
+  monotonic = () => this.now
+}
+
+describe('the retry budget', () => {
+  it('grants a share of the requests of the last ten seconds', () => {
+    const budget = new RetryBudget(new TestClock())
+    for (let i = 0; i < 1_000; i++) budget.request()
+    assert.equal(granted(budget, 20), 200)
+  })
+
+  it(`grants ${MIN_RETRIES} retries however few requests there were, and none at 0 per cent`, () => {
+    const budget = new RetryBudget(new TestClock())
+    assert.equal(granted(budget, 0), 0)
+    budget.request()
+    assert.equal(granted(budget, 20), MIN_RETRIES)
+  })
+
+  it('forgets requests and retries after ten seconds', () => {
+    const clock = new TestClock()
+    const budget = new RetryBudget(clock)
+    for (let i = 0; i < 1_000; i++) budget.request()
+    assert.equal(granted(budget, 20), 200)
+    clock.now = 9_999
+    assert.equal(granted(budget, 20), 0)
+    clock.now = 10_000
+    assert.equal(granted(budget, 20), MIN_RETRIES)
+    clock.now = 10_000_000
+    assert.equal(granted(budget, 20), MIN_RETRIES)
+  })
+
+  // What an operator reads out of budgetPercent: retries add no more than this share to the load, beyond the minimum.
+  it('never grants more in any ten seconds than the share of their requests, or the minimum', () => {
+    const step = fc.record({ gap: fc.nat(3_000), requests: fc.nat(100), tries: fc.nat(60) })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), fc.integer({ min: 1, max: 100 }), (steps, percent) => {
+        const clock = new TestClock()
+        const budget = new RetryBudget(clock)
+        const log: { second: number; requests: number; retries: number }[] = []
+        for (const { gap, requests, tries } of steps) {
+          clock.now += gap
+          for (let i = 0; i < requests; i++) budget.request()
+          let retries = 0
+          for (let i = 0; i < tries; i++) if (budget.spend(percent)) retries++
+          log.push({ second: Math.floor(clock.now / 1_000), requests, retries })
+          const window = log.filter(({ second }) => second > Math.floor(clock.now / 1_000) - 10)
+          const total = (key: 'requests' | 'retries') => window.reduce((sum, entry) => sum + entry[key], 0)
+          if (retries > 0) assert.ok(total('retries') <= Math.max(MIN_RETRIES, (total('requests') * percent) / 100))
+        }
+      }),
+    )
+  })
+})
+
+function granted(budget: RetryBudget, percent: number): number {
+  let count = 0
+  while (budget.spend(percent)) count++
+  return count
+}

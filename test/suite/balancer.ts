@@ -1,0 +1,206 @@
+/** What every balancer promises, run on each algorithm. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import type { Balancer } from '../../src/balance/balancer.ts'
+import type { Algorithm } from '../../src/balance/create-balancer.ts'
+import { createBalancer } from '../../src/balance/create-balancer.ts'
+import type { Endpoint, EndpointGauge } from '../../src/balance/endpoint.ts'
+
+/** Endpoints and a gauge over them that a test sets by hand. */
+export class Bench implements EndpointGauge {
+  readonly down = new Set<number>()
+  readonly load = new Map<number, number>()
+  #slot = 0
+
+  endpoint(weight = 1, state: Endpoint['state'] = 'ready'): Endpoint {
+    const slot = this.#slot++
+    return { authority: `10.0.0.${slot}:80`, address: `10.0.0.${slot}`, port: 80, slot, weight, state }
+  }
+
+  endpoints(...weights: number[]): Endpoint[] {
+    return weights.map((weight) => this.endpoint(weight))
+  }
+
+  eligible(slot: number): boolean {
+    return !this.down.has(slot)
+  }
+
+  inFlight(slot: number): number {
+    return this.load.get(slot) ?? 0
+  }
+}
+
+/** Chance that repeats: the same seed gives the same test (mulberry32). */
+export function seeded(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000
+  }
+}
+
+/** How often each endpoint comes up in so many picks. */
+export function tally(balancer: Balancer, picks: number): Map<Endpoint, number> {
+  const counts = new Map<Endpoint, number>()
+  for (let i = 0; i < picks; i++) {
+    const endpoint = balancer.pick(null)
+    assert.ok(endpoint)
+    counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1)
+  }
+  return counts
+}
+
+export function balancerSuite(algorithm: Algorithm): void {
+  const make = (bench: Bench, endpoints: readonly Endpoint[], seed = 1): Balancer => {
+    const balancer = createBalancer(algorithm, bench, seeded(seed))
+    balancer.update(endpoints)
+    return balancer
+  }
+
+  describe(`${algorithm} as a balancer`, () => {
+    it('has nothing to pick before it is given endpoints, and after they are taken away', () => {
+      const bench = new Bench()
+      const balancer = createBalancer(algorithm, bench, seeded(1))
+      assert.equal(balancer.pick(null), undefined)
+      balancer.update(bench.endpoints(1, 1))
+      assert.ok(balancer.pick(null))
+      balancer.update([])
+      assert.equal(balancer.pick(null), undefined)
+    })
+
+    it('has nothing to pick when every endpoint is withdrawn', () => {
+      const bench = new Bench()
+      const balancer = make(bench, bench.endpoints(1, 2, 3))
+      for (const slot of [0, 1, 2]) bench.down.add(slot)
+      assert.equal(balancer.pick(null), undefined)
+      assert.equal(balancer.pick([]), undefined)
+    })
+
+    it('shares the picks between equal endpoints', () => {
+      const bench = new Bench()
+      const counts = tally(make(bench, bench.endpoints(1, 1, 1, 1)), 4_000)
+      assert.equal(counts.size, 4)
+      for (const count of counts.values()) assert.ok(Math.abs(count - 1_000) < 150, `${count} of 4000`)
+    })
+
+    it('passes over a withdrawn endpoint at once, and takes it up again', () => {
+      const bench = new Bench()
+      const endpoints = bench.endpoints(1, 1, 1)
+      const balancer = make(bench, endpoints)
+      bench.down.add(1)
+      assert.equal(tally(balancer, 300).get(endpoints[1]!), undefined)
+      bench.down.delete(1)
+      assert.ok(tally(balancer, 300).get(endpoints[1]!)! > 50)
+    })
+
+    it('finds the only usable one among a thousand', () => {
+      const bench = new Bench()
+      const endpoints = bench.endpoints(...Array.from({ length: 1_000 }, () => 1))
+      const balancer = make(bench, endpoints)
+      for (const { slot } of endpoints) if (slot !== 617) bench.down.add(slot)
+      for (let i = 0; i < 20; i++) assert.equal(balancer.pick(null), endpoints[617])
+    })
+
+    it('sends nothing to a draining endpoint while a ready one is left', () => {
+      const bench = new Bench()
+      const [ready, other] = bench.endpoints(1, 1) as [Endpoint, Endpoint]
+      const draining = bench.endpoint(100, 'draining')
+      const balancer = make(bench, [draining, ready, other])
+      assert.equal(tally(balancer, 300).get(draining), undefined)
+      bench.down.add(ready.slot)
+      bench.down.add(other.slot)
+      assert.equal(balancer.pick(null), draining)
+    })
+
+    it('sees in place that an endpoint begins to drain', () => {
+      const bench = new Bench()
+      const endpoints = bench.endpoints(1, 1)
+      const balancer = make(bench, endpoints)
+      endpoints[0]!.state = 'draining'
+      assert.equal(tally(balancer, 100).get(endpoints[0]!), undefined)
+    })
+
+    it('passes over what failed in this exchange as long as another is left', () => {
+      const bench = new Bench()
+      const endpoints = bench.endpoints(1, 1, 1)
+      const balancer = make(bench, endpoints)
+      const tried: Endpoint[] = []
+      for (let i = 0; i < 3; i++) {
+        const endpoint = balancer.pick(tried)
+        assert.ok(endpoint && !tried.includes(endpoint))
+        tried.push(endpoint)
+      }
+      assert.ok(endpoints.includes(balancer.pick(tried)!), 'with all tried, one of them is tried again')
+    })
+
+    it('prefers a draining endpoint to a ready one that failed in this exchange', () => {
+      const bench = new Bench()
+      const ready = bench.endpoint()
+      const draining = bench.endpoint(1, 'draining')
+      const balancer = make(bench, [ready, draining])
+      for (let i = 0; i < 20; i++) assert.equal(balancer.pick([ready]), draining)
+    })
+
+    it('never picks what an update took away, and picks what it brought', () => {
+      const bench = new Bench()
+      const [a, b, c, d] = bench.endpoints(1, 1, 1, 1) as [Endpoint, Endpoint, Endpoint, Endpoint]
+      const balancer = make(bench, [a, b, c])
+      tally(balancer, 7)
+      balancer.update([d, c])
+      assert.deepEqual(new Set(tally(balancer, 200).keys()), new Set([c, d]))
+    })
+
+    it('is not disturbed by what the caller does with its list afterwards', () => {
+      const bench = new Bench()
+      const list = bench.endpoints(1, 1)
+      const balancer = make(bench, list)
+      list.length = 0
+      assert.ok(balancer.pick(null))
+    })
+
+    // Every pick of any history is the best there is: eligible, and of the best class that is left.
+    it('always picks a usable endpoint of the best class that is left, whatever happened before', () => {
+      const event = fc.record({
+        kind: fc.constantFrom('down', 'up', 'drain', 'ready', 'weight', 'load', 'set', 'pick'),
+        which: fc.nat(7),
+        number: fc.integer({ min: 1, max: 1_000_000 }),
+        tried: fc.array(fc.nat(7), { maxLength: 4 }),
+      })
+      fc.assert(
+        fc.property(fc.array(event, { maxLength: 60 }), fc.nat(), (events, seed) => {
+          const bench = new Bench()
+          const all = bench.endpoints(1, 1, 2, 3, 1, 1_000_000, 5, 1)
+          let current = all.slice(0, 4)
+          const balancer = make(bench, current, seed)
+          for (const { kind, which, number, tried } of events) {
+            const endpoint = all[which]!
+            if (kind === 'down') bench.down.add(which)
+            if (kind === 'up') bench.down.delete(which)
+            if (kind === 'load') bench.load.set(which, number)
+            if (kind === 'drain' || kind === 'ready') endpoint.state = kind === 'drain' ? 'draining' : 'ready'
+            if (kind === 'weight') endpoint.weight = number
+            if (kind === 'set') current = all.filter((_, i) => ((number >> i) & 1) === 1)
+            if (kind === 'set' || kind === 'weight') balancer.update(current)
+            checkPick(bench, balancer, current, kind === 'pick' ? tried.map((i) => all[i]!) : null)
+          }
+        }),
+        { numRuns: 200 },
+      )
+    })
+  })
+}
+
+function checkPick(bench: Bench, balancer: Balancer, current: readonly Endpoint[], tried: Endpoint[] | null): void {
+  const usable = current.filter(({ slot }) => bench.eligible(slot))
+  const rank = (endpoint: Endpoint) => (tried?.includes(endpoint) ? 2 : 0) + (endpoint.state === 'draining' ? 1 : 0)
+  const picked = balancer.pick(tried)
+  if (usable.length === 0) {
+    assert.equal(picked, undefined)
+    return
+  }
+  assert.ok(picked && usable.includes(picked))
+  assert.equal(rank(picked), Math.min(...usable.map(rank)))
+}
