@@ -1,0 +1,64 @@
+/** What the admin API shows: views of the control thread's state. Pure getters, called at each request. */
+import type { ConditionReason, ObjectStatus } from '../api/condition.ts'
+import type { EndpointState } from './metrics-source.ts'
+import type { RouteRow } from './route-rows.ts'
+
+export interface AdminData {
+  /** What is wrong with the process itself; empty = it lives and is well. */
+  trouble(): readonly string[]
+  /** What is missing before traffic may be sent here; empty = ready. */
+  unready(): readonly string[]
+  version(): VersionView
+  /** The compiled table in matching order. */
+  routes(): Iterable<RouteRow>
+  backends(): Iterable<BackendView>
+  statuses(): Iterable<ObjectStatus>
+  problems(): Iterable<ProblemView>
+  settings(): Iterable<SettingView>
+  metrics(): Promise<{ readonly contentType: string; readonly body: string }>
+}
+
+export interface VersionView {
+  readonly version: string
+  readonly node: string
+  /** Generation of the newest tables. */
+  readonly generation: number
+  readonly workers: number
+}
+
+export interface BackendView {
+  readonly id: string
+  readonly algorithm: string
+  /** Requests in flight, over all workers. */
+  readonly inFlight: number
+  readonly endpoints: readonly {
+    /** `address:port`. */
+    readonly authority: string
+    readonly state: EndpointState
+    readonly weight: number
+    readonly inFlight: number
+    readonly zone?: string
+  }[]
+}
+
+/** One thing that is wrong with what a user wrote, at a place a person can find. */
+export interface ProblemView {
+  /** `Route shop/shop`; absent where a file does not even say what it holds. */
+  readonly object?: string
+  readonly file?: string
+  readonly line?: number
+  readonly column?: number
+  /** `spec.rules[0].matches[1].path.value` */
+  readonly field?: string
+  /** Of a closed list: of conditions, of field problems, or of the reader of files. */
+  readonly reason: ConditionReason | (string & {})
+  readonly message: string
+}
+
+export interface SettingView {
+  /** `listeners[0].port` */
+  readonly path: string
+  readonly value: unknown
+  /** `default`, `settings.yaml:3`, `--http`. */
+  readonly origin: string
+}

@@ -1,0 +1,68 @@
+/** The compiled table as a person reads it: one row for each match, in the order in which they are tried. */
+import type { PathMatch, Rule, Segment, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
+
+export interface RouteRow {
+  readonly hostname: string
+  readonly path: PathMatch
+  /** Absent = any. */
+  readonly method?: string
+  readonly headers: readonly ValueMatch[]
+  readonly queryParams: readonly ValueMatch[]
+  readonly cookies: readonly ValueMatch[]
+  readonly sourceCIDRs: readonly string[]
+  /** Names; empty = every listener. */
+  readonly listeners: readonly string[]
+  /** `namespace/name`. */
+  readonly route: string
+  readonly rule: string
+  /** `refuse`: every request gets the reason in `reason`. */
+  readonly action: 'forward' | 'redirect' | 'respond' | 'refuse'
+  readonly reason?: string
+  readonly backends: readonly { readonly backend?: string; readonly weight: number; readonly reason?: string }[]
+}
+
+/** @param listeners names in the order of the settings */
+export function* routeRows(snapshot: Snapshot, listeners: readonly string[]): IterableIterator<RouteRow> {
+  const segments = [...snapshot.segments.values()].sort(byHostname)
+  for (const { hostname, rules, matches } of segments)
+    for (const match of matches) {
+      const { path, method, headers, queryParams, cookies, sourceCIDRs } = match
+      yield {
+        hostname,
+        path,
+        ...(method !== undefined && { method }),
+        headers,
+        queryParams,
+        cookies,
+        sourceCIDRs,
+        listeners: match.listeners === -1 ? [] : listeners.filter((_, i) => (match.listeners >> i) & 1),
+        ...ruleColumns(rules[match.rule]!, snapshot),
+      }
+    }
+}
+
+function ruleColumns(
+  rule: Rule,
+  snapshot: Snapshot,
+): Pick<RouteRow, 'route' | 'rule' | 'action' | 'reason' | 'backends'> {
+  const action = snapshot.policies.get(rule.policy)?.action.type ?? 'forward'
+  return {
+    route: rule.route,
+    rule: rule.rule,
+    action: rule.refuse === undefined ? action : 'refuse',
+    ...(rule.refuse !== undefined && { reason: rule.refuse }),
+    backends: rule.backends.map(({ backend, weight, refuse }) => ({
+      ...(backend !== undefined && { backend }),
+      weight,
+      ...(refuse !== undefined && { reason: refuse }),
+    })),
+  }
+}
+
+/** As hosts are looked up: exact names, then wildcards from the longest, then the hosts nobody names. */
+function byHostname(a: Segment, b: Segment): number {
+  const rank = ({ hostname }: Segment) => (hostname === '*' ? 2 : hostname.startsWith('*.') ? 1 : 0)
+  if (rank(a) !== rank(b)) return rank(a) - rank(b)
+  if (rank(a) === 1 && a.hostname.length !== b.hostname.length) return b.hostname.length - a.hostname.length
+  return a.hostname < b.hostname ? -1 : a.hostname > b.hostname ? 1 : 0
+}

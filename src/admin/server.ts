@@ -1,0 +1,155 @@
+/**
+ * The admin API: what the control thread knows, as JSON, to be read only. It has no token yet, so it is served to this
+ * machine alone, and a web page that this machine's user visits must not be able to read it either.
+ */
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import { adminAddress, isOwnAuthority } from './admin-address.ts'
+import type { AdminData } from './admin-data.ts'
+import { PAGE_QUERY, RESPONSES } from './schemas.ts'
+
+export interface AdminOptions {
+  /** `127.0.0.1:9901`; port 0 lets the system choose. */
+  readonly address: string
+  readonly tokenFile?: string | undefined
+  readonly data: AdminData
+}
+
+export interface AdminServer {
+  /** As bound, `127.0.0.1:9901`. */
+  readonly address: string
+  readonly port: number
+  close(): Promise<void>
+}
+
+/** Milliseconds. A person with curl, or a dashboard on the same machine. */
+const REQUEST_WITHIN = 5_000
+const IDLE = 30_000
+const MAX_CONNECTIONS = 64
+
+/** Rows of one answer: so many are written within two milliseconds. */
+const PAGE_ROWS = 200
+const MAX_PAGE_ROWS = 1_000
+
+const PROBLEM = 'application/problem+json'
+
+/**
+ * @throws {TypeError} when the address may not be used, with what to do about it
+ * @throws {Error} of the system when it cannot be bound
+ */
+export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
+  const { host, port } = adminAddress(options.address, options.tokenFile)
+  const app = fastify({
+    bodyLimit: 1_024,
+    requestTimeout: REQUEST_WITHIN,
+    connectionTimeout: IDLE,
+    keepAliveTimeout: IDLE,
+    forceCloseConnections: true,
+    http: { maxHeaderSize: 16_384 },
+    // Fastify's own defaults drop unknown members and turn strings into numbers.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
+  })
+  app.server.maxConnections = MAX_CONNECTIONS
+  app.addHook('onRequest', guard)
+  app.setNotFoundHandler((_, reply) => refuse(reply, 404, 'There is nothing here', 'GET / lists the paths'))
+  app.setErrorHandler((error: { statusCode?: number; message: string }, _, reply) => {
+    const status = error.statusCode ?? 500
+    if (status >= 500) return refuse(reply, 500, 'The control thread failed')
+    return refuse(reply, status, 'The request cannot be served', error.message)
+  })
+  serveSigns(app, options.data)
+  serveLists(app, options.data)
+  await app.listen({ host, port })
+  const bound = (app.server.address() as { port: number }).port
+  return {
+    address: host.includes(':') ? `[${host}]:${bound}` : `${host}:${bound}`,
+    port: bound,
+    close: () => app.close(),
+  }
+}
+
+/** Before anything is looked up: is it a read, and does it come from this machine's user, not from a page shown to them? */
+function guard(request: FastifyRequest, reply: FastifyReply, next: () => void): void {
+  reply.headers({
+    'cache-control': 'no-store',
+    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+    'cross-origin-resource-policy': 'same-origin',
+    'x-content-type-options': 'nosniff',
+  })
+  const { host, origin, 'sec-fetch-site': site } = request.headers
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    reply.header('allow', 'GET, HEAD')
+    refuse(reply, 405, 'Only GET and HEAD are served here')
+  } else if (!isOwnAuthority(host)) {
+    refuse(reply, 421, 'The Host is not an address of this machine', 'Use localhost, 127.0.0.1 or [::1]')
+  } else if (origin !== undefined && origin !== `http://${host}`) {
+    refuse(reply, 403, 'Requests from pages of another origin are not served')
+  } else if (site === 'cross-site' || site === 'same-site') {
+    // A request for a script or an image carries no Origin.
+    refuse(reply, 403, 'Requests from pages of another origin are not served')
+  } else next()
+}
+
+function refuse(reply: FastifyReply, status: number, title: string, detail?: string): FastifyReply {
+  const problem = { type: 'about:blank', title, status, ...(detail !== undefined && { detail }) }
+  return reply.code(status).type(PROBLEM).send(JSON.stringify(problem))
+}
+
+function serveSigns(app: FastifyInstance, data: AdminData): void {
+  const verdict = (path: string, read: () => readonly string[], well: string, unwell: string) =>
+    app.get(path, { schema: { response: { '2xx': RESPONSES.health, '5xx': RESPONSES.health } } }, (_, reply) => {
+      const reasons = read()
+      reply.code(reasons.length === 0 ? 200 : 503).send({ status: reasons.length === 0 ? well : unwell, reasons })
+    })
+  verdict('/healthz', () => data.trouble(), 'ok', 'failing')
+  verdict('/readyz', () => data.unready(), 'ready', 'not ready')
+  app.get('/metrics', async (_, reply) => {
+    const { contentType, body } = await data.metrics()
+    return reply.header('content-type', contentType).send(body)
+  })
+  app.get('/api/v1/version', { schema: { response: { '2xx': RESPONSES.version } } }, () => data.version())
+  app.get('/', { schema: { response: { '2xx': RESPONSES.index } } }, () => ({ paths: PATHS }))
+}
+
+const PATHS = [
+  '/healthz',
+  '/readyz',
+  '/metrics',
+  '/api/v1/version',
+  '/api/v1/routes',
+  '/api/v1/backends',
+  '/api/v1/statuses',
+  '/api/v1/problems',
+  '/api/v1/config',
+]
+
+interface PageQuery {
+  readonly offset?: string
+  readonly limit?: string
+}
+
+function serveLists(app: FastifyInstance, data: AdminData): void {
+  const list = (name: 'routes' | 'backends' | 'statuses' | 'problems' | 'config', read: () => Iterable<unknown>) =>
+    app.get<{ Querystring: PageQuery }>(
+      `/api/v1/${name}`,
+      { schema: { querystring: PAGE_QUERY, response: { '2xx': RESPONSES[name] } } },
+      (request) => pageOf(read(), request.query),
+    )
+  list('routes', () => data.routes())
+  list('backends', () => data.backends())
+  list('statuses', () => data.statuses())
+  list('problems', () => data.problems())
+  list('config', () => data.settings())
+}
+
+function pageOf(all: Iterable<unknown>, query: PageQuery): { items: unknown[]; next?: number } {
+  const offset = Number(query.offset ?? 0)
+  const limit = Math.min(Math.max(1, Number(query.limit ?? PAGE_ROWS)), MAX_PAGE_ROWS)
+  const items: unknown[] = []
+  let at = 0
+  for (const item of all) {
+    if (at++ < offset) continue
+    if (items.length === limit) return { items, next: offset + limit }
+    items.push(item)
+  }
+  return { items }
+}
