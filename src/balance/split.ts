@@ -56,8 +56,7 @@ export class Splits {
     if (known === undefined) {
       const state = { refs, rotation: new SmoothRotation(refs.length), weights: weightsOf(refs) }
       // Workers begin at different turns, so that together they do not all send their first requests to one part.
-      for (let i = Math.floor(this.#random() * refs.length); i > 0; i--)
-        state.rotation.turn(state.weights)
+      for (let i = Math.floor(this.#random() * refs.length); i > 0; i--) state.rotation.turn(state.weights)
       this.#states.set(rule, state)
       this.#forgetOldest()
       return state
