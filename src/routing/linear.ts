@@ -1,0 +1,63 @@
+/**
+ * The slow, obvious matcher: what the packed one must agree with, and what reads like api.md. For tests; never on a request's way.
+ */
+import { CidrSet } from '../pattern/cidr.ts'
+import { covers } from '../pattern/host.ts'
+import { PatternCache } from '../pattern/regex.ts'
+import type { Match, Rule, Segment, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
+import { cookieValue, headerValue, isBelow, queryValue } from './conditions.ts'
+import { listenerMatches, methodMatches, methodToMatch, type RouteRequest } from './request.ts'
+
+export interface LinearMatch {
+  readonly rule: Rule
+  readonly match: Match
+  /** Characters of the path that a PathPrefix covered; 0 with another kind of match. */
+  readonly prefixLength: number
+}
+
+const patterns = new PatternCache()
+
+export function matchLinear(snapshot: Snapshot, request: RouteRequest): LinearMatch | 'HostNotFound' | 'RouteNotFound' {
+  const segment = segmentOf(snapshot, request.host)
+  if (segment === undefined) return 'HostNotFound'
+  for (const match of segment.matches) {
+    if (!matchHolds(match, request)) continue
+    const prefixLength = match.path.type === 'PathPrefix' ? match.path.value.length : 0
+    return { rule: segment.rules[match.rule]!, match, prefixLength }
+  }
+  return 'RouteNotFound'
+}
+
+/** The most specific hostname that covers the host: itself, then the longest wildcard, then the catch-all. */
+function segmentOf(snapshot: Snapshot, host: string): Segment | undefined {
+  const names = [...snapshot.segments.keys()].filter((name) => covers(name, host))
+  names.sort((a, b) => Number(b === host) - Number(a === host) || b.length - a.length)
+  return names[0] === undefined ? undefined : snapshot.segments.get(names[0])
+}
+
+function matchHolds(match: Match, request: RouteRequest): boolean {
+  const { method, headers, queryParams, cookies, sourceCIDRs, listeners } = match
+  return (
+    pathHolds(match, request.path) &&
+    listenerMatches(listeners, request.listener) &&
+    (method === undefined || methodMatches(method, methodToMatch(request))) &&
+    headers.every((header) => valueHolds(header, headerValue(request.request, header.name))) &&
+    queryParams.every((param) => valueHolds(param, queryValue(request, param.name))) &&
+    cookies.every((cookie) => valueHolds(cookie, cookieValue(request.request, cookie.name))) &&
+    (sourceCIDRs.length === 0 || new CidrSet(sourceCIDRs).has(request.clientAddress))
+  )
+}
+
+function pathHolds({ path: { type, value }, within }: Match, path: string): boolean {
+  if (within.length > 0 && !within.some((prefix) => isBelow(path, prefix))) return false
+  if (type === 'Exact') return path === value
+  if (type === 'PathPrefix') return isBelow(path, value)
+  return patterns.get(value).matches(path)
+}
+
+function valueHolds(match: ValueMatch, value: string | undefined): boolean {
+  if (match.type === 'Absent') return value === undefined
+  if (value === undefined) return false
+  if (match.type === 'Present') return true
+  return match.type === 'Exact' ? value === match.value : patterns.get(match.value).matches(value)
+}

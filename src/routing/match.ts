@@ -1,0 +1,296 @@
+/**
+ * The matcher over packed tables: host → path → conditions. One pass over the host and one over the path give the hashes of
+ * everything that could cover them, so the cost does not grow with the number of routes; what it does grow with is
+ * bounded by what is configured for the host (depth of prefixes, matches on one path), never by what a client sends.
+ */
+import { type Address, coversWords, parseAddress } from '../pattern/cidr.ts'
+import * as L from '../snapshot/pack-layout.ts'
+import { type BlockView, type RuleView, type Tables, textBegins, textIs } from '../snapshot/tables.ts'
+import { cookieValue, headerValue, isBelow, queryValue } from './conditions.ts'
+import { listenerMatches, methodMatches, methodToMatch, type RouteRequest } from './request.ts'
+
+export interface Matched {
+  rule: RuleView
+  /** Characters of the path that a PathPrefix covered (1 for `/`); 0 with another kind of match. */
+  prefixLength: number
+}
+
+/** Where a request's matching stands: reused for every request, since matching never waits. */
+class Search {
+  block: BlockView | undefined
+  segment = 0
+  matched: Matched | undefined
+}
+
+const search = new Search()
+/** Hashes of the wildcards that cover the host, and how many of its characters each one names; by number of dots. */
+const hostHashes = new Int32Array(256)
+const hostSuffixes = new Int32Array(256)
+/** Hashes of the path's beginnings up to each slash, and their lengths; by number of segments. */
+let pathHashes = new Int32Array(64)
+let pathLengths = new Int32Array(64)
+/** Indexes of the regular expressions to be tried. */
+let candidates = new Int32Array(64)
+const address: Address = new Int32Array(4)
+
+/**
+ * Which rule a request belongs to. Nothing is allocated for a plain match that came before.
+ *
+ * @returns an object that is good until the next call, or why there is no rule
+ */
+export function match(tables: Tables, request: RouteRequest): Matched | 'HostNotFound' | 'RouteNotFound' {
+  if (!findHost(tables, request.host)) return 'HostNotFound'
+  const block = search.block!
+  const segment = search.segment
+  const index = findMatch(tables, block, segment, request)
+  if (index < 0) return 'RouteNotFound'
+  const { words } = block
+  const at = segment + words[segment + L.SEG_MATCHES_AT]! + index * L.MATCH_WORDS
+  const rule = tables.rule(block, segment, words[at + L.MATCH_RULE]!)
+  const prefixLength =
+    words[at + L.MATCH_TYPE] === L.PATH_PREFIX ? words[segment + words[at + L.MATCH_PATH]!]! >>> 1 : 0
+  const matched = search.matched
+  if (matched === undefined) {
+    search.matched = { rule, prefixLength }
+    return search.matched
+  }
+  matched.rule = rule
+  matched.prefixLength = prefixLength
+  return matched
+}
+
+/** Finds the segment of a host: itself, then wildcards, the longest first, then the catch-all. */
+export function findHost(tables: Tables, host: string): boolean {
+  const { root } = tables
+  const wildcards = root[L.ROOT_WILDCARDS]!
+  const seed = root[L.ROOT_SEED]!
+  const length = host.length
+  let hash = seed
+  let dots = 0
+  for (let i = length - 1; i >= 0; i--) {
+    const code = host.charCodeAt(i)
+    hash = L.hashStep(hash, code)
+    // A name has at most 127 labels; what is longer than any name matches none.
+    if (code === 0x2e && dots < 255) {
+      dots++
+      hostHashes[dots] = hash
+      hostSuffixes[dots] = length - i
+    }
+  }
+  if (found(tables, tables.findSlot(hash, host, length, false))) return true
+  if (wildcards !== 0) {
+    for (; dots > 0; dots--) {
+      if ((wildcards & L.depthBit(dots)) === 0) continue
+      const suffix = hostSuffixes[dots]!
+      // One or more labels before the suffix, so `.example.com` is not covered.
+      if (suffix === length) continue
+      if (found(tables, tables.findSlot(L.hashStep(hostHashes[dots]!, 0x2a), host, suffix, true))) return true
+    }
+  }
+  return found(tables, tables.findSlot(L.hashStep(seed, 0x2a), host, 0, true))
+}
+
+function found(tables: Tables, slot: number): boolean {
+  if (slot < 0) return false
+  search.block = tables.blocks[tables.root[slot + L.SLOT_BLOCK]! - 1]!
+  search.segment = tables.root[slot + L.SLOT_OFFSET]!
+  return true
+}
+
+/** Index of the first match in matching order that holds, or -1. */
+function findMatch(tables: Tables, block: BlockView, segment: number, request: RouteRequest): number {
+  const { words } = block
+  const path = request.path
+  const seed = words[segment + L.SEG_SEED]!
+  const deepest = words[segment + L.SEG_PREFIX_DEEPEST]!
+  if (deepest >= pathHashes.length) growScratch(deepest)
+  const exactLongest = words[segment + L.SEG_EXACT_LONGEST]!
+  const tryExact = words[segment + L.SEG_EXACT_MASK] !== -1 && path.length <= exactLongest
+  let hash = seed
+  let depth = 0
+  let i = 0
+  // Hashing stops where nothing configured reaches any further.
+  for (; i < path.length; i++) {
+    const code = path.charCodeAt(i)
+    if (code === 0x2f) {
+      if (depth <= deepest) {
+        pathHashes[depth] = hash
+        pathLengths[depth] = i
+      }
+      if (++depth > deepest && !tryExact) break
+    }
+    hash = L.hashStep(hash, code)
+  }
+  if (i === path.length) {
+    if (tryExact) {
+      const index = tryEntry(tables, block, segment, L.SEG_EXACT_MASK, hash, path.length, request)
+      if (index >= 0) return index
+    }
+    // The whole path is a beginning too, unless it ends with a slash: that one has been noted.
+    if (depth <= deepest) {
+      pathHashes[depth] = hash
+      pathLengths[depth] = i
+      depth++
+    }
+  }
+  const beginnings = Math.min(depth, deepest + 1)
+  if (words[segment + L.SEG_REGEX_DEPTHS] !== 0) {
+    const index = tryRegexes(tables, block, segment, beginnings, request)
+    if (index >= 0) return index
+  }
+  const depths = words[segment + L.SEG_PREFIX_DEPTHS]!
+  if (depths === 0) return -1
+  for (let d = beginnings - 1; d >= 0; d--) {
+    if ((depths & L.depthBit(d)) === 0) continue
+    const index = tryEntry(tables, block, segment, L.SEG_PREFIX_MASK, pathHashes[d]!, pathLengths[d]!, request)
+    if (index >= 0) return index
+  }
+  return -1
+}
+
+function growScratch(deepest: number): void {
+  pathHashes = new Int32Array(deepest * 2)
+  pathLengths = new Int32Array(deepest * 2)
+}
+
+/** Offset in the block of the entry whose key is the first `length` characters of the path, or -1. */
+function findEntry(
+  block: BlockView,
+  segment: number,
+  header: number,
+  hash: number,
+  path: string,
+  length: number,
+): number {
+  const { words } = block
+  const mask = words[segment + header]!
+  if (mask === -1) return -1
+  const table = segment + words[segment + header + 1]!
+  let slot = hash & mask
+  while (true) {
+    const offset = words[table + slot * L.PATH_SLOT_WORDS + 1]!
+    if (offset === 0) return -1
+    if (words[table + slot * L.PATH_SLOT_WORDS] === hash) {
+      const entry = segment + offset
+      if (textBegins(block, segment + words[entry + L.ENTRY_KEY]!, path, length)) return entry
+    }
+    slot = (slot + 1) & mask
+  }
+}
+
+function tryEntry(
+  tables: Tables,
+  block: BlockView,
+  segment: number,
+  header: number,
+  hash: number,
+  length: number,
+  request: RouteRequest,
+): number {
+  const entry = findEntry(block, segment, header, hash, request.path, length)
+  if (entry < 0) return -1
+  const { words } = block
+  const count = words[entry + L.ENTRY_COUNT]!
+  for (let i = 0; i < count; i++) {
+    const index = words[entry + L.ENTRY_LIST + i]!
+    if (holds(tables, block, segment, index, request)) return index
+  }
+  return -1
+}
+
+/** Collects the expressions that stand under any beginning of the path, and tries them in matching order. */
+function tryRegexes(
+  tables: Tables,
+  block: BlockView,
+  segment: number,
+  beginnings: number,
+  request: RouteRequest,
+): number {
+  const { words } = block
+  const depths = words[segment + L.SEG_REGEX_DEPTHS]!
+  let count = 0
+  for (let d = 0; d < beginnings; d++) {
+    if ((depths & L.depthBit(d)) === 0) continue
+    const entry = findEntry(block, segment, L.SEG_PREFIX_MASK, pathHashes[d]!, request.path, pathLengths[d]!)
+    if (entry < 0) continue
+    const more = words[entry + L.ENTRY_REGEX_COUNT]!
+    if (count + more > candidates.length) {
+      const grown = new Int32Array((count + more) * 2)
+      grown.set(candidates)
+      candidates = grown
+    }
+    const from = entry + L.ENTRY_LIST + words[entry + L.ENTRY_COUNT]!
+    for (let i = 0; i < more; i++) candidates[count++] = words[from + i]!
+  }
+  if (count > 1) candidates.subarray(0, count).sort()
+  const matches = segment + words[segment + L.SEG_MATCHES_AT]!
+  for (let i = 0; i < count; i++) {
+    const index = candidates[i]!
+    // Conditions cost less than an expression.
+    if (!holds(tables, block, segment, index, request)) continue
+    const source = words[matches + index * L.MATCH_WORDS + L.MATCH_PATH]!
+    if (tables.pattern(block, segment, source).matches(request.path)) return index
+  }
+  return -1
+}
+
+/** Whether everything but the path of match `index` holds. */
+function holds(tables: Tables, block: BlockView, segment: number, index: number, request: RouteRequest): boolean {
+  const { words } = block
+  const at = segment + words[segment + L.SEG_MATCHES_AT]! + index * L.MATCH_WORDS
+  const listeners = words[at + L.MATCH_LISTENERS]!
+  if (listeners !== -1 && !listenerMatches(listeners, request.listener)) return false
+  const method = words[at + L.MATCH_METHOD]!
+  if (method !== 0 && !methodHolds(block, segment, method, methodToMatch(request))) return false
+  const conditions = words[at + L.MATCH_CONDITIONS]!
+  return conditions === 0 || conditionsHold(tables, block, segment, segment + conditions, request)
+}
+
+function methodHolds(block: BlockView, segment: number, packed: number, method: string): boolean {
+  if (packed < 0) return textIs(block, segment - packed, method)
+  return methodMatches(L.METHODS[packed - 1]!, method)
+}
+
+function conditionsHold(tables: Tables, block: BlockView, segment: number, at: number, request: RouteRequest): boolean {
+  const { words } = block
+  const headers = words[at + L.COND_HEADERS]!
+  const queries = words[at + L.COND_QUERY]!
+  const values = headers + queries + words[at + L.COND_COOKIES]!
+  let next = at + L.COND_LIST
+  for (let i = 0; i < values; i++, next += L.VALUE_WORDS) {
+    const name = tables.text(block, segment, words[next]!)
+    const value =
+      i < headers
+        ? headerValue(request.request, name)
+        : i < headers + queries
+          ? queryValue(request, name)
+          : cookieValue(request.request, name)
+    if (!valueHolds(tables, block, segment, next, value)) return false
+  }
+  const prefixes = words[at + L.COND_CIDRS]!
+  if (prefixes > 0 && !addressHolds(words, next, prefixes, request.clientAddress)) return false
+  next += prefixes * L.CIDR_WORDS
+  const within = words[at + L.COND_WITHIN]!
+  if (within === 0) return true
+  for (let i = 0; i < within; i++) if (isBelow(request.path, tables.text(block, segment, words[next + i]!))) return true
+  return false
+}
+
+function valueHolds(tables: Tables, block: BlockView, segment: number, at: number, value: string | undefined): boolean {
+  const type = block.words[at + 1]!
+  if (type === L.VALUE_ABSENT) return value === undefined
+  if (value === undefined) return false
+  if (type === L.VALUE_PRESENT) return true
+  const wanted = block.words[at + 2]!
+  if (type === L.VALUE_EXACT) return textIs(block, segment + wanted, value)
+  return tables.pattern(block, segment, wanted).matches(value)
+}
+
+function addressHolds(words: Int32Array, at: number, count: number, client: string): boolean {
+  if (parseAddress(client, address) === undefined) return false
+  for (let i = 0; i < count; i++) {
+    const from = at + i * L.CIDR_WORDS
+    if (coversWords(words, from + 1, words[from]!, address)) return true
+  }
+  return false
+}

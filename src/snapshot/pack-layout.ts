@@ -1,0 +1,134 @@
+/**
+ * Where what stands in packed tables. Everything is 32-bit words in host order (the threads of one process read it). Offsets inside a segment count words
+ * from the segment's start, so that a segment can be copied to another block as it is. 0 as an offset means "none".
+ */
+
+/** Root: header, then slots of an open-addressed table over the hostnames. */
+export const ROOT_MAGIC = 0
+/** Differs between packers, so that caches are never carried over from the blocks of another. */
+export const ROOT_NONCE = 1
+/** Start of the hash over hostnames, from their end to their beginning. */
+export const ROOT_SEED = 2
+/** Slots less one; their number is a power of two. */
+export const ROOT_MASK = 3
+/** Bit n: there are wildcards with n dots; bit 31: with 31 or more. */
+export const ROOT_WILDCARDS = 4
+export const ROOT_HOSTS = 5
+export const ROOT_SLOTS = 8
+export const MAGIC = 0x48477431
+
+/** Slot of the root: hash, index of the block and one (0 = never used, -1 = was used), offset of the segment in words. */
+export const SLOT_HASH = 0
+export const SLOT_BLOCK = 1
+export const SLOT_OFFSET = 2
+export const SLOT_WORDS = 3
+
+/** Block: the id, then segments. */
+export const BLOCK_ID = 0
+export const BLOCK_DATA = 2
+
+/** Segment header. */
+export const SEG_WORDS = 0
+export const SEG_HOSTNAME = 1
+export const SEG_SEED = 2
+export const SEG_RULES = 3
+export const SEG_RULES_AT = 4
+export const SEG_MATCHES = 5
+export const SEG_MATCHES_AT = 6
+/** Slots less one of the table of exact paths; -1 = there are none. */
+export const SEG_EXACT_MASK = 7
+export const SEG_EXACT_AT = 8
+/** Characters of the longest exact path. */
+export const SEG_EXACT_LONGEST = 9
+/** The same for prefixes, under which regular expressions stand too, by the literal segments they begin with. */
+export const SEG_PREFIX_MASK = 10
+export const SEG_PREFIX_AT = 11
+/** Segments of the longest prefix. */
+export const SEG_PREFIX_DEEPEST = 12
+/** Bit n: there are prefixes of n segments; bit 31: of 31 or more. */
+export const SEG_PREFIX_DEPTHS = 13
+/** The same for regular expressions. */
+export const SEG_REGEX_DEPTHS = 14
+/** Distinct pattern sources: how many and the offset of their list. */
+export const SEG_PATTERNS = 15
+export const SEG_PATTERNS_AT = 16
+export const SEG_HEADER = 17
+
+/** Slot of a path table: hash, offset of the entry (0 = free). */
+export const PATH_SLOT_WORDS = 2
+
+/** Entry of exact paths and of prefixes: key, numbers of both lists, then the match indexes, ascending. */
+export const ENTRY_KEY = 0
+export const ENTRY_COUNT = 1
+export const ENTRY_REGEX_COUNT = 2
+export const ENTRY_LIST = 3
+
+/** Match record. */
+export const MATCH_RULE = 0
+/** 0 any, 1 … index in METHODS and one, negative: the offset of its text. */
+export const MATCH_METHOD = 1
+export const MATCH_LISTENERS = 2
+/** Offset of the conditions; 0 = none. */
+export const MATCH_CONDITIONS = 3
+export const MATCH_PATH = 4
+export const MATCH_TYPE = 5
+export const MATCH_WORDS = 6
+
+export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'CONNECT'] as const
+export const PATH_TYPES = ['Exact', 'PathPrefix', 'RegularExpression'] as const
+export const VALUE_TYPES = ['Exact', 'RegularExpression', 'Present', 'Absent'] as const
+export const PATH_PREFIX = 1
+export const VALUE_EXACT = 0
+export const VALUE_REGEX = 1
+export const VALUE_PRESENT = 2
+export const VALUE_ABSENT = 3
+
+/** Conditions: five counts, then triples (name, type, value), prefixes (bits and four words), paths. */
+export const COND_HEADERS = 0
+export const COND_QUERY = 1
+export const COND_COOKIES = 2
+export const COND_CIDRS = 3
+export const COND_WITHIN = 4
+export const COND_LIST = 5
+export const VALUE_WORDS = 3
+export const CIDR_WORDS = 5
+
+/** Rule record. */
+export const RULE_ROUTE = 0
+export const RULE_NAME = 1
+export const RULE_POLICY = 2
+/** Index in REASON_LIST and one; 0 = none. */
+export const RULE_REFUSE = 3
+/** Offset of: how many, then records of BACKEND_WORDS. */
+export const RULE_BACKENDS = 4
+export const RULE_WORDS = 5
+/** Index (-1 = none), weight, priority, refuse. */
+export const BACKEND_WORDS = 4
+
+/** Text: bytes of UTF-8 shifted left by one, lowest bit set where some are not ASCII; then the bytes. */
+export const TEXT_BYTES = 1
+
+/** One step of the hash. The shift after each product makes collisions depend on the seed, which no client and no tenant knows. */
+export function hashStep(hash: number, code: number): number {
+  const product = Math.imul(hash ^ code, 0x9e3779b1)
+  return product ^ (product >>> 15)
+}
+
+/** Hash of a path or part of one, from its beginning. */
+export function hashPath(seed: number, text: string): number {
+  let hash = seed
+  for (let i = 0; i < text.length; i++) hash = hashStep(hash, text.charCodeAt(i))
+  return hash
+}
+
+/** Hash of a hostname or pattern from its end, so that one pass over a host gives the hashes of all wildcards that cover it. */
+export function hashHost(seed: number, text: string): number {
+  let hash = seed
+  for (let i = text.length - 1; i >= 0; i--) hash = hashStep(hash, text.charCodeAt(i))
+  return hash
+}
+
+/** The bit of a depth in a mask. */
+export function depthBit(depth: number): number {
+  return 1 << (depth > 31 ? 31 : depth)
+}

@@ -1,0 +1,142 @@
+/** The table over all hostnames: kept privately by the packer, changed where hosts change, and copied for each generation. */
+import type { Place } from './pack-blocks.ts'
+import * as L from './pack-layout.ts'
+
+const FIRST_CAPACITY = 16
+/** Longest run of slots a look-up may have to pass before the table is built again with another seed. */
+const LONGEST_PROBE = 32
+const ATTEMPTS = 8
+/** Words copied between two yields. */
+const COPY_WORDS = 1 << 15
+/** Hosts placed between two yields. */
+const BATCH = 256
+
+interface Table {
+  readonly words: Int32Array
+  /** Offset of each host's slot. */
+  readonly slots: Map<string, number>
+  /** Slots that were ever used, those of removed hosts included. */
+  used: number
+  longest: number
+}
+
+export class Root {
+  readonly #nonce: number
+  #table: Table
+  /** Wildcards by number of dots, for the mask; the last cell for all deeper ones. */
+  readonly #wildcards = new Int32Array(32)
+
+  /**
+   * @param nonce differs between packers
+   * @param seed of the hash over hostnames, not to be guessed from outside
+   */
+  constructor(nonce: number, seed: number) {
+    this.#nonce = nonce
+    this.#table = this.#empty(FIRST_CAPACITY, seed)
+  }
+
+  /** Makes room for one more host: the part of {@link put} that can take long. */
+  *prepare(): Generator<void> {
+    if (needsRoom(this.#table)) yield* this.#rebuild()
+  }
+
+  /** Names the place of a host, new or changed. */
+  put(place: Place): void {
+    const slot = this.#table.slots.get(place.hostname)
+    if (slot !== undefined) {
+      point(this.#table.words, slot, place.block + 1, place.offset)
+      return
+    }
+    insert(this.#table, place.hostname, place.block + 1, place.offset)
+    this.#countWildcard(place.hostname, 1)
+  }
+
+  remove(hostname: string): void {
+    const slot = this.#table.slots.get(hostname)
+    if (slot === undefined) return
+    this.#table.slots.delete(hostname)
+    this.#table.words[slot + L.SLOT_BLOCK] = -1
+    this.#countWildcard(hostname, -1)
+  }
+
+  /** A copy in shared memory, as it is now. */
+  *publish(): Generator<void, SharedArrayBuffer> {
+    const { words, slots } = this.#table
+    let mask = 0
+    for (let depth = 0; depth < 32; depth++) if (this.#wildcards[depth]! > 0) mask |= L.depthBit(depth)
+    words[L.ROOT_WILDCARDS] = mask
+    words[L.ROOT_HOSTS] = slots.size
+    const shared = new SharedArrayBuffer(words.byteLength)
+    const copy = new Int32Array(shared)
+    for (let at = 0; at < words.length; at += COPY_WORDS) {
+      copy.set(words.subarray(at, at + COPY_WORDS), at)
+      if (words.length > COPY_WORDS) yield
+    }
+    return shared
+  }
+
+  #empty(capacity: number, seed: number): Table {
+    const words = new Int32Array(L.ROOT_SLOTS + capacity * L.SLOT_WORDS)
+    words[L.ROOT_MAGIC] = L.MAGIC
+    words[L.ROOT_NONCE] = this.#nonce
+    words[L.ROOT_SEED] = seed
+    words[L.ROOT_MASK] = capacity - 1
+    return { words, slots: new Map(), used: 0, longest: 0 }
+  }
+
+  #countWildcard(hostname: string, by: number): void {
+    if (!hostname.startsWith('*.')) return
+    const dots = hostname.split('.').length - 1
+    this.#wildcards[Math.min(dots, 31)]! += by
+  }
+
+  /** Twice the size of what is alive, and another seed while some host is too far from where its hash points. */
+  *#rebuild(): Generator<void> {
+    const old = this.#table
+    let capacity = FIRST_CAPACITY
+    while (capacity < (old.slots.size + 1) * 2) capacity *= 2
+    let seed = old.words[L.ROOT_SEED]!
+    for (let attempt = 0; ; attempt++) {
+      if (attempt > 0 || old.longest > LONGEST_PROBE) seed = L.hashStep(seed, attempt)
+      const table = this.#empty(capacity, seed)
+      for (const [hostname, slot] of old.slots) {
+        insert(table, hostname, old.words[slot + L.SLOT_BLOCK]!, old.words[slot + L.SLOT_OFFSET]!)
+        if (table.slots.size % BATCH === 0) yield
+      }
+      if (table.longest <= LONGEST_PROBE || attempt === ATTEMPTS) {
+        this.#table = table
+        return
+      }
+    }
+  }
+}
+
+function needsRoom(table: Table): boolean {
+  const capacity = table.words[L.ROOT_MASK]! + 1
+  // A long probe is tolerated while the table is small against it, or no seed would ever do.
+  return (table.used + 1) * 3 > capacity * 2 || table.longest > LONGEST_PROBE
+}
+
+/** Puts a host that is not in the table into the first slot that is free or was left. */
+function insert(table: Table, hostname: string, block: number, offset: number): void {
+  const { words } = table
+  const mask = words[L.ROOT_MASK]!
+  const hash = L.hashHost(words[L.ROOT_SEED]!, hostname)
+  let slot = hash & mask
+  let probe = 1
+  while (words[L.ROOT_SLOTS + slot * L.SLOT_WORDS + L.SLOT_BLOCK]! > 0) {
+    slot = (slot + 1) & mask
+    probe++
+  }
+  const at = L.ROOT_SLOTS + slot * L.SLOT_WORDS
+  if (words[at + L.SLOT_BLOCK] === 0) table.used++
+  words[at + L.SLOT_HASH] = hash
+  point(words, at, block, offset)
+  table.slots.set(hostname, at)
+  if (probe > table.longest) table.longest = probe
+}
+
+function point(words: Int32Array, slot: number, block: number, offset: number): void {
+  words[slot + L.SLOT_BLOCK] = block
+  words[slot + L.SLOT_OFFSET] = offset
+}
