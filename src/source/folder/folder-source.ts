@@ -1,10 +1,11 @@
 import { statSync } from 'node:fs'
-import { basename, dirname, join, relative, resolve, sep } from 'node:path'
+import { dirname, join, relative, resolve, sep } from 'node:path'
 import type { Kind } from '../../api/object.ts'
 import { HoldOff } from '../hold-off.ts'
 import { type FileStats, readText } from '../read-text.ts'
 import type { Place, Source, SourceHandler, SourceProblem } from '../source.ts'
 import { LineIndex, locateInText } from '../yaml-text.ts'
+import { displayPath } from './display-path.ts'
 import { isIgnored, isManifest } from './file-name.ts'
 import { FileState, type Patience } from './file-state.ts'
 import { ObjectTable } from './object-table.ts'
@@ -153,7 +154,7 @@ export class FolderSource implements Source {
     this.#missing = false
     this.#known = found.folders
     this.#watches.retain(new Set([...found.folders, this.#above()]))
-    const folder = this.#show(this.#root)
+    const folder = displayPath(this.#root)
     this.#folderProblems = [
       ...found.problems.map((problem) => this.#toProblem(problem)),
       ...(this.#watches.failure === null ? [] : [this.#watchProblem(folder, this.#watches.failure)]),
@@ -175,7 +176,7 @@ export class FolderSource implements Source {
     let state = this.#files.get(path)
     if (state === undefined) {
       if (!read.ok && (read.gone || !read.regular)) return
-      state = new FileState(this.#show(path))
+      state = new FileState(displayPath(path))
       this.#files.set(path, state)
     }
     if (!read.ok && !read.gone && !read.regular) this.#all = true
@@ -216,7 +217,7 @@ export class FolderSource implements Source {
       serving > 0
         ? `Its last content keeps serving (${serving} object${serving === 1 ? '' : 's'}) until it is back.`
         : 'It is read as soon as it is there; create it or name another with --config.'
-    const place = { file: this.#show(this.#root), line: 1, column: 1 }
+    const place = { file: displayPath(this.#root), line: 1, column: 1 }
     this.#folderProblems = [{ severity: 'error', reason: 'FolderMissing', message: `${why} ${rest}`, place }]
   }
 
@@ -250,24 +251,13 @@ export class FolderSource implements Source {
   }
 
   #toProblem({ path, ...problem }: WalkProblem): SourceProblem {
-    return { ...problem, place: { file: this.#show(path), line: 1, column: 1 } }
+    return { ...problem, place: { file: displayPath(path), line: 1, column: 1 } }
   }
 
   #watchProblem(folder: string, failure: string): SourceProblem {
     const message = `${failure} Until then changes act after up to ${this.#options.pollInterval / 1_000} s.`
     return { severity: 'warning', reason: 'WatchUnavailable', message, place: { file: folder, line: 1, column: 1 } }
   }
-
-  #show(path: string): string {
-    return displayPath(path)
-  }
-}
-
-/** Relative to the working directory where it lies below that, else absolute. */
-export function displayPath(path: string): string {
-  const short = relative('', path)
-  if (short === '') return basename(path)
-  return short.startsWith('..') || short.startsWith(sep) ? path : short
 }
 
 function isUnknown(path: string, found: Walk): boolean {
