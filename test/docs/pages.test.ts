@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict'
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { describe, it } from 'node:test'
+
+const ROOT = new URL('../../', import.meta.url).pathname
+const pages = [...globSync('*.md', { cwd: ROOT }), ...globSync('docs/**/*.md', { cwd: ROOT })]
+const text = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
+
+function linksOf(page: string): string[] {
+  const prose = text(page).replace(/^```.*?^```/gms, '')
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1]!)
+}
+
+describe('the documentation', () => {
+  it('links only to files that exist', () => {
+    const broken: string[] = []
+    for (const page of pages)
+      for (const link of linksOf(page)) {
+        if (/^(https?|mailto):|^#/.test(link)) continue
+        const [file] = link.split('#')
+        if (!existsSync(join(ROOT, dirname(page), file!))) broken.push(`${page}: ${link}`)
+      }
+    assert.deepEqual(broken, [])
+  })
+
+  it('has every page in its index', () => {
+    const indexed = new Set(linksOf('docs/README.md').map((link) => join('docs', link)))
+    const missing = pages.filter((page) => page.startsWith('docs/') && page !== 'docs/README.md' && !indexed.has(page))
+    assert.deepEqual(missing, [])
+  })
+
+  it('gives a reason for every dependency, and pins each', () => {
+    const manifest = JSON.parse(text('package.json')) as Record<string, Record<string, string>>
+    const reasons = text('docs/dependencies.md')
+    for (const kind of ['dependencies', 'devDependencies', 'optionalDependencies'])
+      for (const [name, version] of Object.entries(manifest[kind]!)) {
+        assert.ok(reasons.includes(`\`${name}\``), `docs/dependencies.md says nothing about ${name}`)
+        assert.match(version, /^\d+\.\d+\.\d+$/, `${name} is not pinned to a version`)
+      }
+  })
+
+  it('keeps registry addresses out of the lock file', () => {
+    assert.doesNotMatch(text('package-lock.json'), /"resolved":|https?:\/\/[^"]*registry/)
+  })
+
+  it('names both commands of the README literally', () => {
+    for (const command of ['npm ci && npm start', 'npm ci && npm test']) assert.ok(text('README.md').includes(command))
+  })
+})
