@@ -1,0 +1,104 @@
+/** Backends, and Services named directly: their options, whether they can be referred to, and where they are reached. */
+import { isDeepStrictEqual } from 'node:util'
+import type { Backend, EndpointAddress } from '../snapshot/snapshot.ts'
+import { backendOf, defaultBackend } from './backend.ts'
+import { endpointsOf, inlineService, sameEndpoints } from './endpoints.ts'
+import type { CompileMemo } from './memo.ts'
+import type { Meter } from './meter.ts'
+import { type Face, faceOf } from './references.ts'
+import { type ResourceSet, refusedKey } from './resource-set.ts'
+
+export function* lookAtTargets(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+  const { work } = memo
+  for (const id of work.targets) {
+    const face = faceOf(resources, id)
+    const dependents = memo.dependents.get(id)
+    if (!isDeepStrictEqual(face, memo.faces.get(id)) && dependents !== undefined)
+      for (const key of dependents) work.references.add(key)
+    if (dependents === undefined) memo.faces.delete(id)
+    else memo.faces.set(id, face)
+    enterService(memo, resources, id, dependents !== undefined)
+    put(memo, id, snapshotOf(resources, id, face, dependents !== undefined))
+    work.endpoints.add(id)
+    if (inlineService(id) === undefined) work.statuses.add(refusedKey('Backend', id))
+    work.targets.delete(id)
+    memo.counts.targets++
+    if (meter.spend(4 + (dependents?.size ?? 0) / 16)) yield
+  }
+}
+
+/** Every Backend, referred to or not; of the Services only those that a rule names. */
+function snapshotOf(resources: ResourceSet, id: string, face: Face, used: boolean): Backend | undefined {
+  if (!face.found) return undefined
+  const backend = resources.backends.get(id)
+  if (backend !== undefined) return backendOf(id, backend.object.spec)
+  return used ? defaultBackend(id) : undefined
+}
+
+function put(memo: CompileMemo, id: string, backend: Backend | undefined): void {
+  const before = memo.backends.get(id)
+  if (backend === undefined) memo.backends.delete(id)
+  else if (!isDeepStrictEqual(before, backend)) memo.backends.set(id, backend)
+}
+
+/** Remembers whose endpoints depend on which Service. */
+function enterService(memo: CompileMemo, resources: ResourceSet, id: string, used: boolean): void {
+  const before = memo.serviceOf.get(id)
+  const now = serviceOf(resources, id, used)
+  if (before === now) return
+  if (before !== undefined) {
+    const users = memo.serviceUsers.get(before)
+    users?.delete(id)
+    if (users?.size === 0) memo.serviceUsers.delete(before)
+    memo.serviceOf.delete(id)
+  }
+  if (now === undefined) return
+  const users = memo.serviceUsers.get(now)
+  if (users === undefined) memo.serviceUsers.set(now, new Set([id]))
+  else users.add(id)
+  memo.serviceOf.set(id, now)
+}
+
+function serviceOf(resources: ResourceSet, id: string, used: boolean): string | undefined {
+  const inline = inlineService(id)
+  if (inline !== undefined) return used ? inline.service : undefined
+  const backend = resources.backends.get(id)?.object
+  const service = backend?.spec.service
+  return service === undefined ? undefined : `${backend?.metadata.namespace}/${service.name}`
+}
+
+export function* gatherEndpoints(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+  for (const id of memo.work.endpoints) {
+    const before = memo.endpoints.get(id)
+    const now = memo.backends.has(id) ? endpointsOf(resources, id) : undefined
+    if (now === undefined) memo.endpoints.delete(id)
+    else if (before === undefined || !sameEndpoints(before, now)) memo.endpoints.set(id, now)
+    enterNames(memo, id, before ?? [], now ?? [])
+    memo.work.endpoints.delete(id)
+    memo.counts.endpoints++
+    if (meter.spend(3 + (now?.length ?? 0))) yield
+  }
+}
+
+function enterNames(
+  memo: CompileMemo,
+  id: string,
+  before: readonly EndpointAddress[],
+  now: readonly EndpointAddress[],
+): void {
+  const old = namesIn(before)
+  const names = namesIn(now)
+  for (const name of old) {
+    if (names.has(name)) continue
+    const rest = (memo.names.get(name) ?? []).filter((other) => other !== id)
+    if (rest.length === 0) memo.names.delete(name)
+    else memo.names.set(name, rest)
+  }
+  for (const name of names) if (!old.has(name)) memo.names.set(name, [...(memo.names.get(name) ?? []), id].sort())
+}
+
+function namesIn(endpoints: readonly EndpointAddress[]): Set<string> {
+  const names = new Set<string>()
+  for (const { address, hostname } of endpoints) if (address === hostname) names.add(address)
+  return names
+}

@@ -1,0 +1,126 @@
+/** Resources → what the data plane needs, and what every object is told about itself. */
+import { isDeepStrictEqual } from 'node:util'
+import type { ObjectStatus } from '../api/condition.ts'
+import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
+import { gatherEndpoints, lookAtTargets } from './backend-pass.ts'
+import { noteChanges } from './changes.ts'
+import { backendConditions, type Fault, refusedConditions } from './conditions.ts'
+import { buildHosts, settleClaims } from './host-pass.ts'
+import type { CompileMemo } from './memo.ts'
+import { Meter } from './meter.ts'
+import { serviceFace } from './references.ts'
+import { type ResourceSet, refusedKey } from './resource-set.ts'
+import { planRoutes, resolveReferences } from './route-pass.ts'
+import { routeStatus } from './route-status.ts'
+
+export interface Compiled {
+  readonly snapshot: Snapshot
+  /** Of every Route and Backend; an object of which nothing new is to be said has the same status (`===`) as before. */
+  readonly statuses: readonly ObjectStatus[]
+  /** By backend id: the endpoints of every backend of the snapshot. DNS names are still to be resolved. */
+  readonly endpoints: ReadonlyMap<string, readonly EndpointAddress[]>
+  /** The DNS names among the endpoints' addresses, each with the ids of the backends that have it. */
+  readonly names: ReadonlyMap<string, readonly string[]>
+}
+
+/**
+ * Pure: what comes out depends on `resources` alone. The memo makes it cheap: only what changed since the last compile
+ * with it is computed, and whatever is equal to before is the same object.
+ *
+ * Yields after each part of about a millisecond. It may be given up at any `yield`, and another one begun with the same memo.
+ */
+export function* compile(resources: ResourceSet, memo: CompileMemo): Generator<void, Compiled, void> {
+  const run = ++memo.run
+  const passes = work(resources, memo)
+  for (let next = passes.next(); next.done !== true; next = passes.next()) {
+    yield
+    if (memo.run !== run) throw new TypeError('a newer compile has begun with this memo')
+  }
+  return result(memo)
+}
+
+function* work(resources: ResourceSet, memo: CompileMemo): Generator<void, void> {
+  const meter = new Meter()
+  yield* takeIn(resources, memo, meter)
+  yield* planRoutes(memo, resources, meter)
+  yield* lookAtTargets(memo, resources, meter)
+  yield* resolveReferences(memo, resources, meter)
+  yield* settleClaims(memo, meter)
+  yield* buildHosts(memo, resources, meter)
+  yield* gatherEndpoints(memo, resources, meter)
+  yield* tellStatuses(memo, resources, meter)
+}
+
+/** One that was given up while changes were noted is noted to its end first: what it has noted already cannot be told apart. */
+function* takeIn(resources: ResourceSet, memo: CompileMemo, meter: Meter): Generator<void, void> {
+  for (const target of memo.target === undefined || memo.target === resources
+    ? [resources]
+    : [memo.target, resources]) {
+    memo.target = target
+    yield* noteChanges(memo, target, meter)
+    memo.seen = target
+    memo.target = undefined
+  }
+}
+
+function* tellStatuses(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+  for (const name of memo.work.statuses) {
+    const status = statusOf(memo, resources, name)
+    if (status === undefined) memo.statuses.delete(name)
+    else if (!isDeepStrictEqual(memo.statuses.get(name), status)) memo.statuses.set(name, status)
+    memo.work.statuses.delete(name)
+    memo.counts.statuses++
+    if (meter.spend(6)) yield
+  }
+  // The list itself grows with the objects.
+  if (memo.statuses.freeze() === memo.listed?.of) return
+  const of = memo.statuses.freeze()
+  const list: ObjectStatus[] = []
+  for (const status of of.values()) {
+    list.push(status)
+    if ((list.length & 63) === 0 && meter.spend(4)) yield
+  }
+  memo.listed = { of, list }
+}
+
+/** @param name see `refusedKey` */
+function statusOf(memo: CompileMemo, resources: ResourceSet, name: string): ObjectStatus | undefined {
+  const space = name.indexOf(' ')
+  const kind = name.slice(0, space) === 'Route' ? 'Route' : 'Backend'
+  const key = name.slice(space + 1)
+  const state = kind === 'Route' ? memo.routes.get(key) : undefined
+  if (state !== undefined) return routeStatus(state, resources.settings)
+  if (kind === 'Backend' && resources.backends.has(key)) return backendStatus(resources, key)
+  const refused = resources.refused.get(refusedKey(kind, key))
+  if (refused === undefined) return undefined
+  const conditions = refusedConditions(refused.problems, refused.generation, kind === 'Route')
+  return { kind, key, conditions, ...(kind === 'Route' ? { rules: 0 } : {}) }
+}
+
+function backendStatus(resources: ResourceSet, key: string): ObjectStatus {
+  const { object, stale } = resources.backends.get(key)!
+  const { service } = object.spec
+  const face = service && serviceFace(resources, `${object.metadata.namespace}/${service.name}`, service.port)
+  const references: Fault[] = face === undefined || face.found ? [] : [{ reason: face.reason, message: face.message }]
+  const generation = stale?.generation ?? object.metadata.generation
+  return {
+    kind: 'Backend',
+    key,
+    conditions: backendConditions({ generation, unaccepted: undefined, partial: [], references, stale }),
+  }
+}
+
+function result(memo: CompileMemo): Compiled {
+  const segments = memo.segments.freeze()
+  const policies = memo.book.freeze()
+  const backends = memo.backends.freeze()
+  const last = memo.snapshot
+  if (last === undefined || last.segments !== segments || last.policies !== policies || last.backends !== backends)
+    memo.snapshot = { segments, policies, backends }
+  return {
+    snapshot: memo.snapshot!,
+    statuses: memo.listed?.list ?? [],
+    endpoints: memo.endpoints.freeze(),
+    names: memo.names.freeze(),
+  }
+}

@@ -1,0 +1,165 @@
+/** Conditions as api.md lists them, and how `Ready` follows from the others. */
+import type { Condition, ConditionReason, ConditionType, ObjectStatus } from '../api/condition.ts'
+import { type FieldProblem, formatPath } from '../api/object.ts'
+import type { Staleness } from './resource-set.ts'
+
+/** Something that keeps a part of an object from being served. */
+export interface Fault {
+  readonly reason: ConditionReason
+  readonly message: string
+}
+
+export interface Findings {
+  readonly generation: number | undefined
+  /** Why nothing of the object is served. */
+  readonly unaccepted: Fault | undefined
+  /** What of it is not served. */
+  readonly partial: readonly Fault[]
+  readonly references: readonly Fault[]
+  readonly stale: Staleness | undefined
+}
+
+/** More than these are counted, not told. */
+const TOLD = 4
+
+export function routeConditions(findings: Findings): readonly Condition[] {
+  const { generation, unaccepted, partial } = findings
+  const others = [
+    accepted(unaccepted, partial.length === 0 ? 'All of it is served.' : 'Some of it is served.', generation),
+    partial.length === 0
+      ? condition('PartiallyInvalid', 'False', 'AllValid', 'All hostnames and rules can be served.', generation)
+      : condition('PartiallyInvalid', 'True', partial[0]!.reason, tell(partial), generation),
+    resolvedRefs(findings),
+    programmedCondition(unaccepted, generation),
+    staleCondition(findings),
+  ]
+  return [readyFrom(others), ...others]
+}
+
+/** Without `Healthy`, which depends on endpoints and is added by whoever knows them. */
+export function backendConditions(findings: Findings): readonly Condition[] {
+  const { generation, unaccepted } = findings
+  return [
+    accepted(unaccepted, 'This Backend may be referred to.', generation),
+    resolvedRefs(findings),
+    ...(findings.stale === undefined ? [] : [staleCondition(findings)]),
+  ]
+}
+
+/** An object that was never valid. */
+export function refusedConditions(problems: readonly FieldProblem[], generation: number | undefined, ready: boolean) {
+  const unbuilt = problems.length > 0 && problems.every((problem) => problem.reason === 'NotImplemented')
+  const message = `Nothing of it is served: ${tellProblems(problems)}`
+  const refused = condition('Accepted', 'False', unbuilt ? 'NotImplemented' : 'Invalid', message, generation)
+  return ready ? [readyFrom([refused]), refused] : [refused]
+}
+
+/**
+ * The status once every worker of this replica serves the generation that it was made with. An object of
+ * which nothing is served is left as it is.
+ */
+export function programmed(status: ObjectStatus): ObjectStatus {
+  const conditions = status.conditions.map((one) =>
+    one.type === 'Programmed' && one.reason === 'Pending'
+      ? condition('Programmed', 'True', 'Programmed', 'Every worker serves this.', one.observedGeneration)
+      : one,
+  )
+  const rest = conditions.filter((one) => one.type !== 'Ready')
+  return { ...status, conditions: rest.length === conditions.length ? rest : [readyFrom(rest), ...rest] }
+}
+
+/** What a Backend says about its endpoints. */
+export function healthyCondition(
+  endpoints: { readonly total: number; readonly eligible: number },
+  generation?: number,
+): Condition {
+  const { total, eligible } = endpoints
+  if (total === 0)
+    return condition(
+      'Healthy',
+      'False',
+      'NoEndpoints',
+      'It has no endpoints: no ready pod, or none listed. Requests are answered with 503.',
+      generation,
+    )
+  if (eligible === 0)
+    return condition(
+      'Healthy',
+      'False',
+      'NoEligibleEndpoints',
+      `None of its ${total} endpoints may take requests; see why in the admin API.`,
+      generation,
+    )
+  return condition('Healthy', 'True', 'Healthy', `${eligible} of ${total} endpoints take requests.`, generation)
+}
+
+function accepted(fault: Fault | undefined, well: string, generation: number | undefined): Condition {
+  if (fault === undefined) return condition('Accepted', 'True', 'Accepted', well, generation)
+  return condition('Accepted', 'False', fault.reason, sentence(fault.message), generation)
+}
+
+function resolvedRefs({ references, generation }: Findings): Condition {
+  if (references.length === 0)
+    return condition('ResolvedRefs', 'True', 'ResolvedRefs', 'Everything it names exists and may be used.', generation)
+  return condition('ResolvedRefs', 'False', references[0]!.reason, tell(references), generation)
+}
+
+function programmedCondition(unaccepted: Fault | undefined, generation: number | undefined): Condition {
+  const message =
+    unaccepted === undefined ? 'Not every worker serves this yet.' : 'Nothing of it is served; see Accepted.'
+  return condition('Programmed', 'False', unaccepted === undefined ? 'Pending' : 'NotReady', message, generation)
+}
+
+function staleCondition({ stale, generation }: Findings): Condition {
+  if (stale === undefined) return condition('Stale', 'False', 'Current', 'The newest version is served.', generation)
+  const problems = tellProblems(stale.problems)
+  if (stale.closedRules !== 'all' && stale.closedRules.size === 0)
+    return condition('Stale', 'True', 'LastGoodServed', `The last good version is served: ${problems}`, generation)
+  const rules = stale.closedRules === 'all' ? 'all rules answer' : `${[...stale.closedRules].sort().join(', ')} answer`
+  const message = `The last good version is served, but the newest adds auth or authorization, so ${rules} 503: ${problems}`
+  return condition('Stale', 'True', 'ClosedByEdit', message, generation)
+}
+
+/** What each condition is when all is well. */
+const WELL: Partial<Record<ConditionType, Condition['status']>> = {
+  Accepted: 'True',
+  PartiallyInvalid: 'False',
+  ResolvedRefs: 'True',
+  Programmed: 'True',
+  Stale: 'False',
+}
+
+function readyFrom(others: readonly Condition[]): Condition {
+  const generation = others[0]?.observedGeneration
+  const bad = others.find((one) => WELL[one.type] !== undefined && WELL[one.type] !== one.status)
+  if (bad === undefined) return condition('Ready', 'True', 'Ready', 'All of it is served.', generation)
+  const pending = bad.type === 'Programmed' && bad.reason === 'Pending'
+  return condition('Ready', 'False', pending ? 'Pending' : 'NotReady', `${bad.type}: ${bad.message}`, generation)
+}
+
+function condition(
+  type: ConditionType,
+  status: Condition['status'],
+  reason: ConditionReason,
+  message: string,
+  generation: number | undefined,
+): Condition {
+  return { type, status, reason, message, ...(generation === undefined ? {} : { observedGeneration: generation }) }
+}
+
+function tell(faults: readonly Fault[]): string {
+  return sentence(some([...new Set(faults.map((fault) => fault.message))]))
+}
+
+function tellProblems(problems: readonly FieldProblem[]): string {
+  return sentence(some(problems.map(({ path, message }) => `${formatPath(path)}: ${message.replace(/\.$/, '')}`)))
+}
+
+function some(texts: readonly string[]): string {
+  const more = texts.length - TOLD
+  return texts.slice(0, TOLD).join('; ') + (more > 0 ? `; and ${more} more` : '')
+}
+
+function sentence(text: string): string {
+  return text.endsWith('.') ? text : `${text}.`
+}

@@ -1,0 +1,120 @@
+/** Hostnames: who speaks for each, and the segment it has. */
+import type { Candidate, CompileMemo, Entry, HostState, Outcome, RouteState } from './memo.ts'
+import type { Meter } from './meter.ts'
+import { coveringWildcards, oldestOf, ownershipOf } from './ownership.ts'
+import { CATCH_ALL, type Claim } from './plan.ts'
+import { type ResourceSet, refusedKey } from './resource-set.ts'
+import { type Draft, draftSegment } from './segment.ts'
+
+/** A claim on a wildcard bears upon every name under it. */
+export function* settleClaims(memo: CompileMemo, meter: Meter): Generator<void, void> {
+  const { work } = memo
+  for (const hostname of work.claims) {
+    const host = memo.hosts.get(hostname)
+    const first = host === undefined || hostname === CATCH_ALL ? undefined : oldestOf(claimsOn(host))
+    if (host !== undefined && host.first !== first) {
+      host.first = first
+      if (hostname.startsWith('*.')) work.wildcards.add(hostname)
+    }
+    work.claims.delete(hostname)
+    if (meter.spend(1 + (host?.routes.size ?? 0) / 16)) yield
+  }
+  if (work.wildcards.size === 0) return
+  for (const hostname of memo.hosts.keys()) {
+    if (!work.hosts.has(hostname) && coveringWildcards(hostname).some((wildcard) => work.wildcards.has(wildcard)))
+      work.hosts.add(hostname)
+    if (meter.spend(1)) yield
+  }
+  work.wildcards.clear()
+}
+
+function* claimsOn(host: HostState): Generator<Claim, void> {
+  for (const state of host.routes.values()) yield state.plan.claim
+}
+
+export function* buildHosts(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+  const { work } = memo
+  while (work.hosts.size > 0 || work.wildcards.size > 0) {
+    for (const hostname of work.hosts) yield* buildHost(memo, resources, hostname, meter)
+    // A wildcard that got or lost its segment is, or was, the base of names under it.
+    if (work.wildcards.size > 0) yield* settleClaims(memo, meter)
+  }
+}
+
+function* buildHost(memo: CompileMemo, resources: ResourceSet, hostname: string, meter: Meter): Generator<void, void> {
+  const host = memo.hosts.get(hostname)
+  if (host === undefined) {
+    memo.work.hosts.delete(hostname)
+    return
+  }
+  const above: HostState[] = []
+  for (const wildcard of hostname === CATCH_ALL ? [] : coveringWildcards(hostname)) {
+    // Its segment may be lent to this name, so it has to be the new one.
+    if (memo.work.hosts.has(wildcard)) yield* buildHost(memo, resources, wildcard, meter)
+    const covering = memo.hosts.get(wildcard)
+    if (covering !== undefined) above.push(covering)
+  }
+  const leads = above.flatMap(({ first }) => (first === undefined ? [] : [first]))
+  const ownership = hostname === CATCH_ALL ? undefined : ownershipOf(claimsOn(host), leads)
+  const base = ownership?.exact === false ? above.find((wildcard) => wildcard.segment !== undefined) : undefined
+  const draft = yield* draftSegment(memo, resources, host, ownership, base, meter)
+  commit(memo, host, draft, base)
+  host.ownership = ownership
+  yield* tellRoutes(memo, host, draft, meter)
+  if (host.routes.size === 0) memo.hosts.delete(hostname)
+  memo.work.hosts.delete(hostname)
+  if (meter.spend(5)) yield
+}
+
+function commit(memo: CompileMemo, host: HostState, draft: Draft, base: HostState | undefined): void {
+  const { hostname } = host
+  for (const [set, count] of draft.uses) memo.book.retain(set, count)
+  for (const [set, count] of host.uses) memo.book.release(set, count)
+  const before = host.segment
+  host.entries = draft.entries
+  host.order = draft.order
+  host.segment = draft.segment
+  host.policies = draft.policies
+  host.uses = draft.uses
+  if (host.base !== base) {
+    host.base?.borrowers.delete(hostname)
+    base?.borrowers.add(hostname)
+    host.base = base
+  }
+  if (before === draft.segment) return
+  if (draft.segment === undefined) memo.segments.delete(hostname)
+  else memo.segments.set(hostname, draft.segment)
+  for (const borrower of host.borrowers) memo.work.hosts.add(borrower)
+  if (hostname.startsWith('*.') && (before === undefined) !== (draft.segment === undefined))
+    memo.work.wildcards.add(hostname)
+}
+
+function* tellRoutes(memo: CompileMemo, host: HostState, draft: Draft, meter: Meter): Generator<void, void> {
+  const lead = draft.lead
+  for (const state of draft.refused) {
+    note(memo, host, state, { lead, permission: undefined, conflicts: [], outside: [], served: [] })
+    if (meter.spend(1)) yield
+  }
+  for (const { state, permission, candidates, outside } of draft.entries.values()) {
+    const conflicts = draft.conflicts.get(state) ?? []
+    const whole = conflicts.length === 0 && outside.length === 0
+    const served = whole ? 'all' : servedRules(candidates, conflicts)
+    note(memo, host, state, { lead, permission, conflicts, outside, served })
+    if (meter.spend(1)) yield
+  }
+}
+
+function servedRules(candidates: Entry['candidates'], conflicts: Outcome['conflicts']): readonly number[] {
+  const lost = new Set<unknown>(conflicts.map((conflict) => conflict.loser))
+  return [...new Set(candidates.filter((one: Candidate) => !lost.has(one)).map((one) => one.ruleOrder))].sort(
+    (a, b) => a - b,
+  )
+}
+
+function note(memo: CompileMemo, host: HostState, state: RouteState, outcome: Outcome): void {
+  const before = state.outcomes.get(host.hostname)
+  const well = outcome.served === 'all'
+  if (well && before?.served === 'all') return
+  state.outcomes.set(host.hostname, outcome)
+  memo.work.statuses.add(refusedKey('Route', state.plan.resource.key))
+}

@@ -1,0 +1,100 @@
+/** Whose a hostname is, and what others may add to it (api.md, "A hostname belongs to a namespace"). */
+import type { Namespace } from '../api/kubernetes.ts'
+import type { LabelSelector, NamespaceGrant } from '../api/route.ts'
+import { normalizePath } from '../pattern/path.ts'
+import type { Conditions } from '../snapshot/order.ts'
+import { type Claim, withoutTrailingSlash } from './plan.ts'
+import { compareAge, type Resource } from './resource-set.ts'
+
+/** The Route that speaks for a hostname: its namespace owns it, its delegates may add rules, its enforced policies bind them. */
+export interface Ownership {
+  readonly lead: Claim
+  /** A Route of the owner names exactly this hostname, rather than a wildcard over it. */
+  readonly exact: boolean
+}
+
+/** Where a Route may put matches on a hostname: below one of these prefixes, in normal form; `/` = anywhere. */
+export type Permission = readonly string[]
+
+export const EVERYWHERE: Permission = Object.freeze(['/'])
+
+type Namespaces = { get(key: string): Resource<Namespace> | undefined }
+
+/** The wildcards that cover a hostname or wildcard, other than itself, the most specific first. */
+export function coveringWildcards(hostname: string): string[] {
+  const wildcards: string[] = []
+  let dot = hostname.indexOf('.', hostname.startsWith('*.') ? 2 : 0)
+  for (; dot >= 0; dot = hostname.indexOf('.', dot + 1)) wildcards.push(`*${hostname.slice(dot)}`)
+  return wildcards
+}
+
+/**
+ * The oldest claim decides whose namespace it is, be it on the name itself or on a wildcard over it. Within that
+ * namespace the oldest Route naming exactly it speaks, where there is one.
+ *
+ * @param exact claims of the Routes naming it
+ * @param above the oldest claim on each wildcard that covers it
+ */
+export function ownershipOf(exact: Iterable<Claim>, above: Iterable<Claim>): Ownership | undefined {
+  const named = [...exact]
+  const oldest = oldestOf([...named, ...above])
+  if (oldest === undefined) return undefined
+  const lead = oldestOf(named.filter((claim) => claim.namespace === oldest.namespace))
+  return { lead: lead ?? oldest, exact: lead !== undefined }
+}
+
+export function oldestOf(claims: Iterable<Claim>): Claim | undefined {
+  let oldest: Claim | undefined
+  for (const claim of claims) if (oldest === undefined || compareAge(claim, oldest) < 0) oldest = claim
+  return oldest
+}
+
+/** @returns undefined when Routes of `namespace` may not serve the hostname at all */
+export function permissionOf(lead: Claim, namespace: string, namespaces: Namespaces): Permission | undefined {
+  if (lead.namespace === namespace) return EVERYWHERE
+  const granted = lead.delegates.filter((delegate) => grants(delegate.namespaces, namespace, namespaces))
+  if (granted.length === 0) return undefined
+  const prefixes = granted.flatMap((delegate) => delegate.pathPrefixes.map(normalPrefix))
+  return prefixes.includes('/') ? EVERYWHERE : [...new Set(prefixes)].sort()
+}
+
+function normalPrefix(prefix: string): string {
+  return withoutTrailingSlash(normalizePath(prefix, 'KeepEncodedSlash') ?? prefix)
+}
+
+function grants(grant: NamespaceGrant, namespace: string, namespaces: Namespaces): boolean {
+  if (grant.from === 'All') return true
+  if (grant.from === 'Names') return grant.names?.includes(namespace) === true
+  const labels = namespaces.get(`/${namespace}`)?.object.metadata.labels ?? {}
+  return grant.selector !== undefined && selects(grant.selector, labels)
+}
+
+/** As Kubernetes does it: all stated must hold, an empty selector holds for all. */
+function selects(selector: LabelSelector, labels: Readonly<Record<string, string>>): boolean {
+  for (const [key, value] of Object.entries(selector.matchLabels ?? {})) if (labels[key] !== value) return false
+  return (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
+    const value = Object.hasOwn(labels, key) ? labels[key] : undefined
+    if (operator === 'Exists') return value !== undefined
+    if (operator === 'DoesNotExist') return value === undefined
+    if (operator === 'In') return value !== undefined && values.includes(value)
+    return value === undefined || !values.includes(value)
+  })
+}
+
+/**
+ * Whether a match stays where it may be.
+ *
+ * @returns false when it does not; else the prefixes that a regular expression must also stay below, empty for none
+ */
+export function confine({ path }: Conditions, permission: Permission): readonly string[] | false {
+  if (permission.includes('/')) return UNCONFINED
+  if (path.type === 'RegularExpression') return permission
+  return permission.some((prefix) => isBelow(path.value, prefix)) ? UNCONFINED : false
+}
+
+const UNCONFINED: readonly string[] = Object.freeze([])
+
+/** By segment. */
+export function isBelow(path: string, prefix: string): boolean {
+  return prefix === '/' || path === prefix || (path.startsWith(prefix) && path.charCodeAt(prefix.length) === 0x2f)
+}

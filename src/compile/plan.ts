@@ -1,0 +1,179 @@
+/** One Route by itself: what it asks for, in the forms of the snapshot, before anyone else's Routes and Backends are looked at. */
+import { isDeepStrictEqual } from 'node:util'
+import type { Policies } from '../api/policies.ts'
+import type { BackendRef, Delegate, Route, RouteMatch, RouteRule, RouteValueMatch } from '../api/route.ts'
+import type { SettingsObject } from '../api/settings.ts'
+import { normalizePath } from '../pattern/path.ts'
+import type { Conditions, OrderedMatch } from '../snapshot/order.ts'
+import type { Match, PathMatch, ValueMatch } from '../snapshot/snapshot.ts'
+import { serviceBackendId } from './endpoints.ts'
+import type { Age, Resource } from './resource-set.ts'
+
+/** The segment of the Routes that name no host. */
+export const CATCH_ALL = '*'
+
+export interface RoutePlan {
+  readonly resource: Resource<Route>
+  readonly namespace: string
+  /** Why nothing of it is served here, whatever else there is. */
+  readonly unserved?: 'WrongClass' | 'NoListener'
+  readonly unknownListeners: readonly string[]
+  /** Normal form, each once; {@link CATCH_ALL} alone when the Route names none. */
+  readonly hostnames: readonly string[]
+  readonly claim: Claim
+  readonly rules: readonly RulePlan[]
+}
+
+/** What a Route says as the possible owner of a hostname; the same object as long as it says the same. */
+export interface Claim extends Age {
+  readonly namespace: string
+  readonly delegates: readonly Delegate[]
+  readonly enforced: Policies | undefined
+}
+
+export interface RulePlan {
+  readonly rule: RouteRule
+  readonly matches: readonly MatchPlan[]
+  readonly targets: readonly Target[]
+  /** The newest, broken version of the Route adds auth to this rule. */
+  readonly closed: boolean
+}
+
+export interface Target {
+  readonly ref: BackendRef
+  /** Backend id, whether it exists or not. */
+  readonly id: string
+}
+
+export interface MatchPlan extends OrderedMatch {
+  readonly match: Conditions & Pick<Match, 'listeners'>
+  /** Equal for two matches that hold for the same requests. */
+  readonly identity: string
+}
+
+/** @param before the plan of an earlier version, whose claim is kept when it says the same */
+export function planRoute(resource: Resource<Route>, settings: SettingsObject, before?: RoutePlan): RoutePlan {
+  const { spec, metadata } = resource.object
+  const { mask, unknown } = listenersOf(spec.listeners, settings)
+  const unserved = !isOurs(spec.ingressClassName, settings) ? 'WrongClass' : mask === 0 ? 'NoListener' : undefined
+  const hostnames = spec.hostnames ?? []
+  return {
+    resource,
+    namespace: metadata.namespace,
+    ...(unserved === undefined ? {} : { unserved }),
+    unknownListeners: unknown,
+    hostnames: hostnames.length === 0 ? [CATCH_ALL] : [...new Set(hostnames.map(normalHostname))],
+    claim: claimOf(resource, before?.claim),
+    rules: spec.rules.map((rule, order) => planRule(resource, rule, order, mask)),
+  }
+}
+
+function isOurs(name: string | undefined, { ingressClass }: SettingsObject): boolean {
+  return name === undefined ? ingressClass.default : name === ingressClass.name
+}
+
+/** Bit i for listener i; -1 when no listener is excepted. */
+function listenersOf(names: readonly string[] | undefined, settings: SettingsObject) {
+  if (names === undefined || names.length === 0) return { mask: -1, unknown: [] }
+  let mask = 0
+  const unknown: string[] = []
+  for (const name of names) {
+    const index = settings.listeners.findIndex((listener) => listener.name === name)
+    if (index < 0) unknown.push(name)
+    else mask |= 1 << index
+  }
+  return { mask, unknown }
+}
+
+function normalHostname(text: string): string {
+  return text.toLowerCase().replace(/\.$/, '')
+}
+
+function claimOf(resource: Resource<Route>, before: Claim | undefined): Claim {
+  const { created, key, object } = resource
+  const { metadata, spec } = object
+  const now: Claim = {
+    created,
+    key,
+    namespace: metadata.namespace,
+    delegates: spec.delegates ?? [],
+    enforced: spec.policies?.enforced,
+  }
+  return before !== undefined && isDeepStrictEqual(before, now) ? before : now
+}
+
+function planRule(resource: Resource<Route>, rule: RouteRule, order: number, mask: number): RulePlan {
+  const { key, created, object, stale } = resource
+  const closed = stale !== undefined && (stale.closedRules === 'all' || stale.closedRules.has(rule.name))
+  const matches = rule.matches.map((entry, matchOrder) => {
+    const match = { ...conditionsOf(entry), listeners: mask }
+    return { match, created, route: key, ruleOrder: order, matchOrder, identity: identityOf(match) }
+  })
+  const targets = (rule.backendRefs ?? []).map((ref) => ({ ref, id: targetId(object.metadata.namespace, ref) }))
+  return { rule, matches, targets, closed }
+}
+
+function targetId(namespace: string, ref: BackendRef): string {
+  if (ref.service !== undefined) return serviceBackendId(namespace, ref.service)
+  return `${ref.namespace ?? namespace}/${ref.name}`
+}
+
+const NONE: readonly never[] = Object.freeze([])
+
+function conditionsOf(match: RouteMatch): Conditions {
+  return {
+    path: pathOf(match.path),
+    ...(match.method === undefined ? {} : { method: match.method }),
+    headers: match.headers?.map(headerMatch) ?? NONE,
+    queryParams: match.queryParams?.map(valueMatch) ?? NONE,
+    cookies: match.cookies?.map(valueMatch) ?? NONE,
+    sourceCIDRs: match.sourceCIDRs ?? NONE,
+  }
+}
+
+/** In the form in which requests come to matching: a value that has no such form stays as it is, and matches nothing. */
+function pathOf({ type, value }: RouteMatch['path']): PathMatch {
+  if (type === 'RegularExpression') return { type, value }
+  const path = normalizePath(value, 'KeepEncodedSlash') ?? value
+  return { type, value: type === 'PathPrefix' ? withoutTrailingSlash(path) : path }
+}
+
+export function withoutTrailingSlash(path: string): string {
+  let end = path.length
+  while (end > 1 && path.charCodeAt(end - 1) === 0x2f) end--
+  return path.slice(0, end)
+}
+
+function valueMatch({ name, type, value }: RouteValueMatch): ValueMatch {
+  return { name, type, value: value ?? '' }
+}
+
+function headerMatch(match: RouteValueMatch): ValueMatch {
+  return { ...valueMatch(match), name: match.name.toLowerCase() }
+}
+
+function identityOf(match: Conditions): string {
+  const { path, method, headers, queryParams, cookies, sourceCIDRs } = match
+  const start = `${path.type} ${path.value}`
+  if (headers.length + queryParams.length + cookies.length + sourceCIDRs.length === 0)
+    return method === undefined ? start : `${start}\n${method}`
+  const lists = [headers, queryParams, cookies].map((list) => list.map(valueIdentity).sort())
+  return `${start}\n${method ?? ''}\n${JSON.stringify([...lists, [...sourceCIDRs].sort()])}`
+}
+
+function valueIdentity({ name, type, value }: ValueMatch): string {
+  return `${name}\n${type}\n${value}`
+}
+
+/** How a person names a match: `GET PathPrefix /api (1 header)`. */
+export function describeMatch({ path, method, headers, queryParams, cookies, sourceCIDRs }: Conditions): string {
+  const counts = [
+    [headers.length, 'header'],
+    [queryParams.length, 'query parameter'],
+    [cookies.length, 'cookie'],
+    [sourceCIDRs.length, 'CIDR'],
+  ] as const
+  const more = counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}${count === 1 ? '' : 's'}`)
+  const text = `${method === undefined ? '' : `${method} `}${path.type} ${path.value}`
+  return more.length === 0 ? text : `${text} (with ${more.join(', ')})`
+}

@@ -1,0 +1,84 @@
+/** What the names in `backendRefs` and in a Backend's `service` lead to. */
+import type { BackendSpec } from '../api/backend.ts'
+import type { ConditionReason } from '../api/condition.ts'
+import type { Service } from '../api/kubernetes.ts'
+import type { BackendRef } from '../snapshot/snapshot.ts'
+import { findPort, inlineService } from './endpoints.ts'
+import type { RoutePlan } from './plan.ts'
+import { type ResourceSet, refusedKey } from './resource-set.ts'
+
+/** A backend as those who refer to it see it: nothing else about it matters to them. */
+export type Face =
+  | { readonly found: true; readonly allowed: BackendSpec['allowedNamespaces'] | undefined }
+  | { readonly found: false; readonly reason: ConditionReason; readonly message: string }
+
+/** A reference that leads nowhere, or where it must not. */
+export interface BrokenReference {
+  readonly rule: string
+  readonly reason: ConditionReason
+  /** What is missing and what to do. */
+  readonly message: string
+}
+
+/** @param id see `Backend.id` of the snapshot */
+export function faceOf(resources: ResourceSet, id: string): Face {
+  const inline = inlineService(id)
+  if (inline !== undefined) return serviceFace(resources, inline.service, inline.port)
+  const backend = resources.backends.get(id)
+  if (backend !== undefined) return { found: true, allowed: backend.object.spec.allowedNamespaces }
+  const message = resources.refused.has(refusedKey('Backend', id))
+    ? `Backend ${id} exists but is not valid; its own conditions say what to correct`
+    : `there is no Backend ${id}; create it or correct the name`
+  return { found: false, reason: 'BackendNotFound', message }
+}
+
+export function serviceFace(resources: ResourceSet, key: string, port: number | string): Face {
+  const service = resources.services.get(key)?.object
+  if (service === undefined) {
+    const message = resources.refused.has(refusedKey('Service', key))
+      ? `Service ${key} exists but is not valid; correct it`
+      : `there is no Service ${key}; create it or correct the name`
+    return { found: false, reason: 'ServiceNotFound', message }
+  }
+  const dialable = service.spec.type === 'ExternalName' && Number.isInteger(Number(port))
+  if (dialable || findPort(service, port) !== undefined) return { found: true, allowed: undefined }
+  const message = `Service ${key} has no TCP port ${port}${portsOf(service)}; correct the port`
+  return { found: false, reason: 'PortNotFound', message }
+}
+
+function portsOf(service: Service): string {
+  const ports = service.spec.ports.filter((port) => port.protocol === 'TCP')
+  if (ports.length === 0) return ''
+  return ` (it has ${ports.map(({ name, port }) => (name === undefined ? port : `${port} ${name}`)).join(', ')})`
+}
+
+/** The references of one rule as the snapshot holds them; what is broken is refused there and told here. */
+export function resolveTargets(
+  plan: RoutePlan,
+  order: number,
+  face: (id: string) => Face,
+  broken: BrokenReference[],
+): readonly BackendRef[] {
+  const { rule, targets } = plan.rules[order]!
+  return targets.map(({ ref, id }) => {
+    const { weight, priority } = ref
+    const found = face(id)
+    if (found.found && mayUse(found.allowed, id, plan.namespace)) return { backend: id, weight, priority }
+    broken.push(found.found ? notAllowed(rule.name, id, plan.namespace) : { rule: rule.name, ...told(found) })
+    return { weight, priority, refuse: 'BackendNotFound' }
+  })
+}
+
+function told({ reason, message }: Face & { found: false }) {
+  return { reason, message }
+}
+
+function mayUse(allowed: BackendSpec['allowedNamespaces'] | undefined, id: string, namespace: string): boolean {
+  if (allowed === undefined || id.startsWith(`${namespace}/`) || allowed.from === 'All') return true
+  return allowed.from === 'Names' && allowed.names?.includes(namespace) === true
+}
+
+function notAllowed(rule: string, id: string, namespace: string): BrokenReference {
+  const message = `Backend ${id} does not allow Routes of namespace ${namespace}; its allowedNamespaces must name it`
+  return { rule, reason: 'BackendNotAllowed', message }
+}

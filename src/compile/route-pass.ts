@@ -1,0 +1,143 @@
+/** Routes: read each by itself, enter it under the hostnames and backends it names, look its references up. */
+import { isDeepStrictEqual } from 'node:util'
+import type { CompileMemo, HostState, RouteState } from './memo.ts'
+import type { Meter } from './meter.ts'
+import { planRoute, type RoutePlan } from './plan.ts'
+import { type BrokenReference, faceOf, resolveTargets } from './references.ts'
+import { type ResourceSet, refusedKey } from './resource-set.ts'
+
+export function* planRoutes(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+  for (const key of memo.work.routes) {
+    const before = memo.routes.get(key)
+    const resource = resources.routes.get(key)
+    const plan = resource === undefined ? undefined : planRoute(resource, resources.settings, before?.plan)
+    const state = plan === undefined ? undefined : enter(memo, key, plan, before)
+    enterHosts(
+      memo,
+      key,
+      state,
+      before === undefined ? [] : before.hostnames,
+      plan === undefined ? [] : hostnamesOf(plan),
+    )
+    enterTargets(memo, key, before?.targets ?? new Set(), plan === undefined ? new Set() : targetsOf(plan))
+    if (state !== undefined && plan !== undefined) {
+      state.hostnames = hostnamesOf(plan)
+      state.targets = targetsOf(plan)
+    } else memo.routes.delete(key)
+    memo.work.statuses.add(refusedKey('Route', key))
+    memo.work.routes.delete(key)
+    memo.counts.routes++
+    if (meter.spend(plan === undefined ? 3 : 6 + 4 * plan.rules.length)) yield
+  }
+}
+
+function enter(memo: CompileMemo, key: string, plan: RoutePlan, before: RouteState | undefined): RouteState {
+  memo.work.references.add(key)
+  if (before !== undefined) {
+    before.plan = plan
+    before.version++
+    return before
+  }
+  const state: RouteState = {
+    plan,
+    hostnames: [],
+    targets: new Set(),
+    references: [],
+    broken: [],
+    variants: new Map(),
+    version: 0,
+    outcomes: new Map(),
+  }
+  memo.routes.set(key, state)
+  return state
+}
+
+/** A Route of which nothing is served here claims nothing. */
+function hostnamesOf(plan: RoutePlan): readonly string[] {
+  return plan.unserved === undefined ? plan.hostnames : []
+}
+
+function targetsOf(plan: RoutePlan): ReadonlySet<string> {
+  if (plan.unserved !== undefined) return new Set()
+  return new Set(plan.rules.flatMap((rule) => rule.targets.map((target) => target.id)))
+}
+
+function enterHosts(
+  memo: CompileMemo,
+  key: string,
+  state: RouteState | undefined,
+  before: readonly string[],
+  after: readonly string[],
+): void {
+  for (const hostname of before) {
+    if (after.includes(hostname)) continue
+    memo.hosts.get(hostname)?.routes.delete(key)
+    state?.outcomes.delete(hostname)
+  }
+  for (const hostname of after) if (state !== undefined) hostOf(memo, hostname).routes.set(key, state)
+  for (const hostname of [...before, ...after]) {
+    memo.work.claims.add(hostname)
+    memo.work.hosts.add(hostname)
+  }
+}
+
+function hostOf(memo: CompileMemo, hostname: string): HostState {
+  const known = memo.hosts.get(hostname)
+  if (known !== undefined) return known
+  const host: HostState = {
+    hostname,
+    routes: new Map(),
+    first: undefined,
+    ownership: undefined,
+    entries: new Map(),
+    order: [],
+    segment: undefined,
+    policies: [],
+    uses: new Map(),
+    base: undefined,
+    borrowers: new Set(),
+  }
+  memo.hosts.set(hostname, host)
+  return host
+}
+
+function enterTargets(memo: CompileMemo, key: string, before: ReadonlySet<string>, after: ReadonlySet<string>): void {
+  for (const id of before) {
+    if (after.has(id)) continue
+    const users = memo.dependents.get(id)
+    users?.delete(key)
+    if (users?.size !== 0) continue
+    memo.dependents.delete(id)
+    memo.work.targets.add(id)
+  }
+  for (const id of after) {
+    const users = memo.dependents.get(id)
+    if (users !== undefined) users.add(key)
+    else {
+      memo.dependents.set(id, new Set([key]))
+      memo.work.targets.add(id)
+    }
+  }
+}
+
+export function* resolveReferences(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+  const face = (id: string) => memo.faces.get(id) ?? faceOf(resources, id)
+  for (const key of memo.work.references) {
+    const state = memo.routes.get(key)
+    if (state !== undefined && state.plan.unserved === undefined) {
+      const broken: BrokenReference[] = []
+      const references = state.plan.rules.map((_, order) => resolveTargets(state.plan, order, face, broken))
+      if (!isDeepStrictEqual(state.references, references)) {
+        state.references = references
+        state.version++
+        for (const hostname of state.hostnames) memo.work.hosts.add(hostname)
+      }
+      if (!isDeepStrictEqual(state.broken, broken)) {
+        state.broken = broken
+        memo.work.statuses.add(refusedKey('Route', key))
+      }
+    }
+    memo.work.references.delete(key)
+    if (meter.spend(4)) yield
+  }
+}

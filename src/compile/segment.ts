@@ -1,0 +1,235 @@
+/** The rules of one hostname: who may put what there, in which order it is tried, and who has lost to whom. */
+import { compareMatches } from '../snapshot/order.ts'
+import type { PolicySet } from '../snapshot/policy.ts'
+import type { Match, Rule, Segment } from '../snapshot/snapshot.ts'
+import type { Candidate, CompileMemo, Conflict, Entry, HostState, RouteState } from './memo.ts'
+import { merged, sorted } from './merge-sort.ts'
+import type { Meter } from './meter.ts'
+import { confine, EVERYWHERE, isBelow, type Ownership, type Permission, permissionOf } from './ownership.ts'
+import { CATCH_ALL, type Claim, type MatchPlan } from './plan.ts'
+import type { ResourceSet } from './resource-set.ts'
+import { variantOf } from './variant.ts'
+
+/** What a hostname is made of now; nothing of the memo has changed yet. */
+export interface Draft {
+  readonly entries: Map<string, Entry>
+  readonly refused: readonly RouteState[]
+  readonly order: readonly Candidate[]
+  readonly segment: Segment | undefined
+  readonly policies: readonly PolicySet[]
+  readonly uses: ReadonlyMap<PolicySet, number>
+  readonly lead: Claim | undefined
+  readonly conflicts: ReadonlyMap<RouteState, readonly Conflict[]>
+}
+
+export function* draftSegment(
+  memo: CompileMemo,
+  resources: ResourceSet,
+  host: HostState,
+  ownership: Ownership | undefined,
+  base: HostState | undefined,
+  meter: Meter,
+): Generator<void, Draft> {
+  const entries = new Map<string, Entry>()
+  const refused: RouteState[] = []
+  for (const [key, state] of host.routes) {
+    const permission = permissionOn(host, state, ownership, resources)
+    if (permission === undefined) refused.push(state)
+    else entries.set(key, entryOf(host.entries.get(key), state, permission))
+    if (meter.spend(1)) yield
+  }
+  const order = yield* arrange(host, entries, meter)
+  const { rules, policies, matches, conflicts } = yield* assemble(memo, resources, order, ownership?.lead, meter)
+  const owned = host.hostname === CATCH_ALL || ownership?.exact === true
+  // A delegate adds to what the owner serves by a wildcard; it must not take the rest of the name away from it.
+  if (!owned && base?.segment !== undefined) yield* borrow(base, rules, policies, matches, meter)
+  const segment = owned || matches.length > 0 ? { hostname: host.hostname, rules, matches } : undefined
+  const same = segment !== undefined && host.segment !== undefined && sameSegment(segment, host.segment)
+  memo.counts.hosts++
+  memo.counts.matches += matches.length
+  return {
+    entries,
+    refused,
+    order,
+    segment: same ? host.segment : segment,
+    policies: segment === undefined ? [] : policies,
+    uses: segment === undefined ? new Map() : counted(policies),
+    lead: ownership?.lead,
+    conflicts,
+  }
+}
+
+function permissionOn(
+  host: HostState,
+  state: RouteState,
+  ownership: Ownership | undefined,
+  resources: ResourceSet,
+): Permission | undefined {
+  if (host.hostname === CATCH_ALL || ownership === undefined) return EVERYWHERE
+  return permissionOf(ownership.lead, state.plan.namespace, resources.namespaces)
+}
+
+function entryOf(before: Entry | undefined, state: RouteState, permission: Permission): Entry {
+  const plan = state.plan
+  if (before !== undefined && before.plan === plan && samePermission(before.permission, permission)) return before
+  const candidates: Candidate[] = []
+  const outside: MatchPlan[] = []
+  for (const rule of plan.rules)
+    for (const match of rule.matches) {
+      const within = confine(match.match, permission)
+      if (within === false) outside.push(match)
+      else candidates.push({ ...match, state, within, made: undefined })
+    }
+  return { state, plan, permission, candidates, outside }
+}
+
+function samePermission(a: Permission, b: Permission): boolean {
+  return a === b || (a.length === b.length && a.every((prefix, i) => prefix === b[i]))
+}
+
+/** All candidates in matching order: what stays is merged with what is new, so that only new ones are sorted. */
+function* arrange(
+  host: HostState,
+  entries: ReadonlyMap<string, Entry>,
+  meter: Meter,
+): Generator<void, readonly Candidate[]> {
+  const fresh: Candidate[] = []
+  const gone = new Set<Candidate>()
+  for (const [key, entry] of host.entries)
+    if (entries.get(key) !== entry) for (const candidate of entry.candidates) gone.add(candidate)
+  for (const [key, entry] of entries)
+    if (host.entries.get(key) !== entry) for (const candidate of entry.candidates) fresh.push(candidate)
+  if (meter.spend(entries.size / 16)) yield
+  if (fresh.length === 0 && gone.size === 0) return host.order
+  let kept = host.order
+  if (gone.size > 0) {
+    const rest: Candidate[] = []
+    for (const candidate of host.order) {
+      if (!gone.has(candidate)) rest.push(candidate)
+      if ((rest.length & 255) === 0 && meter.spend(8)) yield
+    }
+    kept = rest
+  }
+  return yield* merged(kept, yield* sorted(fresh, compareMatches, meter), compareMatches, meter)
+}
+
+function* assemble(
+  memo: CompileMemo,
+  resources: ResourceSet,
+  order: readonly Candidate[],
+  lead: Claim | undefined,
+  meter: Meter,
+) {
+  const rules: Rule[] = []
+  const policies: PolicySet[] = []
+  const matches: Match[] = []
+  const indexes = new Map<Rule, number>()
+  const taken = new Map<string, Candidate[]>()
+  const conflicts = new Map<RouteState, Conflict[]>()
+  for (const candidate of order) {
+    const winner = take(taken, candidate)
+    if (winner !== undefined) append(conflicts, candidate.state, { loser: candidate, winner })
+    else {
+      const { state, ruleOrder } = candidate
+      const foreign = lead !== undefined && lead.namespace !== state.plan.namespace
+      const variant = variantOf(memo, resources, state, foreign ? lead.enforced : undefined)
+      const rule = variant.rules[ruleOrder]!
+      let index = indexes.get(rule)
+      if (index === undefined) {
+        index = rules.push(rule) - 1
+        policies.push(variant.policies[ruleOrder]!)
+        indexes.set(rule, index)
+      }
+      matches.push(matchOf(candidate, index))
+    }
+    if (meter.spend(2)) yield
+  }
+  return { rules, policies, matches, conflicts }
+}
+
+function counted(policies: readonly PolicySet[]): Map<PolicySet, number> {
+  const uses = new Map<PolicySet, number>()
+  for (const set of policies) uses.set(set, (uses.get(set) ?? 0) + 1)
+  return uses
+}
+
+/**
+ * Enters a match among those of the same identity that come before it.
+ *
+ * @returns the one that leaves nothing to it: on every listener, and wherever it may be, an earlier one is tried first
+ */
+function take(taken: Map<string, Candidate[]>, candidate: Candidate): Candidate | undefined {
+  const earlier = taken.get(candidate.identity)
+  if (earlier === undefined) {
+    taken.set(candidate.identity, [candidate])
+    return undefined
+  }
+  let left = candidate.match.listeners
+  for (const other of earlier)
+    if (isWithin(candidate.within, other.within)) {
+      left &= ~other.match.listeners
+      if (left === 0) return other
+    }
+  earlier.push(candidate)
+  return undefined
+}
+
+/** Whether all that stays below `inner` stays below `outer` too; an empty list is everywhere. */
+function isWithin(inner: readonly string[], outer: readonly string[]): boolean {
+  if (outer.length === 0) return true
+  return inner.length > 0 && inner.every((prefix) => outer.some((other) => isBelow(prefix, other)))
+}
+
+function append(conflicts: Map<RouteState, Conflict[]>, state: RouteState, conflict: Conflict): void {
+  const list = conflicts.get(state)
+  if (list === undefined) conflicts.set(state, [conflict])
+  else list.push(conflict)
+}
+
+function matchOf(candidate: Candidate, rule: number): Match {
+  if (candidate.made?.rule !== rule) candidate.made = { ...candidate.match, within: candidate.within, rule }
+  return candidate.made
+}
+
+/** Appends the rules of the wildcard that covers the name: the name itself is more specific, so its own come first. */
+function* borrow(
+  base: HostState,
+  rules: Rule[],
+  policies: PolicySet[],
+  matches: Match[],
+  meter: Meter,
+): Generator<void, void> {
+  const { segment } = base
+  if (segment === undefined || matches.length === 0) return
+  const shift = rules.length
+  for (const rule of segment.rules) rules.push(rule)
+  for (const set of base.policies) policies.push(set)
+  for (const match of segment.matches) {
+    matches.push({ ...match, rule: match.rule + shift })
+    if (meter.spend(1)) yield
+  }
+}
+
+function sameSegment(a: Segment, b: Segment): boolean {
+  return (
+    a.rules.length === b.rules.length &&
+    a.matches.length === b.matches.length &&
+    a.rules.every((rule, i) => rule === b.rules[i]) &&
+    a.matches.every((match, i) => sameMatch(match, b.matches[i]!))
+  )
+}
+
+function sameMatch(a: Match, b: Match): boolean {
+  return (
+    a === b ||
+    (a.rule === b.rule &&
+      a.path === b.path &&
+      a.method === b.method &&
+      a.headers === b.headers &&
+      a.queryParams === b.queryParams &&
+      a.cookies === b.cookies &&
+      a.sourceCIDRs === b.sourceCIDRs &&
+      a.listeners === b.listeners &&
+      a.within === b.within)
+  )
+}

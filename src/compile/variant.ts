@@ -1,0 +1,73 @@
+/** The rules of a Route as the snapshot holds them, with what is enforced on them where they are served. */
+import { mergePolicies } from '../api/merge.ts'
+import type { Policies } from '../api/policies.ts'
+import type { PolicySet } from '../snapshot/policy.ts'
+import type { BackendRef, Rule } from '../snapshot/snapshot.ts'
+import type { CompileMemo, RouteState, Variant } from './memo.ts'
+import { policyContent } from './policies.ts'
+import type { ResourceSet } from './resource-set.ts'
+
+const MAX_VARIANTS = 8
+
+/**
+ * @param enforced policies of the hostname's owner, where the Route is a delegate's
+ * @returns rules and policies by position in the Route; rules that are as before are the same objects
+ */
+export function variantOf(
+  memo: CompileMemo,
+  resources: ResourceSet,
+  state: RouteState,
+  enforced: Policies | undefined,
+): Variant {
+  const before = state.variants.get(enforced)
+  if (before?.version === state.version) return before
+  const policies = state.plan.rules.map((_, order) => policySet(memo, resources, state, order, enforced))
+  const rules = policies.map((set, order) => {
+    const rule = ruleOf(state, order, set)
+    const same = before?.rules.find((other) => other.rule === rule.rule)
+    return same !== undefined && sameRule(same, rule) ? same : rule
+  })
+  const variant = { version: state.version, rules, policies }
+  // Every edit of an owner's enforced policies leaves one behind.
+  if (state.variants.size >= MAX_VARIANTS) state.variants.clear()
+  state.variants.set(enforced, variant)
+  return variant
+}
+
+function ruleOf(state: RouteState, order: number, set: PolicySet): Rule {
+  const { rule, closed } = state.plan.rules[order]!
+  return {
+    route: state.plan.resource.key,
+    rule: rule.name,
+    policy: set.digest,
+    backends: state.references[order] ?? [],
+    ...(closed ? { refuse: 'RuleClosed' } : {}),
+  }
+}
+
+function policySet(
+  memo: CompileMemo,
+  resources: ResourceSet,
+  state: RouteState,
+  order: number,
+  enforced: Policies | undefined,
+): PolicySet {
+  memo.counts.policies++
+  const { rule } = state.plan.rules[order]!
+  const route = state.plan.resource.object.spec.policies
+  const merged = mergePolicies({ settings: resources.settings.policies, owner: enforced, route, rule: rule.policies })
+  return memo.book.intern(policyContent(merged, rule))
+}
+
+function sameRule(a: Rule, b: Rule): boolean {
+  return (
+    a.policy === b.policy &&
+    a.refuse === b.refuse &&
+    a.backends.length === b.backends.length &&
+    a.backends.every((ref, i) => sameRef(ref, b.backends[i]!))
+  )
+}
+
+function sameRef(a: BackendRef, b: BackendRef): boolean {
+  return a.backend === b.backend && a.weight === b.weight && a.priority === b.priority && a.refuse === b.refuse
+}
