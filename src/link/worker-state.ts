@@ -14,6 +14,11 @@ export class WorkerState {
   readonly #policies = new Map<number, Policy>()
   readonly #backends = new Map<number, BackendEntry>()
 
+  /** Whether there is enough for a worker to serve. */
+  get complete(): boolean {
+    return this.#settings !== undefined && this.#tables !== undefined
+  }
+
   keep(message: ToWorker): void {
     switch (message.type) {
       case 'settings':
@@ -52,15 +57,14 @@ export class WorkerState {
     this.#tables = { ...update, policies: [], backends: [] }
   }
 
-  /** In the order in which a worker must get them; empty as long as there are no tables. */
+  /** In the order in which a worker must get them; what is not known yet comes later by itself. */
   messages(): ToWorker[] {
-    if (this.#settings === undefined || this.#tables === undefined) return []
-    const tables: TablesUpdate = {
-      ...this.#tables,
-      full: true,
-      policies: [...this.#policies.values()],
-      backends: [...this.#backends.values()],
-    }
-    return [this.#settings, ...this.#endpoints.values(), tables]
+    const messages: ToWorker[] = [...this.#endpoints.values()]
+    if (this.#settings !== undefined) messages.unshift(this.#settings)
+    if (this.#tables === undefined) return messages
+    const policies = [...this.#policies.values()]
+    const backends = [...this.#backends.values()]
+    messages.push({ ...this.#tables, full: true, policies, backends })
+    return messages
   }
 }

@@ -1,0 +1,170 @@
+/**
+ * Every Backend's endpoints as the workers know them: names resolved, forbidden addresses left out, each with its slot in shared
+ * memory. A slot is found by identity, so a rebuild, and even a new control thread, gives every endpoint the slot it has.
+ */
+import type { EndpointRow, ToWorker } from '../link/messages.ts'
+import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
+import type { SlotReclaimer } from '../shared-memory/epoch.ts'
+import { identityDigest } from '../shared-memory/identity-table.ts'
+import type { EndpointAddress } from '../snapshot/snapshot.ts'
+import type { DialGuard } from './dial-guard.ts'
+
+/** What the directory asks of the resolver. */
+export interface Names {
+  addresses(name: string): readonly string[]
+  retain(names: ReadonlySet<string>): void
+}
+
+export interface DirectoryEvents {
+  send(message: ToWorker): void
+  /** For the log; said once for each endpoint until it is well again. */
+  problem(message: string): void
+}
+
+interface Known {
+  /** As the manifests say, names unresolved. */
+  readonly addresses: readonly EndpointAddress[]
+  readonly rows: readonly EndpointRow[]
+  readonly names: readonly string[]
+}
+
+export class EndpointDirectory {
+  readonly #table: EndpointTable
+  readonly #reclaimer: SlotReclaimer
+  readonly #names: Names
+  readonly #events: DirectoryEvents
+  #guard: DialGuard
+  readonly #backends = new Map<string, Known>()
+  readonly #ownSlots = new Map<string, number>()
+  readonly #refused = new Map<string, string>()
+
+  constructor(table: EndpointTable, reclaimer: SlotReclaimer, guard: DialGuard, names: Names, events: DirectoryEvents) {
+    this.#table = table
+    this.#reclaimer = reclaimer
+    this.#guard = guard
+    this.#names = names
+    this.#events = events
+  }
+
+  get ids(): Iterable<string> {
+    return this.#backends.keys()
+  }
+
+  /** Endpoints of a Backend as workers have them; empty for one that is not known. */
+  rows(backend: string): readonly EndpointRow[] {
+    return this.#backends.get(backend)?.rows ?? []
+  }
+
+  /** Row of the Backend itself, for its limits; undefined when the table is full. */
+  slotOf(backend: string): number | undefined {
+    return this.#ownSlots.get(backend)
+  }
+
+  /** Slots in use by all that is known, for {@link SlotReclaimer.adopt}. */
+  inUse(): Set<number> {
+    const slots = new Set(this.#ownSlots.values())
+    for (const { rows } of this.#backends.values()) for (const row of rows) slots.add(row.slot)
+    return slots
+  }
+
+  /** Another guard from now on; sets already sent are brought in line with it. */
+  guardBy(guard: DialGuard): void {
+    this.#guard = guard
+    for (const [id, { addresses }] of this.#backends) this.#update(id, addresses)
+  }
+
+  /** The endpoints of a Backend are these. Sends what differs. */
+  set(backend: string, addresses: readonly EndpointAddress[]): void {
+    if (!this.#ownSlots.has(backend)) {
+      const slot = this.#slot(backend, 'backend', 0, backend)
+      if (slot !== undefined) this.#ownSlots.set(backend, slot)
+    }
+    if (this.#backends.get(backend)?.addresses !== addresses) this.#update(backend, addresses)
+  }
+
+  /** A name resolves to something else now. */
+  renamed(name: string): void {
+    for (const [id, known] of this.#backends) if (known.names.includes(name)) this.#update(id, known.addresses)
+  }
+
+  /** Withdraws every Backend that is not named. Call behind the tables that do not need it any more. */
+  retain(ids: { has(id: string): boolean }): void {
+    for (const [id, known] of this.#backends) {
+      if (ids.has(id)) continue
+      this.#backends.delete(id)
+      for (const row of known.rows) this.#reclaimer.retire(row.slot)
+      const own = this.#ownSlots.get(id)
+      if (own !== undefined) this.#reclaimer.retire(own)
+      this.#ownSlots.delete(id)
+      this.#events.send({ type: 'endpoints', backend: id, endpoints: [] })
+    }
+    const names = new Set<string>()
+    for (const known of this.#backends.values()) for (const name of known.names) names.add(name)
+    this.#names.retain(names)
+  }
+
+  #update(backend: string, addresses: readonly EndpointAddress[]): void {
+    const before = this.#backends.get(backend)
+    const names: string[] = []
+    const rows: EndpointRow[] = []
+    const taken = new Set<number>()
+    for (const entry of addresses) {
+      const literals = entry.hostname === entry.address ? this.#resolve(entry.address, names) : [entry.address]
+      for (const address of literals) {
+        const slot = this.#admit(backend, address, entry.port)
+        // Two names may lead to one address; it is one endpoint all the same.
+        if (slot === undefined || taken.has(slot)) continue
+        taken.add(slot)
+        rows.push({ ...entry, address, slot })
+      }
+    }
+    this.#backends.set(backend, { addresses, rows, names })
+    for (const row of before?.rows ?? []) if (!taken.has(row.slot)) this.#reclaimer.retire(row.slot)
+    if (before === undefined || !sameRows(before.rows, rows))
+      this.#events.send({ type: 'endpoints', backend, endpoints: rows })
+  }
+
+  #resolve(name: string, names: string[]): readonly string[] {
+    names.push(name)
+    return this.#names.addresses(name)
+  }
+
+  #admit(backend: string, address: string, port: number): number | undefined {
+    const refusal = this.#guard.refuses(address, port)
+    const place = `${backend} ${address} ${port}`
+    if (refusal === undefined) {
+      this.#refused.delete(place)
+      return this.#slot(backend, address, port, `endpoint ${address} port ${port} of Backend ${backend}`)
+    }
+    if (this.#refused.get(place) !== refusal) {
+      this.#refused.set(place, refusal)
+      this.#events.problem(`Backend ${backend}: ${address} port ${port} ${refusal}; it is not used`)
+    }
+    return undefined
+  }
+
+  #slot(backend: string, address: string, port: number, what: string): number | undefined {
+    const slot = this.#table.identities.insertOwned(identityDigest(backend, address, port))
+    if (slot !== -1) {
+      this.#reclaimer.enlist(slot)
+      return slot
+    }
+    const { capacity } = this.#table.identities
+    this.#events.problem(
+      `${what} is left out: the table of endpoints holds ${capacity} and is full. Raise it with --endpoint-slots, or divide the Routes over several installations.`,
+    )
+    return undefined
+  }
+}
+
+function sameRows(a: readonly EndpointRow[], b: readonly EndpointRow[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every((one, i) => {
+      const other = b[i]!
+      return (
+        one.slot === other.slot && one.weight === other.weight && one.state === other.state && one.zone === other.zone
+      )
+    })
+  )
+}

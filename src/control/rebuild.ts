@@ -1,0 +1,90 @@
+/**
+ * When to rebuild, and how without holding up the loop: a burst of changes becomes one rebuild, and a rebuild runs in slices. One at a
+ * time; what changes meanwhile is in the next, which starts at once, so the newest always wins and none is starved.
+ */
+import type { Milliseconds } from '../lib/clock.ts'
+
+/** After a change, quiet for this long … */
+const QUIET: Milliseconds = 5
+/** … but a steady stream of changes is not waited out. */
+const LONGEST: Milliseconds = 40
+/** Longest turn of the loop; a little less than the house rule allows, since the last step overshoots. */
+const SLICE: Milliseconds = 4
+
+export interface RebuildOptions<T> {
+  /** Reads the state of the world when its first step runs. */
+  readonly steps: () => Generator<void, T>
+  /** @param since when the first of the changes in it was seen, monotonic */
+  readonly done: (result: T, since: Milliseconds) => void
+  readonly failed: (error: unknown) => void
+  readonly now: () => Milliseconds
+}
+
+export class Rebuild<T> {
+  readonly #options: RebuildOptions<T>
+  /** When the first change was seen that no rebuild has taken up. */
+  #since: Milliseconds | undefined
+  #timer: NodeJS.Timeout | undefined
+  #running = false
+  #stopped = false
+
+  constructor(options: RebuildOptions<T>) {
+    this.#options = options
+  }
+
+  /** Something has changed. */
+  request(): void {
+    if (this.#stopped) return
+    const now = this.#options.now()
+    this.#since ??= now
+    if (this.#running) return
+    clearTimeout(this.#timer)
+    const wait = Math.max(0, Math.min(QUIET, this.#since + LONGEST - now))
+    this.#timer = setTimeout(() => this.#begin(), wait)
+  }
+
+  stop(): void {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+  }
+
+  #begin(): void {
+    const since = this.#since
+    if (since === undefined || this.#stopped) return
+    this.#since = undefined
+    this.#running = true
+    this.#slice(this.#options.steps(), since)
+  }
+
+  #slice(steps: Generator<void, T>, since: Milliseconds): void {
+    if (this.#stopped) return
+    const { now, done, failed } = this.#options
+    const end = now() + SLICE
+    try {
+      for (;;) {
+        const step = steps.next()
+        if (step.done) {
+          done(step.value, since)
+          break
+        }
+        if (now() >= end) {
+          setImmediate(() => this.#slice(steps, since))
+          return
+        }
+      }
+    } catch (error) {
+      failed(error)
+    }
+    this.#running = false
+    if (this.#since !== undefined) setImmediate(() => this.#begin())
+  }
+}
+
+/** Runs steps to their end within other steps, with a pause after every so many. */
+export function* each<T>(items: Iterable<T>, batch: number, act: (item: T) => void): Generator<void> {
+  let count = 0
+  for (const item of items) {
+    act(item)
+    if (++count % batch === 0) yield
+  }
+}

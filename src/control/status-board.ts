@@ -1,0 +1,85 @@
+/** What is known of every Route and Backend: the conditions of the last compile, and whether the workers serve it. For the admin API and the log. */
+import type { Condition, ObjectStatus } from '../api/condition.ts'
+
+export interface StatusEvents {
+  /** An object came, went, or stands differently than before, by a condition that a person should know of. */
+  changed(status: ObjectStatus, before: ObjectStatus | undefined): void
+}
+
+/** Conditions that are well when they are False. */
+const NEGATIVE = new Set(['PartiallyInvalid', 'Stale'])
+
+export class StatusBoard {
+  readonly #events: StatusEvents
+  #current = new Map<string, ObjectStatus>()
+  #generation = 0
+  #served = 0
+
+  constructor(events: StatusEvents) {
+    this.#events = events
+  }
+
+  get size(): number {
+    return this.#current.size
+  }
+
+  /** As compiled, with `Programmed` and `Ready` as they are now. */
+  list(): ObjectStatus[] {
+    return [...this.#current.values()].map((status) => this.#withProgrammed(status))
+  }
+
+  /** The statuses of a generation; those that did not change should be the same objects. */
+  set(statuses: Iterable<ObjectStatus>, generation: number): void {
+    const next = new Map<string, ObjectStatus>()
+    for (const status of statuses) {
+      const id = `${status.kind} ${status.key}`
+      next.set(id, status)
+      const before = this.#current.get(id)
+      if (before !== status && !sameConditions(before, status)) this.#events.changed(status, before)
+    }
+    this.#current = next
+    this.#generation = generation
+  }
+
+  /** This generation serves in every worker. */
+  served(generation: number): void {
+    this.#served = Math.max(this.#served, generation)
+  }
+
+  #withProgrammed(status: ObjectStatus): ObjectStatus {
+    if (status.kind !== 'Route') return status
+    const accepted = status.conditions.find((one) => one.type === 'Accepted')
+    const programmed = this.#served >= this.#generation && accepted?.status === 'True'
+    const observed = accepted?.observedGeneration
+    const condition: Condition = {
+      type: 'Programmed',
+      status: programmed ? 'True' : 'False',
+      reason: programmed ? 'Programmed' : 'Pending',
+      message: programmed ? 'Every worker serves it.' : 'Not every worker serves it yet.',
+      ...(observed === undefined ? {} : { observedGeneration: observed }),
+    }
+    const conditions = status.conditions.filter((one) => one.type !== 'Programmed')
+    return { ...status, conditions: [...conditions, condition] }
+  }
+}
+
+function sameConditions(a: ObjectStatus | undefined, b: ObjectStatus): boolean {
+  if (a === undefined || a.conditions.length !== b.conditions.length) return false
+  return a.conditions.every((one, i) => {
+    const other = b.conditions[i]!
+    return (
+      one.type === other.type &&
+      one.status === other.status &&
+      one.reason === other.reason &&
+      one.message === other.message
+    )
+  })
+}
+
+/** What is not well about an object, as sentences; empty when all is well. */
+export function complaints(status: ObjectStatus): string[] {
+  return status.conditions
+    .filter((one) => one.type !== 'Ready' && one.type !== 'Programmed')
+    .filter((one) => (NEGATIVE.has(one.type) ? one.status === 'True' : one.status === 'False'))
+    .map((one) => `${one.type === 'Accepted' ? 'not accepted' : one.type} (${one.reason}): ${one.message}`)
+}
