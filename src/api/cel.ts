@@ -1,0 +1,125 @@
+/**
+ * `x-kubernetes-validations` as the API server evaluates them: CEL with 64-bit integers, RE2 expressions, and the Kubernetes
+ * functions our rules use. A function that is not here makes the program refuse to compile, never to be skipped.
+ */
+import { Environment } from '@marcbachmann/cel-js'
+import { RE2JS } from 're2js'
+import { parseAddress, parseCIDR } from '../pattern/cidr.ts'
+import type { FieldProblem } from './object.ts'
+
+/** One entry of `x-kubernetes-validations`. */
+export interface ValidationRule {
+  readonly rule: string
+  readonly message?: string
+  readonly reason?: string
+  /** `.a.b` below the value the rule stands at. */
+  readonly fieldPath?: string
+}
+
+export interface CelProgram {
+  /** Steps to add to the path of the value. */
+  readonly below: readonly string[]
+  readonly reason: FieldProblem['reason']
+  /** @returns what is wrong, or undefined. Never throws: an error in the rule is a refusal, as in an API server. */
+  check(self: unknown): string | undefined
+}
+
+const environment = new Environment()
+  .registerVariable('self', 'dyn')
+  .registerFunction('isIP(string): bool', (text: string) => isIP(text))
+  .registerFunction('isCIDR(string): bool', (text: string) => isCIDR(text))
+  // The library's own `matches` is JavaScript's RegExp and cannot be replaced under its name.
+  .registerFunction('string.matchesRE2(string): bool', (text: string, pattern: string) => matchesRE2(text, pattern))
+  .registerFunction('string.matchesOwn(string): bool', (text: string, pattern: string) => matchesOwn(text, pattern))
+
+/**
+ * @returns undefined for a transition rule (one that looks at `oldSelf`): a file has no past
+ * @throws {TypeError} when a rule is not CEL that this build can evaluate
+ */
+export function compileRule(source: ValidationRule): CelProgram | undefined {
+  if (/\boldSelf\b/.test(source.rule)) return undefined
+  const run = parseRule(source.rule)
+  const message = source.message ?? `does not satisfy: ${source.rule}`
+  return {
+    below: (source.fieldPath ?? '').split('.').filter((step) => step !== ''),
+    reason: REASONS[source.reason ?? ''] ?? 'Invalid',
+    check(self) {
+      try {
+        return run({ self }) === true ? undefined : message
+      } catch (error) {
+        return error instanceof PatternError || (error as Error).cause instanceof PatternError
+          ? `${message}: ${patternError}`
+          : message
+      }
+    },
+  }
+}
+
+function parseRule(rule: string): (context: { self: unknown }) => unknown {
+  try {
+    return environment.parse(
+      rule.replaceAll(/\.matches\((?=r?['"])/g, '.matchesOwn(').replaceAll('.matches(', '.matchesRE2('),
+    )
+  } catch (error) {
+    throw new TypeError(`a validation rule cannot be compiled: ${rule}`, { cause: error })
+  }
+}
+
+const REASONS: Readonly<Record<string, FieldProblem['reason']>> = {
+  FieldValueInvalid: 'Invalid',
+  FieldValueForbidden: 'Invalid',
+  FieldValueRequired: 'Required',
+  FieldValueDuplicate: 'Duplicate',
+}
+
+class PatternError extends Error {}
+
+/** Of the last pattern that was refused: the library does not hand on what a function throws. */
+let patternError = ''
+
+const PATTERNS_KEPT = 4096
+const patterns = new Map<string, RE2JS | string>()
+
+/** For patterns a user wrote: linear time, and the verdict an API server gives. */
+function matchesRE2(text: string, source: string): boolean {
+  let pattern = patterns.get(source)
+  if (pattern === undefined) {
+    pattern = compileRE2(source)
+    if (patterns.size >= PATTERNS_KEPT) patterns.delete(patterns.keys().next().value!)
+    patterns.set(source, pattern)
+  }
+  if (typeof pattern !== 'string') return pattern.matcher(text).find()
+  patternError = pattern
+  throw new PatternError(pattern)
+}
+
+const ownPatterns = new Map<string, RegExp>()
+
+/** For patterns written in a rule: ours, so `RegExp` may judge them, at a twentieth of the cost. */
+function matchesOwn(text: string, source: string): boolean {
+  let pattern = ownPatterns.get(source)
+  if (pattern === undefined) ownPatterns.set(source, (pattern = new RegExp(source, 'u')))
+  return pattern.test(text)
+}
+
+function compileRE2(source: string): RE2JS | string {
+  try {
+    return RE2JS.compile(source)
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+/** As Kubernetes: no IPv4-mapped IPv6, no zone. */
+function isIP(text: string): boolean {
+  return parseAddress(text) !== undefined && !isMapped(text)
+}
+
+/** As Kubernetes: address, slash, length. */
+function isCIDR(text: string): boolean {
+  return text.includes('/') && parseCIDR(text) !== undefined && !isMapped(text)
+}
+
+function isMapped(text: string): boolean {
+  return /^[0:]*:ffff:/i.test(text) && text.includes('.')
+}

@@ -1,0 +1,134 @@
+/**
+ * What is read of the core kinds, in the dialect of `schema.ts`. Others define these kinds and extend them, so a field that
+ * is not known is left out with a warning, and `x-headgate-unread` names those that are known and not needed.
+ */
+import type { Kind } from './object.ts'
+import type { Schema } from './schema.ts'
+
+const text: Schema = { type: 'string' }
+const whole: Schema = { type: 'integer' }
+const flag: Schema = { type: 'boolean' }
+const texts: Schema = { type: 'object', additionalProperties: text }
+const port: Schema = { type: 'integer', minimum: 1, maximum: 65535 }
+const portProtocol: Schema = { type: 'string', enum: ['TCP', 'UDP', 'SCTP'], default: 'TCP' }
+
+/** `metadata` of every kind; names are judged by `metadata.ts`. */
+export const METADATA_SCHEMA: Schema = {
+  type: 'object',
+  required: ['name'],
+  properties: {
+    name: text,
+    namespace: text,
+    uid: text,
+    generation: whole,
+    resourceVersion: text,
+    creationTimestamp: text,
+    deletionTimestamp: text,
+    labels: { type: 'object', additionalProperties: text },
+    annotations: { type: 'object', additionalProperties: text },
+  },
+  'x-headgate-unread': [
+    'managedFields',
+    'ownerReferences',
+    'finalizers',
+    'generateName',
+    'selfLink',
+    'deletionGracePeriodSeconds',
+  ],
+}
+
+const servicePort: Schema = {
+  type: 'object',
+  required: ['port'],
+  properties: {
+    name: text,
+    port,
+    targetPort: {
+      'x-kubernetes-int-or-string': true,
+      anyOf: [{ type: 'integer' }, { type: 'string' }],
+      minimum: 0,
+      maximum: 65535,
+    },
+    protocol: portProtocol,
+    appProtocol: text,
+  },
+  'x-headgate-unread': ['nodePort'],
+}
+
+const service: Schema = {
+  type: 'object',
+  properties: {
+    type: { type: 'string', enum: ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'], default: 'ClusterIP' },
+    clusterIP: text,
+    externalName: text,
+    selector: texts,
+    ports: { type: 'array', items: servicePort, default: [] },
+    publishNotReadyAddresses: { ...flag, default: false },
+  },
+  'x-headgate-unread': [
+    'allocateLoadBalancerNodePorts',
+    'clusterIPs',
+    'externalIPs',
+    'externalTrafficPolicy',
+    'healthCheckNodePort',
+    'internalTrafficPolicy',
+    'ipFamilies',
+    'ipFamilyPolicy',
+    'loadBalancerClass',
+    'loadBalancerIP',
+    'loadBalancerSourceRanges',
+    'sessionAffinity',
+    'sessionAffinityConfig',
+    'trafficDistribution',
+  ],
+}
+
+const sliceEndpoint: Schema = {
+  type: 'object',
+  required: ['addresses'],
+  properties: {
+    addresses: { type: 'array', minItems: 1, maxItems: 100, items: text },
+    conditions: { type: 'object', properties: { ready: flag, serving: flag, terminating: flag } },
+    hostname: text,
+    nodeName: text,
+    zone: text,
+  },
+  'x-headgate-unread': ['targetRef', 'hints', 'deprecatedTopology'],
+}
+
+const slicePort: Schema = {
+  type: 'object',
+  properties: { name: text, port, protocol: portProtocol, appProtocol: text },
+}
+
+interface CoreKind {
+  readonly apiVersion: string
+  /** Fields beside apiVersion, kind and metadata. */
+  readonly properties: Readonly<Record<string, Schema>>
+  readonly required?: readonly string[]
+  readonly unread?: readonly string[]
+}
+
+export const CORE_KINDS: Readonly<Record<Exclude<Kind, 'Route' | 'Backend'>, CoreKind>> = {
+  Secret: {
+    apiVersion: 'v1',
+    properties: { type: { ...text, default: 'Opaque' }, data: { ...texts, default: {} }, stringData: texts },
+    unread: ['immutable'],
+  },
+  ConfigMap: {
+    apiVersion: 'v1',
+    properties: { data: { ...texts, default: {} }, binaryData: { ...texts, default: {} } },
+    unread: ['immutable'],
+  },
+  Service: { apiVersion: 'v1', properties: { spec: { ...service, default: {} } }, unread: ['status'] },
+  EndpointSlice: {
+    apiVersion: 'discovery.k8s.io/v1',
+    required: ['addressType'],
+    properties: {
+      addressType: { type: 'string', enum: ['IPv4', 'IPv6', 'FQDN'] },
+      endpoints: { type: 'array', maxItems: 1000, items: sliceEndpoint, default: [] },
+      ports: { type: 'array', maxItems: 100, items: slicePort, default: [] },
+    },
+  },
+  Namespace: { apiVersion: 'v1', properties: {}, unread: ['spec', 'status'] },
+}

@@ -1,0 +1,62 @@
+/** Names and labels as an API server accepts them: nobody can make a key that reads as another one. */
+import type { FieldProblem, Kind } from './object.ts'
+import { quoted } from './wording.ts'
+
+const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
+const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
+const KEY_NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
+const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/
+
+/** Kinds whose names are part of host names: one label. */
+const LABEL_NAMED: readonly Kind[] = ['Service', 'Namespace']
+
+/** RFC 1123 label of at most 63 characters. */
+export function isLabel(text: string): boolean {
+  return LABEL.test(text)
+}
+
+/** RFC 1123 subdomain of at most 253 characters. */
+export function isSubdomain(text: string): boolean {
+  return text.length <= 253 && SUBDOMAIN.test(text)
+}
+
+interface Metadata {
+  readonly name?: string
+  readonly namespace?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+/** @param metadata right by its types */
+export function metadataProblems(kind: Kind, metadata: Metadata): FieldProblem[] {
+  const problems: FieldProblem[] = []
+  const refuse = (path: readonly string[], message: string) =>
+    problems.push({ path: ['metadata', ...path], reason: 'Invalid', message })
+  const { name, namespace } = metadata
+  if (name !== undefined) {
+    if (LABEL_NAMED.includes(kind) ? !isLabel(name) : !isSubdomain(name))
+      refuse(['name'], `${quoted(name)} is not a name: ${LABEL_NAMED.includes(kind) ? ONE_LABEL : SEVERAL_LABELS}`)
+  }
+  if (namespace !== undefined && kind === 'Namespace')
+    refuse(['namespace'], 'a Namespace is in no namespace; leave it out')
+  else if (namespace !== undefined && !isLabel(namespace))
+    refuse(['namespace'], `${quoted(namespace)} is not the name of a namespace: ${ONE_LABEL}`)
+  for (const [key, value] of Object.entries(metadata.labels ?? {})) {
+    if (!isKey(key)) refuse(['labels', key], KEY)
+    if (!LABEL_VALUE.test(value)) refuse(['labels', key], `${quoted(value)} is not the value of a label: ${VALUE}`)
+  }
+  for (const key of Object.keys(metadata.annotations ?? {}))
+    if (!isKey(key.toLowerCase())) refuse(['annotations', key], KEY)
+  return problems
+}
+
+const ONE_LABEL = 'use at most 63 lower-case letters, digits and -, with a letter or digit at both ends'
+const SEVERAL_LABELS = 'use at most 253 lower-case letters, digits, - and ., with a letter or digit at both ends'
+const VALUE = 'use at most 63 letters, digits, -, _ and ., with a letter or digit at both ends'
+const KEY = 'is not a key: use at most 63 letters, digits, -, _ and ., if need be after a DNS name and /'
+
+function isKey(key: string): boolean {
+  const slash = key.indexOf('/')
+  if (slash === -1) return KEY_NAME.test(key)
+  return isSubdomain(key.slice(0, slash)) && KEY_NAME.test(key.slice(slash + 1))
+}

@@ -1,0 +1,154 @@
+/**
+ * Fields of the API whose behaviour this build does not have. Set to anything but its default, such a field is refused by
+ * name: whoever writes `auth` must never get an open route instead. What is built later leaves this table line by line.
+ */
+import type { FieldProblem } from './object.ts'
+
+export interface Unbuilt {
+  /** Names joined by dots, `[]` for every entry of a list. `policies:` stands for all places where policies may be stated. */
+  readonly field: string
+  /** Values that mean nothing is asked for, besides absence. */
+  readonly accepted?: readonly unknown[]
+  /** Values that are refused; every other is accepted. Instead of `accepted`. */
+  readonly refused?: readonly unknown[]
+}
+
+type Subject = 'Route' | 'Backend' | 'Settings'
+
+const POLICIES: readonly Unbuilt[] = [
+  { field: 'hedge' },
+  { field: 'upgrades', accepted: [['websocket']] },
+  { field: 'limits.maxConcurrentRequests', accepted: [0] },
+  { field: 'access', accepted: [{}] },
+  { field: 'cors' },
+  { field: 'auth', accepted: [{ anonymous: {} }] },
+  { field: 'authorization', accepted: [[]] },
+  { field: 'rateLimits', accepted: [[]] },
+  { field: 'cache' },
+  { field: 'compression' },
+  { field: 'mirror' },
+  { field: 'fault', accepted: [{}] },
+  { field: 'errors', accepted: [[]] },
+  { field: 'plugins', accepted: [[]] },
+  { field: 'timeouts.tunnelIdle', accepted: ['1h'] },
+  { field: 'retry.codes', accepted: [[]] },
+]
+
+const under = (place: string): readonly Unbuilt[] =>
+  POLICIES.map((entry) => ({ ...entry, field: `${place}.${entry.field}` }))
+
+export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
+  Route: [
+    { field: 'spec.delegates[].namespaces.from', refused: ['Selector'] },
+    { field: 'spec.maintenance.enabled', accepted: [false] },
+    { field: 'spec.tls' },
+    { field: 'spec.rules[].http' },
+    { field: 'spec.rules[].splitAffinity' },
+    { field: 'spec.rules[].tokenIssuer' },
+    { field: 'spec.rules[].backendRefs[].priority', accepted: [0] },
+    ...under('spec.policies'),
+    ...under('spec.policies.enforced'),
+    ...under('spec.rules[].policies'),
+  ],
+  Backend: [
+    { field: 'spec.protocol', accepted: ['HTTP'] },
+    { field: 'spec.tls' },
+    { field: 'spec.loadBalancing.algorithm', refused: ['PeakEWMA', 'ConsistentHash'] },
+    { field: 'spec.loadBalancing.hashOn' },
+    { field: 'spec.loadBalancing.slowStart', accepted: ['0s'] },
+    { field: 'spec.loadBalancing.zoneAware', accepted: [false] },
+    { field: 'spec.sessionAffinity' },
+    { field: 'spec.healthCheck.active' },
+    {
+      field: 'spec.healthCheck.passive',
+      accepted: [{ consecutiveFailures: 5, baseEjection: '30s', maxEjectionPercent: 50 }],
+    },
+    { field: 'spec.healthCheck.panicPercent', accepted: [30] },
+    { field: 'spec.connection.proxyProtocol' },
+  ],
+  Settings: [
+    { field: 'listeners[].tls' },
+    { field: 'listeners[].proxyProtocol' },
+    { field: 'admin.tokenFile' },
+    { field: 'tls', accepted: [{}] },
+    { field: 'tenancy', accepted: ['Shared'] },
+    { field: 'hostnames', accepted: [[]] },
+    { field: 'upstreams.externalTargets', accepted: [[]] },
+    { field: 'plugins', accepted: [[]] },
+    { field: 'tracing' },
+    { field: 'redis' },
+    ...under('policies.defaults'),
+    ...under('policies.enforced'),
+  ],
+}
+
+type Step = { readonly name: string; readonly each: boolean }
+
+interface Plan {
+  readonly entry: Unbuilt
+  readonly steps: readonly Step[]
+}
+
+const plan = (entry: Unbuilt): Plan => ({
+  entry,
+  steps: entry.field.split('.').map((step) => ({ name: step.replace('[]', ''), each: step.endsWith('[]') })),
+})
+
+const PLANS: Readonly<Record<Subject, readonly Plan[]>> = {
+  Route: UNBUILT.Route.map(plan),
+  Backend: UNBUILT.Backend.map(plan),
+  Settings: UNBUILT.Settings.map(plan),
+}
+
+/** @param object after validation, defaults applied; may be incomplete where validation found fault */
+export function unbuiltFields(subject: Subject, object: unknown): FieldProblem[] {
+  const problems: FieldProblem[] = []
+  for (const { entry, steps } of PLANS[subject]) visit(object, steps, 0, [], entry, problems)
+  return problems
+}
+
+function visit(
+  value: unknown,
+  steps: readonly Step[],
+  at: number,
+  path: readonly (string | number)[],
+  entry: Unbuilt,
+  problems: FieldProblem[],
+): void {
+  const step = steps[at]
+  if (step === undefined) {
+    if (isRefused(entry, value)) problems.push({ path, reason: 'NotImplemented', message: describe(entry) })
+    return
+  }
+  if (typeof value !== 'object' || value === null) return
+  const next = (value as Readonly<Record<string, unknown>>)[step.name]
+  if (next === undefined) return
+  if (!step.each) visit(next, steps, at + 1, [...path, step.name], entry, problems)
+  else if (Array.isArray(next))
+    for (const [index, item] of next.entries()) visit(item, steps, at + 1, [...path, step.name, index], entry, problems)
+}
+
+function isRefused(entry: Unbuilt, value: unknown): boolean {
+  if (entry.refused !== undefined) return entry.refused.includes(value)
+  return !(entry.accepted ?? []).some((accepted) => same(accepted, value))
+}
+
+function describe(entry: Unbuilt): string {
+  const name = entry.field.split('.').at(-1)!.replace('[]', '')
+  if (entry.refused !== undefined)
+    return `${name} does not do ${entry.refused.join(' or ')} yet in this version; choose another value`
+  const accepted = entry.accepted?.map((value) => JSON.stringify(value)) ?? []
+  return `${name} is not built yet in this version; ${accepted.length === 0 ? 'leave it out' : `leave it out, or write ${accepted.join(' or ')}`}`
+}
+
+/** Plain data; key order does not count. */
+function same(a: unknown, b: unknown): boolean {
+  if (a === b) return true
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
+  const keys = Object.keys(a)
+  return (
+    Array.isArray(a) === Array.isArray(b) &&
+    keys.length === Object.keys(b).length &&
+    keys.every((key) => same((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]))
+  )
+}

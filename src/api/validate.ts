@@ -1,0 +1,199 @@
+/**
+ * The door: every object, from a folder or a cluster, is judged and completed here by the schemas an API server has, and
+ * trusted afterwards. What is not built yet is refused by name, so that no field is ever accepted and ignored.
+ */
+import type { Backend } from './backend.ts'
+import { CORE_KINDS, METADATA_SCHEMA } from './core-schemas.ts'
+import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from './kubernetes.ts'
+import { metadataProblems } from './metadata.ts'
+import { unbuiltFields } from './not-implemented.ts'
+import type { FieldProblem, Kind } from './object.ts'
+import type { Route } from './route.ts'
+import { type Checker, compileSchema, type Schema } from './schema.ts'
+import type { SettingsObject } from './settings.ts'
+import { quoted, suggestion, typeName } from './wording.ts'
+
+export interface KindMap {
+  readonly Route: Route
+  readonly Backend: Backend
+  readonly Secret: Secret
+  readonly Service: Service
+  readonly EndpointSlice: EndpointSlice
+  readonly ConfigMap: ConfigMap
+  readonly Namespace: Namespace
+}
+
+export type Verdict<T> =
+  /** Defaulted and deeply frozen. */
+  | { readonly ok: true; readonly object: T; readonly warnings: readonly FieldProblem[] }
+  | { readonly ok: false; readonly problems: readonly FieldProblem[] }
+
+export interface Validator {
+  /** Pure; never throws, whatever `raw` is. Every problem is reported, not only the first. */
+  check<K extends Kind>(kind: K, raw: unknown): Verdict<KindMap[K]>
+  checkSettings(raw: unknown): Verdict<SettingsObject>
+}
+
+export interface SchemaDocuments {
+  /** The CRD of Route, as parsed from `crds/headgate.dev_routes.yaml`. */
+  readonly route: unknown
+  /** The CRD of Backend, `crds/headgate.dev_backends.yaml`. */
+  readonly backend: unknown
+  /** `schemas/settings.yaml`. */
+  readonly settings: unknown
+}
+
+/**
+ * Compiles the schemas; some milliseconds, once.
+ *
+ * @throws {TypeError} when a document is not what it should be
+ */
+export function createValidator(documents: SchemaDocuments): Validator {
+  const route = ownKind(documents.route, 'Route')
+  const backend = ownKind(documents.backend, 'Backend')
+  const kinds: Readonly<Record<Kind, KindCheck>> = {
+    Route: route,
+    Backend: backend,
+    Secret: coreKind('Secret'),
+    Service: coreKind('Service'),
+    EndpointSlice: coreKind('EndpointSlice'),
+    ConfigMap: coreKind('ConfigMap'),
+    Namespace: coreKind('Namespace'),
+  }
+  const settings = compileSchema(documents.settings as Schema)
+  return {
+    check: <K extends Kind>(kind: K, raw: unknown) => checkObject(kind, kinds[kind], raw) as Verdict<KindMap[K]>,
+    checkSettings(raw) {
+      // An empty file is all defaults.
+      const { value, problems, warnings } = settings(raw ?? {})
+      problems.push(...unbuiltFields('Settings', value))
+      return problems.length > 0 ? { ok: false, problems } : { ok: true, object: value as SettingsObject, warnings }
+    },
+  }
+}
+
+interface KindCheck {
+  readonly apiVersion: string
+  readonly checker: Checker
+}
+
+function ownKind(document: unknown, kind: 'Route' | 'Backend'): KindCheck {
+  const crd = document as {
+    readonly spec?: {
+      readonly group?: string
+      readonly names?: { readonly kind?: string }
+      readonly versions?: readonly { readonly name: string; readonly schema: { readonly openAPIV3Schema: Schema } }[]
+    }
+  }
+  const version = crd?.spec?.versions?.[0]
+  const spec = version?.schema.openAPIV3Schema.properties?.spec
+  if (version === undefined || spec === undefined || crd.spec?.names?.kind !== kind)
+    throw new TypeError(`this is not the CustomResourceDefinition of ${kind}`)
+  const checker = compileSchema({
+    type: 'object',
+    required: ['spec'],
+    properties: { ...IDENTITY, spec },
+    // Written by the status writer alone; what a file says there counts for nothing.
+    'x-headgate-unread': ['status'],
+  })
+  return { apiVersion: `${crd.spec.group}/${version.name}`, checker }
+}
+
+const IDENTITY: Readonly<Record<string, Schema>> = {
+  apiVersion: { type: 'string' },
+  kind: { type: 'string' },
+  metadata: METADATA_SCHEMA,
+}
+
+function coreKind(kind: keyof typeof CORE_KINDS): KindCheck {
+  const { apiVersion, properties, required = [], unread = [] } = CORE_KINDS[kind]
+  const schema: Schema = {
+    type: 'object',
+    required,
+    properties: { ...IDENTITY, ...properties },
+    'x-headgate-unread': unread,
+  }
+  return { apiVersion, checker: compileSchema(schema, { unknown: 'warn' }) }
+}
+
+type Raw = { readonly apiVersion?: unknown; readonly kind?: unknown; readonly metadata?: unknown }
+
+function checkObject(kind: Kind, { apiVersion, checker }: KindCheck, raw: unknown): Verdict<unknown> {
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
+    return { ok: false, problems: [{ path: [], reason: 'Type', message: `must be an object, not ${typeName(raw)}` }] }
+  const { value, problems, warnings } = checker(raw)
+  const object = value as Identified
+  problems.push(...identityProblems(kind, apiVersion, raw as Raw))
+  if (isObject(object.metadata)) problems.push(...metadataProblems(kind, object.metadata))
+  else if (problems.every((problem) => problem.path[0] !== 'metadata'))
+    problems.push({ path: ['metadata', 'name'], reason: 'Required', message: 'must be given' })
+  if (kind === 'Secret') problems.push(...base64Problems(object, 'data'))
+  if (kind === 'ConfigMap') problems.push(...base64Problems(object, 'binaryData'))
+  if (kind === 'Route' || kind === 'Backend') problems.push(...unbuiltFields(kind, object))
+  if (problems.length > 0) return { ok: false, problems }
+  return { ok: true, object: complete(kind, object), warnings }
+}
+
+interface Identified {
+  readonly metadata: { readonly name: string; readonly namespace?: string }
+  readonly [field: string]: unknown
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
+function identityProblems(kind: Kind, apiVersion: string, raw: Raw): FieldProblem[] {
+  const problems: FieldProblem[] = []
+  const wrong = (field: 'apiVersion' | 'kind', wanted: string) => {
+    const given = raw[field]
+    if (given === wanted) return
+    if (given === undefined || given === null)
+      problems.push({ path: [field], reason: 'Required', message: `must be given; write ${field}: ${wanted}` })
+    // Text is left to say; other types have been refused by the schema.
+    else if (typeof given === 'string')
+      problems.push({
+        path: [field],
+        reason: 'Invalid',
+        message: `${quoted(given)} is not served for a ${kind}; write ${field}: ${wanted}${suggestion(given, [wanted])}`,
+      })
+  }
+  wrong('apiVersion', apiVersion)
+  wrong('kind', kind)
+  return problems
+}
+
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
+
+/** Messages never show the value: it is a secret. */
+function base64Problems(object: Identified, field: 'data' | 'binaryData'): FieldProblem[] {
+  const data = object[field]
+  if (!isObject(data)) return []
+  return Object.entries(data)
+    .filter(([, text]) => typeof text === 'string' && !isBase64(text))
+    .map(([key]) => ({
+      path: [field, key],
+      reason: 'Invalid' as const,
+      message: field === 'data' ? 'is not Base64; plain text goes under stringData' : 'is not Base64',
+    }))
+}
+
+/** RFC 4648 §4, with line breaks anywhere as Go's decoder has it. */
+function isBase64(text: string): boolean {
+  const compact = text.replaceAll(/[\r\n]/g, '')
+  return compact.length % 4 === 0 && BASE64.test(compact)
+}
+
+/** What is not in the schemas: the namespace of a file that gives none, and a Secret's `stringData`. */
+function complete(kind: Kind, object: Identified): unknown {
+  const namespace = kind === 'Namespace' ? '' : (object.metadata.namespace ?? 'default')
+  const metadata =
+    object.metadata.namespace === namespace ? object.metadata : Object.freeze({ ...object.metadata, namespace })
+  const { stringData, ...rest } = object
+  if (kind !== 'Secret' || stringData === undefined)
+    return metadata === object.metadata ? object : Object.freeze({ ...object, metadata })
+  const data = { ...(object.data as Record<string, string>) }
+  for (const [key, text] of Object.entries(stringData as Record<string, string>))
+    data[key] = Buffer.from(text, 'utf8').toString('base64')
+  return Object.freeze({ ...rest, metadata, data: Object.freeze(data) })
+}
