@@ -84,6 +84,21 @@ export class Fields {
     return true
   }
 
+  /** As {@link nameIs}, where `_` in the message also stands for `-`: some servers cannot tell the two apart. */
+  nameIsLoosely(index: number, name: string): boolean {
+    const start = this.offsets[index * STRIDE]!
+    const length = name.length
+    if (this.offsets[index * STRIDE + 1]! - start !== length) return false
+    const bytes = this.bytes
+    for (let i = 0; i < length; i++) {
+      let byte = bytes[start + i]!
+      if (byte >= 0x41 && byte <= 0x5a) byte += 0x20
+      else if (byte === 0x5f) byte = 0x2d
+      if (byte !== name.charCodeAt(i)) return false
+    }
+    return true
+  }
+
   /** Name of parsed field `index`, in lower case. */
   nameAt(index: number): string {
     return this.bytes.latin1Slice(this.offsets[index * STRIDE]!, this.offsets[index * STRIDE + 1]!).toLowerCase()

@@ -9,7 +9,7 @@ import type { Fields } from '../http/fields.ts'
 import { CHUNKED, frameRequest, type RequestFraming } from '../http/framing.ts'
 import { type HeadLimits, INCOMPLETE, RequestHead } from '../http/head.ts'
 import { GatewayError } from '../lib/error.ts'
-import type { Downstream, DownstreamHandler, Gate, Peer } from './downstream.ts'
+import type { Downstream, DownstreamHandler, Gate, Peer, Takeover } from './downstream.ts'
 import { requestTarget } from './request-target.ts'
 import { ResponseWriter } from './response-writer.ts'
 import type { Timed, Timers } from './timers.ts'
@@ -31,6 +31,8 @@ export interface ServerContext {
   /** No further request on any connection. */
   draining: boolean
   readonly wall: () => number
+  /** All that are open: a drain goes through them. */
+  readonly connections: Set<H1Connection>
 }
 
 /** An unread rest of a request body up to this size is read and dropped to keep the connection; beyond, it is closed. */
@@ -47,7 +49,7 @@ const CLOSED = 4
 const TUNNEL = 5
 
 export class H1Connection implements Downstream, ChunkedSink, Timed {
-  deadline = 0
+  due = 0
   slot = -1
   earlier: Timed | null = null
   later: Timed | null = null
@@ -88,7 +90,8 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
     socket.on('drain', () => this.#handler?.onClientDrain())
     socket.on('error', (error) => this.#gone((error as NodeJS.ErrnoException).code ?? error.message))
     socket.on('close', () => this.#gone('closed'))
-    server.gate.connectionOpened()
+    server.connections.add(this)
+    server.gate.connectionOpened(peer.listener)
     server.timers.arm(this, server.timers.touch() + server.options.requestHead)
   }
 
@@ -151,8 +154,7 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
         if (end === INCOMPLETE) {
           if (this.#halfClosed)
             this.#refuse(new GatewayError('BadRequest', 'the connection ended within a request head'))
-          else
-            this.#server.timers.arm(this, this.deadline || this.#server.timers.now + this.#server.options.requestHead)
+          else this.#server.timers.arm(this, this.due || this.#server.timers.now + this.#server.options.requestHead)
           break
         }
         if (end < 0) {
@@ -209,8 +211,10 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
     let at = from
     if (this.#chunked !== null) {
       at = this.#chunked.push(bytes, at, bytes.length, this)
-      if (this.#chunked?.failed)
-        return this.#bodyFailed(new GatewayError('BadRequest', `in the body: ${this.#chunked.fault}`))
+      if (this.#chunked?.failed) {
+        this.#bodyFailed(new GatewayError('BadRequest', `in the body: ${this.#chunked.fault}`))
+        return
+      }
       if (this.#chunked?.done) this.#endBody(this.#chunked.trailers)
     } else {
       const take = Math.min(this.#bodyRemaining, bytes.length - at)
@@ -326,7 +330,7 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
     this.#gone('aborted')
   }
 
-  takeOver(head: ResponseHead): { socket: Socket; early: Buffer | null } {
+  takeOver(head: ResponseHead): Takeover {
     this.#writer.switchProtocols(head)
     const early = this.#held
     this.#held = null
@@ -337,7 +341,9 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
     this.#socket.removeAllListeners('data')
     this.#socket.removeAllListeners('end')
     this.#socket.removeAllListeners('drain')
-    return { socket: this.#socket, early }
+    this.#server.connections.delete(this)
+    const release = () => this.#server.gate.connectionClosed(this.peer.listener)
+    return { socket: this.#socket, early, release }
   }
 
   /** The response is complete: go on with the next request, or close. */
@@ -362,7 +368,10 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
   #ready(): void {
     this.#state = READING
     if (this.#halfClosed || this.#server.draining) {
-      if (this.#held === null || this.#server.draining) return this.#close()
+      if (this.#held === null || this.#server.draining) {
+        this.#close()
+        return
+      }
     }
     const { timers, options } = this.#server
     timers.arm(this, timers.now + (this.#held === null ? options.keepAlive : options.requestHead))
@@ -408,7 +417,8 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
     this.#ended = true
     this.#held = null
     this.#server.timers.disarm(this)
-    this.#server.gate.connectionClosed()
+    this.#server.connections.delete(this)
+    this.#server.gate.connectionClosed(this.peer.listener)
     const handler = this.#handler
     this.#handler = null
     handler?.onClientGone(detail)

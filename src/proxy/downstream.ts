@@ -51,8 +51,16 @@ export interface Downstream {
   resumeBody(): void
   /** The response cannot be completed: the client must notice (connection closed, stream reset). */
   abort(): void
-  /** After a 101 was sent: the raw connection; the exchange takes it over. `early` = bytes that came behind the request. */
-  takeOver(head: ResponseHead): { socket: Socket; early: Buffer | null }
+  /** Sends a 101 and hands the raw connection over. */
+  takeOver(head: ResponseHead): Takeover
+}
+
+export interface Takeover {
+  readonly socket: Socket
+  /** Bytes that came behind the request. */
+  readonly early: Buffer | null
+  /** To be called once the connection is over. */
+  readonly release: () => void
 }
 
 /** What the exchange is told. After `onClientGone` nothing more comes. */
@@ -71,6 +79,6 @@ export interface Gate {
   begin(downstream: Downstream, request: IncomingRequest): DownstreamHandler
   /** A request that never became an exchange: logs and counts it, and says what to answer. */
   refused(peer: Peer, error: GatewayError, method: string, target: string): Answer
-  connectionOpened(): void
-  connectionClosed(): void
+  connectionOpened(listener: number): void
+  connectionClosed(listener: number): void
 }

@@ -26,6 +26,8 @@ export interface PoolContext {
   reserve(pool: EndpointPool): boolean
   unreserve(pool: EndpointPool): void
   connectionOpened(reused: boolean): void
+  connectionFailed(): void
+  connectionClosed(): void
 }
 
 /** A request that waits for a connection. */
@@ -41,7 +43,6 @@ const MAX_AGE = 30 * 60_000
 
 export class EndpointPool implements ConnectionOwner {
   readonly endpoint: Endpoint
-  readonly limits: HeadLimits
   readonly #context: PoolContext
   #options: PoolOptions
   readonly #idle: UpstreamConnection[] = []
@@ -55,7 +56,10 @@ export class EndpointPool implements ConnectionOwner {
     this.endpoint = endpoint
     this.#options = options
     this.#context = context
-    this.limits = context.limits
+  }
+
+  get limits(): HeadLimits {
+    return this.#context.limits
   }
 
   set options(options: PoolOptions) {
@@ -170,6 +174,8 @@ export class EndpointPool implements ConnectionOwner {
     this.#settled(connection)
     this.open--
     this.#context.unreserve(this)
+    if (connection.openedAt > 0) this.#context.connectionClosed()
+    else this.#context.connectionFailed()
     const at = this.#idle.indexOf(connection)
     if (at >= 0) this.#idle.splice(at, 1)
   }
@@ -212,7 +218,7 @@ export class EndpointPool implements ConnectionOwner {
 }
 
 class ConnectTimer implements Timed {
-  deadline = 0
+  due = 0
   slot = -1
   earlier: Timed | null = null
   later: Timed | null = null

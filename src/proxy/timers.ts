@@ -8,7 +8,7 @@ import type { Clock, Milliseconds } from '../lib/clock.ts'
 /** Something with one deadline. Intrusive: the links are the wheel's business. */
 export interface Timed {
   /** Monotonic milliseconds; 0 = none. May be moved later at will; to move it earlier call {@link Timers.arm}. */
-  deadline: Milliseconds
+  due: Milliseconds
   slot: number
   earlier: Timed | null
   later: Timed | null
@@ -47,8 +47,11 @@ export class Timers {
 
   /** @param deadline monotonic milliseconds; 0 disarms */
   arm(timed: Timed, deadline: Milliseconds): void {
-    timed.deadline = deadline
-    if (deadline === 0) return this.disarm(timed)
+    timed.due = deadline
+    if (deadline === 0) {
+      this.disarm(timed)
+      return
+    }
     const slot = this.#slotOf(deadline)
     if (timed.slot === slot) return
     // Already waiting in a slot that comes earlier: it will find the new deadline by itself.
@@ -59,7 +62,7 @@ export class Timers {
   }
 
   disarm(timed: Timed): void {
-    timed.deadline = 0
+    timed.due = 0
     if (timed.slot >= 0) this.#unlink(timed)
   }
 
@@ -116,9 +119,9 @@ export class Timers {
     // Taken off one by one, since what expires may disarm any other. Nothing is linked into this slot meanwhile: the farthest is one before it.
     for (let timed = this.#heads[slot]!; timed !== null; timed = this.#heads[slot]!) {
       this.#unlink(timed)
-      if (timed.deadline > this.now) this.#link(timed, this.#slotOf(timed.deadline))
-      else if (timed.deadline !== 0) {
-        timed.deadline = 0
+      if (timed.due > this.now) this.#link(timed, this.#slotOf(timed.due))
+      else if (timed.due !== 0) {
+        timed.due = 0
         timed.expired(this.now)
       }
     }

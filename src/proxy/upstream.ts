@@ -19,7 +19,6 @@ export interface UpstreamRequest {
   readonly forwarding: Forwarding
   /** Sent as x-request-id. */
   readonly id: string
-  readonly expectContinue: boolean
   readonly acceptsTrailers: boolean
   /** Token to ask an upgrade for, or null. */
   readonly upgrade: string | null
