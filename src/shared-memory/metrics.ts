@@ -230,10 +230,10 @@ export class WorkerMetrics {
     const cells = this.#cells
     const layout = this.#layout
     const listener = this.#listener(x.listener)
-    const status = x.status
-    const code = status >= 0 && status < 600 ? CODE_OF_STATUS[status]! : 5
+    // RFC 9110 §15: what is out of range is treated as 5xx.
+    const status = x.status >= 0 && x.status < 600 ? x.status : 599
     cells[layout.active]!--
-    cells[layout.requests + (listener * METHODS.length + x.method) * CODES.length + code]!++
+    cells[layout.requests + (listener * METHODS.length + x.method) * CODES.length + CODE_OF_STATUS[status]!]!++
     cells[layout.bytesIn + listener]! += x.bytesIn
     cells[layout.bytesOut + listener]! += x.bytesOut
     observe(cells, layout.duration + listener * HISTOGRAM_CELLS, x.durationMs)

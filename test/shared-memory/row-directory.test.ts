@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import fc from 'fast-check'
+import { createMetrics, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
+import { RowDirectory } from '../../src/shared-memory/row-directory.ts'
+
+const MINUTE = 60_000
+const OK = 2
+
+function counted(shared: SharedArrayBuffer, row: number, times: number): void {
+  const metrics = new WorkerMetrics(shared, 0)
+  const exchange = {
+    listener: 0,
+    method: 0,
+    status: 200,
+    reason: -1,
+    durationMs: 1,
+    upstreamMs: 1,
+    bytesIn: 0,
+    bytesOut: 0,
+  }
+  for (let i = 0; i < times; i++) metrics.exchangeEnded({ ...exchange, backendRow: row })
+}
+
+suite('row directory', () => {
+  test('a control thread that is started anew finds every backend in the row it had', () => {
+    const shared = createMetrics({ workers: 1, backends: 8 })
+    new RowDirectory(shared).sync(['shop/api', 'shop/web', 'service:shop/ünïcode:80'], 0)
+    const rows = [...new RowDirectory(shared).entries()]
+    const next = new RowDirectory(shared)
+    next.sync(['service:shop/ünïcode:80', 'shop/new', 'shop/api'], 1)
+    for (const { row, name } of rows) if (name !== 'shop/web') assert.equal(next.find(name), row)
+    assert.equal(next.find('shop/web'), 0)
+    assert.equal(new Set([...next.entries()].map((entry) => entry.row)).size, 3)
+  })
+
+  test('backends beyond the bound share row 0', () => {
+    const directory = new RowDirectory(createMetrics({ workers: 1, backends: 2 }))
+    directory.sync(['a/a', 'b/b', 'c/c', 'd/d'], 0)
+    assert.deepEqual(
+      ['a/a', 'b/b', 'c/c', 'd/d'].map((name) => directory.find(name)),
+      [1, 2, 0, 0],
+    )
+  })
+
+  test('a name longer than its place has no row of its own and takes none from others', () => {
+    const directory = new RowDirectory(createMetrics({ workers: 1, backends: 2 }))
+    directory.sync(['n'.repeat(401), 'a/a'], 0)
+    assert.deepEqual([...directory.entries()], [{ row: 1, name: 'a/a' }])
+  })
+
+  test('a backend that comes back within ten minutes goes on counting where it was', () => {
+    const shared = createMetrics({ workers: 1, backends: 1 })
+    const directory = new RowDirectory(shared)
+    directory.sync(['a/a'], 0)
+    counted(shared, 1, 3)
+    directory.sync([], MINUTE)
+    assert.deepEqual([...directory.entries()], [])
+    directory.sync(['b/b'], 2 * MINUTE)
+    assert.equal(directory.find('b/b'), 0, 'requests of a/a may still be under way')
+    directory.sync(['a/a'], 5 * MINUTE)
+    assert.equal(directory.find('a/a'), 1)
+    assert.equal(directory.requests(1, OK), 3)
+  })
+
+  test('a row that changes hands counts from nothing for its new owner', () => {
+    const shared = createMetrics({ workers: 1, backends: 1 })
+    const directory = new RowDirectory(shared)
+    directory.sync(['a/a'], 0)
+    counted(shared, 1, 3)
+    directory.sync([], MINUTE)
+    directory.sync(['b/b'], 12 * MINUTE)
+    assert.equal(directory.find('b/b'), 1)
+    assert.equal(directory.find('a/a'), 0)
+    counted(shared, 1, 2)
+    assert.equal(new RowDirectory(shared).requests(1, OK), 2)
+  })
+
+  test('whatever comes and goes, no two backends ever share a row, and nobody who stays is moved', () => {
+    const names = fc.uniqueArray(fc.constantFrom(...'abcdefghij'), { maxLength: 10 })
+    fc.assert(
+      fc.property(fc.array(names, { maxLength: 30 }), (steps) => {
+        const directory = new RowDirectory(createMetrics({ workers: 1, backends: 4 }))
+        let before = new Map<string, number>()
+        for (const [i, present] of steps.entries()) {
+          directory.sync(present, i * 4 * MINUTE)
+          const entries = [...directory.entries()]
+          const after = new Map(entries.map(({ row, name }) => [name, row]))
+          assert.equal(new Set(after.values()).size, entries.length)
+          for (const name of after.keys()) assert.ok(present.includes(name))
+          for (const [name, row] of before) if (present.includes(name)) assert.equal(after.get(name), row)
+          before = after
+        }
+      }),
+    )
+  })
+})
