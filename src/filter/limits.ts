@@ -5,34 +5,23 @@ import type { Filter, Verdict } from './filter.ts'
 import { problemAnswer } from './problem.ts'
 import type { FilterDefinition } from './registry.ts'
 
-/** Sets the limits that a policy set puts on an exchange, in place: the object is the exchange's own. */
-export function fillLimits(limits: ExchangeLimits, policy: PolicySet): void {
-  const { timeouts } = policy
-  limits.request = timeouts.request
-  limits.backendRequest = timeouts.backendRequest
-  limits.responseHead = timeouts.responseHead
-  limits.idle = timeouts.idle
-  limits.maxRequestBytes = policy.limits.maxRequestBytes
+/** What a policy set allows an exchange: frozen, shared until a filter of the exchange lowers something. */
+export function limitsOf(policy: PolicySet): Readonly<ExchangeLimits> {
+  const { request, backendRequest, responseHead, idle } = policy.timeouts
+  const { maxRequestBytes } = policy.limits
+  return Object.freeze({ request, backendRequest, responseHead, idle, maxRequestBytes })
 }
 
-/** First of all, so that every filter after it may lower a limit. */
+/** Says in `explain` which timeouts hold. It has no hook: an exchange begins with {@link limitsOf} its policy set. */
 export const timeouts: FilterDefinition = {
   name: 'timeouts',
   phase: 'begin',
   create(policy) {
-    const { request, backendRequest, responseHead, idle } = policy.timeouts
-    const parts = Object.entries({ request, backendRequest, responseHead, idle })
+    const parts = Object.entries(policy.timeouts)
       .filter(([, value]) => value > 0)
       .map(([name, value]) => `${name} ${value} ms`)
     const effect = parts.length === 0 ? 'sets no timeout' : `sets the timeouts ${parts.join(', ')}`
-    return {
-      name: 'timeouts',
-      onRequest(x) {
-        fillLimits(x.deadline, policy)
-        return undefined
-      },
-      explain: () => ({ filter: 'timeouts', effect }),
-    }
+    return { name: 'timeouts', explain: () => ({ filter: 'timeouts', effect }) }
   },
 }
 

@@ -7,8 +7,6 @@
  */
 import type { Fields } from '../http/fields.ts'
 import type { Random } from '../lib/clock.ts'
-import type { Exchange } from './exchange.ts'
-import type { Filter } from './filter.ts'
 import type { FilterDefinition } from './registry.ts'
 
 export const REQUEST_ID_FIELD = 'x-request-id'
@@ -38,7 +36,7 @@ function half(chance: number): string {
 }
 
 /**
- * The id of an exchange, for whoever implements {@link Exchange.id}: what a trusted proxy sent, where it sent exactly one that is
+ * The id of an exchange, for whoever implements `Exchange.id`: what a trusted proxy sent, where it sent exactly one that is
  * acceptable, else a fresh one.
  */
 export function requestIdOf(request: Fields, trusted: boolean, random: Random): string {
@@ -49,20 +47,21 @@ export function requestIdOf(request: Fields, trusted: boolean, random: Random): 
   return makeRequestId(random)
 }
 
-/** Sends the id upstream in place of whatever the client sent. */
-const FILTER: Filter = {
-  name: 'request-id',
-  onRequest(x: Exchange) {
-    // The id is made on first use and may come from the field that is replaced here: read it first.
-    const id = x.id
-    x.request.set(REQUEST_ID_FIELD, id)
-    return undefined
-  },
-  explain: (x) => ({ filter: 'request-id', effect: `sends ${REQUEST_ID_FIELD}: ${x.id} to the upstream` }),
-}
-
+/**
+ * Says in `explain` what happens to the id. It has no hook: making the id and sending it upstream is part of forwarding, which writes
+ * it with the other fields of its own, so that a rule without policies has no chain to walk.
+ */
 export const requestId: FilterDefinition = {
   name: 'request-id',
   phase: 'begin',
-  create: (policy) => (policy.action.type === 'forward' ? FILTER : undefined),
+  create(policy) {
+    if (policy.action.type !== 'forward') return undefined
+    return {
+      name: 'request-id',
+      explain: () => ({
+        filter: 'request-id',
+        effect: `sends ${REQUEST_ID_FIELD}, taken over from a trusted proxy or made`,
+      }),
+    }
+  },
 }
