@@ -175,7 +175,8 @@ function constantMembers(fields: Readonly<Record<string, string>>): string {
 /** Microseconds are enough; a plain conversion of a double to text takes ten times as long. */
 function milliseconds(duration: number): string {
   const micro = Math.round(duration * 1_000)
-  if (!(micro >= 0 && micro < 0x7fff_ffff)) return micro >= 0 ? String(Math.round(duration)) : '0'
+  if (!(micro >= 0 && micro < 0x7fff_ffff))
+    return micro > 0 && micro < Number.POSITIVE_INFINITY ? String(Math.round(duration)) : '0'
   const whole = (micro / 1_000) | 0
   return whole + THOUSANDTHS[micro - whole * 1_000]!
 }
