@@ -28,7 +28,7 @@ export interface FolderOptions {
   readonly watch?: WatchFolder
 }
 
-const DEFAULTS = {
+export const DEFAULTS = {
   pollInterval: 2_000,
   quiet: 10,
   maxHold: 50,

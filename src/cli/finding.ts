@@ -1,0 +1,76 @@
+/** One thing to tell a user about their manifests or settings, and how it is printed. */
+import { type FieldProblem, formatPath } from '../api/object.ts'
+import type { Definition } from '../source/folder/definition.ts'
+import type { SettingsProblem } from '../source/settings.ts'
+import type { SourceProblem } from '../source/source.ts'
+import { LineIndex, locateInText } from '../source/yaml-text.ts'
+
+export interface Finding {
+  readonly severity: 'error' | 'warning'
+  readonly file: string
+  /** From 1, as is `column`. */
+  readonly line: number
+  readonly column: number
+  readonly object?: { readonly kind: string; readonly namespace: string; readonly name: string }
+  /** `spec.rules[0].name`; empty where the object or file as a whole is meant. */
+  readonly field: string
+  readonly reason: string
+  /** What is wrong and what to do. */
+  readonly message: string
+}
+
+export function fromSource(problem: SourceProblem): Finding {
+  const { severity, reason, message, object } = problem
+  const { file, line, column } = problem.place ?? { file: '', line: 1, column: 1 }
+  return { severity, file, line, column, ...objectOf(object), field: '', reason, message }
+}
+
+export function fromField(severity: Finding['severity'], definition: Definition, problem: FieldProblem): Finding {
+  const { reason, message, path } = problem
+  return { severity, ...placeIn(definition, path), ...objectOf(definition), field: formatPath(path), reason, message }
+}
+
+/** About an object as a whole; it stands at its name. */
+export function aboutObject(definition: Definition, reason: string, message: string): Finding {
+  const place = placeIn(definition, ['metadata', 'name'])
+  return { severity: 'warning', ...place, ...objectOf(definition), field: '', reason, message }
+}
+
+export function fromSettings(severity: Finding['severity'], problem: SettingsProblem): Finding {
+  const { where, field, reason, message } = problem
+  const place = /^(?<file>.*):(?<line>\d+):(?<column>\d+)$/.exec(where)?.groups
+  const file = place?.file ?? where
+  return { severity, file, line: Number(place?.line ?? 1), column: Number(place?.column ?? 1), field, reason, message }
+}
+
+function placeIn({ file, text, textLine, base }: Definition, path: readonly (string | number)[]) {
+  const { line, column } = new LineIndex(text).at(locateInText(text, [...base, ...path]))
+  return { file, line: textLine + line, column }
+}
+
+function objectOf(object: { readonly kind: string; readonly key: string } | undefined) {
+  if (object === undefined) return {}
+  const slash = object.key.indexOf('/')
+  return { object: { kind: object.kind, namespace: object.key.slice(0, slash), name: object.key.slice(slash + 1) } }
+}
+
+/** `shop/route.yaml:12:5: error: Route shop/api: spec.rules[0].name: must be given (Required)` */
+export function formatFinding({ severity, file, line, column, object, field, reason, message }: Finding): string {
+  const place = file === '' ? '' : `${file}:${line}:${column}: `
+  const name =
+    object === undefined
+      ? ''
+      : `${object.kind} ${object.namespace === '' ? '' : `${object.namespace}/`}${object.name}: `
+  return `${place}${severity}: ${name}${field === '' ? '' : `${field}: `}${message} (${reason})`
+}
+
+export function formatSettingsProblem({ where, field, reason, message }: SettingsProblem): string {
+  return `${where}: ${field === '' ? '' : `${field}: `}${message} (${reason})`
+}
+
+/** By place; what stands at one place stays in the order in which it was found. */
+export function sortFindings(findings: readonly Finding[]): Finding[] {
+  return findings.toSorted((a, b) =>
+    a.file < b.file ? -1 : a.file > b.file ? 1 : a.line - b.line || a.column - b.column,
+  )
+}

@@ -1,0 +1,107 @@
+/** Manifests to what `compile` reads, with a finding for everything that keeps an object out. */
+import { SERVICE_NAME_LABEL } from '../api/kubernetes.ts'
+import type { KubeObject } from '../api/object.ts'
+import type { SettingsObject } from '../api/settings.ts'
+import type { KindMap, Validator } from '../api/validate.ts'
+import { type Compiled, compile } from '../compile/compile.ts'
+import { CompileMemo } from '../compile/memo.ts'
+import { noResources, type Resource, type ResourceSet, refusedKey } from '../compile/resource-set.ts'
+import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
+import type { Definition } from '../source/folder/definition.ts'
+import { inTurns } from '../source/folder/parse-file.ts'
+import { aboutObject, type Finding, fromField } from './finding.ts'
+
+export interface Examined {
+  readonly compiled: Compiled
+  readonly findings: readonly Finding[]
+  /** Objects of which nothing is served because they are not valid. */
+  readonly refused: number
+}
+
+/** Validates every object, then compiles the valid ones: conflicts and references are found by the very code that serves. */
+export async function examine(
+  objects: readonly Definition[],
+  settings: SettingsObject,
+  validator: Validator,
+): Promise<Examined> {
+  const findings: Finding[] = []
+  const { resources, refused } = admit(objects, settings, validator, findings)
+  const compiled = await inTurns(compile(resources, new CompileMemo()))
+  const byId = new Map(objects.map((definition) => [refusedKey(definition.kind, definition.key), definition]))
+  for (const status of compiled.statuses) {
+    const id = refusedKey(status.kind, status.key)
+    const definition = byId.get(id)
+    if (definition === undefined || resources.refused.has(id)) continue
+    for (const { type, status: holds, reason, message } of status.conditions) {
+      const bad = type === 'PartiallyInvalid' ? holds === 'True' : holds === 'False'
+      // A Route that is not accepted because of its conflicts says them under both types.
+      const repeated =
+        type === 'Accepted' && status.conditions.some((other) => other.type !== type && other.message === message)
+      if ((type === 'Accepted' || type === 'PartiallyInvalid' || type === 'ResolvedRefs') && bad && !repeated)
+        findings.push(aboutObject(definition, reason, message))
+    }
+  }
+  return { compiled, findings, refused }
+}
+
+type Builders = { readonly [K in keyof KindMap]: FrozenMapBuilder<Resource<KindMap[K]>> }
+
+function admit(objects: readonly Definition[], settings: SettingsObject, validator: Validator, findings: Finding[]) {
+  const refused = new FrozenMapBuilder<NonNullable<ReturnType<ResourceSet['refused']['get']>>>()
+  const builders: Builders = {
+    Route: new FrozenMapBuilder(),
+    Backend: new FrozenMapBuilder(),
+    Secret: new FrozenMapBuilder(),
+    Service: new FrozenMapBuilder(),
+    EndpointSlice: new FrozenMapBuilder(),
+    ConfigMap: new FrozenMapBuilder(),
+    Namespace: new FrozenMapBuilder(),
+  }
+  let count = 0
+  const take = <K extends keyof KindMap>(kind: K, definition: Definition) => {
+    const { key } = definition
+    const verdict = validator.check(kind, definition.raw)
+    if (verdict.ok) {
+      builders[kind].set(key, { key, object: verdict.object, created: createdAt(verdict.object) })
+      findings.push(...verdict.warnings.map((warning) => fromField('warning', definition, warning)))
+      return
+    }
+    count++
+    refused.set(refusedKey(kind, key), { kind, key, problems: verdict.problems })
+    findings.push(...verdict.problems.map((problem) => fromField('error', definition, problem)))
+  }
+  for (const definition of objects) take(definition.kind, definition)
+  const resources: ResourceSet = {
+    ...noResources(settings),
+    routes: builders.Route.freeze(),
+    backends: builders.Backend.freeze(),
+    services: builders.Service.freeze(),
+    endpointSlices: bySlicedService(builders.EndpointSlice),
+    secrets: builders.Secret.freeze(),
+    configMaps: builders.ConfigMap.freeze(),
+    namespaces: builders.Namespace.freeze(),
+    refused: refused.freeze(),
+  }
+  return { resources, refused: count }
+}
+
+function createdAt({ metadata }: KubeObject): number | undefined {
+  const { creationTimestamp } = metadata
+  const time = creationTimestamp === undefined ? Number.NaN : Date.parse(creationTimestamp)
+  return Number.isNaN(time) ? undefined : time
+}
+
+function bySlicedService(slices: Builders['EndpointSlice']): ResourceSet['endpointSlices'] {
+  const groups = new Map<string, Map<string, Resource<KindMap['EndpointSlice']>>>()
+  for (const slice of slices.freeze().values()) {
+    const { namespace, labels } = slice.object.metadata
+    const service = labels?.[SERVICE_NAME_LABEL]
+    if (service === undefined) continue
+    const key = `${namespace}/${service}`
+    const group = groups.get(key) ?? new Map()
+    groups.set(key, group.set(slice.key, slice))
+  }
+  const builder = new FrozenMapBuilder<ReadonlyMap<string, Resource<KindMap['EndpointSlice']>>>()
+  for (const [key, group] of groups) builder.set(key, group)
+  return builder.freeze()
+}

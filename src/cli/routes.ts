@@ -1,0 +1,172 @@
+/** `headgate routes`: the table as it would serve, in the order in which matches are tried. */
+import type { SettingsObject } from '../api/settings.ts'
+import type { Validator } from '../api/validate.ts'
+import type { PolicySet } from '../snapshot/policy.ts'
+import type { Match, Rule, Segment, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
+import { loadManifests } from '../source/folder/load.ts'
+import { formatFinding, formatSettingsProblem, fromSource } from './finding.ts'
+import type { CommandIo } from './io.ts'
+import type { RoutesCommand } from './parse.ts'
+import { examine } from './resources.ts'
+import { settingsOf } from './settings.ts'
+
+/** One line of the table. */
+interface Row {
+  readonly hostname: string
+  readonly match: Match
+  readonly rule: Rule
+  readonly policy: PolicySet | undefined
+}
+
+export async function showRoutes(command: RoutesCommand, validator: Validator, io: CommandIo): Promise<number> {
+  const composed = await settingsOf(command.settings, [], validator)
+  if (!composed.ok) {
+    for (const problem of composed.problems) io.err(`${formatSettingsProblem(problem)}\n`)
+    return 1
+  }
+  const { settings } = composed
+  const loaded = await loadManifests([command.config])
+  if (loaded.missing > 0) {
+    for (const problem of loaded.problems) io.err(`${formatFinding(fromSource(problem))}\n`)
+    return 1
+  }
+  const { compiled, findings, refused } = await examine(loaded.objects, settings, validator)
+  const segments = segmentsFor(compiled.snapshot, command.host)
+  const rows = segments.flatMap((segment) => rowsOf(segment, compiled.snapshot))
+  if (command.output === 'json')
+    io.out(
+      `${JSON.stringify(
+        rows.map((row) => toJson(row, settings)),
+        null,
+        2,
+      )}\n`,
+    )
+  else io.out(rows.length === 0 ? `${noRows(command.host)}\n` : toText(rows, settings))
+  const faults = loaded.problems.length + findings.length
+  if (faults > 0) {
+    const kept = refused > 0 ? `${refused} object${refused === 1 ? ' is' : 's are'} not served; ` : ''
+    io.err(`${kept}see headgate validate ${command.config} for ${faults} finding${faults === 1 ? '' : 's'}.\n`)
+  }
+  return 0
+}
+
+/** Names before wildcards, longer wildcards before shorter, the catch-all last. */
+function segmentsFor({ segments }: Snapshot, host: string | undefined): Segment[] {
+  if (host === undefined) return [...segments.values()].sort(compareHosts)
+  const name = host.toLowerCase().replace(/\.$/, '')
+  const labels = name.split('.')
+  const wildcards = labels.slice(1).map((_, i) => `*.${labels.slice(i + 1).join('.')}`)
+  for (const candidate of [name, ...wildcards, '*']) {
+    const segment = segments.get(candidate)
+    // A matched host is final.
+    if (segment !== undefined) return [segment]
+  }
+  return []
+}
+
+function compareHosts({ hostname: a }: Segment, { hostname: b }: Segment): number {
+  return rank(a) - rank(b) || (rank(a) === 1 ? b.length - a.length : 0) || (a < b ? -1 : a > b ? 1 : 0)
+}
+
+function rank(hostname: string): number {
+  return hostname === '*' ? 2 : hostname.startsWith('*.') ? 1 : 0
+}
+
+function rowsOf({ hostname, matches, rules }: Segment, { policies }: Snapshot): Row[] {
+  return matches.map((match) => {
+    const rule = rules[match.rule]!
+    return { hostname, match, rule, policy: policies.get(rule.policy) }
+  })
+}
+
+function noRows(host: string | undefined): string {
+  return host === undefined ? 'No Route is served.' : `No Route serves ${host}.`
+}
+
+function toText(rows: readonly Row[], settings: SettingsObject): string {
+  const head = ['HOST', 'PATH', 'METHOD', 'IF', 'ROUTE', 'RULE', 'ANSWERED BY']
+  const several = settings.listeners.length > 1
+  if (several) head.splice(1, 0, 'LISTENERS')
+  const cells = rows.map(({ hostname, match, rule, policy }) => {
+    const cells = [
+      hostname,
+      pathText(match),
+      match.method ?? '*',
+      conditions(match),
+      rule.route,
+      rule.rule,
+      answer(rule, policy),
+    ]
+    if (several) cells.splice(1, 0, listenerNames(match, settings).join(','))
+    return cells
+  })
+  // The same host is said once: the eye finds where the next begins.
+  for (let i = cells.length - 1; i > 0; i--) if (cells[i]![0] === cells[i - 1]![0]) cells[i]![0] = ''
+  return align([head, ...cells])
+}
+
+function align(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd()
+  return `${rows.map(line).join('\n')}\n`
+}
+
+function pathText({ path, within }: Match): string {
+  const below = within.length > 0 ? ` (below ${within.join(', ')})` : ''
+  if (path.type === 'Exact') return `= ${path.value}`
+  if (path.type === 'RegularExpression') return `~ ${path.value}${below}`
+  return path.value === '/' ? '/*' : `${path.value}/*`
+}
+
+function conditions(match: Match): string {
+  const parts = [
+    ...match.headers.map((header) => `header ${valueText(header)}`),
+    ...match.queryParams.map((param) => `query ${valueText(param)}`),
+    ...match.cookies.map((cookie) => `cookie ${valueText(cookie)}`),
+    ...(match.sourceCIDRs.length > 0 ? [`from ${match.sourceCIDRs.join(' or ')}`] : []),
+  ]
+  return parts.length === 0 ? '-' : parts.join(' and ')
+}
+
+function valueText({ name, type, value }: ValueMatch): string {
+  if (type === 'Exact') return `${name}=${value}`
+  if (type === 'RegularExpression') return `${name}~${value}`
+  return type === 'Present' ? name : `!${name}`
+}
+
+function answer(rule: Rule, policy: PolicySet | undefined): string {
+  if (rule.refuse !== undefined) return `refused: ${rule.refuse}`
+  const action = policy?.action
+  if (action?.type === 'redirect') return `redirect ${action.statusCode}`
+  if (action?.type === 'respond') return `respond ${action.statusCode}`
+  if (rule.backends.length === 0) return '-'
+  const several = rule.backends.length > 1
+  return rule.backends
+    .map(({ backend, weight, priority, refuse }) => {
+      const name = refuse === undefined ? (backend ?? '-') : `${backend ?? ''}[${refuse}]`
+      return `${name}${several ? ` ${weight}` : ''}${priority > 0 ? ` priority ${priority}` : ''}`
+    })
+    .join(', ')
+}
+
+function listenerNames({ listeners }: Match, settings: SettingsObject): string[] {
+  return settings.listeners.filter((_, i) => (listeners & (1 << i)) !== 0).map((listener) => listener.name)
+}
+
+function toJson({ hostname, match, rule, policy }: Row, settings: SettingsObject): unknown {
+  const { rule: _, listeners: __, ...rest } = match
+  return {
+    hostname,
+    listeners: listenerNames(match, settings),
+    ...rest,
+    route: rule.route,
+    rule: rule.rule,
+    action: policy?.action ?? { type: 'forward' },
+    backends: rule.backends,
+    ...(rule.refuse === undefined ? {} : { refuse: rule.refuse }),
+  }
+}

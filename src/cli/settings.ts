@@ -1,0 +1,72 @@
+/** The settings in force as a command sees them, and `headgate config`. */
+import { resolve } from 'node:path'
+import { Document, isMap, isNode, isSeq, type Node, type Scalar } from 'yaml'
+import { formatPath } from '../api/object.ts'
+import { displayPath } from '../source/folder/display-path.ts'
+import {
+  composeSettings,
+  readSettingsText,
+  type SettingsChecker,
+  type SettingsOrigin,
+  type SettingsOverride,
+  type SettingsResult,
+} from '../source/settings.ts'
+import { formatSettingsProblem } from './finding.ts'
+import type { CommandIo } from './io.ts'
+import type { ConfigCommand } from './parse.ts'
+
+/** Reads the file, where one is named, and puts the flags over it; `main.ts` starts with these. */
+export async function settingsOf(
+  path: string | undefined,
+  overrides: readonly SettingsOverride[],
+  checker: SettingsChecker,
+): Promise<SettingsResult> {
+  if (path === undefined) return composeSettings(null, overrides, checker)
+  const full = resolve(path)
+  const read = await readSettingsText(full, displayPath(full))
+  return read.ok ? composeSettings(read, overrides, checker) : { ok: false, problems: [read.problem] }
+}
+
+/** `headgate config`: the settings in force, each value with where it comes from. */
+export async function showConfig(command: ConfigCommand, checker: SettingsChecker, io: CommandIo): Promise<number> {
+  const composed = await settingsOf(command.settings, command.overrides, checker)
+  if (!composed.ok) {
+    for (const problem of composed.problems) io.err(`${formatSettingsProblem(problem)}\n`)
+    return 1
+  }
+  for (const warning of composed.warnings) io.err(`${formatSettingsProblem(warning)}\n`)
+  io.out(command.output === 'json' ? asJson(composed) : asYaml(composed))
+  return 0
+}
+
+type Composed = SettingsResult & { readonly ok: true }
+type Path = readonly (string | number)[]
+
+function asYaml({ settings, originOf }: Composed): string {
+  const document = new Document<Node>(settings)
+  const annotate = (node: unknown, path: Path): void => {
+    if (isMap(node) && node.items.length > 0)
+      for (const { key, value } of node.items) annotate(value, [...path, String((key as Scalar).value)])
+    else if (isSeq(node) && node.items.length > 0)
+      for (const [index, item] of node.items.entries()) annotate(item, [...path, index])
+    else if (isNode(node)) node.comment = ` ${sayOrigin(originOf(path))}`
+  }
+  annotate(document.contents, [])
+  return document.toString({ lineWidth: 0 })
+}
+
+function asJson({ settings, originOf }: Composed): string {
+  const origins: Record<string, string> = {}
+  const walk = (value: unknown, path: Path): void => {
+    if (typeof value === 'object' && value !== null && Object.keys(value).length > 0)
+      for (const [key, child] of Object.entries(value)) walk(child, [...path, Array.isArray(value) ? Number(key) : key])
+    else origins[formatPath(path)] = sayOrigin(originOf(path))
+  }
+  walk(settings, [])
+  return `${JSON.stringify({ settings, origins }, null, 2)}\n`
+}
+
+function sayOrigin(origin: SettingsOrigin): string {
+  if (origin === null) return 'default'
+  return 'flag' in origin ? origin.flag : `${origin.file}:${origin.line}`
+}
