@@ -1,0 +1,357 @@
+/**
+ * Every object as it is served. Judges what sources deliver at the door, keeps the last good version of what has become
+ * invalid, and says of each batch how much has to be done about it.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import type { Backend } from '../api/backend.ts'
+import { type EndpointSlice, SERVICE_NAME_LABEL } from '../api/kubernetes.ts'
+import type { FieldProblem, Kind, KubeObject } from '../api/object.ts'
+import type { Route } from '../api/route.ts'
+import type { SettingsObject } from '../api/settings.ts'
+import type { KindMap, Validator } from '../api/validate.ts'
+import { serviceBackendId } from '../compile/endpoints.ts'
+import { type Refused, type Resource, type ResourceSet, refusedKey } from '../compile/resource-set.ts'
+import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
+import type { Origin, SourceEvent } from '../source/source.ts'
+import { closedRules, withoutWithdrawnDelegates, withoutWithdrawnNamespaces } from './broken-edit.ts'
+
+/** What a batch of events asks for; the first is less than the second, less than the third. */
+export type Impact =
+  | 'ignore'
+  /** Only the endpoints of these backend ids may differ: `endpointsOf` for each, no compile. */
+  | { readonly endpoints: readonly string[] }
+  | 'rebuild'
+
+/** A last good version that outlives the process. */
+export interface LastGood {
+  readonly kind: 'Route' | 'Backend'
+  readonly key: string
+  readonly object: unknown
+}
+
+/** To be kept, or no longer (`object` undefined). */
+export interface LastGoodChange {
+  readonly kind: 'Route' | 'Backend'
+  readonly key: string
+  readonly object: Route | Backend | undefined
+}
+
+/** An object whose newest version is not served. */
+export interface ObjectProblem {
+  readonly kind: Kind
+  readonly key: string
+  readonly origin: Origin
+  readonly problems: readonly FieldProblem[]
+  /** Whether its last good version serves on; otherwise nothing of it does. */
+  readonly stale: boolean
+}
+
+interface Entry {
+  readonly kind: Kind
+  readonly key: string
+  readonly origin: Origin
+  /** The newest valid version; undefined when there was none. */
+  readonly good: KubeObject | undefined
+  readonly problems: readonly FieldProblem[]
+  readonly warnings: readonly FieldProblem[]
+}
+
+export class ResourceCache {
+  readonly #validator: Validator
+  #settings: SettingsObject
+  readonly #entries = new Map<string, Entry>()
+  readonly #broken = new Set<string>()
+  readonly #maps = {
+    Route: new FrozenMapBuilder<Resource<Route>>(),
+    Backend: new FrozenMapBuilder<Resource<Backend>>(),
+    Service: new FrozenMapBuilder<Resource<KindMap['Service']>>(),
+    Secret: new FrozenMapBuilder<Resource<KindMap['Secret']>>(),
+    ConfigMap: new FrozenMapBuilder<Resource<KindMap['ConfigMap']>>(),
+    Namespace: new FrozenMapBuilder<Resource<KindMap['Namespace']>>(),
+  }
+  readonly #slices = new FrozenMapBuilder<ReadonlyMap<string, Resource<EndpointSlice>>>()
+  readonly #sliceService = new Map<string, string>()
+  readonly #refused = new FrozenMapBuilder<Refused>()
+  /** Backend ids by Service, each with the number of objects that name it. */
+  readonly #serviceUsers = new Map<string, Map<string, number>>()
+  /** Of an earlier process, until the object is seen. */
+  readonly #restored = new Map<string, LastGood>()
+  readonly #kept = new Set<string>()
+  #keep = new Map<string, LastGoodChange>()
+  #set: ResourceSet | undefined
+
+  /** @param lastGood what an earlier process has kept, see {@link lastGoodChanges} */
+  constructor(validator: Validator, settings: SettingsObject, lastGood: Iterable<LastGood> = []) {
+    this.#validator = validator
+    this.#settings = settings
+    for (const record of lastGood) {
+      const name = refusedKey(record.kind, record.key)
+      this.#restored.set(name, record)
+      this.#kept.add(name)
+    }
+  }
+
+  /** @returns how much has to be done about all of them together */
+  accept(events: readonly SourceEvent[]): Impact {
+    const impact = new ImpactSum()
+    for (const event of events) impact.add(event.type === 'delete' ? this.#remove(event) : this.#upsert(event))
+    return impact.value
+  }
+
+  useSettings(settings: SettingsObject): Impact {
+    if (isDeepStrictEqual(settings, this.#settings)) return 'ignore'
+    this.#settings = settings
+    this.#set = undefined
+    return 'rebuild'
+  }
+
+  /** The source has told all there is: what an earlier process kept of objects that are gone is forgotten. */
+  synced(): void {
+    for (const [name, { kind, key }] of this.#restored) this.#keepGood(name, kind, key, undefined)
+    this.#restored.clear()
+  }
+
+  /** As of now, immutable; the same object as long as nothing changed. */
+  resources(): ResourceSet {
+    this.#set ??= {
+      settings: this.#settings,
+      routes: this.#maps.Route.freeze(),
+      backends: this.#maps.Backend.freeze(),
+      services: this.#maps.Service.freeze(),
+      endpointSlices: this.#slices.freeze(),
+      secrets: this.#maps.Secret.freeze(),
+      configMaps: this.#maps.ConfigMap.freeze(),
+      namespaces: this.#maps.Namespace.freeze(),
+      refused: this.#refused.freeze(),
+    }
+    return this.#set
+  }
+
+  /** Every object whose newest version is not served, by kind and key. */
+  problems(): readonly ObjectProblem[] {
+    return [...this.#broken].sort().map((name) => {
+      const { kind, key, origin, problems, good } = this.#entries.get(name)!
+      return { kind, key, origin, problems, stale: good !== undefined }
+    })
+  }
+
+  /** Where an object was written down, and what is odd about it without being wrong. */
+  about(kind: Kind, key: string): { readonly origin: Origin; readonly warnings: readonly FieldProblem[] } | undefined {
+    return this.#entries.get(refusedKey(kind, key))
+  }
+
+  /** What is to be kept for the next process, or no longer, since the last call. Only objects that are stale are kept. */
+  lastGoodChanges(): readonly LastGoodChange[] {
+    const changes = [...this.#keep.values()]
+    this.#keep = new Map()
+    return changes
+  }
+
+  #upsert({ kind, key, raw, origin }: SourceEvent & { type: 'upsert' }): Impact {
+    const name = refusedKey(kind, key)
+    const before = this.#entries.get(name)
+    const verdict = this.#validator.check(kind, raw)
+    if (!verdict.ok) return this.#upsertBroken(name, { kind, key, origin, problems: verdict.problems }, raw)
+    const object: KubeObject = verdict.object
+    const { warnings } = verdict
+    const current = before !== undefined && before.problems.length === 0
+    const same = current && before.good !== undefined && sameToUs(before.good, object)
+    this.#entries.set(name, { kind, key, origin, good: same ? before.good : object, problems: [], warnings })
+    this.#broken.delete(name)
+    this.#restored.delete(name)
+    this.#keepGood(name, kind, key, undefined)
+    if (same) return 'ignore'
+    const refused = this.#refused.delete(name)
+    const impact = this.#put(kind, key, { key, object, created: createdOf(object) })
+    return refused && impact === 'ignore' ? this.#impactOf(kind, key) : impact
+  }
+
+  #upsertBroken(name: string, seen: Omit<Entry, 'good' | 'warnings'>, raw: unknown): Impact {
+    const { kind, key, problems } = seen
+    const before = this.#entries.get(name)
+    const generation = generationOf(raw)
+    // A credential or a grant by labels that its owner replaces is withdrawn, whatever is wrong with the new one.
+    const good = kind === 'Secret' || kind === 'Namespace' ? undefined : (before?.good ?? this.#restore(name))
+    if (isDeepStrictEqual(before?.problems, problems) && before?.good === good && this.#sameBroken(name, good, raw)) {
+      this.#entries.set(name, { ...before!, ...seen })
+      return 'ignore'
+    }
+    this.#entries.set(name, { ...seen, good, warnings: [] })
+    this.#broken.add(name)
+    const rest = generation === undefined ? { problems } : { problems, generation }
+    if (good === undefined) {
+      this.#refused.set(name, { kind, key, ...rest })
+      const impact = this.#put(kind, key, undefined)
+      this.#set = undefined
+      return impact === 'ignore' ? this.#impactOf(kind, key) : impact
+    }
+    const object = withoutWithdrawn(good, raw)
+    const closed = good.kind === 'Route' ? closedRules(good as Route, raw) : new Set<string>()
+    const stale = { ...rest, closedRules: closed }
+    this.#keepGood(name, kind, key, object)
+    return this.#put(kind, key, { key, object, created: createdOf(good), stale })
+  }
+
+  /** Whether a broken version says the same about what is served as the one before it. */
+  #sameBroken(name: string, good: KubeObject | undefined, raw: unknown): boolean {
+    const { kind, key } = this.#entries.get(name)!
+    if (good === undefined) return this.#refused.get(name)?.generation === generationOf(raw)
+    if (kind !== 'Route' && kind !== 'Backend') return true
+    const served: Resource<KubeObject> | undefined = this.#maps[kind].get(key)
+    if (served?.stale === undefined || served.stale.generation !== generationOf(raw)) return false
+    const closed = good.kind === 'Route' ? closedRules(good as Route, raw) : new Set<string>()
+    return (
+      isDeepStrictEqual(served.stale.closedRules, closed) &&
+      isDeepStrictEqual(served.object, withoutWithdrawn(good, raw))
+    )
+  }
+
+  /** What an earlier process has kept, if it still passes the door of this one. */
+  #restore(name: string): KubeObject | undefined {
+    const record = this.#restored.get(name)
+    this.#restored.delete(name)
+    if (record === undefined) return undefined
+    const verdict = this.#validator.check(record.kind, record.object)
+    return verdict.ok ? verdict.object : undefined
+  }
+
+  #remove({ kind, key }: { readonly kind: Kind; readonly key: string }): Impact {
+    const name = refusedKey(kind, key)
+    if (!this.#entries.delete(name)) return 'ignore'
+    this.#broken.delete(name)
+    this.#keepGood(name, kind, key, undefined)
+    const refused = this.#refused.delete(name)
+    const impact = this.#put(kind, key, undefined)
+    if (!refused) return impact
+    this.#set = undefined
+    return impact === 'ignore' ? this.#impactOf(kind, key) : impact
+  }
+
+  /** Puts a version in force, or none. */
+  #put(kind: Kind, key: string, resource: Resource<KubeObject> | undefined): Impact {
+    this.#set = undefined
+    if (kind === 'EndpointSlice') return this.#putSlice(key, resource as Resource<EndpointSlice> | undefined)
+    const map: FrozenMapBuilder<Resource<never>> = this.#maps[kind] as never
+    const before: Resource<KubeObject> | undefined = map.get(key)
+    if (before === undefined && resource === undefined) return 'ignore'
+    for (const [service, id] of usesOf(before)) this.#countUse(service, id, -1)
+    for (const [service, id] of usesOf(resource)) this.#countUse(service, id, 1)
+    if (resource === undefined) map.delete(key)
+    else map.set(key, resource as Resource<never>)
+    return this.#impactOf(kind, key)
+  }
+
+  /** What a change of an object that is not an EndpointSlice asks for. No field that names a Secret or a ConfigMap passes the door yet. */
+  #impactOf(kind: Kind, key: string): Impact {
+    if (kind === 'Secret' || kind === 'ConfigMap' || kind === 'EndpointSlice') return 'ignore'
+    if (kind === 'Service') return this.#serviceUsers.has(key) ? 'rebuild' : 'ignore'
+    return 'rebuild'
+  }
+
+  #putSlice(key: string, slice: Resource<EndpointSlice> | undefined): Impact {
+    const before = this.#sliceService.get(key)
+    const now = slice === undefined ? undefined : serviceOf(slice.object)
+    const impact = new ImpactSum()
+    if (before !== undefined) {
+      const rest = new Map(this.#slices.get(before))
+      rest.delete(key)
+      if (rest.size === 0) this.#slices.delete(before)
+      else this.#slices.set(before, rest)
+      this.#sliceService.delete(key)
+      impact.add(this.#endpointsImpact(before))
+    }
+    if (now !== undefined && slice !== undefined) {
+      this.#slices.set(now, new Map(this.#slices.get(now)).set(key, slice))
+      this.#sliceService.set(key, now)
+      impact.add(this.#endpointsImpact(now))
+    }
+    return impact.value
+  }
+
+  #endpointsImpact(service: string): Impact {
+    const users = this.#serviceUsers.get(service)
+    return users === undefined ? 'ignore' : { endpoints: [...users.keys()] }
+  }
+
+  #countUse(service: string, id: string, by: 1 | -1): void {
+    const users = this.#serviceUsers.get(service) ?? new Map<string, number>()
+    const count = (users.get(id) ?? 0) + by
+    if (count > 0) users.set(id, count)
+    else users.delete(id)
+    if (users.size > 0) this.#serviceUsers.set(service, users)
+    else this.#serviceUsers.delete(service)
+  }
+
+  #keepGood(name: string, kind: Kind, key: string, object: KubeObject | undefined): void {
+    if (kind !== 'Route' && kind !== 'Backend') return
+    if (object === undefined && !this.#kept.has(name)) return
+    if (object === undefined) this.#kept.delete(name)
+    else this.#kept.add(name)
+    this.#keep.set(name, { kind, key, object: object as Route | Backend | undefined })
+  }
+}
+
+class ImpactSum {
+  readonly #endpoints = new Set<string>()
+  #rebuild = false
+
+  add(impact: Impact): void {
+    if (impact === 'rebuild') this.#rebuild = true
+    else if (impact !== 'ignore') for (const id of impact.endpoints) this.#endpoints.add(id)
+  }
+
+  get value(): Impact {
+    if (this.#rebuild) return 'rebuild'
+    return this.#endpoints.size === 0 ? 'ignore' : { endpoints: [...this.#endpoints].sort() }
+  }
+}
+
+/** Services that an object refers to, each with the backend id that stands for it. */
+function usesOf(resource: Resource<KubeObject> | undefined): [service: string, id: string][] {
+  const object = resource?.object
+  const namespace = object?.metadata.namespace ?? ''
+  if (object?.kind === 'Backend') {
+    const { service } = (object as Backend).spec
+    return service === undefined ? [] : [[`${namespace}/${service.name}`, resource!.key]]
+  }
+  if (object?.kind !== 'Route') return []
+  return (object as Route).spec.rules.flatMap((rule) =>
+    (rule.backendRefs ?? []).flatMap(({ service }): [string, string][] =>
+      service === undefined ? [] : [[`${namespace}/${service.name}`, serviceBackendId(namespace, service)]],
+    ),
+  )
+}
+
+function serviceOf({ metadata }: EndpointSlice): string | undefined {
+  const service = metadata.labels?.[SERVICE_NAME_LABEL]
+  return service === undefined ? undefined : `${metadata.namespace}/${service}`
+}
+
+/**
+ * Whether nothing that matters differs: our own status writes and other controllers' annotations come back as
+ * changes, and must not become rebuilds.
+ */
+function sameToUs(a: KubeObject, b: KubeObject): boolean {
+  const { metadata: first, ...restOfFirst } = a as KubeObject & Readonly<Record<string, unknown>>
+  const { metadata: second, ...restOfSecond } = b as KubeObject & Readonly<Record<string, unknown>>
+  if (first.generation !== second.generation || first.uid !== second.uid) return false
+  if (first.creationTimestamp !== second.creationTimestamp) return false
+  const labelled = a.kind === 'EndpointSlice' || a.kind === 'Namespace'
+  if (labelled && !isDeepStrictEqual(first.labels, second.labels)) return false
+  return isDeepStrictEqual(restOfFirst, restOfSecond)
+}
+
+function withoutWithdrawn(good: KubeObject, raw: unknown): KubeObject {
+  if (good.kind === 'Route') return withoutWithdrawnDelegates(good as Route, raw)
+  return good.kind === 'Backend' ? withoutWithdrawnNamespaces(good as Backend, raw) : good
+}
+
+function createdOf({ metadata }: KubeObject): number | undefined {
+  const created = metadata.creationTimestamp === undefined ? Number.NaN : Date.parse(metadata.creationTimestamp)
+  return Number.isNaN(created) ? undefined : created
+}
+
+function generationOf(raw: unknown): number | undefined {
+  const generation = (raw as { metadata?: { generation?: unknown } } | null)?.metadata?.generation
+  return typeof generation === 'number' ? generation : undefined
+}
