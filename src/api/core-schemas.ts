@@ -3,7 +3,7 @@
  * is not known is left out with a warning, and `x-headgate-unread` names those that are known and not needed.
  */
 import type { Kind } from './object.ts'
-import type { Schema } from './schema.ts'
+import type { Schema } from './schema-run.ts'
 
 const text: Schema = { type: 'string' }
 const whole: Schema = { type: 'integer' }

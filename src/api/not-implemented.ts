@@ -82,50 +82,64 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
   ],
 }
 
-type Step = { readonly name: string; readonly each: boolean }
-
-interface Plan {
-  readonly entry: Unbuilt
-  readonly steps: readonly Step[]
+/** The table as a tree, so that an object is walked once. */
+interface Branch {
+  entry?: Unbuilt
+  readonly fields: Map<string, Branch>
+  /** For every entry of a list. */
+  each?: Branch
 }
 
-const plan = (entry: Unbuilt): Plan => ({
-  entry,
-  steps: entry.field.split('.').map((step) => ({ name: step.replace('[]', ''), each: step.endsWith('[]') })),
-})
+function plant(entries: readonly Unbuilt[]): Branch {
+  const root: Branch = { fields: new Map() }
+  for (const entry of entries) {
+    let branch = root
+    for (const step of entry.field.split('.')) {
+      branch = grow(branch, step.replace('[]', ''))
+      if (step.endsWith('[]')) branch = branch.each ??= { fields: new Map() }
+    }
+    branch.entry = entry
+  }
+  return root
+}
 
-const PLANS: Readonly<Record<Subject, readonly Plan[]>> = {
-  Route: UNBUILT.Route.map(plan),
-  Backend: UNBUILT.Backend.map(plan),
-  Settings: UNBUILT.Settings.map(plan),
+function grow(branch: Branch, name: string): Branch {
+  let child = branch.fields.get(name)
+  if (child === undefined) branch.fields.set(name, (child = { fields: new Map() }))
+  return child
+}
+
+const TREES: Readonly<Record<Subject, Branch>> = {
+  Route: plant(UNBUILT.Route),
+  Backend: plant(UNBUILT.Backend),
+  Settings: plant(UNBUILT.Settings),
 }
 
 /** @param object after validation, defaults applied; may be incomplete where validation found fault */
 export function unbuiltFields(subject: Subject, object: unknown): FieldProblem[] {
   const problems: FieldProblem[] = []
-  for (const { entry, steps } of PLANS[subject]) visit(object, steps, 0, [], entry, problems)
+  visit(object, TREES[subject], [], problems)
   return problems
 }
 
-function visit(
-  value: unknown,
-  steps: readonly Step[],
-  at: number,
-  path: readonly (string | number)[],
-  entry: Unbuilt,
-  problems: FieldProblem[],
-): void {
-  const step = steps[at]
-  if (step === undefined) {
-    if (isRefused(entry, value)) problems.push({ path, reason: 'NotImplemented', message: describe(entry) })
-    return
-  }
+function visit(value: unknown, branch: Branch, path: (string | number)[], problems: FieldProblem[]): void {
+  const { entry, fields, each } = branch
+  if (entry !== undefined && isRefused(entry, value))
+    problems.push({ path: [...path], reason: 'NotImplemented', message: describe(entry) })
   if (typeof value !== 'object' || value === null) return
-  const next = (value as Readonly<Record<string, unknown>>)[step.name]
-  if (next === undefined) return
-  if (!step.each) visit(next, steps, at + 1, [...path, step.name], entry, problems)
-  else if (Array.isArray(next))
-    for (const [index, item] of next.entries()) visit(item, steps, at + 1, [...path, step.name, index], entry, problems)
+  for (const [name, child] of fields) {
+    const next = (value as Readonly<Record<string, unknown>>)[name]
+    if (next === undefined) continue
+    path.push(name)
+    visit(next, child, path, problems)
+    path.pop()
+  }
+  if (each !== undefined && Array.isArray(value))
+    for (let i = 0; i < value.length; i++) {
+      path.push(i)
+      visit(value[i], each, path, problems)
+      path.pop()
+    }
 }
 
 function isRefused(entry: Unbuilt, value: unknown): boolean {

@@ -1,0 +1,91 @@
+/** What the parts of the schema compiler share: the dialect, and one run of a checker over one value. */
+import type { CelProgram, ValidationRule } from './cel.ts'
+import type { FieldProblem } from './object.ts'
+import { typeName } from './wording.ts'
+
+export interface Schema {
+  readonly type?: 'object' | 'array' | 'string' | 'integer' | 'number' | 'boolean'
+  readonly description?: string
+  readonly format?: string
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly additionalProperties?: Schema
+  readonly required?: readonly string[]
+  readonly items?: Schema
+  readonly enum?: readonly (string | number)[]
+  readonly default?: unknown
+  readonly nullable?: boolean
+  readonly pattern?: string
+  readonly minLength?: number
+  readonly maxLength?: number
+  readonly minItems?: number
+  readonly maxItems?: number
+  readonly minProperties?: number
+  readonly maxProperties?: number
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly exclusiveMinimum?: boolean
+  readonly exclusiveMaximum?: boolean
+  readonly anyOf?: readonly unknown[]
+  readonly 'x-kubernetes-int-or-string'?: boolean
+  readonly 'x-kubernetes-preserve-unknown-fields'?: boolean
+  readonly 'x-kubernetes-list-type'?: 'atomic' | 'set' | 'map'
+  readonly 'x-kubernetes-list-map-keys'?: readonly string[]
+  readonly 'x-kubernetes-validations'?: readonly ValidationRule[]
+  /** Own keyword, for kinds that others define: fields that exist there and that nothing here reads. */
+  readonly 'x-headgate-unread'?: readonly string[]
+}
+
+/** Copies the value into what it means, and notes what is wrong with it. */
+export type Check = (value: unknown, run: Run) => unknown
+
+export class Run {
+  readonly problems: FieldProblem[] = []
+  readonly warnings: FieldProblem[] = []
+  readonly path: (string | number)[] = []
+  /** What the last check returned as CEL sees it: integers are 64 bit, reserved words are escaped. */
+  cel: unknown
+  /** Something is wrong that makes rules meaningless. */
+  #blocked = false
+  readonly #broken: FieldProblem[] = []
+
+  problem(reason: FieldProblem['reason'], message: string): void {
+    this.problems.push({ path: [...this.path], reason, message })
+  }
+
+  /** A problem of a kind that keeps an API server from evaluating rules. */
+  block(reason: FieldProblem['reason'], message: string): void {
+    this.#blocked = true
+    this.problem(reason, message)
+  }
+
+  /** Rules are evaluated on the spot, where the path is known; whether they count is only known at the end. */
+  evaluate(programs: readonly CelProgram[]): void {
+    if (this.#blocked) return
+    for (const program of programs) {
+      const message = program.check(this.cel)
+      if (message !== undefined)
+        this.#broken.push({ path: [...this.path, ...program.below], reason: program.reason, message })
+    }
+  }
+
+  finish(): void {
+    if (!this.#blocked) this.problems.push(...this.#broken)
+  }
+}
+
+export function wrongType(value: unknown, wanted: string, run: Run): undefined {
+  run.block('Type', `must be ${wanted}, not ${typeName(value)}`)
+  run.cel = undefined
+  return undefined
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Also for `__proto__`, which plain assignment would not store. */
+export function setOwn(target: Record<string, unknown>, key: string, value: unknown): void {
+  if (key === '__proto__')
+    Object.defineProperty(target, key, { value, enumerable: true, writable: true, configurable: true })
+  else target[key] = value
+}
