@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { closedPort, type EchoBackend, echoBackend, onHead, rawBackend } from './backends.ts'
+import { backend, type Gateway, manifest, route, startGateway } from './harness.ts'
+
+const to = (name: string, refs: readonly object[], policies: object = {}): object => ({
+  name,
+  matches: [{ path: { type: 'PathPrefix', value: `/${name}` } }],
+  backendRefs: refs,
+  policies,
+})
+
+describe('balancing, from manifests to traffic', () => {
+  let gateway: Gateway
+  let echoes: EchoBackend[]
+  let resets = 0
+  before(async () => {
+    echoes = await Promise.all(['one', 'two', 'three'].map((name) => echoBackend({ after }, name)))
+    const ports = echoes.map((echo) => echo.port)
+    const dead = await closedPort()
+    // Takes a request and resets, each time.
+    const resetting = await rawBackend({ after }, (socket) =>
+      onHead(socket, () => {
+        resets++
+        socket.resetAndDestroy()
+      }),
+    )
+    // Closes each connection after its first answer without saying so: the next use of it finds it dead.
+    const forgetful = await rawBackend({ after }, (socket) =>
+      onHead(socket, () => {
+        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
+        socket.end()
+      }),
+    )
+    const weighted = ports.map((port, index) => ({ address: '127.0.0.1', port, weight: [3, 1, 1][index] }))
+    gateway = await startGateway(
+      { after },
+      {
+        'backends.yaml':
+          backend('round', ports, { loadBalancing: { algorithm: 'RoundRobin' } }) +
+          manifest('Backend', 'weighted', {
+            endpoints: weighted,
+            loadBalancing: { algorithm: 'WeightedRoundRobin' },
+          }) +
+          backend('least', ports, { loadBalancing: { algorithm: 'LeastRequest' } }) +
+          backend('random', ports, { loadBalancing: { algorithm: 'Random' } }) +
+          backend('one', [ports[0]!]) +
+          backend('two', [ports[1]!]) +
+          backend('half-dead', [dead, ports[0]!], { loadBalancing: { algorithm: 'RoundRobin' } }) +
+          backend('dead', [dead]) +
+          backend('resetting', [resetting.port]) +
+          backend('forgetful', [forgetful.port]) +
+          backend('elsewhere/private', [ports[0]!]) +
+          backend('elsewhere/public', [ports[0]!], { allowedNamespaces: { from: 'All' } }) +
+          manifest('Backend', 'named', { endpoints: [{ address: 'localhost', port: ports[0] }] }),
+        'route.yaml': route(
+          'balance',
+          ['balance.test'],
+          [
+            ...['round', 'weighted', 'least', 'random', 'half-dead', 'dead', 'resetting', 'forgetful', 'named'].map(
+              (name) => to(name, [{ name }]),
+            ),
+            to('split', [
+              { name: 'one', weight: 90 },
+              { name: 'two', weight: 10 },
+            ]),
+            to('zero', [
+              { name: 'one', weight: 0 },
+              { name: 'two', weight: 1 },
+            ]),
+            to('missing', [{ name: 'no-such-backend' }]),
+            to('part-missing', [
+              { name: 'one', weight: 1 },
+              { name: 'no-such-backend', weight: 1 },
+            ]),
+            to('private', [{ name: 'private', namespace: 'elsewhere' }]),
+            to('public', [{ name: 'public', namespace: 'elsewhere' }]),
+            to('no-retry', [{ name: 'half-dead' }], { retry: { attempts: 0 } }),
+          ],
+        ),
+      },
+    )
+  })
+  const served = async (path: string, times: number): Promise<Record<string, number>> => {
+    const counts: Record<string, number> = {}
+    using client = await gateway.connect()
+    for (let i = 0; i < times; i++) {
+      const answer = await client.request({ host: 'balance.test', path })
+      const name = answer.header('x-backend') ?? `${answer.status} ${answer.json().reason}`
+      counts[name] = (counts[name] ?? 0) + 1
+    }
+    return counts
+  }
+
+  it('RoundRobin gives each endpoint the same', async () => {
+    assert.deepEqual(await served('/round', 30), { one: 10, two: 10, three: 10 })
+  })
+
+  it('WeightedRoundRobin gives exact shares', async () => {
+    assert.deepEqual(await served('/weighted', 50), { one: 30, two: 10, three: 10 })
+  })
+
+  for (const algorithm of ['least', 'random'])
+    it(`${algorithm} reaches every endpoint`, async () => {
+      assert.deepEqual(Object.keys(await served(`/${algorithm}`, 60)).sort(), ['one', 'three', 'two'])
+    })
+
+  it('a weighted split is exact, and spread evenly', async () => {
+    assert.deepEqual(await served('/split', 100), { one: 90, two: 10 })
+    assert.deepEqual(await served('/split', 10), { one: 9, two: 1 })
+  })
+
+  it('weight 0 gets nothing', async () => {
+    assert.deepEqual(await served('/zero', 20), { two: 20 })
+  })
+
+  it('a Backend that does not exist is 500 for its share, with the reason', async () => {
+    assert.deepEqual(await served('/missing', 2), { '500 BackendNotFound': 2 })
+    assert.deepEqual(await served('/part-missing', 10), { one: 5, '500 BackendNotFound': 5 })
+  })
+
+  it('a Backend of another namespace must allow it', async () => {
+    assert.deepEqual(await served('/private', 1), { '500 BackendNotFound': 1 })
+    assert.deepEqual(await served('/public', 1), { one: 1 })
+  })
+
+  it('an endpoint that cannot be connected costs a second try, no request', async () => {
+    assert.deepEqual(await served('/half-dead', 20), { one: 20 })
+    const line = await gateway.logged((entry) => entry.rule === 'half-dead' && entry.attempts === 2)
+    assert.equal(line.status, 200)
+  })
+
+  it('without a retry the dead endpoint shows', async () => {
+    const counts = await served('/no-retry', 10)
+    assert.ok((counts['502 ConnectFailure'] ?? 0) > 0, JSON.stringify(counts))
+  })
+
+  it('a Backend with no endpoint that can be connected is 502', async () => {
+    assert.deepEqual(await served('/dead', 1), { '502 ConnectFailure': 1 })
+  })
+
+  it('repeats a GET that may have been processed, and never a POST', async () => {
+    resets = 0
+    const get = await gateway.request({ host: 'balance.test', path: '/resetting' })
+    assert.deepEqual([get.status, get.json().reason, resets], [502, 'ResetBeforeResponse', 2])
+    resets = 0
+    const post = await gateway.request({ host: 'balance.test', path: '/resetting', method: 'POST', body: 'x' })
+    assert.deepEqual([post.status, post.json().reason, resets], [502, 'ResetBeforeResponse', 1])
+  })
+
+  it('never loses a request to a kept connection that the upstream has closed', async () => {
+    using client = await gateway.connect()
+    for (let i = 0; i < 20; i++)
+      assert.equal((await client.request({ host: 'balance.test', path: '/forgetful' })).text, 'ok')
+  })
+
+  it('resolves a DNS name', async () => {
+    assert.deepEqual(await served('/named', 3), { one: 3 })
+  })
+
+  it('keeps connections to its upstreams', async () => {
+    const opened = echoes[1]!.connections
+    await served('/zero', 50)
+    assert.ok(echoes[1]!.connections - opened <= 1, `${echoes[1]!.connections - opened} new connections`)
+  })
+})
