@@ -110,7 +110,7 @@ export function parseCommand(argv: readonly string[]): Command {
   if (!isCommandName(first)) {
     const message = first.startsWith('-')
       ? `A command comes first, then its flags: headgate run ${argv.join(' ')}`
-      : `There is no command "${first}"${suggest(first, COMMAND_NAMES)}. See headgate help.`
+      : `There is no command "${first}"${suggest(first, COMMAND_NAMES)} See headgate help.`
     return { name: 'usage', message }
   }
   try {
@@ -157,7 +157,7 @@ function parseFlags(name: CommandName, argv: readonly string[]): Command {
     case 'help': {
       const [topic] = given.rest
       if (topic === undefined) return { name }
-      if (!isCommandName(topic)) throw new UsageError(`There is no command "${topic}"${suggest(topic, COMMAND_NAMES)}.`)
+      if (!isCommandName(topic)) throw new UsageError(`There is no command "${topic}"${suggest(topic, COMMAND_NAMES)}`)
       return { name, topic }
     }
   }
@@ -193,7 +193,7 @@ function readFlags(name: CommandName, argv: readonly string[]): Given | null {
     if (!(token.name in flags)) {
       const known = Object.keys(flags).map((known) => `--${known}`)
       throw new UsageError(
-        `headgate ${name} has no flag ${token.rawName}${suggest(flag, known)}. See headgate ${name} --help.`,
+        `headgate ${name} has no flag ${token.rawName}${suggest(flag, known)} See headgate ${name} --help.`,
       )
     }
     if (token.value === undefined || token.value === '') throw new UsageError(`${flag} needs a value.`)
@@ -269,7 +269,7 @@ function oneOf<const T extends readonly string[]>(given: Given, flag: string, ch
   if (value === undefined) return none
   if (choices.includes(value)) return value
   const name = flag === 'output' ? '-o' : `--${flag}`
-  throw new UsageError(`${name} ${value}: it is one of ${choices.join(', ')}${suggest(value, choices)}.`)
+  throw new UsageError(`${name} ${value}: it is one of ${choices.join(', ')}${suggest(value, choices)}`)
 }
 
 function wholeNumber(given: Given, flag: string, none: number, min: number, max: number): number {
@@ -301,12 +301,12 @@ function isCommandName(text: string): text is CommandName {
   return (COMMAND_NAMES as readonly string[]).includes(text)
 }
 
-/** `; did you mean "run"?` where one is near, else nothing. */
+/** Ends a sentence: with `; did you mean "run"?` where one is near, else with a full stop. */
 function suggest(text: string, choices: readonly string[]): string {
   const near = choices
     .map((choice) => ({ choice, distance: editDistance(text, choice) }))
     .sort((a, b) => a.distance - b.distance)[0]
-  if (near === undefined || near.distance > Math.max(1, Math.floor(near.choice.length / 3))) return ''
+  if (near === undefined || near.distance > Math.max(1, Math.floor(near.choice.length / 3))) return '.'
   return `; did you mean "${near.choice}"?`
 }
 

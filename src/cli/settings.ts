@@ -1,7 +1,8 @@
 /** The settings in force as a command sees them, and `headgate config`. */
 import { resolve } from 'node:path'
-import { Document, isMap, isNode, isSeq, type Node, type Scalar } from 'yaml'
+import { Document, isCollection, isMap, isNode, isSeq, type Node, type Scalar } from 'yaml'
 import { formatPath } from '../api/object.ts'
+import type { SettingsObject } from '../api/settings.ts'
 import { displayPath } from '../source/folder/display-path.ts'
 import {
   composeSettings,
@@ -43,16 +44,44 @@ type Composed = SettingsResult & { readonly ok: true }
 type Path = readonly (string | number)[]
 
 function asYaml({ settings, originOf }: Composed): string {
-  const document = new Document<Node>(settings)
+  const document = new Document<Node>(inOrder(settings))
   const annotate = (node: unknown, path: Path): void => {
     if (isMap(node) && node.items.length > 0)
       for (const { key, value } of node.items) annotate(value, [...path, String((key as Scalar).value)])
     else if (isSeq(node) && node.items.length > 0)
       for (const [index, item] of node.items.entries()) annotate(item, [...path, index])
-    else if (isNode(node)) node.comment = ` ${sayOrigin(originOf(path))}`
+    else if (isNode(node)) {
+      if (isCollection(node)) node.flow = true
+      node.comment = ` ${sayOrigin(originOf(path))}`
+    }
   }
   annotate(document.contents, [])
   return document.toString({ lineWidth: 0 })
+}
+
+/** As the documentation has them, whatever the order in which they were said. */
+const ORDER: readonly string[] = [
+  'ingressClass',
+  'listeners',
+  'admin',
+  'signals',
+  'clientAddress',
+  'tls',
+  'policies',
+  'tenancy',
+  'hostnames',
+  'upstreams',
+  'plugins',
+  'limits',
+  'accessLog',
+  'tracing',
+  'redis',
+  'stateDirectory',
+  'watchNamespaces',
+] satisfies (keyof SettingsObject)[]
+
+function inOrder(settings: SettingsObject): unknown {
+  return Object.fromEntries(Object.entries(settings).sort(([a], [b]) => ORDER.indexOf(a) - ORDER.indexOf(b)))
 }
 
 function asJson({ settings, originOf }: Composed): string {
@@ -62,8 +91,9 @@ function asJson({ settings, originOf }: Composed): string {
       for (const [key, child] of Object.entries(value)) walk(child, [...path, Array.isArray(value) ? Number(key) : key])
     else origins[formatPath(path)] = sayOrigin(originOf(path))
   }
-  walk(settings, [])
-  return `${JSON.stringify({ settings, origins }, null, 2)}\n`
+  const ordered = inOrder(settings)
+  walk(ordered, [])
+  return `${JSON.stringify({ settings: ordered, origins }, null, 2)}\n`
 }
 
 function sayOrigin(origin: SettingsOrigin): string {

@@ -83,7 +83,8 @@ export function composeSettings(
   if (parsed.problems.length > 0) return { ok: false, problems: parsed.problems }
   const merged = structuredClone(parsed.raw)
   const flags = new Map<string, string>()
-  for (const override of overrides) flags.set(formatPath(apply(merged, override)), override.flag)
+  for (const override of overrides)
+    for (const path of apply(merged, override)) flags.set(formatPath(path), override.flag)
 
   const locate = (path: Path) => {
     const offset = locateInText(source!.text, path)
@@ -130,20 +131,24 @@ function parse(file: string, text: string): { raw: Record<string, unknown>; prob
   return { raw: {}, problems: [{ where: at(first.offset), field: '', reason: 'Type', message }] }
 }
 
-/** @returns the path as it is in the merged settings, with indexes */
-function apply(settings: Record<string, unknown>, { path, value }: SettingsOverride): Path {
+/** @returns paths of what was set, as they are in the merged settings, with indexes; the name of an item that was added, too */
+function apply(settings: Record<string, unknown>, { path, value }: SettingsOverride): Path[] {
   const real: (string | number)[] = []
+  const added: Path[] = []
   let node: unknown = settings
   for (const [i, step] of path.entries()) {
     const last = i === path.length - 1
     if (Array.isArray(node)) {
       let index = node.findIndex((item: unknown) => (item as { name?: unknown } | null)?.name === step)
-      if (index === -1) index = node.push({ name: step }) - 1
+      if (index === -1) {
+        index = node.push({ name: step }) - 1
+        added.push([...real, index, 'name'])
+      }
       real.push(index)
       node = node[index]
       continue
     }
-    if (typeof node !== 'object' || node === null) return real
+    if (typeof node !== 'object' || node === null) return added
     const fields = node as Record<string, unknown>
     real.push(step)
     if (last && value === null) delete fields[step]
@@ -152,7 +157,7 @@ function apply(settings: Record<string, unknown>, { path, value }: SettingsOverr
     else fields[step] ??= step === 'listeners' ? [] : {}
     node = fields[step]
   }
-  return real
+  return [...added, real]
 }
 
 function has(value: unknown, path: Path): boolean {
