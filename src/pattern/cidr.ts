@@ -267,10 +267,10 @@ function classOfLocalNAT64(b: number, c: number, d: number): AddressClass {
   ]
   for (const candidate of candidates) {
     const found = classOfIPv4(candidate)
-    // 0.0.0.0 is what an unused place looks like.
-    if (found !== 'other' && candidate !== 0) return found
+    // Zeros are what an unused place looks like.
+    if (found !== 'other' && found !== 'unspecified') return found
   }
-  return candidates.every((candidate) => candidate === 0) ? 'unspecified' : 'other'
+  return (b & 0xffff) === 0 && c === 0 && d >>> 24 === 0 ? 'unspecified' : 'other'
 }
 
 function classOfIPv4(word: number): AddressClass {

@@ -64,7 +64,8 @@ function rebuild(path: string, mode: PathMode): string | undefined {
     if (last) end = path.length
     const segment = normalizeSegment(path, start, end, mode)
     if (segment === undefined) return undefined
-    if (segment === '..') segments.pop()
+    // Whether an escaped slash is a boundary decides what `..` goes up from: two readings, so no normal form.
+    if (segment === '..' && segments.pop()?.includes('%2F')) return undefined
     if (segment === '.' || segment === '..' || segment === '') {
       // What is removed at the end leaves the slash before it (RFC 3986 §5.2.4).
       if (last) return segments.length === 0 ? '/' : `/${segments.join('/')}/`
