@@ -6,7 +6,7 @@
  * where types, enums, required fields and sizes are right: all as an API server does it.
  */
 import { compileRule } from './cel.ts'
-import { celDiffers, escapeName } from './cel-values.ts'
+import { celDiffers, escapeName, wordsOf } from './cel-values.ts'
 import type { FieldProblem } from './object.ts'
 import { compileDuplicates } from './schema-duplicates.ts'
 import { checkFreeForm } from './schema-free-form.ts'
@@ -30,7 +30,7 @@ export interface SchemaOptions {
 
 /** @throws {TypeError} when the schema uses a keyword this dialect does not have: what is not understood is not skipped */
 export function compileSchema(schema: Schema, options: SchemaOptions = {}): Checker {
-  const check = compileNode(schema, '', options.unknown === 'warn')
+  const check = compileNode(schema, { where: '', name: '', lenient: options.unknown === 'warn', words: new Set() })
   return (value) => {
     const run = new Run()
     const result = check(value, run)
@@ -70,12 +70,25 @@ const KEYWORDS = new Set<string>([
   'x-headgate-unread',
 ])
 
-function compileNode(schema: Schema, where: string, lenient: boolean): Check {
+/** Where in a schema the compiler is. */
+interface Place {
+  /** For messages to whoever writes a schema. */
+  readonly where: string
+  /** Of the field that holds the value. */
+  readonly name: string
+  readonly lenient: boolean
+  /** What rules above may speak of. */
+  readonly words: ReadonlySet<string>
+}
+
+function compileNode(schema: Schema, above: Place): Check {
+  const place = { ...above, words: wordsOf(schema, above.name, above.words) }
+  const { where } = place
   for (const keyword of Object.keys(schema))
     if (!KEYWORDS.has(keyword)) throw new TypeError(`schema keyword ${keyword} at ${where || 'the root'} is not known`)
   if (schema.anyOf !== undefined && !schema['x-kubernetes-int-or-string'])
     throw new TypeError(`anyOf at ${where} without x-kubernetes-int-or-string`)
-  const check = compileType(schema, where, lenient)
+  const check = compileType(schema, place)
   const programs = (schema['x-kubernetes-validations'] ?? [])
     .map(compileRule)
     .filter((program) => program !== undefined)
@@ -87,30 +100,31 @@ function compileNode(schema: Schema, where: string, lenient: boolean): Check {
   }
 }
 
-function compileType(schema: Schema, where: string, lenient: boolean): Check {
+function compileType(schema: Schema, place: Place): Check {
   if (schema['x-kubernetes-int-or-string']) return compileIntOrString(schema)
   switch (schema.type) {
     case 'object':
-      return compileObject(schema, where, lenient)
+      return compileObject(schema, place)
     case 'array':
-      return compileList(schema, where, lenient)
+      return compileList(schema, place)
     case 'string':
-      return compileString(schema, where)
+      return compileString(schema, place.where)
     case 'integer':
     case 'number':
       return compileNumber(schema, schema.type)
     case 'boolean':
       return checkBoolean
     default:
-      throw new TypeError(`schema at ${where || 'the root'} has no type`)
+      throw new TypeError(`schema at ${place.where || 'the root'} has no type`)
   }
 }
 
-function compileList(schema: Schema, where: string, lenient: boolean): Check {
+function compileList(schema: Schema, place: Place): Check {
+  const { where, name, words } = place
   if (schema.items === undefined) throw new TypeError(`list at ${where} has no items`)
   const { minItems = 0, maxItems = Number.POSITIVE_INFINITY } = schema
-  const item = compileNode(schema.items, `${where}[]`, lenient)
-  const differs = celDiffers(schema.items)
+  const item = compileNode(schema.items, { ...place, where: `${where}[]` })
+  const differs = celDiffers(schema.items, name, words)
   const duplicates = compileDuplicates(schema)
   return (value, run) => {
     if (!Array.isArray(value)) return wrongType(value, 'a list', run)
@@ -144,20 +158,21 @@ interface Property {
   readonly default: (() => { readonly value: unknown; readonly cel: unknown }) | undefined
 }
 
-function compileObject(schema: Schema, where: string, lenient: boolean): Check {
+function compileObject(schema: Schema, place: Place): Check {
+  const { where, lenient } = place
   if (schema['x-kubernetes-preserve-unknown-fields']) {
     if (schema.properties !== undefined) throw new TypeError(`${where} has properties and free form`)
     return checkFreeForm
   }
-  if (schema.additionalProperties !== undefined) return compileMap(schema, schema.additionalProperties, where, lenient)
+  if (schema.additionalProperties !== undefined) return compileMap(schema, schema.additionalProperties, place)
   const required = new Set(schema.required ?? [])
   const names = Object.keys(schema.properties ?? {})
   const properties = new Map(
-    names.map((name) => [name, compileProperty(name, schema.properties![name]!, required.has(name), where, lenient)]),
+    names.map((name) => [name, compileProperty(name, schema.properties![name]!, required.has(name), place)]),
   )
   const expected = [...properties.values()].filter((property) => property.required || property.default !== undefined)
   const unread = new Set(schema['x-headgate-unread'] ?? [])
-  const differs = celDiffers(schema)
+  const differs = celDiffers(schema, place.name, place.words)
   return (value, run) => {
     if (!isRecord(value)) return wrongType(value, 'an object with named fields', run)
     const result: Record<string, unknown> = {}
@@ -197,8 +212,9 @@ function complete(property: Property, result: Record<string, unknown>, cel: Reco
   run.path.pop()
 }
 
-function compileProperty(name: string, schema: Schema, required: boolean, where: string, lenient: boolean): Property {
-  const check = compileNode(schema, `${where}.${name}`, lenient)
+function compileProperty(name: string, schema: Schema, required: boolean, place: Place): Property {
+  const where = `${place.where}.${name}`
+  const check = compileNode(schema, { ...place, where, name })
   let made: { readonly value: unknown; readonly cel: unknown } | undefined
   const makeDefault = () => {
     if (made === undefined) {
@@ -206,7 +222,7 @@ function compileProperty(name: string, schema: Schema, required: boolean, where:
       const value = check(schema.default, run)
       const cel = run.cel
       run.finish()
-      if (run.problems.length > 0) throw new TypeError(`the default at ${where}.${name} is not valid`)
+      if (run.problems.length > 0) throw new TypeError(`the default at ${where} is not valid`)
       made = { value, cel }
     }
     return made
@@ -230,9 +246,9 @@ function noteUnknown(name: string, names: readonly string[], lenient: boolean, r
   list.push({ path: [...run.path, name], reason: 'Unknown', message })
 }
 
-function compileMap(schema: Schema, values: Schema, where: string, lenient: boolean): Check {
-  const check = compileNode(values, `${where}.*`, lenient)
-  const differs = celDiffers(values)
+function compileMap(schema: Schema, values: Schema, place: Place): Check {
+  const check = compileNode(values, { ...place, where: `${place.where}.*` })
+  const differs = celDiffers(values, place.name, place.words)
   const { minProperties = 0, maxProperties = Number.POSITIVE_INFINITY } = schema
   return (value, run) => {
     if (!isRecord(value)) return wrongType(value, 'an object with named values', run)
