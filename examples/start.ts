@@ -104,7 +104,7 @@ async function start(): Promise<void> {
         '--admin',
         `127.0.0.1:${admin}`,
       ],
-      ...['--signals', `127.0.0.1:${signals}`],
+      ...['--signals', `127.0.0.1:${signals}`, '--drain-delay', '0', '--drain-timeout', '1s'],
       ...(values.workers === undefined ? [] : ['--workers', values.workers]),
     ],
     onLine: print,

@@ -112,6 +112,14 @@ describe('the judge itself', () => {
     assert.equal(fault, 'cycle: lib/a.ts → lib/b.ts → lib/c.ts → lib/a.ts')
   })
 
+  it('lets two files of one folder name the types of each other', () => {
+    const tree = {
+      'lib/a.ts': "import { b } from './b.ts'\nb()",
+      'lib/b.ts': "import type { A } from './a.ts'\nexport const b = 1",
+    }
+    assert.deepEqual(judge(new Map(Object.entries(tree))), [])
+  })
+
   it('refuses a folder without a layer', () => {
     assert.match(soleFault({ 'sidecar/a.ts': '' }), /no layer is assigned to sidecar/)
   })

@@ -92,7 +92,7 @@ export async function startHeadgate(
   const child = spawn(
     ...pinned(cpu, process.execPath, [
       ...[MAIN, 'run', '--config', folder, '--workers', '1', '--http', `127.0.0.1:${port}`],
-      ...['--admin', `127.0.0.1:${admin}`, '--signals', `127.0.0.1:${signals}`],
+      ...['--admin', `127.0.0.1:${admin}`, '--signals', `127.0.0.1:${signals}`, '--drain-delay', '0'],
     ]),
     { stdio: ['ignore', openSync(join(root, 'access.log'), 'a'), openSync(join(root, 'process.log'), 'a')] },
   )

@@ -161,6 +161,7 @@ function shapeFaults(file: SourceFile): string[] {
   return faults
 }
 
+/** Of what is loaded: two classes of one folder may name each other's types, but neither file needs the other to begin. */
 function cycleFaults(files: ReadonlyMap<string, SourceFile>): string[] {
   const faults: string[] = []
   const state = new Map<string, 'open' | 'done'>()
@@ -169,7 +170,7 @@ function cycleFaults(files: ReadonlyMap<string, SourceFile>): string[] {
     state.set(file.path, 'open')
     trail.push(file.path)
     for (const site of file.imports) {
-      const path = site.kind === 'url' ? undefined : target(file, site)
+      const path = site.kind === 'url' || site.typeOnly === true ? undefined : target(file, site)
       const other = path === undefined ? undefined : files.get(path)
       if (other === undefined) continue
       if (state.get(other.path) === 'open')

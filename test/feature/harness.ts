@@ -80,7 +80,7 @@ export async function startGateway(
   const workers = String(options.workers ?? 1)
   const child = spawn(
     process.execPath,
-    [MAIN, 'run', '--config', folder, '--settings', settings, '--workers', workers],
+    [MAIN, 'run', '--config', folder, '--settings', settings, '--workers', workers, '--drain-delay', '0'],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )
   const accessLog: AccessLine[] = []
