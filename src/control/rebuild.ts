@@ -32,14 +32,14 @@ export class Rebuild<T> {
     this.#options = options
   }
 
-  /** Something has changed. */
-  request(): void {
+  /** Something has changed. @param urgent not to be held off: it came alone, or was held off before */
+  request(urgent = false): void {
     if (this.#stopped) return
     const now = this.#options.now()
     this.#since ??= now
     if (this.#running) return
     clearTimeout(this.#timer)
-    const wait = Math.max(0, Math.min(QUIET, this.#since + LONGEST - now))
+    const wait = urgent ? 0 : Math.max(0, Math.min(QUIET, this.#since + LONGEST - now))
     this.#timer = setTimeout(() => this.#begin(), wait)
   }
 
@@ -77,14 +77,5 @@ export class Rebuild<T> {
     }
     this.#running = false
     if (this.#since !== undefined) setImmediate(() => this.#begin())
-  }
-}
-
-/** Runs steps to their end within other steps, with a pause after every so many. */
-export function* each<T>(items: Iterable<T>, batch: number, act: (item: T) => void): Generator<void> {
-  let count = 0
-  for (const item of items) {
-    act(item)
-    if (++count % batch === 0) yield
   }
 }

@@ -41,6 +41,18 @@ export class StatusBoard {
     this.#generation = generation
   }
 
+  /** Routes of which at least a part is served, and their rules. */
+  sizes(): { routes: number; rules: number } {
+    let routes = 0
+    let rules = 0
+    for (const status of this.#current.values()) {
+      if (status.kind !== 'Route' || (status.rules ?? 0) === 0) continue
+      routes++
+      rules += status.rules ?? 0
+    }
+    return { routes, rules }
+  }
+
   /** This generation serves in every worker. */
   served(generation: number): void {
     this.#served = Math.max(this.#served, generation)
@@ -76,10 +88,8 @@ function sameConditions(a: ObjectStatus | undefined, b: ObjectStatus): boolean {
   })
 }
 
-/** What is not well about an object, as sentences; empty when all is well. */
-export function complaints(status: ObjectStatus): string[] {
-  return status.conditions
-    .filter((one) => one.type !== 'Ready' && one.type !== 'Programmed')
-    .filter((one) => (NEGATIVE.has(one.type) ? one.status === 'True' : one.status === 'False'))
-    .map((one) => `${one.type === 'Accepted' ? 'not accepted' : one.type} (${one.reason}): ${one.message}`)
+/** Whether a condition says that something is wrong. `Ready` only repeats the others, `Programmed` is a matter of time. */
+export function unwell({ type, status }: Condition): boolean {
+  if (type === 'Ready' || type === 'Programmed') return false
+  return NEGATIVE.has(type) ? status === 'True' : status === 'False'
 }

@@ -3,11 +3,21 @@ import type { MessagePort } from 'node:worker_threads'
 import type { SettingsObject } from '../api/settings.ts'
 import type { ToWorker } from '../link/messages.ts'
 import type { SharedBuffers, ThreadLog } from '../link/thread-data.ts'
+import type { SettingsOverride } from '../source/settings.ts'
+import type { LastGood, LastGoodChange } from './resource-cache.ts'
 
 /** A worker's port, transferred. */
 export interface WorkerPort {
   readonly index: number
   readonly port: MessagePort
+}
+
+/** Ports as they are really open, where the settings ask for any free one (0). */
+export interface ResolvedPorts {
+  /** By the listener's name. */
+  readonly listeners: Readonly<Record<string, number>>
+  readonly admin: number
+  readonly signals: number
 }
 
 /** `workerData` of the control thread. */
@@ -16,8 +26,14 @@ export interface ControlData {
   readonly shared: SharedBuffers
   /** All workers that live. */
   readonly workers: readonly WorkerPort[]
-  /** In force when the process was started: validated, defaulted, flags applied, port 0 replaced by a real one. */
-  readonly settings: SettingsObject
+  /** Undefined in the first control thread of the process: the supervisor then answers its `settings` with `go`. */
+  readonly ports: ResolvedPorts | undefined
+  /** The last settings that were in force: with them a later control thread starts when the file is broken just then. */
+  readonly settings: SettingsObject | undefined
+  /** Last good versions of broken objects that an earlier control thread of this process has served. */
+  readonly lastGood: readonly LastGood[]
+  readonly settingsFile: string | undefined
+  readonly overrides: readonly SettingsOverride[]
   /** Folder of the manifests. */
   readonly folder: string
   /** Connections of one worker, from the process limit. */
@@ -29,6 +45,8 @@ export interface ControlData {
 
 /** Supervisor → control, over `parentPort`. */
 export type MainToControl =
+  /** The addresses of the settings are free: let workers open them. */
+  | { readonly type: 'go'; readonly ports: ResolvedPorts }
   /** A worker was started; it has nothing yet, or what the supervisor kept for it. */
   | ({ readonly type: 'worker' } & WorkerPort)
   /** Its ledgers are cleared already; its port is dead. */
@@ -39,10 +57,14 @@ export type MainToControl =
 
 /** Control → supervisor, over `parentPort`. */
 export type ControlToMain =
+  /** Valid settings: those in force at the start, and later each time they change. */
+  | { readonly type: 'settings'; readonly settings: SettingsObject }
+  /** There are no valid settings to start with: one line for each mistake. */
+  | { readonly type: 'refused'; readonly lines: readonly string[] }
   /** What every worker was sent just now: the supervisor keeps it for workers that start while control is away. */
   | { readonly type: 'replica'; readonly message: ToWorker }
+  /** For the next control thread. */
+  | { readonly type: 'last-good'; readonly changes: readonly LastGoodChange[] }
   /** A generation serves in every worker. */
   | { readonly type: 'programmed'; readonly generation: number; readonly routes: number; readonly rules: number }
-  /** The admin API listens; as bound. */
-  | { readonly type: 'admin'; readonly address: string }
   | { readonly type: 'metrics'; readonly id: number; readonly contentType: string; readonly body: string }

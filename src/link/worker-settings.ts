@@ -1,13 +1,6 @@
 import type { SettingsObject } from '../api/settings.ts'
+import { parseBytes } from '../lib/quantity.ts'
 import type { ListenerSettings, WorkerSettings } from './messages.ts'
-
-/** What the worker side of the settings needs from outside them. */
-export interface WorkerSettingsInput {
-  /** Client connections of one worker by the process limit; used where the settings say 0. */
-  readonly connections: number
-  /** Reads a quantity such as `64Ki` as bytes. */
-  readonly bytes: (quantity: number | string) => number
-}
 
 /** Address that accepts IPv4 and IPv6, for a listener that names none. */
 const EVERY_ADDRESS = '::'
@@ -32,8 +25,12 @@ export const NEVER_DIALLED: readonly string[] = Object.freeze([
   'ff00::/8',
 ])
 
-/** The part of the settings that acts in a worker. */
-export function workerSettings(settings: SettingsObject, input: WorkerSettingsInput): WorkerSettings {
+/**
+ * The part of the settings that acts in a worker.
+ *
+ * @param connections client connections of one worker by the process limit; used where the settings say 0
+ */
+export function workerSettings(settings: SettingsObject, connections: number): WorkerSettings {
   const { limits, clientAddress, accessLog, upstreams } = settings
   return {
     listeners: settings.listeners.map(
@@ -44,10 +41,10 @@ export function workerSettings(settings: SettingsObject, input: WorkerSettingsIn
       }),
     ),
     limits: {
-      head: input.bytes(limits.head),
+      head: parseBytes(limits.head),
       headers: limits.headers,
-      uri: input.bytes(limits.uri),
-      connections: limits.connections === 0 ? input.connections : limits.connections,
+      uri: parseBytes(limits.uri),
+      connections: limits.connections === 0 ? connections : limits.connections,
     },
     timeouts: { requestHead: REQUEST_HEAD, keepAlive: KEEP_ALIVE },
     clientAddress:

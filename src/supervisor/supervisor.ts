@@ -7,15 +7,17 @@ import { totalmem } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
-import type { ControlToMain } from '../control/thread-messages.ts'
+import type { ControlToMain, ResolvedPorts } from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { ThreadLog, WorkerToMain } from '../link/thread-data.ts'
 import { DEFAULT_ENDPOINT_SLOTS, EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
-import { createMetrics, METRICS_DEFAULTS } from '../shared-memory/metrics.ts'
+import { createMetrics } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
-import { descriptorLimit, divideDescriptors } from './descriptors.ts'
-import type { Address } from './ports.ts'
+import type { SettingsOverride } from '../source/settings.ts'
+import { type DescriptorBudget, descriptorLimit, divideDescriptors } from './descriptors.ts'
+import { formatAddress } from './ports.ts'
+import { portsOf, signalsAddress } from './ports-of-settings.ts'
 import { openSignals } from './signals-server.ts'
 import { type ThreadEntries, Threads } from './threads.ts'
 
@@ -26,15 +28,17 @@ const START_INTERVAL: Milliseconds = 10
 const METRICS_WITHIN: Milliseconds = 4_000
 /** The control thread writes out its buffers in this time, or they are lost. */
 const FLUSH_WITHIN: Milliseconds = 1_000
+/** Listeners that metrics tell apart; settings come later than the memory, and a cell is cheap. */
+const LISTENERS = 16
 /** Besides the deadline itself: for a worker to say that it is done. */
 const DRAIN_SLACK: Milliseconds = 500
 
 export interface SupervisorOptions {
-  /** Validated, defaulted, with real ports. */
-  readonly settings: SettingsObject
+  /** As given on the command line. */
   readonly folder: string
+  readonly settingsFile: string | undefined
+  readonly overrides: readonly SettingsOverride[]
   readonly workers: number
-  readonly signals: Address
   /** From the signal until listeners are closed. */
   readonly drainDelay: Milliseconds
   /** From then until what still runs is cut. */
@@ -47,8 +51,8 @@ export interface SupervisorOptions {
   readonly entries: ThreadEntries
   /** Endpoints and Backends together that have a row in shared memory; a power of two. */
   readonly endpointSlots?: number
-  /** A thread can neither run nor be ended. */
-  readonly onStuck: (title: string) => void
+  /** It makes no sense to go on: one line for each reason. */
+  readonly onFatal: (lines: readonly string[]) => void
 }
 
 interface Programmed {
@@ -65,33 +69,34 @@ export class Supervisor {
   readonly #drained = new Set<number>()
   readonly #questions = new Map<number, (answer: { contentType: string; body: string } | undefined) => void>()
   readonly #startedAt = performance.now()
+  readonly #budget: DescriptorBudget
+  #settings: SettingsObject | undefined
+  #ports: ResolvedPorts | undefined
   #server: Server | undefined
   #timer: NodeJS.Timeout | undefined
   #lastQuestion = 0
   #wasReady = false
   #programmed: Programmed | undefined
-  #admin = ''
   #announced = false
   #draining = false
   #onDrained: () => void = () => {}
 
   constructor(options: SupervisorOptions) {
     this.#options = options
-    const { settings, workers, log, folder, threadLog, version } = options
-    const budget = divideDescriptors(descriptorLimit(), workers)
-    const listeners = Math.max(settings.listeners.length, METRICS_DEFAULTS.listeners)
+    const { workers, log, folder, settingsFile, overrides, threadLog, version } = options
+    this.#budget = divideDescriptors(descriptorLimit(), workers)
     this.#threads = new Threads({
       entries: options.entries,
       shared: {
         process: ProcessBlock.allocate(workers),
         endpoints: EndpointTable.allocate(workers, options.endpointSlots ?? DEFAULT_ENDPOINT_SLOTS),
-        metrics: createMetrics({ workers, listeners }),
+        metrics: createMetrics({ workers, listeners: LISTENERS }),
         accessLog: Array.from({ length: workers }, () => LineRing.create()),
         processLog: options.processLog,
       },
       workers,
       reusePort: workers > 1,
-      control: { settings, folder, log: threadLog, version, connections: budget.clients },
+      control: { folder, settingsFile, overrides, log: threadLog, version, connections: this.#budget.clients },
       heap: heapOf(workers),
       log,
       interval: INTERVAL,
@@ -102,25 +107,15 @@ export class Supervisor {
         this.#drained.delete(index)
         this.#onDrained()
       },
-      onStuck: options.onStuck,
+      onStuck: (title) =>
+        options.onFatal([`${title} hangs in a system call and cannot be ended; the process has to be started again`]),
     })
     this.#block = this.#threads.block
-    if (settings.limits.connections > budget.clients)
-      log.warn(
-        `limits.connections is ${settings.limits.connections} per worker, but the process may have ${budget.limit} open files: ` +
-          `from about ${budget.clients} on, connections will fail. Raise the hard limit (ulimit -Hn, LimitNOFILE) or lower the setting.`,
-      )
   }
 
-  /** @throws when the signals port cannot be opened */
-  async start(): Promise<void> {
+  start(): void {
     this.#threads.start()
     this.#tick(START_INTERVAL)
-    this.#server = await openSignals(this.#options.signals, {
-      trouble: () => this.#threads.trouble,
-      unready: () => this.unready(),
-      metrics: () => this.metrics(),
-    })
   }
 
   /** What is missing before traffic may be sent here; empty = nothing. */
@@ -213,32 +208,72 @@ export class Supervisor {
   }
 
   #announce(programmed: Programmed): void {
+    const { settings, ports } = { settings: this.#settings, ports: this.#ports }
+    if (settings === undefined || ports === undefined) return
     this.#announced = true
-    const { settings, workers, signals, log } = this.#options
+    const { workers, log } = this.#options
     const took = Math.round(performance.now() - this.#startedAt)
-    const listeners = settings.listeners.map((one) => `${one.name} ${shown(one.address, one.port)}`).join(', ')
-    const admin = this.#admin === '' ? '' : `, admin ${this.#admin}`
+    const listeners = settings.listeners.map(
+      ({ name, address, port }) => `${name} ${formatAddress({ host: address, port: ports.listeners[name] ?? port })}`,
+    )
+    const admin = settings.admin.address.replace(/\d+$/, String(ports.admin))
+    const signals = formatAddress({ ...signalsAddress(settings), port: ports.signals })
     log.info(
-      `ready after ${took} ms: ${listeners}${admin}, signals ${shown(signals.host, signals.port)}; ` +
+      `ready after ${took} ms: ${listeners.join(', ')}, admin ${admin}, signals ${signals}; ` +
         `${counted(programmed.routes, 'route')}, ${counted(programmed.rules, 'rule')}, ${counted(workers, 'worker')}`,
     )
   }
 
   #fromControl(message: ControlToMain): void {
     switch (message.type) {
+      case 'settings':
+        this.#checkLimit(message.settings)
+        if (this.#settings === undefined) void this.#open(message.settings)
+        break
+      case 'refused':
+        // A control thread that comes later finds the workers serving the settings they have.
+        if (this.#settings === undefined) this.#options.onFatal(message.lines)
+        break
       case 'programmed':
         this.#programmed = message
         this.#look()
-        return
-      case 'admin':
-        this.#admin = message.address
-        return
+        break
       case 'metrics':
         this.#questions.get(message.id)?.({ contentType: message.contentType, body: message.body })
-        return
+        break
       case 'replica':
-        return
+      case 'last-good':
+        break
     }
+  }
+
+  /** Before anything listens: everything is free, and the signs of life are there. */
+  async #open(settings: SettingsObject): Promise<void> {
+    this.#settings = settings
+    try {
+      const ports = await portsOf(settings)
+      this.#server = await openSignals(
+        { ...signalsAddress(settings), port: ports.signals },
+        {
+          trouble: () => this.#threads.trouble,
+          unready: () => this.unready(),
+          metrics: () => this.metrics(),
+        },
+      )
+      this.#ports = ports
+      this.#threads.go(ports)
+    } catch (error) {
+      this.#options.onFatal([error instanceof Error ? error.message : String(error)])
+    }
+  }
+
+  #checkLimit(settings: SettingsObject): void {
+    const { clients, limit } = this.#budget
+    if (settings.limits.connections <= clients) return
+    this.#options.log.warn(
+      `limits.connections is ${settings.limits.connections} per worker, but the process may have ${limit} open files: ` +
+        `from about ${clients} on, connections will fail. Raise the hard limit (ulimit -Hn, LimitNOFILE) or lower the setting.`,
+    )
   }
 
   #fromWorker(index: number, message: WorkerToMain): void {
@@ -255,10 +290,6 @@ function heapOf(workers: number): number {
   const constrained = process.constrainedMemory()
   const memory = Math.min(constrained > 0 ? constrained : Number.POSITIVE_INFINITY, totalmem())
   return Math.round(Math.min(Math.max(memory / 2 / (workers + 1) / 2 ** 20, 256), 4_096))
-}
-
-function shown(host: string | undefined, port: number): string {
-  return host === undefined ? `*:${port}` : host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 function counted(number: number, noun: string): string {

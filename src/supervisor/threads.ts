@@ -1,7 +1,15 @@
 /** The threads of the process and the ports between them: who gets what when one of them begins or ends. */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
-import type { ControlData, ControlToMain, MainToControl, WorkerPort } from '../control/thread-messages.ts'
+import type { SettingsObject } from '../api/settings.ts'
+import type { LastGood } from '../control/resource-cache.ts'
+import type {
+  ControlData,
+  ControlToMain,
+  MainToControl,
+  ResolvedPorts,
+  WorkerPort,
+} from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { MainToWorker, SharedBuffers, WorkerData, WorkerToMain } from '../link/thread-data.ts'
 import { WorkerState } from '../link/worker-state.ts'
@@ -22,7 +30,7 @@ export interface ThreadsOptions {
   readonly workers: number
   readonly reusePort: boolean
   /** What the control thread is given besides memory and ports. */
-  readonly control: Omit<ControlData, 'role' | 'shared' | 'workers'>
+  readonly control: Omit<ControlData, 'role' | 'shared' | 'workers' | 'ports' | 'settings' | 'lastGood'>
   /** Old generation of one thread's heap, MiB: a leak ends one thread in time instead of the process after seconds of stall. */
   readonly heap: number
   readonly log: Logger
@@ -46,6 +54,9 @@ export class Threads {
   readonly #unclaimed = new Map<number, MessagePort>()
   /** The control thread now running has sent tables: what the bootstrap holds is no newer than what it will send by itself. */
   #controlSpeaks = false
+  #ports: ResolvedPorts | undefined
+  #settings: SettingsObject | undefined
+  readonly #lastGood = new Map<string, LastGood>()
 
   constructor(options: ThreadsOptions) {
     this.#options = options
@@ -76,6 +87,12 @@ export class Threads {
   start(): void {
     for (const worker of this.#workers) worker.start()
     this.#control.start()
+  }
+
+  /** The addresses are free: workers may open them. Later control threads are told from the start. */
+  go(ports: ResolvedPorts): void {
+    this.#ports = ports
+    this.tellControl({ type: 'go', ports })
   }
 
   /** Ends what hangs. */
@@ -193,7 +210,15 @@ export class Threads {
     }
     this.#unclaimed.clear()
     this.block.countControlStart()
-    const data: ControlData = { role: 'control', shared, workers: ports, ...this.#options.control }
+    const data: ControlData = {
+      role: 'control',
+      shared,
+      workers: ports,
+      ports: this.#ports,
+      settings: this.#settings,
+      lastGood: [...this.#lastGood.values()],
+      ...this.#options.control,
+    }
     const control = new Worker(entries.control, {
       name,
       workerData: data,
@@ -201,11 +226,23 @@ export class Threads {
       resourceLimits: { maxOldGenerationSizeMb: heap },
     })
     control.on('message', (message: ControlToMain) => {
-      if (message.type === 'replica') {
-        this.#bootstrap.keep(message.message)
-        if (message.message.type === 'tables') this.#controlSpeaks = true
-      } else onControl(message)
+      this.#keep(message)
+      onControl(message)
     })
     return control
+  }
+
+  /** What the next control thread, or a worker that starts while there is none, needs. */
+  #keep(message: ControlToMain): void {
+    if (message.type === 'settings') this.#settings = message.settings
+    if (message.type === 'replica') {
+      this.#bootstrap.keep(message.message)
+      if (message.message.type === 'tables') this.#controlSpeaks = true
+    }
+    if (message.type !== 'last-good') return
+    for (const { kind, key, object } of message.changes) {
+      if (object === undefined) this.#lastGood.delete(`${kind} ${key}`)
+      else this.#lastGood.set(`${kind} ${key}`, { kind, key, object })
+    }
   }
 }

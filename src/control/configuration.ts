@@ -1,0 +1,203 @@
+/** Resources and settings → snapshot → tables, endpoints and statuses, again each time something changes. */
+import type { SettingsObject } from '../api/settings.ts'
+import type { Validator } from '../api/validate.ts'
+import { type Compiled, compile } from '../compile/compile.ts'
+import { CompileMemo } from '../compile/memo.ts'
+import type { Milliseconds } from '../lib/clock.ts'
+import { workerSettings } from '../link/worker-settings.ts'
+import type { Logger } from '../log/process-log.ts'
+import type { SlotReclaimer } from '../shared-memory/epoch.ts'
+import type { ProcessBlock } from '../shared-memory/process-block.ts'
+import type { RowDirectory } from '../shared-memory/row-directory.ts'
+import { FrozenMap } from '../snapshot/frozen-map.ts'
+import { Packer, type PackResult } from '../snapshot/pack.ts'
+import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
+import type { Source, SourceEvent, SourceHandler } from '../source/source.ts'
+import { DialGuard, ownPorts } from './dial-guard.ts'
+import type { EndpointDirectory } from './endpoint-directory.ts'
+import type { ProblemList } from './problem-list.ts'
+import type { Publisher } from './publisher.ts'
+import { Rebuild } from './rebuild.ts'
+import { type Impact, type LastGood, type LastGoodChange, ResourceCache } from './resource-cache.ts'
+import type { StatusBoard } from './status-board.ts'
+
+export interface ConfigurationParts {
+  readonly validator: Validator
+  readonly block: ProcessBlock
+  readonly directory: EndpointDirectory
+  readonly reclaimer: SlotReclaimer
+  readonly publisher: Publisher
+  readonly board: StatusBoard
+  readonly problems: ProblemList
+  readonly rows: RowDirectory
+  readonly source: Source
+  readonly log: Logger
+  readonly now: () => Milliseconds
+  readonly wall: () => Milliseconds
+  /** Client connections of one worker, by the process limit. */
+  readonly connections: number
+  readonly keepLastGood: (changes: readonly LastGoodChange[]) => void
+}
+
+interface Built {
+  readonly compiled: Compiled
+  /** Undefined when the snapshot is the one that is published. */
+  readonly packed: PackResult | undefined
+}
+
+/** Endpoint sets brought in line in one step; each is hashed and sent to every worker. */
+const SETS_AT_ONCE = 8
+
+export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> {
+  readonly #parts: ConfigurationParts
+  readonly #cache: ResourceCache
+  readonly #memo = new CompileMemo()
+  readonly #packer: Packer
+  readonly #rebuild: Rebuild<Built>
+  #settings: SettingsObject
+  #synced = false
+  #open = false
+  /** Endpoint sets as they were last brought in line with a compile. */
+  #endpoints = new FrozenMap<readonly EndpointAddress[]>()
+  #compiled: Compiled | undefined
+  #published: Snapshot | undefined
+
+  constructor(parts: ConfigurationParts, settings: SettingsObject, lastGood: Iterable<LastGood>) {
+    this.#parts = parts
+    this.#settings = settings
+    this.#cache = new ResourceCache(parts.validator, settings, lastGood)
+    this.#packer = new Packer(Math.random)
+    this.#rebuild = new Rebuild<Built>({
+      steps: () => this.#build(),
+      done: (built, since) => this.#publish(built, since),
+      failed: (error) => parts.log.error({ error }, 'a rebuild failed; what is served stays as it is'),
+      now: parts.now,
+    })
+  }
+
+  get settings(): SettingsObject {
+    return this.#settings
+  }
+
+  /** As last compiled. */
+  get snapshot(): Snapshot | undefined {
+    return this.#compiled?.snapshot
+  }
+
+  /** Workers may be told: from now on, not before, everything that is in force. */
+  open(settings: SettingsObject): void {
+    this.#open = true
+    this.#tellSettings(settings)
+    if (this.#synced) this.#rebuild.request(true)
+  }
+
+  useSettings(settings: SettingsObject): void {
+    const impact = this.#cache.useSettings(settings)
+    this.#settings = settings
+    if (!this.#open || impact === 'ignore') return
+    this.#tellSettings(settings)
+    this.#request(impact)
+  }
+
+  changed(events: SourceEvent[]): void {
+    const impact = this.#cache.accept(events)
+    this.#warn(events)
+    this.#parts.problems.setObjects(this.#cache.problems())
+    this.#parts.keepLastGood(this.#cache.lastGoodChanges())
+    this.#request(impact)
+  }
+
+  synced(): void {
+    this.#synced = true
+    this.#cache.synced()
+    this.#parts.block.setSynced(true)
+    this.#parts.keepLastGood(this.#cache.lastGoodChanges())
+    if (this.#open) this.#rebuild.request(true)
+  }
+
+  /** A generation serves everywhere: what only older ones needed is withdrawn. */
+  served(generation: number): void {
+    const { directory, publisher, board } = this.#parts
+    board.served(generation)
+    const compiled = this.#compiled
+    if (generation < publisher.generation || compiled === undefined) return
+    directory.retain(compiled.endpoints)
+    this.#seal()
+  }
+
+  /** Names lead elsewhere, or a look at what can be given back is due. */
+  tend(): void {
+    this.#seal()
+    this.#parts.reclaimer.sweep()
+  }
+
+  stop(): void {
+    this.#rebuild.stop()
+  }
+
+  #request(impact: Impact): void {
+    if (impact === 'ignore' || !this.#open || !this.#synced) return
+    this.#rebuild.request(impact !== 'rebuild')
+  }
+
+  #tellSettings(settings: SettingsObject): void {
+    const { publisher, directory, connections } = this.#parts
+    const forWorkers = workerSettings(settings, connections)
+    publisher.send({ type: 'settings', settings: forWorkers })
+    directory.guardBy(new DialGuard({ denyCIDRs: forWorkers.denyCIDRs, loopback: true, ownPorts: ownPorts(settings) }))
+  }
+
+  *#build(): Generator<void, Built> {
+    const compiled = yield* compile(this.#cache.resources(), this.#memo)
+    yield* this.#bringEndpoints(compiled.endpoints)
+    const { snapshot } = compiled
+    const packed = snapshot === this.#published ? undefined : yield* this.#packer.packSteps(snapshot)
+    return { compiled, packed }
+  }
+
+  /** Before the tables that need them. What they do not need any more goes when they serve everywhere. */
+  *#bringEndpoints(endpoints: ReadonlyMap<string, readonly EndpointAddress[]>): Generator<void> {
+    const next = endpoints instanceof FrozenMap ? endpoints : FrozenMap.from(endpoints)
+    let count = 0
+    for (const { key, after } of this.#endpoints.changesTo(next)) {
+      if (after !== undefined) this.#parts.directory.set(key, after as readonly EndpointAddress[])
+      if (++count % SETS_AT_ONCE === 0) yield
+    }
+    this.#endpoints = next
+  }
+
+  #publish({ compiled, packed }: Built, since: Milliseconds): void {
+    const { publisher, board, directory, rows, reclaimer, wall } = this.#parts
+    const first = this.#compiled === undefined
+    this.#compiled = compiled
+    if (first) {
+      reclaimer.adopt(directory.inUse())
+      publisher.send({ type: 'backends', ids: [...compiled.endpoints.keys()] })
+    }
+    if (packed !== undefined) {
+      this.#published = compiled.snapshot
+      rows.sync(compiled.snapshot.backends.keys(), wall())
+      publisher.publish(packed, since, (backend) => directory.slotOf(backend))
+    }
+    this.#seal()
+    board.set(compiled.statuses, publisher.generation)
+  }
+
+  /** Behind every endpoint set that was sent: workers that handle it know of no slot that was withdrawn before. */
+  #seal(): void {
+    const epoch = this.#parts.reclaimer.seal()
+    if (epoch !== undefined) this.#parts.publisher.send({ type: 'epoch', epoch })
+  }
+
+  #warn(events: readonly SourceEvent[]): void {
+    const { source, log } = this.#parts
+    let told = 0
+    for (const { kind, key } of events)
+      for (const { path, message } of this.#cache.about(kind, key)?.warnings ?? []) {
+        if (++told > 20) return
+        const place = source.locate(kind, key, path)
+        const where = place === undefined ? '' : `${place.file}:${place.line}:${place.column}: `
+        log.warn(`${where}${kind} ${key}: ${message}`)
+      }
+  }
+}

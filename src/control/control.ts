@@ -1,0 +1,273 @@
+/**
+ * The control thread put together. Never on the way of a request: it may die at any moment, and the next one finds names at their slots
+ * and workers at their ports, reads everything anew and publishes it under a higher generation.
+ */
+import type { MessagePort } from 'node:worker_threads'
+import type { AdminServer } from '../admin/server.ts'
+import type { ObjectStatus } from '../api/condition.ts'
+import type { SettingsObject } from '../api/settings.ts'
+import { createValidator } from '../api/validate.ts'
+import type { Milliseconds } from '../lib/clock.ts'
+import type { LinePump } from '../log/line-pump.ts'
+import type { Logger } from '../log/process-log.ts'
+import { createAccessLogWriter } from '../log/writer.ts'
+import { EndpointTable } from '../shared-memory/endpoint-table.ts'
+import { SlotReclaimer } from '../shared-memory/epoch.ts'
+import { MetricsReader } from '../shared-memory/metrics.ts'
+import { ProcessBlock } from '../shared-memory/process-block.ts'
+import { RowDirectory } from '../shared-memory/row-directory.ts'
+import { readSchemas } from '../source/crds.ts'
+import { FolderSource } from '../source/folder/folder-source.ts'
+import { Configuration } from './configuration.ts'
+import { DialGuard } from './dial-guard.ts'
+import { NameResolver } from './dns.ts'
+import { EndpointDirectory } from './endpoint-directory.ts'
+import { LastGoodStore } from './last-good.ts'
+import { ProblemList } from './problem-list.ts'
+import { Publisher } from './publisher.ts'
+import type { LastGoodChange } from './resource-cache.ts'
+import { SettingsFeed, withPorts } from './settings-feed.ts'
+import { StatusBoard, unwell } from './status-board.ts'
+import type { ControlData, ControlToMain, MainToControl, ResolvedPorts } from './thread-messages.ts'
+import { adminData, metricsSource, type Viewed } from './views.ts'
+
+const STDOUT = 1
+/** How often withdrawn slots are looked at. */
+const TEND_EVERY: Milliseconds = 500
+const FLUSH_WITHIN: Milliseconds = 800
+
+export class Control {
+  readonly #data: ControlData
+  readonly #main: MessagePort
+  readonly #log: Logger
+  readonly #block: ProcessBlock
+  readonly #validator = createValidator(readSchemas())
+  readonly #feed: SettingsFeed
+  readonly #source: FolderSource
+  readonly #accessLog: LinePump
+  readonly #resolver: NameResolver
+  readonly #publisher: Publisher
+  readonly #viewed: Viewed
+  #ports: ResolvedPorts | undefined
+  #settings: SettingsObject | undefined
+  #configuration: Configuration | undefined
+  #lastGood: LastGoodStore | undefined
+  #admin: Promise<AdminServer> | undefined
+  #registry: Promise<{ contentType: string; render(): Promise<string> }> | undefined
+  #settingsTroubled = false
+  readonly #parts: Omit<ConstructorParameters<typeof Configuration>[0], 'validator'>
+
+  constructor(data: ControlData, main: MessagePort, log: Logger) {
+    this.#data = data
+    this.#main = main
+    this.#log = log
+    const { shared } = data
+    const now = (): Milliseconds => performance.now()
+    this.#block = new ProcessBlock(shared.process)
+    this.#ports = data.ports
+    this.#feed = new SettingsFeed(data.settingsFile, data.overrides, this.#validator)
+    this.#source = new FolderSource(data.folder)
+    this.#accessLog = createAccessLogWriter({
+      rings: shared.accessLog,
+      out: { fd: STDOUT },
+      onDrop: (lines) => log.warn({ lines }, 'lines of the access log were lost: standard output is read too slowly'),
+      onError: (error) => log.error({ error }, 'the access log cannot be written'),
+    })
+    const table = new EndpointTable(shared.endpoints)
+    const reclaimer = new SlotReclaimer(table, this.#block)
+    const metrics = new MetricsReader(shared.metrics)
+    this.#publisher = new Publisher(
+      this.#block,
+      {
+        replica: (message) => this.#tell({ type: 'replica', message }),
+        served: (generation, took) => {
+          for (const time of took) metrics.observeChange(time)
+          this.#configuration?.served(generation)
+          this.#tell({ type: 'programmed', generation, ...board.sizes() })
+        },
+        problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
+      },
+      now,
+    )
+    this.#resolver = new NameResolver(
+      {
+        changed: (name) => {
+          directory.renamed(name)
+          this.#configuration?.tend()
+        },
+        health: (name, failure, kept) => this.#nameHealth(name, failure, kept),
+      },
+      Math.random,
+    )
+    const guard = new DialGuard({ denyCIDRs: [], loopback: true, ownPorts: new Set() })
+    const directory = new EndpointDirectory(table, reclaimer, guard, this.#resolver, {
+      send: (message) => this.#publisher.send(message),
+      problem: (message) => log.warn(message),
+    })
+    const board = new StatusBoard({ changed: (status, before) => this.#statusChanged(status, before) })
+    const problems = new ProblemList({ tell: (level, message) => log[level](message) }, (kind, key, path) =>
+      this.#source.locate(kind, key, path),
+    )
+    this.#parts = {
+      block: this.#block,
+      directory,
+      reclaimer,
+      publisher: this.#publisher,
+      board,
+      problems,
+      rows: new RowDirectory(shared.metrics),
+      source: this.#source,
+      log,
+      now,
+      wall: () => Date.now(),
+      connections: data.connections,
+      keepLastGood: (changes) => this.#keepLastGood(changes),
+    }
+    this.#viewed = {
+      block: this.#block,
+      table,
+      directory,
+      board,
+      problems,
+      version: data.version,
+      snapshot: () => this.#configuration?.snapshot,
+      settings: () => this.#settings!,
+      settingViews: () => this.#feed.views(),
+      generation: () => this.#publisher.generation,
+      metrics: () => this.#metrics(),
+    }
+  }
+
+  start(): void {
+    for (const { index, port } of this.#data.workers) this.#publisher.addWorker(index, port)
+    setInterval(() => this.#configuration?.tend(), TEND_EVERY).unref()
+    this.#feed.start({
+      changed: (settings) => this.#useSettings(settings),
+      problems: (lines) => this.#settingsProblems(lines),
+    })
+  }
+
+  accept(message: MainToControl): void {
+    switch (message.type) {
+      case 'go':
+        this.#ports = message.ports
+        this.#open(message.ports)
+        break
+      case 'worker':
+        this.#publisher.addWorker(message.index, message.port)
+        break
+      case 'worker-gone':
+        this.#publisher.removeWorker(message.index)
+        break
+      case 'metrics':
+        void this.#metrics().then((answer) => this.#tell({ type: 'metrics', id: message.id, ...answer }))
+        break
+      case 'stop':
+        void this.#stop()
+        break
+    }
+  }
+
+  #tell(message: ControlToMain): void {
+    this.#main.postMessage(message)
+  }
+
+  #useSettings(settings: SettingsObject): void {
+    const real = this.#ports === undefined ? settings : withPorts(settings, this.#ports)
+    this.#settings = real
+    this.#tell({ type: 'settings', settings })
+    if (this.#configuration !== undefined) this.#configuration.useSettings(real)
+    else void this.#begin(real)
+  }
+
+  #settingsProblems(lines: readonly string[]): void {
+    if (this.#settings === undefined) {
+      if (this.#data.settings === undefined) {
+        this.#tell({ type: 'refused', lines })
+        return
+      }
+      this.#useSettings(this.#data.settings)
+    }
+    for (const line of lines) this.#log.error(`${line}; the last good settings stay in force`)
+    if (lines.length === 0 && this.#settingsTroubled) this.#log.info('the settings are well again')
+    this.#settingsTroubled = lines.length > 0
+  }
+
+  /** Reading begins while the supervisor is still looking whether the addresses are free. */
+  async #begin(settings: SettingsObject): Promise<void> {
+    const { stateDirectory } = settings
+    if (stateDirectory !== undefined)
+      this.#lastGood = new LastGoodStore(stateDirectory, (message) => this.#log.warn(message))
+    const kept = (await this.#lastGood?.read()) ?? []
+    // What this process has served itself is the newer.
+    const lastGood = [...kept, ...this.#data.lastGood]
+    this.#configuration = new Configuration({ ...this.#parts, validator: this.#validator }, settings, lastGood)
+    const configuration = this.#configuration
+    this.#source.start({
+      changed: (events) => configuration.changed(events),
+      synced: () => configuration.synced(),
+      problems: (list) => this.#parts.problems.setSource(list),
+    })
+    if (this.#ports !== undefined) this.#open(this.#ports)
+  }
+
+  #open(ports: ResolvedPorts): void {
+    if (this.#configuration === undefined || this.#settings === undefined || this.#admin !== undefined) return
+    const settings = withPorts(this.#settings, ports)
+    this.#settings = settings
+    this.#configuration.open(settings)
+    this.#admin = this.#openAdmin(settings)
+    this.#admin.catch((error: unknown) => this.#log.error({ error }, 'the admin API cannot be opened'))
+  }
+
+  /** Loaded only here: nothing that serves traffic waits for it. */
+  async #openAdmin(settings: SettingsObject): Promise<AdminServer> {
+    const { startAdmin } = await import('../admin/server.ts')
+    const { address, tokenFile } = settings.admin
+    return await startAdmin({ address, tokenFile, data: adminData(this.#viewed) })
+  }
+
+  async #metrics(): Promise<{ contentType: string; body: string }> {
+    this.#registry ??= import('../admin/metrics-registry.ts').then(
+      ({ MetricsRegistry }) =>
+        new MetricsRegistry({
+          shared: this.#data.shared,
+          source: metricsSource(this.#viewed),
+          version: this.#data.version,
+        }),
+    )
+    const registry = await this.#registry
+    return { contentType: registry.contentType, body: await registry.render() }
+  }
+
+  #keepLastGood(changes: readonly LastGoodChange[]): void {
+    if (changes.length === 0) return
+    this.#lastGood?.keep(changes)
+    this.#tell({ type: 'last-good', changes })
+  }
+
+  #nameHealth(name: string, failure: string | undefined, kept: readonly string[]): void {
+    if (failure === undefined) this.#log.info(`${name} can be resolved again`)
+    else if (kept.length > 0) this.#log.warn(`${name} cannot be resolved (${failure}); ${kept.join(', ')} stays in use`)
+    else this.#log.warn(`${name} cannot be resolved (${failure}); Backends that name it have no endpoint from it`)
+  }
+
+  #statusChanged(status: ObjectStatus, before: ObjectStatus | undefined): void {
+    const name = `${status.kind} ${status.key}`
+    // What is wrong with an object's own fields the list of problems has said already, with file and line.
+    const bad = status.conditions.filter(
+      (one) => unwell(one) && one.reason !== 'Invalid' && one.reason !== 'NotImplemented',
+    )
+    for (const { type, reason, message } of bad) this.#log.warn(`${name}: ${message} (${type} ${reason})`)
+    if (bad.length === 0 && before?.conditions.some(unwell) === true && !status.conditions.some(unwell))
+      this.#log.info(`${name}: all is well again`)
+  }
+
+  async #stop(): Promise<void> {
+    this.#configuration?.stop()
+    this.#resolver.stop()
+    await this.#accessLog.close(FLUSH_WITHIN)
+    await this.#lastGood?.flushed()
+    process.exit(0)
+  }
+}

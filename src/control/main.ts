@@ -1,0 +1,16 @@
+/** Entry of the control thread. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { createThreadLogger } from '../log/process-log.ts'
+import { CONTROL_THREAD, ProcessBlock, startHeartbeat } from '../shared-memory/process-block.ts'
+import { Control } from './control.ts'
+import type { ControlData, MainToControl } from './thread-messages.ts'
+
+const data = workerData as ControlData
+const main = parentPort!
+const log = createThreadLogger(data.shared.processLog[CONTROL_THREAD]!, { ...data.log, thread: 'control' })
+
+const control = new Control(data, main, log)
+main.on('message', (message: MainToControl) => control.accept(message))
+control.start()
+// Only now: from its first beat on a thread must keep beating, and reading the schemas takes longer than that.
+startHeartbeat(new ProcessBlock(data.shared.process), CONTROL_THREAD, setInterval)

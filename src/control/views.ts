@@ -1,0 +1,101 @@
+/** What the admin API and the metrics read of the control thread's state. */
+import type { AdminData, BackendView, SettingView } from '../admin/admin-data.ts'
+import type { BackendGauges, EndpointState, MetricsSource, ProblemCount } from '../admin/metrics-source.ts'
+import { routeRows } from '../admin/route-rows.ts'
+import type { ObjectStatus } from '../api/condition.ts'
+import type { SettingsObject } from '../api/settings.ts'
+import type { EndpointRow } from '../link/messages.ts'
+import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
+import type { ProcessBlock } from '../shared-memory/process-block.ts'
+import type { Snapshot } from '../snapshot/snapshot.ts'
+import type { EndpointDirectory } from './endpoint-directory.ts'
+import type { ProblemList } from './problem-list.ts'
+import { type StatusBoard, unwell } from './status-board.ts'
+
+export interface Viewed {
+  readonly block: ProcessBlock
+  readonly table: EndpointTable
+  readonly directory: EndpointDirectory
+  readonly board: StatusBoard
+  readonly problems: ProblemList
+  readonly version: string
+  readonly snapshot: () => Snapshot | undefined
+  readonly settings: () => SettingsObject
+  readonly settingViews: () => readonly SettingView[]
+  readonly generation: () => number
+  readonly metrics: () => Promise<{ readonly contentType: string; readonly body: string }>
+}
+
+export function adminData(viewed: Viewed): AdminData {
+  const { block, directory, board, problems, version, snapshot, settings, generation } = viewed
+  return {
+    trouble: () => [],
+    unready: () =>
+      block.draining ? ['shutting down'] : block.ready ? [] : ['not every worker serves a routing table'],
+    version: () => ({ version, node: process.version, generation: generation(), workers: block.workers }),
+    *routes() {
+      const now = snapshot()
+      const names = settings().listeners.map((listener) => listener.name)
+      if (now !== undefined) yield* routeRows(now, names)
+    },
+    *backends() {
+      for (const backend of snapshot()?.backends.values() ?? [])
+        yield backendView(viewed.table, backend.id, backend.algorithm, directory.rows(backend.id))
+    },
+    statuses: () => board.list(),
+    problems: () => problems.list(),
+    settings: viewed.settingViews,
+    metrics: viewed.metrics,
+  }
+}
+
+export function metricsSource(viewed: Viewed): MetricsSource {
+  const { table, directory, board, snapshot, settings, generation } = viewed
+  return {
+    listeners: () => settings().listeners.map((listener) => listener.name),
+    generation,
+    sizes: () => ({ ...board.sizes(), backends: snapshot()?.backends.size ?? 0 }),
+    *backends() {
+      for (const id of snapshot()?.backends.keys() ?? []) yield backendGauges(table, id, directory.rows(id))
+    },
+    problems: () => problemCounts(board.list()),
+  }
+}
+
+function stateOf(table: EndpointTable, row: EndpointRow): EndpointState {
+  const state = table.state(row.slot)
+  if ((state & SLOT_STATE.ejected) !== 0) return 'ejected'
+  if ((state & SLOT_STATE.unhealthy) !== 0) return 'unhealthy'
+  return row.state === 'draining' ? 'draining' : 'eligible'
+}
+
+function backendGauges(table: EndpointTable, id: string, rows: readonly EndpointRow[]): BackendGauges {
+  const endpoints: Record<EndpointState, number> = { eligible: 0, unhealthy: 0, ejected: 0, draining: 0 }
+  let inFlight = 0
+  for (const row of rows) {
+    endpoints[stateOf(table, row)]++
+    inFlight += table.inFlight(row.slot)
+  }
+  return { id, inFlight, endpoints }
+}
+
+function backendView(table: EndpointTable, id: string, algorithm: string, rows: readonly EndpointRow[]): BackendView {
+  const endpoints = rows.map((row) => ({
+    authority: row.address.includes(':') ? `[${row.address}]:${row.port}` : `${row.address}:${row.port}`,
+    state: stateOf(table, row),
+    weight: row.weight,
+    inFlight: table.inFlight(row.slot),
+    ...(row.zone !== undefined && { zone: row.zone }),
+  }))
+  return { id, algorithm, inFlight: endpoints.reduce((sum, one) => sum + one.inFlight, 0), endpoints }
+}
+
+function* problemCounts(statuses: Iterable<ObjectStatus>): Generator<ProblemCount> {
+  const counts = new Map<string, ProblemCount>()
+  for (const { kind, conditions } of statuses)
+    for (const { reason } of conditions.filter(unwell)) {
+      const id = `${kind} ${reason}`
+      counts.set(id, { kind, reason, objects: (counts.get(id)?.objects ?? 0) + 1 })
+    }
+  yield* counts.values()
+}

@@ -1,0 +1,18 @@
+/** The process: reads the command line and hands over, to the supervisor or to one of the commands that look and leave. */
+import { availableParallelism } from 'node:os'
+import { parseCommand } from './cli/parse.ts'
+
+// One pool serves all threads: files, names and compression must not wait for each other. It is made at its first use.
+process.env.UV_THREADPOOL_SIZE ??= String(Math.max(8, availableParallelism() * 2))
+
+const command = parseCommand(process.argv.slice(2))
+const { packageVersion, runCommand } = await import('./cli/commands.ts')
+if (command.name === 'run') {
+  const { run } = await import('./supervisor/run.ts')
+  run({ command, version: packageVersion() })
+} else {
+  process.exitCode = await runCommand(command, {
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+  })
+}

@@ -1,0 +1,32 @@
+import type { SettingsObject } from '../api/settings.ts'
+import type { ResolvedPorts } from '../control/thread-messages.ts'
+import { type Address, type Claim, claimPorts, parseAddress } from './ports.ts'
+
+/**
+ * Makes sure that everything the settings want to open can be opened.
+ *
+ * @throws {Error} one line for a person
+ */
+export async function portsOf(settings: SettingsObject): Promise<ResolvedPorts> {
+  const claims: Claim[] = settings.listeners.map(({ name, address, port }) => ({
+    what: `listener ${name}`,
+    address: { host: address, port },
+  }))
+  claims.push({ what: 'admin', address: addressOf(settings.admin.address, 'admin') })
+  claims.push({ what: 'signals', address: signalsAddress(settings) })
+  const ports = await claimPorts(claims)
+  const listeners: Record<string, number> = {}
+  for (const [i, { name }] of settings.listeners.entries()) listeners[name] = ports[i]!
+  return { listeners, admin: ports.at(-2)!, signals: ports.at(-1)! }
+}
+
+export function signalsAddress(settings: SettingsObject): Address {
+  return addressOf(settings.signals.address, 'signals')
+}
+
+function addressOf(text: string, what: string): Address {
+  const address = parseAddress(text)
+  if (address === undefined)
+    throw new Error(`${what}: "${text}" is not an address. Write HOST:PORT with an IP address, or :PORT for all.`)
+  return address
+}
