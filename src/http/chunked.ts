@@ -200,23 +200,12 @@ function dropForbidden(fields: Fields): void {
   for (let i = 0; i < fields.count; i++) if (FORBIDDEN_TRAILERS.has(fields.nameAt(i))) fields.removeAt(i)
 }
 
-const SIZES: Buffer[] = []
-
-/** The line before a chunk of `length` bytes. */
-export function chunkHead(length: number): Buffer {
-  if (length >= 4096) return Buffer.from(`${length.toString(16)}\r\n`, 'latin1')
-  return (SIZES[length] ??= Buffer.from(`${length.toString(16)}\r\n`, 'latin1'))
-}
-
-export const CRLF = Buffer.from('\r\n', 'latin1')
-export const LAST_CHUNK = Buffer.from('0\r\n\r\n', 'latin1')
-
 /** The end of a chunked body with its trailers. */
-export function lastChunk(trailers: Fields | null): Buffer {
-  if (trailers === null) return LAST_CHUNK
+export function lastChunk(trailers: Fields | null): string {
+  if (trailers === null) return '0\r\n\r\n'
   let text = '0\r\n'
   trailers.forEach((name, value) => {
     text += `${name}: ${value}\r\n`
   })
-  return Buffer.from(`${text}\r\n`, 'latin1')
+  return `${text}\r\n`
 }

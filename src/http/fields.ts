@@ -31,6 +31,15 @@ export class Fields {
     this.#added = null
   }
 
+  /** Copies the bytes, for whoever needs the fields after the buffer they were read into is used again. */
+  detach(): void {
+    if (this.count === 0) return
+    const start = this.offsets[0]!
+    this.bytes = Buffer.from(this.bytes.subarray(start, this.end))
+    for (let i = 0; i < this.count * STRIDE; i++) this.offsets[i]! -= start
+    this.end -= start
+  }
+
   /** Called by a parser for each field, in order. */
   push(nameStart: number, nameEnd: number, valueStart: number, valueEnd: number): void {
     const at = this.count++ * STRIDE

@@ -1,6 +1,7 @@
 /**
- * Serialises heads: runs of the bytes that arrived are copied as they are (already validated), edits are appended.
- * The caller provides room for a body behind the head, so that both leave in one write.
+ * Serialises heads as Latin-1 strings: runs of the bytes that arrived go on as they are (already validated), edits are appended. Measured: one string
+ * for head and small body, written as `latin1`, costs half of what a buffer put together by copies does, because views
+ * and copies of typed arrays each cost more than a string of that size.
  */
 import type { Fields } from './fields.ts'
 
@@ -68,64 +69,45 @@ const PHRASES: Readonly<Record<number, string>> = {
   511: 'Network Authentication Required',
 }
 
-const STATUS_LINES: Buffer[] = []
+const STATUS_LINES: string[] = []
 
-export function statusLine(status: number): Buffer {
-  return (STATUS_LINES[status] ??= Buffer.from(`HTTP/1.1 ${status} ${PHRASES[status] ?? ''}\r\n`, 'latin1'))
+export function statusLine(status: number): string {
+  return (STATUS_LINES[status] ??= `HTTP/1.1 ${status} ${PHRASES[status] ?? ''}\r\n`)
 }
 
-/** Upper bound of the bytes that {@link writeFields} will need. */
-export function fieldsBytes(fields: Fields): number {
-  let bytes = fields.count === 0 ? 0 : fields.end - fields.offsets[0]!
-  const added = fields.added
-  if (added !== null) for (let i = 0; i < added.length; i += 2) bytes += added[i]!.length + added[i + 1]!.length + 4
-  return bytes
-}
-
-/** @returns the offset behind what was written; no empty line is written */
-export function writeFields(fields: Fields, out: Buffer, at: number): number {
-  const count = fields.count
+/** The fields as they stand in a head, without the empty line. */
+export function fieldsText(fields: Fields): string {
+  let text = ''
+  const { count, bytes, offsets } = fields
   if (count > 0) {
-    const offsets = fields.offsets
-    const bytes = fields.bytes
-    if (fields.untouched) at += bytes.copy(out, at, offsets[0]!, fields.end)
+    if (fields.untouched) text = bytes.latin1Slice(offsets[0]!, fields.end)
     else {
       let runStart = -1
       for (let i = 0; i < count; i++) {
         if (fields.isRemoved(i)) {
-          if (runStart >= 0) {
-            at += bytes.copy(out, at, runStart, offsets[i * 4]!)
-            runStart = -1
-          }
+          if (runStart >= 0) text += bytes.latin1Slice(runStart, offsets[i * 4]!)
+          runStart = -1
         } else if (runStart < 0) runStart = offsets[i * 4]!
       }
-      if (runStart >= 0) at += bytes.copy(out, at, runStart, fields.end)
+      if (runStart >= 0) text += bytes.latin1Slice(runStart, fields.end)
     }
   }
-  const added = fields.added
-  if (added !== null)
-    for (let i = 0; i < added.length; i += 2) {
-      at += out.latin1Write(added[i]!, at)
-      out[at++] = 0x3a
-      out[at++] = 0x20
-      at += out.latin1Write(added[i + 1]!, at)
-      out[at++] = 0x0d
-      out[at++] = 0x0a
-    }
-  return at
+  const { added } = fields
+  if (added !== null) for (let i = 0; i < added.length; i += 2) text += `${added[i]}: ${added[i + 1]}\r\n`
+  return text
 }
 
 /** `Date` of this second (RFC 9110 §6.6.1), made once a second. */
 export class DateField {
   #second = -1
-  #line: Buffer = Buffer.alloc(0)
+  #line = ''
 
   /** @param wall milliseconds since the epoch */
-  line(wall: number): Buffer {
+  line(wall: number): string {
     const second = Math.floor(wall / 1000)
     if (second !== this.#second) {
       this.#second = second
-      this.#line = Buffer.from(`date: ${new Date(second * 1000).toUTCString()}\r\n`, 'latin1')
+      this.#line = `date: ${new Date(second * 1000).toUTCString()}\r\n`
     }
     return this.#line
   }

@@ -290,8 +290,12 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
     this.#writer.head(head)
   }
 
-  sendBody(chunk: Uint8Array): boolean {
-    return this.#ended ? true : this.#writer.body(chunk)
+  sendBody(bytes: Buffer, start: number, end: number): boolean {
+    return this.#ended ? false : this.#writer.body(bytes, start, end)
+  }
+
+  get room(): boolean {
+    return this.#ended || this.#writer.room
   }
 
   sendEnd(trailers: Fields | null): void {

@@ -39,8 +39,13 @@ export interface Downstream {
   sendInformational(status: number, fields: Fields | null): void
   /** Once. Content-Length or chunked is decided by `head.bodyLength`. */
   sendHead(head: ResponseHead): void
-  /** @returns false when the sender should wait for `onClientDrain` */
-  sendBody(chunk: Uint8Array): boolean
+  /**
+   * Sends `start` to `end` of the bytes.
+   * @returns whether the bytes are kept: they must not be overwritten from then on
+   */
+  sendBody(bytes: Buffer, start: number, end: number): boolean
+  /** False: the sender should wait for `onClientDrain`. */
+  readonly room: boolean
   /** The response is complete; ends the exchange on this side. */
   sendEnd(trailers: Fields | null): void
   /** Head and body at once. */

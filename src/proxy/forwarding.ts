@@ -11,7 +11,7 @@ export class Forwarding {
   readonly port: number
   /** Full `Forwarded` field to send, or null. */
   readonly forwarded: string | null
-  #block: Buffer | null = null
+  #block: string | null = null
 
   constructor(forList: string, proto: 'http' | 'https', host: string, port: number, forwarded: string | null = null) {
     this.for = forList
@@ -22,13 +22,13 @@ export class Forwarding {
   }
 
   /** The fields as they stand in an HTTP/1.1 head, made once. */
-  get block(): Buffer {
+  get block(): string {
     if (this.#block === null) {
       let text = `x-forwarded-for: ${this.for}\r\nx-forwarded-proto: ${this.proto}\r\n`
       if (this.host !== '') text += `x-forwarded-host: ${this.host}\r\n`
       text += `x-forwarded-port: ${this.port}\r\n`
       if (this.forwarded !== null) text += `forwarded: ${this.forwarded}\r\n`
-      this.#block = Buffer.from(text, 'latin1')
+      this.#block = text
     }
     return this.#block
   }

@@ -4,17 +4,16 @@
  */
 import type { Socket } from 'node:net'
 import type { Answer, ResponseHead } from '../filter/exchange.ts'
-import { CRLF, chunkHead, LAST_CHUNK, lastChunk } from '../http/chunked.ts'
+import { lastChunk } from '../http/chunked.ts'
 import type { Fields } from '../http/fields.ts'
-import { DateField, fieldsBytes, statusLine, writeFields } from '../http/write-head.ts'
+import { DateField, fieldsText, statusLine } from '../http/write-head.ts'
 
-/** A body up to this size is copied behind the head; a larger one is written by itself. */
-const JOIN_BYTES = 16 * 1024
+/** Body bytes up to this many become part of the text behind the head; measured, beyond it a copy into a buffer is cheaper. */
+const TEXT_BYTES = 4 * 1024
+/** Up to this many are copied behind the head into one buffer; beyond, head and body are two parts of one write. */
+const COPY_BYTES = 16 * 1024
 /** What is gathered is written at the latest when it has grown to this. */
 const GATHER_BYTES = 32 * 1024
-
-/** Room behind the head of a chunked response for a first small chunk. */
-const CHUNKED_ROOM = 2048
 
 const BY_LENGTH = 0
 const BY_CHUNKS = 1
@@ -29,14 +28,11 @@ export class ResponseWriter {
   #http10 = false
   #headOnly = false
   #framing = NO_BODY
-  /** Head, and perhaps body, not yet written; `#used` bytes of it count. */
-  #out: Buffer | null = null
-  #used = 0
+  /** Head, and perhaps body, not yet written; each character is a byte. */
+  #text = ''
   /** Bytes of the body still owed to the Content-Length. */
   #owed = 0
   keepAlive = true
-  /** Bytes of response heads and bodies of the running exchange. */
-  bytesOut = 0
 
   constructor(socket: Socket, wall: () => number) {
     this.#socket = socket
@@ -48,25 +44,20 @@ export class ResponseWriter {
     this.#headOnly = method === 'HEAD'
     this.keepAlive = keepAlive
     this.#framing = NO_BODY
-    this.bytesOut = 0
+    this.#text = ''
   }
 
   informational(status: number, fields: Fields | null): void {
     if (this.#http10) return
-    const line = statusLine(status)
-    const out = Buffer.allocUnsafe(line.length + (fields === null ? 0 : fieldsBytes(fields)) + 2)
-    let at = line.copy(out, 0)
-    if (fields !== null) at = writeFields(fields, out, at)
-    out[at++] = 0x0d
-    out[at++] = 0x0a
-    this.#write(out.subarray(0, at))
+    this.#text += `${statusLine(status)}${fields === null ? '' : fieldsText(fields)}\r\n`
+    this.flush()
   }
 
   head(head: ResponseHead): void {
     const { status, fields, bodyLength } = head
     const bodyless = status === 204 || status === 304 || status < 200
     let lengthField = -1
-    let dated = false
+    let dated = fields.added?.includes('date') === true
     for (let i = 0; i < fields.count; i++) {
       const length = fields.nameLength(i)
       if (length === 14 && fields.nameIs(i, 'content-length')) lengthField = i
@@ -94,100 +85,77 @@ export class ResponseWriter {
     }
     if (!this.keepAlive) ours += 'connection: close\r\n'
     else if (this.#http10) ours += 'connection: keep-alive\r\n'
-    this.#serialize(status, fields, ours, dated, this.#framing === BY_LENGTH ? this.#owed : 0)
+    const date = dated ? '' : dates.line(this.#wall())
+    this.#text += `${statusLine(status)}${fieldsText(fields)}${date}${ours}\r\n`
   }
 
-  #serialize(status: number, fields: Fields, ours: string, dated: boolean, bodyLength: number): void {
-    const line = statusLine(status)
-    const room = this.#framing === BY_CHUNKS ? CHUNKED_ROOM : bodyLength <= JOIN_BYTES ? bodyLength : 0
-    const out = Buffer.allocUnsafe(line.length + fieldsBytes(fields) + ours.length + 48 + room)
-    let at = line.copy(out, 0)
-    at = writeFields(fields, out, at)
-    if (!dated) at += dates.line(this.#wall()).copy(out, at)
-    if (ours !== '') at += out.latin1Write(ours, at)
-    out[at++] = 0x0d
-    out[at++] = 0x0a
-    this.#out = out
-    this.#used = at
-  }
-
-  /** @returns false when the client does not keep up: wait for the socket's drain */
-  body(chunk: Uint8Array): boolean {
-    const length = chunk.length
-    if (length === 0 || this.#framing === NO_BODY) return true
-    if (this.#framing === BY_CHUNKS) {
-      const size = chunkHead(length)
-      if (length <= JOIN_BYTES) {
-        this.#gather(size, length + CRLF.length + LAST_CHUNK.length)
-        this.#gather(chunk, 0)
-        this.#gather(CRLF, 0)
-        return !this.#socket.writableNeedDrain
-      }
-      this.#socket.cork()
-      this.flush()
-      this.#write(size)
-      this.#write(chunk)
-      this.#write(CRLF)
-      this.#socket.uncork()
-    } else {
-      this.#owed -= length
-      if (length <= JOIN_BYTES) this.#gather(chunk, 0)
-      else {
-        this.flush()
-        this.#write(chunk)
-      }
+  /**
+   * @param bytes of which `start` to `end` count; read before the return, so they may be overwritten after it
+   *   unless the answer says that they are kept
+   * @returns whether `bytes` were kept and must not be overwritten
+   */
+  body(bytes: Buffer, start: number, end: number): boolean {
+    const length = end - start
+    if (length === 0 || this.#framing === NO_BODY) return false
+    const chunked = this.#framing === BY_CHUNKS
+    if (!chunked) this.#owed -= length
+    if (length <= TEXT_BYTES) {
+      const part = bytes.latin1Slice(start, end)
+      this.#text += chunked ? `${length.toString(16)}\r\n${part}\r\n` : part
+      if (this.#text.length > GATHER_BYTES) this.flush()
+      return false
     }
+    const before = chunked ? `${this.#text}${length.toString(16)}\r\n` : this.#text
+    this.#text = ''
+    if (length <= COPY_BYTES) {
+      const out = Buffer.allocUnsafe(before.length + length + (chunked ? 2 : 0))
+      out.latin1Write(before, 0)
+      bytes.copy(out, before.length, start, end)
+      if (chunked) out.latin1Write('\r\n', before.length + length)
+      this.#socket.write(out)
+      return false
+    }
+    this.#socket.cork()
+    if (before !== '') this.#socket.write(before, 'latin1')
+    this.#socket.write(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end))
+    if (chunked) this.#socket.write('\r\n', 'latin1')
+    this.#socket.uncork()
+    return true
+  }
+
+  /** False when the client does not keep up: wait for the socket's drain. */
+  get room(): boolean {
     return !this.#socket.writableNeedDrain
   }
 
-  /** Puts bytes behind what waits for the next flush. @param more bytes that are known to follow */
-  #gather(bytes: Uint8Array, more: number): void {
-    const used = this.#used
-    const out = this.#out
-    if (out === null || used + bytes.length > out.length) {
-      if (out !== null && used + bytes.length > GATHER_BYTES) this.flush()
-      const kept = this.#out === null ? 0 : used
-      const grown = Buffer.allocUnsafe(kept + bytes.length + more)
-      if (kept > 0) out!.copy(grown, 0, 0, kept)
-      this.#out = grown
-      this.#used = kept
-    }
-    this.#out!.set(bytes, this.#used)
-    this.#used += bytes.length
-  }
-
   end(trailers: Fields | null): void {
-    if (this.#framing === BY_CHUNKS) {
-      this.#gather(lastChunk(trailers), 0)
-    } else if (this.#framing === BY_LENGTH && this.#owed !== 0) {
-      // Fewer (or more) bytes than promised: only a cut connection tells the client.
-      this.keepAlive = false
-    }
+    if (this.#framing === BY_CHUNKS) this.#text += lastChunk(trailers)
+    // Fewer bytes than promised: only a cut connection tells the client.
+    else if (this.#framing === BY_LENGTH && this.#owed !== 0) this.keepAlive = false
     this.flush()
   }
 
   answer(answer: Answer): void {
-    const body = answer.body
-    this.head({ status: answer.status, fields: answer.fields, bodyLength: body?.length ?? 0 })
-    if (body !== null) this.body(body)
+    const { body } = answer
+    const length = body?.length ?? 0
+    this.head({ status: answer.status, fields: answer.fields, bodyLength: length })
+    if (body !== null) this.body(asBuffer(body), 0, length)
     this.end(null)
   }
 
   switchProtocols(head: ResponseHead): void {
-    const added = head.fields
-    this.#serialize(101, added, '', true, 0)
+    this.#text += `${statusLine(101)}${fieldsText(head.fields)}\r\n`
     this.flush()
   }
 
   flush(): void {
-    const out = this.#out
-    if (out === null) return
-    this.#out = null
-    this.#write(this.#used === out.length ? out : out.subarray(0, this.#used))
+    const text = this.#text
+    if (text === '') return
+    this.#text = ''
+    this.#socket.write(text, 'latin1')
   }
+}
 
-  #write(bytes: Uint8Array): boolean {
-    this.bytesOut += bytes.length
-    return this.#socket.write(bytes)
-  }
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

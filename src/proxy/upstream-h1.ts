@@ -2,11 +2,11 @@
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { ResponseHead } from '../filter/exchange.ts'
-import { ChunkedDecoder, type ChunkedSink, CRLF, chunkHead, lastChunk } from '../http/chunked.ts'
+import { ChunkedDecoder, type ChunkedSink, lastChunk } from '../http/chunked.ts'
 import type { Fields } from '../http/fields.ts'
 import { CHUNKED, frameResponse, type ResponseFraming, UNTIL_CLOSE } from '../http/framing.ts'
 import { type HeadLimits, INCOMPLETE, StatusHead } from '../http/head.ts'
-import { fieldsBytes, writeFields } from '../http/write-head.ts'
+import { fieldsText } from '../http/write-head.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from './upstream.ts'
@@ -53,6 +53,7 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
   #remaining = 0
   #chunked: ChunkedDecoder | null = null
   #informational = 0
+  #tunnel: ((bytes: Buffer) => void) | null = null
   #closed = false
   #connected = false
 
@@ -67,13 +68,20 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
       keepAliveInitialDelay: 15_000,
       allowHalfOpen: false,
       highWaterMark: HIGH_WATER,
+      // One buffer for all connections of the thread instead of one for each read, and none of a stream's work on the way to us.
+      onread: {
+        buffer: () => readBuffer(),
+        callback: (length: number) => {
+          this.#onData(reading, length)
+          return true
+        },
+      },
     } as NetConnectOpts)
     this.socket = socket
     socket.on('connect', () => {
       this.#connected = true
       this.#owner.connected(this)
     })
-    socket.on('data', (bytes: Buffer) => this.#onData(bytes))
     socket.on('end', () => this.#onEnd())
     socket.on('drain', () => this.#handler?.onDrain())
     socket.on('error', (error) => this.#onError(error))
@@ -102,7 +110,7 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
     this.#informational = 0
     this.#requestChunked = request.bodyLength === CHUNKED
     this.#requestDone = request.bodyLength === 0
-    this.socket.write(requestHead(request))
+    this.socket.write(requestHead(request), 'latin1')
   }
 
   write(chunk: Uint8Array): boolean {
@@ -110,9 +118,9 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
     if (!this.#requestChunked) return this.socket.write(chunk)
     if (chunk.length === 0) return true
     this.socket.cork()
-    this.socket.write(chunkHead(chunk.length))
+    this.socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1')
     this.socket.write(chunk)
-    const room = this.socket.write(CRLF)
+    const room = this.socket.write('\r\n', 'latin1')
     this.socket.uncork()
     return room
   }
@@ -120,7 +128,7 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
   end(trailers: Fields | null): void {
     if (this.#closed || this.#requestDone) return
     this.#requestDone = true
-    if (this.#requestChunked) this.socket.write(lastChunk(trailers))
+    if (this.#requestChunked) this.socket.write(lastChunk(trailers), 'latin1')
   }
 
   pause(): void {
@@ -142,44 +150,49 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
   }
 
   chunkData(bytes: Buffer, start: number, end: number): void {
-    this.#handler?.onData(bytes.subarray(start, end))
+    if (this.#handler?.onData(bytes, start, end) === true) keep(bytes)
   }
 
-  #onData(bytes: Buffer): void {
+  #onData(read: Buffer, length: number): void {
+    if (this.#tunnel !== null) {
+      this.#tunnel(Buffer.from(read.subarray(0, length)))
+      return
+    }
     const handler = this.#handler
     if (handler === null || this.#state === IDLE) {
       // Bytes nobody asked for: the answer to no request, or to one that was given up (RFC 9112 §9.2).
       this.destroy()
       return
     }
+    let bytes = read
+    let end = length
     let at = 0
-    if (this.#state === HEAD) {
-      at = this.#parseHeads(bytes)
-      if (at < 0) return
-      if (this.#held !== null) bytes = this.#held
+    if (this.#held !== null) {
+      bytes = Buffer.concat([this.#held, read.subarray(0, length)])
+      end = bytes.length
       this.#held = null
+      // Only a line end can complete a head: a dripping upstream must not make us parse all again for every byte.
+      if (bytes.indexOf(0x0a, end - length) < 0 && end <= this.#owner.limits.head) {
+        this.#held = bytes
+        return
+      }
     }
-    this.#feedBody(bytes, at)
+    if (this.#state === HEAD) {
+      at = this.#parseHeads(bytes, end)
+      if (at < 0) return
+    }
+    this.#feedBody(bytes, at, end)
     if (this.#handler === handler || this.#handler === null) handler.onBatchEnd()
   }
 
-  /** @returns the offset behind the final head in what is now all held, or -1: nothing more to do with these bytes */
-  #parseHeads(chunk: Buffer): number {
-    let bytes = chunk
-    if (this.#held !== null) {
-      bytes = Buffer.concat([this.#held, chunk])
-      this.#held = null
-      if (chunk.indexOf(0x0a) < 0 && bytes.length <= this.#owner.limits.head) {
-        this.#held = bytes
-        return -1
-      }
-    }
+  /** @returns the offset behind the final head, or -1: nothing more to do with these bytes */
+  #parseHeads(bytes: Buffer, end: number): number {
     let at = 0
     for (;;) {
       const head = this.#head
-      const next = head.parse(bytes, at, bytes.length, this.#owner.limits)
+      const next = head.parse(bytes, at, end, this.#owner.limits)
       if (next === INCOMPLETE) {
-        this.#held = at === 0 ? bytes : bytes.subarray(at)
+        this.#held = Buffer.from(bytes.subarray(at, end))
         return -1
       }
       if (next < 0) return this.#fail(head.fault!.reason, head.fault!.detail)
@@ -187,17 +200,16 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
       if (fault !== null) return this.#fail(fault.reason, fault.detail)
       at = next
       if (head.status >= 200) {
-        if (bytes !== chunk) this.#held = bytes
         this.#finalHead(head)
         return this.#handler === null ? -1 : at
       }
-      if (head.status === 101) return this.#switch(head, bytes, at)
+      if (head.status === 101) return this.#switch(head, bytes, at, end)
       if (++this.#informational > MAX_INFORMATIONAL)
         return this.#fail('UpstreamProtocolError', 'too many interim responses')
       this.#handler?.onInformational(head.status, head.fields)
       if (this.#handler === null) return -1
       this.#head = new StatusHead()
-      if (at === bytes.length) return -1
+      if (at === end) return -1
     }
   }
 
@@ -216,47 +228,43 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
     this.#handler?.onHead(response)
   }
 
-  #switch(head: StatusHead, bytes: Buffer, at: number): -1 {
+  #switch(head: StatusHead, bytes: Buffer, at: number, end: number): -1 {
     const wanted = this.#upgrade
     if (wanted === null || this.#framing.upgrade !== wanted)
       return this.#fail('UpstreamProtocolError', 'a switch of protocols that was not asked for')
     const handler = this.#handler!
     this.#handler = null
     const socket = this.socket
-    socket.removeAllListeners('data')
     socket.removeAllListeners('end')
     socket.removeAllListeners('drain')
     handler.onUpgrade(
       { status: 101, fields: head.fields, bodyLength: 0 },
-      { onward: socket },
-      at < bytes.length ? bytes.subarray(at) : null,
+      { socket, onBytes: (listener) => (this.#tunnel = listener) },
+      at < end ? Buffer.from(bytes.subarray(at, end)) : null,
     )
     return -1
   }
 
-  #feedBody(bytes: Buffer, from: number): void {
+  #feedBody(bytes: Buffer, from: number, end: number): void {
     let at = from
     if (this.#chunked !== null) {
-      at = this.#chunked.push(bytes, at, bytes.length, this)
-      if (this.#chunked.failed) {
-        this.#fail('UpstreamProtocolError', this.#chunked.fault)
-        return
-      }
-      if (this.#chunked.done) this.#complete(this.#chunked.trailers, at < bytes.length)
+      at = this.#chunked.push(bytes, at, end, this)
+      if (this.#chunked === null) return
+      if (this.#chunked.failed) this.#fail('UpstreamProtocolError', this.#chunked.fault)
+      else if (this.#chunked.done) this.#complete(this.#chunked.trailers, at < end)
       return
     }
     if (this.#remaining === UNTIL_CLOSE) {
-      if (at < bytes.length) this.#handler?.onData(at === 0 ? bytes : bytes.subarray(at))
+      if (at < end) this.chunkData(bytes, at, end)
       return
     }
-    const take = Math.min(this.#remaining, bytes.length - at)
+    const take = Math.min(this.#remaining, end - at)
     if (take > 0) {
       this.#remaining -= take
-      const whole = at === 0 && take === bytes.length
       at += take
-      this.#handler?.onData(whole ? bytes : bytes.subarray(at - take, at))
+      this.chunkData(bytes, at - take, at)
     }
-    if (this.#remaining === 0) this.#complete(null, at < bytes.length)
+    if (this.#remaining === 0) this.#complete(null, at < end)
   }
 
   /** @param surplus bytes came behind the response: the two sides disagree about its end, so nothing more is believed */
@@ -322,21 +330,32 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
   }
 }
 
-/** Request line, Host, the client's fields, then ours: one buffer, one write. */
-function requestHead(request: UpstreamRequest): Buffer {
-  const { method, target, host, fields, forwarding, id } = request
-  const block = forwarding.block
-  const out = Buffer.allocUnsafe(
-    method.length + target.length + (host?.length ?? 0) + id.length + fieldsBytes(fields) + block.length + 160,
-  )
-  let at = out.latin1Write(`${method} ${target} HTTP/1.1\r\n`, 0)
-  if (host !== undefined) at += out.latin1Write(`host: ${host}\r\n`, at)
-  at = writeFields(fields, out, at)
-  at += block.copy(out, at)
-  let rest = `x-request-id: ${id}\r\n`
-  if (request.bodyLength === CHUNKED) rest += 'transfer-encoding: chunked\r\n'
-  if (request.upgrade !== null) rest += `connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`
-  else if (request.acceptsTrailers) rest += 'te: trailers\r\nconnection: te\r\n'
-  at += out.latin1Write(`${rest}\r\n`, at)
-  return out.subarray(0, at)
+/** Request line, Host, the client's fields, then ours: one string, one write. */
+function requestHead(request: UpstreamRequest): string {
+  const { host } = request
+  let text = `${request.method} ${request.target} HTTP/1.1\r\n`
+  if (host !== undefined) text += `host: ${host}\r\n`
+  text += `${fieldsText(request.fields)}${request.forwarding.block}x-request-id: ${request.id}\r\n`
+  if (request.bodyLength === CHUNKED) text += 'transfer-encoding: chunked\r\n'
+  if (request.upgrade !== null) text += `connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`
+  else if (request.acceptsTrailers) text += 'te: trailers\r\nconnection: te\r\n'
+  return `${text}\r\n`
+}
+
+/** Bytes of one read. */
+const READ_BYTES = 64 * 1024
+/** What reads go into: used again and again until somebody keeps it. */
+let reading = Buffer.allocUnsafeSlow(READ_BYTES)
+let kept = false
+
+function readBuffer(): Buffer {
+  if (kept) {
+    reading = Buffer.allocUnsafeSlow(READ_BYTES)
+    kept = false
+  }
+  return reading
+}
+
+function keep(bytes: Buffer): void {
+  if (bytes === reading) kept = true
 }

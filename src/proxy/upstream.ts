@@ -2,6 +2,7 @@
  * The one contract for sending a request to an endpoint, after undici's `dispatch(request, handler)`: HTTP/1.1 now, HTTP/2 beside it
  * later. Callbacks instead of promises and streams: a plain request allocates nothing for them.
  */
+import type { Socket } from 'node:net'
 import type { ResponseHead } from '../filter/exchange.ts'
 import type { Fields } from '../http/fields.ts'
 import type { GatewayError } from '../lib/error.ts'
@@ -39,8 +40,13 @@ export interface UpstreamStream {
 export interface UpstreamHandler {
   /** 1xx other than 101. */
   onInformational(status: number, fields: Fields): void
+  /** The fields point into the same buffer: who needs them after the return calls `detach` on them. */
   onHead(head: ResponseHead): void
-  onData(chunk: Buffer): void
+  /**
+   * Bytes `start` to `end` of the body. They lie in a buffer that is read into again after the return.
+   * @returns true to keep the buffer: the next read gets another
+   */
+  onData(bytes: Buffer, start: number, end: number): boolean
   onEnd(trailers: Fields | null): void
   onError(error: GatewayError): void
   /** The upstream takes body bytes again. */
@@ -53,5 +59,7 @@ export interface UpstreamHandler {
 
 /** The upstream's side of a tunnel. */
 export interface UpstreamTunnel {
-  readonly onward: import('node:net').Socket
+  /** For writing, pausing and its end; bytes that arrive come through {@link onBytes} alone. */
+  readonly socket: Socket
+  onBytes(listener: (bytes: Buffer) => void): void
 }

@@ -105,6 +105,7 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
 
   /** A filter needs time: nothing is read meanwhile. */
   #wait(head: ResponseHead, pending: Promise<boolean>): void {
+    head.fields.detach()
     this.#waiting = { chunks: [], ended: false, trailers: null }
     this.#stream?.pause()
     pending.then(
@@ -113,7 +114,7 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
         this.#waiting = null
         if (!goOn || this.#done || this.#x.ended || waiting === null) return
         this.#relay(head)
-        for (const chunk of waiting.chunks) this.onData(chunk)
+        for (const chunk of waiting.chunks) this.onData(chunk, 0, chunk.length)
         if (waiting.ended) this.onEnd(waiting.trailers)
         else {
           this.onBatchEnd()
@@ -135,23 +136,34 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     x.downstream.sendHead(head)
   }
 
-  onData(chunk: Buffer): void {
+  onData(bytes: Buffer, start: number, end: number): boolean {
     if (this.#waiting !== null) {
-      this.#waiting.chunks.push(chunk)
-      return
+      this.#waiting.chunks.push(Buffer.from(bytes.subarray(start, end)))
+      return false
     }
     const x = this.#x
     x.lastActivity = x.flow.timers.now
-    const room = this.#pipe === null ? this.write(chunk) : this.#pipe.write(chunk)
-    if (!room && !this.#paused) {
-      this.#paused = true
-      this.#stream?.pause()
+    if (this.#pipe !== null) {
+      // Steps may hold on to what they are given.
+      if (!this.#pipe.write(Buffer.from(bytes.subarray(start, end)))) this.#hold()
+      return false
     }
+    x.bytesOut += end - start
+    const kept = x.downstream.sendBody(bytes, start, end)
+    if (!x.downstream.room) this.#hold()
+    return kept
+  }
+
+  #hold(): void {
+    if (this.#paused) return
+    this.#paused = true
+    this.#stream?.pause()
   }
 
   onEnd(trailers: Fields | null): void {
     this.#stream = null
     if (this.#waiting !== null) {
+      trailers?.detach()
       this.#waiting.ended = true
       this.#waiting.trailers = trailers
       return
@@ -185,8 +197,8 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
   // ---- BodySink: the client, behind the filters' steps ----
 
   write(chunk: Uint8Array): boolean {
-    this.#x.bytesOut += chunk.length
-    return this.#x.downstream.sendBody(chunk)
+    this.#x.flow.sendChunk(this.#x, chunk)
+    return this.#x.downstream.room
   }
 
   end(trailers: Fields | null): void {

@@ -319,8 +319,8 @@ export class Flow implements Gate {
       steps,
       {
         write: (chunk) => {
-          x.bytesOut += chunk.length
-          return x.downstream.sendBody(chunk)
+          this.sendChunk(x, chunk)
+          return x.downstream.room
         },
         end: (trailers) => {
           x.downstream.sendEnd(trailers)
@@ -332,6 +332,13 @@ export class Flow implements Gate {
     )
     if (answer.body !== null) pipe.write(answer.body)
     pipe.end(null)
+  }
+
+  /** A chunk of a response's body that nobody will change any more. */
+  sendChunk(x: ProxyExchange, chunk: Uint8Array): void {
+    x.bytesOut += chunk.length
+    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    x.downstream.sendBody(bytes, 0, bytes.length)
   }
 
   // ---- refusals ----

@@ -8,7 +8,7 @@ export function openTunnel(x: ProxyExchange, head: ResponseHead, tunnel: Upstrea
   head.fields.set('connection', 'upgrade')
   head.fields.set('upgrade', x.incoming.upgrade!)
   const { socket: client, early: pipelined, release } = x.downstream.takeOver(head)
-  const upstream = tunnel.onward
+  const upstream = tunnel.socket
   let over = false
   const idle = x.policy.timeouts.tunnelIdle
   const finish = (): void => {
@@ -25,24 +25,25 @@ export function openTunnel(x: ProxyExchange, head: ResponseHead, tunnel: Upstrea
     client.write(early)
   }
   if (pipelined !== null) upstream.write(pipelined)
-  relay(client, upstream, finish, () => {})
-  relay(upstream, client, finish, (bytes) => {
-    x.bytesOut += bytes
+  client.on('data', (chunk: Buffer) => {
+    if (!upstream.write(chunk)) client.pause()
   })
-  if (idle > 0) {
-    // Either side's bytes count for both: setTimeout of a socket watches its reads and its writes.
-    client.setTimeout(idle, finish)
-  }
+  tunnel.onBytes((chunk) => {
+    x.bytesOut += chunk.length
+    if (!client.write(chunk)) upstream.pause()
+  })
+  join(client, upstream, finish)
+  join(upstream, client, finish)
+  client.resume()
+  upstream.resume()
+  // Either side's bytes count for both: a socket's timeout watches its reads and its writes.
+  if (idle > 0) client.setTimeout(idle, finish)
 }
 
-function relay(from: Socket, to: Socket, finish: () => void, count: (bytes: number) => void): void {
-  from.on('data', (chunk: Buffer) => {
-    count(chunk.length)
-    if (!to.write(chunk)) from.pause()
-  })
+/** What the end of one side means for the other. */
+function join(from: Socket, to: Socket, finish: () => void): void {
   to.on('drain', () => from.resume())
   from.on('end', () => to.end())
   from.on('error', finish)
   from.on('close', finish)
-  from.resume()
 }
