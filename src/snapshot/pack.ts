@@ -169,6 +169,7 @@ export class Packer {
     this.#placements.set(hostname, { segment, place })
     this.#debts.push({ segment, by: 1, at: 0 })
     if (old !== undefined) this.#release(old)
+    yield
     yield* this.#settle()
   }
 
