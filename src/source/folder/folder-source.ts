@@ -60,6 +60,7 @@ export class FolderSource implements Source {
   #folderProblems: readonly SourceProblem[] = []
   #told: readonly SourceProblem[] = []
   #known: ReadonlySet<string> = new Set()
+  #troubled: ReadonlySet<string> = new Set()
   #missing = false
   #returned = Number.NEGATIVE_INFINITY
   #synced = false
@@ -110,7 +111,7 @@ export class FolderSource implements Source {
       if (name !== below) return
     } else if (name !== null) {
       const path = join(folder, name)
-      if (this.#files.has(path)) {
+      if (this.#files.has(path) && !this.#troubled.has(path)) {
         this.#dirty.add(path)
         this.#hold.hint()
         return
@@ -128,20 +129,25 @@ export class FolderSource implements Source {
   async #run(): Promise<void> {
     const dirty = this.#dirty
     this.#dirty = new Set()
+    // Whether a file is gone, and what is in its place, only its folder knows: such a look asks for all.
+    if (!this.#all) for (const path of dirty) await this.#look(path, false)
     if (this.#all) {
       this.#all = false
       clearTimeout(this.#poll)
       const started = performance.now()
       await this.#lookAtAll(dirty)
       if (this.#stopped) return
-      const pause = Math.max(this.#options.pollInterval, (performance.now() - started) * POLL_SHARE)
-      this.#poll = setTimeout(() => {
-        this.#watches.retry()
-        this.#all = true
-        this.#hold.hint()
-      }, pause)
-    } else for (const path of dirty) await this.#look(path)
+      this.#pollIn(Math.max(this.#options.pollInterval, (performance.now() - started) * POLL_SHARE))
+    }
     if (!this.#stopped) this.#publish()
+  }
+
+  #pollIn(pause: number): void {
+    this.#poll = setTimeout(() => {
+      this.#watches.retry()
+      this.#all = true
+      this.#hold.hint()
+    }, pause)
   }
 
   async #lookAtAll(dirty: ReadonlySet<string>): Promise<void> {
@@ -153,6 +159,7 @@ export class FolderSource implements Source {
     if (this.#missing) this.#returned = performance.now()
     this.#missing = false
     this.#known = found.folders
+    this.#troubled = new Set(found.problems.map(({ path }) => path))
     this.#watches.retain(new Set([...found.folders, this.#above()]))
     const folder = displayPath(this.#root)
     this.#folderProblems = [
@@ -160,26 +167,34 @@ export class FolderSource implements Source {
       ...(this.#watches.failure === null ? [] : [this.#watchProblem(folder, this.#watches.failure)]),
     ]
     for (const path of [...this.#files.keys()])
-      if (!found.files.has(path) && !isUnknown(path, found)) await this.#look(path)
+      if (!found.files.has(path) && !isUnknown(path, found)) await this.#look(path, true)
     for (const [path, signature] of found.files) {
       if (this.#stopped) return
       const state = this.#files.get(path)
       if (state?.signature !== signature || state.unsure || state.leaving || state.pending || dirty.has(path))
-        await this.#look(path)
+        await this.#look(path, true)
     }
   }
 
-  /** Reads one file and takes in what it says. */
-  async #look(path: string): Promise<void> {
+  /**
+   * Reads one file and takes in what it says.
+   *
+   * @param walked what is there has just been established
+   */
+  async #look(path: string, walked: boolean): Promise<void> {
     const read = await readText(path, this.#options.maxFileBytes)
     if (this.#stopped) return
+    const absent = !read.ok && (read.gone || !read.regular)
+    if (absent && !walked) {
+      this.#all = true
+      return
+    }
     let state = this.#files.get(path)
     if (state === undefined) {
-      if (!read.ok && (read.gone || !read.regular)) return
+      if (absent) return
       state = new FileState(displayPath(path))
       this.#files.set(path, state)
     }
-    if (!read.ok && !read.gone && !read.regular) this.#all = true
     const before = { definitions: state.definitions, leaving: state.leaving }
     const stays = await state.accept(read, this.#patience())
     if (!stays) {
