@@ -131,10 +131,12 @@ const WELL: Partial<Record<ConditionType, Condition['status']>> = {
 
 function readyFrom(others: readonly Condition[]): Condition {
   const generation = others[0]?.observedGeneration
-  const bad = others.find((one) => WELL[one.type] !== undefined && WELL[one.type] !== one.status)
-  if (bad === undefined) return condition('Ready', 'True', 'Ready', 'All of it is served.', generation)
-  const pending = bad.type === 'Programmed' && bad.reason === 'Pending'
-  return condition('Ready', 'False', pending ? 'Pending' : 'NotReady', `${bad.type}: ${bad.message}`, generation)
+  const faults = others.filter((one) => WELL[one.type] !== undefined && WELL[one.type] !== one.status)
+  // That the workers are not there yet says least.
+  const worst = faults.find((one) => one.reason !== 'Pending') ?? faults[0]
+  if (worst === undefined) return condition('Ready', 'True', 'Ready', 'All of it is served.', generation)
+  const reason = worst.reason === 'Pending' ? 'Pending' : 'NotReady'
+  return condition('Ready', 'False', reason, `${worst.type}: ${worst.message}`, generation)
 }
 
 function condition(

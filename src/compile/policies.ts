@@ -1,29 +1,37 @@
 /** The merged policies of a rule as filters take them: every default applied (api.md, "Defaults"), every unit a number. */
 import { hash } from 'node:crypto'
+import { withDefaults } from '../api/defaults.ts'
 import type { HeaderEditsPolicy, HeaderEntry, PathRewritePolicy, Policies, RewritePolicy } from '../api/policies.ts'
 import type { RouteRule } from '../api/route.ts'
 import { parseBytes, parseDuration } from '../lib/quantity.ts'
-import type { HeaderEdits, PathRewrite, PolicySet, Rewrite, Timeouts } from '../snapshot/policy.ts'
+import type { HeaderEdits, PathRewrite, PolicySet, Rewrite } from '../snapshot/policy.ts'
 
 /** The order of the members is part of the digest: always the same. */
-export function policyContent(policies: Policies, rule: RouteRule): Omit<PolicySet, 'digest'> {
-  const { rewrite, requestHeaders, responseHeaders, retry, limits } = policies
+export function policyContent(merged: Policies, rule: RouteRule): Omit<PolicySet, 'digest'> {
+  const { rewrite, requestHeaders, responseHeaders, retry, limits, upgrades, timeouts, pathEncoding } =
+    withDefaults(merged)
   return {
     action: actionOf(rule),
     ...(rewrite === undefined ? {} : { rewrite: rewriteOf(rewrite) }),
     ...(requestHeaders === undefined ? {} : { requestHeaders: headerEdits(requestHeaders) }),
     ...(responseHeaders === undefined ? {} : { responseHeaders: headerEdits(responseHeaders) }),
-    timeouts: timeoutsOf(policies),
-    retry: {
-      attempts: retry?.attempts ?? 1,
-      reasons: retry?.reasons ?? ['ConnectFailure', 'ResetBeforeResponse'],
-      codes: retry?.codes ?? [],
-      backoff: duration(retry?.backoff, 25),
-      budgetPercent: retry?.budgetPercent ?? 20,
+    timeouts: {
+      request: parseDuration(timeouts.request),
+      backendRequest: parseDuration(timeouts.backendRequest),
+      responseHead: parseDuration(timeouts.responseHead),
+      idle: parseDuration(timeouts.idle),
+      tunnelIdle: parseDuration(timeouts.tunnelIdle),
     },
-    limits: { maxRequestBytes: limits?.maxRequestBytes === undefined ? -1 : parseBytes(limits.maxRequestBytes) },
-    upgrades: (policies.upgrades ?? ['websocket']).map((token) => token.toLowerCase()),
-    pathEncoding: policies.pathEncoding ?? 'Strict',
+    retry: {
+      attempts: retry.attempts,
+      reasons: retry.reasons,
+      codes: retry.codes,
+      backoff: parseDuration(retry.backoff),
+      budgetPercent: retry.budgetPercent,
+    },
+    limits: { maxRequestBytes: limits.maxRequestBytes === undefined ? -1 : parseBytes(limits.maxRequestBytes) },
+    upgrades: upgrades.map((token) => token.toLowerCase()),
+    pathEncoding,
   }
 }
 
@@ -74,19 +82,4 @@ function headerEdits({ set = [], add = [], remove = [] }: HeaderEditsPolicy): He
 
 function headerEntry({ name, value }: HeaderEntry): HeaderEntry {
   return { name: name.toLowerCase(), value }
-}
-
-function timeoutsOf({ timeouts = {} }: Policies): Timeouts {
-  return {
-    request: duration(timeouts.request, 0),
-    backendRequest: duration(timeouts.backendRequest, 0),
-    responseHead: duration(timeouts.responseHead, 60_000),
-    idle: duration(timeouts.idle, 60_000),
-    tunnelIdle: duration(timeouts.tunnelIdle, 3_600_000),
-  }
-}
-
-/** Milliseconds. */
-function duration(text: string | undefined, otherwise: number): number {
-  return text === undefined ? otherwise : parseDuration(text)
 }

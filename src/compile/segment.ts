@@ -40,7 +40,7 @@ export function* draftSegment(
   }
   const order = yield* arrange(host, entries, meter)
   const { rules, policies, matches, conflicts } = yield* assemble(memo, resources, order, ownership?.lead, meter)
-  const owned = host.hostname === CATCH_ALL || ownership?.exact === true
+  const owned = ownership?.exact === true
   // A delegate adds to what the owner serves by a wildcard; it must not take the rest of the name away from it.
   if (!owned && base?.segment !== undefined) yield* borrow(base, rules, policies, matches, meter)
   const segment = owned || matches.length > 0 ? { hostname: host.hostname, rules, matches } : undefined
