@@ -374,6 +374,24 @@ describe('the joints of a pipe', () => {
     assert.equal(resumed, 0)
   })
 
+  it('wake a source that was stopped when the step comes free within a chunk sent all the same', () => {
+    let resumed = 0
+    let chunks = 0
+    const second: BodyStepFactory = (_sink, resume) => ({
+      data() {
+        if (++chunks === 2) resume()
+        return false
+      },
+      end: none,
+      drained: none,
+      abort: none,
+    })
+    const pipe = composeBody([second], new TestSink(), () => resumed++)
+    assert.equal(pipe.write(Buffer.from('a')), false)
+    assert.equal(pipe.write(Buffer.from('b')), true)
+    assert.equal(resumed, 1)
+  })
+
   it('turn a step that throws into one failure of the body', () => {
     const oops = () => {
       throw new Error('oops')

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { problemAnswer, problemType } from '../../src/filter/problem.ts'
-import { REASON_LIST, REASONS } from '../../src/lib/reason.ts'
+import { REASON_LIST, REASONS, type ReasonInfo } from '../../src/lib/reason.ts'
 import { pairs } from './exchange.ts'
 
 const ANSWERED = REASON_LIST.filter((reason) => REASONS[reason].status !== 0)
@@ -43,9 +43,12 @@ describe('docs/errors.md', () => {
   const page = readFileSync(new URL('../../docs/errors.md', import.meta.url), 'utf8')
   const rows = [...page.matchAll(/^\| `(\w+)` \| (\S+) \| (.+?) \| (.+?) \|$/gm)]
 
-  it('lists every reason once, with its status, in the order of the code', () => {
-    const listed = rows.map(([, reason, status]) => `${reason} ${status}`)
-    const expected = REASON_LIST.map((reason) => `${reason} ${REASONS[reason].status || '—'}`)
+  it('lists every reason once, with its status and whether the connection is closed', () => {
+    const listed = rows.map(([, reason, status, meaning]) => `${reason} ${status} ${meaning!.startsWith('† ')}`)
+    const expected = REASON_LIST.map((reason) => {
+      const { status, close }: ReasonInfo = REASONS[reason]
+      return `${reason} ${status || '—'} ${close === true}`
+    })
     assert.deepEqual(listed.toSorted(), expected.toSorted())
     assert.equal(new Set(listed).size, listed.length)
   })

@@ -1,0 +1,216 @@
+/**
+ * `node bench/balance.ts`: nanoseconds for one choice of an endpoint with each algorithm, for one share of a split, and for
+ * the way of an exchange through a chain. The best of several rounds: the others measure what else the machine did.
+ */
+import { createBalancer } from '../src/balance/create-balancer.ts'
+import type { Endpoint, EndpointGauge } from '../src/balance/endpoint.ts'
+import { Splits } from '../src/balance/split.ts'
+import { type Chain, composeChain, runEnd, runRequest, runResponse } from '../src/filter/chain.ts'
+import type { Exchange, ResponseHead } from '../src/filter/exchange.ts'
+import { limitsOf } from '../src/filter/limits.ts'
+import { problemAnswer } from '../src/filter/problem.ts'
+import type { FilterDeps } from '../src/filter/registry.ts'
+import { makeRequestId } from '../src/filter/request-id.ts'
+import { Fields } from '../src/http/fields.ts'
+import { normalizePath } from '../src/pattern/path.ts'
+import { compilePattern } from '../src/pattern/regex.ts'
+import type { PolicySet } from '../src/snapshot/policy.ts'
+
+const ROUNDS = 7
+const WORKERS = 4
+
+/** Keeps results alive, so that nothing measured is optimised away. */
+let sink: unknown
+
+function measure(name: string, times: number, once: () => unknown): void {
+  let best = Number.POSITIVE_INFINITY
+  for (let round = 0; round < ROUNDS; round++) {
+    const start = process.hrtime.bigint()
+    for (let i = 0; i < times; i++) sink = once()
+    best = Math.min(best, Number(process.hrtime.bigint() - start) / times)
+  }
+  console.log(`${name.padEnd(58)} ${best.toFixed(1).padStart(9)} ns`)
+}
+
+/** State and counts in shared memory, as workers have them: one atomic load for state, one for each worker's count. */
+class SharedGauge implements EndpointGauge {
+  readonly #states: Int32Array
+  readonly #counts: Int32Array
+
+  constructor(slots: number) {
+    this.#states = new Int32Array(new SharedArrayBuffer(slots * 4)).fill(1)
+    this.#counts = new Int32Array(new SharedArrayBuffer(slots * WORKERS * 4))
+  }
+
+  eligible(slot: number): boolean {
+    return Atomics.load(this.#states, slot) === 1
+  }
+
+  inFlight(slot: number): number {
+    let count = 0
+    for (let worker = 0; worker < WORKERS; worker++) count += Atomics.load(this.#counts, slot * WORKERS + worker)
+    return count
+  }
+
+  withdraw(slot: number): void {
+    Atomics.store(this.#states, slot, 0)
+  }
+}
+
+function endpoints(count: number): Endpoint[] {
+  return Array.from({ length: count }, (_, slot) => {
+    const address = `10.0.${slot >> 8}.${slot & 255}`
+    return { authority: `${address}:80`, address, port: 80, slot, weight: 1 + (slot % 5), state: 'ready' as const }
+  })
+}
+
+for (const algorithm of ['RoundRobin', 'WeightedRoundRobin', 'LeastRequest', 'Random'] as const)
+  for (const [count, withdrawn] of [
+    [3, 0],
+    [50, 0],
+    [50, 25],
+    [1_000, 0],
+  ] as const) {
+    const gauge = new SharedGauge(count)
+    const balancer = createBalancer(algorithm, gauge, Math.random)
+    balancer.update(endpoints(count))
+    for (let slot = 0; slot < withdrawn; slot++) gauge.withdraw(slot * 2)
+    const note = withdrawn === 0 ? '' : `, ${withdrawn} of them withdrawn`
+    measure(`pick: ${algorithm}, ${count} endpoints${note}`, count < 100 ? 1_000_000 : 50_000, () =>
+      balancer.pick(null),
+    )
+  }
+
+const splits = new Splits(Math.random)
+const one = [{ backend: 'a', weight: 1 }]
+const two = [
+  { backend: 'a', weight: 90 },
+  { backend: 'b', weight: 10 },
+]
+measure('split: one backendRef', 1_000_000, () => splits.pick('shop/shop/api', one))
+measure('split: two backendRefs', 1_000_000, () => splits.pick('shop/shop/api', two))
+
+const PLAIN: PolicySet = {
+  digest: '',
+  action: { type: 'forward' },
+  timeouts: { request: 0, backendRequest: 0, responseHead: 60_000, idle: 60_000, tunnelIdle: 3_600_000 },
+  retry: { attempts: 1, reasons: ['ConnectFailure', 'ResetBeforeResponse'], codes: [], backoff: 25, budgetPercent: 20 },
+  limits: { maxRequestBytes: -1 },
+  upgrades: [],
+  pathEncoding: 'Strict',
+}
+
+const AVERAGE: PolicySet = {
+  ...PLAIN,
+  limits: { maxRequestBytes: 1 << 20 },
+  rewrite: { path: { type: 'ReplacePrefixMatch', replacePrefixMatch: '/' } },
+  requestHeaders: { set: [{ name: 'x-env', value: 'prod' }], add: [], remove: ['x-debug'] },
+  responseHeaders: { set: [], add: [], remove: ['server'] },
+}
+
+const VARIABLES: PolicySet = {
+  ...AVERAGE,
+  requestHeaders: {
+    set: [
+      { name: 'x-client', value: '%{client.ip}' },
+      { name: 'x-from', value: '%{method} %{host}%{path} by %{header:user-agent}' },
+    ],
+    add: [],
+    remove: ['x-debug'],
+  },
+}
+
+const deps: FilterDeps = {
+  clock: { wall: () => 0, monotonic: () => 0 },
+  random: Math.random,
+  compilePattern,
+  normalizePath,
+  report: (_filter, error) => {
+    throw error
+  },
+}
+
+const REQUEST = { host: 'shop.example.com', 'user-agent': 'wrk/4', accept: '*/*', cookie: 'sid=1', 'x-debug': '1' }
+const RESPONSE = { server: 'x', date: 'Mon, 01 Jan 2026 00:00:00 GMT', 'content-type': 'text/plain', etag: '"1"' }
+
+/** Fields as a parser leaves them. */
+function parsed(pairs: Readonly<Record<string, string>>): Fields {
+  const fields = new Fields()
+  let text = ''
+  for (const [name, value] of Object.entries(pairs)) {
+    fields.push(
+      text.length,
+      text.length + name.length,
+      text.length + name.length + 2,
+      text.length + name.length + 2 + value.length,
+    )
+    text += `${name}: ${value}\r\n`
+  }
+  fields.bytes = Buffer.from(text, 'latin1')
+  return fields
+}
+
+const requestTemplate = parsed(REQUEST)
+const responseTemplate = parsed(RESPONSE)
+
+function fresh(template: Fields): Fields {
+  const fields = new Fields()
+  fields.bytes = template.bytes
+  fields.offsets = template.offsets
+  fields.count = template.count
+  return fields
+}
+
+function exchange(policy: PolicySet): Exchange {
+  return {
+    method: 'GET',
+    scheme: 'http',
+    host: 'shop.example.com',
+    port: 80,
+    path: '/api/items/7',
+    originalPath: '/api/items/7',
+    query: 'a=1',
+    request: fresh(requestTemplate),
+    clientAddress: '203.0.113.9',
+    trusted: false,
+    listener: 0,
+    id: '7mk2v0c9x4t1bd8ze6rq',
+    route: 'shop/shop',
+    rule: 'api',
+    matchedPrefix: 4,
+    policy,
+    upstreamHost: undefined,
+    entered: 0,
+    facts: NO_FACTS,
+    requestBodyLength: 0,
+    deadline: limits,
+    ended: false,
+  }
+}
+
+const NO_FACTS = new Map<string, unknown>()
+const limits = { ...limitsOf(AVERAGE) }
+
+function walk(chain: Chain | null, policy: PolicySet): unknown {
+  const x = exchange(policy)
+  const head: ResponseHead = { status: 200, fields: fresh(responseTemplate), bodyLength: 10 }
+  if (chain !== null) {
+    runRequest(chain, x)
+    runResponse(chain, x, head, chain.length)
+    runEnd(chain, x)
+  }
+  return head
+}
+
+measure('request id', 1_000_000, () => makeRequestId(Math.random))
+measure('problem document', 1_000_000, () => problemAnswer('RouteNotFound', { id: 'x' }))
+for (const [name, policy] of [
+  ['no policies (the test’s own exchange only)', PLAIN],
+  ['body limit, rewrite, request and response headers', AVERAGE],
+  ['the same with variables', VARIABLES],
+] as const) {
+  const chain = composeChain(policy, deps)
+  measure(`chain: ${name}`, 300_000, () => walk(chain, policy))
+}
+
+if (sink === undefined) throw new Error('nothing was measured')
