@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { listMatchesOf } from '../../src/routing/listing.ts'
+import { match } from '../../src/routing/match.ts'
+import { Packer, type PackResult } from '../../src/snapshot/pack.ts'
+import * as L from '../../src/snapshot/pack-layout.ts'
+import { Root } from '../../src/snapshot/pack-root.ts'
+import type { Segment, Snapshot } from '../../src/snapshot/snapshot.ts'
+import { Tables } from '../../src/snapshot/tables.ts'
+import { seededRandom } from '../fuzz/router.ts'
+import { backend, policy, request, segment } from '../suite/router.ts'
+
+function snapshotOf(segments: Iterable<Segment>, policies = ['p'], backends: readonly string[] = []): Snapshot {
+  return {
+    segments: new Map([...segments].map((one) => [one.hostname, one])),
+    policies: new Map(policies.map((digest) => [digest, policy(digest)])),
+    backends: new Map(backends.map((id) => [id, backend(id)])),
+  }
+}
+
+function simple(hostname: string, name = 'r'): Segment {
+  return segment(hostname, [{ name, matches: [{}] }])
+}
+
+function many(count: number, rules = 1): Segment[] {
+  return Array.from({ length: count }, (_, i) =>
+    segment(
+      `h${i}.example`,
+      Array.from({ length: rules }, (_, j) => ({
+        name: `r${j}`,
+        matches: [{ path: { type: 'Exact', value: `/p${j}` } }],
+      })),
+    ),
+  )
+}
+
+/** Where each host's segment is: block id and offset. */
+function places(tables: Tables): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const { block, segment: at } of tables.segments())
+    found.set(tables.text(block, at, block.words[at + L.SEG_HOSTNAME]!), `${block.id}:${at}`)
+  return found
+}
+
+const bytes = (result: PackResult): number => result.tables.blocks.reduce((sum, block) => sum + block.byteLength, 0)
+
+describe('packing', () => {
+  it('leaves alone what is the same object as before', () => {
+    const packer = new Packer(seededRandom())
+    const segments = many(300)
+    const first = new Tables(packer.pack(snapshotOf(segments)).tables)
+    segments[7] = simple('h7.example', 'changed')
+    const second = new Tables(packer.pack(snapshotOf(segments)).tables, first)
+    const before = places(first)
+    const after = places(second)
+    assert.equal(after.size, 300)
+    for (const [hostname, place] of after)
+      assert.equal(place === before.get(hostname), hostname !== 'h7.example', hostname)
+  })
+
+  it('does not change what an earlier generation sees', () => {
+    const packer = new Packer(seededRandom())
+    const first = new Tables(packer.pack(snapshotOf([simple('a.example', 'old')])).tables)
+    for (let i = 0; i < 3000; i++) packer.pack(snapshotOf([simple('a.example', `new${i}`), simple(`b${i}.example`)]))
+    const found = match(first, request({ host: 'a.example' }))
+    assert.ok(typeof found !== 'string' && found.rule.rule === 'old')
+    assert.equal(match(first, request({ host: 'b1.example' })), 'HostNotFound')
+  })
+
+  it('gives back the space of what is replaced, also where one host in a block stays', () => {
+    const packer = new Packer(seededRandom())
+    const segments = many(2000, 3)
+    const size = bytes(packer.pack(snapshotOf(segments)))
+    let result: PackResult | undefined
+    for (let round = 0; round < 12; round++) {
+      // All but every fiftieth are replaced, so that no block ever dies as a whole.
+      for (let i = 0; i < segments.length; i++) if (i % 50 !== 0) segments[i] = { ...segments[i]! }
+      result = packer.pack(snapshotOf(segments))
+      assert.ok(bytes(result) <= size * 5, `round ${round}: ${bytes(result)} after ${size}`)
+    }
+    const tables = new Tables(result!.tables)
+    for (const one of segments) {
+      const found = match(tables, request({ host: one.hostname, path: '/p1' }))
+      assert.ok(typeof found !== 'string' && found.rule.rule === 'r1')
+    }
+    assert.equal(bytes(packer.pack(snapshotOf([]))), 0)
+  })
+
+  it('gives a host that is too large for a block one of its own', () => {
+    const packer = new Packer(seededRandom())
+    const large = segment(
+      'large.example',
+      Array.from({ length: 5000 }, (_, i) => ({
+        name: `r${i}`,
+        matches: [{ path: { type: 'PathPrefix', value: `/p/${i}` } }],
+      })),
+    )
+    const tables = new Tables(packer.pack(snapshotOf([simple('a.example'), large])).tables)
+    const found = match(tables, request({ host: 'large.example', path: '/p/4321/x' }))
+    assert.ok(typeof found !== 'string' && found.rule.rule === 'r4321')
+    assert.equal([...listMatchesOf(tables, 'large.example')].length, 5000)
+    assert.deepEqual([...listMatchesOf(tables, 'nobody.example')], [])
+  })
+
+  it('hands out everything to a fresh worker and only changes to the others', () => {
+    const packer = new Packer(seededRandom())
+    const uses = (id: string): Segment =>
+      segment('a.example', [{ name: 'r', matches: [{}], backends: [{ backend: id, weight: 1, priority: 0 }] }])
+    assert.equal(packer.full(), undefined)
+    packer.pack(snapshotOf([uses('ns/one')], ['p'], ['ns/one']))
+    const second = packer.pack(snapshotOf([uses('ns/two')], ['p'], ['ns/two']))
+    assert.equal(second.policies.length, 1)
+    assert.deepEqual(second.backends.map(({ index, backend }) => [index, backend?.id]).sort(), [
+      [0, undefined],
+      [1, 'ns/two'],
+    ])
+    assert.deepEqual(
+      packer.full()!.backends.map(({ index, backend }) => [index, backend?.id]),
+      [[1, 'ns/two']],
+    )
+    // The free index is used again, one generation later.
+    const third = packer.pack(snapshotOf([uses('ns/three')], ['p'], ['ns/three']))
+    assert.deepEqual(third.backends.map(({ index, backend }) => [index, backend?.id]).sort(), [
+      [0, 'ns/three'],
+      [1, undefined],
+    ])
+  })
+
+  it('keeps the index of what a packed rule still names though the snapshot has lost it', () => {
+    const packer = new Packer(seededRandom())
+    const kept = segment('a.example', [
+      { name: 'r', matches: [{}], backends: [{ backend: 'ns/one', weight: 1, priority: 0 }] },
+    ])
+    packer.pack(snapshotOf([kept], ['p'], ['ns/one']))
+    packer.pack(snapshotOf([kept], ['p'], []))
+    const result = packer.pack(snapshotOf([kept], ['p'], ['ns/other']))
+    assert.deepEqual(
+      result.backends.map(({ index, backend }) => [index, backend?.id]),
+      [[1, 'ns/other']],
+    )
+  })
+
+  it('refuses a snapshot that names what it does not have, and packs the next one', () => {
+    const packer = new Packer(seededRandom())
+    assert.throws(
+      () => packer.pack(snapshotOf([segment('a.example', [{ name: 'r', matches: [{}], policy: 'nowhere' }])])),
+      TypeError,
+    )
+    const tables = new Tables(packer.pack(snapshotOf([simple('b.example')])).tables)
+    assert.equal(match(tables, request({ host: 'a.example' })), 'HostNotFound')
+    assert.ok(typeof match(tables, request({ host: 'b.example' })) !== 'string')
+  })
+
+  it('ends a pack that a newer one has overtaken', () => {
+    const packer = new Packer(seededRandom())
+    const slow = packer.packSteps(snapshotOf(many(10)))
+    slow.next()
+    packer.pack(snapshotOf(many(3)))
+    assert.throws(() => {
+      while (slow.next().done !== true);
+    }, TypeError)
+    assert.equal(new Tables(packer.full()!.tables).hosts, 3)
+  })
+
+  it('chooses another seed when hostnames meet on purpose', () => {
+    const random = seededRandom()
+    const seed = 12345
+    const colliding: string[] = []
+    for (let i = 0; colliding.length < 60; i++)
+      if ((L.hashHost(seed, `h${i}.example`) & 1023) === 7) colliding.push(`h${i}.example`)
+    const root = new Root((random() * 2 ** 32) | 0, seed)
+    colliding.forEach((hostname, i) => {
+      for (const _ of root.prepare());
+      root.put({ hostname, block: 0, offset: i, words: 1 })
+    })
+    const words = new Int32Array(drain(root.publish()))
+    assert.notEqual(words[L.ROOT_SEED], seed)
+    const mask = words[L.ROOT_MASK]!
+    for (const hostname of colliding) {
+      let slot = L.hashHost(words[L.ROOT_SEED]!, hostname) & mask
+      let probes = 1
+      while (
+        words[L.ROOT_SLOTS + slot * L.SLOT_WORDS + L.SLOT_OFFSET] !== colliding.indexOf(hostname) ||
+        words[L.ROOT_SLOTS + slot * L.SLOT_WORDS + L.SLOT_BLOCK] === 0
+      ) {
+        slot = (slot + 1) & mask
+        probes++
+      }
+      assert.ok(probes <= 32, `${hostname}: ${probes}`)
+    }
+  })
+})
+
+function drain<T>(steps: Generator<void, T>): T {
+  while (true) {
+    const step = steps.next()
+    if (step.done) return step.value
+  }
+}
+
+describe('tables', () => {
+  it('refuse memory that holds none', () => {
+    assert.throws(() => new Tables({ root: new SharedArrayBuffer(64), blocks: [] }), TypeError)
+  })
+  it('compile the expressions of what is new before they are put in force', () => {
+    const packer = new Packer(seededRandom())
+    const regex = (hostname: string, value: string): Segment =>
+      segment(hostname, [{ name: 'r', matches: [{ path: { type: 'RegularExpression', value } }] }])
+    const first = new Tables(packer.pack(snapshotOf([regex('a.example', '/a+')])).tables)
+    for (const _ of first.prepare());
+    assert.ok(first.patterns.has('/a+'))
+    const a = first.patterns.get('/a+')
+    const second = new Tables(
+      packer.pack(snapshotOf([regex('a.example', '/a+'), regex('b.example', '/b+')])).tables,
+      first,
+    )
+    for (const _ of second.prepare());
+    assert.ok(second.patterns.has('/b+'))
+    assert.equal(second.patterns.get('/a+'), a)
+  })
+  it('share nothing with the tables of another packer', () => {
+    const first = new Tables(new Packer(seededRandom(1)).pack(snapshotOf([simple('a.example', 'one')])).tables)
+    assert.ok(typeof match(first, request({ host: 'a.example' })) !== 'string')
+    const second = new Tables(new Packer(seededRandom(2)).pack(snapshotOf([simple('a.example', 'two')])).tables, first)
+    const found = match(second, request({ host: 'a.example' }))
+    assert.ok(typeof found !== 'string' && found.rule.rule === 'two')
+  })
+})
