@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { stringify } from 'yaml'
+import { findDuplicateKey, locateInJson, offsetsOfItems } from '../../src/source/json-scan.ts'
+import { readDifferently } from '../../src/source/yaml-1-1.ts'
+import { LineIndex, locateInText, parseJson, parseYaml } from '../../src/source/yaml-text.ts'
+
+const only = (text: string) => {
+  const { documents, errors } = parseYaml(text)
+  assert.deepEqual(errors, [])
+  assert.equal(documents.length, 1)
+  return documents[0]!.value
+}
+
+describe('parsing YAML', () => {
+  it('reads the core schema of 1.2: `off` is a text and 010 is ten', () => {
+    assert.deepEqual(only('a: off\nb: 010\nc: 0o10\nd: ~\ne: "1"\n'), { a: 'off', b: 10, c: 8, d: null, e: '1' })
+  })
+
+  it('resolves anchors and merge keys, as kubectl does', () => {
+    assert.deepEqual(only('a: &x { b: 1 }\nc: { <<: *x, d: 2 }\n'), { a: { b: 1 }, c: { b: 1, d: 2 } })
+  })
+
+  it('leaves out empty documents', () => {
+    assert.equal(parseYaml('---\n# nothing\n---\n---\na: 1\n').documents.length, 1)
+    assert.deepEqual(parseYaml('').documents, [])
+  })
+
+  for (const [what, text, message, at] of [
+    ['a duplicate key', 'a: 1\nb: 2\na: 3\n', /twice/, '3:1'],
+    ['a tab that indents', 'a:\n\tb: 1\n', /tab/, '2:1'],
+    ['an open bracket', 'a: [1, 2\nb: 3\n', /missing|out of place|sufficiently/, '2:1'],
+    ['an unknown tag', 'a: !Ref b\n', /tag/, '1:4'],
+    ['an alias to nothing', 'a: *b\n', /alias|anchor/i, '1:1'],
+    ['ten thousand brackets', '['.repeat(10_000), /./, '1:'],
+  ] as const)
+    it(`refuses ${what}, with its place`, () => {
+      const { documents, errors } = parseYaml(text)
+      assert.deepEqual(documents, [])
+      assert.equal(errors[0]?.severity, 'error')
+      assert.match(errors[0]!.message, message)
+      const { line, column } = new LineIndex(text).at(errors[0]!.offset)
+      assert.ok(`${line}:${column}`.startsWith(at), `${line}:${column}`)
+    })
+
+  it('does not let aliases multiply without bound', () => {
+    const levels = ['a: &a [x, x, x, x, x, x, x, x, x, x]']
+    for (let i = 0; i < 12; i++) {
+      const [before, here] = [String.fromCharCode(97 + i), String.fromCharCode(98 + i)]
+      levels.push(`${here}: &${here} [${Array(10).fill(`*${before}`).join(', ')}]`)
+    }
+    const begun = performance.now()
+    const { documents, errors } = parseYaml(levels.join('\n'))
+    assert.deepEqual(documents, [])
+    assert.match(errors[0]!.message, /aliases/)
+    assert.ok(performance.now() - begun < 2_000)
+  })
+
+  it('never throws, and says something where it finds nothing', () => {
+    const piece = fc.constantFrom(
+      'a',
+      ': ',
+      '- ',
+      '\n',
+      '  ',
+      '{',
+      '}',
+      '[',
+      ']',
+      '"',
+      "'",
+      '&a ',
+      '*a',
+      '!t ',
+      '|',
+      '>',
+      '---\n',
+      '#',
+      '%',
+      '\t',
+      '?',
+      ',',
+    )
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 40 }), (pieces) => {
+        const text = pieces.join('')
+        for (const { offset } of parseYaml(text).errors) assert.ok(offset >= 0 && offset <= text.length)
+      }),
+    )
+  })
+})
+
+describe('parsing JSON', () => {
+  it('gives what JSON.parse gives', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        const text = JSON.stringify(value)
+        const { documents, errors } = parseJson(text)
+        assert.deepEqual(errors, [])
+        assert.deepEqual(
+          documents.map((document) => document.value),
+          value === null ? [] : [JSON.parse(text)],
+        )
+      }),
+    )
+  })
+
+  it('refuses a key that is there twice in one object, and only that', () => {
+    assert.deepEqual(findDuplicateKey('[{"a":1},{"a":{"a":2}},{"b":"\\"a\\":"}]'), null)
+    assert.deepEqual(findDuplicateKey('{"a":[1,{"b":1}],"\\u0061":2}'), { key: 'a', offset: 17 })
+    assert.match(parseJson('{"a":1,"a":2}').errors[0]!.message, /"a" is there twice/)
+  })
+
+  it('says where broken JSON is broken', () => {
+    const text = '{\n  "a": 1,\n  "b": [1, 2\n}\n'
+    const { line } = new LineIndex(text).at(parseJson(text).errors[0]!.offset)
+    assert.equal(line, 4)
+  })
+
+  it('refuses nesting that would end the stack', () => {
+    assert.match(parseJson(`${'['.repeat(5_000)}${']'.repeat(5_000)}`).errors[0]!.message, /too deeply/)
+  })
+
+  it('finds the items of a List in one pass as it finds each alone', () => {
+    fc.assert(
+      fc.property(fc.array(fc.jsonValue(), { maxLength: 6 }), fc.jsonValue(), (items, other) => {
+        const text = JSON.stringify({ other, items })
+        assert.deepEqual(
+          offsetsOfItems(text),
+          items.map((_, i) => locateInJson(text, ['items', i])),
+        )
+      }),
+    )
+  })
+})
+
+describe('locating a field', () => {
+  /** Every path into a value. */
+  const paths = (value: unknown): (string | number)[][] =>
+    typeof value === 'object' && value !== null
+      ? Object.entries(value).flatMap(([key, child]) => {
+          const step = Array.isArray(value) ? Number(key) : key
+          return [[step], ...paths(child).map((path) => [step, ...path])]
+        })
+      : []
+  const key = fc.stringMatching(/^[a-z]{1,4}$/)
+  const tree = fc.letrec((tie) => ({
+    node: fc.oneof(
+      { maxDepth: 4 },
+      fc.nat(99),
+      fc.array(tie('node'), { maxLength: 3 }),
+      fc.dictionary(key, tie('node'), { maxKeys: 3 }),
+    ),
+  })).node
+
+  // A member is found at its key; the text from there must begin with that key and be followed by its value.
+  it('finds every member at its key, in YAML as in JSON', () => {
+    fc.assert(
+      fc.property(fc.dictionary(key, tree, { minKeys: 1 }), (value) => {
+        for (const text of [stringify(value), JSON.stringify(value, null, 1)])
+          for (const path of paths(value)) {
+            const last = path.at(-1)
+            const rest = text.slice(locateInText(text, path))
+            if (typeof last === 'string') assert.match(rest, new RegExp(`^["']?${last}["']?:`), `${path} in ${text}`)
+          }
+      }),
+    )
+  })
+
+  it('falls back to the nearest place around what is not there', () => {
+    const text = 'a:\n  b: 1\nc: [x]\n'
+    const at = (path: (string | number)[]) => {
+      const { line, column } = new LineIndex(text).at(locateInText(text, path))
+      return `${line}:${column}`
+    }
+    assert.deepEqual(
+      [at(['a', 'z']), at(['a', 'b', 'c']), at(['c', 5]), at(['c', 0]), at(['none']), at([])],
+      ['1:1', '2:3', '3:1', '3:5', '1:1', '1:1'],
+    )
+  })
+
+  it('goes through an alias to where the value is written', () => {
+    const text = 'a: &x { b: 1 }\nc: *x\n'
+    assert.equal(locateInText(text, ['c', 'b']), text.indexOf('b: 1'))
+  })
+})
+
+describe('scalars that kubectl reads differently', () => {
+  for (const [source, value, expected] of [
+    ['on', 'on', /boolean true.*quotes/],
+    ['Off', 'Off', /boolean false/],
+    ['y', 'y', /boolean true/],
+    ['NO', 'NO', /boolean false/],
+    ['010', 10, /for 8, Headgate for 10/],
+    ['-0755', -755, /for -493/],
+    ['1_000', '1_000', /for 1000/],
+    ['0b101', '0b101', /for 5/],
+    ['1:30', '1:30', /Some readers.*90/],
+  ] as const)
+    it(`names ${source}`, () => assert.match(readDifferently(source, value) ?? '', expected))
+
+  for (const [source, value] of [
+    ['true', true],
+    ['null', null],
+    ['12', 12],
+    ['0', 0],
+    ['0x1f', 31],
+    ['0o17', 15],
+    ['1.5', 1.5],
+    ['08', 8],
+    ['10.0.0.1', '10.0.0.1'],
+    ['::1', '::1'],
+    ['api:443', 'api:443'],
+    ['onward', 'onward'],
+    ['2026-01-01', '2026-01-01'],
+    ['30s', '30s'],
+  ] as const)
+    it(`is silent about ${source}`, () => assert.equal(readDifferently(source, value), null))
+
+  it('is silent about what is quoted, and names keys as well', () => {
+    assert.deepEqual(parseYaml('a: "on"\nb: \'010\'\nc: |\n  off\n').documents[0]?.warnings, [])
+    assert.equal(parseYaml('on: 1\n').documents[0]?.warnings[0]?.offset, 0)
+  })
+})
