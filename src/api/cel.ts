@@ -17,11 +17,15 @@ export interface ValidationRule {
 }
 
 export interface CelProgram {
-  /** Steps to add to the path of the value. */
-  readonly below: readonly string[]
   readonly reason: FieldProblem['reason']
-  /** @returns what is wrong, or undefined. Never throws: an error in the rule is a refusal, as in an API server. */
-  check(self: unknown): string | undefined
+  /** Never throws: an error in the rule is a refusal, as in an API server. */
+  check(self: unknown): Violation | undefined
+}
+
+export interface Violation {
+  readonly message: string
+  /** Steps to add to the path of the value. None where the rule failed by an error, again as in an API server. */
+  readonly below: readonly string[]
 }
 
 const environment = new Environment()
@@ -40,16 +44,15 @@ export function compileRule(source: ValidationRule): CelProgram | undefined {
   if (/\boldSelf\b/.test(source.rule)) return undefined
   const run = parseRule(source.rule)
   const message = source.message ?? `does not satisfy: ${source.rule}`
+  const violation = { message, below: (source.fieldPath ?? '').split('.').filter((step) => step !== '') }
   return {
-    below: (source.fieldPath ?? '').split('.').filter((step) => step !== ''),
     reason: REASONS[source.reason ?? ''] ?? 'Invalid',
     check(self) {
+      patternError = ''
       try {
-        return run({ self }) === true ? undefined : message
-      } catch (error) {
-        return error instanceof PatternError || (error as Error).cause instanceof PatternError
-          ? `${message}: ${patternError}`
-          : message
+        return run({ self }) === true ? undefined : violation
+      } catch {
+        return { message: patternError === '' ? message : `${message}: ${patternError}`, below: [] }
       }
     },
   }
@@ -72,9 +75,7 @@ const REASONS: Readonly<Record<string, FieldProblem['reason']>> = {
   FieldValueDuplicate: 'Duplicate',
 }
 
-class PatternError extends Error {}
-
-/** Of the last pattern that was refused: the library does not hand on what a function throws. */
+/** Why the last pattern was refused: the library does not hand on what a function throws. */
 let patternError = ''
 
 const PATTERNS_KEPT = 4096
@@ -90,7 +91,7 @@ function matchesRE2(text: string, source: string): boolean {
   }
   if (typeof pattern !== 'string') return pattern.matcher(text).find()
   patternError = pattern
-  throw new PatternError(pattern)
+  throw new TypeError(pattern)
 }
 
 const ownPatterns = new Map<string, RegExp>()
@@ -106,7 +107,7 @@ function compileRE2(source: string): RE2JS | string {
   try {
     return RE2JS.compile(source)
   } catch (error) {
-    return (error as Error).message
+    return (error as Error).message.replace('error parsing regexp: ', '')
   }
 }
 

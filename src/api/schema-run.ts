@@ -62,9 +62,10 @@ export class Run {
   evaluate(programs: readonly CelProgram[]): void {
     if (this.#blocked) return
     for (const program of programs) {
-      const message = program.check(this.cel)
-      if (message !== undefined)
-        this.#broken.push({ path: [...this.path, ...program.below], reason: program.reason, message })
+      const violation = program.check(this.cel)
+      if (violation === undefined) continue
+      const { message, below } = violation
+      this.#broken.push({ path: [...this.path, ...below], reason: program.reason, message })
     }
   }
 

@@ -28,8 +28,8 @@ export function typeName(value: unknown): string {
 const FORMS: readonly (readonly [start: string, name: string])[] = [
   ['^([0-9]{1,5}d)?', 'a duration such as 30s, 250ms or 1d12h'],
   ['^[0-9]{1,12}(k|M|G', 'a number of bytes such as 4096, 64Ki or 10Mi'],
-  ['^[a-z0-9]([-a-z0-9]*[a-z0-9])?$', 'a name of lower-case letters, digits and -'],
-  ['^[a-z0-9]([-.a-z0-9]*', 'a name of lower-case letters, digits, - and .'],
+  ['^[a-z0-9]([-a-z0-9]*[a-z0-9])?$', 'a name of lower-case letters, digits and dashes'],
+  ['^[a-z0-9]([-.a-z0-9]*', 'a name of lower-case letters, digits, dashes and dots'],
   ['^[a-z0-9]([-a-z0-9]{0,61}', 'a DNS name in lower case'],
   ['^[a-z0-9-]*[a-z]', 'the name of a port (a number is written without quotes)'],
   [
