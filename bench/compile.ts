@@ -1,0 +1,119 @@
+/**
+ * What a compile costs: whole, its longest turn, and after one change. `node bench/compile.ts [routes …]`, 10,000 and 100,000 by default.
+ * Three shapes: a host for each Route, all Routes on one host, and 50 tenants whose names are covered by wildcards.
+ */
+import type { Backend } from '../src/api/backend.ts'
+import { BACKEND_DEFAULTS } from '../src/api/defaults.ts'
+import type { Route } from '../src/api/route.ts'
+import type { SettingsObject } from '../src/api/settings.ts'
+import { type Compiled, compile } from '../src/compile/compile.ts'
+import { CompileMemo } from '../src/compile/memo.ts'
+import { noResources, type Resource, type ResourceSet } from '../src/compile/resource-set.ts'
+import { FrozenMap } from '../src/snapshot/frozen-map.ts'
+
+const SETTINGS: SettingsObject = {
+  ingressClass: { name: 'headgate', default: true },
+  listeners: [{ name: 'http', port: 8080 }],
+  admin: { address: '127.0.0.1:9901' },
+  signals: { address: ':9902' },
+  tenancy: 'Shared',
+  upstreams: { denyCIDRs: [] },
+  limits: { head: '64Ki', headers: 100, uri: '16Ki', connections: 0 },
+  accessLog: { format: 'json', fields: {}, sample: 100 },
+  watchNamespaces: [],
+}
+
+const BACKENDS = 500
+
+type Shape = (i: number) => readonly string[] | undefined
+
+const SHAPES: Readonly<Record<string, Shape>> = {
+  'a host each': (i) => [`host-${i}.example.com`],
+  'one host': () => ['shop.example.com'],
+  'under wildcards': (i) => [`host-${i}.tenant-${i % 50}.example.com`, `*.tenant-${i % 50}.example.com`],
+}
+
+function route(i: number, shape: Shape, text: string): Resource<Route> {
+  const key = `ns/route-${i}`
+  const hostnames = shape(i)
+  const object: Route = {
+    apiVersion: 'headgate.dev/v1alpha1',
+    kind: 'Route',
+    metadata: { name: `route-${i}`, namespace: 'ns' },
+    spec: {
+      ...(hostnames === undefined ? {} : { hostnames }),
+      rules: [
+        {
+          name: 'main',
+          matches: [{ path: { type: 'PathPrefix', value: `/${text}/${i}` } }],
+          backendRefs: [{ name: `backend-${i % BACKENDS}`, weight: 1, priority: 0 }],
+          policies: { requestHeaders: { set: [{ name: 'x-tenant', value: String(i % 100) }] } },
+        },
+        {
+          name: 'exact',
+          matches: [{ path: { type: 'Exact', value: `/${text}/${i}/exact` }, method: 'GET' }],
+          backendRefs: [{ name: `backend-${(i + 1) % BACKENDS}`, weight: 1, priority: 0 }],
+        },
+      ],
+    },
+  }
+  return { key, object, created: i }
+}
+
+function backend(i: number): Resource<Backend> {
+  const key = `ns/backend-${i}`
+  const metadata = { name: `backend-${i}`, namespace: 'ns' }
+  const endpoints = [{ address: `10.0.${i >> 8}.${i & 255}`, port: 8080, weight: 1 }]
+  const spec = { ...BACKEND_DEFAULTS, endpoints }
+  return { key, object: { apiVersion: 'headgate.dev/v1alpha1', kind: 'Backend', metadata, spec }, created: i }
+}
+
+interface Figures {
+  readonly result: Compiled
+  readonly total: number
+  readonly turns: readonly number[]
+}
+
+function run(resources: ResourceSet, memo: CompileMemo): Figures {
+  const passes = compile(resources, memo)
+  const turns: number[] = []
+  let total = 0
+  for (;;) {
+    // CPU time of this thread: on a busy machine the time on the wall says more about the others.
+    const start = process.threadCpuUsage()
+    const next = passes.next()
+    const { user, system } = process.threadCpuUsage(start)
+    const turn = (user + system) / 1_000
+    turns.push(turn)
+    total += turn
+    if (next.done === true) return { result: next.value, total, turns: turns.sort((a, b) => a - b) }
+  }
+}
+
+function figures({ total, turns }: Figures): string {
+  const at = (share: number) => (turns[Math.min(turns.length - 1, Math.floor(turns.length * share))] ?? 0).toFixed(2)
+  return `${total.toFixed(1).padStart(8)} ms in ${String(turns.length).padStart(5)} turns: p50 ${at(0.5)}, p99 ${at(0.99)}, longest ${at(1)} ms`
+}
+
+function measure(count: number, name: string, shape: Shape): void {
+  const backends = FrozenMap.from(Array.from({ length: BACKENDS }, (_, i) => [`ns/backend-${i}`, backend(i)] as const))
+  const routes = FrozenMap.from(
+    Array.from({ length: count }, (_, i) => [`ns/route-${i}`, route(i, shape, 'a')] as const),
+  )
+  const resources = { ...noResources(SETTINGS), routes, backends }
+  const memo = new CompileMemo()
+  process.stdout.write(`${count} routes, ${name}\n`)
+  process.stdout.write(`  whole       ${figures(run(resources, memo))}\n`)
+  const builder = routes.edit()
+  const changes: Figures[] = []
+  for (let i = 0; i < 5; i++) {
+    builder.set('ns/route-7', route(7, shape, `b${i}`))
+    changes.push(run({ ...resources, routes: builder.freeze() }, memo))
+  }
+  changes.sort((a, b) => a.total - b.total)
+  process.stdout.write(`  one change  ${figures(changes[2]!)}\n`)
+}
+
+const counts = process.argv.slice(2).map(Number)
+for (const count of counts.length > 0 ? counts : [10_000, 100_000])
+  for (const [name, shape] of Object.entries(SHAPES)) measure(count, name, shape)
