@@ -96,7 +96,8 @@ export class LinePump {
       if (turn === undefined) return false
       if (turn === 'idle' && fresh) return true
       fresh = true
-      if (turn === 'blocked' || turn === 'broken') await delay(Math.min(Math.max(0, left), this.#backoff))
+      if (left <= 0) return false
+      if (turn === 'blocked' || turn === 'broken') await delay(Math.min(left, this.#backoff))
     }
   }
 
