@@ -6,11 +6,12 @@ import { parseCommand } from './cli/parse.ts'
 process.env.UV_THREADPOOL_SIZE ??= String(Math.max(8, availableParallelism() * 2))
 
 const command = parseCommand(process.argv.slice(2))
-const { packageVersion, runCommand } = await import('./cli/commands.ts')
+// Loaded as needed: a gateway that starts has no use for what validates and prints, nor they for it.
 if (command.name === 'run') {
   const { run } = await import('./supervisor/run.ts')
-  run({ command, version: packageVersion() })
+  run({ command })
 } else {
+  const { runCommand } = await import('./cli/commands.ts')
   process.exitCode = await runCommand(command, {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),

@@ -104,7 +104,13 @@ export class Control {
       send: (message) => this.#publisher.send(message),
       problem: (message) => log.warn(message),
     })
-    const board = new StatusBoard({ changed: (status, before) => this.#statusChanged(status, before) })
+    const board = new StatusBoard({
+      changed: (status, before) => this.#statusChanged(status, before),
+      endpoints: (backend) => {
+        const rows = directory.rows(backend)
+        return { total: rows.length, eligible: rows.filter((row) => table.eligible(row.slot)).length }
+      },
+    })
     const problems = new ProblemList({ tell: (level, message) => log[level](message) }, (kind, key, path) =>
       this.#source.locate(kind, key, path),
     )

@@ -1,9 +1,12 @@
 /** What is known of every Route and Backend: the conditions of the last compile, and whether the workers serve it. For the admin API and the log. */
 import type { Condition, ObjectStatus } from '../api/condition.ts'
+import { healthyCondition, programmed } from '../compile/conditions.ts'
 
 export interface StatusEvents {
   /** An object came, went, or stands differently than before, by a condition that a person should know of. */
   changed(status: ObjectStatus, before: ObjectStatus | undefined): void
+  /** How many endpoints a Backend has, and how many of them take traffic. */
+  endpoints(backend: string): { readonly total: number; readonly eligible: number }
 }
 
 /** Conditions that are well when they are False. */
@@ -23,9 +26,9 @@ export class StatusBoard {
     return this.#current.size
   }
 
-  /** As compiled, with `Programmed` and `Ready` as they are now. */
+  /** As compiled, with `Programmed`, `Ready` and `Healthy` as they are now. */
   list(): ObjectStatus[] {
-    return [...this.#current.values()].map((status) => this.#withProgrammed(status))
+    return [...this.#current.values()].map((status) => this.#now(status))
   }
 
   /** The statuses of a generation; those that did not change should be the same objects. */
@@ -58,20 +61,12 @@ export class StatusBoard {
     this.#served = Math.max(this.#served, generation)
   }
 
-  #withProgrammed(status: ObjectStatus): ObjectStatus {
-    if (status.kind !== 'Route') return status
-    const accepted = status.conditions.find((one) => one.type === 'Accepted')
-    const programmed = this.#served >= this.#generation && accepted?.status === 'True'
-    const observed = accepted?.observedGeneration
-    const condition: Condition = {
-      type: 'Programmed',
-      status: programmed ? 'True' : 'False',
-      reason: programmed ? 'Programmed' : 'Pending',
-      message: programmed ? 'Every worker serves it.' : 'Not every worker serves it yet.',
-      ...(observed === undefined ? {} : { observedGeneration: observed }),
+  #now(status: ObjectStatus): ObjectStatus {
+    if (status.kind === 'Backend') {
+      const healthy = healthyCondition(this.#events.endpoints(status.key), status.conditions[0]?.observedGeneration)
+      return { ...status, conditions: [...status.conditions, healthy] }
     }
-    const conditions = status.conditions.filter((one) => one.type !== 'Programmed')
-    return { ...status, conditions: [...conditions, condition] }
+    return this.#served >= this.#generation ? programmed(status) : status
   }
 }
 

@@ -1,4 +1,5 @@
 /** `headgate run`: from the command line to a running supervisor, and from signals to the end of the process. */
+import { readFileSync } from 'node:fs'
 import { availableParallelism, constants } from 'node:os'
 import type { RunCommand } from '../cli/parse.ts'
 import { createProcessLogWriter, createThreadLogger, PROCESS_LOG_RING_BYTES } from '../log/process-log.ts'
@@ -22,13 +23,12 @@ const LAST_WORDS_MS = 250
 
 export interface RunOptions {
   readonly command: RunCommand
-  readonly version: string
   /** Other threads than our own: for tests of the supervisor. */
   readonly entries?: ThreadEntries
 }
 
 /** Starts everything; returns at once. The process ends by a signal, or with code 1 when it cannot start. */
-export function run({ command, version, entries = ENTRIES }: RunOptions): void {
+export function run({ command, entries = ENTRIES }: RunOptions): void {
   const asked = command.workers || availableParallelism()
   const workers = BALANCES ? asked : 1
   const threadLog = { level: command.logLevel, format: command.logFormat } as const
@@ -54,7 +54,7 @@ export function run({ command, version, entries = ENTRIES }: RunOptions): void {
     drainTimeout: command.drainTimeout,
     threadLog,
     processLog: rings.slice(1),
-    version,
+    version: packageVersion(),
     log,
     entries,
     onFatal: (lines) => {
@@ -76,4 +76,10 @@ export function run({ command, version, entries = ENTRIES }: RunOptions): void {
     leave(1)
   })
   supervisor.start()
+}
+
+/** Of the package this file is in, from `src/` as from `dist/`. */
+function packageVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  return String((manifest as { version?: unknown }).version)
 }

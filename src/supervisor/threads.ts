@@ -52,8 +52,6 @@ export class Threads {
   readonly #bootstrap = new WorkerState()
   /** Control's ends of the ports of workers that were started while control was away. */
   readonly #unclaimed = new Map<number, MessagePort>()
-  /** The control thread now running has sent tables: what the bootstrap holds is no newer than what it will send by itself. */
-  #controlSpeaks = false
   #ports: ResolvedPorts | undefined
   #settings: SettingsObject | undefined
   readonly #lastGood = new Map<string, LastGood>()
@@ -68,7 +66,6 @@ export class Threads {
       CONTROL_THREAD,
       (name) => this.#createControl(name),
       () => {
-        this.#controlSpeaks = false
         this.block.setLive(CONTROL_THREAD, false)
       },
     )
@@ -168,8 +165,8 @@ export class Threads {
   #createWorker(name: string, index: number): Worker {
     const { entries, shared, workers, reusePort, heap, onWorker, control } = this.#options
     const { port1, port2 } = new MessageChannel()
-    // In the order of the port this comes before anything control says.
-    if (!this.#controlSpeaks) for (const message of this.#bootstrap.messages()) port2.postMessage(message)
+    // In the order of the port this comes before anything control says, and does not wait for a control thread that is busy or gone.
+    for (const message of this.#bootstrap.messages()) port2.postMessage(message)
     const data: WorkerData = { role: 'worker', index, workers, shared, control: port1, reusePort, log: control.log }
     const worker = new Worker(entries.worker, {
       name,
@@ -237,7 +234,6 @@ export class Threads {
     if (message.type === 'settings') this.#settings = message.settings
     if (message.type === 'replica') {
       this.#bootstrap.keep(message.message)
-      if (message.message.type === 'tables') this.#controlSpeaks = true
     }
     if (message.type !== 'last-good') return
     for (const { kind, key, object } of message.changes) {

@@ -1,0 +1,31 @@
+/**
+ * Preloaded into every thread of a gateway under test (`--import`): does to a thread what no message of the product can. The test
+ * speaks to the main thread by IPC, which tells all others.
+ */
+import { BroadcastChannel, isMainThread, workerData } from 'node:worker_threads'
+
+export interface Fault {
+  /** `control`, or a worker's index. */
+  readonly thread: 'control' | number
+  readonly how: 'hang' | 'throw' | 'exit'
+}
+
+const channel = new BroadcastChannel('headgate-fault')
+channel.unref()
+
+if (isMainThread) process.on('message', (fault: Fault) => channel.postMessage(fault))
+else {
+  const { role, index } = workerData as { role: 'control' | 'worker'; index?: number }
+  const own = role === 'control' ? 'control' : index
+  // A thread that cannot even start.
+  if (String(own) === process.env.HEADGATE_TEST_BROKEN_THREAD) throw new Error('broken by the test')
+  channel.onmessage = (event: unknown) => {
+    const { thread, how } = (event as { data: Fault }).data
+    if (thread !== own) return
+    if (how === 'hang') for (;;);
+    if (how === 'exit') process.exit(7)
+    setImmediate(() => {
+      throw new Error('thrown by the test')
+    })
+  }
+}

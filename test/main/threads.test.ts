@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { echoBackend } from '../feature/backends.ts'
+import { backend, eventually, route } from '../feature/harness.ts'
+import { request } from '../feature/raw-client.ts'
+import { start } from './gateway-process.ts'
+import { traffic } from './traffic.ts'
+
+/** The promise is one second; a machine that runs other things at the same time is given some more to keep it. */
+const REPLACED_WITHIN = 2_500
+
+const rules = [{ name: 'all', backendRefs: [{ name: 'echo' }] }]
+
+describe('a worker that dies', () => {
+  for (const how of ['throw', 'exit', 'hang'] as const)
+    it(`by ${how} costs only what was in flight on it, and is replaced`, async (t) => {
+      const echo = await echoBackend(t)
+      const manifests = { 'a.yaml': backend('echo', [echo.port]) + route('all', ['a.example'], rules) }
+      const gateway = await start(t, manifests, { workers: 2 })
+      const clients = traffic(gateway.port, 'a.example')
+      await clients.more(50)
+      assert.deepEqual(clients.failures, [])
+
+      const broken = performance.now()
+      gateway.fault({ thread: 0, how })
+      const line = await gateway.logged(/^worker 0 /)
+      const noticed = performance.now() - broken
+      assert.match(
+        line.message,
+        {
+          throw: /failed: thrown by the test; it is replaced now/,
+          exit: /left with code 7/,
+          hang: /gave no sign of life/,
+        }[how],
+      )
+      assert.ok(noticed < REPLACED_WITHIN, `noticed only after ${noticed} ms`)
+      const over = performance.now()
+      await clients.more(200)
+      await clients.stop()
+      const late = clients.failures.filter(({ at }) => at > over)
+      assert.deepEqual(late, [], 'nothing fails any more once the worker was ended')
+      assert.ok(how === 'hang' || clients.failures.length <= 8, `${clients.failures.length} failed`)
+      t.diagnostic(`${how}: noticed after ${Math.round(noticed)} ms, ${clients.failures.length} requests failed`)
+
+      // The replacement takes its part again.
+      await eventually(async () => {
+        const { text } = await gateway.sign('/metrics')
+        assert.match(text, /headgate_worker_restarts_total\{worker="0"\} 1/)
+        assert.match(text, /headgate_worker_generation\{worker="0"\} [1-9]/)
+      }, 15_000)
+    })
+
+  it('gives back what it had counted, so that limits are not eaten up', async (t) => {
+    const echo = await echoBackend(t)
+    const manifests = {
+      'a.yaml':
+        backend('echo', [echo.port], { limits: { maxConcurrentRequests: 4 } }) + route('all', ['a.example'], rules),
+    }
+    const gateway = await start(t, manifests, { workers: 1 })
+    for (let round = 0; round < 3; round++) {
+      const clients = traffic(gateway.port, 'a.example')
+      await clients.more(20)
+      gateway.fault({ thread: 0, how: 'throw' })
+      await gateway.logged(/^worker 0 failed/, round + 1)
+      await clients.stop()
+      await eventually(async () => {
+        const answer = await request(gateway.port, { host: 'a.example' })
+        assert.equal(answer.status, 200)
+      }, 15_000)
+    }
+    const { text } = await gateway.sign('/metrics')
+    assert.match(text, /headgate_backend_requests_active\{backend="default\/echo"\} 0/)
+  })
+
+  it('right at its start again and again is tried less and less often, and /healthz says why', async (t) => {
+    const gateway = await start(t, {}, { workers: 1, ready: false, env: { HEADGATE_TEST_BROKEN_THREAD: '0' } })
+    const line = await gateway.logged(/^worker 0 failed: broken by the test; it is tried again in 400 ms/)
+    assert.equal(line.level, 'error')
+    const health = await gateway.sign('/healthz')
+    assert.equal(health.status, 503)
+    assert.match(health.text, /worker 0 ended \d+ times right after its start: broken by the test/)
+    assert.equal((await gateway.sign('/readyz')).status, 503)
+  })
+})
+
+describe('a control thread that dies', () => {
+  for (const how of ['throw', 'hang'] as const)
+    it(`by ${how} costs no request, and its replacement goes on with changes`, async (t) => {
+      const echo = await echoBackend(t)
+      const manifests = { 'a.yaml': backend('echo', [echo.port]) + route('all', ['a.example'], rules) }
+      const gateway = await start(t, manifests, { workers: 2 })
+      const clients = traffic(gateway.port, 'a.example')
+      await clients.more(50)
+      gateway.fault({ thread: 'control', how })
+      await gateway.logged(/^control /)
+      await gateway.write('b.yaml', route('new', ['b.example'], rules))
+      await eventually(async () => {
+        assert.equal((await request(gateway.port, { host: 'b.example' })).status, 200)
+      }, 15_000)
+      await clients.more(50)
+      await clients.stop()
+      assert.deepEqual(clients.failures, [])
+      await eventually(async () => {
+        assert.match((await gateway.sign('/metrics')).text, /headgate_control_restarts_total 1/)
+      })
+    })
+
+  it('does not keep a worker from being replaced meanwhile', async (t) => {
+    const echo = await echoBackend(t)
+    const manifests = { 'a.yaml': backend('echo', [echo.port]) + route('all', ['a.example'], rules) }
+    const gateway = await start(t, manifests, { workers: 1 })
+    gateway.fault({ thread: 'control', how: 'hang' })
+    await delay(50)
+    gateway.fault({ thread: 0, how: 'throw' })
+    await gateway.logged(/^worker 0 failed/)
+    await eventually(async () => {
+      assert.equal((await request(gateway.port, { host: 'a.example' })).status, 200)
+    }, 15_000)
+    await gateway.logged(/^control gave no sign of life/)
+    await eventually(async () => {
+      assert.match((await gateway.sign('/metrics')).text, /headgate_control_restarts_total 1/)
+    }, 15_000)
+    assert.equal((await request(gateway.port, { host: 'a.example' })).status, 200)
+  })
+
+  it('leaves the last good version of a broken manifest to its replacement', async (t) => {
+    const echo = await echoBackend(t)
+    const good = backend('echo', [echo.port]) + route('all', ['a.example'], rules)
+    const gateway = await start(t, { 'a.yaml': good }, { workers: 1 })
+    await gateway.write('a.yaml', good.replace('"backendRefs"', '"backendRef"'))
+    await gateway.logged(/backendRef/)
+    gateway.fault({ thread: 'control', how: 'throw' })
+    await gateway.logged(/^control failed/)
+    await gateway.logged(/backendRef/, 2)
+    const clients = traffic(gateway.port, 'a.example')
+    await clients.more(50)
+    await clients.stop()
+    assert.deepEqual(clients.failures, [])
+  })
+})
