@@ -4,7 +4,7 @@
 export const TOKEN = 1
 /** RFC 9110 §5.5: VCHAR, obs-text, SP, HTAB. */
 export const FIELD = 2
-/** Visible ASCII, what a request target may consist of at all (RFC 9112 §3.2); the path's own grammar is stricter. */
+/** Visible ASCII but `#`: a fragment is never sent (RFC 9112 §3.2). The path's own grammar is stricter. */
 export const TARGET = 4
 export const DIGIT = 8
 export const HEX = 16
@@ -15,7 +15,7 @@ for (const char of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI
   CHARS[char.charCodeAt(0)]! |= TOKEN
 for (let byte = 0; byte < 256; byte++) {
   if (byte === 0x09 || (byte >= 0x20 && byte !== 0x7f)) CHARS[byte]! |= FIELD
-  if (byte > 0x20 && byte < 0x7f) CHARS[byte]! |= TARGET
+  if (byte > 0x20 && byte < 0x7f && byte !== 0x23) CHARS[byte]! |= TARGET
   if (byte >= 0x30 && byte <= 0x39) CHARS[byte]! |= DIGIT | HEX
   if ((byte >= 0x41 && byte <= 0x46) || (byte >= 0x61 && byte <= 0x66)) CHARS[byte]! |= HEX
 }

@@ -130,6 +130,9 @@ function validPort(value: string | undefined): number | undefined {
   return value !== undefined && /^[1-9]\d{0,4}$/.test(value) && Number(value) < 65_536 ? Number(value) : undefined
 }
 
+/** A trusted proxy's is taken over, see request-id.ts. */
+const REQUEST_ID = 'x-request-id'
+
 const NAMES_BY_LENGTH: readonly (readonly string[] | undefined)[] = (() => {
   const table: string[][] = []
   for (const name of [
@@ -142,6 +145,7 @@ const NAMES_BY_LENGTH: readonly (readonly string[] | undefined)[] = (() => {
     'x-forwarded-ssl',
     'x-forwarded-prefix',
     'x-real-ip',
+    REQUEST_ID,
     'forwarded',
   ])
     (table[name.length] ??= []).push(name)
@@ -153,7 +157,6 @@ function dropForwarding(fields: Fields, trusted: boolean): void {
   for (let i = 0, count = fields.count; i < count; i++) {
     const names = NAMES_BY_LENGTH[fields.nameLength(i)]
     if (names === undefined) continue
-    for (const name of names) if (fields.nameIsLoosely(i, name)) fields.removeAt(i)
-    if (!trusted && fields.nameIsLoosely(i, 'x-request-id')) fields.removeAt(i)
+    for (const name of names) if (fields.nameIsLoosely(i, name) && !(trusted && name === REQUEST_ID)) fields.removeAt(i)
   }
 }

@@ -195,7 +195,10 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
     const keepAlive = framing.keepAlive && !this.#server.draining && !this.#halfClosed
     this.#writer.begin(head.method, head.minor, keepAlive)
     const handler = this.#server.gate.begin(this, request)
-    if (this.#ended) return
+    if (this.#ended) {
+      this.#discardHeld()
+      return
+    }
     this.#handler = handler
     if (this.#bodyDone) {
       handler.onRequestEnd(null)
@@ -304,10 +307,9 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
     this.#finish()
   }
 
-  sendAnswer(answer: Answer): void {
+  sendAnswer(answer: Answer, close: boolean): void {
     if (this.#ended) return
-    if (!this.#bodyDone && !this.#smallRest()) this.#writer.keepAlive = false
-    if (this.#server.draining) this.#writer.keepAlive = false
+    if (close || this.#server.draining || (!this.#bodyDone && !this.#smallRest())) this.#writer.keepAlive = false
     this.#writer.answer(answer)
     this.#finish()
   }
@@ -362,6 +364,14 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
       this.#server.timers.arm(this, this.#server.timers.now + LINGER)
       this.#socket.resume()
     } else this.#linger()
+  }
+
+  /** Answered before its body was looked at: what has come of the body is dropped, what is behind it is the next request. */
+  #discardHeld(): void {
+    if (this.#state !== DISCARDING || this.#held === null) return
+    const rest = this.#held
+    this.#held = null
+    this.#feedBody(rest, 0)
   }
 
   #smallRest(): boolean {

@@ -48,8 +48,8 @@ export interface Downstream {
   readonly room: boolean
   /** The response is complete; ends the exchange on this side. */
   sendEnd(trailers: Fields | null): void
-  /** Head and body at once. */
-  sendAnswer(answer: Answer): void
+  /** Head and body at once. @param close the connection cannot be trusted any more */
+  sendAnswer(answer: Answer, close: boolean): void
   /** Writes what was gathered. */
   flush(): void
   pauseBody(): void

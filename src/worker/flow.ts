@@ -22,7 +22,7 @@ import { makeRequestId, REQUEST_ID_FIELD } from '../filter/request-id.ts'
 import { Fields } from '../http/fields.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import { GatewayError } from '../lib/error.ts'
-import type { Reason } from '../lib/reason.ts'
+import { REASONS, type Reason, type ReasonInfo } from '../lib/reason.ts'
 import type { AccessLog } from '../log/access-line.ts'
 import { normalizeHost } from '../pattern/host.ts'
 import { hasEncodedSlash, normalizePath } from '../pattern/path.ts'
@@ -52,6 +52,10 @@ export interface FlowContext {
   readonly splits: Splits
   /** An error nobody expected: for the process log. */
   unexpected(error: unknown): void
+}
+
+function closes(reason: Reason): boolean {
+  return (REASONS[reason] as ReasonInfo).close === true
 }
 
 export class Flow implements Gate {
@@ -311,7 +315,7 @@ export class Flow implements Gate {
     const steps = chain === null ? null : responseBodySteps(chain, x, head, from)
     if (steps === null) {
       if (x.method !== 'HEAD') x.bytesOut += answer.body?.length ?? 0
-      x.downstream.sendAnswer(answer)
+      x.downstream.sendAnswer(answer, answer.reason !== undefined && closes(answer.reason))
       return this.finish(x)
     }
     x.downstream.sendHead(head)
