@@ -141,7 +141,9 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
 
   abort(): void {
     this.#handler = null
-    this.destroy()
+    // A reset and not a FIN: an upstream that is still working on the answer learns at once that nobody waits for it.
+    if (!this.socket.destroyed) this.socket.resetAndDestroy()
+    this.#onClose()
   }
 
   destroy(): void {
