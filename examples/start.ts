@@ -48,6 +48,8 @@ if (values.help === true) {
 const paint = painter(process.stdout.isTTY === true && process.env.NO_COLOR === undefined)
 let copy: string | undefined
 let stopping = 0
+/** When the first Ctrl-C came; 0: not yet. */
+let first = 0
 const children = new Children((name, how) => {
   console.error(paint(`\n${name} ended by itself (${how}); stopping the rest`, 'red'))
   void stop(1)
@@ -147,7 +149,6 @@ ${lines.map((line) => `  ${line.shows.padEnd(width)}  ${paint(line.curl, 'bold')
 `)
 }
 
-let first = 0
 function interrupted(): void {
   if (first === 0) {
     first = performance.now()

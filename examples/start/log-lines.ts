@@ -13,7 +13,7 @@ export function readable(line: string, paint: Paint): string {
   const entry = parsed(line)
   if (entry === undefined) return line
   if ('duration' in entry) return accessLine(entry, paint)
-  if ('msg' in entry) return processLine(entry, paint)
+  if ('message' in entry) return processLine(entry, paint)
   return line
 }
 
@@ -36,12 +36,12 @@ function accessLine(entry: Readonly<Record<string, unknown>>, paint: Paint): str
 }
 
 function processLine(entry: Readonly<Record<string, unknown>>, paint: Paint): string {
-  const { msg, level, time, ...rest } = entry
-  const { pid: _pid, hostname: _hostname, name: _name, ...details } = rest
-  const weight = typeof level === 'number' ? level : ({ warn: 40, error: 50, fatal: 60 }[String(level)] ?? 30)
-  const more = Object.keys(details).length === 0 ? '' : ` ${paint(JSON.stringify(details), 'dim')}`
-  const message = weight >= 50 ? paint(String(msg), 'red') : weight >= 40 ? paint(String(msg), 'yellow') : String(msg)
-  return `${paint(timeOf(time), 'dim')}  headgate  ${message}${more}`
+  const { message, level, time, thread, ...details } = entry
+  const colour = ({ warn: 'yellow', error: 'red', fatal: 'red' } as const)[String(level)]
+  const parts = [paint(timeOf(time), 'dim'), `headgate ${thread}:`]
+  parts.push(colour === undefined ? String(message) : paint(`${level}: ${message}`, colour))
+  if (Object.keys(details).length > 0) parts.push(paint(JSON.stringify(details), 'dim'))
+  return parts.join('  ')
 }
 
 function parsed(line: string): Readonly<Record<string, unknown>> | undefined {

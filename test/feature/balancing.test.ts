@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
+import { before, describe, it } from 'node:test'
 import { closedPort, type EchoBackend, echoBackend, onHead, rawBackend } from './backends.ts'
-import { backend, type Gateway, manifest, route, startGateway } from './harness.ts'
+import { backend, type Gateway, manifest, route, startGateway, suiteScope } from './harness.ts'
 
 const to = (name: string, refs: readonly object[], policies: object = {}): object => ({
   name,
@@ -11,75 +11,73 @@ const to = (name: string, refs: readonly object[], policies: object = {}): objec
 })
 
 describe('balancing, from manifests to traffic', () => {
+  const scope = suiteScope()
   let gateway: Gateway
   let echoes: EchoBackend[]
   let resets = 0
   before(async () => {
-    echoes = await Promise.all(['one', 'two', 'three'].map((name) => echoBackend({ after }, name)))
+    echoes = await Promise.all(['one', 'two', 'three'].map((name) => echoBackend(scope, name)))
     const ports = echoes.map((echo) => echo.port)
     const dead = await closedPort()
     // Takes a request and resets, each time.
-    const resetting = await rawBackend({ after }, (socket) =>
+    const resetting = await rawBackend(scope, (socket) =>
       onHead(socket, () => {
         resets++
         socket.resetAndDestroy()
       }),
     )
     // Closes each connection after its first answer without saying so: the next use of it finds it dead.
-    const forgetful = await rawBackend({ after }, (socket) =>
+    const forgetful = await rawBackend(scope, (socket) =>
       onHead(socket, () => {
         socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
         socket.end()
       }),
     )
     const weighted = ports.map((port, index) => ({ address: '127.0.0.1', port, weight: [3, 1, 1][index] }))
-    gateway = await startGateway(
-      { after },
-      {
-        'backends.yaml':
-          backend('round', ports, { loadBalancing: { algorithm: 'RoundRobin' } }) +
-          manifest('Backend', 'weighted', {
-            endpoints: weighted,
-            loadBalancing: { algorithm: 'WeightedRoundRobin' },
-          }) +
-          backend('least', ports, { loadBalancing: { algorithm: 'LeastRequest' } }) +
-          backend('random', ports, { loadBalancing: { algorithm: 'Random' } }) +
-          backend('one', [ports[0]!]) +
-          backend('two', [ports[1]!]) +
-          backend('half-dead', [dead, ports[0]!], { loadBalancing: { algorithm: 'RoundRobin' } }) +
-          backend('dead', [dead]) +
-          backend('resetting', [resetting.port]) +
-          backend('forgetful', [forgetful.port]) +
-          backend('elsewhere/private', [ports[0]!]) +
-          backend('elsewhere/public', [ports[0]!], { allowedNamespaces: { from: 'All' } }) +
-          manifest('Backend', 'named', { endpoints: [{ address: 'localhost', port: ports[0] }] }),
-        'route.yaml': route(
-          'balance',
-          ['balance.test'],
-          [
-            ...['round', 'weighted', 'least', 'random', 'half-dead', 'dead', 'resetting', 'forgetful', 'named'].map(
-              (name) => to(name, [{ name }]),
-            ),
-            to('split', [
-              { name: 'one', weight: 90 },
-              { name: 'two', weight: 10 },
-            ]),
-            to('zero', [
-              { name: 'one', weight: 0 },
-              { name: 'two', weight: 1 },
-            ]),
-            to('missing', [{ name: 'no-such-backend' }]),
-            to('part-missing', [
-              { name: 'one', weight: 1 },
-              { name: 'no-such-backend', weight: 1 },
-            ]),
-            to('private', [{ name: 'private', namespace: 'elsewhere' }]),
-            to('public', [{ name: 'public', namespace: 'elsewhere' }]),
-            to('no-retry', [{ name: 'half-dead' }], { retry: { attempts: 0 } }),
-          ],
-        ),
-      },
-    )
+    gateway = await startGateway(scope, {
+      'backends.yaml':
+        backend('round', ports, { loadBalancing: { algorithm: 'RoundRobin' } }) +
+        manifest('Backend', 'weighted', {
+          endpoints: weighted,
+          loadBalancing: { algorithm: 'WeightedRoundRobin' },
+        }) +
+        backend('least', ports, { loadBalancing: { algorithm: 'LeastRequest' } }) +
+        backend('random', ports, { loadBalancing: { algorithm: 'Random' } }) +
+        backend('one', [ports[0]!]) +
+        backend('two', [ports[1]!]) +
+        backend('half-dead', [dead, ports[0]!], { loadBalancing: { algorithm: 'RoundRobin' } }) +
+        backend('dead', [dead]) +
+        backend('resetting', [resetting.port]) +
+        backend('forgetful', [forgetful.port]) +
+        backend('elsewhere/private', [ports[0]!]) +
+        backend('elsewhere/public', [ports[0]!], { allowedNamespaces: { from: 'All' } }) +
+        manifest('Backend', 'named', { endpoints: [{ address: 'localhost', port: ports[0] }] }),
+      'route.yaml': route(
+        'balance',
+        ['balance.test'],
+        [
+          ...['round', 'weighted', 'least', 'random', 'half-dead', 'dead', 'resetting', 'forgetful', 'named'].map(
+            (name) => to(name, [{ name }]),
+          ),
+          to('split', [
+            { name: 'one', weight: 90 },
+            { name: 'two', weight: 10 },
+          ]),
+          to('zero', [
+            { name: 'one', weight: 0 },
+            { name: 'two', weight: 1 },
+          ]),
+          to('missing', [{ name: 'no-such-backend' }]),
+          to('part-missing', [
+            { name: 'one', weight: 1 },
+            { name: 'no-such-backend', weight: 1 },
+          ]),
+          to('private', [{ name: 'private', namespace: 'elsewhere' }]),
+          to('public', [{ name: 'public', namespace: 'elsewhere' }]),
+          to('no-retry', [{ name: 'half-dead' }], { retry: { attempts: 0 } }),
+        ],
+      ),
+    })
   })
   const served = async (path: string, times: number): Promise<Record<string, number>> => {
     const counts: Record<string, number> = {}

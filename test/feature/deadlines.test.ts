@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
+import { before, describe, it } from 'node:test'
 import { onHead, rawBackend } from './backends.ts'
-import { backend, type Gateway, route, startGateway } from './harness.ts'
+import { backend, type Gateway, route, startGateway, suiteScope } from './harness.ts'
 
 const HEAD = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n'
 
 describe('deadlines', () => {
+  const scope = suiteScope()
   let gateway: Gateway
   before(async () => {
-    const silent = await rawBackend({ after }, () => {})
+    const silent = await rawBackend(scope, () => {})
     // A byte now and then, without an end: never idle, never done.
-    const dripping = await rawBackend({ after }, (socket) =>
+    const dripping = await rawBackend(scope, (socket) =>
       onHead(socket, () => {
         socket.write(HEAD)
         const timer = setInterval(() => socket.write('1\r\nx\r\n'), 50)
@@ -23,25 +24,22 @@ describe('deadlines', () => {
       backendRefs: [{ name: to }],
       policies: { timeouts, retry: { attempts: 0 } },
     })
-    gateway = await startGateway(
-      { after },
-      {
-        'all.yaml':
-          backend('silent', [silent.port]) +
-          backend('dripping', [dripping.port]) +
-          route(
-            'deadlines',
-            ['time.test'],
-            [
-              rule('head', 'silent', { responseHead: '300ms' }),
-              rule('try', 'silent', { backendRequest: '300ms' }),
-              rule('whole', 'silent', { request: '300ms' }),
-              rule('whole-body', 'dripping', { request: '400ms' }),
-              rule('body', 'silent', { idle: '300ms' }),
-            ],
-          ),
-      },
-    )
+    gateway = await startGateway(scope, {
+      'all.yaml':
+        backend('silent', [silent.port]) +
+        backend('dripping', [dripping.port]) +
+        route(
+          'deadlines',
+          ['time.test'],
+          [
+            rule('head', 'silent', { responseHead: '300ms' }),
+            rule('try', 'silent', { backendRequest: '300ms' }),
+            rule('whole', 'silent', { request: '300ms' }),
+            rule('whole-body', 'dripping', { request: '400ms' }),
+            rule('body', 'silent', { idle: '300ms' }),
+          ],
+        ),
+    })
   })
 
   for (const [path, reason] of [

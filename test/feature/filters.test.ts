@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
+import { before, describe, it } from 'node:test'
 import { type EchoBackend, echoBackend, type Received } from './backends.ts'
-import { backend, type Gateway, route, startGateway } from './harness.ts'
+import { backend, type Gateway, route, startGateway, suiteScope } from './harness.ts'
 import { RawClient, type RawResponse } from './raw-client.ts'
 
 const prefix = (value: string): object[] => [{ path: { type: 'PathPrefix', value } }]
@@ -74,10 +74,11 @@ const ANSWERS = [
 ]
 
 describe('filters, from manifests to traffic', () => {
+  const scope = suiteScope()
   let gateway: Gateway
   let echo: EchoBackend
   before(async () => {
-    echo = await echoBackend({ after })
+    echo = await echoBackend(scope)
     const limits = [forward('small', '/small', { limits: { maxRequestBytes: '1Ki' } }), forward('free', '/free', {})]
     const merged = [
       forward('own', '/own', { responseHeaders: edits([['x-rule', 'yes']]) }),
@@ -85,7 +86,7 @@ describe('filters, from manifests to traffic', () => {
       forward('attacks', '/attacks', { requestHeaders: edits([['x-enforced', 'replaced']]) }),
     ]
     gateway = await startGateway(
-      { after },
+      scope,
       {
         'all.yaml':
           backend('echo', [echo.port]) +

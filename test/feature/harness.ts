@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { after } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { closedPort } from './backends.ts'
 import { RawClient, type RawResponse, type RequestOptions, request } from './raw-client.ts'
@@ -13,9 +14,21 @@ const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
 const READY_MS = 15_000
 const EVENTUALLY_MS = 5_000
 
-/** What a harness object is tied to: a TestContext, or `{ after }` of node:test for a whole suite. */
+/** What a harness object is tied to: a TestContext, or {@link suiteScope}. */
 export interface Scope {
   after(end: () => void | Promise<void>): void
+}
+
+/**
+ * For what `before` starts for a whole suite: call this in the body of `describe`. (`after` called inside of a hook belongs to the
+ * hook and runs at its end.) What was started last ends first.
+ */
+export function suiteScope(): Scope {
+  const ends: (() => void | Promise<void>)[] = []
+  after(async () => {
+    for (const end of ends.reverse()) await end()
+  })
+  return { after: (end) => void ends.push(end) }
 }
 
 export interface GatewayOptions {
@@ -134,14 +147,14 @@ export function backend(name: string, ports: readonly number[], spec: Readonly<R
   return manifest('Backend', name, { endpoints, ...spec })
 }
 
-/** A Route; the rules are plain data. */
+/** A Route; the rules are plain data. No hostnames: for every host that nobody names. */
 export function route(
   name: string,
   hostnames: readonly string[],
   rules: readonly unknown[],
   spec: object = {},
 ): string {
-  return manifest('Route', name, { hostnames, rules, ...spec })
+  return manifest('Route', name, { ...(hostnames.length > 0 ? { hostnames } : {}), rules, ...spec })
 }
 
 /** JSON is YAML. Ends with a document separator, so that several can be put one after the other. */

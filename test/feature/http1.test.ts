@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
+import { before, describe, it } from 'node:test'
 import { type EchoBackend, echoBackend, onHead, type Received, rawBackend } from './backends.ts'
-import { backend, type Gateway, route, startGateway } from './harness.ts'
+import { backend, type Gateway, route, startGateway, suiteScope } from './harness.ts'
 
 const HOST = 'host: h.test\r\n'
 
@@ -31,7 +31,12 @@ const FORBIDDEN: readonly (readonly [what: string, request: string, status?: num
   ['a length beyond all numbers', `POST / HTTP/1.1\r\n${HOST}content-length: 99999999999999999999\r\n\r\n`],
   ['chunked not last', `POST / HTTP/1.1\r\n${HOST}transfer-encoding: chunked, gzip\r\n\r\n`],
   ['chunked twice', `POST / HTTP/1.1\r\n${HOST}transfer-encoding: chunked, chunked\r\n\r\n`],
-  ['an unknown coding', `POST / HTTP/1.1\r\n${HOST}transfer-encoding: xchunked\r\n\r\n`, 501],
+  ['an unknown coding', `POST / HTTP/1.1\r\n${HOST}transfer-encoding: xchunked\r\n\r\n`],
+  [
+    'a coding under chunked that is not ours',
+    `POST / HTTP/1.1\r\n${HOST}transfer-encoding: gzip, chunked\r\n\r\n`,
+    501,
+  ],
   ['a transfer coding in HTTP/1.0', `POST / HTTP/1.0\r\n${HOST}transfer-encoding: chunked\r\n\r\n0\r\n\r\n`],
   ['no target', `GET HTTP/1.1\r\n${HOST}\r\n`],
   ['two spaces', `GET  / HTTP/1.1\r\n${HOST}\r\n`],
@@ -59,11 +64,12 @@ const FORBIDDEN: readonly (readonly [what: string, request: string, status?: num
 ]
 
 describe('HTTP/1.1 with a client', () => {
+  const scope = suiteScope()
   let gateway: Gateway
   let echo: EchoBackend
   before(async () => {
-    echo = await echoBackend({ after })
-    const hints = await rawBackend({ after }, (socket) =>
+    echo = await echoBackend(scope)
+    const hints = await rawBackend(scope, (socket) =>
       onHead(socket, () => {
         socket.write('HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n')
         socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n')
@@ -71,7 +77,7 @@ describe('HTTP/1.1 with a client', () => {
       }),
     )
     // Answers at once, without reading the body that is still to come.
-    const early = await rawBackend({ after }, (socket) => {
+    const early = await rawBackend(scope, (socket) => {
       socket.once('data', () => socket.write('HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno'))
     })
     const rule = (name: string): object => ({
@@ -79,16 +85,13 @@ describe('HTTP/1.1 with a client', () => {
       matches: [{ path: { type: 'PathPrefix', value: `/${name}` } }],
       backendRefs: [{ name }],
     })
-    gateway = await startGateway(
-      { after },
-      {
-        'all.yaml':
-          backend('echo', [echo.port]) +
-          backend('hints', [hints.port]) +
-          backend('early', [early.port]) +
-          route('all', ['h.test'], [rule('echo'), rule('hints'), rule('early')]),
-      },
-    )
+    gateway = await startGateway(scope, {
+      'all.yaml':
+        backend('echo', [echo.port]) +
+        backend('hints', [hints.port]) +
+        backend('early', [early.port]) +
+        route('all', ['h.test'], [rule('echo'), rule('hints'), rule('early')]),
+    })
   })
 
   for (const [what, bytes, status = 400] of FORBIDDEN)
