@@ -17,14 +17,13 @@ export class SmoothRotation {
 
   /**
    * @param weights of every place; 0 leaves a place out of this turn, its credit is kept for later
+   * @param total their sum
    * @returns the chosen place, -1 when no weight is positive
    */
-  turn(weights: Float64Array): number {
+  turn(weights: Float64Array, total: number): number {
+    if (total === 0) return -1
     const credits = this.#credits
     const count = credits.length
-    let total = 0
-    for (let i = 0; i < count; i++) total += weights[i]!
-    if (total === 0) return -1
     if (total !== this.#total) this.#convert(total)
     let chosen = -1
     let most = 0

@@ -17,6 +17,8 @@ interface State {
   refs: readonly SplitRef[]
   readonly rotation: SmoothRotation
   weights: Float64Array
+  /** Sum of the weights. */
+  total: number
 }
 
 /** Rules whose place in the rotation is remembered: some 300 bytes each. */
@@ -48,15 +50,15 @@ export class Splits {
     // One reference needs no rotation: the case of nearly every rule.
     if (refs.length === 1) return refs[0]!.weight > 0 ? 0 : -1
     const state = this.#stateOf(rule, refs)
-    return state.rotation.turn(state.weights)
+    return state.rotation.turn(state.weights, state.total)
   }
 
   #stateOf(rule: string, refs: readonly SplitRef[]): State {
     const known = this.#states.get(rule)
     if (known === undefined) {
-      const state = { refs, rotation: new SmoothRotation(refs.length), weights: weightsOf(refs) }
+      const state = { refs, rotation: new SmoothRotation(refs.length), weights: weightsOf(refs), total: totalOf(refs) }
       // Workers begin at different turns, so that together they do not all send their first requests to one part.
-      for (let i = Math.floor(this.#random() * refs.length); i > 0; i--) state.rotation.turn(state.weights)
+      for (let i = Math.floor(this.#random() * refs.length); i > 0; i--) state.rotation.turn(state.weights, state.total)
       this.#states.set(rule, state)
       this.#forgetOldest()
       return state
@@ -81,6 +83,10 @@ function weightsOf(refs: readonly SplitRef[]): Float64Array {
   return Float64Array.from(refs, ({ weight }) => weight)
 }
 
+function totalOf(refs: readonly SplitRef[]): number {
+  return refs.reduce((sum, { weight }) => sum + weight, 0)
+}
+
 /** The place in the rotation goes with the Backend. */
 function revise(state: State, refs: readonly SplitRef[]): void {
   const before = state.refs
@@ -94,4 +100,5 @@ function revise(state: State, refs: readonly SplitRef[]): void {
   state.rotation.revise(origins)
   state.refs = refs
   state.weights = weightsOf(refs)
+  state.total = totalOf(refs)
 }

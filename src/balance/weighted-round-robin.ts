@@ -15,7 +15,6 @@ export class WeightedRoundRobin implements Balancer {
   readonly #rotation = new SmoothRotation(0)
   /** Weights of those that may be chosen on this turn; made once so that a pick allocates nothing. */
   #weights = new Float64Array(0)
-  #ranks = new Uint8Array(0)
 
   constructor(gauge: EndpointGauge, random: Random) {
     this.#gauge = gauge
@@ -28,7 +27,6 @@ export class WeightedRoundRobin implements Balancer {
     this.#rotation.revise(endpoints.map((endpoint) => places.get(endpoint) ?? -1))
     this.#endpoints = [...endpoints]
     this.#weights = new Float64Array(endpoints.length)
-    this.#ranks = new Uint8Array(endpoints.length)
     // Workers begin at different turns, so that together they do not all choose the heaviest first.
     if (first) for (let i = Math.floor(this.#random() * endpoints.length); i > 0; i--) this.#turn(null)
   }
@@ -41,14 +39,25 @@ export class WeightedRoundRobin implements Balancer {
   #turn(tried: readonly Endpoint[] | null): number {
     const endpoints = this.#endpoints
     const count = endpoints.length
+    const weights = this.#weights
     let best = NONE
+    let total = 0
     for (let i = 0; i < count; i++) {
-      const rank = classOf(endpoints[i]!, this.#gauge, tried)
-      this.#ranks[i] = rank
-      if (rank < best) best = rank
+      const endpoint = endpoints[i]!
+      const rank = classOf(endpoint, this.#gauge, tried)
+      if (rank > best || rank === NONE) {
+        weights[i] = 0
+        continue
+      }
+      if (rank < best) {
+        // Those before it are of a worse class.
+        best = rank
+        total = 0
+        weights.fill(0, 0, i)
+      }
+      weights[i] = endpoint.weight
+      total += endpoint.weight
     }
-    if (best === NONE) return -1
-    for (let i = 0; i < count; i++) this.#weights[i] = this.#ranks[i] === best ? endpoints[i]!.weight : 0
-    return this.#rotation.turn(this.#weights)
+    return this.#rotation.turn(weights, total)
   }
 }
