@@ -33,7 +33,15 @@ export async function runCommand(command: Exclude<Command, RunCommand>, io: Comm
   }
 }
 
-async function loadValidator(): Promise<Validator> {
+let validator: Promise<Validator> | undefined
+
+/** Once a process: reading the schemas is most of what a command does. */
+function loadValidator(): Promise<Validator> {
+  validator ??= makeValidator()
+  return validator
+}
+
+async function makeValidator(): Promise<Validator> {
   const { createValidator } = await import('../api/validate.ts')
   const { readSchemas } = await import('../source/crds.ts')
   return createValidator(readSchemas())

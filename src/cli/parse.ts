@@ -310,14 +310,18 @@ function suggest(text: string, choices: readonly string[]): string {
   return `; did you mean "${near.choice}"?`
 }
 
-/** Levenshtein: insertions, deletions and replacements from one text to the other. */
+/** Insertions, deletions, replacements and swaps of neighbours from one text to the other. */
 function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)]
   for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
-    row = next
+    const [row, above] = [[i], rows[i - 1]!]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = above[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      const least = Math.min(above[j]! + 1, row[j - 1]! + 1, replaced)
+      row.push(swapped ? Math.min(least, rows[i - 2]![j - 2]! + 1) : least)
+    }
+    rows.push(row)
   }
-  return row[b.length]!
+  return rows[a.length]![b.length]!
 }

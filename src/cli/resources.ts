@@ -1,4 +1,5 @@
 /** Manifests to what `compile` reads, with a finding for everything that keeps an object out. */
+import type { Condition } from '../api/condition.ts'
 import { SERVICE_NAME_LABEL } from '../api/kubernetes.ts'
 import type { KubeObject } from '../api/object.ts'
 import type { SettingsObject } from '../api/settings.ts'
@@ -32,16 +33,19 @@ export async function examine(
     const id = refusedKey(status.kind, status.key)
     const definition = byId.get(id)
     if (definition === undefined || resources.refused.has(id)) continue
-    for (const { type, status: holds, reason, message } of status.conditions) {
-      const bad = type === 'PartiallyInvalid' ? holds === 'True' : holds === 'False'
-      // A Route that is not accepted because of its conflicts says them under both types.
-      const repeated =
-        type === 'Accepted' && status.conditions.some((other) => other.type !== type && other.message === message)
-      if ((type === 'Accepted' || type === 'PartiallyInvalid' || type === 'ResolvedRefs') && bad && !repeated)
-        findings.push(aboutObject(definition, reason, message))
+    const bad = status.conditions.filter(isBad)
+    for (const { type, reason, message } of bad) {
+      // A Route of which nothing is left says why a second time.
+      const repeated = type === 'Accepted' && bad.some((other) => other.type !== type && other.reason === reason)
+      if (!repeated) findings.push(aboutObject(definition, reason, message))
     }
   }
   return { compiled, findings, refused }
+}
+
+function isBad({ type, status }: Condition): boolean {
+  if (type === 'PartiallyInvalid') return status === 'True'
+  return (type === 'Accepted' || type === 'ResolvedRefs') && status === 'False'
 }
 
 type Builders = { readonly [K in keyof KindMap]: FrozenMapBuilder<Resource<KindMap[K]>> }
