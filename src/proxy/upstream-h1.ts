@@ -26,7 +26,7 @@ const IDLE = 0
 const HEAD = 1
 const BODY = 2
 /** How many interim responses one request may get: more is an upstream gone mad. */
-const MAX_INFORMATIONAL = 16
+const MAX_INFORMATIONAL = 100
 /** Bytes an upstream connection may hold unsent before the client is asked to wait. */
 const HIGH_WATER = 128 * 1024
 

@@ -56,7 +56,7 @@ const REFUSED: readonly Fault[] = [
   {
     name: 'hints-for-ever',
     serve: (socket) => {
-      const timer = setInterval(() => socket.write('HTTP/1.1 103 Early Hints\r\n\r\n'), 20)
+      const timer = setInterval(() => socket.write('HTTP/1.1 103 Early Hints\r\n\r\n'), 60)
       socket.on('close', () => clearInterval(timer))
     },
     status: 504,

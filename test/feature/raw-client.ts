@@ -109,10 +109,13 @@ export class RawClient {
     }
   }
 
-  /** Writes one well-formed request and reads its response. */
+  /** Sends a request and reads its final response; interim ones are passed over. */
   async request(options: RequestOptions = {}): Promise<RawResponse> {
     this.send(requestBytes(options))
-    return await this.response(options.method)
+    for (;;) {
+      const response = await this.response(options.method)
+      if (response.status >= 200 || response.status === 101) return response
+    }
   }
 
   /** Resolves once the other side has closed; fails when it sends bytes first. */
