@@ -2,7 +2,7 @@
  * `npm run bench`: Headgate beside Debian's nginx in the same run, on the same core, before the same backend, doing the same
  * work: processor time a request, requests a second, latency, and the ratio; then what a changed file costs.
  */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -121,7 +121,10 @@ async function bench(): Promise<void> {
   say(`Resident memory of ${subject.name}: ${round((report.residentKiB as number) / 1024, 0)} MiB`)
   report.failed = failed
   if (values.json) console.log(JSON.stringify(report, null, 2))
-  else if (failed > 0) say(`\n${failed} requests FAILED`)
+  else if (failed > 0)
+    say(
+      `\n${failed} requests FAILED; Headgate's access log says: ${reasonsIn(join(scratch, 'headgate', 'access.log'))}`,
+    )
 }
 
 /** Twenty more hosts beside the one under load; each version differs in a response header. */
@@ -139,6 +142,14 @@ spec:
   - name: all
     backendRefs: [{ name: origin }]${policy}`
   return files
+}
+
+/** How often which reason stands in the log, as text. */
+function reasonsIn(accessLog: string): string {
+  const counts = new Map<string, number>()
+  const text = existsSync(accessLog) ? readFileSync(accessLog, 'utf8') : ''
+  for (const [, reason] of text.matchAll(/"reason":"(\w+)"/g)) counts.set(reason!, (counts.get(reason!) ?? 0) + 1)
+  return [...counts].map(([reason, count]) => `${reason} ${count} ×`).join(', ') || 'nothing'
 }
 
 function planFor(scenario: Scenario, cpu: number | undefined): Plan {

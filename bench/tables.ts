@@ -1,0 +1,269 @@
+/**
+ * What tables cost: `node bench/tables.ts [routes …]`. For each size: packing from nothing and after one change, with the longest
+ * turn when it is sliced; what a worker's loop stands still for when tables are swapped; memory; nanoseconds a match.
+ */
+import { isMainThread, parentPort, Worker } from 'node:worker_threads'
+import { Fields } from '../src/http/fields.ts'
+import { match } from '../src/routing/match.ts'
+import type { RouteRequest } from '../src/routing/request.ts'
+import { FrozenMap, FrozenMapBuilder } from '../src/snapshot/frozen-map.ts'
+import { Packer, type PackResult } from '../src/snapshot/pack.ts'
+import type { PackedTables } from '../src/snapshot/packed.ts'
+import type { PolicySet } from '../src/snapshot/policy.ts'
+import type { Backend, Match, Rule, Segment, Snapshot } from '../src/snapshot/snapshot.ts'
+import { Tables } from '../src/snapshot/tables.ts'
+
+/** Milliseconds that a turn of the control thread may take before it lets others run. */
+const TURN = 1
+const RULES_PER_HOST = 10
+const MIB = 1024 * 1024
+
+function policyOf(digest: string): PolicySet {
+  return {
+    digest,
+    action: { type: 'forward' },
+    timeouts: { request: 0, backendRequest: 0, responseHead: 60_000, idle: 60_000, tunnelIdle: 3_600_000 },
+    retry: { attempts: 1, reasons: ['ConnectFailure'], codes: [], backoff: 25, budgetPercent: 20 },
+    limits: { maxRequestBytes: -1 },
+    upgrades: ['websocket'],
+    pathEncoding: 'Strict',
+  }
+}
+
+function backendOf(id: string): Backend {
+  return {
+    id,
+    protocol: 'HTTP',
+    algorithm: 'LeastRequest',
+    hostHeader: 'Preserve',
+    maxConnections: 1024,
+    maxPending: 1024,
+    maxConcurrentRequests: 0,
+    connectTimeout: 2000,
+    idleTimeout: 60_000,
+    maxRequestsPerConnection: 0,
+  }
+}
+
+const hostOf = (i: number): string => `service-${i}.apps.example.com`
+const pathOf = (i: number): string => `/api/v${i}/resource`
+
+/** A host as ten teams share it: prefixes, one exact path, one match by header. */
+function segmentOf(hostname: string, host: number, count: number, edit = 0): Segment {
+  const rules: Rule[] = []
+  const matches: Match[] = []
+  for (let i = 0; i < count; i++) {
+    rules.push({
+      route: `team-${host % 100}/route-${host}-${i}`,
+      rule: edit === 0 ? 'main' : `main-${edit}`,
+      policy: `policy-${(host + i) % 20}`,
+      backends: [{ backend: `team-${host % 100}/backend-${host}`, weight: 1, priority: 0 }],
+    })
+    matches.push({
+      path: { type: i % 10 === 0 ? 'Exact' : 'PathPrefix', value: pathOf(i) },
+      ...(i % 10 === 1 ? { method: 'GET' } : {}),
+      headers: i % 10 === 2 ? [{ name: 'x-version', type: 'Exact', value: '2' }] : [],
+      queryParams: [],
+      cookies: [],
+      sourceCIDRs: [],
+      listeners: -1,
+      within: [],
+      rule: i,
+    })
+  }
+  matches.sort((a, b) =>
+    a.path.type === b.path.type ? b.path.value.length - a.path.value.length : a.path.type === 'Exact' ? -1 : 1,
+  )
+  return { hostname, rules, matches }
+}
+
+interface World {
+  readonly segments: FrozenMapBuilder<Segment>
+  readonly policies: FrozenMap<PolicySet>
+  readonly backends: FrozenMap<Backend>
+  readonly rulesPerHost: number
+  readonly hosts: number
+}
+
+function worldOf(routes: number, rulesPerHost: number): World {
+  const hosts = Math.ceil(routes / rulesPerHost)
+  const segments = new FrozenMapBuilder<Segment>()
+  const backends = new FrozenMapBuilder<Backend>()
+  for (let i = 0; i < hosts; i++) {
+    segments.set(hostOf(i), segmentOf(hostOf(i), i, rulesPerHost))
+    backends.set(`team-${i % 100}/backend-${i}`, backendOf(`team-${i % 100}/backend-${i}`))
+  }
+  const policies = FrozenMap.from(
+    Array.from({ length: 20 }, (_, i) => [`policy-${i}`, policyOf(`policy-${i}`)] as const),
+  )
+  return { segments, policies, backends: backends.freeze(), rulesPerHost, hosts }
+}
+
+function snapshotOf({ segments, policies, backends }: World): Snapshot {
+  return { segments: segments.freeze(), policies, backends }
+}
+
+/** Milliseconds this thread has computed: other work on the machine does not count. */
+function busy(): number {
+  const { user, system } = process.threadCpuUsage()
+  return (user + system) / 1000
+}
+
+interface Sliced {
+  readonly result: PackResult
+  readonly total: number
+  readonly longest: number
+}
+
+/** Packs as control does: steps until a turn is over, then something else. */
+async function packSliced(packer: Packer, snapshot: Snapshot): Promise<Sliced> {
+  const steps = packer.packSteps(snapshot)
+  let total = 0
+  let longest = 0
+  while (true) {
+    const started = performance.now()
+    const busyBefore = busy()
+    let step = steps.next()
+    while (step.done !== true && performance.now() - started < TURN) step = steps.next()
+    const took = busy() - busyBefore
+    total += took
+    longest = Math.max(longest, took)
+    if (step.done === true) return { result: step.value, total, longest }
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+/** A request as the codec makes it: strings fresh from bytes, nothing that was hashed or interned before. */
+function requestOf(host: string, path: string): RouteRequest {
+  const fresh = (text: string): string => Buffer.from(text).latin1Slice(0, text.length)
+  return {
+    method: 'GET',
+    host: fresh(host),
+    path: fresh(path),
+    query: undefined,
+    listener: 0,
+    request: Fields.from({ host, 'user-agent': 'bench', accept: '*/*' }),
+    clientAddress: '192.0.2.1',
+  }
+}
+
+/** Nanoseconds a match, best of several rounds. `distinct` routes take turns in no order. */
+function measureMatch(tables: Tables, world: World, distinct: number): number {
+  const requests: RouteRequest[] = []
+  for (let i = 0; i < distinct; i++) {
+    const host = Math.floor((i / distinct) * world.hosts)
+    // Rule 2 asks for a header that is not sent: those requests would be refused.
+    const rule = [0, 1, 3, 4, 5, 6, 7, 8, 9][(i * 7) % 9]! % world.rulesPerHost
+    requests.push(requestOf(hostOf(host), rule % 10 === 0 ? pathOf(rule) : `${pathOf(rule)}/items/42`))
+  }
+  for (let i = requests.length - 1; i > 0; i--) {
+    const j = (i * 7919) % (i + 1)
+    ;[requests[i], requests[j]] = [requests[j]!, requests[i]!]
+  }
+  for (const one of requests)
+    if (typeof match(tables, one) === 'string') throw new Error(`${one.host}${one.path} is not matched`)
+  const times = Math.max(1, Math.ceil(400_000 / requests.length))
+  let best = Number.POSITIVE_INFINITY
+  for (let round = 0; round < 7; round++) {
+    const started = busy()
+    for (let i = 0; i < times; i++) for (const one of requests) match(tables, one)
+    best = Math.min(best, ((busy() - started) * 1e6) / (times * requests.length))
+  }
+  return best
+}
+
+interface Stall {
+  readonly first: number
+  readonly swap: number
+  readonly heap: number
+}
+
+/** Sends generations to a worker whose loop is never idle, and asks how long it stood still. */
+class Peer {
+  readonly #worker = new Worker(new URL(import.meta.url))
+
+  send(result: PackResult): Promise<Stall> {
+    this.#worker.postMessage(result)
+    return new Promise((resolve) => this.#worker.once('message', resolve))
+  }
+
+  end(): Promise<number> {
+    return this.#worker.terminate()
+  }
+}
+
+function runPeer(): void {
+  const port = parentPort!
+  let tables: Tables | undefined
+  let last = busy()
+  let worst = 0
+  let waiting = 0
+  let heap = 0
+  const spin = (): void => {
+    const now = busy()
+    worst = Math.max(worst, now - last)
+    last = now
+    // A few turns after the swap: what a collection costs comes late.
+    if (waiting > 0 && --waiting === 0) {
+      port.postMessage({ first: worst, swap: worst, heap })
+      worst = 0
+    }
+    setImmediate(spin)
+  }
+  setImmediate(spin)
+  port.on('message', ({ tables: packed }: { tables: PackedTables }) => {
+    const next = new Tables(packed, tables)
+    for (const _ of next.prepare());
+    tables = next
+    heap = process.memoryUsage().heapUsed
+    waiting = 2000
+  })
+}
+
+async function benchSize(routes: number, rulesPerHost: number): Promise<void> {
+  const gc = globalThis.gc ?? ((): void => {})
+  const world = worldOf(routes, rulesPerHost)
+  const snapshot = snapshotOf(world)
+  gc()
+  const heapBefore = process.memoryUsage().heapUsed
+  const packer = new Packer(Math.random)
+  const full = await packSliced(packer, snapshot)
+  gc()
+  const heapControl = process.memoryUsage().heapUsed - heapBefore
+  const peer = new Peer()
+  await peer.send(packer.full()!)
+  let change = { total: 0, longest: 0 }
+  let swap = 0
+  let heapWorker = 0
+  for (let i = 0; i < 30; i++) {
+    const host = Math.floor((i / 30) * world.hosts)
+    world.segments.set(hostOf(host), segmentOf(hostOf(host), host, rulesPerHost, i + 1))
+    const sliced = await packSliced(packer, snapshotOf(world))
+    change = { total: Math.max(change.total, sliced.total), longest: Math.max(change.longest, sliced.longest) }
+    const stall = await peer.send(sliced.result)
+    swap = Math.max(swap, stall.swap)
+    heapWorker = stall.heap
+  }
+  await peer.end()
+  const tables = new Tables(packer.full()!.tables)
+  const shared = packer.bytes + packer.full()!.tables.root.byteLength
+  const name = `${routes.toLocaleString('en')} routes on ${world.hosts.toLocaleString('en')} hosts`
+  console.log(
+    `${name}: pack ${full.total.toFixed(1)} ms, longest turn ${full.longest.toFixed(2)} ms; one host changed: ${change.total.toFixed(2)} ms, longest turn ${change.longest.toFixed(2)} ms`,
+  )
+  console.log(
+    `  worker stands still for at most ${swap.toFixed(2)} ms at a swap; shared ${(shared / MIB).toFixed(1)} MiB in ${packer.full()!.tables.blocks.length} blocks, control heap of the packer ${(heapControl / MIB).toFixed(1)} MiB, worker heap ${(heapWorker / MIB).toFixed(1)} MiB`,
+  )
+  const hot = measureMatch(tables, world, Math.min(64, routes))
+  const spread = measureMatch(tables, world, Math.min(20_000, routes))
+  console.log(
+    `  match: ${hot.toFixed(0)} ns on 64 busy routes, ${spread.toFixed(0)} ns spread over ${Math.min(20_000, routes).toLocaleString('en')}`,
+  )
+}
+
+if (!isMainThread) runPeer()
+else {
+  const sizes = process.argv.slice(2).map(Number)
+  for (const size of sizes.length > 0 ? sizes : [10, 10_000, 100_000]) await benchSize(size, RULES_PER_HOST)
+  if (sizes.length === 0) await benchSize(100_000, 100_000)
+}
