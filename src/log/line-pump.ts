@@ -19,6 +19,9 @@ const SHORTEST_WAIT = 2
 const BLOCKED_WAIT = { first: 1, longest: 50 }
 const BROKEN_WAIT = { first: 100, longest: 5_000 }
 
+/** For a write of the thread pool to come through. */
+const PENDING_WAIT = 20
+
 /** How often lost lines are told of at most. */
 const REPORT_EVERY = 1_000
 
@@ -53,6 +56,8 @@ export class LinePump {
   #timer: NodeJS.Timeout | undefined
   #turn: Promise<Turn> | undefined
   #closed = false
+  /** What an output that takes its time has in hand. */
+  #pending: { readonly reader: LineReader; readonly bytes: number } | undefined
 
   constructor(options: PumpOptions) {
     this.#rings = options.rings
@@ -101,10 +106,17 @@ export class LinePump {
     }
   }
 
-  /** What can be done when the thread is about to end by an error: no promise would be kept any more. */
+  /** What can be done when the thread is about to end by an error: no promise would be kept any more. The pump is closed by it. */
   flushSync(milliseconds: number): void {
-    if (this.#turn !== undefined) return
     const deadline = performance.now() + milliseconds
+    this.#closed = true
+    clearTimeout(this.#timer)
+    if (this.#pending !== undefined) {
+      // The pool goes on without this thread's loop. Whether it got through is not known: it is taken for done.
+      Atomics.wait(ASLEEP, 0, 0, Math.min(milliseconds, PENDING_WAIT))
+      this.#pending.reader.consume(this.#pending.bytes)
+      this.#pending = undefined
+    }
     for (let visited = 0; visited < this.#readers.length; visited++) {
       const reader = this.#readers[this.#next]!
       for (let part = reader.peek(CHUNK_BYTES); part !== null; part = reader.peek(CHUNK_BYTES)) {
@@ -169,7 +181,12 @@ export class LinePump {
       const reader = this.#readers[this.#next]!
       fullest = Math.max(fullest, reader.size)
       for (let part = reader.peek(CHUNK_BYTES); part !== null; part = reader.peek(CHUNK_BYTES)) {
+        const inHand = { reader, bytes: part.length }
+        this.#pending = inHand
         const taken = await this.#write(part)
+        // flushSync came in between and has reckoned with it.
+        if (this.#pending !== inHand) return { turn: 'idle', moved }
+        this.#pending = undefined
         reader.consume(taken)
         moved += taken
         if (taken < part.length) return { turn: this.#stuck(), moved }
@@ -210,8 +227,7 @@ export class LinePump {
 
   #writeNow(bytes: Buffer): number {
     try {
-      const taken = this.#out.write(bytes)
-      return typeof taken === 'number' ? this.#took(taken) : this.#failed(new Error('the output is not synchronous'))
+      return this.#took(this.#out.writeNow(bytes))
     } catch (error) {
       return this.#failed(error as Error)
     }

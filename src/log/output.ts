@@ -9,6 +9,8 @@ export interface LineOutput {
    * @throws {Error} of the system, with `code`: EPIPE, ENOSPC, EIO …; also as a rejection
    */
   write(bytes: Buffer): number | Promise<number>
+  /** The same at once, when the thread is about to end; may block where the descriptor does. */
+  writeNow(bytes: Buffer): number
   close(): void
 }
 
@@ -50,12 +52,11 @@ class DirectOutput implements LineOutput {
   }
 
   write(bytes: Buffer): number {
-    try {
-      return writeSync(this.#fd, bytes)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return 0
-      throw error
-    }
+    return writeAvailable(this.#fd, bytes)
+  }
+
+  writeNow(bytes: Buffer): number {
+    return writeAvailable(this.#fd, bytes)
   }
 
   close(): void {
@@ -81,5 +82,18 @@ class PooledOutput implements LineOutput {
     )
   }
 
+  writeNow(bytes: Buffer): number {
+    return writeAvailable(this.#fd, bytes)
+  }
+
   close(): void {}
+}
+
+function writeAvailable(fd: number, bytes: Buffer): number {
+  try {
+    return writeSync(fd, bytes)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return 0
+    throw error
+  }
 }

@@ -27,6 +27,10 @@ class Tap implements LineOutput {
     return taken
   }
 
+  writeNow(bytes: Buffer): number {
+    return this.write(bytes)
+  }
+
   close(): void {
     this.closed = true
   }
