@@ -5,25 +5,40 @@ import { typeName } from './wording.ts'
 /** Deeper than any schema goes. */
 const MAX_DEPTH = 64
 
+/** More values than anybody writes by hand; aliases in YAML can stand for billions. */
+const MAX_VALUES = 20_000
+
 /** Any JSON, copied; what a plugin is given. Rules in CEL do not look into it. */
 export function checkFreeForm(value: unknown, run: Run): unknown {
   if (!isRecord(value)) return wrongType(value, 'an object', run)
   run.cel = {}
-  return copyJson(value, run, 0)
+  const copy = new Copy()
+  const result = copy.of(value, 0)
+  if (copy.problem !== '') run.problem('Invalid', copy.problem)
+  return result
 }
 
-function copyJson(value: unknown, run: Run, depth: number): unknown {
-  if (depth > MAX_DEPTH) {
-    run.problem('Invalid', `is nested more than ${MAX_DEPTH} levels deep`)
+class Copy {
+  problem = ''
+  #values = 0
+
+  of(value: unknown, depth: number): unknown {
+    if (this.problem !== '') return null
+    if (depth > MAX_DEPTH) return this.#refuse(`is nested more than ${MAX_DEPTH} levels deep`)
+    if (++this.#values > MAX_VALUES) return this.#refuse(`holds more than ${MAX_VALUES} values`)
+    if (Array.isArray(value)) return Object.freeze(value.map((item) => this.of(item, depth + 1)))
+    if (isRecord(value)) {
+      const result: Record<string, unknown> = {}
+      for (const key of Object.keys(value)) setOwn(result, key, this.of(value[key], depth + 1))
+      return Object.freeze(result)
+    }
+    if (value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value))
+      return value
+    return this.#refuse(`holds ${typeName(value)}, which is not JSON`)
+  }
+
+  #refuse(problem: string): null {
+    this.problem = problem
     return null
   }
-  if (Array.isArray(value)) return Object.freeze(value.map((item) => copyJson(item, run, depth + 1)))
-  if (isRecord(value)) {
-    const result: Record<string, unknown> = {}
-    for (const key of Object.keys(value)) setOwn(result, key, copyJson(value[key], run, depth + 1))
-    return Object.freeze(result)
-  }
-  if (value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)) return value
-  run.problem('Type', `holds ${typeName(value)}, which is not JSON`)
-  return null
 }

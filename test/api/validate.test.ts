@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type FieldProblem, formatPath, KINDS, type Kind } from '../../src/api/object.ts'
+import { createValidator } from '../../src/api/validate.ts'
+import { documents, validator } from './schemas.ts'
+
+type Tree = Record<string, unknown>
+
+function problemsOf(kind: Kind, raw: unknown): string[] {
+  const result = validator.check(kind, raw)
+  return result.ok ? [] : result.problems.map(({ path, reason }) => `${formatPath(path)} ${reason}`)
+}
+
+function accepted<K extends Kind>(kind: K, raw: unknown) {
+  const result = validator.check(kind, raw)
+  assert.ok(result.ok, JSON.stringify(result))
+  return result
+}
+
+const metadata = { name: 'a', namespace: 'b' }
+const route = (more: Tree = {}): Tree => ({
+  apiVersion: 'headgate.dev/v1alpha1',
+  kind: 'Route',
+  metadata,
+  spec: { rules: [{ name: 'a', respond: {} }] },
+  ...more,
+})
+const secret = (more: Tree): Tree => ({ apiVersion: 'v1', kind: 'Secret', metadata, ...more })
+
+test('an object without namespace is in the default one', () => {
+  assert.equal(accepted('Route', route({ metadata: { name: 'a' } })).object.metadata.namespace, 'default')
+  assert.equal(accepted('Route', route()).object.metadata.namespace, 'b')
+})
+
+test('a Namespace is in none', () => {
+  const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels: { team: 'a' } } }
+  const { object } = accepted('Namespace', namespace)
+  assert.deepEqual(object.metadata, { name: 'shop', namespace: '', labels: { team: 'a' } })
+  assert.deepEqual(problemsOf('Namespace', { ...namespace, metadata }), ['metadata.namespace Invalid'])
+})
+
+test('a wrong apiVersion or kind says what to write', () => {
+  const result = validator.check('Route', route({ apiVersion: 'headgate.dev/v1', kind: 'route' }))
+  assert.ok(!result.ok)
+  assert.deepEqual(
+    result.problems.map(({ message }) => /write \w+: [^;]+/.exec(message)?.[0]),
+    ['write apiVersion: headgate.dev/v1alpha1', 'write kind: Route'],
+  )
+  assert.deepEqual(problemsOf('Route', route({ apiVersion: undefined, kind: null })), [
+    'apiVersion Required',
+    'kind Required',
+  ])
+  assert.deepEqual(problemsOf('Route', route({ apiVersion: 1 })), ['apiVersion Type'])
+})
+
+test('names that could be read as another key are refused', () => {
+  for (const name of ['a/b', 'A', '', '-a', 'a-', '..', 'a_b', 'a b', 'a\u0000', 'ä', 'a'.repeat(254), 'a..b'])
+    assert.deepEqual(
+      problemsOf('Route', route({ metadata: { name, namespace: 'b' } })),
+      ['metadata.name Invalid'],
+      name,
+    )
+  for (const namespace of ['a/b', 'a.b', '', 'A', 'a'.repeat(64)])
+    assert.deepEqual(problemsOf('Route', route({ metadata: { name: 'a', namespace } })), ['metadata.namespace Invalid'])
+  assert.deepEqual(problemsOf('Route', route({ metadata: {} })), ['metadata.name Required'])
+  assert.deepEqual(problemsOf('Route', route({ metadata: undefined })), ['metadata.name Required'])
+})
+
+test('labels and annotations are judged as an API server judges them', () => {
+  const labels = { 'app.kubernetes.io/name': 'x', a: '', 'a b': 'x', b: '-', '/x': 'y', 'A.example/x': 'y' }
+  assert.deepEqual(problemsOf('Route', route({ metadata: { ...metadata, labels } })), [
+    'metadata.labels["a b"] Invalid',
+    'metadata.labels.b Invalid',
+    'metadata.labels["/x"] Invalid',
+    'metadata.labels["A.example/x"] Invalid',
+  ])
+  const annotations = { 'a.example/Note': 'any text: {}', 'a b': '' }
+  assert.deepEqual(problemsOf('Route', route({ metadata: { ...metadata, annotations } })), [
+    'metadata.annotations["a b"] Invalid',
+  ])
+})
+
+test('what an API server writes into metadata is taken or left', () => {
+  const full = {
+    ...metadata,
+    uid: 'u',
+    generation: 3,
+    resourceVersion: '7',
+    creationTimestamp: '2026-01-01T00:00:00Z',
+    managedFields: [{}],
+    finalizers: ['x'],
+    ownerReferences: [{}],
+  }
+  const { object } = accepted('Route', route({ metadata: full, status: { anything: 1 } }))
+  const { managedFields: _m, finalizers: _f, ownerReferences: _o, ...kept } = full
+  assert.deepEqual(object.metadata, kept)
+  assert.equal('status' in object, false)
+  accepted('Route', route({ metadata: { ...metadata, creationTimestamp: null } }))
+})
+
+test('a Secret in plain text is folded into its data', () => {
+  const { object } = accepted('Secret', secret({ data: { a: 'YQ==', b: 'Yg==' }, stringData: { b: 'ü' } }))
+  assert.deepEqual(object.data, { a: 'YQ==', b: Buffer.from('ü').toString('base64') })
+  assert.equal('stringData' in object, false)
+  assert.equal(object.type, 'Opaque')
+  assert.ok(Object.isFrozen(object.data))
+})
+
+test('no message shows what a Secret holds', () => {
+  const canary = 'c4n4ry'
+  for (const more of [
+    { data: { a: `${canary}!` } },
+    { data: { a: [canary] } },
+    { stringData: { a: { b: canary } } },
+    { data: canary },
+  ]) {
+    const result = validator.check('Secret', secret(more))
+    assert.ok(!result.ok)
+    assert.equal(JSON.stringify(result).includes(canary), false)
+  }
+})
+
+test('Base64 may be broken into lines', () => {
+  accepted('Secret', secret({ data: { a: 'YWFh\nYWFh\n' } }))
+  assert.deepEqual(problemsOf('Secret', secret({ data: { a: 'YQ=', b: 'a b=', c: 'YQ==YQ==' } })), [
+    'data.a Invalid',
+    'data.b Invalid',
+    'data.c Invalid',
+  ])
+})
+
+test('a Service as an API server gives it is taken without a word', () => {
+  const { object, warnings } = accepted('Service', {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata,
+    spec: {
+      type: 'ClusterIP',
+      clusterIP: '10.96.0.9',
+      clusterIPs: ['10.96.0.9'],
+      internalTrafficPolicy: 'Cluster',
+      ipFamilies: ['IPv4'],
+      ipFamilyPolicy: 'SingleStack',
+      sessionAffinity: 'None',
+      selector: { app: 'a' },
+      ports: [{ name: 'http', port: 80, targetPort: 'web', nodePort: 30_000 }],
+    },
+    status: { loadBalancer: {} },
+  })
+  assert.deepEqual(warnings, [])
+  assert.deepEqual(object.spec, {
+    type: 'ClusterIP',
+    clusterIP: '10.96.0.9',
+    selector: { app: 'a' },
+    ports: [{ name: 'http', port: 80, targetPort: 'web', protocol: 'TCP' }],
+    publishNotReadyAddresses: false,
+  })
+})
+
+test('a field of a core kind that is not known is left out with a warning', () => {
+  const { object, warnings } = accepted('Service', { apiVersion: 'v1', kind: 'Service', metadata, spec: { prots: [] } })
+  assert.deepEqual(object.spec.ports, [])
+  assert.deepEqual(
+    warnings.map(({ path }) => formatPath(path)),
+    ['spec.prots'],
+  )
+  assert.match(warnings[0]!.message, /did you mean "ports"\?$/)
+})
+
+test('an EndpointSlice of a wrong form is refused', () => {
+  const slice = { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata }
+  assert.deepEqual(problemsOf('EndpointSlice', slice), ['addressType Required'])
+  assert.deepEqual(
+    problemsOf('EndpointSlice', {
+      ...slice,
+      addressType: 'IPv4',
+      endpoints: [{}, { addresses: [] }, { addresses: [7] }],
+    }),
+    ['endpoints[0].addresses Required', 'endpoints[1].addresses Invalid', 'endpoints[2].addresses[0] Type'],
+  )
+  const conditions = { ready: true, serving: null, terminating: false }
+  const { object } = accepted('EndpointSlice', {
+    ...slice,
+    addressType: 'IPv4',
+    endpoints: [{ addresses: ['10.0.0.1'], conditions, targetRef: { kind: 'Pod' }, zone: 'a' }],
+    ports: [{ name: '', port: 80 }],
+  })
+  assert.deepEqual(object.endpoints, [
+    { addresses: ['10.0.0.1'], conditions: { ready: true, terminating: false }, zone: 'a' },
+  ])
+  assert.deepEqual(object.ports, [{ name: '', port: 80, protocol: 'TCP' }])
+})
+
+test('what is no object is refused for every kind', () => {
+  for (const kind of KINDS)
+    for (const raw of [undefined, null, 1, 'a', [], true]) assert.deepEqual(problemsOf(kind, raw), [' Type'])
+})
+
+test('an empty settings file is all defaults', () => {
+  const result = validator.checkSettings(null)
+  assert.ok(result.ok)
+  assert.deepEqual(result.object.listeners, [{ name: 'http', port: 8080 }])
+  assert.deepEqual(result.object.ingressClass, { name: 'headgate', default: true })
+  assert.deepEqual(result.object.limits, { head: '64Ki', headers: 100, uri: '16Ki', connections: 0 })
+  assert.equal(result.object.admin.address, '127.0.0.1:9901')
+})
+
+test('settings are validated as objects are', () => {
+  const result = validator.checkSettings({
+    listners: [],
+    listeners: [
+      { name: 'http', port: 80 },
+      { name: 'http', port: 81, address: 'localhost' },
+    ],
+    admin: { address: '9901' },
+    signals: { address: '[::1]:9902' },
+    clientAddress: { header: 'X-Forwarded-For', trustedCIDRs: ['10.0.0.0'] },
+    accessLog: { fields: { agent: 'header:user-agent', other: 'env:HOME' } },
+    policies: { defaults: { timeouts: { request: '30' } }, enforced: { cors: { allowOrigins: ['*'] } } },
+    stateDirectory: '',
+  })
+  assert.ok(!result.ok)
+  const found = result.problems.map(({ path, reason }: FieldProblem) => `${formatPath(path)} ${reason}`).sort()
+  assert.deepEqual(found, [
+    'accessLog.fields.other Invalid',
+    'admin.address Invalid',
+    'clientAddress.trustedCIDRs[0] Invalid',
+    'listeners[1] Duplicate',
+    'listeners[1].address Invalid',
+    'listners Unknown',
+    'policies.defaults.timeouts.request Invalid',
+    'policies.enforced.cors NotImplemented',
+    'stateDirectory Invalid',
+  ])
+})
+
+test('a document that is not what it should be is the caller’s mistake', () => {
+  assert.throws(() => createValidator({ ...documents, route: documents.backend }), TypeError)
+  assert.throws(() => createValidator({ ...documents, backend: {} }), TypeError)
+})
