@@ -31,6 +31,7 @@ export interface Compiled {
  */
 export function* compile(resources: ResourceSet, memo: CompileMemo): Generator<void, Compiled, void> {
   const run = ++memo.run
+  memo.book.forgetInputs()
   const passes = work(resources, memo)
   for (let next = passes.next(); next.done !== true; next = passes.next()) {
     yield

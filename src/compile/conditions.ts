@@ -22,7 +22,21 @@ export interface Findings {
 /** More than these are counted, not told. */
 const TOLD = 4
 
+/** Those of a Route with which all is well, by generation: most Routes are, and have the very same. */
+const WELL_CONDITIONS = new Map<number | undefined, readonly Condition[]>()
+const MAX_SHARED_GENERATION = 64
+
 export function routeConditions(findings: Findings): readonly Condition[] {
+  const { generation, unaccepted, partial, references, stale } = findings
+  const faults = partial.length + references.length
+  if (unaccepted !== undefined || stale !== undefined || faults > 0 || (generation ?? 0) > MAX_SHARED_GENERATION)
+    return newConditions(findings)
+  let shared = WELL_CONDITIONS.get(generation)
+  if (shared === undefined) WELL_CONDITIONS.set(generation, (shared = Object.freeze(newConditions(findings))))
+  return shared
+}
+
+function newConditions(findings: Findings): readonly Condition[] {
   const { generation, unaccepted, partial } = findings
   const others = [
     accepted(unaccepted, partial.length === 0 ? 'All of it is served.' : 'Some of it is served.', generation),

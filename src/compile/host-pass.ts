@@ -1,7 +1,7 @@
 /** Hostnames: who speaks for each, and the segment it has. */
 import type { Candidate, CompileMemo, Entry, HostState, Outcome, RouteState } from './memo.ts'
 import type { Meter } from './meter.ts'
-import { coveringWildcards, oldestOf, ownershipOf } from './ownership.ts'
+import { coveringWildcards, EVERYWHERE, oldestOf, ownershipOf } from './ownership.ts'
 import { CATCH_ALL, type Claim } from './plan.ts'
 import { type ResourceSet, refusedKey } from './resource-set.ts'
 import { type Draft, draftSegment } from './segment.ts'
@@ -68,23 +68,25 @@ function* buildHost(memo: CompileMemo, resources: ResourceSet, hostname: string,
 
 function commit(memo: CompileMemo, host: HostState, draft: Draft, base: HostState | undefined): void {
   const { hostname } = host
-  for (const [set, count] of draft.uses) memo.book.retain(set, count)
-  for (const [set, count] of host.uses) memo.book.release(set, count)
+  // First the new ones, so that what stays is never without a user.
+  if (host.policies !== draft.policies) {
+    for (const set of draft.policies) memo.book.retain(set)
+    for (const set of host.policies) memo.book.release(set)
+  }
   const before = host.segment
   host.entries = draft.entries
   host.order = draft.order
   host.segment = draft.segment
   host.policies = draft.policies
-  host.uses = draft.uses
   if (host.base !== base) {
-    host.base?.borrowers.delete(hostname)
-    base?.borrowers.add(hostname)
+    host.base?.borrowers?.delete(hostname)
+    if (base !== undefined) (base.borrowers ??= new Set()).add(hostname)
     host.base = base
   }
   if (before === draft.segment) return
   if (draft.segment === undefined) memo.segments.delete(hostname)
   else memo.segments.set(hostname, draft.segment)
-  for (const borrower of host.borrowers) memo.work.hosts.add(borrower)
+  for (const borrower of host.borrowers ?? []) memo.work.hosts.add(borrower)
   if (hostname.startsWith('*.') && (before === undefined) !== (draft.segment === undefined))
     memo.work.wildcards.add(hostname)
 }
@@ -97,12 +99,17 @@ function* tellRoutes(memo: CompileMemo, host: HostState, draft: Draft, meter: Me
   }
   for (const { state, permission, candidates, outside } of draft.entries.values()) {
     const conflicts = draft.conflicts.get(state) ?? []
-    const whole = conflicts.length === 0 && outside.length === 0
-    const served = whole ? 'all' : servedRules(candidates, conflicts)
-    note(memo, host, state, { lead, permission, conflicts, outside, served })
+    if (conflicts.length === 0 && outside.length === 0) note(memo, host, state, WHOLE)
+    else {
+      const served = servedRules(candidates, conflicts)
+      note(memo, host, state, { lead, permission, conflicts, outside, served })
+    }
     if (meter.spend(1)) yield
   }
 }
+
+/** Most are served whole: no more than that is known of them. */
+const WHOLE: Outcome = { lead: undefined, permission: EVERYWHERE, conflicts: [], outside: [], served: 'all' }
 
 function servedRules(candidates: Entry['candidates'], conflicts: Outcome['conflicts']): readonly number[] {
   const lost = new Set<unknown>(conflicts.map((conflict) => conflict.loser))
@@ -113,8 +120,7 @@ function servedRules(candidates: Entry['candidates'], conflicts: Outcome['confli
 
 function note(memo: CompileMemo, host: HostState, state: RouteState, outcome: Outcome): void {
   const before = state.outcomes.get(host.hostname)
-  const well = outcome.served === 'all'
-  if (well && before?.served === 'all') return
+  if (outcome === WHOLE && before === WHOLE) return
   state.outcomes.set(host.hostname, outcome)
   memo.work.statuses.add(refusedKey('Route', state.plan.resource.key))
 }

@@ -19,7 +19,7 @@ export interface RouteState {
   /** The hostnames under which it is entered; none when nothing of it can be served. */
   hostnames: readonly string[]
   /** The backend ids under which it is entered. */
-  targets: ReadonlySet<string>
+  targets: readonly string[]
   /** By rule. */
   references: readonly (readonly BackendRef[])[]
   broken: readonly BrokenReference[]
@@ -86,12 +86,10 @@ export interface HostState {
   segment: Segment | undefined
   /** The policy sets of the segment's rules. */
   policies: readonly PolicySet[]
-  /** How many of these rules have each of them. */
-  uses: ReadonlyMap<PolicySet, number>
   /** The wildcard whose rules this name serves too. */
   base: HostState | undefined
   /** Names that serve the rules of this wildcard too. */
-  readonly borrowers: Set<string>
+  borrowers: Set<string> | undefined
 }
 
 /** What is still to be done. */

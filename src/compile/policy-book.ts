@@ -15,6 +15,8 @@ export class PolicyBook {
   readonly #byDigest = new Map<string, Entry>()
   /** Entries that may have no user. */
   readonly #idle = new Set<Entry>()
+  /** What a text of inputs came to, within one compile: most rules say what others say. */
+  readonly #byInput = new Map<string, PolicySet>()
   readonly #used = new FrozenMapBuilder<PolicySet>()
 
   /** The one object for this content. */
@@ -25,20 +27,32 @@ export class PolicyBook {
     return this.#add({ digest: digestOf(text), ...content }, text).set
   }
 
-  retain(set: PolicySet, count: number): void {
+  /** The same for the same inputs, of which the merged policies need not be made again. */
+  remember(input: string, make: () => Omit<PolicySet, 'digest'>): PolicySet {
+    let set = this.#byInput.get(input)
+    if (set === undefined) this.#byInput.set(input, (set = this.intern(make())))
+    return set
+  }
+
+  retain(set: PolicySet): void {
     const entry = this.#byDigest.get(set.digest) ?? this.#add(set, textOf(set))
     if (entry.count === 0) {
       this.#idle.delete(entry)
       this.#used.set(set.digest, entry.set)
     }
-    entry.count += count
+    entry.count++
   }
 
-  release(set: PolicySet, count: number): void {
+  release(set: PolicySet): void {
     const entry = this.#byDigest.get(set.digest)
-    if (entry === undefined || (entry.count -= count) > 0) return
+    if (entry === undefined || --entry.count > 0) return
     this.#idle.add(entry)
     this.#used.delete(set.digest)
+  }
+
+  /** The settings may be others now. */
+  forgetInputs(): void {
+    this.#byInput.clear()
   }
 
   /** Forgets what nothing uses, and gives what is used, by digest. */
@@ -48,6 +62,7 @@ export class PolicyBook {
       this.#byDigest.delete(set.digest)
     }
     this.#idle.clear()
+    this.#byInput.clear()
     return this.#used.freeze()
   }
 

@@ -19,10 +19,11 @@ export function* planRoutes(memo: CompileMemo, resources: ResourceSet, meter: Me
       before === undefined ? [] : before.hostnames,
       plan === undefined ? [] : hostnamesOf(plan),
     )
-    enterTargets(memo, key, before?.targets ?? new Set(), plan === undefined ? new Set() : targetsOf(plan))
+    const targets = plan === undefined ? [] : targetsOf(plan)
+    enterTargets(memo, key, before?.targets ?? [], targets)
     if (state !== undefined && plan !== undefined) {
       state.hostnames = hostnamesOf(plan)
-      state.targets = targetsOf(plan)
+      state.targets = targets
     } else memo.routes.delete(key)
     memo.work.statuses.add(refusedKey('Route', key))
     memo.work.routes.delete(key)
@@ -41,7 +42,7 @@ function enter(memo: CompileMemo, key: string, plan: RoutePlan, before: RouteSta
   const state: RouteState = {
     plan,
     hostnames: [],
-    targets: new Set(),
+    targets: [],
     references: [],
     broken: [],
     variants: new Map(),
@@ -57,9 +58,12 @@ function hostnamesOf(plan: RoutePlan): readonly string[] {
   return plan.unserved === undefined ? plan.hostnames : []
 }
 
-function targetsOf(plan: RoutePlan): ReadonlySet<string> {
-  if (plan.unserved !== undefined) return new Set()
-  return new Set(plan.rules.flatMap((rule) => rule.targets.map((target) => target.id)))
+/** Each id once. */
+function targetsOf(plan: RoutePlan): readonly string[] {
+  const ids: string[] = []
+  if (plan.unserved === undefined)
+    for (const rule of plan.rules) for (const { id } of rule.targets) if (!ids.includes(id)) ids.push(id)
+  return ids
 }
 
 function enterHosts(
@@ -93,17 +97,16 @@ function hostOf(memo: CompileMemo, hostname: string): HostState {
     order: [],
     segment: undefined,
     policies: [],
-    uses: new Map(),
     base: undefined,
-    borrowers: new Set(),
+    borrowers: undefined,
   }
   memo.hosts.set(hostname, host)
   return host
 }
 
-function enterTargets(memo: CompileMemo, key: string, before: ReadonlySet<string>, after: ReadonlySet<string>): void {
+function enterTargets(memo: CompileMemo, key: string, before: readonly string[], after: readonly string[]): void {
   for (const id of before) {
-    if (after.has(id)) continue
+    if (after.includes(id)) continue
     const users = memo.dependents.get(id)
     users?.delete(key)
     if (users?.size !== 0) continue

@@ -17,7 +17,6 @@ export interface Draft {
   readonly order: readonly Candidate[]
   readonly segment: Segment | undefined
   readonly policies: readonly PolicySet[]
-  readonly uses: ReadonlyMap<PolicySet, number>
   readonly lead: Claim | undefined
   readonly conflicts: ReadonlyMap<RouteState, readonly Conflict[]>
 }
@@ -53,7 +52,6 @@ export function* draftSegment(
     order,
     segment: same ? host.segment : segment,
     policies: segment === undefined ? [] : policies,
-    uses: segment === undefined ? new Map() : counted(policies),
     lead: ownership?.lead,
     conflicts,
   }
@@ -87,6 +85,9 @@ function samePermission(a: Permission, b: Permission): boolean {
   return a === b || (a.length === b.length && a.every((prefix, i) => prefix === b[i]))
 }
 
+/** So many are sorted without a thought of turns. */
+const FEW = 64
+
 /** All candidates in matching order: what stays is merged with what is new, so that only new ones are sorted. */
 function* arrange(
   host: HostState,
@@ -101,6 +102,7 @@ function* arrange(
     if (host.entries.get(key) !== entry) for (const candidate of entry.candidates) fresh.push(candidate)
   if (meter.spend(entries.size / 16)) yield
   if (fresh.length === 0 && gone.size === 0) return host.order
+  if (gone.size === 0 && host.order.length === 0 && fresh.length <= FEW) return fresh.sort(compareMatches)
   let kept = host.order
   if (gone.size > 0) {
     const rest: Candidate[] = []
@@ -124,7 +126,7 @@ function* assemble(
   const policies: PolicySet[] = []
   const matches: Match[] = []
   const indexes = new Map<Rule, number>()
-  const taken = new Map<string, Candidate[]>()
+  const taken = new Map<string, Candidate | Candidate[]>()
   const conflicts = new Map<RouteState, Conflict[]>()
   for (const candidate of order) {
     const winner = take(taken, candidate)
@@ -147,30 +149,26 @@ function* assemble(
   return { rules, policies, matches, conflicts }
 }
 
-function counted(policies: readonly PolicySet[]): Map<PolicySet, number> {
-  const uses = new Map<PolicySet, number>()
-  for (const set of policies) uses.set(set, (uses.get(set) ?? 0) + 1)
-  return uses
-}
-
 /**
  * Enters a match among those of the same identity that come before it.
  *
  * @returns the one that leaves nothing to it: on every listener, and wherever it may be, an earlier one is tried first
  */
-function take(taken: Map<string, Candidate[]>, candidate: Candidate): Candidate | undefined {
+function take(taken: Map<string, Candidate | Candidate[]>, candidate: Candidate): Candidate | undefined {
   const earlier = taken.get(candidate.identity)
   if (earlier === undefined) {
-    taken.set(candidate.identity, [candidate])
+    taken.set(candidate.identity, candidate)
     return undefined
   }
+  const list = Array.isArray(earlier) ? earlier : [earlier]
   let left = candidate.match.listeners
-  for (const other of earlier)
+  for (const other of list)
     if (isWithin(candidate.within, other.within)) {
       left &= ~other.match.listeners
       if (left === 0) return other
     }
-  earlier.push(candidate)
+  list.push(candidate)
+  taken.set(candidate.identity, list)
   return undefined
 }
 

@@ -55,8 +55,13 @@ function policySet(
   memo.counts.policies++
   const { rule } = state.plan.rules[order]!
   const route = state.plan.resource.object.spec.policies
-  const merged = mergePolicies({ settings: resources.settings.policies, owner: enforced, route, rule: rule.policies })
-  return memo.book.intern(policyContent(merged, rule))
+  const input = JSON.stringify([route, rule.policies, enforced, rule.redirect, rule.respond])
+  return memo.book.remember(input, () =>
+    policyContent(
+      mergePolicies({ settings: resources.settings.policies, owner: enforced, route, rule: rule.policies }),
+      rule,
+    ),
+  )
 }
 
 function sameRule(a: Rule, b: Rule): boolean {
