@@ -56,7 +56,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #rebuild: Rebuild<Built>
   #settings: SettingsObject
   #synced = false
-  #open = false
+  /** Set when workers may be told. */
+  #everyAddress: string | undefined
   /** Endpoint sets as they were last brought in line with a compile. */
   #endpoints = new FrozenMap<readonly EndpointAddress[]>()
   #compiled: Compiled | undefined
@@ -85,17 +86,17 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   /** Workers may be told: from now on, not before, everything that is in force. */
-  open(settings: SettingsObject): void {
-    this.#open = true
-    this.#tellSettings(settings)
+  open(settings: SettingsObject, everyAddress: string): void {
+    this.#everyAddress = everyAddress
+    this.#tellSettings(settings, everyAddress)
     if (this.#synced) this.#rebuild.request(true)
   }
 
   useSettings(settings: SettingsObject): void {
     const impact = this.#cache.useSettings(settings)
     this.#settings = settings
-    if (!this.#open || impact === 'ignore') return
-    this.#tellSettings(settings)
+    if (this.#everyAddress === undefined || impact === 'ignore') return
+    this.#tellSettings(settings, this.#everyAddress)
     this.#request(impact)
   }
 
@@ -112,7 +113,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#cache.synced()
     this.#parts.block.setSynced(true)
     this.#parts.keepLastGood(this.#cache.lastGoodChanges())
-    if (this.#open) this.#rebuild.request(true)
+    if (this.#everyAddress !== undefined) this.#rebuild.request(true)
   }
 
   /** A generation serves everywhere: what only older ones needed is withdrawn. */
@@ -136,13 +137,13 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   #request(impact: Impact): void {
-    if (impact === 'ignore' || !this.#open || !this.#synced) return
+    if (impact === 'ignore' || this.#everyAddress === undefined || !this.#synced) return
     this.#rebuild.request(impact !== 'rebuild')
   }
 
-  #tellSettings(settings: SettingsObject): void {
+  #tellSettings(settings: SettingsObject, everyAddress: string): void {
     const { publisher, directory, connections } = this.#parts
-    const forWorkers = workerSettings(settings, connections)
+    const forWorkers = workerSettings(settings, connections, everyAddress)
     publisher.send({ type: 'settings', settings: forWorkers })
     directory.guardBy(new DialGuard({ denyCIDRs: forWorkers.denyCIDRs, loopback: true, ownPorts: ownPorts(settings) }))
   }

@@ -221,7 +221,7 @@ export class Control {
     if (this.#configuration === undefined || this.#settings === undefined || this.#admin !== undefined) return
     const settings = withPorts(this.#settings, ports)
     this.#settings = settings
-    this.#configuration.open(settings)
+    this.#configuration.open(settings, ports.everyAddress)
     this.#admin = this.#openAdmin(settings)
     this.#admin.catch((error: unknown) => this.#log.error({ error }, 'the admin API cannot be opened'))
   }

@@ -18,6 +18,8 @@ export interface ResolvedPorts {
   readonly listeners: Readonly<Record<string, number>>
   readonly admin: number
   readonly signals: number
+  /** What a listener without an address is bound to: `::` takes IPv4 too, but not every machine has IPv6. */
+  readonly everyAddress: '::' | '0.0.0.0'
 }
 
 /** `workerData` of the control thread. */

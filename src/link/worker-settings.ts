@@ -2,9 +2,6 @@ import type { SettingsObject } from '../api/settings.ts'
 import { parseBytes } from '../lib/quantity.ts'
 import type { ListenerSettings, WorkerSettings } from './messages.ts'
 
-/** Address that accepts IPv4 and IPv6, for a listener that names none. */
-const EVERY_ADDRESS = '::'
-
 /** Milliseconds. A browser opens connections ahead and uses them within a minute; a load balancer in front keeps them as long. */
 const KEEP_ALIVE = 75_000
 /** Milliseconds. RFC 9112 says nothing; a slow mobile network needs a few seconds, a slow-loris attack wants more. */
@@ -29,14 +26,15 @@ export const NEVER_DIALLED: readonly string[] = Object.freeze([
  * The part of the settings that acts in a worker.
  *
  * @param connections client connections of one worker by the process limit; used where the settings say 0
+ * @param everyAddress what a listener that names no address is bound to
  */
-export function workerSettings(settings: SettingsObject, connections: number): WorkerSettings {
+export function workerSettings(settings: SettingsObject, connections: number, everyAddress: string): WorkerSettings {
   const { limits, clientAddress, accessLog, upstreams } = settings
   return {
     listeners: settings.listeners.map(
       (listener): ListenerSettings => ({
         name: listener.name,
-        address: listener.address ?? EVERY_ADDRESS,
+        address: listener.address ?? everyAddress,
         port: listener.port,
       }),
     ),

@@ -5,41 +5,36 @@
  */
 import type { Milliseconds } from '../lib/clock.ts'
 
-/** Without a beat for this long a thread counts as hung. */
+/** Without a beat for this long, not counting the time it waited for a processor, a thread counts as hung. */
 export const HANG_AFTER: Milliseconds = 600
 
-/** How long a thread may take from its start to its first beat: it loads its code in that time. */
+/** How long a thread may take from its start to its first beat, by the same count: it loads its code in that time. */
 export const START_WITHIN: Milliseconds = 15_000
 
-/** A starved thread is not forgiven for longer than this. */
-const FORGIVE_UNTIL: Milliseconds = 10_000
-
-/** How a thread spent its time so far, in milliseconds: on a processor, and waiting for one. */
-export interface ProcessorTime {
-  readonly running: Milliseconds
-  readonly waiting: Milliseconds
-}
+/** Waiting for a processor is not forgiven for longer than this. */
+const FORGIVEN: Milliseconds = 15_000
 
 export class HangWatch {
-  readonly #expected: Milliseconds
+  readonly #interval: Milliseconds
   readonly #beats: () => number
-  readonly #processorTime: () => ProcessorTime | undefined
+  readonly #waited: () => Milliseconds | undefined
   #last = 0
   #seen = 0
   #changedAt: Milliseconds = 0
   #lookedAt: Milliseconds = 0
-  #forgiven: Milliseconds = 0
-  #sample: ProcessorTime | undefined
+  /** What `waited` said when the silence began. */
+  #before: Milliseconds | undefined
 
   /**
    * @param interval how often {@link hung} will be asked
    * @param beats of the watched thread
-   * @param processorTime of the watched thread where the system tells; a look costs a file read, so only in doubt
+   * @param waited how long the thread has waited for a processor since it began, where the system tells; a look costs file reads,
+   *   so only while there is no beat
    */
-  constructor(interval: Milliseconds, beats: () => number, processorTime: () => ProcessorTime | undefined) {
-    this.#expected = interval
+  constructor(interval: Milliseconds, beats: () => number, waited: () => Milliseconds | undefined) {
+    this.#interval = interval
     this.#beats = beats
-    this.#processorTime = processorTime
+    this.#waited = waited
   }
 
   /** The thread has just been started. */
@@ -48,14 +43,13 @@ export class HangWatch {
     this.#seen = 0
     this.#changedAt = now
     this.#lookedAt = now
-    this.#forgiven = 0
-    this.#sample = undefined
+    this.#before = undefined
   }
 
   hung(now: Milliseconds): boolean {
-    // Our own turn came late: then nobody was running, and the others have not had their chance to beat either.
-    const late = now - this.#lookedAt - this.#expected
-    if (late > this.#expected) this.#changedAt += late
+    // Our own turn came late: then the others have not had their chance to beat either.
+    const late = now - this.#lookedAt - this.#interval
+    if (late > this.#interval) this.#changedAt += late
     this.#lookedAt = now
 
     const beats = this.#beats()
@@ -63,28 +57,15 @@ export class HangWatch {
       this.#last = beats
       this.#seen++
       this.#changedAt = now
-      this.#forgiven = 0
-      this.#sample = undefined
+      this.#before = undefined
       return false
     }
+    this.#before ??= this.#waited()
     const silent = now - this.#changedAt
-    if (this.#seen === 0) return silent > START_WITHIN
-    if (silent > HANG_AFTER / 2) this.#sample ??= this.#processorTime()
-    if (silent <= HANG_AFTER) return false
-    return !this.#starved(now)
-  }
-
-  /** It wanted to run more than it ran. A thread in an endless loop runs; one stuck in a system call does neither. */
-  #starved(now: Milliseconds): boolean {
-    const before = this.#sample
-    const after = this.#processorTime()
-    if (before === undefined || after === undefined) return false
-    const silent = now - this.#changedAt
-    if (this.#forgiven + silent > FORGIVE_UNTIL) return false
-    if (after.waiting - before.waiting <= after.running - before.running) return false
-    this.#forgiven += silent
-    this.#changedAt = now - HANG_AFTER / 2
-    this.#sample = after
-    return true
+    const limit = this.#seen === 0 ? START_WITHIN : HANG_AFTER
+    if (silent <= limit) return false
+    // A thread in an endless loop runs, one stuck in a system call sleeps: neither waits for a processor.
+    const waiting = (this.#waited() ?? 0) - (this.#before ?? 0)
+    return silent - Math.min(waiting, FORGIVEN) > limit
   }
 }

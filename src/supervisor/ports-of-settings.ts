@@ -17,7 +17,16 @@ export async function portsOf(settings: SettingsObject): Promise<ResolvedPorts> 
   const ports = await claimPorts(claims)
   const listeners: Record<string, number> = {}
   for (const [i, { name }] of settings.listeners.entries()) listeners[name] = ports[i]!
-  return { listeners, admin: ports.at(-2)!, signals: ports.at(-1)! }
+  return { listeners, admin: ports.at(-2)!, signals: ports.at(-1)!, everyAddress: await everyAddress() }
+}
+
+async function everyAddress(): Promise<'::' | '0.0.0.0'> {
+  try {
+    await claimPorts([{ what: 'IPv6', address: { host: '::', port: 0 } }])
+    return '::'
+  } catch {
+    return '0.0.0.0'
+  }
 }
 
 export function signalsAddress(settings: SettingsObject): Address {

@@ -1,19 +1,18 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import type { ProcessorTime } from './hang-watch.ts'
+import type { Milliseconds } from '../lib/clock.ts'
 
 /**
- * Processor time of a thread of this process, by the name it was started with (proc(5): `comm`, `schedstat`).
- * Linux keeps 15 characters of a name.
+ * How long a thread of this process was ready to run and was not given a processor, since it began, by the name it was
+ * started with (proc(5): `comm`, of which Linux keeps 15 characters, and `schedstat`).
  *
  * @returns undefined where the system does not tell
  */
-export function processorTimeOf(name: string): ProcessorTime | undefined {
+export function waitedForProcessor(name: string): Milliseconds | undefined {
   try {
     for (const task of readdirSync('/proc/self/task')) {
       if (readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trimEnd() !== name.slice(0, 15)) continue
-      const [running, waiting] = readFileSync(`/proc/self/task/${task}/schedstat`, 'utf8').split(' ', 2).map(Number)
-      if (running === undefined || waiting === undefined) return undefined
-      return { running: running / 1e6, waiting: waiting / 1e6 }
+      const nanoseconds = Number(readFileSync(`/proc/self/task/${task}/schedstat`, 'utf8').split(' ', 2)[1])
+      return Number.isNaN(nanoseconds) ? undefined : nanoseconds / 1e6
     }
   } catch {
     // No procfs, or the thread went away while we looked.

@@ -33,6 +33,9 @@ const LISTENERS = 16
 /** Besides the deadline itself: for a worker to say that it is done. */
 const DRAIN_SLACK: Milliseconds = 500
 
+/** When what will be cut is counted. */
+const BEFORE_DEADLINE: Milliseconds = 20
+
 export interface SupervisorOptions {
   /** As given on the command line. */
   readonly folder: string
@@ -158,8 +161,7 @@ export class Supervisor {
     await delay(drainDelay)
     this.#threads.retire()
     const begun = performance.now()
-    await this.#drain(drainTimeout)
-    const left = this.#openConnections()
+    const left = await this.#drain(drainTimeout)
     clearTimeout(this.#timer)
     await this.#threads.endWorkers()
     this.#threads.tellControl({ type: 'stop' })
@@ -171,8 +173,13 @@ export class Supervisor {
     else log.info(`drain: everything had finished after ${took} ms`)
   }
 
-  async #drain(grace: Milliseconds): Promise<void> {
+  /** @returns how many connections were still open right before the deadline */
+  async #drain(grace: Milliseconds): Promise<number> {
     const { workers } = this.#options
+    let left = 0
+    const look = setTimeout(() => {
+      left = this.#openConnections()
+    }, grace - BEFORE_DEADLINE)
     const all = new Promise<void>((resolve) => {
       this.#onDrained = () => {
         for (let index = 0; index < workers; index++)
@@ -183,6 +190,8 @@ export class Supervisor {
     for (let index = 0; index < workers; index++) this.#threads.tellWorker(index, { type: 'drain', grace })
     this.#onDrained()
     await Promise.race([all, delay(grace + DRAIN_SLACK, undefined, { ref: false })])
+    clearTimeout(look)
+    return left
   }
 
   #openConnections(): number {

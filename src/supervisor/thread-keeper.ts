@@ -5,7 +5,7 @@ import type { Milliseconds } from '../lib/clock.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import { BackOff } from './back-off.ts'
 import { HangWatch } from './hang-watch.ts'
-import { processorTimeOf } from './processor-time.ts'
+import { waitedForProcessor } from './processor-time.ts'
 
 /** A thread that was told to end and did not within this time sits in a system call: only the end of the process ends it. */
 const STUCK_AFTER: Milliseconds = 5_000
@@ -46,7 +46,7 @@ export class ThreadKeeper {
     this.#watch = new HangWatch(
       options.interval,
       () => options.block.beats(options.row),
-      () => processorTimeOf(options.name),
+      () => waitedForProcessor(options.name),
     )
   }
 

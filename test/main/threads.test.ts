@@ -77,10 +77,12 @@ describe('a worker that dies', () => {
     const gateway = await start(t, {}, { workers: 1, ready: false, env: { HEADGATE_TEST_BROKEN_THREAD: '0' } })
     const line = await gateway.logged(/^worker 0 failed: broken by the test; it is tried again in 400 ms/)
     assert.equal(line.level, 'error')
-    const health = await gateway.sign('/healthz')
-    assert.equal(health.status, 503)
-    assert.match(health.text, /worker 0 ended \d+ times right after its start: broken by the test/)
-    assert.equal((await gateway.sign('/readyz')).status, 503)
+    await eventually(async () => {
+      const health = await gateway.sign('/healthz')
+      assert.equal(health.status, 503)
+      assert.match(health.text, /worker 0 ended \d+ times right after its start: broken by the test/)
+      assert.equal((await gateway.sign('/readyz')).status, 503)
+    }, 15_000)
   })
 })
 
@@ -100,7 +102,7 @@ describe('a control thread that dies', () => {
       }, 15_000)
       await clients.more(50)
       await clients.stop()
-      assert.deepEqual(clients.failures, [])
+      assert.deepEqual(clients.failures, [], gateway.log.map((line) => line.message).join('\n'))
       await eventually(async () => {
         assert.match((await gateway.sign('/metrics')).text, /headgate_control_restarts_total 1/)
       })

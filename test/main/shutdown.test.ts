@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { describe, it } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { closedPort, rawBackend } from '../feature/backends.ts'
+import { backend, eventually, route, type Scope } from '../feature/harness.ts'
+import { RawClient, request } from '../feature/raw-client.ts'
+import { start } from './gateway-process.ts'
+
+const rules = [
+  { name: 'slow', matches: [{ path: { value: '/slow' } }], backendRefs: [{ name: 'slow' }] },
+  { name: 'ping', matches: [{ path: { value: '/ping' } }], respond: { statusCode: 200, body: 'pong' } },
+]
+
+/** A backend that answers when it is told to. */
+async function slowBackend(scope: Scope) {
+  let arrived: () => void = () => {}
+  let answer: () => void = () => {}
+  const request_ = new Promise<void>((resolve) => {
+    arrived = resolve
+  })
+  const { port } = await rawBackend(scope, (socket) => {
+    socket.on('data', () => {
+      answer = () => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\ndone')
+      arrived()
+    })
+  })
+  return { port, arrived: request_, answer: () => answer() }
+}
+
+async function begun(scope: Scope, flags: readonly string[]) {
+  const slow = await slowBackend(scope)
+  const manifests = { 'a.yaml': backend('slow', [slow.port]) + route('all', ['a.example'], rules) }
+  const gateway = await start(scope, manifests, { workers: 2, flags })
+  return { slow, gateway }
+}
+
+describe('SIGTERM', () => {
+  it('takes readiness first, goes on serving for the delay, finishes what runs and leaves with 0', async (t) => {
+    const { slow, gateway } = await begun(t, ['--drain-delay', '700ms', '--drain-timeout', '20s'])
+    using client = await RawClient.connect(gateway.port)
+    client.send('GET /slow HTTP/1.1\r\nhost: a.example\r\n\r\n')
+    await slow.arrived
+    const signalled = performance.now()
+    gateway.child.kill('SIGTERM')
+    await eventually(async () => {
+      const { status, text } = await gateway.sign('/readyz')
+      assert.deepEqual([status, text], [503, 'shutting down\n'])
+    })
+    assert.equal((await gateway.sign('/healthz')).status, 200)
+    // Whoever has not heard of it yet is still served, and told to go elsewhere for the next request.
+    if (performance.now() - signalled < 500) {
+      const late = await request(gateway.port, { path: '/ping', host: 'a.example' })
+      assert.equal(late.status, 200)
+      assert.equal(late.header('connection'), 'close')
+    }
+    await eventually(() => assert.rejects(RawClient.connect(gateway.port), /ECONNREFUSED/))
+    assert.equal(gateway.child.exitCode, null, 'it waits for the request that runs')
+    slow.answer()
+    const response = await client.response()
+    assert.deepEqual([response.status, response.text], [200, 'done'])
+    assert.deepEqual(await gateway.ended, [0, null])
+    await gateway.logged(/^drain: everything had finished/)
+  })
+
+  it('cuts what runs on at the deadline, says how much, and leaves with 0', async (t) => {
+    const { slow, gateway } = await begun(t, ['--drain-delay', '0', '--drain-timeout', '300ms'])
+    using client = await RawClient.connect(gateway.port)
+    client.send('GET /slow HTTP/1.1\r\nhost: a.example\r\n\r\n')
+    await slow.arrived
+    gateway.child.kill('SIGTERM')
+    assert.deepEqual(await gateway.ended, [0, null])
+    await gateway.logged(/^drain: the deadline/)
+  })
+
+  for (const [signal, code] of [
+    ['SIGTERM', 143],
+    ['SIGINT', 130],
+  ] as const)
+    it(`a second ${signal} ends it at once with ${code}`, async (t) => {
+      const { slow, gateway } = await begun(t, ['--drain-delay', '0', '--drain-timeout', '60s'])
+      using client = await RawClient.connect(gateway.port)
+      client.send('GET /slow HTTP/1.1\r\nhost: a.example\r\n\r\n')
+      await slow.arrived
+      gateway.child.kill('SIGTERM')
+      await gateway.logged(/^SIGTERM/)
+      await delay(50)
+      assert.equal(gateway.child.exitCode, null)
+      gateway.child.kill(signal)
+      assert.deepEqual(await gateway.ended, [code, null])
+    })
+
+  it('before it is ready ends it as well', async (t) => {
+    const gateway = await start(t, {}, { ready: false })
+    await eventually(() => gateway.sign('/healthz'), 20_000)
+    gateway.child.kill('SIGTERM')
+    assert.deepEqual(await gateway.ended, [0, null])
+  })
+})
+
+describe('a port that is taken', () => {
+  it('is named in one line before anything is opened, and the process leaves with 1', async (t) => {
+    const port = await closedPort()
+    const other = createServer().listen(port, '127.0.0.1')
+    await once(other, 'listening')
+    t.after(() => other.close())
+    const gateway = await start(t, {}, { ready: false, port })
+    assert.deepEqual(await gateway.ended, [1, null])
+    assert.equal(gateway.log.length, 1)
+    assert.match(gateway.log[0]!.message, new RegExp(`^listener http: 127.0.0.1:${port} is already in use\\. `))
+  })
+
+  it('is found although the other shares it as a second gateway would (SO_REUSEPORT)', async (t) => {
+    const first = await start(t, {}, { workers: 2 })
+    const second = await start(t, {}, { ready: false, port: first.port, workers: 2 })
+    assert.deepEqual(await second.ended, [1, null])
+    assert.match(second.log[0]!.message, /already in use/)
+  })
+})
+
+describe('the signs of life', () => {
+  it('say what they serve, and nothing else', async (t) => {
+    const gateway = await start(t, {})
+    assert.deepEqual(
+      await Promise.all(['/healthz', '/readyz', '/'].map(async (path) => (await gateway.sign(path)).status)),
+      [200, 200, 404],
+    )
+    const refused = await request(gateway.signalsPort, { method: 'POST', path: '/readyz', host: 'localhost' })
+    assert.equal(refused.status, 405)
+  })
+
+  it('is ready with an empty folder: 404 is an answer too', async (t) => {
+    const gateway = await start(t, {})
+    assert.equal((await request(gateway.port, { host: 'nobody.example' })).status, 404)
+    await gateway.logged(/^ready after \d+ ms: http 127\.0\.0\.1:\d+, admin .*; 0 routes, 0 rules, 1 worker$/)
+  })
+})
+
+describe('settings that are not valid', () => {
+  it('end the process with 1 and a line for each mistake', async (t) => {
+    const settings = `${t.name.length}`
+    const gateway = await start(t, {}, { ready: false, flags: ['--settings', `/nowhere/${settings}.yaml`] })
+    assert.deepEqual(await gateway.ended, [1, null])
+    assert.match(gateway.log.at(-1)!.message, /\/nowhere\/\d+\.yaml: The settings file does not exist/)
+  })
+})
