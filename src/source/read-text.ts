@@ -1,5 +1,5 @@
 /** Reads one regular text file and nothing else. */
-import { constants } from 'node:fs'
+import { constants, statSync } from 'node:fs'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import type { SourceProblemReason } from './source.ts'
 
@@ -117,6 +117,15 @@ function decode(bytes: Buffer): { text: string } | { text?: undefined; message: 
     return {
       message: 'The file is not valid UTF-8: it is binary, half-written or in another encoding; save it as UTF-8.',
     }
+  }
+}
+
+/** What is at a path, where that may be known. */
+export function statOrNothing(path: string): FileStats | undefined {
+  try {
+    return statSync(path, { bigint: true, throwIfNoEntry: false })
+  } catch {
+    return undefined
   }
 }
 

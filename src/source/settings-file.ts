@@ -1,9 +1,9 @@
-import { statSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import type { SettingsObject } from '../api/settings.ts'
 import { displayPath } from './folder/display-path.ts'
 import { Watches, type WatchFolder } from './folder/watches.ts'
 import { HoldOff } from './hold-off.ts'
+import { statOrNothing } from './read-text.ts'
 import {
   composeSettings,
   readSettingsText,
@@ -135,7 +135,7 @@ export class SettingsFile {
   /** The folder, not the file: an editor puts another file in its place. */
   #watch(): void {
     const folder = dirname(this.#path)
-    const stats = statSync(folder, { bigint: true, throwIfNoEntry: false })
+    const stats = statOrNothing(folder)
     if (stats !== undefined) this.#watches.ensure(folder, stats)
   }
 }

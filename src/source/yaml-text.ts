@@ -178,22 +178,24 @@ function syntax(message: string, offset: number): TextProblem {
 }
 
 /** The parser's code as a remedy, where its own words leave a reader alone. */
-function sentence(fault: { code: string; message: string }): string {
-  switch (fault.code) {
+function sentence({ code, message: full }: { code: string; message: string }): string {
+  // What follows is a piece of the text, which may be a Secret's.
+  const message = full.replace(/: ".*$/s, '')
+  switch (code) {
     case 'TAB_AS_INDENT':
       return 'a tab is used to indent; use spaces'
     case 'DUPLICATE_KEY':
       return 'this key is there twice in one mapping; remove one'
     case 'BAD_INDENT':
-      return /must be sufficiently indented and end with/i.test(fault.message)
-        ? `a ${fault.message.slice(-1)} is missing before this`
+      return /must be sufficiently indented and end with/i.test(message)
+        ? `a ${message.slice(-1)} is missing before this`
         : 'this line is indented otherwise than those it belongs to'
     case 'TAG_RESOLVE_FAILED':
       return 'this tag is not known; remove it'
     case 'UNEXPECTED_TOKEN':
-      return `something is out of place here (${lower(fault.message)}); look for a missing quote, colon or line`
+      return `something is out of place here (${lower(message)}); look for a missing quote, colon or line`
     default:
-      return lower(fault.message.replace(/\.$/, ''))
+      return lower(message.replace(/\.$/, ''))
   }
 }
 

@@ -137,6 +137,21 @@ describe('what a folder source reads', () => {
   )
 })
 
+describe('what a folder source never says', () => {
+  it(
+    'shows no value of a Secret in a problem',
+    inFolder(async (folder) => {
+      const secret = 'apiVersion: v1\nkind: Secret\nmetadata: { name: s }\nstringData:\n'
+      await folder.write('a.yaml', `${secret}  password: 0777\n`)
+      await folder.write('b.yaml', `${secret}  password: "top" secret\n  other: {\n]0777 secret\n`)
+      await folder.watch()
+      assert.ok(folder.heard.problemList.length >= 2)
+      assert.ok(folder.heard.problemList.some(({ reason }) => reason === 'ReadDifferently'))
+      for (const { message } of folder.heard.problemList) assert.doesNotMatch(message, /0777|511|top|secret/)
+    }),
+  )
+})
+
 describe('how a folder source follows changes', () => {
   it(
     'sees a file written in place, replaced by a rename, and deleted',
@@ -541,6 +556,19 @@ describe('what a folder source does without permission', () => {
       await chmod(folder.at('sub'), 0o755)
       await folder.heard.untilWell()
       assert.ok(folder.heard.events.every(({ type }) => type === 'upsert'))
+    }),
+  )
+
+  it(
+    'waits for a folder that lies where it may not look',
+    inFolder(async (folder) => {
+      await folder.write('closed/config/a.yaml', yaml('a'))
+      await chmod(folder.at('closed'), 0)
+      folder.source({ pollInterval: 50 }, folder.at('closed/config')).start(folder.heard)
+      assert.match((await folder.heard.problem('FolderMissing')).message, /Not allowed to read/)
+      await chmod(folder.at('closed'), 0o755)
+      await folder.heard.untilHas('Route shop/a')
+      await folder.heard.untilWell()
     }),
   )
 

@@ -1,8 +1,7 @@
-import { statSync } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import type { Kind } from '../../api/object.ts'
 import { HoldOff } from '../hold-off.ts'
-import { type FileStats, readText } from '../read-text.ts'
+import { type FileStats, readText, statOrNothing } from '../read-text.ts'
 import type { Place, Source, SourceHandler, SourceProblem } from '../source.ts'
 import { LineIndex, locateInText } from '../yaml-text.ts'
 import { displayPath } from './display-path.ts'
@@ -255,13 +254,13 @@ export class FolderSource implements Source {
   /** The nearest folder above the root that exists: there its coming, going and replacement is seen. */
   #above(): string {
     let path = dirname(this.#root)
-    while (path !== dirname(path) && statSync(path, { throwIfNoEntry: false }) === undefined) path = dirname(path)
+    while (path !== dirname(path) && statOrNothing(path) === undefined) path = dirname(path)
     return path
   }
 
   #watchAbove(): void {
     const path = this.#above()
-    const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
+    const stats = statOrNothing(path)
     if (stats !== undefined && path !== this.#root) this.#watches.ensure(path, stats)
   }
 

@@ -81,11 +81,15 @@ function parseChunk(chunk: Chunk, json: boolean): ParsedChunk {
       objects.push({ ...manifest, ...own, line: lines.at(document.locate(manifest.base)).line })
     for (const { path, ...problem } of read.problems) problems.push({ ...problem, ...lines.at(document.locate(path)) })
     if (read.manifests.length === 0) continue
+    const secret = read.manifests.some((manifest) => manifest.kind === 'Secret')
     for (const { offset, ...warning } of document.warnings)
-      problems.push({ ...warning, ...objectOf(read.manifests), ...lines.at(offset) })
+      problems.push({ ...warning, ...(secret ? UNSAID : {}), ...objectOf(read.manifests), ...lines.at(offset) })
   }
   return { objects, problems }
 }
+
+/** A problem goes to the log: of a Secret it never shows a value. */
+const UNSAID = { message: 'In YAML 1.1, kubectl takes this value for something else than a text: write it in quotes.' }
 
 /** Only where it is clear which object a scalar belongs to. */
 function objectOf(manifests: readonly Manifest[]): { object?: { kind: string; key: string } } {
