@@ -84,8 +84,8 @@ export function backoffDelay(base: Milliseconds, attempt: number, random: Random
   return delay / 2 + (random() * delay) / 2
 }
 
-/** Retries that the budget grants in a window however few requests there were: else a quiet Backend could never be retried. */
-export const MIN_RETRIES = 10
+/** Retries that the budget grants in a window however few requests there were: else a quiet Backend could never be retried. Ten a second. */
+export const MIN_RETRIES = 100
 const WINDOW_SECONDS = 10
 
 /**

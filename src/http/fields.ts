@@ -17,8 +17,8 @@ export class Fields {
   count = 0
   /** Offset behind the CRLF of the last parsed field: where the empty line begins. */
   end = 0
-  /** Indexes of parsed fields that are not to be seen or sent any more; null while there is none. */
-  #removed: Uint8Array | null = null
+  /** Whether a parsed field was taken out: its name's start is then stored as its complement, which costs no memory of its own. */
+  #touched = false
   /** Fields added by us: name, value, name, value … */
   #added: string[] | null = null
 
@@ -27,16 +27,16 @@ export class Fields {
     this.bytes = NO_BYTES
     this.count = 0
     this.end = 0
-    this.#removed = null
+    this.#touched = false
     this.#added = null
   }
 
   /** Copies the bytes, for whoever needs the fields after the buffer they were read into is used again. */
   detach(): void {
     if (this.count === 0) return
-    const start = this.offsets[0]!
+    const start = this.startOf(0)
     this.bytes = Buffer.from(this.bytes.subarray(start, this.end))
-    for (let i = 0; i < this.count * STRIDE; i++) this.offsets[i]! -= start
+    for (let i = 0; i < this.count * STRIDE; i++) this.offsets[i]! += this.offsets[i]! < 0 ? start : -start
     this.end -= start
   }
 
@@ -52,7 +52,7 @@ export class Fields {
 
   /** True while no parsed field was removed: a writer may then copy the bytes as one run. */
   get untouched(): boolean {
-    return this.#removed === null
+    return !this.#touched
   }
 
   /** Fields added by us, flat: name, value, … */
@@ -61,27 +61,31 @@ export class Fields {
   }
 
   isRemoved(index: number): boolean {
-    return this.#removed !== null && this.#removed[index] === 1
+    return this.offsets[index * STRIDE]! < 0
   }
 
   /** Takes parsed field number `index` out of the message. */
   removeAt(index: number): void {
-    if (this.#removed === null || this.#removed.length < this.count) {
-      const grown = new Uint8Array(Math.max(this.count, 64))
-      if (this.#removed !== null) grown.set(this.#removed)
-      this.#removed = grown
-    }
-    this.#removed[index] = 1
+    const start = this.offsets[index * STRIDE]!
+    if (start < 0) return
+    this.offsets[index * STRIDE] = ~start
+    this.#touched = true
+  }
+
+  /** Where the name of parsed field `index` begins, removed or not. */
+  startOf(index: number): number {
+    const start = this.offsets[index * STRIDE]!
+    return start < 0 ? ~start : start
   }
 
   /** Bytes of the name of parsed field `index`: the cheapest way to rule most names out. */
   nameLength(index: number): number {
-    return this.offsets[index * STRIDE + 1]! - this.offsets[index * STRIDE]!
+    return this.offsets[index * STRIDE + 1]! - this.startOf(index)
   }
 
   /** Whether parsed field `index` has this lower-case name. */
   nameIs(index: number, name: string): boolean {
-    const start = this.offsets[index * STRIDE]!
+    const start = this.startOf(index)
     const length = name.length
     if (this.offsets[index * STRIDE + 1]! - start !== length) return false
     const bytes = this.bytes
@@ -95,7 +99,7 @@ export class Fields {
 
   /** As {@link nameIs}, where `_` in the message also stands for `-`: some servers cannot tell the two apart. */
   nameIsLoosely(index: number, name: string): boolean {
-    const start = this.offsets[index * STRIDE]!
+    const start = this.startOf(index)
     const length = name.length
     if (this.offsets[index * STRIDE + 1]! - start !== length) return false
     const bytes = this.bytes
@@ -110,7 +114,7 @@ export class Fields {
 
   /** Name of parsed field `index`, in lower case. */
   nameAt(index: number): string {
-    return this.bytes.latin1Slice(this.offsets[index * STRIDE]!, this.offsets[index * STRIDE + 1]!).toLowerCase()
+    return this.bytes.latin1Slice(this.startOf(index), this.offsets[index * STRIDE + 1]!).toLowerCase()
   }
 
   /** Value of parsed field `index`; bytes above 0x7f are kept as Latin-1 characters. */

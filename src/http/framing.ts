@@ -50,6 +50,7 @@ export function frameRequest(head: RequestHead, into: RequestFraming): FramingFa
   let length = -1
   let chunked = false
   let connection = false
+  let persistence = 0
   let upgrade = -1
   into.host = -1
   into.expectContinue = false
@@ -86,8 +87,14 @@ export function frameRequest(head: RequestHead, into: RequestFraming): FramingFa
         }
         break
       case 10:
-        if (fields.nameIs(i, 'connection')) connection = true
-        else if (fields.nameIs(i, 'keep-alive')) fields.removeAt(i)
+        if (fields.nameIs(i, 'connection')) {
+          const option = plainOption(fields, i)
+          if (option === 0) connection = true
+          else {
+            persistence |= option
+            fields.removeAt(i)
+          }
+        } else if (fields.nameIs(i, 'keep-alive')) fields.removeAt(i)
         break
       case 14:
         if (fields.nameIs(i, 'content-length')) {
@@ -122,10 +129,11 @@ export function frameRequest(head: RequestHead, into: RequestFraming): FramingFa
     const options = connectionOptions(fields)
     if (options === null) return fault('BadRequest', 'a Connection field that is not a list of tokens')
     if (options.refused !== '') return fault('BadRequest', `Connection names ${options.refused}`)
-    if (options.close) into.keepAlive = false
-    else if (options.keepAlive) into.keepAlive = true
+    if (options.close) persistence |= CLOSE
+    if (options.keepAlive) persistence |= KEEP_ALIVE
     if (options.upgrade && upgrade >= 0 && head.minor === 1) into.upgrade = fields.valueAt(upgrade).toLowerCase()
   }
+  persist(persistence, into)
   return null
 }
 
@@ -147,6 +155,7 @@ export function frameResponse(head: StatusHead, method: string, into: ResponseFr
   let length = -1
   let chunked = false
   let connection = false
+  let persistence = 0
   let upgrade = -1
   into.keepAlive = head.minor === 1
   into.upgrade = null
@@ -160,8 +169,14 @@ export function frameResponse(head: StatusHead, method: string, into: ResponseFr
         }
         break
       case 10:
-        if (fields.nameIs(i, 'connection')) connection = true
-        else if (fields.nameIs(i, 'keep-alive')) {
+        if (fields.nameIs(i, 'connection')) {
+          const option = plainOption(fields, i)
+          if (option === 0) connection = true
+          else {
+            persistence |= option
+            fields.removeAt(i)
+          }
+        } else if (fields.nameIs(i, 'keep-alive')) {
           into.idleTimeout = keepAliveTimeout(fields.valueAt(i))
           fields.removeAt(i)
         }
@@ -191,10 +206,11 @@ export function frameResponse(head: StatusHead, method: string, into: ResponseFr
     const options = connectionOptions(fields)
     if (options === null || options.refused !== '')
       return fault('UpstreamProtocolError', 'a Connection field that cannot be used')
-    if (options.close) into.keepAlive = false
-    else if (options.keepAlive) into.keepAlive = true
+    if (options.close) persistence |= CLOSE
+    if (options.keepAlive) persistence |= KEEP_ALIVE
     if (options.upgrade && upgrade >= 0) into.upgrade = fields.valueAt(upgrade).toLowerCase()
   }
+  persist(persistence, into)
   const status = head.status
   if (status < 200 || status === 204 || status === 304 || method === 'HEAD') {
     // RFC 9112 §6.1, RFC 9110 §8.6: a 1xx or 204 may carry neither; believing one would misframe what follows.
@@ -204,6 +220,29 @@ export function frameResponse(head: StatusHead, method: string, into: ResponseFr
   } else into.bodyLength = chunked ? CHUNKED : length >= 0 ? length : UNTIL_CLOSE
   if (into.bodyLength === UNTIL_CLOSE) into.keepAlive = false
   return null
+}
+
+const CLOSE = 1
+const KEEP_ALIVE = 2
+
+/** A Connection field that says just `close` or `keep-alive`, as nearly all do, read without making a string; 0 = something else. */
+function plainOption(fields: Fields, index: number): number {
+  const start = fields.offsets[index * 4 + 2]!
+  const length = fields.offsets[index * 4 + 3]! - start
+  if (length === 5) return spells(fields.bytes, start, 'close') ? CLOSE : 0
+  return length === 10 && spells(fields.bytes, start, 'keep-alive') ? KEEP_ALIVE : 0
+}
+
+/** Letters of any case; the hyphen has the bit of a lower-case letter anyway. */
+function spells(bytes: Buffer, start: number, word: string): boolean {
+  for (let i = 0; i < word.length; i++) if ((bytes[start + i]! | 0x20) !== word.charCodeAt(i)) return false
+  return true
+}
+
+/** RFC 9112 §9.3: close wins over keep-alive. */
+function persist(persistence: number, into: { keepAlive: boolean }): void {
+  if (persistence & CLOSE) into.keepAlive = false
+  else if (persistence & KEEP_ALIVE) into.keepAlive = true
 }
 
 /** Content-Length: digits only, up to 15 of them, so that every value is exact (RFC 9110 §8.6); -1 otherwise. */

@@ -85,7 +85,7 @@ export function fieldsText(fields: Fields): string {
       let runStart = -1
       for (let i = 0; i < count; i++) {
         if (fields.isRemoved(i)) {
-          if (runStart >= 0) text += bytes.latin1Slice(runStart, offsets[i * 4]!)
+          if (runStart >= 0) text += bytes.latin1Slice(runStart, fields.startOf(i))
           runStart = -1
         } else if (runStart < 0) runStart = offsets[i * 4]!
       }
