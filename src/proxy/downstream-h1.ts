@@ -293,8 +293,8 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
     this.#writer.head(head)
   }
 
-  sendBody(bytes: Buffer, start: number, end: number): boolean {
-    return this.#ended ? false : this.#writer.body(bytes, start, end)
+  sendBody(bytes: Buffer, start: number, end: number): void {
+    if (!this.#ended) this.#writer.body(bytes, start, end)
   }
 
   get room(): boolean {

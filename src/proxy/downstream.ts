@@ -39,11 +39,8 @@ export interface Downstream {
   sendInformational(status: number, fields: Fields | null): void
   /** Once. Content-Length or chunked is decided by `head.bodyLength`. */
   sendHead(head: ResponseHead): void
-  /**
-   * Sends `start` to `end` of the bytes.
-   * @returns whether the bytes are kept: they must not be overwritten from then on
-   */
-  sendBody(bytes: Buffer, start: number, end: number): boolean
+  /** Sends `start` to `end` of the bytes, which may be overwritten after the return. */
+  sendBody(bytes: Buffer, start: number, end: number): void
   /** False: the sender should wait for `onClientDrain`. */
   readonly room: boolean
   /** The response is complete; ends the exchange on this side. */

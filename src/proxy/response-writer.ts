@@ -10,8 +10,6 @@ import { DateField, fieldsText, statusLine } from '../http/write-head.ts'
 
 /** Body bytes up to this many become part of the text behind the head; measured, beyond it a copy into a buffer is cheaper. */
 const TEXT_BYTES = 4 * 1024
-/** Up to this many are copied behind the head into one buffer; beyond, head and body are two parts of one write. */
-const COPY_BYTES = 16 * 1024
 /** What is gathered is written at the latest when it has grown to this. */
 const GATHER_BYTES = 32 * 1024
 
@@ -89,38 +87,25 @@ export class ResponseWriter {
     this.#text += `${statusLine(status)}${fieldsText(fields)}${date}${ours}\r\n`
   }
 
-  /**
-   * @param bytes of which `start` to `end` count; read before the return, so they may be overwritten after it
-   *   unless the answer says that they are kept
-   * @returns whether `bytes` were kept and must not be overwritten
-   */
-  body(bytes: Buffer, start: number, end: number): boolean {
+  /** @param bytes of which `start` to `end` count; always copied, so they may be overwritten after the return */
+  body(bytes: Buffer, start: number, end: number): void {
     const length = end - start
-    if (length === 0 || this.#framing === NO_BODY) return false
+    if (length === 0 || this.#framing === NO_BODY) return
     const chunked = this.#framing === BY_CHUNKS
     if (!chunked) this.#owed -= length
     if (length <= TEXT_BYTES) {
       const part = bytes.latin1Slice(start, end)
       this.#text += chunked ? `${length.toString(16)}\r\n${part}\r\n` : part
       if (this.#text.length > GATHER_BYTES) this.flush()
-      return false
+      return
     }
     const before = chunked ? `${this.#text}${length.toString(16)}\r\n` : this.#text
     this.#text = ''
-    if (length <= COPY_BYTES) {
-      const out = Buffer.allocUnsafe(before.length + length + (chunked ? 2 : 0))
-      out.latin1Write(before, 0)
-      bytes.copy(out, before.length, start, end)
-      if (chunked) out.latin1Write('\r\n', before.length + length)
-      this.#socket.write(out)
-      return false
-    }
-    this.#socket.cork()
-    if (before !== '') this.#socket.write(before, 'latin1')
-    this.#socket.write(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end))
-    if (chunked) this.#socket.write('\r\n', 'latin1')
-    this.#socket.uncork()
-    return true
+    const out = Buffer.allocUnsafe(before.length + length + (chunked ? 2 : 0))
+    out.latin1Write(before, 0)
+    bytes.copy(out, before.length, start, end)
+    if (chunked) out.latin1Write('\r\n', before.length + length)
+    this.#socket.write(out)
   }
 
   /** False when the client does not keep up: wait for the socket's drain. */

@@ -70,9 +70,9 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
       highWaterMark: HIGH_WATER,
       // One buffer for all connections of the thread instead of one for each read, and none of a stream's work on the way to us.
       onread: {
-        buffer: () => readBuffer(),
+        buffer: READING,
         callback: (length: number) => {
-          this.#onData(reading, length)
+          this.#onData(READING, length)
           return true
         },
       },
@@ -152,7 +152,7 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
   }
 
   chunkData(bytes: Buffer, start: number, end: number): void {
-    if (this.#handler?.onData(bytes, start, end) === true) keep(bytes)
+    this.#handler?.onData(bytes, start, end)
   }
 
   #onData(read: Buffer, length: number): void {
@@ -346,18 +346,8 @@ function requestHead(request: UpstreamRequest): string {
 
 /** Bytes of one read. */
 const READ_BYTES = 64 * 1024
-/** What reads go into: used again and again until somebody keeps it. */
-let reading = Buffer.allocUnsafeSlow(READ_BYTES)
-let kept = false
-
-function readBuffer(): Buffer {
-  if (kept) {
-    reading = Buffer.allocUnsafeSlow(READ_BYTES)
-    kept = false
-  }
-  return reading
-}
-
-function keep(bytes: Buffer): void {
-  if (bytes === reading) kept = true
-}
+/**
+ * What every read of the thread goes into. It cannot be given away and replaced: Node binds a buffer to a connection at the end
+ * of the read before, so the others would go on reading into the one that was given away.
+ */
+const READING = Buffer.allocUnsafeSlow(READ_BYTES)

@@ -43,10 +43,10 @@ export interface UpstreamHandler {
   /** The fields point into the same buffer: who needs them after the return calls `detach` on them. */
   onHead(head: ResponseHead): void
   /**
-   * Bytes `start` to `end` of the body. They lie in a buffer that is read into again after the return.
-   * @returns true to keep the buffer: the next read gets another
+   * Bytes `start` to `end` of the body. They lie in a buffer that every connection of the thread reads into again after
+   * the return: what must stay is copied.
    */
-  onData(bytes: Buffer, start: number, end: number): boolean
+  onData(bytes: Buffer, start: number, end: number): void
   onEnd(trailers: Fields | null): void
   onError(error: GatewayError): void
   /** The upstream takes body bytes again. */

@@ -136,22 +136,21 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     x.downstream.sendHead(head)
   }
 
-  onData(bytes: Buffer, start: number, end: number): boolean {
+  onData(bytes: Buffer, start: number, end: number): void {
     if (this.#waiting !== null) {
       this.#waiting.chunks.push(Buffer.from(bytes.subarray(start, end)))
-      return false
+      return
     }
     const x = this.#x
     x.lastActivity = x.flow.timers.now
     if (this.#pipe !== null) {
       // Steps may hold on to what they are given.
       if (!this.#pipe.write(Buffer.from(bytes.subarray(start, end)))) this.#hold()
-      return false
+      return
     }
     x.bytesOut += end - start
-    const kept = x.downstream.sendBody(bytes, start, end)
+    x.downstream.sendBody(bytes, start, end)
     if (!x.downstream.room) this.#hold()
-    return kept
   }
 
   #hold(): void {
