@@ -105,7 +105,7 @@ function yaml(head: string, content: unknown): string {
         node.type = node.value.includes("'") ? 'QUOTE_DOUBLE' : 'QUOTE_SINGLE'
     },
     Collection(_key, node) {
-      if (JSON.stringify(node).length > 200) return undefined
+      if (JSON.stringify(node).length > 230) return undefined
       node.flow = true
       return undefined
     },
