@@ -91,7 +91,7 @@ export interface MetricsShape {
   readonly backends: number
 }
 
-export const METRICS_DEFAULTS = Object.freeze({ listeners: 8, backends: 128 })
+export const METRICS_DEFAULTS = Object.freeze({ listeners: 8, backends: 100 })
 
 const HEADER_BYTES = 64
 const CACHE_LINE_CELLS = 8

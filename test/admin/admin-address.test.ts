@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import { adminAddress, isLoopback, isOwnAuthority } from '../../src/admin/admin-address.ts'
+
+suite('admin address', () => {
+  test('loopback addresses are taken, of both families', () => {
+    assert.deepEqual(adminAddress('127.0.0.1:9901', undefined), { host: '127.0.0.1', port: 9901 })
+    assert.deepEqual(adminAddress('127.9.9.9:0', undefined), { host: '127.9.9.9', port: 0 })
+    assert.deepEqual(adminAddress('[::1]:9901', undefined), { host: '::1', port: 9901 })
+  })
+
+  test('an address that others can reach is refused, with what to use instead', () => {
+    for (const address of ['0.0.0.0:9901', '10.0.0.1:9901', '[::]:9901', '[fe80::1]:9901'])
+      assert.throws(() => adminAddress(address, undefined), {
+        name: 'TypeError',
+        message: /not implemented yet.*127\.0\.0\.1/,
+      })
+  })
+
+  test('a token file is refused by name until tokens are built', () => {
+    assert.throws(() => adminAddress('127.0.0.1:9901', '/etc/token'), {
+      message: /admin\.tokenFile is not implemented/,
+    })
+  })
+
+  test('what is no address and port is refused', () => {
+    for (const address of [
+      '',
+      ':9901',
+      'localhost:9901',
+      '127.0.0.1',
+      '127.0.0.1:99999',
+      '::1:9901',
+      '127.1:80',
+      '127.0.0.01:80',
+    ])
+      assert.throws(
+        () => adminAddress(address, undefined),
+        { name: 'TypeError', message: /is not an IP address and port/ },
+        address,
+      )
+  })
+
+  test('only names that mean this machine pass as Host', () => {
+    for (const host of ['localhost', 'LocalHost:9901', '127.0.0.1:9901', '127.8.8.8', '[::1]:9901', '[::1]'])
+      assert.equal(isOwnAuthority(host), true, host)
+    for (const host of [
+      ...[undefined, '', 'evil.example', 'localhost.evil.example', '127.0.0.1.evil.example', '10.0.0.1', '[::2]'],
+      ...[
+        'localhost:9901:1',
+        '::1',
+        '[::1',
+        'localhost:',
+        '0.0.0.0',
+        'user@localhost',
+        '127.1',
+        '2130706433',
+        '[::ffff:10.0.0.1]',
+      ],
+    ])
+      assert.equal(isOwnAuthority(host), false, host)
+  })
+
+  test('loopback is told from what only looks like it', () => {
+    assert.equal(isLoopback('127.255.255.255'), true)
+    for (const host of ['128.0.0.1', '0127.0.0.1', 'localhost', '::', '::2'])
+      assert.equal(isLoopback(host), false, host)
+  })
+})

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import { routeRows } from '../../src/admin/route-rows.ts'
+import type { PolicySet } from '../../src/snapshot/policy.ts'
+import type { Match, Rule, Segment, Snapshot } from '../../src/snapshot/snapshot.ts'
+
+const MATCH: Match = {
+  path: { type: 'PathPrefix', value: '/' },
+  headers: [],
+  queryParams: [],
+  cookies: [],
+  sourceCIDRs: [],
+  listeners: -1,
+  within: [],
+  rule: 0,
+}
+
+const RULE: Rule = {
+  route: 'shop/shop',
+  rule: 'api',
+  policy: 'p1',
+  backends: [{ backend: 'shop/api', weight: 1, priority: 0 }],
+}
+
+function snapshot(segments: Segment[], action: PolicySet['action'] = { type: 'forward' }): Snapshot {
+  const policy = { digest: 'p1', action } as PolicySet
+  return {
+    segments: new Map(segments.map((segment) => [segment.hostname, segment])),
+    policies: new Map([['p1', policy]]),
+    backends: new Map(),
+  }
+}
+
+suite('route rows', () => {
+  test('hosts come as they are looked up: exact, then the longest wildcard, then the rest', () => {
+    const hosts = ['*', '*.example.com', 'b.example.com', '*.shop.example.com', 'a.example.com']
+    const rows = routeRows(snapshot(hosts.map((hostname) => ({ hostname, rules: [RULE], matches: [MATCH] }))), [])
+    assert.deepEqual(
+      Array.from(rows, (row) => row.hostname),
+      ['a.example.com', 'b.example.com', '*.shop.example.com', '*.example.com', '*'],
+    )
+  })
+
+  test('matches keep their order, and say on which listeners they are served', () => {
+    const matches: Match[] = [
+      { ...MATCH, path: { type: 'Exact', value: '/b' }, method: 'GET', listeners: 0b101 },
+      { ...MATCH, path: { type: 'Exact', value: '/a' } },
+    ]
+    const rows = [...routeRows(snapshot([{ hostname: '*', rules: [RULE], matches }]), ['http', 'https', 'internal'])]
+    assert.deepEqual(
+      rows.map(({ path, method, listeners }) => [path.value, method, listeners]),
+      [
+        ['/b', 'GET', ['http', 'internal']],
+        ['/a', undefined, []],
+      ],
+    )
+  })
+
+  test('a row says what the rule does, and why it refuses', () => {
+    const closed: Rule = { ...RULE, refuse: 'RuleClosed' }
+    const broken: Rule = { ...RULE, backends: [{ weight: 3, priority: 0, refuse: 'BackendNotFound' }] }
+    const rules = [RULE, closed, broken]
+    const matches = rules.map((_, rule) => ({ ...MATCH, rule }))
+    const redirect: PolicySet['action'] = { type: 'redirect', statusCode: 301 }
+    const rows = [...routeRows(snapshot([{ hostname: '*', rules, matches }], redirect), [])]
+    assert.deepEqual(
+      rows.map(({ action, reason, backends }) => [action, reason, backends]),
+      [
+        ['redirect', undefined, [{ backend: 'shop/api', weight: 1 }]],
+        ['refuse', 'RuleClosed', [{ backend: 'shop/api', weight: 1 }]],
+        ['redirect', undefined, [{ weight: 3, reason: 'BackendNotFound' }]],
+      ],
+    )
+  })
+})

@@ -1,0 +1,271 @@
+import assert from 'node:assert/strict'
+import { connect } from 'node:net'
+import { suite, test } from 'node:test'
+import { fastify } from 'fastify'
+import type { AdminData } from '../../src/admin/admin-data.ts'
+import type { RouteRow } from '../../src/admin/route-rows.ts'
+import { RESPONSES } from '../../src/admin/schemas.ts'
+import { type AdminServer, startAdmin } from '../../src/admin/server.ts'
+
+const ROUTE: RouteRow = {
+  hostname: 'shop.example.com',
+  path: { type: 'PathPrefix', value: '/api' },
+  method: 'GET',
+  headers: [{ name: 'x-beta', type: 'Exact', value: '1' }],
+  queryParams: [],
+  cookies: [],
+  sourceCIDRs: ['10.0.0.0/8'],
+  listeners: ['http'],
+  route: 'shop/shop',
+  rule: 'api',
+  action: 'forward',
+  backends: [
+    { backend: 'shop/api', weight: 90 },
+    { weight: 10, reason: 'BackendNotFound' },
+  ],
+}
+
+const DATA: AdminData = {
+  trouble: () => [],
+  unready: () => ['worker 1 serves no table yet'],
+  version: () => ({ version: '0.1.0', node: '26.10.0', generation: 7, workers: 2 }),
+  routes: () => Array.from({ length: 450 }, (_, i) => ({ ...ROUTE, rule: `rule-${i}` })),
+  backends: () => [
+    {
+      id: 'shop/api',
+      algorithm: 'RoundRobin',
+      inFlight: 3,
+      endpoints: [{ authority: '[::1]:8080', state: 'eligible', weight: 1, inFlight: 3, zone: 'a' }],
+    },
+  ],
+  statuses: () => [
+    {
+      kind: 'Route',
+      key: 'shop/shop',
+      rules: 3,
+      conditions: [{ type: 'Ready', status: 'True', reason: 'Ready', message: 'All is well.', observedGeneration: 4 }],
+    },
+  ],
+  problems: () => [
+    {
+      object: 'Route shop/old',
+      file: 'shop.yaml',
+      line: 3,
+      column: 5,
+      field: 'spec.rules[0]',
+      reason: 'Invalid',
+      message: 'No.',
+    },
+    { reason: 'Syntax', message: 'not YAML' },
+  ],
+  settings: () => [
+    { path: 'listeners[0].port', value: 8080, origin: 'default' },
+    { path: 'accessLog.fields', value: { site: 'berlin' }, origin: 'settings.yaml:3' },
+  ],
+  metrics: async () => ({ contentType: 'text/plain; version=0.0.4; charset=utf-8', body: '# none\n' }),
+}
+
+/** Bytes in, bytes out: what a library would put right or refuse to send must reach the server. */
+function exchange(server: AdminServer, head: string): Promise<{ status: number; head: string; body: string }> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(server.port, '127.0.0.1', () => socket.write(`${head}\r\nconnection: close\r\n\r\n`))
+    let text = ''
+    socket.on('data', (chunk) => {
+      text += chunk
+    })
+    socket.on('error', reject)
+    socket.on('close', () => {
+      const end = text.indexOf('\r\n\r\n')
+      resolve({ status: Number(text.slice(9, 12)), head: text.slice(0, end).toLowerCase(), body: text.slice(end + 4) })
+    })
+  })
+}
+
+function get(server: AdminServer, path: string, headers = ''): ReturnType<typeof exchange> {
+  return exchange(server, `GET ${path} HTTP/1.1\r\nhost: 127.0.0.1:${server.port}${headers}`)
+}
+
+/** Fastify checks what comes in by a schema, not what goes out: the answer is sent to it. */
+async function assertFits(schema: object, answer: object): Promise<void> {
+  const judge = fastify({
+    bodyLimit: 10_000_000,
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
+  })
+  judge.post('/', { schema: { body: schema } }, () => 'fits')
+  const { body } = await judge.inject({ method: 'POST', url: '/', payload: answer })
+  assert.equal(body, 'fits')
+  await judge.close()
+}
+
+suite('admin server', async () => {
+  const server = await startAdmin({ address: '127.0.0.1:0', data: DATA })
+  test.after(() => server.close())
+
+  const lists = ['routes', 'backends', 'statuses', 'problems', 'config'] as const
+  for (const name of lists)
+    test(`/api/v1/${name} answers what its schema says, and nothing is lost on the way`, async () => {
+      const { status, head, body } = await get(server, `/api/v1/${name}?limit=1000`)
+      assert.equal(status, 200)
+      assert.match(head, /content-type: application\/json/)
+      const answer = JSON.parse(body)
+      await assertFits(RESPONSES[name], answer)
+      const read = name === 'config' ? DATA.settings() : DATA[name]()
+      assert.deepEqual(answer, { items: [...read] })
+    })
+
+  test('the views of the whole answer what their schemas say', async () => {
+    for (const [path, schema] of [
+      ['/', RESPONSES.index],
+      ['/healthz', RESPONSES.health],
+      ['/readyz', RESPONSES.health],
+      ['/api/v1/version', RESPONSES.version],
+    ] as const) {
+      const answer = JSON.parse((await get(server, path)).body)
+      await assertFits(schema, answer)
+    }
+    const { paths } = JSON.parse((await get(server, '/')).body)
+    for (const path of paths) assert.notEqual((await get(server, path)).status, 404, path)
+  })
+
+  test('health and readiness tell why not', async () => {
+    assert.deepEqual(JSON.parse((await get(server, '/healthz')).body), { status: 'ok', reasons: [] })
+    const ready = await get(server, '/readyz')
+    assert.equal(ready.status, 503)
+    assert.deepEqual(JSON.parse(ready.body), { status: 'not ready', reasons: ['worker 1 serves no table yet'] })
+  })
+
+  test('metrics keep the content type of their format', async () => {
+    const { head, body } = await get(server, '/metrics')
+    assert.match(head, /content-type: text\/plain; version=0\.0\.4; charset=utf-8/)
+    assert.equal(body, '# none\n')
+  })
+
+  test('a long list comes in pages that lead through all of it once', async () => {
+    const rules: string[] = []
+    let path = '/api/v1/routes'
+    for (let pages = 0; ; pages++) {
+      assert.ok(pages < 10)
+      const { items, next } = JSON.parse((await get(server, path)).body)
+      rules.push(...items.map((row: RouteRow) => row.rule))
+      if (next === undefined) break
+      path = `/api/v1/routes?offset=${next}`
+    }
+    assert.deepEqual(
+      rules,
+      Array.from({ length: 450 }, (_, i) => `rule-${i}`),
+    )
+    assert.equal(JSON.parse((await get(server, '/api/v1/routes?limit=9999')).body).items.length, 450)
+    assert.deepEqual(JSON.parse((await get(server, '/api/v1/routes?offset=450')).body), { items: [] })
+  })
+
+  test('a query that is not understood is refused, not ignored', async () => {
+    for (const query of ['limit=x', 'limit=-1', 'limit=1e3', 'offset=1&offset=2', 'limt=5', 'limit='])
+      assert.equal((await get(server, `/api/v1/routes?${query}`)).status, 400, query)
+  })
+
+  test('a page whose name was made to point here reads nothing', async () => {
+    for (const path of ['/api/v1/routes', '/metrics', '/healthz', '/missing'])
+      for (const host of ['evil.example', `evil.example:${server.port}`, '10.0.0.1', ''])
+        assert.equal((await exchange(server, `GET ${path} HTTP/1.1\r\nhost: ${host}`)).status, 421, `${path} ${host}`)
+    assert.equal((await exchange(server, 'GET /api/v1/routes HTTP/1.0')).status, 421)
+    for (const host of ['localhost', `localhost:${server.port}`, '[::1]:1', '127.0.0.2'])
+      assert.equal((await exchange(server, `GET /api/v1/version HTTP/1.1\r\nhost: ${host}`)).status, 200, host)
+  })
+
+  test('a page of another origin reads nothing, and is given no CORS header', async () => {
+    for (const headers of [
+      'origin: http://evil.example',
+      'origin: null',
+      'origin: https://127.0.0.1',
+      `origin: http://localhost:${server.port}`,
+      'sec-fetch-site: cross-site',
+      'sec-fetch-site: same-site',
+    ]) {
+      const { status, head } = await get(server, '/api/v1/routes', `\r\n${headers}`)
+      assert.equal(status, 403, headers)
+      assert.doesNotMatch(head, /access-control/)
+    }
+    for (const headers of [
+      `origin: http://127.0.0.1:${server.port}`,
+      'sec-fetch-site: same-origin',
+      'sec-fetch-site: none',
+    ])
+      assert.equal((await get(server, '/api/v1/version', `\r\n${headers}`)).status, 200, headers)
+  })
+
+  test('nothing but reading is served, whatever the path', async () => {
+    for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND'])
+      for (const path of ['/api/v1/routes', '/missing']) {
+        const { status, head } = await exchange(
+          server,
+          `${method} ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 0`,
+        )
+        assert.equal(status, 405, `${method} ${path}`)
+        assert.match(head, /allow: get, head/)
+      }
+    const head = await exchange(server, 'HEAD /api/v1/routes HTTP/1.1\r\nhost: localhost')
+    assert.equal(head.status, 200)
+    assert.equal(head.body, '')
+  })
+
+  test('every answer forbids caching, framing and guessing of types', async () => {
+    for (const path of ['/api/v1/version', '/missing', '/metrics']) {
+      const { head } = await get(server, path)
+      for (const field of [
+        'cache-control: no-store',
+        'x-content-type-options: nosniff',
+        "content-security-policy: default-src 'none'",
+      ])
+        assert.ok(head.includes(field), `${path}: ${field}`)
+    }
+  })
+
+  test('an unknown path and a failure are problems of RFC 9457 that give nothing away', async () => {
+    const missing = await get(server, '/missing')
+    assert.equal(missing.status, 404)
+    assert.match(missing.head, /content-type: application\/problem\+json/)
+    const failing = await startAdmin({
+      address: '127.0.0.1:0',
+      data: {
+        ...DATA,
+        routes: () => {
+          throw new Error('secret detail')
+        },
+        metrics: () => Promise.reject(new Error('secret detail')),
+      },
+    })
+    try {
+      for (const path of ['/api/v1/routes', '/metrics']) {
+        const { status, body } = await get(failing, path)
+        assert.equal(status, 500)
+        assert.deepEqual(JSON.parse(body), { type: 'about:blank', title: 'The control thread failed', status: 500 })
+      }
+    } finally {
+      await failing.close()
+    }
+  })
+
+  test('a head that is too large is refused', async () => {
+    assert.equal((await get(server, '/api/v1/version', `\r\nx-large: ${'x'.repeat(20_000)}`)).status, 431)
+  })
+
+  test('closing ends open connections, and the port is free again', async () => {
+    const other = await startAdmin({ address: '127.0.0.1:0', data: DATA })
+    const socket = connect(other.port, '127.0.0.1')
+    const closed = new Promise((resolve) => socket.once('close', resolve))
+    await new Promise((resolve) => socket.once('connect', resolve))
+    socket.write(`GET /api/v1/version HTTP/1.1\r\nhost: localhost\r\n\r\n`)
+    await new Promise((resolve) => socket.once('data', resolve))
+    await other.close()
+    await closed
+    const again = await startAdmin({ address: other.address, data: DATA })
+    assert.equal(again.address, other.address)
+    await again.close()
+  })
+
+  test('an address that others can reach, or a token file, is refused before anything is bound', async () => {
+    await assert.rejects(startAdmin({ address: '0.0.0.0:0', data: DATA }), /not implemented yet/)
+    await assert.rejects(startAdmin({ address: '127.0.0.1:0', tokenFile: '/x', data: DATA }), /not implemented yet/)
+    await assert.rejects(startAdmin({ address: server.address, data: DATA }), { code: 'EADDRINUSE' })
+  })
+})
