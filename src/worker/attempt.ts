@@ -10,6 +10,7 @@ import type { EndpointPool, PoolWaiter } from '../proxy/pool.ts'
 import type { UpstreamHandler, UpstreamTunnel } from '../proxy/upstream.ts'
 import type { UpstreamConnection } from '../proxy/upstream-h1.ts'
 import type { ProxyExchange } from './exchange.ts'
+import { upstreamRequest } from './upstream-request.ts'
 
 /** Bytes of a response kept while a filter makes up its mind; the upstream is paused meanwhile, so this is one read at most. */
 interface Waiting {
@@ -58,7 +59,7 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     this.reused = reused
     x.upstreamStartedAt = x.flow.timers.now
     x.lastActivity = x.upstreamStartedAt
-    connection.dispatch(x.flow.upstreamRequest(x, this.endpoint), this)
+    connection.dispatch(upstreamRequest(x, this.endpoint), this)
     if (x.body !== null) x.body.open()
     else {
       this.awaitingHead = true

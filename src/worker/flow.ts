@@ -4,7 +4,7 @@
  */
 
 import type { Endpoint } from '../balance/endpoint.ts'
-import { backoffDelay, mayRetry, type RetryDecision } from '../balance/retry.ts'
+import { backoffDelay } from '../balance/retry.ts'
 import type { Splits } from '../balance/split.ts'
 import { composeBody } from '../filter/body-pipe.ts'
 import {
@@ -18,7 +18,7 @@ import {
 } from '../filter/chain.ts'
 import type { Answer, ResponseHead } from '../filter/exchange.ts'
 import { problemAnswer } from '../filter/problem.ts'
-import { makeRequestId, REQUEST_ID_FIELD } from '../filter/request-id.ts'
+import { makeRequestId } from '../filter/request-id.ts'
 import { Fields } from '../http/fields.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import { GatewayError } from '../lib/error.ts'
@@ -30,7 +30,7 @@ import { validateQuery } from '../pattern/query.ts'
 import type { ClientResolver } from '../proxy/client-address.ts'
 import type { Downstream, DownstreamHandler, Gate, IncomingRequest, Peer } from '../proxy/downstream.ts'
 import type { Timers } from '../proxy/timers.ts'
-import type { UpstreamRequest, UpstreamTunnel } from '../proxy/upstream.ts'
+import type { UpstreamTunnel } from '../proxy/upstream.ts'
 import { match } from '../routing/match.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
@@ -39,6 +39,7 @@ import { ProxyExchange } from './exchange.ts'
 import { HostCache } from './host-cache.ts'
 import type { LinkedTables } from './linked.ts'
 import { Report } from './report.ts'
+import { decideRetry } from './retry.ts'
 import { openTunnel } from './tunnel.ts'
 
 export interface FlowContext {
@@ -198,34 +199,11 @@ export class Flow implements Gate {
     attempt.start(fresh)
   }
 
-  upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamRequest {
-    const { incoming } = x
-    let host = x.upstreamHost
-    if (host === undefined && x.backend!.plan.hostHeader === 'UseServerName' && endpoint.hostname !== undefined)
-      host = endpoint.hostname
-    if (host === undefined && incoming.authorityMoved) host = incoming.authority
-    if (host !== undefined) x.request.remove('host')
-    const { id } = x
-    if (x.trusted) x.request.remove(REQUEST_ID_FIELD)
-    const { upgrade } = incoming
-    return {
-      method: x.method,
-      target: x.query === undefined ? x.path : `${x.path}?${x.query}`,
-      host,
-      fields: x.request,
-      bodyLength: incoming.bodyLength,
-      forwarding: x.forwarding,
-      id,
-      acceptsTrailers: incoming.acceptsTrailers,
-      upgrade: upgrade !== null && x.method === 'GET' && x.policy.upgrades.includes(upgrade) ? upgrade : null,
-    }
-  }
-
   /** A try failed before its response went to the client, or within it. */
   attemptFailed(x: ProxyExchange, attempt: Attempt, error: GatewayError): void {
     if (x.ended || x.attempt !== attempt) return
     x.upstreamEndedAt = this.timers.touch()
-    const decision = this.#decideRetry(x, attempt, error)
+    const decision = decideRetry(x, attempt, error)
     if (decision === 'no') return this.fail(x, error)
     x.attempt = null
     x.body?.close()
@@ -239,20 +217,6 @@ export class Flow implements Gate {
     x.failure = error.reason
     const delay = backoffDelay(x.policy.retry.backoff, x.retries++, this.random)
     setTimeout(() => this.#guarded(x, () => this.#try(x, null, false)), delay)
-  }
-
-  #decideRetry(x: ProxyExchange, attempt: Attempt, error: GatewayError): RetryDecision {
-    const failure = {
-      what: error.reason,
-      reused: attempt.reused,
-      refreshed: x.refreshed,
-      responseStarted: x.headSent || x.interim,
-    }
-    const body = x.body === null ? 'none' : x.body.forwarded ? 'consumed' : 'untouched'
-    const { retry } = x.policy
-    const decision = mayRetry(failure, x.method, retry, x.retries, body)
-    if (decision !== 'next-endpoint') return decision
-    return x.backend!.retries.spend(retry.budgetPercent) ? decision : 'no'
   }
 
   #guarded(x: ProxyExchange, step: () => void): void {
@@ -426,10 +390,5 @@ export class Flow implements Gate {
 
   connectionClosed(listener: number): void {
     this.#metrics.connectionClosed(listener)
-  }
-
-  connectionMade(reused: boolean): void {
-    if (reused) this.#metrics.upstreamReused()
-    else this.#metrics.upstreamConnected()
   }
 }
