@@ -78,20 +78,34 @@ const REASONS: Readonly<Record<string, FieldProblem['reason']>> = {
 /** Why the last pattern was refused: the library does not hand on what a function throws. */
 let patternError = ''
 
-const PATTERNS_KEPT = 4096
-const patterns = new Map<string, RE2JS | string>()
+const VERDICTS_KEPT = 16_384
+/** Whether a pattern matches nothing at all, or why it is no pattern. Programs are not kept: they are large, and only asked once. */
+const verdicts = new Map<string, boolean | string>()
 
-/** For patterns a user wrote: linear time, and the verdict an API server gives. */
+/**
+ * For patterns a user wrote: linear time, and the verdict an API server gives. Nearly always the question is whether it is
+ * a pattern at all, asked as `''.matches(pattern)`.
+ */
 function matchesRE2(text: string, source: string): boolean {
-  let pattern = patterns.get(source)
-  if (pattern === undefined) {
-    pattern = compileRE2(source)
-    if (patterns.size >= PATTERNS_KEPT) patterns.delete(patterns.keys().next().value!)
-    patterns.set(source, pattern)
+  let verdict = text === '' ? verdicts.get(source) : undefined
+  if (verdict === undefined) {
+    verdict = judge(text, source)
+    if (text === '') {
+      if (verdicts.size >= VERDICTS_KEPT) verdicts.delete(verdicts.keys().next().value!)
+      verdicts.set(source, verdict)
+    }
   }
-  if (typeof pattern !== 'string') return pattern.matcher(text).find()
-  patternError = pattern
-  throw new TypeError(pattern)
+  if (typeof verdict === 'boolean') return verdict
+  patternError = verdict
+  throw new TypeError(verdict)
+}
+
+function judge(text: string, source: string): boolean | string {
+  try {
+    return RE2JS.compile(source).matcher(text).find()
+  } catch (error) {
+    return (error as Error).message.replace('error parsing regexp: ', '')
+  }
 }
 
 const ownPatterns = new Map<string, RegExp>()
@@ -101,14 +115,6 @@ function matchesOwn(text: string, source: string): boolean {
   let pattern = ownPatterns.get(source)
   if (pattern === undefined) ownPatterns.set(source, (pattern = new RegExp(source, 'u')))
   return pattern.test(text)
-}
-
-function compileRE2(source: string): RE2JS | string {
-  try {
-    return RE2JS.compile(source)
-  } catch (error) {
-    return (error as Error).message.replace('error parsing regexp: ', '')
-  }
 }
 
 /** As Kubernetes: no IPv4-mapped IPv6, no zone. */
