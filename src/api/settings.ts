@@ -54,7 +54,7 @@ export interface Listener {
 }
 
 export interface ClientAddress {
-  /** Lower case. */
+  /** As written, in any case. */
   readonly header: string
   readonly trustedCIDRs: readonly string[]
   /** At most so many proxies are skipped; 0 = as many as `trustedCIDRs` holds. */
