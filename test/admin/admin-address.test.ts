@@ -58,7 +58,7 @@ suite('admin address', () => {
         '[::ffff:10.0.0.1]',
       ],
     ])
-      assert.equal(isOwnAuthority(host), false, host)
+      assert.equal(isOwnAuthority(host), false, String(host))
   })
 
   test('loopback is told from what only looks like it', () => {
