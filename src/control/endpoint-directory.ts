@@ -151,7 +151,7 @@ export class EndpointDirectory {
     }
     const { capacity } = this.#table.identities
     this.#events.problem(
-      `${what} is left out: the table of endpoints holds ${capacity} and is full. Raise it with --endpoint-slots, or divide the Routes over several installations.`,
+      `${what} is left out: the table of endpoints holds ${capacity}, Backends among them, and is full. Divide the Routes over several installations.`,
     )
     return undefined
   }

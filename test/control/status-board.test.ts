@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Condition, ConditionReason, ConditionType, ObjectStatus } from '../../src/api/condition.ts'
+import { StatusBoard, unwell } from '../../src/control/status-board.ts'
+
+function condition(type: ConditionType, status: 'True' | 'False', reason: ConditionReason): Condition {
+  return { type, status, reason, message: `${type} is ${status}`, observedGeneration: 1 }
+}
+
+const well = [
+  condition('Ready', 'False', 'Pending'),
+  condition('Accepted', 'True', 'Accepted'),
+  condition('PartiallyInvalid', 'False', 'AllValid'),
+  condition('ResolvedRefs', 'True', 'ResolvedRefs'),
+  condition('Programmed', 'False', 'Pending'),
+  condition('Stale', 'False', 'Current'),
+]
+
+function routeStatus(key: string, conditions = well, rules = 2): ObjectStatus {
+  return { kind: 'Route', key, conditions, rules }
+}
+
+function board() {
+  const changes: string[] = []
+  const statuses = new StatusBoard({
+    changed: (status, before) => changes.push(`${status.key}${before === undefined ? ' new' : ''}`),
+    endpoints: (backend) => (backend === 'a/empty' ? { total: 0, eligible: 0 } : { total: 2, eligible: 1 }),
+  })
+  const of = (key: string, type: ConditionType) =>
+    statuses
+      .list()
+      .find((status) => status.key === key)
+      ?.conditions.find((one) => one.type === type)
+  return { statuses, changes, of }
+}
+
+describe('the status board', () => {
+  it('says Programmed and Ready only once every worker serves the generation', () => {
+    const { statuses, of } = board()
+    statuses.set([routeStatus('a/a')], 3)
+    statuses.served(2)
+    assert.deepEqual([of('a/a', 'Programmed')?.status, of('a/a', 'Ready')?.status], ['False', 'False'])
+    statuses.served(3)
+    assert.deepEqual([of('a/a', 'Programmed')?.status, of('a/a', 'Ready')?.status], ['True', 'True'])
+    statuses.set([routeStatus('a/a')], 4)
+    assert.equal(of('a/a', 'Programmed')?.status, 'False')
+  })
+
+  it('tells a change once, and not what only looks like one', () => {
+    const { statuses, changes } = board()
+    statuses.set([routeStatus('a/a'), routeStatus('a/b')], 1)
+    statuses.set([routeStatus('a/a'), routeStatus('a/b', [...well])], 2)
+    assert.deepEqual(changes, ['a/a new', 'a/b new'])
+    statuses.set([routeStatus('a/a', [condition('Accepted', 'False', 'Invalid')])], 3)
+    assert.deepEqual(changes, ['a/a new', 'a/b new', 'a/a'])
+    assert.equal(statuses.size, 1)
+  })
+
+  it('counts the Routes of which something is served', () => {
+    const { statuses } = board()
+    statuses.set([routeStatus('a/a'), routeStatus('a/b', well, 0), routeStatus('a/c', well, 5)], 1)
+    assert.deepEqual(statuses.sizes(), { routes: 2, rules: 7 })
+  })
+
+  it('says of a Backend whether it has endpoints now', () => {
+    const { statuses, of } = board()
+    const conditions = [condition('Accepted', 'True', 'Accepted')]
+    statuses.set(
+      ['a/empty', 'a/full'].map((key) => ({ kind: 'Backend', key, conditions })),
+      1,
+    )
+    assert.equal(of('a/empty', 'Healthy')?.reason, 'NoEndpoints')
+    assert.equal(of('a/full', 'Healthy')?.status, 'True')
+  })
+
+  it('knows which conditions are bad news', () => {
+    assert.deepEqual(well.filter(unwell), [])
+    for (const bad of [
+      condition('Accepted', 'False', 'Invalid'),
+      condition('PartiallyInvalid', 'True', 'Conflicted'),
+      condition('Stale', 'True', 'LastGoodServed'),
+      condition('ResolvedRefs', 'False', 'BackendNotFound'),
+    ])
+      assert.ok(unwell(bad), bad.type)
+  })
+})
