@@ -25,6 +25,11 @@ export interface PoolContext {
   /** Takes a place for one more connection, exact over all workers; false: the Backend is at `maxConnections`. */
   reserve(pool: EndpointPool): boolean
   unreserve(pool: EndpointPool): void
+  /** Takes a place in the queue for a connection, exact over all workers; false: `maxPending` are waiting already. */
+  reservePending(): boolean
+  unreservePending(): void
+  /** The pool has requests that wait for a place: to be fed when one may have become free. */
+  starving(pool: EndpointPool): void
   connectionOpened(reused: boolean): void
   connectionFailed(): void
   connectionClosed(): void
@@ -47,6 +52,8 @@ export class EndpointPool implements ConnectionOwner {
   #options: PoolOptions
   readonly #idle: UpstreamConnection[] = []
   readonly #waiting: PoolWaiter[] = []
+  /** Requests for which no connection may be made now, the oldest first. */
+  readonly #starving: { readonly waiter: PoolWaiter; readonly until: number }[] = []
   readonly #connecting = new Map<UpstreamConnection, ConnectTimer>()
   /** Open or being opened. */
   open = 0
@@ -87,18 +94,64 @@ export class EndpointPool implements ConnectionOwner {
       waiter.onConnectError(new GatewayError('AddressNotAllowed', this.endpoint.authority))
       return
     }
-    if (!this.#context.reserve(this)) {
-      waiter.onConnectError(new GatewayError('Overloaded', `maxConnections of ${this.endpoint.authority}`))
+    if (this.#starving.length > 0 || !this.#context.reserve(this)) {
+      this.#queue(waiter)
       return
     }
     this.#waiting.push(waiter)
     this.#connect()
   }
 
+  /** The Backend is at `maxConnections`: wait for a place as long as connecting itself might take. */
+  #queue(waiter: PoolWaiter): void {
+    if (!this.#context.reservePending()) {
+      waiter.onConnectError(new GatewayError('Overloaded', 'maxConnections and maxPending are reached'))
+      return
+    }
+    this.#starving.push({ waiter, until: this.#context.timers.now + this.#options.connectTimeout })
+    this.#context.starving(this)
+  }
+
+  /**
+   * Gives places that have become free to those who wait; sends away who has waited too long.
+   * @returns whether somebody still waits
+   */
+  feed(now: number): boolean {
+    for (let first = this.#starving[0]; first !== undefined; first = this.#starving[0]) {
+      if (first.until <= now) {
+        this.#unqueue().onConnectError(new GatewayError('Overloaded', 'no connection became free'))
+      } else if (this.#context.reserve(this)) {
+        this.#waiting.push(this.#unqueue())
+        this.#connect()
+      } else return true
+    }
+    return false
+  }
+
+  /** Takes the longest waiting out of the queue; there must be one. */
+  #unqueue(): PoolWaiter {
+    this.#context.unreservePending()
+    return this.#starving.shift()!.waiter
+  }
+
+  /** Makes room for another endpoint's connection by closing one that lies idle. */
+  dropIdle(): boolean {
+    const connection = this.#idle[0]
+    connection?.destroy()
+    return connection !== undefined
+  }
+
   /** Takes a waiter out of the queue, e.g. because its client is gone. What is being connected goes to the pool. */
   cancel(waiter: PoolWaiter): void {
     const at = this.#waiting.indexOf(waiter)
-    if (at >= 0) this.#waiting.splice(at, 1)
+    if (at >= 0) {
+      this.#waiting.splice(at, 1)
+      return
+    }
+    const place = this.#starving.findIndex((entry) => entry.waiter === waiter)
+    if (place < 0) return
+    this.#starving.splice(place, 1)
+    this.#context.unreservePending()
   }
 
   #takeIdle(): UpstreamConnection | null {
@@ -165,7 +218,7 @@ export class EndpointPool implements ConnectionOwner {
       connection.destroy()
       return
     }
-    const waiter = this.#waiting.shift()
+    const waiter = this.#waiting.shift() ?? (this.#starving.length > 0 ? this.#unqueue() : undefined)
     if (waiter !== undefined) waiter.onConnection(connection, true)
     else this.#rest(connection)
   }

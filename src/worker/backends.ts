@@ -8,7 +8,7 @@ import type { HeadLimits } from '../http/head.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import type { EndpointRow } from '../link/messages.ts'
 import { EndpointPool, type PoolContext } from '../proxy/pool.ts'
-import type { Timers } from '../proxy/timers.ts'
+import type { Timed, Timers } from '../proxy/timers.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import type { Backend } from '../snapshot/snapshot.ts'
@@ -98,6 +98,9 @@ export class Backends {
   }
 }
 
+/** Milliseconds between two looks for a place that another worker may have given back. */
+const FEED_INTERVAL = 40
+
 class WorkerBackend implements LinkedBackend, PoolContext {
   readonly id: string
   readonly slot: number
@@ -109,6 +112,7 @@ class WorkerBackend implements LinkedBackend, PoolContext {
   endpoints: readonly Endpoint[] = []
   readonly #context: BackendsContext
   readonly #pools = new Map<Endpoint, EndpointPool>()
+  readonly #feeder: Feeder
 
   constructor(plan: Backend, slot: number, context: BackendsContext) {
     this.id = plan.id
@@ -116,6 +120,7 @@ class WorkerBackend implements LinkedBackend, PoolContext {
     this.slot = slot
     this.#context = context
     this.timers = context.timers
+    this.#feeder = new Feeder(context.timers)
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(context.clock)
     this.balancer = createBalancer(plan.algorithm, context.endpoints, context.random)
@@ -168,13 +173,33 @@ class WorkerBackend implements LinkedBackend, PoolContext {
     return this.#context.mayDial(address)
   }
 
-  reserve(): boolean {
+  reserve(pool: EndpointPool): boolean {
     if (this.slot < 0) return true
-    return this.#context.endpoints.connections.reserve(this.#context.worker, this.slot, this.plan.maxConnections)
+    const { connections } = this.#context.endpoints
+    const { maxConnections } = this.plan
+    if (connections.reserve(this.#context.worker, this.slot, maxConnections)) return true
+    // A connection that lies idle at a sibling is worth less than one that is needed here.
+    for (const sibling of this.#pools.values())
+      if (sibling !== pool && sibling.dropIdle())
+        return connections.reserve(this.#context.worker, this.slot, maxConnections)
+    return false
   }
 
   unreserve(): void {
     if (this.slot >= 0) this.#context.endpoints.connections.add(this.#context.worker, this.slot, -1)
+  }
+
+  reservePending(): boolean {
+    if (this.slot < 0 || this.plan.maxPending === 0) return false
+    return this.#context.endpoints.pending.reserve(this.#context.worker, this.slot, this.plan.maxPending)
+  }
+
+  unreservePending(): void {
+    this.#context.endpoints.pending.add(this.#context.worker, this.slot, -1)
+  }
+
+  starving(pool: EndpointPool): void {
+    this.#feeder.watch(pool)
   }
 
   connectionOpened(reused: boolean): void {
@@ -188,5 +213,29 @@ class WorkerBackend implements LinkedBackend, PoolContext {
 
   connectionClosed(): void {
     this.#context.metrics.upstreamClosed()
+  }
+}
+
+/** Looks now and then whether pools with waiting requests may go on: a place that another worker gives back makes no sound here. */
+class Feeder implements Timed {
+  due = 0
+  slot = -1
+  earlier: Timed | null = null
+  later: Timed | null = null
+  readonly #timers: Timers
+  readonly #pools = new Set<EndpointPool>()
+
+  constructor(timers: Timers) {
+    this.#timers = timers
+  }
+
+  watch(pool: EndpointPool): void {
+    this.#pools.add(pool)
+    if (this.due === 0) this.#timers.arm(this, this.#timers.now + FEED_INTERVAL)
+  }
+
+  expired(now: number): void {
+    for (const pool of this.#pools) if (!pool.feed(now)) this.#pools.delete(pool)
+    if (this.#pools.size > 0) this.#timers.arm(this, now + FEED_INTERVAL)
   }
 }
