@@ -80,17 +80,6 @@ async function start(): Promise<void> {
   const print = (line: string): void => {
     if (!values.quiet) console.log(readable(line, paint))
   }
-  const services = INSTANCES.map(
-    ({ name, port, flags }) =>
-      new Promise<void>((resolve) => {
-        const service = children.start({
-          name,
-          arguments: [SERVICE, '--name', name, '--port', String(ports.get(port)), ...flags],
-          onLine: (line, from) => from === 'stderr' && console.error(`${name}: ${line}`),
-        })
-        service.once('message', () => resolve())
-      }),
-  )
   children.start({
     name: 'headgate',
     arguments: [
@@ -111,9 +100,24 @@ async function start(): Promise<void> {
     ],
     onLine: print,
   })
+  const services = INSTANCES.map(
+    ({ name, port, flags }) =>
+      new Promise<void>((resolve) => {
+        const service = children.start({
+          name,
+          arguments: [SERVICE, '--name', name, '--port', String(ports.get(port)), ...flags],
+          onLine: (line, from) => from === 'stderr' && console.error(`${name}: ${line}`),
+        })
+        service.once('message', () => resolve())
+      }),
+  )
+  // Printed while they start: it can be read meanwhile.
+  table({ http: http!, admin: admin!, signals: signals!, flaky: ports.get(9014)! }, folder)
   await Promise.all([...services, ready(signals!)])
   if (stopping > 0) return
-  table({ http: http!, admin: admin!, signals: signals!, flaky: ports.get(9014)! }, folder, performance.now() - began)
+  console.log(
+    paint(`Everything is ready after ${((performance.now() - began) / 1000).toFixed(1)} s: try a line.`, 'green'),
+  )
 }
 
 /** Asks until it says so; a gateway that cannot start ends, and that ends everything. */
@@ -133,11 +137,11 @@ interface Ports {
   readonly flaky: number
 }
 
-function table({ http, admin, signals, flaky }: Ports, folder: string, took: number): void {
+function table({ http, admin, signals, flaky }: Ports, folder: string): void {
   const lines = TRIES.map((one) => ({ shows: one.shows, curl: curlLine(one, http) }))
   const width = Math.max(...lines.map((line) => line.shows.length))
   console.log(`
-${paint(`Headgate proxies http://127.0.0.1:${http} to four instances of the example service`, 'bold')} (ready in ${(took / 1000).toFixed(1)} s). Try:
+${paint(`Headgate proxies http://127.0.0.1:${http} to four instances of the example service`, 'bold')}. Try:
 
 ${lines.map((line) => `  ${line.shows.padEnd(width)}  ${paint(line.curl, 'bold')}`).join('\n')}
 
