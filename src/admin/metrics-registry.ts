@@ -195,7 +195,7 @@ export class MetricsRegistry {
           value: this.#process.beats(workerThread(worker)) >>> 0,
         })),
       ]),
-      gauge('headgate_event_loop_delay_seconds', 'Longest delay of a worker between its last two signs of life.', () =>
+      gauge('headgate_event_loop_delay_seconds', 'Longest delay of a worker in the last 15 to 30 seconds.', () =>
         this.#perWorker((worker) => this.#reader.cell(worker, layout.loopDelay) / 1_000),
       ),
       counter('headgate_access_log_dropped_total', 'Lines of the access log that found no room.', () =>

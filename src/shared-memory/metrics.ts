@@ -282,7 +282,7 @@ export class WorkerMetrics {
     this.#cells[this.#layout.retries]!++
   }
 
-  /** The longest delay of the event loop since the last call, milliseconds; measured where the heartbeat is given. */
+  /** The longest delay of the event loop lately, milliseconds; see loop-delay.ts. */
   loopDelay(milliseconds: number): void {
     this.#cells[this.#layout.loopDelay] = milliseconds
   }
