@@ -15,6 +15,7 @@ import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
 import type { Source, SourceEvent, SourceHandler } from '../source/source.ts'
 import { DialGuard, ownPorts } from './dial-guard.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
+import { Intake } from './intake.ts'
 import type { ProblemList } from './problem-list.ts'
 import type { Publisher } from './publisher.ts'
 import { Rebuild } from './rebuild.ts'
@@ -54,12 +55,15 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #memo = new CompileMemo()
   readonly #packer: Packer
   readonly #rebuild: Rebuild<Built>
+  readonly #intake: Intake
   #settings: SettingsObject
   #synced = false
   /** Set when workers may be told. */
   #everyAddress: string | undefined
   /** Endpoint sets as they were last brought in line with a compile. */
   #endpoints = new FrozenMap<readonly EndpointAddress[]>()
+  /** Backends that the newest tables do not name; older ones that still serve somewhere may. */
+  readonly #unneeded = new Set<string>()
   #compiled: Compiled | undefined
   #published: Snapshot | undefined
 
@@ -68,11 +72,21 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#settings = settings
     this.#cache = new ResourceCache(parts.validator, settings, lastGood)
     this.#packer = new Packer(Math.random)
+    this.#intake = new Intake(this.#cache, {
+      taken: (impact) => this.#taken(impact),
+      warning: (kind, key, { path, message }) => {
+        const place = parts.source.locate(kind, key, path)
+        const where = place === undefined ? '' : `${place.file}:${place.line}:${place.column}: `
+        parts.log.warn(`${where}${kind} ${key}: ${message}`)
+      },
+      now: parts.now,
+    })
     this.#rebuild = new Rebuild<Built>({
       steps: () => this.#build(),
       done: (built, since) => this.#publish(built, since),
       failed: (error) => parts.log.error({ error }, 'a rebuild failed; what is served stays as it is'),
       now: parts.now,
+      mayBegin: () => !this.#intake.busy,
     })
   }
 
@@ -101,19 +115,17 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   changed(events: SourceEvent[]): void {
-    const impact = this.#cache.accept(events)
-    this.#warn(events)
-    this.#parts.problems.setObjects(this.#cache.problems())
-    this.#parts.keepLastGood(this.#cache.lastGoodChanges())
-    this.#request(impact)
+    this.#intake.add(events)
   }
 
   synced(): void {
-    this.#synced = true
-    this.#cache.synced()
-    this.#parts.block.setSynced(true)
-    this.#parts.keepLastGood(this.#cache.lastGoodChanges())
-    if (this.#everyAddress !== undefined) this.#rebuild.request(true)
+    this.#intake.whenEmpty(() => {
+      this.#synced = true
+      this.#cache.synced()
+      this.#parts.block.setSynced(true)
+      this.#parts.keepLastGood(this.#cache.lastGoodChanges())
+      if (this.#everyAddress !== undefined) this.#rebuild.request(true)
+    })
   }
 
   /** A generation serves everywhere: what only older ones needed is withdrawn. */
@@ -122,7 +134,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     board.served(generation)
     const compiled = this.#compiled
     if (generation < publisher.generation || compiled === undefined) return
-    directory.retain(compiled.endpoints)
+    for (const id of this.#unneeded) if (!compiled.endpoints.has(id)) directory.withdraw(id)
+    this.#unneeded.clear()
     this.#seal()
   }
 
@@ -133,6 +146,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   stop(): void {
+    this.#intake.stop()
     this.#rebuild.stop()
   }
 
@@ -153,6 +167,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     yield* this.#bringEndpoints(compiled.endpoints)
     const { snapshot } = compiled
     const packed = snapshot === this.#published ? undefined : yield* this.#packer.packSteps(snapshot)
+    yield* this.#parts.board.prepare(compiled.statuses)
     return { compiled, packed }
   }
 
@@ -162,6 +177,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     let count = 0
     for (const { key, after } of this.#endpoints.changesTo(next)) {
       if (after !== undefined) this.#parts.directory.set(key, after as readonly EndpointAddress[])
+      else this.#unneeded.add(key)
       if (++count % SETS_AT_ONCE === 0) yield
     }
     this.#endpoints = next
@@ -176,12 +192,13 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       publisher.send({ type: 'backends', ids: [...compiled.endpoints.keys()] })
     }
     if (packed !== undefined) {
+      const { backends } = compiled.snapshot
+      if (backends !== this.#published?.backends) rows.sync(backends.keys(), wall())
       this.#published = compiled.snapshot
-      rows.sync(compiled.snapshot.backends.keys(), wall())
       publisher.publish(packed, since, (backend) => directory.slotOf(backend))
     }
     this.#seal()
-    board.set(compiled.statuses, publisher.generation)
+    board.commit(publisher.generation)
   }
 
   /** Behind every endpoint set that was sent: workers that handle it know of no slot that was withdrawn before. */
@@ -190,15 +207,11 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     if (epoch !== undefined) this.#parts.publisher.send({ type: 'epoch', epoch })
   }
 
-  #warn(events: readonly SourceEvent[]): void {
-    const { source, log } = this.#parts
-    let told = 0
-    for (const { kind, key } of events)
-      for (const { path, message } of this.#cache.about(kind, key)?.warnings ?? []) {
-        if (++told > 20) return
-        const place = source.locate(kind, key, path)
-        const where = place === undefined ? '' : `${place.file}:${place.line}:${place.column}: `
-        log.warn(`${where}${kind} ${key}: ${message}`)
-      }
+  /** What was asked for by events that were just taken in, all of a burst together. */
+  #taken(impact: Impact): void {
+    this.#parts.problems.setObjects(this.#cache.problems())
+    this.#parts.keepLastGood(this.#cache.lastGoodChanges())
+    this.#request(impact)
+    this.#rebuild.resume()
   }
 }

@@ -57,17 +57,14 @@ export class NameResolver {
     return []
   }
 
-  /** Forgets every other name. */
-  retain(names: ReadonlySet<string>): void {
-    for (const [name, entry] of this.#names) {
-      if (names.has(name)) continue
-      clearTimeout(entry.timer)
-      this.#names.delete(name)
-    }
+  /** Does not ask for it any more. */
+  forget(name: string): void {
+    clearTimeout(this.#names.get(name)?.timer)
+    this.#names.delete(name)
   }
 
   stop(): void {
-    this.retain(new Set())
+    for (const name of [...this.#names.keys()]) this.forget(name)
     this.#queue.length = 0
   }
 

@@ -12,7 +12,8 @@ import type { DialGuard } from './dial-guard.ts'
 /** What the directory asks of the resolver. */
 export interface Names {
   addresses(name: string): readonly string[]
-  retain(names: ReadonlySet<string>): void
+  /** Nobody needs the name any more. */
+  forget(name: string): void
 }
 
 export interface DirectoryEvents {
@@ -36,6 +37,8 @@ export class EndpointDirectory {
   #guard: DialGuard
   readonly #backends = new Map<string, Known>()
   readonly #ownSlots = new Map<string, number>()
+  /** Backends by the names they have among their endpoints. */
+  readonly #users = new Map<string, Set<string>>()
   readonly #refused = new Map<string, string>()
 
   constructor(table: EndpointTable, reclaimer: SlotReclaimer, guard: DialGuard, names: Names, events: DirectoryEvents) {
@@ -44,10 +47,6 @@ export class EndpointDirectory {
     this.#guard = guard
     this.#names = names
     this.#events = events
-  }
-
-  get ids(): Iterable<string> {
-    return this.#backends.keys()
   }
 
   /** Endpoints of a Backend as workers have them; empty for one that is not known. */
@@ -84,23 +83,20 @@ export class EndpointDirectory {
 
   /** A name resolves to something else now. */
   renamed(name: string): void {
-    for (const [id, known] of this.#backends) if (known.names.includes(name)) this.#update(id, known.addresses)
+    for (const id of this.#users.get(name) ?? []) this.#update(id, this.#backends.get(id)!.addresses)
   }
 
-  /** Withdraws every Backend that is not named. Call behind the tables that do not need it any more. */
-  retain(ids: { has(id: string): boolean }): void {
-    for (const [id, known] of this.#backends) {
-      if (ids.has(id)) continue
-      this.#backends.delete(id)
-      for (const row of known.rows) this.#reclaimer.retire(row.slot)
-      const own = this.#ownSlots.get(id)
-      if (own !== undefined) this.#reclaimer.retire(own)
-      this.#ownSlots.delete(id)
-      this.#events.send({ type: 'endpoints', backend: id, endpoints: [] })
-    }
-    const names = new Set<string>()
-    for (const known of this.#backends.values()) for (const name of known.names) names.add(name)
-    this.#names.retain(names)
+  /** Nobody needs the Backend any more. Call behind the tables that do not name it. */
+  withdraw(id: string): void {
+    const known = this.#backends.get(id)
+    if (known === undefined) return
+    this.#backends.delete(id)
+    for (const row of known.rows) this.#reclaimer.retire(row.slot)
+    const own = this.#ownSlots.get(id)
+    if (own !== undefined) this.#reclaimer.retire(own)
+    this.#ownSlots.delete(id)
+    this.#useNames(id, known.names, [])
+    this.#events.send({ type: 'endpoints', backend: id, endpoints: [] })
   }
 
   #update(backend: string, addresses: readonly EndpointAddress[]): void {
@@ -119,9 +115,26 @@ export class EndpointDirectory {
       }
     }
     this.#backends.set(backend, { addresses, rows, names })
+    this.#useNames(backend, before?.names ?? [], names)
     for (const row of before?.rows ?? []) if (!taken.has(row.slot)) this.#reclaimer.retire(row.slot)
     if (before === undefined || !sameRows(before.rows, rows))
       this.#events.send({ type: 'endpoints', backend, endpoints: rows })
+  }
+
+  #useNames(backend: string, before: readonly string[], now: readonly string[]): void {
+    for (const name of now) {
+      const users = this.#users.get(name)
+      if (users === undefined) this.#users.set(name, new Set([backend]))
+      else users.add(backend)
+    }
+    for (const name of before) {
+      if (now.includes(name)) continue
+      const users = this.#users.get(name)
+      users?.delete(backend)
+      if (users?.size !== 0) continue
+      this.#users.delete(name)
+      this.#names.forget(name)
+    }
   }
 
   #resolve(name: string, names: string[]): readonly string[] {

@@ -18,6 +18,8 @@ export interface RebuildOptions<T> {
   readonly done: (result: T, since: Milliseconds) => void
   readonly failed: (error: unknown) => void
   readonly now: () => Milliseconds
+  /** Whether the state of the world is whole just now; {@link Rebuild.resume} is called when it is again. */
+  readonly mayBegin: () => boolean
 }
 
 export class Rebuild<T> {
@@ -43,6 +45,11 @@ export class Rebuild<T> {
     this.#timer = setTimeout(() => this.#begin(), wait)
   }
 
+  /** The state of the world is whole again: begins what had to wait for it. */
+  resume(): void {
+    if (this.#since !== undefined) this.request(true)
+  }
+
   stop(): void {
     this.#stopped = true
     clearTimeout(this.#timer)
@@ -50,7 +57,7 @@ export class Rebuild<T> {
 
   #begin(): void {
     const since = this.#since
-    if (since === undefined || this.#stopped) return
+    if (since === undefined || this.#stopped || !this.#options.mayBegin()) return
     this.#since = undefined
     this.#running = true
     this.#slice(this.#options.steps(), since)

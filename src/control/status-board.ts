@@ -12,9 +12,16 @@ export interface StatusEvents {
 /** Conditions that are well when they are False. */
 const NEGATIVE = new Set(['PartiallyInvalid', 'Stale'])
 
+/** Statuses taken in between two pauses. */
+const AT_ONCE = 256
+
 export class StatusBoard {
   readonly #events: StatusEvents
-  #current = new Map<string, ObjectStatus>()
+  #current: ReadonlyMap<string, ObjectStatus> = new Map()
+  #next: ReadonlyMap<string, ObjectStatus> = this.#current
+  /** What `#next` was made from. */
+  #from: readonly ObjectStatus[] | undefined
+  #changes: { readonly status: ObjectStatus; readonly before: ObjectStatus | undefined }[] = []
   #generation = 0
   #served = 0
 
@@ -31,17 +38,27 @@ export class StatusBoard {
     return [...this.#current.values()].map((status) => this.#now(status))
   }
 
-  /** The statuses of a generation; those that did not change should be the same objects. */
-  set(statuses: Iterable<ObjectStatus>, generation: number): void {
+  /** The statuses of the next generation, taken in by steps; those that did not change should be the same objects. */
+  *prepare(statuses: readonly ObjectStatus[]): Generator<void> {
+    this.#changes = []
+    if (statuses === this.#from) return
     const next = new Map<string, ObjectStatus>()
     for (const status of statuses) {
       const id = `${status.kind} ${status.key}`
       next.set(id, status)
       const before = this.#current.get(id)
-      if (before !== status && !sameConditions(before, status)) this.#events.changed(status, before)
+      if (before !== status && !sameConditions(before, status)) this.#changes.push({ status, before })
+      if (next.size % AT_ONCE === 0) yield
     }
-    this.#current = next
+    this.#next = next
+    this.#from = statuses
+  }
+
+  /** What was prepared is in force. */
+  commit(generation: number): void {
+    this.#current = this.#next
     this.#generation = generation
+    for (const { status, before } of this.#changes.splice(0)) this.#events.changed(status, before)
   }
 
   /** Routes of which at least a part is served, and their rules. */

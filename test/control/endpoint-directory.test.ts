@@ -25,7 +25,7 @@ describe('the endpoint directory', () => {
   let sent: ToWorker[]
   let problems: string[]
   let zone: Map<string, string[]>
-  let retained: Set<string>
+  let forgotten: string[]
   let reclaimer: SlotReclaimer
   let directory: EndpointDirectory
 
@@ -38,9 +38,7 @@ describe('the endpoint directory', () => {
       new DialGuard(RULES, []),
       {
         addresses: (name) => zone.get(name) ?? [],
-        retain: (names) => {
-          retained = new Set(names)
-        },
+        forget: (name) => forgotten.push(name),
       },
       { send: (message) => sent.push(message), problem: (message) => problems.push(message) },
     )
@@ -52,6 +50,7 @@ describe('the endpoint directory', () => {
     sent = []
     problems = []
     zone = new Map()
+    forgotten = []
     open()
   })
 
@@ -151,9 +150,9 @@ describe('the endpoint directory', () => {
     zone.set('api.test', ['10.0.0.1'])
     directory.set('shop/api', [named('api.test')])
     directory.set('shop/other', [at('10.0.0.2')])
-    directory.retain(new Set(['shop/other']))
+    directory.withdraw('shop/api')
     assert.deepEqual(sent.at(-1), { type: 'endpoints', backend: 'shop/api', endpoints: [] })
-    assert.deepEqual(retained, new Set())
+    assert.deepEqual(forgotten, ['api.test'])
     reclaimer.seal()
     assert.equal(reclaimer.sweep(), 2)
     assert.equal(table.identities.size, 2)

@@ -9,6 +9,7 @@ function counted(
   steps: () => Generator<void, number>,
   failed: (error: unknown) => void = (error) => assert.fail(String(error)),
 ) {
+  const world = { whole: true }
   const done: { result: number; since: number }[] = []
   let wake: () => void = () => {}
   const rebuild = new Rebuild<number>({
@@ -22,6 +23,7 @@ function counted(
       wake()
     },
     now,
+    mayBegin: () => world.whole,
   })
   const until = async (holds: () => boolean): Promise<void> => {
     while (!holds())
@@ -29,7 +31,7 @@ function counted(
         wake = resolve
       })
   }
-  return { rebuild, done, until }
+  return { rebuild, done, until, world }
 }
 
 describe('a rebuild', () => {
@@ -97,6 +99,23 @@ describe('a rebuild', () => {
     rebuild.request(true)
     await until(() => done.length === 2)
     assert.deepEqual(seen, ['old', 'new'])
+  })
+
+  it('does not look at a world that is half changed', async () => {
+    const { rebuild, done, until, world } = counted(function* () {
+      yield
+      return 1
+    })
+    world.whole = false
+    rebuild.request(true)
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    assert.deepEqual(done, [])
+    world.whole = true
+    rebuild.resume()
+    await until(() => done.length === 1)
+    rebuild.resume()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    assert.equal(done.length, 1, 'and only once')
   })
 
   it('that fails leaves things as they are and does not keep the next from running', async () => {

@@ -31,41 +31,45 @@ function board() {
       .list()
       .find((status) => status.key === key)
       ?.conditions.find((one) => one.type === type)
-  return { statuses, changes, of }
+  const set = (list: readonly ObjectStatus[], generation: number): void => {
+    for (const _ of statuses.prepare(list));
+    statuses.commit(generation)
+  }
+  return { statuses, changes, of, set }
 }
 
 describe('the status board', () => {
   it('says Programmed and Ready only once every worker serves the generation', () => {
-    const { statuses, of } = board()
-    statuses.set([routeStatus('a/a')], 3)
+    const { statuses, of, set } = board()
+    set([routeStatus('a/a')], 3)
     statuses.served(2)
     assert.deepEqual([of('a/a', 'Programmed')?.status, of('a/a', 'Ready')?.status], ['False', 'False'])
     statuses.served(3)
     assert.deepEqual([of('a/a', 'Programmed')?.status, of('a/a', 'Ready')?.status], ['True', 'True'])
-    statuses.set([routeStatus('a/a')], 4)
+    set([routeStatus('a/a')], 4)
     assert.equal(of('a/a', 'Programmed')?.status, 'False')
   })
 
   it('tells a change once, and not what only looks like one', () => {
-    const { statuses, changes } = board()
-    statuses.set([routeStatus('a/a'), routeStatus('a/b')], 1)
-    statuses.set([routeStatus('a/a'), routeStatus('a/b', [...well])], 2)
+    const { statuses, changes, set } = board()
+    set([routeStatus('a/a'), routeStatus('a/b')], 1)
+    set([routeStatus('a/a'), routeStatus('a/b', [...well])], 2)
     assert.deepEqual(changes, ['a/a new', 'a/b new'])
-    statuses.set([routeStatus('a/a', [condition('Accepted', 'False', 'Invalid')])], 3)
+    set([routeStatus('a/a', [condition('Accepted', 'False', 'Invalid')])], 3)
     assert.deepEqual(changes, ['a/a new', 'a/b new', 'a/a'])
     assert.equal(statuses.size, 1)
   })
 
   it('counts the Routes of which something is served', () => {
-    const { statuses } = board()
-    statuses.set([routeStatus('a/a'), routeStatus('a/b', well, 0), routeStatus('a/c', well, 5)], 1)
+    const { statuses, set } = board()
+    set([routeStatus('a/a'), routeStatus('a/b', well, 0), routeStatus('a/c', well, 5)], 1)
     assert.deepEqual(statuses.sizes(), { routes: 2, rules: 7 })
   })
 
   it('says of a Backend whether it has endpoints now', () => {
-    const { statuses, of } = board()
+    const { of, set } = board()
     const conditions = [condition('Accepted', 'True', 'Accepted')]
-    statuses.set(
+    set(
       ['a/empty', 'a/full'].map((key) => ({ kind: 'Backend', key, conditions })),
       1,
     )

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { FieldProblem } from '../../src/api/object.ts'
+import { Intake } from '../../src/control/intake.ts'
+import type { Impact } from '../../src/control/resource-cache.ts'
+import type { SourceEvent } from '../../src/source/source.ts'
+
+function upsert(name: string): SourceEvent {
+  return { type: 'upsert', kind: 'Route', key: `shop/${name}`, raw: {}, origin: { file: 'a.yaml', line: 1 } }
+}
+
+/** @param slow milliseconds that each object takes */
+function intake(impactOf: (key: string) => Impact, slow = 0, warnings: readonly FieldProblem[] = []) {
+  const seen: string[] = []
+  const taken: Impact[] = []
+  let told = 0
+  let wake: () => void = () => {}
+  const one = new Intake(
+    {
+      accept([event]) {
+        const end = performance.now() + slow
+        while (performance.now() < end);
+        seen.push(event!.key)
+        return impactOf(event!.key)
+      },
+      about: () => ({ origin: { file: 'a.yaml', line: 1 }, warnings }),
+    },
+    {
+      taken(impact) {
+        taken.push(impact)
+        wake()
+      },
+      warning: () => told++,
+      now: () => performance.now(),
+    },
+  )
+  const until = async (count: number): Promise<void> => {
+    while (taken.length < count)
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+  }
+  return { one, seen, taken, until, told: () => told }
+}
+
+describe('taking in a burst', () => {
+  it('keeps the order and asks for the most that any of it asks for, once', async () => {
+    const { one, seen, taken, until } = intake((key) =>
+      key === 'shop/a' ? 'ignore' : { endpoints: [`${key}-backend`] },
+    )
+    one.add(['a', 'b', 'c'].map(upsert))
+    await until(1)
+    assert.deepEqual(seen, ['shop/a', 'shop/b', 'shop/c'])
+    assert.deepEqual(taken, [{ endpoints: ['shop/b-backend', 'shop/c-backend'] }])
+    const other = intake((key) => (key === 'shop/b' ? 'rebuild' : { endpoints: ['x'] }))
+    other.one.add(['a', 'b', 'c'].map(upsert))
+    assert.deepEqual(other.taken, ['rebuild'])
+  })
+
+  it('does not hold the loop, and nothing is done before all of it is in, what came meanwhile included', async () => {
+    const { one, seen, taken, until } = intake(() => 'rebuild', 1)
+    let turns = 0
+    let synced = -1
+    const others = setInterval(() => turns++, 1)
+    one.add(Array.from({ length: 100 }, (_, i) => upsert(`r${i}`)))
+    assert.ok(seen.length < 20, `${seen.length} in the first turn`)
+    assert.equal(one.busy, true)
+    one.add([upsert('last')])
+    one.whenEmpty(() => {
+      synced = seen.length
+    })
+    await until(1)
+    clearInterval(others)
+    assert.equal(seen.at(-1), 'shop/last')
+    assert.equal(taken.length, 1)
+    assert.equal(synced, 101)
+    assert.equal(one.busy, false)
+    assert.ok(turns >= 5, `${turns} turns`)
+  })
+
+  it('tells some of the warnings of a burst, not all', () => {
+    const { one, told } = intake(() => 'ignore', 0, [{ path: ['x'], reason: 'Unknown', message: 'odd' }])
+    one.add(Array.from({ length: 100 }, (_, i) => upsert(`r${i}`)))
+    assert.equal(told(), 20)
+  })
+
+  it('does nothing more after a stop', async () => {
+    const { one, taken } = intake(() => 'rebuild', 1)
+    one.add(Array.from({ length: 50 }, (_, i) => upsert(`r${i}`)))
+    one.stop()
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    assert.deepEqual(taken, [])
+  })
+})
