@@ -218,7 +218,7 @@ async function benchSize(routes: number, rulesPerHost: number): Promise<void> {
   const gc = globalThis.gc ?? ((): void => {})
   const world = worldOf(routes, rulesPerHost)
   const snapshot = snapshotOf(world)
-  gc()
+  for (let i = 0; i < 4; i++) gc()
   const heapBefore = process.memoryUsage().heapUsed
   const packer = new Packer(Math.random)
   const full = await packSliced(packer, snapshot)

@@ -102,7 +102,7 @@ function findMatch(tables: Tables, block: BlockView, segment: number, request: R
   const { words } = block
   const path = request.path
   const seed = words[segment + L.SEG_SEED]!
-  const deepest = words[segment + L.SEG_PREFIX_DEEPEST]!
+  const deepest = words[segment + L.SEG_DEEPEST]!
   if (deepest >= pathHashes.length) growScratch(deepest)
   const exactLongest = words[segment + L.SEG_EXACT_LONGEST]!
   const tryExact = words[segment + L.SEG_EXACT_MASK] !== -1 && path.length <= exactLongest
@@ -123,7 +123,7 @@ function findMatch(tables: Tables, block: BlockView, segment: number, request: R
   }
   if (i === path.length) {
     if (tryExact) {
-      const index = tryEntry(tables, block, segment, L.SEG_EXACT_MASK, hash, path.length, request)
+      const index = tryKey(tables, block, segment, L.SEG_EXACT_MASK, hash, path.length, request)
       if (index >= 0) return index
     }
     // The whole path is a beginning too, unless it ends with a slash: that one has been noted.
@@ -142,7 +142,7 @@ function findMatch(tables: Tables, block: BlockView, segment: number, request: R
   if (depths === 0) return -1
   for (let d = beginnings - 1; d >= 0; d--) {
     if ((depths & L.depthBit(d)) === 0) continue
-    const index = tryEntry(tables, block, segment, L.SEG_PREFIX_MASK, pathHashes[d]!, pathLengths[d]!, request)
+    const index = tryKey(tables, block, segment, L.SEG_PREFIX_MASK, pathHashes[d]!, pathLengths[d]!, request)
     if (index >= 0) return index
   }
   return -1
@@ -153,8 +153,8 @@ function growScratch(deepest: number): void {
   pathLengths = new Int32Array(deepest * 2)
 }
 
-/** Offset in the block of the entry whose key is the first `length` characters of the path, or -1. */
-function findEntry(
+/** Index of the first match whose key is the first `length` characters of the path, and one; 0 = there is none. */
+function findKey(
   block: BlockView,
   segment: number,
   header: number,
@@ -164,21 +164,23 @@ function findEntry(
 ): number {
   const { words } = block
   const mask = words[segment + header]!
-  if (mask === -1) return -1
+  if (mask === -1) return 0
   const table = segment + words[segment + header + 1]!
+  const matches = segment + words[segment + L.SEG_MATCHES_AT]!
   let slot = hash & mask
   while (true) {
-    const offset = words[table + slot * L.PATH_SLOT_WORDS + 1]!
-    if (offset === 0) return -1
+    const first = words[table + slot * L.PATH_SLOT_WORDS + 1]!
+    if (first === 0) return 0
     if (words[table + slot * L.PATH_SLOT_WORDS] === hash) {
-      const entry = segment + offset
-      if (textBegins(block, segment + words[entry + L.ENTRY_KEY]!, path, length)) return entry
+      const key = words[matches + (first - 1) * L.MATCH_WORDS + L.MATCH_KEY]!
+      if (textBegins(block, segment + key, path, length)) return first
     }
     slot = (slot + 1) & mask
   }
 }
 
-function tryEntry(
+/** Index of the first match with this key that holds, or -1. */
+function tryKey(
   tables: Tables,
   block: BlockView,
   segment: number,
@@ -187,13 +189,12 @@ function tryEntry(
   length: number,
   request: RouteRequest,
 ): number {
-  const entry = findEntry(block, segment, header, hash, request.path, length)
-  if (entry < 0) return -1
   const { words } = block
-  const count = words[entry + L.ENTRY_COUNT]!
-  for (let i = 0; i < count; i++) {
-    const index = words[entry + L.ENTRY_LIST + i]!
-    if (holds(tables, block, segment, index, request)) return index
+  const matches = segment + words[segment + L.SEG_MATCHES_AT]!
+  let next = findKey(block, segment, header, hash, request.path, length)
+  while (next !== 0) {
+    if (holds(tables, block, segment, next - 1, request)) return next - 1
+    next = words[matches + (next - 1) * L.MATCH_WORDS + L.MATCH_NEXT]!
   }
   return -1
 }
@@ -208,22 +209,22 @@ function tryRegexes(
 ): number {
   const { words } = block
   const depths = words[segment + L.SEG_REGEX_DEPTHS]!
+  const matches = segment + words[segment + L.SEG_MATCHES_AT]!
   let count = 0
   for (let d = 0; d < beginnings; d++) {
     if ((depths & L.depthBit(d)) === 0) continue
-    const entry = findEntry(block, segment, L.SEG_PREFIX_MASK, pathHashes[d]!, request.path, pathLengths[d]!)
-    if (entry < 0) continue
-    const more = words[entry + L.ENTRY_REGEX_COUNT]!
-    if (count + more > candidates.length) {
-      const grown = new Int32Array((count + more) * 2)
-      grown.set(candidates)
-      candidates = grown
+    let next = findKey(block, segment, L.SEG_REGEX_MASK, pathHashes[d]!, request.path, pathLengths[d]!)
+    while (next !== 0) {
+      if (count === candidates.length) {
+        const grown = new Int32Array(count * 2)
+        grown.set(candidates)
+        candidates = grown
+      }
+      candidates[count++] = next - 1
+      next = words[matches + (next - 1) * L.MATCH_WORDS + L.MATCH_NEXT]!
     }
-    const from = entry + L.ENTRY_LIST + words[entry + L.ENTRY_COUNT]!
-    for (let i = 0; i < more; i++) candidates[count++] = words[from + i]!
   }
   if (count > 1) candidates.subarray(0, count).sort()
-  const matches = segment + words[segment + L.SEG_MATCHES_AT]!
   for (let i = 0; i < count; i++) {
     const index = candidates[i]!
     // Conditions cost less than an expression.

@@ -35,33 +35,30 @@ export const SEG_RULES = 3
 export const SEG_RULES_AT = 4
 export const SEG_MATCHES = 5
 export const SEG_MATCHES_AT = 6
-/** Slots less one of the table of exact paths; -1 = there are none. */
+/** Slots less one of the table of exact paths, and its offset; -1 = there are none. */
 export const SEG_EXACT_MASK = 7
 export const SEG_EXACT_AT = 8
+/** The same for prefixes. */
+export const SEG_PREFIX_MASK = 9
+export const SEG_PREFIX_AT = 10
+/** The same for regular expressions, by the literal segments they begin with. */
+export const SEG_REGEX_MASK = 11
+export const SEG_REGEX_AT = 12
 /** Characters of the longest exact path. */
-export const SEG_EXACT_LONGEST = 9
-/** The same for prefixes, under which regular expressions stand too, by the literal segments they begin with. */
-export const SEG_PREFIX_MASK = 10
-export const SEG_PREFIX_AT = 11
-/** Segments of the longest prefix. */
-export const SEG_PREFIX_DEEPEST = 12
+export const SEG_EXACT_LONGEST = 13
+/** Segments of the longest key of a prefix or an expression. */
+export const SEG_DEEPEST = 14
 /** Bit n: there are prefixes of n segments; bit 31: of 31 or more. */
-export const SEG_PREFIX_DEPTHS = 13
-/** The same for regular expressions. */
-export const SEG_REGEX_DEPTHS = 14
+export const SEG_PREFIX_DEPTHS = 15
+/** The same for expressions. */
+export const SEG_REGEX_DEPTHS = 16
 /** Distinct pattern sources: how many and the offset of their list. */
-export const SEG_PATTERNS = 15
-export const SEG_PATTERNS_AT = 16
-export const SEG_HEADER = 17
+export const SEG_PATTERNS = 17
+export const SEG_PATTERNS_AT = 18
+export const SEG_HEADER = 19
 
-/** Slot of a path table: hash, offset of the entry (0 = free). */
+/** Slot of a path table: hash of the key, index of its first match and one (0 = free). Further matches of the key follow by MATCH_NEXT. */
 export const PATH_SLOT_WORDS = 2
-
-/** Entry of exact paths and of prefixes: key, numbers of both lists, then the match indexes, ascending. */
-export const ENTRY_KEY = 0
-export const ENTRY_COUNT = 1
-export const ENTRY_REGEX_COUNT = 2
-export const ENTRY_LIST = 3
 
 /** Match record. */
 export const MATCH_RULE = 0
@@ -72,12 +69,17 @@ export const MATCH_LISTENERS = 2
 export const MATCH_CONDITIONS = 3
 export const MATCH_PATH = 4
 export const MATCH_TYPE = 5
-export const MATCH_WORDS = 6
+/** What it is found by: an exact path, a prefix (empty for `/`), the literal beginning of an expression. */
+export const MATCH_KEY = 6
+/** Index of the next match with this key in matching order, and one; 0 = the last. */
+export const MATCH_NEXT = 7
+export const MATCH_WORDS = 8
 
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'CONNECT'] as const
 export const PATH_TYPES = ['Exact', 'PathPrefix', 'RegularExpression'] as const
 export const VALUE_TYPES = ['Exact', 'RegularExpression', 'Present', 'Absent'] as const
 export const PATH_PREFIX = 1
+export const PATH_REGEX = 2
 export const VALUE_EXACT = 0
 export const VALUE_REGEX = 1
 export const VALUE_PRESENT = 2
@@ -112,13 +114,6 @@ export const TEXT_BYTES = 1
 export function hashStep(hash: number, code: number): number {
   const product = Math.imul(hash ^ code, 0x9e3779b1)
   return product ^ (product >>> 15)
-}
-
-/** Hash of a path or part of one, from its beginning. */
-export function hashPath(seed: number, text: string): number {
-  let hash = seed
-  for (let i = 0; i < text.length; i++) hash = hashStep(hash, text.charCodeAt(i))
-  return hash
 }
 
 /** Hash of a hostname or pattern from its end, so that one pass over a host gives the hashes of all wildcards that cover it. */

@@ -20,10 +20,10 @@ const ATTEMPTS = 8
 /** Matches or rules written between two yields: well below a millisecond. */
 const BATCH = 64
 
-interface Entry {
-  readonly matches: number[]
-  readonly regexes: number[]
-}
+/** Texts remembered so that they are written once: names of Routes and methods repeat close together, paths hardly at all. */
+const TEXTS = 1024
+/** Words a large segment starts with for each rule and match, so that it need not be copied while it grows. */
+const GUESS = 48
 
 export class SegmentWriter {
   #words = new Int32Array(1 << 14)
@@ -31,10 +31,13 @@ export class SegmentWriter {
   #length = 0
   #texts = new Map<string, number>()
   #patterns = new Map<string, number>()
+  /** Matches by type of path. */
+  readonly #counts = [0, 0, 0]
 
   #reset(): void {
     this.#texts = new Map()
     this.#patterns = new Map()
+    this.#counts.fill(0)
     // One large host must not hold its memory for ever.
     if (this.#words.length > 1 << 20) {
       this.#words = new Int32Array(1 << 14)
@@ -49,12 +52,12 @@ export class SegmentWriter {
    */
   *write(segment: Segment, seed: number, indexes: Indexes): Generator<void, Int32Array> {
     this.#reset()
-    this.#reserve(L.SEG_HEADER)
+    this.#reserve(L.SEG_HEADER + (segment.rules.length + segment.matches.length) * GUESS)
     this.#length = L.SEG_HEADER
     this.#set(L.SEG_HOSTNAME, this.#text(segment.hostname))
     yield* this.#rules(segment, indexes)
     yield* this.#matches(segment)
-    yield* this.#paths(segment, seed)
+    yield* this.#tables(segment, seed)
     this.#set(L.SEG_PATTERNS, this.#patterns.size)
     const at = this.#take(this.#patterns.size)
     this.#set(L.SEG_PATTERNS_AT, at)
@@ -89,15 +92,18 @@ export class SegmentWriter {
     if (known !== undefined) return known
     const size = Buffer.byteLength(text)
     const at = this.#take(1 + ((size + 3) >> 2))
+    // What the last word has beyond the text is compared with it: see #takes.
+    this.#words[this.#length - 1] = 0
     this.#words[at] = (size << 1) | (size === text.length ? 0 : 1)
     this.#bytes.utf8Write(text, (at + L.TEXT_BYTES) * 4)
+    if (this.#texts.size >= TEXTS) this.#texts.clear()
     this.#texts.set(text, at)
     return at
   }
 
   #pattern(source: string): number {
-    const at = this.#text(source)
-    this.#patterns.set(source, at)
+    let at = this.#patterns.get(source)
+    if (at === undefined) this.#patterns.set(source, (at = this.#text(source)))
     return at
   }
 
@@ -139,6 +145,10 @@ export class SegmentWriter {
     const table = this.#take(matches.length * L.MATCH_WORDS)
     this.#set(L.SEG_MATCHES, matches.length)
     this.#set(L.SEG_MATCHES_AT, table)
+    let longest = 0
+    let deepest = 0
+    let prefixDepths = 0
+    let regexDepths = 0
     for (let i = 0; i < matches.length; i++) {
       const match = matches[i]!
       const at = table + i * L.MATCH_WORDS
@@ -151,9 +161,24 @@ export class SegmentWriter {
       this.#set(at + L.MATCH_LISTENERS, match.listeners)
       this.#set(at + L.MATCH_CONDITIONS, conditions)
       this.#set(at + L.MATCH_PATH, path)
-      this.#set(at + L.MATCH_TYPE, L.PATH_TYPES.indexOf(type))
+      const code = L.PATH_TYPES.indexOf(type)
+      this.#counts[code]!++
+      this.#set(at + L.MATCH_TYPE, code)
+      const key = keyOf(match.path)
+      this.#set(at + L.MATCH_KEY, key === value ? path : this.#text(key))
+      if (type === 'Exact') longest = Math.max(longest, key.length)
+      else {
+        const depth = countSlashes(key)
+        deepest = Math.max(deepest, depth)
+        if (type === 'PathPrefix') prefixDepths |= L.depthBit(depth)
+        else regexDepths |= L.depthBit(depth)
+      }
       if (i % BATCH === BATCH - 1) yield
     }
+    this.#set(L.SEG_EXACT_LONGEST, longest)
+    this.#set(L.SEG_DEEPEST, deepest)
+    this.#set(L.SEG_PREFIX_DEPTHS, prefixDepths)
+    this.#set(L.SEG_REGEX_DEPTHS, regexDepths)
   }
 
   #method(method: string | undefined): number {
@@ -193,105 +218,85 @@ export class SegmentWriter {
     return at + L.VALUE_WORDS
   }
 
-  /** Matches by path: a list for each exact path, one for each prefix, where expressions stand under what they begin with. */
-  *#paths(segment: Segment, seed: number): Generator<void> {
-    const exact = new Map<string, Entry>()
-    const prefixes = new Map<string, Entry>()
-    let longest = 0
-    let depths = 0
-    let regexDepths = 0
-    let deepest = 0
-    for (let i = 0; i < segment.matches.length; i++) {
-      const { type, value } = segment.matches[i]!.path
-      if (type === 'Exact') {
-        entryOf(exact, value).matches.push(i)
-        longest = Math.max(longest, value.length)
-      } else {
-        // `/` is written as the empty prefix: the part before the first slash of any path.
-        const key = type === 'RegularExpression' ? literalPrefix(value) : value === '/' ? '' : value
-        const depth = countSlashes(key)
-        deepest = Math.max(deepest, depth)
-        if (type === 'RegularExpression') {
-          entryOf(prefixes, key).regexes.push(i)
-          regexDepths |= L.depthBit(depth)
-        } else {
-          entryOf(prefixes, key).matches.push(i)
-          depths |= L.depthBit(depth)
-        }
-      }
-      if (i % BATCH === BATCH - 1) yield
-    }
-    this.#set(L.SEG_EXACT_LONGEST, longest)
-    this.#set(L.SEG_PREFIX_DEEPEST, deepest)
-    this.#set(L.SEG_PREFIX_DEPTHS, depths)
-    this.#set(L.SEG_REGEX_DEPTHS, regexDepths)
-    const exactOffsets = yield* this.#entries(exact)
-    const prefixOffsets = yield* this.#entries(prefixes)
+  /** One table for each kind of path: from the hash of a key to the first match that has it. */
+  *#tables({ matches }: Segment, seed: number): Generator<void> {
+    const start = this.#length
     for (let attempt = 0; ; attempt++) {
-      const start = this.#length
-      const probe = Math.max(
-        yield* this.#table(L.SEG_EXACT_MASK, exactOffsets, seed),
-        yield* this.#table(L.SEG_PREFIX_MASK, prefixOffsets, seed),
-      )
-      this.#set(L.SEG_SEED, seed)
-      if (probe <= LONGEST_PROBE || attempt === ATTEMPTS) return
       this.#length = start
+      for (let type = 0; type < 3; type++) this.#table(HEADERS[type]!, this.#counts[type]!)
+      this.#set(L.SEG_SEED, seed)
+      const probe = yield* this.#fill(matches.length, seed)
+      if (probe <= LONGEST_PROBE || attempt === ATTEMPTS) return
       seed = L.hashStep(seed, attempt)
     }
   }
 
-  *#entries(entries: ReadonlyMap<string, Entry>): Generator<void, Map<string, number>> {
-    const offsets = new Map<string, number>()
-    for (const [key, { matches, regexes }] of entries) {
-      const text = this.#text(key)
-      const at = this.#take(L.ENTRY_LIST + matches.length + regexes.length)
-      this.#set(at + L.ENTRY_KEY, text)
-      this.#set(at + L.ENTRY_COUNT, matches.length)
-      this.#set(at + L.ENTRY_REGEX_COUNT, regexes.length)
-      this.#words.set(matches, at + L.ENTRY_LIST)
-      this.#words.set(regexes, at + L.ENTRY_LIST + matches.length)
-      offsets.set(key, at)
-      if (offsets.size % BATCH === 0) yield
-    }
-    return offsets
+  /** An empty table for at most so many keys. @param header where its mask stands, followed by its offset */
+  #table(header: number, keys: number): void {
+    let capacity = 2
+    while (capacity < keys * 2) capacity *= 2
+    const at = keys === 0 ? 0 : this.#take(capacity * L.PATH_SLOT_WORDS)
+    if (keys > 0) this.#words.fill(0, at, this.#length)
+    this.#set(header, keys === 0 ? -1 : capacity - 1)
+    this.#set(header + 1, at)
   }
 
-  /** @param header where the mask stands, followed by the offset; @returns the longest probe */
-  *#table(header: number, offsets: ReadonlyMap<string, number>, seed: number): Generator<void, number> {
-    if (offsets.size === 0) {
-      this.#set(header, -1)
-      this.#set(header + 1, 0)
-      return 0
-    }
-    let capacity = 2
-    while (capacity < offsets.size * 2) capacity *= 2
-    const table = this.#take(capacity * L.PATH_SLOT_WORDS)
-    this.#words.fill(0, table, this.#length)
-    this.#set(header, capacity - 1)
-    this.#set(header + 1, table)
+  /** From the last match to the first, each put before those of its key, so that they end up in matching order. @returns the longest probe */
+  *#fill(count: number, seed: number): Generator<void, number> {
+    const words = this.#words
     let longest = 0
-    let done = 0
-    for (const [key, offset] of offsets) {
-      const hash = L.hashPath(seed, key)
-      let slot = hash & (capacity - 1)
+    for (let i = count - 1; i >= 0; i--) {
+      const at = words[L.SEG_MATCHES_AT]! + i * L.MATCH_WORDS
+      const header = HEADERS[words[at + L.MATCH_TYPE]!]!
+      const mask = words[header]!
+      const table = words[header + 1]!
+      const key = words[at + L.MATCH_KEY]!
+      const hash = this.#hash(key, seed)
+      let slot = hash & mask
       let probe = 1
-      while (this.#words[table + slot * L.PATH_SLOT_WORDS + 1] !== 0) {
-        slot = (slot + 1) & (capacity - 1)
+      while (!this.#takes(table + slot * L.PATH_SLOT_WORDS, hash, key)) {
+        slot = (slot + 1) & mask
         probe++
       }
-      this.#set(table + slot * L.PATH_SLOT_WORDS, hash)
-      this.#set(table + slot * L.PATH_SLOT_WORDS + 1, offset)
+      const first = table + slot * L.PATH_SLOT_WORDS
+      words[at + L.MATCH_NEXT] = words[first + 1]!
+      words[first] = hash
+      words[first + 1] = i + 1
       longest = Math.max(longest, probe)
-      if (++done % BATCH === 0) yield
+      if (i % BATCH === 0) yield
     }
     return longest
   }
+
+  /** Whether a slot is free or already stands for this key. */
+  #takes(slot: number, hash: number, key: number): boolean {
+    const words = this.#words
+    const first = words[slot + 1]!
+    if (first === 0) return true
+    if (words[slot] !== hash) return false
+    const other = words[words[L.SEG_MATCHES_AT]! + (first - 1) * L.MATCH_WORDS + L.MATCH_KEY]!
+    const size = words[key]!
+    if (words[other] !== size) return false
+    // Texts end with zeros up to a whole word: see #text.
+    for (let i = 0; i < ((size >>> 1) + 3) >> 2; i++) if (words[key + 1 + i] !== words[other + 1 + i]) return false
+    return true
+  }
+
+  #hash(text: number, seed: number): number {
+    const start = (text + L.TEXT_BYTES) * 4
+    const end = start + (this.#words[text]! >>> 1)
+    let hash = seed
+    for (let i = start; i < end; i++) hash = L.hashStep(hash, this.#bytes[i]!)
+    return hash
+  }
 }
 
-function entryOf(entries: Map<string, Entry>, key: string): Entry {
-  let entry = entries.get(key)
-  if (entry === undefined) entries.set(key, (entry = { matches: [], regexes: [] }))
-  return entry
+const HEADERS = [L.SEG_EXACT_MASK, L.SEG_PREFIX_MASK, L.SEG_REGEX_MASK] as const
+
+/** What a match is found by. `/` is written as the empty prefix: the part before the first slash of any path. */
+function keyOf({ type, value }: Match['path']): string {
+  if (type === 'RegularExpression') return literalPrefix(value)
+  return type === 'PathPrefix' && value === '/' ? '' : value
 }
 
 function countSlashes(text: string): number {

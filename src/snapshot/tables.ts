@@ -39,6 +39,8 @@ export interface BlockView {
 /** Rules, texts and patterns decoded and kept, at most so many of each per thread. */
 const RULES = 1 << 14
 const TEXTS = 1 << 12
+/** Slots of the root looked at between two yields: most are only compared with the generation before. */
+const SLOTS_A_STEP = 2048
 /** Distance between the positions of two blocks; a block has at most 2³¹ bytes. */
 const BLOCK_SPAN = 0x2000_0000
 
@@ -125,27 +127,32 @@ export class Tables {
    * expression, so that no request has to: run to the end before the tables are put in force.
    */
   *prepare(): Generator<void> {
-    const previous = this.#previous?.deref()
-    let seen = 0
-    for (const { block, segment } of this.segments()) {
-      if (++seen % 256 === 0) yield
-      const count = block.words[segment + L.SEG_PATTERNS]!
-      if (count === 0 || previous?.isKnown(block, segment)) continue
-      const list = segment + block.words[segment + L.SEG_PATTERNS_AT]!
-      for (let i = 0; i < count; i++) {
-        this.patterns.get(readText(block, segment + block.words[list + i]!))
-        yield
-      }
+    const { root } = this
+    const known = this.#previous?.deref()
+    // As long as the table over hostnames was not rebuilt, a host that has not changed has the same words in the same slot.
+    const before =
+      known !== undefined && known.root[L.ROOT_SEED] === root[L.ROOT_SEED] && known.root.length === root.length
+        ? known
+        : undefined
+    const same = this.blocks.map((block, index) => before?.blocks[index]?.id === block.id)
+    for (let at = L.ROOT_SLOTS, seen = 0; at < root.length; at += L.SLOT_WORDS) {
+      if (++seen % SLOTS_A_STEP === 0) yield
+      const index = root[at + L.SLOT_BLOCK]! - 1
+      if (index < 0) continue
+      const segment = root[at + L.SLOT_OFFSET]!
+      if (same[index] && before!.root[at + L.SLOT_BLOCK] === index + 1 && before!.root[at + L.SLOT_OFFSET] === segment)
+        continue
+      yield* this.#compile(this.blocks[index]!, segment)
     }
   }
 
-  /** Whether a segment of a later generation was already there in this one. Cheap, and only ever wrong towards false. */
-  isKnown(block: BlockView, segment: number): boolean {
-    const hostname = readText(block, segment + block.words[segment + L.SEG_HOSTNAME]!)
-    const at = this.slotOf(hostname)
-    if (at < 0) return false
-    const mine = this.blocks[this.root[at + L.SLOT_BLOCK]! - 1]
-    return mine?.id === block.id && this.root[at + L.SLOT_OFFSET] === segment
+  *#compile(block: BlockView, segment: number): Generator<void> {
+    const count = block.words[segment + L.SEG_PATTERNS]!
+    const list = segment + block.words[segment + L.SEG_PATTERNS_AT]!
+    for (let i = 0; i < count; i++) {
+      this.patterns.get(readText(block, segment + block.words[list + i]!))
+      yield
+    }
   }
 
   /** Offset in the root of the slot of a hostname or pattern; -1 when nobody names it. */
