@@ -25,6 +25,11 @@ export interface RequestFraming {
   acceptsTrailers: boolean
 }
 
+/** One to be filled in by {@link frameRequest}, again and again. */
+export function requestFraming(): RequestFraming {
+  return { bodyLength: 0, keepAlive: true, expectContinue: false, host: -1, upgrade: null, acceptsTrailers: false }
+}
+
 export interface ResponseFraming {
   bodyLength: number
   keepAlive: boolean

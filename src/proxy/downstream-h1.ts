@@ -4,36 +4,17 @@
  */
 import type { Socket } from 'node:net'
 import type { Answer, ResponseHead } from '../filter/exchange.ts'
-import { ChunkedDecoder, type ChunkedSink } from '../http/chunked.ts'
+import { BodyReader } from '../http/body-reader.ts'
+import type { ChunkedSink } from '../http/chunked.ts'
 import type { Fields } from '../http/fields.ts'
-import { CHUNKED, frameRequest, type RequestFraming } from '../http/framing.ts'
-import { type HeadLimits, INCOMPLETE, RequestHead } from '../http/head.ts'
+import { frameRequest, requestFraming } from '../http/framing.ts'
+import { INCOMPLETE, RequestHead } from '../http/head.ts'
 import { GatewayError } from '../lib/error.ts'
-import type { Downstream, DownstreamHandler, Gate, Peer, Takeover } from './downstream.ts'
+import type { Downstream, DownstreamHandler, Peer, Takeover } from './downstream.ts'
 import { requestTarget } from './request-target.ts'
 import { ResponseWriter } from './response-writer.ts'
-import type { Timed, Timers } from './timers.ts'
-
-export interface ServerOptions {
-  readonly limits: HeadLimits
-  /** Milliseconds from the first byte of a head to its end. */
-  readonly requestHead: number
-  /** Milliseconds a connection may wait for its next request. */
-  readonly keepAlive: number
-}
-
-/** What the connections of one listener share. */
-export interface ServerContext {
-  readonly gate: Gate
-  readonly timers: Timers
-  /** Replaced as a whole when the settings change; read at the start of each request. */
-  options: ServerOptions
-  /** No further request on any connection. */
-  draining: boolean
-  readonly wall: () => number
-  /** All that are open: a drain goes through them. */
-  readonly connections: Set<H1Connection>
-}
+import type { OpenConnection, ServerContext } from './server-context.ts'
+import type { Timed } from './timers.ts'
 
 /** An unread rest of a request body up to this size is read and dropped to keep the connection; beyond, it is closed. */
 const DISCARD_BYTES = 64 * 1024
@@ -48,7 +29,7 @@ const LINGERING = 3
 const CLOSED = 4
 const TUNNEL = 5
 
-export class H1Connection implements Downstream, ChunkedSink, Timed {
+export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Timed {
   due = 0
   slot = -1
   earlier: Timed | null = null
@@ -60,20 +41,11 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
   #state = READING
   #handler: DownstreamHandler | null = null
   #head = new RequestHead()
-  readonly #framing: RequestFraming = {
-    bodyLength: 0,
-    keepAlive: true,
-    expectContinue: false,
-    host: -1,
-    upgrade: null,
-    acceptsTrailers: false,
-  }
+  readonly #framing = requestFraming()
   /** Bytes read and not yet consumed. */
   #held: Buffer | null = null
   #parsing = false
-  #bodyRemaining = 0
-  #chunked: ChunkedDecoder | null = null
-  #bodyDone = true
+  readonly #body = new BodyReader()
   #continuePending = false
   #ended = false
   #lingered = 0
@@ -114,12 +86,12 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
     this.#server.timers.touch()
     switch (this.#state) {
       case READING:
-        this.#held = this.#held === null ? bytes : this.#append(bytes)
+        this.#held = this.#held === null ? bytes : Buffer.concat([this.#held, bytes])
         if (this.#held !== null) this.#next(bytes)
         break
       case EXCHANGE:
       case DISCARDING:
-        if (!this.#bodyDone) this.#feedBody(bytes, 0)
+        if (!this.#body.done) this.#feedBody(bytes, 0)
         else this.#hold(bytes)
         break
       case LINGERING:
@@ -129,13 +101,9 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
     }
   }
 
-  #append(bytes: Buffer): Buffer {
-    return Buffer.concat([this.#held!, bytes])
-  }
-
   /** Pipelined bytes wait; reading stops, so that at most one read more than asked for is kept. */
   #hold(bytes: Buffer): void {
-    this.#held = this.#held === null ? bytes : this.#append(bytes)
+    this.#held = this.#held === null ? bytes : Buffer.concat([this.#held, bytes])
     this.#socket.pause()
   }
 
@@ -188,9 +156,7 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
     this.#held = end === held.length ? null : held.subarray(end)
     this.#state = EXCHANGE
     this.#ended = false
-    this.#bodyDone = framing.bodyLength === 0
-    this.#bodyRemaining = framing.bodyLength
-    this.#chunked = framing.bodyLength === CHUNKED ? new ChunkedDecoder(this.#server.options.limits) : null
+    this.#body.begin(framing.bodyLength, this.#server.options.limits)
     this.#continuePending = framing.expectContinue
     const keepAlive = framing.keepAlive && !this.#server.draining && !this.#halfClosed
     this.#writer.begin(head.method, head.minor, keepAlive)
@@ -200,7 +166,7 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
       return
     }
     this.#handler = handler
-    if (this.#bodyDone) {
+    if (this.#body.done) {
       handler.onRequestEnd(null)
       if (this.#held !== null) this.#socket.pause()
     } else if (this.#held !== null) {
@@ -211,44 +177,37 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
   }
 
   #feedBody(bytes: Buffer, from: number): void {
-    let at = from
-    if (this.#chunked !== null) {
-      at = this.#chunked.push(bytes, at, bytes.length, this)
-      if (this.#chunked?.failed) {
-        this.#bodyFailed(new GatewayError('BadRequest', `in the body: ${this.#chunked.fault}`))
-        return
-      }
-      if (this.#chunked?.done) this.#endBody(this.#chunked.trailers)
-    } else {
-      const take = Math.min(this.#bodyRemaining, bytes.length - at)
-      this.#bodyRemaining -= take
-      at += take
-      this.#deliver(from === 0 && take === bytes.length ? bytes : bytes.subarray(from, at))
-      if (this.#bodyRemaining === 0) this.#endBody(null)
+    const body = this.#body
+    const at = body.read(bytes, from, bytes.length, this)
+    if (body.fault !== '') {
+      this.#bodyFailed(new GatewayError('BadRequest', `in the body: ${body.fault}`))
+      return
     }
-    if (this.#bodyDone && at < bytes.length) {
-      const rest = bytes.subarray(at)
-      if (this.#state === READING) {
-        this.#held = rest
-        this.#next(null)
-      } else if (this.#state === EXCHANGE) this.#hold(rest)
-    }
+    if (!body.done) return
+    this.#endBody(body.trailers)
+    if (at === bytes.length) return
+    const rest = bytes.subarray(at)
+    if (this.#state === READING) {
+      this.#held = rest
+      this.#next(null)
+    } else if (this.#state === EXCHANGE) this.#hold(rest)
   }
 
   chunkData(bytes: Buffer, start: number, end: number): void {
-    this.#deliver(bytes.subarray(start, end))
-  }
-
-  #deliver(chunk: Buffer): void {
     this.#continuePending = false
-    if (chunk.length > 0 && this.#handler !== null && !this.#handler.onRequestBody(chunk)) this.#socket.pause()
+    const handler = this.#handler
+    if (handler === null) return
+    const chunk = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end)
+    if (!handler.onRequestBody(chunk)) this.#socket.pause()
   }
 
   #endBody(trailers: Fields | null): void {
-    this.#bodyDone = true
-    this.#chunked = null
     if (this.#state === DISCARDING) this.#ready()
-    else this.#handler?.onRequestEnd(trailers)
+    else {
+      this.#handler?.onRequestEnd(trailers)
+      // Read on, to notice when the client goes away; what comes instead is the next request and waits.
+      if (this.#state === EXCHANGE && this.#held === null && this.#socket.isPaused()) this.#socket.resume()
+    }
   }
 
   #bodyFailed(error: GatewayError): void {
@@ -267,7 +226,7 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
         else this.#next(null)
         break
       case EXCHANGE:
-        if (!this.#bodyDone) {
+        if (!this.#body.done) {
           this.#gone('the client ended the connection within the request body')
           this.#socket.destroy()
         }
@@ -309,7 +268,7 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
 
   sendAnswer(answer: Answer, close: boolean): void {
     if (this.#ended) return
-    if (close || this.#server.draining || (!this.#bodyDone && !this.#smallRest())) this.#writer.keepAlive = false
+    if (close || this.#server.draining || (!this.#body.done && !this.#smallRest())) this.#writer.keepAlive = false
     this.#writer.answer(answer)
     this.#finish()
   }
@@ -319,11 +278,11 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
   }
 
   pauseBody(): void {
-    if (!this.#bodyDone) this.#socket.pause()
+    if (!this.#body.done) this.#socket.pause()
   }
 
   resumeBody(): void {
-    if (!this.#ended && !this.#bodyDone) this.#socket.resume()
+    if (!this.#ended && !this.#body.done) this.#socket.resume()
   }
 
   abort(): void {
@@ -358,7 +317,7 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
     this.#handler = null
     if (this.#state !== EXCHANGE) return
     if (!this.#writer.keepAlive) this.#linger()
-    else if (this.#bodyDone) this.#ready()
+    else if (this.#body.done) this.#ready()
     else if (this.#smallRest()) {
       this.#state = DISCARDING
       this.#server.timers.arm(this, this.#server.timers.now + LINGER)
@@ -375,7 +334,7 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
   }
 
   #smallRest(): boolean {
-    return !this.#continuePending && this.#chunked === null && this.#bodyRemaining <= DISCARD_BYTES
+    return !this.#continuePending && this.#body.remaining <= DISCARD_BYTES
   }
 
   /** Ready for the next request; one that is already here begins when the current call has unwound. */
@@ -404,12 +363,9 @@ export class H1Connection implements Downstream, ChunkedSink, Timed {
 
   /** Sends FIN behind the response and reads on for a while. */
   #linger(): void {
-    this.#state = LINGERING
     this.#held = null
-    this.#socket.end()
-    if (this.#halfClosed) return
-    this.#server.timers.arm(this, this.#server.timers.now + LINGER)
-    this.#socket.resume()
+    this.#close()
+    if (!this.#halfClosed) this.#socket.resume()
   }
 
   #close(): void {

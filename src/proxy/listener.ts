@@ -6,7 +6,8 @@ import { createServer, type Server, type Socket } from 'node:net'
 import type { ListenerSettings } from '../link/messages.ts'
 import { canonicalAddress } from '../pattern/cidr.ts'
 import type { Peer } from './downstream.ts'
-import { H1Connection, type ServerContext } from './downstream-h1.ts'
+import { H1Connection } from './downstream-h1.ts'
+import type { ServerContext } from './server-context.ts'
 
 /** Bytes a client connection may hold unsent before the upstream is asked to wait. */
 const HIGH_WATER = 128 * 1024

@@ -52,13 +52,14 @@ export class Timers {
       this.disarm(timed)
       return
     }
+    // Before the slot is reckoned: while nothing was armed the cursor stood still.
+    if (this.#runtime === null) this.#start()
     const slot = this.#slotOf(deadline)
     if (timed.slot === slot) return
     // Already waiting in a slot that comes earlier: it will find the new deadline by itself.
     if (timed.slot >= 0 && this.#distance(timed.slot) <= this.#distance(slot)) return
     if (timed.slot >= 0) this.#unlink(timed)
     this.#link(timed, slot)
-    if (this.#runtime === null) this.#start()
   }
 
   disarm(timed: Timed): void {

@@ -2,9 +2,10 @@
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { ResponseHead } from '../filter/exchange.ts'
-import { ChunkedDecoder, type ChunkedSink, lastChunk } from '../http/chunked.ts'
+import { BodyReader } from '../http/body-reader.ts'
+import { type ChunkedSink, lastChunk } from '../http/chunked.ts'
 import type { Fields } from '../http/fields.ts'
-import { CHUNKED, frameResponse, type ResponseFraming, UNTIL_CLOSE } from '../http/framing.ts'
+import { CHUNKED, frameResponse, type ResponseFraming } from '../http/framing.ts'
 import { type HeadLimits, INCOMPLETE, StatusHead } from '../http/head.ts'
 import { fieldsText } from '../http/write-head.ts'
 import { GatewayError } from '../lib/error.ts'
@@ -50,8 +51,7 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
   #head: StatusHead = new StatusHead()
   #framing: ResponseFraming = { bodyLength: 0, keepAlive: true, upgrade: null, idleTimeout: 0 }
   #held: Buffer | null = null
-  #remaining = 0
-  #chunked: ChunkedDecoder | null = null
+  readonly #body = new BodyReader()
   #informational = 0
   #tunnel: ((bytes: Buffer) => void) | null = null
   #closed = false
@@ -219,8 +219,7 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
     const framing = this.#framing
     this.#state = BODY
     this.#head = new StatusHead()
-    this.#remaining = framing.bodyLength
-    this.#chunked = framing.bodyLength === CHUNKED ? new ChunkedDecoder(this.#owner.limits) : null
+    this.#body.begin(framing.bodyLength, this.#owner.limits)
     if (framing.idleTimeout > 0) this.idleTimeout = framing.idleTimeout * 1000
     const response: ResponseHead = {
       status: head.status,
@@ -248,25 +247,10 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
   }
 
   #feedBody(bytes: Buffer, from: number, end: number): void {
-    let at = from
-    if (this.#chunked !== null) {
-      at = this.#chunked.push(bytes, at, end, this)
-      if (this.#chunked === null) return
-      if (this.#chunked.failed) this.#fail('UpstreamProtocolError', this.#chunked.fault)
-      else if (this.#chunked.done) this.#complete(this.#chunked.trailers, at < end)
-      return
-    }
-    if (this.#remaining === UNTIL_CLOSE) {
-      if (at < end) this.chunkData(bytes, at, end)
-      return
-    }
-    const take = Math.min(this.#remaining, end - at)
-    if (take > 0) {
-      this.#remaining -= take
-      at += take
-      this.chunkData(bytes, at - take, at)
-    }
-    if (this.#remaining === 0) this.#complete(null, at < end)
+    const body = this.#body
+    const at = body.read(bytes, from, end, this)
+    if (body.fault !== '') this.#fail('UpstreamProtocolError', body.fault)
+    else if (body.done) this.#complete(body.trailers, at < end)
   }
 
   /** @param surplus bytes came behind the response: the two sides disagree about its end, so nothing more is believed */
@@ -274,7 +258,6 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
     const handler = this.#handler
     if (handler === null) return
     this.#handler = null
-    this.#chunked = null
     // A request still being sent (early response) leaves the connection in the middle of a message.
     const reusable = this.#framing.keepAlive && this.#requestDone && !surplus && !this.#closed
     this.#state = IDLE
@@ -284,7 +267,7 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
   }
 
   #onEnd(): void {
-    if (this.#state === BODY && this.#remaining === UNTIL_CLOSE && this.#chunked === null) this.#complete(null, false)
+    if (this.#state === BODY && this.#body.untilClose) this.#complete(null, false)
     else this.#lost('closed')
   }
 

@@ -1,8 +1,8 @@
 /** The listeners of this worker: opened, closed and revised as the settings say; drained at the end. */
 import type { ListenerSettings, WorkerSettings } from '../link/messages.ts'
 import type { Gate } from '../proxy/downstream.ts'
-import type { H1Connection } from '../proxy/downstream-h1.ts'
 import { Listener, type ListenerContext } from '../proxy/listener.ts'
+import type { OpenConnection } from '../proxy/server-context.ts'
 import type { Timers } from '../proxy/timers.ts'
 
 export interface ListenersHost {
@@ -40,7 +40,7 @@ export class Listeners {
       wall: host.wall,
       options: { limits: { head: 65_536, headers: 100, uri: 16_384 }, requestHead: 10_000, keepAlive: 75_000 },
       draining: false,
-      connections: new Set<H1Connection>(),
+      connections: new Set<OpenConnection>(),
       reusePort: host.reusePort,
       connectionLimit: 1024,
       refusedConnection: (listener) => host.refusedConnection(listener),
