@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { createValidator } from '../../src/api/validate.ts'
+import { NEVER_DIALLED, workerSettings } from '../../src/link/worker-settings.ts'
+import { readSchemas } from '../../src/source/crds.ts'
+
+const validator = createValidator(readSchemas())
+
+function settings(raw: object) {
+  const verdict = validator.checkSettings(raw)
+  assert.ok(verdict.ok, JSON.stringify(verdict))
+  return verdict.object
+}
+
+describe('the settings of a worker', () => {
+  it('have every unit resolved, and what the process limit allows where nothing is said', () => {
+    const { limits, listeners, clientAddress, accessLog } = workerSettings(settings({}), 1234, '::')
+    assert.deepEqual(limits, { head: 65_536, headers: 100, uri: 16_384, connections: 1234 })
+    assert.ok(listeners.every((listener) => listener.address === '::'))
+    assert.equal(clientAddress, null)
+    assert.deepEqual(accessLog, { enabled: true, sample: 100, fields: {} })
+  })
+
+  it('say what the file says', () => {
+    const given = workerSettings(
+      settings({
+        listeners: [
+          { name: 'a', address: '127.0.0.1', port: 1 },
+          { name: 'b', port: 2 },
+        ],
+        limits: { head: '8Ki', headers: 20, uri: 512, connections: 7 },
+        clientAddress: { header: 'X-Forwarded-For', trustedCIDRs: ['10.0.0.0/8'], trustedHops: 2 },
+        upstreams: { denyCIDRs: ['10.1.0.0/16'] },
+      }),
+      1234,
+      '0.0.0.0',
+    )
+    assert.deepEqual(given.listeners, [
+      { name: 'a', address: '127.0.0.1', port: 1 },
+      { name: 'b', address: '0.0.0.0', port: 2 },
+    ])
+    assert.deepEqual(given.limits, { head: 8_192, headers: 20, uri: 512, connections: 7 })
+    assert.deepEqual(given.clientAddress, { header: 'x-forwarded-for', trustedCIDRs: ['10.0.0.0/8'], trustedHops: 2 })
+    assert.deepEqual(given.denyCIDRs, [...NEVER_DIALLED, '10.1.0.0/16'])
+  })
+})
