@@ -3,24 +3,43 @@
  * its length times a bounded size, which `RegExp` cannot promise.
  */
 import { RE2JS, RE2JSException } from 're2js'
+import { GatewayError } from '../lib/error.ts'
 
 /** Characters of a pattern. */
 export const MAX_PATTERN_LENGTH = 1024
-/** Instructions of a compiled pattern: the worst case costs this times the length of the text. */
-export const MAX_PATTERN_SIZE = 2000
+/** Instructions of a compiled pattern. */
+export const MAX_PATTERN_SIZE = 1000
+/**
+ * Instructions times characters that one match may take. Most patterns run on an automaton whose cost is the length alone, but
+ * where its states grow too many (`.*a.{400}b` on a's and b's) it is the product: 6 million took a second, this takes some tens of milliseconds.
+ */
+const MAX_WORK = 1_000_000
 
 export class Pattern {
   readonly source: string
+  /** Characters of the longest text that is looked at; never below 1000. */
+  readonly maxLength: number
   readonly #engine: RE2JS
 
   constructor(source: string, engine: RE2JS) {
     this.source = source
+    this.maxLength = Math.floor(MAX_WORK / engine.programSize())
     this.#engine = engine
   }
 
-  /** Whether the whole text matches. */
+  /**
+   * Whether the whole text matches.
+   *
+   * @throws {GatewayError} `UriTooLong` for a text over `maxLength`: "does not match" would hand the request to a rule it was kept from
+   */
   matches(text: string): boolean {
+    this.#limit(text)
     return this.#engine.testExact(text)
+  }
+
+  #limit(text: string): void {
+    if (text.length > this.maxLength)
+      throw new GatewayError('UriTooLong', `${text.length} characters for the pattern ${this.source}`)
   }
 
   /**
@@ -29,8 +48,10 @@ export class Pattern {
    *
    * @param substitution checked by {@link substitutionProblem}; a group that does not exist is empty
    * @returns the text itself when nothing matches
+   * @throws {GatewayError} see {@link matches}
    */
   replaceFirst(text: string, substitution: string): string {
+    this.#limit(text)
     const matcher = this.#engine.matcher(text)
     if (!matcher.find()) return text
     const groups = matcher.groupCount()

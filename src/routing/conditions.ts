@@ -1,7 +1,9 @@
 /** The conditions of a match besides its path: one meaning for the packed matcher, the slow one and `explain`. */
 import type { Fields } from '../http/fields.ts'
+import { GatewayError } from '../lib/error.ts'
 import { findCookie } from '../pattern/cookie.ts'
 import { findQueryParam } from '../pattern/query.ts'
+import type { Pattern } from '../pattern/regex.ts'
 import type { RouteRequest } from './request.ts'
 
 /** The field's value as rules compare it: all its lines as one (RFC 9110 §5.3), bytes read as UTF-8. Undefined when it is absent. */
@@ -23,6 +25,13 @@ export function cookieValue(fields: Fields, name: string): string | undefined {
 
 export function queryValue(request: RouteRequest, name: string): string | undefined {
   return request.query === undefined ? undefined : findQueryParam(request.query, name)
+}
+
+/** @throws {GatewayError} `HeadTooLarge` for a value that is too long for the pattern: see `Pattern.matches` */
+export function valueMatches(pattern: Pattern, value: string): boolean {
+  if (value.length > pattern.maxLength)
+    throw new GatewayError('HeadTooLarge', `a value of ${value.length} characters for the pattern ${pattern.source}`)
+  return pattern.matches(value)
 }
 
 /** By segment: `/a` holds `/a`, `/a/` and `/a/b`. `/` holds everything. */

@@ -5,7 +5,7 @@ import { CidrSet } from '../pattern/cidr.ts'
 import { covers } from '../pattern/host.ts'
 import { PatternCache } from '../pattern/regex.ts'
 import type { Match, Rule, Segment, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
-import { cookieValue, headerValue, isBelow, queryValue } from './conditions.ts'
+import { cookieValue, headerValue, isBelow, queryValue, valueMatches } from './conditions.ts'
 import { listenerMatches, methodMatches, methodToMatch, type RouteRequest } from './request.ts'
 
 export interface LinearMatch {
@@ -59,5 +59,5 @@ function valueHolds(match: ValueMatch, value: string | undefined): boolean {
   if (match.type === 'Absent') return value === undefined
   if (value === undefined) return false
   if (match.type === 'Present') return true
-  return match.type === 'Exact' ? value === match.value : patterns.get(match.value).matches(value)
+  return match.type === 'Exact' ? value === match.value : valueMatches(patterns.get(match.value), value)
 }

@@ -6,7 +6,7 @@
 import { type Address, coversWords, parseAddress } from '../pattern/cidr.ts'
 import * as L from '../snapshot/pack-layout.ts'
 import { type BlockView, type RuleView, type Tables, textBegins, textIs } from '../snapshot/tables.ts'
-import { cookieValue, headerValue, isBelow, queryValue } from './conditions.ts'
+import { cookieValue, headerValue, isBelow, queryValue, valueMatches } from './conditions.ts'
 import { listenerMatches, methodMatches, methodToMatch, type RouteRequest } from './request.ts'
 
 export interface Matched {
@@ -37,6 +37,7 @@ const address: Address = new Int32Array(4)
  * Which rule a request belongs to. Nothing is allocated for a plain match that came before.
  *
  * @returns an object that is good until the next call, or why there is no rule
+ * @throws {GatewayError} where a path or value is too long for a regular expression it would have to be tried against
  */
 export function match(tables: Tables, request: RouteRequest): Matched | 'HostNotFound' | 'RouteNotFound' {
   if (!findHost(tables, request.host)) return 'HostNotFound'
@@ -284,7 +285,7 @@ function valueHolds(tables: Tables, block: BlockView, segment: number, at: numbe
   if (type === L.VALUE_PRESENT) return true
   const wanted = block.words[at + 2]!
   if (type === L.VALUE_EXACT) return textIs(block, segment + wanted, value)
-  return tables.pattern(block, segment, wanted).matches(value)
+  return valueMatches(tables.pattern(block, segment, wanted), value)
 }
 
 function addressHolds(words: Int32Array, at: number, count: number, client: string): boolean {

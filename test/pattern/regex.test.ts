@@ -22,13 +22,27 @@ describe('a pattern', () => {
     }
   })
   it('takes linear time where a backtracking engine would take for ever', () => {
-    const text = 'a'.repeat(16_000)
+    const text = 'a'.repeat(12_000)
     const started = performance.now()
     assert.ok(!pattern('(a+)+b').matches(text))
     assert.ok(!pattern('(a|a)*b').matches(text))
     assert.ok(!pattern('(.*)(.*)(.*)(.*)[ab]{50}c').matches(text))
     assert.equal(pattern('(a*)*$').replaceFirst(text, 'x'), 'x')
     assert.ok(performance.now() - started < 5000)
+  })
+  it('does not look at more text than its size allows, and says so instead of saying no', () => {
+    const large = pattern('.*a.{400}b')
+    assert.ok(large.maxLength >= 1000 && large.maxLength < 16_000)
+    const started = performance.now()
+    // No rhythm, so that the automaton meets ever new states; the last character decides.
+    const text = Array.from({ length: large.maxLength - 1 }, (_, i) => (Math.imul(i, i * 7919) & 64 ? 'a' : 'b')).join(
+      '',
+    )
+    assert.equal(large.matches(`${text}a`), false)
+    assert.ok(performance.now() - started < 2000)
+    for (const ask of [(text: string) => large.matches(text), (text: string) => large.replaceFirst(text, '')])
+      assert.throws(() => ask('a'.repeat(large.maxLength + 1)), { name: 'GatewayError', reason: 'UriTooLong' })
+    assert.ok(pattern('/api/v[0-9]+/.*').maxLength > 65_536)
   })
   it('replaces the first match, with groups', () => {
     assert.equal(pattern('/v([0-9]+)/(.*)').replaceFirst('/v2/users', '/$2/$1'), '/users/2')

@@ -304,6 +304,23 @@ export function routerSuite(name: string, make: RouterFactory): void {
       assert.equal(ask(header('RegularExpression', 'a+'), { headers: [['x', 'aaa']] }), 'hit')
       assert.equal(ask(header('RegularExpression', 'a+'), { headers: [['x', 'aab']] }), 'RouteNotFound')
     })
+    it('refuses what is too long for an expression, rather than pass it on to the next rule', () => {
+      const slow = '.*a.{400}b'
+      const hosts = (match: Partial<Match>) => ({
+        'a.example': [
+          { name: 'slow', matches: [match] },
+          { name: 'open', matches: [{}] },
+        ],
+      })
+      const long = 'a'.repeat(10_000)
+      assert.throws(() => ask(hosts({ path: regex(slow) }), { path: `/${long}` }), { reason: 'UriTooLong' })
+      assert.throws(
+        () =>
+          ask(hosts({ headers: [{ name: 'x', type: 'RegularExpression', value: slow }] }), { headers: [['x', long]] }),
+        { reason: 'HeadTooLarge' },
+      )
+      assert.equal(ask(hosts({ path: regex(slow) }), { path: '/short' }), 'open')
+    })
     it('compares the first query parameter of a name after decoding', () => {
       const match = { queryParams: [is('q', 'a b')] }
       assert.equal(ask(one(match), { query: 'q=a+b' }), 'hit')
