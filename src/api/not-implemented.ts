@@ -17,7 +17,6 @@ type Subject = 'Route' | 'Backend' | 'Settings'
 
 const POLICIES: readonly Unbuilt[] = [
   { field: 'hedge' },
-  { field: 'upgrades', accepted: [['websocket']] },
   { field: 'limits.maxConcurrentRequests', accepted: [0] },
   { field: 'access', accepted: [{}] },
   { field: 'cors' },
@@ -30,7 +29,6 @@ const POLICIES: readonly Unbuilt[] = [
   { field: 'fault', accepted: [{}] },
   { field: 'errors', accepted: [[]] },
   { field: 'plugins', accepted: [[]] },
-  { field: 'timeouts.tunnelIdle', accepted: ['1h'] },
   { field: 'retry.codes', accepted: [[]] },
 ]
 
@@ -73,6 +71,7 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     { field: 'tls', accepted: [{}] },
     { field: 'tenancy', accepted: ['Shared'] },
     { field: 'hostnames', accepted: [[]] },
+    { field: 'accessLog.fields', accepted: [{}] },
     { field: 'upstreams.externalTargets', accepted: [[]] },
     { field: 'plugins', accepted: [[]] },
     { field: 'tracing' },

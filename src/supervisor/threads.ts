@@ -172,7 +172,8 @@ export class Threads {
       name,
       workerData: data,
       transferList: [port1],
-      resourceLimits: { maxOldGenerationSizeMb: heap },
+      // What a request allocates dies with it: in a young generation of this size it does so before anything copies it.
+      resourceLimits: { maxOldGenerationSizeMb: heap, maxYoungGenerationSizeMb: 48 },
     })
     worker.on('message', (message: WorkerToMain) => onWorker(index, message))
     if (this.controlRuns) this.tellControl({ type: 'worker', index, port: port2 }, [port2])

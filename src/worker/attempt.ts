@@ -30,6 +30,7 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
   /** The response goes to the client. */
   #relaying = false
   reused = false
+  fresh = false
   /** Monotonic milliseconds. */
   readonly startedAt: number
   /** Since when only the upstream's head is missing. */
@@ -48,7 +49,8 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
 
   /** @param fresh only a new connection will do */
   start(fresh: boolean): void {
-    this.#pool.acquire(this, fresh)
+    this.fresh = fresh
+    this.#pool.acquire(this)
   }
 
   // ---- the pool ----

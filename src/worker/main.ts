@@ -15,6 +15,7 @@ import { ClientResolver } from '../proxy/client-address.ts'
 import { Timers } from '../proxy/timers.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
+import { watchLoopDelay } from '../shared-memory/loop-delay.ts'
 import { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { ProcessBlock, startHeartbeat, workerThread } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
@@ -143,4 +144,5 @@ main.on('message', (message: MainToWorker) => {
 
 useControl(data.control)
 startHeartbeat(block, workerThread(index), setInterval)
+watchLoopDelay(metrics, clock.monotonic, setInterval)
 setInterval(() => backends.sweep(timers.touch()), 1_000).unref()

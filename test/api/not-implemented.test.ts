@@ -8,8 +8,8 @@ type Tree = Record<string, unknown>
 
 /** A value that asks for something, for every entry of the table; by its name without the place where policies stand. */
 const SAMPLES: Tree = {
+  'accessLog.fields': { agent: 'header:user-agent' },
   hedge: { after: '200ms' },
-  upgrades: [],
   'limits.maxConcurrentRequests': 5,
   access: { allow: ['10.0.0.0/8'] },
   cors: { allowOrigins: ['*'] },
@@ -22,7 +22,6 @@ const SAMPLES: Tree = {
   fault: { abort: { percent: 1, statusCode: 503 } },
   errors: [{ codes: ['404'], body: 'x' }],
   plugins: [{ name: 'a' }],
-  'timeouts.tunnelIdle': '5m',
   'retry.codes': [503],
   'spec.delegates[].namespaces.from': 'Selector',
   'spec.maintenance.enabled': true,

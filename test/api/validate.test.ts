@@ -222,6 +222,7 @@ test('settings are validated as objects are', () => {
   assert.ok(!result.ok)
   const found = result.problems.map(({ path, reason }: FieldProblem) => `${formatPath(path)} ${reason}`).sort()
   assert.deepEqual(found, [
+    'accessLog.fields NotImplemented',
     'accessLog.fields.other Invalid',
     'admin.address Invalid',
     'clientAddress.trustedCIDRs[0] Invalid',
