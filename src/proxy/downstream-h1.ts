@@ -48,7 +48,12 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
   readonly #body = new BodyReader()
   #continuePending = false
   #ended = false
+  /** When the head that has begun to arrive must be complete; 0 between heads. */
+  #headDue = 0
   #lingered = 0
+  /** Bytes of the last response that the client had not taken when this was last looked at. */
+  #unsent = 0
+  #cutTunnel: (() => void) | null = null
   /** The client has sent FIN: what runs is finished, nothing more is read. */
   #halfClosed = false
 
@@ -59,7 +64,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     this.#writer = new ResponseWriter(socket, server.wall)
     socket.on('data', (bytes: Buffer) => this.#onData(bytes))
     socket.on('end', () => this.#onEnd())
-    socket.on('drain', () => this.#handler?.onClientDrain())
+    socket.on('drain', () => this.#onDrain())
     socket.on('error', (error) => this.#gone((error as NodeJS.ErrnoException).code ?? error.message))
     socket.on('close', () => this.#gone('closed'))
     server.connections.add(this)
@@ -69,7 +74,12 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
 
   /** Between requests, nothing half-read. */
   get idle(): boolean {
-    return this.#state === READING && this.#held === null
+    return this.#state === READING && this.#quiet
+  }
+
+  /** Nothing of a request is there: an empty line after a body is a habit of old clients (RFC 9112 §2.2). */
+  get #quiet(): boolean {
+    return this.#held === null || (this.#held[0] === 0x0d && this.#held.length <= 2)
   }
 
   /** Ends the connection as soon as that costs no request. */
@@ -78,6 +88,12 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
   }
 
   destroy(): void {
+    if (this.#state === TUNNEL) {
+      this.#cutTunnel?.()
+      return
+    }
+    // Only the end of the process comes here with an exchange under way.
+    this.#handler?.onRequestFailed(new GatewayError('ShuttingDown'))
     this.#socket.destroy()
     this.#gone('cut')
   }
@@ -113,6 +129,11 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     this.#parsing = true
     try {
       while (this.#state === READING && this.#held !== null) {
+        // A client that asks and asks and reads no answer: it waits, or its answers would fill the memory.
+        if (!this.#writer.room) {
+          this.#socket.pause()
+          break
+        }
         const held = this.#held
         const { limits } = this.#server.options
         // Without a line end in the new bytes no parse can get further: a dripping sender must not make us parse all again.
@@ -120,9 +141,13 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
         latest = null
         const end = this.#head.parse(held, 0, held.length, limits)
         if (end === INCOMPLETE) {
-          if (this.#halfClosed)
+          if (this.#halfClosed && this.#quiet) this.#close()
+          else if (this.#halfClosed)
             this.#refuse(new GatewayError('BadRequest', 'the connection ended within a request head'))
-          else this.#server.timers.arm(this, this.due || this.#server.timers.now + this.#server.options.requestHead)
+          else if (!this.#quiet) {
+            if (this.#headDue === 0) this.#headDue = this.#server.timers.now + this.#server.options.requestHead
+            this.#server.timers.arm(this, this.#headDue)
+          }
           break
         }
         if (end < 0) {
@@ -152,13 +177,15 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
       return
     }
     this.#server.timers.disarm(this)
+    this.#headDue = 0
     this.#head = new RequestHead()
     this.#held = end === held.length ? null : held.subarray(end)
     this.#state = EXCHANGE
     this.#ended = false
     this.#body.begin(framing.bodyLength, this.#server.options.limits)
     this.#continuePending = framing.expectContinue
-    const keepAlive = framing.keepAlive && !this.#server.draining && !this.#halfClosed
+    const last = this.#halfClosed && this.#held === null
+    const keepAlive = framing.keepAlive && !this.#server.draining && !last
     this.#writer.begin(head.method, head.minor, keepAlive)
     const handler = this.#server.gate.begin(this, request)
     if (this.#ended) {
@@ -174,6 +201,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
       this.#held = null
       this.#feedBody(rest, 0)
     }
+    if (this.#halfClosed && this.#state === EXCHANGE && !this.#body.done) this.#cutBody()
   }
 
   #feedBody(bytes: Buffer, from: number): void {
@@ -219,22 +247,33 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
 
   #onEnd(): void {
     this.#halfClosed = true
-    this.#writer.keepAlive = false
+    // What was pipelined before is still answered.
+    if (this.#held === null) this.#writer.keepAlive = false
     switch (this.#state) {
       case READING:
         if (this.#held === null) this.#close()
         else this.#next(null)
         break
       case EXCHANGE:
-        if (!this.#body.done) {
-          this.#gone('the client ended the connection within the request body')
-          this.#socket.destroy()
-        }
+        if (!this.#body.done) this.#cutBody()
         break
       case DISCARDING:
       case LINGERING:
         this.#close()
         break
+    }
+  }
+
+  #cutBody(): void {
+    this.#gone('the client ended the connection within the request body')
+    this.#socket.destroy()
+  }
+
+  #onDrain(): void {
+    if (this.#handler !== null) this.#handler.onClientDrain()
+    else if (this.#state === READING && this.#held !== null) {
+      this.#socket.resume()
+      this.#next(null)
     }
   }
 
@@ -295,20 +334,24 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     this.#gone('aborted')
   }
 
-  takeOver(head: ResponseHead): Takeover {
+  takeOver(head: ResponseHead, cut: () => void): Takeover {
     this.#writer.switchProtocols(head)
     const early = this.#held
     this.#held = null
     this.#handler = null
     this.#ended = true
     this.#state = TUNNEL
+    this.#cutTunnel = cut
     this.#server.timers.disarm(this)
     this.#socket.removeAllListeners('data')
     this.#socket.removeAllListeners('end')
     this.#socket.removeAllListeners('drain')
-    this.#server.connections.delete(this)
-    const release = () => this.#server.gate.connectionClosed(this.peer.listener)
-    return { socket: this.#socket, early, release }
+    // It stays among the open connections: it counts for their limit, and a drain must end it too.
+    const release = (): void => {
+      this.#server.connections.delete(this)
+      this.#server.gate.connectionClosed(this.peer.listener)
+    }
+    return { socket: this.#socket, early, halfClosed: this.#halfClosed, release }
   }
 
   /** The response is complete: go on with the next request, or close. */
@@ -347,15 +390,16 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
       }
     }
     const { timers, options } = this.#server
-    timers.arm(this, timers.now + (this.#held === null ? options.keepAlive : options.requestHead))
+    timers.arm(this, timers.now + options.keepAlive)
     if (this.#socket.isPaused()) this.#socket.resume()
     if (this.#held !== null && !this.#parsing) setImmediate(() => this.#state === READING && this.#next(null))
   }
 
   #refuse(error: GatewayError): void {
     this.#held = null
-    const answer = this.#server.gate.refused(this.peer, error, this.#head.method, this.#head.target)
-    this.#writer.begin('GET', 1, false)
+    const { method, target } = this.#head
+    const answer = this.#server.gate.refused(this.peer, error, method, target)
+    this.#writer.begin(method, 1, false)
     this.#writer.answer(answer)
     this.#head = new RequestHead()
     this.#linger()
@@ -370,14 +414,33 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
 
   #close(): void {
     this.#state = LINGERING
-    this.#server.timers.arm(this, this.#server.timers.now + LINGER)
     this.#socket.end()
+    this.#unsent = this.#socket.writableLength
+    this.#watchEnd()
+  }
+
+  /** A slow client may take its time for what is still unsent, as long as it takes something. */
+  #watchEnd(): void {
+    const { timers, options } = this.#server
+    timers.arm(this, timers.now + (this.#unsent > 0 ? Math.max(options.keepAlive, LINGER) : LINGER))
   }
 
   expired(): void {
-    if (this.#state === READING && this.#held !== null) this.#refuse(new GatewayError('RequestHeadTimeout'))
-    else if (this.#state === READING) this.#close()
-    else this.destroy()
+    switch (this.#state) {
+      case READING:
+        if (this.#quiet || !this.#writer.room) this.#close()
+        else this.#refuse(new GatewayError('RequestHeadTimeout'))
+        break
+      case LINGERING: {
+        const before = this.#unsent
+        this.#unsent = this.#socket.writableLength
+        if (this.#unsent < before) this.#watchEnd()
+        else this.destroy()
+        break
+      }
+      default:
+        this.destroy()
+    }
   }
 
   #gone(detail: string): void {

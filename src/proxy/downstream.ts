@@ -53,14 +53,16 @@ export interface Downstream {
   resumeBody(): void
   /** The response cannot be completed: the client must notice (connection closed, stream reset). */
   abort(): void
-  /** Sends a 101 and hands the raw connection over. */
-  takeOver(head: ResponseHead): Takeover
+  /** Sends a 101 and hands the raw connection over. @param cut ends the tunnel, both sides, at once */
+  takeOver(head: ResponseHead, cut: () => void): Takeover
 }
 
 export interface Takeover {
   readonly socket: Socket
   /** Bytes that came behind the request. */
   readonly early: Buffer | null
+  /** The client has sent its FIN already. */
+  readonly halfClosed: boolean
   /** To be called once the connection is over. */
   readonly release: () => void
 }

@@ -37,6 +37,8 @@ export interface PoolContext {
 
 /** A request that waits for a connection. */
 export interface PoolWaiter {
+  /** Only a new connection will do: a second try after a reused one was dead. */
+  readonly fresh: boolean
   onConnection(connection: UpstreamConnection, reused: boolean): void
   onConnectError(error: GatewayError): void
 }
@@ -77,12 +79,9 @@ export class EndpointPool implements ConnectionOwner {
     return this.#idle.length
   }
 
-  /**
-   * Hands over a connection, at once where one is idle; otherwise through the waiter, later.
-   * @param fresh true: only a new connection will do (a second try after a reused one was dead)
-   */
-  acquire(waiter: PoolWaiter, fresh = false): void {
-    if (!fresh) {
+  /** Hands over a connection, at once where one is idle; otherwise through the waiter, later. */
+  acquire(waiter: PoolWaiter): void {
+    if (!waiter.fresh) {
       const connection = this.#takeIdle()
       if (connection !== null) {
         this.#context.connectionOpened(true)
@@ -195,8 +194,7 @@ export class EndpointPool implements ConnectionOwner {
   connectFailed(connection: UpstreamConnection, error: Error): void {
     this.#settled(connection)
     const code = (error as NodeJS.ErrnoException).code ?? error.message
-    const waiter = this.#waiting.shift()
-    waiter?.onConnectError(
+    this.#unserved()?.onConnectError(
       new GatewayError(
         code === 'ETIMEDOUT' ? 'ConnectTimeout' : 'ConnectFailure',
         `${this.endpoint.authority}: ${code}`,
@@ -206,9 +204,14 @@ export class EndpointPool implements ConnectionOwner {
 
   connectTimedOut(connection: UpstreamConnection): void {
     this.#settled(connection)
-    const waiter = this.#waiting.shift()
+    const waiter = this.#unserved()
     connection.destroy()
     waiter?.onConnectError(new GatewayError('ConnectTimeout', this.endpoint.authority))
+  }
+
+  /** The waiter that no connection is being made for any more, if there is one: others may have been served by what was given back. */
+  #unserved(): PoolWaiter | undefined {
+    return this.#waiting.length > this.#connecting.size ? this.#waiting.shift() : undefined
   }
 
   released(connection: UpstreamConnection): void {
@@ -218,9 +221,22 @@ export class EndpointPool implements ConnectionOwner {
       connection.destroy()
       return
     }
-    const waiter = this.#waiting.shift() ?? (this.#starving.length > 0 ? this.#unqueue() : undefined)
-    if (waiter !== undefined) waiter.onConnection(connection, true)
-    else this.#rest(connection)
+    const waiter = this.#content()
+    if (waiter === undefined) {
+      this.#rest(connection)
+      return
+    }
+    // The last bytes of the response before may have filled the client's buffers and stopped the reading.
+    connection.resume()
+    this.#context.connectionOpened(true)
+    waiter.onConnection(connection, true)
+  }
+
+  /** Takes the longest waiting that is content with a used connection out of the queues. */
+  #content(): PoolWaiter | undefined {
+    for (let i = 0; i < this.#waiting.length; i++) if (!this.#waiting[i]!.fresh) return this.#waiting.splice(i, 1)[0]
+    const first = this.#starving[0]
+    return first === undefined || first.waiter.fresh ? undefined : this.#unqueue()
   }
 
   closed(connection: UpstreamConnection): void {

@@ -282,8 +282,9 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
   #connectFailed(error: Error): void {
     if (this.#closed) return
     this.#closed = true
-    this.#owner.connectFailed(this, error)
+    // First its place is given back: whoever is told may need it to try again.
     this.#owner.closed(this)
+    this.#owner.connectFailed(this, error)
   }
 
   /** The connection broke. What that means depends on how far the response had come. */

@@ -53,6 +53,11 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     this.#pool.acquire(this)
   }
 
+  /** It waits for a connection. */
+  get connecting(): boolean {
+    return this.#stream === null && !this.#done
+  }
+
   // ---- the pool ----
 
   onConnection(connection: UpstreamConnection, reused: boolean): void {
@@ -111,8 +116,8 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     head.fields.detach()
     this.#waiting = { chunks: [], ended: false, trailers: null }
     this.#stream?.pause()
-    pending.then(
-      (goOn) => {
+    pending
+      .then((goOn) => {
         const waiting = this.#waiting
         this.#waiting = null
         if (!goOn || this.#done || this.#x.ended || waiting === null) return
@@ -123,9 +128,8 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
           this.onBatchEnd()
           if (!this.#paused) this.#stream?.resume()
         }
-      },
-      (error: unknown) => this.#x.flow.rescue(this.#x, error),
-    )
+      })
+      .catch((error: unknown) => this.#x.flow.rescue(this.#x, error))
   }
 
   #relay(head: ResponseHead): void {
@@ -133,7 +137,11 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     this.#relaying = true
     const chain = x.linked!.chain
     const steps = chain === null ? null : responseBodySteps(chain, x, head, chain.length)
-    if (steps !== null) this.#pipe = composeBody(steps, this, () => this.#wake())
+    if (steps !== null) {
+      // They may look at the head again when the buffer it lies in holds another's.
+      head.fields.detach()
+      this.#pipe = composeBody(steps, this, () => this.#wake())
+    }
     x.headSent = true
     x.status = head.status
     x.downstream.sendHead(head)
@@ -172,7 +180,10 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     }
     this.#x.upstreamEndedAt = this.#x.flow.timers.now
     if (this.#pipe === null) this.end(trailers)
-    else this.#pipe.end(trailers)
+    else {
+      trailers?.detach()
+      this.#pipe.end(trailers)
+    }
   }
 
   onError(error: GatewayError): void {

@@ -49,6 +49,10 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   backend: LinkedBackend | null = null
   upstreamHost: string | undefined = undefined
   entered = 0
+  /** A filter's verdict on the request is awaited: it was entered and has not let the request pass. */
+  deciding = false
+  /** A refusal is on its way back, and a filter it passes is awaited. */
+  answering = false
 
   // How far it has come
   ended = false
@@ -60,14 +64,14 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   /** Tries after the first that the retry policy paid for, and whether a dead connection was replaced once. */
   retries = 0
   refreshed = false
+  /** When the next try begins, monotonic milliseconds; 0 = none is waited for. */
+  retryAt = 0
   /** How the last try that was followed by another had failed. */
   failure: Reason | null = null
   /** An interim response has gone to the client: too late for another try. */
   interim = false
   /** What exactly went wrong, for the log. */
   detail = ''
-  /** Ends the tunnel this exchange has become. */
-  cutTunnel: (() => void) | null = null
   /** Endpoints that failed in this exchange. */
   tried: Endpoint[] | null = null
   /** The last endpoint tried, for the log. */
@@ -172,7 +176,9 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   expired(now: number): void {
     if (this.ended) return
     const failure = this.#overdue(now)
-    if (failure !== null) this.flow.fail(this, failure)
+    if (this.answering) this.flow.cut(this)
+    else if (failure !== null) this.flow.fail(this, failure)
+    else if (this.retryAt > 0 && now >= this.retryAt) this.flow.retry(this)
     else this.watch()
   }
 
@@ -193,7 +199,8 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
       if (attempt.awaitingHead) {
         if (limits.responseHead > 0) next = Math.min(next, attempt.waitingSince + limits.responseHead)
       } else if (limits.idle > 0) next = Math.min(next, this.lastActivity + limits.idle)
-    } else if (limits.idle > 0) next = Math.min(next, this.lastActivity + limits.idle)
+    } else if (this.retryAt > 0) next = Math.min(next, this.retryAt)
+    else if (limits.idle > 0) next = Math.min(next, this.lastActivity + limits.idle)
     return next === Number.POSITIVE_INFINITY ? 0 : next
   }
 
@@ -202,7 +209,10 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
     if (limits === null) return null
     if (limits.request > 0 && now >= this.startedAt + limits.request) return new GatewayError('RequestTimeout')
     const attempt = this.attempt
-    if (attempt === null) return null
+    if (attempt === null)
+      return this.retryAt === 0 && limits.idle > 0 && now >= this.lastActivity + limits.idle
+        ? new GatewayError('RequestTimeout', 'a filter did not decide')
+        : null
     if (limits.backendRequest > 0 && now >= attempt.startedAt + limits.backendRequest)
       return new GatewayError('BackendRequestTimeout')
     if (attempt.awaitingHead)

@@ -55,6 +55,9 @@ export interface FlowContext {
   unexpected(error: unknown): void
 }
 
+/** Milliseconds that filters may take over an answer that must not wait any more. */
+const ANSWER_GRACE = 5_000
+
 function closes(reason: Reason): boolean {
   return (REASONS[reason] as ReasonInfo).close === true
 }
@@ -141,12 +144,14 @@ export class Flow implements Gate {
     const chain = x.linked.chain
     if (chain === null) return this.#forward(x)
     const outcome = runRequest(chain, x)
-    if (outcome instanceof Promise)
+    if (outcome instanceof Promise) {
+      x.deciding = true
+      x.watch()
       outcome.then(
         (late) => this.#decided(x, late),
         (error: unknown) => this.rescue(x, error),
       )
-    else this.#decided(x, outcome)
+    } else this.#decided(x, outcome)
   }
 
   /** `OPTIONS *` asks about the server and not about any resource (RFC 9110 §9.3.7): it is answered here. */
@@ -157,7 +162,9 @@ export class Flow implements Gate {
 
   /** The filters have spoken. */
   #decided(x: ProxyExchange, outcome: Outcome): void {
-    if (x.ended || outcome?.type === 'ended') return
+    // A deadline may have struck meanwhile, and its refusal be on its way.
+    if (x.ended || x.answering || outcome?.type === 'ended') return
+    x.deciding = false
     try {
       if (outcome?.type === 'answer') this.answer(x, outcome.answer, outcome.from)
       else this.#forward(x)
@@ -197,6 +204,7 @@ export class Flow implements Gate {
     x.endpoint = endpoint
     x.attempts++
     attempt.start(fresh)
+    if (x.attempt === attempt && attempt.connecting) x.watch()
   }
 
   /** A try failed before its response went to the client, or within it. */
@@ -215,8 +223,14 @@ export class Flow implements Gate {
     }
     ;(x.tried ??= []).push(attempt.endpoint)
     x.failure = error.reason
-    const delay = backoffDelay(x.policy.retry.backoff, x.retries++, this.random)
-    setTimeout(() => this.#guarded(x, () => this.#try(x, null, false)), delay)
+    x.retryAt = this.timers.now + backoffDelay(x.policy.retry.backoff, x.retries++, this.random)
+    x.watch()
+  }
+
+  /** The wait before the next try is over. */
+  retry(x: ProxyExchange): void {
+    x.retryAt = 0
+    this.#guarded(x, () => this.#try(x, null, false))
   }
 
   #guarded(x: ProxyExchange, step: () => void): void {
@@ -237,6 +251,8 @@ export class Flow implements Gate {
   responseArrived(x: ProxyExchange, head: ResponseHead): undefined | null | Promise<boolean> {
     const chain = x.linked!.chain
     if (chain === null) return undefined
+    // Whoever is called again at the end may have kept the head; the buffer it lies in holds another's by then.
+    if (chain.end !== null) head.fields.detach()
     const replacement = runResponse(chain, x, head, chain.length)
     if (replacement === undefined) return undefined
     if (replacement instanceof Promise) return replacement.then((late) => this.#replaced(x, late))
@@ -260,14 +276,16 @@ export class Flow implements Gate {
     const chain = x.linked?.chain ?? null
     if (chain === null) return this.#send(x, answer)
     const replacement = runAnswer(chain, x, answer, from)
-    if (replacement instanceof Promise)
+    if (replacement instanceof Promise) {
+      x.answering = true
+      this.timers.arm(x, this.timers.now + ANSWER_GRACE)
       replacement.then(
         (late) => {
           if (!x.ended && late?.type === 'replace') this.#send(x, late.answer, late.from)
         },
         (error: unknown) => this.rescue(x, error),
       )
-    else if (replacement?.type === 'replace') this.#send(x, replacement.answer, replacement.from)
+    } else if (replacement?.type === 'replace') this.#send(x, replacement.answer, replacement.from)
   }
 
   #send(x: ProxyExchange, answer: Answer, from = 0): void {
@@ -312,7 +330,8 @@ export class Flow implements Gate {
   // ---- refusals ----
 
   refuse(x: ProxyExchange, reason: Reason): void {
-    this.answer(x, problemAnswer(reason, x), x.entered)
+    // A filter that has not decided yet was not passed: it sees nothing of the way back.
+    this.answer(x, problemAnswer(reason, x), x.deciding ? x.entered - 1 : x.entered)
   }
 
   /** The one place that turns an error into what the client gets: a response while that is possible, a cut connection after. */
@@ -322,17 +341,18 @@ export class Flow implements Gate {
     x.detail = error.detail
     x.attempt?.abort()
     x.attempt = null
-    if (!x.headSent && error.status !== 0) {
+    if (!x.headSent && !x.answering && error.status !== 0) {
       try {
         this.refuse(x, error.reason)
       } catch (unexpected) {
         this.#context.unexpected(unexpected)
-        this.#cut(x)
+        this.cut(x)
       }
-    } else this.#cut(x)
+    } else this.cut(x)
   }
 
-  #cut(x: ProxyExchange): void {
+  /** Gives an exchange up: all that is left to tell the client is that its connection breaks. */
+  cut(x: ProxyExchange): void {
     x.downstream.abort()
     this.finish(x)
   }
@@ -361,6 +381,7 @@ export class Flow implements Gate {
     x.ended = true
     this.timers.disarm(x)
     x.body?.abort()
+    x.attempt?.abort()
     x.attempt = null
     if (x.counted) this.endpoints.release(this.worker, x.backend!.slot)
     const chain = x.linked?.chain ?? null
@@ -370,7 +391,6 @@ export class Flow implements Gate {
   }
 
   upgraded(x: ProxyExchange, head: ResponseHead, tunnel: UpstreamTunnel, early: Buffer | null): void {
-    x.attempt = null
     x.status = 101
     x.headSent = true
     this.timers.disarm(x)
