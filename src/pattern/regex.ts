@@ -102,7 +102,8 @@ export function substitutionProblem(pattern: Pattern, substitution: string): str
  */
 export class PatternCache {
   readonly capacity: number
-  readonly #patterns = new Map<string, Pattern>()
+  /** null: it does not compile, which need not be found out again. */
+  readonly #patterns = new Map<string, Pattern | null>()
 
   /** @param capacity patterns held at most; one takes some kilobytes, more with use */
   constructor(capacity = 4096) {
@@ -118,25 +119,31 @@ export class PatternCache {
     return this.#patterns.has(source)
   }
 
-  /** @throws {TypeError} when the pattern does not compile: validation has refused that before */
-  get(source: string): Pattern {
-    let pattern = this.#patterns.get(source)
-    if (pattern !== undefined) {
+  /** @returns undefined when the pattern does not compile: validation has refused that before, but a worker must not fall over it */
+  find(source: string): Pattern | undefined {
+    const known = this.#patterns.get(source)
+    if (known !== undefined) {
       // Only a cache that could overflow pays for keeping the order of use.
       if (this.#patterns.size * 2 > this.capacity) {
         this.#patterns.delete(source)
-        this.#patterns.set(source, pattern)
+        this.#patterns.set(source, known)
       }
-      return pattern
+      return known ?? undefined
     }
     const compiled = compilePattern(source)
-    if (!(compiled instanceof Pattern)) throw new TypeError(`not a pattern: ${source}: ${compiled.error}`)
-    pattern = compiled
+    const pattern = compiled instanceof Pattern ? compiled : null
     this.#patterns.set(source, pattern)
     if (this.#patterns.size > this.capacity) {
       const oldest = this.#patterns.keys().next()
       if (!oldest.done) this.#patterns.delete(oldest.value)
     }
+    return pattern ?? undefined
+  }
+
+  /** @throws {TypeError} when the pattern does not compile */
+  get(source: string): Pattern {
+    const pattern = this.find(source)
+    if (pattern === undefined) throw new TypeError(`not a pattern: ${source}`)
     return pattern
   }
 }

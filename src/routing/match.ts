@@ -5,7 +5,7 @@
  */
 import { type Address, coversWords, parseAddress } from '../pattern/cidr.ts'
 import * as L from '../snapshot/pack-layout.ts'
-import { type BlockView, type RuleView, type Tables, textBegins, textIs } from '../snapshot/tables.ts'
+import { type BlockView, HOSTS, type RuleView, type Tables, textBegins, textIs } from '../snapshot/tables.ts'
 import { cookieValue, headerValue, isBelow, queryValue, valueMatches } from './conditions.ts'
 import { listenerMatches, methodMatches, methodToMatch, type RouteRequest } from './request.ts'
 
@@ -61,7 +61,20 @@ export function match(tables: Tables, request: RouteRequest): Matched | 'HostNot
 }
 
 /** Finds the segment of a host: itself, then wildcards, the longest first, then the catch-all. */
-export function findHost(tables: Tables, host: string): boolean {
+function findHost(tables: Tables, host: string): boolean {
+  let slot = tables.hostSlots.get(host)
+  if (slot === undefined) {
+    slot = findSlot(tables, host)
+    if (slot < 0) return false
+    if (tables.hostSlots.size >= HOSTS) tables.hostSlots.clear()
+    tables.hostSlots.set(host, slot)
+  }
+  search.block = tables.blocks[tables.root[slot + L.SLOT_BLOCK]! - 1]!
+  search.segment = tables.root[slot + L.SLOT_OFFSET]!
+  return true
+}
+
+function findSlot(tables: Tables, host: string): number {
   const { root } = tables
   const wildcards = root[L.ROOT_WILDCARDS]!
   const seed = root[L.ROOT_SEED]!
@@ -78,24 +91,16 @@ export function findHost(tables: Tables, host: string): boolean {
       hostSuffixes[dots] = length - i
     }
   }
-  if (found(tables, tables.findSlot(hash, host, length, false))) return true
-  if (wildcards !== 0) {
-    for (; dots > 0; dots--) {
-      if ((wildcards & L.depthBit(dots)) === 0) continue
-      const suffix = hostSuffixes[dots]!
-      // One or more labels before the suffix, so `.example.com` is not covered.
-      if (suffix === length) continue
-      if (found(tables, tables.findSlot(L.hashStep(hostHashes[dots]!, 0x2a), host, suffix, true))) return true
-    }
+  const exact = tables.findSlot(hash, host, length, false)
+  if (exact >= 0) return exact
+  for (let d = wildcards === 0 ? 0 : dots; d > 0; d--) {
+    const suffix = hostSuffixes[d]!
+    // One or more labels stand before the suffix, so `.example.com` is not covered.
+    if ((wildcards & L.depthBit(d)) === 0 || suffix === length) continue
+    const slot = tables.findSlot(L.hashStep(hostHashes[d]!, 0x2a), host, suffix, true)
+    if (slot >= 0) return slot
   }
-  return found(tables, tables.findSlot(L.hashStep(seed, 0x2a), host, 0, true))
-}
-
-function found(tables: Tables, slot: number): boolean {
-  if (slot < 0) return false
-  search.block = tables.blocks[tables.root[slot + L.SLOT_BLOCK]! - 1]!
-  search.segment = tables.root[slot + L.SLOT_OFFSET]!
-  return true
+  return tables.findSlot(L.hashStep(seed, 0x2a), host, 0, true)
 }
 
 /** Index of the first match in matching order that holds, or -1. */

@@ -2,6 +2,7 @@
  * Packed tables as a worker reads them: views over shared memory and a few bounded caches, no object per rule. One for each
  * generation; an exchange keeps the one it began with.
  */
+import { GatewayError } from '../lib/error.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
 import { type Pattern, PatternCache } from '../pattern/regex.ts'
 import * as L from './pack-layout.ts'
@@ -39,6 +40,8 @@ export interface BlockView {
 /** Rules, texts and patterns decoded and kept, at most so many of each per thread. */
 const RULES = 1 << 14
 const TEXTS = 1 << 12
+/** Hosts of requests whose slot is remembered. */
+export const HOSTS = 1024
 /** Slots of the root looked at between two yields: most are only compared with the generation before. */
 const SLOTS_A_STEP = 2048
 /** Distance between the positions of two blocks; a block has at most 2³¹ bytes. */
@@ -79,6 +82,8 @@ export class Tables {
   /** By block index. */
   readonly blocks: readonly BlockView[]
   readonly patterns: PatternCache
+  /** Slots in the root of hosts asked for lately, for the matcher: bounded by {@link HOSTS}, so that made-up names cannot grow it. */
+  readonly hostSlots = new Map<string, number>()
   readonly #rules: PositionCache<RuleView>
   readonly #texts: PositionCache<string>
   readonly #previous: WeakRef<Tables> | undefined
@@ -112,8 +117,12 @@ export class Tables {
     return this.#texts.get(block, at) ?? this.#texts.set(block, at, readText(block, at))
   }
 
+  /** @throws {GatewayError} `RuleClosed` when it does not compile: no rule can be said to match or not, so the request goes nowhere */
   pattern(block: BlockView, segment: number, offset: number): Pattern {
-    return this.patterns.get(this.text(block, segment, offset))
+    const source = this.text(block, segment, offset)
+    const pattern = this.patterns.find(source)
+    if (pattern === undefined) throw new GatewayError('RuleClosed', `not a pattern: ${source}`)
+    return pattern
   }
 
   /** Rule number `index` of the segment at `segment` words into `block`. */
@@ -150,7 +159,7 @@ export class Tables {
     const count = block.words[segment + L.SEG_PATTERNS]!
     const list = segment + block.words[segment + L.SEG_PATTERNS_AT]!
     for (let i = 0; i < count; i++) {
-      this.patterns.get(readText(block, segment + block.words[list + i]!))
+      this.patterns.find(readText(block, segment + block.words[list + i]!))
       yield
     }
   }

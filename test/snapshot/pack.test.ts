@@ -218,6 +218,19 @@ describe('tables', () => {
     assert.ok(second.patterns.has('/b+'))
     assert.equal(second.patterns.get('/a+'), a)
   })
+  it('close what stands behind an expression that does not compile, and nothing else', () => {
+    const bad = segment('a.example', [
+      { name: 'bad', matches: [{ path: { type: 'RegularExpression', value: '/a(' } }] },
+      { name: 'exact', matches: [{ path: { type: 'Exact', value: '/b' } }] },
+      { name: 'rest', matches: [{}] },
+    ])
+    const tables = new Tables(new Packer(seededRandom()).pack(snapshotOf([bad, simple('b.example')])).tables)
+    for (const _ of tables.prepare());
+    assert.throws(() => match(tables, request({ path: '/x' })), { reason: 'RuleClosed' })
+    const exact = match(tables, request({ path: '/b' }))
+    assert.ok(typeof exact !== 'string' && exact.rule.rule === 'exact')
+    assert.ok(typeof match(tables, request({ host: 'b.example' })) !== 'string')
+  })
   it('share nothing with the tables of another packer', () => {
     const first = new Tables(new Packer(seededRandom(1)).pack(snapshotOf([simple('a.example', 'one')])).tables)
     assert.ok(typeof match(first, request({ host: 'a.example' })) !== 'string')
