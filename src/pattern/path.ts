@@ -10,13 +10,16 @@ const OK = 1
 const SLASH = 2
 const DOT = 4
 const PERCENT = 8
+/** Not allowed in a path as it stands (RFC 3986 §2), yet sent so by browsers and tools; escaped, it means the same to everybody. */
+const UNWISE = 16
 
-/** Class of each ASCII character in a path: `pchar` of RFC 3986 §3.3 and the slash; 0 = not allowed. */
+/** Class of each ASCII character in a path: `pchar` of RFC 3986 §3.3, the slash and what is escaped; 0 = not allowed. */
 const CLASS = new Uint8Array(128)
 /** Characters that mean the same written out and percent-encoded (RFC 3986 §2.3), the dot included. */
 const UNRESERVED = new Uint8Array(128)
 for (const char of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~!$&'()*+,;=:@")
   CLASS[char.charCodeAt(0)] = OK
+for (const char of '"<>[]^`{|}') CLASS[char.charCodeAt(0)] = UNWISE
 CLASS[0x2f] = SLASH
 CLASS[0x2e] = DOT
 CLASS[0x25] = PERCENT
@@ -44,8 +47,8 @@ export function normalizePath(path: string, mode: PathMode): string | undefined 
     const kind = code < 128 ? CLASS[code]! : 0
     if (kind === OK) before = OK
     else if (kind === 0) return undefined
-    // A percent sign, two slashes, or a dot that begins a segment: only these can need work.
-    else if (kind === PERCENT || (kind !== OK && before === SLASH)) return rebuild(path, mode)
+    // A percent sign, what must be escaped, two slashes, or a dot that begins a segment: only these can need work.
+    else if (kind === PERCENT || kind === UNWISE || (kind !== OK && before === SLASH)) return rebuild(path, mode)
     else before = kind
   }
   return path
@@ -86,6 +89,12 @@ function normalizeSegment(path: string, start: number, end: number, mode: PathMo
     const code = path.charCodeAt(i)
     const kind = code < 128 ? CLASS[code]! : 0
     if (kind === 0) return undefined
+    if (kind === UNWISE) {
+      text += `${path.slice(copied, i)}%${code.toString(16).toUpperCase()}`
+      escaped = true
+      copied = i + 1
+      continue
+    }
     if (kind !== PERCENT) continue
     const high = i + 2 < end ? hex(path.charCodeAt(i + 1)) : -1
     const low = i + 2 < end ? hex(path.charCodeAt(i + 2)) : -1

@@ -2,6 +2,7 @@
 import type { PathMode } from '../../src/pattern/path.ts'
 
 export function normalizeSlowly(path: string, mode: PathMode): string | undefined {
+  path = path.replace(/["<>[\]^`{|}]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
   if (!/^\/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*$/.test(path)) return undefined
   const escaped = path.replace(/%[0-9A-Fa-f]{2}/g, (triplet) => {
     const char = String.fromCharCode(Number.parseInt(triplet.slice(1), 16))
