@@ -137,7 +137,7 @@ export class ChunkedDecoder {
     this.#held = null
     this.#state = DONE
     dropForbidden(section.fields)
-    this.trailers = section.fields
+    if (section.fields.count > 0) this.trailers = section.fields
     return at + consumed - before
   }
 
@@ -196,8 +196,10 @@ const FORBIDDEN_TRAILERS = new Set([
   'retry-after',
 ])
 
+/** Also where `_` stands for `-`: CGI-like servers cannot tell the two apart. */
 function dropForbidden(fields: Fields): void {
-  for (let i = 0; i < fields.count; i++) if (FORBIDDEN_TRAILERS.has(fields.nameAt(i))) fields.removeAt(i)
+  for (let i = 0; i < fields.count; i++)
+    if (FORBIDDEN_TRAILERS.has(fields.nameAt(i).replaceAll('_', '-'))) fields.removeAt(i)
 }
 
 /** The end of a chunked body with its trailers. */

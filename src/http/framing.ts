@@ -144,7 +144,7 @@ export function frameRequest(head: RequestHead, into: RequestFraming): FramingFa
 
 /** RFC 9112 §6.1: a final coding other than chunked leaves the length unknown: 400; a coding we do not have: 501. */
 function codingFault(coding: string): FramingFault {
-  const codings = coding.split(',').map((each) => each.trim())
+  const codings = coding.split(',').map(withoutOws)
   const last = codings[codings.length - 1]
   if (last !== 'chunked' || codings.indexOf('chunked') !== codings.length - 1)
     return fault('BadRequest', `Transfer-Encoding: ${coding}`)
@@ -265,6 +265,11 @@ function decimal(fields: Fields, index: number): number {
   return value
 }
 
+/** RFC 9110 §5.6.3: SP and HTAB and nothing else that `trim` takes for white space. */
+function withoutOws(text: string): string {
+  return text.replace(/^[ \t]+|[ \t]+$/g, '')
+}
+
 interface ConnectionOptions {
   close: boolean
   keepAlive: boolean
@@ -285,7 +290,7 @@ function connectionOptions(fields: Fields): ConnectionOptions | null {
     else if (value === 'keep-alive' || value === 'Keep-Alive') options.keepAlive = true
     else
       for (const part of value.split(',')) {
-        const option = part.trim().toLowerCase()
+        const option = withoutOws(part).toLowerCase()
         if (option === '') continue
         if (!/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(option) || ++named > 32) return null
         if (option === 'close') options.close = true
