@@ -47,7 +47,7 @@ export class ClientResolver {
       this.#known.set(peer, known)
     }
     if (known.trusted) return this.#behindProxy(peer, authority, fields)
-    dropForwarding(fields, false)
+    this.#drop(fields, false)
     if (known.authority !== authority) {
       known.authority = authority
       known.client = direct(peer, authority, false)
@@ -61,18 +61,34 @@ export class ClientResolver {
         ? forwardedFor(fields.joined('forwarded') ?? '')
         : listOf(fields.joined(this.#header) ?? '')
     const address = this.#pick(chain, peer.address)
-    const sentProto = fields.get('x-forwarded-proto')?.toLowerCase()
+    const sentProto = lastOf(fields, 'x-forwarded-proto')?.toLowerCase()
     const proto = sentProto === 'https' || sentProto === 'http' ? sentProto : peer.scheme
-    const host = validHost(fields.get('x-forwarded-host')) ?? authority
+    const host = validHost(lastOf(fields, 'x-forwarded-host')) ?? authority
     const port =
-      validPort(fields.get('x-forwarded-port')) ?? (proto === peer.scheme ? peer.port : proto === 'https' ? 443 : 80)
+      validPort(lastOf(fields, 'x-forwarded-port')) ??
+      (proto === peer.scheme ? peer.port : proto === 'https' ? 443 : 80)
     const list = chain.length === 0 ? peer.address : `${chain.join(', ')}, ${peer.address}`
     const forwarded =
       this.#header === 'forwarded'
         ? `${fields.joined('forwarded') ?? ''}${fields.has('forwarded') ? ', ' : ''}for=${forwardedNode(peer.address)}`
         : null
-    dropForwarding(fields, true)
+    this.#drop(fields, true)
     return { address, trusted: true, forwarding: new Forwarding(list, proto, host, port, forwarded) }
+  }
+
+  /** Takes all of them out, also where `_` stands for `-`: CGI-like servers cannot tell the two apart. */
+  #drop(fields: Fields, trusted: boolean): void {
+    const own = this.#header
+    for (let i = 0, count = fields.count; i < count; i++) {
+      const length = fields.nameLength(i)
+      // A field of another name that a trusted proxy wrote goes on; one that only looks like it does not.
+      if (length === own.length && fields.nameIsLoosely(i, own) && !(trusted && fields.nameIs(i, own)))
+        fields.removeAt(i)
+      const names = NAMES_BY_LENGTH[length]
+      if (names === undefined) continue
+      for (const name of names)
+        if (fields.nameIsLoosely(i, name) && !(trusted && name === REQUEST_ID)) fields.removeAt(i)
+    }
   }
 
   /** From the right: the first address that is not one of ours. With a number of hops, exactly so many are skipped. */
@@ -97,6 +113,11 @@ function direct(peer: Peer, authority: string, trusted: boolean): Client {
   return { address: peer.address, trusted, forwarding: new Forwarding(peer.address, peer.scheme, authority, peer.port) }
 }
 
+/** Of several lines the nearest proxy wrote the last. */
+function lastOf(fields: Fields, name: string): string | undefined {
+  return fields.all(name).at(-1)
+}
+
 function listOf(value: string): string[] {
   return value === '' ? [] : value.split(',').map((each) => stripPort(each.trim()))
 }
@@ -107,6 +128,8 @@ function forwardedFor(value: string): string[] {
   for (const element of value.split(',')) {
     const match = /(?:^|;)\s*for=(?:"([^"]*)"|([^;\s]+))/i.exec(element.trim())
     if (match !== null) nodes.push(stripPort(match[1] ?? match[2] ?? ''))
+    // A proxy that does not say for whom: what stands left of it is the word of somebody unknown.
+    else if (element.trim() !== '') nodes.push('unknown')
   }
   return nodes
 }
@@ -151,12 +174,3 @@ const NAMES_BY_LENGTH: readonly (readonly string[] | undefined)[] = (() => {
     (table[name.length] ??= []).push(name)
   return table
 })()
-
-/** Takes all of them out, also where `_` stands for `-`: CGI-like servers cannot tell the two apart. */
-function dropForwarding(fields: Fields, trusted: boolean): void {
-  for (let i = 0, count = fields.count; i < count; i++) {
-    const names = NAMES_BY_LENGTH[fields.nameLength(i)]
-    if (names === undefined) continue
-    for (const name of names) if (fields.nameIsLoosely(i, name) && !(trusted && name === REQUEST_ID)) fields.removeAt(i)
-  }
-}

@@ -22,7 +22,9 @@ export function requestTarget(
       if (form === null) return new GatewayError('BadRequest', 'a target in no known form')
       authority = form[1]!
       const rest = form[2] ?? ''
-      target = rest.startsWith('/') ? rest : `/${rest}`
+      // RFC 9112 §3.2.4: without path and query, the whole server is meant.
+      if (rest === '' && method === 'OPTIONS') target = '*'
+      else target = rest.startsWith('/') ? rest : `/${rest}`
       // RFC 9112 §3.2.2 lets the target win over Host; two different answers to "which host" are how caches get poisoned, so they are refused.
       if (host !== '' && host.toLowerCase() !== authority.toLowerCase())
         return new GatewayError('BadHost', 'the Host differs from the host of the target')

@@ -55,10 +55,10 @@ export class ResponseWriter {
     const { status, fields, bodyLength } = head
     const bodyless = status === 204 || status === 304 || status < 200
     let lengthField = -1
-    let dated = fields.added?.includes('date') === true
+    let dated = hasAdded(fields, 'date')
     for (let i = 0; i < fields.count; i++) {
       const length = fields.nameLength(i)
-      if (length === 14 && fields.nameIs(i, 'content-length')) lengthField = i
+      if (length === 14 && fields.nameIs(i, 'content-length') && !fields.isRemoved(i)) lengthField = i
       else if (length === 4 && fields.nameIs(i, 'date') && !fields.isRemoved(i)) dated = true
     }
     let ours = ''
@@ -92,7 +92,11 @@ export class ResponseWriter {
     const length = end - start
     if (length === 0 || this.#framing === NO_BODY) return
     const chunked = this.#framing === BY_CHUNKS
-    if (!chunked) this.#owed -= length
+    if (this.#framing === BY_LENGTH) {
+      // More than the head promised would be read as the beginning of the next response.
+      if (length > this.#owed) return this.#overrun(bytes, start)
+      this.#owed -= length
+    }
     if (length <= TEXT_BYTES) {
       const part = bytes.latin1Slice(start, end)
       this.#text += chunked ? `${length.toString(16)}\r\n${part}\r\n` : part
@@ -106,6 +110,12 @@ export class ResponseWriter {
     bytes.copy(out, before.length, start, end)
     if (chunked) out.latin1Write('\r\n', before.length + length)
     this.#socket.write(out)
+  }
+
+  #overrun(bytes: Buffer, start: number): void {
+    this.keepAlive = false
+    const owed = this.#owed
+    if (owed > 0) this.body(bytes, start, start + owed)
   }
 
   /** False when the client does not keep up: wait for the socket's drain. */
@@ -139,6 +149,12 @@ export class ResponseWriter {
     this.#text = ''
     this.#socket.write(text, 'latin1')
   }
+}
+
+function hasAdded(fields: Fields, name: string): boolean {
+  const { added } = fields
+  if (added !== null) for (let i = 0; i < added.length; i += 2) if (added[i] === name) return true
+  return false
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

@@ -140,6 +140,8 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     if (steps !== null) {
       // They may look at the head again when the buffer it lies in holds another's.
       head.fields.detach()
+      // They may change the length; the writer states the one that they leave in the head.
+      if (head.bodyLength !== 0) head.fields.remove('content-length')
       this.#pipe = composeBody(steps, this, () => this.#wake())
     }
     x.headSent = true

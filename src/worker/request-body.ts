@@ -11,6 +11,8 @@ import type { ProxyExchange } from './exchange.ts'
 
 /** Bytes kept before a connection is there; then the client waits. What one read brought may come on top. */
 const HOLD_BYTES = 64 * 1024
+/** What each chunk that is kept costs besides its bytes: a body may come one byte at a time. */
+const CHUNK_COST = 128
 
 export class RequestBody {
   readonly #x: ProxyExchange
@@ -90,7 +92,7 @@ export class RequestBody {
       return room
     }
     ;(this.#held ??= []).push(chunk)
-    this.#heldBytes += chunk.length
+    this.#heldBytes += chunk.length + CHUNK_COST
     return this.#heldBytes < HOLD_BYTES
   }
 

@@ -10,6 +10,8 @@ export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamR
   if (host === undefined && x.backend!.plan.hostHeader === 'UseServerName' && endpoint.hostname !== undefined)
     host = endpoint.hostname
   if (host === undefined && incoming.authorityMoved) host = incoming.authority
+  // An HTTP/1.0 client may name no host at all; what we send is HTTP/1.1 and must (RFC 9112 §3.2).
+  if (host === undefined && incoming.authority === '') host = endpoint.authority
   if (host !== undefined) x.request.remove('host')
   const { id } = x
   if (x.trusted) x.request.remove(REQUEST_ID_FIELD)
@@ -23,6 +25,11 @@ export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamR
     forwarding: x.forwarding,
     id,
     acceptsTrailers: incoming.acceptsTrailers,
-    upgrade: upgrade !== null && x.method === 'GET' && x.policy.upgrades.includes(upgrade) ? upgrade : null,
+    upgrade: upgrade !== null && maySwitch(x, upgrade) ? upgrade : null,
   }
+}
+
+/** With a body, the bytes of the new protocol would come behind one that is still on its way. */
+function maySwitch(x: ProxyExchange, upgrade: string): boolean {
+  return x.method === 'GET' && x.incoming.bodyLength === 0 && x.policy.upgrades.includes(upgrade)
 }
