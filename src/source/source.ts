@@ -56,6 +56,10 @@ export type SourceProblemReason =
   | 'WatchUnavailable'
   /** The API server cannot be reached or refuses (Kubernetes only). */
   | 'ClusterUnavailable'
+  /** Our role does not let us read a kind (Kubernetes only). */
+  | 'Forbidden'
+  /** The API server does not know a kind: its CustomResourceDefinition is missing (Kubernetes only). */
+  | 'KindMissing'
 
 /** One thing that is wrong with what a source reads, at a place a person can find. */
 export interface SourceProblem {
@@ -79,12 +83,31 @@ export interface SourceHandler {
 }
 
 /**
+ * What something refers to, as `namespace/name`. A cluster holds far more of these kinds than we have any business with, so
+ * only what is named here is read.
+ */
+export interface Needs {
+  /** With their EndpointSlices. */
+  readonly services: Iterable<string>
+  readonly secrets: Iterable<string>
+  readonly configMaps: Iterable<string>
+  /** Whether namespaces are told apart by their labels anywhere. Default no. */
+  readonly namespaces?: boolean
+}
+
+/**
  * Where resources come from: a folder, or an API server. A source never throws after `start` and never forgets what
  * it has read because it cannot be read any more: absence must be seen, not inferred from a failure.
  */
 export interface Source {
   /** Begins to read and to watch. Events arrive in later turns of the event loop, none before this returns. */
   start(handler: SourceHandler): void
+  /**
+   * From now on this is what is referred to; nothing else of these kinds is told, and what is not needed any more is deleted.
+   * Before the first call nothing is needed. `synced` waits for what is named by the time `changed` has returned for the
+   * objects that name it. A source that reads everything anyway has no such method.
+   */
+  interest?(needs: Needs): void
   /** Resolves when nothing is open any more. No call reaches the handler from the moment this is called. */
   stop(): Promise<void>
   /**

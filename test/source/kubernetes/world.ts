@@ -1,0 +1,54 @@
+/** A source on a fake API server, with waits that are short. */
+
+import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
+import { FixedCredentials } from '../../../src/source/kubernetes/credentials.ts'
+import { type KubernetesOptions, KubernetesSource } from '../../../src/source/kubernetes/kubernetes-source.ts'
+import type { Pacing } from '../../../src/source/kubernetes/reflector.ts'
+import type { Needs } from '../../../src/source/source.ts'
+import { Recorder } from '../../suite/source.ts'
+import { FakeApi, type FakeApiOptions } from './fake-api.ts'
+
+export const QUICK: Partial<Pacing> = { backOff: { first: 20, most: 200 }, mostUnsynced: 100, quick: 5 }
+
+export interface World {
+  readonly api: FakeApi
+  readonly client: KubernetesClient
+  readonly source: KubernetesSource
+  readonly heard: Recorder
+  readonly failures: unknown[]
+  close(): Promise<void>
+}
+
+export async function open(
+  options: Partial<KubernetesOptions> = {},
+  api: FakeApiOptions = {},
+  needs?: Needs,
+): Promise<World> {
+  const fake = await new FakeApi(api).listen()
+  const client = new KubernetesClient(new FixedCredentials(fake.url))
+  const failures: unknown[] = []
+  const source = new KubernetesSource({
+    client,
+    server: fake.url,
+    random: Math.random,
+    now: () => performance.now(),
+    failed: (error) => failures.push(error),
+    ...options,
+    pacing: { ...QUICK, ...options.pacing },
+  })
+  if (needs !== undefined) source.interest(needs)
+  return {
+    api: fake,
+    client,
+    source,
+    heard: new Recorder(),
+    failures,
+    close: async () => {
+      await source.stop()
+      await client.close()
+      await fake.kill()
+    },
+  }
+}
+
+export const NOTHING: Needs = { services: [], secrets: [], configMaps: [] }
