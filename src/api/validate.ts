@@ -9,6 +9,7 @@ import { metadataProblems } from './metadata.ts'
 import { unbuiltFields } from './not-implemented.ts'
 import type { FieldProblem, Kind } from './object.ts'
 import type { Route } from './route.ts'
+import { pathProblems } from './route-paths.ts'
 import { type Checker, compileSchema } from './schema.ts'
 import type { Schema } from './schema-run.ts'
 import type { SettingsObject } from './settings.ts'
@@ -131,6 +132,8 @@ function checkObject(kind: Kind, { apiVersion, checker }: KindCheck, raw: unknow
   if (kind === 'Secret') problems.push(...base64Problems(object, 'data'))
   if (kind === 'ConfigMap') problems.push(...base64Problems(object, 'binaryData'))
   if (kind === 'Route' || kind === 'Backend') problems.push(...unbuiltFields(kind, object))
+  // Last, because it relies on everything having its type.
+  if (kind === 'Route' && problems.length === 0) problems.push(...pathProblems(object as unknown as Route))
   if (problems.length > 0) return { ok: false, problems }
   return { ok: true, object: complete(kind, object), warnings }
 }

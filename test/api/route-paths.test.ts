@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { formatPath } from '../../src/api/object.ts'
+import { validator } from './schemas.ts'
+
+const RULE = { name: 'r', respond: {} }
+
+function problems(spec: object): string[] {
+  const route = { apiVersion: 'headgate.dev/v1alpha1', kind: 'Route', metadata: { name: 'a' }, spec }
+  const verdict = validator.check('Route', route)
+  return verdict.ok ? [] : verdict.problems.map(({ path, reason }) => `${formatPath(path)} ${reason}`)
+}
+
+const matching = (match: object): string[] => problems({ rules: [{ ...RULE, matches: [match] }] })
+
+describe('paths and expressions that a schema lets pass', () => {
+  it('refuses a path that no request can have', () => {
+    for (const value of ['/a%zz', '/a%2', '/..;/x', '/a/%252e%252e/', '/a%5Cb', '/a%00'])
+      assert.deepEqual(
+        matching({ path: { type: 'Exact', value } }),
+        ['spec.rules[0].matches[0].path.value Invalid'],
+        value,
+      )
+  })
+
+  it('accepts paths whose normal form differs from what is written', () => {
+    for (const value of ['/%61', '/a%2fb', '/a%5B0%5D'])
+      assert.deepEqual(matching({ path: { type: 'PathPrefix', value } }), [], value)
+  })
+
+  it('refuses an expression that is too large to be matched on every request, wherever it stands', () => {
+    const value = `(?:${'[a-z0-9]{100}|'.repeat(40)}x)`
+    assert.deepEqual(matching({ path: { type: 'RegularExpression', value } }), [
+      'spec.rules[0].matches[0].path.value Invalid',
+    ])
+    assert.deepEqual(matching({ headers: [{ name: 'x', type: 'RegularExpression', value }] }), [
+      'spec.rules[0].matches[0].headers[0].value Invalid',
+    ])
+    const rewrite = { path: { type: 'ReplaceRegex', replaceRegex: { pattern: value, substitution: '/' } } }
+    assert.deepEqual(problems({ policies: { enforced: { rewrite } }, rules: [RULE] }), [
+      'spec.policies.enforced.rewrite.path.replaceRegex.pattern Invalid',
+    ])
+  })
+
+  it('refuses a delegated prefix that no request can be below', () => {
+    const delegates = [{ namespaces: { from: 'All' }, pathPrefixes: ['/ok', '/..;/'] }]
+    assert.deepEqual(problems({ hostnames: ['a.test'], delegates, rules: [RULE] }), [
+      'spec.delegates[0].pathPrefixes[1] Invalid',
+    ])
+  })
+})
