@@ -43,6 +43,10 @@ export function formatPath(path: readonly (string | number)[]): string {
   let text = ''
   for (const step of path)
     text +=
-      typeof step === 'number' ? `[${step}]` : /^[A-Za-z_][\w-]*$/.test(step) ? (text && '.') + step : `["${step}"]`
+      typeof step === 'number'
+        ? `[${step}]`
+        : /^[A-Za-z_][\w-]{0,99}$/.test(step)
+          ? (text && '.') + step
+          : `[${JSON.stringify(step.length > 100 ? `${step.slice(0, 100)}…` : step)}]`
   return text
 }

@@ -38,6 +38,9 @@ export interface Schema {
 /** Copies the value into what it means, and notes what is wrong with it. */
 export type Check = (value: unknown, run: Run) => unknown
 
+/** More is of no use to anybody, and each costs a look for its place. */
+const MAX_PROBLEMS = 100
+
 export class Run {
   readonly problems: FieldProblem[] = []
   readonly warnings: FieldProblem[] = []
@@ -48,8 +51,13 @@ export class Run {
   #blocked = false
   readonly #broken: FieldProblem[] = []
 
+  /** There are so many problems that no further one is noted. */
+  get full(): boolean {
+    return this.problems.length >= MAX_PROBLEMS
+  }
+
   problem(reason: FieldProblem['reason'], message: string): void {
-    this.problems.push({ path: [...this.path], reason, message })
+    if (!this.full) this.problems.push({ path: [...this.path], reason, message })
   }
 
   /** A problem of a kind that keeps an API server from evaluating rules. */
@@ -65,7 +73,8 @@ export class Run {
       const violation = program.check(this.cel)
       if (violation === undefined) continue
       const { message, below } = violation
-      this.#broken.push({ path: [...this.path, ...below], reason: program.reason, message })
+      if (this.#broken.length < MAX_PROBLEMS)
+        this.#broken.push({ path: [...this.path, ...below], reason: program.reason, message })
     }
   }
 

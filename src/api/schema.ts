@@ -237,7 +237,11 @@ function compileProperty(name: string, schema: Schema, required: boolean, place:
   }
 }
 
+/** As for problems, see `Run.full`. */
+const MAX_WARNINGS = 100
+
 function noteUnknown(name: string, names: readonly string[], lenient: boolean, run: Run): void {
+  if (run.full || run.warnings.length >= MAX_WARNINGS) return
   const hint = suggestion(name, names)
   const message = lenient
     ? `is not a field this version knows and is left out${hint}`

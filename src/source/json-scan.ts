@@ -4,34 +4,83 @@
 const MAX_DEPTH = 200
 
 interface Visitor {
-  /** An object whose members are entered at `depth`. */
-  open?(depth: number): void
   /** A member's key at `at`, or (`step` a number) an element. False: do not look for more. */
   enter(depth: number, step: string | number, at: number): boolean
 }
 
+/** What a look through a JSON text finds. Of a text that is not JSON nothing is meant by it. */
+export interface JsonReport {
+  /** The first key that an object holds twice: RFC 8259 §4 leaves open which of them counts, so neither does. */
+  readonly duplicate: { readonly key: string; readonly offset: number } | null
+  /** Where the first object begins that has more signs than allowed; nothing behind its end was looked at. */
+  readonly excess: number | null
+  /** Offsets of the elements of a top-level `items`. */
+  readonly items: readonly number[]
+}
+
+/** Tokens between two pauses: some milliseconds. */
+const STEP = 8_192
+
 /**
- * The first key that an object holds twice: RFC 8259 §4 leaves open which of them counts, so neither does.
+ * Goes through a text once, in slices.
  *
- * @param text valid JSON
+ * @param maxSigns brackets, names and values of one object: of the whole text, or of an element of a list right below the top, as in a `List`
  * @throws {RangeError} when the nesting is too deep
+ * @yields now and then, so that the caller may do something else
  */
-export function findDuplicateKey(text: string): { key: string; offset: number } | null {
-  const keys: Set<string>[] = []
-  let found: { key: string; offset: number } | null = null
-  scan(text, {
-    open(depth) {
-      keys[depth] = new Set()
-    },
-    enter(depth, step, at) {
-      if (typeof step === 'number') return true
-      const level = keys[depth]!
-      if (level.has(step)) found = { key: step, offset: at }
-      level.add(step)
-      return found === null
-    },
-  })
-  return found
+export function* inspectJson(text: string, maxSigns: number): Generator<void, JsonReport> {
+  const token = tokens()
+  /** For each open bracket: the keys of an object so far, or null for a list. */
+  const open: (Set<string> | null)[] = []
+  const items: number[] = []
+  let duplicate: JsonReport['duplicate'] = null
+  let key = false
+  let topKey = ''
+  let begins = true
+  let signs = 0
+  let start = 0
+  let steps = 0
+  for (let found = token.exec(text); found !== null; found = token.exec(text)) {
+    if (++steps % STEP === 0) yield
+    const [sign] = found
+    const level = open.at(-1)
+    const inTopList = open.length === 2 && level === null && open[0] !== null
+    if (begins && inTopList && sign !== ']') {
+      if (topKey === 'items') items.push(found.index)
+      signs = 0
+      start = found.index
+    }
+    begins = false
+    if (++signs > maxSigns) return { duplicate, excess: start, items }
+    if (sign === '{' || sign === '[') {
+      if (open.push(sign === '{' ? new Set() : null) > MAX_DEPTH) throw new RangeError('nested too deeply')
+      key = sign === '{'
+      begins = true
+    } else if (sign === '}' || sign === ']') {
+      open.pop()
+      key = false
+    } else if (sign === ',') {
+      key = level instanceof Set
+      begins = true
+    } else if (key && level instanceof Set && sign.startsWith('"')) {
+      const name = nameOf(sign)
+      if (open.length === 1) topKey = name
+      if (level.has(name)) duplicate ??= { key: name, offset: found.index }
+      level.add(name)
+      key = false
+    }
+  }
+  return { duplicate, excess: null, items }
+}
+
+/** A key as it is written; what is no JSON text stands for itself. */
+function nameOf(token: string): string {
+  if (!token.includes('\\')) return token.slice(1, -1)
+  try {
+    return JSON.parse(token) as string
+  } catch {
+    return token
+  }
 }
 
 /**
@@ -55,22 +104,13 @@ export function locateInJson(text: string, path: readonly (string | number)[]): 
   return best
 }
 
-/** Offsets of the elements of a top-level `items`: what {@link locateInJson} says for each, in one pass over a List of thousands. */
-export function offsetsOfItems(text: string): number[] {
-  const offsets: number[] = []
-  let inside = false
-  scan(text, {
-    enter(depth, step, at) {
-      if (depth === 0) inside = step === 'items'
-      else if (depth === 1 && inside && typeof step === 'number') offsets.push(at)
-      return true
-    },
-  })
-  return offsets
+/** Every bracket, separator, text and other value. */
+function tokens(): RegExp {
+  return /[[\]{},:]|"[^"\\]*(?:\\.[^"\\]*)*"|[^\s[\]{},:"]+/g
 }
 
 function scan(text: string, visitor: Visitor): void {
-  const token = /[[\]{},:]|"(?:[^"\\]|\\.)*"|[^\s[\]{},:"]+/g
+  const token = tokens()
   let stopped = false
 
   const next = () => token.exec(text)
@@ -81,7 +121,6 @@ function scan(text: string, visitor: Visitor): void {
     else if (first[0] === '[') elements(depth)
   }
   const members = (depth: number): void => {
-    visitor.open?.(depth)
     for (let key = next(); key !== null && !stopped; key = next()) {
       if (key[0] === '}') return
       if (key[0] === ',') continue

@@ -1,6 +1,6 @@
 /** YAML text to plain values, with every fault as a value that has a position. */
-import { type Document, isAlias, isMap, isScalar, isSeq, type Node, parseAllDocuments, visit } from 'yaml'
-import { findDuplicateKey, locateInJson, offsetsOfItems } from './json-scan.ts'
+import { type Document, isAlias, isMap, isScalar, isSeq, Lexer, type Node, parseAllDocuments, visit } from 'yaml'
+import { inspectJson, type JsonReport, locateInJson } from './json-scan.ts'
 import type { SourceProblemReason } from './source.ts'
 import { readDifferently } from './yaml-1-1.ts'
 
@@ -31,16 +31,29 @@ export interface ParsedText {
   readonly errors: readonly TextProblem[]
 }
 
-const OPTIONS = { version: '1.2', merge: true, uniqueKeys: true, prettyErrors: false, logLevel: 'silent' } as const
+// The parser looks for equal keys by comparing each with each; `duplicates` below does it in linear time.
+const OPTIONS = { version: '1.2', merge: true, uniqueKeys: false, prettyErrors: false, logLevel: 'silent' } as const
 
 /** Aliases may multiply a document this many times, which is far above honest use and far below a bomb. */
 const MAX_ALIASES = 100
+
+/**
+ * Signs (brackets, indents, names, values) of one document or object: some ten times what the largest Route has. Whoever may write a file must
+ * not be able to hold up the thread that everybody's changes wait for, and to parse this many takes a tenth of a second.
+ */
+const MAX_SIGNS = 50_000
+/** Brackets within brackets: the parser recurses. */
+const MAX_DEPTH = 200
+/** To resolve an alias the parser walks the document: aliases times signs. */
+const MAX_RESOLVING = 5_000_000
 
 /** Never throws, whatever the text. */
 export function parseYaml(text: string): ParsedText {
   const documents: TextDocument[] = []
   const errors: TextProblem[] = []
   try {
+    const excess = excessOf(text)
+    if (excess !== null) return { documents, errors: [excess] }
     const parsed = parseAllDocuments(text, OPTIONS)
     for (const document of 'empty' in parsed ? [] : parsed) {
       const faults = faultsOf(document)
@@ -66,21 +79,39 @@ export function parseYaml(text: string): ParsedText {
 
 /** As {@link parseYaml}, for JSON: some forty times as fast. Falls back to YAML, which also says where a fault is. */
 export function parseJson(text: string): ParsedText {
+  const steps = parseJsonInSteps(text)
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done === true) return value
+  }
+}
+
+/** @yields wherever the caller may do something else first */
+export function* parseJsonInSteps(text: string): Generator<void, ParsedText> {
+  let report: JsonReport
+  try {
+    report = yield* inspectJson(text, MAX_SIGNS)
+  } catch (error) {
+    return { documents: [], errors: [syntax(describe(error), 0)] }
+  }
+  if (report.excess !== null) return { documents: [], errors: [tooMuch(TOO_MANY, report.excess)] }
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch {
     return parseYaml(text)
   }
-  try {
-    const twice = findDuplicateKey(text)
-    if (twice !== null)
-      return { documents: [], errors: [syntax(`the key "${twice.key}" is there twice in one object`, twice.offset)] }
-  } catch (error) {
-    return { documents: [], errors: [syntax(describe(error), 0)] }
+  const { duplicate, items } = report
+  if (duplicate !== null) {
+    const message = `the key "${duplicate.key}" is there twice in one object`
+    return { documents: [], errors: [syntax(message, duplicate.offset)] }
   }
   if (value === null) return { documents: [], errors: [] }
-  return { documents: [{ value, offset: locateInJson(text, []), warnings: [], locate: jsonLocator(text) }], errors: [] }
+  const locate = (path: Path): number => {
+    if (path.length !== 2 || path[0] !== 'items' || typeof path[1] !== 'number') return locateInJson(text, path)
+    return items[path[1]] ?? 0
+  }
+  return { documents: [{ value, offset: locateInJson(text, []), warnings: [], locate }], errors: [] }
 }
 
 /**
@@ -92,21 +123,13 @@ export function parseJson(text: string): ParsedText {
  */
 export function locateInYaml(text: string, path: Path): number {
   try {
+    if (excessOf(text) !== null) return 0
     const parsed = parseAllDocuments(text, OPTIONS)
     if ('empty' in parsed) return 0
     const document = parsed.find((candidate) => candidate.contents !== null)
     return document === undefined ? 0 : locateNode(document, path)
   } catch {
     return 0
-  }
-}
-
-function jsonLocator(text: string): (path: Path) => number {
-  let items: number[] | undefined
-  return (path) => {
-    if (path.length !== 2 || path[0] !== 'items' || typeof path[1] !== 'number') return locateInJson(text, path)
-    items ??= offsetsOfItems(text)
-    return items[path[1]] ?? 0
   }
 }
 
@@ -170,7 +193,57 @@ function locateNode(document: Document.Parsed, path: Path): number {
 
 function faultsOf(document: Document.Parsed): TextProblem[] {
   // An unknown tag is only a warning to the parser, but its value would not be what was meant.
-  return [...document.errors, ...document.warnings].map((fault) => syntax(sentence(fault), fault.pos[0]))
+  const faults = [...document.errors, ...document.warnings].map((fault) => syntax(sentence(fault), fault.pos[0]))
+  return faults.length > 0 ? faults : duplicates(document)
+}
+
+/** Keys that a mapping holds twice. */
+function duplicates(document: Document.Parsed): TextProblem[] {
+  const found: TextProblem[] = []
+  visit(document, {
+    Map(_, { items }) {
+      const keys = new Set<unknown>()
+      for (const { key } of items) {
+        if (!isScalar(key)) continue
+        const at = (key as Node).range?.[0] ?? 0
+        if (keys.has(key.value)) found.push(syntax(sentence({ code: 'DUPLICATE_KEY', message: '' }), at))
+        keys.add(key.value)
+      }
+    },
+  })
+  return found
+}
+
+const TOO_MANY = `there are more than ${MAX_SIGNS} names and values in one object; divide it`
+
+/** What is beyond reason in a text, by its signs alone: found before anything is built from them. */
+function excessOf(text: string): TextProblem | null {
+  let signs = 0
+  let aliases = 0
+  let depth = 0
+  let offset = 0
+  let before = ''
+  for (const sign of new Lexer().lex(text)) {
+    if (++signs > MAX_SIGNS) return tooMuch(TOO_MANY, 0)
+    if (before !== SCALAR) {
+      if (sign === '[' || sign === '{') depth++
+      else if (sign === ']' || sign === '}') depth--
+      else if (sign.startsWith('*') && ++aliases * signs > MAX_RESOLVING)
+        return tooMuch('there are too many aliases; write the values out', offset)
+      if (depth > MAX_DEPTH) return syntax('it is nested too deeply', offset)
+    }
+    before = sign
+    if (!MARKS.has(sign)) offset += sign.length
+  }
+  return null
+}
+
+/** What the lexer says besides the text itself: before a plain scalar, before a document, at the end of flow. */
+const SCALAR = '\x1f'
+const MARKS: ReadonlySet<string> = new Set([SCALAR, '\x02', '\x18'])
+
+function tooMuch(message: string, offset: number): TextProblem {
+  return { severity: 'error', reason: 'TooLarge', message: `${message[0]!.toUpperCase()}${message.slice(1)}.`, offset }
 }
 
 function syntax(message: string, offset: number): TextProblem {

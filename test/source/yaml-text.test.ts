@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { stringify } from 'yaml'
-import { findDuplicateKey, locateInJson, offsetsOfItems } from '../../src/source/json-scan.ts'
+import { inspectJson, type JsonReport, locateInJson } from '../../src/source/json-scan.ts'
 import { readDifferently } from '../../src/source/yaml-1-1.ts'
 import { LineIndex, locateInText, parseJson, parseYaml } from '../../src/source/yaml-text.ts'
 
@@ -11,6 +11,14 @@ const only = (text: string) => {
   assert.deepEqual(errors, [])
   assert.equal(documents.length, 1)
   return documents[0]!.value
+}
+
+const inspect = (text: string, maxSigns = 50_000): JsonReport => {
+  const steps = inspectJson(text, maxSigns)
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done === true) return value
+  }
 }
 
 describe('parsing YAML', () => {
@@ -56,6 +64,26 @@ describe('parsing YAML', () => {
     assert.match(errors[0]!.message, /aliases/)
     assert.ok(performance.now() - begun < 2_000)
   })
+
+  const many = (count: number, piece: (i: number) => string) =>
+    Array.from({ length: count }, (_, i) => piece(i)).join('')
+  for (const [what, text, message] of [
+    ['thousands of keys, which the parser compares pair by pair', many(20_000, (i) => `k${i}: 1\n`), /divide it/],
+    [
+      'thousands of anchors',
+      many(5_000, (i) => `- &a${i} x\n`) + many(5_000, (i) => `- *a${i}\n`),
+      /aliases|divide it/,
+    ],
+    ['two megabytes of list', `a:\n${'- x\n'.repeat(400_000)}`, /divide it/],
+    ['faults without number', '\t- a\n'.repeat(50_000), /divide it/],
+    ['a megabyte of brackets', '['.repeat(1_000_000), /nested too deeply/],
+  ] as const)
+    it(`is not held up by ${what}`, () => {
+      const before = process.cpuUsage()
+      assert.match(parseYaml(text).errors[0]!.message, message)
+      const { user, system } = process.cpuUsage(before)
+      assert.ok(user + system < 1_000_000, `${user + system} µs`)
+    })
 
   it('never throws, and says something where it finds nothing', () => {
     const piece = fc.constantFrom(
@@ -107,8 +135,8 @@ describe('parsing JSON', () => {
   })
 
   it('refuses a key that is there twice in one object, and only that', () => {
-    assert.deepEqual(findDuplicateKey('[{"a":1},{"a":{"a":2}},{"b":"\\"a\\":"}]'), null)
-    assert.deepEqual(findDuplicateKey('{"a":[1,{"b":1}],"\\u0061":2}'), { key: 'a', offset: 17 })
+    assert.deepEqual(inspect('[{"a":1},{"a":{"a":2}},{"b":"\\"a\\":"}]').duplicate, null)
+    assert.deepEqual(inspect('{"a":[1,{"b":1}],"\\u0061":2}').duplicate, { key: 'a', offset: 17 })
     assert.match(parseJson('{"a":1,"a":2}').errors[0]!.message, /"a" is there twice/)
   })
 
@@ -116,6 +144,27 @@ describe('parsing JSON', () => {
     const text = '{\n  "a": 1,\n  "b": [1, 2\n}\n'
     const { line } = new LineIndex(text).at(parseJson(text).errors[0]!.offset)
     assert.equal(line, 4)
+  })
+
+  it('counts signs for each element of a list right below the top, and for anything else as a whole', () => {
+    const list = JSON.stringify({ kind: 'List', items: [[1, 2], { a: [1, 2, 3, 4, 5, 6, 7, 8, 9] }, [3]] })
+    assert.equal(inspect(list, 30).excess, null)
+    assert.equal(inspect(list, 15).excess, list.indexOf('{"a"'))
+    assert.equal(
+      inspect(
+        JSON.stringify({
+          spec: {
+            a: [
+              [1, 2],
+              [3, 4],
+            ],
+            b: [1, 2, 3],
+          },
+        }),
+        20,
+      ).excess,
+      0,
+    )
   })
 
   it('refuses nesting that would end the stack', () => {
@@ -127,7 +176,7 @@ describe('parsing JSON', () => {
       fc.property(fc.array(fc.jsonValue(), { maxLength: 6 }), fc.jsonValue(), (items, other) => {
         const text = JSON.stringify({ other, items })
         assert.deepEqual(
-          offsetsOfItems(text),
+          inspect(text).items,
           items.map((_, i) => locateInJson(text, ['items', i])),
         )
       }),

@@ -42,6 +42,9 @@ const PATIENCE_AT_MOST = 1_000
 /** After a folder came back, its files may still be on their way into it: how long none of them counts as deleted. */
 const RETURN_SETTLE = 500
 
+/** To find a place means to parse again: milliseconds that may go into it in a second; beyond, the object's own line must do. */
+const LOCATE_WITHIN = 150
+
 /** A look at everything may take this share of the time between two: looking never eats the thread. */
 const POLL_SHARE = 20
 
@@ -64,6 +67,7 @@ export class FolderSource implements Source {
   #returned = Number.NEGATIVE_INFINITY
   #synced = false
   #stopped = false
+  #locating = { since: Number.NEGATIVE_INFINITY, spent: 0 }
   #poll: NodeJS.Timeout | undefined
   #recheck: NodeJS.Timeout | undefined
 
@@ -97,7 +101,11 @@ export class FolderSource implements Source {
     const definition = this.#table.find(kind, key)
     if (definition === undefined) return undefined
     const { text, textLine, base, file } = definition
+    const started = performance.now()
+    if (started - this.#locating.since > 1_000) this.#locating = { since: started, spent: 0 }
+    if (this.#locating.spent > LOCATE_WITHIN) return { file, line: definition.line, column: 1 }
     const { line, column } = new LineIndex(text).at(locateInText(text, [...base, ...path]))
+    this.#locating.spent += performance.now() - started
     return { file, line: textLine + line, column }
   }
 

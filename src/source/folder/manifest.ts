@@ -76,7 +76,7 @@ function readObject(value: unknown, base: Path, inherited: Fields, found: Found)
     return readList(value, base, itemKind === '' ? {} : { kind: itemKind, apiVersion }, found)
   if (!isKind(kind) || !sameGroup(apiVersion, API_VERSIONS[kind])) return unknownKind(value, base, apiVersion, kind)
   if (apiVersion !== API_VERSIONS[kind]) {
-    const message = `Version "${apiVersion}" of ${kind} is not read; write \`apiVersion: ${API_VERSIONS[kind]}\`.`
+    const message = `Version ${shown(apiVersion)} of ${kind} is not read; write \`apiVersion: ${API_VERSIONS[kind]}\`.`
     return notAnObject([...base, 'apiVersion'], message)
   }
   const read = identify(value, kind, apiVersion, base)
@@ -108,15 +108,17 @@ function identify(value: Fields, kind: Kind, apiVersion: string, base: Path): Ma
   if (name.length > 253 || !NAME.test(name))
     return fail(
       ['metadata', 'name'],
-      `"${name}" is not a valid name: use lower-case letters, digits, "-" and "." only.`,
+      `${shown(name)} is not a valid name: use lower-case letters, digits, "-" and "." only.`,
     )
   const namespace = kind === 'Namespace' ? '' : (metadata.namespace ?? 'default')
   if (typeof namespace !== 'string' || (kind !== 'Namespace' && (namespace.length > 63 || !LABEL.test(namespace))))
     return fail(
       ['metadata', 'namespace'],
-      `"${namespace}" is not a valid namespace: use lower-case letters, digits and "-" only.`,
+      `${shown(namespace)} is not a valid namespace: use lower-case letters, digits and "-" only.`,
     )
-  const raw: Fields = { ...value, apiVersion, kind, metadata: { ...metadata, name, namespace } }
+  // Age decides whose a hostname is, and in a file everybody can write any: see api.md, "Which rule wins".
+  const { creationTimestamp: _, ...rest } = metadata
+  const raw: Fields = { ...value, apiVersion, kind, metadata: { ...rest, name, namespace } }
   if (kind === 'Secret') foldStringData(raw)
   return { kind, key: `${namespace}/${name}`, raw, base }
 }
@@ -133,9 +135,29 @@ function foldStringData(secret: Fields): void {
 
 function unknownKind(value: Fields, base: Path, apiVersion: string, kind: string): ManifestProblem {
   const metadata = isFields(value.metadata) ? value.metadata : {}
-  const key = `${String(metadata.namespace ?? 'default')}/${String(metadata.name ?? '')}`
-  const message = `${kind} (${apiVersion}) is not a kind that Headgate reads (${KINDS.join(', ')}); the object is ignored.`
-  return { severity: 'warning', reason: 'UnknownKind', message, path: [...base, 'kind'], object: { kind, key } }
+  const key = `${brief(metadata.namespace ?? 'default')}/${brief(metadata.name ?? '')}`
+  const message = `${brief(kind)} (${brief(apiVersion)}) is not a kind that Headgate reads (${KINDS.join(', ')}); the object is ignored.`
+  return {
+    severity: 'warning',
+    reason: 'UnknownKind',
+    message,
+    path: [...base, 'kind'],
+    object: { kind: brief(kind), key },
+  }
+}
+
+/** Longest part of a text from a file that a message repeats. */
+const MAX_SHOWN = 100
+
+/** What is no valid name can be anything: a log line is neither as long as the file nor torn by it. */
+function brief(value: unknown): string {
+  if (typeof value !== 'string') return typeof value === 'object' ? '?' : String(value)
+  const text = value.replaceAll(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '\ufffd')
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
+}
+
+function shown(value: unknown): string {
+  return `"${brief(value)}"`
 }
 
 function notAnObject(path: Path, message: string): ManifestProblem {

@@ -1,6 +1,6 @@
 /** A file's text to the objects it defines, piece by piece, so that no turn is long and an edit costs only what it touches. */
 import type { SourceProblem } from '../source.ts'
-import { LineIndex, parseJson, parseYaml } from '../yaml-text.ts'
+import { LineIndex, parseJsonInSteps, parseYaml } from '../yaml-text.ts'
 import type { Definition, FileContent } from './definition.ts'
 import { type Manifest, readManifests } from './manifest.ts'
 import { type Chunk, split } from './split.ts'
@@ -36,7 +36,7 @@ export function* parseFile(file: string, text: string, memory: ParseMemory): Gen
   const problems: SourceProblem[] = []
   const seen = new Map<string, ParsedChunk>()
   for (const chunk of chunks) {
-    const parsed = seen.get(chunk.text) ?? memory.get(chunk.text) ?? parseChunk(chunk, json)
+    const parsed = seen.get(chunk.text) ?? memory.get(chunk.text) ?? (yield* parseChunk(chunk, json))
     seen.set(chunk.text, parsed)
     for (const object of parsed.objects) {
       const { line, textLine } = object
@@ -61,14 +61,14 @@ export async function inTurns<T>(steps: Generator<void, T>): Promise<T> {
   }
 }
 
-function parseChunk(chunk: Chunk, json: boolean): ParsedChunk {
+function* parseChunk(chunk: Chunk, json: boolean): Generator<void, ParsedChunk> {
   const { text } = chunk
   if (!json && text.length > MAX_CHUNK) {
     const message =
       'One document is larger than 2 MiB; write its objects as documents of their own, separated by `---`.'
     return { objects: [], problems: [{ severity: 'error', reason: 'TooLarge', message, line: 1, column: 1 }] }
   }
-  const { documents, errors } = json ? parseJson(text) : parseYaml(text)
+  const { documents, errors } = json ? yield* parseJsonInSteps(text) : parseYaml(text)
   const lines = new LineIndex(text)
   const objects: ParsedObject[] = []
   const problems: ParsedProblem[] = errors.map(({ offset, ...fault }) => ({ ...fault, ...lines.at(offset) }))
