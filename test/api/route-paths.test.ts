@@ -29,7 +29,7 @@ describe('paths and expressions that a schema lets pass', () => {
   })
 
   it('refuses an expression that is too large to be matched on every request, wherever it stands', () => {
-    const value = `(?:${'[a-z0-9]{100}|'.repeat(40)}x)`
+    const value = '[a-z]{50}[0-9]{50}'.repeat(12)
     assert.deepEqual(matching({ path: { type: 'RegularExpression', value } }), [
       'spec.rules[0].matches[0].path.value Invalid',
     ])
