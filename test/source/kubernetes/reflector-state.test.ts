@@ -1,0 +1,440 @@
+/** The musts of a reflector about what it knows and whom it tells; the first five are in reflector.test.ts. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Lister, ListSink, WatchSink } from '../../../src/source/kubernetes/client.ts'
+import { Reflector } from '../../../src/source/kubernetes/reflector.ts'
+import { route } from '../../suite/source.ts'
+import { observe, Told } from './observed.ts'
+import { QUICK } from './world.ts'
+
+const JSON_HEAD = { 'content-type': 'application/json' }
+
+const stored = (name: string, resourceVersion: string, uid = name) => ({
+  ...route(name),
+  metadata: { name, namespace: 'shop', uid, resourceVersion },
+})
+const event = (type: string, object: unknown) => `${JSON.stringify({ type, object })}\n`
+
+describe('6. a reflector that was stopped', () => {
+  /** A client that does not care about signals: everything comes, late. */
+  function lateClient() {
+    const lists: { sink: ListSink; end: () => void }[] = []
+    const watches: { sink: WatchSink; end: () => void }[] = []
+    const client: Lister = {
+      list: (_path, _query, sink) =>
+        new Promise((resolve) => {
+          lists.push({ sink, end: () => resolve({ resourceVersion: '7', continue: '' }) })
+        }),
+      watch: (_path, _query, sink) =>
+        new Promise((resolve) => {
+          watches.push({ sink, end: resolve })
+        }),
+    }
+    const told = new Told()
+    const reflector = new Reflector({
+      kind: 'Route',
+      client,
+      handler: told,
+      random: Math.random,
+      now: () => performance.now(),
+      pacing: QUICK,
+    })
+    return { lists, watches, told, reflector }
+  }
+  const item = (name: string) => Buffer.from(JSON.stringify(stored(name, '5')))
+
+  it('tells nothing of a list that was under way', async () => {
+    const { lists, told, reflector } = lateClient()
+    reflector.start()
+    const list = lists[0]!
+    const stopped = reflector.stop()
+    list.sink.item(item('a'))
+    list.end()
+    await stopped
+    assert.deepEqual([told.calls, told.troubles, told.failures], [[], [], []])
+  })
+
+  it('tells nothing of a stream that goes on', async () => {
+    const { lists, watches, told, reflector } = lateClient()
+    reflector.start()
+    lists[0]!.end()
+    await told.until(() => watches.length === 1, 'a watch')
+    const { sink, end } = watches[0]!
+    sink.line(Buffer.from(event('ADDED', stored('a', '8'))))
+    const stopped = reflector.stop()
+    sink.line(Buffer.from(event('ADDED', stored('b', '9'))))
+    sink.opened?.()
+    end()
+    await stopped
+    assert.deepEqual(told.calls, ['synced', 'upsert shop/a'])
+  })
+
+  it('does not wait for a pause, and begins nothing after it', async () => {
+    let lists = 0
+    const client: Lister = {
+      list: () => {
+        lists++
+        return Promise.reject(new Error('no'))
+      },
+      watch: () => Promise.reject(new Error('no')),
+    }
+    const told = new Told()
+    const reflector = new Reflector({
+      kind: 'Route',
+      client,
+      handler: told,
+      random: Math.random,
+      now: () => performance.now(),
+    })
+    reflector.start()
+    await told.until(() => told.troubles.length === 1, 'trouble')
+    const before = performance.now()
+    await reflector.stop()
+    assert.ok(performance.now() - before < 500)
+    assert.equal(lists, 1)
+    assert.deepEqual(told.calls, [])
+  })
+
+  it(
+    'leaves no connection in use',
+    observe(async ({ api, told, reflector }) => {
+      reflector.start()
+      await told.until(() => api.openWatches.length === 1, 'a watch')
+      await reflector.stop()
+      await told.until(() => api.openWatches.length === 0, 'the end of the watch')
+    }),
+  )
+})
+
+describe('7. a reflector reads lines', () => {
+  it(
+    'that hold U+2028, U+2029 and U+0085, and characters cut in two by packets',
+    observe(async ({ api, told, reflector }) => {
+      const body = 'a\u2028b\u2029c\u0085d\u00e9 \u{1f6aa}'
+      reflector.start()
+      await told.until(() => api.openWatches.length === 1, 'a watch')
+      const line = Buffer.from(event('ADDED', { ...stored('odd', '2000'), note: body }))
+      assert.ok(line.includes(Buffer.from('\u2028')), 'not escaped')
+      for (const byte of line) {
+        api.send('routes', Buffer.from([byte]))
+        if (byte > 0x7f) await new Promise((resolve) => setImmediate(resolve))
+      }
+      await told.untilHas('shop/odd')
+      assert.equal(told.objects.get('shop/odd')?.raw.note, body)
+    }),
+  )
+
+  it(
+    'and drops half a line when the connection breaks, without losing its event',
+    observe(async ({ api, told, reflector, asked }) => {
+      reflector.start()
+      await told.until(() => api.openWatches.length === 1, 'a watch')
+      const line = event('ADDED', stored('a', '2000'))
+      api.send('routes', event('ADDED', stored('whole', '1999')) + line.slice(0, line.length / 2))
+      await told.untilHas('shop/whole')
+      api.intercept = ({ verb, query }, response) => {
+        if (verb !== 'watch') return false
+        assert.equal(query.get('resourceVersion'), '1999')
+        response.writeHead(200, JSON_HEAD).write(line)
+        return true
+      }
+      await api.kill()
+      await api.restart()
+      await told.untilHas('shop/a')
+      assert.deepEqual(told.calls, ['synced', 'upsert shop/whole', 'upsert shop/a'])
+      assert.equal(asked('list').length, 1)
+    }),
+  )
+
+  for (const [what, garbage] of [
+    ['that is not JSON', '{"type":"ADDED","object":{]}\n'],
+    ['that is no event', '[1]\n'],
+    ['of a type that is not known', event('RENAMED', stored('x', '1'))],
+    ['about an object without a name', event('ADDED', { metadata: { uid: 'x', resourceVersion: '1' } })],
+    ['about a name that would make another key', event('ADDED', stored('a/b', '1'))],
+    ['about another kind', event('ADDED', { ...stored('a', '1'), kind: 'Backend' })],
+    ['that is not UTF-8', Buffer.from([0x22, 0xff, 0x22, 0x0a])],
+    ['that has no end', Buffer.alloc(17 * 1024 * 1024, 0x20)],
+  ] as const)
+    it(
+      `and lists again after one ${what}`,
+      observe(async ({ api, told, reflector, asked }) => {
+        reflector.start()
+        await told.until(() => api.openWatches.length === 1, 'a watch')
+        api.put(route('before'))
+        await told.untilHas('shop/before')
+        api.send('routes', garbage)
+        await told.until(() => asked('list').length === 2, 'another list')
+        assert.equal(told.troubles[0]?.error.reason, 'BadAnswer')
+        api.put(route('after'))
+        await told.untilHas('shop/after')
+        assert.deepEqual(told.keys, ['shop/after', 'shop/before'])
+        assert.doesNotMatch(told.troubles[0]!.error.message, /RENAMED|a\/b|\]/)
+      }),
+    )
+
+  for (const [what, body] of [
+    ['that is cut off', '{"metadata":{"resourceVersion":"5"},"items":[{"metadata":{"name":"a"'],
+    ['with an item that is no object', '{"metadata":{"resourceVersion":"5"},"items":[5]}'],
+    ['without a version', '{"metadata":{},"items":[]}'],
+    ['without items', '{"metadata":{"resourceVersion":"5"}}'],
+    ['that is not JSON', '{"metadata":{"resourceVersion":"5"},"items":[],}'],
+    ['with items twice', '{"metadata":{"resourceVersion":"5"},"items":[],"items":[]}'],
+    ['of nothing', ''],
+  ] as const)
+    it(
+      `and does not believe a list ${what}`,
+      observe(async ({ api, told, reflector, asked }) => {
+        api.put(route('real'))
+        let lied = false
+        api.intercept = ({ verb }, response) => {
+          if (verb !== 'list' || lied) return false
+          lied = true
+          response.writeHead(200, JSON_HEAD).end(body)
+          return true
+        }
+        reflector.start()
+        await told.untilSynced()
+        assert.deepEqual(told.calls, ['upsert shop/real', 'synced'])
+        assert.equal(asked('list').length, 2)
+        assert.match(told.troubles[0]!.error.message, /^the list cannot be read/)
+      }),
+    )
+
+  it(
+    'of JSON only, whatever the server calls it',
+    observe(async ({ api, told, reflector }) => {
+      let lied = false
+      api.intercept = (_, response) => {
+        if (lied) return false
+        lied = true
+        response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Log in, please</html>')
+        return true
+      }
+      reflector.start()
+      await told.untilSynced()
+      assert.equal(told.troubles[0]?.error.message, 'it answered with text/html, not JSON')
+    }),
+  )
+})
+
+describe('8. a reflector tells', () => {
+  it(
+    'the difference when it lists again: what is new, what differs, what is gone',
+    observe(async ({ api, told, reflector, asked }) => {
+      for (const name of ['same', 'changes', 'goes']) api.put(route(name))
+      reflector.start()
+      await told.until(() => api.openWatches.length === 1, 'a watch')
+      told.calls.length = 0
+      await api.kill()
+      api.put(route('changes', 'now'))
+      api.remove(route('goes'))
+      api.put(route('comes'))
+      api.compact()
+      await api.restart()
+      await told.until(() => told.calls.length === 3, 'three calls')
+      assert.deepEqual(told.calls, ['upsert shop/changes', 'upsert shop/comes', 'delete shop/goes'])
+      assert.equal(asked('list').length, 2)
+    }),
+  )
+
+  it(
+    'an object that was deleted and made anew as two things, also when it has not seen the deletion',
+    observe(async ({ api, told, reflector }) => {
+      api.put(route('a'))
+      reflector.start()
+      await told.until(() => api.openWatches.length === 1, 'a watch')
+      told.calls.length = 0
+      await api.kill()
+      api.remove(route('a'))
+      api.put(route('a'))
+      api.compact()
+      await api.restart()
+      await told.until(() => told.calls.length === 2, 'two calls')
+      assert.deepEqual(told.calls, ['delete shop/a', 'upsert shop/a'])
+    }),
+  )
+
+  it(
+    'nothing of a deletion that is about an older object of that name',
+    observe(async ({ api, told, reflector }) => {
+      reflector.start()
+      await told.until(() => api.openWatches.length === 1, 'a watch')
+      api.send('routes', event('ADDED', stored('a', '2000', 'new')) + event('DELETED', stored('a', '2001', 'old')))
+      api.send('routes', event('ADDED', stored('b', '2002')))
+      await told.untilHas('shop/b')
+      assert.deepEqual(told.keys, ['shop/a', 'shop/b'])
+    }),
+  )
+
+  it(
+    'everybody else although one handler throws, every time',
+    observe(async ({ api, told, reflector }) => {
+      told.upsert = (object) => {
+        if (object.key === 'shop/bad') throw new Error('this one')
+        Told.prototype.upsert.call(told, object)
+      }
+      told.synced = () => {
+        Told.prototype.synced.call(told)
+        throw new Error('and this')
+      }
+      for (const name of ['a', 'bad', 'c']) api.put(route(name))
+      reflector.start()
+      await told.until(() => api.openWatches.length === 1, 'a watch')
+      api.put(route('bad', 'again'))
+      api.put(route('d'))
+      await told.untilHas('shop/d')
+      assert.deepEqual(told.keys, ['shop/a', 'shop/c', 'shop/d'])
+      assert.deepEqual(
+        told.failures.map((error) => (error as Error).message),
+        ['this one', 'and this', 'this one'],
+      )
+      assert.deepEqual(told.troubles, [], 'and the server is not to blame')
+    }),
+  )
+
+  it(
+    'that it is synced once, after everything there was, and not before it has a whole list',
+    observe(
+      async ({ api, told, reflector }) => {
+        for (let i = 0; i < 4; i++) api.put(route(`r${i}`))
+        let broken = 0
+        api.intercept = ({ query }, response) => {
+          if (!query.has('continue') || broken++ >= 2) return false
+          api.remove(route('r0'))
+          response.destroy()
+          return true
+        }
+        reflector.start()
+        await told.untilSynced()
+        assert.equal(told.calls.filter((call) => call === 'synced').length, 1)
+        assert.equal(told.calls.at(-1), 'synced')
+        assert.deepEqual(told.keys, ['shop/r1', 'shop/r2', 'shop/r3'])
+      },
+      { pacing: { page: 2 }, consistent: true },
+    ),
+  )
+})
+
+describe('9. a reflector hands on', () => {
+  it(
+    'objects from a list and from a watch in the same form, without managedFields and what kubectl has added',
+    observe(async ({ api, told, reflector }) => {
+      api.put(route('listed'))
+      reflector.start()
+      await told.until(() => api.openWatches.length === 1, 'a watch')
+      api.put(route('watched'))
+      await told.untilHas('shop/watched')
+      for (const name of ['listed', 'watched']) {
+        const { raw, uid, resourceVersion } = told.objects.get(`shop/${name}`)!
+        assert.deepEqual(raw, {
+          ...route(name),
+          metadata: {
+            name,
+            namespace: 'shop',
+            uid,
+            resourceVersion,
+            generation: 1,
+            creationTimestamp: '2026-01-01T00:00:00Z',
+            annotations: { note: 'kept' },
+          },
+        })
+      }
+    }),
+  )
+
+  it(
+    'objects of built-in kinds with the kind that lists leave out',
+    observe(
+      async ({ api, told, reflector }) => {
+        api.put({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'c', namespace: 'shop' }, data: { a: 'b' } })
+        reflector.start()
+        await told.untilHas('shop/c')
+        const { apiVersion, kind, data } = told.objects.get('shop/c')!.raw
+        assert.deepEqual({ apiVersion, kind, data }, { apiVersion: 'v1', kind: 'ConfigMap', data: { a: 'b' } })
+      },
+      { kind: 'ConfigMap' },
+    ),
+  )
+})
+
+describe('10. a reflector compares versions for equality only', () => {
+  it(
+    'they may go down or be no numbers at all; the same one twice is told once',
+    observe(async ({ api, told, reflector, asked }) => {
+      reflector.start()
+      await told.until(() => api.openWatches.length === 1, 'a watch')
+      for (const version of ['zz', 'aa', 'aa', '9', '10', '9', '9'])
+        api.send('routes', event('MODIFIED', stored('a', version)))
+      api.send('routes', event('ADDED', stored('end', 'b-1')))
+      await told.untilHas('shop/end')
+      assert.equal(told.calls.filter((call) => call === 'upsert shop/a').length, 5)
+      assert.equal(told.objects.get('shop/a')?.resourceVersion, '9')
+      api.endWatches()
+      await told.until(() => asked('watch').length === 2, 'another watch')
+      assert.equal(asked('watch')[1]!.query.get('resourceVersion'), 'b-1')
+    }),
+  )
+})
+
+describe('11. a reflector asks for what exists by a watch', () => {
+  it(
+    'where it is told to, and then needs no list',
+    observe(
+      async ({ api, told, reflector, asked }) => {
+        for (const name of ['a', 'b']) api.put(route(name))
+        reflector.start()
+        await told.untilSynced()
+        assert.deepEqual(told.calls, ['upsert shop/a', 'upsert shop/b', 'synced'])
+        const { query } = asked('watch')[0]!
+        assert.equal(query.get('sendInitialEvents'), 'true')
+        assert.equal(query.get('resourceVersionMatch'), 'NotOlderThan')
+        api.put(route('c'))
+        await told.untilHas('shop/c')
+        assert.equal(asked('list').length, 0)
+        assert.equal(asked('watch').length, 1, 'the same stream goes on')
+      },
+      { watchList: true },
+    ),
+  )
+
+  it(
+    'and lists after all where the server does not come to an end',
+    observe(
+      async ({ api, told, reflector, asked }) => {
+        api.put(route('a'))
+        api.intercept = ({ query }, response) => {
+          if (!query.has('sendInitialEvents')) return false
+          // As an old server does that does not know the parameter: from now on, and no bookmark that says so.
+          response.writeHead(200, JSON_HEAD).flushHeaders()
+          return true
+        }
+        reflector.start()
+        await told.untilSynced()
+        assert.deepEqual(told.keys, ['shop/a'])
+        assert.equal(asked('list').length, 1)
+        assert.equal(asked('list')[0]!.query.get('resourceVersion'), '0')
+      },
+      { watchList: true, pacing: { watchList: 50 } },
+    ),
+  )
+
+  it(
+    'and lists after all where the server refuses',
+    observe(
+      async ({ api, told, reflector, asked }) => {
+        api.intercept = ({ query }, response) => {
+          if (!query.has('sendInitialEvents')) return false
+          response.writeHead(422, JSON_HEAD).end('{}')
+          return true
+        }
+        reflector.start()
+        await told.untilSynced()
+        assert.equal(asked('list').length, 1)
+        await told.until(() => asked('watch').length === 2, 'an ordinary watch')
+        assert.equal(asked('watch')[1]!.query.has('sendInitialEvents'), false)
+      },
+      { watchList: true },
+    ),
+  )
+})
