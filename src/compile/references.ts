@@ -20,12 +20,20 @@ export interface BrokenReference {
   readonly message: string
 }
 
+/** What an Ingress names that is neither a Service nor a Backend. */
+const FOREIGN = /^[^/]+\/([^/]*\/.*)$/
+
 /** @param id see `Backend.id` of the snapshot */
 export function faceOf(resources: ResourceSet, id: string): Face {
   const inline = inlineService(id)
   if (inline !== undefined) return serviceFace(resources, inline.service, inline.port)
   const backend = resources.backends.get(id)
   if (backend !== undefined) return { found: true, allowed: backend.object.spec.allowedNamespaces }
+  const foreign = FOREIGN.exec(id)
+  if (foreign !== null) {
+    const message = `${foreign[1] || 'a backend without service'} cannot be reached; name a Service, or a Backend of headgate.dev`
+    return { found: false, reason: 'BackendNotFound', message }
+  }
   const message = resources.refused.has(refusedKey('Backend', id))
     ? `Backend ${id} exists but is not valid; its own conditions say what to correct`
     : `there is no Backend ${id}; create it or correct the name`

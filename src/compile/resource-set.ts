@@ -1,5 +1,6 @@
 /** What `compile` reads: every valid object in the version that is served, and what is known of the others. */
 import type { Backend } from '../api/backend.ts'
+import type { Ingress } from '../api/ingress.ts'
 import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../api/kubernetes.ts'
 import type { FieldProblem, Kind } from '../api/object.ts'
 import type { Route } from '../api/route.ts'
@@ -38,6 +39,8 @@ export interface Refused {
 export interface ResourceSet {
   readonly settings: SettingsObject
   readonly routes: FrozenMap<Resource<Route>>
+  /** Absent where no source has any. */
+  readonly ingresses?: FrozenMap<Resource<Ingress>>
   readonly backends: FrozenMap<Resource<Backend>>
   readonly services: FrozenMap<Resource<Service>>
   /** By the key of their Service, then by their own. */

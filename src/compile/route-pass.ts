@@ -1,5 +1,6 @@
 /** Routes: read each by itself, enter it under the hostnames and backends it names, look its references up. */
 import { isDeepStrictEqual } from 'node:util'
+import { routeAt } from './ingress.ts'
 import type { CompileMemo, HostState, RouteState } from './memo.ts'
 import type { Meter } from './meter.ts'
 import { planRoute, type RoutePlan } from './plan.ts'
@@ -9,7 +10,7 @@ import { type ResourceSet, refusedKey } from './resource-set.ts'
 export function* planRoutes(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
   for (const key of memo.work.routes) {
     const before = memo.routes.get(key)
-    const resource = resources.routes.get(key)
+    const resource = routeAt(resources, key)
     const plan = resource === undefined ? undefined : planRoute(resource, resources.settings, before?.plan)
     const state = plan === undefined ? undefined : enter(memo, key, plan, before)
     enterHosts(

@@ -2,6 +2,7 @@
 import type { ObjectStatus } from '../api/condition.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { type Fault, routeConditions } from './conditions.ts'
+import { nameOfRoute } from './ingress.ts'
 import type { Outcome, RouteState } from './memo.ts'
 import { CATCH_ALL, describeMatch } from './plan.ts'
 
@@ -81,18 +82,18 @@ function faults(state: RouteState, hostname: string, outcome: Outcome): Fault[] 
   const { namespace, rules } = state.plan
   const nameOf = (order: number): string => rules[order]!.rule.name
   if (permission === undefined && lead !== undefined) {
-    const message = `${hostname} belongs to namespace ${lead.namespace}, whose oldest Route for it is ${lead.key}; have a delegates entry for namespace ${namespace} added there, or use another hostname`
+    const message = `${hostname} belongs to namespace ${lead.namespace}, whose oldest ${nameOfRoute(lead.key).replace(' ', ' for it is ')}; have a delegates entry for namespace ${namespace} added there, or use another hostname`
     return [{ reason: 'HostnameNotAllowed', message }]
   }
   const where = hostname === CATCH_ALL ? 'hosts that no Route names' : hostname
   const outside = outcome.outside.map(({ match, ruleOrder }): Fault => {
     const below = permission?.join(', ')
-    const message = `rule ${nameOf(ruleOrder)}: ${describeMatch(match)} on ${where} is not below ${below}, which is what Route ${lead?.key} delegates to namespace ${namespace}`
+    const message = `rule ${nameOf(ruleOrder)}: ${describeMatch(match)} on ${where} is not below ${below}, which is what ${nameOfRoute(lead?.key ?? '')} delegates to namespace ${namespace}`
     return { reason: 'PathNotDelegated', message }
   })
   const conflicts = outcome.conflicts.map(({ loser, winner }): Fault => {
     const winnerRule = winner.state.plan.rules[winner.ruleOrder]!.rule.name
-    const other = winner.route === loser.route ? 'this Route' : `Route ${winner.route}`
+    const other = winner.route === loser.route ? 'this Route' : nameOfRoute(winner.route)
     const message = `rule ${nameOf(loser.ruleOrder)}: ${describeMatch(loser.match)} on ${where} is already served by rule ${winnerRule} of ${other}, which comes first; change one of the two`
     return { reason: 'Conflicted', message }
   })

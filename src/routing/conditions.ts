@@ -4,11 +4,17 @@ import { GatewayError } from '../lib/error.ts'
 import { findCookie } from '../pattern/cookie.ts'
 import { findQueryParam } from '../pattern/query.ts'
 import type { Pattern } from '../pattern/regex.ts'
+import { HOST_PSEUDO_HEADER } from '../snapshot/snapshot.ts'
 import type { RouteRequest } from './request.ts'
 
-/** The field's value as rules compare it: all its lines as one (RFC 9110 §5.3), bytes read as UTF-8. Undefined when it is absent. */
-export function headerValue(fields: Fields, name: string): string | undefined {
-  const value = fields.joined(name)
+/**
+ * The field's value as rules compare it: all its lines as one (RFC 9110 §5.3), bytes read as UTF-8. Undefined when it is absent.
+ *
+ * @param name in lower case, or `HOST_PSEUDO_HEADER`
+ */
+export function headerValue(request: RouteRequest, name: string): string | undefined {
+  if (name === HOST_PSEUDO_HEADER) return request.host
+  const value = request.request.joined(name)
   return value === undefined ? undefined : asUTF8(value)
 }
 

@@ -41,7 +41,7 @@ function matchHolds(match: Match, request: RouteRequest): boolean {
     pathHolds(match, request.path) &&
     listenerMatches(listeners, request.listener) &&
     (method === undefined || methodMatches(method, methodToMatch(request))) &&
-    headers.every((header) => valueHolds(header, headerValue(request.request, header.name))) &&
+    headers.every((header) => valueHolds(header, headerValue(request, header.name))) &&
     queryParams.every((param) => valueHolds(param, queryValue(request, param.name))) &&
     cookies.every((cookie) => valueHolds(cookie, cookieValue(request.request, cookie.name))) &&
     (sourceCIDRs.length === 0 || new CidrSet(sourceCIDRs).has(request.clientAddress))

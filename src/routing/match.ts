@@ -3,7 +3,9 @@
  * everything that could cover them, so the cost does not grow with the number of routes; what it does grow with is
  * bounded by what is configured for the host (depth of prefixes, matches on one path), never by what a client sends.
  */
+import { GatewayError } from '../lib/error.ts'
 import { type Address, coversWords, parseAddress } from '../pattern/cidr.ts'
+import type { Pattern } from '../pattern/regex.ts'
 import * as L from '../snapshot/pack-layout.ts'
 import { type BlockView, HOSTS, type RuleView, type Tables, textBegins, textIs } from '../snapshot/tables.ts'
 import { cookieValue, headerValue, isBelow, queryValue, valueMatches } from './conditions.ts'
@@ -29,6 +31,12 @@ const hostSuffixes = new Int32Array(256)
 /** Hashes of the path's beginnings up to each slash, and their lengths; by number of segments. */
 let pathHashes = new Int32Array(64)
 let pathLengths = new Int32Array(64)
+/**
+ * Instructions times characters that the expressions tried for one request may take together, a third of a second at the very worst. One of
+ * them is bounded, but a Route may have thousands, and its worker serves everybody else too.
+ */
+const MAX_WORK = 5_000_000
+let work = 0
 /** Indexes of the regular expressions to be tried. */
 let candidates = new Int32Array(64)
 const address: Address = new Int32Array(4)
@@ -37,9 +45,10 @@ const address: Address = new Int32Array(4)
  * Which rule a request belongs to. Nothing is allocated for a plain match that came before.
  *
  * @returns an object that is good until the next call, or why there is no rule
- * @throws {GatewayError} where a path or value is too long for a regular expression it would have to be tried against
+ * @throws {GatewayError} where a path or value is too long for a regular expression it would have to be tried against, or for all of them together
  */
 export function match(tables: Tables, request: RouteRequest): Matched | 'HostNotFound' | 'RouteNotFound' {
+  work = 0
   if (!findHost(tables, request.host)) return 'HostNotFound'
   const block = search.block!
   const segment = search.segment
@@ -236,7 +245,9 @@ function tryRegexes(
     // Conditions cost less than an expression.
     if (!holds(tables, block, segment, index, request)) continue
     const source = words[matches + index * L.MATCH_WORDS + L.MATCH_PATH]!
-    if (tables.pattern(block, segment, source).matches(request.path)) return index
+    const pattern = tables.pattern(block, segment, source)
+    spend(pattern, request.path, 'UriTooLong')
+    if (pattern.matches(request.path)) return index
   }
   return -1
 }
@@ -268,7 +279,7 @@ function conditionsHold(tables: Tables, block: BlockView, segment: number, at: n
     const name = tables.text(block, segment, words[next]!)
     const value =
       i < headers
-        ? headerValue(request.request, name)
+        ? headerValue(request, name)
         : i < headers + queries
           ? queryValue(request, name)
           : cookieValue(request.request, name)
@@ -290,7 +301,16 @@ function valueHolds(tables: Tables, block: BlockView, segment: number, at: numbe
   if (type === L.VALUE_PRESENT) return true
   const wanted = block.words[at + 2]!
   if (type === L.VALUE_EXACT) return textIs(block, segment + wanted, value)
-  return valueMatches(tables.pattern(block, segment, wanted), value)
+  const pattern = tables.pattern(block, segment, wanted)
+  spend(pattern, value, 'HeadTooLarge')
+  return valueMatches(pattern, value)
+}
+
+/** "Does not match" would hand the request to a rule it was kept from, so a request that costs too much is refused. */
+function spend(pattern: Pattern, text: string, reason: 'UriTooLong' | 'HeadTooLarge'): void {
+  work += pattern.size * text.length
+  if (work > MAX_WORK)
+    throw new GatewayError(reason, `for all the expressions it must be tried against, up to ${pattern.source}`)
 }
 
 function addressHolds(words: Int32Array, at: number, count: number, client: string): boolean {

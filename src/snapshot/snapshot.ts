@@ -55,6 +55,9 @@ export type PathMatch =
   /** RE2 syntax, whole path, linear time. */
   | { readonly type: 'RegularExpression'; readonly value: string }
 
+/** As the name of a header: the host in normal form, however the request named it. No field has a colon in its name. */
+export const HOST_PSEUDO_HEADER = ':host'
+
 export interface ValueMatch {
   /** Header names in lower case; query and cookie names as written. */
   readonly name: string

@@ -1,6 +1,7 @@
 /** Resources for tests, written as short as a test can be read, with the defaults that the door would have put in. */
 import type { Backend, BackendSpec } from '../../src/api/backend.ts'
 import type { ObjectStatus } from '../../src/api/condition.ts'
+import type { Ingress } from '../../src/api/ingress.ts'
 import type { EndpointSlice, Namespace, Service } from '../../src/api/kubernetes.ts'
 import type { Route, RouteMatch, RouteRule, RouteSpec } from '../../src/api/route.ts'
 import type { SettingsObject } from '../../src/api/settings.ts'
@@ -34,6 +35,7 @@ export interface World {
   settings?: Partial<SettingsObject>
   routes?: Resource<Route>[]
   backends?: Resource<Backend>[]
+  ingresses?: Resource<Ingress>[]
   services?: Resource<Service>[]
   slices?: Resource<EndpointSlice>[]
   namespaces?: Resource<Namespace>[]
@@ -52,6 +54,7 @@ export function world(parts: World): ResourceSet {
     ...noResources(settings),
     routes: byKey(parts.routes),
     backends: byKey(parts.backends),
+    ...(parts.ingresses === undefined ? {} : { ingresses: byKey(parts.ingresses) }),
     services: byKey(parts.services),
     namespaces: byKey(parts.namespaces),
     endpointSlices: FrozenMap.from(slices),

@@ -1,0 +1,165 @@
+/**
+ * An Ingress as Routes: one for each of its hosts, since the paths of an Ingress belong to one host and the rules of a Route to all of
+ * its hostnames. From there on they are Routes like any other: ownership, conflicts, order and statuses are theirs.
+ */
+import { CLASS_ANNOTATION, type Ingress, type IngressBackend, type IngressPath } from '../api/ingress.ts'
+import type { BackendRef, Route, RouteMatch, RouteRule } from '../api/route.ts'
+import { HOST_PSEUDO_HEADER } from '../snapshot/snapshot.ts'
+import { serviceBackendId } from './endpoints.ts'
+import { CATCH_ALL } from './plan.ts'
+import type { Resource, ResourceSet } from './resource-set.ts'
+
+/**
+ * Added to the age of what only a default backend serves: it comes after everything that was written down for a path, and
+ * among default backends the oldest comes first. In the year 33658.
+ */
+const AFTER_ALL = 1e15
+
+/**
+ * Keys of derived Routes. No object has a name with a colon. `~` comes after every character of a name, so that a default backend comes
+ * last also where no creation time is given (in a folder).
+ *
+ * - `a/ingress:web:shop.example.com`, `a/ingress:web:*`: the paths of one host, or of rules without host
+ * - `a/~ingress:web`, `a/~ingress:web:*`: the default backend on the Ingress's hosts, and on hosts that nobody names
+ */
+const KEY = /^([^/]+)\/~?ingress:([^:]+)/
+
+/** `namespace/name` of the Ingress that a Route was derived from; undefined for a Route that somebody wrote. */
+export function ingressOf(key: string): string | undefined {
+  const found = KEY.exec(key)
+  return found === null ? undefined : `${found[1]}/${found[2]}`
+}
+
+/** How a person knows what a Route's key stands for: `Route a/shop`, `Ingress a/web`. */
+export function nameOfRoute(key: string): string {
+  const ingress = ingressOf(key)
+  return ingress === undefined ? `Route ${key}` : `Ingress ${ingress}`
+}
+
+/** What is to be served under a key, whoever wrote it. */
+export function routeAt(resources: ResourceSet, key: string): Resource<Route> | undefined {
+  const ingress = ingressOf(key)
+  if (ingress === undefined) return resources.routes.get(key)
+  const resource = resources.ingresses?.get(ingress)
+  return resource === undefined ? undefined : ingressRoutes(resource).get(key)
+}
+
+const DERIVED = new WeakMap<Resource<Ingress>, ReadonlyMap<string, Resource<Route>>>()
+
+/** By key. The same objects each time for the same resource. */
+export function ingressRoutes(resource: Resource<Ingress>): ReadonlyMap<string, Resource<Route>> {
+  let routes = DERIVED.get(resource)
+  if (routes === undefined) DERIVED.set(resource, (routes = derive(resource)))
+  return routes
+}
+
+function derive(resource: Resource<Ingress>): ReadonlyMap<string, Resource<Route>> {
+  const { metadata, spec } = resource.object
+  const { namespace, name } = metadata
+  const routes = new Map<string, Resource<Route>>()
+  const put = (key: string, hostnames: readonly string[], rules: readonly RouteRule[], last = false) =>
+    routes.set(key, derivedRoute(resource, key, hostnames, rules, last))
+  const byHost = new Map<string, RouteRule[]>()
+  for (const [i, { host, http }] of spec.rules.entries()) {
+    const hostname = host || CATCH_ALL
+    const rules = byHost.get(hostname) ?? []
+    byHost.set(hostname, rules)
+    for (const [j, path] of (http?.paths ?? []).entries()) rules.push(ruleOf(`rule-${i}-path-${j}`, hostname, path))
+  }
+  // Hosts that nobody names are nobody's: a Route without rules there says nothing.
+  for (const [host, rules] of byHost)
+    if (host !== CATCH_ALL) put(`${namespace}/ingress:${name}:${host}`, [host], rules)
+    else if (rules.length > 0) put(`${namespace}/ingress:${name}:${CATCH_ALL}`, [], rules)
+  if (spec.defaultBackend === undefined) return routes
+  const rules: readonly RouteRule[] = [
+    { name: 'default-backend', matches: [{ path: EVERYTHING }], backendRefs: [referenceOf(spec.defaultBackend)] },
+  ]
+  const hosts = [...byHost.keys()].filter((host) => host !== CATCH_ALL)
+  if (hosts.length > 0) put(`${namespace}/~ingress:${name}`, hosts, rules, true)
+  put(`${namespace}/~ingress:${name}:${CATCH_ALL}`, [], rules, true)
+  return routes
+}
+
+function derivedRoute(
+  { object, created, stale }: Resource<Ingress>,
+  key: string,
+  hostnames: readonly string[],
+  rules: readonly RouteRule[],
+  last: boolean,
+): Resource<Route> {
+  const { metadata } = object
+  const className = classOf(object)
+  const route: Route = {
+    apiVersion: 'headgate.dev/v1alpha1',
+    kind: 'Route',
+    metadata: { ...metadata, name: key.slice(metadata.namespace.length + 1) },
+    spec: {
+      ...(className === undefined ? {} : { ingressClassName: className }),
+      ...(hostnames.length === 0 ? {} : { hostnames }),
+      rules,
+    },
+  }
+  return {
+    key,
+    object: route,
+    created: created === undefined || !last ? created : created + AFTER_ALL,
+    ...(stale === undefined ? {} : { stale }),
+  }
+}
+
+/** The class that an Ingress asks for; undefined = the default one. */
+export function classOf({ spec, metadata }: Ingress): string | undefined {
+  return spec.ingressClassName || metadata.annotations?.[CLASS_ANNOTATION] || undefined
+}
+
+function ruleOf(name: string, host: string, path: IngressPath): RouteRule {
+  return { name, matches: [{ path: pathOf(path), ...hostCondition(host) }], backendRefs: [referenceOf(path.backend)] }
+}
+
+const EVERYTHING: RouteMatch['path'] = { type: 'PathPrefix', value: '/' }
+
+/** `Prefix` goes by segment and does not look at a slash at the end, which is what PathPrefix is. */
+function pathOf({ path, pathType }: IngressPath): RouteMatch['path'] {
+  if (path === '') return EVERYTHING
+  if (pathType === 'Exact') return { type: 'Exact', value: path }
+  // Cloud load balancers have everything below a path written like this.
+  const value = pathType === 'ImplementationSpecific' && path.endsWith('/*') ? path.slice(0, -1) : path
+  return { type: 'PathPrefix', value }
+}
+
+/** The wildcard of an Ingress covers one label, that of a Route one or more. */
+function hostCondition(host: string): Pick<RouteMatch, 'headers'> {
+  if (!host.startsWith('*.')) return {}
+  const value = `[^.]+${host.slice(1).replaceAll('.', '\\.')}`
+  return { headers: [{ name: HOST_PSEUDO_HEADER, type: 'RegularExpression', value }] }
+}
+
+function referenceOf({ service, resource }: IngressBackend): BackendRef {
+  const whole = { weight: 1, priority: 0 }
+  if (service !== undefined) return { service: { name: service.name, port: portOf(service.port) }, ...whole }
+  if (resource?.kind === 'Backend' && resource.apiGroup === 'headgate.dev') return { name: resource.name, ...whole }
+  const group = resource?.apiGroup ? `.${resource.apiGroup}` : ''
+  // No Backend has a slash in its name; `faceOf` says what is wrong with it.
+  return { name: resource === undefined ? '/' : `${resource.kind}${group}/${resource.name}`, ...whole }
+}
+
+function portOf(port: { readonly name?: string; readonly number?: number } | undefined): number | string {
+  return port?.name ?? port?.number ?? 0
+}
+
+/** Services that an Ingress refers to, each with the backend id that stands for it. */
+export function ingressServices(resource: Resource<Ingress>): (readonly [service: string, id: string])[] {
+  const { namespace } = resource.object.metadata
+  const uses = new Map<string, string>()
+  for (const route of ingressRoutes(resource).values())
+    for (const { backendRefs = [] } of route.object.spec.rules)
+      for (const { service } of backendRefs)
+        if (service !== undefined) uses.set(serviceBackendId(namespace, service), `${namespace}/${service.name}`)
+  return [...uses].map(([id, service]) => [service, id] as const)
+}
+
+/** `namespace/name` of every Secret with a certificate that it names, each once. */
+export function ingressSecrets({ metadata, spec }: Ingress): string[] {
+  const names = spec.tls.flatMap(({ secretName }) => (secretName ? [`${metadata.namespace}/${secretName}`] : []))
+  return [...new Set(names)]
+}

@@ -1,0 +1,401 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import { INGRESS_KIND, type Ingress, type IngressPath } from '../../src/api/ingress.ts'
+import { compileSchema } from '../../src/api/schema.ts'
+import {
+  classOf,
+  ingressOf,
+  ingressRoutes,
+  ingressSecrets,
+  ingressServices,
+  nameOfRoute,
+} from '../../src/compile/ingress.ts'
+import { foreignAnnotations, ingressNotes } from '../../src/compile/ingress-notes.ts'
+import { CompileMemo } from '../../src/compile/memo.ts'
+import type { Resource, ResourceSet } from '../../src/compile/resource-set.ts'
+import { Fields } from '../../src/http/fields.ts'
+import { matchLinear } from '../../src/routing/linear.ts'
+import { match } from '../../src/routing/match.ts'
+import type { RouteRequest } from '../../src/routing/request.ts'
+import { Packer } from '../../src/snapshot/pack.ts'
+import { Tables } from '../../src/snapshot/tables.ts'
+import { backend, compiled, conditionsOf, messageOf, prefix, route, service, world } from './world.ts'
+
+const HTTP = [{ name: 'http', port: 80, protocol: 'TCP' as const }]
+const SERVICES = ['a/one', 'a/two', 'a/fallback', 'b/one'].map((key) => service(key, HTTP))
+
+function path(value: string, name = 'one', pathType: IngressPath['pathType'] = 'Prefix'): IngressPath {
+  return { path: value, pathType, backend: { service: { name, port: { number: 80 } } } }
+}
+
+interface Extra {
+  readonly created?: number
+  readonly annotations?: Record<string, string>
+}
+
+function ingress(key: string, spec: Partial<Ingress['spec']>, extra: Extra = {}): Resource<Ingress> {
+  const [namespace = '', name = ''] = key.split('/')
+  const { annotations } = extra
+  const object: Ingress = {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'Ingress',
+    metadata: { namespace, name, ...(annotations && { annotations }) },
+    spec: { rules: [], tls: [], ...spec },
+  }
+  return { key, object, created: extra.created }
+}
+
+function hosts(paths: Record<string, IngressPath[]>): Ingress['spec']['rules'] {
+  return Object.entries(paths).map(([host, list]) => ({ ...(host && { host }), http: { paths: list } }))
+}
+
+const fallback = { service: { name: 'fallback', port: { name: 'http' } } }
+
+/** `route rule` for `host/path`, by the packed tables. */
+function router(resources: ResourceSet) {
+  const { snapshot } = compiled(resources)
+  const tables = new Tables(new Packer(Math.random).pack(snapshot).tables)
+  return (url: string): string => {
+    const slash = url.indexOf('/')
+    const request: RouteRequest = {
+      method: 'GET',
+      host: url.slice(0, slash),
+      path: url.slice(slash),
+      query: undefined,
+      listener: 0,
+      request: new Fields(),
+      clientAddress: '192.0.2.1',
+    }
+    const found = match(tables, request)
+    const other = matchLinear(snapshot, request)
+    const text = typeof found === 'string' ? found : found.rule.key
+    assert.equal(typeof other === 'string' ? other : `${other.rule.route}/${other.rule.rule}`, text)
+    return text
+  }
+}
+
+suite('Ingress', () => {
+  test('paths are matched as the API says: Exact whole, Prefix by segment, the longest first', () => {
+    const to = router(
+      world({
+        services: SERVICES,
+        ingresses: [
+          ingress('a/web', {
+            rules: hosts({
+              'x.example': [
+                path('/foo/'),
+                path('/foo/bar', 'two'),
+                path('/foo', 'two', 'Exact'),
+                path('/all/*', 'two', 'ImplementationSpecific'),
+                path('/impl', 'one', 'ImplementationSpecific'),
+              ],
+            }),
+          }),
+        ],
+      }),
+    )
+    const rule = (j: number) => `a/ingress:web:x.example/rule-0-path-${j}`
+    assert.equal(to('x.example/foo'), rule(2))
+    assert.equal(to('x.example/foo/'), rule(0))
+    assert.equal(to('x.example/foo/x'), rule(0))
+    assert.equal(to('x.example/foo/bar'), rule(1))
+    assert.equal(to('x.example/foo/bar/x'), rule(1))
+    assert.equal(to('x.example/foobar'), 'RouteNotFound')
+    assert.equal(to('x.example/all/x'), rule(3))
+    assert.equal(to('x.example/impl/below'), rule(4))
+    assert.equal(to('y.example/foo'), 'HostNotFound')
+  })
+
+  test('each host has its own paths, and rules of one host come together', () => {
+    const rules = [
+      ...hosts({ 'x.example': [path('/a')], 'y.example': [path('/b')] }),
+      ...hosts({ 'x.example': [path('/c')] }),
+    ]
+    const to = router(world({ services: SERVICES, ingresses: [ingress('a/web', { rules })] }))
+    assert.equal(to('x.example/a'), 'a/ingress:web:x.example/rule-0-path-0')
+    assert.equal(to('x.example/c'), 'a/ingress:web:x.example/rule-2-path-0')
+    assert.equal(to('x.example/b'), 'RouteNotFound')
+    assert.equal(to('y.example/a'), 'RouteNotFound')
+  })
+
+  test('a wildcard covers exactly one label', () => {
+    const rules = hosts({ '*.example': [path('/')] })
+    const to = router(world({ services: SERVICES, ingresses: [ingress('a/web', { rules })] }))
+    assert.equal(to('x.example/'), 'a/ingress:web:*.example/rule-0-path-0')
+    assert.equal(to('y.x.example/'), 'RouteNotFound')
+    assert.equal(to('example/'), 'HostNotFound')
+  })
+
+  test('a Route of the same wildcard serves the deeper names', () => {
+    const rules = hosts({ '*.example': [path('/')] })
+    const resources = world({
+      services: SERVICES,
+      routes: [route('a/wide', { hostnames: ['*.example'] })],
+      ingresses: [ingress('a/web', { rules })],
+    })
+    assert.equal(router(resources)('x.example/'), 'a/ingress:web:*.example/rule-0-path-0')
+    assert.equal(router(resources)('y.x.example/'), 'a/wide/main')
+  })
+
+  test('a rule without host serves hosts that nobody names', () => {
+    const rules = hosts({ '': [path('/')] })
+    const named = route('b/named', { hostnames: ['x.example'], rules: { main: { matches: [prefix('/a')] } } })
+    const to = router(world({ services: SERVICES, routes: [named], ingresses: [ingress('a/web', { rules })] }))
+    assert.equal(to('other.example/any'), 'a/ingress:web:*/rule-0-path-0')
+    assert.equal(to('x.example/any'), 'RouteNotFound')
+  })
+
+  test('the default backend takes what is left, on its hosts and on hosts that nobody names', () => {
+    const rules = hosts({ 'x.example': [path('/a')], '*.wild.example': [path('/a')] })
+    const resources = world({
+      services: SERVICES,
+      ingresses: [
+        ingress('a/web', { rules, defaultBackend: fallback }),
+        ingress('b/only', { defaultBackend: fallback }),
+      ],
+    })
+    const to = router(resources)
+    assert.equal(to('x.example/a'), 'a/ingress:web:x.example/rule-0-path-0')
+    assert.equal(to('x.example/b'), 'a/~ingress:web/default-backend')
+    assert.equal(to('x.y.wild.example/a'), 'a/~ingress:web/default-backend')
+    assert.equal(to('other.example/'), 'a/~ingress:web:*/default-backend')
+    assert.equal(conditionsOf(compiled(resources), 'b/~ingress:only:*').Accepted, 'False/Conflicted')
+    assert.match(messageOf(compiled(resources), 'b/~ingress:only:*', 'Accepted'), /default-backend of Ingress a\/web/)
+  })
+
+  test('a default backend, however old, comes after every path that somebody wrote down', () => {
+    for (const created of [undefined, 1_700_000_000_000]) {
+      const old = created === undefined ? {} : { created }
+      const young = created === undefined ? {} : { created: created + 1_000 }
+      const resources = world({
+        services: SERVICES,
+        routes: [route('a/zz', { hostnames: ['x.example'] }, young)],
+        ingresses: [
+          ingress('a/web', { rules: [{ host: 'x.example' }], defaultBackend: fallback }, old),
+          ingress('a/other', { rules: hosts({ 'y.example': [path('/')] }), defaultBackend: fallback }, young),
+        ],
+      })
+      const to = router(resources)
+      assert.equal(to('x.example/'), 'a/zz/main')
+      assert.equal(to('y.example/'), 'a/ingress:other:y.example/rule-0-path-0')
+      const first = created === undefined ? 'a/~ingress:other:*' : 'a/~ingress:web:*'
+      assert.equal(to('z.example/'), `${first}/default-backend`)
+    }
+  })
+
+  test('a host without paths belongs to its namespace and goes to the default backend', () => {
+    const rules = [{ host: 'x.example' }]
+    const bare = world({ services: SERVICES, ingresses: [ingress('a/web', { rules })] })
+    assert.equal(router(bare)('x.example/'), 'RouteNotFound')
+    const resources = world({ services: SERVICES, ingresses: [ingress('a/web', { rules, defaultBackend: fallback })] })
+    assert.equal(router(resources)('x.example/'), 'a/~ingress:web/default-backend')
+  })
+
+  test('its hostnames count for ownership, both ways', () => {
+    const rules = hosts({ 'x.example': [path('/mine')] })
+    const resources = world({
+      services: SERVICES,
+      ingresses: [
+        ingress('a/first', { rules }, { created: 1_000 }),
+        ingress('b/thief', { rules: hosts({ 'y.example': [path('/')] }) }, { created: 3_000 }),
+      ],
+      routes: [
+        route('b/late', { hostnames: ['x.example'] }, { created: 2_000 }),
+        route('a/owner', { hostnames: ['y.example'] }, { created: 2_000 }),
+      ],
+    })
+    const result = compiled(resources)
+    assert.equal(conditionsOf(result, 'b/late').Accepted, 'False/HostnameNotAllowed')
+    assert.match(messageOf(result, 'b/late', 'Accepted'), /oldest Ingress for it is a\/first/)
+    assert.equal(conditionsOf(result, 'b/ingress:thief:y.example').Accepted, 'False/HostnameNotAllowed')
+    assert.match(messageOf(result, 'b/ingress:thief:y.example', 'Accepted'), /oldest Route for it is a\/owner/)
+  })
+
+  test('a solver of certificates may add its path to a host of its namespace', () => {
+    const challenge = '/.well-known/acme-challenge/token'
+    const rules = hosts({ 'x.example': [path(challenge, 'two', 'ImplementationSpecific')] })
+    const resources = world({
+      services: SERVICES,
+      routes: [route('a/app', { hostnames: ['x.example'] }, { created: 1_000 })],
+      ingresses: [ingress('a/cm-acme-http-solver-abcde', { rules }, { created: 2_000 })],
+    })
+    const to = router(resources)
+    assert.equal(to(`x.example${challenge}`), 'a/ingress:cm-acme-http-solver-abcde:x.example/rule-0-path-0')
+    assert.equal(to('x.example/'), 'a/app/main')
+  })
+
+  test('the class is the field, then the annotation, then the default', () => {
+    const rules = hosts({ 'x.example': [path('/')] })
+    const annotations = { 'kubernetes.io/ingress.class': 'other' }
+    const served = (one: Resource<Ingress>, byDefault = true) =>
+      router(
+        world({
+          settings: { ingressClass: { name: 'headgate', default: byDefault } },
+          services: SERVICES,
+          ingresses: [one],
+        }),
+      )('x.example/') !== 'HostNotFound'
+    assert.equal(served(ingress('a/web', { rules })), true)
+    assert.equal(served(ingress('a/web', { rules }), false), false)
+    assert.equal(served(ingress('a/web', { rules, ingressClassName: 'headgate' }), false), true)
+    assert.equal(served(ingress('a/web', { rules, ingressClassName: 'other' })), false)
+    assert.equal(served(ingress('a/web', { rules }, { annotations })), false)
+    assert.equal(served(ingress('a/web', { rules, ingressClassName: 'headgate' }, { annotations })), true)
+    assert.equal(classOf(ingress('a/web', { rules }, { annotations }).object), 'other')
+    const wrong = compiled(world({ ingresses: [ingress('a/web', { rules, ingressClassName: 'other' })] }))
+    assert.equal(conditionsOf(wrong, 'a/ingress:web:x.example').Accepted, 'False/WrongClass')
+  })
+
+  test('backends: Services by number and by name, our Backend; of anything else it is said that it cannot be reached', () => {
+    const to = (backendOf: IngressPath['backend']): IngressPath => ({
+      path: '/',
+      pathType: 'Exact',
+      backend: backendOf,
+    })
+    const one = (name: string, backendOf: IngressPath['backend']) =>
+      ingress(`a/${name}`, { rules: hosts({ [`${name}.example`]: [to(backendOf)] }) })
+    const result = compiled(
+      world({
+        services: SERVICES,
+        backends: [backend('a/back', { endpoints: [{ address: '192.0.2.1', port: 80, weight: 1 }] })],
+        ingresses: [
+          one('number', { service: { name: 'one', port: { number: 80 } } }),
+          one('name', { service: { name: 'one', port: { name: 'http' } } }),
+          one('ours', { resource: { apiGroup: 'headgate.dev', kind: 'Backend', name: 'back' } }),
+          one('bucket', { resource: { apiGroup: 'k8s.example.com', kind: 'StorageBucket', name: 'icons' } }),
+          one('no-port', { service: { name: 'one', port: { name: 'nope' } } }),
+          one('nothing', {}),
+        ],
+      }),
+    )
+    const target = (name: string) => result.snapshot.segments.get(`${name}.example`)?.rules[0]?.backends[0]
+    assert.equal(target('number')?.backend, 'service:a/one:80')
+    assert.equal(target('name')?.backend, 'service:a/one:http')
+    assert.equal(target('ours')?.backend, 'a/back')
+    for (const name of ['bucket', 'no-port', 'nothing']) assert.equal(target(name)?.refuse, 'BackendNotFound')
+    const why = (name: string) => messageOf(result, `a/ingress:${name}:${name}.example`, 'ResolvedRefs')
+    assert.match(why('bucket'), /StorageBucket\.k8s\.example\.com\/icons cannot be reached; name a Service/)
+    assert.match(why('no-port'), /has no TCP port nope/)
+  })
+
+  test('a change compiled on top of another is what a compile from scratch gives', () => {
+    const first = world({
+      services: SERVICES,
+      ingresses: [ingress('a/web', { rules: hosts({ 'x.example': [path('/')] }) })],
+    })
+    const edits: Partial<Ingress['spec']>[] = [
+      { rules: hosts({ 'y.example': [path('/')] }) },
+      { rules: hosts({ 'y.example': [path('/')] }), defaultBackend: fallback },
+      { rules: hosts({ 'y.example': [path('/')] }), defaultBackend: fallback, ingressClassName: 'other' },
+      {},
+    ]
+    const memo = new CompileMemo()
+    compiled(first, memo)
+    for (const spec of edits) {
+      const next = world({ services: SERVICES, ingresses: [ingress('a/web', spec)] })
+      const later = compiled(next, memo)
+      const fresh = compiled(next)
+      assert.deepEqual(plain(later.snapshot.segments), plain(fresh.snapshot.segments))
+      assert.deepEqual([...later.statuses].sort(byKey), [...fresh.statuses].sort(byKey))
+    }
+    assert.deepEqual(compiled(world({ services: SERVICES }), memo).statuses, [])
+  })
+
+  test('derived Routes can be told from those that somebody wrote', () => {
+    const one = ingress('a/web', { rules: hosts({ 'x.example': [path('/')] }), defaultBackend: fallback })
+    for (const key of ingressRoutes(one).keys()) assert.equal(ingressOf(key), 'a/web')
+    assert.equal(ingressRoutes(one), ingressRoutes(one))
+    assert.equal(ingressOf('a/web'), undefined)
+    assert.equal(nameOfRoute('a/~ingress:web:*'), 'Ingress a/web')
+    assert.equal(nameOfRoute('a/web'), 'Route a/web')
+  })
+
+  test('what it refers to is listed once: Services with their backend ids, and Secrets', () => {
+    const one = ingress('a/web', {
+      rules: hosts({ 'x.example': [path('/'), path('/b', 'two')], 'y.example': [path('/')] }),
+      tls: [{ hosts: ['x.example'], secretName: 'cert' }, { hosts: [], secretName: 'cert' }, { hosts: [] }],
+    })
+    assert.deepEqual(ingressServices(one), [
+      ['a/one', 'service:a/one:80'],
+      ['a/two', 'service:a/two:80'],
+    ])
+    assert.deepEqual(ingressSecrets(one.object), ['a/cert'])
+  })
+
+  test('annotations meant for other controllers are named, those of issuers and tools are not', () => {
+    const annotations = {
+      'nginx.ingress.kubernetes.io/rewrite-target': '/$1',
+      'kubernetes.io/ingress.allow-http': 'false',
+      'haproxy.org/timeout': '1s',
+      'ingress.kubernetes.io/ssl-redirect': 'true',
+      'kubernetes.io/ingress.class': 'headgate',
+      'cert-manager.io/cluster-issuer': 'le',
+      'external-dns.alpha.kubernetes.io/hostname': 'x.example',
+      'kubectl.kubernetes.io/last-applied-configuration': '{}',
+      plain: 'x',
+    }
+    const one = ingress('a/web', {}, { annotations }).object
+    assert.deepEqual(foreignAnnotations(one), [
+      'haproxy.org/timeout',
+      'ingress.kubernetes.io/ssl-redirect',
+      'kubernetes.io/ingress.allow-http',
+      'nginx.ingress.kubernetes.io/rewrite-target',
+    ])
+    assert.deepEqual(
+      ingressNotes(one).map(({ reason }) => reason),
+      ['AnnotationsIgnored'],
+    )
+  })
+
+  test('a path that looks like a pattern, and certificates, are told', () => {
+    const rules = hosts({
+      'x.example': [
+        path('/foo(/|$)(.*)', 'one', 'ImplementationSpecific'),
+        path('/ok/*', 'one', 'ImplementationSpecific'),
+      ],
+    })
+    const one = ingress('a/web', { rules, tls: [{ hosts: [] }] }).object
+    const notes = ingressNotes(one)
+    assert.deepEqual(
+      notes.map(({ reason }) => reason),
+      ['PathTakenLiterally', 'CertificateNotServed'],
+    )
+    assert.match(notes[0]!.message, /^\/foo\(\/\|\$\)\(\.\*\) is taken/)
+    assert.equal(ingressNotes(one, true).length, 1)
+  })
+})
+
+suite('what is read of an Ingress', () => {
+  const { properties, unread } = INGRESS_KIND
+  const check = compileSchema(
+    { type: 'object', properties: { ...properties }, 'x-headgate-unread': unread },
+    { unknown: 'warn' },
+  )
+
+  test('a manifest as people write it passes, and gets lists where it has none', () => {
+    const spec = { defaultBackend: { service: { name: 'one', port: { number: 80 } } } }
+    const { value, problems, warnings } = check({ spec, status: { loadBalancer: {} } })
+    assert.deepEqual([problems, warnings], [[], []])
+    assert.deepEqual((value as { spec: unknown }).spec, { ...spec, rules: [], tls: [] })
+  })
+
+  const bad: [name: string, spec: unknown][] = [
+    ['a host in capitals', { rules: [{ host: 'X.example' }] }],
+    ['a wildcard in the middle', { rules: [{ host: 'a.*.example' }] }],
+    ['a path without slash', { rules: [{ http: { paths: [{ path: 'a', pathType: 'Exact', backend: {} }] } }] }],
+    ['no path type', { rules: [{ http: { paths: [{ path: '/a', backend: {} }] } }] }],
+    ['a port that is none', { defaultBackend: { service: { name: 'one', port: { number: 0 } } } }],
+  ]
+  for (const [name, spec] of bad)
+    test(`${name} is refused`, () => {
+      assert.ok(check({ spec }).problems.length > 0)
+    })
+})
+
+function plain(segments: ReadonlyMap<string, unknown>): unknown {
+  return JSON.parse(JSON.stringify([...segments].sort(([a], [b]) => (a < b ? -1 : 1))))
+}
+
+function byKey(a: { readonly key: string }, b: { readonly key: string }): number {
+  return a.key < b.key ? -1 : 1
+}
