@@ -7,20 +7,18 @@ import type { Answer, ResponseHead } from '../filter/exchange.ts'
 import { BodyReader } from '../http/body-reader.ts'
 import type { ChunkedSink } from '../http/chunked.ts'
 import type { Fields } from '../http/fields.ts'
-import { frameRequest, requestFraming } from '../http/framing.ts'
-import { INCOMPLETE, RequestHead } from '../http/head.ts'
 import { GatewayError } from '../lib/error.ts'
-import type { Downstream, DownstreamHandler, Peer, Takeover } from './downstream.ts'
-import { requestTarget } from './request-target.ts'
+import type { Downstream, DownstreamHandler, IncomingRequest, Peer, Takeover } from './downstream.ts'
+import { HeadReader } from './head-reader.ts'
+import { LingeringClose } from './lingering-close.ts'
 import { ResponseWriter } from './response-writer.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
 import type { Timed } from './timers.ts'
 
 /** An unread rest of a request body up to this size is read and dropped to keep the connection; beyond, it is closed. */
 const DISCARD_BYTES = 64 * 1024
-/** How long, and how many bytes, a closing connection is still read, so that a reset does not destroy the response (RFC 9112 §9.6). */
-const LINGER = 2_000
-const LINGER_BYTES = 1024 * 1024
+/** Milliseconds for that. */
+const DISCARD = 2_000
 
 const READING = 0
 const EXCHANGE = 1
@@ -40,19 +38,14 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
   readonly #writer: ResponseWriter
   #state = READING
   #handler: DownstreamHandler | null = null
-  #head = new RequestHead()
-  readonly #framing = requestFraming()
-  /** Bytes read and not yet consumed. */
-  #held: Buffer | null = null
+  readonly #reader = new HeadReader()
   #parsing = false
   readonly #body = new BodyReader()
   #continuePending = false
   #ended = false
   /** When the head that has begun to arrive must be complete; 0 between heads. */
   #headDue = 0
-  #lingered = 0
-  /** Bytes of the last response that the client had not taken when this was last looked at. */
-  #unsent = 0
+  #closing: LingeringClose | null = null
   #cutTunnel: (() => void) | null = null
   /** The client has sent FIN: what runs is finished, nothing more is read. */
   #halfClosed = false
@@ -74,12 +67,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
 
   /** Between requests, nothing half-read. */
   get idle(): boolean {
-    return this.#state === READING && this.#quiet
-  }
-
-  /** Nothing of a request is there: an empty line after a body is a habit of old clients (RFC 9112 §2.2). */
-  get #quiet(): boolean {
-    return this.#held === null || (this.#held[0] === 0x0d && this.#held.length <= 2)
+    return this.#state === READING && this.#reader.quiet
   }
 
   /** Ends the connection as soon as that costs no request. */
@@ -102,8 +90,8 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     this.#server.timers.touch()
     switch (this.#state) {
       case READING:
-        this.#held = this.#held === null ? bytes : Buffer.concat([this.#held, bytes])
-        if (this.#held !== null) this.#next(bytes)
+        this.#reader.append(bytes)
+        this.#next(bytes)
         break
       case EXCHANGE:
       case DISCARDING:
@@ -111,15 +99,14 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
         else this.#hold(bytes)
         break
       case LINGERING:
-        this.#lingered += bytes.length
-        if (this.#lingered > LINGER_BYTES) this.destroy()
+        this.#closing!.drop(bytes.length)
         break
     }
   }
 
   /** Pipelined bytes wait; reading stops, so that at most one read more than asked for is kept. */
   #hold(bytes: Buffer): void {
-    this.#held = this.#held === null ? bytes : Buffer.concat([this.#held, bytes])
+    this.#reader.append(bytes)
     this.#socket.pause()
   }
 
@@ -128,80 +115,62 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     if (this.#parsing) return
     this.#parsing = true
     try {
-      while (this.#state === READING && this.#held !== null) {
+      while (this.#state === READING && this.#reader.held !== null) {
         // A client that asks and asks and reads no answer: it waits, or its answers would fill the memory.
         if (!this.#writer.room) {
           this.#socket.pause()
           break
         }
-        const held = this.#held
-        const { limits } = this.#server.options
-        // Without a line end in the new bytes no parse can get further: a dripping sender must not make us parse all again.
-        if (latest !== null && latest !== held && latest.indexOf(0x0a) < 0 && held.length <= limits.head) break
+        const found = this.#reader.read(latest, this.#server.options.limits)
         latest = null
-        const end = this.#head.parse(held, 0, held.length, limits)
-        if (end === INCOMPLETE) {
-          if (this.#halfClosed && this.#quiet) this.#close()
-          else if (this.#halfClosed)
-            this.#refuse(new GatewayError('BadRequest', 'the connection ended within a request head'))
-          else if (!this.#quiet) {
-            if (this.#headDue === 0) this.#headDue = this.#server.timers.now + this.#server.options.requestHead
-            this.#server.timers.arm(this, this.#headDue)
-          }
-          break
+        if (found === null) this.#incomplete()
+        else if (found instanceof GatewayError) this.#refuse(found)
+        else {
+          this.#begin(found)
+          continue
         }
-        if (end < 0) {
-          const { reason, detail } = this.#head.fault!
-          this.#refuse(new GatewayError(reason, detail))
-          break
-        }
-        this.#begin(held, end)
+        break
       }
     } finally {
       this.#parsing = false
     }
   }
 
-  #begin(held: Buffer, end: number): void {
-    const head = this.#head
-    const framing = this.#framing
-    const fault = frameRequest(head, framing)
-    if (fault !== null) {
-      this.#refuse(new GatewayError(fault.reason, fault.detail))
-      return
+  #incomplete(): void {
+    const { timers, options } = this.#server
+    if (this.#halfClosed && this.#reader.quiet) this.#close()
+    else if (this.#halfClosed)
+      this.#refuse(new GatewayError('BadRequest', 'the connection ended within a request head'))
+    else if (!this.#reader.quiet) {
+      if (this.#headDue === 0) this.#headDue = timers.now + options.requestHead
+      timers.arm(this, this.#headDue)
     }
-    const host = framing.host >= 0 ? head.fields.valueAt(framing.host) : ''
-    const request = requestTarget(head, framing, host)
-    if (request instanceof GatewayError) {
-      this.#refuse(request)
-      return
-    }
+  }
+
+  #begin(request: IncomingRequest): void {
+    const { framing } = this.#reader
     this.#server.timers.disarm(this)
     this.#headDue = 0
-    this.#head = new RequestHead()
-    this.#held = end === held.length ? null : held.subarray(end)
     this.#state = EXCHANGE
     this.#ended = false
     this.#body.begin(framing.bodyLength, this.#server.options.limits)
     this.#continuePending = framing.expectContinue
-    const last = this.#halfClosed && this.#held === null
+    const last = this.#halfClosed && this.#reader.held === null
     const keepAlive = framing.keepAlive && !this.#server.draining && !last
-    this.#writer.begin(head.method, head.minor, keepAlive)
+    this.#writer.begin(request.method, request.protocol === 'HTTP/1.0' ? 0 : 1, keepAlive)
     const handler = this.#server.gate.begin(this, request)
     if (this.#ended) {
-      this.#discardHeld()
+      // Answered before its body was looked at: what has come of the body is dropped, what is behind it is the next request.
+      if (this.#state === DISCARDING) this.#feedHeld()
       return
     }
     this.#handler = handler
     if (this.#body.done) {
       handler.onRequestEnd(null)
-      if (this.#held !== null) this.#socket.pause()
-    } else if (this.#held !== null) {
-      const rest = this.#held
-      this.#held = null
-      this.#feedBody(rest, 0)
-    }
-    if (this.#halfClosed && this.#state === EXCHANGE && !this.#body.done) this.#cutBody()
+      if (this.#reader.held !== null) this.#socket.pause()
+    } else this.#feedHeld()
+    if (this.#halfClosed && this.#state === EXCHANGE && !this.#body.done)
+      this.#gone('the client ended the connection within the request body')
   }
 
   #feedBody(bytes: Buffer, from: number): void {
@@ -216,7 +185,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     if (at === bytes.length) return
     const rest = bytes.subarray(at)
     if (this.#state === READING) {
-      this.#held = rest
+      this.#reader.held = rest
       this.#next(null)
     } else if (this.#state === EXCHANGE) this.#hold(rest)
   }
@@ -234,7 +203,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     else {
       this.#handler?.onRequestEnd(trailers)
       // Read on, to notice when the client goes away; what comes instead is the next request and waits.
-      if (this.#state === EXCHANGE && this.#held === null && this.#socket.isPaused()) this.#socket.resume()
+      if (this.#state === EXCHANGE && this.#reader.held === null && this.#socket.isPaused()) this.#socket.resume()
     }
   }
 
@@ -248,14 +217,14 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
   #onEnd(): void {
     this.#halfClosed = true
     // What was pipelined before is still answered.
-    if (this.#held === null) this.#writer.keepAlive = false
+    if (this.#reader.held === null) this.#writer.keepAlive = false
     switch (this.#state) {
       case READING:
-        if (this.#held === null) this.#close()
+        if (this.#reader.held === null) this.#close()
         else this.#next(null)
         break
       case EXCHANGE:
-        if (!this.#body.done) this.#cutBody()
+        if (!this.#body.done) this.#gone('the client ended the connection within the request body')
         break
       case DISCARDING:
       case LINGERING:
@@ -264,14 +233,9 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     }
   }
 
-  #cutBody(): void {
-    this.#gone('the client ended the connection within the request body')
-    this.#socket.destroy()
-  }
-
   #onDrain(): void {
     if (this.#handler !== null) this.#handler.onClientDrain()
-    else if (this.#state === READING && this.#held !== null) {
+    else if (this.#state === READING && this.#reader.held !== null) {
       this.#socket.resume()
       this.#next(null)
     }
@@ -326,9 +290,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
 
   abort(): void {
     if (this.#ended) return
-    this.#ended = true
     this.#handler = null
-    this.#state = CLOSED
     // A plain close could look like the end of a response that has no length.
     if (this.#socket.destroyed === false) this.#socket.resetAndDestroy()
     this.#gone('aborted')
@@ -336,8 +298,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
 
   takeOver(head: ResponseHead, cut: () => void): Takeover {
     this.#writer.switchProtocols(head)
-    const early = this.#held
-    this.#held = null
+    const early = this.#reader.take()
     this.#handler = null
     this.#ended = true
     this.#state = TUNNEL
@@ -363,17 +324,14 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     else if (this.#body.done) this.#ready()
     else if (this.#smallRest()) {
       this.#state = DISCARDING
-      this.#server.timers.arm(this, this.#server.timers.now + LINGER)
+      this.#server.timers.arm(this, this.#server.timers.now + DISCARD)
       this.#socket.resume()
     } else this.#linger()
   }
 
-  /** Answered before its body was looked at: what has come of the body is dropped, what is behind it is the next request. */
-  #discardHeld(): void {
-    if (this.#state !== DISCARDING || this.#held === null) return
-    const rest = this.#held
-    this.#held = null
-    this.#feedBody(rest, 0)
+  #feedHeld(): void {
+    const rest = this.#reader.take()
+    if (rest !== null) this.#feedBody(rest, 0)
   }
 
   #smallRest(): boolean {
@@ -384,7 +342,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
   #ready(): void {
     this.#state = READING
     if (this.#halfClosed || this.#server.draining) {
-      if (this.#held === null || this.#server.draining) {
+      if (this.#reader.held === null || this.#server.draining) {
         this.#close()
         return
       }
@@ -392,63 +350,44 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     const { timers, options } = this.#server
     timers.arm(this, timers.now + options.keepAlive)
     if (this.#socket.isPaused()) this.#socket.resume()
-    if (this.#held !== null && !this.#parsing) setImmediate(() => this.#state === READING && this.#next(null))
+    if (this.#reader.held !== null && !this.#parsing) setImmediate(() => this.#state === READING && this.#next(null))
   }
 
   #refuse(error: GatewayError): void {
-    this.#held = null
-    const { method, target } = this.#head
+    this.#reader.held = null
+    const { method, target } = this.#reader
     const answer = this.#server.gate.refused(this.peer, error, method, target)
     this.#writer.begin(method, 1, false)
     this.#writer.answer(answer)
-    this.#head = new RequestHead()
     this.#linger()
   }
 
   /** Sends FIN behind the response and reads on for a while. */
   #linger(): void {
-    this.#held = null
+    this.#reader.held = null
     this.#close()
     if (!this.#halfClosed) this.#socket.resume()
   }
 
   #close(): void {
     this.#state = LINGERING
-    this.#socket.end()
-    this.#unsent = this.#socket.writableLength
-    this.#watchEnd()
-  }
-
-  /** A slow client may take its time for what is still unsent, as long as it takes something. */
-  #watchEnd(): void {
     const { timers, options } = this.#server
-    timers.arm(this, timers.now + (this.#unsent > 0 ? Math.max(options.keepAlive, LINGER) : LINGER))
+    timers.disarm(this)
+    this.#closing ??= new LingeringClose(this.#socket, timers, options.keepAlive, () => this.destroy())
   }
 
   expired(): void {
-    switch (this.#state) {
-      case READING:
-        if (this.#quiet || !this.#writer.room) this.#close()
-        else this.#refuse(new GatewayError('RequestHeadTimeout'))
-        break
-      case LINGERING: {
-        const before = this.#unsent
-        this.#unsent = this.#socket.writableLength
-        if (this.#unsent < before) this.#watchEnd()
-        else this.destroy()
-        break
-      }
-      default:
-        this.destroy()
-    }
+    if (this.#state !== READING) this.destroy()
+    else if (this.#reader.quiet || !this.#writer.room) this.#close()
+    else this.#refuse(new GatewayError('RequestHeadTimeout'))
   }
 
   #gone(detail: string): void {
-    if (this.#state === TUNNEL || this.#counted) return
-    this.#counted = true
+    if (this.#state === TUNNEL || this.#state === CLOSED) return
     this.#state = CLOSED
     this.#ended = true
-    this.#held = null
+    this.#reader.held = null
+    this.#closing?.done()
     this.#server.timers.disarm(this)
     this.#server.connections.delete(this)
     this.#server.gate.connectionClosed(this.peer.listener)
@@ -457,6 +396,4 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     handler?.onClientGone(detail)
     if (!this.#socket.destroyed) this.#socket.destroy()
   }
-
-  #counted = false
 }

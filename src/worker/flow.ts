@@ -3,8 +3,6 @@
  * runs from its head to the upstream's socket in one turn of the loop without a promise.
  */
 
-import type { Endpoint } from '../balance/endpoint.ts'
-import { backoffDelay } from '../balance/retry.ts'
 import type { Splits } from '../balance/split.ts'
 import { composeBody } from '../filter/body-pipe.ts'
 import {
@@ -34,12 +32,12 @@ import type { UpstreamTunnel } from '../proxy/upstream.ts'
 import { match } from '../routing/match.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
-import { Attempt } from './attempt.ts'
+import type { Attempt } from './attempt.ts'
 import { ProxyExchange } from './exchange.ts'
 import { HostCache } from './host-cache.ts'
 import type { LinkedTables } from './linked.ts'
 import { Report } from './report.ts'
-import { decideRetry } from './retry.ts'
+import { attemptFailed, forward, retry } from './tries.ts'
 import { openTunnel } from './tunnel.ts'
 
 export interface FlowContext {
@@ -68,8 +66,8 @@ export class Flow implements Gate {
   readonly random: Random
   readonly timers: Timers
   readonly endpoints: EndpointTable
-  readonly #metrics: WorkerMetrics
-  readonly #splits: Splits
+  readonly metrics: WorkerMetrics
+  readonly splits: Splits
   readonly #context: FlowContext
   readonly #hosts = new HostCache()
   readonly #report: Report
@@ -87,8 +85,8 @@ export class Flow implements Gate {
     this.random = context.random
     this.timers = context.timers
     this.endpoints = context.endpoints
-    this.#metrics = context.metrics
-    this.#splits = context.splits
+    this.metrics = context.metrics
+    this.splits = context.splits
     this.clients = clients
     this.accessLog = accessLog
     this.#report = new Report(context.metrics)
@@ -99,7 +97,7 @@ export class Flow implements Gate {
   begin(downstream: Downstream, incoming: IncomingRequest): DownstreamHandler {
     const x = new ProxyExchange(this, downstream, incoming)
     this.active++
-    this.#metrics.exchangeStarted()
+    this.metrics.exchangeStarted()
     try {
       this.#enter(x)
     } catch (error) {
@@ -142,7 +140,7 @@ export class Flow implements Gate {
     if (found.rule.refuse !== undefined) return this.refuse(x, found.rule.refuse)
     if (x.linked === null) throw new Error(`no policy set ${found.rule.policyIndex} for ${found.rule.key}`)
     const chain = x.linked.chain
-    if (chain === null) return this.#forward(x)
+    if (chain === null) return forward(this, x)
     const outcome = runRequest(chain, x)
     if (outcome instanceof Promise) {
       x.deciding = true
@@ -167,7 +165,7 @@ export class Flow implements Gate {
     x.deciding = false
     try {
       if (outcome?.type === 'answer') this.answer(x, outcome.answer, outcome.from)
-      else this.#forward(x)
+      else forward(this, x)
     } catch (error) {
       this.rescue(x, error)
     }
@@ -175,71 +173,13 @@ export class Flow implements Gate {
 
   // ---- upstream ----
 
-  #forward(x: ProxyExchange): void {
-    const rule = x.ruleView!
-    const at = this.#splits.pick(rule.key, rule.backends)
-    if (at < 0) return this.refuse(x, 'NoEndpoint')
-    const ref = rule.backends[at]!
-    if (ref.refuse !== undefined) return this.refuse(x, ref.refuse)
-    const backend = x.tables!.backends[ref.backendIndex]
-    if (backend == null) return this.refuse(x, 'BackendNotFound')
-    x.backend = backend
-    if (backend.slot >= 0) {
-      if (!this.endpoints.tryAcquire(this.worker, backend.slot, backend.plan.maxConcurrentRequests))
-        return this.refuse(x, 'Overloaded')
-      x.counted = true
-    }
-    backend.retries.request()
-    if (x.body !== null) x.body.compose()
-    if (!x.ended) this.#try(x, null, false)
-  }
-
-  /** @param again the endpoint to be tried once more on a fresh connection, or null: the balancer picks */
-  #try(x: ProxyExchange, again: Endpoint | null, fresh: boolean): void {
-    const backend = x.backend!
-    const endpoint = again ?? backend.balancer.pick(x.tried)
-    if (endpoint === undefined) return this.refuse(x, x.failure ?? 'NoEndpoint')
-    const attempt = new Attempt(x, endpoint, backend.pool(endpoint))
-    x.attempt = attempt
-    x.endpoint = endpoint
-    x.attempts++
-    attempt.start(fresh)
-    if (x.attempt === attempt && attempt.connecting) x.watch()
-  }
-
-  /** A try failed before its response went to the client, or within it. */
   attemptFailed(x: ProxyExchange, attempt: Attempt, error: GatewayError): void {
-    if (x.ended || x.attempt !== attempt) return
-    x.upstreamEndedAt = this.timers.touch()
-    const decision = decideRetry(x, attempt, error)
-    if (decision === 'no') return this.fail(x, error)
-    x.attempt = null
-    x.body?.close()
-    this.#metrics.retried()
-    if (decision === 'fresh-connection') {
-      x.refreshed = true
-      this.#guarded(x, () => this.#try(x, attempt.endpoint, true))
-      return
-    }
-    ;(x.tried ??= []).push(attempt.endpoint)
-    x.failure = error.reason
-    x.retryAt = this.timers.now + backoffDelay(x.policy.retry.backoff, x.retries++, this.random)
-    x.watch()
+    attemptFailed(this, x, attempt, error)
   }
 
   /** The wait before the next try is over. */
   retry(x: ProxyExchange): void {
-    x.retryAt = 0
-    this.#guarded(x, () => this.#try(x, null, false))
-  }
-
-  #guarded(x: ProxyExchange, step: () => void): void {
-    if (x.ended) return
-    try {
-      step()
-    } catch (error) {
-      this.rescue(x, error)
-    }
+    retry(this, x)
   }
 
   // ---- back ----
@@ -399,16 +339,16 @@ export class Flow implements Gate {
 
   refused(peer: Peer, error: GatewayError, method: string, target: string): Answer {
     const id = makeRequestId(this.random)
-    this.#metrics.exchangeStarted()
+    this.metrics.exchangeStarted()
     this.#report.refusal(peer, error, method, target, id, this.clock.wall(), this.accessLog)
     return problemAnswer(error.reason, { id })
   }
 
   connectionOpened(listener: number): void {
-    this.#metrics.connectionOpened(listener)
+    this.metrics.connectionOpened(listener)
   }
 
   connectionClosed(listener: number): void {
-    this.#metrics.connectionClosed(listener)
+    this.metrics.connectionClosed(listener)
   }
 }
