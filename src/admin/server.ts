@@ -44,7 +44,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
     connectionTimeout: IDLE,
     keepAliveTimeout: IDLE,
     forceCloseConnections: true,
-    http: { maxHeaderSize: 16_384 },
+    http: { maxHeaderSize: 16_384, connectionsCheckingInterval: 1_000 },
     // Fastify's own defaults drop unknown members and turn strings into numbers.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
   })

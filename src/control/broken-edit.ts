@@ -26,8 +26,11 @@ export function closedRules(served: Route, raw: unknown): 'all' | ReadonlySet<st
   if (adds(servedRest, rest)) return 'all'
   if (!Array.isArray(rules)) return protections(rules).size > 0 ? 'all' : new Set()
   const closed = new Set<string>()
+  const kept = new Set<unknown>()
+  let renamed = false
   for (const rule of rules as readonly unknown[]) {
     const name = fieldsOf(rule)?.name
+    kept.add(name)
     if (typeof name !== 'string') {
       // Whose protection this is cannot be told.
       if (protections(rule).size > 0) return 'all'
@@ -35,7 +38,10 @@ export function closedRules(served: Route, raw: unknown): 'all' | ReadonlySet<st
     }
     const before = servedRules.find((one) => one.name === name)
     if (before !== undefined && adds(before, rule)) closed.add(name)
+    else if (before === undefined && protections(rule).size > 0) renamed = true
   }
+  // A rule that goes while a protected one comes may be the same one under another name.
+  if (renamed) for (const { name } of servedRules) if (!kept.has(name)) closed.add(name)
   return closed
 }
 
@@ -69,9 +75,10 @@ function protections(part: unknown): Map<string, readonly string[]> {
   return found
 }
 
-/** `{ anonymous: {} }` alone asks for no credential. */
+/** `{ anonymous: {} }` alone asks for no credential. Nothing at all does where its members are indented wrongly and stand beside it. */
 function protects(auth: unknown): boolean {
-  if (auth === undefined || auth === null) return false
+  if (auth === undefined) return false
+  if (auth === null) return true
   const fields = fieldsOf(auth)
   return fields === undefined || Object.keys(fields).some((key) => key !== 'anonymous')
 }

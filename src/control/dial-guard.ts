@@ -4,7 +4,7 @@
  */
 import { networkInterfaces } from 'node:os'
 import type { SettingsObject } from '../api/settings.ts'
-import { addressClass, CidrSet, formatAddress, parseAddress } from '../pattern/cidr.ts'
+import { type Address, addressClass, CidrSet, embeddedIPv4, formatAddress, parseAddress } from '../pattern/cidr.ts'
 
 export interface DialRules {
   readonly denyCIDRs: readonly string[]
@@ -40,10 +40,16 @@ export class DialGuard {
     if (kind === 'unspecified') return 'is the unspecified address'
     if (kind === 'multicast') return 'is a multicast or broadcast address'
     if (kind === 'loopback' && !this.#rules.loopback) return 'is a loopback address'
-    if (this.#rules.ownPorts.has(port) && (kind === 'loopback' || this.#own.has(formatAddress(address))))
+    const meant = embeddedIPv4(address)
+    if (this.#rules.ownPorts.has(port) && (kind === 'loopback' || this.#isOwn(address) || this.#isOwn(meant)))
       return 'is a port of this gateway itself'
-    if (this.#denied.hasAddress(address)) return 'is in upstreams.denyCIDRs of the settings'
+    if (this.#denied.hasAddress(address) || (meant !== undefined && this.#denied.hasAddress(meant)))
+      return 'is in upstreams.denyCIDRs of the settings'
     return undefined
+  }
+
+  #isOwn(address: Address | undefined): boolean {
+    return address !== undefined && this.#own.has(formatAddress(address))
   }
 }
 

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Backend } from '../api/backend.ts'
 import { type EndpointSlice, SERVICE_NAME_LABEL } from '../api/kubernetes.ts'
-import type { FieldProblem, Kind, KubeObject } from '../api/object.ts'
+import { type FieldProblem, type Kind, type KubeObject, keyOf } from '../api/object.ts'
 import type { Route } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { KindMap, Validator } from '../api/validate.ts'
@@ -212,7 +212,8 @@ export class ResourceCache {
     this.#restored.delete(name)
     if (record === undefined) return undefined
     const verdict = this.#validator.check(record.kind, record.object)
-    return verdict.ok ? verdict.object : undefined
+    // A record that speaks for another object would serve it under this one's name.
+    return verdict.ok && keyOf(verdict.object) === record.key ? verdict.object : undefined
   }
 
   #remove({ kind, key }: { readonly kind: Kind; readonly key: string }): Impact {

@@ -1,10 +1,11 @@
 /** `requestHeaders` and `responseHeaders`: the same edits on either head. */
 import type { Fields } from '../http/fields.ts'
+import { GatewayError } from '../lib/error.ts'
 import type { HeaderEdits, HeaderValue } from '../snapshot/policy.ts'
 import type { Exchange, ResponseHead } from './exchange.ts'
 import { checkFieldName } from './field-names.ts'
 import type { FilterDefinition } from './registry.ts'
-import { compileTemplate, type Template, type TemplateSide } from './variables.ts'
+import { compileTemplate, MAX_RENDERED, type Template, type TemplateSide } from './variables.ts'
 
 interface Edit {
   readonly name: string
@@ -51,11 +52,16 @@ function checkedName(name: string): string {
 /** The values of this exchange, or null where all are constant. */
 function values(edits: readonly Edit[], x: Exchange, head: ResponseHead | null): string[] | null {
   let all: string[] | null = null
+  let length = 0
   for (let i = 0; i < edits.length; i++) {
     const { value } = edits[i]!
     if (value.constant !== null) continue
     all ??= new Array<string>(edits.length).fill('')
-    all[i] = value.render(x, head)
+    const text = value.render(x, head)
+    length += text.length
+    if (length > MAX_RENDERED)
+      throw new GatewayError('HeadTooLarge', `the header values made of variables are over ${MAX_RENDERED} characters`)
+    all[i] = text
   }
   return all
 }

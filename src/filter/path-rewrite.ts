@@ -9,6 +9,9 @@ export interface Target {
   readonly query: string | undefined
 }
 
+/** Characters of what comes out, where the path itself was shorter: `$0` may be written five hundred times. */
+const MAX_TARGET = 65_536
+
 /** @returns undefined when what comes out may not be sent: 400 `BadRewrite` */
 export type PathRewriter = (x: DryExchange) => Target | undefined
 
@@ -25,6 +28,7 @@ export function compilePathRewrite(rewrite: PathRewrite, policy: PolicySet, deps
   const mode = policy.pathEncoding
   return (x) => {
     const text = replace(x)
+    if (text.length > Math.max(MAX_TARGET, x.path.length + 2_048)) return undefined
     const mark = text.indexOf('?')
     const path = mark === -1 ? text : text.slice(0, mark)
     if (deps.normalizePath(path, mode) !== path) return undefined

@@ -3,6 +3,7 @@
  * grammar for by what", with `request.id` and `response.…` besides). A text is compiled once, when a chain is composed, to a list of parts.
  */
 import { isFieldValue } from '../http/fields.ts'
+import { GatewayError } from '../lib/error.ts'
 import { findCookie } from '../pattern/cookie.ts'
 import { findQueryParam } from '../pattern/query.ts'
 import { networkOf } from './client-network.ts'
@@ -19,13 +20,22 @@ export interface Template {
   readonly source: string
   /** The value itself when it holds no variable, else null. */
   readonly constant: string | null
-  /** Always a valid field value. Empty when every variable is; white space at the ends is cut (RFC 9110 §5.5). */
+  /**
+   * Always a valid field value. Empty when every variable is; white space at the ends is cut (RFC 9110 §5.5).
+   *
+   * @throws {GatewayError} `HeadTooLarge` beyond {@link MAX_RENDERED}
+   */
   render(x: Exchange, head: ResponseHead | null): string
 }
 
 const SELECTORS =
   'client.ip, client.ip/BITS, header:NAME, cookie:NAME, query:NAME, claim:PATH, consumer, path, method, host, request.id'
 const RESPONSE_SELECTORS = 'response.status, response.header:NAME'
+
+/**
+ * Characters of one value. A request of a few kilobytes must not become one of megabytes because a value names a long field again and again.
+ */
+export const MAX_RENDERED = 65_536
 
 const VARIABLE = /%(?:%|\{([^{}]*)\})?/g
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
@@ -69,6 +79,8 @@ function render(parts: readonly (string | Selector)[], x: Exchange, head: Respon
     if (value === undefined || value === '') continue
     found = true
     text += value
+    if (text.length > MAX_RENDERED)
+      throw new GatewayError('HeadTooLarge', `a header value made of variables is over ${MAX_RENDERED} characters`)
   }
   if (!found) return ''
   return isFieldValue(text) ? text.trim() : text.replace(FORBIDDEN, '').trim()

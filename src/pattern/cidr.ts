@@ -284,6 +284,19 @@ function classOfIPv4(word: number): AddressClass {
   return 'other'
 }
 
+/**
+ * The IPv4 address to which a gateway or translator on the way would deliver, in mapped form; undefined when there is none or the address
+ * is IPv4 itself. See {@link addressClass}; of a local NAT64 prefix only the common length, 96, is looked at.
+ */
+export function embeddedIPv4(address: Address): Address | undefined {
+  const [a, b, c, d] = [address[0]!, address[1]!, address[2]!, address[3]!]
+  const compatible = a === 0 && b === 0 && c === 0
+  const translated = a === 0 && b === 0 && c >>> 16 === 0xffff && (c & 0xffff) === 0
+  if (compatible || translated || a === 0x0064ff9b) return Int32Array.of(0, 0, MAPPED_WORD, d)
+  if (a >>> 16 === 0x2002) return Int32Array.of(0, 0, MAPPED_WORD, (a << 16) | (b >>> 16))
+  return undefined
+}
+
 /** {@link addressClass} of a literal; undefined when it is not one. */
 export function classOf(text: string): AddressClass | undefined {
   const address = parseAddress(text, scratch)

@@ -19,11 +19,14 @@ export class Pattern {
   readonly source: string
   /** Characters of the longest text that is looked at; never below 1000. */
   readonly maxLength: number
+  /** Instructions: with the length of a text, what a match may cost. */
+  readonly size: number
   readonly #engine: RE2JS
 
   constructor(source: string, engine: RE2JS) {
     this.source = source
-    this.maxLength = Math.floor(MAX_WORK / engine.programSize())
+    this.size = engine.programSize()
+    this.maxLength = Math.floor(MAX_WORK / this.size)
     this.#engine = engine
   }
 
