@@ -1,4 +1,5 @@
 /** What is asked of an API server: read, list, watch, write. One set of connections for all of it. */
+import { setImmediate } from 'node:timers/promises'
 import { type Dispatcher, Pool, ProxyAgent } from 'undici'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { ApiError } from './api-error.ts'
@@ -153,6 +154,8 @@ export class KubernetesClient implements Lister {
         },
         signal,
       )
+      // The connection is free for the watch that follows only in a later turn of the loop.
+      await setImmediate()
       return reader!.end()
     } finally {
       this.#lists.leave()
