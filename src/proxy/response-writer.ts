@@ -7,6 +7,7 @@ import type { Answer, ResponseHead } from '../filter/exchange.ts'
 import { lastChunk } from '../http/chunked.ts'
 import type { Fields } from '../http/fields.ts'
 import { DateField, fieldsText, statusLine } from '../http/write-head.ts'
+import { writeCopy } from './write-buffers.ts'
 
 /** Body bytes up to this many become part of the text behind the head; measured, beyond it a copy into a buffer is cheaper. */
 const TEXT_BYTES = 4 * 1024
@@ -105,11 +106,7 @@ export class ResponseWriter {
     }
     const before = chunked ? `${this.#text}${length.toString(16)}\r\n` : this.#text
     this.#text = ''
-    const out = Buffer.allocUnsafe(before.length + length + (chunked ? 2 : 0))
-    out.latin1Write(before, 0)
-    bytes.copy(out, before.length, start, end)
-    if (chunked) out.latin1Write('\r\n', before.length + length)
-    this.#socket.write(out)
+    writeCopy(this.#socket, before, bytes, start, end, chunked ? '\r\n' : '')
   }
 
   #overrun(bytes: Buffer, start: number): void {
