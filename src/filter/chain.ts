@@ -320,7 +320,8 @@ export function explainChain(
 }
 
 function failure(chain: Chain, filter: string, x: Exchange, error: unknown): Answer {
-  chain.report(filter, error)
+  // A GatewayError is a verdict, and clients can bring it about as often as they like; it has its place in the access log.
+  if (!(error instanceof GatewayError)) chain.report(filter, error)
   const reason = error instanceof GatewayError && error.status !== 0 ? error.reason : 'InternalError'
   return problemAnswer(reason, x)
 }

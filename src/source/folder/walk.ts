@@ -1,7 +1,7 @@
 /** Finds every manifest below a folder, through symbolic links, without opening any of them. */
 import type { Dirent } from 'node:fs'
 import { readdir, realpath, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, sep } from 'node:path'
 import { codeOf, type FileStats, identify, isMissing, nameOf, unreadable } from '../read-text.ts'
 import type { SourceProblemReason } from '../source.ts'
 import { isIgnored, isManifest } from './file-name.ts'
@@ -34,6 +34,10 @@ const PARALLEL = 64
 
 /** Deeper than any tree a person made; stops what links cannot. */
 const MAX_DEPTH = 32
+/** Each is read and watched: whoever may make folders must not hold up what the others change. */
+const MAX_FOLDERS = 5_000
+/** A link may lead anywhere, to a whole file system too. */
+const MAX_LINKED_FOLDERS = 500
 
 /**
  * Folders are read in two rounds, real ones first, so that a folder which a link leads to as well is known by its real path;
@@ -50,6 +54,7 @@ export async function walk(root: string, options: WalkOptions): Promise<Walk | {
   }
   if (!stats.isDirectory()) return { missing: `This is ${stats.isFile() ? 'a file' : nameOf(stats)}, not a folder.` }
   const walker = new Walker(options)
+  walker.around = `${await realpath(root).catch(() => root)}${sep}`
   const failed = await walker.folder(root, stats, 0)
   if (failed !== null) return { missing: failed }
   await walker.links()
@@ -61,7 +66,11 @@ class Walker implements Walk {
   readonly folders = new Set<string>()
   readonly unknown = new Set<string>()
   readonly problems: WalkProblem[] = []
+  /** Real path of the root, with a separator behind it. */
+  around: string = sep
   readonly #options: WalkOptions
+  #mayRead = MAX_FOLDERS
+  #crowded = false
   /** Identity → first path. */
   readonly #visited = new Map<string, string>()
   #links: { path: string; depth: number }[] = []
@@ -72,6 +81,7 @@ class Walker implements Walk {
 
   /** @returns what is wrong when the folder cannot be read */
   async folder(path: string, stats: FileStats, depth: number): Promise<string | null> {
+    if (--this.#mayRead < 0) return this.#crowd(path)
     this.#visited.set(identify(stats).identity, path)
     this.#options.onFolder(path, stats)
     this.folders.add(path)
@@ -92,6 +102,7 @@ class Walker implements Walk {
 
   /** Follows the links that were found, and those found behind them. */
   async links(): Promise<void> {
+    this.#mayRead = Math.min(this.#mayRead, MAX_LINKED_FOLDERS)
     while (this.#links.length > 0) {
       const links = this.#links
       this.#links = []
@@ -145,6 +156,12 @@ class Walker implements Walk {
       return this.#fail(path, 'BrokenLink', 'The symbolic link leads nowhere; remove or correct it.')
     }
     if (stats.isDirectory()) {
+      const real = await realpath(path).catch(() => '')
+      if (this.around.startsWith(real.endsWith(sep) ? real : `${real}${sep}`)) {
+        const message = `The symbolic link leads to ${real}, which holds the folder that is read; it is not followed.`
+        this.problems.push({ severity: 'warning', reason: 'BrokenLink', message, path })
+        return
+      }
       const first = this.#visited.get(identify(stats).identity)
       if (first !== undefined) {
         const message = `The symbolic link leads to ${first}, which is read already; it is not followed.`
@@ -158,6 +175,16 @@ class Walker implements Walk {
       this.folders.add(folder)
     }
     await this.#node(path, stats, depth)
+  }
+
+  /** Said once; of every further folder what is known stays. */
+  #crowd(path: string): null {
+    this.unknown.add(path)
+    if (this.#crowded) return null
+    this.#crowded = true
+    const message = `There are more than ${MAX_FOLDERS} folders, or ${MAX_LINKED_FOLDERS} behind symbolic links; the rest, from this one on, is not read. Is this the right folder?`
+    this.problems.push({ severity: 'error', reason: 'TooLarge', message, path })
+    return null
   }
 
   #fail(path: string, reason: SourceProblemReason, message: string): void {
