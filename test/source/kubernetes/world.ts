@@ -52,3 +52,12 @@ export async function open(
 }
 
 export const NOTHING: Needs = { services: [], secrets: [], configMaps: [] }
+
+/** Until something holds that no handler is told of. */
+export async function eventually(condition: () => boolean, what: string, milliseconds = 5_000): Promise<void> {
+  const end = performance.now() + milliseconds
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`waited in vain for: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}
