@@ -1,0 +1,113 @@
+/** JSON of one object, from a list or an event, as it is handed on. */
+import { isUtf8 } from 'node:buffer'
+import type { Kind } from '../../api/object.ts'
+import { ApiError } from './api-error.ts'
+
+/** One version of an object. Versions are compared for equality and never for order: their form is the server's own affair. */
+export interface Version {
+  readonly uid: string
+  readonly resourceVersion: string
+}
+
+export interface Ingested extends Version {
+  /** `namespace/name`; `/name` in no namespace. */
+  readonly key: string
+  readonly raw: RawObject
+}
+
+export interface RawObject {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: RawMetadata
+  readonly [field: string]: unknown
+}
+
+export interface RawMetadata {
+  readonly name: string
+  readonly namespace: string
+  readonly uid: string
+  readonly resourceVersion: string
+  readonly labels?: Readonly<Record<string, unknown>>
+  readonly annotations?: Readonly<Record<string, unknown>>
+}
+
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration'
+
+/** @throws {ApiError} when it is none */
+export function parseJson(bytes: Buffer): unknown {
+  if (!isUtf8(bytes)) throw new ApiError(200, 'BadAnswer', 'the answer is not UTF-8')
+  try {
+    return JSON.parse(bytes.utf8Slice(0, bytes.length))
+  } catch {
+    // The parser's own message may show a piece of a Secret.
+    throw new ApiError(200, 'BadAnswer', 'the answer is not JSON')
+  }
+}
+
+type Fields = Record<string, unknown>
+
+/**
+ * Gives an object its identity and takes away what nobody reads: `managedFields` and the copy that `kubectl apply` keeps
+ * are often the larger part. Changes `value`.
+ *
+ * @param apiVersion items of a list do not say their own
+ * @throws {ApiError} when it is not an object as an API server must send it
+ */
+export function ingest(value: unknown, kind: Kind, apiVersion: string): Ingested {
+  if (!isFields(value) || !isFields(value.metadata)) throw notAnObject(kind, 'it has no metadata')
+  const { metadata } = value
+  const { name, uid, resourceVersion } = metadata
+  const namespace = kind === 'Namespace' ? '' : metadata.namespace
+  // A slash would make the key read as that of another object.
+  if (!isSegment(name)) throw notAnObject(kind, 'it has no name')
+  if (typeof namespace !== 'string' || (kind !== 'Namespace' && !isSegment(namespace)))
+    throw notAnObject(kind, 'it has no namespace')
+  if (typeof resourceVersion !== 'string' || resourceVersion === '' || typeof uid !== 'string')
+    throw notAnObject(kind, 'it has no version')
+  const itsKind = value.kind ?? kind
+  if (itsKind !== kind || (value.apiVersion ?? apiVersion) !== apiVersion)
+    throw notAnObject(kind, 'it is of another kind or version')
+  delete metadata.managedFields
+  if (isFields(metadata.annotations)) delete metadata.annotations[LAST_APPLIED]
+  metadata.namespace = namespace
+  value.apiVersion = apiVersion
+  value.kind = kind
+  return { key: `${namespace}/${name}`, uid, resourceVersion, raw: value as unknown as RawObject }
+}
+
+export interface WatchEvent {
+  readonly type: string
+  readonly object: unknown
+}
+
+/** @throws {ApiError} when it is none */
+export function parseEvent(line: Buffer): WatchEvent {
+  const event = parseJson(line)
+  if (!isFields(event) || typeof event.type !== 'string')
+    throw new ApiError(200, 'BadAnswer', 'a line of the watch is not an event')
+  return { type: event.type, object: event.object }
+}
+
+/** Of a BOOKMARK, which has nothing else that may be used. */
+export function bookmarkOf(object: unknown): { readonly resourceVersion: string; readonly initialEventsEnd: boolean } {
+  const metadata = isFields(object) && isFields(object.metadata) ? object.metadata : {}
+  const { resourceVersion, annotations } = metadata
+  if (typeof resourceVersion !== 'string' || resourceVersion === '')
+    throw new ApiError(200, 'BadAnswer', 'a bookmark without a version')
+  return {
+    resourceVersion,
+    initialEventsEnd: isFields(annotations) && annotations['k8s.io/initial-events-end'] === 'true',
+  }
+}
+
+function isSegment(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && !value.includes('/')
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function notAnObject(kind: Kind, why: string): ApiError {
+  return new ApiError(200, 'BadAnswer', `a ${kind} cannot be read: ${why}`)
+}

@@ -1,0 +1,206 @@
+/** Resources from an API server: what Headgate's own kinds say, and of the others only what those refer to. */
+import type { Kind } from '../../api/object.ts'
+import type { Milliseconds, Random } from '../../lib/clock.ts'
+import type { Needs, Place, Source, SourceHandler, SourceProblem } from '../source.ts'
+import type { Lister } from './client.ts'
+import { Feed, type FeedContext } from './feed.ts'
+import { Outbox } from './outbox.ts'
+import { clusterProblems } from './problems.ts'
+import type { Pacing } from './reflector.ts'
+import { SubjectFeeds } from './subject-feeds.ts'
+
+export interface KubernetesOptions {
+  /** Not closed by the source: others use it, too. */
+  readonly client: Lister
+  /** Of the API server, for messages. */
+  readonly server: string
+  /** Only these; none or empty = all. */
+  readonly namespaces?: readonly string[]
+  readonly random: Random
+  /** Monotonic. */
+  readonly now: () => Milliseconds
+  /** A receiver of events has thrown. */
+  readonly failed: (error: unknown) => void
+  /** Objects of a kind in a namespace from which on one watch for all of them is used. Default 50. */
+  readonly singles?: number
+  readonly pacing?: Partial<Pacing>
+  /** See `Reflector`. Default no. */
+  readonly watchList?: boolean
+}
+
+const SINGLES = 50
+
+/** Read whatever refers to them. */
+const OWN_KINDS: readonly Kind[] = ['Route', 'Backend']
+
+export class KubernetesSource implements Source {
+  readonly #options: KubernetesOptions
+  readonly #only: ReadonlySet<string>
+  readonly #outbox: Outbox
+  readonly #context: FeedContext
+  readonly #own: Feed[] = []
+  /** By kind and namespace. */
+  readonly #subjects = new Map<string, SubjectFeeds>()
+  readonly #ending = new Set<Promise<void>>()
+  #namespaces: Feed | undefined
+  #needs: Needs | undefined
+  #handler: SourceHandler | undefined
+  #told: readonly SourceProblem[] = []
+  #look: NodeJS.Immediate | undefined
+  #synced = false
+  #stopped = false
+
+  constructor(options: KubernetesOptions) {
+    this.#options = options
+    this.#only = new Set(options.namespaces)
+    const events = {
+      changed: (events: Parameters<SourceHandler['changed']>[0]) => this.#handler?.changed(events),
+      empty: () => this.#lookSoon(),
+      failed: options.failed,
+    }
+    this.#outbox = new Outbox(events, options.now)
+    const { client, random, now, pacing = {}, watchList = false, failed } = options
+    const moved = (feed: Feed): void => this.#moved(feed)
+    this.#context = { client, outbox: this.#outbox, random, now, pacing, watchList, moved, failed }
+  }
+
+  start(handler: SourceHandler): void {
+    if (this.#handler !== undefined) throw new TypeError('a source is started once')
+    this.#handler = handler
+    const places = this.#only.size === 0 ? [undefined] : [...this.#only].sort()
+    for (const kind of OWN_KINDS)
+      for (const namespace of places) this.#own.push(this.#feed(kind, namespace === undefined ? {} : { namespace }))
+    if (this.#needs !== undefined) this.#meet(this.#needs)
+  }
+
+  interest(needs: Needs): void {
+    this.#needs = needs
+    if (this.#handler !== undefined && !this.#stopped) this.#meet(needs)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    clearImmediate(this.#look)
+    this.#outbox.close()
+    await Promise.all([...this.#feeds()].map((feed) => feed.stop()))
+    await Promise.all(this.#ending)
+  }
+
+  /** Objects of a cluster stand nowhere that a person could open. */
+  locate(): Place | undefined {
+    return undefined
+  }
+
+  #feed(kind: Kind, scope: { readonly namespace?: string }): Feed {
+    const feed = new Feed({ kind, ...scope }, this.#context)
+    feed.start()
+    return feed
+  }
+
+  *#feeds(): Generator<Feed> {
+    yield* this.#own
+    if (this.#namespaces !== undefined) yield this.#namespaces
+    for (const subjects of this.#subjects.values()) yield* subjects.feeds()
+  }
+
+  #meet({ services, secrets, configMaps, namespaces = false }: Needs): void {
+    const wanted = new Map<string, Map<string, Set<string>>>()
+    this.#group('Service', services, wanted)
+    this.#group('EndpointSlice', services, wanted)
+    this.#group('Secret', secrets, wanted)
+    this.#group('ConfigMap', configMaps, wanted)
+    const none: ReadonlySet<string> = new Set()
+    for (const [place, subjects] of this.#subjects) {
+      const [kind = '', namespace = ''] = place.split(' ')
+      if (wanted.get(kind)?.has(namespace) !== true) subjects.want(none)
+    }
+    for (const [kind, places] of wanted)
+      for (const [namespace, names] of places) this.#subjectsOf(kind as Kind, namespace).want(names)
+    this.#meetNamespaces(namespaces)
+    this.#lookSoon()
+  }
+
+  #group(kind: Kind, keys: Iterable<string>, wanted: Map<string, Map<string, Set<string>>>): void {
+    const places = new Map<string, Set<string>>()
+    wanted.set(kind, places)
+    for (const key of keys) {
+      const slash = key.indexOf('/')
+      const namespace = key.slice(0, slash)
+      if (slash < 1 || slash === key.length - 1) continue
+      if (this.#only.size > 0 && !this.#only.has(namespace)) continue
+      const names = places.get(namespace)
+      if (names === undefined) places.set(namespace, new Set([key.slice(slash + 1)]))
+      else names.add(key.slice(slash + 1))
+    }
+  }
+
+  #subjectsOf(kind: Kind, namespace: string): SubjectFeeds {
+    const place = `${kind} ${namespace}`
+    let subjects = this.#subjects.get(place)
+    if (subjects === undefined) {
+      const scope = { kind, namespace, limit: this.#options.singles ?? SINGLES }
+      subjects = new SubjectFeeds(scope, this.#context, (ended) => this.#remember(ended))
+      this.#subjects.set(place, subjects)
+    }
+    return subjects
+  }
+
+  /** All, since a namespace is small, and the one that a label admits may not be named anywhere. */
+  #meetNamespaces(needed: boolean): void {
+    if (needed) this.#namespaces ??= this.#feed('Namespace', {})
+    else if (this.#namespaces !== undefined) {
+      this.#remember(this.#namespaces.retire())
+      this.#namespaces = undefined
+    }
+  }
+
+  #remember(ended: Promise<void>): void {
+    this.#ending.add(ended)
+    void ended.finally(() => this.#ending.delete(ended))
+  }
+
+  #moved(feed: Feed): void {
+    const { kind, namespace = '' } = feed.scope
+    this.#subjects.get(`${kind} ${namespace}`)?.moved(feed)
+    // One that got through means that all can.
+    if (feed.trouble === undefined) for (const other of this.#feeds()) if (other !== feed) other.hurry()
+    this.#lookSoon()
+  }
+
+  #lookSoon(): void {
+    if (this.#stopped) return
+    this.#look ??= setImmediate(() => {
+      this.#look = undefined
+      this.#tellProblems()
+      this.#tellSynced()
+    })
+  }
+
+  #tellProblems(): void {
+    const problems = clusterProblems(this.#feeds(), this.#options.server)
+    if (JSON.stringify(problems) === JSON.stringify(this.#told)) return
+    this.#told = problems
+    this.#tell((handler) => handler.problems(problems))
+  }
+
+  /**
+   * When all there is was told, but for what we may not read. Without any Route every request would be answered with 404,
+   * which would be wrong: then it is not said.
+   */
+  #tellSynced(): void {
+    if (this.#synced || this.#stopped || this.#outbox.size > 0) return
+    if (!this.#own.some((feed) => feed.scope.kind === 'Route' && feed.state === 'synced')) return
+    for (const feed of this.#feeds()) if (feed.state === 'starting') return
+    this.#synced = true
+    this.#tell((handler) => handler.synced())
+  }
+
+  #tell(call: (handler: SourceHandler) => void): void {
+    if (this.#stopped || this.#handler === undefined) return
+    try {
+      call(this.#handler)
+    } catch (error) {
+      this.#options.failed(error)
+    }
+  }
+}

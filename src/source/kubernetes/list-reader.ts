@@ -1,0 +1,153 @@
+/**
+ * Reads a Kubernetes List as it arrives and hands on every item as soon as it is complete. A list of 5,000 objects from the
+ * API server's cache cannot be asked for in pages, and parsed whole it would hold up the thread for a tenth of a second.
+ */
+import { ApiError } from './api-error.ts'
+
+export interface ListMetadata {
+  /** Of the whole list; watches begin here. */
+  readonly resourceVersion: string
+  /** For the next page; empty at the end. */
+  readonly continue: string
+}
+
+const QUOTE = 0x22
+const COMMA = 0x2c
+const OPEN_BRACKET = 0x5b
+const BACKSLASH = 0x5c
+const CLOSE_BRACKET = 0x5d
+const OPEN_BRACE = 0x7b
+const CLOSE_BRACE = 0x7d
+
+/** What is not an item is small. */
+const MAX_OTHER = 65_536
+
+/** Depth of the members of an item, counted from the List. */
+const ITEM_DEPTH = 3
+
+export class ListReader {
+  readonly #limit: number
+  readonly #item: (json: Buffer) => void
+  #depth = 0
+  #inString = false
+  #escaped = false
+  /** Inside the value of the top-level `items`. */
+  #inItems = false
+  #itemsSeen = false
+  /** The List without its items: `"items":[` and then `]`. */
+  #other = ''
+  #parts: Buffer[] = []
+  #length = 0
+  #over = false
+
+  /**
+   * @param limit bytes of one item
+   * @param item gets its JSON, not yet parsed
+   */
+  constructor(limit: number, item: (json: Buffer) => void) {
+    this.#limit = limit
+    this.#item = item
+  }
+
+  /**
+   * Only brackets and strings are looked at; that the rest is JSON is for those to find out who parse it.
+   *
+   * @throws {ApiError} when it cannot be a List
+   */
+  push(chunk: Buffer): void {
+    /** Where what is being collected begins in this chunk. */
+    let from = 0
+    const { length } = chunk
+    for (let i = 0; i < length; i++) {
+      const byte = chunk[i]!
+      if (this.#inString) {
+        if (this.#escaped) this.#escaped = false
+        else if (byte === BACKSLASH) this.#escaped = true
+        else if (byte === QUOTE) this.#inString = false
+      } else if (byte === QUOTE) this.#inString = true
+      else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+        this.#depth++
+        if (this.#inItems) {
+          if (this.#depth === ITEM_DEPTH) {
+            this.#betweenItems(chunk, from, i)
+            from = i
+          }
+        } else if (this.#depth === 2 && byte === OPEN_BRACKET) {
+          this.#addOther(chunk, from, i + 1)
+          from = i + 1
+          this.#inItems = this.#endsWithItemsKey()
+        }
+      } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
+        this.#depth--
+        if (this.#inItems && this.#depth === ITEM_DEPTH - 1) {
+          this.#complete(chunk.subarray(from, i + 1))
+          from = i + 1
+        } else if (this.#inItems && this.#depth === 1) {
+          this.#betweenItems(chunk, from, i)
+          this.#inItems = false
+          from = i
+        } else if (this.#depth <= 0) this.#over = true
+      } else if (byte === COMMA && this.#inItems && this.#depth === 2) {
+        this.#betweenItems(chunk, from, i)
+        from = i + 1
+      }
+    }
+    if (from === length) return
+    if (!this.#inItems) this.#addOther(chunk, from, length)
+    else if (this.#depth >= ITEM_DEPTH) this.#keep(chunk.subarray(from))
+    else this.#betweenItems(chunk, from, length)
+  }
+
+  /** @throws {ApiError} when the List was not complete */
+  end(): ListMetadata {
+    if (!this.#over || this.#depth !== 0) throw notAList('it is cut off')
+    let list: { items?: unknown; metadata?: { resourceVersion?: unknown; continue?: unknown } | null }
+    try {
+      list = JSON.parse(this.#other)
+    } catch {
+      throw notAList('it is not JSON')
+    }
+    // No items may be written as null.
+    if (list.items === undefined) throw notAList('it has no items')
+    const { resourceVersion, continue: next = '' } = list.metadata ?? {}
+    if (typeof resourceVersion !== 'string' || resourceVersion === '' || typeof next !== 'string')
+      throw notAList('it has no resourceVersion')
+    return { resourceVersion, continue: next }
+  }
+
+  #addOther(chunk: Buffer, from: number, to: number): void {
+    // Bytes as characters: a chunk may end inside one. Nothing here is shown to a person.
+    this.#other += chunk.latin1Slice(from, to)
+    if (this.#other.length > MAX_OTHER) throw notAList('there is too much beside its items')
+  }
+
+  #endsWithItemsKey(): boolean {
+    if (!/"items"\s*:\s*\[$/.test(this.#other)) return false
+    if (this.#itemsSeen) throw notAList('it has items twice')
+    this.#itemsSeen = true
+    return true
+  }
+
+  /** Between two items stand a comma and white space; a number or text there is not an object. */
+  #betweenItems(chunk: Buffer, from: number, to: number): void {
+    for (let i = from; i < to; i++) if (chunk[i]! > 0x20) throw notAList('an item is not an object')
+  }
+
+  #keep(part: Buffer): void {
+    this.#length += part.length
+    if (this.#length > this.#limit) throw notAList(`an item is over ${this.#limit / 1_048_576} MiB`)
+    this.#parts.push(Buffer.from(part))
+  }
+
+  #complete(last: Buffer): void {
+    if (this.#length + last.length > this.#limit) throw notAList(`an item is over ${this.#limit / 1_048_576} MiB`)
+    const json = this.#parts.length === 0 ? last : Buffer.concat([...this.#parts, last])
+    this.#parts = []
+    this.#length = 0
+    this.#item(json)
+  }
+}
+
+function notAList(why: string): ApiError {
+  return new ApiError(200, 'BadAnswer', `the list cannot be read: ${why}`)
+}

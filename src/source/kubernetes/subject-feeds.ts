@@ -1,0 +1,117 @@
+/** Of one kind in one namespace those objects that something refers to: one by one, or by one watch where they are many. */
+
+import { SERVICE_NAME_LABEL } from '../../api/kubernetes.ts'
+import type { Kind } from '../../api/object.ts'
+import type { Selection } from './client.ts'
+import { Feed, type FeedContext, WideFeed } from './feed.ts'
+import type { Ingested } from './ingest.ts'
+
+export interface SubjectScope {
+  readonly kind: Kind
+  /** None for a kind that is in no namespace. */
+  readonly namespace?: string
+  /** So many are too many to be watched one by one. */
+  readonly limit: number
+}
+
+export class SubjectFeeds {
+  readonly #scope: SubjectScope
+  readonly #context: FeedContext
+  readonly #singles = new Map<string, Feed>()
+  /** For all subjects it was begun with. */
+  #wide: WideFeed | undefined
+  /** Will take over when it knows everything. */
+  #next: WideFeed | undefined
+  /** We may read single objects only: a choice of whoever wrote our role. */
+  #refused = false
+  #wanted: ReadonlySet<string> = new Set()
+  readonly #ending: (ended: Promise<void>) => void
+
+  /** @param ending is told of every feed that comes to an end */
+  constructor(scope: SubjectScope, context: FeedContext, ending: (ended: Promise<void>) => void) {
+    this.#scope = scope
+    this.#context = context
+    this.#ending = ending
+  }
+
+  *feeds(): Generator<Feed> {
+    yield* this.#singles.values()
+    if (this.#wide !== undefined) yield this.#wide
+    if (this.#next !== undefined) yield this.#next
+  }
+
+  /** @param subjects names of objects; of a Service for EndpointSlices */
+  want(subjects: ReadonlySet<string>): void {
+    this.#wanted = subjects
+    for (const [name, feed] of this.#singles) if (!subjects.has(name)) this.#endSingle(name, feed)
+    this.#wide?.keepOnly(subjects)
+    this.#next?.keepOnly(subjects)
+    if (this.#wide?.subjects.size === 0) this.#wide = this.#end(this.#wide)
+    if (this.#next?.subjects.size === 0) this.#next = this.#end(this.#next)
+    const missing = [...subjects].filter((name) => !this.#covers(name))
+    const many = this.#singles.size + missing.length >= this.#scope.limit
+    if (many && this.#next === undefined && !this.#refused) this.#widen(subjects)
+    else for (const name of missing) this.#single(name)
+  }
+
+  /** A feed of these has moved. */
+  moved(feed: Feed): void {
+    if (feed !== this.#next || feed.state !== 'refused') return
+    this.#refused = true
+    this.#next = this.#end(this.#next)
+    this.want(this.#wanted)
+  }
+
+  #covers(name: string): boolean {
+    return this.#singles.has(name) || this.#wide?.subjects.has(name) === true || this.#next?.subjects.has(name) === true
+  }
+
+  #single(name: string): void {
+    const { kind, namespace } = this.#scope
+    const selection = selectionOf(kind, name)
+    const feed = new Feed({ kind, ...(namespace !== undefined && { namespace }), selection }, this.#context)
+    this.#singles.set(name, feed)
+    feed.start()
+  }
+
+  #widen(subjects: ReadonlySet<string>): void {
+    const { kind, namespace } = this.#scope
+    const scope = { kind, ...(namespace !== undefined && { namespace }) }
+    const feed = new WideFeed(scope, this.#context, subjects, subjectOf(kind), () => this.#takeOver(feed))
+    this.#next = feed
+    feed.start()
+  }
+
+  #takeOver(feed: WideFeed): void {
+    if (feed !== this.#next) return
+    this.#next = undefined
+    if (this.#wide !== undefined) this.#end(this.#wide)
+    this.#wide = feed
+    for (const [name, single] of this.#singles) if (feed.subjects.has(name)) this.#endSingle(name, single)
+    // Others may have come meanwhile.
+    this.want(this.#wanted)
+  }
+
+  #endSingle(name: string, feed: Feed): void {
+    this.#singles.delete(name)
+    this.#end(feed)
+  }
+
+  #end(feed: Feed): undefined {
+    this.#ending(feed.retire())
+  }
+}
+
+function selectionOf(kind: Kind, name: string): Selection {
+  return kind === 'EndpointSlice'
+    ? { labelSelector: `${SERVICE_NAME_LABEL}=${name}` }
+    : { fieldSelector: `metadata.name=${name}` }
+}
+
+function subjectOf(kind: Kind): (object: Ingested) => string | undefined {
+  if (kind !== 'EndpointSlice') return ({ raw }) => raw.metadata.name
+  return ({ raw }) => {
+    const service = raw.metadata.labels?.[SERVICE_NAME_LABEL]
+    return typeof service === 'string' ? service : undefined
+  }
+}
