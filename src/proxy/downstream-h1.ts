@@ -1,0 +1,399 @@
+/**
+ * A client's HTTP/1.1 connection: reads requests one after the other, hands each to the gate as an exchange and writes its response.
+ * Pipelined requests wait in the buffer until the response before them is complete (RFC 9112 §9.3.2).
+ */
+import type { Socket } from 'node:net'
+import type { Answer, ResponseHead } from '../filter/exchange.ts'
+import { BodyReader } from '../http/body-reader.ts'
+import type { ChunkedSink } from '../http/chunked.ts'
+import type { Fields } from '../http/fields.ts'
+import { GatewayError } from '../lib/error.ts'
+import type { Downstream, DownstreamHandler, IncomingRequest, Peer, Takeover } from './downstream.ts'
+import { HeadReader } from './head-reader.ts'
+import { LingeringClose } from './lingering-close.ts'
+import { ResponseWriter } from './response-writer.ts'
+import type { OpenConnection, ServerContext } from './server-context.ts'
+import type { Timed } from './timers.ts'
+
+/** An unread rest of a request body up to this size is read and dropped to keep the connection; beyond, it is closed. */
+const DISCARD_BYTES = 64 * 1024
+/** Milliseconds for that. */
+const DISCARD = 2_000
+
+const READING = 0
+const EXCHANGE = 1
+const DISCARDING = 2
+const LINGERING = 3
+const CLOSED = 4
+const TUNNEL = 5
+
+export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Timed {
+  due = 0
+  slot = -1
+  earlier: Timed | null = null
+  later: Timed | null = null
+  readonly peer: Peer
+  readonly #socket: Socket
+  readonly #server: ServerContext
+  readonly #writer: ResponseWriter
+  #state = READING
+  #handler: DownstreamHandler | null = null
+  readonly #reader = new HeadReader()
+  #parsing = false
+  readonly #body = new BodyReader()
+  #continuePending = false
+  #ended = false
+  /** When the head that has begun to arrive must be complete; 0 between heads. */
+  #headDue = 0
+  #closing: LingeringClose | null = null
+  #cutTunnel: (() => void) | null = null
+  /** The client has sent FIN: what runs is finished, nothing more is read. */
+  #halfClosed = false
+
+  constructor(socket: Socket, peer: Peer, server: ServerContext) {
+    this.#socket = socket
+    this.#server = server
+    this.peer = peer
+    this.#writer = new ResponseWriter(socket, server.wall)
+    socket.on('data', (bytes: Buffer) => this.#onData(bytes))
+    socket.on('end', () => this.#onEnd())
+    socket.on('drain', () => this.#onDrain())
+    socket.on('error', (error) => this.#gone((error as NodeJS.ErrnoException).code ?? error.message))
+    socket.on('close', () => this.#gone('closed'))
+    server.connections.add(this)
+    server.gate.connectionOpened(peer.listener)
+    server.timers.arm(this, server.timers.touch() + server.options.requestHead)
+  }
+
+  /** Between requests, nothing half-read. */
+  get idle(): boolean {
+    return this.#state === READING && this.#reader.quiet
+  }
+
+  /** Ends the connection as soon as that costs no request. */
+  drain(): void {
+    if (this.idle) this.#close()
+  }
+
+  destroy(): void {
+    if (this.#state === TUNNEL) {
+      this.#cutTunnel?.()
+      return
+    }
+    // Only the end of the process comes here with an exchange under way.
+    this.#handler?.onRequestFailed(new GatewayError('ShuttingDown'))
+    this.#socket.destroy()
+    this.#gone('cut')
+  }
+
+  #onData(bytes: Buffer): void {
+    this.#server.timers.touch()
+    switch (this.#state) {
+      case READING:
+        this.#reader.append(bytes)
+        this.#next(bytes)
+        break
+      case EXCHANGE:
+      case DISCARDING:
+        if (!this.#body.done) this.#feedBody(bytes, 0)
+        else this.#hold(bytes)
+        break
+      case LINGERING:
+        this.#closing!.drop(bytes.length)
+        break
+    }
+  }
+
+  /** Pipelined bytes wait; reading stops, so that at most one read more than asked for is kept. */
+  #hold(bytes: Buffer): void {
+    this.#reader.append(bytes)
+    this.#socket.pause()
+  }
+
+  /** Parses and begins requests until one is under way or more bytes are needed. */
+  #next(latest: Buffer | null): void {
+    if (this.#parsing) return
+    this.#parsing = true
+    try {
+      while (this.#state === READING && this.#reader.held !== null) {
+        // A client that asks and asks and reads no answer: it waits, or its answers would fill the memory.
+        if (!this.#writer.room) {
+          this.#socket.pause()
+          break
+        }
+        const found = this.#reader.read(latest, this.#server.options.limits)
+        latest = null
+        if (found === null) this.#incomplete()
+        else if (found instanceof GatewayError) this.#refuse(found)
+        else {
+          this.#begin(found)
+          continue
+        }
+        break
+      }
+    } finally {
+      this.#parsing = false
+    }
+  }
+
+  #incomplete(): void {
+    const { timers, options } = this.#server
+    if (this.#halfClosed && this.#reader.quiet) this.#close()
+    else if (this.#halfClosed)
+      this.#refuse(new GatewayError('BadRequest', 'the connection ended within a request head'))
+    else if (!this.#reader.quiet) {
+      if (this.#headDue === 0) this.#headDue = timers.now + options.requestHead
+      timers.arm(this, this.#headDue)
+    }
+  }
+
+  #begin(request: IncomingRequest): void {
+    const { framing } = this.#reader
+    this.#server.timers.disarm(this)
+    this.#headDue = 0
+    this.#state = EXCHANGE
+    this.#ended = false
+    this.#body.begin(framing.bodyLength, this.#server.options.limits)
+    this.#continuePending = framing.expectContinue
+    const last = this.#halfClosed && this.#reader.held === null
+    const keepAlive = framing.keepAlive && !this.#server.draining && !last
+    this.#writer.begin(request.method, request.protocol === 'HTTP/1.0' ? 0 : 1, keepAlive)
+    const handler = this.#server.gate.begin(this, request)
+    if (this.#ended) {
+      // Answered before its body was looked at: what has come of the body is dropped, what is behind it is the next request.
+      if (this.#state === DISCARDING) this.#feedHeld()
+      return
+    }
+    this.#handler = handler
+    if (this.#body.done) {
+      handler.onRequestEnd(null)
+      if (this.#reader.held !== null) this.#socket.pause()
+    } else this.#feedHeld()
+    if (this.#halfClosed && this.#state === EXCHANGE && !this.#body.done)
+      this.#gone('the client ended the connection within the request body')
+  }
+
+  #feedBody(bytes: Buffer, from: number): void {
+    const body = this.#body
+    const at = body.read(bytes, from, bytes.length, this)
+    if (body.fault !== '') {
+      this.#bodyFailed(new GatewayError('BadRequest', `in the body: ${body.fault}`))
+      return
+    }
+    if (!body.done) return
+    this.#endBody(body.trailers)
+    if (at === bytes.length) return
+    const rest = bytes.subarray(at)
+    if (this.#state === READING) {
+      this.#reader.held = rest
+      this.#next(null)
+    } else if (this.#state === EXCHANGE) this.#hold(rest)
+  }
+
+  chunkData(bytes: Buffer, start: number, end: number): void {
+    this.#continuePending = false
+    const handler = this.#handler
+    if (handler === null) return
+    const chunk = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end)
+    if (!handler.onRequestBody(chunk)) this.#socket.pause()
+  }
+
+  #endBody(trailers: Fields | null): void {
+    if (this.#state === DISCARDING) this.#ready()
+    else {
+      this.#handler?.onRequestEnd(trailers)
+      // Read on, to notice when the client goes away; what comes instead is the next request and waits.
+      if (this.#state === EXCHANGE && this.#reader.held === null && this.#socket.isPaused()) this.#socket.resume()
+    }
+  }
+
+  #bodyFailed(error: GatewayError): void {
+    this.#writer.keepAlive = false
+    const handler = this.#handler
+    if (handler !== null) handler.onRequestFailed(error)
+    else this.destroy()
+  }
+
+  #onEnd(): void {
+    this.#halfClosed = true
+    // What was pipelined before is still answered.
+    if (this.#reader.held === null) this.#writer.keepAlive = false
+    switch (this.#state) {
+      case READING:
+        if (this.#reader.held === null) this.#close()
+        else this.#next(null)
+        break
+      case EXCHANGE:
+        if (!this.#body.done) this.#gone('the client ended the connection within the request body')
+        break
+      case DISCARDING:
+      case LINGERING:
+        this.#close()
+        break
+    }
+  }
+
+  #onDrain(): void {
+    if (this.#handler !== null) this.#handler.onClientDrain()
+    else if (this.#state === READING && this.#reader.held !== null) {
+      this.#socket.resume()
+      this.#next(null)
+    }
+  }
+
+  // ---- the response ----
+
+  sendInformational(status: number, fields: Fields | null): void {
+    if (status === 100) this.#continuePending = false
+    if (this.#state === EXCHANGE && !this.#ended) this.#writer.informational(status, fields)
+  }
+
+  sendHead(head: ResponseHead): void {
+    if (this.#ended) return
+    // A final response instead of 100: the client may or may not send its body, so the connection cannot be kept (RFC 9110 §10.1.1).
+    if (this.#continuePending || this.#server.draining) this.#writer.keepAlive = false
+    this.#writer.head(head)
+  }
+
+  sendBody(bytes: Buffer, start: number, end: number): void {
+    if (!this.#ended) this.#writer.body(bytes, start, end)
+  }
+
+  get room(): boolean {
+    return this.#ended || this.#writer.room
+  }
+
+  sendEnd(trailers: Fields | null): void {
+    if (this.#ended) return
+    this.#writer.end(trailers)
+    this.#finish()
+  }
+
+  sendAnswer(answer: Answer, close: boolean): void {
+    if (this.#ended) return
+    if (close || this.#server.draining || (!this.#body.done && !this.#smallRest())) this.#writer.keepAlive = false
+    this.#writer.answer(answer)
+    this.#finish()
+  }
+
+  flush(): void {
+    if (!this.#ended) this.#writer.flush()
+  }
+
+  pauseBody(): void {
+    if (!this.#body.done) this.#socket.pause()
+  }
+
+  resumeBody(): void {
+    if (!this.#ended && !this.#body.done) this.#socket.resume()
+  }
+
+  abort(): void {
+    if (this.#ended) return
+    this.#handler = null
+    // A plain close could look like the end of a response that has no length.
+    if (this.#socket.destroyed === false) this.#socket.resetAndDestroy()
+    this.#gone('aborted')
+  }
+
+  takeOver(head: ResponseHead, cut: () => void): Takeover {
+    this.#writer.switchProtocols(head)
+    const early = this.#reader.take()
+    this.#handler = null
+    this.#ended = true
+    this.#state = TUNNEL
+    this.#cutTunnel = cut
+    this.#server.timers.disarm(this)
+    this.#socket.removeAllListeners('data')
+    this.#socket.removeAllListeners('end')
+    this.#socket.removeAllListeners('drain')
+    // It stays among the open connections: it counts for their limit, and a drain must end it too.
+    const release = (): void => {
+      this.#server.connections.delete(this)
+      this.#server.gate.connectionClosed(this.peer.listener)
+    }
+    return { socket: this.#socket, early, halfClosed: this.#halfClosed, release }
+  }
+
+  /** The response is complete: go on with the next request, or close. */
+  #finish(): void {
+    this.#ended = true
+    this.#handler = null
+    if (this.#state !== EXCHANGE) return
+    if (!this.#writer.keepAlive) this.#linger()
+    else if (this.#body.done) this.#ready()
+    else if (this.#smallRest()) {
+      this.#state = DISCARDING
+      this.#server.timers.arm(this, this.#server.timers.now + DISCARD)
+      this.#socket.resume()
+    } else this.#linger()
+  }
+
+  #feedHeld(): void {
+    const rest = this.#reader.take()
+    if (rest !== null) this.#feedBody(rest, 0)
+  }
+
+  #smallRest(): boolean {
+    return !this.#continuePending && this.#body.remaining <= DISCARD_BYTES
+  }
+
+  /** Ready for the next request; one that is already here begins when the current call has unwound. */
+  #ready(): void {
+    this.#state = READING
+    if (this.#halfClosed || this.#server.draining) {
+      if (this.#reader.held === null || this.#server.draining) {
+        this.#close()
+        return
+      }
+    }
+    const { timers, options } = this.#server
+    timers.arm(this, timers.now + options.keepAlive)
+    if (this.#socket.isPaused()) this.#socket.resume()
+    if (this.#reader.held !== null && !this.#parsing) setImmediate(() => this.#state === READING && this.#next(null))
+  }
+
+  #refuse(error: GatewayError): void {
+    this.#reader.held = null
+    const { method, target } = this.#reader
+    const answer = this.#server.gate.refused(this.peer, error, method, target)
+    this.#writer.begin(method, 1, false)
+    this.#writer.answer(answer)
+    this.#linger()
+  }
+
+  /** Sends FIN behind the response and reads on for a while. */
+  #linger(): void {
+    this.#reader.held = null
+    this.#close()
+    if (!this.#halfClosed) this.#socket.resume()
+  }
+
+  #close(): void {
+    this.#state = LINGERING
+    const { timers, options } = this.#server
+    timers.disarm(this)
+    this.#closing ??= new LingeringClose(this.#socket, timers, options.keepAlive, () => this.destroy())
+  }
+
+  expired(): void {
+    if (this.#state !== READING) this.destroy()
+    else if (this.#reader.quiet || !this.#writer.room) this.#close()
+    else this.#refuse(new GatewayError('RequestHeadTimeout'))
+  }
+
+  #gone(detail: string): void {
+    if (this.#state === TUNNEL || this.#state === CLOSED) return
+    this.#state = CLOSED
+    this.#ended = true
+    this.#reader.held = null
+    this.#closing?.done()
+    this.#server.timers.disarm(this)
+    this.#server.connections.delete(this)
+    this.#server.gate.connectionClosed(this.peer.listener)
+    const handler = this.#handler
+    this.#handler = null
+    handler?.onClientGone(detail)
+    if (!this.#socket.destroyed) this.#socket.destroy()
+  }
+}

@@ -1,0 +1,88 @@
+/** The client's side of an exchange, whatever the protocol: one HTTP/1.1 connection at a time, or one HTTP/2 stream. */
+import type { Socket } from 'node:net'
+import type { Answer, ResponseHead } from '../filter/exchange.ts'
+import type { Fields } from '../http/fields.ts'
+import type { GatewayError } from '../lib/error.ts'
+
+/** Facts about the connection that all its requests share. */
+export interface Peer {
+  /** Address of the socket's other end, canonical. */
+  readonly address: string
+  readonly scheme: 'http' | 'https'
+  /** Index and name of the listener, and the port clients see it at. */
+  readonly listener: number
+  readonly listenerName: string
+  readonly port: number
+}
+
+export interface IncomingRequest {
+  readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2'
+  readonly method: string
+  /** `host[:port]` as sent; '' when HTTP/1.0 sent none. */
+  readonly authority: string
+  /** True when the authority did not come from the Host field (absolute form): Host must be written anew. */
+  readonly authorityMoved: boolean
+  /** Path and query as sent; `*` for OPTIONS alone. */
+  readonly target: string
+  readonly fields: Fields
+  /** Bytes; -1 = not known in advance; 0 = none. */
+  readonly bodyLength: number
+  readonly expectContinue: boolean
+  readonly acceptsTrailers: boolean
+  readonly upgrade: string | null
+}
+
+/** What an exchange does with its client. Calls after the end of the exchange have no effect. */
+export interface Downstream {
+  readonly peer: Peer
+  /** 1xx; nothing is sent to an HTTP/1.0 client. */
+  sendInformational(status: number, fields: Fields | null): void
+  /** Once. Content-Length or chunked is decided by `head.bodyLength`. */
+  sendHead(head: ResponseHead): void
+  /** Sends `start` to `end` of the bytes, which may be overwritten after the return. */
+  sendBody(bytes: Buffer, start: number, end: number): void
+  /** False: the sender should wait for `onClientDrain`. */
+  readonly room: boolean
+  /** The response is complete; ends the exchange on this side. */
+  sendEnd(trailers: Fields | null): void
+  /** Head and body at once. @param close the connection cannot be trusted any more */
+  sendAnswer(answer: Answer, close: boolean): void
+  /** Writes what was gathered. */
+  flush(): void
+  pauseBody(): void
+  resumeBody(): void
+  /** The response cannot be completed: the client must notice (connection closed, stream reset). */
+  abort(): void
+  /** Sends a 101 and hands the raw connection over. @param cut ends the tunnel, both sides, at once */
+  takeOver(head: ResponseHead, cut: () => void): Takeover
+}
+
+export interface Takeover {
+  readonly socket: Socket
+  /** Bytes that came behind the request. */
+  readonly early: Buffer | null
+  /** The client has sent its FIN already. */
+  readonly halfClosed: boolean
+  /** To be called once the connection is over. */
+  readonly release: () => void
+}
+
+/** What the exchange is told. After `onClientGone` nothing more comes. */
+export interface DownstreamHandler {
+  /** @returns false: hold further bytes back until `resumeBody` */
+  onRequestBody(chunk: Buffer): boolean
+  onRequestEnd(trailers: Fields | null): void
+  /** The body broke the protocol or did not arrive in time. */
+  onRequestFailed(error: GatewayError): void
+  onClientDrain(): void
+  onClientGone(detail: string): void
+}
+
+/** What a listener needs from the request flow. */
+export interface Gate {
+  begin(downstream: Downstream, request: IncomingRequest): DownstreamHandler
+  /** A request that never became an exchange: logs and counts it, and says what to answer. */
+  refused(peer: Peer, error: GatewayError, method: string, target: string): Answer
+  connectionOpened(listener: number): void
+  connectionClosed(listener: number): void
+}

@@ -1,0 +1,61 @@
+/** The bytes of a client's connection that are read and not yet consumed, and the requests at their front. */
+import { frameRequest, requestFraming } from '../http/framing.ts'
+import { type HeadLimits, INCOMPLETE, RequestHead } from '../http/head.ts'
+import { GatewayError } from '../lib/error.ts'
+import type { IncomingRequest } from './downstream.ts'
+import { requestTarget } from './request-target.ts'
+
+export class HeadReader {
+  #head = new RequestHead()
+  /** What the head read last says about its message. */
+  readonly framing = requestFraming()
+  held: Buffer | null = null
+
+  /** Method and target of a head that was refused, as far as they were read. */
+  get method(): string {
+    return this.#head.method
+  }
+
+  get target(): string {
+    return this.#head.target
+  }
+
+  /** Nothing of a request is there: an empty line after a body is a habit of old clients (RFC 9112 §2.2). */
+  get quiet(): boolean {
+    return this.held === null || (this.held[0] === 0x0d && this.held.length <= 2)
+  }
+
+  append(bytes: Buffer): void {
+    this.held = this.held === null ? bytes : Buffer.concat([this.held, bytes])
+  }
+
+  /** Hands over all that is held. */
+  take(): Buffer | null {
+    const held = this.held
+    this.held = null
+    return held
+  }
+
+  /**
+   * Takes the request at the front.
+   * @param latest what was appended since the last call, or null where that is not known
+   * @returns null: more bytes are needed
+   */
+  read(latest: Buffer | null, limits: HeadLimits): IncomingRequest | GatewayError | null {
+    const held = this.held!
+    // Without a line end in the new bytes no parse can get further: a dripping sender must not make us parse all again.
+    if (latest !== null && latest !== held && latest.indexOf(0x0a) < 0 && held.length <= limits.head) return null
+    const head = this.#head
+    const end = head.parse(held, 0, held.length, limits)
+    if (end === INCOMPLETE) return null
+    if (end < 0) return new GatewayError(head.fault!.reason, head.fault!.detail)
+    const fault = frameRequest(head, this.framing)
+    if (fault !== null) return new GatewayError(fault.reason, fault.detail)
+    const host = this.framing.host >= 0 ? head.fields.valueAt(this.framing.host) : ''
+    const request = requestTarget(head, this.framing, host)
+    if (request instanceof GatewayError) return request
+    this.#head = new RequestHead()
+    this.held = end === held.length ? null : held.subarray(end)
+    return request
+  }
+}

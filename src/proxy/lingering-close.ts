@@ -1,0 +1,60 @@
+/**
+ * The end of a client's connection: FIN behind what was sent, then reading on for a while, because a socket that is closed with unread
+ * bytes is reset, and the reset may destroy the response on its way (RFC 9112 §9.6).
+ */
+import type { Socket } from 'node:net'
+import type { Timed, Timers } from './timers.ts'
+
+/** Milliseconds that the client's FIN is waited for, and bytes that are read meanwhile. */
+const LINGER = 2_000
+const LINGER_BYTES = 1024 * 1024
+
+export class LingeringClose implements Timed {
+  due = 0
+  slot = -1
+  earlier: Timed | null = null
+  later: Timed | null = null
+  readonly #socket: Socket
+  readonly #timers: Timers
+  readonly #patience: number
+  readonly #over: () => void
+  /** Bytes of the last response that the client had not taken when this was last looked at. */
+  #unsent: number
+  #read = 0
+
+  /**
+   * @param patience milliseconds in which a slow client must have taken something of what is still unsent
+   * @param over called when it has taken too long, or sent too much: destroy the socket
+   */
+  constructor(socket: Socket, timers: Timers, patience: number, over: () => void) {
+    this.#socket = socket
+    this.#timers = timers
+    this.#patience = Math.max(patience, LINGER)
+    this.#over = over
+    socket.end()
+    this.#unsent = socket.writableLength
+    this.#watch()
+  }
+
+  /** The client sends on; nobody will look at it. */
+  drop(bytes: number): void {
+    this.#read += bytes
+    if (this.#read > LINGER_BYTES) this.#over()
+  }
+
+  /** The socket is closed. */
+  done(): void {
+    this.#timers.disarm(this)
+  }
+
+  #watch(): void {
+    this.#timers.arm(this, this.#timers.now + (this.#unsent > 0 ? this.#patience : LINGER))
+  }
+
+  expired(): void {
+    const before = this.#unsent
+    this.#unsent = this.#socket.writableLength
+    if (this.#unsent < before) this.#watch()
+    else this.#over()
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * Writes responses to an HTTP/1.1 client: framing by length, by chunks or by closing, as the version and the response allow
+ * (RFC 9112 §6.3). The head waits for the first body bytes, so that a small response is one write.
+ */
+import type { Socket } from 'node:net'
+import type { Answer, ResponseHead } from '../filter/exchange.ts'
+import { lastChunk } from '../http/chunked.ts'
+import type { Fields } from '../http/fields.ts'
+import { DateField, fieldsText, statusLine } from '../http/write-head.ts'
+import { writeCopy } from './write-buffers.ts'
+
+/** Body bytes up to this many become part of the text behind the head; measured, beyond it a copy into a buffer is cheaper. */
+const TEXT_BYTES = 4 * 1024
+/** What is gathered is written at the latest when it has grown to this. */
+const GATHER_BYTES = 32 * 1024
+
+const BY_LENGTH = 0
+const BY_CHUNKS = 1
+const BY_CLOSE = 2
+const NO_BODY = 3
+
+const dates = new DateField()
+
+export class ResponseWriter {
+  readonly #socket: Socket
+  readonly #wall: () => number
+  #http10 = false
+  #headOnly = false
+  #framing = NO_BODY
+  /** Head, and perhaps body, not yet written; each character is a byte. */
+  #text = ''
+  /** Bytes of the body still owed to the Content-Length. */
+  #owed = 0
+  keepAlive = true
+
+  constructor(socket: Socket, wall: () => number) {
+    this.#socket = socket
+    this.#wall = wall
+  }
+
+  begin(method: string, minor: number, keepAlive: boolean): void {
+    this.#http10 = minor === 0
+    this.#headOnly = method === 'HEAD'
+    this.keepAlive = keepAlive
+    this.#framing = NO_BODY
+    this.#text = ''
+  }
+
+  informational(status: number, fields: Fields | null): void {
+    if (this.#http10) return
+    this.#text += `${statusLine(status)}${fields === null ? '' : fieldsText(fields)}\r\n`
+    this.flush()
+  }
+
+  head(head: ResponseHead): void {
+    const { status, fields, bodyLength } = head
+    const bodyless = status === 204 || status === 304 || status < 200
+    let lengthField = -1
+    let dated = hasAdded(fields, 'date')
+    for (let i = 0; i < fields.count; i++) {
+      const length = fields.nameLength(i)
+      if (length === 14 && fields.nameIs(i, 'content-length') && !fields.isRemoved(i)) lengthField = i
+      else if (length === 4 && fields.nameIs(i, 'date') && !fields.isRemoved(i)) dated = true
+    }
+    let ours = ''
+    if (bodyless || this.#headOnly) {
+      this.#framing = NO_BODY
+      if (lengthField < 0 && this.#headOnly && !bodyless && bodyLength !== undefined && bodyLength > 0)
+        ours = `content-length: ${bodyLength}\r\n`
+      if (status === 204 && lengthField >= 0) fields.removeAt(lengthField)
+    } else if (bodyLength !== undefined) {
+      this.#framing = BY_LENGTH
+      this.#owed = bodyLength
+      if (lengthField < 0) ours = `content-length: ${bodyLength}\r\n`
+    } else {
+      if (lengthField >= 0) fields.removeAt(lengthField)
+      if (this.#http10) {
+        this.#framing = BY_CLOSE
+        this.keepAlive = false
+      } else {
+        this.#framing = BY_CHUNKS
+        ours = 'transfer-encoding: chunked\r\n'
+      }
+    }
+    if (!this.keepAlive) ours += 'connection: close\r\n'
+    else if (this.#http10) ours += 'connection: keep-alive\r\n'
+    const date = dated ? '' : dates.line(this.#wall())
+    this.#text += `${statusLine(status)}${fieldsText(fields)}${date}${ours}\r\n`
+  }
+
+  /** @param bytes of which `start` to `end` count; always copied, so they may be overwritten after the return */
+  body(bytes: Buffer, start: number, end: number): void {
+    const length = end - start
+    if (length === 0 || this.#framing === NO_BODY) return
+    const chunked = this.#framing === BY_CHUNKS
+    if (this.#framing === BY_LENGTH) {
+      // More than the head promised would be read as the beginning of the next response.
+      if (length > this.#owed) return this.#overrun(bytes, start)
+      this.#owed -= length
+    }
+    if (length <= TEXT_BYTES) {
+      const part = bytes.latin1Slice(start, end)
+      this.#text += chunked ? `${length.toString(16)}\r\n${part}\r\n` : part
+      if (this.#text.length > GATHER_BYTES) this.flush()
+      return
+    }
+    const before = chunked ? `${this.#text}${length.toString(16)}\r\n` : this.#text
+    this.#text = ''
+    writeCopy(this.#socket, before, bytes, start, end, chunked ? '\r\n' : '')
+  }
+
+  #overrun(bytes: Buffer, start: number): void {
+    this.keepAlive = false
+    const owed = this.#owed
+    if (owed > 0) this.body(bytes, start, start + owed)
+  }
+
+  /** False when the client does not keep up: wait for the socket's drain. */
+  get room(): boolean {
+    return !this.#socket.writableNeedDrain
+  }
+
+  end(trailers: Fields | null): void {
+    if (this.#framing === BY_CHUNKS) this.#text += lastChunk(trailers)
+    // Fewer bytes than promised: only a cut connection tells the client.
+    else if (this.#framing === BY_LENGTH && this.#owed !== 0) this.keepAlive = false
+    this.flush()
+  }
+
+  answer(answer: Answer): void {
+    const { body } = answer
+    const length = body?.length ?? 0
+    this.head({ status: answer.status, fields: answer.fields, bodyLength: length })
+    if (body !== null) this.body(asBuffer(body), 0, length)
+    this.end(null)
+  }
+
+  switchProtocols(head: ResponseHead): void {
+    this.#text += `${statusLine(101)}${fieldsText(head.fields)}\r\n`
+    this.flush()
+  }
+
+  flush(): void {
+    const text = this.#text
+    if (text === '') return
+    this.#text = ''
+    this.#socket.write(text, 'latin1')
+  }
+}
+
+function hasAdded(fields: Fields, name: string): boolean {
+  const { added } = fields
+  if (added !== null) for (let i = 0; i < added.length; i += 2) if (added[i] === name) return true
+  return false
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

@@ -1,0 +1,33 @@
+/** What the connections of one worker share. */
+import type { HeadLimits } from '../http/head.ts'
+import type { Gate } from './downstream.ts'
+import type { Timers } from './timers.ts'
+
+/** A client's connection as the drain sees it. */
+export interface OpenConnection {
+  /** Ends the connection as soon as that costs no request. */
+  drain(): void
+  /** Ends it now. */
+  destroy(): void
+}
+
+export interface ServerOptions {
+  readonly limits: HeadLimits
+  /** Milliseconds from the first byte of a head to its end. */
+  readonly requestHead: number
+  /** Milliseconds a connection may wait for its next request. */
+  readonly keepAlive: number
+}
+
+/** What the connections of one listener share. */
+export interface ServerContext {
+  readonly gate: Gate
+  readonly timers: Timers
+  /** Replaced as a whole when the settings change; read at the start of each request. */
+  options: ServerOptions
+  /** No further request on any connection. */
+  draining: boolean
+  readonly wall: () => number
+  /** All that are open: a drain goes through them. */
+  readonly connections: Set<OpenConnection>
+}

@@ -1,0 +1,241 @@
+/** The Backends of this worker: endpoint set, balancer, connections. Keyed by id and kept over every change of tables. */
+import type { Balancer } from '../balance/balancer.ts'
+import { createBalancer } from '../balance/create-balancer.ts'
+import type { Endpoint } from '../balance/endpoint.ts'
+import { EndpointSet } from '../balance/endpoint-pool.ts'
+import { RetryBudget } from '../balance/retry.ts'
+import type { HeadLimits } from '../http/head.ts'
+import type { Clock, Random } from '../lib/clock.ts'
+import type { EndpointRow } from '../link/messages.ts'
+import { EndpointPool, type PoolContext } from '../proxy/pool.ts'
+import type { Timed, Timers } from '../proxy/timers.ts'
+import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
+import type { WorkerMetrics } from '../shared-memory/metrics.ts'
+import type { Backend } from '../snapshot/snapshot.ts'
+import type { LinkedBackend } from './linked.ts'
+
+export interface BackendsContext {
+  readonly worker: number
+  readonly clock: Clock
+  readonly random: Random
+  readonly timers: Timers
+  readonly endpoints: EndpointTable
+  readonly metrics: WorkerMetrics
+  /** Row of a backend in the metrics, by its id. */
+  metricsRow(id: string): number
+  /** The dial guard. */
+  mayDial(address: string): boolean
+  limits: HeadLimits
+}
+
+export class Backends {
+  readonly #context: BackendsContext
+  readonly #sets = new Map<string, EndpointSet>()
+  readonly #backends = new Map<string, WorkerBackend>()
+
+  constructor(context: BackendsContext) {
+    this.#context = context
+  }
+
+  /** Bounds of response heads. */
+  set limits(limits: HeadLimits) {
+    this.#context.limits = limits
+  }
+
+  /** The complete set of one Backend; known before any table names it. */
+  endpoints(id: string, rows: readonly EndpointRow[]): void {
+    let set = this.#sets.get(id)
+    if (set === undefined) {
+      if (rows.length === 0) return
+      this.#sets.set(id, (set = new EndpointSet()))
+    }
+    const change = set.apply(rows)
+    if (!change.changed) return
+    this.#backends.get(id)?.endpointsChanged(set.endpoints, change.removed)
+    if (rows.length === 0 && !this.#backends.has(id)) this.#sets.delete(id)
+  }
+
+  /** Withdraws every endpoint set but these. */
+  retain(ids: readonly string[]): void {
+    const kept = new Set(ids)
+    for (const id of [...this.#sets.keys()]) if (!kept.has(id)) this.endpoints(id, [])
+  }
+
+  /** Makes or revises a Backend. @param slot its own row in the endpoint table, -1 when it has none */
+  define(plan: Backend, slot: number): LinkedBackend {
+    const known = this.#backends.get(plan.id)
+    if (known !== undefined && known.slot === slot) {
+      known.revise(plan)
+      return known
+    }
+    // With another row its counts are other counts: what is in flight goes on with the old object.
+    known?.endpointsChanged([], [...known.endpoints])
+    const backend = new WorkerBackend(plan, slot, this.#context)
+    this.#backends.set(plan.id, backend)
+    backend.endpointsChanged(this.#sets.get(plan.id)?.endpoints ?? [], [])
+    return backend
+  }
+
+  /** No table names it any more. */
+  forget(backend: LinkedBackend): void {
+    const known = this.#backends.get(backend.id)
+    if (known !== backend) return
+    this.#backends.delete(backend.id)
+    known.endpointsChanged([], [...known.endpoints])
+    if (this.#sets.get(backend.id)?.endpoints.length === 0) this.#sets.delete(backend.id)
+  }
+
+  /** Closes what has been idle or open too long. */
+  sweep(now: number): void {
+    for (const backend of this.#backends.values()) backend.sweep(now)
+  }
+
+  /** Open upstream connections, for tests of leaks. */
+  get connections(): number {
+    let open = 0
+    for (const backend of this.#backends.values()) open += backend.connections
+    return open
+  }
+}
+
+/** Milliseconds between two looks for a place that another worker may have given back. */
+const FEED_INTERVAL = 40
+
+class WorkerBackend implements LinkedBackend, PoolContext {
+  readonly id: string
+  readonly slot: number
+  readonly metricsRow: number
+  readonly retries: RetryBudget
+  readonly timers: Timers
+  plan: Backend
+  balancer: Balancer
+  endpoints: readonly Endpoint[] = []
+  readonly #context: BackendsContext
+  readonly #pools = new Map<Endpoint, EndpointPool>()
+  readonly #feeder: Feeder
+
+  constructor(plan: Backend, slot: number, context: BackendsContext) {
+    this.id = plan.id
+    this.plan = plan
+    this.slot = slot
+    this.#context = context
+    this.timers = context.timers
+    this.#feeder = new Feeder(context.timers)
+    this.metricsRow = context.metricsRow(plan.id)
+    this.retries = new RetryBudget(context.clock)
+    this.balancer = createBalancer(plan.algorithm, context.endpoints, context.random)
+  }
+
+  get limits(): HeadLimits {
+    return this.#context.limits
+  }
+
+  get connections(): number {
+    let open = 0
+    for (const pool of this.#pools.values()) open += pool.open
+    return open
+  }
+
+  revise(plan: Backend): void {
+    if (plan.algorithm !== this.plan.algorithm) {
+      this.balancer = createBalancer(plan.algorithm, this.#context.endpoints, this.#context.random)
+      this.balancer.update(this.endpoints)
+    }
+    this.plan = plan
+    for (const pool of this.#pools.values()) pool.options = plan
+  }
+
+  endpointsChanged(endpoints: readonly Endpoint[], removed: readonly Endpoint[]): void {
+    this.endpoints = endpoints
+    this.balancer.update(endpoints)
+    for (const endpoint of removed) {
+      this.#pools.get(endpoint)?.retire()
+      this.#pools.delete(endpoint)
+    }
+  }
+
+  pool(endpoint: Endpoint): EndpointPool {
+    let pool = this.#pools.get(endpoint)
+    if (pool === undefined) {
+      pool = new EndpointPool(endpoint, this.plan, this)
+      this.#pools.set(endpoint, pool)
+    }
+    return pool
+  }
+
+  sweep(now: number): void {
+    for (const pool of this.#pools.values()) if (pool.idleCount > 0) pool.sweep(now)
+  }
+
+  // ---- what pools ask ----
+
+  mayDial(address: string): boolean {
+    return this.#context.mayDial(address)
+  }
+
+  reserve(pool: EndpointPool): boolean {
+    if (this.slot < 0) return true
+    const { connections } = this.#context.endpoints
+    const { maxConnections } = this.plan
+    if (connections.reserve(this.#context.worker, this.slot, maxConnections)) return true
+    // A connection that lies idle at a sibling is worth less than one that is needed here.
+    for (const sibling of this.#pools.values())
+      if (sibling !== pool && sibling.dropIdle())
+        return connections.reserve(this.#context.worker, this.slot, maxConnections)
+    return false
+  }
+
+  unreserve(): void {
+    if (this.slot >= 0) this.#context.endpoints.connections.add(this.#context.worker, this.slot, -1)
+  }
+
+  reservePending(): boolean {
+    if (this.slot < 0 || this.plan.maxPending === 0) return false
+    return this.#context.endpoints.pending.reserve(this.#context.worker, this.slot, this.plan.maxPending)
+  }
+
+  unreservePending(): void {
+    this.#context.endpoints.pending.add(this.#context.worker, this.slot, -1)
+  }
+
+  starving(pool: EndpointPool): void {
+    this.#feeder.watch(pool)
+  }
+
+  connectionOpened(reused: boolean): void {
+    if (reused) this.#context.metrics.upstreamReused()
+    else this.#context.metrics.upstreamConnected()
+  }
+
+  connectionFailed(): void {
+    this.#context.metrics.upstreamFailed()
+  }
+
+  connectionClosed(): void {
+    this.#context.metrics.upstreamClosed()
+  }
+}
+
+/** Looks now and then whether pools with waiting requests may go on: a place that another worker gives back makes no sound here. */
+class Feeder implements Timed {
+  due = 0
+  slot = -1
+  earlier: Timed | null = null
+  later: Timed | null = null
+  readonly #timers: Timers
+  readonly #pools = new Set<EndpointPool>()
+
+  constructor(timers: Timers) {
+    this.#timers = timers
+  }
+
+  watch(pool: EndpointPool): void {
+    this.#pools.add(pool)
+    if (this.due === 0) this.#timers.arm(this, this.#timers.now + FEED_INTERVAL)
+  }
+
+  expired(now: number): void {
+    for (const pool of this.#pools) if (!pool.feed(now)) this.#pools.delete(pool)
+    if (this.#pools.size > 0) this.#timers.arm(this, now + FEED_INTERVAL)
+  }
+}

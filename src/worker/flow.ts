@@ -1,0 +1,354 @@
+/**
+ * The way of a request, in the order it is walked: find the rule, pass the filters, try endpoints, relay, end. Written so that a plain request
+ * runs from its head to the upstream's socket in one turn of the loop without a promise.
+ */
+
+import type { Splits } from '../balance/split.ts'
+import { composeBody } from '../filter/body-pipe.ts'
+import {
+  type Outcome,
+  type Replacement,
+  responseBodySteps,
+  runAnswer,
+  runEnd,
+  runRequest,
+  runResponse,
+} from '../filter/chain.ts'
+import type { Answer, ResponseHead } from '../filter/exchange.ts'
+import { problemAnswer } from '../filter/problem.ts'
+import { makeRequestId } from '../filter/request-id.ts'
+import { Fields } from '../http/fields.ts'
+import type { Clock, Random } from '../lib/clock.ts'
+import { GatewayError } from '../lib/error.ts'
+import { REASONS, type Reason, type ReasonInfo } from '../lib/reason.ts'
+import type { AccessLog } from '../log/access-line.ts'
+import { normalizeHost } from '../pattern/host.ts'
+import { hasEncodedSlash, normalizePath } from '../pattern/path.ts'
+import { validateQuery } from '../pattern/query.ts'
+import type { ClientResolver } from '../proxy/client-address.ts'
+import type { Downstream, DownstreamHandler, Gate, IncomingRequest, Peer } from '../proxy/downstream.ts'
+import type { Timers } from '../proxy/timers.ts'
+import type { UpstreamTunnel } from '../proxy/upstream.ts'
+import { match } from '../routing/match.ts'
+import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
+import type { WorkerMetrics } from '../shared-memory/metrics.ts'
+import type { Attempt } from './attempt.ts'
+import { ProxyExchange } from './exchange.ts'
+import { HostCache } from './host-cache.ts'
+import type { LinkedTables } from './linked.ts'
+import { Report } from './report.ts'
+import { attemptFailed, forward, retry } from './tries.ts'
+import { openTunnel } from './tunnel.ts'
+
+export interface FlowContext {
+  /** Row of this worker in every ledger. */
+  readonly worker: number
+  readonly clock: Clock
+  readonly random: Random
+  readonly timers: Timers
+  readonly endpoints: EndpointTable
+  readonly metrics: WorkerMetrics
+  readonly splits: Splits
+  /** An error nobody expected: for the process log. */
+  unexpected(error: unknown): void
+}
+
+/** Milliseconds that filters may take over an answer that must not wait any more. */
+const ANSWER_GRACE = 5_000
+
+function closes(reason: Reason): boolean {
+  return (REASONS[reason] as ReasonInfo).close === true
+}
+
+export class Flow implements Gate {
+  readonly worker: number
+  readonly clock: Clock
+  readonly random: Random
+  readonly timers: Timers
+  readonly endpoints: EndpointTable
+  readonly metrics: WorkerMetrics
+  readonly splits: Splits
+  readonly #context: FlowContext
+  readonly #hosts = new HostCache()
+  readonly #report: Report
+  /** Tables now in force; null until the first commit. */
+  current: LinkedTables | null = null
+  clients: ClientResolver
+  accessLog: AccessLog
+  /** Exchanges under way: what a drain waits for. */
+  active = 0
+
+  constructor(context: FlowContext, clients: ClientResolver, accessLog: AccessLog) {
+    this.#context = context
+    this.worker = context.worker
+    this.clock = context.clock
+    this.random = context.random
+    this.timers = context.timers
+    this.endpoints = context.endpoints
+    this.metrics = context.metrics
+    this.splits = context.splits
+    this.clients = clients
+    this.accessLog = accessLog
+    this.#report = new Report(context.metrics)
+  }
+
+  // ---- in ----
+
+  begin(downstream: Downstream, incoming: IncomingRequest): DownstreamHandler {
+    const x = new ProxyExchange(this, downstream, incoming)
+    this.active++
+    this.metrics.exchangeStarted()
+    try {
+      this.#enter(x)
+    } catch (error) {
+      this.rescue(x, error)
+    }
+    return x
+  }
+
+  #enter(x: ProxyExchange): void {
+    const { incoming } = x
+    const { target } = incoming
+    const mark = target.indexOf('?')
+    const rawPath = mark < 0 ? target : target.slice(0, mark)
+    x.originalPath = rawPath
+    if (mark >= 0) x.query = target.slice(mark + 1)
+    const client = this.clients.resolve(x.downstream.peer, incoming.authority, x.request)
+    x.clientAddress = client.address
+    x.trusted = client.trusted
+    x.forwarding = client.forwarding
+    const tables = this.current
+    if (tables === null) return this.refuse(x, 'NotReady')
+    const host = this.#hosts.normalize(incoming.authority, normalizeHost)
+    if (host === undefined) return this.refuse(x, 'BadHost')
+    x.host = host.host
+    x.port = host.port || x.downstream.peer.port
+    if (target === '*') return this.#serverOptions(x)
+    const path = normalizePath(rawPath, 'KeepEncodedSlash')
+    if (path === undefined || (x.query !== undefined && !validateQuery(x.query))) return this.refuse(x, 'BadPath')
+    x.path = path
+    x.originalPath = path
+    const found = match(tables.tables, x)
+    const strictly =
+      typeof found === 'string' || tables.policies[found.rule.policyIndex]?.policy.pathEncoding === 'Strict'
+    if (strictly && hasEncodedSlash(path)) return this.refuse(x, 'BadPath')
+    if (typeof found === 'string') return this.refuse(x, found)
+    x.tables = tables
+    x.ruleView = found.rule
+    x.matchedPrefix = found.prefixLength
+    x.linked = tables.policies[found.rule.policyIndex] ?? null
+    if (found.rule.refuse !== undefined) return this.refuse(x, found.rule.refuse)
+    if (x.linked === null) throw new Error(`no policy set ${found.rule.policyIndex} for ${found.rule.key}`)
+    const chain = x.linked.chain
+    if (chain === null) return forward(this, x)
+    const outcome = runRequest(chain, x)
+    if (outcome instanceof Promise) {
+      x.deciding = true
+      x.watch()
+      outcome.then(
+        (late) => this.#decided(x, late),
+        (error: unknown) => this.rescue(x, error),
+      )
+    } else this.#decided(x, outcome)
+  }
+
+  /** `OPTIONS *` asks about the server and not about any resource (RFC 9110 §9.3.7): it is answered here. */
+  #serverOptions(x: ProxyExchange): void {
+    const fields = Fields.from({ allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' })
+    this.#send(x, { status: 200, fields, body: null })
+  }
+
+  /** The filters have spoken. */
+  #decided(x: ProxyExchange, outcome: Outcome): void {
+    // A deadline may have struck meanwhile, and its refusal be on its way.
+    if (x.ended || x.answering || outcome?.type === 'ended') return
+    x.deciding = false
+    try {
+      if (outcome?.type === 'answer') this.answer(x, outcome.answer, outcome.from)
+      else forward(this, x)
+    } catch (error) {
+      this.rescue(x, error)
+    }
+  }
+
+  // ---- upstream ----
+
+  attemptFailed(x: ProxyExchange, attempt: Attempt, error: GatewayError): void {
+    attemptFailed(this, x, attempt, error)
+  }
+
+  /** The wait before the next try is over. */
+  retry(x: ProxyExchange): void {
+    retry(this, x)
+  }
+
+  // ---- back ----
+
+  /**
+   * The upstream's head passes the filters.
+   * @returns undefined: relay it · null: something else has been sent · a promise: whether to relay it
+   */
+  responseArrived(x: ProxyExchange, head: ResponseHead): undefined | null | Promise<boolean> {
+    const chain = x.linked!.chain
+    if (chain === null) return undefined
+    // Whoever is called again at the end may have kept the head; the buffer it lies in holds another's by then.
+    if (chain.end !== null) head.fields.detach()
+    const replacement = runResponse(chain, x, head, chain.length)
+    if (replacement === undefined) return undefined
+    if (replacement instanceof Promise) return replacement.then((late) => this.#replaced(x, late))
+    return this.#replaced(x, replacement) ? undefined : null
+  }
+
+  /** @returns whether the upstream's response is to be relayed after all */
+  #replaced(x: ProxyExchange, replacement: Replacement): boolean {
+    if (replacement === undefined) return true
+    if (replacement.type === 'replace' && !x.ended) {
+      x.attempt?.abort()
+      x.attempt = null
+      this.#send(x, replacement.answer, replacement.from)
+    }
+    return false
+  }
+
+  /** An answer of ours takes the way back from position `from` of the chain. */
+  answer(x: ProxyExchange, answer: Answer, from: number): void {
+    if (answer.reason !== undefined) x.reason = answer.reason
+    const chain = x.linked?.chain ?? null
+    if (chain === null) return this.#send(x, answer)
+    const replacement = runAnswer(chain, x, answer, from)
+    if (replacement instanceof Promise) {
+      x.answering = true
+      this.timers.arm(x, this.timers.now + ANSWER_GRACE)
+      replacement.then(
+        (late) => {
+          if (!x.ended && late?.type === 'replace') this.#send(x, late.answer, late.from)
+        },
+        (error: unknown) => this.rescue(x, error),
+      )
+    } else if (replacement?.type === 'replace') this.#send(x, replacement.answer, replacement.from)
+  }
+
+  #send(x: ProxyExchange, answer: Answer, from = 0): void {
+    x.status = answer.status
+    if (answer.reason !== undefined) x.reason = answer.reason
+    x.headSent = true
+    const chain = x.linked?.chain ?? null
+    const head: ResponseHead = { status: answer.status, fields: answer.fields, bodyLength: answer.body?.length ?? 0 }
+    const steps = chain === null ? null : responseBodySteps(chain, x, head, from)
+    if (steps === null) {
+      if (x.method !== 'HEAD') x.bytesOut += answer.body?.length ?? 0
+      x.downstream.sendAnswer(answer, answer.reason !== undefined && closes(answer.reason))
+      return this.finish(x)
+    }
+    x.downstream.sendHead(head)
+    const pipe = composeBody(
+      steps,
+      {
+        write: (chunk) => {
+          this.sendChunk(x, chunk)
+          return x.downstream.room
+        },
+        end: (trailers) => {
+          x.downstream.sendEnd(trailers)
+          this.finish(x)
+        },
+        fail: (error) => this.fail(x, error),
+      },
+      () => {},
+    )
+    if (answer.body !== null) pipe.write(answer.body)
+    pipe.end(null)
+  }
+
+  /** A chunk of a response's body that nobody will change any more. */
+  sendChunk(x: ProxyExchange, chunk: Uint8Array): void {
+    x.bytesOut += chunk.length
+    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    x.downstream.sendBody(bytes, 0, bytes.length)
+  }
+
+  // ---- refusals ----
+
+  refuse(x: ProxyExchange, reason: Reason): void {
+    // A filter that has not decided yet was not passed: it sees nothing of the way back.
+    this.answer(x, problemAnswer(reason, x), x.deciding ? x.entered - 1 : x.entered)
+  }
+
+  /** The one place that turns an error into what the client gets: a response while that is possible, a cut connection after. */
+  fail(x: ProxyExchange, error: GatewayError): void {
+    if (x.ended) return
+    x.reason = error.reason
+    x.detail = error.detail
+    x.attempt?.abort()
+    x.attempt = null
+    if (!x.headSent && !x.answering && error.status !== 0) {
+      try {
+        this.refuse(x, error.reason)
+      } catch (unexpected) {
+        this.#context.unexpected(unexpected)
+        this.cut(x)
+      }
+    } else this.cut(x)
+  }
+
+  /** Gives an exchange up: all that is left to tell the client is that its connection breaks. */
+  cut(x: ProxyExchange): void {
+    x.downstream.abort()
+    this.finish(x)
+  }
+
+  rescue(x: ProxyExchange, error: unknown): void {
+    if (error instanceof GatewayError) return this.fail(x, error)
+    this.#context.unexpected(error)
+    this.fail(
+      x,
+      new GatewayError('InternalError', error instanceof Error ? error.message : String(error), { cause: error }),
+    )
+  }
+
+  clientGone(x: ProxyExchange, detail: string): void {
+    x.reason ??= 'ClientGone'
+    x.detail ||= detail
+    x.attempt?.abort()
+    x.attempt = null
+    this.finish(x)
+  }
+
+  // ---- the end ----
+
+  finish(x: ProxyExchange): void {
+    if (x.ended) return
+    x.ended = true
+    this.timers.disarm(x)
+    x.body?.abort()
+    x.attempt?.abort()
+    x.attempt = null
+    if (x.counted) this.endpoints.release(this.worker, x.backend!.slot)
+    const chain = x.linked?.chain ?? null
+    if (chain !== null) runEnd(chain, x)
+    this.active--
+    this.#report.exchange(x, this.timers.touch(), this.clock.wall(), this.accessLog)
+  }
+
+  upgraded(x: ProxyExchange, head: ResponseHead, tunnel: UpstreamTunnel, early: Buffer | null): void {
+    x.status = 101
+    x.headSent = true
+    this.timers.disarm(x)
+    openTunnel(x, head, tunnel, early)
+  }
+
+  refused(peer: Peer, error: GatewayError, method: string, target: string): Answer {
+    const id = makeRequestId(this.random)
+    this.metrics.exchangeStarted()
+    this.#report.refusal(peer, error, method, target, id, this.clock.wall(), this.accessLog)
+    return problemAnswer(error.reason, { id })
+  }
+
+  connectionOpened(listener: number): void {
+    this.metrics.connectionOpened(listener)
+  }
+
+  connectionClosed(listener: number): void {
+    this.metrics.connectionClosed(listener)
+  }
+}

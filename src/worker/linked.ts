@@ -1,0 +1,39 @@
+/** What runs in a worker: a policy set with its chain, a Backend with its balancer and pools. */
+import type { Balancer } from '../balance/balancer.ts'
+import type { Endpoint } from '../balance/endpoint.ts'
+import type { RetryBudget } from '../balance/retry.ts'
+import type { Chain } from '../filter/chain.ts'
+import type { ExchangeLimits } from '../filter/exchange.ts'
+import type { EndpointPool } from '../proxy/pool.ts'
+import type { PolicySet } from '../snapshot/policy.ts'
+import type { Backend } from '../snapshot/snapshot.ts'
+import type { Tables } from '../snapshot/tables.ts'
+
+export interface LinkedPolicy {
+  readonly policy: PolicySet
+  /** Null when no filter has anything to do. */
+  readonly chain: Chain | null
+  /** Shared by all its exchanges; one that lowers a limit makes its own copy. */
+  readonly limits: Readonly<ExchangeLimits>
+}
+
+/** Outlives tables: keyed by the Backend's id, so that connections, rotation and counts survive every change. */
+export interface LinkedBackend {
+  readonly id: string
+  readonly plan: Backend
+  readonly balancer: Balancer
+  readonly retries: RetryBudget
+  pool(endpoint: Endpoint): EndpointPool
+  /** Row in the shared endpoint table for limits over all workers; -1 when the table had none left. */
+  readonly slot: number
+  /** Row in the metrics. */
+  readonly metricsRow: number
+}
+
+/** One generation as this worker serves it. Never changed once it is current; an exchange keeps the one it began with. */
+export interface LinkedTables {
+  readonly generation: number
+  readonly tables: Tables
+  readonly policies: readonly (LinkedPolicy | null)[]
+  readonly backends: readonly (LinkedBackend | null)[]
+}

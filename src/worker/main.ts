@@ -1,0 +1,148 @@
+/** A worker thread: listens, proxies, and takes what control and the supervisor tell it. */
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { Splits } from '../balance/split.ts'
+import { builtInFilters } from '../filter/built-in.ts'
+import type { FilterDeps } from '../filter/registry.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { ToWorker, WorkerSettings } from '../link/messages.ts'
+import type { MainToWorker, WorkerData, WorkerToMain } from '../link/thread-data.ts'
+import { AccessLog } from '../log/access-line.ts'
+import { createThreadLogger } from '../log/process-log.ts'
+import { CidrSet } from '../pattern/cidr.ts'
+import { normalizePath } from '../pattern/path.ts'
+import { compilePattern } from '../pattern/regex.ts'
+import { ClientResolver } from '../proxy/client-address.ts'
+import { Timers } from '../proxy/timers.ts'
+import { EndpointTable } from '../shared-memory/endpoint-table.ts'
+import { LineWriter } from '../shared-memory/line-ring.ts'
+import { watchLoopDelay } from '../shared-memory/loop-delay.ts'
+import { WorkerMetrics } from '../shared-memory/metrics.ts'
+import { ProcessBlock, startHeartbeat, workerThread } from '../shared-memory/process-block.ts'
+import { RowDirectory } from '../shared-memory/row-directory.ts'
+import { Backends } from './backends.ts'
+import { Flow } from './flow.ts'
+import { Listeners } from './listeners.ts'
+import { Runtime } from './runtime.ts'
+
+const data = workerData as WorkerData
+const { index, shared } = data
+const main = parentPort!
+const clock: Clock = { wall: () => Date.now(), monotonic: () => performance.now() }
+const random = Math.random
+
+const block = new ProcessBlock(shared.process)
+const log = createThreadLogger(shared.processLog[workerThread(index)]!, { ...data.log, thread: `worker-${index}` })
+const metrics = new WorkerMetrics(shared.metrics, index)
+const rows = new RowDirectory(shared.metrics)
+const endpoints = new EndpointTable(shared.endpoints)
+const timers = new Timers(clock)
+const lines = new LineWriter(shared.accessLog[index]!)
+let denied = new CidrSet([])
+
+const backends = new Backends({
+  worker: index,
+  clock,
+  random,
+  timers,
+  endpoints,
+  metrics,
+  metricsRow: (id) => rows.find(id),
+  mayDial: (address) => !denied.has(address),
+  limits: { head: 65_536, headers: 100, uri: 16_384 },
+})
+
+const flow = new Flow(
+  {
+    worker: index,
+    clock,
+    random,
+    timers,
+    endpoints,
+    metrics,
+    splits: new Splits(random),
+    unexpected: (error) => log.error({ error }, 'an exchange failed in a way nobody expected; its client got 500'),
+  },
+  new ClientResolver(null),
+  new AccessLog(lines, { enabled: false, sample: 100, fields: {} }, clock, random),
+)
+
+const listeners = new Listeners({
+  gate: flow,
+  timers,
+  wall: clock.wall,
+  reusePort: data.reusePort,
+  countConnection: (delta) => block.addConnections(index, delta),
+  refusedConnection: (listener) => metrics.connectionRefused(listener),
+})
+
+const filters: FilterDeps = {
+  clock,
+  random,
+  compilePattern,
+  normalizePath,
+  report: (filter, error) => log.error({ error, filter }, `filter ${filter} threw; its exchange got 500`),
+}
+
+let control: MessagePort
+
+const runtime = new Runtime({
+  clock,
+  filters,
+  registry: builtInFilters(),
+  backends,
+  commit(tables) {
+    flow.current = tables
+    block.setApplied(index, tables.generation)
+  },
+  settings: (settings) => void useSettings(settings),
+  epoch: (epoch) => block.passEpoch(index, epoch),
+  tell: (message) => control.postMessage(message),
+})
+
+async function useSettings(settings: WorkerSettings): Promise<void> {
+  flow.clients = new ClientResolver(settings.clientAddress)
+  flow.accessLog = new AccessLog(lines, settings.accessLog, clock, random)
+  denied = new CidrSet(settings.denyCIDRs)
+  backends.limits = settings.limits
+  const problems = await listeners.apply(settings)
+  for (const message of problems) {
+    log.error(message)
+    control.postMessage({ type: 'problem', message })
+  }
+  if (problems.length === 0) tell({ type: 'listening', ports: listeners.ports })
+}
+
+function useControl(port: MessagePort): void {
+  control = port
+  runtime.forgetQueue()
+  port.on('message', (message: ToWorker) => runtime.accept(message))
+}
+
+function tell(message: WorkerToMain): void {
+  main.postMessage(message)
+}
+
+async function drain(grace: number): Promise<void> {
+  await listeners.drain(grace, () => flow.active)
+  tell({ type: 'drained' })
+}
+
+main.on('message', (message: MainToWorker) => {
+  switch (message.type) {
+    case 'control-port':
+      control.close()
+      useControl(message.port)
+      break
+    case 'drain':
+      void drain(message.grace)
+      break
+    case 'stop':
+      listeners.destroy()
+      process.exit(0)
+  }
+})
+
+useControl(data.control)
+startHeartbeat(block, workerThread(index), setInterval)
+watchLoopDelay(metrics, clock.monotonic, setInterval)
+setInterval(() => backends.sweep(timers.touch()), 1_000).unref()
