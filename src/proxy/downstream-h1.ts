@@ -47,15 +47,17 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
   #headDue = 0
   #closing: LingeringClose | null = null
   #cutTunnel: (() => void) | null = null
+  #onBytes: ((bytes: Buffer) => void) | null = null
   /** The client has sent FIN: what runs is finished, nothing more is read. */
   #halfClosed = false
 
-  constructor(socket: Socket, peer: Peer, server: ServerContext) {
+  /** @param open makes the socket whose bytes go to the given function */
+  constructor(open: (receive: (bytes: Buffer) => void) => Socket, peer: Peer, server: ServerContext) {
+    const socket = open((bytes) => this.#onData(bytes))
     this.#socket = socket
     this.#server = server
     this.peer = peer
     this.#writer = new ResponseWriter(socket, server.wall)
-    socket.on('data', (bytes: Buffer) => this.#onData(bytes))
     socket.on('end', () => this.#onEnd())
     socket.on('drain', () => this.#onDrain())
     socket.on('error', (error) => this.#gone((error as NodeJS.ErrnoException).code ?? error.message))
@@ -70,7 +72,6 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     return this.#state === READING && this.#reader.quiet
   }
 
-  /** Ends the connection as soon as that costs no request. */
   drain(): void {
     if (this.idle) this.#close()
   }
@@ -100,6 +101,9 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
         break
       case LINGERING:
         this.#closing!.drop(bytes.length)
+        break
+      case TUNNEL:
+        this.#onBytes?.(bytes)
         break
     }
   }
@@ -304,7 +308,6 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     this.#state = TUNNEL
     this.#cutTunnel = cut
     this.#server.timers.disarm(this)
-    this.#socket.removeAllListeners('data')
     this.#socket.removeAllListeners('end')
     this.#socket.removeAllListeners('drain')
     // It stays among the open connections: it counts for their limit, and a drain must end it too.
@@ -312,7 +315,8 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
       this.#server.connections.delete(this)
       this.#server.gate.connectionClosed(this.peer.listener)
     }
-    return { socket: this.#socket, early, halfClosed: this.#halfClosed, release }
+    const onBytes = (listener: (bytes: Buffer) => void) => void (this.#onBytes = listener)
+    return { socket: this.#socket, onBytes, early, halfClosed: this.#halfClosed, release }
   }
 
   /** The response is complete: go on with the next request, or close. */
@@ -362,7 +366,6 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     this.#linger()
   }
 
-  /** Sends FIN behind the response and reads on for a while. */
   #linger(): void {
     this.#reader.held = null
     this.#close()

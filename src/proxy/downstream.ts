@@ -58,7 +58,9 @@ export interface Downstream {
 }
 
 export interface Takeover {
+  /** For writing, pausing and its end; bytes that arrive come through `onBytes` alone. */
   readonly socket: Socket
+  readonly onBytes: (listener: (bytes: Buffer) => void) => void
   /** Bytes that came behind the request. */
   readonly early: Buffer | null
   /** The client has sent its FIN already. */

@@ -5,6 +5,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { ListenerSettings } from '../link/messages.ts'
 import { canonicalAddress } from '../pattern/cidr.ts'
+import { adopt } from './accepted-socket.ts'
 import type { Peer } from './downstream.ts'
 import { H1Connection } from './downstream-h1.ts'
 import type { ServerContext } from './server-context.ts'
@@ -33,7 +34,7 @@ export class Listener {
     this.index = index
     this.#context = context
     this.#server = createServer(
-      { allowHalfOpen: true, noDelay: true, keepAlive: true, highWaterMark: HIGH_WATER },
+      { pauseOnConnect: true, allowHalfOpen: true, noDelay: true, keepAlive: true, highWaterMark: HIGH_WATER },
       (socket) => this.#accept(socket),
     )
   }
@@ -80,7 +81,7 @@ export class Listener {
       listenerName: this.settings.name,
       port: socket.localPort ?? this.settings.port,
     }
-    new H1Connection(socket, peer, context)
+    new H1Connection((receive) => adopt(socket, { highWaterMark: HIGH_WATER }, receive), peer, context)
   }
 
   /** Accepts nothing more; open connections go on. */

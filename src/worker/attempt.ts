@@ -36,6 +36,7 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
   /** Since when only the upstream's head is missing. */
   waitingSince: number
   awaitingHead = false
+  #headCame = false
   #paused = false
 
   constructor(x: ProxyExchange, endpoint: Endpoint, pool: EndpointPool) {
@@ -91,6 +92,8 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     this.#stream?.end(trailers)
     this.awaitingHead = !this.#relaying
     this.waitingSince = this.#x.flow.timers.now
+    // What is due next is another deadline now, and may be sooner.
+    this.#x.watch()
   }
 
   // ---- the upstream ----
@@ -106,6 +109,7 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     const x = this.#x
     x.lastActivity = x.flow.timers.touch()
     this.awaitingHead = false
+    this.#headCame = true
     const verdict = x.flow.responseArrived(x, head)
     if (verdict === undefined) this.#relay(head)
     else if (verdict !== null) this.#wait(head, verdict)
@@ -201,7 +205,13 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
   }
 
   onBatchEnd(): void {
-    if (!this.#x.ended) this.#x.downstream.flush()
+    const x = this.#x
+    if (x.ended) return
+    x.downstream.flush()
+    if (!this.#headCame) return
+    // Only now, since most responses are complete by then: from the head on the idle time is due next, and may be sooner.
+    this.#headCame = false
+    x.watch()
   }
 
   onUpgrade(head: ResponseHead, tunnel: UpstreamTunnel, early: Buffer | null): void {

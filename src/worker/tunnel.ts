@@ -24,13 +24,13 @@ export function openTunnel(x: ProxyExchange, head: ResponseHead, tunnel: Upstrea
     x.flow.finish(x)
   }
   const cut = (): void => finish('ShuttingDown')
-  const { socket: client, early: pipelined, halfClosed, release } = x.downstream.takeOver(head, cut)
+  const { socket: client, onBytes, early: pipelined, halfClosed, release } = x.downstream.takeOver(head, cut)
   if (early !== null) {
     x.bytesOut += early.length
     client.write(early)
   }
   if (pipelined !== null) upstream.write(pipelined)
-  client.on('data', (chunk: Buffer) => {
+  onBytes((chunk) => {
     if (!upstream.write(chunk)) client.pause()
   })
   tunnel.onBytes((chunk) => {
