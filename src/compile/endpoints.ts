@@ -67,6 +67,32 @@ function serviceEndpoints(resources: ResourceSet, key: string, wanted: number | 
   return slices === undefined ? [] : merged(fromSlices(slices.values(), port), 'best')
 }
 
+/** How many endpoints a backend has, whatever state they are in, and how many of them are ready. */
+export function countEndpoints(resources: ResourceSet, id: string): { readonly total: number; readonly ready: number } {
+  const usable = endpointsOf(resources, id)
+  const ready = usable.filter(({ state }) => state === 'ready').length
+  const places = new Set(usable.map(({ address, port }) => `${address} ${port}`))
+  for (const { address, port } of listedPods(resources, id)) places.add(`${address} ${port}`)
+  return { total: places.size, ready }
+}
+
+/** Every pod in the slices of a backend's Service, ready or not. */
+function* listedPods(resources: ResourceSet, id: string): Generator<{ address: string; port: number }, void> {
+  const backend = resources.backends.get(id)?.object
+  const ref = backend?.spec.service
+  const inline = inlineService(id)
+  const key = inline?.service ?? `${backend?.metadata.namespace}/${ref?.name}`
+  const service = resources.services.get(key)?.object
+  const port = service && findPort(service, inline?.port ?? ref?.port ?? '')
+  if (port === undefined) return
+  for (const { object: slice } of resources.endpointSlices.get(key)?.values() ?? []) {
+    const number = portIn(slice.ports, port)
+    if (number === undefined) continue
+    for (const { addresses } of slice.endpoints)
+      for (const text of addresses) yield { address: place(text).address, port: number }
+  }
+}
+
 /** The API server does not ask an ExternalName Service for ports, so a number stands for itself. */
 function externalName(service: Service, wanted: number | string): readonly EndpointAddress[] {
   const name = service.spec.externalName

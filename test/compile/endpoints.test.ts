@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { SliceEndpoint } from '../../src/api/kubernetes.ts'
-import { endpointsOf, inlineService, serviceBackendId } from '../../src/compile/endpoints.ts'
+import { countEndpoints, endpointsOf, inlineService, serviceBackendId } from '../../src/compile/endpoints.ts'
 import type { EndpointAddress } from '../../src/snapshot/snapshot.ts'
 import { backend, service, slice, type World, world } from './world.ts'
 
@@ -138,6 +138,56 @@ suite('endpoints', () => {
     }
     const found = endpointsOf(world(parts), 'a/back')
     assert.deepEqual(found, [{ address: '10.0.0.1', port: 8080, weight: 1, zone: 'z1', state: 'ready' }])
+  })
+
+  test('a headless Service is its pods, as any other', () => {
+    const services = [service('a/api', PORTS, { clusterIP: 'None' })]
+    const slices = [slice('a/1', 'api', { endpoints: [{ ...pod('10.0.0.1'), hostname: 'api-0' }, pod('10.0.0.2')] })]
+    assert.deepEqual(addresses(ofService({ services, slices }, 80)), ['10.0.0.1 8080 ready', '10.0.0.2 8080 ready'])
+  })
+
+  test('a pod in two slices at once is one endpoint, in the better state and with its zone', () => {
+    const leaving = { ...pod('10.0.0.1', { ready: false, serving: true, terminating: true }), zone: 'a' }
+    const states = [leaving, pod('10.0.0.1', { ready: false }), { ...pod('10.0.0.1'), zone: 'b' }, pod('10.0.0.1')]
+    const slices = states.map((endpoint, i) => slice(`a/${i}`, 'api', { endpoints: [endpoint] }))
+    for (const order of [slices, slices.toReversed()])
+      assert.deepEqual(ofService({ slices: order }), [
+        { address: '10.0.0.1', port: 8080, weight: 1, zone: 'b', state: 'ready' },
+      ])
+  })
+
+  test('a pod of a dual-stack Service is reached by both of its addresses', () => {
+    const slices = [
+      slice('a/4', 'api', { endpoints: [{ ...pod('10.0.0.1'), zone: 'a' }] }),
+      slice('a/6', 'api', { addressType: 'IPv6', endpoints: [{ ...pod('FD00:0::1'), zone: 'a' }] }),
+    ]
+    assert.deepEqual(
+      ofService({ slices }).map(({ address, zone }) => `${address} ${zone}`),
+      ['10.0.0.1 a', 'fd00::1 a'],
+    )
+  })
+
+  test('what is listed is counted, ready or not, each place once', () => {
+    const slices = [
+      slice('a/1', 'api', {
+        endpoints: [pod('10.0.0.1'), pod('10.0.0.2', { ready: false }), pod('10.0.0.3', { terminating: true })],
+      }),
+      slice('a/2', 'api', { endpoints: [pod('10.0.0.1')] }),
+      slice('a/3', 'api', { endpoints: [pod('10.0.0.9')], ports: [{ name: 'other', port: 1, protocol: 'TCP' }] }),
+    ]
+    const services = [service('a/api', PORTS)]
+    const backends = [
+      backend('a/back', { service: { name: 'api', port: 80 } }),
+      backend('a/fixed', { endpoints: [{ address: '10.0.0.7', port: 80, weight: 1 }] }),
+    ]
+    const resources = world({ services, slices, backends })
+    assert.deepEqual(countEndpoints(resources, 'a/back'), { total: 3, ready: 1 })
+    assert.deepEqual(countEndpoints(resources, serviceBackendId('a', { name: 'api', port: 'http' })), {
+      total: 3,
+      ready: 1,
+    })
+    assert.deepEqual(countEndpoints(resources, 'a/fixed'), { total: 1, ready: 1 })
+    assert.deepEqual(countEndpoints(resources, 'a/none'), { total: 0, ready: 0 })
   })
 
   test('of what is not there, there are none', () => {
