@@ -284,10 +284,6 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     if (!this.#ended) this.#writer.flush()
   }
 
-  pauseBody(): void {
-    if (!this.#body.done) this.#socket.pause()
-  }
-
   resumeBody(): void {
     if (!this.#ended && !this.#body.done) this.#socket.resume()
   }

@@ -49,7 +49,6 @@ export interface Downstream {
   sendAnswer(answer: Answer, close: boolean): void
   /** Writes what was gathered. */
   flush(): void
-  pauseBody(): void
   resumeBody(): void
   /** The response cannot be completed: the client must notice (connection closed, stream reset). */
   abort(): void
