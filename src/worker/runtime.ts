@@ -87,7 +87,7 @@ export class Runtime {
     if (update.full)
       for (const linked of before?.policies ?? []) if (linked !== null) known.set(linked.policy.digest, linked)
     for (const { index, policy } of update.policies) {
-      policies[index] = policy === null ? null : (known.get(policy.digest) ?? this.#linkPolicy(policy))
+      policies[index] = policy === null ? null : (known.get(policy.digest) ?? this.#tryPolicy(policy))
       yield
     }
     for (const { index, backend, slot } of update.backends)
@@ -103,6 +103,17 @@ export class Runtime {
         if (backend !== null && !kept.has(backend)) this.#host.backends.forget(backend)
     }
     this.#host.tell({ type: 'applied', generation: update.generation })
+  }
+
+  /** What passed the door and cannot be used all the same costs its own rules (500), never the generation that everybody waits for. */
+  #tryPolicy(policy: PolicySet): LinkedPolicy | null {
+    try {
+      return this.#linkPolicy(policy)
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error)
+      this.#host.tell({ type: 'problem', message: `the rules with one set of policies answer 500: ${text}` })
+      return null
+    }
   }
 
   #linkPolicy(policy: PolicySet): LinkedPolicy {
