@@ -14,7 +14,7 @@ const USAGE =
   'npm test -- [--reporter spec|dot] [--serial] [WORD …]   runs the test files whose path holds one of the words'
 
 /** Tests that measure time, kill threads or start whole gateways: one file after the other, when all else is done. */
-const SERIAL = /^test\/(stress|main|feature|examples|bench|supervisor)\//
+const SERIAL = /^test\/(stress|main|feature|attack|examples|bench|supervisor)\//
 
 /** The house rule for the complete run; what hangs is ended before it. */
 const BUDGET_MS = 570_000

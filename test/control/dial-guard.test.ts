@@ -20,9 +20,28 @@ describe('the dial guard', () => {
     ['224.0.0.1', /multicast/],
     ['255.255.255.255', /multicast/],
     ['10.9.1.1', /denyCIDRs/],
+    ['::ffff:10.9.1.1', /denyCIDRs/],
+    ['64:ff9b::a09:101', /denyCIDRs/],
+    ['2002:a09:101::1', /denyCIDRs/],
+    ['::10.9.1.1', /denyCIDRs/],
     ['not.an.address', /not an address/],
   ] as const)
     it(`refuses ${address}, and says why`, () => assert.match(guard.refuses(address, 80) ?? '', why))
+
+  it('refuses our own ports at our own addresses, in every form that leads there', () => {
+    for (const address of [
+      '127.0.0.1',
+      '127.8.8.8',
+      '::1',
+      '192.0.2.7',
+      '::ffff:192.0.2.7',
+      '64:ff9b::c000:207',
+      '2002:c000:207::1',
+    ]) {
+      assert.match(guard.refuses(address, 9901) ?? '', /port of this gateway/, address)
+      assert.equal(guard.refuses(address, 9903), undefined, address)
+    }
+  })
 
   it('lets a backend on this machine through without a cluster, and not in one', () => {
     assert.equal(guard.refuses('127.0.0.1', 3000), undefined)

@@ -315,6 +315,12 @@ suite('last good versions of an earlier process', () => {
     const deleted = cache([record])
     deleted.synced()
     assert.deepEqual(deleted.lastGoodChanges(), gone)
+    // A record put into the state directory by somebody else speaks for no other object.
+    const forged = cache([
+      { ...record, object: (upsert('Route', 'b/r', { spec: rules({ name: 'x' }) }) as { raw?: unknown }).raw },
+    ])
+    forged.accept([routeOf({ rules: 7 })])
+    assert.equal(forged.resources().routes.size, 0)
     const odd = cache([{ ...record, object: { kind: 'Route' } }])
     odd.accept([routeOf({ rules: 7 })])
     assert.equal(odd.resources().routes.size, 0)
