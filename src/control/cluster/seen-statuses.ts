@@ -1,0 +1,120 @@
+/** What every object says about itself now, as watches and our own writes have shown it: what a status is compared with before it is written. */
+import { CLASS_ANNOTATION } from '../../api/ingress.ts'
+import type { SourceEvent } from '../../source/source.ts'
+import { isSubjectKind, type Subject, type SubjectKind, subjectId } from './subject.ts'
+
+export interface SeenCondition {
+  readonly type: string
+  readonly status: string
+  readonly reason: string
+  readonly message: string
+  readonly observedGeneration: number | undefined
+  readonly lastTransitionTime: string
+}
+
+export interface Seen {
+  readonly uid: string
+  readonly resourceVersion: string
+  readonly generation: number | undefined
+  /** Which installation it is for; undefined = the default one. */
+  readonly className: string | undefined
+  readonly conditions: readonly SeenCondition[]
+  /** The rest of the status as JSON, its members in the order of their names. */
+  readonly rest: string
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+/** Distinct texts are few: 5,000 Routes with which all is well say the same. */
+const MAX_TEXTS = 4_096
+
+export class SeenStatuses {
+  readonly #seen = new Map<string, Seen>()
+  #texts = new Map<string, string>()
+
+  get(id: string): Seen | undefined {
+    return this.#seen.get(id)
+  }
+
+  /** @returns ids of what is different */
+  accept(events: readonly SourceEvent[]): string[] {
+    const changed: string[] = []
+    for (const event of events) {
+      const kind: string = event.kind
+      if (!isSubjectKind(kind)) continue
+      const id = subjectId({ kind, key: event.key })
+      if (event.type === 'delete') this.#seen.delete(id)
+      else if (this.put({ kind, key: event.key }, event.raw)) changed.push(id)
+    }
+    return changed
+  }
+
+  /** @param raw as the API server sent it @returns whether it is another version */
+  put(subject: Subject, raw: unknown): boolean {
+    const id = subjectId(subject)
+    const object = fieldsOf(raw)
+    const { uid, resourceVersion, generation } = fieldsOf(object.metadata)
+    // Without a version nothing can be written: it comes from a file.
+    if (typeof uid !== 'string' || typeof resourceVersion !== 'string' || resourceVersion === '') return false
+    const before = this.#seen.get(id)
+    if (before?.resourceVersion === resourceVersion && before.uid === uid) return false
+    const { conditions, ...rest } = fieldsOf(object.status)
+    this.#seen.set(id, {
+      uid,
+      resourceVersion,
+      generation: typeof generation === 'number' ? generation : undefined,
+      className: classIn(subject.kind, object),
+      conditions: Array.isArray(conditions)
+        ? (conditions as unknown[]).map((one) => this.#condition(fieldsOf(one)))
+        : [],
+      // An API server shows a status without address as `loadBalancer: {}`.
+      rest: this.#text(canonical(subject.kind === 'Ingress' ? { loadBalancer: {}, ...rest } : rest)),
+    })
+    return true
+  }
+
+  forget(id: string): void {
+    this.#seen.delete(id)
+  }
+
+  #condition({ type, status, reason, message, observedGeneration, lastTransitionTime }: Fields): SeenCondition {
+    return {
+      type: this.#text(type),
+      status: this.#text(status),
+      reason: this.#text(reason),
+      message: this.#text(message),
+      observedGeneration: typeof observedGeneration === 'number' ? observedGeneration : undefined,
+      lastTransitionTime: this.#text(lastTransitionTime),
+    }
+  }
+
+  /** One copy of each. */
+  #text(value: unknown): string {
+    if (typeof value !== 'string') return ''
+    const known = this.#texts.get(value)
+    if (known !== undefined) return known
+    if (this.#texts.size >= MAX_TEXTS) this.#texts = new Map()
+    this.#texts.set(value, value)
+    return value
+  }
+}
+
+function classIn(kind: SubjectKind, { spec, metadata }: Fields): string | undefined {
+  const { ingressClassName } = fieldsOf(spec)
+  if (typeof ingressClassName === 'string' && ingressClassName !== '') return ingressClassName
+  const annotation = kind === 'Ingress' ? fieldsOf(fieldsOf(metadata).annotations)[CLASS_ANNOTATION] : undefined
+  return typeof annotation === 'string' && annotation !== '' ? annotation : undefined
+}
+
+/** Equal for equal values, whatever the order of their members. */
+export function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  )
+}
+
+function fieldsOf(value: unknown): Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {}
+}

@@ -1,0 +1,94 @@
+/** A status as it is written: compared with what the object says now, and put into words for the API server. */
+import { CONDITION_TYPES, type Condition, type ObjectStatus } from '../../api/condition.ts'
+import { healthyCondition, programmed } from '../../compile/conditions.ts'
+import { type Address, loadBalancerIngress } from './addresses.ts'
+import { canonical, type Seen } from './seen-statuses.ts'
+
+export interface EndpointCounts {
+  readonly total: number
+  readonly ready: number
+  readonly eligible: number
+}
+
+export interface StatusDocument {
+  readonly conditions: readonly Condition[]
+  /** The other members. */
+  readonly rest: Readonly<Record<string, unknown>>
+}
+
+/** As the CRD has it. */
+const MAX_MESSAGE = 4_096
+
+export function routeDocument(status: ObjectStatus, served: boolean, addresses: readonly Address[]): StatusDocument {
+  const { conditions, rules = 0 } = served ? programmed(status) : status
+  // Nobody should be led to where nothing answers.
+  const reached = rules > 0 || conditions.some(({ type, status }) => type === 'Accepted' && status === 'True')
+  return {
+    conditions: conditions.map(shortened),
+    rest: { ...(reached && addresses.length > 0 && { addresses }), rules },
+  }
+}
+
+export function backendDocument(status: ObjectStatus, endpoints: EndpointCounts): StatusDocument {
+  const healthy = healthyCondition(endpoints, status.conditions[0]?.observedGeneration)
+  return { conditions: [...status.conditions, healthy].map(shortened), rest: { endpoints } }
+}
+
+/** An Ingress has no conditions. */
+export function ingressDocument(statuses: readonly ObjectStatus[], addresses: readonly Address[]): StatusDocument {
+  const reached = statuses.some(({ rules = 0, conditions }) => rules > 0 || isTrue(conditions, 'Accepted'))
+  const ingress = reached ? loadBalancerIngress(addresses) : []
+  return { conditions: [], rest: { loadBalancer: ingress.length === 0 ? {} : { ingress } } }
+}
+
+function isTrue(conditions: readonly Condition[], wanted: Condition['type']): boolean {
+  return conditions.some(({ type, status }) => type === wanted && status === 'True')
+}
+
+function shortened(condition: Condition): Condition {
+  const { message } = condition
+  return message.length <= MAX_MESSAGE ? condition : { ...condition, message: `${message.slice(0, MAX_MESSAGE - 1)}…` }
+}
+
+/** How far what an object says is from what it is to say. */
+export type Difference = 'none' | 'counts' | 'all'
+
+const OURS: ReadonlySet<string> = new Set(CONDITION_TYPES)
+
+/** `counts`: only numbers of endpoints, which follow every pod; nobody's decision hangs on them. */
+export function difference(wanted: StatusDocument, seen: Seen): Difference {
+  const said = seen.conditions.filter(({ type }) => OURS.has(type))
+  if (said.length !== wanted.conditions.length) return 'all'
+  let counts = canonical(wanted.rest) !== seen.rest
+  for (const { type, status, reason, message, observedGeneration } of wanted.conditions) {
+    const now = said.find((one) => one.type === type)
+    if (now?.status !== status || now.reason !== reason || now.observedGeneration !== observedGeneration) return 'all'
+    if (now.message === message) continue
+    if (type !== 'Healthy') return 'all'
+    counts = true
+  }
+  if (!counts) return 'none'
+  return 'endpoints' in wanted.rest && seen.rest !== '{}' ? 'counts' : 'all'
+}
+
+/** @param now RFC 3339 */
+export function statusFields({ conditions, rest }: StatusDocument, seen: Seen, now: string): object {
+  if (conditions.length === 0) return rest
+  return {
+    ...rest,
+    conditions: conditions.map((one) => {
+      const before = seen.conditions.find(({ type }) => type === one.type)
+      const lasting = before?.status === one.status && before.lastTransitionTime !== ''
+      return { ...one, lastTransitionTime: lasting ? before.lastTransitionTime : now }
+    }),
+  }
+}
+
+/** Conditions that a person is told of now: those that are not well and were not said like this before. */
+export function newsIn(wanted: StatusDocument, seen: Seen, unwell: (one: Condition) => boolean): Condition[] {
+  return wanted.conditions.filter((one) => {
+    const before = seen.conditions.find(({ type }) => type === one.type)
+    const told = before?.status === one.status && before.reason === one.reason && before.message === one.message
+    return !told && unwell(one)
+  })
+}

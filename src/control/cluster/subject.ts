@@ -1,0 +1,54 @@
+/** The objects that have a status of ours, and where it is written. */
+import type { ObjectStatus } from '../../api/condition.ts'
+import { ingressOf } from '../../compile/ingress.ts'
+
+export type SubjectKind = 'Route' | 'Backend' | 'Ingress'
+
+export interface Subject {
+  readonly kind: SubjectKind
+  /** `namespace/name`. */
+  readonly key: string
+}
+
+const PLACES: Readonly<Record<SubjectKind, { readonly apiVersion: string; readonly plural: string }>> = {
+  Route: { apiVersion: 'headgate.dev/v1alpha1', plural: 'routes' },
+  Backend: { apiVersion: 'headgate.dev/v1alpha1', plural: 'backends' },
+  Ingress: { apiVersion: 'networking.k8s.io/v1', plural: 'ingresses' },
+}
+
+export function isSubjectKind(kind: string): kind is SubjectKind {
+  return Object.hasOwn(PLACES, kind)
+}
+
+/** `Route a/shop`. */
+export function subjectId({ kind, key }: Subject): string {
+  return `${kind} ${key}`
+}
+
+export function subjectOf(id: string): Subject {
+  const space = id.indexOf(' ')
+  return { kind: id.slice(0, space) as SubjectKind, key: id.slice(space + 1) }
+}
+
+/** Whom a status is about: the Route of an Ingress is the Ingress. */
+export function subjectOfStatus({ kind, key }: ObjectStatus): Subject {
+  const ingress = kind === 'Route' ? ingressOf(key) : undefined
+  return ingress === undefined ? { kind, key } : { kind: 'Ingress', key: ingress }
+}
+
+export function apiVersionOf(kind: SubjectKind): string {
+  return PLACES[kind].apiVersion
+}
+
+/** `routes.headgate.dev`, as roles name it. */
+export function resourceNameOf(kind: SubjectKind): string {
+  const { apiVersion, plural } = PLACES[kind]
+  return `${plural}.${apiVersion.slice(0, apiVersion.indexOf('/'))}`
+}
+
+export function subjectPath({ kind, key }: Subject): string {
+  const { apiVersion, plural } = PLACES[kind]
+  const slash = key.indexOf('/')
+  const namespace = encodeURIComponent(key.slice(0, slash))
+  return `/apis/${apiVersion}/namespaces/${namespace}/${plural}/${encodeURIComponent(key.slice(slash + 1))}`
+}

@@ -1,0 +1,83 @@
+/** What follows from a write that failed: when to try again, this object or all, and what a person has to know. */
+import type { Milliseconds, Random } from '../../lib/clock.ts'
+import type { ApiError } from '../../source/kubernetes/api-error.ts'
+import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
+import { resourceNameOf, type Subject, type SubjectKind, subjectId } from './subject.ts'
+
+/** An object that the API server finds wrong will not be right soon. */
+const REFUSED: Milliseconds = 300_000
+/** Roles change by a person's hand. */
+const FORBIDDEN: Milliseconds = 60_000
+const CONFLICT: Milliseconds = 100
+const MAX_CONFLICT: Milliseconds = 30_000
+
+export interface Failure {
+  /** Until this object is tried again. */
+  readonly retry: Milliseconds
+  /** Until any is. */
+  readonly pause: Milliseconds
+}
+
+export class WriteFailures {
+  readonly #random: Random
+  readonly #problem: (message: string) => void
+  readonly #outage: BackOff
+  #away = false
+  readonly #conflicts = new Map<string, number>()
+  readonly #refused = new Map<string, string>()
+  readonly #forbidden = new Map<SubjectKind, Milliseconds>()
+
+  constructor(random: Random, problem: (message: string) => void) {
+    this.#random = random
+    this.#problem = problem
+    this.#outage = new BackOff(BACK_OFF, random)
+  }
+
+  succeeded(id: string): void {
+    this.forget(id)
+    this.#away = false
+    this.#outage.reset()
+  }
+
+  forget(id: string): void {
+    this.#conflicts.delete(id)
+    this.#refused.delete(id)
+  }
+
+  /** How long nothing of this kind may be written. */
+  pauseOf(kind: SubjectKind, now: Milliseconds): Milliseconds {
+    const until = this.#forbidden.get(kind)
+    if (until === undefined || until > now) return until === undefined ? 0 : until - now
+    this.#forbidden.delete(kind)
+    return 0
+  }
+
+  /** Somebody else was faster, and the object was read again. @returns how long until it is tried again */
+  conflict(id: string): Milliseconds {
+    const count = this.#conflicts.get(id) ?? 0
+    this.#conflicts.set(id, count + 1)
+    return Math.min(CONFLICT * 2 ** count, MAX_CONFLICT) * (0.5 + this.#random())
+  }
+
+  failed(subject: Subject, error: ApiError, now: Milliseconds): Failure {
+    const id = subjectId(subject)
+    const { status, reason, message, retryAfter = 0 } = error
+    if (status === 403 && reason === 'Forbidden') {
+      const resource = `${resourceNameOf(subject.kind)}/status`
+      if (!this.#forbidden.has(subject.kind))
+        this.#problem(`may not write statuses: grant "patch" on ${resource} (and "get" on the objects); ${message}`)
+      this.#forbidden.set(subject.kind, now + FORBIDDEN)
+      return { retry: FORBIDDEN, pause: 0 }
+    }
+    // 401 is worth another try: credentials change.
+    if (status >= 400 && status < 500 && status !== 401 && status !== 408 && status !== 429) {
+      if (this.#refused.get(id) !== message) this.#problem(`the status of ${id} is refused: ${message} (${reason})`)
+      this.#refused.set(id, message)
+      return { retry: REFUSED, pause: 0 }
+    }
+    if (!this.#away) this.#problem(`statuses cannot be written just now: ${message} (${reason})`)
+    this.#away = true
+    const pause = Math.max(this.#outage.next(), retryAfter)
+    return { retry: pause, pause }
+  }
+}

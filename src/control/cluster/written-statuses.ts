@@ -1,0 +1,68 @@
+/** What was written lately, so that nothing is written twice while a watch is behind, and nobody is fought with. */
+import type { Milliseconds } from '../../lib/clock.ts'
+import { canonical, type Seen } from './seen-statuses.ts'
+import type { Difference, StatusDocument } from './status-document.ts'
+import type { Timekeeper } from './timekeeper.ts'
+
+/** A watch may still show what was before our write. */
+const ECHO: Milliseconds = 1_000
+/** Between two writes of which the second only counts endpoints anew. */
+const COUNTS: Milliseconds = 5_000
+/** The same again, because somebody has changed it back. */
+const FIGHT: Milliseconds = 5_000
+const MAX_FIGHT: Milliseconds = 600_000
+const MAX_KEPT = 2_048
+
+interface Written {
+  readonly uid: string
+  readonly resourceVersion: string
+  readonly text: string
+  readonly at: Milliseconds
+  /** How often the same was written again. */
+  readonly repeats: number
+  /** It has been said that somebody undoes it. */
+  told: boolean
+}
+
+export class WrittenStatuses {
+  readonly #time: Timekeeper
+  readonly #written = new Map<string, Written>()
+
+  constructor(time: Timekeeper) {
+    this.#time = time
+  }
+
+  /** @param stored the object as it is since */
+  note(id: string, wanted: StatusDocument, { uid, resourceVersion }: Seen): void {
+    const text = canonical(wanted)
+    const before = this.#written.get(id)
+    const again = before?.text === text && before.uid === uid
+    const repeats = again ? before.repeats + 1 : 0
+    // Behind those that were written longer ago.
+    this.#written.delete(id)
+    const told = again && before.told
+    this.#written.set(id, { uid, resourceVersion, text, at: this.#time.monotonic(), repeats, told })
+    if (this.#written.size > MAX_KEPT)
+      for (const oldest of this.#written.keys()) return void this.#written.delete(oldest)
+  }
+
+  /** @returns how long a write has to wait, and whether somebody undoes what we write */
+  waitFor(id: string, wanted: StatusDocument, seen: Seen, how: Difference): { wait: Milliseconds; fight: boolean } {
+    const written = this.#written.get(id)
+    // Deleted and made anew: it has not heard of what the one before it was told.
+    if (written === undefined || written.uid !== seen.uid) return { wait: 0, fight: false }
+    const age = this.#time.monotonic() - written.at
+    const behind = seen.resourceVersion === written.resourceVersion ? 0 : ECHO
+    if (age > MAX_FIGHT) {
+      this.#written.delete(id)
+      return { wait: 0, fight: false }
+    }
+    if (written.text === canonical(wanted)) {
+      const wait = Math.min(FIGHT * 2 ** written.repeats, MAX_FIGHT) - age
+      const fight = written.repeats >= 3 && !written.told
+      if (fight) written.told = true
+      return { wait: Math.max(wait, behind - age), fight }
+    }
+    return { wait: (how === 'counts' ? COUNTS : behind) - age, fight: false }
+  }
+}
