@@ -1,0 +1,43 @@
+const { request: http } = require('node:http')
+const { request: https } = require('node:https')
+
+const host =
+  process.env[`${process.env.SERVICE.toUpperCase().replaceAll('-', '_')}_SERVICE_HOST`] ?? process.env.SERVICE
+
+/** No host of anybody: 404 is the usual answer, but a Route for every host may answer as it likes. */
+function ask(protocol, port) {
+  return new Promise((resolve, reject) => {
+    const open = protocol === 'https' ? https : http
+    const options = {
+      host,
+      port,
+      path: '/',
+      headers: { host: 'helm-test.invalid' },
+      rejectUnauthorized: false,
+      timeout: 10_000,
+    }
+    open(options, (response) => {
+      response.resume()
+      response.on('end', () => resolve(`status ${response.statusCode}`))
+    })
+      .on('timeout', () => reject(new Error('no answer within 10 s')))
+      .on('error', reject)
+      .end()
+  })
+}
+
+async function main() {
+  for (const entry of process.env.PORTS.split(' ').filter((text) => text !== '')) {
+    const [protocol, port] = entry.split('://')
+    console.log(`${protocol}://${host}:${port}: ${await ask(protocol, Number(port))}`)
+  }
+}
+
+main().then(
+  // A request that timed out still has its socket.
+  () => process.exit(0),
+  (error) => {
+    console.error(`${host}: ${error.message}`)
+    process.exit(1)
+  },
+)

@@ -1,0 +1,103 @@
+{{/* Names stop at 46 characters, so that suffixes fit below the 63 that labels and most names may have. */}}
+{{- define "headgate.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 46 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "headgate.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 46 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 46 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 46 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Cluster-wide, two releases of one name in two namespaces must not meet; a cut name is told apart by a digest. */}}
+{{- define "headgate.clusterName" -}}
+{{- $name := printf "%s-%s" .Release.Namespace (include "headgate.fullname" .) -}}
+{{- if gt (len $name) 53 -}}
+{{- printf "%s-%s" ($name | trunc 42 | trimSuffix "-") ($name | sha256sum | trunc 10) -}}
+{{- else -}}
+{{- $name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "headgate.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "headgate.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* For good: a selector cannot be changed by an upgrade. */}}
+{{- define "headgate.selector" -}}
+app.kubernetes.io/name: {{ include "headgate.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/component: gateway
+{{- end -}}
+
+{{- define "headgate.labels" -}}
+{{- $own := include "headgate.selector" . | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/version" (.Chart.AppVersion | trunc 63) -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- mergeOverwrite (deepCopy .Values.commonLabels) $own | toYaml -}}
+{{- end -}}
+
+{{/* Takes (dict "root" . "name" … "labels" … "annotations" … "cluster" true): metadata of an object. */}}
+{{- define "headgate.metadata" -}}
+name: {{ .name }}
+{{- if not .cluster }}
+namespace: {{ .namespace | default .root.Release.Namespace }}
+{{- end }}
+labels:
+  {{- mergeOverwrite (deepCopy (.labels | default dict)) (include "headgate.labels" .root | fromYaml) | toYaml | nindent 2 }}
+{{- with mergeOverwrite (deepCopy .root.Values.commonAnnotations) (.annotations | default dict) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The settings, by the ports that the pods have open: settings act while pods run, and pods whose ports the template fixed must not follow
+a change of these. They keep the settings they have until they are replaced.
+*/}}
+{{- define "headgate.settingsName" -}}
+{{- $ports := list (int .Values.signals.port) -}}
+{{- range $name := include "headgate.listeners" . | fromJsonArray -}}
+{{- $ports = append $ports (printf "%s:%d" $name (int (get $.Values.listeners $name).port)) -}}
+{{- end -}}
+{{- printf "%s-settings-%s" (include "headgate.fullname" .) ($ports | toJson | sha256sum | trunc 6) -}}
+{{- end -}}
+
+{{- define "headgate.image" -}}
+{{- $image := .Values.image -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $image.repository (default .Chart.AppVersion $image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "headgate.defaultCertificateName" -}}
+{{- $certificate := .Values.defaultCertificate -}}
+{{- if $certificate.secretName -}}
+{{- $certificate.secretName -}}
+{{- else if $certificate.certificate -}}
+{{- include "headgate.fullname" . }}-default
+{{- end -}}
+{{- end -}}
+
+{{- define "headgate.defaultCertificateNamespace" -}}
+{{- $certificate := .Values.defaultCertificate -}}
+{{- if $certificate.secretName -}}
+{{- default .Release.Namespace $certificate.namespace -}}
+{{- else -}}
+{{- .Release.Namespace -}}
+{{- end -}}
+{{- end -}}

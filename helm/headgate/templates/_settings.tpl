@@ -1,0 +1,114 @@
+{{/* Names of the listeners that are on, in one order wherever they are listed. */}}
+{{- define "headgate.listeners" -}}
+{{- $names := list -}}
+{{- range $name := keys .Values.listeners | sortAlpha -}}
+{{- $listener := get $.Values.listeners $name -}}
+{{- if and $listener $listener.enabled -}}
+{{- $names = append $names $name -}}
+{{- end -}}
+{{- end -}}
+{{- $names | toJson -}}
+{{- end -}}
+
+{{/* Name of a plugin's file: as stated, else the key it has in its ConfigMap. */}}
+{{- define "headgate.pluginFile" -}}
+{{- if .file -}}
+{{- .file -}}
+{{- else if .configMap -}}
+{{- .configMap.key -}}
+{{- else -}}
+{{- .name }}.ts
+{{- end -}}
+{{- end -}}
+
+{{/* The settings file: what the chart has to know itself, over what is said in `settings`. */}}
+{{- define "headgate.settings" -}}
+{{- $settings := deepCopy .Values.settings -}}
+{{- $_ := set $settings "ingressClass" (dict "name" .Values.ingressClass.name "default" .Values.ingressClass.default) -}}
+{{- $listeners := list -}}
+{{- range $name := include "headgate.listeners" . | fromJsonArray -}}
+{{- $given := get $.Values.listeners $name -}}
+{{- $listener := dict "name" $name "port" (int $given.port) -}}
+{{- if $given.tls -}}{{- $_ := set $listener "tls" dict -}}{{- end -}}
+{{- with $given.proxyProtocolFrom -}}{{- $_ := set $listener "proxyProtocol" (dict "trusted" .) -}}{{- end -}}
+{{- $listeners = append $listeners $listener -}}
+{{- end -}}
+{{- $_ := set $settings "listeners" $listeners -}}
+{{- $_ := set $settings "signals" (dict "address" (printf ":%d" (int .Values.signals.port))) -}}
+{{- with .Values.watchNamespaces -}}{{- $_ := set $settings "watchNamespaces" . -}}{{- end -}}
+{{- if .Values.state.enabled -}}{{- $_ := set $settings "stateDirectory" "/var/lib/headgate" -}}{{- end -}}
+{{- with include "headgate.defaultCertificateName" . -}}
+{{- $certificate := dict "secretName" . "namespace" (include "headgate.defaultCertificateNamespace" $) -}}
+{{- $_ := set $settings "tls" (mergeOverwrite (deepCopy (default dict $settings.tls)) (dict "defaultCertificate" $certificate)) -}}
+{{- end -}}
+{{- with .Values.plugins -}}
+{{- $plugins := list -}}
+{{- range . -}}
+{{- $path := printf "/etc/headgate-plugins/%s/%s" .name (include "headgate.pluginFile" .) -}}
+{{- $plugins = append $plugins (dict "name" .name "path" $path "namespaces" .namespaces) -}}
+{{- end -}}
+{{- $_ := set $settings "plugins" $plugins -}}
+{{- end -}}
+{{- toYaml $settings -}}
+{{- end -}}
+
+{{/* What a schema cannot say, in words. */}}
+{{- define "headgate.check" -}}
+{{- $names := include "headgate.listeners" . | fromJsonArray -}}
+{{- if not $names -}}{{- fail "listeners: none is enabled, so nothing would be served" -}}{{- end -}}
+{{- $ports := dict (toString (int .Values.signals.port)) "signals" "9901" "the admin API" -}}
+{{- $hostPorts := dict -}}
+{{- $servicePorts := dict -}}
+{{- $exposed := false -}}
+{{- range $name := $names -}}
+{{- $listener := get $.Values.listeners $name -}}
+{{- range $key := list "port" "servicePort" -}}
+{{- if and (not (get $listener $key)) (or (eq $key "port") (ne (toString $listener.expose) "false")) -}}{{- fail (printf "listeners.%s.%s: is missing" $name $key) -}}{{- end -}}
+{{- end -}}
+{{- $port := toString (int $listener.port) -}}
+{{- with get $ports $port -}}{{- fail (printf "listeners.%s.port: %s is the port of %s" $name $port .) -}}{{- end -}}
+{{- $_ := set $ports $port (printf "listener %s" $name) -}}
+{{- if $listener.hostPort -}}
+{{- $hostPort := toString (int $listener.hostPort) -}}
+{{- with get $hostPorts $hostPort -}}{{- fail (printf "listeners.%s.hostPort: %s is that of listener %s" $name $hostPort .) -}}{{- end -}}
+{{- $_ := set $hostPorts $hostPort $name -}}
+{{- end -}}
+{{- if ne (toString $listener.expose) "false" -}}
+{{- $exposed = true -}}
+{{- $servicePort := toString (int $listener.servicePort) -}}
+{{- with get $servicePorts $servicePort -}}{{- fail (printf "listeners.%s.servicePort: %s is that of listener %s" $name $servicePort .) -}}{{- end -}}
+{{- $_ := set $servicePorts $servicePort $name -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.service.enabled (not $exposed) -}}{{- fail "service.enabled: no listener has expose: true, and a Service needs a port" -}}{{- end -}}
+{{- if and (not .Values.service.enabled) (not $hostPorts) -}}
+{{- fail "service.enabled is false and no listener has a hostPort: nothing could be reached" -}}
+{{- end -}}
+{{- if and (eq .Values.service.type "ClusterIP") .Values.service.externalTrafficPolicy -}}
+{{- fail "service.externalTrafficPolicy: a Service of type ClusterIP has none" -}}
+{{- end -}}
+{{- if and (eq .Values.kind "DaemonSet") .Values.autoscaling.enabled -}}
+{{- fail "autoscaling.enabled: a DaemonSet has one pod for each node and cannot be scaled" -}}
+{{- end -}}
+{{- if gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas) -}}
+{{- fail "autoscaling: minReplicas is above maxReplicas" -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (not .Values.autoscaling.cpuPercent) (not .Values.autoscaling.memoryPercent) (not .Values.autoscaling.metrics) -}}
+{{- fail "autoscaling: say by what, cpuPercent, memoryPercent or metrics" -}}
+{{- end -}}
+{{- $budget := .Values.podDisruptionBudget -}}
+{{- if and $budget.enabled (eq (kindIs "invalid" $budget.maxUnavailable) (kindIs "invalid" $budget.minAvailable)) -}}
+{{- fail "podDisruptionBudget: exactly one of maxUnavailable and minAvailable; set the other one to null" -}}
+{{- end -}}
+{{- $certificate := .Values.defaultCertificate -}}
+{{- if ne (empty $certificate.certificate) (empty $certificate.key) -}}{{- fail "defaultCertificate: certificate and key go together" -}}{{- end -}}
+{{- if and $certificate.secretName $certificate.certificate -}}
+{{- fail "defaultCertificate: either secretName, for a Secret that is there, or certificate and key" -}}
+{{- end -}}
+{{- $seen := dict -}}
+{{- range .Values.plugins -}}
+{{- if hasKey $seen .name -}}{{- fail (printf "plugins: %s is there twice" .name) -}}{{- end -}}
+{{- $_ := set $seen .name true -}}
+{{- if and .volume (not .file) -}}{{- fail (printf "plugins: %s comes from a volume; say which file of it" .name) -}}{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict'
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, it } from 'node:test'
+import { gzipSync } from 'node:zlib'
+import { parse } from 'yaml'
+import { CHART, helm, type KubernetesObject, type Rendering, render, template, WITHOUT_HELM } from './helm.ts'
+import { MATRIX, REFUSED } from './matrix.ts'
+import { problemsOf, workloadOf } from './objects.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: manifests are read field by field.
+type Part = any
+
+const one = (objects: readonly KubernetesObject[], kind: string, name?: string): Part =>
+  objects.find((object) => object.kind === kind && (name === undefined || object.metadata.name === name))
+
+const podOf = (objects: readonly KubernetesObject[]): Part => workloadOf(objects).spec.template
+
+const LINTED = ['defaults', 'only its own namespace', 'plugins from everywhere', 'settings']
+
+describe('the chart', { concurrency: 2 }, () => {
+  if (WITHOUT_HELM !== false) {
+    it('is checked with Helm', { skip: WITHOUT_HELM }, () => {})
+    return
+  }
+
+  for (const entry of MATRIX) {
+    const { name, unbuilt = false, hostPorts = false } = entry
+    it(`renders objects that hold together: ${name}`, async () => {
+      const objects = await render(entry)
+      assert.deepEqual(problemsOf(objects, { unbuilt, hostPorts }), [])
+    })
+  }
+
+  // Lint renders too, in three times the time; what it knows besides is about the chart more than about values.
+  for (const { name, values = {} } of MATRIX.filter(({ name }) => LINTED.includes(name)))
+    it(`passes helm lint: ${name}`, async () => {
+      const outcome = await helm(['lint', CHART, '--strict', '--values', '-'], JSON.stringify(values))
+      assert.ok(outcome.ok, outcome.ok ? '' : outcome.message)
+    })
+
+  for (const entry of REFUSED)
+    it(`refuses ${entry.name}, and says why`, async () => {
+      const outcome = await template(entry)
+      assert.ok(!outcome.ok, 'it was accepted')
+      assert.match(outcome.message, entry.says)
+    })
+
+  it('has selectors that no version, image or value changes, since an upgrade could not change them', async () => {
+    const selector = {
+      'app.kubernetes.io/name': 'headgate',
+      'app.kubernetes.io/instance': 'hg',
+      'app.kubernetes.io/component': 'gateway',
+    }
+    await withChart({ version: '9.9.9', appVersion: '9.9.9' }, async (chart) => {
+      const others: Rendering[] = [
+        { chart },
+        {
+          values: {
+            image: { tag: 'x' },
+            commonLabels: { a: 'b' },
+            podLabels: { c: 'd' },
+            fullnameOverride: 'edge',
+            kind: 'DaemonSet',
+          },
+        },
+      ]
+      for (const rendering of [{}, ...others]) {
+        const objects = await render(rendering)
+        assert.deepEqual(workloadOf(objects).spec.selector, { matchLabels: selector })
+        assert.deepEqual(one(objects, 'Service').spec.selector, selector)
+      }
+    })
+  })
+
+  it('replaces no pod for a new setting, nor for a new chart of the same image', async () => {
+    const image = { tag: 'pinned' }
+    const before = podOf(await render({ values: { image } }))
+    assert.deepEqual(podOf(await render({ values: { image, settings: { accessLog: { sample: 1 } } } })), before)
+    await withChart({ version: '9.9.9', appVersion: '9.9.9' }, async (chart) => {
+      assert.deepEqual(podOf(await render({ chart, values: { image } })), before)
+    })
+  })
+
+  it('gives pods with other ports other settings, so that running pods do not follow', async () => {
+    const names = [{}, { listeners: { http: { port: 8081 } } }, { signals: { port: 9903 } }].map(async (values) => {
+      const objects = await render({ values })
+      return podOf(objects).spec.volumes[0].configMap.name as string
+    })
+    assert.equal(new Set(await Promise.all(names)).size, 3)
+  })
+
+  it('replaces pods when a plugin has other code', async () => {
+    const plugin = (source: string) => ({ plugins: [{ name: 'p', namespaces: { from: 'All' }, source }] })
+    const [a, b] = await Promise.all(['1', '2'].map((source) => render({ values: plugin(source) })))
+    assert.notEqual(
+      podOf(a!).metadata.annotations['headgate.dev/plugins'],
+      podOf(b!).metadata.annotations['headgate.dev/plugins'],
+    )
+  })
+
+  it('asks for nothing cluster-wide when it watches namespaces only', async () => {
+    const objects = await render({
+      values: { watchNamespaces: ['team-a', 'team-b'], ingressClass: { create: false }, crds: { install: 'Never' } },
+    })
+    assert.deepEqual(
+      objects.filter(({ kind }) => kind.startsWith('Cluster') || kind === 'CustomResourceDefinition'),
+      [],
+    )
+    const roles = objects.filter(({ kind }) => kind === 'Role').map(({ metadata }) => metadata.namespace)
+    assert.deepEqual(roles.toSorted(), ['gateway', 'team-a', 'team-b'])
+    const settings = one(objects, 'ConfigMap').data['settings.yaml']
+    assert.deepEqual(parse(settings).watchNamespaces, ['team-a', 'team-b'])
+  })
+
+  it('may read a default certificate that is nowhere else allowed, and only that', async () => {
+    const values = { watchNamespaces: ['team-a'], defaultCertificate: { secretName: 'wild', namespace: 'certs' } }
+    const objects = await render({ values })
+    const role = objects.find(({ kind, metadata }) => kind === 'Role' && metadata.namespace === 'certs')
+    assert.deepEqual(role?.rules, [
+      { apiGroups: [''], resources: ['secrets'], resourceNames: ['wild'], verbs: ['get', 'list', 'watch'] },
+    ])
+  })
+
+  it('has two installations of one name share no object outside of their namespaces', async () => {
+    const wide = async (namespace: string, name: string) => {
+      const values = { ingressClass: { name }, crds: { install: 'Never' } }
+      const objects = await render({ namespace, values })
+      return objects
+        .filter(({ metadata }) => metadata.namespace === undefined)
+        .map((object) => `${object.kind} ${object.metadata.name}`)
+    }
+    const [a, b] = [await wide('gateway-a', 'a'), await wide('gateway-b', 'b')]
+    assert.ok(a.length >= 4)
+    assert.deepEqual(
+      a.filter((name) => b.includes(name)),
+      [],
+    )
+  })
+
+  it('puts ports 80 and 443 before 8080 and 8443', async () => {
+    const objects = await render({ values: { listeners: { https: { enabled: true } } } })
+    const service = one(objects, 'Service').spec.ports.map((port: Part) => [port.port, port.targetPort])
+    const pod = podOf(objects).spec.containers[0].ports.map((port: Part) => [port.containerPort, port.name])
+    assert.deepEqual(service, [
+      [80, 'http'],
+      [443, 'https'],
+    ])
+    assert.deepEqual(pod, [
+      [8080, 'http'],
+      [8443, 'https'],
+      [9902, 'signals'],
+    ])
+  })
+
+  it('never has fewer pods than before while pods are replaced, except where they need ports of their nodes', async () => {
+    const rolling = async (values: object): Promise<Part> => {
+      const { spec } = workloadOf(await render({ values }))
+      return (spec.strategy ?? spec.updateStrategy).rollingUpdate
+    }
+    assert.deepEqual(await rolling({}), { maxUnavailable: 0, maxSurge: 1 })
+    assert.deepEqual(await rolling({ kind: 'DaemonSet' }), { maxUnavailable: 0, maxSurge: 1 })
+    assert.deepEqual(await rolling({ kind: 'DaemonSet', listeners: { http: { hostPort: 80 } } }), {
+      maxUnavailable: 1,
+      maxSurge: 0,
+    })
+  })
+
+  it('keeps the CRDs when it goes, and has them among the objects that an upgrade changes', async () => {
+    const crds = (await render({})).filter(({ kind }) => kind === 'CustomResourceDefinition')
+    assert.deepEqual(crds.map(({ metadata }) => metadata.name).toSorted(), [
+      'backends.headgate.dev',
+      'routes.headgate.dev',
+    ])
+    for (const { metadata } of crds) {
+      assert.equal(metadata.annotations?.['helm.sh/resource-policy'], 'keep')
+      assert.equal(metadata.annotations?.['helm.sh/hook'], undefined)
+    }
+  })
+
+  it('fits into the Secret that Helm keeps of a release, with room', async () => {
+    const manifest = await template({})
+    assert.ok(manifest.ok)
+    const files = [
+      'values.yaml',
+      'values.schema.json',
+      'files/crds/routes.headgate.dev.yaml',
+      'files/crds/backends.headgate.dev.yaml',
+    ]
+    const stored = await Promise.all(files.map(async (file) => (await readFile(join(CHART, file))).toString('base64')))
+    const release = gzipSync(JSON.stringify({ manifest: manifest.text, stored })).toString('base64')
+    // A Secret holds 1 MiB.
+    assert.ok(release.length < 300_000, `${release.length} bytes`)
+  })
+
+  it('is ready for helm test: a pod that no Service sends traffic to', async () => {
+    const pod = one(await render({}), 'Pod')
+    assert.equal(pod.metadata.annotations['helm.sh/hook'], 'test')
+    assert.equal(pod.spec.containers[0].env.find((entry: Part) => entry.name === 'PORTS').value, 'http://80')
+  })
+})
+
+async function withChart(versions: Record<string, string>, use: (chart: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'headgate-chart-'))
+  try {
+    const chart = join(folder, 'headgate')
+    await cp(CHART, chart, { recursive: true })
+    const file = join(chart, 'Chart.yaml')
+    let text = await readFile(file, 'utf8')
+    for (const [key, value] of Object.entries(versions))
+      text = text.replace(new RegExp(`^${key}: .*$`, 'm'), `${key}: "${value}"`)
+    await writeFile(file, text)
+    await use(chart)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}

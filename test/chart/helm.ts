@@ -1,0 +1,97 @@
+/** Helm where there is one: nothing here downloads or builds it. */
+import { execFile, execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
+import { parseAllDocuments } from 'yaml'
+
+export const ROOT = new URL('../../', import.meta.url).pathname
+export const CHART = join(ROOT, 'helm/headgate')
+
+/** Where the cluster tests keep what they have built. */
+const CACHE = join(homedir(), '.cache', 'headgate-proof', 'bin')
+
+const MAX_OUTPUT = 64 * 2 ** 20
+
+/** By HEADGATE_HELM or HEADGATE_KUBECTL, on the PATH, or built by the cluster tests. */
+export function findProgram(name: 'helm' | 'kubectl'): string | undefined {
+  const named = process.env[`HEADGATE_${name.toUpperCase()}`]
+  const folders = [...(process.env.PATH ?? '').split(delimiter), CACHE]
+  const candidates = [...(named ? [named] : []), ...folders.map((folder) => join(folder, name))]
+  return candidates.find((path) => existsSync(path) && answers(path, name))
+}
+
+/** A link to nothing built yet, or a wrapper that only says what to install, is no Helm. */
+function answers(path: string, name: string): boolean {
+  try {
+    execFileSync(path, name === 'helm' ? ['version'] : ['version', '--client'], { stdio: 'ignore', timeout: 20_000 })
+    return true
+  } catch {
+    return false
+  }
+}
+
+export const HELM = findProgram('helm')
+/** For `describe`: why its tests are skipped. */
+export const WITHOUT_HELM =
+  HELM === undefined ? 'there is no helm: set HEADGATE_HELM, or run the cluster tests once' : false
+
+export interface KubernetesObject {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: {
+    readonly name: string
+    readonly namespace?: string
+    readonly labels?: Readonly<Record<string, string>>
+    readonly annotations?: Readonly<Record<string, string>>
+  }
+  // biome-ignore lint/suspicious/noExplicitAny: manifests are read field by field, by paths that a test states.
+  readonly [field: string]: any
+}
+
+export interface Rendering {
+  readonly release?: string
+  readonly namespace?: string
+  readonly values?: unknown
+  /** Folder of the chart. */
+  readonly chart?: string
+  readonly flags?: readonly string[]
+}
+
+const run = promisify(execFile)
+
+export type Outcome = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly message: string }
+
+/** @param input standard input, for `-f -` */
+export async function helm(args: readonly string[], input = ''): Promise<Outcome> {
+  const promise = run(HELM!, [...args], { maxBuffer: MAX_OUTPUT, timeout: 60_000 })
+  promise.child.stdin!.end(input)
+  try {
+    return { ok: true, text: (await promise).stdout }
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout?: string; stderr?: string }
+    return { ok: false, message: `${stdout ?? ''}${stderr ?? String(error)}` }
+  }
+}
+
+/** `helm template`, as text. */
+export function template({ release = 'hg', namespace = 'gateway', values = {}, chart = CHART, flags = [] }: Rendering) {
+  return helm(['template', release, chart, '--namespace', namespace, '--values', '-', ...flags], JSON.stringify(values))
+}
+
+export async function render(rendering: Rendering): Promise<KubernetesObject[]> {
+  const outcome = await template(rendering)
+  if (!outcome.ok) throw new Error(outcome.message)
+  return objectsOf(outcome.text)
+}
+
+export function objectsOf(text: string): KubernetesObject[] {
+  const objects: KubernetesObject[] = []
+  for (const document of parseAllDocuments(text)) {
+    if ('errors' in document && document.errors.length > 0) throw document.errors[0]
+    const object = 'toJS' in document ? document.toJS() : null
+    if (object !== null) objects.push(object as KubernetesObject)
+  }
+  return objects
+}
