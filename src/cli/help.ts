@@ -35,8 +35,11 @@ const TOPICS: Readonly<Record<CommandName, string>> = {
   run: `Serve what the manifests in a folder say, and follow their changes without losing a request.
 
 Usage: headgate run --config DIR [FLAGS]
+       headgate run --kubernetes [FLAGS]
 
   --config DIR          Folder with manifests: *.yaml, *.yml and *.json, also in subfolders. It may come later.
+  --kubernetes          Read from the API server instead: in a pod by its service account, elsewhere by a kubeconfig.
+  --kubeconfig FILE     Which kubeconfig; none: $KUBECONFIG, then ~/.kube/config. --context NAME for another than its current one.
 ${SETTINGS_FLAGS}
   --workers N           Threads that serve requests. 0: one for each core. Default 0
   --log-level LEVEL     trace, debug, info, warn, error, fatal or silent. Default info

@@ -6,11 +6,15 @@ import { formatAddress, parseAddress } from './address.ts'
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
+/** Where the resources come from: a folder, as written, or an API server. */
+export type RunSource =
+  | { readonly type: 'folder'; readonly folder: string }
+  | { readonly type: 'kubernetes'; readonly kubeconfig?: string; readonly context?: string }
+
 /** Everything `headgate run` is told. Settings are composed from `settings` and `overrides` by source/settings.ts. */
 export interface RunCommand {
   readonly name: 'run'
-  /** Folder of the manifests, as written. */
-  readonly config: string
+  readonly source: RunSource
   /** Settings file, as written. */
   readonly settings?: string
   readonly overrides: readonly SettingsOverride[]
@@ -77,6 +81,9 @@ const OUTPUT = { output: { type: 'string', short: 'o' } } as const
 const FLAGS: Readonly<Record<CommandName, ParseArgsOptionsConfig>> = {
   run: {
     config: { type: 'string' },
+    kubernetes: { type: 'boolean' },
+    kubeconfig: { type: 'string' },
+    context: { type: 'string' },
     ...SETTINGS_FLAGS,
     workers: { type: 'string' },
     'log-level': { type: 'string' },
@@ -166,7 +173,7 @@ function parseFlags(name: CommandName, argv: readonly string[]): Command {
 function parseRun(given: Given): RunCommand {
   return {
     name: 'run',
-    config: folder(given, 'run'),
+    source: runSource(given),
     ...settingsFile(given),
     overrides: overridesOf(given),
     workers: wholeNumber(given, 'workers', 0, 0, 256),
@@ -196,6 +203,11 @@ function readFlags(name: CommandName, argv: readonly string[]): Given | null {
         `headgate ${name} has no flag ${token.rawName}${suggest(flag, known)} See headgate ${name} --help.`,
       )
     }
+    if (flags[token.name]?.type === 'boolean') {
+      if (token.value !== undefined) throw new UsageError(`${flag} takes no value.`)
+      values[token.name] = 'true'
+      continue
+    }
     if (token.value === undefined || token.value === '') throw new UsageError(`${flag} needs a value.`)
     if (token.inlineValue === false && token.value.startsWith('--'))
       throw new UsageError(
@@ -205,6 +217,19 @@ function readFlags(name: CommandName, argv: readonly string[]): Given | null {
     values[token.name] = token.value
   }
   return { values, rest }
+}
+
+function runSource(given: Given): RunSource {
+  const { config, kubernetes, kubeconfig, context } = given.values
+  if (kubernetes === undefined && kubeconfig === undefined && context === undefined)
+    return { type: 'folder', folder: folder(given, 'run') }
+  const named = config ?? given.rest[0]
+  if (named !== undefined) throw new UsageError(`The folder ${named} and a cluster are both named: leave one out.`)
+  return {
+    type: 'kubernetes',
+    ...(kubeconfig === undefined ? {} : { kubeconfig }),
+    ...(context === undefined ? {} : { context }),
+  }
 }
 
 function folder(given: Given, command: string): string {

@@ -16,6 +16,7 @@ import type { Source, SourceEvent, SourceHandler } from '../source/source.ts'
 import { DialGuard, ownPorts } from './dial-guard.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
 import { Intake } from './intake.ts'
+import { NamedServices } from './needs.ts'
 import type { ProblemList } from './problem-list.ts'
 import type { Publisher } from './publisher.ts'
 import { Rebuild } from './rebuild.ts'
@@ -32,6 +33,8 @@ export interface ConfigurationParts {
   readonly problems: ProblemList
   readonly rows: RowDirectory
   readonly source: Source
+  /** Loopback is then no place for a backend. */
+  readonly inCluster: boolean
   readonly log: Logger
   readonly now: () => Milliseconds
   readonly wall: () => Milliseconds
@@ -56,6 +59,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #packer: Packer
   readonly #rebuild: Rebuild<Built>
   readonly #intake: Intake
+  readonly #named = new NamedServices()
+  #needed: ReadonlySet<string> = new Set()
   #settings: SettingsObject
   #synced = false
   /** Set when workers may be told. */
@@ -115,6 +120,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   changed(events: SourceEvent[]): void {
+    if (this.#named.note(events)) this.#tellNeeds()
     this.#intake.add(events)
   }
 
@@ -159,7 +165,13 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     const { publisher, directory, connections } = this.#parts
     const forWorkers = workerSettings(settings, connections, everyAddress)
     publisher.send({ type: 'settings', settings: forWorkers })
-    directory.guardBy(new DialGuard({ denyCIDRs: forWorkers.denyCIDRs, loopback: true, ownPorts: ownPorts(settings) }))
+    directory.guardBy(
+      new DialGuard({
+        denyCIDRs: forWorkers.denyCIDRs,
+        loopback: !this.#parts.inCluster,
+        ownPorts: ownPorts(settings),
+      }),
+    )
   }
 
   *#build(): Generator<void, Built> {
@@ -207,8 +219,22 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     if (epoch !== undefined) this.#parts.publisher.send({ type: 'epoch', epoch })
   }
 
+  /**
+   * What a source that reads no more than it must is to read: what the newest objects name, and what those name that are served, since the last
+   * good version of a broken one may name another.
+   */
+  #tellNeeds(): void {
+    const { source } = this.#parts
+    if (source.interest === undefined) return
+    const services = new Set([...this.#named.services, ...this.#cache.servicesInUse])
+    if (services.symmetricDifference(this.#needed).size === 0) return
+    this.#needed = services
+    source.interest({ services, secrets: [], configMaps: [] })
+  }
+
   /** What was asked for by events that were just taken in, all of a burst together. */
   #taken(impact: Impact): void {
+    this.#tellNeeds()
     this.#parts.problems.setObjects(this.#cache.problems())
     this.#parts.keepLastGood(this.#cache.lastGoodChanges())
     this.#request(impact)

@@ -17,12 +17,13 @@ import { MetricsReader } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
 import { readSchemas } from '../source/crds.ts'
-import { FolderSource } from '../source/folder/folder-source.ts'
+import type { Source } from '../source/source.ts'
 import { Configuration } from './configuration.ts'
 import { DialGuard } from './dial-guard.ts'
 import { NameResolver } from './dns.ts'
 import { EndpointDirectory } from './endpoint-directory.ts'
 import { LastGoodStore } from './last-good.ts'
+import { openSource } from './open-source.ts'
 import { ProblemList } from './problem-list.ts'
 import { Publisher } from './publisher.ts'
 import type { LastGoodChange } from './resource-cache.ts'
@@ -43,7 +44,7 @@ export class Control {
   readonly #block: ProcessBlock
   readonly #validator = createValidator(readSchemas())
   readonly #feed: SettingsFeed
-  readonly #source: FolderSource
+  #source: Source | undefined
   readonly #accessLog: LinePump
   readonly #resolver: NameResolver
   readonly #publisher: Publisher
@@ -55,7 +56,7 @@ export class Control {
   #admin: Promise<AdminServer> | undefined
   #registry: Promise<{ contentType: string; render(): Promise<string> }> | undefined
   #settingsTroubled = false
-  readonly #parts: Omit<ConstructorParameters<typeof Configuration>[0], 'validator'>
+  readonly #parts: Omit<ConstructorParameters<typeof Configuration>[0], 'validator' | 'source' | 'inCluster'>
 
   constructor(data: ControlData, main: MessagePort, log: Logger) {
     this.#data = data
@@ -66,7 +67,6 @@ export class Control {
     this.#block = new ProcessBlock(shared.process)
     this.#ports = data.ports
     this.#feed = new SettingsFeed(data.settingsFile, data.overrides, this.#validator)
-    this.#source = new FolderSource(data.folder)
     this.#accessLog = createAccessLogWriter({
       rings: shared.accessLog,
       out: { fd: STDOUT },
@@ -112,7 +112,7 @@ export class Control {
       },
     })
     const problems = new ProblemList({ tell: (level, message) => log[level](message) }, (kind, key, path) =>
-      this.#source.locate(kind, key, path),
+      this.#source?.locate(kind, key, path),
     )
     this.#parts = {
       block: this.#block,
@@ -122,7 +122,6 @@ export class Control {
       board,
       problems,
       rows: new RowDirectory(shared.metrics),
-      source: this.#source,
       log,
       now,
       wall: () => Date.now(),
@@ -207,9 +206,16 @@ export class Control {
     const kept = (await this.#lastGood?.read()) ?? []
     // What this process has served itself is the newer.
     const lastGood = [...kept, ...this.#data.lastGood]
-    this.#configuration = new Configuration({ ...this.#parts, validator: this.#validator }, settings, lastGood)
+    const { source: choice } = this.#data
+    const inCluster = choice.type === 'kubernetes'
+    const source = openSource(choice, settings.watchNamespaces, (error) =>
+      this.#log.error({ error }, 'the source failed'),
+    )
+    this.#source = source
+    const parts = { ...this.#parts, validator: this.#validator, source, inCluster }
+    this.#configuration = new Configuration(parts, settings, lastGood)
     const configuration = this.#configuration
-    this.#source.start({
+    source.start({
       changed: (events) => configuration.changed(events),
       synced: () => configuration.synced(),
       problems: (list) => this.#parts.problems.setSource(list),

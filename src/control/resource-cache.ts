@@ -91,6 +91,11 @@ export class ResourceCache {
     }
   }
 
+  /** `namespace/name` of every Service that an object being served refers to. */
+  get servicesInUse(): Iterable<string> {
+    return this.#serviceUsers.keys()
+  }
+
   /** @returns how much has to be done about all of them together */
   accept(events: readonly SourceEvent[]): Impact {
     const impact = new ImpactSum()

@@ -22,6 +22,12 @@ export interface ResolvedPorts {
   readonly everyAddress: '::' | '0.0.0.0'
 }
 
+/** Where the resources come from. */
+export type SourceChoice =
+  | { readonly type: 'folder'; readonly folder: string }
+  /** In a pod its service account, elsewhere a kubeconfig. */
+  | { readonly type: 'kubernetes'; readonly kubeconfig?: string; readonly context?: string }
+
 /** `workerData` of the control thread. */
 export interface ControlData {
   readonly role: 'control'
@@ -36,8 +42,7 @@ export interface ControlData {
   readonly lastGood: readonly LastGood[]
   readonly settingsFile: string | undefined
   readonly overrides: readonly SettingsOverride[]
-  /** Folder of the manifests. */
-  readonly folder: string
+  readonly source: SourceChoice
   /** Connections of one worker, from the process limit. */
   readonly connections: number
   readonly log: ThreadLog

@@ -46,7 +46,7 @@ export function run({ command, entries = ENTRIES }: RunOptions): void {
     )
 
   const supervisor = new Supervisor({
-    folder: command.config,
+    source: command.source,
     settingsFile: command.settings,
     overrides: command.overrides,
     workers,

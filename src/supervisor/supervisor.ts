@@ -7,7 +7,7 @@ import { totalmem } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
-import type { ControlToMain, ResolvedPorts } from '../control/thread-messages.ts'
+import type { ControlToMain, ResolvedPorts, SourceChoice } from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { ThreadLog, WorkerToMain } from '../link/thread-data.ts'
 import { DEFAULT_ENDPOINT_SLOTS, EndpointTable } from '../shared-memory/endpoint-table.ts'
@@ -37,8 +37,7 @@ const DRAIN_SLACK: Milliseconds = 500
 const BEFORE_DEADLINE: Milliseconds = 20
 
 export interface SupervisorOptions {
-  /** As given on the command line. */
-  readonly folder: string
+  readonly source: SourceChoice
   readonly settingsFile: string | undefined
   readonly overrides: readonly SettingsOverride[]
   readonly workers: number
@@ -86,7 +85,7 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options
-    const { workers, log, folder, settingsFile, overrides, threadLog, version } = options
+    const { workers, log, source, settingsFile, overrides, threadLog, version } = options
     this.#budget = divideDescriptors(descriptorLimit(), workers)
     this.#threads = new Threads({
       entries: options.entries,
@@ -99,7 +98,7 @@ export class Supervisor {
       },
       workers,
       reusePort: workers > 1,
-      control: { folder, settingsFile, overrides, log: threadLog, version, connections: this.#budget.clients },
+      control: { source, settingsFile, overrides, log: threadLog, version, connections: this.#budget.clients },
       heap: heapOf(workers),
       log,
       interval: INTERVAL,

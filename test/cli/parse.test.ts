@@ -17,10 +17,25 @@ const refusal = (line: string): string => {
 }
 
 describe('the command line', () => {
+  it('reads from a cluster when asked to, and never from a folder besides', () => {
+    const source = (...argv: string[]) => {
+      const command = parseCommand(['run', ...argv])
+      return command.name === 'run' ? command.source : command.name
+    }
+    assert.deepEqual(source('--kubernetes'), { type: 'kubernetes' })
+    assert.deepEqual(source('--kubeconfig', 'k', '--context', 'c'), {
+      type: 'kubernetes',
+      kubeconfig: 'k',
+      context: 'c',
+    })
+    assert.equal(source('--kubernetes', '--config', 'dir'), 'usage')
+    assert.equal(source('--kubernetes=yes'), 'usage')
+  })
+
   it('has defaults for everything but the folder', () => {
     assert.deepEqual(parse('run --config dir'), {
       name: 'run',
-      config: 'dir',
+      source: { type: 'folder', folder: 'dir' },
       overrides: [],
       workers: 0,
       logLevel: 'info',

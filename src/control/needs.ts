@@ -1,0 +1,64 @@
+/**
+ * Which Services the newest objects name, whatever else may be wrong with them. A source that reads only what is referred to must be
+ * told within the turn that brings the objects, before they are validated in slices: else it would say that it has read everything.
+ */
+import type { SourceEvent } from '../source/source.ts'
+
+export class NamedServices {
+  readonly #byObject = new Map<string, readonly string[]>()
+  readonly #uses = new Map<string, number>()
+
+  /** `namespace/name` of every Service named by an object. */
+  get services(): Iterable<string> {
+    return this.#uses.keys()
+  }
+
+  /** @returns whether the set of names may be another */
+  note(events: readonly SourceEvent[]): boolean {
+    let moved = false
+    for (const event of events) {
+      if (event.kind !== 'Route' && event.kind !== 'Backend') continue
+      const object = `${event.kind} ${event.key}`
+      const before = this.#byObject.get(object) ?? []
+      const after = event.type === 'delete' ? [] : namedBy(event.kind, event.key, event.raw)
+      if (before.length === 0 && after.length === 0) continue
+      for (const service of after) this.#count(service, 1)
+      for (const service of before) this.#count(service, -1)
+      if (after.length > 0) this.#byObject.set(object, after)
+      else this.#byObject.delete(object)
+      moved ||= before.length !== after.length || before.some((service, i) => after[i] !== service)
+    }
+    return moved
+  }
+
+  #count(service: string, by: 1 | -1): void {
+    const uses = (this.#uses.get(service) ?? 0) + by
+    if (uses > 0) this.#uses.set(service, uses)
+    else this.#uses.delete(service)
+  }
+}
+
+/** Reads without trust: the object has not passed the door yet. */
+function namedBy(kind: 'Route' | 'Backend', key: string, raw: unknown): string[] {
+  const namespace = key.slice(0, key.indexOf('/'))
+  const spec = member(raw, 'spec')
+  const services: unknown[] = []
+  if (kind === 'Backend') services.push(member(spec, 'service'))
+  else
+    for (const rule of list(member(spec, 'rules')))
+      for (const ref of list(member(rule, 'backendRefs'))) services.push(member(ref, 'service'))
+  const names = new Set<string>()
+  for (const service of services) {
+    const name = member(service, 'name')
+    if (typeof name === 'string' && name !== '') names.add(`${namespace}/${name}`)
+  }
+  return [...names]
+}
+
+function member(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>)[name] : undefined
+}
+
+function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : []
+}

@@ -1,0 +1,97 @@
+/** Where the resources come from, as the command line says it. */
+import type { Kind } from '../api/object.ts'
+import { FolderSource } from '../source/folder/folder-source.ts'
+import type { Needs, Place, Source, SourceHandler } from '../source/source.ts'
+import type { SourceChoice } from './thread-messages.ts'
+
+/**
+ * @param namespaces of a cluster; none = all
+ * @param failed a handler or the loading of a source has thrown
+ */
+export function openSource(
+  choice: SourceChoice,
+  namespaces: readonly string[],
+  failed: (error: unknown) => void,
+): Source {
+  if (choice.type === 'folder') return new FolderSource(choice.folder)
+  return new ClusterSource(choice, namespaces, failed)
+}
+
+type ClusterChoice = Extract<SourceChoice, { type: 'kubernetes' }>
+
+/** The Kubernetes source, loaded when it is started: a folder needs neither its client nor the memory for it. */
+class ClusterSource implements Source {
+  readonly #choice: ClusterChoice
+  readonly #namespaces: readonly string[]
+  readonly #failed: (error: unknown) => void
+  #source: Promise<Source> | undefined
+  #loaded: Source | undefined
+  #needs: Needs | undefined
+
+  constructor(choice: ClusterChoice, namespaces: readonly string[], failed: (error: unknown) => void) {
+    this.#choice = choice
+    this.#namespaces = namespaces
+    this.#failed = failed
+  }
+
+  start(handler: SourceHandler): void {
+    this.#source = this.#load()
+    this.#source.then(
+      (source) => {
+        this.#loaded = source
+        if (this.#needs !== undefined) source.interest?.(this.#needs)
+        source.start(handler)
+      },
+      (error: unknown) => {
+        const message = `the cluster cannot be reached: ${error instanceof Error ? error.message : String(error)}`
+        handler.problems([{ severity: 'error', reason: 'ClusterUnavailable', message }])
+        this.#failed(error)
+      },
+    )
+  }
+
+  interest(needs: Needs): void {
+    this.#needs = needs
+    this.#loaded?.interest?.(needs)
+  }
+
+  async stop(): Promise<void> {
+    await (await this.#source)?.stop()
+  }
+
+  locate(kind: Kind, key: string, path: readonly (string | number)[]): Place | undefined {
+    return this.#loaded?.locate(kind, key, path)
+  }
+
+  async #load(): Promise<Source> {
+    const { kubeconfig, context } = this.#choice
+    const now = (): number => performance.now()
+    const [{ KubernetesClient }, { KubernetesSource }, { InClusterCredentials, inClusterServer }] = await Promise.all([
+      import('../source/kubernetes/client.ts'),
+      import('../source/kubernetes/kubernetes-source.ts'),
+      import('../source/kubernetes/in-cluster.ts'),
+    ])
+    const server = kubeconfig === undefined ? inClusterServer(process.env) : undefined
+    const credentials =
+      server === undefined
+        ? await kubeConfig(kubeconfig, context, now)
+        : new InClusterCredentials({ environment: process.env, now })
+    return new KubernetesSource({
+      client: new KubernetesClient(credentials),
+      server: server ?? (await credentials.access()).server,
+      namespaces: this.#namespaces,
+      random: Math.random,
+      now,
+      failed: this.#failed,
+    })
+  }
+}
+
+async function kubeConfig(file: string | undefined, context: string | undefined, now: () => number) {
+  const { KubeConfigCredentials } = await import('../source/kubernetes/kube-config.ts')
+  return new KubeConfigCredentials({
+    now,
+    ...(file === undefined ? {} : { file }),
+    ...(context === undefined ? {} : { context }),
+  })
+}
