@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { createThreadLogger } from '../log/process-log.ts'
 import { CONTROL_THREAD, ProcessBlock, startHeartbeat } from '../shared-memory/process-block.ts'
 import { Control } from './control.ts'
+import { loadSource } from './open-source.ts'
 import type { ControlData, MainToControl } from './thread-messages.ts'
 
 const data = workerData as ControlData
@@ -12,5 +13,6 @@ const log = createThreadLogger(data.shared.processLog[CONTROL_THREAD]!, { ...dat
 const control = new Control(data, main, log)
 main.on('message', (message: MainToControl) => control.accept(message))
 control.start()
-// Only now: from its first beat on a thread must keep beating, and reading the schemas takes longer than that.
+// Only now: from its first beat on a thread must keep beating, and reading the schemas or loading a client takes longer than that.
+await loadSource(data.source)
 startHeartbeat(new ProcessBlock(data.shared.process), CONTROL_THREAD, setInterval)

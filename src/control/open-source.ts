@@ -17,6 +17,14 @@ export function openSource(
   return new ClusterSource(choice, namespaces, failed)
 }
 
+/** Loads the code of a source: up to seconds of one turn for a kubeconfig's, which must come before the thread's first sign of life. */
+export async function loadSource(choice: SourceChoice): Promise<void> {
+  if (choice.type === 'folder') return
+  await Promise.all([import('../source/kubernetes/client.ts'), import('../source/kubernetes/kubernetes-source.ts')])
+  if (choice.kubeconfig !== undefined || process.env.KUBERNETES_SERVICE_HOST === undefined)
+    await import('@kubernetes/client-node')
+}
+
 type ClusterChoice = Extract<SourceChoice, { type: 'kubernetes' }>
 
 /** The Kubernetes source, loaded when it is started: a folder needs neither its client nor the memory for it. */

@@ -36,6 +36,8 @@ export interface GatewayOptions {
   readonly workers?: number
   /** Members of the settings file besides the addresses. */
   readonly settings?: Readonly<Record<string, unknown>>
+  /** Flags that say where the resources come from, instead of the folder. */
+  readonly source?: readonly string[]
   /** Do not wait for readiness: for folders that cannot become ready. */
   readonly unready?: boolean
 }
@@ -93,7 +95,17 @@ export async function startGateway(
   const workers = String(options.workers ?? 1)
   const child = spawn(
     process.execPath,
-    [MAIN, 'run', '--config', folder, '--settings', settings, '--workers', workers, '--drain-delay', '0'],
+    [
+      MAIN,
+      'run',
+      ...(options.source ?? ['--config', folder]),
+      '--settings',
+      settings,
+      '--workers',
+      workers,
+      '--drain-delay',
+      '0',
+    ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   )
   const accessLog: AccessLine[] = []
