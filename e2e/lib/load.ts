@@ -1,0 +1,163 @@
+/**
+ * A steady, bounded load over keep-alive connections, run in a pod: every request that is not answered as expected is
+ * counted with its reason, and nothing is tried again. Prints what happened so far as one line of JSON every second.
+ *
+ * This file is mounted into the pod as it is, so it stands alone.
+ */
+import { Agent, request } from 'node:http'
+import type { LoadReport } from './load-report.ts'
+
+export interface LoadOptions {
+  /** `http://address:port/path` */
+  readonly url: string
+  /** The Host field. */
+  readonly host: string
+  readonly method?: string
+  /** Requests a second over all connections. */
+  readonly rate: number
+  readonly connections: number
+  /** The one good status; 200 if not said. */
+  readonly status?: number
+  /** Milliseconds for one request. */
+  readonly timeout?: number
+  /** A new connection after so many requests; never if not said. */
+  readonly perConnection?: number
+}
+
+interface State {
+  requests: number
+  failures: number
+  connections: number
+  late: number
+  longestGap: number
+  lastGood: number
+  reasons: Map<string, number>
+  served: Map<string, number>
+  first: { at: number; reason: string }[]
+  /** Answers by whole tenths of a millisecond, the last for everything from ten seconds on. */
+  latency: Uint32Array
+}
+
+const HIGHEST = 100_000
+
+function run(options: LoadOptions): void {
+  const started = performance.now()
+  const state: State = {
+    requests: 0,
+    failures: 0,
+    connections: 0,
+    late: 0,
+    longestGap: 0,
+    lastGood: started,
+    reasons: new Map(),
+    served: new Map(),
+    first: [],
+    latency: new Uint32Array(HIGHEST + 1),
+  }
+  for (let lane = 0; lane < options.connections; lane++) void drive(options, state, started, lane)
+  setInterval(() => console.log(JSON.stringify(reportOf(state, started))), 1000)
+}
+
+/** One connection: a request each time one is due, one at a time. */
+async function drive(options: LoadOptions, state: State, started: number, lane: number): Promise<void> {
+  const interval = (1000 * options.connections) / options.rate
+  let agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  let due = started + (interval * lane) / options.connections
+  for (let sent = 1; ; sent++) {
+    const now = performance.now()
+    if (now < due) await new Promise((resolve) => setTimeout(resolve, due - now))
+    else if (now - due > interval) {
+      state.late++
+      // What could not be sent is not made up for: the load stays bounded.
+      due = now
+    }
+    due += interval
+    await send(options, state, started, agent)
+    if (options.perConnection !== undefined && sent % options.perConnection === 0) {
+      agent.destroy()
+      agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    }
+  }
+}
+
+function send(options: LoadOptions, state: State, started: number, agent: Agent): Promise<void> {
+  return new Promise((resolve) => {
+    const begun = performance.now()
+    let ended = false
+    const end = (reason?: string, server?: string) => {
+      if (ended) return
+      ended = true
+      const now = performance.now()
+      state.requests++
+      if (reason === undefined) {
+        state.latency[Math.min(HIGHEST, Math.floor((now - begun) * 10))]!++
+        state.longestGap = Math.max(state.longestGap, now - state.lastGood)
+        state.lastGood = now
+        if (server !== undefined) add(state.served, server)
+      } else {
+        state.failures++
+        add(state.reasons, reason)
+        if (state.first.length < 20) state.first.push({ at: Math.round(begun - started), reason })
+      }
+      resolve()
+    }
+    const sending = request(options.url, {
+      agent,
+      method: options.method ?? 'GET',
+      headers: { host: options.host },
+      timeout: options.timeout ?? 10_000,
+    })
+    const reused = () => (sending.reusedSocket ? 'on a used connection' : 'on a new connection')
+    sending.on('socket', (socket) => {
+      if (socket.connecting) state.connections++
+    })
+    sending.on('timeout', () => {
+      end(`timeout ${reused()}`)
+      sending.destroy()
+    })
+    sending.on('error', (error: NodeJS.ErrnoException) => end(`${error.code ?? error.message} ${reused()}`))
+    sending.on('response', (response) => {
+      const server = response.headers['x-served-by']
+      const expected = response.statusCode === (options.status ?? 200)
+      let text = ''
+      response.on('data', (chunk: Buffer) => {
+        if (!expected && text.length < 200) text += chunk.toString('latin1')
+      })
+      response.on('error', () => end(`answer cut off ${reused()}`))
+      response.on('end', () => {
+        if (!response.complete) end(`answer cut off ${reused()}`)
+        else if (expected) end(undefined, typeof server === 'string' ? server : undefined)
+        else end(`${response.statusCode} ${text.slice(0, 200)}`)
+      })
+    })
+    sending.end()
+  })
+}
+
+function add(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1)
+}
+
+function reportOf(state: State, started: number): LoadReport {
+  const { requests, failures, connections, late, reasons, served, first, latency } = state
+  const good = requests - failures
+  const below = (share: number) => {
+    let left = Math.ceil(good * share)
+    const at = latency.findIndex((count) => (left -= count) <= 0)
+    return at / 10
+  }
+  return {
+    seconds: (performance.now() - started) / 1000,
+    requests,
+    failures,
+    reasons: Object.fromEntries(reasons),
+    first,
+    connections,
+    late,
+    latency: { p50: below(0.5), p99: below(0.99), max: below(1) },
+    longestGap: Math.max(state.longestGap, performance.now() - state.lastGood),
+    served: Object.fromEntries(served),
+  }
+}
+
+if (import.meta.main) run(JSON.parse(process.argv[2]!))
