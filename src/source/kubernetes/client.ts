@@ -8,6 +8,8 @@ import { brokeBeforeAnswer, type Call, exchange, type Receiver } from './exchang
 import { parseJson } from './ingest.ts'
 import { LineSplitter } from './line-splitter.ts'
 import { type ListMetadata, ListReader } from './list-reader.ts'
+import { Pace } from './pace.ts'
+import { Turnstile } from './turnstile.ts'
 
 export interface ClientTimes {
   readonly connect: Milliseconds
@@ -54,6 +56,8 @@ export interface ListSink {
 }
 
 export interface WatchSink {
+  /** Does not wait for its turn when much arrives on many watches. */
+  readonly urgent?: boolean
   /** The server has agreed; events may come at any time. */
   opened?(): void
   /** JSON of one event. What it throws ends the watch. */
@@ -79,6 +83,9 @@ const TIMES: ClientTimes = { connect: 10_000, head: 30_000, body: 30_000, answer
 /** Of the server's side 90 s are usual: ours goes first, so that no request is written into a closed connection. */
 const KEEP_IDLE: Milliseconds = 30_000
 
+/** What arrives at once on many connections is taken in over several turns of the loop. */
+const TURN: Milliseconds = 2
+
 /** TCP asks from here on whether the other side is still there. */
 const KEEP_ALIVE_DELAY: Milliseconds = 15_000
 
@@ -91,6 +98,7 @@ export class KubernetesClient implements Lister {
   readonly #userAgent: string
   readonly #open = new Set<Dispatcher>()
   readonly #lists: Turnstile
+  readonly #pace = new Pace(TURN, () => performance.now())
   #current: { readonly key: string; readonly dispatcher: Dispatcher } | undefined
   #closed = false
 
@@ -139,6 +147,7 @@ export class KubernetesClient implements Lister {
   async list(path: string, query: ListQuery, sink: ListSink, signal: AbortSignal): Promise<ListMetadata> {
     await this.#lists.enter(signal)
     let reader: ListReader | undefined
+    let over = false
     try {
       await this.#send(
         { method: 'GET', path: path + queryOf({ ...query }) },
@@ -147,8 +156,8 @@ export class KubernetesClient implements Lister {
           reader = fresh
           return {
             data: (chunk) => {
-              fresh.push(chunk)
-              return sink.pause?.()
+              const read = this.#pace.run(() => over || fresh.push(chunk))
+              return read === undefined ? sink.pause?.() : read.then(() => sink.pause?.())
             },
           }
         },
@@ -158,6 +167,7 @@ export class KubernetesClient implements Lister {
       await setImmediate()
       return reader!.end()
     } finally {
+      over = true
       this.#lists.leave()
     }
   }
@@ -177,10 +187,7 @@ export class KubernetesClient implements Lister {
         const splitter = new LineSplitter(MAX_OBJECT_BYTES, (json) => sink.line(json))
         return {
           begin: () => sink.opened?.(),
-          data: (chunk) => {
-            splitter.push(chunk)
-            return undefined
-          },
+          data: (chunk) => this.#pace.run(() => signal.aborted || splitter.push(chunk), sink.urgent),
         }
       },
       signal,
@@ -327,43 +334,4 @@ function queryOf(parameters: Readonly<Record<string, string | number | undefined
   const query = new URLSearchParams()
   for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.set(name, String(value))
   return query.size === 0 ? '' : `?${query}`
-}
-
-/** Lets so many in at a time, the others in the order of their coming. */
-class Turnstile {
-  readonly #waiting = new Set<() => void>()
-  #free: number
-
-  constructor(places: number) {
-    this.#free = places
-  }
-
-  async enter(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw new ApiError(0, 'Aborted', 'not wanted any more')
-    if (this.#free > 0) {
-      this.#free--
-      return
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const abort = (): void => {
-      this.#waiting.delete(resolve)
-      reject(new ApiError(0, 'Aborted', 'not wanted any more'))
-    }
-    signal.addEventListener('abort', abort)
-    this.#waiting.add(resolve)
-    try {
-      await promise
-    } finally {
-      signal.removeEventListener('abort', abort)
-    }
-  }
-
-  leave(): void {
-    const [next] = this.#waiting
-    if (next === undefined) this.#free++
-    else {
-      this.#waiting.delete(next)
-      next()
-    }
-  }
 }

@@ -3,8 +3,9 @@ import type { Kind } from '../../api/object.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { Lister, Selection } from './client.ts'
 import type { Ingested } from './ingest.ts'
-import type { Outbox } from './outbox.ts'
-import { type Pacing, Reflector, type Trouble } from './reflector.ts'
+import { type Outbox, URGENT } from './outbox.ts'
+import { Reflector } from './reflector.ts'
+import type { Pacing, Trouble } from './reflector-options.ts'
 
 /** What every feed of a source shares. */
 export interface FeedContext {
@@ -49,6 +50,7 @@ export class Feed {
       now: context.now,
       pacing: context.pacing,
       watchList: context.watchList,
+      urgent: URGENT.has(scope.kind),
       consistent,
       handler: {
         upsert: (object) => this.upsert(object),

@@ -6,7 +6,7 @@ import type { Lister } from './client.ts'
 import { Feed, type FeedContext } from './feed.ts'
 import { Outbox } from './outbox.ts'
 import { clusterProblems } from './problems.ts'
-import type { Pacing } from './reflector.ts'
+import type { Pacing } from './reflector-options.ts'
 import { SubjectFeeds } from './subject-feeds.ts'
 
 export interface KubernetesOptions {

@@ -38,6 +38,8 @@ export class ListReader {
   #other = ''
   #parts: Buffer[] = []
   #length = 0
+  /** Where what is being collected begins in this piece. */
+  #from = 0
   #over = false
 
   /**
@@ -55,47 +57,71 @@ export class ListReader {
    * @throws {ApiError} when it cannot be a List
    */
   push(chunk: Buffer): void {
-    /** Where what is being collected begins in this chunk. */
-    let from = 0
+    this.#from = 0
     const { length } = chunk
-    for (let i = 0; i < length; i++) {
-      const byte = chunk[i]!
+    let i = 0
+    while (i < length) {
       if (this.#inString) {
-        if (this.#escaped) this.#escaped = false
-        else if (byte === BACKSLASH) this.#escaped = true
-        else if (byte === QUOTE) this.#inString = false
-      } else if (byte === QUOTE) this.#inString = true
-      else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
-        this.#depth++
-        if (this.#inItems) {
-          if (this.#depth === ITEM_DEPTH) {
-            this.#betweenItems(chunk, from, i)
-            from = i
-          }
-        } else if (this.#depth === 2 && byte === OPEN_BRACKET) {
-          this.#addOther(chunk, from, i + 1)
-          from = i + 1
-          this.#inItems = this.#endsWithItemsKey()
-        }
-      } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
-        this.#depth--
-        if (this.#inItems && this.#depth === ITEM_DEPTH - 1) {
-          this.#complete(chunk.subarray(from, i + 1))
-          from = i + 1
-        } else if (this.#inItems && this.#depth === 1) {
-          this.#betweenItems(chunk, from, i)
-          this.#inItems = false
-          from = i
-        } else if (this.#depth <= 0) this.#over = true
-      } else if (byte === COMMA && this.#inItems && this.#depth === 2) {
-        this.#betweenItems(chunk, from, i)
-        from = i + 1
+        i = this.#skipString(chunk, i)
+        continue
       }
+      const byte = chunk[i]!
+      if (byte === QUOTE) this.#inString = true
+      // Braces and brackets have these bits in common, and nothing else that JSON has outside of strings.
+      else if ((byte & 0x59) === 0x59) this.#structure(chunk, i, byte)
+      else if (byte === COMMA && this.#inItems && this.#depth === 2) {
+        this.#betweenItems(chunk, this.#from, i)
+        this.#from = i + 1
+      }
+      i++
     }
-    if (from === length) return
-    if (!this.#inItems) this.#addOther(chunk, from, length)
-    else if (this.#depth >= ITEM_DEPTH) this.#keep(chunk.subarray(from))
-    else this.#betweenItems(chunk, from, length)
+    if (this.#from === length) return
+    if (!this.#inItems) this.#addOther(chunk, this.#from, length)
+    else if (this.#depth >= ITEM_DEPTH) this.#keep(chunk.subarray(this.#from))
+    else this.#betweenItems(chunk, this.#from, length)
+  }
+
+  /** @returns where to go on: behind the string, or at the end of what there is */
+  #skipString(chunk: Buffer, from: number): number {
+    const { length } = chunk
+    let i = this.#escaped ? from + 1 : from
+    this.#escaped = false
+    while (i < length) {
+      const byte = chunk[i]!
+      if (byte === QUOTE) {
+        this.#inString = false
+        return i + 1
+      }
+      i += byte === BACKSLASH ? 2 : 1
+    }
+    // The escaped character is in the next piece.
+    this.#escaped = i > length
+    return length
+  }
+
+  #structure(chunk: Buffer, at: number, byte: number): void {
+    if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+      this.#depth++
+      if (this.#inItems) {
+        if (this.#depth !== ITEM_DEPTH) return
+        this.#betweenItems(chunk, this.#from, at)
+        this.#from = at
+      } else if (this.#depth === 2 && byte === OPEN_BRACKET) {
+        this.#addOther(chunk, this.#from, at + 1)
+        this.#from = at + 1
+        this.#inItems = this.#endsWithItemsKey()
+      }
+    } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
+      this.#depth--
+      if (this.#inItems && this.#depth === ITEM_DEPTH - 1) {
+        this.#complete(chunk.subarray(this.#from, at + 1))
+        this.#from = at + 1
+      } else if (this.#inItems && this.#depth === 1) {
+        this.#betweenItems(chunk, this.#from, at)
+        this.#inItems = false
+        this.#from = at
+      } else if (this.#depth <= 0) this.#over = true
+    }
   }
 
   /** @throws {ApiError} when the List was not complete */

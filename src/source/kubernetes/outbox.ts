@@ -33,7 +33,7 @@ const SLICE: Milliseconds = 3
 const HIGH_WATER = 1_000
 
 /** What endpoints depend on goes first. */
-const URGENT: ReadonlySet<Kind> = new Set(['EndpointSlice', 'Service'])
+export const URGENT: ReadonlySet<Kind> = new Set(['EndpointSlice', 'Service'])
 
 export class Outbox {
   readonly #events: OutboxEvents

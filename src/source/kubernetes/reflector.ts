@@ -2,80 +2,13 @@
  * Keeps what is known of one kind of object equal to what the API server has: a list, then a watch from there on, again
  * and again. It never gives up, never forgets because it cannot read, and calls no one after it was stopped.
  */
-import type { Kind } from '../../api/object.ts'
-import type { Milliseconds, Random } from '../../lib/clock.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
 import { ApiError, errorOfStatus } from './api-error.ts'
-import { BACK_OFF, BackOff, type BackOffLimits } from './back-off.ts'
-import type { Lister, ListQuery, Selection } from './client.ts'
+import { BackOff } from './back-off.ts'
+import type { ListQuery } from './client.ts'
 import { bookmarkOf, type Ingested, ingest, parseEvent, parseJson, type Version } from './ingest.ts'
+import { PACING, type Pacing, type ReflectorOptions, type Trouble } from './reflector-options.ts'
 import { collectionPath, resourceOf } from './resources.ts'
-
-export interface Trouble {
-  readonly verb: 'list' | 'watch'
-  readonly error: ApiError
-  /** Attempts in a row that have failed, this one among them. */
-  readonly failures: number
-}
-
-/** What it throws is caught and told to `failed`; nothing else comes of it. */
-export interface ReflectorHandler {
-  /** New, or another version. An object of the same name with another uid is deleted before. */
-  upsert(object: Ingested): void
-  delete(key: string): void
-  /** Once: everything there was has been told. */
-  synced(): void
-  /** After every failed attempt; undefined when it is over. */
-  trouble(trouble: Trouble | undefined): void
-  failed(error: unknown): void
-  /** Asked while a list comes in: whether it is to wait. */
-  pause?(): Promise<void> | undefined
-}
-
-export interface Pacing {
-  readonly backOff: BackOffLimits
-  /** Longest pause as long as nothing is known, or the kind is not served. */
-  readonly mostUnsynced: Milliseconds
-  /** Objects in a page. */
-  readonly page: number
-  /** A watch is asked to last a random time between these. */
-  readonly watchSeconds: readonly [number, number]
-  /** Silence for so long after a watch should have ended means that nobody is there. */
-  readonly watchdog: Milliseconds
-  /** A watch of this length was no failure, so that the next pause is short again. */
-  readonly lived: Milliseconds
-  /** An orderly end before this is one to be suspicious of. */
-  readonly quick: Milliseconds
-  /** For what exists to come by a watch, before it is listed after all. */
-  readonly watchList: Milliseconds
-}
-
-export const PACING: Pacing = {
-  backOff: BACK_OFF,
-  mostUnsynced: 10_000,
-  page: 500,
-  watchSeconds: [290, 580],
-  watchdog: 15_000,
-  lived: 10_000,
-  quick: 1_000,
-  watchList: 10_000,
-}
-
-export interface ReflectorOptions {
-  readonly kind: Kind
-  /** None = all of them. */
-  readonly namespace?: string
-  readonly selection?: Selection
-  readonly client: Lister
-  readonly handler: ReflectorHandler
-  readonly random: Random
-  /** Monotonic. */
-  readonly now: () => Milliseconds
-  readonly pacing?: Partial<Pacing>
-  /** Ask for what exists by a watch (Kubernetes 1.32 and later). */
-  readonly watchList?: boolean
-  /** The first list is not to come from a cache, which may be behind. */
-  readonly consistent?: boolean
-}
 
 /** ERROR events and refusals in a row after which a watch from here is thought to lead nowhere. */
 const RELIST_AFTER = 2
@@ -99,8 +32,9 @@ export class Reflector {
   #watchList: boolean
   #failures = 0
   #refusals = 0
-  /** A list in pages outlived the server's memory; the next comes in one piece. */
-  #unpaged = false
+  #troubled = false
+  /** Lists in a row that outlived the server's memory. */
+  #expiries = 0
   #stopped = false
   /** Ends the list or watch under way. */
   #attempt = new AbortController()
@@ -167,7 +101,8 @@ export class Reflector {
       this.#watchList = false
       return
     }
-    if (verb === 'list') this.#unpaged = error.expired && this.#failures > 1
+    this.#troubled = true
+    if (verb === 'list') this.#expiries = error.expired ? this.#expiries + 1 : 0
     else if (this.#leadsNowhere(error)) this.#since = undefined
     this.#call(() => this.#options.handler.trouble({ verb, error, failures: this.#failures }))
     const short = !this.#synced || error.status === 404
@@ -206,7 +141,7 @@ export class Reflector {
         throw new ApiError(200, 'BadAnswer', 'the pages of the list have no end')
       next = page.continue
     } while (next !== '')
-    this.#unpaged = false
+    this.#expiries = 0
     this.#swap(collected, since)
   }
 
@@ -214,7 +149,8 @@ export class Reflector {
     const { selection, consistent } = this.#options
     if (next !== '') return { ...selection, limit: this.#pacing.page, continue: next }
     if (!this.#synced && consistent !== true) return { ...selection, resourceVersion: '0' }
-    return this.#unpaged ? { ...selection } : { ...selection, limit: this.#pacing.page }
+    // Pages that expired twice are too slow; in one piece it is a matter of a moment.
+    return this.#expiries > 1 ? { ...selection } : { ...selection, limit: this.#pacing.page }
   }
 
   #collect(collected: Collected, object: Ingested): void {
@@ -250,6 +186,7 @@ export class Reflector {
     const late = initial && setTimeout(() => this.#watchList && attempt.abort(), watchList)
     const began = now()
     const sink = {
+      urgent: this.#options.urgent === true,
       opened: () => !signal.aborted && initial === undefined && this.#well(),
       line: (json: Buffer) => {
         if (!signal.aborted) this.#accept(json, this.#watchList ? initial : undefined)
@@ -270,7 +207,7 @@ export class Reflector {
     } finally {
       clearTimeout(dog)
       clearTimeout(late)
-      if (now() - began >= lived) this.#backOff.reset()
+      if (now() - began >= lived) this.#lived()
     }
     if (this.#watchList) throw new ApiError(200, 'BadAnswer', 'the watch has ended before everything was told')
     return now() - began >= quick
@@ -308,6 +245,7 @@ export class Reflector {
         throw new ApiError(200, 'BadAnswer', 'an event of a type that is not known')
     }
     this.#refusals = 0
+    this.#failures = 0
   }
 
   #put(object: Ingested): void {
@@ -324,9 +262,15 @@ export class Reflector {
     this.#call(() => this.#options.handler.delete(key))
   }
 
-  #well(): void {
-    if (this.#failures === 0) return
+  #lived(): void {
+    this.#backOff.reset()
     this.#failures = 0
+  }
+
+  /** Nothing is wrong at the moment. Whether it lasts is another matter: failures go on being counted. */
+  #well(): void {
+    if (!this.#troubled) return
+    this.#troubled = false
     this.#call(() => this.#options.handler.trouble(undefined))
   }
 

@@ -351,6 +351,26 @@ describe('a source whose cluster is not well', () => {
   )
 
   it(
+    'tells of a server that lists well but whose watches always break',
+    inCluster(async ({ api, source, heard }) => {
+      source.start(heard)
+      await heard.untilSynced()
+      api.intercept = ({ verb, collection }, response) => {
+        if (verb !== 'watch' || collection !== 'routes') return false
+        const object = { kind: 'Status', code: 500, reason: 'InternalError', message: 'no watch today' }
+        response.writeHead(200, { 'content-type': 'application/json' })
+        response.end(`${JSON.stringify({ type: 'ERROR', object })}\n`)
+        return true
+      }
+      api.endWatches()
+      const problem = await heard.problem('ClusterUnavailable')
+      assert.match(problem.message, /cannot tell about routes\.headgate\.dev: no watch today \(500 InternalError\)/)
+      api.intercept = undefined
+      await heard.untilWell()
+    }),
+  )
+
+  it(
     'names the CRD that is missing, waits for it, and again when it was removed and comes back',
     inCluster(async ({ api, source, heard }) => {
       api.unserve('routes')

@@ -3,7 +3,7 @@
 import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
 import { FixedCredentials } from '../../../src/source/kubernetes/credentials.ts'
 import { type KubernetesOptions, KubernetesSource } from '../../../src/source/kubernetes/kubernetes-source.ts'
-import type { Pacing } from '../../../src/source/kubernetes/reflector.ts'
+import type { Pacing } from '../../../src/source/kubernetes/reflector-options.ts'
 import type { Needs } from '../../../src/source/source.ts'
 import { Recorder } from '../../suite/source.ts'
 import { FakeApi, type FakeApiOptions } from './fake-api.ts'
