@@ -7,32 +7,53 @@ import { resourceName, resourceOf } from './resources.ts'
 /** A hiccup that is over with the next attempt is nobody's business. */
 const HICCUP = 2
 
+/** To have to list anew after an absence is ordinary; never to come further is not. */
+const EXPIRED = 4
+
+interface Found {
+  readonly feed: Feed
+  readonly error: ApiError
+  /** More than this one say the same. */
+  shared: boolean
+}
+
 /**
  * @param server as a person would look for it
  * @returns each once, in an order that does not depend on chance
  */
 export function clusterProblems(feeds: Iterable<Feed>, server: string): SourceProblem[] {
-  const found = new Map<string, SourceProblem>()
+  const found = new Map<string, Found>()
   let away: { readonly error: ApiError; serving: boolean } | undefined
   for (const feed of feeds) {
     const { trouble, state } = feed
     if (trouble === undefined) continue
     const { error, failures } = trouble
+    const patience = error.expired ? EXPIRED : state === 'synced' && !isAnswer(error) ? HICCUP : 1
+    if (failures < patience) continue
     if (isAway(error)) {
-      if (state === 'synced' && failures < HICCUP) continue
       away ??= { error, serving: true }
       if (state !== 'synced') away.serving = false
       continue
     }
-    const problem = problemOf(feed, error, server)
-    if (problem.reason !== 'ClusterUnavailable' || state !== 'synced' || failures >= HICCUP)
-      found.set(problem.message, problem)
+    const cause = causeOf(feed, error)
+    const other = found.get(cause)
+    if (other === undefined) found.set(cause, { feed, error, shared: false })
+    else other.shared = true
   }
-  if (away !== undefined) {
-    const problem = awayProblem(away.error, server, away.serving)
-    found.set(problem.message, problem)
-  }
-  return [...found.values()].sort((a, b) => (a.message < b.message ? -1 : a.message > b.message ? 1 : 0))
+  const problems = [...found.values()].map((one) => problemOf(one, server))
+  if (away !== undefined) problems.push(awayProblem(away.error, server, away.serving))
+  return problems.sort((a, b) => (a.message < b.message ? -1 : a.message > b.message ? 1 : 0))
+}
+
+/** What will not be different the next time unless somebody does something. */
+function isAnswer({ status, reason }: ApiError): boolean {
+  return status === 403 || status === 404 || status === 401 || reason === 'NoCredentials'
+}
+
+/** Hundreds of watches may fail for one reason. */
+function causeOf({ scope, trouble }: Feed, { status, reason }: ApiError): string {
+  if (status === 403) return `${status} ${trouble?.verb} ${scope.kind} ${scope.namespace}`
+  return status === 404 ? `${status} ${scope.kind}` : `${status} ${reason}`
 }
 
 function isAway({ reason }: ApiError): boolean {
@@ -45,7 +66,7 @@ function awayProblem(error: ApiError, server: string, serving: boolean): SourceP
   return { severity: 'error', reason: 'ClusterUnavailable', message }
 }
 
-function problemOf(feed: Feed, error: ApiError, server: string): SourceProblem {
+function problemOf({ feed, error, shared }: Found, server: string): SourceProblem {
   const { kind, namespace } = feed.scope
   const resource = resourceName(kind)
   const where = namespace === undefined ? '' : ` in namespace ${namespace}`
@@ -61,7 +82,11 @@ function problemOf(feed: Feed, error: ApiError, server: string): SourceProblem {
     const message = `The API server does not serve ${resource} in version ${apiVersion}: ${cure}. It is looked for until it is there.`
     return { severity: 'error', reason: 'KindMissing', message }
   }
-  return { severity: 'error', reason: 'ClusterUnavailable', message: refusal(error, server, `${resource}${where}`) }
+  return {
+    severity: 'error',
+    reason: 'ClusterUnavailable',
+    message: refusal(error, server, `${resource}${where}${shared ? ' and others' : ''}`),
+  }
 }
 
 function refusal(error: ApiError, server: string, what: string): string {

@@ -371,6 +371,48 @@ describe('a source whose cluster is not well', () => {
   )
 
   it(
+    'says nothing of having to list anew, and one thing of what many watches meet with',
+    inCluster(async ({ api, source, heard }) => {
+      const names = Array.from({ length: 10 }, (_, i) => `s${i}`)
+      source.interest(secrets(...names))
+      source.start(heard)
+      await heard.untilSynced()
+      await eventually(() => api.openWatches.length === 12, 'twelve watches')
+      await api.kill()
+      api.elsewhere()
+      api.compact()
+      const seen = new Set<string>()
+      const problems = heard.problems.bind(heard)
+      heard.problems = (list) => {
+        for (const { message } of list) seen.add(message.replace(/connect ECONN.*;|other side.*;|read ECONN.*;/, '…;'))
+        problems(list)
+      }
+      await api.restart()
+      await eventually(() => api.openWatches.length === 12, 'twelve watches again')
+      await heard.untilWell()
+      assert.deepEqual(
+        [...seen].filter((message) => !message.includes('cannot be reached')),
+        [],
+      )
+      api.intercept = ({ collection }, response) => {
+        if (collection !== 'secrets') return false
+        response.writeHead(500, { 'content-type': 'text/plain' }).end('etcd is away')
+        return true
+      }
+      api.endWatches()
+      await heard.problem('ClusterUnavailable')
+      assert.equal(heard.problemList.length, 1)
+      await heard.until(() => heard.problemList[0]?.message.includes(' and others') === true, 'the others')
+      assert.match(
+        heard.problemList[0]!.message,
+        /cannot tell about secrets in namespace shop and others: etcd is away \(500 Status500\)/,
+      )
+      api.intercept = undefined
+      await heard.untilWell()
+    }),
+  )
+
+  it(
     'names the CRD that is missing, waits for it, and again when it was removed and comes back',
     inCluster(async ({ api, source, heard }) => {
       api.unserve('routes')
