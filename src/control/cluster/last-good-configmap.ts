@@ -8,16 +8,16 @@ import { gunzip, gzip } from 'node:zlib'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
 import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
-import type { ApplyOptions, ListQuery, ListSink } from '../../source/kubernetes/client.ts'
 import type { LastGood, LastGoodChange } from '../resource-cache.ts'
-import { identityOf, type Kept, KeptParts, LABEL, nameOfPart, partObject } from './last-good-parts.ts'
+import { identityOf, LastGoodShards, SHARDS, type Shard, shardName, shardObject } from './last-good-shards.ts'
 import type { Timekeeper } from './timekeeper.ts'
 import { type Rate, TokenBucket } from './token-bucket.ts'
 
 /** What is asked of an API server; KubernetesClient has it. */
 export interface ConfigMapClient {
-  list(path: string, query: ListQuery, sink: ListSink, signal: AbortSignal): Promise<unknown>
-  apply(path: string, object: unknown, options: ApplyOptions, signal?: AbortSignal): Promise<unknown>
+  get(path: string, signal?: AbortSignal): Promise<unknown>
+  create(path: string, object: unknown, signal?: AbortSignal): Promise<unknown>
+  update(path: string, object: unknown, signal?: AbortSignal): Promise<unknown>
   delete(path: string, signal?: AbortSignal): Promise<unknown>
 }
 
@@ -25,30 +25,32 @@ export interface LastGoodConfigMapOptions {
   readonly client: ConfigMapClient
   /** Of the installation. */
   readonly namespace: string
-  /** Tells the ConfigMaps of installations in one namespace apart; a DNS label of at most 40 characters. */
+  /** Its name; the ConfigMaps are `NAME-last-good`, `NAME-last-good-1`, … */
   readonly installation: string
   readonly time: Timekeeper
   readonly random: Random
   readonly leading: () => boolean
+  /** An object of the installation with which they are to end: an owner reference. */
+  readonly owner?: () => object | undefined
   /** What could not be read or kept, and what follows from it; nothing here ever throws. */
   readonly warn: (message: string) => void
 }
 
-/** Bytes of one ConfigMap's content: 1 MiB is the limit of the API, a third more is what Base64 makes of it on the way to etcd. */
-const PART_BYTES = 512 * 1_024
 /** A Route is bounded by the API server's request limit of 3 MiB. */
 const MAX_OBJECT_BYTES = 4 * 1_024 * 1_024
-/** Beyond, etcd would be filled because many objects became invalid at once. */
-const MAX_TOTAL_BYTES = 32 * 1_024 * 1_024
-const MAX_OBJECTS = 2_000
 const READ_WITHIN: Milliseconds = 10_000
 
-const RATE: Rate = { perSecond: 20, burst: 50 }
-
-const FIELD_MANAGER = 'headgate-last-good'
+/** Each is up to a megabyte; what changes meanwhile is in the next. */
+const RATE: Rate = { perSecond: 1, burst: SHARDS }
 
 const compress = promisify(gzip)
 const decompress = promisify(gunzip)
+
+interface Wanted {
+  readonly kind: LastGood['kind']
+  readonly key: string
+  readonly object: unknown
+}
 
 export class LastGoodConfigMaps {
   readonly #options: LastGoodConfigMapOptions
@@ -56,10 +58,12 @@ export class LastGoodConfigMaps {
   readonly #backOff: BackOff
   readonly #bucket: TokenBucket
   /** By {@link identityOf}: what is to be kept. */
-  readonly #wanted = new Map<string, LastGood>()
+  readonly #wanted = new Map<string, Wanted>()
   /** What is there, as far as it was read or written. */
-  readonly #there = new Map<string, Kept>()
-  /** Identities that may have to be written or deleted. */
+  #shards = new LastGoodShards()
+  /** Digests of what is there or about to be, by identity. */
+  readonly #there = new Map<string, string>()
+  /** Identities that may have to be written or dropped. */
   readonly #open = new Set<string>()
   /** Whether what is there has been read since we lead. */
   #known = false
@@ -79,18 +83,18 @@ export class LastGoodConfigMaps {
   /** What an earlier process, or another replica, has left; what cannot be read is told and passed over. */
   async read(): Promise<LastGood[]> {
     const { warn } = this.#options
-    let parts: KeptParts
+    let shards: LastGoodShards
     try {
-      parts = await this.#list()
+      shards = await this.#load()
     } catch (error) {
       warn(`cannot read the last good versions (${textOf(error)}): objects that are invalid now are not served`)
       return []
     }
     const records: LastGood[] = []
-    for (const { identity, kept, content, broken } of parts.whole()) {
-      const record = broken === undefined ? await open(content, identity, kept.digest) : broken
+    for (const { identity, digest, content, broken } of shards.records()) {
+      const record = broken ?? (await openRecord(content, identity, digest))
       if (typeof record === 'string')
-        warn(`ignoring ${kept.names.join(', ')} (${record}): if its object is invalid now, it is not served`)
+        warn(`ignoring a last good version (${record}): if its object is invalid now, it is not served`)
       else {
         records.push(record)
         this.#wanted.set(identity, record)
@@ -116,11 +120,12 @@ export class LastGoodConfigMaps {
     this.#write()
   }
 
-  /** Resolves when everything noted so far is written, or was told not to be, or has to wait. */
+  /** Resolves when everything noted so far is written, or was told not to be, or has to wait for the API server. */
   async flushed(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing
   }
 
+  /** What is not written yet is left to the next leader. */
   stop(): void {
     this.#stopped = true
     this.#cancel?.()
@@ -143,23 +148,23 @@ export class LastGoodConfigMaps {
     try {
       if (!this.#known) await this.#learn()
       for (const identity of this.#open) {
-        if (!leading() || this.#stopped) return
         this.#open.delete(identity)
-        try {
-          await this.#bring(identity)
-        } catch (error) {
-          if (this.#isRefused(identity, error)) continue
-          // Behind the others.
-          this.#open.add(identity)
-          throw error
-        }
+        await this.#bring(identity)
+      }
+      for (const [index, shard] of this.#shards.dirty()) {
+        await this.#pace()
+        if (!leading() || this.#stopped) return
+        await this.#store(index, shard)
       }
       this.#backOff.reset()
       this.#warned = undefined
     } catch (error) {
       if (this.#stopped) return
+      // Somebody else has written there: it is read again before it is written again.
+      this.#known = false
       const why = textOf(error)
-      if (this.#warned !== why)
+      const conflict = error instanceof ApiError && error.status === 409
+      if (this.#warned !== why && !conflict)
         warn(`last good versions cannot be kept just now (${why}): what is broken serves on, but not after a restart`)
       this.#warned = why
       const retryAfter = (error instanceof ApiError && error.retryAfter) || 0
@@ -167,90 +172,72 @@ export class LastGoodConfigMaps {
     }
   }
 
-  /** What the API server finds wrong will not be right later; others must not wait for it. */
-  #isRefused(identity: string, error: unknown): boolean {
-    if (!(error instanceof ApiError) || ![400, 413, 422].includes(error.status)) return false
-    const { kind, key } = this.#wanted.get(identity) ?? {}
-    this.#options.warn(
-      `the last good version of ${kind} ${key} is refused (${error.message}); it is not served after a restart`,
-    )
-    return true
-  }
-
-  /** A leader before us may have left things that nobody wants, or not have come to write what everybody knows of. */
+  /** A leader before us may have left what nobody wants, or not have come to write what everybody knows of. */
   async #learn(): Promise<void> {
-    const parts = await this.#list()
+    this.#shards = await this.#load()
     this.#there.clear()
-    for (const { identity, kept } of parts.whole()) {
-      this.#there.set(identity, kept)
+    for (const { identity, digest, broken } of this.#shards.records()) {
+      this.#there.set(identity, broken === undefined ? digest : '')
       this.#open.add(identity)
     }
     for (const identity of this.#wanted.keys()) this.#open.add(identity)
     this.#known = true
   }
 
+  /** What is known to be there is made what it is to be. */
   async #bring(identity: string): Promise<void> {
     const wanted = this.#wanted.get(identity)
-    const there = this.#there.get(identity)
     if (wanted === undefined) {
-      if (there !== undefined) await this.#remove(identity, there.names)
+      this.#there.delete(identity)
+      this.#shards.drop(identity)
       return
     }
-    const text = JSON.stringify(wanted)
+    const { kind, key, object } = wanted
+    const text = JSON.stringify({ kind, key, object })
     const digest = digestOf(text)
-    if (there?.digest === digest) return
+    if (this.#there.get(identity) === digest) return
     const content = text.length > MAX_OBJECT_BYTES ? undefined : await compress(text)
-    if (content === undefined || !this.#fits(identity, content.length)) {
-      this.#options.warn(
-        `the last good version of ${wanted.kind} ${wanted.key} is not kept: there is too much of it; it serves on, but not after a restart`,
-      )
-      if (there !== undefined) await this.#remove(identity, there.names)
-      return
+    this.#there.set(identity, digest)
+    if (content !== undefined && this.#shards.put(identity, digest, content)) return
+    this.#shards.drop(identity)
+    this.#options.warn(
+      `the last good version of ${kind} ${key} is not kept: there is too much of it; it serves on, but not after a restart`,
+    )
+  }
+
+  async #store(index: number, shard: Shard): Promise<void> {
+    const { client, namespace, installation, owner } = this.#options
+    const name = shardName(installation, index)
+    const path = `${this.#collection}/${name}`
+    if (shard.members.size === 0) {
+      if (shard.resourceVersion !== undefined) await gone(client.delete(path))
+      shard.resourceVersion = undefined
+    } else {
+      const object = shardObject(namespace, name, installation, shard, owner?.())
+      const stored = await (shard.resourceVersion === undefined
+        ? client.create(this.#collection, object)
+        : client.update(path, object))
+      const { resourceVersion } = (stored as { metadata?: { resourceVersion?: unknown } }).metadata ?? {}
+      shard.resourceVersion = typeof resourceVersion === 'string' ? resourceVersion : undefined
     }
-    await this.#put(identity, wanted, digest, content)
+    shard.dirty = false
   }
 
-  async #put(identity: string, wanted: LastGood, digest: string, content: Buffer): Promise<void> {
-    const { client, namespace, installation } = this.#options
-    const count = Math.ceil(content.length / PART_BYTES)
-    const names: string[] = []
-    const before = this.#there.get(identity)
-    for (let part = 0; part < count; part++) {
-      const name = nameOfPart(installation, identity, part)
-      const bytes = content.subarray(part * PART_BYTES, (part + 1) * PART_BYTES)
-      const object = partObject({ namespace, name, installation, wanted, digest, part, count, bytes })
-      await this.#pace()
-      await client.apply(`${this.#collection}/${name}`, object, { fieldManager: FIELD_MANAGER, force: true })
-      names.push(name)
+  async #load(): Promise<LastGoodShards> {
+    const { client, installation, time } = this.#options
+    const shards = new LastGoodShards()
+    const aborts = new AbortController()
+    const cancel = time.after(READ_WITHIN, () => aborts.abort())
+    const load = async (shard: number): Promise<void> => {
+      const path = `${this.#collection}/${shardName(installation, shard)}`
+      shards.load(shard, await gone(client.get(path, aborts.signal)))
     }
-    this.#there.set(identity, { digest, names, bytes: content.length })
-    const left = before?.names.filter((name) => !names.includes(name)) ?? []
-    for (const name of left) await this.#delete(name)
-  }
-
-  #fits(identity: string, bytes: number): boolean {
-    let total = bytes
-    let count = 1
-    for (const [other, kept] of this.#there) {
-      if (other === identity) continue
-      total += kept.bytes
-      count++
-    }
-    return total <= MAX_TOTAL_BYTES && count <= MAX_OBJECTS
-  }
-
-  async #remove(identity: string, names: readonly string[]): Promise<void> {
-    for (const name of names) await this.#delete(name)
-    this.#there.delete(identity)
-  }
-
-  async #delete(name: string): Promise<void> {
-    await this.#pace()
     try {
-      await this.#options.client.delete(`${this.#collection}/${name}`)
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 404) throw error
+      await Promise.all(Array.from({ length: SHARDS }, (_, shard) => load(shard)))
+    } finally {
+      cancel()
     }
+    return shards
   }
 
   /** Waits until there may be another write. */
@@ -262,26 +249,21 @@ export class LastGoodConfigMaps {
       await promise
       cancel()
     }
-    if (this.#stopped) throw new ApiError(0, 'Aborted', 'this process ends')
   }
+}
 
-  async #list(): Promise<KeptParts> {
-    const { client, installation, time } = this.#options
-    const parts = new KeptParts(installation)
-    const aborts = new AbortController()
-    const cancel = time.after(READ_WITHIN, () => aborts.abort())
-    try {
-      const query = { labelSelector: `${LABEL}=${installation}` }
-      await client.list(this.#collection, query, { item: (json) => parts.add(json) }, aborts.signal)
-    } finally {
-      cancel()
-    }
-    return parts
+/** @returns undefined for what is not there */
+async function gone(answer: Promise<unknown>): Promise<unknown> {
+  try {
+    return await answer
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return undefined
+    throw error
   }
 }
 
 /** @returns the record, or what is wrong with it */
-async function open(content: Buffer, identity: string, digest: string): Promise<LastGood | string> {
+async function openRecord(content: Buffer, identity: string, digest: string): Promise<LastGood | string> {
   try {
     const text = await decompress(content, { maxOutputLength: MAX_OBJECT_BYTES + 1_024 })
     if (digestOf(text) !== digest) return 'it is not what was written'
