@@ -24,7 +24,7 @@ export class LingeringClose implements Timed {
 
   /**
    * @param patience milliseconds in which a slow client must have taken something of what is still unsent
-   * @param over called when it has taken too long, or sent too much: destroy the socket
+   * @param over called when it has taken too long: destroy the socket
    */
   constructor(socket: Socket, timers: Timers, patience: number, over: () => void) {
     this.#socket = socket
@@ -39,7 +39,8 @@ export class LingeringClose implements Timed {
   /** The client sends on; nobody will look at it. */
   drop(bytes: number): void {
     this.#read += bytes
-    if (this.#read > LINGER_BYTES) this.#over()
+    // Not a reset, which would destroy what the client has not read yet: it has to wait, and can read meanwhile.
+    if (this.#read > LINGER_BYTES) this.#socket.pause()
   }
 
   /** The socket is closed. */

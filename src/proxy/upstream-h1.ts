@@ -56,6 +56,8 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
   #tunnel: ((bytes: Buffer) => void) | null = null
   #closed = false
   #connected = false
+  /** Why nothing more can be sent; empty while it can. */
+  #broken = ''
 
   constructor(endpoint: Endpoint, owner: ConnectionOwner) {
     this.endpoint = endpoint
@@ -82,6 +84,10 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
       this.#connected = true
       this.#owner.connected(this)
     })
+    const destroy = socket.destroy.bind(socket)
+    // A stream destroys itself when a write fails, and with it what lies unread: an upstream that answers early and closes would never be heard.
+    socket.destroy = (error?: NodeJS.ErrnoException) =>
+      error?.syscall === 'write' && this.#unsendable(error) ? socket : destroy(error)
     socket.on('end', () => this.#onEnd())
     socket.on('drain', () => this.#handler?.onDrain())
     socket.on('error', (error) => this.#onError(error))
@@ -137,6 +143,7 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
 
   resume(): void {
     this.socket.resume()
+    if (this.#broken !== '') this.#readOut(0)
   }
 
   abort(): void {
@@ -259,7 +266,7 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
     if (handler === null) return
     this.#handler = null
     // A request still being sent (early response) leaves the connection in the middle of a message.
-    const reusable = this.#framing.keepAlive && this.#requestDone && !surplus && !this.#closed
+    const reusable = this.#framing.keepAlive && this.#requestDone && !surplus && !this.#closed && this.#broken === ''
     this.#state = IDLE
     if (reusable) this.#owner.released(this)
     handler.onEnd(trailers)
@@ -285,6 +292,29 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
     // First its place is given back: whoever is told may need it to try again.
     this.#owner.closed(this)
     this.#owner.connectFailed(this, error)
+  }
+
+  /**
+   * The upstream closed while the request was being sent. All it said before, perhaps a whole answer, is here already.
+   * @returns whether that is still to be read
+   */
+  #unsendable(error: NodeJS.ErrnoException): boolean {
+    if (this.#handler === null || this.#state === IDLE || this.#broken !== '') return false
+    this.#requestDone = true
+    this.#broken = error.code ?? error.message
+    this.#readOut(0)
+    return true
+  }
+
+  /** Reads on until a whole turn of the loop has brought nothing. */
+  #readOut(quiet: number): void {
+    const before = this.socket.bytesRead
+    setImmediate(() => {
+      if (this.#closed || this.#handler === null || this.socket.isPaused()) return
+      if (this.socket.bytesRead > before) this.#readOut(0)
+      else if (quiet === 0) this.#readOut(1)
+      else this.#lost(this.#broken)
+    })
   }
 
   /** The connection broke. What that means depends on how far the response had come. */

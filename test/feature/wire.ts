@@ -20,6 +20,11 @@ export interface Scripted {
   readonly sockets: Set<Socket>
 }
 
+/** A whole request head; behind a chunked body, which is not read, at the beginning of a line. */
+const HEAD = /^[A-Z]+ \/([a-z0-9-]*)[^\r\n]* HTTP\/1\.1\r\n(?:[^\r\n]+\r\n)*\r\n/m
+/** Characters of what arrived on a connection that are kept. */
+const MOST_KEPT = 1_000_000
+
 /**
  * An upstream that calls `answers[name]` for the first head that arrives for `/name…`, and for each further one of the same
  * connection; bodies are left to the test.
@@ -32,27 +37,28 @@ export async function scripted(
   const { port, sockets } = await rawBackend(scope, (socket) => {
     const own: Arrived = { socket, text: '' }
     arrived.push(own)
-    let read = 0
+    /** What was not yet read as a head, and how much of a body of known length is still to come before the next one. */
+    let pending = ''
+    let body = 0
     socket.setNoDelay(true)
     socket.on('data', (bytes: Buffer) => {
-      own.text += bytes.toString('latin1')
-      for (let head = headAt(own.text, read); head !== null; head = headAt(own.text, read)) {
-        read += head.text.length + head.bodyLength
-        answers[head.name]?.(socket, own, head.text)
+      const text = bytes.toString('latin1')
+      if (own.text.length < MOST_KEPT) own.text += text
+      const skipped = Math.min(body, text.length)
+      body -= skipped
+      pending += text.slice(skipped)
+      for (let head = HEAD.exec(pending); head !== null; head = HEAD.exec(pending)) {
+        const length = Number(/^content-length: *(\d+)/im.exec(head[0])?.[1] ?? 0)
+        pending = pending.slice(head.index + head[0].length)
+        const here = Math.min(length, pending.length)
+        pending = pending.slice(here)
+        body = length - here
+        answers[head[1]!]?.(socket, own, head[0])
       }
     })
     socket.on('end', () => socket.end())
   })
   return { port, arrived, sockets }
-}
-
-/** The next request head from an offset, if it is whole. Of a chunked body only the end is looked for. */
-function headAt(text: string, at: number): { name: string; text: string; bodyLength: number } | null {
-  const head = /^[A-Z]+ \/([a-z0-9-]*)[^\r\n]* HTTP\/1\.1\r\n(?:[^\r\n]+\r\n)*\r\n/m.exec(text.slice(at))
-  if (head === null) return null
-  const length = /^content-length: *(\d+)/im.exec(head[0])
-  const skipped = text.slice(at, at + head.index)
-  return { name: head[1]!, text: skipped + head[0], bodyLength: Number(length?.[1] ?? 0) }
 }
 
 /** A gateway for the host `wire.test` whose only rule leads to one upstream; no retries, so that each failure is seen. */

@@ -264,6 +264,54 @@ describe('a connection to an upstream', () => {
     assert.deepEqual([result.error, result.body, owner.events], [null, 'no', ['closed']])
   })
 
+  it('reads the whole answer of an upstream that closes while the request is still sent, also a slow reader', async (t) => {
+    for (const pause of [false, true]) {
+      // No more than the systems of both sides hold: what a reset catches on its way is lost for everybody.
+      const body = 'x'.repeat(30_000)
+      const { result, connection, owner } = await served(
+        t,
+        (socket) => {
+          socket.pause()
+          socket.write(`HTTP/1.1 413 x\r\ncontent-length: ${body.length}\r\n\r\n${body}`, () => socket.destroy())
+        },
+        { method: 'POST', bodyLength: 1_000_000_000 },
+      )
+      if (pause) {
+        connection.pause()
+        setTimeout(() => connection.resume(), 100)
+      }
+      // In a turn of its own, as a client's bytes come: the write fails before the answer is read.
+      const chunk = Buffer.alloc(100_000)
+      const pour = setInterval(() => connection.write(chunk), 1)
+      await result.over
+      clearInterval(pour)
+      assert.deepEqual([result.error, result.status, result.body.length], [null, 413, body.length])
+      assert.deepEqual(owner.events, ['closed'])
+    }
+  })
+
+  it('fails once nothing is left to be read of an upstream that closed while the request was sent', async (t) => {
+    for (const [said, reason] of [
+      ['', 'ResetBeforeResponse'],
+      ['HTTP/1.1 200 OK\r\n', 'UpstreamTruncated'],
+      ['HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc', 'UpstreamTruncated'],
+    ] as const) {
+      const { result, connection, owner } = await served(
+        t,
+        (socket) => {
+          socket.pause()
+          socket.write(said, () => socket.destroy())
+        },
+        { method: 'POST', bodyLength: 1_000_000_000 },
+      )
+      const chunk = Buffer.alloc(100_000)
+      const pour = setInterval(() => connection.write(chunk), 1)
+      await result.over
+      clearInterval(pour)
+      assert.deepEqual([result.error?.reason, owner.events], [reason, ['closed']])
+    }
+  })
+
   it('hands the connection over when the upstream agrees to switch, with what came behind', async (t) => {
     const text = 'HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\nearly'
     const answer = (socket: Socket): void => {
