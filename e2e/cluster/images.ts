@@ -30,7 +30,10 @@ const LIBRARIES = ['libc6', 'libstdc++6', 'libgcc-s1', 'libatomic1', 'ca-certifi
 const AUTHORITIES = '/etc/ssl/certs/ca-certificates.crt'
 const TOOLS = ['dash', 'coreutils', 'findutils']
 
-export const HEADGATE_IMAGE = 'localhost/headgate:e2e'
+const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }
+
+/** As the chart and the manifests name it, without a registry to fetch it from. */
+export const HEADGATE_IMAGE = `docker.io/library/headgate:${version}`
 
 /** The archive of the image that holds a pod's namespaces. */
 export async function pauseImage(programs: string): Promise<string> {

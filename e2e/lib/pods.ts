@@ -1,5 +1,11 @@
 /** Pods as the `restricted` profile wants them, of the image under test: it holds Node.js and the example service. */
-export const IMAGE = process.env.HEADGATE_E2E_IMAGE ?? 'localhost/headgate:e2e'
+import { readFileSync } from 'node:fs'
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+export const IMAGE = process.env.HEADGATE_E2E_IMAGE ?? `headgate:${version}`
 
 export interface Container {
   readonly name: string

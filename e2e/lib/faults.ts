@@ -1,0 +1,57 @@
+/** What a test may break: only on a cluster of our own, never on one that was given by KUBECONFIG. */
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Component } from '../cluster/components.ts'
+import { placeOf } from '../cluster/place.ts'
+import { startAgain, stop } from '../cluster/processes.ts'
+import { programsFolder } from '../cluster/programs.ts'
+import { apiServerReady } from '../cluster/up.ts'
+import { execute } from './execute.ts'
+
+const state = process.env.HEADGATE_E2E_STATE
+
+/** For `skip` of a test: false, or why it cannot run here. */
+export const notOurs: string | false = state === undefined && 'needs a cluster of our own, to break it'
+
+const place = placeOf(state ?? '.')
+
+/** Kills the API server, and starts it again after so long. Resolves when it is ready again. */
+export async function apiServerAway(
+  milliseconds: number,
+  meanwhile: () => Promise<void> = async () => {},
+): Promise<void> {
+  await stop(place, 'apiserver', { signal: 'SIGKILL' })
+  try {
+    const waiting = sleep(milliseconds)
+    await meanwhile()
+    await waiting
+  } finally {
+    await startAgain(place, 'apiserver')
+    await apiServerReady(place, programsFolder())
+  }
+}
+
+export async function restart(component: Component): Promise<void> {
+  await stop(place, component)
+  await startAgain(place, component)
+}
+
+/** Forgets all history: a watch that wants to go on from before is told 410. */
+export async function compactEtcd(): Promise<number> {
+  const url = 'http://127.0.0.1:2379/v3/kv'
+  const post = async (path: string, body: object) => {
+    const response = await fetch(`${url}/${path}`, { method: 'POST', body: JSON.stringify(body) })
+    if (!response.ok) throw new Error(`etcd: ${response.status} ${await response.text()}`)
+    return (await response.json()) as { header: { revision: string } }
+  }
+  // Any key: the answer carries the revision of the whole store.
+  const { header } = await post('range', { key: Buffer.from('a').toString('base64') })
+  await post('compaction', { revision: header.revision, physical: true })
+  return Number(header.revision)
+}
+
+/** Kills everything in a container, past the API server; the kubelet starts it again. */
+export async function endContainer(id: string): Promise<void> {
+  const socket = join(place.state, 'containerd.sock')
+  await execute('ctr', ['-a', socket, '-n', 'k8s.io', 'tasks', 'kill', '-s', 'SIGKILL', '-a', id])
+}

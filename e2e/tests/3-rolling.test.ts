@@ -1,0 +1,123 @@
+/** A steady load, and what happens to backends and to Headgate meanwhile: no request may fail. */
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { figure } from '../lib/figures.ts'
+import { type Entrance, entrance, install, RELEASE, SYSTEM } from '../lib/headgate.ts'
+import { apply, freshNamespace, kubectl } from '../lib/kubernetes.ts'
+import { startLoad } from '../lib/load-pod.ts'
+import { backend, deployment, rolledOut, route, service } from '../lib/service.ts'
+import { insideAddress, podNames, underLoad } from '../lib/under-load.ts'
+import { until } from '../lib/wait.ts'
+
+const NAMESPACE = 'rolling'
+const HOST = 'rolling.example'
+const NAME = 'rolling'
+
+let door: Entrance
+
+before(async () => {
+  await install()
+  door = await entrance()
+  await freshNamespace(NAMESPACE)
+  const options = { namespace: NAMESPACE, name: NAME, replicas: 10 }
+  await apply(deployment(options), service(options), backend(NAMESPACE, NAME), route(NAMESPACE, NAME, HOST))
+  await rolledOut(NAMESPACE, NAME)
+  await until('traffic', async () => (await door.ask(HOST)).status === 200)
+})
+
+after(async () => {
+  door?.close()
+  await kubectl('delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=false')
+})
+
+describe('the load', () => {
+  it('counts what fails, with its reason', async () => {
+    const url = `http://${await insideAddress()}/`
+    const load = await startLoad(NAMESPACE, 'misled', { url, host: 'nobody.example', rate: 50, connections: 5 })
+    const { requests, failures, reasons } = await load.stop()
+    assert.ok(requests > 0)
+    assert.equal(failures, requests)
+    assert.match(Object.keys(reasons).join(), /^404 .*NoRoute/)
+  })
+})
+
+describe('no request fails', () => {
+  it('while a backend of 10 replicas is rolled with maxSurge 25 %', async () => {
+    const report = await under('rolling update of 10 replicas', async () => {
+      await kubectl('rollout', 'restart', `deployment/${NAME}`, '-n', NAMESPACE)
+      await rolledOut(NAMESPACE, NAME)
+    })
+    assert.ok(Object.keys(report.served).length >= 20, 'all of the old and of the new pods have answered')
+  })
+
+  it('while a backend is scaled from 10 to 1 to 10', async () => {
+    await under('scale 10 → 1 → 10', async () => {
+      await scale(1)
+      await until('one pod', async () => (await pods()).length === 1)
+      await scale(10)
+      await rolledOut(NAMESPACE, NAME)
+    })
+  })
+
+  it('while a pod is deleted without any grace', async () => {
+    await under('pods deleted with grace 0', async () => {
+      for (const pod of (await pods()).slice(0, 3)) {
+        await kubectl('delete', 'pod', pod, '-n', NAMESPACE, '--grace-period=0', '--force')
+        await sleep(1000)
+      }
+      await rolledOut(NAMESPACE, NAME)
+    })
+  })
+
+  it('while Headgate itself is rolled', async () => {
+    await under('rolling update of Headgate', async () => {
+      await kubectl('rollout', 'restart', `deployment/${RELEASE}`, '-n', SYSTEM)
+      await rolledOut(SYSTEM, RELEASE)
+      // The last of the old pods are still draining.
+      await until('the old pods are gone', async () => (await headgatePods()).length === 2, { every: 500, seconds: 90 })
+    })
+  })
+
+  it('while helm upgrade changes values', async () => {
+    await under('helm upgrade with other values', async () => {
+      await install({ values: { 'log.level': 'debug', workers: '1' } })
+      await until('the old pods are gone', async () => (await headgatePods()).length === 2, { every: 500, seconds: 90 })
+    })
+  })
+})
+
+describe('a backend without pods', () => {
+  it('is answered with 503 and a reason, and serves again at once', async () => {
+    await scale(0)
+    const { body } = await until('503', async () => {
+      const answer = await door.ask(HOST)
+      return answer.status === 503 && answer
+    })
+    assert.equal((JSON.parse(body) as { reason: string }).reason, 'NoEndpoint')
+    await scale(1)
+    const ready = await until(
+      'a ready pod',
+      async () => {
+        const path = '{.items[*].endpoints[?(@.conditions.ready==true)].addresses[0]}'
+        const labels = ['-l', `kubernetes.io/service-name=${NAME}`]
+        return (
+          (await kubectl('get', 'endpointslices', '-n', NAMESPACE, ...labels, '-o', `jsonpath=${path}`)) !== '' &&
+          performance.now()
+        )
+      },
+      { every: 10 },
+    )
+    await until('traffic', async () => (await door.ask(HOST)).status === 200, { every: 2 })
+    figure('first endpoint after none → traffic', `${(performance.now() - ready).toFixed(0)} ms at most`)
+    await scale(10)
+    await rolledOut(NAMESPACE, NAME)
+  })
+})
+
+const under = (what: string, work: () => Promise<void>) => underLoad(what, { namespace: NAMESPACE, host: HOST }, work)
+
+const scale = (replicas: number) => kubectl('scale', `deployment/${NAME}`, '-n', NAMESPACE, `--replicas=${replicas}`)
+
+const pods = () => podNames(NAMESPACE, `app=${NAME}`)
+const headgatePods = () => podNames(SYSTEM, `app.kubernetes.io/instance=${RELEASE}`)
