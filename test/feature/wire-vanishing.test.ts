@@ -146,11 +146,13 @@ describe('sides that vanish', () => {
     })
 
   it('a client that closes in the head is told so', async () => {
+    const from = gateway.accessLog.length
     using client = await gateway.connect()
     client.send(`GET /ok HTTP/1.1\r\n${HOST}`).end()
     assert.equal((await client.response()).status, 400)
     await client.closed()
     await nothingLeft(gateway, base)
+    assert.deepEqual(reasons(await lines(gateway, from, 1)), ['BadRequest'])
   })
 
   for (const [name, , status, reason] of UPSTREAMS)

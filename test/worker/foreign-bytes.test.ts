@@ -207,21 +207,21 @@ const holding: Filter = {
 }
 
 describe('no exchange ever sees the bytes of another', () => {
-  it('where nothing stands between upstream and client', (t) => storm(t, [], 40, 12))
+  it('where nothing stands between upstream and client', (t) => storm(t, [], 40, 8))
 
-  it('where a filter takes its time over heads', (t) => storm(t, [waiting], 30, 8))
+  it('where a filter takes its time over heads', (t) => storm(t, [waiting], 20, 6))
 
   it('where a filter keeps heads', async (t) => {
     const wrong: string[] = []
-    await storm(t, [keeping(wrong)], 30, 8)
+    await storm(t, [keeping(wrong)], 20, 6)
     assert.deepEqual(wrong, [])
   })
 
-  it('where a filter holds pieces of bodies and trailers', (t) => storm(t, [holding], 30, 8))
+  it('where a filter holds pieces of bodies and trailers', (t) => storm(t, [holding], 20, 6))
 
   it('where all of them do', async (t) => {
     const wrong: string[] = []
-    await storm(t, [keeping(wrong), waiting, holding], 30, 8)
+    await storm(t, [keeping(wrong), waiting, holding], 20, 6)
     assert.deepEqual(wrong, [])
   })
 })
