@@ -19,13 +19,18 @@ export interface StatusDocument {
 /** As the CRD has it. */
 const MAX_MESSAGE = 4_096
 
-export function routeDocument(status: ObjectStatus, served: boolean, addresses: readonly Address[]): StatusDocument {
+/** @param addresses undefined = not known: what the object says stays */
+export function routeDocument(
+  status: ObjectStatus,
+  served: boolean,
+  addresses: readonly Address[] | undefined,
+  seen: Seen,
+): StatusDocument {
   const { conditions, rules = 0 } = served ? programmed(status) : status
-  // Nobody should be led to where nothing answers.
-  const reached = rules > 0 || conditions.some(({ type, status }) => type === 'Accepted' && status === 'True')
+  const shown = addresses ?? restOf(seen).addresses
   return {
     conditions: conditions.map(shortened),
-    rest: { ...(reached && addresses.length > 0 && { addresses }), rules },
+    rest: { ...(isReached(status) && Array.isArray(shown) && shown.length > 0 && { addresses: shown }), rules },
   }
 }
 
@@ -35,14 +40,23 @@ export function backendDocument(status: ObjectStatus, endpoints: EndpointCounts)
 }
 
 /** An Ingress has no conditions. */
-export function ingressDocument(statuses: readonly ObjectStatus[], addresses: readonly Address[]): StatusDocument {
-  const reached = statuses.some(({ rules = 0, conditions }) => rules > 0 || isTrue(conditions, 'Accepted'))
-  const ingress = reached ? loadBalancerIngress(addresses) : []
+export function ingressDocument(
+  statuses: readonly ObjectStatus[],
+  addresses: readonly Address[] | undefined,
+  seen: Seen,
+): StatusDocument {
+  if (addresses === undefined) return { conditions: [], rest: restOf(seen) }
+  const ingress = statuses.some(isReached) ? loadBalancerIngress(addresses) : []
   return { conditions: [], rest: { loadBalancer: ingress.length === 0 ? {} : { ingress } } }
 }
 
-function isTrue(conditions: readonly Condition[], wanted: Condition['type']): boolean {
-  return conditions.some(({ type, status }) => type === wanted && status === 'True')
+/** Nobody should be led to where nothing answers. */
+function isReached({ rules = 0, conditions }: ObjectStatus): boolean {
+  return rules > 0 || conditions.some(({ type, status }) => type === 'Accepted' && status === 'True')
+}
+
+function restOf({ rest }: Seen): Readonly<Record<string, unknown>> {
+  return JSON.parse(rest) as Readonly<Record<string, unknown>>
 }
 
 function shortened(condition: Condition): Condition {

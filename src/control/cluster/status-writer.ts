@@ -38,6 +38,8 @@ export interface StatusWriterEvents {
   problem(message: string): void
   /** A status is in force. @param before what the object said until then */
   written?(subject: Subject, wanted: StatusDocument, before: Seen): void
+  /** An Ingress of ours is as compiled; what is wrong with it stands in the statuses of its Routes alone. */
+  lookedAtIngress?(subject: Subject, statuses: readonly ObjectStatus[], now: Seen): void
 }
 
 export interface StatusWriterOptions {
@@ -71,7 +73,8 @@ export class StatusWriter {
   readonly #failures: WriteFailures
   readonly #queue: WorkQueue
   readonly #aborts = new AbortController()
-  #addresses: readonly Address[] = []
+  /** Undefined as long as they are not known: then those that an object has stay. */
+  #addresses: readonly Address[] | undefined
 
   constructor(options: StatusWriterOptions) {
     this.#options = options
@@ -146,7 +149,8 @@ export class StatusWriter {
       return undefined
     const wait = this.#unserved(id, desired) ? desired.since + this.#patience - time.monotonic() : 0
     if (wait > 0) return { later: wait }
-    const wanted = this.#document(id, desired)
+    if (id.startsWith('Ingress ')) this.#options.events.lookedAtIngress?.(subjectOf(id), desired.statuses, seen)
+    const wanted = this.#document(id, desired, seen)
     const how = difference(wanted, seen)
     if (how === 'none') {
       this.#failures.forget(id)
@@ -185,12 +189,12 @@ export class StatusWriter {
     return pending && !this.#desired.programmed(id)
   }
 
-  #document(id: string, { statuses }: Desired): StatusDocument {
+  #document(id: string, { statuses }: Desired, seen: Seen): StatusDocument {
     const { kind, key } = subjectOf(id)
-    if (kind === 'Ingress') return ingressDocument(statuses, this.#addresses)
+    if (kind === 'Ingress') return ingressDocument(statuses, this.#addresses, seen)
     const status = statuses[0]!
     if (kind === 'Backend') return backendDocument(status, this.#options.endpoints(key))
-    return routeDocument(status, this.#desired.programmed(id), this.#addresses)
+    return routeDocument(status, this.#desired.programmed(id), this.#addresses, seen)
   }
 
   async #write(id: string, wanted: StatusDocument, seen: Seen): Promise<Milliseconds | undefined> {
