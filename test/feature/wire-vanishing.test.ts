@@ -121,6 +121,7 @@ describe('sides that vanish', () => {
     upstream = await scripted(scope, answers)
     gateway = await wireGateway(scope, upstream.port)
     await gateway.request({ host: 'wire.test', path: '/ok' })
+    await gateway.logged((line) => line.path === '/ok')
     base = await holdings(gateway)
   })
 
