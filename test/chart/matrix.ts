@@ -48,7 +48,7 @@ export const MATRIX: readonly Case[] = [
         loadBalancerClass: 'example.com/lb',
         loadBalancerSourceRanges: ['203.0.113.0/24'],
         allocateLoadBalancerNodePorts: true,
-        trafficDistribution: 'PreferClose',
+        trafficDistribution: 'PreferSameZone',
         annotations: { 'example.com/kind': 'nlb' },
         labels: { tier: 'edge' },
       },
