@@ -110,9 +110,14 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     x.lastActivity = x.flow.timers.touch()
     this.awaitingHead = false
     this.#headCame = true
-    const verdict = x.flow.responseArrived(x, head)
-    if (verdict === undefined) this.#relay(head)
-    else if (verdict !== null) this.#wait(head, verdict)
+    try {
+      const verdict = x.flow.responseArrived(x, head)
+      if (verdict === undefined) this.#relay(head)
+      else if (verdict !== null) this.#wait(head, verdict)
+    } catch (error) {
+      // Here is nobody else between a filter's mistake and the end of the thread.
+      x.flow.rescue(x, error)
+    }
   }
 
   /** A filter needs time: nothing is read meanwhile. */

@@ -3,6 +3,7 @@
  * takes are in flow.ts, each try at an endpoint in attempt.ts.
  */
 import type { Endpoint } from '../balance/endpoint.ts'
+import type { BodyPipe } from '../filter/body-pipe.ts'
 import type { Exchange, ExchangeLimits } from '../filter/exchange.ts'
 import { requestIdOf } from '../filter/request-id.ts'
 import type { Fields } from '../http/fields.ts'
@@ -79,6 +80,8 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   /** The Backend's own in-flight count holds this exchange. */
   counted = false
   body: RequestBody | null
+  /** Steps that the body of an answer of ours is passing. */
+  answerBody: BodyPipe | null = null
   bytesOut = 0
   /** Monotonic milliseconds. */
   readonly startedAt: number
@@ -165,6 +168,7 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
     if (this.ended) return
     this.lastActivity = this.flow.timers.now
     this.attempt?.clientDrained()
+    this.answerBody?.drained()
   }
 
   onClientGone(detail: string): void {
@@ -211,7 +215,7 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
     const attempt = this.attempt
     if (attempt === null)
       return this.retryAt === 0 && limits.idle > 0 && now >= this.lastActivity + limits.idle
-        ? new GatewayError('RequestTimeout', 'a filter did not decide')
+        ? new GatewayError('RequestTimeout', 'a filter took too long')
         : null
     if (limits.backendRequest > 0 && now >= attempt.startedAt + limits.backendRequest)
       return new GatewayError('BackendRequestTimeout')

@@ -15,6 +15,7 @@ import {
   runResponse,
 } from '../filter/chain.ts'
 import type { Answer, ResponseHead } from '../filter/exchange.ts'
+import type { BodyStepFactory } from '../filter/filter.ts'
 import { problemAnswer } from '../filter/problem.ts'
 import { makeRequestId } from '../filter/request-id.ts'
 import { Fields } from '../http/fields.ts'
@@ -219,22 +220,28 @@ export class Flow implements Gate {
     if (replacement instanceof Promise) {
       x.answering = true
       this.timers.arm(x, this.timers.now + ANSWER_GRACE)
-      replacement.then(
-        (late) => {
+      replacement
+        .then((late) => {
           if (!x.ended && late?.type === 'replace') this.#send(x, late.answer, late.from)
-        },
-        (error: unknown) => this.rescue(x, error),
-      )
+        })
+        .catch((error: unknown) => this.rescue(x, error))
     } else if (replacement?.type === 'replace') this.#send(x, replacement.answer, replacement.from)
   }
 
   #send(x: ProxyExchange, answer: Answer, from = 0): void {
+    const chain = x.linked?.chain ?? null
+    const head: ResponseHead = { status: answer.status, fields: answer.fields, bodyLength: answer.body?.length ?? 0 }
+    let steps: BodyStepFactory[] | null = null
+    try {
+      if (chain !== null) steps = responseBodySteps(chain, x, head, from)
+    } catch (error) {
+      if (answer.reason === undefined) return this.rescue(x, error)
+      // A refusal goes out without the steps of a filter that cannot make them.
+      this.#context.unexpected(error)
+    }
     x.status = answer.status
     if (answer.reason !== undefined) x.reason = answer.reason
     x.headSent = true
-    const chain = x.linked?.chain ?? null
-    const head: ResponseHead = { status: answer.status, fields: answer.fields, bodyLength: answer.body?.length ?? 0 }
-    const steps = chain === null ? null : responseBodySteps(chain, x, head, from)
     if (steps === null) {
       if (x.method !== 'HEAD') x.bytesOut += answer.body?.length ?? 0
       x.downstream.sendAnswer(answer, answer.reason !== undefined && closes(answer.reason))
@@ -256,8 +263,11 @@ export class Flow implements Gate {
       },
       () => {},
     )
+    x.answerBody = pipe
     if (answer.body !== null) pipe.write(answer.body)
     pipe.end(null)
+    // A step may take its time.
+    if (!x.ended) x.watch()
   }
 
   /** A chunk of a response's body that nobody will change any more. */
@@ -321,6 +331,7 @@ export class Flow implements Gate {
     x.ended = true
     this.timers.disarm(x)
     x.body?.abort()
+    x.answerBody?.abort()
     x.attempt?.abort()
     x.attempt = null
     if (x.counted) this.endpoints.release(this.worker, x.backend!.slot)
