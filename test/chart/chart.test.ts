@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { parse } from 'yaml'
+import { SHARDS, shardName } from '../../src/control/cluster/last-good-shards.ts'
 import { CHART, helm, type KubernetesObject, type Rendering, render, template, WITHOUT_HELM } from './helm.ts'
 import { MATRIX, REFUSED } from './matrix.ts'
 import { problemsOf, workloadOf } from './objects.ts'
@@ -119,7 +120,24 @@ describe('the chart', { concurrency: 2 }, () => {
     const objects = await render({ values })
     const role = objects.find(({ kind, metadata }) => kind === 'Role' && metadata.namespace === 'certs')
     assert.deepEqual(role?.rules, [
-      { apiGroups: [''], resources: ['secrets'], resourceNames: ['wild'], verbs: ['get', 'list', 'watch'] },
+      { apiGroups: [''], resources: ['secrets'], resourceNames: ['wild'], verbs: ['list', 'watch'] },
+    ])
+  })
+
+  it('grants what docs/status.md and the code name: the Lease, the ConfigMaps, the Service', async () => {
+    const rules: Part[] = one(await render({}), 'Role').rules
+    const named = rules.map(({ resources, resourceNames = [], verbs }) => [
+      resources.join(),
+      resourceNames,
+      verbs.join(),
+    ])
+    const maps = Array.from({ length: SHARDS }, (_, shard) => shardName('hg-headgate', shard))
+    assert.deepEqual(named, [
+      ['leases', [], 'create'],
+      ['leases', ['hg-headgate'], 'get,update'],
+      ['configmaps', [], 'create'],
+      ['configmaps', maps, 'get,update,delete'],
+      ['services', ['hg-headgate'], 'list,watch'],
     ])
   })
 

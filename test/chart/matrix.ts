@@ -240,7 +240,10 @@ export const MATRIX: readonly Case[] = [
     name: 'permissions given by hand',
     values: { rbac: { create: false }, serviceAccount: { create: false, name: 'mine' } },
   },
-  { name: 'fewer permissions', values: { rbac: { nodes: false, aggregate: false } } },
+  {
+    name: 'nodes, no roles for people, addresses',
+    values: { rbac: { nodes: true, aggregate: false }, addresses: ['203.0.113.9', 'lb.example.com'] },
+  },
   {
     name: 'the default class of the cluster',
     values: { ingressClass: { name: 'edge', default: false, defaultForIngresses: true } },

@@ -18,21 +18,21 @@
 {{- end }}
 {{- end -}}
 
-{{/* The names under which the process finds what belongs to its installation. */}}
+{{/* Whose the process is: the name is that of its Lease and of its ConfigMaps; addresses of the Service go into statuses, or those given. */}}
 {{- define "headgate.environment" -}}
 - name: POD_NAME
   valueFrom: { fieldRef: { fieldPath: metadata.name } }
 - name: POD_NAMESPACE
   valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
-- name: POD_UID
-  valueFrom: { fieldRef: { fieldPath: metadata.uid } }
-- name: NODE_NAME
-  valueFrom: { fieldRef: { fieldPath: spec.nodeName } }
 - name: HEADGATE_INSTALLATION
   value: {{ include "headgate.fullname" . }}
 {{- if .Values.service.enabled }}
 - name: HEADGATE_SERVICE
   value: {{ include "headgate.fullname" . }}
+{{- end }}
+{{- with .Values.addresses }}
+- name: HEADGATE_ADDRESSES
+  value: {{ join "," . | quote }}
 {{- end }}
 {{- with .Values.env }}
 {{ toYaml . }}

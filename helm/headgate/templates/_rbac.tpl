@@ -1,6 +1,6 @@
 {{/*
-What the controller may do, in one place. Rules that hold in each watched namespace, or everywhere: what it reads, and the statuses and
-Events it writes. No wildcards; nothing is created, changed or deleted but these.
+What the controller may do, in one place: docs/status.md and docs/kubernetes-source.md say what for. Rules that hold in each watched
+namespace, or everywhere. No wildcards; nothing is created, changed or deleted but what stands here.
 */}}
 {{- define "headgate.rulesOfNamespaces" -}}
 - apiGroups: [headgate.dev]
@@ -17,61 +17,64 @@ Events it writes. No wildcards; nothing is created, changed or deleted but these
   verbs: [patch]
 - apiGroups: [""]
   resources: [services, secrets, configmaps]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
+# Beside the object that they are about.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create, get, patch]
 {{- end -}}
 
 {{/* Objects that have no namespace. */}}
 {{- define "headgate.rulesOfCluster" -}}
-- apiGroups: [networking.k8s.io]
-  resources: [ingressclasses]
-  verbs: [get, list, watch]
+# Grants by labels of namespaces.
 - apiGroups: [""]
   resources: [namespaces]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- if .Values.rbac.nodes }}
 - apiGroups: [""]
   resources: [nodes]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- end }}
 {{- end -}}
 
 {{/* In the release's namespace: the Lease, the last good versions, the Service whose addresses go into statuses. A name cannot limit `create`. */}}
 {{- define "headgate.rulesOfRelease" -}}
+{{- $fullname := include "headgate.fullname" . -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [create]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  resourceNames: [{{ include "headgate.fullname" . }}]
-  verbs: [get, update, patch]
+  resourceNames: [{{ $fullname }}]
+  verbs: [get, update]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [create]
 - apiGroups: [""]
   resources: [configmaps]
-  resourceNames: [{{ include "headgate.fullname" . }}-last-good]
-  verbs: [get, list, watch, update, patch, delete]
-- apiGroups: [events.k8s.io]
-  resources: [events]
-  verbs: [create, patch]
+  resourceNames:
+  - {{ $fullname }}-last-good
+  {{- range $part := until 8 }}
+  {{- if $part }}
+  - {{ $fullname }}-last-good-{{ $part }}
+  {{- end }}
+  {{- end }}
+  verbs: [get, update, delete]
 {{- if .Values.service.enabled }}
 - apiGroups: [""]
   resources: [services]
-  resourceNames: [{{ include "headgate.fullname" . }}]
-  verbs: [get, list, watch]
+  resourceNames: [{{ $fullname }}]
+  verbs: [list, watch]
 {{- end }}
 {{- with .Values.settings.redis }}
 {{- with .secretName }}
 - apiGroups: [""]
   resources: [secrets]
   resourceNames: [{{ . }}]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- end }}
 {{- end }}
 {{- end -}}
