@@ -260,7 +260,7 @@ describe('the patience of the gateway', { concurrency: true }, () => {
       client.socket.resume()
       setTimeout(() => client.socket.pause(), 10)
     }, 200)
-    await delay(6_000)
+    await delay(4_500)
     clearInterval(trickle)
     client.socket.resume()
     const answer = await client.response()
