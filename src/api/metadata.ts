@@ -37,9 +37,11 @@ export function metadataProblems(kind: Kind, metadata: Metadata): FieldProblem[]
     if (LABEL_NAMED.includes(kind) ? !isLabel(name) : !isSubdomain(name))
       refuse(['name'], `${quoted(name)} is not a name: ${LABEL_NAMED.includes(kind) ? ONE_LABEL : SEVERAL_LABELS}`)
   }
-  if (namespace !== undefined && kind === 'Namespace')
+  // The empty name is how a source writes that there is none.
+  const inNone = kind === 'Namespace' && namespace === ''
+  if (namespace !== undefined && kind === 'Namespace' && !inNone)
     refuse(['namespace'], 'a Namespace is in no namespace; leave it out')
-  else if (namespace !== undefined && !isLabel(namespace))
+  else if (namespace !== undefined && !inNone && !isLabel(namespace))
     refuse(['namespace'], `${quoted(namespace)} is not the name of a namespace: ${ONE_LABEL}`)
   for (const [key, value] of Object.entries(metadata.labels ?? {})) {
     if (!isKey(key)) refuse(['labels', key], KEY)

@@ -32,6 +32,11 @@ test('an object without namespace is in the default one', () => {
   assert.equal(accepted('Route', route()).object.metadata.namespace, 'b')
 })
 
+test('a Namespace that a source brings in no namespace is well', () => {
+  const raw = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', namespace: '' } }
+  assert.equal(validator.check('Namespace', raw).ok, true)
+})
+
 test('a Namespace is in none', () => {
   const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels: { team: 'a' } } }
   const { object } = accepted('Namespace', namespace)
