@@ -39,6 +39,10 @@ export interface LastGoodConfigMapOptions {
 /** A Route is bounded by the API server's request limit of 3 MiB. */
 const MAX_OBJECT_BYTES = 4 * 1_024 * 1_024
 const READ_WITHIN: Milliseconds = 10_000
+/** Attempts at a server that answers, but with errors. */
+const MAX_READS = 5
+/** A start waits for it. */
+const LONGEST_PAUSE: Milliseconds = 5_000
 
 /** Each is up to a megabyte; what changes meanwhile is in the next. */
 const RATE: Rate = { perSecond: 1, burst: SHARDS }
@@ -80,16 +84,14 @@ export class LastGoodConfigMaps {
     this.#bucket = new TokenBucket(RATE, () => options.time.monotonic())
   }
 
-  /** What an earlier process, or another replica, has left; what cannot be read is told and passed over. */
+  /**
+   * What an earlier process, or another replica, has left; what cannot be read is told and passed over. Waits for an API server that is not
+   * there, since nothing else can be read from it either.
+   */
   async read(): Promise<LastGood[]> {
     const { warn } = this.#options
-    let shards: LastGoodShards
-    try {
-      shards = await this.#load()
-    } catch (error) {
-      warn(`cannot read the last good versions (${textOf(error)}): objects that are invalid now are not served`)
-      return []
-    }
+    const shards = await this.#loadSoon()
+    if (shards === undefined) return []
     const records: LastGood[] = []
     for (const { identity, digest, content, broken } of shards.records()) {
       const record = broken ?? (await openRecord(content, identity, digest))
@@ -221,6 +223,31 @@ export class LastGoodConfigMaps {
       shard.resourceVersion = typeof resourceVersion === 'string' ? resourceVersion : undefined
     }
     shard.dirty = false
+  }
+
+  async #loadSoon(): Promise<LastGoodShards | undefined> {
+    const { warn, time } = this.#options
+    for (let attempt = 1; ; attempt++)
+      try {
+        const shards = await this.#load()
+        this.#backOff.reset()
+        return shards
+      } catch (error) {
+        const why = textOf(error)
+        const away = error instanceof ApiError && error.status === 0 && error.reason !== 'BadAnswer'
+        const lasting = error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 429
+        if (this.#stopped || lasting || (!away && attempt >= MAX_READS)) {
+          if (!this.#stopped)
+            warn(`cannot read the last good versions (${why}): objects that are invalid now are not served`)
+          return undefined
+        }
+        if (attempt === 1) warn(`waits for the API server to read the last good versions: ${why}`)
+        const { promise, resolve } = Promise.withResolvers<void>()
+        const cancel = time.after(this.#backOff.next(LONGEST_PAUSE), resolve)
+        this.#wake = resolve
+        await promise
+        cancel()
+      }
   }
 
   async #load(): Promise<LastGoodShards> {

@@ -16,6 +16,8 @@ const MAX_KEPT = 2_048
 interface Written {
   readonly uid: string
   readonly resourceVersion: string
+  /** Of the object, as it was written to: a watch that shows a newer one has shown our write before. */
+  readonly generation: number | undefined
   readonly text: string
   readonly at: Milliseconds
   /** How often the same was written again. */
@@ -33,7 +35,7 @@ export class WrittenStatuses {
   }
 
   /** @param stored the object as it is since */
-  note(id: string, wanted: StatusDocument, { uid, resourceVersion }: Seen): void {
+  note(id: string, wanted: StatusDocument, { uid, resourceVersion, generation }: Seen): void {
     const text = canonical(wanted)
     const before = this.#written.get(id)
     const again = before?.text === text && before.uid === uid
@@ -41,7 +43,7 @@ export class WrittenStatuses {
     // Behind those that were written longer ago.
     this.#written.delete(id)
     const told = again && before.told
-    this.#written.set(id, { uid, resourceVersion, text, at: this.#time.monotonic(), repeats, told })
+    this.#written.set(id, { uid, resourceVersion, generation, text, at: this.#time.monotonic(), repeats, told })
     if (this.#written.size > MAX_KEPT)
       for (const oldest of this.#written.keys()) return void this.#written.delete(oldest)
   }
@@ -52,7 +54,8 @@ export class WrittenStatuses {
     // Deleted and made anew: it has not heard of what the one before it was told.
     if (written === undefined || written.uid !== seen.uid) return { wait: 0, fight: false }
     const age = this.#time.monotonic() - written.at
-    const behind = seen.resourceVersion === written.resourceVersion ? 0 : ECHO
+    const shown = seen.resourceVersion === written.resourceVersion || seen.generation !== written.generation
+    const behind = shown ? 0 : ECHO
     if (age > MAX_FIGHT) {
       this.#written.delete(id)
       return { wait: 0, fight: false }

@@ -4,6 +4,7 @@ import { suite, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { LastGoodConfigMaps } from '../../../src/control/cluster/last-good-configmap.ts'
 import type { LastGoodChange } from '../../../src/control/resource-cache.ts'
+import { ApiError } from '../../../src/source/kubernetes/api-error.ts'
 import { FakeApi, type Line, type Stored, unreachable } from './fake-api.ts'
 import { settle, VirtualTime } from './virtual-time.ts'
 
@@ -242,16 +243,45 @@ suite('last good versions in ConfigMaps', () => {
     }
     const { time, store, names, warnings } = world(line)
     const one = store()
-    assert.deepEqual(await one.read(), [])
     one.keep([kept('one'), kept('two')])
     for (let i = 0; i < 20; i++) await time.pass(5_000)
-    assert.equal(warnings.length, 2)
-    assert.match(warnings[0] ?? '', /objects that are invalid now are not served/)
+    assert.equal(warnings.length, 1)
     away = false
     await time.pass(60_000)
     await settle()
     await one.flushed()
     assert.equal((await names(store())).length, 2)
+    assert.equal(time.pending, 0)
+  })
+
+  test('reading waits for an API server that is not there, and not for one that refuses or only fails', async () => {
+    let away = true
+    const line = {
+      there: () => {
+        if (away) throw unreachable()
+      },
+    }
+    const { time, api, store, warnings } = world(line)
+    let records: unknown
+    void store()
+      .read()
+      .then((read) => {
+        records = read
+      })
+    await time.pass(120_000)
+    assert.deepEqual([records, warnings.length], [undefined, 1])
+    away = false
+    await time.pass(6_000)
+    assert.deepEqual(records, [])
+    for (const status of [403, 500]) {
+      api.refuse = () => {
+        throw new ApiError(status, 'No', 'no')
+      }
+      const refused = store().read()
+      await time.pass(60_000)
+      assert.deepEqual(await refused, [])
+      assert.match(warnings.at(-1) ?? '', /objects that are invalid now are not served/)
+    }
     assert.equal(time.pending, 0)
   })
 

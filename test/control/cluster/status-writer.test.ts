@@ -442,6 +442,18 @@ suite('the status writer', () => {
     assert.equal(api.countOf('apply'), 1)
   })
 
+  test('an edit right after a write is told at once', async () => {
+    const { time, api, make, put, commit } = world()
+    const writer = make()
+    writer.accept([put(route('a/a'))])
+    commit(writer, [routeStatus('a/a', 1)], 1)
+    await time.pass(0)
+    writer.accept([put(route('a/a'), { metadata: { generation: 2 } })])
+    commit(writer, [routeStatus('a/a', 2)], 2)
+    await time.pass(0)
+    assert.equal(api.countOf('apply'), 2)
+  })
+
   test('what is known of an older version is not written onto a newer one', async () => {
     const { time, api, make, put, commit } = world()
     const writer = make()
