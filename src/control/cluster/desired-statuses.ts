@@ -28,7 +28,7 @@ export class DesiredStatuses {
     return this.#current.get(id)
   }
 
-  ids(): IterableIterator<string> {
+  ids(): MapIterator<string> {
     return this.#current.keys()
   }
 

@@ -25,15 +25,39 @@ export interface Seen {
 
 type Fields = Readonly<Record<string, unknown>>
 
+/** An object whose status nobody has looked at. */
+interface Unread {
+  readonly kind: SubjectKind
+  readonly uid: string
+  readonly resourceVersion: string
+  readonly generation: number | undefined
+  readonly className: string | undefined
+  readonly status: unknown
+}
+
 /** Distinct texts are few: 5,000 Routes with which all is well say the same. */
 const MAX_TEXTS = 4_096
 
 export class SeenStatuses {
-  readonly #seen = new Map<string, Seen>()
+  readonly #seen = new Map<string, Seen | Unread>()
+  readonly #unread = new Set<string>()
   #texts = new Map<string, string>()
 
+  /** How many there are of which no more than their version has been read. */
+  get unread(): number {
+    return this.#unread.size
+  }
+
   get(id: string): Seen | undefined {
-    return this.#seen.get(id)
+    const found = this.#seen.get(id)
+    return found !== undefined && 'status' in found ? this.#read(id, found) : found
+  }
+
+  readSome(count: number): void {
+    for (const id of this.#unread) {
+      if (count-- === 0) return
+      this.get(id)
+    }
   }
 
   /** @returns ids of what is different */
@@ -43,7 +67,7 @@ export class SeenStatuses {
       const kind: string = event.kind
       if (!isSubjectKind(kind)) continue
       const id = subjectId({ kind, key: event.key })
-      if (event.type === 'delete') this.#seen.delete(id)
+      if (event.type === 'delete') this.forget(id)
       else if (this.put({ kind, key: event.key }, event.raw)) changed.push(id)
     }
     return changed
@@ -58,23 +82,36 @@ export class SeenStatuses {
     if (typeof uid !== 'string' || typeof resourceVersion !== 'string' || resourceVersion === '') return false
     const before = this.#seen.get(id)
     if (before?.resourceVersion === resourceVersion && before.uid === uid) return false
-    const { conditions, ...rest } = fieldsOf(object.status)
     this.#seen.set(id, {
+      kind: subject.kind,
       uid,
       resourceVersion,
       generation: typeof generation === 'number' ? generation : undefined,
       className: classIn(subject.kind, object),
-      conditions: Array.isArray(conditions)
-        ? (conditions as unknown[]).map((one) => this.#condition(fieldsOf(one)))
-        : [],
-      // An API server shows a status without address as `loadBalancer: {}`.
-      rest: this.#text(canonical(subject.kind === 'Ingress' ? { loadBalancer: {}, ...rest } : rest)),
+      status: object.status,
     })
+    this.#unread.add(id)
     return true
   }
 
   forget(id: string): void {
     this.#seen.delete(id)
+    this.#unread.delete(id)
+  }
+
+  #read(id: string, { kind, status, ...rest }: Unread): Seen {
+    const { conditions, ...others } = fieldsOf(status)
+    const seen: Seen = {
+      ...rest,
+      conditions: Array.isArray(conditions)
+        ? (conditions as unknown[]).map((one) => this.#condition(fieldsOf(one)))
+        : [],
+      // An API server shows a status without address as `loadBalancer: {}`.
+      rest: this.#text(canonical(kind === 'Ingress' ? { loadBalancer: {}, ...others } : others)),
+    }
+    this.#seen.set(id, seen)
+    this.#unread.delete(id)
+    return seen
   }
 
   #condition({ type, status, reason, message, observedGeneration, lastTransitionTime }: Fields): SeenCondition {

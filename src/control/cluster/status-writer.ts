@@ -63,6 +63,9 @@ const RATE: Rate = { perSecond: 20, burst: 50 }
 
 const PARALLEL = 8
 
+/** Objects in one turn, some 20 µs each. */
+const READ_AT_ONCE = 64
+
 const PATIENCE: Milliseconds = 10_000
 
 export class StatusWriter {
@@ -75,6 +78,7 @@ export class StatusWriter {
   readonly #aborts = new AbortController()
   /** Undefined as long as they are not known: then those that an object has stay. */
   #addresses: readonly Address[] | undefined
+  #cancelReading: (() => void) | undefined
 
   constructor(options: StatusWriterOptions) {
     this.#options = options
@@ -96,7 +100,8 @@ export class StatusWriter {
 
   /** What a source tells; everything of it, whatever the kind. */
   accept(events: readonly SourceEvent[]): void {
-    for (const id of this.#seen.accept(events)) if (this.#desired.get(id) !== undefined) this.#look(id)
+    this.#look(this.#seen.accept(events).filter((id) => this.#desired.get(id) !== undefined))
+    this.#readOn()
   }
 
   /** The statuses of the next generation, taken in by steps before they are in force. */
@@ -106,39 +111,50 @@ export class StatusWriter {
 
   /** What was prepared is in force. @param generation of the tables that came with it */
   commit(generation: number): void {
-    for (const id of this.#desired.commit(generation, this.#options.time.monotonic())) this.#look(id)
+    this.#look(this.#desired.commit(generation, this.#options.time.monotonic()))
   }
 
   /** Every worker of this replica serves this generation, and with it all before it. */
   served(generation: number): void {
-    for (const id of this.#desired.served(generation)) this.#look(id)
+    this.#look(this.#desired.served(generation))
   }
 
   /** The endpoints of a Backend, or which of them get requests, may be others now. */
   endpointsChanged(backend: string): void {
     const id = subjectId({ kind: 'Backend', key: backend })
-    if (this.#desired.get(id) !== undefined) this.#look(id)
+    if (this.#desired.get(id) !== undefined) this.#look([id])
   }
 
   useAddresses(addresses: readonly Address[]): void {
     if (JSON.stringify(addresses) === JSON.stringify(this.#addresses)) return
     this.#addresses = addresses
-    for (const id of this.#desired.ids()) if (!id.startsWith('Backend ')) this.#look(id)
+    this.#look(this.#desired.ids().filter((id) => !id.startsWith('Backend ')))
   }
 
   /** Leading, or serving another class, from now on: every object is looked at. */
   lookAtAll(): void {
-    for (const id of this.#desired.ids()) this.#look(id)
+    this.#look(this.#desired.ids())
   }
 
   /** What is under way is given up. */
   stop(): void {
     this.#queue.stop()
+    this.#cancelReading?.()
     this.#aborts.abort()
   }
 
-  #look(id: string): void {
-    if (this.#options.leading()) this.#queue.add(id)
+  #look(ids: Iterable<string>): void {
+    if (this.#options.leading()) this.#queue.addAll(ids)
+  }
+
+  /** Thousands come at once; what they say is read by and by, also where nobody looks at it, since so it takes less room. */
+  #readOn(): void {
+    if (this.#seen.unread === 0 || this.#cancelReading !== undefined || this.#aborts.signal.aborted) return
+    this.#cancelReading = this.#options.time.after(0, () => {
+      this.#cancelReading = undefined
+      this.#seen.readSome(READ_AT_ONCE)
+      this.#readOn()
+    })
   }
 
   #plan(id: string): Plan {

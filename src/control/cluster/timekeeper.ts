@@ -11,7 +11,7 @@ export const systemTime: Timekeeper = {
   wall: () => Date.now(),
   monotonic: () => performance.now(),
   after(delay, ring) {
-    const timer = setTimeout(ring, delay).unref()
+    const timer = setTimeout(ring, Math.max(0, delay)).unref()
     return () => clearTimeout(timer)
   },
 }

@@ -21,7 +21,7 @@ export interface WorkQueueOptions {
 }
 
 /** Keys looked at in one turn of the loop: some 10 µs each. */
-const AT_ONCE = 100
+const AT_ONCE = 64
 
 export class WorkQueue {
   readonly #options: WorkQueueOptions
@@ -46,11 +46,17 @@ export class WorkQueue {
 
   /** To be looked at as soon as may be. */
   add(key: string): void {
+    this.addAll([key])
+  }
+
+  addAll(keys: Iterable<string>): void {
     if (this.#stopped) return
-    this.#later.delete(key)
-    if (this.#running.has(key)) this.#running.set(key, true)
-    else this.#ready.add(key)
-    this.#ring(this.#options.time.monotonic())
+    for (const key of keys) {
+      this.#later.delete(key)
+      if (this.#running.has(key)) this.#running.set(key, true)
+      else this.#ready.add(key)
+    }
+    if (this.#ready.size > 0) this.#ring(this.#options.time.monotonic())
   }
 
   /** To be looked at after a while, unless it is named before. */
