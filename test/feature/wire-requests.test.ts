@@ -89,7 +89,7 @@ describe('requests on the wire', () => {
       'not-modified': (socket) => socket.write('HTTP/1.1 304 Not Modified\r\ncontent-length: 500\r\netag: "x"\r\n\r\n'),
       'no-content-long': (socket) => socket.write('HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nabcde'),
     })
-    gateway = await wireGateway(scope, upstream.port, { limits: { maxRequestBytes: '20Mi' } })
+    gateway = await wireGateway(scope, upstream.port, { limits: { maxRequestBytes: '12Mi' } })
     await gateway.request({ host: 'wire.test', path: '/ok' })
     base = await holdings(gateway)
   })
@@ -195,7 +195,7 @@ describe('requests on the wire', () => {
     using client = await gateway.connect()
     client.send(`POST /wait HTTP/1.1\r\n${HOST}transfer-encoding: chunked\r\n\r\n`)
     const chunk = `100000\r\n${'x'.repeat(0x100000)}\r\n`
-    for (let i = 0; i < 22; i++) client.send(chunk)
+    for (let i = 0; i < 14; i++) client.send(chunk)
     assert.equal((await client.response()).json().reason, 'BodyTooLarge')
   })
 
