@@ -15,12 +15,16 @@ export const notOurs: string | false = state === undefined && 'needs a cluster o
 
 const place = placeOf(state ?? '.')
 
+/** What elsewhere ends when it cannot renew its lease at the API server, and is started again by the node. */
+const LEADERS: readonly Component[] = ['scheduler', 'controllers']
+
 /** Kills the API server, and starts it again after so long. Resolves when it is ready again. */
 export async function apiServerAway(
   milliseconds: number,
   meanwhile: () => Promise<void> = async () => {},
 ): Promise<void> {
   await stop(place, 'apiserver', { signal: 'SIGKILL' })
+  for (const leader of LEADERS) await stop(place, leader, { signal: 'SIGKILL' })
   try {
     const waiting = sleep(milliseconds)
     await meanwhile()
@@ -28,6 +32,7 @@ export async function apiServerAway(
   } finally {
     await startAgain(place, 'apiserver')
     await apiServerReady(place, programsFolder())
+    for (const leader of LEADERS) await startAgain(place, leader)
   }
 }
 

@@ -1,0 +1,135 @@
+/** The cluster's own parts break under a steady load: what was known goes on being served, and what changed is caught up with. */
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { apiServerAway, compactEtcd, endContainer, notOurs, restart } from '../lib/faults.ts'
+import { figure } from '../lib/figures.ts'
+import { ask, type Entrance, entrance, install, RELEASE, SYSTEM } from '../lib/headgate.ts'
+import { apply, freshNamespace, kubectl } from '../lib/kubernetes.ts'
+import { backend, deployment, rolledOut, route, service } from '../lib/service.ts'
+import { underLoad } from '../lib/under-load.ts'
+import { until } from '../lib/wait.ts'
+
+const NAMESPACE = 'faults'
+const HOST = 'faults.example'
+const NAME = 'faults'
+
+let door: Entrance
+
+before(async () => {
+  if (notOurs) return
+  await install()
+  door = await entrance()
+  await freshNamespace(NAMESPACE)
+  const options = { namespace: NAMESPACE, name: NAME, replicas: 3 }
+  await apply(deployment(options), service(options), backend(NAMESPACE, NAME), route(NAMESPACE, NAME, HOST))
+  await rolledOut(NAMESPACE, NAME)
+  await until('traffic', async () => (await door.ask(HOST)).status === 200)
+})
+
+after(async () => {
+  if (notOurs) return
+  door?.close()
+  await kubectl('delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=false')
+})
+
+describe('no request fails', { skip: notOurs }, () => {
+  it('while the API server is killed and away for a minute; a change made then acts soon', async () => {
+    await under('API server killed, away for 60 s', async () => {
+      await apiServerAway(60_000)
+      await seen('after-outage')
+    })
+  })
+
+  it('while etcd forgets its history and the watches have to begin anew', async () => {
+    await under('etcd compacted while no watch was there', async () => {
+      await apply(route(NAMESPACE, 'gone', 'gone.example', [answering('gone')]))
+      await everywhere('gone.example', 200)
+      await apiServerAway(1000, async () => void (await compactEtcd()))
+      // The objects of before, minus one, plus one: a list taken anew must show all three.
+      await kubectl('delete', 'route.headgate.dev', 'gone', '-n', NAMESPACE)
+      await compactEtcd()
+      await seen('after-compaction')
+      await everywhere('gone.example', 404)
+    })
+  })
+
+  it('while the kubelet is restarted', async () => {
+    const before = await restarts()
+    await under('kubelet restarted', async () => {
+      await restart('kubelet')
+      await sleep(5000)
+    })
+    assert.equal(await restarts(), before, 'no container was started again')
+  })
+})
+
+describe('a container that starts while the API server is down', { skip: notOurs }, () => {
+  it('is not ready, gives no wrong 404, and gets ready by itself', async () => {
+    const pod = await onePod()
+    await apiServerAway(30_000, async () => {
+      await endContainer(pod.container)
+      // The signals port of the new container, on the node's network.
+      const answer = await until('the new container is not ready', async () => {
+        const ready = await fetch(`http://${pod.address}:9902/readyz`, { signal: AbortSignal.timeout(2000) })
+        return ready.status === 503 && (await ready.text())
+      })
+      figure('start without an API server, /readyz says', answer.trim().replaceAll(/\s+/g, ' ').slice(0, 160))
+      const status = await ask(`${pod.address}:8080`, '/', { host: HOST }).then(
+        (other) => other.status,
+        (error: NodeJS.ErrnoException) => error.code,
+      )
+      figure('the same, a request is answered with', String(status))
+      assert.notEqual(status, 404)
+      assert.notEqual(status, 200)
+    })
+    const started = performance.now()
+    await until('ready', async () => (await fetch(`http://${pod.address}:9902/readyz`)).status === 200)
+    figure('API server ready → the pod that waited for it is ready', `${(performance.now() - started).toFixed(0)} ms`)
+    await rolledOut(SYSTEM, RELEASE)
+  })
+})
+
+const under = (what: string, work: () => Promise<void>) => underLoad(what, { namespace: NAMESPACE, host: HOST }, work)
+
+const answering = (body: string) => ({ name: 'all', respond: { statusCode: 200, body } })
+
+/** A Route applied now acts on every replica; notes how long that took. */
+async function seen(name: string): Promise<void> {
+  const started = performance.now()
+  await apply(route(NAMESPACE, name, `${name}.example`, [answering(name)]))
+  await everywhere(`${name}.example`, 200, 120)
+  figure(`${name}: a Route applied → seen on every replica`, `${(performance.now() - started).toFixed(0)} ms`)
+}
+
+const everywhere = (host: string, status: number, seconds = 60) =>
+  until(
+    `${status} from ${host} everywhere`,
+    async () => {
+      for (let i = 0; i < 10; i++) if ((await door.ask(host)).status !== status) return false
+      return true
+    },
+    { seconds },
+  )
+
+interface PodList {
+  readonly items: {
+    readonly metadata: { readonly name: string }
+    readonly status: {
+      readonly podIP: string
+      readonly containerStatuses: { readonly restartCount: number; readonly containerID: string }[]
+    }
+  }[]
+}
+
+const headgatePods = async (): Promise<PodList> =>
+  JSON.parse(await kubectl('get', 'pods', '-n', SYSTEM, '-l', `app.kubernetes.io/instance=${RELEASE}`, '-o', 'json'))
+
+async function restarts(): Promise<number> {
+  return (await headgatePods()).items.reduce((sum, pod) => sum + pod.status.containerStatuses[0]!.restartCount, 0)
+}
+
+async function onePod(): Promise<{ address: string; container: string }> {
+  const { podIP, containerStatuses } = (await headgatePods()).items[0]!.status
+  return { address: podIP, container: containerStatuses[0]!.containerID.replace(/^.*:\/\//, '') }
+}
