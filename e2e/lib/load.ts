@@ -96,7 +96,8 @@ function send(options: LoadOptions, state: State, started: number, agent: Agent)
         if (server !== undefined) add(state.served, server)
       } else {
         state.failures++
-        add(state.reasons, reason)
+        // A report is one line, and only so long a line comes out of a pod's log in one piece.
+        add(state.reasons, state.reasons.has(reason) || state.reasons.size < 50 ? reason : 'others')
         if (state.first.length < 20) state.first.push({ at: Math.round(begun - started), reason })
       }
       resolve()
@@ -121,13 +122,13 @@ function send(options: LoadOptions, state: State, started: number, agent: Agent)
       const expected = response.statusCode === (options.status ?? 200)
       let text = ''
       response.on('data', (chunk: Buffer) => {
-        if (!expected && text.length < 200) text += chunk.toString('latin1')
+        if (!expected && text.length < 1000) text += chunk.toString('latin1')
       })
       response.on('error', () => end(`answer cut off ${reused()}`))
       response.on('end', () => {
         if (!response.complete) end(`answer cut off ${reused()}`)
         else if (expected) end(undefined, typeof server === 'string' ? server : undefined)
-        else end(`${response.statusCode} ${text.slice(0, 200)}`)
+        else end(`${response.statusCode} ${/"reason":"(\w+)"/.exec(text)?.[1] ?? text.slice(0, 100)}`)
       })
     })
     sending.end()
