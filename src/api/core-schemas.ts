@@ -2,6 +2,7 @@
  * What is read of the core kinds, in the dialect of `schema.ts`. Others define these kinds and extend them, so a field that
  * is not known is left out with a warning, and `x-headgate-unread` names those that are known and not needed.
  */
+import { INGRESS_KIND } from './ingress.ts'
 import type { Kind } from './object.ts'
 import type { Schema } from './schema-run.ts'
 
@@ -110,6 +111,7 @@ interface CoreKind {
 }
 
 export const CORE_KINDS: Readonly<Record<Exclude<Kind, 'Route' | 'Backend'>, CoreKind>> = {
+  Ingress: INGRESS_KIND,
   Secret: {
     apiVersion: 'v1',
     properties: { type: { ...text, default: 'Opaque' }, data: { ...texts, default: {} }, stringData: texts },

@@ -20,7 +20,16 @@ export interface KubeObject {
 }
 
 /** Kinds that Headgate reads. */
-export const KINDS = ['Route', 'Backend', 'Secret', 'Service', 'EndpointSlice', 'ConfigMap', 'Namespace'] as const
+export const KINDS = [
+  'Route',
+  'Backend',
+  'Ingress',
+  'Secret',
+  'Service',
+  'EndpointSlice',
+  'ConfigMap',
+  'Namespace',
+] as const
 export type Kind = (typeof KINDS)[number]
 
 /** `namespace/name`. */

@@ -4,6 +4,7 @@
  */
 import type { Backend } from './backend.ts'
 import { CORE_KINDS, METADATA_SCHEMA } from './core-schemas.ts'
+import type { Ingress } from './ingress.ts'
 import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from './kubernetes.ts'
 import { metadataProblems } from './metadata.ts'
 import { unbuiltFields } from './not-implemented.ts'
@@ -18,6 +19,7 @@ import { quoted, suggestion, typeName } from './wording.ts'
 export interface KindMap {
   readonly Route: Route
   readonly Backend: Backend
+  readonly Ingress: Ingress
   readonly Secret: Secret
   readonly Service: Service
   readonly EndpointSlice: EndpointSlice
@@ -56,6 +58,7 @@ export function createValidator(documents: SchemaDocuments): Validator {
   const kinds: Readonly<Record<Kind, KindCheck>> = {
     Route: route,
     Backend: backend,
+    Ingress: coreKind('Ingress'),
     Secret: coreKind('Secret'),
     Service: coreKind('Service'),
     EndpointSlice: coreKind('EndpointSlice'),

@@ -5,6 +5,7 @@ import type { KubeObject } from '../api/object.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { KindMap, Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
+import { ingressOf } from '../compile/ingress.ts'
 import { CompileMemo } from '../compile/memo.ts'
 import { noResources, type Resource, type ResourceSet, refusedKey } from '../compile/resource-set.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
@@ -30,7 +31,8 @@ export async function examine(
   const compiled = await inTurns(compile(resources, new CompileMemo()))
   const byId = new Map(objects.map((definition) => [refusedKey(definition.kind, definition.key), definition]))
   for (const status of compiled.statuses) {
-    const id = refusedKey(status.kind, status.key)
+    const ingress = ingressOf(status.key)
+    const id = ingress === undefined ? refusedKey(status.kind, status.key) : refusedKey('Ingress', ingress)
     const definition = byId.get(id)
     if (definition === undefined || resources.refused.has(id)) continue
     const bad = status.conditions.filter(isBad)
@@ -55,6 +57,7 @@ function admit(objects: readonly Definition[], settings: SettingsObject, validat
   const builders: Builders = {
     Route: new FrozenMapBuilder(),
     Backend: new FrozenMapBuilder(),
+    Ingress: new FrozenMapBuilder(),
     Secret: new FrozenMapBuilder(),
     Service: new FrozenMapBuilder(),
     EndpointSlice: new FrozenMapBuilder(),
@@ -78,6 +81,7 @@ function admit(objects: readonly Definition[], settings: SettingsObject, validat
   const resources: ResourceSet = {
     ...noResources(settings),
     routes: builders.Route.freeze(),
+    ingresses: builders.Ingress.freeze(),
     backends: builders.Backend.freeze(),
     services: builders.Service.freeze(),
     endpointSlices: bySlicedService(builders.EndpointSlice),

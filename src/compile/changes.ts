@@ -1,7 +1,6 @@
 /** What is different between two sets of resources, as work to be done. */
 import { isDeepStrictEqual } from 'node:util'
 import type { SettingsObject } from '../api/settings.ts'
-import { FrozenMap } from '../snapshot/frozen-map.ts'
 import { ingressRoutes } from './ingress.ts'
 import type { CompileMemo } from './memo.ts'
 import type { Meter } from './meter.ts'
@@ -15,7 +14,7 @@ export function* noteChanges(memo: CompileMemo, resources: ResourceSet, meter: M
     work.routes.add(key)
     if (meter.spend(1)) yield
   }
-  for (const change of ingressesOf(before).changesTo(ingressesOf(resources)))
+  for (const change of before.ingresses.changesTo(resources.ingresses))
     for (const ingress of [change.before, change.after])
       for (const key of ingress === undefined ? [] : ingressRoutes(ingress).keys()) {
         work.routes.add(key)
@@ -40,12 +39,6 @@ export function* noteChanges(memo: CompileMemo, resources: ResourceSet, meter: M
       work.routes.add(key)
       if (meter.spend(1)) yield
     }
-}
-
-const NO_INGRESSES: NonNullable<ResourceSet['ingresses']> = new FrozenMap()
-
-function ingressesOf({ ingresses }: ResourceSet): NonNullable<ResourceSet['ingresses']> {
-  return ingresses ?? NO_INGRESSES
 }
 
 function* noteRefused(memo: CompileMemo, before: ResourceSet, after: ResourceSet, meter: Meter): Generator<void, void> {

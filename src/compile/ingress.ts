@@ -40,7 +40,7 @@ export function nameOfRoute(key: string): string {
 export function routeAt(resources: ResourceSet, key: string): Resource<Route> | undefined {
   const ingress = ingressOf(key)
   if (ingress === undefined) return resources.routes.get(key)
-  const resource = resources.ingresses?.get(ingress)
+  const resource = resources.ingresses.get(ingress)
   return resource === undefined ? undefined : ingressRoutes(resource).get(key)
 }
 

@@ -39,8 +39,7 @@ export interface Refused {
 export interface ResourceSet {
   readonly settings: SettingsObject
   readonly routes: FrozenMap<Resource<Route>>
-  /** Absent where no source has any. */
-  readonly ingresses?: FrozenMap<Resource<Ingress>>
+  readonly ingresses: FrozenMap<Resource<Ingress>>
   readonly backends: FrozenMap<Resource<Backend>>
   readonly services: FrozenMap<Resource<Service>>
   /** By the key of their Service, then by their own. */
@@ -62,6 +61,7 @@ export function noResources(settings: SettingsObject): ResourceSet {
   return {
     settings,
     routes: new FrozenMap(),
+    ingresses: new FrozenMap(),
     backends: new FrozenMap(),
     services: new FrozenMap(),
     endpointSlices: new FrozenMap(),

@@ -2,7 +2,9 @@
 import type { SettingsObject } from '../api/settings.ts'
 import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
+import { endpointsOf, inlineService } from '../compile/endpoints.ts'
 import { CompileMemo } from '../compile/memo.ts'
+import type { ResourceSet } from '../compile/resource-set.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import { workerSettings } from '../link/worker-settings.ts'
 import type { Logger } from '../log/process-log.ts'
@@ -13,6 +15,9 @@ import { FrozenMap } from '../snapshot/frozen-map.ts'
 import { Packer, type PackResult } from '../snapshot/pack.ts'
 import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
 import type { Source, SourceEvent, SourceHandler } from '../source/source.ts'
+import type { ClusterDuties } from './cluster/cluster-duties.ts'
+import { EndpointFeed } from './cluster/endpoint-feed.ts'
+import { systemTime } from './cluster/timekeeper.ts'
 import { DialGuard, ownPorts } from './dial-guard.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
 import { Intake } from './intake.ts'
@@ -41,6 +46,8 @@ export interface ConfigurationParts {
   /** Client connections of one worker, by the process limit. */
   readonly connections: number
   readonly keepLastGood: (changes: readonly LastGoodChange[]) => void
+  /** Towards the cluster that this runs in; none = it writes nothing there. */
+  readonly duties: () => ClusterDuties | undefined
 }
 
 interface Built {
@@ -60,6 +67,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #rebuild: Rebuild<Built>
   readonly #intake: Intake
   readonly #named = new NamedServices()
+  readonly #endpointFeed: EndpointFeed
   #needed: ReadonlySet<string> = new Set()
   #settings: SettingsObject
   #synced = false
@@ -86,6 +94,17 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       },
       now: parts.now,
     })
+    this.#endpointFeed = new EndpointFeed({
+      sink: {
+        set: (backend, addresses) => {
+          parts.directory.set(backend, addresses)
+          parts.duties()?.endpointsChanged(backend)
+        },
+      },
+      endpoints: (backend) => endpointsOf(this.#cache.resources(), backend),
+      moves: (backend) => this.#hasPods(backend),
+      time: systemTime,
+    })
     this.#rebuild = new Rebuild<Built>({
       steps: () => this.#build(),
       done: (built, since) => this.#publish(built, since),
@@ -97,6 +116,16 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   get settings(): SettingsObject {
     return this.#settings
+  }
+
+  /** As of now. */
+  get resources(): ResourceSet {
+    return this.#cache.resources()
+  }
+
+  /** What another replica has kept. Before the first event. */
+  restore(lastGood: Iterable<LastGood>): void {
+    this.#cache.restore(lastGood)
   }
 
   /** As last compiled. */
@@ -117,9 +146,11 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     if (this.#everyAddress === undefined || impact === 'ignore') return
     this.#tellSettings(settings, this.#everyAddress)
     this.#request(impact)
+    this.#parts.duties()?.settingsChanged()
   }
 
   changed(events: SourceEvent[]): void {
+    this.#parts.duties()?.accept(events)
     if (this.#named.note(events)) this.#tellNeeds()
     this.#intake.add(events)
   }
@@ -138,9 +169,14 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   served(generation: number): void {
     const { directory, publisher, board } = this.#parts
     board.served(generation)
+    this.#parts.duties()?.served(generation)
     const compiled = this.#compiled
     if (generation < publisher.generation || compiled === undefined) return
-    for (const id of this.#unneeded) if (!compiled.endpoints.has(id)) directory.withdraw(id)
+    for (const id of this.#unneeded) {
+      if (compiled.endpoints.has(id)) continue
+      this.#endpointFeed.forget(id)
+      directory.withdraw(id)
+    }
     this.#unneeded.clear()
     this.#seal()
   }
@@ -154,6 +190,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   stop(): void {
     this.#intake.stop()
     this.#rebuild.stop()
+    this.#endpointFeed.stop()
   }
 
   #request(impact: Impact): void {
@@ -175,11 +212,13 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   *#build(): Generator<void, Built> {
+    this.#endpointFeed.compiling()
     const compiled = yield* compile(this.#cache.resources(), this.#memo)
     yield* this.#bringEndpoints(compiled.endpoints)
     const { snapshot } = compiled
     const packed = snapshot === this.#published ? undefined : yield* this.#packer.packSteps(snapshot)
     yield* this.#parts.board.prepare(compiled.statuses)
+    yield* this.#parts.duties()?.prepare(compiled.statuses) ?? []
     return { compiled, packed }
   }
 
@@ -188,7 +227,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     const next = endpoints instanceof FrozenMap ? endpoints : FrozenMap.from(endpoints)
     let count = 0
     for (const { key, after } of this.#endpoints.changesTo(next)) {
-      if (after !== undefined) this.#parts.directory.set(key, after as readonly EndpointAddress[])
+      if (after !== undefined) this.#endpointFeed.compiled(key, after as readonly EndpointAddress[])
       else this.#unneeded.add(key)
       if (++count % SETS_AT_ONCE === 0) yield
     }
@@ -211,6 +250,12 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     }
     this.#seal()
     board.commit(publisher.generation)
+    this.#parts.duties()?.commit(publisher.generation)
+  }
+
+  #hasPods(backend: string): boolean {
+    if (inlineService(backend) !== undefined) return true
+    return this.#cache.resources().backends.get(backend)?.object.spec.service !== undefined
   }
 
   /** Behind every endpoint set that was sent: workers that handle it know of no slot that was withdrawn before. */
@@ -237,6 +282,10 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#tellNeeds()
     this.#parts.problems.setObjects(this.#cache.problems())
     this.#parts.keepLastGood(this.#cache.lastGoodChanges())
+    if (impact !== 'ignore' && impact !== 'rebuild') {
+      this.#endpointFeed.changed(impact.endpoints)
+      this.#seal()
+    }
     this.#request(impact)
     this.#rebuild.resume()
   }

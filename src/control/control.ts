@@ -18,12 +18,15 @@ import { ProcessBlock } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
 import { readSchemas } from '../source/crds.ts'
 import type { Source } from '../source/source.ts'
+import { ClusterDuties } from './cluster/cluster-duties.ts'
+import { installationOf } from './cluster/installation.ts'
+import { systemTime } from './cluster/timekeeper.ts'
 import { Configuration } from './configuration.ts'
 import { DialGuard } from './dial-guard.ts'
 import { NameResolver } from './dns.ts'
 import { EndpointDirectory } from './endpoint-directory.ts'
 import { LastGoodStore } from './last-good.ts'
-import { openSource } from './open-source.ts'
+import { type ClusterConnection, connectCluster, openSource } from './open-source.ts'
 import { ProblemList } from './problem-list.ts'
 import { Publisher } from './publisher.ts'
 import type { LastGoodChange } from './resource-cache.ts'
@@ -53,6 +56,7 @@ export class Control {
   #settings: SettingsObject | undefined
   #configuration: Configuration | undefined
   #lastGood: LastGoodStore | undefined
+  #duties: ClusterDuties | undefined
   #admin: Promise<AdminServer> | undefined
   #registry: Promise<{ contentType: string; render(): Promise<string> }> | undefined
   #settingsTroubled = false
@@ -127,6 +131,7 @@ export class Control {
       wall: () => Date.now(),
       connections: data.connections,
       keepLastGood: (changes) => this.#keepLastGood(changes),
+      duties: () => this.#duties,
     }
     this.#viewed = {
       block: this.#block,
@@ -208,19 +213,42 @@ export class Control {
     const lastGood = [...kept, ...this.#data.lastGood]
     const { source: choice } = this.#data
     const inCluster = choice.type === 'kubernetes'
-    const source = openSource(choice, settings.watchNamespaces, (error) =>
-      this.#log.error({ error }, 'the source failed'),
-    )
+    const connection = choice.type === 'kubernetes' ? connectCluster(choice) : undefined
+    const failed = (error: unknown): void => this.#log.error({ error }, 'the source failed')
+    const source = openSource(choice, settings.watchNamespaces, failed, connection)
     this.#source = source
     const parts = { ...this.#parts, validator: this.#validator, source, inCluster }
     this.#configuration = new Configuration(parts, settings, lastGood)
     const configuration = this.#configuration
+    if (this.#ports !== undefined) this.#open(this.#ports)
+    await this.#takeUpDuties(configuration, connection)
     source.start({
       changed: (events) => configuration.changed(events),
       synced: () => configuration.synced(),
       problems: (list) => this.#parts.problems.setSource(list),
     })
-    if (this.#ports !== undefined) this.#open(this.#ports)
+  }
+
+  /** Before the source tells of anything: what it tells may be broken, and its last good version be known to another replica. */
+  async #takeUpDuties(configuration: Configuration, connection: Promise<ClusterConnection> | undefined): Promise<void> {
+    const installation = installationOf(process.env)
+    if (installation === undefined || connection === undefined) return
+    // The source says why it cannot be reached.
+    const client = await connection.then((made) => made.client).catch(() => undefined)
+    if (client === undefined) return
+    const { directory, table } = this.#viewed
+    const duties = new ClusterDuties({
+      ...installation,
+      client,
+      time: systemTime,
+      random: Math.random,
+      log: this.#log,
+      resources: () => configuration.resources,
+      eligible: (backend) => directory.rows(backend).filter((row) => table.eligible(row.slot)).length,
+    })
+    configuration.restore(await duties.lastGood.read())
+    this.#duties = duties
+    duties.start()
   }
 
   #open(ports: ResolvedPorts): void {
@@ -255,6 +283,7 @@ export class Control {
   #keepLastGood(changes: readonly LastGoodChange[]): void {
     if (changes.length === 0) return
     this.#lastGood?.keep(changes)
+    this.#duties?.lastGood.keep(changes)
     this.#tell({ type: 'last-good', changes })
   }
 
@@ -279,7 +308,7 @@ export class Control {
     this.#configuration?.stop()
     this.#resolver.stop()
     await this.#accessLog.close(FLUSH_WITHIN)
-    await this.#lastGood?.flushed()
+    await Promise.all([this.#lastGood?.flushed(), this.#duties?.stop()])
     process.exit(0)
   }
 }

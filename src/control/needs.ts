@@ -17,7 +17,7 @@ export class NamedServices {
   note(events: readonly SourceEvent[]): boolean {
     let moved = false
     for (const event of events) {
-      if (event.kind !== 'Route' && event.kind !== 'Backend') continue
+      if (event.kind !== 'Route' && event.kind !== 'Backend' && event.kind !== 'Ingress') continue
       const object = `${event.kind} ${event.key}`
       const before = this.#byObject.get(object) ?? []
       const after = event.type === 'delete' ? [] : namedBy(event.kind, event.key, event.raw)
@@ -39,12 +39,17 @@ export class NamedServices {
 }
 
 /** Reads without trust: the object has not passed the door yet. */
-function namedBy(kind: 'Route' | 'Backend', key: string, raw: unknown): string[] {
+function namedBy(kind: 'Route' | 'Backend' | 'Ingress', key: string, raw: unknown): string[] {
   const namespace = key.slice(0, key.indexOf('/'))
   const spec = member(raw, 'spec')
   const services: unknown[] = []
   if (kind === 'Backend') services.push(member(spec, 'service'))
-  else
+  else if (kind === 'Ingress') {
+    services.push(member(member(spec, 'defaultBackend'), 'service'))
+    for (const rule of list(member(spec, 'rules')))
+      for (const path of list(member(member(rule, 'http'), 'paths')))
+        services.push(member(member(path, 'backend'), 'service'))
+  } else
     for (const rule of list(member(spec, 'rules')))
       for (const ref of list(member(rule, 'backendRefs'))) services.push(member(ref, 'service'))
   const names = new Set<string>()

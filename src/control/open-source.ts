@@ -1,20 +1,30 @@
 /** Where the resources come from, as the command line says it. */
 import type { Kind } from '../api/object.ts'
 import { FolderSource } from '../source/folder/folder-source.ts'
+import type { KubernetesClient } from '../source/kubernetes/client.ts'
 import type { Needs, Place, Source, SourceHandler } from '../source/source.ts'
 import type { SourceChoice } from './thread-messages.ts'
+
+/** What a source and those who write into a cluster share. */
+export interface ClusterConnection {
+  readonly client: KubernetesClient
+  /** Of the API server, for messages. */
+  readonly server: string
+}
 
 /**
  * @param namespaces of a cluster; none = all
  * @param failed a handler or the loading of a source has thrown
+ * @param connection of a cluster
  */
 export function openSource(
   choice: SourceChoice,
   namespaces: readonly string[],
   failed: (error: unknown) => void,
+  connection: Promise<ClusterConnection> | undefined,
 ): Source {
   if (choice.type === 'folder') return new FolderSource(choice.folder)
-  return new ClusterSource(choice, namespaces, failed)
+  return new ClusterSource(connection ?? connectCluster(choice), namespaces, failed)
 }
 
 /** Loads the code of a source: up to seconds of one turn for a kubeconfig's, which must come before the thread's first sign of life. */
@@ -25,19 +35,19 @@ export async function loadSource(choice: SourceChoice): Promise<void> {
     await import('@kubernetes/client-node')
 }
 
-type ClusterChoice = Extract<SourceChoice, { type: 'kubernetes' }>
+export type ClusterChoice = Extract<SourceChoice, { type: 'kubernetes' }>
 
 /** The Kubernetes source, loaded when it is started: a folder needs neither its client nor the memory for it. */
 class ClusterSource implements Source {
-  readonly #choice: ClusterChoice
+  readonly #connection: Promise<ClusterConnection>
   readonly #namespaces: readonly string[]
   readonly #failed: (error: unknown) => void
   #source: Promise<Source> | undefined
   #loaded: Source | undefined
   #needs: Needs | undefined
 
-  constructor(choice: ClusterChoice, namespaces: readonly string[], failed: (error: unknown) => void) {
-    this.#choice = choice
+  constructor(connection: Promise<ClusterConnection>, namespaces: readonly string[], failed: (error: unknown) => void) {
+    this.#connection = connection
     this.#namespaces = namespaces
     this.#failed = failed
   }
@@ -72,27 +82,34 @@ class ClusterSource implements Source {
   }
 
   async #load(): Promise<Source> {
-    const { kubeconfig, context } = this.#choice
-    const now = (): number => performance.now()
-    const [{ KubernetesClient }, { KubernetesSource }, { InClusterCredentials, inClusterServer }] = await Promise.all([
-      import('../source/kubernetes/client.ts'),
+    const [connection, { KubernetesSource }] = await Promise.all([
+      this.#connection,
       import('../source/kubernetes/kubernetes-source.ts'),
-      import('../source/kubernetes/in-cluster.ts'),
     ])
-    const server = kubeconfig === undefined ? inClusterServer(process.env) : undefined
-    const credentials =
-      server === undefined
-        ? await kubeConfig(kubeconfig, context, now)
-        : new InClusterCredentials({ environment: process.env, now })
     return new KubernetesSource({
-      client: new KubernetesClient(credentials),
-      server: server ?? (await credentials.access()).server,
+      ...connection,
       namespaces: this.#namespaces,
+      ingresses: true,
       random: Math.random,
-      now,
+      now: () => performance.now(),
       failed: this.#failed,
     })
   }
+}
+
+/** Does not ask the API server for anything yet. */
+export async function connectCluster({ kubeconfig, context }: ClusterChoice): Promise<ClusterConnection> {
+  const now = (): number => performance.now()
+  const [{ KubernetesClient }, { InClusterCredentials, inClusterServer }] = await Promise.all([
+    import('../source/kubernetes/client.ts'),
+    import('../source/kubernetes/in-cluster.ts'),
+  ])
+  const server = kubeconfig === undefined ? inClusterServer(process.env) : undefined
+  const credentials =
+    server === undefined
+      ? await kubeConfig(kubeconfig, context, now)
+      : new InClusterCredentials({ environment: process.env, now })
+  return { client: new KubernetesClient(credentials), server: server ?? (await credentials.access()).server }
 }
 
 async function kubeConfig(file: string | undefined, context: string | undefined, now: () => number) {

@@ -4,12 +4,15 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Backend } from '../api/backend.ts'
+import type { Ingress } from '../api/ingress.ts'
 import { type EndpointSlice, SERVICE_NAME_LABEL } from '../api/kubernetes.ts'
 import { type FieldProblem, type Kind, type KubeObject, keyOf } from '../api/object.ts'
 import type { Route } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { KindMap, Validator } from '../api/validate.ts'
 import { serviceBackendId } from '../compile/endpoints.ts'
+import { classOf, ingressServices } from '../compile/ingress.ts'
+import { foreignAnnotations } from '../compile/ingress-notes.ts'
 import { type Refused, type Resource, type ResourceSet, refusedKey } from '../compile/resource-set.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Origin, SourceEvent } from '../source/source.ts'
@@ -64,6 +67,7 @@ export class ResourceCache {
   readonly #maps = {
     Route: new FrozenMapBuilder<Resource<Route>>(),
     Backend: new FrozenMapBuilder<Resource<Backend>>(),
+    Ingress: new FrozenMapBuilder<Resource<Ingress>>(),
     Service: new FrozenMapBuilder<Resource<KindMap['Service']>>(),
     Secret: new FrozenMapBuilder<Resource<KindMap['Secret']>>(),
     ConfigMap: new FrozenMapBuilder<Resource<KindMap['ConfigMap']>>(),
@@ -84,6 +88,11 @@ export class ResourceCache {
   constructor(validator: Validator, settings: SettingsObject, lastGood: Iterable<LastGood> = []) {
     this.#validator = validator
     this.#settings = settings
+    this.restore(lastGood)
+  }
+
+  /** What an earlier process, or another replica, has kept. Before the first event. */
+  restore(lastGood: Iterable<LastGood>): void {
     for (const record of lastGood) {
       const name = refusedKey(record.kind, record.key)
       this.#restored.set(name, record)
@@ -121,6 +130,7 @@ export class ResourceCache {
     this.#set ??= {
       settings: this.#settings,
       routes: this.#maps.Route.freeze(),
+      ingresses: this.#maps.Ingress.freeze(),
       backends: this.#maps.Backend.freeze(),
       services: this.#maps.Service.freeze(),
       endpointSlices: this.#slices.freeze(),
@@ -313,13 +323,14 @@ class ImpactSum {
 }
 
 /** Services that an object refers to, each with the backend id that stands for it. */
-function usesOf(resource: Resource<KubeObject> | undefined): [service: string, id: string][] {
+function usesOf(resource: Resource<KubeObject> | undefined): (readonly [service: string, id: string])[] {
   const object = resource?.object
   const namespace = object?.metadata.namespace ?? ''
   if (object?.kind === 'Backend') {
     const { service } = (object as Backend).spec
     return service === undefined ? [] : [[`${namespace}/${service.name}`, resource!.key]]
   }
+  if (object?.kind === 'Ingress') return ingressServices(resource as Resource<Ingress>)
   if (object?.kind !== 'Route') return []
   return (object as Route).spec.rules.flatMap((rule) =>
     (rule.backendRefs ?? []).flatMap(({ service }): [string, string][] =>
@@ -344,7 +355,13 @@ function sameToUs(a: KubeObject, b: KubeObject): boolean {
   if (first.creationTimestamp !== second.creationTimestamp) return false
   const labelled = a.kind === 'EndpointSlice' || a.kind === 'Namespace'
   if (labelled && !isDeepStrictEqual(first.labels, second.labels)) return false
+  if (a.kind === 'Ingress' && saidByAnnotations(a as Ingress) !== saidByAnnotations(b as Ingress)) return false
   return isDeepStrictEqual(restOfFirst, restOfSecond)
+}
+
+/** Its class, and what is told to be for others. */
+function saidByAnnotations(ingress: Ingress): string {
+  return JSON.stringify([classOf(ingress), foreignAnnotations(ingress)])
 }
 
 function withoutWithdrawn(good: KubeObject, raw: unknown): KubeObject {

@@ -54,7 +54,7 @@ export function world(parts: World): ResourceSet {
     ...noResources(settings),
     routes: byKey(parts.routes),
     backends: byKey(parts.backends),
-    ...(parts.ingresses === undefined ? {} : { ingresses: byKey(parts.ingresses) }),
+    ingresses: byKey(parts.ingresses),
     services: byKey(parts.services),
     namespaces: byKey(parts.namespaces),
     endpointSlices: FrozenMap.from(slices),

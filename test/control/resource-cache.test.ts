@@ -17,6 +17,7 @@ const API: Partial<Record<Kind, string>> = {
   Route: 'headgate.dev/v1alpha1',
   Backend: 'headgate.dev/v1alpha1',
   EndpointSlice: 'discovery.k8s.io/v1',
+  Ingress: 'networking.k8s.io/v1',
 }
 
 type Fields = Record<string, unknown>
@@ -53,6 +54,21 @@ function staleOf(it: ResourceCache) {
 }
 
 suite('what a batch asks for', () => {
+  test('an Ingress is as a Route: its class counts wherever it stands, its Services are followed, other annotations are not', () => {
+    const it = cache()
+    const spec = { defaultBackend: { service: { name: 'api', port: { number: 80 } } } }
+    const ingress = (annotations: Record<string, string>) => upsert('Ingress', 'a/web', { spec }, { annotations })
+    assert.equal(it.accept([ingress({})]), 'rebuild')
+    assert.equal(it.resources().ingresses.size, 1)
+    assert.equal(it.accept([upsert('Service', 'a/api', SERVICE)]), 'rebuild')
+    assert.deepEqual(it.accept([slice('a/s', 'api', '10.0.0.1')]), { endpoints: ['service:a/api:80'] })
+    assert.equal(it.accept([ingress({ 'cert-manager.io/issuer': 'x' })]), 'ignore')
+    assert.equal(it.accept([ingress({ 'kubernetes.io/ingress.class': 'nginx' })]), 'rebuild')
+    assert.equal(it.accept([ingress({ 'haproxy.org/timeout': '1s' })]), 'rebuild')
+    assert.equal(it.accept([{ type: 'delete', kind: 'Ingress', key: 'a/web' }]), 'rebuild')
+    assert.equal(it.accept([slice('a/s', 'api', '10.0.0.2')]), 'ignore')
+  })
+
   test('a Route or Backend that comes, changes or goes asks for a rebuild', () => {
     const it = cache()
     assert.equal(it.accept([routeOf(rules({ name: 'x' }))]), 'rebuild')

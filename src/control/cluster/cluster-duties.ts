@@ -176,7 +176,7 @@ export class ClusterDuties {
   }
 
   #tellOfIngress(subject: Subject, statuses: readonly ObjectStatus[], seen: Seen): void {
-    const ingress = this.#options.resources().ingresses?.get(subject.key)?.object
+    const ingress = this.#options.resources().ingresses.get(subject.key)?.object
     const notices = ingressNotices(subject, seen, statuses, ingress === undefined ? [] : ingressNotes(ingress))
     const id = subjectId(subject)
     const told = this.#toldOfIngress.get(id)

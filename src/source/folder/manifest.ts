@@ -24,6 +24,7 @@ export interface ManifestProblem {
 export const API_VERSIONS: Readonly<Record<Kind, string>> = {
   Route: 'headgate.dev/v1alpha1',
   Backend: 'headgate.dev/v1alpha1',
+  Ingress: 'networking.k8s.io/v1',
   Secret: 'v1',
   Service: 'v1',
   EndpointSlice: 'discovery.k8s.io/v1',

@@ -16,6 +16,8 @@ export interface KubernetesOptions {
   readonly server: string
   /** Only these; none or empty = all. */
   readonly namespaces?: readonly string[]
+  /** Whether Ingresses are read, too. Default no. */
+  readonly ingresses?: boolean
   readonly random: Random
   /** Monotonic. */
   readonly now: () => Milliseconds
@@ -68,7 +70,8 @@ export class KubernetesSource implements Source {
     if (this.#handler !== undefined) throw new TypeError('a source is started once')
     this.#handler = handler
     const places = this.#only.size === 0 ? [undefined] : [...this.#only].sort()
-    for (const kind of OWN_KINDS)
+    const kinds = this.#options.ingresses === true ? [...OWN_KINDS, 'Ingress' as const] : OWN_KINDS
+    for (const kind of kinds)
       for (const namespace of places) this.#own.push(this.#feed(kind, namespace === undefined ? {} : { namespace }))
     if (this.#needs !== undefined) this.#meet(this.#needs)
   }

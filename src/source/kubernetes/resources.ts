@@ -5,6 +5,7 @@ import { API_VERSIONS } from '../folder/manifest.ts'
 const PLURALS: Readonly<Record<Kind, string>> = {
   Route: 'routes',
   Backend: 'backends',
+  Ingress: 'ingresses',
   Secret: 'secrets',
   Service: 'services',
   EndpointSlice: 'endpointslices',

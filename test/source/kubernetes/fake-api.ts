@@ -56,6 +56,8 @@ const COLLECTIONS: Readonly<Record<string, { root: string; kind: string; namespa
   configmaps: { root: '/api/v1', kind: 'ConfigMap', namespaced: true },
   namespaces: { root: '/api/v1', kind: 'Namespace', namespaced: false },
   endpointslices: { root: '/apis/discovery.k8s.io/v1', kind: 'EndpointSlice', namespaced: true },
+  ingresses: { root: '/apis/networking.k8s.io/v1', kind: 'Ingress', namespaced: true },
+  events: { root: '/apis/events.k8s.io/v1', kind: 'Event', namespaced: true },
   leases: { root: '/apis/coordination.k8s.io/v1', kind: 'Lease', namespaced: true },
 }
 

@@ -1,0 +1,185 @@
+/** What the whole gateway writes into a cluster: statuses, Events, its Lease, last good versions. The real API server is in e2e. */
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { before, describe, it } from 'node:test'
+import { FakeApi } from '../source/kubernetes/fake-api.ts'
+import type { Manifest } from '../suite/source.ts'
+import { eventually, type Gateway, type Scope, startGateway, suiteScope } from './harness.ts'
+
+const API = 'headgate.dev/v1alpha1'
+
+interface Said {
+  readonly status?: {
+    readonly conditions?: readonly {
+      readonly type: string
+      readonly status: string
+      readonly observedGeneration: number
+    }[]
+    readonly addresses?: readonly { readonly value: string }[]
+    readonly loadBalancer?: object
+    readonly endpoints?: object
+    readonly rules?: number
+  }
+  readonly spec?: { readonly holderIdentity?: string }
+  readonly binaryData?: Record<string, string>
+}
+
+const answering = (name: string, body: string, host = `${name}.test`): Manifest => ({
+  apiVersion: API,
+  kind: 'Route',
+  metadata: { name, namespace: 'shop' },
+  spec: { hostnames: [host], rules: [{ name: 'all', respond: { statusCode: 200, body } }] },
+})
+
+const SERVICE: Manifest = {
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: 'headgate', namespace: 'gateway' },
+  spec: { type: 'LoadBalancer', ports: [{ port: 80 }] },
+  status: { loadBalancer: { ingress: [{ ip: '203.0.113.9' }] } },
+}
+const LEASE = { apiVersion: '', kind: 'Lease', metadata: { name: 'headgate', namespace: 'gateway' } }
+const KEPT = { apiVersion: '', kind: 'ConfigMap', metadata: { name: 'headgate-last-good', namespace: 'gateway' } }
+
+async function gatewayOn(scope: Scope, api: FakeApi): Promise<Gateway> {
+  const folder = await mkdtemp(join(tmpdir(), 'headgate-kubeconfig-'))
+  scope.after(() => rm(folder, { recursive: true }))
+  const file = join(folder, 'config')
+  const config = {
+    clusters: [{ name: 'fake', cluster: { server: api.url } }],
+    users: [{ name: 'me', user: { token: 'x' } }],
+    contexts: [{ name: 'fake', context: { cluster: 'fake', user: 'me' } }],
+    'current-context': 'fake',
+  }
+  await writeFile(file, JSON.stringify(config))
+  Object.assign(process.env, {
+    HEADGATE_INSTALLATION: 'headgate',
+    POD_NAMESPACE: 'gateway',
+    HEADGATE_SERVICE: 'headgate',
+  })
+  return startGateway(scope, {}, { source: ['--kubeconfig', file] })
+}
+
+describe('what the gateway says to its cluster', () => {
+  const scope = suiteScope()
+  let api: FakeApi
+  let gateway: Gateway
+  before(async () => {
+    api = await new FakeApi().listen()
+    scope.after(() => api.kill())
+    api.put(SERVICE)
+    api.put(answering('first', 'one'))
+    gateway = await gatewayOn(scope, api)
+  })
+
+  const said = (manifest: Manifest): Said => (api.get(manifest) ?? {}) as Said
+  const conditionOf = (manifest: Manifest, wanted: string) =>
+    said(manifest).status?.conditions?.find(({ type }) => type === wanted)
+  const writes = () =>
+    api.asked.filter(({ verb, collection }) => !['get', 'list', 'watch'].includes(verb) && collection !== 'leases')
+  const serves = async (host: string) => (await gateway.request({ host })).text
+
+  it('makes a Route Ready, with generation and addresses, when every worker serves it', async () => {
+    const first = answering('first', 'one')
+    await eventually(() => assert.equal(conditionOf(first, 'Ready')?.status, 'True'))
+    assert.equal(conditionOf(first, 'Programmed')?.observedGeneration, 1)
+    assert.equal(said(first).status?.addresses?.[0]?.value, '203.0.113.9')
+    assert.equal(said(first).status?.rules, 1)
+    assert.match(said(LEASE).spec?.holderIdentity ?? '', /^headgate_/)
+  })
+
+  it('follows an edit', async () => {
+    const edited = answering('first', 'two')
+    api.put({ ...edited, status: said(edited).status })
+    await eventually(() => assert.equal(conditionOf(edited, 'Ready')?.observedGeneration, 2))
+    assert.equal(await serves('first.test'), 'two')
+  })
+
+  it('serves an Ingress and tells it where it is reached', async () => {
+    const ingress: Manifest = {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'Ingress',
+      metadata: { name: 'web', namespace: 'shop' },
+      spec: {
+        rules: [
+          {
+            host: 'web.test',
+            http: {
+              paths: [{ path: '/', pathType: 'Prefix', backend: { service: { name: 'api', port: { name: 'http' } } } }],
+            },
+          },
+        ],
+      },
+    }
+    api.put(ingress)
+    await eventually(() => assert.deepEqual(said(ingress).status?.loadBalancer, { ingress: [{ ip: '203.0.113.9' }] }))
+    assert.equal((await gateway.request({ host: 'web.test' })).status, 500)
+    api.put({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'api', namespace: 'shop' },
+      spec: { ports: [{ name: 'http', port: 80 }] },
+    })
+    await eventually(async () => assert.equal((await gateway.request({ host: 'web.test' })).status, 503))
+  })
+
+  it('counts the endpoints of a Backend', async () => {
+    const metadata = { name: 'back', namespace: 'shop' }
+    const backend: Manifest = {
+      apiVersion: API,
+      kind: 'Backend',
+      metadata,
+      spec: { endpoints: [{ address: '192.0.2.1', port: 80 }] },
+    }
+    api.put(backend)
+    await eventually(() => assert.deepEqual(said(backend).status?.endpoints, { total: 1, ready: 1, eligible: 1 }))
+    assert.equal(conditionOf(backend, 'Healthy')?.status, 'True')
+  })
+
+  it('tells a conflict by an Event', async () => {
+    api.put({ ...answering('second', 'never', 'first.test') })
+    await eventually(async () => {
+      const answer = await fetch(`${api.url}/apis/events.k8s.io/v1/namespaces/shop/events`)
+      const { items } = (await answer.json()) as { items: { reason: string; regarding: { name: string } }[] }
+      assert.ok(items.some(({ reason, regarding }) => reason === 'Conflicted' && regarding.name === 'second'))
+    })
+    assert.equal(conditionOf(answering('second', ''), 'Ready')?.status, 'False')
+  })
+
+  it('keeps the last good version of what an edit broke', async () => {
+    const broken = answering('first', 'broken')
+    api.put({ ...broken, spec: { ...(broken.spec as object), nonsense: true }, status: said(broken).status })
+    await eventually(() => assert.equal(conditionOf(broken, 'Stale')?.status, 'True'))
+    await eventually(() => assert.equal(Object.keys(said(KEPT).binaryData ?? {}).length, 1))
+    assert.equal(await serves('first.test'), 'two')
+  })
+
+  it('frees its Lease, and after a restart serves the same, leads at once and writes nothing', async () => {
+    await gateway.stop()
+    assert.equal(said(LEASE).spec?.holderIdentity, '')
+    const before = writes().length
+    gateway = await gatewayOn(scope, api)
+    assert.equal(await serves('first.test'), 'two')
+    await eventually(() => assert.match(said(LEASE).spec?.holderIdentity ?? '', /^headgate_/))
+    await eventually(() => assert.ok(gateway.processLog.some((line) => line.includes('writes statuses from now on'))))
+    // Whatever is to be said is said within the next turns; a new object shows that they are over.
+    api.put(answering('third', 'three'))
+    await eventually(() => assert.equal(conditionOf(answering('third', ''), 'Ready')?.status, 'True'))
+    assert.deepEqual(
+      writes()
+        .slice(before)
+        .map(({ collection, name }) => `${collection} ${name}`),
+      ['routes third'],
+    )
+  })
+
+  it('goes on serving while the API server is away, and writes what it missed', async () => {
+    await api.kill()
+    assert.equal(await serves('third.test'), 'three')
+    await api.restart()
+    api.put(answering('fourth', 'four'))
+    await eventually(() => assert.equal(conditionOf(answering('fourth', ''), 'Ready')?.status, 'True'), 20_000)
+  })
+})
