@@ -173,6 +173,11 @@ export class MetricsRegistry {
         'From a change being seen to its being served by every worker.',
         () => [{ labels: NO_LABELS, value: this.#reader.configChange() }],
       ),
+      histogram(
+        'headgate_endpoint_change_seconds',
+        'From a change of endpoints being seen to its acting in every worker.',
+        () => [{ labels: NO_LABELS, value: this.#reader.endpointChange() }],
+      ),
     ]
   }
 

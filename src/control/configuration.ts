@@ -20,12 +20,13 @@ import { EndpointFeed } from './cluster/endpoint-feed.ts'
 import { systemTime } from './cluster/timekeeper.ts'
 import { DialGuard, ownPorts } from './dial-guard.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
+import type { Impact } from './impact.ts'
 import { Intake } from './intake.ts'
 import { NamedServices } from './needs.ts'
 import type { ProblemList } from './problem-list.ts'
 import type { Publisher } from './publisher.ts'
 import { Rebuild } from './rebuild.ts'
-import { type Impact, type LastGood, type LastGoodChange, ResourceCache } from './resource-cache.ts'
+import { type LastGood, type LastGoodChange, ResourceCache } from './resource-cache.ts'
 import type { StatusBoard } from './status-board.ts'
 
 export interface ConfigurationParts {
@@ -86,7 +87,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#cache = new ResourceCache(parts.validator, settings, lastGood)
     this.#packer = new Packer(Math.random)
     this.#intake = new Intake(this.#cache, {
-      taken: (impact) => this.#taken(impact),
+      endpoints: (backends, since) => this.#endpointsChanged(backends, since),
+      taken: (impact, since) => this.#taken(impact, since),
       warning: (kind, key, { path, message }) => {
         const place = parts.source.locate(kind, key, path)
         const where = place === undefined ? '' : `${place.file}:${place.line}:${place.column}: `
@@ -193,9 +195,9 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#endpointFeed.stop()
   }
 
-  #request(impact: Impact): void {
+  #request(impact: Impact, since?: Milliseconds): void {
     if (impact === 'ignore' || this.#everyAddress === undefined || !this.#synced) return
-    this.#rebuild.request(impact !== 'rebuild')
+    this.#rebuild.request(false, since)
   }
 
   #tellSettings(settings: SettingsObject, everyAddress: string): void {
@@ -278,15 +280,19 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   /** What was asked for by events that were just taken in, all of a burst together. */
-  #taken(impact: Impact): void {
+  #taken(impact: Impact, since: Milliseconds): void {
     this.#tellNeeds()
     this.#parts.problems.setObjects(this.#cache.problems())
     this.#parts.keepLastGood(this.#cache.lastGoodChanges())
-    if (impact !== 'ignore' && impact !== 'rebuild') {
-      this.#endpointFeed.changed(impact.endpoints)
-      this.#seal()
-    }
-    this.#request(impact)
+    this.#request(impact, since)
     this.#rebuild.resume()
+  }
+
+  /** Pods: at once, whatever else is being taken in or compiled. The compile that follows counts what refers to them. */
+  #endpointsChanged(backends: readonly string[], since: Milliseconds): void {
+    this.#endpointFeed.changed(backends)
+    this.#seal()
+    this.#parts.publisher.timeEndpoints(since)
+    this.#request({ endpoints: backends })
   }
 }

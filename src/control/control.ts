@@ -17,7 +17,7 @@ import { MetricsReader } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
 import { readSchemas } from '../source/crds.ts'
-import type { Source } from '../source/source.ts'
+import type { Source, SourceProblem } from '../source/source.ts'
 import { ClusterDuties } from './cluster/cluster-duties.ts'
 import { installationOf } from './cluster/installation.ts'
 import { systemTime } from './cluster/timekeeper.ts'
@@ -39,6 +39,8 @@ const STDOUT = 1
 /** How often withdrawn slots are looked at. */
 const TEND_EVERY: Milliseconds = 500
 const FLUSH_WITHIN: Milliseconds = 800
+/** Of the source's errors, as many as `/readyz` shows. */
+const REASONS = 5
 
 export class Control {
   readonly #data: ControlData
@@ -89,6 +91,7 @@ export class Control {
           this.#configuration?.served(generation)
           this.#tell({ type: 'programmed', generation, ...board.sizes() })
         },
+        endpoints: (took) => metrics.observeEndpoints(took),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
       },
       now,
@@ -225,7 +228,7 @@ export class Control {
     source.start({
       changed: (events) => configuration.changed(events),
       synced: () => configuration.synced(),
-      problems: (list) => this.#parts.problems.setSource(list),
+      problems: (list) => this.#sourceProblems(list),
     })
   }
 
@@ -278,6 +281,11 @@ export class Control {
     )
     const registry = await this.#registry
     return { contentType: registry.contentType, body: await registry.render() }
+  }
+
+  #sourceProblems(list: readonly SourceProblem[]): void {
+    this.#parts.problems.setSource(list)
+    this.#tell({ type: 'source', reasons: this.#parts.problems.ofSource().slice(0, REASONS) })
   }
 
   #keepLastGood(changes: readonly LastGoodChange[]): void {

@@ -33,6 +33,11 @@ export class ProblemList {
     for (const { level: _, ...view } of this.#objects.values()) yield view
   }
 
+  /** What keeps the source from being read, in words. */
+  ofSource(): string[] {
+    return this.#source.filter(({ level }) => level === 'error').map(({ message }) => message)
+  }
+
   /** What the source itself finds wrong; the complete list. */
   setSource(problems: readonly SourceProblem[]): void {
     this.#source = problems.map(({ severity, reason, message, place, object }) => ({

@@ -5,12 +5,15 @@ import type { FromWorker, ToWorker } from '../link/messages.ts'
 import { WorkerState } from '../link/worker-state.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { PackResult } from '../snapshot/pack.ts'
+import { Echoes } from './echoes.ts'
 
 export interface PublisherEvents {
   /** Everything that is sent to all workers, for the supervisor to keep. */
   replica(message: ToWorker): void
   /** A generation, and with it all before it, serves in every worker. @param took from the first change in it */
   served(generation: number, took: readonly Milliseconds[]): void
+  /** Endpoints act in every worker. @param took since their change was seen */
+  endpoints(took: Milliseconds): void
   /** A worker has something for the log. */
   problem(worker: number, message: string): void
 }
@@ -23,6 +26,7 @@ export class Publisher {
   readonly #state = new WorkerState()
   /** Generations that do not serve everywhere yet, and when the first change in each was seen. */
   readonly #pending = new Map<number, Milliseconds>()
+  readonly #echoes = new Echoes()
   #generation: number
 
   constructor(block: ProcessBlock, events: PublisherEvents, now: () => Milliseconds) {
@@ -39,6 +43,7 @@ export class Publisher {
   /** A worker gets everything there is, and from then on what changes. */
   addWorker(index: number, port: MessagePort): void {
     this.#ports.get(index)?.close()
+    this.#echoes.gone(index)
     this.#ports.set(index, port)
     port.on('message', (message: FromWorker) => this.#heard(index, message))
     for (const message of this.#state.messages()) port.postMessage(message)
@@ -49,6 +54,7 @@ export class Publisher {
   removeWorker(index: number): void {
     this.#ports.get(index)?.close()
     this.#ports.delete(index)
+    this.#echoes.gone(index)
     // The one that died may have been all that was waited for.
     this.#settle()
   }
@@ -58,6 +64,13 @@ export class Publisher {
     this.#state.keep(message)
     for (const port of this.#ports.values()) port.postMessage(message)
     this.#events.replica(message)
+  }
+
+  /** Behind endpoint sets: see {@link PublisherEvents.endpoints}. @param since when their change was seen */
+  timeEndpoints(since: Milliseconds): void {
+    if (this.#ports.size === 0) return
+    const message = this.#echoes.call(this.#ports.keys(), since)
+    for (const port of this.#ports.values()) port.postMessage(message)
   }
 
   /**
@@ -81,7 +94,13 @@ export class Publisher {
 
   #heard(index: number, message: FromWorker): void {
     if (message.type === 'problem') this.#events.problem(index, message.message)
+    else if (message.type === 'echo') this.#hasEndpoints(index, message.id)
     else this.#settle()
+  }
+
+  #hasEndpoints(worker: number, id: number): void {
+    const since = this.#echoes.heard(worker, id)
+    if (since !== undefined) this.#events.endpoints(this.#now() - since)
   }
 
   #settle(): void {

@@ -34,11 +34,16 @@ export class Rebuild<T> {
     this.#options = options
   }
 
-  /** Something has changed. @param urgent not to be held off: it came alone, or was held off before */
-  request(urgent = false): void {
+  /**
+   * Something has changed.
+   *
+   * @param urgent not to be held off: it came alone, or was held off before
+   * @param since when it was seen, where that was not just now
+   */
+  request(urgent = false, since?: Milliseconds): void {
     if (this.#stopped) return
     const now = this.#options.now()
-    this.#since ??= now
+    this.#since = Math.min(this.#since ?? now, since ?? now)
     if (this.#running) return
     clearTimeout(this.#timer)
     const wait = urgent ? 0 : Math.max(0, Math.min(QUIET, this.#since + LONGEST - now))

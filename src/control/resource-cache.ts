@@ -17,13 +17,7 @@ import { type Refused, type Resource, type ResourceSet, refusedKey } from '../co
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Origin, SourceEvent } from '../source/source.ts'
 import { closedRules, withoutWithdrawnDelegates, withoutWithdrawnNamespaces } from './broken-edit.ts'
-
-/** What a batch of events asks for; the first is less than the second, less than the third. */
-export type Impact =
-  | 'ignore'
-  /** Only the endpoints of these backend ids may differ: `endpointsOf` for each, no compile. */
-  | { readonly endpoints: readonly string[] }
-  | 'rebuild'
+import { type Impact, ImpactSum } from './impact.ts'
 
 /** A last good version that outlives the process. */
 export interface LastGood {
@@ -304,21 +298,6 @@ export class ResourceCache {
     if (object === undefined) this.#kept.delete(name)
     else this.#kept.add(name)
     this.#keep.set(name, { kind, key, object: object as Route | Backend | undefined })
-  }
-}
-
-class ImpactSum {
-  readonly #endpoints = new Set<string>()
-  #rebuild = false
-
-  add(impact: Impact): void {
-    if (impact === 'rebuild') this.#rebuild = true
-    else if (impact !== 'ignore') for (const id of impact.endpoints) this.#endpoints.add(id)
-  }
-
-  get value(): Impact {
-    if (this.#rebuild) return 'rebuild'
-    return this.#endpoints.size === 0 ? 'ignore' : { endpoints: [...this.#endpoints].sort() }
   }
 }
 

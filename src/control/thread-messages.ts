@@ -72,6 +72,8 @@ export type ControlToMain =
   | { readonly type: 'replica'; readonly message: ToWorker }
   /** For the next control thread. */
   | { readonly type: 'last-good'; readonly changes: readonly LastGoodChange[] }
+  /** What keeps the source from being read, most important first; empty = nothing does. */
+  | { readonly type: 'source'; readonly reasons: readonly string[] }
   /** A generation serves in every worker. */
   | { readonly type: 'programmed'; readonly generation: number; readonly routes: number; readonly rules: number }
   | { readonly type: 'metrics'; readonly id: number; readonly contentType: string; readonly body: string }

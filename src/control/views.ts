@@ -31,7 +31,11 @@ export function adminData(viewed: Viewed): AdminData {
   return {
     trouble: () => [],
     unready: () =>
-      block.draining ? ['shutting down'] : block.ready ? [] : ['not every worker serves a routing table'],
+      block.draining
+        ? ['shutting down']
+        : block.ready
+          ? []
+          : ['not every worker serves a routing table', ...(block.synced ? [] : problems.ofSource())],
     version: () => ({ version, node: process.version, generation: generation(), workers: block.workers }),
     *routes() {
       const now = snapshot()

@@ -83,10 +83,13 @@ export type ToWorker =
   | { readonly type: 'backends'; readonly ids: readonly string[] }
   /** Store it with `ProcessBlock.passEpoch`, nothing else: everything sent before has been handled (shared-memory/epoch.ts). */
   | { readonly type: 'epoch'; readonly epoch: number }
+  /** Send it back at once: the endpoints that were sent before act. */
+  | { readonly type: 'echo'; readonly id: number }
 
 /** Worker → control, same port. */
 export type FromWorker =
   /** The generation serves in this worker; it is also stored in the process block. */
   | { readonly type: 'applied'; readonly generation: number }
+  | { readonly type: 'echo'; readonly id: number }
   /** A listener could not be opened, an update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }

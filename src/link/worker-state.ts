@@ -37,6 +37,7 @@ export class WorkerState {
         this.#keepTables(message)
         return
       case 'epoch':
+      case 'echo':
         return
     }
   }

@@ -91,7 +91,7 @@ export interface MetricsShape {
   readonly backends: number
 }
 
-export const METRICS_DEFAULTS = Object.freeze({ listeners: 8, backends: 100 })
+export const METRICS_DEFAULTS = Object.freeze({ listeners: 8, backends: 95 })
 
 const HEADER_BYTES = 64
 const CACHE_LINE_CELLS = 8
@@ -152,7 +152,7 @@ export class MetricsLayout {
     this.cells = Math.ceil(at / CACHE_LINE_CELLS) * CACHE_LINE_CELLS
     this.rowsAt = HEADER_BYTES
     this.controlAt = this.rowsAt + workers * this.cells * 8
-    this.directoryAt = this.controlAt + HISTOGRAM_CELLS * 8
+    this.directoryAt = this.controlAt + 2 * HISTOGRAM_CELLS * 8
     this.bytes = this.directoryAt + (backends + 1) * DIRECTORY_ROW_BYTES
   }
 
@@ -317,7 +317,7 @@ export class MetricsReader {
   constructor(shared: SharedArrayBuffer) {
     this.layout = MetricsLayout.of(shared)
     this.#rows = Array.from({ length: this.layout.shape.workers }, (_, worker) => this.layout.row(shared, worker))
-    this.#control = new Float64Array(shared, this.layout.controlAt, HISTOGRAM_CELLS)
+    this.#control = new Float64Array(shared, this.layout.controlAt, 2 * HISTOGRAM_CELLS)
   }
 
   sum(cell: number): number {
@@ -355,6 +355,15 @@ export class MetricsReader {
 
   configChange(): HistogramValue {
     return this.#histogram([this.#control], 0)
+  }
+
+  /** From a change of endpoints being seen to its acting everywhere. Written by the control thread alone. */
+  observeEndpoints(milliseconds: number): void {
+    observe(this.#control, HISTOGRAM_CELLS, milliseconds)
+  }
+
+  endpointChange(): HistogramValue {
+    return this.#histogram([this.#control], HISTOGRAM_CELLS)
   }
 
   /** The count is made of the buckets, so that the two agree while workers write. */

@@ -1,4 +1,5 @@
 import type { Kind } from '../api/object.ts'
+import type { Milliseconds } from '../lib/clock.ts'
 
 /** Where an object was written down. */
 export type Origin =
@@ -25,8 +26,15 @@ export type SourceEvent =
        */
       readonly raw: unknown
       readonly origin: Origin
+      readonly seen?: Milliseconds
     }
-  | { readonly type: 'delete'; readonly kind: Kind; readonly key: string }
+  | {
+      readonly type: 'delete'
+      readonly kind: Kind
+      readonly key: string
+      /** When the source read of it, monotonic, where it knows: what takes time from then on is ours. */
+      readonly seen?: Milliseconds
+    }
 
 /** What a source itself can find wrong, before any object is validated. */
 export type SourceProblemReason =

@@ -80,6 +80,8 @@ export class Supervisor {
   #wasReady = false
   #programmed: Programmed | undefined
   #announced = false
+  /** As long as there are no tables, this is why. */
+  #sourceTrouble: readonly string[] = []
   #draining = false
   #onDrained: () => void = () => {}
 
@@ -129,7 +131,8 @@ export class Supervisor {
       if (this.#listening.has(worker) && this.#block.applied(worker) > 0) serving++
     // Ready once means ready as long as anybody serves: one worker being replaced is no reason to send all traffic away.
     if (serving === workers || (this.#wasReady && serving > 0)) return ''
-    return `${serving} of ${workers} workers serve a routing table`
+    const why = this.#block.synced ? [] : this.#sourceTrouble
+    return [`${serving} of ${workers} workers serve a routing table`, ...why].join('\n')
   }
 
   /** Undefined while the control thread is away or busy. */
@@ -241,6 +244,9 @@ export class Supervisor {
       case 'refused':
         // A control thread that comes later finds the workers serving the settings they have.
         if (this.#settings === undefined) this.#options.onFatal(message.lines)
+        break
+      case 'source':
+        this.#sourceTrouble = message.reasons
         break
       case 'programmed':
         this.#programmed = message

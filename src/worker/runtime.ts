@@ -41,6 +41,7 @@ export class Runtime {
     if (message.type === 'endpoints') this.#host.backends.endpoints(message.backend, message.endpoints)
     else if (message.type === 'backends') this.#host.backends.retain(message.ids)
     else if (message.type === 'settings') this.#host.settings(message.settings)
+    else if (message.type === 'echo') this.#host.tell(message)
     else {
       this.#queue.push(message)
       this.#work()

@@ -1,18 +1,23 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { FieldProblem } from '../../src/api/object.ts'
+import type { Impact } from '../../src/control/impact.ts'
 import { Intake } from '../../src/control/intake.ts'
-import type { Impact } from '../../src/control/resource-cache.ts'
 import type { SourceEvent } from '../../src/source/source.ts'
 
-function upsert(name: string): SourceEvent {
-  return { type: 'upsert', kind: 'Route', key: `shop/${name}`, raw: {}, origin: { file: 'a.yaml', line: 1 } }
+function upsert(name: string, seen?: number): SourceEvent {
+  const origin = { file: 'a.yaml', line: 1 }
+  return { type: 'upsert', kind: 'Route', key: `shop/${name}`, raw: {}, origin, ...(seen !== undefined && { seen }) }
 }
+
+const slice = (name: string, seen?: number): SourceEvent => ({ ...upsert(name, seen), kind: 'EndpointSlice' })
 
 /** @param slow milliseconds that each object takes */
 function intake(impactOf: (key: string) => Impact, slow = 0, warnings: readonly FieldProblem[] = []) {
   const seen: string[] = []
   const taken: Impact[] = []
+  const times: number[] = []
+  const endpoints: { readonly ids: readonly string[]; readonly since: number; readonly after: number }[] = []
   let told = 0
   let wake: () => void = () => {}
   const one = new Intake(
@@ -26,8 +31,10 @@ function intake(impactOf: (key: string) => Impact, slow = 0, warnings: readonly 
       about: () => ({ origin: { file: 'a.yaml', line: 1 }, warnings }),
     },
     {
-      taken(impact) {
+      endpoints: (ids, since) => endpoints.push({ ids, since, after: seen.length }),
+      taken(impact, since) {
         taken.push(impact)
+        times.push(since)
         wake()
       },
       warning: () => told++,
@@ -40,7 +47,7 @@ function intake(impactOf: (key: string) => Impact, slow = 0, warnings: readonly 
         wake = resolve
       })
   }
-  return { one, seen, taken, until, told: () => told }
+  return { one, seen, taken, times, endpoints, until, told: () => told }
 }
 
 describe('taking in a burst', () => {
@@ -76,6 +83,47 @@ describe('taking in a burst', () => {
     assert.equal(synced, 101)
     assert.equal(one.busy, false)
     assert.ok(turns >= 5, `${turns} turns`)
+  })
+
+  it('lets endpoints overtake whatever else is waiting, in the turn that brings them', async () => {
+    const { one, seen, taken, endpoints, until } = intake(
+      (key) => (key.startsWith('shop/r') ? 'rebuild' : { endpoints: [`${key}-backend`] }),
+      1,
+    )
+    one.add(Array.from({ length: 100 }, (_, i) => upsert(`r${i}`)))
+    assert.equal(one.busy, true)
+    one.add([upsert('r-last'), slice('s1'), slice('s2')])
+    assert.deepEqual(
+      endpoints.map(({ ids }) => ids),
+      [['shop/s1-backend', 'shop/s2-backend']],
+    )
+    assert.ok(endpoints[0]!.after < 20, `after ${endpoints[0]!.after} objects`)
+    await until(1)
+    assert.equal(seen.length, 103)
+    assert.deepEqual(taken, ['rebuild'])
+  })
+
+  it('takes ten thousand slices in turns, the first to come first', async () => {
+    const { one, endpoints, until } = intake((key) => ({ endpoints: [key] }), 0.05)
+    one.add(Array.from({ length: 1000 }, (_, i) => slice(`s${i}`)))
+    assert.equal(one.busy, true)
+    await until(1)
+    const ids = endpoints.flatMap((batch) => batch.ids)
+    assert.equal(new Set(ids).size, 1000)
+    assert.ok(endpoints.length > 5, `${endpoints.length} batches`)
+    assert.ok(endpoints[0]!.ids.includes('shop/s0'))
+  })
+
+  it('says since when the first of what it tells was known', async () => {
+    const { one, times, endpoints, until } = intake((key) => (key.includes('s') ? { endpoints: ['x'] } : 'rebuild'))
+    one.add([{ ...upsert('a', 7), key: 'a' }, { ...upsert('b', 3), key: 'b' }, slice('s', 5)])
+    await until(1)
+    assert.deepEqual(times, [3])
+    assert.equal(endpoints[0]!.since, 5)
+    const before = performance.now()
+    one.add([{ ...upsert('c'), key: 'c' }])
+    await until(2)
+    assert.ok(times[1]! >= before, 'an earlier burst is over')
   })
 
   it('tells some of the warnings of a burst, not all', () => {

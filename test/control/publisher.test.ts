@@ -48,6 +48,7 @@ describe('the publisher', () => {
   let replica: ToWorker[]
   let served: { generation: number; took: readonly number[] }[]
   let problems: string[]
+  let endpoints: number[]
   let clock: number
   let wake: () => void
   let publisher: Publisher
@@ -59,6 +60,10 @@ describe('the publisher', () => {
         replica: (message) => replica.push(message),
         served(generation, took) {
           served.push({ generation, took })
+          wake()
+        },
+        endpoints(took) {
+          endpoints.push(took)
           wake()
         },
         problem(worker, message) {
@@ -76,6 +81,7 @@ describe('the publisher', () => {
     replica = []
     served = []
     problems = []
+    endpoints = []
     clock = 1_000
     wake = () => {}
     open()
@@ -126,6 +132,23 @@ describe('the publisher', () => {
       tables.backends.map((entry) => entry.index),
       [0],
     )
+  })
+
+  it('times endpoints until the last worker has them', async (t) => {
+    const workers = [new FakeWorker(t, publisher, 0), new FakeWorker(t, publisher, 1)]
+    publisher.send({ type: 'endpoints', backend: 'shop/api', endpoints: [] })
+    publisher.timeEndpoints(990)
+    const echo = (await workers[0]!.until(3))[2]!
+    assert.ok(echo.type === 'echo')
+    await workers[1]!.until(3)
+    workers[0]!.say(echo)
+    workers[0]!.say(echo)
+    workers[0]!.say({ type: 'echo', id: 77 })
+    clock = 1_004
+    workers[1]!.say(echo)
+    await until(() => endpoints.length > 0)
+    assert.deepEqual(endpoints, [14])
+    assert.equal(replica.length, 1, 'the supervisor has no use for it')
   })
 
   it('calls a generation served when the last worker serves it, with all that it took up', async (t) => {

@@ -94,6 +94,20 @@ describe('resources from an API server', () => {
       assert.match(shown, /192\.0\.2\.7/)
       assert.doesNotMatch(shown, /127\.0\.0\.1:8080/)
     })
+    const timed = async () => {
+      const { text } = await request(gateway.signalsPort, { path: '/metrics', host: 'localhost' })
+      return Number(/^headgate_endpoint_change_seconds_count (\d+)$/m.exec(text)?.[1])
+    }
+    const before = await timed()
+    api.put({
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name: 'api-1', namespace: 'shop', labels: { 'kubernetes.io/service-name': 'api' } },
+      addressType: 'IPv4',
+      ports: [{ name: 'http', port: 8080 }],
+      endpoints: [{ addresses: ['192.0.2.8'], conditions: { ready: true } }],
+    })
+    await eventually(async () => assert.equal(await timed(), before + 1))
   })
 
   it('goes on serving while the API server is away, and catches up', async () => {
@@ -120,6 +134,8 @@ describe('resources from an API server', () => {
     await eventually(async () => {
       const answer = await request(waiting.signalsPort, { path: '/readyz', host: 'localhost' })
       assert.equal(answer.status, 503)
+      assert.match(answer.text, /0 of \d workers serve a routing table\n.*API server.*/)
+      assert.match(answer.text, new RegExp(`${late.url}.*ECONNREFUSED|ECONNREFUSED.*${late.url}`))
     }, 10_000)
     await eventually(() => assert.match(waiting.processLog.join('\n'), /ECONNREFUSED|cannot be reached/), 10_000)
     await late.restart()

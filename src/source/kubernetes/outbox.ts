@@ -23,6 +23,8 @@ interface Entry {
   current: (Version & { readonly owner: object }) | undefined
   /** What is to be told, where that is not a deletion. */
   raw: unknown
+  /** When the first was read of what is to be told. */
+  seen: Milliseconds
 }
 
 /** Judging a Route takes the handler some 100 µs. */
@@ -59,7 +61,7 @@ export class Outbox {
     const id = `${kind} ${key}`
     let entry = this.#entries.get(id)
     if (entry === undefined) {
-      entry = { kind, key, told: undefined, current: undefined, raw: undefined }
+      entry = { kind, key, told: undefined, current: undefined, raw: undefined, seen: 0 }
       this.#entries.set(id, entry)
     }
     const same = entry.current?.uid === uid && entry.current.resourceVersion === resourceVersion
@@ -95,6 +97,7 @@ export class Outbox {
   #queue(entry: Entry): void {
     if (this.#closed) return
     const queue = URGENT.has(entry.kind) ? this.#urgent : this.#others
+    if (!queue.has(entry)) entry.seen = this.#now()
     queue.add(entry)
     // At the end of this turn of the loop: what arrived together is told together.
     this.#turn ??= setImmediate(() => this.#deliver())
@@ -128,16 +131,16 @@ export class Outbox {
   }
 
   #add(entry: Entry, replaced: SourceEvent[], events: SourceEvent[]): void {
-    const { kind, key, told, current, raw } = entry
+    const { kind, key, told, current, raw, seen } = entry
     entry.raw = undefined
     entry.told = current?.uid
     if (current === undefined) {
       this.#entries.delete(`${kind} ${key}`)
-      if (told !== undefined) events.push({ type: 'delete', kind, key })
+      if (told !== undefined) events.push({ type: 'delete', kind, key, seen })
       return
     }
-    if (told !== undefined && told !== current.uid) replaced.push({ type: 'delete', kind, key })
-    events.push({ type: 'upsert', kind, key, raw, origin: { cluster: true } })
+    if (told !== undefined && told !== current.uid) replaced.push({ type: 'delete', kind, key, seen })
+    events.push({ type: 'upsert', kind, key, raw, origin: { cluster: true }, seen })
   }
 
   #tell(call: () => void): void {
