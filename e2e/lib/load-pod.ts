@@ -1,6 +1,6 @@
 /** The load as a pod: started, asked for what it saw, and taken away. */
 import { readFileSync } from 'node:fs'
-import { apply, kubectl } from './kubernetes.ts'
+import { apply, kubectl, tryKubectl } from './kubernetes.ts'
 import type { LoadOptions } from './load.ts'
 import type { LoadReport } from './load-report.ts'
 import { restricted } from './pods.ts'
@@ -20,8 +20,12 @@ export async function startLoad(namespace: string, name: string, options: LoadOp
     { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace }, data: { 'load.mts': script } },
     pod(namespace, name, options),
   )
-  const lines = async () => (await kubectl('logs', '-n', namespace, name, '--tail=1')).trim()
-  const report = async () => JSON.parse(await lines()) as LoadReport
+  // Right after a start, and after the API server or the kubelet was away, a log cannot be read for a moment.
+  const report = () =>
+    until(`a report of load ${name}`, async () => {
+      const { stdout } = await tryKubectl(['logs', '-n', namespace, name, '--tail=1'])
+      return stdout.startsWith('{') && stdout.endsWith('}\n') ? (JSON.parse(stdout) as LoadReport) : undefined
+    })
   await until(`load ${name} is answered`, async () => (await report()).requests > 0, { every: 200 })
   return {
     report,

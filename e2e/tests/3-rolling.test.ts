@@ -38,7 +38,7 @@ describe('the load', () => {
     const { requests, failures, reasons } = await load.stop()
     assert.ok(requests > 0)
     assert.equal(failures, requests)
-    assert.deepEqual(reasons, { '404 NoRoute': failures })
+    assert.deepEqual(reasons, { '404 HostNotFound': failures })
   })
 })
 

@@ -72,9 +72,10 @@ describe('a container that starts while the API server is down', { skip: notOurs
       // The signals port of the new container, on the node's network.
       const answer = await until('the new container is not ready', async () => {
         const ready = await fetch(`http://${pod.address}:9902/readyz`, { signal: AbortSignal.timeout(2000) })
-        return ready.status === 503 && (await ready.text())
+        const text = await ready.text()
+        return ready.status === 503 && text.includes('API server') && text
       })
-      figure('start without an API server, /readyz says', answer.trim().replaceAll(/\s+/g, ' ').slice(0, 160))
+      figure('start without an API server, /readyz says', answer.trim().replaceAll(/\s+/g, ' ').slice(0, 200))
       const status = await ask(`${pod.address}:8080`, '/', { host: HOST }).then(
         (other) => other.status,
         (error: NodeJS.ErrnoException) => error.code,

@@ -165,8 +165,9 @@ export class KubernetesSource implements Source {
   #moved(feed: Feed): void {
     const { kind, namespace = '' } = feed.scope
     this.#subjects.get(`${kind} ${namespace}`)?.moved(feed)
-    // One that got through means that all can.
-    if (feed.trouble === undefined) for (const other of this.#feeds()) if (other !== feed) other.hurry()
+    // One that got through means that all can; a refusal has got through, too.
+    if (feed.trouble === undefined || feed.trouble.error.status !== 0)
+      for (const other of this.#feeds()) if (other !== feed) other.hurry()
     this.#lookSoon()
   }
 

@@ -31,6 +31,8 @@ export interface Pacing {
   readonly backOff: BackOffLimits
   /** Longest pause as long as nothing is known, or the kind is not served. */
   readonly mostUnsynced: Milliseconds
+  /** Longest pause while nobody is there to be spared. */
+  readonly mostAway: Milliseconds
   /** Objects in a page. */
   readonly page: number
   /** A watch is asked to last a random time between these. */
@@ -48,6 +50,7 @@ export interface Pacing {
 export const PACING: Pacing = {
   backOff: BACK_OFF,
   mostUnsynced: 10_000,
+  mostAway: 5_000,
   page: 500,
   watchSeconds: [290, 580],
   watchdog: 15_000,

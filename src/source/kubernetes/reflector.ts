@@ -33,6 +33,8 @@ export class Reflector {
   #failures = 0
   #refusals = 0
   #troubled = false
+  /** The last attempt met nobody. */
+  #wasAway = false
   /** Lists in a row that outlived the server's memory. */
   #expiries = 0
   #stopped = false
@@ -105,10 +107,18 @@ export class Reflector {
     if (verb === 'list') this.#expiries = error.expired ? this.#expiries + 1 : 0
     else if (this.#leadsNowhere(error)) this.#since = undefined
     this.#call(() => this.#options.handler.trouble({ verb, error, failures: this.#failures }))
-    const short = !this.#synced || error.status === 404
-    const pause = this.#backOff.next(short ? this.#pacing.mostUnsynced : undefined)
     const away = error.reason === 'Unreachable' || error.reason === 'TimedOut'
+    // What it refuses now has nothing to do with its absence.
+    if (!away && this.#wasAway) this.#backOff.reset()
+    this.#wasAway = away
+    const pause = this.#backOff.next(this.#longest(error))
     await this.#pause(Math.max(pause, error.retryAfter ?? 0), away)
+  }
+
+  #longest({ reason, status }: ApiError): Milliseconds | undefined {
+    const { mostAway, mostUnsynced } = this.#pacing
+    if (reason === 'Unreachable') return mostAway
+    return !this.#synced || status === 404 ? mostUnsynced : undefined
   }
 
   /** Whether only a new list helps. */

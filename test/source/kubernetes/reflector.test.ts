@@ -372,6 +372,27 @@ describe('5. a reflector backs off', () => {
   )
 
   it(
+    'soon again after an absence however long, also when the server that is back has forgotten everything',
+    observe(
+      async ({ api, told, reflector }) => {
+        api.put(route('a'))
+        reflector.start()
+        await told.until(() => api.openWatches.length === 1, 'a watch')
+        await api.kill()
+        await told.until(() => told.troubles.length >= 10, 'ten attempts')
+        api.put(route('b'))
+        api.compact()
+        await api.restart()
+        const back = performance.now()
+        await told.untilHas('shop/b')
+        const took = performance.now() - back
+        assert.ok(took < 1_000, `${took} ms; pauses would have grown to 10 s`)
+      },
+      { pacing: { backOff: { first: 20, most: 60_000 }, mostAway: 40 }, random: () => 0 },
+    ),
+  )
+
+  it(
     'not after a clean time-out of the server',
     observe(
       async ({ api, told, reflector, asked }) => {

@@ -8,7 +8,7 @@ import type { Needs } from '../../../src/source/source.ts'
 import { Recorder } from '../../suite/source.ts'
 import { FakeApi, type FakeApiOptions } from './fake-api.ts'
 
-export const QUICK: Partial<Pacing> = { backOff: { first: 20, most: 200 }, mostUnsynced: 100, quick: 5 }
+export const QUICK: Partial<Pacing> = { backOff: { first: 20, most: 200 }, mostUnsynced: 100, mostAway: 100, quick: 5 }
 
 export interface World {
   readonly api: FakeApi
