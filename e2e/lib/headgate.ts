@@ -1,6 +1,8 @@
 /** Headgate in the cluster: installed by its chart, asked over its Service. */
 import { spawn } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
 import { Agent, type IncomingHttpHeaders, request } from 'node:http'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { get, helm, kubectl } from './kubernetes.ts'
@@ -20,6 +22,13 @@ const VALUES: Readonly<Record<string, string>> = {
   'resources.requests.memory': '64Mi',
 }
 
+/** The archive of the image that was loaded last; none on a cluster that was given by KUBECONFIG. */
+const loaded = (() => {
+  const state = process.env.HEADGATE_E2E_STATE
+  const file = state === undefined ? undefined : join(state, 'image')
+  return file !== undefined && existsSync(file) ? { 'podAnnotations.image': readFileSync(file, 'utf8') } : {}
+})()
+
 export interface Installation {
   readonly release?: string
   readonly namespace?: string
@@ -32,7 +41,10 @@ export async function install({
   namespace = SYSTEM,
   values = {},
 }: Installation = {}): Promise<void> {
-  const settings = Object.entries({ ...VALUES, ...values }).flatMap(([key, value]) => ['--set', `${key}=${value}`])
+  const settings = Object.entries({ ...VALUES, ...loaded, ...values }).flatMap(([key, value]) => [
+    '--set',
+    `${key}=${value}`,
+  ])
   const place = ['--namespace', namespace, '--create-namespace']
   await helm('upgrade', '--install', release, CHART, ...place, ...settings, '--wait', '--timeout', '3m')
 }

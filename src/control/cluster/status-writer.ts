@@ -59,7 +59,7 @@ export interface StatusWriterOptions {
 
 const FIELD_MANAGER = 'headgate-status'
 
-const RATE: Rate = { perSecond: 20, burst: 50 }
+const RATE: Rate = { perSecond: 50, burst: 100 }
 
 const PARALLEL = 8
 

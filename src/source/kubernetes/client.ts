@@ -1,5 +1,6 @@
 /** What is asked of an API server: read, list, watch, write. One set of connections for all of it. */
 import { setImmediate } from 'node:timers/promises'
+import { createSecureContext, type SecureContext } from 'node:tls'
 import { type Dispatcher, Pool, ProxyAgent } from 'undici'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { ApiError } from './api-error.ts'
@@ -303,6 +304,8 @@ export class KubernetesClient implements Lister {
   #connect(origin: string, tls: Access['tls'], proxy: string | undefined): Dispatcher {
     const connect = {
       ...tls,
+      // To read a CA anew for every connection takes as long as all the rest of it.
+      ...(origin.startsWith('https:') && { secureContext: contextOf(tls) }),
       timeout: this.#times.connect,
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_DELAY,
@@ -318,6 +321,15 @@ export class KubernetesClient implements Lister {
     return proxy === undefined
       ? new Pool(origin, options)
       : new ProxyAgent({ ...options, uri: proxy, requestTls: connect })
+  }
+}
+
+function contextOf(tls: Access['tls']): SecureContext {
+  try {
+    return createSecureContext(tls)
+  } catch (error) {
+    const message = `CA, certificate or key cannot be used: ${error instanceof Error ? error.message : String(error)}`
+    throw new ApiError(0, 'NoCredentials', message, { cause: error })
   }
 }
 

@@ -25,12 +25,18 @@ export interface KubernetesOptions {
   readonly failed: (error: unknown) => void
   /** Objects of a kind in a namespace from which on one watch for all of them is used. Default 50. */
   readonly singles?: number
+  /** Services from which on there is one watch for all of them, and one for their slices. Default 25. */
+  readonly services?: number
   readonly pacing?: Partial<Pacing>
   /** See `Reflector`. Default no. */
   readonly watchList?: boolean
 }
 
 const SINGLES = 50
+const SERVICES = 25
+
+/** Kinds that a watch of the whole cluster may be used for; Secrets of namespaces that nothing refers to are none of our business. */
+const WIDE: ReadonlySet<Kind> = new Set(['Service', 'EndpointSlice'])
 
 /** Read whatever refers to them. */
 const OWN_KINDS: readonly Kind[] = ['Route', 'Backend']
@@ -46,6 +52,8 @@ export class KubernetesSource implements Source {
   readonly #ending = new Set<Promise<void>>()
   #namespaces: Feed | undefined
   #needs: Needs | undefined
+  /** All own kinds were told for the first time: whatever they refer to is known, and how best to read it. */
+  #settled = false
   #handler: SourceHandler | undefined
   #told: readonly SourceProblem[] = []
   #look: NodeJS.Immediate | undefined
@@ -73,12 +81,12 @@ export class KubernetesSource implements Source {
     const kinds = this.#options.ingresses === true ? [...OWN_KINDS, 'Ingress' as const] : OWN_KINDS
     for (const kind of kinds)
       for (const namespace of places) this.#own.push(this.#feed(kind, namespace === undefined ? {} : { namespace }))
-    if (this.#needs !== undefined) this.#meet(this.#needs)
+    this.#lookSoon()
   }
 
   interest(needs: Needs): void {
     this.#needs = needs
-    if (this.#handler !== undefined && !this.#stopped) this.#meet(needs)
+    if (this.#settled && !this.#stopped) this.#meet(needs)
   }
 
   async stop(): Promise<void> {
@@ -126,14 +134,17 @@ export class KubernetesSource implements Source {
   #group(kind: Kind, keys: Iterable<string>, wanted: Map<string, Map<string, Set<string>>>): void {
     const places = new Map<string, Set<string>>()
     wanted.set(kind, places)
+    const wide = this.#only.size === 0 && WIDE.has(kind)
     for (const key of keys) {
       const slash = key.indexOf('/')
       const namespace = key.slice(0, slash)
       if (slash < 1 || slash === key.length - 1) continue
       if (this.#only.size > 0 && !this.#only.has(namespace)) continue
-      const names = places.get(namespace)
-      if (names === undefined) places.set(namespace, new Set([key.slice(slash + 1)]))
-      else names.add(key.slice(slash + 1))
+      const place = wide ? '' : namespace
+      const subject = wide ? key : key.slice(slash + 1)
+      const subjects = places.get(place)
+      if (subjects === undefined) places.set(place, new Set([subject]))
+      else subjects.add(subject)
     }
   }
 
@@ -141,7 +152,9 @@ export class KubernetesSource implements Source {
     const place = `${kind} ${namespace}`
     let subjects = this.#subjects.get(place)
     if (subjects === undefined) {
-      const scope = { kind, namespace, limit: this.#options.singles ?? SINGLES }
+      const { singles = SINGLES, services = SERVICES } = this.#options
+      const limit = WIDE.has(kind) ? services : singles
+      const scope = namespace === '' ? { kind, limit } : { kind, namespace, limit }
       subjects = new SubjectFeeds(scope, this.#context, (ended) => this.#remember(ended))
       this.#subjects.set(place, subjects)
     }
@@ -164,7 +177,8 @@ export class KubernetesSource implements Source {
 
   #moved(feed: Feed): void {
     const { kind, namespace = '' } = feed.scope
-    this.#subjects.get(`${kind} ${namespace}`)?.moved(feed)
+    const subjects = this.#subjects.get(`${kind} ${namespace}`) ?? this.#subjects.get(`${kind} `)
+    subjects?.moved(feed)
     // One that got through means that all can; a refusal has got through, too.
     if (feed.trouble === undefined || feed.trouble.error.status !== 0)
       for (const other of this.#feeds()) if (other !== feed) other.hurry()
@@ -175,9 +189,18 @@ export class KubernetesSource implements Source {
     if (this.#stopped) return
     this.#look ??= setImmediate(() => {
       this.#look = undefined
+      this.#settle()
       this.#tellProblems()
       this.#tellSynced()
     })
+  }
+
+  /** To begin with what the first of many Routes refer to would be to read it one by one. */
+  #settle(): void {
+    if (this.#settled || this.#outbox.size > 0) return
+    if (this.#own.some((feed) => feed.state === 'starting' && feed.trouble === undefined)) return
+    this.#settled = true
+    if (this.#needs !== undefined) this.#meet(this.#needs)
   }
 
   #tellProblems(): void {
@@ -192,7 +215,7 @@ export class KubernetesSource implements Source {
    * which would be wrong: then it is not said.
    */
   #tellSynced(): void {
-    if (this.#synced || this.#stopped || this.#outbox.size > 0) return
+    if (this.#synced || this.#stopped || !this.#settled || this.#outbox.size > 0) return
     if (!this.#own.some((feed) => feed.scope.kind === 'Route' && feed.state === 'synced')) return
     for (const feed of this.#feeds()) if (feed.state === 'starting') return
     this.#synced = true

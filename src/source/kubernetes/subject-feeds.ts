@@ -1,4 +1,4 @@
-/** Of one kind in one namespace those objects that something refers to: one by one, or by one watch where they are many. */
+/** Of one kind, in one namespace or in all, those objects that something refers to: one by one, or by one watch where they are many. */
 
 import { SERVICE_NAME_LABEL } from '../../api/kubernetes.ts'
 import type { Kind } from '../../api/object.ts'
@@ -8,7 +8,7 @@ import type { Ingested } from './ingest.ts'
 
 export interface SubjectScope {
   readonly kind: Kind
-  /** None for a kind that is in no namespace. */
+  /** None = all of them: subjects are then `namespace/name`, else names. */
   readonly namespace?: string
   /** So many are too many to be watched one by one. */
   readonly limit: number
@@ -40,7 +40,7 @@ export class SubjectFeeds {
     if (this.#next !== undefined) yield this.#next
   }
 
-  /** @param subjects names of objects; of a Service for EndpointSlices */
+  /** @param subjects see the scope; of a Service for EndpointSlices */
   want(subjects: ReadonlySet<string>): void {
     this.#wanted = subjects
     for (const [name, feed] of this.#singles) if (!subjects.has(name)) this.#endSingle(name, feed)
@@ -66,18 +66,20 @@ export class SubjectFeeds {
     return this.#singles.has(name) || this.#wide?.subjects.has(name) === true || this.#next?.subjects.has(name) === true
   }
 
-  #single(name: string): void {
+  #single(subject: string): void {
     const { kind, namespace } = this.#scope
-    const selection = selectionOf(kind, name)
-    const feed = new Feed({ kind, ...(namespace !== undefined && { namespace }), selection }, this.#context)
-    this.#singles.set(name, feed)
+    const slash = subject.indexOf('/')
+    const place = namespace ?? subject.slice(0, slash)
+    const selection = selectionOf(kind, namespace === undefined ? subject.slice(slash + 1) : subject)
+    const feed = new Feed({ kind, namespace: place, selection }, this.#context)
+    this.#singles.set(subject, feed)
     feed.start()
   }
 
   #widen(subjects: ReadonlySet<string>): void {
     const { kind, namespace } = this.#scope
     const scope = { kind, ...(namespace !== undefined && { namespace }) }
-    const feed = new WideFeed(scope, this.#context, subjects, subjectOf(kind), () => this.#takeOver(feed))
+    const feed = new WideFeed(scope, this.#context, subjects, subjectOf(kind, namespace), () => this.#takeOver(feed))
     this.#next = feed
     feed.start()
   }
@@ -108,10 +110,12 @@ function selectionOf(kind: Kind, name: string): Selection {
     : { fieldSelector: `metadata.name=${name}` }
 }
 
-function subjectOf(kind: Kind): (object: Ingested) => string | undefined {
-  if (kind !== 'EndpointSlice') return ({ raw }) => raw.metadata.name
-  return ({ raw }) => {
-    const service = raw.metadata.labels?.[SERVICE_NAME_LABEL]
-    return typeof service === 'string' ? service : undefined
+function subjectOf(kind: Kind, namespace: string | undefined): (object: Ingested) => string | undefined {
+  const inPlace = ({ raw }: Ingested, name: string) =>
+    namespace === undefined ? `${raw.metadata.namespace}/${name}` : name
+  if (kind !== 'EndpointSlice') return (object) => inPlace(object, object.raw.metadata.name)
+  return (object) => {
+    const service = object.raw.metadata.labels?.[SERVICE_NAME_LABEL]
+    return typeof service === 'string' ? inPlace(object, service) : undefined
   }
 }

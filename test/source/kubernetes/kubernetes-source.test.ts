@@ -274,8 +274,67 @@ describe('many objects of a kind in a namespace', () => {
           await heard.untilGone('EndpointSlice shop/moves')
         }
       },
-      { singles: 4 },
+      { services: 4 },
     ),
+  )
+})
+
+describe('Services of a whole cluster', () => {
+  const places = Array.from({ length: 30 }, (_, i) => `team-${i}`)
+  const fill = ({ api }: World) => {
+    for (const place of places) {
+      api.put(backend('a', place))
+      api.put(service('a', place))
+      api.put(service('unused', place))
+      api.put(slice('a-1', 'a', '10.0.0.1', place))
+      api.put(slice('unused-1', 'unused', '10.0.0.2', place))
+    }
+  }
+  /** As control does it: every batch that comes says what it refers to. */
+  const referring = ({ source, heard }: World) => {
+    const named = new Set<string>()
+    const changed = heard.changed.bind(heard)
+    heard.changed = (events: SourceEvent[]) => {
+      changed(events)
+      for (const { kind, key } of events) if (kind === 'Backend') named.add(key)
+      source.interest({ ...NOTHING, services: named })
+    }
+  }
+
+  it(
+    'are read by one watch a kind where there are many, from the start on, without those that nothing refers to',
+    inCluster(async (world) => {
+      const { api, source, heard } = world
+      fill(world)
+      referring(world)
+      source.start(heard)
+      await heard.untilSynced()
+      assert.deepEqual(
+        keysOf(world).filter((key) => key.includes('unused')),
+        [],
+      )
+      assert.equal(heard.objects.size, 90)
+      await eventually(() => api.openWatches.length === 4, 'four watches')
+      assert.deepEqual(watched(api.openWatches), ['backends', 'endpointslices', 'routes', 'services'])
+      assert.equal(api.asked.filter(({ verb }) => verb === 'list').length, 4, 'and none of them alone')
+      api.put(slice('unused-1', 'a', '10.0.0.3', 'team-7'))
+      await heard.untilHas('EndpointSlice team-7/unused-1')
+    }),
+  )
+
+  it(
+    'are read one by one where our role does not reach further',
+    inCluster(async (world) => {
+      const { api, source, heard } = world
+      api.denied = ({ collection, namespace }) =>
+        (collection === 'services' || collection === 'endpointslices') && namespace === undefined
+      fill(world)
+      referring(world)
+      source.start(heard)
+      await heard.untilSynced()
+      assert.equal(heard.objects.size, 90)
+      await heard.untilWell()
+    }),
   )
 })
 
