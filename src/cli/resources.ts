@@ -30,7 +30,7 @@ export async function examine(
   const { resources, refused } = admit(objects, settings, validator, findings)
   const compiled = await inTurns(compile(resources, new CompileMemo()))
   const byId = new Map(objects.map((definition) => [refusedKey(definition.kind, definition.key), definition]))
-  for (const status of compiled.statuses) {
+  for (const status of compiled.statuses.values()) {
     const ingress = ingressOf(status.key)
     const id = ingress === undefined ? refusedKey(status.kind, status.key) : refusedKey('Ingress', ingress)
     const definition = byId.get(id)

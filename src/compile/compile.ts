@@ -1,6 +1,7 @@
 /** Resources → what the data plane needs, and what every object is told about itself. */
 import { isDeepStrictEqual } from 'node:util'
 import type { ObjectStatus } from '../api/condition.ts'
+import type { FrozenMap } from '../snapshot/frozen-map.ts'
 import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
 import { gatherEndpoints, lookAtTargets } from './backend-pass.ts'
 import { noteChanges } from './changes.ts'
@@ -15,8 +16,8 @@ import { routeStatus } from './route-status.ts'
 
 export interface Compiled {
   readonly snapshot: Snapshot
-  /** Of every Route and Backend; an object of which nothing new is to be said has the same status (`===`) as before. */
-  readonly statuses: readonly ObjectStatus[]
+  /** Of every Route and Backend, see `refusedKey`; an object of which nothing new is to be said has the same status (`===`) as before. */
+  readonly statuses: FrozenMap<ObjectStatus>
   /** By backend id: the endpoints of every backend of the snapshot. DNS names are still to be resolved. */
   readonly endpoints: ReadonlyMap<string, readonly EndpointAddress[]>
   /** The DNS names among the endpoints' addresses, each with the ids of the backends that have it. */
@@ -73,15 +74,6 @@ function* tellStatuses(memo: CompileMemo, resources: ResourceSet, meter: Meter):
     memo.counts.statuses++
     if (meter.spend(6)) yield
   }
-  // The list itself grows with the objects.
-  if (memo.statuses.freeze() === memo.listed?.of) return
-  const of = memo.statuses.freeze()
-  const list: ObjectStatus[] = []
-  for (const status of of.values()) {
-    list.push(status)
-    if ((list.length & 63) === 0 && meter.spend(4)) yield
-  }
-  memo.listed = { of, list }
 }
 
 /** @param name see `refusedKey` */
@@ -120,7 +112,7 @@ function result(memo: CompileMemo): Compiled {
     memo.snapshot = { segments, policies, backends }
   return {
     snapshot: memo.snapshot!,
-    statuses: memo.listed?.list ?? [],
+    statuses: memo.statuses.freeze(),
     endpoints: memo.endpoints.freeze(),
     names: memo.names.freeze(),
   }

@@ -4,7 +4,7 @@
  */
 import type { ObjectStatus } from '../api/condition.ts'
 import type { Policies } from '../api/policies.ts'
-import { type FrozenMap, FrozenMapBuilder } from '../snapshot/frozen-map.ts'
+import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { PolicySet } from '../snapshot/policy.ts'
 import type { Backend, BackendRef, EndpointAddress, Match, Rule, Segment, Snapshot } from '../snapshot/snapshot.ts'
 import type { Ownership, Permission } from './ownership.ts'
@@ -142,7 +142,6 @@ export class CompileMemo {
   readonly names = new FrozenMapBuilder<readonly string[]>()
   /** By kind and key, see `refusedKey`. */
   readonly statuses = new FrozenMapBuilder<ObjectStatus>()
-  listed: { readonly of: FrozenMap<ObjectStatus>; readonly list: readonly ObjectStatus[] } | undefined
   snapshot: Snapshot | undefined
   readonly counts: WorkCounts = {
     routes: 0,

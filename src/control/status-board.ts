@@ -1,6 +1,7 @@
 /** What is known of every Route and Backend: the conditions of the last compile, and whether the workers serve it. For the admin API and the log. */
 import type { Condition, ObjectStatus } from '../api/condition.ts'
 import { healthyCondition, programmed } from '../compile/conditions.ts'
+import { FrozenMap } from '../snapshot/frozen-map.ts'
 
 export interface StatusEvents {
   /** An object came, went, or stands differently than before, by a condition that a person should know of. */
@@ -17,11 +18,11 @@ const AT_ONCE = 256
 
 export class StatusBoard {
   readonly #events: StatusEvents
-  #current: ReadonlyMap<string, ObjectStatus> = new Map()
-  #next: ReadonlyMap<string, ObjectStatus> = this.#current
-  /** What `#next` was made from. */
-  #from: readonly ObjectStatus[] | undefined
+  #current = new FrozenMap<ObjectStatus>()
+  #next = this.#current
   #changes: { readonly status: ObjectStatus; readonly before: ObjectStatus | undefined }[] = []
+  #sizes = { routes: 0, rules: 0 }
+  #nextSizes = this.#sizes
   #generation = 0
   #served = 0
 
@@ -39,38 +40,30 @@ export class StatusBoard {
   }
 
   /** The statuses of the next generation, taken in by steps; those that did not change should be the same objects. */
-  *prepare(statuses: readonly ObjectStatus[]): Generator<void> {
+  *prepare(statuses: FrozenMap<ObjectStatus>): Generator<void> {
     this.#changes = []
-    if (statuses === this.#from) return
-    const next = new Map<string, ObjectStatus>()
-    for (const status of statuses) {
-      const id = `${status.kind} ${status.key}`
-      next.set(id, status)
-      const before = this.#current.get(id)
-      if (before !== status && !sameConditions(before, status)) this.#changes.push({ status, before })
-      if (next.size % AT_ONCE === 0) yield
+    this.#next = statuses
+    this.#nextSizes = { ...this.#sizes }
+    let count = 0
+    for (const { before, after } of this.#current.changesTo(statuses)) {
+      addSize(this.#nextSizes, before, -1)
+      addSize(this.#nextSizes, after, 1)
+      if (after !== undefined && !sameConditions(before, after)) this.#changes.push({ status: after, before })
+      if (++count % AT_ONCE === 0) yield
     }
-    this.#next = next
-    this.#from = statuses
   }
 
   /** What was prepared is in force. */
   commit(generation: number): void {
     this.#current = this.#next
+    this.#sizes = this.#nextSizes
     this.#generation = generation
     for (const { status, before } of this.#changes.splice(0)) this.#events.changed(status, before)
   }
 
   /** Routes of which at least a part is served, and their rules. */
   sizes(): { routes: number; rules: number } {
-    let routes = 0
-    let rules = 0
-    for (const status of this.#current.values()) {
-      if (status.kind !== 'Route' || (status.rules ?? 0) === 0) continue
-      routes++
-      rules += status.rules ?? 0
-    }
-    return { routes, rules }
+    return { ...this.#sizes }
   }
 
   /** This generation serves in every worker. */
@@ -85,6 +78,12 @@ export class StatusBoard {
     }
     return this.#served >= this.#generation ? programmed(status) : status
   }
+}
+
+function addSize(sizes: { routes: number; rules: number }, status: ObjectStatus | undefined, sign: 1 | -1): void {
+  if (status?.kind !== 'Route' || (status.rules ?? 0) === 0) return
+  sizes.routes += sign
+  sizes.rules += sign * (status.rules ?? 0)
 }
 
 function sameConditions(a: ObjectStatus | undefined, b: ObjectStatus): boolean {

@@ -153,9 +153,7 @@ function plain({ snapshot, statuses, endpoints, names }: Compiled) {
     backends: sorted(snapshot.backends),
     endpoints: sorted(endpoints),
     names: sorted(names),
-    statuses: statuses
-      .map((status) => [`${status.kind} ${status.key}`, status])
-      .sort(([a], [b]) => ((a as string) < (b as string) ? -1 : 1)),
+    statuses: sorted(statuses),
   }
 }
 

@@ -169,10 +169,14 @@ export function listing({ snapshot }: Compiled, hostname: string): string[] | un
 }
 
 export function statusOf({ statuses }: Compiled, key: string, kind: ObjectStatus['kind'] = 'Route'): ObjectStatus {
-  const status = statuses.find((one) => one.key === key && one.kind === kind)
+  const status = [...statuses.values()].find((one) => one.key === key && one.kind === kind)
   if (status === undefined) throw new Error(`no status of ${kind} ${key}`)
   return status
 }
+
+/** As a compile gives them. */
+export const statusMap = (statuses: readonly ObjectStatus[]): FrozenMap<ObjectStatus> =>
+  FrozenMap.from(statuses.map((status) => [`${status.kind} ${status.key}`, status]))
 
 /** `status/reason` by type. */
 export function conditionsOf(result: Compiled, key: string, kind: ObjectStatus['kind'] = 'Route') {

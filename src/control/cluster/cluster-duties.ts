@@ -7,6 +7,7 @@ import { countEndpoints } from '../../compile/endpoints.ts'
 import { ingressNotes } from '../../compile/ingress-notes.ts'
 import type { ResourceSet } from '../../compile/resource-set.ts'
 import type { Random } from '../../lib/clock.ts'
+import type { FrozenMap } from '../../snapshot/frozen-map.ts'
 import type { KubernetesClient } from '../../source/kubernetes/client.ts'
 import type { SourceEvent } from '../../source/source.ts'
 import { givenAddresses } from './addresses.ts'
@@ -137,7 +138,7 @@ export class ClusterDuties {
   }
 
   /** See StatusWriter; as the status board's. */
-  prepare(statuses: readonly ObjectStatus[]): Generator<void> {
+  prepare(statuses: FrozenMap<ObjectStatus>): Generator<void> {
     return this.#writer.prepare(statuses)
   }
 

@@ -1,6 +1,7 @@
 /** What every object is to be told, by the last compile, and whether every worker serves it yet: each object for itself. */
 import type { ObjectStatus } from '../../api/condition.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
+import { FrozenMap } from '../../snapshot/frozen-map.ts'
 import { subjectId, subjectOfStatus } from './subject.ts'
 
 export interface Desired {
@@ -19,8 +20,12 @@ export class DesiredStatuses {
   readonly #current = new Map<string, Desired>()
   /** Ids whose generation does not serve everywhere yet. */
   readonly #awaited = new Map<string, number>()
-  #from: readonly ObjectStatus[] | undefined
+  /** Of an Ingress, by its id: what was said of each Route that it became. */
+  readonly #parts = new Map<string, ReadonlyMap<string, ObjectStatus>>()
+  #from = new FrozenMap<ObjectStatus>()
+  #next = this.#from
   #changes = new Map<string, readonly ObjectStatus[]>()
+  #nextParts = new Map<string, Map<string, ObjectStatus>>()
   #gone: string[] = []
   #served = 0
 
@@ -38,40 +43,43 @@ export class DesiredStatuses {
   }
 
   /** The statuses of the next generation, taken in by steps; those that did not change are the same objects. */
-  *prepare(statuses: readonly ObjectStatus[]): Generator<void> {
-    if (statuses === this.#from) return
+  *prepare(statuses: FrozenMap<ObjectStatus>): Generator<void> {
+    this.#next = statuses
     this.#changes = new Map()
-    const ids = new Set<string>()
-    const ingresses = new Map<string, ObjectStatus[]>()
+    this.#nextParts = new Map()
+    this.#gone = []
     let count = 0
-    for (const status of statuses) {
-      const subject = subjectOfStatus(status)
+    for (const { key, before, after } of this.#from.changesTo(statuses)) {
+      const subject = subjectOfStatus((after ?? before)!)
       const id = subjectId(subject)
-      ids.add(id)
       if (subject.kind === 'Ingress') {
-        const parts = ingresses.get(id)
-        if (parts === undefined) ingresses.set(id, [status])
-        else parts.push(status)
-      } else if (this.#current.get(id)?.statuses[0] !== status) this.#changes.set(id, [status])
+        const parts = this.#nextParts.get(id) ?? new Map(this.#parts.get(id))
+        this.#nextParts.set(id, parts)
+        if (after === undefined) parts.delete(key)
+        else parts.set(key, after)
+      } else if (after === undefined) this.#gone.push(id)
+      else this.#changes.set(id, [after])
       if (++count % AT_ONCE === 0) yield
     }
-    for (const [id, parts] of ingresses) {
-      parts.sort((a, b) => (a.key < b.key ? -1 : 1))
-      const before = this.#current.get(id)?.statuses
-      if (before?.length !== parts.length || parts.some((part, i) => part !== before[i])) this.#changes.set(id, parts)
+    for (const [id, parts] of this.#nextParts) {
+      if (parts.size === 0) this.#gone.push(id)
+      else
+        this.#changes.set(
+          id,
+          [...parts.values()].sort((a, b) => (a.key < b.key ? -1 : 1)),
+        )
     }
-    this.#gone = []
-    if (ids.size - this.#changes.size < this.#current.size)
-      for (const id of this.#current.keys()) {
-        if (!ids.has(id)) this.#gone.push(id)
-        if (++count % AT_ONCE === 0) yield
-      }
-    this.#from = statuses
   }
 
   /** What was prepared is in force. @returns ids of what is new or different */
   commit(generation: number, now: Milliseconds): string[] {
     const changed = [...this.#changes.keys()]
+    this.#from = this.#next
+    for (const [id, parts] of this.#nextParts) {
+      if (parts.size === 0) this.#parts.delete(id)
+      else this.#parts.set(id, parts)
+    }
+    this.#nextParts = new Map()
     for (const [id, statuses] of this.#changes) {
       this.#current.set(id, { statuses, generation, since: now })
       if (generation > this.#served) this.#awaited.set(id, generation)

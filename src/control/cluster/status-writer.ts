@@ -4,6 +4,7 @@
  */
 import type { ObjectStatus } from '../../api/condition.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
+import type { FrozenMap } from '../../snapshot/frozen-map.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
 import type { ApplyOptions } from '../../source/kubernetes/client.ts'
 import type { SourceEvent } from '../../source/source.ts'
@@ -105,7 +106,7 @@ export class StatusWriter {
   }
 
   /** The statuses of the next generation, taken in by steps before they are in force. */
-  prepare(statuses: readonly ObjectStatus[]): Generator<void> {
+  prepare(statuses: FrozenMap<ObjectStatus>): Generator<void> {
     return this.#desired.prepare(statuses)
   }
 

@@ -8,7 +8,7 @@ import { type Subject, subjectPath } from '../../../src/control/cluster/subject.
 import { FrozenMap } from '../../../src/snapshot/frozen-map.ts'
 import type { WatchSink } from '../../../src/source/kubernetes/client.ts'
 import type { SourceEvent } from '../../../src/source/source.ts'
-import { backend, world as resourcesOf, service, slice } from '../../compile/world.ts'
+import { backend, world as resourcesOf, service, slice, statusMap } from '../../compile/world.ts'
 import { FakeApi, type Stored } from './fake-api.ts'
 import { settle, VirtualTime } from './virtual-time.ts'
 
@@ -85,7 +85,7 @@ function world() {
     for (const sink of watches) sink.line(Buffer.from(JSON.stringify({ type, object })))
   }
   const commit = (one: ClusterDuties, statuses: readonly ObjectStatus[], generation = 1) => {
-    for (const _ of one.prepare(statuses));
+    for (const _ of one.prepare(statusMap(statuses)));
     one.commit(generation)
     one.served(generation)
   }
