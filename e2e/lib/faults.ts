@@ -1,6 +1,7 @@
 /** What a test may break: only on a cluster of our own, never on one that was given by KUBECONFIG. */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import type { Component } from '../cluster/components.ts'
 import { placeOf } from '../cluster/place.ts'
 import { startAgain, stop } from '../cluster/processes.ts'
@@ -33,6 +34,8 @@ export async function apiServerAway(
     await startAgain(place, 'apiserver')
     await apiServerReady(place, programsFolder())
     for (const leader of LEADERS) await startAgain(place, leader)
+    // It would look for the server again after half a minute, and send requests to pods that are gone until then.
+    await restart('proxy')
   }
 }
 
@@ -53,6 +56,16 @@ export async function compactEtcd(): Promise<number> {
   const { header } = await post('range', { key: Buffer.from('a').toString('base64') })
   await post('compaction', { revision: header.revision, physical: true })
   return Number(header.revision)
+}
+
+/** Ends a thread of the process in a container, as a mistake in it would; the address of its file holds these words. */
+export async function endThread(id: string, words: string): Promise<void> {
+  const socket = join(place.state, 'containerd.sock')
+  const tasks = await execute('ctr', ['-a', socket, '-n', 'k8s.io', 'tasks', 'ls'])
+  const pid = new RegExp(`^${id}\\s+(\\d+)`, 'm').exec(tasks)?.[1]
+  if (pid === undefined) throw new Error(`no container ${id}`)
+  const script = fileURLToPath(new URL('end-thread.ts', import.meta.url))
+  await execute('nsenter', ['-t', pid, '-n', '--', process.execPath, script, pid, words])
 }
 
 /** Kills everything in a container, past the API server; the kubelet starts it again. */

@@ -9,10 +9,10 @@ import type { LoadReport } from './load-report.ts'
 /** Runs the work under a steady load of this host, with some calm before and after; not one request may fail. */
 export async function underLoad(
   what: string,
-  { namespace, host }: { namespace: string; host: string },
+  { namespace, host, address }: { namespace: string; host: string; address?: string },
   work: () => Promise<void>,
 ): Promise<LoadReport> {
-  const url = `http://${await insideAddress()}/`
+  const url = `http://${address ?? (await insideAddress())}/`
   const load = await startLoad(namespace, 'load', { url, host, rate: 100, connections: 10 })
   await sleep(1000)
   await work()

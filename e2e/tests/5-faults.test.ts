@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { apiServerAway, compactEtcd, endContainer, notOurs, restart } from '../lib/faults.ts'
+import { apiServerAway, compactEtcd, endContainer, endThread, notOurs, restart } from '../lib/faults.ts'
 import { figure } from '../lib/figures.ts'
 import { ask, type Entrance, entrance, install, RELEASE, SYSTEM } from '../lib/headgate.ts'
 import { apply, freshNamespace, kubectl } from '../lib/kubernetes.ts'
@@ -64,6 +64,39 @@ describe('no request fails', { skip: notOurs }, () => {
   })
 })
 
+describe('whoever writes statuses', { skip: notOurs }, () => {
+  it('is deleted: no request fails, and another goes on', async () => {
+    const { name } = await leader()
+    await under('leader deleted', async () => {
+      await kubectl('delete', 'pod', name, '-n', SYSTEM, '--wait=false')
+      await told('leader-deleted')
+      await rolledOut(SYSTEM, RELEASE)
+    })
+    assert.notEqual((await leader()).name, name)
+  })
+
+  it('is killed: requests to the others do not fail, and another goes on', async () => {
+    const { name, container } = await leader()
+    const other = (await headgatePods()).items.find(({ metadata }) => metadata.name !== name)!
+    const load = { namespace: NAMESPACE, host: HOST, address: `${other.status.podIP}:8080` }
+    await underLoad('leader killed', load, async () => {
+      await endContainer(container)
+      await told('leader-killed')
+    })
+    await rolledOut(SYSTEM, RELEASE)
+  })
+
+  it('has its control thread killed: no request fails, and it goes on', async () => {
+    const { container } = await leader()
+    const before = await restarts()
+    await under('control thread of the leader killed', async () => {
+      await endThread(container, 'control/main')
+      await told('control-killed')
+    })
+    assert.equal(await restarts(), before, 'only the thread was started again')
+  })
+})
+
 describe('a container that starts while the API server is down', { skip: notOurs }, () => {
   it('is not ready, gives no wrong 404, and gets ready by itself', async () => {
     const pod = await onePod()
@@ -103,6 +136,25 @@ async function seen(name: string): Promise<void> {
   figure(`${name}: a Route applied → seen on every replica`, `${(performance.now() - started).toFixed(0)} ms`)
 }
 
+/** A Route applied now is told that it is served; notes how long that took. */
+async function told(name: string): Promise<void> {
+  const started = performance.now()
+  await apply(route(NAMESPACE, name, `${name}.example`, [answering(name)]))
+  await everywhere(`${name}.example`, 200)
+  await kubectl('wait', '-n', NAMESPACE, `route.headgate.dev/${name}`, '--for=condition=Ready', '--timeout=60s')
+  figure(`${name}: a Route applied → its status says Ready`, `${(performance.now() - started).toFixed(0)} ms`)
+}
+
+async function leader(): Promise<{ readonly name: string; readonly container: string }> {
+  return await until('a leader', async () => {
+    const path = 'jsonpath={.spec.holderIdentity}'
+    const holder = await kubectl('get', 'lease', RELEASE, '-n', SYSTEM, '-o', path)
+    const pod = (await headgatePods()).items.find(({ metadata }) => holder.startsWith(`${metadata.name}_`))
+    if (pod === undefined) return undefined
+    return { name: pod.metadata.name, container: idOf(pod.status.containerStatuses[0]!.containerID) }
+  })
+}
+
 const everywhere = (host: string, status: number, seconds = 60) =>
   until(
     `${status} from ${host} everywhere`,
@@ -131,6 +183,12 @@ async function restarts(): Promise<number> {
 }
 
 async function onePod(): Promise<{ address: string; container: string }> {
-  const { podIP, containerStatuses } = (await headgatePods()).items[0]!.status
-  return { address: podIP, container: containerStatuses[0]!.containerID.replace(/^.*:\/\//, '') }
+  // The node makes one that was killed already wait.
+  const restartsOf = ({ status }: PodList['items'][number]) => status.containerStatuses[0]!.restartCount
+  const [pod] = (await headgatePods()).items.sort((a, b) => restartsOf(a) - restartsOf(b))
+  const { podIP, containerStatuses } = pod!.status
+  return { address: podIP, container: idOf(containerStatuses[0]!.containerID) }
 }
+
+/** As containerd knows it. */
+const idOf = (id: string): string => id.replace(/^.*:\/\//, '')

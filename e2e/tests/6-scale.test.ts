@@ -26,7 +26,7 @@ let load: Load
 
 before(async () => {
   api = await openApi()
-  await install({ values: { replicas: '1', workers: '2' } })
+  await install({ values: { replicas: '1', workers: '2', 'resources.requests.cpu': '500m' } })
   await freshNamespace(NAMESPACE)
   const options = { namespace: NAMESPACE, name: 'scale', replicas: 2 }
   await apply(deployment(options), service(options), backend(NAMESPACE, 'scale'), route(NAMESPACE, 'scale', HOST))
