@@ -64,6 +64,8 @@ export type SourceProblemReason =
   | 'WatchUnavailable'
   /** The API server cannot be reached or refuses (Kubernetes only). */
   | 'ClusterUnavailable'
+  /** Not everything was read since the start; what an earlier process knew serves instead (Kubernetes only). */
+  | 'RememberedState'
   /** Our role does not let us read a kind (Kubernetes only). */
   | 'Forbidden'
   /** The API server does not know a kind: its CustomResourceDefinition is missing (Kubernetes only). */

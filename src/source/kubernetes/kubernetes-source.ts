@@ -1,7 +1,8 @@
 /** Resources from an API server: what Headgate's own kinds say, and of the others only what those refer to. */
 import type { Kind } from '../../api/object.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
-import type { Needs, Place, Source, SourceHandler, SourceProblem } from '../source.ts'
+import type { KnowingSource } from '../memory/remembered-source.ts'
+import type { Needs, Place, SourceHandler, SourceProblem } from '../source.ts'
 import type { Lister } from './client.ts'
 import { Feed, type FeedContext } from './feed.ts'
 import { Outbox } from './outbox.ts'
@@ -41,7 +42,7 @@ const WIDE: ReadonlySet<Kind> = new Set(['Service', 'EndpointSlice'])
 /** Read whatever refers to them. */
 const OWN_KINDS: readonly Kind[] = ['Route', 'Backend']
 
-export class KubernetesSource implements Source {
+export class KubernetesSource implements KnowingSource {
   readonly #options: KubernetesOptions
   readonly #only: ReadonlySet<string>
   readonly #outbox: Outbox
@@ -87,6 +88,15 @@ export class KubernetesSource implements Source {
   interest(needs: Needs): void {
     this.#needs = needs
     if (this.#settled && !this.#stopped) this.#meet(needs)
+  }
+
+  knows(kind: Kind, key: string, subject: string): boolean {
+    if (this.#outbox.holds(kind, key)) return false
+    const namespace = key.slice(0, key.indexOf('/'))
+    const own = this.#own.filter(({ scope }) => scope.kind === kind && (scope.namespace ?? namespace) === namespace)
+    if (own.length > 0) return own.every(({ state }) => state === 'synced')
+    if (kind === 'Namespace') return this.#namespaces === undefined || this.#namespaces.state === 'synced'
+    return this.#subjects.get(`${kind} ${namespace}`)?.knows(subject) ?? true
   }
 
   async stop(): Promise<void> {

@@ -56,6 +56,12 @@ export class Outbox {
     return this.#urgent.size + this.#others.size
   }
 
+  /** Whether an object waits to be told. */
+  holds(kind: Kind, key: string): boolean {
+    const entry = this.#entries.get(`${kind} ${key}`)
+    return entry !== undefined && (this.#urgent.has(entry) || this.#others.has(entry))
+  }
+
   /** @param owner speaks for the object from now on */
   put(kind: Kind, { key, uid, resourceVersion, raw }: Ingested, owner: object): void {
     const id = `${kind} ${key}`

@@ -62,6 +62,13 @@ export class SubjectFeeds {
     this.want(this.#wanted)
   }
 
+  /** Whether all there is of a subject was told; of one that nobody asks for, nothing is. */
+  knows(name: string): boolean {
+    if (!this.#covers(name)) return true
+    if (this.#singles.get(name)?.state === 'synced') return true
+    return this.#wide?.subjects.has(name) === true && this.#wide.state === 'synced'
+  }
+
   #covers(name: string): boolean {
     return this.#singles.has(name) || this.#wide?.subjects.has(name) === true || this.#next?.subjects.has(name) === true
   }

@@ -1,0 +1,136 @@
+/** What is remembered while it stands in for a source: told, confirmed by that source one by one, and what it does not confirm taken back. */
+import { isDeepStrictEqual } from 'node:util'
+import type { Kind } from '../../api/object.ts'
+import type { Needs, SourceEvent } from '../source.ts'
+import { idOf, type Recollection, type Remembered } from './recollection.ts'
+
+/** Looked at between two moments in which whoever goes through them may stop. */
+const LOOKS = 128
+
+export class Recall {
+  /** Not told: nothing refers to it. */
+  readonly #untold: Map<string, Remembered>
+  /** Told, and by nobody else. */
+  readonly #told = new Map<string, Remembered>()
+  #needed: ReadonlySet<string> = new Set()
+  /** Objects that the source told otherwise than they were remembered. */
+  different = 0
+  /** Objects that were taken back. */
+  gone = 0
+
+  /** @param seen what the source has spoken of already, by {@link idOf} */
+  constructor({ objects }: Recollection, seen: ReadonlySet<string>) {
+    this.#untold = objects
+    for (const id of seen) objects.delete(id)
+  }
+
+  /** Objects that are served from memory alone. */
+  get size(): number {
+    return this.#told.size
+  }
+
+  /** What is referred to from now on. */
+  need({ services, secrets, configMaps, namespaces = false }: Needs): void {
+    const needed = new Set<string>()
+    for (const key of services) needed.add(idOf('Service', key))
+    for (const key of secrets) needed.add(idOf('Secret', key))
+    for (const key of configMaps) needed.add(idOf('ConfigMap', key))
+    if (namespaces) needed.add('Namespace')
+    this.#needed = needed
+  }
+
+  /**
+   * What the source tells, without what is known already. Each of the lists is for one call: an object that another of the same name has
+   * replaced is deleted first, so that nothing of the older one serves on under its name.
+   */
+  accept(events: readonly SourceEvent[]): SourceEvent[][] {
+    const replaced: SourceEvent[] = []
+    const news: SourceEvent[] = []
+    for (const event of events) {
+      const id = idOf(event.kind, event.key)
+      this.#untold.delete(id)
+      const one = this.#told.get(id)
+      this.#told.delete(id)
+      if (one === undefined || event.type === 'delete') {
+        news.push(event)
+        continue
+      }
+      const text = JSON.stringify(event.raw)
+      if (text === one.text) continue
+      const before: unknown = JSON.parse(one.text)
+      // An item of a list has its fields in another order than an event.
+      if (isDeepStrictEqual(before, JSON.parse(text))) continue
+      this.different++
+      if (uidOf(before) !== uidOf(event.raw)) replaced.push({ type: 'delete', kind: event.kind, key: event.key })
+      news.push(event)
+    }
+    return [replaced, news].filter((list) => list.length > 0)
+  }
+
+  /** What is told in any case. Yields undefined where one may stop. */
+  *tell(): Generator<SourceEvent | undefined> {
+    for (const [id, one] of pausing(this.#untold)) {
+      if (id === undefined) yield undefined
+      else if (one.need === undefined) yield this.#tell(id, one)
+    }
+  }
+
+  /** What is referred to now and was not before, and the other way round. */
+  *meet(): Generator<SourceEvent | undefined> {
+    for (const [id, one] of pausing(this.#told)) {
+      if (id === undefined) yield undefined
+      else if (!this.#isNeeded(one)) {
+        this.#told.delete(id)
+        this.#untold.set(id, one)
+        yield { type: 'delete', kind: one.kind, key: one.key }
+      }
+    }
+    for (const [id, one] of pausing(this.#untold)) {
+      if (id === undefined) yield undefined
+      else if (one.need !== undefined && this.#isNeeded(one)) yield this.#tell(id, one)
+    }
+  }
+
+  /** @param isGone whether the source would have told it by now */
+  *forget(isGone: (kind: Kind, key: string, subject: string) => boolean): Generator<SourceEvent | undefined> {
+    for (const [id, one] of pausing(this.#told)) {
+      if (id === undefined) yield undefined
+      else if (!this.#isNeeded(one) || isGone(one.kind, one.key, subjectOf(one))) {
+        this.#told.delete(id)
+        this.gone++
+        yield { type: 'delete', kind: one.kind, key: one.key }
+      }
+    }
+  }
+
+  #isNeeded({ need }: Remembered): boolean {
+    return need === undefined || this.#needed.has(need)
+  }
+
+  #tell(id: string, one: Remembered): SourceEvent {
+    this.#untold.delete(id)
+    this.#told.set(id, one)
+    return { type: 'upsert', kind: one.kind, key: one.key, raw: JSON.parse(one.text), origin: { cluster: true } }
+  }
+}
+
+type Look = readonly [id: undefined, one: undefined] | readonly [id: string, one: Remembered]
+
+/** All of them, with a stop now and then. Deleting while going through them is allowed. */
+function* pausing(objects: ReadonlyMap<string, Remembered>): Generator<Look> {
+  let looks = 0
+  for (const entry of objects) {
+    yield entry
+    if (++looks % LOOKS === 0) yield [undefined, undefined]
+  }
+}
+
+/** Name of what refers to an object names: of a slice, its Service. */
+function subjectOf({ kind, key, need }: Remembered): string {
+  const named = kind === 'EndpointSlice' && need !== undefined ? need : key
+  return named.slice(named.indexOf('/') + 1)
+}
+
+function uidOf(raw: unknown): unknown {
+  return (raw as { readonly metadata?: { readonly uid?: unknown } }).metadata?.uid
+}
