@@ -4,6 +4,9 @@ import type { Kind } from '../../api/object.ts'
 import type { Needs, SourceEvent } from '../source.ts'
 import { idOf, type Recollection, type Remembered } from './recollection.ts'
 
+/** Whether whoever knows better would have told an object by now if it were there. */
+export type IsGone = (kind: Kind, key: string, subject: string) => boolean
+
 /** Looked at between two moments in which whoever goes through them may stop. */
 const LOOKS = 128
 
@@ -68,15 +71,15 @@ export class Recall {
   }
 
   /** What is told in any case. Yields undefined where one may stop. */
-  *tell(): Generator<SourceEvent | undefined> {
+  *tell(isGone: IsGone): Generator<SourceEvent | undefined> {
     for (const [id, one] of pausing(this.#untold)) {
       if (id === undefined) yield undefined
-      else if (one.need === undefined) yield this.#tell(id, one)
+      else if (one.need === undefined && !goneBy(isGone, one)) yield this.#tell(id, one)
     }
   }
 
   /** What is referred to now and was not before, and the other way round. */
-  *meet(): Generator<SourceEvent | undefined> {
+  *meet(isGone: IsGone): Generator<SourceEvent | undefined> {
     for (const [id, one] of pausing(this.#told)) {
       if (id === undefined) yield undefined
       else if (!this.#isNeeded(one)) {
@@ -87,15 +90,15 @@ export class Recall {
     }
     for (const [id, one] of pausing(this.#untold)) {
       if (id === undefined) yield undefined
-      else if (one.need !== undefined && this.#isNeeded(one)) yield this.#tell(id, one)
+      else if (one.need !== undefined && this.#isNeeded(one) && !goneBy(isGone, one)) yield this.#tell(id, one)
     }
   }
 
-  /** @param isGone whether the source would have told it by now */
-  *forget(isGone: (kind: Kind, key: string, subject: string) => boolean): Generator<SourceEvent | undefined> {
+  /** What is gone, and what nobody refers to. */
+  *forget(isGone: IsGone): Generator<SourceEvent | undefined> {
     for (const [id, one] of pausing(this.#told)) {
       if (id === undefined) yield undefined
-      else if (!this.#isNeeded(one) || isGone(one.kind, one.key, subjectOf(one))) {
+      else if (!this.#isNeeded(one) || goneBy(isGone, one)) {
         this.#told.delete(id)
         this.gone++
         yield { type: 'delete', kind: one.kind, key: one.key }
@@ -123,6 +126,10 @@ function* pausing(objects: ReadonlyMap<string, Remembered>): Generator<Look> {
     yield entry
     if (++looks % LOOKS === 0) yield [undefined, undefined]
   }
+}
+
+function goneBy(isGone: IsGone, one: Remembered): boolean {
+  return isGone(one.kind, one.key, subjectOf(one))
 }
 
 /** Name of what refers to an object names: of a slice, its Service. */

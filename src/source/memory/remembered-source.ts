@@ -66,11 +66,18 @@ export class RememberedSource implements Source {
   #recalling = false
   #recall: Recall | undefined
   #steps: Steps | undefined
+  /**
+   * What names others is being told, and with each call more is needed. The source hears of it when it is complete: one by one it would begin
+   * hundreds of watches, none of which can give way to a wider one while there is no API server.
+   */
+  #telling = false
   #turn: NodeJS.Immediate | undefined
   #lookAgain: NodeJS.Timeout | undefined
   /** Of the source: it has told everything. */
   #sourceSynced = false
   #toldSynced = false
+  /** What it has not told is to be looked through. */
+  #forgetDue = false
   #forgetAll: Milliseconds = 0
   #inner: readonly SourceProblem[] = []
   #own: SourceProblem | undefined
@@ -93,10 +100,9 @@ export class RememberedSource implements Source {
 
   interest(needs: Needs): void {
     this.#needs = needs
-    this.#options.source.interest?.(needs)
-    if (this.#recall === undefined) return
-    this.#needsMoved = true
-    this.#recall.need(needs)
+    if (this.#recall === undefined) return this.#options.source.interest?.(needs)
+    if (this.#telling) return
+    this.#need(this.#recall, needs)
     this.#goOn()
   }
 
@@ -132,8 +138,7 @@ export class RememberedSource implements Source {
     this.#sourceSynced = true
     this.#forgetAll = this.#options.now() + (this.#options.grace ?? GRACE)
     if (this.#recall === undefined) return this.#end()
-    // Whatever was still to be told from memory, the source knows better.
-    this.#steps = this.#forgetting(this.#recall)
+    this.#forgetDue = true
     this.#goOn()
   }
 
@@ -148,15 +153,14 @@ export class RememberedSource implements Source {
     this.#seen = undefined
     if (recollection === undefined || this.#sourceSynced || this.#stopped) return
     this.#recall = new Recall(recollection, seen)
-    if (this.#needs !== undefined) this.#recall.need(this.#needs)
     this.#own = {
       severity: 'warning',
       reason: 'RememberedState',
       message: `Serves what was known at ${momentOf(recollection.written, wall())}, since the API server at ${server} has not told everything since the start; what has changed since then acts as soon as it does.`,
     }
     this.#tellProblems()
-    this.#steps = this.#recall.tell()
-    this.#needsMoved = true
+    this.#steps = this.#recall.tell(this.#isGone)
+    this.#telling = true
     this.#goOn()
   }
 
@@ -184,19 +188,34 @@ export class RememberedSource implements Source {
 
   /** Nothing is left of what was to be told. */
   #next(recall: Recall): void {
-    if (this.#sourceSynced) return this.#settle(recall)
+    this.#endTelling(recall)
     if (this.#needsMoved) {
       this.#needsMoved = false
-      this.#steps = recall.meet()
-    } else if (!this.#toldSynced) {
-      this.#toldSynced = true
-      this.#tell((handler) => handler.synced())
-    }
+      this.#steps = recall.meet(this.#isGone)
+    } else if (this.#forgetDue) {
+      this.#forgetDue = false
+      this.#steps = recall.forget(this.#isGone)
+    } else if (this.#sourceSynced) this.#settle(recall)
+    else this.#tellSynced()
   }
 
-  #forgetting(recall: Recall): Steps {
+  #endTelling(recall: Recall): void {
+    if (!this.#telling) return
+    this.#telling = false
+    if (this.#needs !== undefined) this.#need(recall, this.#needs)
+  }
+
+  #need(recall: Recall, needs: Needs): void {
+    this.#needsMoved = true
+    recall.need(needs)
+    this.#options.source.interest?.(needs)
+  }
+
+  /** Whether the source would have told an object by now if it were there. */
+  readonly #isGone = (kind: Kind, key: string, subject: string): boolean => {
+    if (!this.#sourceSynced) return false
     const { source, now } = this.#options
-    return recall.forget((kind, key, subject) => now() >= this.#forgetAll || source.knows(kind, key, subject))
+    return now() >= this.#forgetAll || source.knows(kind, key, subject)
   }
 
   /** The source has told everything it can, and what it has not told is taken back, as far as it would have told it. */
@@ -212,13 +231,10 @@ export class RememberedSource implements Source {
       )
     }
     if (recall.size === 0) return this.#end()
-    if (!this.#toldSynced) {
-      this.#toldSynced = true
-      this.#tell((handler) => handler.synced())
-    }
+    this.#tellSynced()
     this.#lookAgain ??= setTimeout(() => {
       this.#lookAgain = undefined
-      this.#steps = this.#forgetting(recall)
+      this.#forgetDue = true
       this.#goOn()
     }, LOOK_AGAIN).unref()
   }
@@ -228,11 +244,14 @@ export class RememberedSource implements Source {
     this.#recall = undefined
     this.#seen = undefined
     clearTimeout(this.#lookAgain)
-    if (!this.#toldSynced) {
-      this.#toldSynced = true
-      this.#tell((handler) => handler.synced())
-    }
+    this.#tellSynced()
     this.#options.writer.complete()
+  }
+
+  #tellSynced(): void {
+    if (this.#toldSynced) return
+    this.#toldSynced = true
+    this.#tell((handler) => handler.synced())
   }
 
   #tellProblems(): void {
