@@ -15,7 +15,15 @@ const read = (name: string): string => readFileSync(new URL(name, root), 'utf8')
 const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** What the chart writes into the settings itself; stated twice, one of them would lose. */
-const OWN_SETTINGS = ['ingressClass', 'listeners', 'signals', 'watchNamespaces', 'stateDirectory', 'plugins']
+const OWN_SETTINGS = [
+  'ingressClass',
+  'listeners',
+  'signals',
+  'watchNamespaces',
+  'stateDirectory',
+  'stateKeyFile',
+  'plugins',
+]
 
 const source = parse(read('helm/values.schema.yaml')) as { properties: Node; shapes: Node }
 

@@ -168,6 +168,9 @@ export class MetricsRegistry {
       gauge('headgate_config_problems', 'Objects about which a condition says that something is wrong.', () =>
         Array.from(source.problems(), ({ kind, reason, objects }) => ({ labels: { kind, reason }, value: objects })),
       ),
+      gauge('headgate_config_remembered', '1 while what serves is what an earlier process knew of the cluster.', () => [
+        { labels: NO_LABELS, value: this.#process.remembered ? 1 : 0 },
+      ]),
       histogram(
         'headgate_config_change_seconds',
         'From a change being seen to its being served by every worker.',

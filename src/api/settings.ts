@@ -40,6 +40,8 @@ export interface SettingsObject {
     readonly tls?: Readonly<Record<string, never>>
   }
   readonly stateDirectory?: string
+  /** Of keys, one a line; see docs/kubernetes-source.md. */
+  readonly stateKeyFile?: string
   /** Empty = all. */
   readonly watchNamespaces: readonly string[]
 }

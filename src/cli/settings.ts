@@ -77,6 +77,7 @@ const ORDER: readonly string[] = [
   'tracing',
   'redis',
   'stateDirectory',
+  'stateKeyFile',
   'watchNamespaces',
 ] satisfies (keyof SettingsObject)[]
 

@@ -2,6 +2,7 @@
  * The control thread put together. Never on the way of a request: it may die at any moment, and the next one finds names at their slots
  * and workers at their ports, reads everything anew and publishes it under a higher generation.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { MessagePort } from 'node:worker_threads'
 import type { AdminServer } from '../admin/server.ts'
 import type { ObjectStatus } from '../api/condition.ts'
@@ -17,6 +18,7 @@ import { MetricsReader } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
 import { readSchemas } from '../source/crds.ts'
+import { ClusterMemory } from '../source/memory/cluster-memory.ts'
 import type { Source, SourceProblem } from '../source/source.ts'
 import { ClusterDuties } from './cluster/cluster-duties.ts'
 import { installationOf } from './cluster/installation.ts'
@@ -41,6 +43,8 @@ const TEND_EVERY: Milliseconds = 500
 const FLUSH_WITHIN: Milliseconds = 800
 /** Of the source's errors, as many as `/readyz` shows. */
 const REASONS = 5
+/** What other replicas have kept, beside a memory of the whole cluster: an API server that is there has told it in a fraction of that. */
+const READ_WITHIN: Milliseconds = 2_000
 
 export class Control {
   readonly #data: ControlData
@@ -58,6 +62,9 @@ export class Control {
   #settings: SettingsObject | undefined
   #configuration: Configuration | undefined
   #lastGood: LastGoodStore | undefined
+  #memory: ClusterMemory | undefined
+  /** What serves is what an earlier process knew. */
+  #remembered = false
   #duties: ClusterDuties | undefined
   #admin: Promise<AdminServer> | undefined
   #registry: Promise<{ contentType: string; render(): Promise<string> }> | undefined
@@ -218,7 +225,8 @@ export class Control {
     const inCluster = choice.type === 'kubernetes'
     const connection = choice.type === 'kubernetes' ? connectCluster(choice) : undefined
     const failed = (error: unknown): void => this.#log.error({ error }, 'the source failed')
-    const source = openSource(choice, settings.watchNamespaces, failed, connection)
+    if (connection !== undefined) this.#memory = this.#openMemory(settings, connection, failed)
+    const source = openSource(choice, settings.watchNamespaces, failed, connection, this.#memory)
     this.#source = source
     const parts = { ...this.#parts, validator: this.#validator, source, inCluster }
     this.#configuration = new Configuration(parts, settings, lastGood)
@@ -227,8 +235,32 @@ export class Control {
     await this.#takeUpDuties(configuration, connection)
     source.start({
       changed: (events) => configuration.changed(events),
-      synced: () => configuration.synced(),
+      synced: () => {
+        this.#block.setRemembered(this.#remembered)
+        configuration.synced()
+      },
       problems: (list) => this.#sourceProblems(list),
+    })
+  }
+
+  #openMemory(
+    settings: SettingsObject,
+    connection: Promise<ClusterConnection>,
+    failed: (error: unknown) => void,
+  ): ClusterMemory | undefined {
+    const { stateDirectory, stateKeyFile, watchNamespaces } = settings
+    if (stateDirectory === undefined) return undefined
+    return new ClusterMemory({
+      stateDirectory,
+      keyFile: stateKeyFile,
+      namespaces: watchNamespaces,
+      identity: async () => (await connection).identity(),
+      // A thread that takes the place of another finds workers that serve what is newer.
+      serve: !this.#block.ready,
+      log: this.#log,
+      wall: this.#parts.wall,
+      now: this.#parts.now,
+      failed,
     })
   }
 
@@ -249,9 +281,12 @@ export class Control {
       resources: () => configuration.resources,
       eligible: (backend) => directory.rows(backend).filter((row) => table.eligible(row.slot)).length,
     })
-    configuration.restore(await duties.lastGood.read())
+    const reading = duties.lastGood.read()
+    // Then the API server need not be there for something to be served.
+    const hopeful = (await this.#memory?.hopeful()) === true
+    configuration.restore(await (hopeful ? Promise.race([reading, delay(READ_WITHIN, [])]) : reading))
     this.#duties = duties
-    duties.start()
+    void reading.then(() => duties.start())
   }
 
   #open(ports: ResolvedPorts): void {
@@ -285,6 +320,9 @@ export class Control {
 
   #sourceProblems(list: readonly SourceProblem[]): void {
     this.#parts.problems.setSource(list)
+    const remembered = list.some(({ reason }) => reason === 'RememberedState')
+    if (remembered !== this.#remembered) this.#block.setRemembered(remembered)
+    this.#remembered = remembered
     this.#tell({ type: 'source', reasons: this.#parts.problems.ofSource().slice(0, REASONS) })
   }
 
@@ -315,8 +353,9 @@ export class Control {
   async #stop(): Promise<void> {
     this.#configuration?.stop()
     this.#resolver.stop()
+    const remembered = this.#memory?.stop(FLUSH_WITHIN)
     await this.#accessLog.close(FLUSH_WITHIN)
-    await Promise.all([this.#lastGood?.flushed(), this.#duties?.stop()])
+    await Promise.all([this.#lastGood?.flushed(), this.#duties?.stop(), remembered])
     process.exit(0)
   }
 }

@@ -2,6 +2,7 @@
 import type { Kind } from '../api/object.ts'
 import { FolderSource } from '../source/folder/folder-source.ts'
 import type { KubernetesClient } from '../source/kubernetes/client.ts'
+import type { ClusterIdentity, ClusterMemory } from '../source/memory/cluster-memory.ts'
 import type { Needs, Place, Source, SourceHandler } from '../source/source.ts'
 import type { SourceChoice } from './thread-messages.ts'
 
@@ -10,21 +11,24 @@ export interface ClusterConnection {
   readonly client: KubernetesClient
   /** Of the API server, for messages. */
   readonly server: string
+  readonly identity: () => Promise<ClusterIdentity>
 }
 
 /**
  * @param namespaces of a cluster; none = all
  * @param failed a handler or the loading of a source has thrown
  * @param connection of a cluster
+ * @param memory of it; none = it is not remembered
  */
 export function openSource(
   choice: SourceChoice,
   namespaces: readonly string[],
   failed: (error: unknown) => void,
   connection: Promise<ClusterConnection> | undefined,
+  memory?: ClusterMemory,
 ): Source {
   if (choice.type === 'folder') return new FolderSource(choice.folder)
-  return new ClusterSource(connection ?? connectCluster(choice), namespaces, failed)
+  return new ClusterSource(connection ?? connectCluster(choice), namespaces, failed, memory)
 }
 
 /** Loads the code of a source: up to seconds of one turn for a kubeconfig's, which must come before the thread's first sign of life. */
@@ -42,11 +46,18 @@ class ClusterSource implements Source {
   readonly #connection: Promise<ClusterConnection>
   readonly #namespaces: readonly string[]
   readonly #failed: (error: unknown) => void
+  readonly #memory: ClusterMemory | undefined
   #source: Promise<Source> | undefined
   #loaded: Source | undefined
   #needs: Needs | undefined
 
-  constructor(connection: Promise<ClusterConnection>, namespaces: readonly string[], failed: (error: unknown) => void) {
+  constructor(
+    connection: Promise<ClusterConnection>,
+    namespaces: readonly string[],
+    failed: (error: unknown) => void,
+    memory: ClusterMemory | undefined,
+  ) {
+    this.#memory = memory
     this.#connection = connection
     this.#namespaces = namespaces
     this.#failed = failed
@@ -82,18 +93,20 @@ class ClusterSource implements Source {
   }
 
   async #load(): Promise<Source> {
-    const [connection, { KubernetesSource }] = await Promise.all([
+    const [{ client, server }, { KubernetesSource }] = await Promise.all([
       this.#connection,
       import('../source/kubernetes/kubernetes-source.ts'),
     ])
-    return new KubernetesSource({
-      ...connection,
+    const source = new KubernetesSource({
+      client,
+      server,
       namespaces: this.#namespaces,
       ingresses: true,
       random: Math.random,
       now: () => performance.now(),
       failed: this.#failed,
     })
+    return this.#memory?.around(source, server) ?? source
   }
 }
 
@@ -109,7 +122,11 @@ export async function connectCluster({ kubeconfig, context }: ClusterChoice): Pr
     server === undefined
       ? await kubeConfig(kubeconfig, context, now)
       : new InClusterCredentials({ environment: process.env, now })
-  return { client: new KubernetesClient(credentials), server: server ?? (await credentials.access()).server }
+  const identity = async (): Promise<ClusterIdentity> => {
+    const { server, tls } = await credentials.access()
+    return { server, ...(tls.ca !== undefined && { ca: tls.ca }) }
+  }
+  return { client: new KubernetesClient(credentials), server: server ?? (await credentials.access()).server, identity }
 }
 
 async function kubeConfig(file: string | undefined, context: string | undefined, now: () => number) {

@@ -16,6 +16,7 @@ const FLAG_SYNCED = 2
 const EPOCH = 3
 const PUBLISHED = 4
 const CONTROL_STARTS = 5
+const FLAG_REMEMBERED = 6
 
 const BEAT = 0
 const LIVE = 1
@@ -163,6 +164,15 @@ export class ProcessBlock {
 
   setSynced(synced: boolean): void {
     Atomics.store(this.#cells, FLAG_SYNCED, synced ? 1 : 0)
+  }
+
+  /** What is served is what an earlier process knew: the source has not been read since the start. Written by control. */
+  get remembered(): boolean {
+    return Atomics.load(this.#cells, FLAG_REMEMBERED) === 1
+  }
+
+  setRemembered(remembered: boolean): void {
+    Atomics.store(this.#cells, FLAG_REMEMBERED, remembered ? 1 : 0)
   }
 
   /** How often a control thread was started, the running one included. Written by the supervisor. */

@@ -12,6 +12,8 @@ export interface Signs {
   trouble(): string
   /** Empty = traffic may be sent here; otherwise what is missing. */
   unready(): string
+  /** Said beside the readiness; empty = nothing. */
+  remark(): string
   /** Undefined while the control thread is away. */
   metrics(): Promise<{ readonly contentType: string; readonly body: string } | undefined>
 }
@@ -30,7 +32,7 @@ export function openSignals(address: Address, signs: Signs): Promise<Server> {
         return say(response, 405, 'only GET and HEAD are served here\n')
       const path = request.url?.split('?', 1)[0]
       if (path === '/healthz') return verdict(response, signs.trouble())
-      if (path === '/readyz') return verdict(response, signs.unready())
+      if (path === '/readyz') return verdict(response, signs.unready(), signs.remark())
       if (path === '/metrics') return void metrics(response, signs)
       say(response, 404, 'served here: /healthz /readyz /metrics\n')
     },
@@ -58,8 +60,9 @@ function keepRoom(server: Server): void {
   })
 }
 
-function verdict(response: ServerResponse, objection: string): void {
-  say(response, objection === '' ? 200 : 503, objection === '' ? 'ok\n' : `${objection}\n`)
+function verdict(response: ServerResponse, objection: string, remark = ''): void {
+  const text = objection === '' ? 'ok' : objection
+  say(response, objection === '' ? 200 : 503, remark === '' ? `${text}\n` : `${text}; ${remark}\n`)
 }
 
 async function metrics(response: ServerResponse, signs: Signs): Promise<void> {

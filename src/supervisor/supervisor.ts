@@ -28,6 +28,8 @@ const START_INTERVAL: Milliseconds = 10
 const METRICS_WITHIN: Milliseconds = 4_000
 /** The control thread writes out its buffers in this time, or they are lost. */
 const FLUSH_WITHIN: Milliseconds = 1_000
+
+const REMEMBERED = 'serves what an earlier process knew, since the API server has not told everything since the start'
 /** Listeners that metrics tell apart; settings come later than the memory, and a cell is cheap. */
 const LISTENERS = 16
 /** Besides the deadline itself: for a worker to say that it is done. */
@@ -271,6 +273,7 @@ export class Supervisor {
         {
           trouble: () => this.#threads.trouble,
           unready: () => this.unready(),
+          remark: () => (this.#block.remembered ? REMEMBERED : ''),
           metrics: () => this.metrics(),
         },
       )

@@ -210,6 +210,12 @@ test('an empty settings file is all defaults', () => {
   assert.equal(result.object.admin.address, '127.0.0.1:9901')
 })
 
+test('a key without a state directory would seal nothing', () => {
+  const alone = validator.checkSettings({ stateKeyFile: '/keys' })
+  assert.match(alone.ok ? '' : alone.problems[0]!.message, /a key needs a stateDirectory/)
+  assert.ok(validator.checkSettings({ stateKeyFile: '/keys', stateDirectory: '/state' }).ok)
+})
+
 test('settings are validated as objects are', () => {
   const result = validator.checkSettings({
     listners: [],

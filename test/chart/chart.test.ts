@@ -101,6 +101,24 @@ describe('the chart', { concurrency: 2 }, () => {
     )
   })
 
+  it('mounts the key of the state for the group of the pod alone, and names it in the settings', async () => {
+    const objects = await render({ values: { state: { enabled: true, keySecretName: 'sealing' } } })
+    const { volumes, containers, securityContext } = podOf(objects).spec
+    const volume = volumes.find(({ name }: Part) => name === 'state-key')
+    assert.deepEqual(volume.secret, {
+      secretName: 'sealing',
+      defaultMode: 0o440,
+      items: [{ key: 'keys', path: 'keys' }],
+    })
+    assert.equal(securityContext.fsGroup, 65_532)
+    const mount = containers[0].volumeMounts.find(({ name }: Part) => name === 'state-key')
+    assert.equal(mount.readOnly, true)
+    const settings = objects.find(({ kind, data }) => kind === 'ConfigMap' && data?.['settings.yaml'] !== undefined)
+    assert.equal(parse(settings?.data['settings.yaml']).stateKeyFile, `${mount.mountPath}/keys`)
+    const without = podOf(await render({ values: { state: { enabled: true } } }))
+    assert.ok(!JSON.stringify(without).includes('state-key'))
+  })
+
   it('asks for nothing cluster-wide when it watches namespaces only', async () => {
     const objects = await render({
       values: { watchNamespaces: ['team-a', 'team-b'], ingressClass: { create: false }, crds: { install: 'Never' } },

@@ -171,6 +171,7 @@ export const MATRIX: readonly Case[] = [
       state: { enabled: true, volume: { emptyDir: null, persistentVolumeClaim: { claimName: 'state' } } },
     },
   },
+  { name: 'state that is sealed', values: { state: { enabled: true, keySecretName: 'state-key' } } },
   { name: 'user and group given by the cluster', values: { user: null, group: null } },
   {
     name: 'placement',
@@ -276,6 +277,16 @@ export const REFUSED: readonly (Rendering & { readonly name: string; readonly sa
   { name: 'a setting of the wrong type', values: { settings: { limits: { headers: 'many' } } }, says: /headers/ },
   { name: 'a kind that is none', values: { kind: 'StatefulSet' }, says: /kind/ },
   { name: 'root', values: { user: 0 }, says: /user/ },
+  {
+    name: 'a key for state that is not kept',
+    values: { state: { keySecretName: 'state-key' } },
+    says: /state\.keySecretName: nothing is kept/,
+  },
+  {
+    name: 'a key for state as a setting beside it',
+    values: { state: { enabled: true }, settings: { stateKeyFile: '/keys' } },
+    says: /stateKeyFile/,
+  },
   { name: 'a port that only root may open', values: { listeners: { http: { port: 80 } } }, says: /port/ },
   {
     name: 'a name too long for a port',

@@ -65,6 +65,11 @@ seccompProfile: { type: RuntimeDefault }
 - name: state
   {{- toYaml .Values.state.volume | nindent 2 }}
 {{- end }}
+{{- with .Values.state.keySecretName }}
+- name: state-key
+  # 288 is 0440: the group is the pod's fsGroup.
+  secret: { secretName: {{ . }}, defaultMode: 288, items: [{ key: keys, path: keys }] }
+{{- end }}
 {{- range .Values.plugins }}
 - name: plugin-{{ .name }}
   {{- if .volume }}
@@ -89,6 +94,9 @@ seccompProfile: { type: RuntimeDefault }
 - { name: settings, mountPath: /etc/headgate, readOnly: true }
 {{- if .Values.state.enabled }}
 - { name: state, mountPath: /var/lib/headgate }
+{{- end }}
+{{- if .Values.state.keySecretName }}
+- { name: state-key, mountPath: /etc/headgate-state-key, readOnly: true }
 {{- end }}
 {{- range .Values.plugins }}
 - { name: plugin-{{ .name }}, mountPath: /etc/headgate-plugins/{{ .name }}, readOnly: true }

@@ -37,6 +37,7 @@
 {{- $_ := set $settings "signals" (dict "address" (printf ":%d" (int .Values.signals.port))) -}}
 {{- with .Values.watchNamespaces -}}{{- $_ := set $settings "watchNamespaces" . -}}{{- end -}}
 {{- if .Values.state.enabled -}}{{- $_ := set $settings "stateDirectory" "/var/lib/headgate" -}}{{- end -}}
+{{- if .Values.state.keySecretName -}}{{- $_ := set $settings "stateKeyFile" "/etc/headgate-state-key/keys" -}}{{- end -}}
 {{- with include "headgate.defaultCertificateName" . -}}
 {{- $certificate := dict "secretName" . "namespace" (include "headgate.defaultCertificateNamespace" $) -}}
 {{- $_ := set $settings "tls" (mergeOverwrite (deepCopy (default dict $settings.tls)) (dict "defaultCertificate" $certificate)) -}}
@@ -99,6 +100,9 @@
 {{- $budget := .Values.podDisruptionBudget -}}
 {{- if and $budget.enabled (eq (kindIs "invalid" $budget.maxUnavailable) (kindIs "invalid" $budget.minAvailable)) -}}
 {{- fail "podDisruptionBudget: exactly one of maxUnavailable and minAvailable; set the other one to null" -}}
+{{- end -}}
+{{- if and .Values.state.keySecretName (not .Values.state.enabled) -}}
+{{- fail "state.keySecretName: nothing is kept that it could seal; say state.enabled, too" -}}
 {{- end -}}
 {{- $certificate := .Values.defaultCertificate -}}
 {{- if ne (empty $certificate.certificate) (empty $certificate.key) -}}{{- fail "defaultCertificate: certificate and key go together" -}}{{- end -}}
