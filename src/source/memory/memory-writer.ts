@@ -46,7 +46,10 @@ export interface MemoryWriterOptions {
 }
 
 const PACK_SLICE: Milliseconds = 1
-const PART = 65_536
+const PART = 131_072
+/** Of one UTF-16 code unit. */
+const MOST_UTF8_BYTES = 3
+const NEWLINE = 0x0a
 const GONE = Symbol('deleted')
 
 export class MemoryWriter {
@@ -179,10 +182,8 @@ export class MemoryWriter {
     const { now, log, file } = this.#options
     const { pause, bytesPerSecond } = this.#pacing
     try {
-      while (this.#fresh.size > 0) {
-        this.#packSome()
-        await turn()
-      }
+      // It is being packed, some in each turn.
+      while (this.#fresh.size > 0) await turn()
       if (this.#full) return
       this.#changed = false
       const bytes = await this.#replace()
@@ -212,18 +213,21 @@ export class MemoryWriter {
   }
 }
 
+/** Through one buffer: whoever draws a part has written it before drawing the next. Ten megabytes of garbage a write would be kept for long. */
 function* partsOf(texts: readonly string[], encoder: StateEncoder): Generator<Buffer> {
   yield encoder.head
-  let lines: string[] = []
-  let length = 0
+  let part = Buffer.allocUnsafeSlow(PART)
+  let used = 0
   for (const text of texts) {
-    lines.push(text, '\n')
-    length += text.length
-    if (length < PART) continue
-    yield encoder.update(Buffer.from(lines.join('')))
-    lines = []
-    length = 0
+    const most = text.length * MOST_UTF8_BYTES + 1
+    if (used + most > part.length) {
+      if (used > 0) yield encoder.update(part.subarray(0, used))
+      used = 0
+      if (most > part.length) part = Buffer.allocUnsafeSlow(most)
+    }
+    used += part.write(text, used)
+    part[used++] = NEWLINE
   }
-  yield encoder.update(Buffer.from(lines.join('')))
+  yield encoder.update(part.subarray(0, used))
   yield encoder.end()
 }
