@@ -1,17 +1,20 @@
 /** Hostnames: who speaks for each, and the segment it has. */
+import { coveringWildcards } from '../pattern/host.ts'
 import type { Candidate, CompileMemo, Entry, HostState, Outcome, RouteState } from './memo.ts'
 import type { Meter } from './meter.ts'
-import { coveringWildcards, EVERYWHERE, oldestOf, ownershipOf } from './ownership.ts'
+import { EVERYWHERE, oldestOf, ownershipOf } from './ownership.ts'
 import { CATCH_ALL, type Claim } from './plan.ts'
 import { type ResourceSet, refusedKey } from './resource-set.ts'
 import { type Draft, draftSegment } from './segment.ts'
+import { type Tenancy, tenancyOf } from './tenancy.ts'
 
 /** A claim on a wildcard bears upon every name under it. */
-export function* settleClaims(memo: CompileMemo, meter: Meter): Generator<void, void> {
+export function* settleClaims(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
   const { work } = memo
+  const tenancy = tenancyOf(resources)
   for (const hostname of work.claims) {
     const host = memo.hosts.get(hostname)
-    const first = host === undefined || hostname === CATCH_ALL ? undefined : oldestOf(claimsOn(host))
+    const first = host === undefined || hostname === CATCH_ALL ? undefined : oldestOf(claimsOn(host, tenancy))
     if (host !== undefined && host.first !== first) {
       host.first = first
       if (hostname.startsWith('*.')) work.wildcards.add(hostname)
@@ -28,8 +31,9 @@ export function* settleClaims(memo: CompileMemo, meter: Meter): Generator<void, 
   work.wildcards.clear()
 }
 
-function* claimsOn(host: HostState): Generator<Claim, void> {
-  for (const state of host.routes.values()) yield state.plan.claim
+/** Those that count: a hostname that was not granted to a namespace is not claimed by naming it. */
+function* claimsOn(host: HostState, tenancy: Tenancy): Generator<Claim, void> {
+  for (const { plan } of host.routes.values()) if (tenancy.mayUse(plan.namespace, host.hostname)) yield plan.claim
 }
 
 export function* buildHosts(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
@@ -37,7 +41,7 @@ export function* buildHosts(memo: CompileMemo, resources: ResourceSet, meter: Me
   while (work.hosts.size > 0 || work.wildcards.size > 0) {
     for (const hostname of work.hosts) yield* buildHost(memo, resources, hostname, meter)
     // A wildcard that got or lost its segment is, or was, the base of names under it.
-    if (work.wildcards.size > 0) yield* settleClaims(memo, meter)
+    if (work.wildcards.size > 0) yield* settleClaims(memo, resources, meter)
   }
 }
 
@@ -55,7 +59,7 @@ function* buildHost(memo: CompileMemo, resources: ResourceSet, hostname: string,
     if (covering !== undefined) above.push(covering)
   }
   const leads = above.flatMap(({ first }) => (first === undefined ? [] : [first]))
-  const ownership = hostname === CATCH_ALL ? undefined : ownershipOf(claimsOn(host), leads)
+  const ownership = hostname === CATCH_ALL ? undefined : ownershipOf(claimsOn(host, tenancyOf(resources)), leads)
   const base = ownership?.exact === false ? above.find((wildcard) => wildcard.segment !== undefined) : undefined
   const draft = yield* draftSegment(memo, resources, host, ownership, base, meter)
   commit(memo, host, draft, base)

@@ -138,6 +138,8 @@ export class CompileMemo {
   readonly segments = new FrozenMapBuilder<Segment>()
   readonly backends = new FrozenMapBuilder<Backend>()
   readonly endpoints = new FrozenMapBuilder<readonly EndpointAddress[]>()
+  /** Of backends that have such: see `Reach.refused`. */
+  readonly refusedTargets = new Map<string, readonly string[]>()
   /** Backend ids by the DNS name that has to be resolved for them. */
   readonly names = new FrozenMapBuilder<readonly string[]>()
   /** By kind and key, see `refusedKey`. */

@@ -5,6 +5,7 @@ import { type Compiled, compile } from '../compile/compile.ts'
 import { endpointsOf, inlineService } from '../compile/endpoints.ts'
 import { CompileMemo } from '../compile/memo.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
+import { grantsByLabels } from '../compile/tenancy.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import { workerSettings } from '../link/worker-settings.ts'
 import type { Logger } from '../log/process-log.ts'
@@ -68,7 +69,10 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #intake: Intake
   readonly #named = new NamedServices()
   readonly #endpointFeed: EndpointFeed
-  #needed: ReadonlySet<string> = new Set()
+  #needed: { readonly services: ReadonlySet<string>; readonly namespaces: boolean } = {
+    services: new Set(),
+    namespaces: false,
+  }
   #settings: SettingsObject
   #synced = false
   /** Set when workers may be told. */
@@ -112,6 +116,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       now: parts.now,
       mayBegin: () => !this.#intake.busy,
     })
+    this.#tellNeeds()
   }
 
   get settings(): SettingsObject {
@@ -143,6 +148,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   useSettings(settings: SettingsObject): void {
     const impact = this.#cache.useSettings(settings)
     this.#settings = settings
+    this.#tellNeeds()
     if (this.#everyAddress === undefined || impact === 'ignore') return
     this.#tellSettings(settings, this.#everyAddress)
     this.#request(impact)
@@ -272,9 +278,11 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     const { source } = this.#parts
     if (source.interest === undefined) return
     const services = new Set([...this.#named.services, ...this.#cache.servicesInUse])
-    if (services.symmetricDifference(this.#needed).size === 0) return
-    this.#needed = services
-    source.interest({ services, secrets: [], configMaps: [] })
+    const namespaces = this.#named.namespaces || grantsByLabels(this.#settings)
+    const { services: told, namespaces: had } = this.#needed
+    if (services.symmetricDifference(told).size === 0 && namespaces === had) return
+    this.#needed = { services, namespaces }
+    source.interest({ services, secrets: [], configMaps: [], namespaces })
   }
 
   /** What was asked for by events that were just taken in, all of a burst together. */

@@ -10,7 +10,7 @@ import { type FieldProblem, type Kind, type KubeObject, keyOf } from '../api/obj
 import type { Route } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { KindMap, Validator } from '../api/validate.ts'
-import { serviceBackendId } from '../compile/endpoints.ts'
+import { listsOthers, serviceBackendId } from '../compile/endpoints.ts'
 import { classOf, ingressServices } from '../compile/ingress.ts'
 import { foreignAnnotations } from '../compile/ingress-notes.ts'
 import { type Refused, type Resource, type ResourceSet, refusedKey } from '../compile/resource-set.ts'
@@ -268,6 +268,7 @@ export class ResourceCache {
     const before = this.#sliceService.get(key)
     const now = slice === undefined ? undefined : serviceOf(slice.object)
     const impact = new ImpactSum()
+    const old = before === undefined ? undefined : this.#slices.get(before)?.get(key)
     if (before !== undefined) {
       const rest = new Map(this.#slices.get(before))
       rest.delete(key)
@@ -276,6 +277,10 @@ export class ResourceCache {
       this.#sliceService.delete(key)
       impact.add(this.#endpointsImpact(before))
     }
+    // In Strict such a one may be refused, and a status has to say so.
+    if (this.#settings.tenancy === 'Strict' && [old, slice].some((one) => one !== undefined && listsOthers(one)))
+      for (const service of [before, now])
+        if (service !== undefined && this.#serviceUsers.has(service)) impact.add('rebuild')
     if (now !== undefined && slice !== undefined) {
       this.#slices.set(now, new Map(this.#slices.get(now)).set(key, slice))
       this.#sliceService.set(key, now)

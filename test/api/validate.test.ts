@@ -187,11 +187,16 @@ test('an EndpointSlice of a wrong form is refused', () => {
   const { object } = accepted('EndpointSlice', {
     ...slice,
     addressType: 'IPv4',
-    endpoints: [{ addresses: ['10.0.0.1'], conditions, targetRef: { kind: 'Pod' }, zone: 'a' }],
+    endpoints: [{ addresses: ['10.0.0.1'], conditions, targetRef: { kind: 'Pod', name: 'p' }, zone: 'a' }],
     ports: [{ name: '', port: 80 }],
   })
   assert.deepEqual(object.endpoints, [
-    { addresses: ['10.0.0.1'], conditions: { ready: true, terminating: false }, zone: 'a' },
+    {
+      addresses: ['10.0.0.1'],
+      conditions: { ready: true, terminating: false },
+      targetRef: { kind: 'Pod' },
+      zone: 'a',
+    },
   ])
   assert.deepEqual(object.ports, [{ name: '', port: 80, protocol: 'TCP' }])
 })

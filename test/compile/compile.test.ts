@@ -96,6 +96,19 @@ const anyRefused = fc
   .tuple(fc.constantFrom('Route' as const, 'Backend' as const), fc.constantFrom('a/s', 'b/s'))
   .map(([kind, key]) => ({ kind, key, problems: [] }))
 
+const STRICT = {
+  tenancy: 'Strict' as const,
+  hostnames: [
+    { namespaces: { from: 'Selector' as const, selector: { matchLabels: { t: '1' } } }, names: ['*.example'] },
+  ],
+  upstreams: {
+    denyCIDRs: [],
+    externalTargets: [
+      { namespaces: { from: 'Selector' as const, selector: { matchLabels: { t: '1' } } }, hosts: ['10.0.0.1:8080'] },
+    ],
+  },
+}
+
 /** One object put in, taken out, or the settings changed. */
 const edit = fc.oneof(
   { weight: 6, arbitrary: fc.record({ list: fc.constant('routes' as const), value: anyRoute }) },
@@ -114,6 +127,11 @@ const edit = fc.oneof(
         { policies: { defaults: { timeouts: { idle: '9s' } } } },
         { listeners: [{ name: 'none', port: 1 }] },
         { ingressClass: { name: 'headgate', default: false } },
+        STRICT,
+        {
+          ...STRICT,
+          hostnames: [{ namespaces: { from: 'Selector', selector: { matchLabels: { t: '2' } } }, names: ['*'] }],
+        },
       ),
     }),
   },

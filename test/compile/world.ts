@@ -118,6 +118,23 @@ export function backend(key: string, spec: Partial<BackendSpec>): Resource<Backe
   return { key, object, created: undefined }
 }
 
+interface IngressExtra {
+  readonly created?: number
+  readonly annotations?: Record<string, string>
+}
+
+export function ingress(key: string, spec: Partial<Ingress['spec']>, extra: IngressExtra = {}): Resource<Ingress> {
+  const [namespace = '', name = ''] = key.split('/')
+  const { annotations } = extra
+  const object: Ingress = {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'Ingress',
+    metadata: { namespace, name, ...(annotations && { annotations }) },
+    spec: { rules: [], tls: [], ...spec },
+  }
+  return { key, object, created: extra.created }
+}
+
 export function service(key: string, ports: Service['spec']['ports'], more: Partial<Service['spec']> = {}) {
   const object: Service = {
     apiVersion: 'v1',

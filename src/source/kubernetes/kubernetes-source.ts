@@ -1,4 +1,5 @@
 /** Resources from an API server: what Headgate's own kinds say, and of the others only what those refer to. */
+import { isLabel, isSubdomain } from '../../api/metadata.ts'
 import type { Kind } from '../../api/object.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { Needs, Place, Source, SourceHandler, SourceProblem } from '../source.ts'
@@ -129,11 +130,13 @@ export class KubernetesSource implements Source {
     for (const key of keys) {
       const slash = key.indexOf('/')
       const namespace = key.slice(0, slash)
-      if (slash < 1 || slash === key.length - 1) continue
+      const name = key.slice(slash + 1)
+      // It becomes part of a selector: no object has any other name, and one that cannot be read would hold up the start.
+      if (!isLabel(namespace) || !isSubdomain(name)) continue
       if (this.#only.size > 0 && !this.#only.has(namespace)) continue
       const names = places.get(namespace)
-      if (names === undefined) places.set(namespace, new Set([key.slice(slash + 1)]))
-      else names.add(key.slice(slash + 1))
+      if (names === undefined) places.set(namespace, new Set([name]))
+      else names.add(name)
     }
   }
 
