@@ -7,6 +7,7 @@ import { CompileMemo } from '../compile/memo.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
 import { grantsByLabels } from '../compile/tenancy.ts'
 import type { Milliseconds } from '../lib/clock.ts'
+import { DialGuard, type Surroundings } from '../link/dial-guard.ts'
 import { workerSettings } from '../link/worker-settings.ts'
 import type { Logger } from '../log/process-log.ts'
 import type { SlotReclaimer } from '../shared-memory/epoch.ts'
@@ -19,7 +20,6 @@ import type { Source, SourceEvent, SourceHandler } from '../source/source.ts'
 import type { ClusterDuties } from './cluster/cluster-duties.ts'
 import { EndpointFeed } from './cluster/endpoint-feed.ts'
 import { systemTime } from './cluster/timekeeper.ts'
-import { DialGuard, ownPorts } from './dial-guard.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
 import { Intake } from './intake.ts'
 import { NamedServices } from './needs.ts'
@@ -28,6 +28,7 @@ import type { Publisher } from './publisher.ts'
 import { Rebuild } from './rebuild.ts'
 import { type Impact, type LastGood, type LastGoodChange, ResourceCache } from './resource-cache.ts'
 import type { StatusBoard } from './status-board.ts'
+import { Neighbourhood } from './surroundings.ts'
 
 export interface ConfigurationParts {
   readonly validator: Validator
@@ -69,6 +70,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #intake: Intake
   readonly #named = new NamedServices()
   readonly #endpointFeed: EndpointFeed
+  readonly #neighbourhood: Neighbourhood
+  #surroundings: Surroundings | undefined
   #needed: { readonly services: ReadonlySet<string>; readonly namespaces: boolean } = {
     services: new Set(),
     namespaces: false,
@@ -89,6 +92,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#settings = settings
     this.#cache = new ResourceCache(parts.validator, settings, lastGood)
     this.#packer = new Packer(Math.random)
+    this.#neighbourhood = new Neighbourhood(parts.inCluster, process.env)
     this.#intake = new Intake(this.#cache, {
       taken: (impact) => this.#taken(impact),
       warning: (kind, key, { path, message }) => {
@@ -206,15 +210,10 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   #tellSettings(settings: SettingsObject, everyAddress: string): void {
     const { publisher, directory, connections } = this.#parts
-    const forWorkers = workerSettings(settings, connections, everyAddress)
+    this.#surroundings = this.#neighbourhood.of(this.#cache.resources())
+    const forWorkers = workerSettings(settings, connections, everyAddress, this.#surroundings)
     publisher.send({ type: 'settings', settings: forWorkers })
-    directory.guardBy(
-      new DialGuard({
-        denyCIDRs: forWorkers.denyCIDRs,
-        loopback: !this.#parts.inCluster,
-        ownPorts: ownPorts(settings),
-      }),
-    )
+    directory.guardBy(new DialGuard(forWorkers.dial))
   }
 
   *#build(): Generator<void, Built> {
@@ -277,7 +276,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   #tellNeeds(): void {
     const { source } = this.#parts
     if (source.interest === undefined) return
-    const services = new Set([...this.#named.services, ...this.#cache.servicesInUse])
+    const services = new Set([...this.#named.services, ...this.#cache.servicesInUse, ...this.#neighbourhood.services])
     const namespaces = this.#named.namespaces || grantsByLabels(this.#settings)
     const { services: told, namespaces: had } = this.#needed
     if (services.symmetricDifference(told).size === 0 && namespaces === had) return
@@ -288,6 +287,9 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   /** What was asked for by events that were just taken in, all of a burst together. */
   #taken(impact: Impact): void {
     this.#tellNeeds()
+    const everyAddress = this.#everyAddress
+    if (everyAddress !== undefined && this.#neighbourhood.of(this.#cache.resources()) !== this.#surroundings)
+      this.#tellSettings(this.#settings, everyAddress)
     this.#parts.problems.setObjects(this.#cache.problems())
     this.#parts.keepLastGood(this.#cache.lastGoodChanges())
     if (impact !== 'ignore' && impact !== 'rebuild') {

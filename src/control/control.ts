@@ -22,7 +22,6 @@ import { ClusterDuties } from './cluster/cluster-duties.ts'
 import { installationOf } from './cluster/installation.ts'
 import { systemTime } from './cluster/timekeeper.ts'
 import { Configuration } from './configuration.ts'
-import { DialGuard } from './dial-guard.ts'
 import { NameResolver } from './dns.ts'
 import { EndpointDirectory } from './endpoint-directory.ts'
 import { LastGoodStore } from './last-good.ts'
@@ -103,8 +102,7 @@ export class Control {
       },
       Math.random,
     )
-    const guard = new DialGuard({ denyCIDRs: [], loopback: true, ownPorts: new Set() })
-    const directory = new EndpointDirectory(table, reclaimer, guard, this.#resolver, {
+    const directory = new EndpointDirectory(table, reclaimer, this.#resolver, {
       send: (message) => this.#publisher.send(message),
       problem: (message) => log.warn(message),
     })

@@ -2,12 +2,12 @@
  * Every Backend's endpoints as the workers know them: names resolved, forbidden addresses left out, each with its slot in shared
  * memory. A slot is found by identity, so a rebuild, and even a new control thread, gives every endpoint the slot it has.
  */
+import type { DialGuard } from '../link/dial-guard.ts'
 import type { EndpointRow, ToWorker } from '../link/messages.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { SlotReclaimer } from '../shared-memory/epoch.ts'
 import { identityDigest } from '../shared-memory/identity-table.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
-import type { DialGuard } from './dial-guard.ts'
 
 /** What the directory asks of the resolver. */
 export interface Names {
@@ -34,17 +34,17 @@ export class EndpointDirectory {
   readonly #reclaimer: SlotReclaimer
   readonly #names: Names
   readonly #events: DirectoryEvents
-  #guard: DialGuard
+  /** None yet: nothing may be dialled. */
+  #guard: DialGuard | undefined
   readonly #backends = new Map<string, Known>()
   readonly #ownSlots = new Map<string, number>()
   /** Backends by the names they have among their endpoints. */
   readonly #users = new Map<string, Set<string>>()
   readonly #refused = new Map<string, string>()
 
-  constructor(table: EndpointTable, reclaimer: SlotReclaimer, guard: DialGuard, names: Names, events: DirectoryEvents) {
+  constructor(table: EndpointTable, reclaimer: SlotReclaimer, names: Names, events: DirectoryEvents) {
     this.#table = table
     this.#reclaimer = reclaimer
-    this.#guard = guard
     this.#names = names
     this.#events = events
   }
@@ -143,7 +143,7 @@ export class EndpointDirectory {
   }
 
   #admit(backend: string, address: string, port: number): number | undefined {
-    const refusal = this.#guard.refuses(address, port)
+    const refusal = this.#guard === undefined ? 'waits for the settings' : this.#guard.refuses(address, port)
     const place = `${backend} ${address} ${port}`
     if (refusal === undefined) {
       this.#refused.delete(place)
