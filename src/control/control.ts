@@ -95,7 +95,7 @@ export class Control {
     this.#resolver = new NameResolver(
       {
         changed: (name) => {
-          directory.renamed(name)
+          for (const backend of directory.renamed(name)) this.#duties?.endpointsChanged(backend)
           this.#configuration?.tend()
         },
         health: (name, failure, kept) => this.#nameHealth(name, failure, kept),
@@ -110,7 +110,8 @@ export class Control {
       changed: (status, before) => this.#statusChanged(status, before),
       endpoints: (backend) => {
         const rows = directory.rows(backend)
-        return { total: rows.length, eligible: rows.filter((row) => table.eligible(row.slot)).length }
+        const eligible = rows.filter((row) => table.eligible(row.slot)).length
+        return { total: rows.length, eligible, refused: directory.refused(backend) }
       },
     })
     const problems = new ProblemList({ tell: (level, message) => log[level](message) }, (kind, key, path) =>
@@ -242,7 +243,10 @@ export class Control {
       random: Math.random,
       log: this.#log,
       resources: () => configuration.resources,
-      eligible: (backend) => directory.rows(backend).filter((row) => table.eligible(row.slot)).length,
+      health: (backend) => ({
+        eligible: directory.rows(backend).filter((row) => table.eligible(row.slot)).length,
+        refused: directory.refused(backend),
+      }),
     })
     configuration.restore(await duties.lastGood.read())
     this.#duties = duties

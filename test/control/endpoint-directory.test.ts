@@ -144,6 +144,17 @@ describe('the endpoint directory', () => {
     assert.match(problems[1]!, /10\.9\.0\.1 port 80 is in upstreams\.denyCIDRs/)
   })
 
+  it('tells which of the endpoints those are, and fills no log with them', () => {
+    directory.set(
+      'shop/api',
+      [...Array(30).keys()].map((i) => at(`10.9.0.${i}`)),
+    )
+    assert.equal(problems.length, 9)
+    assert.equal(directory.refused('shop/api').length, 30)
+    directory.set('shop/api', [at('10.0.0.1')])
+    assert.deepEqual([...directory.refused('shop/api'), ...directory.refused('shop/none')], [])
+  })
+
   it('follows another guard with what it has sent already', () => {
     directory.set('shop/api', [at('10.0.0.1'), at('10.8.0.1')])
     directory.guardBy(new DialGuard({ ...RULES, denyCIDRs: ['10.8.0.0/16'] }))
