@@ -7,6 +7,7 @@ import { ingressRoutes } from './ingress.ts'
 import type { CompileMemo } from './memo.ts'
 import type { Meter } from './meter.ts'
 import { type Resource, type ResourceSet, refusedKey } from './resource-set.ts'
+import { hostOf } from './route-pass.ts'
 import { grantsByLabels } from './tenancy.ts'
 
 /** May be given up at any point and begun again: everything is only added to work lists. */
@@ -35,13 +36,22 @@ export function* noteChanges(memo: CompileMemo, resources: ResourceSet, meter: M
     addAll(work.endpoints, memo.serviceUsers.get(key))
     if (meter.spend(1)) yield
   }
+  for (const { key, after } of before.holds.changesTo(resources.holds)) {
+    // A name that no Route has any more has a place as long as it is kept.
+    if (after !== undefined) hostOf(memo, key)
+    work.claims.add(key)
+    work.hosts.add(key)
+    if (meter.spend(1)) yield
+  }
   yield* noteRefused(memo, before, resources, meter)
   yield* noteNamespaces(memo, before, resources, meter)
-  if (!sameForRoutes(before.settings, resources.settings))
+  if (!sameForRoutes(before.settings, resources.settings)) {
     for (const key of memo.routes.keys()) {
       work.routes.add(key)
       if (meter.spend(1)) yield
     }
+    yield* noteHolds(memo, resources, meter)
+  }
   if (!sameForTargets(before.settings, resources.settings))
     for (const id of targetsIn(memo, resources)) {
       work.targets.add(id)
@@ -86,8 +96,18 @@ function* noteNamespaces(
     }
     if (meter.spend(1)) yield
   }
+  yield* noteHolds(memo, after, meter)
   for (const id of targetsIn(memo, after)) {
     if (moved.has(namespaceOf(id))) work.targets.add(id)
+    if (meter.spend(1)) yield
+  }
+}
+
+/** Whether they count depends on grants, as claims do. */
+function* noteHolds({ work }: CompileMemo, { holds }: ResourceSet, meter: Meter): Generator<void, void> {
+  for (const hostname of holds.keys()) {
+    work.claims.add(hostname)
+    work.hosts.add(hostname)
     if (meter.spend(1)) yield
   }
 }

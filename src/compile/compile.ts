@@ -1,6 +1,7 @@
 /** Resources → what the data plane needs, and what every object is told about itself. */
 import { isDeepStrictEqual } from 'node:util'
 import type { ObjectStatus } from '../api/condition.ts'
+import type { FrozenMap } from '../snapshot/frozen-map.ts'
 import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
 import { gatherEndpoints, lookAtTargets } from './backend-pass.ts'
 import { noteChanges } from './changes.ts'
@@ -8,6 +9,7 @@ import { backendConditions, type Fault, refusedConditions } from './conditions.t
 import { buildHosts, settleClaims } from './host-pass.ts'
 import type { CompileMemo } from './memo.ts'
 import { Meter } from './meter.ts'
+import type { Owner } from './ownership.ts'
 import { refusedFault, serviceFace } from './references.ts'
 import { type ResourceSet, refusedKey } from './resource-set.ts'
 import { planRoutes, resolveReferences } from './route-pass.ts'
@@ -22,6 +24,8 @@ export interface Compiled {
   readonly endpoints: ReadonlyMap<string, readonly EndpointAddress[]>
   /** The DNS names among the endpoints' addresses, each with the ids of the backends that have it. */
   readonly names: ReadonlyMap<string, readonly string[]>
+  /** Whose a hostname is, of those that Routes name or that are kept for somebody. */
+  readonly owners: FrozenMap<Owner>
 }
 
 /**
@@ -127,5 +131,6 @@ function result(memo: CompileMemo): Compiled {
     statuses: memo.listed?.list ?? [],
     endpoints: memo.endpoints.freeze(),
     names: memo.names.freeze(),
+    owners: memo.owners.freeze(),
   }
 }

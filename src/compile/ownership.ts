@@ -2,7 +2,7 @@
 import { normalizePath } from '../pattern/path.ts'
 import type { Conditions } from '../snapshot/order.ts'
 import { type Claim, withoutTrailingSlash } from './plan.ts'
-import { compareAge } from './resource-set.ts'
+import { type Age, compareAge } from './resource-set.ts'
 import { grants, type Namespaces } from './tenancy.ts'
 
 /** The Route that speaks for a hostname: its namespace owns it, its delegates may add rules, its enforced policies bind them. */
@@ -10,6 +10,15 @@ export interface Ownership {
   readonly lead: Claim
   /** A Route of the owner names exactly this hostname, rather than a wildcard over it. */
   readonly exact: boolean
+}
+
+/** Whose exactly this hostname is, for {@link Hold}. */
+export interface Owner {
+  readonly namespace: string
+  /** By which it is the owner. */
+  readonly age: Age
+  /** Of its oldest Route for it; undefined when it has none any more. */
+  readonly oldest: Age | undefined
 }
 
 /** Where a Route may put matches on a hostname: below one of these prefixes, in normal form; `/` = anywhere. */
@@ -34,8 +43,12 @@ export function ownershipOf(exact: Iterable<Claim>, above: Iterable<Claim>): Own
 
 export function oldestOf(claims: Iterable<Claim>): Claim | undefined {
   let oldest: Claim | undefined
-  for (const claim of claims) if (oldest === undefined || compareAge(claim, oldest) < 0) oldest = claim
+  for (const claim of claims) if (oldest === undefined || compareAge(ageOf(claim), ageOf(oldest)) < 0) oldest = claim
   return oldest
+}
+
+export function ageOf(claim: Claim): Age {
+  return claim.age ?? claim
 }
 
 /** @returns undefined when Routes of `namespace` may not serve the hostname at all */

@@ -7,6 +7,7 @@ import { nameOfRoute } from './ingress.ts'
 import type { Outcome, RouteState } from './memo.ts'
 import { CATCH_ALL, describeMatch } from './plan.ts'
 import { refusedFault } from './references.ts'
+import type { Hold } from './resource-set.ts'
 import type { Tenancy } from './tenancy.ts'
 
 /** More than these are counted, not told. */
@@ -103,6 +104,7 @@ function faults(state: RouteState, hostname: string, outcome: Outcome, tenancy: 
   const { lead, permission } = outcome
   const { namespace, rules } = state.plan
   const nameOf = (order: number): string => rules[order]!.rule.name
+  if (permission === undefined && lead?.hold !== undefined) return [kept(hostname, lead.hold)]
   if (permission === undefined && lead !== undefined) {
     const message = `${hostname} belongs to namespace ${lead.namespace}, whose oldest ${nameOfRoute(lead.key).replace(' ', ' for it is ')}; have a delegates entry for namespace ${namespace} added there, or use another hostname`
     return [{ reason: 'HostnameNotAllowed', message }]
@@ -121,6 +123,12 @@ function faults(state: RouteState, hostname: string, outcome: Outcome, tenancy: 
     return { reason: 'Conflicted', message }
   })
   return [...outside, ...conflicts]
+}
+
+function kept(hostname: string, { namespace, key, until }: Hold): Fault {
+  const time = until === undefined ? 'for a while' : `until ${new Date(until).toISOString()}`
+  const message = `${hostname} is kept for namespace ${namespace}, whose ${nameOfRoute(key)} had it, ${time} (hostnameHold of the settings); wait, or have the grant of namespace ${namespace} under hostnames of the settings withdrawn, which frees it at once`
+  return { reason: 'HostnameNotAllowed', message }
 }
 
 function notGranted(hostname: string, namespace: string, tenancy: Tenancy): Fault {

@@ -21,6 +21,7 @@ import type { ClusterDuties } from './cluster/cluster-duties.ts'
 import { EndpointFeed } from './cluster/endpoint-feed.ts'
 import { systemTime } from './cluster/timekeeper.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
+import { HostnameHolds } from './hostname-holds.ts'
 import { Intake } from './intake.ts'
 import { NamedServices } from './needs.ts'
 import type { ProblemList } from './problem-list.ts'
@@ -71,6 +72,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #named = new NamedServices()
   readonly #endpointFeed: EndpointFeed
   readonly #neighbourhood: Neighbourhood
+  readonly #holds: HostnameHolds
   #surroundings: Surroundings | undefined
   #needed: { readonly services: ReadonlySet<string>; readonly namespaces: boolean } = {
     services: new Set(),
@@ -87,11 +89,13 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   #compiled: Compiled | undefined
   #published: Snapshot | undefined
 
-  constructor(parts: ConfigurationParts, settings: SettingsObject, lastGood: Iterable<LastGood>) {
+  constructor(parts: ConfigurationParts, settings: SettingsObject, lastGood: readonly LastGood[]) {
     this.#parts = parts
     this.#settings = settings
     this.#cache = new ResourceCache(parts.validator, settings, lastGood)
     this.#packer = new Packer(Math.random)
+    this.#holds = new HostnameHolds(parts.wall, settings)
+    this.#holds.restore(lastGood)
     this.#neighbourhood = new Neighbourhood(parts.inCluster, process.env)
     this.#intake = new Intake(this.#cache, {
       taken: (impact) => this.#taken(impact),
@@ -133,8 +137,9 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   /** What another replica has kept. Before the first event. */
-  restore(lastGood: Iterable<LastGood>): void {
+  restore(lastGood: readonly LastGood[]): void {
     this.#cache.restore(lastGood)
+    this.#holds.restore(lastGood)
   }
 
   /** As last compiled. */
@@ -153,6 +158,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     const impact = this.#cache.useSettings(settings)
     this.#settings = settings
     this.#tellNeeds()
+    this.#holds.useSettings(settings)
+    this.#useHolds()
     if (this.#everyAddress === undefined || impact === 'ignore') return
     this.#tellSettings(settings, this.#everyAddress)
     this.#request(impact)
@@ -195,6 +202,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   tend(): void {
     this.#seal()
     this.#parts.reclaimer.sweep()
+    this.#holds.expire()
+    this.#useHolds()
   }
 
   stop(): void {
@@ -243,6 +252,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     const { publisher, board, directory, rows, reclaimer, wall } = this.#parts
     const first = this.#compiled === undefined
     this.#compiled = compiled
+    this.#holds.settle(compiled.owners)
+    this.#useHolds()
     if (first) {
       reclaimer.adopt(directory.inUse())
       publisher.send({ type: 'backends', ids: [...compiled.endpoints.keys()] })
@@ -256,6 +267,13 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#seal()
     board.commit(publisher.generation)
     this.#parts.duties()?.commit(publisher.generation)
+  }
+
+  #useHolds(): void {
+    const changes = this.#holds.changes()
+    if (changes.length === 0) return
+    this.#parts.keepLastGood(changes)
+    this.#request(this.#cache.useHolds(this.#holds.holds))
   }
 
   #hasPods(backend: string): boolean {
@@ -290,6 +308,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     const everyAddress = this.#everyAddress
     if (everyAddress !== undefined && this.#neighbourhood.of(this.#cache.resources()) !== this.#surroundings)
       this.#tellSettings(this.#settings, everyAddress)
+    this.#holds.release(this.#cache.releasedHostnames())
+    this.#useHolds()
     this.#parts.problems.setObjects(this.#cache.problems())
     this.#parts.keepLastGood(this.#cache.lastGoodChanges())
     if (impact !== 'ignore' && impact !== 'rebuild') {

@@ -120,7 +120,8 @@ const VERSION = 1
 function recordOf(value: unknown): LastGood | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   const { version, kind, key, object } = value as Readonly<Record<string, unknown>>
-  if (version !== VERSION || typeof key !== 'string' || (kind !== 'Route' && kind !== 'Backend')) return undefined
+  if (version !== VERSION || typeof key !== 'string' || (kind !== 'Route' && kind !== 'Backend' && kind !== 'Hostname'))
+    return undefined
   return { kind, key, object }
 }
 

@@ -63,6 +63,8 @@ const slice = (key: string, service: string, address: string, more: object = {})
 const serviceOf = (key: string, spec: object): Manifest =>
   made('Service', key, { ports: [{ name: 'http', port: 80 }], ...spec }, 'v1')
 
+const KEPT = made('ConfigMap', 'gateway/headgate-last-good', {}, '')
+
 const MODES = [
   {
     tenancy: 'Shared',
@@ -93,6 +95,7 @@ for (const { tenancy, me, settings } of MODES)
     const environment = { ...process.env }
     let api: FakeApi
     let gateway: Gateway
+    let start: () => Promise<Gateway>
     let marks = 0
 
     before(async () => {
@@ -123,8 +126,14 @@ for (const { tenancy, me, settings } of MODES)
       }
       await writeFile(join(folder, 'config'), JSON.stringify(config))
       Object.assign(process.env, ENVIRONMENT)
-      gateway = await startGateway(scope, {}, { source: ['--kubeconfig', join(folder, 'config')], settings })
+      start = () => startGateway(scope, {}, { source: ['--kubeconfig', join(folder, 'config')], settings })
+      gateway = await start()
     })
+
+    async function restart(): Promise<void> {
+      await gateway.stop()
+      gateway = await start()
+    }
 
     after(() => {
       for (const name of Object.keys(ENVIRONMENT))
@@ -520,6 +529,45 @@ for (const { tenancy, me, settings } of MODES)
         if (strict) await says(one, 'ResolvedRefs', 'AddressNotAllowed', /198\.51\.100\.9:80 may not be used/)
       })
     })
+
+    if (strict)
+      it('steals nothing between a deletion and what is created again, nor by a restart of ours', async () => {
+        const mine = (name: string) => routeTo(`owner/${name}`, ['x.owner.example'], [{ name: 'a', ...answer(name) }])
+        const waiting = thief('platform/waiting', 'x.owner.example', '*.owner.example')
+        const byIngress = ingressOf('platform/waiting', 'x.owner.example')
+        api.put(mine('first'))
+        await eventually(async () => assert.equal(await get('x.owner.example'), 'first'))
+        // Granted both, and older than everything that comes later.
+        api.put(waiting)
+        api.put(byIngress)
+        await settled()
+        assert.equal(await get('x.owner.example'), 'first')
+        assert.equal(await get('y.owner.example'), 'stolen', 'the wildcard is its own')
+        api.remove(mine('first'))
+        await eventually(async () => assert.equal(await get('x.owner.example'), '404'))
+        await says(
+          waiting,
+          'PartiallyInvalid',
+          'HostnameNotAllowed',
+          /x\.owner\.example is kept for namespace owner.*hostnameHold/,
+        )
+        await eventually(() => assert.notEqual(api.get(KEPT), undefined))
+        await restart()
+        assert.equal(await get('x.owner.example'), '404', 'another process knows of it, too')
+        // Comes after `waiting` wherever age decides: its name does.
+        api.put(mine('second'))
+        await eventually(async () => assert.equal(await get('x.owner.example'), 'second'))
+        api.put(routeTo('owner/second', ['z.owner.example'], [{ name: 'a', ...answer('second') }]))
+        await eventually(async () => assert.equal(await get('z.owner.example'), 'second'))
+        assert.equal(await get('x.owner.example'), '404', 'an edit is a deletion, too')
+        api.remove(routeTo('owner/second', [], []))
+        api.put(mine('third'))
+        await eventually(async () => assert.equal(await get('x.owner.example'), 'third'))
+        await settled()
+        assert.equal(await get('x.owner.example'), 'third')
+        for (const one of [mine('third'), waiting, byIngress]) api.remove(one)
+        await settled()
+      })
 
     it('has us read no Secret, whatever it names', async () => {
       const auth = { basic: { secretName: 'users' } }

@@ -343,3 +343,109 @@ suite('targets outside of Services', () => {
     assert.equal(of({}).endpoints.get('team/b')?.length, 1)
   })
 })
+
+suite('a hostname that is kept', () => {
+  const settings = strict([[to('owner', 'team', 'a-team'), '*']])
+  const hold = (key: string, created: number, until: number | undefined = 3_600_000) => ({
+    namespace: key.slice(0, key.indexOf('/')),
+    key,
+    created,
+    until,
+  })
+  const there = (hostname: string, ...created: [key: string, created: number][]) =>
+    created.map(([key, age]) => route(key, { hostnames: [hostname] }, { created: age }))
+
+  test('is served by nobody, neither by whoever asks for it nor by a wildcard or for all hosts', () => {
+    const routes = [...there('x.example', ['team/a', 2]), ...there('*.example', ['team/w', 3]), route('team/all', {})]
+    const result = compiled(world({ settings, routes, holds: { 'x.example': hold('owner/gone', 1) } }))
+    assert.deepEqual(listing(result, 'x.example'), [])
+    assert.deepEqual(listing(result, '*.example'), ['team/w main: PathPrefix /'])
+    assert.equal(conditionsOf(result, 'team/a').Accepted, 'False/HostnameNotAllowed')
+    const message = messageOf(result, 'team/a', 'Accepted')
+    assert.match(message, /kept for namespace owner, whose Route owner\/gone had it, until 1970-01-01T01:00:00\.000Z/)
+    assert.match(message, /grant of namespace owner under hostnames of the settings withdrawn/)
+  })
+
+  test('is served by what its namespace has for a wildcard over it', () => {
+    const delegates = [{ namespaces: to('team'), pathPrefixes: ['/t'] }]
+    const routes = [
+      route('owner/w', { hostnames: ['*.example'], delegates }, { created: 3 }),
+      route('team/t', { hostnames: ['x.example'], rules: { t: { matches: [prefix('/t')] } } }, { created: 2 }),
+    ]
+    const result = compiled(world({ settings, routes, holds: { 'x.example': hold('owner/gone', 1) } }))
+    assert.deepEqual(listing(result, 'x.example'), ['team/t t: PathPrefix /t', 'owner/w main: PathPrefix /'])
+  })
+
+  test('is its namespace’s again with the age it had, however old others have become', () => {
+    const routes = there('x.example', ['team/a', 2], ['owner/new', 3])
+    const result = compiled(world({ settings, routes, holds: { 'x.example': hold('owner/gone', 1, undefined) } }))
+    assert.deepEqual(listing(result, 'x.example'), ['owner/new main: PathPrefix /'])
+    assert.match(
+      messageOf(result, 'team/a', 'Accepted'),
+      /belongs to namespace owner, whose oldest Route for it is owner\/new/,
+    )
+    assert.deepEqual(result.owners.get('x.example'), {
+      namespace: 'owner',
+      age: { created: 1, key: 'owner/gone' },
+      oldest: { created: 3, key: 'owner/new' },
+    })
+  })
+
+  test('speaks with the delegates of the Route that is there, not of the one that is gone', () => {
+    const delegates = [{ namespaces: to('team'), pathPrefixes: ['/t'] }]
+    const team = route(
+      'team/t',
+      { hostnames: ['x.example'], rules: { t: { matches: [prefix('/t')] } } },
+      { created: 2 },
+    )
+    const holds = { 'x.example': hold('owner/gone', 1) }
+    assert.deepEqual(listing(compiled(world({ settings, routes: [team], holds })), 'x.example'), [])
+    const back = route('owner/new', { hostnames: ['x.example'], delegates }, { created: 3 })
+    const result = compiled(world({ settings, routes: [team, back], holds }))
+    assert.deepEqual(listing(result, 'x.example'), ['team/t t: PathPrefix /t', 'owner/new main: PathPrefix /'])
+  })
+
+  test('as a wildcard keeps the names under it, but for those that are older', () => {
+    const routes = [...there('a.example', ['team/old', 1]), ...there('b.example', ['team/new', 3])]
+    const result = compiled(world({ settings, routes, holds: { '*.example': hold('owner/gone', 2) } }))
+    assert.deepEqual(listing(result, 'a.example'), ['team/old main: PathPrefix /'])
+    assert.equal(listing(result, 'b.example'), undefined)
+    assert.deepEqual(listing(result, '*.example'), [], 'which is where b.example ends')
+  })
+
+  test('is kept for nobody without a grant, and for nobody in Shared', () => {
+    const routes = there('x.example', ['team/a', 2])
+    const holds = { 'x.example': hold('owner/gone', 1) }
+    for (const given of [strict([[to('team'), '*']]), {}])
+      assert.deepEqual(listing(compiled(world({ settings: given, routes, holds })), 'x.example'), [
+        'team/a main: PathPrefix /',
+      ])
+  })
+
+  test('follows grants by settings and by labels without any Route', () => {
+    const memo = new CompileMemo()
+    const holds = { 'x.example': hold('owner/gone', 1) }
+    const byLabel = strict([[labelled({ t: '1' }), '*.example']])
+    const kept = (given: Partial<SettingsObject>, t: string) =>
+      compiled(world({ settings: given, holds, namespaces: [namespace('owner', { t })] }), memo).owners.has('x.example')
+    assert.equal(kept({}, '1'), false)
+    assert.equal(kept(byLabel, '1'), true)
+    assert.equal(kept(byLabel, '2'), false)
+    assert.equal(kept(byLabel, '1'), true)
+    assert.equal(kept({}, '1'), false)
+  })
+
+  test('is free when the time is over, and leaves nothing behind', () => {
+    const memo = new CompileMemo()
+    const routes = there('x.example', ['team/a', 2])
+    compiled(
+      world({ settings, routes, holds: { 'x.example': hold('owner/gone', 1), 'y.example': hold('owner/y', 1) } }),
+      memo,
+    )
+    assert.equal(memo.hosts.size, 2)
+    const result = compiled(world({ settings, routes }), memo)
+    assert.deepEqual(listing(result, 'x.example'), ['team/a main: PathPrefix /'])
+    assert.deepEqual([...memo.hosts.keys()], ['x.example'])
+    assert.deepEqual([...result.owners.keys()], ['x.example'])
+  })
+})
