@@ -55,6 +55,8 @@ export interface ConfigurationParts {
 
 interface Built {
   readonly compiled: Compiled
+  /** Those that it knew of. */
+  readonly holds: ResourceSet['holds']
   /** Undefined when the snapshot is the one that is published. */
   readonly packed: PackResult | undefined
 }
@@ -227,13 +229,14 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   *#build(): Generator<void, Built> {
     this.#endpointFeed.compiling()
-    const compiled = yield* compile(this.#cache.resources(), this.#memo)
+    const resources = this.#cache.resources()
+    const compiled = yield* compile(resources, this.#memo)
     yield* this.#bringEndpoints(compiled.endpoints)
     const { snapshot } = compiled
     const packed = snapshot === this.#published ? undefined : yield* this.#packer.packSteps(snapshot)
     yield* this.#parts.board.prepare(compiled.statuses)
     yield* this.#parts.duties()?.prepare(compiled.statuses) ?? []
-    return { compiled, packed }
+    return { compiled, packed, holds: resources.holds }
   }
 
   /** Before the tables that need them. What they do not need any more goes when they serve everywhere. */
@@ -248,11 +251,11 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#endpoints = next
   }
 
-  #publish({ compiled, packed }: Built, since: Milliseconds): void {
+  #publish({ compiled, packed, holds }: Built, since: Milliseconds): void {
     const { publisher, board, directory, rows, reclaimer, wall } = this.#parts
     const first = this.#compiled === undefined
     this.#compiled = compiled
-    this.#holds.settle(compiled.owners)
+    this.#holds.settle(compiled.owners, holds)
     this.#useHolds()
     if (first) {
       reclaimer.adopt(directory.inUse())

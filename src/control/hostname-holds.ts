@@ -24,14 +24,16 @@ export interface HoldChange {
 }
 
 /** Of one namespace; beyond, its own that would end first go. No other namespace pays for it. */
-const MAX_OF_NAMESPACE = 1_024
+const MAX_OF_NAMESPACE = 256
 
 export class HostnameHolds {
   readonly #wall: () => Milliseconds
   readonly #holds = new FrozenMapBuilder<Hold>()
   /** Hostnames by namespace, those last released at the end. */
   readonly #ofNamespace = new Map<string, Set<string>>()
-  #owners: ReadonlyMap<string, Owner> = new FrozenMap<Owner>()
+  #owners = new FrozenMap<Owner>()
+  /** Hostnames of holds that no compile has told of since they were made. */
+  readonly #unsettled = new Set<string>()
   #changes = new Map<string, HoldChange>()
   #duration: Milliseconds = 0
   /** Nothing ends before. */
@@ -75,11 +77,25 @@ export class HostnameHolds {
       }
   }
 
-  /** A compile has told who owns what: what its namespace has again is kept without end, or not needed any more. */
-  settle(owners: ReadonlyMap<string, Owner>): void {
+  /**
+   * A compile has told who owns what: what its namespace has again is kept without end, or not needed any more.
+   *
+   * @param compiled the holds that it knew of. One that was made meanwhile belongs to Routes that this compile still has.
+   */
+  settle(owners: FrozenMap<Owner>, compiled: ReadonlyMap<string, Hold>): void {
+    const moved = new Set(this.#unsettled)
+    this.#unsettled.clear()
+    if (this.#holds.size > 0)
+      for (const { key } of this.#owners.changesTo(owners)) if (this.#holds.has(key)) moved.add(key)
     this.#owners = owners
     const until = this.#wall() + this.#duration
-    for (const [hostname, hold] of [...this.#holds.freeze()]) {
+    for (const hostname of moved) {
+      const hold = this.#holds.get(hostname)
+      if (hold === undefined) continue
+      if (compiled.get(hostname) !== hold) {
+        this.#unsettled.add(hostname)
+        continue
+      }
       const owner = owners.get(hostname)
       const oldest = owner?.namespace === hold.namespace ? owner.oldest : undefined
       if (oldest === undefined) {
@@ -119,6 +135,7 @@ export class HostnameHolds {
     own.delete(hostname)
     own.add(hostname)
     this.#holds.set(hostname, hold)
+    this.#unsettled.add(hostname)
     this.#changes.set(hostname, { kind: 'Hostname', key: hostname, object: hold })
     this.#next = Math.min(this.#next, hold.until ?? Number.POSITIVE_INFINITY)
     if (own.size > MAX_OF_NAMESPACE) this.#drop(own.values().next().value!)

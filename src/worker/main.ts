@@ -47,7 +47,7 @@ const backends = new Backends({
   endpoints,
   metrics,
   metricsRow: (id) => rows.find(id),
-  mayDial: (address, port) => guard?.refuses(address, port) === undefined,
+  mayDial: (address, port) => guard !== undefined && guard.refuses(address, port) === undefined,
   limits: { head: 65_536, headers: 100, uri: 16_384 },
 })
 

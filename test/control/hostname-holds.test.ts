@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { SettingsObject } from '../../src/api/settings.ts'
+import type { Owner } from '../../src/compile/ownership.ts'
 import { HostnameHolds } from '../../src/control/hostname-holds.ts'
+import { FrozenMap } from '../../src/snapshot/frozen-map.ts'
 import { SETTINGS } from '../compile/world.ts'
 
 const HOUR = 3_600_000
@@ -17,13 +19,14 @@ function holding(settings: SettingsObject = STRICT) {
   const clock = { now: 1_000 }
   const holds = new HostnameHolds(() => clock.now, settings)
   const of = (hostname: string) => holds.holds.get(hostname)
-  return { clock, holds, of }
+  const settle = (owners: FrozenMap<Owner>) => holds.settle(owners, holds.holds)
+  return { clock, holds, of, settle }
 }
 
 describe('hostnames that outlive their Routes', () => {
   it('are kept for whoever owned them, for the time of the settings', () => {
-    const { clock, holds, of } = holding({ ...STRICT, hostnameHold: '10m' })
-    holds.settle(new Map([['x.example', owner('shop/a', 5, 5)]]))
+    const { clock, holds, of, settle } = holding({ ...STRICT, hostnameHold: '10m' })
+    settle(FrozenMap.from([['x.example', owner('shop/a', 5, 5)]]))
     holds.release([
       { namespace: 'team', hostnames: ['x.example'] },
       { namespace: 'shop', hostnames: ['x.example', 'never.example'] },
@@ -39,24 +42,38 @@ describe('hostnames that outlive their Routes', () => {
   })
 
   it('are kept without end while younger Routes of the namespace live on the older age, and not when they need it no more', () => {
-    const { clock, holds, of } = holding()
-    const owners = (oldest?: number) => new Map([['x.example', owner('shop/a', 5, oldest)]])
-    holds.settle(owners(5))
+    const { clock, holds, of, settle } = holding()
+    const owners = (oldest?: number) => FrozenMap.from([['x.example', owner('shop/a', 5, oldest)]])
+    settle(owners(5))
     holds.release([{ namespace: 'shop', hostnames: ['x.example'] }])
-    holds.settle(owners(9))
+    settle(owners(9))
     assert.equal(of('x.example')?.until, undefined)
     clock.now += 10 * HOUR
     holds.expire()
     assert.ok(of('x.example'))
-    holds.settle(owners())
+    settle(owners())
     assert.equal(of('x.example')?.until, clock.now + HOUR)
-    holds.settle(owners(5))
+    settle(owners(5))
+    assert.equal(of('x.example'), undefined)
+  })
+
+  it('are not taken for needless by a compile that began before the deletion', () => {
+    const { holds, of, settle } = holding()
+    const owners = FrozenMap.from([['x.example', owner('shop/a', 5, 5)]])
+    settle(owners)
+    const begun = holds.holds
+    holds.release([{ namespace: 'shop', hostnames: ['x.example'] }])
+    holds.settle(owners, begun)
+    assert.ok(of('x.example'))
+    settle(FrozenMap.from([['x.example', owner('shop/a', 5)]]))
+    assert.ok(of('x.example'))
+    settle(owners)
     assert.equal(of('x.example'), undefined)
   })
 
   it('are told as changes, and come back from what was told', () => {
-    const { clock, holds, of } = holding()
-    holds.settle(new Map([['x.example', owner('shop/a', 5, 5)]]))
+    const { clock, holds, of, settle } = holding()
+    settle(FrozenMap.from([['x.example', owner('shop/a', 5, 5)]]))
     holds.release([{ namespace: 'shop', hostnames: ['x.example'] }])
     const kept = holds.changes()
     assert.deepEqual(holds.changes(), [])
@@ -83,24 +100,27 @@ describe('hostnames that outlive their Routes', () => {
   })
 
   it('are bounded for each namespace, at the cost of no other', () => {
-    const { holds } = holding()
+    const { holds, settle } = holding()
     const many = [...Array(3_000).keys()].map((i) => `h${i}.example`)
-    holds.settle(
-      new Map([...many.map((name) => [name, owner('flood/a', 1, 1)] as const), ['x.example', owner('shop/a', 5, 5)]]),
+    settle(
+      FrozenMap.from([
+        ...many.map((name) => [name, owner('flood/a', 1, 1)] as const),
+        ['x.example', owner('shop/a', 5, 5)],
+      ]),
     )
     holds.release([
       { namespace: 'shop', hostnames: ['x.example'] },
       { namespace: 'flood', hostnames: many },
     ])
-    assert.equal(holds.holds.size, 1_025)
+    assert.equal(holds.holds.size, 257)
     assert.ok(holds.holds.has('x.example'))
     assert.ok(holds.holds.has('h2999.example'))
   })
 
   it('are none in Shared or with 0s, and end when the settings say so', () => {
     for (const settings of [SETTINGS, { ...STRICT, hostnameHold: '0s' }]) {
-      const { holds, of } = holding()
-      holds.settle(new Map([['x.example', owner('shop/a', 5, 5)]]))
+      const { holds, of, settle } = holding()
+      settle(FrozenMap.from([['x.example', owner('shop/a', 5, 5)]]))
       holds.release([{ namespace: 'shop', hostnames: ['x.example'] }])
       holds.useSettings({ ...STRICT, hostnameHold: '1s' })
       assert.equal(of('x.example')?.until, 2_000)
