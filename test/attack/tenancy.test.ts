@@ -532,12 +532,18 @@ for (const { tenancy, me, settings } of MODES)
 
     if (strict)
       it('steals nothing between a deletion and what is created again, nor by a restart of ours', async () => {
-        const mine = (name: string) => routeTo(`owner/${name}`, ['x.owner.example'], [{ name: 'a', ...answer(name) }])
-        const waiting = thief('platform/waiting', 'x.owner.example', '*.owner.example')
-        const byIngress = ingressOf('platform/waiting', 'x.owner.example')
+        let year = 2001
+        const created = (one: Manifest): Manifest => {
+          Object.assign(one.metadata, { creationTimestamp: `${year++}-01-01T00:00:00Z` })
+          return one
+        }
+        const mine = (name: string) =>
+          created(routeTo(`owner/${name}`, ['x.owner.example'], [{ name: 'a', ...answer(name) }]))
         api.put(mine('first'))
         await eventually(async () => assert.equal(await get('x.owner.example'), 'first'))
         // Granted both, and older than everything that comes later.
+        const waiting = created(thief('platform/waiting', 'x.owner.example', '*.owner.example'))
+        const byIngress = created(ingressOf('platform/waiting', 'x.owner.example'))
         api.put(waiting)
         api.put(byIngress)
         await settled()
@@ -554,11 +560,11 @@ for (const { tenancy, me, settings } of MODES)
         await eventually(() => assert.notEqual(api.get(KEPT), undefined))
         await restart()
         assert.equal(await get('x.owner.example'), '404', 'another process knows of it, too')
-        // Comes after `waiting` wherever age decides: its name does.
+        // Younger than what waits.
         api.put(mine('second'))
         await eventually(async () => assert.equal(await get('x.owner.example'), 'second'))
-        api.put(routeTo('owner/second', ['z.owner.example'], [{ name: 'a', ...answer('second') }]))
-        await eventually(async () => assert.equal(await get('z.owner.example'), 'second'))
+        api.put(routeTo('owner/second', ['edit.wild.example'], [{ name: 'a', ...answer('second') }]))
+        await eventually(async () => assert.equal(await get('edit.wild.example'), 'second'))
         assert.equal(await get('x.owner.example'), '404', 'an edit is a deletion, too')
         api.remove(routeTo('owner/second', [], []))
         api.put(mine('third'))
