@@ -215,6 +215,34 @@ test('an empty settings file is all defaults', () => {
   assert.equal(result.object.admin.address, '127.0.0.1:9901')
 })
 
+test('grants of the settings name hosts, and hosts with ports, in one spelling', () => {
+  const namespaces = { from: 'All' }
+  const grants = (names: string[], hosts: string[]) =>
+    validator.checkSettings({
+      tenancy: 'Strict',
+      hostnames: [{ namespaces, names }],
+      hostnameHold: '2h',
+      upstreams: { externalTargets: [{ namespaces, hosts }] },
+    })
+  const good = ['a.example:443', '*.b.example:80', '203.0.113.9:1', '[2001:db8::7]:65535', 'localhost:8080']
+  assert.ok(grants(['*', '*.a.example', 'a.example'], good).ok)
+  const bad = [
+    'a.example',
+    'A.example:1',
+    '2001:db8::7:80',
+    '*:443',
+    'a.*.example:1',
+    'https://a.example:443',
+    'a.example:http',
+    '10.0.0.0/8:80',
+  ]
+  const result = grants(['**', '*example', 'A.example', 'a.example.', 'a.example:80', ''], bad)
+  assert.ok(!result.ok)
+  assert.equal(result.problems.length, 6 + bad.length)
+  for (const { message } of result.problems)
+    assert.match(message, /a DNS name in lower case|a host and a port such as|may not be empty/)
+})
+
 test('settings are validated as objects are', () => {
   const result = validator.checkSettings({
     listners: [],
