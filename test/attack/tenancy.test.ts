@@ -65,6 +65,9 @@ const serviceOf = (key: string, spec: object): Manifest =>
 
 const KEPT = made('ConfigMap', 'gateway/headgate-last-good', {}, '')
 
+/** By the label that every namespace has, so that Namespaces are read from the start. */
+const PLATFORM = { from: 'Selector', selector: { matchLabels: { 'kubernetes.io/metadata.name': 'platform' } } }
+
 const MODES = [
   {
     tenancy: 'Shared',
@@ -81,7 +84,7 @@ const MODES = [
       hostnames: [
         { namespaces: to('owner'), names: ['shop.example', '*.wild.example', 'owner.example', '*.owner.example'] },
         { namespaces: to('a-team'), names: ['team.example', '*.team.example'] },
-        { namespaces: to('platform'), names: ['*'] },
+        { namespaces: PLATFORM, names: ['*'] },
       ],
       upstreams: { externalTargets: [{ namespaces: to('a-team'), hosts: ['198.51.100.7:80'] }] },
     },
@@ -114,6 +117,7 @@ for (const { tenancy, me, settings } of MODES)
         serviceOf('default/kubernetes', { clusterIP: '10.96.0.1', ports: [{ name: 'https', port: 443 }] }),
         namespaceOf(me, {}),
         namespaceOf('owner', {}),
+        namespaceOf('platform', {}),
       ])
         api.put(one)
       const folder = await mkdtemp(join(tmpdir(), 'headgate-kubeconfig-'))
