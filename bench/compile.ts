@@ -18,6 +18,7 @@ const SETTINGS: SettingsObject = {
   admin: { address: '127.0.0.1:9901' },
   signals: { address: ':9902' },
   tenancy: 'Shared',
+  hostnameHold: '1h',
   upstreams: { denyCIDRs: [] },
   limits: { head: '64Ki', headers: 100, uri: '16Ki', connections: 0 },
   accessLog: { format: 'json', fields: {}, sample: 100 },

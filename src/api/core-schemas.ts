@@ -93,8 +93,13 @@ const sliceEndpoint: Schema = {
     hostname: text,
     nodeName: text,
     zone: text,
+    targetRef: {
+      type: 'object',
+      properties: { kind: text, namespace: text },
+      'x-headgate-unread': ['apiVersion', 'name', 'uid', 'resourceVersion', 'fieldPath'],
+    },
   },
-  'x-headgate-unread': ['targetRef', 'hints', 'deprecatedTopology'],
+  'x-headgate-unread': ['hints', 'deprecatedTopology'],
 }
 
 const slicePort: Schema = {

@@ -47,6 +47,12 @@ export interface ServicePort {
 /** The label that says which Service an EndpointSlice belongs to. */
 export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name'
 
+/** The label with which whoever writes a slice says who that is. Anybody who may write slices can say it. */
+export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by'
+
+/** The controller that lists the pods that a Service selects. */
+export const SLICE_CONTROLLER = 'endpointslice-controller.k8s.io'
+
 export interface EndpointSlice extends KubeObject {
   readonly kind: 'EndpointSlice'
   readonly addressType: 'IPv4' | 'IPv6' | 'FQDN'
@@ -61,6 +67,8 @@ export interface SliceEndpoint {
   readonly hostname?: string
   readonly nodeName?: string
   readonly zone?: string
+  /** What it is an address of. */
+  readonly targetRef?: { readonly kind?: string; readonly namespace?: string }
 }
 
 export interface SlicePort {

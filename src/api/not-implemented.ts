@@ -37,7 +37,6 @@ const under = (place: string): readonly Unbuilt[] =>
 
 export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
   Route: [
-    { field: 'spec.delegates[].namespaces.from', refused: ['Selector'] },
     { field: 'spec.maintenance.enabled', accepted: [false] },
     { field: 'spec.tls' },
     { field: 'spec.rules[].http' },
@@ -69,10 +68,7 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     { field: 'listeners[].proxyProtocol' },
     { field: 'admin.tokenFile' },
     { field: 'tls', accepted: [{}] },
-    { field: 'tenancy', accepted: ['Shared'] },
-    { field: 'hostnames', accepted: [[]] },
     { field: 'accessLog.fields', accepted: [{}] },
-    { field: 'upstreams.externalTargets', accepted: [[]] },
     { field: 'plugins', accepted: [[]] },
     { field: 'tracing' },
     { field: 'redis' },

@@ -1,5 +1,5 @@
 /** The installation settings as they leave the door (`schemas/settings.yaml`): one file, not a Kubernetes object. */
-import type { ByteQuantity, Policies } from './policies.ts'
+import type { ByteQuantity, Duration, Policies } from './policies.ts'
 import type { NamespaceGrant } from './route.ts'
 
 export interface SettingsObject {
@@ -14,6 +14,8 @@ export interface SettingsObject {
   readonly policies?: { readonly defaults?: Policies; readonly enforced?: Policies }
   readonly tenancy: 'Shared' | 'Strict'
   readonly hostnames?: readonly { readonly namespaces: NamespaceGrant; readonly names: readonly string[] }[]
+  /** How long a namespace keeps a hostname after its last Route for it is gone, in Strict. */
+  readonly hostnameHold: Duration
   readonly upstreams: {
     readonly denyCIDRs: readonly string[]
     readonly externalTargets?: readonly { readonly namespaces: NamespaceGrant; readonly hosts: readonly string[] }[]

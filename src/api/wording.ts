@@ -31,6 +31,11 @@ const FORMS: readonly (readonly [start: string, name: string])[] = [
   ['^[a-z0-9]([-a-z0-9]*[a-z0-9])?$', 'a name of lower-case letters, digits and dashes'],
   ['^[a-z0-9]([-.a-z0-9]*', 'a name of lower-case letters, digits, dashes and dots'],
   ['^[a-z0-9]([-a-z0-9]{0,61}', 'a DNS name in lower case'],
+  ['^(\\*|(\\*\\.)?[a-z0-9]', 'a DNS name in lower case, *. and one, or * for every host'],
+  [
+    '^((\\*\\.)?[a-z0-9]',
+    'a host and a port such as api.partner.example:443, *.partner.example:443 or [2001:db8::7]:443',
+  ],
   ['^[a-z0-9-]*[a-z]', 'the name of a port (a number is written without quotes)'],
   [
     '^(client\\.ip',

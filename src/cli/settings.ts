@@ -70,6 +70,7 @@ const ORDER: readonly string[] = [
   'policies',
   'tenancy',
   'hostnames',
+  'hostnameHold',
   'upstreams',
   'plugins',
   'limits',

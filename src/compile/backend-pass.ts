@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Backend, EndpointAddress } from '../snapshot/snapshot.ts'
 import { backendOf, defaultBackend } from './backend.ts'
-import { endpointsOf, inlineService, sameEndpoints } from './endpoints.ts'
+import { inlineService, reach, sameEndpoints } from './endpoints.ts'
 import type { CompileMemo } from './memo.ts'
 import type { Meter } from './meter.ts'
 import { type Face, faceOf } from './references.ts'
@@ -70,14 +70,25 @@ function serviceOf(resources: ResourceSet, id: string, used: boolean): string | 
 export function* gatherEndpoints(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
   for (const id of memo.work.endpoints) {
     const before = memo.endpoints.get(id)
-    const now = memo.backends.has(id) ? endpointsOf(resources, id) : undefined
+    const reached = memo.backends.has(id) ? reach(resources, id) : undefined
+    const now = reached?.endpoints
     if (now === undefined) memo.endpoints.delete(id)
     else if (before === undefined || !sameEndpoints(before, now)) memo.endpoints.set(id, now)
     enterNames(memo, id, before ?? [], now ?? [])
+    enterRefused(memo, id, reached?.refused ?? [])
     memo.work.endpoints.delete(id)
     memo.counts.endpoints++
     if (meter.spend(3 + (now?.length ?? 0))) yield
   }
+}
+
+/** A Service named directly has no status of its own: those are told who name it. */
+function enterRefused(memo: CompileMemo, id: string, now: readonly string[]): void {
+  if (isDeepStrictEqual(memo.refusedTargets.get(id) ?? [], now)) return
+  if (now.length === 0) memo.refusedTargets.delete(id)
+  else memo.refusedTargets.set(id, now)
+  if (inlineService(id) === undefined) memo.work.statuses.add(refusedKey('Backend', id))
+  else for (const key of memo.dependents.get(id) ?? []) memo.work.statuses.add(refusedKey('Route', key))
 }
 
 function enterNames(

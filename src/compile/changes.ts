@@ -1,10 +1,14 @@
 /** What is different between two sets of resources, as work to be done. */
 import { isDeepStrictEqual } from 'node:util'
+import type { Namespace } from '../api/kubernetes.ts'
 import type { SettingsObject } from '../api/settings.ts'
+import { namespaceOf } from './endpoints.ts'
 import { ingressRoutes } from './ingress.ts'
 import type { CompileMemo } from './memo.ts'
 import type { Meter } from './meter.ts'
-import { type ResourceSet, refusedKey } from './resource-set.ts'
+import { type Resource, type ResourceSet, refusedKey } from './resource-set.ts'
+import { hostOf } from './route-pass.ts'
+import { grantsByLabels } from './tenancy.ts'
 
 /** May be given up at any point and begun again: everything is only added to work lists. */
 export function* noteChanges(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
@@ -32,11 +36,25 @@ export function* noteChanges(memo: CompileMemo, resources: ResourceSet, meter: M
     addAll(work.endpoints, memo.serviceUsers.get(key))
     if (meter.spend(1)) yield
   }
+  for (const { key, after } of before.holds.changesTo(resources.holds)) {
+    // A name that no Route has any more has a place as long as it is kept.
+    if (after !== undefined) hostOf(memo, key)
+    work.claims.add(key)
+    work.hosts.add(key)
+    if (meter.spend(1)) yield
+  }
   yield* noteRefused(memo, before, resources, meter)
   yield* noteNamespaces(memo, before, resources, meter)
-  if (!sameForRoutes(before.settings, resources.settings))
+  if (!sameForRoutes(before.settings, resources.settings)) {
     for (const key of memo.routes.keys()) {
       work.routes.add(key)
+      if (meter.spend(1)) yield
+    }
+    yield* noteHolds(memo, resources, meter)
+  }
+  if (!sameForTargets(before.settings, resources.settings))
+    for (const id of targetsIn(memo, resources)) {
+      work.targets.add(id)
       if (meter.spend(1)) yield
     }
 }
@@ -52,22 +70,52 @@ function* noteRefused(memo: CompileMemo, before: ResourceSet, after: ResourceSet
   }
 }
 
-/** Labels decide what a delegates entry with a selector lets in. */
+/** Labels decide what a delegates entry with a selector lets in, and whom a grant with one is for. Only namespaces that have others now. */
 function* noteNamespaces(
   memo: CompileMemo,
   before: ResourceSet,
   after: ResourceSet,
   meter: Meter,
 ): Generator<void, void> {
-  const labelled = [...before.namespaces.changesTo(after.namespaces)].some(
-    ({ before: old, after: now }) => !isDeepStrictEqual(old?.object.metadata.labels, now?.object.metadata.labels),
-  )
-  if (!labelled) return
+  const { work } = memo
+  const moved = new Set<string>()
+  for (const { key, before: old, after: now } of before.namespaces.changesTo(after.namespaces))
+    if (!sameLabels(old, now)) moved.add(key.slice(1))
+  if (moved.size === 0) return
   for (const host of memo.hosts.values()) {
-    if (host.ownership?.lead.delegates.some(({ namespaces }) => namespaces.from === 'Selector'))
-      memo.work.hosts.add(host.hostname)
+    const { routes, ownership } = host
+    if (ownership?.lead.delegates.some(({ namespaces }) => namespaces.from === 'Selector'))
+      for (const { plan } of routes.values()) if (moved.has(plan.namespace)) work.hosts.add(host.hostname)
+    if (meter.spend(1 + routes.size / 16)) yield
+  }
+  if (!grantsByLabels(after.settings)) return
+  for (const { plan, hostnames } of memo.routes.values()) {
+    if (moved.has(plan.namespace)) {
+      addAll(work.claims, hostnames)
+      addAll(work.hosts, hostnames)
+    }
     if (meter.spend(1)) yield
   }
+  yield* noteHolds(memo, after, meter)
+  for (const id of targetsIn(memo, after)) {
+    if (moved.has(namespaceOf(id))) work.targets.add(id)
+    if (meter.spend(1)) yield
+  }
+}
+
+/** Whether they count depends on grants, as claims do. */
+function* noteHolds({ work }: CompileMemo, { holds }: ResourceSet, meter: Meter): Generator<void, void> {
+  for (const hostname of holds.keys()) {
+    work.claims.add(hostname)
+    work.hosts.add(hostname)
+    if (meter.spend(1)) yield
+  }
+}
+
+/** One that is not known differs from one without labels. */
+function sameLabels(a: Resource<Namespace> | undefined, b: Resource<Namespace> | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b
+  return isDeepStrictEqual(a.object.metadata.labels ?? {}, b.object.metadata.labels ?? {})
 }
 
 function sameForRoutes(a: SettingsObject, b: SettingsObject): boolean {
@@ -75,10 +123,24 @@ function sameForRoutes(a: SettingsObject, b: SettingsObject): boolean {
     a === b ||
     (isDeepStrictEqual(a.ingressClass, b.ingressClass) &&
       isDeepStrictEqual(a.policies, b.policies) &&
+      a.tenancy === b.tenancy &&
+      isDeepStrictEqual(a.hostnames, b.hostnames) &&
       isDeepStrictEqual(
         a.listeners.map((listener) => listener.name),
         b.listeners.map((listener) => listener.name),
       ))
+  )
+}
+
+/** Every Backend, and whatever else is referred to. */
+function* targetsIn(memo: CompileMemo, resources: ResourceSet): Generator<string, void> {
+  yield* resources.backends.keys()
+  yield* memo.dependents.keys()
+}
+
+function sameForTargets(a: SettingsObject, b: SettingsObject): boolean {
+  return (
+    a === b || (a.tenancy === b.tenancy && isDeepStrictEqual(a.upstreams.externalTargets, b.upstreams.externalTargets))
   )
 }
 

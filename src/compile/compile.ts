@@ -9,10 +9,12 @@ import { backendConditions, type Fault, refusedConditions } from './conditions.t
 import { buildHosts, settleClaims } from './host-pass.ts'
 import type { CompileMemo } from './memo.ts'
 import { Meter } from './meter.ts'
-import { serviceFace } from './references.ts'
+import type { Owner } from './ownership.ts'
+import { refusedFault, serviceFace } from './references.ts'
 import { type ResourceSet, refusedKey } from './resource-set.ts'
 import { planRoutes, resolveReferences } from './route-pass.ts'
 import { routeStatus } from './route-status.ts'
+import { tenancyOf } from './tenancy.ts'
 
 export interface Compiled {
   readonly snapshot: Snapshot
@@ -22,6 +24,8 @@ export interface Compiled {
   readonly endpoints: ReadonlyMap<string, readonly EndpointAddress[]>
   /** The DNS names among the endpoints' addresses, each with the ids of the backends that have it. */
   readonly names: ReadonlyMap<string, readonly string[]>
+  /** Whose a hostname is, of those that Routes name or that are kept for somebody. */
+  readonly owners: FrozenMap<Owner>
 }
 
 /**
@@ -47,7 +51,7 @@ function* work(resources: ResourceSet, memo: CompileMemo): Generator<void, void>
   yield* planRoutes(memo, resources, meter)
   yield* lookAtTargets(memo, resources, meter)
   yield* resolveReferences(memo, resources, meter)
-  yield* settleClaims(memo, meter)
+  yield* settleClaims(memo, resources, meter)
   yield* buildHosts(memo, resources, meter)
   yield* gatherEndpoints(memo, resources, meter)
   yield* tellStatuses(memo, resources, meter)
@@ -82,19 +86,22 @@ function statusOf(memo: CompileMemo, resources: ResourceSet, name: string): Obje
   const kind = name.slice(0, space) === 'Route' ? 'Route' : 'Backend'
   const key = name.slice(space + 1)
   const state = kind === 'Route' ? memo.routes.get(key) : undefined
-  if (state !== undefined) return routeStatus(state, resources.settings)
-  if (kind === 'Backend' && resources.backends.has(key)) return backendStatus(resources, key)
+  if (state !== undefined) return routeStatus(state, { tenancy: tenancyOf(resources), refused: memo.refusedTargets })
+  if (kind === 'Backend' && resources.backends.has(key)) return backendStatus(memo, resources, key)
   const refused = resources.refused.get(refusedKey(kind, key))
   if (refused === undefined) return undefined
   const conditions = refusedConditions(refused.problems, refused.generation, kind === 'Route')
   return { kind, key, conditions, ...(kind === 'Route' ? { rules: 0 } : {}) }
 }
 
-function backendStatus(resources: ResourceSet, key: string): ObjectStatus {
+function backendStatus(memo: CompileMemo, resources: ResourceSet, key: string): ObjectStatus {
   const { object, stale } = resources.backends.get(key)!
   const { service } = object.spec
   const face = service && serviceFace(resources, `${object.metadata.namespace}/${service.name}`, service.port)
-  const references: Fault[] = face === undefined || face.found ? [] : [{ reason: face.reason, message: face.message }]
+  const references: Fault[] = [
+    ...(face === undefined || face.found ? [] : [{ reason: face.reason, message: face.message }]),
+    ...refusedFault(memo.refusedTargets.get(key), object.metadata.namespace),
+  ]
   const generation = stale?.generation ?? object.metadata.generation
   return {
     kind: 'Backend',
@@ -115,5 +122,6 @@ function result(memo: CompileMemo): Compiled {
     statuses: memo.statuses.freeze(),
     endpoints: memo.endpoints.freeze(),
     names: memo.names.freeze(),
+    owners: memo.owners.freeze(),
   }
 }

@@ -82,29 +82,37 @@ export function programmed(status: ObjectStatus): ObjectStatus {
   return { ...status, conditions: rest.length === conditions.length ? rest : [readyFrom(rest), ...rest] }
 }
 
+/** What is known of a Backend's endpoints just now. */
+export interface EndpointHealth {
+  readonly total: number
+  readonly eligible: number
+  /** Those that the dial guard refuses, each with the reason. */
+  readonly refused?: readonly string[]
+}
+
 /** What a Backend says about its endpoints. */
 export function healthyCondition(
-  endpoints: { readonly total: number; readonly eligible: number },
-  generation?: number,
+  { total, eligible, refused = [] }: EndpointHealth,
+  generation: number | undefined,
 ): Condition {
-  const { total, eligible } = endpoints
+  const unhealthy = (reason: ConditionReason, message: string) =>
+    condition('Healthy', 'False', reason, message, generation)
+  if (eligible === 0 && refused.length > 0) {
+    const message = `No endpoint may be used: ${some(refused)}; correct the address, or the DNS name behind it`
+    return unhealthy('AddressNotAllowed', sentence(message))
+  }
   if (total === 0)
-    return condition(
-      'Healthy',
-      'False',
+    return unhealthy(
       'NoEndpoints',
       'It has no endpoints: no ready pod, or none listed. Requests are answered with 503.',
-      generation,
     )
   if (eligible === 0)
-    return condition(
-      'Healthy',
-      'False',
+    return unhealthy(
       'NoEligibleEndpoints',
       `None of its ${total} endpoints may take requests; see why in the admin API.`,
-      generation,
     )
-  return condition('Healthy', 'True', 'Healthy', `${eligible} of ${total} endpoints take requests.`, generation)
+  const but = refused.length === 0 ? '' : `; not used: ${some(refused)}`
+  return condition('Healthy', 'True', 'Healthy', `${eligible} of ${total} endpoints take requests${but}.`, generation)
 }
 
 function accepted(fault: Fault | undefined, well: string, generation: number | undefined): Condition {

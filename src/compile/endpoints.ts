@@ -3,11 +3,20 @@
  * one backend alone, since endpoints change far more often than anything else and must not wait for a compile.
  */
 import type { StaticEndpoint } from '../api/backend.ts'
-import type { EndpointSlice, Service, ServicePort, SliceEndpoint, SlicePort } from '../api/kubernetes.ts'
+import {
+  type EndpointSlice,
+  MANAGED_BY_LABEL,
+  type Service,
+  type ServicePort,
+  SLICE_CONTROLLER,
+  type SliceEndpoint,
+  type SlicePort,
+} from '../api/kubernetes.ts'
 import type { ServiceRef } from '../api/policies.ts'
 import { canonicalAddress } from '../pattern/cidr.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
 import type { Resource, ResourceSet } from './resource-set.ts'
+import { targetText, tenancyOf } from './tenancy.ts'
 
 const MAX_WEIGHT = 1_000_000
 
@@ -33,6 +42,11 @@ export function inlineService(id: string): InlineService | undefined {
   return { service: id.slice(PREFIX.length, colon), port: /^[0-9]+$/.test(port) ? Number(port) : port }
 }
 
+/** Whose a backend id is. */
+export function namespaceOf(id: string): string {
+  return id.slice(id.startsWith(PREFIX) ? PREFIX.length : 0, id.indexOf('/'))
+}
+
 /** The Service port that a number or a name means. TCP only: nothing else is dialled. */
 export function findPort(service: Service, port: number | string): ServicePort | undefined {
   const wanted = typeof port === 'string' && /^[0-9]+$/.test(port) ? Number(port) : port
@@ -48,23 +62,79 @@ export function findPort(service: Service, port: number | string): ServicePort |
  * @param id see `Backend.id` of the snapshot
  */
 export function endpointsOf(resources: ResourceSet, id: string): readonly EndpointAddress[] {
-  const inline = inlineService(id)
-  if (inline !== undefined) return serviceEndpoints(resources, inline.service, inline.port)
-  const backend = resources.backends.get(id)?.object
-  if (backend === undefined) return []
-  if (backend.spec.endpoints !== undefined) return merged(backend.spec.endpoints.map(staticEndpoint), 'add')
-  const ref = backend.spec.service
-  return ref === undefined ? [] : serviceEndpoints(resources, `${backend.metadata.namespace}/${ref.name}`, ref.port)
+  return reach(resources, id).endpoints
 }
 
-function serviceEndpoints(resources: ResourceSet, key: string, wanted: number | string): readonly EndpointAddress[] {
+export interface Reach {
+  readonly endpoints: readonly EndpointAddress[]
+  /** Targets outside of Services that the settings do not allow to the namespace, sorted, as the settings would name them. */
+  readonly refused: readonly string[]
+}
+
+/** {@link endpointsOf}, and what is not among them because in Strict nobody has allowed it. */
+export function reach(resources: ResourceSet, id: string): Reach {
+  const tenancy = tenancyOf(resources)
+  const refused = new Set<string>()
+  const endpoints = gather(resources, id, (endpoint) => {
+    if (!tenancy.strict || tenancy.mayReach(namespaceOf(id), endpoint.address, endpoint.port)) return true
+    refused.add(targetText(endpoint.address, endpoint.port))
+    return false
+  })
+  return { endpoints, refused: refused.size === 0 ? NONE : [...refused].sort() }
+}
+
+const NONE: readonly never[] = Object.freeze([])
+
+/** Says whether a target that is no pod of a Service may be used. */
+type Admission = (endpoint: EndpointAddress) => boolean
+
+function gather(resources: ResourceSet, id: string, admits: Admission): readonly EndpointAddress[] {
+  const inline = inlineService(id)
+  if (inline !== undefined) return serviceEndpoints(resources, inline.service, inline.port, admits)
+  const backend = resources.backends.get(id)?.object
+  if (backend === undefined) return NONE
+  const { endpoints, service } = backend.spec
+  if (endpoints !== undefined) return merged(endpoints.map(staticEndpoint).filter(admits), 'add')
+  if (service === undefined) return NONE
+  return serviceEndpoints(resources, `${backend.metadata.namespace}/${service.name}`, service.port, admits)
+}
+
+function serviceEndpoints(
+  resources: ResourceSet,
+  key: string,
+  wanted: number | string,
+  admits: Admission,
+): readonly EndpointAddress[] {
   const service = resources.services.get(key)?.object
-  if (service === undefined) return []
-  if (service.spec.type === 'ExternalName') return externalName(service, wanted)
+  if (service === undefined) return NONE
+  if (service.spec.type === 'ExternalName') return externalName(service, wanted).filter(admits)
   const port = findPort(service, wanted)
-  if (port === undefined) return []
+  if (port === undefined) return NONE
   const slices = resources.endpointSlices.get(key)
-  return slices === undefined ? [] : merged(fromSlices(slices.values(), port), 'best')
+  return slices === undefined ? NONE : merged(fromSlices(service, slices.values(), port, admits), 'best')
+}
+
+/**
+ * Whether an endpoint is what the cluster itself says about a pod that the Service selects. Whoever may write EndpointSlices can forge
+ * the label and the reference; by the roles that come with Kubernetes no tenant may (CVE-2021-25740). In a folder everybody writes slices.
+ */
+function isPod(service: Service, slice: Resource<EndpointSlice>, { targetRef }: SliceEndpoint): boolean {
+  return (
+    isOfController(slice) &&
+    Object.keys(service.spec.selector ?? {}).length > 0 &&
+    targetRef?.kind === 'Pod' &&
+    (targetRef.namespace ?? service.metadata.namespace) === service.metadata.namespace
+  )
+}
+
+function isOfController({ object, created }: Resource<EndpointSlice>): boolean {
+  const { addressType, metadata } = object
+  return created !== undefined && addressType !== 'FQDN' && metadata.labels?.[MANAGED_BY_LABEL] === SLICE_CONTROLLER
+}
+
+/** Whether a slice has an endpoint of which a status may have to speak in Strict, as far as can be told without its Service. */
+export function listsOthers(slice: Resource<EndpointSlice>): boolean {
+  return !isOfController(slice) || slice.object.endpoints.some(({ targetRef }) => targetRef?.kind !== 'Pod')
 }
 
 /** How many endpoints a backend has, whatever state they are in, and how many of them are ready. */
@@ -114,16 +184,23 @@ function place(text: string): { address: string; hostname?: string } {
   return { address: name, hostname: name }
 }
 
-function* fromSlices(slices: Iterable<Resource<EndpointSlice>>, port: ServicePort): Generator<EndpointAddress, void> {
-  for (const { object: slice } of slices) {
-    const number = portIn(slice.ports, port)
+function* fromSlices(
+  service: Service,
+  slices: Iterable<Resource<EndpointSlice>>,
+  port: ServicePort,
+  admits: Admission,
+): Generator<EndpointAddress, void> {
+  for (const slice of slices) {
+    const number = portIn(slice.object.ports, port)
     if (number === undefined) continue
-    for (const endpoint of slice.endpoints) {
+    for (const endpoint of slice.object.endpoints) {
       const state = stateOf(endpoint)
       if (state === undefined) continue
+      const pod = isPod(service, slice, endpoint)
+      const { zone } = endpoint
       for (const text of endpoint.addresses) {
-        const { zone } = endpoint
-        yield { ...place(text), port: number, weight: 1, ...(zone === undefined ? {} : { zone }), state }
+        const found = { ...place(text), port: number, weight: 1, ...(zone === undefined ? {} : { zone }), state }
+        if (pod || admits(found)) yield found
       }
     }
   }

@@ -1,17 +1,20 @@
 /** Hostnames: who speaks for each, and the segment it has. */
+import { isDeepStrictEqual } from 'node:util'
+import { coveringWildcards } from '../pattern/host.ts'
 import type { Candidate, CompileMemo, Entry, HostState, Outcome, RouteState } from './memo.ts'
 import type { Meter } from './meter.ts'
-import { coveringWildcards, EVERYWHERE, oldestOf, ownershipOf } from './ownership.ts'
+import { ageOf, EVERYWHERE, type Owner, type Ownership, oldestOf, ownershipOf } from './ownership.ts'
 import { CATCH_ALL, type Claim } from './plan.ts'
-import { type ResourceSet, refusedKey } from './resource-set.ts'
+import { type Age, type ResourceSet, refusedKey } from './resource-set.ts'
 import { type Draft, draftSegment } from './segment.ts'
+import { tenancyOf } from './tenancy.ts'
 
 /** A claim on a wildcard bears upon every name under it. */
-export function* settleClaims(memo: CompileMemo, meter: Meter): Generator<void, void> {
+export function* settleClaims(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
   const { work } = memo
   for (const hostname of work.claims) {
     const host = memo.hosts.get(hostname)
-    const first = host === undefined || hostname === CATCH_ALL ? undefined : oldestOf(claimsOn(host))
+    const first = host === undefined || hostname === CATCH_ALL ? undefined : oldestOf(claimsOn(host, resources))
     if (host !== undefined && host.first !== first) {
       host.first = first
       if (hostname.startsWith('*.')) work.wildcards.add(hostname)
@@ -28,16 +31,42 @@ export function* settleClaims(memo: CompileMemo, meter: Meter): Generator<void, 
   work.wildcards.clear()
 }
 
-function* claimsOn(host: HostState): Generator<Claim, void> {
-  for (const state of host.routes.values()) yield state.plan.claim
+/** Those that count: a hostname that was not granted to a namespace is not claimed by naming it, nor kept for it. */
+function claimsOn(host: HostState, resources: ResourceSet): Claim[] {
+  const tenancy = tenancyOf(resources)
+  const claims: Claim[] = []
+  for (const { plan } of host.routes.values())
+    if (tenancy.mayUse(plan.namespace, host.hostname)) claims.push(plan.claim)
+  const hold = tenancy.strict ? holdOn(host, resources) : undefined
+  if (hold === undefined || !tenancy.mayUse(hold.namespace, host.hostname)) return claims
+  // Its namespace is back: the Route that speaks for it speaks with the older age.
+  const lead = oldestOf(claims.filter(({ namespace }) => namespace === hold.namespace))
+  claims.push(lead === undefined ? hold : agedClaim(host, hold, lead))
+  return claims
 }
+
+/** The same object as long as the hold is the same. */
+function holdOn(host: HostState, { holds }: ResourceSet): Claim | undefined {
+  const hold = holds.get(host.hostname)
+  if (host.hold?.hold !== hold)
+    host.hold = hold && { ...hold, delegates: NONE, enforced: undefined, hold, created: hold.created }
+  return host.hold
+}
+
+function agedClaim(host: HostState, hold: Claim, of: Claim): Claim {
+  if (host.aged?.hold !== hold || host.aged.of !== of)
+    host.aged = { hold, of, claim: { ...of, age: { created: hold.created, key: hold.key } } }
+  return host.aged.claim
+}
+
+const NONE: readonly never[] = Object.freeze([])
 
 export function* buildHosts(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
   const { work } = memo
   while (work.hosts.size > 0 || work.wildcards.size > 0) {
     for (const hostname of work.hosts) yield* buildHost(memo, resources, hostname, meter)
     // A wildcard that got or lost its segment is, or was, the base of names under it.
-    if (work.wildcards.size > 0) yield* settleClaims(memo, meter)
+    if (work.wildcards.size > 0) yield* settleClaims(memo, resources, meter)
   }
 }
 
@@ -55,15 +84,52 @@ function* buildHost(memo: CompileMemo, resources: ResourceSet, hostname: string,
     if (covering !== undefined) above.push(covering)
   }
   const leads = above.flatMap(({ first }) => (first === undefined ? [] : [first]))
-  const ownership = hostname === CATCH_ALL ? undefined : ownershipOf(claimsOn(host), leads)
+  const claims = hostname === CATCH_ALL ? [] : claimsOn(host, resources)
+  const ownership = withoutHole(ownershipOf(claims, leads), above)
   const base = ownership?.exact === false ? above.find((wildcard) => wildcard.segment !== undefined) : undefined
   const draft = yield* draftSegment(memo, resources, host, ownership, base, meter)
   commit(memo, host, draft, base)
   host.ownership = ownership
+  if (tenancyOf(resources).strict) enterOwner(memo, hostname, ownership, claims)
+  else memo.owners.delete(hostname)
   yield* tellRoutes(memo, host, draft, meter)
-  if (host.routes.size === 0) memo.hosts.delete(hostname)
+  if (host.routes.size === 0 && !resources.holds.has(hostname)) memo.hosts.delete(hostname)
   memo.work.hosts.delete(hostname)
   if (meter.spend(5)) yield
+}
+
+/**
+ * A name that is kept serves nothing, neither by itself nor by what others have for all hosts or a wildcard: what was meant for its owner goes to
+ * nobody else. Unless the owner has that wildcard itself.
+ */
+function withoutHole(ownership: Ownership | undefined, above: readonly HostState[]): Ownership | undefined {
+  if (ownership?.lead.hold === undefined || !ownership.exact) return ownership
+  const lead = above.find(({ segment }) => segment !== undefined)?.ownership?.lead
+  const own = lead !== undefined && lead.hold === undefined && lead.namespace === ownership.lead.namespace
+  return own ? { lead, exact: false } : ownership
+}
+
+function enterOwner(
+  memo: CompileMemo,
+  hostname: string,
+  ownership: Ownership | undefined,
+  claims: readonly Claim[],
+): void {
+  const before = memo.owners.get(hostname)
+  const { lead } = ownership ?? {}
+  const own = claims.filter(({ namespace }) => namespace === lead?.namespace)
+  const first = oldestOf(own)
+  if (lead === undefined || first === undefined) {
+    if (before !== undefined) memo.owners.delete(hostname)
+    return
+  }
+  const oldest = oldestOf(own.filter(({ age, hold }) => age === undefined && hold === undefined))
+  const now: Owner = { namespace: lead.namespace, age: plainAge(ageOf(first)), oldest: oldest && plainAge(oldest) }
+  if (!isDeepStrictEqual(before, now)) memo.owners.set(hostname, now)
+}
+
+function plainAge({ created, key }: Age): Age {
+  return { created, key }
 }
 
 function commit(memo: CompileMemo, host: HostState, draft: Draft, base: HostState | undefined): void {

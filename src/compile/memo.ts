@@ -7,7 +7,7 @@ import type { Policies } from '../api/policies.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { PolicySet } from '../snapshot/policy.ts'
 import type { Backend, BackendRef, EndpointAddress, Match, Rule, Segment, Snapshot } from '../snapshot/snapshot.ts'
-import type { Ownership, Permission } from './ownership.ts'
+import type { Owner, Ownership, Permission } from './ownership.ts'
 import type { Claim, MatchPlan, RoutePlan } from './plan.ts'
 import { PolicyBook } from './policy-book.ts'
 import type { BrokenReference, Face } from './references.ts'
@@ -77,6 +77,10 @@ export interface HostState {
   readonly hostname: string
   /** The Routes that name it, by key. */
   readonly routes: Map<string, RouteState>
+  /** For the namespace that had it. */
+  hold: Claim | undefined
+  /** The claim of a Route with the age of the hold, which is made once. */
+  aged: { readonly hold: Claim; readonly of: Claim; readonly claim: Claim } | undefined
   /** The oldest claim on exactly this name. */
   first: Claim | undefined
   ownership: Ownership | undefined
@@ -138,6 +142,9 @@ export class CompileMemo {
   readonly segments = new FrozenMapBuilder<Segment>()
   readonly backends = new FrozenMapBuilder<Backend>()
   readonly endpoints = new FrozenMapBuilder<readonly EndpointAddress[]>()
+  /** Of backends that have such: see `Reach.refused`. */
+  readonly refusedTargets = new Map<string, readonly string[]>()
+  readonly owners = new FrozenMapBuilder<Owner>()
   /** Backend ids by the DNS name that has to be resolved for them. */
   readonly names = new FrozenMapBuilder<readonly string[]>()
   /** By kind and key, see `refusedKey`. */

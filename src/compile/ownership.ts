@@ -1,10 +1,9 @@
 /** Whose a hostname is, and what others may add to it (api.md, "A hostname belongs to a namespace"). */
-import type { Namespace } from '../api/kubernetes.ts'
-import type { LabelSelector, NamespaceGrant } from '../api/route.ts'
 import { normalizePath } from '../pattern/path.ts'
 import type { Conditions } from '../snapshot/order.ts'
 import { type Claim, withoutTrailingSlash } from './plan.ts'
-import { compareAge, type Resource } from './resource-set.ts'
+import { type Age, compareAge } from './resource-set.ts'
+import { grants, type Namespaces } from './tenancy.ts'
 
 /** The Route that speaks for a hostname: its namespace owns it, its delegates may add rules, its enforced policies bind them. */
 export interface Ownership {
@@ -13,20 +12,19 @@ export interface Ownership {
   readonly exact: boolean
 }
 
+/** Whose exactly this hostname is, for {@link Hold}. */
+export interface Owner {
+  readonly namespace: string
+  /** By which it is the owner. */
+  readonly age: Age
+  /** Of its oldest Route for it; undefined when it has none any more. */
+  readonly oldest: Age | undefined
+}
+
 /** Where a Route may put matches on a hostname: below one of these prefixes, in normal form; `/` = anywhere. */
 export type Permission = readonly string[]
 
 export const EVERYWHERE: Permission = Object.freeze(['/'])
-
-type Namespaces = { get(key: string): Resource<Namespace> | undefined }
-
-/** The wildcards that cover a hostname or wildcard, other than itself, the most specific first. */
-export function coveringWildcards(hostname: string): string[] {
-  const wildcards: string[] = []
-  let dot = hostname.indexOf('.', hostname.startsWith('*.') ? 2 : 0)
-  for (; dot >= 0; dot = hostname.indexOf('.', dot + 1)) wildcards.push(`*${hostname.slice(dot)}`)
-  return wildcards
-}
 
 /**
  * The oldest claim decides whose namespace it is, be it on the name itself or on a wildcard over it. Within that
@@ -45,8 +43,12 @@ export function ownershipOf(exact: Iterable<Claim>, above: Iterable<Claim>): Own
 
 export function oldestOf(claims: Iterable<Claim>): Claim | undefined {
   let oldest: Claim | undefined
-  for (const claim of claims) if (oldest === undefined || compareAge(claim, oldest) < 0) oldest = claim
+  for (const claim of claims) if (oldest === undefined || compareAge(ageOf(claim), ageOf(oldest)) < 0) oldest = claim
   return oldest
+}
+
+export function ageOf(claim: Claim): Age {
+  return claim.age ?? claim
 }
 
 /** @returns undefined when Routes of `namespace` may not serve the hostname at all */
@@ -60,25 +62,6 @@ export function permissionOf(lead: Claim, namespace: string, namespaces: Namespa
 
 function normalPrefix(prefix: string): string {
   return withoutTrailingSlash(normalizePath(prefix, 'KeepEncodedSlash') ?? prefix)
-}
-
-function grants(grant: NamespaceGrant, namespace: string, namespaces: Namespaces): boolean {
-  if (grant.from === 'All') return true
-  if (grant.from === 'Names') return grant.names?.includes(namespace) === true
-  const labels = namespaces.get(`/${namespace}`)?.object.metadata.labels ?? {}
-  return grant.selector !== undefined && selects(grant.selector, labels)
-}
-
-/** As Kubernetes does it: all stated must hold, an empty selector holds for all. */
-function selects(selector: LabelSelector, labels: Readonly<Record<string, string>>): boolean {
-  for (const [key, value] of Object.entries(selector.matchLabels ?? {})) if (labels[key] !== value) return false
-  return (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
-    const value = Object.hasOwn(labels, key) ? labels[key] : undefined
-    if (operator === 'Exists') return value !== undefined
-    if (operator === 'DoesNotExist') return value === undefined
-    if (operator === 'In') return value !== undefined && values.includes(value)
-    return value === undefined || !values.includes(value)
-  })
 }
 
 /**

@@ -7,7 +7,7 @@ import { normalizePath } from '../pattern/path.ts'
 import type { Conditions, OrderedMatch } from '../snapshot/order.ts'
 import type { Match, PathMatch, ValueMatch } from '../snapshot/snapshot.ts'
 import { serviceBackendId } from './endpoints.ts'
-import type { Age, Resource } from './resource-set.ts'
+import type { Age, Hold, Resource } from './resource-set.ts'
 
 /** The segment of the Routes that name no host. */
 export const CATCH_ALL = '*'
@@ -29,6 +29,10 @@ export interface Claim extends Age {
   readonly namespace: string
   readonly delegates: readonly Delegate[]
   readonly enforced: Policies | undefined
+  /** What decides against other claims, where it is another age than that of its Route: see `Hold`. */
+  readonly age?: Age
+  /** Set where no Route makes the claim any more. */
+  readonly hold?: Hold
 }
 
 export interface RulePlan {
@@ -66,6 +70,11 @@ export function planRoute(resource: Resource<Route>, settings: SettingsObject, b
     claim: claimOf(resource, before?.claim),
     rules: spec.rules.map((rule, order) => planRule(resource, rule, order, mask)),
   }
+}
+
+/** Under which the Route is entered: one of which nothing is served here claims nothing. */
+export function claimedHostnames({ unserved, hostnames }: RoutePlan): readonly string[] {
+  return unserved === undefined ? hostnames : NONE
 }
 
 function isOurs(name: string | undefined, { ingressClass }: SettingsObject): boolean {

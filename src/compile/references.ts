@@ -3,6 +3,7 @@ import type { BackendSpec } from '../api/backend.ts'
 import type { ConditionReason } from '../api/condition.ts'
 import type { Service } from '../api/kubernetes.ts'
 import type { BackendRef } from '../snapshot/snapshot.ts'
+import type { Fault } from './conditions.ts'
 import { findPort, inlineService } from './endpoints.ts'
 import type { RoutePlan } from './plan.ts'
 import { type ResourceSet, refusedKey } from './resource-set.ts'
@@ -90,3 +91,14 @@ function notAllowed(rule: string, id: string, namespace: string): BrokenReferenc
   const message = `Backend ${id} does not allow Routes of namespace ${namespace}; its allowedNamespaces must name it`
   return { rule, reason: 'BackendNotAllowed', message }
 }
+
+/** What keeps a backend from some of its targets, see `Reach.refused`. */
+export function refusedFault(refused: readonly string[] | undefined, namespace: string): Fault[] {
+  if (refused === undefined || refused.length === 0) return []
+  const more = refused.length > TOLD ? ` and ${refused.length - TOLD} more` : ''
+  const targets = `${refused.slice(0, TOLD).join(', ')}${more}`
+  const message = `${targets} may not be used: tenancy is Strict, and this is no pod that the cluster lists for a Service of the namespace; have upstreams.externalTargets of the settings allow it to namespace ${namespace}, or name a Service with a selector`
+  return [{ reason: 'AddressNotAllowed', message }]
+}
+
+const TOLD = 4

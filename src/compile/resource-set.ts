@@ -48,6 +48,8 @@ export interface ResourceSet {
   readonly configMaps: FrozenMap<Resource<ConfigMap>>
   /** By `/name`. */
   readonly namespaces: FrozenMap<Resource<Namespace>>
+  /** By hostname; they count in Strict alone. */
+  readonly holds: FrozenMap<Hold>
   /** By {@link refusedKey}. */
   readonly refused: FrozenMap<Refused>
 }
@@ -68,6 +70,7 @@ export function noResources(settings: SettingsObject): ResourceSet {
     secrets: new FrozenMap(),
     configMaps: new FrozenMap(),
     namespaces: new FrozenMap(),
+    holds: new FrozenMap(),
     refused: new FrozenMap(),
   }
 }
@@ -87,4 +90,11 @@ export function compareAge(a: Age, b: Age): number {
     return a.created - b.created
   }
   return a.key < b.key ? -1 : a.key > b.key ? 1 : 0
+}
+
+/** A hostname that is kept for the namespace that had it, with the age of the claim that is gone: nobody becomes the older one meanwhile. */
+export interface Hold extends Age {
+  readonly namespace: string
+  /** Milliseconds since the epoch; undefined while the namespace has Routes for the hostname again, which are younger. */
+  readonly until: number | undefined
 }

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { routeAt } from './ingress.ts'
 import type { CompileMemo, HostState, RouteState } from './memo.ts'
 import type { Meter } from './meter.ts'
-import { planRoute, type RoutePlan } from './plan.ts'
+import { claimedHostnames, planRoute, type RoutePlan } from './plan.ts'
 import { type BrokenReference, faceOf, resolveTargets } from './references.ts'
 import { type ResourceSet, refusedKey } from './resource-set.ts'
 
@@ -18,12 +18,12 @@ export function* planRoutes(memo: CompileMemo, resources: ResourceSet, meter: Me
       key,
       state,
       before === undefined ? [] : before.hostnames,
-      plan === undefined ? [] : hostnamesOf(plan),
+      plan === undefined ? [] : claimedHostnames(plan),
     )
     const targets = plan === undefined ? [] : targetsOf(plan)
     enterTargets(memo, key, before?.targets ?? [], targets)
     if (state !== undefined && plan !== undefined) {
-      state.hostnames = hostnamesOf(plan)
+      state.hostnames = claimedHostnames(plan)
       state.targets = targets
     } else memo.routes.delete(key)
     memo.work.statuses.add(refusedKey('Route', key))
@@ -54,11 +54,6 @@ function enter(memo: CompileMemo, key: string, plan: RoutePlan, before: RouteSta
   return state
 }
 
-/** A Route of which nothing is served here claims nothing. */
-function hostnamesOf(plan: RoutePlan): readonly string[] {
-  return plan.unserved === undefined ? plan.hostnames : []
-}
-
 /** Each id once. */
 function targetsOf(plan: RoutePlan): readonly string[] {
   const ids: string[] = []
@@ -86,12 +81,14 @@ function enterHosts(
   }
 }
 
-function hostOf(memo: CompileMemo, hostname: string): HostState {
+export function hostOf(memo: CompileMemo, hostname: string): HostState {
   const known = memo.hosts.get(hostname)
   if (known !== undefined) return known
   const host: HostState = {
     hostname,
     routes: new Map(),
+    hold: undefined,
+    aged: undefined,
     first: undefined,
     ownership: undefined,
     entries: new Map(),

@@ -2,16 +2,31 @@
 import type { ObjectStatus } from '../api/condition.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { type Fault, routeConditions } from './conditions.ts'
+import { inlineService } from './endpoints.ts'
 import { nameOfRoute } from './ingress.ts'
 import type { Outcome, RouteState } from './memo.ts'
 import { CATCH_ALL, describeMatch } from './plan.ts'
+import { refusedFault } from './references.ts'
+import type { Hold } from './resource-set.ts'
+import type { Tenancy } from './tenancy.ts'
 
-export function routeStatus(state: RouteState, settings: SettingsObject): ObjectStatus {
+/** More than these are counted, not told. */
+const TOLD = 4
+
+/** What a status depends on besides the Route. */
+export interface StatusContext {
+  readonly tenancy: Tenancy
+  /** By backend id, see `Reach.refused`. */
+  readonly refused: ReadonlyMap<string, readonly string[]>
+}
+
+export function routeStatus(state: RouteState, { tenancy, refused }: StatusContext): ObjectStatus {
+  const { settings } = tenancy
   const { plan } = state
   const { object, stale, key } = plan.resource
   const partial = [
     ...listenerFaults(state, settings),
-    ...outcomesOf(state).flatMap(([host, it]) => faults(state, host, it)),
+    ...outcomesOf(state).flatMap(([host, it]) => faults(state, host, it, tenancy)),
   ]
   const served = servedRules(state)
   const unaccepted = unacceptedBecause(state, settings, partial, served)
@@ -22,7 +37,7 @@ export function routeStatus(state: RouteState, settings: SettingsObject): Object
       generation: stale?.generation ?? object.metadata.generation,
       unaccepted,
       partial,
-      references: plan.unserved === undefined ? referenceFaults(state) : [],
+      references: plan.unserved === undefined ? referenceFaults(state, refused) : [],
       stale,
     }),
     rules: served,
@@ -73,18 +88,28 @@ function listenerFaults({ plan }: RouteState, settings: SettingsObject): Fault[]
   }))
 }
 
-function referenceFaults({ broken }: RouteState): Fault[] {
-  return broken.map(({ rule, reason, message }) => ({ reason, message: `rule ${rule}: ${message}` }))
+function referenceFaults({ broken, plan, targets }: RouteState, refused: StatusContext['refused']): Fault[] {
+  const faults = broken.map(({ rule, reason, message }) => ({ reason, message: `rule ${rule}: ${message}` }))
+  // A Backend says it itself.
+  for (const id of targets)
+    if (inlineService(id) !== undefined)
+      for (const { reason, message } of refusedFault(refused.get(id), plan.namespace)) {
+        const rule = plan.rules.find((one) => one.targets.some((target) => target.id === id))?.rule.name
+        faults.push({ reason, message: `rule ${rule}: ${message}` })
+      }
+  return faults
 }
 
-function faults(state: RouteState, hostname: string, outcome: Outcome): Fault[] {
+function faults(state: RouteState, hostname: string, outcome: Outcome, tenancy: Tenancy): Fault[] {
   const { lead, permission } = outcome
   const { namespace, rules } = state.plan
   const nameOf = (order: number): string => rules[order]!.rule.name
+  if (permission === undefined && lead?.hold !== undefined) return [kept(hostname, lead.hold)]
   if (permission === undefined && lead !== undefined) {
     const message = `${hostname} belongs to namespace ${lead.namespace}, whose oldest ${nameOfRoute(lead.key).replace(' ', ' for it is ')}; have a delegates entry for namespace ${namespace} added there, or use another hostname`
     return [{ reason: 'HostnameNotAllowed', message }]
   }
+  if (permission === undefined) return [notGranted(hostname, namespace, tenancy)]
   const where = hostname === CATCH_ALL ? 'hosts that no Route names' : hostname
   const outside = outcome.outside.map(({ match, ruleOrder }): Fault => {
     const below = permission?.join(', ')
@@ -98,4 +123,20 @@ function faults(state: RouteState, hostname: string, outcome: Outcome): Fault[] 
     return { reason: 'Conflicted', message }
   })
   return [...outside, ...conflicts]
+}
+
+function kept(hostname: string, { namespace, key, until }: Hold): Fault {
+  const time = until === undefined ? 'for a while' : `until ${new Date(until).toISOString()}`
+  const message = `${hostname} is kept for namespace ${namespace}, whose ${nameOfRoute(key)} had it, ${time} (hostnameHold of the settings); wait, or have the grant of namespace ${namespace} under hostnames of the settings withdrawn, which frees it at once`
+  return { reason: 'HostnameNotAllowed', message }
+}
+
+function notGranted(hostname: string, namespace: string, tenancy: Tenancy): Fault {
+  const granted = [...tenancy.hostnamesOf(namespace)].sort()
+  const more = granted.length > TOLD ? ` and ${granted.length - TOLD} more` : ''
+  const given = granted.length === 0 ? 'it has none' : `it has ${granted.slice(0, TOLD).join(', ')}${more}`
+  const what = hostname === CATCH_ALL ? 'serving the hosts that no Route names' : `hostname ${hostname}`
+  const wanted = hostname === CATCH_ALL ? 'the grant "*"' : 'a grant of it or of a wildcard over it'
+  const message = `${what} needs ${wanted} to namespace ${namespace} under hostnames of the settings, since tenancy is Strict (${given}); have one added there, or ${hostname === CATCH_ALL ? 'name hostnames' : 'use another hostname'}`
+  return { reason: 'HostnameNotAllowed', message }
 }

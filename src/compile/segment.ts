@@ -6,8 +6,9 @@ import type { Candidate, CompileMemo, Conflict, Entry, HostState, RouteState } f
 import { merged, sorted } from './merge-sort.ts'
 import type { Meter } from './meter.ts'
 import { confine, EVERYWHERE, isBelow, type Ownership, type Permission, permissionOf } from './ownership.ts'
-import { CATCH_ALL, type Claim, type MatchPlan } from './plan.ts'
+import type { Claim, MatchPlan } from './plan.ts'
 import type { ResourceSet } from './resource-set.ts'
+import { tenancyOf } from './tenancy.ts'
 import { variantOf } from './variant.ts'
 
 /** What a hostname is made of now; nothing of the memo has changed yet. */
@@ -57,13 +58,15 @@ export function* draftSegment(
   }
 }
 
+/** Nobody owns what no Route names; and in Strict what only those name to whom it was not granted. */
 function permissionOn(
   host: HostState,
   state: RouteState,
   ownership: Ownership | undefined,
   resources: ResourceSet,
 ): Permission | undefined {
-  if (host.hostname === CATCH_ALL || ownership === undefined) return EVERYWHERE
+  if (ownership === undefined)
+    return tenancyOf(resources).mayUse(state.plan.namespace, host.hostname) ? EVERYWHERE : undefined
   return permissionOf(ownership.lead, state.plan.namespace, resources.namespaces)
 }
 

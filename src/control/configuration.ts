@@ -5,7 +5,9 @@ import { type Compiled, compile } from '../compile/compile.ts'
 import { endpointsOf, inlineService } from '../compile/endpoints.ts'
 import { CompileMemo } from '../compile/memo.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
+import { grantsByLabels } from '../compile/tenancy.ts'
 import type { Milliseconds } from '../lib/clock.ts'
+import { DialGuard, type Surroundings } from '../link/dial-guard.ts'
 import { workerSettings } from '../link/worker-settings.ts'
 import type { Logger } from '../log/process-log.ts'
 import type { SlotReclaimer } from '../shared-memory/epoch.ts'
@@ -18,8 +20,8 @@ import type { Source, SourceEvent, SourceHandler } from '../source/source.ts'
 import type { ClusterDuties } from './cluster/cluster-duties.ts'
 import { EndpointFeed } from './cluster/endpoint-feed.ts'
 import { systemTime } from './cluster/timekeeper.ts'
-import { DialGuard, ownPorts } from './dial-guard.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
+import { HostnameHolds } from './hostname-holds.ts'
 import type { Impact } from './impact.ts'
 import { Intake } from './intake.ts'
 import { NamedServices } from './needs.ts'
@@ -28,6 +30,7 @@ import type { Publisher } from './publisher.ts'
 import { Rebuild } from './rebuild.ts'
 import { type LastGood, type LastGoodChange, ResourceCache } from './resource-cache.ts'
 import type { StatusBoard } from './status-board.ts'
+import { Neighbourhood } from './surroundings.ts'
 
 export interface ConfigurationParts {
   readonly validator: Validator
@@ -53,6 +56,8 @@ export interface ConfigurationParts {
 
 interface Built {
   readonly compiled: Compiled
+  /** Those that it knew of. */
+  readonly holds: ResourceSet['holds']
   /** Undefined when the snapshot is the one that is published. */
   readonly packed: PackResult | undefined
 }
@@ -69,7 +74,13 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #intake: Intake
   readonly #named = new NamedServices()
   readonly #endpointFeed: EndpointFeed
-  #needed: ReadonlySet<string> = new Set()
+  readonly #neighbourhood: Neighbourhood
+  readonly #holds: HostnameHolds
+  #surroundings: Surroundings | undefined
+  #needed: { readonly services: ReadonlySet<string>; readonly namespaces: boolean } = {
+    services: new Set(),
+    namespaces: false,
+  }
   #settings: SettingsObject
   #synced = false
   /** Set when workers may be told. */
@@ -81,11 +92,14 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   #compiled: Compiled | undefined
   #published: Snapshot | undefined
 
-  constructor(parts: ConfigurationParts, settings: SettingsObject, lastGood: Iterable<LastGood>) {
+  constructor(parts: ConfigurationParts, settings: SettingsObject, lastGood: readonly LastGood[]) {
     this.#parts = parts
     this.#settings = settings
     this.#cache = new ResourceCache(parts.validator, settings, lastGood)
     this.#packer = new Packer(Math.random)
+    this.#holds = new HostnameHolds(parts.wall, settings)
+    this.#holds.restore(lastGood)
+    this.#neighbourhood = new Neighbourhood(parts.inCluster, process.env)
     this.#intake = new Intake(this.#cache, {
       endpoints: (backends, since) => this.#endpointsChanged(backends, since),
       taken: (impact, since) => this.#taken(impact, since),
@@ -114,6 +128,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       now: parts.now,
       mayBegin: () => !this.#intake.busy,
     })
+    this.#tellNeeds()
   }
 
   get settings(): SettingsObject {
@@ -126,8 +141,9 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   /** What another replica has kept. Before the first event. */
-  restore(lastGood: Iterable<LastGood>): void {
+  restore(lastGood: readonly LastGood[]): void {
     this.#cache.restore(lastGood)
+    this.#holds.restore(lastGood)
   }
 
   /** As last compiled. */
@@ -145,6 +161,9 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   useSettings(settings: SettingsObject): void {
     const impact = this.#cache.useSettings(settings)
     this.#settings = settings
+    this.#tellNeeds()
+    this.#holds.useSettings(settings)
+    this.#useHolds()
     if (this.#everyAddress === undefined || impact === 'ignore') return
     this.#tellSettings(settings, this.#everyAddress)
     this.#request(impact)
@@ -187,6 +206,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   tend(): void {
     this.#seal()
     this.#parts.reclaimer.sweep()
+    this.#holds.expire()
+    this.#useHolds()
   }
 
   stop(): void {
@@ -202,26 +223,22 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   #tellSettings(settings: SettingsObject, everyAddress: string): void {
     const { publisher, directory, connections } = this.#parts
-    const forWorkers = workerSettings(settings, connections, everyAddress)
+    this.#surroundings = this.#neighbourhood.of(this.#cache.resources())
+    const forWorkers = workerSettings(settings, connections, everyAddress, this.#surroundings)
     publisher.send({ type: 'settings', settings: forWorkers })
-    directory.guardBy(
-      new DialGuard({
-        denyCIDRs: forWorkers.denyCIDRs,
-        loopback: !this.#parts.inCluster,
-        ownPorts: ownPorts(settings),
-      }),
-    )
+    directory.guardBy(new DialGuard(forWorkers.dial))
   }
 
   *#build(): Generator<void, Built> {
     this.#endpointFeed.compiling()
-    const compiled = yield* compile(this.#cache.resources(), this.#memo)
+    const resources = this.#cache.resources()
+    const compiled = yield* compile(resources, this.#memo)
     yield* this.#bringEndpoints(compiled.endpoints)
     const { snapshot } = compiled
     const packed = snapshot === this.#published ? undefined : yield* this.#packer.packSteps(snapshot)
     yield* this.#parts.board.prepare(compiled.statuses)
     yield* this.#parts.duties()?.prepare(compiled.statuses) ?? []
-    return { compiled, packed }
+    return { compiled, packed, holds: resources.holds }
   }
 
   /** Before the tables that need them. What they do not need any more goes when they serve everywhere. */
@@ -236,10 +253,12 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#endpoints = next
   }
 
-  #publish({ compiled, packed }: Built, since: Milliseconds): void {
+  #publish({ compiled, packed, holds }: Built, since: Milliseconds): void {
     const { publisher, board, directory, rows, reclaimer, wall } = this.#parts
     const first = this.#compiled === undefined
     this.#compiled = compiled
+    this.#holds.settle(compiled.owners, holds)
+    this.#useHolds()
     if (first) {
       reclaimer.adopt(directory.inUse())
       publisher.send({ type: 'backends', ids: [...compiled.endpoints.keys()] })
@@ -253,6 +272,13 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#seal()
     board.commit(publisher.generation)
     this.#parts.duties()?.commit(publisher.generation)
+  }
+
+  #useHolds(): void {
+    const changes = this.#holds.changes()
+    if (changes.length === 0) return
+    this.#parts.keepLastGood(changes)
+    this.#request(this.#cache.useHolds(this.#holds.holds))
   }
 
   #hasPods(backend: string): boolean {
@@ -273,15 +299,22 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   #tellNeeds(): void {
     const { source } = this.#parts
     if (source.interest === undefined) return
-    const services = new Set([...this.#named.services, ...this.#cache.servicesInUse])
-    if (services.symmetricDifference(this.#needed).size === 0) return
-    this.#needed = services
-    source.interest({ services, secrets: [], configMaps: [] })
+    const services = new Set([...this.#named.services, ...this.#cache.servicesInUse, ...this.#neighbourhood.services])
+    const namespaces = this.#named.namespaces || grantsByLabels(this.#settings)
+    const { services: told, namespaces: had } = this.#needed
+    if (services.symmetricDifference(told).size === 0 && namespaces === had) return
+    this.#needed = { services, namespaces }
+    source.interest({ services, secrets: [], configMaps: [], namespaces })
   }
 
   /** What was asked for by events that were just taken in, all of a burst together. */
   #taken(impact: Impact, since: Milliseconds): void {
     this.#tellNeeds()
+    const everyAddress = this.#everyAddress
+    if (everyAddress !== undefined && this.#neighbourhood.of(this.#cache.resources()) !== this.#surroundings)
+      this.#tellSettings(this.#settings, everyAddress)
+    this.#holds.release(this.#cache.releasedHostnames())
+    this.#useHolds()
     this.#parts.problems.setObjects(this.#cache.problems())
     this.#parts.keepLastGood(this.#cache.lastGoodChanges())
     this.#request(impact, since)

@@ -24,7 +24,6 @@ import { ClusterDuties } from './cluster/cluster-duties.ts'
 import { installationOf } from './cluster/installation.ts'
 import { systemTime } from './cluster/timekeeper.ts'
 import { Configuration } from './configuration.ts'
-import { DialGuard } from './dial-guard.ts'
 import { NameResolver } from './dns.ts'
 import { EndpointDirectory } from './endpoint-directory.ts'
 import { LastGoodStore } from './last-good.ts'
@@ -106,15 +105,14 @@ export class Control {
     this.#resolver = new NameResolver(
       {
         changed: (name) => {
-          directory.renamed(name)
+          for (const backend of directory.renamed(name)) this.#duties?.endpointsChanged(backend)
           this.#configuration?.tend()
         },
         health: (name, failure, kept) => this.#nameHealth(name, failure, kept),
       },
       Math.random,
     )
-    const guard = new DialGuard({ denyCIDRs: [], loopback: true, ownPorts: new Set() })
-    const directory = new EndpointDirectory(table, reclaimer, guard, this.#resolver, {
+    const directory = new EndpointDirectory(table, reclaimer, this.#resolver, {
       send: (message) => this.#publisher.send(message),
       problem: (message) => log.warn(message),
     })
@@ -122,7 +120,8 @@ export class Control {
       changed: (status, before) => this.#statusChanged(status, before),
       endpoints: (backend) => {
         const rows = directory.rows(backend)
-        return { total: rows.length, eligible: rows.filter((row) => table.eligible(row.slot)).length }
+        const eligible = rows.filter((row) => table.eligible(row.slot)).length
+        return { total: rows.length, eligible, refused: directory.refused(backend) }
       },
     })
     const problems = new ProblemList({ tell: (level, message) => log[level](message) }, (kind, key, path) =>
@@ -279,7 +278,10 @@ export class Control {
       random: Math.random,
       log: this.#log,
       resources: () => configuration.resources,
-      eligible: (backend) => directory.rows(backend).filter((row) => table.eligible(row.slot)).length,
+      health: (backend) => ({
+        eligible: directory.rows(backend).filter((row) => table.eligible(row.slot)).length,
+        refused: directory.refused(backend),
+      }),
     })
     const reading = duties.lastGood.read()
     // Then the API server need not be there for something to be served.

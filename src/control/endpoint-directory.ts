@@ -2,12 +2,12 @@
  * Every Backend's endpoints as the workers know them: names resolved, forbidden addresses left out, each with its slot in shared
  * memory. A slot is found by identity, so a rebuild, and even a new control thread, gives every endpoint the slot it has.
  */
+import type { DialGuard } from '../link/dial-guard.ts'
 import type { EndpointRow, ToWorker } from '../link/messages.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { SlotReclaimer } from '../shared-memory/epoch.ts'
 import { identityDigest } from '../shared-memory/identity-table.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
-import type { DialGuard } from './dial-guard.ts'
 
 /** What the directory asks of the resolver. */
 export interface Names {
@@ -27,6 +27,8 @@ interface Known {
   readonly addresses: readonly EndpointAddress[]
   readonly rows: readonly EndpointRow[]
   readonly names: readonly string[]
+  /** What of them the dial guard refuses, and why. */
+  readonly refused: readonly string[]
 }
 
 export class EndpointDirectory {
@@ -34,17 +36,16 @@ export class EndpointDirectory {
   readonly #reclaimer: SlotReclaimer
   readonly #names: Names
   readonly #events: DirectoryEvents
-  #guard: DialGuard
+  /** None yet: nothing may be dialled. */
+  #guard: DialGuard | undefined
   readonly #backends = new Map<string, Known>()
   readonly #ownSlots = new Map<string, number>()
   /** Backends by the names they have among their endpoints. */
   readonly #users = new Map<string, Set<string>>()
-  readonly #refused = new Map<string, string>()
 
-  constructor(table: EndpointTable, reclaimer: SlotReclaimer, guard: DialGuard, names: Names, events: DirectoryEvents) {
+  constructor(table: EndpointTable, reclaimer: SlotReclaimer, names: Names, events: DirectoryEvents) {
     this.#table = table
     this.#reclaimer = reclaimer
-    this.#guard = guard
     this.#names = names
     this.#events = events
   }
@@ -52,6 +53,11 @@ export class EndpointDirectory {
   /** Endpoints of a Backend as workers have them; empty for one that is not known. */
   rows(backend: string): readonly EndpointRow[] {
     return this.#backends.get(backend)?.rows ?? []
+  }
+
+  /** Which of its endpoints may not be dialled, each with the reason. */
+  refused(backend: string): readonly string[] {
+    return this.#backends.get(backend)?.refused ?? NONE
   }
 
   /** Row of the Backend itself, for its limits; undefined when the table is full. */
@@ -81,9 +87,11 @@ export class EndpointDirectory {
     if (this.#backends.get(backend)?.addresses !== addresses) this.#update(backend, addresses)
   }
 
-  /** A name resolves to something else now. */
-  renamed(name: string): void {
-    for (const id of this.#users.get(name) ?? []) this.#update(id, this.#backends.get(id)!.addresses)
+  /** A name resolves to something else now. @returns the Backends that have it */
+  renamed(name: string): readonly string[] {
+    const users = [...(this.#users.get(name) ?? [])]
+    for (const id of users) this.#update(id, this.#backends.get(id)!.addresses)
+    return users
   }
 
   /** Nobody needs the Backend any more. Call behind the tables that do not name it. */
@@ -103,22 +111,31 @@ export class EndpointDirectory {
     const before = this.#backends.get(backend)
     const names: string[] = []
     const rows: EndpointRow[] = []
+    const refused: string[] = []
     const taken = new Set<number>()
     for (const entry of addresses) {
       const literals = entry.hostname === entry.address ? this.#resolve(entry.address, names) : [entry.address]
       for (const address of literals) {
-        const slot = this.#admit(backend, address, entry.port)
+        const slot = this.#admit(backend, address, entry.port, refused)
         // Two names may lead to one address; it is one endpoint all the same.
         if (slot === undefined || taken.has(slot)) continue
         taken.add(slot)
         rows.push({ ...entry, address, slot })
       }
     }
-    this.#backends.set(backend, { addresses, rows, names })
+    this.#backends.set(backend, { addresses, rows, names, refused: refused.length === 0 ? NONE : refused })
+    this.#tellRefused(backend, new Set(before?.refused), refused)
     this.#useNames(backend, before?.names ?? [], names)
     for (const row of before?.rows ?? []) if (!taken.has(row.slot)) this.#reclaimer.retire(row.slot)
     if (before === undefined || !sameRows(before.rows, rows))
       this.#events.send({ type: 'endpoints', backend, endpoints: rows })
+  }
+
+  #tellRefused(backend: string, told: ReadonlySet<string>, refused: readonly string[]): void {
+    const news = refused.filter((refusal) => !told.has(refusal))
+    for (const refusal of news.slice(0, TOLD)) this.#events.problem(`Backend ${backend}: ${refusal}; it is not used`)
+    if (news.length > TOLD)
+      this.#events.problem(`Backend ${backend}: ${news.length - TOLD} more are not used like this`)
   }
 
   #useNames(backend: string, before: readonly string[], now: readonly string[]): void {
@@ -142,17 +159,11 @@ export class EndpointDirectory {
     return this.#names.addresses(name)
   }
 
-  #admit(backend: string, address: string, port: number): number | undefined {
-    const refusal = this.#guard.refuses(address, port)
-    const place = `${backend} ${address} ${port}`
-    if (refusal === undefined) {
-      this.#refused.delete(place)
+  #admit(backend: string, address: string, port: number, refused: string[]): number | undefined {
+    const refusal = this.#guard === undefined ? 'waits for the settings' : this.#guard.refuses(address, port)
+    if (refusal === undefined)
       return this.#slot(backend, address, port, `endpoint ${address} port ${port} of Backend ${backend}`)
-    }
-    if (this.#refused.get(place) !== refusal) {
-      this.#refused.set(place, refusal)
-      this.#events.problem(`Backend ${backend}: ${address} port ${port} ${refusal}; it is not used`)
-    }
+    refused.push(`${address} port ${port} ${refusal}`)
     return undefined
   }
 
@@ -169,6 +180,11 @@ export class EndpointDirectory {
     return undefined
   }
 }
+
+const NONE: readonly never[] = Object.freeze([])
+
+/** Whoever writes endpoints must not fill the log with them. */
+const TOLD = 8
 
 function sameRows(a: readonly EndpointRow[], b: readonly EndpointRow[]): boolean {
   return (

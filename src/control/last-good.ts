@@ -1,6 +1,6 @@
 /**
  * Last good versions of stale objects, kept in the state directory so that a restart serves the same as before it. One file an object,
- * replaced as a whole; Routes and Backends only, so no Secret is ever written here.
+ * replaced as a whole; Routes, Backends and hostnames that are kept only, so no Secret is ever written here.
  */
 import { createHash } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
@@ -120,7 +120,8 @@ const VERSION = 1
 function recordOf(value: unknown): LastGood | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   const { version, kind, key, object } = value as Readonly<Record<string, unknown>>
-  if (version !== VERSION || typeof key !== 'string' || (kind !== 'Route' && kind !== 'Backend')) return undefined
+  if (version !== VERSION || typeof key !== 'string' || (kind !== 'Route' && kind !== 'Backend' && kind !== 'Hostname'))
+    return undefined
   return { kind, key, object }
 }
 

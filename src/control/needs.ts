@@ -1,5 +1,5 @@
 /**
- * Which Services the newest objects name, whatever else may be wrong with them. A source that reads only what is referred to must be
+ * Which Services the newest objects name, and whether they tell namespaces apart by labels, whatever else may be wrong with them. A source that reads only what is referred to must be
  * told within the turn that brings the objects, before they are validated in slices: else it would say that it has read everything.
  */
 import type { SourceEvent } from '../source/source.ts'
@@ -7,6 +7,13 @@ import type { SourceEvent } from '../source/source.ts'
 export class NamedServices {
   readonly #byObject = new Map<string, readonly string[]>()
   readonly #uses = new Map<string, number>()
+  /** Routes that delegate by labels, however broken they are. */
+  readonly #labelled = new Set<string>()
+
+  /** Whether Namespaces have to be read: a delegates entry chooses them by their labels. */
+  get namespaces(): boolean {
+    return this.#labelled.size > 0
+  }
 
   /** `namespace/name` of every Service named by an object. */
   get services(): Iterable<string> {
@@ -19,6 +26,7 @@ export class NamedServices {
     for (const event of events) {
       if (event.kind !== 'Route' && event.kind !== 'Backend' && event.kind !== 'Ingress') continue
       const object = `${event.kind} ${event.key}`
+      if (event.kind === 'Route') moved = this.#noteLabels(event) || moved
       const before = this.#byObject.get(object) ?? []
       const after = event.type === 'delete' ? [] : namedBy(event.kind, event.key, event.raw)
       if (before.length === 0 && after.length === 0) continue
@@ -29,6 +37,13 @@ export class NamedServices {
       moved ||= before.length !== after.length || before.some((service, i) => after[i] !== service)
     }
     return moved
+  }
+
+  #noteLabels(event: SourceEvent): boolean {
+    const before = this.namespaces
+    if (event.type === 'upsert' && delegatesByLabels(event.raw)) this.#labelled.add(event.key)
+    else this.#labelled.delete(event.key)
+    return before !== this.namespaces
   }
 
   #count(service: string, by: 1 | -1): void {
@@ -58,6 +73,11 @@ function namedBy(kind: 'Route' | 'Backend' | 'Ingress', key: string, raw: unknow
     if (typeof name === 'string' && name !== '') names.add(`${namespace}/${name}`)
   }
   return [...names]
+}
+
+function delegatesByLabels(raw: unknown): boolean {
+  const delegates = list(member(member(raw, 'spec'), 'delegates'))
+  return delegates.some((delegate) => member(member(delegate, 'namespaces'), 'from') === 'Selector')
 }
 
 function member(value: unknown, name: string): unknown {

@@ -5,31 +5,42 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Backend } from '../api/backend.ts'
 import type { Ingress } from '../api/ingress.ts'
-import { type EndpointSlice, SERVICE_NAME_LABEL } from '../api/kubernetes.ts'
+import type { EndpointSlice } from '../api/kubernetes.ts'
 import { type FieldProblem, type Kind, type KubeObject, keyOf } from '../api/object.ts'
 import type { Route } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { KindMap, Validator } from '../api/validate.ts'
-import { serviceBackendId } from '../compile/endpoints.ts'
-import { classOf, ingressServices } from '../compile/ingress.ts'
+import { listsOthers } from '../compile/endpoints.ts'
+import { classOf } from '../compile/ingress.ts'
 import { foreignAnnotations } from '../compile/ingress-notes.ts'
-import { type Refused, type Resource, type ResourceSet, refusedKey } from '../compile/resource-set.ts'
-import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
+import { type Hold, type Refused, type Resource, type ResourceSet, refusedKey } from '../compile/resource-set.ts'
+import { FrozenMap, FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Origin, SourceEvent } from '../source/source.ts'
 import { closedRules, withoutWithdrawnDelegates, withoutWithdrawnNamespaces } from './broken-edit.ts'
+import type { Released } from './hostname-holds.ts'
 import { type Impact, ImpactSum } from './impact.ts'
+import { hostnamesOf, serviceOf, usesOf } from './object-uses.ts'
 
-/** A last good version that outlives the process. */
+/** A last good version that outlives the process; and, by the same way, a hostname that is kept (`Hold`). */
 export interface LastGood {
-  readonly kind: 'Route' | 'Backend'
+  readonly kind: 'Route' | 'Backend' | 'Hostname'
   readonly key: string
   readonly object: unknown
 }
 
 /** To be kept, or no longer (`object` undefined). */
 export interface LastGoodChange {
-  readonly kind: 'Route' | 'Backend'
+  readonly kind: LastGood['kind']
   readonly key: string
+  readonly object: Route | Backend | Hold | undefined
+}
+
+interface ObjectRecord extends LastGood {
+  readonly kind: 'Route' | 'Backend'
+}
+
+interface ObjectChange extends LastGoodChange {
+  readonly kind: 'Route' | 'Backend'
   readonly object: Route | Backend | undefined
 }
 
@@ -73,9 +84,11 @@ export class ResourceCache {
   /** Backend ids by Service, each with the number of objects that name it. */
   readonly #serviceUsers = new Map<string, Map<string, number>>()
   /** Of an earlier process, until the object is seen. */
-  readonly #restored = new Map<string, LastGood>()
+  readonly #restored = new Map<string, ObjectRecord>()
   readonly #kept = new Set<string>()
-  #keep = new Map<string, LastGoodChange>()
+  #keep = new Map<string, ObjectChange>()
+  #holds = new FrozenMap<Hold>()
+  #released: Released[] = []
   #set: ResourceSet | undefined
 
   /** @param lastGood what an earlier process has kept, see {@link lastGoodChanges} */
@@ -88,8 +101,10 @@ export class ResourceCache {
   /** What an earlier process, or another replica, has kept. Before the first event. */
   restore(lastGood: Iterable<LastGood>): void {
     for (const record of lastGood) {
-      const name = refusedKey(record.kind, record.key)
-      this.#restored.set(name, record)
+      const { kind, key } = record
+      if (kind === 'Hostname') continue
+      const name = refusedKey(kind, key)
+      this.#restored.set(name, { ...record, kind })
       this.#kept.add(name)
     }
   }
@@ -113,6 +128,20 @@ export class ResourceCache {
     return 'rebuild'
   }
 
+  useHolds(holds: FrozenMap<Hold>): Impact {
+    if (holds === this.#holds) return 'ignore'
+    this.#holds = holds
+    this.#set = undefined
+    return 'rebuild'
+  }
+
+  /** In Strict: hostnames that objects have ceased to name since the last call. */
+  releasedHostnames(): readonly Released[] {
+    const released = this.#released
+    this.#released = []
+    return released
+  }
+
   /** The source has told all there is: what an earlier process kept of objects that are gone is forgotten. */
   synced(): void {
     for (const [name, { kind, key }] of this.#restored) this.#keepGood(name, kind, key, undefined)
@@ -131,6 +160,7 @@ export class ResourceCache {
       secrets: this.#maps.Secret.freeze(),
       configMaps: this.#maps.ConfigMap.freeze(),
       namespaces: this.#maps.Namespace.freeze(),
+      holds: this.#holds,
       refused: this.#refused.freeze(),
     }
     return this.#set
@@ -150,7 +180,7 @@ export class ResourceCache {
   }
 
   /** What is to be kept for the next process, or no longer, since the last call. Only objects that are stale are kept. */
-  lastGoodChanges(): readonly LastGoodChange[] {
+  lastGoodChanges(): readonly ObjectChange[] {
     const changes = [...this.#keep.values()]
     this.#keep = new Map()
     return changes
@@ -244,11 +274,18 @@ export class ResourceCache {
     const map: FrozenMapBuilder<Resource<never>> = this.#maps[kind] as never
     const before: Resource<KubeObject> | undefined = map.get(key)
     if (before === undefined && resource === undefined) return 'ignore'
+    if (before !== undefined && this.#settings.tenancy === 'Strict') this.#release(before, resource)
     for (const [service, id] of usesOf(before)) this.#countUse(service, id, -1)
     for (const [service, id] of usesOf(resource)) this.#countUse(service, id, 1)
     if (resource === undefined) map.delete(key)
     else map.set(key, resource as Resource<never>)
     return this.#impactOf(kind, key)
+  }
+
+  #release(before: Resource<KubeObject>, now: Resource<KubeObject> | undefined): void {
+    const still = new Set(hostnamesOf(now, this.#settings))
+    const hostnames = hostnamesOf(before, this.#settings).filter((hostname) => !still.has(hostname))
+    if (hostnames.length > 0) this.#released.push({ namespace: before.object.metadata.namespace, hostnames })
   }
 
   /** What a change of an object that is not an EndpointSlice asks for. No field that names a Secret or a ConfigMap passes the door yet. */
@@ -262,6 +299,7 @@ export class ResourceCache {
     const before = this.#sliceService.get(key)
     const now = slice === undefined ? undefined : serviceOf(slice.object)
     const impact = new ImpactSum()
+    const old = before === undefined ? undefined : this.#slices.get(before)?.get(key)
     if (before !== undefined) {
       const rest = new Map(this.#slices.get(before))
       rest.delete(key)
@@ -270,6 +308,10 @@ export class ResourceCache {
       this.#sliceService.delete(key)
       impact.add(this.#endpointsImpact(before))
     }
+    // In Strict such a one may be refused, and a status has to say so.
+    if (this.#settings.tenancy === 'Strict' && [old, slice].some((one) => one !== undefined && listsOthers(one)))
+      for (const service of [before, now])
+        if (service !== undefined && this.#serviceUsers.has(service)) impact.add('rebuild')
     if (now !== undefined && slice !== undefined) {
       this.#slices.set(now, new Map(this.#slices.get(now)).set(key, slice))
       this.#sliceService.set(key, now)
@@ -299,28 +341,6 @@ export class ResourceCache {
     else this.#kept.add(name)
     this.#keep.set(name, { kind, key, object: object as Route | Backend | undefined })
   }
-}
-
-/** Services that an object refers to, each with the backend id that stands for it. */
-function usesOf(resource: Resource<KubeObject> | undefined): (readonly [service: string, id: string])[] {
-  const object = resource?.object
-  const namespace = object?.metadata.namespace ?? ''
-  if (object?.kind === 'Backend') {
-    const { service } = (object as Backend).spec
-    return service === undefined ? [] : [[`${namespace}/${service.name}`, resource!.key]]
-  }
-  if (object?.kind === 'Ingress') return ingressServices(resource as Resource<Ingress>)
-  if (object?.kind !== 'Route') return []
-  return (object as Route).spec.rules.flatMap((rule) =>
-    (rule.backendRefs ?? []).flatMap(({ service }): [string, string][] =>
-      service === undefined ? [] : [[`${namespace}/${service.name}`, serviceBackendId(namespace, service)]],
-    ),
-  )
-}
-
-function serviceOf({ metadata }: EndpointSlice): string | undefined {
-  const service = metadata.labels?.[SERVICE_NAME_LABEL]
-  return service === undefined ? undefined : `${metadata.namespace}/${service}`
 }
 
 /**

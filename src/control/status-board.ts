@@ -1,13 +1,13 @@
 /** What is known of every Route and Backend: the conditions of the last compile, and whether the workers serve it. For the admin API and the log. */
 import type { Condition, ObjectStatus } from '../api/condition.ts'
-import { healthyCondition, programmed } from '../compile/conditions.ts'
+import { type EndpointHealth, healthyCondition, programmed } from '../compile/conditions.ts'
 import { FrozenMap } from '../snapshot/frozen-map.ts'
 
 export interface StatusEvents {
   /** An object came, went, or stands differently than before, by a condition that a person should know of. */
   changed(status: ObjectStatus, before: ObjectStatus | undefined): void
   /** How many endpoints a Backend has, and how many of them take traffic. */
-  endpoints(backend: string): { readonly total: number; readonly eligible: number }
+  endpoints(backend: string): EndpointHealth
 }
 
 /** Conditions that are well when they are False. */

@@ -3,6 +3,7 @@
 import type { PackedTables } from '../snapshot/packed.ts'
 import type { PolicySet } from '../snapshot/policy.ts'
 import type { Backend, EndpointAddress } from '../snapshot/snapshot.ts'
+import type { DialRules } from './dial-guard.ts'
 
 /** The part of the installation settings that acts in a worker, units resolved (milliseconds, bytes). */
 export interface WorkerSettings {
@@ -38,8 +39,8 @@ export interface WorkerSettings {
     /** Constant extra members of every line. */
     readonly fields: Readonly<Record<string, string>>
   }
-  /** The dial guard: what may never be connected, whatever a manifest says. CIDR forms. */
-  readonly denyCIDRs: readonly string[]
+  /** What may never be connected, whatever a manifest says. */
+  readonly dial: DialRules
 }
 
 export interface ListenerSettings {

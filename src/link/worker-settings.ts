@@ -1,5 +1,6 @@
 import type { SettingsObject } from '../api/settings.ts'
 import { parseBytes } from '../lib/quantity.ts'
+import type { Surroundings } from './dial-guard.ts'
 import type { ListenerSettings, WorkerSettings } from './messages.ts'
 
 /** Milliseconds. A browser opens connections ahead and uses them within a minute; a load balancer in front keeps them as long. */
@@ -8,27 +9,17 @@ const KEEP_ALIVE = 75_000
 const REQUEST_HEAD = 10_000
 
 /**
- * Where nothing may ever be connected to, whatever a manifest says: no service lives at these addresses, but a cloud's credentials do
- * (169.254.169.254). Loopback is missing: without a cluster it is where backends are.
- */
-export const NEVER_DIALLED: readonly string[] = Object.freeze([
-  '0.0.0.0/8',
-  '169.254.0.0/16',
-  '224.0.0.0/4',
-  '255.255.255.255/32',
-  '::/128',
-  'fe80::/10',
-  'fec0::/10',
-  'ff00::/8',
-])
-
-/**
  * The part of the settings that acts in a worker.
  *
  * @param connections client connections of one worker by the process limit; used where the settings say 0
  * @param everyAddress what a listener that names no address is bound to
  */
-export function workerSettings(settings: SettingsObject, connections: number, everyAddress: string): WorkerSettings {
+export function workerSettings(
+  settings: SettingsObject,
+  connections: number,
+  everyAddress: string,
+  surroundings: Surroundings,
+): WorkerSettings {
   const { limits, clientAddress, accessLog, upstreams } = settings
   return {
     listeners: settings.listeners.map(
@@ -54,6 +45,16 @@ export function workerSettings(settings: SettingsObject, connections: number, ev
             trustedHops: clientAddress.trustedHops,
           },
     accessLog: { enabled: true, sample: accessLog.sample, fields: accessLog.fields },
-    denyCIDRs: [...NEVER_DIALLED, ...upstreams.denyCIDRs],
+    dial: { ...surroundings, denyCIDRs: upstreams.denyCIDRs, ownPorts: ownPorts(settings) },
   }
+}
+
+/** Ports of the settings on which this process listens. */
+export function ownPorts(settings: SettingsObject): number[] {
+  const ports = new Set(settings.listeners.map((listener) => listener.port))
+  for (const text of [settings.admin.address, settings.signals.address]) {
+    const port = /:(\d{1,5})$/.exec(text)?.[1]
+    if (port !== undefined) ports.add(Number(port))
+  }
+  return [...ports]
 }

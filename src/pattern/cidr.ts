@@ -250,13 +250,13 @@ export function addressClass(address: Address): AddressClass {
   if (a >>> 16 === 0x2002) return classOfIPv4((a << 16) | (b >>> 16))
   if (a >>> 24 === 0xff) return 'multicast'
   // fe80::/10, and fec0::/10 that once were site-local.
-  if (a >>> 22 === 0xfe80 >>> 6) return 'linkLocal'
+  if (a >>> 22 === 0xfe80 >>> 6 || a >>> 22 === 0xfec0 >>> 6) return 'linkLocal'
   return 'other'
 }
 
 /** RFC 6052 §2.2 puts the IPv4 address at a place that depends on the prefix length an operator chose: each is looked at. */
-function classOfLocalNAT64(b: number, c: number, d: number): AddressClass {
-  const candidates = [
+function inLocalNAT64(b: number, c: number, d: number): number[] {
+  return [
     d,
     // /48: 16 bits, the reserved byte "u", 16 bits.
     ((b & 0xffff) << 16) | ((c >>> 8) & 0xffff),
@@ -265,7 +265,10 @@ function classOfLocalNAT64(b: number, c: number, d: number): AddressClass {
     // /64: u, 32 bits.
     ((c & 0xffffff) << 8) | (d >>> 24),
   ]
-  for (const candidate of candidates) {
+}
+
+function classOfLocalNAT64(b: number, c: number, d: number): AddressClass {
+  for (const candidate of inLocalNAT64(b, c, d)) {
     const found = classOfIPv4(candidate)
     // Zeros are what an unused place looks like.
     if (found !== 'other' && found !== 'unspecified') return found
@@ -285,16 +288,18 @@ function classOfIPv4(word: number): AddressClass {
 }
 
 /**
- * The IPv4 address to which a gateway or translator on the way would deliver, in mapped form; undefined when there is none or the address
- * is IPv4 itself. See {@link addressClass}; of a local NAT64 prefix only the common length, 96, is looked at.
+ * The IPv4 addresses to which a gateway or translator on the way may deliver, in mapped form; none when there is none or the address
+ * is IPv4 itself. See {@link addressClass}; in a local NAT64 prefix each place is taken for one.
  */
-export function embeddedIPv4(address: Address): Address | undefined {
+export function embeddedIPv4s(address: Address): Address[] {
   const [a, b, c, d] = [address[0]!, address[1]!, address[2]!, address[3]!]
   const compatible = a === 0 && b === 0 && c === 0
   const translated = a === 0 && b === 0 && c >>> 16 === 0xffff && (c & 0xffff) === 0
-  if (compatible || translated || a === 0x0064ff9b) return Int32Array.of(0, 0, MAPPED_WORD, d)
-  if (a >>> 16 === 0x2002) return Int32Array.of(0, 0, MAPPED_WORD, (a << 16) | (b >>> 16))
-  return undefined
+  const mapped = (word: number): Address => Int32Array.of(0, 0, MAPPED_WORD, word)
+  if (compatible || translated || (a === 0x0064ff9b && b === 0 && c === 0)) return [mapped(d)]
+  if (a === 0x0064ff9b && b >>> 16 === 1) return inLocalNAT64(b, c, d).map(mapped)
+  if (a >>> 16 === 0x2002) return [mapped((a << 16) | (b >>> 16))]
+  return []
 }
 
 /** {@link addressClass} of a literal; undefined when it is not one. */

@@ -94,3 +94,11 @@ export function covers(pattern: string, host: string): boolean {
   if (pattern === host || pattern === '*') return true
   return pattern.startsWith('*.') && host.length > pattern.length - 1 && host.endsWith(pattern.slice(1)) && host !== '*'
 }
+
+/** The wildcards that cover a hostname or wildcard, other than itself, the most specific first. */
+export function coveringWildcards(hostname: string): string[] {
+  const wildcards: string[] = []
+  let dot = hostname.indexOf('.', hostname.startsWith('*.') ? 2 : 0)
+  for (; dot >= 0; dot = hostname.indexOf('.', dot + 1)) wildcards.push(`*${hostname.slice(dot)}`)
+  return wildcards
+}

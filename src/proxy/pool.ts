@@ -20,8 +20,8 @@ export interface PoolOptions {
 export interface PoolContext {
   readonly timers: Timers
   readonly limits: HeadLimits
-  /** The dial guard: asked with the address of every connection, right before it is made. */
-  mayDial(address: string): boolean
+  /** The dial guard: asked with the place of every connection, right before it is made. */
+  mayDial(address: string, port: number): boolean
   /** Takes a place for one more connection, exact over all workers; false: the Backend is at `maxConnections`. */
   reserve(pool: EndpointPool): boolean
   unreserve(pool: EndpointPool): void
@@ -89,7 +89,7 @@ export class EndpointPool implements ConnectionOwner {
         return
       }
     }
-    if (!this.#context.mayDial(this.endpoint.address)) {
+    if (!this.#context.mayDial(this.endpoint.address, this.endpoint.port)) {
       waiter.onConnectError(new GatewayError('AddressNotAllowed', this.endpoint.authority))
       return
     }

@@ -24,7 +24,7 @@ export interface BackendsContext {
   /** Row of a backend in the metrics, by its id. */
   metricsRow(id: string): number
   /** The dial guard. */
-  mayDial(address: string): boolean
+  mayDial(address: string, port: number): boolean
   limits: HeadLimits
 }
 
@@ -169,8 +169,8 @@ class WorkerBackend implements LinkedBackend, PoolContext {
 
   // ---- what pools ask ----
 
-  mayDial(address: string): boolean {
-    return this.#context.mayDial(address)
+  mayDial(address: string, port: number): boolean {
+    return this.#context.mayDial(address, port)
   }
 
   reserve(pool: EndpointPool): boolean {

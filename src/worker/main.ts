@@ -4,11 +4,11 @@ import { Splits } from '../balance/split.ts'
 import { builtInFilters } from '../filter/built-in.ts'
 import type { FilterDeps } from '../filter/registry.ts'
 import type { Clock } from '../lib/clock.ts'
+import { DialGuard } from '../link/dial-guard.ts'
 import type { ToWorker, WorkerSettings } from '../link/messages.ts'
 import type { MainToWorker, WorkerData, WorkerToMain } from '../link/thread-data.ts'
 import { AccessLog } from '../log/access-line.ts'
 import { createThreadLogger } from '../log/process-log.ts'
-import { CidrSet } from '../pattern/cidr.ts'
 import { normalizePath } from '../pattern/path.ts'
 import { compilePattern } from '../pattern/regex.ts'
 import { ClientResolver } from '../proxy/client-address.ts'
@@ -37,7 +37,7 @@ const rows = new RowDirectory(shared.metrics)
 const endpoints = new EndpointTable(shared.endpoints)
 const timers = new Timers(clock)
 const lines = new LineWriter(shared.accessLog[index]!)
-let denied = new CidrSet([])
+let guard: DialGuard | undefined
 
 const backends = new Backends({
   worker: index,
@@ -47,7 +47,7 @@ const backends = new Backends({
   endpoints,
   metrics,
   metricsRow: (id) => rows.find(id),
-  mayDial: (address) => !denied.has(address),
+  mayDial: (address, port) => guard !== undefined && guard.refuses(address, port) === undefined,
   limits: { head: 65_536, headers: 100, uri: 16_384 },
 })
 
@@ -102,7 +102,7 @@ const runtime = new Runtime({
 async function useSettings(settings: WorkerSettings): Promise<void> {
   flow.clients = new ClientResolver(settings.clientAddress)
   flow.accessLog = new AccessLog(lines, settings.accessLog, clock, random)
-  denied = new CidrSet(settings.denyCIDRs)
+  guard = new DialGuard(settings.dial)
   backends.limits = settings.limits
   const problems = await listeners.apply(settings)
   for (const message of problems) {

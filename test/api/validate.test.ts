@@ -187,11 +187,16 @@ test('an EndpointSlice of a wrong form is refused', () => {
   const { object } = accepted('EndpointSlice', {
     ...slice,
     addressType: 'IPv4',
-    endpoints: [{ addresses: ['10.0.0.1'], conditions, targetRef: { kind: 'Pod' }, zone: 'a' }],
+    endpoints: [{ addresses: ['10.0.0.1'], conditions, targetRef: { kind: 'Pod', name: 'p' }, zone: 'a' }],
     ports: [{ name: '', port: 80 }],
   })
   assert.deepEqual(object.endpoints, [
-    { addresses: ['10.0.0.1'], conditions: { ready: true, terminating: false }, zone: 'a' },
+    {
+      addresses: ['10.0.0.1'],
+      conditions: { ready: true, terminating: false },
+      targetRef: { kind: 'Pod' },
+      zone: 'a',
+    },
   ])
   assert.deepEqual(object.ports, [{ name: '', port: 80, protocol: 'TCP' }])
 })
@@ -214,6 +219,34 @@ test('a key without a state directory would seal nothing', () => {
   const alone = validator.checkSettings({ stateKeyFile: '/keys' })
   assert.match(alone.ok ? '' : alone.problems[0]!.message, /a key needs a stateDirectory/)
   assert.ok(validator.checkSettings({ stateKeyFile: '/keys', stateDirectory: '/state' }).ok)
+})
+
+test('grants of the settings name hosts, and hosts with ports, in one spelling', () => {
+  const namespaces = { from: 'All' }
+  const grants = (names: string[], hosts: string[]) =>
+    validator.checkSettings({
+      tenancy: 'Strict',
+      hostnames: [{ namespaces, names }],
+      hostnameHold: '2h',
+      upstreams: { externalTargets: [{ namespaces, hosts }] },
+    })
+  const good = ['a.example:443', '*.b.example:80', '203.0.113.9:1', '[2001:db8::7]:65535', 'localhost:8080']
+  assert.ok(grants(['*', '*.a.example', 'a.example'], good).ok)
+  const bad = [
+    'a.example',
+    'A.example:1',
+    '2001:db8::7:80',
+    '*:443',
+    'a.*.example:1',
+    'https://a.example:443',
+    'a.example:http',
+    '10.0.0.0/8:80',
+  ]
+  const result = grants(['**', '*example', 'A.example', 'a.example.', 'a.example:80', ''], bad)
+  assert.ok(!result.ok)
+  assert.equal(result.problems.length, 6 + bad.length)
+  for (const { message } of result.problems)
+    assert.match(message, /a DNS name in lower case|a host and a port such as|may not be empty/)
 })
 
 test('settings are validated as objects are', () => {

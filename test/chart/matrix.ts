@@ -220,7 +220,18 @@ export const MATRIX: readonly Case[] = [
         policies: { defaults: { timeouts: { request: '30s', tunnelIdle: '1h' } } },
         limits: { head: '32Ki', headers: 50, connections: 5_000_000 },
         accessLog: { sample: 12.5 },
-        upstreams: { denyCIDRs: ['192.0.2.0/24'] },
+        tenancy: 'Strict',
+        hostnames: [{ namespaces: { from: 'Names', names: ['shop'] }, names: ['*.shop.example'] }],
+        hostnameHold: '10m',
+        upstreams: {
+          denyCIDRs: ['192.0.2.0/24'],
+          externalTargets: [
+            {
+              namespaces: { from: 'Selector', selector: { matchLabels: { partner: 'yes' } } },
+              hosts: ['api.partner.example:443', '*.cdn.example:80', '[2001:db8::7]:80'],
+            },
+          ],
+        },
       },
       log: { level: 'debug', format: 'text' },
       workers: 0,
@@ -233,7 +244,6 @@ export const MATRIX: readonly Case[] = [
       settings: {
         redis: { addresses: ['redis:6379'], secretName: 'redis', tls: {} },
         tracing: { otlp: 'http://collector:4318' },
-        tenancy: 'Strict',
       },
     },
   },

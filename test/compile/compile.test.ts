@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import type { Route } from '../../src/api/route.ts'
 import { type Compiled, compile } from '../../src/compile/compile.ts'
 import { CompileMemo } from '../../src/compile/memo.ts'
-import type { Resource, ResourceSet } from '../../src/compile/resource-set.ts'
+import type { Hold, Resource, ResourceSet } from '../../src/compile/resource-set.ts'
 import { FrozenMap } from '../../src/snapshot/frozen-map.ts'
 import { backend, compiled, namespace, prefix, route, service, slice, type World, world } from './world.ts'
 
@@ -96,6 +96,26 @@ const anyRefused = fc
   .tuple(fc.constantFrom('Route' as const, 'Backend' as const), fc.constantFrom('a/s', 'b/s'))
   .map(([kind, key]) => ({ kind, key, problems: [] }))
 
+const STRICT = {
+  tenancy: 'Strict' as const,
+  hostnames: [
+    { namespaces: { from: 'Selector' as const, selector: { matchLabels: { t: '1' } } }, names: ['*.example'] },
+  ],
+  upstreams: {
+    denyCIDRs: [],
+    externalTargets: [
+      { namespaces: { from: 'Selector' as const, selector: { matchLabels: { t: '1' } } }, hosts: ['10.0.0.1:8080'] },
+    ],
+  },
+}
+
+const anyHold = fc
+  .tuple(fc.constantFrom(...HOSTNAMES), fc.constantFrom(...NAMESPACES), fc.constantFrom(0, 2, 4), fc.boolean())
+  .map(([hostname, namespace, created, ends]) => {
+    const hold = { namespace, key: `${namespace}/r`, created: created || undefined, until: ends ? 9 : undefined }
+    return { key: hostname, hold }
+  })
+
 /** One object put in, taken out, or the settings changed. */
 const edit = fc.oneof(
   { weight: 6, arbitrary: fc.record({ list: fc.constant('routes' as const), value: anyRoute }) },
@@ -104,6 +124,7 @@ const edit = fc.oneof(
   { weight: 1, arbitrary: fc.record({ list: fc.constant('slices' as const), value: anySlice }) },
   { weight: 1, arbitrary: fc.record({ list: fc.constant('namespaces' as const), value: anyNamespace }) },
   { weight: 1, arbitrary: fc.record({ list: fc.constant('refused' as const), value: anyRefused }) },
+  { weight: 2, arbitrary: fc.record({ list: fc.constant('holds' as const), value: anyHold }) },
   { weight: 3, arbitrary: fc.record({ list: fc.constant('remove' as const), value: fc.nat() }) },
   {
     weight: 1,
@@ -114,6 +135,11 @@ const edit = fc.oneof(
         { policies: { defaults: { timeouts: { idle: '9s' } } } },
         { listeners: [{ name: 'none', port: 1 }] },
         { ingressClass: { name: 'headgate', default: false } },
+        STRICT,
+        {
+          ...STRICT,
+          hostnames: [{ namespaces: { from: 'Selector', selector: { matchLabels: { t: '2' } } }, names: ['*'] }],
+        },
       ),
     }),
   },
@@ -141,11 +167,12 @@ function after(edits: readonly Edit[]): World {
     slices: of('slices'),
     namespaces: of('namespaces'),
     refused: of('refused'),
+    holds: Object.fromEntries((of('holds') as { key: string; hold: Hold }[]).map(({ key, hold }) => [key, hold])),
   }
 }
 
 /** A result as plain data in an order of its own, so that two can be compared. */
-function plain({ snapshot, statuses, endpoints, names }: Compiled) {
+function plain({ snapshot, statuses, endpoints, names, owners }: Compiled) {
   const sorted = (map: ReadonlyMap<string, unknown>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1))
   return {
     segments: sorted(snapshot.segments),
@@ -153,6 +180,7 @@ function plain({ snapshot, statuses, endpoints, names }: Compiled) {
     backends: sorted(snapshot.backends),
     endpoints: sorted(endpoints),
     names: sorted(names),
+    owners: sorted(owners),
     statuses: sorted(statuses),
   }
 }
@@ -283,5 +311,6 @@ function sharing(first: ResourceSet, second: ResourceSet): ResourceSet {
     endpointSlices: shared(first.endpointSlices, second.endpointSlices),
     namespaces: shared(first.namespaces, second.namespaces),
     refused: shared(first.refused, second.refused),
+    holds: shared(first.holds, second.holds),
   }
 }

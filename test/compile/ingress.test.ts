@@ -19,30 +19,13 @@ import { match } from '../../src/routing/match.ts'
 import type { RouteRequest } from '../../src/routing/request.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
 import { Tables } from '../../src/snapshot/tables.ts'
-import { backend, compiled, conditionsOf, messageOf, prefix, route, service, world } from './world.ts'
+import { backend, compiled, conditionsOf, ingress, messageOf, prefix, route, service, world } from './world.ts'
 
 const HTTP = [{ name: 'http', port: 80, protocol: 'TCP' as const }]
 const SERVICES = ['a/one', 'a/two', 'a/fallback', 'b/one'].map((key) => service(key, HTTP))
 
 function path(value: string, name = 'one', pathType: IngressPath['pathType'] = 'Prefix'): IngressPath {
   return { path: value, pathType, backend: { service: { name, port: { number: 80 } } } }
-}
-
-interface Extra {
-  readonly created?: number
-  readonly annotations?: Record<string, string>
-}
-
-function ingress(key: string, spec: Partial<Ingress['spec']>, extra: Extra = {}): Resource<Ingress> {
-  const [namespace = '', name = ''] = key.split('/')
-  const { annotations } = extra
-  const object: Ingress = {
-    apiVersion: 'networking.k8s.io/v1',
-    kind: 'Ingress',
-    metadata: { namespace, name, ...(annotations && { annotations }) },
-    spec: { rules: [], tls: [], ...spec },
-  }
-  return { key, object, created: extra.created }
 }
 
 function hosts(paths: Record<string, IngressPath[]>): Ingress['spec']['rules'] {

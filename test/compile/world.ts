@@ -8,6 +8,7 @@ import type { SettingsObject } from '../../src/api/settings.ts'
 import { type Compiled, compile } from '../../src/compile/compile.ts'
 import { CompileMemo } from '../../src/compile/memo.ts'
 import {
+  type Hold,
   noResources,
   type Refused,
   type Resource,
@@ -25,6 +26,7 @@ export const SETTINGS: SettingsObject = {
   admin: { address: '127.0.0.1:9901' },
   signals: { address: ':9902' },
   tenancy: 'Shared',
+  hostnameHold: '1h',
   upstreams: { denyCIDRs: [] },
   limits: { head: '64Ki', headers: 100, uri: '16Ki', connections: 0 },
   accessLog: { format: 'json', fields: {}, sample: 100 },
@@ -39,6 +41,7 @@ export interface World {
   services?: Resource<Service>[]
   slices?: Resource<EndpointSlice>[]
   namespaces?: Resource<Namespace>[]
+  holds?: Record<string, Hold>
   refused?: Refused[]
 }
 
@@ -57,6 +60,7 @@ export function world(parts: World): ResourceSet {
     ingresses: byKey(parts.ingresses),
     services: byKey(parts.services),
     namespaces: byKey(parts.namespaces),
+    holds: FrozenMap.from(Object.entries(parts.holds ?? {})),
     endpointSlices: FrozenMap.from(slices),
     refused: FrozenMap.from((parts.refused ?? []).map((one) => [refusedKey(one.kind, one.key), one] as const)),
   }
@@ -116,6 +120,23 @@ export function backend(key: string, spec: Partial<BackendSpec>): Resource<Backe
     },
   }
   return { key, object, created: undefined }
+}
+
+interface IngressExtra {
+  readonly created?: number
+  readonly annotations?: Record<string, string>
+}
+
+export function ingress(key: string, spec: Partial<Ingress['spec']>, extra: IngressExtra = {}): Resource<Ingress> {
+  const [namespace = '', name = ''] = key.split('/')
+  const { annotations } = extra
+  const object: Ingress = {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'Ingress',
+    metadata: { namespace, name, ...(annotations && { annotations }) },
+    spec: { rules: [], tls: [], ...spec },
+  }
+  return { key, object, created: extra.created }
 }
 
 export function service(key: string, ports: Service['spec']['ports'], more: Partial<Service['spec']> = {}) {

@@ -1,14 +1,21 @@
 import assert from 'node:assert/strict'
 import { beforeEach, describe, it } from 'node:test'
-import { DialGuard } from '../../src/control/dial-guard.ts'
 import { EndpointDirectory } from '../../src/control/endpoint-directory.ts'
+import { DialGuard } from '../../src/link/dial-guard.ts'
 import type { EndpointRow, ToWorker } from '../../src/link/messages.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { SlotReclaimer } from '../../src/shared-memory/epoch.ts'
 import { ProcessBlock } from '../../src/shared-memory/process-block.ts'
 import type { EndpointAddress } from '../../src/snapshot/snapshot.ts'
 
-const RULES = { denyCIDRs: ['10.9.0.0/16'], loopback: true, ownPorts: new Set<number>() }
+const RULES = {
+  denyCIDRs: ['10.9.0.0/16'],
+  loopback: true,
+  ownPorts: [],
+  ownAddresses: [],
+  places: [],
+  closedPorts: [],
+}
 
 function at(address: string, more: Partial<EndpointAddress> = {}): EndpointAddress {
   return { address, port: 80, weight: 1, state: 'ready', ...more }
@@ -35,13 +42,13 @@ describe('the endpoint directory', () => {
     directory = new EndpointDirectory(
       table,
       reclaimer,
-      new DialGuard(RULES, []),
       {
         addresses: (name) => zone.get(name) ?? [],
         forget: (name) => forgotten.push(name),
       },
       { send: (message) => sent.push(message), problem: (message) => problems.push(message) },
     )
+    directory.guardBy(new DialGuard(RULES))
   }
 
   beforeEach(() => {
@@ -137,9 +144,20 @@ describe('the endpoint directory', () => {
     assert.match(problems[1]!, /10\.9\.0\.1 port 80 is in upstreams\.denyCIDRs/)
   })
 
+  it('tells which of the endpoints those are, and fills no log with them', () => {
+    directory.set(
+      'shop/api',
+      [...Array(30).keys()].map((i) => at(`10.9.0.${i}`)),
+    )
+    assert.equal(problems.length, 9)
+    assert.equal(directory.refused('shop/api').length, 30)
+    directory.set('shop/api', [at('10.0.0.1')])
+    assert.deepEqual([...directory.refused('shop/api'), ...directory.refused('shop/none')], [])
+  })
+
   it('follows another guard with what it has sent already', () => {
     directory.set('shop/api', [at('10.0.0.1'), at('10.8.0.1')])
-    directory.guardBy(new DialGuard({ ...RULES, denyCIDRs: ['10.8.0.0/16'] }, []))
+    directory.guardBy(new DialGuard({ ...RULES, denyCIDRs: ['10.8.0.0/16'] }))
     assert.deepEqual(
       rows().map((row) => row.address),
       ['10.0.0.1'],

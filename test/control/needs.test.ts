@@ -35,6 +35,19 @@ describe('Services that objects name', () => {
     assert.equal(named.note([{ type: 'delete', kind: 'Secret', key: 'a/r' }]), false)
   })
 
+  it('says whether a Route delegates by labels, valid or not', () => {
+    const named = new NamedServices()
+    const delegating = (from: unknown) => ({ delegates: [null, { namespaces: { from } }], nonsense: true })
+    assert.equal(named.note([upsert('Route', 'a/r', delegating('Names'))]), false)
+    assert.equal(named.namespaces, false)
+    assert.equal(named.note([upsert('Route', 'a/r', delegating('Selector'))]), true)
+    assert.equal(named.note([upsert('Route', 'a/s', delegating('Selector'))]), false)
+    assert.equal(named.namespaces, true)
+    assert.equal(named.note([{ type: 'delete', kind: 'Route', key: 'a/r' }]), false)
+    assert.equal(named.note([upsert('Route', 'a/s', delegating('All'))]), true)
+    assert.equal(named.namespaces, false)
+  })
+
   it('takes whatever an API server may send', () => {
     const named = new NamedServices()
     for (const spec of [null, 1, [], { rules: 1 }, { rules: [null, { backendRefs: {} }] }, ref(7), ref('')])

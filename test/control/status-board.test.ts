@@ -25,7 +25,11 @@ function board() {
   const changes: string[] = []
   const statuses = new StatusBoard({
     changed: (status, before) => changes.push(`${status.key}${before === undefined ? ' new' : ''}`),
-    endpoints: (backend) => (backend === 'a/empty' ? { total: 0, eligible: 0 } : { total: 2, eligible: 1 }),
+    endpoints: (backend) => ({
+      total: backend === 'a/empty' ? 0 : 2,
+      eligible: backend === 'a/full' ? 1 : 0,
+      refused: backend === 'a/refused' ? ['169.254.169.254 port 80 is link-local'] : [],
+    }),
   })
   const of = (key: string, type: ConditionType) =>
     statuses
@@ -71,11 +75,16 @@ describe('the status board', () => {
     const { of, set } = board()
     const conditions = [condition('Accepted', 'True', 'Accepted')]
     set(
-      ['a/empty', 'a/full'].map((key) => ({ kind: 'Backend', key, conditions })),
+      ['a/empty', 'a/full', 'a/refused'].map((key) => ({ kind: 'Backend', key, conditions })),
       1,
     )
     assert.equal(of('a/empty', 'Healthy')?.reason, 'NoEndpoints')
     assert.equal(of('a/full', 'Healthy')?.status, 'True')
+    assert.equal(of('a/refused', 'Healthy')?.reason, 'AddressNotAllowed')
+    assert.match(
+      of('a/refused', 'Healthy')?.message ?? '',
+      /169\.254\.169\.254 port 80 is link-local; correct the address/,
+    )
   })
 
   it('knows which conditions are bad news', () => {

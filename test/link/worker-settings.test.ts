@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createValidator } from '../../src/api/validate.ts'
-import { NEVER_DIALLED, workerSettings } from '../../src/link/worker-settings.ts'
+import { ownPorts, workerSettings } from '../../src/link/worker-settings.ts'
 import { readSchemas } from '../../src/source/crds.ts'
 
+const SURROUNDINGS = { loopback: true, ownAddresses: ['192.0.2.7'], places: [], closedPorts: [10_250] }
 const validator = createValidator(readSchemas())
 
 function settings(raw: object) {
@@ -14,7 +15,7 @@ function settings(raw: object) {
 
 describe('the settings of a worker', () => {
   it('have every unit resolved, and what the process limit allows where nothing is said', () => {
-    const { limits, listeners, clientAddress, accessLog } = workerSettings(settings({}), 1234, '::')
+    const { limits, listeners, clientAddress, accessLog } = workerSettings(settings({}), 1234, '::', SURROUNDINGS)
     assert.deepEqual(limits, { head: 65_536, headers: 100, uri: 16_384, connections: 1234 })
     assert.ok(listeners.every((listener) => listener.address === '::'))
     assert.equal(clientAddress, null)
@@ -34,6 +35,7 @@ describe('the settings of a worker', () => {
       }),
       1234,
       '0.0.0.0',
+      SURROUNDINGS,
     )
     assert.deepEqual(given.listeners, [
       { name: 'a', address: '127.0.0.1', port: 1 },
@@ -41,6 +43,15 @@ describe('the settings of a worker', () => {
     ])
     assert.deepEqual(given.limits, { head: 8_192, headers: 20, uri: 512, connections: 7 })
     assert.deepEqual(given.clientAddress, { header: 'x-forwarded-for', trustedCIDRs: ['10.0.0.0/8'], trustedHops: 2 })
-    assert.deepEqual(given.denyCIDRs, [...NEVER_DIALLED, '10.1.0.0/16'])
+    assert.deepEqual(given.dial, { ...SURROUNDINGS, denyCIDRs: ['10.1.0.0/16'], ownPorts: [1, 2, 9901, 9902] })
+  })
+
+  it('know the ports on which this process listens', () => {
+    const own = settings({
+      listeners: [{ name: 'a', port: 80 }],
+      admin: { address: '[::1]:7' },
+      signals: { address: ':8' },
+    })
+    assert.deepEqual(ownPorts(own), [80, 7, 8])
   })
 })

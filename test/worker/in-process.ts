@@ -169,7 +169,7 @@ export class InProcess {
       timeouts: { requestHead, keepAlive },
       clientAddress: null,
       accessLog: { enabled: true, sample: 100, fields: {} },
-      denyCIDRs: [],
+      dial: { denyCIDRs: [], loopback: true, ownPorts: [], ownAddresses: [], places: [], closedPorts: [] },
     }
     const problems = await this.listeners.apply(settings)
     if (problems.length > 0) throw new Error(problems.join('\n'))

@@ -3,6 +3,7 @@
  * on any of it.
  */
 import type { ObjectStatus } from '../../api/condition.ts'
+import type { EndpointHealth } from '../../compile/conditions.ts'
 import { countEndpoints } from '../../compile/endpoints.ts'
 import { ingressNotes } from '../../compile/ingress-notes.ts'
 import type { ResourceSet } from '../../compile/resource-set.ts'
@@ -40,8 +41,8 @@ export interface ClusterDutiesOptions {
   readonly log: { info(message: string): void; warn(message: string): void }
   /** As of now, by the newest events. */
   readonly resources: () => ResourceSet
-  /** How many endpoints of a Backend get requests. */
-  readonly eligible: (backend: string) => number
+  /** How many endpoints of a Backend get requests, and which must not. */
+  readonly health: (backend: string) => Omit<EndpointHealth, 'total'>
   readonly leaseTimes?: Partial<LeaseTimes>
 }
 
@@ -57,7 +58,7 @@ export class ClusterDuties {
 
   constructor(options: ClusterDutiesOptions) {
     this.#options = options
-    const { client, namespace, name, identity, time, random, log, resources, eligible, leaseTimes = {} } = options
+    const { client, namespace, name, identity, time, random, log, resources, health, leaseTimes = {} } = options
     const leading = (): boolean => this.#elector.leading
     const problem = (message: string): void => log.warn(message)
     this.#elector = new LeaderElector({
@@ -84,7 +85,7 @@ export class ClusterDuties {
         const { ingressClass } = resources().settings
         return className === undefined ? ingressClass.default : className === ingressClass.name
       },
-      endpoints: (backend) => ({ ...countEndpoints(resources(), backend), eligible: eligible(backend) }),
+      endpoints: (backend) => ({ ...countEndpoints(resources(), backend), ...health(backend) }),
       events: {
         problem,
         written: (subject, wanted, before) => this.#tell(noticesOf(subject, wanted, before)),

@@ -1,6 +1,7 @@
 /**
  * Last good versions of stale objects, kept in ConfigMaps of the installation's namespace, so that restarts and new replicas serve the same.
- * Every replica reads them when it starts and knows what is to be kept; the leader alone writes. Routes and Backends only, never a Secret.
+ * Every replica reads them when it starts and knows what is to be kept; the leader alone writes. Hostnames that are kept for a namespace go the same
+ * way. Routes, Backends and hostnames only, never a Secret.
  */
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
@@ -295,7 +296,8 @@ async function openRecord(content: Buffer, identity: string, digest: string): Pr
     const text = await decompress(content, { maxOutputLength: MAX_OBJECT_BYTES + 1_024 })
     if (digestOf(text) !== digest) return 'it is not what was written'
     const { kind, key, object } = JSON.parse(text.toString('utf8')) as Readonly<Record<string, unknown>>
-    if ((kind !== 'Route' && kind !== 'Backend') || typeof key !== 'string') return 'not a record of this version'
+    const known = kind === 'Route' || kind === 'Backend' || kind === 'Hostname'
+    if (!known || typeof key !== 'string') return 'not a record of this version'
     return identityOf({ kind, key }) === identity ? { kind, key, object } : 'it is about another object'
   } catch (error) {
     return textOf(error)

@@ -1,13 +1,11 @@
 /** A status as it is written: compared with what the object says now, and put into words for the API server. */
 import { CONDITION_TYPES, type Condition, type ObjectStatus } from '../../api/condition.ts'
-import { healthyCondition, programmed } from '../../compile/conditions.ts'
+import { type EndpointHealth, healthyCondition, programmed } from '../../compile/conditions.ts'
 import { type Address, loadBalancerIngress } from './addresses.ts'
 import { canonical, type Seen } from './seen-statuses.ts'
 
-export interface EndpointCounts {
-  readonly total: number
+export interface EndpointCounts extends EndpointHealth {
   readonly ready: number
-  readonly eligible: number
 }
 
 export interface StatusDocument {
@@ -36,7 +34,8 @@ export function routeDocument(
 
 export function backendDocument(status: ObjectStatus, endpoints: EndpointCounts): StatusDocument {
   const healthy = healthyCondition(endpoints, status.conditions[0]?.observedGeneration)
-  return { conditions: [...status.conditions, healthy].map(shortened), rest: { endpoints } }
+  const { total, ready, eligible } = endpoints
+  return { conditions: [...status.conditions, healthy].map(shortened), rest: { endpoints: { total, ready, eligible } } }
 }
 
 /** An Ingress has no conditions. */

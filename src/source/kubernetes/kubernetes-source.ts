@@ -1,4 +1,5 @@
 /** Resources from an API server: what Headgate's own kinds say, and of the others only what those refer to. */
+import { isLabel, isSubdomain } from '../../api/metadata.ts'
 import type { Kind } from '../../api/object.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { KnowingSource } from '../memory/remembered-source.ts'
@@ -148,10 +149,12 @@ export class KubernetesSource implements KnowingSource {
     for (const key of keys) {
       const slash = key.indexOf('/')
       const namespace = key.slice(0, slash)
-      if (slash < 1 || slash === key.length - 1) continue
+      const name = key.slice(slash + 1)
+      // It becomes part of a selector: no object has any other name, and one that cannot be read would hold up the start.
+      if (!isLabel(namespace) || !isSubdomain(name)) continue
       if (this.#only.size > 0 && !this.#only.has(namespace)) continue
       const place = wide ? '' : namespace
-      const subject = wide ? key : key.slice(slash + 1)
+      const subject = wide ? key : name
       const subjects = places.get(place)
       if (subjects === undefined) places.set(place, new Set([subject]))
       else subjects.add(subject)

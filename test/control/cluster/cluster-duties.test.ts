@@ -63,7 +63,7 @@ function world() {
       random: () => 0.5,
       log: { info: (line) => said.push(line), warn: (line) => said.push(line) },
       resources: () => resources,
-      eligible: () => 1,
+      health: () => ({ eligible: 1 }),
     })
   const event = (subject: Subject): SourceEvent =>
     ({

@@ -136,6 +136,8 @@ export class FakeApi {
       )
         return
     }
+    // A test may say when an object was created; otherwise all are of one second.
+    const given = (metadata as { creationTimestamp?: string }).creationTimestamp
     const specDiffers = !isDeepStrictEqual(before?.spec, rest.spec)
     const after: Stored = {
       ...rest,
@@ -143,7 +145,7 @@ export class FakeApi {
         ...metadata,
         annotations: { 'kubectl.kubernetes.io/last-applied-configuration': JSON.stringify(manifest), note: 'kept' },
         uid: before?.metadata.uid ?? randomUUID(),
-        creationTimestamp: before?.metadata.creationTimestamp ?? '2026-01-01T00:00:00Z',
+        creationTimestamp: before?.metadata.creationTimestamp ?? given ?? '2026-01-01T00:00:00Z',
         generation: (before?.metadata.generation ?? 0) + (specDiffers ? 1 : 0),
         resourceVersion: String(++this.#revision),
         managedFields: [{ manager: 'kubectl', operation: 'Apply', fieldsV1: { 'f:spec': { 'f:rules': {} } } }],
