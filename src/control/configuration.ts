@@ -140,10 +140,13 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     return this.#cache.resources()
   }
 
-  /** What another replica has kept. Before the first event. */
-  restore(lastGood: readonly LastGood[]): void {
-    this.#cache.restore(lastGood)
-    this.#holds.restore(lastGood)
+  /** What another replica has kept: objects are judged when it is known. Before the first event. */
+  restore(reading: Promise<readonly LastGood[]>): void {
+    const restored = reading.then((lastGood) => {
+      this.#cache.restore(lastGood)
+      this.#holds.restore(lastGood)
+    })
+    this.#intake.hold(restored)
   }
 
   /** As last compiled. */

@@ -231,7 +231,7 @@ export class Control {
     this.#configuration = new Configuration(parts, settings, lastGood)
     const configuration = this.#configuration
     if (this.#ports !== undefined) this.#open(this.#ports)
-    await this.#takeUpDuties(configuration, connection)
+    if (connection !== undefined) await this.#takeUpDuties(configuration, connection)
     source.start({
       changed: (events) => configuration.changed(events),
       synced: () => {
@@ -264,9 +264,9 @@ export class Control {
   }
 
   /** Before the source tells of anything: what it tells may be broken, and its last good version be known to another replica. */
-  async #takeUpDuties(configuration: Configuration, connection: Promise<ClusterConnection> | undefined): Promise<void> {
+  async #takeUpDuties(configuration: Configuration, connection: Promise<ClusterConnection>): Promise<void> {
     const installation = installationOf(process.env)
-    if (installation === undefined || connection === undefined) return
+    if (installation === undefined) return
     // The source says why it cannot be reached.
     const client = await connection.then((made) => made.client).catch(() => undefined)
     if (client === undefined) return
@@ -286,7 +286,7 @@ export class Control {
     const reading = duties.lastGood.read()
     // Then the API server need not be there for something to be served.
     const hopeful = (await this.#memory?.hopeful()) === true
-    configuration.restore(await (hopeful ? Promise.race([reading, delay(READ_WITHIN, [])]) : reading))
+    configuration.restore(hopeful ? Promise.race([reading, delay(READ_WITHIN, [])]) : reading)
     this.#duties = duties
     void reading.then(() => duties.start())
   }

@@ -53,6 +53,13 @@ export class Intake {
     else if (urgent) this.#takeSlices(now + SLICE)
   }
 
+  /** Takes nothing in but pods before this is settled, and then all that was told meanwhile. Before the first `add`. */
+  hold(until: Promise<unknown>): void {
+    this.#scheduled = true
+    const go = (): void => this.#slice()
+    until.then(go, go)
+  }
+
   /** Whether something that was told is not in yet. */
   get busy(): boolean {
     return this.#scheduled

@@ -105,6 +105,25 @@ describe('taking in a burst', () => {
     assert.deepEqual(taken, ['rebuild'])
   })
 
+  it('waits for what must be known before it judges anything, and then takes all of it', async () => {
+    const { one, seen, taken, endpoints, until } = intake((key) =>
+      key === 'shop/s' ? { endpoints: ['x'] } : 'rebuild',
+    )
+    const known = Promise.withResolvers<void>()
+    let empty = false
+    one.hold(known.promise)
+    one.add([upsert('a')])
+    one.add([upsert('b'), slice('s')])
+    one.whenEmpty(() => {
+      empty = true
+    })
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.deepEqual([seen, endpoints.length, empty, one.busy], [['shop/s'], 1, false, true])
+    known.resolve()
+    await until(1)
+    assert.deepEqual([seen, taken, empty], [['shop/s', 'shop/a', 'shop/b'], ['rebuild'], true])
+  })
+
   it('takes ten thousand slices in turns, the first to come first', async () => {
     const { one, endpoints, until } = intake((key) => ({ endpoints: [key] }), 0.05)
     one.add(Array.from({ length: 1000 }, (_, i) => slice(`s${i}`)))

@@ -7,6 +7,7 @@ import { before, describe, it } from 'node:test'
 import { FakeApi } from '../source/kubernetes/fake-api.ts'
 import type { Manifest } from '../suite/source.ts'
 import { eventually, type Gateway, type Scope, startGateway, suiteScope } from './harness.ts'
+import { request } from './raw-client.ts'
 
 const API = 'headgate.dev/v1alpha1'
 
@@ -43,7 +44,7 @@ const SERVICE: Manifest = {
 const LEASE = { apiVersion: '', kind: 'Lease', metadata: { name: 'headgate', namespace: 'gateway' } }
 const KEPT = { apiVersion: '', kind: 'ConfigMap', metadata: { name: 'headgate-last-good', namespace: 'gateway' } }
 
-async function gatewayOn(scope: Scope, api: FakeApi): Promise<Gateway> {
+async function gatewayOn(scope: Scope, api: FakeApi, options: { readonly unready?: boolean } = {}): Promise<Gateway> {
   const folder = await mkdtemp(join(tmpdir(), 'headgate-kubeconfig-'))
   scope.after(() => rm(folder, { recursive: true }))
   const file = join(folder, 'config')
@@ -59,7 +60,7 @@ async function gatewayOn(scope: Scope, api: FakeApi): Promise<Gateway> {
     POD_NAMESPACE: 'gateway',
     HEADGATE_SERVICE: 'headgate',
   })
-  return startGateway(scope, {}, { source: ['--kubeconfig', file] })
+  return startGateway(scope, {}, { source: ['--kubeconfig', file], ...options })
 }
 
 describe('what the gateway says to its cluster', () => {
@@ -181,5 +182,24 @@ describe('what the gateway says to its cluster', () => {
     await api.restart()
     api.put(answering('fourth', 'four'))
     await eventually(() => assert.equal(conditionOf(answering('fourth', ''), 'Ready')?.status, 'True'), 20_000)
+  })
+
+  it('says why it is not ready where no API server is there at its start, and becomes ready by itself', async () => {
+    const late = await new FakeApi().listen()
+    scope.after(() => late.kill())
+    late.put(answering('late', 'here'))
+    await late.kill()
+    const waiting = await gatewayOn(scope, late, { unready: true })
+    await eventually(async () => {
+      const { status, text } = await request(waiting.signalsPort, { path: '/readyz', host: 'localhost' })
+      assert.equal(status, 503)
+      assert.match(text, new RegExp(`API server at ${late.url} cannot be reached: .*ECONNREFUSED`))
+    }, 10_000)
+    await late.restart()
+    await eventually(async () => assert.equal((await waiting.request({ host: 'late.test' })).text, 'here'), 20_000)
+    await eventually(() => {
+      const route = late.get(answering('late', 'here')) as Said
+      assert.equal(route.status?.conditions?.find(({ type }) => type === 'Ready')?.status, 'True')
+    }, 20_000)
   })
 })
