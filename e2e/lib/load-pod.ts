@@ -15,6 +15,8 @@ export interface Load {
 
 /** Starts the load and waits until its first requests are answered. */
 export async function startLoad(namespace: string, name: string, options: LoadOptions): Promise<Load> {
+  // What a test that failed has left behind.
+  await kubectl('delete', 'pod', '-n', namespace, name, '--ignore-not-found', '--grace-period=0', '--force')
   const script = readFileSync(new URL('load.ts', import.meta.url), 'utf8')
   await apply(
     { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace }, data: { 'load.mts': script } },
