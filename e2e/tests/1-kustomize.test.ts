@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { parseAllDocuments, stringify } from 'yaml'
 import { figure } from '../lib/figures.ts'
-import { freshNamespace, kubectl, tryKubectl } from '../lib/kubernetes.ts'
+import { applyCrds, freshNamespace, kubectl, tryKubectl } from '../lib/kubernetes.ts'
 import { backend, deployment, route, service } from '../lib/service.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -21,8 +21,7 @@ let folder = ''
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'headgate-kustomize-'))
-  await kubectl('apply', '--server-side', '--force-conflicts', '-f', join(ROOT, 'crds'))
-  await kubectl('wait', '--for=condition=Established', 'crd/routes.headgate.dev', 'crd/backends.headgate.dev')
+  await applyCrds()
   await freshNamespace(NAMESPACE)
 })
 
