@@ -29,7 +29,6 @@ before(async () => {
 after(async () => {
   door?.close()
   await kubectl('delete', 'namespace', NAMESPACE, '--ignore-not-found', '--wait=false')
-  await install()
 })
 
 interface Parts {

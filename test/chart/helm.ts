@@ -1,7 +1,6 @@
 /** Helm where there is one: nothing here downloads or builds it. */
 import { execFile, execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { parseAllDocuments } from 'yaml'
