@@ -29,22 +29,22 @@ function blockOf(section: string): string {
   return block.replace(REGISTRY, FULL)
 }
 
-async function clear(wait: boolean): Promise<void> {
+async function clear(): Promise<void> {
   for (const file of ['example', 'install'])
-    await tryKubectl(['delete', '--ignore-not-found', `--wait=${wait}`, '-f', join(ROOT, `manifests/${file}.yaml`)])
+    await tryKubectl(['delete', '--ignore-not-found', '--wait', '-f', join(ROOT, `manifests/${file}.yaml`)])
 }
 
 describe('docs/install.md', { skip: !SHOWN && `shows another image than ${IMAGE}` }, () => {
   before(async () => {
     await uninstall()
-    await clear(true)
+    await clear()
     shell = await openShell()
   })
 
   after(async () => {
     door?.close()
     shell?.close()
-    await clear(false)
+    await clear()
   })
 
   it('By kubectl: applied, rolled out', async () => {
