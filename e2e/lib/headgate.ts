@@ -33,6 +33,10 @@ export interface Installation {
   readonly release?: string
   readonly namespace?: string
   readonly values?: Readonly<Record<string, string>>
+  /** Who installs it; the namespace must be there then. */
+  readonly user?: string
+  /** Folder of the chart, where it is not ours. */
+  readonly chart?: string
 }
 
 /** Installs, or upgrades what is installed, and waits until every pod is ready. */
@@ -40,13 +44,15 @@ export async function install({
   release = RELEASE,
   namespace = SYSTEM,
   values = {},
+  user,
+  chart = CHART,
 }: Installation = {}): Promise<void> {
   const settings = Object.entries({ ...VALUES, ...loaded, ...values }).flatMap(([key, value]) => [
     '--set',
     `${key}=${value}`,
   ])
-  const place = ['--namespace', namespace, '--create-namespace']
-  await helm('upgrade', '--install', release, CHART, ...place, ...settings, '--wait', '--timeout', '3m')
+  const place = ['--namespace', namespace, ...(user === undefined ? ['--create-namespace'] : ['--kube-as-user', user])]
+  await helm('upgrade', '--install', release, chart, ...place, ...settings, '--wait', '--timeout', '3m')
 }
 
 export async function uninstall({ release = RELEASE, namespace = SYSTEM }: Installation = {}): Promise<void> {

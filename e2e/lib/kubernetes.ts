@@ -1,7 +1,11 @@
 /** The cluster under test, as a user has it: kubectl and helm, and the API behind them. */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import { attempt, type ExecuteOptions, execute, type Outcome } from './execute.ts'
+import { until } from './wait.ts'
+
+export const CRDS = fileURLToPath(new URL('../../crds', import.meta.url))
 
 /** kubectl that must succeed; what it printed. */
 export function kubectl(...args: string[]): Promise<string> {
@@ -36,6 +40,14 @@ export async function get<T>(kind: string, name: string, namespace?: string): Pr
 export async function freshNamespace(name: string, labels: Readonly<Record<string, string>> = {}): Promise<void> {
   await kubectl('delete', 'namespace', name, '--ignore-not-found', '--wait')
   await apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } })
+}
+
+/** By kubectl, as they stand in the repository. */
+export async function applyCrds(): Promise<void> {
+  await kubectl('apply', '--server-side', '--force-conflicts', '-f', CRDS)
+  const names = ['crd/routes.headgate.dev', 'crd/backends.headgate.dev']
+  // A new one has no conditions at all for a moment, which `kubectl wait` takes for a failure.
+  await until('the CRDs are established', async () => await kubectl('wait', '--for=condition=Established', ...names))
 }
 
 export interface ApiAnswer {

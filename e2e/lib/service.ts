@@ -67,6 +67,9 @@ export const route = (namespace: string, name: string, host: string, rules?: rea
   spec: { hostnames: [host], rules: rules ?? [{ name: 'all', backendRefs: [{ name }] }], ...spec },
 })
 
+/** A rule that answers everything by itself. */
+export const answering = (body: string) => ({ name: 'all', respond: { statusCode: 200, body } })
+
 export async function rolledOut(namespace: string, name: string, seconds = 120): Promise<void> {
   await kubectl('rollout', 'status', `deployment/${name}`, '-n', namespace, `--timeout=${seconds}s`)
 }

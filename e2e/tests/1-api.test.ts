@@ -1,27 +1,27 @@
 /** What the API server makes of the CRDs and of the corpus; nothing of Headgate runs here. */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { type CorpusEntry, readCorpus } from '../../test/corpus/corpus.ts'
 import { figure } from '../lib/figures.ts'
-import { type Api, type ApiAnswer, apply, freshNamespace, kubectl, openApi, tryKubectl } from '../lib/kubernetes.ts'
-import { until } from '../lib/wait.ts'
+import {
+  type Api,
+  type ApiAnswer,
+  apply,
+  applyCrds,
+  CRDS,
+  freshNamespace,
+  kubectl,
+  openApi,
+  tryKubectl,
+} from '../lib/kubernetes.ts'
 
-const CRDS = fileURLToPath(new URL('../../crds', import.meta.url))
 const NAMESPACE = 'corpus'
 const PLURAL: Readonly<Record<string, string>> = { Route: 'routes', Backend: 'backends' }
 
 let api: Api
 
 before(async () => {
-  await kubectl('apply', '--server-side', '--force-conflicts', '-f', CRDS)
-  // A new one has no conditions at all for a moment, which `kubectl wait` takes for a failure.
-  await until(
-    'the CRDs are established',
-    async () =>
-      (await kubectl('wait', '--for=condition=Established', 'crd/routes.headgate.dev', 'crd/backends.headgate.dev')) !==
-      '',
-  )
+  await applyCrds()
   await freshNamespace(NAMESPACE)
   api = await openApi()
 })

@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test'
 import { figure, percentile } from '../lib/figures.ts'
 import { type Entrance, entrance, install, SYSTEM } from '../lib/headgate.ts'
 import { type Api, apply, freshNamespace, kubectl, openApi, tryKubectl } from '../lib/kubernetes.ts'
-import { backend, deployment, rolledOut, route, service } from '../lib/service.ts'
+import { answering, backend, deployment, rolledOut, route, service } from '../lib/service.ts'
 import { until } from '../lib/wait.ts'
 
 const NAMESPACE = 'shop'
@@ -113,8 +113,6 @@ describe('a change', () => {
     await everywhere('both.example', 'younger')
   })
 })
-
-const answering = (body: string) => ({ name: 'all', respond: { statusCode: 200, body } })
 
 /** Waits until every replica answers so: with two, ten new connections in a row reach both but for one time in 500. */
 const everywhere = (host: string, body: string) =>

@@ -157,8 +157,8 @@ function readyFrom(others: readonly Condition[]): Condition {
   // That the workers are not there yet says least.
   const worst = faults.find((one) => one.reason !== 'Pending') ?? faults[0]
   if (worst === undefined) return condition('Ready', 'True', 'Ready', 'All of it is served.', generation)
-  const reason = worst.reason === 'Pending' ? 'Pending' : 'NotReady'
-  return condition('Ready', 'False', reason, `${worst.type}: ${worst.message}`, generation)
+  // In one word what is wrong: `kubectl get -o wide` shows it.
+  return condition('Ready', 'False', worst.reason, `${worst.type}: ${worst.message}`, generation)
 }
 
 function condition(

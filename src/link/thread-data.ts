@@ -40,6 +40,8 @@ export interface WorkerData {
 export type MainToWorker =
   /** There is a new control thread: close the old port, use this one. What is served stays until it sends something newer. */
   | { readonly type: 'control-port'; readonly port: MessagePort }
+  /** Go on serving, and send clients elsewhere for their next request: a drain is to come. */
+  | { readonly type: 'leave' }
   /**
    * Stop accepting, end idle connections, finish what runs, then say `drained`.
    * `grace` milliseconds from now everything still open is cut and `drained` said all the same.

@@ -25,7 +25,9 @@ export interface ServerContext {
   readonly timers: Timers
   /** Replaced as a whole when the settings change; read at the start of each request. */
   options: ServerOptions
-  /** No further request on any connection. */
+  /** Each answer ends its connection, so that clients go elsewhere before there is nothing here any more. */
+  leaving: boolean
+  /** No further request on any connection; leaving, too. */
   draining: boolean
   readonly wall: () => number
   /** All that are open: a drain goes through them. */

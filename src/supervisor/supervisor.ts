@@ -162,6 +162,7 @@ export class Supervisor {
     log.info(
       `${why}: not ready any more; listeners close in ${drainDelay} ms, what runs may finish for ${drainTimeout} ms`,
     )
+    for (let index = 0; index < this.#options.workers; index++) this.#threads.tellWorker(index, { type: 'leave' })
     await delay(drainDelay)
     this.#threads.retire()
     const begun = performance.now()

@@ -39,6 +39,7 @@ export class Listeners {
       timers: host.timers,
       wall: host.wall,
       options: { limits: { head: 65_536, headers: 100, uri: 16_384 }, requestHead: 10_000, keepAlive: 75_000 },
+      leaving: false,
       draining: false,
       connections: new Set<OpenConnection>(),
       reusePort: host.reusePort,
@@ -82,11 +83,20 @@ export class Listeners {
   }
 
   /**
+   * Goes on serving, but no connection for long: whoever is told `connection: close` sends its next request elsewhere, while a client whose
+   * idle connection is closed may be sending one just then, and loses it.
+   */
+  leave(): void {
+    this.#context.leaving = true
+  }
+
+  /**
    * Accepts nothing more, ends idle connections, lets what runs finish.
    * @param grace milliseconds until everything is cut
    */
   async drain(grace: number, active: () => number): Promise<void> {
     const context = this.#context
+    this.leave()
     context.draining = true
     for (const listener of this.#open) listener.close()
     const until = context.timers.touch() + grace
@@ -98,6 +108,7 @@ export class Listeners {
   }
 
   destroy(): void {
+    this.leave()
     this.#context.draining = true
     for (const listener of this.#open) listener.close()
     for (const connection of this.#context.connections) connection.destroy()

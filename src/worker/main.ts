@@ -133,6 +133,9 @@ main.on('message', (message: MainToWorker) => {
       control.close()
       useControl(message.port)
       break
+    case 'leave':
+      listeners.leave()
+      break
     case 'drain':
       void drain(message.grace)
       break

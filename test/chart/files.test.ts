@@ -145,6 +145,16 @@ describe('docs/kind.md', () => {
   })
 })
 
+describe('docs/install.md', () => {
+  it('puts an image in the place of the one that the manifests name', () => {
+    const page = text('docs/install.md')
+    for (const file of ['install', 'example'])
+      assert.ok(
+        page.includes(`sed 's#headgate:${version}#registry.example.com/headgate:${version}#' manifests/${file}.yaml`),
+      )
+  })
+})
+
 describe('the bill of materials', () => {
   it('has every package with licence and digest', () => {
     const { components } = JSON.parse(cycloneDx()) as { components: { name: string; hashes: { content: string }[] }[] }

@@ -1,16 +1,16 @@
 /** Helm where there is one: nothing here downloads or builds it. */
 import { execFile, execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { parseAllDocuments } from 'yaml'
+import { programsFolder } from '../../e2e/cluster/programs.ts'
 
 export const ROOT = new URL('../../', import.meta.url).pathname
 export const CHART = join(ROOT, 'helm/headgate')
 
 /** Where the cluster tests keep what they have built. */
-const CACHE = join(homedir(), '.cache', 'headgate-proof', 'bin')
+const CACHE = join(programsFolder(), 'bin')
 
 const MAX_OUTPUT = 64 * 2 ** 20
 

@@ -29,7 +29,7 @@ function kubectl(args: readonly string[], input = ''): string {
 /** @returns what the server objected to or warned of */
 function objections(objects: readonly KubernetesObject[], crds = false): string {
   const items = objects.filter(({ kind }) => !FOREIGN.includes(kind) && (crds || kind !== 'CustomResourceDefinition'))
-  const flags = ['--dry-run=server', '--server-side', '--field-manager=chart-test', '--validate=strict']
+  const flags = ['--dry-run=server', '--server-side', '--force-conflicts', '--validate=strict']
   const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items })
   const { status, stderr } = spawnSync(KUBECTL!, ['apply', ...flags, '-f', '-'], {
     input,

@@ -82,7 +82,7 @@ suite('ownership of hostnames', () => {
     const { Accepted, PartiallyInvalid, Ready } = conditionsOf(result, 'b/two')
     assert.deepEqual(
       { Accepted, PartiallyInvalid, Ready },
-      { Accepted: 'True/Accepted', PartiallyInvalid: 'True/HostnameNotAllowed', Ready: 'False/NotReady' },
+      { Accepted: 'True/Accepted', PartiallyInvalid: 'True/HostnameNotAllowed', Ready: 'False/HostnameNotAllowed' },
     )
     assert.deepEqual(listing(result, 'b.example'), ['b/two main: PathPrefix /'])
   })

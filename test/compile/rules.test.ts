@@ -352,7 +352,7 @@ suite('stale Routes', () => {
     assert.ok(rulesOf(result, '*').every((rule) => rule.refuse === undefined))
     assert.equal(conditionsOf(result, 'a/one').Stale, 'True/LastGoodServed')
     assert.match(messageOf(result, 'a/one', 'Stale'), /spec\.rules\[0\]\.policies\.auth: is not built yet/)
-    assert.equal(conditionsOf(result, 'a/one').Ready, 'False/NotReady')
+    assert.equal(conditionsOf(result, 'a/one').Ready, 'False/LastGoodServed')
     assert.ok(statusOf(result, 'a/one').conditions.every((one) => one.observedGeneration === 7))
   })
 
@@ -406,7 +406,7 @@ suite('conditions', () => {
       },
     ]
     const result = compiled(world({ refused }))
-    assert.deepEqual(conditionsOf(result, 'a/bad'), { Ready: 'False/NotReady', Accepted: 'False/NotImplemented' })
+    assert.deepEqual(conditionsOf(result, 'a/bad'), { Ready: 'False/NotImplemented', Accepted: 'False/NotImplemented' })
     assert.equal(statusOf(result, 'a/bad').rules, 0)
     assert.equal(statusOf(result, 'a/bad').conditions[0]?.observedGeneration, 3)
   })

@@ -17,6 +17,24 @@ function draining(gateway: InProcess, grace: number): Promise<number> {
   return gateway.listeners.drain(grace, () => gateway.flow.active).then(() => performance.now() - began)
 }
 
+describe('before a drain', () => {
+  it('serves on, and ends each connection with its next answer', async (t) => {
+    const upstream = await rawBackend(t, (socket) => onHead(socket, () => socket.write(OK)))
+    const gateway = await inProcess(t, { upstreams: [upstream.port] })
+    using kept = await gateway.connect()
+    assert.equal((await kept.request({ host: 'w.test' })).header('connection'), undefined)
+    gateway.listeners.leave()
+    using fresh = await gateway.connect()
+    for (const client of [kept, fresh]) {
+      const answer = await client.request({ host: 'w.test' })
+      assert.deepEqual([answer.text, answer.header('connection')], ['ok', 'close'])
+      await client.closed()
+      client.end()
+    }
+    await gateway.nothingLeft()
+  })
+})
+
 describe('a drain', () => {
   it('closes idle connections at once, and does not wait', async (t) => {
     const gateway = await inProcess(t, { rules: { all: {} } })
