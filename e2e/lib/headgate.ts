@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { get, helm, kubectl } from './kubernetes.ts'
 import { IMAGE } from './pods.ts'
+import { until } from './wait.ts'
 
 export const CHART = fileURLToPath(new URL('../../helm/headgate', import.meta.url))
 export const SYSTEM = 'headgate-system'
@@ -78,7 +79,10 @@ export async function entrance(namespace = SYSTEM, service = RELEASE, port = 80)
   if (process.env.HEADGATE_E2E_STATE !== undefined) {
     const found = await get<{ spec: { clusterIP: string } }>('service', service, namespace)
     if (found === undefined) throw new Error(`no Service ${namespace}/${service}`)
-    return entranceAt(`${found.spec.clusterIP}:${port}`, () => {})
+    const address = `${found.spec.clusterIP}:${port}`
+    // Pods that are ready are not reached by a Service before the node's proxy knows of them.
+    await until(`an answer from ${namespace}/${service}`, () => ask(address, '/', { host: 'nobody.example' }))
+    return entranceAt(address, () => {})
   }
   const child = spawn('kubectl', ['port-forward', '-n', namespace, `service/${service}`, `:${port}`], {
     stdio: ['ignore', 'pipe', 'inherit'],

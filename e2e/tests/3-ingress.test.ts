@@ -146,6 +146,8 @@ describe('an Ingress', () => {
 })
 
 interface Told {
+  readonly metadata: { readonly name: string }
+  readonly series?: { readonly count: number }
   readonly reason: string
   readonly note: string
   readonly regarding: { readonly kind: string; readonly name: string }
@@ -205,6 +207,17 @@ describe('an Event', () => {
     assert.equal((await door.ask('edited.example')).body, 'good')
   })
 
+  it('that tells of the same again is counted', async () => {
+    const [first] = await eventsOf('lost', 'BackendNotFound')
+    await apply(route(NAMESPACE, 'lost', 'lost.example', [answering('found')]))
+    await kubectl('wait', 'route.headgate.dev/lost', '-n', NAMESPACE, '--for=condition=Ready', '--timeout=30s')
+    await apply(route(NAMESPACE, 'lost', 'lost.example', [{ name: 'all', backendRefs: [{ name: 'nobody' }] }]))
+    await until('it is a series', async () => {
+      const [now] = await eventsOf('lost', 'BackendNotFound')
+      return now!.metadata.name === first!.metadata.name && (now!.series?.count ?? 0) >= 2
+    })
+  })
+
   it('is there once, after more edits and from another leader', async () => {
     const holder = async () =>
       (await get<{ spec: { holderIdentity: string } }>('lease', RELEASE, SYSTEM))?.spec.holderIdentity ?? ''
@@ -231,6 +244,30 @@ describe('an Event', () => {
       ['noted', 'AnnotationsIgnored'],
     ] as const)
       assert.equal((await eventsOf(name, reason)).length, 1, `${name} ${reason}`)
+  })
+})
+
+describe('edits that are not served', { skip: NOT_BUILT === undefined && 'all is built' }, () => {
+  const NAMES = ['first-kept', 'second-kept']
+  const KEPT = `${RELEASE}-last-good`
+  const good = (name: string) => route(NAMESPACE, name, `${name}.example`, [answering(name)])
+
+  it('leave the last good versions in force, also after every pod was replaced, until they are mended', async () => {
+    const { field, value } = NOT_BUILT!
+    for (const name of NAMES) {
+      await apply(good(name))
+      await kubectl('wait', `route.headgate.dev/${name}`, '-n', NAMESPACE, '--for=condition=Ready', '--timeout=30s')
+      await apply(route(NAMESPACE, name, `${name}.example`, [{ ...answering('broken'), policies: { [field]: value } }]))
+      await kubectl('wait', `route.headgate.dev/${name}`, '-n', NAMESPACE, '--for=condition=Stale', '--timeout=30s')
+    }
+    const records = async () =>
+      Object.keys((await get<{ binaryData?: object }>('configmap', KEPT, SYSTEM))?.binaryData ?? {}).length
+    await until('they are kept', async () => (await records()) >= NAMES.length)
+    await kubectl('rollout', 'restart', `deployment/${RELEASE}`, '-n', SYSTEM)
+    await rolledOut(SYSTEM, RELEASE)
+    for (let i = 0; i < 10; i++) for (const name of NAMES) assert.equal((await door.ask(`${name}.example`)).body, name)
+    for (const name of [...NAMES, 'edited']) await apply(good(name))
+    await until('nothing is kept any more', async () => (await get('configmap', KEPT, SYSTEM)) === undefined)
   })
 })
 

@@ -21,6 +21,12 @@ const NOT_ASKED_FOR: readonly string[] = [
   'watch namespaces',
 ]
 
+/** Asked for when somebody else has written the same object in between. */
+const BY_CHANCE: readonly string[] = ['routes', 'backends', 'ingresses'].flatMap((kind) => [
+  `get ${kind}.headgate.dev`,
+  `get ${kind}.networking.k8s.io`,
+])
+
 interface Rule {
   readonly apiGroups: readonly string[]
   readonly resources: readonly string[]
@@ -56,7 +62,7 @@ describe('the rights of the installation', { skip: notOurs }, () => {
       }
     }
     const asked = new Set(Object.keys(countCalls(callsOf(accountOf()))))
-    const unused = [...granted].filter((name) => !asked.has(name))
+    const unused = [...granted].filter((name) => !asked.has(name) && !BY_CHANCE.includes(name))
     figure('rights granted, used in the tests so far', `${granted.size}, ${granted.size - unused.length}`)
     assert.deepEqual(unused.sort(), [...NOT_ASKED_FOR].sort())
     assert.deepEqual(

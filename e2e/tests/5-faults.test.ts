@@ -217,7 +217,7 @@ const everywhere = (host: string, status: number, seconds = 60) =>
 
 interface PodList {
   readonly items: {
-    readonly metadata: { readonly name: string }
+    readonly metadata: { readonly name: string; readonly deletionTimestamp?: string }
     readonly status: {
       readonly podIP: string
       readonly containerStatuses: { readonly restartCount: number; readonly containerID: string }[]
@@ -225,8 +225,12 @@ interface PodList {
   }[]
 }
 
-const headgatePods = async (): Promise<PodList> =>
-  JSON.parse(await kubectl('get', 'pods', '-n', SYSTEM, '-l', `app.kubernetes.io/instance=${RELEASE}`, '-o', 'json'))
+/** Without those that are ending. */
+async function headgatePods(): Promise<PodList> {
+  const label = `app.kubernetes.io/instance=${RELEASE}`
+  const { items }: PodList = JSON.parse(await kubectl('get', 'pods', '-n', SYSTEM, '-l', label, '-o', 'json'))
+  return { items: items.filter(({ metadata }) => metadata.deletionTimestamp === undefined) }
+}
 
 async function restarts(): Promise<number> {
   return (await headgatePods()).items.reduce((sum, pod) => sum + pod.status.containerStatuses[0]!.restartCount, 0)

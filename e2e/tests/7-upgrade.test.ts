@@ -78,7 +78,8 @@ describe('a release', () => {
     // The API server takes the new field when it has read the new CRD.
     await until('a Route with the new field', async () => await apply(withNewField()))
     await kubectl('wait', 'hgr/new', '-n', NAMESPACE, '--for=condition=Ready', '--timeout=30s')
-    for (const name of ['old', 'new']) assert.equal((await door!.ask(`${name}.example`)).body, name)
+    for (const name of ['old', 'new'])
+      await until(`the Route ${name}`, async () => (await door!.ask(`${name}.example`)).body === name)
     assert.equal(await kubectl('get', 'hgr', 'old', '-n', NAMESPACE, '-o', 'jsonpath={.metadata.uid}'), uid)
   })
 
