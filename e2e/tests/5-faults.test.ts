@@ -100,7 +100,7 @@ describe('whoever writes statuses', { skip: notOurs }, () => {
 describe('a container that starts while the API server is down', { skip: notOurs }, () => {
   it('is not ready, gives no wrong 404, and gets ready by itself', async () => {
     const pod = await onePod()
-    await apiServerAway(30_000, async () => {
+    await apiServerAway(20_000, async () => {
       await endContainer(pod.container)
       // The signals port of the new container, on the node's network.
       const answer = await until('the new container is not ready', async () => {
@@ -145,7 +145,7 @@ describe('a container with a state directory that starts while the API server is
     // What was written just before its end may be missing: a Route of the last seconds.
     await sleep(8_000)
     const url = `http://${pod.address}:9902/readyz`
-    await apiServerAway(30_000, async () => {
+    await apiServerAway(20_000, async () => {
       await endContainer(pod.container)
       const started = performance.now()
       const says = await until('ready without an API server', async () => {
@@ -170,7 +170,6 @@ describe('a container with a state directory that starts while the API server is
     const secret = `require('fs').readFileSync('/var/lib/headgate/cluster/objects').includes('kept.example') && process.exit(1)`
     const { code } = await tryKubectl(['exec', '-n', SYSTEM, pod.name, '--', 'node', '-e', secret])
     assert.equal(code, 0, 'with a key all of it is sealed')
-    await install()
   })
 })
 
