@@ -3,13 +3,11 @@
  * Ingresses, Services and slices of its own namespace, and nothing else. Each attempt leads to no wrong answer, and what was written says what to do.
  */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { createValidator } from '../../src/api/validate.ts'
 import { readSchemas } from '../../src/source/crds.ts'
 import { eventually, type Gateway, startGateway, suiteScope } from '../feature/harness.ts'
+import { kubeconfigFile } from '../feature/kubeconfig.ts'
 import { FakeApi } from '../source/kubernetes/fake-api.ts'
 import type { Manifest } from '../suite/source.ts'
 
@@ -120,17 +118,9 @@ for (const { tenancy, me, settings } of MODES)
         namespaceOf('platform', {}),
       ])
         api.put(one)
-      const folder = await mkdtemp(join(tmpdir(), 'headgate-kubeconfig-'))
-      scope.after(() => rm(folder, { recursive: true }))
-      const config = {
-        clusters: [{ name: 'fake', cluster: { server: api.url } }],
-        users: [{ name: 'me', user: { token: 'x' } }],
-        contexts: [{ name: 'fake', context: { cluster: 'fake', user: 'me' } }],
-        'current-context': 'fake',
-      }
-      await writeFile(join(folder, 'config'), JSON.stringify(config))
+      const file = await kubeconfigFile(scope, api)
       Object.assign(process.env, ENVIRONMENT)
-      start = () => startGateway(scope, {}, { source: ['--kubeconfig', join(folder, 'config')], settings })
+      start = () => startGateway(scope, {}, { source: ['--kubeconfig', file], settings })
       gateway = await start()
     })
 

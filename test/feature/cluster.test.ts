@@ -1,12 +1,10 @@
 /** What the whole gateway writes into a cluster: statuses, Events, its Lease, last good versions. The real API server is in e2e. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { before, describe, it } from 'node:test'
 import { FakeApi } from '../source/kubernetes/fake-api.ts'
 import type { Manifest } from '../suite/source.ts'
 import { eventually, type Gateway, type Scope, startGateway, suiteScope } from './harness.ts'
+import { kubeconfigFile } from './kubeconfig.ts'
 import { request } from './raw-client.ts'
 
 const API = 'headgate.dev/v1alpha1'
@@ -45,16 +43,7 @@ const LEASE = { apiVersion: '', kind: 'Lease', metadata: { name: 'headgate', nam
 const KEPT = { apiVersion: '', kind: 'ConfigMap', metadata: { name: 'headgate-last-good', namespace: 'gateway' } }
 
 async function gatewayOn(scope: Scope, api: FakeApi, options: { readonly unready?: boolean } = {}): Promise<Gateway> {
-  const folder = await mkdtemp(join(tmpdir(), 'headgate-kubeconfig-'))
-  scope.after(() => rm(folder, { recursive: true }))
-  const file = join(folder, 'config')
-  const config = {
-    clusters: [{ name: 'fake', cluster: { server: api.url } }],
-    users: [{ name: 'me', user: { token: 'x' } }],
-    contexts: [{ name: 'fake', context: { cluster: 'fake', user: 'me' } }],
-    'current-context': 'fake',
-  }
-  await writeFile(file, JSON.stringify(config))
+  const file = await kubeconfigFile(scope, api)
   Object.assign(process.env, {
     HEADGATE_INSTALLATION: 'headgate',
     POD_NAMESPACE: 'gateway',

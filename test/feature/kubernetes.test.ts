@@ -1,11 +1,9 @@
 /** The whole gateway reading from an API server; a fake one, so that it can be taken away. The real one is in e2e. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { before, describe, it } from 'node:test'
 import { FakeApi } from '../source/kubernetes/fake-api.ts'
 import { eventually, type Gateway, type Scope, startGateway, suiteScope } from './harness.ts'
+import { kubeconfigFile } from './kubeconfig.ts'
 import { request } from './raw-client.ts'
 
 const API = 'headgate.dev/v1alpha1'
@@ -18,18 +16,7 @@ const answering = (name: string, body: string) => ({
 })
 
 async function gatewayOn(scope: Scope, api: FakeApi, options: { readonly unready?: boolean } = {}): Promise<Gateway> {
-  const folder = await mkdtemp(join(tmpdir(), 'headgate-kubeconfig-'))
-  scope.after(() => rm(folder, { recursive: true }))
-  const file = join(folder, 'config')
-  const config = {
-    apiVersion: 'v1',
-    kind: 'Config',
-    clusters: [{ name: 'fake', cluster: { server: api.url } }],
-    users: [{ name: 'me', user: { token: 'secret-token' } }],
-    contexts: [{ name: 'fake', context: { cluster: 'fake', user: 'me' } }],
-    'current-context': 'fake',
-  }
-  await writeFile(file, JSON.stringify(config))
+  const file = await kubeconfigFile(scope, api, 'secret-token')
   return startGateway(scope, {}, { source: ['--kubeconfig', file], ...options })
 }
 

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { FakeApi } from '../source/kubernetes/fake-api.ts'
 import { eventually, type Gateway, type GatewayOptions, type Scope, startGateway, suiteScope } from './harness.ts'
+import { kubeconfigFile } from './kubeconfig.ts'
 import { request } from './raw-client.ts'
 
 const answering = (name: string, body: string) => ({
@@ -28,18 +29,9 @@ async function site(scope: Scope, sealed: boolean): Promise<Site> {
   scope.after(() => rm(folder, { recursive: true }))
   const api = await new FakeApi().listen()
   scope.after(() => api.kill())
-  const config = {
-    clusters: [{ name: 'fake', cluster: { server: api.url } }],
-    users: [{ name: 'me', user: { token: 'x' } }],
-    contexts: [{ name: 'fake', context: { cluster: 'fake', user: 'me' } }],
-    'current-context': 'fake',
-  }
-  const [kubeconfig, keys, state] = ['config', 'keys', 'state'].map((name) => join(folder, name)) as [
-    string,
-    string,
-    string,
-  ]
-  await writeFile(kubeconfig, JSON.stringify(config))
+  const kubeconfig = await kubeconfigFile(scope, api)
+  const keys = join(folder, 'keys')
+  const state = join(folder, 'state')
   await writeFile(keys, randomBytes(32).toString('base64'))
   const settings = { stateDirectory: state, ...(sealed && { stateKeyFile: keys }) }
   const start = (options: GatewayOptions = {}) =>
