@@ -265,6 +265,9 @@ describe('edits that are not served', { skip: NOT_BUILT === undefined && 'all is
     await until('they are kept', async () => (await records()) >= NAMES.length)
     await kubectl('rollout', 'restart', `deployment/${RELEASE}`, '-n', SYSTEM)
     await rolledOut(SYSTEM, RELEASE)
+    // A port that is forwarded leads to one pod, and that is gone.
+    door.close()
+    door = await entrance()
     for (let i = 0; i < 10; i++) for (const name of NAMES) assert.equal((await door.ask(`${name}.example`)).body, name)
     for (const name of [...NAMES, 'edited']) await apply(good(name))
     await until('nothing is kept any more', async () => (await get('configmap', KEPT, SYSTEM)) === undefined)

@@ -89,6 +89,9 @@ describe('no request fails', () => {
 
 describe('a backend without pods', () => {
   it('is answered with 503 and a reason, and serves again at once', async () => {
+    // A port that is forwarded leads to one pod, and that is gone.
+    door.close()
+    door = await entrance()
     await scale(0)
     const { body } = await until('503', async () => {
       const answer = await door.ask(HOST)
