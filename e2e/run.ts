@@ -10,6 +10,7 @@ import { down } from './cluster/down.ts'
 import { guard } from './cluster/guard.ts'
 import { HEADGATE_IMAGE, headgateImage, importImage } from './cluster/images.ts'
 import { networkOf, type Place, placeOf } from './cluster/place.ts'
+import { isRunning } from './cluster/processes.ts'
 import { cacheFolder, programsFolder, provideDebian, providePrograms } from './cluster/programs.ts'
 import { step } from './cluster/steps.ts'
 import { up } from './cluster/up.ts'
@@ -56,7 +57,8 @@ async function main(): Promise<number> {
     case 'test':
       if (process.env.KUBECONFIG !== undefined && named === undefined)
         return await endOf(spawn(process.execPath, [TESTS, ...rest], { stdio: 'inherit' }))
-      if (networkOf(place) !== undefined) return await test(place)
+      // A network alone is what a machine's restart, or a kill of everything, leaves behind.
+      if (networkOf(place) !== undefined && isRunning(place, 'apiserver')) return await test(place)
       return await testOnNewCluster()
     default:
       console.log(USAGE)
