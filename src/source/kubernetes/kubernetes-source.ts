@@ -97,6 +97,9 @@ export class KubernetesSource implements KnowingSource {
     const own = this.#own.filter(({ scope }) => scope.kind === kind && (scope.namespace ?? namespace) === namespace)
     if (own.length > 0) return own.every(({ state }) => state === 'synced')
     if (kind === 'Namespace') return this.#namespaces === undefined || this.#namespaces.state === 'synced'
+    if (!this.#settled) return false
+    const whole = this.#subjects.get(`${kind} `)
+    if (whole !== undefined) return whole.knows(`${namespace}/${subject}`)
     return this.#subjects.get(`${kind} ${namespace}`)?.knows(subject) ?? true
   }
 

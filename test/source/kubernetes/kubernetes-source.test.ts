@@ -323,6 +323,31 @@ describe('Services of a whole cluster', () => {
   )
 
   it(
+    'are not taken for gone before they were read',
+    inCluster(async (world) => {
+      const { api, source, heard } = world
+      fill(world)
+      referring(world)
+      let held: { writeHead(status: number): { end(): void } } | undefined
+      api.intercept = ({ verb, collection }, response) => {
+        if (verb !== 'list' || collection !== 'endpointslices') return false
+        held = response
+        return true
+      }
+      assert.equal(source.knows('Service', 'team-1/a', 'a'), false, 'nothing was asked for yet')
+      source.start(heard)
+      await heard.untilHas('Service team-1/a')
+      await eventually(() => held !== undefined && source.knows('Service', 'team-1/a', 'a'), 'Services are known')
+      assert.equal(source.knows('EndpointSlice', 'team-1/a-1', 'a'), false)
+      assert.equal(source.knows('EndpointSlice', 'team-1/unused-1', 'unused'), true, 'nobody asks for it')
+      api.intercept = undefined
+      held!.writeHead(503).end()
+      await heard.untilSynced()
+      assert.equal(source.knows('EndpointSlice', 'team-1/a-1', 'a'), true)
+    }),
+  )
+
+  it(
     'are read one by one where our role does not reach further',
     inCluster(async (world) => {
       const { api, source, heard } = world
