@@ -31,6 +31,7 @@ import { Rebuild } from './rebuild.ts'
 import { type LastGood, type LastGoodChange, ResourceCache } from './resource-cache.ts'
 import type { StatusBoard } from './status-board.ts'
 import { Neighbourhood } from './surroundings.ts'
+import { UnreadServices } from './unread-services.ts'
 
 export interface ConfigurationParts {
   readonly validator: Validator
@@ -74,6 +75,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #intake: Intake
   readonly #named = new NamedServices()
   readonly #endpointFeed: EndpointFeed
+  readonly #unread: UnreadServices
   readonly #neighbourhood: Neighbourhood
   readonly #holds: HostnameHolds
   #surroundings: Surroundings | undefined
@@ -121,12 +123,17 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       moves: (backend) => this.#hasPods(backend),
       time: systemTime,
     })
+    this.#unread = new UnreadServices({
+      knows: (service) => this.#hasRead(service),
+      done: () => this.#rebuild.resume(),
+      now: parts.now,
+    })
     this.#rebuild = new Rebuild<Built>({
       steps: () => this.#build(),
       done: (built, since) => this.#publish(built, since),
       failed: (error) => parts.log.error({ error }, 'a rebuild failed; what is served stays as it is'),
       now: parts.now,
-      mayBegin: () => !this.#intake.busy,
+      mayBegin: () => !this.#intake.busy && !this.#unread.busy,
     })
     this.#tellNeeds()
   }
@@ -215,6 +222,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   stop(): void {
     this.#intake.stop()
+    this.#unread.stop()
     this.#rebuild.stop()
     this.#endpointFeed.stop()
   }
@@ -307,7 +315,17 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     const { services: told, namespaces: had } = this.#needed
     if (services.symmetricDifference(told).size === 0 && namespaces === had) return
     this.#needed = { services, namespaces }
+    // At the start it is synced only when it has read them.
+    if (this.#synced && source.knows !== undefined) this.#unread.add(services.difference(told))
     source.interest({ services, secrets: [], configMaps: [], namespaces })
+  }
+
+  #hasRead(service: string): boolean {
+    const name = service.slice(service.indexOf('/') + 1)
+    const { source } = this.#parts
+    return (
+      source.knows?.('Service', service, name) !== false && source.knows?.('EndpointSlice', service, name) !== false
+    )
   }
 
   /** What was asked for by events that were just taken in, all of a burst together. */

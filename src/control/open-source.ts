@@ -84,6 +84,10 @@ class ClusterSource implements Source {
     this.#loaded?.interest?.(needs)
   }
 
+  knows(kind: Kind, key: string, subject: string): boolean {
+    return this.#loaded?.knows?.(kind, key, subject) ?? false
+  }
+
   async stop(): Promise<void> {
     await (await this.#source)?.stop()
   }

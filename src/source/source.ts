@@ -118,6 +118,12 @@ export interface Source {
    * objects that name it. A source that reads everything anyway has no such method.
    */
   interest?(needs: Needs): void
+  /**
+   * Whether it has read what there is of an object, so that one it has not told is not there. A source that reads everything anyway has no such method.
+   *
+   * @param subject name by which the object is asked for; of an EndpointSlice, its Service
+   */
+  knows?(kind: Kind, key: string, subject: string): boolean
   /** Resolves when nothing is open any more. No call reaches the handler from the moment this is called. */
   stop(): Promise<void>
   /**

@@ -146,6 +146,38 @@ describe('what the gateway says to its cluster', () => {
     assert.equal(await serves('first.test'), 'two')
   })
 
+  it('does not say of a Service that it is not there because it was not read yet', async () => {
+    const names = ['late-a', 'late-b', 'late-c']
+    for (const name of names) {
+      api.put({
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name, namespace: 'shop' },
+        spec: { ports: [{ port: 80 }] },
+      })
+      api.put({
+        apiVersion: 'discovery.k8s.io/v1',
+        kind: 'EndpointSlice',
+        metadata: { name: `${name}-1`, namespace: 'shop', labels: { 'kubernetes.io/service-name': name } },
+        addressType: 'IPv4',
+        ports: [{ port: 8080 }],
+        endpoints: [{ addresses: ['192.0.2.7'], conditions: { ready: true } }],
+      })
+    }
+    for (const name of names) {
+      const metadata = { name, namespace: 'shop' }
+      api.put({ apiVersion: API, kind: 'Backend', metadata, spec: { service: { name, port: 80 } } })
+      await eventually(() => {
+        const { status } = api.get({ apiVersion: API, kind: 'Backend', metadata }) as Said
+        assert.equal(status?.conditions?.find(({ type }) => type === 'Healthy')?.status, 'True')
+      })
+    }
+    assert.deepEqual(
+      gateway.processLog.filter((line) => /late-.*there is no Service/.test(line)),
+      [],
+    )
+  })
+
   it('frees its Lease, and after a restart serves the same, leads at once and writes nothing', async () => {
     await gateway.stop()
     assert.equal(said(LEASE).spec?.holderIdentity, '')

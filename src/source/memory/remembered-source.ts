@@ -9,15 +9,8 @@ import type { MemoryLog, MemoryWriter } from './memory-writer.ts'
 import { Recall } from './recall.ts'
 import { idOf, type Recollection } from './recollection.ts'
 
-/** A source that can tell absence from not knowing. */
-export interface KnowingSource extends Source {
-  /**
-   * Whether it knows what there is of a kind, so that an object it has not told is not there. Where it does not read, it knows.
-   *
-   * @param subject name by which the object is asked for; of an EndpointSlice, its Service
-   */
-  knows(kind: Kind, key: string, subject: string): boolean
-}
+/** A source that can tell absence from not knowing. Where it does not read, it knows. */
+export type KnowingSource = Source & Required<Pick<Source, 'knows'>>
 
 export interface RememberedSourceOptions {
   readonly source: KnowingSource
@@ -104,6 +97,10 @@ export class RememberedSource implements Source {
     if (this.#telling) return
     this.#need(this.#recall, needs)
     this.#goOn()
+  }
+
+  knows(kind: Kind, key: string, subject: string): boolean {
+    return this.#options.source.knows(kind, key, subject)
   }
 
   async stop(): Promise<void> {
