@@ -14,7 +14,7 @@ export interface BackendGauges {
 }
 
 export interface ProblemCount {
-  readonly kind: 'Route' | 'Backend'
+  readonly kind: 'Route' | 'Backend' | 'Settings'
   readonly reason: ConditionReason
   readonly objects: number
 }

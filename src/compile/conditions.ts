@@ -88,11 +88,13 @@ export interface EndpointHealth {
   readonly eligible: number
   /** Those that the dial guard refuses, each with the reason. */
   readonly refused?: readonly string[]
+  /** Why there may be more than are known: names that cannot be resolved, kinds that may not be read. */
+  readonly unknown?: readonly string[]
 }
 
 /** What a Backend says about its endpoints. */
 export function healthyCondition(
-  { total, eligible, refused = [] }: EndpointHealth,
+  { total, eligible, refused = [], unknown = [] }: EndpointHealth,
   generation: number | undefined,
 ): Condition {
   const unhealthy = (reason: ConditionReason, message: string) =>
@@ -101,6 +103,8 @@ export function healthyCondition(
     const message = `No endpoint may be used: ${some(refused)}; correct the address, or the DNS name behind it`
     return unhealthy('AddressNotAllowed', sentence(message))
   }
+  if (eligible === 0 && unknown.length > 0)
+    return unhealthy('NoEndpoints', sentence(`No endpoint is known: ${some(unknown)}; requests are answered with 503`))
   if (total === 0)
     return unhealthy(
       'NoEndpoints',

@@ -8,6 +8,7 @@ import type { AdminServer } from '../admin/server.ts'
 import type { ObjectStatus } from '../api/condition.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { createValidator } from '../api/validate.ts'
+import type { EndpointHealth } from '../compile/conditions.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { LinePump } from '../log/line-pump.ts'
 import type { Logger } from '../log/process-log.ts'
@@ -68,6 +69,8 @@ export class Control {
   #admin: Promise<AdminServer> | undefined
   #registry: Promise<{ contentType: string; render(): Promise<string> }> | undefined
   #settingsTroubled = false
+  /** Why pods cannot be known. */
+  #unread: readonly string[] = []
   readonly #parts: Omit<ConstructorParameters<typeof Configuration>[0], 'validator' | 'source' | 'inCluster'>
 
   constructor(data: ControlData, main: MessagePort, log: Logger) {
@@ -108,7 +111,10 @@ export class Control {
           for (const backend of directory.renamed(name)) this.#duties?.endpointsChanged(backend)
           this.#configuration?.tend()
         },
-        health: (name, failure, kept) => this.#nameHealth(name, failure, kept),
+        health: (name, failure, kept) => {
+          this.#nameHealth(name, failure, kept)
+          for (const backend of directory.renamed(name)) this.#duties?.endpointsChanged(backend)
+        },
       },
       Math.random,
     )
@@ -118,11 +124,7 @@ export class Control {
     })
     const board = new StatusBoard({
       changed: (status, before) => this.#statusChanged(status, before),
-      endpoints: (backend) => {
-        const rows = directory.rows(backend)
-        const eligible = rows.filter((row) => table.eligible(row.slot)).length
-        return { total: rows.length, eligible, refused: directory.refused(backend) }
-      },
+      endpoints: (backend) => ({ total: directory.rows(backend).length, ...this.#healthOf(backend) }),
     })
     const problems = new ProblemList({ tell: (level, message) => log[level](message) }, (kind, key, path) =>
       this.#source?.locate(kind, key, path),
@@ -207,7 +209,7 @@ export class Control {
       }
       this.#useSettings(this.#data.settings)
     }
-    for (const line of lines) this.#log.error(`${line}; the last good settings stay in force`)
+    this.#parts.problems.setSettings(lines)
     if (lines.length === 0 && this.#settingsTroubled) this.#log.info('the settings are well again')
     this.#settingsTroubled = lines.length > 0
   }
@@ -270,7 +272,6 @@ export class Control {
     // The source says why it cannot be reached.
     const client = await connection.then((made) => made.client).catch(() => undefined)
     if (client === undefined) return
-    const { directory, table } = this.#viewed
     const duties = new ClusterDuties({
       ...installation,
       client,
@@ -278,10 +279,7 @@ export class Control {
       random: Math.random,
       log: this.#log,
       resources: () => configuration.resources,
-      health: (backend) => ({
-        eligible: directory.rows(backend).filter((row) => table.eligible(row.slot)).length,
-        refused: directory.refused(backend),
-      }),
+      health: (backend) => this.#healthOf(backend),
     })
     const reading = duties.lastGood.read()
     // Then the API server need not be there for something to be served.
@@ -322,10 +320,25 @@ export class Control {
 
   #sourceProblems(list: readonly SourceProblem[]): void {
     this.#parts.problems.setSource(list)
+    const unread = list.flatMap(({ kind, message }) =>
+      kind === 'EndpointSlice' || kind === 'Service' ? [message] : [],
+    )
+    const other = unread.join() !== this.#unread.join()
+    this.#unread = unread
+    if (other) this.#duties?.settingsChanged()
     const remembered = list.some(({ reason }) => reason === 'RememberedState')
     if (remembered !== this.#remembered) this.#block.setRemembered(remembered)
     this.#remembered = remembered
     this.#tell({ type: 'source', reasons: this.#parts.problems.ofSource().slice(0, REASONS) })
+  }
+
+  #healthOf(backend: string): Omit<EndpointHealth, 'total'> {
+    const { directory, table } = this.#viewed
+    return {
+      eligible: directory.rows(backend).filter((row) => table.eligible(row.slot)).length,
+      refused: directory.refused(backend),
+      unknown: [...directory.unresolved(backend), ...this.#unread],
+    }
   }
 
   #keepLastGood(changes: readonly LastGoodChange[]): void {
@@ -347,7 +360,13 @@ export class Control {
     const bad = status.conditions.filter(
       (one) => unwell(one) && one.reason !== 'Invalid' && one.reason !== 'NotImplemented',
     )
-    for (const { type, reason, message } of bad) this.#log.warn(`${name}: ${message} (${type} ${reason})`)
+    const told = new Set<string>()
+    for (const { type, reason, message } of bad) {
+      // One fault is often two conditions, and an object for somebody else is no fault at all.
+      if (told.has(message)) continue
+      told.add(message)
+      this.#log[reason === 'WrongClass' ? 'info' : 'warn'](`${name}: ${message} (${type} ${reason})`)
+    }
     if (bad.length === 0 && before?.conditions.some(unwell) === true && !status.conditions.some(unwell))
       this.#log.info(`${name}: all is well again`)
   }

@@ -28,7 +28,7 @@ export interface NameEvents {
 
 interface Name {
   addresses: readonly string[] | undefined
-  failing: boolean
+  failure: string | undefined
   timer: NodeJS.Timeout | undefined
 }
 
@@ -52,9 +52,14 @@ export class NameResolver {
   addresses(name: string): readonly string[] {
     const known = this.#names.get(name)
     if (known !== undefined) return known.addresses ?? []
-    this.#names.set(name, { addresses: undefined, failing: false, timer: undefined })
+    this.#names.set(name, { addresses: undefined, failure: undefined, timer: undefined })
     this.#enqueue(name)
     return []
+  }
+
+  /** Why the last attempt found nothing; undefined when it did, or was not made yet. */
+  failure(name: string): string | undefined {
+    return this.#names.get(name)?.failure
   }
 
   /** Does not ask for it any more. */
@@ -103,8 +108,9 @@ export class NameResolver {
   }
 
   #learn(name: string, entry: Name, found: readonly string[], failure: string | undefined): void {
-    if (entry.failing !== (failure !== undefined)) {
-      entry.failing = failure !== undefined
+    const before = entry.failure
+    entry.failure = failure
+    if ((before === undefined) !== (failure === undefined)) {
       this.#events.health(name, failure, entry.addresses ?? [])
     }
     if (failure !== undefined || entry.addresses?.join() === found.join()) return

@@ -12,6 +12,8 @@ import type { EndpointAddress } from '../snapshot/snapshot.ts'
 /** What the directory asks of the resolver. */
 export interface Names {
   addresses(name: string): readonly string[]
+  /** Why it cannot be resolved just now. */
+  failure(name: string): string | undefined
   /** Nobody needs the name any more. */
   forget(name: string): void
 }
@@ -60,6 +62,14 @@ export class EndpointDirectory {
   /** Which of its endpoints may not be dialled, each with the reason. */
   refused(backend: string): readonly string[] {
     return this.#backends.get(backend)?.refused ?? NONE
+  }
+
+  /** Which of the names among its endpoints cannot be resolved, each with the reason. */
+  unresolved(backend: string): readonly string[] {
+    return (this.#backends.get(backend)?.names ?? NONE).flatMap((name) => {
+      const failure = this.#names.failure(name)
+      return failure === undefined ? [] : [`${name} cannot be resolved (${failure})`]
+    })
   }
 
   /** Row of the Backend itself, for its limits; undefined when the table is full. */

@@ -20,6 +20,7 @@ export class ProblemList {
   readonly #events: ProblemEvents
   readonly #locate: Source['locate']
   #source: readonly Entry[] = []
+  #settings: readonly Entry[] = []
   #objects = new Map<string, Entry>()
   #told = new Set<string>()
 
@@ -29,8 +30,22 @@ export class ProblemList {
   }
 
   *list(): Generator<ProblemView> {
-    for (const { level: _, ...view } of this.#source) yield view
+    for (const { level: _, ...view } of [...this.#settings, ...this.#source]) yield view
     for (const { level: _, ...view } of this.#objects.values()) yield view
+  }
+
+  /** How many things are wrong with the settings. */
+  get settings(): number {
+    return this.#settings.length
+  }
+
+  /** What is wrong with the settings, with file and line; the complete list. */
+  setSettings(lines: readonly string[]): void {
+    this.#settings = lines.map((line) => {
+      const message = `${line}; the last good settings stay in force`
+      return { level: 'error', object: 'Settings', reason: 'Invalid', message }
+    })
+    this.#tell()
   }
 
   /** What keeps the source from being read, in words. */
@@ -83,7 +98,7 @@ export class ProblemList {
   #tell(): void {
     const now = new Set<string>()
     let fresh = 0
-    for (const entry of [...this.#source, ...this.#objects.values()]) {
+    for (const entry of [...this.#settings, ...this.#source, ...this.#objects.values()]) {
       const line = sentence(entry)
       if (now.has(line)) continue
       now.add(line)

@@ -1,5 +1,5 @@
 /** What the admin API and the metrics read of the control thread's state. */
-import type { AdminData, BackendView, SettingView } from '../admin/admin-data.ts'
+import type { AdminData, BackendView, ProblemView, SettingView } from '../admin/admin-data.ts'
 import type { BackendGauges, EndpointState, MetricsSource, ProblemCount } from '../admin/metrics-source.ts'
 import { routeRows } from '../admin/route-rows.ts'
 import type { ObjectStatus } from '../api/condition.ts'
@@ -47,14 +47,17 @@ export function adminData(viewed: Viewed): AdminData {
         yield backendView(viewed.table, backend.id, backend.algorithm, directory.rows(backend.id))
     },
     statuses: () => board.list(),
-    problems: () => problems.list(),
+    *problems() {
+      yield* problems.list()
+      yield* conditionProblems(board.list())
+    },
     settings: viewed.settingViews,
     metrics: viewed.metrics,
   }
 }
 
 export function metricsSource(viewed: Viewed): MetricsSource {
-  const { table, directory, board, snapshot, settings, generation } = viewed
+  const { table, directory, board, problems, snapshot, settings, generation } = viewed
   return {
     listeners: () => settings().listeners.map((listener) => listener.name),
     generation,
@@ -62,7 +65,7 @@ export function metricsSource(viewed: Viewed): MetricsSource {
     *backends() {
       for (const id of snapshot()?.backends.keys() ?? []) yield backendGauges(table, id, directory.rows(id))
     },
-    problems: () => problemCounts(board.list()),
+    problems: () => problemCounts(board.list(), problems.settings),
   }
 }
 
@@ -94,10 +97,28 @@ function backendView(table: EndpointTable, id: string, algorithm: string, rows: 
   return { id, algorithm, inFlight: endpoints.reduce((sum, one) => sum + one.inFlight, 0), endpoints }
 }
 
-function* problemCounts(statuses: Iterable<ObjectStatus>): Generator<ProblemCount> {
+/** What the conditions say that the list of problems does not: its own are those of fields. */
+function* conditionProblems(statuses: Iterable<ObjectStatus>): Generator<ProblemView> {
+  for (const { kind, key, conditions } of statuses) {
+    const told = new Set<string>()
+    for (const one of conditions) {
+      const { type, reason, message } = one
+      if (!unwell(one) || type === 'Stale' || FIELD_REASONS.has(reason) || told.has(message)) continue
+      told.add(message)
+      yield { object: `${kind} ${key}`, reason, message }
+    }
+  }
+}
+
+/** Told with their fields, or no problem but a matter of somebody else. */
+const FIELD_REASONS: ReadonlySet<string> = new Set(['Invalid', 'NotImplemented', 'WrongClass'])
+
+function* problemCounts(statuses: Iterable<ObjectStatus>, settings: number): Generator<ProblemCount> {
+  if (settings > 0) yield { kind: 'Settings', reason: 'Invalid', objects: 1 }
   const counts = new Map<string, ProblemCount>()
   for (const { kind, conditions } of statuses)
-    for (const { reason } of conditions.filter(unwell)) {
+    for (const reason of new Set(conditions.filter(unwell).map((one) => one.reason))) {
+      if (reason === 'WrongClass') continue
       const id = `${kind} ${reason}`
       counts.set(id, { kind, reason, objects: (counts.get(id)?.objects ?? 0) + 1 })
     }

@@ -79,6 +79,8 @@ export interface SourceProblem {
   readonly message: string
   /** Absent where no file is concerned. A file as a whole has line 1, column 1. */
   readonly place?: Place
+  /** What cannot be read, where it is one kind. */
+  readonly kind?: Kind
   /** The object concerned, where it is known. */
   readonly object?: { readonly kind: string; readonly key: string }
 }

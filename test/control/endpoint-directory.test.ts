@@ -44,6 +44,7 @@ describe('the endpoint directory', () => {
       reclaimer,
       {
         addresses: (name) => zone.get(name) ?? [],
+        failure: (name) => (zone.has(name) ? undefined : 'ENOTFOUND'),
         forget: (name) => forgotten.push(name),
       },
       { send: (message) => sent.push(message), problem: (message) => problems.push(message) },

@@ -72,9 +72,9 @@ function problemOf({ feed, error, shared }: Found, server: string): SourceProble
   const where = namespace === undefined ? '' : ` in namespace ${namespace}`
   if (error.status === 403) {
     const verb = feed.trouble?.verb ?? 'list'
-    const scope = namespace === undefined ? 'a ClusterRole' : `a Role in namespace ${namespace}`
+    const scope = namespace === undefined ? 'a ClusterRole' : `a ClusterRole, or a Role in namespace ${namespace},`
     const message = `Not allowed to ${verb} ${resource}${where}: ${scope} must grant get, list and watch on it. The rest is served. (${error.message})`
-    return { severity: 'error', reason: 'Forbidden', message }
+    return { severity: 'error', reason: 'Forbidden', message, kind }
   }
   if (error.status === 404) {
     const { apiVersion, group } = resourceOf(kind)

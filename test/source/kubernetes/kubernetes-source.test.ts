@@ -536,7 +536,7 @@ describe('a source whose cluster is not well', () => {
       const problem = await heard.problem('Forbidden')
       assert.match(
         problem.message,
-        /^Not allowed to list secrets in namespace shop: a Role in namespace shop must grant get, list and watch on it\. The rest is served\. \(secrets is forbidden: User "system:serviceaccount:headgate:headgate" cannot list/,
+        /^Not allowed to list secrets in namespace shop: a ClusterRole, or a Role in namespace shop, must grant get, list and watch on it\. The rest is served\. \(secrets is forbidden: User "system:serviceaccount:headgate:headgate" cannot list/,
       )
       assert.deepEqual([...heard.objects.keys()].sort(), ['Route shop/r', 'Service shop/v'])
       api.denied = () => false
