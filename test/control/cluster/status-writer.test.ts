@@ -412,6 +412,22 @@ suite('the status writer', () => {
     assert.ok(problems.length <= hostile.length, `${problems.length} lines in the log`)
   })
 
+  test('a status that is nested without end is replaced like any other', async () => {
+    const { time, make, put, commit, status } = world()
+    const writer = make()
+    const event = put(route('a/a'))
+    const deep: unknown = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`)
+    writer.accept([
+      {
+        ...event,
+        raw: { ...(event as { raw: object }).raw, status: { conditions: deep, rules: deep } },
+      } as SourceEvent,
+    ])
+    commit(writer, [routeStatus('a/a')], 1)
+    await time.pass(1_000)
+    assert.equal(status(route('a/a'))?.rules, 1)
+  })
+
   test('an API server that can store nothing is not pressed', async () => {
     const { time, api, problems, make, put, commit } = world()
     const keys = Array.from({ length: 1_000 }, (_, i) => `a/route-${i}`)
