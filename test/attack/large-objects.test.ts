@@ -37,9 +37,10 @@ describe('an Ingress with 17,000 paths', () => {
       const steps = compile(cache.resources(), memo)
       let longest = 0
       for (let done = false; !done; ) {
-        const began = performance.now()
+        // Not by the clock: the supervisor does not count the time that a thread waits for a processor either.
+        const began = process.threadCpuUsage()
         done = steps.next().done === true
-        longest = Math.max(longest, performance.now() - began)
+        longest = Math.max(longest, process.threadCpuUsage(began).user / 1_000)
       }
       // The supervisor ends the thread after 600 ms, and the next one meets the same Ingress.
       assert.ok(longest < 300, `${Math.round(longest)} ms for version ${version}`)
