@@ -10,7 +10,15 @@ import type { Milliseconds, Random } from '../../lib/clock.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
 import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
 import type { LastGood, LastGoodChange } from '../resource-cache.ts'
-import { identityOf, LastGoodShards, SHARDS, type Shard, shardName, shardObject } from './last-good-shards.ts'
+import {
+  identityOf,
+  LastGoodShards,
+  SHARDS,
+  type Shard,
+  shardName,
+  shardObject,
+  shardsFor,
+} from './last-good-shards.ts'
 import type { Timekeeper } from './timekeeper.ts'
 import { type Rate, TokenBucket } from './token-bucket.ts'
 
@@ -201,7 +209,7 @@ export class LastGoodConfigMaps {
     if (this.#there.get(identity) === digest) return
     const content = text.length > MAX_OBJECT_BYTES ? undefined : await compress(text)
     this.#there.set(identity, digest)
-    if (content !== undefined && this.#shards.put(identity, digest, content)) return
+    if (content !== undefined && this.#shards.put(identity, digest, content, shardsFor(kind))) return
     this.#shards.drop(identity)
     this.#options.warn(
       `the last good version of ${kind} ${key} is not kept: there is too much of it; it serves on, but not after a restart`,

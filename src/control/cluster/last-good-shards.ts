@@ -25,6 +25,14 @@ export function shardName(installation: string, shard: number): string {
   return shard === 0 ? `${installation}-last-good` : `${installation}-last-good-${shard}`
 }
 
+/**
+ * The last one is for hostnames alone: they are small, and broken Routes of one tenant, which need not be, must not keep another from
+ * having its own back after a restart.
+ */
+export function shardsFor(kind: LastGood['kind']): number {
+  return kind === 'Hostname' ? SHARDS : SHARDS - 1
+}
+
 /** One ConfigMap. */
 export interface Shard {
   /** Undefined when it is not there. */
@@ -88,10 +96,13 @@ export class LastGoodShards {
     }
   }
 
-  /** @returns whether there was room; where there was none, nothing of the record is left */
-  put(identity: string, digest: string, content: Buffer): boolean {
+  /**
+   * @param shards how many of them it may use, see {@link shardsFor}
+   * @returns whether there was room; where there was none, nothing of the record is left
+   */
+  put(identity: string, digest: string, content: Buffer, shards: number): boolean {
     this.drop(identity)
-    const pieces = this.#divide(content)
+    const pieces = this.#divide(content, this.#shards.slice(0, shards))
     if (pieces === undefined) return false
     pieces.forEach(({ shard, bytes }, part) => {
       shard.members.set(`${identity}.${digest}.${part}.${pieces.length}`, bytes)
@@ -110,12 +121,12 @@ export class LastGoodShards {
   }
 
   /** In one piece where that is possible. */
-  #divide(content: Buffer): { readonly shard: Shard; readonly bytes: Buffer }[] | undefined {
-    const roomy = this.#shards.find((shard) => roomIn(shard) >= content.length)
+  #divide(content: Buffer, shards: readonly Shard[]): { readonly shard: Shard; readonly bytes: Buffer }[] | undefined {
+    const roomy = shards.find((shard) => roomIn(shard) >= content.length)
     if (roomy !== undefined) return [{ shard: roomy, bytes: content }]
     const pieces: { shard: Shard; bytes: Buffer }[] = []
     let at = 0
-    for (const shard of this.#shards) {
+    for (const shard of shards) {
       const room = roomIn(shard)
       if (room < LEAST_PIECE) continue
       pieces.push({ shard, bytes: content.subarray(at, at + room) })

@@ -132,6 +132,24 @@ suite('last good versions in ConfigMaps', () => {
     assert.match(warnings.join(), /Route a\/huge is not kept: there is too much of it/)
   })
 
+  test('a kept hostname finds room when broken Routes of somebody else have filled all there is', async () => {
+    const { time, store, names } = world()
+    const one = store()
+    const sizes = [500_000, 40_000, 3_000, 300].flatMap((bytes) => Array.from({ length: 100 }, () => bytes))
+    one.keep(sizes.map((bytes, i) => kept(`r${i}`, { noise: randomBytes(bytes).toString('base64') })))
+    await Promise.all([one.flushed(), time.pass(60_000)])
+    const hold = {
+      namespace: 'shop',
+      key: 'shop/a',
+      created: 5,
+      until: 3_600_000,
+      noise: randomBytes(500).toString('hex'),
+    }
+    one.keep([{ kind: 'Hostname', key: 'shop.test', object: hold }])
+    await Promise.all([one.flushed(), time.pass(60_000)])
+    assert.ok((await names(store('two'))).includes('Hostname shop.test'))
+  })
+
   test('what is too much together is told and not kept; there are never more ConfigMaps than roles can name', async () => {
     const { store, maps, names, warnings } = world()
     const one = store()
