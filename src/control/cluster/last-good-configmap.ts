@@ -50,6 +50,10 @@ const MAX_OBJECT_BYTES = 4 * 1_024 * 1_024
 const READ_WITHIN: Milliseconds = 10_000
 /** Attempts at a server that answers, but with errors. */
 const MAX_READS = 5
+/** Whoever may write ConfigMaps may have written thousands; a start waits for all that are opened. */
+const MAX_UNUSABLE = 64
+/** Of those, so many are told one by one. */
+const TOLD = 8
 /** A start waits for it. */
 const LONGEST_PAUSE: Milliseconds = 5_000
 
@@ -102,15 +106,24 @@ export class LastGoodConfigMaps {
     const shards = await this.#loadSoon()
     if (shards === undefined) return []
     const records: LastGood[] = []
+    let unusable = 0
     for (const { identity, digest, content, broken } of shards.records()) {
       const record = broken ?? (await openRecord(content, identity, digest))
-      if (typeof record === 'string')
+      if (typeof record === 'string') {
+        if (++unusable > MAX_UNUSABLE) break
+        if (unusable > TOLD) continue
         warn(`ignoring a last good version (${record}): if its object is invalid now, it is not served`)
-      else {
+      } else {
         records.push(record)
         this.#wanted.set(identity, record)
       }
     }
+    if (unusable > TOLD)
+      warn(
+        unusable > MAX_UNUSABLE
+          ? `more than ${MAX_UNUSABLE} last good versions cannot be used: the rest is not looked at; who may write ConfigMaps of namespace ${this.#options.namespace}?`
+          : `ignoring ${unusable - TOLD} more last good versions`,
+      )
     return records
   }
 

@@ -13,6 +13,9 @@ export const SHARD_BYTES = 700 * 1_024
 /** Pieces smaller than this are not worth a member. */
 const LEAST_PIECE = 4 * 1_024
 
+/** Of one ConfigMap: with the shortest records there is no room for more. */
+const MAX_MEMBERS = 4_400
+
 /** `record.DIGEST.PART.COUNT`, where the identity comes first. */
 const MEMBER = /^([0-9a-f]{32})\.([0-9a-f]{64})\.(\d{1,3})\.(\d{1,3})$/
 
@@ -71,7 +74,8 @@ export class LastGoodShards {
     state.resourceVersion = typeof resourceVersion === 'string' ? resourceVersion : undefined
     state.dirty = Object.keys(fieldsOf(data)).length > 0
     for (const [name, value] of Object.entries(fieldsOf(binaryData))) {
-      if (MEMBER.test(name) && typeof value === 'string') state.members.set(name, Buffer.from(value, 'base64'))
+      const ours = state.members.size < MAX_MEMBERS && MEMBER.test(name)
+      if (ours && typeof value === 'string') state.members.set(name, Buffer.from(value, 'base64'))
       else state.dirty = true
     }
   }

@@ -150,6 +150,25 @@ suite('last good versions in ConfigMaps', () => {
     assert.ok((await names(store('two'))).includes('Hostname shop.test'))
   })
 
+  test('thousands of records that somebody else has written hold up no start and do not fill the log', async () => {
+    const { api, store, warnings } = world()
+    const bomb = gzipSync(Buffer.alloc(4 * 1_024 * 1_024)).toString('base64')
+    const hex = (bytes: number) => randomBytes(bytes).toString('hex')
+    for (const [name, content, count] of [
+      ['headgate-last-good', bomb, 150],
+      ['headgate-last-good-1', 'AA==', 9_000],
+    ] as const)
+      api.put(`${COLLECTION}/${name}`, {
+        binaryData: Object.fromEntries(Array.from({ length: count }, () => [`${hex(16)}.${hex(32)}.0.1`, content])),
+      })
+    assert.deepEqual(await store().read(), [])
+    assert.equal(warnings.length, 9)
+    assert.match(
+      warnings.at(-1) ?? '',
+      /more than 64 .* cannot be used: .* who may write ConfigMaps of namespace gateway\?/,
+    )
+  })
+
   test('what is too much together is told and not kept; there are never more ConfigMaps than roles can name', async () => {
     const { store, maps, names, warnings } = world()
     const one = store()
