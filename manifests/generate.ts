@@ -61,6 +61,8 @@ function plain(document: Document.Parsed): string {
   document.commentBefore = null
   if (document.contents !== null) document.contents.commentBefore = null
   visit(document, { Pair: (_, pair) => void (isSpaced(pair.key) && (pair.key.spaceBefore = false)) })
+  // The chart quotes whatever could be a number in somebody's release; here it is known what is none.
+  visit(document, { Scalar: (_, scalar) => void (scalar.type === 'QUOTE_DOUBLE' && (scalar.type = 'PLAIN')) })
   const copy = new Document(document.contents)
   return copy.toString({ lineWidth: 0, indentSeq: false })
 }

@@ -56,10 +56,9 @@ function enter(memo: CompileMemo, key: string, plan: RoutePlan, before: RouteSta
 
 /** Each id once. */
 function targetsOf(plan: RoutePlan): readonly string[] {
-  const ids: string[] = []
-  if (plan.unserved === undefined)
-    for (const rule of plan.rules) for (const { id } of rule.targets) if (!ids.includes(id)) ids.push(id)
-  return ids
+  const ids = new Set<string>()
+  if (plan.unserved === undefined) for (const rule of plan.rules) for (const { id } of rule.targets) ids.add(id)
+  return [...ids]
 }
 
 function enterHosts(
@@ -69,8 +68,9 @@ function enterHosts(
   before: readonly string[],
   after: readonly string[],
 ): void {
+  const still = new Set(after)
   for (const hostname of before) {
-    if (after.includes(hostname)) continue
+    if (still.has(hostname)) continue
     memo.hosts.get(hostname)?.routes.delete(key)
     state?.outcomes.delete(hostname)
   }
@@ -103,8 +103,9 @@ export function hostOf(memo: CompileMemo, hostname: string): HostState {
 }
 
 function enterTargets(memo: CompileMemo, key: string, before: readonly string[], after: readonly string[]): void {
+  const still = new Set(after)
   for (const id of before) {
-    if (after.includes(id)) continue
+    if (still.has(id)) continue
     const users = memo.dependents.get(id)
     users?.delete(key)
     if (users?.size !== 0) continue

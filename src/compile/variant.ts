@@ -22,9 +22,11 @@ export function variantOf(
   const before = state.variants.get(enforced)
   if (before?.version === state.version) return before
   const policies = state.plan.rules.map((_, order) => policySet(memo, resources, state, order, enforced))
+  // An Ingress has one for each of its paths, up to some 17,000.
+  const known = new Map(before?.rules.map((rule) => [rule.rule, rule]))
   const rules = policies.map((set, order) => {
     const rule = ruleOf(state, order, set)
-    const same = before?.rules.find((other) => other.rule === rule.rule)
+    const same = known.get(rule.rule)
     return same !== undefined && sameRule(same, rule) ? same : rule
   })
   const variant = { version: state.version, rules, policies }

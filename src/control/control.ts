@@ -20,6 +20,7 @@ import { ProcessBlock } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
 import { readSchemas } from '../source/crds.ts'
 import { ClusterMemory } from '../source/memory/cluster-memory.ts'
+import { readKeys } from '../source/memory/state-key.ts'
 import type { Source, SourceProblem } from '../source/source.ts'
 import { ClusterDuties } from './cluster/cluster-duties.ts'
 import { installationOf } from './cluster/installation.ts'
@@ -216,9 +217,11 @@ export class Control {
 
   /** Reading begins while the supervisor is still looking whether the addresses are free. */
   async #begin(settings: SettingsObject): Promise<void> {
-    const { stateDirectory } = settings
-    if (stateDirectory !== undefined)
-      this.#lastGood = new LastGoodStore(stateDirectory, (message) => this.#log.warn(message))
+    const { stateDirectory, stateKeyFile } = settings
+    if (stateDirectory !== undefined) {
+      const keys = stateKeyFile === undefined ? undefined : () => readKeys(stateKeyFile)
+      this.#lastGood = new LastGoodStore(stateDirectory, (message) => this.#log.warn(message), keys)
+    }
     const kept = (await this.#lastGood?.read()) ?? []
     // What this process has served itself is the newer.
     const lastGood = [...kept, ...this.#data.lastGood]

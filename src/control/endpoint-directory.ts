@@ -46,6 +46,8 @@ export class EndpointDirectory {
   readonly #ownSlots = new Map<string, number>()
   /** Backends by the names they have among their endpoints. */
   readonly #users = new Map<string, Set<string>>()
+  /** How many have been left out since the table was last known to have room; the first are told. */
+  #leftOut = 0
 
   constructor(table: EndpointTable, reclaimer: SlotReclaimer, names: Names, events: DirectoryEvents) {
     this.#table = table
@@ -186,11 +188,14 @@ export class EndpointDirectory {
 
   #slot(backend: string, address: string, port: number, what: string): number | undefined {
     const slot = this.#table.identities.insertOwned(identityDigest(backend, address, port))
+    const { capacity, size } = this.#table.identities
     if (slot !== -1) {
       this.#reclaimer.enlist(slot)
+      // A place that becomes free now and then among thousands that are left out is no news.
+      if (size < capacity * WELL) this.#leftOut = 0
       return slot
     }
-    const { capacity } = this.#table.identities
+    if (++this.#leftOut > TOLD) return undefined
     this.#events.problem(
       `${what} is left out: the table of endpoints holds ${capacity}, Backends among them, and is full. Divide the Routes over several installations.`,
     )
@@ -202,6 +207,8 @@ const NONE: readonly never[] = Object.freeze([])
 
 /** Whoever writes endpoints must not fill the log with them. */
 const TOLD = 8
+/** Of the table's capacity: below, whoever is left out next is told of again. */
+const WELL = 0.9
 
 function sameRows(a: readonly EndpointRow[], b: readonly EndpointRow[]): boolean {
   return (

@@ -38,6 +38,8 @@ export class HostnameHolds {
   #duration: Milliseconds = 0
   /** Nothing ends before. */
   #next = Number.POSITIVE_INFINITY
+  /** What the clock said last. */
+  #seen: Milliseconds = 0
 
   constructor(wall: () => Milliseconds, settings: SettingsObject) {
     this.#wall = wall
@@ -108,6 +110,11 @@ export class HostnameHolds {
   /** Lets go of what has been kept long enough. */
   expire(): void {
     const now = this.#wall()
+    // A clock that was ahead when they were made, and was set since, must not keep them for as long as it was ahead.
+    if (now < this.#seen)
+      for (const [hostname, hold] of [...this.#holds.freeze()])
+        if (hold !== this.#capped(hold)) this.#put(hostname, this.#capped(hold))
+    this.#seen = now
     if (now < this.#next) return
     this.#next = Number.POSITIVE_INFINITY
     for (const [hostname, { until = Number.POSITIVE_INFINITY }] of [...this.#holds.freeze()])

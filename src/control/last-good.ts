@@ -1,18 +1,26 @@
 /**
  * Last good versions of stale objects, kept in the state directory so that a restart serves the same as before it. One file an object,
- * replaced as a whole; Routes, Backends and hostnames that are kept only, so no Secret is ever written here.
+ * replaced as a whole; Routes, Backends and hostnames that are kept only, so no Secret is ever written here. Where there is a key each file is
+ * sealed as what is remembered of a cluster is: a record is as good as a Route.
  */
 import { createHash } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { readPlainFile, replaceFile } from '../source/memory/state-file.ts'
+import { decodeState, encodeState } from '../source/memory/state-format.ts'
+import type { StateKey } from '../source/memory/state-key.ts'
 import type { LastGood, LastGoodChange } from './resource-cache.ts'
 
 /** A Route is bounded by the API server's request limit of 3 MiB; a file is somewhat longer than that. */
 const MAX_BYTES = 4 * 1024 * 1024
 
+/** Stands where a file of a cluster has that cluster: by it neither is ever taken for the other. */
+const SEALED_AS = 'last good version'
+
 export class LastGoodStore {
   readonly #directory: string
   readonly #warn: (message: string) => void
+  readonly #keys: (() => Promise<readonly StateKey[]>) | undefined
   /** The newest wish for each file that is not on disk yet. */
   readonly #pending = new Map<string, LastGoodChange>()
   #writing: Promise<void> | undefined
@@ -20,17 +28,22 @@ export class LastGoodStore {
   /**
    * @param stateDirectory made when it is not there
    * @param warn told what could not be read or kept, and what follows from it; nothing here ever throws
+   * @param keys asked anew for each write; none = not sealed, and whoever may write there is as trusted as the Routes are
    */
-  constructor(stateDirectory: string, warn: (message: string) => void) {
+  constructor(stateDirectory: string, warn: (message: string) => void, keys?: () => Promise<readonly StateKey[]>) {
     this.#directory = join(stateDirectory, 'last-good')
     this.#warn = warn
+    this.#keys = keys
   }
 
   /** What an earlier process has left; what cannot be read is told and passed over. */
   async read(): Promise<LastGood[]> {
     let names: string[]
+    let keys: readonly StateKey[] | undefined
     try {
+      await this.#refuseLink()
       names = await readdir(this.#directory)
+      keys = await this.#keys?.()
     } catch (error) {
       if (codeOf(error) !== 'ENOENT')
         this.#warn(`cannot read ${this.#directory} (${textOf(error)}): objects that are invalid now are not served`)
@@ -42,9 +55,11 @@ export class LastGoodStore {
       // Begun by a process that ended before it could rename it.
       if (name.endsWith('.tmp')) await rm(path, { force: true }).catch(() => {})
       if (!name.endsWith('.json')) continue
-      const record = await this.#readOne(path, name)
+      const record = await this.#readOne(path, name, keys)
       if (record !== undefined) records.push(record)
     }
+    // A key is being replaced: the old one may go once everything is sealed by the new one.
+    if (keys !== undefined && keys.length > 1) this.keep(records as LastGoodChange[])
     return records
   }
 
@@ -62,10 +77,13 @@ export class LastGoodStore {
     while (this.#writing !== undefined) await this.#writing
   }
 
-  async #readOne(path: string, name: string): Promise<LastGood | undefined> {
+  async #readOne(path: string, name: string, keys: readonly StateKey[] | undefined): Promise<LastGood | undefined> {
     try {
-      if ((await stat(path)).size > MAX_BYTES) throw new TypeError(`larger than ${MAX_BYTES} bytes`)
-      const record = recordOf(JSON.parse(await readFile(path, 'utf8')))
+      const bytes = await readPlainFile(path, MAX_BYTES)
+      // Another process has dropped it meanwhile.
+      if (bytes === undefined) return undefined
+      const text = keys === undefined ? bytes : await opened(bytes, keys)
+      const record = recordOf(JSON.parse(text.toString('utf8')))
       if (record === undefined || fileOf(record) !== name) throw new TypeError('not a record of this version')
       return record
     } catch (error) {
@@ -96,23 +114,30 @@ export class LastGoodStore {
 
   async #write(file: string, { kind, key, object }: LastGoodChange): Promise<void> {
     await mkdir(this.#directory, { recursive: true })
-    const path = join(this.#directory, file)
-    const temporary = `${path}.tmp`
-    try {
-      const handle = await open(temporary, 'w', 0o600)
-      try {
-        await handle.writeFile(JSON.stringify({ version: VERSION, kind, key, object }))
-        // A rename that survives a power cut must not point at nothing.
-        await handle.datasync()
-      } finally {
-        await handle.close()
-      }
-      await rename(temporary, path)
-    } catch (error) {
-      await rm(temporary, { force: true }).catch(() => {})
-      throw error
-    }
+    await this.#refuseLink()
+    const text = Buffer.from(JSON.stringify({ version: VERSION, kind, key, object }))
+    const keys = await this.#keys?.()
+    const parts = keys === undefined ? [text] : sealed(text, keys)
+    await replaceFile(join(this.#directory, file), parts, MAX_BYTES)
   }
+
+  /** Whoever may write the folder above could have us read and write elsewhere. */
+  async #refuseLink(): Promise<void> {
+    if ((await lstat(this.#directory)).isSymbolicLink())
+      throw new TypeError('there is a symbolic link in its place, and those are not followed')
+  }
+}
+
+function sealed(text: Buffer, [key]: readonly StateKey[]): Buffer[] {
+  const header = { written: new Date(0).toISOString(), cluster: SEALED_AS, namespaces: [] }
+  const encoder = encodeState(header, key)
+  return [encoder.head, encoder.update(text), encoder.end()]
+}
+
+async function opened(file: Buffer, keys: readonly StateKey[]): Promise<Buffer> {
+  const { header, lines } = await decodeState(file, keys)
+  if (header.cluster !== SEALED_AS) throw new TypeError('it is something else')
+  return lines
 }
 
 const VERSION = 1

@@ -210,7 +210,7 @@ export class ResourceCache {
     const before = this.#entries.get(name)
     const generation = generationOf(raw)
     // A credential or a grant by labels that its owner replaces is withdrawn, whatever is wrong with the new one.
-    const good = kind === 'Secret' || kind === 'Namespace' ? undefined : (before?.good ?? this.#restore(name))
+    const good = kind === 'Secret' || kind === 'Namespace' ? undefined : (before?.good ?? this.#restore(name, raw))
     if (isDeepStrictEqual(before?.problems, problems) && before?.good === good && this.#sameBroken(name, good, raw)) {
       this.#entries.set(name, { ...before!, ...seen })
       return 'ignore'
@@ -246,13 +246,15 @@ export class ResourceCache {
   }
 
   /** What an earlier process has kept, if it still passes the door of this one. */
-  #restore(name: string): KubeObject | undefined {
+  #restore(name: string, raw: unknown): KubeObject | undefined {
     const record = this.#restored.get(name)
     this.#restored.delete(name)
     if (record === undefined) return undefined
     const verdict = this.#validator.check(record.kind, record.object)
-    // A record that speaks for another object would serve it under this one's name.
-    return verdict.ok && keyOf(verdict.object) === record.key ? verdict.object : undefined
+    // A record that speaks for another object, or for an older one of this name, would serve it under this one's name and with its age.
+    return verdict.ok && keyOf(verdict.object) === record.key && isOfOneObject(verdict.object.metadata, raw)
+      ? verdict.object
+      : undefined
   }
 
   #remove({ kind, key }: { readonly kind: Kind; readonly key: string }): Impact {
@@ -366,6 +368,12 @@ function saidByAnnotations(ingress: Ingress): string {
 function withoutWithdrawn(good: KubeObject, raw: unknown): KubeObject {
   if (good.kind === 'Route') return withoutWithdrawnDelegates(good as Route, raw)
   return good.kind === 'Backend' ? withoutWithdrawnNamespaces(good as Backend, raw) : good
+}
+
+/** As far as both say; files of a folder do not. */
+function isOfOneObject({ uid }: KubeObject['metadata'], raw: unknown): boolean {
+  const now = (raw as { metadata?: { uid?: unknown } } | null)?.metadata?.uid
+  return uid === undefined || typeof now !== 'string' || uid === now
 }
 
 function createdOf({ metadata }: KubeObject): number | undefined {

@@ -48,6 +48,35 @@ describe('the chart', { concurrency: 2 }, () => {
       assert.match(outcome.message, entry.says)
     })
 
+  it('keeps names that read as numbers, or as nothing, what they are', async () => {
+    const places = ['789', '1e3', '0x10', 'null', 'on']
+    const objects = await render({
+      release: '123',
+      namespace: '456',
+      values: {
+        watchNamespaces: places,
+        fullnameOverride: 'true',
+        nameOverride: '789',
+        serviceAccount: { name: '12' },
+        priorityClassName: '1e2',
+        ingressClass: { name: '1e2' },
+        defaultCertificate: { secretName: '7', namespace: '8' },
+      },
+    })
+    const names = /^(name|namespace|serviceAccountName|priorityClassName|value|app\.kubernetes\.io\/.*)$/
+    const wrong: string[] = []
+    const look = (value: unknown, key: string, path: string): void => {
+      if (names.test(key) && typeof value !== 'string' && typeof value !== 'object') wrong.push(`${path}: ${value}`)
+      if (value === null) wrong.push(path)
+      else if (typeof value === 'object')
+        for (const [inner, part] of Object.entries(value)) look(part, inner, `${path}.${inner}`)
+    }
+    for (const object of objects) look(object, '', object.kind)
+    assert.deepEqual(wrong, [])
+    const roles = objects.filter(({ kind }) => kind === 'Role').map(({ metadata }) => metadata.namespace)
+    assert.deepEqual(roles.sort(), ['456', '8', ...places].sort())
+  })
+
   it('has selectors that no version, image or value changes, since an upgrade could not change them', async () => {
     const selector = {
       'app.kubernetes.io/name': 'headgate',

@@ -189,4 +189,10 @@ describe('the endpoint directory', () => {
       /^endpoint 10\.0\.0\.14 port 80 of Backend shop\/api is left out: .* holds 14, Backends among them, and is full/,
     )
   })
+
+  it('does not fill the log with what it leaves out', () => {
+    const many = (from: number) => Array.from({ length: 1_000 }, (_, i) => at(`10.0.${from + (i >> 8)}.${i & 255}`))
+    for (const id of ['evil/a', 'evil/b', 'evil/c']) directory.set(id, many(0))
+    assert.equal(problems.length, 8)
+  })
 })

@@ -41,6 +41,20 @@ describe('hostnames that outlive their Routes', () => {
     assert.equal(of('x.example'), undefined)
   })
 
+  it('are not kept for longer because the clock was ahead and was set back', () => {
+    const { clock, holds, of, settle } = holding()
+    settle(FrozenMap.from([['x.example', owner('shop/a', 5, 5)]]))
+    const right = clock.now
+    clock.now += 365 * 24 * HOUR
+    holds.expire()
+    holds.release([{ namespace: 'shop', hostnames: ['x.example'] }])
+    clock.now = right
+    holds.expire()
+    clock.now += HOUR
+    holds.expire()
+    assert.equal(of('x.example'), undefined)
+  })
+
   it('are kept without end while younger Routes of the namespace live on the older age, and not when they need it no more', () => {
     const { clock, holds, of, settle } = holding()
     const owners = (oldest?: number) => FrozenMap.from([['x.example', owner('shop/a', 5, oldest)]])

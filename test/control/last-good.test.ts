@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, suite, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { LastGoodStore } from '../../src/control/last-good.ts'
 import type { LastGoodChange } from '../../src/control/resource-cache.ts'
+import { parseKeys, readKeys } from '../../src/source/memory/state-key.ts'
 
 let state: string
 let warnings: string[]
@@ -99,26 +104,99 @@ suite('last good versions on disk', () => {
     )
   })
 
-  test('a full disk is told, leaves no half file, and what was kept before is still there', async (t) => {
-    try {
-      await stat('/dev/full')
-    } catch {
-      t.skip('there is no /dev/full here')
-      return
-    }
+  test('what cannot be written is told, leaves no half file, and what was kept before is still there', async () => {
     const store = new LastGoodStore(state, warn)
     store.keep([kept('one')])
     await store.flushed()
     const [file] = await readdir(folder())
-    const before = await readFile(join(folder(), file ?? ''), 'utf8')
-    // Writing through the link is writing to a full disk.
-    const { symlink } = await import('node:fs/promises')
-    await symlink('/dev/full', join(folder(), `${file}.tmp`))
-    const change = kept('one')
-    store.keep([{ ...change, object: { ...change.object, spec: { rules: [], hostnames: ['x.example'] } } as never }])
+    const name = createHash('sha256').update('Route a/two').digest('hex')
+    await mkdir(join(folder(), `${name}.json`, 'in the way'), { recursive: true })
+    store.keep([kept('two')])
     await store.flushed()
-    assert.match(warnings[0] ?? '', /the disk is full/)
-    assert.equal(await readFile(join(folder(), file ?? ''), 'utf8'), before)
-    assert.deepEqual(await readdir(folder()), [file])
+    assert.match(warnings[0] ?? '', /cannot keep the last good version of Route a\/two/)
+    assert.deepEqual((await readdir(folder())).sort(), [file, `${name}.json`].sort())
+    assert.equal((await store.read()).length, 1)
+  })
+})
+
+suite('last good versions where others may write', () => {
+  const keysOf = (byte: number) => async () => parseKeys(Buffer.alloc(32, byte).toString('base64'))
+
+  test('links and FIFOs in their place are passed over, and nobody waits for them', async () => {
+    const store = new LastGoodStore(state, warn)
+    store.keep([kept('one'), kept('two')])
+    await store.flushed()
+    const [first = ''] = await readdir(folder())
+    await rename(join(folder(), first), join(state, 'elsewhere'))
+    await symlink(join(state, 'elsewhere'), join(folder(), first))
+    await symlink('/dev/zero', join(folder(), 'endless.json'))
+    await promisify(execFile)('mkfifo', [join(folder(), 'waits.json')])
+    const records = await Promise.race([store.read(), delay(5_000, 'it waits', { ref: false })])
+    assert.equal(records.length, 1)
+    assert.equal(warnings.length, 3)
+  })
+
+  test('nothing is written through a link', async () => {
+    await mkdir(folder())
+    const other = join(state, 'other')
+    await writeFile(other, 'of somebody else')
+    const name = createHash('sha256').update('Route a/one').digest('hex')
+    await symlink(other, join(folder(), `${name}.json.tmp`))
+    await symlink(other, join(folder(), `${name}.json`))
+    const store = new LastGoodStore(state, warn)
+    store.keep([kept('one')])
+    await store.flushed()
+    assert.equal(await readFile(other, 'utf8'), 'of somebody else')
+    assert.equal((await store.read()).length, 1)
+    await rm(folder(), { recursive: true })
+    await mkdir(join(state, 'theirs'))
+    await symlink(join(state, 'theirs'), folder())
+    store.keep([kept('two')])
+    await store.flushed()
+    assert.deepEqual(await readdir(join(state, 'theirs')), [])
+    assert.match(warnings.at(-1) ?? '', /symbolic link/)
+  })
+
+  test('with a key they are sealed, and what is not sealed by one of the keys is not taken', async () => {
+    const sealing = new LastGoodStore(state, warn, keysOf(1))
+    sealing.keep([kept('one')])
+    await sealing.flushed()
+    const [file = ''] = await readdir(folder())
+    assert.ok(!(await readFile(join(folder(), file))).includes('"spec"'))
+    assert.deepEqual((await sealing.read())[0]?.object, kept('one').object)
+    assert.deepEqual(warnings, [])
+    assert.deepEqual(await new LastGoodStore(state, warn, keysOf(2)).read(), [])
+    assert.deepEqual(await new LastGoodStore(state, warn).read(), [])
+    const open = new LastGoodStore(state, warn)
+    open.keep([kept('forged')])
+    await open.flushed()
+    assert.deepEqual(
+      (await sealing.read()).map(({ key }) => key),
+      ['a/one'],
+    )
+    assert.match(warnings.at(-1) ?? '', /ignoring .*not a file of this kind/)
+  })
+
+  test('a start with a new key above the old one seals them anew', async () => {
+    const old = new LastGoodStore(state, warn, keysOf(1))
+    old.keep([kept('one')])
+    await old.flushed()
+    const both = new LastGoodStore(state, warn, async () => [...(await keysOf(2)()), ...(await keysOf(1)())])
+    assert.equal((await both.read()).length, 1)
+    await both.flushed()
+    assert.equal((await new LastGoodStore(state, warn, keysOf(2)).read()).length, 1)
+    assert.deepEqual(warnings, [])
+  })
+
+  test('a file of keys that is not there keeps nothing and takes nothing', async () => {
+    const store = new LastGoodStore(state, warn, () => readKeys(join(state, 'none')))
+    store.keep([kept('one')])
+    await store.flushed()
+    assert.deepEqual(await readdir(folder()), [])
+    assert.deepEqual(await store.read(), [])
+    assert.match(
+      warnings.join(),
+      /cannot keep .*file of keys does not exist.*cannot read .*file of keys does not exist/,
+    )
   })
 })

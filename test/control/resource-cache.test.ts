@@ -322,6 +322,17 @@ suite('last good versions of an earlier process', () => {
     assert.equal(staleOf(it)?.closedRules, 'all')
   })
 
+  test('it is not that of an object that was deleted and made anew while nobody looked: with it the age would come back', () => {
+    const old = routeOf(rules({ name: 'x' }), { uid: 'old', creationTimestamp: '2020-01-01T00:00:00Z' })
+    const kept: LastGood = { ...record, object: (old as SourceEvent & { type: 'upsert' }).raw }
+    const it = cache([kept])
+    it.accept([routeOf({ rules: 7 }, { uid: 'new', creationTimestamp: '2026-01-01T00:00:00Z' })])
+    assert.equal(it.resources().routes.size, 0)
+    const same = cache([kept])
+    same.accept([routeOf({ rules: 7 }, { uid: 'old', creationTimestamp: '2020-01-01T00:00:00Z' })])
+    assert.equal(same.resources().routes.size, 1)
+  })
+
   test('it is given up when the object is valid, gone, or does not pass the door of this version', () => {
     const gone = [{ kind: 'Route', key: 'a/r', object: undefined }]
     const valid = cache([record])

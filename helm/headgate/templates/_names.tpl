@@ -36,8 +36,8 @@
 
 {{/* For good: a selector cannot be changed by an upgrade. */}}
 {{- define "headgate.selector" -}}
-app.kubernetes.io/name: {{ include "headgate.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/name: {{ include "headgate.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | trunc 63 | trimSuffix "-" | quote }}
 app.kubernetes.io/component: gateway
 {{- end -}}
 
@@ -49,11 +49,12 @@ app.kubernetes.io/component: gateway
 {{- mergeOverwrite (deepCopy .Values.commonLabels) $own | toYaml -}}
 {{- end -}}
 
+{{/* Names of objects, namespaces and releases may read as numbers or as null, and are quoted wherever they stand. */}}
 {{/* Takes (dict "root" . "name" … "labels" … "annotations" … "cluster" true): metadata of an object. */}}
 {{- define "headgate.metadata" -}}
-name: {{ .name }}
+name: {{ .name | quote }}
 {{- if not .cluster }}
-namespace: {{ .namespace | default .root.Release.Namespace }}
+namespace: {{ .namespace | default .root.Release.Namespace | quote }}
 {{- end }}
 labels:
   {{- mergeOverwrite (deepCopy (.labels | default dict)) (include "headgate.labels" .root | fromYaml) | toYaml | nindent 2 }}

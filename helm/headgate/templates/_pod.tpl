@@ -25,10 +25,10 @@
 - name: POD_NAMESPACE
   valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
 - name: HEADGATE_INSTALLATION
-  value: {{ include "headgate.fullname" . }}
+  value: {{ include "headgate.fullname" . | quote }}
 {{- if .Values.service.enabled }}
 - name: HEADGATE_SERVICE
-  value: {{ include "headgate.fullname" . }}
+  value: {{ include "headgate.fullname" . | quote }}
 {{- end }}
 {{- with .Values.addresses }}
 - name: HEADGATE_ADDRESSES
@@ -68,7 +68,7 @@ seccompProfile: { type: RuntimeDefault }
 {{- with .Values.state.keySecretName }}
 - name: state-key
   # 288 is 0440: the group is the pod's fsGroup.
-  secret: { secretName: {{ . }}, defaultMode: 288, items: [{ key: keys, path: keys }] }
+  secret: { secretName: {{ . | quote }}, defaultMode: 288, items: [{ key: keys, path: keys }] }
 {{- end }}
 {{- range .Values.plugins }}
 - name: plugin-{{ .name }}
@@ -76,12 +76,12 @@ seccompProfile: { type: RuntimeDefault }
   {{- toYaml .volume | nindent 2 }}
   {{- else if .configMap }}
   configMap:
-    name: {{ .configMap.name }}
-    items: [{ key: {{ .configMap.key }}, path: {{ include "headgate.pluginFile" . }} }]
+    name: {{ .configMap.name | quote }}
+    items: [{ key: {{ .configMap.key | quote }}, path: {{ include "headgate.pluginFile" . | quote }} }]
   {{- else }}
   configMap:
     name: {{ include "headgate.fullname" $ }}-plugins
-    items: [{ key: {{ .name }}, path: {{ include "headgate.pluginFile" . }} }]
+    items: [{ key: {{ .name | quote }}, path: {{ include "headgate.pluginFile" . | quote }} }]
   {{- end }}
 {{- end }}
 {{- with .Values.volumes }}
@@ -158,7 +158,7 @@ metadata:
     {{- . | nindent 4 }}
   {{- end }}
 spec:
-  serviceAccountName: {{ include "headgate.serviceAccountName" . }}
+  serviceAccountName: {{ include "headgate.serviceAccountName" . | quote }}
   automountServiceAccountToken: true
   # Variables for every Service of the namespace: they would only be in the way, some begin with HEADGATE_.
   enableServiceLinks: false
@@ -223,7 +223,7 @@ spec:
   {{- end }}
   {{- range $key := list "priorityClassName" "runtimeClassName" "schedulerName" "dnsPolicy" }}
   {{- with get $.Values $key }}
-  {{ $key }}: {{ . }}
+  {{ $key }}: {{ . | quote }}
   {{- end }}
   {{- end }}
 {{- end -}}

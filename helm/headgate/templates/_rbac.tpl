@@ -48,7 +48,7 @@ namespace, or everywhere. No wildcards; nothing is created, changed or deleted b
   verbs: [create]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  resourceNames: [{{ $fullname }}]
+  resourceNames: [{{ $fullname | quote }}]
   verbs: [get, update]
 - apiGroups: [""]
   resources: [configmaps]
@@ -66,14 +66,14 @@ namespace, or everywhere. No wildcards; nothing is created, changed or deleted b
 {{- if .Values.service.enabled }}
 - apiGroups: [""]
   resources: [services]
-  resourceNames: [{{ $fullname }}]
+  resourceNames: [{{ $fullname | quote }}]
   verbs: [list, watch]
 {{- end }}
 {{- with .Values.settings.redis }}
 {{- with .secretName }}
 - apiGroups: [""]
   resources: [secrets]
-  resourceNames: [{{ . }}]
+  resourceNames: [{{ . | quote }}]
   verbs: [list, watch]
 {{- end }}
 {{- end }}
@@ -81,7 +81,7 @@ namespace, or everywhere. No wildcards; nothing is created, changed or deleted b
 
 {{/* Takes (dict "root" . "kind" "Role" "name" …): who is bound. */}}
 {{- define "headgate.binding" -}}
-roleRef: { apiGroup: rbac.authorization.k8s.io, kind: {{ .kind }}, name: {{ .name }} }
+roleRef: { apiGroup: rbac.authorization.k8s.io, kind: {{ .kind }}, name: {{ .name | quote }} }
 subjects:
-- { kind: ServiceAccount, name: {{ include "headgate.serviceAccountName" .root }}, namespace: {{ .root.Release.Namespace }} }
+- { kind: ServiceAccount, name: {{ include "headgate.serviceAccountName" .root | quote }}, namespace: {{ .root.Release.Namespace | quote }} }
 {{- end -}}

@@ -67,6 +67,7 @@ const SERIES_EVERY: Milliseconds = 60_000
 /** As the API has them. */
 const MAX_NOTE_BYTES = 1_024
 const MAX_INSTANCE = 128
+const MAX_COUNT = 2 ** 31 - 1
 const MAX_ATTEMPTS = 3
 
 interface Known {
@@ -219,7 +220,7 @@ export class EventRecorder {
     const series = fieldsOf(there.series)
     const last = Date.parse(String(series.lastObservedTime ?? there.eventTime))
     const before = typeof series.count === 'number' ? series.count : 1
-    known.count += before
+    known.count = Math.min(known.count + before, MAX_COUNT)
     if (time.wall() - last < SERIES_WITHIN) known.written = known.count
     else await this.#patch(known, known.count)
     known.written = known.count

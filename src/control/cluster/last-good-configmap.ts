@@ -10,7 +10,15 @@ import type { Milliseconds, Random } from '../../lib/clock.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
 import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
 import type { LastGood, LastGoodChange } from '../resource-cache.ts'
-import { identityOf, LastGoodShards, SHARDS, type Shard, shardName, shardObject } from './last-good-shards.ts'
+import {
+  identityOf,
+  LastGoodShards,
+  SHARDS,
+  type Shard,
+  shardName,
+  shardObject,
+  shardsFor,
+} from './last-good-shards.ts'
 import type { Timekeeper } from './timekeeper.ts'
 import { type Rate, TokenBucket } from './token-bucket.ts'
 
@@ -42,6 +50,10 @@ const MAX_OBJECT_BYTES = 4 * 1_024 * 1_024
 const READ_WITHIN: Milliseconds = 10_000
 /** Attempts at a server that answers, but with errors. */
 const MAX_READS = 5
+/** Whoever may write ConfigMaps may have written thousands; a start waits for all that are opened. */
+const MAX_UNUSABLE = 64
+/** Of those, so many are told one by one. */
+const TOLD = 8
 /** A start waits for it. */
 const LONGEST_PAUSE: Milliseconds = 5_000
 
@@ -94,15 +106,24 @@ export class LastGoodConfigMaps {
     const shards = await this.#loadSoon()
     if (shards === undefined) return []
     const records: LastGood[] = []
+    let unusable = 0
     for (const { identity, digest, content, broken } of shards.records()) {
       const record = broken ?? (await openRecord(content, identity, digest))
-      if (typeof record === 'string')
+      if (typeof record === 'string') {
+        if (++unusable > MAX_UNUSABLE) break
+        if (unusable > TOLD) continue
         warn(`ignoring a last good version (${record}): if its object is invalid now, it is not served`)
-      else {
+      } else {
         records.push(record)
         this.#wanted.set(identity, record)
       }
     }
+    if (unusable > TOLD)
+      warn(
+        unusable > MAX_UNUSABLE
+          ? `more than ${MAX_UNUSABLE} last good versions cannot be used: the rest is not looked at; who may write ConfigMaps of namespace ${this.#options.namespace}?`
+          : `ignoring ${unusable - TOLD} more last good versions`,
+      )
     return records
   }
 
@@ -201,7 +222,7 @@ export class LastGoodConfigMaps {
     if (this.#there.get(identity) === digest) return
     const content = text.length > MAX_OBJECT_BYTES ? undefined : await compress(text)
     this.#there.set(identity, digest)
-    if (content !== undefined && this.#shards.put(identity, digest, content)) return
+    if (content !== undefined && this.#shards.put(identity, digest, content, shardsFor(kind))) return
     this.#shards.drop(identity)
     this.#options.warn(
       `the last good version of ${kind} ${key} is not kept: there is too much of it; it serves on, but not after a restart`,

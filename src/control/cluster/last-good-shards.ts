@@ -13,6 +13,9 @@ export const SHARD_BYTES = 700 * 1_024
 /** Pieces smaller than this are not worth a member. */
 const LEAST_PIECE = 4 * 1_024
 
+/** Of one ConfigMap: with the shortest records there is no room for more. */
+const MAX_MEMBERS = 4_400
+
 /** `record.DIGEST.PART.COUNT`, where the identity comes first. */
 const MEMBER = /^([0-9a-f]{32})\.([0-9a-f]{64})\.(\d{1,3})\.(\d{1,3})$/
 
@@ -23,6 +26,14 @@ export function identityOf({ kind, key }: Pick<LastGood, 'kind' | 'key'>): strin
 /** The first has no number: it is the one that there is nearly always. */
 export function shardName(installation: string, shard: number): string {
   return shard === 0 ? `${installation}-last-good` : `${installation}-last-good-${shard}`
+}
+
+/**
+ * The last one is for hostnames alone: they are small, and broken Routes of one tenant, which need not be, must not keep another from
+ * having its own back after a restart.
+ */
+export function shardsFor(kind: LastGood['kind']): number {
+  return kind === 'Hostname' ? SHARDS : SHARDS - 1
 }
 
 /** One ConfigMap. */
@@ -63,7 +74,8 @@ export class LastGoodShards {
     state.resourceVersion = typeof resourceVersion === 'string' ? resourceVersion : undefined
     state.dirty = Object.keys(fieldsOf(data)).length > 0
     for (const [name, value] of Object.entries(fieldsOf(binaryData))) {
-      if (MEMBER.test(name) && typeof value === 'string') state.members.set(name, Buffer.from(value, 'base64'))
+      const ours = state.members.size < MAX_MEMBERS && MEMBER.test(name)
+      if (ours && typeof value === 'string') state.members.set(name, Buffer.from(value, 'base64'))
       else state.dirty = true
     }
   }
@@ -88,10 +100,13 @@ export class LastGoodShards {
     }
   }
 
-  /** @returns whether there was room; where there was none, nothing of the record is left */
-  put(identity: string, digest: string, content: Buffer): boolean {
+  /**
+   * @param shards how many of them it may use, see {@link shardsFor}
+   * @returns whether there was room; where there was none, nothing of the record is left
+   */
+  put(identity: string, digest: string, content: Buffer, shards: number): boolean {
     this.drop(identity)
-    const pieces = this.#divide(content)
+    const pieces = this.#divide(content, this.#shards.slice(0, shards))
     if (pieces === undefined) return false
     pieces.forEach(({ shard, bytes }, part) => {
       shard.members.set(`${identity}.${digest}.${part}.${pieces.length}`, bytes)
@@ -110,12 +125,12 @@ export class LastGoodShards {
   }
 
   /** In one piece where that is possible. */
-  #divide(content: Buffer): { readonly shard: Shard; readonly bytes: Buffer }[] | undefined {
-    const roomy = this.#shards.find((shard) => roomIn(shard) >= content.length)
+  #divide(content: Buffer, shards: readonly Shard[]): { readonly shard: Shard; readonly bytes: Buffer }[] | undefined {
+    const roomy = shards.find((shard) => roomIn(shard) >= content.length)
     if (roomy !== undefined) return [{ shard: roomy, bytes: content }]
     const pieces: { shard: Shard; bytes: Buffer }[] = []
     let at = 0
-    for (const shard of this.#shards) {
+    for (const shard of shards) {
       const room = roomIn(shard)
       if (room < LEAST_PIECE) continue
       pieces.push({ shard, bytes: content.subarray(at, at + room) })

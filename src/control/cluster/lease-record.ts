@@ -18,6 +18,9 @@ export interface LeaseRecord {
 /** Longer than anybody would wait for a leader; a number beyond is a mistake. */
 const LONGEST: Milliseconds = 300_000
 
+/** As the API has it: one more would be refused, and nobody could ever take the Lease again. */
+const MOST_TRANSITIONS = 2 ** 31 - 1
+
 /** @returns undefined for what is not a Lease as an API server must send it */
 export function readLease(value: unknown): LeaseRecord | undefined {
   const object = fieldsOf(value)
@@ -64,7 +67,7 @@ export function leaseObject(namespace: string, name: string, claim: Claim, befor
       leaseDurationSeconds: Math.max(1, Math.ceil(duration / 1_000)),
       acquireTime,
       renewTime,
-      leaseTransitions: transitions,
+      leaseTransitions: Math.min(transitions, MOST_TRANSITIONS),
     },
   }
 }

@@ -107,7 +107,7 @@ export class SeenStatuses {
         ? (conditions as unknown[]).map((one) => this.#condition(fieldsOf(one)))
         : [],
       // An API server shows a status without address as `loadBalancer: {}`.
-      rest: this.#text(canonical(kind === 'Ingress' ? { loadBalancer: {}, ...others } : others)),
+      rest: this.#text(restOf(kind === 'Ingress' ? { loadBalancer: {}, ...others } : others)),
     }
     this.#seen.set(id, seen)
     this.#unread.delete(id)
@@ -150,6 +150,15 @@ export function canonical(value: unknown): string {
       ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
       : inner,
   )
+}
+
+/** What is nested more deeply than the stack does is none of our status. */
+function restOf(others: Fields): string {
+  try {
+    return canonical(others)
+  } catch {
+    return '{}'
+  }
 }
 
 function fieldsOf(value: unknown): Fields {

@@ -10,6 +10,13 @@ const REFUSED: Milliseconds = 300_000
 const FORBIDDEN: Milliseconds = 60_000
 const CONFLICT: Milliseconds = 100
 const MAX_CONFLICT: Milliseconds = 30_000
+/** What the API server cannot store, as 500 says, may be the object's own affair: it is too large with a status. */
+const UNSTORABLE: Milliseconds = 800
+/** So many of them, and none stored in between, are more likely to be the API server's. */
+const MANY_UNSTORABLE = 128
+const MAX_UNSTORABLE_PAUSE: Milliseconds = 1_000
+/** More at once are not told one by one. */
+const TOLD_UNSTORABLE = 8
 
 export interface Failure {
   /** Until this object is tried again. */
@@ -24,6 +31,9 @@ export class WriteFailures {
   readonly #outage: BackOff
   #away = false
   readonly #conflicts = new Map<string, number>()
+  readonly #unstorable = new Map<string, number>()
+  /** Since something was stored. */
+  #unstorableInRow = 0
   readonly #refused = new Map<string, string>()
   readonly #forbidden = new Map<SubjectKind, Milliseconds>()
 
@@ -37,10 +47,12 @@ export class WriteFailures {
     this.forget(id)
     this.#away = false
     this.#outage.reset()
+    this.#unstorableInRow = 0
   }
 
   forget(id: string): void {
     this.#conflicts.delete(id)
+    this.#unstorable.delete(id)
     this.#refused.delete(id)
   }
 
@@ -75,9 +87,22 @@ export class WriteFailures {
       this.#refused.set(id, message)
       return { retry: REFUSED, pause: 0 }
     }
+    if (status === 500) return this.#cannotBeStored(id, message)
     if (!this.#away) this.#problem(`statuses cannot be written just now: ${message} (${reason})`)
     this.#away = true
     const pause = Math.max(this.#outage.next(), retryAfter)
     return { retry: pause, pause }
+  }
+
+  /** Each waits longer and longer for itself: nobody may hold up the others by objects that cannot be stored. */
+  #cannotBeStored(id: string, message: string): Failure {
+    const count = this.#unstorable.get(id) ?? 0
+    this.#unstorable.set(id, count + 1)
+    if (++this.#unstorableInRow <= TOLD_UNSTORABLE && this.#refused.get(id) !== message)
+      this.#problem(`the status of ${id} cannot be stored: ${message} (500)`)
+    this.#refused.set(id, message)
+    const retry = Math.min(UNSTORABLE * 2 ** count, REFUSED) * (0.5 + this.#random())
+    const pressed = Math.min(this.#unstorableInRow, this.#unstorable.size) >= MANY_UNSTORABLE
+    return { retry, pause: pressed ? this.#outage.next(MAX_UNSTORABLE_PAUSE) : 0 }
   }
 }

@@ -62,7 +62,7 @@ export class Recall {
       if (text === one.text) continue
       const before: unknown = JSON.parse(one.text)
       // An item of a list has its fields in another order than an event.
-      if (isDeepStrictEqual(before, JSON.parse(text))) continue
+      if (isSame(before, JSON.parse(text))) continue
       this.different++
       if (uidOf(before) !== uidOf(event.raw)) replaced.push({ type: 'delete', kind: event.kind, key: event.key })
       news.push(event)
@@ -136,6 +136,15 @@ function goneBy(isGone: IsGone, one: Remembered): boolean {
 function subjectOf({ kind, key, need }: Remembered): string {
   const named = kind === 'EndpointSlice' && need !== undefined ? need : key
   return named.slice(named.indexOf('/') + 1)
+}
+
+/** Of objects that are nested as deeply as an API server lets pass (10,000) nothing is known: the stack would not do. */
+function isSame(a: unknown, b: unknown): boolean {
+  try {
+    return isDeepStrictEqual(a, b)
+  } catch {
+    return false
+  }
 }
 
 function uidOf(raw: unknown): unknown {

@@ -37,29 +37,13 @@ export class StateFile {
    * @throws {Error} when it is not a file of ours to read, or too large
    */
   async read(): Promise<Buffer | undefined> {
-    let handle: FileHandle | undefined
     try {
       await this.#refuseLink()
-      // A FIFO in its place would hold up the thread of the pool that opens it.
-      handle = await open(this.path, constants.O_RDONLY | NO_LINK | constants.O_NONBLOCK)
-      const stats = await handle.stat()
-      if (!stats.isFile()) throw new TypeError('it is not a file')
-      if (stats.size > MAX_STATE_BYTES) throw new TypeError(`it has ${stats.size} bytes, at most ${MAX_STATE_BYTES}`)
-      const bytes = Buffer.allocUnsafeSlow(stats.size)
-      let length = 0
-      while (length < bytes.length) {
-        const { bytesRead } = await handle.read(bytes, length, bytes.length - length, length)
-        if (bytesRead === 0) break
-        length += bytesRead
-      }
-      return bytes.subarray(0, length)
     } catch (error) {
       if (isMissing(error)) return undefined
-      if (codeOf(error) === 'ELOOP') throw linked()
       throw error
-    } finally {
-      await handle?.close().catch(() => {})
     }
+    return await readPlainFile(this.path, MAX_STATE_BYTES)
   }
 
   /**
@@ -72,28 +56,7 @@ export class StateFile {
   async replace(parts: Iterable<Buffer>): Promise<number> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
     await this.#refuseLink()
-    const temporary = `${this.path}.${randomUUID()}.tmp`
-    let written = 0
-    try {
-      const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_LINK
-      const handle = await open(temporary, flags, 0o600)
-      try {
-        for (const part of parts) {
-          written += part.length
-          if (written > MAX_STATE_BYTES) throw new TypeError(`it would have more than ${MAX_STATE_BYTES} bytes`)
-          await handle.writeFile(part)
-        }
-        // A rename that survives a power cut must not point at nothing.
-        await handle.sync()
-      } finally {
-        await handle.close()
-      }
-      // Takes the place of a link, too; does not follow it.
-      await rename(temporary, this.path)
-    } catch (error) {
-      await rm(temporary, { force: true }).catch(() => {})
-      throw error
-    }
+    const written = await replaceFile(this.path, parts, MAX_STATE_BYTES)
     await syncFolder(this.#folder)
     return written
   }
@@ -122,6 +85,69 @@ export class StateFile {
     const stats = await lstat(this.#folder)
     if (stats.isSymbolicLink()) throw linked()
   }
+}
+
+/**
+ * Reads what lies where others may write, too: nothing but a file, and no link to one.
+ *
+ * @returns undefined where there is none
+ * @throws {Error} when it is something else, or has more than `most` bytes
+ */
+export async function readPlainFile(path: string, most: number): Promise<Buffer | undefined> {
+  let handle: FileHandle | undefined
+  try {
+    // A FIFO in its place would hold up the thread of the pool that opens it.
+    handle = await open(path, constants.O_RDONLY | NO_LINK | constants.O_NONBLOCK)
+    const stats = await handle.stat()
+    if (!stats.isFile()) throw new TypeError('it is not a file')
+    if (stats.size > most) throw new TypeError(`it has ${stats.size} bytes, at most ${most}`)
+    const bytes = Buffer.allocUnsafeSlow(stats.size)
+    let length = 0
+    while (length < bytes.length) {
+      const { bytesRead } = await handle.read(bytes, length, bytes.length - length, length)
+      if (bytesRead === 0) break
+      length += bytesRead
+    }
+    return bytes.subarray(0, length)
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    if (codeOf(error) === 'ELOOP') throw linked()
+    throw error
+  } finally {
+    await handle?.close().catch(() => {})
+  }
+}
+
+/**
+ * Puts a file in the place of another, or of a link; whoever reads finds the old one or the new one.
+ *
+ * @returns bytes written
+ * @throws {Error} when it cannot be written, or would have more than `most`; what was there is then as it was
+ */
+export async function replaceFile(path: string, parts: Iterable<Buffer>, most: number): Promise<number> {
+  const temporary = `${path}.${randomUUID()}.tmp`
+  let written = 0
+  try {
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_LINK
+    const handle = await open(temporary, flags, 0o600)
+    try {
+      for (const part of parts) {
+        written += part.length
+        if (written > most) throw new TypeError(`it would have more than ${most} bytes`)
+        await handle.writeFile(part)
+      }
+      // A rename that survives a power cut must not point at nothing.
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    // Takes the place of a link, too; does not follow it.
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {})
+    throw error
+  }
+  return written
 }
 
 function linked(): TypeError {

@@ -132,6 +132,43 @@ suite('last good versions in ConfigMaps', () => {
     assert.match(warnings.join(), /Route a\/huge is not kept: there is too much of it/)
   })
 
+  test('a kept hostname finds room when broken Routes of somebody else have filled all there is', async () => {
+    const { time, store, names } = world()
+    const one = store()
+    const sizes = [500_000, 40_000, 3_000, 300].flatMap((bytes) => Array.from({ length: 100 }, () => bytes))
+    one.keep(sizes.map((bytes, i) => kept(`r${i}`, { noise: randomBytes(bytes).toString('base64') })))
+    await Promise.all([one.flushed(), time.pass(60_000)])
+    const hold = {
+      namespace: 'shop',
+      key: 'shop/a',
+      created: 5,
+      until: 3_600_000,
+      noise: randomBytes(500).toString('hex'),
+    }
+    one.keep([{ kind: 'Hostname', key: 'shop.test', object: hold }])
+    await Promise.all([one.flushed(), time.pass(60_000)])
+    assert.ok((await names(store('two'))).includes('Hostname shop.test'))
+  })
+
+  test('thousands of records that somebody else has written hold up no start and do not fill the log', async () => {
+    const { api, store, warnings } = world()
+    const bomb = gzipSync(Buffer.alloc(4 * 1_024 * 1_024)).toString('base64')
+    const hex = (bytes: number) => randomBytes(bytes).toString('hex')
+    for (const [name, content, count] of [
+      ['headgate-last-good', bomb, 150],
+      ['headgate-last-good-1', 'AA==', 9_000],
+    ] as const)
+      api.put(`${COLLECTION}/${name}`, {
+        binaryData: Object.fromEntries(Array.from({ length: count }, () => [`${hex(16)}.${hex(32)}.0.1`, content])),
+      })
+    assert.deepEqual(await store().read(), [])
+    assert.equal(warnings.length, 9)
+    assert.match(
+      warnings.at(-1) ?? '',
+      /more than 64 .* cannot be used: .* who may write ConfigMaps of namespace gateway\?/,
+    )
+  })
+
   test('what is too much together is told and not kept; there are never more ConfigMaps than roles can name', async () => {
     const { store, maps, names, warnings } = world()
     const one = store()

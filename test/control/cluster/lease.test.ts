@@ -246,6 +246,16 @@ suite('leader election', () => {
     assert.deepEqual(heard.at(-1), 'a lost')
   })
 
+  test('a count of transitions that is at its end, which anybody may have written, keeps nobody from leading', async () => {
+    const { time, api, elector, spec } = world()
+    api.put(PATH, { spec: { holderIdentity: 'gone', leaseDurationSeconds: 15, leaseTransitions: 2 ** 31 - 1 } })
+    const a = elector('a')
+    await time.pass(30_000)
+    assert.equal(a.leading, true)
+    // The API has 32 bits.
+    assert.ok(spec().leaseTransitions < 2 ** 31)
+  })
+
   test('what others have written beside it stays', async () => {
     const { time, api, elector } = world()
     api.put(PATH, { metadata: { labels: { team: 'x' } }, spec: { holderIdentity: '', preferredHolder: 'y' } })

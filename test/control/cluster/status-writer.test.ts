@@ -388,6 +388,70 @@ suite('the status writer', () => {
     assert.equal(api.countOf('apply'), 100)
   })
 
+  test('objects that the API server cannot store hold up nobody else', async () => {
+    const { time, api, problems, make, put, commit, status } = world()
+    const hostile = Array.from({ length: 50 }, (_, i) => `evil/route-${i}`)
+    const writer = make()
+    writer.accept([...hostile, 'shop/a', 'shop/b'].map((key) => put(route(key))))
+    // Just small enough to be stored, and too large with a status: etcd says so, and the API server has no better answer than 500.
+    api.refuse = ({ path }) => {
+      if (path.includes('/evil/')) throw new ApiError(500, 'InternalError', 'etcdserver: request is too large')
+    }
+    const statuses = hostile.map((key) => routeStatus(key))
+    commit(writer, statuses, 1)
+    await time.pass(60_000)
+    commit(writer, [...statuses, routeStatus('shop/a')], 2)
+    await time.pass(2_500)
+    assert.notEqual(status(route('shop/a')), undefined)
+    const before = api.calls.length
+    await time.pass(300_000)
+    assert.ok(api.calls.length - before < 300, `${api.calls.length - before} attempts in five minutes`)
+    commit(writer, [...statuses, routeStatus('shop/a'), routeStatus('shop/b')], 3)
+    await time.pass(2_500)
+    assert.notEqual(status(route('shop/b')), undefined)
+    assert.ok(problems.length <= hostile.length, `${problems.length} lines in the log`)
+  })
+
+  test('a status that is nested without end is replaced like any other', async () => {
+    const { time, make, put, commit, status } = world()
+    const writer = make()
+    const event = put(route('a/a'))
+    const deep: unknown = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`)
+    writer.accept([
+      {
+        ...event,
+        raw: { ...(event as { raw: object }).raw, status: { conditions: deep, rules: deep } },
+      } as SourceEvent,
+    ])
+    commit(writer, [routeStatus('a/a')], 1)
+    await time.pass(1_000)
+    assert.equal(status(route('a/a'))?.rules, 1)
+  })
+
+  test('an API server that can store nothing is not pressed', async () => {
+    const { time, api, problems, make, put, commit } = world()
+    const keys = Array.from({ length: 1_000 }, (_, i) => `a/route-${i}`)
+    const writer = make()
+    writer.accept(keys.map((key) => put(route(key))))
+    api.refuse = () => {
+      throw new ApiError(500, 'InternalError', 'etcdserver: no leader')
+    }
+    const statuses = keys.map((key) => routeStatus(key))
+    commit(writer, statuses, 1)
+    await time.pass(60_000)
+    assert.ok(api.calls.length < 800, `${api.calls.length} attempts in a minute`)
+    assert.ok(problems.length < 10)
+    api.refuse = () => {}
+    await time.pass(120_000)
+    assert.equal(
+      api.objects
+        .values()
+        .filter(({ status }) => status !== undefined)
+        .toArray().length,
+      1_000,
+    )
+  })
+
   test('Retry-After is kept', async () => {
     const { time, api, make, put, commit } = world()
     const writer = make()
