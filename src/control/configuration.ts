@@ -65,6 +65,8 @@ interface Built {
 
 /** Endpoint sets brought in line in one step; each is hashed and sent to every worker. */
 const SETS_AT_ONCE = 8
+/** Of a turn in which endpoints are sent. */
+const FEED_SLICE: Milliseconds = 3
 
 export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> {
   readonly #parts: ConfigurationParts
@@ -76,6 +78,10 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #named = new NamedServices()
   readonly #endpointFeed: EndpointFeed
   readonly #unread: UnreadServices
+  /** Backends whose endpoints are to be sent, and since when the first of them is waiting. */
+  readonly #moved = new Set<string>()
+  #movedSince = Number.POSITIVE_INFINITY
+  #feeding: NodeJS.Immediate | undefined
   readonly #neighbourhood: Neighbourhood
   readonly #holds: HostnameHolds
   #surroundings: Surroundings | undefined
@@ -223,6 +229,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   stop(): void {
     this.#intake.stop()
     this.#unread.stop()
+    clearImmediate(this.#feeding)
     this.#rebuild.stop()
     this.#endpointFeed.stop()
   }
@@ -344,9 +351,27 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   /** Pods: at once, whatever else is being taken in or compiled. The compile that follows counts what refers to them. */
   #endpointsChanged(backends: readonly string[], since: Milliseconds): void {
-    this.#endpointFeed.changed(backends)
-    this.#seal()
-    this.#parts.publisher.timeEndpoints(since)
+    for (const backend of backends) this.#moved.add(backend)
+    this.#movedSince = Math.min(this.#movedSince, since)
     this.#request({ endpoints: backends })
+    if (this.#feeding === undefined) this.#feed()
+  }
+
+  /** One Service may have sixty ports and ten thousand pods, which are as many sets. */
+  #feed(): void {
+    const end = this.#parts.now() + FEED_SLICE
+    for (const backend of this.#moved) {
+      this.#moved.delete(backend)
+      this.#endpointFeed.changed([backend])
+      if (this.#parts.now() >= end) break
+    }
+    this.#seal()
+    if (this.#moved.size > 0) {
+      this.#feeding = setImmediate(() => this.#feed())
+      return
+    }
+    this.#feeding = undefined
+    this.#parts.publisher.timeEndpoints(this.#movedSince)
+    this.#movedSince = Number.POSITIVE_INFINITY
   }
 }
