@@ -16,7 +16,7 @@ namespace, or everywhere. No wildcards; nothing is created, changed or deleted b
   resources: [ingresses/status]
   verbs: [patch]
 - apiGroups: [""]
-  resources: [services, secrets, configmaps]
+  resources: [services]
   verbs: [list, watch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
