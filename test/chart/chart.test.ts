@@ -203,6 +203,11 @@ describe('the chart', { concurrency: 2 }, () => {
     })
   })
 
+  it('gives a DaemonSet no budget: it has no scale that one could count by, and a drain leaves its pods alone', async () => {
+    assert.notEqual(one(await render({}), 'PodDisruptionBudget'), undefined)
+    assert.equal(one(await render({ values: { kind: 'DaemonSet' } }), 'PodDisruptionBudget'), undefined)
+  })
+
   it('keeps the CRDs when it goes, and has them among the objects that an upgrade changes', async () => {
     const crds = (await render({})).filter(({ kind }) => kind === 'CustomResourceDefinition')
     assert.deepEqual(crds.map(({ metadata }) => metadata.name).toSorted(), [
