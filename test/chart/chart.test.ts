@@ -190,6 +190,15 @@ describe('the chart', { concurrency: 2 }, () => {
     ])
   })
 
+  it('has every listener that is given a port, unless it says no, and the Service has it under the same port', async () => {
+    const listeners = { more: { port: 9090 }, off: { enabled: false, port: 9091 }, http: null }
+    const objects = await render({ values: { listeners } })
+    const ports = one(objects, 'Service').spec.ports.map((port: Part) => [port.name, port.port, port.targetPort])
+    assert.deepEqual(ports, [['more', 9090, 'more']])
+    const settings = parse(one(objects, 'ConfigMap').data['settings.yaml'])
+    assert.deepEqual(settings.listeners, [{ name: 'more', port: 9090 }])
+  })
+
   it('never has fewer pods than before while pods are replaced, except where they need ports of their nodes', async () => {
     const rolling = async (values: object): Promise<Part> => {
       const { spec } = workloadOf(await render({ values }))

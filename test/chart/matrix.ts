@@ -85,6 +85,10 @@ export const MATRIX: readonly Case[] = [
       },
     },
   },
+  {
+    name: 'listeners of nothing but a port',
+    values: { listeners: { more: { port: 9090 }, off: { enabled: false, port: 9091 } } },
+  },
   { name: 'a listener of the values taken away', values: { listeners: { https: null } } },
   {
     name: 'autoscaling',
@@ -313,6 +317,16 @@ export const REFUSED: readonly (Rendering & { readonly name: string; readonly sa
     name: 'a listener without a port',
     values: { listeners: { more: { enabled: true } } },
     says: /listeners\.more\.port: is missing/,
+  },
+  {
+    name: 'a listener that only has a Service port',
+    values: { listeners: { more: { servicePort: 81 } } },
+    says: /listeners\.more\.port: is missing/,
+  },
+  {
+    name: 'a node port of a Service without any',
+    values: { service: { type: 'ClusterIP' }, listeners: { http: { nodePort: 30080 } } },
+    says: /listeners\.http\.nodePort: a Service of type ClusterIP has none/,
   },
   { name: 'one port for two', values: { listeners: { http: { port: 9902 } } }, says: /9902 is the port of signals/ },
   {

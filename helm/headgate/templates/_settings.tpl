@@ -1,13 +1,18 @@
-{{/* Names of the listeners that are on, in one order wherever they are listed. */}}
+{{/* Names of the listeners that are on, in one order wherever they are listed. One that says nothing about it is on. */}}
 {{- define "headgate.listeners" -}}
 {{- $names := list -}}
 {{- range $name := keys .Values.listeners | sortAlpha -}}
 {{- $listener := get $.Values.listeners $name -}}
-{{- if and $listener $listener.enabled -}}
+{{- if and $listener (ne (toString $listener.enabled) "false") -}}
 {{- $names = append $names $name -}}
 {{- end -}}
 {{- end -}}
 {{- $names | toJson -}}
+{{- end -}}
+
+{{/* Takes a listener: its port of the Service. */}}
+{{- define "headgate.servicePort" -}}
+{{- int (default .port .servicePort) -}}
 {{- end -}}
 
 {{/* Name of a plugin's file: as stated, else the key it has in its ConfigMap. */}}
@@ -63,8 +68,9 @@
 {{- $exposed := false -}}
 {{- range $name := $names -}}
 {{- $listener := get $.Values.listeners $name -}}
-{{- range $key := list "port" "servicePort" -}}
-{{- if and (not (get $listener $key)) (or (eq $key "port") (ne (toString $listener.expose) "false")) -}}{{- fail (printf "listeners.%s.%s: is missing" $name $key) -}}{{- end -}}
+{{- if not $listener.port -}}{{- fail (printf "listeners.%s.port: is missing" $name) -}}{{- end -}}
+{{- if and $listener.nodePort (eq $.Values.service.type "ClusterIP") -}}
+{{- fail (printf "listeners.%s.nodePort: a Service of type ClusterIP has none; say service.type NodePort or LoadBalancer" $name) -}}
 {{- end -}}
 {{- $port := toString (int $listener.port) -}}
 {{- with get $ports $port -}}{{- fail (printf "listeners.%s.port: %s is the port of %s" $name $port .) -}}{{- end -}}
@@ -76,7 +82,7 @@
 {{- end -}}
 {{- if ne (toString $listener.expose) "false" -}}
 {{- $exposed = true -}}
-{{- $servicePort := toString (int $listener.servicePort) -}}
+{{- $servicePort := include "headgate.servicePort" $listener -}}
 {{- with get $servicePorts $servicePort -}}{{- fail (printf "listeners.%s.servicePort: %s is that of listener %s" $name $servicePort .) -}}{{- end -}}
 {{- $_ := set $servicePorts $servicePort $name -}}
 {{- end -}}
