@@ -18,7 +18,7 @@ const one = (objects: readonly KubernetesObject[], kind: string, name?: string):
 
 const podOf = (objects: readonly KubernetesObject[]): Part => workloadOf(objects).spec.template
 
-const LINTED = ['defaults', 'only its own namespace', 'plugins from everywhere', 'settings']
+const LINTED = ['defaults', 'only its own namespace', 'environment, flags and volumes', 'settings']
 
 describe('the chart', { concurrency: 2 }, () => {
   if (WITHOUT_HELM !== false) {
@@ -39,6 +39,13 @@ describe('the chart', { concurrency: 2 }, () => {
     it(`passes helm lint: ${name}`, async () => {
       const outcome = await helm(['lint', CHART, '--strict', '--values', '-'], JSON.stringify(values))
       assert.ok(outcome.ok, outcome.ok ? '' : outcome.message)
+    })
+
+  for (const entry of MATRIX.filter(({ unbuilt }) => unbuilt))
+    it(`refuses what pods would refuse at their start: ${entry.name}`, async () => {
+      const outcome = await template({ ...entry, unbuilt: false })
+      assert.ok(!outcome.ok, 'it was accepted')
+      assert.match(outcome.message, / is not built yet in this version; /)
     })
 
   for (const entry of REFUSED)
@@ -94,7 +101,7 @@ describe('the chart', { concurrency: 2 }, () => {
 
   it('replaces pods when a plugin has other code', async () => {
     const plugin = (source: string) => ({ plugins: [{ name: 'p', namespaces: { from: 'All' }, source }] })
-    const [a, b] = await Promise.all(['1', '2'].map((source) => render({ values: plugin(source) })))
+    const [a, b] = await Promise.all(['1', '2'].map((source) => render({ values: plugin(source), unbuilt: true })))
     assert.notEqual(
       podOf(a!).metadata.annotations['headgate.dev/plugins'],
       podOf(b!).metadata.annotations['headgate.dev/plugins'],
@@ -135,7 +142,7 @@ describe('the chart', { concurrency: 2 }, () => {
 
   it('may read a default certificate that is nowhere else allowed, and only that', async () => {
     const values = { watchNamespaces: ['team-a'], defaultCertificate: { secretName: 'wild', namespace: 'certs' } }
-    const objects = await render({ values })
+    const objects = await render({ values, unbuilt: true })
     const role = objects.find(({ kind, metadata }) => kind === 'Role' && metadata.namespace === 'certs')
     assert.deepEqual(role?.rules, [
       { apiGroups: [''], resources: ['secrets'], resourceNames: ['wild'], verbs: ['list', 'watch'] },
@@ -176,7 +183,7 @@ describe('the chart', { concurrency: 2 }, () => {
   })
 
   it('puts ports 80 and 443 before 8080 and 8443', async () => {
-    const objects = await render({ values: { listeners: { https: { enabled: true } } } })
+    const objects = await render({ values: { listeners: { https: { enabled: true } } }, unbuilt: true })
     const service = one(objects, 'Service').spec.ports.map((port: Part) => [port.port, port.targetPort])
     const pod = podOf(objects).spec.containers[0].ports.map((port: Part) => [port.containerPort, port.name])
     assert.deepEqual(service, [
@@ -235,6 +242,7 @@ describe('the chart', { concurrency: 2 }, () => {
     const files = [
       'values.yaml',
       'values.schema.json',
+      'files/unbuilt.json',
       'files/crds/routes.headgate.dev.yaml',
       'files/crds/backends.headgate.dev.yaml',
     ]

@@ -58,6 +58,32 @@
 {{- toYaml $settings -}}
 {{- end -}}
 
+{{/*
+Takes (dict "entry" … "value" … "steps" … "path" …), of files/unbuilt.json and the settings: fails where something is asked for that this
+version would refuse at its start, so that no upgrade seems well whose next pods do not come up.
+*/}}
+{{- define "headgate.refuseUnbuilt" -}}
+{{- $entry := .entry -}}
+{{- $key := first .steps | trimSuffix "[]" -}}
+{{- $steps := rest .steps -}}
+{{- if hasKey .value $key -}}
+{{- $value := get .value $key -}}
+{{- $path := append .path $key -}}
+{{- if $steps -}}
+{{- if kindIs "slice" $value -}}
+{{- range $value -}}
+{{- include "headgate.refuseUnbuilt" (dict "entry" $entry "value" . "steps" $steps "path" (append $path .name)) -}}
+{{- end -}}
+{{- else if kindIs "map" $value -}}
+{{- include "headgate.refuseUnbuilt" (dict "entry" $entry "value" $value "steps" $steps "path" $path) -}}
+{{- end -}}
+{{- else if not (has (toJson $value) $entry.accepted) -}}
+{{- $path = ternary (append .path $entry.value) (prepend $path "settings") (hasKey $entry "value") -}}
+{{- fail (printf "%s is not built yet in this version; %s" (join "." $path) $entry.remedy) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What a schema cannot say, in words. */}}
 {{- define "headgate.check" -}}
 {{- $names := include "headgate.listeners" . | fromJsonArray -}}
@@ -120,5 +146,9 @@
 {{- if hasKey $seen .name -}}{{- fail (printf "plugins: %s is there twice" .name) -}}{{- end -}}
 {{- $_ := set $seen .name true -}}
 {{- if and .volume (not .file) -}}{{- fail (printf "plugins: %s comes from a volume; say which file of it" .name) -}}{{- end -}}
+{{- end -}}
+{{- $settings := include "headgate.settings" . | fromYaml -}}
+{{- range .Files.Get "files/unbuilt.json" | fromJsonArray -}}
+{{- include "headgate.refuseUnbuilt" (dict "entry" . "value" $settings "steps" .steps "path" list) -}}
 {{- end -}}
 {{- end -}}
