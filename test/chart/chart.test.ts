@@ -108,6 +108,13 @@ describe('the chart', { concurrency: 2 }, () => {
     )
   })
 
+  it('replaces pods when other namespaces are watched: a process reads from those that it found at its start', async () => {
+    const pods = [[], ['team-a'], ['team-a', 'team-b']].map(async (watchNamespaces) =>
+      JSON.stringify(podOf(await render({ values: { watchNamespaces } }))),
+    )
+    assert.equal(new Set(await Promise.all(pods)).size, 3)
+  })
+
   it('mounts the key of the state for the group of the pod alone, and names it in the settings', async () => {
     const objects = await render({ values: { state: { enabled: true, keySecretName: 'sealing' } } })
     const { volumes, containers, securityContext } = podOf(objects).spec
