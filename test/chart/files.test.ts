@@ -90,6 +90,12 @@ describe('manifests/install.yaml', () => {
     assert.equal(workloadOf(objects).spec.template.spec.containers[0].image, `headgate:${version}`)
   })
 
+  it('is deleted by the label that docs/install.md names, without the CRDs', () => {
+    const [, key, value] = /--selector (\S+)=(\S+)$/m.exec(text('docs/install.md'))!
+    const others = objects.filter(({ metadata }) => metadata.labels?.[key!] !== value).map(({ kind }) => kind)
+    assert.deepEqual(others, ['Namespace', 'CustomResourceDefinition', 'CustomResourceDefinition'])
+  })
+
   it('can be applied by kubectl without --server-side: no object is above 256 KiB', () => {
     for (const object of objects) {
       const bytes = Buffer.byteLength(JSON.stringify(object))
