@@ -1,12 +1,13 @@
 /**
  * Writes what the chart holds of other files: the CRDs, values.schema.json from helm/values.schema.yaml and the schema of the
- * settings, and the table of values in docs/chart.md. Helm is not needed for it.
+ * settings, the settings that are not built yet, and the table of values in docs/chart.md. Helm is not needed for it.
  *
  *     node helm/generate.ts            write
  *     node helm/generate.ts --check    fail where a file differs
  */
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { parse, parseDocument } from 'yaml'
+import { UNBUILT } from '../src/api/not-implemented.ts'
 
 type Node = Record<string, unknown>
 
@@ -25,7 +26,28 @@ const OWN_SETTINGS = [
   'plugins',
 ]
 
+/** Values of the chart that become settings of another name; those of the same name are below `settings`. */
+const OWN_NAMES: Readonly<Record<string, { readonly value: string; readonly remedy?: string }>> = {
+  'listeners[].tls': { value: 'tls', remedy: 'say tls: false, or leave the listener off' },
+  'listeners[].proxyProtocol': { value: 'proxyProtocolFrom' },
+  tls: { value: 'defaultCertificate' },
+  plugins: { value: 'plugins' },
+}
+
+const HEX = '[0-9A-Fa-f]{1,4}'
+const BYTE = '(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
+/** IPv6 in hexadecimal: in full, or with `::` after none to seven groups. */
+const WIDE = [
+  `(${HEX}:){7}${HEX}`,
+  ...Array.from({ length: 7 }, (_, i) => (i === 0 ? `(${HEX}:){1,7}:` : `(${HEX}:){1,${7 - i}}(:${HEX}){${i}}`)),
+  `:((:${HEX}){1,7}|:)`,
+]
+
+/** What `isCIDR` of the CEL rules takes, but for IPv6 with a dotted end; a schema cannot call a function. */
+export const ADDRESS_RANGE = `^((${BYTE}\\.){3}${BYTE}/(3[0-2]|[12]?[0-9])|(${WIDE.join('|')})/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$`
+
 const source = parse(read('helm/values.schema.yaml')) as { properties: Node; shapes: Node }
+source.shapes.addressRange = { type: 'string', maxLength: 43, pattern: ADDRESS_RANGE }
 
 export function generated(): Map<string, string> {
   const files = new Map<string, string>()
@@ -34,6 +56,7 @@ export function generated(): Map<string, string> {
     files.set(`helm/headgate/files/crds/${name}.yaml`, text)
   }
   files.set('helm/headgate/values.schema.json', `${JSON.stringify(valuesSchema())}\n`)
+  files.set('helm/headgate/files/unbuilt.json', unbuilt())
   files.set('docs/chart.md', withTable(read('docs/chart.md')))
   return files
 }
@@ -47,6 +70,18 @@ function crd(text: string): [name: string, text: string] {
     metadata[1]!,
     text.replace(/^#.*\n/, '# Written by helm/generate.ts from crds/.\n').replace(metadata[0], kept),
   ]
+}
+
+/** For `headgate.check`: pods would refuse these settings at their start, when the upgrade is done. */
+function unbuilt(): string {
+  const entries = UNBUILT.Settings.map(({ field, accepted = [], refused }) => {
+    if (refused !== undefined) throw new Error(`${field}: the chart's check knows no list of refused values`)
+    const own = OWN_NAMES[field]
+    const instead = own === undefined ? accepted.map((value) => `write ${JSON.stringify(value)}`) : []
+    const remedy = ['leave it out', ...instead].join(', or ')
+    return { steps: field.split('.'), accepted: accepted.map((value) => JSON.stringify(value)), remedy, ...own }
+  })
+  return `[\n${entries.map((entry) => `  ${JSON.stringify(entry)}`).join(',\n')}\n]\n`
 }
 
 function valuesSchema(): Node {
@@ -87,10 +122,11 @@ function settingsSchema(): Node {
   return withoutNotes({ ...schema, properties }) as Node
 }
 
-/** Descriptions and defaults are for a reader; the chart is stored in every release. */
+/** Descriptions and defaults are for a reader; the chart is stored in every release. The rule of a range becomes a pattern. */
 function withoutNotes(value: unknown, names = false): unknown {
   if (Array.isArray(value)) return value.map((item) => withoutNotes(item))
   if (!isNode(value)) return value
+  if (String(value.$comment).startsWith('an address range is')) return source.shapes.addressRange
   const entries = Object.entries(value).filter(([key]) => names || (key !== 'description' && key !== 'default'))
   return Object.fromEntries(entries.map(([key, child]) => [key, withoutNotes(child, key === 'properties')]))
 }

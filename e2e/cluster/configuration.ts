@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execute } from '../lib/execute.ts'
 import { BRIDGE } from './network.ts'
-import { DNS_ADDRESS, NODE_ADDRESS, type Place } from './place.ts'
+import { DNS_ADDRESS, type Place } from './place.ts'
 
 export const PAUSE_IMAGE = 'localhost/pause:1'
 
@@ -103,7 +103,6 @@ async function containerd(place: Place): Promise<string> {
 }
 
 const corefile = (place: Place) => `.:53 {
-  bind ${NODE_ADDRESS}
   errors
   kubernetes cluster.local in-addr.arpa ip6.arpa {
     kubeconfig ${join(place.state, 'dns.kubeconfig')} e2e

@@ -56,7 +56,18 @@ export async function up(place: Place): Promise<void> {
       const { code } = await tryKubectl(place, programs, ['get', 'serviceaccount', 'default', '-n', 'default'])
       return code === 0
     })
+    await until(place, 'dns', () => dnsAnswers(place))
   })
+}
+
+/** Asked where pods ask: by the address of its Service. */
+async function dnsAnswers(place: Place): Promise<boolean> {
+  const script = `
+    const resolver = new (require('node:dns').promises.Resolver)({ timeout: 1000, tries: 1 })
+    resolver.setServers(['${DNS_ADDRESS}'])
+    resolver.resolve4('kubernetes.default.svc.cluster.local').catch(() => process.exit(1))`
+  const { code } = await attempt('nsenter', [...place.enter, process.execPath, '-e', script], { timeout: 10_000 })
+  return code === 0
 }
 
 /** Waits until the API server says that it is ready. */

@@ -49,6 +49,26 @@ describe('an installation', () => {
     assert.match(servedBy, /^shop-/)
     assert.equal(path, '/a?b=c')
   })
+
+  it('leads traffic to names of the cluster: of a Backend, and of a Service of type ExternalName', async () => {
+    const target = `shop.${NAMESPACE}.svc.cluster.local`
+    await apply(
+      backend(NAMESPACE, 'by-name', { service: undefined, endpoints: [{ address: target, port: 80 }] }),
+      route(NAMESPACE, 'by-name', 'by-name.example'),
+      {
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name: 'external', namespace: NAMESPACE },
+        spec: { type: 'ExternalName', externalName: target, ports: [{ name: 'http', port: 80 }] },
+      },
+      backend(NAMESPACE, 'external'),
+      route(NAMESPACE, 'external', 'external.example'),
+    )
+    for (const host of ['by-name.example', 'external.example']) {
+      const { body } = await until(`traffic of ${host}`, async () => served(await door.ask(host)))
+      assert.match((JSON.parse(body) as { servedBy: string }).servedBy, /^shop-/)
+    }
+  })
 })
 
 describe('a change', () => {

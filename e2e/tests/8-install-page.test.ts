@@ -74,4 +74,13 @@ describe('docs/install.md', { skip: !SHOWN && `shows another image than ${IMAGE}
       2,
     )
   })
+
+  it('Taking it away: everything goes but the CRDs, and with them the Routes', async () => {
+    const said = await shell.run(blockOf('Taking it away'))
+    assert.match(said, /deployment\.apps "headgate" deleted/)
+    assert.doesNotMatch(said, /customresourcedefinition/)
+    assert.match(await kubectl('get', 'route.headgate.dev', '-A', '-o', 'name'), /echo/)
+    const kinds = 'clusterrole,clusterrolebinding,ingressclass,namespace'
+    assert.doesNotMatch(await kubectl('get', kinds, '-o', 'name'), /headgate(?!-example)/)
+  })
 })

@@ -18,7 +18,7 @@ const one = (objects: readonly KubernetesObject[], kind: string, name?: string):
 
 const podOf = (objects: readonly KubernetesObject[]): Part => workloadOf(objects).spec.template
 
-const LINTED = ['defaults', 'only its own namespace', 'plugins from everywhere', 'settings']
+const LINTED = ['defaults', 'only its own namespace', 'environment, flags and volumes', 'settings']
 
 describe('the chart', { concurrency: 2 }, () => {
   if (WITHOUT_HELM !== false) {
@@ -41,6 +41,13 @@ describe('the chart', { concurrency: 2 }, () => {
       assert.ok(outcome.ok, outcome.ok ? '' : outcome.message)
     })
 
+  for (const entry of MATRIX.filter(({ unbuilt }) => unbuilt))
+    it(`refuses what pods would refuse at their start: ${entry.name}`, async () => {
+      const outcome = await template({ ...entry, unbuilt: false })
+      assert.ok(!outcome.ok, 'it was accepted')
+      assert.match(outcome.message, / is not built yet in this version; /)
+    })
+
   for (const entry of REFUSED)
     it(`refuses ${entry.name}, and says why`, async () => {
       const outcome = await template(entry)
@@ -51,6 +58,7 @@ describe('the chart', { concurrency: 2 }, () => {
   it('keeps names that read as numbers, or as nothing, what they are', async () => {
     const places = ['789', '1e3', '0x10', 'null', 'on']
     const objects = await render({
+      unbuilt: true,
       release: '123',
       namespace: '456',
       values: {
@@ -123,11 +131,18 @@ describe('the chart', { concurrency: 2 }, () => {
 
   it('replaces pods when a plugin has other code', async () => {
     const plugin = (source: string) => ({ plugins: [{ name: 'p', namespaces: { from: 'All' }, source }] })
-    const [a, b] = await Promise.all(['1', '2'].map((source) => render({ values: plugin(source) })))
+    const [a, b] = await Promise.all(['1', '2'].map((source) => render({ values: plugin(source), unbuilt: true })))
     assert.notEqual(
       podOf(a!).metadata.annotations['headgate.dev/plugins'],
       podOf(b!).metadata.annotations['headgate.dev/plugins'],
     )
+  })
+
+  it('replaces pods when other namespaces are watched: a process reads from those that it found at its start', async () => {
+    const pods = [[], ['team-a'], ['team-a', 'team-b']].map(async (watchNamespaces) =>
+      JSON.stringify(podOf(await render({ values: { watchNamespaces } }))),
+    )
+    assert.equal(new Set(await Promise.all(pods)).size, 3)
   })
 
   it('mounts the key of the state for the group of the pod alone, and names it in the settings', async () => {
@@ -164,7 +179,7 @@ describe('the chart', { concurrency: 2 }, () => {
 
   it('may read a default certificate that is nowhere else allowed, and only that', async () => {
     const values = { watchNamespaces: ['team-a'], defaultCertificate: { secretName: 'wild', namespace: 'certs' } }
-    const objects = await render({ values })
+    const objects = await render({ values, unbuilt: true })
     const role = objects.find(({ kind, metadata }) => kind === 'Role' && metadata.namespace === 'certs')
     assert.deepEqual(role?.rules, [
       { apiGroups: [''], resources: ['secrets'], resourceNames: ['wild'], verbs: ['list', 'watch'] },
@@ -205,7 +220,7 @@ describe('the chart', { concurrency: 2 }, () => {
   })
 
   it('puts ports 80 and 443 before 8080 and 8443', async () => {
-    const objects = await render({ values: { listeners: { https: { enabled: true } } } })
+    const objects = await render({ values: { listeners: { https: { enabled: true } } }, unbuilt: true })
     const service = one(objects, 'Service').spec.ports.map((port: Part) => [port.port, port.targetPort])
     const pod = podOf(objects).spec.containers[0].ports.map((port: Part) => [port.containerPort, port.name])
     assert.deepEqual(service, [
@@ -219,6 +234,15 @@ describe('the chart', { concurrency: 2 }, () => {
     ])
   })
 
+  it('has every listener that is given a port, unless it says no, and the Service has it under the same port', async () => {
+    const listeners = { more: { port: 9090 }, off: { enabled: false, port: 9091 }, http: null }
+    const objects = await render({ values: { listeners } })
+    const ports = one(objects, 'Service').spec.ports.map((port: Part) => [port.name, port.port, port.targetPort])
+    assert.deepEqual(ports, [['more', 9090, 'more']])
+    const settings = parse(one(objects, 'ConfigMap').data['settings.yaml'])
+    assert.deepEqual(settings.listeners, [{ name: 'more', port: 9090 }])
+  })
+
   it('never has fewer pods than before while pods are replaced, except where they need ports of their nodes', async () => {
     const rolling = async (values: object): Promise<Part> => {
       const { spec } = workloadOf(await render({ values }))
@@ -230,6 +254,11 @@ describe('the chart', { concurrency: 2 }, () => {
       maxUnavailable: 1,
       maxSurge: 0,
     })
+  })
+
+  it('gives a DaemonSet no budget: it has no scale that one could count by, and a drain leaves its pods alone', async () => {
+    assert.notEqual(one(await render({}), 'PodDisruptionBudget'), undefined)
+    assert.equal(one(await render({ values: { kind: 'DaemonSet' } }), 'PodDisruptionBudget'), undefined)
   })
 
   it('keeps the CRDs when it goes, and has them among the objects that an upgrade changes', async () => {
@@ -250,6 +279,7 @@ describe('the chart', { concurrency: 2 }, () => {
     const files = [
       'values.yaml',
       'values.schema.json',
+      'files/unbuilt.json',
       'files/crds/routes.headgate.dev.yaml',
       'files/crds/backends.headgate.dev.yaml',
     ]

@@ -2,11 +2,13 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import fc from 'fast-check'
 import { parse } from 'yaml'
 import { cycloneDx, sbomPage } from '../../docs/generate-sbom.ts'
-import { generated } from '../../helm/generate.ts'
+import { ADDRESS_RANGE, generated } from '../../helm/generate.ts'
 import { installManifest } from '../../manifests/generate.ts'
 import { createValidator } from '../../src/api/validate.ts'
+import { parseCIDR } from '../../src/pattern/cidr.ts'
 import { readSchemas } from '../../src/source/crds.ts'
 import { HELM, objectsOf, ROOT, WITHOUT_HELM } from './helm.ts'
 import { blocksOf } from './kind-page.ts'
@@ -30,6 +32,26 @@ describe('what is written by programs', () => {
 })
 
 describe('the chart without Helm', () => {
+  it('takes for an address range what the CRDs take', () => {
+    const pattern = new RegExp(ADDRESS_RANGE)
+    const address = fc.oneof(
+      fc.ipV4(),
+      fc.ipV6(),
+      fc.string({ unit: fc.constantFrom('0', '1', 'aF9', ':', '::', '.', '255', '256', '01') }),
+    )
+    const range = fc.tuple(address, fc.constantFrom('/', '/', '/', '', '/0', '/-'), fc.integer({ min: 0, max: 140 }))
+    fc.assert(
+      fc.property(range, (parts) => {
+        const text = parts.join('')
+        // With a dotted end it is not taken; nobody writes ranges so.
+        fc.pre(!(text.includes(':') && text.includes('.')))
+        assert.equal(pattern.test(text), text.includes('/') && parseCIDR(text) !== undefined, text)
+      }),
+      { numRuns: 5000 },
+    )
+    for (const text of ['::/0', '1:2:3:4:5:6:7::/64', '::2:3:4:5:6:7:8/128', '10.0.0.1/8']) assert.match(text, pattern)
+  })
+
   it('has the CRDs of crds/, to the letter but for the annotation that keeps them', () => {
     for (const [file, name] of [
       ['headgate.dev_routes', 'routes.headgate.dev'],
@@ -66,6 +88,12 @@ describe('manifests/install.yaml', () => {
     const others = objects.filter(({ kind }) => kind !== 'CustomResourceDefinition')
     assert.doesNotMatch(JSON.stringify(others), /helm/i)
     assert.equal(workloadOf(objects).spec.template.spec.containers[0].image, `headgate:${version}`)
+  })
+
+  it('is deleted by the label that docs/install.md names, without the CRDs', () => {
+    const [, key, value] = /--selector (\S+)=(\S+)$/m.exec(text('docs/install.md'))!
+    const others = objects.filter(({ metadata }) => metadata.labels?.[key!] !== value).map(({ kind }) => kind)
+    assert.deepEqual(others, ['Namespace', 'CustomResourceDefinition', 'CustomResourceDefinition'])
   })
 
   it('can be applied by kubectl without --server-side: no object is above 256 KiB', () => {

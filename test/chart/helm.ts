@@ -1,6 +1,7 @@
 /** Helm where there is one: nothing here downloads or builds it. */
 import { execFile, execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { parseAllDocuments } from 'yaml'
@@ -54,6 +55,8 @@ export interface Rendering {
   readonly release?: string
   readonly namespace?: string
   readonly values?: unknown
+  /** The settings ask for what this version does not have: rendered by the chart as it will be when everything is built. */
+  readonly unbuilt?: boolean
   /** Folder of the chart. */
   readonly chart?: string
   readonly flags?: readonly string[]
@@ -75,8 +78,23 @@ export async function helm(args: readonly string[], input = ''): Promise<Outcome
   }
 }
 
+let chartToCome: string | undefined
+
+/** The chart without its list of what is not built yet, so that templates are tried before their time. */
+function withEverythingBuilt(): string {
+  if (chartToCome !== undefined) return chartToCome
+  const folder = mkdtempSync(join(tmpdir(), 'headgate-chart-'))
+  process.once('exit', () => rmSync(folder, { recursive: true }))
+  chartToCome = join(folder, 'headgate')
+  cpSync(CHART, chartToCome, { recursive: true })
+  writeFileSync(join(chartToCome, 'files/unbuilt.json'), '[]\n')
+  return chartToCome
+}
+
 /** `helm template`, as text. */
-export function template({ release = 'hg', namespace = 'gateway', values = {}, chart = CHART, flags = [] }: Rendering) {
+export function template(rendering: Rendering) {
+  const { release = 'hg', namespace = 'gateway', values = {}, unbuilt = false, flags = [] } = rendering
+  const chart = rendering.chart ?? (unbuilt ? withEverythingBuilt() : CHART)
   return helm(['template', release, chart, '--namespace', namespace, '--values', '-', ...flags], JSON.stringify(values))
 }
 

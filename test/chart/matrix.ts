@@ -3,8 +3,6 @@ import type { KubernetesObject, Rendering } from './helm.ts'
 
 export interface Case extends Rendering {
   readonly name: string
-  /** The settings ask for what this version does not have. */
-  readonly unbuilt?: boolean
   /** The pods use ports of their nodes. */
   readonly hostPorts?: boolean
   /** What this one is about. */
@@ -84,6 +82,10 @@ export const MATRIX: readonly Case[] = [
         internal: { enabled: true, port: 8090, servicePort: 8090 },
       },
     },
+  },
+  {
+    name: 'listeners of nothing but a port',
+    values: { listeners: { more: { port: 9090 }, off: { enabled: false, port: 9091 } } },
   },
   { name: 'a listener of the values taken away', values: { listeners: { https: null } } },
   {
@@ -217,7 +219,11 @@ export const MATRIX: readonly Case[] = [
     values: {
       settings: {
         clientAddress: { header: 'X-Forwarded-For', trustedCIDRs: ['10.0.0.0/8'], trustedHops: 1 },
-        policies: { defaults: { timeouts: { request: '30s', tunnelIdle: '1h' } } },
+        policies: {
+          defaults: { timeouts: { request: '30s', tunnelIdle: '1h' }, limits: { maxConcurrentRequests: 0 } },
+          enforced: { auth: { anonymous: {} }, rateLimits: [], fault: {} },
+        },
+        tls: {},
         limits: { head: '32Ki', headers: 50, connections: 5_000_000 },
         accessLog: { sample: 12.5 },
         tenancy: 'Strict',
@@ -314,6 +320,16 @@ export const REFUSED: readonly (Rendering & { readonly name: string; readonly sa
     values: { listeners: { more: { enabled: true } } },
     says: /listeners\.more\.port: is missing/,
   },
+  {
+    name: 'a listener that only has a Service port',
+    values: { listeners: { more: { servicePort: 81 } } },
+    says: /listeners\.more\.port: is missing/,
+  },
+  {
+    name: 'a node port of a Service without any',
+    values: { service: { type: 'ClusterIP' }, listeners: { http: { nodePort: 30080 } } },
+    says: /listeners\.http\.nodePort: a Service of type ClusterIP has none/,
+  },
   { name: 'one port for two', values: { listeners: { http: { port: 9902 } } }, says: /9902 is the port of signals/ },
   {
     name: 'the port of the admin API',
@@ -369,6 +385,56 @@ export const REFUSED: readonly (Rendering & { readonly name: string; readonly sa
     name: 'a plugin somewhere on a volume',
     values: { plugins: [{ name: 'a', namespaces: { from: 'All' }, volume: { emptyDir: {} } }] },
     says: /say which file/,
+  },
+  {
+    name: 'TLS on a listener',
+    values: { listeners: { https: { enabled: true } } },
+    says: /listeners\.https\.tls is not built yet in this version; say tls: false/,
+  },
+  {
+    name: 'PROXY protocol',
+    values: { listeners: { http: { proxyProtocolFrom: ['10.0.0.0/8'] } } },
+    says: /listeners\.http\.proxyProtocolFrom is not built yet in this version; leave it out/,
+  },
+  {
+    name: 'a default certificate',
+    values: { defaultCertificate: { secretName: 'wildcard' } },
+    says: /: defaultCertificate is not built yet in this version/,
+  },
+  {
+    name: 'plugins',
+    values: { plugins: [{ name: 'a', namespaces: { from: 'All' }, source: 'x' }] },
+    says: /: plugins is not built yet in this version/,
+  },
+  {
+    name: 'tracing',
+    values: { settings: { tracing: { otlp: 'http://collector:4318' } } },
+    says: /: settings\.tracing is not built yet in this version; leave it out/,
+  },
+  {
+    name: 'a token of the admin API',
+    values: { settings: { admin: { tokenFile: '/token' } } },
+    says: /: settings\.admin\.tokenFile is not built yet/,
+  },
+  {
+    name: 'a field of the access log',
+    values: { settings: { accessLog: { fields: { agent: 'header:user-agent' } } } },
+    says: /: settings\.accessLog\.fields is not built yet in this version; leave it out, or write \{\}/,
+  },
+  {
+    name: 'a policy for all Routes',
+    values: { settings: { policies: { enforced: { auth: { basic: { secretName: 'users' } } } } } },
+    says: /: settings\.policies\.enforced\.auth is not built yet/,
+  },
+  {
+    name: 'an address range that is none',
+    values: { settings: { clientAddress: { header: 'X-Forwarded-For', trustedCIDRs: ['10.0.0.1/99'] } } },
+    says: /trustedCIDRs/,
+  },
+  {
+    name: 'an address in place of a range',
+    values: { service: { loadBalancerSourceRanges: ['203.0.113.9'] } },
+    says: /loadBalancerSourceRanges/,
   },
   { name: 'an old cluster', values: {}, flags: ['--kube-version', '1.30.0'], says: /1\.30\.0/ },
 ]

@@ -143,6 +143,8 @@ httpGet: { path: {{ .path }}, port: signals }
 {{- /* Plugins are loaded once, at the start. The settings are watched and need no such thing. */ -}}
 {{- $_ := set $annotations "headgate.dev/plugins" ($sources | toJson | sha256sum | trunc 16) -}}
 {{- end -}}
+{{- /* So is what to read from; other namespaces need other pods. */ -}}
+{{- with .Values.watchNamespaces -}}{{- $_ := set $annotations "headgate.dev/watch-namespaces" (join "," .) -}}{{- end -}}
 {{- with mergeOverwrite (deepCopy .Values.commonAnnotations) (deepCopy .Values.podAnnotations) $annotations -}}
 {{- toYaml . -}}
 {{- end -}}

@@ -1,13 +1,18 @@
-{{/* Names of the listeners that are on, in one order wherever they are listed. */}}
+{{/* Names of the listeners that are on, in one order wherever they are listed. One that says nothing about it is on. */}}
 {{- define "headgate.listeners" -}}
 {{- $names := list -}}
 {{- range $name := keys .Values.listeners | sortAlpha -}}
 {{- $listener := get $.Values.listeners $name -}}
-{{- if and $listener $listener.enabled -}}
+{{- if and $listener (ne (toString $listener.enabled) "false") -}}
 {{- $names = append $names $name -}}
 {{- end -}}
 {{- end -}}
 {{- $names | toJson -}}
+{{- end -}}
+
+{{/* Takes a listener: its port of the Service. */}}
+{{- define "headgate.servicePort" -}}
+{{- int (default .port .servicePort) -}}
 {{- end -}}
 
 {{/* Name of a plugin's file: as stated, else the key it has in its ConfigMap. */}}
@@ -53,6 +58,32 @@
 {{- toYaml $settings -}}
 {{- end -}}
 
+{{/*
+Takes (dict "entry" … "value" … "steps" … "path" …), of files/unbuilt.json and the settings: fails where something is asked for that this
+version would refuse at its start, so that no upgrade seems well whose next pods do not come up.
+*/}}
+{{- define "headgate.refuseUnbuilt" -}}
+{{- $entry := .entry -}}
+{{- $key := first .steps | trimSuffix "[]" -}}
+{{- $steps := rest .steps -}}
+{{- if hasKey .value $key -}}
+{{- $value := get .value $key -}}
+{{- $path := append .path $key -}}
+{{- if $steps -}}
+{{- if kindIs "slice" $value -}}
+{{- range $value -}}
+{{- include "headgate.refuseUnbuilt" (dict "entry" $entry "value" . "steps" $steps "path" (append $path .name)) -}}
+{{- end -}}
+{{- else if kindIs "map" $value -}}
+{{- include "headgate.refuseUnbuilt" (dict "entry" $entry "value" $value "steps" $steps "path" $path) -}}
+{{- end -}}
+{{- else if not (has (toJson $value) $entry.accepted) -}}
+{{- $path = ternary (append .path $entry.value) (prepend $path "settings") (hasKey $entry "value") -}}
+{{- fail (printf "%s is not built yet in this version; %s" (join "." $path) $entry.remedy) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What a schema cannot say, in words. */}}
 {{- define "headgate.check" -}}
 {{- $names := include "headgate.listeners" . | fromJsonArray -}}
@@ -63,8 +94,9 @@
 {{- $exposed := false -}}
 {{- range $name := $names -}}
 {{- $listener := get $.Values.listeners $name -}}
-{{- range $key := list "port" "servicePort" -}}
-{{- if and (not (get $listener $key)) (or (eq $key "port") (ne (toString $listener.expose) "false")) -}}{{- fail (printf "listeners.%s.%s: is missing" $name $key) -}}{{- end -}}
+{{- if not $listener.port -}}{{- fail (printf "listeners.%s.port: is missing" $name) -}}{{- end -}}
+{{- if and $listener.nodePort (eq $.Values.service.type "ClusterIP") -}}
+{{- fail (printf "listeners.%s.nodePort: a Service of type ClusterIP has none; say service.type NodePort or LoadBalancer" $name) -}}
 {{- end -}}
 {{- $port := toString (int $listener.port) -}}
 {{- with get $ports $port -}}{{- fail (printf "listeners.%s.port: %s is the port of %s" $name $port .) -}}{{- end -}}
@@ -76,7 +108,7 @@
 {{- end -}}
 {{- if ne (toString $listener.expose) "false" -}}
 {{- $exposed = true -}}
-{{- $servicePort := toString (int $listener.servicePort) -}}
+{{- $servicePort := include "headgate.servicePort" $listener -}}
 {{- with get $servicePorts $servicePort -}}{{- fail (printf "listeners.%s.servicePort: %s is that of listener %s" $name $servicePort .) -}}{{- end -}}
 {{- $_ := set $servicePorts $servicePort $name -}}
 {{- end -}}
@@ -114,5 +146,9 @@
 {{- if hasKey $seen .name -}}{{- fail (printf "plugins: %s is there twice" .name) -}}{{- end -}}
 {{- $_ := set $seen .name true -}}
 {{- if and .volume (not .file) -}}{{- fail (printf "plugins: %s comes from a volume; say which file of it" .name) -}}{{- end -}}
+{{- end -}}
+{{- $settings := include "headgate.settings" . | fromYaml -}}
+{{- range .Files.Get "files/unbuilt.json" | fromJsonArray -}}
+{{- include "headgate.refuseUnbuilt" (dict "entry" . "value" $settings "steps" .steps "path" list) -}}
 {{- end -}}
 {{- end -}}
