@@ -136,6 +136,8 @@ describe('a container with a state directory that starts while the API server is
     await install({ values: { 'state.enabled': 'true', 'state.keySecretName': 'state-key' } })
     await apply(route(NAMESPACE, 'kept', 'kept.example', [answering('kept')]))
     await everywhere('kept.example', 200)
+    // Controllers that have just been started again leave pods of before for a while.
+    await until('the pods of before are gone', async () => (await headgatePods()).items.length === 2, { seconds: 120 })
     const pod = await onePod()
     const file = "require('fs').existsSync('/var/lib/headgate/cluster/objects') || process.exit(1)"
     await until('the state is written', async () => {

@@ -198,8 +198,10 @@ export class Control {
     const real = this.#ports === undefined ? settings : withPorts(settings, this.#ports)
     this.#settings = real
     this.#tell({ type: 'settings', settings })
-    if (this.#configuration !== undefined) this.#configuration.useSettings(real)
-    else void this.#begin(real)
+    if (this.#configuration !== undefined) {
+      this.#configuration.useSettings(real)
+      this.#log.info('new settings are in force; /api/v1/config shows them')
+    } else void this.#begin(real)
   }
 
   #settingsProblems(lines: readonly string[]): void {
