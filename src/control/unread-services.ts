@@ -57,9 +57,11 @@ export class UnreadServices {
   #look(): void {
     const { knows, done, now } = this.#options
     const late = now() >= this.#until
-    for (const [service, looks] of this.#waiting)
-      if (late || (knows(service) && looks + 1 >= LOOKS)) this.#waiting.delete(service)
-      else this.#waiting.set(service, knows(service) ? looks + 1 : 0)
+    for (const [service, before] of this.#waiting) {
+      const looks = knows(service) ? before + 1 : 0
+      if (late || looks >= LOOKS) this.#waiting.delete(service)
+      else this.#waiting.set(service, looks)
+    }
     if (this.busy) this.#timer = setTimeout(() => this.#look(), EVERY)
     else {
       if (late) this.#open = now() + OPEN

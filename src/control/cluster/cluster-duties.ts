@@ -135,7 +135,7 @@ export class ClusterDuties {
   accept(events: readonly SourceEvent[]): void {
     this.#writer.accept(events)
     for (const { type, kind, key } of events)
-      if (type === 'delete' && (kind as string) === 'Ingress') this.#toldOfIngress.delete(`Ingress ${key}`)
+      if (type === 'delete' && kind === 'Ingress') this.#toldOfIngress.delete(`Ingress ${key}`)
   }
 
   /** See StatusWriter; as the status board's. */
