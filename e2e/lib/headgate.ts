@@ -5,7 +5,7 @@ import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { get, helm, kubectl } from './kubernetes.ts'
+import { get, helm } from './kubernetes.ts'
 import { IMAGE } from './pods.ts'
 import { until } from './wait.ts'
 
@@ -123,9 +123,4 @@ export function ask(address: string, path: string, headers: Readonly<Record<stri
     })
     sending.end()
   })
-}
-
-/** The settings, the log and the events of an installation, for a person who has to find out why a test failed. */
-export async function logs({ release = RELEASE, namespace = SYSTEM }: Installation = {}): Promise<string> {
-  return await kubectl('logs', '-n', namespace, '-l', `app.kubernetes.io/instance=${release}`, '--tail=200', '--prefix')
 }

@@ -6,6 +6,7 @@ import { finished } from 'node:stream/promises'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
+import { takeEvidence } from './evidence.ts'
 import { table } from './figures.ts'
 
 /** For all of them together, and for one file. */
@@ -39,6 +40,10 @@ stream.on('test:summary', ({ file, counts: all }) => {
   // Cancelled ones and files that could not even be loaded are failures too.
   counts.failed += all.tests - all.passed - skipped
 })
+const evidence: Promise<string>[] = []
+stream.on('test:fail', ({ name, details }) => {
+  if (details.type !== 'suite') evidence.push(takeEvidence(name).catch((error) => `none: ${error.message}`))
+})
 const report = stream.compose(spec())
 report.pipe(process.stdout, { end: false })
 await finished(report)
@@ -46,5 +51,6 @@ await finished(report)
 const seconds = ((performance.now() - started) / 1000).toFixed(1)
 console.log(`\n${table(figures)}\n`)
 rmSync(scratch, { recursive: true })
+for (const file of await Promise.all(evidence)) console.log(`what there was when a test failed: ${file}`)
 console.log(`tests: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped, ${seconds} s`)
 process.exit(counts.failed > 0 || counts.passed === 0 ? 1 : 0)

@@ -139,10 +139,11 @@ describe('a container with a state directory that starts while the API server is
     // Controllers that have just been started again leave pods of before for a while.
     await until('the pods of before are gone', async () => (await headgatePods()).items.length === 2, { seconds: 120 })
     const pod = await onePod()
-    const file = "require('fs').existsSync('/var/lib/headgate/cluster/objects') || process.exit(1)"
+    const files = "console.log(require('fs').readdirSync('/var/lib/headgate', { recursive: true }))"
     await until('the state is written', async () => {
-      const { code } = await tryKubectl(['exec', '-n', SYSTEM, pod.name, '--', 'node', '-e', file])
-      return code === 0
+      const { stdout, stderr } = await tryKubectl(['exec', '-n', SYSTEM, pod.name, '--', 'node', '-e', files])
+      if (stdout.includes('cluster/objects')) return true
+      throw new Error(`${pod.name} holds ${stdout}${stderr}`)
     })
     // What was written just before its end may be missing: a Route of the last seconds.
     await sleep(8_000)

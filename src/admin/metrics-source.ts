@@ -13,9 +13,12 @@ export interface BackendGauges {
   readonly endpoints: Readonly<Record<EndpointState, number>>
 }
 
+/** What may be said about the settings as a whole; `RestartNeeded`: some act at the next start only. */
+export type SettingsReason = 'Invalid' | 'Warning' | 'RestartNeeded'
+
 export interface ProblemCount {
   readonly kind: 'Route' | 'Backend' | 'Settings'
-  readonly reason: ConditionReason
+  readonly reason: ConditionReason | SettingsReason
   readonly objects: number
 }
 

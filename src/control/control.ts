@@ -33,7 +33,7 @@ import { type ClusterConnection, connectCluster, openSource } from './open-sourc
 import { ProblemList } from './problem-list.ts'
 import { Publisher } from './publisher.ts'
 import type { LastGoodChange } from './resource-cache.ts'
-import { SettingsFeed, withPorts } from './settings-feed.ts'
+import { SettingsFeed, type SettingsNote, withPorts } from './settings-feed.ts'
 import { StatusBoard, unwell } from './status-board.ts'
 import type { ControlData, ControlToMain, MainToControl, ResolvedPorts } from './thread-messages.ts'
 import { adminData, metricsSource, type Viewed } from './views.ts'
@@ -82,7 +82,7 @@ export class Control {
     const now = (): Milliseconds => performance.now()
     this.#block = new ProcessBlock(shared.process)
     this.#ports = data.ports
-    this.#feed = new SettingsFeed(data.settingsFile, data.overrides, this.#validator)
+    this.#feed = new SettingsFeed(data.settingsFile, data.overrides, this.#validator, data.settings)
     this.#accessLog = createAccessLogWriter({
       rings: shared.accessLog,
       out: { fd: STDOUT },
@@ -165,7 +165,7 @@ export class Control {
     setInterval(() => this.#configuration?.tend(), TEND_EVERY).unref()
     this.#feed.start({
       changed: (settings) => this.#useSettings(settings),
-      problems: (lines) => this.#settingsProblems(lines),
+      problems: (notes) => this.#settingsProblems(notes),
     })
   }
 
@@ -204,17 +204,17 @@ export class Control {
     } else void this.#begin(real)
   }
 
-  #settingsProblems(lines: readonly string[]): void {
-    if (this.#settings === undefined) {
+  #settingsProblems(notes: readonly SettingsNote[]): void {
+    if (this.#settings === undefined && notes.some(({ level }) => level === 'error')) {
       if (this.#data.settings === undefined) {
-        this.#tell({ type: 'refused', lines })
+        this.#tell({ type: 'refused', lines: notes.map(({ message }) => message) })
         return
       }
       this.#useSettings(this.#data.settings)
     }
-    this.#parts.problems.setSettings(lines)
-    if (lines.length === 0 && this.#settingsTroubled) this.#log.info('the settings are well again')
-    this.#settingsTroubled = lines.length > 0
+    this.#parts.problems.setSettings(notes)
+    if (notes.length === 0 && this.#settingsTroubled) this.#log.info('the settings are well again')
+    this.#settingsTroubled = notes.length > 0
   }
 
   /** Reading begins while the supervisor is still looking whether the addresses are free. */

@@ -1,9 +1,11 @@
 /** Everything that is wrong with what the user wrote, with its place: for the admin API, and told in the log once. */
 
 import type { ProblemView } from '../admin/admin-data.ts'
+import type { SettingsReason } from '../admin/metrics-source.ts'
 import { formatPath } from '../api/object.ts'
 import type { Place, Source, SourceProblem } from '../source/source.ts'
 import type { ObjectProblem } from './resource-cache.ts'
+import type { SettingsNote } from './settings-feed.ts'
 
 /** A folder full of broken objects must not hold up the thread: finding a place means parsing the file again. */
 const AT_ONCE = 50
@@ -20,7 +22,7 @@ export class ProblemList {
   readonly #events: ProblemEvents
   readonly #locate: Source['locate']
   #source: readonly Entry[] = []
-  #settings: readonly Entry[] = []
+  #settings: readonly (Entry & { readonly reason: SettingsReason })[] = []
   #objects = new Map<string, Entry>()
   #told = new Set<string>()
 
@@ -34,16 +36,16 @@ export class ProblemList {
     for (const { level: _, ...view } of this.#objects.values()) yield view
   }
 
-  /** How many things are wrong with the settings. */
-  get settings(): number {
-    return this.#settings.length
+  /** What is to be said about the settings, each kind once. */
+  get settings(): ReadonlySet<SettingsReason> {
+    return new Set(this.#settings.map(({ reason }) => reason))
   }
 
-  /** What is wrong with the settings, with file and line; the complete list. */
-  setSettings(lines: readonly string[]): void {
-    this.#settings = lines.map((line) => {
-      const message = `${line}; the last good settings stay in force`
-      return { level: 'error', object: 'Settings', reason: 'Invalid', message }
+  /** What is wrong with the settings; the complete list. */
+  setSettings(notes: readonly SettingsNote[]): void {
+    this.#settings = notes.map(({ level, reason, message }) => {
+      const outcome = level === 'error' ? '; the last good settings stay in force' : ''
+      return { level, object: 'Settings', reason, message: `${message}${outcome}` }
     })
     this.#tell()
   }

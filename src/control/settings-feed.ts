@@ -1,24 +1,32 @@
 /** The settings in force: from the file as it changes, the flags, and the ports that were found for 0. */
-
 import type { SettingView } from '../admin/admin-data.ts'
+import type { SettingsReason } from '../admin/metrics-source.ts'
 import { formatPath } from '../api/object.ts'
 import type { SettingsObject } from '../api/settings.ts'
-import { displayPath } from '../source/folder/display-path.ts'
 import {
   composeSettings,
-  readSettingsText,
+  type OriginOf,
   type SettingsChecker,
   type SettingsOrigin,
   type SettingsOverride,
   type SettingsProblem,
 } from '../source/settings.ts'
 import { SettingsFile } from '../source/settings-file.ts'
+import { settingsInForce, waitingMessage } from './start-settings.ts'
 import type { ResolvedPorts } from './thread-messages.ts'
+
+/** Something about the settings that a person must know. */
+export interface SettingsNote {
+  readonly level: 'error' | 'warn'
+  readonly reason: SettingsReason
+  /** What is wrong, with file and line, or the flag. */
+  readonly message: string
+}
 
 export interface SettingsEvents {
   changed(settings: SettingsObject): void
-  /** What is wrong now; the last good settings stay in force. Empty = all is well again. */
-  problems(lines: readonly string[]): void
+  /** The complete list. With an error in it the last good settings stay in force. Empty = all is well again. */
+  problems(notes: readonly SettingsNote[]): void
 }
 
 export class SettingsFeed {
@@ -26,12 +34,23 @@ export class SettingsFeed {
   readonly #overrides: readonly SettingsOverride[]
   readonly #checker: SettingsChecker
   #file: SettingsFile | undefined
+  #started: SettingsObject | undefined
+  #inForce = ''
   #views: readonly SettingView[] = []
+  #ofFile: readonly SettingsNote[] = []
+  #waiting: readonly SettingsNote[] = []
 
-  constructor(path: string | undefined, overrides: readonly SettingsOverride[], checker: SettingsChecker) {
+  /** @param started what the process was started with, where this is not its first control thread */
+  constructor(
+    path: string | undefined,
+    overrides: readonly SettingsOverride[],
+    checker: SettingsChecker,
+    started?: SettingsObject,
+  ) {
     this.#path = path
     this.#overrides = overrides
     this.#checker = checker
+    this.#started = started
   }
 
   /** Each value in force with where it comes from. */
@@ -42,19 +61,17 @@ export class SettingsFeed {
   start(events: SettingsEvents): void {
     if (this.#path === undefined) {
       const result = composeSettings(null, this.#overrides, this.#checker)
-      if (!result.ok) return events.problems(result.problems.map(lineOf))
-      this.#views = viewsOf(result.settings, result.originOf)
-      events.changed(result.settings)
+      if (!result.ok) return events.problems(result.problems.map(invalid))
+      this.#use(result.settings, result.originOf, events)
       return
     }
-    const path = this.#path
-    this.#file = new SettingsFile(path, this.#checker, { overrides: this.#overrides })
+    this.#file = new SettingsFile(this.#path, this.#checker, { overrides: this.#overrides })
     this.#file.start({
-      changed: (settings) => {
-        events.changed(settings)
-        void this.#look(path)
+      changed: (settings, originOf) => this.#use(settings, originOf, events),
+      problems: (list, severity) => {
+        this.#ofFile = list.map(severity === 'error' ? invalid : doubtful)
+        events.problems([...this.#ofFile, ...this.#waiting])
       },
-      problems: (list) => events.problems(list.map(lineOf)),
     })
   }
 
@@ -62,10 +79,23 @@ export class SettingsFeed {
     await this.#file?.stop()
   }
 
-  async #look(path: string): Promise<void> {
-    const read = await readSettingsText(path, displayPath(path))
-    const result = read.ok ? composeSettings(read, this.#overrides, this.#checker) : undefined
-    if (result?.ok === true) this.#views = viewsOf(result.settings, result.originOf)
+  #use(newest: SettingsObject, originOf: OriginOf, events: SettingsEvents): void {
+    this.#started ??= newest
+    const { settings, waiting } = settingsInForce(this.#started, newest)
+    this.#views = viewsOf(settings, (path) =>
+      waiting.some((one) => begins(path, one.path)) ? 'start' : originOf(path),
+    )
+    const text = JSON.stringify(settings)
+    if (text !== this.#inForce) {
+      this.#inForce = text
+      events.changed(settings)
+    }
+    const before = JSON.stringify(this.#waiting)
+    this.#waiting = waiting.map((one) => {
+      const message = `${whereOf(originOf(one.path))}${formatPath(one.path)}: ${waitingMessage(one)}`
+      return { level: 'warn', reason: 'RestartNeeded', message }
+    })
+    if (JSON.stringify(this.#waiting) !== before) events.problems([...this.#ofFile, ...this.#waiting])
   }
 }
 
@@ -85,7 +115,7 @@ export function withPorts(settings: SettingsObject, ports: ResolvedPorts): Setti
 
 function viewsOf(
   settings: SettingsObject,
-  originOf: (path: readonly (string | number)[]) => SettingsOrigin,
+  originOf: (path: readonly (string | number)[]) => SettingsOrigin | 'start',
 ): SettingView[] {
   const views: SettingView[] = []
   const walk = (value: unknown, path: (string | number)[]): void => {
@@ -94,11 +124,29 @@ function viewsOf(
       return
     }
     const origin = originOf(path)
-    const said = origin === null ? 'default' : 'flag' in origin ? origin.flag : `${origin.file}:${origin.line}`
+    const said = origin === 'start' ? 'the start; another value waits for the next one' : sayOrigin(origin)
     views.push({ path: formatPath(path), value, origin: said })
   }
   walk(settings, [])
   return views
+}
+
+function sayOrigin(origin: SettingsOrigin): string {
+  if (origin === null) return 'default'
+  return 'flag' in origin ? origin.flag : `${origin.file}:${origin.line}`
+}
+
+const whereOf = (origin: SettingsOrigin): string => (origin === null ? '' : `${sayOrigin(origin)}: `)
+
+const begins = (path: readonly unknown[], start: readonly unknown[]): boolean =>
+  start.every((step, index) => path[index] === step)
+
+function invalid(problem: SettingsProblem): SettingsNote {
+  return { level: 'error', reason: 'Invalid', message: lineOf(problem) }
+}
+
+function doubtful(problem: SettingsProblem): SettingsNote {
+  return { level: 'warn', reason: 'Warning', message: lineOf(problem) }
 }
 
 function lineOf({ where, field, reason, message }: SettingsProblem): string {

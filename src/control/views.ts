@@ -1,6 +1,12 @@
 /** What the admin API and the metrics read of the control thread's state. */
 import type { AdminData, BackendView, ProblemView, SettingView } from '../admin/admin-data.ts'
-import type { BackendGauges, EndpointState, MetricsSource, ProblemCount } from '../admin/metrics-source.ts'
+import type {
+  BackendGauges,
+  EndpointState,
+  MetricsSource,
+  ProblemCount,
+  SettingsReason,
+} from '../admin/metrics-source.ts'
 import { routeRows } from '../admin/route-rows.ts'
 import type { ObjectStatus } from '../api/condition.ts'
 import type { SettingsObject } from '../api/settings.ts'
@@ -113,8 +119,8 @@ function* conditionProblems(statuses: Iterable<ObjectStatus>): Generator<Problem
 /** Told with their fields, or no problem but a matter of somebody else. */
 const FIELD_REASONS: ReadonlySet<string> = new Set(['Invalid', 'NotImplemented', 'WrongClass'])
 
-function* problemCounts(statuses: Iterable<ObjectStatus>, settings: number): Generator<ProblemCount> {
-  if (settings > 0) yield { kind: 'Settings', reason: 'Invalid', objects: 1 }
+function* problemCounts(statuses: Iterable<ObjectStatus>, settings: Iterable<SettingsReason>): Generator<ProblemCount> {
+  for (const reason of settings) yield { kind: 'Settings', reason, objects: 1 }
   const counts = new Map<string, ProblemCount>()
   for (const { kind, conditions } of statuses)
     for (const reason of new Set(conditions.filter(unwell).map((one) => one.reason))) {

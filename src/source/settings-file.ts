@@ -6,6 +6,7 @@ import { HoldOff } from './hold-off.ts'
 import { statOrNothing } from './read-text.ts'
 import {
   composeSettings,
+  type OriginOf,
   readSettingsText,
   type SettingsChecker,
   type SettingsOverride,
@@ -14,9 +15,13 @@ import {
 
 export interface SettingsHandler {
   /** Valid settings that differ from those before; the first call is what is in force at the start. */
-  changed(settings: SettingsObject): void
-  /** The complete current list; the last good settings stay in force while there is one. Empty = all is well again. */
-  problems(list: readonly SettingsProblem[]): void
+  changed(settings: SettingsObject, originOf: OriginOf): void
+  /**
+   * The complete current list. Empty = all is well again.
+   *
+   * @param severity error = the last good settings stay in force
+   */
+  problems(list: readonly SettingsProblem[], severity: 'error' | 'warning'): void
 }
 
 export interface SettingsFileOptions {
@@ -106,13 +111,13 @@ export class SettingsFile {
     if ((empty || !result.ok) && !this.#settled(signature)) return
     this.#doubt = null
     this.#signature = signature
-    if (empty) return this.#tell([emptyProblem(this.#file)])
-    if (!result.ok) return this.#tell(result.problems)
-    this.#tell(result.warnings)
+    if (empty) return this.#tell([emptyProblem(this.#file)], 'error')
+    if (!result.ok) return this.#tell(result.problems, 'error')
+    this.#tell(result.warnings, 'warning')
     const settings = JSON.stringify(result.settings)
     if (settings === this.#settings) return
     this.#settings = settings
-    this.#handler!.changed(result.settings)
+    this.#handler!.changed(result.settings, result.originOf)
   }
 
   #settled(signature: string): boolean {
@@ -125,11 +130,11 @@ export class SettingsFile {
     return false
   }
 
-  #tell(problems: readonly SettingsProblem[]): void {
+  #tell(problems: readonly SettingsProblem[], severity: 'error' | 'warning'): void {
     const text = JSON.stringify(problems)
     if (text === this.#problems) return
     this.#problems = text
-    this.#handler!.problems(problems)
+    this.#handler!.problems(problems, severity)
   }
 
   /** The folder, not the file: an editor puts another file in its place. */

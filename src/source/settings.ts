@@ -29,12 +29,14 @@ export interface SettingsChecker {
 /** Where the value at a path of the settings was said; `null` for a default. */
 export type SettingsOrigin = { readonly flag: string } | { readonly file: string; readonly line: number } | null
 
+export type OriginOf = (path: Path) => SettingsOrigin
+
 export type SettingsResult =
   | {
       readonly ok: true
       readonly settings: SettingsObject
       readonly warnings: readonly SettingsProblem[]
-      originOf(path: Path): SettingsOrigin
+      readonly originOf: OriginOf
     }
   | { readonly ok: false; readonly problems: readonly SettingsProblem[] }
 
@@ -100,7 +102,7 @@ export function composeSettings(
 
   const checked = checker.checkSettings(merged)
   if (!checked.ok) return { ok: false, problems: checked.problems.map(toProblem) }
-  const originOf = (path: Path): SettingsOrigin => {
+  const originOf: OriginOf = (path) => {
     const flag = flagOf(path)
     if (flag !== undefined) return { flag }
     return source !== null && has(parsed.raw, path) ? { file: source.file, line: locate(path).line } : null

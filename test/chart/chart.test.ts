@@ -6,6 +6,7 @@ import { describe, it } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { parse } from 'yaml'
 import { SHARDS, shardName } from '../../src/control/cluster/last-good-shards.ts'
+import { AT_START } from '../../src/control/start-settings.ts'
 import { CHART, helm, type KubernetesObject, type Rendering, render, template, WITHOUT_HELM } from './helm.ts'
 import { MATRIX, REFUSED } from './matrix.ts'
 import { problemsOf, workloadOf } from './objects.ts'
@@ -121,28 +122,37 @@ describe('the chart', { concurrency: 2 }, () => {
     })
   })
 
-  it('gives pods with other ports other settings, so that running pods do not follow', async () => {
-    const names = [{}, { listeners: { http: { port: 8081 } } }, { signals: { port: 9903 } }].map(async (values) => {
-      const objects = await render({ values })
-      return podOf(objects).spec.volumes[0].configMap.name as string
-    })
-    assert.equal(new Set(await Promise.all(names)).size, 3)
+  it('gives pods other settings by another name for whatever a process reads at its start only', async () => {
+    const other: Readonly<Record<string, object>> = {
+      'admin.address': { settings: { admin: { address: '127.0.0.1:9911' } } },
+      'admin.tokenFile': { settings: { admin: { tokenFile: '/token' } } },
+      'signals.address': { signals: { port: 9903 } },
+      watchNamespaces: { watchNamespaces: ['team-a'] },
+      stateDirectory: { state: { enabled: true } },
+      stateKeyFile: { state: { enabled: true, keySecretName: 'key' } },
+    }
+    assert.deepEqual(
+      AT_START.map((path) => path.join('.')),
+      Object.keys(other),
+    )
+    // Listeners are opened and closed while a process runs, but only the pod's own ports are reached.
+    const ports = { listeners: { http: { port: 8081 } } }
+    const names = [{}, ports, { watchNamespaces: ['team-a', 'team-b'] }, ...Object.values(other)].map(
+      async (values) => podOf(await render({ values, unbuilt: true })).spec.volumes[0].configMap.name as string,
+    )
+    assert.equal(new Set(await Promise.all(names)).size, names.length)
   })
 
-  it('replaces pods when a plugin has other code', async () => {
+  it('gives pods other code of plugins by another name, too', async () => {
     const plugin = (source: string) => ({ plugins: [{ name: 'p', namespaces: { from: 'All' }, source }] })
-    const [a, b] = await Promise.all(['1', '2'].map((source) => render({ values: plugin(source), unbuilt: true })))
-    assert.notEqual(
-      podOf(a!).metadata.annotations['headgate.dev/plugins'],
-      podOf(b!).metadata.annotations['headgate.dev/plugins'],
-    )
-  })
-
-  it('replaces pods when other namespaces are watched: a process reads from those that it found at its start', async () => {
-    const pods = [[], ['team-a'], ['team-a', 'team-b']].map(async (watchNamespaces) =>
-      JSON.stringify(podOf(await render({ values: { watchNamespaces } }))),
-    )
-    assert.equal(new Set(await Promise.all(pods)).size, 3)
+    const names = ['1', '2'].map(async (source) => {
+      const objects = await render({ values: plugin(source), unbuilt: true })
+      const { volumes } = podOf(objects).spec
+      const { name } = volumes.find((volume: Part) => volume.name === 'plugin-p').configMap
+      assert.deepEqual(objects.find(({ metadata }) => metadata.name === name)?.data, { p: source })
+      return name
+    })
+    assert.equal(new Set(await Promise.all(names)).size, 2)
   })
 
   it('mounts the key of the state for the group of the pod alone, and names it in the settings', async () => {

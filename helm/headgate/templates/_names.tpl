@@ -65,15 +65,27 @@ annotations:
 {{- end -}}
 
 {{/*
-The settings, by the ports that the pods have open: settings act while pods run, and pods whose ports the template fixed must not follow
-a change of these. They keep the settings they have until they are replaced.
+The settings, by what belongs to one start: the ports that the pods have open, and what is read then only. Other settings act while pods
+run; for these there are other pods, which must not be given what a kubelet still remembers of a ConfigMap of the same name.
 */}}
 {{- define "headgate.settingsName" -}}
-{{- $ports := list (int .Values.signals.port) -}}
-{{- range $name := include "headgate.listeners" . | fromJsonArray -}}
-{{- $ports = append $ports (printf "%s:%d" $name (int (get $.Values.listeners $name).port)) -}}
+{{- $settings := include "headgate.settings" . | fromYaml -}}
+{{- $start := pick $settings "admin" "signals" "watchNamespaces" "stateDirectory" "stateKeyFile" -}}
+{{- $ports := dict -}}
+{{- range $settings.listeners -}}{{- $_ := set $ports .name .port -}}{{- end -}}
+{{- $_ := set $start "ports" $ports -}}
+{{- printf "%s-settings-%s" (include "headgate.fullname" .) ($start | toJson | sha256sum | trunc 6) -}}
 {{- end -}}
-{{- printf "%s-settings-%s" (include "headgate.fullname" .) ($ports | toJson | sha256sum | trunc 6) -}}
+
+{{/* Code of plugins as JSON, by their names; as with the settings, other code has another name. */}}
+{{- define "headgate.pluginSources" -}}
+{{- $sources := dict -}}
+{{- range .Values.plugins -}}{{- if .source -}}{{- $_ := set $sources .name .source -}}{{- end -}}{{- end -}}
+{{- toJson $sources -}}
+{{- end -}}
+
+{{- define "headgate.pluginsName" -}}
+{{- printf "%s-plugins-%s" (include "headgate.fullname" .) (include "headgate.pluginSources" . | sha256sum | trunc 6) -}}
 {{- end -}}
 
 {{- define "headgate.image" -}}

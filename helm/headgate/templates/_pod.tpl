@@ -80,7 +80,7 @@ seccompProfile: { type: RuntimeDefault }
     items: [{ key: {{ .configMap.key | quote }}, path: {{ include "headgate.pluginFile" . | quote }} }]
   {{- else }}
   configMap:
-    name: {{ include "headgate.fullname" $ }}-plugins
+    name: {{ include "headgate.pluginsName" $ }}
     items: [{ key: {{ .name | quote }}, path: {{ include "headgate.pluginFile" . | quote }} }]
   {{- end }}
 {{- end }}
@@ -137,14 +137,6 @@ httpGet: { path: {{ .path }}, port: signals }
 {{- $_ := set $annotations "prometheus.io/port" (toString (int .Values.signals.port)) -}}
 {{- $_ := set $annotations "prometheus.io/path" "/metrics" -}}
 {{- end -}}
-{{- $sources := list -}}
-{{- range .Values.plugins -}}{{- with .source -}}{{- $sources = append $sources . -}}{{- end -}}{{- end -}}
-{{- if $sources -}}
-{{- /* Plugins are loaded once, at the start. The settings are watched and need no such thing. */ -}}
-{{- $_ := set $annotations "headgate.dev/plugins" ($sources | toJson | sha256sum | trunc 16) -}}
-{{- end -}}
-{{- /* So is what to read from; other namespaces need other pods. */ -}}
-{{- with .Values.watchNamespaces -}}{{- $_ := set $annotations "headgate.dev/watch-namespaces" (join "," .) -}}{{- end -}}
 {{- with mergeOverwrite (deepCopy .Values.commonAnnotations) (deepCopy .Values.podAnnotations) $annotations -}}
 {{- toYaml . -}}
 {{- end -}}
