@@ -51,9 +51,10 @@ type Fields = Record<string, unknown>
  * are often the larger part. Changes `value`.
  *
  * @param apiVersion items of a list do not say their own
+ * @param within what was asked for; none = everywhere
  * @throws {ApiError} when it is not an object as an API server must send it
  */
-export function ingest(value: unknown, kind: Kind, apiVersion: string): Ingested {
+export function ingest(value: unknown, kind: Kind, apiVersion: string, within?: string): Ingested {
   if (!isFields(value) || !isFields(value.metadata)) throw notAnObject(kind, 'it has no metadata')
   const { metadata } = value
   const { name, uid, resourceVersion } = metadata
@@ -62,6 +63,8 @@ export function ingest(value: unknown, kind: Kind, apiVersion: string): Ingested
   if (!isSegment(name)) throw notAnObject(kind, 'it has no name')
   if (typeof namespace !== 'string' || (kind !== 'Namespace' && !isSegment(namespace)))
     throw notAnObject(kind, 'it has no namespace')
+  if (within !== undefined && namespace !== within)
+    throw notAnObject(kind, 'it is in another namespace than was asked for')
   if (typeof resourceVersion !== 'string' || resourceVersion === '' || typeof uid !== 'string')
     throw notAnObject(kind, 'it has no version')
   const itsKind = value.kind ?? kind

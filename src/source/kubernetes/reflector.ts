@@ -135,7 +135,7 @@ export class Reflector {
     const collected = new Collected()
     const sink = {
       item: (json: Buffer) => {
-        if (!signal.aborted) this.#collect(collected, ingest(parseJson(json), this.#options.kind, this.#apiVersion))
+        if (!signal.aborted) this.#collect(collected, this.#ingest(parseJson(json)))
       },
       pause: () => this.#options.handler.pause?.(),
     }
@@ -161,6 +161,11 @@ export class Reflector {
     if (!this.#synced && consistent !== true) return { ...selection, resourceVersion: '0' }
     // Pages that expired twice are too slow; in one piece it is a matter of a moment.
     return this.#expiries > 1 ? { ...selection } : { ...selection, limit: this.#pacing.page }
+  }
+
+  #ingest(value: unknown): Ingested {
+    const { kind, namespace } = this.#options
+    return ingest(value, kind, this.#apiVersion, namespace)
   }
 
   #collect(collected: Collected, object: Ingested): void {
@@ -230,7 +235,7 @@ export class Reflector {
       case 'ADDED':
       case 'MODIFIED':
       case 'DELETED': {
-        const item = ingest(object, this.#options.kind, this.#apiVersion)
+        const item = this.#ingest(object)
         if (initial !== undefined) this.#collect(initial, item)
         else {
           if (type !== 'DELETED') this.#put(item)

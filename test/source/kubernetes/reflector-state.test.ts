@@ -202,6 +202,33 @@ describe('7. a reflector reads lines', () => {
     )
 
   it(
+    'of the namespace that was asked for only: a right there is none elsewhere',
+    observe(
+      async ({ api, told, reflector, asked }) => {
+        api.put(route('real'))
+        const foreign = { ...stored('a', '1'), metadata: { ...stored('a', '1').metadata, namespace: 'elsewhere' } }
+        let lied = false
+        api.intercept = ({ verb }, response) => {
+          if (verb !== 'list' || lied) return false
+          lied = true
+          const list = { metadata: { resourceVersion: '5' }, items: [foreign] }
+          response.writeHead(200, JSON_HEAD).end(JSON.stringify(list))
+          return true
+        }
+        reflector.start()
+        await told.untilSynced()
+        await told.until(() => api.openWatches.length === 1, 'a watch')
+        api.send('routes', event('ADDED', foreign))
+        await told.until(() => asked('list').length === 3, 'another list')
+        assert.deepEqual(told.keys, ['shop/real'])
+        for (const { error } of told.troubles.filter((trouble) => trouble !== undefined))
+          assert.match(error.message, /in another namespace than was asked for/)
+      },
+      { namespace: 'shop' },
+    ),
+  )
+
+  it(
     'of JSON only, whatever the server calls it',
     observe(async ({ api, told, reflector }) => {
       let lied = false
