@@ -148,6 +148,11 @@ version would refuse at its start, so that no upgrade seems well whose next pods
 {{- if and .volume (not .file) -}}{{- fail (printf "plugins: %s comes from a volume; say which file of it" .name) -}}{{- end -}}
 {{- end -}}
 {{- $settings := include "headgate.settings" . | fromYaml -}}
+{{- with dig "admin" "address" "" $settings -}}
+{{- if not (regexMatch "^(127([.][0-9]+){3}|\\[::1\\]):" .) -}}
+{{- fail (printf "settings.admin.address: %s is not an address of loopback, and others are not protected in this version; say 127.0.0.1:9901, and use kubectl port-forward" .) -}}
+{{- end -}}
+{{- end -}}
 {{- range .Files.Get "files/unbuilt.json" | fromJsonArray -}}
 {{- include "headgate.refuseUnbuilt" (dict "entry" . "value" $settings "steps" .steps "path" list) -}}
 {{- end -}}
