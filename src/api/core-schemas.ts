@@ -61,6 +61,7 @@ const service: Schema = {
   properties: {
     type: { type: 'string', enum: ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'], default: 'ClusterIP' },
     clusterIP: text,
+    ipFamilies: { type: 'array', maxItems: 2, items: { type: 'string', enum: ['IPv4', 'IPv6'] } },
     externalName: text,
     selector: texts,
     ports: { type: 'array', items: servicePort, default: [] },
@@ -73,7 +74,6 @@ const service: Schema = {
     'externalTrafficPolicy',
     'healthCheckNodePort',
     'internalTrafficPolicy',
-    'ipFamilies',
     'ipFamilyPolicy',
     'loadBalancerClass',
     'loadBalancerIP',
@@ -95,8 +95,8 @@ const sliceEndpoint: Schema = {
     zone: text,
     targetRef: {
       type: 'object',
-      properties: { kind: text, namespace: text },
-      'x-headgate-unread': ['apiVersion', 'name', 'uid', 'resourceVersion', 'fieldPath'],
+      properties: { kind: text, namespace: text, name: text },
+      'x-headgate-unread': ['apiVersion', 'uid', 'resourceVersion', 'fieldPath'],
     },
   },
   'x-headgate-unread': ['hints', 'deprecatedTopology'],

@@ -27,6 +27,8 @@ export interface Service extends KubeObject {
     readonly type: 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName'
     /** `None` for a headless Service. */
     readonly clusterIP?: string
+    /** The first one is its primary family. */
+    readonly ipFamilies?: readonly ('IPv4' | 'IPv6')[]
     /** Only with type ExternalName. */
     readonly externalName?: string
     readonly selector?: Readonly<Record<string, string>>
@@ -68,7 +70,7 @@ export interface SliceEndpoint {
   readonly nodeName?: string
   readonly zone?: string
   /** What it is an address of. */
-  readonly targetRef?: { readonly kind?: string; readonly namespace?: string }
+  readonly targetRef?: { readonly kind?: string; readonly namespace?: string; readonly name?: string }
 }
 
 export interface SlicePort {

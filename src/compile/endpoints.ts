@@ -153,14 +153,12 @@ function* listedPods(resources: ResourceSet, id: string): Generator<{ address: s
   const inline = inlineService(id)
   const key = inline?.service ?? `${backend?.metadata.namespace}/${ref?.name}`
   const service = resources.services.get(key)?.object
-  const port = service && findPort(service, inline?.port ?? ref?.port ?? '')
+  const slices = resources.endpointSlices.get(key)
+  if (service === undefined || slices === undefined) return
+  const port = findPort(service, inline?.port ?? ref?.port ?? '')
   if (port === undefined) return
-  for (const { object: slice } of resources.endpointSlices.get(key)?.values() ?? []) {
-    const number = portIn(slice.ports, port)
-    if (number === undefined) continue
-    for (const { addresses } of slice.endpoints)
-      for (const text of addresses) yield { address: place(text).address, port: number }
-  }
+  for (const { endpoint, number } of listed(service, slices.values(), port))
+    for (const text of endpoint.addresses) yield { address: place(text).address, port: number }
 }
 
 /** The API server does not ask an ExternalName Service for ports, so a number stands for itself. */
@@ -190,20 +188,58 @@ function* fromSlices(
   port: ServicePort,
   admits: Admission,
 ): Generator<EndpointAddress, void> {
-  for (const slice of slices) {
-    const number = portIn(slice.object.ports, port)
-    if (number === undefined) continue
-    for (const endpoint of slice.object.endpoints) {
-      const state = stateOf(endpoint)
-      if (state === undefined) continue
-      const pod = isPod(service, slice, endpoint)
-      const { zone } = endpoint
-      for (const text of endpoint.addresses) {
-        const found = { ...place(text), port: number, weight: 1, ...(zone === undefined ? {} : { zone }), state }
-        if (pod || admits(found)) yield found
-      }
+  for (const { slice, endpoint, number } of listed(service, slices, port)) {
+    const state = stateOf(endpoint)
+    if (state === undefined) continue
+    const pod = isPod(service, slice, endpoint)
+    const { zone } = endpoint
+    for (const text of endpoint.addresses) {
+      const found = { ...place(text), port: number, weight: 1, ...(zone === undefined ? {} : { zone }), state }
+      if (pod || admits(found)) yield found
     }
   }
+}
+
+interface Listed {
+  readonly slice: Resource<EndpointSlice>
+  readonly endpoint: SliceEndpoint
+  /** The pod's port. */
+  readonly number: number
+}
+
+/**
+ * Everything in the slices that has the port. A dual-stack Service lists each pod once in each family: it is one endpoint all the same, at its
+ * address of the Service's first family, which is the one that its clients are given first and the one that pods can be trusted to listen on.
+ */
+function* listed(
+  service: Service,
+  slices: Iterable<Resource<EndpointSlice>>,
+  port: ServicePort,
+): Generator<Listed, void> {
+  const first = service.spec.ipFamilies?.[0] ?? 'IPv4'
+  const usable: { readonly slice: Resource<EndpointSlice>; readonly number: number }[] = []
+  const others: typeof usable = []
+  for (const slice of slices) {
+    const number = portIn(slice.object.ports, port)
+    if (number !== undefined) (slice.object.addressType === first ? usable : others).push({ slice, number })
+  }
+  const known = new Set<string>()
+  for (const { slice, number } of usable)
+    for (const endpoint of slice.object.endpoints) {
+      const pod = others.length > 0 ? podName(endpoint) : undefined
+      if (pod !== undefined) known.add(pod)
+      yield { slice, endpoint, number }
+    }
+  for (const { slice, number } of others)
+    for (const endpoint of slice.object.endpoints) {
+      const pod = podName(endpoint)
+      if (pod === undefined || !known.has(pod)) yield { slice, endpoint, number }
+    }
+}
+
+function podName({ targetRef }: SliceEndpoint): string | undefined {
+  if (targetRef?.kind !== 'Pod' || targetRef.name === undefined) return undefined
+  return `${targetRef.namespace ?? ''}/${targetRef.name}`
 }
 
 /** Slices name ports as the Service does; the number is the pods' own (named target ports may differ between slices). */

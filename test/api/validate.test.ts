@@ -156,6 +156,7 @@ test('a Service as an API server gives it is taken without a word', () => {
   assert.deepEqual(object.spec, {
     type: 'ClusterIP',
     clusterIP: '10.96.0.9',
+    ipFamilies: ['IPv4'],
     selector: { app: 'a' },
     ports: [{ name: 'http', port: 80, targetPort: 'web', protocol: 'TCP' }],
     publishNotReadyAddresses: false,
@@ -194,7 +195,7 @@ test('an EndpointSlice of a wrong form is refused', () => {
     {
       addresses: ['10.0.0.1'],
       conditions: { ready: true, terminating: false },
-      targetRef: { kind: 'Pod' },
+      targetRef: { kind: 'Pod', name: 'p' },
       zone: 'a',
     },
   ])

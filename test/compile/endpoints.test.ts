@@ -156,15 +156,64 @@ suite('endpoints', () => {
       ])
   })
 
-  test('a pod of a dual-stack Service is reached by both of its addresses', () => {
+  suite('of a dual-stack Service', () => {
+    const of = (name: string, address: string, conditions?: SliceEndpoint['conditions']): SliceEndpoint => ({
+      ...pod(address, conditions),
+      targetRef: { kind: 'Pod', namespace: 'a', name },
+    })
     const slices = [
-      slice('a/4', 'api', { endpoints: [{ ...pod('10.0.0.1'), zone: 'a' }] }),
-      slice('a/6', 'api', { addressType: 'IPv6', endpoints: [{ ...pod('FD00:0::1'), zone: 'a' }] }),
+      slice('a/6', 'api', {
+        addressType: 'IPv6',
+        endpoints: [of('one', 'FD00:0::1'), of('two', 'fd00::2'), of('six', 'fd00::6'), pod('fd00::9')],
+      }),
+      slice('a/4', 'api', { endpoints: [of('one', '10.0.0.1'), of('two', '10.0.0.2', { ready: false })] }),
+      slice('a/5', 'api', { endpoints: [of('four', '10.0.0.4'), pod('10.0.0.9')] }),
     ]
-    assert.deepEqual(
-      ofService({ slices }).map(({ address, zone }) => `${address} ${zone}`),
-      ['10.0.0.1 a', 'fd00::1 a'],
-    )
+    const inFamilies = (...ipFamilies: ('IPv4' | 'IPv6')[]) => {
+      const { object, ...rest } = service('a/api', PORTS)
+      return [{ ...rest, object: { ...object, spec: { ...object.spec, ipFamilies } } }]
+    }
+
+    test('a pod is one endpoint, at its address of the first family, in whatever state it is there', () => {
+      const four = ['10.0.0.1', '10.0.0.4', '10.0.0.9', 'fd00::6', 'fd00::9']
+      const six = ['10.0.0.4', '10.0.0.9', 'fd00::1', 'fd00::2', 'fd00::6', 'fd00::9']
+      for (const order of [slices, slices.toReversed()]) {
+        const found = (services?: World['services']) =>
+          ofService({ slices: order, ...(services && { services }) }).map(({ address }) => address)
+        assert.deepEqual(found(), four, 'IPv4 where the Service does not say')
+        assert.deepEqual(found(inFamilies('IPv4', 'IPv6')), four)
+        assert.deepEqual(found(inFamilies('IPv6', 'IPv4')), six)
+        assert.deepEqual(found(inFamilies('IPv6')), six)
+      }
+    })
+
+    test('and is counted once', () => {
+      const resources = world({ services: inFamilies('IPv4', 'IPv6'), slices })
+      const id = serviceBackendId('a', { name: 'api', port: 'http' })
+      assert.deepEqual(countEndpoints(resources, id), { total: 6, ready: 5 })
+    })
+
+    test('a slice of the first family without the port hides nothing', () => {
+      const other = slice('a/4', 'api', {
+        endpoints: [of('one', '10.0.0.1')],
+        ports: [{ name: 'other', port: 1, protocol: 'TCP' }],
+      })
+      assert.deepEqual(addresses(ofService({ slices: [other, slices[0]!] })).length, 4)
+    })
+
+    test('only pods are taken for the same', () => {
+      const same = (address: string): SliceEndpoint => ({
+        ...pod(address),
+        targetRef: { kind: 'Machine', namespace: 'a', name: 'one' },
+      })
+      const found = ofService({
+        slices: [
+          slice('a/4', 'api', { endpoints: [same('10.0.0.1')] }),
+          slice('a/6', 'api', { addressType: 'IPv6', endpoints: [same('fd00::1')] }),
+        ],
+      })
+      assert.equal(found.length, 2)
+    })
   })
 
   test('what is listed is counted, ready or not, each place once', () => {
