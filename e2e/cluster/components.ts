@@ -1,6 +1,6 @@
 /** The command lines of the programs that make up the cluster. */
 import { join } from 'node:path'
-import { NODE_ADDRESS, NODE_NAME, type Place } from './place.ts'
+import { NODE_ADDRESS, NODE_ADDRESS_6, NODE_NAME, type Place } from './place.ts'
 
 export type Component = 'etcd' | 'apiserver' | 'controllers' | 'scheduler' | 'containerd' | 'kubelet' | 'proxy' | 'dns'
 
@@ -37,7 +37,7 @@ export function commandOf(place: Place, programs: string, component: Component):
         `--service-account-signing-key-file=${certificate('service-accounts.key')}`,
         '--service-account-issuer=https://kubernetes.default.svc',
         '--authorization-mode=Node,RBAC',
-        '--service-cluster-ip-range=10.96.0.0/16',
+        '--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112',
         '--service-node-port-range=1024-32767',
         '--allow-privileged=true',
         `--kubelet-client-certificate=${certificate('admin.crt')}`,
@@ -57,7 +57,7 @@ export function commandOf(place: Place, programs: string, component: Component):
         `--service-account-private-key-file=${certificate('service-accounts.key')}`,
         `--root-ca-file=${certificate('ca.crt')}`,
         '--use-service-account-credentials',
-        '--cluster-cidr=10.244.0.0/16',
+        '--cluster-cidr=10.244.0.0/16,fd00:10:244::/56',
         '--allocate-node-cidrs=false',
       ]
     case 'scheduler':
@@ -70,7 +70,7 @@ export function commandOf(place: Place, programs: string, component: Component):
         `--config=${inState('kubelet.json')}`,
         `--kubeconfig=${kubeconfig('node')}`,
         `--hostname-override=${NODE_NAME}`,
-        `--node-ip=${NODE_ADDRESS}`,
+        `--node-ip=${NODE_ADDRESS},${NODE_ADDRESS_6}`,
         `--root-dir=${inState('kubelet')}`,
       ]
     case 'proxy':
@@ -78,7 +78,7 @@ export function commandOf(place: Place, programs: string, component: Component):
         program('kube-proxy'),
         `--kubeconfig=${kubeconfig('proxy')}`,
         `--hostname-override=${NODE_NAME}`,
-        '--cluster-cidr=10.244.0.0/16',
+        '--cluster-cidr=10.244.0.0/16,fd00:10:244::/56',
         '--proxy-mode=iptables',
         '--conntrack-max-per-core=0',
       ]

@@ -41,8 +41,8 @@ const podNetwork = (place: Place) => ({
       hairpinMode: true,
       ipam: {
         type: 'host-local',
-        ranges: [[{ subnet: '10.244.0.0/24' }]],
-        routes: [{ dst: '0.0.0.0/0' }],
+        ranges: [[{ subnet: '10.244.0.0/24' }], [{ subnet: 'fd00:10:244::/64' }]],
+        routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
         dataDir: join(place.state, 'addresses'),
       },
     },

@@ -14,6 +14,8 @@ export interface Place {
 }
 
 export const NODE_ADDRESS = '10.244.0.1'
+/** The cluster has both families, IPv4 first. */
+export const NODE_ADDRESS_6 = 'fd00:10:244::1'
 export const DNS_ADDRESS = '10.96.0.10'
 export const NODE_NAME = 'node1'
 

@@ -11,10 +11,19 @@ export interface ServiceOptions {
   /** Flags of the example service. */
   readonly flags?: readonly string[]
   readonly labels?: Readonly<Record<string, string>>
+  /** Where it listens; default all of IPv4. */
+  readonly host?: string
 }
 
 /** Each pod says its own name in `x-served-by`. It waits a little before it ends, as whoever runs behind a Service should. */
-export const deployment = ({ namespace, name, replicas = 1, flags = [], labels = {} }: ServiceOptions) => ({
+export const deployment = ({
+  namespace,
+  name,
+  replicas = 1,
+  flags = [],
+  labels = {},
+  host = '0.0.0.0',
+}: ServiceOptions) => ({
   apiVersion: 'apps/v1',
   kind: 'Deployment',
   metadata: { name, namespace },
@@ -31,7 +40,7 @@ export const deployment = ({ namespace, name, replicas = 1, flags = [], labels =
           {
             name: 'service',
             command: [
-              ...['node', '/app/examples/service/main.js', '--host', '0.0.0.0', '--port', `${PORT}`],
+              ...['node', '/app/examples/service/main.js', '--host', host, '--port', `${PORT}`],
               ...['--name', '$(POD_NAME)', ...flags],
             ],
             port: PORT,

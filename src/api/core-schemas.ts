@@ -61,6 +61,7 @@ const service: Schema = {
   properties: {
     type: { type: 'string', enum: ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'], default: 'ClusterIP' },
     clusterIP: text,
+    clusterIPs: { type: 'array', maxItems: 2, items: text },
     ipFamilies: { type: 'array', maxItems: 2, items: { type: 'string', enum: ['IPv4', 'IPv6'] } },
     externalName: text,
     selector: texts,
@@ -69,7 +70,6 @@ const service: Schema = {
   },
   'x-headgate-unread': [
     'allocateLoadBalancerNodePorts',
-    'clusterIPs',
     'externalIPs',
     'externalTrafficPolicy',
     'healthCheckNodePort',

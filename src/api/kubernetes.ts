@@ -27,6 +27,8 @@ export interface Service extends KubeObject {
     readonly type: 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName'
     /** `None` for a headless Service. */
     readonly clusterIP?: string
+    /** Of both families; the first one is `clusterIP`. */
+    readonly clusterIPs?: readonly string[]
     /** The first one is its primary family. */
     readonly ipFamilies?: readonly ('IPv4' | 'IPv6')[]
     /** Only with type ExternalName. */

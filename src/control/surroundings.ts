@@ -37,9 +37,7 @@ export class Neighbourhood {
 
   /** `namespace/name` of Services that have to be read for this. */
   get services(): readonly string[] {
-    if (!this.#inCluster) return []
-    const own = this.#ownService
-    return own === undefined ? [API_SERVER] : [API_SERVER, own]
+    return this.#inCluster ? [API_SERVER, ...this.#ownServices] : []
   }
 
   /** As of these resources; the same object as long as nothing that matters differs. */
@@ -58,15 +56,17 @@ export class Neighbourhood {
     return this.#surroundings
   }
 
-  get #ownService(): string | undefined {
-    const { POD_NAMESPACE, HEADGATE_SERVICE } = this.#environment
-    return POD_NAMESPACE && HEADGATE_SERVICE ? `${POD_NAMESPACE}/${HEADGATE_SERVICE}` : undefined
+  /** The one that clients are sent to, and the one that lists every replica in every family. */
+  get #ownServices(): string[] {
+    const { POD_NAMESPACE, HEADGATE_SERVICE, HEADGATE_REPLICAS } = this.#environment
+    if (!POD_NAMESPACE) return []
+    return [HEADGATE_SERVICE, HEADGATE_REPLICAS].flatMap((name) => (name ? [`${POD_NAMESPACE}/${name}`] : []))
   }
 
   #replicas({ endpointSlices }: Pick<ResourceSet, 'endpointSlices'>): string[] {
-    const slices = this.#ownService === undefined ? undefined : endpointSlices.get(this.#ownService)
-    if (!this.#inCluster || slices === undefined) return []
-    return [...slices.values()].flatMap(({ object }) => object.endpoints.flatMap(({ addresses }) => addresses))
+    if (!this.#inCluster) return []
+    const slices = this.#ownServices.flatMap((key) => [...(endpointSlices.get(key)?.values() ?? [])])
+    return slices.flatMap(({ object }) => object.endpoints.flatMap(({ addresses }) => addresses))
   }
 
   /** As the kubelet tells every pod; a name among them is known by the Service's endpoints. */
@@ -81,8 +81,9 @@ function fromService({ services, endpointSlices }: Pick<ResourceSet, 'services' 
   const places: GuardedPlace[] = []
   const what = key === API_SERVER ? IS_API_SERVER : IS_OURSELVES
   const service = services.get(key)?.object.spec
-  for (const { port } of service?.ports ?? [])
-    if (service?.clusterIP !== undefined) places.push({ address: service.clusterIP, port, what })
+  const addresses = new Set(service?.clusterIPs)
+  if (service?.clusterIP !== undefined) addresses.add(service.clusterIP)
+  for (const address of addresses) for (const { port } of service?.ports ?? []) places.push({ address, port, what })
   // Only its own: another slice with the label may be anybody's who may write one in that namespace.
   const slice = key === API_SERVER ? endpointSlices.get(key)?.get(API_SERVER)?.object : undefined
   for (const { addresses } of slice?.endpoints ?? [])

@@ -156,6 +156,7 @@ test('a Service as an API server gives it is taken without a word', () => {
   assert.deepEqual(object.spec, {
     type: 'ClusterIP',
     clusterIP: '10.96.0.9',
+    clusterIPs: ['10.96.0.9'],
     ipFamilies: ['IPv4'],
     selector: { app: 'a' },
     ports: [{ name: 'http', port: 80, targetPort: 'web', protocol: 'TCP' }],

@@ -10,11 +10,16 @@ const POD = {
   KUBERNETES_SERVICE_PORT: '443',
   POD_NAMESPACE: 'gateway',
   HEADGATE_SERVICE: 'headgate',
+  HEADGATE_REPLICAS: 'headgate-replicas',
 }
 const resources = world({
   services: [
     service('default/kubernetes', HTTPS, { clusterIP: '10.96.0.1' }),
-    service('gateway/headgate', [{ name: 'http', port: 80, protocol: 'TCP' }], { clusterIP: '10.96.0.9' }),
+    service('gateway/headgate', [{ name: 'http', port: 80, protocol: 'TCP' }], {
+      clusterIP: '10.96.0.9',
+      clusterIPs: ['10.96.0.9', 'fd00:96::9'],
+    }),
+    service('gateway/headgate-replicas', [{ name: 'signals', port: 9902, protocol: 'TCP' }], { clusterIP: 'None' }),
   ],
   slices: [
     slice('default/kubernetes', 'kubernetes', {
@@ -26,6 +31,7 @@ const resources = world({
       ports: [{ name: 'https', port: 8080, protocol: 'TCP' }],
     }),
     slice('gateway/headgate-x', 'headgate', { endpoints: [{ addresses: ['10.0.0.7'] }, { addresses: ['10.0.0.8'] }] }),
+    slice('gateway/replicas-6', 'headgate-replicas', { addressType: 'IPv6', endpoints: [{ addresses: ['fd00::8'] }] }),
   ],
 })
 
@@ -35,15 +41,18 @@ describe('what is around this process', () => {
 
   it('in a cluster is the API server by its Service, its endpoints and the environment, and every replica', () => {
     const neighbourhood = new Neighbourhood(true, POD, ['10.0.0.7'])
-    assert.deepEqual(neighbourhood.services, ['default/kubernetes', 'gateway/headgate'])
+    assert.deepEqual(neighbourhood.services, ['default/kubernetes', 'gateway/headgate', 'gateway/headgate-replicas'])
     const guard = guardOf(neighbourhood)
     for (const [address, port, why] of [
       ['10.96.0.1', 443, /API server/],
       ['172.18.0.2', 6443, /API server/],
       ['10.96.0.9', 80, /this gateway itself/],
+      ['fd00:96::9', 80, /this gateway itself/],
       ['10.0.0.7', 9902, /port of this gateway/],
       ['10.0.0.8', 9902, /port of this gateway/],
       ['10.0.0.8', 8080, /port of this gateway/],
+      ['fd00::8', 9902, /port of this gateway/],
+      ['fd00::8', 8080, /port of this gateway/],
       ['10.1.1.1', 10_250, /kubelet/],
       ['127.0.0.1', 80, /loopback/],
     ] as const)

@@ -30,6 +30,8 @@
 - name: HEADGATE_SERVICE
   value: {{ include "headgate.fullname" . | quote }}
 {{- end }}
+- name: HEADGATE_REPLICAS
+  value: {{ include "headgate.fullname" . }}-replicas
 {{- with .Values.addresses }}
 - name: HEADGATE_ADDRESSES
   value: {{ join "," . | quote }}
