@@ -59,9 +59,14 @@ describe('docs/kind.md', { skip: !IMAGE.endsWith(WHAT_IS_SHOWN) && `shows ${WHAT
     const restarts = commands.some((command) => command.includes('rollout restart'))
     it(`${section}: ${commands[0]!.split(' --')[0]}${restarts ? ', and no request fails' : ''}`, async () => {
       const asking = restarts ? keepAsking() : undefined
-      for (const command of commands) await shell.run(command)
-      if (asking === undefined) return
-      const { answers, failures } = await asking.stop()
+      let asked: Awaited<ReturnType<Asking['stop']>> | undefined
+      try {
+        for (const command of commands) await shell.run(command)
+      } finally {
+        asked = await asking?.stop()
+      }
+      if (asked === undefined) return
+      const { answers, failures } = asked
       figure('docs/kind.md, pods replaced: requests, failed', `${answers}, ${failures.length}`, '0 failed')
       assert.deepEqual(failures, [])
     })
@@ -81,7 +86,8 @@ describe('docs/kind.md', { skip: !IMAGE.endsWith(WHAT_IS_SHOWN) && `shows ${WHAT
 /** What `extraPortMappings` of kind do. Nothing where the port is taken, by kind itself that is. */
 async function portOfTheNode(): Promise<Server | undefined> {
   const path = 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}'
-  const host = await kubectl('get', 'nodes', '-o', path)
+  // One of each family.
+  const [host] = (await kubectl('get', 'nodes', '-o', path)).split(' ')
   const server = createServer((client) => {
     const node = connect(NODE_PORT, host)
     for (const [from, to] of [
@@ -103,8 +109,12 @@ async function portOfTheNode(): Promise<Server | undefined> {
   }
 }
 
+interface Asking {
+  stop(): Promise<{ readonly answers: number; readonly failures: readonly string[] }>
+}
+
 /** Each on a connection of its own, as curl asks. */
-function keepAsking(): { stop(): Promise<{ answers: number; failures: string[] }> } {
+function keepAsking(): Asking {
   const failures: string[] = []
   let answers = 0
   let going = true
