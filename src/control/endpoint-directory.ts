@@ -2,14 +2,12 @@
  * Every Backend's endpoints as the workers know them: names resolved, forbidden addresses left out, each with its slot in shared
  * memory. A slot is found by identity, so a rebuild, and even a new control thread, gives every endpoint the slot it has.
  */
-import { namespaceOf } from '../compile/endpoints.ts'
 import type { DialGuard } from '../link/dial-guard.ts'
 import type { EndpointRow, ToWorker } from '../link/messages.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { SlotReclaimer } from '../shared-memory/epoch.ts'
 import { identityDigest } from '../shared-memory/identity-table.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
-import { SlotShares } from './slot-shares.ts'
 
 /** What the directory asks of the resolver. */
 export interface Names {
@@ -46,7 +44,6 @@ export class EndpointDirectory {
   #guard: DialGuard | undefined
   readonly #backends = new Map<string, Known>()
   readonly #ownSlots = new Map<string, number>()
-  readonly #shares = new SlotShares()
   /** Backends by the names they have among their endpoints. */
   readonly #users = new Map<string, Set<string>>()
   /** How many have been left out since the table was last known to have room; the first are told. */
@@ -99,10 +96,7 @@ export class EndpointDirectory {
   set(backend: string, addresses: readonly EndpointAddress[]): void {
     if (!this.#ownSlots.has(backend)) {
       const slot = this.#slot(backend, 'backend', 0, backend)
-      if (slot !== undefined) {
-        this.#ownSlots.set(backend, slot)
-        this.#shares.add(namespaceOf(backend), 1)
-      }
+      if (slot !== undefined) this.#ownSlots.set(backend, slot)
     }
     if (this.#backends.get(backend)?.addresses !== addresses) this.#update(backend, addresses)
   }
@@ -123,7 +117,6 @@ export class EndpointDirectory {
     const own = this.#ownSlots.get(id)
     if (own !== undefined) this.#reclaimer.retire(own)
     this.#ownSlots.delete(id)
-    this.#shares.add(namespaceOf(id), -known.rows.length - (own === undefined ? 0 : 1))
     this.#useNames(id, known.names, [])
     this.#events.send({ type: 'endpoints', backend: id, endpoints: [] })
   }
@@ -135,8 +128,6 @@ export class EndpointDirectory {
     const refused: string[] = []
     const taken = new Set<number>()
     const guard = this.#guard
-    const had = new Set(before?.rows.map(({ slot }) => slot))
-    const namespace = namespaceOf(backend)
     // To judge an address and to find its slot takes ten times as long as all the rest: of thousands only the new ones are looked up.
     const admitted = new Map<string, number>()
     if (before?.guard === guard)
@@ -148,18 +139,13 @@ export class EndpointDirectory {
         // Two names may lead to one address; it is one endpoint all the same.
         if (slot === undefined || taken.has(slot)) continue
         taken.add(slot)
-        if (!had.has(slot)) this.#shares.add(namespace, 1)
         rows.push({ ...entry, address, slot })
       }
     }
     this.#backends.set(backend, { addresses, guard, rows, names, refused: refused.length === 0 ? NONE : refused })
     this.#tellRefused(backend, new Set(before?.refused), refused)
     this.#useNames(backend, before?.names ?? [], names)
-    for (const { slot } of before?.rows ?? []) {
-      if (taken.has(slot)) continue
-      this.#reclaimer.retire(slot)
-      this.#shares.add(namespace, -1)
-    }
+    for (const row of before?.rows ?? []) if (!taken.has(row.slot)) this.#reclaimer.retire(row.slot)
     if (before === undefined || !sameRows(before.rows, rows))
       this.#events.send({ type: 'endpoints', backend, endpoints: rows })
   }
@@ -201,12 +187,8 @@ export class EndpointDirectory {
   }
 
   #slot(backend: string, address: string, port: number, what: string): number | undefined {
-    const { identities } = this.#table
-    const digest = identityDigest(backend, address, port)
-    const refusal = this.#shares.refuses(namespaceOf(backend), identities)
-    // What has a place keeps it, also with a new control thread that counts from nothing.
-    const slot = refusal === undefined ? identities.insertOwned(digest) : identities.find(digest)
-    const { capacity, size } = identities
+    const slot = this.#table.identities.insertOwned(identityDigest(backend, address, port))
+    const { capacity, size } = this.#table.identities
     if (slot !== -1) {
       this.#reclaimer.enlist(slot)
       // A place that becomes free now and then among thousands that are left out is no news.
@@ -214,8 +196,9 @@ export class EndpointDirectory {
       return slot
     }
     if (++this.#leftOut > TOLD) return undefined
-    const why = refusal ?? `the table of endpoints holds ${capacity}, Backends among them, and is full`
-    this.#events.problem(`${what} is left out: ${why}. Divide the Routes over several installations.`)
+    this.#events.problem(
+      `${what} is left out: the table of endpoints holds ${capacity}, Backends among them, and is full. Divide the Routes over several installations.`,
+    )
     return undefined
   }
 }
