@@ -61,8 +61,8 @@ const service: Schema = {
   properties: {
     type: { type: 'string', enum: ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'], default: 'ClusterIP' },
     clusterIP: text,
-    clusterIPs: { type: 'array', maxItems: 2, items: text },
-    ipFamilies: { type: 'array', maxItems: 2, items: { type: 'string', enum: ['IPv4', 'IPv6'] } },
+    clusterIPs: { type: 'array', items: text },
+    ipFamilies: { type: 'array', items: text },
     externalName: text,
     selector: texts,
     ports: { type: 'array', items: servicePort, default: [] },

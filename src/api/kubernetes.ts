@@ -30,7 +30,7 @@ export interface Service extends KubeObject {
     /** Of both families; the first one is `clusterIP`. */
     readonly clusterIPs?: readonly string[]
     /** The first one is its primary family. */
-    readonly ipFamilies?: readonly ('IPv4' | 'IPv6')[]
+    readonly ipFamilies?: readonly string[]
     /** Only with type ExternalName. */
     readonly externalName?: string
     readonly selector?: Readonly<Record<string, string>>

@@ -216,7 +216,7 @@ function* listed(
   slices: Iterable<Resource<EndpointSlice>>,
   port: ServicePort,
 ): Generator<Listed, void> {
-  const first = service.spec.ipFamilies?.[0] ?? 'IPv4'
+  const first = service.spec.ipFamilies?.[0] === 'IPv6' ? 'IPv6' : 'IPv4'
   const usable: { readonly slice: Resource<EndpointSlice>; readonly number: number }[] = []
   const others: typeof usable = []
   for (const slice of slices) {

@@ -205,7 +205,8 @@ export class Control {
   }
 
   #settingsProblems(notes: readonly SettingsNote[]): void {
-    if (this.#settings === undefined && notes.some(({ level }) => level === 'error')) {
+    const broken = notes.some(({ level }) => level === 'error')
+    if (this.#settings === undefined && broken) {
       if (this.#data.settings === undefined) {
         this.#tell({ type: 'refused', lines: notes.map(({ message }) => message) })
         return
@@ -213,8 +214,8 @@ export class Control {
       this.#useSettings(this.#data.settings)
     }
     this.#parts.problems.setSettings(notes)
-    if (notes.length === 0 && this.#settingsTroubled) this.#log.info('the settings are well again')
-    this.#settingsTroubled = notes.length > 0
+    if (!broken && this.#settingsTroubled) this.#log.info('the settings are well again')
+    this.#settingsTroubled = broken
   }
 
   /** Reading begins while the supervisor is still looking whether the addresses are free. */

@@ -1,4 +1,5 @@
 /** The settings in force: from the file as it changes, the flags, and the ports that were found for 0. */
+import { isDeepStrictEqual } from 'node:util'
 import type { SettingView } from '../admin/admin-data.ts'
 import type { SettingsReason } from '../admin/metrics-source.ts'
 import { formatPath } from '../api/object.ts'
@@ -35,7 +36,7 @@ export class SettingsFeed {
   readonly #checker: SettingsChecker
   #file: SettingsFile | undefined
   #started: SettingsObject | undefined
-  #inForce = ''
+  #inForce: SettingsObject | undefined
   #views: readonly SettingView[] = []
   #ofFile: readonly SettingsNote[] = []
   #waiting: readonly SettingsNote[] = []
@@ -85,9 +86,9 @@ export class SettingsFeed {
     this.#views = viewsOf(settings, (path) =>
       waiting.some((one) => begins(path, one.path)) ? 'start' : originOf(path),
     )
-    const text = JSON.stringify(settings)
-    if (text !== this.#inForce) {
-      this.#inForce = text
+    // Whatever the order in which they are said.
+    if (!isDeepStrictEqual(settings, this.#inForce)) {
+      this.#inForce = settings
       events.changed(settings)
     }
     const before = JSON.stringify(this.#waiting)

@@ -1,4 +1,5 @@
 /** Settings that are read once, at the start. A change of them waits for the next one: what is shown as in force must be what is. */
+import { isDeepStrictEqual } from 'node:util'
 import type { SettingsObject } from '../api/settings.ts'
 
 type Path = readonly [keyof SettingsObject] | readonly ['admin' | 'signals', string]
@@ -34,7 +35,7 @@ export function settingsInForce(
   for (const path of AT_START) {
     const next = valueAt(newest, path)
     const inForce = valueAt(started, path)
-    if (JSON.stringify(next) === JSON.stringify(inForce)) continue
+    if (isDeepStrictEqual(next, inForce)) continue
     waiting.push({ path, next, inForce })
     put(settings, path, inForce)
   }

@@ -293,10 +293,17 @@ export const REFUSED: readonly (Rendering & { readonly name: string; readonly sa
   { name: 'a setting of the wrong type', values: { settings: { limits: { headers: 'many' } } }, says: /headers/ },
   { name: 'a kind that is none', values: { kind: 'StatefulSet' }, says: /kind/ },
   { name: 'root', values: { user: 0 }, says: /user/ },
-  ...[':9901', '0.0.0.0:9901', '[::]:9901', '10.0.0.1:9901', 'localhost:9901'].map((address) => ({
-    name: `the admin API at ${address}`,
-    values: { settings: { admin: { address } } },
-    says: /settings\.admin\.address: /,
+  ...[':9901', '0.0.0.0:9901', '[::]:9901', '10.0.0.1:9901', 'localhost:9901', '127.999.0.1:9901', '[::1]:9901x'].map(
+    (address) => ({
+      name: `the admin API at ${address}`,
+      values: { settings: { admin: { address } } },
+      says: /settings\.admin\.address: /,
+    }),
+  ),
+  ...[9902, 8080].map((port) => ({
+    name: `the admin API on port ${port}, which another server has`,
+    values: { settings: { admin: { address: `127.0.0.1:${port}` } } },
+    says: /: \d+ is the port of the admin API/,
   })),
   {
     name: 'a key for state that is not kept',

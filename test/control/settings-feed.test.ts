@@ -127,6 +127,20 @@ describe('settings that are read at the start only', () => {
     assert.deepEqual(await until(3), [])
   })
 
+  it('change nothing when others are left out, or the same is said in another order', async (t) => {
+    const path = await file(t, `admin: { address: "127.0.0.1:19901" }\n${first}`)
+    const { until } = started(t, path)
+    await until(1)
+    await writeFile(path, 'limits: { headers: 50 }\n')
+    const notes = (await until(2)) as readonly SettingsNote[]
+    assert.deepEqual(
+      notes.map(({ message }) => message.replace(/ acts.*/, '')),
+      ['admin.address: "127.0.0.1:9901"', 'signals.address: ":9902"'],
+    )
+    await writeFile(path, `${first}admin: { address: "127.0.0.1:19901" }\n`)
+    assert.deepEqual(await until(3), [])
+  })
+
   it('wait on, and are told with what is wrong, when a later version is broken', async (t) => {
     const path = await file(t, first)
     const { until } = started(t, path)

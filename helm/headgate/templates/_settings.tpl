@@ -88,7 +88,10 @@ version would refuse at its start, so that no upgrade seems well whose next pods
 {{- define "headgate.check" -}}
 {{- $names := include "headgate.listeners" . | fromJsonArray -}}
 {{- if not $names -}}{{- fail "listeners: none is enabled, so nothing would be served" -}}{{- end -}}
-{{- $ports := dict (toString (int .Values.signals.port)) "signals" "9901" "the admin API" -}}
+{{- $adminPort := dig "admin" "address" "127.0.0.1:9901" (include "headgate.settings" . | fromYaml) | splitList ":" | last -}}
+{{- $signalsPort := toString (int .Values.signals.port) -}}
+{{- if eq $adminPort $signalsPort -}}{{- fail (printf "signals.port: %s is the port of the admin API" $signalsPort) -}}{{- end -}}
+{{- $ports := dict $signalsPort "signals" $adminPort "the admin API" -}}
 {{- $hostPorts := dict -}}
 {{- $servicePorts := dict -}}
 {{- $exposed := false -}}
@@ -149,7 +152,7 @@ version would refuse at its start, so that no upgrade seems well whose next pods
 {{- end -}}
 {{- $settings := include "headgate.settings" . | fromYaml -}}
 {{- with dig "admin" "address" "" $settings -}}
-{{- if not (regexMatch "^(127([.][0-9]+){3}|\\[::1\\]):" .) -}}
+{{- if not (regexMatch "^(127([.](25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}|\\[::1\\]):[0-9]{1,5}$" .) -}}
 {{- fail (printf "settings.admin.address: %s is not an address of loopback, and others are not protected in this version; say 127.0.0.1:9901, and use kubectl port-forward" .) -}}
 {{- end -}}
 {{- end -}}
