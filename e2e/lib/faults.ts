@@ -34,8 +34,9 @@ export async function apiServerAway(
     await startAgain(place, 'apiserver')
     await apiServerReady(place, programsFolder())
     for (const leader of LEADERS) await startAgain(place, leader)
-    // It would look for the server again after half a minute, and send requests to pods that are gone until then.
+    // They would look for the server again after half a minute or more: send requests to pods that are gone until then, and start no new ones.
     await restart('proxy')
+    await restart('kubelet')
   }
 }
 
