@@ -69,6 +69,13 @@ const healthy = (name: string) =>
     'jsonpath={.status.conditions[?(@.type=="Healthy")].message}',
   )
 
+/** Of Headgate's pods. @param which index, or `*` */
+async function addressesOf(which: string): Promise<readonly string[]> {
+  const label = `app.kubernetes.io/instance=${RELEASE}`
+  const path = `jsonpath={.items[${which}].status.podIPs[*].ip}`
+  return (await kubectl('get', 'pods', '-n', SYSTEM, '-l', label, '-o', path)).split(' ')
+}
+
 const rolling = (name: string, hostname: string) =>
   underLoad(`${name}, rolling update`, { namespace: NAMESPACE, host: hostname }, async () => {
     await kubectl('rollout', 'restart', `deployment/${name}`, '-n', NAMESPACE)
@@ -102,9 +109,7 @@ describe('a Service in IPv6 alone', { skip }, () => {
 
 describe('Headgate', { skip }, () => {
   it('refuses its replicas’ own ports at each of their addresses', async () => {
-    const label = `app.kubernetes.io/instance=${RELEASE}`
-    const path = 'jsonpath={.items[*].status.podIPs[*].ip}'
-    const addresses = (await kubectl('get', 'pods', '-n', SYSTEM, '-l', label, '-o', path)).split(' ')
+    const addresses = await addressesOf('*')
     assert.ok(addresses.filter((address) => address.includes(':')).length >= 2, addresses.join())
     const endpoints = addresses.map((address) => ({ address, port: 9902 }))
     await apply({
@@ -122,20 +127,11 @@ describe('Headgate', { skip }, () => {
   })
 
   it('is reached by either address of its pods', async () => {
-    const label = `app.kubernetes.io/instance=${RELEASE}`
-    const listed = await kubectl(
-      'get',
-      'pods',
-      '-n',
-      SYSTEM,
-      '-l',
-      label,
-      '-o',
-      'jsonpath={.items[0].status.podIPs[*].ip}',
-    )
-    const addresses = listed.split(' ').map((address) => (address.includes(':') ? `[${address}]` : address))
+    const addresses = await addressesOf('0')
     assert.equal(addresses.length, 2)
-    for (const address of addresses)
-      assert.equal((await ask(`${address}:8080`, '/', { host: 'six.example' })).status, 200, address)
+    for (const address of addresses) {
+      const host = address.includes(':') ? `[${address}]` : address
+      assert.equal((await ask(`${host}:8080`, '/', { host: 'six.example' })).status, 200, address)
+    }
   })
 })

@@ -64,10 +64,6 @@ export function formatFinding({ severity, file, line, column, object, field, rea
   return `${place}${severity}: ${name}${field === '' ? '' : `${field}: `}${message} (${reason})`
 }
 
-export function formatSettingsProblem({ where, field, reason, message }: SettingsProblem): string {
-  return `${where}: ${field === '' ? '' : `${field}: `}${message} (${reason})`
-}
-
 /** By place; what stands at one place stays in the order in which it was found. */
 export function sortFindings(findings: readonly Finding[]): Finding[] {
   return findings.toSorted((a, b) =>

@@ -6,13 +6,13 @@ import type { SettingsObject } from '../api/settings.ts'
 import { displayPath } from '../source/folder/display-path.ts'
 import {
   composeSettings,
+  formatSettingsProblem,
+  originText,
   readSettingsText,
   type SettingsChecker,
-  type SettingsOrigin,
   type SettingsOverride,
   type SettingsResult,
 } from '../source/settings.ts'
-import { formatSettingsProblem } from './finding.ts'
 import type { CommandIo } from './io.ts'
 import type { ConfigCommand } from './parse.ts'
 
@@ -52,7 +52,7 @@ function asYaml({ settings, originOf }: Composed): string {
       for (const [index, item] of node.items.entries()) annotate(item, [...path, index])
     else if (isNode(node)) {
       if (isCollection(node)) node.flow = true
-      node.comment = ` ${sayOrigin(originOf(path))}`
+      node.comment = ` ${originText(originOf(path))}`
     }
   }
   annotate(document.contents, [])
@@ -91,14 +91,9 @@ function asJson({ settings, originOf }: Composed): string {
   const walk = (value: unknown, path: Path): void => {
     if (typeof value === 'object' && value !== null && Object.keys(value).length > 0)
       for (const [key, child] of Object.entries(value)) walk(child, [...path, Array.isArray(value) ? Number(key) : key])
-    else origins[formatPath(path)] = sayOrigin(originOf(path))
+    else origins[formatPath(path)] = originText(originOf(path))
   }
   const ordered = inOrder(settings)
   walk(ordered, [])
   return `${JSON.stringify({ settings: ordered, origins }, null, 2)}\n`
-}
-
-function sayOrigin(origin: SettingsOrigin): string {
-  if (origin === null) return 'default'
-  return 'flag' in origin ? origin.flag : `${origin.file}:${origin.line}`
 }

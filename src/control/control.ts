@@ -34,7 +34,7 @@ import { ProblemList } from './problem-list.ts'
 import { Publisher } from './publisher.ts'
 import type { LastGoodChange } from './resource-cache.ts'
 import { SettingsFeed, type SettingsNote, withPorts } from './settings-feed.ts'
-import { StatusBoard, unwell } from './status-board.ts'
+import { faultsOf, StatusBoard, unwell } from './status-board.ts'
 import type { ControlData, ControlToMain, MainToControl, ResolvedPorts } from './thread-messages.ts'
 import { adminData, metricsSource, type Viewed } from './views.ts'
 
@@ -109,12 +109,13 @@ export class Control {
     this.#resolver = new NameResolver(
       {
         changed: (name) => {
-          for (const backend of directory.renamed(name)) this.#duties?.endpointsChanged(backend)
+          directory.renamed(name)
+          for (const backend of directory.usersOf(name)) this.#duties?.endpointsChanged(backend)
           this.#configuration?.tend()
         },
         health: (name, failure, kept) => {
           this.#nameHealth(name, failure, kept)
-          for (const backend of directory.renamed(name)) this.#duties?.endpointsChanged(backend)
+          for (const backend of directory.usersOf(name)) this.#duties?.endpointsChanged(backend)
         },
       },
       Math.random,
@@ -363,16 +364,10 @@ export class Control {
   #statusChanged(status: ObjectStatus, before: ObjectStatus | undefined): void {
     const name = `${status.kind} ${status.key}`
     // What is wrong with an object's own fields the list of problems has said already, with file and line.
-    const bad = status.conditions.filter(
-      (one) => unwell(one) && one.reason !== 'Invalid' && one.reason !== 'NotImplemented',
-    )
-    const told = new Set<string>()
-    for (const { type, reason, message } of bad) {
-      // One fault is often two conditions, and an object for somebody else is no fault at all.
-      if (told.has(message)) continue
-      told.add(message)
+    const bad = [...faultsOf(status)]
+    // An object for somebody else is no fault at all.
+    for (const { type, reason, message } of bad)
       this.#log[reason === 'WrongClass' ? 'info' : 'warn'](`${name}: ${message} (${type} ${reason})`)
-    }
     if (bad.length === 0 && before?.conditions.some(unwell) === true && !status.conditions.some(unwell))
       this.#log.info(`${name}: all is well again`)
   }

@@ -101,11 +101,14 @@ export class EndpointDirectory {
     if (this.#backends.get(backend)?.addresses !== addresses) this.#update(backend, addresses)
   }
 
-  /** A name resolves to something else now. @returns the Backends that have it */
-  renamed(name: string): readonly string[] {
-    const users = [...(this.#users.get(name) ?? [])]
-    for (const id of users) this.#update(id, this.#backends.get(id)!.addresses)
-    return users
+  /** The Backends that have a name among their endpoints. */
+  usersOf(name: string): readonly string[] {
+    return [...(this.#users.get(name) ?? [])]
+  }
+
+  /** A name resolves to something else now. */
+  renamed(name: string): void {
+    for (const id of this.usersOf(name)) this.#update(id, this.#backends.get(id)!.addresses)
   }
 
   /** Nobody needs the Backend any more. Call behind the tables that do not name it. */

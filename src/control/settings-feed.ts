@@ -6,7 +6,9 @@ import { formatPath } from '../api/object.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import {
   composeSettings,
+  formatSettingsProblem,
   type OriginOf,
+  originText,
   type SettingsChecker,
   type SettingsOrigin,
   type SettingsOverride,
@@ -125,31 +127,22 @@ function viewsOf(
       return
     }
     const origin = originOf(path)
-    const said = origin === 'start' ? 'the start; another value waits for the next one' : sayOrigin(origin)
+    const said = origin === 'start' ? 'the start; another value waits for the next one' : originText(origin)
     views.push({ path: formatPath(path), value, origin: said })
   }
   walk(settings, [])
   return views
 }
 
-function sayOrigin(origin: SettingsOrigin): string {
-  if (origin === null) return 'default'
-  return 'flag' in origin ? origin.flag : `${origin.file}:${origin.line}`
-}
-
-const whereOf = (origin: SettingsOrigin): string => (origin === null ? '' : `${sayOrigin(origin)}: `)
+const whereOf = (origin: SettingsOrigin): string => (origin === null ? '' : `${originText(origin)}: `)
 
 const begins = (path: readonly unknown[], start: readonly unknown[]): boolean =>
   start.every((step, index) => path[index] === step)
 
 function invalid(problem: SettingsProblem): SettingsNote {
-  return { level: 'error', reason: 'Invalid', message: lineOf(problem) }
+  return { level: 'error', reason: 'Invalid', message: formatSettingsProblem(problem) }
 }
 
 function doubtful(problem: SettingsProblem): SettingsNote {
-  return { level: 'warn', reason: 'Warning', message: lineOf(problem) }
-}
-
-function lineOf({ where, field, reason, message }: SettingsProblem): string {
-  return `${where}: ${field === '' ? '' : `${field}: `}${message} (${reason})`
+  return { level: 'warn', reason: 'Warning', message: formatSettingsProblem(problem) }
 }

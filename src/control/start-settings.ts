@@ -48,8 +48,8 @@ function valueAt(settings: SettingsObject, path: Path): unknown {
   return path.reduce<unknown>((value, key) => (value as Fields | undefined)?.[key], settings)
 }
 
-function put(settings: SettingsObject, [first, second]: Path, value: unknown): void {
-  const fields = settings as unknown as Fields
+function put(settings: object, [first, second]: Path, value: unknown): void {
+  const fields = settings as Fields
   const [owner, key] = second === undefined ? [fields, first] : [fields[first] as Fields, second]
   if (value === undefined) delete owner[key]
   else owner[key] = value

@@ -104,3 +104,23 @@ export function unwell({ type, status }: Condition): boolean {
   if (type === 'Ready' || type === 'Programmed') return false
   return NEGATIVE.has(type) ? status === 'True' : status === 'False'
 }
+
+/** Told with their fields, with file and line. */
+const FIELD_REASONS: ReadonlySet<string> = new Set(['Invalid', 'NotImplemented'])
+
+/**
+ * The conditions that say something is wrong with an object besides its own fields. One fault is often two conditions: each message once.
+ *
+ * @param matters which of them are asked for
+ */
+export function* faultsOf(
+  { conditions }: ObjectStatus,
+  matters: (one: Condition) => boolean = () => true,
+): Generator<Condition, void> {
+  const told = new Set<string>()
+  for (const one of conditions) {
+    if (!unwell(one) || FIELD_REASONS.has(one.reason) || !matters(one) || told.has(one.message)) continue
+    told.add(one.message)
+    yield one
+  }
+}

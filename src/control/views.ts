@@ -8,7 +8,7 @@ import type {
   SettingsReason,
 } from '../admin/metrics-source.ts'
 import { routeRows } from '../admin/route-rows.ts'
-import type { ObjectStatus } from '../api/condition.ts'
+import type { Condition, ObjectStatus } from '../api/condition.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { EndpointRow } from '../link/messages.ts'
 import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
@@ -16,7 +16,7 @@ import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { Snapshot } from '../snapshot/snapshot.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
 import type { ProblemList } from './problem-list.ts'
-import { type StatusBoard, unwell } from './status-board.ts'
+import { faultsOf, type StatusBoard, unwell } from './status-board.ts'
 
 export interface Viewed {
   readonly block: ProcessBlock
@@ -105,19 +105,13 @@ function backendView(table: EndpointTable, id: string, algorithm: string, rows: 
 
 /** What the conditions say that the list of problems does not: its own are those of fields. */
 function* conditionProblems(statuses: Iterable<ObjectStatus>): Generator<ProblemView> {
-  for (const { kind, key, conditions } of statuses) {
-    const told = new Set<string>()
-    for (const one of conditions) {
-      const { type, reason, message } = one
-      if (!unwell(one) || type === 'Stale' || FIELD_REASONS.has(reason) || told.has(message)) continue
-      told.add(message)
-      yield { object: `${kind} ${key}`, reason, message }
-    }
-  }
+  for (const status of statuses)
+    for (const { reason, message } of faultsOf(status, isOurs))
+      yield { object: `${status.kind} ${status.key}`, reason, message }
 }
 
-/** Told with their fields, or no problem but a matter of somebody else. */
-const FIELD_REASONS: ReadonlySet<string> = new Set(['Invalid', 'NotImplemented', 'WrongClass'])
+/** Not what the list of problems tells of a stale object, and no matter of somebody else. */
+const isOurs = ({ type, reason }: Condition): boolean => type !== 'Stale' && reason !== 'WrongClass'
 
 function* problemCounts(statuses: Iterable<ObjectStatus>, settings: Iterable<SettingsReason>): Generator<ProblemCount> {
   for (const reason of settings) yield { kind: 'Settings', reason, objects: 1 }

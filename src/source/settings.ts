@@ -31,6 +31,12 @@ export type SettingsOrigin = { readonly flag: string } | { readonly file: string
 
 export type OriginOf = (path: Path) => SettingsOrigin
 
+/** `default`, `settings.yaml:3`, `--admin :9901` */
+export function originText(origin: SettingsOrigin): string {
+  if (origin === null) return 'default'
+  return 'flag' in origin ? origin.flag : `${origin.file}:${origin.line}`
+}
+
 export type SettingsResult =
   | {
       readonly ok: true
@@ -47,6 +53,11 @@ export interface SettingsProblem {
   readonly field: string
   readonly reason: FieldProblem['reason'] | SourceProblem['reason']
   readonly message: string
+}
+
+/** `settings.yaml:3:1: limits.headers: must be a number (Type)` */
+export function formatSettingsProblem({ where, field, reason, message }: SettingsProblem): string {
+  return `${where}: ${field === '' ? '' : `${field}: `}${message} (${reason})`
 }
 
 /** Settings are written by hand. */

@@ -88,7 +88,8 @@ version would refuse at its start, so that no upgrade seems well whose next pods
 {{- define "headgate.check" -}}
 {{- $names := include "headgate.listeners" . | fromJsonArray -}}
 {{- if not $names -}}{{- fail "listeners: none is enabled, so nothing would be served" -}}{{- end -}}
-{{- $adminPort := dig "admin" "address" "127.0.0.1:9901" (include "headgate.settings" . | fromYaml) | splitList ":" | last -}}
+{{- $settings := include "headgate.settings" . | fromYaml -}}
+{{- $adminPort := dig "admin" "address" "127.0.0.1:9901" $settings | splitList ":" | last -}}
 {{- $signalsPort := toString (int .Values.signals.port) -}}
 {{- if eq $adminPort $signalsPort -}}{{- fail (printf "signals.port: %s is the port of the admin API" $signalsPort) -}}{{- end -}}
 {{- $ports := dict $signalsPort "signals" $adminPort "the admin API" -}}
@@ -150,7 +151,6 @@ version would refuse at its start, so that no upgrade seems well whose next pods
 {{- $_ := set $seen .name true -}}
 {{- if and .volume (not .file) -}}{{- fail (printf "plugins: %s comes from a volume; say which file of it" .name) -}}{{- end -}}
 {{- end -}}
-{{- $settings := include "headgate.settings" . | fromYaml -}}
 {{- with dig "admin" "address" "" $settings -}}
 {{- if not (regexMatch "^(127([.](25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}|\\[::1\\]):[0-9]{1,5}$" .) -}}
 {{- fail (printf "settings.admin.address: %s is not an address of loopback, and others are not protected in this version; say 127.0.0.1:9901, and use kubectl port-forward" .) -}}

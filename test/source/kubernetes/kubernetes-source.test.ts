@@ -301,12 +301,18 @@ describe('Services of a whole cluster', () => {
     }
   }
 
-  it(
-    'are read by one watch a kind where there are many, from the start on, without those that nothing refers to',
+  /** A cluster that holds all of these, and somebody who refers to them. */
+  const inFullCluster = (work: (world: World) => Promise<void>) =>
     inCluster(async (world) => {
-      const { api, source, heard } = world
       fill(world)
       referring(world)
+      await work(world)
+    })
+
+  it(
+    'are read by one watch a kind where there are many, from the start on, without those that nothing refers to',
+    inFullCluster(async (world) => {
+      const { api, source, heard } = world
       source.start(heard)
       await heard.untilSynced()
       assert.deepEqual(
@@ -324,10 +330,8 @@ describe('Services of a whole cluster', () => {
 
   it(
     'are not taken for gone before they were read',
-    inCluster(async (world) => {
+    inFullCluster(async (world) => {
       const { api, source, heard } = world
-      fill(world)
-      referring(world)
       let held: { writeHead(status: number): { end(): void } } | undefined
       api.intercept = ({ verb, collection }, response) => {
         if (verb !== 'list' || collection !== 'endpointslices') return false
@@ -349,12 +353,10 @@ describe('Services of a whole cluster', () => {
 
   it(
     'are read one by one where our role does not reach further',
-    inCluster(async (world) => {
+    inFullCluster(async (world) => {
       const { api, source, heard } = world
       api.denied = ({ collection, namespace }) =>
         (collection === 'services' || collection === 'endpointslices') && namespace === undefined
-      fill(world)
-      referring(world)
       source.start(heard)
       await heard.untilSynced()
       assert.equal(heard.objects.size, 90)
