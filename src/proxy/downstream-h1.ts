@@ -280,6 +280,14 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     this.#finish()
   }
 
+  retract(): boolean {
+    return this.#writer.retract()
+  }
+
+  get bodySent(): number {
+    return this.#writer.bodySent
+  }
+
   flush(): void {
     if (!this.#ended) this.#writer.flush()
   }
@@ -312,7 +320,8 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
       this.#server.gate.connectionClosed(this.peer.listener)
     }
     const onBytes = (listener: (bytes: Buffer) => void) => void (this.#onBytes = listener)
-    return { socket: this.#socket, onBytes, early, halfClosed: this.#halfClosed, release }
+    const lost = (): number => this.#writer.lost
+    return { socket: this.#socket, onBytes, early, halfClosed: this.#halfClosed, lost, release }
   }
 
   /** The response is complete: go on with the next request, or close. */

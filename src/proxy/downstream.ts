@@ -47,6 +47,13 @@ export interface Downstream {
   sendEnd(trailers: Fields | null): void
   /** Head and body at once. @param close the connection cannot be trusted any more */
   sendAnswer(answer: Answer, close: boolean): void
+  /**
+   * Takes the response back, so that another can be sent in its place.
+   * @returns false: some of it has left
+   */
+  retract(): boolean
+  /** Bytes of the response's body that have left, or are on their way without anybody's doing. */
+  readonly bodySent: number
   /** Writes what was gathered. */
   flush(): void
   resumeBody(): void
@@ -64,6 +71,8 @@ export interface Takeover {
   readonly early: Buffer | null
   /** The client has sent its FIN already. */
   readonly halfClosed: boolean
+  /** Bytes that the socket held unsent when it was destroyed. */
+  readonly lost: () => number
   /** To be called once the connection is over. */
   readonly release: () => void
 }

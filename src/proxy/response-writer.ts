@@ -7,6 +7,7 @@ import type { Answer, ResponseHead } from '../filter/exchange.ts'
 import { lastChunk } from '../http/chunked.ts'
 import type { Fields } from '../http/fields.ts'
 import { DateField, fieldsText, statusLine } from '../http/write-head.ts'
+import { unsentBytes } from './unsent-bytes.ts'
 import { writeCopy } from './write-buffers.ts'
 
 /** Body bytes up to this many become part of the text behind the head; measured, beyond it a copy into a buffer is cheaper. */
@@ -29,6 +30,14 @@ export class ResponseWriter {
   #framing = NO_BODY
   /** Head, and perhaps body, not yet written; each character is a byte. */
   #text = ''
+  /** The head lies in the text with all that came behind it: nothing of this response has been written. */
+  #headHeld = false
+  /** Bytes of the body that were taken, and those of them that lie in the text. */
+  #taken = 0
+  #gathered = 0
+  /** Bytes written to the socket for this response, and those that it still held when it was cut. */
+  #written = 0
+  #lost = 0
   /** Bytes of the body still owed to the Content-Length. */
   #owed = 0
   keepAlive = true
@@ -36,6 +45,12 @@ export class ResponseWriter {
   constructor(socket: Socket, wall: () => number) {
     this.#socket = socket
     this.#wall = wall
+    const destroy = socket.destroy.bind(socket)
+    // Whoever destroys it: what it still holds never leaves, and only before can it be asked how much that is.
+    socket.destroy = (error?: Error) => {
+      if (!socket.destroyed) this.#cut()
+      return destroy(error)
+    }
   }
 
   begin(method: string, minor: number, keepAlive: boolean): void {
@@ -44,6 +59,11 @@ export class ResponseWriter {
     this.keepAlive = keepAlive
     this.#framing = NO_BODY
     this.#text = ''
+    this.#headHeld = false
+    this.#taken = 0
+    this.#gathered = 0
+    this.#written = 0
+    this.#lost = 0
   }
 
   informational(status: number, fields: Fields | null): void {
@@ -86,6 +106,7 @@ export class ResponseWriter {
     else if (this.#http10) ours += 'connection: keep-alive\r\n'
     const date = dated ? '' : dates.line(this.#wall())
     this.#text += `${statusLine(status)}${fieldsText(fields)}${date}${ours}\r\n`
+    this.#headHeld = true
   }
 
   /** @param bytes of which `start` to `end` count; always copied, so they may be overwritten after the return */
@@ -98,7 +119,9 @@ export class ResponseWriter {
       if (length > this.#owed) return this.#overrun(bytes, start)
       this.#owed -= length
     }
+    this.#taken += length
     if (length <= TEXT_BYTES) {
+      this.#gathered += length
       const part = bytes.latin1Slice(start, end)
       this.#text += chunked ? `${length.toString(16)}\r\n${part}\r\n` : part
       if (this.#text.length > GATHER_BYTES) this.flush()
@@ -106,6 +129,9 @@ export class ResponseWriter {
     }
     const before = chunked ? `${this.#text}${length.toString(16)}\r\n` : this.#text
     this.#text = ''
+    this.#gathered = 0
+    this.#headHeld = false
+    this.#written += before.length + length
     writeCopy(this.#socket, before, bytes, start, end, chunked ? '\r\n' : '')
   }
 
@@ -135,6 +161,36 @@ export class ResponseWriter {
     this.end(null)
   }
 
+  /**
+   * Takes the response back, so that another one can be begun in its place.
+   * @returns false: something of it has left, or may have
+   */
+  retract(): boolean {
+    if (!this.#headHeld) return false
+    this.#headHeld = false
+    this.#text = ''
+    this.#framing = NO_BODY
+    this.#taken = 0
+    this.#gathered = 0
+    return true
+  }
+
+  /** Bytes of the body that have left or will without anybody's doing: not what waits to be written, nor what was lost with the connection. */
+  get bodySent(): number {
+    return Math.max(0, this.#taken - this.#gathered - this.#lost)
+  }
+
+  /** Bytes that the socket still held when it was cut. */
+  get lost(): number {
+    return this.#lost
+  }
+
+  #cut(): void {
+    this.#lost = unsentBytes(this.#socket)
+    // Not even the first byte of the head has left.
+    if (this.#written > 0 && this.#lost >= this.#written) this.#headHeld = true
+  }
+
   switchProtocols(head: ResponseHead): void {
     this.#text += `${statusLine(101)}${fieldsText(head.fields)}\r\n`
     this.flush()
@@ -144,6 +200,9 @@ export class ResponseWriter {
     const text = this.#text
     if (text === '') return
     this.#text = ''
+    this.#gathered = 0
+    this.#headHeld = false
+    this.#written += text.length
     this.#socket.write(text, 'latin1')
   }
 }

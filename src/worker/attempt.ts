@@ -170,7 +170,6 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
       if (!this.#pipe.write(Buffer.from(bytes.subarray(start, end)))) this.#hold()
       return
     }
-    x.bytesOut += end - start
     x.downstream.sendBody(bytes, start, end)
     if (!x.downstream.room) this.#hold()
   }
@@ -201,6 +200,8 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     if (this.#done) return
     this.#stream = null
     this.#finish()
+    // What the steps still hold is of no use any more, and must not come behind what is sent instead.
+    this.#pipe?.abort()
     this.#x.flow.attemptFailed(this.#x, this, error)
   }
 
