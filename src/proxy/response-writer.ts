@@ -7,6 +7,7 @@ import type { Answer, ResponseHead } from '../filter/exchange.ts'
 import { lastChunk } from '../http/chunked.ts'
 import type { Fields } from '../http/fields.ts'
 import { DateField, fieldsText, statusLine } from '../http/write-head.ts'
+import type { ResponseProgress } from './downstream.ts'
 import { unsentBytes } from './unsent-bytes.ts'
 import { writeCopy } from './write-buffers.ts'
 
@@ -22,7 +23,7 @@ const NO_BODY = 3
 
 const dates = new DateField()
 
-export class ResponseWriter {
+export class ResponseWriter implements ResponseProgress {
   readonly #socket: Socket
   readonly #wall: () => number
   #http10 = false
@@ -141,6 +142,11 @@ export class ResponseWriter {
     if (owed > 0) this.body(bytes, start, start + owed)
   }
 
+  /** Only the close of the connection tells the client where the response ends. */
+  get endsByClose(): boolean {
+    return this.#framing === BY_CLOSE
+  }
+
   /** False when the client does not keep up: wait for the socket's drain. */
   get room(): boolean {
     return !this.#socket.writableNeedDrain
@@ -161,10 +167,6 @@ export class ResponseWriter {
     this.end(null)
   }
 
-  /**
-   * Takes the response back, so that another one can be begun in its place.
-   * @returns false: something of it has left, or may have
-   */
   retract(): boolean {
     if (!this.#headHeld) return false
     this.#headHeld = false
@@ -175,7 +177,7 @@ export class ResponseWriter {
     return true
   }
 
-  /** Bytes of the body that have left or will without anybody's doing: not what waits to be written, nor what was lost with the connection. */
+  /** Neither what waits to be written nor what was lost with the connection. */
   get bodySent(): number {
     return Math.max(0, this.#taken - this.#gathered - this.#lost)
   }

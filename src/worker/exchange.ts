@@ -60,6 +60,8 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   // How far it has come
   ended = false
   headSent = false
+  /** The response is complete, and the rest of the request's body still goes to the upstream: nothing that happens now is told the client. */
+  restOnly = false
   status = 0
   reason: Reason | null = null
   attempt: Attempt | null = null

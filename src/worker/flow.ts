@@ -242,7 +242,7 @@ export class Flow implements Gate {
       x.downstream.sendAnswer(answer, answer.reason !== undefined && closes(answer.reason))
       return this.finish(x)
     }
-    x.downstream.sendHead(head)
+    x.downstream.sendHead(head, answer.reason !== undefined && closes(answer.reason) ? 'untrusted' : 'dropped')
     const pipe = composeBody(
       steps,
       {
@@ -281,6 +281,7 @@ export class Flow implements Gate {
   /** The one place that turns an error into what the client gets: a response while that is possible, a cut connection after. */
   fail(x: ProxyExchange, error: GatewayError): void {
     if (x.ended) return
+    if (x.restOnly) return this.endRest(x)
     x.reason = error.reason
     x.detail = error.detail
     // Whatever the filters made of an answer of ours, they would make of this one: it is not tried again.
@@ -299,7 +300,7 @@ export class Flow implements Gate {
 
   /** What has not left was never sent: neither its status nor its bytes count. */
   #retract(x: ProxyExchange): void {
-    if (!x.headSent || !x.downstream.retract()) return
+    if (!x.headSent || !x.downstream.progress.retract()) return
     x.headSent = false
     x.status = 0
   }
@@ -321,15 +322,23 @@ export class Flow implements Gate {
   }
 
   clientGone(x: ProxyExchange, detail: string): void {
-    x.reason ??= 'ClientGone'
-    x.detail ||= detail
-    this.#retract(x)
+    if (!x.restOnly) {
+      x.reason ??= 'ClientGone'
+      x.detail ||= detail
+      this.#retract(x)
+    }
     x.attempt?.abort()
     x.attempt = null
     this.finish(x)
   }
 
   // ---- the end ----
+
+  /** The response is out, and the rest of the request's body has gone to the upstream or goes no further. */
+  endRest(x: ProxyExchange): void {
+    x.downstream.endRest()
+    this.finish(x)
+  }
 
   finish(x: ProxyExchange): void {
     if (x.ended) return

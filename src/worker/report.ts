@@ -55,7 +55,7 @@ export class Report {
     const upstream =
       x.upstreamStartedAt < 0 ? -1 : (x.upstreamEndedAt < 0 ? now : x.upstreamEndedAt) - x.upstreamStartedAt
     const bytesIn = x.body === null ? x.bytesIn : x.body.bytesIn
-    const bytesOut = x.bytesOut + x.downstream.bodySent
+    const bytesOut = x.bytesOut + x.downstream.progress.bodySent
     const { peer } = x.downstream
     const ended = this.#ended
     ended.listener = peer.listener

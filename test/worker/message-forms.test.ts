@@ -122,7 +122,8 @@ describe('a length that a status may not carry', () => {
     ] as const) {
       const { gateway } = await gatewayTo(t, `HTTP/1.1 ${status} x\r\ncontent-length: ${length}\r\n\r\n`)
       const text = await sent(gateway, `${method} /up HTTP/1.1\r\nhost: w.test\r\n\r\n`, /\r\n\r\n/)
-      assert.match(text, new RegExp(`^HTTP/1.1 ${status} [sS]*\r\ncontent-length: ${length}\r\n`))
+      assert.ok(text.startsWith(`HTTP/1.1 ${status} `), text)
+      assert.ok(text.includes(`\r\ncontent-length: ${length}\r\n`), text)
     }
   })
 })
