@@ -44,7 +44,7 @@ export type FramingFault = { readonly reason: Reason; readonly detail: string }
 const fault = (reason: Reason, detail: string): FramingFault => ({ reason, detail })
 
 /** Fields that are about this connection only; what Connection names is removed besides. */
-const PROTECTED = new Set(['host', 'content-length', 'transfer-encoding', 'expect', 'date'])
+const PROTECTED = new Set(['host', 'content-length', 'transfer-encoding', 'expect', 'date', 'max-forwards'])
 
 /**
  * @param into filled in; its former content does not matter

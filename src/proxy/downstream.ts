@@ -47,6 +47,8 @@ export interface ResponseProgress {
   retract(): boolean
   /** Bytes of its body that have left, or are on their way without anybody's doing. */
   readonly bodySent: number
+  /** Bytes of it that the connection still held when it broke. */
+  readonly lost: number
 }
 
 /** What an exchange does with its client. Calls after the end of the exchange have no effect. */

@@ -182,7 +182,6 @@ export class ResponseWriter implements ResponseProgress {
     return Math.max(0, this.#taken - this.#gathered - this.#lost)
   }
 
-  /** Bytes that the socket still held when it was cut. */
   get lost(): number {
     return this.#lost
   }

@@ -124,13 +124,13 @@ export class Flow implements Gate {
     if (host === undefined) return this.refuse(x, 'BadHost')
     x.host = host.host
     x.port = host.port || x.downstream.peer.port
+    if (x.method === 'OPTIONS' || x.method === 'TRACE') takeHop(x)
     // `OPTIONS *` asks about the server and not about any resource: it is answered here.
     if (target === '*') return this.#send(x, serverOptions())
     const path = normalizePath(rawPath, 'KeepEncodedSlash')
     if (path === undefined || (x.query !== undefined && !validateQuery(x.query))) return this.refuse(x, 'BadPath')
     x.path = path
     x.originalPath = path
-    if (x.method === 'OPTIONS' || x.method === 'TRACE') takeHop(x)
     const found = match(tables.tables, x)
     const strictly =
       typeof found === 'string' || tables.policies[found.rule.policyIndex]?.policy.pathEncoding === 'Strict'
@@ -322,7 +322,7 @@ export class Flow implements Gate {
   }
 
   clientGone(x: ProxyExchange, detail: string): void {
-    if (!x.restOnly) {
+    if (!x.restOnly || x.downstream.progress.lost > 0) {
       x.reason ??= 'ClientGone'
       x.detail ||= detail
       this.#retract(x)

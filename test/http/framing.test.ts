@@ -81,6 +81,7 @@ describe('framing of a request', () => {
       'BadRequest',
     ],
     ['Connection that names Transfer-Encoding', `${HOST}Connection: transfer-encoding\r\n`, 'BadRequest'],
+    ['Connection that names Max-Forwards', `${HOST}Connection: max-forwards\r\nMax-Forwards: 0\r\n`, 'BadRequest'],
     ['a Connection list without end', `${HOST}Connection: ${'a,'.repeat(33)}\r\n`, 'BadRequest'],
     ['two Upgrades', `${HOST}Upgrade: a\r\nUpgrade: b\r\n`, 'BadRequest'],
   ]

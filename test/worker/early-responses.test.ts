@@ -211,6 +211,23 @@ describe('a complete response while the body is still coming', () => {
       await eventually(() => assert.equal(up.closed[0], 'reset'))
     })
 
+  it('is one the client went away from where it had not all of it', async (t) => {
+    const big = 'y'.repeat(120_000)
+    const { gateway } = await gatewayTo(t, (socket) => {
+      for (let i = 0; i < 100; i++)
+        socket.write(i === 0 ? `HTTP/1.1 200 OK\r\ncontent-length: ${big.length * 100}\r\n\r\n${big}` : big)
+    })
+    using client = await gateway.connect()
+    client.socket.pause()
+    client.send(post(LONG))
+    await eventually(() => assert.equal(gateway.upstreamConnections, 1))
+    client.reset()
+    await gateway.nothingLeft()
+    const line = gateway.log()[0]!
+    assert.equal(line.reason, 'ClientGone')
+    assert.ok(Number(line.bytesOut) < big.length * 100)
+  })
+
   it('is not destroyed by a client that half-closes before it has read it', async (t) => {
     const big = 'y'.repeat(3_000_000)
     const { gateway } = await gatewayTo(t, `HTTP/1.1 200 OK\r\ncontent-length: ${big.length}\r\n\r\n${big}`)

@@ -110,6 +110,24 @@ describe('Max-Forwards', () => {
     }
   })
 
+  it('of OPTIONS * is read too, and changes nothing', async (t) => {
+    const gateway = await inProcess(t, { rules: { all: {} } })
+    using client = await gateway.connect()
+    for (const [value, status] of [
+      ['0', 200],
+      ['3', 200],
+      ['x', 400],
+    ] as const) {
+      const answer = await client.request({
+        method: 'OPTIONS',
+        path: '*',
+        host: 'w.test',
+        headers: { 'max-forwards': value },
+      })
+      assert.equal(answer.status, status)
+    }
+  })
+
   it('0 does not make a resource out of none', async (t) => {
     const gateway = await inProcess(t, { rules: { one: { matches: [{ path: { type: 'Exact', value: '/one' } }] } } })
     using client = await gateway.connect()
