@@ -4,7 +4,8 @@
  */
 
 import type { Reason } from '../lib/reason.ts'
-import { CHARS, FIELD, HEX } from './chars.ts'
+import { CHARS, HEX } from './chars.ts'
+import { beginExtension, LINE_END, MALFORMED, nextExtension } from './chunk-extension.ts'
 import { Fields } from './fields.ts'
 import { type HeadLimits, INCOMPLETE, parseFields, type REFUSED } from './head.ts'
 
@@ -18,7 +19,7 @@ const TRAILERS = 6
 const DONE = 7
 const FAILED = 8
 
-/** Bytes of chunk extensions in one body. */
+/** Bytes of chunk extensions in one body, with the white space and semicolons between them. */
 const MAX_EXTENSION_BYTES = 4096
 /** Hexadecimal digits of one size: up to 2^48 bytes, exact as a number. */
 const MAX_SIZE_DIGITS = 12
@@ -32,7 +33,9 @@ export class ChunkedDecoder {
   #state = SIZE
   #remaining = 0
   #digits = 0
+  /** State of the extension that is being read. */
   #extension = 0
+  #extensionBytes = 0
   #held: Buffer | null = null
   readonly #limits: HeadLimits
   /** Set once done, when there were any. */
@@ -87,13 +90,18 @@ export class ChunkedDecoder {
         }
         if (this.#digits === 0) return this.#fail('no chunk size')
         if (byte === 0x0d) this.#state = SIZE_LF
-        else if (byte === 0x3b) this.#state = EXTENSION
-        else return this.#fail('a chunk size that is not hexadecimal')
+        else {
+          this.#extension = beginExtension(byte)
+          if (this.#extension === MALFORMED) return this.#fail('a chunk size that is not hexadecimal')
+          this.#state = EXTENSION
+          this.#extensionBytes++
+        }
         return true
       case EXTENSION:
-        if (byte === 0x0d) this.#state = SIZE_LF
-        else if ((CHARS[byte]! & FIELD) === 0) return this.#fail('a control byte in a chunk extension')
-        else if (++this.#extension > MAX_EXTENSION_BYTES) return this.#fail('too many bytes of chunk extensions')
+        this.#extension = nextExtension(this.#extension, byte)
+        if (this.#extension === LINE_END) this.#state = SIZE_LF
+        else if (this.#extension === MALFORMED) return this.#fail('a malformed chunk extension')
+        else if (++this.#extensionBytes > MAX_EXTENSION_BYTES) return this.#fail('too many bytes of chunk extensions')
         return true
       case SIZE_LF:
         if (byte !== 0x0a) return this.#fail('a bare CR behind a chunk size')

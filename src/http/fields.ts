@@ -17,6 +17,11 @@ export class Fields {
   count = 0
   /** Offset behind the CRLF of the last parsed field: where the empty line begins. */
   end = 0
+  /**
+   * Set by a parser that met white space around a value other than one space before it: such white space is not part of the value and
+   * is not sent on (RFC 9112 §5.1), so a writer may not copy the bytes as one run.
+   */
+  padded = false
   /** Whether a parsed field was taken out: its name's start is then stored as its complement, which costs no memory of its own. */
   #touched = false
   /** Fields added by us: name, value, name, value … */
@@ -27,6 +32,7 @@ export class Fields {
     this.bytes = NO_BYTES
     this.count = 0
     this.end = 0
+    this.padded = false
     this.#touched = false
     this.#added = null
   }
@@ -161,11 +167,15 @@ export class Fields {
     for (let i = added.length - 2; i >= 0; i -= 2) if (added[i] === name) added.splice(i, 2)
   }
 
-  /** @throws {TypeError} when the value holds a byte that RFC 9110 §5.5 forbids: CR, LF, NUL and other controls */
+  /**
+   * White space around the value is left out.
+   * @throws {TypeError} when the value holds a byte that RFC 9110 §5.5 forbids: CR, LF, NUL and other controls
+   */
   add(name: string, value: string): void {
     if (!isFieldValue(value)) throw new TypeError(`not a field value for ${name}: ${JSON.stringify(value)}`)
-    if (this.#added === null) this.#added = [name, value]
-    else this.#added.push(name, value)
+    const own = isPadded(value) ? withoutOws(value) : value
+    if (this.#added === null) this.#added = [name, own]
+    else this.#added.push(name, own)
   }
 
   set(name: string, value: string): void {
@@ -192,4 +202,21 @@ const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 /** RFC 9110 §5.5, as Latin-1 characters. */
 export function isFieldValue(value: string): boolean {
   return FIELD_VALUE.test(value)
+}
+
+function isPadded(value: string): boolean {
+  return isBlank(value.charCodeAt(0)) || isBlank(value.charCodeAt(value.length - 1))
+}
+
+/** RFC 9110 §5.6.3: SP and HTAB and nothing else that `trim` takes for white space. */
+export function withoutOws(text: string): string {
+  let start = 0
+  let end = text.length
+  while (start < end && isBlank(text.charCodeAt(start))) start++
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--
+  return text.slice(start, end)
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09
 }

@@ -4,7 +4,7 @@
  * before any filter sees the message.
  */
 import type { Reason } from '../lib/reason.ts'
-import type { Fields } from './fields.ts'
+import { type Fields, withoutOws } from './fields.ts'
 import type { RequestHead, StatusHead } from './head.ts'
 
 /** Body lengths that are not a number of bytes. */
@@ -44,7 +44,7 @@ export type FramingFault = { readonly reason: Reason; readonly detail: string }
 const fault = (reason: Reason, detail: string): FramingFault => ({ reason, detail })
 
 /** Fields that are about this connection only; what Connection names is removed besides. */
-const PROTECTED = new Set(['host', 'content-length', 'transfer-encoding', 'expect', 'date'])
+const PROTECTED = new Set(['host', 'content-length', 'transfer-encoding', 'expect', 'date', 'max-forwards'])
 
 /**
  * @param into filled in; its former content does not matter
@@ -158,6 +158,7 @@ function codingFault(coding: string): FramingFault {
 export function frameResponse(head: StatusHead, method: string, into: ResponseFraming): FramingFault | null {
   const fields = head.fields
   let length = -1
+  let lengthAt = -1
   let chunked = false
   let connection = false
   let persistence = 0
@@ -190,6 +191,7 @@ export function frameResponse(head: StatusHead, method: string, into: ResponseFr
         if (fields.nameIs(i, 'content-length')) {
           if (length >= 0) return fault('UpstreamProtocolError', 'several Content-Length fields')
           length = decimal(fields, i)
+          lengthAt = i
           if (length < 0) return fault('UpstreamProtocolError', 'a Content-Length that is not a number')
         }
         break
@@ -219,8 +221,10 @@ export function frameResponse(head: StatusHead, method: string, into: ResponseFr
   const status = head.status
   if (status < 200 || status === 204 || status === 304 || method === 'HEAD') {
     // RFC 9112 §6.1, RFC 9110 §8.6: a 1xx or 204 may carry neither; believing one would misframe what follows.
-    if ((status < 200 || status === 204) && (chunked || length > 0))
-      return fault('UpstreamProtocolError', `a body announced with status ${status}`)
+    if (status < 200 || status === 204) {
+      if (chunked || length > 0) return fault('UpstreamProtocolError', `a body announced with status ${status}`)
+      if (lengthAt >= 0) fields.removeAt(lengthAt)
+    }
     into.bodyLength = 0
   } else into.bodyLength = chunked ? CHUNKED : length >= 0 ? length : UNTIL_CLOSE
   if (into.bodyLength === UNTIL_CLOSE) into.keepAlive = false
@@ -263,11 +267,6 @@ function decimal(fields: Fields, index: number): number {
     value = value * 10 + digit
   }
   return value
-}
-
-/** RFC 9110 §5.6.3: SP and HTAB and nothing else that `trim` takes for white space. */
-function withoutOws(text: string): string {
-  return text.replace(/^[ \t]+|[ \t]+$/g, '')
 }
 
 interface ConnectionOptions {

@@ -161,13 +161,23 @@ export function parseFields(
     if (bytes[at] !== COLON || at === nameStart)
       return head.refuse('BadRequest', nameFault(bytes[at]!, at === nameStart))
     const nameEnd = at++
-    while (at < end && (bytes[at] === SP || bytes[at] === HTAB)) at++
+    if (at < end && bytes[at] === SP) at++
+    if (at < end && (bytes[at] === SP || bytes[at] === HTAB)) {
+      fields.padded = true
+      do at++
+      while (at < end && (bytes[at] === SP || bytes[at] === HTAB))
+    }
     const valueStart = at
     while (at < end && chars[bytes[at]!]! & FIELD) at++
     if (at + 1 >= end) return overLimit(head, headStart, end, limits)
     if (bytes[at] !== CR || bytes[at + 1] !== LF) return head.refuse('BadRequest', 'a control byte in a field value')
     let valueEnd = at
-    while (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === HTAB)) valueEnd--
+    if (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === HTAB)) {
+      fields.padded = true
+      // The first byte of a value is no blank: here this ends at the latest.
+      do valueEnd--
+      while (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === HTAB)
+    }
     if (fields.count >= limits.headers) return head.refuse('TooManyHeaders', `over ${limits.headers} fields`)
     fields.push(nameStart, nameEnd, valueStart, valueEnd)
     at += 2

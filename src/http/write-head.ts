@@ -80,7 +80,8 @@ export function fieldsText(fields: Fields): string {
   let text = ''
   const { count, bytes, offsets } = fields
   if (count > 0) {
-    if (fields.untouched) text = bytes.latin1Slice(offsets[0]!, fields.end)
+    if (fields.padded) text = unpadded(fields)
+    else if (fields.untouched) text = bytes.latin1Slice(offsets[0]!, fields.end)
     else {
       let runStart = -1
       for (let i = 0; i < count; i++) {
@@ -94,6 +95,16 @@ export function fieldsText(fields: Fields): string {
   }
   const { added } = fields
   if (added !== null) for (let i = 0; i < added.length; i += 2) text += `${added[i]}: ${added[i + 1]}\r\n`
+  return text
+}
+
+/** Parsed fields of which some have white space around their values. */
+function unpadded(fields: Fields): string {
+  let text = ''
+  const { count, bytes, offsets } = fields
+  for (let i = 0; i < count; i++)
+    if (!fields.isRemoved(i))
+      text += `${bytes.latin1Slice(offsets[i * 4]!, offsets[i * 4 + 1]!)}: ${fields.valueAt(i)}\r\n`
   return text
 }
 

@@ -4,20 +4,18 @@
  */
 import type { Socket } from 'node:net'
 import type { Answer, ResponseHead } from '../filter/exchange.ts'
-import { BodyReader } from '../http/body-reader.ts'
 import type { ChunkedSink } from '../http/chunked.ts'
 import type { Fields } from '../http/fields.ts'
 import { GatewayError } from '../lib/error.ts'
-import type { Downstream, DownstreamHandler, IncomingRequest, Peer, Takeover } from './downstream.ts'
+import { ClientBody } from './client-body.ts'
+import type { Downstream, DownstreamHandler, IncomingRequest, Peer, RequestRest, Takeover } from './downstream.ts'
 import { HeadReader } from './head-reader.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { ResponseWriter } from './response-writer.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
-import type { Timed } from './timers.ts'
+import { TimerEntry } from './timers.ts'
 
-/** An unread rest of a request body up to this size is read and dropped to keep the connection; beyond, it is closed. */
-const DISCARD_BYTES = 64 * 1024
-/** Milliseconds for that. */
+/** Milliseconds for reading and dropping the rest of a request's body. */
 const DISCARD = 2_000
 
 const READING = 0
@@ -27,11 +25,7 @@ const LINGERING = 3
 const CLOSED = 4
 const TUNNEL = 5
 
-export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Timed {
-  due = 0
-  slot = -1
-  earlier: Timed | null = null
-  later: Timed | null = null
+export class H1Connection extends TimerEntry implements Downstream, OpenConnection, ChunkedSink {
   readonly peer: Peer
   readonly #socket: Socket
   readonly #server: ServerContext
@@ -40,19 +34,20 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
   #handler: DownstreamHandler | null = null
   readonly #reader = new HeadReader()
   #parsing = false
-  readonly #body = new BodyReader()
-  #continuePending = false
+  readonly #body = new ClientBody()
   #ended = false
+  /** The response is complete; only the rest of the request's body is under way. */
+  #answered = false
   /** When the head that has begun to arrive must be complete; 0 between heads. */
   #headDue = 0
   #closing: LingeringClose | null = null
-  #cutTunnel: (() => void) | null = null
-  #onBytes: ((bytes: Buffer) => void) | null = null
+  #tunnel: { cut: () => void; receive: (bytes: Buffer) => void } | null = null
   /** The client has sent FIN: what runs is finished, nothing more is read. */
   #halfClosed = false
 
   /** @param open makes the socket whose bytes go to the given function */
   constructor(open: (receive: (bytes: Buffer) => void) => Socket, peer: Peer, server: ServerContext) {
+    super()
     const socket = open((bytes) => this.#onData(bytes))
     this.#socket = socket
     this.#server = server
@@ -77,10 +72,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
   }
 
   destroy(): void {
-    if (this.#state === TUNNEL) {
-      this.#cutTunnel?.()
-      return
-    }
+    if (this.#state === TUNNEL) return this.#tunnel!.cut()
     // Only the end of the process comes here with an exchange under way.
     this.#handler?.onRequestFailed(new GatewayError('ShuttingDown'))
     this.#socket.destroy()
@@ -103,8 +95,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
         this.#closing!.drop(bytes.length)
         break
       case TUNNEL:
-        this.#onBytes?.(bytes)
-        break
+        this.#tunnel!.receive(bytes)
     }
   }
 
@@ -157,8 +148,8 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     this.#headDue = 0
     this.#state = EXCHANGE
     this.#ended = false
-    this.#body.begin(framing.bodyLength, this.#server.options.limits)
-    this.#continuePending = framing.expectContinue
+    this.#answered = false
+    this.#body.expect(framing.bodyLength, framing.expectContinue, this.#server.options.limits)
     const last = this.#halfClosed && this.#reader.held === null
     const keepAlive = framing.keepAlive && !this.#server.leaving && !last
     this.#writer.begin(request.method, request.protocol === 'HTTP/1.0' ? 0 : 1, keepAlive)
@@ -195,7 +186,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
   }
 
   chunkData(bytes: Buffer, start: number, end: number): void {
-    this.#continuePending = false
+    this.#body.continuePending = false
     const handler = this.#handler
     if (handler === null) return
     const chunk = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end)
@@ -203,18 +194,15 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
   }
 
   #endBody(trailers: Fields | null): void {
-    if (this.#state === DISCARDING) this.#ready()
-    else {
-      this.#handler?.onRequestEnd(trailers)
-      // Read on, to notice when the client goes away; what comes instead is the next request and waits.
-      if (this.#state === EXCHANGE && this.#reader.held === null && this.#socket.isPaused()) this.#socket.resume()
-    }
+    if (this.#state === DISCARDING) return this.#ready()
+    this.#handler?.onRequestEnd(trailers)
+    // Read on, to notice when the client goes away; what comes instead is the next request and waits.
+    if (this.#state === EXCHANGE && this.#reader.held === null && this.#socket.isPaused()) this.#socket.resume()
   }
 
   #bodyFailed(error: GatewayError): void {
     this.#writer.keepAlive = false
-    const handler = this.#handler
-    if (handler !== null) handler.onRequestFailed(error)
+    if (this.#handler !== null) this.#handler.onRequestFailed(error)
     else this.destroy()
   }
 
@@ -228,12 +216,14 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
         else this.#next(null)
         break
       case EXCHANGE:
-        if (!this.#body.done) this.#gone('the client ended the connection within the request body')
+        if (this.#body.done) break
+        // Behind a complete response the client may lose interest, and what it has not read of it still comes.
+        if (this.#answered) this.#handler?.onRequestFailed(new GatewayError('ClientGone'))
+        else this.#gone('the client ended the connection within the request body')
         break
       case DISCARDING:
       case LINGERING:
         this.#close()
-        break
     }
   }
 
@@ -248,14 +238,13 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
   // ---- the response ----
 
   sendInformational(status: number, fields: Fields | null): void {
-    if (status === 100) this.#continuePending = false
+    if (status === 100) this.#body.continuePending = false
     if (this.#state === EXCHANGE && !this.#ended) this.#writer.informational(status, fields)
   }
 
-  sendHead(head: ResponseHead): void {
+  sendHead(head: ResponseHead, rest: RequestRest): void {
     if (this.#ended) return
-    // A final response instead of 100: the client may or may not send its body, so the connection cannot be kept (RFC 9110 §10.1.1).
-    if (this.#continuePending || this.#server.leaving) this.#writer.keepAlive = false
+    if (!this.#body.keepsConnection(rest) || this.#server.leaving) this.#writer.keepAlive = false
     this.#writer.head(head)
   }
 
@@ -273,11 +262,29 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     this.#finish()
   }
 
+  sendEarlyEnd(trailers: Fields | null): boolean {
+    if (this.#ended || this.#body.continuePending) return false
+    this.#answered = true
+    this.#writer.end(trailers)
+    // Nothing else tells the client that this was all; its own side stays open.
+    if (this.#writer.endsByClose) this.#socket.end()
+    return true
+  }
+
+  endRest(): void {
+    if (!this.#ended) this.#finish()
+  }
+
   sendAnswer(answer: Answer, close: boolean): void {
     if (this.#ended) return
-    if (close || this.#server.leaving || (!this.#body.done && !this.#smallRest())) this.#writer.keepAlive = false
+    if (!this.#body.keepsConnection(close ? 'untrusted' : 'dropped') || this.#server.leaving)
+      this.#writer.keepAlive = false
     this.#writer.answer(answer)
     this.#finish()
+  }
+
+  get progress(): ResponseWriter {
+    return this.#writer
   }
 
   flush(): void {
@@ -298,21 +305,21 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
 
   takeOver(head: ResponseHead, cut: () => void): Takeover {
     this.#writer.switchProtocols(head)
-    const early = this.#reader.take()
     this.#handler = null
     this.#ended = true
     this.#state = TUNNEL
-    this.#cutTunnel = cut
     this.#server.timers.disarm(this)
-    this.#socket.removeAllListeners('end')
-    this.#socket.removeAllListeners('drain')
-    // It stays among the open connections: it counts for their limit, and a drain must end it too.
-    const release = (): void => {
-      this.#server.connections.delete(this)
-      this.#server.gate.connectionClosed(this.peer.listener)
+    const socket = this.#socket.removeAllListeners('end').removeAllListeners('drain')
+    const tunnel = (this.#tunnel = { cut, receive: (_: Buffer): void => {} })
+    return {
+      socket,
+      onBytes: (listener) => void (tunnel.receive = listener),
+      early: this.#reader.take(),
+      halfClosed: this.#halfClosed,
+      lost: () => this.#writer.lost,
+      // It stays among the open connections: it counts for their limit, and a drain must end it too.
+      release: () => this.#leave(),
     }
-    const onBytes = (listener: (bytes: Buffer) => void) => void (this.#onBytes = listener)
-    return { socket: this.#socket, onBytes, early, halfClosed: this.#halfClosed, release }
   }
 
   /** The response is complete: go on with the next request, or close. */
@@ -320,9 +327,9 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     this.#ended = true
     this.#handler = null
     if (this.#state !== EXCHANGE) return
-    if (!this.#writer.keepAlive) this.#linger()
-    else if (this.#body.done) this.#ready()
-    else if (this.#smallRest()) {
+    const { keepAlive } = this.#writer
+    if (keepAlive && this.#body.done) this.#ready()
+    else if (keepAlive && this.#body.smallRest) {
       this.#state = DISCARDING
       this.#server.timers.arm(this, this.#server.timers.now + DISCARD)
       this.#socket.resume()
@@ -334,20 +341,11 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     if (rest !== null) this.#feedBody(rest, 0)
   }
 
-  #smallRest(): boolean {
-    return !this.#continuePending && this.#body.remaining <= DISCARD_BYTES
-  }
-
   /** Ready for the next request; one that is already here begins when the current call has unwound. */
   #ready(): void {
     this.#state = READING
-    if (this.#halfClosed || this.#server.draining) {
-      if (this.#reader.held === null || this.#server.draining) {
-        this.#close()
-        return
-      }
-    }
-    const { timers, options } = this.#server
+    const { timers, options, draining } = this.#server
+    if (draining || (this.#halfClosed && this.#reader.held === null)) return this.#close()
     timers.arm(this, timers.now + options.keepAlive)
     if (this.#socket.isPaused()) this.#socket.resume()
     if (this.#reader.held !== null && !this.#parsing) setImmediate(() => this.#state === READING && this.#next(null))
@@ -381,6 +379,11 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     else this.#refuse(new GatewayError('RequestHeadTimeout'))
   }
 
+  #leave(): void {
+    this.#server.connections.delete(this)
+    this.#server.gate.connectionClosed(this.peer.listener)
+  }
+
   #gone(detail: string): void {
     if (this.#state === TUNNEL || this.#state === CLOSED) return
     this.#state = CLOSED
@@ -388,8 +391,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     this.#reader.held = null
     this.#closing?.done()
     this.#server.timers.disarm(this)
-    this.#server.connections.delete(this)
-    this.#server.gate.connectionClosed(this.peer.listener)
+    this.#leave()
     const handler = this.#handler
     this.#handler = null
     handler?.onClientGone(detail)

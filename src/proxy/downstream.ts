@@ -32,21 +32,48 @@ export interface IncomingRequest {
   readonly upgrade: string | null
 }
 
+/**
+ * What becomes of the part of a request's body that has not arrived when the response is complete: somebody takes it to its end, or nobody, or the
+ * connection cannot be trusted any more. The client is told `close` in the head where the connection will not be kept.
+ */
+export type RequestRest = 'taken' | 'dropped' | 'untrusted'
+
+/** How much of a response has left. */
+export interface ResponseProgress {
+  /**
+   * Takes the response back, so that another can be sent in its place.
+   * @returns false: some of it has left
+   */
+  retract(): boolean
+  /** Bytes of its body that have left, or are on their way without anybody's doing. */
+  readonly bodySent: number
+  /** Bytes of it that the connection still held when it broke. */
+  readonly lost: number
+}
+
 /** What an exchange does with its client. Calls after the end of the exchange have no effect. */
 export interface Downstream {
   readonly peer: Peer
   /** 1xx; nothing is sent to an HTTP/1.0 client. */
   sendInformational(status: number, fields: Fields | null): void
   /** Once. Content-Length or chunked is decided by `head.bodyLength`. */
-  sendHead(head: ResponseHead): void
+  sendHead(head: ResponseHead, rest: RequestRest): void
   /** Sends `start` to `end` of the bytes, which may be overwritten after the return. */
   sendBody(bytes: Buffer, start: number, end: number): void
   /** False: the sender should wait for `onClientDrain`. */
   readonly room: boolean
   /** The response is complete; ends the exchange on this side. */
   sendEnd(trailers: Fields | null): void
+  /**
+   * The response is complete, while the rest of the request's body still goes to the handler, until `endRest`.
+   * @returns false: the client will send none; `sendEnd` is to be called
+   */
+  sendEarlyEnd(trailers: Fields | null): boolean
+  /** Behind `sendEarlyEnd`: the rest is complete, or nobody takes it any more. Ends the exchange on this side. */
+  endRest(): void
   /** Head and body at once. @param close the connection cannot be trusted any more */
   sendAnswer(answer: Answer, close: boolean): void
+  readonly progress: ResponseProgress
   /** Writes what was gathered. */
   flush(): void
   resumeBody(): void
@@ -64,6 +91,8 @@ export interface Takeover {
   readonly early: Buffer | null
   /** The client has sent its FIN already. */
   readonly halfClosed: boolean
+  /** Bytes that the socket held unsent when it was destroyed. */
+  readonly lost: () => number
   /** To be called once the connection is over. */
   readonly release: () => void
 }

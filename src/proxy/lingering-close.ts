@@ -3,17 +3,13 @@
  * bytes is reset, and the reset may destroy the response on its way (RFC 9112 §9.6).
  */
 import type { Socket } from 'node:net'
-import type { Timed, Timers } from './timers.ts'
+import { TimerEntry, type Timers } from './timers.ts'
 
 /** Milliseconds that the client's FIN is waited for, and bytes that are read meanwhile. */
 const LINGER = 2_000
 const LINGER_BYTES = 1024 * 1024
 
-export class LingeringClose implements Timed {
-  due = 0
-  slot = -1
-  earlier: Timed | null = null
-  later: Timed | null = null
+export class LingeringClose extends TimerEntry {
   readonly #socket: Socket
   readonly #timers: Timers
   readonly #patience: number
@@ -27,6 +23,7 @@ export class LingeringClose implements Timed {
    * @param over called when it has taken too long: destroy the socket
    */
   constructor(socket: Socket, timers: Timers, patience: number, over: () => void) {
+    super()
     this.#socket = socket
     this.#timers = timers
     this.#patience = Math.max(patience, LINGER)

@@ -5,7 +5,7 @@
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { HeadLimits } from '../http/head.ts'
 import { GatewayError } from '../lib/error.ts'
-import type { Timed, Timers } from './timers.ts'
+import { TimerEntry, type Timers } from './timers.ts'
 import { type ConnectionOwner, UpstreamConnection } from './upstream-h1.ts'
 
 export interface PoolOptions {
@@ -286,15 +286,12 @@ export class EndpointPool implements ConnectionOwner {
   }
 }
 
-class ConnectTimer implements Timed {
-  due = 0
-  slot = -1
-  earlier: Timed | null = null
-  later: Timed | null = null
+class ConnectTimer extends TimerEntry {
   readonly #connection: UpstreamConnection
   readonly #pool: EndpointPool
 
   constructor(connection: UpstreamConnection, pool: EndpointPool) {
+    super()
     this.#connection = connection
     this.#pool = pool
   }

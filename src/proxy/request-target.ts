@@ -2,6 +2,7 @@
 import type { RequestFraming } from '../http/framing.ts'
 import type { RequestHead } from '../http/head.ts'
 import { GatewayError } from '../lib/error.ts'
+import { normalizeHost } from '../pattern/host.ts'
 import type { IncomingRequest } from './downstream.ts'
 
 export function requestTarget(
@@ -18,20 +19,22 @@ export function requestTarget(
     if (target === '*') {
       if (method !== 'OPTIONS') return new GatewayError('BadRequest', 'the target * is for OPTIONS alone')
     } else {
-      const form = /^https?:\/\/([^/?#]+)([/?].*)?$/i.exec(target)
+      const form = /^http(s?):\/\/([^/?#]+)([/?].*)?$/i.exec(target)
       if (form === null) return new GatewayError('BadRequest', 'a target in no known form')
-      authority = form[1]!
-      const rest = form[2] ?? ''
+      authority = form[2]!
+      const rest = form[3] ?? ''
       // RFC 9112 §3.2.4: without path and query, the whole server is meant.
       if (rest === '' && method === 'OPTIONS') target = '*'
       else target = rest.startsWith('/') ? rest : `/${rest}`
       // RFC 9112 §3.2.2 lets the target win over Host; two different answers to "which host" are how caches get poisoned, so they are refused.
-      if (host !== '' && host.toLowerCase() !== authority.toLowerCase())
+      if (host !== '' && !sameAuthority(host, authority, form[1] === '' ? 80 : 443))
         return new GatewayError('BadHost', 'the Host differs from the host of the target')
       authorityMoved = true
       if (framing.host >= 0) head.fields.removeAt(framing.host)
     }
   }
+  // RFC 9110 §4.2.1: an http URI without a host is none. HTTP/1.0 may leave it out.
+  if (authority === '' && head.minor === 1) return new GatewayError('BadHost', 'an empty Host field')
   return {
     protocol: head.minor === 0 ? 'HTTP/1.0' : 'HTTP/1.1',
     method,
@@ -44,4 +47,12 @@ export function requestTarget(
     acceptsTrailers: framing.acceptsTrailers,
     upgrade: framing.upgrade,
   }
+}
+
+/** Whether two authorities name the same host and port; one without a port means the scheme's (RFC 9110 §4.2.3). */
+function sameAuthority(one: string, other: string, defaultPort: number): boolean {
+  const a = normalizeHost(one)
+  const b = normalizeHost(other)
+  if (a === undefined || b === undefined) return false
+  return a.host === b.host && (a.port || defaultPort) === (b.port || defaultPort)
 }

@@ -7,6 +7,8 @@ import type { Answer, ResponseHead } from '../filter/exchange.ts'
 import { lastChunk } from '../http/chunked.ts'
 import type { Fields } from '../http/fields.ts'
 import { DateField, fieldsText, statusLine } from '../http/write-head.ts'
+import type { ResponseProgress } from './downstream.ts'
+import { unsentBytes } from './unsent-bytes.ts'
 import { writeCopy } from './write-buffers.ts'
 
 /** Body bytes up to this many become part of the text behind the head; measured, beyond it a copy into a buffer is cheaper. */
@@ -21,7 +23,7 @@ const NO_BODY = 3
 
 const dates = new DateField()
 
-export class ResponseWriter {
+export class ResponseWriter implements ResponseProgress {
   readonly #socket: Socket
   readonly #wall: () => number
   #http10 = false
@@ -29,6 +31,14 @@ export class ResponseWriter {
   #framing = NO_BODY
   /** Head, and perhaps body, not yet written; each character is a byte. */
   #text = ''
+  /** The head lies in the text with all that came behind it: nothing of this response has been written. */
+  #headHeld = false
+  /** Bytes of the body that were taken, and those of them that lie in the text. */
+  #taken = 0
+  #gathered = 0
+  /** Bytes written to the socket for this response, and those that it still held when it was cut. */
+  #written = 0
+  #lost = 0
   /** Bytes of the body still owed to the Content-Length. */
   #owed = 0
   keepAlive = true
@@ -36,6 +46,12 @@ export class ResponseWriter {
   constructor(socket: Socket, wall: () => number) {
     this.#socket = socket
     this.#wall = wall
+    const destroy = socket.destroy.bind(socket)
+    // Whoever destroys it: what it still holds never leaves, and only before can it be asked how much that is.
+    socket.destroy = (error?: Error) => {
+      if (!socket.destroyed) this.#cut()
+      return destroy(error)
+    }
   }
 
   begin(method: string, minor: number, keepAlive: boolean): void {
@@ -44,6 +60,11 @@ export class ResponseWriter {
     this.keepAlive = keepAlive
     this.#framing = NO_BODY
     this.#text = ''
+    this.#headHeld = false
+    this.#taken = 0
+    this.#gathered = 0
+    this.#written = 0
+    this.#lost = 0
   }
 
   informational(status: number, fields: Fields | null): void {
@@ -86,6 +107,7 @@ export class ResponseWriter {
     else if (this.#http10) ours += 'connection: keep-alive\r\n'
     const date = dated ? '' : dates.line(this.#wall())
     this.#text += `${statusLine(status)}${fieldsText(fields)}${date}${ours}\r\n`
+    this.#headHeld = true
   }
 
   /** @param bytes of which `start` to `end` count; always copied, so they may be overwritten after the return */
@@ -98,7 +120,9 @@ export class ResponseWriter {
       if (length > this.#owed) return this.#overrun(bytes, start)
       this.#owed -= length
     }
+    this.#taken += length
     if (length <= TEXT_BYTES) {
+      this.#gathered += length
       const part = bytes.latin1Slice(start, end)
       this.#text += chunked ? `${length.toString(16)}\r\n${part}\r\n` : part
       if (this.#text.length > GATHER_BYTES) this.flush()
@@ -106,6 +130,9 @@ export class ResponseWriter {
     }
     const before = chunked ? `${this.#text}${length.toString(16)}\r\n` : this.#text
     this.#text = ''
+    this.#gathered = 0
+    this.#headHeld = false
+    this.#written += before.length + length
     writeCopy(this.#socket, before, bytes, start, end, chunked ? '\r\n' : '')
   }
 
@@ -113,6 +140,11 @@ export class ResponseWriter {
     this.keepAlive = false
     const owed = this.#owed
     if (owed > 0) this.body(bytes, start, start + owed)
+  }
+
+  /** Only the close of the connection tells the client where the response ends. */
+  get endsByClose(): boolean {
+    return this.#framing === BY_CLOSE
   }
 
   /** False when the client does not keep up: wait for the socket's drain. */
@@ -135,6 +167,31 @@ export class ResponseWriter {
     this.end(null)
   }
 
+  retract(): boolean {
+    if (!this.#headHeld) return false
+    this.#headHeld = false
+    this.#text = ''
+    this.#framing = NO_BODY
+    this.#taken = 0
+    this.#gathered = 0
+    return true
+  }
+
+  /** Neither what waits to be written nor what was lost with the connection. */
+  get bodySent(): number {
+    return Math.max(0, this.#taken - this.#gathered - this.#lost)
+  }
+
+  get lost(): number {
+    return this.#lost
+  }
+
+  #cut(): void {
+    this.#lost = unsentBytes(this.#socket)
+    // Not even the first byte of the head has left.
+    if (this.#written > 0 && this.#lost >= this.#written) this.#headHeld = true
+  }
+
   switchProtocols(head: ResponseHead): void {
     this.#text += `${statusLine(101)}${fieldsText(head.fields)}\r\n`
     this.flush()
@@ -144,6 +201,9 @@ export class ResponseWriter {
     const text = this.#text
     if (text === '') return
     this.#text = ''
+    this.#gathered = 0
+    this.#headHeld = false
+    this.#written += text.length
     this.#socket.write(text, 'latin1')
   }
 }

@@ -16,6 +16,16 @@ export interface Timed {
   expired(now: Milliseconds): void
 }
 
+/** One that is armed nowhere. */
+export abstract class TimerEntry implements Timed {
+  due: Milliseconds = 0
+  slot = -1
+  earlier: Timed | null = null
+  later: Timed | null = null
+
+  abstract expired(now: Milliseconds): void
+}
+
 /** Milliseconds of one step: no deadline is kept more exactly. */
 export const TICK: Milliseconds = 20
 const SLOTS = 1024

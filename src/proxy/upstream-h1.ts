@@ -26,10 +26,14 @@ export interface ConnectionOwner {
 const IDLE = 0
 const HEAD = 1
 const BODY = 2
+/** The response is complete and the request is not. */
+const SENDING = 3
 /** How many interim responses one request may get: more is an upstream gone mad. */
 const MAX_INFORMATIONAL = 100
 /** Bytes an upstream connection may hold unsent before the client is asked to wait. */
 const HIGH_WATER = 128 * 1024
+/** Milliseconds that an upstream may take over the last bytes of a request that it has answered before. */
+const LAST_BYTES = 10_000
 
 export class UpstreamConnection implements UpstreamStream, ChunkedSink {
   readonly endpoint: Endpoint
@@ -135,6 +139,20 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
     if (this.#closed || this.#requestDone) return
     this.#requestDone = true
     if (this.#requestChunked) this.socket.write(lastChunk(trailers), 'latin1')
+    if (this.#state !== SENDING) return
+    // Not used again: an upstream that answered without having read the request may take what it finds of it for the next one.
+    this.#handler = null
+    this.#state = IDLE
+    this.socket.setTimeout(LAST_BYTES, () => this.destroy())
+    this.socket.destroySoon()
+  }
+
+  get takesRest(): boolean {
+    return this.#framing.keepAlive && this.#broken === ''
+  }
+
+  get sending(): boolean {
+    return this.#state === SENDING
   }
 
   pause(): void {
@@ -173,6 +191,7 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
       this.destroy()
       return
     }
+    if (this.#state === SENDING) return this.#lost('bytes behind a response')
     let bytes = read
     let end = length
     let at = 0
@@ -264,9 +283,15 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
   #complete(trailers: Fields | null, surplus: boolean): void {
     const handler = this.#handler
     if (handler === null) return
+    const reusable = this.takesRest && !surplus && !this.#closed
+    if (reusable && !this.#requestDone) {
+      this.#state = SENDING
+      // A paused socket would not notice that the upstream has closed it.
+      this.socket.resume()
+      handler.onEnd(trailers)
+      return
+    }
     this.#handler = null
-    // A request still being sent (early response) leaves the connection in the middle of a message.
-    const reusable = this.#framing.keepAlive && this.#requestDone && !surplus && !this.#closed && this.#broken === ''
     this.#state = IDLE
     if (reusable) this.#owner.released(this)
     handler.onEnd(trailers)
@@ -299,7 +324,7 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
    * @returns whether that is still to be read
    */
   #unsendable(error: NodeJS.ErrnoException): boolean {
-    if (this.#handler === null || this.#state === IDLE || this.#broken !== '') return false
+    if (this.#handler === null || (this.#state !== HEAD && this.#state !== BODY) || this.#broken !== '') return false
     this.#requestDone = true
     this.#broken = error.code ?? error.message
     this.#readOut(0)

@@ -32,11 +32,15 @@ export interface UpstreamStream {
   end(trailers: Fields | null): void
   pause(): void
   resume(): void
+  /** The upstream keeps the connection open behind the response of which the head has come, and so takes the rest of the request (RFC 9112 §9.6). */
+  readonly takesRest: boolean
+  /** The response is complete and the request is not: it may go on, until `onError`. */
+  readonly sending: boolean
   /** Gives the request up: the connection is closed, no callback comes any more. */
   abort(): void
 }
 
-/** Callbacks of one try. After `onError` or `onEnd` no other comes. */
+/** Callbacks of one try. After `onError` or `onEnd` no other comes, but `onDrain` and `onError` while the request is still being sent. */
 export interface UpstreamHandler {
   /** 1xx other than 101. */
   onInformational(status: number, fields: Fields): void

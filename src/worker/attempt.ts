@@ -29,6 +29,8 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
   #done = false
   /** The response goes to the client. */
   #relaying = false
+  /** The upstream has said all of it. */
+  #responseDone = false
   reused = false
   fresh = false
   /** Monotonic milliseconds. */
@@ -90,6 +92,11 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
 
   sendEnd(trailers: Fields | null): void {
     this.#stream?.end(trailers)
+    if (this.#responseDone) {
+      this.#stream = null
+      this.#restOver()
+      return
+    }
     this.awaitingHead = !this.#relaying
     this.waitingSince = this.#x.flow.timers.now
     // What is due next is another deadline now, and may be sooner.
@@ -155,7 +162,7 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     }
     x.headSent = true
     x.status = head.status
-    x.downstream.sendHead(head)
+    x.downstream.sendHead(head, this.#stream?.takesRest === true ? 'taken' : 'dropped')
   }
 
   onData(bytes: Buffer, start: number, end: number): void {
@@ -170,7 +177,6 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
       if (!this.#pipe.write(Buffer.from(bytes.subarray(start, end)))) this.#hold()
       return
     }
-    x.bytesOut += end - start
     x.downstream.sendBody(bytes, start, end)
     if (!x.downstream.room) this.#hold()
   }
@@ -182,7 +188,8 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
   }
 
   onEnd(trailers: Fields | null): void {
-    this.#stream = null
+    this.#responseDone = true
+    if (this.#stream?.sending !== true) this.#stream = null
     if (this.#waiting !== null) {
       trailers?.detach()
       this.#waiting.ended = true
@@ -200,7 +207,13 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
   onError(error: GatewayError): void {
     if (this.#done) return
     this.#stream = null
+    if (this.#responseDone) {
+      this.#restOver()
+      return
+    }
     this.#finish()
+    // What the steps still hold is of no use any more, and must not come behind what is sent instead.
+    this.#pipe?.abort()
     this.#x.flow.attemptFailed(this.#x, this, error)
   }
 
@@ -233,6 +246,15 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
 
   end(trailers: Fields | null): void {
     const x = this.#x
+    if (this.#responseDone && this.#stream !== null) {
+      if (x.downstream.sendEarlyEnd(trailers)) {
+        x.restOnly = true
+        x.watch()
+        return
+      }
+      this.#stream.abort()
+      this.#stream = null
+    }
     this.#finish()
     x.downstream.sendEnd(trailers)
     x.flow.finish(x)
@@ -240,6 +262,13 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
 
   fail(error: GatewayError): void {
     this.#x.flow.fail(this.#x, error)
+  }
+
+  /** The upstream, which has answered, has the rest of the request or takes no more of it. */
+  #restOver(): void {
+    if (!this.#x.restOnly) return
+    this.#finish()
+    this.#x.flow.endRest(this.#x)
   }
 
   clientDrained(): void {

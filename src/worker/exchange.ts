@@ -4,7 +4,7 @@
  */
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { BodyPipe } from '../filter/body-pipe.ts'
-import type { Exchange, ExchangeLimits } from '../filter/exchange.ts'
+import type { Answer, Exchange, ExchangeLimits } from '../filter/exchange.ts'
 import { requestIdOf } from '../filter/request-id.ts'
 import type { Fields } from '../http/fields.ts'
 import { GatewayError } from '../lib/error.ts'
@@ -49,6 +49,8 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   matchedPrefix = 0
   backend: LinkedBackend | null = null
   upstreamHost: string | undefined = undefined
+  /** What is answered instead of forwarding: the client wants it to go no further. */
+  finalAnswer: Answer | null = null
   entered = 0
   /** A filter's verdict on the request is awaited: it was entered and has not let the request pass. */
   deciding = false
@@ -58,6 +60,8 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   // How far it has come
   ended = false
   headSent = false
+  /** The response is complete, and the rest of the request's body still goes to the upstream: nothing that happens now is told the client. */
+  restOnly = false
   status = 0
   reason: Reason | null = null
   attempt: Attempt | null = null
@@ -82,6 +86,8 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   body: RequestBody | null
   /** Steps that the body of an answer of ours is passing. */
   answerBody: BodyPipe | null = null
+  /** Of a tunnel, either way; a request's body counts its own bytes, a response's the client's side. */
+  bytesIn = 0
   bytesOut = 0
   /** Monotonic milliseconds. */
   readonly startedAt: number

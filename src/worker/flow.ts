@@ -18,7 +18,6 @@ import type { Answer, ResponseHead } from '../filter/exchange.ts'
 import type { BodyStepFactory } from '../filter/filter.ts'
 import { problemAnswer } from '../filter/problem.ts'
 import { makeRequestId } from '../filter/request-id.ts'
-import { Fields } from '../http/fields.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import { GatewayError } from '../lib/error.ts'
 import { REASONS, type Reason, type ReasonInfo } from '../lib/reason.ts'
@@ -37,6 +36,7 @@ import type { Attempt } from './attempt.ts'
 import { ProxyExchange } from './exchange.ts'
 import { HostCache } from './host-cache.ts'
 import type { LinkedTables } from './linked.ts'
+import { serverOptions, takeHop } from './max-forwards.ts'
 import { Report } from './report.ts'
 import { attemptFailed, forward, retry } from './tries.ts'
 import { openTunnel } from './tunnel.ts'
@@ -124,7 +124,9 @@ export class Flow implements Gate {
     if (host === undefined) return this.refuse(x, 'BadHost')
     x.host = host.host
     x.port = host.port || x.downstream.peer.port
-    if (target === '*') return this.#serverOptions(x)
+    if (x.method === 'OPTIONS' || x.method === 'TRACE') takeHop(x)
+    // `OPTIONS *` asks about the server and not about any resource: it is answered here.
+    if (target === '*') return this.#send(x, serverOptions())
     const path = normalizePath(rawPath, 'KeepEncodedSlash')
     if (path === undefined || (x.query !== undefined && !validateQuery(x.query))) return this.refuse(x, 'BadPath')
     x.path = path
@@ -151,12 +153,6 @@ export class Flow implements Gate {
         (error: unknown) => this.rescue(x, error),
       )
     } else this.#decided(x, outcome)
-  }
-
-  /** `OPTIONS *` asks about the server and not about any resource (RFC 9110 §9.3.7): it is answered here. */
-  #serverOptions(x: ProxyExchange): void {
-    const fields = Fields.from({ allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' })
-    this.#send(x, { status: 200, fields, body: null })
   }
 
   /** The filters have spoken. */
@@ -243,11 +239,10 @@ export class Flow implements Gate {
     if (answer.reason !== undefined) x.reason = answer.reason
     x.headSent = true
     if (steps === null) {
-      if (x.method !== 'HEAD') x.bytesOut += answer.body?.length ?? 0
       x.downstream.sendAnswer(answer, answer.reason !== undefined && closes(answer.reason))
       return this.finish(x)
     }
-    x.downstream.sendHead(head)
+    x.downstream.sendHead(head, answer.reason !== undefined && closes(answer.reason) ? 'untrusted' : 'dropped')
     const pipe = composeBody(
       steps,
       {
@@ -272,7 +267,6 @@ export class Flow implements Gate {
 
   /** A chunk of a response's body that nobody will change any more. */
   sendChunk(x: ProxyExchange, chunk: Uint8Array): void {
-    x.bytesOut += chunk.length
     const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     x.downstream.sendBody(bytes, 0, bytes.length)
   }
@@ -287,8 +281,11 @@ export class Flow implements Gate {
   /** The one place that turns an error into what the client gets: a response while that is possible, a cut connection after. */
   fail(x: ProxyExchange, error: GatewayError): void {
     if (x.ended) return
+    if (x.restOnly) return this.endRest(x)
     x.reason = error.reason
     x.detail = error.detail
+    // Whatever the filters made of an answer of ours, they would make of this one: it is not tried again.
+    if (x.answerBody === null) this.#retract(x)
     x.attempt?.abort()
     x.attempt = null
     if (!x.headSent && !x.answering && error.status !== 0) {
@@ -301,9 +298,17 @@ export class Flow implements Gate {
     } else this.cut(x)
   }
 
+  /** What has not left was never sent: neither its status nor its bytes count. */
+  #retract(x: ProxyExchange): void {
+    if (!x.headSent || !x.downstream.progress.retract()) return
+    x.headSent = false
+    x.status = 0
+  }
+
   /** Gives an exchange up: all that is left to tell the client is that its connection breaks. */
   cut(x: ProxyExchange): void {
     x.downstream.abort()
+    this.#retract(x)
     this.finish(x)
   }
 
@@ -317,14 +322,23 @@ export class Flow implements Gate {
   }
 
   clientGone(x: ProxyExchange, detail: string): void {
-    x.reason ??= 'ClientGone'
-    x.detail ||= detail
+    if (!x.restOnly || x.downstream.progress.lost > 0) {
+      x.reason ??= 'ClientGone'
+      x.detail ||= detail
+      this.#retract(x)
+    }
     x.attempt?.abort()
     x.attempt = null
     this.finish(x)
   }
 
   // ---- the end ----
+
+  /** The response is out, and the rest of the request's body has gone to the upstream or goes no further. */
+  endRest(x: ProxyExchange): void {
+    x.downstream.endRest()
+    this.finish(x)
+  }
 
   finish(x: ProxyExchange): void {
     if (x.ended) return
@@ -351,8 +365,10 @@ export class Flow implements Gate {
   refused(peer: Peer, error: GatewayError, method: string, target: string): Answer {
     const id = makeRequestId(this.random)
     this.metrics.exchangeStarted()
-    this.#report.refusal(peer, error, method, target, id, this.clock.wall(), this.accessLog)
-    return problemAnswer(error.reason, { id })
+    const answer = problemAnswer(error.reason, { id })
+    const bytesOut = method === 'HEAD' ? 0 : (answer.body?.length ?? 0)
+    this.#report.refusal(peer, error, method, target, id, bytesOut, this.clock.wall(), this.accessLog)
+    return answer
   }
 
   connectionOpened(listener: number): void {

@@ -54,7 +54,8 @@ export class Report {
     const duration = now - x.startedAt
     const upstream =
       x.upstreamStartedAt < 0 ? -1 : (x.upstreamEndedAt < 0 ? now : x.upstreamEndedAt) - x.upstreamStartedAt
-    const bytesIn = x.body === null ? 0 : x.body.bytesIn
+    const bytesIn = x.body === null ? x.bytesIn : x.body.bytesIn
+    const bytesOut = x.bytesOut + x.downstream.progress.bodySent
     const { peer } = x.downstream
     const ended = this.#ended
     ended.listener = peer.listener
@@ -65,7 +66,7 @@ export class Report {
     ended.durationMs = duration
     ended.upstreamMs = upstream
     ended.bytesIn = bytesIn
-    ended.bytesOut = x.bytesOut
+    ended.bytesOut = bytesOut
     this.#metrics.exchangeEnded(ended)
     const entry = this.#entry
     entry.time = wall - duration
@@ -87,7 +88,7 @@ export class Report {
     entry.duration = duration
     entry.upstreamDuration = upstream
     entry.bytesIn = bytesIn
-    entry.bytesOut = x.bytesOut
+    entry.bytesOut = bytesOut
     entry.userAgent = ''
     log.write(entry)
   }
@@ -99,6 +100,7 @@ export class Report {
     method: string,
     target: string,
     id: string,
+    bytesOut: number,
     wall: number,
     log: AccessLog,
   ): void {
@@ -111,7 +113,7 @@ export class Report {
     ended.durationMs = 0
     ended.upstreamMs = -1
     ended.bytesIn = 0
-    ended.bytesOut = 0
+    ended.bytesOut = bytesOut
     this.#metrics.exchangeEnded(ended)
     const entry = this.#entry
     const mark = target.indexOf('?')
@@ -134,7 +136,7 @@ export class Report {
     entry.duration = 0
     entry.upstreamDuration = -1
     entry.bytesIn = 0
-    entry.bytesOut = 0
+    entry.bytesOut = bytesOut
     entry.userAgent = ''
     log.write(entry)
   }

@@ -9,6 +9,7 @@ import { decideRetry } from './retry.ts'
 
 /** Picks the share of the split, takes a place at its Backend and makes the first try. */
 export function forward(flow: Flow, x: ProxyExchange): void {
+  if (x.finalAnswer !== null) return flow.answer(x, x.finalAnswer, x.entered)
   const rule = x.ruleView!
   const at = flow.splits.pick(rule.key, rule.backends)
   if (at < 0) return flow.refuse(x, 'NoEndpoint')

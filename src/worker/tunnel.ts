@@ -20,17 +20,22 @@ export function openTunnel(x: ProxyExchange, head: ResponseHead, tunnel: Upstrea
     x.reason ??= reason
     client.destroy()
     upstream.destroy()
+    x.bytesOut = Math.max(0, x.bytesOut - lost())
     release()
     x.flow.finish(x)
   }
   const cut = (): void => finish('ShuttingDown')
-  const { socket: client, onBytes, early: pipelined, halfClosed, release } = x.downstream.takeOver(head, cut)
+  const { socket: client, onBytes, early: pipelined, halfClosed, lost, release } = x.downstream.takeOver(head, cut)
   if (early !== null) {
     x.bytesOut += early.length
     client.write(early)
   }
-  if (pipelined !== null) upstream.write(pipelined)
+  if (pipelined !== null) {
+    x.bytesIn += pipelined.length
+    upstream.write(pipelined)
+  }
   onBytes((chunk) => {
+    x.bytesIn += chunk.length
     if (!upstream.write(chunk)) client.pause()
   })
   tunnel.onBytes((chunk) => {

@@ -49,6 +49,12 @@ const REFUSED: readonly Fault[] = [
     status: 502,
     reason: 'UpstreamHeadTooLarge',
   },
+  {
+    name: 'bad-chunk',
+    serve: says('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\nzz\r\n'),
+    status: 502,
+    reason: 'UpstreamProtocolError',
+  },
   { name: 'hang-up', serve: (socket) => socket.end(), status: 502, reason: 'ResetBeforeResponse' },
   { name: 'half-head', serve: says('HTTP/1.1 200 OK\r\ncontent-le'), status: 502, reason: 'UpstreamTruncated' },
   { name: 'reset', serve: (socket) => socket.resetAndDestroy(), status: 502, reason: 'ResetBeforeResponse' },
@@ -79,8 +85,11 @@ const CUT: readonly Fault[] = [
     reason: 'UpstreamTruncated',
   },
   {
-    name: 'bad-chunk',
-    serve: says('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\nzz\r\n'),
+    name: 'bad-chunk-later',
+    serve: (socket) => {
+      socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n')
+      setTimeout(() => socket.end('zz\r\n'), 50)
+    },
     status: 200,
     reason: 'UpstreamProtocolError',
   },

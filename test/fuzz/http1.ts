@@ -6,8 +6,16 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
+import type { Fields } from '../../src/http/fields.ts'
 import { type HeadLimits, INCOMPLETE, REFUSED, RequestHead, StatusHead } from '../../src/http/head.ts'
-import { limitPassed, readRequestSlowly, readStatusSlowly, type SlowReading } from '../http/head-oracle.ts'
+import { fieldsText } from '../../src/http/write-head.ts'
+import {
+  limitPassed,
+  readFieldsSlowly,
+  readRequestSlowly,
+  readStatusSlowly,
+  type SlowReading,
+} from '../http/head-oracle.ts'
 
 const ROOMY: HeadLimits = { head: 10_000, headers: 100, uri: 2_000 }
 const TIGHT: HeadLimits = { head: 60, headers: 2, uri: 8 }
@@ -151,6 +159,19 @@ function sameFields(head: RequestHead | StatusHead, expected: readonly (readonly
   const fields: [string, string][] = []
   head.fields.forEach((name, value) => void fields.push([name, value]))
   assert.deepEqual(fields, expected)
+  writtenPlainly(head.fields, expected)
+}
+
+/** What is written of parsed fields says the same, without white space around values, also when one was taken out. */
+function writtenPlainly(fields: Fields, expected: readonly (readonly [string, string])[]): void {
+  for (let removed = -1; removed < Math.min(expected.length, 3); removed++) {
+    if (removed >= 0) fields.removeAt(removed)
+    const text = fieldsText(fields)
+    const again = readFieldsSlowly(`${text}\r\n`)
+    assert.ok(typeof again === 'object', shown(text))
+    assert.deepEqual(again.fields, expected.slice(removed + 1), shown(text))
+    for (const line of text.split('\r\n')) assert.doesNotMatch(line, /^[^:]+:(?:[\t ]{2}|\t|.*[^:][\t ]$)/, shown(text))
+  }
 }
 
 function shown(text: string): string {

@@ -1,9 +1,15 @@
 /** Slow, obvious reading of the chunked coding by the grammar of RFC 9112 §7.1 on Latin-1 text, for comparison with the decoder. */
 import { readFieldsSlowly } from './head-oracle.ts'
 
-const CHUNK_LINE = /^([0-9a-fA-F]{1,12})(;[\t\x20-\x7e\x80-\xff]*)?$/
-const PARTIAL_CHUNK_LINE = /^(?:[0-9a-fA-F]{0,12}|[0-9a-fA-F]{1,12}(?:;[\t\x20-\x7e\x80-\xff]*)?\r?)$/
-/** Bytes of chunk extensions that one body may hold, the first semicolon of each left out. */
+const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+"
+const QUOTED = '"(?:[\\t \\x21\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]|\\\\[\\t\\x20-\\x7e\\x80-\\xff])*'
+const BWS = '[\\t ]*'
+const EXTENSIONS = `(?:${BWS};${BWS}${TOKEN}(?:${BWS}=${BWS}(?:${TOKEN}|${QUOTED}"))?)*`
+const PARTIAL_EXTENSION = `${BWS}(?:;${BWS}(?:${TOKEN}(?:${BWS}(?:=${BWS}(?:${TOKEN}|${QUOTED}(?:\\\\|")?)?)?)?)?)?`
+const SIZE = '[0-9a-fA-F]{1,12}'
+const CHUNK_LINE = new RegExp(`^(${SIZE})${EXTENSIONS}$`)
+const PARTIAL_CHUNK_LINE = new RegExp(`^(?:${SIZE}${EXTENSIONS}(?:\r|${PARTIAL_EXTENSION}))?$`)
+/** Bytes of chunk extensions that one body may hold: all of a line behind the size. */
 const MAX_EXTENSIONS = 4096
 
 export interface SlowBody {
@@ -22,10 +28,7 @@ export function readChunkedSlowly(text: string): SlowBody | 'possible' | 'imposs
     const eol = text.indexOf('\r\n', at)
     const line = text.slice(at, eol < 0 ? undefined : eol)
     const chunk = CHUNK_LINE.exec(line)
-    extensions += Math.max(
-      line.replace(/\r$/, '').indexOf(';') < 0 ? 0 : line.replace(/\r$/, '').length - line.indexOf(';') - 1,
-      0,
-    )
+    extensions += line.replace(/^[0-9a-fA-F]{0,12}/, '').replace(/\r$/, '').length
     if (extensions > MAX_EXTENSIONS) return 'impossible'
     if (eol < 0) return PARTIAL_CHUNK_LINE.test(line) ? 'possible' : 'impossible'
     if (chunk === null) return 'impossible'

@@ -21,14 +21,33 @@ const REFUSALS: readonly (readonly [what: string, text: string, fault: RegExp])[
   ['a sign', '+1\r\n', /no chunk size/],
   ['a prefix', '0x1\r\n', /not hexadecimal/],
   ['a space before the size', ' 1\r\n', /no chunk size/],
-  ['a space behind the size', '1 \r\n', /not hexadecimal/],
+  ['a space behind the size', '1 \r\n', /malformed/],
   ['a size of thirteen digits', '0000000000001\r\n', /too large/],
   ['an underscore', '1_0\r\n', /not hexadecimal/],
   ['a bare LF behind the size', '1\na\r\n', /not hexadecimal/],
   ['a bare CR behind the size', '1\ra\r\n', /bare CR/],
-  ['a bare LF in an extension', '1;a\na\r\n', /control byte/],
+  ['a bare LF in an extension', '1;a\na\r\n', /malformed/],
   ['a bare CR in an extension', '1;a\rb\r\n', /bare CR/],
-  ['a NUL in an extension', '1;\0\r\n', /control byte/],
+  ['a NUL in an extension', '1;\0\r\n', /malformed/],
+  ['an extension without a name', '1;\r\n', /malformed/],
+  ['an extension without a name behind another', '1;a;\r\n', /malformed/],
+  ['an extension without a name before another', '1;;a\r\n', /malformed/],
+  ['an extension of white space', '1; \t\r\n', /malformed/],
+  ['an extension with a value and no name', '1;=b\r\n', /malformed/],
+  ['an extension with a quoted name', '1;"a"=b\r\n', /malformed/],
+  ['an extension with = and no value', '1;a=\r\n', /malformed/],
+  ['an extension with = and white space', '1;a= \r\n', /malformed/],
+  ['an extension with = and another behind it', '1;a=;b\r\n', /malformed/],
+  ['two names without a semicolon', '1;a b\r\n', /malformed/],
+  ['two values', '1;a=b c\r\n', /malformed/],
+  ['something behind a quoted value', '1;a="b"c\r\n', /malformed/],
+  ['a quote within a token', '1;a=b"c"\r\n', /malformed/],
+  ['a quoted value that does not end', '1;a="b\r\n', /malformed/],
+  ['a line end behind a backslash', '1;a="b\\\r\n', /malformed/],
+  ['white space behind an extension', '1;a \r\n', /malformed/],
+  ['white space behind a value', '1;a=b\t\r\n', /malformed/],
+  ['white space behind a quoted value', '1;a="b" \r\n', /malformed/],
+  ['white space and something else behind the size', '1 a\r\n', /malformed/],
   ['data longer than its size', '1\r\nab', /longer than its size/],
   ['data that ends in a bare LF', '1\r\na\n', /longer than its size/],
   ['data that ends in a bare CR', '1\r\na\rX', /bare CR/],
@@ -41,6 +60,24 @@ const REFUSALS: readonly (readonly [what: string, text: string, fault: RegExp])[
 
 describe('the chunked coding', () => {
   for (const [what, text, expected] of REFUSALS) it(`refuses ${what}`, () => assert.match(fault(text), expected))
+
+  it('reads extensions by their grammar, with white space where RFC 9112 §7.1.1 allows it', () => {
+    for (const extension of [
+      ' ;a',
+      '\t; a',
+      ' \t ; \t a',
+      ';a=b',
+      ';a = b',
+      ' ; a\t=\t"b" ; c',
+      ';a="";b',
+      ';a=";\\"=\\\\ \t\xe9";b=c',
+      ';a;a;a=a',
+    ]) {
+      assert.equal(decode(`1${extension}\r\na\r\n0${extension}\r\n\r\n`, []).state, 'done', extension)
+      // The next line begins where this one ends, whatever stands in quotes.
+      assert.equal(decode(`1${extension}\r\na\r\n0${extension}\r\n\r\n`, []).data, 'a', extension)
+    }
+  })
 
   it('gives the data, the trailers and where it ends', () => {
     assert.deepEqual(decode('3;x="y"\r\nabc\r\n0a\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\nGET /', []), {
@@ -62,8 +99,9 @@ describe('the chunked coding', () => {
   })
 
   it('bounds the extensions of a whole body and not only of one chunk', () => {
-    assert.equal(fault(`1;${'e'.repeat(4096)}\r\na\r\n`), '')
-    assert.match(fault(`1;${'e'.repeat(4097)}\r\n`), /extensions/)
+    assert.equal(fault(`1;${'e'.repeat(4095)}\r\na\r\n`), '')
+    assert.match(fault(`1;${'e'.repeat(4096)}\r\n`), /extensions/)
+    assert.match(fault(`1${' '.repeat(4097)}`), /extensions/)
     assert.match(fault(`1;${'e'.repeat(99)}\r\na\r\n`.repeat(50)), /extensions/)
   })
 

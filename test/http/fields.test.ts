@@ -7,15 +7,25 @@ import { fieldsText } from '../../src/http/write-head.ts'
 
 type Pair = readonly [name: string, value: string]
 
+/** A value with the white space before and behind it. */
+type Padded = readonly [name: string, value: string, before?: string, behind?: string]
+
 /** As a codec leaves them: offsets into a buffer that holds other bytes around them. */
-function parsed(pairs: readonly Pair[]): { fields: Fields; bytes: Buffer } {
-  const text = pairs.map(([name, value]) => `${name}: ${value}\r\n`).join('')
-  const bytes = Buffer.from(`GET / HTTP/1.1\r\n${text}\r\nbody`, 'latin1')
+function parsed(pairs: readonly Padded[]): { fields: Fields; bytes: Buffer } {
+  const lines = pairs.map(([name, value, before = ' ', behind = '']) => `${name}:${before}${value}${behind}\r\n`)
+  return sectionOf(lines.join(''))
+}
+
+function sectionOf(text: string): { fields: Fields; bytes: Buffer; again: (text: string) => void } {
   const fields = new Fields()
-  const refuse = (_: string, detail: string): never => assert.fail(detail)
-  const end = parseFields({ fields, refuse }, bytes, 16, bytes.length, 0, { head: 10_000, headers: 100, uri: 0 })
-  assert.notEqual(end, INCOMPLETE)
-  return { fields, bytes }
+  const read = (section: string): Buffer => {
+    const bytes = Buffer.from(`GET / HTTP/1.1\r\n${section}\r\nbody`, 'latin1')
+    const refuse = (_: string, detail: string): never => assert.fail(detail)
+    const end = parseFields({ fields, refuse }, bytes, 16, bytes.length, 0, { head: 10_000, headers: 100, uri: 0 })
+    assert.notEqual(end, INCOMPLETE)
+    return bytes
+  }
+  return { fields, bytes: read(text), again: read }
 }
 
 function pairsOf(fields: Fields): Pair[] {
@@ -26,6 +36,9 @@ function pairsOf(fields: Fields): Pair[] {
 
 const name = fc.constantFrom('a', 'B', 'x-y', 'X-Y', 'x_y', 'host', 'Content-Length')
 const value = fc.constantFrom('', '1', 'two words', 'caf\xe9', ', ,', 'a:b')
+
+const before = fc.constantFrom(' ', ' ', '  ', '\t', ' \t ')
+const behind = fc.constantFrom('', '', ' ', '\t', ' \t ')
 
 type Step =
   | { readonly do: 'add'; readonly name: string; readonly value: string }
@@ -48,7 +61,7 @@ class Model {
   readonly parsed: (Pair | null)[]
   added: Pair[] = []
 
-  constructor(pairs: readonly Pair[]) {
+  constructor(pairs: readonly Padded[]) {
     this.parsed = pairs.map(([own, text]) => [own.toLowerCase(), text])
   }
 
@@ -91,7 +104,7 @@ describe('the fields of a message', () => {
   it('are what a plain list of pairs would be, whatever is done to them', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(name, value), { maxLength: 6 }),
+        fc.array(fc.tuple(name, value, before, behind), { maxLength: 6 }),
         fc.array(step, { maxLength: 10 }),
         (pairs, steps) => {
           const { fields, bytes } = parsed(pairs)
@@ -122,15 +135,34 @@ describe('the fields of a message', () => {
     )
   })
 
-  it('are written as they came, spelling and spacing included, where nothing was done to them', () => {
-    const { fields } = parsed([
-      ['HoSt', ' h\t'],
-      ['X_y', ''],
-    ])
-    assert.equal(fieldsText(fields), 'HoSt:  h\t\r\nX_y: \r\n')
+  it('are written in their order and spelling, without the white space around their values (RFC 9112 §5.1)', () => {
+    const section = 'HoSt:h\r\nA:  1\t\r\nB:\t2\r\nC: 3 4 \r\nX_y:  \t\r\nD: \xe9\t\xe9\r\n'
+    const { fields } = sectionOf(section)
+    assert.equal(fieldsText(fields), 'HoSt: h\r\nA: 1\r\nB: 2\r\nC: 3 4\r\nX_y: \r\nD: \xe9\t\xe9\r\n')
     fields.remove('host')
+    fields.remove('c')
     fields.add('z', '1')
-    assert.equal(fieldsText(fields), 'X_y: \r\nz: 1\r\n')
+    fields.detach()
+    assert.equal(fieldsText(fields), 'A: 1\r\nB: 2\r\nX_y: \r\nD: \xe9\t\xe9\r\nz: 1\r\n')
+  })
+
+  it('are written as one run where no value has white space around it', () => {
+    const { fields } = sectionOf('HoSt: h\r\nA:1\r\nX_y: \r\n')
+    assert.equal(fields.padded, false)
+    assert.equal(fieldsText(fields), 'HoSt: h\r\nA:1\r\nX_y: \r\n')
+  })
+
+  it('are not taken for padded because those before them were', () => {
+    const { fields, again } = sectionOf('a: 1 \r\n')
+    assert.equal(fields.padded, true)
+    again('a: 1\r\n')
+    assert.equal(fields.padded, false)
+  })
+
+  it('leave out the white space around values that we add', () => {
+    const fields = Fields.from({ a: ' \t1 2\t', b: ' ', c: '' })
+    fields.set('d', '\t\xa0')
+    assert.deepEqual(fields.added, ['a', '1 2', 'b', '', 'c', '', 'd', '\xa0'])
   })
 
   it('compare names without regard to case, loosely also without regard to _ and -', () => {

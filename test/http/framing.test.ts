@@ -81,6 +81,7 @@ describe('framing of a request', () => {
       'BadRequest',
     ],
     ['Connection that names Transfer-Encoding', `${HOST}Connection: transfer-encoding\r\n`, 'BadRequest'],
+    ['Connection that names Max-Forwards', `${HOST}Connection: max-forwards\r\nMax-Forwards: 0\r\n`, 'BadRequest'],
     ['a Connection list without end', `${HOST}Connection: ${'a,'.repeat(33)}\r\n`, 'BadRequest'],
     ['two Upgrades', `${HOST}Upgrade: a\r\nUpgrade: b\r\n`, 'BadRequest'],
   ]
@@ -217,6 +218,16 @@ describe('framing of a response', () => {
       const { fault, framing } = response(fields, options)
       assert.deepEqual([fault, framing.bodyLength], [null, length])
     })
+
+  it('takes Content-Length out where a status may not carry one (RFC 9110 §8.6), and leaves it where it may', () => {
+    const zero = 'content-LENGTH: 0\r\nServer: s\r\n'
+    for (const status of ['100', '101', '102', '103', '199', '204'])
+      for (const method of ['GET', 'HEAD'])
+        assert.equal(response(zero, { status, method }).left, 'Server: s\r\n', `${status} to ${method}`)
+    for (const status of ['200', '205', '304', '404']) assert.equal(response(zero, { status }).left, zero, status)
+    assert.equal(response('Content-Length: 7\r\n', { status: '304' }).left, 'Content-Length: 7\r\n')
+    assert.equal(response('Content-Length: 7\r\n', { method: 'HEAD' }).left, 'Content-Length: 7\r\n')
+  })
 
   it('keeps no connection whose close is the end of the body', () => {
     assert.equal(response('').framing.keepAlive, false)

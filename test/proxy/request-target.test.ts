@@ -23,6 +23,17 @@ const TAKEN: readonly (readonly [line: string, host: string, authority: string, 
   ['OPTIONS *', 'h.test', 'h.test', '*', false],
   ['GET http://h.test/a?b', 'h.test', 'h.test', '/a?b', true],
   ['GET HTTP://H.test', 'h.TEST', 'H.test', '/', true],
+  ['GET http://h.test:80/x', 'h.test', 'h.test:80', '/x', true],
+  ['GET http://h.test/x', 'h.test:80', 'h.test', '/x', true],
+  ['GET https://h.test:443/x', 'h.test', 'h.test:443', '/x', true],
+  ['GET HTTPS://h.test/x', 'h.test:443', 'h.test', '/x', true],
+  ['GET http://h.test./x', 'h.test', 'h.test.', '/x', true],
+  ['GET http://h.test/x', 'H.test.:80', 'h.test', '/x', true],
+  ['GET http://h.test:/x', 'h.test', 'h.test:', '/x', true],
+  ['GET http://h.test:080/x', 'h.test:', 'h.test:080', '/x', true],
+  ['GET http://h.test:8080/x', 'H.TEST.:8080', 'h.test:8080', '/x', true],
+  ['GET http://[2001:db8::1]/x', '[2001:0DB8:0:0::1]:80', '[2001:db8::1]', '/x', true],
+  ['GET http://[::ffff:192.0.2.1]/x', '[::ffff:c000:201]', '[::ffff:192.0.2.1]', '/x', true],
   ['GET https://h.test:1', 'h.test:1', 'h.test:1', '/', true],
   ['GET http://h.test?q', 'h.test', 'h.test', '/?q', true],
   ['OPTIONS http://h.test', 'h.test', 'h.test', '*', true],
@@ -41,8 +52,19 @@ const REFUSED: readonly (readonly [line: string, host: string, reason: string])[
   ['GET http:///a', 'h.test', 'BadRequest'],
   ['GET http:/a', 'h.test', 'BadRequest'],
   ['GET http://other.test/', 'h.test', 'BadHost'],
-  ['GET http://h.test:80/', 'h.test', 'BadHost'],
+  ['GET http://h.test:81/', 'h.test', 'BadHost'],
+  ['GET http://h.test/', 'h.test:81', 'BadHost'],
+  ['GET http://h.test:443/', 'h.test', 'BadHost'],
+  ['GET https://h.test:80/', 'h.test', 'BadHost'],
+  ['GET http://h.test:80/', 'h.test:443', 'BadHost'],
+  ['GET http://h.test../', 'h.test', 'BadHost'],
+  ['GET http://h.test:0/', 'h.test', 'BadHost'],
+  ['GET http://[2001:db8::1]/', '[2001:db8::2]', 'BadHost'],
+  ['GET http://[2001:db8::1]/', '2001:db8::1', 'BadHost'],
   ['GET http://u@h.test/', 'h.test', 'BadHost'],
+  ['GET http://h.test/', 'u@h.test', 'BadHost'],
+  ['GET http://u@h.test/', 'u@h.test', 'BadHost'],
+  ['GET http://h.test\\x/', 'h.test', 'BadHost'],
 ]
 
 describe('a request target', () => {
@@ -61,6 +83,18 @@ describe('a request target', () => {
       assert.ok(request instanceof GatewayError)
       assert.equal(request.reason, reason)
     })
+
+  it('of HTTP/1.1 with an empty Host names nobody, that of HTTP/1.0 may', () => {
+    for (const line of ['GET /', 'OPTIONS *']) {
+      const request = read(line, ' ')
+      assert.ok(request instanceof GatewayError)
+      assert.equal(request.reason, 'BadHost')
+      assert.ok(!(read(line, ' ', '1.0') instanceof GatewayError))
+    }
+    const absolute = read('GET http://h.test/a', ' ')
+    assert.ok(!(absolute instanceof GatewayError))
+    assert.deepEqual([absolute.authority, absolute.authorityMoved], ['h.test', true])
+  })
 
   it('of HTTP/1.0 may stand without a Host', () => {
     const request = read('GET /', '', '1.0')

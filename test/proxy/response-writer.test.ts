@@ -264,3 +264,66 @@ function dechunked(text: string): string {
     at = end + 4 + size
   }
 }
+
+describe('what has left of a response', () => {
+  const length = 8 * 1024 * 1024
+  const big = Buffer.alloc(length, 0x61)
+
+  it('is what the system had taken when the connection was cut, to the byte', async (t) => {
+    const { near, far } = await pair(t)
+    const writer = new ResponseWriter(near, () => WALL)
+    writer.begin('GET', 1, true)
+    writer.head({ status: 200, fields: new Fields(), bodyLength: length })
+    for (let at = 0; at < length; at += 65_536) writer.body(big, at, at + 65_536)
+    assert.equal(writer.bodySent, length)
+    near.destroy()
+    far.end()
+    const received = await everything(far)
+    const body = received.length - received.indexOf('\r\n\r\n') - 4
+    assert.ok(body < length)
+    assert.equal(writer.bodySent, body)
+    assert.equal(writer.retract(), false)
+  })
+
+  it('is nothing where what came before it still waits', async (t) => {
+    const { near, far } = await pair(t)
+    const writer = new ResponseWriter(near, () => WALL)
+    near.write(big)
+    writer.begin('GET', 1, true)
+    writer.head({ status: 200, fields: new Fields(), bodyLength: 5 })
+    writer.body(body, 0, 5)
+    writer.end(null)
+    assert.equal(writer.retract(), false)
+    near.destroy()
+    assert.deepEqual([writer.bodySent, writer.retract()], [0, true])
+    far.end()
+    assert.doesNotMatch(await everything(far), /HTTP/)
+  })
+
+  it('is nothing while it is gathered: it can be taken back, and another be sent in its place', async (t) => {
+    const { bytes } = await written(t, (writer) => {
+      writer.begin('GET', 1, true)
+      writer.head({ status: 200, fields: new Fields(), bodyLength: undefined })
+      writer.body(body, 0, 5)
+      assert.equal(writer.bodySent, 0)
+      assert.equal(writer.retract(), true)
+      assert.equal(writer.retract(), false)
+      writer.head({ status: 502, fields: new Fields(), bodyLength: 5 })
+      writer.body(body, 0, 5)
+      writer.end(null)
+      assert.deepEqual([writer.bodySent, writer.retract()], [5, false])
+    })
+    assert.equal(bytes, `HTTP/1.1 502 Bad Gateway\r\n${DATE}content-length: 5\r\n\r\nabcde`)
+  })
+
+  it('is not taken back once a byte of it was written, and then holds no more than that', async (t) => {
+    await written(t, (writer) => {
+      writer.begin('GET', 1, true)
+      writer.head({ status: 200, fields: new Fields(), bodyLength: undefined })
+      writer.body(body, 0, 2)
+      writer.flush()
+      writer.body(body, 2, 5)
+      assert.deepEqual([writer.bodySent, writer.retract()], [2, false])
+    })
+  })
+})

@@ -10,7 +10,7 @@ import type { GatewayError } from '../../src/lib/error.ts'
 import { Forwarding } from '../../src/proxy/forwarding.ts'
 import type { UpstreamHandler, UpstreamRequest, UpstreamTunnel } from '../../src/proxy/upstream.ts'
 import { type ConnectionOwner, UpstreamConnection } from '../../src/proxy/upstream-h1.ts'
-import { listening } from './sockets.ts'
+import { listening, until } from './sockets.ts'
 
 class Owner implements ConnectionOwner {
   readonly limits = { head: 4_000, headers: 20, uri: 0 }
@@ -40,6 +40,8 @@ class Result implements UpstreamHandler {
   trailers: Record<string, string> = {}
   error: GatewayError | null = null
   ends = 0
+  /** Behind the end: the rest of the request goes nowhere. */
+  restLost = false
   tunnel: UpstreamTunnel | null = null
   early = ''
   readonly over: Promise<this>
@@ -69,6 +71,10 @@ class Result implements UpstreamHandler {
     this.#end()
   }
   onError(error: GatewayError): void {
+    if (this.ends > 0 && this.error === null) {
+      this.restLost = true
+      return
+    }
     this.error = error
     this.#end()
   }
@@ -256,12 +262,51 @@ describe('a connection to an upstream', () => {
   })
 
   it('does not use a connection again on which a request is not yet complete', async (t) => {
-    const { result, owner } = await served(t, says('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno'), {
+    const answer = says('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno')
+    const { result, owner, connection, received } = await served(t, answer, {
       method: 'POST',
       bodyLength: 10,
     })
     await result.over
-    assert.deepEqual([result.error, result.body, owner.events], [null, 'no', ['closed']])
+    assert.deepEqual([result.error, result.body, owner.events, connection.sending], [null, 'no', [], true])
+    connection.write(Buffer.from('0123456789'))
+    connection.end(null)
+    assert.equal(connection.usable, false)
+    await until(() => owner.events.length > 0)
+    assert.deepEqual([owner.events, result.restLost], [['closed'], false])
+    await until(() => received().endsWith('\r\n\r\n0123456789'))
+  })
+
+  it('says when an upstream that has answered takes no more of the request', async (t) => {
+    for (const behind of ['end', 'destroy', 'resetAndDestroy', 'bytes'] as const) {
+      const ended = Promise.withResolvers<void>()
+      const { result, owner, connection } = await served(
+        t,
+        (socket) => {
+          socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno')
+          void ended.promise.then(() => (behind === 'bytes' ? socket.write('HTTP/1.1 200 OK\r\n') : socket[behind]()))
+        },
+        { method: 'POST', bodyLength: 10 },
+      )
+      await result.over
+      ended.resolve()
+      await until(() => result.restLost)
+      assert.deepEqual([result.error, owner.events, connection.sending], [null, ['closed'], true])
+    }
+  })
+
+  it('does not go on sending to an upstream that says it closes', async (t) => {
+    for (const head of ['HTTP/1.1 200 OK\r\nconnection: close\r\n', 'HTTP/1.0 200 OK\r\n']) {
+      const { result, owner, connection } = await served(t, says(`${head}content-length: 2\r\n\r\nno`), {
+        method: 'POST',
+        bodyLength: 10,
+      })
+      await result.over
+      assert.deepEqual(
+        [result.error, owner.events, connection.sending, connection.takesRest],
+        [null, ['closed'], false, false],
+      )
+    }
   })
 
   it('reads the whole answer of an upstream that closes while the request is still sent, also a slow reader', async (t) => {
@@ -286,6 +331,7 @@ describe('a connection to an upstream', () => {
       await result.over
       clearInterval(pour)
       assert.deepEqual([result.error, result.status, result.body.length], [null, 413, body.length])
+      await until(() => owner.events.length > 0)
       assert.deepEqual(owner.events, ['closed'])
     }
   })

@@ -208,6 +208,11 @@ export class InProcess {
     }
   }
 
+  /** Bytes of response bodies, as the metrics have them. */
+  get bytesOut(): number {
+    return this.#reader.sum(this.#reader.layout.bytesOut)
+  }
+
   get upstreamConnections(): number {
     return this.backends.connections
   }
