@@ -164,9 +164,8 @@ function fresh(template: Fields): Fields {
 function exchange(policy: PolicySet): Exchange {
   return {
     method: 'GET',
-    scheme: 'http',
     host: 'shop.example.com',
-    port: 80,
+    origin: { scheme: 'http', host: 'shop.example.com', port: 80 },
     path: '/api/items/7',
     originalPath: '/api/items/7',
     query: 'a=1',

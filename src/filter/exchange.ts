@@ -5,14 +5,22 @@ import type { Fields } from '../http/fields.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { PolicySet } from '../snapshot/policy.ts'
 
+/** Scheme, host and port as the client names them, and never those of the socket that took its connection. */
+export interface ClientOrigin {
+  readonly scheme: 'http' | 'https'
+  /** Normal form; '' when an HTTP/1.0 client names none. */
+  readonly host: string
+  /** Of the authority that it asks for, else what a trusted proxy says, else the scheme's own. */
+  readonly port: number
+}
+
 /** What a dry run (`explain`) has as well: the request, where it came from, what was chosen for it. */
 export interface DryExchange {
   readonly method: string
-  readonly scheme: 'http' | 'https'
-  /** Normal form: lower case, no port, no trailing dot; IPv6 in brackets. */
+  /** What the request is matched by. Normal form: lower case, no port, no trailing dot; IPv6 in brackets. */
   readonly host: string
-  /** Port of the authority, or the listener's default when none was sent. */
-  readonly port: number
+  /** Where the client stands; behind trusted proxies not what this connection says. For whatever a client is told. */
+  readonly origin: ClientOrigin
   /** Path in normal form; a rewrite replaces it (and normalises it again). */
   path: string
   /** Path the client asked for, in normal form: what `path` was before any rewrite. */

@@ -21,10 +21,13 @@ const PROTECTED: ReadonlySet<string> = new Set([
   'upgrade',
   'http2-settings',
   'via',
-  // Forwarding: taken over from trusted proxies or written anew, never by hand.
+  // Forwarding: written anew by the gateway, never by hand.
   'forwarded',
   'x-real-ip',
 ])
+
+/** Members of the `X-Forwarded` family that nobody else writes; `X-Forwarded-User` and the like are a Route's to set and to remove. */
+const PROTECTED_FORWARDING = /^x-forwarded(?:-(?:for|host|port|proto))?$/
 
 /** A token (RFC 9110 §5.6.2) in lower case. */
 const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
@@ -37,7 +40,7 @@ const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
  */
 export function isProtectedField(name: string): boolean {
   const plain = name.toLowerCase().replaceAll('_', '-')
-  return PROTECTED.has(plain) || plain.startsWith('x-forwarded-')
+  return PROTECTED.has(plain) || PROTECTED_FORWARDING.test(plain)
 }
 
 /**

@@ -21,19 +21,29 @@ interface Edit {
 class CompiledEdits {
   readonly #set: readonly Edit[]
   readonly #add: readonly Edit[]
-  readonly #remove: readonly string[]
+  /** Names of `remove`, then of `set`. */
+  readonly #away: readonly string[]
+  /**
+   * On a request what is taken away goes in every spelling: a server that reads `x_user` and `x-user` as one would see what a client sent
+   * under the name that was set.
+   */
+  readonly #loosely: boolean
 
   constructor(edits: HeaderEdits, side: TemplateSide) {
     this.#set = edits.set.map((value) => compile(value, side))
     this.#add = edits.add.map((value) => compile(value, side))
-    this.#remove = edits.remove.map(checkedName)
+    this.#loosely = side === 'request'
+    const away = [...edits.remove.map(checkedName), ...this.#set.map(({ name }) => name)]
+    this.#away = this.#loosely ? away.map((name) => name.replaceAll('_', '-')) : away
   }
 
   apply(fields: Fields, x: Exchange, head: ResponseHead | null): void {
     const set = values(this.#set, x, head)
     const add = values(this.#add, x, head)
-    for (const name of this.#remove) fields.remove(name)
-    for (let i = 0; i < this.#set.length; i++) fields.remove(this.#set[i]!.name)
+    for (const name of this.#away) {
+      if (this.#loosely) fields.removeLoosely(name)
+      else fields.remove(name)
+    }
     for (let i = 0; i < this.#set.length; i++) put(fields, this.#set[i]!, set === null ? undefined : set[i])
     for (let i = 0; i < this.#add.length; i++) put(fields, this.#add[i]!, add === null ? undefined : add[i])
   }

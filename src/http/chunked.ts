@@ -7,6 +7,7 @@ import type { Reason } from '../lib/reason.ts'
 import { CHARS, HEX } from './chars.ts'
 import { beginExtension, LINE_END, MALFORMED, nextExtension } from './chunk-extension.ts'
 import { Fields } from './fields.ts'
+import { forwardingKindAt, NOT_FORWARDING } from './forwarding-names.ts'
 import { type HeadLimits, INCOMPLETE, parseFields, type REFUSED } from './head.ts'
 
 const SIZE = 0
@@ -189,12 +190,6 @@ const FORBIDDEN_TRAILERS = new Set([
   'content-encoding',
   'content-type',
   'content-range',
-  'forwarded',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'x-forwarded-port',
-  'x-real-ip',
   'x-request-id',
   'location',
   'vary',
@@ -204,10 +199,11 @@ const FORBIDDEN_TRAILERS = new Set([
   'retry-after',
 ])
 
-/** Also where `_` stands for `-`: CGI-like servers cannot tell the two apart. */
+/** These, and whatever says where a request came from; also where `_` stands for `-`: CGI-like servers cannot tell the two apart. */
 function dropForbidden(fields: Fields): void {
   for (let i = 0; i < fields.count; i++)
-    if (FORBIDDEN_TRAILERS.has(fields.nameAt(i).replaceAll('_', '-'))) fields.removeAt(i)
+    if (FORBIDDEN_TRAILERS.has(fields.nameAt(i).replaceAll('_', '-')) || forwardingKindAt(fields, i) !== NOT_FORWARDING)
+      fields.removeAt(i)
 }
 
 /** The end of a chunked body with its trailers. */

@@ -105,15 +105,20 @@ export class Fields {
 
   /** As {@link nameIs}, where `_` in the message also stands for `-`: some servers cannot tell the two apart. */
   nameIsLoosely(index: number, name: string): boolean {
+    return this.nameLength(index) === name.length && this.nameBeginsLoosely(index, name)
+  }
+
+  /** Whether the name of parsed field `index` begins with these lower-case characters, `_` in the message also standing for `-`. */
+  nameBeginsLoosely(index: number, prefix: string): boolean {
     const start = this.startOf(index)
-    const length = name.length
-    if (this.offsets[index * STRIDE + 1]! - start !== length) return false
+    const length = prefix.length
+    if (this.nameLength(index) < length) return false
     const bytes = this.bytes
     for (let i = 0; i < length; i++) {
       let byte = bytes[start + i]!
       if (byte >= 0x41 && byte <= 0x5a) byte += 0x20
       else if (byte === 0x5f) byte = 0x2d
-      if (byte !== name.charCodeAt(i)) return false
+      if (byte !== prefix.charCodeAt(i)) return false
     }
     return true
   }
@@ -165,6 +170,18 @@ export class Fields {
     const added = this.#added
     if (added === null) return
     for (let i = added.length - 2; i >= 0; i -= 2) if (added[i] === name) added.splice(i, 2)
+  }
+
+  /**
+   * Removes every field of this name in every spelling: some servers read `_` and `-` as one.
+   *
+   * @param name in lower case, with hyphens only
+   */
+  removeLoosely(name: string): void {
+    for (let i = 0; i < this.count; i++) if (this.nameIsLoosely(i, name)) this.removeAt(i)
+    const added = this.#added
+    if (added === null) return
+    for (let i = added.length - 2; i >= 0; i -= 2) if (added[i]!.replaceAll('_', '-') === name) added.splice(i, 2)
   }
 
   /**

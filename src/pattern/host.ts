@@ -8,6 +8,18 @@ export interface Authority {
   readonly port: number
 }
 
+export type Scheme = 'http' | 'https'
+
+/** The port that a URI of this scheme means when it names none (RFC 9110 §4.2.1, §4.2.2). */
+export function defaultPort(scheme: Scheme): number {
+  return scheme === 'https' ? 443 : 80
+}
+
+/** `host[:port]`, without the port where that is the scheme's own. */
+export function authorityOf(scheme: Scheme, host: string, port: number): string {
+  return port === defaultPort(scheme) ? host : `${host}:${port}`
+}
+
 const NAME = 1
 const UPPER = 2
 /** Characters of a host name as DNS and its users write it (RFC 1123 §2.1, and `_` as in service names); dot and colon are looked at by name. */

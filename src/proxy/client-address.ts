@@ -1,11 +1,22 @@
 /**
- * Who the client is, and what we tell the upstream about it. Forwarding fields are believed only from trusted proxies; from anybody
- * else they are dropped in every spelling and written anew (security.md, "Client IP").
+ * Who the client is and where it stands, and what the upstream is told about it. Forwarding fields are believed only from trusted proxies;
+ * from anybody else they are dropped in every spelling (security.md, "Client IP"; docs/decisions/0011).
  */
 import type { Fields } from '../http/fields.ts'
+import { forwardingKindAt, NOT_FORWARDING, RESTATED } from '../http/forwarding-names.ts'
 import { CidrSet, canonicalAddress } from '../pattern/cidr.ts'
+import { type Authority, authorityOf, defaultPort, type Scheme } from '../pattern/host.ts'
 import type { Peer } from './downstream.ts'
-import { Forwarding } from './forwarding.ts'
+import { directOrigin, Forwarding, type ReportedOrigin } from './forwarding.ts'
+import {
+  elementsFromRight,
+  forwardedFromRight,
+  nodeAddress,
+  type ReportedHost,
+  reportedHost,
+  reportedPort,
+  reportedScheme,
+} from './forwarding-lists.ts'
 
 export interface ClientAddressSettings {
   /** Lower case: `x-forwarded-for`, `forwarded`, or a field with one address. */
@@ -22,155 +33,178 @@ export interface Client {
   readonly forwarding: Forwarding
 }
 
-/** More entries than this are not read: the chain of proxies is not that long. */
-const MAX_HOPS = 64
+/** What trusted proxies say of a request. */
+interface Report {
+  /** Addresses that are believed, the nearest proxy's first and the client's last; none: the peer is the client. */
+  readonly addresses: readonly string[]
+  readonly proto: Scheme | undefined
+  readonly host: ReportedHost | undefined
+  /** 0 = none. */
+  readonly port: number
+}
 
 export class ClientResolver {
   readonly #trusted: CidrSet | null
   readonly #header: string
   readonly #hops: number
+  readonly #forwarded: boolean
+  /** The configured field is another one, with one address. */
+  readonly #single: boolean
   /** The last answer for each connection: nearly every request on it gets the same. */
-  readonly #known = new WeakMap<Peer, { authority: string; client: Client; trusted: boolean }>()
+  readonly #known = new WeakMap<Peer, { authority: string; client: Client }>()
 
   constructor(settings: ClientAddressSettings | null) {
     this.#trusted = settings === null || settings.trustedCIDRs.length === 0 ? null : new CidrSet(settings.trustedCIDRs)
     this.#header = settings?.header ?? ''
     this.#hops = settings?.trustedHops ?? 0
+    this.#forwarded = this.#header === 'forwarded'
+    this.#single = !this.#forwarded && this.#header !== 'x-forwarded-for'
   }
 
-  /** Takes the forwarding fields out of the request; what is to be sent instead is in the answer. */
-  resolve(peer: Peer, authority: string, fields: Fields): Client {
+  /**
+   * Takes the forwarding fields out of the request; what is to be sent instead is in the answer.
+   *
+   * @param authority as the request names it
+   * @param named the same in normal form; undefined when it is not acceptable, so that the request will be refused
+   */
+  resolve(peer: Peer, authority: string, named: Authority | undefined, fields: Fields): Client {
     let known = this.#known.get(peer)
     if (known === undefined) {
       const trusted = this.#trusted?.has(peer.address) ?? false
-      known = { authority, client: direct(peer, authority, trusted), trusted }
+      known = { authority, client: this.#direct(peer, authority, named, trusted) }
       this.#known.set(peer, known)
     }
-    if (known.trusted) return this.#behindProxy(peer, authority, fields)
-    this.#drop(fields, false)
+    if (known.client.trusted) return this.#behindProxy(peer, authority, named, fields)
+    this.#dropAll(fields)
     if (known.authority !== authority) {
       known.authority = authority
-      known.client = direct(peer, authority, false)
+      known.client = this.#direct(peer, authority, named, false)
     }
     return known.client
   }
 
-  #behindProxy(peer: Peer, authority: string, fields: Fields): Client {
-    const chain =
-      this.#header === 'forwarded'
-        ? forwardedFor(fields.joined('forwarded') ?? '')
-        : listOf(fields.joined(this.#header) ?? '')
-    const address = this.#pick(chain, peer.address)
-    const sentProto = lastOf(fields, 'x-forwarded-proto')?.toLowerCase()
-    const proto = sentProto === 'https' || sentProto === 'http' ? sentProto : peer.scheme
-    const host = validHost(lastOf(fields, 'x-forwarded-host')) ?? authority
-    const port =
-      validPort(lastOf(fields, 'x-forwarded-port')) ??
-      (proto === peer.scheme ? peer.port : proto === 'https' ? 443 : 80)
-    const list = chain.length === 0 ? peer.address : `${chain.join(', ')}, ${peer.address}`
-    const forwarded =
-      this.#header === 'forwarded'
-        ? `${fields.joined('forwarded') ?? ''}${fields.has('forwarded') ? ', ' : ''}for=${forwardedNode(peer.address)}`
-        : null
-    this.#drop(fields, true)
-    return { address, trusted: true, forwarding: new Forwarding(list, proto, host, port, forwarded) }
+  #direct(peer: Peer, authority: string, named: Authority | undefined, trusted: boolean): Client {
+    const origin = directOrigin(peer.scheme, authority, named)
+    return { address: peer.address, trusted, forwarding: new Forwarding([peer.address], origin, this.#forwarded) }
   }
 
-  /** Takes all of them out, also where `_` stands for `-`: CGI-like servers cannot tell the two apart. */
-  #drop(fields: Fields, trusted: boolean): void {
+  #behindProxy(peer: Peer, authority: string, named: Authority | undefined, fields: Fields): Client {
+    const report = this.#forwarded ? this.#reportOfForwarded(fields) : this.#reportOfXForwarded(fields)
+    const address = report.addresses.at(-1) ?? peer.address
+    this.#dropStale(fields, address)
+    const origin = reportedOrigin(report, directOrigin(report.proto ?? peer.scheme, authority, named), named)
+    const addresses = [...report.addresses].reverse()
+    addresses.push(peer.address)
+    return { address, trusted: true, forwarding: new Forwarding(addresses, origin, this.#forwarded) }
+  }
+
+  #reportOfForwarded(fields: Fields): Report {
+    const elements = forwardedFromRight(fields.joined('forwarded') ?? '')
+    const addresses = this.#believed(elements.map((element) => element.address))
+    // Where nobody says who the client is, the nearest proxy is still believed how it was asked.
+    const element = elements[Math.max(addresses.length - 1, 0)]
+    return { addresses, proto: element?.proto, host: element?.host, port: 0 }
+  }
+
+  #reportOfXForwarded(fields: Fields): Report {
+    const addresses = this.#believed(elementsFromRight(fields.joined(this.#header) ?? '').map(nodeAddress))
+    const proto = hopElement(fields.joined('x-forwarded-proto'), addresses.length)
+    const host = hopElement(fields.joined('x-forwarded-host'), addresses.length)
+    const port = hopElement(fields.joined('x-forwarded-port'), addresses.length)
+    return {
+      addresses,
+      proto: proto === undefined ? undefined : reportedScheme(proto),
+      host: host === undefined ? undefined : reportedHost(host),
+      port: port === undefined ? 0 : reportedPort(port),
+    }
+  }
+
+  /**
+   * From the right, up to the first address that is not a trusted proxy's. What is no address was written by nobody who is trusted: nothing
+   * left of it is believed. With a number of hops, exactly so many are taken.
+   */
+  #believed(chain: readonly (string | undefined)[]): string[] {
+    if (this.#hops > 0) {
+      const hops = chain.slice(0, this.#hops)
+      return hops.at(-1) === undefined ? [] : hops.map((address) => address ?? 'unknown')
+    }
+    const believed: string[] = []
+    for (const address of chain) {
+      if (address === undefined) break
+      believed.push(address)
+      if (!this.#trusted!.has(address)) break
+    }
+    return believed
+  }
+
+  /** Takes all out that anybody could have written, also where `_` stands for `-`. */
+  #dropAll(fields: Fields): void {
     const own = this.#header
     for (let i = 0, count = fields.count; i < count; i++) {
       const length = fields.nameLength(i)
-      // A field of another name that a trusted proxy wrote goes on; one that only looks like it does not.
-      if (length === own.length && fields.nameIsLoosely(i, own) && !(trusted && fields.nameIs(i, own)))
+      if (
+        forwardingKindAt(fields, i) !== NOT_FORWARDING ||
+        (length === own.length && fields.nameIsLoosely(i, own)) ||
+        (length === REQUEST_ID.length && fields.nameIsLoosely(i, REQUEST_ID))
+      )
         fields.removeAt(i)
-      const names = NAMES_BY_LENGTH[length]
-      if (names === undefined) continue
-      for (const name of names)
-        if (fields.nameIsLoosely(i, name) && !(trusted && name === REQUEST_ID)) fields.removeAt(i)
     }
   }
 
-  /** From the right: the first address that is not one of ours. With a number of hops, exactly so many are skipped. */
-  #pick(chain: readonly string[], peer: string): string {
-    if (this.#hops > 0) {
-      const at = chain.length - this.#hops
-      return canonicalAddress(chain[Math.max(at, 0)] ?? '') ?? peer
+  /** Takes out what is written anew, and what only looks like a field that a trusted proxy wrote. */
+  #dropStale(fields: Fields, client: string): void {
+    const own = this.#single ? this.#header : null
+    const ownAgrees = own !== null && soleAddress(fields, own) === client
+    for (let i = 0, count = fields.count; i < count; i++) {
+      if (own !== null && fields.nameIsLoosely(i, own)) {
+        if (!ownAgrees || !fields.nameIs(i, own)) fields.removeAt(i)
+        continue
+      }
+      const kind = forwardingKindAt(fields, i)
+      if (kind === RESTATED) fields.removeAt(i)
+      else if (kind !== NOT_FORWARDING && fields.nameAt(i).includes('_')) fields.removeAt(i)
+      else if (fields.nameIsLoosely(i, REQUEST_ID) && !fields.nameIs(i, REQUEST_ID)) fields.removeAt(i)
     }
-    let address = peer
-    for (let i = chain.length - 1; i >= 0 && i >= chain.length - MAX_HOPS; i--) {
-      const candidate = canonicalAddress(chain[i]!)
-      // What is not an address was written by somebody who is not a proxy of ours: nothing left of it can be believed.
-      if (candidate === undefined) break
-      address = candidate
-      if (!this.#trusted!.has(candidate)) break
-    }
-    return address
   }
 }
 
-function direct(peer: Peer, authority: string, trusted: boolean): Client {
-  return { address: peer.address, trusted, forwarding: new Forwarding(peer.address, peer.scheme, authority, peer.port) }
+/** The address in a field that stands once and holds nothing else. */
+function soleAddress(fields: Fields, name: string): string | undefined {
+  const values = fields.all(name)
+  return values.length === 1 ? canonicalAddress(values[0]!) : undefined
 }
 
-/** Of several lines the nearest proxy wrote the last. */
-function lastOf(fields: Fields, name: string): string | undefined {
-  return fields.all(name).at(-1)
+/**
+ * Proxies that append to these lists append to each of them, so the element about the client's own connection stands as far from the right as the client's
+ * address does. A shorter list was not written by every hop: then the nearest proxy's word counts.
+ *
+ * @param hops how many addresses are believed
+ */
+function hopElement(list: string | undefined, hops: number): string | undefined {
+  if (list === undefined) return undefined
+  const elements = elementsFromRight(list)
+  return elements[Math.max(hops - 1, 0)] ?? elements[0]
 }
 
-function listOf(value: string): string[] {
-  return value === '' ? [] : value.split(',').map((each) => stripPort(each.trim()))
-}
-
-/** `for` parameters of RFC 7239 §4, in order; an obfuscated or unknown node stays as text and ends the search. */
-function forwardedFor(value: string): string[] {
-  const nodes: string[] = []
-  for (const element of value.split(',')) {
-    const match = /(?:^|;)\s*for=(?:"([^"]*)"|([^;\s]+))/i.exec(element.trim())
-    if (match !== null) nodes.push(stripPort(match[1] ?? match[2] ?? ''))
-    // A proxy that does not say for whom: what stands left of it is the word of somebody unknown.
-    else if (element.trim() !== '') nodes.push('unknown')
+/**
+ * A port that stands with the reported host is the client's own word, handed on; one in a field of its own is where the proxy listens; the one in
+ * Host counts where no proxy says anything.
+ *
+ * @param direct what Host says, with the reported scheme
+ */
+function reportedOrigin(report: Report, direct: ReportedOrigin, named: Authority | undefined): ReportedOrigin {
+  const { scheme } = direct
+  const { host: reported, port: listening } = report
+  if (reported !== undefined) {
+    const { text: authority, host } = reported
+    return { scheme, authority, host, port: reported.port || listening || defaultPort(scheme) }
   }
-  return nodes
-}
-
-function stripPort(node: string): string {
-  const bracketed = /^\[([^\]]+)\](?::\d+)?$/.exec(node)
-  if (bracketed !== null) return bracketed[1]!
-  const colon = node.indexOf(':')
-  return colon > 0 && node.indexOf(':', colon + 1) < 0 ? node.slice(0, colon) : node
-}
-
-function forwardedNode(address: string): string {
-  return address.includes(':') ? `"[${address}]"` : address
-}
-
-function validHost(value: string | undefined): string | undefined {
-  return value !== undefined && /^[A-Za-z0-9.\-:[\]]{1,255}$/.test(value) ? value : undefined
-}
-
-function validPort(value: string | undefined): number | undefined {
-  return value !== undefined && /^[1-9]\d{0,4}$/.test(value) && Number(value) < 65_536 ? Number(value) : undefined
+  if (listening === 0) return direct
+  const { host } = direct
+  // Otherwise the authority would name another port than the one told beside it.
+  const agrees = host === '' || named!.port === 0 || named!.port === listening
+  return { scheme, authority: agrees ? direct.authority : authorityOf(scheme, host, listening), host, port: listening }
 }
 
 /** A trusted proxy's is taken over, see request-id.ts. */
 const REQUEST_ID = 'x-request-id'
-
-const NAMES_BY_LENGTH: readonly (readonly string[] | undefined)[] = (() => {
-  const table: string[][] = []
-  for (const name of [
-    'x-forwarded-for',
-    'x-forwarded-proto',
-    'x-forwarded-host',
-    'x-forwarded-port',
-    'x-forwarded-server',
-    'x-forwarded-scheme',
-    'x-forwarded-ssl',
-    'x-forwarded-prefix',
-    'x-real-ip',
-    REQUEST_ID,
-    'forwarded',
-  ])
-    (table[name.length] ??= []).push(name)
-  return table
-})()

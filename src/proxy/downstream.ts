@@ -9,10 +9,9 @@ export interface Peer {
   /** Address of the socket's other end, canonical. */
   readonly address: string
   readonly scheme: 'http' | 'https'
-  /** Index and name of the listener, and the port clients see it at. */
+  /** Index and name of the listener. Its port is none of them: clients may see it at another. */
   readonly listener: number
   readonly listenerName: string
-  readonly port: number
 }
 
 export interface IncomingRequest {

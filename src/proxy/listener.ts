@@ -79,7 +79,6 @@ export class Listener {
       scheme: 'http',
       listener: this.index,
       listenerName: this.settings.name,
-      port: socket.localPort ?? this.settings.port,
     }
     new H1Connection((receive) => adopt(socket, { highWaterMark: HIGH_WATER }, receive), peer, context)
   }

@@ -4,7 +4,7 @@
  */
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { BodyPipe } from '../filter/body-pipe.ts'
-import type { Answer, Exchange, ExchangeLimits } from '../filter/exchange.ts'
+import type { Answer, ClientOrigin, Exchange, ExchangeLimits } from '../filter/exchange.ts'
 import { requestIdOf } from '../filter/request-id.ts'
 import type { Fields } from '../http/fields.ts'
 import { GatewayError } from '../lib/error.ts'
@@ -33,7 +33,6 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   readonly method: string
   readonly request: Fields
   host = ''
-  port = 0
   path = ''
   query: string | undefined = undefined
   clientAddress = ''
@@ -109,8 +108,8 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
     this.body = incoming.bodyLength === 0 ? null : new RequestBody(this)
   }
 
-  get scheme(): 'http' | 'https' {
-    return this.downstream.peer.scheme
+  get origin(): ClientOrigin {
+    return this.forwarding.origin
   }
 
   get listener(): number {

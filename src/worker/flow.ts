@@ -114,16 +114,15 @@ export class Flow implements Gate {
     const rawPath = mark < 0 ? target : target.slice(0, mark)
     x.originalPath = rawPath
     if (mark >= 0) x.query = target.slice(mark + 1)
-    const client = this.clients.resolve(x.downstream.peer, incoming.authority, x.request)
+    const host = this.#hosts.normalize(incoming.authority, normalizeHost)
+    const client = this.clients.resolve(x.downstream.peer, incoming.authority, host, x.request)
     x.clientAddress = client.address
     x.trusted = client.trusted
     x.forwarding = client.forwarding
     const tables = this.current
     if (tables === null) return this.refuse(x, 'NotReady')
-    const host = this.#hosts.normalize(incoming.authority, normalizeHost)
     if (host === undefined) return this.refuse(x, 'BadHost')
     x.host = host.host
-    x.port = host.port || x.downstream.peer.port
     if (x.method === 'OPTIONS' || x.method === 'TRACE') takeHop(x)
     // `OPTIONS *` asks about the server and not about any resource: it is answered here.
     if (target === '*') return this.#send(x, serverOptions())

@@ -1,17 +1,13 @@
 /** What goes to the endpoint: the client's request as the filters left it. */
 import type { Endpoint } from '../balance/endpoint.ts'
 import { REQUEST_ID_FIELD } from '../filter/request-id.ts'
+import { authorityOf } from '../pattern/host.ts'
 import type { UpstreamRequest } from '../proxy/upstream.ts'
 import type { ProxyExchange } from './exchange.ts'
 
 export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamRequest {
   const { incoming } = x
-  let host = x.upstreamHost
-  if (host === undefined && x.backend!.plan.hostHeader === 'UseServerName' && endpoint.hostname !== undefined)
-    host = endpoint.hostname
-  if (host === undefined && incoming.authorityMoved) host = incoming.authority
-  // An HTTP/1.0 client may name no host at all; what we send is HTTP/1.1 and must (RFC 9112 §3.2).
-  if (host === undefined && incoming.authority === '') host = endpoint.authority
+  const host = hostFor(x, endpoint)
   if (host !== undefined) x.request.remove('host')
   const { id } = x
   if (x.trusted) x.request.remove(REQUEST_ID_FIELD)
@@ -27,6 +23,19 @@ export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamR
     acceptsTrailers: incoming.acceptsTrailers,
     upgrade: upgrade !== null && maySwitch(x, upgrade) ? upgrade : null,
   }
+}
+
+/** What is sent as Host; undefined keeps the field as it came. */
+function hostFor(x: ProxyExchange, endpoint: Endpoint): string | undefined {
+  if (x.upstreamHost !== undefined) return x.upstreamHost
+  const { authority, authorityMoved } = x.incoming
+  const byName = x.backend!.plan.hostHeader === 'UseServerName'
+  // HTTP in clear is what is spoken with endpoints; its own port stays out (RFC 9110 §7.2).
+  if (byName && endpoint.hostname !== undefined) return authorityOf('http', endpoint.hostname, endpoint.port)
+  // An HTTP/1.0 client may name no host at all; what we send is HTTP/1.1 and must (RFC 9112 §3.2).
+  if (authority === '') return endpoint.authority
+  // With names, an earlier try may have taken the client's Host out for one that this endpoint does not have.
+  return authorityMoved || byName ? authority : undefined
 }
 
 /** With a body, the bytes of the new protocol would come behind one that is still on its way. */

@@ -281,6 +281,21 @@ test('settings are validated as objects are', () => {
   ])
 })
 
+test('the header with the client’s address is one in which proxies write it', () => {
+  const of = (header: string) => validator.checkSettings({ clientAddress: { header, trustedCIDRs: ['10.0.0.0/8'] } })
+  for (const header of ['X-Forwarded-For', 'Forwarded', 'True-Client-IP', 'x-real-ip', 'X-Original-Forwarded-For'])
+    assert.ok(of(header).ok, header)
+  // It is taken out of the requests of everybody who is not trusted.
+  for (const header of ['Host', 'cookie', 'Content-Length', 'X-Forwarded-PROTO', 'X-Request-ID', 'authorization']) {
+    const result = of(header)
+    assert.ok(!result.ok, header)
+    assert.deepEqual(
+      result.problems.map(({ path }) => formatPath(path)),
+      ['clientAddress.header'],
+    )
+  }
+})
+
 test('a document that is not what it should be is the caller’s mistake', () => {
   assert.throws(() => createValidator({ ...documents, route: documents.backend }), TypeError)
   assert.throws(() => createValidator({ ...documents, backend: {} }), TypeError)

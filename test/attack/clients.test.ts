@@ -41,6 +41,11 @@ describe('a hostile client', () => {
                 backendRefs: [{ name: 'echo' }],
                 policies: { pathEncoding: 'KeepEncodedSlash' },
               },
+              {
+                name: 'moved',
+                ...prefix('/moved'),
+                redirect: { path: { type: 'ReplaceFullPath', replaceFullPath: '/moved/here' } },
+              },
               { name: 'open', ...prefix('/'), backendRefs: [{ name: 'echo' }] },
             ],
           ),
@@ -182,6 +187,24 @@ describe('a hostile client', () => {
       x_real_ip: '6.6.6.6',
       'x-request-id': 'forged',
       x_request_id: 'forged',
+      ...Object.fromEntries(
+        [
+          ...['User', 'Email', 'Groups', 'Preferred-Username', 'Access-Token', 'Client-Cert', 'Tls-Client-Cert-Info'],
+          ...['Prefix', 'Server', 'Uri', 'Method', 'Ssl', 'Scheme', 'Protocol', 'For-Original', ''],
+        ].map((member) => [`X-Forwarded-${member}`, 'forged']),
+      ),
+      'x-Forwarded_User': 'forged',
+      X_FORWARDED_GROUPS: 'forged',
+      'X-Forwarded': 'forged',
+      'X-Original-URL': 'forged',
+      X_Original_Host: 'forged',
+      'X-Original-Forwarded-For': 'forged',
+      'X-Rewrite-URL': 'forged',
+      'X-Client-IP': 'forged',
+      'X-Cluster-Client-Ip': 'forged',
+      'X-Scheme': 'forged',
+      'X-Url-Scheme': 'forged',
+      'Front-End-Https': 'forged',
     }
     await gateway.request({ host: 'x.example', path: '/who', headers: forged })
     const { headers } = echo.received.at(-1)!
@@ -198,6 +221,20 @@ describe('a hostile client', () => {
     assert.equal(after['x-forwarded-for'], '127.0.0.1')
     assert.equal(after.host, 'x.example')
     assert.equal(after['x-secret'], undefined)
+  })
+
+  it('moves no upstream and no redirect to a host or port of its choice', async () => {
+    for (const [host, sent] of [
+      ['x.example:31337', ['x.example:31337', '31337']],
+      ['x.example', ['x.example', '80']],
+    ] as const) {
+      const headers = { 'x-forwarded-host': 'evil', 'x-forwarded-port': '1', forwarded: 'host=evil;proto=https' }
+      await gateway.request({ host, path: '/who', headers })
+      const got = echo.received.at(-1)!.headers
+      assert.deepEqual([got['x-forwarded-host'], got['x-forwarded-port']], sent)
+      const moved = await gateway.request({ host, path: '/moved', headers })
+      assert.equal(moved.header('location'), `http://${host}/moved/here`)
+    }
   })
 
   it('upgrades to no protocol that was not allowed', async () => {
@@ -316,5 +353,61 @@ describe('a hostile client', () => {
     )
     for (const socket of slow) socket.destroy()
     await eventually(async () => assert.equal((await gateway.request({ host: 'x.example' })).status, 200))
+  })
+})
+
+describe('a hostile client of a trusted proxy', () => {
+  const scope = suiteScope()
+  let gateway: Gateway
+  let echo: EchoBackend
+  // What the proxy appends about the client it sees.
+  const XFF = 'x-forwarded-for'
+
+  async function start(header: string): Promise<void> {
+    echo = await echoBackend(scope)
+    const trustedCIDRs = ['127.0.0.0/8', '10.0.0.0/8']
+    const near = {
+      name: 'near',
+      matches: [{ sourceCIDRs: ['127.0.0.0/8', '10.0.0.0/8'] }],
+      backendRefs: [{ name: 'echo' }],
+    }
+    gateway = await startGateway(
+      scope,
+      { 'a.yaml': backend('echo', [echo.port]) + route('near', ['near.example'], [near]) },
+      { settings: { clientAddress: { header, trustedCIDRs } } },
+    )
+  }
+
+  it('does not become the proxy, whatever it puts before what that appends', async () => {
+    await start('Forwarded')
+    const append = 'for=203.0.113.9;proto=https;host=near.example'
+    for (const forged of [
+      'for=10.0.0.1',
+      'for="',
+      'for="10.0.0.1',
+      'for=10.0.0.1;x="',
+      'for="\\',
+      '"",for=10.0.0.1;by="',
+      'for=10.0.0.1;host="evil\\"',
+      ',,,',
+      '""""',
+      `${'for=10.0.0.1, '.repeat(63)}for=10.0.0.1`,
+    ])
+      for (const forwarded of [`${forged}, ${append}`, `${forged},${append},, `]) {
+        const { status } = await gateway.request({ host: 'near.example', headers: { forwarded, [XFF]: '10.0.0.1' } })
+        assert.equal(status, 404, forwarded)
+      }
+    assert.equal(echo.received.length, 0)
+    await gateway.stop()
+    await start('X-Forwarded-For')
+    for (const forged of ['10.0.0.1', '"', ',', '10.0.0.1,'.repeat(100), '[', 'unknown', '10.0.0.1:'])
+      for (const value of [`${forged}, 203.0.113.9`, `${forged},203.0.113.9,, `]) {
+        const headers = { [XFF]: value, forwarded: 'for=10.0.0.1' }
+        assert.equal((await gateway.request({ host: 'near.example', headers })).status, 404, value)
+      }
+    assert.equal(echo.received.length, 0)
+    const inside = await gateway.request({ host: 'near.example', headers: { [XFF]: '203.0.113.9, 10.0.0.1, ,' } })
+    assert.equal(inside.status, 404)
+    assert.equal((await gateway.request({ host: 'near.example', headers: { [XFF]: ',10.0.0.1, ,' } })).status, 200)
   })
 })

@@ -19,21 +19,52 @@ function location(action: Partial<Redirect>, given: Partial<Exchange> = {}): str
 }
 
 describe('a redirect', () => {
-  const on8080: Partial<Exchange> = { path: '/a', query: 'q=1', port: 8080 }
+  const on = (scheme: 'http' | 'https', host: string, port: number): Partial<Exchange> => ({
+    path: '/a',
+    query: 'q=1',
+    origin: { scheme, host, port },
+  })
+  const on8080 = on('http', 'shop.example.com', 8080)
 
   for (const [what, action, given, expected] of [
     ['keeps everything that it does not name', {}, on8080, 'http://shop.example.com:8080/a?q=1'],
     ['takes the well-known port of a scheme it names', { scheme: 'https' }, on8080, 'https://shop.example.com/a?q=1'],
+    ['also where that is the scheme of the client', { scheme: 'http' }, on8080, 'http://shop.example.com/a?q=1'],
     ['keeps the port when it names only a host', { hostname: 'b.example' }, on8080, 'http://b.example:8080/a?q=1'],
     ['leaves out 80 for http', { port: 80 }, on8080, 'http://shop.example.com/a?q=1'],
     ['leaves out 443 for https', { scheme: 'https', port: 443 }, on8080, 'https://shop.example.com/a?q=1'],
     ['names 80 for https', { scheme: 'https', port: 80 }, on8080, 'https://shop.example.com:80/a?q=1'],
+    ['names 443 for http', { port: 443 }, on8080, 'http://shop.example.com:443/a?q=1'],
     ['names a port that it is given', { port: 8443 }, on8080, 'http://shop.example.com:8443/a?q=1'],
     ['keeps an empty query', {}, { path: '/a', query: '' }, 'http://shop.example.com/a?'],
-    ['keeps the scheme of the client', {}, { scheme: 'https', port: 443, path: '/' }, 'https://shop.example.com/'],
-    ['keeps an IPv6 host', {}, { host: '[::1]', port: 8080, path: '/' }, 'http://[::1]:8080/'],
+    ['keeps the scheme of the client', {}, on('https', 's.test', 443), 'https://s.test/a?q=1'],
+    ['keeps a port of that scheme', {}, on('https', 's.test', 8443), 'https://s.test:8443/a?q=1'],
+    ['leaves out the port of that scheme', { port: 443 }, on('https', 's.test', 8443), 'https://s.test/a?q=1'],
+    ['leads out of https', { scheme: 'http' }, on('https', 's.test', 8443), 'http://s.test/a?q=1'],
+    ['keeps an IPv6 host', {}, on('http', '[::1]', 8080), 'http://[::1]:8080/a?q=1'],
+    ['puts no port behind an IPv6 host where there is none', {}, on('http', '[::1]', 80), 'http://[::1]/a?q=1'],
+    ['is relative where the client names no host', {}, on('http', '', 80), '/a?q=1'],
+    ['is absolute where it names a host itself', { hostname: 'b.test' }, on('http', '', 80), 'http://b.test/a?q=1'],
+    ['is refused where it needs a host: scheme', { scheme: 'https' }, on('http', '', 80), 'BadHost'],
+    ['is refused where it needs a host: port', { port: 8443 }, on('http', '', 80), 'BadHost'],
   ] as [string, Partial<Redirect>, Partial<Exchange>, string][])
     it(what, () => assert.equal(location(action, given), expected))
+
+  it('uses the host the client knows, not the one that a proxy made of it', () => {
+    const given = {
+      host: 'origin.internal',
+      path: '/a',
+      origin: { scheme: 'https', host: 's.test', port: 443 },
+    } as const
+    assert.equal(location({}, given), 'https://s.test/a')
+  })
+
+  it('is never relative to another host', () => {
+    const origin = { scheme: 'http', host: '', port: 80 } as const
+    // No codec lets such a path through.
+    for (const path of ['//evil.test/', '/\\evil.test/', '///'])
+      assert.equal(location({}, { path, origin }), 'BadRewrite', path)
+  })
 
   it('replaces the path in all three ways and keeps the query', () => {
     const given = { path: '/old/a', query: 'q', matchedPrefix: 4 }
@@ -73,6 +104,12 @@ describe('a redirect', () => {
       filter: 'redirect',
       effect: 'redirects to https://shop.example.com/a',
       status: 301,
+    })
+    const nowhere = new TestExchange({ path: '/a', origin: { scheme: 'http', host: '', port: 80 } })
+    assert.deepEqual(filter.explain!(nowhere), {
+      filter: 'redirect',
+      effect: 'refuses: the request names no host that the location could name',
+      status: 400,
     })
     assert.equal(redirect.create(PLAIN, testDeps()), undefined)
   })

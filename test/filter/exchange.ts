@@ -1,5 +1,5 @@
 /** An exchange, policy sets and dependencies for the tests of filters: the real contracts, without a socket. */
-import type { Exchange, ExchangeLimits } from '../../src/filter/exchange.ts'
+import type { ClientOrigin, Exchange, ExchangeLimits } from '../../src/filter/exchange.ts'
 import { limitsOf } from '../../src/filter/limits.ts'
 import type { FilterDefinition, FilterDeps } from '../../src/filter/registry.ts'
 import { Fields } from '../../src/http/fields.ts'
@@ -19,9 +19,8 @@ export const PLAIN: PolicySet = {
 
 export class TestExchange implements Exchange {
   readonly method: string = 'GET'
-  readonly scheme: 'http' | 'https' = 'http'
   readonly host: string = 'shop.example.com'
-  readonly port: number = 80
+  readonly origin: ClientOrigin
   path: string = '/'
   readonly originalPath: string
   query: string | undefined = undefined
@@ -43,6 +42,7 @@ export class TestExchange implements Exchange {
 
   constructor(given: Partial<Exchange> = {}, fields: Readonly<Record<string, string>> = {}) {
     Object.assign(this, given)
+    this.origin = given.origin ?? { scheme: 'http', host: this.host, port: 80 }
     this.originalPath = given.originalPath ?? this.path
     this.request = given.request ?? Fields.from(fields)
     this.deadline = given.deadline ?? { ...limitsOf(this.policy) }

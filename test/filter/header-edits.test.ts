@@ -63,6 +63,19 @@ describe('request headers', () => {
     assert.deepEqual(edited(given, { 'x-user': 'admin' }), [])
   })
 
+  it('take every spelling away that a server may read as the same name', () => {
+    const sent = { x_user: 'root', 'x-user': 'root', 'x_my-tag': '1', x_my_tag: '2', 'x-my-tags': '3', y: '4' }
+    const set = [{ name: 'x-user', value: '%{claim:sub}' }]
+    assert.deepEqual(edited({ set, remove: ['x-my_tag'] }, sent), [
+      ['x-my-tags', '3'],
+      ['y', '4'],
+    ])
+    // The value is taken before that.
+    assert.deepEqual(edited({ set: [{ name: 'x-user', value: '%{header:x_user}' }] }, { x_user: 'a' }), [
+      ['x-user', 'a'],
+    ])
+  })
+
   it('send an empty value that is written as one', () => {
     assert.deepEqual(edited({ set: [{ name: 'a', value: '' }] }, {}), [['a', '']])
   })
@@ -101,6 +114,12 @@ describe('response headers', () => {
     assert.deepEqual(pairs(head.fields), [['x-was', '201 for GET by old']])
   })
 
+  it('leave a field of a response alone that only looks alike', () => {
+    const head = { status: 200, fields: Fields.from({ x_tag: '1', 'x-tag': '2' }), bodyLength: 0 }
+    make(responseHeaders, { responseHeaders: edits({ remove: ['x-tag'] }) }).onResponse!(new TestExchange(), head)
+    assert.deepEqual(pairs(head.fields), [['x_tag', '1']])
+  })
+
   it('are composed for rules that answer themselves too', () => {
     const policy = { ...PLAIN, action: { type: 'respond', statusCode: 200 }, responseHeaders: edits({ remove: ['a'] }) }
     assert.notEqual(responseHeaders.create(policy as never, testDeps()), undefined)
@@ -120,10 +139,43 @@ describe('names that edits may not touch', () => {
       'trailer',
     ])
       assert.ok(isProtectedField(name), name)
-    for (const name of ['forwarded', 'x-forwarded-for', 'X_Forwarded_Proto', 'x-forwarded-anything', 'content_length'])
+    for (const name of ['forwarded', 'x-forwarded-for', 'X_Forwarded_Proto', 'x-real_ip', 'content_length'])
       assert.ok(isProtectedField(name), name)
+    for (const member of ['host', 'port', 'proto']) assert.ok(isProtectedField(`x-forwarded-${member}`), member)
+    assert.ok(isProtectedField('x-forwarded'))
     for (const name of ['x-request-id', 'server', 'content-type', 'authorization', 'x-forwarder'])
       assert.ok(!isProtectedField(name), name)
+  })
+
+  it('are not what a proxy may say besides, such as a user or a prefix', () => {
+    for (const member of [
+      'user',
+      'email',
+      'groups',
+      'client-cert',
+      'prefix',
+      'server',
+      'uri',
+      'method',
+      'fortune',
+      'for-x',
+    ])
+      assert.ok(!isProtectedField(`x-forwarded-${member}`), member)
+    const given = {
+      set: [{ name: 'x-forwarded-user', value: '%{claim:sub}' }],
+      add: [{ name: 'x-forwarded-prefix', value: '/shop' }],
+      remove: ['x-forwarded-client-cert'],
+    }
+    const sent = {
+      'x-forwarded-user': 'root',
+      x_forwarded_user: 'root',
+      'x-forwarded-client-cert': 'mine',
+      accept: 'x',
+    }
+    assert.deepEqual(edited(given, sent), [
+      ['accept', 'x'],
+      ['x-forwarded-prefix', '/shop'],
+    ])
   })
 
   it('are refused when a chain is composed, as is what is no name in lower case', () => {

@@ -132,6 +132,10 @@ describe('the chunked coding', () => {
       'HOST',
       'Authorization',
       'x_forwarded_for',
+      'Forwarded',
+      'X-Forwarded-User',
+      'X-Original_URL',
+      'x-real-ip',
       'Cookie',
       'connection',
     ]

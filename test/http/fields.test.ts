@@ -44,6 +44,7 @@ type Step =
   | { readonly do: 'add'; readonly name: string; readonly value: string }
   | { readonly do: 'set'; readonly name: string; readonly value: string }
   | { readonly do: 'remove'; readonly name: string }
+  | { readonly do: 'removeLoosely'; readonly name: string }
   | { readonly do: 'removeAt'; readonly index: number }
   | { readonly do: 'detach' }
 
@@ -52,6 +53,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('add' as const), name: lower, value }),
   fc.record({ do: fc.constant('set' as const), name: lower, value }),
   fc.record({ do: fc.constant('remove' as const), name: lower }),
+  fc.record({ do: fc.constant('removeLoosely' as const), name: lower.map((own) => own.replaceAll('_', '-')) }),
   fc.record({ do: fc.constant('removeAt' as const), index: fc.nat({ max: 6 }) }),
   fc.constant({ do: 'detach' as const }),
 )
@@ -75,6 +77,12 @@ class Model {
       if (each.index < this.parsed.length) this.parsed[each.index] = null
       return
     }
+    if (each.do === 'removeLoosely') {
+      const alike = (own: string): boolean => own.replaceAll('_', '-') === each.name
+      for (const [i, pair] of this.parsed.entries()) if (pair !== null && alike(pair[0])) this.parsed[i] = null
+      this.added = this.added.filter(([own]) => !alike(own))
+      return
+    }
     if (each.do !== 'add') {
       for (const [i, pair] of this.parsed.entries()) if (pair?.[0] === each.name) this.parsed[i] = null
       this.added = this.added.filter(([own]) => own !== each.name)
@@ -90,7 +98,8 @@ function apply(fields: Fields, each: Step): void {
       fields[each.do](each.name, each.value)
       break
     case 'remove':
-      fields.remove(each.name)
+    case 'removeLoosely':
+      fields[each.do](each.name)
       break
     case 'detach':
       fields.detach()
@@ -172,6 +181,10 @@ describe('the fields of a message', () => {
     assert.equal(fields.nameIsLoosely(0, 'x-forwarded-for'), true)
     assert.equal(fields.nameIsLoosely(0, 'x-forwarded-fo'), false)
     assert.equal(fields.nameIs(0, 'x_forwarded-form'), false)
+    assert.equal(fields.nameBeginsLoosely(0, 'x-forwarded-'), true)
+    assert.equal(fields.nameBeginsLoosely(0, 'x-forwarded-for'), true)
+    assert.equal(fields.nameBeginsLoosely(0, 'x-forwarded-for-'), false)
+    assert.equal(fields.nameBeginsLoosely(0, 'x-original'), false)
   })
 
   it('do not take other bytes for letters of another case', () => {

@@ -4,7 +4,8 @@ import { describe, it, type TestContext } from 'node:test'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
 import { Fields } from '../../src/http/fields.ts'
 import type { GatewayError } from '../../src/lib/error.ts'
-import { Forwarding } from '../../src/proxy/forwarding.ts'
+import { normalizeHost } from '../../src/pattern/host.ts'
+import { directOrigin, Forwarding } from '../../src/proxy/forwarding.ts'
 import { EndpointPool, type PoolContext, type PoolOptions, type PoolWaiter } from '../../src/proxy/pool.ts'
 import type { UpstreamHandler } from '../../src/proxy/upstream.ts'
 import type { UpstreamConnection } from '../../src/proxy/upstream-h1.ts'
@@ -119,7 +120,7 @@ function request(target: string): Parameters<UpstreamConnection['dispatch']>[0] 
     host: 'h.test',
     fields: new Fields(),
     bodyLength: 0,
-    forwarding: new Forwarding('127.0.0.1', 'http', 'h.test', 80),
+    forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), false),
     id: 'id',
     acceptsTrailers: false,
     upgrade: null,

@@ -7,7 +7,8 @@ import type { ResponseHead } from '../../src/filter/exchange.ts'
 import { Fields } from '../../src/http/fields.ts'
 import { CHUNKED } from '../../src/http/framing.ts'
 import type { GatewayError } from '../../src/lib/error.ts'
-import { Forwarding } from '../../src/proxy/forwarding.ts'
+import { normalizeHost } from '../../src/pattern/host.ts'
+import { directOrigin, Forwarding } from '../../src/proxy/forwarding.ts'
 import type { UpstreamHandler, UpstreamRequest, UpstreamTunnel } from '../../src/proxy/upstream.ts'
 import { type ConnectionOwner, UpstreamConnection } from '../../src/proxy/upstream-h1.ts'
 import { listening, until } from './sockets.ts'
@@ -106,7 +107,7 @@ function request(parts: Partial<UpstreamRequest> = {}): UpstreamRequest {
     host: 'h.test',
     fields: new Fields(),
     bodyLength: 0,
-    forwarding: new Forwarding('127.0.0.1', 'http', 'h.test', 80),
+    forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), false),
     id: 'the-id',
     acceptsTrailers: false,
     upgrade: null,

@@ -1,0 +1,52 @@
+/**
+ * Names of the fields in which a proxy tells the next server where a request came from. Anybody can write them, so each is believed, passed
+ * on or dropped by who sent it: client-address.ts decides. An underscore counts as a hyphen, because CGI-like servers cannot tell the two apart.
+ */
+import type { Fields } from './fields.ts'
+
+/** No forwarding field. */
+export const NOT_FORWARDING = 0
+/** States the client's address, scheme, host or port: written anew by the gateway, so it is never passed on. */
+export const RESTATED = 1
+/** Any other word of a proxy (`X-Forwarded-User`, `X-Forwarded-Prefix`, `X-Original-URL`): only a trusted proxy's is passed on. */
+export const PROXY_ONLY = 2
+
+export type ForwardingKind = typeof NOT_FORWARDING | typeof RESTATED | typeof PROXY_ONLY
+
+/** Whatever begins with one of these and is not in the list. */
+const FAMILIES = ['x-forwarded-', 'x-original-'] as const
+
+const KINDS: ReadonlyMap<string, ForwardingKind> = new Map([
+  ['forwarded', RESTATED],
+  ['x-forwarded', RESTATED],
+  ['x-forwarded-for', RESTATED],
+  ['x-forwarded-proto', RESTATED],
+  ['x-forwarded-protocol', RESTATED],
+  ['x-forwarded-scheme', RESTATED],
+  ['x-forwarded-ssl', RESTATED],
+  ['x-forwarded-host', RESTATED],
+  ['x-forwarded-port', RESTATED],
+  ['x-real-ip', RESTATED],
+  ['x-client-ip', RESTATED],
+  ['x-cluster-client-ip', RESTATED],
+  ['x-scheme', RESTATED],
+  ['x-url-scheme', RESTATED],
+  ['front-end-https', RESTATED],
+  ['x-rewrite-url', PROXY_ONLY],
+])
+
+const NAMES_BY_LENGTH: readonly (readonly string[] | undefined)[] = (() => {
+  const table: string[][] = []
+  for (const name of KINDS.keys()) (table[name.length] ??= []).push(name)
+  return table
+})()
+
+/** What kind the name of parsed field `index` is of. No string is made of it. */
+export function forwardingKindAt(fields: Fields, index: number): ForwardingKind {
+  const first = fields.bytes[fields.startOf(index)]! | 0x20
+  if (first !== 0x78 && first !== 0x66) return NOT_FORWARDING
+  const names = NAMES_BY_LENGTH[fields.nameLength(index)]
+  if (names !== undefined) for (const name of names) if (fields.nameIsLoosely(index, name)) return KINDS.get(name)!
+  for (const family of FAMILIES) if (fields.nameBeginsLoosely(index, family)) return PROXY_ONLY
+  return NOT_FORWARDING
+}
