@@ -160,7 +160,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
     this.#body.begin(framing.bodyLength, this.#server.options.limits)
     this.#continuePending = framing.expectContinue
     const last = this.#halfClosed && this.#reader.held === null
-    const keepAlive = framing.keepAlive && !this.#server.leaving && !last
+    const keepAlive = framing.keepAlive && !this.peer.listener.leaving && !last
     this.#writer.begin(request.method, request.protocol === 'HTTP/1.0' ? 0 : 1, keepAlive)
     const handler = this.#server.gate.begin(this, request)
     if (this.#ended) {
@@ -255,7 +255,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
   sendHead(head: ResponseHead): void {
     if (this.#ended) return
     // A final response instead of 100: the client may or may not send its body, so the connection cannot be kept (RFC 9110 §10.1.1).
-    if (this.#continuePending || this.#server.leaving) this.#writer.keepAlive = false
+    if (this.#continuePending || this.peer.listener.leaving) this.#writer.keepAlive = false
     this.#writer.head(head)
   }
 
@@ -275,7 +275,7 @@ export class H1Connection implements Downstream, OpenConnection, ChunkedSink, Ti
 
   sendAnswer(answer: Answer, close: boolean): void {
     if (this.#ended) return
-    if (close || this.#server.leaving || (!this.#body.done && !this.#smallRest())) this.#writer.keepAlive = false
+    if (close || this.peer.listener.leaving || (!this.#body.done && !this.#smallRest())) this.#writer.keepAlive = false
     this.#writer.answer(answer)
     this.#finish()
   }

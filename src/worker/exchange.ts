@@ -107,8 +107,8 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
     return this.downstream.peer.scheme
   }
 
-  get listener(): number {
-    return this.downstream.peer.listener
+  get listener(): string {
+    return this.downstream.peer.listener.name
   }
 
   get id(): string {

@@ -57,7 +57,7 @@ export class Report {
     const bytesIn = x.body === null ? 0 : x.body.bytesIn
     const { peer } = x.downstream
     const ended = this.#ended
-    ended.listener = peer.listener
+    ended.listener = peer.listener.metricsRow
     ended.method = methodClass(x.method)
     ended.status = x.status
     ended.reason = x.reason === null ? -1 : REASON_INDEX.get(x.reason)!
@@ -71,7 +71,7 @@ export class Report {
     entry.time = wall - duration
     entry.id = x.id
     entry.client = x.clientAddress
-    entry.listener = peer.listenerName
+    entry.listener = peer.listener.name
     entry.method = x.method
     entry.host = x.host
     entry.path = x.originalPath
@@ -103,7 +103,7 @@ export class Report {
     log: AccessLog,
   ): void {
     const ended = this.#ended
-    ended.listener = peer.listener
+    ended.listener = peer.listener.metricsRow
     ended.method = methodClass(method)
     ended.status = error.status
     ended.reason = REASON_INDEX.get(error.reason)!
@@ -118,7 +118,7 @@ export class Report {
     entry.time = wall
     entry.id = id
     entry.client = peer.address
-    entry.listener = peer.listenerName
+    entry.listener = peer.listener.name
     entry.method = method
     entry.host = ''
     entry.path = mark < 0 ? target : target.slice(0, mark)

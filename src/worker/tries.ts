@@ -10,7 +10,7 @@ import { decideRetry } from './retry.ts'
 /** Picks the share of the split, takes a place at its Backend and makes the first try. */
 export function forward(flow: Flow, x: ProxyExchange): void {
   const rule = x.ruleView!
-  const at = flow.splits.pick(rule.key, rule.backends)
+  const at = flow.splits.pick(rule.key, rule.backends, x.tables!.backends)
   if (at < 0) return flow.refuse(x, 'NoEndpoint')
   const ref = rule.backends[at]!
   if (ref.refuse !== undefined) return flow.refuse(x, ref.refuse)

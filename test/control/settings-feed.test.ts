@@ -186,7 +186,11 @@ describe('ports that were left to the system', () => {
       admin: { address: '127.0.0.1:0' },
       signals: { address: ':9902' },
     }
-    const real = withPorts(asked, { listeners: { a: 1234, b: 5678 }, admin: 9, signals: 8, everyAddress: '::' })
+    const sockets = [
+      { name: 'b', address: '::', port: 5678 },
+      { name: 'a', address: '::', port: 1234 },
+    ]
+    const real = withPorts(asked, { sockets, failures: [], admin: 9, signals: 8, everyAddress: '::' })
     assert.deepEqual(
       real.listeners.map((listener) => listener.port),
       [1234, 80],

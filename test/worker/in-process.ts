@@ -102,7 +102,9 @@ export class InProcess {
       wall: clock.wall,
       reusePort: false,
       countConnection: (delta) => (this.#connections += delta),
-      refusedConnection: (listener) => metrics.connectionRefused(listener),
+      metricsRow: () => 0,
+      refusedConnection: (metricsRow) => metrics.connectionRefused(metricsRow),
+      changed: () => {},
     })
     this.#link(options)
   }
@@ -171,12 +173,13 @@ export class InProcess {
       accessLog: { enabled: true, sample: 100, fields: {} },
       dial: { denyCIDRs: [], loopback: true, ownPorts: [], ownAddresses: [], places: [], closedPorts: [] },
     }
-    const problems = await this.listeners.apply(settings)
-    if (problems.length > 0) throw new Error(problems.join('\n'))
+    await this.listeners.apply(settings)
+    const [failure] = this.listeners.failures
+    if (failure !== undefined) throw new Error(failure.message)
   }
 
   get port(): number {
-    return this.listeners.ports[0]!
+    return this.listeners.ports.get('http')!
   }
 
   connect(): Promise<RawClient> {
