@@ -252,7 +252,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   #tellSettings(settings: SettingsObject, sockets: readonly ListenerSettings[]): void {
     const { publisher, directory, connections, listenerRows } = this.#parts
-    listenerRows.assign(sockets.map(({ name }) => name))
+    listenerRows.sync(sockets.map(({ name }) => name))
     this.#surroundings = this.#neighbourhood.of(this.#cache.resources())
     const forWorkers = workerSettings(settings, connections, sockets, this.#surroundings)
     publisher.send({ type: 'settings', settings: forWorkers })

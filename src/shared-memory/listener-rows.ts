@@ -10,6 +10,8 @@ const OTHERS = 'other.'
 
 /** Bytes before the name: its length, which is written last. 0 = the row is free. */
 const NAME_AT = 4
+/** Beside the length: no settings have this listener now. */
+const GONE = 1 << 16
 
 export class ListenerRows {
   readonly #bytes: Buffer
@@ -35,18 +37,25 @@ export class ListenerRows {
     return this.#named
   }
 
-  /** Gives rows to those that have none yet. Control thread only, before the workers hear of the listeners. */
-  assign(names: Iterable<string>): void {
-    for (const name of names) if (this.find(name) === this.#named) this.#append(name)
+  /** The listeners of the settings; each gets a row if it has none. Control thread only, before the workers hear of them. */
+  sync(names: Iterable<string>): void {
+    const wanted = new Set(names)
+    for (let row = 0; row < this.#named && this.#name(row) !== ''; row++) {
+      const at = (row * LISTENER_ROW_BYTES) / 4
+      const length = Atomics.load(this.#lengths, at) & ~GONE
+      Atomics.store(this.#lengths, at, wanted.delete(this.#name(row)) ? length : length | GONE)
+    }
+    for (const name of wanted) this.#append(name)
   }
 
-  /** Rows in use; the shared one only when the others are. */
+  /** Rows of the listeners in the settings; the shared one only when the others are all given away. */
   *entries(): IterableIterator<{ readonly row: number; readonly name: string }> {
     let row = 0
     for (; row < this.#named; row++) {
       const name = this.#name(row)
       if (name === '') return
-      yield { row, name }
+      const length = Atomics.load(this.#lengths, (row * LISTENER_ROW_BYTES) / 4)
+      if ((length & GONE) === 0) yield { row, name }
     }
     yield { row, name: OTHERS }
   }
@@ -65,7 +74,7 @@ export class ListenerRows {
 
   #name(row: number): string {
     const at = row * LISTENER_ROW_BYTES
-    const length = Atomics.load(this.#lengths, at / 4)
+    const length = Atomics.load(this.#lengths, at / 4) & ~GONE
     return this.#bytes.utf8Slice(at + NAME_AT, at + NAME_AT + length)
   }
 }

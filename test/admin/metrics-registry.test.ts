@@ -21,7 +21,7 @@ function setup(options: { workers?: number; backends?: number; source?: Partial<
     process: ProcessBlock.allocate(workers),
     accessLog: Array.from({ length: workers }, () => LineRing.create(4_096)),
   }
-  new ListenerRows(shared.metrics).assign(['http', 'internal'])
+  new ListenerRows(shared.metrics).sync(['http', 'internal'])
   const source: MetricsSource = {
     generation: () => 7,
     sizes: () => ({ routes: 3, rules: 5, backends: 2 }),
