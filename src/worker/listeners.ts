@@ -1,5 +1,6 @@
 /** The listeners of this worker: opened, closed and revised as the settings say; drained at the end. */
 import { isIPv4 } from 'node:net'
+import { isDeepStrictEqual } from 'node:util'
 import type { ListenerFailure, ListenerSettings, WorkerSettings } from '../link/messages.ts'
 import type { Gate } from '../proxy/downstream.ts'
 import { Listener, type ListenerContext, ListenSocket } from '../proxy/listener.ts'
@@ -34,6 +35,8 @@ export class Listeners {
   readonly #context: ListenerContext
   #wanted: readonly ListenerSettings[] = []
   #failures: readonly ListenerFailure[] = []
+  /** What the host knows. */
+  #told: unknown
   #settling: Promise<void> | undefined
   #retryAfter = RETRY_FIRST
   #retry: NodeJS.Timeout | undefined
@@ -106,7 +109,10 @@ export class Listeners {
       this.#retry = setTimeout(() => void this.#settle(), this.#retryAfter).unref()
       this.#retryAfter = Math.min(this.#retryAfter * 2, RETRY_LONGEST)
     }
-    this.#host.changed(this.ports, failures)
+    const { ports } = this
+    if (isDeepStrictEqual(this.#told, { ports, failures })) return
+    this.#told = { ports, failures }
+    this.#host.changed(ports, failures)
   }
 
   /**

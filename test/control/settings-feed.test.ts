@@ -6,6 +6,7 @@ import { describe, it, type TestContext } from 'node:test'
 import type { SettingsObject } from '../../src/api/settings.ts'
 import { createValidator } from '../../src/api/validate.ts'
 import { SettingsFeed, type SettingsNote, withPorts } from '../../src/control/settings-feed.ts'
+import { settingsInForce } from '../../src/control/start-settings.ts'
 import { readSchemas } from '../../src/source/crds.ts'
 import type { SettingsOverride } from '../../src/source/settings.ts'
 
@@ -170,6 +171,19 @@ describe('settings that are read at the start only', () => {
     await writeFile(path, `${first}stateDirectory: /s\ntenancy: Strict\n`)
     assert.equal(((await until(2)) as SettingsObject).stateDirectory, '/f')
     assert.equal(feed.views().find((view) => view.path === 'stateDirectory')!.origin, '--state /f')
+  })
+})
+
+describe('a list that is read at the start', () => {
+  it('is the same list in another order, and another one with another member', async (t) => {
+    const { until } = started(t, undefined)
+    const settings = (await until(1)) as SettingsObject
+    const watching = (...watchNamespaces: string[]): SettingsObject => ({ ...settings, watchNamespaces })
+    assert.deepEqual(settingsInForce(watching('a', 'b', 'c'), watching('c', 'a', 'b')).waiting, [])
+    for (const other of [watching('a', 'b'), watching('a', 'b', 'd'), watching()]) {
+      const { settings: inForce, waiting } = settingsInForce(watching('a', 'b', 'c'), other)
+      assert.deepEqual([inForce.watchNamespaces, waiting.length], [['a', 'b', 'c'], 1])
+    }
   })
 })
 
