@@ -82,13 +82,14 @@ for (const algorithm of ['RoundRobin', 'WeightedRoundRobin', 'LeastRequest', 'Ra
   }
 
 const splits = new Splits(Math.random)
-const one = [{ backend: 'a', weight: 1 }]
+const backends = [{ id: 'a' }, { id: 'b' }]
+const one = [{ backendIndex: 0, weight: 1 }]
 const two = [
-  { backend: 'a', weight: 90 },
-  { backend: 'b', weight: 10 },
+  { backendIndex: 0, weight: 90 },
+  { backendIndex: 1, weight: 10 },
 ]
-measure('split: one backendRef', 1_000_000, () => splits.pick('shop/shop/api', one))
-measure('split: two backendRefs', 1_000_000, () => splits.pick('shop/shop/api', two))
+measure('split: one backendRef', 1_000_000, () => splits.pick('shop/shop/api', one, backends))
+measure('split: two backendRefs', 1_000_000, () => splits.pick('shop/shop/api', two, backends))
 
 const PLAIN: PolicySet = {
   digest: '',
@@ -172,7 +173,7 @@ function exchange(policy: PolicySet): Exchange {
     request: fresh(requestTemplate),
     clientAddress: '203.0.113.9',
     trusted: false,
-    listener: 0,
+    listener: 'http',
     id: '7mk2v0c9x4t1bd8ze6rq',
     route: 'shop/shop',
     rule: 'api',

@@ -101,7 +101,7 @@ function worldOf(routes: number, rulesPerHost: number): World {
 }
 
 function snapshotOf({ segments, policies, backends }: World): Snapshot {
-  return { segments: segments.freeze(), policies, backends }
+  return { segments: segments.freeze(), policies, backends, listeners: ['http'] }
 }
 
 /** Middle and worst of some figures: on a busy machine the worst is often somebody else's work. */
@@ -141,7 +141,7 @@ async function packSliced(packer: Packer, snapshot: Snapshot): Promise<Sliced> {
 function measureMatch(tables: Tables, world: World, distinct: number): number {
   const fresh = (text: string): string => Buffer.from(text).latin1Slice(0, text.length)
   const fields = Fields.from({ 'user-agent': 'bench', accept: '*/*' })
-  const common = { method: 'GET', query: undefined, listener: 0, request: fields, clientAddress: '192.0.2.1' }
+  const common = { method: 'GET', query: undefined, listener: 'http', request: fields, clientAddress: '192.0.2.1' }
   const requests: RouteRequest[] = []
   for (let n = 0; n < distinct; n++) {
     // A walk through all of them in large steps; the step shares no factor with any size used here.

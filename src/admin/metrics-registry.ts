@@ -7,6 +7,7 @@ import type { Milliseconds } from '../lib/clock.ts'
 import { REASON_LIST } from '../lib/reason.ts'
 import type { SharedBuffers } from '../link/thread-data.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
+import { ListenerRows } from '../shared-memory/listener-rows.ts'
 import { CODE_CLASSES, CODES, METHODS, MetricsReader } from '../shared-memory/metrics.ts'
 import { CONTROL_THREAD, ProcessBlock, workerThread } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
@@ -29,6 +30,7 @@ export class MetricsRegistry {
   readonly #registry = new Registry()
   readonly #reader: MetricsReader
   readonly #directory: RowDirectory
+  readonly #listeners: ListenerRows
   readonly #process: ProcessBlock
   readonly #options: MetricsOptions
   #rendering: Promise<string> | undefined
@@ -37,6 +39,7 @@ export class MetricsRegistry {
     this.#options = options
     this.#reader = new MetricsReader(options.shared.metrics)
     this.#directory = new RowDirectory(options.shared.metrics)
+    this.#listeners = new ListenerRows(options.shared.metrics)
     this.#process = new ProcessBlock(options.shared.process)
     const groups = [
       this.#build(),
@@ -216,17 +219,12 @@ export class MetricsRegistry {
     return [{ labels: NO_LABELS, value: this.#reader.sum(cell) }]
   }
 
-  /** The name of a listener beyond those that are told apart is that of the last: its cells hold them all. */
-  #listeners(): readonly string[] {
-    return this.#options.source.listeners().slice(0, this.#reader.layout.shape.listeners)
-  }
-
   #listenerSums(cell: number): Sample[] {
-    return this.#listeners().map((listener, i) => ({ labels: { listener }, value: this.#reader.sum(cell + i) }))
+    return this.#perListener((row) => this.#reader.sum(cell + row))
   }
 
-  #perListener(read: (listener: number) => HistogramSample['value']): HistogramSample[] {
-    return this.#listeners().map((listener, i) => ({ labels: { listener }, value: read(i) }))
+  #perListener<T>(read: (row: number) => T): { labels: Labels; value: T }[] {
+    return Array.from(this.#listeners.entries(), ({ row, name }) => ({ labels: { listener: name }, value: read(row) }))
   }
 
   #workers<T>(read: (worker: number) => T): T[] {
@@ -239,10 +237,10 @@ export class MetricsRegistry {
 
   /** Only what has happened: most combinations never do. */
   *#requests(): IterableIterator<Sample> {
-    for (const [l, listener] of this.#listeners().entries())
+    for (const { row, name: listener } of this.#listeners.entries())
       for (const [m, method] of METHODS.entries())
         for (const [c, code] of CODES.entries()) {
-          const value = this.#reader.requests(l, m, c)
+          const value = this.#reader.requests(row, m, c)
           if (value > 0) yield { labels: { listener, method, code }, value }
         }
   }

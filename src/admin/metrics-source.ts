@@ -13,8 +13,10 @@ export interface BackendGauges {
   readonly endpoints: Readonly<Record<EndpointState, number>>
 }
 
-/** What may be said about the settings as a whole; `RestartNeeded`: some act at the next start only. */
-export type SettingsReason = 'Invalid' | 'Warning' | 'RestartNeeded'
+/**
+ * What may be said about the settings as a whole. `RestartNeeded`: some act at the next start only; `ListenerNotOpen`: a port cannot be had.
+ */
+export type SettingsReason = 'Invalid' | 'Warning' | 'RestartNeeded' | 'ListenerNotOpen'
 
 export interface ProblemCount {
   readonly kind: 'Route' | 'Backend' | 'Settings'
@@ -23,8 +25,6 @@ export interface ProblemCount {
 }
 
 export interface MetricsSource {
-  /** Names of the listeners in the order of the settings. */
-  listeners(): readonly string[]
   /** Of the newest compiled snapshot. */
   generation(): number
   sizes(): { readonly routes: number; readonly rules: number; readonly backends: number }

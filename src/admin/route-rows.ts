@@ -21,8 +21,7 @@ export interface RouteRow {
   readonly backends: readonly { readonly backend?: string; readonly weight: number; readonly reason?: string }[]
 }
 
-/** @param listeners names in the order of the settings */
-export function* routeRows(snapshot: Snapshot, listeners: readonly string[]): IterableIterator<RouteRow> {
+export function* routeRows(snapshot: Snapshot): IterableIterator<RouteRow> {
   const segments = [...snapshot.segments.values()].sort(byHostname)
   for (const { hostname, rules, matches } of segments)
     for (const match of matches) {
@@ -35,7 +34,7 @@ export function* routeRows(snapshot: Snapshot, listeners: readonly string[]): It
         queryParams,
         cookies,
         sourceCIDRs,
-        listeners: match.listeners === -1 ? [] : listeners.filter((_, i) => (match.listeners >> i) & 1),
+        listeners: match.listeners === -1 ? [] : snapshot.listeners.filter((_, i) => (match.listeners >> i) & 1),
         ...ruleColumns(rules[match.rule]!, snapshot),
       }
     }

@@ -7,14 +7,19 @@ import { SmoothRotation } from './smooth.ts'
 
 /** What a split needs to know of a backendRef. */
 export interface SplitRef {
-  /** Backend id; absent when the reference does not resolve. */
-  readonly backend?: string
+  /** Into the generation's Backends; -1 when the reference does not resolve. */
+  readonly backendIndex: number
   /** 0 … 1,000,000; 0 gets nothing. */
   readonly weight: number
 }
 
+/** The Backends of one generation. An index means another one in the next; the id is what stays. */
+type Backends = readonly ({ readonly id: string } | null)[]
+
 interface State {
   refs: readonly SplitRef[]
+  /** Backend id of each reference. */
+  ids: readonly (string | undefined)[]
   readonly rotation: SmoothRotation
   weights: Float64Array
   /** Sum of the weights. */
@@ -44,19 +49,26 @@ export class Splits {
   /**
    * @param rule identity of the rule: Route and rule name
    * @param refs the references of this generation; looked at again only when it is not the same array as last time
+   * @param backends of the same generation
    * @returns index of the chosen reference, -1 when every weight is 0
    */
-  pick(rule: string, refs: readonly SplitRef[]): number {
+  pick(rule: string, refs: readonly SplitRef[], backends: Backends): number {
     // One reference needs no rotation: the case of nearly every rule.
     if (refs.length === 1) return refs[0]!.weight > 0 ? 0 : -1
-    const state = this.#stateOf(rule, refs)
+    const state = this.#stateOf(rule, refs, backends)
     return state.rotation.turn(state.weights, state.total)
   }
 
-  #stateOf(rule: string, refs: readonly SplitRef[]): State {
+  #stateOf(rule: string, refs: readonly SplitRef[], backends: Backends): State {
     const known = this.#states.get(rule)
     if (known === undefined) {
-      const state = { refs, rotation: new SmoothRotation(refs.length), weights: weightsOf(refs), total: totalOf(refs) }
+      const state = {
+        refs,
+        ids: idsOf(refs, backends),
+        rotation: new SmoothRotation(refs.length),
+        weights: weightsOf(refs),
+        total: totalOf(refs),
+      }
       // Workers begin at different turns, so that together they do not all send their first requests to one part.
       for (let i = Math.floor(this.#random() * refs.length); i > 0; i--) state.rotation.turn(state.weights, state.total)
       this.#states.set(rule, state)
@@ -68,7 +80,7 @@ export class Splits {
       this.#states.delete(rule)
       this.#states.set(rule, known)
     }
-    if (known.refs !== refs) revise(known, refs)
+    if (known.refs !== refs) revise(known, refs, idsOf(refs, backends))
     return known
   }
 
@@ -77,6 +89,10 @@ export class Splits {
     const oldest = this.#states.keys().next()
     if (!oldest.done) this.#states.delete(oldest.value)
   }
+}
+
+function idsOf(refs: readonly SplitRef[], backends: Backends): (string | undefined)[] {
+  return refs.map(({ backendIndex }) => backends[backendIndex]?.id)
 }
 
 function weightsOf(refs: readonly SplitRef[]): Float64Array {
@@ -88,17 +104,18 @@ function totalOf(refs: readonly SplitRef[]): number {
 }
 
 /** The place in the rotation goes with the Backend. */
-function revise(state: State, refs: readonly SplitRef[]): void {
-  const before = state.refs
+function revise(state: State, refs: readonly SplitRef[], ids: readonly (string | undefined)[]): void {
+  const before = state.ids
   const taken = new Set<number>()
-  const origins = refs.map(({ backend }) => {
+  const origins = ids.map((id) => {
     // Two references may name one Backend: each takes over one of them.
-    const place = before.findIndex((ref, at) => !taken.has(at) && ref.backend === backend)
+    const place = before.findIndex((other, at) => !taken.has(at) && other === id)
     taken.add(place)
     return place
   })
   state.rotation.revise(origins)
   state.refs = refs
+  state.ids = ids
   state.weights = weightsOf(refs)
   state.total = totalOf(refs)
 }

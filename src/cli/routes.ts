@@ -1,5 +1,4 @@
 /** `headgate routes`: the table as it would serve, in the order in which matches are tried. */
-import type { SettingsObject } from '../api/settings.ts'
 import type { Validator } from '../api/validate.ts'
 import type { PolicySet } from '../snapshot/policy.ts'
 import type { Match, Rule, Segment, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
@@ -37,12 +36,12 @@ export async function showRoutes(command: RoutesCommand, validator: Validator, i
   if (command.output === 'json')
     io.out(
       `${JSON.stringify(
-        rows.map((row) => toJson(row, settings)),
+        rows.map((row) => toJson(row, compiled.snapshot)),
         null,
         2,
       )}\n`,
     )
-  else io.out(rows.length === 0 ? `${noRows(command.host)}\n` : toText(rows, settings))
+  else io.out(rows.length === 0 ? `${noRows(command.host)}\n` : toText(rows, compiled.snapshot))
   const faults = loaded.problems.length + findings.length
   if (faults > 0) {
     const kept = refused > 0 ? `${refused} object${refused === 1 ? ' is' : 's are'} not served; ` : ''
@@ -84,9 +83,9 @@ function noRows(host: string | undefined): string {
   return host === undefined ? 'No Route is served.' : `No Route serves ${host}.`
 }
 
-function toText(rows: readonly Row[], settings: SettingsObject): string {
+function toText(rows: readonly Row[], snapshot: Snapshot): string {
   const head = ['HOST', 'PATH', 'METHOD', 'IF', 'ROUTE', 'RULE', 'ANSWERED BY']
-  const several = settings.listeners.length > 1
+  const several = snapshot.listeners.length > 1
   if (several) head.splice(1, 0, 'LISTENERS')
   const cells = rows.map(({ hostname, match, rule, policy }) => {
     const cells = [
@@ -98,7 +97,7 @@ function toText(rows: readonly Row[], settings: SettingsObject): string {
       rule.rule,
       answer(rule, policy),
     ]
-    if (several) cells.splice(1, 0, listenerNames(match, settings).join(','))
+    if (several) cells.splice(1, 0, listenerNames(match, snapshot).join(','))
     return cells
   })
   // The same host is said once: the eye finds where the next begins.
@@ -154,15 +153,15 @@ function answer(rule: Rule, policy: PolicySet | undefined): string {
     .join(', ')
 }
 
-function listenerNames({ listeners }: Match, settings: SettingsObject): string[] {
-  return settings.listeners.filter((_, i) => (listeners & (1 << i)) !== 0).map((listener) => listener.name)
+function listenerNames({ listeners }: Match, { listeners: names }: Snapshot): string[] {
+  return names.filter((_, i) => (listeners & (1 << i)) !== 0)
 }
 
-function toJson({ hostname, match, rule, policy }: Row, settings: SettingsObject): unknown {
+function toJson({ hostname, match, rule, policy }: Row, snapshot: Snapshot): unknown {
   const { rule: _, listeners: __, ...rest } = match
   return {
     hostname,
-    listeners: listenerNames(match, settings),
+    listeners: listenerNames(match, snapshot),
     ...rest,
     route: rule.route,
     rule: rule.rule,

@@ -42,7 +42,7 @@ export function* compile(resources: ResourceSet, memo: CompileMemo): Generator<v
     yield
     if (memo.run !== run) throw new TypeError('a newer compile has begun with this memo')
   }
-  return result(memo)
+  return result(memo, resources)
 }
 
 function* work(resources: ResourceSet, memo: CompileMemo): Generator<void, void> {
@@ -110,13 +110,20 @@ function backendStatus(memo: CompileMemo, resources: ResourceSet, key: string): 
   }
 }
 
-function result(memo: CompileMemo): Compiled {
+function result(memo: CompileMemo, { settings }: ResourceSet): Compiled {
   const segments = memo.segments.freeze()
   const policies = memo.book.freeze()
   const backends = memo.backends.freeze()
+  const listeners = settings.listeners.map((listener) => listener.name)
   const last = memo.snapshot
-  if (last === undefined || last.segments !== segments || last.policies !== policies || last.backends !== backends)
-    memo.snapshot = { segments, policies, backends }
+  if (
+    last === undefined ||
+    last.segments !== segments ||
+    last.policies !== policies ||
+    last.backends !== backends ||
+    !isDeepStrictEqual(last.listeners, listeners)
+  )
+    memo.snapshot = { segments, policies, backends, listeners }
   return {
     snapshot: memo.snapshot!,
     statuses: memo.statuses.freeze(),

@@ -81,7 +81,7 @@ function isOurs(name: string | undefined, { ingressClass }: SettingsObject): boo
   return name === undefined ? ingressClass.default : name === ingressClass.name
 }
 
-/** Bit i for listener i; -1 when no listener is excepted. */
+/** Bit i for the i-th name of the settings, which the snapshot lists; -1 when no listener is excepted. */
 function listenersOf(names: readonly string[] | undefined, settings: SettingsObject) {
   if (names === undefined || names.length === 0) return { mask: -1, unknown: [] }
   let mask = 0

@@ -1,4 +1,5 @@
 /** Resources and settings → snapshot → tables, endpoints and statuses, again each time something changes. */
+import { isDeepStrictEqual } from 'node:util'
 import type { SettingsObject } from '../api/settings.ts'
 import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
@@ -8,9 +9,11 @@ import type { ResourceSet } from '../compile/resource-set.ts'
 import { grantsByLabels } from '../compile/tenancy.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import { DialGuard, type Surroundings } from '../link/dial-guard.ts'
+import type { ListenerSettings } from '../link/messages.ts'
 import { workerSettings } from '../link/worker-settings.ts'
 import type { Logger } from '../log/process-log.ts'
 import type { SlotReclaimer } from '../shared-memory/epoch.ts'
+import type { ListenerRows } from '../shared-memory/listener-rows.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { RowDirectory } from '../shared-memory/row-directory.ts'
 import { FrozenMap } from '../snapshot/frozen-map.ts'
@@ -42,6 +45,7 @@ export interface ConfigurationParts {
   readonly board: StatusBoard
   readonly problems: ProblemList
   readonly rows: RowDirectory
+  readonly listenerRows: ListenerRows
   readonly source: Source
   /** Loopback is then no place for a backend. */
   readonly inCluster: boolean
@@ -91,8 +95,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
   #settings: SettingsObject
   #synced = false
-  /** Set when workers may be told. */
-  #everyAddress: string | undefined
+  /** What workers listen on; set when they may be told. */
+  #sockets: readonly ListenerSettings[] | undefined
   /** Endpoint sets as they were last brought in line with a compile. */
   #endpoints = new FrozenMap<readonly EndpointAddress[]>()
   /** Backends that the newest tables do not name; older ones that still serve somewhere may. */
@@ -168,10 +172,17 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   /** Workers may be told: from now on, not before, everything that is in force. */
-  open(settings: SettingsObject, everyAddress: string): void {
-    this.#everyAddress = everyAddress
-    this.#tellSettings(settings, everyAddress)
+  open(settings: SettingsObject, sockets: readonly ListenerSettings[]): void {
+    this.#sockets = sockets
+    this.#tellSettings(settings, sockets)
     if (this.#synced) this.#rebuild.request(true)
+  }
+
+  /** Listeners are bound to others than before, or cannot be. */
+  useSockets(sockets: readonly ListenerSettings[]): void {
+    if (isDeepStrictEqual(sockets, this.#sockets)) return
+    this.#sockets = sockets
+    this.#tellSettings(this.#settings, sockets)
   }
 
   useSettings(settings: SettingsObject): void {
@@ -180,8 +191,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#tellNeeds()
     this.#holds.useSettings(settings)
     this.#useHolds()
-    if (this.#everyAddress === undefined || impact === 'ignore') return
-    this.#tellSettings(settings, this.#everyAddress)
+    if (this.#sockets === undefined || impact === 'ignore') return
+    this.#tellSettings(settings, this.#sockets)
     this.#request(impact)
     this.#parts.duties()?.settingsChanged()
   }
@@ -198,7 +209,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       this.#cache.synced()
       this.#parts.block.setSynced(true)
       this.#parts.keepLastGood(this.#cache.lastGoodChanges())
-      if (this.#everyAddress !== undefined) this.#rebuild.request(true)
+      if (this.#sockets !== undefined) this.#rebuild.request(true)
     })
   }
 
@@ -235,14 +246,15 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   #request(impact: Impact, since?: Milliseconds): void {
-    if (impact === 'ignore' || this.#everyAddress === undefined || !this.#synced) return
+    if (impact === 'ignore' || this.#sockets === undefined || !this.#synced) return
     this.#rebuild.request(false, since)
   }
 
-  #tellSettings(settings: SettingsObject, everyAddress: string): void {
-    const { publisher, directory, connections } = this.#parts
+  #tellSettings(settings: SettingsObject, sockets: readonly ListenerSettings[]): void {
+    const { publisher, directory, connections, listenerRows } = this.#parts
+    listenerRows.sync(sockets.map(({ name }) => name))
     this.#surroundings = this.#neighbourhood.of(this.#cache.resources())
-    const forWorkers = workerSettings(settings, connections, everyAddress, this.#surroundings)
+    const forWorkers = workerSettings(settings, connections, sockets, this.#surroundings)
     publisher.send({ type: 'settings', settings: forWorkers })
     directory.guardBy(new DialGuard(forWorkers.dial))
   }
@@ -338,9 +350,9 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   /** What was asked for by events that were just taken in, all of a burst together. */
   #taken(impact: Impact, since: Milliseconds): void {
     this.#tellNeeds()
-    const everyAddress = this.#everyAddress
-    if (everyAddress !== undefined && this.#neighbourhood.of(this.#cache.resources()) !== this.#surroundings)
-      this.#tellSettings(this.#settings, everyAddress)
+    const sockets = this.#sockets
+    if (sockets !== undefined && this.#neighbourhood.of(this.#cache.resources()) !== this.#surroundings)
+      this.#tellSettings(this.#settings, sockets)
     this.#holds.release(this.#cache.releasedHostnames())
     this.#useHolds()
     this.#parts.problems.setObjects(this.#cache.problems())

@@ -15,6 +15,7 @@ import type { Logger } from '../log/process-log.ts'
 import { createAccessLogWriter } from '../log/writer.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { SlotReclaimer } from '../shared-memory/epoch.ts'
+import { ListenerRows } from '../shared-memory/listener-rows.ts'
 import { MetricsReader } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
@@ -29,6 +30,7 @@ import { Configuration } from './configuration.ts'
 import { NameResolver } from './dns.ts'
 import { EndpointDirectory } from './endpoint-directory.ts'
 import { LastGoodStore } from './last-good.ts'
+import { MetricsAnswers } from './metrics-answers.ts'
 import { type ClusterConnection, connectCluster, openSource } from './open-source.ts'
 import { ProblemList } from './problem-list.ts'
 import { Publisher } from './publisher.ts'
@@ -36,7 +38,7 @@ import type { LastGoodChange } from './resource-cache.ts'
 import { SettingsFeed, type SettingsNote, withPorts } from './settings-feed.ts'
 import { faultsOf, StatusBoard, unwell } from './status-board.ts'
 import type { ControlData, ControlToMain, MainToControl, ResolvedPorts } from './thread-messages.ts'
-import { adminData, metricsSource, type Viewed } from './views.ts'
+import { adminData, type Viewed } from './views.ts'
 
 const STDOUT = 1
 /** How often withdrawn slots are looked at. */
@@ -59,7 +61,10 @@ export class Control {
   readonly #resolver: NameResolver
   readonly #publisher: Publisher
   readonly #viewed: Viewed
+  readonly #metrics: MetricsAnswers
   #ports: ResolvedPorts | undefined
+  /** As the feed gives them: with 0 where any port will do. */
+  #wanted: SettingsObject | undefined
   #settings: SettingsObject | undefined
   #configuration: Configuration | undefined
   #lastGood: LastGoodStore | undefined
@@ -68,7 +73,6 @@ export class Control {
   #remembered = false
   #duties: ClusterDuties | undefined
   #admin: Promise<AdminServer> | undefined
-  #registry: Promise<{ contentType: string; render(): Promise<string> }> | undefined
   #settingsTroubled = false
   /** Why pods cannot be known. */
   #unread: readonly string[] = []
@@ -139,6 +143,7 @@ export class Control {
       board,
       problems,
       rows: new RowDirectory(shared.metrics),
+      listenerRows: new ListenerRows(shared.metrics),
       log,
       now,
       wall: () => Date.now(),
@@ -154,11 +159,11 @@ export class Control {
       problems,
       version: data.version,
       snapshot: () => this.#configuration?.snapshot,
-      settings: () => this.#settings!,
       settingViews: () => this.#feed.views(),
       generation: () => this.#publisher.generation,
-      metrics: () => this.#metrics(),
+      metrics: () => this.#metrics.read(),
     }
+    this.#metrics = new MetricsAnswers(shared, this.#viewed, log)
   }
 
   start(): void {
@@ -173,8 +178,7 @@ export class Control {
   accept(message: MainToControl): void {
     switch (message.type) {
       case 'go':
-        this.#ports = message.ports
-        this.#open(message.ports)
+        this.#usePorts(message.ports)
         break
       case 'worker':
         this.#publisher.addWorker(message.index, message.port)
@@ -183,7 +187,7 @@ export class Control {
         this.#publisher.removeWorker(message.index)
         break
       case 'metrics':
-        void this.#metrics().then((answer) => this.#tell({ type: 'metrics', id: message.id, ...answer }))
+        void this.#metrics.tryRead().then((answer) => this.#tell({ type: 'metrics', id: message.id, answer }))
         break
       case 'stop':
         void this.#stop()
@@ -191,11 +195,22 @@ export class Control {
     }
   }
 
+  #usePorts(ports: ResolvedPorts): void {
+    this.#ports = ports
+    if (this.#configuration === undefined || this.#wanted === undefined || this.#admin === undefined)
+      return this.#open(ports)
+    this.#parts.problems.setListeners(ports.failures)
+    this.#settings = withPorts(this.#wanted, ports)
+    this.#configuration.useSettings(this.#settings)
+    this.#configuration.useSockets(ports.sockets)
+  }
+
   #tell(message: ControlToMain): void {
     this.#main.postMessage(message)
   }
 
   #useSettings(settings: SettingsObject): void {
+    this.#wanted = settings
     const real = this.#ports === undefined ? settings : withPorts(settings, this.#ports)
     this.#settings = real
     this.#tell({ type: 'settings', settings })
@@ -300,7 +315,8 @@ export class Control {
     if (this.#configuration === undefined || this.#settings === undefined || this.#admin !== undefined) return
     const settings = withPorts(this.#settings, ports)
     this.#settings = settings
-    this.#configuration.open(settings, ports.everyAddress)
+    this.#parts.problems.setListeners(ports.failures)
+    this.#configuration.open(settings, ports.sockets)
     this.#admin = this.#openAdmin(settings)
     this.#admin.catch((error: unknown) => this.#log.error({ error }, 'the admin API cannot be opened'))
   }
@@ -310,19 +326,6 @@ export class Control {
     const { startAdmin } = await import('../admin/server.ts')
     const { address, tokenFile } = settings.admin
     return await startAdmin({ address, tokenFile, data: adminData(this.#viewed) })
-  }
-
-  async #metrics(): Promise<{ contentType: string; body: string }> {
-    this.#registry ??= import('../admin/metrics-registry.ts').then(
-      ({ MetricsRegistry }) =>
-        new MetricsRegistry({
-          shared: this.#data.shared,
-          source: metricsSource(this.#viewed),
-          version: this.#data.version,
-        }),
-    )
-    const registry = await this.#registry
-    return { contentType: registry.contentType, body: await registry.render() }
   }
 
   #sourceProblems(list: readonly SourceProblem[]): void {

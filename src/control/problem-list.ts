@@ -3,6 +3,7 @@
 import type { ProblemView } from '../admin/admin-data.ts'
 import type { SettingsReason } from '../admin/metrics-source.ts'
 import { formatPath } from '../api/object.ts'
+import type { ListenerFailure } from '../link/messages.ts'
 import type { Place, Source, SourceProblem } from '../source/source.ts'
 import type { ObjectProblem } from './resource-cache.ts'
 import type { SettingsNote } from './settings-feed.ts'
@@ -23,6 +24,7 @@ export class ProblemList {
   readonly #locate: Source['locate']
   #source: readonly Entry[] = []
   #settings: readonly (Entry & { readonly reason: SettingsReason })[] = []
+  #listeners: readonly (Entry & { readonly reason: SettingsReason })[] = []
   #objects = new Map<string, Entry>()
   #told = new Set<string>()
 
@@ -32,13 +34,13 @@ export class ProblemList {
   }
 
   *list(): Generator<ProblemView> {
-    for (const { level: _, ...view } of [...this.#settings, ...this.#source]) yield view
+    for (const { level: _, ...view } of [...this.#settings, ...this.#listeners, ...this.#source]) yield view
     for (const { level: _, ...view } of this.#objects.values()) yield view
   }
 
   /** What is to be said about the settings, each kind once. */
   get settings(): ReadonlySet<SettingsReason> {
-    return new Set(this.#settings.map(({ reason }) => reason))
+    return new Set([...this.#settings, ...this.#listeners].map(({ reason }) => reason))
   }
 
   /** What is wrong with the settings; the complete list. */
@@ -47,6 +49,18 @@ export class ProblemList {
       const outcome = level === 'error' ? '; the last good settings stay in force' : ''
       return { level, object: 'Settings', reason, message: `${message}${outcome}` }
     })
+    this.#tell()
+  }
+
+  /** Listeners that are not open as the settings say; the complete list. */
+  setListeners(failures: readonly ListenerFailure[]): void {
+    if (failures.length + this.#listeners.length === 0) return
+    this.#listeners = failures.map(({ message }) => ({
+      level: 'error',
+      object: 'Settings',
+      reason: 'ListenerNotOpen',
+      message,
+    }))
     this.#tell()
   }
 
@@ -100,7 +114,7 @@ export class ProblemList {
   #tell(): void {
     const now = new Set<string>()
     let fresh = 0
-    for (const entry of [...this.#settings, ...this.#source, ...this.#objects.values()]) {
+    for (const entry of [...this.#settings, ...this.#listeners, ...this.#source, ...this.#objects.values()]) {
       const line = sentence(entry)
       if (now.has(line)) continue
       now.add(line)

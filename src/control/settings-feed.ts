@@ -104,8 +104,9 @@ export class SettingsFeed {
 
 /** Puts real ports where the settings ask for any. */
 export function withPorts(settings: SettingsObject, ports: ResolvedPorts): SettingsObject {
+  const found = new Map(ports.sockets.map(({ name, port }) => [name, port]))
   const listeners = settings.listeners.map((listener) =>
-    listener.port === 0 ? { ...listener, port: ports.listeners[listener.name] ?? 0 } : listener,
+    listener.port === 0 ? { ...listener, port: found.get(listener.name) ?? 0 } : listener,
   )
   const real = (address: string, port: number): string => address.replace(/:0$/, `:${port}`)
   return {

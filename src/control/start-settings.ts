@@ -35,7 +35,7 @@ export function settingsInForce(
   for (const path of AT_START) {
     const next = valueAt(newest, path)
     const inForce = valueAt(started, path)
-    if (isDeepStrictEqual(next, inForce)) continue
+    if (isDeepStrictEqual(unordered(next), unordered(inForce))) continue
     waiting.push({ path, next, inForce })
     put(settings, path, inForce)
   }
@@ -43,6 +43,11 @@ export function settingsInForce(
 }
 
 type Fields = Record<string, unknown>
+
+/** A list of names is the same list in any order. */
+function unordered(value: unknown): unknown {
+  return Array.isArray(value) ? new Set(value) : value
+}
 
 function valueAt(settings: SettingsObject, path: Path): unknown {
   return path.reduce<unknown>((value, key) => (value as Fields | undefined)?.[key], settings)

@@ -1,7 +1,7 @@
 /** What the supervisor gives the control thread, and what the two say to each other. */
 import type { MessagePort } from 'node:worker_threads'
 import type { SettingsObject } from '../api/settings.ts'
-import type { ToWorker } from '../link/messages.ts'
+import type { ListenerFailure, ListenerSettings, ToWorker } from '../link/messages.ts'
 import type { SharedBuffers, ThreadLog } from '../link/thread-data.ts'
 import type { SettingsOverride } from '../source/settings.ts'
 import type { LastGood, LastGoodChange } from './resource-cache.ts'
@@ -12,10 +12,12 @@ export interface WorkerPort {
   readonly port: MessagePort
 }
 
-/** Ports as they are really open, where the settings ask for any free one (0). */
+/** Sockets as they are really open: where the settings ask for any free port (0), or for one that cannot be had. */
 export interface ResolvedPorts {
-  /** By the listener's name. */
-  readonly listeners: Readonly<Record<string, number>>
+  /** What workers open, by the listener's name, with real addresses and ports. One that cannot be opened is missing, or is where it was. */
+  readonly sockets: readonly ListenerSettings[]
+  /** Listeners that are not open as the settings say. */
+  readonly failures: readonly ListenerFailure[]
   readonly admin: number
   readonly signals: number
   /** What a listener without an address is bound to: `::` takes IPv4 too, but not every machine has IPv6. */
@@ -52,7 +54,7 @@ export interface ControlData {
 
 /** Supervisor → control, over `parentPort`. */
 export type MainToControl =
-  /** The addresses of the settings are free: let workers open them. */
+  /** The addresses of the settings are free: let workers open them. Said again when another socket, or none, is a listener's. */
   | { readonly type: 'go'; readonly ports: ResolvedPorts }
   /** A worker was started; it has nothing yet, or what the supervisor kept for it. */
   | ({ readonly type: 'worker' } & WorkerPort)
@@ -76,4 +78,9 @@ export type ControlToMain =
   | { readonly type: 'source'; readonly reasons: readonly string[] }
   /** A generation serves in every worker. */
   | { readonly type: 'programmed'; readonly generation: number; readonly routes: number; readonly rules: number }
-  | { readonly type: 'metrics'; readonly id: number; readonly contentType: string; readonly body: string }
+  /** Without an answer where it cannot be given; the log says why. */
+  | {
+      readonly type: 'metrics'
+      readonly id: number
+      readonly answer: { readonly contentType: string; readonly body: string } | undefined
+    }

@@ -9,7 +9,6 @@ import type {
 } from '../admin/metrics-source.ts'
 import { routeRows } from '../admin/route-rows.ts'
 import type { Condition, ObjectStatus } from '../api/condition.ts'
-import type { SettingsObject } from '../api/settings.ts'
 import type { EndpointRow } from '../link/messages.ts'
 import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
@@ -26,14 +25,13 @@ export interface Viewed {
   readonly problems: ProblemList
   readonly version: string
   readonly snapshot: () => Snapshot | undefined
-  readonly settings: () => SettingsObject
   readonly settingViews: () => readonly SettingView[]
   readonly generation: () => number
   readonly metrics: () => Promise<{ readonly contentType: string; readonly body: string }>
 }
 
 export function adminData(viewed: Viewed): AdminData {
-  const { block, directory, board, problems, version, snapshot, settings, generation } = viewed
+  const { block, directory, board, problems, version, snapshot, generation } = viewed
   return {
     trouble: () => [],
     unready: () =>
@@ -45,8 +43,7 @@ export function adminData(viewed: Viewed): AdminData {
     version: () => ({ version, node: process.version, generation: generation(), workers: block.workers }),
     *routes() {
       const now = snapshot()
-      const names = settings().listeners.map((listener) => listener.name)
-      if (now !== undefined) yield* routeRows(now, names)
+      if (now !== undefined) yield* routeRows(now)
     },
     *backends() {
       for (const backend of snapshot()?.backends.values() ?? [])
@@ -63,9 +60,8 @@ export function adminData(viewed: Viewed): AdminData {
 }
 
 export function metricsSource(viewed: Viewed): MetricsSource {
-  const { table, directory, board, problems, snapshot, settings, generation } = viewed
+  const { table, directory, board, problems, snapshot, generation } = viewed
   return {
-    listeners: () => settings().listeners.map((listener) => listener.name),
     generation,
     sizes: () => ({ ...board.sizes(), backends: snapshot()?.backends.size ?? 0 }),
     *backends() {

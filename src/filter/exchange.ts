@@ -33,8 +33,8 @@ export interface DryExchange {
   readonly clientAddress: string
   /** The socket's peer is one of the trusted proxies (settings, `clientAddress`), so what it forwards may be taken over. */
   readonly trusted: boolean
-  /** Index of the listener in the settings, and its name. */
-  readonly listener: number
+  /** Name of the listener that accepted the connection. */
+  readonly listener: string
   /** The request id: taken over from a trusted proxy or made; made on first use. */
   readonly id: string
   /** `namespace/name` and rule name of what matched. */

@@ -7,6 +7,7 @@ import type { DialRules } from './dial-guard.ts'
 
 /** The part of the installation settings that acts in a worker, units resolved (milliseconds, bytes). */
 export interface WorkerSettings {
+  /** What is to be open, with real ports; no address and port twice. */
   readonly listeners: readonly ListenerSettings[]
   readonly limits: {
     /** Bytes of a request or response head. */
@@ -48,6 +49,13 @@ export interface ListenerSettings {
   /** Address literal to bind, `::` or `0.0.0.0` for all. */
   readonly address: string
   readonly port: number
+}
+
+/** A listener of the settings that is not open as they say; it is tried again. */
+export interface ListenerFailure {
+  readonly name: string
+  /** What happened, for a person. */
+  readonly message: string
 }
 
 export interface EndpointRow extends EndpointAddress {
@@ -92,5 +100,5 @@ export type FromWorker =
   /** The generation serves in this worker; it is also stored in the process block. */
   | { readonly type: 'applied'; readonly generation: number }
   | { readonly type: 'echo'; readonly id: number }
-  /** A listener could not be opened, an update could not be linked: for the process log. */
+  /** An update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }

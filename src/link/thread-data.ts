@@ -1,6 +1,7 @@
 /** What the supervisor gives its threads when it starts them, and what they say to each other. */
 import type { MessagePort } from 'node:worker_threads'
 import type { EndpointBuffers } from '../shared-memory/endpoint-table.ts'
+import type { ListenerFailure } from './messages.ts'
 
 /** All memory that the threads of one process share. Made once by the supervisor; outlives every other thread. */
 export interface SharedBuffers {
@@ -52,7 +53,11 @@ export type MainToWorker =
 
 /** Worker → supervisor, over `parentPort`. */
 export type WorkerToMain =
-  /** All listeners of the settings are open; the ports as bound, in the order of the settings. Said again when that changes. */
-  | { readonly type: 'listening'; readonly ports: readonly number[] }
+  /** Ports as bound, by listener, and what could not be opened. Said again when that changes. */
+  | {
+      readonly type: 'listening'
+      readonly ports: ReadonlyMap<string, number>
+      readonly failures: readonly ListenerFailure[]
+    }
   /** Nothing is open any more. */
   | { readonly type: 'drained' }

@@ -12,23 +12,17 @@ const REQUEST_HEAD = 10_000
  * The part of the settings that acts in a worker.
  *
  * @param connections client connections of one worker by the process limit; used where the settings say 0
- * @param everyAddress what a listener that names no address is bound to
+ * @param sockets what listeners are bound to
  */
 export function workerSettings(
   settings: SettingsObject,
   connections: number,
-  everyAddress: string,
+  sockets: readonly ListenerSettings[],
   surroundings: Surroundings,
 ): WorkerSettings {
   const { limits, clientAddress, accessLog, upstreams } = settings
   return {
-    listeners: settings.listeners.map(
-      (listener): ListenerSettings => ({
-        name: listener.name,
-        address: listener.address ?? everyAddress,
-        port: listener.port,
-      }),
-    ),
+    listeners: sockets,
     limits: {
       head: parseBytes(limits.head),
       headers: limits.headers,
@@ -45,13 +39,13 @@ export function workerSettings(
             trustedHops: clientAddress.trustedHops,
           },
     accessLog: { enabled: true, sample: accessLog.sample, fields: accessLog.fields },
-    dial: { ...surroundings, denyCIDRs: upstreams.denyCIDRs, ownPorts: ownPorts(settings) },
+    dial: { ...surroundings, denyCIDRs: upstreams.denyCIDRs, ownPorts: ownPorts(settings, sockets) },
   }
 }
 
-/** Ports of the settings on which this process listens. */
-export function ownPorts(settings: SettingsObject): number[] {
-  const ports = new Set(settings.listeners.map((listener) => listener.port))
+/** Ports on which this process listens, and those on which it will as soon as it can. */
+export function ownPorts(settings: SettingsObject, sockets: readonly ListenerSettings[]): number[] {
+  const ports = new Set([...settings.listeners, ...sockets].map((listener) => listener.port))
   for (const text of [settings.admin.address, settings.signals.address]) {
     const port = /:(\d{1,5})$/.exec(text)?.[1]
     if (port !== undefined) ports.add(Number(port))

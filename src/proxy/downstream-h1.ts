@@ -151,7 +151,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#answered = false
     this.#body.expect(framing.bodyLength, framing.expectContinue, this.#server.options.limits)
     const last = this.#halfClosed && this.#reader.held === null
-    const keepAlive = framing.keepAlive && !this.#server.leaving && !last
+    const keepAlive = framing.keepAlive && !this.peer.listener.leaving && !last
     this.#writer.begin(request.method, request.protocol === 'HTTP/1.0' ? 0 : 1, keepAlive)
     const handler = this.#server.gate.begin(this, request)
     if (this.#ended) {
@@ -244,7 +244,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
 
   sendHead(head: ResponseHead, rest: RequestRest): void {
     if (this.#ended) return
-    if (!this.#body.keepsConnection(rest) || this.#server.leaving) this.#writer.keepAlive = false
+    if (!this.#body.keepsConnection(rest) || this.peer.listener.leaving) this.#writer.keepAlive = false
     this.#writer.head(head)
   }
 
@@ -277,7 +277,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
 
   sendAnswer(answer: Answer, close: boolean): void {
     if (this.#ended) return
-    if (!this.#body.keepsConnection(close ? 'untrusted' : 'dropped') || this.#server.leaving)
+    if (!this.#body.keepsConnection(close ? 'untrusted' : 'dropped') || this.peer.listener.leaving)
       this.#writer.keepAlive = false
     this.#writer.answer(answer)
     this.#finish()

@@ -4,14 +4,24 @@ import type { Answer, ResponseHead } from '../filter/exchange.ts'
 import type { Fields } from '../http/fields.ts'
 import type { GatewayError } from '../lib/error.ts'
 
+/**
+ * A listener as its connections hold it: a connection keeps the one that accepted it, whatever the settings say of that name or that port
+ * later.
+ */
+export interface PeerListener {
+  readonly name: string
+  /** Row in the metrics. */
+  readonly metricsRow: number
+  /** Each answer ends its connection: the process is to end, or the listener is gone from the settings or has another socket now. */
+  readonly leaving: boolean
+}
+
 /** Facts about the connection that all its requests share. */
 export interface Peer {
   /** Address of the socket's other end, canonical. */
   readonly address: string
   readonly scheme: 'http' | 'https'
-  /** Index and name of the listener. Its port is none of them: clients may see it at another. */
-  readonly listener: number
-  readonly listenerName: string
+  readonly listener: PeerListener
 }
 
 export interface IncomingRequest {
@@ -112,6 +122,6 @@ export interface Gate {
   begin(downstream: Downstream, request: IncomingRequest): DownstreamHandler
   /** A request that never became an exchange: logs and counts it, and says what to answer. */
   refused(peer: Peer, error: GatewayError, method: string, target: string): Answer
-  connectionOpened(listener: number): void
-  connectionClosed(listener: number): void
+  connectionOpened(listener: PeerListener): void
+  connectionClosed(listener: PeerListener): void
 }

@@ -1,12 +1,14 @@
 /**
- * The accept stage: one `net.Server` a port. It accepts a socket and decides what speaks on it. Today that is HTTP/1.1 in clear;
- * PROXY protocol, TLS and passthrough are further steps between accept and {@link H1Connection}.
+ * The accept stage: one `net.Server` for each address and port. It accepts a socket and decides what speaks on it. Today that is HTTP/1.1
+ * in clear; PROXY protocol, TLS and passthrough are further steps between accept and {@link H1Connection}.
+ *
+ * A socket and a listener are two things: settings give a socket to another name without closing it, and what it accepted before stays
+ * with the listener that accepted it.
  */
 import { createServer, type Server, type Socket } from 'node:net'
-import type { ListenerSettings } from '../link/messages.ts'
 import { canonicalAddress } from '../pattern/cidr.ts'
 import { adopt } from './accepted-socket.ts'
-import type { Peer } from './downstream.ts'
+import type { Peer, PeerListener } from './downstream.ts'
 import { H1Connection } from './downstream-h1.ts'
 import type { ServerContext } from './server-context.ts'
 
@@ -20,18 +22,41 @@ export interface ListenerContext extends ServerContext {
   /** Open connections over all listeners of this worker that are allowed. */
   connectionLimit: number
   /** Closed at once because the limit is reached. */
-  refusedConnection(listener: number): void
+  refusedConnection(listener: PeerListener): void
 }
 
-export class Listener {
-  readonly settings: ListenerSettings
-  readonly index: number
+/** What the settings call a listener, on one socket. With another socket it is another one, and so is another name on the same socket. */
+export class Listener implements PeerListener {
+  readonly name: string
+  readonly metricsRow: number
+  /** Its socket is closed, or another listener's. */
+  retired = false
+  readonly #context: Pick<ServerContext, 'leaving'>
+
+  constructor(name: string, metricsRow: number, context: Pick<ServerContext, 'leaving'>) {
+    this.name = name
+    this.metricsRow = metricsRow
+    this.#context = context
+  }
+
+  get leaving(): boolean {
+    return this.retired || this.#context.leaving
+  }
+}
+
+export class ListenSocket {
+  readonly address: string
+  /** As the settings say; 0 = any. */
+  readonly port: number
+  #listener: Listener
   readonly #server: Server
   readonly #context: ListenerContext
 
-  constructor(settings: ListenerSettings, index: number, context: ListenerContext) {
-    this.settings = settings
-    this.index = index
+  /** @param address literal */
+  constructor(address: string, port: number, listener: Listener, context: ListenerContext) {
+    this.address = address
+    this.port = port
+    this.#listener = listener
     this.#context = context
     this.#server = createServer(
       { pauseOnConnect: true, allowHalfOpen: true, noDelay: true, keepAlive: true, highWaterMark: HIGH_WATER },
@@ -39,21 +64,36 @@ export class Listener {
     )
   }
 
-  /** The port as bound. */
-  get port(): number {
+  /** Whose connections this socket accepts. */
+  get listener(): Listener {
+    return this.#listener
+  }
+
+  get boundPort(): number {
     const address = this.#server.address()
-    return address !== null && typeof address === 'object' ? address.port : this.settings.port
+    return address !== null && typeof address === 'object' ? address.port : this.port
+  }
+
+  /** What is accepted from now on is this listener's; what was accepted before ends after the response that is under way. */
+  give(listener: Listener): void {
+    this.#listener.retired = true
+    this.#listener = listener
   }
 
   listen(): Promise<void> {
-    const { address, port } = this.settings
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen(
-        { host: address, port, backlog: BACKLOG, reusePort: this.#context.reusePort, ipv6Only: false },
+        {
+          host: this.address,
+          port: this.port,
+          backlog: BACKLOG,
+          reusePort: this.#context.reusePort,
+          ipv6Only: false,
+        },
         () => {
           this.#server.off('error', reject)
-          // EMFILE and the like: the connection is lost, the listener goes on.
+          // EMFILE and the like: the connection is lost, the socket goes on listening.
           this.#server.on('error', () => {})
           resolve()
         },
@@ -63,8 +103,9 @@ export class Listener {
 
   #accept(socket: Socket): void {
     const context = this.#context
+    const listener = this.#listener
     if (context.draining || context.connections.size >= context.connectionLimit) {
-      context.refusedConnection(this.index)
+      context.refusedConnection(listener)
       socket.destroy()
       return
     }
@@ -77,14 +118,14 @@ export class Listener {
     const peer: Peer = {
       address: canonicalAddress(remote) ?? remote,
       scheme: 'http',
-      listener: this.index,
-      listenerName: this.settings.name,
+      listener,
     }
     new H1Connection((receive) => adopt(socket, { highWaterMark: HIGH_WATER }, receive), peer, context)
   }
 
-  /** Accepts nothing more; open connections go on. */
+  /** Accepts nothing more; of the open connections none is kept beyond its present response. */
   close(): void {
+    this.#listener.retired = true
     this.#server.close()
   }
 }

@@ -6,7 +6,7 @@ import { covers } from '../pattern/host.ts'
 import { PatternCache } from '../pattern/regex.ts'
 import type { Match, Rule, Segment, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
 import { cookieValue, headerValue, isBelow, queryValue, valueMatches } from './conditions.ts'
-import { listenerMatches, methodMatches, methodToMatch, type RouteRequest } from './request.ts'
+import { methodMatches, methodToMatch, type RouteRequest } from './request.ts'
 
 export interface LinearMatch {
   readonly rule: Rule
@@ -21,7 +21,7 @@ export function matchLinear(snapshot: Snapshot, request: RouteRequest): LinearMa
   const segment = segmentOf(snapshot, request.host)
   if (segment === undefined) return 'HostNotFound'
   for (const match of segment.matches) {
-    if (!matchHolds(match, request)) continue
+    if (!servedOn(snapshot, match, request.listener) || !matchHolds(match, request)) continue
     const prefixLength = match.path.type === 'PathPrefix' ? match.path.value.length : 0
     return { rule: segment.rules[match.rule]!, match, prefixLength }
   }
@@ -35,11 +35,15 @@ function segmentOf(snapshot: Snapshot, host: string): Segment | undefined {
   return names[0] === undefined ? undefined : snapshot.segments.get(names[0])
 }
 
+/** A listener that the snapshot does not know has only what every listener has. */
+function servedOn({ listeners: names }: Snapshot, { listeners: mask }: Match, listener: string): boolean {
+  return mask === -1 || names.some((name, bit) => name === listener && ((mask >>> bit) & 1) === 1)
+}
+
 function matchHolds(match: Match, request: RouteRequest): boolean {
-  const { method, headers, queryParams, cookies, sourceCIDRs, listeners } = match
+  const { method, headers, queryParams, cookies, sourceCIDRs } = match
   return (
     pathHolds(match, request.path) &&
-    listenerMatches(listeners, request.listener) &&
     (method === undefined || methodMatches(method, methodToMatch(request))) &&
     headers.every((header) => valueHolds(header, headerValue(request, header.name))) &&
     queryParams.every((param) => valueHolds(param, queryValue(request, param.name))) &&

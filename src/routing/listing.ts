@@ -15,8 +15,8 @@ export interface ListedMatch {
   readonly queryParams: readonly ValueMatch[]
   readonly cookies: readonly ValueMatch[]
   readonly sourceCIDRs: readonly string[]
-  /** A bit for each listener; -1 = all. */
-  readonly listeners: number
+  /** Names; none = every listener. */
+  readonly listeners: readonly string[]
   readonly within: readonly string[]
 }
 
@@ -67,7 +67,7 @@ function readMatch(tables: Tables, hostname: string, block: BlockView, segment: 
     rule: tables.rule(block, segment, words[at + L.MATCH_RULE]!),
     path: { type: L.PATH_TYPES[words[at + L.MATCH_TYPE]!]!, value: text(words[at + L.MATCH_PATH]!) },
     ...(method === undefined ? {} : { method }),
-    listeners: words[at + L.MATCH_LISTENERS]!,
+    listeners: tables.listenersOf(words[at + L.MATCH_LISTENERS]!),
     ...readConditions(words, segment, words[at + L.MATCH_CONDITIONS]!, text),
   }
 }

@@ -9,7 +9,7 @@ import type { Pattern } from '../pattern/regex.ts'
 import * as L from '../snapshot/pack-layout.ts'
 import { type BlockView, HOSTS, type RuleView, type Tables, textBegins, textIs } from '../snapshot/tables.ts'
 import { cookieValue, headerValue, isBelow, queryValue, valueMatches } from './conditions.ts'
-import { listenerMatches, methodMatches, methodToMatch, type RouteRequest } from './request.ts'
+import { methodMatches, methodToMatch, type RouteRequest } from './request.ts'
 
 export interface Matched {
   rule: RuleView
@@ -257,7 +257,7 @@ function holds(tables: Tables, block: BlockView, segment: number, index: number,
   const { words } = block
   const at = segment + words[segment + L.SEG_MATCHES_AT]! + index * L.MATCH_WORDS
   const listeners = words[at + L.MATCH_LISTENERS]!
-  if (listeners !== -1 && !listenerMatches(listeners, request.listener)) return false
+  if (listeners !== -1 && !tables.isServedOn(listeners, request.listener)) return false
   const method = words[at + L.MATCH_METHOD]!
   if (method !== 0 && !methodHolds(block, segment, method, methodToMatch(request))) return false
   const conditions = words[at + L.MATCH_CONDITIONS]!

@@ -10,8 +10,8 @@ export interface RouteRequest {
   readonly path: string
   /** Without `?`; undefined when the target had none. */
   readonly query: string | undefined
-  /** Index of the listener in the settings. */
-  readonly listener: number
+  /** Name of the listener that accepted the connection. */
+  readonly listener: string
   readonly request: Fields
   /** Canonical literal. */
   readonly clientAddress: string
@@ -29,9 +29,4 @@ export function methodToMatch(request: RouteRequest): string {
 /** Whether a rule for `wanted` takes a request of `method`: GET also takes HEAD, which is GET without the body (RFC 9110 §9.3.2). */
 export function methodMatches(wanted: string, method: string): boolean {
   return wanted === method || (wanted === 'GET' && method === 'HEAD')
-}
-
-/** Whether a match for these listeners (a bit each, -1 = all) is served on this one. */
-export function listenerMatches(listeners: number, listener: number): boolean {
-  return listeners === -1 || (listener < 32 && ((listeners >>> listener) & 1) === 1)
 }

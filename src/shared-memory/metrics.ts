@@ -85,7 +85,7 @@ export const MAX_NAME_BYTES = 400
 export interface MetricsShape {
   /** Rows; a worker's index is its row for as long as the process lives. */
   readonly workers: number
-  /** Listeners that are told apart; a higher index counts as the last. */
+  /** Rows of listeners, the last one for all that have none of their own: see listener-rows.ts. */
   readonly listeners: number
   /** Backends that are told apart at one time, row 0 (all the others together) not counted. */
   readonly backends: number
@@ -125,6 +125,7 @@ export class MetricsLayout {
   readonly rowsAt: number
   readonly controlAt: number
   readonly directoryAt: number
+  readonly listenerRowsAt: number
   readonly bytes: number
 
   constructor(shape: MetricsShape) {
@@ -153,7 +154,8 @@ export class MetricsLayout {
     this.rowsAt = HEADER_BYTES
     this.controlAt = this.rowsAt + workers * this.cells * 8
     this.directoryAt = this.controlAt + 2 * HISTOGRAM_CELLS * 8
-    this.bytes = this.directoryAt + (backends + 1) * DIRECTORY_ROW_BYTES
+    this.listenerRowsAt = this.directoryAt + (backends + 1) * DIRECTORY_ROW_BYTES
+    this.bytes = this.listenerRowsAt + listeners * LISTENER_ROW_BYTES
   }
 
   static of(shared: SharedArrayBuffer): MetricsLayout {
@@ -170,6 +172,9 @@ export class MetricsLayout {
 
 /** state, length of the name, two halves of its hash · released at, baselines · name. See row-directory.ts. */
 export const DIRECTORY_ROW_BYTES = 16 + 8 * (1 + CODE_CLASSES.length) + MAX_NAME_BYTES + 8
+
+/** Length of the name, and the name. See listener-rows.ts. */
+export const LISTENER_ROW_BYTES = 72
 
 /** Makes the block. Once in a process; every thread maps it. */
 export function createMetrics(shape: Pick<MetricsShape, 'workers'> & Partial<MetricsShape>): SharedArrayBuffer {
@@ -189,7 +194,7 @@ export function clearGauges(shared: SharedArrayBuffer, worker: number): void {
 
 /** What is counted about an exchange when it ends. May be one object used again and again. */
 export interface EndedExchange {
-  /** Index of the listener. */
+  /** Row of the listener. */
   listener: number
   /** See {@link methodClass}. */
   method: number

@@ -93,7 +93,7 @@ export class Packer {
     }
     const root = yield* this.#root.publish()
     if (this.#running !== run) throw new TypeError('a newer pack was started: this one is over')
-    this.#tables = { root, blocks: this.#blocks.shared() }
+    this.#tables = { root, blocks: this.#blocks.shared(), listeners: snapshot.listeners }
     this.#done = snapshot
     const policies = this.#policies.takeChanges().map(({ index, value }) => ({ index, policy: value }))
     const backends = this.#backends.takeChanges().map(({ index, value }) => ({ index, backend: value }))

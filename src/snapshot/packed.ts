@@ -8,4 +8,6 @@ export interface PackedTables {
   readonly root: SharedArrayBuffer
   /** Segment storage. A block is kept as long as one live segment is in it. */
   readonly blocks: readonly SharedArrayBuffer[]
+  /** Which bit stands for which listener is said anew in each generation: see `Snapshot.listeners`. */
+  readonly listeners: readonly string[]
 }

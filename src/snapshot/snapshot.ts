@@ -15,6 +15,8 @@ export interface Snapshot {
   readonly policies: ReadonlyMap<string, PolicySet>
   /** By backend id, see {@link Backend.id}. */
   readonly backends: ReadonlyMap<string, Backend>
+  /** Names of the listeners; bit i of {@link Match.listeners} stands for the i-th of this snapshot and of no other. */
+  readonly listeners: readonly string[]
 }
 
 /** All rules of one hostname. */
@@ -75,7 +77,7 @@ export interface Match {
   readonly cookies: readonly ValueMatch[]
   /** In CIDR form; any one of them must hold the client's address; empty = any address. */
   readonly sourceCIDRs: readonly string[]
-  /** Bit i: served on listener i of the settings. All bits set (-1) = every listener. */
+  /** Bit i: served on the i-th of {@link Snapshot.listeners}. All bits set (-1) = every listener, also those to come. */
   readonly listeners: number
   /** Regular-expression paths of a delegated Route must also stay below one of these; empty = anywhere. */
   readonly within: readonly string[]

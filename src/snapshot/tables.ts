@@ -84,6 +84,8 @@ export class Tables {
   readonly patterns: PatternCache
   /** Slots in the root of hosts asked for lately, for the matcher: bounded by {@link HOSTS}, so that made-up names cannot grow it. */
   readonly hostSlots = new Map<string, number>()
+  /** Bit of each listener, by name. */
+  readonly #listenerBits: ReadonlyMap<string, number>
   readonly #rules: PositionCache<RuleView>
   readonly #texts: PositionCache<string>
   readonly #previous: WeakRef<Tables> | undefined
@@ -103,7 +105,21 @@ export class Tables {
     this.patterns = patterns ?? previous?.patterns ?? new PatternCache()
     this.#rules = related ? previous.#rules : new PositionCache(RULES)
     this.#texts = related ? previous.#texts : new PositionCache(TEXTS)
+    this.#listenerBits = new Map(packed.listeners.map((name, bit) => [name, bit]))
     this.#previous = related ? new WeakRef(previous) : undefined
+  }
+
+  /** Names of the listeners that a mask of these tables stands for; none = every listener. */
+  listenersOf(mask: number): string[] {
+    if (mask === -1) return []
+    return [...this.#listenerBits].filter(([, bit]) => ((mask >>> bit) & 1) === 1).map(([name]) => name)
+  }
+
+  /** Whether a mask of these tables holds the listener of this name. One that these tables do not know has only what every listener has. */
+  isServedOn(mask: number, listener: string): boolean {
+    if (mask === -1) return true
+    const bit = this.#listenerBits.get(listener)
+    return bit !== undefined && ((mask >>> bit) & 1) === 1
   }
 
   /** Hostnames, the catch-all included. */

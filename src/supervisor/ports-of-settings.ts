@@ -15,9 +15,9 @@ export async function portsOf(settings: SettingsObject): Promise<ResolvedPorts> 
   claims.push({ what: 'admin', address: addressOf(settings.admin.address, 'admin') })
   claims.push({ what: 'signals', address: signalsAddress(settings) })
   const ports = await claimPorts(claims)
-  const listeners: Record<string, number> = {}
-  for (const [i, { name }] of settings.listeners.entries()) listeners[name] = ports[i]!
-  return { listeners, admin: ports.at(-2)!, signals: ports.at(-1)!, everyAddress: await everyAddress() }
+  const every = await everyAddress()
+  const sockets = settings.listeners.map(({ name, address = every }, i) => ({ name, address, port: ports[i]! }))
+  return { sockets, failures: [], admin: ports.at(-2)!, signals: ports.at(-1)!, everyAddress: every }
 }
 
 async function everyAddress(): Promise<'::' | '0.0.0.0'> {

@@ -33,7 +33,7 @@ export interface Claim {
  * Opens and closes each address once, without SO_REUSEPORT.
  *
  * @returns the ports in the same order, with the one the system chose where 0 was asked for
- * @throws {Error} one line for a person: what could not be opened, and what to do
+ * @throws {ClaimError} one line for a person: what could not be opened, and what to do
  */
 export async function claimPorts(claims: readonly Claim[]): Promise<number[]> {
   const ports: number[] = []
@@ -43,7 +43,7 @@ export async function claimPorts(claims: readonly Claim[]): Promise<number[]> {
       const server = createServer()
       servers.push(server)
       await new Promise<void>((resolve, reject) => {
-        server.once('error', (error: NodeJS.ErrnoException) => reject(new Error(explain(error, what, address))))
+        server.once('error', (error: NodeJS.ErrnoException) => reject(explain(error, what, address)))
         server.listen({ port: address.port, ...(address.host && { host: address.host }), exclusive: true }, resolve)
       })
       ports.push((server.address() as AddressInfo).port)
@@ -55,16 +55,43 @@ export async function claimPorts(claims: readonly Claim[]): Promise<number[]> {
   return ports
 }
 
-function explain(error: NodeJS.ErrnoException, what: string, address: Address): string {
+/** An address that cannot be opened: what happened, and what to do. */
+export class ClaimError extends Error {
+  readonly #happened: string
+  readonly #remedy: string
+
+  constructor(happened: string, remedy: string) {
+    super(joined(happened, remedy))
+    this.#happened = happened
+    this.#remedy = remedy
+  }
+
+  /** The message with what follows from it. */
+  with(consequence: string): string {
+    return joined(`${this.#happened}; ${consequence}`, this.#remedy)
+  }
+}
+
+function joined(happened: string, remedy: string): string {
+  return remedy === '' ? `${happened}.` : `${happened}. ${remedy}`
+}
+
+function explain(error: NodeJS.ErrnoException, what: string, address: Address): ClaimError {
   const where = formatAddress(address)
   switch (error.code) {
     case 'EADDRINUSE':
-      return `${what}: ${where} is already in use. Stop what uses it (\`ss -ltnp 'sport = :${address.port}'\` shows it) or choose another port.`
+      return new ClaimError(
+        `${what}: ${where} is already in use`,
+        `Stop what uses it (\`ss -ltnp 'sport = :${address.port}'\` shows it) or choose another port.`,
+      )
     case 'EACCES':
-      return `${what}: no permission to open ${where}. Ports below ${1024} need CAP_NET_BIND_SERVICE; choose a port from 1024 up.`
+      return new ClaimError(
+        `${what}: no permission to open ${where}`,
+        `Ports below ${1024} need CAP_NET_BIND_SERVICE; choose a port from 1024 up.`,
+      )
     case 'EADDRNOTAVAIL':
-      return `${what}: ${where} is not an address of this machine.`
+      return new ClaimError(`${what}: ${where} is not an address of this machine`, '')
     default:
-      return `${what}: ${where} cannot be opened: ${error.message}`
+      return new ClaimError(`${what}: ${where} cannot be opened: ${error.message}`, '')
   }
 }

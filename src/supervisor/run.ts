@@ -50,6 +50,7 @@ export function run({ command, entries = ENTRIES }: RunOptions): void {
     settingsFile: command.settings,
     overrides: command.overrides,
     workers,
+    reusePort: BALANCES,
     drainDelay: command.drainDelay,
     drainTimeout: command.drainTimeout,
     threadLog,

@@ -67,7 +67,8 @@ function verdict(response: ServerResponse, objection: string, remark = ''): void
 
 async function metrics(response: ServerResponse, signs: Signs): Promise<void> {
   const answer = await signs.metrics()
-  if (answer === undefined) say(response, 503, 'the control thread is away; it is being replaced\n')
+  if (answer === undefined)
+    say(response, 503, 'the control thread cannot answer now: it is being replaced, or the log says why\n')
   else say(response, 200, answer.body, answer.contentType)
 }
 

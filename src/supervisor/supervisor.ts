@@ -5,10 +5,12 @@
 import type { Server } from 'node:http'
 import { totalmem } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
 import type { ControlToMain, ResolvedPorts, SourceChoice } from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
+import type { ListenerFailure, ListenerSettings } from '../link/messages.ts'
 import type { ThreadLog, WorkerToMain } from '../link/thread-data.ts'
 import { DEFAULT_ENDPOINT_SLOTS, EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
@@ -16,7 +18,8 @@ import { createMetrics } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { SettingsOverride } from '../source/settings.ts'
 import { type DescriptorBudget, descriptorLimit, divideDescriptors } from './descriptors.ts'
-import { formatAddress } from './ports.ts'
+import { ListenerPorts } from './listener-ports.ts'
+import { claimPorts, formatAddress } from './ports.ts'
 import { portsOf, signalsAddress } from './ports-of-settings.ts'
 import { openSignals } from './signals-server.ts'
 import { type ThreadEntries, Threads } from './threads.ts'
@@ -30,8 +33,8 @@ const METRICS_WITHIN: Milliseconds = 4_000
 const FLUSH_WITHIN: Milliseconds = 1_000
 
 const REMEMBERED = 'serves what an earlier process knew, since the API server has not told everything since the start'
-/** Listeners that metrics tell apart; settings come later than the memory, and a cell is cheap. */
-const LISTENERS = 16
+/** Rows of the metrics: twice as many names as settings may hold at one time, and one for all that come after them. */
+const LISTENERS = 33
 /** Besides the deadline itself: for a worker to say that it is done. */
 const DRAIN_SLACK: Milliseconds = 500
 
@@ -43,6 +46,8 @@ export interface SupervisorOptions {
   readonly settingsFile: string | undefined
   readonly overrides: readonly SettingsOverride[]
   readonly workers: number
+  /** Whether a port may be opened several times, by several workers or by an old and a new socket. */
+  readonly reusePort: boolean
   /** From the signal until listeners are closed. */
   readonly drainDelay: Milliseconds
   /** From then until what still runs is cut. */
@@ -59,6 +64,8 @@ export interface SupervisorOptions {
   readonly onFatal: (lines: readonly string[]) => void
 }
 
+type Listening = Extract<WorkerToMain, { type: 'listening' }>
+
 interface Programmed {
   readonly generation: number
   readonly routes: number
@@ -69,7 +76,8 @@ export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #threads: Threads
   readonly #block: ProcessBlock
-  readonly #listening = new Set<number>()
+  /** What each worker has open. */
+  readonly #listening = new Map<number, Listening>()
   readonly #drained = new Set<number>()
   readonly #questions = new Map<number, (answer: { contentType: string; body: string } | undefined) => void>()
   readonly #startedAt = performance.now()
@@ -77,6 +85,9 @@ export class Supervisor {
   #settings: SettingsObject | undefined
   #ports: ResolvedPorts | undefined
   #server: Server | undefined
+  #listeners: ListenerPorts | undefined
+  /** Listeners whose socket is somebody else's. */
+  #unclaimed: readonly ListenerFailure[] = []
   #timer: NodeJS.Timeout | undefined
   #lastQuestion = 0
   #wasReady = false
@@ -101,15 +112,19 @@ export class Supervisor {
         processLog: options.processLog,
       },
       workers,
-      reusePort: workers > 1,
+      reusePort: options.reusePort,
       control: { source, settingsFile, overrides, log: threadLog, version, connections: this.#budget.clients },
       heap: heapOf(workers),
       log,
       interval: INTERVAL,
       onControl: (message) => this.#fromControl(message),
+      onControlGone: () => {
+        for (const answer of [...this.#questions.values()]) answer(undefined)
+      },
       onWorker: (index, message) => this.#fromWorker(index, message),
       onWorkerGone: (index) => {
         this.#listening.delete(index)
+        this.#tellPorts()
         this.#drained.delete(index)
         this.#onDrained()
       },
@@ -130,11 +145,26 @@ export class Supervisor {
     const { workers } = this.#options
     let serving = 0
     for (let worker = 0; worker < workers; worker++)
-      if (this.#listening.has(worker) && this.#block.applied(worker) > 0) serving++
+      if (this.#listens(worker) && this.#block.applied(worker) > 0) serving++
     // Ready once means ready as long as anybody serves: one worker being replaced is no reason to send all traffic away.
     if (serving === workers || (this.#wasReady && serving > 0)) return ''
     const why = this.#block.synced ? [] : this.#sourceTrouble
-    return [`${serving} of ${workers} workers serve a routing table`, ...why].join('\n')
+    return [`${serving} of ${workers} workers serve a routing table`, ...why, ...this.#notOpen()].join('\n')
+  }
+
+  /** At the start everything has to be open. Later a port that cannot be had is no reason to take all others out of service. */
+  #listens(worker: number): boolean {
+    const listening = this.#listening.get(worker)
+    return listening !== undefined && listening.ports.size > 0 && (this.#wasReady || listening.failures.length === 0)
+  }
+
+  #notOpen(): string[] {
+    return (this.#ports?.failures ?? []).map(({ message }) => message)
+  }
+
+  /** What is said beside the readiness. */
+  #remark(): string {
+    return [...(this.#block.remembered ? [REMEMBERED] : []), ...this.#notOpen()].join('; ')
   }
 
   /** Undefined while the control thread is away or busy. */
@@ -159,6 +189,7 @@ export class Supervisor {
     this.#draining = true
     this.#block.setReady(false)
     this.#block.setDraining()
+    this.#listeners?.stop()
     log.info(
       `${why}: not ready any more; listeners close in ${drainDelay} ms, what runs may finish for ${drainTimeout} ms`,
     )
@@ -227,8 +258,9 @@ export class Supervisor {
     this.#announced = true
     const { workers, log } = this.#options
     const took = Math.round(performance.now() - this.#startedAt)
-    const listeners = settings.listeners.map(
-      ({ name, address, port }) => `${name} ${formatAddress({ host: address, port: ports.listeners[name] ?? port })}`,
+    const addresses = new Map(settings.listeners.map(({ name, address }) => [name, address]))
+    const listeners = ports.sockets.map(
+      ({ name, port }) => `${name} ${formatAddress({ host: addresses.get(name), port })}`,
     )
     const admin = settings.admin.address.replace(/\d+$/, String(ports.admin))
     const signals = formatAddress({ ...signalsAddress(settings), port: ports.signals })
@@ -243,6 +275,8 @@ export class Supervisor {
       case 'settings':
         this.#checkLimit(message.settings)
         if (this.#settings === undefined) void this.#open(message.settings)
+        this.#settings = message.settings
+        this.#listeners?.want(message.settings.listeners)
         break
       case 'refused':
         // A control thread that comes later finds the workers serving the settings they have.
@@ -256,7 +290,7 @@ export class Supervisor {
         this.#look()
         break
       case 'metrics':
-        this.#questions.get(message.id)?.({ contentType: message.contentType, body: message.body })
+        this.#questions.get(message.id)?.(message.answer)
         break
       case 'replica':
       case 'last-good':
@@ -266,7 +300,6 @@ export class Supervisor {
 
   /** Before anything listens: everything is free, and the signs of life are there. */
   async #open(settings: SettingsObject): Promise<void> {
-    this.#settings = settings
     try {
       const ports = await portsOf(settings)
       this.#server = await openSignals(
@@ -274,15 +307,52 @@ export class Supervisor {
         {
           trouble: () => this.#threads.trouble,
           unready: () => this.unready(),
-          remark: () => (this.#block.remembered ? REMEMBERED : ''),
+          remark: () => this.#remark(),
           metrics: () => this.metrics(),
         },
       )
       this.#ports = ports
       this.#threads.go(ports)
+      this.#watchListeners(ports, settings)
     } catch (error) {
       this.#options.onFatal([error instanceof Error ? error.message : String(error)])
     }
+  }
+
+  #watchListeners({ everyAddress, sockets }: ResolvedPorts, started: SettingsObject): void {
+    const options = {
+      everyAddress,
+      claim: claimPorts,
+      now: () => performance.now(),
+      changed: (open: readonly ListenerSettings[], failures: readonly ListenerFailure[]) => {
+        this.#unclaimed = failures
+        this.#tellPorts(open)
+      },
+    }
+    this.#listeners = new ListenerPorts(options, started.listeners, sockets)
+    // They may have changed while it was looked whether the addresses are free.
+    if (this.#settings !== undefined) this.#listeners.want(this.#settings.listeners)
+  }
+
+  /** What listeners are bound to, and which of them cannot be, by all that is known now. */
+  #tellPorts(sockets?: readonly ListenerSettings[]): void {
+    if (this.#ports === undefined || this.#draining) return
+    const failures = [...this.#unclaimed, ...this.#failuresOfWorkers()]
+    const ports = { ...this.#ports, sockets: sockets ?? this.#ports.sockets, failures }
+    if (isDeepStrictEqual(ports, this.#ports)) return
+    this.#ports = ports
+    this.#threads.go(ports)
+  }
+
+  #failuresOfWorkers(): ListenerFailure[] {
+    const failures: ListenerFailure[] = []
+    for (const [worker, listening] of this.#listening)
+      for (const { name, message } of listening.failures)
+        failures.push({
+          name,
+          message: `listener ${name}: worker ${worker} cannot open it (${message}); it tries again.`,
+        })
+    return failures
   }
 
   #checkLimit(settings: SettingsObject): void {
@@ -295,8 +365,10 @@ export class Supervisor {
   }
 
   #fromWorker(index: number, message: WorkerToMain): void {
-    if (message.type === 'listening') this.#listening.add(index)
-    else {
+    if (message.type === 'listening') {
+      this.#listening.set(index, message)
+      this.#tellPorts()
+    } else {
       this.#drained.add(index)
       this.#onDrained()
     }

@@ -37,6 +37,7 @@ export interface ThreadsOptions {
   /** How often {@link Threads.check} will be called. */
   readonly interval: Milliseconds
   readonly onControl: (message: ControlToMain) => void
+  readonly onControlGone: () => void
   readonly onWorker: (index: number, message: WorkerToMain) => void
   readonly onWorkerGone: (index: number) => void
   /** A thread that does not end: the process has to. */
@@ -67,6 +68,7 @@ export class Threads {
       (name) => this.#createControl(name),
       () => {
         this.block.setLive(CONTROL_THREAD, false)
+        options.onControlGone()
       },
     )
     this.#workers = Array.from({ length: options.workers }, (_, index) =>
@@ -86,7 +88,7 @@ export class Threads {
     this.#control.start()
   }
 
-  /** The addresses are free: workers may open them. Later control threads are told from the start. */
+  /** The addresses are free: workers may open them. Later control threads are told from the start. Again whenever one changes. */
   go(ports: ResolvedPorts): void {
     this.#ports = ports
     this.tellControl({ type: 'go', ports })

@@ -112,8 +112,8 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
     return this.forwarding.origin
   }
 
-  get listener(): number {
-    return this.downstream.peer.listener
+  get listener(): string {
+    return this.downstream.peer.listener.name
   }
 
   get id(): string {

@@ -26,7 +26,7 @@ import { normalizeHost } from '../pattern/host.ts'
 import { hasEncodedSlash, normalizePath } from '../pattern/path.ts'
 import { validateQuery } from '../pattern/query.ts'
 import type { ClientResolver } from '../proxy/client-address.ts'
-import type { Downstream, DownstreamHandler, Gate, IncomingRequest, Peer } from '../proxy/downstream.ts'
+import type { Downstream, DownstreamHandler, Gate, IncomingRequest, Peer, PeerListener } from '../proxy/downstream.ts'
 import type { Timers } from '../proxy/timers.ts'
 import type { UpstreamTunnel } from '../proxy/upstream.ts'
 import { match } from '../routing/match.ts'
@@ -370,11 +370,11 @@ export class Flow implements Gate {
     return answer
   }
 
-  connectionOpened(listener: number): void {
-    this.metrics.connectionOpened(listener)
+  connectionOpened(listener: PeerListener): void {
+    this.metrics.connectionOpened(listener.metricsRow)
   }
 
-  connectionClosed(listener: number): void {
-    this.metrics.connectionClosed(listener)
+  connectionClosed(listener: PeerListener): void {
+    this.metrics.connectionClosed(listener.metricsRow)
   }
 }

@@ -1,7 +1,9 @@
 /** The listeners of this worker: opened, closed and revised as the settings say; drained at the end. */
-import type { ListenerSettings, WorkerSettings } from '../link/messages.ts'
+import { isIPv4 } from 'node:net'
+import { isDeepStrictEqual } from 'node:util'
+import type { ListenerFailure, ListenerSettings, WorkerSettings } from '../link/messages.ts'
 import type { Gate } from '../proxy/downstream.ts'
-import { Listener, type ListenerContext } from '../proxy/listener.ts'
+import { Listener, type ListenerContext, ListenSocket } from '../proxy/listener.ts'
 import type { OpenConnection } from '../proxy/server-context.ts'
 import type { Timers } from '../proxy/timers.ts'
 
@@ -10,18 +12,37 @@ export interface ListenersHost {
   readonly timers: Timers
   readonly wall: () => number
   readonly reusePort: boolean
+  /** Row of a listener in the metrics, by its name. */
+  metricsRow(name: string): number
   countConnection(delta: number): void
-  refusedConnection(listener: number): void
+  refusedConnection(metricsRow: number): void
+  /** Something was opened, closed or could not be; said again whenever that changes. */
+  changed(open: ReadonlyMap<string, number>, failures: readonly ListenerFailure[]): void
 }
 
 /** Milliseconds between two looks at what is still running in a drain. */
 const DRAIN_STEP = 20
+/** Turns of the event loop in which a socket accepts what waits there before it is closed. */
+const ACCEPT_TURNS = 2
+/** Milliseconds until a listener that could not be opened is tried again; doubled each time. */
+const RETRY_FIRST = 250
+const RETRY_LONGEST = 10_000
 
 export class Listeners {
-  #open: Listener[] = []
+  /** By address and port. */
+  readonly #sockets = new Map<string, ListenSocket>()
+  readonly #host: ListenersHost
   readonly #context: ListenerContext
+  #wanted: readonly ListenerSettings[] = []
+  #failures: readonly ListenerFailure[] = []
+  /** What the host knows. */
+  #told: unknown
+  #settling: Promise<void> | undefined
+  #retryAfter = RETRY_FIRST
+  #retry: NodeJS.Timeout | undefined
 
   constructor(host: ListenersHost) {
+    this.#host = host
     const gate: Gate = {
       begin: (downstream, request) => host.gate.begin(downstream, request),
       refused: (peer, error, method, target) => host.gate.refused(peer, error, method, target),
@@ -44,42 +65,121 @@ export class Listeners {
       connections: new Set<OpenConnection>(),
       reusePort: host.reusePort,
       connectionLimit: 1024,
-      refusedConnection: (listener) => host.refusedConnection(listener),
+      refusedConnection: (listener) => host.refusedConnection(listener.metricsRow),
     }
   }
 
-  /** Ports as bound, in the order of the settings. */
-  get ports(): number[] {
-    return this.#open.map((listener) => listener.port)
+  /** Ports as bound, by the listener's name. */
+  get ports(): ReadonlyMap<string, number> {
+    return new Map(Array.from(this.#sockets.values(), (socket) => [socket.listener.name, socket.boundPort]))
   }
 
-  /** @returns what could not be opened, in words; what could is open */
-  async apply(settings: WorkerSettings): Promise<string[]> {
-    const context = this.#context
-    context.options = { limits: settings.limits, ...settings.timeouts }
-    context.connectionLimit = settings.limits.connections
-    if (context.draining) return []
-    const before = this.#open
-    const after: Listener[] = []
-    const problems: string[] = []
-    for (const [index, wanted] of settings.listeners.entries()) {
-      const kept = before.find((listener) => listener.index === index && isSame(listener.settings, wanted))
-      if (kept !== undefined) {
-        after.push(kept)
-        continue
-      }
-      const listener = new Listener(wanted, index, context)
+  /** Those of the newest settings that could not be opened. */
+  get failures(): readonly ListenerFailure[] {
+    return this.#failures
+  }
+
+  /** Settings that come while earlier ones are being applied are applied after them. Resolves when the newest are. */
+  apply(settings: WorkerSettings): Promise<void> {
+    this.#context.options = { limits: settings.limits, ...settings.timeouts }
+    this.#context.connectionLimit = settings.limits.connections
+    this.#wanted = settings.listeners
+    this.#retryAfter = RETRY_FIRST
+    return this.#settle()
+  }
+
+  #settle(): Promise<void> {
+    clearTimeout(this.#retry)
+    this.#settling ??= this.#bring().finally(() => {
+      this.#settling = undefined
+    })
+    return this.#settling
+  }
+
+  async #bring(): Promise<void> {
+    let wanted: readonly ListenerSettings[]
+    let failures: ListenerFailure[]
+    do {
+      wanted = this.#wanted
+      failures = await this.#open(wanted)
+    } while (wanted !== this.#wanted && !this.#context.draining)
+    if (this.#context.draining) return
+    this.#failures = failures
+    if (failures.length > 0) {
+      this.#retry = setTimeout(() => void this.#settle(), this.#retryAfter).unref()
+      this.#retryAfter = Math.min(this.#retryAfter * 2, RETRY_LONGEST)
+    }
+    const { ports } = this
+    if (isDeepStrictEqual(this.#told, { ports, failures })) return
+    this.#told = { ports, failures }
+    this.#host.changed(ports, failures)
+  }
+
+  /**
+   * Sockets that stay get their names in one step, so that no connection is accepted for a listener that is elsewhere by then. What is new
+   * is opened before what is not wanted any more is closed.
+   */
+  async #open(wanted: readonly ListenerSettings[]): Promise<ListenerFailure[]> {
+    if (this.#context.draining) return []
+    for (const socket of this.#sockets.values()) {
+      const owner = ownerOf(socket, wanted)
+      if (owner !== undefined && owner.name !== socket.listener.name) socket.give(this.#listener(owner.name))
+    }
+    const failures: ListenerFailure[] = []
+    for (const one of wanted) {
+      if (this.#sockets.has(keyOf(one))) continue
+      const failure = await this.#openOne(one, wanted)
+      if (failure !== undefined) failures.push(failure)
+      if (this.#context.draining) return []
+    }
+    await this.#closeUnwanted(wanted)
+    return failures
+  }
+
+  async #closeUnwanted(wanted: readonly ListenerSettings[]): Promise<void> {
+    const unwanted = [...this.#sockets].filter(([, socket]) => ownerOf(socket, wanted) === undefined)
+    if (unwanted.length === 0) return
+    for (const [, socket] of unwanted) socket.listener.retired = true
+    // The kernel resets what waits to be accepted when a socket is closed.
+    for (let turn = 0; turn < ACCEPT_TURNS; turn++) await new Promise((resolve) => setImmediate(resolve))
+    for (const [key, socket] of unwanted) this.#close(key, socket)
+  }
+
+  async #openOne(wanted: ListenerSettings, all: readonly ListenerSettings[]): Promise<ListenerFailure | undefined> {
+    const { name, address, port } = wanted
+    const attempt = async (): Promise<ListenerFailure | undefined> => {
+      const socket = new ListenSocket(address, port, this.#listener(name), this.#context)
       try {
-        await listener.listen()
-        after.push(listener)
+        await socket.listen()
       } catch (error) {
-        const text = error instanceof Error ? error.message : String(error)
-        problems.push(`listener ${wanted.name} cannot be opened: ${text}`)
+        return { name, message: error instanceof Error ? error.message : String(error) }
       }
+      // Whoever ends the process has closed what was in the list.
+      if (this.#context.draining) socket.close()
+      else this.#sockets.set(keyOf(wanted), socket)
+      return undefined
     }
-    for (const listener of before) if (!after.includes(listener)) listener.close()
-    this.#open = after
-    return problems
+    const failure = await attempt()
+    const keys = new Set(all.map(keyOf))
+    const inTheWay = [...this.#sockets].filter(([key, socket]) => socket.port === port && !keys.has(key))
+    if (failure === undefined || inTheWay.length === 0) return failure
+    // Every address and a single one cannot be open at the same port side by side without SO_REUSEPORT.
+    for (const [key, socket] of inTheWay) this.#close(key, socket)
+    return await attempt()
+  }
+
+  #listener(name: string): Listener {
+    return new Listener(name, this.#host.metricsRow(name), this.#context)
+  }
+
+  #close(key: string, socket: ListenSocket): void {
+    socket.close()
+    this.#sockets.delete(key)
+  }
+
+  #closeAll(): void {
+    clearTimeout(this.#retry)
+    for (const socket of this.#sockets.values()) socket.close()
   }
 
   /**
@@ -98,7 +198,7 @@ export class Listeners {
     const context = this.#context
     this.leave()
     context.draining = true
-    for (const listener of this.#open) listener.close()
+    this.#closeAll()
     const until = context.timers.touch() + grace
     while ((context.connections.size > 0 || active() > 0) && context.timers.touch() < until) {
       for (const connection of context.connections) connection.drain()
@@ -110,11 +210,24 @@ export class Listeners {
   destroy(): void {
     this.leave()
     this.#context.draining = true
-    for (const listener of this.#open) listener.close()
+    this.#closeAll()
     for (const connection of this.#context.connections) connection.destroy()
   }
 }
 
-function isSame(a: ListenerSettings, b: ListenerSettings): boolean {
-  return a.name === b.name && a.address === b.address && a.port === b.port
+/** What makes a socket the same one. */
+function keyOf({ address, port }: Pick<ListenerSettings, 'address' | 'port'>): string {
+  return `${address} ${port}`
+}
+
+/**
+ * Whose a socket is by the settings. One for a single address stays when its port is opened for all: the kernel goes on giving it the
+ * connections to that address, and to close it would reset those that wait to be accepted.
+ */
+function ownerOf(socket: ListenSocket, wanted: readonly ListenerSettings[]): ListenerSettings | undefined {
+  const { address, port } = socket
+  return (
+    wanted.find((one) => one.address === address && one.port === port) ??
+    wanted.find((one) => one.port === port && (one.address === '::' || (one.address === '0.0.0.0' && isIPv4(address))))
+  )
 }

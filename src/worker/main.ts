@@ -15,6 +15,7 @@ import { ClientResolver } from '../proxy/client-address.ts'
 import { Timers } from '../proxy/timers.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
+import { ListenerRows } from '../shared-memory/listener-rows.ts'
 import { watchLoopDelay } from '../shared-memory/loop-delay.ts'
 import { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { ProcessBlock, startHeartbeat, workerThread } from '../shared-memory/process-block.ts'
@@ -34,6 +35,7 @@ const block = new ProcessBlock(shared.process)
 const log = createThreadLogger(shared.processLog[workerThread(index)]!, { ...data.log, thread: `worker-${index}` })
 const metrics = new WorkerMetrics(shared.metrics, index)
 const rows = new RowDirectory(shared.metrics)
+const listenerRows = new ListenerRows(shared.metrics)
 const endpoints = new EndpointTable(shared.endpoints)
 const timers = new Timers(clock)
 const lines = new LineWriter(shared.accessLog[index]!)
@@ -72,7 +74,9 @@ const listeners = new Listeners({
   wall: clock.wall,
   reusePort: data.reusePort,
   countConnection: (delta) => block.addConnections(index, delta),
-  refusedConnection: (listener) => metrics.connectionRefused(listener),
+  metricsRow: (name) => listenerRows.find(name),
+  refusedConnection: (metricsRow) => metrics.connectionRefused(metricsRow),
+  changed: (ports, failures) => tell({ type: 'listening', ports, failures }),
 })
 
 const filters: FilterDeps = {
@@ -94,22 +98,17 @@ const runtime = new Runtime({
     flow.current = tables
     block.setApplied(index, tables.generation)
   },
-  settings: (settings) => void useSettings(settings),
+  settings: useSettings,
   epoch: (epoch) => block.passEpoch(index, epoch),
   tell: (message) => control.postMessage(message),
 })
 
-async function useSettings(settings: WorkerSettings): Promise<void> {
+function useSettings(settings: WorkerSettings): void {
   flow.clients = new ClientResolver(settings.clientAddress)
   flow.accessLog = new AccessLog(lines, settings.accessLog, clock, random)
   guard = new DialGuard(settings.dial)
   backends.limits = settings.limits
-  const problems = await listeners.apply(settings)
-  for (const message of problems) {
-    log.error(message)
-    control.postMessage({ type: 'problem', message })
-  }
-  if (problems.length === 0) tell({ type: 'listening', ports: listeners.ports })
+  void listeners.apply(settings)
 }
 
 function useControl(port: MessagePort): void {

@@ -58,7 +58,7 @@ export class Report {
     const bytesOut = x.bytesOut + x.downstream.progress.bodySent
     const { peer } = x.downstream
     const ended = this.#ended
-    ended.listener = peer.listener
+    ended.listener = peer.listener.metricsRow
     ended.method = methodClass(x.method)
     ended.status = x.status
     ended.reason = x.reason === null ? -1 : REASON_INDEX.get(x.reason)!
@@ -72,7 +72,7 @@ export class Report {
     entry.time = wall - duration
     entry.id = x.id
     entry.client = x.clientAddress
-    entry.listener = peer.listenerName
+    entry.listener = peer.listener.name
     entry.method = x.method
     entry.host = x.host
     entry.path = x.originalPath
@@ -105,7 +105,7 @@ export class Report {
     log: AccessLog,
   ): void {
     const ended = this.#ended
-    ended.listener = peer.listener
+    ended.listener = peer.listener.metricsRow
     ended.method = methodClass(method)
     ended.status = error.status
     ended.reason = REASON_INDEX.get(error.reason)!
@@ -120,7 +120,7 @@ export class Report {
     entry.time = wall
     entry.id = id
     entry.client = peer.address
-    entry.listener = peer.listenerName
+    entry.listener = peer.listener.name
     entry.method = method
     entry.host = ''
     entry.path = mark < 0 ? target : target.slice(0, mark)

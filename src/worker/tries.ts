@@ -11,7 +11,7 @@ import { decideRetry } from './retry.ts'
 export function forward(flow: Flow, x: ProxyExchange): void {
   if (x.finalAnswer !== null) return flow.answer(x, x.finalAnswer, x.entered)
   const rule = x.ruleView!
-  const at = flow.splits.pick(rule.key, rule.backends)
+  const at = flow.splits.pick(rule.key, rule.backends, x.tables!.backends)
   if (at < 0) return flow.refuse(x, 'NoEndpoint')
   const ref = rule.backends[at]!
   if (ref.refuse !== undefined) return flow.refuse(x, ref.refuse)

@@ -6,6 +6,7 @@ import type { BackendGauges, MetricsSource } from '../../src/admin/metrics-sourc
 import { CONDITION_REASONS } from '../../src/api/condition.ts'
 import { REASON_LIST } from '../../src/lib/reason.ts'
 import { LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
+import { ListenerRows } from '../../src/shared-memory/listener-rows.ts'
 import { createMetrics, METRICS_DEFAULTS, MetricsLayout, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
 import { ProcessBlock } from '../../src/shared-memory/process-block.ts'
 import { RowDirectory } from '../../src/shared-memory/row-directory.ts'
@@ -20,8 +21,8 @@ function setup(options: { workers?: number; backends?: number; source?: Partial<
     process: ProcessBlock.allocate(workers),
     accessLog: Array.from({ length: workers }, () => LineRing.create(4_096)),
   }
+  new ListenerRows(shared.metrics).sync(['http', 'internal'])
   const source: MetricsSource = {
-    listeners: () => ['http', 'internal'],
     generation: () => 7,
     sizes: () => ({ routes: 3, rules: 5, backends: 2 }),
     backends: () => NAMES.map((id) => gauges(id, 1)),

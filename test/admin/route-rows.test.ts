@@ -28,13 +28,14 @@ function snapshot(segments: Segment[], action: PolicySet['action'] = { type: 'fo
     segments: new Map(segments.map((segment) => [segment.hostname, segment])),
     policies: new Map([['p1', policy]]),
     backends: new Map(),
+    listeners: ['http', 'https', 'internal'],
   }
 }
 
 suite('route rows', () => {
   test('hosts come as they are looked up: exact, then the longest wildcard, then the rest', () => {
     const hosts = ['*', '*.example.com', 'b.example.com', '*.shop.example.com', 'a.example.com']
-    const rows = routeRows(snapshot(hosts.map((hostname) => ({ hostname, rules: [RULE], matches: [MATCH] }))), [])
+    const rows = routeRows(snapshot(hosts.map((hostname) => ({ hostname, rules: [RULE], matches: [MATCH] }))))
     assert.deepEqual(
       Array.from(rows, (row) => row.hostname),
       ['a.example.com', 'b.example.com', '*.shop.example.com', '*.example.com', '*'],
@@ -46,7 +47,7 @@ suite('route rows', () => {
       { ...MATCH, path: { type: 'Exact', value: '/b' }, method: 'GET', listeners: 0b101 },
       { ...MATCH, path: { type: 'Exact', value: '/a' } },
     ]
-    const rows = [...routeRows(snapshot([{ hostname: '*', rules: [RULE], matches }]), ['http', 'https', 'internal'])]
+    const rows = [...routeRows(snapshot([{ hostname: '*', rules: [RULE], matches }]))]
     assert.deepEqual(
       rows.map(({ path, method, listeners }) => [path.value, method, listeners]),
       [
@@ -62,7 +63,7 @@ suite('route rows', () => {
     const rules = [RULE, closed, broken]
     const matches = rules.map((_, rule) => ({ ...MATCH, rule }))
     const redirect: PolicySet['action'] = { type: 'redirect', statusCode: 301 }
-    const rows = [...routeRows(snapshot([{ hostname: '*', rules, matches }], redirect), [])]
+    const rows = [...routeRows(snapshot([{ hostname: '*', rules, matches }], redirect))]
     assert.deepEqual(
       rows.map(({ action, reason, backends }) => [action, reason, backends]),
       [

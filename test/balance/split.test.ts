@@ -4,13 +4,15 @@ import fc from 'fast-check'
 import { type SplitRef, Splits } from '../../src/balance/split.ts'
 import { seeded } from '../suite/balancer.ts'
 
+const BACKENDS = Array.from({ length: 40 }, (_, i) => ({ id: `shop/b${i}` }))
+
 function refs(...weights: number[]): SplitRef[] {
-  return weights.map((weight, i) => ({ backend: `shop/b${i}`, weight }))
+  return weights.map((weight, i) => ({ backendIndex: i, weight }))
 }
 
 function counts(splits: Splits, rule: string, parts: readonly SplitRef[], picks: number): number[] {
   const counts = parts.map(() => 0)
-  for (let i = 0; i < picks; i++) counts[splits.pick(rule, parts)]! += 1
+  for (let i = 0; i < picks; i++) counts[splits.pick(rule, parts, BACKENDS)]! += 1
   return counts
 }
 
@@ -18,7 +20,7 @@ describe('a weighted split', () => {
   it('gives 90 of 100 requests to weight 90 and 10 to weight 10, never two of the small part in a row', () => {
     const splits = new Splits(seeded(1))
     const parts = refs(90, 10)
-    const picks = Array.from({ length: 100 }, () => splits.pick('shop/a/r', parts))
+    const picks = Array.from({ length: 100 }, () => splits.pick('shop/a/r', parts, BACKENDS))
     assert.equal(picks.filter((part) => part === 1).length, 10)
     assert.ok(!picks.join('').includes('11'))
   })
@@ -26,9 +28,9 @@ describe('a weighted split', () => {
   it('gives nothing to weight 0, also when it is the only one or all are 0', () => {
     const splits = new Splits(seeded(1))
     assert.deepEqual(counts(splits, 'a', refs(0, 1, 0), 50), [0, 50, 0])
-    assert.equal(splits.pick('b', refs(0)), -1)
-    assert.equal(splits.pick('c', refs(0, 0)), -1)
-    assert.equal(splits.pick('d', []), -1)
+    assert.equal(splits.pick('b', refs(0), BACKENDS), -1)
+    assert.equal(splits.pick('c', refs(0, 0), BACKENDS), -1)
+    assert.equal(splits.pick('d', [], BACKENDS), -1)
   })
 
   it('is exact for any weights over any window as long as their sum', () => {
@@ -55,9 +57,9 @@ describe('a weighted split', () => {
     const steady = new Splits(() => 0)
     const reloaded = new Splits(() => 0)
     const same = parts()
-    const expected = Array.from({ length: 40 }, () => steady.pick('r', same))
+    const expected = Array.from({ length: 40 }, () => steady.pick('r', same, BACKENDS))
     assert.deepEqual(
-      Array.from({ length: 40 }, () => reloaded.pick('r', parts())),
+      Array.from({ length: 40 }, () => reloaded.pick('r', parts(), BACKENDS)),
       expected,
     )
   })
@@ -65,8 +67,8 @@ describe('a weighted split', () => {
   it('follows a Backend to another place in the list', () => {
     const splits = new Splits(() => 0)
     const [a, b] = refs(1, 1) as [SplitRef, SplitRef]
-    assert.equal(splits.pick('r', [a, b]), 0)
-    assert.equal(splits.pick('r', [b, a]), 0, 'it is the turn of b, which stands first now')
+    assert.equal(splits.pick('r', [a, b], BACKENDS), 0)
+    assert.equal(splits.pick('r', [b, a], BACKENDS), 0, 'it is the turn of b, which stands first now')
   })
 
   it('sends a canary its share at once when its weight goes from 1 to 50 per cent', () => {
@@ -79,26 +81,29 @@ describe('a weighted split', () => {
   it('keeps two references to one Backend apart', () => {
     const splits = new Splits(() => 0)
     const parts = () => [
-      { backend: 'a', weight: 1 },
-      { backend: 'a', weight: 3 },
+      { backendIndex: 0, weight: 1 },
+      { backendIndex: 0, weight: 3 },
     ]
-    const picks = Array.from({ length: 8 }, () => splits.pick('r', parts()))
+    const picks = Array.from({ length: 8 }, () => splits.pick('r', parts(), BACKENDS))
     assert.equal(picks.filter((part) => part === 1).length, 6)
   })
 
   it('keeps rules apart, and forgets the longest unused one beyond its capacity', () => {
     const splits = new Splits(() => 0, 2)
     const parts = refs(1, 1)
-    assert.deepEqual([splits.pick('a', parts), splits.pick('b', parts), splits.pick('a', parts)], [0, 0, 1])
-    splits.pick('c', parts)
+    assert.deepEqual(
+      [splits.pick('a', parts, BACKENDS), splits.pick('b', parts, BACKENDS), splits.pick('a', parts, BACKENDS)],
+      [0, 0, 1],
+    )
+    splits.pick('c', parts, BACKENDS)
     assert.equal(splits.size, 2)
-    assert.equal(splits.pick('a', parts), 0, 'a goes on where it stood: its third turn')
-    assert.equal(splits.pick('b', parts), 0, 'b was forgotten and begins anew')
+    assert.equal(splits.pick('a', parts, BACKENDS), 0, 'a goes on where it stood: its third turn')
+    assert.equal(splits.pick('b', parts, BACKENDS), 0, 'b was forgotten and begins anew')
   })
 
   it('remembers nothing about rules with a single Backend', () => {
     const splits = new Splits(seeded(1))
-    assert.equal(splits.pick('r', refs(7)), 0)
+    assert.equal(splits.pick('r', refs(7), BACKENDS), 0)
     assert.equal(splits.size, 0)
   })
 })

@@ -45,7 +45,7 @@ function router(resources: ResourceSet) {
       host: url.slice(0, slash),
       path: url.slice(slash),
       query: undefined,
-      listener: 0,
+      listener: 'http',
       request: new Fields(),
       clientAddress: '192.0.2.1',
     }

@@ -10,7 +10,7 @@ const WORKERS = 2
 
 function packed(...ids: string[]): PackResult {
   const backends = ids.map((id, index) => ({ index, backend: { id } as never }))
-  return { tables: { root: new SharedArrayBuffer(8), blocks: [] }, policies: [], backends }
+  return { tables: { root: new SharedArrayBuffer(8), blocks: [], listeners: [] }, policies: [], backends }
 }
 
 /** A worker's end of a port. */

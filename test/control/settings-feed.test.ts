@@ -6,6 +6,7 @@ import { describe, it, type TestContext } from 'node:test'
 import type { SettingsObject } from '../../src/api/settings.ts'
 import { createValidator } from '../../src/api/validate.ts'
 import { SettingsFeed, type SettingsNote, withPorts } from '../../src/control/settings-feed.ts'
+import { settingsInForce } from '../../src/control/start-settings.ts'
 import { readSchemas } from '../../src/source/crds.ts'
 import type { SettingsOverride } from '../../src/source/settings.ts'
 
@@ -173,6 +174,19 @@ describe('settings that are read at the start only', () => {
   })
 })
 
+describe('a list that is read at the start', () => {
+  it('is the same list in another order, and another one with another member', async (t) => {
+    const { until } = started(t, undefined)
+    const settings = (await until(1)) as SettingsObject
+    const watching = (...watchNamespaces: string[]): SettingsObject => ({ ...settings, watchNamespaces })
+    assert.deepEqual(settingsInForce(watching('a', 'b', 'c'), watching('c', 'a', 'b')).waiting, [])
+    for (const other of [watching('a', 'b'), watching('a', 'b', 'd'), watching()]) {
+      const { settings: inForce, waiting } = settingsInForce(watching('a', 'b', 'c'), other)
+      assert.deepEqual([inForce.watchNamespaces, waiting.length], [['a', 'b', 'c'], 1])
+    }
+  })
+})
+
 describe('ports that were left to the system', () => {
   it('are put where 0 stands, and nowhere else', async (t) => {
     const { until } = started(t, undefined)
@@ -186,7 +200,11 @@ describe('ports that were left to the system', () => {
       admin: { address: '127.0.0.1:0' },
       signals: { address: ':9902' },
     }
-    const real = withPorts(asked, { listeners: { a: 1234, b: 5678 }, admin: 9, signals: 8, everyAddress: '::' })
+    const sockets = [
+      { name: 'b', address: '::', port: 5678 },
+      { name: 'a', address: '::', port: 1234 },
+    ]
+    const real = withPorts(asked, { sockets, failures: [], admin: 9, signals: 8, everyAddress: '::' })
     assert.deepEqual(
       real.listeners.map((listener) => listener.port),
       [1234, 80],

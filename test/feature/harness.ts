@@ -58,6 +58,8 @@ export interface Gateway {
   /** Writes a manifest by atomic rename, so that it is never seen half-written. */
   write(name: string, yaml: string): Promise<void>
   remove(name: string): Promise<void>
+  /** Writes the settings file anew: what every gateway of these tests has, with these members. */
+  configure(members: Readonly<Record<string, unknown>>): Promise<void>
   connect(): Promise<RawClient>
   request(options?: RequestOptions): Promise<RawResponse>
   /** The first access line, past or to come, for which `matches` holds. */
@@ -83,15 +85,17 @@ export async function startGateway(
   for (const [name, yaml] of Object.entries(manifests)) await write(name, yaml)
   const [port, adminPort, signalsPort] = await Promise.all([closedPort(), closedPort(), closedPort()])
   const settings = join(root, 'settings.json')
-  await writeFile(
-    settings,
-    JSON.stringify({
+  const configure = async (members: Readonly<Record<string, unknown>> = {}): Promise<void> => {
+    const text = JSON.stringify({
       listeners: [{ name: 'http', address: '127.0.0.1', port }],
       admin: { address: `127.0.0.1:${adminPort}` },
       signals: { address: `127.0.0.1:${signalsPort}` },
-      ...options.settings,
-    }),
-  )
+      ...members,
+    })
+    await writeFile(join(root, 'next'), text)
+    await rename(join(root, 'next'), settings)
+  }
+  await configure(options.settings)
   const workers = String(options.workers ?? 1)
   const child = spawn(
     process.execPath,
@@ -126,6 +130,7 @@ export async function startGateway(
     processLog,
     write,
     remove: (name) => rm(join(folder, name)),
+    configure,
     connect: () => RawClient.connect(port),
     request: (request_) => request(port, request_),
     logged: (matches) =>

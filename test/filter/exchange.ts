@@ -27,7 +27,7 @@ export class TestExchange implements Exchange {
   readonly request: Fields
   readonly clientAddress: string = '203.0.113.9'
   readonly trusted: boolean = false
-  readonly listener: number = 0
+  readonly listener: string = 'http'
   readonly id: string = 'id-1'
   readonly route: string = 'shop/shop'
   readonly rule: string = 'api'

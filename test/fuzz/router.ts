@@ -84,7 +84,7 @@ const requestSpec: fc.Arbitrary<RequestSpec> = fc
     host: fc.constantFrom(...ASKED),
     path: fc.constantFrom(...PATHS, '/a/b/c/d/e/f/g/h', '/zzz'),
     query: fc.constantFrom(undefined, '', 'p=1', 'p=2&q=1', 'q=a+b', 'p=%C3%BC'),
-    listener: fc.constantFrom(0, 1, 2),
+    listener: fc.constantFrom('l0', 'l1', 'l2'),
     headers: few(
       fc.constantFrom(
         ['p', '1'] as const,
@@ -109,6 +109,8 @@ const step = fc.record({
   /** Steps after which a pack is given up; undefined = it is finished. */
   giveUp: fc.option(fc.nat(6), { nil: undefined, freq: 4 }),
   requests: fc.array(requestSpec, { minLength: 1, maxLength: 12 }),
+  /** Bit i of a mask is the i-th of these: another order, or other names, in each generation. */
+  listeners: fc.shuffledSubarray(['l0', 'l1', 'l2', 'l3'], { minLength: 1 }),
 })
 export const history = fc.record({ frozen: fc.boolean(), steps: fc.array(step, { minLength: 1, maxLength: 5 }) })
 type History = typeof history extends fc.Arbitrary<infer T> ? T : never
@@ -193,7 +195,7 @@ export function checkHistory({ frozen, steps }: History): void {
   const policies = new Map(['p1', 'p2', 'p3', 'p4'].map((digest) => [digest, policy(digest)]))
   let worker: Worker = { tables: undefined, policies: [], backends: [] }
   let previous: { worker: Worker; snapshot: Snapshot } | undefined
-  for (const { undo, set, remove, touch, giveUp, requests } of steps) {
+  for (const { undo, set, remove, touch, listeners, giveUp, requests } of steps) {
     if (undo && previous !== undefined) {
       segments.clear()
       for (const [hostname, segment] of previous.snapshot.segments) segments.set(hostname, segment)
@@ -208,6 +210,7 @@ export function checkHistory({ frozen, steps }: History): void {
       segments: map(segments),
       policies: map([...policies].filter(([digest]) => rules.some((rule) => rule.policy === digest))),
       backends: map([...backends].filter(([id]) => used.has(id))),
+      listeners,
     }
     const pack = packer.packSteps(snapshot)
     if (giveUp !== undefined) {
@@ -268,7 +271,7 @@ function checkListing(tables: Tables, snapshot: Snapshot): void {
         one.headers,
         one.queryParams,
         one.cookies,
-        one.listeners,
+        one.listeners === -1 ? [] : snapshot.listeners.filter((_, bit) => (one.listeners >> bit) & 1),
         one.within,
         one.sourceCIDRs.length,
       ])

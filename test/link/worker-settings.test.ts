@@ -15,14 +15,18 @@ function settings(raw: object) {
 
 describe('the settings of a worker', () => {
   it('have every unit resolved, and what the process limit allows where nothing is said', () => {
-    const { limits, listeners, clientAddress, accessLog } = workerSettings(settings({}), 1234, '::', SURROUNDINGS)
+    const { limits, clientAddress, accessLog } = workerSettings(settings({}), 1234, [], SURROUNDINGS)
     assert.deepEqual(limits, { head: 65_536, headers: 100, uri: 16_384, connections: 1234 })
-    assert.ok(listeners.every((listener) => listener.address === '::'))
     assert.equal(clientAddress, null)
     assert.deepEqual(accessLog, { enabled: true, sample: 100, fields: {} })
   })
 
   it('say what the file says', () => {
+    // The port of `b` cannot be had: it stays where it was.
+    const sockets = [
+      { name: 'a', address: '127.0.0.1', port: 1 },
+      { name: 'b', address: '0.0.0.0', port: 3 },
+    ]
     const given = workerSettings(
       settings({
         listeners: [
@@ -34,16 +38,13 @@ describe('the settings of a worker', () => {
         upstreams: { denyCIDRs: ['10.1.0.0/16'] },
       }),
       1234,
-      '0.0.0.0',
+      sockets,
       SURROUNDINGS,
     )
-    assert.deepEqual(given.listeners, [
-      { name: 'a', address: '127.0.0.1', port: 1 },
-      { name: 'b', address: '0.0.0.0', port: 2 },
-    ])
+    assert.deepEqual(given.listeners, sockets)
     assert.deepEqual(given.limits, { head: 8_192, headers: 20, uri: 512, connections: 7 })
     assert.deepEqual(given.clientAddress, { header: 'x-forwarded-for', trustedCIDRs: ['10.0.0.0/8'], trustedHops: 2 })
-    assert.deepEqual(given.dial, { ...SURROUNDINGS, denyCIDRs: ['10.1.0.0/16'], ownPorts: [1, 2, 9901, 9902] })
+    assert.deepEqual(given.dial, { ...SURROUNDINGS, denyCIDRs: ['10.1.0.0/16'], ownPorts: [1, 2, 3, 9901, 9902] })
   })
 
   it('know the ports on which this process listens', () => {
@@ -52,6 +53,6 @@ describe('the settings of a worker', () => {
       admin: { address: '[::1]:7' },
       signals: { address: ':8' },
     })
-    assert.deepEqual(ownPorts(own), [80, 7, 8])
+    assert.deepEqual(ownPorts(own, []), [80, 7, 8])
   })
 })

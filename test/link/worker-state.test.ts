@@ -4,7 +4,7 @@ import type { TablesUpdate, ToWorker } from '../../src/link/messages.ts'
 import { WorkerState } from '../../src/link/worker-state.ts'
 
 function tables(generation: number, more: Partial<TablesUpdate> = {}): TablesUpdate {
-  const tables_ = { root: new SharedArrayBuffer(generation), blocks: [] }
+  const tables_ = { root: new SharedArrayBuffer(generation), blocks: [], listeners: [] }
   return { type: 'tables', generation, tables: tables_, full: false, policies: [], backends: [], ...more }
 }
 

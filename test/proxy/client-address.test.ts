@@ -15,7 +15,7 @@ const PROXY = '10.0.0.1'
 const TRUSTED = ['10.0.0.0/8', 'fd00::/8']
 
 function peer(address: string): Peer {
-  return { address, scheme: 'http', listener: 0, listenerName: 'http' }
+  return { address, scheme: 'http', listener: { name: 'http', metricsRow: 0, leaving: false } }
 }
 
 function fieldsOf(text: string): Fields {

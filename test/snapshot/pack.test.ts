@@ -15,6 +15,7 @@ function snapshotOf(segments: Iterable<Segment>, policies = ['p'], backends: rea
     segments: new Map([...segments].map((one) => [one.hostname, one])),
     policies: new Map(policies.map((digest) => [digest, policy(digest)])),
     backends: new Map(backends.map((id) => [id, backend(id)])),
+    listeners: ['http'],
   }
 }
 
@@ -200,7 +201,7 @@ function drain<T>(steps: Generator<void, T>): T {
 
 describe('tables', () => {
   it('refuse memory that holds none', () => {
-    assert.throws(() => new Tables({ root: new SharedArrayBuffer(64), blocks: [] }), TypeError)
+    assert.throws(() => new Tables({ root: new SharedArrayBuffer(64), blocks: [], listeners: [] }), TypeError)
   })
   it('compile the expressions of what is new before they are put in force', () => {
     const packer = new Packer(seededRandom())

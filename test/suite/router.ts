@@ -83,12 +83,16 @@ export function segment(
   return { hostname, rules, matches: ordered.map(({ match }) => match as Match) }
 }
 
+/** Names for every bit there is. */
+export const LISTENERS = Array.from({ length: 32 }, (_, bit) => `l${bit}`)
+
 export function snapshot(hosts: Readonly<Record<string, readonly RuleSpec[]>>): Snapshot {
   const segments = Object.entries(hosts).map(([hostname, specs]) => segment(hostname, specs))
   return {
     segments: new Map(segments.map((one) => [one.hostname, one])),
     policies: new Map([['p', policy('p')]]),
     backends: new Map(),
+    listeners: LISTENERS,
   }
 }
 
@@ -97,7 +101,7 @@ export interface RequestSpec {
   readonly host?: string
   readonly path?: string
   readonly query?: string
-  readonly listener?: number
+  readonly listener?: string
   readonly headers?: readonly (readonly [string, string])[]
   readonly clientAddress?: string
 }
@@ -110,7 +114,7 @@ export function request(spec: RequestSpec): RouteRequest {
     host: spec.host ?? 'a.example',
     path: spec.path ?? '/',
     query: spec.query,
-    listener: spec.listener ?? 0,
+    listener: spec.listener ?? 'l0',
     request: fields,
     clientAddress: spec.clientAddress ?? '192.0.2.1',
   }
@@ -350,11 +354,11 @@ export function routerSuite(name: string, make: RouterFactory): void {
       assert.equal(ask(one({ sourceCIDRs: ['::/0'] }), { clientAddress: '11.0.0.1' }), 'RouteNotFound')
     })
     it('serves on the listeners of the match only', () => {
-      assert.equal(ask(one({ listeners: 0b10 }), { listener: 1 }), 'hit')
-      assert.equal(ask(one({ listeners: 0b10 }), { listener: 0 }), 'RouteNotFound')
-      assert.equal(ask(one({ listeners: 0b10 }), { listener: 33 }), 'RouteNotFound')
-      assert.equal(ask(one({ listeners: 1 << 31 }), { listener: 31 }), 'hit')
-      assert.equal(ask(one({}), { listener: 40 }), 'hit')
+      assert.equal(ask(one({ listeners: 0b10 }), { listener: 'l1' }), 'hit')
+      assert.equal(ask(one({ listeners: 0b10 }), { listener: 'l0' }), 'RouteNotFound')
+      assert.equal(ask(one({ listeners: 0b10 }), { listener: 'unknown' }), 'RouteNotFound')
+      assert.equal(ask(one({ listeners: 1 << 31 }), { listener: 'l31' }), 'hit')
+      assert.equal(ask(one({}), { listener: 'unknown' }), 'hit')
     })
     it('prefers what says more: method, then headers, then query parameters, cookies, addresses', () => {
       const hosts = {

@@ -102,7 +102,9 @@ export class InProcess {
       wall: clock.wall,
       reusePort: false,
       countConnection: (delta) => (this.#connections += delta),
-      refusedConnection: (listener) => metrics.connectionRefused(listener),
+      metricsRow: () => 0,
+      refusedConnection: (metricsRow) => metrics.connectionRefused(metricsRow),
+      changed: () => {},
     })
     this.#link(options)
   }
@@ -162,21 +164,14 @@ export class InProcess {
     })
   }
 
-  async listen({ requestHead = 10_000, keepAlive = 75_000, connections = 1_000 }: InProcessOptions): Promise<void> {
-    const settings: WorkerSettings = {
-      listeners: [{ name: 'http', address: '127.0.0.1', port: 0 }],
-      limits: { head: 65_536, headers: 100, uri: 16_384, connections },
-      timeouts: { requestHead, keepAlive },
-      clientAddress: null,
-      accessLog: { enabled: true, sample: 100, fields: {} },
-      dial: { denyCIDRs: [], loopback: true, ownPorts: [], ownAddresses: [], places: [], closedPorts: [] },
-    }
-    const problems = await this.listeners.apply(settings)
-    if (problems.length > 0) throw new Error(problems.join('\n'))
+  async listen(options: InProcessOptions): Promise<void> {
+    await this.listeners.apply(settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }], options))
+    const [failure] = this.listeners.failures
+    if (failure !== undefined) throw new Error(failure.message)
   }
 
   get port(): number {
-    return this.listeners.ports[0]!
+    return this.listeners.ports.get('http')!
   }
 
   connect(): Promise<RawClient> {
@@ -226,6 +221,21 @@ export class InProcess {
       if (performance.now() > deadline) throw new Error(`left over: ${JSON.stringify(left)}`)
       await delay(5)
     }
+  }
+}
+
+/** Settings of a worker with these listeners. */
+export function settingsWith(
+  listeners: WorkerSettings['listeners'],
+  { requestHead = 10_000, keepAlive = 75_000, connections = 1_000 }: InProcessOptions = {},
+): WorkerSettings {
+  return {
+    listeners,
+    limits: { head: 65_536, headers: 100, uri: 16_384, connections },
+    timeouts: { requestHead, keepAlive },
+    clientAddress: null,
+    accessLog: { enabled: true, sample: 100, fields: {} },
+    dial: { denyCIDRs: [], loopback: true, ownPorts: [], ownAddresses: [], places: [], closedPorts: [] },
   }
 }
 

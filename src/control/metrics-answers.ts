@@ -1,0 +1,43 @@
+/** Answers of the control thread to whoever reads the metrics: at any time, also before it has settings. */
+import type { SharedBuffers } from '../link/thread-data.ts'
+import type { Logger } from '../log/process-log.ts'
+import { metricsSource, type Viewed } from './views.ts'
+
+export interface MetricsText {
+  readonly contentType: string
+  readonly body: string
+}
+
+export class MetricsAnswers {
+  readonly #shared: SharedBuffers
+  readonly #viewed: Viewed
+  readonly #log: Logger
+  #registry: Promise<{ contentType: string; render(): Promise<string> }> | undefined
+
+  constructor(shared: SharedBuffers, viewed: Viewed, log: Logger) {
+    this.#shared = shared
+    this.#viewed = viewed
+    this.#log = log
+  }
+
+  /** Loaded only when asked for: nothing that serves traffic waits for it. */
+  async read(): Promise<MetricsText> {
+    const { version } = this.#viewed
+    this.#registry ??= import('../admin/metrics-registry.ts').then(
+      ({ MetricsRegistry }) =>
+        new MetricsRegistry({ shared: this.#shared, source: metricsSource(this.#viewed), version }),
+    )
+    const registry = await this.#registry
+    return { contentType: registry.contentType, body: await registry.render() }
+  }
+
+  /** A question never ends the thread that is asked. @returns undefined where there is no answer; the log says why */
+  async tryRead(): Promise<MetricsText | undefined> {
+    try {
+      return await this.read()
+    } catch (error) {
+      this.#log.error({ error }, 'the metrics cannot be read')
+      return undefined
+    }
+  }
+}

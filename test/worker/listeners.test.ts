@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
+import { describe, it } from 'node:test'
+import { closedPort, echoBackend } from '../feature/backends.ts'
+import { eventually } from '../feature/harness.ts'
+import { request } from '../feature/raw-client.ts'
+import { inProcess, settingsWith, toUp } from './in-process.ts'
+
+const at = (name: string, port: number) => ({ name, address: '127.0.0.1', port })
+
+async function refuses(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return false
+  } catch {
+    return true
+  } finally {
+    socket.destroy()
+  }
+}
+
+describe('the listeners of a worker', () => {
+  it('are open but for those that cannot be, which are tried again by themselves', async (t) => {
+    const [free, taken] = (await Promise.all([closedPort(), closedPort()])) as [number, number]
+    const other = createServer().listen(taken, '127.0.0.1')
+    await once(other, 'listening')
+    t.after(() => other.close())
+    const echo = await echoBackend(t)
+    const gateway = await inProcess(t, { upstreams: [echo.port], rules: toUp() })
+    const { listeners } = gateway
+    await listeners.apply(settingsWith([at('b', taken), at('a', free)]))
+    assert.deepEqual(
+      listeners.failures.map(({ name }) => name),
+      ['b'],
+    )
+    assert.match(listeners.failures[0]!.message, /EADDRINUSE/)
+    assert.equal((await request(free, {})).status, 200)
+    other.close()
+    await eventually(() => assert.deepEqual(listeners.failures, []))
+    assert.deepEqual([...listeners.ports].sort(), [
+      ['a', free],
+      ['b', taken],
+    ])
+    assert.equal((await request(taken, {})).status, 200)
+  })
+
+  it('are those of the newest settings, however fast they come, and nothing else stays open', async (t) => {
+    const ports = await Promise.all(Array.from({ length: 5 }, () => closedPort()))
+    const { listeners } = await inProcess(t, {})
+    const applied: Promise<void>[] = []
+    for (let round = 0; round < 40; round++) {
+      const wanted = ports.filter((_, i) => (round + i) % 3 > 0).map((port, i) => at(`n${(i + round) % 5}`, port))
+      applied.push(listeners.apply(settingsWith(wanted)))
+      if (round % 5 === 0) await new Promise(setImmediate)
+    }
+    applied.push(listeners.apply(settingsWith([at('last', ports[2]!), at('other', ports[0]!)])))
+    await Promise.all(applied)
+    assert.deepEqual(
+      new Map(listeners.ports),
+      new Map([
+        ['last', ports[2]],
+        ['other', ports[0]],
+      ]),
+    )
+    assert.deepEqual(listeners.failures, [])
+    for (const [i, port] of ports.entries()) assert.equal(await refuses(port!), i !== 2 && i !== 0, `port ${i}`)
+  })
+
+  it('are all closed when the worker ends while it opens some', async (t) => {
+    const ports = await Promise.all(Array.from({ length: 4 }, () => closedPort()))
+    for (let turns = 0; turns < 8; turns++) {
+      const { listeners } = await inProcess(t, {})
+      const applied = listeners.apply(settingsWith(ports.map((port, i) => at(`n${i}`, port))))
+      for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate)
+      listeners.destroy()
+      await applied
+      for (const port of ports) await eventually(async () => assert.ok(await refuses(port)))
+    }
+  })
+})
