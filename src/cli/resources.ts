@@ -5,7 +5,6 @@ import type { KubeObject } from '../api/object.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { KindMap, Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
-import { ingressOf } from '../compile/ingress.ts'
 import { CompileMemo } from '../compile/memo.ts'
 import { noResources, type Resource, type ResourceSet, refusedKey } from '../compile/resource-set.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
@@ -31,8 +30,7 @@ export async function examine(
   const compiled = await inTurns(compile(resources, new CompileMemo()))
   const byId = new Map(objects.map((definition) => [refusedKey(definition.kind, definition.key), definition]))
   for (const status of compiled.statuses.values()) {
-    const ingress = ingressOf(status.key)
-    const id = ingress === undefined ? refusedKey(status.kind, status.key) : refusedKey('Ingress', ingress)
+    const id = refusedKey(status.kind, status.key)
     const definition = byId.get(id)
     if (definition === undefined || resources.refused.has(id)) continue
     const bad = status.conditions.filter(isBad)
@@ -41,6 +39,7 @@ export async function examine(
       const repeated = type === 'Accepted' && bad.some((other) => other.type !== type && other.reason === reason)
       if (!repeated) findings.push(aboutObject(definition, reason, message))
     }
+    findings.push(...(status.notes ?? []).map((note) => fromField('warning', definition, note)))
   }
   return { compiled, findings, refused }
 }

@@ -3,6 +3,7 @@ import type { SettingsObject } from '../api/settings.ts'
 import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
 import { endpointsOf, inlineService } from '../compile/endpoints.ts'
+import { handoverText } from '../compile/handover.ts'
 import { CompileMemo } from '../compile/memo.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
 import { grantsByLabels } from '../compile/tenancy.ts'
@@ -31,6 +32,7 @@ import { Rebuild } from './rebuild.ts'
 import { type LastGood, type LastGoodChange, ResourceCache } from './resource-cache.ts'
 import type { StatusBoard } from './status-board.ts'
 import { Neighbourhood } from './surroundings.ts'
+import { UnreachableBackends } from './unreachable-backends.ts'
 import { UnreadServices } from './unread-services.ts'
 
 export interface ConfigurationParts {
@@ -65,6 +67,8 @@ interface Built {
 
 /** Endpoint sets brought in line in one step; each is hashed and sent to every worker. */
 const SETS_AT_ONCE = 8
+/** Hostnames that have come to another namespace by one change; more are counted. */
+const HANDOVERS_TOLD = 50
 /** Of a turn in which endpoints are sent. */
 const FEED_SLICE: Milliseconds = 3
 
@@ -84,6 +88,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   #feeding: NodeJS.Immediate | undefined
   readonly #neighbourhood: Neighbourhood
   readonly #holds: HostnameHolds
+  readonly #unreachable = new UnreachableBackends()
+  #reachLook: NodeJS.Immediate | undefined
   #surroundings: Surroundings | undefined
   #needed: { readonly services: ReadonlySet<string>; readonly namespaces: boolean } = {
     services: new Set(),
@@ -122,6 +128,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       sink: {
         set: (backend, addresses) => {
           parts.directory.set(backend, addresses)
+          this.#noteReach(backend)
           parts.duties()?.endpointsChanged(backend)
         },
       },
@@ -213,9 +220,15 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       if (compiled.endpoints.has(id)) continue
       this.#endpointFeed.forget(id)
       directory.withdraw(id)
+      this.#unreachable.forget(id)
     }
     this.#unneeded.clear()
     this.#seal()
+  }
+
+  /** A name among the endpoints of these leads elsewhere, or can, or cannot, be resolved. */
+  reachChanged(backends: readonly string[]): void {
+    for (const backend of backends) this.#noteReach(backend)
   }
 
   /** Names lead elsewhere, or a look at what can be given back is due. */
@@ -230,6 +243,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#intake.stop()
     this.#unread.stop()
     clearImmediate(this.#feeding)
+    clearImmediate(this.#reachLook)
     this.#rebuild.stop()
     this.#endpointFeed.stop()
   }
@@ -245,6 +259,16 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     const forWorkers = workerSettings(settings, connections, everyAddress, this.#surroundings)
     publisher.send({ type: 'settings', settings: forWorkers })
     directory.guardBy(new DialGuard(forWorkers.dial))
+    this.reachChanged([...this.#endpoints.keys()])
+  }
+
+  /** Those who refer to it are told by a compile: all of a burst by one. */
+  #noteReach(backend: string): void {
+    this.#unreachable.note(backend, this.#parts.directory.facts(backend))
+    this.#reachLook ??= setImmediate(() => {
+      this.#reachLook = undefined
+      this.#request(this.#cache.useUnreachable(this.#unreachable.all))
+    })
   }
 
   *#build(): Generator<void, Built> {
@@ -277,6 +301,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#compiled = compiled
     this.#holds.settle(compiled.owners, holds)
     this.#useHolds()
+    this.#tellHandovers()
     if (first) {
       reclaimer.adopt(directory.inUse())
       publisher.send({ type: 'backends', ids: [...compiled.endpoints.keys()] })
@@ -297,6 +322,15 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     if (changes.length === 0) return
     this.#parts.keepLastGood(changes)
     this.#request(this.#cache.useHolds(this.#holds.holds))
+  }
+
+  #tellHandovers(): void {
+    const { handovers, more } = this.#memo.handovers.take()
+    const { log, duties } = this.#parts
+    for (const handover of handovers.slice(0, HANDOVERS_TOLD)) log.warn(handoverText(handover))
+    const untold = more + Math.max(0, handovers.length - HANDOVERS_TOLD)
+    if (untold > 0) log.warn(`and ${untold} more hostnames have come to another namespace`)
+    duties()?.handedOver(handovers)
   }
 
   #hasPods(backend: string): boolean {

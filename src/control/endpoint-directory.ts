@@ -8,6 +8,7 @@ import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { SlotReclaimer } from '../shared-memory/epoch.ts'
 import { identityDigest } from '../shared-memory/identity-table.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
+import type { EndpointFacts } from './unreachable-backends.ts'
 
 /** What the directory asks of the resolver. */
 export interface Names {
@@ -72,6 +73,15 @@ export class EndpointDirectory {
       const failure = this.#names.failure(name)
       return failure === undefined ? [] : [`${name} cannot be resolved (${failure})`]
     })
+  }
+
+  /** What says whether it can be reached at all. */
+  facts(backend: string): EndpointFacts {
+    const { rows, refused, names } = this.#backends.get(backend) ?? UNKNOWN
+    const unanswered = names.filter(
+      (name) => this.#names.failure(name) === undefined && this.#names.addresses(name).length === 0,
+    )
+    return { usable: rows.length, refused, unresolved: this.unresolved(backend), unanswered }
   }
 
   /** Row of the Backend itself, for its limits; undefined when the table is full. */
@@ -207,6 +217,7 @@ export class EndpointDirectory {
 }
 
 const NONE: readonly never[] = Object.freeze([])
+const UNKNOWN: Known = { addresses: NONE, rows: NONE, guard: undefined, names: NONE, refused: NONE }
 
 /** Whoever writes endpoints must not fill the log with them. */
 const TOLD = 8

@@ -13,7 +13,14 @@ import type { KindMap, Validator } from '../api/validate.ts'
 import { listsOthers } from '../compile/endpoints.ts'
 import { classOf } from '../compile/ingress.ts'
 import { foreignAnnotations } from '../compile/ingress-notes.ts'
-import { type Hold, type Refused, type Resource, type ResourceSet, refusedKey } from '../compile/resource-set.ts'
+import {
+  type Hold,
+  type Refused,
+  type Resource,
+  type ResourceSet,
+  refusedKey,
+  type Unreachable,
+} from '../compile/resource-set.ts'
 import { FrozenMap, FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Origin, SourceEvent } from '../source/source.ts'
 import { closedRules, withoutWithdrawnDelegates, withoutWithdrawnNamespaces } from './broken-edit.ts'
@@ -88,6 +95,7 @@ export class ResourceCache {
   readonly #kept = new Set<string>()
   #keep = new Map<string, ObjectChange>()
   #holds = new FrozenMap<Hold>()
+  #unreachable = new FrozenMap<Unreachable>()
   #released: Released[] = []
   #set: ResourceSet | undefined
 
@@ -135,6 +143,13 @@ export class ResourceCache {
     return 'rebuild'
   }
 
+  useUnreachable(unreachable: FrozenMap<Unreachable>): Impact {
+    if (unreachable === this.#unreachable) return 'ignore'
+    this.#unreachable = unreachable
+    this.#set = undefined
+    return 'rebuild'
+  }
+
   /** In Strict: hostnames that objects have ceased to name since the last call. */
   releasedHostnames(): readonly Released[] {
     const released = this.#released
@@ -162,6 +177,7 @@ export class ResourceCache {
       namespaces: this.#maps.Namespace.freeze(),
       holds: this.#holds,
       refused: this.#refused.freeze(),
+      unreachable: this.#unreachable,
     }
     return this.#set
   }

@@ -16,7 +16,7 @@ import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { Snapshot } from '../snapshot/snapshot.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
 import type { ProblemList } from './problem-list.ts'
-import { faultsOf, type StatusBoard, unwell } from './status-board.ts'
+import { findingsOf, type StatusBoard, unwell } from './status-board.ts'
 
 export interface Viewed {
   readonly block: ProcessBlock
@@ -106,7 +106,7 @@ function backendView(table: EndpointTable, id: string, algorithm: string, rows: 
 /** What the conditions say that the list of problems does not: its own are those of fields. */
 function* conditionProblems(statuses: Iterable<ObjectStatus>): Generator<ProblemView> {
   for (const status of statuses)
-    for (const { reason, message } of faultsOf(status, isOurs))
+    for (const { reason, message } of findingsOf(status, isOurs))
       yield { object: `${status.kind} ${status.key}`, reason, message }
 }
 
@@ -116,8 +116,8 @@ const isOurs = ({ type, reason }: Condition): boolean => type !== 'Stale' && rea
 function* problemCounts(statuses: Iterable<ObjectStatus>, settings: Iterable<SettingsReason>): Generator<ProblemCount> {
   for (const reason of settings) yield { kind: 'Settings', reason, objects: 1 }
   const counts = new Map<string, ProblemCount>()
-  for (const { kind, conditions } of statuses)
-    for (const reason of new Set(conditions.filter(unwell).map((one) => one.reason))) {
+  for (const { kind, conditions, notes = [] } of statuses)
+    for (const reason of new Set([...conditions.filter(unwell), ...notes].map((one) => one.reason))) {
       if (reason === 'WrongClass') continue
       const id = `${kind} ${reason}`
       counts.set(id, { kind, reason, objects: (counts.get(id)?.objects ?? 0) + 1 })

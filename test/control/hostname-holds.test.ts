@@ -13,6 +13,7 @@ const owner = (key: string, created: number, oldest?: number) => ({
   namespace: key.slice(0, key.indexOf('/')),
   age: age(key, created),
   oldest: oldest === undefined ? undefined : age(key, oldest),
+  contested: false,
 })
 
 function holding(settings: SettingsObject = STRICT) {

@@ -5,7 +5,7 @@
 import type { ObjectStatus } from '../../api/condition.ts'
 import type { EndpointHealth } from '../../compile/conditions.ts'
 import { countEndpoints } from '../../compile/endpoints.ts'
-import { ingressNotes } from '../../compile/ingress-notes.ts'
+import type { Handover } from '../../compile/handover.ts'
 import type { ResourceSet } from '../../compile/resource-set.ts'
 import type { Random } from '../../lib/clock.ts'
 import type { FrozenMap } from '../../snapshot/frozen-map.ts'
@@ -16,7 +16,7 @@ import { EventRecorder, type Notice } from './events.ts'
 import { InstallationService } from './installation-service.ts'
 import { LastGoodConfigMaps } from './last-good-configmap.ts'
 import { LeaderElector, type LeaseTimes } from './lease.ts'
-import { ingressNotices, noticesOf } from './news.ts'
+import { handoverNotices, ingressNotices, noticesOf } from './news.ts'
 import type { Seen } from './seen-statuses.ts'
 import { StatusWriter } from './status-writer.ts'
 import { type Subject, subjectId } from './subject.ts'
@@ -89,7 +89,7 @@ export class ClusterDuties {
       events: {
         problem,
         written: (subject, wanted, before) => this.#tell(noticesOf(subject, wanted, before)),
-        lookedAtIngress: (subject, statuses, seen) => this.#tellOfIngress(subject, statuses, seen),
+        lookedAtIngress: (subject, status, seen) => this.#tellOfIngress(subject, status, seen),
       },
     })
     this.#lastGood = new LastGoodConfigMaps({
@@ -156,6 +156,11 @@ export class ClusterDuties {
     this.#writer.endpointsChanged(backend)
   }
 
+  /** Hostnames have come to another namespace: both are told, who has it now and who had it. */
+  handedOver(handovers: readonly Handover[]): void {
+    this.#tell(handoverNotices(handovers, this.#options.resources()))
+  }
+
   /** Other settings are in force: perhaps for another class. */
   settingsChanged(): void {
     this.#writer.lookAtAll()
@@ -177,9 +182,8 @@ export class ClusterDuties {
     this.#lastGood.lead()
   }
 
-  #tellOfIngress(subject: Subject, statuses: readonly ObjectStatus[], seen: Seen): void {
-    const ingress = this.#options.resources().ingresses.get(subject.key)?.object
-    const notices = ingressNotices(subject, seen, statuses, ingress === undefined ? [] : ingressNotes(ingress))
+  #tellOfIngress(subject: Subject, status: ObjectStatus, seen: Seen): void {
+    const notices = ingressNotices(subject, seen, status)
     const id = subjectId(subject)
     const told = this.#toldOfIngress.get(id)
     const texts = notices.map(({ reason, note }) => `${reason} ${note}`)
