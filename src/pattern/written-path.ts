@@ -53,6 +53,11 @@ export function unmatchablePattern(pattern: string): string | undefined {
       i = endOfClass(pattern, i)
       continue
     }
+    if (char === '(') {
+      // The name of a group, or its flags.
+      i += GROUP.exec(pattern.slice(i))![0].length - 1
+      continue
+    }
     const escaped = char === '\\'
     if (escaped && pattern.startsWith('\\Q', i)) return undefined
     const literal = escaped ? (pattern[++i] ?? '') : char
@@ -69,6 +74,8 @@ export function unmatchablePattern(pattern: string): string | undefined {
 
 /** They mean something else than themselves where they stand alone. */
 const META: ReadonlySet<string> = new Set('[]{}()|^$.*+?')
+
+const GROUP = /^\((?:\?(?:P?<[^>]*>|[A-Za-z-]*:?))?/
 
 function endOfClass(pattern: string, start: number): number {
   // A bracket that comes first is a member.

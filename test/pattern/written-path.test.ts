@@ -90,6 +90,10 @@ describe('an expression over paths', () => {
       '^/x$',
       '/%C3%A9',
       '/\\p{L}+',
+      '/(?P<id>[0-9]+)/(?<name>x)',
+      '(?i)/a(?:b|c)',
+      '(?i:/a)',
+      '/\\Qa b\\E',
       '/\\x{41}',
     ])
       assert.equal(unmatchablePattern(pattern), undefined, pattern)
