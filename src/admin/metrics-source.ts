@@ -1,5 +1,5 @@
 /** What the metrics need to know besides the cells in shared memory; pure getters, called at each scrape. */
-import type { ConditionReason, Note } from '../api/condition.ts'
+import type { ConditionReason } from '../api/condition.ts'
 
 /** What an endpoint is at the moment; each is in exactly one state. */
 export const ENDPOINT_STATES = ['eligible', 'unhealthy', 'ejected', 'draining'] as const
@@ -18,7 +18,7 @@ export type SettingsReason = 'Invalid' | 'Warning' | 'RestartNeeded'
 
 export interface ProblemCount {
   readonly kind: 'Route' | 'Backend' | 'Ingress' | 'Settings'
-  readonly reason: ConditionReason | Note['reason'] | SettingsReason
+  readonly reason: ConditionReason | SettingsReason
   readonly objects: number
 }
 

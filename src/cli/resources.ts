@@ -6,7 +6,10 @@ import type { SettingsObject } from '../api/settings.ts'
 import type { KindMap, Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
 import { CompileMemo } from '../compile/memo.ts'
-import { noResources, type Resource, type ResourceSet, refusedKey } from '../compile/resource-set.ts'
+import { noResources, type Resource, type ResourceSet, refusedKey, type Unreachable } from '../compile/resource-set.ts'
+import { unreachableBy } from '../compile/unreachable.ts'
+import { DialGuard, type Surroundings } from '../link/dial-guard.ts'
+import { workerSettings } from '../link/worker-settings.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Definition } from '../source/folder/definition.ts'
 import { inTurns } from '../source/folder/parse-file.ts'
@@ -27,7 +30,7 @@ export async function examine(
 ): Promise<Examined> {
   const findings: Finding[] = []
   const { resources, refused } = admit(objects, settings, validator, findings)
-  const compiled = await inTurns(compile(resources, new CompileMemo()))
+  const compiled = await compileAsServed(resources)
   const byId = new Map(objects.map((definition) => [refusedKey(definition.kind, definition.key), definition]))
   for (const status of compiled.statuses.values()) {
     const id = refusedKey(status.kind, status.key)
@@ -43,6 +46,27 @@ export async function examine(
   }
   return { compiled, findings, refused }
 }
+
+/** Of the addresses that a guard judges while it runs, those that are refused wherever this runs. */
+async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
+  const memo = new CompileMemo()
+  const first = await inTurns(compile(resources, memo))
+  const guard = new DialGuard(workerSettings(resources.settings, 0, '::', ANYWHERE).dial)
+  const unreachable = new FrozenMapBuilder<Unreachable>()
+  for (const [id, endpoints] of first.endpoints) {
+    const judged = endpoints.map(({ address, port, hostname }) => {
+      const reason = address === hostname ? undefined : guard.refuses(address, port)
+      return reason === undefined ? [] : [`${address} port ${port} ${reason}`]
+    })
+    const facts = { usable: judged.filter((one) => one.length === 0).length, refused: judged.flat() }
+    const fault = unreachableBy({ ...facts, unresolved: [], unanswered: [] })
+    if (fault !== undefined) unreachable.set(id, fault)
+  }
+  if (unreachable.freeze().size === 0) return first
+  return await inTurns(compile({ ...resources, unreachable: unreachable.freeze() }, memo))
+}
+
+const ANYWHERE: Surroundings = { loopback: true, ownAddresses: [], places: [], closedPorts: [] }
 
 function isBad({ type, status }: Condition): boolean {
   if (type === 'PartiallyInvalid') return status === 'True'

@@ -3,7 +3,6 @@ import type { SettingsObject } from '../api/settings.ts'
 import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
 import { endpointsOf, inlineService } from '../compile/endpoints.ts'
-import { handoverText } from '../compile/handover.ts'
 import { CompileMemo } from '../compile/memo.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
 import { grantsByLabels } from '../compile/tenancy.ts'
@@ -18,6 +17,7 @@ import { FrozenMap } from '../snapshot/frozen-map.ts'
 import { Packer, type PackResult } from '../snapshot/pack.ts'
 import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
 import type { Source, SourceEvent, SourceHandler } from '../source/source.ts'
+import { AwaitedRecords } from './awaited-records.ts'
 import type { ClusterDuties } from './cluster/cluster-duties.ts'
 import { EndpointFeed } from './cluster/endpoint-feed.ts'
 import { systemTime } from './cluster/timekeeper.ts'
@@ -32,6 +32,7 @@ import { Rebuild } from './rebuild.ts'
 import { type LastGood, type LastGoodChange, ResourceCache } from './resource-cache.ts'
 import type { StatusBoard } from './status-board.ts'
 import { Neighbourhood } from './surroundings.ts'
+import { tellHandovers } from './tell-handovers.ts'
 import { UnreachableBackends } from './unreachable-backends.ts'
 import { UnreadServices } from './unread-services.ts'
 
@@ -52,7 +53,8 @@ export interface ConfigurationParts {
   readonly wall: () => Milliseconds
   /** Client connections of one worker, by the process limit. */
   readonly connections: number
-  readonly keepLastGood: (changes: readonly LastGoodChange[]) => void
+  /** Resolves when hostnames among them are written where a restart finds them, or cannot be. */
+  readonly keepLastGood: (changes: readonly LastGoodChange[]) => Promise<void>
   /** Towards the cluster that this runs in; none = it writes nothing there. */
   readonly duties: () => ClusterDuties | undefined
 }
@@ -67,8 +69,6 @@ interface Built {
 
 /** Endpoint sets brought in line in one step; each is hashed and sent to every worker. */
 const SETS_AT_ONCE = 8
-/** Hostnames that have come to another namespace by one change; more are counted. */
-const HANDOVERS_TOLD = 50
 /** Of a turn in which endpoints are sent. */
 const FEED_SLICE: Milliseconds = 3
 
@@ -88,8 +88,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   #feeding: NodeJS.Immediate | undefined
   readonly #neighbourhood: Neighbourhood
   readonly #holds: HostnameHolds
-  readonly #unreachable = new UnreachableBackends()
-  #reachLook: NodeJS.Immediate | undefined
+  readonly #records = new AwaitedRecords(() => this.#rebuild.resume())
+  readonly #unreachable: UnreachableBackends
   #surroundings: Surroundings | undefined
   #needed: { readonly services: ReadonlySet<string>; readonly namespaces: boolean } = {
     services: new Set(),
@@ -113,6 +113,10 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#packer = new Packer(Math.random)
     this.#holds = new HostnameHolds(parts.wall, settings)
     this.#holds.restore(lastGood)
+    this.#unreachable = new UnreachableBackends({
+      factsOf: (backend) => parts.directory.facts(backend),
+      changed: (all) => this.#request(this.#cache.useUnreachable(all)),
+    })
     this.#neighbourhood = new Neighbourhood(parts.inCluster, process.env)
     this.#intake = new Intake(this.#cache, {
       endpoints: (backends, since) => this.#endpointsChanged(backends, since),
@@ -128,7 +132,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       sink: {
         set: (backend, addresses) => {
           parts.directory.set(backend, addresses)
-          this.#noteReach(backend)
+          this.#unreachable.look([backend])
           parts.duties()?.endpointsChanged(backend)
         },
       },
@@ -146,7 +150,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       done: (built, since) => this.#publish(built, since),
       failed: (error) => parts.log.error({ error }, 'a rebuild failed; what is served stays as it is'),
       now: parts.now,
-      mayBegin: () => !this.#intake.busy && !this.#unread.busy,
+      mayBegin: () => !this.#intake.busy && !this.#unread.busy && !this.#records.busy,
     })
     this.#tellNeeds()
   }
@@ -204,7 +208,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       this.#synced = true
       this.#cache.synced()
       this.#parts.block.setSynced(true)
-      this.#parts.keepLastGood(this.#cache.lastGoodChanges())
+      void this.#parts.keepLastGood(this.#cache.lastGoodChanges())
       if (this.#everyAddress !== undefined) this.#rebuild.request(true)
     })
   }
@@ -228,7 +232,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   /** A name among the endpoints of these leads elsewhere, or can, or cannot, be resolved. */
   reachChanged(backends: readonly string[]): void {
-    for (const backend of backends) this.#noteReach(backend)
+    this.#unreachable.look(backends)
   }
 
   /** Names lead elsewhere, or a look at what can be given back is due. */
@@ -243,7 +247,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#intake.stop()
     this.#unread.stop()
     clearImmediate(this.#feeding)
-    clearImmediate(this.#reachLook)
+    this.#unreachable.stop()
     this.#rebuild.stop()
     this.#endpointFeed.stop()
   }
@@ -259,16 +263,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     const forWorkers = workerSettings(settings, connections, everyAddress, this.#surroundings)
     publisher.send({ type: 'settings', settings: forWorkers })
     directory.guardBy(new DialGuard(forWorkers.dial))
-    this.reachChanged([...this.#endpoints.keys()])
-  }
-
-  /** Those who refer to it are told by a compile: all of a burst by one. */
-  #noteReach(backend: string): void {
-    this.#unreachable.note(backend, this.#parts.directory.facts(backend))
-    this.#reachLook ??= setImmediate(() => {
-      this.#reachLook = undefined
-      this.#request(this.#cache.useUnreachable(this.#unreachable.all))
-    })
+    this.#unreachable.look(directory.ids())
   }
 
   *#build(): Generator<void, Built> {
@@ -301,7 +296,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#compiled = compiled
     this.#holds.settle(compiled.owners, holds)
     this.#useHolds()
-    this.#tellHandovers()
+    tellHandovers(this.#memo.handovers.take(), this.#parts)
     if (first) {
       reclaimer.adopt(directory.inUse())
       publisher.send({ type: 'backends', ids: [...compiled.endpoints.keys()] })
@@ -318,19 +313,11 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   #useHolds(): void {
-    const changes = this.#holds.changes()
+    const { changes, late } = this.#holds.changes()
     if (changes.length === 0) return
-    this.#parts.keepLastGood(changes)
+    const written = this.#parts.keepLastGood(changes)
+    if (late) void this.#records.add(written)
     this.#request(this.#cache.useHolds(this.#holds.holds))
-  }
-
-  #tellHandovers(): void {
-    const { handovers, more } = this.#memo.handovers.take()
-    const { log, duties } = this.#parts
-    for (const handover of handovers.slice(0, HANDOVERS_TOLD)) log.warn(handoverText(handover))
-    const untold = more + Math.max(0, handovers.length - HANDOVERS_TOLD)
-    if (untold > 0) log.warn(`and ${untold} more hostnames have come to another namespace`)
-    duties()?.handedOver(handovers)
   }
 
   #hasPods(backend: string): boolean {
@@ -378,7 +365,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#holds.release(this.#cache.releasedHostnames())
     this.#useHolds()
     this.#parts.problems.setObjects(this.#cache.problems())
-    this.#parts.keepLastGood(this.#cache.lastGoodChanges())
+    void this.#parts.keepLastGood(this.#cache.lastGoodChanges())
     this.#request(impact, since)
     this.#rebuild.resume()
   }

@@ -350,11 +350,12 @@ export class Control {
     }
   }
 
-  #keepLastGood(changes: readonly LastGoodChange[]): void {
+  async #keepLastGood(changes: readonly LastGoodChange[]): Promise<void> {
     if (changes.length === 0) return
     this.#lastGood?.keep(changes)
     this.#duties?.lastGood.keep(changes)
     this.#tell({ type: 'last-good', changes })
+    await Promise.all([this.#lastGood?.recorded(), this.#duties?.lastGood.flushed()])
   }
 
   #nameHealth(name: string, failure: string | undefined, kept: readonly string[]): void {

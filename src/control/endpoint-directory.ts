@@ -2,13 +2,13 @@
  * Every Backend's endpoints as the workers know them: names resolved, forbidden addresses left out, each with its slot in shared
  * memory. A slot is found by identity, so a rebuild, and even a new control thread, gives every endpoint the slot it has.
  */
+import type { EndpointFacts } from '../compile/unreachable.ts'
 import type { DialGuard } from '../link/dial-guard.ts'
 import type { EndpointRow, ToWorker } from '../link/messages.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { SlotReclaimer } from '../shared-memory/epoch.ts'
 import { identityDigest } from '../shared-memory/identity-table.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
-import type { EndpointFacts } from './unreachable-backends.ts'
 
 /** What the directory asks of the resolver. */
 export interface Names {
@@ -73,6 +73,11 @@ export class EndpointDirectory {
       const failure = this.#names.failure(name)
       return failure === undefined ? [] : [`${name} cannot be resolved (${failure})`]
     })
+  }
+
+  /** Every Backend that is known. */
+  ids(): Iterable<string> {
+    return this.#backends.keys()
   }
 
   /** What says whether it can be reached at all. */

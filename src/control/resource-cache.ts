@@ -11,8 +11,6 @@ import type { Route } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { KindMap, Validator } from '../api/validate.ts'
 import { listsOthers } from '../compile/endpoints.ts'
-import { classOf } from '../compile/ingress.ts'
-import { foreignAnnotations } from '../compile/ingress-notes.ts'
 import {
   type Hold,
   type Refused,
@@ -27,6 +25,7 @@ import { closedRules, withoutWithdrawnDelegates, withoutWithdrawnNamespaces } fr
 import type { Released } from './hostname-holds.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 import { hostnamesOf, serviceOf, usesOf } from './object-uses.ts'
+import { sameToUs } from './same-object.ts'
 
 /** A last good version that outlives the process; and, by the same way, a hostname that is kept (`Hold`). */
 export interface LastGood {
@@ -359,26 +358,6 @@ export class ResourceCache {
     else this.#kept.add(name)
     this.#keep.set(name, { kind, key, object: object as Route | Backend | undefined })
   }
-}
-
-/**
- * Whether nothing that matters differs: our own status writes and other controllers' annotations come back as
- * changes, and must not become rebuilds.
- */
-function sameToUs(a: KubeObject, b: KubeObject): boolean {
-  const { metadata: first, ...restOfFirst } = a as KubeObject & Readonly<Record<string, unknown>>
-  const { metadata: second, ...restOfSecond } = b as KubeObject & Readonly<Record<string, unknown>>
-  if (first.generation !== second.generation || first.uid !== second.uid) return false
-  if (first.creationTimestamp !== second.creationTimestamp) return false
-  const labelled = a.kind === 'EndpointSlice' || a.kind === 'Namespace'
-  if (labelled && !isDeepStrictEqual(first.labels, second.labels)) return false
-  if (a.kind === 'Ingress' && saidByAnnotations(a as Ingress) !== saidByAnnotations(b as Ingress)) return false
-  return isDeepStrictEqual(restOfFirst, restOfSecond)
-}
-
-/** Its class, and what is told to be for others. */
-function saidByAnnotations(ingress: Ingress): string {
-  return JSON.stringify([classOf(ingress), foreignAnnotations(ingress)])
 }
 
 function withoutWithdrawn(good: KubeObject, raw: unknown): KubeObject {

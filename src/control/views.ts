@@ -116,8 +116,8 @@ const isOurs = ({ type, reason }: Condition): boolean => type !== 'Stale' && rea
 function* problemCounts(statuses: Iterable<ObjectStatus>, settings: Iterable<SettingsReason>): Generator<ProblemCount> {
   for (const reason of settings) yield { kind: 'Settings', reason, objects: 1 }
   const counts = new Map<string, ProblemCount>()
-  for (const { kind, conditions, notes = [] } of statuses)
-    for (const reason of new Set([...conditions.filter(unwell), ...notes].map((one) => one.reason))) {
+  for (const { kind, conditions } of statuses)
+    for (const reason of new Set(conditions.filter(unwell).map((one) => one.reason))) {
       if (reason === 'WrongClass') continue
       const id = `${kind} ${reason}`
       counts.set(id, { kind, reason, objects: (counts.get(id)?.objects ?? 0) + 1 })

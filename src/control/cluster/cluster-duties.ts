@@ -7,7 +7,7 @@ import type { EndpointHealth } from '../../compile/conditions.ts'
 import { countEndpoints } from '../../compile/endpoints.ts'
 import type { Handover } from '../../compile/handover.ts'
 import type { ResourceSet } from '../../compile/resource-set.ts'
-import type { Random } from '../../lib/clock.ts'
+import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { FrozenMap } from '../../snapshot/frozen-map.ts'
 import type { KubernetesClient } from '../../source/kubernetes/client.ts'
 import type { SourceEvent } from '../../source/source.ts'
@@ -45,6 +45,9 @@ export interface ClusterDutiesOptions {
   readonly health: (backend: string) => Omit<EndpointHealth, 'total'>
   readonly leaseTimes?: Partial<LeaseTimes>
 }
+
+/** What is still to be kept is written before the Lease is freed, if the API server answers. */
+const FLUSH_WITHIN: Milliseconds = 300
 
 export class ClusterDuties {
   readonly #options: ClusterDutiesOptions
@@ -170,6 +173,7 @@ export class ClusterDuties {
   async stop(): Promise<void> {
     this.#writer.stop()
     this.#events.stop()
+    await this.#lastGood.finish(FLUSH_WITHIN)
     this.#lastGood.stop()
     await Promise.all([this.#elector.stop(), this.#service?.stop(), this.#lastGood.flushed()])
   }
