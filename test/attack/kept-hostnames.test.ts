@@ -37,6 +37,12 @@ describe('a hostname that somebody waits for', () => {
       assert.equal(answer, 'owner')
   }
 
+  /** Before the folder with what it keeps goes. */
+  const ended = async (gateway: Started, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
+    gateway.child.kill(signal)
+    await gateway.ended
+  }
+
   it('stays with its namespace through bursts, a control thread that dies, and a process that ends', async (t) => {
     const settings = await settingsFile(t)
     const flags = ['--settings', settings]
@@ -81,11 +87,11 @@ describe('a hostname that somebody waits for', () => {
     await rm(join(first.folder, 'owner.yaml'))
     // As fast as anybody can see it.
     while ((await asked(first, names[39]!)) !== '404');
-    first.child.kill('SIGKILL')
-    await first.ended
+    await ended(first, 'SIGKILL')
     const second = await start(t, { 'thief.yaml': thief }, { flags })
     await becomes(second, 'free.example', 'thief')
     for (const name of names) assert.equal(await asked(second, name), '404', name)
+    await ended(second, 'SIGTERM')
   })
 
   it('is its namespace’s when nobody ran to see the deletion, and when all is created anew in another order', async (t) => {
@@ -103,13 +109,13 @@ describe('a hostname that somebody waits for', () => {
     await first.logged(
       /^zoo\.example has come from namespace zoo \(Route zoo\/a\) to namespace thief .*thief\/all comes before Route zoo\/a by name/,
     )
-    first.child.kill('SIGTERM')
-    await first.ended
+    await ended(first, 'SIGTERM')
     const second = await start(t, { 'thief.yaml': waiting }, { flags })
     await becomes(second, 'free.example', 'thief')
     assert.equal(await asked(second, 'x.example'), '404', 'the deletion was seen by nobody')
     await second.write('owner.yaml', owner('zzzz', 'x.example'))
     await becomes(second, 'x.example', 'owner')
+    await ended(second, 'SIGTERM')
   })
 
   it('is free when its time is over, by itself', async (t) => {

@@ -171,7 +171,9 @@ describe('what the gateway says to its cluster', () => {
         /^moved\.test has come from namespace shop \(Route shop\/moved\) to namespace team/,
       )
     })
-    assert.ok(gateway.processLog.some((line) => line.includes('moved.test has come from namespace shop')))
+    await eventually(() =>
+      assert.ok(gateway.processLog.some((line) => line.includes('moved.test has come from namespace shop'))),
+    )
     api.remove(of('team', ''))
   })
 
