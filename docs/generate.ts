@@ -96,12 +96,12 @@ function writeObject(page: Page, schema: Schema, path: string, parts: string[]):
   const rows = properties.map(([name, child]) => {
     const at = path === '' ? name : `${path}.${name}`
     const link = page.elsewhere.get(at)
-    const unbuilt = page.unbuilt.find((entry) => entry.field === at)
+    const unbuilt = page.unbuilt.some((entry) => entry.field === at)
     const cells = [
-      `\`${name}\`${required.has(name) ? ' \\*' : ''}${unbuilt === undefined ? '' : ' †'}`,
+      `\`${name}\`${required.has(name) ? ' \\*' : ''}${unbuilt ? ' †' : ''}`,
       link === undefined ? typeOf(child) : 'object',
       defaultOf(child),
-      [child.description ?? '', ...rulesOf(child), link === undefined ? '' : `Has ${link}.`, stateOf(unbuilt)]
+      [child.description ?? '', ...rulesOf(child), link === undefined ? '' : `Has ${link}.`]
         .filter((part) => part !== '')
         .join(' '),
     ]
@@ -118,14 +118,6 @@ function writeObject(page: Page, schema: Schema, path: string, parts: string[]):
     else if (child.items?.properties !== undefined && !page.elsewhere.has(`${at}[]`))
       writeObject(page, child.items, `${at}[]`, parts)
   }
-}
-
-/** What of a field that is not built may be written all the same. */
-function stateOf(unbuilt: Unbuilt | undefined): string {
-  const list = (values: readonly unknown[]) =>
-    values.map((value) => `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``).join(', ')
-  if (unbuilt?.refused !== undefined) return `† Not yet: ${list(unbuilt.refused)}.`
-  return unbuilt?.accepted === undefined ? '' : `† So far only ${list(unbuilt.accepted)}.`
 }
 
 function typeOf(schema: Schema): string {

@@ -66,14 +66,15 @@ async function start(): Promise<void> {
   const [http, admin, signals] = await Promise.all(
     [values.http, values.admin, values.signals].map((port) => freePort(Number(port))),
   )
-  const ports = new Map<number, number>()
+  // The manifests tell people, in comments and on the start page, where to send requests.
+  const ports = new Map([[8080, http!]])
   for (const { port } of INSTANCES) ports.set(port, await freePort(port))
   const moved = [...ports].filter(([wanted, got]) => wanted !== got)
   if (moved.length > 0) {
     copy = copyWithPorts(SHOP, ports)
     const list = moved.map(([wanted, got]) => `${wanted} → ${got}`).join(', ')
     console.log(
-      paint(`Ports taken by other programs are replaced: ${list}. The manifests are a copy in ${copy}`, 'yellow'),
+      paint(`Other ports than the manifests name: ${list}. What is served is a copy of them in ${copy}`, 'yellow'),
     )
   }
   const folder = copy ?? SHOP
@@ -141,7 +142,7 @@ function table({ http, admin, signals, flaky }: Ports, folder: string): void {
   const lines = TRIES.map((one) => ({ shows: one.shows, curl: curlLine(one, http) }))
   const width = Math.max(...lines.map((line) => line.shows.length))
   console.log(`
-${paint(`Headgate proxies http://127.0.0.1:${http} to four instances of the example service`, 'bold')}. Try:
+${paint(`Headgate proxies http://127.0.0.1:${http} to four instances of the example service`, 'bold')}. Open it, or try:
 
 ${lines.map((line) => `  ${line.shows.padEnd(width)}  ${paint(line.curl, 'bold')}`).join('\n')}
 

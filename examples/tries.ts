@@ -173,10 +173,10 @@ export const TRIES: readonly Try[] = [
     expect: { status: 502, body: 'ConnectFailure' },
   },
   {
-    shows: 'a host that no Route serves: 404',
+    shows: 'a host that no Route names: 404',
     host: 'unknown.localhost',
     path: '/',
-    expect: { status: 404, body: 'HostNotFound' },
+    expect: { status: 404, body: 'RouteNotFound' },
   },
 ]
 

@@ -8,6 +8,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { Document, parse, visit } from 'yaml'
 
+import { UNBUILT, type Unbuilt, unbuiltSentence } from '../src/api/not-implemented.ts'
+
 type Node = Record<string, unknown>
 
 const root = new URL('../', import.meta.url)
@@ -51,6 +53,22 @@ function withoutDescriptions(schema: Node, keep: number): Node {
   }
   return node
 }
+
+/** A field that is refused says so where people read of it. */
+function markUnbuilt(schema: Node, entries: readonly Unbuilt[]): void {
+  for (const entry of entries) {
+    let field = schema
+    for (const step of entry.field.split('.')) {
+      const child = ((field.properties ?? {}) as Node)[step.replace('[]', '')]
+      if (!isNode(child)) throw new Error(`no field ${entry.field}`)
+      field = step.endsWith('[]') ? (child.items as Node) : child
+    }
+    field.description = [field.description, unbuiltSentence(entry)].filter((part) => part !== undefined).join(' ')
+  }
+}
+
+const specOf = (crd: Node): Node =>
+  (crd as { spec: { versions: { schema: { openAPIV3Schema: Node } }[] } }).spec.versions[0]!.schema.openAPIV3Schema
 
 /** Order of keywords in what is written: first what a reader asks. */
 const ORDER = ['description', 'type', 'format', 'enum', 'default', 'required']
@@ -119,6 +137,9 @@ export function generated(): Map<string, string> {
   const route = expand(read('route')) as Node
   const backend = expand(read('backend')) as Node
   const settings = expand(read('settings')) as Node
+  markUnbuilt(specOf(route), UNBUILT.Route)
+  markUnbuilt(specOf(backend), UNBUILT.Backend)
+  markUnbuilt(settings, UNBUILT.Settings)
   const published = {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     $id: 'https://headgate.dev/schemas/settings.schema.json',

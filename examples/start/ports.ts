@@ -27,7 +27,7 @@ async function bound(port: number, host: string): Promise<number | undefined> {
 /**
  * A copy of the manifests in which ports are replaced, for when the ports they name are taken by other programs.
  *
- * @param ports as written → to be used
+ * @param ports as written → to be used, of the endpoints, and of the gateway in what is written for people
  * @returns the folder, to be removed by the caller
  */
 export function copyWithPorts(folder: string, ports: ReadonlyMap<number, number>): string {
@@ -37,7 +37,9 @@ export function copyWithPorts(folder: string, ports: ReadonlyMap<number, number>
     if (!file.endsWith('.yaml')) continue
     const path = join(copy, file)
     const text = readFileSync(path, 'utf8')
-    const replaced = text.replace(/\bport: (\d+)/g, (_, port) => `port: ${ports.get(Number(port)) ?? port}`)
+    const replaced = text
+      .replace(/\bport: (\d+)/g, (_, port) => `port: ${ports.get(Number(port)) ?? port}`)
+      .replace(/(localhost|127\.0\.0\.1):(\d+)/g, (_, host, port) => `${host}:${ports.get(Number(port)) ?? port}`)
     writeFileSync(path, replaced)
   }
   return copy

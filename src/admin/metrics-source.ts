@@ -19,7 +19,7 @@ export interface BackendGauges {
 export type SettingsReason = 'Invalid' | 'Warning' | 'RestartNeeded' | 'ListenerNotOpen'
 
 export interface ProblemCount {
-  readonly kind: 'Route' | 'Backend' | 'Settings'
+  readonly kind: 'Route' | 'Backend' | 'Ingress' | 'Settings'
   readonly reason: ConditionReason | SettingsReason
   readonly objects: number
 }

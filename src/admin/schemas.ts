@@ -46,6 +46,8 @@ const backend = object({
 
 const condition = object({ type: text, status: text, reason: text, message: text }, { observedGeneration: count })
 
+const note = object({ reason: text, message: text })
+
 export const RESPONSES = {
   index: object({ paths: list(text) }),
   health: object({ status: text, reasons: list(text) }),
@@ -53,7 +55,7 @@ export const RESPONSES = {
   version: object({ version: text, node: text, generation: count, workers: count }),
   routes: page(route),
   backends: page(backend),
-  statuses: page(object({ kind: text, key: text, conditions: list(condition) }, { rules: count })),
+  statuses: page(object({ kind: text, key: text, conditions: list(condition) }, { rules: count, notes: list(note) })),
   problems: page(
     object({ reason: text, message: text }, { object: text, file: text, line: count, column: count, field: text }),
   ),

@@ -30,6 +30,7 @@ export const CONDITION_REASONS = [
   'SecretNotFound',
   'SecretTypeNotAllowed',
   'AddressNotAllowed',
+  'NameNotResolved',
   'Programmed',
   'Pending',
   'Current',
@@ -51,12 +52,24 @@ export interface Condition {
   readonly observedGeneration?: number
 }
 
+/** What an object asks for and does not get, without being wrong. */
+export interface Note {
+  readonly reason: 'AnnotationsIgnored' | 'PathTakenLiterally' | 'PathNeverMatches' | 'CertificateNotServed'
+  /** What it means here and what to do. */
+  readonly message: string
+  /** Where in the object: property names and list indexes. */
+  readonly path: readonly (string | number)[]
+}
+
 /** What compile says about one object; the status writer (cluster) or the admin API and log (folder) make it known. */
 export interface ObjectStatus {
-  readonly kind: 'Route' | 'Backend'
+  /** An Ingress is one object, whatever number of Routes it becomes. */
+  readonly kind: 'Route' | 'Backend' | 'Ingress'
   /** `namespace/name`. */
   readonly key: string
   readonly conditions: readonly Condition[]
-  /** Route only: how many rules are served. */
+  /** Route and Ingress: how many rules are served. */
   readonly rules?: number
+  /** Ingress only, where there are any. */
+  readonly notes?: readonly Note[]
 }

@@ -77,6 +77,15 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
   ],
 }
 
+/** For the description of the field, which `kubectl explain` shows. */
+export function unbuiltSentence({ accepted, refused }: Unbuilt): string {
+  const list = (values: readonly unknown[]) =>
+    values.map((value) => (typeof value === 'string' ? value : JSON.stringify(value))).join(', ')
+  if (refused !== undefined) return `Not built yet: ${list(refused)}.`
+  if (accepted === undefined) return 'Not built yet: refused.'
+  return `Not built yet: only ${list(accepted)}.`
+}
+
 /** The table as a tree, so that an object is walked once. */
 interface Branch {
   entry?: Unbuilt

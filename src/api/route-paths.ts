@@ -4,6 +4,7 @@
  */
 import { normalizePath } from '../pattern/path.ts'
 import { compilePattern } from '../pattern/regex.ts'
+import { requestPath, unmatchablePattern } from '../pattern/written-path.ts'
 import type { FieldProblem } from './object.ts'
 import type { PathRewritePolicy, Policies } from './policies.ts'
 import type { Route, RouteMatch, RouteValueMatch } from './route.ts'
@@ -31,7 +32,7 @@ export function pathProblems(route: Route): FieldProblem[] {
 function checkMatch(match: RouteMatch, at: Path, problems: FieldProblem[]): void {
   const { path } = match
   if (path !== undefined) {
-    if (path.type === 'RegularExpression') checkPattern(path.value, [...at, 'path', 'value'], problems)
+    if (path.type === 'RegularExpression') checkPathPattern(path.value, [...at, 'path', 'value'], problems)
     else checkPath(path.value, [...at, 'path', 'value'], problems)
   }
   checkValues(match.headers, [...at, 'headers'], problems)
@@ -50,14 +51,33 @@ function checkPolicies(policies: Policies | undefined, at: Path, problems: Field
 
 function checkRewrite(path: PathRewritePolicy | undefined, at: Path, problems: FieldProblem[]): void {
   const pattern = path?.replaceRegex?.pattern
-  if (pattern !== undefined) checkPattern(pattern, [...at, 'replaceRegex', 'pattern'], problems)
+  if (pattern !== undefined) checkPathPattern(pattern, [...at, 'replaceRegex', 'pattern'], problems)
+  for (const field of ['replaceFullPath', 'replacePrefixMatch'] as const)
+    if (path?.[field] !== undefined) checkReplacement(path[field], [...at, field], problems)
+}
+
+/** What is not in normal form is refused at each request: see `compilePathRewrite`. */
+function checkReplacement(value: string, path: Path, problems: FieldProblem[]): void {
+  const mark = value.indexOf('?')
+  const written = mark === -1 ? value : value.slice(0, mark)
+  const normal = normalizePath(written, 'KeepEncodedSlash')
+  if (normal === written) return
+  const instead = normal === undefined ? 'write a path that a request can have' : `write ${normal}`
+  const message = `every request would be answered with 400 BadRewrite, since this path is not in normal form; ${instead}`
+  problems.push({ path, reason: 'Invalid', message })
 }
 
 function checkPath(value: string, path: Path, problems: FieldProblem[]): void {
-  if (normalizePath(value, 'KeepEncodedSlash') !== undefined) return
-  const message =
-    'no request can have this path: escapes must be two hexadecimal digits, and dot segments with parameters or escaped twice are refused'
-  problems.push({ path, reason: 'Invalid', message })
+  const read = requestPath(value)
+  if ('fault' in read)
+    problems.push({ path, reason: 'Invalid', message: `no request can have this path: ${read.fault}` })
+}
+
+function checkPathPattern(value: string, path: Path, problems: FieldProblem[]): void {
+  checkPattern(value, path, problems)
+  const fault = unmatchablePattern(value)
+  if (fault !== undefined)
+    problems.push({ path, reason: 'Invalid', message: `a part of this is never found: ${fault}` })
 }
 
 function checkPattern(value: string, path: Path, problems: FieldProblem[]): void {

@@ -25,7 +25,12 @@ export function fromSource(problem: SourceProblem): Finding {
   return { severity, file, line, column, ...objectOf(object), field: '', reason, message }
 }
 
-export function fromField(severity: Finding['severity'], definition: Definition, problem: FieldProblem): Finding {
+/** About a part of an object. */
+export function fromField(
+  severity: Finding['severity'],
+  definition: Definition,
+  problem: Pick<FieldProblem, 'path' | 'message'> & { readonly reason: string },
+): Finding {
   const { reason, message, path } = problem
   return { severity, ...placeIn(definition, path), ...objectOf(definition), field: formatPath(path), reason, message }
 }

@@ -5,9 +5,11 @@ import type { KubeObject } from '../api/object.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { KindMap, Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
-import { ingressOf } from '../compile/ingress.ts'
 import { CompileMemo } from '../compile/memo.ts'
-import { noResources, type Resource, type ResourceSet, refusedKey } from '../compile/resource-set.ts'
+import { noResources, type Resource, type ResourceSet, refusedKey, type Unreachable } from '../compile/resource-set.ts'
+import { unreachableBy } from '../compile/unreachable.ts'
+import { DialGuard, type Surroundings } from '../link/dial-guard.ts'
+import { workerSettings } from '../link/worker-settings.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Definition } from '../source/folder/definition.ts'
 import { inTurns } from '../source/folder/parse-file.ts'
@@ -28,11 +30,10 @@ export async function examine(
 ): Promise<Examined> {
   const findings: Finding[] = []
   const { resources, refused } = admit(objects, settings, validator, findings)
-  const compiled = await inTurns(compile(resources, new CompileMemo()))
+  const compiled = await compileAsServed(resources)
   const byId = new Map(objects.map((definition) => [refusedKey(definition.kind, definition.key), definition]))
   for (const status of compiled.statuses.values()) {
-    const ingress = ingressOf(status.key)
-    const id = ingress === undefined ? refusedKey(status.kind, status.key) : refusedKey('Ingress', ingress)
+    const id = refusedKey(status.kind, status.key)
     const definition = byId.get(id)
     if (definition === undefined || resources.refused.has(id)) continue
     const bad = status.conditions.filter(isBad)
@@ -41,9 +42,31 @@ export async function examine(
       const repeated = type === 'Accepted' && bad.some((other) => other.type !== type && other.reason === reason)
       if (!repeated) findings.push(aboutObject(definition, reason, message))
     }
+    findings.push(...(status.notes ?? []).map((note) => fromField('warning', definition, note)))
   }
   return { compiled, findings, refused }
 }
+
+/** Of the addresses that a guard judges while it runs, those that are refused wherever this runs. */
+async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
+  const memo = new CompileMemo()
+  const first = await inTurns(compile(resources, memo))
+  const guard = new DialGuard(workerSettings(resources.settings, 0, [], ANYWHERE).dial)
+  const unreachable = new FrozenMapBuilder<Unreachable>()
+  for (const [id, endpoints] of first.endpoints) {
+    const judged = endpoints.map(({ address, port, hostname }) => {
+      const reason = address === hostname ? undefined : guard.refuses(address, port)
+      return reason === undefined ? [] : [`${address} port ${port} ${reason}`]
+    })
+    const facts = { usable: judged.filter((one) => one.length === 0).length, refused: judged.flat() }
+    const fault = unreachableBy({ ...facts, unresolved: [], unanswered: [] })
+    if (fault !== undefined) unreachable.set(id, fault)
+  }
+  if (unreachable.freeze().size === 0) return first
+  return await inTurns(compile({ ...resources, unreachable: unreachable.freeze() }, memo))
+}
+
+const ANYWHERE: Surroundings = { loopback: true, ownAddresses: [], places: [], closedPorts: [] }
 
 function isBad({ type, status }: Condition): boolean {
   if (type === 'PartiallyInvalid') return status === 'True'

@@ -2,10 +2,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Backend, EndpointAddress } from '../snapshot/snapshot.ts'
 import { backendOf, defaultBackend } from './backend.ts'
+import type { Fault } from './conditions.ts'
 import { inlineService, reach, sameEndpoints } from './endpoints.ts'
+import { statusName } from './ingress.ts'
 import type { CompileMemo } from './memo.ts'
 import type { Meter } from './meter.ts'
-import { type Face, faceOf } from './references.ts'
+import { type Face, faceOf, targetFaults } from './references.ts'
 import { type ResourceSet, refusedKey } from './resource-set.ts'
 
 export function* lookAtTargets(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
@@ -75,20 +77,20 @@ export function* gatherEndpoints(memo: CompileMemo, resources: ResourceSet, mete
     if (now === undefined) memo.endpoints.delete(id)
     else if (before === undefined || !sameEndpoints(before, now)) memo.endpoints.set(id, now)
     enterNames(memo, id, before ?? [], now ?? [])
-    enterRefused(memo, id, reached?.refused ?? [])
+    enterFaults(memo, id, reached === undefined ? [] : targetFaults(resources, id, reached))
     memo.work.endpoints.delete(id)
     memo.counts.endpoints++
     if (meter.spend(3 + (now?.length ?? 0))) yield
   }
 }
 
-/** A Service named directly has no status of its own: those are told who name it. */
-function enterRefused(memo: CompileMemo, id: string, now: readonly string[]): void {
-  if (isDeepStrictEqual(memo.refusedTargets.get(id) ?? [], now)) return
-  if (now.length === 0) memo.refusedTargets.delete(id)
-  else memo.refusedTargets.set(id, now)
+/** Whoever refers to it is told too: what it needs to serve is there only when its backends can be reached. */
+function enterFaults(memo: CompileMemo, id: string, now: readonly Fault[]): void {
+  if (isDeepStrictEqual(memo.targetFaults.get(id) ?? [], now)) return
+  if (now.length === 0) memo.targetFaults.delete(id)
+  else memo.targetFaults.set(id, now)
   if (inlineService(id) === undefined) memo.work.statuses.add(refusedKey('Backend', id))
-  else for (const key of memo.dependents.get(id) ?? []) memo.work.statuses.add(refusedKey('Route', key))
+  for (const key of memo.dependents.get(id) ?? []) memo.work.statuses.add(statusName(key))
 }
 
 function enterNames(

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Namespace } from '../api/kubernetes.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { namespaceOf } from './endpoints.ts'
-import { ingressRoutes } from './ingress.ts'
+import { ingressRoutes, statusName } from './ingress.ts'
 import type { CompileMemo } from './memo.ts'
 import type { Meter } from './meter.ts'
 import { type Resource, type ResourceSet, refusedKey } from './resource-set.ts'
@@ -18,12 +18,15 @@ export function* noteChanges(memo: CompileMemo, resources: ResourceSet, meter: M
     work.routes.add(key)
     if (meter.spend(1)) yield
   }
-  for (const change of before.ingresses.changesTo(resources.ingresses))
+  for (const change of before.ingresses.changesTo(resources.ingresses)) {
+    // One without a rule becomes no Route.
+    work.statuses.add(refusedKey('Ingress', change.key))
     for (const ingress of [change.before, change.after])
       for (const key of ingress === undefined ? [] : ingressRoutes(ingress).keys()) {
         work.routes.add(key)
         if (meter.spend(2)) yield
       }
+  }
   for (const { key } of before.backends.changesTo(resources.backends)) {
     work.targets.add(key)
     if (meter.spend(1)) yield
@@ -35,6 +38,10 @@ export function* noteChanges(memo: CompileMemo, resources: ResourceSet, meter: M
   for (const { key } of before.endpointSlices.changesTo(resources.endpointSlices)) {
     addAll(work.endpoints, memo.serviceUsers.get(key))
     if (meter.spend(1)) yield
+  }
+  for (const { key } of before.unreachable.changesTo(resources.unreachable)) {
+    for (const route of memo.dependents.get(key) ?? []) work.statuses.add(statusName(route))
+    if (meter.spend(1 + (memo.dependents.get(key)?.size ?? 0) / 16)) yield
   }
   for (const { key, after } of before.holds.changesTo(resources.holds)) {
     // A name that no Route has any more has a place as long as it is kept.
@@ -50,6 +57,7 @@ export function* noteChanges(memo: CompileMemo, resources: ResourceSet, meter: M
       work.routes.add(key)
       if (meter.spend(1)) yield
     }
+    for (const key of resources.ingresses.keys()) work.statuses.add(refusedKey('Ingress', key))
     yield* noteHolds(memo, resources, meter)
   }
   if (!sameForTargets(before.settings, resources.settings))
@@ -63,7 +71,7 @@ function* noteRefused(memo: CompileMemo, before: ResourceSet, after: ResourceSet
   const { work } = memo
   for (const change of before.refused.changesTo(after.refused)) {
     const { kind, key } = (change.after ?? change.before)!
-    if (kind === 'Route' || kind === 'Backend') work.statuses.add(refusedKey(kind, key))
+    if (kind === 'Route' || kind === 'Backend' || kind === 'Ingress') work.statuses.add(refusedKey(kind, key))
     if (kind === 'Backend') work.targets.add(key)
     if (kind === 'Service') addAll(work.targets, memo.serviceUsers.get(key))
     if (meter.spend(1)) yield

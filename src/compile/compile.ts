@@ -7,13 +7,13 @@ import { gatherEndpoints, lookAtTargets } from './backend-pass.ts'
 import { noteChanges } from './changes.ts'
 import { backendConditions, type Fault, refusedConditions } from './conditions.ts'
 import { buildHosts, settleClaims } from './host-pass.ts'
+import { ingressStatus } from './ingress-status.ts'
 import type { CompileMemo } from './memo.ts'
 import { Meter } from './meter.ts'
 import type { Owner } from './ownership.ts'
-import { refusedFault, serviceFace } from './references.ts'
 import { type ResourceSet, refusedKey } from './resource-set.ts'
 import { planRoutes, resolveReferences } from './route-pass.ts'
-import { routeStatus } from './route-status.ts'
+import { routeStatus, type StatusContext } from './route-status.ts'
 import { tenancyOf } from './tenancy.ts'
 
 export interface Compiled {
@@ -83,31 +83,44 @@ function* tellStatuses(memo: CompileMemo, resources: ResourceSet, meter: Meter):
 /** @param name see `refusedKey` */
 function statusOf(memo: CompileMemo, resources: ResourceSet, name: string): ObjectStatus | undefined {
   const space = name.indexOf(' ')
-  const kind = name.slice(0, space) === 'Route' ? 'Route' : 'Backend'
+  const kind = name.slice(0, space) as ObjectStatus['kind']
   const key = name.slice(space + 1)
-  const state = kind === 'Route' ? memo.routes.get(key) : undefined
-  if (state !== undefined) return routeStatus(state, { tenancy: tenancyOf(resources), refused: memo.refusedTargets })
-  if (kind === 'Backend' && resources.backends.has(key)) return backendStatus(memo, resources, key)
+  const known = kind === 'Backend' ? backendStatus(memo, resources, key) : routedStatus(memo, resources, kind, key)
+  if (known !== undefined) return known
   const refused = resources.refused.get(refusedKey(kind, key))
   if (refused === undefined) return undefined
-  const conditions = refusedConditions(refused.problems, refused.generation, kind === 'Route')
-  return { kind, key, conditions, ...(kind === 'Route' ? { rules: 0 } : {}) }
+  const conditions = refusedConditions(refused.problems, refused.generation, kind !== 'Backend')
+  return { kind, key, conditions, ...(kind === 'Backend' ? {} : { rules: 0 }) }
 }
 
-function backendStatus(memo: CompileMemo, resources: ResourceSet, key: string): ObjectStatus {
-  const { object, stale } = resources.backends.get(key)!
-  const { service } = object.spec
-  const face = service && serviceFace(resources, `${object.metadata.namespace}/${service.name}`, service.port)
-  const references: Fault[] = [
-    ...(face === undefined || face.found ? [] : [{ reason: face.reason, message: face.message }]),
-    ...refusedFault(memo.refusedTargets.get(key), object.metadata.namespace),
-  ]
-  const generation = stale?.generation ?? object.metadata.generation
-  return {
-    kind: 'Backend',
-    key,
-    conditions: backendConditions({ generation, unaccepted: undefined, partial: [], references, stale }),
+function routedStatus(memo: CompileMemo, resources: ResourceSet, kind: 'Route' | 'Ingress', key: string) {
+  const context: StatusContext = {
+    tenancy: tenancyOf(resources),
+    faultsOf: (id) => faultsOf(memo, resources, id),
   }
+  const ingress = kind === 'Ingress' ? resources.ingresses.get(key) : undefined
+  if (ingress !== undefined) return ingressStatus(ingress, (route) => memo.routes.get(route), context)
+  const state = kind === 'Route' ? memo.routes.get(key) : undefined
+  return state && routeStatus(state, context)
+}
+
+/** What keeps those who refer to it from serving. */
+function faultsOf(memo: CompileMemo, resources: ResourceSet, id: string): readonly Fault[] {
+  const known = memo.targetFaults.get(id) ?? NONE
+  const unreachable = resources.unreachable.get(id)
+  return unreachable === undefined ? known : [...known, unreachable]
+}
+
+const NONE: readonly Fault[] = Object.freeze([])
+
+function backendStatus(memo: CompileMemo, resources: ResourceSet, key: string): ObjectStatus | undefined {
+  const backend = resources.backends.get(key)
+  if (backend === undefined) return undefined
+  const { object, stale } = backend
+  const generation = stale?.generation ?? object.metadata.generation
+  const references = memo.targetFaults.get(key) ?? NONE
+  const conditions = backendConditions({ generation, unaccepted: undefined, partial: [], references, stale })
+  return { kind: 'Backend', key, conditions }
 }
 
 function result(memo: CompileMemo, { settings }: ResourceSet): Compiled {

@@ -127,7 +127,10 @@ function accepted(fault: Fault | undefined, well: string, generation: number | u
 function resolvedRefs({ references, generation }: Findings): Condition {
   if (references.length === 0)
     return condition('ResolvedRefs', 'True', 'ResolvedRefs', 'Everything it names exists and may be used.', generation)
-  return condition('ResolvedRefs', 'False', references[0]!.reason, tell(references), generation)
+  // That a name has not been asked for yet is no fault, and no success.
+  const first = references.find(({ reason }) => reason !== 'Pending')
+  if (first === undefined) return condition('ResolvedRefs', 'Unknown', 'Pending', tell(references), generation)
+  return condition('ResolvedRefs', 'False', first.reason, tell(references), generation)
 }
 
 function programmedCondition(unaccepted: Fault | undefined, generation: number | undefined): Condition {

@@ -137,6 +137,38 @@ export function listsOthers(slice: Resource<EndpointSlice>): boolean {
   return !isOfController(slice) || slice.object.endpoints.some(({ targetRef }) => targetRef?.kind !== 'Pod')
 }
 
+/**
+ * Why a port of a Service leads to none of its pods although there are some: the Service has the port, and no EndpointSlice lists it. No
+ * pods at all is no such fault.
+ */
+export function unlistedPort(resources: ResourceSet, id: string): string | undefined {
+  const used = serviceUse(resources, id)
+  const service = used && resources.services.get(used.key)?.object
+  const slices = used && resources.endpointSlices.get(used.key)
+  const port = service && findPort(service, used!.port)
+  if (used === undefined || slices === undefined || port === undefined) return undefined
+  const listed = new Set<string>()
+  let endpoints = 0
+  for (const { object } of slices.values()) {
+    if (portIn(object.ports, port) !== undefined) return undefined
+    endpoints += object.endpoints.length
+    for (const { name, port: number, protocol } of object.ports) listed.add(`${number ?? 'any'} ${name || protocol}`)
+  }
+  if (endpoints === 0) return undefined
+  const there = listed.size === 0 ? 'no port' : [...listed].sort().slice(0, 4).join(', ')
+  const name = port.name === undefined || port.name === '' ? `${port.port}` : `${port.port} ${port.name}`
+  return `no pod of Service ${used.key} has its port ${name} (its EndpointSlices list ${there}); correct its targetPort, or the name of the port there`
+}
+
+/** The Service that a backend id leads to, if any. */
+function serviceUse(resources: ResourceSet, id: string): { key: string; port: number | string } | undefined {
+  const inline = inlineService(id)
+  if (inline !== undefined) return { key: inline.service, port: inline.port }
+  const backend = resources.backends.get(id)?.object
+  const ref = backend?.spec.service
+  return ref && { key: `${backend?.metadata.namespace}/${ref.name}`, port: ref.port }
+}
+
 /** How many endpoints a backend has, whatever state they are in, and how many of them are ready. */
 export function countEndpoints(resources: ResourceSet, id: string): { readonly total: number; readonly ready: number } {
   const usable = endpointsOf(resources, id)
@@ -148,14 +180,11 @@ export function countEndpoints(resources: ResourceSet, id: string): { readonly t
 
 /** Every pod in the slices of a backend's Service, ready or not. */
 function* listedPods(resources: ResourceSet, id: string): Generator<{ address: string; port: number }, void> {
-  const backend = resources.backends.get(id)?.object
-  const ref = backend?.spec.service
-  const inline = inlineService(id)
-  const key = inline?.service ?? `${backend?.metadata.namespace}/${ref?.name}`
-  const service = resources.services.get(key)?.object
-  const slices = resources.endpointSlices.get(key)
-  if (service === undefined || slices === undefined) return
-  const port = findPort(service, inline?.port ?? ref?.port ?? '')
+  const used = serviceUse(resources, id)
+  const service = used && resources.services.get(used.key)?.object
+  const slices = used && resources.endpointSlices.get(used.key)
+  if (used === undefined || service === undefined || slices === undefined) return
+  const port = findPort(service, used.port)
   if (port === undefined) return
   for (const { endpoint, number } of listed(service, slices.values(), port))
     for (const text of endpoint.addresses) yield { address: place(text).address, port: number }

@@ -1,11 +1,12 @@
 /** Hostnames: who speaks for each, and the segment it has. */
 import { isDeepStrictEqual } from 'node:util'
 import { coveringWildcards } from '../pattern/host.ts'
+import { statusName } from './ingress.ts'
 import type { Candidate, CompileMemo, Entry, HostState, Outcome, RouteState } from './memo.ts'
 import type { Meter } from './meter.ts'
 import { ageOf, EVERYWHERE, type Owner, type Ownership, oldestOf, ownershipOf } from './ownership.ts'
 import { CATCH_ALL, type Claim } from './plan.ts'
-import { type Age, type ResourceSet, refusedKey } from './resource-set.ts'
+import type { Age, ResourceSet } from './resource-set.ts'
 import { type Draft, draftSegment } from './segment.ts'
 import { tenancyOf } from './tenancy.ts'
 
@@ -89,8 +90,9 @@ function* buildHost(memo: CompileMemo, resources: ResourceSet, hostname: string,
   const base = ownership?.exact === false ? above.find((wildcard) => wildcard.segment !== undefined) : undefined
   const draft = yield* draftSegment(memo, resources, host, ownership, base, meter)
   commit(memo, host, draft, base)
+  noteHandover(memo, resources, host, ownership, [...claims, ...leads])
   host.ownership = ownership
-  if (tenancyOf(resources).strict) enterOwner(memo, hostname, ownership, claims)
+  if (tenancyOf(resources).strict) enterOwner(memo, hostname, ownership, claims, leads)
   else memo.owners.delete(hostname)
   yield* tellRoutes(memo, host, draft, meter)
   if (host.routes.size === 0 && !resources.holds.has(hostname)) memo.hosts.delete(hostname)
@@ -106,7 +108,23 @@ function withoutHole(ownership: Ownership | undefined, above: readonly HostState
   if (ownership?.lead.hold === undefined || !ownership.exact) return ownership
   const lead = above.find(({ segment }) => segment !== undefined)?.ownership?.lead
   const own = lead !== undefined && lead.hold === undefined && lead.namespace === ownership.lead.namespace
-  return own ? { lead, exact: false } : ownership
+  return own ? { lead, decider: lead, exact: false } : ownership
+}
+
+/** @param claims all that count, on the name and on wildcards over it */
+function noteHandover(
+  { handovers }: CompileMemo,
+  resources: ResourceSet,
+  { hostname, ownership: before }: HostState,
+  now: Ownership | undefined,
+  claims: readonly Claim[],
+): void {
+  if (hostname === CATCH_ALL || before?.decider === now?.decider) return
+  handovers.note(hostname, before?.decider, now?.decider, ({ namespace, hold }) => ({
+    hold: hold !== undefined,
+    granted: tenancyOf(resources).mayUse(namespace, hostname),
+    still: oldestOf(claims.filter((claim) => claim.namespace === namespace)),
+  }))
 }
 
 function enterOwner(
@@ -114,6 +132,7 @@ function enterOwner(
   hostname: string,
   ownership: Ownership | undefined,
   claims: readonly Claim[],
+  above: readonly Claim[],
 ): void {
   const before = memo.owners.get(hostname)
   const { lead } = ownership ?? {}
@@ -124,7 +143,11 @@ function enterOwner(
     return
   }
   const oldest = oldestOf(own.filter(({ age, hold }) => age === undefined && hold === undefined))
-  const now: Owner = { namespace: lead.namespace, age: plainAge(ageOf(first)), oldest: oldest && plainAge(oldest) }
+  const contested = [...claims, ...above].some(
+    (claim) => claim.namespace !== lead.namespace && claim.hold === undefined,
+  )
+  const age = plainAge(ageOf(first))
+  const now: Owner = { namespace: lead.namespace, age, oldest: oldest && plainAge(oldest), contested }
   if (!isDeepStrictEqual(before, now)) memo.owners.set(hostname, now)
 }
 
@@ -160,7 +183,8 @@ function commit(memo: CompileMemo, host: HostState, draft: Draft, base: HostStat
 function* tellRoutes(memo: CompileMemo, host: HostState, draft: Draft, meter: Meter): Generator<void, void> {
   const lead = draft.lead
   for (const state of draft.refused) {
-    note(memo, host, state, { lead, permission: undefined, conflicts: [], outside: [], served: [] })
+    const decider = host.ownership && { decider: host.ownership.decider }
+    note(memo, host, state, { lead, ...decider, permission: undefined, conflicts: [], outside: [], served: [] })
     if (meter.spend(1)) yield
   }
   for (const { state, permission, candidates, outside } of draft.entries.values()) {
@@ -188,5 +212,5 @@ function note(memo: CompileMemo, host: HostState, state: RouteState, outcome: Ou
   const before = state.outcomes.get(host.hostname)
   if (outcome === WHOLE && before === WHOLE) return
   state.outcomes.set(host.hostname, outcome)
-  memo.work.statuses.add(refusedKey('Route', state.plan.resource.key))
+  memo.work.statuses.add(statusName(state.plan.resource.key))
 }

@@ -1,11 +1,7 @@
-/** What an Ingress asks for and does not get: for its Events, since an Ingress has no conditions. */
+/** What an Ingress asks for and does not get. */
+import type { Note } from '../api/condition.ts'
 import { CLASS_ANNOTATION, type Ingress } from '../api/ingress.ts'
-
-export interface IngressNote {
-  readonly reason: 'AnnotationsIgnored' | 'PathTakenLiterally' | 'CertificateNotServed'
-  /** What it means here and what to do. */
-  readonly message: string
-}
+import { pathOf } from './ingress.ts'
 
 /** Prefixes of annotations by which other controllers are told what to do, besides everything below `ingress.kubernetes.io`. */
 const CONTROLLERS: ReadonlySet<string> = new Set([
@@ -47,31 +43,52 @@ function isForeign(key: string): boolean {
 /** Characters that a path in normal form may hold and that other controllers take for more than themselves. */
 const LOOKS_LIKE_A_PATTERN = /[()[\]{}^$|\\?+*]/
 
-export function ingressNotes(ingress: Ingress, certificatesServed = false): IngressNote[] {
-  const notes: IngressNote[] = []
+export function ingressNotes(ingress: Ingress, certificatesServed = false): Note[] {
+  const notes: Note[] = []
   const annotations = foreignAnnotations(ingress)
   if (annotations.length > 0) {
     const message = `Nothing is done about ${some(annotations)}: they are for another controller; say it with a Route instead, or remove them.`
-    notes.push({ reason: 'AnnotationsIgnored', message })
+    notes.push({ reason: 'AnnotationsIgnored', message, path: ['metadata', 'annotations', annotations[0]!] })
   }
-  const literal = new Set<string>()
-  for (const { http } of ingress.spec.rules)
-    for (const { path, pathType } of http?.paths ?? [])
-      if (LOOKS_LIKE_A_PATTERN.test(pathType === 'ImplementationSpecific' ? path.replace(/\/\*$/, '') : path))
-        literal.add(path)
-  if (literal.size > 0) {
-    const message = `${some([...literal].sort())} is taken as it stands, not as a pattern; for a regular expression write a Route.`
-    notes.push({ reason: 'PathTakenLiterally', message })
-  }
+  notes.push(...pathNotes(ingress))
   if (!certificatesServed && ingress.spec.tls.length > 0) {
     const message =
       'Its certificates are not served: this version has no TLS yet; its hosts are served on every listener.'
-    notes.push({ reason: 'CertificateNotServed', message })
+    notes.push({ reason: 'CertificateNotServed', message, path: ['spec', 'tls'] })
   }
   return notes
 }
 
-function some(texts: readonly string[]): string {
+/** Each kind of finding once, at the first path that has it. */
+function pathNotes({ spec }: Ingress): Note[] {
+  const literal = new Map<string, Note['path']>()
+  const never = new Map<string, Note['path']>()
+  for (const [i, { http }] of spec.rules.entries())
+    for (const [j, entry] of (http?.paths ?? []).entries()) {
+      const { path, pathType } = entry
+      const at = ['spec', 'rules', i, 'http', 'paths', j, 'path']
+      const match = pathOf(entry)
+      if ('fault' in match) {
+        const finding = `${path}: ${match.fault}`
+        if (!never.has(finding)) never.set(finding, at)
+      } else if (LOOKS_LIKE_A_PATTERN.test(pathType === 'ImplementationSpecific' ? path.replace(/\/\*$/, '') : path))
+        if (!literal.has(path)) literal.set(path, at)
+    }
+  const notes: Note[] = []
+  const [firstNever] = never.values()
+  if (firstNever !== undefined) {
+    const message = `No request has the path ${some([...never.keys()].sort(), '; ')}. It is not served; correct it, or match what is meant with a Route.`
+    notes.push({ reason: 'PathNeverMatches', message, path: firstNever })
+  }
+  const [firstLiteral] = literal.values()
+  if (firstLiteral !== undefined) {
+    const message = `${some([...literal.keys()].sort())} is taken as it stands, not as a pattern; for a regular expression write a Route.`
+    notes.push({ reason: 'PathTakenLiterally', message, path: firstLiteral })
+  }
+  return notes
+}
+
+function some(texts: readonly string[], separator = ', '): string {
   const more = texts.length - TOLD
-  return texts.slice(0, TOLD).join(', ') + (more > 0 ? ` and ${more} more` : '')
+  return texts.slice(0, TOLD).join(separator) + (more > 0 ? ` and ${more} more` : '')
 }

@@ -4,10 +4,11 @@
  */
 import { CLASS_ANNOTATION, type Ingress, type IngressBackend, type IngressPath } from '../api/ingress.ts'
 import type { BackendRef, Route, RouteMatch, RouteRule } from '../api/route.ts'
+import { requestPath } from '../pattern/written-path.ts'
 import { HOST_PSEUDO_HEADER } from '../snapshot/snapshot.ts'
 import { serviceBackendId } from './endpoints.ts'
 import { CATCH_ALL } from './plan.ts'
-import type { Resource, ResourceSet } from './resource-set.ts'
+import { type Age, type Resource, type ResourceSet, refusedKey } from './resource-set.ts'
 
 /**
  * Added to the age of what only a default backend serves: it comes after everything that was written down for a path, and
@@ -34,6 +35,30 @@ export function ingressOf(key: string): string | undefined {
 export function nameOfRoute(key: string): string {
   const ingress = ingressOf(key)
   return ingress === undefined ? `Route ${key}` : `Ingress ${ingress}`
+}
+
+/** Whose status tells of what is served under a key, see `refusedKey`. */
+export function statusName(key: string): string {
+  const ingress = ingressOf(key)
+  return ingress === undefined ? refusedKey('Route', key) : refusedKey('Ingress', ingress)
+}
+
+/** Whether a key is that of a default backend. */
+export function isDefaultBackend(key: string): boolean {
+  return key.includes('/~ingress:')
+}
+
+/** Whether a key is that of a default backend on the Ingress's own hosts, rather than on hosts that nobody names. */
+export function isLastResort(key: string): boolean {
+  return isDefaultBackend(key) && !key.endsWith(`:${CATCH_ALL}`)
+}
+
+/** By what `a` comes before `b` in `compareAge`, as what is said of `a`. */
+export function whyFirst(a: Age, b: Age): string {
+  const other = nameOfRoute(b.key)
+  if (a.created === undefined) return `comes before ${other} by name (files have no creation times)`
+  if (a.created !== b.created) return `is older than ${other}`
+  return `was created in the same second as ${other} and comes first by name`
 }
 
 /** What is to be served under a key, whoever wrote it. */
@@ -64,7 +89,12 @@ function derive(resource: Resource<Ingress>): ReadonlyMap<string, Resource<Route
     const hostname = host || CATCH_ALL
     const rules = byHost.get(hostname) ?? []
     byHost.set(hostname, rules)
-    for (const [j, path] of (http?.paths ?? []).entries()) rules.push(ruleOf(`rule-${i}-path-${j}`, hostname, path))
+    for (const [j, path] of (http?.paths ?? []).entries()) {
+      const match = pathOf(path)
+      // `ingressNotes` says so.
+      if ('fault' in match) continue
+      rules.push(ruleOf(`rule-${i}-path-${j}`, hostname, match, path.backend))
+    }
   }
   // Hosts that nobody names are nobody's: a Route without rules there says nothing.
   for (const [host, rules] of byHost)
@@ -112,19 +142,24 @@ export function classOf({ spec, metadata }: Ingress): string | undefined {
   return spec.ingressClassName || metadata.annotations?.[CLASS_ANNOTATION] || undefined
 }
 
-function ruleOf(name: string, host: string, path: IngressPath): RouteRule {
-  return { name, matches: [{ path: pathOf(path), ...hostCondition(host) }], backendRefs: [referenceOf(path.backend)] }
+function ruleOf(name: string, host: string, path: RouteMatch['path'], backend: IngressBackend): RouteRule {
+  return { name, matches: [{ path, ...hostCondition(host) }], backendRefs: [referenceOf(backend)] }
 }
 
 const EVERYTHING: RouteMatch['path'] = { type: 'PathPrefix', value: '/' }
 
-/** `Prefix` goes by segment and does not look at a slash at the end, which is what PathPrefix is. */
-function pathOf({ path, pathType }: IngressPath): RouteMatch['path'] {
+/**
+ * `Prefix` goes by segment and does not look at a slash at the end, which is what PathPrefix is. The API server lets paths be written with
+ * blanks and beyond ASCII; requests come with these encoded.
+ *
+ * @returns or why no request has this path
+ */
+export function pathOf({ path, pathType }: IngressPath): RouteMatch['path'] | { readonly fault: string } {
   if (path === '') return EVERYTHING
-  if (pathType === 'Exact') return { type: 'Exact', value: path }
   // Cloud load balancers have everything below a path written like this.
-  const value = pathType === 'ImplementationSpecific' && path.endsWith('/*') ? path.slice(0, -1) : path
-  return { type: 'PathPrefix', value }
+  const read = requestPath(pathType === 'ImplementationSpecific' && path.endsWith('/*') ? path.slice(0, -1) : path)
+  if ('fault' in read) return read
+  return { type: pathType === 'Exact' ? 'Exact' : 'PathPrefix', value: read.path }
 }
 
 /** The wildcard of an Ingress covers one label, that of a Route one or more. */

@@ -7,6 +7,8 @@ import type { Policies } from '../api/policies.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { PolicySet } from '../snapshot/policy.ts'
 import type { Backend, BackendRef, EndpointAddress, Match, Rule, Segment, Snapshot } from '../snapshot/snapshot.ts'
+import type { Fault } from './conditions.ts'
+import { Handovers } from './handover.ts'
 import type { Owner, Ownership, Permission } from './ownership.ts'
 import type { Claim, MatchPlan, RoutePlan } from './plan.ts'
 import { PolicyBook } from './policy-book.ts'
@@ -47,6 +49,8 @@ export interface Conflict {
 export interface Outcome {
   /** The Route that speaks for the hostname; undefined for hosts that nobody names. */
   readonly lead: Claim | undefined
+  /** By which the hostname is that namespace's. */
+  readonly decider?: Claim
   /** Undefined when the hostname is another's, who does not share it. */
   readonly permission: Permission | undefined
   readonly conflicts: readonly Conflict[]
@@ -142,9 +146,10 @@ export class CompileMemo {
   readonly segments = new FrozenMapBuilder<Segment>()
   readonly backends = new FrozenMapBuilder<Backend>()
   readonly endpoints = new FrozenMapBuilder<readonly EndpointAddress[]>()
-  /** Of backends that have such: see `Reach.refused`. */
-  readonly refusedTargets = new Map<string, readonly string[]>()
+  /** Of backends that have such: see `targetFaults`. */
+  readonly targetFaults = new Map<string, readonly Fault[]>()
   readonly owners = new FrozenMapBuilder<Owner>()
+  readonly handovers = new Handovers()
   /** Backend ids by the DNS name that has to be resolved for them. */
   readonly names = new FrozenMapBuilder<readonly string[]>()
   /** By kind and key, see `refusedKey`. */

@@ -8,6 +8,8 @@ import { grants, type Namespaces } from './tenancy.ts'
 /** The Route that speaks for a hostname: its namespace owns it, its delegates may add rules, its enforced policies bind them. */
 export interface Ownership {
   readonly lead: Claim
+  /** The oldest of all: by it the hostname is its namespace's. Another than `lead` where that is a younger Route for exactly this name. */
+  readonly decider: Claim
   /** A Route of the owner names exactly this hostname, rather than a wildcard over it. */
   readonly exact: boolean
 }
@@ -19,6 +21,8 @@ export interface Owner {
   readonly age: Age
   /** Of its oldest Route for it; undefined when it has none any more. */
   readonly oldest: Age | undefined
+  /** Somebody else would have it if the owner's Routes were gone. */
+  readonly contested: boolean
 }
 
 /** Where a Route may put matches on a hostname: below one of these prefixes, in normal form; `/` = anywhere. */
@@ -38,7 +42,7 @@ export function ownershipOf(exact: Iterable<Claim>, above: Iterable<Claim>): Own
   const oldest = oldestOf([...named, ...above])
   if (oldest === undefined) return undefined
   const lead = oldestOf(named.filter((claim) => claim.namespace === oldest.namespace))
-  return { lead: lead ?? oldest, exact: lead !== undefined }
+  return { lead: lead ?? oldest, decider: oldest, exact: lead !== undefined }
 }
 
 export function oldestOf(claims: Iterable<Claim>): Claim | undefined {

@@ -77,7 +77,8 @@ export function claimedHostnames({ unserved, hostnames }: RoutePlan): readonly s
   return unserved === undefined ? hostnames : NONE
 }
 
-function isOurs(name: string | undefined, { ingressClass }: SettingsObject): boolean {
+/** Whether an object of this class is served here; undefined = it names none. */
+export function isOurs(name: string | undefined, { ingressClass }: SettingsObject): boolean {
   return name === undefined ? ingressClass.default : name === ingressClass.name
 }
 

@@ -4,7 +4,7 @@ import type { ConditionReason } from '../api/condition.ts'
 import type { Service } from '../api/kubernetes.ts'
 import type { BackendRef } from '../snapshot/snapshot.ts'
 import type { Fault } from './conditions.ts'
-import { findPort, inlineService } from './endpoints.ts'
+import { findPort, inlineService, namespaceOf, type Reach, unlistedPort } from './endpoints.ts'
 import type { RoutePlan } from './plan.ts'
 import { type ResourceSet, refusedKey } from './resource-set.ts'
 
@@ -92,9 +92,21 @@ function notAllowed(rule: string, id: string, namespace: string): BrokenReferenc
   return { rule, reason: 'BackendNotAllowed', message }
 }
 
-/** What keeps a backend from some of its targets, see `Reach.refused`. */
-export function refusedFault(refused: readonly string[] | undefined, namespace: string): Fault[] {
-  if (refused === undefined || refused.length === 0) return []
+/** What keeps requests from the endpoints that a backend of the snapshot is meant to have. Whether it has any just now is no matter here. */
+export function targetFaults(resources: ResourceSet, id: string, { refused }: Reach): readonly Fault[] {
+  const { service } = resources.backends.get(id)?.object.spec ?? {}
+  const face = service && serviceFace(resources, `${namespaceOf(id)}/${service.name}`, service.port)
+  const unlisted = unlistedPort(resources, id)
+  return [
+    ...(face === undefined || face.found ? [] : [told(face)]),
+    ...refusedFault(refused, namespaceOf(id)),
+    ...(unlisted === undefined ? [] : [{ reason: 'PortNotFound' as const, message: unlisted }]),
+  ]
+}
+
+/** See `Reach.refused`. */
+function refusedFault(refused: readonly string[], namespace: string): Fault[] {
+  if (refused.length === 0) return []
   const more = refused.length > TOLD ? ` and ${refused.length - TOLD} more` : ''
   const targets = `${refused.slice(0, TOLD).join(', ')}${more}`
   const message = `${targets} may not be used: tenancy is Strict, and this is no pod that the cluster lists for a Service of the namespace; have upstreams.externalTargets of the settings allow it to namespace ${namespace}, or name a Service with a selector`

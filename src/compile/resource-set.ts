@@ -52,6 +52,15 @@ export interface ResourceSet {
   readonly holds: FrozenMap<Hold>
   /** By {@link refusedKey}. */
   readonly refused: FrozenMap<Refused>
+  /** By backend id: why none of its addresses can be used, where that is no matter of pods that come and go. */
+  readonly unreachable: FrozenMap<Unreachable>
+}
+
+/** Found out while it runs: names are resolved and addresses judged outside of `compile`. */
+export interface Unreachable {
+  readonly reason: 'AddressNotAllowed' | 'NameNotResolved' | 'Pending'
+  /** A clause: what is wrong and what to do. */
+  readonly message: string
 }
 
 export function refusedKey(kind: Kind, key: string): string {
@@ -72,6 +81,7 @@ export function noResources(settings: SettingsObject): ResourceSet {
     namespaces: new FrozenMap(),
     holds: new FrozenMap(),
     refused: new FrozenMap(),
+    unreachable: new FrozenMap(),
   }
 }
 

@@ -1,11 +1,11 @@
 /** Routes: read each by itself, enter it under the hostnames and backends it names, look its references up. */
 import { isDeepStrictEqual } from 'node:util'
-import { routeAt } from './ingress.ts'
+import { routeAt, statusName } from './ingress.ts'
 import type { CompileMemo, HostState, RouteState } from './memo.ts'
 import type { Meter } from './meter.ts'
 import { claimedHostnames, planRoute, type RoutePlan } from './plan.ts'
 import { type BrokenReference, faceOf, resolveTargets } from './references.ts'
-import { type ResourceSet, refusedKey } from './resource-set.ts'
+import type { ResourceSet } from './resource-set.ts'
 
 export function* planRoutes(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
   for (const key of memo.work.routes) {
@@ -26,7 +26,7 @@ export function* planRoutes(memo: CompileMemo, resources: ResourceSet, meter: Me
       state.hostnames = claimedHostnames(plan)
       state.targets = targets
     } else memo.routes.delete(key)
-    memo.work.statuses.add(refusedKey('Route', key))
+    memo.work.statuses.add(statusName(key))
     memo.work.routes.delete(key)
     memo.counts.routes++
     if (meter.spend(plan === undefined ? 3 : 6 + 4 * plan.rules.length)) yield
@@ -136,7 +136,7 @@ export function* resolveReferences(memo: CompileMemo, resources: ResourceSet, me
       }
       if (!isDeepStrictEqual(state.broken, broken)) {
         state.broken = broken
-        memo.work.statuses.add(refusedKey('Route', key))
+        memo.work.statuses.add(statusName(key))
       }
     }
     memo.work.references.delete(key)

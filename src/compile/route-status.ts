@@ -1,12 +1,13 @@
 /** What a Route is told about itself. */
 import type { ObjectStatus } from '../api/condition.ts'
 import type { SettingsObject } from '../api/settings.ts'
-import { type Fault, routeConditions } from './conditions.ts'
+import { type Fault, type Findings, routeConditions } from './conditions.ts'
 import { inlineService } from './endpoints.ts'
-import { nameOfRoute } from './ingress.ts'
-import type { Outcome, RouteState } from './memo.ts'
-import { CATCH_ALL, describeMatch } from './plan.ts'
-import { refusedFault } from './references.ts'
+import { ingressOf, isDefaultBackend, nameOfRoute, whyFirst } from './ingress.ts'
+import type { Conflict, Outcome, RouteState } from './memo.ts'
+import { ageOf } from './ownership.ts'
+import { CATCH_ALL, type Claim, describeMatch } from './plan.ts'
+import type { BrokenReference } from './references.ts'
 import type { Hold } from './resource-set.ts'
 import type { Tenancy } from './tenancy.ts'
 
@@ -16,31 +17,39 @@ const TOLD = 4
 /** What a status depends on besides the Route. */
 export interface StatusContext {
   readonly tenancy: Tenancy
-  /** By backend id, see `Reach.refused`. */
-  readonly refused: ReadonlyMap<string, readonly string[]>
+  /** What keeps requests from a backend, by its id. */
+  readonly faultsOf: (target: string) => readonly Fault[]
 }
 
-export function routeStatus(state: RouteState, { tenancy, refused }: StatusContext): ObjectStatus {
+/** What is to be said about what is served under one key. */
+export interface RouteFindings extends Omit<Findings, 'references'> {
+  readonly references: readonly BrokenReference[]
+  /** How many are served. */
+  readonly rules: number
+}
+
+export function routeStatus(state: RouteState, context: StatusContext): ObjectStatus {
+  const { references, rules, ...findings } = routeFindings(state, context)
+  const conditions = routeConditions({ ...findings, references: byRules(references) })
+  return { kind: 'Route', key: state.plan.resource.key, conditions, rules }
+}
+
+export function routeFindings(state: RouteState, { tenancy, faultsOf }: StatusContext): RouteFindings {
   const { settings } = tenancy
   const { plan } = state
-  const { object, stale, key } = plan.resource
+  const { object, stale } = plan.resource
   const partial = [
     ...listenerFaults(state, settings),
     ...outcomesOf(state).flatMap(([host, it]) => faults(state, host, it, tenancy)),
   ]
-  const served = servedRules(state)
-  const unaccepted = unacceptedBecause(state, settings, partial, served)
+  const rules = servedRules(state)
   return {
-    kind: 'Route',
-    key,
-    conditions: routeConditions({
-      generation: stale?.generation ?? object.metadata.generation,
-      unaccepted,
-      partial,
-      references: plan.unserved === undefined ? referenceFaults(state, refused) : [],
-      stale,
-    }),
-    rules: served,
+    generation: stale?.generation ?? object.metadata.generation,
+    unaccepted: unacceptedBecause(state, settings, partial, rules),
+    partial,
+    references: plan.unserved === undefined ? [...state.broken, ...unreachable(state, faultsOf)] : [],
+    stale,
+    rules,
   }
 }
 
@@ -71,10 +80,10 @@ function unacceptedBecause(
   return partial[0] ?? { reason: 'Invalid', message: 'It has no rule that can be served' }
 }
 
-function wrongClass(name: string | undefined, { ingressClass }: SettingsObject): Fault {
+export function wrongClass(name: string | undefined, { ingressClass }: SettingsObject): Fault {
   const message =
     name === undefined
-      ? `It names no ingressClassName, and class ${ingressClass.name} is not the default; name it to have the Route served here`
+      ? `It names no ingressClassName, and class ${ingressClass.name} is not the default; name it to be served here`
       : `It is for class ${name}; this installation serves ${ingressClass.name}`
   return { reason: 'WrongClass', message }
 }
@@ -88,25 +97,45 @@ function listenerFaults({ plan }: RouteState, settings: SettingsObject): Fault[]
   }))
 }
 
-function referenceFaults({ broken, plan, targets }: RouteState, refused: StatusContext['refused']): Fault[] {
-  const faults = broken.map(({ rule, reason, message }) => ({ reason, message: `rule ${rule}: ${message}` }))
-  // A Backend says it itself.
-  for (const id of targets)
-    if (inlineService(id) !== undefined)
-      for (const { reason, message } of refusedFault(refused.get(id), plan.namespace)) {
-        const rule = plan.rules.find((one) => one.targets.some((target) => target.id === id))?.rule.name
-        faults.push({ reason, message: `rule ${rule}: ${message}` })
-      }
-  return faults
+/** References that lead to a backend with which something is wrong. Of a backend that may not be used nothing is told. */
+function unreachable({ plan, references, targets }: RouteState, faultsOf: StatusContext['faultsOf']) {
+  const found: BrokenReference[] = []
+  if (!targets.some((id) => faultsOf(id).length > 0)) return found
+  for (const [order, rule] of plan.rules.entries())
+    for (const [i, { id }] of rule.targets.entries()) {
+      if (references[order]?.[i]?.refuse !== undefined) continue
+      const of = inlineService(id) === undefined ? `Backend ${id}: ` : ''
+      for (const { reason, message } of faultsOf(id))
+        found.push({ rule: rule.rule.name, reason, message: `${of}${message}` })
+    }
+  return found
+}
+
+/** Each finding once, with the rules that have it. */
+export function byRules(references: readonly BrokenReference[]): readonly Fault[] {
+  const rules = new Map<string, { readonly reason: Fault['reason']; readonly names: Set<string> }>()
+  for (const { rule, reason, message } of references) {
+    const found = rules.get(message) ?? { reason, names: new Set() }
+    rules.set(message, found)
+    found.names.add(rule)
+  }
+  return [...rules].map(([message, { reason, names }]) => {
+    const more = names.size > TOLD ? ` and ${names.size - TOLD} more` : ''
+    return {
+      reason,
+      message: `rule${names.size > 1 ? 's' : ''} ${[...names].slice(0, TOLD).join(', ')}${more}: ${message}`,
+    }
+  })
 }
 
 function faults(state: RouteState, hostname: string, outcome: Outcome, tenancy: Tenancy): Fault[] {
   const { lead, permission } = outcome
-  const { namespace, rules } = state.plan
+  const { namespace, rules, claim } = state.plan
   const nameOf = (order: number): string => rules[order]!.rule.name
   if (permission === undefined && lead?.hold !== undefined) return [kept(hostname, lead.hold)]
   if (permission === undefined && lead !== undefined) {
-    const message = `${hostname} belongs to namespace ${lead.namespace}, whose oldest ${nameOfRoute(lead.key).replace(' ', ' for it is ')}; have a delegates entry for namespace ${namespace} added there, or use another hostname`
+    const why = ownsBefore(outcome.decider ?? lead, claim)
+    const message = `${hostname} belongs to namespace ${lead.namespace}: ${why}; have a delegates entry for namespace ${namespace} added there, or use another hostname`
     return [{ reason: 'HostnameNotAllowed', message }]
   }
   if (permission === undefined) return [notGranted(hostname, namespace, tenancy)]
@@ -116,13 +145,31 @@ function faults(state: RouteState, hostname: string, outcome: Outcome, tenancy: 
     const message = `rule ${nameOf(ruleOrder)}: ${describeMatch(match)} on ${where} is not below ${below}, which is what ${nameOfRoute(lead?.key ?? '')} delegates to namespace ${namespace}`
     return { reason: 'PathNotDelegated', message }
   })
-  const conflicts = outcome.conflicts.map(({ loser, winner }): Fault => {
+  const conflicts = outcome.conflicts.map((conflict): Fault => {
+    const { loser, winner } = conflict
     const winnerRule = winner.state.plan.rules[winner.ruleOrder]!.rule.name
-    const other = winner.route === loser.route ? 'this Route' : nameOfRoute(winner.route)
-    const message = `rule ${nameOf(loser.ruleOrder)}: ${describeMatch(loser.match)} on ${where} is already served by rule ${winnerRule} of ${other}, which comes first; change one of the two`
+    const message = `rule ${nameOf(loser.ruleOrder)}: ${describeMatch(loser.match)} on ${where} is already served by rule ${winnerRule} of ${winnerOf(conflict)}; change one of the two`
     return { reason: 'Conflicted', message }
   })
   return [...outside, ...conflicts]
+}
+
+/** By what a hostname is somebody's rather than another's. */
+function ownsBefore(owner: Claim, other: Claim): string {
+  const age = ageOf(owner)
+  const kept = age.key === owner.key ? '' : ` (with the age of ${age.key}, whose hostname was kept)`
+  return `its ${nameOfRoute(owner.key)}${kept} ${whyFirst(age, ageOf(other))}`
+}
+
+function winnerOf({ loser, winner }: Conflict): string {
+  if (winner.route === loser.route) return 'this Route, which stands first'
+  const name = nameOfRoute(winner.route)
+  if (isDefaultBackend(loser.route) && !isDefaultBackend(winner.route))
+    return `${name}, which goes before default backends`
+  if (ingressOf(winner.route) !== undefined && ingressOf(winner.route) === ingressOf(loser.route))
+    return 'this Ingress, which stands first'
+  const age = (of: typeof loser) => ({ created: of.created, key: of.route })
+  return `${name}, which ${whyFirst(age(winner), age(loser))}`
 }
 
 function kept(hostname: string, { namespace, key, until }: Hold): Fault {

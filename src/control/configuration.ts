@@ -20,6 +20,7 @@ import { FrozenMap } from '../snapshot/frozen-map.ts'
 import { Packer, type PackResult } from '../snapshot/pack.ts'
 import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
 import type { Source, SourceEvent, SourceHandler } from '../source/source.ts'
+import { AwaitedRecords } from './awaited-records.ts'
 import type { ClusterDuties } from './cluster/cluster-duties.ts'
 import { EndpointFeed } from './cluster/endpoint-feed.ts'
 import { systemTime } from './cluster/timekeeper.ts'
@@ -34,6 +35,8 @@ import { Rebuild } from './rebuild.ts'
 import { type LastGood, type LastGoodChange, ResourceCache } from './resource-cache.ts'
 import type { StatusBoard } from './status-board.ts'
 import { Neighbourhood } from './surroundings.ts'
+import { tellHandovers } from './tell-handovers.ts'
+import { UnreachableBackends } from './unreachable-backends.ts'
 import { UnreadServices } from './unread-services.ts'
 
 export interface ConfigurationParts {
@@ -54,7 +57,8 @@ export interface ConfigurationParts {
   readonly wall: () => Milliseconds
   /** Client connections of one worker, by the process limit. */
   readonly connections: number
-  readonly keepLastGood: (changes: readonly LastGoodChange[]) => void
+  /** Resolves when hostnames among them are written where a restart finds them, or cannot be. */
+  readonly keepLastGood: (changes: readonly LastGoodChange[]) => Promise<void>
   /** Towards the cluster that this runs in; none = it writes nothing there. */
   readonly duties: () => ClusterDuties | undefined
 }
@@ -88,6 +92,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   #feeding: NodeJS.Immediate | undefined
   readonly #neighbourhood: Neighbourhood
   readonly #holds: HostnameHolds
+  readonly #records = new AwaitedRecords(() => this.#rebuild.resume())
+  readonly #unreachable: UnreachableBackends
   #surroundings: Surroundings | undefined
   #needed: { readonly services: ReadonlySet<string>; readonly namespaces: boolean } = {
     services: new Set(),
@@ -111,6 +117,10 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#packer = new Packer(Math.random)
     this.#holds = new HostnameHolds(parts.wall, settings)
     this.#holds.restore(lastGood)
+    this.#unreachable = new UnreachableBackends({
+      factsOf: (backend) => parts.directory.facts(backend),
+      changed: (all) => this.#request(this.#cache.useUnreachable(all)),
+    })
     this.#neighbourhood = new Neighbourhood(parts.inCluster, process.env)
     this.#intake = new Intake(this.#cache, {
       endpoints: (backends, since) => this.#endpointsChanged(backends, since),
@@ -126,6 +136,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       sink: {
         set: (backend, addresses) => {
           parts.directory.set(backend, addresses)
+          this.#unreachable.look([backend])
           parts.duties()?.endpointsChanged(backend)
         },
       },
@@ -143,7 +154,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       done: (built, since) => this.#publish(built, since),
       failed: (error) => parts.log.error({ error }, 'a rebuild failed; what is served stays as it is'),
       now: parts.now,
-      mayBegin: () => !this.#intake.busy && !this.#unread.busy,
+      mayBegin: () => !this.#intake.busy && !this.#unread.busy && !this.#records.busy,
     })
     this.#tellNeeds()
   }
@@ -208,7 +219,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       this.#synced = true
       this.#cache.synced()
       this.#parts.block.setSynced(true)
-      this.#parts.keepLastGood(this.#cache.lastGoodChanges())
+      void this.#parts.keepLastGood(this.#cache.lastGoodChanges())
       if (this.#sockets !== undefined) this.#rebuild.request(true)
     })
   }
@@ -224,9 +235,15 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       if (compiled.endpoints.has(id)) continue
       this.#endpointFeed.forget(id)
       directory.withdraw(id)
+      this.#unreachable.forget(id)
     }
     this.#unneeded.clear()
     this.#seal()
+  }
+
+  /** A name among the endpoints of these leads elsewhere, or can, or cannot, be resolved. */
+  reachChanged(backends: readonly string[]): void {
+    this.#unreachable.look(backends)
   }
 
   /** Names lead elsewhere, or a look at what can be given back is due. */
@@ -241,6 +258,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#intake.stop()
     this.#unread.stop()
     clearImmediate(this.#feeding)
+    this.#unreachable.stop()
     this.#rebuild.stop()
     this.#endpointFeed.stop()
   }
@@ -257,6 +275,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     const forWorkers = workerSettings(settings, connections, sockets, this.#surroundings)
     publisher.send({ type: 'settings', settings: forWorkers })
     directory.guardBy(new DialGuard(forWorkers.dial))
+    this.#unreachable.look(directory.ids())
   }
 
   *#build(): Generator<void, Built> {
@@ -289,6 +308,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#compiled = compiled
     this.#holds.settle(compiled.owners, holds)
     this.#useHolds()
+    tellHandovers(this.#memo.handovers.take(), this.#parts)
     if (first) {
       reclaimer.adopt(directory.inUse())
       publisher.send({ type: 'backends', ids: [...compiled.endpoints.keys()] })
@@ -305,9 +325,10 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   #useHolds(): void {
-    const changes = this.#holds.changes()
+    const { changes, late } = this.#holds.changes()
     if (changes.length === 0) return
-    this.#parts.keepLastGood(changes)
+    const written = this.#parts.keepLastGood(changes)
+    if (late) void this.#records.add(written)
     this.#request(this.#cache.useHolds(this.#holds.holds))
   }
 
@@ -356,7 +377,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#holds.release(this.#cache.releasedHostnames())
     this.#useHolds()
     this.#parts.problems.setObjects(this.#cache.problems())
-    this.#parts.keepLastGood(this.#cache.lastGoodChanges())
+    void this.#parts.keepLastGood(this.#cache.lastGoodChanges())
     this.#request(impact, since)
     this.#rebuild.resume()
   }

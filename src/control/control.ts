@@ -36,7 +36,7 @@ import { ProblemList } from './problem-list.ts'
 import { Publisher } from './publisher.ts'
 import type { LastGoodChange } from './resource-cache.ts'
 import { SettingsFeed, type SettingsNote, withPorts } from './settings-feed.ts'
-import { faultsOf, StatusBoard, unwell } from './status-board.ts'
+import { type Finding, findingsOf, StatusBoard, unwell } from './status-board.ts'
 import type { ControlData, ControlToMain, MainToControl, ResolvedPorts } from './thread-messages.ts'
 import { adminData, type Viewed } from './views.ts'
 
@@ -115,11 +115,13 @@ export class Control {
         changed: (name) => {
           directory.renamed(name)
           for (const backend of directory.usersOf(name)) this.#duties?.endpointsChanged(backend)
+          this.#configuration?.reachChanged(directory.usersOf(name))
           this.#configuration?.tend()
         },
         health: (name, failure, kept) => {
           this.#nameHealth(name, failure, kept)
           for (const backend of directory.usersOf(name)) this.#duties?.endpointsChanged(backend)
+          this.#configuration?.reachChanged(directory.usersOf(name))
         },
       },
       Math.random,
@@ -351,11 +353,12 @@ export class Control {
     }
   }
 
-  #keepLastGood(changes: readonly LastGoodChange[]): void {
+  async #keepLastGood(changes: readonly LastGoodChange[]): Promise<void> {
     if (changes.length === 0) return
     this.#lastGood?.keep(changes)
     this.#duties?.lastGood.keep(changes)
     this.#tell({ type: 'last-good', changes })
+    await Promise.all([this.#lastGood?.recorded(), this.#duties?.lastGood.flushed()])
   }
 
   #nameHealth(name: string, failure: string | undefined, kept: readonly string[]): void {
@@ -367,10 +370,12 @@ export class Control {
   #statusChanged(status: ObjectStatus, before: ObjectStatus | undefined): void {
     const name = `${status.kind} ${status.key}`
     // What is wrong with an object's own fields the list of problems has said already, with file and line.
-    const bad = [...faultsOf(status)]
+    const bad = [...findingsOf(status)]
+    const told = new Set(before === undefined ? [] : [...findingsOf(before)].map(findingText))
     // An object for somebody else is no fault at all.
-    for (const { type, reason, message } of bad)
-      this.#log[reason === 'WrongClass' ? 'info' : 'warn'](`${name}: ${message} (${type} ${reason})`)
+    for (const finding of bad)
+      if (!told.has(findingText(finding)))
+        this.#log[finding.reason === 'WrongClass' ? 'info' : 'warn'](`${name}: ${findingText(finding)}`)
     if (bad.length === 0 && before?.conditions.some(unwell) === true && !status.conditions.some(unwell))
       this.#log.info(`${name}: all is well again`)
   }
@@ -383,4 +388,8 @@ export class Control {
     await Promise.all([this.#lastGood?.flushed(), this.#duties?.stop(), remembered])
     process.exit(0)
   }
+}
+
+function findingText({ type, reason, message }: Finding): string {
+  return `${message} (${type === undefined ? '' : `${type} `}${reason})`
 }

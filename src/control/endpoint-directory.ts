@@ -2,6 +2,7 @@
  * Every Backend's endpoints as the workers know them: names resolved, forbidden addresses left out, each with its slot in shared
  * memory. A slot is found by identity, so a rebuild, and even a new control thread, gives every endpoint the slot it has.
  */
+import type { EndpointFacts } from '../compile/unreachable.ts'
 import type { DialGuard } from '../link/dial-guard.ts'
 import type { EndpointRow, ToWorker } from '../link/messages.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
@@ -72,6 +73,20 @@ export class EndpointDirectory {
       const failure = this.#names.failure(name)
       return failure === undefined ? [] : [`${name} cannot be resolved (${failure})`]
     })
+  }
+
+  /** Every Backend that is known. */
+  ids(): Iterable<string> {
+    return this.#backends.keys()
+  }
+
+  /** What says whether it can be reached at all. */
+  facts(backend: string): EndpointFacts {
+    const { rows, refused, names } = this.#backends.get(backend) ?? UNKNOWN
+    const unanswered = names.filter(
+      (name) => this.#names.failure(name) === undefined && this.#names.addresses(name).length === 0,
+    )
+    return { usable: rows.length, refused, unresolved: this.unresolved(backend), unanswered }
   }
 
   /** Row of the Backend itself, for its limits; undefined when the table is full. */
@@ -207,6 +222,7 @@ export class EndpointDirectory {
 }
 
 const NONE: readonly never[] = Object.freeze([])
+const UNKNOWN: Known = { addresses: NONE, rows: NONE, guard: undefined, names: NONE, refused: NONE }
 
 /** Whoever writes endpoints must not fill the log with them. */
 const TOLD = 8

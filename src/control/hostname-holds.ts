@@ -1,6 +1,9 @@
 /**
  * Hostnames that outlive their Routes: in Strict the namespace that had one keeps it for a time, so that nobody takes it over between a deletion
  * and what is created again, be that by being the older one then. Wall-clock time, since it is kept over restarts.
+ *
+ * A hostname that somebody else asks for as well has its record before anything happens to it: a deletion that nobody saw, and a restore that
+ * creates all objects anew in another order, find the owner written down.
  */
 import type { SettingsObject } from '../api/settings.ts'
 import type { Owner } from '../compile/ownership.ts'
@@ -35,6 +38,8 @@ export class HostnameHolds {
   /** Hostnames of holds that no compile has told of since they were made. */
   readonly #unsettled = new Set<string>()
   #changes = new Map<string, HoldChange>()
+  /** Whether one of the changes is the first record of its hostname, made after the fact. */
+  #late = false
   #duration: Milliseconds = 0
   /** Nothing ends before. */
   #next = Number.POSITIVE_INFINITY
@@ -75,36 +80,50 @@ export class HostnameHolds {
     for (const { namespace, hostnames } of released)
       for (const hostname of hostnames) {
         const owner = this.#owners.get(hostname)
-        if (owner?.namespace === namespace) this.#put(hostname, { ...owner.age, namespace, until })
+        if (owner?.namespace !== namespace) continue
+        this.#late ||= !this.#holds.has(hostname)
+        this.#put(hostname, { ...owner.age, namespace, until })
       }
   }
 
   /**
-   * A compile has told who owns what: what its namespace has again is kept without end, or not needed any more.
+   * A compile has told who owns what: what its namespace has again is kept without end, or not needed any more, and what somebody else asks for
+   * is written down.
    *
    * @param compiled the holds that it knew of. One that was made meanwhile belongs to Routes that this compile still has.
    */
   settle(owners: FrozenMap<Owner>, compiled: ReadonlyMap<string, Hold>): void {
     const moved = new Set(this.#unsettled)
     this.#unsettled.clear()
-    if (this.#holds.size > 0)
-      for (const { key } of this.#owners.changesTo(owners)) if (this.#holds.has(key)) moved.add(key)
+    if (this.#duration > 0)
+      for (const { key, after } of this.#owners.changesTo(owners))
+        if (this.#holds.has(key) || after?.contested === true) moved.add(key)
     this.#owners = owners
     const until = this.#wall() + this.#duration
     for (const hostname of moved) {
       const hold = this.#holds.get(hostname)
-      if (hold === undefined) continue
+      if (hold === undefined) {
+        this.#recordOwner(hostname, owners.get(hostname))
+        continue
+      }
       if (compiled.get(hostname) !== hold) {
         this.#unsettled.add(hostname)
         continue
       }
       const owner = owners.get(hostname)
       const oldest = owner?.namespace === hold.namespace ? owner.oldest : undefined
+      const older = oldest === undefined ? 1 : compareAge(oldest, hold)
       if (oldest === undefined) {
         if (hold.until === undefined) this.#put(hostname, { ...hold, until })
-      } else if (compareAge(oldest, hold) <= 0) this.#drop(hostname)
+      } else if (older <= 0 && owner?.contested !== true) this.#drop(hostname)
+      else if (older < 0) this.#recordOwner(hostname, owner)
       else if (hold.until !== undefined) this.#put(hostname, { ...hold, until: undefined })
     }
+  }
+
+  #recordOwner(hostname: string, owner: Owner | undefined): void {
+    if (owner?.contested !== true || owner.oldest === undefined) return
+    this.#put(hostname, { ...owner.oldest, namespace: owner.namespace, until: undefined })
   }
 
   /** Lets go of what has been kept long enough. */
@@ -127,11 +146,12 @@ export class HostnameHolds {
     return this.#holds.freeze()
   }
 
-  /** What is to be kept, or no longer, since the last call. */
-  changes(): HoldChange[] {
-    const changes = [...this.#changes.values()]
+  /** What is to be kept, or no longer, since the last call; and whether one must be on disk before tables without its Route are published. */
+  changes(): { readonly changes: readonly HoldChange[]; readonly late: boolean } {
+    const told = { changes: [...this.#changes.values()], late: this.#late }
     this.#changes = new Map()
-    return changes
+    this.#late = false
+    return told
   }
 
   #put(hostname: string, hold: Hold): void {

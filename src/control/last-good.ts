@@ -6,13 +6,16 @@
 import { createHash } from 'node:crypto'
 import { lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { readPlainFile, replaceFile } from '../source/memory/state-file.ts'
+import { readPlainFile, replaceFile, syncFolder } from '../source/memory/state-file.ts'
 import { decodeState, encodeState } from '../source/memory/state-format.ts'
 import type { StateKey } from '../source/memory/state-key.ts'
 import type { LastGood, LastGoodChange } from './resource-cache.ts'
 
 /** A Route is bounded by the API server's request limit of 3 MiB; a file is somewhat longer than that. */
 const MAX_BYTES = 4 * 1024 * 1024
+
+/** Files written at the same time. */
+const AT_ONCE = 4
 
 /** Stands where a file of a cluster has that cluster: by it neither is ever taken for the other. */
 const SEALED_AS = 'last good version'
@@ -23,7 +26,12 @@ export class LastGoodStore {
   readonly #keys: (() => Promise<readonly StateKey[]>) | undefined
   /** The newest wish for each file that is not on disk yet. */
   readonly #pending = new Map<string, LastGoodChange>()
+  /** Of hostnames: these are waited for, so thousands of broken objects stand behind them. */
+  readonly #hostnames = new Map<string, LastGoodChange>()
+  /** By file: what is being written or deleted. */
+  readonly #open = new Map<string, LastGoodChange['kind']>()
   #writing: Promise<void> | undefined
+  #recorded: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined
 
   /**
    * @param stateDirectory made when it is not there
@@ -65,11 +73,29 @@ export class LastGoodStore {
 
   /** Takes note of what is to be kept, or no longer, and writes in the background; only the newest wish for an object counts. */
   keep(changes: Iterable<LastGoodChange>): void {
-    for (const change of changes) this.#pending.set(fileOf(change), change)
-    if (this.#pending.size > 0 && this.#writing === undefined)
-      this.#writing = this.#drain().finally(() => {
-        this.#writing = undefined
-      })
+    for (const change of changes) {
+      if (change.kind === 'Hostname') this.#recorded ??= Promise.withResolvers<void>()
+      this.#wishes(change).set(fileOf(change), change)
+    }
+    this.#begin()
+  }
+
+  #begin(): void {
+    if (this.#writing !== undefined || this.#next() === undefined) return
+    this.#writing = Promise.all(Array.from({ length: AT_ONCE }, () => this.#drain())).then(() => {
+      this.#writing = undefined
+      // Noted after the last look and before this.
+      this.#begin()
+    })
+  }
+
+  #wishes({ kind }: LastGoodChange): Map<string, LastGoodChange> {
+    return kind === 'Hostname' ? this.#hostnames : this.#pending
+  }
+
+  /** Resolves when every hostname noted so far is on disk, or was told not to be. */
+  async recorded(): Promise<void> {
+    await this.#recorded?.promise
   }
 
   /** Resolves when everything noted so far is on disk, or was told not to be. */
@@ -92,23 +118,41 @@ export class LastGoodStore {
     }
   }
 
+  /** One of several at a time. A file that is open waits for whoever has it open. */
   async #drain(): Promise<void> {
-    for (;;) {
-      const next = this.#pending.entries().next()
-      if (next.done === true) return
-      const [file, change] = next.value
-      this.#pending.delete(file)
-      try {
-        if (change.object === undefined) await rm(join(this.#directory, file), { force: true })
-        else await this.#write(file, change)
-      } catch (error) {
-        const what = `the last good version of ${change.kind} ${change.key}`
-        this.#warn(
-          change.object === undefined
-            ? `cannot delete ${what} (${textOf(error)}): it may be served again if the object becomes invalid and this restarts`
-            : `cannot keep ${what} (${textOf(error)}): it serves on, but not after a restart; correct the object or the state directory`,
-        )
-      }
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      const { file, change } = next
+      this.#wishes(change).delete(file)
+      this.#open.set(file, change.kind)
+      await this.#bring(file, change)
+      this.#open.delete(file)
+      this.#tellRecorded()
+    }
+  }
+
+  #next(): { readonly file: string; readonly change: LastGoodChange } | undefined {
+    for (const wishes of [this.#hostnames, this.#pending])
+      for (const [file, change] of wishes) if (!this.#open.has(file)) return { file, change }
+    return undefined
+  }
+
+  #tellRecorded(): void {
+    if (this.#hostnames.size > 0 || this.#open.values().some((kind) => kind === 'Hostname')) return
+    this.#recorded?.resolve()
+    this.#recorded = undefined
+  }
+
+  async #bring(file: string, change: LastGoodChange): Promise<void> {
+    try {
+      if (change.object === undefined) await rm(join(this.#directory, file), { force: true })
+      else await this.#write(file, change)
+    } catch (error) {
+      const what = `the last good version of ${change.kind} ${change.key}`
+      this.#warn(
+        change.object === undefined
+          ? `cannot delete ${what} (${textOf(error)}): it may be served again if the object becomes invalid and this restarts`
+          : `cannot keep ${what} (${textOf(error)}): it serves on, but not after a restart; correct the object or the state directory`,
+      )
     }
   }
 
@@ -119,6 +163,8 @@ export class LastGoodStore {
     const keys = await this.#keys?.()
     const parts = keys === undefined ? [text] : sealed(text, keys)
     await replaceFile(join(this.#directory, file), parts, MAX_BYTES)
+    // Otherwise the name may be gone after a power cut.
+    await syncFolder(this.#directory)
   }
 
   /** Whoever may write the folder above could have us read and write elsewhere. */

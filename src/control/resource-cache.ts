@@ -11,15 +11,21 @@ import type { Route } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { KindMap, Validator } from '../api/validate.ts'
 import { listsOthers } from '../compile/endpoints.ts'
-import { classOf } from '../compile/ingress.ts'
-import { foreignAnnotations } from '../compile/ingress-notes.ts'
-import { type Hold, type Refused, type Resource, type ResourceSet, refusedKey } from '../compile/resource-set.ts'
+import {
+  type Hold,
+  type Refused,
+  type Resource,
+  type ResourceSet,
+  refusedKey,
+  type Unreachable,
+} from '../compile/resource-set.ts'
 import { FrozenMap, FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Origin, SourceEvent } from '../source/source.ts'
 import { closedRules, withoutWithdrawnDelegates, withoutWithdrawnNamespaces } from './broken-edit.ts'
 import type { Released } from './hostname-holds.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 import { hostnamesOf, serviceOf, usesOf } from './object-uses.ts'
+import { sameToUs } from './same-object.ts'
 
 /** A last good version that outlives the process; and, by the same way, a hostname that is kept (`Hold`). */
 export interface LastGood {
@@ -88,6 +94,7 @@ export class ResourceCache {
   readonly #kept = new Set<string>()
   #keep = new Map<string, ObjectChange>()
   #holds = new FrozenMap<Hold>()
+  #unreachable = new FrozenMap<Unreachable>()
   #released: Released[] = []
   #set: ResourceSet | undefined
 
@@ -135,6 +142,13 @@ export class ResourceCache {
     return 'rebuild'
   }
 
+  useUnreachable(unreachable: FrozenMap<Unreachable>): Impact {
+    if (unreachable === this.#unreachable) return 'ignore'
+    this.#unreachable = unreachable
+    this.#set = undefined
+    return 'rebuild'
+  }
+
   /** In Strict: hostnames that objects have ceased to name since the last call. */
   releasedHostnames(): readonly Released[] {
     const released = this.#released
@@ -162,6 +176,7 @@ export class ResourceCache {
       namespaces: this.#maps.Namespace.freeze(),
       holds: this.#holds,
       refused: this.#refused.freeze(),
+      unreachable: this.#unreachable,
     }
     return this.#set
   }
@@ -343,26 +358,6 @@ export class ResourceCache {
     else this.#kept.add(name)
     this.#keep.set(name, { kind, key, object: object as Route | Backend | undefined })
   }
-}
-
-/**
- * Whether nothing that matters differs: our own status writes and other controllers' annotations come back as
- * changes, and must not become rebuilds.
- */
-function sameToUs(a: KubeObject, b: KubeObject): boolean {
-  const { metadata: first, ...restOfFirst } = a as KubeObject & Readonly<Record<string, unknown>>
-  const { metadata: second, ...restOfSecond } = b as KubeObject & Readonly<Record<string, unknown>>
-  if (first.generation !== second.generation || first.uid !== second.uid) return false
-  if (first.creationTimestamp !== second.creationTimestamp) return false
-  const labelled = a.kind === 'EndpointSlice' || a.kind === 'Namespace'
-  if (labelled && !isDeepStrictEqual(first.labels, second.labels)) return false
-  if (a.kind === 'Ingress' && saidByAnnotations(a as Ingress) !== saidByAnnotations(b as Ingress)) return false
-  return isDeepStrictEqual(restOfFirst, restOfSecond)
-}
-
-/** Its class, and what is told to be for others. */
-function saidByAnnotations(ingress: Ingress): string {
-  return JSON.stringify([classOf(ingress), foreignAnnotations(ingress)])
 }
 
 function withoutWithdrawn(good: KubeObject, raw: unknown): KubeObject {

@@ -1,5 +1,5 @@
-/** What is known of every Route and Backend: the conditions of the last compile, and whether the workers serve it. For the admin API and the log. */
-import type { Condition, ObjectStatus } from '../api/condition.ts'
+/** What is known of every Route, Backend and Ingress: the conditions of the last compile, and whether the workers serve it. For the admin API and the log. */
+import type { Condition, Note, ObjectStatus } from '../api/condition.ts'
 import { type EndpointHealth, healthyCondition, programmed } from '../compile/conditions.ts'
 import { FrozenMap } from '../snapshot/frozen-map.ts'
 
@@ -48,7 +48,7 @@ export class StatusBoard {
     for (const { before, after } of this.#current.changesTo(statuses)) {
       addSize(this.#nextSizes, before, -1)
       addSize(this.#nextSizes, after, 1)
-      if (after !== undefined && !sameConditions(before, after)) this.#changes.push({ status: after, before })
+      if (after !== undefined && !saysTheSame(before, after)) this.#changes.push({ status: after, before })
       if (++count % AT_ONCE === 0) yield
     }
   }
@@ -81,13 +81,14 @@ export class StatusBoard {
 }
 
 function addSize(sizes: { routes: number; rules: number }, status: ObjectStatus | undefined, sign: 1 | -1): void {
-  if (status?.kind !== 'Route' || (status.rules ?? 0) === 0) return
+  if (status === undefined || (status.rules ?? 0) === 0) return
   sizes.routes += sign
   sizes.rules += sign * (status.rules ?? 0)
 }
 
-function sameConditions(a: ObjectStatus | undefined, b: ObjectStatus): boolean {
+function saysTheSame(a: ObjectStatus | undefined, b: ObjectStatus): boolean {
   if (a === undefined || a.conditions.length !== b.conditions.length) return false
+  if (JSON.stringify(a.notes) !== JSON.stringify(b.notes)) return false
   return a.conditions.every((one, i) => {
     const other = b.conditions[i]!
     return (
@@ -108,19 +109,27 @@ export function unwell({ type, status }: Condition): boolean {
 /** Told with their fields, with file and line. */
 const FIELD_REASONS: ReadonlySet<string> = new Set(['Invalid', 'NotImplemented'])
 
+export interface Finding {
+  /** Of the condition that says it; none for a note. */
+  readonly type?: Condition['type']
+  readonly reason: Condition['reason'] | Note['reason']
+  readonly message: string
+}
+
 /**
- * The conditions that say something is wrong with an object besides its own fields. One fault is often two conditions: each message once.
+ * What is wrong with an object besides its own fields, by its conditions and notes. One fault is often two conditions: each message once.
  *
- * @param matters which of them are asked for
+ * @param matters which of the conditions are asked for
  */
-export function* faultsOf(
-  { conditions }: ObjectStatus,
+export function* findingsOf(
+  { conditions, notes = [] }: ObjectStatus,
   matters: (one: Condition) => boolean = () => true,
-): Generator<Condition, void> {
+): Generator<Finding, void> {
   const told = new Set<string>()
   for (const one of conditions) {
     if (!unwell(one) || FIELD_REASONS.has(one.reason) || !matters(one) || told.has(one.message)) continue
     told.add(one.message)
     yield one
   }
+  yield* notes
 }

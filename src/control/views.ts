@@ -15,7 +15,7 @@ import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { Snapshot } from '../snapshot/snapshot.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
 import type { ProblemList } from './problem-list.ts'
-import { faultsOf, type StatusBoard, unwell } from './status-board.ts'
+import { findingsOf, type StatusBoard, unwell } from './status-board.ts'
 
 export interface Viewed {
   readonly block: ProcessBlock
@@ -102,7 +102,7 @@ function backendView(table: EndpointTable, id: string, algorithm: string, rows: 
 /** What the conditions say that the list of problems does not: its own are those of fields. */
 function* conditionProblems(statuses: Iterable<ObjectStatus>): Generator<ProblemView> {
   for (const status of statuses)
-    for (const { reason, message } of faultsOf(status, isOurs))
+    for (const { reason, message } of findingsOf(status, isOurs))
       yield { object: `${status.kind} ${status.key}`, reason, message }
 }
 

@@ -42,6 +42,32 @@ describe('paths and expressions that a schema lets pass', () => {
     ])
   })
 
+  it('refuses an expression of which a part is never found, and says what to write', () => {
+    for (const value of ['/caf\u00e9', '/a b', '/a\\?b=1'])
+      assert.deepEqual(
+        matching({ path: { type: 'RegularExpression', value } }),
+        ['spec.rules[0].matches[0].path.value Invalid'],
+        value,
+      )
+    const rewrite = { path: { type: 'ReplaceRegex', replaceRegex: { pattern: '/a b', substitution: '/' } } }
+    assert.deepEqual(problems({ rules: [{ ...RULE, policies: { rewrite } }] }), [
+      'spec.rules[0].policies.rewrite.path.replaceRegex.pattern Invalid',
+    ])
+  })
+
+  it('refuses a replacement that would be 400 for every request, and takes one with a query', () => {
+    const full = (replaceFullPath: string) =>
+      problems({ rules: [{ name: 'r', redirect: { path: { type: 'ReplaceFullPath', replaceFullPath } } }] })
+    for (const value of ['/new', '/new?v=2', '/new?v=2&w=/a?b', '/', '/?x', '/a%2Fb'])
+      assert.deepEqual(full(value), [], value)
+    for (const value of ['/a//b', '/a/../b', '/%41', '/a%2fb', '/x//?v=2', '/a b', '/a#b'])
+      assert.deepEqual(full(value), ['spec.rules[0].redirect.path.replaceFullPath Invalid'], value)
+    const prefix = { path: { type: 'ReplacePrefixMatch', replacePrefixMatch: '/a//b' } }
+    assert.deepEqual(problems({ policies: { rewrite: prefix }, rules: [RULE] }), [
+      'spec.policies.rewrite.path.replacePrefixMatch Invalid',
+    ])
+  })
+
   it('refuses a delegated prefix that no request can be below', () => {
     const delegates = [{ namespaces: { from: 'All' }, pathPrefixes: ['/ok', '/..;/'] }]
     assert.deepEqual(problems({ hostnames: ['a.test'], delegates, rules: [RULE] }), [

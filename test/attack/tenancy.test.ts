@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { createValidator } from '../../src/api/validate.ts'
+import { identityOf } from '../../src/control/cluster/last-good-shards.ts'
 import { readSchemas } from '../../src/source/crds.ts'
 import { eventually, type Gateway, startGateway, suiteScope } from '../feature/harness.ts'
 import { kubeconfigFile } from '../feature/kubeconfig.ts'
@@ -62,6 +63,12 @@ const serviceOf = (key: string, spec: object): Manifest =>
   made('Service', key, { ports: [{ name: 'http', port: 80 }], ...spec }, 'v1')
 
 const KEPT = made('ConfigMap', 'gateway/headgate-last-good', {}, '')
+/** Whether something is stored of this hostname, not only of any. */
+const isRecorded = (stored: unknown, key: string): boolean => {
+  const { binaryData = {} } = (stored ?? {}) as { binaryData?: Record<string, string> }
+  const identity = identityOf({ kind: 'Hostname', key })
+  return Object.keys(binaryData).some((member) => member.startsWith(identity))
+}
 
 /** By the label that every namespace has, so that Namespaces are read from the start. */
 const PLATFORM = { from: 'Selector', selector: { matchLabels: { 'kubernetes.io/metadata.name': 'platform' } } }
@@ -124,8 +131,9 @@ for (const { tenancy, me, settings } of MODES)
       gateway = await start()
     })
 
-    async function restart(): Promise<void> {
+    async function restart(meanwhile: () => void = () => {}): Promise<void> {
       await gateway.stop()
+      meanwhile()
       gateway = await start()
     }
 
@@ -543,6 +551,8 @@ for (const { tenancy, me, settings } of MODES)
         await settled()
         assert.equal(await get('x.owner.example'), 'first')
         assert.equal(await get('y.owner.example'), 'stolen', 'the wildcard is its own')
+        // Somebody waits for it, so whose it is is written down before anything happens to it.
+        await eventually(() => assert.ok(isRecorded(api.get(KEPT), 'x.owner.example')))
         api.remove(mine('first'))
         await eventually(async () => assert.equal(await get('x.owner.example'), '404'))
         await says(
@@ -551,9 +561,19 @@ for (const { tenancy, me, settings } of MODES)
           'HostnameNotAllowed',
           /x\.owner\.example is kept for namespace owner.*hostnameHold/,
         )
-        await eventually(() => assert.notEqual(api.get(KEPT), undefined))
         await restart()
         assert.equal(await get('x.owner.example'), '404', 'another process knows of it, too')
+        // Nobody sees this deletion, and all is created anew in another order.
+        api.put(mine('first'))
+        await eventually(async () => assert.equal(await get('x.owner.example'), 'first'))
+        await restart(() => {
+          const young = mine('restored')
+          api.remove(mine('first'))
+          api.put(young)
+        })
+        await eventually(async () => assert.equal(await get('x.owner.example'), 'restored'))
+        api.remove(mine('restored'))
+        await eventually(async () => assert.equal(await get('x.owner.example'), '404'))
         // Younger than what waits.
         api.put(mine('second'))
         await eventually(async () => assert.equal(await get('x.owner.example'), 'second'))

@@ -108,6 +108,83 @@ describe('headgate validate', () => {
     assert.match(report.findings.find(({ reason }) => reason === 'Conflicted')!.message, /shop\/api/)
   })
 
+  it('tells of an Ingress what it asks for in vain, each finding once, where it stands', async () => {
+    const rule = (host: string) => `  - host: ${host}
+    http:
+      paths:
+      - { path: "/x?y", pathType: Prefix, backend: { service: { name: nobody, port: { number: 80 } } } }
+      - { path: "/(.*)", pathType: Prefix, backend: { service: { name: nobody, port: { number: 80 } } } }
+`
+    const yaml = `apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: web
+  annotations: { nginx.ingress.kubernetes.io/auth-url: x }
+spec:
+  tls: [{ hosts: [a.example] }]
+  rules:
+${['a.example', 'b.example', 'c.example'].map(rule).join('')}`
+    const { code, out } = await headgate('validate', folder({ 'a.yaml': yaml }), '--output', 'json')
+    const { findings } = JSON.parse(out) as { findings: Finding[] }
+    assert.equal(code, 0)
+    assert.deepEqual(
+      findings.map(({ reason, field, line }) => `${line} ${field} ${reason}`),
+      [
+        '4  ServiceNotFound',
+        '5 metadata.annotations["nginx.ingress.kubernetes.io/auth-url"] AnnotationsIgnored',
+        '7 spec.tls CertificateNotServed',
+        '12 spec.rules[0].http.paths[0].path PathNeverMatches',
+        '13 spec.rules[0].http.paths[1].path PathTakenLiterally',
+      ],
+    )
+  })
+
+  it('says that a Route cannot serve, as a status would: its Backend’s Service, port, or address', async () => {
+    const route = (name: string) => `---
+apiVersion: headgate.dev/v1alpha1
+kind: Route
+metadata: { name: ${name} }
+spec: { hostnames: [${name}.example], rules: [{ name: all, backendRefs: [{ name: ${name} }] }] }
+---
+apiVersion: headgate.dev/v1alpha1
+kind: Backend
+metadata: { name: ${name} }
+`
+    const yaml = `${route('service')}spec: { service: { name: nobody, port: 80 } }
+${route('port')}spec: { service: { name: api, port: web } }
+${route('address')}spec: { endpoints: [{ address: 169.254.169.254, port: 80 }] }
+${route('good')}spec: { endpoints: [{ address: 169.254.169.254, port: 80 }, { address: 127.0.0.1, port: 80 }] }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: api }
+spec: { ports: [{ name: http, port: 80 }] }
+`
+    const { out } = await headgate('validate', folder({ 'a.yaml': yaml }), '--output', 'json')
+    const { findings } = JSON.parse(out) as { findings: Finding[] }
+    const ofRoutes = findings.filter(({ object }) => object?.kind === 'Route')
+    assert.deepEqual(
+      ofRoutes.map(({ object, reason }) => `${object?.name} ${reason}`),
+      ['service ServiceNotFound', 'port PortNotFound', 'address AddressNotAllowed'],
+    )
+    assert.match(
+      ofRoutes[2]!.message,
+      /^rule all: Backend default\/address: no endpoint may be used: 169\.254\.169\.254 port 80/,
+    )
+  })
+
+  it('ends with 1 where an object of an old version is not read, whichever group that is of', async () => {
+    for (const apiVersion of ['extensions/v1beta1', 'networking.k8s.io/v1beta1']) {
+      const yaml = `apiVersion: ${apiVersion}\nkind: Ingress\nmetadata: { name: a }\nspec: {}\n`
+      const { code, out } = await headgate('validate', folder({ 'a.yaml': yaml }))
+      assert.deepEqual(
+        [code, /error: Ingress default\/a: .* write `apiVersion: networking\.k8s\.io\/v1`/.test(out)],
+        [1, true],
+        out,
+      )
+    }
+  })
+
   it('takes single files, whatever their name, and says which path is not there', async () => {
     const path = folder({ 'manifest.txt': ROUTE + BACKENDS })
     assert.equal((await headgate('validate', join(path, 'manifest.txt'))).code, 0)

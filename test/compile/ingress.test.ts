@@ -19,7 +19,18 @@ import { match } from '../../src/routing/match.ts'
 import type { RouteRequest } from '../../src/routing/request.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
 import { Tables } from '../../src/snapshot/tables.ts'
-import { backend, compiled, conditionsOf, ingress, messageOf, prefix, route, service, world } from './world.ts'
+import {
+  backend,
+  compiled,
+  conditionsOf,
+  ingress,
+  messageOf,
+  prefix,
+  route,
+  service,
+  statusOf,
+  world,
+} from './world.ts'
 
 const HTTP = [{ name: 'http', port: 80, protocol: 'TCP' as const }]
 const SERVICES = ['a/one', 'a/two', 'a/fallback', 'b/one'].map((key) => service(key, HTTP))
@@ -142,8 +153,8 @@ suite('Ingress', () => {
     assert.equal(to('x.example/b'), 'a/~ingress:web/default-backend')
     assert.equal(to('x.y.wild.example/a'), 'a/~ingress:web/default-backend')
     assert.equal(to('other.example/'), 'a/~ingress:web:*/default-backend')
-    assert.equal(conditionsOf(compiled(resources), 'b/~ingress:only:*').Accepted, 'False/Conflicted')
-    assert.match(messageOf(compiled(resources), 'b/~ingress:only:*', 'Accepted'), /default-backend of Ingress a\/web/)
+    assert.equal(conditionsOf(compiled(resources), 'b/only', 'Ingress').Accepted, 'False/Conflicted')
+    assert.match(messageOf(compiled(resources), 'b/only', 'Accepted', 'Ingress'), /default-backend of Ingress a\/web/)
   })
 
   test('a default backend, however old, comes after every path that somebody wrote down', () => {
@@ -189,9 +200,15 @@ suite('Ingress', () => {
     })
     const result = compiled(resources)
     assert.equal(conditionsOf(result, 'b/late').Accepted, 'False/HostnameNotAllowed')
-    assert.match(messageOf(result, 'b/late', 'Accepted'), /oldest Ingress for it is a\/first/)
-    assert.equal(conditionsOf(result, 'b/ingress:thief:y.example').Accepted, 'False/HostnameNotAllowed')
-    assert.match(messageOf(result, 'b/ingress:thief:y.example', 'Accepted'), /oldest Route for it is a\/owner/)
+    assert.match(
+      messageOf(result, 'b/late', 'Accepted'),
+      /belongs to namespace a: its Ingress a\/first is older than Route b\/late;/,
+    )
+    assert.equal(conditionsOf(result, 'b/thief', 'Ingress').Accepted, 'False/HostnameNotAllowed')
+    assert.match(
+      messageOf(result, 'b/thief', 'Accepted', 'Ingress'),
+      /its Route a\/owner is older than Ingress b\/thief;/,
+    )
   })
 
   test('a solver of certificates may add its path to a host of its namespace', () => {
@@ -226,7 +243,7 @@ suite('Ingress', () => {
     assert.equal(served(ingress('a/web', { rules, ingressClassName: 'headgate' }, { annotations })), true)
     assert.equal(classOf(ingress('a/web', { rules }, { annotations }).object), 'other')
     const wrong = compiled(world({ ingresses: [ingress('a/web', { rules, ingressClassName: 'other' })] }))
-    assert.equal(conditionsOf(wrong, 'a/ingress:web:x.example').Accepted, 'False/WrongClass')
+    assert.equal(conditionsOf(wrong, 'a/web', 'Ingress').Accepted, 'False/WrongClass')
   })
 
   test('backends: Services by number and by name, our Backend; of anything else it is said that it cannot be reached', () => {
@@ -256,7 +273,7 @@ suite('Ingress', () => {
     assert.equal(target('name')?.backend, 'service:a/one:http')
     assert.equal(target('ours')?.backend, 'a/back')
     for (const name of ['bucket', 'no-port', 'nothing']) assert.equal(target(name)?.refuse, 'BackendNotFound')
-    const why = (name: string) => messageOf(result, `a/ingress:${name}:${name}.example`, 'ResolvedRefs')
+    const why = (name: string) => messageOf(result, `a/${name}`, 'ResolvedRefs', 'Ingress')
     assert.match(why('bucket'), /StorageBucket\.k8s\.example\.com\/icons cannot be reached; name a Service/)
     assert.match(why('no-port'), /has no TCP port nope/)
   })
@@ -345,6 +362,83 @@ suite('Ingress', () => {
     )
     assert.match(notes[0]!.message, /^\/foo\(\/\|\$\)\(\.\*\) is taken/)
     assert.equal(ingressNotes(one, true).length, 1)
+  })
+
+  test('a path is served in the form in which clients send it', () => {
+    const rules = hosts({
+      'x.example': [path('/a b', 'one', 'Exact'), path('/café'), path('/[0]/*', 'one', 'ImplementationSpecific')],
+    })
+    const to = router(world({ services: SERVICES, ingresses: [ingress('a/web', { rules })] }))
+    const rule = (j: number) => `a/ingress:web:x.example/rule-0-path-${j}`
+    assert.equal(to('x.example/a%20b'), rule(0))
+    assert.equal(to('x.example/caf%C3%A9/menu'), rule(1))
+    assert.equal(to('x.example/%5B0%5D/x'), rule(2))
+    assert.equal(to('x.example/other'), 'RouteNotFound')
+  })
+
+  test('a path that no request can have is told by name, with its place, and everything else is served', () => {
+    const rules = hosts({
+      'x.example': [path('/ok'), path('/a?b=1'), path('/c#d'), path('/100%'), path('/e\\f')],
+      'y.example': [path('/a?b=1')],
+    })
+    const resources = world({ services: SERVICES, ingresses: [ingress('a/web', { rules })] })
+    assert.equal(router(resources)('x.example/ok'), 'a/ingress:web:x.example/rule-0-path-0')
+    assert.equal(router(resources)('y.example/a'), 'RouteNotFound', 'the host is its own all the same')
+    const { notes = [], conditions, rules: served } = statusOf(compiled(resources), 'a/web', 'Ingress')
+    assert.equal(served, 1)
+    assert.equal(conditions.find(({ type }) => type === 'Accepted')?.status, 'True')
+    assert.deepEqual(
+      notes.map(({ reason }) => reason),
+      ['PathNeverMatches'],
+    )
+    assert.deepEqual(notes[0]!.path, ['spec', 'rules', 0, 'http', 'paths', 1, 'path'])
+    for (const text of [
+      '/a?b=1: a "?" begins the query',
+      '/c#d: a "#"',
+      '/100%: a "%"',
+      '/e\\f: requests with a backslash',
+    ])
+      assert.equal(notes[0]!.message.split(text).length, 2, `${text} once in ${notes[0]!.message}`)
+  })
+
+  test('an Ingress of which no path can match says that nothing of it is served', () => {
+    const resources = world({
+      services: SERVICES,
+      ingresses: [ingress('a/web', { rules: hosts({ '': [path('/a?')] }) })],
+    })
+    assert.equal(conditionsOf(compiled(resources), 'a/web', 'Ingress').Accepted, 'False/Invalid')
+  })
+
+  test('what is wrong is one status of one object, whatever number of Routes it becomes', () => {
+    const rules = hosts({
+      'x.example': [path('/', 'gone')],
+      'y.example': [path('/', 'gone')],
+      'z.example': [path('/', 'gone')],
+    })
+    const one = ingress('a/web', { rules, defaultBackend: { service: { name: 'gone', port: { number: 80 } } } })
+    const { statuses } = compiled(world({ ingresses: [one] }))
+    assert.deepEqual(
+      [...statuses.values()].map(({ kind, key }) => `${kind} ${key}`),
+      ['Ingress a/web'],
+    )
+    assert.equal(
+      messageOf(compiled(world({ ingresses: [one] })), 'a/web', 'ResolvedRefs', 'Ingress'),
+      'rules rule-0-path-0, rule-1-path-0, rule-2-path-0, default-backend: there is no Service a/gone; create it or correct the name.',
+    )
+  })
+
+  test('one for another class is told nothing, and one that becomes ours is', () => {
+    const annotations = { 'nginx.ingress.kubernetes.io/auth-url': 'x' }
+    const at = (name: string) =>
+      world({ services: SERVICES, settings: { ingressClass: { name, default: false } }, ingresses: [theirs] })
+    const theirs = ingress(
+      'a/web',
+      { rules: hosts({ 'x.example': [path('/')] }), ingressClassName: 'other' },
+      { annotations },
+    )
+    const memo = new CompileMemo()
+    const notesOf = (name: string) => statusOf(compiled(at(name), memo), 'a/web', 'Ingress').notes?.length
+    assert.deepEqual([notesOf('headgate'), notesOf('other'), notesOf('headgate')], [undefined, 1, undefined])
   })
 })
 

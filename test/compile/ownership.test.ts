@@ -21,13 +21,46 @@ suite('ownership of hostnames', () => {
     assert.equal(conditionsOf(result, 'a/young').Accepted, 'False/HostnameNotAllowed')
     const message = messageOf(result, 'a/young', 'Accepted')
     assert.match(message, /x\.example belongs to namespace b/)
-    assert.match(message, /Route for it is b\/old/)
+    assert.match(message, /belongs to namespace b: its Route b\/old is older than Route a\/young;/)
     assert.match(message, /delegates entry for namespace a/)
   })
 
-  test('without creation times namespace/name decides', () => {
+  test('without creation times namespace/name decides, and it is said', () => {
     const routes = [route('b/one', { hostnames: ['x.example'] }), route('a/two', { hostnames: ['x.example'] })]
-    assert.deepEqual(listing(compiled(world({ routes })), 'x.example'), ['a/two main: PathPrefix /'])
+    const result = compiled(world({ routes }))
+    assert.deepEqual(listing(result, 'x.example'), ['a/two main: PathPrefix /'])
+    assert.match(
+      messageOf(result, 'b/one', 'Accepted'),
+      /its Route a\/two comes before Route b\/one by name \(files have no/,
+    )
+  })
+
+  test('created in the same second, the name decides, and it is said', () => {
+    const same = { created: 1_000 }
+    const routes = [
+      route('b/one', { hostnames: ['x.example'] }, same),
+      route('a/two', { hostnames: ['x.example'] }, same),
+      route('a/more', { hostnames: ['x.example'] }, same),
+    ]
+    const result = compiled(world({ routes }))
+    const decided = /Route a\/more was created in the same second as Route b\/one and comes first by name;/
+    assert.match(messageOf(result, 'b/one', 'Accepted'), decided)
+    assert.match(
+      messageOf(result, 'a/two', 'Accepted'),
+      /already served by rule main of Route a\/more, which was created in the same second as Route a\/two and comes first by name;/,
+    )
+  })
+
+  test('what is told to have decided is the Route that did: an older wildcard, not the younger Route for the very name', () => {
+    const routes = [
+      route('a/wild', { hostnames: ['*.example'] }, { created: 1 }),
+      route('b/early', { hostnames: ['x.example'] }, { created: 2 }),
+      route('a/late', { hostnames: ['x.example'] }, { created: 3 }),
+    ]
+    assert.match(
+      messageOf(compiled(world({ routes })), 'b/early', 'Accepted'),
+      /belongs to namespace a: its Route a\/wild is older than Route b\/early;/,
+    )
   })
 
   test('Routes of the owning namespace add rules freely', () => {

@@ -216,12 +216,14 @@ suite('backends of a rule', () => {
     ])
   })
 
-  test('a Backend says that its Service is missing, and the rule is served', () => {
+  test('a Backend says that its Service is missing, and so does the Route, whose rule answers 503', () => {
     const own = backend('a/own', { service: { name: 'gone', port: 80 } })
     const result = compiled(world({ routes: [route('a/one', refs({ name: 'own' }))], backends: [own] }))
     assert.equal(conditionsOf(result, 'a/own', 'Backend').ResolvedRefs, 'False/ServiceNotFound')
-    assert.equal(conditionsOf(result, 'a/one').ResolvedRefs, 'True/ResolvedRefs')
+    assert.equal(conditionsOf(result, 'a/one').ResolvedRefs, 'False/ServiceNotFound')
+    assert.equal(conditionsOf(result, 'a/one').Ready, 'False/ServiceNotFound')
     assert.deepEqual(result.endpoints.get('a/own'), [])
+    assert.equal(result.snapshot.segments.get('*')?.rules[0]?.backends[0]?.refuse, undefined)
   })
 })
 

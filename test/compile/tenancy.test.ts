@@ -136,7 +136,7 @@ suite('a grant of hostnames', () => {
     })
     const result = compiled(world({ settings, ingresses: [web] }))
     assert.deepEqual([...result.snapshot.segments.keys()], ['team.example'])
-    assert.match(messageOf(result, 'team/~ingress:web:*', 'Accepted'), /the grant "\*"/)
+    assert.match(messageOf(result, 'team/web', 'PartiallyInvalid', 'Ingress'), /the grant "\*"/)
   })
 
   test('by labels holds while the Namespace has them, and never for one that is not known', () => {
@@ -382,12 +382,13 @@ suite('a hostname that is kept', () => {
     assert.deepEqual(listing(result, 'x.example'), ['owner/new main: PathPrefix /'])
     assert.match(
       messageOf(result, 'team/a', 'Accepted'),
-      /belongs to namespace owner, whose oldest Route for it is owner\/new/,
+      /belongs to namespace owner: its Route owner\/new \(with the age of owner\/gone, whose hostname was kept\) is older/,
     )
     assert.deepEqual(result.owners.get('x.example'), {
       namespace: 'owner',
       age: { created: 1, key: 'owner/gone' },
       oldest: { created: 3, key: 'owner/new' },
+      contested: true,
     })
   })
 

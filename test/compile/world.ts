@@ -189,6 +189,7 @@ export function listing({ snapshot }: Compiled, hostname: string): string[] | un
   })
 }
 
+/** @param kind an Ingress is asked for by its own key */
 export function statusOf({ statuses }: Compiled, key: string, kind: ObjectStatus['kind'] = 'Route'): ObjectStatus {
   const status = [...statuses.values()].find((one) => one.key === key && one.kind === kind)
   if (status === undefined) throw new Error(`no status of ${kind} ${key}`)

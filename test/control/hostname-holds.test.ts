@@ -13,6 +13,7 @@ const owner = (key: string, created: number, oldest?: number) => ({
   namespace: key.slice(0, key.indexOf('/')),
   age: age(key, created),
   oldest: oldest === undefined ? undefined : age(key, oldest),
+  contested: false,
 })
 
 function holding(settings: SettingsObject = STRICT) {
@@ -89,8 +90,9 @@ describe('hostnames that outlive their Routes', () => {
     const { clock, holds, of, settle } = holding()
     settle(FrozenMap.from([['x.example', owner('shop/a', 5, 5)]]))
     holds.release([{ namespace: 'shop', hostnames: ['x.example'] }])
-    const kept = holds.changes()
-    assert.deepEqual(holds.changes(), [])
+    const { changes: kept, late } = holds.changes()
+    assert.equal(late, true)
+    assert.deepEqual(holds.changes(), { changes: [], late: false })
     const next = holding()
     next.clock.now = clock.now + 1_000
     const foreign = { namespace: 'shop', key: 'team/a', created: 1, until: 5_000 }
@@ -111,6 +113,32 @@ describe('hostnames that outlive their Routes', () => {
     assert.deepEqual(next.of('x.example'), of('x.example'))
     assert.deepEqual([...next.holds.holds.keys()].sort(), ['far.example', 'x.example'])
     assert.equal(next.of('far.example')?.until, next.clock.now + HOUR)
+  })
+
+  it('are written down before anything happens to them, where somebody else asks for them', () => {
+    const { clock, holds, of, settle } = holding()
+    const owners = (contested: boolean, ...created: number[]) =>
+      FrozenMap.from(created.map((age) => ['x.example', { ...owner('shop/a', age, age), contested }] as const))
+    settle(owners(false, 5))
+    assert.equal(of('x.example'), undefined, 'nobody asks for it')
+    settle(owners(true, 5))
+    assert.deepEqual(of('x.example'), { namespace: 'shop', key: 'shop/a', created: 5, until: undefined })
+    assert.equal(holds.changes().late, false, 'nothing waits for a precaution')
+    settle(owners(true, 5))
+    assert.deepEqual(holds.changes().changes, [], 'and it stays as it is')
+    // Another process, which saw no deletion: all objects were created anew, or none was.
+    const next = holding()
+    next.holds.restore([{ kind: 'Hostname', key: 'x.example', object: of('x.example') }])
+    next.settle(FrozenMap.from([['x.example', { ...owner('shop/a', 5, 90), contested: true }]]))
+    assert.equal(next.of('x.example')?.created, 5, 'it stays the older one')
+    next.settle(FrozenMap.from<Owner>([]))
+    assert.equal(next.of('x.example')?.until, next.clock.now + HOUR)
+    // The first record after the fact is waited for, one that only gets an end is not.
+    holds.release([{ namespace: 'shop', hostnames: ['x.example'] }])
+    assert.equal(of('x.example')?.until, clock.now + HOUR)
+    assert.equal(holds.changes().late, false)
+    settle(owners(false, 5))
+    assert.equal(of('x.example'), undefined, 'nobody else asks for it any more')
   })
 
   it('are bounded for each namespace, at the cost of no other', () => {

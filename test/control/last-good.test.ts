@@ -64,6 +64,46 @@ suite('last good versions on disk', () => {
     )
   })
 
+  test('hostnames are on disk before thousands of broken objects, and it is told when', async () => {
+    const store = new LastGoodStore(state, warn)
+    const hostname = (key: string): LastGoodChange => {
+      return { kind: 'Hostname', key, object: { namespace: 'a', key: 'a/x', created: 1, until: 2 } }
+    }
+    store.keep(Array.from({ length: 300 }, (_, i) => kept(`broken-${i}`)))
+    const names = Array.from({ length: 20 }, (_, i) => `h${i}.example`)
+    store.keep(names.map(hostname))
+    await store.recorded()
+    const there = async () => (await new LastGoodStore(state, warn).read()).map(({ kind, key }) => `${kind} ${key}`)
+    const early = await there()
+    for (const name of names) assert.ok(early.includes(`Hostname ${name}`), name)
+    store.keep([hostname('late.example')])
+    await store.recorded()
+    assert.ok((await there()).includes('Hostname late.example'))
+    await store.flushed()
+    assert.equal((await there()).length, 321)
+    await store.recorded()
+  })
+
+  test('a hostname that cannot be written holds up nobody for ever', async () => {
+    await writeFile(join(state, 'last-good'), 'in the way')
+    const store = new LastGoodStore(state, warn)
+    store.keep([{ kind: 'Hostname', key: 'x.example', object: { namespace: 'a', key: 'a/x', created: 1, until: 2 } }])
+    await store.recorded()
+    assert.match(warnings[0] ?? '', /cannot keep the last good version of Hostname x\.example/)
+  })
+
+  test('a file is never written twice at the same time: the newest wish is what stays', async () => {
+    const store = new LastGoodStore(state, warn)
+    for (let round = 0; round < 50; round++) {
+      const until = round
+      store.keep([{ kind: 'Hostname', key: 'x.example', object: { namespace: 'a', key: 'a/x', created: 1, until } }])
+      if (round % 7 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    await store.flushed()
+    const [record] = await store.read()
+    assert.deepEqual(record?.object, { namespace: 'a', key: 'a/x', created: 1, until: 49 })
+  })
+
   test('where nothing was ever kept there is nothing', async () => {
     assert.deepEqual(await new LastGoodStore(join(state, 'none'), warn).read(), [])
     assert.deepEqual(warnings, [])

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
+import { escaped, PAGE_FILE, startPage } from '../../examples/start/page.ts'
 import { curlLine, TRIES, type Try } from '../../examples/tries.ts'
 import { eventually } from '../feature/harness.ts'
 import { type RawResponse, request } from '../feature/raw-client.ts'
@@ -71,6 +72,12 @@ async function gone(pids: readonly number[]): Promise<void> {
   await eventually(() => assert.deepEqual(pids.filter(alive), [], 'processes left behind'))
 }
 
+describe('the start page', () => {
+  it('is what examples/tries.ts says', () => {
+    assert.equal(readFileSync(PAGE_FILE, 'utf8'), startPage(), 'run node examples/start/page.ts')
+  })
+})
+
 describe('npm start', { skip: process.platform !== 'linux' }, () => {
   let example: Example
   let port: number
@@ -108,6 +115,16 @@ describe('npm start', { skip: process.platform !== 'linux' }, () => {
         }
       })
     })
+
+  it('has a page with these lines at the address that it prints first', async () => {
+    for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, '127.0.0.1']) {
+      const page = await request(port, { host, path: '/' })
+      assert.equal(page.status, 200, page.text)
+      assert.equal(page.header('content-type'), 'text/html; charset=utf-8')
+      for (const one of TRIES) assert.ok(page.text.includes(`<code>${escaped(curlLine(one, port))}</code>`), one.shows)
+    }
+    assert.equal((await request(port, { host: 'unknown.localhost', path: '/' })).status, 404)
+  })
 
   it('splits nine to one', async () => {
     const counts: Record<string, number> = {}

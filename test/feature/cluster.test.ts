@@ -15,6 +15,8 @@ interface Said {
       readonly type: string
       readonly status: string
       readonly observedGeneration: number
+      readonly reason: string
+      readonly message: string
     }[]
     readonly addresses?: readonly { readonly value: string }[]
     readonly loadBalancer?: object
@@ -113,6 +115,66 @@ describe('what the gateway says to its cluster', () => {
       spec: { ports: [{ name: 'http', port: 80 }] },
     })
     await eventually(async () => assert.equal((await gateway.request({ host: 'web.test' })).status, 503))
+  })
+
+  it('makes no Route Ready whose Backend has a port that its Service has not, until it has', async () => {
+    const metadata = { name: 'port', namespace: 'shop' }
+    const ports = (name: string) => ({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata,
+      spec: { ports: [{ name, port: 80 }] },
+    })
+    const made = (kind: string, spec: object): Manifest => ({ apiVersion: API, kind, metadata, spec })
+    const asking = made('Route', {
+      hostnames: ['port.test'],
+      rules: [{ name: 'all', backendRefs: [{ name: 'port' }] }],
+    })
+    api.put(ports('web'))
+    api.put(made('Backend', { service: { name: 'port', port: 'http' } }))
+    api.put(asking)
+    await eventually(() => {
+      assert.equal(conditionOf(asking, 'Ready')?.status, 'False')
+      assert.equal(conditionOf(asking, 'Ready')?.reason, 'PortNotFound')
+      assert.match(
+        conditionOf(asking, 'ResolvedRefs')?.message ?? '',
+        /^rule all: Backend shop\/port: Service shop\/port has no TCP port http/,
+      )
+    })
+    assert.equal((await gateway.request({ host: 'port.test' })).status, 503)
+    api.put(ports('http'))
+    await eventually(() => assert.equal(conditionOf(asking, 'Ready')?.status, 'True'))
+    // No pods is no matter of configuration.
+    assert.equal((await gateway.request({ host: 'port.test' })).status, 503)
+  })
+
+  it('tells by an Event when a hostname comes to another namespace', async () => {
+    const of = (namespace: string, created: string): Manifest => ({
+      apiVersion: API,
+      kind: 'Route',
+      metadata: { name: 'moved', namespace, ...{ creationTimestamp: created } },
+      spec: { hostnames: ['moved.test'], rules: [{ name: 'all', respond: { statusCode: 200, body: namespace } }] },
+    })
+    api.put(of('shop', '2001-01-01T00:00:00Z'))
+    api.put(of('team', '2002-01-01T00:00:00Z'))
+    await eventually(async () => assert.equal(await serves('moved.test'), 'shop'))
+    api.remove(of('shop', '2001-01-01T00:00:00Z'))
+    await eventually(async () => assert.equal(await serves('moved.test'), 'team'))
+    const events = async () => {
+      const answer = await fetch(`${api.url}/apis/events.k8s.io/v1/namespaces/team/events`)
+      return ((await answer.json()) as { items: { reason: string; note: string }[] }).items
+    }
+    await eventually(async () => {
+      const told = (await events()).find(({ reason }) => reason === 'HostnameHandedOver')
+      assert.match(
+        told?.note ?? '',
+        /^moved\.test has come from namespace shop \(Route shop\/moved\) to namespace team/,
+      )
+    })
+    await eventually(() =>
+      assert.ok(gateway.processLog.some((line) => line.includes('moved.test has come from namespace shop'))),
+    )
+    api.remove(of('team', ''))
   })
 
   it('counts the endpoints of a Backend', async () => {

@@ -97,6 +97,88 @@ describe('what is wrong', () => {
       assert.match(healthy!.message, /^No endpoint is known: nosuch\.invalid cannot be resolved \(.*\)/)
     }, 10_000)
   })
+
+  it('with where a Backend leads, makes its Route not Ready, which is told everywhere, and Ready again when it is corrected', async () => {
+    const rules = [{ name: 'all', backendRefs: [{ name: 'inside' }] }]
+    await gateway.write('c.yaml', route('inside', ['inside.example'], rules) + endpointOf('inside', '169.254.169.254'))
+    const ready = async (name: string) => {
+      const found = (await conditionsOf(gateway, `Route default/${name}`)).find(({ type }) => type === 'Ready')
+      return `${found?.status} ${found?.reason} ${found?.message}`
+    }
+    await eventually(async () => {
+      assert.match(
+        await ready('inside'),
+        /^False AddressNotAllowed ResolvedRefs: rule all: Backend default\/inside: no endpoint may/,
+      )
+      assert.match(
+        await ready('gone'),
+        /^False NameNotResolved ResolvedRefs: rule all: .*nosuch\.invalid cannot be resolved/,
+      )
+    }, 10_000)
+    const told = (await problemsOf(gateway)).filter(({ object }) => object === 'Route default/inside')
+    assert.deepEqual(
+      told.map(({ reason }) => reason),
+      ['AddressNotAllowed'],
+    )
+    const line =
+      'Route default/inside: rule all: Backend default/inside: no endpoint may be used: 169.254.169.254 port 80'
+    await eventually(() => assert.equal(gateway.processLog.filter((text) => text.includes(line)).length, 1))
+    await gateway.write('c.yaml', route('inside', ['inside.example'], rules) + endpointOf('inside', '127.0.0.1'))
+    await eventually(async () => assert.match(await ready('inside'), /^True Ready/))
+    await gateway.write('c.yaml', route('inside', ['inside.example'], rules) + endpointOf('inside', 'localhost'))
+    await eventually(async () => assert.match(await ready('inside'), /^True Ready/))
+  })
+})
+
+function endpointOf(name: string, address: string): string {
+  const metadata = { name, namespace: 'default' }
+  const spec = { endpoints: [{ address, port: 80 }] }
+  return `${JSON.stringify({ apiVersion: 'headgate.dev/v1alpha1', kind: 'Backend', metadata, spec })}\n---\n`
+}
+
+describe('what an Ingress asks for in vain', () => {
+  const scope = suiteScope()
+  it('is told once by the log and by the list of problems', async () => {
+    const backend = { service: { name: 'nobody', port: { number: 80 } } }
+    const paths = (...written: string[]) =>
+      written.map((path) => ({ path, pathType: 'ImplementationSpecific', backend }))
+    const gateway = await startGateway(scope, {
+      'web.json': JSON.stringify({
+        apiVersion: 'networking.k8s.io/v1',
+        kind: 'Ingress',
+        metadata: { name: 'web', namespace: 'default', annotations: { 'nginx.ingress.kubernetes.io/auth-url': 'x' } },
+        spec: {
+          rules: ['a.example', 'b.example', 'c.example'].map((host) => ({
+            host,
+            http: { paths: paths('/x?y', '/(.*)') },
+          })),
+          tls: [{ hosts: ['a.example'], secretName: 'cert' }],
+        },
+      }),
+    })
+    const wanted = [
+      'AnnotationsIgnored',
+      'CertificateNotServed',
+      'PathNeverMatches',
+      'PathTakenLiterally',
+      'ServiceNotFound',
+    ]
+    const problems = await problemsOf(gateway)
+    assert.deepEqual(
+      problems.map(({ object, reason }) => `${object} ${reason}`).sort(),
+      wanted.map((reason) => `Ingress default/web ${reason}`),
+    )
+    for (const reason of wanted) {
+      const lines = gateway.processLog.filter(
+        (line) => line.includes('Ingress default/web') && line.includes(`${reason})`),
+      )
+      assert.equal(lines.length, 1, `${reason}: ${lines.join('\n')}`)
+    }
+    // An alert is for what is broken: annotations may be there for another controller for as long as anybody likes.
+    const metrics = await metricsOf(gateway)
+    assert.match(metrics, /headgate_config_problems\{kind="Ingress",reason="ServiceNotFound"\} 1/)
+    assert.doesNotMatch(metrics, /AnnotationsIgnored/)
+  })
 })
 
 describe('a role that does not let us read pods', () => {

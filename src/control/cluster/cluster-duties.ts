@@ -5,9 +5,9 @@
 import type { ObjectStatus } from '../../api/condition.ts'
 import type { EndpointHealth } from '../../compile/conditions.ts'
 import { countEndpoints } from '../../compile/endpoints.ts'
-import { ingressNotes } from '../../compile/ingress-notes.ts'
+import type { Handover } from '../../compile/handover.ts'
 import type { ResourceSet } from '../../compile/resource-set.ts'
-import type { Random } from '../../lib/clock.ts'
+import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { FrozenMap } from '../../snapshot/frozen-map.ts'
 import type { KubernetesClient } from '../../source/kubernetes/client.ts'
 import type { SourceEvent } from '../../source/source.ts'
@@ -16,7 +16,7 @@ import { EventRecorder, type Notice } from './events.ts'
 import { InstallationService } from './installation-service.ts'
 import { LastGoodConfigMaps } from './last-good-configmap.ts'
 import { LeaderElector, type LeaseTimes } from './lease.ts'
-import { ingressNotices, noticesOf } from './news.ts'
+import { handoverNotices, ingressNotices, noticesOf } from './news.ts'
 import type { Seen } from './seen-statuses.ts'
 import { StatusWriter } from './status-writer.ts'
 import { type Subject, subjectId } from './subject.ts'
@@ -45,6 +45,9 @@ export interface ClusterDutiesOptions {
   readonly health: (backend: string) => Omit<EndpointHealth, 'total'>
   readonly leaseTimes?: Partial<LeaseTimes>
 }
+
+/** What is still to be kept is written before the Lease is freed, if the API server answers. */
+const FLUSH_WITHIN: Milliseconds = 300
 
 export class ClusterDuties {
   readonly #options: ClusterDutiesOptions
@@ -89,7 +92,7 @@ export class ClusterDuties {
       events: {
         problem,
         written: (subject, wanted, before) => this.#tell(noticesOf(subject, wanted, before)),
-        lookedAtIngress: (subject, statuses, seen) => this.#tellOfIngress(subject, statuses, seen),
+        lookedAtIngress: (subject, status, seen) => this.#tellOfIngress(subject, status, seen),
       },
     })
     this.#lastGood = new LastGoodConfigMaps({
@@ -156,6 +159,11 @@ export class ClusterDuties {
     this.#writer.endpointsChanged(backend)
   }
 
+  /** Hostnames have come to another namespace: both are told, who has it now and who had it. */
+  handedOver(handovers: readonly Handover[]): void {
+    this.#tell(handoverNotices(handovers, this.#options.resources()))
+  }
+
   /** Other settings are in force: perhaps for another class. */
   settingsChanged(): void {
     this.#writer.lookAtAll()
@@ -165,6 +173,7 @@ export class ClusterDuties {
   async stop(): Promise<void> {
     this.#writer.stop()
     this.#events.stop()
+    await this.#lastGood.finish(FLUSH_WITHIN)
     this.#lastGood.stop()
     await Promise.all([this.#elector.stop(), this.#service?.stop(), this.#lastGood.flushed()])
   }
@@ -177,9 +186,8 @@ export class ClusterDuties {
     this.#lastGood.lead()
   }
 
-  #tellOfIngress(subject: Subject, statuses: readonly ObjectStatus[], seen: Seen): void {
-    const ingress = this.#options.resources().ingresses.get(subject.key)?.object
-    const notices = ingressNotices(subject, seen, statuses, ingress === undefined ? [] : ingressNotes(ingress))
+  #tellOfIngress(subject: Subject, status: ObjectStatus, seen: Seen): void {
+    const notices = ingressNotices(subject, seen, status)
     const id = subjectId(subject)
     const told = this.#toldOfIngress.get(id)
     const texts = notices.map(({ reason, note }) => `${reason} ${note}`)

@@ -2,11 +2,10 @@
 import type { ObjectStatus } from '../../api/condition.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { FrozenMap } from '../../snapshot/frozen-map.ts'
-import { subjectId, subjectOfStatus } from './subject.ts'
+import { subjectId } from './subject.ts'
 
 export interface Desired {
-  /** One; for an Ingress those of all Routes it became. */
-  readonly statuses: readonly ObjectStatus[]
+  readonly status: ObjectStatus
   /** With which generation of the tables it came. */
   readonly generation: number
   /** Since when it is in force, monotonic. */
@@ -20,12 +19,9 @@ export class DesiredStatuses {
   readonly #current = new Map<string, Desired>()
   /** Ids whose generation does not serve everywhere yet. */
   readonly #awaited = new Map<string, number>()
-  /** Of an Ingress, by its id: what was said of each Route that it became. */
-  readonly #parts = new Map<string, ReadonlyMap<string, ObjectStatus>>()
   #from = new FrozenMap<ObjectStatus>()
   #next = this.#from
-  #changes = new Map<string, readonly ObjectStatus[]>()
-  #nextParts = new Map<string, Map<string, ObjectStatus>>()
+  #changes = new Map<string, ObjectStatus>()
   #gone: string[] = []
   #served = 0
 
@@ -46,28 +42,13 @@ export class DesiredStatuses {
   *prepare(statuses: FrozenMap<ObjectStatus>): Generator<void> {
     this.#next = statuses
     this.#changes = new Map()
-    this.#nextParts = new Map()
     this.#gone = []
     let count = 0
-    for (const { key, before, after } of this.#from.changesTo(statuses)) {
-      const subject = subjectOfStatus((after ?? before)!)
-      const id = subjectId(subject)
-      if (subject.kind === 'Ingress') {
-        const parts = this.#nextParts.get(id) ?? new Map(this.#parts.get(id))
-        this.#nextParts.set(id, parts)
-        if (after === undefined) parts.delete(key)
-        else parts.set(key, after)
-      } else if (after === undefined) this.#gone.push(id)
-      else this.#changes.set(id, [after])
+    for (const { before, after } of this.#from.changesTo(statuses)) {
+      const id = subjectId((after ?? before)!)
+      if (after === undefined) this.#gone.push(id)
+      else this.#changes.set(id, after)
       if (++count % AT_ONCE === 0) yield
-    }
-    for (const [id, parts] of this.#nextParts) {
-      if (parts.size === 0) this.#gone.push(id)
-      else
-        this.#changes.set(
-          id,
-          [...parts.values()].sort((a, b) => (a.key < b.key ? -1 : 1)),
-        )
     }
   }
 
@@ -75,13 +56,8 @@ export class DesiredStatuses {
   commit(generation: number, now: Milliseconds): string[] {
     const changed = [...this.#changes.keys()]
     this.#from = this.#next
-    for (const [id, parts] of this.#nextParts) {
-      if (parts.size === 0) this.#parts.delete(id)
-      else this.#parts.set(id, parts)
-    }
-    this.#nextParts = new Map()
-    for (const [id, statuses] of this.#changes) {
-      this.#current.set(id, { statuses, generation, since: now })
+    for (const [id, status] of this.#changes) {
+      this.#current.set(id, { status, generation, since: now })
       if (generation > this.#served) this.#awaited.set(id, generation)
       else this.#awaited.delete(id)
     }

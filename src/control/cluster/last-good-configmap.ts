@@ -88,6 +88,7 @@ export class LastGoodConfigMaps {
   #cancel: (() => void) | undefined
   #wake: () => void = () => {}
   #stopped = false
+  #finishing = false
   #warned: string | undefined
 
   constructor(options: LastGoodConfigMapOptions) {
@@ -147,6 +148,17 @@ export class LastGoodConfigMaps {
   /** Resolves when everything noted so far is written, or was told not to be, or has to wait for the API server. */
   async flushed(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing
+  }
+
+  /** {@link flushed} at the end: no write waits for its turn any more, and nothing waits for longer than this. */
+  async finish(within: Milliseconds): Promise<void> {
+    if (this.#writing === undefined) return
+    this.#finishing = true
+    this.#wake()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const cancel = this.#options.time.after(within, resolve)
+    await Promise.race([this.flushed(), promise])
+    cancel()
   }
 
   /** What is not written yet is left to the next leader. */
@@ -291,7 +303,7 @@ export class LastGoodConfigMaps {
 
   /** Waits until there may be another write. */
   async #pace(): Promise<void> {
-    for (let wait = this.#bucket.take(); wait > 0 && !this.#stopped; wait = this.#bucket.take()) {
+    for (let wait = this.#bucket.take(); wait > 0 && !this.#stopped && !this.#finishing; wait = this.#bucket.take()) {
       const { promise, resolve } = Promise.withResolvers<void>()
       const cancel = this.#options.time.after(wait, resolve)
       this.#wake = resolve

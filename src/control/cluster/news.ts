@@ -1,7 +1,9 @@
 /** What a person is told of by an Event: each condition that has become unwell, and what an Ingress asks for in vain. */
 import type { Condition, ObjectStatus } from '../../api/condition.ts'
-import type { IngressNote } from '../../compile/ingress-notes.ts'
-import { unwell } from '../status-board.ts'
+import { type Handover, handoverText } from '../../compile/handover.ts'
+import { ingressOf } from '../../compile/ingress.ts'
+import type { ResourceSet } from '../../compile/resource-set.ts'
+import { type Finding, findingsOf, unwell } from '../status-board.ts'
 import type { Notice, Regarding } from './events.ts'
 import type { Seen } from './seen-statuses.ts'
 import { newsIn, type StatusDocument } from './status-document.ts'
@@ -20,25 +22,32 @@ export function noticesOf(subject: Subject, wanted: StatusDocument, before: Seen
 }
 
 /** Of an Ingress, which has nowhere to say what is wrong with it. */
-export function ingressNotices(
-  subject: Subject,
-  seen: Seen,
-  statuses: readonly ObjectStatus[],
-  notes: readonly IngressNote[],
-): Notice[] {
+export function ingressNotices(subject: Subject, seen: Seen, status: ObjectStatus): Notice[] {
   const regarding = regardingOf(subject, seen)
-  const told = new Map<string, Notice>()
-  for (const { key, conditions } of statuses) {
-    // That all of a host goes to somebody's paths leaves nothing to a default backend; so it is meant.
-    const last = key.includes('/~ingress:') && !key.endsWith(':*')
-    for (const condition of conditions)
-      if (isNews(condition) && !(last && condition.reason === 'Conflicted'))
-        told.set(`${condition.reason} ${condition.message}`, notice(regarding, condition))
-  }
-  const foreign = notes.map(({ reason, message }): Notice => {
-    return { regarding, type: 'Warning', reason, action: 'Compile', note: message }
-  })
-  return [...told.values(), ...foreign]
+  return [...findingsOf(status, isNews)].map((finding) => notice(regarding, finding))
+}
+
+/** Of the objects that are there still. */
+export function handoverNotices(handovers: readonly Handover[], resources: ResourceSet): Notice[] {
+  return handovers.flatMap((handover) =>
+    [handover.from, handover.to].flatMap(({ key }): Notice[] => {
+      const ingress = ingressOf(key)
+      const subject: Subject = ingress === undefined ? { kind: 'Route', key } : { kind: 'Ingress', key: ingress }
+      const { routes, ingresses } = resources
+      const uid = (ingress === undefined ? routes : ingresses).get(subject.key)?.object.metadata.uid
+      if (uid === undefined) return []
+      const note = handoverText(handover)
+      return [
+        {
+          regarding: regardingOf(subject, { uid }),
+          type: 'Warning',
+          reason: 'HostnameHandedOver',
+          action: 'Compile',
+          note,
+        },
+      ]
+    }),
+  )
 }
 
 /** Endpoints come and go, and Kubernetes tells of that itself; an object for another installation is none of our business. */
@@ -46,6 +55,6 @@ function isNews(condition: Condition): boolean {
   return unwell(condition) && condition.type !== 'Healthy' && condition.reason !== 'WrongClass'
 }
 
-function notice(regarding: Regarding, { reason, message }: Condition): Notice {
+function notice(regarding: Regarding, { reason, message }: Pick<Finding, 'reason' | 'message'>): Notice {
   return { regarding, type: 'Warning', reason, action: 'Compile', note: message }
 }

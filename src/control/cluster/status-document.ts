@@ -40,12 +40,12 @@ export function backendDocument(status: ObjectStatus, endpoints: EndpointCounts)
 
 /** An Ingress has no conditions. */
 export function ingressDocument(
-  statuses: readonly ObjectStatus[],
+  status: ObjectStatus,
   addresses: readonly Address[] | undefined,
   seen: Seen,
 ): StatusDocument {
   if (addresses === undefined) return { conditions: [], rest: restOf(seen) }
-  const ingress = statuses.some(isReached) ? loadBalancerIngress(addresses) : []
+  const ingress = isReached(status) ? loadBalancerIngress(addresses) : []
   return { conditions: [], rest: { loadBalancer: ingress.length === 0 ? {} : { ingress } } }
 }
 

@@ -2,7 +2,7 @@
  * Writes what every object is told about itself, by server-side apply. The leader alone; only what differs from what the object says
  * now, so that a restart with thousands of Routes writes nothing; each object by itself and as it is when its turn comes.
  */
-import type { ObjectStatus } from '../../api/condition.ts'
+import type { Condition, ObjectStatus } from '../../api/condition.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { FrozenMap } from '../../snapshot/frozen-map.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
@@ -39,8 +39,8 @@ export interface StatusWriterEvents {
   problem(message: string): void
   /** A status is in force. @param before what the object said until then */
   written?(subject: Subject, wanted: StatusDocument, before: Seen): void
-  /** An Ingress of ours is as compiled; what is wrong with it stands in the statuses of its Routes alone. */
-  lookedAtIngress?(subject: Subject, statuses: readonly ObjectStatus[], now: Seen): void
+  /** An Ingress of ours is as compiled; the object has no place for what is wrong with it. */
+  lookedAtIngress?(subject: Subject, status: ObjectStatus, now: Seen): void
 }
 
 export interface StatusWriterOptions {
@@ -166,7 +166,7 @@ export class StatusWriter {
       return undefined
     const wait = this.#unserved(id, desired) ? desired.since + this.#patience - time.monotonic() : 0
     if (wait > 0) return { later: wait }
-    if (id.startsWith('Ingress ')) this.#options.events.lookedAtIngress?.(subjectOf(id), desired.statuses, seen)
+    if (id.startsWith('Ingress ')) this.#options.events.lookedAtIngress?.(subjectOf(id), desired.status, seen)
     const wanted = this.#document(id, desired, seen)
     const how = difference(wanted, seen)
     if (how === 'none') {
@@ -185,12 +185,12 @@ export class StatusWriter {
     return wait > 0 ? { later: wait } : () => this.#write(id, wanted, seen)
   }
 
-  #mayWrite(id: string, { statuses }: Desired, seen: Seen): boolean {
+  #mayWrite(id: string, { status }: Desired, seen: Seen): boolean {
     const { kind } = subjectOf(id)
     if (kind !== 'Backend' && !this.#options.ours(seen.className)) return false
-    if (statuses.some(({ conditions }) => conditions.some(({ reason }) => reason === 'WrongClass'))) return false
+    if (status.conditions.some(({ reason }) => reason === 'WrongClass')) return false
     // A newer version has been seen and not been compiled yet: what is known is about an older one.
-    const about = statuses[0]?.conditions[0]?.observedGeneration
+    const about = status.conditions[0]?.observedGeneration
     return kind === 'Ingress' || about === undefined || seen.generation === undefined || about >= seen.generation
   }
 
@@ -198,18 +198,17 @@ export class StatusWriter {
     return this.#options.patience ?? PATIENCE
   }
 
-  /** Not every worker serves it yet, and that is all that keeps it from being well. */
-  #unserved(id: string, { statuses }: Desired): boolean {
-    const pending = statuses.some(({ conditions }) =>
-      conditions.some(({ type, reason }) => type === 'Programmed' && reason === 'Pending'),
-    )
-    return pending && !this.#desired.programmed(id)
+  /** Not every worker serves it yet, or not all is known, and that is all that keeps it from being well. */
+  #unserved(id: string, { status }: Desired): boolean {
+    const pending = (what: Condition['type']): boolean =>
+      status.conditions.some(({ type, reason }) => type === what && reason === 'Pending')
+    // A name that is being asked for will be known in a moment.
+    return (pending('Programmed') && !this.#desired.programmed(id)) || pending('ResolvedRefs')
   }
 
-  #document(id: string, { statuses }: Desired, seen: Seen): StatusDocument {
+  #document(id: string, { status }: Desired, seen: Seen): StatusDocument {
     const { kind, key } = subjectOf(id)
-    if (kind === 'Ingress') return ingressDocument(statuses, this.#addresses, seen)
-    const status = statuses[0]!
+    if (kind === 'Ingress') return ingressDocument(status, this.#addresses, seen)
     if (kind === 'Backend') return backendDocument(status, this.#options.endpoints(key))
     return routeDocument(status, this.#desired.programmed(id), this.#addresses, seen)
   }

@@ -1,8 +1,7 @@
 /** The objects that have a status of ours, and where it is written. */
 import type { ObjectStatus } from '../../api/condition.ts'
-import { ingressOf } from '../../compile/ingress.ts'
 
-export type SubjectKind = 'Route' | 'Backend' | 'Ingress'
+export type SubjectKind = ObjectStatus['kind']
 
 export interface Subject {
   readonly kind: SubjectKind
@@ -28,12 +27,6 @@ export function subjectId({ kind, key }: Subject): string {
 export function subjectOf(id: string): Subject {
   const space = id.indexOf(' ')
   return { kind: id.slice(0, space) as SubjectKind, key: id.slice(space + 1) }
-}
-
-/** Whom a status is about: the Route of an Ingress is the Ingress. */
-export function subjectOfStatus({ kind, key }: ObjectStatus): Subject {
-  const ingress = kind === 'Route' ? ingressOf(key) : undefined
-  return ingress === undefined ? { kind, key } : { kind: 'Ingress', key: ingress }
 }
 
 export function apiVersionOf(kind: SubjectKind): string {

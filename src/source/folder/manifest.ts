@@ -1,5 +1,6 @@
 /** From a parsed document to the Kubernetes objects in it. */
 import { KINDS, type Kind } from '../../api/object.ts'
+import { suggestion } from '../../api/wording.ts'
 import type { SourceProblemReason } from '../source.ts'
 
 /** One object as written, with just enough known about it to give it an identity. */
@@ -75,11 +76,7 @@ function readObject(value: unknown, base: Path, inherited: Fields, found: Found)
   const itemKind = kind === 'List' ? '' : kind.slice(0, -'List'.length)
   if (kind === 'List' || (kind.endsWith('List') && isKind(itemKind)))
     return readList(value, base, itemKind === '' ? {} : { kind: itemKind, apiVersion }, found)
-  if (!isKind(kind) || !sameGroup(apiVersion, API_VERSIONS[kind])) return unknownKind(value, base, apiVersion, kind)
-  if (apiVersion !== API_VERSIONS[kind]) {
-    const message = `Version ${shown(apiVersion)} of ${kind} is not read; write \`apiVersion: ${API_VERSIONS[kind]}\`.`
-    return notAnObject([...base, 'apiVersion'], message)
-  }
+  if (!isKind(kind) || apiVersion !== API_VERSIONS[kind]) return unreadKind(value, base, apiVersion, kind)
   const read = identify(value, kind, apiVersion, base)
   if ('severity' in read) return read
   found.manifests.push(read)
@@ -134,17 +131,54 @@ function foldStringData(secret: Fields): void {
   delete secret.stringData
 }
 
-function unknownKind(value: Fields, base: Path, apiVersion: string, kind: string): ManifestProblem {
+/**
+ * A kind or a version that is not read. What can only be meant for us is an error: it is an object that is not served. A kind of somebody else's
+ * is passed over, also where it has the name of one of ours (Knative has a Service, OpenShift a Route).
+ */
+function unreadKind(value: Fields, base: Path, apiVersion: string, kind: string): ManifestProblem {
   const metadata = isFields(value.metadata) ? value.metadata : {}
   const key = `${brief(metadata.namespace ?? 'default')}/${brief(metadata.name ?? '')}`
-  const message = `${brief(kind)} (${brief(apiVersion)}) is not a kind that Headgate reads (${KINDS.join(', ')}); the object is ignored.`
-  return {
-    severity: 'warning',
-    reason: 'UnknownKind',
-    message,
-    path: [...base, 'kind'],
-    object: { kind: brief(kind), key },
+  const object = { kind: brief(kind), key }
+  const meant = meantKind(apiVersion, kind)
+  if (meant === undefined) {
+    const wanted = isKind(kind) ? `; Headgate's ${kind} is \`apiVersion: ${API_VERSIONS[kind]}\`` : ''
+    const message = `${brief(kind)} (${brief(apiVersion)}) is not a kind that Headgate reads (${KINDS.join(', ')})${wanted}; the object is ignored.`
+    return { severity: 'warning', reason: 'UnknownKind', message, path: [...base, 'kind'], object }
   }
+  const wanted = API_VERSIONS[meant]
+  const kindToo = meant === kind ? '' : ` and \`kind: ${meant}\``
+  const version = apiVersion === wanted ? `\`kind: ${meant}\`` : `\`apiVersion: ${wanted}\`${kindToo}`
+  const more = meant === 'Ingress' && OLD_INGRESS.has(apiVersion) ? OLD_INGRESS_FIELDS : ''
+  const message = `${brief(kind)} of ${shown(apiVersion)} is not read; write ${version}${more}.`
+  return { ...notAnObject([...base, apiVersion === wanted ? 'kind' : 'apiVersion'], message), object }
+}
+
+/** Kubernetes serves neither any more; an Ingress of theirs names its backends by other fields. */
+const OLD_INGRESS: ReadonlySet<string> = new Set(['extensions/v1beta1', 'networking.k8s.io/v1beta1'])
+const OLD_INGRESS_FIELDS =
+  ', with `service: { name, port: { number } }` for `serviceName` and `servicePort`, and a `pathType` for each path'
+
+/** Which of the kinds that are read somebody has in mind who writes this; undefined where it is a kind of somebody else's. */
+function meantKind(apiVersion: string, kind: string): Kind | undefined {
+  const group = groupOf(apiVersion)
+  const known = KINDS.find((one) => one.toLowerCase() === kind.toLowerCase())
+  if (known !== undefined) {
+    const wanted = API_VERSIONS[known]
+    return isKubernetesGroup(group) || group === OUR_GROUP || isNear(group, groupOf(wanted)) ? known : undefined
+  }
+  if (group !== OUR_GROUP) return undefined
+  return isNear(kind, 'Route') ? 'Route' : isNear(kind, 'Backend') ? 'Backend' : undefined
+}
+
+const OUR_GROUP = groupOf(API_VERSIONS.Route)
+
+/** Groups of Kubernetes itself, in which nobody else can have a kind; those of its subprojects are `x-k8s.io` or have another name below `k8s.io`. */
+function isKubernetesGroup(group: string): boolean {
+  return !group.includes('.') || /^[a-z]+\.k8s\.io$/.test(group)
+}
+
+function isNear(given: string, wanted: string): boolean {
+  return given === wanted || suggestion(given, [wanted]) !== ''
 }
 
 /** Longest part of a text from a file that a message repeats. */
@@ -169,9 +203,8 @@ function isKind(kind: string): kind is Kind {
   return (KINDS as readonly string[]).includes(kind)
 }
 
-function sameGroup(a: string, b: string): boolean {
-  const group = (apiVersion: string) => (apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '')
-  return group(a) === group(b)
+function groupOf(apiVersion: string): string {
+  return apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : ''
 }
 
 function isFields(value: unknown): value is Fields {

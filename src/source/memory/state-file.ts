@@ -154,7 +154,8 @@ function linked(): TypeError {
   return new TypeError('there is a symbolic link in its place, and those are not followed')
 }
 
-async function syncFolder(path: string): Promise<void> {
+/** What was renamed there survives a power cut. */
+export async function syncFolder(path: string): Promise<void> {
   // Not every file system can.
   const handle = await open(path, constants.O_RDONLY).catch(() => undefined)
   await handle?.sync().catch(() => {})

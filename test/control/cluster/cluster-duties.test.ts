@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import type { Condition, ConditionReason, ConditionType, ObjectStatus } from '../../../src/api/condition.ts'
-import type { Ingress } from '../../../src/api/ingress.ts'
+import type { Condition, ConditionReason, ConditionType, Note, ObjectStatus } from '../../../src/api/condition.ts'
 import type { ResourceSet } from '../../../src/compile/resource-set.ts'
 import { ClusterDuties } from '../../../src/control/cluster/cluster-duties.ts'
 import { type Subject, subjectPath } from '../../../src/control/cluster/subject.ts'
-import { FrozenMap } from '../../../src/snapshot/frozen-map.ts'
 import type { WatchSink } from '../../../src/source/kubernetes/client.ts'
 import type { SourceEvent } from '../../../src/source/source.ts'
 import { backend, world as resourcesOf, service, slice, statusMap } from '../../compile/world.ts'
@@ -214,24 +212,16 @@ suite('duties towards the cluster', () => {
   })
 
   test('an Ingress is told by Events what it asks for in vain, once, and again when it comes back', async () => {
-    const { time, api, duties, put, commit, events, use } = world()
-    const ingress: Ingress = {
-      apiVersion: 'networking.k8s.io/v1',
-      kind: 'Ingress',
-      metadata: { namespace: 'a', name: 'web', annotations: { 'nginx.ingress.kubernetes.io/auth-url': 'x' } },
-      spec: { rules: [], tls: [] },
-    }
-    const resource = { key: 'a/web', object: ingress, created: undefined }
-    use({ ...resourcesOf({}), ingresses: FrozenMap.from([['a/web', resource]]) })
+    const { time, api, duties, put, commit, events } = world()
     const one = duties('one', {})
     one.start()
     await time.pass(100)
     one.accept([put({ kind: 'Ingress', key: 'a/web' })])
-    const parts = (bad: boolean) => [
-      statusOf('a/ingress:web:x.example', accepted, ...(bad ? [conflicted] : [])),
-      statusOf('a/~ingress:web', condition('Accepted', 'False', 'Conflicted', 'nothing is left')),
+    const note: Note = { reason: 'AnnotationsIgnored', message: 'Nothing is done about x', path: ['metadata'] }
+    const told = (bad: boolean): ObjectStatus[] => [
+      { ...statusOf('a/web', accepted, ...(bad ? [conflicted] : [])), kind: 'Ingress', notes: [note] },
     ]
-    commit(one, parts(true))
+    commit(one, told(true))
     await time.pass(1_000)
     assert.deepEqual(
       events()
@@ -243,9 +233,9 @@ suite('duties towards the cluster', () => {
     one.settingsChanged()
     await time.pass(120_000)
     assert.equal(api.countOf('create', 'mergePatch'), calls)
-    commit(one, parts(false), 2)
+    commit(one, told(false), 2)
     await time.pass(1_000)
-    commit(one, parts(true), 3)
+    commit(one, told(true), 3)
     await time.pass(70_000)
     assert.equal(events().find(({ reason }) => reason === 'Conflicted')?.series instanceof Object, true)
     assert.equal(events().length, 2)

@@ -633,8 +633,8 @@ suite('addresses', () => {
       put(ingress('other'), { spec: { ingressClassName: 'nginx' } }),
       put(ingress('old'), { metadata: { annotations } }),
     ])
-    const parts = ['web:x', 'web:y', 'other:x', 'old:x'].map((name) => routeStatus(`a/ingress:${name}`))
-    commit(writer, parts, 1)
+    const statuses = ['web', 'other', 'old'].map((name) => ({ ...routeStatus(`a/${name}`), kind: 'Ingress' as const }))
+    commit(writer, statuses, 1)
     await time.pass(1_000)
     assert.equal(api.calls.length, 0)
     writer.useAddresses(givenAddresses(['lb.example', '203.0.113.9']))
