@@ -221,7 +221,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   /** Names lead elsewhere, or a look at what can be given back is due. */
   tend(): void {
     this.#seal()
-    this.#parts.reclaimer.sweep()
+    for (const backend of this.#parts.directory.tend()) this.#parts.duties()?.endpointsChanged(backend)
     this.#holds.expire()
     this.#useHolds()
   }

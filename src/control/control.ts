@@ -341,10 +341,12 @@ export class Control {
 
   #healthOf(backend: string): Omit<EndpointHealth, 'total'> {
     const { directory, table } = this.#viewed
+    const leftOut = directory.leftOut(backend)
     return {
       eligible: directory.rows(backend).filter((row) => table.eligible(row.slot)).length,
       refused: directory.refused(backend),
       unknown: [...directory.unresolved(backend), ...this.#unread],
+      ...(leftOut !== undefined && { leftOut }),
     }
   }
 
