@@ -2,11 +2,12 @@
 import type { SettingsObject } from '../api/settings.ts'
 import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
-import { endpointsOf, inlineService } from '../compile/endpoints.ts'
+import { endpointsOf, inlineService, namespaceOf } from '../compile/endpoints.ts'
 import { CompileMemo } from '../compile/memo.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
 import { grantsByLabels } from '../compile/tenancy.ts'
 import type { Milliseconds } from '../lib/clock.ts'
+import { FairQueue } from '../lib/fair-queue.ts'
 import { DialGuard, type Surroundings } from '../link/dial-guard.ts'
 import { workerSettings } from '../link/worker-settings.ts'
 import type { Logger } from '../log/process-log.ts'
@@ -23,7 +24,7 @@ import { systemTime } from './cluster/timekeeper.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
 import { HostnameHolds } from './hostname-holds.ts'
 import type { Impact } from './impact.ts'
-import { Intake } from './intake.ts'
+import { Intake, type IntakeEvents } from './intake.ts'
 import { NamedServices } from './needs.ts'
 import type { ProblemList } from './problem-list.ts'
 import type { Publisher } from './publisher.ts'
@@ -67,6 +68,10 @@ interface Built {
 const SETS_AT_ONCE = 8
 /** Of a turn in which endpoints are sent. */
 const FEED_SLICE: Milliseconds = 3
+/** Of one namespace in it. */
+const FEED_TURN: Milliseconds = 0.5
+/** Changes that are in wait for those that are not, where tenants may send more than can be taken in. */
+const PATIENCE: Milliseconds = 250
 
 export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> {
   readonly #parts: ConfigurationParts
@@ -79,7 +84,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #endpointFeed: EndpointFeed
   readonly #unread: UnreadServices
   /** Backends whose endpoints are to be sent, and since when the first of them is waiting. */
-  readonly #moved = new Set<string>()
+  readonly #moved = new FairQueue({ quantum: FEED_TURN })
   #movedSince = Number.POSITIVE_INFINITY
   #feeding: NodeJS.Immediate | undefined
   readonly #neighbourhood: Neighbourhood
@@ -108,7 +113,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#holds = new HostnameHolds(parts.wall, settings)
     this.#holds.restore(lastGood)
     this.#neighbourhood = new Neighbourhood(parts.inCluster, process.env)
-    this.#intake = new Intake(this.#cache, {
+    const intakeEvents: IntakeEvents = {
       endpoints: (backends, since) => this.#endpointsChanged(backends, since),
       taken: (impact, since) => this.#taken(impact, since),
       warning: (kind, key, { path, message }) => {
@@ -117,7 +122,9 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
         parts.log.warn(`${where}${kind} ${key}: ${message}`)
       },
       now: parts.now,
-    })
+    }
+    // The files of a folder are written together, and by one hand.
+    this.#intake = new Intake(this.#cache, intakeEvents, parts.inCluster ? PATIENCE : undefined)
     this.#endpointFeed = new EndpointFeed({
       sink: {
         set: (backend, addresses) => {
@@ -351,7 +358,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   /** Pods: at once, whatever else is being taken in or compiled. The compile that follows counts what refers to them. */
   #endpointsChanged(backends: readonly string[], since: Milliseconds): void {
-    for (const backend of backends) this.#moved.add(backend)
+    for (const backend of backends) this.#moved.add(namespaceOf(backend), backend)
     this.#movedSince = Math.min(this.#movedSince, since)
     this.#request({ endpoints: backends })
     if (this.#feeding === undefined) this.#feed()
@@ -359,11 +366,15 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   /** One Service may have sixty ports and ten thousand pods, which are as many sets. */
   #feed(): void {
-    const end = this.#parts.now() + FEED_SLICE
-    for (const backend of this.#moved) {
-      this.#moved.delete(backend)
-      this.#endpointFeed.changed([backend])
-      if (this.#parts.now() >= end) break
+    const { now } = this.#parts
+    let before = now()
+    const end = before + FEED_SLICE
+    for (let next = this.#moved.take(0); next !== undefined; next = this.#moved.take(0)) {
+      this.#endpointFeed.changed([next.key])
+      const after = now()
+      this.#moved.charge(next.group, after - before)
+      before = after
+      if (after >= end) break
     }
     this.#seal()
     if (this.#moved.size > 0) {
