@@ -15,7 +15,8 @@ import { PlaceShares } from './place-shares.ts'
 
 /** What the directory asks of the resolver. */
 export interface Names {
-  addresses(name: string): readonly string[]
+  /** @param namespace who wants to know */
+  addresses(name: string, namespace: string): readonly string[]
   /** Why it cannot be resolved just now. */
   failure(name: string): string | undefined
   /** Nobody needs the name any more. */
@@ -173,7 +174,7 @@ export class EndpointDirectory {
     const names: string[] = []
     const refused: string[] = []
     const guard = this.#guard
-    const wanted = this.#wanted(addresses, before, names, refused)
+    const wanted = this.#wanted(namespace, addresses, before, names, refused)
     // First what leaves, since its places are the ones that the others may have.
     for (const { address, port, slot } of before?.rows ?? [])
       if (!wanted.has(`${address} ${port}`)) this.#retire(namespace, slot)
@@ -201,6 +202,7 @@ export class EndpointDirectory {
 
   /** What may be dialled, by address and port: two names may lead to one address; it is one endpoint all the same. */
   #wanted(
+    namespace: string,
     addresses: readonly EndpointAddress[],
     before: Known | undefined,
     names: string[],
@@ -212,7 +214,8 @@ export class EndpointDirectory {
     const judged = before?.guard === this.#guard
     const wanted = new Map<string, Wanted>()
     for (const entry of addresses) {
-      const literals = entry.hostname === entry.address ? this.#resolve(entry.address, names) : [entry.address]
+      const literals =
+        entry.hostname === entry.address ? this.#resolve(entry.address, namespace, names) : [entry.address]
       for (const address of literals) {
         const place = `${address} ${entry.port}`
         const slot = slots.get(place)
@@ -260,9 +263,9 @@ export class EndpointDirectory {
     }
   }
 
-  #resolve(name: string, names: string[]): readonly string[] {
+  #resolve(name: string, namespace: string, names: string[]): readonly string[] {
     names.push(name)
-    return this.#names.addresses(name)
+    return this.#names.addresses(name, namespace)
   }
 
   #refuses(address: string, port: number, refused: string[]): boolean {

@@ -88,22 +88,36 @@ export class FairQueue {
     return true
   }
 
-  /** Whose turn it is; stays so until its group is charged, or another key of the same group is added. */
-  peek(): Waiting | undefined {
+  /**
+   * Whose turn it is; stays so until its group is charged, or another key of the same group is added.
+   *
+   * @param busy groups that are passed over for now; they keep what they are owed
+   */
+  peek(busy: (group: string) => boolean = nobody): Waiting | undefined {
     if (this.#size === 0) return undefined
-    for (;;) {
+    /** In a row. */
+    let passed = 0
+    while (passed < this.#ring.size) {
       const [group, entry] = this.#ring.entries().next().value!
-      if (entry.credit > 0 && entry.keys.size > 0) return { group, key: this.#keyOf(entry) }
+      const isBusy = busy(group)
+      if (!isBusy && entry.credit > 0 && entry.keys.size > 0) return { group, key: this.#keyOf(entry) }
       this.#ring.delete(group)
       if (entry.credit <= 0) entry.credit += this.#quantum
+      passed = isBusy ? passed + 1 : 0
       // One that has nothing waiting and owes nothing is forgotten.
       if (entry.keys.size > 0 || entry.credit <= 0) this.#ring.set(group, entry)
     }
+    return undefined
   }
 
-  /** Takes the key whose turn it is. @param cost of it; 0 where it is known only afterwards, see {@link charge} */
-  take(cost: number = this.#quantum): Waiting | undefined {
-    const next = this.peek()
+  /**
+   * Takes the key whose turn it is.
+   *
+   * @param cost of it; 0 where it is known only afterwards, see {@link charge}
+   * @param busy see {@link peek}
+   */
+  take(cost: number = this.#quantum, busy: (group: string) => boolean = nobody): Waiting | undefined {
+    const next = this.peek(busy)
     if (next === undefined) return undefined
     this.charge(next.group, cost)
     this.delete(next.group, next.key)
@@ -152,6 +166,8 @@ export class FairQueue {
     return entry.keys.values().next().value!
   }
 }
+
+const nobody = (): boolean => false
 
 /** Only the last naming of what waits. */
 function compact(entry: Group): void {

@@ -80,6 +80,39 @@ describe('a fair queue', () => {
     assert.equal(queue.groups, 0)
   })
 
+  it('passes over those that are busy, who have their turn when they are not', () => {
+    const queue = new FairQueue()
+    for (const key of ['1', '2']) for (const group of ['a', 'b', 'c']) queue.add(group, key)
+    const busy = new Set(['a', 'b'])
+    const take = () => queue.take(1, (group) => busy.has(group))
+    assert.deepEqual([take()?.group, take()?.group, take()], ['c', 'c', undefined])
+    assert.equal(queue.size, 4)
+    busy.delete('b')
+    assert.deepEqual([take()?.group, take()?.group, take()], ['b', 'b', undefined])
+    busy.clear()
+    assert.deepEqual(takeAll(queue), ['a/1', 'a/2'])
+  })
+
+  it('finds whom it may take, however much those owe who may not', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c'), fc.integer({ min: 0, max: 200 })), { maxLength: 40 }),
+        fc.subarray(['a', 'b', 'c']),
+        (charges, busy) => {
+          const queue = new FairQueue()
+          for (const group of ['a', 'b', 'c']) for (let i = 0; i < 50; i++) queue.add(group, `${i}`)
+          for (const [group, cost] of charges) {
+            queue.take(0)
+            queue.charge(group, cost)
+          }
+          const next = queue.take(1, (group) => busy.includes(group))
+          assert.equal(next === undefined, busy.length === 3)
+          assert.ok(next === undefined || !busy.includes(next.group))
+        },
+      ),
+    )
+  })
+
   it('says which group has the most, and gives up its oldest', () => {
     const queue = new FairQueue()
     for (const key of ['1', '2', '3']) queue.add('a', key)
