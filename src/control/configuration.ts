@@ -51,6 +51,8 @@ export interface ConfigurationParts {
   readonly wall: () => Milliseconds
   /** Client connections of one worker, by the process limit. */
   readonly connections: number
+  /** For the log. */
+  readonly tellOfObject: (namespace: string, message: string) => void
   readonly keepLastGood: (changes: readonly LastGoodChange[]) => void
   /** Towards the cluster that this runs in; none = it writes nothing there. */
   readonly duties: () => ClusterDuties | undefined
@@ -119,7 +121,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       warning: (kind, key, { path, message }) => {
         const place = parts.source.locate(kind, key, path)
         const where = place === undefined ? '' : `${place.file}:${place.line}:${place.column}: `
-        parts.log.warn(`${where}${kind} ${key}: ${message}`)
+        parts.tellOfObject(namespaceOf(key), `${where}${kind} ${key}: ${message}`)
       },
       now: parts.now,
     }

@@ -9,6 +9,7 @@ import type { ObjectStatus } from '../api/condition.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { createValidator } from '../api/validate.ts'
 import type { EndpointHealth } from '../compile/conditions.ts'
+import { namespaceOf } from '../compile/endpoints.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { LinePump } from '../log/line-pump.ts'
 import type { Logger } from '../log/process-log.ts'
@@ -29,8 +30,9 @@ import { Configuration } from './configuration.ts'
 import { NameResolver } from './dns.ts'
 import { EndpointDirectory } from './endpoint-directory.ts'
 import { LastGoodStore } from './last-good.ts'
+import { ObjectLog } from './object-log.ts'
 import { type ClusterConnection, connectCluster, openSource } from './open-source.ts'
-import { ProblemList } from './problem-list.ts'
+import { type ProblemEvents, ProblemList } from './problem-list.ts'
 import { Publisher } from './publisher.ts'
 import type { LastGoodChange } from './resource-cache.ts'
 import { SettingsFeed, type SettingsNote, withPorts } from './settings-feed.ts'
@@ -51,6 +53,8 @@ export class Control {
   readonly #data: ControlData
   readonly #main: MessagePort
   readonly #log: Logger
+  /** For what is about objects of tenants. */
+  readonly #objectLog: ObjectLog
   readonly #block: ProcessBlock
   readonly #validator = createValidator(readSchemas())
   readonly #feed: SettingsFeed
@@ -78,6 +82,7 @@ export class Control {
     this.#data = data
     this.#main = main
     this.#log = log
+    this.#objectLog = new ObjectLog({ time: systemTime, write: (level, message) => log[level](message) })
     const { shared } = data
     const now = (): Milliseconds => performance.now()
     this.#block = new ProcessBlock(shared.process)
@@ -114,23 +119,24 @@ export class Control {
           this.#configuration?.tend()
         },
         health: (name, failure, kept) => {
-          this.#nameHealth(name, failure, kept)
-          for (const backend of directory.usersOf(name)) this.#duties?.endpointsChanged(backend)
+          const users = directory.usersOf(name)
+          this.#nameHealth(namespaceOf(users[0] ?? ''), name, failure, kept)
+          for (const backend of users) this.#duties?.endpointsChanged(backend)
         },
       },
       Math.random,
     )
     const directory = new EndpointDirectory(table, reclaimer, this.#resolver, {
       send: (message) => this.#publisher.send(message),
-      problem: (message) => log.warn(message),
+      problem: (backend, message) => this.#objectLog.tell(namespaceOf(backend), 'warn', message),
     })
     const board = new StatusBoard({
       changed: (status, before) => this.#statusChanged(status, before),
       endpoints: (backend) => ({ total: directory.rows(backend).length, ...this.#healthOf(backend) }),
     })
-    const problems = new ProblemList({ tell: (level, message) => log[level](message) }, (kind, key, path) =>
-      this.#source?.locate(kind, key, path),
-    )
+    const tell: ProblemEvents['tell'] = (level, message, namespace) =>
+      namespace === undefined ? log[level](message) : this.#objectLog.tell(namespace, level, message)
+    const problems = new ProblemList({ tell }, (kind, key, path) => this.#source?.locate(kind, key, path))
     this.#parts = {
       block: this.#block,
       directory,
@@ -143,6 +149,7 @@ export class Control {
       now,
       wall: () => Date.now(),
       connections: data.connections,
+      tellOfObject: (namespace, message) => this.#objectLog.tell(namespace, 'warn', message),
       keepLastGood: (changes) => this.#keepLastGood(changes),
       duties: () => this.#duties,
     }
@@ -357,26 +364,31 @@ export class Control {
     this.#tell({ type: 'last-good', changes })
   }
 
-  #nameHealth(name: string, failure: string | undefined, kept: readonly string[]): void {
-    if (failure === undefined) this.#log.info(`${name} can be resolved again`)
-    else if (kept.length > 0) this.#log.warn(`${name} cannot be resolved (${failure}); ${kept.join(', ')} stays in use`)
-    else this.#log.warn(`${name} cannot be resolved (${failure}); Backends that name it have no endpoint from it`)
+  #nameHealth(namespace: string, name: string, failure: string | undefined, kept: readonly string[]): void {
+    if (failure === undefined) return this.#objectLog.tell(namespace, 'info', `${name} can be resolved again`)
+    const what =
+      kept.length > 0 ? `; ${kept.join(', ')} stays in use` : '; Backends that name it have no endpoint from it'
+    this.#objectLog.tell(namespace, 'warn', `${name} cannot be resolved (${failure})${what}`)
   }
 
   #statusChanged(status: ObjectStatus, before: ObjectStatus | undefined): void {
     const name = `${status.kind} ${status.key}`
+    const namespace = namespaceOf(status.key)
     // What is wrong with an object's own fields the list of problems has said already, with file and line.
     const bad = [...faultsOf(status)]
     // An object for somebody else is no fault at all.
-    for (const { type, reason, message } of bad)
-      this.#log[reason === 'WrongClass' ? 'info' : 'warn'](`${name}: ${message} (${type} ${reason})`)
+    for (const { type, reason, message } of bad) {
+      const level = reason === 'WrongClass' ? 'info' : 'warn'
+      this.#objectLog.tell(namespace, level, `${name}: ${message} (${type} ${reason})`)
+    }
     if (bad.length === 0 && before?.conditions.some(unwell) === true && !status.conditions.some(unwell))
-      this.#log.info(`${name}: all is well again`)
+      this.#objectLog.tell(namespace, 'info', `${name}: all is well again`)
   }
 
   async #stop(): Promise<void> {
     this.#configuration?.stop()
     this.#resolver.stop()
+    this.#objectLog.stop()
     const remembered = this.#memory?.stop(FLUSH_WITHIN)
     await this.#accessLog.close(FLUSH_WITHIN)
     await Promise.all([this.#lastGood?.flushed(), this.#duties?.stop(), remembered])

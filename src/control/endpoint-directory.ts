@@ -26,7 +26,7 @@ export interface Names {
 export interface DirectoryEvents {
   send(message: ToWorker): void
   /** For the log; said once for each endpoint until it is well again. */
-  problem(message: string): void
+  problem(backend: string, message: string): void
 }
 
 interface Known {
@@ -242,9 +242,10 @@ export class EndpointDirectory {
 
   #tellRefused(backend: string, told: ReadonlySet<string>, refused: readonly string[]): void {
     const news = refused.filter((refusal) => !told.has(refusal))
-    for (const refusal of news.slice(0, TOLD)) this.#events.problem(`Backend ${backend}: ${refusal}; it is not used`)
+    for (const refusal of news.slice(0, TOLD))
+      this.#events.problem(backend, `Backend ${backend}: ${refusal}; it is not used`)
     if (news.length > TOLD)
-      this.#events.problem(`Backend ${backend}: ${news.length - TOLD} more are not used like this`)
+      this.#events.problem(backend, `Backend ${backend}: ${news.length - TOLD} more are not used like this`)
   }
 
   #useNames(backend: string, before: readonly string[], now: readonly string[]): void {
@@ -309,6 +310,7 @@ export class EndpointDirectory {
     if (told > TOLD) return
     this.#told.set(namespace, told)
     this.#events.problem(
+      backend,
       `${what} is left out: ${this.#whyLeftOut(backend)}. Use fewer endpoints, or divide the Routes over several installations.`,
     )
   }

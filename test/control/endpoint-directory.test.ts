@@ -48,7 +48,7 @@ describe('the endpoint directory', () => {
         failure: (name) => (zone.has(name) ? undefined : 'ENOTFOUND'),
         forget: (name) => forgotten.push(name),
       },
-      { send: (message) => sent.push(message), problem: (message) => problems.push(message) },
+      { send: (message) => sent.push(message), problem: (_, message) => problems.push(message) },
     )
     directory.guardBy(new DialGuard(RULES))
   }
