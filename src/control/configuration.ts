@@ -292,7 +292,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     }
     if (packed !== undefined) {
       const { backends } = compiled.snapshot
-      if (backends !== this.#published?.backends) rows.sync(backends.keys(), wall())
+      if (backends !== this.#published?.backends) rows.sync(backends.keys(), wall(), namespaceOf)
       this.#published = compiled.snapshot
       publisher.publish(packed, since, (backend) => directory.slotOf(backend))
     }
