@@ -39,9 +39,9 @@ function answering(namespace: string, name: string, body: string): Manifest {
 function broken(i: number, edit = 0): Manifest {
   const rule = [
     { name: 'all', respond: { statusCode: 200, body: `${edit}` } },
-    { name: 'all', backends: [{ name: `missing-${i}-${edit}` }] },
+    { name: 'all', backendRefs: [{ name: `missing-${i}-${edit}` }] },
     { name: 'all', respond: { statusCode: 200, body: `${edit}` }, nonsense: true },
-    { name: 'all', backends: [{ service: { name: `gone-${i}-${edit}`, port: 80 } }] },
+    { name: 'all', backendRefs: [{ service: { name: `gone-${i}-${edit}`, port: 80 } }] },
   ][i % 4]
   const hostnames = [i % 4 === 0 ? 'web.calm.test' : `r${i}.noisy.test`]
   return {
@@ -131,7 +131,7 @@ for (const [mode, settings] of Object.entries(SETTINGS))
       const fault = answering('calm', 'faulty', '')
       api.put({
         ...fault,
-        spec: { ...(fault.spec as object), rules: [{ name: 'all', backends: [{ name: 'missing' }] }] },
+        spec: { ...(fault.spec as object), rules: [{ name: 'all', backendRefs: [{ name: 'missing' }] }] },
       })
       await eventually(
         async () => assert.ok((await events('calm')).some(({ regarding }) => regarding.name === 'faulty')),
