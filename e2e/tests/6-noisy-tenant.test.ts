@@ -6,6 +6,7 @@ import { figure, percentile } from '../lib/figures.ts'
 import { ask, install, RELEASE, SYSTEM } from '../lib/headgate.ts'
 import { type Api, apply, freshNamespace, kubectl, openApi } from '../lib/kubernetes.ts'
 import { type Load, startLoad } from '../lib/load-pod.ts'
+import { metricsOf, quantile } from '../lib/metrics.ts'
 import { answering, backend, deployment, rolledOut, route, service } from '../lib/service.ts'
 import { insideAddress } from '../lib/under-load.ts'
 import { until } from '../lib/wait.ts'
@@ -14,8 +15,8 @@ const CALM = 'calm'
 const NOISY = 'noisy'
 const HOST = 'web.calm.example'
 const ROUTES = 5_000
-/** Requests of the noisy tenant under way at a time. */
-const PARALLEL = 16
+/** Requests of the noisy tenant under way at a time: more only measure how API server, etcd and we share a small machine. */
+const PARALLEL = 4
 const CHANGES = 10
 
 const ROUTES_OF = (namespace: string) => `/apis/headgate.dev/v1alpha1/namespaces/${namespace}/routes`
@@ -74,6 +75,12 @@ function isReady({ status }: { readonly status?: { readonly conditions?: readonl
   return ready?.status === 'True' && ready.observedGeneration === generation
 }
 
+/** How long changes take from the watch to the last worker. */
+async function inside() {
+  const path = ['-n', SYSTEM, '-l', `app.kubernetes.io/instance=${RELEASE}`, '-o', 'jsonpath={.items[0].status.podIP}']
+  return (await metricsOf(`${await kubectl('get', 'pods', ...path)}:9902`)).histogram('headgate_config_change_seconds')
+}
+
 interface Condition {
   readonly type: string
   readonly status: string
@@ -82,6 +89,7 @@ interface Condition {
 
 async function changes(when: string): Promise<void> {
   const times: { readonly acts: number; readonly told: number }[] = []
+  const before = await inside()
   for (let i = 0; i < CHANGES; i++) times.push(await change(`${when} ${i}`))
   const of = (what: 'acts' | 'told', share: number) =>
     percentile(
@@ -91,6 +99,8 @@ async function changes(when: string): Promise<void> {
   const shown = (what: 'acts' | 'told') => `${of(what, 0.5).toFixed(0)} ms, ${of(what, 1).toFixed(0)} ms`
   figure(`noisy tenant, ${when}: change of another → served, p50, max`, shown('acts'), '1 s')
   figure(`noisy tenant, ${when}: change of another → Ready, p50, max`, shown('told'), '5 s')
+  const [above, atMost] = quantile(before, await inside(), 1).map((seconds) => seconds * 1_000)
+  figure(`noisy tenant, ${when}: the slowest of all changes as the pod measures it`, `${above} to ${atMost} ms`, '1 s')
   for (const { acts, told } of times) {
     assert.ok(acts < 1_000, `served after ${acts.toFixed(0)} ms`)
     assert.ok(told < 5_000, `Ready after ${told.toFixed(0)} ms`)
@@ -102,17 +112,17 @@ describe('beside a tenant with 5,000 broken Routes', () => {
     await apply(route(CALM, 'edited', 'edited.calm.example', [answering('first')]))
     const started = performance.now()
     let next = 0
-    const creating = Promise.all(
+    storming = Promise.all(
       Array.from({ length: PARALLEL }, async () => {
         for (let i = next++; i < ROUTES; i = next++) {
           const { status, body } = await api.request('POST', ROUTES_OF(NOISY), broken(i, 0))
           assert.equal(status, 201, JSON.stringify(body))
         }
       }),
-    )
+    ).then(() => {})
     await until('the first thousand', () => next > 1_000)
     await changes('creating')
-    await creating
+    await storming
     figure('noisy tenant: broken Routes created', `${ROUTES} in ${((performance.now() - started) / 1000).toFixed(0)} s`)
     await changes('backlog')
     const { body } = await api.request('GET', `${ROUTES_OF(NOISY)}?limit=${ROUTES}`)

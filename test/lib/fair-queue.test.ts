@@ -181,7 +181,7 @@ describe('a fair queue', () => {
         (first, second) => {
           const costs = { a: first, b: second }
           const queue = new FairQueue({ quantum: 5 })
-          for (const name of ['a', 'b'] as const) costs[name].forEach((_, i) => queue.add(name, `${i}`))
+          for (const name of ['a', 'b'] as const) for (const i of costs[name].keys()) queue.add(name, `${i}`)
           const work = { a: 0, b: 0 }
           while (queue.sizeOf('a') > 0 && queue.sizeOf('b') > 0) {
             const { group: name, key: index } = queue.take(0)! as { group: 'a' | 'b'; key: string }
