@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { eventually, type Gateway, startGateway, suiteScope } from '../feature/harness.ts'
 import { kubeconfigFile } from '../feature/kubeconfig.ts'
+import type { Said } from '../feature/said.ts'
 import { FakeApi } from '../source/kubernetes/fake-api.ts'
 import type { Manifest } from '../suite/source.ts'
 
@@ -16,16 +17,6 @@ const MANY = 5_000
 const ACTS = 1_000
 /** … and is written onto the object within. */
 const TOLD = 3_000
-
-interface Said {
-  readonly status?: {
-    readonly conditions?: readonly {
-      readonly type: string
-      readonly status: string
-      readonly observedGeneration: number
-    }[]
-  }
-}
 
 function answering(namespace: string, name: string, body: string): Manifest {
   const spec = {
