@@ -18,7 +18,7 @@ const SLICE: Milliseconds = 4
 const ENDPOINTS: Milliseconds = 3
 /** Of one namespace, before the next one has its turn. */
 const TURN: Milliseconds = 1
-/** Warnings of one burst that are told; `headgate validate` shows all. */
+/** Warnings of one burst and namespace that are told; `headgate validate` shows all. */
 const WARNINGS = 20
 
 export interface IntakeEvents {
@@ -38,7 +38,7 @@ export class Intake {
   readonly #slices = new EventQueue()
   readonly #others = new EventQueue()
   #impact = new ImpactSum()
-  #warnings = 0
+  readonly #warnings = new Map<string, number>()
   #then: (() => void)[] = []
   #scheduled = false
   /** When what was last told was whole, or told as it was; undefined before it has been whole once. */
@@ -119,7 +119,7 @@ export class Intake {
     this.#told = now
     this.#overdue = overdue
     this.#impact = new ImpactSum()
-    this.#warnings = 0
+    this.#warnings.clear()
     this.#events.taken(value, since ?? now)
   }
 
@@ -148,8 +148,12 @@ export class Intake {
   #take(event: SourceEvent): Impact {
     const impact = this.#cache.accept([event])
     if (event.type === 'delete') return impact
-    for (const warning of this.#cache.about(event.kind, event.key)?.warnings ?? [])
-      if (++this.#warnings <= WARNINGS) this.#events.warning(event.kind, event.key, warning)
+    const namespace = namespaceOf(event.key)
+    for (const warning of this.#cache.about(event.kind, event.key)?.warnings ?? []) {
+      const count = (this.#warnings.get(namespace) ?? 0) + 1
+      this.#warnings.set(namespace, count)
+      if (count <= WARNINGS) this.#events.warning(event.kind, event.key, warning)
+    }
     return impact
   }
 }

@@ -59,6 +59,11 @@ function intake(
 }
 
 describe('taking in a burst', () => {
+  const of = (namespace: string, name: string, kind: SourceEvent['kind'] = 'Route'): SourceEvent => ({
+    ...upsert(name),
+    kind,
+    key: `${namespace}/${name}`,
+  })
   it('keeps the order and asks for the most that any of it asks for, once', async () => {
     const { one, seen, taken, until } = intake((key) =>
       key === 'shop/a' ? 'ignore' : { endpoints: [`${key}-backend`] },
@@ -159,13 +164,10 @@ describe('taking in a burst', () => {
     const { one, told } = intake(() => 'ignore', 0, [{ path: ['x'], reason: 'Unknown', message: 'odd' }])
     one.add(Array.from({ length: 100 }, (_, i) => upsert(`r${i}`)))
     assert.equal(told(), 20)
+    one.add([...Array.from({ length: 100 }, (_, i) => of('noisy', `r${i}`)), of('calm', 'shop')])
+    assert.equal(told(), 41, 'each namespace its own')
   })
 
-  const of = (namespace: string, name: string, kind: SourceEvent['kind'] = 'Route'): SourceEvent => ({
-    ...upsert(name),
-    kind,
-    key: `${namespace}/${name}`,
-  })
   const turn = () => new Promise((resolve) => setImmediate(resolve))
 
   it('gives namespaces turns of equal time, so that few objects do not wait for thousands', async () => {
