@@ -90,11 +90,13 @@ export interface EndpointHealth {
   readonly refused?: readonly string[]
   /** Why there may be more than are known: names that cannot be resolved, kinds that may not be read. */
   readonly unknown?: readonly string[]
+  /** How many of them have no place in the table of endpoints, and why. */
+  readonly leftOut?: string
 }
 
 /** What a Backend says about its endpoints. */
 export function healthyCondition(
-  { total, eligible, refused = [], unknown = [] }: EndpointHealth,
+  { total, eligible, refused = [], unknown = [], leftOut }: EndpointHealth,
   generation: number | undefined,
 ): Condition {
   const unhealthy = (reason: ConditionReason, message: string) =>
@@ -105,6 +107,8 @@ export function healthyCondition(
   }
   if (eligible === 0 && unknown.length > 0)
     return unhealthy('NoEndpoints', sentence(`No endpoint is known: ${some(unknown)}; requests are answered with 503`))
+  if (eligible === 0 && leftOut !== undefined)
+    return unhealthy('NoEligibleEndpoints', sentence(`No endpoint takes requests: ${leftOut}; use fewer`))
   if (total === 0)
     return unhealthy(
       'NoEndpoints',
@@ -115,7 +119,8 @@ export function healthyCondition(
       'NoEligibleEndpoints',
       `None of its ${total} endpoints may take requests; see why in the admin API.`,
     )
-  const but = refused.length === 0 ? '' : `; not used: ${some(refused)}`
+  const refusal = refused.length === 0 ? '' : `; not used: ${some(refused)}`
+  const but = leftOut === undefined ? refusal : `${refusal}; ${leftOut}`
   return condition('Healthy', 'True', 'Healthy', `${eligible} of ${total} endpoints take requests${but}.`, generation)
 }
 

@@ -8,7 +8,7 @@ import { ageOf, EVERYWHERE, type Owner, type Ownership, oldestOf, ownershipOf } 
 import { CATCH_ALL, type Claim } from './plan.ts'
 import type { Age, ResourceSet } from './resource-set.ts'
 import { type Draft, draftSegment } from './segment.ts'
-import { tenancyOf } from './tenancy.ts'
+import { type Tenancy, tenancyOf } from './tenancy.ts'
 
 /** A claim on a wildcard bears upon every name under it. */
 export function* settleClaims(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
@@ -94,7 +94,7 @@ function* buildHost(memo: CompileMemo, resources: ResourceSet, hostname: string,
   host.ownership = ownership
   if (tenancyOf(resources).strict) enterOwner(memo, hostname, ownership, claims, leads)
   else memo.owners.delete(hostname)
-  yield* tellRoutes(memo, host, draft, meter)
+  yield* tellRoutes(memo, host, draft, tenancyOf(resources), meter)
   if (host.routes.size === 0 && !resources.holds.has(hostname)) memo.hosts.delete(hostname)
   memo.work.hosts.delete(hostname)
   if (meter.spend(5)) yield
@@ -180,11 +180,17 @@ function commit(memo: CompileMemo, host: HostState, draft: Draft, base: HostStat
     memo.work.wildcards.add(hostname)
 }
 
-function* tellRoutes(memo: CompileMemo, host: HostState, draft: Draft, meter: Meter): Generator<void, void> {
+function* tellRoutes(
+  memo: CompileMemo,
+  host: HostState,
+  draft: Draft,
+  tenancy: Tenancy,
+  meter: Meter,
+): Generator<void, void> {
   const lead = draft.lead
+  const refusal = refusalOf(host, lead, tenancy)
   for (const state of draft.refused) {
-    const decider = host.ownership && { decider: host.ownership.decider }
-    note(memo, host, state, { lead, ...decider, permission: undefined, conflicts: [], outside: [], served: [] })
+    note(memo, host, state, refusal)
     if (meter.spend(1)) yield
   }
   for (const { state, permission, candidates, outside } of draft.entries.values()) {
@@ -196,6 +202,19 @@ function* tellRoutes(memo: CompileMemo, host: HostState, draft: Draft, meter: Me
     }
     if (meter.spend(1)) yield
   }
+}
+
+/** The same object as long as it says the same: thousands may ask for another's hostname, and one that does is not told anew by each edit of another. */
+function refusalOf(host: HostState, lead: Claim | undefined, tenancy: Tenancy): Outcome {
+  let { refusal } = host
+  const decider = host.ownership?.decider
+  const known = refusal?.outcome
+  if (refusal === undefined || known?.lead !== lead || known?.decider !== decider || refusal.tenancy !== tenancy) {
+    const why = decider === undefined ? {} : { decider }
+    refusal = { tenancy, outcome: { lead, ...why, permission: undefined, conflicts: [], outside: [], served: [] } }
+    host.refusal = refusal
+  }
+  return refusal.outcome
 }
 
 /** Most are served whole: no more than that is known of them. */
@@ -210,7 +229,7 @@ function servedRules(candidates: Entry['candidates'], conflicts: Outcome['confli
 
 function note(memo: CompileMemo, host: HostState, state: RouteState, outcome: Outcome): void {
   const before = state.outcomes.get(host.hostname)
-  if (outcome === WHOLE && before === WHOLE) return
+  if (outcome === before) return
   state.outcomes.set(host.hostname, outcome)
   memo.work.statuses.add(statusName(state.plan.resource.key))
 }

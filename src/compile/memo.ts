@@ -14,6 +14,7 @@ import type { Claim, MatchPlan, RoutePlan } from './plan.ts'
 import { PolicyBook } from './policy-book.ts'
 import type { BrokenReference, Face } from './references.ts'
 import { noResources, type ResourceSet } from './resource-set.ts'
+import type { Tenancy } from './tenancy.ts'
 
 /** A Route and what became of it. */
 export interface RouteState {
@@ -98,6 +99,8 @@ export interface HostState {
   base: HostState | undefined
   /** Names that serve the rules of this wildcard too. */
   borrowers: Set<string> | undefined
+  /** What those are told who may not have the name. */
+  refusal?: { readonly tenancy: Tenancy; readonly outcome: Outcome }
 }
 
 /** What is still to be done. */

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { SettingsObject } from '../api/settings.ts'
 import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
-import { endpointsOf, inlineService } from '../compile/endpoints.ts'
+import { endpointsOf, inlineService, namespaceOf } from '../compile/endpoints.ts'
 import { CompileMemo } from '../compile/memo.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
 import { grantsByLabels } from '../compile/tenancy.ts'
@@ -25,9 +25,10 @@ import type { ClusterDuties } from './cluster/cluster-duties.ts'
 import { EndpointFeed } from './cluster/endpoint-feed.ts'
 import { systemTime } from './cluster/timekeeper.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
+import { EndpointTurns } from './endpoint-turns.ts'
 import { HostnameHolds } from './hostname-holds.ts'
 import type { Impact } from './impact.ts'
-import { Intake } from './intake.ts'
+import { Intake, type IntakeEvents } from './intake.ts'
 import { NamedServices } from './needs.ts'
 import type { ProblemList } from './problem-list.ts'
 import type { Publisher } from './publisher.ts'
@@ -57,6 +58,8 @@ export interface ConfigurationParts {
   readonly wall: () => Milliseconds
   /** Client connections of one worker, by the process limit. */
   readonly connections: number
+  /** For the log. */
+  readonly tellOfObject: (namespace: string, message: string) => void
   /** Resolves when hostnames among them are written where a restart finds them, or cannot be. */
   readonly keepLastGood: (changes: readonly LastGoodChange[]) => Promise<void>
   /** Towards the cluster that this runs in; none = it writes nothing there. */
@@ -73,8 +76,8 @@ interface Built {
 
 /** Endpoint sets brought in line in one step; each is hashed and sent to every worker. */
 const SETS_AT_ONCE = 8
-/** Of a turn in which endpoints are sent. */
-const FEED_SLICE: Milliseconds = 3
+/** Changes that are in wait for those that are not, where tenants may send more than can be taken in. */
+const PATIENCE: Milliseconds = 250
 
 export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> {
   readonly #parts: ConfigurationParts
@@ -86,10 +89,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #named = new NamedServices()
   readonly #endpointFeed: EndpointFeed
   readonly #unread: UnreadServices
-  /** Backends whose endpoints are to be sent, and since when the first of them is waiting. */
-  readonly #moved = new Set<string>()
-  #movedSince = Number.POSITIVE_INFINITY
-  #feeding: NodeJS.Immediate | undefined
+  readonly #turns: EndpointTurns
   readonly #neighbourhood: Neighbourhood
   readonly #holds: HostnameHolds
   readonly #records = new AwaitedRecords(() => this.#rebuild.resume())
@@ -122,16 +122,18 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       changed: (all) => this.#request(this.#cache.useUnreachable(all)),
     })
     this.#neighbourhood = new Neighbourhood(parts.inCluster, process.env)
-    this.#intake = new Intake(this.#cache, {
+    const intakeEvents: IntakeEvents = {
       endpoints: (backends, since) => this.#endpointsChanged(backends, since),
       taken: (impact, since) => this.#taken(impact, since),
       warning: (kind, key, { path, message }) => {
         const place = parts.source.locate(kind, key, path)
         const where = place === undefined ? '' : `${place.file}:${place.line}:${place.column}: `
-        parts.log.warn(`${where}${kind} ${key}: ${message}`)
+        parts.tellOfObject(namespaceOf(key), `${where}${kind} ${key}: ${message}`)
       },
       now: parts.now,
-    })
+    }
+    // The files of a folder are written together, and by one hand.
+    this.#intake = new Intake(this.#cache, intakeEvents, parts.inCluster ? PATIENCE : undefined)
     this.#endpointFeed = new EndpointFeed({
       sink: {
         set: (backend, addresses) => {
@@ -143,6 +145,12 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       endpoints: (backend) => endpointsOf(this.#cache.resources(), backend),
       moves: (backend) => this.#hasPods(backend),
       time: systemTime,
+    })
+    this.#turns = new EndpointTurns({
+      send: (backend) => this.#endpointFeed.changed([backend]),
+      seal: () => this.#seal(),
+      done: (since) => parts.publisher.timeEndpoints(since),
+      now: parts.now,
     })
     this.#unread = new UnreadServices({
       knows: (service) => this.#hasRead(service),
@@ -249,7 +257,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   /** Names lead elsewhere, or a look at what can be given back is due. */
   tend(): void {
     this.#seal()
-    this.#parts.reclaimer.sweep()
+    for (const backend of this.#parts.directory.tend()) this.#parts.duties()?.endpointsChanged(backend)
     this.#holds.expire()
     this.#useHolds()
   }
@@ -257,7 +265,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   stop(): void {
     this.#intake.stop()
     this.#unread.stop()
-    clearImmediate(this.#feeding)
+    this.#turns.stop()
     this.#unreachable.stop()
     this.#rebuild.stop()
     this.#endpointFeed.stop()
@@ -315,7 +323,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     }
     if (packed !== undefined) {
       const { backends } = compiled.snapshot
-      if (backends !== this.#published?.backends) rows.sync(backends.keys(), wall())
+      if (backends !== this.#published?.backends) rows.sync(backends.keys(), wall(), namespaceOf)
       this.#published = compiled.snapshot
       publisher.publish(packed, since, (backend) => directory.slotOf(backend))
     }
@@ -384,27 +392,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   /** Pods: at once, whatever else is being taken in or compiled. The compile that follows counts what refers to them. */
   #endpointsChanged(backends: readonly string[], since: Milliseconds): void {
-    for (const backend of backends) this.#moved.add(backend)
-    this.#movedSince = Math.min(this.#movedSince, since)
     this.#request({ endpoints: backends })
-    if (this.#feeding === undefined) this.#feed()
-  }
-
-  /** One Service may have sixty ports and ten thousand pods, which are as many sets. */
-  #feed(): void {
-    const end = this.#parts.now() + FEED_SLICE
-    for (const backend of this.#moved) {
-      this.#moved.delete(backend)
-      this.#endpointFeed.changed([backend])
-      if (this.#parts.now() >= end) break
-    }
-    this.#seal()
-    if (this.#moved.size > 0) {
-      this.#feeding = setImmediate(() => this.#feed())
-      return
-    }
-    this.#feeding = undefined
-    this.#parts.publisher.timeEndpoints(this.#movedSince)
-    this.#movedSince = Number.POSITIVE_INFINITY
+    this.#turns.add(backends, since)
   }
 }

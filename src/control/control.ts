@@ -5,10 +5,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MessagePort } from 'node:worker_threads'
 import type { AdminServer } from '../admin/server.ts'
-import type { ObjectStatus } from '../api/condition.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { createValidator } from '../api/validate.ts'
 import type { EndpointHealth } from '../compile/conditions.ts'
+import { namespaceOf } from '../compile/endpoints.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { LinePump } from '../log/line-pump.ts'
 import type { Logger } from '../log/process-log.ts'
@@ -31,12 +31,14 @@ import { NameResolver } from './dns.ts'
 import { EndpointDirectory } from './endpoint-directory.ts'
 import { LastGoodStore } from './last-good.ts'
 import { MetricsAnswers } from './metrics-answers.ts'
+import { ObjectLog } from './object-log.ts'
 import { type ClusterConnection, connectCluster, openSource } from './open-source.ts'
-import { ProblemList } from './problem-list.ts'
+import { type ProblemEvents, ProblemList } from './problem-list.ts'
 import { Publisher } from './publisher.ts'
 import type { LastGoodChange } from './resource-cache.ts'
 import { SettingsFeed, type SettingsNote, withPorts } from './settings-feed.ts'
-import { type Finding, findingsOf, StatusBoard, unwell } from './status-board.ts'
+import { StatusBoard } from './status-board.ts'
+import { tellName, tellStatus } from './tell-statuses.ts'
 import type { ControlData, ControlToMain, MainToControl, ResolvedPorts } from './thread-messages.ts'
 import { adminData, type Viewed } from './views.ts'
 
@@ -53,6 +55,8 @@ export class Control {
   readonly #data: ControlData
   readonly #main: MessagePort
   readonly #log: Logger
+  /** For what is about objects of tenants. */
+  readonly #objectLog: ObjectLog
   readonly #block: ProcessBlock
   readonly #validator = createValidator(readSchemas())
   readonly #feed: SettingsFeed
@@ -82,6 +86,7 @@ export class Control {
     this.#data = data
     this.#main = main
     this.#log = log
+    this.#objectLog = new ObjectLog({ time: systemTime, write: (level, message) => log[level](message) })
     const { shared } = data
     const now = (): Milliseconds => performance.now()
     this.#block = new ProcessBlock(shared.process)
@@ -119,24 +124,25 @@ export class Control {
           this.#configuration?.tend()
         },
         health: (name, failure, kept) => {
-          this.#nameHealth(name, failure, kept)
-          for (const backend of directory.usersOf(name)) this.#duties?.endpointsChanged(backend)
-          this.#configuration?.reachChanged(directory.usersOf(name))
+          const users = directory.usersOf(name)
+          tellName(this.#objectLog, namespaceOf(users[0] ?? ''), name, failure, kept)
+          for (const backend of users) this.#duties?.endpointsChanged(backend)
+          this.#configuration?.reachChanged(users)
         },
       },
       Math.random,
     )
     const directory = new EndpointDirectory(table, reclaimer, this.#resolver, {
       send: (message) => this.#publisher.send(message),
-      problem: (message) => log.warn(message),
+      problem: (backend, message) => this.#objectLog.tell(namespaceOf(backend), 'warn', message),
     })
     const board = new StatusBoard({
-      changed: (status, before) => this.#statusChanged(status, before),
+      changed: (status, before) => tellStatus(this.#objectLog, status, before),
       endpoints: (backend) => ({ total: directory.rows(backend).length, ...this.#healthOf(backend) }),
     })
-    const problems = new ProblemList({ tell: (level, message) => log[level](message) }, (kind, key, path) =>
-      this.#source?.locate(kind, key, path),
-    )
+    const tell: ProblemEvents['tell'] = (level, message, namespace) =>
+      namespace === undefined ? log[level](message) : this.#objectLog.tell(namespace, level, message)
+    const problems = new ProblemList({ tell }, (kind, key, path) => this.#source?.locate(kind, key, path))
     this.#parts = {
       block: this.#block,
       directory,
@@ -150,6 +156,7 @@ export class Control {
       now,
       wall: () => Date.now(),
       connections: data.connections,
+      tellOfObject: (namespace, message) => this.#objectLog.tell(namespace, 'warn', message),
       keepLastGood: (changes) => this.#keepLastGood(changes),
       duties: () => this.#duties,
     }
@@ -346,10 +353,12 @@ export class Control {
 
   #healthOf(backend: string): Omit<EndpointHealth, 'total'> {
     const { directory, table } = this.#viewed
+    const leftOut = directory.leftOut(backend)
     return {
       eligible: directory.rows(backend).filter((row) => table.eligible(row.slot)).length,
       refused: directory.refused(backend),
       unknown: [...directory.unresolved(backend), ...this.#unread],
+      ...(leftOut !== undefined && { leftOut }),
     }
   }
 
@@ -361,35 +370,13 @@ export class Control {
     await Promise.all([this.#lastGood?.recorded(), this.#duties?.lastGood.flushed()])
   }
 
-  #nameHealth(name: string, failure: string | undefined, kept: readonly string[]): void {
-    if (failure === undefined) this.#log.info(`${name} can be resolved again`)
-    else if (kept.length > 0) this.#log.warn(`${name} cannot be resolved (${failure}); ${kept.join(', ')} stays in use`)
-    else this.#log.warn(`${name} cannot be resolved (${failure}); Backends that name it have no endpoint from it`)
-  }
-
-  #statusChanged(status: ObjectStatus, before: ObjectStatus | undefined): void {
-    const name = `${status.kind} ${status.key}`
-    // What is wrong with an object's own fields the list of problems has said already, with file and line.
-    const bad = [...findingsOf(status)]
-    const told = new Set(before === undefined ? [] : [...findingsOf(before)].map(findingText))
-    // An object for somebody else is no fault at all.
-    for (const finding of bad)
-      if (!told.has(findingText(finding)))
-        this.#log[finding.reason === 'WrongClass' ? 'info' : 'warn'](`${name}: ${findingText(finding)}`)
-    if (bad.length === 0 && before?.conditions.some(unwell) === true && !status.conditions.some(unwell))
-      this.#log.info(`${name}: all is well again`)
-  }
-
   async #stop(): Promise<void> {
     this.#configuration?.stop()
     this.#resolver.stop()
+    this.#objectLog.stop()
     const remembered = this.#memory?.stop(FLUSH_WITHIN)
     await this.#accessLog.close(FLUSH_WITHIN)
     await Promise.all([this.#lastGood?.flushed(), this.#duties?.stop(), remembered])
     process.exit(0)
   }
-}
-
-function findingText({ type, reason, message }: Finding): string {
-  return `${message} (${type === undefined ? '' : `${type} `}${reason})`
 }

@@ -1,10 +1,12 @@
 /**
  * Names to addresses, asked again and again: getaddrinfo tells no lifetime, and it alone knows /etc/hosts, search domains and what else
- * the machine was set up with. A name that cannot be resolved any more keeps the addresses it had.
+ * the machine was set up with. A name that cannot be resolved any more keeps the addresses it had. Namespaces take turns, and none has all
+ * look-ups to itself: a name whose servers do not answer occupies one for many seconds.
  */
 import { ADDRCONFIG } from 'node:dns'
 import { lookup } from 'node:dns/promises'
 import type { Milliseconds, Random } from '../lib/clock.ts'
+import { FairQueue } from '../lib/fair-queue.ts'
 
 /** How often a name is asked for. */
 const INTERVAL: Milliseconds = 5_000
@@ -16,6 +18,8 @@ const JITTER = 0.2
 const WITHIN: Milliseconds = 5_000
 /** Each look-up occupies a thread of libuv's pool until it answers, and file reads need the others. */
 const AT_ONCE = 4
+/** Of one namespace. */
+const AT_ONCE_OF_NAMESPACE = 2
 
 export type Lookup = (name: string) => Promise<readonly string[]>
 
@@ -27,6 +31,8 @@ export interface NameEvents {
 }
 
 interface Name {
+  /** Who has asked for it: it is looked up in the turn of any of them. */
+  readonly namespaces: Set<string>
   addresses: readonly string[] | undefined
   failure: string | undefined
   timer: NodeJS.Timeout | undefined
@@ -38,8 +44,9 @@ export class NameResolver {
   readonly #random: Random
   readonly #interval: Milliseconds
   readonly #names = new Map<string, Name>()
-  readonly #queue: string[] = []
+  readonly #queue = new FairQueue()
   #running = 0
+  readonly #runningOf = new Map<string, number>()
 
   constructor(events: NameEvents, random: Random, lookup_: Lookup = systemLookup, interval: Milliseconds = INTERVAL) {
     this.#events = events
@@ -48,13 +55,26 @@ export class NameResolver {
     this.#interval = interval
   }
 
-  /** What is known of a name now, sorted; empty until it has answered once. Asks for it from now on. */
-  addresses(name: string): readonly string[] {
+  /** What is known of a name now, sorted; empty until it has answered once. Asks for it from now on. @param namespace who wants to know */
+  addresses(name: string, namespace: string): readonly string[] {
     const known = this.#names.get(name)
-    if (known !== undefined) return known.addresses ?? []
-    this.#names.set(name, { addresses: undefined, failure: undefined, timer: undefined })
-    this.#enqueue(name)
-    return []
+    if (known === undefined) {
+      this.#names.set(name, {
+        namespaces: new Set([namespace]),
+        addresses: undefined,
+        failure: undefined,
+        timer: undefined,
+      })
+      this.#enqueue(name)
+      return []
+    }
+    if (!known.namespaces.has(namespace)) {
+      // One that waits in the turns of another namespace waits in these as well.
+      const waits = [...known.namespaces].some((other) => this.#queue.has(other, name))
+      known.namespaces.add(namespace)
+      if (waits) this.#enqueue(name)
+    }
+    return known.addresses ?? []
   }
 
   /** Why the last attempt found nothing; undefined when it did, or was not made yet. */
@@ -64,37 +84,55 @@ export class NameResolver {
 
   /** Does not ask for it any more. */
   forget(name: string): void {
-    clearTimeout(this.#names.get(name)?.timer)
+    const known = this.#names.get(name)
+    clearTimeout(known?.timer)
+    for (const namespace of known?.namespaces ?? []) this.#queue.delete(namespace, name)
     this.#names.delete(name)
   }
 
   stop(): void {
     for (const name of [...this.#names.keys()]) this.forget(name)
-    this.#queue.length = 0
+    this.#queue.clear()
   }
 
   #enqueue(name: string): void {
-    this.#queue.push(name)
+    for (const namespace of this.#names.get(name)?.namespaces ?? []) this.#queue.add(namespace, name)
     this.#next()
   }
 
   #next(): void {
-    while (this.#running < AT_ONCE && this.#queue.length > 0) {
-      const name = this.#queue.shift()!
-      if (!this.#names.has(name)) continue
+    const busy = (namespace: string): boolean => this.#count(namespace) >= AT_ONCE_OF_NAMESPACE
+    while (this.#running < AT_ONCE) {
+      const next = this.#queue.take(1, busy)
+      if (next === undefined) return
+      const { group: namespace, key: name } = next
+      for (const other of this.#names.get(name)?.namespaces ?? []) this.#queue.delete(other, name)
       this.#running++
-      void this.#ask(name).finally(() => {
-        this.#running--
-        this.#next()
-      })
+      this.#runningOf.set(namespace, this.#count(namespace) + 1)
+      void this.#ask(name, () => this.#ended(namespace))
     }
   }
 
-  async #ask(name: string): Promise<void> {
+  #count(namespace: string): number {
+    return this.#runningOf.get(namespace) ?? 0
+  }
+
+  #ended(namespace: string): void {
+    this.#running--
+    const count = this.#count(namespace) - 1
+    if (count === 0) this.#runningOf.delete(namespace)
+    else this.#runningOf.set(namespace, count)
+    this.#next()
+  }
+
+  /** @param ended called when the look-up occupies no thread any more, which may be long after it was given up */
+  async #ask(name: string, ended: () => void): Promise<void> {
     let failure: string | undefined
     let found: readonly string[] = []
     try {
-      found = [...new Set(await within(this.#lookup(name), WITHIN))].sort()
+      const answer = this.#lookup(name)
+      answer.then(ended, ended)
+      found = [...new Set(await within(answer, WITHIN))].sort()
       if (found.length === 0) failure = 'it has no address'
     } catch (error) {
       failure = error instanceof Error ? error.message : String(error)

@@ -1,18 +1,23 @@
 /**
  * Every Backend's endpoints as the workers know them: names resolved, forbidden addresses left out, each with its slot in shared
- * memory. A slot is found by identity, so a rebuild, and even a new control thread, gives every endpoint the slot it has.
+ * memory. A slot is found by identity, so a rebuild, and even a new control thread, gives every endpoint the slot it has. Slots are shared
+ * by namespaces; an endpoint for which there is none is left out and looked at again when some are freed.
  */
+import { namespaceOf } from '../compile/endpoints.ts'
 import type { EndpointFacts } from '../compile/unreachable.ts'
+import { FairQueue } from '../lib/fair-queue.ts'
 import type { DialGuard } from '../link/dial-guard.ts'
 import type { EndpointRow, ToWorker } from '../link/messages.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { SlotReclaimer } from '../shared-memory/epoch.ts'
 import { identityDigest } from '../shared-memory/identity-table.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
+import { PlaceShares } from './place-shares.ts'
 
 /** What the directory asks of the resolver. */
 export interface Names {
-  addresses(name: string): readonly string[]
+  /** @param namespace who wants to know */
+  addresses(name: string, namespace: string): readonly string[]
   /** Why it cannot be resolved just now. */
   failure(name: string): string | undefined
   /** Nobody needs the name any more. */
@@ -22,7 +27,7 @@ export interface Names {
 export interface DirectoryEvents {
   send(message: ToWorker): void
   /** For the log; said once for each endpoint until it is well again. */
-  problem(message: string): void
+  problem(backend: string, message: string): void
 }
 
 interface Known {
@@ -34,6 +39,18 @@ interface Known {
   readonly names: readonly string[]
   /** What of them the dial guard refuses, and why. */
   readonly refused: readonly string[]
+  /** How many of its endpoints have no slot, and why. */
+  readonly leftOut: string | undefined
+  /** Rows that are about to leave. */
+  readonly draining: number
+}
+
+/** An endpoint that may be dialled. */
+interface Wanted {
+  readonly entry: EndpointAddress
+  readonly address: string
+  /** That it has already. */
+  readonly slot: number | undefined
 }
 
 export class EndpointDirectory {
@@ -47,14 +64,18 @@ export class EndpointDirectory {
   readonly #ownSlots = new Map<string, number>()
   /** Backends by the names they have among their endpoints. */
   readonly #users = new Map<string, Set<string>>()
-  /** How many have been left out since the table was last known to have room; the first are told. */
-  #leftOut = 0
+  readonly #shares: PlaceShares
+  /** Backends of which something is left out, by namespace. */
+  readonly #short = new FairQueue()
+  /** By namespace, how many were told to be left out since it was last far from its limit. */
+  readonly #told = new Map<string, number>()
 
   constructor(table: EndpointTable, reclaimer: SlotReclaimer, names: Names, events: DirectoryEvents) {
     this.#table = table
     this.#reclaimer = reclaimer
     this.#names = names
     this.#events = events
+    this.#shares = new PlaceShares(table.identities)
   }
 
   /** Endpoints of a Backend as workers have them; empty for one that is not known. */
@@ -84,9 +105,15 @@ export class EndpointDirectory {
   facts(backend: string): EndpointFacts {
     const { rows, refused, names } = this.#backends.get(backend) ?? UNKNOWN
     const unanswered = names.filter(
-      (name) => this.#names.failure(name) === undefined && this.#names.addresses(name).length === 0,
+      (name) =>
+        this.#names.failure(name) === undefined && this.#names.addresses(name, namespaceOf(backend)).length === 0,
     )
     return { usable: rows.length, refused, unresolved: this.unresolved(backend), unanswered }
+  }
+
+  /** How many of its endpoints are left out, and why; undefined when none is. */
+  leftOut(backend: string): string | undefined {
+    return this.#backends.get(backend)?.leftOut
   }
 
   /** Row of the Backend itself, for its limits; undefined when the table is full. */
@@ -110,10 +137,25 @@ export class EndpointDirectory {
   /** The endpoints of a Backend are these. Sends what differs. */
   set(backend: string, addresses: readonly EndpointAddress[]): void {
     if (!this.#ownSlots.has(backend)) {
-      const slot = this.#slot(backend, 'backend', 0, backend)
-      if (slot !== undefined) this.#ownSlots.set(backend, slot)
+      const slot = this.#slot(backend, 'backend', 0)
+      if (slot === undefined) this.#tellLeftOut(backend, `Backend ${backend}`)
+      else this.#ownSlots.set(backend, slot)
     }
     if (this.#backends.get(backend)?.addresses !== addresses) this.#update(backend, addresses)
+  }
+
+  /** Slots that nobody uses any more are free again, and looked for by what was left out. @returns Backends that have others now */
+  tend(): string[] {
+    this.#reclaimer.sweep((slot) => this.#shares.freed(slot))
+    const changed: string[] = []
+    for (let looks = Math.min(this.#short.size, LOOKS); looks > 0; looks--) {
+      const { group, key } = this.#short.take()!
+      const before = this.#backends.get(key)!
+      if (this.#shares.admits(group)) this.#update(key, before.addresses)
+      else this.#short.add(group, key)
+      if (this.#backends.get(key)!.leftOut !== before.leftOut) changed.push(key)
+    }
+    return changed
   }
 
   /** The Backends that have a name among their endpoints. */
@@ -131,48 +173,95 @@ export class EndpointDirectory {
     const known = this.#backends.get(id)
     if (known === undefined) return
     this.#backends.delete(id)
-    for (const row of known.rows) this.#reclaimer.retire(row.slot)
+    const namespace = namespaceOf(id)
+    for (const row of known.rows) this.#retire(namespace, row.slot)
     const own = this.#ownSlots.get(id)
-    if (own !== undefined) this.#reclaimer.retire(own)
+    if (own !== undefined) this.#retire(namespace, own)
     this.#ownSlots.delete(id)
+    this.#shares.drain(namespace, -known.draining)
+    this.#short.delete(namespace, id)
     this.#useNames(id, known.names, [])
     this.#events.send({ type: 'endpoints', backend: id, endpoints: [] })
   }
 
   #update(backend: string, addresses: readonly EndpointAddress[]): void {
     const before = this.#backends.get(backend)
+    const namespace = namespaceOf(backend)
     const names: string[] = []
-    const rows: EndpointRow[] = []
     const refused: string[] = []
-    const taken = new Set<number>()
     const guard = this.#guard
-    // To judge an address and to find its slot takes ten times as long as all the rest: of thousands only the new ones are looked up.
-    const admitted = new Map<string, number>()
-    if (before?.guard === guard)
-      for (const { address, port, slot } of before?.rows ?? []) admitted.set(`${address} ${port}`, slot)
-    for (const entry of addresses) {
-      const literals = entry.hostname === entry.address ? this.#resolve(entry.address, names) : [entry.address]
-      for (const address of literals) {
-        const slot = admitted.get(`${address} ${entry.port}`) ?? this.#admit(backend, address, entry.port, refused)
-        // Two names may lead to one address; it is one endpoint all the same.
-        if (slot === undefined || taken.has(slot)) continue
-        taken.add(slot)
-        rows.push({ ...entry, address, slot })
-      }
-    }
-    this.#backends.set(backend, { addresses, guard, rows, names, refused: refused.length === 0 ? NONE : refused })
+    const wanted = this.#wanted(namespace, addresses, before, names, refused)
+    // First what leaves, since its places are the ones that the others may have.
+    for (const { address, port, slot } of before?.rows ?? [])
+      if (!wanted.has(`${address} ${port}`)) this.#retire(namespace, slot)
+    let draining = 0
+    for (const { entry, slot } of wanted.values()) if (entry.state === 'draining' && slot !== undefined) draining++
+    this.#shares.drain(namespace, draining - (before?.draining ?? 0))
+    const { rows, leftOut } = this.#rows(backend, wanted)
+    this.#backends.set(backend, {
+      addresses,
+      guard,
+      rows,
+      names,
+      refused: refused.length === 0 ? NONE : refused,
+      leftOut,
+      draining,
+    })
+    if (leftOut === undefined) this.#short.delete(namespace, backend)
+    else this.#short.add(namespace, backend)
+    if (this.#shares.isWell(namespace)) this.#told.delete(namespace)
     this.#tellRefused(backend, new Set(before?.refused), refused)
     this.#useNames(backend, before?.names ?? [], names)
-    for (const row of before?.rows ?? []) if (!taken.has(row.slot)) this.#reclaimer.retire(row.slot)
     if (before === undefined || !sameRows(before.rows, rows))
       this.#events.send({ type: 'endpoints', backend, endpoints: rows })
   }
 
+  /** What may be dialled, by address and port: two names may lead to one address; it is one endpoint all the same. */
+  #wanted(
+    namespace: string,
+    addresses: readonly EndpointAddress[],
+    before: Known | undefined,
+    names: string[],
+    refused: string[],
+  ): Map<string, Wanted> {
+    // To judge an address and to find its slot takes ten times as long as all the rest: of thousands only the new ones are looked up.
+    const slots = new Map<string, number>()
+    for (const { address, port, slot } of before?.rows ?? []) slots.set(`${address} ${port}`, slot)
+    const judged = before?.guard === this.#guard
+    const wanted = new Map<string, Wanted>()
+    for (const entry of addresses) {
+      const literals =
+        entry.hostname === entry.address ? this.#resolve(entry.address, namespace, names) : [entry.address]
+      for (const address of literals) {
+        const place = `${address} ${entry.port}`
+        const slot = slots.get(place)
+        if (wanted.has(place) || (!(judged && slot !== undefined) && this.#refuses(address, entry.port, refused)))
+          continue
+        wanted.set(place, { entry, address, slot })
+      }
+    }
+    return wanted
+  }
+
+  #rows(backend: string, wanted: ReadonlyMap<string, Wanted>): Pick<Known, 'rows' | 'leftOut'> {
+    const rows: EndpointRow[] = []
+    let left = 0
+    for (const { entry, address, slot: had } of wanted.values()) {
+      const slot = had ?? this.#slot(backend, address, entry.port)
+      if (slot !== undefined) rows.push({ ...entry, address, slot })
+      else if (++left <= TOLD)
+        this.#tellLeftOut(backend, `endpoint ${address} port ${entry.port} of Backend ${backend}`)
+    }
+    const leftOut = left === 0 ? undefined : `${left} of its endpoints are left out, since ${this.#whyLeftOut(backend)}`
+    return { rows, leftOut }
+  }
+
   #tellRefused(backend: string, told: ReadonlySet<string>, refused: readonly string[]): void {
     const news = refused.filter((refusal) => !told.has(refusal))
-    for (const refusal of news.slice(0, TOLD)) this.#events.problem(`Backend ${backend}: ${refusal}; it is not used`)
+    for (const refusal of news.slice(0, TOLD))
+      this.#events.problem(backend, `Backend ${backend}: ${refusal}; it is not used`)
     if (news.length > TOLD)
-      this.#events.problem(`Backend ${backend}: ${news.length - TOLD} more are not used like this`)
+      this.#events.problem(backend, `Backend ${backend}: ${news.length - TOLD} more are not used like this`)
   }
 
   #useNames(backend: string, before: readonly string[], now: readonly string[]): void {
@@ -191,43 +280,65 @@ export class EndpointDirectory {
     }
   }
 
-  #resolve(name: string, names: string[]): readonly string[] {
+  #resolve(name: string, namespace: string, names: string[]): readonly string[] {
     names.push(name)
-    return this.#names.addresses(name)
+    return this.#names.addresses(name, namespace)
   }
 
-  #admit(backend: string, address: string, port: number, refused: string[]): number | undefined {
+  #refuses(address: string, port: number, refused: string[]): boolean {
     const refusal = this.#guard === undefined ? 'waits for the settings' : this.#guard.refuses(address, port)
-    if (refusal === undefined)
-      return this.#slot(backend, address, port, `endpoint ${address} port ${port} of Backend ${backend}`)
+    if (refusal === undefined) return false
     refused.push(`${address} port ${port} ${refusal}`)
-    return undefined
+    return true
   }
 
-  #slot(backend: string, address: string, port: number, what: string): number | undefined {
-    const slot = this.#table.identities.insertOwned(identityDigest(backend, address, port))
-    const { capacity, size } = this.#table.identities
-    if (slot !== -1) {
-      this.#reclaimer.enlist(slot)
-      // A place that becomes free now and then among thousands that are left out is no news.
-      if (size < capacity * WELL) this.#leftOut = 0
-      return slot
+  #slot(backend: string, address: string, port: number): number | undefined {
+    const { identities } = this.#table
+    const namespace = namespaceOf(backend)
+    const digest = identityDigest(backend, address, port)
+    let slot = identities.find(digest)
+    if (slot !== -1) this.#shares.adopt(namespace, slot)
+    else {
+      if (!this.#shares.admits(namespace)) return undefined
+      this.#shares.admit(namespace)
+      slot = identities.insertOwned(digest)
     }
-    if (++this.#leftOut > TOLD) return undefined
+    this.#reclaimer.enlist(slot)
+    return slot
+  }
+
+  #retire(namespace: string, slot: number): void {
+    this.#reclaimer.retire(slot)
+    this.#shares.leave(namespace, slot)
+  }
+
+  #whyLeftOut(backend: string): string {
+    const { capacity, size } = this.#table.identities
+    const namespace = namespaceOf(backend)
+    return size >= capacity
+      ? `the table of endpoints holds ${capacity}, Backends among them, and is full`
+      : `namespace ${namespace} holds ${this.#shares.held(namespace)} of the ${capacity} places in the table of endpoints, Backends among them, and what is free is kept for others`
+  }
+
+  #tellLeftOut(backend: string, what: string): void {
+    const namespace = namespaceOf(backend)
+    const told = (this.#told.get(namespace) ?? 0) + 1
+    if (told > TOLD) return
+    this.#told.set(namespace, told)
     this.#events.problem(
-      `${what} is left out: the table of endpoints holds ${capacity}, Backends among them, and is full. Divide the Routes over several installations.`,
+      backend,
+      `${what} is left out: ${this.#whyLeftOut(backend)}. Use fewer endpoints, or divide the Routes over several installations.`,
     )
-    return undefined
   }
 }
 
 const NONE: readonly never[] = Object.freeze([])
-const UNKNOWN: Known = { addresses: NONE, rows: NONE, guard: undefined, names: NONE, refused: NONE }
+const UNKNOWN: Pick<Known, 'rows' | 'names' | 'refused'> = { rows: NONE, names: NONE, refused: NONE }
 
 /** Whoever writes endpoints must not fill the log with them. */
 const TOLD = 8
-/** Of the table's capacity: below, whoever is left out next is told of again. */
-const WELL = 0.9
+/** Backends that are looked at again in one turn: each may have thousands of endpoints. */
+const LOOKS = 4
 
 function sameRows(a: readonly EndpointRow[], b: readonly EndpointRow[]): boolean {
   return (

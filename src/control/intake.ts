@@ -1,17 +1,24 @@
 /**
  * Takes in what a source tells. A burst may be ten thousand objects, each to be validated, so it is taken in slices; what it asks for
  * is done when all of it is in, so that nothing is ever served that the user wrote only half of. Endpoints are no part of what a user
- * writes: they overtake the rest and act in the turn that brings them.
+ * writes: they overtake the rest and act in the turn that brings them. Namespaces take turns of equal time; where one of them keeps
+ * sending more than can be taken in, the others do not wait for it longer than `patience`.
  */
 import type { FieldProblem, Kind } from '../api/object.ts'
+import { namespaceOf } from '../compile/endpoints.ts'
 import type { Milliseconds } from '../lib/clock.ts'
+import { FairQueue } from '../lib/fair-queue.ts'
 import type { SourceEvent } from '../source/source.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 import type { ResourceCache } from './resource-cache.ts'
 
 /** Longest turn of the loop. */
 const SLICE: Milliseconds = 4
-/** Warnings of one burst that are told; `headgate validate` shows all. */
+/** Of it, what endpoints may take while something else waits. */
+const ENDPOINTS: Milliseconds = 3
+/** Of one namespace, before the next one has its turn. */
+const TURN: Milliseconds = 1
+/** Warnings of one burst and namespace that are told; `headgate validate` shows all. */
 const WARNINGS = 20
 
 export interface IntakeEvents {
@@ -27,17 +34,28 @@ export interface IntakeEvents {
 export class Intake {
   readonly #cache: Pick<ResourceCache, 'accept' | 'about'>
   readonly #events: IntakeEvents
-  readonly #slices = new Queue()
-  readonly #others = new Queue()
+  readonly #patience: Milliseconds
+  readonly #slices = new EventQueue()
+  readonly #others = new EventQueue()
   #impact = new ImpactSum()
-  #warnings = 0
+  readonly #warnings = new Map<string, number>()
   #then: (() => void)[] = []
   #scheduled = false
+  /** When what was last told was whole, or told as it was; undefined before it has been whole once. */
+  #told: Milliseconds | undefined
+  /** More comes in than can be taken in: what waits is not waited for. */
+  #overdue = false
   #stopped = false
 
-  constructor(cache: Pick<ResourceCache, 'accept' | 'about'>, events: IntakeEvents) {
+  /** @param patience how long what is in waits for what is not; without it, as long as that takes */
+  constructor(
+    cache: Pick<ResourceCache, 'accept' | 'about'>,
+    events: IntakeEvents,
+    patience: Milliseconds = Number.POSITIVE_INFINITY,
+  ) {
     this.#cache = cache
     this.#events = events
+    this.#patience = patience
   }
 
   add(events: readonly SourceEvent[]): void {
@@ -49,8 +67,10 @@ export class Intake {
       if (slice) this.#slices.push(event, now)
       else this.#others.push(event, now)
     }
-    if (!this.#scheduled) this.#slice()
-    else if (urgent) this.#takeSlices(now + SLICE)
+    if (!this.#scheduled) {
+      if (this.#told !== undefined) this.#told = now
+      this.#slice()
+    } else if (urgent) this.#takeSlices(now + SLICE)
   }
 
   /** Takes nothing in but pods before this is settled, and then all that was told meanwhile. Before the first `add`. */
@@ -60,9 +80,9 @@ export class Intake {
     until.then(go, go)
   }
 
-  /** Whether something that was told is not in yet. */
+  /** Whether something that was told is not in yet and is waited for. */
   get busy(): boolean {
-    return this.#scheduled
+    return this.#scheduled && !this.#overdue
   }
 
   /** Calls back when everything told so far is in; at once when it is. */
@@ -78,82 +98,114 @@ export class Intake {
   #slice(): void {
     this.#scheduled = false
     if (this.#stopped) return
-    const { now, taken } = this.#events
-    const end = now() + SLICE
-    if (this.#takeSlices(end)) {
-      for (let event = this.#others.shift(); event !== undefined; event = this.#others.shift()) {
-        this.#impact.add(this.#take(event))
-        if (now() >= end) break
-      }
-    }
+    const { now } = this.#events
+    const start = now()
+    this.#takeSlices(start + (this.#others.size > 0 ? ENDPOINTS : SLICE))
+    if (this.#others.size > 0) this.#takeSome(this.#others, this.#impact, start + SLICE)
     if (this.#slices.size + this.#others.size > 0) {
+      if (this.#told !== undefined && now() - this.#told >= this.#patience) this.#tell(true)
       this.#scheduled = true
       setImmediate(() => this.#slice())
       return
     }
-    const { value } = this.#impact
-    const since = this.#others.empty()
-    this.#impact = new ImpactSum()
-    this.#warnings = 0
-    taken.call(this.#events, value, since ?? now())
+    this.#tell(false)
     for (const then of this.#then.splice(0)) then()
   }
 
-  /** @returns whether all of them are in */
-  #takeSlices(end: Milliseconds): boolean {
-    if (this.#slices.size === 0) return true
+  #tell(overdue: boolean): void {
+    const { value } = this.#impact
+    const now = this.#events.now()
+    const since = this.#others.told()
+    this.#told = now
+    this.#overdue = overdue
+    this.#impact = new ImpactSum()
+    this.#warnings.clear()
+    this.#events.taken(value, since ?? now)
+  }
+
+  #takeSlices(end: Milliseconds): void {
+    if (this.#slices.size === 0) return
     const impact = new ImpactSum()
-    for (let event = this.#slices.shift(); event !== undefined; event = this.#slices.shift()) {
-      impact.add(this.#take(event))
-      if (this.#events.now() >= end) break
-    }
+    this.#takeSome(this.#slices, impact, end)
     const { value } = impact
-    const since = this.#slices.since
-    if (this.#slices.size === 0) this.#slices.empty()
+    const since = this.#slices.told()
     if (value === 'rebuild') this.#impact.add(value)
-    else if (value !== 'ignore') this.#events.endpoints(value.endpoints, since)
-    return this.#slices.size === 0
+    else if (value !== 'ignore') this.#events.endpoints(value.endpoints, since ?? end)
+  }
+
+  /** One at least. */
+  #takeSome(queue: EventQueue, impact: ImpactSum, end: Milliseconds): void {
+    let before = this.#events.now()
+    for (let next = queue.take(); next !== undefined; next = queue.take()) {
+      for (const event of next.events) impact.add(this.#take(event))
+      const now = this.#events.now()
+      queue.charge(next.namespace, now - before)
+      before = now
+      if (now >= end) return
+    }
   }
 
   #take(event: SourceEvent): Impact {
     const impact = this.#cache.accept([event])
     if (event.type === 'delete') return impact
-    for (const warning of this.#cache.about(event.kind, event.key)?.warnings ?? [])
-      if (++this.#warnings <= WARNINGS) this.#events.warning(event.kind, event.key, warning)
+    const namespace = namespaceOf(event.key)
+    for (const warning of this.#cache.about(event.kind, event.key)?.warnings ?? []) {
+      const count = (this.#warnings.get(namespace) ?? 0) + 1
+      this.#warnings.set(namespace, count)
+      if (count <= WARNINGS) this.#events.warning(event.kind, event.key, warning)
+    }
     return impact
   }
 }
 
-/** First in, first out, without moving what waits. */
-class Queue {
-  #events: SourceEvent[] = []
-  #next = 0
+/** What is still to be taken in about an object. */
+interface Pending {
+  /** The object that was there before is gone. */
+  deleted: SourceEvent | undefined
+  upsert: SourceEvent | undefined
+  readonly seen: Milliseconds
+}
+
+/** At most one version of an object waits, the newest; those that waited longest first, namespaces in turns. */
+class EventQueue {
+  readonly #turns = new FairQueue({ quantum: TURN })
+  /** In the order in which they began to wait. */
+  readonly #pending = new Map<string, Pending>()
   #since = Number.POSITIVE_INFINITY
 
   get size(): number {
-    return this.#events.length - this.#next
-  }
-
-  /** When the first was seen of all that came since it was empty. */
-  get since(): Milliseconds {
-    return this.#since
+    return this.#pending.size
   }
 
   push(event: SourceEvent, now: Milliseconds): void {
-    this.#events.push(event)
-    this.#since = Math.min(this.#since, event.seen ?? now)
+    const id = `${event.kind} ${event.key}`
+    const seen = event.seen ?? now
+    this.#since = Math.min(this.#since, seen)
+    let pending = this.#pending.get(id)
+    if (pending === undefined) this.#pending.set(id, (pending = { deleted: undefined, upsert: undefined, seen }))
+    if (event.type === 'delete') pending.deleted = event
+    pending.upsert = event.type === 'delete' ? undefined : event
+    this.#turns.add(namespaceOf(event.key), id)
   }
 
-  shift(): SourceEvent | undefined {
-    return this.#events[this.#next] === undefined ? undefined : this.#events[this.#next++]
+  /** @returns the newest of an object, after the end of another one of its name */
+  take(): { readonly namespace: string; readonly events: readonly SourceEvent[] } | undefined {
+    const next = this.#turns.take(0)
+    if (next === undefined) return undefined
+    const { deleted, upsert } = this.#pending.get(next.key)!
+    this.#pending.delete(next.key)
+    return { namespace: next.group, events: [deleted, upsert].filter((event) => event !== undefined) }
   }
 
-  /** Begins anew. @returns when the first was seen of what it held */
-  empty(): Milliseconds | undefined {
+  charge(namespace: string, time: Milliseconds): void {
+    this.#turns.charge(namespace, time)
+  }
+
+  /** What was taken is told. @returns when the first was seen of what came since the last time */
+  told(): Milliseconds | undefined {
     const since = this.#since
-    this.#events = []
-    this.#next = 0
-    this.#since = Number.POSITIVE_INFINITY
+    const oldest = this.#pending.values().next().value
+    this.#since = oldest?.seen ?? Number.POSITIVE_INFINITY
     return since === Number.POSITIVE_INFINITY ? undefined : since
   }
 }

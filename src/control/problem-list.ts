@@ -3,6 +3,8 @@
 import type { ProblemView } from '../admin/admin-data.ts'
 import type { SettingsReason } from '../admin/metrics-source.ts'
 import { formatPath } from '../api/object.ts'
+import { namespaceOf } from '../compile/endpoints.ts'
+import { FairQueue } from '../lib/fair-queue.ts'
 import type { ListenerFailure } from '../link/messages.ts'
 import type { Place, Source, SourceProblem } from '../source/source.ts'
 import type { ObjectProblem } from './resource-cache.ts'
@@ -12,11 +14,20 @@ import type { SettingsNote } from './settings-feed.ts'
 const AT_ONCE = 50
 
 export interface ProblemEvents {
-  tell(level: 'error' | 'warn' | 'info', message: string): void
+  /** @param namespace whose object it is about; none = the settings, or the source itself */
+  tell(level: 'error' | 'warn' | 'info', message: string, namespace?: string): void
 }
 
 interface Entry extends ProblemView {
   readonly level: 'error' | 'warn'
+  readonly namespace?: string
+}
+
+/** What is wrong with one object. */
+interface Found {
+  readonly problem: ObjectProblem
+  /** By what they say. */
+  readonly entries: ReadonlyMap<string, Entry>
 }
 
 export class ProblemList {
@@ -25,7 +36,8 @@ export class ProblemList {
   #source: readonly Entry[] = []
   #settings: readonly (Entry & { readonly reason: SettingsReason })[] = []
   #listeners: readonly (Entry & { readonly reason: SettingsReason })[] = []
-  #objects = new Map<string, Entry>()
+  #objects = new Map<string, Found>()
+  #list: readonly ObjectProblem[] = []
   #told = new Set<string>()
 
   constructor(events: ProblemEvents, locate: Source['locate']) {
@@ -34,8 +46,7 @@ export class ProblemList {
   }
 
   *list(): Generator<ProblemView> {
-    for (const { level: _, ...view } of [...this.#settings, ...this.#listeners, ...this.#source]) yield view
-    for (const { level: _, ...view } of this.#objects.values()) yield view
+    for (const { level: _, namespace: _1, ...view } of this.#entries()) yield view
   }
 
   /** What is to be said about the settings, each kind once. */
@@ -81,51 +92,89 @@ export class ProblemList {
     this.#tell()
   }
 
-  /** Objects whose newest version is not served; the complete list. */
+  /** Objects whose newest version is not served; the complete list. The same list again costs nothing, nor do those that are the same. */
   setObjects(problems: readonly ObjectProblem[]): void {
-    const next = new Map<string, Entry>()
-    let located = 0
-    for (const { kind, key, origin, problems: fields, stale } of problems)
-      for (const { path, reason, message } of fields) {
-        const field = formatPath(path)
-        const id = JSON.stringify([kind, key, field, reason, message, stale, origin])
-        const known = this.#objects.get(id)
-        if (known !== undefined) {
-          next.set(id, known)
-          continue
-        }
-        const file = 'file' in origin ? origin : undefined
-        const place = file !== undefined && located++ < AT_ONCE ? this.#locate(kind, key, path) : undefined
-        const serves = stale ? 'its last good version serves on' : 'nothing of it is served'
-        next.set(id, {
-          level: 'error',
-          object: `${kind} ${key}`,
-          ...(place ?? (file && { file: file.file, line: file.line })),
-          ...(field !== '' && { field }),
-          reason,
-          message: `${message}; ${serves}`,
-        })
-      }
+    if (problems === this.#list) return
+    this.#list = problems
+    const next = new Map<string, Found>()
+    const places = { left: AT_ONCE }
+    for (const problem of problems) {
+      const name = `${problem.kind} ${problem.key}`
+      const known = this.#objects.get(name)
+      next.set(name, known !== undefined && isSame(known.problem, problem) ? known : this.#find(problem, known, places))
+    }
     this.#objects = next
     this.#tell()
+  }
+
+  #find(problem: ObjectProblem, known: Found | undefined, places: { left: number }): Found {
+    const { kind, key, origin, problems, stale } = problem
+    const entries = new Map<string, Entry>()
+    for (const { path, reason, message } of problems) {
+      const field = formatPath(path)
+      const id = JSON.stringify([field, reason, message, stale, origin])
+      const before = known?.entries.get(id)
+      if (before !== undefined) {
+        entries.set(id, before)
+        continue
+      }
+      const file = 'file' in origin ? origin : undefined
+      const place = file !== undefined && places.left-- > 0 ? this.#locate(kind, key, path) : undefined
+      const serves = stale ? 'its last good version serves on' : 'nothing of it is served'
+      entries.set(id, {
+        level: 'error',
+        namespace: namespaceOf(key),
+        object: `${kind} ${key}`,
+        ...(place ?? (file && { file: file.file, line: file.line })),
+        ...(field !== '' && { field }),
+        reason,
+        message: `${message}; ${serves}`,
+      })
+    }
+    return { problem, entries }
+  }
+
+  *#entries(): Generator<Entry> {
+    yield* this.#settings
+    yield* this.#listeners
+    yield* this.#source
+    for (const { entries } of this.#objects.values()) yield* entries.values()
   }
 
   /** What was not told yet, and that all is well when it is. */
   #tell(): void {
     const now = new Set<string>()
-    let fresh = 0
-    for (const entry of [...this.#settings, ...this.#listeners, ...this.#source, ...this.#objects.values()]) {
+    const fresh = new Map<string, Entry>()
+    for (const entry of this.#entries()) {
       const line = sentence(entry)
       if (now.has(line)) continue
       now.add(line)
-      if (this.#told.has(line)) continue
-      if (++fresh <= AT_ONCE) this.#events.tell(entry.level, line)
+      if (!this.#told.has(line)) fresh.set(line, entry)
     }
-    if (fresh > AT_ONCE)
-      this.#events.tell('error', `and ${fresh - AT_ONCE} more: \`headgate validate\` and /api/v1/problems show all`)
+    for (const line of fairly(fresh)) {
+      const { level, namespace } = fresh.get(line)!
+      this.#events.tell(level, line, namespace)
+    }
+    if (fresh.size > AT_ONCE)
+      this.#events.tell(
+        'error',
+        `and ${fresh.size - AT_ONCE} more: \`headgate validate\` and /api/v1/problems show all`,
+      )
     if (now.size === 0 && this.#told.size > 0) this.#events.tell('info', 'every problem with the manifests is solved')
     this.#told = now
   }
+}
+
+/** As many as are told at once, each namespace in its turn. */
+function* fairly(fresh: ReadonlyMap<string, Entry>): Generator<string> {
+  if (fresh.size <= AT_ONCE) return yield* fresh.keys()
+  const turns = new FairQueue()
+  for (const [line, { namespace = '' }] of fresh) turns.add(namespace, line)
+  for (let left = AT_ONCE; left > 0; left--) yield turns.take()!.key
+}
+
+function isSame(a: ObjectProblem, b: ObjectProblem): boolean {
+  return a.problems === b.problems && a.stale === b.stale && a.origin === b.origin
 }
 
 /** `shop/route.yaml:12:5: Route shop/api: spec.rules[0].name: must be given (Required)` */

@@ -75,6 +75,8 @@ export class ResourceCache {
   #settings: SettingsObject
   readonly #entries = new Map<string, Entry>()
   readonly #broken = new Set<string>()
+  /** As last told; undefined when something about it is different. */
+  #problems: readonly ObjectProblem[] | undefined
   readonly #maps = {
     Route: new FrozenMapBuilder<Resource<Route>>(),
     Backend: new FrozenMapBuilder<Resource<Backend>>(),
@@ -181,12 +183,13 @@ export class ResourceCache {
     return this.#set
   }
 
-  /** Every object whose newest version is not served, by kind and key. */
+  /** Every object whose newest version is not served, by kind and key; the same list as long as nothing changed. */
   problems(): readonly ObjectProblem[] {
-    return [...this.#broken].sort().map((name) => {
+    this.#problems ??= [...this.#broken].sort().map((name) => {
       const { kind, key, origin, problems, good } = this.#entries.get(name)!
       return { kind, key, origin, problems, stale: good !== undefined }
     })
+    return this.#problems
   }
 
   /** Where an object was written down, and what is odd about it without being wrong. */
@@ -211,7 +214,7 @@ export class ResourceCache {
     const current = before !== undefined && before.problems.length === 0
     const same = current && before.good !== undefined && sameToUs(before.good, object)
     this.#entries.set(name, { kind, key, origin, good: same ? before.good : object, problems: [], warnings })
-    this.#broken.delete(name)
+    if (this.#broken.delete(name)) this.#problems = undefined
     this.#restored.delete(name)
     this.#keepGood(name, kind, key, undefined)
     if (same) return 'ignore'
@@ -223,6 +226,7 @@ export class ResourceCache {
   #upsertBroken(name: string, seen: Omit<Entry, 'good' | 'warnings'>, raw: unknown): Impact {
     const { kind, key, problems } = seen
     const before = this.#entries.get(name)
+    this.#problems = undefined
     const generation = generationOf(raw)
     // A credential or a grant by labels that its owner replaces is withdrawn, whatever is wrong with the new one.
     const good = kind === 'Secret' || kind === 'Namespace' ? undefined : (before?.good ?? this.#restore(name, raw))
@@ -275,7 +279,7 @@ export class ResourceCache {
   #remove({ kind, key }: { readonly kind: Kind; readonly key: string }): Impact {
     const name = refusedKey(kind, key)
     if (!this.#entries.delete(name)) return 'ignore'
-    this.#broken.delete(name)
+    if (this.#broken.delete(name)) this.#problems = undefined
     this.#keepGood(name, kind, key, undefined)
     const refused = this.#refused.delete(name)
     const impact = this.#put(kind, key, undefined)

@@ -53,8 +53,8 @@ export class SlotReclaimer {
     return epoch
   }
 
-  /** Frees what nobody can use any more. @returns how many slots */
-  sweep(): number {
+  /** Frees what nobody can use any more. @param freedSlot is told of each @returns how many slots */
+  sweep(freedSlot: (slot: number) => void = () => {}): number {
     if (this.#retired.size === 0) return 0
     const passed = this.#block.passedEverywhere()
     let freed = 0
@@ -62,6 +62,7 @@ export class SlotReclaimer {
       if (epoch === 0 || epoch > passed || !this.#table.idle(slot)) continue
       this.#table.free(slot)
       this.#retired.delete(slot)
+      freedSlot(slot)
       freed++
     }
     return freed

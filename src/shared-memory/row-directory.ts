@@ -6,6 +6,7 @@
  * cells belong to the workers and cannot be zeroed from here, so a new owner is reckoned from a baseline.
  */
 import type { Milliseconds } from '../lib/clock.ts'
+import { FairQueue } from '../lib/fair-queue.ts'
 import { CODE_CLASSES, DIRECTORY_ROW_BYTES, MAX_NAME_BYTES, type MetricsLayout, MetricsReader } from './metrics.ts'
 
 /** States of a row. `state` is the last thing written when a row is given, and the first when it is taken away. */
@@ -48,15 +49,27 @@ export class RowDirectory {
   }
 
   /**
-   * Gives rows to the backends there are now, and takes them from those that are gone. Control thread only, before the
-   * workers are told of the backends.
+   * Gives rows to the backends there are now, and takes them from those that are gone. Where there are more than rows, namespaces have
+   * equally many: one with few keeps all of its own, and one with more than its share gives the others up. Control thread only,
+   * before the workers are told of the backends.
    *
    * @param now wall clock
    */
-  sync(names: Iterable<string>, now: Milliseconds): void {
-    const wanted = new Set(names)
-    for (const { row, name } of this.entries()) if (!wanted.delete(name)) this.#release(row, now)
-    for (const name of wanted) if (!this.#assign(name, now)) break
+  sync(names: Iterable<string>, now: Milliseconds, namespaceOf: (name: string) => string = () => ''): void {
+    const chosen = this.#choose(new Set(names), namespaceOf)
+    for (const { row, name } of this.entries()) if (!chosen.delete(name)) this.#release(row, now)
+    for (const name of chosen) if (!this.#assign(name, now)) break
+  }
+
+  #choose(wanted: ReadonlySet<string>, namespaceOf: (name: string) => string): Set<string> {
+    const turns = new FairQueue()
+    // Of one namespace, those that have a row go first.
+    for (const { name } of this.entries()) if (wanted.has(name)) turns.add(namespaceOf(name), name)
+    for (const name of wanted) if (Buffer.byteLength(name) <= MAX_NAME_BYTES) turns.add(namespaceOf(name), name)
+    const chosen = new Set<string>()
+    for (let next = turns.take(); next !== undefined && chosen.size < this.#layout.shape.backends; next = turns.take())
+      chosen.add(next.key)
+    return chosen
   }
 
   /** Rows in use and the backends they belong to. */
@@ -73,7 +86,6 @@ export class RowDirectory {
 
   #assign(name: string, now: Milliseconds): boolean {
     const bytes = Buffer.from(name)
-    if (bytes.length > MAX_NAME_BYTES) return true
     const kept = this.#find(name, RELEASED)
     if (kept !== 0) {
       Atomics.store(this.#cells, this.#cell(kept), USED)

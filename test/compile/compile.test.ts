@@ -263,6 +263,29 @@ suite('compile', () => {
     assert.equal(compiled({ ...before, routes: builder.freeze() }, memo).snapshot, second.snapshot)
   })
 
+  test('an edit of one who asks for a hostname of another namespace costs nothing for the thousands who do, too', () => {
+    const asking = (i: number, path: string) =>
+      route(`noisy/r${i}`, { hostnames: ['web.example'], rules: { main: { matches: [prefix(path)] } } }, { created: 2 })
+    const owner = route('calm/web', { hostnames: ['web.example'] }, { created: 1 })
+    const before = world({ routes: [owner, ...Array.from({ length: 2_000 }, (_, i) => asking(i, '/'))] })
+    const memo = new CompileMemo()
+    compiled(before, memo)
+    const { statuses } = memo.counts
+    const builder = before.routes.edit()
+    builder.set('noisy/r7', asking(7, '/new'))
+    const edited = { ...before, routes: builder.freeze() }
+    compiled(edited, memo)
+    assert.equal(memo.counts.statuses - statuses, 1)
+    // The name is another's now, and all of them are told.
+    builder.set('calm/web', route('calm/web', { hostnames: ['other.example'] }, { created: 1 }))
+    const moved = compiled({ ...before, routes: builder.freeze() }, memo)
+    assert.deepEqual(
+      moved.statuses.get('Route noisy/r1999'),
+      compiled({ ...before, routes: builder.freeze() }).statuses.get('Route noisy/r1999'),
+    )
+    assert.ok(memo.counts.statuses - statuses > 2_000)
+  })
+
   test('a Backend whose options change leaves every segment as it is', () => {
     const rules = { main: { backendRefs: [{ name: 'p', weight: 1, priority: 0 }] } }
     const before = world({ routes: [route('a/one', { rules })], backends: [backend('a/p', { endpoints: [] })] })

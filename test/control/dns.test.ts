@@ -55,12 +55,12 @@ describe('a DNS name', () => {
     alive(t)
     const zone = new Map<string, readonly string[] | Error>([['api.test', ['10.0.0.2', '10.0.0.1', '10.0.0.2']]])
     const { names, heard, until } = resolver(t, zone)
-    assert.deepEqual(names.addresses('api.test'), [])
+    assert.deepEqual(names.addresses('api.test', 'shop'), [])
     await until(() => heard.changed.length === 1)
-    assert.deepEqual(names.addresses('api.test'), ['10.0.0.1', '10.0.0.2'])
+    assert.deepEqual(names.addresses('api.test', 'shop'), ['10.0.0.1', '10.0.0.2'])
     zone.set('api.test', ['10.0.0.3'])
     await until(() => heard.changed.length === 2)
-    assert.deepEqual(names.addresses('api.test'), ['10.0.0.3'])
+    assert.deepEqual(names.addresses('api.test', 'shop'), ['10.0.0.3'])
     assert.deepEqual(heard.health, [])
   })
 
@@ -68,13 +68,13 @@ describe('a DNS name', () => {
     alive(t)
     const zone = new Map<string, readonly string[] | Error>([['api.test', ['10.0.0.1']]])
     const { names, heard, until } = resolver(t, zone)
-    names.addresses('api.test')
+    names.addresses('api.test', 'shop')
     await until(() => heard.changed.length === 1)
     zone.set('api.test', new Error('SERVFAIL'))
     await until(() => heard.health.length === 1)
     await new Promise((resolve) => setTimeout(resolve, 40))
     assert.deepEqual(heard.health, [['api.test', 'SERVFAIL', ['10.0.0.1']]])
-    assert.deepEqual(names.addresses('api.test'), ['10.0.0.1'])
+    assert.deepEqual(names.addresses('api.test', 'shop'), ['10.0.0.1'])
     zone.set('api.test', ['10.0.0.1'])
     await until(() => heard.health.length === 2)
     assert.deepEqual(heard.health[1], ['api.test', undefined, ['10.0.0.1']])
@@ -84,7 +84,7 @@ describe('a DNS name', () => {
   it('that has an empty answer counts as one that cannot be resolved', async (t) => {
     alive(t)
     const { names, heard, until } = resolver(t, new Map([['api.test', []]]))
-    names.addresses('api.test')
+    names.addresses('api.test', 'shop')
     await until(() => heard.health.length === 1)
     assert.match(heard.health[0]![1]!, /no address/)
   })
@@ -93,13 +93,13 @@ describe('a DNS name', () => {
     alive(t)
     const zone = new Map([['api.test', ['10.0.0.1']]])
     const { names, heard, until } = resolver(t, zone)
-    names.addresses('api.test')
+    names.addresses('api.test', 'shop')
     await until(() => heard.changed.length === 1)
     names.forget('api.test')
     zone.set('api.test', ['10.0.0.9'])
     await new Promise((resolve) => setTimeout(resolve, 40))
     assert.equal(heard.changed.length, 1)
-    assert.deepEqual(names.addresses('api.test'), [], 'and it begins anew when somebody does')
+    assert.deepEqual(names.addresses('api.test', 'shop'), [], 'and it begins anew when somebody does')
     await until(() => heard.changed.length === 2)
   })
 
@@ -107,9 +107,62 @@ describe('a DNS name', () => {
     alive(t)
     const all = Array.from({ length: 100 }, (_, i) => `n${i}.test`)
     const { names, heard, until, most } = resolver(t, new Map(all.map((name) => [name, ['10.0.0.1']])))
-    for (const name of all) names.addresses(name)
+    for (const name of all) names.addresses(name, 'shop')
     await until(() => heard.changed.length === 100)
     assert.ok(most() <= 4, `${most()} at once`)
+  })
+
+  describe('beside hundreds of another namespace whose servers do not answer', () => {
+    function stuck(t: TestContext) {
+      const asked: string[] = []
+      const ends: (() => void)[] = []
+      const names = new NameResolver(
+        { changed: () => {}, health: () => {} },
+        () => 0.5,
+        (name) => {
+          asked.push(name)
+          if (!name.startsWith('slow')) return Promise.resolve(['10.0.0.1'])
+          return new Promise((_, reject) => ends.push(() => reject(new Error('ESERVFAIL'))))
+        },
+        5,
+      )
+      t.after(() => names.stop())
+      for (let i = 0; i < 200; i++) names.addresses(`slow-${i}.noisy.test`, 'noisy')
+      return { names, asked, ends }
+    }
+    const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+    it('is asked for at once, and again and again', async (t) => {
+      alive(t)
+      const { names, asked } = stuck(t)
+      names.addresses('api.calm.test', 'calm')
+      await turn()
+      assert.deepEqual(names.addresses('api.calm.test', 'calm'), ['10.0.0.1'])
+      while (asked.filter((name) => name === 'api.calm.test').length < 5)
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      assert.equal(asked.filter((name) => name.startsWith('slow')).length, 2, 'threads that are not free are not used')
+    })
+
+    it('is asked for at once also when the other has named it first', async (t) => {
+      alive(t)
+      const { names } = stuck(t)
+      names.addresses('api.calm.test', 'noisy')
+      await turn()
+      assert.deepEqual(names.addresses('api.calm.test', 'noisy'), [])
+      names.addresses('api.calm.test', 'calm')
+      await turn()
+      assert.deepEqual(names.addresses('api.calm.test', 'calm'), ['10.0.0.1'])
+    })
+
+    it('leaves the other its own turns as look-ups end', async (t) => {
+      alive(t)
+      const { asked, ends } = stuck(t)
+      for (let i = 0; i < 20; i++) {
+        ends[i]!()
+        await turn()
+      }
+      assert.equal(asked.length, 22)
+    })
   })
 
   it('of the machine itself is known by the system', async (t) => {
@@ -117,13 +170,13 @@ describe('a DNS name', () => {
     const known = await new Promise<readonly string[]>((resolve) => {
       const names = new NameResolver(
         {
-          changed: (name) => resolve(names.addresses(name)),
+          changed: (name) => resolve(names.addresses(name, 'shop')),
           health: (_, failure) => assert.equal(failure, undefined),
         },
         Math.random,
       )
       t.after(() => names.stop())
-      names.addresses('localhost')
+      names.addresses('localhost', 'shop')
     })
     assert.ok(known.includes('127.0.0.1') || known.includes('::1'))
   })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { beforeEach, describe, it } from 'node:test'
+import fc from 'fast-check'
 import { EndpointDirectory } from '../../src/control/endpoint-directory.ts'
 import { DialGuard } from '../../src/link/dial-guard.ts'
 import type { EndpointRow, ToWorker } from '../../src/link/messages.ts'
@@ -47,7 +48,7 @@ describe('the endpoint directory', () => {
         failure: (name) => (zone.has(name) ? undefined : 'ENOTFOUND'),
         forget: (name) => forgotten.push(name),
       },
-      { send: (message) => sent.push(message), problem: (message) => problems.push(message) },
+      { send: (message) => sent.push(message), problem: (_, message) => problems.push(message) },
     )
     directory.guardBy(new DialGuard(RULES))
   }
@@ -177,16 +178,171 @@ describe('the endpoint directory', () => {
     assert.equal(table.identities.size, 2)
   })
 
+  const some = (count: number, net = 0, more: Partial<EndpointAddress> = {}) =>
+    Array.from({ length: count }, (_, i) => at(`10.${net}.${i >> 8}.${i & 255}`, more))
+
+  function withRoomFor(slots: number): void {
+    buffers = EndpointTable.allocate(1, slots)
+    open()
+  }
+
+  /** Workers have passed every epoch, and slots are looked at. */
+  function tend(): string[] {
+    reclaimer.seal()
+    return directory.tend()
+  }
+
   it('leaves out what the table has no room for, says which and what to do, and serves the rest', () => {
-    directory.set(
-      'shop/api',
-      Array.from({ length: 20 }, (_, i) => at(`10.0.0.${i + 1}`)),
-    )
-    assert.equal(rows().length, 13)
-    assert.equal(problems.length, 7)
-    assert.match(
+    directory.set('shop/api', some(20))
+    assert.equal(rows().length, 12)
+    assert.equal(problems.length, 8)
+    assert.equal(
       problems[0]!,
-      /^endpoint 10\.0\.0\.14 port 80 of Backend shop\/api is left out: .* holds 14, Backends among them, and is full/,
+      'endpoint 10.0.0.12 port 80 of Backend shop/api is left out: namespace shop holds 13 of the 14 places in the table of endpoints, Backends among them, and what is free is kept for others. Use fewer endpoints, or divide the Routes over several installations.',
+    )
+    assert.match(directory.leftOut('shop/api')!, /^8 of its endpoints are left out, since namespace shop holds 13 /)
+    directory.set('team/api', some(1))
+    assert.match(problems.at(-1)!, /^endpoint 10\.0\.0\.0 port 80 of Backend team\/api is left out: .* is full\. /)
+  })
+
+  it('keeps room for those who have little, however much another namespace asks for', () => {
+    withRoomFor(1_024)
+    for (let i = 0; i < 20; i++) directory.set(`service:noisy/s${i}:80`, some(100))
+    assert.ok(table.identities.size <= 736, `${table.identities.size} of ${table.identities.capacity}`)
+    directory.set('calm/api', some(50))
+    assert.equal(directory.rows('calm/api').length, 50)
+    assert.equal(directory.leftOut('calm/api'), undefined)
+    for (let i = 0; i < 20; i++) for (const other of 'bcdef') directory.set(`noisy-${other}/s${i}`, some(100))
+    for (let i = 0; i < 10; i++) {
+      directory.set(`quiet-${i}/api`, some(3))
+      assert.equal(directory.rows(`quiet-${i}/api`).length, 3, 'and for the next ones')
+    }
+  })
+
+  it('replaces all endpoints of a Backend whose namespace has no room left', () => {
+    withRoomFor(1_024)
+    directory.set('noisy/fill', some(2_000))
+    const full = table.identities.size
+    directory.set('noisy/fill', [...some(650), ...some(60, 1)])
+    const moved = directory.rows('noisy/fill').filter(({ address }) => address.startsWith('10.1.'))
+    assert.ok(moved.length >= 60, `${moved.length} of 60 new ones`)
+    for (let round = 2; round < 6; round++) {
+      tend()
+      directory.set('noisy/fill', [...some(650), ...some(60, round)])
+      const now = directory.rows('noisy/fill').filter(({ address }) => address.startsWith(`10.${round}.`))
+      assert.equal(now.length, 60, `round ${round}`)
+    }
+    tend()
+    assert.ok(table.identities.size <= full)
+  })
+
+  it('replaces what drains as well, since pods that end are listed for a while beside new ones', () => {
+    withRoomFor(1_024)
+    directory.set('noisy/fill', some(2_000))
+    const kept = directory.rows('noisy/fill').map(({ address }) => at(address))
+    directory.set('noisy/fill', kept)
+    const rolling = [...kept.slice(40), ...kept.slice(0, 40).map((one) => ({ ...one, state: 'draining' as const }))]
+    directory.set('noisy/fill', [...rolling, ...some(40, 3)])
+    assert.equal(directory.rows('noisy/fill').filter(({ address }) => address.startsWith('10.3.')).length, 40)
+  })
+
+  it('asks again when there is room, in turns by namespace, and says whose endpoints are others now', () => {
+    withRoomFor(1_024)
+    directory.set('noisy/fill', some(2_000))
+    for (let i = 0; i < 50; i++) directory.set(`noisy/short-${i}`, some(5))
+    directory.set('noisy/fill', some(10))
+    assert.equal(directory.rows('noisy/short-49').length, 0, 'places count until they are freed')
+    const changed = new Set<string>()
+    for (let i = 0; i < 20; i++) for (const backend of tend()) changed.add(backend)
+    for (let i = 0; i < 50; i++) assert.equal(directory.rows(`noisy/short-${i}`).length, 5)
+    assert.equal(changed.size, 50)
+    assert.equal(directory.leftOut('noisy/short-49'), undefined)
+  })
+
+  it('does not let a namespace take all by places that it gives up and that are still used', () => {
+    withRoomFor(1_024)
+    for (let round = 0; round < 50; round++) {
+      directory.set('noisy/fill', some(300, round))
+      // A long request on each.
+      for (const { slot } of directory.rows('noisy/fill')) table.acquire(0, slot)
+      tend()
+    }
+    directory.set('calm/api', some(20))
+    assert.equal(directory.rows('calm/api').length, 20)
+  })
+
+  it('leaves every endpoint its place when a new control thread counts anew', () => {
+    withRoomFor(1_024)
+    directory.set('noisy/a', some(600))
+    directory.set('noisy/b', some(600))
+    directory.set('calm/api', some(20))
+    const ids = ['calm/api', 'noisy/b', 'noisy/a']
+    const slots = () => ids.map((id) => directory.rows(id).map(({ slot }) => slot))
+    const before = slots()
+    open()
+    for (const id of ids) directory.set(id, id === 'calm/api' ? some(20) : some(600))
+    for (const [i, all] of before.entries()) for (const [j, slot] of all.entries()) assert.equal(slots()[i]![j], slot)
+  })
+
+  it('keeps its counts, takes nobody a place, and in the end serves everything that fits', () => {
+    const command = fc.record({
+      namespace: fc.constantFrom('a', 'b', 'c'),
+      backend: fc.constantFrom('x', 'y'),
+      from: fc.integer({ min: 0, max: 30 }),
+      count: fc.integer({ min: 0, max: 60 }),
+      draining: fc.integer({ min: 0, max: 10 }),
+      what: fc.constantFrom('set', 'set', 'set', 'withdraw', 'tend', 'acquire', 'release'),
+    })
+    fc.assert(
+      fc.property(fc.array(command, { maxLength: 60 }), (commands) => {
+        withRoomFor(128)
+        const busy = new Map<number, number>()
+        const sets = new Map<string, EndpointAddress[]>()
+        for (const { namespace, backend, from, count, draining, what } of commands) {
+          const id = `${namespace}/${backend}`
+          const others = [...sets.keys()].filter((other) => other !== id)
+          const before = new Map(others.map((other) => [other, directory.rows(other)]))
+          const held = new Map(directory.rows(id).map(({ address, slot }) => [address, slot]))
+          if (what === 'set') {
+            const list = some(from + count)
+              .slice(from)
+              .map((one, i) => (i < draining ? { ...one, state: 'draining' as const } : one))
+            sets.set(id, list)
+            directory.set(id, list)
+            for (const { address, slot } of directory.rows(id))
+              assert.equal(slot, held.get(address) ?? slot, 'who stays keeps its place')
+            for (const one of list)
+              if (held.has(one.address)) assert.ok(directory.rows(id).some(({ address }) => address === one.address))
+          } else if (what === 'withdraw') {
+            directory.withdraw(id)
+            sets.delete(id)
+          } else if (what === 'tend') tend()
+          else
+            for (const { slot } of directory.rows(id).slice(0, 5)) {
+              const now = busy.get(slot) ?? 0
+              if (what === 'release' && now === 0) continue
+              busy.set(slot, now + (what === 'acquire' ? 1 : -1))
+              if (what === 'acquire') table.acquire(0, slot)
+              else table.release(0, slot)
+            }
+          if (what !== 'tend')
+            for (const [other, rows] of before) assert.deepEqual(directory.rows(other), rows, 'nobody else is touched')
+          for (const [other, list] of sets)
+            assert.equal(directory.rows(other).length < list.length, directory.leftOut(other) !== undefined)
+          assert.ok(table.identities.size <= table.identities.capacity)
+        }
+        for (const [slot, count] of busy) for (let i = 0; i < count; i++) table.release(0, slot)
+        for (const id of sets.keys()) if (!id.startsWith('a/x')) directory.withdraw(id)
+        for (let i = 0; i < 5; i++) tend()
+        for (const [id, list] of sets)
+          if (id === 'a/x') assert.equal(directory.rows(id).length, list.length, 'alone it has room for all')
+        directory.withdraw('a/x')
+        for (let i = 0; i < 3; i++) tend()
+        assert.equal(table.identities.size, 0)
+        directory.set('a/x', some(200))
+        assert.equal(table.identities.size, 92, 'its share: nothing was counted wrong')
+      }),
+      { numRuns: 300 },
     )
   })
 

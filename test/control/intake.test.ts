@@ -13,8 +13,14 @@ function upsert(name: string, seen?: number): SourceEvent {
 const slice = (name: string, seen?: number): SourceEvent => ({ ...upsert(name, seen), kind: 'EndpointSlice' })
 
 /** @param slow milliseconds that each object takes */
-function intake(impactOf: (key: string) => Impact, slow = 0, warnings: readonly FieldProblem[] = []) {
+function intake(
+  impactOf: (key: string) => Impact,
+  slow = 0,
+  warnings: readonly FieldProblem[] = [],
+  patience?: number,
+) {
   const seen: string[] = []
+  const events: SourceEvent[] = []
   const taken: Impact[] = []
   const times: number[] = []
   const endpoints: { readonly ids: readonly string[]; readonly since: number; readonly after: number }[] = []
@@ -26,6 +32,7 @@ function intake(impactOf: (key: string) => Impact, slow = 0, warnings: readonly 
         const end = performance.now() + slow
         while (performance.now() < end);
         seen.push(event!.key)
+        events.push(event!)
         return impactOf(event!.key)
       },
       about: () => ({ origin: { file: 'a.yaml', line: 1 }, warnings }),
@@ -40,6 +47,7 @@ function intake(impactOf: (key: string) => Impact, slow = 0, warnings: readonly 
       warning: () => told++,
       now: () => performance.now(),
     },
+    patience,
   )
   const until = async (count: number): Promise<void> => {
     while (taken.length < count)
@@ -47,10 +55,15 @@ function intake(impactOf: (key: string) => Impact, slow = 0, warnings: readonly 
         wake = resolve
       })
   }
-  return { one, seen, taken, times, endpoints, until, told: () => told }
+  return { one, seen, events, taken, times, endpoints, until, told: () => told }
 }
 
 describe('taking in a burst', () => {
+  const of = (namespace: string, name: string, kind: SourceEvent['kind'] = 'Route'): SourceEvent => ({
+    ...upsert(name),
+    kind,
+    key: `${namespace}/${name}`,
+  })
   it('keeps the order and asks for the most that any of it asks for, once', async () => {
     const { one, seen, taken, until } = intake((key) =>
       key === 'shop/a' ? 'ignore' : { endpoints: [`${key}-backend`] },
@@ -151,6 +164,90 @@ describe('taking in a burst', () => {
     const { one, told } = intake(() => 'ignore', 0, [{ path: ['x'], reason: 'Unknown', message: 'odd' }])
     one.add(Array.from({ length: 100 }, (_, i) => upsert(`r${i}`)))
     assert.equal(told(), 20)
+    one.add([...Array.from({ length: 100 }, (_, i) => of('noisy', `r${i}`)), of('calm', 'shop')])
+    assert.equal(told(), 41, 'each namespace its own')
+  })
+
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+  it('gives namespaces turns of equal time, so that few objects do not wait for thousands', async () => {
+    const { one, seen, until } = intake(() => 'rebuild', 0.2)
+    one.add([
+      ...Array.from({ length: 500 }, (_, i) => of('noisy', `r${i}`)),
+      ...Array.from({ length: 10 }, (_, i) => of('calm', `c${i}`)),
+    ])
+    await until(1)
+    const last = seen.findLastIndex((key) => key.startsWith('calm/'))
+    assert.ok(last < 40, `after ${last} objects`)
+    assert.equal(seen.length, 510)
+  })
+
+  it('tells of a namespace while another keeps sending more than can be taken in', async () => {
+    const { one, seen, taken, until } = intake(() => 'rebuild', 1, [], 100)
+    one.add([of('calm', 'first')])
+    await until(1)
+    let flooding = true
+    let wave = 0
+    const flood = (async () => {
+      for (; flooding && wave < 200; wave++) {
+        one.add(Array.from({ length: 20 }, (_, i) => of('noisy', `r${(wave * 20 + i) % 1_000}`)))
+        await turn()
+      }
+    })()
+    await new Promise((resolve) => setTimeout(resolve, 150))
+    const before = { seen: seen.length, taken: taken.length }
+    const started = performance.now()
+    one.add([of('calm', 'shop')])
+    await until(before.taken + 2)
+    const took = performance.now() - started
+    assert.ok(seen.slice(before.seen).indexOf('calm/shop') < 40, 'at its next turn')
+    assert.ok(took < 600, `${took} ms`)
+    assert.equal(one.busy, false, 'what is in may be compiled')
+    flooding = false
+    await flood
+    let empty = false
+    one.whenEmpty(() => {
+      empty = true
+    })
+    assert.equal(empty, false, 'and whoever needs all of it waits for all of it')
+    while (!empty) await turn()
+    assert.equal(new Set(seen.filter((key) => key.startsWith('noisy/'))).size, Math.min(1_000, wave * 20))
+  })
+
+  it('takes objects in beside a flood of endpoints of another namespace', async () => {
+    const { one, seen } = intake((key) => (key.startsWith('noisy/') ? { endpoints: [key] } : 'rebuild'), 1)
+    one.add([of('noisy', 's', 'EndpointSlice')])
+    for (let wave = 0; wave < 10; wave++) {
+      one.add(Array.from({ length: 50 }, (_, i) => of('noisy', `s${wave}-${i}`, 'EndpointSlice')))
+      if (wave === 2) one.add([of('calm', 'shop'), of('calm', 'web')])
+      await turn()
+    }
+    assert.ok(seen.includes('calm/shop') && seen.includes('calm/web'))
+    one.stop()
+  })
+
+  it('holds one version of an object at most: the newest, after the end of another of its name', async () => {
+    const { one, events, until } = intake(() => 'rebuild')
+    const known = Promise.withResolvers<void>()
+    one.hold(known.promise)
+    for (let version = 0; version < 10_000; version++)
+      one.add([{ ...of('a', 'edited'), raw: { version } } as SourceEvent])
+    one.add([
+      { type: 'delete', kind: 'Route', key: 'a/replaced' },
+      { ...of('a', 'replaced'), raw: { version: 2 } } as SourceEvent,
+    ])
+    one.add([of('a', 'gone'), { type: 'delete', kind: 'Route', key: 'a/gone' }])
+    known.resolve()
+    await until(1)
+    assert.deepEqual(
+      events.map((event) => [event.type, event.key, event.type === 'upsert' ? event.raw : undefined]),
+      [
+        ['upsert', 'a/edited', { version: 9_999 }],
+        ['delete', 'a/replaced', undefined],
+        ['upsert', 'a/replaced', { version: 2 }],
+        ['delete', 'a/gone', undefined],
+      ],
+    )
   })
 
   it('does nothing more after a stop', async () => {

@@ -21,10 +21,10 @@ const syntax: SourceProblem = {
   place: { file: 'shop/a.yaml', line: 3, column: 7 },
 }
 
-function broken(name: string, stale = false): ObjectProblem {
+function broken(name: string, stale = false, namespace = 'shop'): ObjectProblem {
   return {
     kind: 'Route',
-    key: `shop/${name}`,
+    key: `${namespace}/${name}`,
     origin: { file: 'shop/a.yaml', line: 1 },
     problems: [{ path: ['spec', 'rules', 0, 'name'], reason: 'Required', message: 'must be given' }],
     stale,
@@ -71,5 +71,26 @@ describe('the list of problems', () => {
     assert.match(told.at(-1)!, /and 950 more/)
     assert.equal(located(), 50)
     assert.equal([...problems.list()].length, 1_000)
+  })
+
+  it('tells of each namespace in its turn when thousands of one break at once', () => {
+    const { problems, told } = list()
+    problems.setObjects([
+      ...Array.from({ length: 5_000 }, (_, i) => broken(`r${i}`, false, 'noisy')),
+      broken('shop', false, 'zcalm'),
+    ])
+    assert.equal(told.length, 51)
+    assert.ok(told.some((line) => line.includes('Route zcalm/shop:')))
+  })
+
+  it('does not look again at objects that are the same', () => {
+    const { problems, told } = list()
+    const many = Array.from({ length: 20_000 }, (_, i) => broken(`r${i}`))
+    problems.setObjects(many)
+    const started = performance.now()
+    for (let i = 0; i < 1_000; i++) problems.setObjects(many)
+    assert.ok(performance.now() - started < 100)
+    problems.setObjects([...many, broken('new')])
+    assert.match(told.at(-1)!, /Route shop\/new:/)
   })
 })

@@ -21,13 +21,18 @@ function routeStatus(key: string, conditions = well, rules = 2): ObjectStatus {
   return { kind: 'Route', key, conditions, rules }
 }
 
+const LEFT_OUT = new Set(['a/some', 'a/none'])
+
 function board() {
   const changes: string[] = []
   const statuses = new StatusBoard({
     changed: (status, before) => changes.push(`${status.key}${before === undefined ? ' new' : ''}`),
     endpoints: (backend) => ({
       total: backend === 'a/empty' ? 0 : 2,
-      eligible: backend === 'a/full' ? 1 : 0,
+      eligible: backend === 'a/full' || backend === 'a/some' ? 1 : 0,
+      ...(LEFT_OUT.has(backend) && {
+        leftOut: '3 of its endpoints are left out, since namespace a holds 9 of 9 places',
+      }),
       refused: backend === 'a/refused' ? ['169.254.169.254 port 80 is link-local'] : [],
     }),
   })
@@ -53,6 +58,23 @@ describe('the status board', () => {
     assert.deepEqual([of('a/a', 'Programmed')?.status, of('a/a', 'Ready')?.status], ['True', 'True'])
     set([routeStatus('a/a')], 4)
     assert.equal(of('a/a', 'Programmed')?.status, 'False')
+  })
+
+  it('says of a Backend that some of its endpoints, or all, have no place', () => {
+    const { of, set } = board()
+    const backend = (key: string): ObjectStatus => ({ kind: 'Backend', key, conditions: [] })
+    set([backend('a/some'), backend('a/none')], 1)
+    assert.equal(
+      of('a/some', 'Healthy')?.message,
+      '1 of 2 endpoints take requests; 3 of its endpoints are left out, since namespace a holds 9 of 9 places.',
+    )
+    assert.deepEqual(
+      [of('a/none', 'Healthy')?.reason, of('a/none', 'Healthy')?.message],
+      [
+        'NoEligibleEndpoints',
+        'No endpoint takes requests: 3 of its endpoints are left out, since namespace a holds 9 of 9 places; use fewer.',
+      ],
+    )
   })
 
   it('tells a change once, and not what only looks like one', () => {

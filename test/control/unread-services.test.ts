@@ -46,10 +46,29 @@ describe('what names Services that were not read yet', () => {
     one.add(['shop/other'])
     assert.equal(one.busy, false, 'everybody else has a turn')
     pass(101)
-    one.add(['shop/third'])
+    one.add(['team/third'])
     assert.equal(one.busy, true)
     one.stop()
     assert.equal(one.busy, false)
+  })
+
+  it('does not wait for a namespace again and again that names ever new ones', async () => {
+    const { one, promise, pass } = unread(new Set(['noisy/read']))
+    one.add(['noisy/never', 'noisy/read'])
+    pass(501)
+    await promise
+    for (let i = 0; i < 90; i++) {
+      pass(101)
+      one.add([`noisy/new-${i}`])
+      assert.equal(one.busy, false, `after ${i} more`)
+    }
+    one.add(['noisy/another', 'calm/new'])
+    assert.equal(one.busy, true, 'for another namespace it does')
+    one.stop()
+    pass(10_000)
+    one.add(['noisy/later'])
+    assert.equal(one.busy, true)
+    one.stop()
   })
 
   it('waits for nothing where there is nothing', () => {

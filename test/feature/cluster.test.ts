@@ -6,26 +6,9 @@ import type { Manifest } from '../suite/source.ts'
 import { eventually, type Gateway, type Scope, startGateway, suiteScope } from './harness.ts'
 import { kubeconfigFile } from './kubeconfig.ts'
 import { request } from './raw-client.ts'
+import type { Said } from './said.ts'
 
 const API = 'headgate.dev/v1alpha1'
-
-interface Said {
-  readonly status?: {
-    readonly conditions?: readonly {
-      readonly type: string
-      readonly status: string
-      readonly observedGeneration: number
-      readonly reason: string
-      readonly message: string
-    }[]
-    readonly addresses?: readonly { readonly value: string }[]
-    readonly loadBalancer?: object
-    readonly endpoints?: object
-    readonly rules?: number
-  }
-  readonly spec?: { readonly holderIdentity?: string }
-  readonly binaryData?: Record<string, string>
-}
 
 const answering = (name: string, body: string, host = `${name}.test`): Manifest => ({
   apiVersion: API,

@@ -43,6 +43,28 @@ suite('row directory', () => {
     )
   })
 
+  test('a namespace with many backends leaves the others their rows, whoever was first', () => {
+    const namespaceOf = (name: string) => name.slice(0, name.indexOf('/'))
+    const many = Array.from({ length: 200 }, (_, i) => `noisy/b${i}`)
+    const first = new RowDirectory(createMetrics({ workers: 1, backends: 10 }))
+    first.sync([...many, 'calm/a', 'calm/b', 'other/a'], 0, namespaceOf)
+    const of = (directory: RowDirectory, namespace: string) =>
+      [...directory.entries()].filter(({ name }) => name.startsWith(`${namespace}/`)).length
+    assert.deepEqual(
+      ['calm', 'other', 'noisy'].map((namespace) => of(first, namespace)),
+      [2, 1, 7],
+    )
+    const later = new RowDirectory(createMetrics({ workers: 1, backends: 10 }))
+    later.sync(many, 0, namespaceOf)
+    assert.equal(of(later, 'noisy'), 10, 'alone it has all')
+    const kept = later.find('noisy/b0')
+    later.sync([...many, 'calm/a', 'calm/b'], MINUTE, namespaceOf)
+    later.sync([...many, 'calm/a', 'calm/b'], 12 * MINUTE, namespaceOf)
+    assert.deepEqual([of(later, 'calm'), of(later, 'noisy'), later.find('noisy/b0')], [2, 8, kept])
+    later.sync([...many, 'calm/a', 'calm/b'], 13 * MINUTE, namespaceOf)
+    assert.deepEqual([of(later, 'calm'), of(later, 'noisy')], [2, 8], 'and it stays so')
+  })
+
   test('a name longer than its place has no row of its own and takes none from others', () => {
     const directory = new RowDirectory(createMetrics({ workers: 1, backends: 2 }))
     directory.sync(['n'.repeat(401), 'a/a'], 0)

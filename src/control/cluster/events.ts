@@ -1,10 +1,12 @@
 /**
  * Kubernetes Events (`events.k8s.io/v1`): what `kubectl describe` shows below an object. They say again what conditions, log and admin API
  * say, so one that cannot be written in time is dropped, never waited for. The same Event again becomes a series; its name follows
- * from what it says, so that other replicas and later processes come to the same one.
+ * from what it says, so that other replicas and later processes come to the same one. All room and all requests are shared by namespaces:
+ * each takes what the others leave, and has its turn when they want more.
  */
 import { createHash } from 'node:crypto'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
+import { FairMap } from '../../lib/fair-map.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
 import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
 import { microTimestamp, type Timekeeper } from './timekeeper.ts'
@@ -51,12 +53,12 @@ export interface EventRecorderOptions {
 
 const CONTROLLER = 'headgate.dev/gateway'
 
-/** Over all objects. */
+/** Over all objects, in turns by namespace. */
 const RATE: Rate = { perSecond: 5, burst: 25 }
 /** Of one object: a person who edits, not a program that flaps. */
 const OBJECT_RATE: Rate = { perSecond: 1 / 60, burst: 10 }
 const PARALLEL = 2
-/** Events that wait; more are dropped. */
+/** Events that wait; beyond, one of the namespace with the most is dropped. */
 const MAX_WAITING = 256
 /** Events and objects that are remembered. */
 const MAX_KNOWN = 1_024
@@ -69,6 +71,10 @@ const MAX_NOTE_BYTES = 1_024
 const MAX_INSTANCE = 128
 const MAX_COUNT = 2 ** 31 - 1
 const MAX_ATTEMPTS = 3
+/** Until Events are tried again in a namespace in which they are forbidden. */
+const FORBIDDEN: Milliseconds = 600_000
+/** Causes that the log tells of. */
+const MAX_SAID = 8
 
 interface Known {
   readonly notice: Notice
@@ -89,18 +95,27 @@ export class EventRecorder {
   readonly #options: EventRecorderOptions
   readonly #queue: WorkQueue
   readonly #backOff: BackOff
-  readonly #known = new Map<string, Known>()
-  readonly #buckets = new Map<string, TokenBucket>()
+  /** By namespace and name. */
+  readonly #known = new FairMap<Known>(MAX_KNOWN)
+  /** By namespace and uid. Whoever comes back after a thousand others may tell something again. */
+  readonly #buckets = new FairMap<TokenBucket>(MAX_KNOWN)
   readonly #aborts = new AbortController()
-  readonly #told = new Set<string>()
-  #forbiddenUntil = Number.NEGATIVE_INFINITY
+  readonly #said = new Set<string>()
+  /** By namespace: quotas, and roles that are bound in it, are its own. */
+  readonly #forbiddenUntil = new Map<string, Milliseconds>()
   #dropped = 0
 
   constructor(options: EventRecorderOptions) {
     this.#options = options
     const { time, random } = options
     this.#backOff = new BackOff(BACK_OFF, random)
-    this.#queue = new WorkQueue({ time, rate: RATE, parallel: PARALLEL, plan: (name) => this.#plan(name) })
+    this.#queue = new WorkQueue({
+      time,
+      rate: RATE,
+      parallel: PARALLEL,
+      groupOf: namespaceIn,
+      plan: (id) => this.#plan(id),
+    })
   }
 
   /** Events that were not written, since the start. */
@@ -113,21 +128,22 @@ export class EventRecorder {
     const { leading, time } = this.#options
     const now = time.monotonic()
     if (!leading() || this.#aborts.signal.aborted) return
+    const { namespace } = notice.regarding
     const name = nameOf(notice)
-    const known = this.#known.get(name)
+    const known = this.#known.get(namespace, name)
     if (known !== undefined && now - known.at < SERIES_WITHIN) {
       known.count++
       known.at = now
       known.lastObserved = time.wall()
-      this.#queue.add(name)
+      this.#queue.add(idOf(namespace, name))
       return
     }
-    if (now < this.#forbiddenUntil || this.#queue.size >= MAX_WAITING || !this.#mayTell(notice.regarding)) {
+    if (this.#isForbidden(namespace, now) || !this.#mayTell(notice.regarding) || !this.#makeRoom(namespace)) {
       this.#dropped++
       return
     }
     this.#remember(name, notice, now)
-    this.#queue.add(name)
+    this.#queue.add(idOf(namespace, name))
   }
 
   stop(): void {
@@ -135,12 +151,21 @@ export class EventRecorder {
     this.#aborts.abort()
   }
 
+  /** Where it is scarce, nobody gets room who has no less of it than everybody else. */
+  #makeRoom(namespace: string): boolean {
+    if (this.#queue.ready < MAX_WAITING) return true
+    if (this.#queue.readyOf(namespace) + 1 >= this.#queue.readyOfCrowd) return false
+    const dropped = this.#queue.dropOfCrowd()
+    if (dropped === undefined) return false
+    this.#known.delete(namespaceIn(dropped), nameIn(dropped))
+    this.#dropped++
+    return true
+  }
+
   #remember(name: string, notice: Notice, now: Milliseconds): void {
-    const namespace = encodeURIComponent(notice.regarding.namespace)
-    const collection = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`
-    // Behind those that were seen longer ago.
-    this.#known.delete(name)
-    this.#known.set(name, {
+    const { namespace } = notice.regarding
+    const collection = `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/events`
+    this.#known.set(namespace, name, {
       notice,
       collection,
       path: `${collection}/${encodeURIComponent(name)}`,
@@ -151,27 +176,31 @@ export class EventRecorder {
       writtenAt: Number.NEGATIVE_INFINITY,
       attempts: 0,
     })
-    dropOldest(this.#known)
   }
 
-  #mayTell({ uid }: Regarding): boolean {
-    let bucket = this.#buckets.get(uid)
+  #mayTell({ namespace, uid }: Regarding): boolean {
+    let bucket = this.#buckets.get(namespace, uid)
     if (bucket === undefined) {
       bucket = new TokenBucket(OBJECT_RATE, () => this.#options.time.monotonic())
-      this.#buckets.set(uid, bucket)
-      // Whoever comes back after a thousand others may tell something again.
-      dropOldest(this.#buckets)
+      this.#buckets.set(namespace, uid, bucket)
     }
     return bucket.take() === 0
   }
 
-  #plan(name: string): Plan {
-    const known = this.#known.get(name)
+  #isForbidden(namespace: string, now: Milliseconds): boolean {
+    const until = this.#forbiddenUntil.get(namespace)
+    if (until === undefined || now < until) return until !== undefined
+    this.#forbiddenUntil.delete(namespace)
+    return false
+  }
+
+  #plan(id: string): Plan {
+    const known = this.#known.get(namespaceIn(id), nameIn(id))
     const now = this.#options.time.monotonic()
     if (known === undefined || known.written >= known.count || !this.#options.leading()) return undefined
-    if (now < this.#forbiddenUntil) return undefined
+    if (this.#isForbidden(namespaceIn(id), now)) return undefined
     const wait = known.writtenAt + SERIES_EVERY - now
-    return known.written > 0 && wait > 0 ? { later: wait } : () => this.#write(name, known)
+    return known.written > 0 && wait > 0 ? { later: wait } : () => this.#write(nameIn(id), known)
   }
 
   async #write(name: string, known: Known): Promise<Milliseconds | undefined> {
@@ -242,37 +271,49 @@ export class EventRecorder {
       known.count = 1
       return 0
     }
+    const { namespace } = known.notice.regarding
     const namespaceGone = status === 404 || /is being terminated/.test(message)
-    if (status === 403 && !namespaceGone) {
-      this.#say(
-        '403',
-        `may not write Events: grant "create" and "patch" (and "get") on events.events.k8s.io; ${message}`,
-      )
-      this.#forbiddenUntil = this.#options.time.monotonic() + 600_000
-    }
+    if (status === 403 && !namespaceGone) this.#forbidden(namespace, message)
     const lasting = status >= 400 && status < 500 && ![401, 408, 409, 429].includes(status)
     if (lasting && status !== 403 && !namespaceGone)
       this.#say(String(status), `an Event is refused: ${message} (${reason})`)
     if (lasting || ++known.attempts >= MAX_ATTEMPTS) {
       this.#dropped++
-      this.#known.delete(name)
+      this.#known.delete(namespace, name)
       return undefined
     }
     const pause = Math.max(this.#backOff.next(), retryAfter)
-    this.#queue.pause(pause)
+    // An API server may limit the Events of each namespace (EventRateLimit).
+    this.#queue.pause(pause, status === 429 ? namespace : undefined)
     return pause
   }
 
+  #forbidden(namespace: string, message: string): void {
+    this.#forbiddenUntil.set(namespace, this.#options.time.monotonic() + FORBIDDEN)
+    const why = /exceeded quota/.test(message)
+      ? `no more Events fit into namespace ${namespace}`
+      : 'may not write Events: grant "create" and "patch" (and "get") on events.events.k8s.io'
+    this.#say(`403 ${namespace}`, `${why}; ${message}`)
+  }
+
   #say(cause: string, message: string): void {
-    if (this.#told.has(cause)) return
-    this.#told.add(cause)
+    if (this.#said.has(cause) || this.#said.size >= MAX_SAID) return
+    this.#said.add(cause)
     this.#options.problem(message)
   }
 }
 
-function dropOldest(map: Map<string, unknown>): void {
-  const [oldest] = map.keys()
-  if (map.size > MAX_KNOWN && oldest !== undefined) map.delete(oldest)
+/** Of an Event, as key of the queue. */
+function idOf(namespace: string, name: string): string {
+  return `${namespace}/${name}`
+}
+
+function namespaceIn(id: string): string {
+  return id.slice(0, id.indexOf('/'))
+}
+
+function nameIn(id: string): string {
+  return id.slice(id.indexOf('/') + 1)
 }
 
 /** @returns the same for the same; at most 253 characters, as names are */

@@ -3,13 +3,14 @@
  * Every replica reads them when it starts and knows what is to be kept; the leader alone writes. Hostnames that are kept for a namespace go the same
  * way. Routes, Backends and hostnames only, never a Secret.
  */
-import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
-import { gunzip, gzip } from 'node:zlib'
+import { gzip } from 'node:zlib'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
+import { FairQueue } from '../../lib/fair-queue.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
 import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
 import type { LastGood, LastGoodChange } from '../resource-cache.ts'
+import { digestOf, MAX_OBJECT_BYTES, openRecord, textOf } from './last-good-record.ts'
 import {
   identityOf,
   LastGoodShards,
@@ -19,6 +20,7 @@ import {
   shardObject,
   shardsFor,
 } from './last-good-shards.ts'
+import { LastGoodShares, ownerOf } from './last-good-shares.ts'
 import type { Timekeeper } from './timekeeper.ts'
 import { type Rate, TokenBucket } from './token-bucket.ts'
 
@@ -45,8 +47,6 @@ export interface LastGoodConfigMapOptions {
   readonly warn: (message: string) => void
 }
 
-/** A Route is bounded by the API server's request limit of 3 MiB. */
-const MAX_OBJECT_BYTES = 4 * 1_024 * 1_024
 const READ_WITHIN: Milliseconds = 10_000
 /** Attempts at a server that answers, but with errors. */
 const MAX_READS = 5
@@ -61,7 +61,6 @@ const LONGEST_PAUSE: Milliseconds = 5_000
 const RATE: Rate = { perSecond: 1, burst: SHARDS }
 
 const compress = promisify(gzip)
-const decompress = promisify(gunzip)
 
 interface Wanted {
   readonly kind: LastGood['kind']
@@ -80,6 +79,13 @@ export class LastGoodConfigMaps {
   #shards = new LastGoodShards()
   /** Digests of what is there or about to be, by identity. */
   readonly #there = new Map<string, string>()
+  /** Whose it is. */
+  readonly #shares = new LastGoodShares()
+  /** Identities for which there was no room, by namespace. */
+  readonly #leftOut = new FairQueue()
+  /** Something was dropped since it was last looked for room. */
+  #roomier = false
+  #leftOutTold = 0
   /** Identities that may have to be written or dropped. */
   readonly #open = new Set<string>()
   /** Whether what is there has been read since we lead. */
@@ -187,6 +193,7 @@ export class LastGoodConfigMaps {
         this.#open.delete(identity)
         await this.#bring(identity)
       }
+      await this.#bringLeftOut()
       for (const [index, shard] of this.#shards.dirty()) {
         await this.#pace()
         if (!leading() || this.#stopped) return
@@ -212,33 +219,81 @@ export class LastGoodConfigMaps {
   async #learn(): Promise<void> {
     this.#shards = await this.#load()
     this.#there.clear()
-    for (const { identity, digest, broken } of this.#shards.records()) {
+    this.#shares.clear()
+    this.#leftOut.clear()
+    for (const { identity, digest, content, broken } of this.#shards.records()) {
       this.#there.set(identity, broken === undefined ? digest : '')
+      const wanted = this.#wanted.get(identity)
+      if (wanted !== undefined) this.#shares.put(identity, ownerOf(wanted), content.length)
       this.#open.add(identity)
     }
     for (const identity of this.#wanted.keys()) this.#open.add(identity)
     this.#known = true
   }
 
-  /** What is known to be there is made what it is to be. */
-  async #bring(identity: string): Promise<void> {
+  /** What is known to be there is made what it is to be. @returns whether it is */
+  async #bring(identity: string): Promise<boolean> {
     const wanted = this.#wanted.get(identity)
     if (wanted === undefined) {
-      this.#there.delete(identity)
-      this.#shards.drop(identity)
-      return
+      this.#drop(identity)
+      return true
     }
     const { kind, key, object } = wanted
     const text = JSON.stringify({ kind, key, object })
     const digest = digestOf(text)
-    if (this.#there.get(identity) === digest) return
+    if (this.#there.get(identity) === digest) return true
     const content = text.length > MAX_OBJECT_BYTES ? undefined : await compress(text)
+    if (content !== undefined && this.#place(identity, wanted, digest, content)) return true
+    this.#drop(identity)
+    this.#tellLeftOut(wanted)
+    if (content !== undefined) this.#leftOut.add(ownerOf(wanted).namespace, identity)
+    return false
+  }
+
+  /** Where there is no room, those who have most give up some of theirs. */
+  #place(identity: string, wanted: Wanted, digest: string, content: Buffer): boolean {
+    const owner = ownerOf(wanted)
+    this.#shares.drop(identity)
+    while (!this.#shards.put(identity, digest, content, shardsFor(wanted.kind))) {
+      const victim = this.#shares.victim(owner, content.length)
+      if (victim === undefined) return false
+      this.#drop(victim)
+      const other = this.#wanted.get(victim)
+      if (other === undefined) continue
+      this.#tellLeftOut(other)
+      this.#leftOut.add(ownerOf(other).namespace, victim)
+    }
     this.#there.set(identity, digest)
-    if (content !== undefined && this.#shards.put(identity, digest, content, shardsFor(kind))) return
+    this.#shares.put(identity, owner, content.length)
+    return true
+  }
+
+  #drop(identity: string): void {
+    if (this.#there.delete(identity)) this.#roomier = true
+    this.#shares.drop(identity)
     this.#shards.drop(identity)
+  }
+
+  #tellLeftOut(wanted: Wanted): void {
+    if (++this.#leftOutTold > TOLD) return
     this.#options.warn(
-      `the last good version of ${kind} ${key} is not kept: there is too much of it; it serves on, but not after a restart`,
+      `the last good version of ${wanted.kind} ${wanted.key} is not kept: there is too much of it; it serves on, but not after a restart`,
     )
+  }
+
+  /** In turns by namespace, as long as there is room. */
+  async #bringLeftOut(): Promise<void> {
+    const full = new Set<string>()
+    while (this.#roomier) {
+      const next = this.#leftOut.take(1, (namespace) => full.has(namespace))
+      if (next === undefined) break
+      if (!(await this.#bring(next.key))) full.add(next.group)
+    }
+    this.#roomier = false
+    if (this.#leftOut.size > 0) return
+    if (this.#leftOutTold > TOLD)
+      this.#options.warn(`${this.#leftOutTold - TOLD} more last good versions were not kept for a while`)
+    this.#leftOutTold = 0
   }
 
   async #store(index: number, shard: Shard): Promise<void> {
@@ -321,26 +376,4 @@ async function gone(answer: Promise<unknown>): Promise<unknown> {
     if (error instanceof ApiError && error.status === 404) return undefined
     throw error
   }
-}
-
-/** @returns the record, or what is wrong with it */
-async function openRecord(content: Buffer, identity: string, digest: string): Promise<LastGood | string> {
-  try {
-    const text = await decompress(content, { maxOutputLength: MAX_OBJECT_BYTES + 1_024 })
-    if (digestOf(text) !== digest) return 'it is not what was written'
-    const { kind, key, object } = JSON.parse(text.toString('utf8')) as Readonly<Record<string, unknown>>
-    const known = kind === 'Route' || kind === 'Backend' || kind === 'Hostname'
-    if (!known || typeof key !== 'string') return 'not a record of this version'
-    return identityOf({ kind, key }) === identity ? { kind, key, object } : 'it is about another object'
-  } catch (error) {
-    return textOf(error)
-  }
-}
-
-function digestOf(text: string | Buffer): string {
-  return createHash('sha256').update(text).digest('hex')
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

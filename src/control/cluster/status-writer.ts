@@ -1,6 +1,7 @@
 /**
  * Writes what every object is told about itself, by server-side apply. The leader alone; only what differs from what the object says
- * now, so that a restart with thousands of Routes writes nothing; each object by itself and as it is when its turn comes.
+ * now, so that a restart with thousands of Routes writes nothing; each object by itself and as it is when its turn comes. Namespaces take
+ * turns, so that thousands of objects of one hold up the status of another by one write.
  */
 import type { Condition, ObjectStatus } from '../../api/condition.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
@@ -21,7 +22,7 @@ import {
   type StatusDocument,
   statusFields,
 } from './status-document.ts'
-import { apiVersionOf, type Subject, subjectId, subjectOf, subjectPath } from './subject.ts'
+import { apiVersionOf, namespaceOfId, type Subject, subjectId, subjectOf, subjectPath } from './subject.ts'
 import { type Timekeeper, timestamp } from './timekeeper.ts'
 import type { Rate } from './token-bucket.ts'
 import { type Plan, WorkQueue } from './work-queue.ts'
@@ -86,7 +87,13 @@ export class StatusWriter {
     const { time, random, rate = RATE, events } = options
     this.#written = new WrittenStatuses(time)
     this.#failures = new WriteFailures(random, (message) => events.problem(message))
-    this.#queue = new WorkQueue({ time, rate, parallel: PARALLEL, plan: (id) => this.#plan(id) })
+    this.#queue = new WorkQueue({
+      time,
+      rate,
+      parallel: PARALLEL,
+      groupOf: namespaceOfId,
+      plan: (id) => this.#plan(id),
+    })
   }
 
   /** Objects that are looked at or written just now, or wait for it. */
@@ -177,7 +184,7 @@ export class StatusWriter {
   }
 
   #planWrite(id: string, wanted: StatusDocument, seen: Seen, how: Difference): Plan {
-    const forbidden = this.#failures.pauseOf(subjectOf(id).kind, this.#options.time.monotonic())
+    const forbidden = this.#failures.pauseOf(subjectOf(id), this.#options.time.monotonic())
     if (forbidden > 0) return { later: forbidden }
     const { wait, fight } = this.#written.waitFor(id, wanted, seen, how)
     if (fight)
@@ -273,8 +280,8 @@ export class StatusWriter {
       this.#failures.forget(id)
       return undefined
     }
-    const { retry, pause } = this.#failures.failed(subject, error, this.#options.time.monotonic())
-    if (pause > 0) this.#queue.pause(pause)
+    const { retry, pause, alone } = this.#failures.failed(subject, error, this.#options.time.monotonic())
+    if (pause > 0) this.#queue.pause(pause, alone ? namespaceOfId(id) : undefined)
     return retry
   }
 }

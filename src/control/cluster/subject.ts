@@ -1,5 +1,6 @@
 /** The objects that have a status of ours, and where it is written. */
 import type { ObjectStatus } from '../../api/condition.ts'
+import { namespaceOf } from '../../compile/endpoints.ts'
 
 export type SubjectKind = ObjectStatus['kind']
 
@@ -27,6 +28,11 @@ export function subjectId({ kind, key }: Subject): string {
 export function subjectOf(id: string): Subject {
   const space = id.indexOf(' ')
   return { kind: id.slice(0, space) as SubjectKind, key: id.slice(space + 1) }
+}
+
+/** Whose turn it takes to write to an object. */
+export function namespaceOfId(id: string): string {
+  return namespaceOf(id.slice(id.indexOf(' ') + 1))
 }
 
 export function apiVersionOf(kind: SubjectKind): string {

@@ -1,8 +1,9 @@
 /**
  * Keys of what is to be looked at, each once however often it was named: whoever takes one looks at the world as it is then. Bounded by
- * the number of objects. Requests are limited in rate and number; looking is not, and is cut into turns.
+ * the number of objects. Requests are limited in rate and number, looking is not, and both are done in fair turns by group: a namespace.
  */
 import type { Milliseconds } from '../../lib/clock.ts'
+import { FairQueue } from '../../lib/fair-queue.ts'
 import type { Timekeeper } from './timekeeper.ts'
 import { type Rate, TokenBucket } from './token-bucket.ts'
 
@@ -17,20 +18,30 @@ export interface WorkQueueOptions {
   readonly rate: Rate
   /** Requests at a time. */
   readonly parallel: number
+  /** Whose turn it takes. */
+  readonly groupOf: (key: string) => string
   readonly plan: (key: string) => Plan
 }
 
 /** Keys looked at in one turn of the loop: some 10 µs each. */
 const AT_ONCE = 64
 
+/** A request is one turn, and so are as many looks as fit into one turn of the loop. */
+const REQUEST = 1
+const LOOK = REQUEST / AT_ONCE
+
 export class WorkQueue {
   readonly #options: WorkQueueOptions
   readonly #bucket: TokenBucket
-  readonly #ready = new Set<string>()
+  /** The newest of a namespace is what somebody waits for; the oldest must not wait for ever. */
+  readonly #ready = new FairQueue({ order: 'alternate' })
   readonly #later = new Map<string, Milliseconds>()
   /** Under way, and whether the key was named again meanwhile. */
   readonly #running = new Map<string, boolean>()
+  /** Nothing that waits is due before. */
+  #due = Number.POSITIVE_INFINITY
   #notBefore = Number.NEGATIVE_INFINITY
+  readonly #groupNotBefore = new Map<string, Milliseconds>()
   #alarm: { readonly at: Milliseconds; readonly cancel: () => void } | undefined
   #stopped = false
 
@@ -44,6 +55,26 @@ export class WorkQueue {
     return this.#ready.size + this.#later.size + this.#running.size
   }
 
+  /** Keys that are to be looked at as soon as may be. */
+  get ready(): number {
+    return this.#ready.size
+  }
+
+  readyOf(group: string): number {
+    return this.#ready.sizeOf(group)
+  }
+
+  /** Of the group that has the most of them. */
+  get readyOfCrowd(): number {
+    return this.#ready.sizeOf(this.#ready.crowd() ?? '')
+  }
+
+  /** Forgets one key: of the group with the most that are ready, the one that has waited longest. @returns it */
+  dropOfCrowd(): string | undefined {
+    const crowd = this.#ready.crowd()
+    return crowd === undefined ? undefined : this.#ready.dropOldest(crowd)
+  }
+
   /** To be looked at as soon as may be. */
   add(key: string): void {
     this.addAll([key])
@@ -54,30 +85,36 @@ export class WorkQueue {
     for (const key of keys) {
       this.#later.delete(key)
       if (this.#running.has(key)) this.#running.set(key, true)
-      else this.#ready.add(key)
+      else this.#makeReady(key)
     }
     if (this.#ready.size > 0) this.#ring(this.#options.time.monotonic())
   }
 
   /** To be looked at after a while, unless it is named before. */
   addLater(key: string, delay: Milliseconds): void {
-    if (this.#stopped || this.#ready.has(key)) return
+    if (this.#stopped || this.#ready.has(this.#options.groupOf(key), key)) return
     const at = this.#options.time.monotonic() + delay
     const known = this.#later.get(key)
     if (known !== undefined && known <= at) return
     this.#later.set(key, at)
+    this.#due = Math.min(this.#due, at)
     this.#ring(at)
   }
 
-  /** No request before that; what is under way goes on. */
-  pause(time: Milliseconds): void {
-    this.#notBefore = Math.max(this.#notBefore, this.#options.time.monotonic() + time)
+  /** No request before that; what is under way goes on. @param group for this one alone */
+  pause(time: Milliseconds, group?: string): void {
+    const now = this.#options.time.monotonic()
+    const until = now + time
+    for (const [other, end] of this.#groupNotBefore) if (end <= now) this.#groupNotBefore.delete(other)
+    if (group === undefined) this.#notBefore = Math.max(this.#notBefore, until)
+    else this.#groupNotBefore.set(group, Math.max(this.#groupNotBefore.get(group) ?? until, until))
   }
 
   /** Forgets what waits. */
   clear(): void {
     this.#ready.clear()
     this.#later.clear()
+    this.#due = Number.POSITIVE_INFINITY
     this.#alarm?.cancel()
     this.#alarm = undefined
   }
@@ -103,14 +140,15 @@ export class WorkQueue {
     const now = this.#options.time.monotonic()
     let next = this.#ripen(now)
     let looked = 0
-    for (const key of this.#ready) {
+    for (let one = this.#ready.peek(); one !== undefined; one = this.#ready.peek()) {
       if (looked++ === AT_ONCE) {
         next = now
         break
       }
-      const plan = this.#options.plan(key)
+      const { group, key } = one
+      const plan = this.#planOf(group, key, now)
       if (typeof plan !== 'function') {
-        this.#ready.delete(key)
+        this.#forget(group, key, LOOK)
         if (plan !== undefined) this.addLater(key, plan.later)
         continue
       }
@@ -121,14 +159,34 @@ export class WorkQueue {
         next = Math.min(next, now + wait)
         break
       }
-      this.#ready.delete(key)
+      this.#forget(group, key, REQUEST)
       void this.#run(key, plan)
     }
+    next = Math.min(next, this.#due)
     if (next !== Number.POSITIVE_INFINITY) this.#ring(next)
+  }
+
+  #planOf(group: string, key: string, now: Milliseconds): Plan {
+    const plan = this.#options.plan(key)
+    const until = this.#groupNotBefore.get(group)
+    if (typeof plan !== 'function' || until === undefined) return plan
+    if (until > now) return { later: until - now }
+    this.#groupNotBefore.delete(group)
+    return plan
+  }
+
+  #makeReady(key: string): void {
+    this.#ready.add(this.#options.groupOf(key), key)
+  }
+
+  #forget(group: string, key: string, cost: number): void {
+    this.#ready.charge(group, cost)
+    this.#ready.delete(group, key)
   }
 
   /** @returns when the next one of those that wait is due */
   #ripen(now: Milliseconds): Milliseconds {
+    if (now < this.#due) return this.#due
     let next = Number.POSITIVE_INFINITY
     for (const [key, at] of this.#later) {
       if (at > now) {
@@ -137,8 +195,9 @@ export class WorkQueue {
       }
       this.#later.delete(key)
       if (this.#running.has(key)) this.#running.set(key, true)
-      else this.#ready.add(key)
+      else this.#makeReady(key)
     }
+    this.#due = next
     return next
   }
 
@@ -149,7 +208,7 @@ export class WorkQueue {
     this.#running.delete(key)
     if (this.#stopped) return
     if (again !== undefined && (again > 0 || !named)) this.addLater(key, again)
-    else if (named) this.#ready.add(key)
+    else if (named) this.#makeReady(key)
     if (this.#ready.size > 0) this.#ring(this.#options.time.monotonic())
   }
 }

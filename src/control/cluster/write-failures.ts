@@ -2,7 +2,7 @@
 import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { ApiError } from '../../source/kubernetes/api-error.ts'
 import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
-import { resourceNameOf, type Subject, type SubjectKind, subjectId } from './subject.ts'
+import { namespaceOfId, resourceNameOf, type Subject, subjectId } from './subject.ts'
 
 /** An object that the API server finds wrong will not be right soon. */
 const REFUSED: Milliseconds = 300_000
@@ -17,12 +17,16 @@ const MANY_UNSTORABLE = 128
 const MAX_UNSTORABLE_PAUSE: Milliseconds = 1_000
 /** More at once are not told one by one. */
 const TOLD_UNSTORABLE = 8
+/** Namespaces of which the log says that writing there is forbidden. */
+const TOLD_FORBIDDEN = 8
 
 export interface Failure {
   /** Until this object is tried again. */
   readonly retry: Milliseconds
   /** Until any is. */
   readonly pause: Milliseconds
+  /** The pause is for this namespace alone. */
+  readonly alone: boolean
 }
 
 export class WriteFailures {
@@ -32,10 +36,13 @@ export class WriteFailures {
   #away = false
   readonly #conflicts = new Map<string, number>()
   readonly #unstorable = new Map<string, number>()
+  /** Namespaces of what could not be stored, since something was. */
+  readonly #unstorableIn = new Set<string>()
   /** Since something was stored. */
   #unstorableInRow = 0
   readonly #refused = new Map<string, string>()
-  readonly #forbidden = new Map<SubjectKind, Milliseconds>()
+  /** By kind and namespace, since a role may be bound in some namespaces only, and a tenant may take its own binding away. */
+  readonly #forbidden = new Map<string, Milliseconds>()
 
   constructor(random: Random, problem: (message: string) => void) {
     this.#random = random
@@ -48,6 +55,7 @@ export class WriteFailures {
     this.#away = false
     this.#outage.reset()
     this.#unstorableInRow = 0
+    this.#unstorableIn.clear()
   }
 
   forget(id: string): void {
@@ -56,11 +64,12 @@ export class WriteFailures {
     this.#refused.delete(id)
   }
 
-  /** How long nothing of this kind may be written. */
-  pauseOf(kind: SubjectKind, now: Milliseconds): Milliseconds {
-    const until = this.#forbidden.get(kind)
+  /** How long nothing of this kind may be written in the namespace of the object. */
+  pauseOf(subject: Subject, now: Milliseconds): Milliseconds {
+    const place = placeOf(subject)
+    const until = this.#forbidden.get(place)
     if (until === undefined || until > now) return until === undefined ? 0 : until - now
-    this.#forbidden.delete(kind)
+    this.#forbidden.delete(place)
     return 0
   }
 
@@ -76,22 +85,23 @@ export class WriteFailures {
     const { status, reason, message, retryAfter = 0 } = error
     if (status === 403 && reason === 'Forbidden') {
       const resource = `${resourceNameOf(subject.kind)}/status`
-      if (!this.#forbidden.has(subject.kind))
+      const place = placeOf(subject)
+      if (!this.#forbidden.has(place) && this.#forbidden.size < TOLD_FORBIDDEN)
         this.#problem(`may not write statuses: grant "patch" on ${resource} (and "get" on the objects); ${message}`)
-      this.#forbidden.set(subject.kind, now + FORBIDDEN)
-      return { retry: FORBIDDEN, pause: 0 }
+      this.#forbidden.set(place, now + FORBIDDEN)
+      return { retry: FORBIDDEN, pause: 0, alone: true }
     }
     // 401 is worth another try: credentials change.
     if (status >= 400 && status < 500 && status !== 401 && status !== 408 && status !== 429) {
       if (this.#refused.get(id) !== message) this.#problem(`the status of ${id} is refused: ${message} (${reason})`)
       this.#refused.set(id, message)
-      return { retry: REFUSED, pause: 0 }
+      return { retry: REFUSED, pause: 0, alone: true }
     }
     if (status === 500) return this.#cannotBeStored(id, message)
     if (!this.#away) this.#problem(`statuses cannot be written just now: ${message} (${reason})`)
     this.#away = true
     const pause = Math.max(this.#outage.next(), retryAfter)
-    return { retry: pause, pause }
+    return { retry: pause, pause, alone: false }
   }
 
   /** Each waits longer and longer for itself: nobody may hold up the others by objects that cannot be stored. */
@@ -101,8 +111,15 @@ export class WriteFailures {
     if (++this.#unstorableInRow <= TOLD_UNSTORABLE && this.#refused.get(id) !== message)
       this.#problem(`the status of ${id} cannot be stored: ${message} (500)`)
     this.#refused.set(id, message)
+    this.#unstorableIn.add(namespaceOfId(id))
     const retry = Math.min(UNSTORABLE * 2 ** count, REFUSED) * (0.5 + this.#random())
     const pressed = Math.min(this.#unstorableInRow, this.#unstorable.size) >= MANY_UNSTORABLE
-    return { retry, pause: pressed ? this.#outage.next(MAX_UNSTORABLE_PAUSE) : 0 }
+    // Objects of one namespace say nothing about the API server: that namespace waits, the others go on.
+    const alone = this.#unstorableIn.size === 1
+    return { retry, pause: pressed ? this.#outage.next(MAX_UNSTORABLE_PAUSE) : 0, alone }
   }
+}
+
+function placeOf(subject: Subject): string {
+  return `${subject.kind} ${namespaceOfId(subjectId(subject))}`
 }

@@ -1,7 +1,9 @@
 /** What was written lately, so that nothing is written twice while a watch is behind, and nobody is fought with. */
 import type { Milliseconds } from '../../lib/clock.ts'
+import { FairMap } from '../../lib/fair-map.ts'
 import { canonical, type Seen } from './seen-statuses.ts'
 import type { Difference, StatusDocument } from './status-document.ts'
+import { namespaceOfId } from './subject.ts'
 import type { Timekeeper } from './timekeeper.ts'
 
 /** A watch may still show what was before our write. */
@@ -11,6 +13,7 @@ const COUNTS: Milliseconds = 5_000
 /** The same again, because somebody has changed it back. */
 const FIGHT: Milliseconds = 5_000
 const MAX_FIGHT: Milliseconds = 600_000
+/** Over all namespaces; where there is no room, the one with the most forgets its oldest. */
 const MAX_KEPT = 2_048
 
 interface Written {
@@ -28,7 +31,7 @@ interface Written {
 
 export class WrittenStatuses {
   readonly #time: Timekeeper
-  readonly #written = new Map<string, Written>()
+  readonly #written = new FairMap<Written>(MAX_KEPT)
 
   constructor(time: Timekeeper) {
     this.#time = time
@@ -37,27 +40,26 @@ export class WrittenStatuses {
   /** @param stored the object as it is since */
   note(id: string, wanted: StatusDocument, { uid, resourceVersion, generation }: Seen): void {
     const text = canonical(wanted)
-    const before = this.#written.get(id)
+    const namespace = namespaceOfId(id)
+    const before = this.#written.get(namespace, id)
     const again = before?.text === text && before.uid === uid
     const repeats = again ? before.repeats + 1 : 0
-    // Behind those that were written longer ago.
-    this.#written.delete(id)
     const told = again && before.told
-    this.#written.set(id, { uid, resourceVersion, generation, text, at: this.#time.monotonic(), repeats, told })
-    if (this.#written.size > MAX_KEPT)
-      for (const oldest of this.#written.keys()) return void this.#written.delete(oldest)
+    const at = this.#time.monotonic()
+    this.#written.set(namespace, id, { uid, resourceVersion, generation, text, at, repeats, told })
   }
 
   /** @returns how long a write has to wait, and whether somebody undoes what we write */
   waitFor(id: string, wanted: StatusDocument, seen: Seen, how: Difference): { wait: Milliseconds; fight: boolean } {
-    const written = this.#written.get(id)
+    const namespace = namespaceOfId(id)
+    const written = this.#written.get(namespace, id)
     // Deleted and made anew: it has not heard of what the one before it was told.
     if (written === undefined || written.uid !== seen.uid) return { wait: 0, fight: false }
     const age = this.#time.monotonic() - written.at
     const shown = seen.resourceVersion === written.resourceVersion || seen.generation !== written.generation
     const behind = shown ? 0 : ECHO
     if (age > MAX_FIGHT) {
-      this.#written.delete(id)
+      this.#written.delete(namespace, id)
       return { wait: 0, fight: false }
     }
     if (written.text === canonical(wanted)) {

@@ -107,6 +107,7 @@ export class KubernetesSource implements KnowingSource {
     this.#stopped = true
     clearImmediate(this.#look)
     this.#outbox.close()
+    for (const subjects of this.#subjects.values()) subjects.stop()
     await Promise.all([...this.#feeds()].map((feed) => feed.stop()))
     await Promise.all(this.#ending)
   }

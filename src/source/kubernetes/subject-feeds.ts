@@ -1,7 +1,12 @@
-/** Of one kind, in one namespace or in all, those objects that something refers to: one by one, or by one watch where they are many. */
+/**
+ * Of one kind, in one namespace or in all, those objects that something refers to: one by one, or by one watch where they are many. Beside such
+ * a watch, new ones are again read one by one until there are many and enough time has passed since the last list of all of them: whoever
+ * names ever new ones must neither have everything read all the time, nor take the watches of others.
+ */
 
 import { SERVICE_NAME_LABEL } from '../../api/kubernetes.ts'
 import type { Kind } from '../../api/object.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
 import type { Selection } from './client.ts'
 import { Feed, type FeedContext, WideFeed } from './feed.ts'
 import type { Ingested } from './ingest.ts'
@@ -14,6 +19,11 @@ export interface SubjectScope {
   readonly limit: number
 }
 
+/** Between the end of a list of all of them and the next: at least … */
+const LEAST_PAUSE: Milliseconds = 1_000
+/** … and so many times as long as it took, so that lists take a tenth of the time at most. */
+const PAUSE_FACTOR = 9
+
 export class SubjectFeeds {
   readonly #scope: SubjectScope
   readonly #context: FeedContext
@@ -25,6 +35,10 @@ export class SubjectFeeds {
   /** We may read single objects only: a choice of whoever wrote our role. */
   #refused = false
   #wanted: ReadonlySet<string> = new Set()
+  #widenedAt: Milliseconds = 0
+  /** No list of all of them before. */
+  #notBefore: Milliseconds = Number.NEGATIVE_INFINITY
+  #timer: NodeJS.Timeout | undefined
   readonly #ending: (ended: Promise<void>) => void
 
   /** @param ending is told of every feed that comes to an end */
@@ -50,8 +64,36 @@ export class SubjectFeeds {
     if (this.#next?.subjects.size === 0) this.#next = this.#end(this.#next)
     const missing = [...subjects].filter((name) => !this.#covers(name))
     const many = this.#singles.size + missing.length >= this.#scope.limit
-    if (many && this.#next === undefined && !this.#refused) this.#widen(subjects)
-    else for (const name of missing) this.#single(name)
+    if (this.#refused || !many) for (const name of missing) this.#single(name)
+    else if (this.#next === undefined && this.#mayWiden()) this.#widen(subjects)
+    else this.#singlesOfEach(missing)
+  }
+
+  /** Of each namespace some; the others wait for the next list. */
+  #singlesOfEach(missing: readonly string[]): void {
+    const counts = new Map<string, number>()
+    for (const name of this.#singles.keys()) counts.set(placeIn(name), (counts.get(placeIn(name)) ?? 0) + 1)
+    for (const name of missing) {
+      const count = counts.get(placeIn(name)) ?? 0
+      if (count >= this.#scope.limit) continue
+      counts.set(placeIn(name), count + 1)
+      this.#single(name)
+    }
+  }
+
+  #mayWiden(): boolean {
+    const wait = this.#notBefore - this.#context.now()
+    if (wait <= 0) return true
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.want(this.#wanted)
+    }, wait).unref()
+    return false
+  }
+
+  /** Begins no feed any more. */
+  stop(): void {
+    clearTimeout(this.#timer)
   }
 
   /** A feed of these has moved. */
@@ -64,7 +106,7 @@ export class SubjectFeeds {
 
   /** Whether all there is of a subject was told; of one that nobody asks for, nothing is. */
   knows(name: string): boolean {
-    if (!this.#covers(name)) return true
+    if (!this.#covers(name)) return !this.#wanted.has(name)
     if (this.#singles.get(name)?.state === 'synced') return true
     return this.#wide?.subjects.has(name) === true && this.#wide.state === 'synced'
   }
@@ -88,12 +130,15 @@ export class SubjectFeeds {
     const scope = { kind, ...(namespace !== undefined && { namespace }) }
     const feed = new WideFeed(scope, this.#context, subjects, subjectOf(kind, namespace), () => this.#takeOver(feed))
     this.#next = feed
+    this.#widenedAt = this.#context.now()
     feed.start()
   }
 
   #takeOver(feed: WideFeed): void {
     if (feed !== this.#next) return
     this.#next = undefined
+    const now = this.#context.now()
+    this.#notBefore = now + Math.max(LEAST_PAUSE, PAUSE_FACTOR * (now - this.#widenedAt))
     if (this.#wide !== undefined) this.#end(this.#wide)
     this.#wide = feed
     for (const [name, single] of this.#singles) if (feed.subjects.has(name)) this.#endSingle(name, single)
@@ -109,6 +154,11 @@ export class SubjectFeeds {
   #end(feed: Feed): undefined {
     this.#ending(feed.retire())
   }
+}
+
+/** The namespace of a subject that says it. */
+function placeIn(subject: string): string {
+  return subject.slice(0, subject.indexOf('/') + 1)
 }
 
 function selectionOf(kind: Kind, name: string): Selection {

@@ -125,6 +125,72 @@ suite('Events', () => {
     assert.equal(one.dropped, 3_000 - 256)
   })
 
+  const of = (namespace: string, name: string, note?: string): Notice => {
+    const one = notice(name, note)
+    return { ...one, regarding: { ...one.regarding, namespace, uid: `${namespace} ${name}` } }
+  }
+
+  test('5,000 of one namespace leave the others their turns and their room', async () => {
+    const { time, recorder, events } = world()
+    const one = recorder()
+    for (let i = 0; i < 5_000; i++) one.tell(of('noisy', `r${i}`))
+    await time.pass(1_000)
+    one.tell(of('calm', 'shop'))
+    await time.pass(400)
+    assert.ok(
+      events().some(({ metadata }) => metadata.namespace === 'calm'),
+      'the next turn is its own',
+    )
+    await time.pass(300_000)
+    assert.equal(events().length, 256 + 1)
+  })
+
+  test('whose room is needed by others loses some of it; who has less than they loses nothing', async () => {
+    const { time, recorder, events } = world()
+    const one = recorder()
+    for (let i = 0; i < 3_000; i++) one.tell(of('noisy', `r${i}`))
+    for (let i = 0; i < 100; i++) one.tell(of('calm', `c${i}`))
+    for (let i = 0; i < 3_000; i++) one.tell(of('noisy', `more-${i}`))
+    await time.pass(300_000)
+    const count = (namespace: string) => events().filter(({ metadata }) => metadata.namespace === namespace).length
+    assert.deepEqual([count('calm'), count('noisy')], [100, 156])
+    assert.equal(one.dropped, 6_100 - 256)
+  })
+
+  test('hundreds of series that go on in one namespace leave room for the news of another', async () => {
+    const { time, recorder, events } = world()
+    const one = recorder()
+    for (let i = 0; i < 256; i++) one.tell(of('noisy', `r${i}`))
+    await time.pass(60_000)
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 256; i++) one.tell(of('noisy', `r${i}`))
+      one.tell(of('calm', `shop-${round}`))
+      await time.pass(1_000)
+      assert.ok(events().some(({ metadata }) => metadata.name.startsWith(`shop-${round}.`)))
+    }
+  })
+
+  for (const [what, error] of [
+    ['a used-up quota', new ApiError(403, 'Forbidden', 'events "x" is forbidden: exceeded quota: few')],
+    ['a role that is not bound there', new ApiError(403, 'Forbidden', 'cannot create resource "events"')],
+    ['a limit of the API server', new ApiError(429, 'TooManyRequests', 'limit reached', { retryAfter: 600_000 })],
+  ] as const)
+    test(`${what} in one namespace silences no other`, async () => {
+      const { time, api, recorder, events } = world()
+      api.refuse = ({ path }) => {
+        if (path.includes('/noisy/')) throw error
+      }
+      const one = recorder()
+      for (let i = 0; i < 20; i++) one.tell(of('noisy', `r${i}`))
+      await time.pass(2_000)
+      one.tell(of('calm', 'shop'))
+      await time.pass(1_000)
+      assert.deepEqual(
+        events().map(({ metadata }) => metadata.namespace),
+        ['calm'],
+      )
+    })
+
   test('a later process, or another replica, comes to the same Event and leaves it if it is fresh', async () => {
     const { time, api, recorder, events } = world()
     const first = recorder()

@@ -42,6 +42,15 @@ function world(line: Line = {}) {
   return { time, api, warnings, leaders, store, maps, names }
 }
 
+async function flushed(time: VirtualTime, one: LastGoodConfigMaps): Promise<void> {
+  let done = false
+  void one.flushed().then(() => {
+    done = true
+  })
+  // Compressing is real work, which virtual time does not wait for.
+  while (!done) await time.pass(time.pending > 0 ? 50 : 0)
+}
+
 suite('last good versions in ConfigMaps', () => {
   test('what the leader keeps, a new replica reads', async () => {
     const { store, names, warnings, maps } = world()
@@ -169,6 +178,52 @@ suite('last good versions in ConfigMaps', () => {
     )
   })
 
+  const of = (namespace: string, name: string, bytes: number): LastGoodChange => {
+    const { kind, object } = kept(name, { noise: randomBytes(bytes).toString('base64') })
+    return { kind, key: `${namespace}/${name}`, object } as LastGoodChange
+  }
+
+  test('a namespace with more than fits keeps nobody else from having its own back', async () => {
+    const { time, store, warnings, names } = world()
+    const one = store()
+    const noisy = Array.from({ length: 12 }, (_, i) => of('noisy', `r${i}`, 600_000))
+    one.keep(noisy)
+    await flushed(time, one)
+    const before = (await names(store('two'))).length
+    assert.ok(before < 12)
+    one.keep([of('calm', 'shop', 500_000), of('calm', 'web', 1_000)])
+    await flushed(time, one)
+    const after = await names(store('two'))
+    assert.ok(after.includes('Route calm/shop') && after.includes('Route calm/web'), after.join())
+    assert.ok(after.length >= before, 'no more made room than had to')
+    assert.ok(warnings.length <= 8, `${warnings.length} lines`)
+    one.keep([{ kind: 'Route', key: 'calm/shop', object: undefined }])
+    await flushed(time, one)
+    assert.equal((await names(store('two'))).filter((name) => name.includes('noisy')).length, before, 'and has it back')
+  })
+
+  test('nor by hostnames that are kept for it, of which there may be thousands', async () => {
+    const { time, store, names } = world()
+    const hold = (namespace: string, i: number): LastGoodChange => ({
+      kind: 'Hostname',
+      key: `h${i}.${namespace}.test`,
+      object: {
+        namespace,
+        key: `${namespace}/r`,
+        created: 1,
+        until: undefined,
+        noise: randomBytes(3_000).toString('hex'),
+      } as never,
+    })
+    const one = store()
+    one.keep(Array.from({ length: 12 }, (_, i) => of('noisy', `r${i}`, 600_000)))
+    one.keep(Array.from({ length: 400 }, (_, i) => hold('noisy', i)))
+    await flushed(time, one)
+    one.keep([hold('calm', 1)])
+    await flushed(time, one)
+    assert.ok((await names(store('two'))).includes('Hostname h1.calm.test'))
+  })
+
   test('what is too much together is told and not kept; there are never more ConfigMaps than roles can name', async () => {
     const { store, maps, names, warnings } = world()
     const one = store()
@@ -182,13 +237,8 @@ suite('last good versions in ConfigMaps', () => {
   test('thousands that break at once are a few writes, and each write has its time', async () => {
     const { time, api, store, names } = world()
     const one = store()
-    let done = false
     for (let i = 0; i < 2_000; i += 100) one.keep(Array.from({ length: 100 }, (_, j) => kept(`r${i + j}`)))
-    void one.flushed().then(() => {
-      done = true
-    })
-    // Compressing is real work, which virtual time does not wait for.
-    while (!done) await time.pass(time.pending > 0 ? 50 : 0)
+    await flushed(time, one)
     assert.equal((await names(store('two'))).length, 2_000)
     assert.ok(api.countOf('create', 'update') <= 16, String(api.countOf('create', 'update')))
   })

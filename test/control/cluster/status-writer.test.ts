@@ -560,6 +560,107 @@ suite('the status writer', () => {
   })
 })
 
+suite('statuses in fair turns', () => {
+  const MANY = 5_000
+  const latency = 20
+  const broken = (key: string, generation: number, word: string): ObjectStatus =>
+    routeStatus(key, generation, [condition('ResolvedRefs', 'False', 'BackendNotFound', generation, word)])
+
+  function slowWorld() {
+    const all = world({ there: () => new Promise<void>((resolve) => void all.time.after(latency, resolve)) })
+    return all
+  }
+
+  for (const kind of ['Route', 'Backend', 'Ingress'] as const)
+    test(`${MANY} of kind ${kind} in one namespace do not hold up a Route of another`, async () => {
+      const { time, api, make, put, commit, conditionOf } = slowWorld()
+      const writer = make()
+      const subjects = Array.from({ length: MANY }, (_, i): Subject => ({ kind, key: `noisy/r${i}` }))
+      writer.useAddresses(givenAddresses(['203.0.113.9']))
+      writer.accept(subjects.map((subject) => put(subject)))
+      const statuses = subjects.map(({ key }) =>
+        kind === 'Backend' ? backendStatus(key) : { ...routeStatus(key), kind },
+      )
+      commit(writer, statuses, 1)
+      // The burst is used up, and the backlog is some 100 s long.
+      await time.pass(10_000)
+      assert.ok(api.countOf('apply') < 1_000)
+      writer.accept([put(route('calm/shop'))])
+      commit(writer, [...statuses, routeStatus('calm/shop')], 2)
+      await time.pass(200)
+      assert.equal(conditionOf(route('calm/shop'), 'Ready')?.status, 'True')
+      await time.pass(120_000)
+      assert.equal(api.countOf('apply'), MANY + 1, 'and nobody is forgotten')
+    })
+
+  test('nor does a storm of edits, every 100 ms, of all of them', async () => {
+    const { time, make, put, commit, conditionOf } = slowWorld()
+    const writer = make()
+    const keys = Array.from({ length: 500 }, (_, i) => `noisy/r${i}`)
+    for (let round = 1; round <= 100; round++) {
+      const storm = keys.map((key) => broken(key, round, `word ${round}`))
+      writer.accept(keys.map((key) => put(route(key), { metadata: { generation: round } })))
+      const calm = Math.floor(round / 10)
+      if (round % 10 === 0) writer.accept([put(route('calm/shop'), { metadata: { generation: calm } })])
+      commit(writer, calm === 0 ? storm : [...storm, routeStatus('calm/shop', calm)], round)
+      await time.pass(100)
+      // Each edit of the calm one within a second.
+      if (round % 10 === 9 && calm > 0) assert.equal(conditionOf(route('calm/shop'), 'Ready')?.observedGeneration, calm)
+    }
+  })
+
+  test('within a namespace, what was just edited does not wait for thousands that came before it', async () => {
+    const { time, make, put, commit, conditionOf } = slowWorld()
+    const writer = make()
+    const keys = Array.from({ length: MANY }, (_, i) => `noisy/r${i}`)
+    writer.accept(keys.map((key) => put(route(key))))
+    const statuses = keys.map((key) => routeStatus(key))
+    commit(writer, statuses, 1)
+    await time.pass(10_000)
+    writer.accept([put(route('noisy/r2500'), { metadata: { generation: 2 } })])
+    commit(writer, [...statuses, routeStatus('noisy/r2500', 2)], 2)
+    await time.pass(200)
+    assert.equal(conditionOf(route('noisy/r2500'), 'Ready')?.observedGeneration, 2)
+  })
+
+  test('a namespace in which writing is forbidden holds up no other', async () => {
+    const { time, api, problems, make, put, commit, status } = slowWorld()
+    const writer = make()
+    api.refuse = ({ path }) => {
+      if (path.includes('/noisy/')) throw new ApiError(403, 'Forbidden', 'the RoleBinding of namespace noisy is gone')
+    }
+    writer.accept([put(route('noisy/a')), put(route('noisy/b'))])
+    commit(writer, [routeStatus('noisy/a'), routeStatus('noisy/b')], 1)
+    await time.pass(1_000)
+    writer.accept([put(route('calm/shop'))])
+    commit(writer, [routeStatus('noisy/a'), routeStatus('noisy/b'), routeStatus('calm/shop')], 2)
+    await time.pass(1_000)
+    assert.notEqual(status(route('calm/shop')), undefined)
+    assert.equal(problems.length, 1)
+  })
+
+  test('nor one with hundreds of objects that cannot be stored', async () => {
+    const { time, api, make, put, commit, status } = slowWorld()
+    const writer = make()
+    const keys = Array.from({ length: 400 }, (_, i) => `noisy/r${i}`)
+    api.refuse = ({ path }) => {
+      if (path.includes('/noisy/')) throw new ApiError(500, 'InternalError', 'etcdserver: request is too large')
+    }
+    writer.accept(keys.map((key) => put(route(key))))
+    const statuses = keys.map((key) => routeStatus(key))
+    commit(writer, statuses, 1)
+    await time.pass(10_000)
+    for (let i = 0; i < 10; i++) {
+      const key = `calm/shop-${i}`
+      writer.accept([put(route(key))])
+      statuses.push(routeStatus(key))
+      commit(writer, statuses, 2 + i)
+      await time.pass(200)
+      assert.notEqual(status(route(key)), undefined, key)
+    }
+  })
+})
+
 suite('the status of a Backend', () => {
   const backend: Subject = { kind: 'Backend', key: 'a/b' }
 

@@ -279,6 +279,45 @@ describe('many objects of a kind in a namespace', () => {
   )
 })
 
+describe('a namespace that names ever new Services', () => {
+  it(
+    'neither has all of them read all the time nor keeps another from having one read at once',
+    inCluster(
+      async ({ api, source, heard }) => {
+        const named = new Set<string>()
+        const name = (...more: string[]) => {
+          for (const one of more) named.add(one)
+          source.interest({ ...NOTHING, services: new Set(named) })
+        }
+        source.start(heard)
+        name(...Array.from({ length: 5 }, (_, i) => `noisy/first-${i}`))
+        await heard.untilSynced()
+        for (let wave = 0; wave < 20; wave++) {
+          name(...Array.from({ length: 10 }, (_, i) => `noisy/new-${wave}-${i}`))
+          if (wave === 10) {
+            api.put(service('shop', 'calm'))
+            api.put(slice('shop-1', 'shop', '10.0.0.1', 'calm'))
+            name('calm/shop')
+            await heard.untilHas('EndpointSlice calm/shop-1')
+          }
+          await new Promise((resolve) => setTimeout(resolve, 10))
+        }
+        const whole = api.asked.filter(({ verb, query, collection }) => {
+          return verb === 'list' && collection === 'services' && !query.has('fieldSelector')
+        })
+        assert.ok(whole.length <= 2, `${whole.length} lists of all Services in a fifth of a second`)
+        const ofNoisy = watched(api.openWatches).filter((text) => text.startsWith('services noisy'))
+        assert.ok(ofNoisy.length <= 5, `${ofNoisy.length} watches of its own`)
+        assert.equal(source.knows?.('Service', 'noisy/new-19-9', 'new-19-9'), false, 'it is not said to be not there')
+        // And in the end all of them are read.
+        api.put(service('new-19-9', 'noisy'))
+        await heard.until(() => heard.objects.has('Service noisy/new-19-9'), 'the last of them')
+      },
+      { services: 5 },
+    ),
+  )
+})
+
 describe('Services of a whole cluster', () => {
   const places = Array.from({ length: 30 }, (_, i) => `team-${i}`)
   const fill = ({ api }: World) => {
