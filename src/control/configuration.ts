@@ -17,7 +17,7 @@ import { FrozenMap } from '../snapshot/frozen-map.ts'
 import { Packer, type PackResult } from '../snapshot/pack.ts'
 import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
 import type { Source, SourceEvent, SourceHandler } from '../source/source.ts'
-import type { ClusterDuties } from './cluster/cluster-duties.ts'
+import type { ClusterDuties, SeenOfInstallation } from './cluster/cluster-duties.ts'
 import { EndpointFeed } from './cluster/endpoint-feed.ts'
 import { systemTime } from './cluster/timekeeper.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
@@ -30,7 +30,7 @@ import type { Publisher } from './publisher.ts'
 import { Rebuild } from './rebuild.ts'
 import { type LastGood, type LastGoodChange, ResourceCache } from './resource-cache.ts'
 import type { StatusBoard } from './status-board.ts'
-import { Neighbourhood } from './surroundings.ts'
+import { type FrontResolver, Neighbourhood } from './surroundings.ts'
 import { UnreadServices } from './unread-services.ts'
 
 export interface ConfigurationParts {
@@ -45,6 +45,8 @@ export interface ConfigurationParts {
   readonly source: Source
   /** Loopback is then no place for a backend. */
   readonly inCluster: boolean
+  /** Names in front of us. */
+  readonly fronts: FrontResolver
   readonly log: Logger
   readonly now: () => Milliseconds
   readonly wall: () => Milliseconds
@@ -67,6 +69,8 @@ interface Built {
 const SETS_AT_ONCE = 8
 /** Of a turn in which endpoints are sent. */
 const FEED_SLICE: Milliseconds = 3
+/** Between two looks at the addresses of this machine, which come and go without a word. */
+const LOOK_EVERY: Milliseconds = 5_000
 
 export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> {
   readonly #parts: ConfigurationParts
@@ -85,6 +89,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #neighbourhood: Neighbourhood
   readonly #holds: HostnameHolds
   #surroundings: Surroundings | undefined
+  #lookAt: Milliseconds = 0
   #needed: { readonly services: ReadonlySet<string>; readonly namespaces: boolean } = {
     services: new Set(),
     namespaces: false,
@@ -107,7 +112,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#packer = new Packer(Math.random)
     this.#holds = new HostnameHolds(parts.wall, settings)
     this.#holds.restore(lastGood)
-    this.#neighbourhood = new Neighbourhood(parts.inCluster, process.env)
+    this.#neighbourhood = new Neighbourhood(parts.inCluster, process.env, parts.fronts)
     this.#intake = new Intake(this.#cache, {
       endpoints: (backends, since) => this.#endpointsChanged(backends, since),
       taken: (impact, since) => this.#taken(impact, since),
@@ -218,8 +223,27 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#seal()
   }
 
+  /** What a cluster tells of the installation itself. */
+  useOwn({ service, nodeAddresses, podAddresses }: SeenOfInstallation): void {
+    const checked = service === undefined ? undefined : this.#parts.validator.check('Service', service)
+    this.#neighbourhood.useOwn({ service: checked?.ok ? checked.object : undefined, nodeAddresses, podAddresses })
+    this.lookAround()
+  }
+
+  /** What must not be dialled may be something else by now: brings the guards in line with it. */
+  lookAround(): void {
+    const everyAddress = this.#everyAddress
+    if (everyAddress !== undefined && this.#neighbourhood.of(this.#cache.resources()) !== this.#surroundings)
+      this.#tellSettings(this.#settings, everyAddress)
+  }
+
   /** Names lead elsewhere, or a look at what can be given back is due. */
   tend(): void {
+    if (this.#parts.now() >= this.#lookAt) {
+      this.#lookAt = this.#parts.now() + LOOK_EVERY
+      this.#neighbourhood.look()
+      this.lookAround()
+    }
     this.#seal()
     this.#parts.reclaimer.sweep()
     this.#holds.expire()
@@ -338,9 +362,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   /** What was asked for by events that were just taken in, all of a burst together. */
   #taken(impact: Impact, since: Milliseconds): void {
     this.#tellNeeds()
-    const everyAddress = this.#everyAddress
-    if (everyAddress !== undefined && this.#neighbourhood.of(this.#cache.resources()) !== this.#surroundings)
-      this.#tellSettings(this.#settings, everyAddress)
+    this.lookAround()
     this.#holds.release(this.#cache.releasedHostnames())
     this.#useHolds()
     this.#parts.problems.setObjects(this.#cache.problems())

@@ -28,6 +28,7 @@ import { systemTime } from './cluster/timekeeper.ts'
 import { Configuration } from './configuration.ts'
 import { NameResolver } from './dns.ts'
 import { EndpointDirectory } from './endpoint-directory.ts'
+import { FrontNames } from './front-names.ts'
 import { LastGoodStore } from './last-good.ts'
 import { type ClusterConnection, connectCluster, openSource } from './open-source.ts'
 import { ProblemList } from './problem-list.ts'
@@ -139,6 +140,7 @@ export class Control {
       board,
       problems,
       rows: new RowDirectory(shared.metrics),
+      fronts: new FrontNames({ changed: () => this.#configuration?.lookAround(), random: Math.random, now }),
       log,
       now,
       wall: () => Date.now(),
@@ -287,6 +289,7 @@ export class Control {
       log: this.#log,
       resources: () => configuration.resources,
       health: (backend) => this.#healthOf(backend),
+      seen: (own) => configuration.useOwn(own),
     })
     const reading = duties.lastGood.read()
     // Then the API server need not be there for something to be served.

@@ -150,16 +150,17 @@ test('a Service as an API server gives it is taken without a word', () => {
       selector: { app: 'a' },
       ports: [{ name: 'http', port: 80, targetPort: 'web', nodePort: 30_000 }],
     },
-    status: { loadBalancer: {} },
+    status: { loadBalancer: { ingress: [{ ip: '198.51.100.7', ipMode: 'VIP', ports: [] }] }, conditions: [] },
   })
   assert.deepEqual(warnings, [])
+  assert.deepEqual(object.status, { loadBalancer: { ingress: [{ ip: '198.51.100.7' }] } })
   assert.deepEqual(object.spec, {
     type: 'ClusterIP',
     clusterIP: '10.96.0.9',
     clusterIPs: ['10.96.0.9'],
     ipFamilies: ['IPv4'],
     selector: { app: 'a' },
-    ports: [{ name: 'http', port: 80, targetPort: 'web', protocol: 'TCP' }],
+    ports: [{ name: 'http', port: 80, targetPort: 'web', protocol: 'TCP', nodePort: 30_000 }],
     publishNotReadyAddresses: false,
   })
 })

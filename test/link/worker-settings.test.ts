@@ -4,7 +4,12 @@ import { createValidator } from '../../src/api/validate.ts'
 import { ownPorts, workerSettings } from '../../src/link/worker-settings.ts'
 import { readSchemas } from '../../src/source/crds.ts'
 
-const SURROUNDINGS = { loopback: true, ownAddresses: ['192.0.2.7'], places: [], closedPorts: [10_250] }
+const SURROUNDINGS = {
+  loopback: true,
+  ownAddresses: ['192.0.2.7'],
+  places: [],
+  closedPorts: [{ port: 10_250, what: 'closed' }],
+}
 const validator = createValidator(readSchemas())
 
 function settings(raw: object) {

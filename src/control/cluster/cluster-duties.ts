@@ -13,6 +13,7 @@ import type { KubernetesClient } from '../../source/kubernetes/client.ts'
 import type { SourceEvent } from '../../source/source.ts'
 import { givenAddresses } from './addresses.ts'
 import { EventRecorder, type Notice } from './events.ts'
+import { InstallationPods } from './installation-pods.ts'
 import { InstallationService } from './installation-service.ts'
 import { LastGoodConfigMaps } from './last-good-configmap.ts'
 import { LeaderElector, type LeaseTimes } from './lease.ts'
@@ -36,6 +37,10 @@ export interface ClusterDutiesOptions {
   readonly service?: string
   /** Addresses and host names that somebody has given; they go before those of the Service. */
   readonly addresses?: readonly string[]
+  /** Label selector of the installation's pods, where ports of their nodes lead to them; none = they are not read. */
+  readonly pods?: string
+  /** The Service and the pods of the installation, as far as they are known by now. */
+  readonly seen?: (own: SeenOfInstallation) => void
   readonly time: Timekeeper
   readonly random: Random
   readonly log: { info(message: string): void; warn(message: string): void }
@@ -46,6 +51,13 @@ export interface ClusterDutiesOptions {
   readonly leaseTimes?: Partial<LeaseTimes>
 }
 
+export interface SeenOfInstallation {
+  /** As the API server sent it; undefined while there is none. */
+  readonly service: unknown
+  readonly nodeAddresses: readonly string[]
+  readonly podAddresses: readonly string[]
+}
+
 export class ClusterDuties {
   readonly #options: ClusterDutiesOptions
   readonly #elector: LeaderElector
@@ -53,6 +65,8 @@ export class ClusterDuties {
   readonly #writer: StatusWriter
   readonly #lastGood: LastGoodConfigMaps
   readonly #service: InstallationService | undefined
+  readonly #pods: InstallationPods | undefined
+  #seen: SeenOfInstallation = { service: undefined, nodeAddresses: [], podAddresses: [] }
   /** What was told of each Ingress: it has no conditions that would show it. */
   readonly #toldOfIngress = new Map<string, ReadonlySet<string>>()
 
@@ -113,6 +127,17 @@ export class ClusterDuties {
         random,
         now: () => time.monotonic(),
         changed: (addresses) => given.length > 0 || this.#writer.useAddresses(addresses),
+        seen: (service) => this.#see({ service }),
+        problem,
+      })
+    if (options.pods !== undefined)
+      this.#pods = new InstallationPods({
+        client,
+        namespace,
+        selector: options.pods,
+        random,
+        now: () => time.monotonic(),
+        changed: ({ nodes, pods }) => this.#see({ nodeAddresses: nodes, podAddresses: pods }),
         problem,
       })
   }
@@ -128,6 +153,7 @@ export class ClusterDuties {
 
   start(): void {
     this.#service?.start()
+    this.#pods?.start()
     this.#elector.start()
   }
 
@@ -166,7 +192,12 @@ export class ClusterDuties {
     this.#writer.stop()
     this.#events.stop()
     this.#lastGood.stop()
-    await Promise.all([this.#elector.stop(), this.#service?.stop(), this.#lastGood.flushed()])
+    await Promise.all([this.#elector.stop(), this.#service?.stop(), this.#pods?.stop(), this.#lastGood.flushed()])
+  }
+
+  #see(change: Partial<SeenOfInstallation>): void {
+    this.#seen = { ...this.#seen, ...change }
+    this.#options.seen?.(this.#seen)
   }
 
   #leads(): void {
