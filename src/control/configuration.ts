@@ -7,8 +7,7 @@ import { CompileMemo } from '../compile/memo.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
 import { grantsByLabels } from '../compile/tenancy.ts'
 import type { Milliseconds } from '../lib/clock.ts'
-import { DialGuard, type Surroundings } from '../link/dial-guard.ts'
-import { workerSettings } from '../link/worker-settings.ts'
+import type { ProcessShare } from '../link/worker-settings.ts'
 import type { Logger } from '../log/process-log.ts'
 import type { SlotReclaimer } from '../shared-memory/epoch.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
@@ -21,6 +20,7 @@ import type { ClusterDuties, SeenOfInstallation } from './cluster/cluster-duties
 import { EndpointFeed } from './cluster/endpoint-feed.ts'
 import { systemTime } from './cluster/timekeeper.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
+import { Guards } from './guards.ts'
 import { HostnameHolds } from './hostname-holds.ts'
 import type { Impact } from './impact.ts'
 import { Intake } from './intake.ts'
@@ -30,7 +30,7 @@ import type { Publisher } from './publisher.ts'
 import { Rebuild } from './rebuild.ts'
 import { type LastGood, type LastGoodChange, ResourceCache } from './resource-cache.ts'
 import type { StatusBoard } from './status-board.ts'
-import { type FrontResolver, Neighbourhood } from './surroundings.ts'
+import type { FrontResolver } from './surroundings.ts'
 import { UnreadServices } from './unread-services.ts'
 
 export interface ConfigurationParts {
@@ -50,8 +50,7 @@ export interface ConfigurationParts {
   readonly log: Logger
   readonly now: () => Milliseconds
   readonly wall: () => Milliseconds
-  /** Client connections of one worker, by the process limit. */
-  readonly connections: number
+  readonly share: ProcessShare
   readonly keepLastGood: (changes: readonly LastGoodChange[]) => void
   /** Towards the cluster that this runs in; none = it writes nothing there. */
   readonly duties: () => ClusterDuties | undefined
@@ -69,8 +68,6 @@ interface Built {
 const SETS_AT_ONCE = 8
 /** Of a turn in which endpoints are sent. */
 const FEED_SLICE: Milliseconds = 3
-/** Between two looks at the addresses of this machine, which come and go without a word. */
-const LOOK_EVERY: Milliseconds = 5_000
 
 export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> {
   readonly #parts: ConfigurationParts
@@ -86,10 +83,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #moved = new Set<string>()
   #movedSince = Number.POSITIVE_INFINITY
   #feeding: NodeJS.Immediate | undefined
-  readonly #neighbourhood: Neighbourhood
+  readonly #guards: Guards
   readonly #holds: HostnameHolds
-  #surroundings: Surroundings | undefined
-  #lookAt: Milliseconds = 0
   #needed: { readonly services: ReadonlySet<string>; readonly namespaces: boolean } = {
     services: new Set(),
     namespaces: false,
@@ -112,7 +107,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#packer = new Packer(Math.random)
     this.#holds = new HostnameHolds(parts.wall, settings)
     this.#holds.restore(lastGood)
-    this.#neighbourhood = new Neighbourhood(parts.inCluster, process.env, parts.fronts)
+    this.#guards = new Guards(parts)
     this.#intake = new Intake(this.#cache, {
       endpoints: (backends, since) => this.#endpointsChanged(backends, since),
       taken: (impact, since) => this.#taken(impact, since),
@@ -175,7 +170,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   /** Workers may be told: from now on, not before, everything that is in force. */
   open(settings: SettingsObject, everyAddress: string): void {
     this.#everyAddress = everyAddress
-    this.#tellSettings(settings, everyAddress)
+    this.#guards.tell(settings, everyAddress, this.#cache.resources())
     if (this.#synced) this.#rebuild.request(true)
   }
 
@@ -186,7 +181,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#holds.useSettings(settings)
     this.#useHolds()
     if (this.#everyAddress === undefined || impact === 'ignore') return
-    this.#tellSettings(settings, this.#everyAddress)
+    this.#guards.tell(settings, this.#everyAddress, this.#cache.resources())
     this.#request(impact)
     this.#parts.duties()?.settingsChanged()
   }
@@ -224,26 +219,22 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   /** What a cluster tells of the installation itself. */
-  useOwn({ service, nodeAddresses, podAddresses }: SeenOfInstallation): void {
-    const checked = service === undefined ? undefined : this.#parts.validator.check('Service', service)
-    this.#neighbourhood.useOwn({ service: checked?.ok ? checked.object : undefined, nodeAddresses, podAddresses })
+  useOwn(own: SeenOfInstallation): void {
+    this.#guards.useOwn(own)
     this.lookAround()
   }
 
   /** What must not be dialled may be something else by now: brings the guards in line with it. */
   lookAround(): void {
     const everyAddress = this.#everyAddress
-    if (everyAddress !== undefined && this.#neighbourhood.of(this.#cache.resources()) !== this.#surroundings)
-      this.#tellSettings(this.#settings, everyAddress)
+    const resources = this.#cache.resources()
+    if (everyAddress !== undefined && this.#guards.outdated(resources))
+      this.#guards.tell(this.#settings, everyAddress, resources)
   }
 
   /** Names lead elsewhere, or a look at what can be given back is due. */
   tend(): void {
-    if (this.#parts.now() >= this.#lookAt) {
-      this.#lookAt = this.#parts.now() + LOOK_EVERY
-      this.#neighbourhood.look()
-      this.lookAround()
-    }
+    if (this.#guards.look()) this.lookAround()
     this.#seal()
     this.#parts.reclaimer.sweep()
     this.#holds.expire()
@@ -261,14 +252,6 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   #request(impact: Impact, since?: Milliseconds): void {
     if (impact === 'ignore' || this.#everyAddress === undefined || !this.#synced) return
     this.#rebuild.request(false, since)
-  }
-
-  #tellSettings(settings: SettingsObject, everyAddress: string): void {
-    const { publisher, directory, connections } = this.#parts
-    this.#surroundings = this.#neighbourhood.of(this.#cache.resources())
-    const forWorkers = workerSettings(settings, connections, everyAddress, this.#surroundings)
-    publisher.send({ type: 'settings', settings: forWorkers })
-    directory.guardBy(new DialGuard(forWorkers.dial))
   }
 
   *#build(): Generator<void, Built> {
@@ -341,7 +324,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   #tellNeeds(): void {
     const { source } = this.#parts
     if (source.interest === undefined) return
-    const services = new Set([...this.#named.services, ...this.#cache.servicesInUse, ...this.#neighbourhood.services])
+    const services = new Set([...this.#named.services, ...this.#cache.servicesInUse, ...this.#guards.services])
     const namespaces = this.#named.namespaces || grantsByLabels(this.#settings)
     const { services: told, namespaces: had } = this.#needed
     if (services.symmetricDifference(told).size === 0 && namespaces === had) return

@@ -144,7 +144,7 @@ export class Control {
       log,
       now,
       wall: () => Date.now(),
-      connections: data.connections,
+      share: data.share,
       keepLastGood: (changes) => this.#keepLastGood(changes),
       duties: () => this.#duties,
     }

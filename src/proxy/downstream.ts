@@ -30,6 +30,8 @@ export interface IncomingRequest {
   readonly expectContinue: boolean
   readonly acceptsTrailers: boolean
   readonly upgrade: string | null
+  /** There is a CDN-Loop field among `fields`. */
+  readonly cdnLoop: boolean
 }
 
 /** What an exchange does with its client. Calls after the end of the exchange have no effect. */

@@ -43,5 +43,6 @@ export function requestTarget(
     expectContinue: framing.expectContinue,
     acceptsTrailers: framing.acceptsTrailers,
     upgrade: framing.upgrade,
+    cdnLoop: framing.cdnLoop,
   }
 }

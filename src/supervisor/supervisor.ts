@@ -2,6 +2,7 @@
  * The main thread: starts the control thread and the workers, keeps them running, answers whether the process lives and is ready, and
  * ends it in good order. No configuration and no request passes here, so that nothing holds up the thread that watches all others.
  */
+import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
 import { totalmem } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -10,6 +11,7 @@ import type { SettingsObject } from '../api/settings.ts'
 import type { ControlToMain, ResolvedPorts, SourceChoice } from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { ThreadLog, WorkerToMain } from '../link/thread-data.ts'
+import type { ProcessShare } from '../link/worker-settings.ts'
 import { DEFAULT_ENDPOINT_SLOTS, EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { createMetrics } from '../shared-memory/metrics.ts'
@@ -102,7 +104,7 @@ export class Supervisor {
       },
       workers,
       reusePort: workers > 1,
-      control: { source, settingsFile, overrides, log: threadLog, version, connections: this.#budget.clients },
+      control: { source, settingsFile, overrides, log: threadLog, version, share: this.#share() },
       heap: heapOf(workers),
       log,
       interval: INTERVAL,
@@ -285,12 +287,17 @@ export class Supervisor {
     }
   }
 
+  #share(): ProcessShare {
+    const { clients, upstreams } = this.#budget
+    return { clients, upstreams, seed: randomUUID() }
+  }
+
   #checkLimit(settings: SettingsObject): void {
     const { clients, limit } = this.#budget
     if (settings.limits.connections <= clients) return
     this.#options.log.warn(
       `limits.connections is ${settings.limits.connections} per worker, but the process may have ${limit} open files: ` +
-        `from about ${clients} on, connections will fail. Raise the hard limit (ulimit -Hn, LimitNOFILE) or lower the setting.`,
+        `${clients} are accepted. Raise the hard limit (ulimit -Hn, LimitNOFILE) or lower the setting.`,
     )
   }
 

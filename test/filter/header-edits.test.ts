@@ -122,6 +122,8 @@ describe('names that edits may not touch', () => {
       assert.ok(isProtectedField(name), name)
     for (const name of ['forwarded', 'x-forwarded-for', 'X_Forwarded_Proto', 'x-forwarded-anything', 'content_length'])
       assert.ok(isProtectedField(name), name)
+    // RFC 8586 §3: who removes it or changes it hides a loop.
+    for (const name of ['cdn-loop', 'CDN-Loop', 'cdn_loop']) assert.ok(isProtectedField(name), name)
     for (const name of ['x-request-id', 'server', 'content-type', 'authorization', 'x-forwarder'])
       assert.ok(!isProtectedField(name), name)
   })

@@ -102,6 +102,7 @@ function request(parts: Partial<UpstreamRequest> = {}): UpstreamRequest {
     bodyLength: 0,
     forwarding: new Forwarding('127.0.0.1', 'http', 'h.test', 80),
     id: 'the-id',
+    passed: '',
     acceptsTrailers: false,
     upgrade: null,
     ...parts,
