@@ -141,6 +141,17 @@ const cluster = (name: string, tenancy: object): Mode => ({
   async start(scope, settings, options = {}, ports = []) {
     const api = await new FakeApi().listen()
     scope.after(() => api.kill())
+    // Another replica, on another node, and somebody else's pod.
+    for (const [name, app, node, six] of [
+      ['headgate-b', 'headgate', '172.18.0.4', 'fd00:18::4'],
+      ['other', 'other', '172.18.0.5', 'fd00:18::5'],
+    ])
+      api.put({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name, namespace: 'gateway', labels: { app } },
+        status: { hostIP: node, hostIPs: [{ ip: node }, { ip: six }] },
+      } as unknown as Manifest)
     api.put({
       apiVersion: 'v1',
       kind: 'Service',
@@ -193,6 +204,8 @@ const FRONTS: readonly (readonly [address: string, authority: string])[] = [
   ['fd00:18::2', '[fd00:18::2]:6443'],
   ['fd00:18::2', '[fd00:18::2]:10250'],
   ['198.51.100.22', '198.51.100.22:443'],
+  ['172.18.0.4', '172.18.0.4:81'],
+  ['fd00:18::4', '[fd00:18::4]:81'],
 ]
 
 const ENVIRONMENT = {
@@ -201,6 +214,7 @@ const ENVIRONMENT = {
   HEADGATE_SERVICE: 'headgate',
   HEADGATE_ADDRESSES: '198.51.100.22',
   HEADGATE_HOST_PORTS: '81',
+  HEADGATE_SELECTOR: 'app=headgate',
   HEADGATE_HOST_IPS: '172.18.0.3,fd00:18::3',
   KUBERNETES_SERVICE_HOST: '10.96.0.1',
   KUBERNETES_SERVICE_PORT: '443',
