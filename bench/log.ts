@@ -20,6 +20,7 @@ const entry: AccessEntry = {
   protocol: 'HTTP/1.1',
   status: 200,
   reason: '',
+  detail: '',
   route: 'shop/shop',
   rule: 'api',
   backend: 'shop/api',

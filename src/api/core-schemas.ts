@@ -52,8 +52,8 @@ const servicePort: Schema = {
     },
     protocol: portProtocol,
     appProtocol: text,
+    nodePort: whole,
   },
-  'x-headgate-unread': ['nodePort'],
 }
 
 const service: Schema = {
@@ -67,21 +67,41 @@ const service: Schema = {
     selector: texts,
     ports: { type: 'array', items: servicePort, default: [] },
     publishNotReadyAddresses: { ...flag, default: false },
+    externalIPs: { type: 'array', items: text },
+    healthCheckNodePort: whole,
+    loadBalancerIP: text,
   },
   'x-headgate-unread': [
     'allocateLoadBalancerNodePorts',
-    'externalIPs',
     'externalTrafficPolicy',
-    'healthCheckNodePort',
     'internalTrafficPolicy',
     'ipFamilyPolicy',
     'loadBalancerClass',
-    'loadBalancerIP',
     'loadBalancerSourceRanges',
     'sessionAffinity',
     'sessionAffinityConfig',
     'trafficDistribution',
   ],
+}
+
+const serviceStatus: Schema = {
+  type: 'object',
+  properties: {
+    loadBalancer: {
+      type: 'object',
+      properties: {
+        ingress: {
+          type: 'array',
+          items: {
+            type: 'object',
+            properties: { ip: text, hostname: text },
+            'x-headgate-unread': ['ipMode', 'ports'],
+          },
+        },
+      },
+    },
+  },
+  'x-headgate-unread': ['conditions'],
 }
 
 const sliceEndpoint: Schema = {
@@ -127,7 +147,7 @@ export const CORE_KINDS: Readonly<Record<Exclude<Kind, 'Route' | 'Backend'>, Cor
     properties: { data: { ...texts, default: {} }, binaryData: { ...texts, default: {} } },
     unread: ['immutable'],
   },
-  Service: { apiVersion: 'v1', properties: { spec: { ...service, default: {} } }, unread: ['status'] },
+  Service: { apiVersion: 'v1', properties: { spec: { ...service, default: {} }, status: serviceStatus } },
   EndpointSlice: {
     apiVersion: 'discovery.k8s.io/v1',
     required: ['addressType'],

@@ -36,6 +36,16 @@ export interface Service extends KubeObject {
     readonly selector?: Readonly<Record<string, string>>
     readonly ports: readonly ServicePort[]
     readonly publishNotReadyAddresses: boolean
+    readonly externalIPs?: readonly string[]
+    /** Of every node, for load balancers, with `externalTrafficPolicy: Local`. */
+    readonly healthCheckNodePort?: number
+    /** Asked of a load balancer; what it gave is in the status. */
+    readonly loadBalancerIP?: string
+  }
+  readonly status?: {
+    readonly loadBalancer?: {
+      readonly ingress?: readonly { readonly ip?: string; readonly hostname?: string }[]
+    }
   }
 }
 
@@ -46,6 +56,8 @@ export interface ServicePort {
   readonly targetPort?: number | string
   readonly protocol: 'TCP' | 'UDP' | 'SCTP'
   readonly appProtocol?: string
+  /** On every node; 0 or absent where there is none. */
+  readonly nodePort?: number
 }
 
 /** The label that says which Service an EndpointSlice belongs to. */

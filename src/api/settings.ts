@@ -19,6 +19,14 @@ export interface SettingsObject {
   readonly upstreams: {
     readonly denyCIDRs: readonly string[]
     readonly externalTargets?: readonly { readonly namespaces: NamespaceGrant; readonly hosts: readonly string[] }[]
+    /** Ceilings; none = what the process limit allows. */
+    readonly limits?: {
+      readonly maxConnections?: number
+      readonly maxPending?: number
+      readonly maxConcurrentRequests?: number
+      /** Of all Backends of a namespace together. */
+      readonly namespaceConnections?: number
+    }
   }
   readonly plugins?: readonly { readonly name: string; readonly path: string; readonly namespaces: NamespaceGrant }[]
   readonly limits: {
@@ -27,6 +35,8 @@ export interface SettingsObject {
     readonly uri: ByteQuantity
     /** 0 = from the process limit. */
     readonly connections: number
+    /** How often a request may pass the installation. */
+    readonly passes: number
   }
   readonly accessLog: {
     readonly format: 'json'

@@ -9,7 +9,7 @@ import { CompileMemo } from '../compile/memo.ts'
 import { noResources, type Resource, type ResourceSet, refusedKey, type Unreachable } from '../compile/resource-set.ts'
 import { unreachableBy } from '../compile/unreachable.ts'
 import { DialGuard, type Surroundings } from '../link/dial-guard.ts'
-import { workerSettings } from '../link/worker-settings.ts'
+import { type ProcessShare, workerSettings } from '../link/worker-settings.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Definition } from '../source/folder/definition.ts'
 import { inTurns } from '../source/folder/parse-file.ts'
@@ -51,7 +51,7 @@ export async function examine(
 async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
   const memo = new CompileMemo()
   const first = await inTurns(compile(resources, memo))
-  const guard = new DialGuard(workerSettings(resources.settings, 0, [], ANYWHERE).dial)
+  const guard = new DialGuard(workerSettings(resources.settings, ALONE, [], ANYWHERE).dial)
   const unreachable = new FrozenMapBuilder<Unreachable>()
   for (const [id, endpoints] of first.endpoints) {
     const judged = endpoints.map(({ address, port, hostname }) => {
@@ -66,6 +66,7 @@ async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
   return await inTurns(compile({ ...resources, unreachable: unreachable.freeze() }, memo))
 }
 
+const ALONE: ProcessShare = { clients: 0, upstreams: 0, seed: '' }
 const ANYWHERE: Surroundings = { loopback: true, ownAddresses: [], places: [], closedPorts: [] }
 
 function isBad({ type, status }: Condition): boolean {

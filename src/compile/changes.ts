@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Namespace } from '../api/kubernetes.ts'
 import type { SettingsObject } from '../api/settings.ts'
-import { namespaceOf } from './endpoints.ts'
+import { namespaceOf } from '../snapshot/backend-id.ts'
 import { ingressRoutes, statusName } from './ingress.ts'
 import type { CompileMemo } from './memo.ts'
 import type { Meter } from './meter.ts'

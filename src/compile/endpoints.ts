@@ -14,13 +14,12 @@ import {
 } from '../api/kubernetes.ts'
 import type { ServiceRef } from '../api/policies.ts'
 import { canonicalAddress } from '../pattern/cidr.ts'
+import { namespaceOf, SERVICE_PREFIX } from '../snapshot/backend-id.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
 import type { Resource, ResourceSet } from './resource-set.ts'
 import { targetText, tenancyOf } from './tenancy.ts'
 
 const MAX_WEIGHT = 1_000_000
-
-const PREFIX = 'service:'
 
 /** A Service named directly by a rule, as its backend id says it. */
 export interface InlineService {
@@ -31,20 +30,15 @@ export interface InlineService {
 
 /** The backend id of a Service that a rule of a Route in `namespace` names directly. */
 export function serviceBackendId(namespace: string, ref: ServiceRef): string {
-  return `${PREFIX}${namespace}/${ref.name}:${ref.port}`
+  return `${SERVICE_PREFIX}${namespace}/${ref.name}:${ref.port}`
 }
 
 /** What a backend id names when it is not the key of a Backend. */
 export function inlineService(id: string): InlineService | undefined {
-  if (!id.startsWith(PREFIX)) return undefined
+  if (!id.startsWith(SERVICE_PREFIX)) return undefined
   const colon = id.lastIndexOf(':')
   const port = id.slice(colon + 1)
-  return { service: id.slice(PREFIX.length, colon), port: /^[0-9]+$/.test(port) ? Number(port) : port }
-}
-
-/** Whose a backend id is. */
-export function namespaceOf(id: string): string {
-  return id.slice(id.startsWith(PREFIX) ? PREFIX.length : 0, id.indexOf('/'))
+  return { service: id.slice(SERVICE_PREFIX.length, colon), port: /^[0-9]+$/.test(port) ? Number(port) : port }
 }
 
 /** The Service port that a number or a name means. TCP only: nothing else is dialled. */

@@ -2,9 +2,10 @@
 import type { BackendSpec } from '../api/backend.ts'
 import type { ConditionReason } from '../api/condition.ts'
 import type { Service } from '../api/kubernetes.ts'
+import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { BackendRef } from '../snapshot/snapshot.ts'
 import type { Fault } from './conditions.ts'
-import { findPort, inlineService, namespaceOf, type Reach, unlistedPort } from './endpoints.ts'
+import { findPort, inlineService, type Reach, unlistedPort } from './endpoints.ts'
 import type { RoutePlan } from './plan.ts'
 import { type ResourceSet, refusedKey } from './resource-set.ts'
 

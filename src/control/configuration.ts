@@ -3,42 +3,42 @@ import { isDeepStrictEqual } from 'node:util'
 import type { SettingsObject } from '../api/settings.ts'
 import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
-import { endpointsOf, inlineService, namespaceOf } from '../compile/endpoints.ts'
+import { endpointsOf, inlineService } from '../compile/endpoints.ts'
 import { CompileMemo } from '../compile/memo.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
 import { grantsByLabels } from '../compile/tenancy.ts'
 import type { Milliseconds } from '../lib/clock.ts'
-import { DialGuard, type Surroundings } from '../link/dial-guard.ts'
 import type { ListenerSettings } from '../link/messages.ts'
-import { workerSettings } from '../link/worker-settings.ts'
+import type { ProcessShare } from '../link/worker-settings.ts'
 import type { Logger } from '../log/process-log.ts'
 import type { SlotReclaimer } from '../shared-memory/epoch.ts'
 import type { ListenerRows } from '../shared-memory/listener-rows.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { RowDirectory } from '../shared-memory/row-directory.ts'
+import { namespaceOf } from '../snapshot/backend-id.ts'
 import { FrozenMap } from '../snapshot/frozen-map.ts'
 import { Packer, type PackResult } from '../snapshot/pack.ts'
 import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
 import type { Source, SourceEvent, SourceHandler } from '../source/source.ts'
 import { AwaitedRecords } from './awaited-records.ts'
-import type { ClusterDuties } from './cluster/cluster-duties.ts'
+import type { ClusterDuties, SeenOfInstallation } from './cluster/cluster-duties.ts'
 import { EndpointFeed } from './cluster/endpoint-feed.ts'
 import { systemTime } from './cluster/timekeeper.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
 import { EndpointTurns } from './endpoint-turns.ts'
+import { Guards } from './guards.ts'
 import { HostnameHolds } from './hostname-holds.ts'
 import type { Impact } from './impact.ts'
 import { Intake, type IntakeEvents } from './intake.ts'
-import { NamedServices } from './needs.ts'
 import type { ProblemList } from './problem-list.ts'
 import type { Publisher } from './publisher.ts'
 import { Rebuild } from './rebuild.ts'
 import { type LastGood, type LastGoodChange, ResourceCache } from './resource-cache.ts'
+import { SourceInterest } from './source-interest.ts'
 import type { StatusBoard } from './status-board.ts'
-import { Neighbourhood } from './surroundings.ts'
+import type { FrontResolver } from './surroundings.ts'
 import { tellHandovers } from './tell-handovers.ts'
 import { UnreachableBackends } from './unreachable-backends.ts'
-import { UnreadServices } from './unread-services.ts'
 
 export interface ConfigurationParts {
   readonly validator: Validator
@@ -53,11 +53,12 @@ export interface ConfigurationParts {
   readonly source: Source
   /** Loopback is then no place for a backend. */
   readonly inCluster: boolean
+  /** Names in front of us. */
+  readonly fronts: FrontResolver
   readonly log: Logger
   readonly now: () => Milliseconds
   readonly wall: () => Milliseconds
-  /** Client connections of one worker, by the process limit. */
-  readonly connections: number
+  readonly share: ProcessShare
   /** For the log. */
   readonly tellOfObject: (namespace: string, message: string) => void
   /** Resolves when hostnames among them are written where a restart finds them, or cannot be. */
@@ -86,19 +87,13 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #packer: Packer
   readonly #rebuild: Rebuild<Built>
   readonly #intake: Intake
-  readonly #named = new NamedServices()
   readonly #endpointFeed: EndpointFeed
-  readonly #unread: UnreadServices
+  readonly #interest: SourceInterest
   readonly #turns: EndpointTurns
-  readonly #neighbourhood: Neighbourhood
+  readonly #guards: Guards
   readonly #holds: HostnameHolds
   readonly #records = new AwaitedRecords(() => this.#rebuild.resume())
   readonly #unreachable: UnreachableBackends
-  #surroundings: Surroundings | undefined
-  #needed: { readonly services: ReadonlySet<string>; readonly namespaces: boolean } = {
-    services: new Set(),
-    namespaces: false,
-  }
   #settings: SettingsObject
   #synced = false
   /** What workers listen on; set when they may be told. */
@@ -121,7 +116,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       factsOf: (backend) => parts.directory.facts(backend),
       changed: (all) => this.#request(this.#cache.useUnreachable(all)),
     })
-    this.#neighbourhood = new Neighbourhood(parts.inCluster, process.env)
+    this.#guards = new Guards(parts)
     const intakeEvents: IntakeEvents = {
       endpoints: (backends, since) => this.#endpointsChanged(backends, since),
       taken: (impact, since) => this.#taken(impact, since),
@@ -152,8 +147,10 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       done: (since) => parts.publisher.timeEndpoints(since),
       now: parts.now,
     })
-    this.#unread = new UnreadServices({
-      knows: (service) => this.#hasRead(service),
+    this.#interest = new SourceInterest({
+      source: parts.source,
+      servicesInUse: () => [...this.#cache.servicesInUse, ...this.#guards.services],
+      namespaces: () => grantsByLabels(this.#settings),
       done: () => this.#rebuild.resume(),
       now: parts.now,
     })
@@ -162,9 +159,9 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       done: (built, since) => this.#publish(built, since),
       failed: (error) => parts.log.error({ error }, 'a rebuild failed; what is served stays as it is'),
       now: parts.now,
-      mayBegin: () => !this.#intake.busy && !this.#unread.busy && !this.#records.busy,
+      mayBegin: () => !this.#intake.busy && !this.#interest.busy && !this.#records.busy,
     })
-    this.#tellNeeds()
+    this.#interest.tell()
   }
 
   get settings(): SettingsObject {
@@ -207,7 +204,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   useSettings(settings: SettingsObject): void {
     const impact = this.#cache.useSettings(settings)
     this.#settings = settings
-    this.#tellNeeds()
+    this.#interest.tell()
     this.#holds.useSettings(settings)
     this.#useHolds()
     if (this.#sockets === undefined || impact === 'ignore') return
@@ -218,13 +215,14 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   changed(events: SourceEvent[]): void {
     this.#parts.duties()?.accept(events)
-    if (this.#named.note(events)) this.#tellNeeds()
+    this.#interest.note(events)
     this.#intake.add(events)
   }
 
   synced(): void {
     this.#intake.whenEmpty(() => {
       this.#synced = true
+      this.#interest.synced()
       this.#cache.synced()
       this.#parts.block.setSynced(true)
       void this.#parts.keepLastGood(this.#cache.lastGoodChanges())
@@ -254,8 +252,22 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#unreachable.look(backends)
   }
 
+  /** What a cluster tells of the installation itself. */
+  useOwn(own: SeenOfInstallation): void {
+    this.#guards.useOwn(own)
+    this.lookAround()
+  }
+
+  /** What must not be dialled may be something else by now: brings the guards in line with it. */
+  lookAround(): void {
+    const sockets = this.#sockets
+    if (sockets !== undefined && this.#guards.outdated(this.#cache.resources()))
+      this.#tellSettings(this.#settings, sockets)
+  }
+
   /** Names lead elsewhere, or a look at what can be given back is due. */
   tend(): void {
+    if (this.#guards.look()) this.lookAround()
     this.#seal()
     for (const backend of this.#parts.directory.tend()) this.#parts.duties()?.endpointsChanged(backend)
     this.#holds.expire()
@@ -264,7 +276,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   stop(): void {
     this.#intake.stop()
-    this.#unread.stop()
+    this.#interest.stop()
     this.#turns.stop()
     this.#unreachable.stop()
     this.#rebuild.stop()
@@ -277,12 +289,9 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   #tellSettings(settings: SettingsObject, sockets: readonly ListenerSettings[]): void {
-    const { publisher, directory, connections, listenerRows } = this.#parts
+    const { directory, listenerRows } = this.#parts
     listenerRows.sync(sockets.map(({ name }) => name))
-    this.#surroundings = this.#neighbourhood.of(this.#cache.resources())
-    const forWorkers = workerSettings(settings, connections, sockets, this.#surroundings)
-    publisher.send({ type: 'settings', settings: forWorkers })
-    directory.guardBy(new DialGuard(forWorkers.dial))
+    this.#guards.tell(settings, sockets, this.#cache.resources())
     this.#unreachable.look(directory.ids())
   }
 
@@ -351,37 +360,10 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     if (epoch !== undefined) this.#parts.publisher.send({ type: 'epoch', epoch })
   }
 
-  /**
-   * What a source that reads no more than it must is to read: what the newest objects name, and what those name that are served, since the last
-   * good version of a broken one may name another.
-   */
-  #tellNeeds(): void {
-    const { source } = this.#parts
-    if (source.interest === undefined) return
-    const services = new Set([...this.#named.services, ...this.#cache.servicesInUse, ...this.#neighbourhood.services])
-    const namespaces = this.#named.namespaces || grantsByLabels(this.#settings)
-    const { services: told, namespaces: had } = this.#needed
-    if (services.symmetricDifference(told).size === 0 && namespaces === had) return
-    this.#needed = { services, namespaces }
-    // At the start it is synced only when it has read them.
-    if (this.#synced && source.knows !== undefined) this.#unread.add(services.difference(told))
-    source.interest({ services, secrets: [], configMaps: [], namespaces })
-  }
-
-  #hasRead(service: string): boolean {
-    const name = service.slice(service.indexOf('/') + 1)
-    const { source } = this.#parts
-    return (
-      source.knows?.('Service', service, name) !== false && source.knows?.('EndpointSlice', service, name) !== false
-    )
-  }
-
   /** What was asked for by events that were just taken in, all of a burst together. */
   #taken(impact: Impact, since: Milliseconds): void {
-    this.#tellNeeds()
-    const sockets = this.#sockets
-    if (sockets !== undefined && this.#neighbourhood.of(this.#cache.resources()) !== this.#surroundings)
-      this.#tellSettings(this.#settings, sockets)
+    this.#interest.tell()
+    this.lookAround()
     this.#holds.release(this.#cache.releasedHostnames())
     this.#useHolds()
     this.#parts.problems.setObjects(this.#cache.problems())

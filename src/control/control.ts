@@ -8,7 +8,6 @@ import type { AdminServer } from '../admin/server.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { createValidator } from '../api/validate.ts'
 import type { EndpointHealth } from '../compile/conditions.ts'
-import { namespaceOf } from '../compile/endpoints.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { LinePump } from '../log/line-pump.ts'
 import type { Logger } from '../log/process-log.ts'
@@ -19,6 +18,7 @@ import { ListenerRows } from '../shared-memory/listener-rows.ts'
 import { MetricsReader } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
+import { namespaceOf } from '../snapshot/backend-id.ts'
 import { readSchemas } from '../source/crds.ts'
 import { ClusterMemory } from '../source/memory/cluster-memory.ts'
 import { readKeys } from '../source/memory/state-key.ts'
@@ -29,6 +29,7 @@ import { systemTime } from './cluster/timekeeper.ts'
 import { Configuration } from './configuration.ts'
 import { NameResolver } from './dns.ts'
 import { EndpointDirectory } from './endpoint-directory.ts'
+import { FrontNames } from './front-names.ts'
 import { LastGoodStore } from './last-good.ts'
 import { MetricsAnswers } from './metrics-answers.ts'
 import { ObjectLog } from './object-log.ts'
@@ -152,10 +153,11 @@ export class Control {
       problems,
       rows: new RowDirectory(shared.metrics),
       listenerRows: new ListenerRows(shared.metrics),
+      fronts: new FrontNames({ changed: () => this.#configuration?.lookAround(), random: Math.random, now }),
       log,
       now,
       wall: () => Date.now(),
-      connections: data.connections,
+      share: data.share,
       tellOfObject: (namespace, message) => this.#objectLog.tell(namespace, 'warn', message),
       keepLastGood: (changes) => this.#keepLastGood(changes),
       duties: () => this.#duties,
@@ -311,6 +313,7 @@ export class Control {
       log: this.#log,
       resources: () => configuration.resources,
       health: (backend) => this.#healthOf(backend),
+      seen: (own) => configuration.useOwn(own),
     })
     const reading = duties.lastGood.read()
     // Then the API server need not be there for something to be served.

@@ -3,7 +3,7 @@
  * memory. A slot is found by identity, so a rebuild, and even a new control thread, gives every endpoint the slot it has. Slots are shared
  * by namespaces; an endpoint for which there is none is left out and looked at again when some are freed.
  */
-import { namespaceOf } from '../compile/endpoints.ts'
+
 import type { EndpointFacts } from '../compile/unreachable.ts'
 import { FairQueue } from '../lib/fair-queue.ts'
 import type { DialGuard } from '../link/dial-guard.ts'
@@ -11,6 +11,7 @@ import type { EndpointRow, ToWorker } from '../link/messages.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { SlotReclaimer } from '../shared-memory/epoch.ts'
 import { identityDigest } from '../shared-memory/identity-table.ts'
+import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
 import { PlaceShares } from './place-shares.ts'
 

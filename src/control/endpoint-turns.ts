@@ -2,9 +2,10 @@
  * Sends endpoints in short turns, fairly by namespace: one Service may have sixty ports and ten thousand pods, which are as many sets, and the
  * next one belongs to somebody else.
  */
-import { namespaceOf } from '../compile/endpoints.ts'
+
 import type { Milliseconds } from '../lib/clock.ts'
 import { FairQueue } from '../lib/fair-queue.ts'
+import { namespaceOf } from '../snapshot/backend-id.ts'
 
 /** Of a turn in which endpoints are sent. */
 const SLICE: Milliseconds = 3

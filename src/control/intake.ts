@@ -5,9 +5,9 @@
  * sending more than can be taken in, the others do not wait for it longer than `patience`.
  */
 import type { FieldProblem, Kind } from '../api/object.ts'
-import { namespaceOf } from '../compile/endpoints.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import { FairQueue } from '../lib/fair-queue.ts'
+import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { SourceEvent } from '../source/source.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 import type { ResourceCache } from './resource-cache.ts'

@@ -1,6 +1,6 @@
 /** Conditions and names for the process log. */
 import type { ObjectStatus } from '../api/condition.ts'
-import { namespaceOf } from '../compile/endpoints.ts'
+import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { ObjectLog } from './object-log.ts'
 import { type Finding, findingsOf, unwell } from './status-board.ts'
 

@@ -3,6 +3,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { SettingsObject } from '../api/settings.ts'
 import type { ListenerFailure, ListenerSettings, ToWorker } from '../link/messages.ts'
 import type { SharedBuffers, ThreadLog } from '../link/thread-data.ts'
+import type { ProcessShare } from '../link/worker-settings.ts'
 import type { SettingsOverride } from '../source/settings.ts'
 import type { LastGood, LastGoodChange } from './resource-cache.ts'
 
@@ -45,8 +46,8 @@ export interface ControlData {
   readonly settingsFile: string | undefined
   readonly overrides: readonly SettingsOverride[]
   readonly source: SourceChoice
-  /** Connections of one worker, from the process limit. */
-  readonly connections: number
+  /** What one worker has of the process limit, and what identifies the process. */
+  readonly share: ProcessShare
   readonly log: ThreadLog
   /** Version, for the log and metrics. */
   readonly version: string

@@ -2,8 +2,9 @@
  * Services that something names since a moment ago and that the source has not read yet. What is compiled without them would say, to people and to
  * clients, that they do not exist; so it waits for them, but never for long: one that cannot be read must not hold up everything else.
  */
-import { namespaceOf } from '../compile/endpoints.ts'
+
 import type { Milliseconds } from '../lib/clock.ts'
+import { namespaceOf } from '../snapshot/backend-id.ts'
 
 /** A list of one object takes some milliseconds. */
 const PATIENCE: Milliseconds = 500

@@ -21,6 +21,8 @@ const PROTECTED: ReadonlySet<string> = new Set([
   'upgrade',
   'http2-settings',
   'via',
+  // How often a request has been here (RFC 8586 §3: it must not be removed or changed).
+  'cdn-loop',
   // Forwarding: written anew by the gateway, never by hand.
   'forwarded',
   'x-real-ip',

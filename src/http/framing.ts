@@ -4,6 +4,7 @@
  * before any filter sees the message.
  */
 import type { Reason } from '../lib/reason.ts'
+import { CDN_LOOP_FIELD } from './cdn-loop.ts'
 import { type Fields, withoutOws } from './fields.ts'
 import type { RequestHead, StatusHead } from './head.ts'
 
@@ -23,11 +24,21 @@ export interface RequestFraming {
   upgrade: string | null
   /** Whether the client takes trailers (TE: trailers). */
   acceptsTrailers: boolean
+  /** Whether there is a CDN-Loop field: the request may have been here before. */
+  cdnLoop: boolean
 }
 
 /** One to be filled in by {@link frameRequest}, again and again. */
 export function requestFraming(): RequestFraming {
-  return { bodyLength: 0, keepAlive: true, expectContinue: false, host: -1, upgrade: null, acceptsTrailers: false }
+  return {
+    bodyLength: 0,
+    keepAlive: true,
+    expectContinue: false,
+    host: -1,
+    upgrade: null,
+    acceptsTrailers: false,
+    cdnLoop: false,
+  }
 }
 
 export interface ResponseFraming {
@@ -44,7 +55,15 @@ export type FramingFault = { readonly reason: Reason; readonly detail: string }
 const fault = (reason: Reason, detail: string): FramingFault => ({ reason, detail })
 
 /** Fields that are about this connection only; what Connection names is removed besides. */
-const PROTECTED = new Set(['host', 'content-length', 'transfer-encoding', 'expect', 'date', 'max-forwards'])
+const PROTECTED = new Set([
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'expect',
+  'date',
+  'max-forwards',
+  CDN_LOOP_FIELD,
+])
 
 /**
  * @param into filled in; its former content does not matter
@@ -62,6 +81,7 @@ export function frameRequest(head: RequestHead, into: RequestFraming): FramingFa
   into.keepAlive = head.minor === 1
   into.upgrade = null
   into.acceptsTrailers = false
+  into.cdnLoop = false
   for (let i = 0, count = fields.count; i < count; i++) {
     switch (fields.nameLength(i)) {
       case 2:
@@ -90,6 +110,9 @@ export function frameRequest(head: RequestHead, into: RequestFraming): FramingFa
           upgrade = i
           fields.removeAt(i)
         }
+        break
+      case 8:
+        if (fields.nameIs(i, CDN_LOOP_FIELD)) into.cdnLoop = true
         break
       case 10:
         if (fields.nameIs(i, 'connection')) {

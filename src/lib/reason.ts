@@ -175,6 +175,7 @@ export const REASONS = {
   },
   InternalError: { status: 500, title: 'The gateway failed', retry: 'never', source: 'gateway', close: true },
   ShuttingDown: { status: 503, title: 'The gateway is shutting down', retry: 'never', source: 'gateway', close: true },
+  LoopDetected: { status: 508, title: 'The request has passed here before', retry: 'never', source: 'config' },
 } as const satisfies Record<string, ReasonInfo>
 
 export type Reason = keyof typeof REASONS

@@ -11,8 +11,14 @@ export interface Surroundings {
   /** Addresses of this machine, and of the other replicas as far as they are known: our own ports are closed there. */
   readonly ownAddresses: readonly string[]
   readonly places: readonly GuardedPlace[]
-  /** Closed at every address: those of a node's kubelet, since which addresses are nodes is not known. */
-  readonly closedPorts: readonly number[]
+  /** Closed at every address, since which addresses lead to a node is not known completely. */
+  readonly closedPorts: readonly ClosedPort[]
+}
+
+export interface ClosedPort {
+  readonly port: number
+  /** What is there, as the end of a sentence that begins with "is" and goes on "which is closed at every address". */
+  readonly what: string
 }
 
 export interface GuardedPlace {
@@ -36,7 +42,7 @@ export class DialGuard {
   readonly #denied: CidrSet
   readonly #own: ReadonlySet<string>
   readonly #ownPorts: ReadonlySet<number>
-  readonly #closedPorts: ReadonlySet<number>
+  readonly #closedPorts: ReadonlyMap<number, string>
   /** By address and port. */
   readonly #places: ReadonlyMap<string, string>
 
@@ -44,7 +50,7 @@ export class DialGuard {
     this.#loopback = rules.loopback
     this.#denied = new CidrSet(rules.denyCIDRs)
     this.#ownPorts = new Set(rules.ownPorts)
-    this.#closedPorts = new Set(rules.closedPorts)
+    this.#closedPorts = new Map(rules.closedPorts.map(({ port, what }) => [port, what]))
     const canonical = new Set<string>()
     for (const text of rules.ownAddresses) {
       const address = parseAddress(text)
@@ -68,7 +74,8 @@ export class DialGuard {
     if (kind === 'unspecified') return 'is the unspecified address'
     if (kind === 'multicast') return 'is a multicast or broadcast address'
     if (kind === 'loopback' && !this.#loopback) return 'is a loopback address'
-    if (this.#closedPorts.has(port)) return "is a port of nodes' kubelets, which is closed at every address"
+    const closed = this.#closedPorts.get(port)
+    if (closed !== undefined) return `is ${closed}, which is closed at every address`
     const ownPort = this.#ownPorts.has(port)
     if (ownPort && kind === 'loopback') return OWN_PORT
     for (const meant of [address, ...embeddedIPv4s(address)]) {

@@ -19,6 +19,7 @@ export interface WorkerSettings {
     /** Client connections per worker. */
     readonly connections: number
   }
+  readonly upstreams: UpstreamLimits
   readonly timeouts: {
     /** From the first byte of a head to its end. */
     readonly requestHead: number
@@ -40,8 +41,28 @@ export interface WorkerSettings {
     /** Constant extra members of every line. */
     readonly fields: Readonly<Record<string, string>>
   }
+  /** How a request that comes back here is recognised. */
+  readonly loop: LoopSettings
   /** What may never be connected, whatever a manifest says. */
   readonly dial: DialRules
+}
+
+/** What Backends may take, whatever they ask for. Infinity where nobody says less. */
+export interface UpstreamLimits {
+  /** Connections of one worker to all upstreams, by the process limit. */
+  readonly connections: number
+  /** Of all Backends of a namespace together, over all workers. */
+  readonly namespaceConnections: number
+  readonly maxConnections: number
+  readonly maxPending: number
+  readonly maxConcurrentRequests: number
+}
+
+export interface LoopSettings {
+  /** The same in all replicas of an installation, and in no other one. Not to be shown to anybody. */
+  readonly seed: string
+  /** How often a request may pass the installation. */
+  readonly passes: number
 }
 
 export interface ListenerSettings {

@@ -8,15 +8,24 @@ const KEEP_ALIVE = 75_000
 /** Milliseconds. RFC 9112 says nothing; a slow mobile network needs a few seconds, a slow-loris attack wants more. */
 const REQUEST_HEAD = 10_000
 
+/** What a process has for its workers, besides what the settings say. */
+export interface ProcessShare {
+  /** Client connections of one worker, by the process limit: the settings can say less, not more. */
+  readonly clients: number
+  /** Connections of one worker to upstreams. */
+  readonly upstreams: number
+  /** See {@link LoopSettings.seed}. */
+  readonly seed: string
+}
+
 /**
  * The part of the settings that acts in a worker.
  *
- * @param connections client connections of one worker by the process limit; used where the settings say 0
  * @param sockets what listeners are bound to
  */
 export function workerSettings(
   settings: SettingsObject,
-  connections: number,
+  { clients, upstreams: connections, seed }: ProcessShare,
   sockets: readonly ListenerSettings[],
   surroundings: Surroundings,
 ): WorkerSettings {
@@ -27,7 +36,14 @@ export function workerSettings(
       head: parseBytes(limits.head),
       headers: limits.headers,
       uri: parseBytes(limits.uri),
-      connections: limits.connections === 0 ? connections : limits.connections,
+      connections: limits.connections === 0 ? clients : Math.min(limits.connections, clients),
+    },
+    upstreams: {
+      connections,
+      namespaceConnections: upstreams.limits?.namespaceConnections ?? Number.POSITIVE_INFINITY,
+      maxConnections: upstreams.limits?.maxConnections ?? Number.POSITIVE_INFINITY,
+      maxPending: upstreams.limits?.maxPending ?? Number.POSITIVE_INFINITY,
+      maxConcurrentRequests: upstreams.limits?.maxConcurrentRequests ?? Number.POSITIVE_INFINITY,
     },
     timeouts: { requestHead: REQUEST_HEAD, keepAlive: KEEP_ALIVE },
     clientAddress:
@@ -39,6 +55,7 @@ export function workerSettings(
             trustedHops: clientAddress.trustedHops,
           },
     accessLog: { enabled: true, sample: accessLog.sample, fields: accessLog.fields },
+    loop: { seed, passes: limits.passes },
     dial: { ...surroundings, denyCIDRs: upstreams.denyCIDRs, ownPorts: ownPorts(settings, sockets) },
   }
 }

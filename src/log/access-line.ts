@@ -28,6 +28,8 @@ export interface AccessEntry {
   status: number
   /** Of the closed list in lib/reason.ts; empty when nothing went wrong. */
   reason: string
+  /** What exactly happened, beside the reason; empty where the reason says it all. */
+  detail: string
   /** `namespace/name`; empty when no rule matched. The same for the next three. */
   route: string
   rule: string
@@ -71,6 +73,7 @@ export const ACCESS_FIELDS = [
   'protocol',
   'status',
   'reason',
+  'detail',
   'route',
   'rule',
   'backend',
@@ -133,6 +136,7 @@ export class AccessLog {
     else line += this.#query ? `","query":"${longText(entry.query)}","protocol":"` : '","query":true,"protocol":"'
     line += `${this.#name(entry.protocol)}","status":${entry.status}`
     if (refused) line += `,"reason":"${this.#name(entry.reason)}"`
+    if (refused && entry.detail !== '') line += `,"detail":"${text(entry.detail)}"`
     if (entry.route !== '') line += `,"route":"${this.#name(entry.route)}","rule":"${this.#name(entry.rule)}"`
     if (entry.backend !== '') line += `,"backend":"${this.#name(entry.backend)}"`
     if (entry.attempts > 0) line += `,"endpoint":"${this.#name(entry.endpoint)}","attempts":${entry.attempts}`

@@ -233,7 +233,7 @@ export type AddressClass = 'loopback' | 'linkLocal' | 'unspecified' | 'multicast
 
 /**
  * Classifies by what the address means in the end: an IPv4 address is also looked for inside IPv4-mapped, IPv4-compatible
- * (RFC 4291 §2.5.5), NAT64 (RFC 6052, 64:ff9b::/96; RFC 8215, 64:ff9b:1::/48) and 6to4 (RFC 3056) forms, because a gateway or
+ * (RFC 4291 §2.5.5), NAT64 (RFC 6052, 64:ff9b::/96; RFC 8215, 64:ff9b:1::/48), 6to4 (RFC 3056) and ISATAP (RFC 5214) forms, because a gateway or
  * translator on the way delivers those to the IPv4 address. Teredo is not served by anything any more and counts as other.
  */
 export function addressClass(address: Address): AddressClass {
@@ -251,7 +251,7 @@ export function addressClass(address: Address): AddressClass {
   if (a >>> 24 === 0xff) return 'multicast'
   // fe80::/10, and fec0::/10 that once were site-local.
   if (a >>> 22 === 0xfe80 >>> 6 || a >>> 22 === 0xfec0 >>> 6) return 'linkLocal'
-  return 'other'
+  return isISATAP(c) ? classOfIPv4(d) : 'other'
 }
 
 /** RFC 6052 §2.2 puts the IPv4 address at a place that depends on the prefix length an operator chose: each is looked at. */
@@ -299,7 +299,13 @@ export function embeddedIPv4s(address: Address): Address[] {
   if (compatible || translated || (a === 0x0064ff9b && b === 0 && c === 0)) return [mapped(d)]
   if (a === 0x0064ff9b && b >>> 16 === 1) return inLocalNAT64(b, c, d).map(mapped)
   if (a >>> 16 === 0x2002) return [mapped((a << 16) | (b >>> 16))]
+  if (isISATAP(c)) return [mapped(d)]
   return []
+}
+
+/** Interface identifiers 0000:5efe and 0200:5efe, below any prefix (RFC 5214 §6.1). */
+function isISATAP(c: number): boolean {
+  return c === 0x00005efe || c === 0x02005efe
 }
 
 /** {@link addressClass} of a literal; undefined when it is not one. */

@@ -39,6 +39,8 @@ export interface IncomingRequest {
   readonly expectContinue: boolean
   readonly acceptsTrailers: boolean
   readonly upgrade: string | null
+  /** There is a CDN-Loop field among `fields`. */
+  readonly cdnLoop: boolean
 }
 
 /**

@@ -16,14 +16,21 @@ export interface PoolOptions {
   readonly maxRequestsPerConnection: number
 }
 
+export type Reservation =
+  | 'taken'
+  /** The Backend is at `maxConnections`, exact over all workers: a place may become free. */
+  | 'full'
+  /** Its namespace has all that it may have of this worker's connections. */
+  | 'overdrawn'
+
 /** What the pools of a worker have in common. */
 export interface PoolContext {
   readonly timers: Timers
   readonly limits: HeadLimits
   /** The dial guard: asked with the place of every connection, right before it is made. */
   mayDial(address: string, port: number): boolean
-  /** Takes a place for one more connection, exact over all workers; false: the Backend is at `maxConnections`. */
-  reserve(pool: EndpointPool): boolean
+  /** Takes a place for one more connection, where there is one. */
+  reserve(pool: EndpointPool): Reservation
   unreserve(pool: EndpointPool): void
   /** Takes a place in the queue for a connection, exact over all workers; false: `maxPending` are waiting already. */
   reservePending(): boolean
@@ -45,6 +52,7 @@ export interface PoolWaiter {
 
 /** An upstream that says how long it keeps idle connections is believed, less this much for the way. Milliseconds. */
 const KEEP_ALIVE_MARGIN = 1000
+const OVERDRAWN = 'the namespace of the Backend has its share of all connections to upstreams'
 /** A connection is given up after this long however busy it is, so that DNS and balancing changes reach it. */
 const MAX_AGE = 30 * 60_000
 
@@ -93,12 +101,13 @@ export class EndpointPool implements ConnectionOwner {
       waiter.onConnectError(new GatewayError('AddressNotAllowed', this.endpoint.authority))
       return
     }
-    if (this.#starving.length > 0 || !this.#context.reserve(this)) {
-      this.#queue(waiter)
-      return
+    const reservation = this.#starving.length > 0 ? 'full' : this.#context.reserve(this)
+    if (reservation === 'overdrawn') waiter.onConnectError(new GatewayError('Overloaded', OVERDRAWN))
+    else if (reservation === 'full') this.#queue(waiter)
+    else {
+      this.#waiting.push(waiter)
+      this.#connect()
     }
-    this.#waiting.push(waiter)
-    this.#connect()
   }
 
   /** The Backend is at `maxConnections`: wait for a place as long as connecting itself might take. */
@@ -119,7 +128,7 @@ export class EndpointPool implements ConnectionOwner {
     for (let first = this.#starving[0]; first !== undefined; first = this.#starving[0]) {
       if (first.until <= now) {
         this.#unqueue().onConnectError(new GatewayError('Overloaded', 'no connection became free'))
-      } else if (this.#context.reserve(this)) {
+      } else if (this.#context.reserve(this) === 'taken') {
         this.#waiting.push(this.#unqueue())
         this.#connect()
       } else return true

@@ -14,7 +14,7 @@ export function requestTarget(
   let { target } = head
   let authority = host
   let authorityMoved = false
-  if (method === 'CONNECT') return new GatewayError('ConnectNotAllowed', target)
+  if (method === 'CONNECT') return new GatewayError('ConnectNotAllowed')
   if (target.charCodeAt(0) !== 0x2f) {
     if (target === '*') {
       if (method !== 'OPTIONS') return new GatewayError('BadRequest', 'the target * is for OPTIONS alone')
@@ -46,6 +46,7 @@ export function requestTarget(
     expectContinue: framing.expectContinue,
     acceptsTrailers: framing.acceptsTrailers,
     upgrade: framing.upgrade,
+    cdnLoop: framing.cdnLoop,
   }
 }
 

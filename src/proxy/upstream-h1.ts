@@ -376,7 +376,7 @@ function requestHead(request: UpstreamRequest): string {
   const { host } = request
   let text = `${request.method} ${request.target} HTTP/1.1\r\n`
   if (host !== undefined) text += `host: ${host}\r\n`
-  text += `${fieldsText(request.fields)}${request.forwarding.block}x-request-id: ${request.id}\r\n`
+  text += `${fieldsText(request.fields)}${request.forwarding.block}${request.passed}x-request-id: ${request.id}\r\n`
   if (request.bodyLength === CHUNKED) text += 'transfer-encoding: chunked\r\n'
   if (request.upgrade !== null) text += `connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`
   else if (request.acceptsTrailers) text += 'te: trailers\r\nconnection: te\r\n'

@@ -18,6 +18,8 @@ export interface UpstreamRequest {
   /** Bytes; -1 = chunked; 0 = none. */
   readonly bodyLength: number
   readonly forwarding: Forwarding
+  /** Line of the head that counts this pass (CDN-Loop), with its line end. */
+  readonly passed: string
   /** Sent as x-request-id. */
   readonly id: string
   readonly acceptsTrailers: boolean

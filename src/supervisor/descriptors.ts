@@ -5,8 +5,11 @@
  */
 import { readFileSync } from 'node:fs'
 
-/** For listeners, event loops, files, the log, admin and probes. */
-const PROCESS_RESERVE = 96
+/** For probes and the admin API (64 connections each), DNS, files, the log, and a few watches of an API server. */
+const PROCESS_RESERVE = 256
+/** Of the limit, where that is more: a watch of an API server is a connection, and there are some for every namespace that is watched. */
+const RESERVED_SHARE = 1 / 16
+/** Listeners and event loop. */
 const THREAD_RESERVE = 24
 
 /** Assumed where the system does not say. */
@@ -26,7 +29,9 @@ export interface DescriptorBudget {
 
 /** @param limit open files the process may have; Infinity counts as a million */
 export function divideDescriptors(limit: number, workers: number): DescriptorBudget {
-  const usable = Math.min(limit, 1_000_000) - PROCESS_RESERVE - THREAD_RESERVE * (workers + 1)
+  const known = Math.min(limit, 1_000_000)
+  const reserve = Math.max(Math.min(PROCESS_RESERVE, known / 4), known * RESERVED_SHARE)
+  const usable = known - reserve - THREAD_RESERVE * (workers + 1)
   const each = Math.max(usable, workers * 20) / workers
   const clients = Math.floor(each * CLIENT_SHARE)
   return { limit, clients, upstreams: Math.floor(each) - clients }

@@ -2,6 +2,7 @@
  * The main thread: starts the control thread and the workers, keeps them running, answers whether the process lives and is ready, and
  * ends it in good order. No configuration and no request passes here, so that nothing holds up the thread that watches all others.
  */
+import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
 import { totalmem } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -12,6 +13,7 @@ import type { ControlToMain, ResolvedPorts, SourceChoice } from '../control/thre
 import type { Milliseconds } from '../lib/clock.ts'
 import type { ListenerFailure, ListenerSettings } from '../link/messages.ts'
 import type { ThreadLog, WorkerToMain } from '../link/thread-data.ts'
+import type { ProcessShare } from '../link/worker-settings.ts'
 import { DEFAULT_ENDPOINT_SLOTS, EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { createMetrics } from '../shared-memory/metrics.ts'
@@ -113,7 +115,7 @@ export class Supervisor {
       },
       workers,
       reusePort: options.reusePort,
-      control: { source, settingsFile, overrides, log: threadLog, version, connections: this.#budget.clients },
+      control: { source, settingsFile, overrides, log: threadLog, version, share: this.#share() },
       heap: heapOf(workers),
       log,
       interval: INTERVAL,
@@ -355,12 +357,17 @@ export class Supervisor {
     return failures
   }
 
+  #share(): ProcessShare {
+    const { clients, upstreams } = this.#budget
+    return { clients, upstreams, seed: randomUUID() }
+  }
+
   #checkLimit(settings: SettingsObject): void {
     const { clients, limit } = this.#budget
     if (settings.limits.connections <= clients) return
     this.#options.log.warn(
       `limits.connections is ${settings.limits.connections} per worker, but the process may have ${limit} open files: ` +
-        `from about ${clients} on, connections will fail. Raise the hard limit (ulimit -Hn, LimitNOFILE) or lower the setting.`,
+        `${clients} are accepted. Raise the hard limit (ulimit -Hn, LimitNOFILE) or lower the setting.`,
     )
   }
 

@@ -7,12 +7,14 @@ import { RetryBudget } from '../balance/retry.ts'
 import type { HeadLimits } from '../http/head.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import type { EndpointRow } from '../link/messages.ts'
-import { EndpointPool, type PoolContext } from '../proxy/pool.ts'
+import { EndpointPool, type PoolContext, type Reservation } from '../proxy/pool.ts'
 import type { Timed, Timers } from '../proxy/timers.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
+import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { Backend } from '../snapshot/snapshot.ts'
 import type { LinkedBackend } from './linked.ts'
+import type { NamespaceShare, ShareMember, UpstreamBudget } from './upstream-budget.ts'
 
 export interface BackendsContext {
   readonly worker: number
@@ -25,6 +27,7 @@ export interface BackendsContext {
   metricsRow(id: string): number
   /** The dial guard. */
   mayDial(address: string, port: number): boolean
+  readonly budget: UpstreamBudget
   limits: HeadLimits
 }
 
@@ -69,7 +72,7 @@ export class Backends {
       return known
     }
     // With another row its counts are other counts: what is in flight goes on with the old object.
-    known?.endpointsChanged([], [...known.endpoints])
+    known?.end()
     const backend = new WorkerBackend(plan, slot, this.#context)
     this.#backends.set(plan.id, backend)
     backend.endpointsChanged(this.#sets.get(plan.id)?.endpoints ?? [], [])
@@ -81,7 +84,7 @@ export class Backends {
     const known = this.#backends.get(backend.id)
     if (known !== backend) return
     this.#backends.delete(backend.id)
-    known.endpointsChanged([], [...known.endpoints])
+    known.end()
     if (this.#sets.get(backend.id)?.endpoints.length === 0) this.#sets.delete(backend.id)
   }
 
@@ -101,12 +104,13 @@ export class Backends {
 /** Milliseconds between two looks for a place that another worker may have given back. */
 const FEED_INTERVAL = 40
 
-class WorkerBackend implements LinkedBackend, PoolContext {
+class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
   readonly id: string
   readonly slot: number
   readonly metricsRow: number
   readonly retries: RetryBudget
   readonly timers: Timers
+  readonly share: NamespaceShare
   plan: Backend
   balancer: Balancer
   endpoints: readonly Endpoint[] = []
@@ -121,6 +125,7 @@ class WorkerBackend implements LinkedBackend, PoolContext {
     this.#context = context
     this.timers = context.timers
     this.#feeder = new Feeder(context.timers)
+    this.share = context.budget.join(namespaceOf(plan.id), this)
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(context.clock)
     this.balancer = createBalancer(plan.algorithm, context.endpoints, context.random)
@@ -154,6 +159,19 @@ class WorkerBackend implements LinkedBackend, PoolContext {
     }
   }
 
+  /** Nobody uses it from now on but what is in flight. */
+  end(): void {
+    this.endpointsChanged([], [...this.endpoints])
+    this.share.leave(this)
+  }
+
+  get maxConcurrentRequests(): number {
+    const ceiling = this.#context.budget.limits.maxConcurrentRequests
+    const { maxConcurrentRequests } = this.plan
+    if (ceiling === Number.POSITIVE_INFINITY) return maxConcurrentRequests
+    return maxConcurrentRequests === 0 ? ceiling : Math.min(maxConcurrentRequests, ceiling)
+  }
+
   pool(endpoint: Endpoint): EndpointPool {
     let pool = this.#pools.get(endpoint)
     if (pool === undefined) {
@@ -173,25 +191,40 @@ class WorkerBackend implements LinkedBackend, PoolContext {
     return this.#context.mayDial(address, port)
   }
 
-  reserve(pool: EndpointPool): boolean {
-    if (this.slot < 0) return true
-    const { connections } = this.#context.endpoints
-    const { maxConnections } = this.plan
-    if (connections.reserve(this.#context.worker, this.slot, maxConnections)) return true
+  reserve(pool: EndpointPool): Reservation {
+    if (!this.share.take(this.timers.now)) return 'overdrawn'
+    if (this.slot < 0 || this.#reserveOwn()) return 'taken'
     // A connection that lies idle at a sibling is worth less than one that is needed here.
     for (const sibling of this.#pools.values())
-      if (sibling !== pool && sibling.dropIdle())
-        return connections.reserve(this.#context.worker, this.slot, maxConnections)
+      if (sibling !== pool && sibling.dropIdle()) {
+        if (this.#reserveOwn()) return 'taken'
+        break
+      }
+    this.share.give()
+    return 'full'
+  }
+
+  #reserveOwn(): boolean {
+    const { budget, endpoints, worker } = this.#context
+    const limit = Math.min(this.plan.maxConnections, budget.limits.maxConnections)
+    return endpoints.connections.reserve(worker, this.slot, limit)
+  }
+
+  dropIdle(): boolean {
+    for (const pool of this.#pools.values()) if (pool.dropIdle()) return true
     return false
   }
 
   unreserve(): void {
+    this.share.give()
     if (this.slot >= 0) this.#context.endpoints.connections.add(this.#context.worker, this.slot, -1)
   }
 
   reservePending(): boolean {
-    if (this.slot < 0 || this.plan.maxPending === 0) return false
-    return this.#context.endpoints.pending.reserve(this.#context.worker, this.slot, this.plan.maxPending)
+    const limit = Math.min(this.plan.maxPending, this.#context.budget.limits.maxPending)
+    // For a limit, 0 is none at all, and in a ledger no limit.
+    if (this.slot < 0 || limit === 0) return false
+    return this.#context.endpoints.pending.reserve(this.#context.worker, this.slot, limit)
   }
 
   unreservePending(): void {

@@ -18,6 +18,7 @@ import type { Attempt } from './attempt.ts'
 import type { Flow } from './flow.ts'
 import type { LinkedBackend, LinkedPolicy, LinkedTables } from './linked.ts'
 import { RequestBody } from './request-body.ts'
+import type { NamespaceShare } from './upstream-budget.ts'
 
 export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   // The one timer of the exchange (Timed)
@@ -80,6 +81,8 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   tried: Endpoint[] | null = null
   /** The last endpoint tried, for the log. */
   endpoint: Endpoint | null = null
+  /** Of the Backend's namespace: it counts this exchange. */
+  share: NamespaceShare | null = null
   /** The Backend's own in-flight count holds this exchange. */
   counted = false
   body: RequestBody | null

@@ -36,6 +36,7 @@ import type { Attempt } from './attempt.ts'
 import { ProxyExchange } from './exchange.ts'
 import { HostCache } from './host-cache.ts'
 import type { LinkedTables } from './linked.ts'
+import { LoopGuard } from './loop-guard.ts'
 import { serverOptions, takeHop } from './max-forwards.ts'
 import { Report } from './report.ts'
 import { attemptFailed, forward, retry } from './tries.ts'
@@ -76,6 +77,7 @@ export class Flow implements Gate {
   current: LinkedTables | null = null
   clients: ClientResolver
   accessLog: AccessLog
+  loops = new LoopGuard({ seed: '', passes: 1 })
   /** Exchanges under way: what a drain waits for. */
   active = 0
 
@@ -140,6 +142,10 @@ export class Flow implements Gate {
     x.matchedPrefix = found.prefixLength
     x.linked = tables.policies[found.rule.policyIndex] ?? null
     if (found.rule.refuse !== undefined) return this.refuse(x, found.rule.refuse)
+    if (incoming.cdnLoop) {
+      const loop = this.loops.detect(x.request, found.rule)
+      if (loop !== undefined) return this.fail(x, new GatewayError('LoopDetected', loop))
+    }
     if (x.linked === null) throw new Error(`no policy set ${found.rule.policyIndex} for ${found.rule.key}`)
     const chain = x.linked.chain
     if (chain === null) return forward(this, x)
@@ -347,6 +353,7 @@ export class Flow implements Gate {
     x.answerBody?.abort()
     x.attempt?.abort()
     x.attempt = null
+    x.share?.exit()
     if (x.counted) this.endpoints.release(this.worker, x.backend!.slot)
     const chain = x.linked?.chain ?? null
     if (chain !== null) runEnd(chain, x)

@@ -8,6 +8,7 @@ import type { EndpointPool } from '../proxy/pool.ts'
 import type { PolicySet } from '../snapshot/policy.ts'
 import type { Backend } from '../snapshot/snapshot.ts'
 import type { Tables } from '../snapshot/tables.ts'
+import type { NamespaceShare } from './upstream-budget.ts'
 
 export interface LinkedPolicy {
   readonly policy: PolicySet
@@ -23,6 +24,10 @@ export interface LinkedBackend {
   readonly plan: Backend
   readonly balancer: Balancer
   readonly retries: RetryBudget
+  /** What its namespace has of this worker. */
+  readonly share: NamespaceShare
+  /** Over all workers, as the Backend and the operator say; 0 = unlimited. */
+  readonly maxConcurrentRequests: number
   pool(endpoint: Endpoint): EndpointPool
   /** Row in the shared endpoint table for limits over all workers; -1 when the table had none left. */
   readonly slot: number

@@ -23,7 +23,9 @@ import { RowDirectory } from '../shared-memory/row-directory.ts'
 import { Backends } from './backends.ts'
 import { Flow } from './flow.ts'
 import { Listeners } from './listeners.ts'
+import { LoopGuard } from './loop-guard.ts'
 import { Runtime } from './runtime.ts'
+import { UpstreamBudget } from './upstream-budget.ts'
 
 const data = workerData as WorkerData
 const { index, shared } = data
@@ -39,6 +41,7 @@ const listenerRows = new ListenerRows(shared.metrics)
 const endpoints = new EndpointTable(shared.endpoints)
 const timers = new Timers(clock)
 const lines = new LineWriter(shared.accessLog[index]!)
+const budget = new UpstreamBudget(data.workers)
 let guard: DialGuard | undefined
 
 const backends = new Backends({
@@ -50,6 +53,7 @@ const backends = new Backends({
   metrics,
   metricsRow: (id) => rows.find(id),
   mayDial: (address, port) => guard !== undefined && guard.refuses(address, port) === undefined,
+  budget,
   limits: { head: 65_536, headers: 100, uri: 16_384 },
 })
 
@@ -106,8 +110,10 @@ const runtime = new Runtime({
 function useSettings(settings: WorkerSettings): void {
   flow.clients = new ClientResolver(settings.clientAddress)
   flow.accessLog = new AccessLog(lines, settings.accessLog, clock, random)
+  flow.loops = new LoopGuard(settings.loop)
   guard = new DialGuard(settings.dial)
   backends.limits = settings.limits
+  budget.use(settings.upstreams, settings.limits.connections)
   void listeners.apply(settings)
 }
 

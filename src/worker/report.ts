@@ -33,6 +33,7 @@ export class Report {
     protocol: '',
     status: 0,
     reason: '',
+    detail: '',
     route: '',
     rule: '',
     backend: '',
@@ -80,6 +81,7 @@ export class Report {
     entry.protocol = x.incoming.protocol
     entry.status = x.status
     entry.reason = x.reason ?? ''
+    entry.detail = x.detail
     entry.route = x.route
     entry.rule = x.rule
     entry.backend = x.backend === null ? '' : x.backend.id
@@ -128,6 +130,7 @@ export class Report {
     entry.protocol = 'HTTP/1.1'
     entry.status = error.status
     entry.reason = error.reason
+    entry.detail = error.detail
     entry.route = ''
     entry.rule = ''
     entry.backend = ''

@@ -1,11 +1,13 @@
 /** From a rule to an endpoint, and to another one where the first did not do. */
 import type { Endpoint } from '../balance/endpoint.ts'
 import { backoffDelay } from '../balance/retry.ts'
-import type { GatewayError } from '../lib/error.ts'
+import { GatewayError } from '../lib/error.ts'
 import { Attempt } from './attempt.ts'
 import type { ProxyExchange } from './exchange.ts'
 import type { Flow } from './flow.ts'
 import { decideRetry } from './retry.ts'
+
+const OVERDRAWN = 'the namespace of the Backend has its share of all requests at a time'
 
 /** Picks the share of the split, takes a place at its Backend and makes the first try. */
 export function forward(flow: Flow, x: ProxyExchange): void {
@@ -18,8 +20,10 @@ export function forward(flow: Flow, x: ProxyExchange): void {
   const backend = x.tables!.backends[ref.backendIndex]
   if (backend == null) return flow.refuse(x, 'BackendNotFound')
   x.backend = backend
+  if (!backend.share.enter(flow.active - 1)) return flow.fail(x, new GatewayError('Overloaded', OVERDRAWN))
+  x.share = backend.share
   if (backend.slot >= 0) {
-    if (!flow.endpoints.tryAcquire(flow.worker, backend.slot, backend.plan.maxConcurrentRequests))
+    if (!flow.endpoints.tryAcquire(flow.worker, backend.slot, backend.maxConcurrentRequests))
       return flow.refuse(x, 'Overloaded')
     x.counted = true
   }

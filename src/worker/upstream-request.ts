@@ -19,6 +19,7 @@ export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamR
     fields: x.request,
     bodyLength: incoming.bodyLength,
     forwarding: x.forwarding,
+    passed: x.flow.loops.line(x.ruleView!),
     id,
     acceptsTrailers: incoming.acceptsTrailers,
     upgrade: upgrade !== null && maySwitch(x, upgrade) ? upgrade : null,

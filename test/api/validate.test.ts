@@ -150,16 +150,17 @@ test('a Service as an API server gives it is taken without a word', () => {
       selector: { app: 'a' },
       ports: [{ name: 'http', port: 80, targetPort: 'web', nodePort: 30_000 }],
     },
-    status: { loadBalancer: {} },
+    status: { loadBalancer: { ingress: [{ ip: '198.51.100.7', ipMode: 'VIP', ports: [] }] }, conditions: [] },
   })
   assert.deepEqual(warnings, [])
+  assert.deepEqual(object.status, { loadBalancer: { ingress: [{ ip: '198.51.100.7' }] } })
   assert.deepEqual(object.spec, {
     type: 'ClusterIP',
     clusterIP: '10.96.0.9',
     clusterIPs: ['10.96.0.9'],
     ipFamilies: ['IPv4'],
     selector: { app: 'a' },
-    ports: [{ name: 'http', port: 80, targetPort: 'web', protocol: 'TCP' }],
+    ports: [{ name: 'http', port: 80, targetPort: 'web', protocol: 'TCP', nodePort: 30_000 }],
     publishNotReadyAddresses: false,
   })
 })
@@ -213,7 +214,7 @@ test('an empty settings file is all defaults', () => {
   assert.ok(result.ok)
   assert.deepEqual(result.object.listeners, [{ name: 'http', port: 8080 }])
   assert.deepEqual(result.object.ingressClass, { name: 'headgate', default: true })
-  assert.deepEqual(result.object.limits, { head: '64Ki', headers: 100, uri: '16Ki', connections: 0 })
+  assert.deepEqual(result.object.limits, { head: '64Ki', headers: 100, uri: '16Ki', connections: 0, passes: 8 })
   assert.equal(result.object.admin.address, '127.0.0.1:9901')
 })
 

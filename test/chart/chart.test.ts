@@ -56,6 +56,36 @@ describe('the chart', { concurrency: 2 }, () => {
       assert.match(outcome.message, entry.says)
     })
 
+  it('reads pods of its own namespace where a listener has a host port, and only there', async () => {
+    for (const [hostPort, watchNamespaces] of [
+      [80, []],
+      [80, ['shop']],
+      [null, []],
+    ] as const) {
+      const objects = await render({ values: { listeners: { http: { hostPort } }, watchNamespaces } } as Rendering)
+      const rules = objects
+        .filter(({ kind }) => kind.endsWith('Role'))
+        .flatMap((role) => (role as Part).rules as Part[])
+      const pods = rules.filter(({ resources }) => resources.includes('pods'))
+      const environment = Object.fromEntries(
+        podOf(objects).spec.containers[0].env.map(({ name, value, valueFrom }: Part) => [name, value ?? valueFrom]),
+      )
+      if (hostPort === null) {
+        assert.deepEqual(pods, [])
+        assert.ok(!('HEADGATE_HOST_PORTS' in environment))
+        continue
+      }
+      assert.deepEqual(pods, [{ apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch'] }])
+      assert.equal(environment.HEADGATE_HOST_PORTS, '80')
+      assert.deepEqual(environment.HEADGATE_HOST_IPS, { fieldRef: { fieldPath: 'status.hostIPs' } })
+      const labels = podOf(objects).metadata.labels
+      for (const part of environment.HEADGATE_SELECTOR.split(',')) {
+        const [key, value] = part.split('=')
+        assert.equal(labels[key], value, part)
+      }
+    }
+  })
+
   it('keeps names that read as numbers, or as nothing, what they are', async () => {
     const places = ['789', '1e3', '0x10', 'null', 'on']
     const objects = await render({

@@ -40,7 +40,7 @@ function dataOf(settingsFile: string | undefined, folder: string): ControlData {
     settingsFile,
     overrides: [],
     source: { type: 'folder', folder },
-    connections: 100,
+    share: { clients: 100, upstreams: 100, seed: 'seed' },
     log: { level: 'error', format: 'json' },
     version: '1.2.3',
   }

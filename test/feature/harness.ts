@@ -40,6 +40,8 @@ export interface GatewayOptions {
   readonly source?: readonly string[]
   /** Do not wait for readiness: for folders that cannot become ready. */
   readonly unready?: boolean
+  /** Files that the process may have open (`ulimit -n`). */
+  readonly openFiles?: number
 }
 
 /** Members as docs/logs.md lists them. */
@@ -97,9 +99,12 @@ export async function startGateway(
   }
   await configure(options.settings)
   const workers = String(options.workers ?? 1)
+  const limit = options.openFiles === undefined ? [] : ['-c', 'ulimit -n "$0" && exec "$@"', String(options.openFiles)]
   const child = spawn(
-    process.execPath,
+    limit.length > 0 ? 'sh' : process.execPath,
     [
+      ...limit,
+      ...(limit.length > 0 ? [process.execPath] : []),
       MAIN,
       'run',
       ...(options.source ?? ['--config', folder]),

@@ -66,4 +66,74 @@ describe('limits of a Backend, exact over two workers', () => {
     for (const answer of await Promise.all([...served, ...pending])) assert.equal(answer.status, 200)
     assert.equal(slow.sockets.size, 2)
   })
+
+  it('is never more than the operator allows, whatever the Backend asks for, and follows the settings', async () => {
+    const slow = await held(scope)
+    const most = 1_000_000
+    const limits = { maxConnections: most, maxPending: most }
+    const ceilings = { maxConnections: 2, maxPending: 1 }
+    const gateway = await startGateway(
+      scope,
+      {
+        'a.yaml':
+          backend('b', [slow.port], { limits, connection: { connectTimeout: '5s' } }) +
+          route('r', ['l.test'], rules('b')),
+      },
+      { workers: 2, settings: { upstreams: { limits: ceilings } } },
+    )
+    const held_ = [1, 2, 3].map(() => gateway.request({ host: 'l.test' }))
+    await eventually(() => assert.equal(slow.waiting.length, 2))
+    await eventually(async () => {
+      const refused = await gateway.request({ host: 'l.test' })
+      assert.deepEqual([refused.status, refused.json().reason], [503, 'Overloaded'])
+    })
+    assert.equal(slow.sockets.size, 2)
+    for (let i = 0; i < 3; i++) {
+      await eventually(() => assert.ok(slow.waiting.length > 0))
+      slow.waiting.shift()!()
+    }
+    for (const answer of await Promise.all(held_)) assert.equal(answer.status, 200)
+  })
+
+  it('holds a Backend that says unlimited to the ceiling of requests at a time', async () => {
+    const slow = await held(scope)
+    const gateway = await startGateway(
+      scope,
+      { 'a.yaml': backend('b', [slow.port]) + route('r', ['l.test'], rules('b')) },
+      { settings: { upstreams: { limits: { maxConcurrentRequests: 2 } } } },
+    )
+    const first = [1, 2].map(() => gateway.request({ host: 'l.test' }))
+    await eventually(() => assert.equal(slow.waiting.length, 2))
+    const refused = await gateway.request({ host: 'l.test' })
+    assert.deepEqual([refused.status, refused.json().reason], [503, 'Overloaded'])
+    for (const answer of slow.waiting.splice(0)) answer()
+    for (const answer of await Promise.all(first)) assert.equal(answer.status, 200)
+  })
+
+  it('holds all Backends of a namespace together to its share, and no other namespace', async () => {
+    const slow = await held(scope)
+    const names = ['b0', 'b1', 'b2', 'b3']
+    const gateway = await startGateway(
+      scope,
+      {
+        'a.yaml': names.map((name) => backend(name, [slow.port]) + route(name, [`${name}.test`], rules(name))).join(''),
+        'b.yaml': backend('other/b', [slow.port]) + route('other/r', ['other.test'], rules('b')),
+      },
+      { settings: { upstreams: { limits: { namespaceConnections: 3 } } } },
+    )
+    const first = [0, 1, 2].map((i) => gateway.request({ host: `b${i}.test` }))
+    await eventually(() => assert.equal(slow.waiting.length, 3))
+    const refused = await gateway.request({ host: 'b3.test' })
+    assert.deepEqual([refused.status, refused.json().reason], [503, 'Overloaded'])
+    await gateway.logged(({ reason, detail }) => reason === 'Overloaded' && /namespace/.test(String(detail)))
+    const other = gateway.request({ host: 'other.test' })
+    await eventually(() => assert.equal(slow.waiting.length, 4))
+    for (const answer of slow.waiting.splice(0)) answer()
+    for (const answer of await Promise.all([...first, other])) assert.equal(answer.status, 200)
+    // What lies idle at another Backend of the namespace makes room.
+    const again = gateway.request({ host: 'b3.test' })
+    await eventually(() => assert.equal(slow.waiting.length, 1))
+    slow.waiting[0]!()
+    assert.equal((await again).status, 200)
+  })
 })

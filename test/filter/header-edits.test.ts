@@ -143,6 +143,8 @@ describe('names that edits may not touch', () => {
       assert.ok(isProtectedField(name), name)
     for (const member of ['host', 'port', 'proto']) assert.ok(isProtectedField(`x-forwarded-${member}`), member)
     assert.ok(isProtectedField('x-forwarded'))
+    // RFC 8586 §3: who removes it or changes it hides a loop.
+    for (const name of ['cdn-loop', 'CDN-Loop', 'cdn_loop']) assert.ok(isProtectedField(name), name)
     for (const name of ['x-request-id', 'server', 'content-type', 'authorization', 'x-forwarder'])
       assert.ok(!isProtectedField(name), name)
   })

@@ -130,6 +130,16 @@ describe('framing of a request', () => {
     assert.equal(left, `${HOST}x-c: 3\r\n`)
   })
 
+  it('sees CDN-Loop in any spelling, and lets Connection not take it away', () => {
+    const { framing, fault, left } = request('host: a\r\nCDN-Loop: x\r\ncdn-loop: y\r\n')
+    assert.equal(fault, null)
+    assert.equal(framing.cdnLoop, true)
+    assert.match(left, /CDN-Loop: x\r\ncdn-loop: y/)
+    assert.equal(request('host: a\r\nx-cdn-loop: x\r\ncdn-loo: y\r\n').framing.cdnLoop, false)
+    for (const option of ['CDN-Loop', 'close, cdn-loop', 'cdn-loop, upgrade'])
+      assert.match(request(`host: a\r\ncdn-loop: x\r\nconnection: ${option}\r\n`).fault?.detail ?? '', /names cdn-loop/)
+  })
+
   it('finds upgrade only where Connection names it, in HTTP/1.1', () => {
     assert.equal(request(`${HOST}Upgrade: WebSocket\r\nConnection: Upgrade\r\n`).framing.upgrade, 'websocket')
     assert.equal(

@@ -12,7 +12,11 @@ const RULES: DialRules = {
   closedPorts: [],
 }
 const guard = new DialGuard(RULES)
-const inCluster = new DialGuard({ ...RULES, loopback: false, closedPorts: [10_250, 10_255] })
+const inCluster = new DialGuard({
+  ...RULES,
+  loopback: false,
+  closedPorts: [10_250, 10_255].map((port) => ({ port, what: "a port of nodes' kubelets" })),
+})
 
 /** Every form in which a translator or a dual-stack socket takes an IPv4 address for itself. */
 function forms(address: string): string[] {
@@ -33,6 +37,9 @@ function forms(address: string): string[] {
     `64:ff9b:1:${hex(0, a)}:${hex(0, b)}:${low}::`,
     `64:ff9b:1:0:${hex(0, a)}:${hex(b, c)}:${hex(d, 0)}:0`,
     `2002:${high}:${low}::1`,
+    // ISATAP (RFC 5214), below any prefix.
+    `2001:db8:1:2:0:5efe:${high}:${low}`,
+    `2001:db8:1:2:200:5efe:${high}:${low}`,
   ]
 }
 
@@ -65,6 +72,8 @@ describe('the dial guard', () => {
     ['64:ff9b::', /unspecified/],
     ['2002::', /unspecified/],
     ['::10.9.1.1', /denyCIDRs/],
+    ['fe80::5efe:10.0.0.1', /link-local/],
+    ['ff02::5efe:10.0.0.1', /multicast/],
     ['::169.254.169.254', /link-local/],
     ['ff02::1', /multicast/],
     ['not.an.address', /not an address/],
@@ -107,6 +116,7 @@ describe('the dial guard', () => {
         assert.match(inCluster.refuses(address, port) ?? '', /kubelets/)
         assert.equal(guard.refuses(address, port), undefined)
       }
+    for (const form of forms('172.18.0.2')) assert.match(inCluster.refuses(form, 10_250) ?? '', /closed at every/, form)
   })
 
   it('lets other addresses through, whatever else they look like', () => {

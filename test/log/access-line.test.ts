@@ -20,6 +20,7 @@ const ENTRY: AccessEntry = {
   protocol: 'HTTP/1.1',
   status: 200,
   reason: '',
+  detail: '',
   route: 'shop/shop',
   rule: 'api',
   backend: 'shop/api',
@@ -53,7 +54,19 @@ suite('access log line', () => {
     }
     const line = parsed(refused, { ...SETTINGS, userAgent: true })
     assert.equal(line.reason, 'HostNotFound')
-    for (const name of ['route', 'rule', 'backend', 'endpoint', 'attempts', 'upstreamDuration', 'userAgent', 'query'])
+    assert.equal(parsed({ ...refused, detail: 'it "broke"' }).detail, 'it "broke"')
+    assert.equal('detail' in parsed({ ...ENTRY, detail: 'of no refusal' }), false)
+    for (const name of [
+      'route',
+      'rule',
+      'backend',
+      'endpoint',
+      'attempts',
+      'upstreamDuration',
+      'userAgent',
+      'query',
+      'detail',
+    ])
       assert.equal(name in line, false, name)
   })
 

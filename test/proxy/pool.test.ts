@@ -6,7 +6,13 @@ import { Fields } from '../../src/http/fields.ts'
 import type { GatewayError } from '../../src/lib/error.ts'
 import { normalizeHost } from '../../src/pattern/host.ts'
 import { directOrigin, Forwarding } from '../../src/proxy/forwarding.ts'
-import { EndpointPool, type PoolContext, type PoolOptions, type PoolWaiter } from '../../src/proxy/pool.ts'
+import {
+  EndpointPool,
+  type PoolContext,
+  type PoolOptions,
+  type PoolWaiter,
+  type Reservation,
+} from '../../src/proxy/pool.ts'
 import type { UpstreamHandler } from '../../src/proxy/upstream.ts'
 import type { UpstreamConnection } from '../../src/proxy/upstream-h1.ts'
 import { deafPort, type Listening, listening, realTimers, until } from './sockets.ts'
@@ -20,6 +26,7 @@ class World implements PoolContext {
   places = Number.POSITIVE_INFINITY
   pending = Number.POSITIVE_INFINITY
   allowed = true
+  overdrawn = false
   readonly counts = { opened: 0, reused: 0, failed: 0, closed: 0, starving: 0 }
 
   constructor(port: number, options: Partial<PoolOptions> = {}, address = '127.0.0.1') {
@@ -30,10 +37,11 @@ class World implements PoolContext {
   mayDial(): boolean {
     return this.allowed
   }
-  reserve(): boolean {
-    if (this.places === 0) return false
+  reserve(): Reservation {
+    if (this.overdrawn) return 'overdrawn'
+    if (this.places === 0) return 'full'
     this.places--
-    return true
+    return 'taken'
   }
   unreserve(): void {
     this.places++
@@ -122,6 +130,7 @@ function request(target: string): Parameters<UpstreamConnection['dispatch']>[0] 
     bodyLength: 0,
     forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), false),
     id: 'id',
+    passed: '',
     acceptsTrailers: false,
     upgrade: null,
   }
@@ -213,6 +222,16 @@ describe('the pool of an endpoint', () => {
     assert.match(waiting[0]!.error!.detail, /ECONNREFUSED/)
     assert.deepEqual([world.places, world.pool.open, world.counts.failed, world.timers.armed], [2, 0, 2, 0])
     assert.ok(placesSeen[0]! >= 1)
+  })
+
+  it('says Overloaded at once where the namespace has its share: what waits would hold a client as long', async (t) => {
+    const { port } = await server(t)
+    const world = new World(port)
+    world.overdrawn = true
+    const waiting = world.ask()
+    assert.equal(waiting.error?.reason, 'Overloaded')
+    assert.match(waiting.error?.detail ?? '', /namespace/)
+    assert.equal(world.counts.starving, 0)
   })
 
   it('says ConnectTimeout in its time', async (t) => {

@@ -109,6 +109,7 @@ function request(parts: Partial<UpstreamRequest> = {}): UpstreamRequest {
     bodyLength: 0,
     forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), false),
     id: 'the-id',
+    passed: '',
     acceptsTrailers: false,
     upgrade: null,
     ...parts,

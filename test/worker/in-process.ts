@@ -22,6 +22,7 @@ import { Backends } from '../../src/worker/backends.ts'
 import { Flow } from '../../src/worker/flow.ts'
 import { Listeners } from '../../src/worker/listeners.ts'
 import { Runtime } from '../../src/worker/runtime.ts'
+import { UNLIMITED, UpstreamBudget } from '../../src/worker/upstream-budget.ts'
 import { backend, compiled, type Rules, route, world } from '../compile/world.ts'
 import { RawClient } from '../feature/raw-client.ts'
 
@@ -53,6 +54,7 @@ export type AccessLine = Readonly<Record<string, unknown>>
 export class InProcess {
   readonly timers = new Timers({ monotonic: () => performance.now(), wall: () => Date.now() })
   readonly endpoints = new EndpointTable(EndpointTable.allocate(1, 64))
+  readonly budget = new UpstreamBudget(1)
   readonly errors: unknown[] = []
   readonly lines: AccessLine[] = []
   readonly flow: Flow
@@ -80,6 +82,7 @@ export class InProcess {
       metrics,
       metricsRow: () => 1,
       mayDial: () => true,
+      budget: this.budget,
       limits,
     })
     this.flow = new Flow(
@@ -232,6 +235,8 @@ export function settingsWith(
   return {
     listeners,
     limits: { head: 65_536, headers: 100, uri: 16_384, connections },
+    upstreams: UNLIMITED,
+    loop: { seed: 'seed', passes: 8 },
     timeouts: { requestHead, keepAlive },
     clientAddress: null,
     accessLog: { enabled: true, sample: 100, fields: {} },

@@ -41,6 +41,15 @@ app.kubernetes.io/instance: {{ .Release.Name | trunc 63 | trimSuffix "-" | quote
 app.kubernetes.io/component: gateway
 {{- end -}}
 
+{{/* The same as a label selector in one line. */}}
+{{- define "headgate.selectorText" -}}
+{{- $parts := list -}}
+{{- range $key, $value := include "headgate.selector" . | fromYaml -}}
+{{- $parts = append $parts (printf "%s=%s" $key $value) -}}
+{{- end -}}
+{{- join "," $parts -}}
+{{- end -}}
+
 {{- define "headgate.labels" -}}
 {{- $own := include "headgate.selector" . | fromYaml -}}
 {{- $_ := set $own "app.kubernetes.io/version" (.Chart.AppVersion | trunc 63) -}}

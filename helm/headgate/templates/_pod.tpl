@@ -36,6 +36,15 @@
 - name: HEADGATE_ADDRESSES
   value: {{ join "," . | quote }}
 {{- end }}
+{{- with include "headgate.hostPorts" . | fromJsonArray }}
+# Where they lead to our pods must not be dialled: on this node, and on those of the pods that these labels choose.
+- name: HEADGATE_HOST_PORTS
+  value: {{ join "," . | quote }}
+- name: HEADGATE_HOST_IPS
+  valueFrom: { fieldRef: { fieldPath: status.hostIPs } }
+- name: HEADGATE_SELECTOR
+  value: {{ include "headgate.selectorText" $ | quote }}
+{{- end }}
 {{- with .Values.env }}
 {{ toYaml . }}
 {{- end }}

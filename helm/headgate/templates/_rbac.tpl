@@ -69,6 +69,12 @@ namespace, or everywhere. No wildcards; nothing is created, changed or deleted b
   resourceNames: [{{ $fullname | quote }}]
   verbs: [list, watch]
 {{- end }}
+{{- if include "headgate.hostPorts" . | fromJsonArray }}
+# Which nodes' host ports lead to us.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+{{- end }}
 {{- with .Values.settings.redis }}
 {{- with .secretName }}
 - apiGroups: [""]

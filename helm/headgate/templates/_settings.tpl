@@ -10,6 +10,15 @@
 {{- $names | toJson -}}
 {{- end -}}
 
+{{/* Ports of nodes that lead to a listener. */}}
+{{- define "headgate.hostPorts" -}}
+{{- $ports := list -}}
+{{- range $name := include "headgate.listeners" . | fromJsonArray -}}
+{{- with (get $.Values.listeners $name).hostPort -}}{{- $ports = append $ports (toString (int .)) -}}{{- end -}}
+{{- end -}}
+{{- $ports | toJson -}}
+{{- end -}}
+
 {{/* Takes a listener: its port of the Service. */}}
 {{- define "headgate.servicePort" -}}
 {{- int (default .port .servicePort) -}}

@@ -1,5 +1,6 @@
 /** Where an installation is reached from outside, for DNS controllers and people: what its Service says, or what somebody has given. */
 import { canonicalAddress } from '../../pattern/cidr.ts'
+import { fieldsOf } from './raw-fields.ts'
 
 export interface Address {
   readonly type: 'IPAddress' | 'Hostname'
@@ -52,8 +53,4 @@ function unique(addresses: readonly Address[]): Address[] {
     .filter(({ value }) => value.length > 0 && value.length <= 253)
     .sort((a, b) => (a.value < b.value ? -1 : 1))
     .slice(0, MAX_ADDRESSES)
-}
-
-function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {}
 }

@@ -13,6 +13,7 @@ import type { KubernetesClient } from '../../source/kubernetes/client.ts'
 import type { SourceEvent } from '../../source/source.ts'
 import { givenAddresses } from './addresses.ts'
 import { EventRecorder, type Notice } from './events.ts'
+import { InstallationPods } from './installation-pods.ts'
 import { InstallationService } from './installation-service.ts'
 import { LastGoodConfigMaps } from './last-good-configmap.ts'
 import { LeaderElector, type LeaseTimes } from './lease.ts'
@@ -36,6 +37,10 @@ export interface ClusterDutiesOptions {
   readonly service?: string
   /** Addresses and host names that somebody has given; they go before those of the Service. */
   readonly addresses?: readonly string[]
+  /** Label selector of the installation's pods, where ports of their nodes lead to them; none = they are not read. */
+  readonly pods?: string
+  /** The Service and the pods of the installation, as far as they are known by now. */
+  readonly seen?: (own: SeenOfInstallation) => void
   readonly time: Timekeeper
   readonly random: Random
   readonly log: { info(message: string): void; warn(message: string): void }
@@ -48,6 +53,12 @@ export interface ClusterDutiesOptions {
 
 /** What is still to be kept is written before the Lease is freed, if the API server answers. */
 const FLUSH_WITHIN: Milliseconds = 300
+export interface SeenOfInstallation {
+  /** As the API server sent it; undefined while there is none. */
+  readonly service: unknown
+  readonly nodeAddresses: readonly string[]
+  readonly podAddresses: readonly string[]
+}
 
 export class ClusterDuties {
   readonly #options: ClusterDutiesOptions
@@ -56,6 +67,8 @@ export class ClusterDuties {
   readonly #writer: StatusWriter
   readonly #lastGood: LastGoodConfigMaps
   readonly #service: InstallationService | undefined
+  readonly #pods: InstallationPods | undefined
+  #seen: SeenOfInstallation = { service: undefined, nodeAddresses: [], podAddresses: [] }
   /** What was told of each Ingress: it has no conditions that would show it. */
   readonly #toldOfIngress = new Map<string, ReadonlySet<string>>()
 
@@ -116,6 +129,17 @@ export class ClusterDuties {
         random,
         now: () => time.monotonic(),
         changed: (addresses) => given.length > 0 || this.#writer.useAddresses(addresses),
+        seen: (service) => this.#see({ service }),
+        problem,
+      })
+    if (options.pods !== undefined)
+      this.#pods = new InstallationPods({
+        client,
+        namespace,
+        selector: options.pods,
+        random,
+        now: () => time.monotonic(),
+        changed: ({ nodes, pods }) => this.#see({ nodeAddresses: nodes, podAddresses: pods }),
         problem,
       })
   }
@@ -131,6 +155,7 @@ export class ClusterDuties {
 
   start(): void {
     this.#service?.start()
+    this.#pods?.start()
     this.#elector.start()
   }
 
@@ -175,7 +200,12 @@ export class ClusterDuties {
     this.#events.stop()
     await this.#lastGood.finish(FLUSH_WITHIN)
     this.#lastGood.stop()
-    await Promise.all([this.#elector.stop(), this.#service?.stop(), this.#lastGood.flushed()])
+    await Promise.all([this.#elector.stop(), this.#service?.stop(), this.#pods?.stop(), this.#lastGood.flushed()])
+  }
+
+  #see(change: Partial<SeenOfInstallation>): void {
+    this.#seen = { ...this.#seen, ...change }
+    this.#options.seen?.(this.#seen)
   }
 
   #leads(): void {

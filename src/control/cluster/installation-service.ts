@@ -12,6 +12,8 @@ export interface InstallationServiceOptions {
   /** Monotonic. */
   readonly now: () => Milliseconds
   readonly changed: (addresses: readonly Address[]) => unknown
+  /** The object as the API server sent it; undefined while there is none. */
+  readonly seen: (service: unknown) => void
   /** For the log, once until it is over: why it cannot be watched. */
   readonly problem: (message: string) => void
 }
@@ -21,11 +23,12 @@ export class InstallationService {
   #owner: object | undefined
   #told: string | undefined
 
-  constructor({ client, namespace, name, random, now, changed, problem }: InstallationServiceOptions) {
+  constructor({ client, namespace, name, random, now, changed, seen, problem }: InstallationServiceOptions) {
     const key = `${namespace}/${name}`
     let addresses: readonly Address[] = []
     const tell = (raw: unknown): void => {
       addresses = serviceAddresses(raw)
+      seen(raw)
       changed(addresses)
     }
     this.#reflector = new Reflector({

@@ -11,11 +11,14 @@ export interface Installation {
   readonly service?: string
   /** Addresses and host names that somebody has given instead. */
   readonly addresses: readonly string[]
+  /** Chooses its pods, where ports of their nodes lead to them; none = no port of a node does. */
+  readonly pods?: string
 }
 
 /** @returns undefined where nobody says so: a process on somebody's desk serves a cluster's Routes, and writes nothing into it */
 export function installationOf(environment: Readonly<Record<string, string | undefined>>): Installation | undefined {
   const { HEADGATE_INSTALLATION, POD_NAMESPACE, POD_NAME, HEADGATE_SERVICE, HEADGATE_ADDRESSES } = environment
+  const { HEADGATE_HOST_PORTS, HEADGATE_SELECTOR } = environment
   if (!HEADGATE_INSTALLATION || !POD_NAMESPACE) return undefined
   return {
     namespace: POD_NAMESPACE,
@@ -23,6 +26,7 @@ export function installationOf(environment: Readonly<Record<string, string | und
     // A thread that took its predecessor's Lease for its own could lead beside it.
     identity: `${POD_NAME || 'headgate'}_${randomUUID()}`,
     ...(HEADGATE_SERVICE && { service: HEADGATE_SERVICE }),
+    ...(HEADGATE_HOST_PORTS && HEADGATE_SELECTOR && { pods: HEADGATE_SELECTOR }),
     addresses: (HEADGATE_ADDRESSES ?? '').split(/[\s,]+/).filter((text) => text !== ''),
   }
 }

@@ -1,6 +1,6 @@
 /** The objects that have a status of ours, and where it is written. */
 import type { ObjectStatus } from '../../api/condition.ts'
-import { namespaceOf } from '../../compile/endpoints.ts'
+import { namespaceOf } from '../../snapshot/backend-id.ts'
 
 export type SubjectKind = ObjectStatus['kind']
 

@@ -1,7 +1,7 @@
 /** JSON of one object, from a list or an event, as it is handed on. */
 import { isUtf8 } from 'node:buffer'
-import type { Kind } from '../../api/object.ts'
 import { ApiError } from './api-error.ts'
+import type { ApiKind } from './resources.ts'
 
 /** One version of an object. Versions are compared for equality and never for order: their form is the server's own affair. */
 export interface Version {
@@ -54,7 +54,7 @@ type Fields = Record<string, unknown>
  * @param within what was asked for; none = everywhere
  * @throws {ApiError} when it is not an object as an API server must send it
  */
-export function ingest(value: unknown, kind: Kind, apiVersion: string, within?: string): Ingested {
+export function ingest(value: unknown, kind: ApiKind, apiVersion: string, within?: string): Ingested {
   if (!isFields(value) || !isFields(value.metadata)) throw notAnObject(kind, 'it has no metadata')
   const { metadata } = value
   const { name, uid, resourceVersion } = metadata
@@ -111,6 +111,6 @@ function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function notAnObject(kind: Kind, why: string): ApiError {
+function notAnObject(kind: ApiKind, why: string): ApiError {
   return new ApiError(200, 'BadAnswer', `a ${kind} cannot be read: ${why}`)
 }

@@ -1,10 +1,10 @@
 /** What a reflector is told, whom it tells, and how it takes its time. */
-import type { Kind } from '../../api/object.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { ApiError } from './api-error.ts'
 import { BACK_OFF, type BackOffLimits } from './back-off.ts'
 import type { Lister, Selection } from './client.ts'
 import type { Ingested } from './ingest.ts'
+import type { ApiKind } from './resources.ts'
 
 export interface Trouble {
   readonly verb: 'list' | 'watch'
@@ -60,7 +60,7 @@ export const PACING: Pacing = {
 }
 
 export interface ReflectorOptions {
-  readonly kind: Kind
+  readonly kind: ApiKind
   /** None = all of them. */
   readonly namespace?: string
   readonly selection?: Selection

@@ -2,7 +2,10 @@
 import type { Kind } from '../../api/object.ts'
 import { API_VERSIONS } from '../folder/manifest.ts'
 
-const PLURALS: Readonly<Record<Kind, string>> = {
+/** What can be asked of an API server: the kinds of resources, and what an installation reads of itself. */
+export type ApiKind = Kind | 'Pod'
+
+const PLURALS: Readonly<Record<ApiKind, string>> = {
   Route: 'routes',
   Backend: 'backends',
   Ingress: 'ingresses',
@@ -11,6 +14,7 @@ const PLURALS: Readonly<Record<Kind, string>> = {
   EndpointSlice: 'endpointslices',
   ConfigMap: 'configmaps',
   Namespace: 'namespaces',
+  Pod: 'pods',
 }
 
 export interface Resource {
@@ -20,14 +24,14 @@ export interface Resource {
   readonly plural: string
 }
 
-export function resourceOf(kind: Kind): Resource {
-  const apiVersion = API_VERSIONS[kind]
+export function resourceOf(kind: ApiKind): Resource {
+  const apiVersion = kind === 'Pod' ? 'v1' : API_VERSIONS[kind]
   const slash = apiVersion.indexOf('/')
   return { apiVersion, group: slash === -1 ? '' : apiVersion.slice(0, slash), plural: PLURALS[kind] }
 }
 
 /** @param namespace none = all of them */
-export function collectionPath(kind: Kind, namespace?: string): string {
+export function collectionPath(kind: ApiKind, namespace?: string): string {
   const { apiVersion, plural } = resourceOf(kind)
   const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`
   return namespace === undefined ? `${root}/${plural}` : `${root}/namespaces/${encodeURIComponent(namespace)}/${plural}`

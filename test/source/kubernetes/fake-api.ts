@@ -55,6 +55,7 @@ const COLLECTIONS: Readonly<Record<string, { root: string; kind: string; namespa
   services: { root: '/api/v1', kind: 'Service', namespaced: true },
   configmaps: { root: '/api/v1', kind: 'ConfigMap', namespaced: true },
   namespaces: { root: '/api/v1', kind: 'Namespace', namespaced: false },
+  pods: { root: '/api/v1', kind: 'Pod', namespaced: true },
   endpointslices: { root: '/apis/discovery.k8s.io/v1', kind: 'EndpointSlice', namespaced: true },
   ingresses: { root: '/apis/networking.k8s.io/v1', kind: 'Ingress', namespaced: true },
   events: { root: '/apis/events.k8s.io/v1', kind: 'Event', namespaced: true },

@@ -1,0 +1,101 @@
+/** The pods of this installation: which nodes lead to it by a port of their own (`hostPort`), as the cluster says. */
+import type { Milliseconds, Random } from '../../lib/clock.ts'
+import type { Lister } from '../../source/kubernetes/client.ts'
+import { Reflector } from '../../source/kubernetes/reflector.ts'
+import { fieldsOf } from './raw-fields.ts'
+
+export interface PodAddresses {
+  /** Of the nodes on which pods run, in every family. */
+  readonly nodes: readonly string[]
+  readonly pods: readonly string[]
+}
+
+export interface InstallationPodsOptions {
+  readonly client: Lister
+  readonly namespace: string
+  /** Label selector that chooses the pods of this installation and no others. */
+  readonly selector: string
+  readonly random: Random
+  /** Monotonic. */
+  readonly now: () => Milliseconds
+  readonly changed: (addresses: PodAddresses) => void
+  /** For the log, once until it is over: why they cannot be watched. */
+  readonly problem: (message: string) => void
+}
+
+export class InstallationPods {
+  readonly #reflector: Reflector
+  readonly #options: InstallationPodsOptions
+  readonly #pods = new Map<string, PodAddresses>()
+  #synced = false
+  #told = ''
+  #trouble: string | undefined
+
+  constructor(options: InstallationPodsOptions) {
+    this.#options = options
+    const { client, namespace, selector, random, now, problem } = options
+    this.#reflector = new Reflector({
+      kind: 'Pod',
+      namespace,
+      selection: { labelSelector: selector },
+      client,
+      random,
+      now,
+      handler: {
+        upsert: ({ key, raw }) => {
+          this.#pods.set(key, podAddresses(raw))
+          this.#tell()
+        },
+        delete: (key) => {
+          this.#pods.delete(key)
+          this.#tell()
+        },
+        synced: () => {
+          this.#synced = true
+          this.#tell()
+        },
+        trouble: (trouble) => {
+          const message = trouble && `cannot ${trouble.verb} pods of ${namespace}: ${trouble.error.message}`
+          if (message !== undefined && message !== this.#trouble)
+            problem(`${message}; host ports are closed to dialling at the nodes known so far`)
+          this.#trouble = message
+        },
+        failed: (error) => problem(`pods of ${namespace}: ${error instanceof Error ? error.message : String(error)}`),
+      },
+    })
+  }
+
+  start(): void {
+    this.#reflector.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#reflector.stop()
+  }
+
+  #tell(): void {
+    if (!this.#synced) return
+    const known = [...this.#pods.values()]
+    const nodes = unique(known.flatMap((pod) => pod.nodes))
+    const pods = unique(known.flatMap((pod) => pod.pods))
+    const text = `${nodes.join()} ${pods.join()}`
+    if (text === this.#told) return
+    this.#told = text
+    this.#options.changed({ nodes, pods })
+  }
+}
+
+/** @param pod as the API server sent it */
+function podAddresses(pod: unknown): PodAddresses {
+  const { hostIP, hostIPs, podIP, podIPs } = fieldsOf(fieldsOf(pod).status)
+  return { nodes: addressesIn(hostIP, hostIPs), pods: addressesIn(podIP, podIPs) }
+}
+
+function addressesIn(first: unknown, all: unknown): string[] {
+  const listed = Array.isArray(all) ? (all as unknown[]).map((entry) => fieldsOf(entry).ip) : []
+  return [first, ...listed].filter((text): text is string => typeof text === 'string' && text !== '')
+}
+
+function unique(texts: readonly string[]): string[] {
+  return [...new Set(texts)].sort()
+}

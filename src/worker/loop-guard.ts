@@ -1,0 +1,55 @@
+/**
+ * Ends requests that come back here. Each request to an upstream carries one more entry in CDN-Loop (RFC 8586): an id of the installation, and a
+ * mark of the rule, by which neither can be guessed or told from a name.
+ */
+import { createHmac } from 'node:crypto'
+import { CDN_LOOP_FIELD, countPasses } from '../http/cdn-loop.ts'
+import type { Fields } from '../http/fields.ts'
+import type { LoopSettings } from '../link/messages.ts'
+import type { RuleView } from '../snapshot/tables.ts'
+
+/** Hexadecimal digits. */
+const ID = 20
+const MARK = 12
+
+export class LoopGuard {
+  readonly #seed: string
+  readonly #passes: number
+  readonly #id: string
+  /** Made when a rule first sends a request. */
+  readonly #lines = new WeakMap<RuleView, string>()
+
+  constructor({ seed, passes }: LoopSettings) {
+    this.#seed = seed
+    this.#passes = passes
+    this.#id = `headgate-${this.#digest('installation', ID)}`
+  }
+
+  /** What a request that this rule sends on has in its head, with the line end. */
+  line(rule: RuleView): string {
+    let line = this.#lines.get(rule)
+    if (line === undefined) {
+      line = `${CDN_LOOP_FIELD}: ${this.#id};r=${this.#mark(rule)}\r\n`
+      this.#lines.set(rule, line)
+    }
+    return line
+  }
+
+  /** @returns in what way a request that has CDN-Loop goes in a circle, for the log; undefined when it does not */
+  detect(fields: Fields, rule: RuleView): string | undefined {
+    const { total, marked, overlong } = countPasses(fields, this.#id, this.#mark(rule))
+    if (overlong) return 'CDN-Loop is longer than that of any request that is not in a loop'
+    if (marked > 0) return 'the request has passed this rule before'
+    if (total >= this.#passes)
+      return `the request has passed here ${total} times, which is limits.passes of the settings`
+    return undefined
+  }
+
+  #mark(rule: RuleView): string {
+    return this.#digest(`rule ${rule.key}`, MARK)
+  }
+
+  #digest(text: string, length: number): string {
+    return createHmac('sha256', this.#seed).update(text).digest('hex').slice(0, length)
+  }
+}
