@@ -1,4 +1,6 @@
 /** Resources and settings → snapshot → tables, endpoints and statuses, again each time something changes. */
+
+import type { MemorySizes } from '../admin/metrics-source.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
@@ -24,6 +26,7 @@ import type { EndpointDirectory } from './endpoint-directory.ts'
 import { HostnameHolds } from './hostname-holds.ts'
 import type { Impact } from './impact.ts'
 import { Intake } from './intake.ts'
+import { MemoryAdmission } from './memory-admission.ts'
 import { NamedServices } from './needs.ts'
 import type { ProblemList } from './problem-list.ts'
 import type { Publisher } from './publisher.ts'
@@ -50,6 +53,8 @@ export interface ConfigurationParts {
   readonly wall: () => Milliseconds
   /** Client connections of one worker, by the process limit. */
   readonly connections: number
+  /** What manifests may take, see `MemoryBudget`. */
+  readonly configurationBytes: number
   readonly keepLastGood: (changes: readonly LastGoodChange[]) => void
   /** Towards the cluster that this runs in; none = it writes nothing there. */
   readonly duties: () => ClusterDuties | undefined
@@ -70,6 +75,7 @@ const FEED_SLICE: Milliseconds = 3
 
 export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> {
   readonly #parts: ConfigurationParts
+  readonly #admission: MemoryAdmission
   readonly #cache: ResourceCache
   readonly #memo = new CompileMemo()
   readonly #packer: Packer
@@ -103,7 +109,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   constructor(parts: ConfigurationParts, settings: SettingsObject, lastGood: readonly LastGood[]) {
     this.#parts = parts
     this.#settings = settings
-    this.#cache = new ResourceCache(parts.validator, settings, lastGood)
+    this.#admission = new MemoryAdmission(parts.configurationBytes)
+    this.#cache = new ResourceCache(parts.validator, settings, lastGood, this.#admission)
     this.#packer = new Packer(Math.random)
     this.#holds = new HostnameHolds(parts.wall, settings)
     this.#holds.restore(lastGood)
@@ -146,6 +153,11 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   get settings(): SettingsObject {
     return this.#settings
+  }
+
+  /** Bytes; see `MetricsSource`. */
+  get memory(): MemorySizes {
+    return { tables: this.#packer.bytes, configuration: this.#admission.used, waiting: this.#admission.waiting }
   }
 
   /** As of now. */
@@ -224,6 +236,9 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#parts.reclaimer.sweep()
     this.#holds.expire()
     this.#useHolds()
+    if (this.#intake.busy) return
+    const impact = this.#cache.acceptWaiting()
+    if (impact !== undefined) this.#taken(impact, this.#parts.now())
   }
 
   stop(): void {

@@ -143,6 +143,7 @@ export class Control {
       now,
       wall: () => Date.now(),
       connections: data.connections,
+      configurationBytes: data.memory.configuration,
       keepLastGood: (changes) => this.#keepLastGood(changes),
       duties: () => this.#duties,
     }
@@ -157,6 +158,8 @@ export class Control {
       settings: () => this.#settings!,
       settingViews: () => this.#feed.views(),
       generation: () => this.#publisher.generation,
+      budget: data.memory,
+      memory: () => this.#configuration?.memory ?? { tables: 0, configuration: 0, waiting: 0 },
       metrics: () => this.#metrics(),
     }
   }
@@ -234,7 +237,7 @@ export class Control {
     const connection = choice.type === 'kubernetes' ? connectCluster(choice) : undefined
     const failed = (error: unknown): void => this.#log.error({ error }, 'the source failed')
     if (connection !== undefined) this.#memory = this.#openMemory(settings, connection, failed)
-    const source = openSource(choice, settings.watchNamespaces, failed, connection, this.#memory)
+    const source = openSource(choice, settings.watchNamespaces, failed, connection, this.#memory, this.#data.memory)
     this.#source = source
     const parts = { ...this.#parts, validator: this.#validator, source, inCluster }
     this.#configuration = new Configuration(parts, settings, lastGood)

@@ -1,6 +1,7 @@
 /** What the supervisor gives the control thread, and what the two say to each other. */
 import type { MessagePort } from 'node:worker_threads'
 import type { SettingsObject } from '../api/settings.ts'
+import type { MemoryBudget } from '../lib/memory-budget.ts'
 import type { ToWorker } from '../link/messages.ts'
 import type { SharedBuffers, ThreadLog } from '../link/thread-data.ts'
 import type { SettingsOverride } from '../source/settings.ts'
@@ -43,8 +44,9 @@ export interface ControlData {
   readonly settingsFile: string | undefined
   readonly overrides: readonly SettingsOverride[]
   readonly source: SourceChoice
-  /** Connections of one worker, from the process limit. */
+  /** Connections of one worker, from the limits of descriptors and of memory. */
   readonly connections: number
+  readonly memory: MemoryBudget
   readonly log: ThreadLog
   /** Version, for the log and metrics. */
   readonly version: string

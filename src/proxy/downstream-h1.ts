@@ -9,7 +9,7 @@ import type { Fields } from '../http/fields.ts'
 import { GatewayError } from '../lib/error.ts'
 import { ClientBody } from './client-body.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, Peer, RequestRest, Takeover } from './downstream.ts'
-import { HeadReader } from './head-reader.ts'
+import { HeadReader, heldBytes } from './head-reader.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { ResponseWriter } from './response-writer.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
@@ -99,9 +99,10 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     }
   }
 
-  /** Pipelined bytes wait; reading stops, so that at most one read more than asked for is kept. */
+  /** Pipelined bytes wait; reading stops, so that at most one read more than asked for is kept. Without memory for them the connection ends instead. */
   #hold(bytes: Buffer): void {
-    this.#reader.append(bytes)
+    if (heldBytes() > this.#server.heldLimit) this.#writer.keepAlive = false
+    else this.#reader.append(bytes)
     this.#socket.pause()
   }
 
@@ -116,7 +117,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
           this.#socket.pause()
           break
         }
-        const found = this.#reader.read(latest, this.#server.options.limits)
+        const found = this.#reader.read(latest, this.#server.options.limits, this.#server.heldLimit)
         latest = null
         if (found === null) this.#incomplete()
         else if (found instanceof GatewayError) this.#refuse(found)

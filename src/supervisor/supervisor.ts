@@ -3,12 +3,12 @@
  * ends it in good order. No configuration and no request passes here, so that nothing holds up the thread that watches all others.
  */
 import type { Server } from 'node:http'
-import { totalmem } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
 import type { ControlToMain, ResolvedPorts, SourceChoice } from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
+import { formatMebibytes, type MemoryBudget } from '../lib/memory-budget.ts'
 import type { ThreadLog, WorkerToMain } from '../link/thread-data.ts'
 import { DEFAULT_ENDPOINT_SLOTS, EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
@@ -42,7 +42,8 @@ export interface SupervisorOptions {
   readonly source: SourceChoice
   readonly settingsFile: string | undefined
   readonly overrides: readonly SettingsOverride[]
-  readonly workers: number
+  /** Its number of workers is that of the threads. */
+  readonly memory: MemoryBudget
   /** From the signal until listeners are closed. */
   readonly drainDelay: Milliseconds
   /** From then until what still runs is cut. */
@@ -89,7 +90,8 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options
-    const { workers, log, source, settingsFile, overrides, threadLog, version } = options
+    const { memory, log, source, settingsFile, overrides, threadLog, version } = options
+    const { workers } = memory
     this.#budget = divideDescriptors(descriptorLimit(), workers)
     this.#threads = new Threads({
       entries: options.entries,
@@ -102,8 +104,16 @@ export class Supervisor {
       },
       workers,
       reusePort: workers > 1,
-      control: { source, settingsFile, overrides, log: threadLog, version, connections: this.#budget.clients },
-      heap: heapOf(workers),
+      control: {
+        source,
+        settingsFile,
+        overrides,
+        log: threadLog,
+        version,
+        memory,
+        connections: Math.min(this.#budget.clients, memory.connections),
+      },
+      budget: memory,
       log,
       interval: INTERVAL,
       onControl: (message) => this.#fromControl(message),
@@ -127,7 +137,7 @@ export class Supervisor {
   /** What is missing before traffic may be sent here; empty = nothing. */
   unready(): string {
     if (this.#draining) return 'shutting down'
-    const { workers } = this.#options
+    const { workers } = this.#options.memory
     let serving = 0
     for (let worker = 0; worker < workers; worker++)
       if (this.#listening.has(worker) && this.#block.applied(worker) > 0) serving++
@@ -162,7 +172,8 @@ export class Supervisor {
     log.info(
       `${why}: not ready any more; listeners close in ${drainDelay} ms, what runs may finish for ${drainTimeout} ms`,
     )
-    for (let index = 0; index < this.#options.workers; index++) this.#threads.tellWorker(index, { type: 'leave' })
+    for (let index = 0; index < this.#options.memory.workers; index++)
+      this.#threads.tellWorker(index, { type: 'leave' })
     await delay(drainDelay)
     this.#threads.retire()
     const begun = performance.now()
@@ -180,7 +191,7 @@ export class Supervisor {
 
   /** @returns how many connections were still open right before the deadline */
   async #drain(grace: Milliseconds): Promise<number> {
-    const { workers } = this.#options
+    const { workers } = this.#options.memory
     let left = 0
     const look = setTimeout(() => {
       left = this.#openConnections()
@@ -201,7 +212,7 @@ export class Supervisor {
 
   #openConnections(): number {
     let open = 0
-    for (let worker = 0; worker < this.#options.workers; worker++) open += this.#block.connections(worker)
+    for (let worker = 0; worker < this.#options.memory.workers; worker++) open += this.#block.connections(worker)
     return open
   }
 
@@ -225,7 +236,7 @@ export class Supervisor {
     const { settings, ports } = { settings: this.#settings, ports: this.#ports }
     if (settings === undefined || ports === undefined) return
     this.#announced = true
-    const { workers, log } = this.#options
+    const { memory, log } = this.#options
     const took = Math.round(performance.now() - this.#startedAt)
     const listeners = settings.listeners.map(
       ({ name, address, port }) => `${name} ${formatAddress({ host: address, port: ports.listeners[name] ?? port })}`,
@@ -234,7 +245,7 @@ export class Supervisor {
     const signals = formatAddress({ ...signalsAddress(settings), port: ports.signals })
     log.info(
       `ready after ${took} ms: ${listeners.join(', ')}, admin ${admin}, signals ${signals}; ` +
-        `${counted(programmed.routes, 'route')}, ${counted(programmed.rules, 'rule')}, ${counted(workers, 'worker')}`,
+        `${counted(programmed.routes, 'route')}, ${counted(programmed.rules, 'rule')}, ${counted(memory.workers, 'worker')}`,
     )
   }
 
@@ -287,9 +298,16 @@ export class Supervisor {
 
   #checkLimit(settings: SettingsObject): void {
     const { clients, limit } = this.#budget
-    if (settings.limits.connections <= clients) return
+    const { memory } = this.#options
+    const asked = settings.limits.connections
+    if (asked > memory.connections)
+      this.#options.log.warn(
+        `limits.connections is ${asked} per worker, but of ${formatMebibytes(memory.limit)} of memory there is room for about ` +
+          `${memory.connections}: more may end the process. Raise the limit of memory or lower the setting.`,
+      )
+    if (asked <= clients) return
     this.#options.log.warn(
-      `limits.connections is ${settings.limits.connections} per worker, but the process may have ${limit} open files: ` +
+      `limits.connections is ${asked} per worker, but the process may have ${limit} open files: ` +
         `from about ${clients} on, connections will fail. Raise the hard limit (ulimit -Hn, LimitNOFILE) or lower the setting.`,
     )
   }
@@ -301,13 +319,6 @@ export class Supervisor {
       this.#onDrained()
     }
   }
-}
-
-/** Half of the memory there is for the heaps of all threads together, no thread under 256 MiB nor above 4 GiB. */
-function heapOf(workers: number): number {
-  const constrained = process.constrainedMemory()
-  const memory = Math.min(constrained > 0 ? constrained : Number.POSITIVE_INFINITY, totalmem())
-  return Math.round(Math.min(Math.max(memory / 2 / (workers + 1) / 2 ** 20, 256), 4_096))
 }
 
 function counted(number: number, noun: string): string {

@@ -10,6 +10,8 @@ export interface ListenersHost {
   readonly timers: Timers
   readonly wall: () => number
   readonly reusePort: boolean
+  /** See `ServerContext.heldLimit`. */
+  readonly heldLimit: number
   countConnection(delta: number): void
   refusedConnection(listener: number): void
 }
@@ -38,6 +40,7 @@ export class Listeners {
       gate,
       timers: host.timers,
       wall: host.wall,
+      heldLimit: host.heldLimit,
       options: { limits: { head: 65_536, headers: 100, uri: 16_384 }, requestHead: 10_000, keepAlive: 75_000 },
       leaving: false,
       draining: false,
