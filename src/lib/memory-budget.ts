@@ -36,8 +36,8 @@ const HEADS_SHARE = 0.25
 /** Of the largest heads, 32. */
 const LEAST_HEADS = 2 * MiB
 
-/** Both for one worker. */
-const LEAST_BUFFERS = LEAST_CONNECTIONS * CONNECTION_BYTES + LEAST_HEADS
+/** Of one worker, so that its share holds the least of either. */
+const LEAST_BUFFERS = Math.max((LEAST_CONNECTIONS * CONNECTION_BYTES) / CONNECTIONS_SHARE, LEAST_HEADS / HEADS_SHARE)
 
 /** Measured: a thread of 64 MiB parses 4 MiB of YAML and not 8, one of 137 MiB parses 8. */
 const PARSE_FACTOR = 12

@@ -9,7 +9,7 @@ import type { Fields } from '../http/fields.ts'
 import { GatewayError } from '../lib/error.ts'
 import { ClientBody } from './client-body.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, Peer, RequestRest, Takeover } from './downstream.ts'
-import { HeadReader, heldBytes } from './head-reader.ts'
+import { HeadReader } from './head-reader.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { ResponseWriter } from './response-writer.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
@@ -101,8 +101,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
 
   /** Pipelined bytes wait; reading stops, so that at most one read more than asked for is kept. Without memory for them the connection ends instead. */
   #hold(bytes: Buffer): void {
-    if (heldBytes() > this.#server.heldLimit) this.#writer.keepAlive = false
-    else this.#reader.append(bytes)
+    if (!this.#reader.hold(bytes, this.#server.heldLimit)) this.#writer.keepAlive = false
     this.#socket.pause()
   }
 

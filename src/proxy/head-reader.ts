@@ -5,12 +5,8 @@ import { GatewayError } from '../lib/error.ts'
 import type { IncomingRequest } from './downstream.ts'
 import { requestTarget } from './request-target.ts'
 
-let held = 0
-
 /** Bytes that all connections of this thread hold: heads that have come in part, and requests sent ahead. */
-export function heldBytes(): number {
-  return held
-}
+let held = 0
 
 export class HeadReader {
   #head = new RequestHead()
@@ -43,6 +39,13 @@ export class HeadReader {
 
   append(bytes: Buffer): void {
     this.held = this.held === null ? bytes : Buffer.concat([this.held, bytes])
+  }
+
+  /** Keeps what was sent ahead. @returns false when there is no memory for it: it is dropped, and the connection must not go on */
+  hold(bytes: Buffer, limit: number): boolean {
+    if (held > limit) return false
+    this.append(bytes)
+    return true
   }
 
   /** Hands over all that is held. */
@@ -78,7 +81,7 @@ export class HeadReader {
   }
 
   #waiting(limit: number): GatewayError | null {
-    if (heldBytes() <= limit || this.quiet) return null
+    if (held <= limit || this.quiet) return null
     return new GatewayError('MemoryLimit', 'too many request heads have come in part')
   }
 }

@@ -31,7 +31,7 @@ describe('the budget of memory', () => {
   it('starts fewer workers where there is no room for all', () => {
     assert.deepEqual(
       [288, 384, 512, 1_024, 4_096].map((mebibytes) => divideMemory(mebibytes * MiB, 8).workers),
-      [1, 2, 3, 7, 8],
+      [1, 2, 3, 6, 8],
     )
   })
   it('keeps the two workers of the chart in its 512 Mi', () => {
