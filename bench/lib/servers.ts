@@ -24,6 +24,7 @@ export interface Origin extends Server {
 }
 
 export interface Gateway extends Server {
+  readonly signalsPort: number
   /** Of the manifests. */
   readonly folder: string
   /** Milliseconds from its start until /readyz said 200. */
@@ -77,11 +78,12 @@ export async function startPeer(
   return await startNginx(name, folder, cpu, log, server, port)
 }
 
-/** Headgate with one worker, its access log in a file, metrics on, the given manifests. */
+/** Headgate with one worker unless said otherwise, its access log in a file, metrics on, the given manifests. */
 export async function startHeadgate(
   scratch: string,
   cpu: number | undefined,
   manifests: Readonly<Record<string, string>>,
+  { workers = 1, flags = [] }: { readonly workers?: number; readonly flags?: readonly string[] } = {},
 ): Promise<Gateway> {
   const root = join(scratch, 'headgate')
   const folder = join(root, 'manifests')
@@ -91,8 +93,9 @@ export async function startHeadgate(
   const began = performance.now()
   const child = spawn(
     ...pinned(cpu, process.execPath, [
-      ...[MAIN, 'run', '--config', folder, '--workers', '1', '--http', `127.0.0.1:${port}`],
+      ...[MAIN, 'run', '--config', folder, '--workers', String(workers), '--http', `127.0.0.1:${port}`],
       ...['--admin', `127.0.0.1:${admin}`, '--signals', `127.0.0.1:${signals}`, '--drain-delay', '0'],
+      ...flags,
     ]),
     { stdio: ['ignore', openSync(join(root, 'access.log'), 'a'), openSync(join(root, 'process.log'), 'a')] },
   )
@@ -102,7 +105,7 @@ export async function startHeadgate(
     return answer?.ok === true
   })
   const readyAfter = performance.now() - began
-  return { name: 'headgate', pid: child.pid!, port, folder, readyAfter, stop: () => end(child) }
+  return { name: 'headgate', pid: child.pid!, port, signalsPort: signals, folder, readyAfter, stop: () => end(child) }
 }
 
 /** Manifests for the scenarios: one host, everything to the origin. */

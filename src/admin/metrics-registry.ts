@@ -9,7 +9,7 @@ import type { SharedBuffers } from '../link/thread-data.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
 import { CODE_CLASSES, CODES, METHODS, MetricsReader } from '../shared-memory/metrics.ts'
-import { CONTROL_THREAD, ProcessBlock, workerThread } from '../shared-memory/process-block.ts'
+import { CONTROL_THREAD, ProcessBlock, type ThreadMemory, workerThread } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
 import { type Definition, type HistogramSample, type Labels, register, type Sample } from './collector.ts'
 import { type BackendGauges, ENDPOINT_STATES, type MetricsSource } from './metrics-source.ts'
@@ -206,12 +206,61 @@ export class MetricsRegistry {
           value: this.#process.beats(workerThread(worker)) >>> 0,
         })),
       ]),
+      ...this.#memory(),
       gauge('headgate_event_loop_delay_seconds', 'Longest delay of a worker in the last 15 to 30 seconds.', () =>
         this.#perWorker((worker) => this.#reader.cell(worker, layout.loopDelay) / 1_000),
       ),
       counter('headgate_access_log_dropped_total', 'Lines of the access log that found no room.', () =>
         this.#perWorker((worker) => LineRing.dropped(this.#options.shared.accessLog[worker]!)),
       ),
+    ]
+  }
+
+  #memory(): Definition[] {
+    const { budget, sizes } = this.#options.source.memory
+    const heap = (read: (memory: ThreadMemory) => number) => () => [
+      { labels: { thread: 'control' }, value: read(this.#process.memory(CONTROL_THREAD)) },
+      ...this.#workers((worker) => ({
+        labels: { thread: `worker-${worker}` },
+        value: read(this.#process.memory(workerThread(worker))),
+      })),
+    ]
+    return [
+      gauge('headgate_memory_limit_bytes', 'What the process may take; every part is sized by it.', () => [
+        { labels: NO_LABELS, value: budget.limit },
+      ]),
+      gauge(
+        'headgate_thread_heap_used_bytes',
+        'Heap of a thread in use, garbage included.',
+        heap(({ used }) => used),
+      ),
+      gauge(
+        'headgate_thread_heap_total_bytes',
+        'Heap of a thread as had from the system.',
+        heap(({ total }) => total),
+      ),
+      gauge(
+        'headgate_thread_heap_limit_bytes',
+        'Heap at which a thread ends and is replaced.',
+        heap(({ limit }) => limit),
+      ),
+      gauge(
+        'headgate_thread_external_bytes',
+        'Buffers of a thread outside of its heap.',
+        heap(({ external }) => external),
+      ),
+      gauge('headgate_table_bytes', 'Routing tables in the memory that all threads share.', () => [
+        { labels: NO_LABELS, value: sizes().tables },
+      ]),
+      gauge('headgate_config_memory_bytes', 'What the manifests that are held take, as estimated.', () => [
+        { labels: NO_LABELS, value: sizes().configuration },
+      ]),
+      gauge('headgate_config_memory_limit_bytes', 'What manifests may take; beyond, changes are refused.', () => [
+        { labels: NO_LABELS, value: budget.configuration },
+      ]),
+      gauge('headgate_config_memory_waiting', 'Objects that were refused for want of memory and wait for it.', () => [
+        { labels: NO_LABELS, value: sizes().waiting },
+      ]),
     ]
   }
 

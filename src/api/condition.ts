@@ -16,6 +16,7 @@ export const CONDITION_REASONS = [
   'Accepted',
   'Invalid',
   'NotImplemented',
+  'MemoryBudget',
   'WrongClass',
   'NoListener',
   'HostnameNotAllowed',

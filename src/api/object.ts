@@ -41,8 +41,16 @@ export function keyOf(object: KubeObject): string {
 export interface FieldProblem {
   /** Path into the object: property names and list indexes. */
   readonly path: readonly (string | number)[]
-  /** From the closed list; `NotImplemented` for a field of the API whose behaviour this build does not have. */
-  readonly reason: 'Required' | 'Unknown' | 'Type' | 'Invalid' | 'TooLong' | 'Duplicate' | 'NotImplemented'
+  /** From the closed list; `NotImplemented` for a field of the API whose behaviour this build does not have; `MemoryBudget` for a valid object that there is no memory for. */
+  readonly reason:
+    | 'Required'
+    | 'Unknown'
+    | 'Type'
+    | 'Invalid'
+    | 'TooLong'
+    | 'Duplicate'
+    | 'NotImplemented'
+    | 'MemoryBudget'
   /** What is wrong and what to do, one sentence or two, without the path. */
   readonly message: string
 }

@@ -33,10 +33,12 @@ export interface SettingsObject {
     readonly head: ByteQuantity
     readonly headers: number
     readonly uri: ByteQuantity
-    /** 0 = from the process limit. */
+    /** 0 = from the process limit and from memory. */
     readonly connections: number
     /** How often a request may pass the installation. */
     readonly passes: number
+    /** 0 = from the limit of the container, or the machine. */
+    readonly memory: ByteQuantity
   }
   readonly accessLog: {
     readonly format: 'json'

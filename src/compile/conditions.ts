@@ -62,10 +62,15 @@ export function backendConditions(findings: Findings): readonly Condition[] {
 
 /** An object that was never valid. */
 export function refusedConditions(problems: readonly FieldProblem[], generation: number | undefined, ready: boolean) {
-  const unbuilt = problems.length > 0 && problems.every((problem) => problem.reason === 'NotImplemented')
   const message = `Nothing of it is served: ${tellProblems(problems)}`
-  const refused = condition('Accepted', 'False', unbuilt ? 'NotImplemented' : 'Invalid', message, generation)
+  const refused = condition('Accepted', 'False', refusedReason(problems), message, generation)
   return ready ? [readyFrom([refused]), refused] : [refused]
+}
+
+function refusedReason(problems: readonly FieldProblem[]): ConditionReason {
+  for (const reason of ['NotImplemented', 'MemoryBudget'] as const)
+    if (problems.length > 0 && problems.every((problem) => problem.reason === reason)) return reason
+  return 'Invalid'
 }
 
 /**

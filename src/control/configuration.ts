@@ -1,5 +1,6 @@
 /** Resources and settings → snapshot → tables, endpoints and statuses, again each time something changes. */
 import { isDeepStrictEqual } from 'node:util'
+import type { MemorySizes } from '../admin/metrics-source.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
@@ -30,6 +31,7 @@ import { Guards } from './guards.ts'
 import { HostnameHolds } from './hostname-holds.ts'
 import type { Impact } from './impact.ts'
 import { Intake, type IntakeEvents } from './intake.ts'
+import { MemoryAdmission } from './memory-admission.ts'
 import type { ProblemList } from './problem-list.ts'
 import type { Publisher } from './publisher.ts'
 import { Rebuild } from './rebuild.ts'
@@ -58,6 +60,8 @@ export interface ConfigurationParts {
   readonly log: Logger
   readonly now: () => Milliseconds
   readonly wall: () => Milliseconds
+  /** What manifests may take, see `MemoryBudget`. */
+  readonly configurationBytes: number
   readonly share: ProcessShare
   /** For the log. */
   readonly tellOfObject: (namespace: string, message: string) => void
@@ -82,6 +86,7 @@ const PATIENCE: Milliseconds = 250
 
 export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> {
   readonly #parts: ConfigurationParts
+  readonly #admission: MemoryAdmission
   readonly #cache: ResourceCache
   readonly #memo = new CompileMemo()
   readonly #packer: Packer
@@ -108,7 +113,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   constructor(parts: ConfigurationParts, settings: SettingsObject, lastGood: readonly LastGood[]) {
     this.#parts = parts
     this.#settings = settings
-    this.#cache = new ResourceCache(parts.validator, settings, lastGood)
+    this.#admission = new MemoryAdmission(parts.configurationBytes)
+    this.#cache = new ResourceCache(parts.validator, settings, lastGood, this.#admission)
     this.#packer = new Packer(Math.random)
     this.#holds = new HostnameHolds(parts.wall, settings)
     this.#holds.restore(lastGood)
@@ -166,6 +172,11 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   get settings(): SettingsObject {
     return this.#settings
+  }
+
+  /** Bytes; see `MetricsSource`. */
+  get memory(): MemorySizes {
+    return { tables: this.#packer.bytes, configuration: this.#admission.used, waiting: this.#admission.waiting }
   }
 
   /** As of now. */
@@ -272,6 +283,9 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     for (const backend of this.#parts.directory.tend()) this.#parts.duties()?.endpointsChanged(backend)
     this.#holds.expire()
     this.#useHolds()
+    if (this.#intake.busy) return
+    const impact = this.#cache.acceptWaiting()
+    if (impact !== undefined) this.#taken(impact, this.#parts.now())
   }
 
   stop(): void {

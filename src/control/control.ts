@@ -159,6 +159,7 @@ export class Control {
       wall: () => Date.now(),
       share: data.share,
       tellOfObject: (namespace, message) => this.#objectLog.tell(namespace, 'warn', message),
+      configurationBytes: data.memory.configuration,
       keepLastGood: (changes) => this.#keepLastGood(changes),
       duties: () => this.#duties,
     }
@@ -172,6 +173,8 @@ export class Control {
       snapshot: () => this.#configuration?.snapshot,
       settingViews: () => this.#feed.views(),
       generation: () => this.#publisher.generation,
+      budget: data.memory,
+      memory: () => this.#configuration?.memory ?? { tables: 0, configuration: 0, waiting: 0 },
       metrics: () => this.#metrics.read(),
     }
     this.#metrics = new MetricsAnswers(shared, this.#viewed, log)
@@ -260,7 +263,7 @@ export class Control {
     const connection = choice.type === 'kubernetes' ? connectCluster(choice) : undefined
     const failed = (error: unknown): void => this.#log.error({ error }, 'the source failed')
     if (connection !== undefined) this.#memory = this.#openMemory(settings, connection, failed)
-    const source = openSource(choice, settings.watchNamespaces, failed, connection, this.#memory)
+    const source = openSource(choice, settings.watchNamespaces, failed, connection, this.#memory, this.#data.memory)
     this.#source = source
     const parts = { ...this.#parts, validator: this.#validator, source, inCluster }
     this.#configuration = new Configuration(parts, settings, lastGood)

@@ -1,7 +1,9 @@
 /** Entry of the control thread. */
+import { getHeapStatistics } from 'node:v8'
 import { parentPort, workerData } from 'node:worker_threads'
 import { createThreadLogger } from '../log/process-log.ts'
 import { CONTROL_THREAD, ProcessBlock, startHeartbeat } from '../shared-memory/process-block.ts'
+import { watchMemory } from '../shared-memory/thread-memory.ts'
 import { Control } from './control.ts'
 import { loadSource } from './open-source.ts'
 import type { ControlData, MainToControl } from './thread-messages.ts'
@@ -15,4 +17,11 @@ main.on('message', (message: MainToControl) => control.accept(message))
 control.start()
 // Only now: from its first beat on a thread must keep beating, and reading the schemas or loading a client takes longer than that.
 await loadSource(data.source)
-startHeartbeat(new ProcessBlock(data.shared.process), CONTROL_THREAD, setInterval)
+const block = new ProcessBlock(data.shared.process)
+startHeartbeat(block, CONTROL_THREAD, setInterval)
+watchMemory(
+  block,
+  CONTROL_THREAD,
+  { statistics: getHeapStatistics, idle: () => true, collect: globalThis.gc },
+  (look, interval) => setInterval(look, interval).unref(),
+)

@@ -1,5 +1,6 @@
 /** Where the resources come from, as the command line says it. */
 import type { Kind } from '../api/object.ts'
+import type { MemoryBudget } from '../lib/memory-budget.ts'
 import { FolderSource } from '../source/folder/folder-source.ts'
 import type { KubernetesClient } from '../source/kubernetes/client.ts'
 import type { ClusterIdentity, ClusterMemory } from '../source/memory/cluster-memory.ts'
@@ -19,6 +20,7 @@ export interface ClusterConnection {
  * @param failed a handler or the loading of a source has thrown
  * @param connection of a cluster
  * @param memory of it; none = it is not remembered
+ * @param sizes bytes of files of a folder that are read at most
  */
 export function openSource(
   choice: SourceChoice,
@@ -26,8 +28,10 @@ export function openSource(
   failed: (error: unknown) => void,
   connection: Promise<ClusterConnection> | undefined,
   memory?: ClusterMemory,
+  sizes?: Pick<MemoryBudget, 'file' | 'files'>,
 ): Source {
-  if (choice.type === 'folder') return new FolderSource(choice.folder)
+  if (choice.type === 'folder')
+    return new FolderSource(choice.folder, sizes && { maxFileBytes: sizes.file, maxBytes: sizes.files })
   return new ClusterSource(connection ?? connectCluster(choice), namespaces, failed, memory)
 }
 

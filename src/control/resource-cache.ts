@@ -11,6 +11,7 @@ import type { Route } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { KindMap, Validator } from '../api/validate.ts'
 import { listsOthers } from '../compile/endpoints.ts'
+import { memoryCost } from '../compile/memory-cost.ts'
 import {
   type Hold,
   type Refused,
@@ -24,6 +25,7 @@ import type { Origin, SourceEvent } from '../source/source.ts'
 import { closedRules, withoutWithdrawnDelegates, withoutWithdrawnNamespaces } from './broken-edit.ts'
 import type { Released } from './hostname-holds.ts'
 import { type Impact, ImpactSum } from './impact.ts'
+import { MemoryAdmission } from './memory-admission.ts'
 import { hostnamesOf, serviceOf, usesOf } from './object-uses.ts'
 import { sameToUs } from './same-object.ts'
 
@@ -72,6 +74,7 @@ interface Entry {
 
 export class ResourceCache {
   readonly #validator: Validator
+  readonly #memory: MemoryAdmission
   #settings: SettingsObject
   readonly #entries = new Map<string, Entry>()
   readonly #broken = new Set<string>()
@@ -100,9 +103,18 @@ export class ResourceCache {
   #released: Released[] = []
   #set: ResourceSet | undefined
 
-  /** @param lastGood what an earlier process has kept, see {@link lastGoodChanges} */
-  constructor(validator: Validator, settings: SettingsObject, lastGood: Iterable<LastGood> = []) {
+  /**
+   * @param lastGood what an earlier process has kept, see {@link lastGoodChanges}
+   * @param memory what all objects together may take
+   */
+  constructor(
+    validator: Validator,
+    settings: SettingsObject,
+    lastGood: Iterable<LastGood> = [],
+    memory = new MemoryAdmission(Number.POSITIVE_INFINITY),
+  ) {
     this.#validator = validator
+    this.#memory = memory
     this.#settings = settings
     this.restore(lastGood)
   }
@@ -128,6 +140,12 @@ export class ResourceCache {
     const impact = new ImpactSum()
     for (const event of events) impact.add(event.type === 'delete' ? this.#remove(event) : this.#upsert(event))
     return impact.value
+  }
+
+  /** Takes in objects that were refused for want of memory, as far as there is room by now. @returns undefined when there is for none */
+  acceptWaiting(): Impact | undefined {
+    const ready = [...this.#memory.ready()]
+    return ready.length === 0 ? undefined : this.accept(ready)
   }
 
   useSettings(settings: SettingsObject): Impact {
@@ -204,12 +222,21 @@ export class ResourceCache {
     return changes
   }
 
-  #upsert({ kind, key, raw, origin }: SourceEvent & { type: 'upsert' }): Impact {
+  #upsert(event: SourceEvent & { type: 'upsert' }): Impact {
+    const { kind, key, raw, origin } = event
     const name = refusedKey(kind, key)
     const before = this.#entries.get(name)
     const verdict = this.#validator.check(kind, raw)
-    if (!verdict.ok) return this.#upsertBroken(name, { kind, key, origin, problems: verdict.problems }, raw)
+    if (!verdict.ok) {
+      this.#memory.supersede(name)
+      return this.#upsertBroken(name, { kind, key, origin, problems: verdict.problems }, raw)
+    }
     const object: KubeObject = verdict.object
+    const noMemory = this.#memory.take(name, event, memoryCost(kind, object))
+    if (noMemory !== undefined) {
+      const problem: FieldProblem = { path: ['spec'], reason: 'MemoryBudget', message: noMemory }
+      return this.#upsertBroken(name, { kind, key, origin, problems: [problem] }, raw)
+    }
     const { warnings } = verdict
     const current = before !== undefined && before.problems.length === 0
     const same = current && before.good !== undefined && sameToUs(before.good, object)
@@ -278,6 +305,7 @@ export class ResourceCache {
 
   #remove({ kind, key }: { readonly kind: Kind; readonly key: string }): Impact {
     const name = refusedKey(kind, key)
+    this.#memory.release(name)
     if (!this.#entries.delete(name)) return 'ignore'
     if (this.#broken.delete(name)) this.#problems = undefined
     this.#keepGood(name, kind, key, undefined)

@@ -2,13 +2,14 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { SettingsObject } from '../api/settings.ts'
 
-type Path = readonly [keyof SettingsObject] | readonly ['admin' | 'signals', string]
+type Path = readonly [keyof SettingsObject] | readonly ['admin' | 'signals' | 'limits', string]
 
-/** Where servers listen that no request of a client goes to, what is watched, and where the process keeps what it knows. */
+/** Where servers listen that no request of a client goes to, what is watched, where the process keeps what it knows, and by what its heaps are sized. */
 export const AT_START: readonly Path[] = [
   ['admin', 'address'],
   ['admin', 'tokenFile'],
   ['signals', 'address'],
+  ['limits', 'memory'],
   ['watchNamespaces'],
   ['stateDirectory'],
   ['stateKeyFile'],

@@ -1,6 +1,7 @@
 /** What the supervisor gives the control thread, and what the two say to each other. */
 import type { MessagePort } from 'node:worker_threads'
 import type { SettingsObject } from '../api/settings.ts'
+import type { MemoryBudget } from '../lib/memory-budget.ts'
 import type { ListenerFailure, ListenerSettings, ToWorker } from '../link/messages.ts'
 import type { SharedBuffers, ThreadLog } from '../link/thread-data.ts'
 import type { ProcessShare } from '../link/worker-settings.ts'
@@ -48,6 +49,7 @@ export interface ControlData {
   readonly source: SourceChoice
   /** What one worker has of the process limit, and what identifies the process. */
   readonly share: ProcessShare
+  readonly memory: MemoryBudget
   readonly log: ThreadLog
   /** Version, for the log and metrics. */
   readonly version: string

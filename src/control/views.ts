@@ -9,6 +9,7 @@ import type {
 } from '../admin/metrics-source.ts'
 import { routeRows } from '../admin/route-rows.ts'
 import type { Condition, ObjectStatus } from '../api/condition.ts'
+import type { MemoryBudget } from '../lib/memory-budget.ts'
 import type { EndpointRow } from '../link/messages.ts'
 import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
@@ -27,6 +28,8 @@ export interface Viewed {
   readonly snapshot: () => Snapshot | undefined
   readonly settingViews: () => readonly SettingView[]
   readonly generation: () => number
+  readonly budget: MemoryBudget
+  readonly memory: MetricsSource['memory']['sizes']
   readonly metrics: () => Promise<{ readonly contentType: string; readonly body: string }>
 }
 
@@ -67,6 +70,7 @@ export function metricsSource(viewed: Viewed): MetricsSource {
     *backends() {
       for (const id of snapshot()?.backends.keys() ?? []) yield backendGauges(table, id, directory.rows(id))
     },
+    memory: { budget: viewed.budget, sizes: viewed.memory },
     problems: () => problemCounts(board.list(), problems.settings),
   }
 }

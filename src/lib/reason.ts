@@ -176,6 +176,13 @@ export const REASONS = {
   InternalError: { status: 500, title: 'The gateway failed', retry: 'never', source: 'gateway', close: true },
   ShuttingDown: { status: 503, title: 'The gateway is shutting down', retry: 'never', source: 'gateway', close: true },
   LoopDetected: { status: 508, title: 'The request has passed here before', retry: 'never', source: 'config' },
+  MemoryLimit: {
+    status: 503,
+    title: 'The gateway has no memory for this request now',
+    retry: 'never',
+    source: 'gateway',
+    close: true,
+  },
 } as const satisfies Record<string, ReasonInfo>
 
 export type Reason = keyof typeof REASONS

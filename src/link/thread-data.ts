@@ -34,6 +34,10 @@ export interface WorkerData {
   readonly control: MessagePort
   /** Whether listeners set SO_REUSEPORT; false where the system does not balance it and there is one worker. */
   readonly reusePort: boolean
+  /** Bytes that compiled patterns may take in this worker. */
+  readonly patternBytes: number
+  /** Bytes of request heads that have come in part. */
+  readonly heldBytes: number
   readonly log: ThreadLog
 }
 

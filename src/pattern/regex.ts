@@ -14,6 +14,26 @@ export const MAX_PATTERN_SIZE = 1000
  * where its states grow too many (`.*a.{400}b` on a's and b's) it is the product: 6 million took a second, this takes some tens of milliseconds.
  */
 const MAX_WORK = 1_000_000
+/**
+ * Bytes of the automaton that grows inside a pattern as it is used. The library allows 8 MiB for each, which two thousand patterns of
+ * one Route multiply to more than any machine has. An ordinary pattern needs 2 KiB.
+ */
+export const MAX_AUTOMATON_BYTES = 128 * 1024
+/** Bytes of a compiled pattern: measured with RE2JS 2.10 at 3.8 KiB for 7 instructions, 12 KiB for 35 and 33 KiB for 387. */
+const PATTERN_BYTES = 4_096
+const INSTRUCTION_BYTES = 160
+
+/** The part of RE2JS behind its public interface that holds the automaton; a test fails when a newer version has another. */
+interface Automaton {
+  stateBudget: number
+  memBudget: number
+}
+
+interface Program {
+  readonly prefixComplete: boolean
+  readonly onepass: object | null
+  readonly dfa?: Automaton
+}
 
 export class Pattern {
   readonly source: string
@@ -22,6 +42,7 @@ export class Pattern {
   /** Instructions: with the length of a text, what a match may cost. */
   readonly size: number
   readonly #engine: RE2JS
+  #automaton: Automaton | undefined
 
   constructor(source: string, engine: RE2JS) {
     this.source = source
@@ -37,7 +58,21 @@ export class Pattern {
    */
   matches(text: string): boolean {
     this.#limit(text)
+    if (this.#automaton === undefined) this.#automaton = boundedAutomaton(this.#engine)
     return this.#engine.testExact(text)
+  }
+
+  /** Bytes of memory, about: those of the program and those the automaton has grown to. */
+  get bytes(): number {
+    const automaton = this.#automaton
+    const grown = automaton === undefined ? 0 : automaton.stateBudget - automaton.memBudget
+    return PATTERN_BYTES + this.size * INSTRUCTION_BYTES + grown
+  }
+
+  /** Gives back what has grown with use; it grows again. */
+  shrink(): void {
+    this.#automaton = undefined
+    this.#engine.reset()
   }
 
   #limit(text: string): void {
@@ -71,6 +106,20 @@ export class Pattern {
   }
 }
 
+const NO_AUTOMATON: Automaton = { stateBudget: 0, memBudget: 0 }
+
+/** The automaton of a pattern not used before, with our bound on its memory. When it is full it begins anew or gives way to a slower engine. */
+function boundedAutomaton(engine: RE2JS): Automaton {
+  const { re2Input } = engine as unknown as { readonly re2Input?: Program }
+  // Literals and one-pass patterns never use it.
+  if (re2Input === undefined || re2Input.prefixComplete || re2Input.onepass !== null) return NO_AUTOMATON
+  const automaton = re2Input.dfa
+  if (typeof automaton?.stateBudget !== 'number') return NO_AUTOMATON
+  automaton.stateBudget = MAX_AUTOMATON_BYTES
+  automaton.memBudget = MAX_AUTOMATON_BYTES
+  return automaton
+}
+
 const REFERENCE = /\$([$0-9])/g
 
 /**
@@ -97,56 +146,4 @@ export function substitutionProblem(pattern: Pattern, substitution: string): str
     if (Number(what) > pattern.groupCount) return `there is no group ${what} in the pattern`
   }
   return undefined
-}
-
-/**
- * Compiled patterns by source, the least recently used dropped first. One per thread: a generation's patterns are compiled when
- * it is linked, so that no request waits for a compilation unless more than `capacity` are in use.
- */
-export class PatternCache {
-  readonly capacity: number
-  /** null: it does not compile, which need not be found out again. */
-  readonly #patterns = new Map<string, Pattern | null>()
-
-  /** @param capacity patterns held at most; one takes some kilobytes, more with use */
-  constructor(capacity = 4096) {
-    if (!(capacity >= 1)) throw new TypeError(`no such capacity: ${capacity}`)
-    this.capacity = capacity
-  }
-
-  get size(): number {
-    return this.#patterns.size
-  }
-
-  has(source: string): boolean {
-    return this.#patterns.has(source)
-  }
-
-  /** @returns undefined when the pattern does not compile: validation has refused that before, but a worker must not fall over it */
-  find(source: string): Pattern | undefined {
-    const known = this.#patterns.get(source)
-    if (known !== undefined) {
-      // Only a cache that could overflow pays for keeping the order of use.
-      if (this.#patterns.size * 2 > this.capacity) {
-        this.#patterns.delete(source)
-        this.#patterns.set(source, known)
-      }
-      return known ?? undefined
-    }
-    const compiled = compilePattern(source)
-    const pattern = compiled instanceof Pattern ? compiled : null
-    this.#patterns.set(source, pattern)
-    if (this.#patterns.size > this.capacity) {
-      const oldest = this.#patterns.keys().next()
-      if (!oldest.done) this.#patterns.delete(oldest.value)
-    }
-    return pattern ?? undefined
-  }
-
-  /** @throws {TypeError} when the pattern does not compile */
-  get(source: string): Pattern {
-    const pattern = this.find(source)
-    if (pattern === undefined) throw new TypeError(`not a pattern: ${source}`)
-    return pattern
-  }
 }

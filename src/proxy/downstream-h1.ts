@@ -99,9 +99,9 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     }
   }
 
-  /** Pipelined bytes wait; reading stops, so that at most one read more than asked for is kept. */
+  /** Pipelined bytes wait; reading stops, so that at most one read more than asked for is kept. Without memory for them the connection ends instead. */
   #hold(bytes: Buffer): void {
-    this.#reader.append(bytes)
+    if (!this.#reader.hold(bytes, this.#server.heldLimit)) this.#writer.keepAlive = false
     this.#socket.pause()
   }
 
@@ -116,7 +116,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
           this.#socket.pause()
           break
         }
-        const found = this.#reader.read(latest, this.#server.options.limits)
+        const found = this.#reader.read(latest, this.#server.options.limits, this.#server.heldLimit)
         latest = null
         if (found === null) this.#incomplete()
         else if (found instanceof GatewayError) this.#refuse(found)

@@ -5,11 +5,23 @@ import { GatewayError } from '../lib/error.ts'
 import type { IncomingRequest } from './downstream.ts'
 import { requestTarget } from './request-target.ts'
 
+/** Bytes that all connections of this thread hold: heads that have come in part, and requests sent ahead. */
+let held = 0
+
 export class HeadReader {
   #head = new RequestHead()
   /** What the head read last says about its message. */
   readonly framing = requestFraming()
-  held: Buffer | null = null
+  #held: Buffer | null = null
+
+  get held(): Buffer | null {
+    return this.#held
+  }
+
+  set held(bytes: Buffer | null) {
+    held += (bytes === null ? 0 : bytes.length) - (this.#held === null ? 0 : this.#held.length)
+    this.#held = bytes
+  }
 
   /** Method and target of a head that was refused, as far as they were read. */
   get method(): string {
@@ -29,6 +41,13 @@ export class HeadReader {
     this.held = this.held === null ? bytes : Buffer.concat([this.held, bytes])
   }
 
+  /** Keeps what was sent ahead. @returns false when there is no memory for it: it is dropped, and the connection must not go on */
+  hold(bytes: Buffer, limit: number): boolean {
+    if (held > limit) return false
+    this.append(bytes)
+    return true
+  }
+
   /** Hands over all that is held. */
   take(): Buffer | null {
     const held = this.held
@@ -39,15 +58,17 @@ export class HeadReader {
   /**
    * Takes the request at the front.
    * @param latest what was appended since the last call, or null where that is not known
+   * @param heldLimit bytes that all connections of the thread may hold while they wait for more
    * @returns null: more bytes are needed
    */
-  read(latest: Buffer | null, limits: HeadLimits): IncomingRequest | GatewayError | null {
+  read(latest: Buffer | null, limits: HeadLimits, heldLimit: number): IncomingRequest | GatewayError | null {
     const held = this.held!
     // Without a line end in the new bytes no parse can get further: a dripping sender must not make us parse all again.
-    if (latest !== null && latest !== held && latest.indexOf(0x0a) < 0 && held.length <= limits.head) return null
+    if (latest !== null && latest !== held && latest.indexOf(0x0a) < 0 && held.length <= limits.head)
+      return this.#waiting(heldLimit)
     const head = this.#head
     const end = head.parse(held, 0, held.length, limits)
-    if (end === INCOMPLETE) return null
+    if (end === INCOMPLETE) return this.#waiting(heldLimit)
     if (end < 0) return new GatewayError(head.fault!.reason, head.fault!.detail)
     const fault = frameRequest(head, this.framing)
     if (fault !== null) return new GatewayError(fault.reason, fault.detail)
@@ -57,5 +78,10 @@ export class HeadReader {
     this.#head = new RequestHead()
     this.held = end === held.length ? null : held.subarray(end)
     return request
+  }
+
+  #waiting(limit: number): GatewayError | null {
+    if (held <= limit || this.quiet) return null
+    return new GatewayError('MemoryLimit', 'too many request heads have come in part')
   }
 }

@@ -30,6 +30,8 @@ export interface ServerContext {
   /** No further request on any connection; leaving, too. */
   draining: boolean
   readonly wall: () => number
+  /** Bytes of heads that have come in part, over all connections of the thread, from which on no connection may add to them. */
+  readonly heldLimit: number
   /** All that are open: a drain goes through them. */
   readonly connections: Set<OpenConnection>
 }

@@ -3,7 +3,7 @@
  */
 import { CidrSet } from '../pattern/cidr.ts'
 import { covers } from '../pattern/host.ts'
-import { PatternCache } from '../pattern/regex.ts'
+import { PatternCache } from '../pattern/pattern-cache.ts'
 import type { Match, Rule, Segment, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
 import { cookieValue, headerValue, isBelow, queryValue, valueMatches } from './conditions.ts'
 import { methodMatches, methodToMatch, type RouteRequest } from './request.ts'

@@ -23,6 +23,21 @@ const LIVE = 1
 const APPLIED = 2
 const PASSED = 3
 const CONNECTIONS = 4
+/** In KiB, so that a cell holds what any heap has. */
+const HEAP_USED = 5
+const HEAP_TOTAL = 6
+const HEAP_LIMIT = 7
+const EXTERNAL = 8
+const KIB = 1024
+
+/** Bytes, to a KiB; see `v8.getHeapStatistics()`. */
+export interface ThreadMemory {
+  readonly used: number
+  readonly total: number
+  readonly limit: number
+  /** Outside of the heap: buffers, and what native parts of Node hold for objects of the heap. */
+  readonly external: number
+}
 
 /** The control thread's row; worker `i` has row `workerThread(i)`. */
 export const CONTROL_THREAD = 0
@@ -131,6 +146,28 @@ export class ProcessBlock {
 
   connections(worker: number): number {
     return this.#cells[this.#at(workerThread(worker), CONNECTIONS)]!
+  }
+
+  /** What a thread says of its own heap. Written by the thread. */
+  setMemory(
+    thread: number,
+    heap: {
+      readonly used_heap_size: number
+      readonly total_heap_size: number
+      readonly heap_size_limit: number
+      readonly external_memory: number
+    },
+  ): void {
+    Atomics.store(this.#cells, this.#at(thread, HEAP_USED), heap.used_heap_size / KIB)
+    Atomics.store(this.#cells, this.#at(thread, HEAP_TOTAL), heap.total_heap_size / KIB)
+    Atomics.store(this.#cells, this.#at(thread, HEAP_LIMIT), heap.heap_size_limit / KIB)
+    Atomics.store(this.#cells, this.#at(thread, EXTERNAL), heap.external_memory / KIB)
+  }
+
+  /** As the thread said it last, at most a second ago unless it hangs; all 0 before it has. */
+  memory(thread: number): ThreadMemory {
+    const read = (cell: number): number => Atomics.load(this.#cells, this.#at(thread, cell)) * KIB
+    return { used: read(HEAP_USED), total: read(HEAP_TOTAL), limit: read(HEAP_LIMIT), external: read(EXTERNAL) }
   }
 
   /** Forgets a worker that is gone for certain, before its replacement starts. Supervisor only. */

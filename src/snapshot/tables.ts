@@ -4,7 +4,8 @@
  */
 import { GatewayError } from '../lib/error.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
-import { type Pattern, PatternCache } from '../pattern/regex.ts'
+import { PatternCache } from '../pattern/pattern-cache.ts'
+import type { Pattern } from '../pattern/regex.ts'
 import * as L from './pack-layout.ts'
 import type { PackedTables } from './packed.ts'
 
@@ -44,6 +45,8 @@ const TEXTS = 1 << 12
 export const HOSTS = 1024
 /** Slots of the root looked at between two yields: most are only compared with the generation before. */
 const SLOTS_A_STEP = 2048
+/** Patterns read between two yields. */
+const PATTERNS_A_STEP = 256
 /** Distance between the positions of two blocks; a block has at most 2³¹ bytes. */
 const BLOCK_SPAN = 0x2000_0000
 
@@ -178,6 +181,25 @@ export class Tables {
       this.patterns.find(readText(block, segment + block.words[list + i]!))
       yield
     }
+  }
+
+  /**
+   * Forgets the patterns of earlier generations that these tables do not have, in steps well below a millisecond: run it once the tables
+   * are in force. Nothing happens while they are few.
+   */
+  *forgetPatterns(): Generator<void> {
+    if (!this.patterns.stale) return
+    const used = new Set<string>()
+    let seen = 0
+    for (const { block, segment } of this.segments()) {
+      const list = segment + block.words[segment + L.SEG_PATTERNS_AT]!
+      for (let i = 0; i < block.words[segment + L.SEG_PATTERNS]!; i++) {
+        used.add(readText(block, segment + block.words[list + i]!))
+        if (++seen % PATTERNS_A_STEP === 0) yield
+      }
+      if (++seen % SLOTS_A_STEP === 0) yield
+    }
+    this.patterns.retain(used)
   }
 
   /** Offset in the root of the slot of a hostname or pattern; -1 when nobody names it. */

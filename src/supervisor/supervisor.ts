@@ -4,13 +4,13 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
-import { totalmem } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
 import type { ControlToMain, ResolvedPorts, SourceChoice } from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
+import { formatMebibytes, type MemoryBudget } from '../lib/memory-budget.ts'
 import type { ListenerFailure, ListenerSettings } from '../link/messages.ts'
 import type { ThreadLog, WorkerToMain } from '../link/thread-data.ts'
 import type { ProcessShare } from '../link/worker-settings.ts'
@@ -47,7 +47,8 @@ export interface SupervisorOptions {
   readonly source: SourceChoice
   readonly settingsFile: string | undefined
   readonly overrides: readonly SettingsOverride[]
-  readonly workers: number
+  /** Its number of workers is that of the threads. */
+  readonly memory: MemoryBudget
   /** Whether a port may be opened several times, by several workers or by an old and a new socket. */
   readonly reusePort: boolean
   /** From the signal until listeners are closed. */
@@ -102,7 +103,8 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options
-    const { workers, log, source, settingsFile, overrides, threadLog, version } = options
+    const { memory, log, source, settingsFile, overrides, threadLog, version } = options
+    const { workers } = memory
     this.#budget = divideDescriptors(descriptorLimit(), workers)
     this.#threads = new Threads({
       entries: options.entries,
@@ -115,8 +117,8 @@ export class Supervisor {
       },
       workers,
       reusePort: options.reusePort,
-      control: { source, settingsFile, overrides, log: threadLog, version, share: this.#share() },
-      heap: heapOf(workers),
+      control: { source, settingsFile, overrides, log: threadLog, version, memory, share: this.#share() },
+      budget: memory,
       log,
       interval: INTERVAL,
       onControl: (message) => this.#fromControl(message),
@@ -144,7 +146,7 @@ export class Supervisor {
   /** What is missing before traffic may be sent here; empty = nothing. */
   unready(): string {
     if (this.#draining) return 'shutting down'
-    const { workers } = this.#options
+    const { workers } = this.#options.memory
     let serving = 0
     for (let worker = 0; worker < workers; worker++)
       if (this.#listens(worker) && this.#block.applied(worker) > 0) serving++
@@ -195,7 +197,8 @@ export class Supervisor {
     log.info(
       `${why}: not ready any more; listeners close in ${drainDelay} ms, what runs may finish for ${drainTimeout} ms`,
     )
-    for (let index = 0; index < this.#options.workers; index++) this.#threads.tellWorker(index, { type: 'leave' })
+    for (let index = 0; index < this.#options.memory.workers; index++)
+      this.#threads.tellWorker(index, { type: 'leave' })
     await delay(drainDelay)
     this.#threads.retire()
     const begun = performance.now()
@@ -213,7 +216,7 @@ export class Supervisor {
 
   /** @returns how many connections were still open right before the deadline */
   async #drain(grace: Milliseconds): Promise<number> {
-    const { workers } = this.#options
+    const { workers } = this.#options.memory
     let left = 0
     const look = setTimeout(() => {
       left = this.#openConnections()
@@ -234,7 +237,7 @@ export class Supervisor {
 
   #openConnections(): number {
     let open = 0
-    for (let worker = 0; worker < this.#options.workers; worker++) open += this.#block.connections(worker)
+    for (let worker = 0; worker < this.#options.memory.workers; worker++) open += this.#block.connections(worker)
     return open
   }
 
@@ -258,7 +261,7 @@ export class Supervisor {
     const { settings, ports } = { settings: this.#settings, ports: this.#ports }
     if (settings === undefined || ports === undefined) return
     this.#announced = true
-    const { workers, log } = this.#options
+    const { memory, log } = this.#options
     const took = Math.round(performance.now() - this.#startedAt)
     const addresses = new Map(settings.listeners.map(({ name, address }) => [name, address]))
     const listeners = ports.sockets.map(
@@ -268,7 +271,7 @@ export class Supervisor {
     const signals = formatAddress({ ...signalsAddress(settings), port: ports.signals })
     log.info(
       `ready after ${took} ms: ${listeners.join(', ')}, admin ${admin}, signals ${signals}; ` +
-        `${counted(programmed.routes, 'route')}, ${counted(programmed.rules, 'rule')}, ${counted(workers, 'worker')}`,
+        `${counted(programmed.routes, 'route')}, ${counted(programmed.rules, 'rule')}, ${counted(memory.workers, 'worker')}`,
     )
   }
 
@@ -359,14 +362,21 @@ export class Supervisor {
 
   #share(): ProcessShare {
     const { clients, upstreams } = this.#budget
-    return { clients, upstreams, seed: randomUUID() }
+    return { clients: Math.min(clients, this.#options.memory.connections), upstreams, seed: randomUUID() }
   }
 
   #checkLimit(settings: SettingsObject): void {
     const { clients, limit } = this.#budget
-    if (settings.limits.connections <= clients) return
+    const { memory } = this.#options
+    const asked = settings.limits.connections
+    if (asked > memory.connections)
+      this.#options.log.warn(
+        `limits.connections is ${asked} per worker, but of ${formatMebibytes(memory.limit)} of memory there is room for about ` +
+          `${memory.connections}, which are accepted. Raise the limit of memory or lower the setting.`,
+      )
+    if (asked <= clients) return
     this.#options.log.warn(
-      `limits.connections is ${settings.limits.connections} per worker, but the process may have ${limit} open files: ` +
+      `limits.connections is ${asked} per worker, but the process may have ${limit} open files: ` +
         `${clients} are accepted. Raise the hard limit (ulimit -Hn, LimitNOFILE) or lower the setting.`,
     )
   }
@@ -380,13 +390,6 @@ export class Supervisor {
       this.#onDrained()
     }
   }
-}
-
-/** Half of the memory there is for the heaps of all threads together, no thread under 256 MiB nor above 4 GiB. */
-function heapOf(workers: number): number {
-  const constrained = process.constrainedMemory()
-  const memory = Math.min(constrained > 0 ? constrained : Number.POSITIVE_INFINITY, totalmem())
-  return Math.round(Math.min(Math.max(memory / 2 / (workers + 1) / 2 ** 20, 256), 4_096))
 }
 
 function counted(number: number, noun: string): string {

@@ -1,5 +1,5 @@
 /** The threads of the process and the ports between them: who gets what when one of them begins or ends. */
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, type ResourceLimits, Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
 import type { LastGood } from '../control/resource-cache.ts'
@@ -11,6 +11,7 @@ import type {
   WorkerPort,
 } from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
+import type { HeapLimits, MemoryBudget } from '../lib/memory-budget.ts'
 import type { MainToWorker, SharedBuffers, WorkerData, WorkerToMain } from '../link/thread-data.ts'
 import { WorkerState } from '../link/worker-state.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
@@ -31,8 +32,7 @@ export interface ThreadsOptions {
   readonly reusePort: boolean
   /** What the control thread is given besides memory and ports. */
   readonly control: Omit<ControlData, 'role' | 'shared' | 'workers' | 'ports' | 'settings' | 'lastGood'>
-  /** Old generation of one thread's heap, MiB: a leak ends one thread in time instead of the process after seconds of stall. */
-  readonly heap: number
+  readonly budget: MemoryBudget
   readonly log: Logger
   /** How often {@link Threads.check} will be called. */
   readonly interval: Milliseconds
@@ -165,17 +165,26 @@ export class Threads {
   }
 
   #createWorker(name: string, index: number): Worker {
-    const { entries, shared, workers, reusePort, heap, onWorker, control } = this.#options
+    const { entries, shared, workers, reusePort, budget, onWorker, control } = this.#options
     const { port1, port2 } = new MessageChannel()
     // In the order of the port this comes before anything control says, and does not wait for a control thread that is busy or gone.
     for (const message of this.#bootstrap.messages()) port2.postMessage(message)
-    const data: WorkerData = { role: 'worker', index, workers, shared, control: port1, reusePort, log: control.log }
+    const data: WorkerData = {
+      role: 'worker',
+      index,
+      workers,
+      shared,
+      control: port1,
+      reusePort,
+      patternBytes: budget.patterns,
+      heldBytes: budget.heads,
+      log: control.log,
+    }
     const worker = new Worker(entries.worker, {
       name,
       workerData: data,
       transferList: [port1],
-      // What a request allocates dies with it: in a young generation of this size it does so before anything copies it.
-      resourceLimits: { maxOldGenerationSizeMb: heap, maxYoungGenerationSizeMb: 48 },
+      resourceLimits: resourceLimits(budget.worker),
     })
     worker.on('message', (message: WorkerToMain) => onWorker(index, message))
     if (this.controlRuns) this.tellControl({ type: 'worker', index, port: port2 }, [port2])
@@ -195,7 +204,7 @@ export class Threads {
   }
 
   #createControl(name: string): Worker {
-    const { entries, shared, heap, onControl } = this.#options
+    const { entries, shared, budget, onControl } = this.#options
     const ports: WorkerPort[] = []
     for (let index = 0; index < this.#workers.length; index++) {
       if (this.workerIsGone(index)) continue
@@ -223,7 +232,7 @@ export class Threads {
       name,
       workerData: data,
       transferList: ports.map((entry) => entry.port),
-      resourceLimits: { maxOldGenerationSizeMb: heap },
+      resourceLimits: resourceLimits(budget.control),
     })
     control.on('message', (message: ControlToMain) => {
       this.#keep(message)
@@ -244,4 +253,11 @@ export class Threads {
       else this.#lastGood.set(`${kind} ${key}`, { kind, key, object })
     }
   }
+}
+
+const MIB = 1024 * 1024
+
+/** A leak ends one thread in time instead of the process after seconds of stall. */
+function resourceLimits({ old, young }: HeapLimits): ResourceLimits {
+  return { maxOldGenerationSizeMb: old / MIB, maxYoungGenerationSizeMb: young / MIB }
 }

@@ -14,6 +14,8 @@ export interface ListenersHost {
   readonly reusePort: boolean
   /** Row of a listener in the metrics, by its name. */
   metricsRow(name: string): number
+  /** See `ServerContext.heldLimit`. */
+  readonly heldLimit: number
   countConnection(delta: number): void
   refusedConnection(metricsRow: number): void
   /** Something was opened, closed or could not be; said again whenever that changes. */
@@ -59,6 +61,7 @@ export class Listeners {
       gate,
       timers: host.timers,
       wall: host.wall,
+      heldLimit: host.heldLimit,
       options: { limits: { head: 65_536, headers: 100, uri: 16_384 }, requestHead: 10_000, keepAlive: 75_000 },
       leaving: false,
       draining: false,

@@ -1,4 +1,5 @@
 /** A worker thread: listens, proxies, and takes what control and the supervisor tell it. */
+import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { Splits } from '../balance/split.ts'
 import { builtInFilters } from '../filter/built-in.ts'
@@ -10,6 +11,7 @@ import type { MainToWorker, WorkerData, WorkerToMain } from '../link/thread-data
 import { AccessLog } from '../log/access-line.ts'
 import { createThreadLogger } from '../log/process-log.ts'
 import { normalizePath } from '../pattern/path.ts'
+import { PatternCache } from '../pattern/pattern-cache.ts'
 import { compilePattern } from '../pattern/regex.ts'
 import { ClientResolver } from '../proxy/client-address.ts'
 import { Timers } from '../proxy/timers.ts'
@@ -20,6 +22,7 @@ import { watchLoopDelay } from '../shared-memory/loop-delay.ts'
 import { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { ProcessBlock, startHeartbeat, workerThread } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
+import { watchMemory } from '../shared-memory/thread-memory.ts'
 import { Backends } from './backends.ts'
 import { Flow } from './flow.ts'
 import { Listeners } from './listeners.ts'
@@ -77,6 +80,7 @@ const listeners = new Listeners({
   timers,
   wall: clock.wall,
   reusePort: data.reusePort,
+  heldLimit: data.heldBytes,
   countConnection: (delta) => block.addConnections(index, delta),
   metricsRow: (name) => listenerRows.find(name),
   refusedConnection: (metricsRow) => metrics.connectionRefused(metricsRow),
@@ -91,13 +95,19 @@ const filters: FilterDeps = {
   report: (filter, error) => log.error({ error, filter }, `filter ${filter} threw; its exchange got 500`),
 }
 
+/** More than these are not in use at a time; each takes some kilobytes. */
+const PATTERNS = 1 << 16
+
 let control: MessagePort
+
+const patterns = new PatternCache(PATTERNS, data.patternBytes)
 
 const runtime = new Runtime({
   clock,
   filters,
   registry: builtInFilters(),
   backends,
+  patterns,
   commit(tables) {
     flow.current = tables
     block.setApplied(index, tables.generation)
@@ -153,4 +163,13 @@ main.on('message', (message: MainToWorker) => {
 useControl(data.control)
 startHeartbeat(block, workerThread(index), setInterval)
 watchLoopDelay(metrics, clock.monotonic, setInterval)
-setInterval(() => backends.sweep(timers.touch()), 1_000).unref()
+setInterval(() => {
+  backends.sweep(timers.touch())
+  patterns.relieve()
+}, 1_000).unref()
+watchMemory(
+  block,
+  workerThread(index),
+  { statistics: getHeapStatistics, idle: () => flow.active === 0, collect: globalThis.gc },
+  (look, interval) => setInterval(look, interval).unref(),
+)

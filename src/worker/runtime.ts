@@ -6,6 +6,7 @@ import { composeChain } from '../filter/chain.ts'
 import type { FilterDeps, FilterRegistry } from '../filter/registry.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { FromWorker, TablesUpdate, ToWorker, WorkerSettings } from '../link/messages.ts'
+import type { PatternCache } from '../pattern/pattern-cache.ts'
 import type { PolicySet } from '../snapshot/policy.ts'
 import { Tables } from '../snapshot/tables.ts'
 import type { Backends } from './backends.ts'
@@ -19,6 +20,8 @@ export interface RuntimeHost {
   readonly filters: FilterDeps
   readonly registry: FilterRegistry
   readonly backends: Backends
+  /** Of the thread. */
+  readonly patterns: PatternCache
   commit(tables: LinkedTables): void
   settings(settings: WorkerSettings): void
   epoch(epoch: number): void
@@ -93,7 +96,7 @@ export class Runtime {
     }
     for (const { index, backend, slot } of update.backends)
       backends[index] = backend === null ? null : this.#host.backends.define(backend, slot ?? -1)
-    const tables = new Tables(update.tables, before?.tables)
+    const tables = new Tables(update.tables, before?.tables, this.#host.patterns)
     yield* tables.prepare()
     const linked: LinkedTables = { generation: update.generation, tables, policies, backends }
     this.#current = linked
@@ -104,6 +107,7 @@ export class Runtime {
         if (backend !== null && !kept.has(backend)) this.#host.backends.forget(backend)
     }
     this.#host.tell({ type: 'applied', generation: update.generation })
+    yield* tables.forgetPatterns()
   }
 
   /** What passed the door and cannot be used all the same costs its own rules (500), never the generation that everybody waits for. */

@@ -4,6 +4,7 @@ import { suite, test } from 'node:test'
 import { MetricsRegistry } from '../../src/admin/metrics-registry.ts'
 import type { BackendGauges, MetricsSource } from '../../src/admin/metrics-source.ts'
 import { CONDITION_REASONS } from '../../src/api/condition.ts'
+import { divideMemory } from '../../src/lib/memory-budget.ts'
 import { REASON_LIST } from '../../src/lib/reason.ts'
 import { LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 import { ListenerRows } from '../../src/shared-memory/listener-rows.ts'
@@ -27,6 +28,10 @@ function setup(options: { workers?: number; backends?: number; source?: Partial<
     sizes: () => ({ routes: 3, rules: 5, backends: 2 }),
     backends: () => NAMES.map((id) => gauges(id, 1)),
     problems: () => [{ kind: 'Route', reason: 'Conflicted', objects: 2 }],
+    memory: {
+      budget: divideMemory(512 * 2 ** 20, workers),
+      sizes: () => ({ tables: 4_096, configuration: 9_000, waiting: 1 }),
+    },
     ...options.source,
   }
   const registry = new MetricsRegistry({ shared, source, version: '0.1.0 "odd" \\ \n' })

@@ -214,7 +214,14 @@ test('an empty settings file is all defaults', () => {
   assert.ok(result.ok)
   assert.deepEqual(result.object.listeners, [{ name: 'http', port: 8080 }])
   assert.deepEqual(result.object.ingressClass, { name: 'headgate', default: true })
-  assert.deepEqual(result.object.limits, { head: '64Ki', headers: 100, uri: '16Ki', connections: 0, passes: 8 })
+  assert.deepEqual(result.object.limits, {
+    head: '64Ki',
+    headers: 100,
+    uri: '16Ki',
+    connections: 0,
+    passes: 8,
+    memory: 0,
+  })
   assert.equal(result.object.admin.address, '127.0.0.1:9901')
 })
 

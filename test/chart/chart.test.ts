@@ -157,6 +157,7 @@ describe('the chart', { concurrency: 2 }, () => {
       'admin.address': { settings: { admin: { address: '127.0.0.1:9911' } } },
       'admin.tokenFile': { settings: { admin: { tokenFile: '/token' } } },
       'signals.address': { signals: { port: 9903 } },
+      'limits.memory': { settings: { limits: { memory: '384Mi' } } },
       watchNamespaces: { watchNamespaces: ['team-a'] },
       stateDirectory: { state: { enabled: true } },
       stateKeyFile: { state: { enabled: true, keySecretName: 'key' } },

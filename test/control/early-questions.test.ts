@@ -8,6 +8,7 @@ import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import type { ControlData, ControlToMain, MainToControl } from '../../src/control/thread-messages.ts'
+import { divideMemory } from '../../src/lib/memory-budget.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LineRing } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics } from '../../src/shared-memory/metrics.ts'
@@ -41,6 +42,7 @@ function dataOf(settingsFile: string | undefined, folder: string): ControlData {
     overrides: [],
     source: { type: 'folder', folder },
     share: { clients: 100, upstreams: 100, seed: 'seed' },
+    memory: divideMemory(512 * 2 ** 20, 1),
     log: { level: 'error', format: 'json' },
     version: '1.2.3',
   }

@@ -84,7 +84,7 @@ describe('settings that are read at the start only', () => {
     await writeFile(
       path,
       [
-        'limits: { headers: 60 }',
+        'limits: { headers: 60, memory: 1Gi }',
         'signals: { address: ":19912" }',
         'admin: { address: "127.0.0.1:19911" }',
         'stateDirectory: /s',
@@ -94,7 +94,7 @@ describe('settings that are read at the start only', () => {
       ].join('\n'),
     )
     const now = (await until(2)) as SettingsObject
-    assert.equal(now.limits.headers, 60)
+    assert.deepEqual([now.limits.headers, now.limits.memory], [60, 0])
     assert.deepEqual(
       [now.signals.address, now.admin, now.stateDirectory, now.stateKeyFile, now.watchNamespaces],
       [':19902', { address: '127.0.0.1:9901' }, undefined, undefined, []],
@@ -106,6 +106,7 @@ describe('settings that are read at the start only', () => {
       [
         '3: admin.address: "127.0.0.1:19911" acts when Headgate is started again; until then "127.0.0.1:9901" is in force',
         '2: signals.address: ":19912" acts when Headgate is started again; until then ":19902" is in force',
+        '1: limits.memory: "1Gi" acts when Headgate is started again; until then 0 is in force',
         '6: watchNamespaces: ["a","b"] acts when Headgate is started again; until then [] is in force',
         '4: stateDirectory: "/s" acts when Headgate is started again; until then nothing is in force',
         '5: stateKeyFile: "/k" acts when Headgate is started again; until then nothing is in force',

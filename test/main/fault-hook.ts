@@ -7,7 +7,8 @@ import { BroadcastChannel, isMainThread, workerData } from 'node:worker_threads'
 export interface Fault {
   /** `control`, or a worker's index. */
   readonly thread: 'control' | number
-  readonly how: 'hang' | 'throw' | 'exit'
+  /** `leak`: takes memory until there is none. */
+  readonly how: 'hang' | 'throw' | 'exit' | 'leak'
 }
 
 const channel = new BroadcastChannel('headgate-fault')
@@ -24,8 +25,15 @@ else {
     if (thread !== own) return
     if (how === 'hang') for (;;);
     if (how === 'exit') process.exit(7)
+    if (how === 'leak') return leak([])
     setImmediate(() => {
       throw new Error('thrown by the test')
     })
   }
+}
+
+/** In turns short enough that the thread gives its signs of life. */
+function leak(kept: object[]): void {
+  for (let i = 0; i < 100; i++) kept.push(new Array(1_000).fill(i))
+  setImmediate(() => leak(kept))
 }

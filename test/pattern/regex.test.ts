@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { compilePattern, Pattern, PatternCache, substitutionProblem } from '../../src/pattern/regex.ts'
+import { compilePattern, MAX_AUTOMATON_BYTES, Pattern, substitutionProblem } from '../../src/pattern/regex.ts'
 
 function pattern(source: string): Pattern {
   const compiled = compilePattern(source)
@@ -61,18 +61,37 @@ describe('a pattern', () => {
   })
 })
 
-describe('the cache of patterns', () => {
-  it('compiles a source once and forgets what was not used for longest', () => {
-    const cache = new PatternCache(2)
-    const a = cache.get('a')
-    cache.get('b')
-    assert.equal(cache.get('a'), a)
-    cache.get('c')
-    assert.ok(cache.has('a') && cache.has('c') && !cache.has('b'))
-    assert.equal(cache.size, 2)
+describe('the memory of a pattern', () => {
+  it('is bounded however it is used, and what it says stays the same', () => {
+    const large = pattern('.*a.{380}b')
+    const fresh = large.bytes
+    for (let round = 0; round < 5; round++) {
+      const text = noise(2_500, round)
+      assert.equal(large.matches(`${text}b`), /a.{380}b$/.test(`${text}b`))
+      assert.ok(large.bytes <= fresh + MAX_AUTOMATON_BYTES, `${large.bytes} bytes`)
+    }
+    // The library would have let it grow to 8 MiB: that the bound is really on its automaton shows in that there is growth at all.
+    assert.ok(
+      large.bytes > fresh + MAX_AUTOMATON_BYTES / 4,
+      `${large.bytes - fresh} bytes: is it the automaton that is bounded?`,
+    )
+    large.shrink()
+    assert.equal(large.bytes, fresh)
+    assert.ok(large.matches(`a${'x'.repeat(380)}b`) && !large.matches('b'))
   })
-  it('takes a pattern that does not compile for a mistake of the caller', () => {
-    assert.throws(() => new PatternCache().get('('), TypeError)
-    assert.throws(() => new PatternCache(0), TypeError)
+  it('of an ordinary one does not meet the bound', () => {
+    const path = pattern('/v[0-9]+/(users|orders)(/[a-z0-9-]+)*')
+    for (let i = 0; i < 1_000; i++) assert.ok(path.matches(`/v${i}/orders/a-${i}/${noise(8, i)}`))
+    assert.ok(path.bytes < 16 * 1024, `${path.bytes} bytes`)
+  })
+  it('is that of its program for a literal, which needs no automaton', () => {
+    const literal = pattern('/a/1')
+    assert.ok(literal.matches('/a/1') && !literal.matches('/a/2'))
+    assert.equal(literal.bytes, pattern('/a/1').bytes)
   })
 })
+
+/** Letters without a rhythm, so that an automaton meets ever new states. */
+function noise(length: number, seed: number): string {
+  return Array.from({ length }, (_, i) => (Math.imul(i + seed, (i + seed) * 7919) & 64 ? 'a' : 'b')).join('')
+}

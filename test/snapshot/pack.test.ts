@@ -219,6 +219,28 @@ describe('tables', () => {
     assert.ok(second.patterns.has('/b+'))
     assert.equal(second.patterns.get('/a+'), a)
   })
+  it('forget the expressions that only earlier tables had', () => {
+    const packer = new Packer(seededRandom())
+    const generation = (version: number): Segment =>
+      segment(
+        'a.example',
+        Array.from({ length: 40 }, (_, i) => ({
+          name: `r${i}`,
+          matches: [{ path: { type: 'RegularExpression', value: `/v${version}/${i}/.*` } }],
+        })),
+      )
+    let tables: Tables | undefined
+    for (let version = 0; version < 50; version++) {
+      const snapshot = snapshotOf([generation(version), simple('b.example')])
+      tables = new Tables(packer.pack(snapshot).tables, tables)
+      for (const _ of tables.prepare());
+      for (const _ of tables.forgetPatterns());
+      assert.ok(tables.patterns.has(`/v${version}/39/.*`))
+      assert.ok(tables.patterns.size <= 3 * 40 + 64, `${tables.patterns.size} expressions in generation ${version}`)
+    }
+    const hit = match(tables!, request({ path: '/v49/7/x' }))
+    assert.ok(typeof hit !== 'string' && hit.rule.rule === 'r7')
+  })
   it('close what stands behind an expression that does not compile, and nothing else', () => {
     const bad = segment('a.example', [
       { name: 'bad', matches: [{ path: { type: 'RegularExpression', value: '/a(' } }] },

@@ -11,6 +11,7 @@ import type { Phase } from '../../src/filter/registry.ts'
 import type { WorkerSettings } from '../../src/link/messages.ts'
 import { AccessLog } from '../../src/log/access-line.ts'
 import { normalizePath } from '../../src/pattern/path.ts'
+import { PatternCache } from '../../src/pattern/pattern-cache.ts'
 import { compilePattern } from '../../src/pattern/regex.ts'
 import { ClientResolver } from '../../src/proxy/client-address.ts'
 import { Timers } from '../../src/proxy/timers.ts'
@@ -104,6 +105,7 @@ export class InProcess {
       timers,
       wall: clock.wall,
       reusePort: false,
+      heldLimit: 1 << 20,
       countConnection: (delta) => (this.#connections += delta),
       metricsRow: () => 0,
       refusedConnection: (metricsRow) => metrics.connectionRefused(metricsRow),
@@ -126,6 +128,7 @@ export class InProcess {
       },
       registry,
       backends: this.backends,
+      patterns: new PatternCache(),
       commit: (tables) => {
         this.flow.current = tables
       },

@@ -38,6 +38,11 @@ export class FileState {
     this.file = file
   }
 
+  /** Of the text that counts, about. */
+  get bytes(): number {
+    return this.#text?.length ?? 0
+  }
+
   /** True while a version waits to be believed: look at the file again after the settle time. */
   get pending(): boolean {
     return this.#candidate !== null

@@ -1,7 +1,8 @@
 import { dirname, join, relative, resolve, sep } from 'node:path'
 import type { Kind } from '../../api/object.ts'
+import { formatMebibytes } from '../../lib/memory-budget.ts'
 import { HoldOff } from '../hold-off.ts'
-import { type FileStats, readText, statOrNothing } from '../read-text.ts'
+import { type FileStats, type ReadResult, readText, statOrNothing } from '../read-text.ts'
 import type { Place, Source, SourceHandler, SourceProblem } from '../source.ts'
 import { LineIndex, locateInText } from '../yaml-text.ts'
 import { displayPath } from './display-path.ts'
@@ -22,6 +23,8 @@ export interface FolderOptions {
   readonly settle?: number
   /** Bytes of a file. Default 8 MiB. */
   readonly maxFileBytes?: number
+  /** Bytes of all files together. Default 256 MiB. */
+  readonly maxBytes?: number
   readonly maxFiles?: number
   /** Default `fs.watch`. */
   readonly watch?: WatchFolder
@@ -33,6 +36,7 @@ export const DEFAULTS = {
   maxHold: 50,
   settle: 30,
   maxFileBytes: 8 * 1024 * 1024,
+  maxBytes: 256 * 1024 * 1024,
   maxFiles: 100_000,
 }
 
@@ -59,6 +63,8 @@ export class FolderSource implements Source {
   #handler: SourceHandler | undefined
   #dirty = new Set<string>()
   #all = true
+  /** Of all files. */
+  #bytes = 0
   #folderProblems: readonly SourceProblem[] = []
   #told: readonly SourceProblem[] = []
   #known: ReadonlySet<string> = new Set()
@@ -189,7 +195,8 @@ export class FolderSource implements Source {
    * @param walked what is there has just been established
    */
   async #look(path: string, walked: boolean): Promise<void> {
-    const read = await readText(path, this.#options.maxFileBytes)
+    const had = this.#files.get(path)?.bytes ?? 0
+    const read = await this.#read(path, had)
     if (this.#stopped) return
     const absent = !read.ok && (read.gone || !read.regular)
     if (absent && !walked) {
@@ -204,6 +211,7 @@ export class FolderSource implements Source {
     }
     const before = { definitions: state.definitions, leaving: state.leaving }
     const stays = await state.accept(read, this.#patience())
+    this.#bytes += (stays ? state.bytes : 0) - had
     if (!stays) {
       this.#files.delete(path)
       this.#table.set(state.file, [])
@@ -212,6 +220,16 @@ export class FolderSource implements Source {
     if (state.pending) this.#recheckSoon()
     if (before.definitions !== state.definitions || before.leaving !== state.leaving)
       this.#table.set(state.file, state.definitions, state.leaving)
+  }
+
+  /** @param had bytes of the version that counts */
+  async #read(path: string, had: number): Promise<ReadResult> {
+    const { maxFileBytes, maxBytes } = this.#options
+    const room = Math.max(maxBytes - this.#bytes + had, 0)
+    const read = await readText(path, Math.min(maxFileBytes, room))
+    if (read.ok || read.gone || !read.regular || read.reason !== 'TooLarge' || room >= maxFileBytes) return read
+    const message = `The files together have more than the ${formatMebibytes(maxBytes)} that are read; delete what is not needed, or raise the limit of memory.`
+    return { ...read, message }
   }
 
   #patience(): Patience {

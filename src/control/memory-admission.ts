@@ -1,0 +1,144 @@
+/**
+ * Whether there is memory for one more object. What does not fit is refused like an object that is invalid, so that what is served stays as it
+ * is and the thread never meets the end of its heap; it is asked for again once there is room.
+ */
+import { deflateRawSync, inflateRawSync } from 'node:zlib'
+import type { Kind } from '../api/object.ts'
+import { formatMebibytes } from '../lib/memory-budget.ts'
+import type { SourceEvent } from '../source/source.ts'
+
+type Upsert = SourceEvent & { readonly type: 'upsert' }
+
+/** The last quarter of the memory is for namespaces that have less than a quarter themselves: none of them alone can take it all. */
+const OPEN_SHARE = 0.75
+const SMALL_SHARE = 0.25
+/** Share of the memory for what waits, which is kept compressed. */
+const WAITING_SHARE = 1 / 16
+/** Objects looked at in one turn. */
+const TURN = 16
+
+/** Configuration of users; the rest follows from what it refers to and is never refused. */
+const REFUSABLE: ReadonlySet<Kind> = new Set(['Route', 'Backend', 'Ingress'])
+
+interface Held {
+  readonly namespace: string
+  readonly cost: number
+}
+
+interface Waiting extends Held {
+  readonly event: Omit<Upsert, 'raw'>
+  readonly packed: Buffer
+}
+
+export class MemoryAdmission {
+  readonly limit: number
+  readonly #held = new Map<string, Held>()
+  readonly #namespaces = new Map<string, number>()
+  readonly #waiting = new Map<string, Waiting>()
+  #used = 0
+  #waitingBytes = 0
+
+  /** @param limit bytes of all objects together */
+  constructor(limit: number) {
+    this.limit = limit
+  }
+
+  /** Bytes that are taken, as estimated. */
+  get used(): number {
+    return this.#used
+  }
+
+  /** How many objects wait for memory. */
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
+  /**
+   * Takes memory for the newest version of an object, in place of what the one before had.
+   *
+   * @param name identity of the object
+   * @returns why there is none, for its owner; what the version before has stays taken
+   */
+  take(name: string, event: Upsert, cost: number): string | undefined {
+    const namespace = event.key.slice(0, event.key.indexOf('/'))
+    const before = this.#held.get(name)?.cost ?? 0
+    const more = cost - before
+    if (more > 0 && REFUSABLE.has(event.kind) && !this.#fits(namespace, more)) {
+      this.#await(name, event, { namespace, cost })
+      return this.#refusal(cost)
+    }
+    this.#forgetWaiting(name)
+    this.#held.set(name, { namespace, cost })
+    this.#add(namespace, more)
+    return undefined
+  }
+
+  /** The object is gone, and so is a version of it that waits. */
+  release(name: string): void {
+    this.#forgetWaiting(name)
+    const held = this.#held.get(name)
+    if (held === undefined) return
+    this.#held.delete(name)
+    this.#add(held.namespace, -held.cost)
+  }
+
+  /** Another version came that is refused for other reasons: the one that waits is out of date. */
+  supersede(name: string): void {
+    this.#forgetWaiting(name)
+  }
+
+  /** Objects for which there is room now, some at a time: to be taken in as if they had just been told. */
+  *ready(): Generator<Upsert> {
+    let looked = 0
+    for (const [name, { event, packed, namespace, cost }] of this.#waiting) {
+      if (++looked > TURN) return
+      const more = cost - (this.#held.get(name)?.cost ?? 0)
+      if (!this.#fits(namespace, more)) {
+        // To the end, so that one that is large does not stand before those that fit.
+        this.#waiting.delete(name)
+        this.#waiting.set(name, { event, packed, namespace, cost })
+        continue
+      }
+      yield { ...event, raw: JSON.parse(inflateRawSync(packed).toString('utf8')) }
+    }
+  }
+
+  #fits(namespace: string, more: number): boolean {
+    const total = this.#used + more
+    if (total <= this.limit * OPEN_SHARE) return true
+    return total <= this.limit && (this.#namespaces.get(namespace) ?? 0) + more <= this.limit * SMALL_SHARE
+  }
+
+  #refusal(cost: number): string {
+    let largest: readonly [string, number] = ['', 0]
+    for (const entry of this.#namespaces) if (entry[1] > largest[1]) largest = entry
+    const [namespace, bytes] = largest
+    return (
+      `needs about ${formatMebibytes(cost)} of memory: manifests take ${formatMebibytes(this.#used)} of ${formatMebibytes(this.limit)} ` +
+      `(namespace "${namespace}" alone ${formatMebibytes(bytes)}), and the last quarter is for namespaces with less than a quarter. ` +
+      'Delete what is not needed, or raise the limit of memory'
+    )
+  }
+
+  #await(name: string, { raw, ...event }: Upsert, held: Held): void {
+    this.#forgetWaiting(name)
+    const packed = deflateRawSync(JSON.stringify(raw))
+    if (this.#waitingBytes + packed.length > this.limit * WAITING_SHARE) return
+    this.#waitingBytes += packed.length
+    this.#waiting.set(name, { ...held, event, packed })
+  }
+
+  #forgetWaiting(name: string): void {
+    const waiting = this.#waiting.get(name)
+    if (waiting === undefined) return
+    this.#waitingBytes -= waiting.packed.length
+    this.#waiting.delete(name)
+  }
+
+  #add(namespace: string, bytes: number): void {
+    this.#used += bytes
+    const total = (this.#namespaces.get(namespace) ?? 0) + bytes
+    if (total > 0) this.#namespaces.set(namespace, total)
+    else this.#namespaces.delete(namespace)
+  }
+}

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { CONTROL_THREAD, ProcessBlock, workerThread } from '../../src/shared-memory/process-block.ts'
+import { watchMemory } from '../../src/shared-memory/thread-memory.ts'
+
+const MiB = 1024 * 1024
+
+/** A thread whose heap the test sets, and whose clock it is. */
+function thread(row = workerThread(0)) {
+  const block = new ProcessBlock(ProcessBlock.allocate(2))
+  const heap = { used: 40 * MiB, live: 10 * MiB, idle: true, collected: 0 }
+  let tick = (): void => {}
+  watchMemory(
+    block,
+    row,
+    {
+      statistics: () => ({
+        used_heap_size: heap.used,
+        total_heap_size: heap.used + MiB,
+        heap_size_limit: 64 * MiB,
+        external_memory: 3 * MiB,
+      }),
+      idle: () => heap.idle,
+      collect: () => {
+        heap.collected++
+        heap.used = heap.live
+      },
+    },
+    (look) => {
+      tick = look
+    },
+  )
+  return {
+    block,
+    heap,
+    pass: (seconds: number, allocated = 0) => {
+      for (let i = 0; i < seconds; i++) {
+        heap.used += allocated
+        tick()
+      }
+    },
+  }
+}
+
+describe('the memory of a thread', () => {
+  it('is told to the others, and forgotten with the worker', () => {
+    const { block } = thread()
+    const told = { used: 40 * MiB, total: 41 * MiB, limit: 64 * MiB, external: 3 * MiB }
+    assert.deepEqual(block.memory(workerThread(0)), told)
+    assert.equal(block.memory(CONTROL_THREAD).used, 0)
+    block.clearWorker(0)
+    assert.equal(block.memory(workerThread(0)).used, 0)
+  })
+  it('is given back once when nothing happens any more', () => {
+    const { heap, block, pass } = thread()
+    pass(4)
+    assert.equal(heap.collected, 0)
+    pass(60)
+    assert.equal(heap.collected, 1)
+    assert.equal(block.memory(workerThread(0)).used, 10 * MiB)
+  })
+  it('is given back again when more garbage has come', () => {
+    const { heap, pass } = thread()
+    pass(10)
+    pass(10, 2 * MiB)
+    assert.equal(heap.collected, 1)
+    pass(10)
+    assert.equal(heap.collected, 2)
+  })
+  it('is left alone while somebody waits, while it allocates, where little has come, and where it is large', () => {
+    for (const change of [
+      ({ heap, pass }: ReturnType<typeof thread>) => {
+        heap.idle = false
+        pass(30)
+      },
+      ({ pass }: ReturnType<typeof thread>) => pass(30, 2 * MiB),
+      ({ heap, pass }: ReturnType<typeof thread>) => {
+        heap.used = 7 * MiB
+        pass(30)
+      },
+      ({ heap, pass }: ReturnType<typeof thread>) => {
+        heap.used = 300 * MiB
+        pass(30)
+      },
+    ]) {
+      const one = thread()
+      change(one)
+      assert.equal(one.heap.collected, 0)
+    }
+  })
+})

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict'
+import { totalmem } from 'node:os'
+import { describe, it } from 'node:test'
+import { cgroupLimit, memoryLimit } from '../../src/supervisor/memory-limit.ts'
+
+const MiB = 1024 * 1024
+const V2_MOUNT = '30 23 0:26 ROOT /sys/fs/cgroup ro,nosuid shared:4 - cgroup2 cgroup rw,nsdelegate'
+const V1_MOUNT = '36 29 0:32 ROOT /sys/fs/cgroup/memory ro,nosuid - cgroup cgroup rw,memory'
+const CPU_MOUNT = '35 29 0:31 / /sys/fs/cgroup/cpu ro - cgroup cgroup rw,cpu,cpuacct'
+
+function system(own: string, mounts: readonly string[], files: Readonly<Record<string, string>>) {
+  const all: Readonly<Record<string, string>> = {
+    '/proc/self/cgroup': `${own}\n`,
+    '/proc/self/mountinfo': `${mounts.join('\n')}\n`,
+    ...files,
+  }
+  return (path: string): string | undefined => all[path]
+}
+
+describe('the limit of memory', () => {
+  const cases = {
+    'of a container with a namespace of its own, version 2': [
+      system('0::/', [V2_MOUNT.replace('ROOT', '/')], { '/sys/fs/cgroup/memory.max': '536870912\n' }),
+      512,
+    ],
+    'of a pod above its container, version 2': [
+      system('0::/kubepods/pod1/ctr', [V2_MOUNT.replace('ROOT', '/')], {
+        '/sys/fs/cgroup/kubepods/pod1/ctr/memory.max': 'max\n',
+        '/sys/fs/cgroup/kubepods/pod1/memory.max': '402653184\n',
+        '/sys/fs/cgroup/kubepods/memory.max': '8589934592\n',
+      }),
+      384,
+    ],
+    'from which on the kernel throttles': [
+      system('0::/a', [V2_MOUNT.replace('ROOT', '/')], {
+        '/sys/fs/cgroup/a/memory.max': '1073741824\n',
+        '/sys/fs/cgroup/a/memory.high': '805306368\n',
+      }),
+      768,
+    ],
+    'where the mount shows our own group as its root': [
+      system('4:memory:/docker/abc', [CPU_MOUNT, V1_MOUNT.replace('ROOT', '/docker/abc')], {
+        '/sys/fs/cgroup/memory/memory.limit_in_bytes': '268435456\n',
+      }),
+      256,
+    ],
+    'of a nested group, version 1': [
+      system('5:cpu:/x\n4:memory:/a/b', [CPU_MOUNT, V1_MOUNT.replace('ROOT', '/')], {
+        '/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes': '9223372036854771712\n',
+        '/sys/fs/cgroup/memory/a/memory.limit_in_bytes': '314572800\n',
+      }),
+      300,
+    ],
+    'where a group of another path only begins like the root': [
+      system('4:memory:/docker/abcdef', [V1_MOUNT.replace('ROOT', '/docker/abc')], {
+        '/sys/fs/cgroup/memory/memory.limit_in_bytes': '104857600\n',
+      }),
+      100,
+    ],
+  } as const
+  for (const [name, [read, mebibytes]] of Object.entries(cases))
+    it(`is found ${name}`, () => assert.equal(cgroupLimit(read) / MiB, mebibytes))
+
+  it('is none where no group says so, and none where there are no groups', () => {
+    assert.equal(cgroupLimit(system('0::/', [V2_MOUNT.replace('ROOT', '/')], {})), Number.POSITIVE_INFINITY)
+    const v1 = system('4:memory:/', [V1_MOUNT.replace('ROOT', '/')], {
+      '/sys/fs/cgroup/memory/memory.limit_in_bytes': '9223372036854771712\n',
+    })
+    assert.equal(cgroupLimit(v1), Number.POSITIVE_INFINITY)
+    assert.equal(
+      cgroupLimit(() => undefined),
+      Number.POSITIVE_INFINITY,
+    )
+  })
+
+  const contained = (settings: string) =>
+    system('0::/', [V2_MOUNT.replace('ROOT', '/')], { '/sys/fs/cgroup/memory.max': '536870912\n', '/s.yaml': settings })
+
+  it('is what the settings say', async () => {
+    for (const text of ['limits: { memory: 300Mi }', 'limits:\n  memory: 314572800\n', '{"limits":{"memory":"300Mi"}}'])
+      assert.deepEqual(await memoryLimit('/s.yaml', contained(text)), { bytes: 300 * MiB, from: 'settings' }, text)
+  })
+  it('is that of the group where the settings say nothing that can be used', async () => {
+    for (const text of [
+      '',
+      'limits: { memory: 0 }',
+      'limits: { memory: lots }',
+      'memory: [',
+      'limits: # memory',
+      '- memory',
+    ])
+      assert.deepEqual(await memoryLimit('/s.yaml', contained(text)), { bytes: 512 * MiB, from: 'cgroup' }, text)
+    assert.deepEqual(await memoryLimit(undefined, contained('')), { bytes: 512 * MiB, from: 'cgroup' })
+  })
+  it('is the memory of the machine where nothing else is less', async () => {
+    assert.deepEqual(await memoryLimit(undefined, () => undefined), { bytes: totalmem(), from: 'machine' })
+  })
+})
