@@ -12,7 +12,7 @@ import type { Route, RouteMatch, RouteValueMatch } from './route.ts'
 type Path = readonly (string | number)[]
 
 /** @param route valid by its schema */
-export function pathProblems(route: Route): FieldProblem[] {
+export function* pathProblems(route: Route): Generator<void, FieldProblem[]> {
   const problems: FieldProblem[] = []
   const { spec } = route
   for (const [i, delegate] of (spec.delegates ?? []).entries())
@@ -22,7 +22,10 @@ export function pathProblems(route: Route): FieldProblem[] {
   checkPolicies(spec.policies?.enforced, ['spec', 'policies', 'enforced'], problems)
   for (const [i, rule] of (spec.rules ?? []).entries()) {
     const at = ['spec', 'rules', i]
-    for (const [j, match] of (rule.matches ?? []).entries()) checkMatch(match, [...at, 'matches', j], problems)
+    for (const [j, match] of (rule.matches ?? []).entries()) {
+      checkMatch(match, [...at, 'matches', j], problems)
+      yield
+    }
     checkPolicies(rule.policies, [...at, 'policies'], problems)
     checkRewrite(rule.redirect?.path, [...at, 'redirect', 'path'], problems)
   }

@@ -1,4 +1,5 @@
 /** What the parts of the schema compiler share: the dialect, and one run of a checker over one value. */
+import { runSteps } from '../lib/steps.ts'
 import type { CelProgram, ValidationRule } from './cel.ts'
 import type { FieldProblem } from './object.ts'
 import { typeName } from './wording.ts'
@@ -37,6 +38,24 @@ export interface Schema {
 
 /** Copies the value into what it means, and notes what is wrong with it. */
 export type Check = (value: unknown, run: Run) => unknown
+
+/** The same, a part after each `yield`: for values that an object may make so large that they are not to be checked in one turn. */
+export type StepCheck = (value: unknown, run: Run) => Generator<void, unknown>
+
+/** A compiled node of a schema. */
+export interface Node {
+  readonly check: Check
+  /** Set where the value may be large: it or what it holds has a long list of objects. */
+  readonly steps?: StepCheck
+}
+
+/** Both forms of a check in steps. */
+export function stepwise(steps: StepCheck): Node {
+  return {
+    steps,
+    check: (value, run) => runSteps(steps(value, run)),
+  }
+}
 
 /** More is of no use to anybody, and each costs a look for its place. */
 const MAX_PROBLEMS = 100

@@ -5,12 +5,13 @@
  * Null where a schema is not nullable counts as absent, defaults come before validation, rules in CEL are evaluated only
  * where types, enums, required fields and sizes are right: all as an API server does it.
  */
+import { runSteps } from '../lib/steps.ts'
 import { compileRule } from './cel.ts'
 import { celDiffers, escapeName, wordsOf } from './cel-values.ts'
 import type { FieldProblem } from './object.ts'
 import { compileDuplicates } from './schema-duplicates.ts'
 import { checkFreeForm } from './schema-free-form.ts'
-import { type Check, isRecord, Run, type Schema, setOwn, wrongType } from './schema-run.ts'
+import { isRecord, type Node, Run, type Schema, setOwn, stepwise, wrongType } from './schema-run.ts'
 import { checkBoolean, compileIntOrString, compileNumber, compileString } from './schema-scalar.ts'
 import { suggestion } from './wording.ts'
 
@@ -21,7 +22,11 @@ export interface CheckResult {
   readonly warnings: FieldProblem[]
 }
 
-export type Checker = (value: unknown) => CheckResult
+export interface Checker {
+  (value: unknown): CheckResult
+  /** The same in steps; one is a part of a large value, some tenths of a millisecond at the most. */
+  steps(value: unknown): Generator<void, CheckResult>
+}
 
 export interface SchemaOptions {
   /** What an unknown field is: refused (the default), or left out with a warning, for kinds that grow without us. */
@@ -30,13 +35,14 @@ export interface SchemaOptions {
 
 /** @throws {TypeError} when the schema uses a keyword this dialect does not have: what is not understood is not skipped */
 export function compileSchema(schema: Schema, options: SchemaOptions = {}): Checker {
-  const check = compileNode(schema, { where: '', name: '', lenient: options.unknown === 'warn', words: new Set() })
-  return (value) => {
+  const node = compileNode(schema, { where: '', name: '', lenient: options.unknown === 'warn', words: new Set() })
+  function* steps(value: unknown): Generator<void, CheckResult> {
     const run = new Run()
-    const result = check(value, run)
+    const result = node.steps === undefined ? node.check(value, run) : yield* node.steps(value, run)
     run.finish()
     return { value: result, problems: run.problems, warnings: run.warnings }
   }
+  return Object.assign((value: unknown) => runSteps(steps(value)), { steps })
 }
 
 const KEYWORDS = new Set<string>([
@@ -81,88 +87,130 @@ interface Place {
   readonly words: ReadonlySet<string>
 }
 
-function compileNode(schema: Schema, above: Place): Check {
+function compileNode(schema: Schema, above: Place): Node {
   const place = { ...above, words: wordsOf(schema, above.name, above.words) }
   const { where } = place
   for (const keyword of Object.keys(schema))
     if (!KEYWORDS.has(keyword)) throw new TypeError(`schema keyword ${keyword} at ${where || 'the root'} is not known`)
   if (schema.anyOf !== undefined && !schema['x-kubernetes-int-or-string'])
     throw new TypeError(`anyOf at ${where} without x-kubernetes-int-or-string`)
-  const check = compileType(schema, place)
+  const node = compileType(schema, place)
   const programs = (schema['x-kubernetes-validations'] ?? [])
     .map(compileRule)
     .filter((program) => program !== undefined)
-  if (programs.length === 0) return check
-  return (value, run) => {
-    const result = check(value, run)
-    run.evaluate(programs)
-    return result
+  if (programs.length === 0) return node
+  const { check, steps } = node
+  if (steps !== undefined)
+    return stepwise(function* (value, run) {
+      const result = yield* steps(value, run)
+      run.evaluate(programs)
+      return result
+    })
+  return {
+    check(value, run) {
+      const result = check(value, run)
+      run.evaluate(programs)
+      return result
+    },
   }
 }
 
-function compileType(schema: Schema, place: Place): Check {
-  if (schema['x-kubernetes-int-or-string']) return compileIntOrString(schema)
+function compileType(schema: Schema, place: Place): Node {
+  if (schema['x-kubernetes-int-or-string']) return { check: compileIntOrString(schema) }
   switch (schema.type) {
     case 'object':
       return compileObject(schema, place)
     case 'array':
       return compileList(schema, place)
     case 'string':
-      return compileString(schema, place.where)
+      return { check: compileString(schema, place.where) }
     case 'integer':
     case 'number':
-      return compileNumber(schema, schema.type)
+      return { check: compileNumber(schema, schema.type) }
     case 'boolean':
-      return checkBoolean
+      return { check: checkBoolean }
     default:
       throw new TypeError(`schema at ${place.where || 'the root'} has no type`)
   }
 }
 
-function compileList(schema: Schema, place: Place): Check {
+/** A list of objects that may have more entries than this is checked in steps, and so is a list whose entries have such lists. */
+const SHORT_LIST = 64
+
+function compileList(schema: Schema, place: Place): Node {
   const { where, name, words } = place
   if (schema.items === undefined) throw new TypeError(`list at ${where} has no items`)
   const { minItems = 0, maxItems = Number.POSITIVE_INFINITY } = schema
   const item = compileNode(schema.items, { ...place, where: `${where}[]` })
   const differs = celDiffers(schema.items, name, words)
   const duplicates = compileDuplicates(schema)
-  return (value, run) => {
-    if (!Array.isArray(value)) return wrongType(value, 'a list', run)
-    // One message, not thousands: what a list is too long for is not looked at item by item.
-    const length = Math.min(value.length, maxItems)
+  /** @returns of how many entries each is looked at; undefined when it is no list */
+  const begin = (value: unknown, run: Run): number | undefined => {
+    if (!Array.isArray(value)) {
+      wrongType(value, 'a list', run)
+      return undefined
+    }
     if (value.length > maxItems) run.block('TooLong', `may have at most ${maxItems} entries, not ${value.length}`)
     if (value.length < minItems)
       run.problem('Invalid', minItems === 1 ? 'may not be empty' : `must have at least ${minItems} entries`)
-    const result: unknown[] = new Array(length)
-    const cel: unknown[] = differs ? new Array(length) : result
-    for (let i = 0; i < length; i++) {
-      run.path.push(i)
-      result[i] = item(value[i], run)
-      if (differs) cel[i] = run.cel
-      run.path.pop()
-    }
+    // One message, not thousands: what a list is too long for is not looked at item by item.
+    return Math.min(value.length, maxItems)
+  }
+  const end = (result: unknown[], cel: unknown[], run: Run): unknown => {
     duplicates?.(result, run)
     run.cel = cel
     return Object.freeze(result)
   }
+  const { steps, check } = item
+  if (steps === undefined && (schema.items.type !== 'object' || maxItems <= SHORT_LIST))
+    return {
+      check(value, run) {
+        const length = begin(value, run)
+        if (length === undefined) return undefined
+        const result: unknown[] = new Array(length)
+        const cel: unknown[] = differs ? new Array(length) : result
+        for (let i = 0; i < length; i++) {
+          run.path.push(i)
+          result[i] = check((value as unknown[])[i], run)
+          if (differs) cel[i] = run.cel
+          run.path.pop()
+        }
+        return end(result, cel, run)
+      },
+    }
+  return stepwise(function* (value, run) {
+    const length = begin(value, run)
+    if (length === undefined) return undefined
+    const result: unknown[] = new Array(length)
+    const cel: unknown[] = differs ? new Array(length) : result
+    for (let i = 0; i < length; i++) {
+      run.path.push(i)
+      const entry = (value as unknown[])[i]
+      result[i] = steps === undefined ? check(entry, run) : yield* steps(entry, run)
+      if (differs) cel[i] = run.cel
+      run.path.pop()
+      yield
+    }
+    return end(result, cel, run)
+  })
 }
 
 interface Property {
   readonly name: string
   /** As CEL names it. */
   readonly escaped: string
-  readonly check: Check
+  readonly node: Node
   readonly nullable: boolean
   readonly required: boolean
   /** Made when first needed: the default with the defaults below it. */
   readonly default: (() => { readonly value: unknown; readonly cel: unknown }) | undefined
 }
 
-function compileObject(schema: Schema, place: Place): Check {
+function compileObject(schema: Schema, place: Place): Node {
   const { where, lenient } = place
   if (schema['x-kubernetes-preserve-unknown-fields']) {
     if (schema.properties !== undefined) throw new TypeError(`${where} has properties and free form`)
-    return checkFreeForm
+    return { check: checkFreeForm }
   }
   if (schema.additionalProperties !== undefined) return compileMap(schema, schema.additionalProperties, place)
   const required = new Set(schema.required ?? [])
@@ -173,34 +221,69 @@ function compileObject(schema: Schema, place: Place): Check {
   const expected = [...properties.values()].filter((property) => property.required || property.default !== undefined)
   const unread = new Set(schema['x-headgate-unread'] ?? [])
   const differs = celDiffers(schema, place.name, place.words)
-  return (value, run) => {
-    if (!isRecord(value)) return wrongType(value, 'an object with named fields', run)
-    const result: Record<string, unknown> = {}
-    const cel: Record<string, unknown> = differs ? {} : result
+  /** @returns the property that a name stands for; undefined when there is nothing to look at */
+  const propertyOf = (name: string, given: unknown, run: Run): Property | undefined => {
+    const property = properties.get(name)
+    if (property === undefined && !unread.has(name)) noteUnknown(name, names, lenient, run)
+    return property === undefined || isAbsent(given, property) ? undefined : property
+  }
+  const end = (value: Record<string, unknown>, made: Made, run: Run): unknown => {
+    for (const property of expected) if (isAbsent(value[property.name], property)) complete(property, made, run)
+    run.cel = made.cel
+    return Object.freeze(made.result)
+  }
+  if ([...properties.values()].every(({ node }) => node.steps === undefined))
+    return {
+      check(value, run) {
+        if (!isRecord(value)) return wrongType(value, OBJECT, run)
+        const made = newObject(differs)
+        for (const name of Object.keys(value)) {
+          const given = value[name]
+          const property = propertyOf(name, given, run)
+          if (property === undefined) continue
+          run.path.push(name)
+          made.result[name] = given === null ? null : property.node.check(given, run)
+          if (differs) made.cel[property.escaped] = given === null ? null : run.cel
+          run.path.pop()
+        }
+        return end(value, made, run)
+      },
+    }
+  return stepwise(function* (value, run) {
+    if (!isRecord(value)) return wrongType(value, OBJECT, run)
+    const made = newObject(differs)
     for (const name of Object.keys(value)) {
-      const property = properties.get(name)
-      if (property === undefined) {
-        if (!unread.has(name)) noteUnknown(name, names, lenient, run)
-        continue
-      }
       const given = value[name]
-      if (isAbsent(given, property)) continue
+      const property = propertyOf(name, given, run)
+      if (property === undefined) continue
+      const { check, steps } = property.node
       run.path.push(name)
-      result[name] = given === null ? null : property.check(given, run)
-      if (differs) cel[property.escaped] = given === null ? null : run.cel
+      made.result[name] = given === null ? null : steps === undefined ? check(given, run) : yield* steps(given, run)
+      if (differs) made.cel[property.escaped] = given === null ? null : run.cel
       run.path.pop()
     }
-    for (const property of expected) if (isAbsent(value[property.name], property)) complete(property, result, cel, run)
-    run.cel = cel
-    return Object.freeze(result)
-  }
+    return end(value, made, run)
+  })
+}
+
+const OBJECT = 'an object with named fields'
+
+/** An object in the making, and the same as CEL sees it. */
+interface Made {
+  readonly result: Record<string, unknown>
+  readonly cel: Record<string, unknown>
+}
+
+function newObject(differs: boolean): Made {
+  const result: Record<string, unknown> = {}
+  return { result, cel: differs ? {} : result }
 }
 
 function isAbsent(given: unknown, property: Property): boolean {
   return given === undefined || (given === null && !property.nullable)
 }
 
-function complete(property: Property, result: Record<string, unknown>, cel: Record<string, unknown>, run: Run): void {
+function complete(property: Property, { result, cel }: Made, run: Run): void {
   if (property.default !== undefined) {
     const made = property.default()
     result[property.name] = made.value
@@ -214,12 +297,12 @@ function complete(property: Property, result: Record<string, unknown>, cel: Reco
 
 function compileProperty(name: string, schema: Schema, required: boolean, place: Place): Property {
   const where = `${place.where}.${name}`
-  const check = compileNode(schema, { ...place, where, name })
+  const node = compileNode(schema, { ...place, where, name })
   let made: { readonly value: unknown; readonly cel: unknown } | undefined
   const makeDefault = () => {
     if (made === undefined) {
       const run = new Run()
-      const value = check(schema.default, run)
+      const value = node.check(schema.default, run)
       const cel = run.cel
       run.finish()
       if (run.problems.length > 0) throw new TypeError(`the default at ${where} is not valid`)
@@ -230,7 +313,7 @@ function compileProperty(name: string, schema: Schema, required: boolean, place:
   return {
     name,
     escaped: escapeName(name),
-    check,
+    node,
     nullable: schema.nullable === true,
     required,
     default: schema.default === undefined ? undefined : makeDefault,
@@ -250,11 +333,11 @@ function noteUnknown(name: string, names: readonly string[], lenient: boolean, r
   list.push({ path: [...run.path, name], reason: 'Unknown', message })
 }
 
-function compileMap(schema: Schema, values: Schema, place: Place): Check {
-  const check = compileNode(values, { ...place, where: `${place.where}.*` })
+function compileMap(schema: Schema, values: Schema, place: Place): Node {
+  const { check } = compileNode(values, { ...place, where: `${place.where}.*` })
   const differs = celDiffers(values, place.name, place.words)
   const { minProperties = 0, maxProperties = Number.POSITIVE_INFINITY } = schema
-  return (value, run) => {
+  const node = (value: unknown, run: Run): unknown => {
     if (!isRecord(value)) return wrongType(value, 'an object with named values', run)
     const keys = Object.keys(value).filter((key) => value[key] !== undefined && value[key] !== null)
     if (keys.length > maxProperties) {
@@ -273,4 +356,5 @@ function compileMap(schema: Schema, values: Schema, place: Place): Check {
     run.cel = cel
     return Object.freeze(result)
   }
+  return { check: node }
 }

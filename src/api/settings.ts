@@ -39,6 +39,8 @@ export interface SettingsObject {
     readonly passes: number
     /** 0 = from the limit of the container, or the machine. */
     readonly memory: ByteQuantity
+    /** What the Routes and Ingresses of one namespace may cost together, in the units of `objectCost`. */
+    readonly namespaceCost: number
   }
   readonly accessLog: {
     readonly format: 'json'

@@ -2,8 +2,10 @@
  * The door: every object, from a folder or a cluster, is judged and completed here by the schemas an API server has, and
  * trusted afterwards. What is not built yet is refused by name, so that no field is ever accepted and ignored.
  */
+import { runSteps } from '../lib/steps.ts'
 import type { Backend } from './backend.ts'
 import { CORE_KINDS, METADATA_SCHEMA } from './core-schemas.ts'
+import { costProblems } from './cost.ts'
 import type { Ingress } from './ingress.ts'
 import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from './kubernetes.ts'
 import { metadataProblems } from './metadata.ts'
@@ -35,6 +37,8 @@ export type Verdict<T> =
 export interface Validator {
   /** Pure; never throws, whatever `raw` is. Every problem is reported, not only the first. */
   check<K extends Kind>(kind: K, raw: unknown): Verdict<KindMap[K]>
+  /** The same in steps of some tenths of a millisecond: an object may be as large as an API server lets pass. */
+  steps<K extends Kind>(kind: K, raw: unknown): Generator<void, Verdict<KindMap[K]>>
   checkSettings(raw: unknown): Verdict<SettingsObject>
 }
 
@@ -66,8 +70,11 @@ export function createValidator(documents: SchemaDocuments): Validator {
     Namespace: coreKind('Namespace'),
   }
   const settings = compileSchema(documents.settings as Schema)
+  const steps = <K extends Kind>(kind: K, raw: unknown) =>
+    checkObject(kind, kinds[kind], raw) as Generator<void, Verdict<KindMap[K]>>
   return {
-    check: <K extends Kind>(kind: K, raw: unknown) => checkObject(kind, kinds[kind], raw) as Verdict<KindMap[K]>,
+    check: (kind, raw) => runSteps(steps(kind, raw)),
+    steps,
     checkSettings(raw) {
       // An empty file is all defaults.
       const { value, problems, warnings } = settings(raw ?? {})
@@ -123,10 +130,13 @@ function coreKind(kind: keyof typeof CORE_KINDS): KindCheck {
 
 type Raw = { readonly apiVersion?: unknown; readonly kind?: unknown; readonly metadata?: unknown }
 
-function checkObject(kind: Kind, { apiVersion, checker }: KindCheck, raw: unknown): Verdict<unknown> {
+function* checkObject(kind: Kind, { apiVersion, checker }: KindCheck, raw: unknown): Generator<void, Verdict<unknown>> {
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
     return { ok: false, problems: [{ path: [], reason: 'Type', message: `must be an object, not ${typeName(raw)}` }] }
-  const { value, problems, warnings } = checker(raw)
+  // Before anything is compiled or compared: what costs too much must not cost that much to be refused.
+  const costs = costProblems(kind, raw)
+  if (costs.length > 0) return { ok: false, problems: costs }
+  const { value, problems, warnings } = yield* checker.steps(raw)
   const object = value as Identified
   problems.push(...identityProblems(kind, apiVersion, raw as Raw))
   if (isObject(object.metadata)) problems.push(...metadataProblems(kind, object.metadata))
@@ -136,7 +146,7 @@ function checkObject(kind: Kind, { apiVersion, checker }: KindCheck, raw: unknow
   if (kind === 'ConfigMap') problems.push(...base64Problems(object, 'binaryData'))
   if (kind === 'Route' || kind === 'Backend') problems.push(...unbuiltFields(kind, object))
   // Last, because it relies on everything having its type.
-  if (kind === 'Route' && problems.length === 0) problems.push(...pathProblems(object as unknown as Route))
+  if (kind === 'Route' && problems.length === 0) problems.push(...(yield* pathProblems(object as unknown as Route)))
   if (problems.length > 0) return { ok: false, problems }
   return { ok: true, object: complete(kind, object), warnings }
 }

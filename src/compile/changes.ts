@@ -132,6 +132,7 @@ function sameForRoutes(a: SettingsObject, b: SettingsObject): boolean {
     (isDeepStrictEqual(a.ingressClass, b.ingressClass) &&
       isDeepStrictEqual(a.policies, b.policies) &&
       a.tenancy === b.tenancy &&
+      a.limits.namespaceCost === b.limits.namespaceCost &&
       isDeepStrictEqual(a.hostnames, b.hostnames) &&
       isDeepStrictEqual(
         a.listeners.map((listener) => listener.name),

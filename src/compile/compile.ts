@@ -55,6 +55,7 @@ function* work(resources: ResourceSet, memo: CompileMemo): Generator<void, void>
   yield* buildHosts(memo, resources, meter)
   yield* gatherEndpoints(memo, resources, meter)
   yield* tellStatuses(memo, resources, meter)
+  memo.working()
 }
 
 /** One that was given up while changes were noted is noted to its end first: what it has noted already cannot be told apart. */
@@ -71,6 +72,7 @@ function* takeIn(resources: ResourceSet, memo: CompileMemo, meter: Meter): Gener
 
 function* tellStatuses(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
   for (const name of memo.work.statuses) {
+    memo.working(name)
     const status = statusOf(memo, resources, name)
     if (status === undefined) memo.statuses.delete(name)
     else if (!isDeepStrictEqual(memo.statuses.get(name), status)) memo.statuses.set(name, status)

@@ -7,6 +7,8 @@ import type { Staleness } from './resource-set.ts'
 export interface Fault {
   readonly reason: ConditionReason
   readonly message: string
+  /** How many others like it there are, which are not told. */
+  readonly more?: number
 }
 
 export interface Findings {
@@ -63,12 +65,13 @@ export function backendConditions(findings: Findings): readonly Condition[] {
 /** An object that was never valid. */
 export function refusedConditions(problems: readonly FieldProblem[], generation: number | undefined, ready: boolean) {
   const message = `Nothing of it is served: ${tellProblems(problems)}`
-  const refused = condition('Accepted', 'False', refusedReason(problems), message, generation)
+  const refused = condition('Accepted', 'False', refusalReason(problems), message, generation)
   return ready ? [readyFrom([refused]), refused] : [refused]
 }
 
-function refusedReason(problems: readonly FieldProblem[]): ConditionReason {
-  for (const reason of ['NotImplemented', 'MemoryBudget'] as const)
+/** What has a reason of its own stands alone among the problems of an object, or all of them have it. */
+function refusalReason(problems: readonly FieldProblem[]): ConditionReason {
+  for (const reason of ['NotImplemented', 'TooCostly', 'Quarantined', 'MemoryBudget'] as const)
     if (problems.length > 0 && problems.every((problem) => problem.reason === reason)) return reason
   return 'Invalid'
 }
@@ -189,15 +192,16 @@ function condition(
 }
 
 function tell(faults: readonly Fault[]): string {
-  return sentence(some([...new Set(faults.map((fault) => fault.message))]))
+  const others = faults.reduce((sum, { more = 0 }) => sum + more, 0)
+  return sentence(some([...new Set(faults.map((fault) => fault.message))], others))
 }
 
 function tellProblems(problems: readonly FieldProblem[]): string {
   return sentence(some(problems.map(({ path, message }) => `${formatPath(path)}: ${message.replace(/\.$/, '')}`)))
 }
 
-function some(texts: readonly string[]): string {
-  const more = texts.length - TOLD
+function some(texts: readonly string[], others = 0): string {
+  const more = Math.max(texts.length - TOLD, 0) + others
   return texts.slice(0, TOLD).join('; ') + (more > 0 ? `; and ${more} more` : '')
 }
 

@@ -9,6 +9,7 @@ import type { PolicySet } from '../snapshot/policy.ts'
 import type { Backend, BackendRef, EndpointAddress, Match, Rule, Segment, Snapshot } from '../snapshot/snapshot.ts'
 import type { Fault } from './conditions.ts'
 import { Handovers } from './handover.ts'
+import { NamespaceCosts } from './namespace-cost.ts'
 import type { Owner, Ownership, Permission } from './ownership.ts'
 import type { Claim, MatchPlan, RoutePlan } from './plan.ts'
 import { PolicyBook } from './policy-book.ts'
@@ -129,6 +130,8 @@ export interface WorkCounts {
 }
 
 export class CompileMemo {
+  /** Told which object the work is about, by kind and key; undefined = about no single one. */
+  readonly working: (name?: string) => void
   /** The resources whose changes are all in the work lists. */
   seen: ResourceSet | undefined
   /** Those being compared with `seen`. */
@@ -145,6 +148,7 @@ export class CompileMemo {
   readonly serviceUsers = new Map<string, Set<string>>()
   /** The Service a Backend had when it was last looked at. */
   readonly serviceOf = new Map<string, string>()
+  readonly costs = new NamespaceCosts()
   readonly book = new PolicyBook()
   readonly segments = new FrozenMapBuilder<Segment>()
   readonly backends = new FrozenMapBuilder<Backend>()
@@ -166,6 +170,10 @@ export class CompileMemo {
     targets: 0,
     endpoints: 0,
     statuses: 0,
+  }
+
+  constructor(working: (name?: string) => void = () => {}) {
+    this.working = working
   }
 
   /** What the first compile is compared with. */

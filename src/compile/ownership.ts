@@ -55,13 +55,38 @@ export function ageOf(claim: Claim): Age {
   return claim.age ?? claim
 }
 
-/** @returns undefined when Routes of `namespace` may not serve the hostname at all */
+/** What a claim permits: asked again for each hostname and each Route, and the same for most namespaces. */
+interface Permissions {
+  readonly namespaces: Namespaces
+  readonly byNamespace: Map<string, Permission | undefined>
+  /** Equal lists are one object, by the positions of the delegates that make them. */
+  readonly byDelegates: Map<string, Permission>
+}
+
+const PERMISSIONS = new WeakMap<Claim, Permissions>()
+
+/** @returns undefined when Routes of `namespace` may not serve the hostname at all; equal permissions of one claim are the same object */
 export function permissionOf(lead: Claim, namespace: string, namespaces: Namespaces): Permission | undefined {
   if (lead.namespace === namespace) return EVERYWHERE
-  const granted = lead.delegates.filter((delegate) => grants(delegate.namespaces, namespace, namespaces))
-  if (granted.length === 0) return undefined
-  const prefixes = granted.flatMap((delegate) => delegate.pathPrefixes.map(normalPrefix))
-  return prefixes.includes('/') ? EVERYWHERE : [...new Set(prefixes)].sort()
+  let known = PERMISSIONS.get(lead)
+  if (known === undefined || known.namespaces !== namespaces) {
+    known = { namespaces, byNamespace: new Map(), byDelegates: new Map() }
+    PERMISSIONS.set(lead, known)
+  }
+  const { byNamespace, byDelegates } = known
+  if (byNamespace.has(namespace)) return byNamespace.get(namespace)
+  const granted = lead.delegates.flatMap((delegate, i) =>
+    grants(delegate.namespaces, namespace, namespaces) ? [i] : [],
+  )
+  const key = granted.join()
+  let permission = byDelegates.get(key)
+  if (permission === undefined && granted.length > 0) {
+    const prefixes = granted.flatMap((i) => lead.delegates[i]!.pathPrefixes.map(normalPrefix))
+    permission = prefixes.includes('/') ? EVERYWHERE : [...new Set(prefixes)].sort()
+    byDelegates.set(key, permission)
+  }
+  byNamespace.set(namespace, permission)
+  return permission
 }
 
 function normalPrefix(prefix: string): string {
@@ -74,9 +99,21 @@ function normalPrefix(prefix: string): string {
  * @returns false when it does not; else the prefixes that a regular expression must also stay below, empty for none
  */
 export function confine({ path }: Conditions, permission: Permission): readonly string[] | false {
-  if (permission.includes('/')) return UNCONFINED
+  if (permission === EVERYWHERE) return UNCONFINED
   if (path.type === 'RegularExpression') return permission
-  return permission.some((prefix) => isBelow(path.value, prefix)) ? UNCONFINED : false
+  return isBelowAny(path.value, permission) ? UNCONFINED : false
+}
+
+const PREFIXES = new WeakMap<Permission, ReadonlySet<string>>()
+
+/** Its cost grows with the path, not with the number of prefixes: there may be a thousand, for each of a thousand matches. */
+export function isBelowAny(path: string, permission: Permission): boolean {
+  let prefixes = PREFIXES.get(permission)
+  if (prefixes === undefined) PREFIXES.set(permission, (prefixes = new Set(permission)))
+  if (prefixes.has('/') || prefixes.has(path)) return true
+  for (let slash = path.indexOf('/', 1); slash !== -1; slash = path.indexOf('/', slash + 1))
+    if (prefixes.has(path.slice(0, slash))) return true
+  return false
 }
 
 const UNCONFINED: readonly string[] = Object.freeze([])

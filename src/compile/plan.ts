@@ -16,7 +16,7 @@ export interface RoutePlan {
   readonly resource: Resource<Route>
   readonly namespace: string
   /** Why nothing of it is served here, whatever else there is. */
-  readonly unserved?: 'WrongClass' | 'NoListener'
+  readonly unserved?: 'WrongClass' | 'NoListener' | 'QuotaExceeded'
   readonly unknownListeners: readonly string[]
   /** Normal form, each once; {@link CATCH_ALL} alone when the Route names none. */
   readonly hostnames: readonly string[]
@@ -55,11 +55,25 @@ export interface MatchPlan extends OrderedMatch {
   readonly identity: string
 }
 
-/** @param before the plan of an earlier version, whose claim is kept when it says the same */
-export function planRoute(resource: Resource<Route>, settings: SettingsObject, before?: RoutePlan): RoutePlan {
+/**
+ * @param before the plan of an earlier version, whose claim is kept when it says the same
+ * @param beyond the Route is beyond what its namespace may cost
+ */
+export function planRoute(
+  resource: Resource<Route>,
+  settings: SettingsObject,
+  before?: RoutePlan,
+  beyond = false,
+): RoutePlan {
   const { spec, metadata } = resource.object
   const { mask, unknown } = listenersOf(spec.listeners, settings)
-  const unserved = !isOurs(spec.ingressClassName, settings) ? 'WrongClass' : mask === 0 ? 'NoListener' : undefined
+  const unserved = !isOurs(spec.ingressClassName, settings)
+    ? 'WrongClass'
+    : mask === 0
+      ? 'NoListener'
+      : beyond
+        ? 'QuotaExceeded'
+        : undefined
   const hostnames = spec.hostnames ?? []
   return {
     resource,

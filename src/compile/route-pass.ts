@@ -1,17 +1,22 @@
 /** Routes: read each by itself, enter it under the hostnames and backends it names, look its references up. */
 import { isDeepStrictEqual } from 'node:util'
-import { routeAt, statusName } from './ingress.ts'
+import { objectCost } from '../api/cost.ts'
+import type { Route } from '../api/route.ts'
+import { nameOfRoute, routeAt, statusName } from './ingress.ts'
 import type { CompileMemo, HostState, RouteState } from './memo.ts'
 import type { Meter } from './meter.ts'
-import { claimedHostnames, planRoute, type RoutePlan } from './plan.ts'
+import { claimedHostnames, isOurs, planRoute, type RoutePlan } from './plan.ts'
 import { type BrokenReference, faceOf, resolveTargets } from './references.ts'
-import type { ResourceSet } from './resource-set.ts'
+import type { Resource, ResourceSet } from './resource-set.ts'
 
 export function* planRoutes(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+  yield* settleCosts(memo, resources, meter)
   for (const key of memo.work.routes) {
+    memo.working(nameOfRoute(key))
     const before = memo.routes.get(key)
     const resource = routeAt(resources, key)
-    const plan = resource === undefined ? undefined : planRoute(resource, resources.settings, before?.plan)
+    const beyond = memo.costs.beyond(key) !== undefined
+    const plan = resource === undefined ? undefined : planRoute(resource, resources.settings, before?.plan, beyond)
     const state = plan === undefined ? undefined : enter(memo, key, plan, before)
     enterHosts(
       memo,
@@ -31,6 +36,26 @@ export function* planRoutes(memo: CompileMemo, resources: ResourceSet, meter: Me
     memo.counts.routes++
     if (meter.spend(plan === undefined ? 3 : 6 + 4 * plan.rules.length)) yield
   }
+}
+
+/** Before anything is planned: a Route that is beyond what its namespace may cost claims nothing. */
+function* settleCosts(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+  for (const key of memo.work.routes) {
+    const resource = routeAt(resources, key)
+    const ours = resource !== undefined && isOurs(resource.object.spec.ingressClassName, resources.settings)
+    memo.working(nameOfRoute(key))
+    memo.costs.set(key, resource?.created, ours ? costOf(resource) : undefined)
+    if (meter.spend(2)) yield
+  }
+  for (const key of yield* memo.costs.settle(resources.settings, meter)) memo.work.routes.add(key)
+}
+
+const COSTS = new WeakMap<Resource<Route>, number>()
+
+function costOf(resource: Resource<Route>): number {
+  let units = COSTS.get(resource)
+  if (units === undefined) COSTS.set(resource, (units = objectCost('Route', resource.object).units))
+  return units
 }
 
 function enter(memo: CompileMemo, key: string, plan: RoutePlan, before: RouteState | undefined): RouteState {

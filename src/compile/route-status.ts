@@ -11,8 +11,12 @@ import type { BrokenReference } from './references.ts'
 import type { Hold } from './resource-set.ts'
 import type { Tenancy } from './tenancy.ts'
 
+const NONE: Fault[] = []
+
 /** More than these are counted, not told. */
 const TOLD = 4
+/** Messages that are made for one hostname: somewhat more than are told, since equal ones are told once. */
+const MADE = 16
 
 /** What a status depends on besides the Route. */
 export interface StatusContext {
@@ -74,6 +78,7 @@ function unacceptedBecause(
   served: number,
 ): Fault | undefined {
   if (plan.unserved === 'WrongClass') return wrongClass(plan.resource.object.spec.ingressClassName, settings)
+  if (plan.unserved === 'QuotaExceeded') return quotaExceeded(plan.namespace, settings)
   const owner = [...outcomes.values()].some((outcome) => outcome.permission !== undefined)
   // A Route that only owns and delegates its hostnames has no rules, and all of it is served.
   if (served > 0 || (plan.rules.length === 0 && owner)) return undefined
@@ -86,6 +91,11 @@ export function wrongClass(name: string | undefined, { ingressClass }: SettingsO
       ? `It names no ingressClassName, and class ${ingressClass.name} is not the default; name it to be served here`
       : `It is for class ${name}; this installation serves ${ingressClass.name}`
   return { reason: 'WrongClass', message }
+}
+
+function quotaExceeded(namespace: string, { limits }: SettingsObject): Fault {
+  const message = `The Routes and Ingresses of namespace ${namespace} cost more than ${limits.namespaceCost} units (limits.namespaceCost of the settings), and older ones come first; delete or shorten some of them, or have the limit raised`
+  return { reason: 'QuotaExceeded', message }
 }
 
 function listenerFaults({ plan }: RouteState, settings: SettingsObject): Fault[] {
@@ -139,13 +149,14 @@ function faults(state: RouteState, hostname: string, outcome: Outcome, tenancy: 
     return [{ reason: 'HostnameNotAllowed', message }]
   }
   if (permission === undefined) return [notGranted(hostname, namespace, tenancy)]
+  if (outcome.outside.length + outcome.conflicts.length === 0) return NONE
   const where = hostname === CATCH_ALL ? 'hosts that no Route names' : hostname
-  const outside = outcome.outside.map(({ match, ruleOrder }): Fault => {
-    const below = permission?.join(', ')
+  const below = some(permission)
+  const outside = firstOf(outcome.outside, ({ match, ruleOrder }): Fault => {
     const message = `rule ${nameOf(ruleOrder)}: ${describeMatch(match)} on ${where} is not below ${below}, which is what ${nameOfRoute(lead?.key ?? '')} delegates to namespace ${namespace}`
     return { reason: 'PathNotDelegated', message }
   })
-  const conflicts = outcome.conflicts.map((conflict): Fault => {
+  const conflicts = firstOf(outcome.conflicts, (conflict): Fault => {
     const { loser, winner } = conflict
     const winnerRule = winner.state.plan.rules[winner.ruleOrder]!.rule.name
     const message = `rule ${nameOf(loser.ruleOrder)}: ${describeMatch(loser.match)} on ${where} is already served by rule ${winnerRule} of ${winnerOf(conflict)}; change one of the two`
@@ -170,6 +181,18 @@ function winnerOf({ loser, winner }: Conflict): string {
     return 'this Ingress, which stands first'
   const age = (of: typeof loser) => ({ created: of.created, key: of.route })
   return `${name}, which ${whyFirst(age(winner), age(loser))}`
+}
+
+/** The last one counts the others, of which a Route may have a hundred thousand. */
+function firstOf<T>(list: readonly T[], faultOf: (one: T) => Fault): Fault[] {
+  const faults = list.slice(0, MADE).map(faultOf)
+  const more = list.length - faults.length
+  return more === 0 ? faults : [...faults.slice(0, -1), { ...faults.at(-1)!, more }]
+}
+
+function some(prefixes: readonly string[]): string {
+  const more = prefixes.length > TOLD ? ` and ${prefixes.length - TOLD} more` : ''
+  return `${prefixes.slice(0, TOLD).join(', ')}${more}`
 }
 
 function kept(hostname: string, { namespace, key, until }: Hold): Fault {

@@ -2,10 +2,11 @@
 import { compareMatches } from '../snapshot/order.ts'
 import type { PolicySet } from '../snapshot/policy.ts'
 import type { Match, Rule, Segment } from '../snapshot/snapshot.ts'
+import { nameOfRoute } from './ingress.ts'
 import type { Candidate, CompileMemo, Conflict, Entry, HostState, RouteState } from './memo.ts'
 import { merged, sorted } from './merge-sort.ts'
 import type { Meter } from './meter.ts'
-import { confine, EVERYWHERE, isBelow, type Ownership, type Permission, permissionOf } from './ownership.ts'
+import { confine, EVERYWHERE, isBelowAny, type Ownership, type Permission, permissionOf } from './ownership.ts'
 import type { Claim, MatchPlan } from './plan.ts'
 import type { ResourceSet } from './resource-set.ts'
 import { tenancyOf } from './tenancy.ts'
@@ -35,9 +36,10 @@ export function* draftSegment(
   for (const [key, state] of host.routes) {
     const permission = permissionOn(host, state, ownership, resources)
     if (permission === undefined) refused.push(state)
-    else entries.set(key, entryOf(host.entries.get(key), state, permission))
+    else entries.set(key, yield* entryOf(memo, host.entries.get(key), state, permission, meter))
     if (meter.spend(1)) yield
   }
+  memo.working()
   const order = yield* arrange(host, entries, meter)
   const { rules, policies, matches, conflicts } = yield* assemble(memo, resources, order, ownership?.lead, meter)
   const owned = ownership?.exact === true
@@ -70,9 +72,16 @@ function permissionOn(
   return permissionOf(ownership.lead, state.plan.namespace, resources.namespaces)
 }
 
-function entryOf(before: Entry | undefined, state: RouteState, permission: Permission): Entry {
+function* entryOf(
+  memo: CompileMemo,
+  before: Entry | undefined,
+  state: RouteState,
+  permission: Permission,
+  meter: Meter,
+): Generator<void, Entry> {
   const plan = state.plan
   if (before !== undefined && before.plan === plan && samePermission(before.permission, permission)) return before
+  memo.working(nameOfRoute(plan.resource.key))
   const candidates: Candidate[] = []
   const outside: MatchPlan[] = []
   for (const rule of plan.rules)
@@ -80,6 +89,7 @@ function entryOf(before: Entry | undefined, state: RouteState, permission: Permi
       const within = confine(match.match, permission)
       if (within === false) outside.push(match)
       else candidates.push({ ...match, state, within, made: undefined })
+      if (meter.spend(1)) yield
     }
   return { state, plan, permission, candidates, outside }
 }
@@ -175,10 +185,18 @@ function take(taken: Map<string, Candidate | Candidate[]>, candidate: Candidate)
   return undefined
 }
 
+/** Asked again for each pair of equal matches, while there are few pairs of lists. */
+const WITHIN = new WeakMap<readonly string[], WeakMap<readonly string[], boolean>>()
+
 /** Whether all that stays below `inner` stays below `outer` too; an empty list is everywhere. */
 function isWithin(inner: readonly string[], outer: readonly string[]): boolean {
-  if (outer.length === 0) return true
-  return inner.length > 0 && inner.every((prefix) => outer.some((other) => isBelow(prefix, other)))
+  if (outer.length === 0 || inner === outer) return true
+  if (inner.length === 0) return false
+  let known = WITHIN.get(inner)
+  if (known === undefined) WITHIN.set(inner, (known = new WeakMap()))
+  let within = known.get(outer)
+  if (within === undefined) known.set(outer, (within = inner.every((prefix) => isBelowAny(prefix, outer))))
+  return within
 }
 
 function append(conflicts: Map<RouteState, Conflict[]>, state: RouteState, conflict: Conflict): void {

@@ -2,7 +2,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { MemorySizes } from '../admin/metrics-source.ts'
 import type { SettingsObject } from '../api/settings.ts'
-import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
 import { endpointsOf, inlineService } from '../compile/endpoints.ts'
 import { CompileMemo } from '../compile/memo.ts'
@@ -10,66 +9,28 @@ import type { ResourceSet } from '../compile/resource-set.ts'
 import { grantsByLabels } from '../compile/tenancy.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { ListenerSettings } from '../link/messages.ts'
-import type { ProcessShare } from '../link/worker-settings.ts'
-import type { Logger } from '../log/process-log.ts'
-import type { SlotReclaimer } from '../shared-memory/epoch.ts'
-import type { ListenerRows } from '../shared-memory/listener-rows.ts'
-import type { ProcessBlock } from '../shared-memory/process-block.ts'
-import type { RowDirectory } from '../shared-memory/row-directory.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import { FrozenMap } from '../snapshot/frozen-map.ts'
 import { Packer, type PackResult } from '../snapshot/pack.ts'
 import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
-import type { Source, SourceEvent, SourceHandler } from '../source/source.ts'
+import type { SourceEvent, SourceHandler } from '../source/source.ts'
 import { AwaitedRecords } from './awaited-records.ts'
-import type { ClusterDuties, SeenOfInstallation } from './cluster/cluster-duties.ts'
+import type { SeenOfInstallation } from './cluster/cluster-duties.ts'
 import { EndpointFeed } from './cluster/endpoint-feed.ts'
 import { systemTime } from './cluster/timekeeper.ts'
-import type { EndpointDirectory } from './endpoint-directory.ts'
+import type { ConfigurationParts } from './configuration-parts.ts'
 import { EndpointTurns } from './endpoint-turns.ts'
 import { Guards } from './guards.ts'
 import { HostnameHolds } from './hostname-holds.ts'
 import type { Impact } from './impact.ts'
 import { Intake, type IntakeEvents } from './intake.ts'
+import type { LastGood } from './kept-record.ts'
 import { MemoryAdmission } from './memory-admission.ts'
-import type { ProblemList } from './problem-list.ts'
-import type { Publisher } from './publisher.ts'
 import { Rebuild } from './rebuild.ts'
-import { type LastGood, type LastGoodChange, ResourceCache } from './resource-cache.ts'
+import { ResourceCache } from './resource-cache.ts'
 import { SourceInterest } from './source-interest.ts'
-import type { StatusBoard } from './status-board.ts'
-import type { FrontResolver } from './surroundings.ts'
 import { tellHandovers } from './tell-handovers.ts'
 import { UnreachableBackends } from './unreachable-backends.ts'
-
-export interface ConfigurationParts {
-  readonly validator: Validator
-  readonly block: ProcessBlock
-  readonly directory: EndpointDirectory
-  readonly reclaimer: SlotReclaimer
-  readonly publisher: Publisher
-  readonly board: StatusBoard
-  readonly problems: ProblemList
-  readonly rows: RowDirectory
-  readonly listenerRows: ListenerRows
-  readonly source: Source
-  /** Loopback is then no place for a backend. */
-  readonly inCluster: boolean
-  /** Names in front of us. */
-  readonly fronts: FrontResolver
-  readonly log: Logger
-  readonly now: () => Milliseconds
-  readonly wall: () => Milliseconds
-  /** What manifests may take, see `MemoryBudget`. */
-  readonly configurationBytes: number
-  readonly share: ProcessShare
-  /** For the log. */
-  readonly tellOfObject: (namespace: string, message: string) => void
-  /** Resolves when hostnames among them are written where a restart finds them, or cannot be. */
-  readonly keepLastGood: (changes: readonly LastGoodChange[]) => Promise<void>
-  /** Towards the cluster that this runs in; none = it writes nothing there. */
-  readonly duties: () => ClusterDuties | undefined
-}
 
 interface Built {
   readonly compiled: Compiled
@@ -88,7 +49,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #parts: ConfigurationParts
   readonly #admission: MemoryAdmission
   readonly #cache: ResourceCache
-  readonly #memo = new CompileMemo()
+  readonly #memo: CompileMemo
   readonly #packer: Packer
   readonly #rebuild: Rebuild<Built>
   readonly #intake: Intake
@@ -113,8 +74,15 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   constructor(parts: ConfigurationParts, settings: SettingsObject, lastGood: readonly LastGood[]) {
     this.#parts = parts
     this.#settings = settings
+    this.#memo = new CompileMemo((name) => parts.quarantine.working(name))
     this.#admission = new MemoryAdmission(parts.configurationBytes)
-    this.#cache = new ResourceCache(parts.validator, settings, lastGood, this.#admission)
+    this.#cache = new ResourceCache(
+      parts.validator,
+      settings,
+      [...lastGood, ...parts.served],
+      this.#admission,
+      parts.quarantine,
+    )
     this.#packer = new Packer(Math.random)
     this.#holds = new HostnameHolds(parts.wall, settings)
     this.#holds.restore(lastGood)
@@ -161,7 +129,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       now: parts.now,
     })
     this.#rebuild = new Rebuild<Built>({
-      steps: () => this.#build(),
+      steps: () => parts.quarantine.watch(this.#build()),
       done: (built, since) => this.#publish(built, since),
       failed: (error) => parts.log.error({ error }, 'a rebuild failed; what is served stays as it is'),
       now: parts.now,
@@ -284,12 +252,13 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#holds.expire()
     this.#useHolds()
     if (this.#intake.busy) return
-    const impact = this.#cache.acceptWaiting()
-    if (impact !== undefined) this.#taken(impact, this.#parts.now())
+    const waiting = this.#cache.waiting()
+    if (waiting.length > 0) this.#intake.add(waiting)
   }
 
   stop(): void {
     this.#intake.stop()
+    this.#parts.quarantine.stop()
     this.#interest.stop()
     this.#turns.stop()
     this.#unreachable.stop()
@@ -334,7 +303,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   #publish({ compiled, packed, holds }: Built, since: Milliseconds): void {
-    const { publisher, board, directory, rows, reclaimer, wall } = this.#parts
+    const { publisher, board, directory, rows, reclaimer, wall, quarantine } = this.#parts
     const first = this.#compiled === undefined
     this.#compiled = compiled
     this.#holds.settle(compiled.owners, holds)
@@ -351,6 +320,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       publisher.publish(packed, since, (backend) => directory.slotOf(backend))
     }
     this.#seal()
+    quarantine.published()
     board.commit(publisher.generation)
     this.#parts.duties()?.commit(publisher.generation)
   }

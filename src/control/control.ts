@@ -8,6 +8,7 @@ import type { AdminServer } from '../admin/server.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { createValidator } from '../api/validate.ts'
 import type { EndpointHealth } from '../compile/conditions.ts'
+import { refusedKey } from '../compile/resource-set.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { LinePump } from '../log/line-pump.ts'
 import type { Logger } from '../log/process-log.ts'
@@ -18,6 +19,7 @@ import { ListenerRows } from '../shared-memory/listener-rows.ts'
 import { MetricsReader } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
+import { WorkJournal } from '../shared-memory/work-journal.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import { readSchemas } from '../source/crds.ts'
 import { ClusterMemory } from '../source/memory/cluster-memory.ts'
@@ -30,13 +32,14 @@ import { Configuration } from './configuration.ts'
 import { NameResolver } from './dns.ts'
 import { EndpointDirectory } from './endpoint-directory.ts'
 import { FrontNames } from './front-names.ts'
+import type { LastGoodChange } from './kept-record.ts'
 import { LastGoodStore } from './last-good.ts'
 import { MetricsAnswers } from './metrics-answers.ts'
 import { ObjectLog } from './object-log.ts'
 import { type ClusterConnection, connectCluster, openSource } from './open-source.ts'
 import { type ProblemEvents, ProblemList } from './problem-list.ts'
 import { Publisher } from './publisher.ts'
-import type { LastGoodChange } from './resource-cache.ts'
+import { Quarantine } from './quarantine.ts'
 import { SettingsFeed, type SettingsNote, withPorts } from './settings-feed.ts'
 import { StatusBoard } from './status-board.ts'
 import { tellName, tellStatus } from './tell-statuses.ts'
@@ -162,6 +165,13 @@ export class Control {
       configurationBytes: data.memory.configuration,
       keepLastGood: (changes) => this.#keepLastGood(changes),
       duties: () => this.#duties,
+      served: data.served,
+      quarantine: new Quarantine(data.suspects, new WorkJournal(shared.journal), systemTime, {
+        retry: (event) => this.#configuration?.changed([event]),
+        cleared: (name) => this.#tell({ type: 'cleared', name }),
+        keep: (version) => this.#tell({ type: 'served', name: refusedKey(version.kind, version.key), version }),
+        drop: (name) => this.#tell({ type: 'served', name, version: undefined }),
+      }),
     }
     this.#viewed = {
       block: this.#block,

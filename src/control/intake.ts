@@ -7,6 +7,7 @@
 import type { FieldProblem, Kind } from '../api/object.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import { FairQueue } from '../lib/fair-queue.ts'
+import { runSteps } from '../lib/steps.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { SourceEvent } from '../source/source.ts'
 import { type Impact, ImpactSum } from './impact.ts'
@@ -32,11 +33,13 @@ export interface IntakeEvents {
 }
 
 export class Intake {
-  readonly #cache: Pick<ResourceCache, 'accept' | 'about'>
+  readonly #cache: Pick<ResourceCache, 'steps' | 'about'>
   readonly #events: IntakeEvents
   readonly #patience: Milliseconds
   readonly #slices = new EventQueue()
   readonly #others = new EventQueue()
+  /** What is being taken in of the others: an object may need many slices. */
+  #open: { readonly namespace: string; readonly steps: Generator<void, void> } | undefined
   #impact = new ImpactSum()
   readonly #warnings = new Map<string, number>()
   #then: (() => void)[] = []
@@ -49,7 +52,7 @@ export class Intake {
 
   /** @param patience how long what is in waits for what is not; without it, as long as that takes */
   constructor(
-    cache: Pick<ResourceCache, 'accept' | 'about'>,
+    cache: Pick<ResourceCache, 'steps' | 'about'>,
     events: IntakeEvents,
     patience: Milliseconds = Number.POSITIVE_INFINITY,
   ) {
@@ -100,9 +103,9 @@ export class Intake {
     if (this.#stopped) return
     const { now } = this.#events
     const start = now()
-    this.#takeSlices(start + (this.#others.size > 0 ? ENDPOINTS : SLICE))
-    if (this.#others.size > 0) this.#takeSome(this.#others, this.#impact, start + SLICE)
-    if (this.#slices.size + this.#others.size > 0) {
+    this.#takeSlices(start + (this.#others.size > 0 || this.#open !== undefined ? ENDPOINTS : SLICE))
+    this.#takeOthers(start + SLICE)
+    if (this.#slices.size + this.#others.size > 0 || this.#open !== undefined) {
       if (this.#told !== undefined && now() - this.#told >= this.#patience) this.#tell(true)
       this.#scheduled = true
       setImmediate(() => this.#slice())
@@ -133,7 +136,7 @@ export class Intake {
     else if (value !== 'ignore') this.#events.endpoints(value.endpoints, since ?? end)
   }
 
-  /** One at least. */
+  /** One at least, whole: endpoints act in the turn that brings them. */
   #takeSome(queue: EventQueue, impact: ImpactSum, end: Milliseconds): void {
     let before = this.#events.now()
     for (let next = queue.take(); next !== undefined; next = queue.take()) {
@@ -145,8 +148,33 @@ export class Intake {
     }
   }
 
+  /** A part of one at least. */
+  #takeOthers(end: Milliseconds): void {
+    let before = this.#events.now()
+    for (;;) {
+      if (this.#open === undefined) {
+        const next = this.#others.take()
+        if (next === undefined) return
+        this.#open = { namespace: next.namespace, steps: this.#stepsOf(next.events) }
+      }
+      const { namespace, steps } = this.#open
+      if (steps.next().done === true) this.#open = undefined
+      const now = this.#events.now()
+      this.#others.charge(namespace, now - before)
+      before = now
+      if (now >= end) return
+    }
+  }
+
+  *#stepsOf(events: readonly SourceEvent[]): Generator<void, void> {
+    for (const event of events) this.#impact.add(this.#taken(event, yield* this.#cache.steps(event)))
+  }
+
   #take(event: SourceEvent): Impact {
-    const impact = this.#cache.accept([event])
+    return this.#taken(event, runSteps(this.#cache.steps(event)))
+  }
+
+  #taken(event: SourceEvent, impact: Impact): Impact {
     if (event.type === 'delete') return impact
     const namespace = namespaceOf(event.key)
     for (const warning of this.#cache.about(event.kind, event.key)?.warnings ?? []) {

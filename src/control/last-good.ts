@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { readPlainFile, replaceFile, syncFolder } from '../source/memory/state-file.ts'
 import { decodeState, encodeState } from '../source/memory/state-format.ts'
 import type { StateKey } from '../source/memory/state-key.ts'
-import type { LastGood, LastGoodChange } from './resource-cache.ts'
+import type { LastGood, LastGoodChange } from './kept-record.ts'
 
 /** A Route is bounded by the API server's request limit of 3 MiB; a file is somewhat longer than that. */
 const MAX_BYTES = 4 * 1024 * 1024

@@ -20,31 +20,23 @@ import {
   refusedKey,
   type Unreachable,
 } from '../compile/resource-set.ts'
+import { runSteps } from '../lib/steps.ts'
 import { FrozenMap, FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Origin, SourceEvent } from '../source/source.ts'
-import { closedRules, withoutWithdrawnDelegates, withoutWithdrawnNamespaces } from './broken-edit.ts'
+import { closedRules } from './broken-edit.ts'
 import type { Released } from './hostname-holds.ts'
 import { type Impact, ImpactSum } from './impact.ts'
+import type { LastGood, LastGoodChange } from './kept-record.ts'
 import { MemoryAdmission } from './memory-admission.ts'
 import { hostnamesOf, serviceOf, usesOf } from './object-uses.ts'
-import { sameToUs } from './same-object.ts'
+import { createdOf, generationOf, isOfOneObject, sameToUs, withoutWithdrawn } from './object-version.ts'
+import type { Quarantine, ServedVersion } from './quarantine.ts'
+import { ServiceUsers } from './service-users.ts'
 
-/** A last good version that outlives the process; and, by the same way, a hostname that is kept (`Hold`). */
-export interface LastGood {
-  readonly kind: 'Route' | 'Backend' | 'Hostname'
+interface ObjectRecord {
+  readonly kind: ServedVersion['kind']
   readonly key: string
   readonly object: unknown
-}
-
-/** To be kept, or no longer (`object` undefined). */
-export interface LastGoodChange {
-  readonly kind: LastGood['kind']
-  readonly key: string
-  readonly object: Route | Backend | Hold | undefined
-}
-
-interface ObjectRecord extends LastGood {
-  readonly kind: 'Route' | 'Backend'
 }
 
 interface ObjectChange extends LastGoodChange {
@@ -76,6 +68,7 @@ export class ResourceCache {
   readonly #validator: Validator
   readonly #memory: MemoryAdmission
   #settings: SettingsObject
+  readonly #quarantine: Quarantine | undefined
   readonly #entries = new Map<string, Entry>()
   readonly #broken = new Set<string>()
   /** As last told; undefined when something about it is different. */
@@ -92,8 +85,7 @@ export class ResourceCache {
   readonly #slices = new FrozenMapBuilder<ReadonlyMap<string, Resource<EndpointSlice>>>()
   readonly #sliceService = new Map<string, string>()
   readonly #refused = new FrozenMapBuilder<Refused>()
-  /** Backend ids by Service, each with the number of objects that name it. */
-  readonly #serviceUsers = new Map<string, Map<string, number>>()
+  readonly #users = new ServiceUsers()
   /** Of an earlier process, until the object is seen. */
   readonly #restored = new Map<string, ObjectRecord>()
   readonly #kept = new Set<string>()
@@ -106,46 +98,61 @@ export class ResourceCache {
   /**
    * @param lastGood what an earlier process has kept, see {@link lastGoodChanges}
    * @param memory what all objects together may take
+   * @param quarantine told what is worked on, and asked what must not be
    */
   constructor(
     validator: Validator,
     settings: SettingsObject,
-    lastGood: Iterable<LastGood> = [],
+    lastGood: Iterable<LastGood | ServedVersion> = [],
     memory = new MemoryAdmission(Number.POSITIVE_INFINITY),
+    quarantine?: Quarantine,
   ) {
     this.#validator = validator
     this.#memory = memory
     this.#settings = settings
+    this.#quarantine = quarantine
     this.restore(lastGood)
   }
 
   /** What an earlier process, or another replica, has kept. Before the first event. */
-  restore(lastGood: Iterable<LastGood>): void {
+  restore(lastGood: Iterable<LastGood | ServedVersion>): void {
     for (const record of lastGood) {
       const { kind, key } = record
       if (kind === 'Hostname') continue
       const name = refusedKey(kind, key)
       this.#restored.set(name, { ...record, kind })
-      this.#kept.add(name)
+      if (kind !== 'Ingress') this.#kept.add(name)
     }
   }
 
   /** `namespace/name` of every Service that an object being served refers to. */
   get servicesInUse(): Iterable<string> {
-    return this.#serviceUsers.keys()
+    return this.#users.services
   }
 
   /** @returns how much has to be done about all of them together */
   accept(events: readonly SourceEvent[]): Impact {
     const impact = new ImpactSum()
-    for (const event of events) impact.add(event.type === 'delete' ? this.#remove(event) : this.#upsert(event))
+    for (const event of events) impact.add(runSteps(this.steps(event)))
     return impact.value
   }
 
-  /** Takes in objects that were refused for want of memory, as far as there is room by now. @returns undefined when there is for none */
-  acceptWaiting(): Impact | undefined {
-    const ready = [...this.#memory.ready()]
-    return ready.length === 0 ? undefined : this.accept(ready)
+  /** The same for one event, in steps of some tenths of a millisecond. Nothing has changed before the last. */
+  *steps(event: SourceEvent): Generator<void, Impact> {
+    const name = refusedKey(event.kind, event.key)
+    if (event.type === 'delete') {
+      this.#quarantine?.forget(name)
+      return this.#remove(event)
+    }
+    const steps = this.#upsert(event)
+    const impact = this.#quarantine === undefined ? yield* steps : yield* this.#quarantine.watch(steps, name)
+    if (impact === 'rebuild') this.#quarantine?.changed(name)
+    return impact
+  }
+
+  /** Objects that were refused for want of memory, and for which there is room by now: to be taken in again. */
+  waiting(): readonly SourceEvent[] {
+    return [...this.#memory.ready()]
   }
 
   useSettings(settings: SettingsObject): Impact {
@@ -222,20 +229,28 @@ export class ResourceCache {
     return changes
   }
 
-  #upsert(event: SourceEvent & { type: 'upsert' }): Impact {
+  *#upsert(event: SourceEvent & { type: 'upsert' }): Generator<void, Impact> {
     const { kind, key, raw, origin } = event
     const name = refusedKey(kind, key)
+    const held = this.#quarantine?.problem(name, event)
+    if (held !== undefined) {
+      this.#memory.supersede(name)
+      return yield* this.#upsertBroken(name, { kind, key, origin, problems: [held] }, raw)
+    }
+    const served = this.#entries.get(name)?.good
+    if (served !== undefined && (kind === 'Route' || kind === 'Backend' || kind === 'Ingress'))
+      this.#quarantine?.replacing(name, { kind, key, object: served }, raw)
+    const verdict = yield* this.#validator.steps(kind, raw)
     const before = this.#entries.get(name)
-    const verdict = this.#validator.check(kind, raw)
     if (!verdict.ok) {
       this.#memory.supersede(name)
-      return this.#upsertBroken(name, { kind, key, origin, problems: verdict.problems }, raw)
+      return yield* this.#upsertBroken(name, { kind, key, origin, problems: verdict.problems }, raw)
     }
     const object: KubeObject = verdict.object
     const noMemory = this.#memory.take(name, event, memoryCost(kind, object))
     if (noMemory !== undefined) {
       const problem: FieldProblem = { path: ['spec'], reason: 'MemoryBudget', message: noMemory }
-      return this.#upsertBroken(name, { kind, key, origin, problems: [problem] }, raw)
+      return yield* this.#upsertBroken(name, { kind, key, origin, problems: [problem] }, raw)
     }
     const { warnings } = verdict
     const current = before !== undefined && before.problems.length === 0
@@ -250,13 +265,14 @@ export class ResourceCache {
     return refused && impact === 'ignore' ? this.#impactOf(kind, key) : impact
   }
 
-  #upsertBroken(name: string, seen: Omit<Entry, 'good' | 'warnings'>, raw: unknown): Impact {
+  *#upsertBroken(name: string, seen: Omit<Entry, 'good' | 'warnings'>, raw: unknown): Generator<void, Impact> {
     const { kind, key, problems } = seen
+    const restored = yield* this.#restore(name, raw)
     const before = this.#entries.get(name)
     this.#problems = undefined
     const generation = generationOf(raw)
     // A credential or a grant by labels that its owner replaces is withdrawn, whatever is wrong with the new one.
-    const good = kind === 'Secret' || kind === 'Namespace' ? undefined : (before?.good ?? this.#restore(name, raw))
+    const good = kind === 'Secret' || kind === 'Namespace' ? undefined : (before?.good ?? restored)
     if (isDeepStrictEqual(before?.problems, problems) && before?.good === good && this.#sameBroken(name, good, raw)) {
       this.#entries.set(name, { ...before!, ...seen })
       return 'ignore'
@@ -292,11 +308,11 @@ export class ResourceCache {
   }
 
   /** What an earlier process has kept, if it still passes the door of this one. */
-  #restore(name: string, raw: unknown): KubeObject | undefined {
+  *#restore(name: string, raw: unknown): Generator<void, KubeObject | undefined> {
     const record = this.#restored.get(name)
-    this.#restored.delete(name)
     if (record === undefined) return undefined
-    const verdict = this.#validator.check(record.kind, record.object)
+    const verdict = yield* this.#validator.steps(record.kind, record.object)
+    this.#restored.delete(name)
     // A record that speaks for another object, or for an older one of this name, would serve it under this one's name and with its age.
     return verdict.ok && keyOf(verdict.object) === record.key && isOfOneObject(verdict.object.metadata, raw)
       ? verdict.object
@@ -324,8 +340,8 @@ export class ResourceCache {
     const before: Resource<KubeObject> | undefined = map.get(key)
     if (before === undefined && resource === undefined) return 'ignore'
     if (before !== undefined && this.#settings.tenancy === 'Strict') this.#release(before, resource)
-    for (const [service, id] of usesOf(before)) this.#countUse(service, id, -1)
-    for (const [service, id] of usesOf(resource)) this.#countUse(service, id, 1)
+    for (const [service, id] of usesOf(before)) this.#users.count(service, id, -1)
+    for (const [service, id] of usesOf(resource)) this.#users.count(service, id, 1)
     if (resource === undefined) map.delete(key)
     else map.set(key, resource as Resource<never>)
     return this.#impactOf(kind, key)
@@ -340,7 +356,7 @@ export class ResourceCache {
   /** What a change of an object that is not an EndpointSlice asks for. No field that names a Secret or a ConfigMap passes the door yet. */
   #impactOf(kind: Kind, key: string): Impact {
     if (kind === 'Secret' || kind === 'ConfigMap' || kind === 'EndpointSlice') return 'ignore'
-    if (kind === 'Service') return this.#serviceUsers.has(key) ? 'rebuild' : 'ignore'
+    if (kind === 'Service') return this.#users.has(key) ? 'rebuild' : 'ignore'
     return 'rebuild'
   }
 
@@ -355,32 +371,17 @@ export class ResourceCache {
       if (rest.size === 0) this.#slices.delete(before)
       else this.#slices.set(before, rest)
       this.#sliceService.delete(key)
-      impact.add(this.#endpointsImpact(before))
+      impact.add(this.#users.impactOf(before))
     }
     // In Strict such a one may be refused, and a status has to say so.
     if (this.#settings.tenancy === 'Strict' && [old, slice].some((one) => one !== undefined && listsOthers(one)))
-      for (const service of [before, now])
-        if (service !== undefined && this.#serviceUsers.has(service)) impact.add('rebuild')
+      for (const service of [before, now]) if (service !== undefined && this.#users.has(service)) impact.add('rebuild')
     if (now !== undefined && slice !== undefined) {
       this.#slices.set(now, new Map(this.#slices.get(now)).set(key, slice))
       this.#sliceService.set(key, now)
-      impact.add(this.#endpointsImpact(now))
+      impact.add(this.#users.impactOf(now))
     }
     return impact.value
-  }
-
-  #endpointsImpact(service: string): Impact {
-    const users = this.#serviceUsers.get(service)
-    return users === undefined ? 'ignore' : { endpoints: [...users.keys()] }
-  }
-
-  #countUse(service: string, id: string, by: 1 | -1): void {
-    const users = this.#serviceUsers.get(service) ?? new Map<string, number>()
-    const count = (users.get(id) ?? 0) + by
-    if (count > 0) users.set(id, count)
-    else users.delete(id)
-    if (users.size > 0) this.#serviceUsers.set(service, users)
-    else this.#serviceUsers.delete(service)
   }
 
   #keepGood(name: string, kind: Kind, key: string, object: KubeObject | undefined): void {
@@ -390,25 +391,4 @@ export class ResourceCache {
     else this.#kept.add(name)
     this.#keep.set(name, { kind, key, object: object as Route | Backend | undefined })
   }
-}
-
-function withoutWithdrawn(good: KubeObject, raw: unknown): KubeObject {
-  if (good.kind === 'Route') return withoutWithdrawnDelegates(good as Route, raw)
-  return good.kind === 'Backend' ? withoutWithdrawnNamespaces(good as Backend, raw) : good
-}
-
-/** As far as both say; files of a folder do not. */
-function isOfOneObject({ uid }: KubeObject['metadata'], raw: unknown): boolean {
-  const now = (raw as { metadata?: { uid?: unknown } } | null)?.metadata?.uid
-  return uid === undefined || typeof now !== 'string' || uid === now
-}
-
-function createdOf({ metadata }: KubeObject): number | undefined {
-  const created = metadata.creationTimestamp === undefined ? Number.NaN : Date.parse(metadata.creationTimestamp)
-  return Number.isNaN(created) ? undefined : created
-}
-
-function generationOf(raw: unknown): number | undefined {
-  const generation = (raw as { metadata?: { generation?: unknown } } | null)?.metadata?.generation
-  return typeof generation === 'number' ? generation : undefined
 }

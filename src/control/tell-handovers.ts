@@ -1,6 +1,6 @@
 /** Hostnames that have come to another namespace are told in the log, and by Events. */
 import { type Handovers, handoverText } from '../compile/handover.ts'
-import type { ConfigurationParts } from './configuration.ts'
+import type { ConfigurationParts } from './configuration-parts.ts'
 
 /** By one change; more are counted. */
 const TOLD = 50

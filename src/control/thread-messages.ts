@@ -6,7 +6,8 @@ import type { ListenerFailure, ListenerSettings, ToWorker } from '../link/messag
 import type { SharedBuffers, ThreadLog } from '../link/thread-data.ts'
 import type { ProcessShare } from '../link/worker-settings.ts'
 import type { SettingsOverride } from '../source/settings.ts'
-import type { LastGood, LastGoodChange } from './resource-cache.ts'
+import type { LastGood, LastGoodChange } from './kept-record.ts'
+import type { ServedVersion, Suspect } from './quarantine.ts'
 
 /** A worker's port, transferred. */
 export interface WorkerPort {
@@ -44,6 +45,9 @@ export interface ControlData {
   readonly settings: SettingsObject | undefined
   /** Last good versions of broken objects that an earlier control thread of this process has served. */
   readonly lastGood: readonly LastGood[]
+  /** Objects at which earlier control threads of this process ended, and what was served of them. */
+  readonly suspects: readonly Suspect[]
+  readonly served: readonly ServedVersion[]
   readonly settingsFile: string | undefined
   readonly overrides: readonly SettingsOverride[]
   readonly source: SourceChoice
@@ -77,6 +81,10 @@ export type ControlToMain =
   | { readonly type: 'replica'; readonly message: ToWorker }
   /** For the next control thread. */
   | { readonly type: 'last-good'; readonly changes: readonly LastGoodChange[] }
+  /** While a newer version is worked on: what is served of an object, by kind and key. */
+  | { readonly type: 'served'; readonly name: string; readonly version: ServedVersion | undefined }
+  /** An object that was set aside has been worked on, or is gone. */
+  | { readonly type: 'cleared'; readonly name: string }
   /** What keeps the source from being read, most important first; empty = nothing does. */
   | { readonly type: 'source'; readonly reasons: readonly string[] }
   /** A generation serves in every worker. */

@@ -43,6 +43,12 @@ export const REASONS = {
     source: 'client',
     close: true,
   },
+  TooManyConditions: {
+    status: 503,
+    title: 'The rules for this path have more conditions than may be compared for one request',
+    retry: 'never',
+    source: 'config',
+  },
   UriTooLong: { status: 414, title: 'The request target is too long', retry: 'never', source: 'client', close: true },
   BodyTooLarge: {
     status: 413,

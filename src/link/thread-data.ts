@@ -9,6 +9,8 @@ export interface SharedBuffers {
   readonly process: SharedArrayBuffer
   /** For `new EndpointTable(…)`. */
   readonly endpoints: EndpointBuffers
+  /** For `new WorkJournal(…)`. */
+  readonly journal: SharedArrayBuffer
   /** Metric cells of all workers. */
   readonly metrics: SharedArrayBuffer
   /** One ring of finished access-log lines for each worker, by its index. */

@@ -4,11 +4,16 @@
  */
 import { RE2JS, RE2JSException } from 're2js'
 import { GatewayError } from '../lib/error.ts'
+import { patternCost } from './pattern-cost.ts'
 
 /** Characters of a pattern. */
 export const MAX_PATTERN_LENGTH = 1024
 /** Instructions of a compiled pattern. */
 export const MAX_PATTERN_SIZE = 1000
+/** What {@link patternCost} may say at the most for a pattern to be compiled at all: it counts up to a few times too much. */
+const MAX_ESTIMATE = 4 * MAX_PATTERN_SIZE
+/** Microseconds, see {@link patternCost}: a pattern is compiled in one turn of a loop, also of those that serve requests. */
+const MAX_COMPILE = 8_000
 /**
  * Instructions times characters that one match may take. Most patterns run on an automaton whose cost is the length alone, but
  * where its states grow too many (`.*a.{400}b` on a's and b's) it is the product: 6 million took a second, this takes some tens of milliseconds.
@@ -126,7 +131,8 @@ const REFERENCE = /\$([$0-9])/g
  * @returns the pattern, or why it cannot be one, as the end of a sentence
  */
 export function compilePattern(source: string): Pattern | { readonly error: string } {
-  if (source.length > MAX_PATTERN_LENGTH) return { error: `it is longer than ${MAX_PATTERN_LENGTH} characters` }
+  const error = costProblem(source)
+  if (error !== undefined) return { error }
   try {
     const engine = RE2JS.compile(source)
     if (engine.programSize() > MAX_PATTERN_SIZE)
@@ -136,6 +142,17 @@ export function compilePattern(source: string): Pattern | { readonly error: stri
     if (error instanceof RE2JSException) return { error: error.message }
     throw error
   }
+}
+
+/** Why a pattern is not even compiled, as the end of a sentence; undefined where its text says that this is cheap enough. */
+export function costProblem(source: string): string | undefined {
+  if (source.length > MAX_PATTERN_LENGTH) return `it is longer than ${MAX_PATTERN_LENGTH} characters`
+  const { instructions, compile } = patternCost(source)
+  if (instructions > MAX_ESTIMATE)
+    return `it may compile to ${instructions} instructions, and ${MAX_PATTERN_SIZE} is the limit; use smaller or fewer counted repetitions`
+  if (compile > MAX_COMPILE)
+    return 'its character classes take too long to compile; use fewer Unicode classes, or none where case is ignored'
+  return undefined
 }
 
 /** Why a substitution cannot be used with a pattern, or undefined. */

@@ -96,6 +96,6 @@ function readConditions(words: Int32Array, segment: number, offset: number, text
     sourceCIDRs.push(`${text}/${text.includes(':') ? bits : bits - 96}`)
   }
   const within: string[] = []
-  for (let i = 0; i < words[at + L.COND_WITHIN]!; i++) within.push(text(words[next + i]!))
+  for (let i = 0; i < words[at + L.COND_WITHIN]!; i++) within.push(text(words[segment + words[next]! + i]!))
   return { headers, queryParams, cookies, sourceCIDRs, within }
 }

@@ -32,10 +32,13 @@ const hostSuffixes = new Int32Array(256)
 let pathHashes = new Int32Array(64)
 let pathLengths = new Int32Array(64)
 /**
- * Instructions times characters that the expressions tried for one request may take together, a third of a second at the very worst. One of
- * them is bounded, but a Route may have thousands, and its worker serves everybody else too.
+ * Work on one request, in instructions times characters of the expressions that are tried for it (some 12 ns each at the very worst) and in
+ * conditions that are compared, {@link COMPARISON} each. Each of them is bounded, but a hostname may have hundreds of thousands, and the worker serves
+ * everybody else too.
  */
-const MAX_WORK = 5_000_000
+const MAX_WORK = 2_000_000
+/** A condition: a field is looked for among all of the request, and compared. */
+const COMPARISON = 8
 let work = 0
 /** Indexes of the regular expressions to be tried. */
 let candidates = new Int32Array(64)
@@ -261,6 +264,7 @@ function holds(tables: Tables, block: BlockView, segment: number, index: number,
   const method = words[at + L.MATCH_METHOD]!
   if (method !== 0 && !methodHolds(block, segment, method, methodToMatch(request))) return false
   const conditions = words[at + L.MATCH_CONDITIONS]!
+  spendOn(1)
   return conditions === 0 || conditionsHold(tables, block, segment, segment + conditions, request)
 }
 
@@ -276,6 +280,7 @@ function conditionsHold(tables: Tables, block: BlockView, segment: number, at: n
   const values = headers + queries + words[at + L.COND_COOKIES]!
   let next = at + L.COND_LIST
   for (let i = 0; i < values; i++, next += L.VALUE_WORDS) {
+    spendOn(1)
     const name = tables.text(block, segment, words[next]!)
     const value =
       i < headers
@@ -290,7 +295,9 @@ function conditionsHold(tables: Tables, block: BlockView, segment: number, at: n
   next += prefixes * L.CIDR_WORDS
   const within = words[at + L.COND_WITHIN]!
   if (within === 0) return true
-  for (let i = 0; i < within; i++) if (isBelow(request.path, tables.text(block, segment, words[next + i]!))) return true
+  spendOn(within)
+  const list = segment + words[next]!
+  for (let i = 0; i < within; i++) if (isBelow(request.path, tables.text(block, segment, words[list + i]!))) return true
   return false
 }
 
@@ -304,6 +311,12 @@ function valueHolds(tables: Tables, block: BlockView, segment: number, at: numbe
   const pattern = tables.pattern(block, segment, wanted)
   spend(pattern, value, 'HeadTooLarge')
   return valueMatches(pattern, value)
+}
+
+/** @throws {GatewayError} `TooManyConditions` */
+function spendOn(comparisons: number): void {
+  work += comparisons * COMPARISON
+  if (work > MAX_WORK) throw new GatewayError('TooManyConditions', 'too many matches have this hostname and path')
 }
 
 /** "Does not match" would hand the request to a rule it was kept from, so a request that costs too much is refused. */

@@ -91,7 +91,7 @@ export interface MetricsShape {
   readonly backends: number
 }
 
-export const METRICS_DEFAULTS = Object.freeze({ listeners: 8, backends: 95 })
+export const METRICS_DEFAULTS = Object.freeze({ listeners: 8, backends: 90 })
 
 const HEADER_BYTES = 64
 const CACHE_LINE_CELLS = 8

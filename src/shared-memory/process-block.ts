@@ -148,6 +148,13 @@ export class ProcessBlock {
     return this.#cells[this.#at(workerThread(worker), CONNECTIONS)]!
   }
 
+  /** Of all workers. */
+  get openConnections(): number {
+    let open = 0
+    for (let worker = 0; worker < this.workers; worker++) open += this.connections(worker)
+    return open
+  }
+
   /** What a thread says of its own heap. Written by the thread. */
   setMemory(
     thread: number,

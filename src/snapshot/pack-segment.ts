@@ -31,12 +31,15 @@ export class SegmentWriter {
   #length = 0
   #texts = new Map<string, number>()
   #patterns = new Map<string, number>()
+  /** Where the prefixes that matches must stay below are written, once for all matches that share them. */
+  #prefixes = new Map<readonly string[], number>()
   /** Matches by type of path. */
   readonly #counts = [0, 0, 0]
 
   #reset(): void {
     this.#texts = new Map()
     this.#patterns = new Map()
+    this.#prefixes = new Map()
     this.#counts.fill(0)
     // One large host must not hold its memory for ever.
     if (this.#words.length > 1 << 20) {
@@ -191,7 +194,8 @@ export class SegmentWriter {
     const { headers, queryParams, cookies, sourceCIDRs, within } = match
     const values = headers.length + queryParams.length + cookies.length
     if (values + sourceCIDRs.length + within.length === 0) return 0
-    const start = this.#take(L.COND_LIST + values * L.VALUE_WORDS + sourceCIDRs.length * L.CIDR_WORDS + within.length)
+    const size = values * L.VALUE_WORDS + sourceCIDRs.length * L.CIDR_WORDS + (within.length === 0 ? 0 : 1)
+    const start = this.#take(L.COND_LIST + size)
     this.#set(start + L.COND_HEADERS, headers.length)
     this.#set(start + L.COND_QUERY, queryParams.length)
     this.#set(start + L.COND_COOKIES, cookies.length)
@@ -205,7 +209,17 @@ export class SegmentWriter {
       this.#set(at++, prefix.bits)
       for (const word of prefix.address) this.#set(at++, word)
     }
-    for (const path of within) this.#set(at++, this.#text(path))
+    if (within.length > 0) this.#set(at, this.#within(within))
+    return start
+  }
+
+  #within(prefixes: readonly string[]): number {
+    const known = this.#prefixes.get(prefixes)
+    if (known !== undefined) return known
+    const start = this.#take(prefixes.length)
+    this.#prefixes.set(prefixes, start)
+    let at = start
+    for (const prefix of prefixes) this.#set(at++, this.#text(prefix))
     return start
   }
 

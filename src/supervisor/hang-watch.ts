@@ -18,6 +18,7 @@ export class HangWatch {
   readonly #interval: Milliseconds
   readonly #beats: () => number
   readonly #waited: () => Milliseconds | undefined
+  readonly #hangsAfter: Milliseconds
   #last = 0
   #seen = 0
   #changedAt: Milliseconds = 0
@@ -30,8 +31,15 @@ export class HangWatch {
    * @param beats of the watched thread
    * @param waited how long the thread has waited for a processor since it began, where the system tells; a look costs file reads,
    *   so only while there is no beat
+   * @param hangsAfter see {@link HANG_AFTER}
    */
-  constructor(interval: Milliseconds, beats: () => number, waited: () => Milliseconds | undefined) {
+  constructor(
+    interval: Milliseconds,
+    beats: () => number,
+    waited: () => Milliseconds | undefined,
+    hangsAfter: Milliseconds = HANG_AFTER,
+  ) {
+    this.#hangsAfter = hangsAfter
     this.#interval = interval
     this.#beats = beats
     this.#waited = waited
@@ -62,7 +70,7 @@ export class HangWatch {
     }
     this.#before ??= this.#waited()
     const silent = now - this.#changedAt
-    const limit = this.#seen === 0 ? START_WITHIN : HANG_AFTER
+    const limit = this.#seen === 0 ? START_WITHIN : this.#hangsAfter
     if (silent <= limit) return false
     // A thread in an endless loop runs, one stuck in a system call sleeps: neither waits for a processor.
     const waiting = (this.#waited() ?? 0) - (this.#before ?? 0)

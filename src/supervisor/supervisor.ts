@@ -18,6 +18,7 @@ import { DEFAULT_ENDPOINT_SLOTS, EndpointTable } from '../shared-memory/endpoint
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { createMetrics } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
+import { WorkJournal } from '../shared-memory/work-journal.ts'
 import type { SettingsOverride } from '../source/settings.ts'
 import { type DescriptorBudget, descriptorLimit, divideDescriptors } from './descriptors.ts'
 import { ListenerPorts } from './listener-ports.ts'
@@ -111,6 +112,7 @@ export class Supervisor {
       shared: {
         process: ProcessBlock.allocate(workers),
         endpoints: EndpointTable.allocate(workers, options.endpointSlots ?? DEFAULT_ENDPOINT_SLOTS),
+        journal: WorkJournal.allocate(),
         metrics: createMetrics({ workers, listeners: LISTENERS }),
         accessLog: Array.from({ length: workers }, () => LineRing.create()),
         processLog: options.processLog,
@@ -219,7 +221,7 @@ export class Supervisor {
     const { workers } = this.#options.memory
     let left = 0
     const look = setTimeout(() => {
-      left = this.#openConnections()
+      left = this.#block.openConnections
     }, grace - BEFORE_DEADLINE)
     const all = new Promise<void>((resolve) => {
       this.#onDrained = () => {
@@ -233,12 +235,6 @@ export class Supervisor {
     await Promise.race([all, delay(grace + DRAIN_SLACK, undefined, { ref: false })])
     clearTimeout(look)
     return left
-  }
-
-  #openConnections(): number {
-    let open = 0
-    for (let worker = 0; worker < this.#options.memory.workers; worker++) open += this.#block.connections(worker)
-    return open
   }
 
   #tick(interval: Milliseconds): void {
@@ -299,6 +295,8 @@ export class Supervisor {
         break
       case 'replica':
       case 'last-good':
+      case 'served':
+      case 'cleared':
         break
     }
   }

@@ -21,6 +21,8 @@ export interface KeeperOptions {
   readonly log: Logger
   /** How often {@link ThreadKeeper.check} will be called. */
   readonly interval: Milliseconds
+  /** Without a beat for this long it hangs. */
+  readonly hangsAfter: Milliseconds
   readonly create: (name: string) => Worker
   /** The thread is gone for certain; called before its replacement starts. */
   readonly gone: () => void
@@ -47,6 +49,7 @@ export class ThreadKeeper {
       options.interval,
       () => options.block.beats(options.row),
       () => waitedForProcessor(options.name),
+      options.hangsAfter,
     )
   }
 

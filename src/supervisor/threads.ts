@@ -2,7 +2,8 @@
 import { MessageChannel, type MessagePort, type ResourceLimits, Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
-import type { LastGood } from '../control/resource-cache.ts'
+import type { LastGood } from '../control/kept-record.ts'
+import { type ServedVersion, SuspectList } from '../control/quarantine.ts'
 import type {
   ControlData,
   ControlToMain,
@@ -17,7 +18,15 @@ import { WorkerState } from '../link/worker-state.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { clearGauges } from '../shared-memory/metrics.ts'
 import { CONTROL_THREAD, ProcessBlock, workerThread } from '../shared-memory/process-block.ts'
+import { WorkJournal } from '../shared-memory/work-journal.ts'
+import { HANG_AFTER } from './hang-watch.ts'
 import { ThreadKeeper } from './thread-keeper.ts'
+
+/**
+ * Nobody's request waits for control, and a replacement reads everything anew: it is given more time than a worker, which keeps its share of the
+ * connections while it hangs.
+ */
+const CONTROL_HANGS_AFTER: Milliseconds = 2_000
 
 /** Where the threads begin. */
 export interface ThreadEntries {
@@ -31,7 +40,10 @@ export interface ThreadsOptions {
   readonly workers: number
   readonly reusePort: boolean
   /** What the control thread is given besides memory and ports. */
-  readonly control: Omit<ControlData, 'role' | 'shared' | 'workers' | 'ports' | 'settings' | 'lastGood'>
+  readonly control: Omit<
+    ControlData,
+    'role' | 'shared' | 'workers' | 'ports' | 'settings' | 'lastGood' | 'suspects' | 'served'
+  >
   readonly budget: MemoryBudget
   readonly log: Logger
   /** How often {@link Threads.check} will be called. */
@@ -56,20 +68,24 @@ export class Threads {
   #ports: ResolvedPorts | undefined
   #settings: SettingsObject | undefined
   readonly #lastGood = new Map<string, LastGood>()
+  /** By kind and key: versions that are served while newer ones are worked on, and those of suspects. */
+  readonly #served = new Map<string, ServedVersion>()
+  readonly #suspects = new SuspectList()
+  readonly #journal: WorkJournal
+  #retired = false
 
   constructor(options: ThreadsOptions) {
     this.#options = options
     this.block = new ProcessBlock(options.shared.process)
     this.#endpoints = new EndpointTable(options.shared.endpoints)
+    this.#journal = new WorkJournal(options.shared.journal)
     this.#control = this.#keeper(
       'control',
       'hg-control',
       CONTROL_THREAD,
       (name) => this.#createControl(name),
-      () => {
-        this.block.setLive(CONTROL_THREAD, false)
-        options.onControlGone()
-      },
+      () => this.#controlGone(),
+      CONTROL_HANGS_AFTER,
     )
     this.#workers = Array.from({ length: options.workers }, (_, index) =>
       this.#keeper(
@@ -100,9 +116,9 @@ export class Threads {
     for (const worker of this.#workers) worker.check(now)
   }
 
-  /** What keeps dying right at its start; empty when all is well. */
+  /** Workers that keep dying right at their start; empty when all is well. Without control they serve on, so that it does not count. */
   get trouble(): string {
-    return [this.#control, ...this.#workers]
+    return this.#workers
       .map((keeper) => keeper.trouble)
       .filter((text) => text !== '')
       .join('\n')
@@ -127,6 +143,7 @@ export class Threads {
 
   /** Nothing that ends is replaced from now on. */
   retire(): void {
+    this.#retired = true
     this.#control.stop()
     for (const worker of this.#workers) worker.stop()
   }
@@ -149,7 +166,14 @@ export class Threads {
     this.#control.end('was ended')
   }
 
-  #keeper(title: string, name: string, row: number, create: (name: string) => Worker, gone: () => void): ThreadKeeper {
+  #keeper(
+    title: string,
+    name: string,
+    row: number,
+    create: (name: string) => Worker,
+    gone: () => void,
+    hangsAfter: Milliseconds = HANG_AFTER,
+  ): ThreadKeeper {
     const { log, interval, onStuck } = this.#options
     return new ThreadKeeper({
       title,
@@ -159,6 +183,7 @@ export class Threads {
       interval,
       create,
       gone,
+      hangsAfter,
       block: this.block,
       stuck: () => onStuck(title),
     })
@@ -203,6 +228,22 @@ export class Threads {
     onWorkerGone(index)
   }
 
+  /** Sets aside what it was working on: the next one would end at the same object. */
+  #controlGone(): void {
+    this.block.setLive(CONTROL_THREAD, false)
+    this.#options.onControlGone()
+    const names = this.#journal.read()
+    this.#journal.end()
+    if (this.#retired) return
+    for (const { name, deaths, until } of this.#suspects.add(names, Date.now())) {
+      const when = new Date(until).toISOString()
+      this.#options.log.error(
+        { object: name, deaths },
+        `control ended while it worked on ${name}: this version is set aside until ${when}, and its last good one serves on; change the object, or delete it`,
+      )
+    }
+  }
+
   #createControl(name: string): Worker {
     const { entries, shared, budget, onControl } = this.#options
     const ports: WorkerPort[] = []
@@ -226,6 +267,8 @@ export class Threads {
       ports: this.#ports,
       settings: this.#settings,
       lastGood: [...this.#lastGood.values()],
+      suspects: this.#suspects.all,
+      served: this.#suspects.all.flatMap((suspect) => this.#served.get(suspect.name) ?? []),
       ...this.#options.control,
     }
     const control = new Worker(entries.control, {
@@ -246,6 +289,14 @@ export class Threads {
     if (message.type === 'settings') this.#settings = message.settings
     if (message.type === 'replica') {
       this.#bootstrap.keep(message.message)
+    }
+    if (message.type === 'cleared') {
+      this.#suspects.clear(message.name)
+      this.#served.delete(message.name)
+    }
+    if (message.type === 'served') {
+      if (message.version === undefined) this.#served.delete(message.name)
+      else this.#served.set(message.name, message.version)
     }
     if (message.type !== 'last-good') return
     for (const { kind, key, object } of message.changes) {

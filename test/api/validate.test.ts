@@ -221,6 +221,7 @@ test('an empty settings file is all defaults', () => {
     connections: 0,
     passes: 8,
     memory: 0,
+    namespaceCost: 2_000_000,
   })
   assert.equal(result.object.admin.address, '127.0.0.1:9901')
 })

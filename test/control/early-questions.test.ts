@@ -13,6 +13,7 @@ import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LineRing } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics } from '../../src/shared-memory/metrics.ts'
 import { ProcessBlock } from '../../src/shared-memory/process-block.ts'
+import { WorkJournal } from '../../src/shared-memory/work-journal.ts'
 import { eventually, route } from '../feature/harness.ts'
 import { request } from '../feature/raw-client.ts'
 import { type Started, start } from '../main/gateway-process.ts'
@@ -31,6 +32,7 @@ function dataOf(settingsFile: string | undefined, folder: string): ControlData {
       process: ProcessBlock.allocate(1),
       endpoints: EndpointTable.allocate(1, 64),
       metrics: createMetrics({ workers: 1 }),
+      journal: WorkJournal.allocate(),
       accessLog: [LineRing.create(65_536)],
       processLog,
     },
@@ -38,6 +40,8 @@ function dataOf(settingsFile: string | undefined, folder: string): ControlData {
     ports: undefined,
     settings: undefined,
     lastGood: [],
+    suspects: [],
+    served: [],
     settingsFile,
     overrides: [],
     source: { type: 'folder', folder },

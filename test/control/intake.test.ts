@@ -12,12 +12,16 @@ function upsert(name: string, seen?: number): SourceEvent {
 
 const slice = (name: string, seen?: number): SourceEvent => ({ ...upsert(name, seen), kind: 'EndpointSlice' })
 
-/** @param slow milliseconds that each object takes */
+/**
+ * @param slow milliseconds that each object takes
+ * @param parts in how many steps
+ */
 function intake(
   impactOf: (key: string) => Impact,
   slow = 0,
   warnings: readonly FieldProblem[] = [],
   patience?: number,
+  parts = 1,
 ) {
   const seen: string[] = []
   const events: SourceEvent[] = []
@@ -28,12 +32,15 @@ function intake(
   let wake: () => void = () => {}
   const one = new Intake(
     {
-      accept([event]) {
-        const end = performance.now() + slow
-        while (performance.now() < end);
-        seen.push(event!.key)
-        events.push(event!)
-        return impactOf(event!.key)
+      *steps(event) {
+        for (let part = 1; part <= parts; part++) {
+          const end = performance.now() + slow / parts
+          while (performance.now() < end);
+          if (part < parts) yield
+        }
+        seen.push(event.key)
+        events.push(event)
+        return impactOf(event.key)
       },
       about: () => ({ origin: { file: 'a.yaml', line: 1 }, warnings }),
     },
@@ -75,6 +82,27 @@ describe('taking in a burst', () => {
     const other = intake((key) => (key === 'shop/b' ? 'rebuild' : { endpoints: ['x'] }))
     other.one.add(['a', 'b', 'c'].map(upsert))
     assert.deepEqual(other.taken, ['rebuild'])
+  })
+
+  it('takes an object that is large in as many turns as it needs, and pods act meanwhile', async () => {
+    const { one, seen, endpoints, taken, until } = intake(
+      (key) => (key === 'shop/pods' ? { endpoints: ['pods'] } : 'rebuild'),
+      60,
+      [],
+      undefined,
+      60,
+    )
+    let turns = 0
+    const others = setInterval(() => turns++, 1)
+    one.add([upsert('large'), upsert('next')])
+    assert.deepEqual(seen, [])
+    one.add([slice('pods')])
+    await until(1)
+    clearInterval(others)
+    assert.deepEqual(seen, ['shop/pods', 'shop/large', 'shop/next'])
+    assert.equal(endpoints.length, 1)
+    assert.deepEqual(taken, ['rebuild'])
+    assert.ok(turns >= 8, `${turns} turns for others`)
   })
 
   it('does not hold the loop, and nothing is done before all of it is in, what came meanwhile included', async () => {

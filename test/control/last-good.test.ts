@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, suite, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import type { LastGoodChange } from '../../src/control/kept-record.ts'
 import { LastGoodStore } from '../../src/control/last-good.ts'
-import type { LastGoodChange } from '../../src/control/resource-cache.ts'
 import { parseKeys, readKeys } from '../../src/source/memory/state-key.ts'
 
 let state: string

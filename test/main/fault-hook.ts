@@ -20,6 +20,15 @@ else {
   const own = role === 'control' ? 'control' : index
   // A thread that cannot even start.
   if (String(own) === process.env.HEADGATE_TEST_BROKEN_THREAD) throw new Error('broken by the test')
+  // A thread that hangs as soon as it meets an object with this label.
+  const poison = process.env.HEADGATE_TEST_POISON
+  if (poison !== undefined && role === 'control') {
+    const { freeze } = Object
+    Object.freeze = ((value: unknown) => {
+      while (typeof value === 'object' && value !== null && Object.hasOwn(value, poison));
+      return freeze(value)
+    }) as typeof freeze
+  }
   channel.onmessage = (event: unknown) => {
     const { thread, how } = (event as { data: Fault }).data
     if (thread !== own) return

@@ -86,6 +86,70 @@ describe('a worker that dies', () => {
   })
 })
 
+describe('an object at which the control thread ends', () => {
+  const labelled = (name: string, body: string, label = ''): string =>
+    JSON.stringify({
+      apiVersion: 'headgate.dev/v1alpha1',
+      kind: 'Route',
+      metadata: { name, ...(label === '' ? {} : { labels: { [label]: 'yes' } }) },
+      spec: {
+        hostnames: [`${name}.example`],
+        // Many, so that what is served is kept while this is worked on.
+        rules: Array.from({ length: 64 }, (_, i) => ({
+          name: `r${i}`,
+          matches: Array.from({ length: 4 }, (_, m) => ({ path: { value: i + m === 0 ? '/' : `/${i}/${m}` } })),
+          respond: { statusCode: 200, contentType: 'text/plain', body },
+        })),
+      },
+    })
+  const env = { HEADGATE_TEST_POISON: 'poison' }
+
+  it('is set aside: its last good version serves, every other change acts, and it is named where people look', async (t) => {
+    const gateway = await start(
+      t,
+      { 'a.yaml': labelled('a', 'one'), 'b.yaml': labelled('b', 'one') },
+      { workers: 2, env },
+    )
+    const clients = traffic(gateway.port, 'a.example')
+    const body = async (host: string): Promise<string> => (await request(gateway.port, { host })).text
+    assert.equal(await body('a.example'), 'one')
+    await gateway.write('a.yaml', labelled('a', 'two', 'poison'))
+    const line = await gateway.logged(
+      /^control ended while it worked on Route default\/a: this version is set aside until/,
+    )
+    assert.equal(line.level, 'error')
+    assert.equal((await gateway.sign('/healthz')).status, 200)
+    await gateway.write('b.yaml', labelled('b', 'two'))
+    await eventually(async () => assert.equal(await body('b.example'), 'two'), 15_000)
+    assert.equal(await body('a.example'), 'one')
+    await eventually(async () => {
+      const { items } = JSON.parse(
+        (await request(gateway.adminPort, { path: '/api/v1/problems', host: 'localhost' })).text,
+      )
+      const found = items.find(({ reason }: { reason: string }) => reason === 'Quarantined')
+      assert.equal(found?.object, 'Route default/a')
+      assert.match(
+        found.message,
+        /the control thread ended while it worked on this version \(1 times\).*; its last good version serves on$/,
+      )
+    }, 15_000)
+    // A version that does no harm is taken up at once.
+    await gateway.write('a.yaml', labelled('a', 'three'))
+    await eventually(async () => assert.equal(await body('a.example'), 'three'), 15_000)
+    await clients.stop()
+    assert.deepEqual(clients.failures, [])
+    assert.equal(gateway.log.filter(({ message }) => message.startsWith('control gave no sign')).length, 1)
+  })
+
+  it('is set aside in a start, too, which goes on with everything else', async (t) => {
+    const manifests = { 'a.yaml': labelled('a', 'one', 'poison'), 'b.yaml': labelled('b', 'one') }
+    const gateway = await start(t, manifests, { workers: 1, env })
+    assert.equal((await request(gateway.port, { host: 'b.example' })).text, 'one')
+    assert.equal((await request(gateway.port, { host: 'a.example' })).status, 404)
+    assert.equal(gateway.log.filter(({ message }) => message.startsWith('control gave no sign')).length, 1)
+  })
+})
+
 describe('a control thread that dies', () => {
   for (const how of ['throw', 'hang'] as const)
     it(`by ${how} costs no request, and its replacement goes on with changes`, async (t) => {

@@ -9,7 +9,7 @@ import type { Milliseconds, Random } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
 import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
-import type { LastGood, LastGoodChange } from '../resource-cache.ts'
+import type { LastGood, LastGoodChange } from '../kept-record.ts'
 import { digestOf, MAX_OBJECT_BYTES, openRecord, textOf } from './last-good-record.ts'
 import {
   identityOf,

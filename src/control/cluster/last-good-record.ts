@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
-import type { LastGood } from '../resource-cache.ts'
+import type { LastGood } from '../kept-record.ts'
 import { identityOf } from './last-good-shards.ts'
 
 /** A Route is bounded by the API server's request limit of 3 MiB. */

@@ -3,7 +3,7 @@
  * store. A record is compressed, and cut where no ConfigMap has room for all of it.
  */
 import { createHash } from 'node:crypto'
-import type { LastGood } from '../resource-cache.ts'
+import type { LastGood } from '../kept-record.ts'
 
 export const SHARDS = 8
 

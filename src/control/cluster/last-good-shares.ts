@@ -3,7 +3,7 @@
  * one that has less with the new record than that, so that nobody's broken Routes keep another's from surviving a restart.
  */
 import { namespaceOf } from '../../snapshot/backend-id.ts'
-import type { LastGood } from '../resource-cache.ts'
+import type { LastGood } from '../kept-record.ts'
 
 export interface Owner {
   readonly namespace: string

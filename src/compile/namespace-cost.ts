@@ -1,0 +1,87 @@
+/**
+ * What the Routes of each namespace cost together, and which of them are beyond `limits.namespaceCost` of the settings. The older ones come
+ * first, as everywhere: the verdict is the same on every replica and after every restart, and no namespace can use up what others need.
+ */
+import type { SettingsObject } from '../api/settings.ts'
+import type { Meter } from './meter.ts'
+import { type Age, compareAge } from './resource-set.ts'
+
+interface Costing extends Age {
+  readonly units: number
+}
+
+interface Namespace {
+  readonly routes: Map<string, Costing>
+  units: number
+  /** Keys of those beyond the limit. */
+  beyond: ReadonlySet<string>
+}
+
+export class NamespaceCosts {
+  readonly #namespaces = new Map<string, Namespace>()
+  readonly #unsettled = new Set<string>()
+  #limit = Number.POSITIVE_INFINITY
+
+  /** @param units undefined: the Route is gone, or nothing of it is for this installation */
+  set(key: string, created: number | undefined, units: number | undefined): void {
+    const name = namespaceOf(key)
+    const namespace = this.#namespaces.get(name) ?? { routes: new Map(), units: 0, beyond: NONE }
+    this.#namespaces.set(name, namespace)
+    const before = namespace.routes.get(key)
+    if (before?.units === units && before?.created === created) return
+    namespace.units += (units ?? 0) - (before?.units ?? 0)
+    if (units === undefined) namespace.routes.delete(key)
+    else namespace.routes.set(key, { key, created, units })
+    if (namespace.routes.size === 0) this.#namespaces.delete(name)
+    // Most are far below the limit, before and after.
+    if (namespace.units > this.#limit || namespace.beyond.size > 0) this.#unsettled.add(name)
+  }
+
+  /**
+   * Decides anew where something has changed.
+   *
+   * @returns keys of Routes about which it was decided otherwise than before
+   */
+  *settle({ limits }: SettingsObject, meter: Meter): Generator<void, readonly string[]> {
+    if (limits.namespaceCost !== this.#limit) {
+      this.#limit = limits.namespaceCost
+      for (const name of this.#namespaces.keys()) this.#unsettled.add(name)
+    }
+    const changed: string[] = []
+    for (const name of this.#unsettled) {
+      const namespace = this.#namespaces.get(name)
+      if (namespace !== undefined) {
+        const beyond = namespace.units <= this.#limit ? NONE : beyondOf([...namespace.routes.values()], this.#limit)
+        for (const key of beyond.symmetricDifference(namespace.beyond)) changed.push(key)
+        namespace.beyond = beyond
+        if (meter.spend(1 + (beyond === NONE ? 0 : namespace.routes.size / 2))) yield
+      }
+      this.#unsettled.delete(name)
+    }
+    return changed
+  }
+
+  /** What the namespace of a Route costs, when the Route is beyond the limit; else undefined. */
+  beyond(key: string): number | undefined {
+    const namespace = this.#namespaces.get(namespaceOf(key))
+    return namespace?.beyond.has(key) === true ? namespace.units : undefined
+  }
+}
+
+const NONE: ReadonlySet<string> = new Set()
+
+/** The oldest as far as they fit; whatever comes after the first that does not fit is beyond, so that a small one never goes before an older large one. */
+function beyondOf(routes: Costing[], limit: number): ReadonlySet<string> {
+  routes.sort(compareAge)
+  const beyond = new Set<string>()
+  let units = 0
+  for (const route of routes) {
+    units += route.units
+    if (units > limit) beyond.add(route.key)
+  }
+  return beyond
+}
+
+function namespaceOf(key: string): string {
+  return key.slice(0, key.indexOf('/'))
+}
