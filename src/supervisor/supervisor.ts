@@ -170,7 +170,9 @@ export class Supervisor {
 
   /** What is said beside the readiness. */
   #remark(): string {
-    return [...(this.#block.remembered ? [REMEMBERED] : []), ...this.#notOpen()].join('; ')
+    const control = this.#threads.controlTrouble
+    const remembered = this.#block.remembered ? [REMEMBERED] : []
+    return [...(control === '' ? [] : [`${control}; no change acts`]), ...remembered, ...this.#notOpen()].join('; ')
   }
 
   /** Undefined while the control thread is away or busy. */

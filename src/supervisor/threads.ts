@@ -124,6 +124,11 @@ export class Threads {
       .join('\n')
   }
 
+  /** Why control does not come up; empty when all is well. */
+  get controlTrouble(): string {
+    return this.#control.trouble
+  }
+
   get controlRuns(): boolean {
     return this.#control.worker !== undefined
   }

@@ -86,6 +86,29 @@ describe('a worker that dies', () => {
   })
 })
 
+describe('a control thread that ends right at its start, again and again', () => {
+  it('is no reason to end the process: workers serve on, and it is told beside the readiness', async (t) => {
+    const echo = await echoBackend(t)
+    const manifests = { 'a.yaml': backend('echo', [echo.port]) + route('all', ['a.example'], rules) }
+    const gateway = await start(t, manifests, { workers: 2 })
+    const clients = traffic(gateway.port, 'a.example')
+    const ends = (): number => gateway.log.filter(({ message }) => message.startsWith('control failed')).length
+    for (let round = 1; round <= 5; round++) {
+      // A thread that is just being started does not hear it.
+      while (ends() < round) {
+        gateway.fault({ thread: 'control', how: 'throw' })
+        await delay(50)
+      }
+      assert.equal((await gateway.sign('/healthz')).status, 200)
+      const { status, text } = await gateway.sign('/readyz')
+      assert.equal(status, 200)
+      if (round === 5) assert.match(text, /control ended \d+ times right after its start: .*; no change acts/)
+    }
+    await clients.stop()
+    assert.deepEqual(clients.failures, [])
+  })
+})
+
 describe('an object at which the control thread ends', () => {
   const labelled = (name: string, body: string, label = ''): string =>
     JSON.stringify({
