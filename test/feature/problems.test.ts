@@ -169,10 +169,11 @@ describe('what an Ingress asks for in vain', () => {
       wanted.map((reason) => `Ingress default/web ${reason}`),
     )
     for (const reason of wanted) {
-      const lines = gateway.processLog.filter(
-        (line) => line.includes('Ingress default/web') && line.includes(`${reason})`),
-      )
-      assert.equal(lines.length, 1, `${reason}: ${lines.join('\n')}`)
+      const lines = (): readonly string[] =>
+        gateway.processLog.filter((line) => line.includes('Ingress default/web') && line.includes(`${reason})`))
+      // The log is written by another thread, a moment later.
+      await eventually(() => assert.ok(lines().length > 0, reason))
+      assert.equal(lines().length, 1, `${reason}: ${lines().join('\n')}`)
     }
     // An alert is for what is broken: annotations may be there for another controller for as long as anybody likes.
     const metrics = await metricsOf(gateway)
