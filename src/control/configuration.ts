@@ -280,6 +280,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   *#build(): Generator<void, Built> {
     this.#endpointFeed.compiling()
+    this.#parts.quarantine.compiling()
     const resources = this.#cache.resources()
     const compiled = yield* compile(resources, this.#memo)
     yield* this.#bringEndpoints(compiled.endpoints)

@@ -91,8 +91,11 @@ export class Quarantine {
   readonly #tried = new Set<string>()
   /** Names of objects whose served version the supervisor keeps. */
   readonly #kept = new Set<string>()
-  /** Names of objects that have changed since something was served. */
-  readonly #batch = new Set<string>()
+  /** By name: what will be served once what is being compiled is in force, of objects that have changed again. */
+  readonly #next = new Map<string, ServedVersion>()
+  /** Names of objects that have changed since the last compile began, and of those that it, or one that was given up, knows of. */
+  readonly #changed = new Set<string>()
+  readonly #compiled = new Set<string>()
   readonly #alarms = new Set<() => void>()
 
   constructor(suspects: readonly Suspect[], journal: WorkJournal, time: Timekeeper, events: QuarantineEvents) {
@@ -124,19 +127,25 @@ export class Quarantine {
   /** The object is gone. */
   forget(name: string): void {
     if (this.#held.delete(name) || this.#tried.delete(name)) this.#events.cleared(name)
+    if (this.#kept.delete(name)) this.#events.drop(name)
   }
 
   /** A newer version of what is served is about to be worked on. @param raw the newer one */
   replacing(name: string, served: ServedVersion, raw: unknown): void {
-    if (this.#kept.has(name) || objectCost(served.kind, raw).units < COSTLY) return
+    if (this.#kept.has(name)) {
+      // What the compile under way began with is what will be served.
+      if (this.#compiled.has(name) && !this.#changed.has(name)) this.#next.set(name, served)
+      return
+    }
+    if (objectCost(served.kind, raw).units < COSTLY) return
     this.#kept.add(name)
     this.#events.keep(served)
   }
 
-  /** Work on one object begins, or goes on; undefined = on all that has changed since something was served. */
+  /** Work on one object begins, or goes on; undefined = on all that the compile under way has to bring into force. */
   working(name?: string): void {
     if (name !== undefined) this.#journal.begin(name)
-    else if (this.#batch.size <= MAX_AT_ONCE) this.#journal.begin(...this.#batch)
+    else if (this.#compiled.size <= MAX_AT_ONCE) this.#journal.begin(...this.#compiled)
     else this.#journal.end()
   }
 
@@ -160,18 +169,33 @@ export class Quarantine {
     this.#journal.end()
   }
 
-  /** An object has changed; what is compiled until {@link published} may be its doing. */
-  changed(name: string): void {
-    this.#batch.add(name)
+  /** An object was taken in. @param compile whether it is still to be compiled: then that may end the thread, too */
+  taken(name: string, compile: boolean): void {
+    if (compile) this.#changed.add(name)
+    else if (!this.#changed.has(name) && !this.#compiled.has(name)) this.#settle(name)
   }
 
-  /** Everything that was taken in until now is compiled and packed: what was tried again did no harm. */
+  /** A compile begins, of everything that was taken in until now. */
+  compiling(): void {
+    for (const name of this.#changed) this.#compiled.add(name)
+    this.#changed.clear()
+  }
+
+  /** What it began with is compiled and packed. */
   published(): void {
-    for (const name of this.#tried) this.#events.cleared(name)
-    for (const name of this.#kept) this.#events.drop(name)
-    this.#tried.clear()
-    this.#kept.clear()
-    this.#batch.clear()
+    for (const name of this.#compiled) {
+      const next = this.#next.get(name)
+      if (!this.#changed.has(name)) this.#settle(name)
+      else if (next !== undefined) this.#events.keep(next)
+    }
+    this.#next.clear()
+    this.#compiled.clear()
+  }
+
+  /** The object was worked on to the end: what was tried again did no harm. */
+  #settle(name: string): void {
+    if (this.#tried.delete(name)) this.#events.cleared(name)
+    if (this.#kept.delete(name)) this.#events.drop(name)
   }
 
   stop(): void {

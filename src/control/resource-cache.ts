@@ -146,7 +146,7 @@ export class ResourceCache {
     }
     const steps = this.#upsert(event)
     const impact = this.#quarantine === undefined ? yield* steps : yield* this.#quarantine.watch(steps, name)
-    if (impact === 'rebuild') this.#quarantine?.changed(name)
+    this.#quarantine?.taken(name, impact === 'rebuild')
     return impact
   }
 
