@@ -2,7 +2,7 @@
 import type { ObjectStatus } from '../api/condition.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { ObjectLog } from './object-log.ts'
-import { type Finding, findingsOf, unwell } from './status-board.ts'
+import { type Finding, findingsOf, isUnlisted, unwell } from './status-board.ts'
 
 /** A name that cannot be resolved, or can again. @param namespace of a Backend that has it */
 export function tellName(
@@ -22,9 +22,8 @@ export function tellName(
 export function tellStatus(log: ObjectLog, status: ObjectStatus, before: ObjectStatus | undefined): void {
   const name = `${status.kind} ${status.key}`
   const namespace = namespaceOf(status.key)
-  // What is wrong with an object's own fields the list of problems has said already, with file and line.
-  const bad = [...findingsOf(status)]
-  const told = new Set(before === undefined ? [] : [...findingsOf(before)].map(findingText))
+  const bad = [...findingsOf(status, isUnlisted)]
+  const told = new Set(before === undefined ? [] : [...findingsOf(before, isUnlisted)].map(findingText))
   // An object for somebody else is no fault at all.
   for (const finding of bad) {
     const level = finding.reason === 'WrongClass' ? 'info' : 'warn'

@@ -16,7 +16,7 @@ import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { Snapshot } from '../snapshot/snapshot.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
 import type { ProblemList } from './problem-list.ts'
-import { findingsOf, type StatusBoard, unwell } from './status-board.ts'
+import { findingsOf, isUnlisted, type StatusBoard, unwell } from './status-board.ts'
 
 export interface Viewed {
   readonly block: ProcessBlock
@@ -110,8 +110,8 @@ function* conditionProblems(statuses: Iterable<ObjectStatus>): Generator<Problem
       yield { object: `${status.kind} ${status.key}`, reason, message }
 }
 
-/** Not what the list of problems tells of a stale object, and no matter of somebody else. */
-const isOurs = ({ type, reason }: Condition): boolean => type !== 'Stale' && reason !== 'WrongClass'
+/** No matter of somebody else. */
+const isOurs = (condition: Condition): boolean => isUnlisted(condition) && condition.reason !== 'WrongClass'
 
 function* problemCounts(statuses: Iterable<ObjectStatus>, settings: Iterable<SettingsReason>): Generator<ProblemCount> {
   for (const reason of settings) yield { kind: 'Settings', reason, objects: 1 }
