@@ -126,6 +126,8 @@ export interface Finding {
   readonly type?: Condition['type']
   readonly reason: Condition['reason'] | Note['reason']
   readonly message: string
+  /** Of a note only: a condition names the place in its message. */
+  readonly path?: Note['path']
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Conditions and names for the process log. */
 import type { ObjectStatus } from '../api/condition.ts'
+import { formatPath } from '../api/object.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { ObjectLog } from './object-log.ts'
 import { type Finding, findingsOf, isUnlisted, unwell } from './status-board.ts'
@@ -33,6 +34,7 @@ export function tellStatus(log: ObjectLog, status: ObjectStatus, before: ObjectS
     log.tell(namespace, 'info', `${name}: all is well again`)
 }
 
-function findingText({ type, reason, message }: Finding): string {
-  return `${message} (${type === undefined ? '' : `${type} `}${reason})`
+function findingText({ type, reason, message, path }: Finding): string {
+  const field = path === undefined ? '' : `${formatPath(path)}: `
+  return `${field}${message} (${type === undefined ? '' : `${type} `}${reason})`
 }

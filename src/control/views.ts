@@ -9,6 +9,7 @@ import type {
 } from '../admin/metrics-source.ts'
 import { routeRows } from '../admin/route-rows.ts'
 import type { Condition, ObjectStatus } from '../api/condition.ts'
+import { formatPath } from '../api/object.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
 import type { EndpointRow } from '../link/messages.ts'
 import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
@@ -106,8 +107,8 @@ function backendView(table: EndpointTable, id: string, algorithm: string, rows: 
 /** What the conditions say that the list of problems does not: its own are those of fields. */
 function* conditionProblems(statuses: Iterable<ObjectStatus>): Generator<ProblemView> {
   for (const status of statuses)
-    for (const { reason, message } of findingsOf(status, isOurs))
-      yield { object: `${status.kind} ${status.key}`, reason, message }
+    for (const { reason, message, path } of findingsOf(status, isOurs))
+      yield { object: `${status.kind} ${status.key}`, ...(path && { field: formatPath(path) }), reason, message }
 }
 
 /** No matter of somebody else. */
