@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { ObjectStatus } from '../../src/api/condition.ts'
-import { refusedConditions } from '../../src/compile/conditions.ts'
+import { refusedConditions, routeConditions } from '../../src/compile/conditions.ts'
 import { systemTime } from '../../src/control/cluster/timekeeper.ts'
 import { ObjectLog } from '../../src/control/object-log.ts'
 import { tellStatus } from '../../src/control/tell-statuses.ts'
@@ -33,5 +33,13 @@ describe('what the log says of an object', () => {
     const conditions = refusedConditions([{ path: ['spec'], reason: 'TooCostly', message: 'costs too much' }], 1, true)
     tellStatus(log, status({ conditions }), undefined)
     assert.deepEqual(lines, [])
+  })
+
+  it('has an object of which nothing is served although it is valid', () => {
+    lines.length = 0
+    const fault = { generation: 1, partial: [], references: [], stale: undefined }
+    const unaccepted = { reason: 'NoRules', message: 'It has no path' } as const
+    tellStatus(log, status({ conditions: routeConditions({ ...fault, unaccepted }) }), undefined)
+    assert.deepEqual(lines, ['warn Ingress a/web: It has no path. (Accepted NoRules)'])
   })
 })
