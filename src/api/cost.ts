@@ -5,8 +5,10 @@
  *
  * One unit is about 16 bytes of packed tables, or a microsecond of one thread.
  */
+
 import { patternCost } from '../pattern/pattern-cost.ts'
 import type { FieldProblem, Kind } from './object.ts'
+import { list, member } from './raw-object.ts'
 
 /** Units of one object at the most: nearly 5 MiB of tables, a third of a second. */
 export const MAX_OBJECT_COST = 300_000
@@ -158,12 +160,4 @@ function sum(parts: readonly Part[]): Part {
 
 function textCost(text: unknown): number {
   return typeof text === 'string' ? Math.floor(text.length / TEXT) : 0
-}
-
-function member(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>)[name] : undefined
-}
-
-function list(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : []
 }

@@ -53,6 +53,6 @@ function asMeant(key: string, findings: RouteFindings): RouteFindings {
 /** Nothing of it is served only where nothing of any of its hosts is. */
 function unaccepted(parts: readonly RouteFindings[]): Fault | undefined {
   if (parts.length === 0)
-    return { reason: 'Invalid', message: 'It has no path that a request can have, and no default backend' }
+    return { reason: 'NoRules', message: 'It has no path that a request can have, and no default backend' }
   return parts.every((part) => part.unaccepted !== undefined) ? parts[0]!.unaccepted : undefined
 }

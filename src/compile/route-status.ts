@@ -82,7 +82,7 @@ function unacceptedBecause(
   const owner = [...outcomes.values()].some((outcome) => outcome.permission !== undefined)
   // A Route that only owns and delegates its hostnames has no rules, and all of it is served.
   if (served > 0 || (plan.rules.length === 0 && owner)) return undefined
-  return partial[0] ?? { reason: 'Invalid', message: 'It has no rule that can be served' }
+  return partial[0] ?? { reason: 'NoRules', message: 'It has no rule that can be served' }
 }
 
 export function wrongClass(name: string | undefined, { ingressClass }: SettingsObject): Fault {

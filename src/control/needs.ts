@@ -2,6 +2,7 @@
  * Which Services the newest objects name, and whether they tell namespaces apart by labels, whatever else may be wrong with them. A source that reads only what is referred to must be
  * told within the turn that brings the objects, before they are validated in slices: else it would say that it has read everything.
  */
+import { list, member } from '../api/raw-object.ts'
 import type { SourceEvent } from '../source/source.ts'
 
 export class NamedServices {
@@ -78,12 +79,4 @@ function namedBy(kind: 'Route' | 'Backend' | 'Ingress', key: string, raw: unknow
 function delegatesByLabels(raw: unknown): boolean {
   const delegates = list(member(member(raw, 'spec'), 'delegates'))
   return delegates.some((delegate) => member(member(delegate, 'namespaces'), 'from') === 'Selector')
-}
-
-function member(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>)[name] : undefined
-}
-
-function list(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : []
 }

@@ -66,6 +66,8 @@ interface Held extends Suspect {
   /** Of the version that is set aside: the first one seen. */
   version: string | undefined
   event: SourceEvent | undefined
+  /** Its time is up, whatever the wall clock says by then: timers are monotonic, and clocks are set back. */
+  due: boolean
 }
 
 export interface QuarantineEvents {
@@ -102,7 +104,8 @@ export class Quarantine {
     this.#events = events
     this.#time = time
     this.#journal = journal
-    for (const suspect of suspects) this.#held.set(suspect.name, { ...suspect, version: undefined, event: undefined })
+    for (const suspect of suspects)
+      this.#held.set(suspect.name, { ...suspect, version: undefined, event: undefined, due: false })
   }
 
   /** @returns why this version is not worked on; undefined when it is */
@@ -111,7 +114,7 @@ export class Quarantine {
     if (held === undefined) return undefined
     const version = digest(event.raw)
     const wait = held.until - this.#time.wall()
-    if ((held.version !== undefined && held.version !== version) || wait <= 0) {
+    if ((held.version !== undefined && held.version !== version) || held.due || wait <= 0) {
       this.#held.delete(name)
       this.#tried.add(name)
       return undefined
@@ -120,7 +123,8 @@ export class Quarantine {
     held.version = version
     held.event = event
     const when = new Date(held.until).toISOString()
-    const message = `the control thread ended while it worked on this version (${held.deaths} times), so it is set aside until ${when}; change it, and report this with the object if nothing else ended the thread`
+    const often = held.deaths === 1 ? '' : ` (${held.deaths} times)`
+    const message = `the control thread ended while it worked on this version${often}, so it is set aside until ${when}; change it, and report this with the object if nothing else ended the thread`
     return { path: [], reason: 'Quarantined', message }
   }
 
@@ -205,6 +209,7 @@ export class Quarantine {
   #tryLater(held: Held, wait: Milliseconds): void {
     const cancel = this.#time.after(wait, () => {
       this.#alarms.delete(cancel)
+      held.due = true
       if (this.#held.get(held.name) === held && held.event !== undefined) this.#events.retry(held.event)
     })
     this.#alarms.add(cancel)

@@ -106,18 +106,32 @@ export function unwell({ type, status }: Condition): boolean {
   return NEGATIVE.has(type) ? status === 'True' : status === 'False'
 }
 
-/** Told with their fields, with file and line. */
-const FIELD_REASONS: ReadonlySet<string> = new Set(['Invalid', 'NotImplemented'])
+/** The list of problems tells these already, with field, file and line. */
+const LISTED: ReadonlySet<Condition['reason']> = new Set([
+  'Invalid',
+  'NotImplemented',
+  'TooCostly',
+  'Quarantined',
+  'MemoryBudget',
+  'LastGoodServed',
+])
+
+/** Whether a condition says more than what the list of problems says of a refused version. */
+export function isUnlisted({ reason }: Condition): boolean {
+  return !LISTED.has(reason)
+}
 
 export interface Finding {
   /** Of the condition that says it; none for a note. */
   readonly type?: Condition['type']
   readonly reason: Condition['reason'] | Note['reason']
   readonly message: string
+  /** Of a note only: a condition names the place in its message. */
+  readonly path?: Note['path']
 }
 
 /**
- * What is wrong with an object besides its own fields, by its conditions and notes. One fault is often two conditions: each message once.
+ * What is wrong with an object, by its conditions and notes. One fault is often two conditions: each message once.
  *
  * @param matters which of the conditions are asked for
  */
@@ -127,7 +141,7 @@ export function* findingsOf(
 ): Generator<Finding, void> {
   const told = new Set<string>()
   for (const one of conditions) {
-    if (!unwell(one) || FIELD_REASONS.has(one.reason) || !matters(one) || told.has(one.message)) continue
+    if (!unwell(one) || !matters(one) || told.has(one.message)) continue
     told.add(one.message)
     yield one
   }

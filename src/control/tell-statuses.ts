@@ -1,8 +1,9 @@
 /** Conditions and names for the process log. */
 import type { ObjectStatus } from '../api/condition.ts'
+import { formatPath } from '../api/object.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { ObjectLog } from './object-log.ts'
-import { type Finding, findingsOf, unwell } from './status-board.ts'
+import { type Finding, findingsOf, isUnlisted, unwell } from './status-board.ts'
 
 /** A name that cannot be resolved, or can again. @param namespace of a Backend that has it */
 export function tellName(
@@ -22,9 +23,8 @@ export function tellName(
 export function tellStatus(log: ObjectLog, status: ObjectStatus, before: ObjectStatus | undefined): void {
   const name = `${status.kind} ${status.key}`
   const namespace = namespaceOf(status.key)
-  // What is wrong with an object's own fields the list of problems has said already, with file and line.
-  const bad = [...findingsOf(status)]
-  const told = new Set(before === undefined ? [] : [...findingsOf(before)].map(findingText))
+  const bad = [...findingsOf(status, isUnlisted)]
+  const told = new Set(before === undefined ? [] : [...findingsOf(before, isUnlisted)].map(findingText))
   // An object for somebody else is no fault at all.
   for (const finding of bad) {
     const level = finding.reason === 'WrongClass' ? 'info' : 'warn'
@@ -34,6 +34,7 @@ export function tellStatus(log: ObjectLog, status: ObjectStatus, before: ObjectS
     log.tell(namespace, 'info', `${name}: all is well again`)
 }
 
-function findingText({ type, reason, message }: Finding): string {
-  return `${message} (${type === undefined ? '' : `${type} `}${reason})`
+function findingText({ type, reason, message, path }: Finding): string {
+  const field = path === undefined ? '' : `${formatPath(path)}: `
+  return `${field}${message} (${type === undefined ? '' : `${type} `}${reason})`
 }

@@ -9,6 +9,7 @@ import type {
 } from '../admin/metrics-source.ts'
 import { routeRows } from '../admin/route-rows.ts'
 import type { Condition, ObjectStatus } from '../api/condition.ts'
+import { formatPath } from '../api/object.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
 import type { EndpointRow } from '../link/messages.ts'
 import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
@@ -16,7 +17,7 @@ import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { Snapshot } from '../snapshot/snapshot.ts'
 import type { EndpointDirectory } from './endpoint-directory.ts'
 import type { ProblemList } from './problem-list.ts'
-import { findingsOf, type StatusBoard, unwell } from './status-board.ts'
+import { findingsOf, isUnlisted, type StatusBoard, unwell } from './status-board.ts'
 
 export interface Viewed {
   readonly block: ProcessBlock
@@ -106,12 +107,12 @@ function backendView(table: EndpointTable, id: string, algorithm: string, rows: 
 /** What the conditions say that the list of problems does not: its own are those of fields. */
 function* conditionProblems(statuses: Iterable<ObjectStatus>): Generator<ProblemView> {
   for (const status of statuses)
-    for (const { reason, message } of findingsOf(status, isOurs))
-      yield { object: `${status.kind} ${status.key}`, reason, message }
+    for (const { reason, message, path } of findingsOf(status, isOurs))
+      yield { object: `${status.kind} ${status.key}`, ...(path && { field: formatPath(path) }), reason, message }
 }
 
-/** Not what the list of problems tells of a stale object, and no matter of somebody else. */
-const isOurs = ({ type, reason }: Condition): boolean => type !== 'Stale' && reason !== 'WrongClass'
+/** No matter of somebody else. */
+const isOurs = (condition: Condition): boolean => isUnlisted(condition) && condition.reason !== 'WrongClass'
 
 function* problemCounts(statuses: Iterable<ObjectStatus>, settings: Iterable<SettingsReason>): Generator<ProblemCount> {
   for (const reason of settings) yield { kind: 'Settings', reason, objects: 1 }

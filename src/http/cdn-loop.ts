@@ -1,5 +1,5 @@
 /** `CDN-Loop` (RFC 8586): which gateways and CDNs a request has passed. */
-import type { Fields } from './fields.ts'
+import { type Fields, withoutOws } from './fields.ts'
 
 export const CDN_LOOP_FIELD = 'cdn-loop'
 
@@ -32,7 +32,7 @@ export function countPasses(fields: Fields, id: string, mark: string): Passes {
     }
     for (const entry of value.toLowerCase().split(',')) {
       const [cdn = '', ...parameters] = entry.split(';')
-      if (withoutBlanks(cdn) !== id) continue
+      if (withoutOws(cdn) !== id) continue
       passes.total++
       if (parameters.some((parameter) => isMark(parameter, mark))) passes.marked++
     }
@@ -42,12 +42,7 @@ export function countPasses(fields: Fields, id: string, mark: string): Passes {
 
 function isMark(parameter: string, mark: string): boolean {
   const equals = parameter.indexOf('=')
-  if (equals < 0 || withoutBlanks(parameter.slice(0, equals)) !== 'r') return false
-  const value = withoutBlanks(parameter.slice(equals + 1))
+  if (equals < 0 || withoutOws(parameter.slice(0, equals)) !== 'r') return false
+  const value = withoutOws(parameter.slice(equals + 1))
   return value === mark || value === `"${mark}"`
-}
-
-/** OWS (RFC 9110 §5.6.3). */
-function withoutBlanks(text: string): string {
-  return text.replace(/^[ \t]+|[ \t]+$/g, '')
 }

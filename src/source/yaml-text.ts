@@ -38,7 +38,7 @@ const OPTIONS = { version: '1.2', merge: true, uniqueKeys: false, prettyErrors: 
 const MAX_ALIASES = 100
 
 /**
- * Signs (brackets, indents, names, values) of one document or object: some ten times what the largest Route has. Whoever may write a file must
+ * Tokens (names, values, punctuation; of YAML blanks and line ends too) of one document or object: some 5,000 fields in YAML. Whoever may write a file must
  * not be able to hold up the thread that everybody's changes wait for, and to parse this many takes a tenth of a second.
  */
 const MAX_SIGNS = 50_000
@@ -214,7 +214,7 @@ function duplicates(document: Document.Parsed): TextProblem[] {
   return found
 }
 
-const TOO_MANY = `there are more than ${MAX_SIGNS} names and values in one object; divide it`
+const TOO_MANY = `there are more than ${MAX_SIGNS} tokens (names, values, punctuation, blanks of YAML) in one object; divide it`
 
 /** What is beyond reason in a text, by its signs alone: found before anything is built from them. */
 function excessOf(text: string): TextProblem | null {

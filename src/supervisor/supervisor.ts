@@ -10,7 +10,7 @@ import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
 import type { ControlToMain, ResolvedPorts, SourceChoice } from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
-import { formatMebibytes, type MemoryBudget } from '../lib/memory-budget.ts'
+import type { MemoryBudget } from '../lib/memory-budget.ts'
 import type { ListenerFailure, ListenerSettings } from '../link/messages.ts'
 import type { ThreadLog, WorkerToMain } from '../link/thread-data.ts'
 import type { ProcessShare } from '../link/worker-settings.ts'
@@ -20,6 +20,7 @@ import { createMetrics } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
 import { WorkJournal } from '../shared-memory/work-journal.ts'
 import type { SettingsOverride } from '../source/settings.ts'
+import { type ConnectionRoom, connectionsOf, connectionsWarning } from './connection-limit.ts'
 import { type DescriptorBudget, descriptorLimit, divideDescriptors } from './descriptors.ts'
 import { ListenerPorts } from './listener-ports.ts'
 import { claimPorts, formatAddress } from './ports.ts'
@@ -360,25 +361,17 @@ export class Supervisor {
     return failures
   }
 
-  #share(): ProcessShare {
-    const { clients, upstreams } = this.#budget
-    return { clients: Math.min(clients, this.#options.memory.connections), upstreams, seed: randomUUID() }
+  get #room(): ConnectionRoom {
+    return { files: this.#budget, memory: this.#options.memory }
   }
 
-  #checkLimit(settings: SettingsObject): void {
-    const { clients, limit } = this.#budget
-    const { memory } = this.#options
-    const asked = settings.limits.connections
-    if (asked > memory.connections)
-      this.#options.log.warn(
-        `limits.connections is ${asked} per worker, but of ${formatMebibytes(memory.limit)} of memory there is room for about ` +
-          `${memory.connections}, which are accepted. Raise the limit of memory or lower the setting.`,
-      )
-    if (asked <= clients) return
-    this.#options.log.warn(
-      `limits.connections is ${asked} per worker, but the process may have ${limit} open files: ` +
-        `${clients} are accepted. Raise the hard limit (ulimit -Hn, LimitNOFILE) or lower the setting.`,
-    )
+  #share(): ProcessShare {
+    return { clients: connectionsOf(this.#room), upstreams: this.#budget.upstreams, seed: randomUUID() }
+  }
+
+  #checkLimit({ limits }: SettingsObject): void {
+    const warning = connectionsWarning(limits.connections, this.#room)
+    if (warning !== undefined) this.#options.log.warn(warning)
   }
 
   #fromWorker(index: number, message: WorkerToMain): void {

@@ -54,8 +54,12 @@ export class UpstreamBudget {
   join(namespace: string, backend: ShareMember): NamespaceShare {
     let share = this.#shares.get(namespace)
     if (share === undefined) {
-      share = new NamespaceShare(this, () => this.#shares.delete(namespace))
-      this.#shares.set(namespace, share)
+      const made = new NamespaceShare(this, () => {
+        // A request that began with tables of before may use one that ended, when the namespace has another.
+        if (this.#shares.get(namespace) === made) this.#shares.delete(namespace)
+      })
+      this.#shares.set(namespace, made)
+      share = made
     }
     share.members.add(backend)
     return share
@@ -76,14 +80,15 @@ export class NamespaceShare {
   requests = 0
   #searchAt = 0
 
-  /** @param ended no Backend is left */
+  /** @param ended no Backend is left, and nothing that one of them has taken */
   constructor(budget: UpstreamBudget, ended: () => void) {
     this.#budget = budget
     this.#ended = ended
   }
 
+  /** What its Backends have taken counts for the namespace until it is given back: a tenant may delete them all and make them anew. */
   leave(backend: ShareMember): void {
-    if (this.members.delete(backend) && this.members.size === 0) this.#ended()
+    if (this.members.delete(backend)) this.#endIfUnused()
   }
 
   /** Takes a place for one more connection. @param now monotonic milliseconds */
@@ -106,6 +111,7 @@ export class NamespaceShare {
   give(): void {
     this.connections--
     this.#budget.open--
+    this.#endIfUnused()
   }
 
   /** Takes a place for one more request. @param others requests under way on this worker */
@@ -118,11 +124,16 @@ export class NamespaceShare {
   /** Exactly once for each request that was let in. */
   exit(): void {
     this.requests--
+    this.#endIfUnused()
   }
 
   dropIdle(): boolean {
     for (const member of this.members) if (member.dropIdle()) return true
     return false
+  }
+
+  #endIfUnused(): void {
+    if (this.connections === 0 && this.requests === 0 && this.members.size === 0) this.#ended()
   }
 
   #mayConnect(): boolean {

@@ -406,7 +406,7 @@ suite('Ingress', () => {
       services: SERVICES,
       ingresses: [ingress('a/web', { rules: hosts({ '': [path('/a?')] }) })],
     })
-    assert.equal(conditionsOf(compiled(resources), 'a/web', 'Ingress').Accepted, 'False/Invalid')
+    assert.equal(conditionsOf(compiled(resources), 'a/web', 'Ingress').Accepted, 'False/NoRules')
   })
 
   test('what is wrong is one status of one object, whatever number of Routes it becomes', () => {

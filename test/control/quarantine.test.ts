@@ -30,9 +30,10 @@ function upsert(body: string, more: object = {}, rules = 1): SourceEvent & { typ
   return { type: 'upsert', kind: 'Route', key: 'a/shop', raw, origin: { cluster: true } }
 }
 
-function quarantine(suspects: readonly Suspect[] = []) {
+/** @param drift added to the wall clock as time goes on */
+function quarantine(suspects: readonly Suspect[] = [], drift: (now: number) => number = () => 0) {
   const time = new VirtualTime()
-  const keeper = time.keeper()
+  const keeper = time.keeper(0, () => 1_800_000_000_000 + time.now + drift(time.now))
   const retried: SourceEvent[] = []
   const cleared: string[] = []
   const kept = new Map<string, ServedVersion>()
@@ -102,6 +103,22 @@ describe('an object that is set aside', () => {
     await time.pass(2_000)
     assert.deepEqual(retried, [event])
     assert.equal(one.problem(NAME, event), undefined)
+  })
+  it('is tried again also where the wall clock is behind then, by a rounding or by an hour', async () => {
+    for (const behind of [1, 3_600_000]) {
+      const { one, time, retried } = quarantine(suspects, (now) => (now > 30_000 ? -behind : 0))
+      const event = upsert('one')
+      one.problem(NAME, event)
+      await time.pass(61_000)
+      assert.deepEqual(retried, [event])
+      assert.equal(one.problem(NAME, event), undefined)
+    }
+  })
+  it('says how often a control thread ended at it', () => {
+    const messageAt = (deaths: number) =>
+      quarantine([{ name: NAME, deaths, until: 60_000 }]).one.problem(NAME, upsert('one'))?.message ?? ''
+    assert.match(messageAt(1), /while it worked on this version, so it is set aside until 2027-/)
+    assert.match(messageAt(3), /while it worked on this version \(3 times\), so it is set aside/)
   })
   it('is forgotten when it is deleted', async () => {
     const { one, cleared, time, retried } = quarantine(suspects)

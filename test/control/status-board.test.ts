@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Condition, ConditionReason, ConditionType, ObjectStatus } from '../../src/api/condition.ts'
-import { StatusBoard, unwell } from '../../src/control/status-board.ts'
+import { refusedConditions } from '../../src/compile/conditions.ts'
+import { ingressNotices } from '../../src/control/cluster/news.ts'
+import { findingsOf, isUnlisted, StatusBoard, unwell } from '../../src/control/status-board.ts'
 import { statusMap } from '../compile/world.ts'
 
 function condition(type: ConditionType, status: 'True' | 'False', reason: ConditionReason): Condition {
@@ -20,6 +22,8 @@ const well = [
 function routeStatus(key: string, conditions = well, rules = 2): ObjectStatus {
   return { kind: 'Route', key, conditions, rules }
 }
+
+const SEEN = { uid: 'u', resourceVersion: '1', generation: 1, className: undefined, conditions: [], rest: '' }
 
 const LEFT_OUT = new Set(['a/some', 'a/none'])
 
@@ -118,5 +122,22 @@ describe('the status board', () => {
       condition('ResolvedRefs', 'False', 'BackendNotFound'),
     ])
       assert.ok(unwell(bad), bad.type)
+  })
+
+  it('repeats nothing that the list of problems says of a refused version, which Events of an Ingress say', () => {
+    for (const reason of ['Invalid', 'NotImplemented', 'TooCostly', 'Quarantined', 'MemoryBudget'] as const) {
+      const conditions = refusedConditions([{ path: ['spec'], reason, message: 'is wrong' }], 1, true)
+      const status: ObjectStatus = { kind: 'Ingress', key: 'a/web', conditions, rules: 0 }
+      assert.deepEqual([...findingsOf(status, isUnlisted)], [])
+      const notices = ingressNotices({ kind: 'Ingress', key: 'a/web' }, SEEN, status)
+      assert.deepEqual(
+        notices.map((notice) => notice.reason),
+        [reason],
+      )
+    }
+    const stale = routeStatus('a/stale', [condition('Stale', 'True', 'LastGoodServed')])
+    assert.deepEqual([...findingsOf(stale, isUnlisted)], [])
+    const closed = condition('Stale', 'True', 'ClosedByEdit')
+    assert.deepEqual([...findingsOf(routeStatus('a/closed', [closed]), isUnlisted)], [closed])
   })
 })

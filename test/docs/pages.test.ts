@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
+import { CONDITION_REASONS } from '../../src/api/condition.ts'
 
 const ROOT = new URL('../../', import.meta.url).pathname
 const pages = [...globSync('*.md', { cwd: ROOT }), ...globSync('docs/**/*.md', { cwd: ROOT })]
@@ -28,6 +29,20 @@ describe('the documentation', () => {
     const indexed = new Set(linksOf('docs/README.md').map((link) => join('docs', link)))
     const missing = pages.filter((page) => page.startsWith('docs/') && page !== 'docs/README.md' && !indexed.has(page))
     assert.deepEqual(missing, [])
+  })
+
+  it('lists decisions by their numbers', () => {
+    const listed = linksOf('docs/README.md').flatMap((link) => /^decisions\/([0-9]{4})-/.exec(link)?.[1] ?? [])
+    assert.deepEqual(
+      listed,
+      listed.map((_, i) => String(i + 1).padStart(4, '0')),
+    )
+  })
+
+  it('explains every reason of a condition in one table, once', () => {
+    const [, table = ''] = /^## Reasons\n(.*?)^## /ms.exec(text('docs/status.md')) ?? []
+    const explained = [...table.matchAll(/^\| (`[^|]*`) \|/gm)].flatMap(([, names]) => names!.match(/\w+/g) ?? [])
+    assert.deepEqual(explained.sort(), [...CONDITION_REASONS].sort())
   })
 
   it('gives a reason for every dependency, and pins each', () => {

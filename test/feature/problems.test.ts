@@ -10,6 +10,7 @@ import { request } from './raw-client.ts'
 
 interface Problem {
   readonly object?: string
+  readonly field?: string
   readonly reason: string
   readonly message: string
 }
@@ -167,6 +168,10 @@ describe('what an Ingress asks for in vain', () => {
     assert.deepEqual(
       problems.map(({ object, reason }) => `${object} ${reason}`).sort(),
       wanted.map((reason) => `Ingress default/web ${reason}`),
+    )
+    assert.equal(
+      problems.find(({ reason }) => reason === 'PathNeverMatches')?.field,
+      'spec.rules[0].http.paths[0].path',
     )
     for (const reason of wanted) {
       const lines = (): readonly string[] =>

@@ -184,6 +184,22 @@ describe('parsing JSON', () => {
   })
 })
 
+describe('the limit of one object', () => {
+  const fields = (count: number) => ({
+    spec: { list: Array.from({ length: count / 2 }, (_, i) => ({ name: `x${i}`, value: 'y' })) },
+  })
+
+  it('is as many fields as docs/cli.md says', () => {
+    assert.deepEqual(parseYaml(stringify(fields(5_000))).errors, [])
+    assert.deepEqual(parseJson(JSON.stringify(fields(9_000))).errors, [])
+  })
+
+  it('is reported in tokens, which is what is counted', () => {
+    for (const { errors } of [parseYaml(stringify(fields(8_000))), parseJson(JSON.stringify(fields(12_000)))])
+      assert.match(errors[0]?.message ?? '', /^There are more than 50000 tokens \(.*\) in one object; divide it\.$/)
+  })
+})
+
 describe('locating a field', () => {
   /** Every path into a value. */
   const paths = (value: unknown): (string | number)[][] =>

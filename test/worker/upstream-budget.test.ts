@@ -36,6 +36,28 @@ describe('connections to upstreams', () => {
     assert.equal(takeAll(share, 100), taken)
   })
 
+  it('count for a namespace whose Backends are all deleted and made anew, as long as they are open', () => {
+    const budget = budgetOf(1_000, 100, 50)
+    for (let i = 0; i < 5; i++) {
+      const backend = { dropIdle: () => false }
+      const share = budget.join('a', backend)
+      takeAll(share, i * 100)
+      share.enter(0)
+      share.leave(backend)
+    }
+    assert.equal(budget.open, 50)
+    const share = budget.join('a', member)
+    assert.equal(share.requests, 5)
+    share.leave(member)
+    for (let i = 0; i < 50; i++) share.give()
+    assert.equal(budget.join('a', member), share, 'requests are under way')
+    share.leave(member)
+    for (let i = 0; i < 5; i++) share.exit()
+    const next = budget.join('a', member)
+    assert.notEqual(next, share, 'a namespace without anything is forgotten')
+    assert.equal(takeAll(next, 1_000), 50)
+  })
+
   it('are never more than the operator gives a namespace, divided among the workers', () => {
     assert.equal(takeAll(budgetOf(1_000, 1_000, 50).join('a', member)), 50)
     assert.equal(takeAll(budgetOf(1_000, 1_000, 50, 4).join('a', member)), 12)
@@ -80,15 +102,25 @@ describe('connections to upstreams', () => {
     assert.equal(budget.open, 1)
   })
 
-  it('of a namespace whose Backends are gone still count for all', () => {
+  it('of a namespace whose Backends are gone still count for all, and for it when it comes back', () => {
     const budget = budgetOf(8)
     const share = budget.join('a', member)
     takeAll(share)
     share.leave(member)
-    assert.notEqual(budget.join('a', member), share)
     assert.equal(budget.open, 6)
+    assert.equal(budget.join('a', member), share)
     share.give()
     assert.equal(budget.open, 5)
+  })
+
+  it('that are taken by a Backend of old tables leave the share of the present ones alone', () => {
+    const budget = budgetOf(8)
+    const old = budget.join('a', member)
+    old.leave(member)
+    const present = budget.join('a', member)
+    old.enter(0)
+    old.exit()
+    assert.equal(budget.join('a', { dropIdle: () => false }), present)
   })
 
   it('never exceed what there is, whoever takes and gives in whichever order', () => {

@@ -1,7 +1,9 @@
 /** What is remembered of a cluster, read from its file and looked through: nothing in it that does not belong here is kept. */
+
 import { setImmediate as turn } from 'node:timers/promises'
 import { SERVICE_NAME_LABEL } from '../../api/kubernetes.ts'
 import type { Kind } from '../../api/object.ts'
+import { member } from '../../api/raw-object.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { API_VERSIONS } from '../folder/manifest.ts'
 import { decodeState } from './state-format.ts'
@@ -115,10 +117,6 @@ function parse(text: string): unknown {
   } catch {
     throw unusable()
   }
-}
-
-function member(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>)[name] : undefined
 }
 
 function unusable(): TypeError {
