@@ -82,7 +82,9 @@ export interface Reach {
 interface ServiceReach {
   readonly service: Service
   readonly tenancy: Tenancy | undefined
-  readonly byPort: Map<ServicePort, Reach>
+  /** Whether a slice leaves the number of a port to the Service. */
+  readonly numberless: boolean
+  readonly byPort: Map<string, Reach>
 }
 
 const REACHED = new WeakMap<ReadonlyMap<string, Resource<EndpointSlice>>, ServiceReach>()
@@ -98,10 +100,17 @@ export function reach(resources: ResourceSet, id: string): Reach {
   const tenancy = strict.strict ? strict : undefined
   let known = REACHED.get(slices)
   if (known?.service !== service || known.tenancy !== tenancy)
-    REACHED.set(slices, (known = { service, tenancy, byPort: new Map() }))
-  let reached = known.byPort.get(port)
-  if (reached === undefined) known.byPort.set(port, (reached = computeReach(resources, id)))
+    REACHED.set(slices, (known = { service, tenancy, numberless: hasNumberless(slices.values()), byPort: new Map() }))
+  // In a folder thousands of ports may have no name, which all mean the same in slices.
+  const name = known.numberless ? `${port.name ?? ''} ${ownNumber(port)}` : (port.name ?? '')
+  let reached = known.byPort.get(name)
+  if (reached === undefined) known.byPort.set(name, (reached = computeReach(resources, id)))
   return reached
+}
+
+function hasNumberless(slices: Iterable<Resource<EndpointSlice>>): boolean {
+  for (const { object } of slices) if (object.ports.some(({ port }) => port === undefined)) return true
+  return false
 }
 
 function computeReach(resources: ResourceSet, id: string): Reach {
@@ -307,8 +316,12 @@ function podName({ targetRef }: SliceEndpoint): string | undefined {
 function portIn(ports: readonly SlicePort[], wanted: ServicePort): number | undefined {
   const found = ports.find((port) => port.protocol === 'TCP' && (port.name ?? '') === (wanted.name ?? ''))
   if (found === undefined) return undefined
-  if (found.port !== undefined) return found.port
-  return typeof wanted.targetPort === 'number' ? wanted.targetPort : wanted.port
+  return found.port ?? ownNumber(wanted)
+}
+
+/** Where the pods of a Service listen, as far as the Service says so. */
+function ownNumber({ targetPort, port }: ServicePort): number {
+  return typeof targetPort === 'number' ? targetPort : port
 }
 
 /** Unknown means ready, and serving means as ready (the API's own reading of absent conditions). */

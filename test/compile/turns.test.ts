@@ -99,6 +99,24 @@ suite('what backends have in common is there once', () => {
       }
     })
 
+  test('and of ports without a name, which are one in slices that say its number', () => {
+    const ports = [80, 81, 82].map((port) => ({ port, protocol: 'TCP' as const }))
+    const users = ports.map(({ port }) => backend(`a/b${port}`, { service: { name: 'api', port } }))
+    const listsWith = (number: { port?: number }) => {
+      const slices = [
+        slice('a/1', 'api', { endpoints: [{ addresses: ['10.0.0.1'] }], ports: [{ protocol: 'TCP', ...number }] }),
+      ]
+      const { endpoints } = compiled(world({ services: [service('a/api', ports)], backends: users, slices }))
+      return users.map(({ key }) => endpoints.get(key)!)
+    }
+    const numbered = listsWith({ port: 8080 })
+    for (const list of numbered) assert.equal(list, numbered[0])
+    assert.deepEqual(
+      listsWith({}).map((list) => list[0]!.port),
+      [80, 81, 82],
+    )
+  })
+
   test('but what a namespace may reach is asked anew when the settings are others', () => {
     const memo = new CompileMemo()
     const slices = pods('10.0.0.2')
