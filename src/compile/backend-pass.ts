@@ -107,7 +107,19 @@ function enterNames(
     if (rest.length === 0) memo.names.delete(name)
     else memo.names.set(name, rest)
   }
-  for (const name of names) if (!old.has(name)) memo.names.set(name, [...(memo.names.get(name) ?? []), id].sort())
+  for (const name of names) if (!old.has(name)) memo.names.set(name, withId(memo.names.get(name) ?? [], id))
+}
+
+/** Thousands of backends may have the same names: each is put in its place, never sorted with the others. */
+function withId(ids: readonly string[], id: string): readonly string[] {
+  let low = 0
+  let high = ids.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (ids[middle]! < id) low = middle + 1
+    else high = middle
+  }
+  return ids[low] === id ? ids : ids.toSpliced(low, 0, id)
 }
 
 function namesIn(endpoints: readonly EndpointAddress[]): Set<string> {

@@ -17,7 +17,7 @@ import { canonicalAddress } from '../pattern/cidr.ts'
 import { namespaceOf, SERVICE_PREFIX } from '../snapshot/backend-id.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
 import type { Resource, ResourceSet } from './resource-set.ts'
-import { targetText, tenancyOf } from './tenancy.ts'
+import { type Tenancy, targetText, tenancyOf } from './tenancy.ts'
 
 const MAX_WEIGHT = 1_000_000
 
@@ -41,12 +41,25 @@ export function inlineService(id: string): InlineService | undefined {
   return { service: id.slice(SERVICE_PREFIX.length, colon), port: /^[0-9]+$/.test(port) ? Number(port) : port }
 }
 
+/** TCP ports by number and by name; a Service may have thousands, and as many backends that each look for one. */
+const PORTS = new WeakMap<Service, ReadonlyMap<number | string, ServicePort>>()
+
 /** The Service port that a number or a name means. TCP only: nothing else is dialled. */
 export function findPort(service: Service, port: number | string): ServicePort | undefined {
-  const wanted = typeof port === 'string' && /^[0-9]+$/.test(port) ? Number(port) : port
-  return service.spec.ports.find(
-    (entry) => entry.protocol === 'TCP' && (typeof wanted === 'number' ? entry.port : entry.name) === wanted,
-  )
+  let ports = PORTS.get(service)
+  if (ports === undefined) PORTS.set(service, (ports = portsOf(service)))
+  return ports.get(typeof port === 'string' && /^[0-9]+$/.test(port) ? Number(port) : port)
+}
+
+/** The first of each number and of each name. */
+function portsOf({ spec }: Service): ReadonlyMap<number | string, ServicePort> {
+  const ports = new Map<number | string, ServicePort>()
+  for (const entry of spec.ports) {
+    if (entry.protocol !== 'TCP') continue
+    if (!ports.has(entry.port)) ports.set(entry.port, entry)
+    if (entry.name !== undefined && !ports.has(entry.name)) ports.set(entry.name, entry)
+  }
+  return ports
 }
 
 /**
@@ -65,8 +78,42 @@ export interface Reach {
   readonly refused: readonly string[]
 }
 
-/** {@link endpointsOf}, and what is not among them because in Strict nobody has allowed it. */
+/** What one port of a Service reaches, by everything it depends on: those who name it all have the one list, however many they are. */
+interface ServiceReach {
+  readonly service: Service
+  readonly tenancy: Tenancy | undefined
+  /** Whether a slice leaves the number of a port to the Service. */
+  readonly numberless: boolean
+  readonly byPort: Map<string, Reach>
+}
+
+const REACHED = new WeakMap<ReadonlyMap<string, Resource<EndpointSlice>>, ServiceReach>()
+
+/** {@link endpointsOf}, and what is not among them because in Strict nobody has allowed it. The same object for backends that lead to the same pods. */
 export function reach(resources: ResourceSet, id: string): Reach {
+  const used = serviceUse(resources, id)
+  const service = used && resources.services.get(used.key)?.object
+  const slices = used && resources.endpointSlices.get(used.key)
+  const port = service?.spec.type === 'ExternalName' ? undefined : service && findPort(service, used!.port)
+  if (service === undefined || slices === undefined || port === undefined) return computeReach(resources, id)
+  const strict = tenancyOf(resources)
+  const tenancy = strict.strict ? strict : undefined
+  let known = REACHED.get(slices)
+  if (known?.service !== service || known.tenancy !== tenancy)
+    REACHED.set(slices, (known = { service, tenancy, numberless: hasNumberless(slices.values()), byPort: new Map() }))
+  // In a folder thousands of ports may have no name, which all mean the same in slices.
+  const name = known.numberless ? `${port.name ?? ''} ${ownNumber(port)}` : (port.name ?? '')
+  let reached = known.byPort.get(name)
+  if (reached === undefined) known.byPort.set(name, (reached = computeReach(resources, id)))
+  return reached
+}
+
+function hasNumberless(slices: Iterable<Resource<EndpointSlice>>): boolean {
+  for (const { object } of slices) if (object.ports.some(({ port }) => port === undefined)) return true
+  return false
+}
+
+function computeReach(resources: ResourceSet, id: string): Reach {
   const tenancy = tenancyOf(resources)
   const refused = new Set<string>()
   const endpoints = gather(resources, id, (endpoint) => {
@@ -269,8 +316,12 @@ function podName({ targetRef }: SliceEndpoint): string | undefined {
 function portIn(ports: readonly SlicePort[], wanted: ServicePort): number | undefined {
   const found = ports.find((port) => port.protocol === 'TCP' && (port.name ?? '') === (wanted.name ?? ''))
   if (found === undefined) return undefined
-  if (found.port !== undefined) return found.port
-  return typeof wanted.targetPort === 'number' ? wanted.targetPort : wanted.port
+  return found.port ?? ownNumber(wanted)
+}
+
+/** Where the pods of a Service listen, as far as the Service says so. */
+function ownNumber({ targetPort, port }: ServicePort): number {
+  return typeof targetPort === 'number' ? targetPort : port
 }
 
 /** Unknown means ready, and serving means as ready (the API's own reading of absent conditions). */

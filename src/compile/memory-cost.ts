@@ -4,6 +4,7 @@
  * between 1.1 and 2 times what was taken.
  */
 import type { Ingress } from '../api/ingress.ts'
+import type { EndpointSlice } from '../api/kubernetes.ts'
 import type { Kind, KubeObject } from '../api/object.ts'
 import type { Route } from '../api/route.ts'
 
@@ -13,10 +14,21 @@ const COPIES = 3
 const OBJECT_BYTES = 2_048
 /** A match of a rule on one hostname: two objects on the heap, and its records in the tables. */
 const MATCH_BYTES = 400
+/** An endpoint of one port of a Service: an entry of the list that all who name the port have, and one that workers are told. */
+const ENDPOINT_BYTES = 250
 
 /** @returns bytes, about; never less than {@link OBJECT_BYTES} */
 export function memoryCost(kind: Kind, object: KubeObject): number {
-  return OBJECT_BYTES + COPIES * sizeOf(object) + matchesOf(kind, object) * MATCH_BYTES
+  const parts = kind === 'EndpointSlice' ? endpointsOf(object) * ENDPOINT_BYTES : matchesOf(kind, object) * MATCH_BYTES
+  return OBJECT_BYTES + COPIES * sizeOf(object) + parts
+}
+
+/** Addresses times ports: every port may be used, and has a list of its own. */
+function endpointsOf(object: KubeObject): number {
+  const { endpoints, ports } = object as EndpointSlice
+  let addresses = 0
+  for (const endpoint of endpoints) addresses += endpoint.addresses.length
+  return addresses * Math.max(ports.length, 1)
 }
 
 /** Matches times hostnames: every hostname has all of them in its own order. */

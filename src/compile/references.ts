@@ -56,10 +56,15 @@ export function serviceFace(resources: ResourceSet, key: string, port: number | 
   return { found: false, reason: 'PortNotFound', message }
 }
 
-function portsOf(service: Service): string {
-  const ports = service.spec.ports.filter((port) => port.protocol === 'TCP')
-  if (ports.length === 0) return ''
-  return ` (it has ${ports.map(({ name, port }) => (name === undefined ? port : `${port} ${name}`)).join(', ')})`
+/** Some of them: a Service may have thousands, and as many references may miss them. */
+function portsOf({ spec }: Service): string {
+  const some: (number | string)[] = []
+  for (const { name, port, protocol } of spec.ports) {
+    if (protocol !== 'TCP') continue
+    if (some.length === TOLD_PORTS) return ` (it has ${some.join(', ')} and others)`
+    some.push(name === undefined ? port : `${port} ${name}`)
+  }
+  return some.length === 0 ? '' : ` (it has ${some.join(', ')})`
 }
 
 /** The references of one rule as the snapshot holds them; what is broken is refused there and told here. */
@@ -115,3 +120,4 @@ function refusedFault(refused: readonly string[], namespace: string): Fault[] {
 }
 
 const TOLD = 4
+const TOLD_PORTS = 16

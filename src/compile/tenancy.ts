@@ -16,15 +16,16 @@ export function grants(grant: NamespaceGrant, namespace: string, namespaces: Nam
   if (grant.from === 'Names') return grant.names?.includes(namespace) === true
   const known = namespaces.get(`/${namespace}`)
   if (known === undefined || grant.selector === undefined) return false
-  return selects(grant.selector, { ...known.object.metadata.labels, [NAME_LABEL]: namespace })
+  return selects(grant.selector, namespace, known.object.metadata.labels ?? {})
 }
 
 /** The API server gives every namespace this label and lets nobody write another value; in a folder it stands for itself. */
 const NAME_LABEL = 'kubernetes.io/metadata.name'
 
-/** As Kubernetes does it: all stated must hold, an empty selector holds for all. */
-function selects(selector: LabelSelector, labels: Readonly<Record<string, string>>): boolean {
-  const labelOf = (key: string): string | undefined => (Object.hasOwn(labels, key) ? labels[key] : undefined)
+/** As Kubernetes does it: all stated must hold, an empty selector holds for all. The labels are never copied: there may be thousands. */
+function selects(selector: LabelSelector, namespace: string, labels: Readonly<Record<string, string>>): boolean {
+  const labelOf = (key: string): string | undefined =>
+    key === NAME_LABEL ? namespace : Object.hasOwn(labels, key) ? labels[key] : undefined
   for (const [key, value] of Object.entries(selector.matchLabels ?? {})) if (labelOf(key) !== value) return false
   return (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
     const value = labelOf(key)

@@ -266,13 +266,14 @@ export class EndpointDirectory {
   }
 
   #useNames(backend: string, before: readonly string[], now: readonly string[]): void {
-    for (const name of now) {
+    const still = new Set(now)
+    for (const name of still) {
       const users = this.#users.get(name)
       if (users === undefined) this.#users.set(name, new Set([backend]))
       else users.add(backend)
     }
     for (const name of before) {
-      if (now.includes(name)) continue
+      if (still.has(name)) continue
       const users = this.#users.get(name)
       users?.delete(backend)
       if (users?.size !== 0) continue

@@ -17,7 +17,13 @@ const WAITING_SHARE = 1 / 16
 /** Objects looked at in one turn. */
 const TURN = 16
 
-/** Configuration of users; the rest follows from what it refers to and is never refused. */
+/**
+ * Of the memory: whoever holds more is refused Services, EndpointSlices and the like too, once the last quarter has begun. Below it these are never
+ * refused: they follow from what is served already.
+ */
+const FOLLOWING_SHARE = 0.5
+
+/** Configuration of users; the rest follows from what it refers to. */
 const REFUSABLE: ReadonlySet<Kind> = new Set(['Route', 'Backend', 'Ingress'])
 
 interface Held {
@@ -60,10 +66,10 @@ export class MemoryAdmission {
    * @returns why there is none, for its owner; what the version before has stays taken
    */
   take(name: string, event: Upsert, cost: number): string | undefined {
-    const namespace = event.key.slice(0, event.key.indexOf('/'))
+    const namespace = ownerOf(event.key)
     const before = this.#held.get(name)?.cost ?? 0
     const more = cost - before
-    if (more > 0 && REFUSABLE.has(event.kind) && !this.#fits(namespace, more)) {
+    if (more > 0 && !this.#fits(event.kind, namespace, more)) {
       this.#await(name, event, { namespace, cost })
       return this.#refusal(cost)
     }
@@ -93,7 +99,7 @@ export class MemoryAdmission {
     for (const [name, { event, packed, namespace, cost }] of this.#waiting) {
       if (++looked > TURN) return
       const more = cost - (this.#held.get(name)?.cost ?? 0)
-      if (!this.#fits(namespace, more)) {
+      if (!this.#fits(event.kind, namespace, more)) {
         // To the end, so that one that is large does not stand before those that fit.
         this.#waiting.delete(name)
         this.#waiting.set(name, { event, packed, namespace, cost })
@@ -103,10 +109,12 @@ export class MemoryAdmission {
     }
   }
 
-  #fits(namespace: string, more: number): boolean {
+  #fits(kind: Kind, namespace: string, more: number): boolean {
     const total = this.#used + more
     if (total <= this.limit * OPEN_SHARE) return true
-    return total <= this.limit && (this.#namespaces.get(namespace) ?? 0) + more <= this.limit * SMALL_SHARE
+    const own = (this.#namespaces.get(namespace) ?? 0) + more
+    if (!REFUSABLE.has(kind)) return own <= this.limit * FOLLOWING_SHARE
+    return total <= this.limit && own <= this.limit * SMALL_SHARE
   }
 
   #refusal(cost: number): string {
@@ -141,4 +149,9 @@ export class MemoryAdmission {
     if (total > 0) this.#namespaces.set(namespace, total)
     else this.#namespaces.delete(namespace)
   }
+}
+
+/** A Namespace counts for itself: its owner may write thousands of labels. */
+function ownerOf(key: string): string {
+  return key.startsWith('/') ? key.slice(1) : key.slice(0, key.indexOf('/'))
 }

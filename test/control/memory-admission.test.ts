@@ -44,12 +44,40 @@ describe('memory for objects', () => {
     assert.notEqual(take(memory, 'a/x', 90), undefined)
     assert.equal(memory.used, 94)
   })
-  it('is never refused to what other objects refer to', () => {
-    const memory = new MemoryAdmission(10)
-    for (const kind of ['Service', 'EndpointSlice', 'Secret', 'Namespace'] as const)
-      assert.equal(take(memory, 'a/x', 100, kind), undefined)
-    for (const kind of ['Route', 'Backend', 'Ingress'] as const)
-      assert.notEqual(take(memory, 'a/x', 1, kind), undefined)
+  const FOLLOWING = ['Service', 'EndpointSlice', 'ConfigMap', 'Secret'] as const
+  it('is not refused to what other objects refer to, as long as its namespace has no more than half', () => {
+    for (const kind of FOLLOWING) {
+      const memory = new MemoryAdmission(100)
+      take(memory, 'a/x', 48)
+      take(memory, 'b/x', 40, kind)
+      assert.equal(take(memory, 'a/y', 2, kind), undefined)
+      assert.equal(take(memory, 'c/y', 50, kind), undefined)
+      assert.equal(take(memory, 'b/y', 10, kind), undefined)
+      for (const other of ['Route', 'Backend', 'Ingress'] as const)
+        assert.notEqual(take(memory, 'd/x', 1, other), undefined)
+    }
+  })
+  it('cannot be used up by one namespace with what is not its configuration: another one has its quarter', () => {
+    for (const kind of FOLLOWING) {
+      const memory = new MemoryAdmission(100_000)
+      const taken = Array.from({ length: 30 }, (_, i) => take(memory, `greedy/${i}`, 5_000, kind)).filter((one) => !one)
+      assert.equal(taken.length, 15)
+      assert.equal(take(memory, 'greedy/0', 5_000, kind), undefined)
+      assert.equal(take(memory, 'small/a', 20_000), undefined)
+      assert.equal(take(memory, 'small/b', 5_000, kind), undefined)
+      memory.release(`${kind} greedy/0`)
+      memory.release(`${kind} greedy/1`)
+      memory.release('Route small/a')
+      assert.equal(keysOf(memory.ready())[0], 'greedy/15')
+    }
+  })
+  it('is counted for a Namespace as its own', () => {
+    const memory = new MemoryAdmission(100)
+    assert.equal(take(memory, '/greedy', 70, 'Namespace'), undefined)
+    assert.notEqual(take(memory, '/greedy', 90, 'Namespace'), undefined)
+    assert.equal(take(memory, '/small', 20, 'Namespace'), undefined)
+    assert.notEqual(take(memory, 'greedy/a', 1), undefined)
+    assert.equal(take(memory, 'small/a', 5), undefined)
   })
   it('is offered to what waits as soon as there is room, each version as it was told', () => {
     const memory = new MemoryAdmission(10_000)
