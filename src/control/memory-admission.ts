@@ -4,6 +4,7 @@
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import type { Kind } from '../api/object.ts'
+import { FairQueue, type Waiting as Turn } from '../lib/fair-queue.ts'
 import { formatMebibytes } from '../lib/memory-budget.ts'
 import type { SourceEvent } from '../source/source.ts'
 
@@ -12,7 +13,7 @@ type Upsert = SourceEvent & { readonly type: 'upsert' }
 /** The last quarter of the memory is for namespaces that have less than a quarter themselves: none of them alone can take it all. */
 const OPEN_SHARE = 0.75
 const SMALL_SHARE = 0.25
-/** Share of the memory for what waits, which is kept compressed. */
+/** Share of the memory for what waits, which is kept compressed; where it is full, the namespace with the most gives up its oldest. */
 const WAITING_SHARE = 1 / 16
 /** Objects looked at in one turn. */
 const TURN = 16
@@ -41,6 +42,10 @@ export class MemoryAdmission {
   readonly #held = new Map<string, Held>()
   readonly #namespaces = new Map<string, number>()
   readonly #waiting = new Map<string, Waiting>()
+  /** Names of what waits, in the order in which they are looked at. */
+  readonly #turns = new FairQueue()
+  /** Bytes of what waits, by namespace. */
+  readonly #waitingOf = new Map<string, number>()
   #used = 0
   #waitingBytes = 0
 
@@ -93,19 +98,21 @@ export class MemoryAdmission {
     this.#forgetWaiting(name)
   }
 
-  /** Objects for which there is room now, some at a time: to be taken in as if they had just been told. */
+  /** Objects for which there is room now, some at a time and namespaces in turns: to be taken in as if they had just been told. */
   *ready(): Generator<Upsert> {
-    let looked = 0
-    for (const [name, { event, packed, namespace, cost }] of this.#waiting) {
-      if (++looked > TURN) return
-      const more = cost - (this.#held.get(name)?.cost ?? 0)
-      if (!this.#fits(event.kind, namespace, more)) {
-        // To the end, so that one that is large does not stand before those that fit.
-        this.#waiting.delete(name)
-        this.#waiting.set(name, { event, packed, namespace, cost })
-        continue
+    const looked: Turn[] = []
+    try {
+      for (let next = this.#turns.take(); next !== undefined; next = this.#turns.take()) {
+        looked.push(next)
+        const { event, packed, cost } = this.#waiting.get(next.key)!
+        const more = cost - (this.#held.get(next.key)?.cost ?? 0)
+        if (this.#fits(event.kind, next.group, more))
+          yield { ...event, raw: JSON.parse(inflateRawSync(packed).toString('utf8')) }
+        if (looked.length >= TURN) return
       }
-      yield { ...event, raw: JSON.parse(inflateRawSync(packed).toString('utf8')) }
+    } finally {
+      // To the end, so that one that is large does not stand before those that fit; until it is taken it waits.
+      for (const { group, key } of looked) if (this.#waiting.has(key)) this.#turns.add(group, key)
     }
   }
 
@@ -130,17 +137,43 @@ export class MemoryAdmission {
 
   #await(name: string, { raw, ...event }: Upsert, held: Held): void {
     this.#forgetWaiting(name)
+    const { namespace } = held
     const packed = deflateRawSync(JSON.stringify(raw))
-    if (this.#waitingBytes + packed.length > this.limit * WAITING_SHARE) return
-    this.#waitingBytes += packed.length
+    while (this.#waitingBytes + packed.length > this.limit * WAITING_SHARE) {
+      const crowd = this.#crowd(namespace, packed.length)
+      if (crowd === undefined) return
+      this.#forgetWaiting(this.#turns.dropOldest(crowd)!)
+    }
     this.#waiting.set(name, { ...held, event, packed })
+    this.#turns.add(namespace, name)
+    this.#addWaiting(namespace, packed.length)
+  }
+
+  /** @returns the namespace with the most bytes that wait; undefined when none has more than the one that asks would have */
+  #crowd(namespace: string, more: number): string | undefined {
+    let crowd: string | undefined
+    let most = (this.#waitingOf.get(namespace) ?? 0) + more
+    for (const [other, bytes] of this.#waitingOf)
+      if (bytes > most) {
+        crowd = other
+        most = bytes
+      }
+    return crowd
   }
 
   #forgetWaiting(name: string): void {
     const waiting = this.#waiting.get(name)
     if (waiting === undefined) return
-    this.#waitingBytes -= waiting.packed.length
     this.#waiting.delete(name)
+    this.#turns.delete(waiting.namespace, name)
+    this.#addWaiting(waiting.namespace, -waiting.packed.length)
+  }
+
+  #addWaiting(namespace: string, bytes: number): void {
+    this.#waitingBytes += bytes
+    const total = (this.#waitingOf.get(namespace) ?? 0) + bytes
+    if (total > 0) this.#waitingOf.set(namespace, total)
+    else this.#waitingOf.delete(namespace)
   }
 
   #add(namespace: string, bytes: number): void {

@@ -30,6 +30,14 @@ const HEAP_LIMIT = 7
 const EXTERNAL = 8
 const KIB = 1024
 
+/** The part of `v8.getHeapStatistics()` that is read here; bytes. */
+export interface HeapStatistics {
+  readonly used_heap_size: number
+  readonly total_heap_size: number
+  readonly heap_size_limit: number
+  readonly external_memory: number
+}
+
 /** Bytes, to a KiB; see `v8.getHeapStatistics()`. */
 export interface ThreadMemory {
   readonly used: number
@@ -156,15 +164,7 @@ export class ProcessBlock {
   }
 
   /** What a thread says of its own heap. Written by the thread. */
-  setMemory(
-    thread: number,
-    heap: {
-      readonly used_heap_size: number
-      readonly total_heap_size: number
-      readonly heap_size_limit: number
-      readonly external_memory: number
-    },
-  ): void {
+  setMemory(thread: number, heap: HeapStatistics): void {
     Atomics.store(this.#cells, this.#at(thread, HEAP_USED), heap.used_heap_size / KIB)
     Atomics.store(this.#cells, this.#at(thread, HEAP_TOTAL), heap.total_heap_size / KIB)
     Atomics.store(this.#cells, this.#at(thread, HEAP_LIMIT), heap.heap_size_limit / KIB)

@@ -1,6 +1,6 @@
 /** What each thread says of its own heap in the process block, and when a thread that has nothing to do gives garbage back. */
 import type { Milliseconds } from '../lib/clock.ts'
-import type { ProcessBlock } from './process-block.ts'
+import type { HeapStatistics, ProcessBlock } from './process-block.ts'
 
 /** How often a thread looks; a look costs some microseconds. */
 const LOOK_EVERY: Milliseconds = 1_000
@@ -11,14 +11,6 @@ const IDLE_LOOKS = 5
 const WORTH_BYTES = 8 * 1024 * 1024
 /** A larger heap would take so long that the thread might count as hung; some milliseconds for each 10 MiB. */
 const LARGEST_BYTES = 192 * 1024 * 1024
-
-/** The part of `v8.getHeapStatistics()` that is read here; bytes. */
-export interface HeapStatistics {
-  readonly used_heap_size: number
-  readonly total_heap_size: number
-  readonly heap_size_limit: number
-  readonly external_memory: number
-}
 
 export interface MemoryWatchOptions {
   readonly statistics: () => HeapStatistics

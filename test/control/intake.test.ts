@@ -15,6 +15,7 @@ const slice = (name: string, seen?: number): SourceEvent => ({ ...upsert(name, s
 /**
  * @param slow milliseconds that each object takes
  * @param parts in how many steps
+ * @param clock stands still but for the time that objects take, whatever else the machine does; none = the real one
  */
 function intake(
   impactOf: (key: string) => Impact,
@@ -22,7 +23,9 @@ function intake(
   warnings: readonly FieldProblem[] = [],
   patience?: number,
   parts = 1,
+  clock?: { now: number },
 ) {
+  const now = (): number => clock?.now ?? performance.now()
   const seen: string[] = []
   const events: SourceEvent[] = []
   const taken: Impact[] = []
@@ -34,8 +37,9 @@ function intake(
     {
       *steps(event) {
         for (let part = 1; part <= parts; part++) {
-          const end = performance.now() + slow / parts
-          while (performance.now() < end);
+          const end = now() + slow / parts
+          if (clock !== undefined) clock.now = end
+          while (now() < end);
           if (part < parts) yield
         }
         seen.push(event.key)
@@ -52,7 +56,7 @@ function intake(
         wake()
       },
       warning: () => told++,
-      now: () => performance.now(),
+      now,
     },
     patience,
   )
@@ -199,7 +203,7 @@ describe('taking in a burst', () => {
   const turn = () => new Promise((resolve) => setImmediate(resolve))
 
   it('gives namespaces turns of equal time, so that few objects do not wait for thousands', async () => {
-    const { one, seen, until } = intake(() => 'rebuild', 0.2)
+    const { one, seen, until } = intake(() => 'rebuild', 0.2, [], undefined, 1, { now: 0 })
     one.add([
       ...Array.from({ length: 500 }, (_, i) => of('noisy', `r${i}`)),
       ...Array.from({ length: 10 }, (_, i) => of('calm', `c${i}`)),

@@ -103,6 +103,41 @@ describe('memory for objects', () => {
     for (let i = 0; i < 200; i++) memory.take(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 1 << 20)
     assert.ok(memory.waiting > 0 && memory.waiting < 20, `${memory.waiting} wait`)
   })
+  it('shares the room for what waits by namespace, and offers it in turns', () => {
+    const memory = new MemoryAdmission(256 * 1024)
+    take(memory, 'full/x', 192 * 1024)
+    const noise = (i: number): string => Array.from({ length: 300 }, (_, k) => Math.imul(k + i, k * 7_919 + i)).join()
+    for (let i = 0; i < 200; i++) memory.take(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 80 * 1024)
+    const before = memory.waiting
+    memory.take('Route b/1', told('b/1', 'Route', 'short'), 80 * 1024)
+    memory.take('Route c/1', told('c/1', 'Route', noise(1)), 80 * 1024)
+    assert.ok(memory.waiting >= before && memory.waiting < 20, `${memory.waiting} wait`)
+    memory.release('Route full/x')
+    const offered = keysOf(memory.ready())
+    assert.equal(new Set(offered).size, offered.length, 'each once')
+    assert.ok(offered.indexOf('b/1') >= 0 && offered.indexOf('b/1') < 3, offered.join())
+    assert.ok(offered.indexOf('c/1') >= 0 && offered.indexOf('c/1') < 3, offered.join())
+  })
+  it('keeps the waiting objects of a namespace that has less than the one that asks', () => {
+    const memory = new MemoryAdmission(64 * 1024)
+    const noise = (i: number): string => Array.from({ length: 300 }, (_, k) => Math.imul(k + i, k * 7_919 + i)).join()
+    memory.take('Route b/1', told('b/1', 'Route', noise(1)), 1 << 20)
+    for (let i = 0; i < 200; i++) memory.take(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 1 << 20)
+    memory.supersede('Route b/1')
+    const without = memory.waiting
+    memory.take('Route b/1', told('b/1', 'Route', noise(1)), 1 << 20)
+    assert.equal(memory.waiting, without + 1)
+  })
+  it('offers an object again as long as it is not taken', () => {
+    const memory = new MemoryAdmission(1_000)
+    take(memory, 'full/x', 750)
+    assert.notEqual(take(memory, 'a/1', 600), undefined)
+    memory.release('Route full/x')
+    assert.deepEqual(keysOf(memory.ready()), ['a/1'])
+    assert.deepEqual(keysOf(memory.ready()), ['a/1'])
+    assert.equal(take(memory, 'a/1', 600), undefined)
+    assert.deepEqual(keysOf(memory.ready()), [])
+  })
   it('adds up, whatever comes and goes', () => {
     const step = fc.tuple(fc.constantFrom('a/1', 'a/2', 'b/1', 'c/1'), fc.integer({ min: 0, max: 60 }))
     fc.assert(

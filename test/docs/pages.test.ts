@@ -45,6 +45,24 @@ describe('the documentation', () => {
     assert.deepEqual(explained.sort(), [...CONDITION_REASONS].sort())
   })
 
+  it('explains every reason of a problem with manifests and settings', () => {
+    const [, table = ''] = /^### Reasons\n(.*?)^## /ms.exec(text('docs/cli.md')) ?? []
+    for (const [file, type] of [
+      ['src/source/source.ts', 'SourceProblemReason'],
+      ['src/admin/metrics-source.ts', 'SettingsReason'],
+      ['src/api/object.ts', 'FieldProblem'],
+    ] as const) {
+      const [, declared = ''] =
+        new RegExp(`export (?:type|interface) ${type}\\b(.*?)^(?:\\}|\\n?export|$)`, 'ms').exec(text(file)) ?? []
+      const reasons = [...declared.matchAll(/'([A-Z][A-Za-z]+)'/g)].map(([, reason]) => reason!)
+      assert.ok(reasons.length > 3, file)
+      assert.deepEqual(
+        reasons.filter((reason) => !table.includes(`\`${reason}\``)),
+        [],
+      )
+    }
+  })
+
   it('gives a reason for every dependency, and pins each', () => {
     const manifest = JSON.parse(text('package.json')) as Record<string, Record<string, string>>
     const reasons = text('docs/dependencies.md')
