@@ -70,6 +70,7 @@ function routeCost(spec: unknown): ObjectCost {
     patterns.addRewrite(member(rule, 'redirect'))
   }
   const policies = member(spec, 'policies')
+  const variants = policyVariants(spec)
   for (const above of [policies, member(policies, 'enforced')]) patterns.addRewrite(member(above, 'rewrite'))
   let prefixes = 0
   for (const delegate of list(member(spec, 'delegates')))
@@ -82,9 +83,37 @@ function routeCost(spec: unknown): ObjectCost {
       units: patterns.units,
       largest: `${patterns.size} regular expressions, ${patterns.instructions} instructions in all`,
     },
+    {
+      units: variants * Math.floor(textBytes(policies) / TEXT),
+      largest: `policies of the Route, for each of ${variants} rules that say something of their own`,
+    },
     { units: rules.length * RULE, largest: `${rules.length} rules` },
   ]
   return { ...sum(parts), patterns: patterns.inMatches }
+}
+
+/** What makes the policies of a rule others than those of its Route. */
+const OWN_POLICIES = ['policies', 'redirect', 'respond', 'tokenIssuer'] as const
+
+/**
+ * How often the policies of a Route are kept, by workers too: once for each rule that adds something of its own, once for all others.
+ *
+ * @param spec of a Route, validated or not
+ */
+export function policyVariants(spec: unknown): number {
+  if (member(spec, 'policies') === undefined) return 0
+  const rules = list(member(spec, 'rules'))
+  return rules.filter((rule) => OWN_POLICIES.some((name) => member(rule, name) !== undefined)).length + 1
+}
+
+/** Of the names and values in it, with what JSON puts around them. */
+function textBytes(value: unknown): number {
+  if (typeof value === 'string') return value.length + 3
+  if (typeof value !== 'object' || value === null) return 4
+  let bytes = 2
+  for (const [name, part] of Object.entries(value))
+    bytes += (Array.isArray(value) ? 0 : name.length + 3) + textBytes(part)
+  return bytes
 }
 
 function matchCost(match: unknown, patterns: Patterns): number {

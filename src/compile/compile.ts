@@ -7,6 +7,7 @@ import { gatherEndpoints, lookAtTargets } from './backend-pass.ts'
 import { noteChanges } from './changes.ts'
 import { backendConditions, type Fault, refusedConditions } from './conditions.ts'
 import { buildHosts, settleClaims } from './host-pass.ts'
+import { ingressRoutes } from './ingress.ts'
 import { ingressStatus } from './ingress-status.ts'
 import type { CompileMemo } from './memo.ts'
 import { Meter } from './meter.ts'
@@ -78,8 +79,14 @@ function* tellStatuses(memo: CompileMemo, resources: ResourceSet, meter: Meter):
     else if (!isDeepStrictEqual(memo.statuses.get(name), status)) memo.statuses.set(name, status)
     memo.work.statuses.delete(name)
     memo.counts.statuses++
-    if (meter.spend(6)) yield
+    if (meter.spend(6 + partsOf(resources, name))) yield
   }
+}
+
+/** Routes that an Ingress became, of each of which its status tells; else none. @param name see `refusedKey` */
+function partsOf({ ingresses }: ResourceSet, name: string): number {
+  const ingress = name.startsWith('Ingress ') ? ingresses.get(name.slice('Ingress '.length)) : undefined
+  return ingress === undefined ? 0 : ingressRoutes(ingress).size
 }
 
 /** @param name see `refusedKey` */

@@ -3,6 +3,7 @@
  * taken. Measured over Routes of one rule, of 16 rules with policies of their own, and of 16 hostnames with 128 matches, the estimate is
  * between 1.1 and 2 times what was taken.
  */
+import { policyVariants } from '../api/cost.ts'
 import type { Ingress } from '../api/ingress.ts'
 import type { EndpointSlice } from '../api/kubernetes.ts'
 import type { Kind, KubeObject } from '../api/object.ts'
@@ -12,6 +13,12 @@ import type { Route } from '../api/route.ts'
 const COPIES = 3
 /** Entries in maps, a status, a segment. */
 const OBJECT_BYTES = 2_048
+/** A hostname beyond the first: what is known of it, its segment and its record in the tables. */
+const HOST_BYTES = 1_500
+/** Of policies in a worker, see {@link policiesCost}. */
+const POLICY_COPIES = 2
+/** The Route that a host of an Ingress becomes. */
+const DERIVED_BYTES = 1_000
 /** A match of a rule on one hostname: two objects on the heap, and its records in the tables. */
 const MATCH_BYTES = 400
 /** An endpoint of one port of a Service: an entry of the list that all who name the port have, and one that workers are told. */
@@ -19,8 +26,29 @@ const ENDPOINT_BYTES = 250
 
 /** @returns bytes, about; never less than {@link OBJECT_BYTES} */
 export function memoryCost(kind: Kind, object: KubeObject): number {
-  const parts = kind === 'EndpointSlice' ? endpointsOf(object) * ENDPOINT_BYTES : matchesOf(kind, object) * MATCH_BYTES
+  const parts =
+    kind === 'EndpointSlice'
+      ? endpointsOf(object) * ENDPOINT_BYTES
+      : matchesOf(kind, object) * MATCH_BYTES + hostsCost(kind, object) + policiesCost(kind, object)
   return OBJECT_BYTES + COPIES * sizeOf(object) + parts
+}
+
+function hostsCost(kind: Kind, object: KubeObject): number {
+  if (kind === 'Route') return Math.max(((object as Route).spec.hostnames?.length ?? 0) - 1, 0) * HOST_BYTES
+  if (kind !== 'Ingress') return 0
+  const { rules, defaultBackend } = (object as Ingress).spec
+  const others = Math.max(new Set(rules.map(({ host }) => host)).size - 1, 0)
+  return others * (HOST_BYTES + DERIVED_BYTES + (defaultBackend === undefined ? 0 : HOST_BYTES))
+}
+
+/**
+ * Every rule that adds something of its own to the policies of its Route has all of them once more: here while they are sent, and in each worker,
+ * whose heap is about as large as the memory for all objects and holds a version and its successor for a moment.
+ */
+function policiesCost(kind: Kind, object: KubeObject): number {
+  if (kind !== 'Route') return 0
+  const { spec } = object as Route
+  return policyVariants(spec) * POLICY_COPIES * sizeOf(spec.policies)
 }
 
 /** Addresses times ports: every port may be used, and has a list of its own. */

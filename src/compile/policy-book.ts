@@ -4,38 +4,35 @@ import type { PolicySet } from '../snapshot/policy.ts'
 import { digestOf } from './policies.ts'
 
 interface Entry {
-  readonly text: string
   readonly set: PolicySet
   count: number
 }
 
 export class PolicyBook {
-  /** By canonical form. */
-  readonly #byText = new Map<string, Entry>()
+  /** By the digest of the canonical form, never by the form itself: the policies of a Route are in the form of each of its rules. */
   readonly #byDigest = new Map<string, Entry>()
   /** Entries that may have no user. */
   readonly #idle = new Set<Entry>()
-  /** What a text of inputs came to, within one compile: most rules say what others say. */
+  /** What a text of inputs came to, by its digest, within one compile: most rules say what others say. */
   readonly #byInput = new Map<string, PolicySet>()
   readonly #used = new FrozenMapBuilder<PolicySet>()
 
   /** The one object for this content. */
   intern(content: Omit<PolicySet, 'digest'>): PolicySet {
-    const text = JSON.stringify(content)
-    const known = this.#byText.get(text)
-    if (known !== undefined) return known.set
-    return this.#add({ digest: digestOf(text), ...content }, text).set
+    const digest = digestOf(JSON.stringify(content))
+    return (this.#byDigest.get(digest) ?? this.#add({ digest, ...content })).set
   }
 
   /** The same for the same inputs, of which the merged policies need not be made again. */
   remember(input: string, make: () => Omit<PolicySet, 'digest'>): PolicySet {
-    let set = this.#byInput.get(input)
-    if (set === undefined) this.#byInput.set(input, (set = this.intern(make())))
+    const digest = digestOf(input)
+    let set = this.#byInput.get(digest)
+    if (set === undefined) this.#byInput.set(digest, (set = this.intern(make())))
     return set
   }
 
   retain(set: PolicySet): void {
-    const entry = this.#byDigest.get(set.digest) ?? this.#add(set, textOf(set))
+    const entry = this.#byDigest.get(set.digest) ?? this.#add(set)
     if (entry.count === 0) {
       this.#idle.delete(entry)
       this.#used.set(set.digest, entry.set)
@@ -57,24 +54,16 @@ export class PolicyBook {
 
   /** Forgets what nothing uses, and gives what is used, by digest. */
   freeze() {
-    for (const { text, set } of this.#idle) {
-      this.#byText.delete(text)
-      this.#byDigest.delete(set.digest)
-    }
+    for (const { set } of this.#idle) this.#byDigest.delete(set.digest)
     this.#idle.clear()
     this.#byInput.clear()
     return this.#used.freeze()
   }
 
-  #add(set: PolicySet, text: string): Entry {
-    const entry = { text, set, count: 0 }
-    this.#byText.set(text, entry)
+  #add(set: PolicySet): Entry {
+    const entry = { set, count: 0 }
     this.#byDigest.set(set.digest, entry)
     this.#idle.add(entry)
     return entry
   }
-}
-
-function textOf({ digest: _, ...content }: PolicySet): string {
-  return JSON.stringify(content)
 }

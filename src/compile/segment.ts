@@ -154,6 +154,8 @@ function* assemble(
         index = rules.push(rule) - 1
         policies.push(variant.policies[ruleOrder]!)
         indexes.set(rule, index)
+        // Its policies may just have been merged.
+        if (meter.spend(20)) yield
       }
       matches.push(matchOf(candidate, index))
     }

@@ -47,6 +47,27 @@ describe('an object that costs too much', () => {
   })
 })
 
+describe('policies of a Route', () => {
+  const value = 'v'.repeat(500)
+  const policies = { requestHeaders: { set: Array.from({ length: 16 }, (_, i) => ({ name: `x-${i}`, value })) } }
+  const own = (count: number) =>
+    Array.from({ length: 64 }, (_, i) => (i < count ? { respond: { statusCode: 200 } } : {}))
+  const units = (spec: object) => objectCost('Route', route(spec)).units
+
+  it('cost their text for each rule that has something of its own, and once for all others', () => {
+    const once = units({ rules: own(0), policies }) - units({ rules: own(0) })
+    assert.ok(once >= (16 * 500) / 16 && once < (16 * 560) / 16, `${once} units`)
+    assert.equal(units({ rules: own(10), policies }) - units({ rules: own(10) }), 11 * once)
+    for (const one of [{ policies: {} }, { redirect: {} }, { tokenIssuer: {} }])
+      assert.equal(units({ rules: [one], policies }) - units({ rules: [one] }), 2 * once)
+  })
+  it('are named when they are most of what is too much', () => {
+    const large = { requestHeaders: { set: Array.from({ length: 200 }, (_, i) => ({ name: `x-${i}`, value })) } }
+    const [problem] = costProblems('Route', route({ rules: own(64), policies: large }))
+    assert.match(problem!.message, /most of it is policies of the Route, for each of 65 rules/)
+  })
+})
+
 describe('an object as large as people write them', () => {
   const GOOD: readonly [what: string, spec: object][] = [
     [

@@ -1,0 +1,98 @@
+/** A tenant with few small objects that become much: the control thread and the workers have room for what they let in, also while it is replaced. */
+import assert from 'node:assert/strict'
+import { before, describe, it } from 'node:test'
+import { eventually, type Gateway, manifest, route, startGateway, suiteScope } from '../feature/harness.ts'
+import { request } from '../feature/raw-client.ts'
+import { type Traffic, traffic } from '../main/traffic.ts'
+
+const many = <T>(count: number, of: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => of(i))
+
+function kube(apiVersion: string, kind: string, name: string, body: object, labels: object = {}): string {
+  return `${JSON.stringify({ apiVersion, kind, metadata: { name, namespace: 'evil', labels }, ...body })}\n---\n`
+}
+
+/** Policies of a Route that are kept for each of its rules: 50 kB of text, 3 MB in each worker. */
+function policied(i: number, edit: number): string {
+  const headers = (what: string) => many(16, (n) => ({ name: `x-${what}-${n}`, value: `${edit}`.padEnd(500, 'v') }))
+  const edits = { set: headers('set'), add: headers('add') }
+  const rules = many(64, (r) => ({
+    name: `r${r}`,
+    matches: [{ path: { type: 'PathPrefix', value: `/${r}` } }],
+    respond: { statusCode: 200, body: `${i} ${r}` },
+  }))
+  const policies = { requestHeaders: edits, responseHeaders: edits }
+  return manifest('Route', `evil/policied-${i}`, { hostnames: [`p${i}.test`], policies, rules })
+}
+
+/** Hosts without a path: 50 kB of text, 9 MB of what is known of each. */
+function hosted(i: number, edit: number): string {
+  const rules = many(2_048, (h) => ({ host: `h${h}-${i}-${edit}.test` }))
+  const defaultBackend = { service: { name: 'api', port: { number: 80 } } }
+  return kube('networking.k8s.io/v1', 'Ingress', `hosted-${i}`, { spec: { rules, defaultBackend } })
+}
+
+/** Ports times endpoints: a list of 1,000 for each of a hundred ports of a slice. */
+function endpointed(i: number, edit: number): string {
+  const ports = many(100, (p) => ({ name: `p${p}`, port: p + 1 }))
+  const endpoints = many(1_000, (e) => ({ addresses: [`10.${i}.${e >> 8}.${e & 255}`], zone: `${edit}` }))
+  const labels = { 'kubernetes.io/service-name': 'api' }
+  const slice = kube('discovery.k8s.io/v1', 'EndpointSlice', `s${i}`, { addressType: 'IPv4', ports, endpoints }, labels)
+  if (i > 0) return slice
+  const backends = many(100, (p) => manifest('Backend', `evil/b${p}`, { service: { name: 'api', port: p + 1 } }))
+  return slice + kube('v1', 'Service', 'api', { spec: { ports } }) + backends.join('')
+}
+
+for (const tenancy of ['Shared', 'Strict'])
+  describe(`a tenant whose objects become much more than they say, ${tenancy}`, () => {
+    const scope = suiteScope()
+    let gateway: Gateway
+    let clients: Traffic
+    let edits = 0
+
+    const calm = (body: string): string =>
+      route(
+        'calm/shop',
+        ['shop.test'],
+        [{ name: 'all', respond: { statusCode: 200, contentType: 'text/plain', body } }],
+      )
+
+    before(async () => {
+      const hostnames = [{ namespaces: { from: 'All' }, names: ['*'] }]
+      const settings = { tenancy, hostnames, limits: { memory: '320Mi' } }
+      gateway = await startGateway(scope, { 'calm.yaml': calm('first') }, { workers: 1, settings })
+      clients = traffic(gateway.port, 'shop.test')
+      scope.after(() => clients.stop())
+      await clients.more(20)
+    })
+
+    /** In a folder what is written together acts together, so the change waits for all that the tenant has written before it. */
+    async function unmoved(): Promise<void> {
+      const body = `edit ${++edits}`
+      await gateway.write('calm.yaml', calm(body))
+      await eventually(async () => assert.equal((await gateway.request({ host: 'shop.test' })).text, body), 30_000)
+      await clients.more(20)
+      assert.deepEqual(clients.failures, [])
+      const { text } = await request(gateway.signalsPort, { path: '/metrics', host: 'localhost' })
+      assert.match(text, /headgate_control_restarts_total 0\n/)
+      assert.match(text, /headgate_worker_restarts_total\{worker="0"\} 0\n/)
+    }
+
+    const kinds: [what: string, count: number, of: (i: number, edit: number) => string][] = [
+      ['policies that every rule has', 30, policied],
+      ['hosts without paths', 24, hosted],
+      ['ports of which each has all endpoints', 24, endpointed],
+    ]
+    for (const [what, count, of] of kinds)
+      it(`moves nobody: ${what}`, async () => {
+        for (const edit of [1, 2]) {
+          for (let i = 0; i < count; i++) await gateway.write(`evil-${i}.yaml`, of(i, edit))
+          await eventually(async () => {
+            const { text } = await request(gateway.adminPort, { path: '/api/v1/problems', host: 'localhost' })
+            assert.match(text, /"reason":"MemoryBudget"/)
+          }, 20_000)
+          await unmoved()
+        }
+        for (let i = 0; i < count; i++) await gateway.remove(`evil-${i}.yaml`)
+        await unmoved()
+      })
+  })

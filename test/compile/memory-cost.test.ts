@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import type { Kind, KubeObject } from '../../src/api/object.ts'
+import { memoryCost } from '../../src/compile/memory-cost.ts'
+import type { Resource } from '../../src/compile/resource-set.ts'
+import { ingress, prefix, type Rules, route, slice } from './world.ts'
+
+const KIB = 1_024
+
+const many = <T>(count: number, of: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => of(i))
+const costOf = ({ object }: Resource<KubeObject>): number => memoryCost(object.kind as Kind, object)
+
+/** Bounds are what one more of each was measured to take, rounded down. */
+function assertEach(small: Resource<KubeObject>, large: Resource<KubeObject>, more: number, bytes: number): void {
+  const each = (costOf(large) - costOf(small)) / more
+  assert.ok(each >= bytes && each < 3 * bytes, `${Math.round(each)} bytes each`)
+}
+
+suite('the memory that an object is counted with', () => {
+  test('grows with each hostname of a Route, also of one without rules', () => {
+    const named = (count: number) => route('a/r', { hostnames: many(count, (i) => `h${i}.test`), rules: {} })
+    assertEach(named(1), named(64), 63, 1.5 * KIB)
+  })
+
+  test('grows with each host of an Ingress, once more with a default backend', () => {
+    const named = (count: number, more: object = {}) =>
+      ingress('a/i', { ...more, rules: many(count, (i) => ({ host: `h${i}.test` })) })
+    const defaultBackend = { service: { name: 'api', port: { number: 80 } } }
+    assertEach(named(1), named(2_048), 2_047, 2.9 * KIB)
+    assertEach(named(1, { defaultBackend }), named(2_048, { defaultBackend }), 2_047, 4.2 * KIB)
+  })
+
+  test('has the policies of a Route for each rule that adds something of its own', () => {
+    const set = many(16, (i) => ({ name: `x-${i}`, value: 'v'.repeat(500) }))
+    const policies = { requestHeaders: { set } }
+    const ruled = (own: number, of: object | null = policies) => {
+      const rules: Rules = Object.fromEntries(
+        many(64, (i) => [
+          `r${i}`,
+          {
+            matches: [prefix(`/${i}`)],
+            ...(i < own ? { respond: { statusCode: 200, body: `${i}` } } : { backendRefs: [] }),
+          },
+        ]),
+      ) as never
+      return route('a/r', { rules, ...(of && { policies: of }) })
+    }
+    assertEach(ruled(1), ruled(64), 63, 16 * KIB)
+    const without = (costOf(ruled(64, null)) - costOf(ruled(1, null))) / 63
+    assert.ok(without < KIB, `${Math.round(without)} bytes each`)
+  })
+
+  test('has each address of an EndpointSlice for each of its ports', () => {
+    const sliced = (ports: number) =>
+      slice('a/s', 'api', {
+        endpoints: many(1_000, (i) => ({ addresses: [`10.0.${i >> 8}.${i & 255}`] })),
+        ports: many(ports, (i) => ({ name: `p${i}`, port: i + 1, protocol: 'TCP' as const })),
+      })
+    assertEach(sliced(1), sliced(100), 99, 1_000 * 250)
+  })
+})
