@@ -15,8 +15,6 @@ const COPIES = 3
 const OBJECT_BYTES = 2_048
 /** A hostname beyond the first: what is known of it, its segment and its record in the tables. */
 const HOST_BYTES = 1_500
-/** Of policies in a worker, see {@link policiesCost}. */
-const POLICY_COPIES = 2
 /** The Route that a host of an Ingress becomes. */
 const DERIVED_BYTES = 1_000
 /** A match of a rule on one hostname: two objects on the heap, and its records in the tables. */
@@ -42,13 +40,13 @@ function hostsCost(kind: Kind, object: KubeObject): number {
 }
 
 /**
- * Every rule that adds something of its own to the policies of its Route has all of them once more: here while they are sent, and in each worker,
- * whose heap is about as large as the memory for all objects and holds a version and its successor for a moment.
+ * Every rule that adds something of its own to the policies of its Route has all of them once more in each worker, whose heap is about as large as the
+ * memory for all objects. What is sent together shares the edits of headers, which are most of large policies; what is edited one by one does not.
  */
 function policiesCost(kind: Kind, object: KubeObject): number {
   if (kind !== 'Route') return 0
   const { spec } = object as Route
-  return policyVariants(spec) * POLICY_COPIES * sizeOf(spec.policies)
+  return policyVariants(spec) * sizeOf(spec.policies)
 }
 
 /** Addresses times ports: every port may be used, and has a list of its own. */

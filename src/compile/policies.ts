@@ -76,8 +76,20 @@ function pathRewrite({ type, replaceFullPath, replacePrefixMatch, replaceRegex }
   return { type, pattern: replaceRegex?.pattern ?? '', substitution: replaceRegex?.substitution ?? '' }
 }
 
-function headerEdits({ set = [], add = [], remove = [] }: HeaderEditsPolicy): HeaderEdits {
-  return { set: set.map(headerEntry), add: add.map(headerEntry), remove: remove.map((name) => name.toLowerCase()) }
+/**
+ * Made once of what a layer says: the rules of thousands of Routes may have the edits that one owner enforces, and what is one object here is
+ * sent to a worker once and is one object there.
+ */
+const EDITS = new WeakMap<HeaderEditsPolicy, HeaderEdits>()
+
+function headerEdits(policy: HeaderEditsPolicy): HeaderEdits {
+  let edits = EDITS.get(policy)
+  if (edits === undefined) {
+    const { set = [], add = [], remove = [] } = policy
+    edits = { set: set.map(headerEntry), add: add.map(headerEntry), remove: remove.map((name) => name.toLowerCase()) }
+    EDITS.set(policy, edits)
+  }
+  return edits
 }
 
 function headerEntry({ name, value }: HeaderEntry): HeaderEntry {

@@ -49,6 +49,18 @@ class CompiledEdits {
   }
 }
 
+const COMPILED = {
+  request: new WeakMap<HeaderEdits, CompiledEdits>(),
+  response: new WeakMap<HeaderEdits, CompiledEdits>(),
+} satisfies Record<TemplateSide, unknown>
+
+/** Once for the same edits: what one owner enforces, the policies of thousands of rules may share. */
+function compiled(edits: HeaderEdits, side: TemplateSide): CompiledEdits {
+  let known = COMPILED[side].get(edits)
+  if (known === undefined) COMPILED[side].set(edits, (known = new CompiledEdits(edits, side)))
+  return known
+}
+
 function compile({ name, value }: HeaderValue, side: TemplateSide): Edit {
   return { name: checkedName(name), value: compileTemplate(value, side) }
 }
@@ -100,15 +112,15 @@ export const requestHeaders: FilterDefinition = {
   create(policy) {
     // A rule that answers itself sends no request that could be changed.
     if (isEmpty(policy.requestHeaders) || policy.action.type !== 'forward') return undefined
-    const edits = new CompiledEdits(policy.requestHeaders, 'request')
-    const effect = `${describe(policy.requestHeaders)} on the request`
+    const described = policy.requestHeaders
+    const edits = compiled(described, 'request')
     return {
       name: 'request-headers',
       onRequest(x) {
         edits.apply(x.request, x, null)
         return undefined
       },
-      explain: () => ({ filter: 'request-headers', effect }),
+      explain: () => ({ filter: 'request-headers', effect: `${describe(described)} on the request` }),
     }
   },
 }
@@ -118,15 +130,15 @@ export const responseHeaders: FilterDefinition = {
   phase: 'response-headers',
   create(policy) {
     if (isEmpty(policy.responseHeaders)) return undefined
-    const edits = new CompiledEdits(policy.responseHeaders, 'response')
-    const effect = `${describe(policy.responseHeaders)} on the response`
+    const described = policy.responseHeaders
+    const edits = compiled(described, 'response')
     return {
       name: 'response-headers',
       onResponse(x, head) {
         edits.apply(head.fields, x, head)
         return undefined
       },
-      explain: () => ({ filter: 'response-headers', effect }),
+      explain: () => ({ filter: 'response-headers', effect: `${describe(described)} on the response` }),
     }
   },
 }

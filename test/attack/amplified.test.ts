@@ -31,6 +31,24 @@ function hosted(i: number, edit: number): string {
   return kube('networking.k8s.io/v1', 'Ingress', `hosted-${i}`, { spec: { rules, defaultBackend } })
 }
 
+/** What one namespace enforces on the rules of another one: 40 kB of text on each of 3,840 rules. */
+function enforced(edit: number): string {
+  const headers = many(16, (n) => ({ name: `x-${n}`, value: `${edit}`.padEnd(500, 'v') }))
+  const edits = { set: headers, add: headers.map(({ name, value }) => ({ name: `${name}-more`, value })) }
+  const policies = { enforced: { requestHeaders: edits, responseHeaders: edits } }
+  const delegates = [{ namespaces: { from: 'All' }, pathPrefixes: ['/'] }]
+  return manifest('Route', 'evil/owner', { hostnames: ['evil.test'], delegates, policies, rules: [] })
+}
+
+function guest(i: number): string {
+  const rules = many(64, (r) => ({
+    name: `r${r}`,
+    matches: [{ path: { type: 'PathPrefix', value: `/${i}/${r}` } }],
+    respond: { statusCode: 200, body: `${i} ${r}` },
+  }))
+  return manifest('Route', `guest/g${i}`, { hostnames: ['evil.test'], rules })
+}
+
 /** Ports times endpoints: a list of 1,000 for each of a hundred ports of a slice. */
 function endpointed(i: number, edit: number): string {
   const ports = many(100, (p) => ({ name: `p${p}`, port: p + 1 }))
@@ -76,6 +94,21 @@ for (const tenancy of ['Shared', 'Strict'])
       assert.match(text, /headgate_control_restarts_total 0\n/)
       assert.match(text, /headgate_worker_restarts_total\{worker="0"\} 0\n/)
     }
+
+    it('moves nobody: what is enforced on thousands of rules of another namespace', async () => {
+      await gateway.write('guests.yaml', many(60, guest).join(''))
+      for (const edit of [1, 2, 3]) {
+        await gateway.write('owner.yaml', enforced(edit))
+        await eventually(async () => {
+          const answer = await gateway.request({ host: 'evil.test', path: '/59/63' })
+          assert.equal(answer.text, '59 63')
+          assert.ok(answer.header('x-0')?.startsWith(`${edit}v`))
+        }, 30_000)
+        await unmoved()
+      }
+      await gateway.remove('owner.yaml')
+      await gateway.remove('guests.yaml')
+    })
 
     const kinds: [what: string, count: number, of: (i: number, edit: number) => string][] = [
       ['policies that every rule has', 30, policied],

@@ -45,7 +45,7 @@ suite('the memory that an object is counted with', () => {
       ) as never
       return route('a/r', { rules, ...(of && { policies: of }) })
     }
-    assertEach(ruled(1), ruled(64), 63, 16 * KIB)
+    assertEach(ruled(1), ruled(64), 63, 8 * KIB)
     const without = (costOf(ruled(64, null)) - costOf(ruled(1, null))) / 63
     assert.ok(without < KIB, `${Math.round(without)} bytes each`)
   })
