@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: Headgate beside Debian's nginx in the same run, on the same core, before the same backend, doing the same
- * work: processor time a request, requests a second, latency, and the ratio; then what a changed file costs.
+ * work: processor time a request, requests a second, latency, and the ratio; latency at a fixed rate; then what a changed file costs.
  */
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,15 +8,17 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Comparison, compare, type Figures, type Plan, type Scenario } from './lib/compare.ts'
 import { allowedCpus, residentKiB } from './lib/cpu-time.ts'
+import { compareLatency, type LatencyComparison, type LatencyPlan } from './lib/open-loop.ts'
 import { NGINX, provide, TASKSET, WRK } from './lib/programs.ts'
 import { measureReload, rewriteUnderLoad } from './lib/reload.ts'
 import { HOST, manifestsFor, type Server, startHeadgate, startOrigin, startPeer } from './lib/servers.ts'
 
 const HELP = `npm run bench -- [flags]
   --quick            a smoke test: short rounds, every scenario once; figures are rough
-  --scenario NAME    only this one, may be repeated: get, post, large, chunked, reload, rewrite
+  --scenario NAME    only this one, may be repeated: get, post, large, chunked, latency, reload, rewrite
   --rounds N         rounds of each side (default 5)
   --seconds N        length of a round (default 4)
+  --rate N           of latency: requests a second (default 6000; at most half of what the slower one sustains)
   --rewrite-seconds N  how long every file is rewritten twice a second (default 60)
   --buffered-log     nginx buffers its access log too (default: as Debian ships it, a write for each request)
   --calibrate        nginx against itself: how far from 1.00 the ratio is by chance
@@ -31,12 +33,15 @@ const SCENARIOS: readonly Scenario[] = [
   { name: 'chunked', shows: 'GET, 2 KiB in chunks', load: { path: '/chunked', host: HOST, connections: 64 } },
 ]
 
+const HEADS = '            p50 ms   p99 ms p99.9 ms  most ms   failed'
+
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     scenario: { type: 'string', multiple: true, default: [] },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
+    rate: { type: 'string', default: '6000' },
     'rewrite-seconds': { type: 'string' },
     'buffered-log': { type: 'boolean', default: false },
     calibrate: { type: 'boolean', default: false },
@@ -96,6 +101,12 @@ async function bench(): Promise<void> {
     show(scenario, comparison)
   }
   report.comparisons = comparisons
+  if (wanted('latency')) {
+    const latency = await compareLatency(subject, peer, origin, latencyPlan(pinning?.load))
+    report.latency = latency
+    failed += latency.subject.failed + latency.peer.failed
+    showLatency(latency)
+  }
   report.residentKiB = residentKiB(subject.pid)
   if (gateway !== undefined) {
     if (wanted('reload')) {
@@ -163,6 +174,27 @@ function planFor(scenario: Scenario, cpu: number | undefined): Plan {
     rounds: Number(values.rounds ?? 5),
     roundSeconds: Number(values.seconds ?? 4),
   }
+}
+
+function latencyPlan(cpu: number | undefined): LatencyPlan {
+  return {
+    scratch,
+    cpu,
+    warmUpSeconds: values.quick ? 1 : 4,
+    rounds: values.quick ? 1 : Number(values.rounds ?? 5),
+    roundSeconds: values.quick ? 1 : Number(values.seconds ?? 4),
+    rate: Number(values.rate),
+    load: { path: '/api/x', host: HOST, connections: 64 },
+  }
+}
+
+function showLatency({ rate, subject, peer, floor, p99Ratio, mostRatio }: LatencyComparison): void {
+  say(`\nLatency of keep-alive GETs at ${rate} requests a second, whatever the answers take\n${HEADS}`)
+  for (const { server, p50, p99, p999, most, failed } of [subject, peer, floor]) {
+    const cells = [p50, p99, p999, most].map((time) => time.toFixed(2).padStart(8))
+    say(`  ${server.padEnd(10)}${cells.join(' ')} ${String(failed).padStart(8)}`)
+  }
+  say(`  ratio to ${peer.server}: p99 ${p99Ratio.toFixed(2)} ×, most ${mostRatio.toFixed(2)} ×`)
 }
 
 function show(scenario: Scenario, comparison: Comparison): void {

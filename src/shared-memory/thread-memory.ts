@@ -9,6 +9,11 @@ const IDLE_BYTES = 1024 * 1024
 const IDLE_LOOKS = 5
 /** A collection stops the thread for some milliseconds: only for this much that has come since the last one. */
 const WORTH_BYTES = 8 * 1024 * 1024
+/**
+ * The same for a thread that serves requests: with its exchanges gone, a collection takes what compiled code rests on, and the code with it (76 functions
+ * of a worker, measured), so that the next requests run slowly while it is compiled again beside them. What is less stays; heaps may grow by 30 % only.
+ */
+export const WORTH_COMPILING_BYTES = 24 * 1024 * 1024
 /** A larger heap would take so long that the thread might count as hung; some milliseconds for each 10 MiB. */
 const LARGEST_BYTES = 192 * 1024 * 1024
 
@@ -18,6 +23,8 @@ export interface MemoryWatchOptions {
   readonly idle: () => boolean
   /** Collects all garbage at once; undefined where the engine does not let us. */
   readonly collect: (() => void) | undefined
+  /** Bytes that must have come since the last collection; 8 MiB unless said otherwise. */
+  readonly worth?: number
 }
 
 /**
@@ -32,7 +39,7 @@ export function watchMemory<T>(
   options: MemoryWatchOptions,
   every: (tick: () => void, interval: number) => T,
 ): T {
-  const { statistics, idle, collect } = options
+  const { statistics, idle, collect, worth = WORTH_BYTES } = options
   let before = 0
   let least = Number.POSITIVE_INFINITY
   let quiet = 0
@@ -44,7 +51,7 @@ export function watchMemory<T>(
     least = Math.min(least, used)
     quiet = idle() && Math.abs(used - before) < IDLE_BYTES ? quiet + 1 : 0
     before = used
-    if (collect === undefined || quiet < IDLE_LOOKS || used - least < WORTH_BYTES || used > LARGEST_BYTES) return
+    if (collect === undefined || quiet < IDLE_LOOKS || used - least < worth || used > LARGEST_BYTES) return
     quiet = 0
     collect()
     const after = statistics()

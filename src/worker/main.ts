@@ -22,7 +22,7 @@ import { watchLoopDelay } from '../shared-memory/loop-delay.ts'
 import { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { ProcessBlock, startHeartbeat, workerThread } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
-import { watchMemory } from '../shared-memory/thread-memory.ts'
+import { WORTH_COMPILING_BYTES, watchMemory } from '../shared-memory/thread-memory.ts'
 import { Backends } from './backends.ts'
 import { Flow } from './flow.ts'
 import { Listeners } from './listeners.ts'
@@ -170,6 +170,11 @@ setInterval(() => {
 watchMemory(
   block,
   workerThread(index),
-  { statistics: getHeapStatistics, idle: () => flow.active === 0, collect: globalThis.gc },
+  {
+    statistics: getHeapStatistics,
+    idle: () => flow.active === 0,
+    collect: globalThis.gc,
+    worth: WORTH_COMPILING_BYTES,
+  },
   (look, interval) => setInterval(look, interval).unref(),
 )

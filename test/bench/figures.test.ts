@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { median, quantile } from '../../bench/lib/compare.ts'
 import { allowedCpus, cpuTime } from '../../bench/lib/cpu-time.ts'
+import { openLoad, schedule, summarize } from '../../bench/lib/open-loop.ts'
 import { find, provide } from '../../bench/lib/programs.ts'
 
 const RUN = new URL('../../bench/run.ts', import.meta.url).pathname
@@ -37,6 +39,61 @@ describe('the figures of a bench', () => {
   it('names a program that is missing, and the package that brings it', { skip: process.getuid?.() === 0 }, () => {
     const missing = provide([{ command: 'no-such-program', debianPackage: 'no-such-package' }])
     assert.equal(missing, 'missing: no-such-program (on Debian: apt-get install no-such-package)')
+  })
+
+  it('sends at a fixed rate as strangers do, the same each time', () => {
+    const times = schedule(6_000, 60_000)
+    assert.deepEqual(schedule(6_000, 60_000), times)
+    assert.ok(Math.abs(times.at(-1)! - 10_000) < 200, `60,000 requests in ${times.at(-1)} ms`)
+    const gaps = times.map((time, index) => time - (times[index - 1] ?? 0))
+    assert.ok(gaps.every((gap) => gap >= 0))
+    // Of an exponential distribution: a share of 1 / e is longer than the mean.
+    const long = gaps.filter((gap) => gap > 1 / 6).length / gaps.length
+    assert.ok(Math.abs(long - 1 / Math.E) < 0.02, `${long}`)
+  })
+
+  it('takes the tail of latencies by nearest rank', () => {
+    const times = Float64Array.from({ length: 1_000 }, (_, index) => 1_000 - index)
+    assert.deepEqual(summarize(times), { p50: 500, p99: 990, p999: 999, most: 1_000 })
+    assert.ok(Number.isNaN(summarize(new Float64Array(0)).most))
+  })
+
+  it('counts the time that a stalled server makes requests wait', async () => {
+    // Answers at once, but for a stall of 300 ms: one request alone would be late otherwise, and its successors are.
+    let asked = 0
+    const sockets = new Set<Socket>()
+    const server = createServer((socket) => {
+      sockets.add(socket)
+      socket.on('data', () => {
+        if (++asked === 400) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300)
+        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
+      })
+      socket.on('error', () => {})
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    try {
+      const load = { port, path: '/', host: 'a.example', seconds: 1, connections: 4, rate: 400 }
+      const { requests, failed, latency } = await openLoad(undefined, load)
+      assert.deepEqual({ requests, failed }, { requests: 600, failed: 0 })
+      // A client that waits for each answer would have seen four slow ones of 400: less than one in a hundred.
+      assert.ok(latency.most >= 290 && latency.p99 >= 200, JSON.stringify(latency))
+    } finally {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    }
+  })
+
+  it('asks at a fixed rate without a failed request', { skip: !measurable }, () => {
+    const run = spawnSync(process.execPath, [RUN, '--calibrate', '--quick', '--json', '--scenario', 'latency'])
+    assert.equal(run.status, 0, run.stderr.toString())
+    const { rate, subject, peer, floor } = JSON.parse(run.stdout.toString()).latency
+    assert.ok(rate > 100 && rate <= 6_000, `${rate} requests a second`)
+    for (const side of [subject, peer, floor]) {
+      assert.equal(side.failed, 0)
+      assert.ok(0 < side.p50 && side.p50 <= side.p99 && side.p99 <= side.p999 && side.p999 <= side.most)
+    }
   })
 
   it('compares nginx with itself without a failed request', { skip: !measurable }, () => {

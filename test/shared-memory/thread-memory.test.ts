@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { CONTROL_THREAD, ProcessBlock, workerThread } from '../../src/shared-memory/process-block.ts'
-import { watchMemory } from '../../src/shared-memory/thread-memory.ts'
+import { WORTH_COMPILING_BYTES, watchMemory } from '../../src/shared-memory/thread-memory.ts'
 
 const MiB = 1024 * 1024
 
 /** A thread whose heap the test sets, and whose clock it is. */
-function thread(row = workerThread(0)) {
+function thread(row = workerThread(0), worth?: number) {
   const block = new ProcessBlock(ProcessBlock.allocate(2))
   const heap = { used: 40 * MiB, live: 10 * MiB, idle: true, collected: 0 }
   let tick = (): void => {}
@@ -25,6 +25,7 @@ function thread(row = workerThread(0)) {
         heap.collected++
         heap.used = heap.live
       },
+      ...(worth === undefined ? {} : { worth }),
     },
     (look) => {
       tick = look
@@ -65,6 +66,23 @@ describe('the memory of a thread', () => {
     pass(10, 2 * MiB)
     assert.equal(heap.collected, 1)
     pass(10)
+    assert.equal(heap.collected, 2)
+  })
+  it('of one that serves is given back for more garbage only: its compiled code goes with it', () => {
+    const { heap, pass } = thread(workerThread(0), WORTH_COMPILING_BYTES)
+    // A worker that has served its first requests.
+    heap.used = 18 * MiB
+    heap.live = 15 * MiB
+    pass(60)
+    assert.equal(heap.collected, 0)
+    heap.used = 26 * MiB
+    pass(60)
+    assert.equal(heap.collected, 1)
+    pass(10, 2 * MiB)
+    pass(60)
+    assert.equal(heap.collected, 1, 'less than that since the last collection')
+    pass(3, 2 * MiB)
+    pass(60)
     assert.equal(heap.collected, 2)
   })
   it('is left alone while somebody waits, while it allocates, where little has come, and where it is large', () => {
