@@ -132,25 +132,4 @@ for (const tenancy of ['Shared', 'Strict'])
       for (const { message } of await problems()) assert.ok(message.length < 5_000, `${message.length} characters`)
       await unmoved()
     })
-
-    it('cannot hold a worker by one request that has too much to be compared with', async () => {
-      const many = (i: number): string =>
-        manifest('Route', `evil/same-${i}`, {
-          hostnames: ['same.test'],
-          rules: rules(32, 16, (r, m) => ({
-            path: { value: '/' },
-            headers: Array.from({ length: 4 }, (_, h) => ({ name: `x-${h}`, value: h < 3 ? 'a' : `${i}-${r}-${m}` })),
-          })),
-        })
-      await gateway.write('evil.yaml', route('evil/none', ['none.test'], [{ name: 'a', ...respond('none') }]))
-      // A file each: one of all of them would be refused for its size.
-      for (let i = 0; i < 108; i++) await gateway.write(`same-${i}.yaml`, many(i))
-      const headers = Object.fromEntries(Array.from({ length: 4 }, (_, h) => [`x-${h}`, h < 3 ? 'a' : 'none']))
-      await eventually(async () => {
-        const answer = await gateway.request({ host: 'same.test', headers })
-        assert.equal(answer.status, 503, answer.text)
-        assert.equal(JSON.parse(answer.text).reason, 'TooManyConditions')
-      }, 20_000)
-      await unmoved()
-    })
   })

@@ -25,4 +25,22 @@ describe('packed matcher', () => {
     assert.ok(typeof second !== 'string')
     assert.equal(second.rule, view)
   })
+
+  it('compares no more conditions for one request than a worker may be held for, and says so', () => {
+    const headers = (last: string) =>
+      Array.from({ length: 8 }, (_, i) => ({ name: `x-${i}`, type: 'Exact' as const, value: i < 7 ? 'a' : last }))
+    const rules = (count: number) =>
+      Array.from({ length: count }, (_, r) => ({ name: `r${r}`, matches: [{ headers: headers(`${r}`) }] }))
+    const sent = Array.from({ length: 8 }, (_, i) => [`x-${i}`, i < 7 ? 'a' : 'none'] as const)
+    const packer = new Packer(Math.random)
+    const few = new Tables(packer.pack(snapshot({ 'a.example': rules(20_000) })).tables)
+    assert.equal(match(few, request({ headers: sent })), 'RouteNotFound')
+    const many = new Tables(packer.pack(snapshot({ 'a.example': rules(30_000) })).tables)
+    const before = process.threadCpuUsage()
+    assert.throws(() => match(many, request({ headers: sent })), { name: 'GatewayError', reason: 'TooManyConditions' })
+    // What does not match soon is given up soon: with nothing of it sent, a match costs one or two conditions.
+    assert.equal(match(many, request({})), 'RouteNotFound')
+    const { user } = process.threadCpuUsage(before)
+    assert.ok(user < 1_000_000, `${user} microseconds`)
+  })
 })
