@@ -103,11 +103,20 @@ export function onHead(socket: Socket, answer: (head: string, rest: Buffer) => v
 
 /** A port on which nothing listens: it was free a moment ago. */
 export async function closedPort(): Promise<number> {
-  const server = createServer()
-  const port = await listen(server)
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    // Below the ports that systems give to connections (from 32768 on), one of which might take it in the meantime.
+    const port = 12_000 + Math.floor(Math.random() * 20_000)
+    const server = createServer()
+    try {
+      server.listen(port, '127.0.0.1')
+      await once(server, 'listening')
+    } catch {
+      continue
+    }
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }
 
 async function listen(server: ReturnType<typeof createServer>): Promise<number> {

@@ -16,6 +16,7 @@ const AT_ONCE = 4
 const PAUSE_MS = 5
 /** A request that is begun on a hung worker is given up after this. */
 const WITHIN_MS = 2_000
+const MOST_FAILURES = 2_000
 
 export function traffic(port: number, host: string, path = '/'): Traffic {
   const failures: { at: number; why: string }[] = []
@@ -37,6 +38,8 @@ export function traffic(port: number, host: string, path = '/'): Traffic {
       } finally {
         aborted.abort()
       }
+      // A gateway that is gone, of a test that failed: nobody will stop this.
+      if (failures.length >= MOST_FAILURES) stopped = true
       await delay(PAUSE_MS)
     }
   }
@@ -48,7 +51,10 @@ export function traffic(port: number, host: string, path = '/'): Traffic {
     failures,
     async more(count) {
       const goal = served + count
-      while (served < goal) await delay(PAUSE_MS)
+      while (served < goal) {
+        if (stopped) throw new Error(`only ${served} of ${goal} were served: ${failures.at(-1)?.why}`)
+        await delay(PAUSE_MS)
+      }
     },
     async stop() {
       stopped = true
