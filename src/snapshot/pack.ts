@@ -3,6 +3,7 @@
  * packed keeps its place. One per control thread.
  */
 import type { Random } from '../lib/clock.ts'
+import { runSteps } from '../lib/steps.ts'
 import { FrozenMap } from './frozen-map.ts'
 import { Blocks, type Place } from './pack-blocks.ts'
 import { StableIndex } from './pack-index.ts'
@@ -66,11 +67,7 @@ export class Packer {
 
   /** Packs in one go. Only for small tables and tools: see {@link packSteps}. */
   pack(snapshot: Snapshot): PackResult {
-    const steps = this.packSteps(snapshot)
-    while (true) {
-      const step = steps.next()
-      if (step.done) return step.value
-    }
+    return runSteps(this.packSteps(snapshot))
   }
 
   /**
