@@ -1,19 +1,19 @@
 /**
- * `node bench/balance.ts`: nanoseconds for one choice of an endpoint with each algorithm, for one share of a split, and for
- * the way of an exchange through a chain. The best of several rounds: the others measure what else the machine did.
+ * `node bench/balance.ts`: nanoseconds for one choice of an endpoint with each algorithm, for one share of a split, and
+ * for the way of an exchange through a chain. The best of several rounds: the others measure what else the machine did.
  */
 import { createBalancer } from '../src/balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../src/balance/endpoint.ts'
 import { Splits } from '../src/balance/split.ts'
-import { type Chain, composeChain, runEnd, runRequest, runResponse } from '../src/filter/chain.ts'
-import type { Exchange, ResponseHead } from '../src/filter/exchange.ts'
-import { limitsOf } from '../src/filter/limits.ts'
-import { problemAnswer } from '../src/filter/problem.ts'
-import type { FilterDeps } from '../src/filter/registry.ts'
-import { makeRequestId } from '../src/filter/request-id.ts'
-import { Fields } from '../src/http/fields.ts'
+import { Fields } from '../src/message/fields.ts'
 import { normalizePath } from '../src/pattern/path.ts'
 import { compilePattern } from '../src/pattern/regex.ts'
+import { type Chain, composeChain, runEnd, runRequest, runResponse } from '../src/policy/chain.ts'
+import type { Exchange, ResponseHead } from '../src/policy/exchange.ts'
+import { limitsOf } from '../src/policy/limits.ts'
+import { problemAnswer } from '../src/policy/problem.ts'
+import type { FilterDeps } from '../src/policy/registry.ts'
+import { makeRequestId } from '../src/policy/request-id.ts'
 import type { PolicySet } from '../src/snapshot/policy.ts'
 
 const ROUNDS = 7
@@ -181,7 +181,7 @@ function exchange(policy: PolicySet): Exchange {
     policy,
     upstreamHost: undefined,
     entered: 0,
-    facts: NO_FACTS,
+    attributes: NO_FACTS,
     requestBodyLength: 0,
     deadline: limits,
     ended: false,

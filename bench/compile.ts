@@ -1,6 +1,7 @@
 /**
- * What a compile costs: whole, its longest turn, and after one change. `node bench/compile.ts [routes …]`, 10,000 and 100,000 by default.
- * Three shapes: a host for each Route, all Routes on one host, and 50 tenants whose names are covered by wildcards.
+ * What a compile costs: whole, its longest turn, and after one change. `node bench/compile.ts [routes …]`, 10,000 and
+ * 100,000 by default. Three shapes: a host for each Route, all Routes on one host, and 50 tenants whose names are
+ * covered by wildcards.
  */
 import { performance } from 'node:perf_hooks'
 import type { Backend } from '../src/api/backend.ts'
@@ -8,7 +9,7 @@ import { BACKEND_DEFAULTS } from '../src/api/defaults.ts'
 import type { Route } from '../src/api/route.ts'
 import type { SettingsObject } from '../src/api/settings.ts'
 import { compile } from '../src/compile/compile.ts'
-import { CompileMemo } from '../src/compile/memo.ts'
+import { CompileState } from '../src/compile/compile-state.ts'
 import { noResources, type Resource, type ResourceSet } from '../src/compile/resource-set.ts'
 import { FrozenMap } from '../src/snapshot/frozen-map.ts'
 
@@ -72,7 +73,9 @@ function backend(i: number): Resource<Backend> {
 
 const RUNS = 3
 
-/** Turns are cut by work, so the same compile has the same turns: the least of some runs is what a turn costs by itself. */
+/**
+ * Turns are cut by work, so the same compile has the same turns: the least of some runs is what a turn costs by itself.
+ */
 interface Turns {
   readonly least: number[]
   /** As seen: with garbage collection, and with whatever else the machine did. */
@@ -80,7 +83,7 @@ interface Turns {
   cpu: number
 }
 
-function run(resources: ResourceSet, memo: CompileMemo, turns: Turns): void {
+function run(resources: ResourceSet, memo: CompileState, turns: Turns): void {
   const passes = compile(resources, memo)
   const before = process.threadCpuUsage()
   for (let i = 0; ; i++) {
@@ -110,8 +113,8 @@ function measure(count: number, name: string, shape: Shape): void {
   const resources = { ...noResources(SETTINGS), routes, backends }
   const whole: Turns = { least: [], worst: 0, cpu: 0 }
   const change: Turns = { least: [], worst: 0, cpu: 0 }
-  let memo = new CompileMemo()
-  for (let i = 0; i < RUNS; i++) run(resources, (memo = new CompileMemo()), whole)
+  let memo = new CompileState()
+  for (let i = 0; i < RUNS; i++) run(resources, (memo = new CompileState()), whole)
   const builder = routes.edit()
   for (let i = 0; i < RUNS; i++) {
     builder.set('ns/route-7', route(7, shape, `b${i}`))

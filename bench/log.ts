@@ -1,6 +1,6 @@
 /**
- * What a request pays for being told of: one access-log line, beside the same line by pino, and one exchange counted, beside
- * prom-client. Processor time, not elapsed time: `node bench/log.ts`.
+ * What a request pays for being told of: one access-log line, beside the same line by pino, and one exchange counted,
+ * beside prom-client. Processor time, not elapsed time: `node bench/log.ts`.
  */
 import pino from 'pino'
 import { Counter, Histogram, Registry } from 'prom-client'

@@ -1,6 +1,7 @@
 /**
- * `npm run bench`: Headgate beside Debian's nginx in the same run, on the same core, before the same backend, doing the same
- * work: processor time a request, requests a second, latency, and the ratio; latency at a fixed rate; then what a changed file costs.
+ * `npm run bench`: Headgate beside Debian's nginx in the same run, on the same core, before the same backend, doing the
+ * same work: processor time a request, requests a second, latency, and the ratio; latency at a fixed rate; then what a
+ * changed file costs.
  */
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

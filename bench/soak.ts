@@ -1,7 +1,7 @@
 /**
- * `node bench/soak.ts [--seconds 120] [--routes 300] [--every 300] [--workers 2] [--memory 512Mi] [--rest 20]`: every Route is rewritten with other
- * patterns again and again under load; prints the memory of the process, and of each thread's heap, while it lasts and after.
- * Exit code 1 when a request failed or the memory went over the limit.
+ * `node bench/soak.ts [--seconds 120] [--routes 300] [--every 300] [--workers 2] [--memory 512Mi] [--rest 20]`: every
+ * Route is rewritten with other patterns again and again under load; prints the memory of the process, and of each
+ * thread's heap, while it lasts and after. Exit code 1 when a request failed or the memory went over the limit.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,17 +1,18 @@
 /**
- * What tables cost: `node bench/tables.ts [routes …]`. For each size: packing from nothing and after one change, with the longest
- * turn when it is sliced; what a worker's loop stands still for when tables are swapped; memory; nanoseconds a match.
+ * What tables cost: `node bench/tables.ts [routes …]`. For each size: packing from nothing and after one change, with
+ * the longest turn when it is sliced; what a worker's loop stands still for when tables are swapped; memory;
+ * nanoseconds a match.
  */
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'
-import { Fields } from '../src/http/fields.ts'
+import { Fields } from '../src/message/fields.ts'
 import { match } from '../src/routing/match.ts'
 import type { RouteRequest } from '../src/routing/request.ts'
 import { FrozenMap, FrozenMapBuilder } from '../src/snapshot/frozen-map.ts'
 import { Packer, type PackResult } from '../src/snapshot/pack.ts'
 import type { PackedTables } from '../src/snapshot/packed.ts'
 import type { PolicySet } from '../src/snapshot/policy.ts'
-import type { Backend, Match, Rule, Segment, Snapshot } from '../src/snapshot/snapshot.ts'
-import { Tables } from '../src/snapshot/tables.ts'
+import { RouteTables } from '../src/snapshot/route-tables.ts'
+import type { Backend, Match, Rule, Snapshot, VirtualHost } from '../src/snapshot/snapshot.ts'
 
 /** Milliseconds that a turn of the control thread may take before it lets others run. */
 const TURN = 1
@@ -50,7 +51,7 @@ const hostOf = (i: number): string => `service-${i}.apps.example.com`
 const pathOf = (i: number): string => `/api/v${i}/resource`
 
 /** A host as ten teams share it: prefixes, one exact path, one match by header. */
-function segmentOf(hostname: string, host: number, count: number, edit = 0): Segment {
+function virtualHostOf(hostname: string, host: number, count: number, edit = 0): VirtualHost {
   const rules: Rule[] = []
   const matches: Match[] = []
   for (let i = 0; i < count; i++) {
@@ -79,7 +80,7 @@ function segmentOf(hostname: string, host: number, count: number, edit = 0): Seg
 }
 
 interface World {
-  readonly segments: FrozenMapBuilder<Segment>
+  readonly segments: FrozenMapBuilder<VirtualHost>
   readonly policies: FrozenMap<PolicySet>
   readonly backends: FrozenMap<Backend>
   readonly rulesPerHost: number
@@ -88,10 +89,10 @@ interface World {
 
 function worldOf(routes: number, rulesPerHost: number): World {
   const hosts = Math.ceil(routes / rulesPerHost)
-  const segments = new FrozenMapBuilder<Segment>()
+  const segments = new FrozenMapBuilder<VirtualHost>()
   const backends = new FrozenMapBuilder<Backend>()
   for (let i = 0; i < hosts; i++) {
-    segments.set(hostOf(i), segmentOf(hostOf(i), i, rulesPerHost))
+    segments.set(hostOf(i), virtualHostOf(hostOf(i), i, rulesPerHost))
     backends.set(`team-${i % 100}/backend-${i}`, backendOf(`team-${i % 100}/backend-${i}`))
   }
   const policies = FrozenMap.from(
@@ -135,10 +136,11 @@ async function packSliced(packer: Packer, snapshot: Snapshot): Promise<Sliced> {
 }
 
 /**
- * Nanoseconds a match, best of several rounds. `distinct` routes take turns in no order. The requests themselves lie one after the
- * other in memory, as what has just arrived is in the processor's cache anyway: what is measured is the tables.
+ * Nanoseconds a match, best of several rounds. `distinct` routes take turns in no order. The requests themselves lie
+ * one after the other in memory, as what has just arrived is in the processor's cache anyway: what is measured is the
+ * tables.
  */
-function measureMatch(tables: Tables, world: World, distinct: number): number {
+function measureMatch(tables: RouteTables, world: World, distinct: number): number {
   const fresh = (text: string): string => Buffer.from(text).latin1Slice(0, text.length)
   const fields = Fields.from({ 'user-agent': 'bench', accept: '*/*' })
   const common = { method: 'GET', query: undefined, listener: 'http', request: fields, clientAddress: '192.0.2.1' }
@@ -186,7 +188,7 @@ class Peer {
 
 function runPeer(): void {
   const port = parentPort!
-  let tables: Tables | undefined
+  let tables: RouteTables | undefined
   let last = performance.now()
   let worst = 0
   let waiting = 0
@@ -207,14 +209,17 @@ function runPeer(): void {
     worst = 0
     waiting = 2000
     if (result === undefined) return
-    const next = new Tables(result.tables, tables)
+    const next = new RouteTables(result.tables, tables)
     for (const _ of next.prepare());
     tables = next
     heap = process.memoryUsage().heapUsed
   })
 }
 
-/** Bytes that one more packer holds besides its blocks; NaN without --expose-gc. The first one has made flat strings out of the world's. */
+/**
+ * Bytes that one more packer holds besides its blocks; NaN without --expose-gc. The first one has made flat strings out
+ * of the world's.
+ */
 async function heapOfPacker(snapshot: Snapshot): Promise<number> {
   const { gc } = globalThis
   if (gc === undefined) return Number.NaN
@@ -244,7 +249,7 @@ async function benchSize(routes: number, rulesPerHost: number): Promise<void> {
   let heapWorker = 0
   for (let i = 0; i < SWAPS; i++) {
     const host = Math.floor((i / SWAPS) * world.hosts)
-    world.segments.set(hostOf(host), segmentOf(hostOf(host), host, rulesPerHost, i + 1))
+    world.segments.set(hostOf(host), virtualHostOf(hostOf(host), host, rulesPerHost, i + 1))
     const sliced = await packSliced(packer, snapshotOf(world))
     totals.push(sliced.total)
     turns.push(...sliced.turns)
@@ -256,7 +261,7 @@ async function benchSize(routes: number, rulesPerHost: number): Promise<void> {
   const { tables } = packer.full()!
   const shared = (packer.bytes + tables.root.byteLength) / MIB
   const spread = Math.min(20_000, routes)
-  const mapped = new Tables(tables)
+  const mapped = new RouteTables(tables)
   console.log(`${routes.toLocaleString('en')} routes on ${world.hosts.toLocaleString('en')} hosts`)
   console.log(`  pack all: ${full.total.toFixed(1)} ms, turns ${summary(full.turns)}`)
   console.log(`  one host changed: pack ${summary(totals)}, turns ${summary(turns)}`)

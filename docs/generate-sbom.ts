@@ -1,6 +1,6 @@
 /**
- * What is in the image and the package besides our own code, by the lock file: docs/sbom.md, and the same in CycloneDX for the image.
- * (`npm sbom` leaves out a tenth of what `npm ci --omit=dev` installs.)
+ * What is in the image and the package besides our own code, by the lock file: docs/sbom.md, and the same in CycloneDX
+ * for the image. (`npm sbom` leaves out a tenth of what `npm ci --omit=dev` installs.)
  *
  *     node docs/generate-sbom.ts               writes the page
  *     node docs/generate-sbom.ts --check       fails where the page differs

@@ -1,6 +1,6 @@
 /**
- * Writes docs/reference/{route,backend,settings}.md from the descriptions in the schemas, so that the reference says what
- * `kubectl explain` says.
+ * Writes docs/reference/{route,backend,settings}.md from the descriptions in the schemas, so that the reference says
+ * what `kubectl explain` says.
  *
  *     node docs/generate.ts            write
  *     node docs/generate.ts --check    fail where a page differs

@@ -1,6 +1,7 @@
 /**
- * Writes what the chart holds of other files: the CRDs, values.schema.json from helm/values.schema.yaml and the schema of the
- * settings, the settings that are not built yet, and the table of values in docs/chart.md. Helm is not needed for it.
+ * Writes what the chart holds of other files: the CRDs, values.schema.json from helm/values.schema.yaml and the schema
+ * of the settings, the settings that are not built yet, and the table of values in docs/chart.md. Helm is not needed
+ * for it.
  *
  *     node helm/generate.ts            write
  *     node helm/generate.ts --check    fail where a file differs
@@ -122,7 +123,10 @@ function settingsSchema(): Node {
   return withoutNotes({ ...schema, properties }) as Node
 }
 
-/** Descriptions and defaults are for a reader; the chart is stored in every release. The rule of a range becomes a pattern. */
+/**
+ * Descriptions and defaults are for a reader; the chart is stored in every release. The rule of a range becomes a
+ * pattern.
+ */
 function withoutNotes(value: unknown, names = false): unknown {
   if (Array.isArray(value)) return value.map((item) => withoutNotes(item))
   if (!isNode(value)) return value

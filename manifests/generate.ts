@@ -1,5 +1,6 @@
 /**
- * Writes manifests/install.yaml: what the chart renders with its defaults, for whoever does not use Helm. Needs helm: HEADGATE_HELM, or on the PATH.
+ * Writes manifests/install.yaml: what the chart renders with its defaults, for whoever does not use Helm. Needs helm:
+ * HEADGATE_HELM, or on the PATH.
  *
  *     node manifests/generate.ts            write
  *     node manifests/generate.ts --check    fail where the file differs

@@ -18,7 +18,10 @@ const isNode = (value: unknown): value is Node => typeof value === 'object' && v
 
 const fragments: Node = { ...read('common'), ...read('policies') }
 
-/** Takes over every `$include`; what stands beside it wins, `properties` are joined. `$bare: n` leaves descriptions out below n levels. */
+/**
+ * Takes over every `$include`; what stands beside it wins, `properties` are joined. `$bare: n` leaves descriptions out
+ * below n levels.
+ */
 function expand(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(expand)
   if (!isNode(value)) return value
@@ -90,7 +93,9 @@ function rank(key: string): number {
 
 const DIALECT_KEYWORDS = new Set(['x-kubernetes-list-type', 'x-kubernetes-list-map-keys', 'x-kubernetes-validations'])
 
-/** The settings in plain JSON Schema (2020-12), for editors: the same but for CEL, which stays in words as a comment. */
+/**
+ * The settings in plain JSON Schema (2020-12), for editors: the same but for CEL, which stays in words as a comment.
+ */
 function toJsonSchema(schema: Node): Node {
   const node: Node = {}
   for (const [key, child] of Object.entries(schema)) {

@@ -47,7 +47,7 @@ describe('the judge itself', () => {
 
   it('refuses an upward import', () => {
     const fault = soleFault({ 'lib/a.ts': "import { b } from '../http/b.ts'\nb()", 'http/b.ts': 'export const b = 1' })
-    assert.equal(fault, 'lib/a.ts:1: imports upward: lib (0) → http/b.ts (1)')
+    assert.equal(fault, 'lib/a.ts:1: imports upward: lib (0) → http/b.ts (2)')
   })
 
   it('refuses a sideways import, even of a type only', () => {
@@ -55,7 +55,7 @@ describe('the judge itself', () => {
       'control/a.ts': "\nimport type { B } from '../worker/b.ts'\nexport type A = B",
       'worker/b.ts': 'export type B = 1',
     })
-    assert.equal(fault, 'control/a.ts:2: imports sideways: control → worker/b.ts, both in layer 6')
+    assert.equal(fault, 'control/a.ts:2: imports sideways: control → worker/b.ts, both in layer 7')
   })
 
   for (const [how, source] of [
@@ -143,7 +143,7 @@ describe('the judge itself', () => {
     ['key material', "import { randomBytes } from 'node:crypto'"],
   ] as const)
     it(`refuses ${what} in a pure layer, and allows the same at an edge`, () => {
-      assert.match(soleFault({ 'filter/a.ts': source }), /pure/)
+      assert.match(soleFault({ 'policy/a.ts': source }), /pure/)
       assert.deepEqual(judge(new Map([['proxy/a.ts', source]])), [])
     })
 
@@ -157,7 +157,7 @@ describe('the judge itself', () => {
       'export const parsed = new Date(0)',
       'export const ticked = clock.setTimeout(5)',
     ].join('\n')
-    assert.deepEqual(judge(new Map([['filter/a.ts', source]])), [])
+    assert.deepEqual(judge(new Map([['policy/a.ts', source]])), [])
   })
 
   it('refuses barrels, default exports, empty names, odd names and long files', () => {

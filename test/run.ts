@@ -1,6 +1,6 @@
 /**
- * `npm test`: runs every test/**\/*.test.ts, a file a process. `npm test -- routing http/chunk` runs the files whose path
- * holds one of these words. Ends with one plain line that counts them.
+ * `npm test`: runs every test/**\/*.test.ts, a file a process. `npm test -- routing http/chunk` runs the files whose
+ * path holds one of these words. Ends with one plain line that counts them.
  */
 import { globSync } from 'node:fs'
 import { availableParallelism } from 'node:os'

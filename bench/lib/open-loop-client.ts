@@ -1,7 +1,8 @@
 /**
- * Asks at times that are set before, whatever the server does: a process of its own, so that it can be pinned. A latency counts from the moment the
- * request was due, not from when it could be sent, so that a server that stalls does not spare itself the requests of that time ("coordinated
- * omission", Tene 2013). Its one argument and its output are JSON.
+ * Asks at times that are set before, whatever the server does: a process of its own, so that it can be pinned. A
+ * latency counts from the moment the request was due, not from when it could be sent, so that a server that stalls does
+ * not spare itself the requests of that time ("coordinated omission", Tene 2013). Its one argument and its output are
+ * JSON.
  */
 import { connect, type Socket } from 'node:net'
 import { type OpenLoad, type OpenLoadResult, schedule, summarize } from './open-loop.ts'
@@ -30,7 +31,10 @@ let refused = 0
 let broken = 0
 let ended = false
 
-/** One request at a time. Answers must have a Content-Length. All reads go into one buffer, so that there is no garbage to speak of. */
+/**
+ * One request at a time. Answers must have a Content-Length. All reads go into one buffer, so that there is no garbage
+ * to speak of.
+ */
 class Connection {
   readonly #socket: Socket
   /** Index of the request under way, or -1. */

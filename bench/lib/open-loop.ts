@@ -1,4 +1,7 @@
-/** Latency at a fixed rate: two servers turn by turn under the same schedule of requests, and the floor that client and backend have without either. */
+/**
+ * Latency at a fixed rate: two servers turn by turn under the same schedule of requests, and the floor that client and
+ * backend have without either.
+ */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { median } from './compare.ts'
@@ -70,8 +73,8 @@ export function summarize(times: Float64Array): Tail {
 }
 
 /**
- * When requests are due, in milliseconds from the start: with gaps as between clients who do not know of each other, exponentially distributed around
- * the rate, the same ones each time.
+ * When requests are due, in milliseconds from the start: with gaps as between clients who do not know of each other,
+ * exponentially distributed around the rate, the same ones each time.
  */
 export function schedule(rate: number, count: number): Float64Array {
   const times = new Float64Array(count)

@@ -1,4 +1,6 @@
-/** Programs of the system that tests and benches measure against: found, installed where we may, or named as missing. */
+/**
+ * Programs of the system that tests and benches measure against: found, installed where we may, or named as missing.
+ */
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'

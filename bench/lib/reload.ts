@@ -1,4 +1,6 @@
-/** What a changed file costs: how long until traffic feels it, and whether any request is lost while everything changes. */
+/**
+ * What a changed file costs: how long until traffic feels it, and whether any request is lost while everything changes.
+ */
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -79,7 +81,9 @@ export async function rewriteUnderLoad(
   }
 }
 
-/** By rename: never half-written. The temporary file lies in the same folder's parent, so that only one event is seen. */
+/**
+ * By rename: never half-written. The temporary file lies in the same folder's parent, so that only one event is seen.
+ */
 function replace(folder: string, name: string, text: string): void {
   const temporary = join(folder, '..', `${name}.next`)
   writeFileSync(temporary, text)

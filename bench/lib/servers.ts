@@ -49,7 +49,10 @@ export async function startOrigin(scratch: string, cpu: number | undefined): Pro
   return { ...origin, ports }
 }
 
-/** Debian's nginx as a proxy that does the same work: keep-alive both sides, forwarded headers, a request id, its access log on. */
+/**
+ * Debian's nginx as a proxy that does the same work: keep-alive both sides, forwarded headers, a request id, its access
+ * log on.
+ */
 export async function startPeer(
   scratch: string,
   cpu: number | undefined,

@@ -1,4 +1,7 @@
-/** What a gateway keeps of configuration that is replaced again and again under load: memory over time, from its own metrics and from the system. */
+/**
+ * What a gateway keeps of configuration that is replaced again and again under load: memory over time, from its own
+ * metrics and from the system.
+ */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -53,7 +56,10 @@ spec:
   return text
 }
 
-/** Rewrites the Routes until `until` is settled. @returns how many versions were written, and the samples, one a second */
+/**
+ * Rewrites the Routes until `until` is settled.
+ * @returns how many versions were written, and the samples, one a second
+ */
 export async function rewriteUntil(
   until: Promise<unknown>,
   target: SoakTarget,

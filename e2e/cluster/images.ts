@@ -50,7 +50,9 @@ export async function importImage(place: Place, archive: string): Promise<void> 
   await execute('ctr', ['-a', join(place.state, 'containerd.sock'), '-n', 'k8s.io', 'images', 'import', archive])
 }
 
-/** The archive of Headgate's image, built from the project's Dockerfile; the one of the last time where nothing changed. */
+/**
+ * The archive of Headgate's image, built from the project's Dockerfile; the one of the last time where nothing changed.
+ */
 export async function headgateImage(): Promise<string> {
   const archive = join(imagesFolder(), `headgate-${digestOf(INGREDIENTS)}.tar`)
   if (existsSync(archive)) return archive

@@ -1,6 +1,7 @@
 /**
- * Ends one thread of a process from within, as a bug in it would: through the debugger that Node.js opens on SIGUSR1. Run by the tests in the network
- * of the pod: `node end-thread.ts PID WORDS`, where the words are part of the address of the thread's file.
+ * Ends one thread of a process from within, as a bug in it would: through the debugger that Node.js opens on SIGUSR1.
+ * Run by the tests in the network of the pod: `node end-thread.ts PID WORDS`, where the words are part of the address
+ * of the thread's file.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 

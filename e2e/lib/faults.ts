@@ -34,7 +34,8 @@ export async function apiServerAway(
     await startAgain(place, 'apiserver')
     await apiServerReady(place, programsFolder())
     for (const leader of LEADERS) await startAgain(place, leader)
-    // They would look for the server again after half a minute or more: send requests to pods that are gone until then, and start no new ones.
+    // They would look for the server again after half a minute or more: send requests to pods that are gone until then,
+    // and start no new ones.
     await restart('proxy')
     await restart('kubelet')
   }

@@ -34,7 +34,10 @@ export async function metricsOf(address: string): Promise<Metrics> {
   }
 }
 
-/** The bucket in which this share of what came between two scrapes lies: more than the first, at most the second, seconds. */
+/**
+ * The bucket in which this share of what came between two scrapes lies: more than the first, at most the second,
+ * seconds.
+ */
 export function quantile(before: Histogram, after: Histogram, share: number): readonly [above: number, atMost: number] {
   const wanted = (after.count - before.count) * share
   let above = 0

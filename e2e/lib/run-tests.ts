@@ -1,4 +1,7 @@
-/** Runs the test files one after the other against the cluster of KUBECONFIG; ends with the figures and one line that counts. */
+/**
+ * Runs the test files one after the other against the cluster of KUBECONFIG; ends with the figures and one line that
+ * counts.
+ */
 import { globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

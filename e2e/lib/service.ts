@@ -15,7 +15,10 @@ export interface ServiceOptions {
   readonly host?: string
 }
 
-/** Each pod says its own name in `x-served-by`. It waits a little before it ends, as whoever runs behind a Service should. */
+/**
+ * Each pod says its own name in `x-served-by`. It waits a little before it ends, as whoever runs behind a Service
+ * should.
+ */
 export const deployment = ({
   namespace,
   name,

@@ -1,4 +1,7 @@
-/** The folder `kustomize` with the kustomize that kubectl has: what an overlay merges and renames, and what the API server says to it. */
+/**
+ * The folder `kustomize` with the kustomize that kubectl has: what an overlay merges and renames, and what the API
+ * server says to it.
+ */
 import assert from 'node:assert/strict'
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,7 @@
-/** What an installation asked of the API server in the tests before; later ones kill it, and a new one refuses everybody at first. */
+/**
+ * What an installation asked of the API server in the tests before; later ones kill it, and a new one refuses everybody
+ * at first.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { accountOf, callName, callsOf, countCalls } from '../lib/audit.ts'
@@ -8,8 +11,8 @@ import { RELEASE, SYSTEM } from '../lib/headgate.ts'
 import { kubectl } from '../lib/kubernetes.ts'
 
 /**
- * Granted for what this version does not do yet, or for what the tests before do not bring about; everything else that is granted is used.
- * Where something of this list is asked for, the test fails and the line goes.
+ * Granted for what this version does not do yet, or for what the tests before do not bring about; everything else that
+ * is granted is used. Where something of this list is asked for, the test fails and the line goes.
  */
 const NOT_ASKED_FOR: readonly string[] = [
   // Labels of namespaces count only where somebody selects by them.

@@ -1,4 +1,7 @@
-/** The cluster's own parts break under a steady load: what was known goes on being served, and what changed is caught up with. */
+/**
+ * The cluster's own parts break under a steady load: what was known goes on being served, and what changed is caught up
+ * with.
+ */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'

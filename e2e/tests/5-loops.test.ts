@@ -1,4 +1,7 @@
-/** A second tenant leads requests back to Headgate: by every address in front of it, and by a program of its own. Nobody else notices. */
+/**
+ * A second tenant leads requests back to Headgate: by every address in front of it, and by a program of its own. Nobody
+ * else notices.
+ */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'

@@ -1,4 +1,7 @@
-/** A second tenant applies objects that would cost more than everything else together, while others are served and make changes. */
+/**
+ * A second tenant applies objects that would cost more than everything else together, while others are served and make
+ * changes.
+ */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { HOSTILE, hosts, rules } from '../../test/attack/costly.ts'

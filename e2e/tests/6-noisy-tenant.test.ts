@@ -15,7 +15,10 @@ const CALM = 'calm'
 const NOISY = 'noisy'
 const HOST = 'web.calm.example'
 const ROUTES = 5_000
-/** Requests of the noisy tenant under way at a time: more only measure how API server, etcd and we share a small machine. */
+/**
+ * Requests of the noisy tenant under way at a time: more only measure how API server, etcd and we share a small
+ * machine.
+ */
 const PARALLEL = 4
 const CHANGES = 10
 
@@ -27,7 +30,10 @@ let address: string
 let storm = true
 let storming: Promise<void> = Promise.resolve()
 
-/** Valid for the API server and broken for us, in turn: the other's hostname, a Backend that is not there, no such Service. */
+/**
+ * Valid for the API server and broken for us, in turn: the other's hostname, a Backend that is not there, no such
+ * Service.
+ */
 function broken(i: number, edit: number) {
   const rule = [
     answering(`stolen ${edit}`),

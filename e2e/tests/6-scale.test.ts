@@ -1,4 +1,7 @@
-/** Five thousand Routes: how soon a pod is ready, how large it gets, how fast changes act, and how much it asks of the API server. */
+/**
+ * Five thousand Routes: how soon a pod is ready, how large it gets, how fast changes act, and how much it asks of the
+ * API server.
+ */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'

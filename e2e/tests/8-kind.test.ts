@@ -1,6 +1,6 @@
 /**
- * docs/kind.md, command by command. What stands for kind here is the cluster at hand: a context of that name, an image that is there
- * already, and a port of this machine that leads to the node's.
+ * docs/kind.md, command by command. What stands for kind here is the cluster at hand: a context of that name, an image
+ * that is there already, and a port of this machine that leads to the node's.
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'

@@ -1,4 +1,7 @@
-/** How an instance of the example service behaves: set by flags when it starts, changed by `PUT /_control` while it runs. */
+/**
+ * How an instance of the example service behaves: set by flags when it starts, changed by `PUT /_control` while it
+ * runs.
+ */
 
 export const DISTRIBUTIONS = ['fixed', 'uniform', 'exponential'] as const
 export type Distribution = (typeof DISTRIBUTIONS)[number]

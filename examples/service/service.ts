@@ -1,6 +1,6 @@
 /**
- * The example service: it answers with what it received, so that rewrites and header edits can be seen, and misbehaves as
- * it is told to, so that time-outs, retries and refusals can be seen.
+ * The example service: it answers with what it received, so that rewrites and header edits can be seen, and misbehaves
+ * as it is told to, so that time-outs, retries and refusals can be seen.
  */
 import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'

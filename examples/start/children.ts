@@ -24,8 +24,8 @@ export class Children {
   }
 
   /**
-   * The child is a process group of its own: a Ctrl-C in the terminal reaches only this process, which ends the others in
-   * order. It has a channel to this one, so that it notices when this one dies without a word.
+   * The child is a process group of its own: a Ctrl-C in the terminal reaches only this process, which ends the others
+   * in order. It has a channel to this one, so that it notices when this one dies without a word.
    */
   start(options: ChildOptions): ChildProcess {
     const child = spawn(process.execPath, options.arguments, {

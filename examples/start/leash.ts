@@ -1,6 +1,6 @@
 /**
- * Loaded before the gateway (`--import`) when examples/start.ts starts it: ends it when that process dies without a word, so
- * that nothing is left behind. In a thread there is no channel and nothing to do.
+ * Loaded before the gateway (`--import`) when examples/start.ts starts it: ends it when that process dies without a
+ * word, so that nothing is left behind. In a thread there is no channel and nothing to do.
  */
 import { isMainThread } from 'node:worker_threads'
 

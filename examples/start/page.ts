@@ -1,6 +1,6 @@
 /**
- * The page at the address that `npm start` prints first, for whoever opens it in a browser: the lines to try. It is a Route like any other, so it
- * stands beside the manifests; this writes it anew from examples/tries.ts:
+ * The page at the address that `npm start` prints first, for whoever opens it in a browser: the lines to try. It is a
+ * Route like any other, so it stands beside the manifests; this writes it anew from examples/tries.ts:
  *
  *     node examples/start/page.ts
  */

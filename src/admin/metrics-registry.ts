@@ -1,15 +1,15 @@
 /**
- * What `/metrics` shows, read from shared memory and from the control thread at each scrape. `docs/metrics.md` tells what
- * each is for; a test holds the two together.
+ * What `/metrics` shows, read from shared memory and from the control thread at each scrape. `docs/metrics.md` tells
+ * what each is for; a test holds the two together.
  */
 import { Registry } from 'prom-client'
 import type { Milliseconds } from '../lib/clock.ts'
 import { REASON_LIST } from '../lib/reason.ts'
-import type { SharedBuffers } from '../link/thread-data.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
 import { CODE_CLASSES, CODES, METHODS, MetricsReader } from '../shared-memory/metrics.ts'
 import { CONTROL_THREAD, ProcessBlock, type ThreadMemory, workerThread } from '../shared-memory/process-block.ts'
+import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
 import { type Definition, type HistogramSample, type Labels, register, type Sample } from './collector.ts'
 import { type BackendGauges, ENDPOINT_STATES, type MetricsSource } from './metrics-source.ts'

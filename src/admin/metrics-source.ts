@@ -15,7 +15,8 @@ export interface BackendGauges {
 }
 
 /**
- * What may be said about the settings as a whole. `RestartNeeded`: some act at the next start only; `ListenerNotOpen`: a port cannot be had.
+ * What may be said about the settings as a whole. `RestartNeeded`: some act at the next start only; `ListenerNotOpen`:
+ * a port cannot be had.
  */
 export type SettingsReason = 'Invalid' | 'Warning' | 'RestartNeeded' | 'ListenerNotOpen'
 

@@ -1,5 +1,5 @@
 /** The compiled table as a person reads it: one row for each match, in the order in which they are tried. */
-import type { PathMatch, Rule, Segment, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
+import type { PathMatch, Rule, Snapshot, ValueMatch, VirtualHost } from '../snapshot/snapshot.ts'
 
 export interface RouteRow {
   readonly hostname: string
@@ -59,8 +59,8 @@ function ruleColumns(
 }
 
 /** As hosts are looked up: exact names, then wildcards from the longest, then the hosts nobody names. */
-function byHostname(a: Segment, b: Segment): number {
-  const rank = ({ hostname }: Segment) => (hostname === '*' ? 2 : hostname.startsWith('*.') ? 1 : 0)
+function byHostname(a: VirtualHost, b: VirtualHost): number {
+  const rank = ({ hostname }: VirtualHost) => (hostname === '*' ? 2 : hostname.startsWith('*.') ? 1 : 0)
   if (rank(a) !== rank(b)) return rank(a) - rank(b)
   if (rank(a) === 1 && a.hostname.length !== b.hostname.length) return b.hostname.length - a.hostname.length
   return a.hostname < b.hostname ? -1 : a.hostname > b.hostname ? 1 : 0

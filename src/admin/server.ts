@@ -67,7 +67,9 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   }
 }
 
-/** Before anything is looked up: is it a read, and does it come from this machine's user, not from a page shown to them? */
+/**
+ * Before anything is looked up: is it a read, and does it come from this machine's user, not from a page shown to them?
+ */
 function guard(request: FastifyRequest, reply: FastifyReply, next: () => void): void {
   reply.headers({
     'cache-control': 'no-store',

@@ -1,4 +1,7 @@
-/** A Backend as it leaves the door: validated, with the defaults of its schema applied (`crds/headgate.dev_backends.yaml`). */
+/**
+ * A Backend as it leaves the door: validated, with the defaults of its schema applied
+ * (`crds/headgate.dev_backends.yaml`).
+ */
 import type { KubeObject } from './object.ts'
 import type { Duration, Selector, ServiceRef } from './policies.ts'
 

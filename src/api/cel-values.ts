@@ -36,8 +36,8 @@ export function escapeName(name: string): string {
 }
 
 /**
- * Whether rules that use these words see a value of this schema otherwise than JavaScript does. An integer no rule names needs
- * no 64-bit form: copies of whole objects for CEL would otherwise be half the cost of a check.
+ * Whether rules that use these words see a value of this schema otherwise than JavaScript does. An integer no rule
+ * names needs no 64-bit form: copies of whole objects for CEL would otherwise be half the cost of a check.
  *
  * @param name of the field that holds the value
  */

@@ -1,6 +1,7 @@
 /**
- * `x-kubernetes-validations` as the API server evaluates them: CEL with 64-bit integers, RE2 expressions, and the Kubernetes
- * functions our rules use. A function that is not here makes the program refuse to compile, never to be skipped.
+ * `x-kubernetes-validations` as the API server evaluates them: CEL with 64-bit integers, RE2 expressions, and the
+ * Kubernetes functions our rules use. A function that is not here makes the program refuse to compile, never to be
+ * skipped.
  */
 import { Environment } from '@marcbachmann/cel-js'
 import { RE2JS } from 're2js'
@@ -37,12 +38,14 @@ const environment = new Environment()
   .registerFunction('string.matchesOwn(string): bool', (text: string, pattern: string) => matchesOwn(text, pattern))
 
 /**
- * @returns undefined for a transition rule (one that looks at `oldSelf`; a file has no past), and for one that sums up a cost
+ * @returns undefined for a transition rule (one that looks at `oldSelf`; a file has no past), and for one that sums up
+ *   a cost
  * @throws {TypeError} when a rule is not CEL that this build can evaluate
  */
 export function compileRule(source: ValidationRule): CelProgram | undefined {
   if (/\boldSelf\b/.test(source.rule)) return undefined
-  // What an object costs in all has been counted already, by cost.ts: this is the API server's form of it, and would take a long turn here.
+  // What an object costs in all has been counted already, by cost.ts: this is the API server's form of it, and would
+  // take a long turn here.
   if (source.rule.includes('.sum()')) return undefined
   const run = parseRule(source.rule)
   const message = source.message ?? `does not satisfy: ${source.rule}`
@@ -81,12 +84,15 @@ const REASONS: Readonly<Record<string, FieldProblem['reason']>> = {
 let patternError = ''
 
 const VERDICTS_KEPT = 16_384
-/** Whether a pattern matches nothing at all, or why it is no pattern. Programs are not kept: they are large, and only asked once. */
+/**
+ * Whether a pattern matches nothing at all, or why it is no pattern. Programs are not kept: they are large, and only
+ * asked once.
+ */
 const verdicts = new Map<string, boolean | string>()
 
 /**
- * For patterns a user wrote: linear time, and the verdict an API server gives. Nearly always the question is whether it is
- * a pattern at all, asked as `''.matches(pattern)`.
+ * For patterns a user wrote: linear time, and the verdict an API server gives. Nearly always the question is whether it
+ * is a pattern at all, asked as `''.matches(pattern)`.
  */
 function matchesRE2(text: string, source: string): boolean {
   let verdict = text === '' ? verdicts.get(source) : undefined

@@ -1,6 +1,6 @@
 /**
- * What is read of the core kinds, in the dialect of `schema.ts`. Others define these kinds and extend them, so a field that
- * is not known is left out with a warning, and `x-headgate-unread` names those that are known and not needed.
+ * What is read of the core kinds, in the dialect of `schema.ts`. Others define these kinds and extend them, so a field
+ * that is not known is left out with a warning, and `x-headgate-unread` names those that are known and not needed.
  */
 import { INGRESS_KIND } from './ingress.ts'
 import type { Kind } from './object.ts'

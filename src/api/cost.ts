@@ -1,7 +1,8 @@
 /**
- * The cost of an object: what it takes to compile it, to keep it in the routing tables, and to compare requests with it. Lists
- * multiply (hostnames × matches × conditions), and a short pattern may compile to a large program, so that an object inside every limit of its
- * schema could stop an installation. The cost is read off the object before anything else is done with it.
+ * The cost of an object: what it takes to compile it, to keep it in the routing tables, and to compare requests with
+ * it. Lists multiply (hostnames × matches × conditions), and a short pattern may compile to a large program, so that an
+ * object inside every limit of its schema could stop an installation. The cost is read off the object before anything
+ * else is done with it.
  *
  * One unit is about 16 bytes of packed tables, or a microsecond of one thread.
  */
@@ -33,7 +34,10 @@ export interface ObjectCost {
 
 type Part = Omit<ObjectCost, 'patterns'>
 
-/** Never throws, whatever `object` is: it may not have been validated. @param object a Route, an Ingress, or anything else, which costs nothing */
+/**
+ * Never throws, whatever `object` is: it may not have been validated.
+ * @param object a Route, an Ingress, or anything else, which costs nothing
+ */
 export function objectCost(kind: Kind, object: unknown): ObjectCost {
   const spec = member(object, 'spec')
   if (kind === 'Route') return routeCost(spec)
@@ -96,7 +100,8 @@ function routeCost(spec: unknown): ObjectCost {
 const OWN_POLICIES = ['policies', 'redirect', 'respond', 'tokenIssuer'] as const
 
 /**
- * How often the policies of a Route are kept, by workers too: once for each rule that adds something of its own, once for all others.
+ * How often the policies of a Route are kept, by workers too: once for each rule that adds something of its own, once
+ * for all others.
  *
  * @param spec of a Route, validated or not
  */

@@ -1,6 +1,6 @@
 /**
- * What holds where nobody says anything (api.md, "Defaults"). Those of policies are applied after merging, never by the schema:
- * there they would materialise in every rule and beat the Route's own value.
+ * What holds where nobody says anything (api.md, "Defaults"). Those of policies are applied after merging, never by the
+ * schema: there they would materialise in every rule and beat the Route's own value.
  */
 import type { BackendOptions } from './backend.ts'
 import type { LimitsPolicy, Policies, RetryPolicy, TimeoutsPolicy } from './policies.ts'
@@ -29,7 +29,9 @@ export const POLICY_DEFAULTS: DefaultedPolicies = deepFreeze({
   pathEncoding: 'Strict',
 })
 
-/** @param policies as `mergePolicies` gives them: a field that is missing in a key that was stated gets its default too */
+/**
+ * @param policies as `mergePolicies` gives them: a field that is missing in a key that was stated gets its default too
+ */
 export function withDefaults(policies: Policies): DefaultedPolicies {
   return {
     ...policies,
@@ -41,7 +43,10 @@ export function withDefaults(policies: Policies): DefaultedPolicies {
   }
 }
 
-/** Of a Backend that states nothing, and of a Service that a rule names directly. The same as the schema's; a test holds them together. */
+/**
+ * Of a Backend that states nothing, and of a Service that a rule names directly. The same as the schema's; a test holds
+ * them together.
+ */
 export const BACKEND_DEFAULTS: BackendOptions = deepFreeze({
   protocol: 'HTTP',
   loadBalancing: { algorithm: 'LeastRequest', slowStart: '0s', zoneAware: false },

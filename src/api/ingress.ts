@@ -1,4 +1,7 @@
-/** An Ingress of `networking.k8s.io/v1` as far as it is read, so that manifests written for other controllers and solvers of certificates work. */
+/**
+ * An Ingress of `networking.k8s.io/v1` as far as it is read, so that manifests written for other controllers and
+ * solvers of certificates work.
+ */
 import type { KubeObject } from './object.ts'
 import type { Schema } from './schema-run.ts'
 

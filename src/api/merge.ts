@@ -37,8 +37,9 @@ export const POLICY_KEYS = [
 const BY_FIELD: ReadonlySet<string> = new Set(['timeouts', 'limits'])
 
 /**
- * Later layers win: settings' defaults, Route, rule; then what is enforced, from the Route's own over the owner's to the
- * settings', so that nobody further in can replace what somebody further out has fixed. Without defaults; see `defaults.ts`.
+ * Later layers win: settings' defaults, Route, rule; then what is enforced, from the Route's own over the owner's to
+ * the settings', so that nobody further in can replace what somebody further out has fixed. Without defaults; see
+ * `defaults.ts`.
  *
  * @returns frozen; values are those of the layers, not copies
  */

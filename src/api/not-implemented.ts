@@ -1,11 +1,15 @@
 /**
- * Fields of the API whose behaviour this build does not have. Set to anything but its default, such a field is refused by
- * name: whoever writes `auth` must never get an open route instead. What is built later leaves this table line by line.
+ * Fields of the API whose behaviour this build does not have. Set to anything but its default, such a field is refused
+ * by name: whoever writes `auth` must never get an open route instead. What is built later leaves this table line by
+ * line.
  */
 import type { FieldProblem } from './object.ts'
 
 export interface Unbuilt {
-  /** Names joined by dots, `[]` for every entry of a list. `policies:` stands for all places where policies may be stated. */
+  /**
+   * Names joined by dots, `[]` for every entry of a list. `policies:` stands for all places where policies may be
+   * stated.
+   */
   readonly field: string
   /** Values that mean nothing is asked for, besides absence. */
   readonly accepted?: readonly unknown[]

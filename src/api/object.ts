@@ -42,8 +42,9 @@ export interface FieldProblem {
   /** Path into the object: property names and list indexes. */
   readonly path: readonly (string | number)[]
   /**
-   * From the closed list; `NotImplemented` for a field of the API whose behaviour this build does not have, `TooCostly` for what costs more than one
-   * object may (cost.ts), `Quarantined` for a version at which the control thread ended, `MemoryBudget` for a valid object that there is no memory for.
+   * From the closed list; `NotImplemented` for a field of the API whose behaviour this build does not have, `TooCostly`
+   * for what costs more than one object may (cost.ts), `Quarantined` for a version at which the control thread ended,
+   * `MemoryBudget` for a valid object that there is no memory for.
    */
   readonly reason:
     | 'Required'

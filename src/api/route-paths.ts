@@ -1,6 +1,6 @@
 /**
- * What a schema cannot say about the paths and expressions of a Route: that a request path can ever have the form that is written,
- * and that an expression is small enough to be matched on every request.
+ * What a schema cannot say about the paths and expressions of a Route: that a request path can ever have the form that
+ * is written, and that an expression is small enough to be matched on every request.
  */
 import { normalizePath } from '../pattern/path.ts'
 import { compilePattern } from '../pattern/regex.ts'

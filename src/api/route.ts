@@ -1,4 +1,6 @@
-/** A Route as it leaves the door: validated, with the defaults of its schema applied (`crds/headgate.dev_routes.yaml`). */
+/**
+ * A Route as it leaves the door: validated, with the defaults of its schema applied (`crds/headgate.dev_routes.yaml`).
+ */
 import type { KubeObject } from './object.ts'
 import type { Duration, PathRewritePolicy, Policies, Selector, ServiceRef } from './policies.ts'
 

@@ -39,7 +39,10 @@ export interface Schema {
 /** Copies the value into what it means, and notes what is wrong with it. */
 export type Check = (value: unknown, run: Run) => unknown
 
-/** The same, a part after each `yield`: for values that an object may make so large that they are not to be checked in one turn. */
+/**
+ * The same, a part after each `yield`: for values that an object may make so large that they are not to be checked in
+ * one turn.
+ */
 export type StepCheck = (value: unknown, run: Run) => Generator<void, unknown>
 
 /** A compiled node of a schema. */

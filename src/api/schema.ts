@@ -2,8 +2,8 @@
  * Structural schemas as a CustomResourceDefinition has them, compiled once to closures that validate, default, copy and
  * freeze in one pass. The same files teach an API server, so folder and cluster cannot disagree about an object.
  *
- * Null where a schema is not nullable counts as absent, defaults come before validation, rules in CEL are evaluated only
- * where types, enums, required fields and sizes are right: all as an API server does it.
+ * Null where a schema is not nullable counts as absent, defaults come before validation, rules in CEL are evaluated
+ * only where types, enums, required fields and sizes are right: all as an API server does it.
  */
 import { runSteps } from '../lib/steps.ts'
 import { compileRule } from './cel.ts'
@@ -33,7 +33,9 @@ export interface SchemaOptions {
   readonly unknown?: 'refuse' | 'warn'
 }
 
-/** @throws {TypeError} when the schema uses a keyword this dialect does not have: what is not understood is not skipped */
+/**
+ * @throws {TypeError} when the schema uses a keyword this dialect does not have: what is not understood is not skipped
+ */
 export function compileSchema(schema: Schema, options: SchemaOptions = {}): Checker {
   const node = compileNode(schema, { where: '', name: '', lenient: options.unknown === 'warn', words: new Set() })
   function* steps(value: unknown): Generator<void, CheckResult> {
@@ -77,7 +79,7 @@ const KEYWORDS = new Set<string>([
 ])
 
 /** Where in a schema the compiler is. */
-interface Place {
+interface SchemaPlace {
   /** For messages to whoever writes a schema. */
   readonly where: string
   /** Of the field that holds the value. */
@@ -87,7 +89,7 @@ interface Place {
   readonly words: ReadonlySet<string>
 }
 
-function compileNode(schema: Schema, above: Place): Node {
+function compileNode(schema: Schema, above: SchemaPlace): Node {
   const place = { ...above, words: wordsOf(schema, above.name, above.words) }
   const { where } = place
   for (const keyword of Object.keys(schema))
@@ -115,7 +117,7 @@ function compileNode(schema: Schema, above: Place): Node {
   }
 }
 
-function compileType(schema: Schema, place: Place): Node {
+function compileType(schema: Schema, place: SchemaPlace): Node {
   if (schema['x-kubernetes-int-or-string']) return { check: compileIntOrString(schema) }
   switch (schema.type) {
     case 'object':
@@ -134,10 +136,13 @@ function compileType(schema: Schema, place: Place): Node {
   }
 }
 
-/** A list of objects that may have more entries than this is checked in steps, and so is a list whose entries have such lists. */
+/**
+ * A list of objects that may have more entries than this is checked in steps, and so is a list whose entries have such
+ * lists.
+ */
 const SHORT_LIST = 64
 
-function compileList(schema: Schema, place: Place): Node {
+function compileList(schema: Schema, place: SchemaPlace): Node {
   const { where, name, words } = place
   if (schema.items === undefined) throw new TypeError(`list at ${where} has no items`)
   const { minItems = 0, maxItems = Number.POSITIVE_INFINITY } = schema
@@ -206,7 +211,7 @@ interface Property {
   readonly default: (() => { readonly value: unknown; readonly cel: unknown }) | undefined
 }
 
-function compileObject(schema: Schema, place: Place): Node {
+function compileObject(schema: Schema, place: SchemaPlace): Node {
   const { where, lenient } = place
   if (schema['x-kubernetes-preserve-unknown-fields']) {
     if (schema.properties !== undefined) throw new TypeError(`${where} has properties and free form`)
@@ -295,7 +300,7 @@ function complete(property: Property, { result, cel }: Made, run: Run): void {
   run.path.pop()
 }
 
-function compileProperty(name: string, schema: Schema, required: boolean, place: Place): Property {
+function compileProperty(name: string, schema: Schema, required: boolean, place: SchemaPlace): Property {
   const where = `${place.where}.${name}`
   const node = compileNode(schema, { ...place, where, name })
   let made: { readonly value: unknown; readonly cel: unknown } | undefined
@@ -333,7 +338,7 @@ function noteUnknown(name: string, names: readonly string[], lenient: boolean, r
   list.push({ path: [...run.path, name], reason: 'Unknown', message })
 }
 
-function compileMap(schema: Schema, values: Schema, place: Place): Node {
+function compileMap(schema: Schema, values: Schema, place: SchemaPlace): Node {
   const { check } = compileNode(values, { ...place, where: `${place.where}.*` })
   const differs = celDiffers(values, place.name, place.words)
   const { minProperties = 0, maxProperties = Number.POSITIVE_INFINITY } = schema

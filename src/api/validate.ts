@@ -1,6 +1,6 @@
 /**
- * The door: every object, from a folder or a cluster, is judged and completed here by the schemas an API server has, and
- * trusted afterwards. What is not built yet is refused by name, so that no field is ever accepted and ignored.
+ * The door: every object, from a folder or a cluster, is judged and completed here by the schemas an API server has,
+ * and trusted afterwards. What is not built yet is refused by name, so that no field is ever accepted and ignored.
  */
 import { runSteps } from '../lib/steps.ts'
 import type { Backend } from './backend.ts'

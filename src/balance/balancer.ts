@@ -1,14 +1,15 @@
 import type { Endpoint } from './endpoint.ts'
 
 /**
- * Picks one endpoint of a Backend. One instance per Backend and worker; `update` keeps what it knows about endpoints that stay
- * (matched by identity of the object), so that a rolling update does not restart a rotation.
+ * Picks one endpoint of a Backend. One instance per Backend and worker; `update` keeps what it knows about endpoints
+ * that stay (matched by identity of the object), so that a rolling update does not restart a rotation.
  */
 export interface Balancer {
   /** Replaces the candidates. Draining ones are handed in only when nothing else is left. */
   update(endpoints: readonly Endpoint[]): void
   /**
-   * @param tried endpoints that failed in this exchange: passed over as long as another is left; `null` for the first try
+   * @param tried endpoints that failed in this exchange: passed over as long as another is left; `null` for the first
+   *   try
    * @returns undefined when there is nothing to pick
    */
   pick(tried: readonly Endpoint[] | null): Endpoint | undefined

@@ -1,14 +1,15 @@
 import type { Random } from '../lib/clock.ts'
 import type { Balancer } from './balancer.ts'
-import { classOf, FRESH, NONE } from './candidate.ts'
 import type { Endpoint, EndpointGauge } from './endpoint.ts'
+import { classOf, FRESH, NONE } from './preference.ts'
 
 /** How often two are drawn before all are looked at: enough while half of the endpoints are fresh. */
 const DRAWS = 3
 
 /**
- * Power of two choices (Mitzenmacher 2001): of two drawn at random, the one with fewer requests in flight for its weight. Nearly
- * as even as comparing all, at a constant price, and without the herd that runs to a single least loaded one.
+ * Power of two choices (Mitzenmacher 2001): of two drawn at random, the one with fewer requests in flight for its
+ * weight. Nearly as even as comparing all, at a constant price, and without the herd that runs to a single least loaded
+ * one.
  */
 export class LeastRequest implements Balancer {
   readonly #gauge: EndpointGauge
@@ -66,7 +67,10 @@ export class LeastRequest implements Balancer {
     return one === undefined || other === undefined ? one : this.#lighter(one, other)
   }
 
-  /** Compares by cross-multiplying. An even match goes by chance in proportion to the weights, so that an idle Backend is shared by weight too. */
+  /**
+   * Compares by cross-multiplying. An even match goes by chance in proportion to the weights, so that an idle Backend
+   * is shared by weight too.
+   */
   #lighter(one: Endpoint, other: Endpoint): Endpoint {
     const difference = this.#gauge.inFlight(one.slot) * other.weight - this.#gauge.inFlight(other.slot) * one.weight
     if (difference !== 0) return difference < 0 ? one : other

@@ -1,7 +1,7 @@
 import type { Random } from '../lib/clock.ts'
 import type { Balancer } from './balancer.ts'
-import { classOf, FRESH, NONE } from './candidate.ts'
 import type { Endpoint, EndpointGauge } from './endpoint.ts'
+import { classOf, FRESH, NONE } from './preference.ts'
 
 /** How often one is drawn before all are looked at. */
 const DRAWS = 4
@@ -49,7 +49,10 @@ export class WeightedRandom implements Balancer {
     return low
   }
 
-  /** Chooses among the best class in one walk: each replaces the choice so far with the share that its weight has by then. */
+  /**
+   * Chooses among the best class in one walk: each replaces the choice so far with the share that its weight has by
+   * then.
+   */
   #pickFromAll(tried: readonly Endpoint[] | null): Endpoint | undefined {
     let best = NONE
     let sum = 0

@@ -1,6 +1,6 @@
 /**
- * Whether a failed try may be followed by another. The rule above all others: a request that may have been processed is only
- * repeated where repeating it does no harm (RFC 9110 §9.2.2), and never once a byte of a response has been seen.
+ * Whether a failed try may be followed by another. The rule above all others: a request that may have been processed is
+ * only repeated where repeating it does no harm (RFC 9110 §9.2.2), and never once a byte of a response has been seen.
  */
 import type { Clock, Milliseconds, Random } from '../lib/clock.ts'
 import { REASONS, type Reason } from '../lib/reason.ts'
@@ -35,7 +35,10 @@ export type BodyState = 'none' | 'untouched' | 'replayable' | 'consumed'
 
 export type RetryDecision =
   | 'no'
-  /** Same endpoint, a new connection, at once: the old one had died of age, not of this request. Neither counted nor budgeted, but once only. */
+  /**
+   * Same endpoint, a new connection, at once: the old one had died of age, not of this request. Neither counted nor
+   * budgeted, but once only.
+   */
   | 'fresh-connection'
   /** Another endpoint after {@link backoffDelay}, if the budget allows. */
   | 'next-endpoint'
@@ -57,8 +60,8 @@ export function mayRetry(
 ): RetryDecision {
   const { what, reused, refreshed, responseStarted } = failure
   if (responseStarted || body === 'consumed') return 'no'
-  // An idle connection may be closed by the server at any moment, also while a request is on its way to it: RFC 9112 §9.3.1
-  // allows to repeat an idempotent one unasked.
+  // An idle connection may be closed by the server at any moment, also while a request is on its way to it: RFC 9112
+  // §9.3.1 allows to repeat an idempotent one unasked.
   if (what === 'ResetBeforeResponse' && reused && !refreshed && IDEMPOTENT.has(method)) return 'fresh-connection'
   return attempt < policy.attempts && isCovered(what, method, policy) ? 'next-endpoint' : 'no'
 }
@@ -74,7 +77,8 @@ function isCovered(what: Reason | number, method: string, policy: RetryPolicy): 
 const MAX_DOUBLINGS = 5
 
 /**
- * Exponential with equal jitter: between half of the delay and all of it, so that clients that failed together do not come back together.
+ * Exponential with equal jitter: between half of the delay and all of it, so that clients that failed together do not
+ * come back together.
  *
  * @param base of the policy, for the first retry
  * @param attempt 0 for the first retry
@@ -84,13 +88,16 @@ export function backoffDelay(base: Milliseconds, attempt: number, random: Random
   return delay / 2 + (random() * delay) / 2
 }
 
-/** Retries that the budget grants in a window however few requests there were: else a quiet Backend could never be retried. Ten a second. */
+/**
+ * Retries that the budget grants in a window however few requests there were: else a quiet Backend could never be
+ * retried. Ten a second.
+ */
 export const MIN_RETRIES = 100
 const WINDOW_SECONDS = 10
 
 /**
- * Retries as a share of the requests of the last ten seconds (after Finagle's RetryBudget): when everything fails, retrying
- * adds a fifth to the load and not a multiple. One per Backend and worker, kept over table changes.
+ * Retries as a share of the requests of the last ten seconds (after Finagle's RetryBudget): when everything fails,
+ * retrying adds a fifth to the load and not a multiple. One per Backend and worker, kept over table changes.
  */
 export class RetryBudget {
   readonly #clock: Clock

@@ -1,9 +1,12 @@
 import type { Random } from '../lib/clock.ts'
 import type { Balancer } from './balancer.ts'
-import { classOf, FRESH, NONE } from './candidate.ts'
 import type { Endpoint, EndpointGauge } from './endpoint.ts'
+import { classOf, FRESH, NONE } from './preference.ts'
 
-/** One after the other, weights ignored. Workers begin at different places, so that together they do not all hit the first one. */
+/**
+ * One after the other, weights ignored. Workers begin at different places, so that together they do not all hit the
+ * first one.
+ */
 export class RoundRobin implements Balancer {
   readonly #gauge: EndpointGauge
   readonly #random: Random

@@ -1,10 +1,12 @@
 /**
- * Smooth weighted round robin, as nginx does it (commit 52327e0627f4, 2012): on each turn everyone's credit grows by its weight, the
- * richest is chosen and pays what all together were given. Over as many turns as the weights add up to, each is chosen
- * exactly as often as its weight says, and spread as evenly as whole turns allow: 5, 1, 1 gives a a b a c a a.
+ * Smooth weighted round robin, as nginx does it (commit 52327e0627f4, 2012): on each turn everyone's credit grows by
+ * its weight, the richest is chosen and pays what all together were given. Over as many turns as the weights add up to,
+ * each is chosen exactly as often as its weight says, and spread as evenly as whole turns allow: 5, 1, 1 gives a a b a
+ * c a a.
  *
- * Credits are worth what the weights of their time were. Where the sum of weights changes they are converted, so that what was half a turn
- * stays half a turn: else a place that was due soon among weights of a million would, among weights of one, be chosen a million times in a row.
+ * Credits are worth what the weights of their time were. Where the sum of weights changes they are converted, so that
+ * what was half a turn stays half a turn: else a place that was due soon among weights of a million would, among
+ * weights of one, be chosen a million times in a row.
  */
 export class SmoothRotation {
   #credits: Float64Array
@@ -46,7 +48,8 @@ export class SmoothRotation {
    */
   revise(origins: readonly number[]): void {
     const kept = origins.filter((origin) => origin !== -1)
-    // Only differences of credits matter. With the middle at zero a newcomer, which has none, is neither favoured nor passed over.
+    // Only differences of credits matter. With the middle at zero a newcomer, which has none, is neither favoured nor
+    // passed over.
     const middle = kept.reduce((sum, origin) => sum + this.#credits[origin]!, 0) / Math.max(kept.length, 1)
     this.#credits = Float64Array.from(origins, (origin) => (origin === -1 ? 0 : this.#credits[origin]! - middle))
   }

@@ -1,6 +1,7 @@
 /**
- * The weighted split of a rule over its `backendRefs`: exact shares, smooth, and going on where it stood when the table changes. The
- * state is keyed by the rule's identity, outside the snapshot, because a rule is a new object in every generation that touches it.
+ * The weighted split of a rule over its `backendRefs`: exact shares, smooth, and going on where it stood when the table
+ * changes. The state is keyed by the rule's identity, outside the snapshot, because a rule is a new object in every
+ * generation that touches it.
  */
 import type { Random } from '../lib/clock.ts'
 import { SmoothRotation } from './smooth.ts'

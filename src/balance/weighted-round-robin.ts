@@ -1,7 +1,7 @@
 import type { Random } from '../lib/clock.ts'
 import type { Balancer } from './balancer.ts'
-import { classOf, NONE } from './candidate.ts'
 import type { Endpoint, EndpointGauge } from './endpoint.ts'
+import { classOf, NONE } from './preference.ts'
 import { SmoothRotation } from './smooth.ts'
 
 /**

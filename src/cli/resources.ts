@@ -5,14 +5,14 @@ import type { KubeObject } from '../api/object.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { KindMap, Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
-import { CompileMemo } from '../compile/memo.ts'
+import { CompileState } from '../compile/compile-state.ts'
 import { noResources, type Resource, type ResourceSet, refusedKey, type Unreachable } from '../compile/resource-set.ts'
 import { unreachableBy } from '../compile/unreachable.ts'
-import { DialGuard, type Surroundings } from '../link/dial-guard.ts'
-import { type ProcessShare, workerSettings } from '../link/worker-settings.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Definition } from '../source/folder/definition.ts'
 import { inTurns } from '../source/folder/parse-file.ts'
+import { type ProcessShare, workerSettings } from '../thread/worker-settings.ts'
+import { DialGuard, type ReservedDestinations } from '../transport/dial-guard.ts'
 import { aboutObject, type Finding, fromField } from './finding.ts'
 
 export interface Examined {
@@ -22,7 +22,10 @@ export interface Examined {
   readonly refused: number
 }
 
-/** Validates every object, then compiles the valid ones: conflicts and references are found by the very code that serves. */
+/**
+ * Validates every object, then compiles the valid ones: conflicts and references are found by the very code that
+ * serves.
+ */
 export async function examine(
   objects: readonly Definition[],
   settings: SettingsObject,
@@ -49,7 +52,7 @@ export async function examine(
 
 /** Of the addresses that a guard judges while it runs, those that are refused wherever this runs. */
 async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
-  const memo = new CompileMemo()
+  const memo = new CompileState()
   const first = await inTurns(compile(resources, memo))
   const guard = new DialGuard(workerSettings(resources.settings, ALONE, [], ANYWHERE).dial)
   const unreachable = new FrozenMapBuilder<Unreachable>()
@@ -67,7 +70,7 @@ async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
 }
 
 const ALONE: ProcessShare = { clients: 0, upstreams: 0, seed: '' }
-const ANYWHERE: Surroundings = { loopback: true, ownAddresses: [], places: [], closedPorts: [] }
+const ANYWHERE: ReservedDestinations = { loopback: true, ownAddresses: [], places: [], closedPorts: [] }
 
 function isBad({ type, status }: Condition): boolean {
   if (type === 'PartiallyInvalid') return status === 'True'

@@ -1,7 +1,7 @@
 /** `headgate routes`: the table as it would serve, in the order in which matches are tried. */
 import type { Validator } from '../api/validate.ts'
 import type { PolicySet } from '../snapshot/policy.ts'
-import type { Match, Rule, Segment, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
+import type { Match, Rule, Snapshot, ValueMatch, VirtualHost } from '../snapshot/snapshot.ts'
 import { loadManifests } from '../source/folder/load.ts'
 import { formatSettingsProblem } from '../source/settings.ts'
 import { formatFinding, fromSource } from './finding.ts'
@@ -31,7 +31,7 @@ export async function showRoutes(command: RoutesCommand, validator: Validator, i
     return 1
   }
   const { compiled, findings, refused } = await examine(loaded.objects, settings, validator)
-  const segments = segmentsFor(compiled.snapshot, command.host)
+  const segments = virtualHostsFor(compiled.snapshot, command.host)
   const rows = segments.flatMap((segment) => rowsOf(segment, compiled.snapshot))
   if (command.output === 'json')
     io.out(
@@ -51,7 +51,7 @@ export async function showRoutes(command: RoutesCommand, validator: Validator, i
 }
 
 /** Names before wildcards, longer wildcards before shorter, the catch-all last. */
-function segmentsFor({ segments }: Snapshot, host: string | undefined): Segment[] {
+function virtualHostsFor({ segments }: Snapshot, host: string | undefined): VirtualHost[] {
   if (host === undefined) return [...segments.values()].sort(compareHosts)
   const name = host.toLowerCase().replace(/\.$/, '')
   const labels = name.split('.')
@@ -64,7 +64,7 @@ function segmentsFor({ segments }: Snapshot, host: string | undefined): Segment[
   return []
 }
 
-function compareHosts({ hostname: a }: Segment, { hostname: b }: Segment): number {
+function compareHosts({ hostname: a }: VirtualHost, { hostname: b }: VirtualHost): number {
   return rank(a) - rank(b) || (rank(a) === 1 ? b.length - a.length : 0) || (a < b ? -1 : a > b ? 1 : 0)
 }
 
@@ -72,7 +72,7 @@ function rank(hostname: string): number {
   return hostname === '*' ? 2 : hostname.startsWith('*.') ? 1 : 0
 }
 
-function rowsOf({ hostname, matches, rules }: Segment, { policies }: Snapshot): Row[] {
+function rowsOf({ hostname, matches, rules }: VirtualHost, { policies }: Snapshot): Row[] {
   return matches.map((match) => {
     const rule = rules[match.rule]!
     return { hostname, match, rule, policy: policies.get(rule.policy) }

@@ -1,16 +1,18 @@
-/** Backends, and Services named directly: their options, whether they can be referred to, and where they are reached. */
+/**
+ * Backends, and Services named directly: their options, whether they can be referred to, and where they are reached.
+ */
 import { isDeepStrictEqual } from 'node:util'
 import type { Backend, EndpointAddress } from '../snapshot/snapshot.ts'
 import { backendOf, defaultBackend } from './backend.ts'
+import type { CompileState } from './compile-state.ts'
 import type { Fault } from './conditions.ts'
 import { inlineService, reach, sameEndpoints } from './endpoints.ts'
 import { statusName } from './ingress.ts'
-import type { CompileMemo } from './memo.ts'
-import type { Meter } from './meter.ts'
 import { type Face, faceOf, targetFaults } from './references.ts'
 import { type ResourceSet, refusedKey } from './resource-set.ts'
+import type { WorkBudget } from './work-budget.ts'
 
-export function* lookAtTargets(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+export function* lookAtTargets(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
   const { work } = memo
   for (const id of work.targets) {
     const face = faceOf(resources, id)
@@ -25,7 +27,7 @@ export function* lookAtTargets(memo: CompileMemo, resources: ResourceSet, meter:
     if (inlineService(id) === undefined) work.statuses.add(refusedKey('Backend', id))
     work.targets.delete(id)
     memo.counts.targets++
-    if (meter.spend(4 + (dependents?.size ?? 0) / 16)) yield
+    if (budget.spend(4 + (dependents?.size ?? 0) / 16)) yield
   }
 }
 
@@ -37,14 +39,14 @@ function snapshotOf(resources: ResourceSet, id: string, face: Face, used: boolea
   return used ? defaultBackend(id) : undefined
 }
 
-function put(memo: CompileMemo, id: string, backend: Backend | undefined): void {
+function put(memo: CompileState, id: string, backend: Backend | undefined): void {
   const before = memo.backends.get(id)
   if (backend === undefined) memo.backends.delete(id)
   else if (!isDeepStrictEqual(before, backend)) memo.backends.set(id, backend)
 }
 
 /** Remembers whose endpoints depend on which Service. */
-function enterService(memo: CompileMemo, resources: ResourceSet, id: string, used: boolean): void {
+function enterService(memo: CompileState, resources: ResourceSet, id: string, used: boolean): void {
   const before = memo.serviceOf.get(id)
   const now = serviceOf(resources, id, used)
   if (before === now) return
@@ -69,7 +71,11 @@ function serviceOf(resources: ResourceSet, id: string, used: boolean): string | 
   return service === undefined ? undefined : `${backend?.metadata.namespace}/${service.name}`
 }
 
-export function* gatherEndpoints(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+export function* gatherEndpoints(
+  memo: CompileState,
+  resources: ResourceSet,
+  budget: WorkBudget,
+): Generator<void, void> {
   for (const id of memo.work.endpoints) {
     const before = memo.endpoints.get(id)
     const reached = memo.backends.has(id) ? reach(resources, id) : undefined
@@ -80,12 +86,12 @@ export function* gatherEndpoints(memo: CompileMemo, resources: ResourceSet, mete
     enterFaults(memo, id, reached === undefined ? [] : targetFaults(resources, id, reached))
     memo.work.endpoints.delete(id)
     memo.counts.endpoints++
-    if (meter.spend(3 + (now?.length ?? 0))) yield
+    if (budget.spend(3 + (now?.length ?? 0))) yield
   }
 }
 
 /** Whoever refers to it is told too: what it needs to serve is there only when its backends can be reached. */
-function enterFaults(memo: CompileMemo, id: string, now: readonly Fault[]): void {
+function enterFaults(memo: CompileState, id: string, now: readonly Fault[]): void {
   if (isDeepStrictEqual(memo.targetFaults.get(id) ?? [], now)) return
   if (now.length === 0) memo.targetFaults.delete(id)
   else memo.targetFaults.set(id, now)
@@ -94,7 +100,7 @@ function enterFaults(memo: CompileMemo, id: string, now: readonly Fault[]): void
 }
 
 function enterNames(
-  memo: CompileMemo,
+  memo: CompileState,
   id: string,
   before: readonly EndpointAddress[],
   now: readonly EndpointAddress[],

@@ -3,20 +3,20 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Namespace } from '../api/kubernetes.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
+import type { CompileState } from './compile-state.ts'
 import { ingressRoutes, statusName } from './ingress.ts'
-import type { CompileMemo } from './memo.ts'
-import type { Meter } from './meter.ts'
 import { type Resource, type ResourceSet, refusedKey } from './resource-set.ts'
 import { hostOf } from './route-pass.ts'
 import { grantsByLabels } from './tenancy.ts'
+import type { WorkBudget } from './work-budget.ts'
 
 /** May be given up at any point and begun again: everything is only added to work lists. */
-export function* noteChanges(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+export function* markDirty(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
   const before = memo.base(resources)
   const { work } = memo
   for (const { key } of before.routes.changesTo(resources.routes)) {
     work.routes.add(key)
-    if (meter.spend(1)) yield
+    if (budget.spend(1)) yield
   }
   for (const change of before.ingresses.changesTo(resources.ingresses)) {
     // One without a rule becomes no Route.
@@ -24,66 +24,74 @@ export function* noteChanges(memo: CompileMemo, resources: ResourceSet, meter: M
     for (const ingress of [change.before, change.after])
       for (const key of ingress === undefined ? [] : ingressRoutes(ingress).keys()) {
         work.routes.add(key)
-        if (meter.spend(2)) yield
+        if (budget.spend(2)) yield
       }
   }
   for (const { key } of before.backends.changesTo(resources.backends)) {
     work.targets.add(key)
-    if (meter.spend(1)) yield
+    if (budget.spend(1)) yield
   }
   for (const { key } of before.services.changesTo(resources.services)) {
     addAll(work.targets, memo.serviceUsers.get(key))
-    if (meter.spend(1)) yield
+    if (budget.spend(1)) yield
   }
   for (const { key } of before.endpointSlices.changesTo(resources.endpointSlices)) {
     addAll(work.endpoints, memo.serviceUsers.get(key))
-    if (meter.spend(1)) yield
+    if (budget.spend(1)) yield
   }
   for (const { key } of before.unreachable.changesTo(resources.unreachable)) {
     for (const route of memo.dependents.get(key) ?? []) work.statuses.add(statusName(route))
-    if (meter.spend(1 + (memo.dependents.get(key)?.size ?? 0) / 16)) yield
+    if (budget.spend(1 + (memo.dependents.get(key)?.size ?? 0) / 16)) yield
   }
   for (const { key, after } of before.holds.changesTo(resources.holds)) {
     // A name that no Route has any more has a place as long as it is kept.
     if (after !== undefined) hostOf(memo, key)
     work.claims.add(key)
     work.hosts.add(key)
-    if (meter.spend(1)) yield
+    if (budget.spend(1)) yield
   }
-  yield* noteRefused(memo, before, resources, meter)
-  yield* noteNamespaces(memo, before, resources, meter)
+  yield* noteRefused(memo, before, resources, budget)
+  yield* noteNamespaces(memo, before, resources, budget)
   if (!sameForRoutes(before.settings, resources.settings)) {
     for (const key of memo.routes.keys()) {
       work.routes.add(key)
-      if (meter.spend(1)) yield
+      if (budget.spend(1)) yield
     }
     for (const key of resources.ingresses.keys()) work.statuses.add(refusedKey('Ingress', key))
-    yield* noteHolds(memo, resources, meter)
+    yield* noteHolds(memo, resources, budget)
   }
   if (!sameForTargets(before.settings, resources.settings))
     for (const id of targetsIn(memo, resources)) {
       work.targets.add(id)
-      if (meter.spend(1)) yield
+      if (budget.spend(1)) yield
     }
 }
 
-function* noteRefused(memo: CompileMemo, before: ResourceSet, after: ResourceSet, meter: Meter): Generator<void, void> {
+function* noteRefused(
+  memo: CompileState,
+  before: ResourceSet,
+  after: ResourceSet,
+  budget: WorkBudget,
+): Generator<void, void> {
   const { work } = memo
   for (const change of before.refused.changesTo(after.refused)) {
     const { kind, key } = (change.after ?? change.before)!
     if (kind === 'Route' || kind === 'Backend' || kind === 'Ingress') work.statuses.add(refusedKey(kind, key))
     if (kind === 'Backend') work.targets.add(key)
     if (kind === 'Service') addAll(work.targets, memo.serviceUsers.get(key))
-    if (meter.spend(1)) yield
+    if (budget.spend(1)) yield
   }
 }
 
-/** Labels decide what a delegates entry with a selector lets in, and whom a grant with one is for. Only namespaces that have others now. */
+/**
+ * Labels decide what a delegates entry with a selector lets in, and whom a grant with one is for. Only namespaces that
+ * have others now.
+ */
 function* noteNamespaces(
-  memo: CompileMemo,
+  memo: CompileState,
   before: ResourceSet,
   after: ResourceSet,
-  meter: Meter,
+  budget: WorkBudget,
 ): Generator<void, void> {
   const { work } = memo
   const moved = new Set<string>()
@@ -94,7 +102,7 @@ function* noteNamespaces(
     const { routes, ownership } = host
     if (ownership?.lead.delegates.some(({ namespaces }) => namespaces.from === 'Selector'))
       for (const { plan } of routes.values()) if (moved.has(plan.namespace)) work.hosts.add(host.hostname)
-    if (meter.spend(1 + routes.size / 16)) yield
+    if (budget.spend(1 + routes.size / 16)) yield
   }
   if (!grantsByLabels(after.settings)) return
   for (const { plan, hostnames } of memo.routes.values()) {
@@ -102,21 +110,21 @@ function* noteNamespaces(
       addAll(work.claims, hostnames)
       addAll(work.hosts, hostnames)
     }
-    if (meter.spend(1)) yield
+    if (budget.spend(1)) yield
   }
-  yield* noteHolds(memo, after, meter)
+  yield* noteHolds(memo, after, budget)
   for (const id of targetsIn(memo, after)) {
     if (moved.has(namespaceOf(id))) work.targets.add(id)
-    if (meter.spend(1)) yield
+    if (budget.spend(1)) yield
   }
 }
 
 /** Whether they count depends on grants, as claims do. */
-function* noteHolds({ work }: CompileMemo, { holds }: ResourceSet, meter: Meter): Generator<void, void> {
+function* noteHolds({ work }: CompileState, { holds }: ResourceSet, budget: WorkBudget): Generator<void, void> {
   for (const hostname of holds.keys()) {
     work.claims.add(hostname)
     work.hosts.add(hostname)
-    if (meter.spend(1)) yield
+    if (budget.spend(1)) yield
   }
 }
 
@@ -142,7 +150,7 @@ function sameForRoutes(a: SettingsObject, b: SettingsObject): boolean {
 }
 
 /** Every Backend, and whatever else is referred to. */
-function* targetsIn(memo: CompileMemo, resources: ResourceSet): Generator<string, void> {
+function* targetsIn(memo: CompileState, resources: ResourceSet): Generator<string, void> {
   yield* resources.backends.keys()
   yield* memo.dependents.keys()
 }

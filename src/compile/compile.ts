@@ -4,22 +4,25 @@ import type { ObjectStatus } from '../api/condition.ts'
 import type { FrozenMap } from '../snapshot/frozen-map.ts'
 import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
 import { gatherEndpoints, lookAtTargets } from './backend-pass.ts'
-import { noteChanges } from './changes.ts'
+import { markDirty } from './changes.ts'
+import type { CompileState } from './compile-state.ts'
 import { backendConditions, type Fault, refusedConditions } from './conditions.ts'
 import { buildHosts, settleClaims } from './host-pass.ts'
 import { ingressRoutes } from './ingress.ts'
 import { ingressStatus } from './ingress-status.ts'
-import type { CompileMemo } from './memo.ts'
-import { Meter } from './meter.ts'
 import type { Owner } from './ownership.ts'
 import { type ResourceSet, refusedKey } from './resource-set.ts'
 import { planRoutes, resolveReferences } from './route-pass.ts'
 import { routeStatus, type StatusContext } from './route-status.ts'
 import { tenancyOf } from './tenancy.ts'
+import { WorkBudget } from './work-budget.ts'
 
 export interface Compiled {
   readonly snapshot: Snapshot
-  /** Of every Route and Backend, see `refusedKey`; an object of which nothing new is to be said has the same status (`===`) as before. */
+  /**
+   * Of every Route and Backend, see `refusedKey`; an object of which nothing new is to be said has the same status
+   * (`===`) as before.
+   */
   readonly statuses: FrozenMap<ObjectStatus>
   /** By backend id: the endpoints of every backend of the snapshot. DNS names are still to be resolved. */
   readonly endpoints: ReadonlyMap<string, readonly EndpointAddress[]>
@@ -33,9 +36,10 @@ export interface Compiled {
  * Pure: what comes out depends on `resources` alone. The memo makes it cheap: only what changed since the last compile
  * with it is computed, and whatever is equal to before is the same object.
  *
- * Yields after each part of about a millisecond. It may be given up at any `yield`, and another one begun with the same memo.
+ * Yields after each part of about a millisecond. It may be given up at any `yield`, and another one begun with the same
+ * memo.
  */
-export function* compile(resources: ResourceSet, memo: CompileMemo): Generator<void, Compiled, void> {
+export function* compile(resources: ResourceSet, memo: CompileState): Generator<void, Compiled, void> {
   const run = ++memo.run
   memo.book.forgetInputs()
   const passes = work(resources, memo)
@@ -46,32 +50,35 @@ export function* compile(resources: ResourceSet, memo: CompileMemo): Generator<v
   return result(memo, resources)
 }
 
-function* work(resources: ResourceSet, memo: CompileMemo): Generator<void, void> {
-  const meter = new Meter()
-  yield* takeIn(resources, memo, meter)
-  yield* planRoutes(memo, resources, meter)
-  yield* lookAtTargets(memo, resources, meter)
-  yield* resolveReferences(memo, resources, meter)
-  yield* settleClaims(memo, resources, meter)
-  yield* buildHosts(memo, resources, meter)
-  yield* gatherEndpoints(memo, resources, meter)
-  yield* tellStatuses(memo, resources, meter)
+function* work(resources: ResourceSet, memo: CompileState): Generator<void, void> {
+  const budget = new WorkBudget()
+  yield* takeIn(resources, memo, budget)
+  yield* planRoutes(memo, resources, budget)
+  yield* lookAtTargets(memo, resources, budget)
+  yield* resolveReferences(memo, resources, budget)
+  yield* settleClaims(memo, resources, budget)
+  yield* buildHosts(memo, resources, budget)
+  yield* gatherEndpoints(memo, resources, budget)
+  yield* buildStatuses(memo, resources, budget)
   memo.working()
 }
 
-/** One that was given up while changes were noted is noted to its end first: what it has noted already cannot be told apart. */
-function* takeIn(resources: ResourceSet, memo: CompileMemo, meter: Meter): Generator<void, void> {
+/**
+ * One that was given up while changes were noted is noted to its end first: what it has noted already cannot be told
+ * apart.
+ */
+function* takeIn(resources: ResourceSet, memo: CompileState, budget: WorkBudget): Generator<void, void> {
   for (const target of memo.target === undefined || memo.target === resources
     ? [resources]
     : [memo.target, resources]) {
     memo.target = target
-    yield* noteChanges(memo, target, meter)
+    yield* markDirty(memo, target, budget)
     memo.seen = target
     memo.target = undefined
   }
 }
 
-function* tellStatuses(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+function* buildStatuses(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
   for (const name of memo.work.statuses) {
     memo.working(name)
     const status = statusOf(memo, resources, name)
@@ -79,7 +86,7 @@ function* tellStatuses(memo: CompileMemo, resources: ResourceSet, meter: Meter):
     else if (!isDeepStrictEqual(memo.statuses.get(name), status)) memo.statuses.set(name, status)
     memo.work.statuses.delete(name)
     memo.counts.statuses++
-    if (meter.spend(6 + partsOf(resources, name))) yield
+    if (budget.spend(6 + partsOf(resources, name))) yield
   }
 }
 
@@ -90,7 +97,7 @@ function partsOf({ ingresses }: ResourceSet, name: string): number {
 }
 
 /** @param name see `refusedKey` */
-function statusOf(memo: CompileMemo, resources: ResourceSet, name: string): ObjectStatus | undefined {
+function statusOf(memo: CompileState, resources: ResourceSet, name: string): ObjectStatus | undefined {
   const space = name.indexOf(' ')
   const kind = name.slice(0, space) as ObjectStatus['kind']
   const key = name.slice(space + 1)
@@ -102,7 +109,7 @@ function statusOf(memo: CompileMemo, resources: ResourceSet, name: string): Obje
   return { kind, key, conditions, ...(kind === 'Backend' ? {} : { rules: 0 }) }
 }
 
-function routedStatus(memo: CompileMemo, resources: ResourceSet, kind: 'Route' | 'Ingress', key: string) {
+function routedStatus(memo: CompileState, resources: ResourceSet, kind: 'Route' | 'Ingress', key: string) {
   const context: StatusContext = {
     tenancy: tenancyOf(resources),
     faultsOf: (id) => faultsOf(memo, resources, id),
@@ -114,7 +121,7 @@ function routedStatus(memo: CompileMemo, resources: ResourceSet, kind: 'Route' |
 }
 
 /** What keeps those who refer to it from serving. */
-function faultsOf(memo: CompileMemo, resources: ResourceSet, id: string): readonly Fault[] {
+function faultsOf(memo: CompileState, resources: ResourceSet, id: string): readonly Fault[] {
   const known = memo.targetFaults.get(id) ?? NONE
   const unreachable = resources.unreachable.get(id)
   return unreachable === undefined ? known : [...known, unreachable]
@@ -122,7 +129,7 @@ function faultsOf(memo: CompileMemo, resources: ResourceSet, id: string): readon
 
 const NONE: readonly Fault[] = Object.freeze([])
 
-function backendStatus(memo: CompileMemo, resources: ResourceSet, key: string): ObjectStatus | undefined {
+function backendStatus(memo: CompileState, resources: ResourceSet, key: string): ObjectStatus | undefined {
   const backend = resources.backends.get(key)
   if (backend === undefined) return undefined
   const { object, stale } = backend
@@ -132,7 +139,7 @@ function backendStatus(memo: CompileMemo, resources: ResourceSet, key: string): 
   return { kind: 'Backend', key, conditions }
 }
 
-function result(memo: CompileMemo, { settings }: ResourceSet): Compiled {
+function result(memo: CompileState, { settings }: ResourceSet): Compiled {
   const segments = memo.segments.freeze()
   const policies = memo.book.freeze()
   const backends = memo.backends.freeze()

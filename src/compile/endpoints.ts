@@ -1,6 +1,7 @@
 /**
- * Where a Backend is reached: static endpoints, the pods of its Service as EndpointSlices tell, or a DNS name. Computable for
- * one backend alone, since endpoints change far more often than anything else and must not wait for a compile.
+ * Where a Backend is reached: static endpoints, the pods of its Service as EndpointSlices tell, or a DNS name.
+ * Computable for one backend alone, since endpoints change far more often than anything else and must not wait for a
+ * compile.
  */
 import type { StaticEndpoint } from '../api/backend.ts'
 import {
@@ -74,11 +75,17 @@ export function endpointsOf(resources: ResourceSet, id: string): readonly Endpoi
 
 export interface Reach {
   readonly endpoints: readonly EndpointAddress[]
-  /** Targets outside of Services that the settings do not allow to the namespace, sorted, as the settings would name them. */
+  /**
+   * Targets outside of Services that the settings do not allow to the namespace, sorted, as the settings would name
+   * them.
+   */
   readonly refused: readonly string[]
 }
 
-/** What one port of a Service reaches, by everything it depends on: those who name it all have the one list, however many they are. */
+/**
+ * What one port of a Service reaches, by everything it depends on: those who name it all have the one list, however
+ * many they are.
+ */
 interface ServiceReach {
   readonly service: Service
   readonly tenancy: Tenancy | undefined
@@ -89,7 +96,10 @@ interface ServiceReach {
 
 const REACHED = new WeakMap<ReadonlyMap<string, Resource<EndpointSlice>>, ServiceReach>()
 
-/** {@link endpointsOf}, and what is not among them because in Strict nobody has allowed it. The same object for backends that lead to the same pods. */
+/**
+ * {@link endpointsOf}, and what is not among them because in Strict nobody has allowed it. The same object for backends
+ * that lead to the same pods.
+ */
 export function reach(resources: ResourceSet, id: string): Reach {
   const used = serviceUse(resources, id)
   const service = used && resources.services.get(used.key)?.object
@@ -156,8 +166,9 @@ function serviceEndpoints(
 }
 
 /**
- * Whether an endpoint is what the cluster itself says about a pod that the Service selects. Whoever may write EndpointSlices can forge
- * the label and the reference; by the roles that come with Kubernetes no tenant may (CVE-2021-25740). In a folder everybody writes slices.
+ * Whether an endpoint is what the cluster itself says about a pod that the Service selects. Whoever may write
+ * EndpointSlices can forge the label and the reference; by the roles that come with Kubernetes no tenant may
+ * (CVE-2021-25740). In a folder everybody writes slices.
  */
 function isPod(service: Service, slice: Resource<EndpointSlice>, { targetRef }: SliceEndpoint): boolean {
   return (
@@ -173,14 +184,17 @@ function isOfController({ object, created }: Resource<EndpointSlice>): boolean {
   return created !== undefined && addressType !== 'FQDN' && metadata.labels?.[MANAGED_BY_LABEL] === SLICE_CONTROLLER
 }
 
-/** Whether a slice has an endpoint of which a status may have to speak in Strict, as far as can be told without its Service. */
+/**
+ * Whether a slice has an endpoint of which a status may have to speak in Strict, as far as can be told without its
+ * Service.
+ */
 export function listsOthers(slice: Resource<EndpointSlice>): boolean {
   return !isOfController(slice) || slice.object.endpoints.some(({ targetRef }) => targetRef?.kind !== 'Pod')
 }
 
 /**
- * Why a port of a Service leads to none of its pods although there are some: the Service has the port, and no EndpointSlice lists it. No
- * pods at all is no such fault.
+ * Why a port of a Service leads to none of its pods although there are some: the Service has the port, and no
+ * EndpointSlice lists it. No pods at all is no such fault.
  */
 export function unlistedPort(resources: ResourceSet, id: string): string | undefined {
   const used = serviceUse(resources, id)
@@ -278,8 +292,9 @@ interface Listed {
 }
 
 /**
- * Everything in the slices that has the port. A dual-stack Service lists each pod once in each family: it is one endpoint all the same, at its
- * address of the Service's first family, which is the one that its clients are given first and the one that pods can be trusted to listen on.
+ * Everything in the slices that has the port. A dual-stack Service lists each pod once in each family: it is one
+ * endpoint all the same, at its address of the Service's first family, which is the one that its clients are given
+ * first and the one that pods can be trusted to listen on.
  */
 function* listed(
   service: Service,
@@ -312,7 +327,9 @@ function podName({ targetRef }: SliceEndpoint): string | undefined {
   return `${targetRef.namespace ?? ''}/${targetRef.name}`
 }
 
-/** Slices name ports as the Service does; the number is the pods' own (named target ports may differ between slices). */
+/**
+ * Slices name ports as the Service does; the number is the pods' own (named target ports may differ between slices).
+ */
 function portIn(ports: readonly SlicePort[], wanted: ServicePort): number | undefined {
   const found = ports.find((port) => port.protocol === 'TCP' && (port.name ?? '') === (wanted.name ?? ''))
   if (found === undefined) return undefined

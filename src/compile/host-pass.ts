@@ -1,17 +1,17 @@
 /** Hostnames: who speaks for each, and the segment it has. */
 import { isDeepStrictEqual } from 'node:util'
 import { coveringWildcards } from '../pattern/host.ts'
+import type { Candidate, CompileState, HostState, Outcome, RouteMatches, RouteState } from './compile-state.ts'
 import { statusName } from './ingress.ts'
-import type { Candidate, CompileMemo, Entry, HostState, Outcome, RouteState } from './memo.ts'
-import type { Meter } from './meter.ts'
 import { ageOf, EVERYWHERE, type Owner, type Ownership, oldestOf, ownershipOf } from './ownership.ts'
 import { CATCH_ALL, type Claim } from './plan.ts'
 import type { Age, ResourceSet } from './resource-set.ts'
-import { type Draft, draftSegment } from './segment.ts'
 import { type Tenancy, tenancyOf } from './tenancy.ts'
+import { type Draft, draftVirtualHost } from './virtual-host.ts'
+import type { WorkBudget } from './work-budget.ts'
 
 /** A claim on a wildcard bears upon every name under it. */
-export function* settleClaims(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+export function* settleClaims(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
   const { work } = memo
   for (const hostname of work.claims) {
     const host = memo.hosts.get(hostname)
@@ -21,13 +21,13 @@ export function* settleClaims(memo: CompileMemo, resources: ResourceSet, meter: 
       if (hostname.startsWith('*.')) work.wildcards.add(hostname)
     }
     work.claims.delete(hostname)
-    if (meter.spend(1 + (host?.routes.size ?? 0) / 16)) yield
+    if (budget.spend(1 + (host?.routes.size ?? 0) / 16)) yield
   }
   if (work.wildcards.size === 0) return
   for (const hostname of memo.hosts.keys()) {
     if (!work.hosts.has(hostname) && coveringWildcards(hostname).some((wildcard) => work.wildcards.has(wildcard)))
       work.hosts.add(hostname)
-    if (meter.spend(1)) yield
+    if (budget.spend(1)) yield
   }
   work.wildcards.clear()
 }
@@ -42,7 +42,7 @@ function claimsOn(host: HostState, resources: ResourceSet): Claim[] {
   if (hold === undefined || !tenancy.mayUse(hold.namespace, host.hostname)) return claims
   // Its namespace is back: the Route that speaks for it speaks with the older age.
   const lead = oldestOf(claims.filter(({ namespace }) => namespace === hold.namespace))
-  claims.push(lead === undefined ? hold : agedClaim(host, hold, lead))
+  claims.push(lead === undefined ? hold : backdatedClaim(host, hold, lead))
   return claims
 }
 
@@ -54,24 +54,29 @@ function holdOn(host: HostState, { holds }: ResourceSet): Claim | undefined {
   return host.hold
 }
 
-function agedClaim(host: HostState, hold: Claim, of: Claim): Claim {
-  if (host.aged?.hold !== hold || host.aged.of !== of)
-    host.aged = { hold, of, claim: { ...of, age: { created: hold.created, key: hold.key } } }
-  return host.aged.claim
+function backdatedClaim(host: HostState, hold: Claim, of: Claim): Claim {
+  if (host.backdated?.hold !== hold || host.backdated.of !== of)
+    host.backdated = { hold, of, claim: { ...of, age: { created: hold.created, key: hold.key } } }
+  return host.backdated.claim
 }
 
 const NONE: readonly never[] = Object.freeze([])
 
-export function* buildHosts(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+export function* buildHosts(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
   const { work } = memo
   while (work.hosts.size > 0 || work.wildcards.size > 0) {
-    for (const hostname of work.hosts) yield* buildHost(memo, resources, hostname, meter)
+    for (const hostname of work.hosts) yield* buildHost(memo, resources, hostname, budget)
     // A wildcard that got or lost its segment is, or was, the base of names under it.
-    if (work.wildcards.size > 0) yield* settleClaims(memo, resources, meter)
+    if (work.wildcards.size > 0) yield* settleClaims(memo, resources, budget)
   }
 }
 
-function* buildHost(memo: CompileMemo, resources: ResourceSet, hostname: string, meter: Meter): Generator<void, void> {
+function* buildHost(
+  memo: CompileState,
+  resources: ResourceSet,
+  hostname: string,
+  budget: WorkBudget,
+): Generator<void, void> {
   const host = memo.hosts.get(hostname)
   if (host === undefined) {
     memo.work.hosts.delete(hostname)
@@ -80,7 +85,7 @@ function* buildHost(memo: CompileMemo, resources: ResourceSet, hostname: string,
   const above: HostState[] = []
   for (const wildcard of hostname === CATCH_ALL ? [] : coveringWildcards(hostname)) {
     // Its segment may be lent to this name, so it has to be the new one.
-    if (memo.work.hosts.has(wildcard)) yield* buildHost(memo, resources, wildcard, meter)
+    if (memo.work.hosts.has(wildcard)) yield* buildHost(memo, resources, wildcard, budget)
     const covering = memo.hosts.get(wildcard)
     if (covering !== undefined) above.push(covering)
   }
@@ -88,21 +93,21 @@ function* buildHost(memo: CompileMemo, resources: ResourceSet, hostname: string,
   const claims = hostname === CATCH_ALL ? [] : claimsOn(host, resources)
   const ownership = withoutHole(ownershipOf(claims, leads), above)
   const base = ownership?.exact === false ? above.find((wildcard) => wildcard.segment !== undefined) : undefined
-  const draft = yield* draftSegment(memo, resources, host, ownership, base, meter)
+  const draft = yield* draftVirtualHost(memo, resources, host, ownership, base, budget)
   commit(memo, host, draft, base)
   noteHandover(memo, resources, host, ownership, [...claims, ...leads])
   host.ownership = ownership
   if (tenancyOf(resources).strict) enterOwner(memo, hostname, ownership, claims, leads)
   else memo.owners.delete(hostname)
-  yield* tellRoutes(memo, host, draft, tenancyOf(resources), meter)
+  yield* tellRoutes(memo, host, draft, tenancyOf(resources), budget)
   if (host.routes.size === 0 && !resources.holds.has(hostname)) memo.hosts.delete(hostname)
   memo.work.hosts.delete(hostname)
-  if (meter.spend(5)) yield
+  if (budget.spend(5)) yield
 }
 
 /**
- * A name that is kept serves nothing, neither by itself nor by what others have for all hosts or a wildcard: what was meant for its owner goes to
- * nobody else. Unless the owner has that wildcard itself.
+ * A name that is kept serves nothing, neither by itself nor by what others have for all hosts or a wildcard: what was
+ * meant for its owner goes to nobody else. Unless the owner has that wildcard itself.
  */
 function withoutHole(ownership: Ownership | undefined, above: readonly HostState[]): Ownership | undefined {
   if (ownership?.lead.hold === undefined || !ownership.exact) return ownership
@@ -113,7 +118,7 @@ function withoutHole(ownership: Ownership | undefined, above: readonly HostState
 
 /** @param claims all that count, on the name and on wildcards over it */
 function noteHandover(
-  { handovers }: CompileMemo,
+  { handovers }: CompileState,
   resources: ResourceSet,
   { hostname, ownership: before }: HostState,
   now: Ownership | undefined,
@@ -128,7 +133,7 @@ function noteHandover(
 }
 
 function enterOwner(
-  memo: CompileMemo,
+  memo: CompileState,
   hostname: string,
   ownership: Ownership | undefined,
   claims: readonly Claim[],
@@ -155,7 +160,7 @@ function plainAge({ created, key }: Age): Age {
   return { created, key }
 }
 
-function commit(memo: CompileMemo, host: HostState, draft: Draft, base: HostState | undefined): void {
+function commit(memo: CompileState, host: HostState, draft: Draft, base: HostState | undefined): void {
   const { hostname } = host
   // First the new ones, so that what stays is never without a user.
   if (host.policies !== draft.policies) {
@@ -181,17 +186,17 @@ function commit(memo: CompileMemo, host: HostState, draft: Draft, base: HostStat
 }
 
 function* tellRoutes(
-  memo: CompileMemo,
+  memo: CompileState,
   host: HostState,
   draft: Draft,
   tenancy: Tenancy,
-  meter: Meter,
+  budget: WorkBudget,
 ): Generator<void, void> {
   const lead = draft.lead
   const refusal = refusalOf(host, lead, tenancy)
   for (const state of draft.refused) {
     note(memo, host, state, refusal)
-    if (meter.spend(1)) yield
+    if (budget.spend(1)) yield
   }
   for (const { state, permission, candidates, outside } of draft.entries.values()) {
     const conflicts = draft.conflicts.get(state) ?? []
@@ -200,11 +205,14 @@ function* tellRoutes(
       const served = servedRules(candidates, conflicts)
       note(memo, host, state, { lead, permission, conflicts, outside, served })
     }
-    if (meter.spend(1)) yield
+    if (budget.spend(1)) yield
   }
 }
 
-/** The same object as long as it says the same: thousands may ask for another's hostname, and one that does is not told anew by each edit of another. */
+/**
+ * The same object as long as it says the same: thousands may ask for another's hostname, and one that does is not told
+ * anew by each edit of another.
+ */
 function refusalOf(host: HostState, lead: Claim | undefined, tenancy: Tenancy): Outcome {
   let { refusal } = host
   const decider = host.ownership?.decider
@@ -220,14 +228,14 @@ function refusalOf(host: HostState, lead: Claim | undefined, tenancy: Tenancy): 
 /** Most are served whole: no more than that is known of them. */
 const WHOLE: Outcome = { lead: undefined, permission: EVERYWHERE, conflicts: [], outside: [], served: 'all' }
 
-function servedRules(candidates: Entry['candidates'], conflicts: Outcome['conflicts']): readonly number[] {
+function servedRules(candidates: RouteMatches['candidates'], conflicts: Outcome['conflicts']): readonly number[] {
   const lost = new Set<unknown>(conflicts.map((conflict) => conflict.loser))
   return [...new Set(candidates.filter((one: Candidate) => !lost.has(one)).map((one) => one.ruleOrder))].sort(
     (a, b) => a - b,
   )
 }
 
-function note(memo: CompileMemo, host: HostState, state: RouteState, outcome: Outcome): void {
+function note(memo: CompileState, host: HostState, state: RouteState, outcome: Outcome): void {
   const before = state.outcomes.get(host.hostname)
   if (outcome === before) return
   state.outcomes.set(host.hostname, outcome)

@@ -3,7 +3,10 @@ import type { Note } from '../api/condition.ts'
 import { CLASS_ANNOTATION, type Ingress } from '../api/ingress.ts'
 import { pathOf } from './ingress.ts'
 
-/** Prefixes of annotations by which other controllers are told what to do, besides everything below `ingress.kubernetes.io`. */
+/**
+ * Prefixes of annotations by which other controllers are told what to do, besides everything below
+ * `ingress.kubernetes.io`.
+ */
 const CONTROLLERS: ReadonlySet<string> = new Set([
   'nginx.org',
   'nginx.com',
@@ -25,7 +28,10 @@ const CONTROLLERS: ReadonlySet<string> = new Set([
 /** More than these are counted, not told. */
 const TOLD = 8
 
-/** Annotations that ask another controller for something; those of certificate issuers, DNS and deployment tools are not meant for us. */
+/**
+ * Annotations that ask another controller for something; those of certificate issuers, DNS and deployment tools are not
+ * meant for us.
+ */
 export function foreignAnnotations({ metadata }: Ingress): string[] {
   return Object.keys(metadata.annotations ?? {})
     .filter((key) => key !== CLASS_ANNOTATION && isForeign(key))

@@ -1,10 +1,10 @@
 /** What an Ingress is told about itself: one object with one status, whatever number of Routes it becomes. */
 import type { ObjectStatus } from '../api/condition.ts'
 import type { Ingress } from '../api/ingress.ts'
+import type { RouteState } from './compile-state.ts'
 import { type Fault, routeConditions } from './conditions.ts'
 import { classOf, ingressRoutes, isLastResort } from './ingress.ts'
 import { ingressNotes } from './ingress-notes.ts'
-import type { RouteState } from './memo.ts'
 import { isOurs } from './plan.ts'
 import type { Resource } from './resource-set.ts'
 import { byRules, type RouteFindings, routeFindings, type StatusContext, wrongClass } from './route-status.ts'

@@ -1,6 +1,7 @@
 /**
- * An Ingress as Routes: one for each of its hosts, since the paths of an Ingress belong to one host and the rules of a Route to all of
- * its hostnames. From there on they are Routes like any other: ownership, conflicts, order and statuses are theirs.
+ * An Ingress as Routes: one for each of its hosts, since the paths of an Ingress belong to one host and the rules of a
+ * Route to all of its hostnames. From there on they are Routes like any other: ownership, conflicts, order and statuses
+ * are theirs.
  */
 import { CLASS_ANNOTATION, type Ingress, type IngressBackend, type IngressPath } from '../api/ingress.ts'
 import type { BackendRef, Route, RouteMatch, RouteRule } from '../api/route.ts'
@@ -11,14 +12,14 @@ import { CATCH_ALL } from './plan.ts'
 import { type Age, type Resource, type ResourceSet, refusedKey } from './resource-set.ts'
 
 /**
- * Added to the age of what only a default backend serves: it comes after everything that was written down for a path, and
- * among default backends the oldest comes first. In the year 33658.
+ * Added to the age of what only a default backend serves: it comes after everything that was written down for a path,
+ * and among default backends the oldest comes first. In the year 33658.
  */
 const AFTER_ALL = 1e15
 
 /**
- * Keys of derived Routes. No object has a name with a colon. `~` comes after every character of a name, so that a default backend comes
- * last also where no creation time is given (in a folder).
+ * Keys of derived Routes. No object has a name with a colon. `~` comes after every character of a name, so that a
+ * default backend comes last also where no creation time is given (in a folder).
  *
  * - `a/ingress:web:shop.example.com`, `a/ingress:web:*`: the paths of one host, or of rules without host
  * - `a/~ingress:web`, `a/~ingress:web:*`: the default backend on the Ingress's hosts, and on hosts that nobody names
@@ -149,8 +150,8 @@ function ruleOf(name: string, host: string, path: RouteMatch['path'], backend: I
 const EVERYTHING: RouteMatch['path'] = { type: 'PathPrefix', value: '/' }
 
 /**
- * `Prefix` goes by segment and does not look at a slash at the end, which is what PathPrefix is. The API server lets paths be written with
- * blanks and beyond ASCII; requests come with these encoded.
+ * `Prefix` goes by segment and does not look at a slash at the end, which is what PathPrefix is. The API server lets
+ * paths be written with blanks and beyond ASCII; requests come with these encoded.
  *
  * @returns or why no request has this path
  */

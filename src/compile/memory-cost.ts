@@ -1,7 +1,7 @@
 /**
- * What an object takes in the control thread and in the tables, estimated when it is checked: exact numbers are only known when the memory is
- * taken. Measured over Routes of one rule, of 16 rules with policies of their own, and of 16 hostnames with 128 matches, the estimate is
- * between 1.1 and 2 times what was taken.
+ * What an object takes in the control thread and in the tables, estimated when it is checked: exact numbers are only
+ * known when the memory is taken. Measured over Routes of one rule, of 16 rules with policies of their own, and of 16
+ * hostnames with 128 matches, the estimate is between 1.1 and 2 times what was taken.
  */
 import { policyVariants } from '../api/cost.ts'
 import type { Ingress } from '../api/ingress.ts'
@@ -19,7 +19,10 @@ const HOST_BYTES = 1_500
 const DERIVED_BYTES = 1_000
 /** A match of a rule on one hostname: two objects on the heap, and its records in the tables. */
 const MATCH_BYTES = 400
-/** An endpoint of one port of a Service: an entry of the list that all who name the port have, and one that workers are told. */
+/**
+ * An endpoint of one port of a Service: an entry of the list that all who name the port have, and one that workers are
+ * told.
+ */
 const ENDPOINT_BYTES = 250
 
 /** @returns bytes, about; never less than {@link OBJECT_BYTES} */
@@ -40,8 +43,9 @@ function hostsCost(kind: Kind, object: KubeObject): number {
 }
 
 /**
- * Every rule that adds something of its own to the policies of its Route has all of them once more in each worker, whose heap is about as large as the
- * memory for all objects. What is sent together shares the edits of headers, which are most of large policies; what is edited one by one does not.
+ * Every rule that adds something of its own to the policies of its Route has all of them once more in each worker,
+ * whose heap is about as large as the memory for all objects. What is sent together shares the edits of headers, which
+ * are most of large policies; what is edited one by one does not.
  */
 function policiesCost(kind: Kind, object: KubeObject): number {
   if (kind !== 'Route') return 0

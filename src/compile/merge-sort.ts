@@ -1,22 +1,22 @@
 /** Sorting that can be interrupted: one host may have a hundred thousand matches, which is far more than a turn. */
-import type { Meter } from './meter.ts'
+import type { WorkBudget } from './work-budget.ts'
 
 const RUN = 256
 
 /** Sorts `items`, which it takes over. */
-export function* sorted<T>(items: T[], compare: (a: T, b: T) => number, meter: Meter): Generator<void, T[]> {
+export function* sorted<T>(items: T[], compare: (a: T, b: T) => number, budget: WorkBudget): Generator<void, T[]> {
   let runs: T[][] = []
   if (items.length <= RUN) runs.push(items.sort(compare))
   else
     for (let i = 0; i < items.length; i += RUN) {
       runs.push(items.slice(i, i + RUN).sort(compare))
-      if (meter.spend(RUN)) yield
+      if (budget.spend(RUN)) yield
     }
   while (runs.length > 1) {
     const wider: T[][] = []
     for (let i = 0; i < runs.length; i += 2) {
       const second = runs[i + 1]
-      wider.push(second === undefined ? runs[i]! : yield* merged(runs[i]!, second, compare, meter))
+      wider.push(second === undefined ? runs[i]! : yield* merged(runs[i]!, second, compare, budget))
     }
     runs = wider
   }
@@ -28,7 +28,7 @@ export function* merged<T>(
   a: readonly T[],
   b: readonly T[],
   compare: (a: T, b: T) => number,
-  meter: Meter,
+  budget: WorkBudget,
 ): Generator<void, T[]> {
   if (a.length === 0) return b as T[]
   if (b.length === 0) return a as T[]
@@ -37,7 +37,7 @@ export function* merged<T>(
   let j = 0
   while (i < a.length && j < b.length) {
     all.push(compare(a[i]!, b[j]!) <= 0 ? a[i++]! : b[j++]!)
-    if ((all.length & 63) === 0 && meter.spend(8)) yield
+    if ((all.length & 63) === 0 && budget.spend(8)) yield
   }
   while (i < a.length) all.push(a[i++]!)
   while (j < b.length) all.push(b[j++]!)

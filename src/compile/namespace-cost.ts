@@ -1,10 +1,11 @@
 /**
- * What the Routes of each namespace cost together, and which of them are beyond `limits.namespaceCost` of the settings. The older ones come
- * first, as everywhere: the verdict is the same on every replica and after every restart, and no namespace can use up what others need.
+ * What the Routes of each namespace cost together, and which of them are beyond `limits.namespaceCost` of the settings.
+ * The older ones come first, as everywhere: the verdict is the same on every replica and after every restart, and no
+ * namespace can use up what others need.
  */
 import type { SettingsObject } from '../api/settings.ts'
-import type { Meter } from './meter.ts'
 import { type Age, compareAge } from './resource-set.ts'
+import type { WorkBudget } from './work-budget.ts'
 
 interface Costing extends Age {
   readonly units: number
@@ -42,7 +43,7 @@ export class NamespaceCosts {
    *
    * @returns keys of Routes about which it was decided otherwise than before
    */
-  *settle({ limits }: SettingsObject, meter: Meter): Generator<void, readonly string[]> {
+  *settle({ limits }: SettingsObject, budget: WorkBudget): Generator<void, readonly string[]> {
     if (limits.namespaceCost !== this.#limit) {
       this.#limit = limits.namespaceCost
       for (const name of this.#namespaces.keys()) this.#unsettled.add(name)
@@ -54,7 +55,7 @@ export class NamespaceCosts {
         const beyond = namespace.units <= this.#limit ? NONE : beyondOf([...namespace.routes.values()], this.#limit)
         for (const key of beyond.symmetricDifference(namespace.beyond)) changed.push(key)
         namespace.beyond = beyond
-        if (meter.spend(1 + (beyond === NONE ? 0 : namespace.routes.size / 2))) yield
+        if (budget.spend(1 + (beyond === NONE ? 0 : namespace.routes.size / 2))) yield
       }
       this.#unsettled.delete(name)
     }
@@ -70,7 +71,10 @@ export class NamespaceCosts {
 
 const NONE: ReadonlySet<string> = new Set()
 
-/** The oldest as far as they fit; whatever comes after the first that does not fit is beyond, so that a small one never goes before an older large one. */
+/**
+ * The oldest as far as they fit; whatever comes after the first that does not fit is beyond, so that a small one never
+ * goes before an older large one.
+ */
 function beyondOf(routes: Costing[], limit: number): ReadonlySet<string> {
   routes.sort(compareAge)
   const beyond = new Set<string>()

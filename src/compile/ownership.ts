@@ -5,16 +5,22 @@ import { type Claim, withoutTrailingSlash } from './plan.ts'
 import { type Age, compareAge } from './resource-set.ts'
 import { grants, type Namespaces } from './tenancy.ts'
 
-/** The Route that speaks for a hostname: its namespace owns it, its delegates may add rules, its enforced policies bind them. */
+/**
+ * The Route that speaks for a hostname: its namespace owns it, its delegates may add rules, its enforced policies bind
+ * them.
+ */
 export interface Ownership {
   readonly lead: Claim
-  /** The oldest of all: by it the hostname is its namespace's. Another than `lead` where that is a younger Route for exactly this name. */
+  /**
+   * The oldest of all: by it the hostname is its namespace's. Another than `lead` where that is a younger Route for
+   * exactly this name.
+   */
   readonly decider: Claim
   /** A Route of the owner names exactly this hostname, rather than a wildcard over it. */
   readonly exact: boolean
 }
 
-/** Whose exactly this hostname is, for {@link Hold}. */
+/** Whose exactly this hostname is, for {@link HostnameReservation}. */
 export interface Owner {
   readonly namespace: string
   /** By which it is the owner. */
@@ -65,7 +71,10 @@ interface Permissions {
 
 const PERMISSIONS = new WeakMap<Claim, Permissions>()
 
-/** @returns undefined when Routes of `namespace` may not serve the hostname at all; equal permissions of one claim are the same object */
+/**
+ * @returns undefined when Routes of `namespace` may not serve the hostname at all; equal permissions of one claim are
+ *   the same object
+ */
 export function permissionOf(lead: Claim, namespace: string, namespaces: Namespaces): Permission | undefined {
   if (lead.namespace === namespace) return EVERYWHERE
   let known = PERMISSIONS.get(lead)
@@ -106,7 +115,10 @@ export function confine({ path }: Conditions, permission: Permission): readonly 
 
 const PREFIXES = new WeakMap<Permission, ReadonlySet<string>>()
 
-/** Its cost grows with the path, not with the number of prefixes: there may be a thousand, for each of a thousand matches. */
+/**
+ * Its cost grows with the path, not with the number of prefixes: there may be a thousand, for each of a thousand
+ * matches.
+ */
 export function isBelowAny(path: string, permission: Permission): boolean {
   let prefixes = PREFIXES.get(permission)
   if (prefixes === undefined) PREFIXES.set(permission, (prefixes = new Set(permission)))

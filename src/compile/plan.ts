@@ -1,4 +1,7 @@
-/** One Route by itself: what it asks for, in the forms of the snapshot, before anyone else's Routes and Backends are looked at. */
+/**
+ * One Route by itself: what it asks for, in the forms of the snapshot, before anyone else's Routes and Backends are
+ * looked at.
+ */
 import { isDeepStrictEqual } from 'node:util'
 import type { Policies } from '../api/policies.ts'
 import type { BackendRef, Delegate, Route, RouteMatch, RouteRule, RouteValueMatch } from '../api/route.ts'
@@ -7,7 +10,7 @@ import { normalizePath } from '../pattern/path.ts'
 import type { Conditions, OrderedMatch } from '../snapshot/order.ts'
 import type { Match, PathMatch, ValueMatch } from '../snapshot/snapshot.ts'
 import { serviceBackendId } from './endpoints.ts'
-import type { Age, Hold, Resource } from './resource-set.ts'
+import type { Age, HostnameReservation, Resource } from './resource-set.ts'
 
 /** The segment of the Routes that name no host. */
 export const CATCH_ALL = '*'
@@ -29,10 +32,10 @@ export interface Claim extends Age {
   readonly namespace: string
   readonly delegates: readonly Delegate[]
   readonly enforced: Policies | undefined
-  /** What decides against other claims, where it is another age than that of its Route: see `Hold`. */
+  /** What decides against other claims, where it is another age than that of its Route: see `HostnameReservation`. */
   readonly age?: Age
   /** Set where no Route makes the claim any more. */
-  readonly hold?: Hold
+  readonly hold?: HostnameReservation
 }
 
 export interface RulePlan {
@@ -155,7 +158,9 @@ function conditionsOf(match: RouteMatch): Conditions {
   }
 }
 
-/** In the form in which requests come to matching: a value that has no such form stays as it is, and matches nothing. */
+/**
+ * In the form in which requests come to matching: a value that has no such form stays as it is, and matches nothing.
+ */
 function pathOf({ type, value }: RouteMatch['path']): PathMatch {
   if (type === 'RegularExpression') return { type, value }
   const path = normalizePath(value, 'KeepEncodedSlash') ?? value

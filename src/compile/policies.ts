@@ -1,4 +1,6 @@
-/** The merged policies of a rule as filters take them: every default applied (api.md, "Defaults"), every unit a number. */
+/**
+ * The merged policies of a rule as filters take them: every default applied (api.md, "Defaults"), every unit a number.
+ */
 import { hash } from 'node:crypto'
 import { withDefaults } from '../api/defaults.ts'
 import type { HeaderEditsPolicy, HeaderEntry, PathRewritePolicy, Policies, RewritePolicy } from '../api/policies.ts'
@@ -77,8 +79,8 @@ function pathRewrite({ type, replaceFullPath, replacePrefixMatch, replaceRegex }
 }
 
 /**
- * Made once of what a layer says: the rules of thousands of Routes may have the edits that one owner enforces, and what is one object here is
- * sent to a worker once and is one object there.
+ * Made once of what a layer says: the rules of thousands of Routes may have the edits that one owner enforces, and what
+ * is one object here is sent to a worker once and is one object there.
  */
 const EDITS = new WeakMap<HeaderEditsPolicy, HeaderEdits>()
 

@@ -98,7 +98,10 @@ function notAllowed(rule: string, id: string, namespace: string): BrokenReferenc
   return { rule, reason: 'BackendNotAllowed', message }
 }
 
-/** What keeps requests from the endpoints that a backend of the snapshot is meant to have. Whether it has any just now is no matter here. */
+/**
+ * What keeps requests from the endpoints that a backend of the snapshot is meant to have. Whether it has any just now
+ * is no matter here.
+ */
 export function targetFaults(resources: ResourceSet, id: string, { refused }: Reach): readonly Fault[] {
   const { service } = resources.backends.get(id)?.object.spec ?? {}
   const face = service && serviceFace(resources, `${namespaceOf(id)}/${service.name}`, service.port)

@@ -49,7 +49,7 @@ export interface ResourceSet {
   /** By `/name`. */
   readonly namespaces: FrozenMap<Resource<Namespace>>
   /** By hostname; they count in Strict alone. */
-  readonly holds: FrozenMap<Hold>
+  readonly holds: FrozenMap<HostnameReservation>
   /** By {@link refusedKey}. */
   readonly refused: FrozenMap<Refused>
   /** By backend id: why none of its addresses can be used, where that is no matter of pods that come and go. */
@@ -92,7 +92,10 @@ export interface Age {
   readonly key: string
 }
 
-/** Negative when `a` came first: the older, then by `namespace/name`; the same on every replica, and as matches are ordered. */
+/**
+ * Negative when `a` came first: the older, then by `namespace/name`; the same on every replica, and as matches are
+ * ordered.
+ */
 export function compareAge(a: Age, b: Age): number {
   if (a.created !== b.created) {
     if (a.created === undefined) return 1
@@ -102,9 +105,14 @@ export function compareAge(a: Age, b: Age): number {
   return a.key < b.key ? -1 : a.key > b.key ? 1 : 0
 }
 
-/** A hostname that is kept for the namespace that had it, with the age of the claim that is gone: nobody becomes the older one meanwhile. */
-export interface Hold extends Age {
+/**
+ * A hostname that is kept for the namespace that had it, with the age of the claim that is gone: nobody becomes the
+ * older one meanwhile.
+ */
+export interface HostnameReservation extends Age {
   readonly namespace: string
-  /** Milliseconds since the epoch; undefined while the namespace has Routes for the hostname again, which are younger. */
+  /**
+   * Milliseconds since the epoch; undefined while the namespace has Routes for the hostname again, which are younger.
+   */
   readonly until: number | undefined
 }

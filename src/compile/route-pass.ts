@@ -2,15 +2,15 @@
 import { isDeepStrictEqual } from 'node:util'
 import { objectCost } from '../api/cost.ts'
 import type { Route } from '../api/route.ts'
+import type { CompileState, HostState, RouteState } from './compile-state.ts'
 import { nameOfRoute, routeAt, statusName } from './ingress.ts'
-import type { CompileMemo, HostState, RouteState } from './memo.ts'
-import type { Meter } from './meter.ts'
 import { claimedHostnames, isOurs, planRoute, type RoutePlan } from './plan.ts'
 import { type BrokenReference, faceOf, resolveTargets } from './references.ts'
 import type { Resource, ResourceSet } from './resource-set.ts'
+import type { WorkBudget } from './work-budget.ts'
 
-export function* planRoutes(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
-  yield* settleCosts(memo, resources, meter)
+export function* planRoutes(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
+  yield* settleCosts(memo, resources, budget)
   for (const key of memo.work.routes) {
     memo.working(nameOfRoute(key))
     const before = memo.routes.get(key)
@@ -34,20 +34,20 @@ export function* planRoutes(memo: CompileMemo, resources: ResourceSet, meter: Me
     memo.work.statuses.add(statusName(key))
     memo.work.routes.delete(key)
     memo.counts.routes++
-    if (meter.spend(plan === undefined ? 3 : 6 + 4 * plan.rules.length)) yield
+    if (budget.spend(plan === undefined ? 3 : 6 + 4 * plan.rules.length)) yield
   }
 }
 
 /** Before anything is planned: a Route that is beyond what its namespace may cost claims nothing. */
-function* settleCosts(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+function* settleCosts(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
   for (const key of memo.work.routes) {
     const resource = routeAt(resources, key)
     const ours = resource !== undefined && isOurs(resource.object.spec.ingressClassName, resources.settings)
     memo.working(nameOfRoute(key))
     memo.costs.set(key, resource?.created, ours ? costOf(resource) : undefined)
-    if (meter.spend(2)) yield
+    if (budget.spend(2)) yield
   }
-  for (const key of yield* memo.costs.settle(resources.settings, meter)) memo.work.routes.add(key)
+  for (const key of yield* memo.costs.settle(resources.settings, budget)) memo.work.routes.add(key)
 }
 
 const COSTS = new WeakMap<Resource<Route>, number>()
@@ -58,7 +58,7 @@ function costOf(resource: Resource<Route>): number {
   return units
 }
 
-function enter(memo: CompileMemo, key: string, plan: RoutePlan, before: RouteState | undefined): RouteState {
+function enter(memo: CompileState, key: string, plan: RoutePlan, before: RouteState | undefined): RouteState {
   memo.work.references.add(key)
   if (before !== undefined) {
     before.plan = plan
@@ -87,7 +87,7 @@ function targetsOf(plan: RoutePlan): readonly string[] {
 }
 
 function enterHosts(
-  memo: CompileMemo,
+  memo: CompileState,
   key: string,
   state: RouteState | undefined,
   before: readonly string[],
@@ -106,14 +106,14 @@ function enterHosts(
   }
 }
 
-export function hostOf(memo: CompileMemo, hostname: string): HostState {
+export function hostOf(memo: CompileState, hostname: string): HostState {
   const known = memo.hosts.get(hostname)
   if (known !== undefined) return known
   const host: HostState = {
     hostname,
     routes: new Map(),
     hold: undefined,
-    aged: undefined,
+    backdated: undefined,
     first: undefined,
     ownership: undefined,
     entries: new Map(),
@@ -127,7 +127,7 @@ export function hostOf(memo: CompileMemo, hostname: string): HostState {
   return host
 }
 
-function enterTargets(memo: CompileMemo, key: string, before: readonly string[], after: readonly string[]): void {
+function enterTargets(memo: CompileState, key: string, before: readonly string[], after: readonly string[]): void {
   const still = new Set(after)
   for (const id of before) {
     if (still.has(id)) continue
@@ -147,7 +147,11 @@ function enterTargets(memo: CompileMemo, key: string, before: readonly string[],
   }
 }
 
-export function* resolveReferences(memo: CompileMemo, resources: ResourceSet, meter: Meter): Generator<void, void> {
+export function* resolveReferences(
+  memo: CompileState,
+  resources: ResourceSet,
+  budget: WorkBudget,
+): Generator<void, void> {
   const face = (id: string) => memo.faces.get(id) ?? faceOf(resources, id)
   for (const key of memo.work.references) {
     const state = memo.routes.get(key)
@@ -165,6 +169,6 @@ export function* resolveReferences(memo: CompileMemo, resources: ResourceSet, me
       }
     }
     memo.work.references.delete(key)
-    if (meter.spend(4)) yield
+    if (budget.spend(4)) yield
   }
 }

@@ -1,14 +1,14 @@
 /** What a Route is told about itself. */
 import type { ObjectStatus } from '../api/condition.ts'
 import type { SettingsObject } from '../api/settings.ts'
+import type { Conflict, Outcome, RouteState } from './compile-state.ts'
 import { type Fault, type Findings, routeConditions } from './conditions.ts'
 import { inlineService } from './endpoints.ts'
 import { ingressOf, isDefaultBackend, nameOfRoute, whyFirst } from './ingress.ts'
-import type { Conflict, Outcome, RouteState } from './memo.ts'
 import { ageOf } from './ownership.ts'
 import { CATCH_ALL, type Claim, describeMatch } from './plan.ts'
 import type { BrokenReference } from './references.ts'
-import type { Hold } from './resource-set.ts'
+import type { HostnameReservation } from './resource-set.ts'
 import type { Tenancy } from './tenancy.ts'
 
 const NONE: Fault[] = []
@@ -107,7 +107,9 @@ function listenerFaults({ plan }: RouteState, settings: SettingsObject): Fault[]
   }))
 }
 
-/** References that lead to a backend with which something is wrong. Of a backend that may not be used nothing is told. */
+/**
+ * References that lead to a backend with which something is wrong. Of a backend that may not be used nothing is told.
+ */
 function unreachable({ plan, references, targets }: RouteState, faultsOf: StatusContext['faultsOf']) {
   const found: BrokenReference[] = []
   if (!targets.some((id) => faultsOf(id).length > 0)) return found
@@ -195,7 +197,7 @@ function some(prefixes: readonly string[]): string {
   return `${prefixes.slice(0, TOLD).join(', ')}${more}`
 }
 
-function kept(hostname: string, { namespace, key, until }: Hold): Fault {
+function kept(hostname: string, { namespace, key, until }: HostnameReservation): Fault {
   const time = until === undefined ? 'for a while' : `until ${new Date(until).toISOString()}`
   const message = `${hostname} is kept for namespace ${namespace}, whose ${nameOfRoute(key)} had it, ${time} (hostnameHold of the settings); wait, or have the grant of namespace ${namespace} under hostnames of the settings withdrawn, which frees it at once`
   return { reason: 'HostnameNotAllowed', message }

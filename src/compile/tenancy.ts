@@ -1,6 +1,6 @@
 /**
- * What the settings grant to namespaces. In Strict whatever no grant covers is refused; in Shared nothing is asked here. Namespaces that
- * are chosen by labels and not known are not chosen: a grant that cannot be looked up is none.
+ * What the settings grant to namespaces. In Strict whatever no grant covers is refused; in Shared nothing is asked
+ * here. Namespaces that are chosen by labels and not known are not chosen: a grant that cannot be looked up is none.
  */
 import type { Namespace } from '../api/kubernetes.ts'
 import type { LabelSelector, NamespaceGrant } from '../api/route.ts'
@@ -19,10 +19,16 @@ export function grants(grant: NamespaceGrant, namespace: string, namespaces: Nam
   return selects(grant.selector, namespace, known.object.metadata.labels ?? {})
 }
 
-/** The API server gives every namespace this label and lets nobody write another value; in a folder it stands for itself. */
+/**
+ * The API server gives every namespace this label and lets nobody write another value; in a folder it stands for
+ * itself.
+ */
 const NAME_LABEL = 'kubernetes.io/metadata.name'
 
-/** As Kubernetes does it: all stated must hold, an empty selector holds for all. The labels are never copied: there may be thousands. */
+/**
+ * As Kubernetes does it: all stated must hold, an empty selector holds for all. The labels are never copied: there may
+ * be thousands.
+ */
 function selects(selector: LabelSelector, namespace: string, labels: Readonly<Record<string, string>>): boolean {
   const labelOf = (key: string): string | undefined =>
     key === NAME_LABEL ? namespace : Object.hasOwn(labels, key) ? labels[key] : undefined
@@ -57,8 +63,9 @@ export class Tenancy {
   }
 
   /**
-   * Whether Routes and Ingresses of the namespace may name this hostname. A granted wildcard covers itself, every name under it, and
-   * every wildcard under it, as the wildcard of a Route covers one or more labels; `*` covers all, and hosts that nobody names.
+   * Whether Routes and Ingresses of the namespace may name this hostname. A granted wildcard covers itself, every name
+   * under it, and every wildcard under it, as the wildcard of a Route covers one or more labels; `*` covers all, and
+   * hosts that nobody names.
    *
    * @param hostname in normal form; `*` for hosts that nobody names
    */
@@ -74,7 +81,10 @@ export class Tenancy {
     return this.#granted(this.#hostnames, namespace, this.settings.hostnames ?? [], ({ names }) => names)
   }
 
-  /** Whether Backends and Services of the namespace may lead to a place outside of Services. @param host address or DNS name */
+  /**
+   * Whether Backends and Services of the namespace may lead to a place outside of Services.
+   * @param host address or DNS name
+   */
   mayReach(namespace: string, host: string, port: number): boolean {
     if (!this.strict) return true
     const given = this.settings.upstreams.externalTargets ?? []

@@ -3,7 +3,7 @@ import { mergePolicies } from '../api/merge.ts'
 import type { Policies } from '../api/policies.ts'
 import type { PolicySet } from '../snapshot/policy.ts'
 import type { BackendRef, Rule } from '../snapshot/snapshot.ts'
-import type { CompileMemo, RouteState, Variant } from './memo.ts'
+import type { CompileState, RouteState, Variant } from './compile-state.ts'
 import { policyContent } from './policies.ts'
 import type { ResourceSet } from './resource-set.ts'
 
@@ -14,7 +14,7 @@ const MAX_VARIANTS = 8
  * @returns rules and policies by position in the Route; rules that are as before are the same objects
  */
 export function variantOf(
-  memo: CompileMemo,
+  memo: CompileState,
   resources: ResourceSet,
   state: RouteState,
   enforced: Policies | undefined,
@@ -48,7 +48,7 @@ function ruleOf(state: RouteState, order: number, set: PolicySet): Rule {
 }
 
 function policySet(
-  memo: CompileMemo,
+  memo: CompileState,
   resources: ResourceSet,
   state: RouteState,
   order: number,

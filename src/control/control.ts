@@ -1,6 +1,6 @@
 /**
- * The control thread put together. Never on the way of a request: it may die at any moment, and the next one finds names at their slots
- * and workers at their ports, reads everything anew and publishes it under a higher generation.
+ * The control thread put together. Never on the way of a request: it may die at any moment, and the next one finds
+ * names at their slots and workers at their ports, reads everything anew and publishes it under a higher generation.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MessagePort } from 'node:worker_threads'
@@ -21,38 +21,37 @@ import { ProcessBlock } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
 import { WorkJournal } from '../shared-memory/work-journal.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
+import { ClusterCheckpoint } from '../source/checkpoint/cluster-checkpoint.ts'
+import { readKeys } from '../source/checkpoint/state-key.ts'
 import { readSchemas } from '../source/crds.ts'
-import { ClusterMemory } from '../source/memory/cluster-memory.ts'
-import { readKeys } from '../source/memory/state-key.ts'
 import type { Source, SourceProblem } from '../source/source.ts'
-import { ClusterDuties } from './cluster/cluster-duties.ts'
-import { installationOf } from './cluster/installation.ts'
-import { systemTime } from './cluster/timekeeper.ts'
-import { Configuration } from './configuration.ts'
-import { NameResolver } from './dns.ts'
-import { EndpointDirectory } from './endpoint-directory.ts'
-import { FrontNames } from './front-names.ts'
-import type { LastGoodChange } from './kept-record.ts'
-import { LastGoodStore } from './last-good.ts'
+import { systemTimers } from '../thread/system-timers.ts'
+import { adminData, type Viewed } from './admin-view.ts'
+import { NameResolver } from './endpoints/dns.ts'
+import { EndpointDirectory } from './endpoints/endpoint-directory.ts'
+import { FrontNames } from './endpoints/front-names.ts'
+import { LastGoodStore } from './last-good/last-good.ts'
+import type { LastGoodChange } from './last-good/last-good-change.ts'
+import { ClusterDuties } from './leader/cluster-duties.ts'
+import { installationOf } from './leader/installation.ts'
 import { MetricsAnswers } from './metrics-answers.ts'
-import { ObjectLog } from './object-log.ts'
-import { type ClusterConnection, connectCluster, openSource } from './open-source.ts'
-import { type ProblemEvents, ProblemList } from './problem-list.ts'
-import { Publisher } from './publisher.ts'
-import { Quarantine } from './quarantine.ts'
-import { SettingsFeed, type SettingsNote, withPorts } from './settings-feed.ts'
-import { StatusBoard } from './status-board.ts'
-import { tellName, tellStatus } from './tell-statuses.ts'
+import { Configuration } from './publish/configuration.ts'
+import { Publisher } from './publish/publisher.ts'
+import { type ClusterConnection, connectCluster, openSource } from './resources/open-source.ts'
+import { Quarantine } from './resources/quarantine.ts'
+import { SettingsFeed, type SettingsNote, withPorts } from './settings/settings-feed.ts'
+import { ObjectLog } from './status/object-log.ts'
+import { type ProblemEvents, ProblemList } from './status/problem-list.ts'
+import { StatusCache } from './status/status-cache.ts'
+import { tellName, tellStatus } from './status/status-log.ts'
 import type { ControlData, ControlToMain, MainToControl, ResolvedPorts } from './thread-messages.ts'
-import { adminData, type Viewed } from './views.ts'
 
 const STDOUT = 1
-/** How often withdrawn slots are looked at. */
 const TEND_EVERY: Milliseconds = 500
 const FLUSH_WITHIN: Milliseconds = 800
 /** Of the source's errors, as many as `/readyz` shows. */
 const REASONS = 5
-/** What other replicas have kept, beside a memory of the whole cluster: an API server that is there has told it in a fraction of that. */
+/** For the last good versions of other replicas, beside a checkpoint: an API server that is reachable needs less. */
 const READ_WITHIN: Milliseconds = 2_000
 
 export class Control {
@@ -76,7 +75,7 @@ export class Control {
   #settings: SettingsObject | undefined
   #configuration: Configuration | undefined
   #lastGood: LastGoodStore | undefined
-  #memory: ClusterMemory | undefined
+  #memory: ClusterCheckpoint | undefined
   /** What serves is what an earlier process knew. */
   #remembered = false
   #duties: ClusterDuties | undefined
@@ -90,7 +89,7 @@ export class Control {
     this.#data = data
     this.#main = main
     this.#log = log
-    this.#objectLog = new ObjectLog({ time: systemTime, write: (level, message) => log[level](message) })
+    this.#objectLog = new ObjectLog({ time: systemTimers, write: (level, message) => log[level](message) })
     const { shared } = data
     const now = (): Milliseconds => performance.now()
     this.#block = new ProcessBlock(shared.process)
@@ -140,7 +139,7 @@ export class Control {
       send: (message) => this.#publisher.send(message),
       problem: (backend, message) => this.#objectLog.tell(namespaceOf(backend), 'warn', message),
     })
-    const board = new StatusBoard({
+    const board = new StatusCache({
       changed: (status, before) => tellStatus(this.#objectLog, status, before),
       endpoints: (backend) => ({ total: directory.rows(backend).length, ...this.#healthOf(backend) }),
     })
@@ -166,7 +165,7 @@ export class Control {
       keepLastGood: (changes) => this.#keepLastGood(changes),
       duties: () => this.#duties,
       served: data.served,
-      quarantine: new Quarantine(data.suspects, new WorkJournal(shared.journal), systemTime, {
+      quarantine: new Quarantine(data.suspects, new WorkJournal(shared.journal), systemTimers, {
         retry: (event) => this.#configuration?.changed([event]),
         cleared: (name) => this.#tell({ type: 'cleared', name }),
         keep: (version) => this.#tell({ type: 'served', name: refusedKey(version.kind, version.key), version }),
@@ -294,10 +293,10 @@ export class Control {
     settings: SettingsObject,
     connection: Promise<ClusterConnection>,
     failed: (error: unknown) => void,
-  ): ClusterMemory | undefined {
+  ): ClusterCheckpoint | undefined {
     const { stateDirectory, stateKeyFile, watchNamespaces } = settings
     if (stateDirectory === undefined) return undefined
-    return new ClusterMemory({
+    return new ClusterCheckpoint({
       stateDirectory,
       keyFile: stateKeyFile,
       namespaces: watchNamespaces,
@@ -311,7 +310,9 @@ export class Control {
     })
   }
 
-  /** Before the source tells of anything: what it tells may be broken, and its last good version be known to another replica. */
+  /**
+   * Before the source reports anything: an object may be broken whose last good version another replica has kept.
+   */
   async #takeUpDuties(configuration: Configuration, connection: Promise<ClusterConnection>): Promise<void> {
     const installation = installationOf(process.env)
     if (installation === undefined) return
@@ -321,7 +322,7 @@ export class Control {
     const duties = new ClusterDuties({
       ...installation,
       client,
-      time: systemTime,
+      time: systemTimers,
       random: Math.random,
       log: this.#log,
       resources: () => configuration.resources,

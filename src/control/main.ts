@@ -5,7 +5,7 @@ import { createThreadLogger } from '../log/process-log.ts'
 import { CONTROL_THREAD, ProcessBlock, startHeartbeat } from '../shared-memory/process-block.ts'
 import { watchMemory } from '../shared-memory/thread-memory.ts'
 import { Control } from './control.ts'
-import { loadSource } from './open-source.ts'
+import { loadSource } from './resources/open-source.ts'
 import type { ControlData, MainToControl } from './thread-messages.ts'
 
 const data = workerData as ControlData
@@ -15,7 +15,8 @@ const log = createThreadLogger(data.shared.processLog[CONTROL_THREAD]!, { ...dat
 const control = new Control(data, main, log)
 main.on('message', (message: MainToControl) => control.accept(message))
 control.start()
-// Only now: from its first beat on a thread must keep beating, and reading the schemas or loading a client takes longer than that.
+// Only now: from its first beat on a thread must keep beating, and reading the schemas or loading a client takes longer
+// than that.
 await loadSource(data.source)
 const block = new ProcessBlock(data.shared.process)
 startHeartbeat(block, CONTROL_THREAD, setInterval)

@@ -1,7 +1,8 @@
 /** Answers of the control thread to whoever reads the metrics: at any time, also before it has settings. */
-import type { SharedBuffers } from '../link/thread-data.ts'
+
 import type { Logger } from '../log/process-log.ts'
-import { metricsSource, type Viewed } from './views.ts'
+import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
+import { metricsSource, type Viewed } from './admin-view.ts'
 
 export interface MetricsText {
   readonly contentType: string

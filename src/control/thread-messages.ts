@@ -2,12 +2,13 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { SettingsObject } from '../api/settings.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
-import type { ListenerFailure, ListenerSettings, ToWorker } from '../link/messages.ts'
-import type { SharedBuffers, ThreadLog } from '../link/thread-data.ts'
-import type { ProcessShare } from '../link/worker-settings.ts'
+import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
 import type { SettingsOverride } from '../source/settings.ts'
-import type { LastGood, LastGoodChange } from './kept-record.ts'
-import type { ServedVersion, Suspect } from './quarantine.ts'
+import type { ListenerFailure, ListenerSettings, ToWorker } from '../thread/messages.ts'
+import type { ThreadLog } from '../thread/thread-data.ts'
+import type { ProcessShare } from '../thread/worker-settings.ts'
+import type { LastGood, LastGoodChange } from './last-good/last-good-change.ts'
+import type { ServedVersion, Suspect } from './resources/quarantine.ts'
 
 /** A worker's port, transferred. */
 export interface WorkerPort {
@@ -17,7 +18,10 @@ export interface WorkerPort {
 
 /** Sockets as they are really open: where the settings ask for any free port (0), or for one that cannot be had. */
 export interface ResolvedPorts {
-  /** What workers open, by the listener's name, with real addresses and ports. One that cannot be opened is missing, or is where it was. */
+  /**
+   * What workers open, by the listener's name, with real addresses and ports. One that cannot be opened is missing, or
+   * is where it was.
+   */
   readonly sockets: readonly ListenerSettings[]
   /** Listeners that are not open as the settings say. */
   readonly failures: readonly ListenerFailure[]
@@ -41,7 +45,9 @@ export interface ControlData {
   readonly workers: readonly WorkerPort[]
   /** Undefined in the first control thread of the process: the supervisor then answers its `settings` with `go`. */
   readonly ports: ResolvedPorts | undefined
-  /** The last settings that were in force: with them a later control thread starts when the file is broken just then. */
+  /**
+   * The last settings that were in force: with them a later control thread starts when the file is broken just then.
+   */
   readonly settings: SettingsObject | undefined
   /** Last good versions of broken objects that an earlier control thread of this process has served. */
   readonly lastGood: readonly LastGood[]
@@ -61,7 +67,10 @@ export interface ControlData {
 
 /** Supervisor → control, over `parentPort`. */
 export type MainToControl =
-  /** The addresses of the settings are free: let workers open them. Said again when another socket, or none, is a listener's. */
+  /**
+   * The addresses of the settings are free: let workers open them. Said again when another socket, or none, is a
+   * listener's.
+   */
   | { readonly type: 'go'; readonly ports: ResolvedPorts }
   /** A worker was started; it has nothing yet, or what the supervisor kept for it. */
   | ({ readonly type: 'worker' } & WorkerPort)

@@ -1,6 +1,10 @@
-/** Finds the end of a message's body in whatever bytes arrive (RFC 9112 §6): by length, by chunks, or at the close of the connection. */
+/**
+ * Finds the end of a message's body in whatever bytes arrive (RFC 9112 §6): by length, by chunks, or at the close of
+ * the connection.
+ */
+
+import type { Fields } from '../message/fields.ts'
 import { ChunkedDecoder, type ChunkedSink } from './chunked.ts'
-import type { Fields } from './fields.ts'
 import { CHUNKED, UNTIL_CLOSE } from './framing.ts'
 import type { HeadLimits } from './head.ts'
 

@@ -1,5 +1,5 @@
 /** `CDN-Loop` (RFC 8586): which gateways and CDNs a request has passed. */
-import { type Fields, withoutOws } from './fields.ts'
+import { type Fields, withoutOws } from '../message/fields.ts'
 
 export const CDN_LOOP_FIELD = 'cdn-loop'
 
@@ -16,8 +16,9 @@ export interface Passes {
 }
 
 /**
- * Counts entries `id;r=mark` over all lines of the field. A quoted string is not taken for one: whoever opens a quotation mark on the way here and
- * never closes it must not hide what stands behind it, and an entry that stands in quotation marks by chance costs its sender alone.
+ * Counts entries `id;r=mark` over all lines of the field. A quoted string is not taken for one: whoever opens a
+ * quotation mark on the way here and never closes it must not hide what stands behind it, and an entry that stands in
+ * quotation marks by chance costs its sender alone.
  *
  * @param id in lower case; like the mark it is compared without regard to case
  */

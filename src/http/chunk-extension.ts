@@ -1,6 +1,7 @@
 /**
- * Chunk extensions (RFC 9112 §7.1.1), byte by byte: `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`. They mean nothing here and are not
- * passed on; they are read by their grammar so that whoever reads the same bytes elsewhere finds the same end of the line.
+ * Chunk extensions (RFC 9112 §7.1.1), byte by byte: `*( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )`.
+ * They mean nothing here and are not passed on; they are read by their grammar so that whoever reads the same bytes
+ * elsewhere finds the same end of the line.
  */
 import { CHARS, FIELD, TOKEN } from './chars.ts'
 

@@ -1,12 +1,13 @@
 /**
- * The chunked transfer coding (RFC 9112 §7.1), as a state machine fed with whatever bytes arrive. Sizes are plain hexadecimal, bounded; extensions are
- * ignored but bounded in sum (they cost nothing to send and would otherwise be a way to keep us busy); lines end in CRLF and nothing else.
+ * The chunked transfer coding (RFC 9112 §7.1), as a state machine fed with whatever bytes arrive. Sizes are plain
+ * hexadecimal, bounded; extensions are ignored but bounded in sum (they cost nothing to send and would otherwise be a
+ * way to keep us busy); lines end in CRLF and nothing else.
  */
 
 import type { Reason } from '../lib/reason.ts'
+import { Fields } from '../message/fields.ts'
 import { CHARS, HEX } from './chars.ts'
 import { beginExtension, LINE_END, MALFORMED, nextExtension } from './chunk-extension.ts'
-import { Fields } from './fields.ts'
 import { forwardingKindAt, NOT_FORWARDING } from './forwarding-names.ts'
 import { type HeadLimits, INCOMPLETE, parseFields, type REFUSED } from './head.ts'
 
@@ -166,7 +167,10 @@ class TrailerSection {
   }
 }
 
-/** RFC 9110 §6.5.1: framing, routing, authentication and request modifiers have no meaning in trailers and are a known way to smuggle. */
+/**
+ * RFC 9110 §6.5.1: framing, routing, authentication and request modifiers have no meaning in trailers and are a known
+ * way to smuggle.
+ */
 const FORBIDDEN_TRAILERS = new Set([
   'transfer-encoding',
   'content-length',
@@ -199,7 +203,10 @@ const FORBIDDEN_TRAILERS = new Set([
   'retry-after',
 ])
 
-/** These, and whatever says where a request came from; also where `_` stands for `-`: CGI-like servers cannot tell the two apart. */
+/**
+ * These, and whatever says where a request came from; also where `_` stands for `-`: CGI-like servers cannot tell the
+ * two apart.
+ */
 function dropForbidden(fields: Fields): void {
   for (let i = 0; i < fields.count; i++)
     if (FORBIDDEN_TRAILERS.has(fields.nameAt(i).replaceAll('_', '-')) || forwardingKindAt(fields, i) !== NOT_FORWARDING)

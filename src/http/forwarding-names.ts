@@ -1,14 +1,18 @@
 /**
- * Names of the fields in which a proxy tells the next server where a request came from. Anybody can write them, so each is believed, passed
- * on or dropped by who sent it: client-address.ts decides. An underscore counts as a hyphen, because CGI-like servers cannot tell the two apart.
+ * Names of the fields in which a proxy tells the next server where a request came from. Anybody can write them, so each
+ * is believed, passed on or dropped by who sent it: client-address.ts decides. An underscore counts as a hyphen,
+ * because CGI-like servers cannot tell the two apart.
  */
-import type { Fields } from './fields.ts'
+import type { Fields } from '../message/fields.ts'
 
 /** No forwarding field. */
 export const NOT_FORWARDING = 0
 /** States the client's address, scheme, host or port: written anew by the gateway, so it is never passed on. */
 export const RESTATED = 1
-/** Any other word of a proxy (`X-Forwarded-User`, `X-Forwarded-Prefix`, `X-Original-URL`): only a trusted proxy's is passed on. */
+/**
+ * Any other word of a proxy (`X-Forwarded-User`, `X-Forwarded-Prefix`, `X-Original-URL`): only a trusted proxy's is
+ * passed on.
+ */
 export const PROXY_ONLY = 2
 
 export type ForwardingKind = typeof NOT_FORWARDING | typeof RESTATED | typeof PROXY_ONLY

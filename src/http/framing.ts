@@ -1,11 +1,11 @@
 /**
- * What the fields of a head say about the message around it: body length, persistence, hop-by-hop fields
- * (RFC 9112 §6.3, §9.3; RFC 9110 §7.6.1). One pass over the fields; what belongs to one connection only is taken out here,
- * before any filter sees the message.
+ * What the fields of a head say about the message around it: body length, persistence, hop-by-hop fields (RFC 9112
+ * §6.3, §9.3; RFC 9110 §7.6.1). One pass over the fields; what belongs to one connection only is taken out here, before
+ * any filter sees the message.
  */
 import type { Reason } from '../lib/reason.ts'
+import { type Fields, withoutOws } from '../message/fields.ts'
 import { CDN_LOOP_FIELD } from './cdn-loop.ts'
-import { type Fields, withoutOws } from './fields.ts'
 import type { RequestHead, StatusHead } from './head.ts'
 
 /** Body lengths that are not a number of bytes. */
@@ -257,7 +257,10 @@ export function frameResponse(head: StatusHead, method: string, into: ResponseFr
 const CLOSE = 1
 const KEEP_ALIVE = 2
 
-/** A Connection field that says just `close` or `keep-alive`, as nearly all do, read without making a string; 0 = something else. */
+/**
+ * A Connection field that says just `close` or `keep-alive`, as nearly all do, read without making a string; 0 =
+ * something else.
+ */
 function plainOption(fields: Fields, index: number): number {
   const start = fields.offsets[index * 4 + 2]!
   const length = fields.offsets[index * 4 + 3]! - start

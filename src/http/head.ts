@@ -1,10 +1,10 @@
 /**
- * Parsers of HTTP/1.1 message heads (RFC 9112 §2-5): bytes in, offsets out. Strict by construction: what is not in the grammar is
- * refused, in both directions, and nothing is repaired. No byte is copied and no string made for a field.
+ * Parsers of HTTP/1.1 message heads (RFC 9112 §2-5): bytes in, offsets out. Strict by construction: what is not in the
+ * grammar is refused, in both directions, and nothing is repaired. No byte is copied and no string made for a field.
  */
 import type { Reason } from '../lib/reason.ts'
+import { Fields } from '../message/fields.ts'
 import { CHARS, DIGIT, FIELD, TARGET, TOKEN } from './chars.ts'
-import { Fields } from './fields.ts'
 
 const CR = 0x0d
 const LF = 0x0a
@@ -105,7 +105,8 @@ export class StatusHead {
     if (!(hundreds >= 1 && hundreds <= 5 && tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9))
       return this.refuse('UpstreamProtocolError', 'no status code')
     let at = start + 12
-    // The space before an empty reason phrase is required by the grammar, yet many servers leave it out and nothing hangs on it.
+    // The space before an empty reason phrase is required by the grammar, yet many servers leave it out and nothing
+    // hangs on it.
     if (bytes[at] === SP) for (at++; at < end && CHARS[bytes[at]!]! & FIELD; ) at++
     if (at + 1 >= end)
       return end - start > limits.head ? this.refuse('UpstreamHeadTooLarge', `over ${limits.head} bytes`) : INCOMPLETE
@@ -136,8 +137,8 @@ interface Refusing {
 }
 
 /**
- * Fields up to and including the empty line (RFC 9112 §5). A line folded with white space (obs-fold), white space before the colon,
- * a bare CR or LF: refused (RFC 9112 §5.1, §5.2, §2.2).
+ * Fields up to and including the empty line (RFC 9112 §5). A line folded with white space (obs-fold), white space
+ * before the colon, a bare CR or LF: refused (RFC 9112 §5.1, §5.2, §2.2).
  */
 export function parseFields(
   head: Refusing,

@@ -1,9 +1,9 @@
 /**
- * Serialises heads as Latin-1 strings: runs of the bytes that arrived go on as they are (already validated), edits are appended. Measured: one string
- * for head and small body, written as `latin1`, costs half of what a buffer put together by copies does, because views
- * and copies of typed arrays each cost more than a string of that size.
+ * Serialises heads as Latin-1 strings: runs of the bytes that arrived go on as they are (already validated), edits are
+ * appended. Measured: one string for head and small body, written as `latin1`, costs half of what a buffer put together
+ * by copies does, because views and copies of typed arrays each cost more than a string of that size.
  */
-import type { Fields } from './fields.ts'
+import type { Fields } from '../message/fields.ts'
 
 /** Reason phrases (RFC 9110 §15); the phrase of an upstream is not passed on, it means nothing to anybody. */
 const PHRASES: Readonly<Record<number, string>> = {

@@ -9,5 +9,13 @@ export interface Clock {
   monotonic(): Milliseconds
 }
 
+/** The contract of every timer: whatever waits takes one, so that tests and dry runs advance time themselves. */
+export interface TimerClock extends Clock {
+  /** Runs once. @returns cancels it; may be called at any time, also afterwards */
+  after(delay: Milliseconds, run: () => void): () => void
+  /** Runs again and again. @returns ends it */
+  every(interval: Milliseconds, run: () => void): () => void
+}
+
 /** A source of chance: uniform in [0, 1). */
 export type Random = () => number

@@ -1,7 +1,7 @@
 /**
- * A bounded map whose room is shared by groups (namespaces): while there is room anyone may take it, and when there is none the group
- * that holds the most gives up its oldest entry. So a group with fewer entries than an equal share never loses one to another
- * ("longest queue drop", as routers share a buffer).
+ * A bounded map whose room is shared by groups (namespaces): while there is room anyone may take it, and when there is
+ * none the group that holds the most gives up its oldest entry. So a group with fewer entries than an equal share never
+ * loses one to another ("longest queue drop", as routers share a buffer).
  */
 export class FairMap<V> {
   readonly #capacity: number

@@ -1,7 +1,8 @@
 /**
- * Keys that wait, taken in fair turns by group: deficit round robin (Shreedhar and Varghese, "Efficient Fair Queuing using Deficit Round
- * Robin", 1995). Each group with something waiting gets the same amount of work in every round, however much another has queued, and
- * one that waits alone gets all of it. Here a group is a namespace: one tenant's backlog does not delay another's change.
+ * Keys that wait, taken in fair turns by group: deficit round robin (Shreedhar and Varghese, "Efficient Fair Queuing
+ * using Deficit Round Robin", 1995). Each group with something waiting gets the same amount of work in every round,
+ * however much another has queued, and one that waits alone gets all of it. Here a group is a namespace: one tenant's
+ * backlog does not delay another's change.
  *
  * Memory: the keys that wait, and groups that still owe work.
  */
@@ -9,7 +10,10 @@
 export interface FairQueueOptions {
   /** Work of one turn; a cost of this much is one turn. Default 1. */
   readonly quantum?: number
-  /** Of one group: the key added first, or by turns that one and the key named last, so that neither waits for all others. */
+  /**
+   * Of one group: the key added first, or by turns that one and the key named last, so that neither waits for all
+   * others.
+   */
   readonly order?: 'oldest' | 'alternate'
 }
 

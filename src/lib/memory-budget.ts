@@ -1,12 +1,15 @@
 /**
- * How the memory of the process is divided, so that its parts together stay below the limit of the container: whatever is exceeded is
- * refused or ends one thread, and never the process.
+ * How the memory of the process is divided, so that its parts together stay below the limit of the container: whatever
+ * is exceeded is refused or ends one thread, and never the process.
  */
 
 const KiB = 1024
 const MiB = 1024 * KiB
 
-/** Code, the main thread, stacks, what the allocator keeps back: measured at 78 MiB with two workers, and 16 MiB of the main thread's heap. */
+/**
+ * Code, the main thread, stacks, what the allocator keeps back: measured at 78 MiB with two workers, and 16 MiB of the
+ * main thread's heap.
+ */
 const PROCESS_BYTES = 96 * MiB
 /** A worker's heap without connections and tables is 10 MiB, a control thread's 25 MiB. */
 const LEAST_WORKER_HEAP = 40 * MiB
@@ -53,7 +56,10 @@ export interface MemoryBudget {
   /** Bytes of the old and of the young generation of one thread's heap. */
   readonly control: HeapLimits
   readonly worker: HeapLimits
-  /** Bytes that manifests may take in the heap of the control thread and in the tables made of them, as estimated at the door. */
+  /**
+   * Bytes that manifests may take in the heap of the control thread and in the tables made of them, as estimated at the
+   * door.
+   */
   readonly configuration: number
   /** Bytes of compiled patterns in one worker. */
   readonly patterns: number

@@ -1,4 +1,6 @@
-/** Methods of Node's Buffer that its type package leaves out; they skip the encoding dispatch of `toString` and `write`. */
+/**
+ * Methods of Node's Buffer that its type package leaves out; they skip the encoding dispatch of `toString` and `write`.
+ */
 declare global {
   interface Buffer {
     latin1Slice(start: number, end: number): string

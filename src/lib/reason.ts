@@ -1,6 +1,6 @@
 /**
- * Why an exchange ended as it did: the closed list that appears as `reason` in a refusal's body
- * (RFC 9457), in the access log, in a metric and in `explain`. `docs/errors.md` lists each; a test holds the two together.
+ * Why an exchange ended as it did: the closed list that appears as `reason` in a refusal's body (RFC 9457), in the
+ * access log, in a metric and in `explain`. `docs/errors.md` lists each; a test holds the two together.
  */
 
 /** How far the failure had come, which decides whether another endpoint may be tried. */

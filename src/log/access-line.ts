@@ -1,7 +1,7 @@
 /**
- * One JSON line per exchange, built by plain concatenation from parts prepared once. A value is scanned, and escaped only
- * where the scan finds need; everything outside printable ASCII becomes `\u00XX`, so no byte that a client sends can end a
- * string, a line or a UTF-8 sequence. `docs/logs.md` lists the members.
+ * One JSON line per exchange, built by plain concatenation from parts prepared once. A value is scanned, and escaped
+ * only where the scan finds need; everything outside printable ASCII becomes `\u00XX`, so no byte that a client sends
+ * can end a string, a line or a UTF-8 sequence. `docs/logs.md` lists the members.
  */
 import type { Clock, Random } from '../lib/clock.ts'
 import type { LineWriter } from '../shared-memory/line-ring.ts'
@@ -20,7 +20,10 @@ export interface AccessEntry {
   host: string
   /** As matched, in normal form, or as received where it came to no match; without the query. */
   path: string
-  /** Without `?`; undefined when the target had none. Its text is logged only where settings say so: queries carry secrets. */
+  /**
+   * Without `?`; undefined when the target had none. Its text is logged only where settings say so: queries carry
+   * secrets.
+   */
   query: string | undefined
   /** `HTTP/1.1`. */
   protocol: string
@@ -111,7 +114,10 @@ export class AccessLog {
   #second = Number.NaN
   #secondText = ''
 
-  /** @throws {TypeError} when a constant member has the name of a built-in one: the settings' validation refuses it before */
+  /**
+   * @throws {TypeError} when a constant member has the name of a built-in one: the settings' validation refuses it
+   *   before
+   */
   constructor(writer: LineWriter, settings: AccessLogSettings, clock: Clock, random: Random = Math.random) {
     this.#writer = writer
     this.#clock = clock

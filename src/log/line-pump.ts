@@ -1,7 +1,7 @@
 /**
  * Moves lines from the rings of all threads to one output. There is no queue of its own: what the output does not take
- * stays in the rings, so memory is bounded by them, and what finds a ring full is dropped and counted there. A pump that dies
- * loses nothing: the next one goes on, even within a line.
+ * stays in the rings, so memory is bounded by them, and what finds a ring full is dropped and counted there. A pump
+ * that dies loses nothing: the next one goes on, even within a line.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { LineReader, LineRing } from '../shared-memory/line-ring.ts'
@@ -28,7 +28,9 @@ const REPORT_EVERY = 1_000
 export interface PumpOptions {
   readonly rings: readonly SharedArrayBuffer[]
   readonly out: LineOutput
-  /** Lines that found a ring full since the last call. Told when the output takes lines again, at most once a second. */
+  /**
+   * Lines that found a ring full since the last call. Told when the output takes lines again, at most once a second.
+   */
   readonly onDrop: (lines: number) => void
   /** The output failed; it is tried again, at the latest every five seconds. Once for each time it fails. */
   readonly onError?: (error: Error) => void
@@ -106,7 +108,10 @@ export class LinePump {
     }
   }
 
-  /** What can be done when the thread is about to end by an error: no promise would be kept any more. The pump is closed by it. */
+  /**
+   * What can be done when the thread is about to end by an error: no promise would be kept any more. The pump is closed
+   * by it.
+   */
   flushSync(milliseconds: number): void {
     const deadline = performance.now() + milliseconds
     this.#closed = true

@@ -1,4 +1,6 @@
-/** A line of the process log for a person: `01:02:03.456 INFO  control  message  key=value`, an error's stack below it. */
+/**
+ * A line of the process log for a person: `01:02:03.456 INFO  control  message  key=value`, an error's stack below it.
+ */
 
 /** Members that have a place of their own in the line. */
 const PLACED = new Set(['time', 'level', 'thread', 'message', 'error', 'err'])

@@ -29,9 +29,9 @@ export function openOutput(target: { readonly path: string } | { readonly fd: nu
 }
 
 /**
- * A pipe or terminal is opened once more: O_NONBLOCK belongs to the open file description, which standard output shares with
- * the parent process and its other children; set there it would break them, and Node sets it back. Linux only; not for
- * sockets, and not where the pipe belongs to another user.
+ * A pipe or terminal is opened once more: O_NONBLOCK belongs to the open file description, which standard output shares
+ * with the parent process and its other children; set there it would break them, and Node sets it back. Linux only; not
+ * for sockets, and not where the pipe belongs to another user.
  */
 function reopen(fd: number, kind: Stats): number | undefined {
   if (process.platform !== 'linux' || !(kind.isFIFO() || kind.isCharacterDevice())) return undefined

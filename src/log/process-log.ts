@@ -1,7 +1,7 @@
 /**
  * The process's own log: what Headgate itself has to say, as JSON lines or, for a person at a terminal, as text. Every
- * thread writes finished lines into a ring of its own; the main thread, which outlives the others, moves them to standard
- * error. So the last words of a thread that died are not lost.
+ * thread writes finished lines into a ring of its own; the main thread, which outlives the others, moves them to
+ * standard error. So the last words of a thread that died are not lost.
  */
 import { isMainThread } from 'node:worker_threads'
 import pino from 'pino'
@@ -72,8 +72,8 @@ export function createThreadLogger(
 }
 
 /**
- * Moves the lines of all threads to standard error; in the main thread only. Call `kick` to have a line out at once, and
- * `flushSync` before an end by an error.
+ * Moves the lines of all threads to standard error; in the main thread only. Call `kick` to have a line out at once,
+ * and `flushSync` before an end by an error.
  *
  * @param onDrop lines that were lost because nobody read standard error in time; for the main thread's own logger
  */

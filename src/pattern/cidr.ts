@@ -5,7 +5,10 @@
  */
 import { isIPv4, isIPv6 } from 'node:net'
 
-/** An address as four 32-bit words, IPv4 in its mapped form (::ffff:a.b.c.d, RFC 4291 §2.5.5.2), so that both families compare alike. */
+/**
+ * An address as four 32-bit words, IPv4 in its mapped form (::ffff:a.b.c.d, RFC 4291 §2.5.5.2), so that both families
+ * compare alike.
+ */
 export type Address = Int32Array
 
 const MAPPED_WORD = 0x0000ffff
@@ -94,7 +97,10 @@ function formatIPv4(word: number): string {
   return `${word >>> 24}.${(word >>> 16) & 255}.${(word >>> 8) & 255}.${word & 255}`
 }
 
-/** Text form by RFC 5952, without brackets: lower case, the longest run of zero groups as `::`. Mapped addresses are IPv4. */
+/**
+ * Text form by RFC 5952, without brackets: lower case, the longest run of zero groups as `::`. Mapped addresses are
+ * IPv4.
+ */
 export function formatAddress(address: Address): string {
   return isMapped(address) ? formatIPv4(address[3]!) : formatIPv6(address)
 }
@@ -134,7 +140,9 @@ export function canonicalAddress(text: string): string | undefined {
 
 const scratch: Address = new Int32Array(4)
 
-/** A prefix: the address with all bits after `bits` cleared. `bits` counts in the mapped form, so 10.0.0.0/8 has 104. */
+/**
+ * A prefix: the address with all bits after `bits` cleared. `bits` counts in the mapped form, so 10.0.0.0/8 has 104.
+ */
 export interface CIDR {
   readonly address: Address
   /** 0 … 128 */
@@ -145,7 +153,8 @@ export interface CIDR {
  * `address/length`, or an address alone for itself. Bits after the length are ignored, as most tools do; an IPv4-mapped
  * prefix of 96 bits or more is the IPv4 prefix it stands for.
  *
- * An IPv6 prefix shorter than 96 bits that covers ::ffff:0:0/96, like `::/0`, says nothing about IPv4 addresses; see {@link covers}.
+ * An IPv6 prefix shorter than 96 bits that covers ::ffff:0:0/96, like `::/0`, says nothing about IPv4 addresses; see
+ * {@link covers}.
  */
 export function parseCIDR(text: string): CIDR | undefined {
   const slash = text.indexOf('/')
@@ -167,7 +176,10 @@ function mask(bits: number, index: number): number {
   return inWord <= 0 ? 0 : inWord >= 32 ? -1 : -1 << (32 - inWord)
 }
 
-/** Whether the prefix holds the address. `::/0` and other short IPv6 prefixes hold no IPv4 address: `0.0.0.0/0` is for those. */
+/**
+ * Whether the prefix holds the address. `::/0` and other short IPv6 prefixes hold no IPv4 address: `0.0.0.0/0` is for
+ * those.
+ */
 export function covers(prefix: CIDR, address: Address): boolean {
   return coversWords(prefix.address, 0, prefix.bits, address)
 }
@@ -179,7 +191,10 @@ export function coversWords(words: Int32Array, at: number, bits: number, address
   return true
 }
 
-/** Prefixes to test addresses against. One hash look-up per distinct prefix length, so thousands of prefixes cost as little as a few. */
+/**
+ * Prefixes to test addresses against. One hash look-up per distinct prefix length, so thousands of prefixes cost as
+ * little as a few.
+ */
 export class CidrSet {
   /** Per distinct length: prefixes by a key of their words. */
   readonly #lengths: { readonly bits: number; readonly prefixes: Map<number, CIDR[]> }[] = []
@@ -232,9 +247,10 @@ function keyOf(address: Address, bits: number): number {
 export type AddressClass = 'loopback' | 'linkLocal' | 'unspecified' | 'multicast' | 'other'
 
 /**
- * Classifies by what the address means in the end: an IPv4 address is also looked for inside IPv4-mapped, IPv4-compatible
- * (RFC 4291 §2.5.5), NAT64 (RFC 6052, 64:ff9b::/96; RFC 8215, 64:ff9b:1::/48), 6to4 (RFC 3056) and ISATAP (RFC 5214) forms, because a gateway or
- * translator on the way delivers those to the IPv4 address. Teredo is not served by anything any more and counts as other.
+ * Classifies by what the address means in the end: an IPv4 address is also looked for inside IPv4-mapped,
+ * IPv4-compatible (RFC 4291 §2.5.5), NAT64 (RFC 6052, 64:ff9b::/96; RFC 8215, 64:ff9b:1::/48), 6to4 (RFC 3056) and
+ * ISATAP (RFC 5214) forms, because a gateway or translator on the way delivers those to the IPv4 address. Teredo is not
+ * served by anything any more and counts as other.
  */
 export function addressClass(address: Address): AddressClass {
   const [a, b, c, d] = [address[0]!, address[1]!, address[2]!, address[3]!]
@@ -254,7 +270,10 @@ export function addressClass(address: Address): AddressClass {
   return isISATAP(c) ? classOfIPv4(d) : 'other'
 }
 
-/** RFC 6052 §2.2 puts the IPv4 address at a place that depends on the prefix length an operator chose: each is looked at. */
+/**
+ * RFC 6052 §2.2 puts the IPv4 address at a place that depends on the prefix length an operator chose: each is looked
+ * at.
+ */
 function inLocalNAT64(b: number, c: number, d: number): number[] {
   return [
     d,
@@ -288,8 +307,8 @@ function classOfIPv4(word: number): AddressClass {
 }
 
 /**
- * The IPv4 addresses to which a gateway or translator on the way may deliver, in mapped form; none when there is none or the address
- * is IPv4 itself. See {@link addressClass}; in a local NAT64 prefix each place is taken for one.
+ * The IPv4 addresses to which a gateway or translator on the way may deliver, in mapped form; none when there is none
+ * or the address is IPv4 itself. See {@link addressClass}; in a local NAT64 prefix each place is taken for one.
  */
 export function embeddedIPv4s(address: Address): Address[] {
   const [a, b, c, d] = [address[0]!, address[1]!, address[2]!, address[3]!]
@@ -314,7 +333,10 @@ export function classOf(text: string): AddressClass | undefined {
   return address === undefined ? undefined : addressClass(address)
 }
 
-/** Whether the dial guard refuses the address whatever a manifest says (loopback is allowed in folder mode, by whoever asks). */
+/**
+ * Whether the dial guard refuses the address whatever a manifest says (loopback is allowed in folder mode, by whoever
+ * asks).
+ */
 export function isReserved(address: Address): boolean {
   return addressClass(address) !== 'other'
 }

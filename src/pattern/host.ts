@@ -22,7 +22,10 @@ export function authorityOf(scheme: Scheme, host: string, port: number): string 
 
 const NAME = 1
 const UPPER = 2
-/** Characters of a host name as DNS and its users write it (RFC 1123 §2.1, and `_` as in service names); dot and colon are looked at by name. */
+/**
+ * Characters of a host name as DNS and its users write it (RFC 1123 §2.1, and `_` as in service names); dot and colon
+ * are looked at by name.
+ */
 const CLASS = new Uint8Array(128)
 for (const char of 'abcdefghijklmnopqrstuvwxyz0123456789-_') CLASS[char.charCodeAt(0)] = NAME
 for (const char of 'ABCDEFGHIJKLMNOPQRSTUVWXYZ') CLASS[char.charCodeAt(0)] = UPPER
@@ -34,9 +37,9 @@ const MAX_LABEL = 63
 /**
  * Reads `uri-host [":" port]` of a Host field, an absolute target or `:authority` (RFC 9110 §7.2, RFC 3986 §3.2.2).
  *
- * Narrower than the grammar of reg-name, as RFC 3986 allows where names are looked up in DNS: no percent-encoding and no
- * sub-delims, since nothing can be served under such a name and two readers could take it for different ones. User information,
- * zone ids and IPvFuture are refused; `xn--` labels stay as they are.
+ * Narrower than the grammar of reg-name, as RFC 3986 allows where names are looked up in DNS: no percent-encoding and
+ * no sub-delims, since nothing can be served under such a name and two readers could take it for different ones. User
+ * information, zone ids and IPvFuture are refused; `xn--` labels stay as they are.
  *
  * @returns undefined when the authority is not acceptable (400 `BadHost`)
  */
@@ -77,7 +80,10 @@ function bracketed(authority: string): Authority | undefined {
   return address === undefined || port < 0 ? undefined : { host: `[${formatIPv6(address)}]`, port }
 }
 
-/** The port from `at` on: 0 when there is none (`host` and `host:` are the same, RFC 3986 §6.2.3), -1 when it is not one. */
+/**
+ * The port from `at` on: 0 when there is none (`host` and `host:` are the same, RFC 3986 §6.2.3), -1 when it is not
+ * one.
+ */
 function readPort(authority: string, at: number): number {
   if (at === authority.length) return 0
   if (authority.charCodeAt(at) !== 0x3a || authority.length - at > 6) return -1
@@ -92,13 +98,17 @@ function readPort(authority: string, at: number): number {
 
 const HOSTNAME = /^(?:\*\.)?[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)*$/
 
-/** A hostname of a Route: a DNS name in lower case, or `*.` and such a name. `*` alone is not one; a Route without hostnames is meant by it. */
+/**
+ * A hostname of a Route: a DNS name in lower case, or `*.` and such a name. `*` alone is not one; a Route without
+ * hostnames is meant by it.
+ */
 export function isHostnamePattern(text: string): boolean {
   return text.length <= MAX_NAME && HOSTNAME.test(text)
 }
 
 /**
- * Whether `pattern` holds `host`. `*.example.com` covers one or more labels before `.example.com` and not `example.com` itself; `*` covers all.
+ * Whether `pattern` holds `host`. `*.example.com` covers one or more labels before `.example.com` and not `example.com`
+ * itself; `*` covers all.
  *
  * @param host in normal form, or another pattern: `*.a.example.com` is covered by `*.example.com`
  */

@@ -1,7 +1,7 @@
 /**
- * The one normal form of a request path (RFC 3986 §6.2.2 and api.md, "Paths"): used for matching, for every decision of a
- * filter, and sent upstream, so that what was authorised is what arrives. A path that two parties could read in
- * two ways has no normal form: it is refused.
+ * The one normal form of a request path (RFC 3986 §6.2.2 and api.md, "Paths"): used for matching, for every decision of
+ * a filter, and sent upstream, so that what was authorised is what arrives. A path that two parties could read in two
+ * ways has no normal form: it is refused.
  */
 
 export type PathMode = 'Strict' | 'KeepEncodedSlash'
@@ -10,10 +10,15 @@ const OK = 1
 const SLASH = 2
 const DOT = 4
 const PERCENT = 8
-/** Not allowed in a path as it stands (RFC 3986 §2), yet sent so by browsers and tools; escaped, it means the same to everybody. */
+/**
+ * Not allowed in a path as it stands (RFC 3986 §2), yet sent so by browsers and tools; escaped, it means the same to
+ * everybody.
+ */
 const UNWISE = 16
 
-/** Class of each ASCII character in a path: `pchar` of RFC 3986 §3.3, the slash and what is escaped; 0 = not allowed. */
+/**
+ * Class of each ASCII character in a path: `pchar` of RFC 3986 §3.3, the slash and what is escaped; 0 = not allowed.
+ */
 const CLASS = new Uint8Array(128)
 /** Characters that mean the same written out and percent-encoded (RFC 3986 §2.3), the dot included. */
 const UNRESERVED = new Uint8Array(128)
@@ -36,7 +41,8 @@ function hex(code: number): number {
 
 /**
  * @param path the target's path: from its first slash up to `?` or its end
- * @returns the normal form, the same string when there was nothing to do, or undefined when the path must be refused (400 `BadPath`)
+ * @returns the normal form, the same string when there was nothing to do, or undefined when the path must be refused
+ *   (400 `BadPath`)
  */
 export function normalizePath(path: string, mode: PathMode): string | undefined {
   const length = path.length
@@ -114,9 +120,14 @@ function normalizeSegment(path: string, start: number, end: number, mode: PathMo
   return mayStand(segment, escaped) ? segment : undefined
 }
 
-/** A dot segment with parameters: `/..;a=1/` is `..` to servers that cut the parameters off before they resolve dots. */
+/**
+ * A dot segment with parameters: `/..;a=1/` is `..` to servers that cut the parameters off before they resolve dots.
+ */
 const DOTS_WITH_PARAMETERS = /^\.\.?;/
-/** An escape of an escape, however deep, of a character that would be refused, or be a boundary, if a server decoded it again. */
+/**
+ * An escape of an escape, however deep, of a character that would be refused, or be a boundary, if a server decoded it
+ * again.
+ */
 const ENCODED_AGAIN = /%25(?:25)*(?:2[Ff]|5[Cc]|00)/
 const DEEP_ESCAPE = /%(?:25)+(?=[0-9A-Fa-f]{2})/g
 const ESCAPE = /%(2[Ee]|2[Ff]|3[Bb])/g
@@ -132,7 +143,8 @@ function mayStand(segment: string, escaped: boolean): boolean {
   if (segment.charCodeAt(0) === 0x2e && DOTS_WITH_PARAMETERS.test(segment)) return false
   if (!escaped) return true
   if (ENCODED_AGAIN.test(segment)) return false
-  // Everything decoded that a server behind us could still decode: escaped slashes (KeepEncodedSlash), `%3B`, dots escaped twice.
+  // Everything decoded that a server behind us could still decode: escaped slashes (KeepEncodedSlash), `%3B`, dots
+  // escaped twice.
   const decoded = segment.replace(DEEP_ESCAPE, '%').replace(ESCAPE, (_, code: string) => DECODED[code.toUpperCase()]!)
   return decoded === segment || !DOT_SEGMENT.test(decoded)
 }

@@ -4,8 +4,9 @@ import { compilePattern, Pattern } from './regex.ts'
 const SLACK = 64
 
 /**
- * Compiled patterns by source, the least recently used dropped first. One per thread: a generation's patterns are compiled when
- * it is linked, so that no request waits for a compilation unless more are in use than the cache may hold.
+ * Compiled patterns by source, the least recently used dropped first. One per thread: a generation's patterns are
+ * compiled when it is linked, so that no request waits for a compilation unless more are in use than the cache may
+ * hold.
  */
 export class PatternCache {
   readonly capacity: number
@@ -36,7 +37,9 @@ export class PatternCache {
     return bytes
   }
 
-  /** Whether so many patterns were added since the last {@link retain} that it pays to find out which are still in use. */
+  /**
+   * Whether so many patterns were added since the last {@link retain} that it pays to find out which are still in use.
+   */
   get stale(): boolean {
     return this.#patterns.size > this.#retained * 2 + SLACK
   }
@@ -45,7 +48,10 @@ export class PatternCache {
     return this.#patterns.has(source)
   }
 
-  /** @returns undefined when the pattern does not compile: validation has refused that before, but a worker must not fall over it */
+  /**
+   * @returns undefined when the pattern does not compile: validation has refused that before, but a worker must not
+   *   fall over it
+   */
   find(source: string): Pattern | undefined {
     const known = this.#patterns.get(source)
     if (known !== undefined) {
@@ -70,13 +76,19 @@ export class PatternCache {
     return pattern
   }
 
-  /** Drops every pattern that is not in use any more. Whoever still holds a generation of before compiles what it needs again. */
+  /**
+   * Drops every pattern that is not in use any more. Whoever still holds a generation of before compiles what it needs
+   * again.
+   */
   retain(used: ReadonlySet<string>): void {
     for (const source of this.#patterns.keys()) if (!used.has(source)) this.#patterns.delete(source)
     this.#retained = this.#patterns.size
   }
 
-  /** Brings the memory below the bound: first what has grown with use is given back, then the least recently used patterns go. */
+  /**
+   * Brings the memory below the bound: first what has grown with use is given back, then the least recently used
+   * patterns go.
+   */
   relieve(): void {
     let bytes = this.bytes
     if (bytes <= this.#maxBytes) return

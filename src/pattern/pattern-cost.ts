@@ -1,20 +1,25 @@
 /**
- * What compiling a regular expression may cost, read off its text in one pass and without compiling it: a pattern of a thousand
- * characters compiles to a million instructions where counted repetitions nest (`(…){1000}`), or takes a third of a second where
- * case folding visits every character of Unicode, and both would be found out too late.
+ * What compiling a regular expression may cost, read off its text in one pass and without compiling it: a pattern of a
+ * thousand characters compiles to a million instructions where counted repetitions nest (`(…){1000}`), or takes a third
+ * of a second where case folding visits every character of Unicode, and both would be found out too late.
  */
 
 export interface PatternCost {
   /** Upper bound of the instructions of the compiled program. Factoring and simplification can only make it smaller. */
   readonly instructions: number
-  /** Microseconds that compiling takes at the most, by order of magnitude; counts what instructions do not: large character classes. */
+  /**
+   * Microseconds that compiling takes at the most, by order of magnitude; counts what instructions do not: large
+   * character classes.
+   */
   readonly compile: number
 }
 
 /** Microseconds for a Unicode class (`\pL`, `\p{Greek}`, and negated), up to 700 ranges. */
 const UNICODE_CLASS = 120
 const FOLDED_UNICODE_CLASS = 500
-/** Microseconds for a range whose end is beyond ASCII, where case is folded: each of 125,000 characters is looked at. */
+/**
+ * Microseconds for a range whose end is beyond ASCII, where case is folded: each of 125,000 characters is looked at.
+ */
 const FOLDED_RANGE = 5_000
 /** Microseconds for one instruction. */
 const INSTRUCTION = 1
@@ -69,7 +74,8 @@ export function patternCost(source: string): PatternCost {
         continue
       }
       frames.push(frame)
-      // A capture is two instructions, and an empty alternative is one. Flags and names of a group are read as literals, which only adds.
+      // A capture is two instructions, and an empty alternative is one. Flags and names of a group are read as
+      // literals, which only adds.
       frame = { sum: 3, last: 0 }
       i++
     } else if (char === ')') {

@@ -4,9 +4,9 @@
  */
 
 /**
- * Whether a query may be passed on: every visible ASCII character except `#`. RFC 3986 §3.4 is narrower, but browsers and
- * scripts send `[`, `]`, `{`, `|`, `"`, `^`, a lone `%` and a backslash in queries every day, and nothing after the first `?` is
- * ever a path or a boundary of the message. Spaces, controls and bytes above 0x7E are refused.
+ * Whether a query may be passed on: every visible ASCII character except `#`. RFC 3986 §3.4 is narrower, but browsers
+ * and scripts send `[`, `]`, `{`, `|`, `"`, `^`, a lone `%` and a backslash in queries every day, and nothing after the
+ * first `?` is ever a path or a boundary of the message. Spaces, controls and bytes above 0x7E are refused.
  *
  * @param query without its `?`
  */
@@ -20,8 +20,9 @@ export function validateQuery(query: string): boolean {
 
 /**
  * The value of the first parameter of this name, as the Gateway API asks for repeated ones; separators are `&` only.
- * Names and values are compared after decoding as in WHATWG URL, application/x-www-form-urlencoded: `+` is a space, `%XX` a byte, bytes read as
- * UTF-8 (invalid ones as U+FFFD), an invalid escape stands for itself. A parameter without `=` has an empty value.
+ * Names and values are compared after decoding as in WHATWG URL, application/x-www-form-urlencoded: `+` is a space,
+ * `%XX` a byte, bytes read as UTF-8 (invalid ones as U+FFFD), an invalid escape stands for itself. A parameter without
+ * `=` has an empty value.
  *
  * @param query without its `?`
  * @param name decoded
@@ -41,7 +42,8 @@ export function findQueryParam(query: string, name: string): string | undefined 
 }
 
 function nameIs(query: string, start: number, end: number, name: string): boolean {
-  // Decoding never makes a text longer, and three characters are the most that one decoded character can stand for per byte.
+  // Decoding never makes a text longer, and three characters are the most that one decoded character can stand for per
+  // byte.
   if (end - start < name.length) return false
   if (end - start === name.length && query.startsWith(name, start))
     return !PLUS_OR_PERCENT.test(name) || decodeFormText(name) === name

@@ -1,6 +1,6 @@
 /**
- * Regular expressions of users, in RE2 syntax and linear time: no pattern in a manifest can make a request cost more than
- * its length times a bounded size, which `RegExp` cannot promise.
+ * Regular expressions of users, in RE2 syntax and linear time: no pattern in a manifest can make a request cost more
+ * than its length times a bounded size, which `RegExp` cannot promise.
  */
 import { RE2JS, RE2JSException } from 're2js'
 import { GatewayError } from '../lib/error.ts'
@@ -10,25 +10,38 @@ import { patternCost } from './pattern-cost.ts'
 export const MAX_PATTERN_LENGTH = 1024
 /** Instructions of a compiled pattern. */
 export const MAX_PATTERN_SIZE = 1000
-/** What {@link patternCost} may say at the most for a pattern to be compiled at all: it counts up to a few times too much. */
+/**
+ * What {@link patternCost} may say at the most for a pattern to be compiled at all: it counts up to a few times too
+ * much.
+ */
 const MAX_ESTIMATE = 4 * MAX_PATTERN_SIZE
-/** Microseconds, see {@link patternCost}: a pattern is compiled in one turn of a loop, also of those that serve requests. */
+/**
+ * Microseconds, see {@link patternCost}: a pattern is compiled in one turn of a loop, also of those that serve
+ * requests.
+ */
 const MAX_COMPILE = 8_000
 /**
- * Instructions times characters that one match may take. Most patterns run on an automaton whose cost is the length alone, but
- * where its states grow too many (`.*a.{400}b` on a's and b's) it is the product: 6 million took a second, this takes some tens of milliseconds.
+ * Instructions times characters that one match may take. Most patterns run on an automaton whose cost is the length
+ * alone, but where its states grow too many (`.*a.{400}b` on a's and b's) it is the product: 6 million took a second,
+ * this takes some tens of milliseconds.
  */
 const MAX_WORK = 1_000_000
 /**
- * Bytes of the automaton that grows inside a pattern as it is used. The library allows 8 MiB for each, which two thousand patterns of
- * one Route multiply to more than any machine has. An ordinary pattern needs 2 KiB.
+ * Bytes of the automaton that grows inside a pattern as it is used. The library allows 8 MiB for each, which two
+ * thousand patterns of one Route multiply to more than any machine has. An ordinary pattern needs 2 KiB.
  */
 export const MAX_AUTOMATON_BYTES = 128 * 1024
-/** Bytes of a compiled pattern: measured with RE2JS 2.10 at 3.8 KiB for 7 instructions, 12 KiB for 35 and 33 KiB for 387. */
+/**
+ * Bytes of a compiled pattern: measured with RE2JS 2.10 at 3.8 KiB for 7 instructions, 12 KiB for 35 and 33 KiB for
+ * 387.
+ */
 const PATTERN_BYTES = 4_096
 const INSTRUCTION_BYTES = 160
 
-/** The part of RE2JS behind its public interface that holds the automaton; a test fails when a newer version has another. */
+/**
+ * The part of RE2JS behind its public interface that holds the automaton; a test fails when a newer version has
+ * another.
+ */
 interface Automaton {
   stateBudget: number
   memBudget: number
@@ -59,7 +72,8 @@ export class Pattern {
   /**
    * Whether the whole text matches.
    *
-   * @throws {GatewayError} `UriTooLong` for a text over `maxLength`: "does not match" would hand the request to a rule it was kept from
+   * @throws {GatewayError} `UriTooLong` for a text over `maxLength`: "does not match" would hand the request to a rule
+   *   it was kept from
    */
   matches(text: string): boolean {
     this.#limit(text)
@@ -86,8 +100,8 @@ export class Pattern {
   }
 
   /**
-   * Replaces the first match from the left; `$0` is the match, `$1` … `$9` are its groups (empty when they took no part),
-   * `$$` is a dollar.
+   * Replaces the first match from the left; `$0` is the match, `$1` … `$9` are its groups (empty when they took no
+   * part), `$$` is a dollar.
    *
    * @param substitution checked by {@link substitutionProblem}; a group that does not exist is empty
    * @returns the text itself when nothing matches
@@ -113,7 +127,10 @@ export class Pattern {
 
 const NO_AUTOMATON: Automaton = { stateBudget: 0, memBudget: 0 }
 
-/** The automaton of a pattern not used before, with our bound on its memory. When it is full it begins anew or gives way to a slower engine. */
+/**
+ * The automaton of a pattern not used before, with our bound on its memory. When it is full it begins anew or gives way
+ * to a slower engine.
+ */
 function boundedAutomaton(engine: RE2JS): Automaton {
   const { re2Input } = engine as unknown as { readonly re2Input?: Program }
   // Literals and one-pass patterns never use it.
@@ -144,7 +161,10 @@ export function compilePattern(source: string): Pattern | { readonly error: stri
   }
 }
 
-/** Why a pattern is not even compiled, as the end of a sentence; undefined where its text says that this is cheap enough. */
+/**
+ * Why a pattern is not even compiled, as the end of a sentence; undefined where its text says that this is cheap
+ * enough.
+ */
 export function costProblem(source: string): string | undefined {
   if (source.length > MAX_PATTERN_LENGTH) return `it is longer than ${MAX_PATTERN_LENGTH} characters`
   const { instructions, compile } = patternCost(source)

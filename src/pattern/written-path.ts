@@ -36,12 +36,15 @@ function faultOf(written: string): string | undefined {
   return undefined
 }
 
-/** Characters that a path in normal form never holds as they stand: clients or the normal form encode them, or they end the path. */
+/**
+ * Characters that a path in normal form never holds as they stand: clients or the normal form encode them, or they end
+ * the path.
+ */
 const NEVER = /[\x00-\x20"#<>?[\\\]^`{|}\x7f-\uffff]/
 
 /**
- * A character that a regular expression asks for and that no path in normal form holds. Character classes are not looked into: one that
- * excludes such a character is common.
+ * A character that a regular expression asks for and that no path in normal form holds. Character classes are not
+ * looked into: one that excludes such a character is common.
  *
  * @param pattern RE2, valid
  * @returns why it finds nothing in a path, as a clause

@@ -1,10 +1,11 @@
 /**
- * Reads of accepted sockets go into one buffer for the whole thread, as `net.connect` offers it by `onread` for the sockets we open ourselves.
- * node:net has no such option for a server, so the accepted handle is given to a socket that has it: one allocation of 64 KiB, one stream
- * chunk and one tick less for each read, together 15 % of the processor time of a small request (docs/decisions/0007).
+ * Reads of accepted sockets go into one buffer for the whole thread, as `net.connect` offers it by `onread` for the
+ * sockets we open ourselves. node:net has no such option for a server, so the accepted handle is given to a socket that
+ * has it: one allocation of 64 KiB, one stream chunk and one tick less for each read, together 15 % of the processor
+ * time of a small request (docs/decisions/0007).
  *
- * The option `handle` is documented for a bound socket; that it takes an accepted one's handle is what Node's own modules rely on. Where it is not as expected
- * the socket is read as any other: slower, and nothing else.
+ * The option `handle` is documented for a bound socket; that it takes an accepted one's handle is what Node's own
+ * modules rely on. Where it is not as expected the socket is read as any other: slower, and nothing else.
  */
 import { Socket } from 'node:net'
 

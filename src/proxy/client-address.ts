@@ -1,9 +1,11 @@
 /**
- * Who the client is and where it stands, and what the upstream is told about it. Forwarding fields are believed only from trusted proxies;
- * from anybody else they are dropped in every spelling (security.md, "Client IP"; docs/decisions/0011).
+ * Who the client is and where it stands, and what the upstream is told about it. Forwarding fields are believed only
+ * from trusted proxies; from anybody else they are dropped in every spelling (security.md, "Client IP";
+ * docs/decisions/0011).
  */
-import type { Fields } from '../http/fields.ts'
+
 import { forwardingKindAt, NOT_FORWARDING, RESTATED } from '../http/forwarding-names.ts'
+import type { Fields } from '../message/fields.ts'
 import { CidrSet, canonicalAddress } from '../pattern/cidr.ts'
 import { type Authority, authorityOf, defaultPort, type Scheme } from '../pattern/host.ts'
 import type { Peer } from './downstream.ts'
@@ -120,8 +122,8 @@ export class ClientResolver {
   }
 
   /**
-   * From the right, up to the first address that is not a trusted proxy's. What is no address was written by nobody who is trusted: nothing
-   * left of it is believed. With a number of hops, exactly so many are taken.
+   * From the right, up to the first address that is not a trusted proxy's. What is no address was written by nobody who
+   * is trusted: nothing left of it is believed. With a number of hops, exactly so many are taken.
    */
   #believed(chain: readonly (string | undefined)[]): string[] {
     if (this.#hops > 0) {
@@ -175,8 +177,9 @@ function soleAddress(fields: Fields, name: string): string | undefined {
 }
 
 /**
- * Proxies that append to these lists append to each of them, so the element about the client's own connection stands as far from the right as the client's
- * address does. A shorter list was not written by every hop: then the nearest proxy's word counts.
+ * Proxies that append to these lists append to each of them, so the element about the client's own connection stands as
+ * far from the right as the client's address does. A shorter list was not written by every hop: then the nearest
+ * proxy's word counts.
  *
  * @param hops how many addresses are believed
  */
@@ -187,8 +190,8 @@ function hopElement(list: string | undefined, hops: number): string | undefined 
 }
 
 /**
- * A port that stands with the reported host is the client's own word, handed on; one in a field of its own is where the proxy listens; the one in
- * Host counts where no proxy says anything.
+ * A port that stands with the reported host is the client's own word, handed on; one in a field of its own is where the
+ * proxy listens; the one in Host counts where no proxy says anything.
  *
  * @param direct what Host says, with the reported scheme
  */

@@ -1,9 +1,14 @@
-/** The body that a client sends behind its request's head, and what that means for its connection once the response is complete. */
+/**
+ * The body that a client sends behind its request's head, and what that means for its connection once the response is
+ * complete.
+ */
 import { BodyReader } from '../http/body-reader.ts'
 import type { HeadLimits } from '../http/head.ts'
 import type { RequestRest } from './downstream.ts'
 
-/** An unread rest of a request body up to this size is read and dropped to keep the connection; beyond, it is closed. */
+/**
+ * An unread rest of a request body up to this size is read and dropped to keep the connection; beyond, it is closed.
+ */
 const DISCARD_BYTES = 64 * 1024
 
 export class ClientBody extends BodyReader {
@@ -21,8 +26,8 @@ export class ClientBody extends BodyReader {
   }
 
   /**
-   * Whether the connection can be kept when the response is complete before the body is. A final response instead of 100: the client may or may not
-   * send its body, so it cannot (RFC 9110 §10.1.1).
+   * Whether the connection can be kept when the response is complete before the body is. A final response instead of
+   * 100: the client may or may not send its body, so it cannot (RFC 9110 §10.1.1).
    */
   keepsConnection(rest: RequestRest): boolean {
     return rest === 'taken' ? !this.continuePending : rest === 'dropped' && this.smallRest

@@ -1,19 +1,19 @@
 /**
- * A client's HTTP/1.1 connection: reads requests one after the other, hands each to the gate as an exchange and writes its response.
- * Pipelined requests wait in the buffer until the response before them is complete (RFC 9112 §9.3.2).
+ * A client's HTTP/1.1 connection: reads requests one after the other, hands each to the gate as an exchange and writes
+ * its response. Pipelined requests wait in the buffer until the response before them is complete (RFC 9112 §9.3.2).
  */
 import type { Socket } from 'node:net'
-import type { Answer, ResponseHead } from '../filter/exchange.ts'
 import type { ChunkedSink } from '../http/chunked.ts'
-import type { Fields } from '../http/fields.ts'
 import { GatewayError } from '../lib/error.ts'
+import type { Fields } from '../message/fields.ts'
+import type { LocalResponse, ResponseHead } from '../policy/exchange.ts'
+import { TimerEntry } from '../transport/timers.ts'
 import { ClientBody } from './client-body.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, Peer, RequestRest, Takeover } from './downstream.ts'
 import { HeadReader } from './head-reader.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { ResponseWriter } from './response-writer.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
-import { TimerEntry } from './timers.ts'
 
 /** Milliseconds for reading and dropping the rest of a request's body. */
 const DISCARD = 2_000
@@ -99,7 +99,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     }
   }
 
-  /** Pipelined bytes wait; reading stops, so that at most one read more than asked for is kept. Without memory for them the connection ends instead. */
+  /** Pipelined bytes wait and reading stops; without memory for them the connection ends instead. */
   #hold(bytes: Buffer): void {
     if (!this.#reader.hold(bytes, this.#server.heldLimit)) this.#writer.keepAlive = false
     this.#socket.pause()
@@ -155,7 +155,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#writer.begin(request.method, request.protocol === 'HTTP/1.0' ? 0 : 1, keepAlive)
     const handler = this.#server.gate.begin(this, request)
     if (this.#ended) {
-      // Answered before its body was looked at: what has come of the body is dropped, what is behind it is the next request.
+      // Answered before its body was read: what has come of it is dropped; behind it is the next request.
       if (this.#state === DISCARDING) this.#feedHeld()
       return
     }
@@ -275,7 +275,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     if (!this.#ended) this.#finish()
   }
 
-  sendAnswer(answer: Answer, close: boolean): void {
+  sendAnswer(answer: LocalResponse, close: boolean): void {
     if (this.#ended) return
     if (!this.#body.keepsConnection(close ? 'untrusted' : 'dropped') || this.peer.listener.leaving)
       this.#writer.keepAlive = false

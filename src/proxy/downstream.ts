@@ -1,18 +1,21 @@
 /** The client's side of an exchange, whatever the protocol: one HTTP/1.1 connection at a time, or one HTTP/2 stream. */
 import type { Socket } from 'node:net'
-import type { Answer, ResponseHead } from '../filter/exchange.ts'
-import type { Fields } from '../http/fields.ts'
 import type { GatewayError } from '../lib/error.ts'
+import type { Fields } from '../message/fields.ts'
+import type { LocalResponse, ResponseHead } from '../policy/exchange.ts'
 
 /**
- * A listener as its connections hold it: a connection keeps the one that accepted it, whatever the settings say of that name or that port
- * later.
+ * A listener as its connections hold it: a connection keeps the one that accepted it, whatever the settings say of that
+ * name or that port later.
  */
 export interface PeerListener {
   readonly name: string
   /** Row in the metrics. */
   readonly metricsRow: number
-  /** Each answer ends its connection: the process is to end, or the listener is gone from the settings or has another socket now. */
+  /**
+   * Each answer ends its connection: the process is to end, or the listener is gone from the settings or has another
+   * socket now.
+   */
   readonly leaving: boolean
 }
 
@@ -44,8 +47,9 @@ export interface IncomingRequest {
 }
 
 /**
- * What becomes of the part of a request's body that has not arrived when the response is complete: somebody takes it to its end, or nobody, or the
- * connection cannot be trusted any more. The client is told `close` in the head where the connection will not be kept.
+ * What becomes of the part of a request's body that has not arrived when the response is complete: somebody takes it to
+ * its end, or nobody, or the connection cannot be trusted any more. The client is told `close` in the head where the
+ * connection will not be kept.
  */
 export type RequestRest = 'taken' | 'dropped' | 'untrusted'
 
@@ -83,7 +87,7 @@ export interface Downstream {
   /** Behind `sendEarlyEnd`: the rest is complete, or nobody takes it any more. Ends the exchange on this side. */
   endRest(): void
   /** Head and body at once. @param close the connection cannot be trusted any more */
-  sendAnswer(answer: Answer, close: boolean): void
+  sendAnswer(answer: LocalResponse, close: boolean): void
   readonly progress: ResponseProgress
   /** Writes what was gathered. */
   flush(): void
@@ -120,10 +124,10 @@ export interface DownstreamHandler {
 }
 
 /** What a listener needs from the request flow. */
-export interface Gate {
+export interface RequestHandler {
   begin(downstream: Downstream, request: IncomingRequest): DownstreamHandler
   /** A request that never became an exchange: logs and counts it, and says what to answer. */
-  refused(peer: Peer, error: GatewayError, method: string, target: string): Answer
+  refused(peer: Peer, error: GatewayError, method: string, target: string): LocalResponse
   connectionOpened(listener: PeerListener): void
   connectionClosed(listener: PeerListener): void
 }

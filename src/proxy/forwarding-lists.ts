@@ -1,6 +1,7 @@
 /**
- * Reads the lists of forwarding fields from the right, which is where the nearest proxy has written: `X-Forwarded-*`, and `Forwarded`
- * (RFC 7239). What stands further left may have been written by the client, so it never changes how an element right of it is read.
+ * Reads the lists of forwarding fields from the right, which is where the nearest proxy has written: `X-Forwarded-*`,
+ * and `Forwarded` (RFC 7239). What stands further left may have been written by the client, so it never changes how an
+ * element right of it is read.
  */
 import { canonicalAddress } from '../pattern/cidr.ts'
 import { type Authority, normalizeHost, type Scheme } from '../pattern/host.ts'
@@ -97,8 +98,8 @@ function commaBefore(value: string, end: number): number {
 }
 
 /**
- * Read from the right, a quote that opens is known by the one that closes it, so a quote that a client left open swallows nothing of what
- * proxies append.
+ * Read from the right, a quote that opens is known by the one that closes it, so a quote that a client left open
+ * swallows nothing of what proxies append.
  */
 function commaOutsideQuotes(value: string, end: number): number {
   let quoted = false
@@ -131,8 +132,8 @@ function isBlank(code: number): boolean {
 }
 
 /**
- * `token=value` or `token="value"`. Wider than RFC 7239 §4 in two ways that are common and have one meaning: blanks around a semicolon, and colons and
- * brackets without quotes.
+ * `token=value` or `token="value"`. Wider than RFC 7239 §4 in two ways that are common and have one meaning: blanks
+ * around a semicolon, and colons and brackets without quotes.
  */
 const PAIR =
   /[ \t]*(?:([!#$%&'*+\-.^_`|~0-9A-Za-z]+)=(?:"((?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*)"|([!#$%&'*+\-.^_`|~0-9A-Za-z:[\]]+)))?[ \t]*(?:;|$)/y

@@ -1,9 +1,11 @@
 /**
- * What the gateway tells an upstream about where a request came from: X-Forwarded-For, -Proto, -Host, -Port, and Forwarded where that is the
- * configured field. All of them are written from the same facts, so that no two can contradict each other (security.md, "Client IP").
+ * What the gateway tells an upstream about where a request came from: X-Forwarded-For, -Proto, -Host, -Port, and
+ * Forwarded where that is the configured field. All of them are written from the same facts, so that no two can
+ * contradict each other (security.md, "Client IP").
  */
-import type { ClientOrigin } from '../filter/exchange.ts'
+
 import { type Authority, defaultPort, type Scheme } from '../pattern/host.ts'
+import type { ClientOrigin } from '../policy/exchange.ts'
 import { writeForwarded } from './forwarding-lists.ts'
 
 /** Where the client stands, and the authority as it is told to the upstream. */
@@ -12,7 +14,10 @@ export interface ReportedOrigin extends ClientOrigin {
   readonly authority: string
 }
 
-/** What a client says by itself: the port is the one in its Host, since a port that is left out is the scheme's own (RFC 9110 §7.2). */
+/**
+ * What a client says by itself: the port is the one in its Host, since a port that is left out is the scheme's own (RFC
+ * 9110 §7.2).
+ */
 export function directOrigin(scheme: Scheme, authority: string, named: Authority | undefined): ReportedOrigin {
   return { scheme, authority, host: named?.host ?? '', port: named?.port || defaultPort(scheme) }
 }
@@ -46,7 +51,9 @@ export class Forwarding {
     return this.#withForwarded ? `${text}forwarded: ${this.#forwarded()}\r\n` : text
   }
 
-  /** Scheme and host stand in the client's element alone: the others would only say how proxies speak with each other. */
+  /**
+   * Scheme and host stand in the client's element alone: the others would only say how proxies speak with each other.
+   */
   #forwarded(): string {
     const { scheme, authority } = this.origin
     return this.for

@@ -41,7 +41,10 @@ export class HeadReader {
     this.held = this.held === null ? bytes : Buffer.concat([this.held, bytes])
   }
 
-  /** Keeps what was sent ahead. @returns false when there is no memory for it: it is dropped, and the connection must not go on */
+  /**
+   * Keeps what was sent ahead.
+   * @returns false when there is no memory for it: it is dropped, and the connection must not go on
+   */
   hold(bytes: Buffer, limit: number): boolean {
     if (held > limit) return false
     this.append(bytes)

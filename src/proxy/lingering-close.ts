@@ -1,9 +1,9 @@
 /**
- * The end of a client's connection: FIN behind what was sent, then reading on for a while, because a socket that is closed with unread
- * bytes is reset, and the reset may destroy the response on its way (RFC 9112 §9.6).
+ * The end of a client's connection: FIN behind what was sent, then reading on for a while, because a socket that is
+ * closed with unread bytes is reset, and the reset may destroy the response on its way (RFC 9112 §9.6).
  */
 import type { Socket } from 'node:net'
-import { TimerEntry, type Timers } from './timers.ts'
+import { TimerEntry, type Timers } from '../transport/timers.ts'
 
 /** Milliseconds that the client's FIN is waited for, and bytes that are read meanwhile. */
 const LINGER = 2_000

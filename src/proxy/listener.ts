@@ -1,9 +1,10 @@
 /**
- * The accept stage: one `net.Server` for each address and port. It accepts a socket and decides what speaks on it. Today that is HTTP/1.1
- * in clear; PROXY protocol, TLS and passthrough are further steps between accept and {@link H1Connection}.
+ * The accept stage: one `net.Server` for each address and port. It accepts a socket and decides what speaks on it.
+ * Today that is HTTP/1.1 in clear; PROXY protocol, TLS and passthrough are further steps between accept and
+ * {@link H1Connection}.
  *
- * A socket and a listener are two things: settings give a socket to another name without closing it, and what it accepted before stays
- * with the listener that accepted it.
+ * A socket and a listener are two things: settings give a socket to another name without closing it, and what it
+ * accepted before stays with the listener that accepted it.
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import { canonicalAddress } from '../pattern/cidr.ts'
@@ -25,7 +26,10 @@ export interface ListenerContext extends ServerContext {
   refusedConnection(listener: PeerListener): void
 }
 
-/** What the settings call a listener, on one socket. With another socket it is another one, and so is another name on the same socket. */
+/**
+ * What the settings call a listener, on one socket. With another socket it is another one, and so is another name on
+ * the same socket.
+ */
 export class Listener implements PeerListener {
   readonly name: string
   readonly metricsRow: number
@@ -74,7 +78,10 @@ export class ListenSocket {
     return address !== null && typeof address === 'object' ? address.port : this.port
   }
 
-  /** What is accepted from now on is this listener's; what was accepted before ends after the response that is under way. */
+  /**
+   * What is accepted from now on is this listener's; what was accepted before ends after the response that is under
+   * way.
+   */
   give(listener: Listener): void {
     this.#listener.retired = true
     this.#listener = listener

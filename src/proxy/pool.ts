@@ -1,11 +1,12 @@
 /**
- * Connections of one worker to one endpoint. The last one used is taken first, so that a pool shrinks to what is needed; what is
- * idle or old too long is closed; a request waits for whichever comes first, a new connection or one that another request gives back.
+ * Connections of one worker to one endpoint. The last one used is taken first, so that a pool shrinks to what is
+ * needed; what is idle or old too long is closed; a request waits for whichever comes first, a new connection or one
+ * that another request gives back.
  */
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { HeadLimits } from '../http/head.ts'
 import { GatewayError } from '../lib/error.ts'
-import { TimerEntry, type Timers } from './timers.ts'
+import { TimerEntry, type Timers } from '../transport/timers.ts'
 import { type ConnectionOwner, UpstreamConnection } from './upstream-h1.ts'
 
 export interface PoolOptions {
@@ -36,7 +37,7 @@ export interface PoolContext {
   reservePending(): boolean
   unreservePending(): void
   /** The pool has requests that wait for a place: to be fed when one may have become free. */
-  starving(pool: EndpointPool): void
+  queued(pool: EndpointPool): void
   connectionOpened(reused: boolean): void
   connectionFailed(): void
   connectionClosed(): void
@@ -63,7 +64,7 @@ export class EndpointPool implements ConnectionOwner {
   readonly #idle: UpstreamConnection[] = []
   readonly #waiting: PoolWaiter[] = []
   /** Requests for which no connection may be made now, the oldest first. */
-  readonly #starving: { readonly waiter: PoolWaiter; readonly until: number }[] = []
+  readonly #pending: { readonly waiter: PoolWaiter; readonly until: number }[] = []
   readonly #connecting = new Map<UpstreamConnection, ConnectTimer>()
   /** Open or being opened. */
   open = 0
@@ -101,7 +102,7 @@ export class EndpointPool implements ConnectionOwner {
       waiter.onConnectError(new GatewayError('AddressNotAllowed', this.endpoint.authority))
       return
     }
-    const reservation = this.#starving.length > 0 ? 'full' : this.#context.reserve(this)
+    const reservation = this.#pending.length > 0 ? 'full' : this.#context.reserve(this)
     if (reservation === 'overdrawn') waiter.onConnectError(new GatewayError('Overloaded', OVERDRAWN))
     else if (reservation === 'full') this.#queue(waiter)
     else {
@@ -116,8 +117,8 @@ export class EndpointPool implements ConnectionOwner {
       waiter.onConnectError(new GatewayError('Overloaded', 'maxConnections and maxPending are reached'))
       return
     }
-    this.#starving.push({ waiter, until: this.#context.timers.now + this.#options.connectTimeout })
-    this.#context.starving(this)
+    this.#pending.push({ waiter, until: this.#context.timers.now + this.#options.connectTimeout })
+    this.#context.queued(this)
   }
 
   /**
@@ -125,7 +126,7 @@ export class EndpointPool implements ConnectionOwner {
    * @returns whether somebody still waits
    */
   feed(now: number): boolean {
-    for (let first = this.#starving[0]; first !== undefined; first = this.#starving[0]) {
+    for (let first = this.#pending[0]; first !== undefined; first = this.#pending[0]) {
       if (first.until <= now) {
         this.#unqueue().onConnectError(new GatewayError('Overloaded', 'no connection became free'))
       } else if (this.#context.reserve(this) === 'taken') {
@@ -139,7 +140,7 @@ export class EndpointPool implements ConnectionOwner {
   /** Takes the longest waiting out of the queue; there must be one. */
   #unqueue(): PoolWaiter {
     this.#context.unreservePending()
-    return this.#starving.shift()!.waiter
+    return this.#pending.shift()!.waiter
   }
 
   /** Makes room for another endpoint's connection by closing one that lies idle. */
@@ -156,9 +157,9 @@ export class EndpointPool implements ConnectionOwner {
       this.#waiting.splice(at, 1)
       return
     }
-    const place = this.#starving.findIndex((entry) => entry.waiter === waiter)
+    const place = this.#pending.findIndex((entry) => entry.waiter === waiter)
     if (place < 0) return
-    this.#starving.splice(place, 1)
+    this.#pending.splice(place, 1)
     this.#context.unreservePending()
   }
 
@@ -218,7 +219,10 @@ export class EndpointPool implements ConnectionOwner {
     waiter?.onConnectError(new GatewayError('ConnectTimeout', this.endpoint.authority))
   }
 
-  /** The waiter that no connection is being made for any more, if there is one: others may have been served by what was given back. */
+  /**
+   * The waiter that no connection is being made for any more, if there is one: others may have been served by what was
+   * given back.
+   */
   #unserved(): PoolWaiter | undefined {
     return this.#waiting.length > this.#connecting.size ? this.#waiting.shift() : undefined
   }
@@ -244,7 +248,7 @@ export class EndpointPool implements ConnectionOwner {
   /** Takes the longest waiting that is content with a used connection out of the queues. */
   #content(): PoolWaiter | undefined {
     for (let i = 0; i < this.#waiting.length; i++) if (!this.#waiting[i]!.fresh) return this.#waiting.splice(i, 1)[0]
-    const first = this.#starving[0]
+    const first = this.#pending[0]
     return first === undefined || first.waiter.fresh ? undefined : this.#unqueue()
   }
 

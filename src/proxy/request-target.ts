@@ -26,7 +26,8 @@ export function requestTarget(
       // RFC 9112 §3.2.4: without path and query, the whole server is meant.
       if (rest === '' && method === 'OPTIONS') target = '*'
       else target = rest.startsWith('/') ? rest : `/${rest}`
-      // RFC 9112 §3.2.2 lets the target win over Host; two different answers to "which host" are how caches get poisoned, so they are refused.
+      // RFC 9112 §3.2.2 lets the target win over Host; two different answers to "which host" are how caches get
+      // poisoned, so they are refused.
       if (host !== '' && !sameAuthority(host, authority, form[1] === '' ? 80 : 443))
         return new GatewayError('BadHost', 'the Host differs from the host of the target')
       authorityMoved = true

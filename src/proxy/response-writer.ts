@@ -1,17 +1,20 @@
 /**
- * Writes responses to an HTTP/1.1 client: framing by length, by chunks or by closing, as the version and the response allow
- * (RFC 9112 §6.3). The head waits for the first body bytes, so that a small response is one write.
+ * Writes responses to an HTTP/1.1 client: framing by length, by chunks or by closing, as the version and the response
+ * allow (RFC 9112 §6.3). The head waits for the first body bytes, so that a small response is one write.
  */
 import type { Socket } from 'node:net'
-import type { Answer, ResponseHead } from '../filter/exchange.ts'
 import { lastChunk } from '../http/chunked.ts'
-import type { Fields } from '../http/fields.ts'
 import { DateField, fieldsText, statusLine } from '../http/write-head.ts'
+import type { Fields } from '../message/fields.ts'
+import type { LocalResponse, ResponseHead } from '../policy/exchange.ts'
 import type { ResponseProgress } from './downstream.ts'
 import { unsentBytes } from './unsent-bytes.ts'
 import { writeCopy } from './write-buffers.ts'
 
-/** Body bytes up to this many become part of the text behind the head; measured, beyond it a copy into a buffer is cheaper. */
+/**
+ * Body bytes up to this many become part of the text behind the head; measured, beyond it a copy into a buffer is
+ * cheaper.
+ */
 const TEXT_BYTES = 4 * 1024
 /** What is gathered is written at the latest when it has grown to this. */
 const GATHER_BYTES = 32 * 1024
@@ -159,7 +162,7 @@ export class ResponseWriter implements ResponseProgress {
     this.flush()
   }
 
-  answer(answer: Answer): void {
+  answer(answer: LocalResponse): void {
     const { body } = answer
     const length = body?.length ?? 0
     this.head({ status: answer.status, fields: answer.fields, bodyLength: length })

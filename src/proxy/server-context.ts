@@ -1,7 +1,7 @@
 /** What the connections of one worker share. */
 import type { HeadLimits } from '../http/head.ts'
-import type { Gate } from './downstream.ts'
-import type { Timers } from './timers.ts'
+import type { Timers } from '../transport/timers.ts'
+import type { RequestHandler } from './downstream.ts'
 
 /** A client's connection as the drain sees it. */
 export interface OpenConnection {
@@ -21,7 +21,7 @@ export interface ServerOptions {
 
 /** What the connections of one listener share. */
 export interface ServerContext {
-  readonly gate: Gate
+  readonly gate: RequestHandler
   readonly timers: Timers
   /** Replaced as a whole when the settings change; read at the start of each request. */
   options: ServerOptions
@@ -30,7 +30,10 @@ export interface ServerContext {
   /** No further request on any connection; leaving, too. */
   draining: boolean
   readonly wall: () => number
-  /** Bytes of heads that have come in part, over all connections of the thread, from which on no connection may add to them. */
+  /**
+   * Bytes of heads that have come in part, over all connections of the thread, from which on no connection may add to
+   * them.
+   */
   readonly heldLimit: number
   /** All that are open: a drain goes through them. */
   readonly connections: Set<OpenConnection>

@@ -6,7 +6,8 @@ interface WithHandle {
 }
 
 /**
- * Exact as long as the socket has its handle, which knows how far it is within a write; otherwise whole writes are counted.
+ * Exact as long as the socket has its handle, which knows how far it is within a write; otherwise whole writes are
+ * counted.
  *
  * @param socket not yet destroyed
  */

@@ -1,15 +1,15 @@
 /** One connection to an endpoint over HTTP/1.1: sends one request at a time and reads its response. */
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import type { Endpoint } from '../balance/endpoint.ts'
-import type { ResponseHead } from '../filter/exchange.ts'
 import { BodyReader } from '../http/body-reader.ts'
 import { type ChunkedSink, lastChunk } from '../http/chunked.ts'
-import type { Fields } from '../http/fields.ts'
 import { CHUNKED, frameResponse, type ResponseFraming } from '../http/framing.ts'
 import { type HeadLimits, INCOMPLETE, StatusHead } from '../http/head.ts'
 import { fieldsText } from '../http/write-head.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
+import type { Fields } from '../message/fields.ts'
+import type { ResponseHead } from '../policy/exchange.ts'
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from './upstream.ts'
 
 /** What becomes of a connection is its pool's business. */
@@ -74,7 +74,8 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
       keepAliveInitialDelay: 15_000,
       allowHalfOpen: false,
       highWaterMark: HIGH_WATER,
-      // One buffer for all connections of the thread instead of one for each read, and none of a stream's work on the way to us.
+      // One buffer for all connections of the thread instead of one for each read, and none of a stream's work on the
+      // way to us.
       onread: {
         buffer: READING,
         callback: (length: number) => {
@@ -89,7 +90,8 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
       this.#owner.connected(this)
     })
     const destroy = socket.destroy.bind(socket)
-    // A stream destroys itself when a write fails, and with it what lies unread: an upstream that answers early and closes would never be heard.
+    // A stream destroys itself when a write fails, and with it what lies unread: an upstream that answers early and
+    // closes would never be heard.
     socket.destroy = (error?: NodeJS.ErrnoException) =>
       error?.syscall === 'write' && this.#unsendable(error) ? socket : destroy(error)
     socket.on('end', () => this.#onEnd())
@@ -140,7 +142,8 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
     this.#requestDone = true
     if (this.#requestChunked) this.socket.write(lastChunk(trailers), 'latin1')
     if (this.#state !== SENDING) return
-    // Not used again: an upstream that answered without having read the request may take what it finds of it for the next one.
+    // Not used again: an upstream that answered without having read the request may take what it finds of it for the
+    // next one.
     this.#handler = null
     this.#state = IDLE
     this.socket.setTimeout(LAST_BYTES, () => this.destroy())
@@ -279,7 +282,9 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
     else if (body.done) this.#complete(body.trailers, at < end)
   }
 
-  /** @param surplus bytes came behind the response: the two sides disagree about its end, so nothing more is believed */
+  /**
+   * @param surplus bytes came behind the response: the two sides disagree about its end, so nothing more is believed
+   */
   #complete(trailers: Fields | null, surplus: boolean): void {
     const handler = this.#handler
     if (handler === null) return
@@ -386,7 +391,7 @@ function requestHead(request: UpstreamRequest): string {
 /** Bytes of one read. */
 const READ_BYTES = 64 * 1024
 /**
- * What every read of the thread goes into. It cannot be given away and replaced: Node binds a buffer to a connection at the end
- * of the read before, so the others would go on reading into the one that was given away.
+ * What every read of the thread goes into. It cannot be given away and replaced: Node binds a buffer to a connection at
+ * the end of the read before, so the others would go on reading into the one that was given away.
  */
 const READING = Buffer.allocUnsafeSlow(READ_BYTES)

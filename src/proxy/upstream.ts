@@ -1,11 +1,11 @@
 /**
- * The one contract for sending a request to an endpoint, after undici's `dispatch(request, handler)`: HTTP/1.1 now, HTTP/2 beside it
- * later. Callbacks instead of promises and streams: a plain request allocates nothing for them.
+ * The one contract for sending a request to an endpoint, after undici's `dispatch(request, handler)`: HTTP/1.1 now,
+ * HTTP/2 beside it later. Callbacks instead of promises and streams: a plain request allocates nothing for them.
  */
 import type { Socket } from 'node:net'
-import type { ResponseHead } from '../filter/exchange.ts'
-import type { Fields } from '../http/fields.ts'
 import type { GatewayError } from '../lib/error.ts'
+import type { Fields } from '../message/fields.ts'
+import type { ResponseHead } from '../policy/exchange.ts'
 import type { Forwarding } from './forwarding.ts'
 
 export interface UpstreamRequest {
@@ -34,7 +34,10 @@ export interface UpstreamStream {
   end(trailers: Fields | null): void
   pause(): void
   resume(): void
-  /** The upstream keeps the connection open behind the response of which the head has come, and so takes the rest of the request (RFC 9112 §9.6). */
+  /**
+   * The upstream keeps the connection open behind the response of which the head has come, and so takes the rest of the
+   * request (RFC 9112 §9.6).
+   */
   readonly takesRest: boolean
   /** The response is complete and the request is not: it may go on, until `onError`. */
   readonly sending: boolean
@@ -42,7 +45,10 @@ export interface UpstreamStream {
   abort(): void
 }
 
-/** Callbacks of one try. After `onError` or `onEnd` no other comes, but `onDrain` and `onError` while the request is still being sent. */
+/**
+ * Callbacks of one try. After `onError` or `onEnd` no other comes, but `onDrain` and `onError` while the request is
+ * still being sent.
+ */
 export interface UpstreamHandler {
   /** 1xx other than 101. */
   onInformational(status: number, fields: Fields): void

@@ -1,6 +1,7 @@
 /**
- * Buffers for large pieces of bodies between the shared read buffer and a client's socket. Each is used again once the system has taken its
- * bytes: memory that is warm costs a third of what a fresh allocation does, and leaves nothing for the collector.
+ * Buffers for large pieces of bodies between the shared read buffer and a client's socket. Each is used again once the
+ * system has taken its bytes: memory that is warm costs a third of what a fresh allocation does, and leaves nothing for
+ * the collector.
  */
 import type { Socket } from 'node:net'
 
@@ -11,7 +12,10 @@ const KEPT = 64
 
 const free: Buffer[] = []
 
-/** Writes `before`, the bytes from `start` to `end`, and `after` as one piece; the bytes may be overwritten after the return. */
+/**
+ * Writes `before`, the bytes from `start` to `end`, and `after` as one piece; the bytes may be overwritten after the
+ * return.
+ */
 export function writeCopy(
   socket: Socket,
   before: string,

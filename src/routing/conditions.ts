@@ -1,6 +1,7 @@
 /** The conditions of a match besides its path: one meaning for the packed matcher, the slow one and `explain`. */
-import type { Fields } from '../http/fields.ts'
+
 import { GatewayError } from '../lib/error.ts'
+import type { Fields } from '../message/fields.ts'
 import { findCookie } from '../pattern/cookie.ts'
 import { findQueryParam } from '../pattern/query.ts'
 import type { Pattern } from '../pattern/regex.ts'
@@ -8,7 +9,8 @@ import { HOST_PSEUDO_HEADER } from '../snapshot/snapshot.ts'
 import type { RouteRequest } from './request.ts'
 
 /**
- * The field's value as rules compare it: all its lines as one (RFC 9110 §5.3), bytes read as UTF-8. Undefined when it is absent.
+ * The field's value as rules compare it: all its lines as one (RFC 9110 §5.3), bytes read as UTF-8. Undefined when it
+ * is absent.
  *
  * @param name in lower case, or `HOST_PSEUDO_HEADER`
  */

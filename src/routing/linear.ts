@@ -1,10 +1,11 @@
 /**
- * The slow, obvious matcher: what the packed one must agree with, and what reads like api.md. For tests; never on a request's way.
+ * The slow, obvious matcher: what the packed one must agree with, and what reads like api.md. For tests; never on a
+ * request's way.
  */
 import { CidrSet } from '../pattern/cidr.ts'
 import { covers } from '../pattern/host.ts'
 import { PatternCache } from '../pattern/pattern-cache.ts'
-import type { Match, Rule, Segment, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
+import type { Match, Rule, Snapshot, ValueMatch, VirtualHost } from '../snapshot/snapshot.ts'
 import { cookieValue, headerValue, isBelow, queryValue, valueMatches } from './conditions.ts'
 import { methodMatches, methodToMatch, type RouteRequest } from './request.ts'
 
@@ -18,7 +19,7 @@ export interface LinearMatch {
 const patterns = new PatternCache()
 
 export function matchLinear(snapshot: Snapshot, request: RouteRequest): LinearMatch | 'HostNotFound' | 'RouteNotFound' {
-  const segment = segmentOf(snapshot, request.host)
+  const segment = virtualHostOf(snapshot, request.host)
   if (segment === undefined) return 'HostNotFound'
   for (const match of segment.matches) {
     if (!servedOn(snapshot, match, request.listener) || !matchHolds(match, request)) continue
@@ -29,7 +30,7 @@ export function matchLinear(snapshot: Snapshot, request: RouteRequest): LinearMa
 }
 
 /** The most specific hostname that covers the host: itself, then the longest wildcard, then the catch-all. */
-function segmentOf(snapshot: Snapshot, host: string): Segment | undefined {
+function virtualHostOf(snapshot: Snapshot, host: string): VirtualHost | undefined {
   const names = [...snapshot.segments.keys()].filter((name) => covers(name, host))
   names.sort((a, b) => Number(b === host) - Number(a === host) || b.length - a.length)
   return names[0] === undefined ? undefined : snapshot.segments.get(names[0])

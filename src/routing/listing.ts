@@ -1,8 +1,8 @@
 /** Packed tables read back, in matching order: for `headgate routes` and for explaining, never on a request's way. */
 import { formatAddress } from '../pattern/cidr.ts'
 import * as L from '../snapshot/pack-layout.ts'
+import { type BlockView, type RouteTables, type RuleView, readText } from '../snapshot/route-tables.ts'
 import type { PathMatch, ValueMatch } from '../snapshot/snapshot.ts'
-import { type BlockView, type RuleView, readText, type Tables } from '../snapshot/tables.ts'
 
 export interface ListedMatch {
   /** `shop.example.com`, `*.example.com`, or `*` for hosts that nobody names. */
@@ -26,8 +26,11 @@ interface Host {
   readonly segment: number
 }
 
-/** Every match: names before wildcards, longer wildcards before shorter, the catch-all last; within a host as they are tried. */
-export function* listMatches(tables: Tables): Generator<ListedMatch> {
+/**
+ * Every match: names before wildcards, longer wildcards before shorter, the catch-all last; within a host as they are
+ * tried.
+ */
+export function* listMatches(tables: RouteTables): Generator<ListedMatch> {
   const hosts: Host[] = []
   for (const { block, segment } of tables.segments())
     hosts.push({ hostname: readText(block, segment + block.words[segment + L.SEG_HOSTNAME]!), block, segment })
@@ -36,7 +39,7 @@ export function* listMatches(tables: Tables): Generator<ListedMatch> {
 }
 
 /** The matches of the one segment that a host is served by, as they are tried; none when nobody serves it. */
-export function* listMatchesOf(tables: Tables, hostname: string): Generator<ListedMatch> {
+export function* listMatchesOf(tables: RouteTables, hostname: string): Generator<ListedMatch> {
   const slot = tables.slotOf(hostname)
   if (slot < 0) return
   const block = tables.blocks[tables.root[slot + L.SLOT_BLOCK]! - 1]!
@@ -51,12 +54,18 @@ function rank(hostname: string): number {
   return hostname === '*' ? 2 : hostname.startsWith('*.') ? 1 : 0
 }
 
-function* matchesOf(tables: Tables, { hostname, block, segment }: Host): Generator<ListedMatch> {
+function* matchesOf(tables: RouteTables, { hostname, block, segment }: Host): Generator<ListedMatch> {
   const count = block.words[segment + L.SEG_MATCHES]!
   for (let i = 0; i < count; i++) yield readMatch(tables, hostname, block, segment, i)
 }
 
-function readMatch(tables: Tables, hostname: string, block: BlockView, segment: number, index: number): ListedMatch {
+function readMatch(
+  tables: RouteTables,
+  hostname: string,
+  block: BlockView,
+  segment: number,
+  index: number,
+): ListedMatch {
   const { words } = block
   const at = segment + words[segment + L.SEG_MATCHES_AT]! + index * L.MATCH_WORDS
   const text = (offset: number): string => readText(block, segment + offset)

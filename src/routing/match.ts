@@ -1,13 +1,14 @@
 /**
- * The matcher over packed tables: host → path → conditions. One pass over the host and one over the path give the hashes of
- * everything that could cover them, so the cost does not grow with the number of routes; what it does grow with is
- * bounded by what is configured for the host (depth of prefixes, matches on one path), never by what a client sends.
+ * The matcher over packed tables: host → path → conditions. One pass over the host and one over the path give the
+ * hashes of everything that could cover them, so the cost does not grow with the number of routes; what it does grow
+ * with is bounded by what is configured for the host (depth of prefixes, matches on one path), never by what a client
+ * sends.
  */
 import { GatewayError } from '../lib/error.ts'
 import { type Address, coversWords, parseAddress } from '../pattern/cidr.ts'
 import type { Pattern } from '../pattern/regex.ts'
 import * as L from '../snapshot/pack-layout.ts'
-import { type BlockView, HOSTS, type RuleView, type Tables, textBegins, textIs } from '../snapshot/tables.ts'
+import { type BlockView, HOSTS, type RouteTables, type RuleView, textBegins, textIs } from '../snapshot/route-tables.ts'
 import { cookieValue, headerValue, isBelow, queryValue, valueMatches } from './conditions.ts'
 import { methodMatches, methodToMatch, type RouteRequest } from './request.ts'
 
@@ -32,9 +33,9 @@ const hostSuffixes = new Int32Array(256)
 let pathHashes = new Int32Array(64)
 let pathLengths = new Int32Array(64)
 /**
- * Work on one request, in instructions times characters of the expressions that are tried for it (some 12 ns each at the very worst) and in
- * conditions that are compared, {@link COMPARISON} each. Each of them is bounded, but a hostname may have hundreds of thousands, and the worker serves
- * everybody else too.
+ * Work on one request, in instructions times characters of the expressions that are tried for it (some 12 ns each at
+ * the very worst) and in conditions that are compared, {@link COMPARISON} each. Each of them is bounded, but a hostname
+ * may have hundreds of thousands, and the worker serves everybody else too.
  */
 const MAX_WORK = 2_000_000
 /** A condition: a field is looked for among all of the request, and compared. */
@@ -48,9 +49,10 @@ const address: Address = new Int32Array(4)
  * Which rule a request belongs to. Nothing is allocated for a plain match that came before.
  *
  * @returns an object that is good until the next call, or why there is no rule
- * @throws {GatewayError} where a path or value is too long for a regular expression it would have to be tried against, or for all of them together
+ * @throws {GatewayError} where a path or value is too long for a regular expression it would have to be tried against,
+ *   or for all of them together
  */
-export function match(tables: Tables, request: RouteRequest): Matched | 'HostNotFound' | 'RouteNotFound' {
+export function match(tables: RouteTables, request: RouteRequest): Matched | 'HostNotFound' | 'RouteNotFound' {
   work = 0
   if (!findHost(tables, request.host)) return 'HostNotFound'
   const block = search.block!
@@ -73,7 +75,7 @@ export function match(tables: Tables, request: RouteRequest): Matched | 'HostNot
 }
 
 /** Finds the segment of a host: itself, then wildcards, the longest first, then the catch-all. */
-function findHost(tables: Tables, host: string): boolean {
+function findHost(tables: RouteTables, host: string): boolean {
   let slot = tables.hostSlots.get(host)
   if (slot === undefined) {
     slot = findSlot(tables, host)
@@ -86,7 +88,7 @@ function findHost(tables: Tables, host: string): boolean {
   return true
 }
 
-function findSlot(tables: Tables, host: string): number {
+function findSlot(tables: RouteTables, host: string): number {
   const { root } = tables
   const wildcards = root[L.ROOT_WILDCARDS]!
   const seed = root[L.ROOT_SEED]!
@@ -116,7 +118,7 @@ function findSlot(tables: Tables, host: string): number {
 }
 
 /** Index of the first match in matching order that holds, or -1. */
-function findMatch(tables: Tables, block: BlockView, segment: number, request: RouteRequest): number {
+function findMatch(tables: RouteTables, block: BlockView, segment: number, request: RouteRequest): number {
   const { words } = block
   const path = request.path
   const seed = words[segment + L.SEG_SEED]!
@@ -199,7 +201,7 @@ function findKey(
 
 /** Index of the first match with this key that holds, or -1. */
 function tryKey(
-  tables: Tables,
+  tables: RouteTables,
   block: BlockView,
   segment: number,
   header: number,
@@ -219,7 +221,7 @@ function tryKey(
 
 /** Collects the expressions that stand under any beginning of the path, and tries them in matching order. */
 function tryRegexes(
-  tables: Tables,
+  tables: RouteTables,
   block: BlockView,
   segment: number,
   beginnings: number,
@@ -256,7 +258,7 @@ function tryRegexes(
 }
 
 /** Whether everything but the path of match `index` holds. */
-function holds(tables: Tables, block: BlockView, segment: number, index: number, request: RouteRequest): boolean {
+function holds(tables: RouteTables, block: BlockView, segment: number, index: number, request: RouteRequest): boolean {
   const { words } = block
   const at = segment + words[segment + L.SEG_MATCHES_AT]! + index * L.MATCH_WORDS
   const listeners = words[at + L.MATCH_LISTENERS]!
@@ -273,7 +275,13 @@ function methodHolds(block: BlockView, segment: number, packed: number, method: 
   return methodMatches(L.METHODS[packed - 1]!, method)
 }
 
-function conditionsHold(tables: Tables, block: BlockView, segment: number, at: number, request: RouteRequest): boolean {
+function conditionsHold(
+  tables: RouteTables,
+  block: BlockView,
+  segment: number,
+  at: number,
+  request: RouteRequest,
+): boolean {
   const { words } = block
   const headers = words[at + L.COND_HEADERS]!
   const queries = words[at + L.COND_QUERY]!
@@ -301,7 +309,13 @@ function conditionsHold(tables: Tables, block: BlockView, segment: number, at: n
   return false
 }
 
-function valueHolds(tables: Tables, block: BlockView, segment: number, at: number, value: string | undefined): boolean {
+function valueHolds(
+  tables: RouteTables,
+  block: BlockView,
+  segment: number,
+  at: number,
+  value: string | undefined,
+): boolean {
   const type = block.words[at + 1]!
   if (type === L.VALUE_ABSENT) return value === undefined
   if (value === undefined) return false

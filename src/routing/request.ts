@@ -1,5 +1,5 @@
 /** What matching reads of a request, whatever codec it came through. */
-import type { Fields } from '../http/fields.ts'
+import type { Fields } from '../message/fields.ts'
 
 export interface RouteRequest {
   /** As sent: methods are case-sensitive (RFC 9110 §9.1). */
@@ -18,15 +18,18 @@ export interface RouteRequest {
 }
 
 /**
- * The method a request is matched by. A CORS preflight asks about another request and goes where that one would go, so it is
- * matched by the method it names (Fetch, "CORS-preflight request").
+ * The method a request is matched by. A CORS preflight asks about another request and goes where that one would go, so
+ * it is matched by the method it names (Fetch, "CORS-preflight request").
  */
 export function methodToMatch(request: RouteRequest): string {
   if (request.method !== 'OPTIONS' || !request.request.has('origin')) return request.method
   return request.request.get('access-control-request-method') ?? request.method
 }
 
-/** Whether a rule for `wanted` takes a request of `method`: GET also takes HEAD, which is GET without the body (RFC 9110 §9.3.2). */
+/**
+ * Whether a rule for `wanted` takes a request of `method`: GET also takes HEAD, which is GET without the body (RFC 9110
+ * §9.3.2).
+ */
 export function methodMatches(wanted: string, method: string): boolean {
   return wanted === method || (wanted === 'GET' && method === 'HEAD')
 }

@@ -1,11 +1,12 @@
 /**
- * What all workers must know exactly, and at once, about each upstream endpoint and each Backend: whether it may be used, and how much
- * is in flight on it. A slot belongs to an identity (backend id + address + port), not to a generation of tables, so a
- * rebuild moves nothing and an endpoint that fails a probe is out in every worker with one store.
+ * What all workers must know exactly, and at once, about each upstream endpoint and each Backend: whether it may be
+ * used, and how much is in flight on it. A slot belongs to an identity (backend id + address + port), not to a
+ * generation of tables, so a rebuild moves nothing and an endpoint that fails a probe is out in every worker with one
+ * store.
  *
- * Bound: `slots` (default 65,536, seven eighths usable: 57,344 endpoints and Backends together). Memory is taken from the system as
- * slots are first used. A name beyond the bound gets no slot: control says which endpoint is left out and what to do. Control also
- * shares the room by namespaces (control/place-shares.ts).
+ * Bound: `slots` (default 65,536, seven eighths usable: 57,344 endpoints and Backends together). Memory is taken from
+ * the system as slots are first used. A name beyond the bound gets no slot: control says which endpoint is left out and
+ * what to do. Control also shares the room by namespaces (control/place-shares.ts).
  */
 import { IdentityTable } from './identity-table.ts'
 import { Ledger } from './ledger.ts'
@@ -75,8 +76,8 @@ export class EndpointTable {
   }
 
   /**
-   * Counts one request in. Only on a slot of the endpoint set now in force in this worker, in the turn of the loop that picked it:
-   * on this the reuse of slots rests (epoch.ts).
+   * Counts one request in. Only on a slot of the endpoint set now in force in this worker, in the turn of the loop that
+   * picked it: on this the reuse of slots rests (epoch.ts).
    */
   acquire(worker: number, slot: number): void {
     this.requests.add(worker, slot, 1)
@@ -102,7 +103,9 @@ export class EndpointTable {
     else Atomics.and(this.#states, slot, ~bit)
   }
 
-  /** A slot begins, or begins again, to be used: health that was learnt of the same identity before stays. Control only. */
+  /**
+   * A slot begins, or begins again, to be used: health that was learnt of the same identity before stays. Control only.
+   */
   enlist(slot: number): void {
     Atomics.or(this.#states, slot, SLOT_STATE.live)
     Atomics.and(this.#states, slot, ~SLOT_STATE.retired)
@@ -124,7 +127,10 @@ export class EndpointTable {
     return this.requests.sum(slot) === 0 && this.connections.sum(slot) === 0 && this.pending.sum(slot) === 0
   }
 
-  /** Takes back everything a worker that is gone for certain had counted. Supervisor only, before the replacement starts. */
+  /**
+   * Takes back everything a worker that is gone for certain had counted. Supervisor only, before the replacement
+   * starts.
+   */
   clearWorker(worker: number): void {
     this.requests.clearRow(worker)
     this.connections.clearRow(worker)

@@ -1,15 +1,18 @@
 /**
- * When a slot may be given to another name. A worker that still has the old endpoint set could count a request on the slot a moment
- * after it was given away, and the new owner would inherit it. So a slot is freed only after every live worker has passed an
- * epoch that began after the slot was withdrawn, and nothing is counted on it any more.
+ * When a slot may be given to another name. A worker that still has the old endpoint set could count a request on the
+ * slot a moment after it was given away, and the new owner would inherit it. So a slot is freed only after every live
+ * worker has passed an epoch that began after the slot was withdrawn, and nothing is counted on it any more.
  *
- * A worker passes an epoch by handling a message that control sends behind the new endpoint set on the same port: the order of the
- * port is the proof. A worker that never answers holds slots back until the supervisor has ended it; nothing waits.
+ * A worker passes an epoch by handling a message that control sends behind the new endpoint set on the same port: the
+ * order of the port is the proof. A worker that never answers holds slots back until the supervisor has ended it;
+ * nothing waits.
  */
 import type { EndpointTable } from './endpoint-table.ts'
 import type { ProcessBlock } from './process-block.ts'
 
-/** Owned by the control thread; what it knows is rebuilt from the table by the next one ({@link SlotReclaimer.adopt}). */
+/**
+ * Owned by the control thread; what it knows is rebuilt from the table by the next one ({@link SlotReclaimer.adopt}).
+ */
 export class SlotReclaimer {
   readonly #table: EndpointTable
   readonly #block: ProcessBlock
@@ -26,7 +29,9 @@ export class SlotReclaimer {
     return this.#retired.size
   }
 
-  /** The slot left the endpoint set, or its Backend is gone. Call before the new set is sent, and {@link seal} after. */
+  /**
+   * The slot left the endpoint set, or its Backend is gone. Call before the new set is sent, and {@link seal} after.
+   */
   retire(slot: number): void {
     this.#table.retire(slot)
     this.#retired.set(slot, 0)

@@ -1,10 +1,10 @@
 /**
- * Names to slots, in shared memory: an open-addressed table of 64-bit digests in which a name's position *is* its slot. An entry is one
- * word, written by one compare-and-swap, so it exists whole or not at all whichever thread was ended when. It belongs to no
- * thread: a new control thread finds every name at the slot where the old one left it.
+ * Names to slots, in shared memory: an open-addressed table of 64-bit digests in which a name's position *is* its slot.
+ * An entry is one word, written by one compare-and-swap, so it exists whole or not at all whichever thread was ended
+ * when. It belongs to no thread: a new control thread finds every name at the slot where the old one left it.
  *
- * Either one thread inserts and removes (control, for endpoints), or many insert and none removes. Both at once would need
- * an inserter to own the cell it has not filled yet, and that is a lock that a terminated thread leaves held.
+ * Either one thread inserts and removes (control, for endpoints), or many insert and none removes. Both at once would
+ * need an inserter to own the cell it has not filled yet, and that is a lock that a terminated thread leaves held.
  */
 import { createHash } from 'node:crypto'
 
@@ -54,8 +54,8 @@ export class IdentityTable {
   }
 
   /**
-   * The slot of a name, made where there is none. Any number of threads may do this at once as long as none removes: all take
-   * the first empty cell of the same chain, and the one that loses it sees there what it lost it to.
+   * The slot of a name, made where there is none. Any number of threads may do this at once as long as none removes:
+   * all take the first empty cell of the same chain, and the one that loses it sees there what it lost it to.
    *
    * @returns -1 when the table is full
    */
@@ -95,8 +95,9 @@ export class IdentityTable {
   }
 
   /**
-   * Takes a name out. Cells before an empty one become empty again, so that removed ones do not pile up and lengthen every search.
-   * Only for the one thread that inserts with {@link insertOwned}, and only once nobody uses the slot (epoch.ts).
+   * Takes a name out. Cells before an empty one become empty again, so that removed ones do not pile up and lengthen
+   * every search. Only for the one thread that inserts with {@link insertOwned}, and only once nobody uses the slot
+   * (epoch.ts).
    */
   remove(slot: number): void {
     if (Atomics.load(this.#words, slot) <= REMOVED) return

@@ -1,7 +1,7 @@
 /**
- * Counts that must be right although threads are ended at any moment: one row per worker, written by that worker alone, summed by
- * whoever reads. A dead worker's row is zeroed by the supervisor, and with it everything the worker had counted and will never
- * take back. A shared counter could not tell its share.
+ * Counts that must be right although threads are ended at any moment: one row per worker, written by that worker alone,
+ * summed by whoever reads. A dead worker's row is zeroed by the supervisor, and with it everything the worker had
+ * counted and will never take back. A shared counter could not tell its share.
  */
 export class Ledger {
   readonly workers: number
@@ -26,9 +26,9 @@ export class Ledger {
   }
 
   /**
-   * Adds one where the sum over all workers stays within the limit. Counted first, then summed, taken back when over: so two
-   * workers that meet at the last place may both be refused, but the limit is never exceeded. The order needs Atomics: a plain
-   * store may still sit in the store buffer while the other rows are read.
+   * Adds one where the sum over all workers stays within the limit. Counted first, then summed, taken back when over:
+   * so two workers that meet at the last place may both be refused, but the limit is never exceeded. The order needs
+   * Atomics: a plain store may still sit in the store buffer while the other rows are read.
    *
    * @param limit 0 = unlimited
    */

@@ -2,9 +2,10 @@
  * Whole lines of text from one thread to another through shared memory: a byte ring with one producer and one consumer.
  *
  * A line becomes visible by one store of `head`, so a producer that is terminated at any instruction leaves either the
- * whole line or nothing. The consumer frees space by one store of `tail` after its sink took the bytes: a consumer that is
- * terminated in between leaves them in place, and the next one hands them out again (**at least once**; what may come twice
- * is what one call of the sink was given). Producer and consumer may each be replaced; the ring goes on where they were.
+ * whole line or nothing. The consumer frees space by one store of `tail` after its sink took the bytes: a consumer that
+ * is terminated in between leaves them in place, and the next one hands them out again (**at least once**; what may
+ * come twice is what one call of the sink was given). Producer and consumer may each be replaced; the ring goes on
+ * where they were.
  */
 
 /** 32-bit cells of the header. What each side writes has a cache line of its own. */
@@ -197,7 +198,10 @@ export class LineReader {
     return this.#bytes.subarray(at, Math.min(at + size, this.#bytes.length))
   }
 
-  /** The largest number of bytes that ends with a line and is within `maxBytes`; at least one line, unless there is none. */
+  /**
+   * The largest number of bytes that ends with a line and is within `maxBytes`; at least one line, unless there is
+   * none.
+   */
   #upTo(tail: number, size: number, maxBytes: number): number {
     if (size <= maxBytes) return size
     for (let length = maxBytes; length > 0; length--)

@@ -1,7 +1,8 @@
 /**
- * Which listener has which row of the metrics, kept in shared memory by name: a listener keeps its row wherever it stands in the settings,
- * under a control thread that was replaced, and when it is gone and comes back. The control thread alone writes; a row is never given to
- * another name, so no count ever goes to the wrong one. The last row is shared by all that came when the others were taken.
+ * Which listener has which row of the metrics, kept in shared memory by name: a listener keeps its row wherever it
+ * stands in the settings, under a control thread that was replaced, and when it is gone and comes back. The control
+ * thread alone writes; a row is never given to another name, so no count ever goes to the wrong one. The last row is
+ * shared by all that came when the others were taken.
  */
 import { LISTENER_ROW_BYTES, MetricsLayout } from './metrics.ts'
 
@@ -37,7 +38,10 @@ export class ListenerRows {
     return this.#named
   }
 
-  /** The listeners of the settings; each gets a row if it has none. Control thread only, before the workers hear of them. */
+  /**
+   * The listeners of the settings; each gets a row if it has none. Control thread only, before the workers hear of
+   * them.
+   */
   sync(names: Iterable<string>): void {
     const wanted = new Set(names)
     for (let row = 0; row < this.#named && this.#name(row) !== ''; row++) {

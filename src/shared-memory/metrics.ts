@@ -1,7 +1,8 @@
 /**
  * Counters of all workers in one block of shared memory: a row of plain cells for each worker, written by that worker
- * alone and summed by whoever reads. A plain add costs a tenth of an atomic one, and a row outlives the worker that wrote
- * it, so that counters never go back: its replacement goes on in the same row. Cells are doubles, exact up to 2⁵³.
+ * alone and summed by whoever reads. A plain add costs a tenth of an atomic one, and a row outlives the worker that
+ * wrote it, so that counters never go back: its replacement goes on in the same row. Cells are doubles, exact up to
+ * 2⁵³.
  *
  * How many series a scrape can show is bounded here and does not depend on the number of routes: see docs/metrics.md.
  */
@@ -24,7 +25,10 @@ export function methodClass(method: string): number {
   return index < 0 ? METHODS.length - 1 : index
 }
 
-/** Status codes that have a series of their own; any other counts under its class, `4xx`. `0`: no response could be sent. */
+/**
+ * Status codes that have a series of their own; any other counts under its class, `4xx`. `0`: no response could be
+ * sent.
+ */
 export const CODES = Object.freeze([
   ...[
     '0',

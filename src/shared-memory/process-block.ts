@@ -1,6 +1,7 @@
 /**
- * What the threads of one process tell each other without a message: signs of life, the generation each worker serves, epochs, flags.
- * Each cell has one writer at a time, so that a thread ended in the middle of anything leaves nothing torn and nothing held.
+ * What the threads of one process tell each other without a message: signs of life, the generation each worker serves,
+ * epochs, flags. Each cell has one writer at a time, so that a thread ended in the middle of anything leaves nothing
+ * torn and nothing held.
  */
 
 /** Milliseconds between two beats of a thread. */
@@ -112,7 +113,10 @@ export class ProcessBlock {
     return Math.max(lowest, 0)
   }
 
-  /** The newest generation that any control thread of this process has published; a later control thread counts on from here. */
+  /**
+   * The newest generation that any control thread of this process has published; a later control thread counts on from
+   * here.
+   */
   get published(): number {
     return Atomics.load(this.#cells, PUBLISHED)
   }
@@ -183,7 +187,9 @@ export class ProcessBlock {
     for (let i = 0; i < ROW; i++) Atomics.store(this.#cells, at + i, 0)
   }
 
-  /** Traffic may be sent here: every worker serves a table and nothing is being shut down. Written by the supervisor. */
+  /**
+   * Traffic may be sent here: every worker serves a table and nothing is being shut down. Written by the supervisor.
+   */
   get ready(): boolean {
     return Atomics.load(this.#cells, FLAG_READY) === 1
   }
@@ -192,7 +198,10 @@ export class ProcessBlock {
     Atomics.store(this.#cells, FLAG_READY, ready ? 1 : 0)
   }
 
-  /** The process is shutting down: keep-alive connections are closed after the response under way. Written by the supervisor. */
+  /**
+   * The process is shutting down: keep-alive connections are closed after the response under way. Written by the
+   * supervisor.
+   */
   get draining(): boolean {
     return Atomics.load(this.#cells, FLAG_DRAINING) === 1
   }
@@ -210,7 +219,9 @@ export class ProcessBlock {
     Atomics.store(this.#cells, FLAG_SYNCED, synced ? 1 : 0)
   }
 
-  /** What is served is what an earlier process knew: the source has not been read since the start. Written by control. */
+  /**
+   * What is served is what an earlier process knew: the source has not been read since the start. Written by control.
+   */
   get remembered(): boolean {
     return Atomics.load(this.#cells, FLAG_REMEMBERED) === 1
   }

@@ -1,9 +1,10 @@
 /**
- * Which backend has which row of the metrics. Kept in shared memory by the name itself, so that a control thread that was
- * replaced finds every row again, and workers look their rows up without a message. The control thread alone writes.
+ * Which backend has which row of the metrics. Kept in shared memory by the name itself, so that a control thread that
+ * was replaced finds every row again, and workers look their rows up without a message. The control thread alone
+ * writes.
  *
- * A row given up keeps its counters for ten minutes, in case its backend comes back; after that another may have it. The
- * cells belong to the workers and cannot be zeroed from here, so a new owner is reckoned from a baseline.
+ * A row given up keeps its counters for ten minutes, in case its backend comes back; after that another may have it.
+ * The cells belong to the workers and cannot be zeroed from here, so a new owner is reckoned from a baseline.
  */
 import type { Milliseconds } from '../lib/clock.ts'
 import { FairQueue } from '../lib/fair-queue.ts'
@@ -43,15 +44,17 @@ export class RowDirectory {
     this.#bytes = Buffer.from(shared, at, length)
   }
 
-  /** @returns the backend's row, or 0, which all that have none share. Cheap enough for linking, not for each request */
+  /**
+   * @returns the backend's row, or 0, which all that have none share. Cheap enough for linking, not for each request
+   */
   find(name: string): number {
     return this.#find(name, USED)
   }
 
   /**
-   * Gives rows to the backends there are now, and takes them from those that are gone. Where there are more than rows, namespaces have
-   * equally many: one with few keeps all of its own, and one with more than its share gives the others up. Control thread only,
-   * before the workers are told of the backends.
+   * Gives rows to the backends there are now, and takes them from those that are gone. Where there are more than rows,
+   * namespaces have equally many: one with few keeps all of its own, and one with more than its share gives the others
+   * up. Control thread only, before the workers are told of the backends.
    *
    * @param now wall clock
    */

@@ -1,4 +1,7 @@
-/** What each thread says of its own heap in the process block, and when a thread that has nothing to do gives garbage back. */
+/**
+ * What each thread says of its own heap in the process block, and when a thread that has nothing to do gives garbage
+ * back.
+ */
 import type { Milliseconds } from '../lib/clock.ts'
 import type { HeapStatistics, ProcessBlock } from './process-block.ts'
 
@@ -10,8 +13,9 @@ const IDLE_LOOKS = 5
 /** A collection stops the thread for some milliseconds: only for this much that has come since the last one. */
 const WORTH_BYTES = 8 * 1024 * 1024
 /**
- * The same for a thread that serves requests: with its exchanges gone, a collection takes what compiled code rests on, and the code with it (76 functions
- * of a worker, measured), so that the next requests run slowly while it is compiled again beside them. What is less stays; heaps may grow by 30 % only.
+ * The same for a thread that serves requests: with its exchanges gone, a collection takes what compiled code rests on,
+ * and the code with it (76 functions of a worker, measured), so that the next requests run slowly while it is compiled
+ * again beside them. What is less stays; heaps may grow by 30 % only.
  */
 export const WORTH_COMPILING_BYTES = 24 * 1024 * 1024
 /** A larger heap would take so long that the thread might count as hung; some milliseconds for each 10 MiB. */
@@ -28,8 +32,8 @@ export interface MemoryWatchOptions {
 }
 
 /**
- * An idle thread does not allocate, and an engine that is not asked for memory does not look for garbage: what a burst of
- * changes has left would stay until the next one.
+ * An idle thread does not allocate, and an engine that is not asked for memory does not look for garbage: what a burst
+ * of changes has left would stay until the next one.
  *
  * @param every `setInterval` of the thread
  */

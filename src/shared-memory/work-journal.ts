@@ -1,6 +1,6 @@
 /**
- * What the control thread is working on, in memory that outlives it: when it is ended in the middle, its replacement knows which object not to begin
- * with. One writer; read when the writer is gone for certain.
+ * What the control thread is working on, in memory that outlives it: when it is ended in the middle, its replacement
+ * knows which object not to begin with. One writer; read when the writer is gone for certain.
  */
 
 /** Bytes of text; a name of an object is below 600. */

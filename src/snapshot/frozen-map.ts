@@ -1,7 +1,7 @@
 /**
- * An immutable map by string whose next version shares with it all that stays: a change copies one shard of a thousand, and
- * two versions are compared by looking only into the shards that differ. That is what keeps a one-object change at 100,000
- * routes cheap, where copying or comparing whole maps takes longer than a turn of the event loop may.
+ * An immutable map by string whose next version shares with it all that stays: a change copies one shard of a thousand,
+ * and two versions are compared by looking only into the shards that differ. That is what keeps a one-object change at
+ * 100,000 routes cheap, where copying or comparing whole maps takes longer than a turn of the event loop may.
  */
 
 const SHARDS = 1024

@@ -1,6 +1,7 @@
 /**
- * Which rule wins: the total order of api.md, the Gateway API's. The most specific hostname comes before all of this: matches are compared within
- * one hostname. Everything that is compared is part of the objects themselves, so every replica comes to the same order.
+ * Which rule wins: the total order of api.md, the Gateway API's. The most specific hostname comes before all of this:
+ * matches are compared within one hostname. Everything that is compared is part of the objects themselves, so every
+ * replica comes to the same order.
  */
 import type { Match, PathMatch } from './snapshot.ts'
 
@@ -27,7 +28,8 @@ export function compareMatches(a: OrderedMatch, b: OrderedMatch): number {
 }
 
 /**
- * The part of the order that a match itself decides. Two matches for which this is 0 and whose conditions are the same are in conflict.
+ * The part of the order that a match itself decides. Two matches for which this is 0 and whose conditions are the same
+ * are in conflict.
  */
 export function compareSpecificity(a: Conditions, b: Conditions): number {
   return (

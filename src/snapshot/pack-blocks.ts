@@ -1,7 +1,8 @@
 /**
- * Where segments are kept: blocks of shared memory that are only ever appended to, so that what a worker has been told of never
- * changes. Space that nothing lives in any more comes back when a whole block is dropped; a block in which little is
- * left alive is emptied by moving that to the newest one (as in log-structured storage, Rosenblum and Ousterhout 1992).
+ * Where segments are kept: blocks of shared memory that are only ever appended to, so that what a worker has been told
+ * of never changes. Space that nothing lives in any more comes back when a whole block is dropped; a block in which
+ * little is left alive is emptied by moving that to the newest one (as in log-structured storage, Rosenblum and
+ * Ousterhout 1992).
  */
 import * as L from './pack-layout.ts'
 
@@ -15,7 +16,7 @@ const COPY_WORDS = 1 << 15
 const CLEAN_BELOW = 0.25
 
 /** Where a segment is. Changed in place when the segment moves. */
-export interface Place {
+export interface BlockRange {
   readonly hostname: string
   block: number
   offset: number
@@ -27,7 +28,7 @@ interface Block {
   readonly words: Int32Array
   used: number
   live: number
-  readonly places: Set<Place>
+  readonly places: Set<BlockRange>
 }
 
 const NOTHING = new SharedArrayBuffer(0)
@@ -50,11 +51,14 @@ export class Blocks {
     return bytes
   }
 
-  /** Stores a copy of `words`. Not visible to any reader before the next root names it; space is only lost when it is given up half-way. */
-  *store(hostname: string, words: Int32Array): Generator<void, Place> {
+  /**
+   * Stores a copy of `words`. Not visible to any reader before the next root names it; space is only lost when it is
+   * given up half-way.
+   */
+  *store(hostname: string, words: Int32Array): Generator<void, BlockRange> {
     const index = this.#room(words.length)
     const block = this.#blocks[index]!
-    const place: Place = { hostname, block: index, offset: block.used, words: words.length }
+    const place: BlockRange = { hostname, block: index, offset: block.used, words: words.length }
     block.used += words.length
     for (let at = 0; at < words.length; at += COPY_WORDS) {
       block.words.set(words.subarray(at, at + COPY_WORDS), place.offset + at)
@@ -66,7 +70,7 @@ export class Blocks {
   }
 
   /** The segment is no part of the next generation. Its bytes stay until its block is dropped. */
-  release(place: Place): void {
+  release(place: BlockRange): void {
     const block = this.#blocks[place.block]!
     block.live -= place.words
     block.places.delete(place)
@@ -78,7 +82,7 @@ export class Blocks {
    *
    * @param moved told of each segment that has a new place; `place` is still the same object
    */
-  *clean(moved: (place: Place) => void): Generator<void> {
+  *clean(moved: (place: BlockRange) => void): Generator<void> {
     for (let index = 0; index < this.#blocks.length; index++) {
       const block = this.#blocks[index]
       if (block === undefined || index === this.#open || block.live >= block.words.length * CLEAN_BELOW) continue

@@ -1,6 +1,6 @@
 /**
- * Small integers for things known by a name: a packed record holds the integer, a worker an array. An integer keeps its meaning as long as
- * any packed segment refers to it; then it is given to something else.
+ * Small integers for things known by a name: a packed record holds the integer, a worker an array. An integer keeps its
+ * meaning as long as any packed segment refers to it; then it is given to something else.
  */
 
 export interface IndexChange<T> {
@@ -70,7 +70,10 @@ export class StableIndex<T> {
     return this.#rows.keys()
   }
 
-  /** What to tell those who know the state of the last call. Indexes freed since then may be given out again only after it. */
+  /**
+   * What to tell those who know the state of the last call. Indexes freed since then may be given out again only after
+   * it.
+   */
   takeChanges(): IndexChange<T>[] {
     const changes: IndexChange<T>[] = []
     for (const index of this.#changed) changes.push({ index, value: this.#byIndex[index]?.value ?? null })

@@ -1,6 +1,7 @@
 /**
- * Where what stands in packed tables. Everything is 32-bit words in host order (the threads of one process read it). Offsets inside a segment count words
- * from the segment's start, so that a segment can be copied to another block as it is. 0 as an offset means "none".
+ * Where what stands in packed tables. Everything is 32-bit words in host order (the threads of one process read it).
+ * Offsets inside a segment count words from the segment's start, so that a segment can be copied to another block as it
+ * is. 0 as an offset means "none".
  */
 
 /** Root: header, then slots of an open-addressed table over the hostnames. */
@@ -17,7 +18,9 @@ export const ROOT_HOSTS = 5
 export const ROOT_SLOTS = 8
 export const MAGIC = 0x48477431
 
-/** Slot of the root: hash, index of the block and one (0 = never used, -1 = was used), offset of the segment in words. */
+/**
+ * Slot of the root: hash, index of the block and one (0 = never used, -1 = was used), offset of the segment in words.
+ */
 export const SLOT_HASH = 0
 export const SLOT_BLOCK = 1
 export const SLOT_OFFSET = 2
@@ -27,7 +30,7 @@ export const SLOT_WORDS = 3
 export const BLOCK_ID = 0
 export const BLOCK_DATA = 2
 
-/** Segment header. */
+/** VirtualHost header. */
 export const SEG_WORDS = 0
 export const SEG_HOSTNAME = 1
 export const SEG_SEED = 2
@@ -46,7 +49,7 @@ export const SEG_REGEX_MASK = 11
 export const SEG_REGEX_AT = 12
 /** Characters of the longest exact path. */
 export const SEG_EXACT_LONGEST = 13
-/** Segments of the longest key of a prefix or an expression. */
+/** VirtualHosts of the longest key of a prefix or an expression. */
 export const SEG_DEEPEST = 14
 /** Bit n: there are prefixes of n segments; bit 31: of 31 or more. */
 export const SEG_PREFIX_DEPTHS = 15
@@ -57,7 +60,10 @@ export const SEG_PATTERNS = 17
 export const SEG_PATTERNS_AT = 18
 export const SEG_HEADER = 19
 
-/** Slot of a path table: hash of the key, index of its first match and one (0 = free). Further matches of the key follow by MATCH_NEXT. */
+/**
+ * Slot of a path table: hash of the key, index of its first match and one (0 = free). Further matches of the key follow
+ * by MATCH_NEXT.
+ */
 export const PATH_SLOT_WORDS = 2
 
 /** Match record. */
@@ -110,13 +116,19 @@ export const BACKEND_WORDS = 4
 /** Text: bytes of UTF-8 shifted left by one, lowest bit set where some are not ASCII; then the bytes. */
 export const TEXT_BYTES = 1
 
-/** One step of the hash. The shift after each product makes collisions depend on the seed, which no client and no tenant knows. */
+/**
+ * One step of the hash. The shift after each product makes collisions depend on the seed, which no client and no tenant
+ * knows.
+ */
 export function hashStep(hash: number, code: number): number {
   const product = Math.imul(hash ^ code, 0x9e3779b1)
   return product ^ (product >>> 15)
 }
 
-/** Hash of a hostname or pattern from its end, so that one pass over a host gives the hashes of all wildcards that cover it. */
+/**
+ * Hash of a hostname or pattern from its end, so that one pass over a host gives the hashes of all wildcards that cover
+ * it.
+ */
 export function hashHost(seed: number, text: string): number {
   let hash = seed
   for (let i = text.length - 1; i >= 0; i--) hash = hashStep(hash, text.charCodeAt(i))

@@ -1,6 +1,6 @@
 /**
- * The literal segments a regular expression for paths must begin with, so that it is only run on paths that have them: thousands of
- * expressions on one host then cost a request no more than the few that start like its path.
+ * The literal segments a regular expression for paths must begin with, so that it is only run on paths that have them:
+ * thousands of expressions on one host then cost a request no more than the few that start like its path.
  */
 
 const META = new Set('\\.+*?()|[]{}^$')
@@ -8,7 +8,8 @@ const QUANTIFIERS = new Set('*+?{')
 
 /**
  * @param source RE2 syntax, matched against whole paths
- * @returns the literal beginning up to, without, its last slash: `/api` for `/api/v[0-9]+`; empty when nothing is certain
+ * @returns the literal beginning up to, without, its last slash: `/api` for `/api/v[0-9]+`; empty when nothing is
+ *   certain
  */
 export function literalPrefix(source: string): string {
   if (hasTopLevelAlternative(source)) return ''

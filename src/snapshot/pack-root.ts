@@ -1,5 +1,8 @@
-/** The table over all hostnames: kept privately by the packer, changed where hosts change, and copied for each generation. */
-import type { Place } from './pack-blocks.ts'
+/**
+ * The table over all hostnames: kept privately by the packer, changed where hosts change, and copied for each
+ * generation.
+ */
+import type { BlockRange } from './pack-blocks.ts'
 import * as L from './pack-layout.ts'
 
 const FIRST_CAPACITY = 16
@@ -41,7 +44,7 @@ export class Root {
   }
 
   /** Names the place of a host, new or changed. */
-  put(place: Place): void {
+  put(place: BlockRange): void {
     const slot = this.#table.slots.get(place.hostname)
     if (slot !== undefined) {
       point(this.#table.words, slot, place.block + 1, place.offset)

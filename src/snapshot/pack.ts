@@ -1,18 +1,18 @@
 /**
- * Snapshot → packed tables, again and again: only what is not the same object (`===`) as last time is packed, and what is
- * packed keeps its place. One per control thread.
+ * Snapshot → packed tables, again and again: only what is not the same object (`===`) as last time is packed, and what
+ * is packed keeps its place. One per control thread.
  */
 import type { Random } from '../lib/clock.ts'
 import { runSteps } from '../lib/steps.ts'
 import { FrozenMap } from './frozen-map.ts'
-import { Blocks, type Place } from './pack-blocks.ts'
+import { type BlockRange, Blocks } from './pack-blocks.ts'
 import { StableIndex } from './pack-index.ts'
 import { hashStep } from './pack-layout.ts'
 import { Root } from './pack-root.ts'
-import { SegmentWriter } from './pack-segment.ts'
+import { VirtualHostWriter } from './pack-virtual-host.ts'
 import type { PackedTables } from './packed.ts'
 import type { PolicySet } from './policy.ts'
-import type { Backend, Segment, Snapshot } from './snapshot.ts'
+import type { Backend, Snapshot, VirtualHost } from './snapshot.ts'
 
 /** Fills a `TablesUpdate`: the tables of one generation and what changed among the things its records name by index. */
 export interface PackResult {
@@ -22,13 +22,16 @@ export interface PackResult {
 }
 
 interface Placement {
-  readonly segment: Segment
-  readonly place: Place
+  readonly segment: VirtualHost
+  readonly place: BlockRange
 }
 
-/** Rules of a segment whose references are still to be counted; progress is kept here, so that a pack may be given up meanwhile. */
+/**
+ * Rules of a segment whose references are still to be counted; progress is kept here, so that a pack may be given up
+ * meanwhile.
+ */
 interface Debt {
-  readonly segment: Segment
+  readonly segment: VirtualHost
   readonly by: 1 | -1
   at: number
 }
@@ -43,7 +46,7 @@ export class Packer {
   readonly #policies = new StableIndex<PolicySet>()
   readonly #backends = new StableIndex<Backend>()
   readonly #placements = new Map<string, Placement>()
-  readonly #writer = new SegmentWriter()
+  readonly #writer = new VirtualHostWriter()
   readonly #debts: Debt[] = []
   #tables: PackedTables | undefined
   /** By index, as those know it who have every result. */
@@ -71,13 +74,13 @@ export class Packer {
   }
 
   /**
-   * Packs in steps far shorter than a millisecond, so that whoever drives it decides how long a turn is. It may be given up
-   * between two steps for a newer snapshot, by `return()` or by starting over: nothing is lost or left half done, and the next
-   * result holds the changes that the one given up did not deliver.
+   * Packs in steps far shorter than a millisecond, so that whoever drives it decides how long a turn is. It may be
+   * given up between two steps for a newer snapshot, by `return()` or by starting over: nothing is lost or left half
+   * done, and the next result holds the changes that the one given up did not deliver.
    *
-   * Results must reach every worker in the order in which they were made. An index that is freed in one generation may mean something else from the next on;
-   * a request that still holds an older generation is safe because workers keep an array of policies and one of backends per
-   * generation (copied and changed, never changed in place).
+   * Results must reach every worker in the order in which they were made. An index that is freed in one generation may
+   * mean something else from the next on; a request that still holds an older generation is safe because workers keep
+   * an array of policies and one of backends per generation (copied and changed, never changed in place).
    */
   *packSteps(snapshot: Snapshot): Generator<void, PackResult> {
     const run = {}
@@ -128,7 +131,7 @@ export class Packer {
     if (now === before) return
     let seen = 0
     if (now instanceof FrozenMap && before instanceof FrozenMap) {
-      for (const { key, after } of before.changesTo(now) as Iterable<{ key: string; after: Segment | undefined }>) {
+      for (const { key, after } of before.changesTo(now) as Iterable<{ key: string; after: VirtualHost | undefined }>) {
         if (after !== undefined) yield* this.#place(key, after)
         else {
           this.#remove(key)
@@ -152,7 +155,7 @@ export class Packer {
     }
   }
 
-  *#place(hostname: string, segment: Segment): Generator<void> {
+  *#place(hostname: string, segment: VirtualHost): Generator<void> {
     const old = this.#placements.get(hostname)
     if (old?.segment === segment) return
     const words = yield* this.#writer.write(segment, this.#pathSeed, {

@@ -10,7 +10,7 @@ import type { PolicySet } from './policy.ts'
 
 export interface Snapshot {
   /** By hostname in normal form: `shop.example.com`, `*.example.com`, or `*` for hosts that nobody names. */
-  readonly segments: ReadonlyMap<string, Segment>
+  readonly segments: ReadonlyMap<string, VirtualHost>
   /** Distinct policy sets by digest. */
   readonly policies: ReadonlyMap<string, PolicySet>
   /** By backend id, see {@link Backend.id}. */
@@ -20,7 +20,7 @@ export interface Snapshot {
 }
 
 /** All rules of one hostname. */
-export interface Segment {
+export interface VirtualHost {
   readonly hostname: string
   readonly rules: readonly Rule[]
   /** In matching order (api.md, "Which rule wins"): the first that matches decides. */
@@ -77,11 +77,13 @@ export interface Match {
   readonly cookies: readonly ValueMatch[]
   /** In CIDR form; any one of them must hold the client's address; empty = any address. */
   readonly sourceCIDRs: readonly string[]
-  /** Bit i: served on the i-th of {@link Snapshot.listeners}. All bits set (-1) = every listener, also those to come. */
+  /**
+   * Bit i: served on the i-th of {@link Snapshot.listeners}. All bits set (-1) = every listener, also those to come.
+   */
   readonly listeners: number
   /** Regular-expression paths of a delegated Route must also stay below one of these; empty = anywhere. */
   readonly within: readonly string[]
-  /** Index into `Segment.rules`. */
+  /** Index into `VirtualHost.rules`. */
   readonly rule: number
 }
 

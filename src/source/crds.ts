@@ -1,4 +1,7 @@
-/** The schemas that the package ships: those of the CRD files that a cluster is given, so that folder and cluster cannot disagree. */
+/**
+ * The schemas that the package ships: those of the CRD files that a cluster is given, so that folder and cluster cannot
+ * disagree.
+ */
 import { readFileSync } from 'node:fs'
 
 /** `createValidator` of `api/validate.ts` takes these. */
@@ -11,8 +14,9 @@ export interface Schemas {
 }
 
 /**
- * `schemas/generate.ts` writes it together with the YAML files, of which it is the content without descriptions: a few milliseconds
- * to read, where the YAML takes a third of the time in which Headgate is to be ready. The same from `src/` and from `dist/`.
+ * `schemas/generate.ts` writes it together with the YAML files, of which it is the content without descriptions: a few
+ * milliseconds to read, where the YAML takes a third of the time in which Headgate is to be ready. The same from `src/`
+ * and from `dist/`.
  */
 const COMPACT = new URL('../../schemas/compact.json', import.meta.url)
 

@@ -1,6 +1,6 @@
 /**
- * Turns a burst of hints into one run: a run begins when nothing has come for `quiet` ms, at the latest `maximum` ms after
- * the first hint. While one is under way, hints wait for its end.
+ * Turns a burst of hints into one run: a run begins when nothing has come for `quiet` ms, at the latest `maximum` ms
+ * after the first hint. While one is under way, hints wait for its end.
  */
 export class HoldOff {
   readonly #quiet: number

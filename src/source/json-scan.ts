@@ -24,7 +24,8 @@ const STEP = 8_192
 /**
  * Goes through a text once, in slices.
  *
- * @param maxSigns brackets, separators, names and values of one object: of the whole text, or of an element of a list right below the top, as in a `List`
+ * @param maxSigns brackets, separators, names and values of one object: of the whole text, or of an element of a list
+ *   right below the top, as in a `List`
  * @throws {RangeError} when the nesting is too deep
  * @yields now and then, so that the caller may do something else
  */

@@ -1,4 +1,7 @@
-/** The installation's settings: a file, flags over it, the schema's defaults below both, and for each value where it comes from. */
+/**
+ * The installation's settings: a file, flags over it, the schema's defaults below both, and for each value where it
+ * comes from.
+ */
 import { type FieldProblem, formatPath } from '../api/object.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { readText } from './read-text.ts'
@@ -7,7 +10,10 @@ import { LineIndex, locateInText, parseJson, parseYaml } from './yaml-text.ts'
 
 type Path = readonly (string | number)[]
 
-/** One value that a flag sets. Plain data: it is handed to the control thread, which applies it again when the file changes. */
+/**
+ * One value that a flag sets. Plain data: it is handed to the control thread, which applies it again when the file
+ * changes.
+ */
 export interface SettingsOverride {
   /** As the user wrote it, for example `--admin :9901`. */
   readonly flag: string
@@ -144,7 +150,10 @@ function parse(file: string, text: string): { raw: Record<string, unknown>; prob
   return { raw: {}, problems: [{ where: at(first.offset), field: '', reason: 'Type', message }] }
 }
 
-/** @returns paths of what was set, as they are in the merged settings, with indexes; the name of an item that was added, too */
+/**
+ * @returns paths of what was set, as they are in the merged settings, with indexes; the name of an item that was added,
+ *   too
+ */
 function apply(settings: Record<string, unknown>, { path, value }: SettingsOverride): Path[] {
   const real: (string | number)[] = []
   const added: Path[] = []

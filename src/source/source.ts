@@ -7,7 +7,7 @@ export type Origin =
   { readonly file: string; readonly line: number } | { readonly cluster: true }
 
 /** A position in a file; `line` and `column` count from 1. */
-export interface Place {
+export interface SourceLocation {
   readonly file: string
   readonly line: number
   readonly column: number
@@ -78,7 +78,7 @@ export interface SourceProblem {
   /** What is wrong, what serves meanwhile and what to do. Without the place. */
   readonly message: string
   /** Absent where no file is concerned. A file as a whole has line 1, column 1. */
-  readonly place?: Place
+  readonly place?: SourceLocation
   /** What cannot be read, where it is one kind. */
   readonly kind?: Kind
   /** The object concerned, where it is known. */
@@ -95,8 +95,8 @@ export interface SourceHandler {
 }
 
 /**
- * What something refers to, as `namespace/name`. A cluster holds far more of these kinds than we have any business with, so
- * only what is named here is read.
+ * What something refers to, as `namespace/name`. A cluster holds far more of these kinds than we have any business
+ * with, so only what is named here is read.
  */
 export interface Needs {
   /** With their EndpointSlices. */
@@ -115,13 +115,14 @@ export interface Source {
   /** Begins to read and to watch. Events arrive in later turns of the event loop, none before this returns. */
   start(handler: SourceHandler): void
   /**
-   * From now on this is what is referred to; nothing else of these kinds is told, and what is not needed any more is deleted.
-   * Before the first call nothing is needed. `synced` waits for what is named by the time `changed` has returned for the
-   * objects that name it. A source that reads everything anyway has no such method.
+   * From now on this is what is referred to; nothing else of these kinds is told, and what is not needed any more is
+   * deleted. Before the first call nothing is needed. `synced` waits for what is named by the time `changed` has
+   * returned for the objects that name it. A source that reads everything anyway has no such method.
    */
   interest?(needs: Needs): void
   /**
-   * Whether it has read what there is of an object, so that one it has not told is not there. A source that reads everything anyway has no such method.
+   * Whether it has read what there is of an object, so that one it has not told is not there. A source that reads
+   * everything anyway has no such method.
    *
    * @param subject name by which the object is asked for; of an EndpointSlice, its Service
    */
@@ -133,5 +134,5 @@ export interface Source {
    * `undefined` for an object that did not come from a file (or not any more). Slow (parses the file again): for
    * problems only.
    */
-  locate(kind: Kind, key: string, path: readonly (string | number)[]): Place | undefined
+  locate(kind: Kind, key: string, path: readonly (string | number)[]): SourceLocation | undefined
 }

@@ -1,7 +1,7 @@
 /**
  * Scalars that two readers of YAML take for different things. Headgate reads the core schema of YAML 1.2.2 (§10.3);
- * kubectl reads YAML 1.1 as go-yaml does: `on` is true, `010` is eight. The same manifest must mean the same in both places,
- * so whoever writes one of these is told to use quotes.
+ * kubectl reads YAML 1.1 as go-yaml does: `on` is true, `010` is eight. The same manifest must mean the same in both
+ * places, so whoever writes one of these is told to use quotes.
  */
 
 const BOOLEAN = /^(?:y|Y|yes|Yes|YES|on|On|ON|n|N|no|No|NO|off|Off|OFF)$/

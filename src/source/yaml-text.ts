@@ -38,8 +38,9 @@ const OPTIONS = { version: '1.2', merge: true, uniqueKeys: false, prettyErrors: 
 const MAX_ALIASES = 100
 
 /**
- * Tokens (names, values, punctuation; of YAML blanks and line ends too) of one document or object: some 5,000 fields in YAML. Whoever may write a file must
- * not be able to hold up the thread that everybody's changes wait for, and to parse this many takes a tenth of a second.
+ * Tokens (names, values, punctuation; of YAML blanks and line ends too) of one document or object: some 5,000 fields in
+ * YAML. Whoever may write a file must not be able to hold up the thread that everybody's changes wait for, and to parse
+ * this many takes a tenth of a second.
  */
 const MAX_SIGNS = 50_000
 /** Brackets within brackets: the parser recurses. */

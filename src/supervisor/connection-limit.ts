@@ -1,4 +1,6 @@
-/** Client connections that one worker accepts at a time: as many as the settings ask for, as far as files and memory go. */
+/**
+ * Client connections that one worker accepts at a time: as many as the settings ask for, as far as files and memory go.
+ */
 import { formatMebibytes } from '../lib/memory-budget.ts'
 
 export interface ConnectionRoom {

@@ -1,13 +1,16 @@
 /**
- * How many connections this process can hold. At EMFILE a client is closed without a word, so the limit is divided beforehand. Node
- * raises the soft limit to the hard one when it starts and has no call to raise it further: that is for
- * `ulimit -Hn`, systemd's LimitNOFILE or the container runtime.
+ * How many connections this process can hold. At EMFILE a client is closed without a word, so the limit is divided
+ * beforehand. Node raises the soft limit to the hard one when it starts and has no call to raise it further: that is
+ * for `ulimit -Hn`, systemd's LimitNOFILE or the container runtime.
  */
 import { readFileSync } from 'node:fs'
 
 /** For probes and the admin API (64 connections each), DNS, files, the log, and a few watches of an API server. */
 const PROCESS_RESERVE = 256
-/** Of the limit, where that is more: a watch of an API server is a connection, and there are some for every namespace that is watched. */
+/**
+ * Of the limit, where that is more: a watch of an API server is a connection, and there are some for every namespace
+ * that is watched.
+ */
 const RESERVED_SHARE = 1 / 16
 /** Listeners and event loop. */
 const THREAD_RESERVE = 24

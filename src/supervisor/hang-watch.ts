@@ -1,7 +1,7 @@
 /**
- * Tells a thread that hangs from one that is merely not given the processor. A hung worker keeps its share of the connections that
- * SO_REUSEPORT deals out and answers none, so it must be ended soon; ending a healthy one on a starved machine
- * makes everything worse.
+ * Tells a thread that hangs from one that is merely not given the processor. A hung worker keeps its share of the
+ * connections that SO_REUSEPORT deals out and answers none, so it must be ended soon; ending a healthy one on a starved
+ * machine makes everything worse.
  */
 import type { Milliseconds } from '../lib/clock.ts'
 
@@ -29,8 +29,8 @@ export class HangWatch {
   /**
    * @param interval how often {@link hung} will be asked
    * @param beats of the watched thread
-   * @param waited how long the thread has waited for a processor since it began, where the system tells; a look costs file reads,
-   *   so only while there is no beat
+   * @param waited how long the thread has waited for a processor since it began, where the system tells; a look costs
+   *   file reads, so only while there is no beat
    * @param hangsAfter see {@link HANG_AFTER}
    */
   constructor(

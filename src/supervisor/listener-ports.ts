@@ -1,17 +1,18 @@
 /**
- * Who has which socket while the process runs. Decided here, once for all workers, so that they agree and a worker or control thread that
- * comes later finds what is in force. A socket that stays open under another name is never closed; one that is new is tried first, as at the
- * start; a listener whose socket cannot be had keeps the one it had, and is tried again.
+ * Who has which socket while the process runs. Decided here, once for all workers, so that they agree and a worker or
+ * control thread that comes later finds what is in force. A socket that stays open under another name is never closed;
+ * one that is new is tried first, as at the start; a listener whose socket cannot be had keeps the one it had, and is
+ * tried again.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Listener } from '../api/settings.ts'
 import type { Milliseconds } from '../lib/clock.ts'
-import type { ListenerFailure, ListenerSettings } from '../link/messages.ts'
 import { canonicalAddress } from '../pattern/cidr.ts'
+import type { ListenerFailure, ListenerSettings } from '../thread/messages.ts'
 import { ClaimError, type claimPorts, formatAddress } from './ports.ts'
 
 /** One socket of a listener. */
-interface Place extends ListenerSettings {
+interface PlannedListener extends ListenerSettings {
   /** The settings ask for any free port. */
   readonly any: boolean
 }
@@ -32,10 +33,10 @@ const CLOSING: Milliseconds = 5_000
 
 export class ListenerPorts {
   readonly #options: ListenerPortsOptions
-  #places: ReadonlyMap<string, Place>
+  #places: ReadonlyMap<string, PlannedListener>
   #failures: readonly ListenerFailure[] = []
   /** What was given up lately, and until when it may still be open in a worker. */
-  #closing: readonly (Place & { readonly until: Milliseconds })[] = []
+  #closing: readonly (PlannedListener & { readonly until: Milliseconds })[] = []
   #wanted: readonly Listener[]
   #resolving = false
   #stopped = false
@@ -82,7 +83,7 @@ export class ListenerPorts {
   }
 
   async #bring(wanted: readonly Listener[]): Promise<void> {
-    const next = new Map<string, Place>()
+    const next = new Map<string, PlannedListener>()
     const others: Listener[] = []
     for (const listener of wanted) {
       const place = this.#places.get(listener.name)
@@ -102,7 +103,7 @@ export class ListenerPorts {
     if (wanted === this.#wanted && !this.#stopped) this.#commit(next, failures)
   }
 
-  #isFor({ address, port, any }: Place, listener: Listener): boolean {
+  #isFor({ address, port, any }: PlannedListener, listener: Listener): boolean {
     return address === this.#addressOf(listener) && (listener.port === 0 ? any : port === listener.port)
   }
 
@@ -111,7 +112,7 @@ export class ListenerPorts {
   }
 
   /** @param next those that have their place already */
-  async #claim(listener: Listener, next: ReadonlyMap<string, Place>): Promise<Place | ClaimError> {
+  async #claim(listener: Listener, next: ReadonlyMap<string, PlannedListener>): Promise<PlannedListener | ClaimError> {
     const { name, port } = listener
     const address = this.#addressOf(listener)
     const place = { name, address, port, any: port === 0 }
@@ -134,7 +135,7 @@ export class ListenerPorts {
   }
 
   /** What it had, unless somebody else has that now. */
-  #fallBack(name: string, error: ClaimError, next: Map<string, Place>): string {
+  #fallBack(name: string, error: ClaimError, next: Map<string, PlannedListener>): string {
     const former = this.#places.get(name)
     if (former === undefined || [...next.values()].some((other) => overlap(other, former)))
       return error.with('it is not open, and is tried again')
@@ -143,13 +144,13 @@ export class ListenerPorts {
     return error.with(`until that changes it stays at ${formatAddress({ host: address, port })}`)
   }
 
-  #stillOpen(): readonly Place[] {
+  #stillOpen(): readonly PlannedListener[] {
     const now = this.#options.now()
     this.#closing = this.#closing.filter(({ until }) => until > now)
     return this.#closing
   }
 
-  #commit(next: ReadonlyMap<string, Place>, failures: readonly ListenerFailure[]): void {
+  #commit(next: ReadonlyMap<string, PlannedListener>, failures: readonly ListenerFailure[]): void {
     const before = this.#places
     if (isDeepStrictEqual(before, next) && isDeepStrictEqual(failures, this.#failures)) return
     const until = this.#options.now() + CLOSING
@@ -162,12 +163,12 @@ export class ListenerPorts {
   }
 }
 
-function same(a: Place, b: Place): boolean {
+function same(a: PlannedListener, b: PlannedListener): boolean {
   return a.port === b.port && a.address === b.address
 }
 
 /** Whether one connection could be for both. */
-function overlap(a: Place, b: Place): boolean {
+function overlap(a: PlannedListener, b: PlannedListener): boolean {
   if (a.port !== b.port) return false
   return isEvery(a.address) || isEvery(b.address) || canonicalAddress(a.address) === canonicalAddress(b.address)
 }

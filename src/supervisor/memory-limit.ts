@@ -1,6 +1,7 @@
 /**
- * How many bytes this process may take: what the settings say, else the least that a control group from ours up to the root allows
- * (cgroups(7)), else what the machine has. `process.constrainedMemory` of Node looks at our own group alone.
+ * How many bytes this process may take: what the settings say, else the least that a control group from ours up to the
+ * root allows (cgroups(7)), else what the machine has. `process.constrainedMemory` of Node looks at our own group
+ * alone.
  */
 import { readFileSync } from 'node:fs'
 import { totalmem } from 'node:os'
@@ -28,8 +29,9 @@ export async function memoryLimit(settingsFile: string | undefined, read: Read =
 }
 
 /**
- * `limits.memory` of the text of a settings file; 0 where it says nothing, or nothing valid: the control thread reads the same file and reports every
- * mistake in it. Threads cannot wait for that, since the size of a heap is fixed when its thread starts.
+ * `limits.memory` of the text of a settings file; 0 where it says nothing, or nothing valid: the control thread reads
+ * the same file and reports every mistake in it. Threads cannot wait for that, since the size of a heap is fixed when
+ * its thread starts.
  */
 async function memorySetting(text: string): Promise<number> {
   // The parser costs the main thread some 20 ms and a megabyte, which nearly nobody needs to pay.

@@ -1,6 +1,6 @@
 /**
- * Whether an address is free, found out before anything starts: with SO_REUSEPORT a second process on the same port is not refused, it
- * silently gets a part of the connections.
+ * Whether an address is free, found out before anything starts: with SO_REUSEPORT a second process on the same port is
+ * not refused, it silently gets a part of the connections.
  */
 import { type AddressInfo, createServer, isIPv6 } from 'node:net'
 
@@ -49,7 +49,8 @@ export async function claimPorts(claims: readonly Claim[]): Promise<number[]> {
       ports.push((server.address() as AddressInfo).port)
     }
   } finally {
-    // All are closed only at the end: two claims of port 0 must not get the same one, and two of the same port must collide.
+    // All are closed only at the end: two claims of port 0 must not get the same one, and two of the same port must
+    // collide.
     await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))))
   }
   return ports

@@ -31,8 +31,9 @@ export interface RunOptions {
 }
 
 /**
- * Of V8, for the threads to come. With 30 % a heap is collected when it has grown by that much since the last time; by default it may grow to four times
- * what is in use, which took a worker of 40 MiB to 200. Idle threads collect by themselves, see `watchMemory`.
+ * Of V8, for the threads to come. With 30 % a heap is collected when it has grown by that much since the last time; by
+ * default it may grow to four times what is in use, which took a worker of 40 MiB to 200. Idle threads collect by
+ * themselves, see `watchMemory`.
  */
 const HEAP_FLAGS = ['--heap-growing-percent=30', '--expose-gc']
 

@@ -1,6 +1,6 @@
 /**
- * `/healthz`, `/readyz` and `/metrics` on a port of their own, answered by the supervisor: whether the process lives must be
- * answerable when everything else is busy. Metrics come from the control thread by message.
+ * `/healthz`, `/readyz` and `/metrics` on a port of their own, answered by the supervisor: whether the process lives
+ * must be answerable when everything else is busy. Metrics come from the control thread by message.
  */
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -47,7 +47,10 @@ export function openSignals(address: Address, signs: Signs): Promise<Server> {
   })
 }
 
-/** When there are too many connections the oldest goes: whoever opens them and says nothing must not keep the probes out. */
+/**
+ * When there are too many connections the oldest goes: whoever opens them and says nothing must not keep the probes
+ * out.
+ */
 function keepRoom(server: Server): void {
   const open = new Set<Socket>()
   server.on('connection', (socket: Socket) => {

@@ -1,6 +1,7 @@
 /**
- * The main thread: starts the control thread and the workers, keeps them running, answers whether the process lives and is ready, and
- * ends it in good order. No configuration and no request passes here, so that nothing holds up the thread that watches all others.
+ * The main thread: starts the control thread and the workers, keeps them running, answers whether the process lives and
+ * is ready, and ends it in good order. No configuration and no request passes here, so that nothing holds up the thread
+ * that watches all others.
  */
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
@@ -11,15 +12,15 @@ import type { SettingsObject } from '../api/settings.ts'
 import type { ControlToMain, ResolvedPorts, SourceChoice } from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
-import type { ListenerFailure, ListenerSettings } from '../link/messages.ts'
-import type { ThreadLog, WorkerToMain } from '../link/thread-data.ts'
-import type { ProcessShare } from '../link/worker-settings.ts'
 import { DEFAULT_ENDPOINT_SLOTS, EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { createMetrics } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
 import { WorkJournal } from '../shared-memory/work-journal.ts'
 import type { SettingsOverride } from '../source/settings.ts'
+import type { ListenerFailure, ListenerSettings } from '../thread/messages.ts'
+import type { ThreadLog, WorkerToMain } from '../thread/thread-data.ts'
+import type { ProcessShare } from '../thread/worker-settings.ts'
 import { type ConnectionRoom, connectionsOf, connectionsWarning } from './connection-limit.ts'
 import { type DescriptorBudget, descriptorLimit, divideDescriptors } from './descriptors.ts'
 import { ListenerPorts } from './listener-ports.ts'
@@ -153,13 +154,17 @@ export class Supervisor {
     let serving = 0
     for (let worker = 0; worker < workers; worker++)
       if (this.#listens(worker) && this.#block.applied(worker) > 0) serving++
-    // Ready once means ready as long as anybody serves: one worker being replaced is no reason to send all traffic away.
+    // Ready once means ready as long as anybody serves: one worker being replaced is no reason to send all traffic
+    // away.
     if (serving === workers || (this.#wasReady && serving > 0)) return ''
     const why = this.#block.synced ? [] : this.#sourceTrouble
     return [`${serving} of ${workers} workers serve a routing table`, ...why, ...this.#notOpen()].join('\n')
   }
 
-  /** At the start everything has to be open. Later a port that cannot be had is no reason to take all others out of service. */
+  /**
+   * At the start everything has to be open. Later a port that cannot be had is no reason to take all others out of
+   * service.
+   */
   #listens(worker: number): boolean {
     const listening = this.#listening.get(worker)
     return listening !== undefined && listening.ports.size > 0 && (this.#wasReady || listening.failures.length === 0)

@@ -7,7 +7,10 @@ import { BackOff } from './back-off.ts'
 import { HangWatch } from './hang-watch.ts'
 import { waitedForProcessor } from './processor-time.ts'
 
-/** A thread that was told to end and did not within this time sits in a system call: only the end of the process ends it. */
+/**
+ * A thread that was told to end and did not within this time sits in a system call: only the end of the process ends
+ * it.
+ */
 const STUCK_AFTER: Milliseconds = 5_000
 
 export interface KeeperOptions {

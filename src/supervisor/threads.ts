@@ -2,8 +2,8 @@
 import { MessageChannel, type MessagePort, type ResourceLimits, Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
-import type { LastGood } from '../control/kept-record.ts'
-import { type ServedVersion, SuspectList } from '../control/quarantine.ts'
+import type { LastGood } from '../control/last-good/last-good-change.ts'
+import { type ServedVersion, SuspectList } from '../control/resources/quarantine.ts'
 import type {
   ControlData,
   ControlToMain,
@@ -13,18 +13,19 @@ import type {
 } from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { HeapLimits, MemoryBudget } from '../lib/memory-budget.ts'
-import type { MainToWorker, SharedBuffers, WorkerData, WorkerToMain } from '../link/thread-data.ts'
-import { WorkerState } from '../link/worker-state.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { clearGauges } from '../shared-memory/metrics.ts'
 import { CONTROL_THREAD, ProcessBlock, workerThread } from '../shared-memory/process-block.ts'
+import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
 import { WorkJournal } from '../shared-memory/work-journal.ts'
+import type { MainToWorker, WorkerData, WorkerToMain } from '../thread/thread-data.ts'
+import { WorkerState } from '../thread/worker-state.ts'
 import { HANG_AFTER } from './hang-watch.ts'
 import { ThreadKeeper } from './thread-keeper.ts'
 
 /**
- * Nobody's request waits for control, and a replacement reads everything anew: it is given more time than a worker, which keeps its share of the
- * connections while it hangs.
+ * Nobody's request waits for control, and a replacement reads everything anew: it is given more time than a worker,
+ * which keeps its share of the connections while it hangs.
  */
 const CONTROL_HANGS_AFTER: Milliseconds = 2_000
 
@@ -104,7 +105,10 @@ export class Threads {
     this.#control.start()
   }
 
-  /** The addresses are free: workers may open them. Later control threads are told from the start. Again whenever one changes. */
+  /**
+   * The addresses are free: workers may open them. Later control threads are told from the start. Again whenever one
+   * changes.
+   */
   go(ports: ResolvedPorts): void {
     this.#ports = ports
     this.tellControl({ type: 'go', ports })
@@ -116,7 +120,10 @@ export class Threads {
     for (const worker of this.#workers) worker.check(now)
   }
 
-  /** Workers that keep dying right at their start; empty when all is well. Without control they serve on, so that it does not count. */
+  /**
+   * Workers that keep dying right at their start; empty when all is well. Without control they serve on, so that it
+   * does not count.
+   */
   get trouble(): string {
     return this.#workers
       .map((keeper) => keeper.trouble)
@@ -197,7 +204,8 @@ export class Threads {
   #createWorker(name: string, index: number): Worker {
     const { entries, shared, workers, reusePort, budget, onWorker, control } = this.#options
     const { port1, port2 } = new MessageChannel()
-    // In the order of the port this comes before anything control says, and does not wait for a control thread that is busy or gone.
+    // In the order of the port this comes before anything control says, and does not wait for a control thread that is
+    // busy or gone.
     for (const message of this.#bootstrap.messages()) port2.postMessage(message)
     const data: WorkerData = {
       role: 'worker',

@@ -1,18 +1,21 @@
 /** One try to have an exchange answered by one endpoint. */
 import type { Endpoint } from '../balance/endpoint.ts'
-import { type BodyPipe, composeBody } from '../filter/body-pipe.ts'
-import { responseBodySteps } from '../filter/chain.ts'
-import type { ResponseHead } from '../filter/exchange.ts'
-import type { BodySink } from '../filter/filter.ts'
-import type { Fields } from '../http/fields.ts'
 import type { GatewayError } from '../lib/error.ts'
+import type { Fields } from '../message/fields.ts'
+import { type BodyPipe, composeBody } from '../policy/body-pipe.ts'
+import { responseBodySteps } from '../policy/chain.ts'
+import type { ResponseHead } from '../policy/exchange.ts'
+import type { BodySink } from '../policy/filter.ts'
 import type { EndpointPool, PoolWaiter } from '../proxy/pool.ts'
 import type { UpstreamHandler, UpstreamTunnel } from '../proxy/upstream.ts'
 import type { UpstreamConnection } from '../proxy/upstream-h1.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { upstreamRequest } from './upstream-request.ts'
 
-/** Bytes of a response kept while a filter makes up its mind; the upstream is paused meanwhile, so this is one read at most. */
+/**
+ * Bytes of a response kept while a filter makes up its mind; the upstream is paused meanwhile, so this is one read at
+ * most.
+ */
 interface Waiting {
   readonly chunks: Buffer[]
   ended: boolean
@@ -227,7 +230,8 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     if (x.ended) return
     x.downstream.flush()
     if (!this.#headCame) return
-    // Only now, since most responses are complete by then: from the head on the idle time is due next, and may be sooner.
+    // Only now, since most responses are complete by then: from the head on the idle time is due next, and may be
+    // sooner.
     this.#headCame = false
     x.watch()
   }

@@ -1,18 +1,20 @@
-/** The Backends of this worker: endpoint set, balancer, connections. Keyed by id and kept over every change of tables. */
+/**
+ * The Backends of this worker: endpoint set, balancer, connections. Keyed by id and kept over every change of tables.
+ */
 import type { Balancer } from '../balance/balancer.ts'
 import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
-import { EndpointSet } from '../balance/endpoint-pool.ts'
+import { EndpointSet } from '../balance/endpoint-set.ts'
 import { RetryBudget } from '../balance/retry.ts'
 import type { HeadLimits } from '../http/head.ts'
 import type { Clock, Random } from '../lib/clock.ts'
-import type { EndpointRow } from '../link/messages.ts'
 import { EndpointPool, type PoolContext, type Reservation } from '../proxy/pool.ts'
-import type { Timed, Timers } from '../proxy/timers.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { Backend } from '../snapshot/snapshot.ts'
+import type { EndpointRow } from '../thread/messages.ts'
+import type { Timed, Timers } from '../transport/timers.ts'
 import type { LinkedBackend } from './linked.ts'
 import type { NamespaceShare, ShareMember, UpstreamBudget } from './upstream-budget.ts'
 
@@ -231,7 +233,7 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
     this.#context.endpoints.pending.add(this.#context.worker, this.slot, -1)
   }
 
-  starving(pool: EndpointPool): void {
+  queued(pool: EndpointPool): void {
     this.#feeder.watch(pool)
   }
 
@@ -249,7 +251,10 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
   }
 }
 
-/** Looks now and then whether pools with waiting requests may go on: a place that another worker gives back makes no sound here. */
+/**
+ * Looks now and then whether pools with waiting requests may go on: a place that another worker gives back makes no
+ * sound here.
+ */
 class Feeder implements Timed {
   due = 0
   slot = -1

@@ -1,19 +1,19 @@
 /**
- * One request on its way through this worker: what filters see of it, what the client's side tells it, and its deadlines. The steps it
- * takes are in flow.ts, each try at an endpoint in attempt.ts.
+ * One request on its way through this worker: what filters see of it, what the client's side tells it, and its
+ * deadlines. The steps it takes are in flow.ts, each try at an endpoint in attempt.ts.
  */
 import type { Endpoint } from '../balance/endpoint.ts'
-import type { BodyPipe } from '../filter/body-pipe.ts'
-import type { Answer, ClientOrigin, Exchange, ExchangeLimits } from '../filter/exchange.ts'
-import { requestIdOf } from '../filter/request-id.ts'
-import type { Fields } from '../http/fields.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
+import type { Fields } from '../message/fields.ts'
+import type { BodyPipe } from '../policy/body-pipe.ts'
+import type { ClientOrigin, Exchange, ExchangeLimits, LocalResponse } from '../policy/exchange.ts'
+import { requestIdOf } from '../policy/request-id.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest } from '../proxy/downstream.ts'
 import type { Forwarding } from '../proxy/forwarding.ts'
-import type { Timed } from '../proxy/timers.ts'
 import type { PolicySet } from '../snapshot/policy.ts'
-import type { RuleView } from '../snapshot/tables.ts'
+import type { RuleView } from '../snapshot/route-tables.ts'
+import type { Timed } from '../transport/timers.ts'
 import type { Attempt } from './attempt.ts'
 import type { Flow } from './flow.ts'
 import type { LinkedBackend, LinkedPolicy, LinkedTables } from './linked.ts'
@@ -50,7 +50,7 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   backend: LinkedBackend | null = null
   upstreamHost: string | undefined = undefined
   /** What is answered instead of forwarding: the client wants it to go no further. */
-  finalAnswer: Answer | null = null
+  finalAnswer: LocalResponse | null = null
   entered = 0
   /** A filter's verdict on the request is awaited: it was entered and has not let the request pass. */
   deciding = false
@@ -60,7 +60,10 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   // How far it has come
   ended = false
   headSent = false
-  /** The response is complete, and the rest of the request's body still goes to the upstream: nothing that happens now is told the client. */
+  /**
+   * The response is complete, and the rest of the request's body still goes to the upstream: nothing that happens now
+   * is told the client.
+   */
   restOnly = false
   status = 0
   reason: Reason | null = null
@@ -98,7 +101,7 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   upstreamEndedAt = -1
   #id: string | null = null
   #ownLimits: ExchangeLimits | null = null
-  #facts: Map<string, unknown> | null = null
+  #attributes: Map<string, unknown> | null = null
 
   constructor(flow: Flow, downstream: Downstream, incoming: IncomingRequest) {
     this.flow = flow
@@ -140,9 +143,9 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
     return this.incoming.bodyLength < 0 ? undefined : this.incoming.bodyLength
   }
 
-  get facts(): Map<string, unknown> {
-    this.#facts ??= new Map()
-    return this.#facts
+  get attributes(): Map<string, unknown> {
+    this.#attributes ??= new Map()
+    return this.#attributes
   }
 
   /** A copy of its own, made when a filter first asks. */

@@ -1,23 +1,9 @@
 /**
- * The way of a request, in the order it is walked: find the rule, pass the filters, try endpoints, relay, end. Written so that a plain request
- * runs from its head to the upstream's socket in one turn of the loop without a promise.
+ * The way of a request, in the order it is walked: find the rule, pass the filters, try endpoints, relay, end. Written
+ * so that a plain request runs from its head to the upstream's socket in one turn of the loop without a promise.
  */
 
 import type { Splits } from '../balance/split.ts'
-import { composeBody } from '../filter/body-pipe.ts'
-import {
-  type Outcome,
-  type Replacement,
-  responseBodySteps,
-  runAnswer,
-  runEnd,
-  runRequest,
-  runResponse,
-} from '../filter/chain.ts'
-import type { Answer, ResponseHead } from '../filter/exchange.ts'
-import type { BodyStepFactory } from '../filter/filter.ts'
-import { problemAnswer } from '../filter/problem.ts'
-import { makeRequestId } from '../filter/request-id.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import { GatewayError } from '../lib/error.ts'
 import { REASONS, type Reason, type ReasonInfo } from '../lib/reason.ts'
@@ -25,13 +11,34 @@ import type { AccessLog } from '../log/access-line.ts'
 import { normalizeHost } from '../pattern/host.ts'
 import { hasEncodedSlash, normalizePath } from '../pattern/path.ts'
 import { validateQuery } from '../pattern/query.ts'
+import { composeBody } from '../policy/body-pipe.ts'
+import {
+  type ChainResult,
+  type Replacement,
+  responseBodySteps,
+  runAnswer,
+  runEnd,
+  runRequest,
+  runResponse,
+} from '../policy/chain.ts'
+import type { LocalResponse, ResponseHead } from '../policy/exchange.ts'
+import type { BodyStepFactory } from '../policy/filter.ts'
+import { problemAnswer } from '../policy/problem.ts'
+import { makeRequestId } from '../policy/request-id.ts'
 import type { ClientResolver } from '../proxy/client-address.ts'
-import type { Downstream, DownstreamHandler, Gate, IncomingRequest, Peer, PeerListener } from '../proxy/downstream.ts'
-import type { Timers } from '../proxy/timers.ts'
+import type {
+  Downstream,
+  DownstreamHandler,
+  IncomingRequest,
+  Peer,
+  PeerListener,
+  RequestHandler,
+} from '../proxy/downstream.ts'
 import type { UpstreamTunnel } from '../proxy/upstream.ts'
 import { match } from '../routing/match.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
+import type { Timers } from '../transport/timers.ts'
 import type { Attempt } from './attempt.ts'
 import { ProxyExchange } from './exchange.ts'
 import { HostCache } from './host-cache.ts'
@@ -62,7 +69,7 @@ function closes(reason: Reason): boolean {
   return (REASONS[reason] as ReasonInfo).close === true
 }
 
-export class Flow implements Gate {
+export class Flow implements RequestHandler {
   readonly worker: number
   readonly clock: Clock
   readonly random: Random
@@ -161,7 +168,7 @@ export class Flow implements Gate {
   }
 
   /** The filters have spoken. */
-  #decided(x: ProxyExchange, outcome: Outcome): void {
+  #decided(x: ProxyExchange, outcome: ChainResult): void {
     // A deadline may have struck meanwhile, and its refusal be on its way.
     if (x.ended || x.answering || outcome?.type === 'ended') return
     x.deciding = false
@@ -213,7 +220,7 @@ export class Flow implements Gate {
   }
 
   /** An answer of ours takes the way back from position `from` of the chain. */
-  answer(x: ProxyExchange, answer: Answer, from: number): void {
+  answer(x: ProxyExchange, answer: LocalResponse, from: number): void {
     if (answer.reason !== undefined) x.reason = answer.reason
     const chain = x.linked?.chain ?? null
     if (chain === null) return this.#send(x, answer)
@@ -229,7 +236,7 @@ export class Flow implements Gate {
     } else if (replacement?.type === 'replace') this.#send(x, replacement.answer, replacement.from)
   }
 
-  #send(x: ProxyExchange, answer: Answer, from = 0): void {
+  #send(x: ProxyExchange, answer: LocalResponse, from = 0): void {
     const chain = x.linked?.chain ?? null
     const head: ResponseHead = { status: answer.status, fields: answer.fields, bodyLength: answer.body?.length ?? 0 }
     let steps: BodyStepFactory[] | null = null
@@ -283,7 +290,10 @@ export class Flow implements Gate {
     this.answer(x, problemAnswer(reason, x), x.deciding ? x.entered - 1 : x.entered)
   }
 
-  /** The one place that turns an error into what the client gets: a response while that is possible, a cut connection after. */
+  /**
+   * The one place that turns an error into what the client gets: a response while that is possible, a cut connection
+   * after.
+   */
   fail(x: ProxyExchange, error: GatewayError): void {
     if (x.ended) return
     if (x.restOnly) return this.endRest(x)
@@ -368,7 +378,7 @@ export class Flow implements Gate {
     openTunnel(x, head, tunnel, early)
   }
 
-  refused(peer: Peer, error: GatewayError, method: string, target: string): Answer {
+  refused(peer: Peer, error: GatewayError, method: string, target: string): LocalResponse {
     const id = makeRequestId(this.random)
     this.metrics.exchangeStarted()
     const answer = problemAnswer(error.reason, { id })

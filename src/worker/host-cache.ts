@@ -1,6 +1,9 @@
 import type { Authority } from '../pattern/host.ts'
 
-/** Normal forms of the authorities seen last: nearly every request names one of a few. Bounded, so made-up names cannot grow it. */
+/**
+ * Normal forms of the authorities seen last: nearly every request names one of a few. Bounded, so made-up names cannot
+ * grow it.
+ */
 export class HostCache {
   readonly #known = new Map<string, Authority>()
   #last = ''

@@ -2,12 +2,12 @@
 import type { Balancer } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { RetryBudget } from '../balance/retry.ts'
-import type { Chain } from '../filter/chain.ts'
-import type { ExchangeLimits } from '../filter/exchange.ts'
+import type { Chain } from '../policy/chain.ts'
+import type { ExchangeLimits } from '../policy/exchange.ts'
 import type { EndpointPool } from '../proxy/pool.ts'
 import type { PolicySet } from '../snapshot/policy.ts'
+import type { RouteTables } from '../snapshot/route-tables.ts'
 import type { Backend } from '../snapshot/snapshot.ts'
-import type { Tables } from '../snapshot/tables.ts'
 import type { NamespaceShare } from './upstream-budget.ts'
 
 export interface LinkedPolicy {
@@ -35,10 +35,12 @@ export interface LinkedBackend {
   readonly metricsRow: number
 }
 
-/** One generation as this worker serves it. Never changed once it is current; an exchange keeps the one it began with. */
+/**
+ * One generation as this worker serves it. Never changed once it is current; an exchange keeps the one it began with.
+ */
 export interface LinkedTables {
   readonly generation: number
-  readonly tables: Tables
+  readonly tables: RouteTables
   readonly policies: readonly (LinkedPolicy | null)[]
   readonly backends: readonly (LinkedBackend | null)[]
 }

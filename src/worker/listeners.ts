@@ -1,14 +1,14 @@
 /** The listeners of this worker: opened, closed and revised as the settings say; drained at the end. */
 import { isIPv4 } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
-import type { ListenerFailure, ListenerSettings, WorkerSettings } from '../link/messages.ts'
-import type { Gate } from '../proxy/downstream.ts'
+import type { RequestHandler } from '../proxy/downstream.ts'
 import { Listener, type ListenerContext, ListenSocket } from '../proxy/listener.ts'
 import type { OpenConnection } from '../proxy/server-context.ts'
-import type { Timers } from '../proxy/timers.ts'
+import type { ListenerFailure, ListenerSettings, WorkerSettings } from '../thread/messages.ts'
+import type { Timers } from '../transport/timers.ts'
 
 export interface ListenersHost {
-  readonly gate: Gate
+  readonly gate: RequestHandler
   readonly timers: Timers
   readonly wall: () => number
   readonly reusePort: boolean
@@ -45,7 +45,7 @@ export class Listeners {
 
   constructor(host: ListenersHost) {
     this.#host = host
-    const gate: Gate = {
+    const gate: RequestHandler = {
       begin: (downstream, request) => host.gate.begin(downstream, request),
       refused: (peer, error, method, target) => host.gate.refused(peer, error, method, target),
       connectionOpened(listener) {
@@ -119,8 +119,8 @@ export class Listeners {
   }
 
   /**
-   * Sockets that stay get their names in one step, so that no connection is accepted for a listener that is elsewhere by then. What is new
-   * is opened before what is not wanted any more is closed.
+   * Sockets that stay get their names in one step, so that no connection is accepted for a listener that is elsewhere
+   * by then. What is new is opened before what is not wanted any more is closed.
    */
   async #open(wanted: readonly ListenerSettings[]): Promise<ListenerFailure[]> {
     if (this.#context.draining) return []
@@ -186,8 +186,8 @@ export class Listeners {
   }
 
   /**
-   * Goes on serving, but no connection for long: whoever is told `connection: close` sends its next request elsewhere, while a client whose
-   * idle connection is closed may be sending one just then, and loses it.
+   * Goes on serving, but no connection for long: whoever is told `connection: close` sends its next request elsewhere,
+   * while a client whose idle connection is closed may be sending one just then, and loses it.
    */
   leave(): void {
     this.#context.leaving = true
@@ -224,8 +224,8 @@ function keyOf({ address, port }: Pick<ListenerSettings, 'address' | 'port'>): s
 }
 
 /**
- * Whose a socket is by the settings. One for a single address stays when its port is opened for all: the kernel goes on giving it the
- * connections to that address, and to close it would reset those that wait to be accepted.
+ * Whose a socket is by the settings. One for a single address stays when its port is opened for all: the kernel goes on
+ * giving it the connections to that address, and to close it would reset those that wait to be accepted.
  */
 function ownerOf(socket: ListenSocket, wanted: readonly ListenerSettings[]): ListenerSettings | undefined {
   const { address, port } = socket

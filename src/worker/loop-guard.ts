@@ -1,12 +1,12 @@
 /**
- * Ends requests that come back here. Each request to an upstream carries one more entry in CDN-Loop (RFC 8586): an id of the installation, and a
- * mark of the rule, by which neither can be guessed or told from a name.
+ * Ends requests that come back here. Each request to an upstream carries one more entry in CDN-Loop (RFC 8586): an id
+ * of the installation, and a mark of the rule, by which neither can be guessed or told from a name.
  */
 import { createHmac } from 'node:crypto'
 import { CDN_LOOP_FIELD, countPasses } from '../http/cdn-loop.ts'
-import type { Fields } from '../http/fields.ts'
-import type { LoopSettings } from '../link/messages.ts'
-import type { RuleView } from '../snapshot/tables.ts'
+import type { Fields } from '../message/fields.ts'
+import type { RuleView } from '../snapshot/route-tables.ts'
+import type { LoopSettings } from '../thread/messages.ts'
 
 /** Hexadecimal digits. */
 const ID = 20

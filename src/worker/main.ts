@@ -2,19 +2,14 @@
 import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { Splits } from '../balance/split.ts'
-import { builtInFilters } from '../filter/built-in.ts'
-import type { FilterDeps } from '../filter/registry.ts'
-import type { Clock } from '../lib/clock.ts'
-import { DialGuard } from '../link/dial-guard.ts'
-import type { ToWorker, WorkerSettings } from '../link/messages.ts'
-import type { MainToWorker, WorkerData, WorkerToMain } from '../link/thread-data.ts'
 import { AccessLog } from '../log/access-line.ts'
 import { createThreadLogger } from '../log/process-log.ts'
 import { normalizePath } from '../pattern/path.ts'
 import { PatternCache } from '../pattern/pattern-cache.ts'
 import { compilePattern } from '../pattern/regex.ts'
+import { builtInFilters } from '../policy/built-in.ts'
+import type { FilterDeps } from '../policy/registry.ts'
 import { ClientResolver } from '../proxy/client-address.ts'
-import { Timers } from '../proxy/timers.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
@@ -23,6 +18,11 @@ import { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { ProcessBlock, startHeartbeat, workerThread } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
 import { WORTH_COMPILING_BYTES, watchMemory } from '../shared-memory/thread-memory.ts'
+import type { ToWorker, WorkerSettings } from '../thread/messages.ts'
+import { systemTimers } from '../thread/system-timers.ts'
+import type { MainToWorker, WorkerData, WorkerToMain } from '../thread/thread-data.ts'
+import { DialGuard } from '../transport/dial-guard.ts'
+import { Timers } from '../transport/timers.ts'
 import { Backends } from './backends.ts'
 import { Flow } from './flow.ts'
 import { Listeners } from './listeners.ts'
@@ -33,7 +33,7 @@ import { UpstreamBudget } from './upstream-budget.ts'
 const data = workerData as WorkerData
 const { index, shared } = data
 const main = parentPort!
-const clock: Clock = { wall: () => Date.now(), monotonic: () => performance.now() }
+const clock = systemTimers
 const random = Math.random
 
 const block = new ProcessBlock(shared.process)

@@ -1,4 +1,7 @@
-/** What an exchange leaves behind: one line in the access log, a few cells in the metrics. The objects are used again and again. */
+/**
+ * What an exchange leaves behind: one line in the access log, a few cells in the metrics. The objects are used again
+ * and again.
+ */
 import type { GatewayError } from '../lib/error.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
 import type { AccessEntry, AccessLog } from '../log/access-line.ts'

@@ -1,12 +1,13 @@
 /**
- * The body of one request between the client and the upstream: held back until a connection is there, counted against its
- * limit, passed through the filters' steps, and kept for a second try as long as that is small and safe.
+ * The body of one request between the client and the upstream: held back until a connection is there, counted against
+ * its limit, passed through the filters' steps, and kept for a second try as long as that is small and safe.
  */
-import { type BodyPipe, composeBody } from '../filter/body-pipe.ts'
-import { requestBodySteps } from '../filter/chain.ts'
-import type { BodySink } from '../filter/filter.ts'
-import type { Fields } from '../http/fields.ts'
+
 import { GatewayError } from '../lib/error.ts'
+import type { Fields } from '../message/fields.ts'
+import { type BodyPipe, composeBody } from '../policy/body-pipe.ts'
+import { requestBodySteps } from '../policy/chain.ts'
+import type { BodySink } from '../policy/filter.ts'
 import type { ProxyExchange } from './exchange.ts'
 
 /** Bytes kept before a connection is there; then the client waits. What one read brought may come on top. */

@@ -1,14 +1,16 @@
 /**
- * Puts tables in force. What control sends is taken in order; linking a generation is done in slices, so that requests wait for no more than
- * one of them; the commit is one store. A generation that cannot be linked is refused whole and the one before it serves on.
+ * Puts tables in force. What control sends is taken in order; linking a generation is done in slices, so that requests
+ * wait for no more than one of them; the commit is one store. A generation that cannot be linked is refused whole and
+ * the one before it serves on.
  */
-import { composeChain } from '../filter/chain.ts'
-import type { FilterDeps, FilterRegistry } from '../filter/registry.ts'
+
 import type { Clock } from '../lib/clock.ts'
-import type { FromWorker, TablesUpdate, ToWorker, WorkerSettings } from '../link/messages.ts'
 import type { PatternCache } from '../pattern/pattern-cache.ts'
+import { composeChain } from '../policy/chain.ts'
+import type { FilterDeps, FilterRegistry } from '../policy/registry.ts'
 import type { PolicySet } from '../snapshot/policy.ts'
-import { Tables } from '../snapshot/tables.ts'
+import { RouteTables } from '../snapshot/route-tables.ts'
+import type { FromWorker, TablesUpdate, ToWorker, WorkerSettings } from '../thread/messages.ts'
 import type { Backends } from './backends.ts'
 import type { LinkedBackend, LinkedPolicy, LinkedTables } from './linked.ts'
 
@@ -96,7 +98,7 @@ export class Runtime {
     }
     for (const { index, backend, slot } of update.backends)
       backends[index] = backend === null ? null : this.#host.backends.define(backend, slot ?? -1)
-    const tables = new Tables(update.tables, before?.tables, this.#host.patterns)
+    const tables = new RouteTables(update.tables, before?.tables, this.#host.patterns)
     yield* tables.prepare()
     const linked: LinkedTables = { generation: update.generation, tables, policies, backends }
     this.#current = linked
@@ -110,7 +112,10 @@ export class Runtime {
     yield* tables.forgetPatterns()
   }
 
-  /** What passed the door and cannot be used all the same costs its own rules (500), never the generation that everybody waits for. */
+  /**
+   * What passed the door and cannot be used all the same costs its own rules (500), never the generation that everybody
+   * waits for.
+   */
   #tryPolicy(policy: PolicySet): LinkedPolicy | null {
     try {
       return this.#linkPolicy(policy)

@@ -1,7 +1,7 @@
 /** An upgraded connection: bytes both ways until either side ends, or neither has sent any for too long. */
 import type { Socket } from 'node:net'
-import type { ResponseHead } from '../filter/exchange.ts'
 import type { Reason } from '../lib/reason.ts'
+import type { ResponseHead } from '../policy/exchange.ts'
 import type { UpstreamTunnel } from '../proxy/upstream.ts'
 import type { ProxyExchange } from './exchange.ts'
 

@@ -1,11 +1,13 @@
 /**
- * What the namespaces may take of one worker: connections to upstreams, and requests at a time, each of which holds a client's connection. A
- * Backend that leads back here in a way that nobody can know costs its namespace its own share, and leaves the others theirs.
+ * What the namespaces may take of one worker: connections to upstreams, and requests at a time, each of which holds a
+ * client's connection. A Backend that leads back here in a way that nobody can know costs its namespace its own share,
+ * and leaves the others theirs.
  *
- * A namespace may have three times as much as is still free. So one alone gets three quarters, two get three sevenths each, and whoever
- * comes next always finds some: a fixed share would be too little for one namespace and too much for a hundred.
+ * A namespace may have three times as much as is still free. So one alone gets three quarters, two get three sevenths
+ * each, and whoever comes next always finds some: a fixed share would be too little for one namespace and too much for
+ * a hundred.
  */
-import type { UpstreamLimits } from '../link/messages.ts'
+import type { UpstreamLimits } from '../thread/messages.ts'
 
 const TIMES_FREE = 3
 /** Milliseconds after a search for an idle connection in vain in which there is no other. */
@@ -86,7 +88,10 @@ export class NamespaceShare {
     this.#ended = ended
   }
 
-  /** What its Backends have taken counts for the namespace until it is given back: a tenant may delete them all and make them anew. */
+  /**
+   * What its Backends have taken counts for the namespace until it is given back: a tenant may delete them all and make
+   * them anew.
+   */
   leave(backend: ShareMember): void {
     if (this.members.delete(backend)) this.#endIfUnused()
   }

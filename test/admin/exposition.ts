@@ -1,6 +1,6 @@
 /**
- * A strict reader of the Prometheus text exposition format, version 0.0.4: it accepts less than Prometheus does, so that
- * nothing a stricter tool would refuse gets through.
+ * A strict reader of the Prometheus text exposition format, version 0.0.4: it accepts less than Prometheus does, so
+ * that nothing a stricter tool would refuse gets through.
  */
 import assert from 'node:assert/strict'
 

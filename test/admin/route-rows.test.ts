@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { routeRows } from '../../src/admin/route-rows.ts'
 import type { PolicySet } from '../../src/snapshot/policy.ts'
-import type { Match, Rule, Segment, Snapshot } from '../../src/snapshot/snapshot.ts'
+import type { Match, Rule, Snapshot, VirtualHost } from '../../src/snapshot/snapshot.ts'
 
 const MATCH: Match = {
   path: { type: 'PathPrefix', value: '/' },
@@ -22,7 +22,7 @@ const RULE: Rule = {
   backends: [{ backend: 'shop/api', weight: 1, priority: 0 }],
 }
 
-function snapshot(segments: Segment[], action: PolicySet['action'] = { type: 'forward' }): Snapshot {
+function snapshot(segments: VirtualHost[], action: PolicySet['action'] = { type: 'forward' }): Snapshot {
   const policy = { digest: 'p1', action } as PolicySet
   return {
     segments: new Map(segments.map((segment) => [segment.hostname, segment])),

@@ -6,7 +6,9 @@ import { validator } from './schemas.ts'
 
 type Tree = Record<string, unknown>
 
-/** A value that asks for something, for every entry of the table; by its name without the place where policies stand. */
+/**
+ * A value that asks for something, for every entry of the table; by its name without the place where policies stand.
+ */
 const SAMPLES: Tree = {
   'accessLog.fields': { agent: 'header:user-agent' },
   hedge: { after: '200ms' },

@@ -1,4 +1,6 @@
-/** Reads what a TypeScript file imports, without running it: a small lexer, since TypeScript 7 offers no parser to call. */
+/**
+ * Reads what a TypeScript file imports, without running it: a small lexer, since TypeScript 7 offers no parser to call.
+ */
 
 export interface Token {
   readonly kind: 'word' | 'string' | 'punctuation'

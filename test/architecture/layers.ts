@@ -3,18 +3,19 @@
 /** Folders of `src/` (and the entry file) by layer. A file imports its own folder and strictly lower layers. */
 export const LAYERS: readonly (readonly string[])[] = [
   ['lib'],
-  ['http', 'shared-memory', 'pattern'],
-  ['api', 'snapshot', 'balance', 'cache', 'auth', 'limit'],
-  ['routing', 'compile', 'filter'],
+  ['message', 'shared-memory', 'pattern'],
+  ['http', 'api', 'snapshot', 'balance', 'cache', 'auth', 'limit'],
+  ['routing', 'compile', 'policy', 'transport'],
   ['link'],
-  ['source', 'store', 'proxy', 'probe', 'admin', 'log'],
+  ['exchange'],
+  ['source', 'store', 'proxy', 'probe', 'admin', 'log', 'thread'],
   ['control', 'worker', 'cli'],
   ['supervisor'],
   ['main.ts'],
 ]
 
 /** Layers 0 to this one are pure: no sockets, files, timers, process, clock or chance. */
-export const LAST_PURE_LAYER = 4
+export const LAST_PURE_LAYER = 5
 
 /** Built-in modules that a pure layer may use: they compute, and touch nothing outside. */
 export const PURE_BUILTINS: Readonly<Record<string, readonly string[] | 'whole'>> = {

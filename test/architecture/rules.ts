@@ -161,7 +161,9 @@ function shapeFaults(file: SourceFile): string[] {
   return faults
 }
 
-/** Of what is loaded: two classes of one folder may name each other's types, but neither file needs the other to begin. */
+/**
+ * Of what is loaded: two classes of one folder may name each other's types, but neither file needs the other to begin.
+ */
 function cycleFaults(files: ReadonlyMap<string, SourceFile>): string[] {
   const faults: string[] = []
   const state = new Map<string, 'open' | 'done'>()

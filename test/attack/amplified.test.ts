@@ -1,4 +1,7 @@
-/** A tenant with few small objects that become much: the control thread and the workers have room for what they let in, also while it is replaced. */
+/**
+ * A tenant with few small objects that become much: the control thread and the workers have room for what they let in,
+ * also while it is replaced.
+ */
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
 import { eventually, type Gateway, manifest, route, startGateway, suiteScope } from '../feature/harness.ts'
@@ -83,7 +86,10 @@ for (const tenancy of ['Shared', 'Strict'])
       await clients.more(20)
     })
 
-    /** In a folder what is written together acts together, so the change waits for all that the tenant has written before it. */
+    /**
+     * In a folder what is written together acts together, so the change waits for all that the tenant has written
+     * before it.
+     */
     async function unmoved(): Promise<void> {
       const body = `edit ${++edits}`
       await gateway.write('calm.yaml', calm(body))

@@ -126,8 +126,8 @@ describe('a hostile client', () => {
         assert.equal(echo.received.length, seen)
         continue
       }
-      // What a server behind us may do with what it gets: decode it up to three times, take a backslash for a slash, cut the
-      // parameters off a dot segment, merge slashes, resolve dots. Without any of it, it is in normal form.
+      // What a server behind us may do with what it gets: decode it up to three times, take a backslash for a slash,
+      // cut the parameters off a dot segment, merge slashes, resolve dots. Without any of it, it is in normal form.
       const sent = echo.received.at(-1)!.url.split('?')[0]!
       assert.equal(
         resolved(sent),

@@ -1,4 +1,7 @@
-/** A tenant whose objects would cost more than everything else together: they are refused by name, and nobody else notices. */
+/**
+ * A tenant whose objects would cost more than everything else together: they are refused by name, and nobody else
+ * notices.
+ */
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
 import { eventually, type Gateway, manifest, route, startGateway, suiteScope } from '../feature/harness.ts'

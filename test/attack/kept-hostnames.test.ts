@@ -1,4 +1,7 @@
-/** A hostname between its deletion and what is created again, with somebody waiting for it: over bursts, threads and processes that end. */
+/**
+ * A hostname between its deletion and what is created again, with somebody waiting for it: over bursts, threads and
+ * processes that end.
+ */
 import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createValidator } from '../../src/api/validate.ts'
 import { compile } from '../../src/compile/compile.ts'
-import { CompileMemo } from '../../src/compile/memo.ts'
-import { ResourceCache } from '../../src/control/resource-cache.ts'
+import { CompileState } from '../../src/compile/compile-state.ts'
+import { ResourceCache } from '../../src/control/resources/resource-cache.ts'
 import { readSchemas } from '../../src/source/crds.ts'
 import type { SourceEvent } from '../../src/source/source.ts'
 import { SETTINGS } from '../compile/world.ts'
@@ -31,7 +31,7 @@ function ingress(version: string): SourceEvent {
 describe('an Ingress with 17,000 paths', () => {
   it('holds up the control thread in no turn of its compile, new or edited', () => {
     const cache = new ResourceCache(createValidator(readSchemas()), SETTINGS)
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     for (const version of ['a', 'b', 'c']) {
       cache.accept([ingress(version)])
       const steps = compile(cache.resources(), memo)

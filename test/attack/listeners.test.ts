@@ -1,6 +1,7 @@
 /**
- * A client that may reach the public listener alone, and wants what is kept to the internal one: it opens connections while the settings are
- * quiet, and sends on them, in every way a connection can be used, while an operator changes the listeners under its hands.
+ * A client that may reach the public listener alone, and wants what is kept to the internal one: it opens connections
+ * while the settings are quiet, and sends on them, in every way a connection can be used, while an operator changes the
+ * listeners under its hands.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

@@ -1,6 +1,7 @@
 /**
- * Requests that come back: a tenant's own program that sends everything to the gateway again, honest (it passes CDN-Loop on) and hostile (it takes it
- * away), against a client of another namespace that counts what fails. In a folder and on an API server, Shared and Strict.
+ * Requests that come back: a tenant's own program that sends everything to the gateway again, honest (it passes
+ * CDN-Loop on) and hostile (it takes it away), against a client of another namespace that counts what fails. In a
+ * folder and on an API server, Shared and Strict.
  */
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'

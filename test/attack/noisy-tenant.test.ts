@@ -1,6 +1,6 @@
 /**
- * A tenant with thousands of broken objects, who edits them all the time, beside one who changes a Route now and then: whatever tenants
- * fill is shared by namespace. docs/decisions/0015-fair-shares-by-namespace.md lists it.
+ * A tenant with thousands of broken objects, who edits them all the time, beside one who changes a Route now and then:
+ * whatever tenants fill is shared by namespace. docs/decisions/0015-fair-shares-by-namespace.md lists it.
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
@@ -26,7 +26,10 @@ function answering(namespace: string, name: string, body: string): Manifest {
   return { apiVersion: API, kind: 'Route', metadata: { name, namespace }, spec }
 }
 
-/** Every way for a Route to be broken in turn: a hostname of another namespace, a Backend that is not there, a field that is wrong. */
+/**
+ * Every way for a Route to be broken in turn: a hostname of another namespace, a Backend that is not there, a field
+ * that is wrong.
+ */
 function broken(i: number, edit = 0): Manifest {
   const rule = [
     { name: 'all', respond: { statusCode: 200, body: `${edit}` } },

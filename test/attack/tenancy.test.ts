@@ -1,11 +1,12 @@
 /**
- * A second tenant of a cluster that tries everything of security.md, "Who may use what", in Shared and in Strict. It may write Routes, Backends,
- * Ingresses, Services and slices of its own namespace, and nothing else. Each attempt leads to no wrong answer, and what was written says what to do.
+ * A second tenant of a cluster that tries everything of security.md, "Who may use what", in Shared and in Strict. It
+ * may write Routes, Backends, Ingresses, Services and slices of its own namespace, and nothing else. Each attempt leads
+ * to no wrong answer, and what was written says what to do.
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { createValidator } from '../../src/api/validate.ts'
-import { identityOf } from '../../src/control/cluster/last-good-shards.ts'
+import { identityOf } from '../../src/control/last-good/last-good-shards.ts'
 import { readSchemas } from '../../src/source/crds.ts'
 import { eventually, type Gateway, startGateway, suiteScope } from '../feature/harness.ts'
 import { kubeconfigFile } from '../feature/kubeconfig.ts'

@@ -55,7 +55,9 @@ export interface Rendering {
   readonly release?: string
   readonly namespace?: string
   readonly values?: unknown
-  /** The settings ask for what this version does not have: rendered by the chart as it will be when everything is built. */
+  /**
+   * The settings ask for what this version does not have: rendered by the chart as it will be when everything is built.
+   */
   readonly unbuilt?: boolean
   /** Folder of the chart. */
   readonly chart?: string

@@ -1,6 +1,6 @@
 /**
- * The commands of docs/kind.md, in their order, for whoever runs them: the cluster tests do, with `kind`, `docker` and `curl` on the PATH
- * that do the same for the cluster of their own.
+ * The commands of docs/kind.md, in their order, for whoever runs them: the cluster tests do, with `kind`, `docker` and
+ * `curl` on the PATH that do the same for the cluster of their own.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

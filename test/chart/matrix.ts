@@ -1,4 +1,7 @@
-/** Values as people write them. Every one is linted, rendered, checked, and where there is a cluster tried on its API server. */
+/**
+ * Values as people write them. Every one is linted, rendered, checked, and where there is a cluster tried on its API
+ * server.
+ */
 import type { KubernetesObject, Rendering } from './helm.ts'
 
 export interface Case extends Rendering {

@@ -1,4 +1,7 @@
-/** What must hold of the objects of an installation, whatever its values: used on what the chart renders, and on plain manifests. */
+/**
+ * What must hold of the objects of an installation, whatever its values: used on what the chart renders, and on plain
+ * manifests.
+ */
 import { parse } from 'yaml'
 import { createValidator } from '../../src/api/validate.ts'
 import { parseCommand } from '../../src/cli/parse.ts'

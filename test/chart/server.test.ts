@@ -1,6 +1,6 @@
 /**
- * What a real API server says to the objects of the matrix, by dry run. Only when asked for (HEADGATE_CHART_SERVER=1), since it
- * creates namespaces in the cluster of KUBECONFIG; the cluster tests ask.
+ * What a real API server says to the objects of the matrix, by dry run. Only when asked for (HEADGATE_CHART_SERVER=1),
+ * since it creates namespaces in the cluster of KUBECONFIG; the cluster tests ask.
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'

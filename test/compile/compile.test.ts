@@ -3,8 +3,8 @@ import { suite, test } from 'node:test'
 import fc from 'fast-check'
 import type { Route } from '../../src/api/route.ts'
 import { type Compiled, compile } from '../../src/compile/compile.ts'
-import { CompileMemo } from '../../src/compile/memo.ts'
-import type { Hold, Resource, ResourceSet } from '../../src/compile/resource-set.ts'
+import { CompileState } from '../../src/compile/compile-state.ts'
+import type { HostnameReservation, Resource, ResourceSet } from '../../src/compile/resource-set.ts'
 import { FrozenMap } from '../../src/snapshot/frozen-map.ts'
 import { backend, compiled, namespace, prefix, route, service, slice, type World, world } from './world.ts'
 
@@ -167,7 +167,9 @@ function after(edits: readonly Edit[]): World {
     slices: of('slices'),
     namespaces: of('namespaces'),
     refused: of('refused'),
-    holds: Object.fromEntries((of('holds') as { key: string; hold: Hold }[]).map(({ key, hold }) => [key, hold])),
+    holds: Object.fromEntries(
+      (of('holds') as { key: string; hold: HostnameReservation }[]).map(({ key, hold }) => [key, hold]),
+    ),
   }
 }
 
@@ -202,7 +204,7 @@ suite('compile', () => {
   test('with a memo gives what it gives from scratch, also after runs that were given up', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(edit, fc.boolean(), fc.nat(6)), { minLength: 1, maxLength: 15 }), (steps) => {
-        const memo = new CompileMemo()
+        const memo = new CompileState()
         let resources = world({})
         steps.forEach((_, i) => {
           resources = sharing(resources, world(after(steps.slice(0, i + 1).map(([one]) => one))))
@@ -245,7 +247,7 @@ suite('compile', () => {
       })
     const routes = Array.from({ length: count }, (_, i) => one(i, '/'))
     const before = world({ routes, backends })
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     const first = compiled(before, memo)
     const work = { ...memo.counts }
     const builder = before.routes.edit()
@@ -268,7 +270,7 @@ suite('compile', () => {
       route(`noisy/r${i}`, { hostnames: ['web.example'], rules: { main: { matches: [prefix(path)] } } }, { created: 2 })
     const owner = route('calm/web', { hostnames: ['web.example'] }, { created: 1 })
     const before = world({ routes: [owner, ...Array.from({ length: 2_000 }, (_, i) => asking(i, '/'))] })
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     compiled(before, memo)
     const { statuses } = memo.counts
     const builder = before.routes.edit()
@@ -289,7 +291,7 @@ suite('compile', () => {
   test('a Backend whose options change leaves every segment as it is', () => {
     const rules = { main: { backendRefs: [{ name: 'p', weight: 1, priority: 0 }] } }
     const before = world({ routes: [route('a/one', { rules })], backends: [backend('a/p', { endpoints: [] })] })
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     const first = compiled(before, memo)
     const slower = backend('a/p', {
       endpoints: [],
@@ -301,7 +303,7 @@ suite('compile', () => {
   })
 
   test('one that is begun ends those begun before it', () => {
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     const resources = world({
       routes: Array.from({ length: 2_000 }, (_, i) => route(`a/r${i}`, { hostnames: [`h${i}.example`] })),
     })
@@ -312,7 +314,7 @@ suite('compile', () => {
   })
 })
 
-function giveUp(resources: ResourceSet, memo: CompileMemo, at: number): void {
+function giveUp(resources: ResourceSet, memo: CompileState, at: number): void {
   const passes = compile(resources, memo)
   for (let i = 0; i < at; i++) if (passes.next().done === true) return
 }

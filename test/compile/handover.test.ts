@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { SettingsObject } from '../../src/api/settings.ts'
+import { CompileState } from '../../src/compile/compile-state.ts'
 import { Handovers, handoverText } from '../../src/compile/handover.ts'
-import { CompileMemo } from '../../src/compile/memo.ts'
 import type { Claim } from '../../src/compile/plan.ts'
 import { compiled, ingress, route, type World, world } from './world.ts'
 
@@ -10,7 +10,7 @@ const at = (key: string, created: number | undefined, ...hostnames: string[]) =>
 
 /** What is told after each of these worlds, one compiled on top of the other. */
 function told(...worlds: World[]): string[][] {
-  const memo = new CompileMemo()
+  const memo = new CompileState()
   return worlds.map((parts) => {
     compiled(world(parts), memo)
     return memo.handovers.take().handovers.map(handoverText)
@@ -72,7 +72,7 @@ suite('a hostname that comes to another namespace', () => {
 
   test('is not told at the start, within a namespace, or when it comes and goes before anybody could tell', () => {
     assert.deepEqual(told({ routes: [shop, team] }, { routes: [at('shop/other', 30, 'x.example')] }), [[], []])
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     for (const routes of [[shop, team], [team], [shop, team]]) compiled(world({ routes }), memo)
     assert.deepEqual(memo.handovers.take(), { handovers: [], more: 0 })
   })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { INGRESS_KIND, type Ingress, type IngressPath } from '../../src/api/ingress.ts'
 import { compileSchema } from '../../src/api/schema.ts'
+import { CompileState } from '../../src/compile/compile-state.ts'
 import {
   classOf,
   ingressOf,
@@ -11,14 +12,13 @@ import {
   nameOfRoute,
 } from '../../src/compile/ingress.ts'
 import { foreignAnnotations, ingressNotes } from '../../src/compile/ingress-notes.ts'
-import { CompileMemo } from '../../src/compile/memo.ts'
 import type { Resource, ResourceSet } from '../../src/compile/resource-set.ts'
-import { Fields } from '../../src/http/fields.ts'
+import { Fields } from '../../src/message/fields.ts'
 import { matchLinear } from '../../src/routing/linear.ts'
 import { match } from '../../src/routing/match.ts'
 import type { RouteRequest } from '../../src/routing/request.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
-import { Tables } from '../../src/snapshot/tables.ts'
+import { RouteTables } from '../../src/snapshot/route-tables.ts'
 import {
   backend,
   compiled,
@@ -48,7 +48,7 @@ const fallback = { service: { name: 'fallback', port: { name: 'http' } } }
 /** `route rule` for `host/path`, by the packed tables. */
 function router(resources: ResourceSet) {
   const { snapshot } = compiled(resources)
-  const tables = new Tables(new Packer(Math.random).pack(snapshot).tables)
+  const tables = new RouteTables(new Packer(Math.random).pack(snapshot).tables)
   return (url: string): string => {
     const slash = url.indexOf('/')
     const request: RouteRequest = {
@@ -289,7 +289,7 @@ suite('Ingress', () => {
       { rules: hosts({ 'y.example': [path('/')] }), defaultBackend: fallback, ingressClassName: 'other' },
       {},
     ]
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     compiled(first, memo)
     for (const spec of edits) {
       const next = world({ services: SERVICES, ingresses: [ingress('a/web', spec)] })
@@ -436,7 +436,7 @@ suite('Ingress', () => {
       { rules: hosts({ 'x.example': [path('/')] }), ingressClassName: 'other' },
       { annotations },
     )
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     const notesOf = (name: string) => statusOf(compiled(at(name), memo), 'a/web', 'Ingress').notes?.length
     assert.deepEqual([notesOf('headgate'), notesOf('other'), notesOf('headgate')], [undefined, 1, undefined])
   })

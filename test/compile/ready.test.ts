@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { ConditionReason } from '../../src/api/condition.ts'
-import { CompileMemo } from '../../src/compile/memo.ts'
+import { CompileState } from '../../src/compile/compile-state.ts'
 import type { ResourceSet, Unreachable } from '../../src/compile/resource-set.ts'
 import { FrozenMap } from '../../src/snapshot/frozen-map.ts'
 import {
@@ -51,7 +51,7 @@ function asking(name: string, port: number | string): Record<string, World> {
   }
 }
 
-function readyOf(resources: ResourceSet, memo?: CompileMemo): string {
+function readyOf(resources: ResourceSet, memo?: CompileState): string {
   const kind = resources.ingresses.size > 0 ? 'Ingress' : 'Route'
   const result = compiled(resources, memo)
   const { Ready, ResolvedRefs } = conditionsOf(result, 'a/one', kind)
@@ -119,7 +119,7 @@ suite('Ready', () => {
     test(`is not False because a Service has no pods just now, by ${how}`, () => {
       const some = [slice('a/1', 'api', { endpoints: [{ addresses: ['10.0.0.1'] }] })]
       const none = [slice('a/1', 'api', { endpoints: [] })]
-      const memo = new CompileMemo()
+      const memo = new CompileState()
       for (const slices of [some, none, [], some])
         assert.equal(readyOf(world({ ...parts, services: [API], slices }), memo), 'False/Pending')
     })
@@ -136,7 +136,7 @@ suite('Ready', () => {
     for (const [how, parts] of Object.entries(asking('api', 80)))
       test(`follows what is found out about addresses while it runs: ${expected}, by ${how}, and back`, () => {
         const id = how === 'service' || how === 'ingress' ? 'service:a/api:80' : 'a/own'
-        const memo = new CompileMemo()
+        const memo = new CompileState()
         const before = world({ ...parts, services: [API] })
         assert.equal(readyOf(before, memo), 'False/Pending')
         const troubled = { ...before, unreachable: FrozenMap.from([[id, unreachable]]) }
@@ -161,7 +161,7 @@ suite('Ready', () => {
 
   test('comes when the Service comes, compiled on top of what was there', () => {
     for (const parts of Object.values(asking('api', 80))) {
-      const memo = new CompileMemo()
+      const memo = new CompileState()
       assert.match(readyOf(world(parts), memo), /ServiceNotFound/)
       assert.equal(readyOf(world({ ...parts, services: [API] }), memo), 'False/Pending')
       assert.match(readyOf(world(parts), memo), /ServiceNotFound/)

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { NamespaceGrant } from '../../src/api/route.ts'
 import type { SettingsObject } from '../../src/api/settings.ts'
+import { CompileState } from '../../src/compile/compile-state.ts'
 import { endpointsOf, serviceBackendId } from '../../src/compile/endpoints.ts'
-import { CompileMemo } from '../../src/compile/memo.ts'
 import { Tenancy } from '../../src/compile/tenancy.ts'
 import {
   backend,
@@ -142,7 +142,7 @@ suite('a grant of hostnames', () => {
   test('by labels holds while the Namespace has them, and never for one that is not known', () => {
     const settings = strict([[labelled({ tenant: 'yes' }), '*.team.example']])
     const routes = [route('team/a', { hostnames: ['a.team.example'] }), route('b/b', { hostnames: ['b.team.example'] })]
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     const served = (namespaces: ReturnType<typeof namespace>[]) =>
       [...compiled(world({ settings, routes, namespaces }), memo).snapshot.segments.keys()].sort()
     assert.deepEqual(served([]), [])
@@ -158,7 +158,7 @@ suite('a grant of hostnames', () => {
       route('thief/wild', { hostnames: ['*.example'] }, { created: 1 }),
       route('owner/a', { hostnames: ['a.example'] }, { created: 2 }),
     ]
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     const of = (settings: Partial<SettingsObject>) => compiled(world({ settings, routes }), memo)
     assert.equal(listing(of({}), 'a.example'), undefined, 'covered by the older wildcard')
     assert.deepEqual(listing(of(strict([[to('owner'), 'a.example']])), 'a.example'), ['owner/a main: PathPrefix /'])
@@ -200,7 +200,7 @@ suite('delegates by labels', () => {
   })
 
   test('are looked at again only on the hostnames of a namespace whose labels changed', () => {
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     const of = (...namespaces: ReturnType<typeof namespace>[]) => compiled(world({ routes, namespaces }), memo)
     of(namespace('team', {}), namespace('zeta', {}))
     const before = memo.counts.hosts
@@ -321,7 +321,7 @@ suite('targets outside of Services', () => {
     const settings = strict([[to('team'), '*']])
     const backendRefs = [{ service: { name: 'api', port: 'http' }, weight: 1, priority: 0 }]
     const routes = [route('team/r', { hostnames: ['x.example'], rules: { main: { backendRefs } } })]
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     const bad = compiled(world({ settings, routes, ...slices({ labels: {} }) }), memo)
     assert.equal(conditionsOf(bad, 'team/r').ResolvedRefs, 'False/AddressNotAllowed')
     assert.match(messageOf(bad, 'team/r', 'ResolvedRefs'), /rule main: 10\.0\.0\.9:8080 may not be used/)
@@ -334,7 +334,7 @@ suite('targets outside of Services', () => {
   })
 
   test('follow the settings without any object changing', () => {
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     const backends = [one('team/b', 'a.example')]
     const of = (settings: Partial<SettingsObject>) => compiled(world({ settings, backends }), memo)
     assert.equal(of(strict([])).endpoints.get('team/b')?.length, 0)
@@ -424,7 +424,7 @@ suite('a hostname that is kept', () => {
   })
 
   test('follows grants by settings and by labels without any Route', () => {
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     const holds = { 'x.example': hold('owner/gone', 1) }
     const byLabel = strict([[labelled({ t: '1' }), '*.example']])
     const kept = (given: Partial<SettingsObject>, t: string) =>
@@ -437,7 +437,7 @@ suite('a hostname that is kept', () => {
   })
 
   test('is free when the time is over, and leaves nothing behind', () => {
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     const routes = there('x.example', ['team/a', 2])
     compiled(
       world({ settings, routes, holds: { 'x.example': hold('owner/gone', 1), 'y.example': hold('owner/y', 1) } }),

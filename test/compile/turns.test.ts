@@ -1,8 +1,11 @@
-/** Objects inside every limit of their schemas that once cost a compile seconds in one turn, or a gigabyte: what they name is shared, never copied. */
+/**
+ * Objects inside every limit of their schemas that once cost a compile seconds in one turn, or a gigabyte: what they
+ * name is shared, never copied.
+ */
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { compile } from '../../src/compile/compile.ts'
-import { CompileMemo } from '../../src/compile/memo.ts'
+import { CompileState } from '../../src/compile/compile-state.ts'
 import type { ResourceSet } from '../../src/compile/resource-set.ts'
 import { backend, compiled, ingress, namespace, route, service, slice, statusOf, type World, world } from './world.ts'
 
@@ -12,7 +15,7 @@ const LONGEST_MS = 400
 const many = <T>(count: number, of: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => of(i))
 
 /** CPU time of this thread, so that other work on the machine counts little. */
-function longestTurn(resources: ResourceSet, memo = new CompileMemo()): number {
+function longestTurn(resources: ResourceSet, memo = new CompileState()): number {
   const steps = compile(resources, memo)
   let longest = 0
   for (let done = false; !done; ) {
@@ -25,7 +28,7 @@ function longestTurn(resources: ResourceSet, memo = new CompileMemo()): number {
 }
 
 function assertShort(parts: World, edited: World, bound = LONGEST_MS): void {
-  const memo = new CompileMemo()
+  const memo = new CompileState()
   for (const resources of [world(parts), world(edited)]) {
     const longest = longestTurn(resources, memo)
     assert.ok(longest < bound, `a turn of ${Math.round(longest)} ms`)
@@ -94,7 +97,7 @@ suite('what backends have in common is there once', () => {
 
   for (const tenancy of ['Shared', 'Strict'] as const)
     test(`the endpoints of one port of a Service, also after they have changed, ${tenancy}`, () => {
-      const memo = new CompileMemo()
+      const memo = new CompileState()
       const externalTargets = [
         { namespaces: { from: 'All' as const }, hosts: ['10.0.0.1:8080', '10.0.0.2:8080', '10.0.0.3:8080'] },
       ]
@@ -128,7 +131,7 @@ suite('what backends have in common is there once', () => {
   })
 
   test('but what a namespace may reach is asked anew when the settings are others', () => {
-    const memo = new CompileMemo()
+    const memo = new CompileState()
     const slices = pods('10.0.0.2')
     const shared = world({ services, backends, slices })
     assert.equal(listsOf(compiled(shared, memo))[0]!.length, 2)

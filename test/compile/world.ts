@@ -6,9 +6,9 @@ import type { EndpointSlice, Namespace, Service } from '../../src/api/kubernetes
 import type { Route, RouteMatch, RouteRule, RouteSpec } from '../../src/api/route.ts'
 import type { SettingsObject } from '../../src/api/settings.ts'
 import { type Compiled, compile } from '../../src/compile/compile.ts'
-import { CompileMemo } from '../../src/compile/memo.ts'
+import { CompileState } from '../../src/compile/compile-state.ts'
 import {
-  type Hold,
+  type HostnameReservation,
   noResources,
   type Refused,
   type Resource,
@@ -41,7 +41,7 @@ export interface World {
   services?: Resource<Service>[]
   slices?: Resource<EndpointSlice>[]
   namespaces?: Resource<Namespace>[]
-  holds?: Record<string, Hold>
+  holds?: Record<string, HostnameReservation>
   refused?: Refused[]
 }
 
@@ -172,7 +172,7 @@ function metadataOf(key: string) {
   return { namespace, name }
 }
 
-export function compiled(resources: ResourceSet, memo: CompileMemo = new CompileMemo()): Compiled {
+export function compiled(resources: ResourceSet, memo: CompileState = new CompileState()): Compiled {
   const passes = compile(resources, memo)
   for (;;) {
     const next = passes.next()

@@ -1,4 +1,7 @@
-/** Whatever is asked of the control thread before it knows anything, while it is replaced and while it stops gets an answer. */
+/**
+ * Whatever is asked of the control thread before it knows anything, while it is replaced and while it stops gets an
+ * answer.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'

@@ -1,9 +1,10 @@
 /**
- * Manifests with the verdict each must get, from every judge: the validator here, an API server elsewhere. Each document
- * begins with two comments, what it is and what is expected:
+ * Manifests with the verdict each must get, from every judge: the validator here, an API server elsewhere. Each
+ * document begins with two comments, what it is and what is expected:
  *
  * - `ok`: accepted.
- * - `not-built: PATH …`: well-formed, an API server accepts it; this build refuses exactly these fields, as NotImplemented.
+ * - `not-built: PATH …`: well-formed, an API server accepts it; this build refuses exactly these fields, as
+ *   NotImplemented.
  * - `refused: PATH=REASON …`: refused, with exactly these problems (and perhaps fields that are not built).
  */
 import { readdirSync, readFileSync } from 'node:fs'

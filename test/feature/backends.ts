@@ -1,4 +1,6 @@
-/** Tiny real backends for feature tests: one that tells what it received, one that speaks whatever bytes a test wants. */
+/**
+ * Tiny real backends for feature tests: one that tells what it received, one that speaks whatever bytes a test wants.
+ */
 import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
@@ -24,7 +26,9 @@ export interface EchoBackend {
   readonly connections: number
 }
 
-/** Answers 200 with a JSON {@link Received}, and with the status and headers that `x-answer-*` of the request ask for. */
+/**
+ * Answers 200 with a JSON {@link Received}, and with the status and headers that `x-answer-*` of the request ask for.
+ */
 export async function echoBackend(scope: Scope, name = 'echo'): Promise<EchoBackend> {
   const received: Received[] = []
   let connections = 0
@@ -88,7 +92,10 @@ export async function rawBackend(scope: Scope, serve: (socket: Socket, number: n
   return { port, sockets }
 }
 
-/** Calls back with each complete request head that arrives (bodies are for the test to read); returns what came after it. */
+/**
+ * Calls back with each complete request head that arrives (bodies are for the test to read); returns what came after
+ * it.
+ */
 export function onHead(socket: Socket, answer: (head: string, rest: Buffer) => void): void {
   let bytes = Buffer.alloc(0)
   socket.on('data', (chunk: Buffer) => {

@@ -1,4 +1,7 @@
-/** What the whole gateway writes into a cluster: statuses, Events, its Lease, last good versions. The real API server is in e2e. */
+/**
+ * What the whole gateway writes into a cluster: statuses, Events, its Lease, last good versions. The real API server is
+ * in e2e.
+ */
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
 import { FakeApi } from '../source/kubernetes/fake-api.ts'

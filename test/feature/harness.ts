@@ -20,8 +20,8 @@ export interface Scope {
 }
 
 /**
- * For what `before` starts for a whole suite: call this in the body of `describe`. (`after` called inside of a hook belongs to the
- * hook and runs at its end.) What was started last ends first.
+ * For what `before` starts for a whole suite: call this in the body of `describe`. (`after` called inside of a hook
+ * belongs to the hook and runs at its end.) What was started last ends first.
  */
 export function suiteScope(): Scope {
   const ends: (() => void | Promise<void>)[] = []
@@ -150,7 +150,10 @@ export async function startGateway(
   return gateway
 }
 
-/** Repeats until it does not throw; after five seconds throws what it threw last. For what happens by itself in a moment. */
+/**
+ * Repeats until it does not throw; after five seconds throws what it threw last. For what happens by itself in a
+ * moment.
+ */
 export async function eventually<T>(attempt: () => T | Promise<T>, within = EVENTUALLY_MS): Promise<T> {
   const deadline = performance.now() + within
   for (;;) {

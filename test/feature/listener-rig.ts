@@ -1,6 +1,6 @@
 /**
- * A gateway whose listeners change while it runs, with one Route kept to each name: a body tells for which listener a request was matched.
- * Every name has the same host and path, so nothing but the listener decides.
+ * A gateway whose listeners change while it runs, with one Route kept to each name: a body tells for which listener a
+ * request was matched. Every name has the same host and path, so nothing but the listener decides.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { closedPort } from './backends.ts'
@@ -104,7 +104,9 @@ export interface Load {
   stop(): Promise<readonly string[]>
 }
 
-/** One connection to a listener, asked again and again: every answer must be its own, and none may end the connection. */
+/**
+ * One connection to a listener, asked again and again: every answer must be its own, and none may end the connection.
+ */
 export function keptLoad(port: number, name: string): Load {
   return repeat(async (look) => {
     using client = await RawClient.connect(port)

@@ -1,4 +1,6 @@
-/** Each part of the process has its share of memory: what exceeds it is refused by name, and everything else goes on. */
+/**
+ * Each part of the process has its share of memory: what exceeds it is refused by name, and everything else goes on.
+ */
 import assert from 'node:assert/strict'
 import { connect, type Socket } from 'node:net'
 import { describe, it } from 'node:test'

@@ -1,4 +1,7 @@
-/** A client that sends the bytes it is given and reads responses strictly: what RFC 9112 does not allow is an error here. */
+/**
+ * A client that sends the bytes it is given and reads responses strictly: what RFC 9112 does not allow is an error
+ * here.
+ */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 

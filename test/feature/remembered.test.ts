@@ -1,4 +1,7 @@
-/** A gateway that is started while the API server is away, with and without what an earlier one has left in its state directory. */
+/**
+ * A gateway that is started while the API server is away, with and without what an earlier one has left in its state
+ * directory.
+ */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -70,9 +73,9 @@ for (const [how, sealed, inPod] of [
       assert.equal((await gateway.request({ host: 'comes.test' })).status, 404)
       assert.match((await readiness(gateway)).text, /^ok; serves what an earlier process knew/)
       assert.equal(await metric(gateway), '1')
-      assert.match(gateway.processLog.join('\n'), /Serves what was known at \d{4}-\d\d-\d\dT.*\(RememberedState\)/)
+      assert.match(gateway.processLog.join('\n'), /Serves what was known at \d{4}-\d\d-\d\dT.*\(CheckpointState\)/)
       const problems = await request(gateway.adminPort, { path: '/api/v1/problems', host: 'localhost' })
-      assert.match(problems.text, /RememberedState/)
+      assert.match(problems.text, /CheckpointState/)
 
       api.put(answering('changes', 'otherwise'))
       api.put(answering('comes', 'new'))

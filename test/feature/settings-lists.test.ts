@@ -1,4 +1,7 @@
-/** Lists other than that of the listeners, in settings and manifests, that are written in another order or lose and gain members under load. */
+/**
+ * Lists other than that of the listeners, in settings and manifests, that are written in another order or lose and gain
+ * members under load.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { echoBackend } from './backends.ts'

@@ -17,7 +17,8 @@ describe('upgraded connections', () => {
   let gateway: Gateway
   let open = 0
   before(async () => {
-    // Agrees to websocket and then sends back in capitals what it gets; to anything else it answers as to a plain request.
+    // Agrees to websocket and then sends back in capitals what it gets; to anything else it answers as to a plain
+    // request.
     const origin = await rawBackend(scope, (socket) => {
       open++
       socket.on('close', () => open--)

@@ -78,7 +78,8 @@ describe('requests on the wire', () => {
         socket.end('HTTP/1.1 413 Content Too Large\r\ncontent-length: 7\r\nconnection: close\r\n\r\ntoo big'),
       'early-200': (socket) => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nearly'),
       'early-reset': (socket) => {
-        // What a server does that answers, closes and leaves the rest of the body unread: the kernel resets behind the answer.
+        // What a server does that answers, closes and leaves the rest of the body unread: the kernel resets behind the
+        // answer.
         socket.pause()
         socket.write('HTTP/1.1 413 Content Too Large\r\ncontent-length: 7\r\nconnection: close\r\n\r\ntoo big', () =>
           socket.destroy(),

@@ -9,7 +9,9 @@ import { RawClient } from './raw-client.ts'
 import { HOST, type Holdings, holdings, nothingLeft, residentMiB, scripted, wireGateway } from './wire.ts'
 
 const SIZE = 200_000_000
-/** MiB that a gateway may grow by while one side does not take what the other sends: far below the 191 that are sent. */
+/**
+ * MiB that a gateway may grow by while one side does not take what the other sends: far below the 191 that are sent.
+ */
 const GROWTH = 40
 const CHUNK = Buffer.alloc(1_000_000, 'headgate ')
 

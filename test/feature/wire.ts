@@ -1,4 +1,7 @@
-/** What tests of the wire have in common: an upstream that does what the path says, and a look at what a gateway still holds. */
+/**
+ * What tests of the wire have in common: an upstream that does what the path says, and a look at what a gateway still
+ * holds.
+ */
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import type { Socket } from 'node:net'
@@ -26,8 +29,8 @@ const HEAD = /^[A-Z]+ \/([a-z0-9-]*)[^\r\n]* HTTP\/1\.1\r\n(?:[^\r\n]+\r\n)*\r\n
 const MOST_KEPT = 1_000_000
 
 /**
- * An upstream that calls `answers[name]` for the first head that arrives for `/name…`, and for each further one of the same
- * connection; bodies are left to the test.
+ * An upstream that calls `answers[name]` for the first head that arrives for `/name…`, and for each further one of the
+ * same connection; bodies are left to the test.
  */
 export async function scripted(
   scope: Scope,
@@ -61,7 +64,9 @@ export async function scripted(
   return { port, arrived, sockets }
 }
 
-/** A gateway for the host `wire.test` whose only rule leads to one upstream; no retries, so that each failure is seen. */
+/**
+ * A gateway for the host `wire.test` whose only rule leads to one upstream; no retries, so that each failure is seen.
+ */
 export async function wireGateway(
   scope: Scope,
   port: number,

@@ -1,6 +1,6 @@
 /**
- * Fuzzer of the chunked coding: `node test/fuzz/chunked.ts [seconds]`. The decoder, fed in pieces of every size, and the slow oracle must
- * agree. What it finds goes into chunked.seeds.json, which chunked.test.ts runs for ever.
+ * Fuzzer of the chunked coding: `node test/fuzz/chunked.ts [seconds]`. The decoder, fed in pieces of every size, and
+ * the slow oracle must agree. What it finds goes into chunked.seeds.json, which chunked.test.ts runs for ever.
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'

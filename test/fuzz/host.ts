@@ -1,4 +1,7 @@
-/** Fuzzer of authorities: `node test/fuzz/host.ts [seconds]`. What it finds goes into host.seeds.json, which host.test.ts runs for ever. */
+/**
+ * Fuzzer of authorities: `node test/fuzz/host.ts [seconds]`. What it finds goes into host.seeds.json, which
+ * host.test.ts runs for ever.
+ */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { isIPv6 } from 'node:net'

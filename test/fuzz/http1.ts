@@ -1,14 +1,14 @@
 /**
- * Fuzzer of message heads: `node test/fuzz/http1.ts [seconds]`. Requests and responses made of what matters to a parser, and valid heads
- * with single bytes changed, are read by the parser and by the slow oracle. What it finds goes into http1.seeds.json, which http1.test.ts
- * runs for ever.
+ * Fuzzer of message heads: `node test/fuzz/http1.ts [seconds]`. Requests and responses made of what matters to a
+ * parser, and valid heads with single bytes changed, are read by the parser and by the slow oracle. What it finds goes
+ * into http1.seeds.json, which http1.test.ts runs for ever.
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
-import type { Fields } from '../../src/http/fields.ts'
 import { type HeadLimits, INCOMPLETE, REFUSED, RequestHead, StatusHead } from '../../src/http/head.ts'
 import { fieldsText } from '../../src/http/write-head.ts'
+import type { Fields } from '../../src/message/fields.ts'
 import {
   limitPassed,
   readFieldsSlowly,

@@ -1,6 +1,6 @@
 /**
- * Fuzzer of the normal form of paths: `node test/fuzz/path.ts [seconds]`. What it finds goes into path.seeds.json, which
- * path.test.ts runs for ever.
+ * Fuzzer of the normal form of paths: `node test/fuzz/path.ts [seconds]`. What it finds goes into path.seeds.json,
+ * which path.test.ts runs for ever.
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'

@@ -1,7 +1,7 @@
 /**
- * Fuzzer of packing and matching: `node test/fuzz/router.ts [seconds]`. A history is a row of snapshots that share objects as compile's do; after each one
- * a worker's view of the packed tables must answer like the slow matcher. The seeds of what it finds go into router.seeds.json,
- * which router.test.ts runs for ever.
+ * Fuzzer of packing and matching: `node test/fuzz/router.ts [seconds]`. A history is a row of snapshots that share
+ * objects as compile's do; after each one a worker's view of the packed tables must answer like the slow matcher. The
+ * seeds of what it finds go into router.seeds.json, which router.test.ts runs for ever.
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -13,8 +13,8 @@ import { FrozenMap } from '../../src/snapshot/frozen-map.ts'
 import { compareMatches, type OrderedMatch } from '../../src/snapshot/order.ts'
 import { Packer, type PackResult } from '../../src/snapshot/pack.ts'
 import type { PolicySet } from '../../src/snapshot/policy.ts'
-import type { Backend, Match, Rule, Segment, Snapshot } from '../../src/snapshot/snapshot.ts'
-import { Tables } from '../../src/snapshot/tables.ts'
+import { RouteTables } from '../../src/snapshot/route-tables.ts'
+import type { Backend, Match, Rule, Snapshot, VirtualHost } from '../../src/snapshot/snapshot.ts'
 import { ANY, backend, policy, type RequestSpec, request } from '../suite/router.ts'
 
 const HOSTS = ['a.x', 'b.x', 'a.b.x', '*.x', '*.b.x', '*.a.b.x', '*', 'x', '[::1]']
@@ -118,7 +118,7 @@ type History = typeof history extends fc.Arbitrary<infer T> ? T : never
 function toSegment(
   hostname: string,
   specs: readonly (typeof ruleSpec extends fc.Arbitrary<infer T> ? T : never)[],
-): Segment {
+): VirtualHost {
   const rules: Rule[] = []
   const ordered: (OrderedMatch & { readonly match: Match })[] = []
   specs.forEach((spec, rule) => {
@@ -144,7 +144,7 @@ function toSegment(
 
 /** A worker's state as messages make it. */
 interface Worker {
-  tables: Tables | undefined
+  tables: RouteTables | undefined
   policies: (PolicySet | null)[]
   backends: (Backend | null)[]
 }
@@ -154,7 +154,7 @@ function apply(worker: Worker, update: PackResult): Worker {
   const backends = [...worker.backends]
   for (const { index, policy } of update.policies) policies[index] = policy
   for (const { index, backend } of update.backends) backends[index] = backend
-  const tables = new Tables(update.tables, worker.tables)
+  const tables = new RouteTables(update.tables, worker.tables)
   for (const _ of tables.prepare());
   return { tables, policies, backends }
 }
@@ -190,7 +190,7 @@ export function checkHistory({ frozen, steps }: History): void {
   const packer = new Packer(seededRandom())
   const map = <V>(entries: Iterable<readonly [string, V]>): ReadonlyMap<string, V> =>
     frozen ? FrozenMap.from(entries) : new Map(entries)
-  const segments = new Map<string, Segment>()
+  const segments = new Map<string, VirtualHost>()
   const backends = new Map(BACKENDS.map((id) => [id, backend(id)]))
   const policies = new Map(['p1', 'p2', 'p3', 'p4'].map((digest) => [digest, policy(digest)]))
   let worker: Worker = { tables: undefined, policies: [], backends: [] }
@@ -242,7 +242,7 @@ function run(pack: Generator<void, PackResult>): PackResult {
 }
 
 /** The listing has every match of the snapshot, in the order in which they are tried. */
-function checkListing(tables: Tables, snapshot: Snapshot): void {
+function checkListing(tables: RouteTables, snapshot: Snapshot): void {
   const listed = new Map<string, string[]>()
   for (const one of listMatches(tables)) {
     let list = listed.get(one.hostname)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { countPasses } from '../../src/http/cdn-loop.ts'
-import { Fields } from '../../src/http/fields.ts'
+import { Fields } from '../../src/message/fields.ts'
 
 const ID = 'headgate-0123456789abcdef0123'
 const MARK = 'a1b2c3d4e5f6'

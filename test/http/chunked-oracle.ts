@@ -1,4 +1,7 @@
-/** Slow, obvious reading of the chunked coding by the grammar of RFC 9112 §7.1 on Latin-1 text, for comparison with the decoder. */
+/**
+ * Slow, obvious reading of the chunked coding by the grammar of RFC 9112 §7.1 on Latin-1 text, for comparison with the
+ * decoder.
+ */
 import { readFieldsSlowly } from './head-oracle.ts'
 
 const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+"

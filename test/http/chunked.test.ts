@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ChunkedDecoder, lastChunk } from '../../src/http/chunked.ts'
-import { Fields } from '../../src/http/fields.ts'
+import { Fields } from '../../src/message/fields.ts'
 import { decode } from '../fuzz/chunked.ts'
 
 const LIMITS = { head: 200, headers: 3, uri: 0 }

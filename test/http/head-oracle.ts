@@ -1,6 +1,7 @@
 /**
- * Slow, obvious reading of message heads by the ABNF of RFC 9112 §2-5 on Latin-1 text, for comparison with the parser. Strict where
- * the RFC leaves a choice: CRLF alone ends a line, nothing is folded, at most one empty line stands before a request.
+ * Slow, obvious reading of message heads by the ABNF of RFC 9112 §2-5 on Latin-1 text, for comparison with the parser.
+ * Strict where the RFC leaves a choice: CRLF alone ends a line, nothing is folded, at most one empty line stands before
+ * a request.
  */
 import type { HeadLimits } from '../../src/http/head.ts'
 

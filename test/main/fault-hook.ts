@@ -1,6 +1,6 @@
 /**
- * Preloaded into every thread of a gateway under test (`--import`): does to a thread what no message of the product can. The test
- * speaks to the main thread by IPC, which tells all others.
+ * Preloaded into every thread of a gateway under test (`--import`): does to a thread what no message of the product
+ * can. The test speaks to the main thread by IPC, which tells all others.
  */
 import { BroadcastChannel, isMainThread, workerData } from 'node:worker_threads'
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { Listener } from '../../src/api/settings.ts'
-import type { ListenerFailure, ListenerSettings } from '../../src/link/messages.ts'
 import { ListenerPorts } from '../../src/supervisor/listener-ports.ts'
 import { type Claim, ClaimError } from '../../src/supervisor/ports.ts'
+import type { ListenerFailure, ListenerSettings } from '../../src/thread/messages.ts'
 import { eventually } from '../feature/harness.ts'
 
 interface World {

@@ -1,4 +1,6 @@
-/** A thread that takes more than its heap may have ends alone: the process, its other threads and what they serve stay. */
+/**
+ * A thread that takes more than its heap may have ends alone: the process, its other threads and what they serve stay.
+ */
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,7 @@
-/** The normal form of a path, slowly: one rule of security.md after the other over the whole text, every reading a server behind us could make spelled out. */
+/**
+ * The normal form of a path, slowly: one rule of security.md after the other over the whole text, every reading a
+ * server behind us could make spelled out.
+ */
 import type { PathMode } from '../../src/pattern/path.ts'
 
 export function normalizeSlowly(path: string, mode: PathMode): string | undefined {

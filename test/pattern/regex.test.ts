@@ -70,7 +70,8 @@ describe('the memory of a pattern', () => {
       assert.equal(large.matches(`${text}b`), /a.{380}b$/.test(`${text}b`))
       assert.ok(large.bytes <= fresh + MAX_AUTOMATON_BYTES, `${large.bytes} bytes`)
     }
-    // The library would have let it grow to 8 MiB: that the bound is really on its automaton shows in that there is growth at all.
+    // The library would have let it grow to 8 MiB: that the bound is really on its automaton shows in that there is
+    // growth at all.
     assert.ok(
       large.bytes > fresh + MAX_AUTOMATON_BYTES / 4,
       `${large.bytes - fresh} bytes: is it the automaton that is bounded?`,

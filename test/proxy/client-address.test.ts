@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { Fields } from '../../src/http/fields.ts'
 import { parseFields } from '../../src/http/head.ts'
 import { fieldsText } from '../../src/http/write-head.ts'
+import { Fields } from '../../src/message/fields.ts'
 import { CidrSet } from '../../src/pattern/cidr.ts'
 import { normalizeHost } from '../../src/pattern/host.ts'
 import { type Client, ClientResolver } from '../../src/proxy/client-address.ts'
@@ -421,7 +421,10 @@ describe('whatever proxies and clients write', () => {
     elements: forwarded,
   })
 
-  /** The addresses that count, the client's first: nothing before the last hidden one, and nothing before the last that is not trusted. */
+  /**
+   * The addresses that count, the client's first: nothing before the last hidden one, and nothing before the last that
+   * is not trusted.
+   */
   function believed(chain: readonly (string | undefined)[]): string[] {
     const usable = chain.slice(chain.lastIndexOf(undefined) + 1) as string[]
     const first = usable.findLastIndex((address) => !trusted.has(address))

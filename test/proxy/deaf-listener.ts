@@ -1,4 +1,6 @@
-/** A thread that listens and never accepts: once its short queue is full, the kernel lets every further connection wait. */
+/**
+ * A thread that listens and never accepts: once its short queue is full, the kernel lets every further connection wait.
+ */
 import { type AddressInfo, createServer } from 'node:net'
 import { parentPort } from 'node:worker_threads'
 

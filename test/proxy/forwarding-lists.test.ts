@@ -53,7 +53,8 @@ describe('a list of addresses', () => {
     assert.deepEqual(elementsFromRight(`a${','.repeat(60_000)}`), ['a'])
     assert.deepEqual(elementsFromRight(''), [])
     assert.deepEqual(elementsFromRight(',,'), [])
-    // Only blanks of the field grammar are cut, so that nothing else is part of an address in one place and not in another.
+    // Only blanks of the field grammar are cut, so that nothing else is part of an address in one place and not in
+    // another.
     assert.deepEqual(elementsFromRight('\xa01.2.3.4'), ['\xa01.2.3.4'])
   })
 })

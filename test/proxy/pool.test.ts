@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
-import { Fields } from '../../src/http/fields.ts'
 import type { GatewayError } from '../../src/lib/error.ts'
+import { Fields } from '../../src/message/fields.ts'
 import { normalizeHost } from '../../src/pattern/host.ts'
 import { directOrigin, Forwarding } from '../../src/proxy/forwarding.ts'
 import {
@@ -27,7 +27,7 @@ class World implements PoolContext {
   pending = Number.POSITIVE_INFINITY
   allowed = true
   overdrawn = false
-  readonly counts = { opened: 0, reused: 0, failed: 0, closed: 0, starving: 0 }
+  readonly counts = { opened: 0, reused: 0, failed: 0, closed: 0, pending: 0 }
 
   constructor(port: number, options: Partial<PoolOptions> = {}, address = '127.0.0.1') {
     const endpoint = { address, port, authority: `${address}:${port}` } as Endpoint
@@ -54,8 +54,8 @@ class World implements PoolContext {
   unreservePending(): void {
     this.pending++
   }
-  starving(): void {
-    this.counts.starving++
+  queued(): void {
+    this.counts.pending++
   }
   connectionOpened(reused: boolean): void {
     if (reused) this.counts.reused++
@@ -231,7 +231,7 @@ describe('the pool of an endpoint', () => {
     const waiting = world.ask()
     assert.equal(waiting.error?.reason, 'Overloaded')
     assert.match(waiting.error?.detail ?? '', /namespace/)
-    assert.equal(world.counts.starving, 0)
+    assert.equal(world.counts.pending, 0)
   })
 
   it('says ConnectTimeout in its time', async (t) => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
-import type { Answer, ResponseHead } from '../../src/filter/exchange.ts'
-import { Fields } from '../../src/http/fields.ts'
 import { parseFields } from '../../src/http/head.ts'
+import { Fields } from '../../src/message/fields.ts'
+import type { LocalResponse, ResponseHead } from '../../src/policy/exchange.ts'
 import { ResponseWriter } from '../../src/proxy/response-writer.ts'
 import { everything, pair } from './sockets.ts'
 
@@ -222,7 +222,7 @@ describe('the framing of a response to a client', () => {
   })
 
   it('starts each response afresh', async (t) => {
-    const answer: Answer = { status: 200, fields: new Fields(), body }
+    const answer: LocalResponse = { status: 200, fields: new Fields(), body }
     const head: ResponseHead = { status: 200, fields: new Fields(), bodyLength: undefined }
     const { bytes } = await written(t, (writer) => {
       writer.begin('HEAD', 1, true)

@@ -1,9 +1,11 @@
 /** Real sockets for tests of what stands on them. */
+
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { Timers } from '../../src/proxy/timers.ts'
+import { systemTimers } from '../../src/thread/system-timers.ts'
+import { Timers } from '../../src/transport/timers.ts'
 
 /** What an object is ended with. */
 export interface Scope {
@@ -69,7 +71,7 @@ export async function everything(socket: Socket): Promise<string> {
 }
 
 export function realTimers(): Timers {
-  return new Timers({ monotonic: () => performance.now(), wall: () => Date.now() })
+  return new Timers(systemTimers)
 }
 
 /** Waits until it holds; fails after five seconds. */

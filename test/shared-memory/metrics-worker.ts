@@ -1,4 +1,6 @@
-/** Counts exchanges without end, as a worker does; says in two cells of its own how many it began and finished counting. */
+/**
+ * Counts exchanges without end, as a worker does; says in two cells of its own how many it began and finished counting.
+ */
 import { workerData } from 'node:worker_threads'
 import { WorkerMetrics } from '../../src/shared-memory/metrics.ts'
 

@@ -5,12 +5,12 @@ import { match } from '../../src/routing/match.ts'
 import { Packer, type PackResult } from '../../src/snapshot/pack.ts'
 import * as L from '../../src/snapshot/pack-layout.ts'
 import { Root } from '../../src/snapshot/pack-root.ts'
-import type { Segment, Snapshot } from '../../src/snapshot/snapshot.ts'
-import { Tables } from '../../src/snapshot/tables.ts'
+import { RouteTables } from '../../src/snapshot/route-tables.ts'
+import type { Snapshot, VirtualHost } from '../../src/snapshot/snapshot.ts'
 import { seededRandom } from '../fuzz/router.ts'
 import { backend, policy, request, segment } from '../suite/router.ts'
 
-function snapshotOf(segments: Iterable<Segment>, policies = ['p'], backends: readonly string[] = []): Snapshot {
+function snapshotOf(segments: Iterable<VirtualHost>, policies = ['p'], backends: readonly string[] = []): Snapshot {
   return {
     segments: new Map([...segments].map((one) => [one.hostname, one])),
     policies: new Map(policies.map((digest) => [digest, policy(digest)])),
@@ -19,11 +19,11 @@ function snapshotOf(segments: Iterable<Segment>, policies = ['p'], backends: rea
   }
 }
 
-function simple(hostname: string, name = 'r'): Segment {
+function simple(hostname: string, name = 'r'): VirtualHost {
   return segment(hostname, [{ name, matches: [{}] }])
 }
 
-function many(count: number, rules = 1): Segment[] {
+function many(count: number, rules = 1): VirtualHost[] {
   return Array.from({ length: count }, (_, i) =>
     segment(
       `h${i}.example`,
@@ -36,7 +36,7 @@ function many(count: number, rules = 1): Segment[] {
 }
 
 /** Where each host's segment is: block id and offset. */
-function places(tables: Tables): Map<string, string> {
+function places(tables: RouteTables): Map<string, string> {
   const found = new Map<string, string>()
   for (const { block, segment: at } of tables.segments())
     found.set(tables.text(block, at, block.words[at + L.SEG_HOSTNAME]!), `${block.id}:${at}`)
@@ -49,9 +49,9 @@ describe('packing', () => {
   it('leaves alone what is the same object as before', () => {
     const packer = new Packer(seededRandom())
     const segments = many(300)
-    const first = new Tables(packer.pack(snapshotOf(segments)).tables)
+    const first = new RouteTables(packer.pack(snapshotOf(segments)).tables)
     segments[7] = simple('h7.example', 'changed')
-    const second = new Tables(packer.pack(snapshotOf(segments)).tables, first)
+    const second = new RouteTables(packer.pack(snapshotOf(segments)).tables, first)
     const before = places(first)
     const after = places(second)
     assert.equal(after.size, 300)
@@ -61,7 +61,7 @@ describe('packing', () => {
 
   it('does not change what an earlier generation sees', () => {
     const packer = new Packer(seededRandom())
-    const first = new Tables(packer.pack(snapshotOf([simple('a.example', 'old')])).tables)
+    const first = new RouteTables(packer.pack(snapshotOf([simple('a.example', 'old')])).tables)
     for (let i = 0; i < 3000; i++) packer.pack(snapshotOf([simple('a.example', `new${i}`), simple(`b${i}.example`)]))
     const found = match(first, request({ host: 'a.example' }))
     assert.ok(typeof found !== 'string' && found.rule.rule === 'old')
@@ -79,7 +79,7 @@ describe('packing', () => {
       result = packer.pack(snapshotOf(segments))
       assert.ok(bytes(result) <= size * 5, `round ${round}: ${bytes(result)} after ${size}`)
     }
-    const tables = new Tables(result!.tables)
+    const tables = new RouteTables(result!.tables)
     for (const one of segments) {
       const found = match(tables, request({ host: one.hostname, path: '/p1' }))
       assert.ok(typeof found !== 'string' && found.rule.rule === 'r1')
@@ -96,7 +96,7 @@ describe('packing', () => {
         matches: [{ path: { type: 'PathPrefix', value: `/p/${i}` } }],
       })),
     )
-    const tables = new Tables(packer.pack(snapshotOf([simple('a.example'), large])).tables)
+    const tables = new RouteTables(packer.pack(snapshotOf([simple('a.example'), large])).tables)
     const found = match(tables, request({ host: 'large.example', path: '/p/4321/x' }))
     assert.ok(typeof found !== 'string' && found.rule.rule === 'r4321')
     assert.equal([...listMatchesOf(tables, 'large.example')].length, 5000)
@@ -105,7 +105,7 @@ describe('packing', () => {
 
   it('hands out everything to a fresh worker and only changes to the others', () => {
     const packer = new Packer(seededRandom())
-    const uses = (id: string): Segment =>
+    const uses = (id: string): VirtualHost =>
       segment('a.example', [{ name: 'r', matches: [{}], backends: [{ backend: id, weight: 1, priority: 0 }] }])
     assert.equal(packer.full(), undefined)
     packer.pack(snapshotOf([uses('ns/one')], ['p'], ['ns/one']))
@@ -147,7 +147,7 @@ describe('packing', () => {
       () => packer.pack(snapshotOf([segment('a.example', [{ name: 'r', matches: [{}], policy: 'nowhere' }])])),
       TypeError,
     )
-    const tables = new Tables(packer.pack(snapshotOf([simple('b.example')])).tables)
+    const tables = new RouteTables(packer.pack(snapshotOf([simple('b.example')])).tables)
     assert.equal(match(tables, request({ host: 'a.example' })), 'HostNotFound')
     assert.ok(typeof match(tables, request({ host: 'b.example' })) !== 'string')
   })
@@ -160,7 +160,7 @@ describe('packing', () => {
     assert.throws(() => {
       while (slow.next().done !== true);
     }, TypeError)
-    assert.equal(new Tables(packer.full()!.tables).hosts, 3)
+    assert.equal(new RouteTables(packer.full()!.tables).hosts, 3)
   })
 
   it('chooses another seed when hostnames meet on purpose', () => {
@@ -201,17 +201,17 @@ function drain<T>(steps: Generator<void, T>): T {
 
 describe('tables', () => {
   it('refuse memory that holds none', () => {
-    assert.throws(() => new Tables({ root: new SharedArrayBuffer(64), blocks: [], listeners: [] }), TypeError)
+    assert.throws(() => new RouteTables({ root: new SharedArrayBuffer(64), blocks: [], listeners: [] }), TypeError)
   })
   it('compile the expressions of what is new before they are put in force', () => {
     const packer = new Packer(seededRandom())
-    const regex = (hostname: string, value: string): Segment =>
+    const regex = (hostname: string, value: string): VirtualHost =>
       segment(hostname, [{ name: 'r', matches: [{ path: { type: 'RegularExpression', value } }] }])
-    const first = new Tables(packer.pack(snapshotOf([regex('a.example', '/a+')])).tables)
+    const first = new RouteTables(packer.pack(snapshotOf([regex('a.example', '/a+')])).tables)
     for (const _ of first.prepare());
     assert.ok(first.patterns.has('/a+'))
     const a = first.patterns.get('/a+')
-    const second = new Tables(
+    const second = new RouteTables(
       packer.pack(snapshotOf([regex('a.example', '/a+'), regex('b.example', '/b+')])).tables,
       first,
     )
@@ -221,7 +221,7 @@ describe('tables', () => {
   })
   it('forget the expressions that only earlier tables had', () => {
     const packer = new Packer(seededRandom())
-    const generation = (version: number): Segment =>
+    const generation = (version: number): VirtualHost =>
       segment(
         'a.example',
         Array.from({ length: 40 }, (_, i) => ({
@@ -229,10 +229,10 @@ describe('tables', () => {
           matches: [{ path: { type: 'RegularExpression', value: `/v${version}/${i}/.*` } }],
         })),
       )
-    let tables: Tables | undefined
+    let tables: RouteTables | undefined
     for (let version = 0; version < 50; version++) {
       const snapshot = snapshotOf([generation(version), simple('b.example')])
-      tables = new Tables(packer.pack(snapshot).tables, tables)
+      tables = new RouteTables(packer.pack(snapshot).tables, tables)
       for (const _ of tables.prepare());
       for (const _ of tables.forgetPatterns());
       assert.ok(tables.patterns.has(`/v${version}/39/.*`))
@@ -247,7 +247,7 @@ describe('tables', () => {
       { name: 'exact', matches: [{ path: { type: 'Exact', value: '/b' } }] },
       { name: 'rest', matches: [{}] },
     ])
-    const tables = new Tables(new Packer(seededRandom()).pack(snapshotOf([bad, simple('b.example')])).tables)
+    const tables = new RouteTables(new Packer(seededRandom()).pack(snapshotOf([bad, simple('b.example')])).tables)
     for (const _ of tables.prepare());
     assert.throws(() => match(tables, request({ path: '/x' })), { reason: 'RuleClosed' })
     const exact = match(tables, request({ path: '/b' }))
@@ -255,9 +255,12 @@ describe('tables', () => {
     assert.ok(typeof match(tables, request({ host: 'b.example' })) !== 'string')
   })
   it('share nothing with the tables of another packer', () => {
-    const first = new Tables(new Packer(seededRandom(1)).pack(snapshotOf([simple('a.example', 'one')])).tables)
+    const first = new RouteTables(new Packer(seededRandom(1)).pack(snapshotOf([simple('a.example', 'one')])).tables)
     assert.ok(typeof match(first, request({ host: 'a.example' })) !== 'string')
-    const second = new Tables(new Packer(seededRandom(2)).pack(snapshotOf([simple('a.example', 'two')])).tables, first)
+    const second = new RouteTables(
+      new Packer(seededRandom(2)).pack(snapshotOf([simple('a.example', 'two')])).tables,
+      first,
+    )
     const found = match(second, request({ host: 'a.example' }))
     assert.ok(typeof found !== 'string' && found.rule.rule === 'two')
   })

@@ -1,4 +1,7 @@
-/** A short soak: Routes whose patterns are replaced again and again under load leave nothing behind. `bench/soak.ts` is the long one. */
+/**
+ * A short soak: Routes whose patterns are replaced again and again under load leave nothing behind. `bench/soak.ts` is
+ * the long one.
+ */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'

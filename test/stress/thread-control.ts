@@ -1,4 +1,7 @@
-/** The control thread of the stress test: endpoints come and go, slots are given back and used again, all of it at any moment cut short. */
+/**
+ * The control thread of the stress test: endpoints come and go, slots are given back and used again, all of it at any
+ * moment cut short.
+ */
 import { isMainThread, type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { SlotReclaimer } from '../../src/shared-memory/epoch.ts'

@@ -1,4 +1,6 @@
-/** A worker of the stress test: takes and gives back slots as fast as it can, and looks whether anybody else is on them. */
+/**
+ * A worker of the stress test: takes and gives back slots as fast as it can, and looks whether anybody else is on them.
+ */
 import { isMainThread, type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { IdentityTable, identityDigest } from '../../src/shared-memory/identity-table.ts'
@@ -43,7 +45,8 @@ function hammer(data: StressData): void {
   const violation = (what: string): void => parentPort!.postMessage({ type: 'violation', what } satisfies ThreadSays)
 
   const takeTicket = (slot: number): number => {
-    // The tickets move while we look, so look often; at no moment can all be taken by others unless one too many was admitted.
+    // The tickets move while we look, so look often; at no moment can all be taken by others unless one too many was
+    // admitted.
     for (let look = 0; look < 100_000; look++)
       for (let i = 0; i < LIMIT; i++)
         if (Atomics.compareExchange(tickets, slot * LIMIT + i, 0, index + 1) === 0) return i
@@ -71,7 +74,9 @@ function hammer(data: StressData): void {
     table.release(index, one.slot)
   }
 
-  /** Everybody is at the same few names: the one moment at which two could take the same cell, or one name two of them. */
+  /**
+   * Everybody is at the same few names: the one moment at which two could take the same cell, or one name two of them.
+   */
   const insertShared = (): void => {
     for (let i = 0; i < 100; i++) {
       const at = Atomics.load(nextName, 0)
@@ -84,7 +89,9 @@ function hammer(data: StressData): void {
     }
   }
 
-  /** All want the only place on one slot. Whoever was let in finds nobody there, since all leave before they give back. */
+  /**
+   * All want the only place on one slot. Whoever was let in finds nobody there, since all leave before they give back.
+   */
   const crowd = (): void => {
     for (let i = 0; i < 2_000; i++) {
       if (!lone.reserve(index, 0, 1)) continue

@@ -1,7 +1,7 @@
 /** What every router does, whatever it is made of: one suite for the slow matcher and the packed one. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Fields } from '../../src/http/fields.ts'
+import { Fields } from '../../src/message/fields.ts'
 import type { RouteRequest } from '../../src/routing/request.ts'
 import { compareMatches, type OrderedMatch } from '../../src/snapshot/order.ts'
 import type { PolicySet } from '../../src/snapshot/policy.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Filter } from '../../src/filter/filter.ts'
+import type { Filter } from '../../src/policy/filter.ts'
 import { closedPort, onHead, rawBackend } from '../feature/backends.ts'
 import { deafPort, until } from '../proxy/sockets.ts'
 import { inProcess, toUp } from './in-process.ts'
@@ -254,7 +254,8 @@ describe('the patience of the gateway', { concurrency: true }, () => {
     const gateway = await inProcess(t, { upstreams: [upstream.port], keepAlive: 3_000 })
     using client = await gateway.connect()
     client.send(`GET / HTTP/1.1\r\n${HOST}connection: close\r\n\r\n`)
-    // Nothing is read until all of it waits in the gateway and in the system's buffers, for longer than a lingering close takes.
+    // Nothing is read until all of it waits in the gateway and in the system's buffers, for longer than a lingering
+    // close takes.
     client.socket.pause()
     const trickle = setInterval(() => {
       client.socket.resume()

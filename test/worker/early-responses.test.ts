@@ -67,7 +67,8 @@ describe('a complete response while the body is still coming', () => {
       const [first] = up.heard
       assert.equal(first!.replace(/[^x]/g, '').length >= 1_000_000, true)
       if (framing === CHUNKED) assert.match(first!, /\r\n0\r\nx-sum: 1\r\n\r\n$/)
-      // An upstream that answers before it has read may take the rest for the next request: it gets none on this connection.
+      // An upstream that answers before it has read may take the rest for the next request: it gets none on this
+      // connection.
       assert.equal(up.heard.length, 2)
       assert.match(up.heard[1]!, /^POST \/next /)
       await eventually(() => assert.equal(up.closed[0], 'end'))

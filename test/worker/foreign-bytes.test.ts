@@ -1,15 +1,16 @@
 /**
- * Reads of all connections of a thread go into shared buffers, so a view that is kept too long shows another exchange's bytes: the worst
- * that can happen to a gateway. Many exchanges at once, slow readers, filters that wait and filters that keep what they are given:
- * every byte of every response, field and trailer, and of every request body, must be the one that was asked for.
+ * Reads of all connections of a thread go into shared buffers, so a view that is kept too long shows another exchange's
+ * bytes: the worst that can happen to a gateway. Many exchanges at once, slow readers, filters that wait and filters
+ * that keep what they are given: every byte of every response, field and trailer, and of every request body, must be
+ * the one that was asked for.
  */
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Exchange, ResponseHead } from '../../src/filter/exchange.ts'
-import type { BodySink, BodyStep, Filter } from '../../src/filter/filter.ts'
-import type { Fields } from '../../src/http/fields.ts'
+import type { Fields } from '../../src/message/fields.ts'
+import type { Exchange, ResponseHead } from '../../src/policy/exchange.ts'
+import type { BodySink, BodyStep, Filter } from '../../src/policy/filter.ts'
 import { rawBackend } from '../feature/backends.ts'
 import { RawClient, type RawResponse } from '../feature/raw-client.ts'
 import { type InProcess, inProcess, toUp } from './in-process.ts'

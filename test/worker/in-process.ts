@@ -1,24 +1,26 @@
 /**
- * A worker's request path in the thread of the test: the real compile, packer, runtime, flow and listeners, with filters and time-outs of the
- * test's own choice, and everything open to be looked at.
+ * A worker's request path in the thread of the test: the real compile, packer, runtime, flow and listeners, with
+ * filters and time-outs of the test's own choice, and everything open to be looked at.
  */
+
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BackendSpec } from '../../src/api/backend.ts'
 import { Splits } from '../../src/balance/split.ts'
-import { builtInFilters } from '../../src/filter/built-in.ts'
-import type { Filter } from '../../src/filter/filter.ts'
-import type { Phase } from '../../src/filter/registry.ts'
-import type { WorkerSettings } from '../../src/link/messages.ts'
 import { AccessLog } from '../../src/log/access-line.ts'
 import { normalizePath } from '../../src/pattern/path.ts'
 import { PatternCache } from '../../src/pattern/pattern-cache.ts'
 import { compilePattern } from '../../src/pattern/regex.ts'
+import { builtInFilters } from '../../src/policy/built-in.ts'
+import type { Filter } from '../../src/policy/filter.ts'
+import type { Phase } from '../../src/policy/registry.ts'
 import { ClientResolver } from '../../src/proxy/client-address.ts'
-import { Timers } from '../../src/proxy/timers.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
+import type { WorkerSettings } from '../../src/thread/messages.ts'
+import { systemTimers } from '../../src/thread/system-timers.ts'
+import { Timers } from '../../src/transport/timers.ts'
 import { Backends } from '../../src/worker/backends.ts'
 import { Flow } from '../../src/worker/flow.ts'
 import { Listeners } from '../../src/worker/listeners.ts'
@@ -53,7 +55,7 @@ export function toUp(policies: NonNullable<Rules[string]['policies']> = {}): Rul
 export type AccessLine = Readonly<Record<string, unknown>>
 
 export class InProcess {
-  readonly timers = new Timers({ monotonic: () => performance.now(), wall: () => Date.now() })
+  readonly timers = new Timers(systemTimers)
   readonly endpoints = new EndpointTable(EndpointTable.allocate(1, 64))
   readonly budget = new UpstreamBudget(1)
   readonly errors: unknown[] = []

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Fields } from '../../src/http/fields.ts'
-import type { RuleView } from '../../src/snapshot/tables.ts'
+import { Fields } from '../../src/message/fields.ts'
+import type { RuleView } from '../../src/snapshot/route-tables.ts'
 import { LoopGuard } from '../../src/worker/loop-guard.ts'
 
 const rule = (key: string): RuleView => ({ route: key, rule: 'x', key, policyIndex: 0, backends: [] })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Filter } from '../../src/filter/filter.ts'
+import type { Filter } from '../../src/policy/filter.ts'
 import { echoBackend } from '../feature/backends.ts'
 import { inProcess, toUp } from './in-process.ts'
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Filter } from '../../src/filter/filter.ts'
+import type { Filter } from '../../src/policy/filter.ts'
 import { onHead, rawBackend } from '../feature/backends.ts'
 import { inProcess } from './in-process.ts'
 

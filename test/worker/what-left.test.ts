@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
-import type { BodySink, BodyStep, Filter } from '../../src/filter/filter.ts'
+import type { BodySink, BodyStep, Filter } from '../../src/policy/filter.ts'
 import { rawBackend } from '../feature/backends.ts'
 import { eventually } from '../feature/harness.ts'
 import type { RawClient } from '../feature/raw-client.ts'

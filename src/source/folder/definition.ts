@@ -1,5 +1,5 @@
 import type { Kind } from '../../api/object.ts'
-import type { Place, SourceProblem } from '../source.ts'
+import type { SourceLocation, SourceProblem } from '../source.ts'
 
 /** One object as one file defines it. */
 export interface Definition {
@@ -30,6 +30,6 @@ export function idOf(object: { readonly kind: string; readonly key: string }): s
   return `${object.kind} ${object.key}`
 }
 
-export function placeOf(definition: Definition): Place {
+export function placeOf(definition: Definition): SourceLocation {
   return { file: definition.file, line: definition.line, column: 1 }
 }

@@ -1,8 +1,8 @@
 import { basename, relative, sep } from 'node:path'
 
 /**
- * How a path is shown to a person: relative to the working directory where it lies below that, else absolute. Control characters, which
- * could move a terminal's cursor or forge a line, are written as escapes.
+ * How a path is shown to a person: relative to the working directory where it lies below that, else absolute. Control
+ * characters, which could move a terminal's cursor or forge a line, are written as escapes.
  */
 export function displayPath(path: string): string {
   const short = relative('', path)

@@ -3,8 +3,9 @@
 const MANIFEST = /\.(ya?ml|json)$/i
 
 /**
- * Hidden files (also `..data` and the dated folders of a mounted ConfigMap, which are read through their links), and what
- * editors leave beside a file while it is written: vim's swap files and its probe `4913`, backups with `~`, Emacs's `#name#`.
+ * Hidden files (also `..data` and the dated folders of a mounted ConfigMap, which are read through their links), and
+ * what editors leave beside a file while it is written: vim's swap files and its probe `4913`, backups with `~`,
+ * Emacs's `#name#`.
  */
 const IGNORED = /^\.|~$|^#.*#$|^4913$|\.(sw[a-p]|tmp|temp|bak|part|crdownload)$|___jb_(tmp|old)___$/i
 

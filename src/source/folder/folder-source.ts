@@ -3,7 +3,7 @@ import type { Kind } from '../../api/object.ts'
 import { formatMebibytes } from '../../lib/memory-budget.ts'
 import { HoldOff } from '../hold-off.ts'
 import { type FileStats, type ReadResult, readText, statOrNothing } from '../read-text.ts'
-import type { Place, Source, SourceHandler, SourceProblem } from '../source.ts'
+import type { Source, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
 import { LineIndex, locateInText } from '../yaml-text.ts'
 import { displayPath } from './display-path.ts'
 import { isIgnored, isManifest } from './file-name.ts'
@@ -46,7 +46,10 @@ const PATIENCE_AT_MOST = 1_000
 /** After a folder came back, its files may still be on their way into it: how long none of them counts as deleted. */
 const RETURN_SETTLE = 500
 
-/** To find a place means to parse again: milliseconds that may go into it in a second; beyond, the object's own line must do. */
+/**
+ * To find a place means to parse again: milliseconds that may go into it in a second; beyond, the object's own line
+ * must do.
+ */
 const LOCATE_WITHIN = 150
 
 /** A look at everything may take this share of the time between two: looking never eats the thread. */
@@ -103,7 +106,7 @@ export class FolderSource implements Source {
     this.#watches.close()
   }
 
-  locate(kind: Kind, key: string, path: readonly (string | number)[]): Place | undefined {
+  locate(kind: Kind, key: string, path: readonly (string | number)[]): SourceLocation | undefined {
     const definition = this.#table.find(kind, key)
     if (definition === undefined) return undefined
     const { text, textLine, base, file } = definition
@@ -129,7 +132,8 @@ export class FolderSource implements Source {
         this.#hold.hint()
         return
       }
-      // The links and folders of a mounted ConfigMap are hidden by two dots, yet a swap of them changes what others lead to.
+      // The links and folders of a mounted ConfigMap are hidden by two dots, yet a swap of them changes what others
+      // lead to.
       if (isIgnored(name) && !name.startsWith('..')) return
       // Writes to files that are no manifests, a log for instance.
       if (event === 'change' && !isManifest(name) && !this.#known.has(path)) return

@@ -33,7 +33,7 @@ export const API_VERSIONS: Readonly<Record<Kind, string>> = {
   Namespace: 'v1',
 }
 
-type Fields = Record<string, unknown>
+type JsonObject = Record<string, unknown>
 type Path = readonly (string | number)[]
 
 interface Found {
@@ -55,12 +55,12 @@ export function readManifests(document: unknown): Found {
   return found
 }
 
-function read(value: unknown, base: Path, inherited: Fields, found: Found): void {
+function read(value: unknown, base: Path, inherited: JsonObject, found: Found): void {
   const problem = readObject(value, base, inherited, found)
   if (problem !== null) found.problems.push(problem)
 }
 
-function readObject(value: unknown, base: Path, inherited: Fields, found: Found): ManifestProblem | null {
+function readObject(value: unknown, base: Path, inherited: JsonObject, found: Found): ManifestProblem | null {
   if (!isFields(value)) return notAnObject(base, 'This is not a Kubernetes object (apiVersion, kind, metadata, …).')
   const kind = value.kind ?? inherited.kind
   const apiVersion = value.apiVersion ?? inherited.apiVersion
@@ -83,7 +83,7 @@ function readObject(value: unknown, base: Path, inherited: Fields, found: Found)
   return null
 }
 
-function readList(value: Fields, base: Path, inherited: Fields, found: Found): ManifestProblem | null {
+function readList(value: JsonObject, base: Path, inherited: JsonObject, found: Found): ManifestProblem | null {
   const { items } = value
   // A List that was cut into its items leaves `items` without a value behind; an API server prints null for no items.
   if (items === undefined || items === null) return null
@@ -95,7 +95,7 @@ function readList(value: Fields, base: Path, inherited: Fields, found: Found): M
   return null
 }
 
-function identify(value: Fields, kind: Kind, apiVersion: string, base: Path): Manifest | ManifestProblem {
+function identify(value: JsonObject, kind: Kind, apiVersion: string, base: Path): Manifest | ManifestProblem {
   const fail = (path: Path, message: string) => notAnObject([...base, ...path], message)
   const { metadata } = value
   if (!isFields(metadata))
@@ -116,13 +116,16 @@ function identify(value: Fields, kind: Kind, apiVersion: string, base: Path): Ma
     )
   // Age decides whose a hostname is, and in a file everybody can write any: see api.md, "Which rule wins".
   const { creationTimestamp: _, ...rest } = metadata
-  const raw: Fields = { ...value, apiVersion, kind, metadata: { ...rest, name, namespace } }
+  const raw: JsonObject = { ...value, apiVersion, kind, metadata: { ...rest, name, namespace } }
   if (kind === 'Secret') foldStringData(raw)
   return { kind, key: `${namespace}/${name}`, raw, base }
 }
 
-/** As the API server does on writing: `stringData` wins over `data`. What is not a map of texts is left for validation to refuse. */
-function foldStringData(secret: Fields): void {
+/**
+ * As the API server does on writing: `stringData` wins over `data`. What is not a map of texts is left for validation
+ * to refuse.
+ */
+function foldStringData(secret: JsonObject): void {
   const { stringData, ...rest } = secret
   if (!isFields(stringData) || !Object.values(stringData).every((value) => typeof value === 'string')) return
   if (rest.data !== undefined && rest.data !== null && !isFields(rest.data)) return
@@ -132,10 +135,11 @@ function foldStringData(secret: Fields): void {
 }
 
 /**
- * A kind or a version that is not read. What can only be meant for us is an error: it is an object that is not served. A kind of somebody else's
- * is passed over, also where it has the name of one of ours (Knative has a Service, OpenShift a Route).
+ * A kind or a version that is not read. What can only be meant for us is an error: it is an object that is not served.
+ * A kind of somebody else's is passed over, also where it has the name of one of ours (Knative has a Service, OpenShift
+ * a Route).
  */
-function unreadKind(value: Fields, base: Path, apiVersion: string, kind: string): ManifestProblem {
+function unreadKind(value: JsonObject, base: Path, apiVersion: string, kind: string): ManifestProblem {
   const metadata = isFields(value.metadata) ? value.metadata : {}
   const key = `${brief(metadata.namespace ?? 'default')}/${brief(metadata.name ?? '')}`
   const object = { kind: brief(kind), key }
@@ -158,7 +162,10 @@ const OLD_INGRESS: ReadonlySet<string> = new Set(['extensions/v1beta1', 'network
 const OLD_INGRESS_FIELDS =
   ', with `service: { name, port: { number } }` for `serviceName` and `servicePort`, and a `pathType` for each path'
 
-/** Which of the kinds that are read somebody has in mind who writes this; undefined where it is a kind of somebody else's. */
+/**
+ * Which of the kinds that are read somebody has in mind who writes this; undefined where it is a kind of somebody
+ * else's.
+ */
 function meantKind(apiVersion: string, kind: string): Kind | undefined {
   const group = groupOf(apiVersion)
   const known = KINDS.find((one) => one.toLowerCase() === kind.toLowerCase())
@@ -172,7 +179,10 @@ function meantKind(apiVersion: string, kind: string): Kind | undefined {
 
 const OUR_GROUP = groupOf(API_VERSIONS.Route)
 
-/** Groups of Kubernetes itself, in which nobody else can have a kind; those of its subprojects are `x-k8s.io` or have another name below `k8s.io`. */
+/**
+ * Groups of Kubernetes itself, in which nobody else can have a kind; those of its subprojects are `x-k8s.io` or have
+ * another name below `k8s.io`.
+ */
 function isKubernetesGroup(group: string): boolean {
   return !group.includes('.') || /^[a-z]+\.k8s\.io$/.test(group)
 }
@@ -207,6 +217,6 @@ function groupOf(apiVersion: string): string {
   return apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : ''
 }
 
-function isFields(value: unknown): value is Fields {
+function isFields(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

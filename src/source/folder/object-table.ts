@@ -3,7 +3,7 @@ import type { Kind } from '../../api/object.ts'
 import type { SourceEvent, SourceProblem } from '../source.ts'
 import { type Definition, idOf, placeOf } from './definition.ts'
 
-interface Entry {
+interface FileObject {
   readonly definition: Definition
   /** Its file is about to go: any other definition is preferred, and there is no quarrel. */
   readonly leaving: boolean
@@ -12,7 +12,7 @@ interface Entry {
 /** Which file defines which object, and what of that has been told. Pure: files in, events out. */
 export class ObjectTable {
   readonly #files = new Map<string, readonly Definition[]>()
-  readonly #entries = new Map<string, Entry[]>()
+  readonly #entries = new Map<string, FileObject[]>()
   readonly #told = new Map<string, Definition>()
   readonly #touched = new Set<string>()
   readonly #contested = new Set<string>()
@@ -40,7 +40,9 @@ export class ObjectTable {
     }
   }
 
-  /** What is different since the last call, at most one event an object; an object with equal content is not told again. */
+  /**
+   * What is different since the last call, at most one event an object; an object with equal content is not told again.
+   */
   flush(): SourceEvent[] {
     const events: SourceEvent[] = []
     for (const id of this.#touched) {
@@ -84,7 +86,7 @@ export class ObjectTable {
   }
 }
 
-function byPrecedence(a: Entry, b: Entry): number {
+function byPrecedence(a: FileObject, b: FileObject): number {
   if (a.leaving !== b.leaving) return a.leaving ? 1 : -1
   if (a.definition.file !== b.definition.file) return a.definition.file < b.definition.file ? -1 : 1
   return a.definition.line - b.definition.line

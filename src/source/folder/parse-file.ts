@@ -1,4 +1,7 @@
-/** A file's text to the objects it defines, piece by piece, so that no turn is long and an edit costs only what it touches. */
+/**
+ * A file's text to the objects it defines, piece by piece, so that no turn is long and an edit costs only what it
+ * touches.
+ */
 import type { SourceProblem } from '../source.ts'
 import { LineIndex, parseJsonInSteps, parseYaml } from '../yaml-text.ts'
 import type { Definition, FileContent } from './definition.ts'

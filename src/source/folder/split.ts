@@ -10,8 +10,9 @@ export interface Chunk {
 const SPLIT_LIST_BYTES = 16_384
 
 /**
- * A line that begins with `---` ends a document wherever it stands, also within a block scalar or a quoted one (YAML 1.2.2,
- * c-forbidden), so cutting there is exact. Only directives belong to the document after the next such line: a stream with them stays whole.
+ * A line that begins with `---` ends a document wherever it stands, also within a block scalar or a quoted one (YAML
+ * 1.2.2, c-forbidden), so cutting there is exact. Only directives belong to the document after the next such line: a
+ * stream with them stays whole.
  */
 export function split(text: string): Chunk[] {
   if (/^%/m.test(text)) return [{ text, line: 0 }]
@@ -66,7 +67,9 @@ function splitList(chunk: Chunk): Chunk[] {
   return [{ text: frame.join(''), line: chunk.line }, ...pieces]
 }
 
-/** Columns before the first character; -1 for a line that is empty or a comment, which belongs to whatever is around it. */
+/**
+ * Columns before the first character; -1 for a line that is empty or a comment, which belongs to whatever is around it.
+ */
 function indentOf(line: string): number {
   const match = /^( *)[^ \r\n#]/.exec(line)
   return match === null ? -1 : match[1]!.length

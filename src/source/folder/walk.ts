@@ -40,8 +40,8 @@ const MAX_FOLDERS = 5_000
 const MAX_LINKED_FOLDERS = 500
 
 /**
- * Folders are read in two rounds, real ones first, so that a folder which a link leads to as well is known by its real path;
- * a folder is read once.
+ * Folders are read in two rounds, real ones first, so that a folder which a link leads to as well is known by its real
+ * path; a folder is read once.
  *
  * @returns a text when the root itself cannot be read: then nothing is known about anything below it
  */

@@ -5,8 +5,8 @@ import { type FileStats, identify } from '../read-text.ts'
 export type WatchFolder = (path: string, listener: (event: string, name: string | null) => void) => FSWatcher
 
 /**
- * One system watch a folder. Not `recursive`: Node builds that on Linux from the same pieces, but loses folders that are
- * replaced while it reads them, and follows no links.
+ * One system watch a folder. Not `recursive`: Node builds that on Linux from the same pieces, but loses folders that
+ * are replaced while it reads them, and follows no links.
  */
 export class Watches {
   readonly #open = new Map<string, { readonly identity: string; readonly watcher: FSWatcher }>()

@@ -1,4 +1,7 @@
-/** Why the API server did not do what was asked, as callers need it: what to do next depends on it, and a person reads it. */
+/**
+ * Why the API server did not do what was asked, as callers need it: what to do next depends on it, and a person reads
+ * it.
+ */
 import type { Milliseconds } from '../../lib/clock.ts'
 
 /** What `ApiError.reason` is when no answer came that could carry one. */

@@ -10,7 +10,9 @@ export interface BackOffLimits {
 /** As client libraries of Kubernetes have it: what an API server is used to. */
 export const BACK_OFF: BackOffLimits = { first: 800, most: 30_000 }
 
-/** Pauses that double, each up to twice as long as it must be, so that many who fail together do not come back together. */
+/**
+ * Pauses that double, each up to twice as long as it must be, so that many who fail together do not come back together.
+ */
 export class BackOff {
   readonly #limits: BackOffLimits
   readonly #random: Random

@@ -10,7 +10,7 @@ import { parseJson } from './ingest.ts'
 import { LineSplitter } from './line-splitter.ts'
 import { type ListMetadata, ListReader } from './list-reader.ts'
 import { Pace } from './pace.ts'
-import { Turnstile } from './turnstile.ts'
+import { Semaphore } from './semaphore.ts'
 
 export interface ClientTimes {
   readonly connect: Milliseconds
@@ -98,7 +98,7 @@ export class KubernetesClient implements Lister {
   readonly #times: ClientTimes
   readonly #userAgent: string
   readonly #open = new Set<Dispatcher>()
-  readonly #lists: Turnstile
+  readonly #lists: Semaphore
   readonly #pace = new Pace(TURN, () => performance.now())
   #current: { readonly key: string; readonly dispatcher: Dispatcher } | undefined
   #closed = false
@@ -107,7 +107,7 @@ export class KubernetesClient implements Lister {
     this.#credentials = credentials
     this.#times = { ...TIMES, ...times }
     this.#userAgent = userAgent
-    this.#lists = new Turnstile(lists)
+    this.#lists = new Semaphore(lists)
   }
 
   /** How many sets of connections are in use; more than one only for as long as requests run on an older one. */

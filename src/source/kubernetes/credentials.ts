@@ -1,4 +1,7 @@
-/** How the API server is reached, and as whom. It may change at any time; whoever asks for access asks again for every request. */
+/**
+ * How the API server is reached, and as whom. It may change at any time; whoever asks for access asks again for every
+ * request.
+ */
 
 /** What decides about a connection. Another value of any of these needs other connections. */
 export interface TlsMaterial {

@@ -3,7 +3,10 @@ import { isUtf8 } from 'node:buffer'
 import { ApiError } from './api-error.ts'
 import type { ApiKind } from './resources.ts'
 
-/** One version of an object. Versions are compared for equality and never for order: their form is the server's own affair. */
+/**
+ * One version of an object. Versions are compared for equality and never for order: their form is the server's own
+ * affair.
+ */
 export interface Version {
   readonly uid: string
   readonly resourceVersion: string
@@ -44,11 +47,11 @@ export function parseJson(bytes: Buffer): unknown {
   }
 }
 
-type Fields = Record<string, unknown>
+type JsonObject = Record<string, unknown>
 
 /**
- * Gives an object its identity and takes away what nobody reads: `managedFields` and the copy that `kubectl apply` keeps
- * are often the larger part. Changes `value`.
+ * Gives an object its identity and takes away what nobody reads: `managedFields` and the copy that `kubectl apply`
+ * keeps are often the larger part. Changes `value`.
  *
  * @param apiVersion items of a list do not say their own
  * @param within what was asked for; none = everywhere
@@ -107,7 +110,7 @@ function isSegment(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && !value.includes('/')
 }
 
-function isFields(value: unknown): value is Fields {
+function isFields(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 

@@ -2,14 +2,14 @@
 import { isLabel, isSubdomain } from '../../api/metadata.ts'
 import type { Kind } from '../../api/object.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
-import type { KnowingSource } from '../memory/remembered-source.ts'
-import type { Needs, Place, SourceHandler, SourceProblem } from '../source.ts'
+import type { KnowingSource } from '../checkpoint/checkpointed-source.ts'
+import type { Needs, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
 import type { Lister } from './client.ts'
-import { Feed, type FeedContext } from './feed.ts'
-import { Outbox } from './outbox.ts'
+import { DeltaQueue } from './delta-queue.ts'
+import { Informer, type InformerContext } from './informer.ts'
 import { clusterProblems } from './problems.ts'
+import { ReferencedInformers } from './referenced-informers.ts'
 import type { Pacing } from './reflector-options.ts'
-import { SubjectFeeds } from './subject-feeds.ts'
 
 export interface KubernetesOptions {
   /** Not closed by the source: others use it, too. */
@@ -37,7 +37,10 @@ export interface KubernetesOptions {
 const SINGLES = 50
 const SERVICES = 25
 
-/** Kinds that a watch of the whole cluster may be used for; Secrets of namespaces that nothing refers to are none of our business. */
+/**
+ * Kinds that a watch of the whole cluster may be used for; Secrets of namespaces that nothing refers to are none of our
+ * business.
+ */
 const WIDE: ReadonlySet<Kind> = new Set(['Service', 'EndpointSlice'])
 
 /** Read whatever refers to them. */
@@ -46,13 +49,13 @@ const OWN_KINDS: readonly Kind[] = ['Route', 'Backend']
 export class KubernetesSource implements KnowingSource {
   readonly #options: KubernetesOptions
   readonly #only: ReadonlySet<string>
-  readonly #outbox: Outbox
-  readonly #context: FeedContext
-  readonly #own: Feed[] = []
+  readonly #deltaQueue: DeltaQueue
+  readonly #context: InformerContext
+  readonly #own: Informer[] = []
   /** By kind and namespace. */
-  readonly #subjects = new Map<string, SubjectFeeds>()
+  readonly #subjects = new Map<string, ReferencedInformers>()
   readonly #ending = new Set<Promise<void>>()
-  #namespaces: Feed | undefined
+  #namespaces: Informer | undefined
   #needs: Needs | undefined
   /** All own kinds were told for the first time: whatever they refer to is known, and how best to read it. */
   #settled = false
@@ -70,10 +73,10 @@ export class KubernetesSource implements KnowingSource {
       empty: () => this.#lookSoon(),
       failed: options.failed,
     }
-    this.#outbox = new Outbox(events, options.now)
+    this.#deltaQueue = new DeltaQueue(events, options.now)
     const { client, random, now, pacing = {}, watchList = false, failed } = options
-    const moved = (feed: Feed): void => this.#moved(feed)
-    this.#context = { client, outbox: this.#outbox, random, now, pacing, watchList, moved, failed }
+    const moved = (feed: Informer): void => this.#moved(feed)
+    this.#context = { client, deltaQueue: this.#deltaQueue, random, now, pacing, watchList, moved, failed }
   }
 
   start(handler: SourceHandler): void {
@@ -92,7 +95,7 @@ export class KubernetesSource implements KnowingSource {
   }
 
   knows(kind: Kind, key: string, subject: string): boolean {
-    if (this.#outbox.holds(kind, key)) return false
+    if (this.#deltaQueue.holds(kind, key)) return false
     const namespace = key.slice(0, key.indexOf('/'))
     const own = this.#own.filter(({ scope }) => scope.kind === kind && (scope.namespace ?? namespace) === namespace)
     if (own.length > 0) return own.every(({ state }) => state === 'synced')
@@ -106,24 +109,24 @@ export class KubernetesSource implements KnowingSource {
   async stop(): Promise<void> {
     this.#stopped = true
     clearImmediate(this.#look)
-    this.#outbox.close()
+    this.#deltaQueue.close()
     for (const subjects of this.#subjects.values()) subjects.stop()
     await Promise.all([...this.#feeds()].map((feed) => feed.stop()))
     await Promise.all(this.#ending)
   }
 
   /** Objects of a cluster stand nowhere that a person could open. */
-  locate(): Place | undefined {
+  locate(): SourceLocation | undefined {
     return undefined
   }
 
-  #feed(kind: Kind, scope: { readonly namespace?: string }): Feed {
-    const feed = new Feed({ kind, ...scope }, this.#context)
+  #feed(kind: Kind, scope: { readonly namespace?: string }): Informer {
+    const feed = new Informer({ kind, ...scope }, this.#context)
     feed.start()
     return feed
   }
 
-  *#feeds(): Generator<Feed> {
+  *#feeds(): Generator<Informer> {
     yield* this.#own
     if (this.#namespaces !== undefined) yield this.#namespaces
     for (const subjects of this.#subjects.values()) yield* subjects.feeds()
@@ -154,7 +157,8 @@ export class KubernetesSource implements KnowingSource {
       const slash = key.indexOf('/')
       const namespace = key.slice(0, slash)
       const name = key.slice(slash + 1)
-      // It becomes part of a selector: no object has any other name, and one that cannot be read would hold up the start.
+      // It becomes part of a selector: no object has any other name, and one that cannot be read would hold up the
+      // start.
       if (!isLabel(namespace) || !isSubdomain(name)) continue
       if (this.#only.size > 0 && !this.#only.has(namespace)) continue
       const place = wide ? '' : namespace
@@ -165,14 +169,14 @@ export class KubernetesSource implements KnowingSource {
     }
   }
 
-  #subjectsOf(kind: Kind, namespace: string): SubjectFeeds {
+  #subjectsOf(kind: Kind, namespace: string): ReferencedInformers {
     const place = `${kind} ${namespace}`
     let subjects = this.#subjects.get(place)
     if (subjects === undefined) {
       const { singles = SINGLES, services = SERVICES } = this.#options
       const limit = WIDE.has(kind) ? services : singles
       const scope = namespace === '' ? { kind, limit } : { kind, namespace, limit }
-      subjects = new SubjectFeeds(scope, this.#context, (ended) => this.#remember(ended))
+      subjects = new ReferencedInformers(scope, this.#context, (ended) => this.#remember(ended))
       this.#subjects.set(place, subjects)
     }
     return subjects
@@ -192,7 +196,7 @@ export class KubernetesSource implements KnowingSource {
     void ended.finally(() => this.#ending.delete(ended))
   }
 
-  #moved(feed: Feed): void {
+  #moved(feed: Informer): void {
     const { kind, namespace = '' } = feed.scope
     const subjects = this.#subjects.get(`${kind} ${namespace}`) ?? this.#subjects.get(`${kind} `)
     subjects?.moved(feed)
@@ -214,7 +218,7 @@ export class KubernetesSource implements KnowingSource {
 
   /** To begin with what the first of many Routes refer to would be to read it one by one. */
   #settle(): void {
-    if (this.#settled || this.#outbox.size > 0) return
+    if (this.#settled || this.#deltaQueue.size > 0) return
     if (this.#own.some((feed) => feed.state === 'starting' && feed.trouble === undefined)) return
     this.#settled = true
     if (this.#needs !== undefined) this.#meet(this.#needs)
@@ -228,11 +232,11 @@ export class KubernetesSource implements KnowingSource {
   }
 
   /**
-   * When all there is was told, but for what we may not read. Without any Route every request would be answered with 404,
-   * which would be wrong: then it is not said.
+   * When all there is was told, but for what we may not read. Without any Route every request would be answered with
+   * 404, which would be wrong: then it is not said.
    */
   #tellSynced(): void {
-    if (this.#synced || this.#stopped || !this.#settled || this.#outbox.size > 0) return
+    if (this.#synced || this.#stopped || !this.#settled || this.#deltaQueue.size > 0) return
     if (!this.#own.some((feed) => feed.scope.kind === 'Route' && feed.state === 'synced')) return
     for (const feed of this.#feeds()) if (feed.state === 'starting') return
     this.#synced = true

@@ -1,6 +1,7 @@
 /**
- * Reads a Kubernetes List as it arrives and hands on every item as soon as it is complete. A list of 5,000 objects from the
- * API server's cache cannot be asked for in pages, and parsed whole it would hold up the thread for a tenth of a second.
+ * Reads a Kubernetes List as it arrives and hands on every item as soon as it is complete. A list of 5,000 objects from
+ * the API server's cache cannot be asked for in pages, and parsed whole it would hold up the thread for a tenth of a
+ * second.
  */
 import { ApiError } from './api-error.ts'
 

@@ -6,8 +6,8 @@ interface Waiting {
 }
 
 /**
- * Keeps turns of the loop short where pieces of work come in faster than they can be done: beyond a budget they wait for the
- * next turn, the urgent ones before the others.
+ * Keeps turns of the loop short where pieces of work come in faster than they can be done: beyond a budget they wait
+ * for the next turn, the urgent ones before the others.
  */
 export class Pace {
   readonly #budget: Milliseconds

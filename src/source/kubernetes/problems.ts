@@ -1,7 +1,7 @@
 /** What a person is told about a cluster that cannot be read as it should be. */
 import type { SourceProblem } from '../source.ts'
 import type { ApiError } from './api-error.ts'
-import type { Feed } from './feed.ts'
+import type { Informer } from './informer.ts'
 import { resourceName, resourceOf } from './resources.ts'
 
 /** A hiccup that is over with the next attempt is nobody's business. */
@@ -11,7 +11,7 @@ const HICCUP = 2
 const EXPIRED = 4
 
 interface Found {
-  readonly feed: Feed
+  readonly feed: Informer
   readonly error: ApiError
   /** More than this one say the same. */
   shared: boolean
@@ -21,7 +21,7 @@ interface Found {
  * @param server as a person would look for it
  * @returns each once, in an order that does not depend on chance
  */
-export function clusterProblems(feeds: Iterable<Feed>, server: string): SourceProblem[] {
+export function clusterProblems(feeds: Iterable<Informer>, server: string): SourceProblem[] {
   const found = new Map<string, Found>()
   let away: { readonly error: ApiError; serving: boolean } | undefined
   for (const feed of feeds) {
@@ -51,7 +51,7 @@ function isAnswer({ status, reason }: ApiError): boolean {
 }
 
 /** Hundreds of watches may fail for one reason. */
-function causeOf({ scope, trouble }: Feed, { status, reason }: ApiError): string {
+function causeOf({ scope, trouble }: Informer, { status, reason }: ApiError): string {
   if (status === 403) return `${status} ${trouble?.verb} ${scope.kind} ${scope.namespace}`
   return status === 404 ? `${status} ${scope.kind}` : `${status} ${reason}`
 }

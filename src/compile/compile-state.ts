@@ -1,0 +1,187 @@
+/**
+ * What one compile leaves to the next: the pieces of the last result, who depends on whom, and what is still to be
+ * done. It changes how much work a compile is, never what comes out. A compile that is given up half-way loses nothing:
+ * its work lists stay.
+ */
+import type { ObjectStatus } from '../api/condition.ts'
+import type { Policies } from '../api/policies.ts'
+import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
+import type { PolicySet } from '../snapshot/policy.ts'
+import type { Backend, BackendRef, EndpointAddress, Match, Rule, Snapshot, VirtualHost } from '../snapshot/snapshot.ts'
+import type { Fault } from './conditions.ts'
+import { Handovers } from './handover.ts'
+import { NamespaceCosts } from './namespace-cost.ts'
+import type { Owner, Ownership, Permission } from './ownership.ts'
+import type { Claim, MatchPlan, RoutePlan } from './plan.ts'
+import { PolicyInterner } from './policy-interner.ts'
+import type { BrokenReference, Face } from './references.ts'
+import { noResources, type ResourceSet } from './resource-set.ts'
+import type { Tenancy } from './tenancy.ts'
+
+/** A Route and what became of it. */
+export interface RouteState {
+  plan: RoutePlan
+  /** The hostnames under which it is entered; none when nothing of it can be served. */
+  hostnames: readonly string[]
+  /** The backend ids under which it is entered. */
+  targets: readonly string[]
+  /** By rule. */
+  references: readonly (readonly BackendRef[])[]
+  broken: readonly BrokenReference[]
+  /**
+   * Its rules with their policies, by what the owner of a hostname enforces on it; `undefined` where it is the owner's
+   * own.
+   */
+  readonly variants: Map<Policies | undefined, Variant>
+  /** Goes up whenever the variants have to be made anew. */
+  version: number
+  /** By hostname. */
+  readonly outcomes: Map<string, Outcome>
+}
+
+export interface Variant {
+  readonly version: number
+  readonly rules: readonly Rule[]
+  readonly policies: readonly PolicySet[]
+}
+
+/** A match that an older Route, or an earlier rule, already has. */
+export interface Conflict {
+  readonly loser: MatchPlan
+  readonly winner: Candidate
+}
+
+/** What became of a Route on one hostname. */
+export interface Outcome {
+  /** The Route that speaks for the hostname; undefined for hosts that nobody names. */
+  readonly lead: Claim | undefined
+  /** By which the hostname is that namespace's. */
+  readonly decider?: Claim
+  /** Undefined when the hostname is another's, who does not share it. */
+  readonly permission: Permission | undefined
+  readonly conflicts: readonly Conflict[]
+  /** Matches outside of what the owner delegates. */
+  readonly outside: readonly MatchPlan[]
+  /** Positions of the rules that are served here. */
+  readonly served: 'all' | readonly number[]
+}
+
+/** A match on one hostname. */
+export interface Candidate extends MatchPlan {
+  readonly state: RouteState
+  readonly within: readonly string[]
+  /** What was last put into a segment for it. */
+  made: Match | undefined
+}
+
+/** What one Route contributes to one hostname. */
+export interface RouteMatches {
+  readonly state: RouteState
+  readonly plan: RoutePlan
+  readonly permission: Permission
+  readonly candidates: readonly Candidate[]
+  readonly outside: readonly MatchPlan[]
+}
+
+export interface HostState {
+  readonly hostname: string
+  /** The Routes that name it, by key. */
+  readonly routes: Map<string, RouteState>
+  /** For the namespace that had it. */
+  hold: Claim | undefined
+  /** The claim of a Route with the age of the hold, which is made once. */
+  backdated: { readonly hold: Claim; readonly of: Claim; readonly claim: Claim } | undefined
+  /** The oldest claim on exactly this name. */
+  first: Claim | undefined
+  ownership: Ownership | undefined
+  entries: ReadonlyMap<string, RouteMatches>
+  /** All candidates in matching order. */
+  order: readonly Candidate[]
+  segment: VirtualHost | undefined
+  /** The policy sets of the segment's rules. */
+  policies: readonly PolicySet[]
+  /** The wildcard whose rules this name serves too. */
+  base: HostState | undefined
+  /** Names that serve the rules of this wildcard too. */
+  borrowers: Set<string> | undefined
+  /** What those are told who may not have the name. */
+  refusal?: { readonly tenancy: Tenancy; readonly outcome: Outcome }
+}
+
+/** What is still to be done. */
+export class WorkLists {
+  readonly routes = new Set<string>()
+  /** Backend ids of which those who refer to them may see something else now. */
+  readonly targets = new Set<string>()
+  /** Routes whose references have to be looked up again. */
+  readonly references = new Set<string>()
+  readonly claims = new Set<string>()
+  readonly wildcards = new Set<string>()
+  readonly hosts = new Set<string>()
+  readonly endpoints = new Set<string>()
+  readonly statuses = new Set<string>()
+}
+
+/** How much was done, for tests and figures. */
+export interface WorkCounts {
+  routes: number
+  hosts: number
+  matches: number
+  policies: number
+  targets: number
+  endpoints: number
+  statuses: number
+}
+
+export class CompileState {
+  /** Told which object the work is about, by kind and key; undefined = about no single one. */
+  readonly working: (name?: string) => void
+  /** The resources whose changes are all in the work lists. */
+  seen: ResourceSet | undefined
+  /** Those being compared with `seen`. */
+  target: ResourceSet | undefined
+  /** Number of the latest run; an older one must not go on. */
+  run = 0
+  readonly work = new WorkLists()
+  readonly routes = new Map<string, RouteState>()
+  readonly hosts = new Map<string, HostState>()
+  readonly faces = new Map<string, Face>()
+  /** Routes by the backend ids that they refer to. */
+  readonly dependents = new Map<string, Set<string>>()
+  /** Backend ids by the key of their Service. */
+  readonly serviceUsers = new Map<string, Set<string>>()
+  /** The Service a Backend had when it was last looked at. */
+  readonly serviceOf = new Map<string, string>()
+  readonly costs = new NamespaceCosts()
+  readonly book = new PolicyInterner()
+  readonly segments = new FrozenMapBuilder<VirtualHost>()
+  readonly backends = new FrozenMapBuilder<Backend>()
+  readonly endpoints = new FrozenMapBuilder<readonly EndpointAddress[]>()
+  /** Of backends that have such: see `targetFaults`. */
+  readonly targetFaults = new Map<string, readonly Fault[]>()
+  readonly owners = new FrozenMapBuilder<Owner>()
+  readonly handovers = new Handovers()
+  /** Backend ids by the DNS name that has to be resolved for them. */
+  readonly names = new FrozenMapBuilder<readonly string[]>()
+  /** By kind and key, see `refusedKey`. */
+  readonly statuses = new FrozenMapBuilder<ObjectStatus>()
+  snapshot: Snapshot | undefined
+  readonly counts: WorkCounts = {
+    routes: 0,
+    hosts: 0,
+    matches: 0,
+    policies: 0,
+    targets: 0,
+    endpoints: 0,
+    statuses: 0,
+  }
+
+  constructor(working: (name?: string) => void = () => {}) {
+    this.working = working
+  }
+
+  /** What the first compile is compared with. */
+  base(resources: ResourceSet): ResourceSet {
+    return this.seen ?? noResources(resources.settings)
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * Names to addresses, asked again and again: getaddrinfo tells no lifetime, and it alone knows /etc/hosts, search
+ * domains and what else the machine was set up with. A name that cannot be resolved any more keeps the addresses it
+ * had. Namespaces take turns, and none has all look-ups to itself: a name whose servers do not answer occupies one for
+ * many seconds.
+ */
+import { ADDRCONFIG } from 'node:dns'
+import { lookup } from 'node:dns/promises'
+import type { Milliseconds, Random } from '../../lib/clock.ts'
+import { FairQueue } from '../../lib/fair-queue.ts'
+
+/** How often a name is asked for. */
+const INTERVAL: Milliseconds = 5_000
+/** Until it has answered once. */
+const FIRST_INTERVAL: Milliseconds = 1_000
+/** Part of the interval by which it varies, so that many names do not ask at once. */
+const JITTER = 0.2
+/** Longer than this is as good as no answer. */
+const WITHIN: Milliseconds = 5_000
+/** Each look-up occupies a thread of libuv's pool until it answers, and file reads need the others. */
+const AT_ONCE = 4
+/** Of one namespace. */
+const AT_ONCE_OF_NAMESPACE = 2
+
+export type Lookup = (name: string) => Promise<readonly string[]>
+
+export interface NameEvents {
+  /** The addresses of a name are different from what they were. */
+  changed(name: string): void
+  /** It could not be resolved, said once; or it can again (`failure` undefined). */
+  health(name: string, failure: string | undefined, kept: readonly string[]): void
+}
+
+interface Name {
+  /** Who has asked for it: it is looked up in the turn of any of them. */
+  readonly namespaces: Set<string>
+  addresses: readonly string[] | undefined
+  failure: string | undefined
+  timer: NodeJS.Timeout | undefined
+}
+
+export class NameResolver {
+  readonly #events: NameEvents
+  readonly #lookup: Lookup
+  readonly #random: Random
+  readonly #interval: Milliseconds
+  readonly #names = new Map<string, Name>()
+  readonly #queue = new FairQueue()
+  #running = 0
+  readonly #runningOf = new Map<string, number>()
+
+  constructor(events: NameEvents, random: Random, lookup_: Lookup = systemLookup, interval: Milliseconds = INTERVAL) {
+    this.#events = events
+    this.#random = random
+    this.#lookup = lookup_
+    this.#interval = interval
+  }
+
+  /**
+   * What is known of a name now, sorted; empty until it has answered once. Asks for it from now on.
+   * @param namespace who wants to know
+   */
+  addresses(name: string, namespace: string): readonly string[] {
+    const known = this.#names.get(name)
+    if (known === undefined) {
+      this.#names.set(name, {
+        namespaces: new Set([namespace]),
+        addresses: undefined,
+        failure: undefined,
+        timer: undefined,
+      })
+      this.#enqueue(name)
+      return []
+    }
+    if (!known.namespaces.has(namespace)) {
+      // One that waits in the turns of another namespace waits in these as well.
+      const waits = [...known.namespaces].some((other) => this.#queue.has(other, name))
+      known.namespaces.add(namespace)
+      if (waits) this.#enqueue(name)
+    }
+    return known.addresses ?? []
+  }
+
+  /** Why the last attempt found nothing; undefined when it did, or was not made yet. */
+  failure(name: string): string | undefined {
+    return this.#names.get(name)?.failure
+  }
+
+  /** Does not ask for it any more. */
+  forget(name: string): void {
+    const known = this.#names.get(name)
+    clearTimeout(known?.timer)
+    for (const namespace of known?.namespaces ?? []) this.#queue.delete(namespace, name)
+    this.#names.delete(name)
+  }
+
+  stop(): void {
+    for (const name of [...this.#names.keys()]) this.forget(name)
+    this.#queue.clear()
+  }
+
+  #enqueue(name: string): void {
+    for (const namespace of this.#names.get(name)?.namespaces ?? []) this.#queue.add(namespace, name)
+    this.#next()
+  }
+
+  #next(): void {
+    const busy = (namespace: string): boolean => this.#count(namespace) >= AT_ONCE_OF_NAMESPACE
+    while (this.#running < AT_ONCE) {
+      const next = this.#queue.take(1, busy)
+      if (next === undefined) return
+      const { group: namespace, key: name } = next
+      for (const other of this.#names.get(name)?.namespaces ?? []) this.#queue.delete(other, name)
+      this.#running++
+      this.#runningOf.set(namespace, this.#count(namespace) + 1)
+      void this.#ask(name, () => this.#ended(namespace))
+    }
+  }
+
+  #count(namespace: string): number {
+    return this.#runningOf.get(namespace) ?? 0
+  }
+
+  #ended(namespace: string): void {
+    this.#running--
+    const count = this.#count(namespace) - 1
+    if (count === 0) this.#runningOf.delete(namespace)
+    else this.#runningOf.set(namespace, count)
+    this.#next()
+  }
+
+  /** @param ended called when the look-up occupies no thread any more, which may be long after it was given up */
+  async #ask(name: string, ended: () => void): Promise<void> {
+    let failure: string | undefined
+    let found: readonly string[] = []
+    try {
+      const answer = this.#lookup(name)
+      answer.then(ended, ended)
+      found = [...new Set(await within(answer, WITHIN))].sort()
+      if (found.length === 0) failure = 'it has no address'
+    } catch (error) {
+      failure = error instanceof Error ? error.message : String(error)
+    }
+    const entry = this.#names.get(name)
+    if (entry === undefined) return
+    this.#learn(name, entry, found, failure)
+    const interval = entry.addresses === undefined ? Math.min(FIRST_INTERVAL, this.#interval) : this.#interval
+    entry.timer = setTimeout(() => this.#enqueue(name), interval * (1 + JITTER * (this.#random() - 0.5)))
+    entry.timer.unref()
+  }
+
+  #learn(name: string, entry: Name, found: readonly string[], failure: string | undefined): void {
+    const before = entry.failure
+    entry.failure = failure
+    if ((before === undefined) !== (failure === undefined)) {
+      this.#events.health(name, failure, entry.addresses ?? [])
+    }
+    if (failure !== undefined || entry.addresses?.join() === found.join()) return
+    entry.addresses = found
+    this.#events.changed(name)
+  }
+}
+
+async function systemLookup(name: string): Promise<readonly string[]> {
+  let answers: { address: string }[]
+  try {
+    // No IPv6 addresses for a machine that has none itself …
+    answers = await lookup(name, { all: true, hints: ADDRCONFIG })
+  } catch {
+    // … but a machine with nothing but loopback has none of either kind by that rule.
+    answers = await lookup(name, { all: true })
+  }
+  return answers.map((answer) => answer.address)
+}
+
+async function within<T>(answer: Promise<T>, time: Milliseconds): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${time} ms`)), time)
+  })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,360 @@
+/**
+ * Every Backend's endpoints as the workers know them: names resolved, forbidden addresses left out, each with its slot
+ * in shared memory. A slot is found by identity, so a rebuild, and even a new control thread, gives every endpoint the
+ * slot it has. Slots are shared by namespaces; an endpoint for which there is none is left out and looked at again when
+ * some are freed.
+ */
+
+import type { EndpointFacts } from '../../compile/unreachable.ts'
+import { FairQueue } from '../../lib/fair-queue.ts'
+import type { EndpointTable } from '../../shared-memory/endpoint-table.ts'
+import type { SlotReclaimer } from '../../shared-memory/epoch.ts'
+import { identityDigest } from '../../shared-memory/identity-table.ts'
+import { namespaceOf } from '../../snapshot/backend-id.ts'
+import type { EndpointAddress } from '../../snapshot/snapshot.ts'
+import type { EndpointRow, ToWorker } from '../../thread/messages.ts'
+import type { DialGuard } from '../../transport/dial-guard.ts'
+import { PlaceShares } from '../resources/place-shares.ts'
+
+/** What the directory asks of the resolver. */
+export interface Names {
+  /** @param namespace who wants to know */
+  addresses(name: string, namespace: string): readonly string[]
+  /** Why it cannot be resolved just now. */
+  failure(name: string): string | undefined
+  /** Nobody needs the name any more. */
+  forget(name: string): void
+}
+
+export interface DirectoryEvents {
+  send(message: ToWorker): void
+  /** For the log; said once for each endpoint until it is well again. */
+  problem(backend: string, message: string): void
+}
+
+interface Known {
+  /** As the manifests say, names unresolved. */
+  readonly addresses: readonly EndpointAddress[]
+  readonly rows: readonly EndpointRow[]
+  /** By which the rows were admitted. */
+  readonly guard: DialGuard | undefined
+  readonly names: readonly string[]
+  /** What of them the dial guard refuses, and why. */
+  readonly refused: readonly string[]
+  /** How many of its endpoints have no slot, and why. */
+  readonly leftOut: string | undefined
+  /** Rows that are about to leave. */
+  readonly draining: number
+}
+
+/** An endpoint that may be dialled. */
+interface Wanted {
+  readonly entry: EndpointAddress
+  readonly address: string
+  /** That it has already. */
+  readonly slot: number | undefined
+}
+
+export class EndpointDirectory {
+  readonly #table: EndpointTable
+  readonly #reclaimer: SlotReclaimer
+  readonly #names: Names
+  readonly #events: DirectoryEvents
+  /** None yet: nothing may be dialled. */
+  #guard: DialGuard | undefined
+  readonly #backends = new Map<string, Known>()
+  readonly #ownSlots = new Map<string, number>()
+  /** Backends by the names they have among their endpoints. */
+  readonly #users = new Map<string, Set<string>>()
+  readonly #shares: PlaceShares
+  /** Backends of which something is left out, by namespace. */
+  readonly #short = new FairQueue()
+  /** By namespace, how many were told to be left out since it was last far from its limit. */
+  readonly #told = new Map<string, number>()
+
+  constructor(table: EndpointTable, reclaimer: SlotReclaimer, names: Names, events: DirectoryEvents) {
+    this.#table = table
+    this.#reclaimer = reclaimer
+    this.#names = names
+    this.#events = events
+    this.#shares = new PlaceShares(table.identities)
+  }
+
+  /** Endpoints of a Backend as workers have them; empty for one that is not known. */
+  rows(backend: string): readonly EndpointRow[] {
+    return this.#backends.get(backend)?.rows ?? []
+  }
+
+  /** Which of its endpoints may not be dialled, each with the reason. */
+  refused(backend: string): readonly string[] {
+    return this.#backends.get(backend)?.refused ?? NONE
+  }
+
+  /** Which of the names among its endpoints cannot be resolved, each with the reason. */
+  unresolved(backend: string): readonly string[] {
+    return (this.#backends.get(backend)?.names ?? NONE).flatMap((name) => {
+      const failure = this.#names.failure(name)
+      return failure === undefined ? [] : [`${name} cannot be resolved (${failure})`]
+    })
+  }
+
+  /** Every Backend that is known. */
+  ids(): Iterable<string> {
+    return this.#backends.keys()
+  }
+
+  /** What says whether it can be reached at all. */
+  facts(backend: string): EndpointFacts {
+    const { rows, refused, names } = this.#backends.get(backend) ?? UNKNOWN
+    const unanswered = names.filter(
+      (name) =>
+        this.#names.failure(name) === undefined && this.#names.addresses(name, namespaceOf(backend)).length === 0,
+    )
+    return { usable: rows.length, refused, unresolved: this.unresolved(backend), unanswered }
+  }
+
+  /** How many of its endpoints are left out, and why; undefined when none is. */
+  leftOut(backend: string): string | undefined {
+    return this.#backends.get(backend)?.leftOut
+  }
+
+  /** Row of the Backend itself, for its limits; undefined when the table is full. */
+  slotOf(backend: string): number | undefined {
+    return this.#ownSlots.get(backend)
+  }
+
+  /** Slots in use by all that is known, for {@link SlotReclaimer.adopt}. */
+  inUse(): Set<number> {
+    const slots = new Set(this.#ownSlots.values())
+    for (const { rows } of this.#backends.values()) for (const row of rows) slots.add(row.slot)
+    return slots
+  }
+
+  /** Another guard from now on; sets already sent are brought in line with it. */
+  guardBy(guard: DialGuard): void {
+    this.#guard = guard
+    for (const [id, { addresses }] of this.#backends) this.#update(id, addresses)
+  }
+
+  /** The endpoints of a Backend are these. Sends what differs. */
+  set(backend: string, addresses: readonly EndpointAddress[]): void {
+    if (!this.#ownSlots.has(backend)) {
+      const slot = this.#slot(backend, 'backend', 0)
+      if (slot === undefined) this.#tellLeftOut(backend, `Backend ${backend}`)
+      else this.#ownSlots.set(backend, slot)
+    }
+    if (this.#backends.get(backend)?.addresses !== addresses) this.#update(backend, addresses)
+  }
+
+  /**
+   * Slots that nobody uses any more are free again, and looked for by what was left out.
+   * @returns Backends that have others now
+   */
+  tend(): string[] {
+    this.#reclaimer.sweep((slot) => this.#shares.freed(slot))
+    const changed: string[] = []
+    for (let looks = Math.min(this.#short.size, LOOKS); looks > 0; looks--) {
+      const { group, key } = this.#short.take()!
+      const before = this.#backends.get(key)!
+      if (this.#shares.admits(group)) this.#update(key, before.addresses)
+      else this.#short.add(group, key)
+      if (this.#backends.get(key)!.leftOut !== before.leftOut) changed.push(key)
+    }
+    return changed
+  }
+
+  /** The Backends that have a name among their endpoints. */
+  usersOf(name: string): readonly string[] {
+    return [...(this.#users.get(name) ?? [])]
+  }
+
+  /** A name resolves to something else now. */
+  renamed(name: string): void {
+    for (const id of this.usersOf(name)) this.#update(id, this.#backends.get(id)!.addresses)
+  }
+
+  /** Nobody needs the Backend any more. Call behind the tables that do not name it. */
+  withdraw(id: string): void {
+    const known = this.#backends.get(id)
+    if (known === undefined) return
+    this.#backends.delete(id)
+    const namespace = namespaceOf(id)
+    for (const row of known.rows) this.#retire(namespace, row.slot)
+    const own = this.#ownSlots.get(id)
+    if (own !== undefined) this.#retire(namespace, own)
+    this.#ownSlots.delete(id)
+    this.#shares.drain(namespace, -known.draining)
+    this.#short.delete(namespace, id)
+    this.#useNames(id, known.names, [])
+    this.#events.send({ type: 'endpoints', backend: id, endpoints: [] })
+  }
+
+  #update(backend: string, addresses: readonly EndpointAddress[]): void {
+    const before = this.#backends.get(backend)
+    const namespace = namespaceOf(backend)
+    const names: string[] = []
+    const refused: string[] = []
+    const guard = this.#guard
+    const wanted = this.#wanted(namespace, addresses, before, names, refused)
+    // First what leaves, since its places are the ones that the others may have.
+    for (const { address, port, slot } of before?.rows ?? [])
+      if (!wanted.has(`${address} ${port}`)) this.#retire(namespace, slot)
+    let draining = 0
+    for (const { entry, slot } of wanted.values()) if (entry.state === 'draining' && slot !== undefined) draining++
+    this.#shares.drain(namespace, draining - (before?.draining ?? 0))
+    const { rows, leftOut } = this.#rows(backend, wanted)
+    this.#backends.set(backend, {
+      addresses,
+      guard,
+      rows,
+      names,
+      refused: refused.length === 0 ? NONE : refused,
+      leftOut,
+      draining,
+    })
+    if (leftOut === undefined) this.#short.delete(namespace, backend)
+    else this.#short.add(namespace, backend)
+    if (this.#shares.isWell(namespace)) this.#told.delete(namespace)
+    this.#tellRefused(backend, new Set(before?.refused), refused)
+    this.#useNames(backend, before?.names ?? [], names)
+    if (before === undefined || !sameRows(before.rows, rows))
+      this.#events.send({ type: 'endpoints', backend, endpoints: rows })
+  }
+
+  /** What may be dialled, by address and port: two names may lead to one address; it is one endpoint all the same. */
+  #wanted(
+    namespace: string,
+    addresses: readonly EndpointAddress[],
+    before: Known | undefined,
+    names: string[],
+    refused: string[],
+  ): Map<string, Wanted> {
+    // To judge an address and to find its slot takes ten times as long as all the rest: of thousands only the new ones
+    // are looked up.
+    const slots = new Map<string, number>()
+    for (const { address, port, slot } of before?.rows ?? []) slots.set(`${address} ${port}`, slot)
+    const judged = before?.guard === this.#guard
+    const wanted = new Map<string, Wanted>()
+    for (const entry of addresses) {
+      const literals =
+        entry.hostname === entry.address ? this.#resolve(entry.address, namespace, names) : [entry.address]
+      for (const address of literals) {
+        const place = `${address} ${entry.port}`
+        const slot = slots.get(place)
+        if (wanted.has(place) || (!(judged && slot !== undefined) && this.#refuses(address, entry.port, refused)))
+          continue
+        wanted.set(place, { entry, address, slot })
+      }
+    }
+    return wanted
+  }
+
+  #rows(backend: string, wanted: ReadonlyMap<string, Wanted>): Pick<Known, 'rows' | 'leftOut'> {
+    const rows: EndpointRow[] = []
+    let left = 0
+    for (const { entry, address, slot: had } of wanted.values()) {
+      const slot = had ?? this.#slot(backend, address, entry.port)
+      if (slot !== undefined) rows.push({ ...entry, address, slot })
+      else if (++left <= TOLD)
+        this.#tellLeftOut(backend, `endpoint ${address} port ${entry.port} of Backend ${backend}`)
+    }
+    const leftOut = left === 0 ? undefined : `${left} of its endpoints are left out, since ${this.#whyLeftOut(backend)}`
+    return { rows, leftOut }
+  }
+
+  #tellRefused(backend: string, told: ReadonlySet<string>, refused: readonly string[]): void {
+    const news = refused.filter((refusal) => !told.has(refusal))
+    for (const refusal of news.slice(0, TOLD))
+      this.#events.problem(backend, `Backend ${backend}: ${refusal}; it is not used`)
+    if (news.length > TOLD)
+      this.#events.problem(backend, `Backend ${backend}: ${news.length - TOLD} more are not used like this`)
+  }
+
+  #useNames(backend: string, before: readonly string[], now: readonly string[]): void {
+    const still = new Set(now)
+    for (const name of still) {
+      const users = this.#users.get(name)
+      if (users === undefined) this.#users.set(name, new Set([backend]))
+      else users.add(backend)
+    }
+    for (const name of before) {
+      if (still.has(name)) continue
+      const users = this.#users.get(name)
+      users?.delete(backend)
+      if (users?.size !== 0) continue
+      this.#users.delete(name)
+      this.#names.forget(name)
+    }
+  }
+
+  #resolve(name: string, namespace: string, names: string[]): readonly string[] {
+    names.push(name)
+    return this.#names.addresses(name, namespace)
+  }
+
+  #refuses(address: string, port: number, refused: string[]): boolean {
+    const refusal = this.#guard === undefined ? 'waits for the settings' : this.#guard.refuses(address, port)
+    if (refusal === undefined) return false
+    refused.push(`${address} port ${port} ${refusal}`)
+    return true
+  }
+
+  #slot(backend: string, address: string, port: number): number | undefined {
+    const { identities } = this.#table
+    const namespace = namespaceOf(backend)
+    const digest = identityDigest(backend, address, port)
+    let slot = identities.find(digest)
+    if (slot !== -1) this.#shares.adopt(namespace, slot)
+    else {
+      if (!this.#shares.admits(namespace)) return undefined
+      this.#shares.admit(namespace)
+      slot = identities.insertOwned(digest)
+    }
+    this.#reclaimer.enlist(slot)
+    return slot
+  }
+
+  #retire(namespace: string, slot: number): void {
+    this.#reclaimer.retire(slot)
+    this.#shares.leave(namespace, slot)
+  }
+
+  #whyLeftOut(backend: string): string {
+    const { capacity, size } = this.#table.identities
+    const namespace = namespaceOf(backend)
+    return size >= capacity
+      ? `the table of endpoints holds ${capacity}, Backends among them, and is full`
+      : `namespace ${namespace} holds ${this.#shares.held(namespace)} of the ${capacity} places in the table of endpoints, Backends among them, and what is free is kept for others`
+  }
+
+  #tellLeftOut(backend: string, what: string): void {
+    const namespace = namespaceOf(backend)
+    const told = (this.#told.get(namespace) ?? 0) + 1
+    if (told > TOLD) return
+    this.#told.set(namespace, told)
+    this.#events.problem(
+      backend,
+      `${what} is left out: ${this.#whyLeftOut(backend)}. Use fewer endpoints, or divide the Routes over several installations.`,
+    )
+  }
+}
+
+const NONE: readonly never[] = Object.freeze([])
+const UNKNOWN: Pick<Known, 'rows' | 'names' | 'refused'> = { rows: NONE, names: NONE, refused: NONE }
+
+/** Whoever writes endpoints must not fill the log with them. */
+const TOLD = 8
+/** Backends that are looked at again in one turn: each may have thousands of endpoints. */
+const LOOKS = 4
+
+function sameRows(a: readonly EndpointRow[], b: readonly EndpointRow[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every((one, i) => {
+      const other = b[i]!
+      return (
+        one.slot === other.slot && one.weight === other.weight && one.state === other.state && one.zone === other.zone
+      )
+    })
+  )
+}

@@ -1,0 +1,119 @@
+/**
+ * Endpoints on their way to the directory. What a watch tells about pods acts in the same turn, without waiting for a
+ * compile that may be under way with older resources; and a pod that has moved from one slice to another is not lost
+ * between the two events.
+ */
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import type { EndpointAddress } from '../../snapshot/snapshot.ts'
+
+/** What becomes of endpoints; EndpointDirectory has it. */
+export interface EndpointSink {
+  set(backend: string, addresses: readonly EndpointAddress[]): void
+}
+
+export interface EndpointFeedOptions {
+  readonly sink: EndpointSink
+  /** As of now, by the newest resources: `endpointsOf`. */
+  readonly endpoints: (backend: string) => readonly EndpointAddress[]
+  /** Whether the endpoints of a backend come from pods, which move; those that somebody wrote down do not. */
+  readonly moves: (backend: string) => boolean
+  readonly time: TimerClock
+}
+
+/**
+ * A pod that is deleted says first that it terminates. One that is ready and gone in the next event has moved to
+ * another slice, or was deleted without grace: for so long it is used where nothing else is left.
+ */
+const HELD: Milliseconds = 1_000
+
+interface Fed {
+  /** As last told, without what is held. */
+  told: readonly EndpointAddress[]
+  /** By address and port, with the moment until which it is held. */
+  readonly held: Map<string, { readonly endpoint: EndpointAddress; readonly until: Milliseconds }>
+  /** Told by an event that the compile under way may not know of. */
+  ahead: boolean
+}
+
+export class EndpointFeed {
+  readonly #options: EndpointFeedOptions
+  readonly #backends = new Map<string, Fed>()
+  #cancel: (() => void) | undefined
+
+  constructor(options: EndpointFeedOptions) {
+    this.#options = options
+  }
+
+  /** A compile has begun: what was told until now, it knows. */
+  compiling(): void {
+    for (const fed of this.#backends.values()) fed.ahead = false
+  }
+
+  /** What a compile says of a backend that it has. An event that came since is newer. */
+  compiled(backend: string, addresses: readonly EndpointAddress[]): void {
+    const fed = this.#backends.get(backend)
+    if (fed?.ahead !== true) this.#tell(backend, addresses)
+  }
+
+  /** Pods have changed. Backends that no compile has told of yet wait for one. */
+  changed(backends: Iterable<string>): void {
+    for (const backend of backends) {
+      const fed = this.#backends.get(backend)
+      if (fed === undefined) continue
+      fed.ahead = true
+      this.#tell(backend, this.#options.endpoints(backend))
+    }
+  }
+
+  /** The compile does not have it any more. */
+  forget(backend: string): void {
+    this.#backends.delete(backend)
+  }
+
+  stop(): void {
+    this.#cancel?.()
+  }
+
+  #tell(backend: string, addresses: readonly EndpointAddress[]): void {
+    const { sink, moves, time } = this.#options
+    const fed = this.#backends.get(backend) ?? { told: [], held: new Map(), ahead: false }
+    this.#backends.set(backend, fed)
+    if (fed.told !== addresses || fed.held.size > 0) {
+      const now = new Set(addresses.map(placeOf))
+      const until = time.monotonic() + HELD
+      if (moves(backend))
+        for (const endpoint of fed.told)
+          if (endpoint.state === 'ready' && !now.has(placeOf(endpoint)))
+            fed.held.set(placeOf(endpoint), { endpoint: { ...endpoint, state: 'draining' }, until })
+      for (const place of now) fed.held.delete(place)
+    }
+    fed.told = addresses
+    sink.set(backend, withHeld(fed))
+    if (fed.held.size > 0) this.#cancel ??= time.after(HELD, () => this.#letGo())
+  }
+
+  #letGo(): void {
+    const { sink, time } = this.#options
+    const now = time.monotonic()
+    let next = Number.POSITIVE_INFINITY
+    for (const [backend, fed] of this.#backends) {
+      if (fed.held.size === 0) continue
+      const before = fed.held.size
+      for (const [place, { until }] of fed.held) {
+        if (until <= now) fed.held.delete(place)
+        else next = Math.min(next, until)
+      }
+      if (fed.held.size < before) sink.set(backend, withHeld(fed))
+    }
+    this.#cancel = next === Number.POSITIVE_INFINITY ? undefined : time.after(next - now, () => this.#letGo())
+  }
+}
+
+/** The very list that was told where nothing is held: its identity tells that nothing changed. */
+function withHeld({ told, held }: Fed): readonly EndpointAddress[] {
+  return held.size === 0 ? told : [...told, ...[...held.values()].map(({ endpoint }) => endpoint)]
+}
+
+function placeOf({ address, port }: EndpointAddress): string {
+  return `${address} ${port}`
+}

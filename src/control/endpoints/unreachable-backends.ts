@@ -1,0 +1,52 @@
+/**
+ * Backends none of whose addresses can be used, for reasons that last until somebody corrects something: no name of
+ * theirs can be resolved, or nobody may dial where they lead. Those who refer to them cannot serve. Pods that come and
+ * go are no such reason.
+ */
+import type { Unreachable } from '../../compile/resource-set.ts'
+import { type EndpointFacts, unreachableBy } from '../../compile/unreachable.ts'
+import { type FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
+
+export interface UnreachableBackendsOptions {
+  readonly factsOf: (backend: string) => EndpointFacts
+  /** All there are now: once for a burst, and only when it is another map. */
+  readonly changed: (all: FrozenMap<Unreachable>) => void
+}
+
+export class UnreachableBackends {
+  readonly #options: UnreachableBackendsOptions
+  readonly #backends = new FrozenMapBuilder<Unreachable>()
+  #told = this.#backends.freeze()
+  #telling: NodeJS.Immediate | undefined
+
+  constructor(options: UnreachableBackendsOptions) {
+    this.#options = options
+  }
+
+  /** Something about the endpoints of these may be different. */
+  look(backends: Iterable<string>): void {
+    for (const backend of backends) this.#note(backend, this.#options.factsOf(backend))
+    this.#telling ??= setImmediate(() => {
+      this.#telling = undefined
+      const all = this.#backends.freeze()
+      if (all === this.#told) return
+      this.#told = all
+      this.#options.changed(all)
+    })
+  }
+
+  stop(): void {
+    clearImmediate(this.#telling)
+  }
+
+  #note(backend: string, facts: EndpointFacts): void {
+    const now = unreachableBy(facts)
+    const before = this.#backends.get(backend)
+    if (now === undefined) this.forget(backend)
+    else if (before?.reason !== now.reason || before.message !== now.message) this.#backends.set(backend, now)
+  }
+
+  forget(backend: string): void {
+    if (this.#backends.has(backend)) this.#backends.delete(backend)
+  }
+}

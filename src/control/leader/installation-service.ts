@@ -1,0 +1,76 @@
+/** The Service in front of this installation: where it is reached from outside, as the cluster says. */
+import type { Milliseconds, Random } from '../../lib/clock.ts'
+import type { Lister } from '../../source/kubernetes/client.ts'
+import { Reflector } from '../../source/kubernetes/reflector.ts'
+import { type Address, serviceAddresses } from '../status/addresses.ts'
+
+export interface InstallationServiceOptions {
+  readonly client: Lister
+  readonly namespace: string
+  readonly name: string
+  readonly random: Random
+  /** Monotonic. */
+  readonly now: () => Milliseconds
+  readonly changed: (addresses: readonly Address[]) => unknown
+  /** The object as the API server sent it; undefined while there is none. */
+  readonly seen: (service: unknown) => void
+  /** For the log, once until it is over: why it cannot be watched. */
+  readonly problem: (message: string) => void
+}
+
+export class InstallationService {
+  readonly #reflector: Reflector
+  #owner: object | undefined
+  #told: string | undefined
+
+  constructor({ client, namespace, name, random, now, changed, seen, problem }: InstallationServiceOptions) {
+    const key = `${namespace}/${name}`
+    let addresses: readonly Address[] = []
+    const tell = (raw: unknown): void => {
+      addresses = serviceAddresses(raw)
+      seen(raw)
+      changed(addresses)
+    }
+    this.#reflector = new Reflector({
+      kind: 'Service',
+      namespace,
+      selection: { fieldSelector: `metadata.name=${name}` },
+      client,
+      random,
+      now,
+      handler: {
+        upsert: (object) => {
+          if (object.key !== key) return
+          this.#owner = { apiVersion: 'v1', kind: 'Service', name, uid: object.uid }
+          tell(object.raw)
+        },
+        delete: (gone) => {
+          if (gone !== key) return
+          this.#owner = undefined
+          tell(undefined)
+        },
+        synced: () => changed(addresses),
+        trouble: (trouble) => {
+          const message = trouble && `cannot ${trouble.verb} Service ${key}: ${trouble.error.message}`
+          if (message !== undefined && message !== this.#told)
+            problem(`${message}; the addresses in statuses stay as they are`)
+          this.#told = message
+        },
+        failed: (error) => problem(`Service ${key}: ${error instanceof Error ? error.message : String(error)}`),
+      },
+    })
+  }
+
+  /** For objects that are to end with it; undefined while it is not known. */
+  get owner(): object | undefined {
+    return this.#owner
+  }
+
+  start(): void {
+    this.#reflector.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.#reflector.stop()
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Sends every worker what it serves, in an order that never names what the worker does not have yet, and knows what
+ * serves where.
+ */
+import type { MessagePort } from 'node:worker_threads'
+import type { Milliseconds } from '../../lib/clock.ts'
+import type { ProcessBlock } from '../../shared-memory/process-block.ts'
+import type { PackResult } from '../../snapshot/pack.ts'
+import type { FromWorker, ToWorker } from '../../thread/messages.ts'
+import { WorkerState } from '../../thread/worker-state.ts'
+import { EndpointLatency } from '../endpoints/endpoint-latency.ts'
+
+export interface PublisherEvents {
+  /** Everything that is sent to all workers, for the supervisor to keep. */
+  replica(message: ToWorker): void
+  /** A generation, and with it all before it, serves in every worker. @param took from the first change in it */
+  served(generation: number, took: readonly Milliseconds[]): void
+  /** Endpoints act in every worker. @param took since their change was seen */
+  endpoints(took: Milliseconds): void
+  /** A worker has something for the log. */
+  problem(worker: number, message: string): void
+}
+
+export class Publisher {
+  readonly #block: ProcessBlock
+  readonly #events: PublisherEvents
+  readonly #now: () => Milliseconds
+  readonly #ports = new Map<number, MessagePort>()
+  readonly #state = new WorkerState()
+  /** Generations that do not serve everywhere yet, and when the first change in each was seen. */
+  readonly #pending = new Map<number, Milliseconds>()
+  readonly #echoes = new EndpointLatency()
+  #generation: number
+
+  constructor(block: ProcessBlock, events: PublisherEvents, now: () => Milliseconds) {
+    this.#block = block
+    this.#events = events
+    this.#now = now
+    this.#generation = block.published
+  }
+
+  get generation(): number {
+    return this.#generation
+  }
+
+  /** A worker gets everything there is, and from then on what changes. */
+  addWorker(index: number, port: MessagePort): void {
+    this.#ports.get(index)?.close()
+    this.#echoes.gone(index)
+    this.#ports.set(index, port)
+    port.on('message', (message: FromWorker) => this.#heard(index, message))
+    for (const message of this.#state.messages()) port.postMessage(message)
+    // Its row holds no epoch yet, which would hold back every slot: everything of now is behind it.
+    port.postMessage({ type: 'epoch', epoch: this.#block.epoch } satisfies ToWorker)
+  }
+
+  removeWorker(index: number): void {
+    this.#ports.get(index)?.close()
+    this.#ports.delete(index)
+    this.#echoes.gone(index)
+    // The one that died may have been all that was waited for.
+    this.#settle()
+  }
+
+  /** To every worker, and kept for those to come. */
+  send(message: ToWorker): void {
+    this.#state.keep(message)
+    for (const port of this.#ports.values()) port.postMessage(message)
+    this.#events.replica(message)
+  }
+
+  /** Behind endpoint sets: see {@link PublisherEvents.endpoints}. @param since when their change was seen */
+  timeEndpoints(since: Milliseconds): void {
+    if (this.#ports.size === 0) return
+    const message = this.#echoes.call(this.#ports.keys(), since)
+    for (const port of this.#ports.values()) port.postMessage(message)
+  }
+
+  /**
+   * @param since when the first change in it was seen
+   * @param slotOf row of a Backend in the endpoint table
+   * @returns the generation's number: higher than any before in this process, also those of control threads that died
+   */
+  publish(packed: PackResult, since: Milliseconds, slotOf: (backend: string) => number | undefined): number {
+    const full = !this.#state.complete
+    const generation = Math.max(this.#generation, this.#block.published) + 1
+    this.#generation = generation
+    this.#block.setPublished(generation)
+    this.#pending.set(generation, since)
+    const backends = packed.backends.map((entry) => {
+      const slot = entry.backend === null ? undefined : slotOf(entry.backend.id)
+      return slot === undefined ? entry : { ...entry, slot }
+    })
+    this.send({ type: 'tables', generation, tables: packed.tables, full, policies: packed.policies, backends })
+    return generation
+  }
+
+  #heard(index: number, message: FromWorker): void {
+    if (message.type === 'problem') this.#events.problem(index, message.message)
+    else if (message.type === 'echo') this.#hasEndpoints(index, message.id)
+    else this.#settle()
+  }
+
+  #hasEndpoints(worker: number, id: number): void {
+    const since = this.#echoes.heard(worker, id)
+    if (since !== undefined) this.#events.endpoints(this.#now() - since)
+  }
+
+  #settle(): void {
+    const served = this.#block.appliedEverywhere()
+    const took: Milliseconds[] = []
+    let newest = 0
+    for (const [generation, since] of this.#pending) {
+      if (generation > served) continue
+      took.push(this.#now() - since)
+      newest = Math.max(newest, generation)
+      this.#pending.delete(generation)
+    }
+    if (newest > 0) this.#events.served(newest, took)
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * What a broken edit may not leave as it was. The last good version of an object serves on, but an edit that adds auth
+ * or authorization closes the rules concerned, and one that takes a grant back has taken it back, broken or not
+ * (security.md, "Stale").
+ */
+import { isDeepStrictEqual } from 'node:util'
+import type { Backend } from '../../api/backend.ts'
+import type { Route } from '../../api/route.ts'
+
+type JsonObject = Readonly<Record<string, unknown>>
+
+/** More than a Route can need: beyond, nothing is known about the edit, and everything is closed. */
+const MAX_DEPTH = 24
+const MAX_NODES = 200_000
+
+/**
+ * Names of the served rules to which the edit adds protection. Any key `auth` or `authorization` counts, wherever it
+ * stands: the mistake may be in a name above it. Rules that the edit only introduces have never been open.
+ *
+ * @param raw the newest version as it was written
+ */
+export function closedRules(served: Route, raw: unknown): 'all' | ReadonlySet<string> {
+  const spec = fieldsOf(fieldsOf(raw)?.spec)
+  if (spec === undefined) return protections(raw).size > 0 ? 'all' : new Set()
+  const { rules, ...rest } = spec
+  const { rules: servedRules, ...servedRest } = served.spec
+  if (adds(servedRest, rest)) return 'all'
+  if (!Array.isArray(rules)) return protections(rules).size > 0 ? 'all' : new Set()
+  const closed = new Set<string>()
+  const kept = new Set<unknown>()
+  let renamed = false
+  for (const rule of rules as readonly unknown[]) {
+    const name = fieldsOf(rule)?.name
+    kept.add(name)
+    if (typeof name !== 'string') {
+      // Whose protection this is cannot be told.
+      if (protections(rule).size > 0) return 'all'
+      continue
+    }
+    const before = servedRules.find((one) => one.name === name)
+    if (before !== undefined && adds(before, rule)) closed.add(name)
+    else if (before === undefined && protections(rule).size > 0) renamed = true
+  }
+  // A rule that goes while a protected one comes may be the same one under another name.
+  if (renamed) for (const { name } of servedRules) if (!kept.has(name)) closed.add(name)
+  return closed
+}
+
+function adds(served: unknown, edit: unknown): boolean {
+  const before = protections(served)
+  for (const [path, wanted] of protections(edit)) {
+    const had = before.get(path)
+    if (had === undefined || wanted.some((entry) => !had.includes(entry))) return true
+  }
+  return false
+}
+
+/** By path: nothing more for `auth`, the entries (their names) for `authorization`. */
+function protections(part: unknown): Map<string, readonly string[]> {
+  const found = new Map<string, readonly string[]>()
+  let nodes = 0
+  const walk = (value: unknown, path: string, depth: number): void => {
+    if (typeof value !== 'object' || value === null) return
+    if (++nodes > MAX_NODES || depth > MAX_DEPTH) {
+      found.set('', [])
+      return
+    }
+    for (const [key, inner] of Object.entries(value)) {
+      const place = `${path}.${key}`
+      if (key === 'auth' && protects(inner)) found.set(place, [])
+      else if (key === 'authorization' && entriesOf(inner).length > 0) found.set(place, entriesOf(inner))
+      else walk(inner, place, depth + 1)
+    }
+  }
+  walk(part, '', 0)
+  return found
+}
+
+/**
+ * `{ anonymous: {} }` alone asks for no credential. Nothing at all does where its members are indented wrongly and
+ * stand beside it.
+ */
+function protects(auth: unknown): boolean {
+  if (auth === undefined) return false
+  if (auth === null) return true
+  const fields = fieldsOf(auth)
+  return fields === undefined || Object.keys(fields).some((key) => key !== 'anonymous')
+}
+
+function entriesOf(authorization: unknown): string[] {
+  if (authorization === undefined || authorization === null) return []
+  const entries: readonly unknown[] = Array.isArray(authorization) ? authorization : [authorization]
+  return entries.map((entry) => {
+    const name = fieldsOf(entry)?.name
+    return typeof name === 'string' ? `name ${name}` : `entry ${JSON.stringify(entry)}`
+  })
+}
+
+/** The served Route with only those delegates that the edit still has. */
+export function withoutWithdrawnDelegates(served: Route, raw: unknown): Route {
+  const { delegates = [] } = served.spec
+  const wanted = fieldsOf(fieldsOf(raw)?.spec)?.delegates
+  const still: readonly unknown[] = Array.isArray(wanted) ? wanted : []
+  const kept = delegates.filter((delegate) => still.some((entry) => isDeepStrictEqual(plain(entry), plain(delegate))))
+  return kept.length === delegates.length ? served : { ...served, spec: { ...served.spec, delegates: kept } }
+}
+
+/** The served Backend with only those namespaces allowed that the edit still allows. */
+export function withoutWithdrawnNamespaces(served: Backend, raw: unknown): Backend {
+  const before = served.spec.allowedNamespaces
+  const now = fieldsOf(fieldsOf(fieldsOf(raw)?.spec)?.allowedNamespaces)
+  if (before.from === 'Same' || now?.from === 'All') return served
+  const names = Array.isArray(now?.names) && now.from === 'Names' ? (now.names as readonly unknown[]) : []
+  const kept = names.filter(
+    (name) => typeof name === 'string' && (before.from === 'All' || before.names?.includes(name)),
+  )
+  const allowedNamespaces: typeof before =
+    kept.length === 0 ? { from: 'Same' } : { from: 'Names', names: kept as readonly string[] }
+  if (isDeepStrictEqual(before, allowedNamespaces)) return served
+  return { ...served, spec: { ...served.spec, allowedNamespaces } }
+}
+
+function fieldsOf(value: unknown): JsonObject | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined
+}
+
+/** Without the difference between objects of a parser and of the door (prototypes). */
+function plain(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value ?? null))
+}

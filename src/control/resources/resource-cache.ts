@@ -1,0 +1,400 @@
+/**
+ * Every object as it is served. Judges what sources deliver at the door, keeps the last good version of what has become
+ * invalid, and says of each batch how much has to be done about it.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import type { Backend } from '../../api/backend.ts'
+import type { Ingress } from '../../api/ingress.ts'
+import type { EndpointSlice } from '../../api/kubernetes.ts'
+import { type FieldProblem, type Kind, type KubeObject, keyOf } from '../../api/object.ts'
+import type { Route } from '../../api/route.ts'
+import type { SettingsObject } from '../../api/settings.ts'
+import type { KindMap, Validator } from '../../api/validate.ts'
+import { listsOthers } from '../../compile/endpoints.ts'
+import { memoryCost } from '../../compile/memory-cost.ts'
+import {
+  type HostnameReservation,
+  type Refused,
+  type Resource,
+  type ResourceSet,
+  refusedKey,
+  type Unreachable,
+} from '../../compile/resource-set.ts'
+import { runSteps } from '../../lib/steps.ts'
+import { FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
+import type { Origin, SourceEvent } from '../../source/source.ts'
+import type { LastGood, LastGoodChange } from '../last-good/last-good-change.ts'
+import { closedRules } from './broken-edit.ts'
+import type { Released } from './hostname-reservations.ts'
+import { type Impact, ImpactSum } from './impact.ts'
+import { MemoryAdmission } from './memory-admission.ts'
+import { hostnamesOf, serviceOf, usesOf } from './object-uses.ts'
+import { createdOf, generationOf, isOfOneObject, sameToUs, withoutWithdrawn } from './object-version.ts'
+import type { Quarantine, ServedVersion } from './quarantine.ts'
+import { ServiceUsers } from './service-users.ts'
+
+interface ObjectRecord {
+  readonly kind: ServedVersion['kind']
+  readonly key: string
+  readonly object: unknown
+}
+
+interface ObjectChange extends LastGoodChange {
+  readonly kind: 'Route' | 'Backend'
+  readonly object: Route | Backend | undefined
+}
+
+/** An object whose newest version is not served. */
+export interface ObjectProblem {
+  readonly kind: Kind
+  readonly key: string
+  readonly origin: Origin
+  readonly problems: readonly FieldProblem[]
+  /** Whether its last good version serves on; otherwise nothing of it does. */
+  readonly stale: boolean
+}
+
+interface CachedObject {
+  readonly kind: Kind
+  readonly key: string
+  readonly origin: Origin
+  /** The newest valid version; undefined when there was none. */
+  readonly good: KubeObject | undefined
+  readonly problems: readonly FieldProblem[]
+  readonly warnings: readonly FieldProblem[]
+}
+
+export class ResourceCache {
+  readonly #validator: Validator
+  readonly #memory: MemoryAdmission
+  #settings: SettingsObject
+  readonly #quarantine: Quarantine | undefined
+  readonly #entries = new Map<string, CachedObject>()
+  readonly #broken = new Set<string>()
+  /** As last told; undefined when something about it is different. */
+  #problems: readonly ObjectProblem[] | undefined
+  readonly #maps = {
+    Route: new FrozenMapBuilder<Resource<Route>>(),
+    Backend: new FrozenMapBuilder<Resource<Backend>>(),
+    Ingress: new FrozenMapBuilder<Resource<Ingress>>(),
+    Service: new FrozenMapBuilder<Resource<KindMap['Service']>>(),
+    Secret: new FrozenMapBuilder<Resource<KindMap['Secret']>>(),
+    ConfigMap: new FrozenMapBuilder<Resource<KindMap['ConfigMap']>>(),
+    Namespace: new FrozenMapBuilder<Resource<KindMap['Namespace']>>(),
+  }
+  readonly #slices = new FrozenMapBuilder<ReadonlyMap<string, Resource<EndpointSlice>>>()
+  readonly #sliceService = new Map<string, string>()
+  readonly #refused = new FrozenMapBuilder<Refused>()
+  readonly #users = new ServiceUsers()
+  /** Of an earlier process, until the object is seen. */
+  readonly #restored = new Map<string, ObjectRecord>()
+  readonly #kept = new Set<string>()
+  #keep = new Map<string, ObjectChange>()
+  #holds = new FrozenMap<HostnameReservation>()
+  #unreachable = new FrozenMap<Unreachable>()
+  #released: Released[] = []
+  #set: ResourceSet | undefined
+
+  /**
+   * @param lastGood what an earlier process has kept, see {@link lastGoodChanges}
+   * @param memory what all objects together may take
+   * @param quarantine told what is worked on, and asked what must not be
+   */
+  constructor(
+    validator: Validator,
+    settings: SettingsObject,
+    lastGood: Iterable<LastGood | ServedVersion> = [],
+    memory = new MemoryAdmission(Number.POSITIVE_INFINITY),
+    quarantine?: Quarantine,
+  ) {
+    this.#validator = validator
+    this.#memory = memory
+    this.#settings = settings
+    this.#quarantine = quarantine
+    this.restore(lastGood)
+  }
+
+  /** What an earlier process, or another replica, has kept. Before the first event. */
+  restore(lastGood: Iterable<LastGood | ServedVersion>): void {
+    for (const record of lastGood) {
+      const { kind, key } = record
+      if (kind === 'Hostname') continue
+      const name = refusedKey(kind, key)
+      this.#restored.set(name, { ...record, kind })
+      if (kind !== 'Ingress') this.#kept.add(name)
+    }
+  }
+
+  /** `namespace/name` of every Service that an object being served refers to. */
+  get servicesInUse(): Iterable<string> {
+    return this.#users.services
+  }
+
+  /** @returns how much has to be done about all of them together */
+  accept(events: readonly SourceEvent[]): Impact {
+    const impact = new ImpactSum()
+    for (const event of events) impact.add(runSteps(this.steps(event)))
+    return impact.value
+  }
+
+  /** The same for one event, in steps of some tenths of a millisecond. Nothing has changed before the last. */
+  *steps(event: SourceEvent): Generator<void, Impact> {
+    const name = refusedKey(event.kind, event.key)
+    if (event.type === 'delete') {
+      this.#quarantine?.forget(name)
+      return this.#remove(event)
+    }
+    const steps = this.#upsert(event)
+    const impact = this.#quarantine === undefined ? yield* steps : yield* this.#quarantine.watch(steps, name)
+    this.#quarantine?.taken(name, impact === 'rebuild')
+    return impact
+  }
+
+  /** Objects that were refused for want of memory, and for which there is room by now: to be taken in again. */
+  waiting(): readonly SourceEvent[] {
+    return [...this.#memory.ready()]
+  }
+
+  useSettings(settings: SettingsObject): Impact {
+    if (isDeepStrictEqual(settings, this.#settings)) return 'ignore'
+    this.#settings = settings
+    this.#set = undefined
+    return 'rebuild'
+  }
+
+  useHolds(holds: FrozenMap<HostnameReservation>): Impact {
+    if (holds === this.#holds) return 'ignore'
+    this.#holds = holds
+    this.#set = undefined
+    return 'rebuild'
+  }
+
+  useUnreachable(unreachable: FrozenMap<Unreachable>): Impact {
+    if (unreachable === this.#unreachable) return 'ignore'
+    this.#unreachable = unreachable
+    this.#set = undefined
+    return 'rebuild'
+  }
+
+  /** In Strict: hostnames that objects have ceased to name since the last call. */
+  releasedHostnames(): readonly Released[] {
+    const released = this.#released
+    this.#released = []
+    return released
+  }
+
+  /** The source has told all there is: what an earlier process kept of objects that are gone is forgotten. */
+  synced(): void {
+    for (const [name, { kind, key }] of this.#restored) this.#keepGood(name, kind, key, undefined)
+    this.#restored.clear()
+  }
+
+  /** As of now, immutable; the same object as long as nothing changed. */
+  resources(): ResourceSet {
+    this.#set ??= {
+      settings: this.#settings,
+      routes: this.#maps.Route.freeze(),
+      ingresses: this.#maps.Ingress.freeze(),
+      backends: this.#maps.Backend.freeze(),
+      services: this.#maps.Service.freeze(),
+      endpointSlices: this.#slices.freeze(),
+      secrets: this.#maps.Secret.freeze(),
+      configMaps: this.#maps.ConfigMap.freeze(),
+      namespaces: this.#maps.Namespace.freeze(),
+      holds: this.#holds,
+      refused: this.#refused.freeze(),
+      unreachable: this.#unreachable,
+    }
+    return this.#set
+  }
+
+  /** Every object whose newest version is not served, by kind and key; the same list as long as nothing changed. */
+  problems(): readonly ObjectProblem[] {
+    this.#problems ??= [...this.#broken].sort().map((name) => {
+      const { kind, key, origin, problems, good } = this.#entries.get(name)!
+      return { kind, key, origin, problems, stale: good !== undefined }
+    })
+    return this.#problems
+  }
+
+  /** Where an object was written down, and what is odd about it without being wrong. */
+  about(kind: Kind, key: string): { readonly origin: Origin; readonly warnings: readonly FieldProblem[] } | undefined {
+    return this.#entries.get(refusedKey(kind, key))
+  }
+
+  /**
+   * What is to be kept for the next process, or no longer, since the last call. Only objects that are stale are kept.
+   */
+  lastGoodChanges(): readonly ObjectChange[] {
+    const changes = [...this.#keep.values()]
+    this.#keep = new Map()
+    return changes
+  }
+
+  *#upsert(event: SourceEvent & { type: 'upsert' }): Generator<void, Impact> {
+    const { kind, key, raw, origin } = event
+    const name = refusedKey(kind, key)
+    const held = this.#quarantine?.problem(name, event)
+    if (held !== undefined) {
+      this.#memory.supersede(name)
+      return yield* this.#upsertBroken(name, { kind, key, origin, problems: [held] }, raw)
+    }
+    const served = this.#entries.get(name)?.good
+    if (served !== undefined && (kind === 'Route' || kind === 'Backend' || kind === 'Ingress'))
+      this.#quarantine?.replacing(name, { kind, key, object: served }, raw)
+    const verdict = yield* this.#validator.steps(kind, raw)
+    const before = this.#entries.get(name)
+    if (!verdict.ok) {
+      this.#memory.supersede(name)
+      return yield* this.#upsertBroken(name, { kind, key, origin, problems: verdict.problems }, raw)
+    }
+    const object: KubeObject = verdict.object
+    const noMemory = this.#memory.take(name, event, memoryCost(kind, object))
+    if (noMemory !== undefined) {
+      const problem: FieldProblem = { path: ['spec'], reason: 'MemoryBudget', message: noMemory }
+      return yield* this.#upsertBroken(name, { kind, key, origin, problems: [problem] }, raw)
+    }
+    const { warnings } = verdict
+    const current = before !== undefined && before.problems.length === 0
+    const same = current && before.good !== undefined && sameToUs(before.good, object)
+    this.#entries.set(name, { kind, key, origin, good: same ? before.good : object, problems: [], warnings })
+    if (this.#broken.delete(name)) this.#problems = undefined
+    this.#restored.delete(name)
+    this.#keepGood(name, kind, key, undefined)
+    if (same) return 'ignore'
+    const refused = this.#refused.delete(name)
+    const impact = this.#put(kind, key, { key, object, created: createdOf(object) })
+    return refused && impact === 'ignore' ? this.#impactOf(kind, key) : impact
+  }
+
+  *#upsertBroken(name: string, seen: Omit<CachedObject, 'good' | 'warnings'>, raw: unknown): Generator<void, Impact> {
+    const { kind, key, problems } = seen
+    const restored = yield* this.#restore(name, raw)
+    const before = this.#entries.get(name)
+    this.#problems = undefined
+    const generation = generationOf(raw)
+    // A credential or a grant by labels that its owner replaces is withdrawn, whatever is wrong with the new one.
+    const good = kind === 'Secret' || kind === 'Namespace' ? undefined : (before?.good ?? restored)
+    if (isDeepStrictEqual(before?.problems, problems) && before?.good === good && this.#sameBroken(name, good, raw)) {
+      this.#entries.set(name, { ...before!, ...seen })
+      return 'ignore'
+    }
+    this.#entries.set(name, { ...seen, good, warnings: [] })
+    this.#broken.add(name)
+    const rest = generation === undefined ? { problems } : { problems, generation }
+    if (good === undefined) {
+      this.#refused.set(name, { kind, key, ...rest })
+      const impact = this.#put(kind, key, undefined)
+      this.#set = undefined
+      return impact === 'ignore' ? this.#impactOf(kind, key) : impact
+    }
+    const object = withoutWithdrawn(good, raw)
+    const closed = good.kind === 'Route' ? closedRules(good as Route, raw) : new Set<string>()
+    const stale = { ...rest, closedRules: closed }
+    this.#keepGood(name, kind, key, object)
+    return this.#put(kind, key, { key, object, created: createdOf(good), stale })
+  }
+
+  /** Whether a broken version says the same about what is served as the one before it. */
+  #sameBroken(name: string, good: KubeObject | undefined, raw: unknown): boolean {
+    const { kind, key } = this.#entries.get(name)!
+    if (good === undefined) return this.#refused.get(name)?.generation === generationOf(raw)
+    if (kind !== 'Route' && kind !== 'Backend') return true
+    const served: Resource<KubeObject> | undefined = this.#maps[kind].get(key)
+    if (served?.stale === undefined || served.stale.generation !== generationOf(raw)) return false
+    const closed = good.kind === 'Route' ? closedRules(good as Route, raw) : new Set<string>()
+    return (
+      isDeepStrictEqual(served.stale.closedRules, closed) &&
+      isDeepStrictEqual(served.object, withoutWithdrawn(good, raw))
+    )
+  }
+
+  /** What an earlier process has kept, if it still passes the door of this one. */
+  *#restore(name: string, raw: unknown): Generator<void, KubeObject | undefined> {
+    const record = this.#restored.get(name)
+    if (record === undefined) return undefined
+    const verdict = yield* this.#validator.steps(record.kind, record.object)
+    this.#restored.delete(name)
+    // A record that speaks for another object, or for an older one of this name, would serve it under this one's name
+    // and with its age.
+    return verdict.ok && keyOf(verdict.object) === record.key && isOfOneObject(verdict.object.metadata, raw)
+      ? verdict.object
+      : undefined
+  }
+
+  #remove({ kind, key }: { readonly kind: Kind; readonly key: string }): Impact {
+    const name = refusedKey(kind, key)
+    this.#memory.release(name)
+    if (!this.#entries.delete(name)) return 'ignore'
+    if (this.#broken.delete(name)) this.#problems = undefined
+    this.#keepGood(name, kind, key, undefined)
+    const refused = this.#refused.delete(name)
+    const impact = this.#put(kind, key, undefined)
+    if (!refused) return impact
+    this.#set = undefined
+    return impact === 'ignore' ? this.#impactOf(kind, key) : impact
+  }
+
+  /** Puts a version in force, or none. */
+  #put(kind: Kind, key: string, resource: Resource<KubeObject> | undefined): Impact {
+    this.#set = undefined
+    if (kind === 'EndpointSlice') return this.#putSlice(key, resource as Resource<EndpointSlice> | undefined)
+    const map: FrozenMapBuilder<Resource<never>> = this.#maps[kind] as never
+    const before: Resource<KubeObject> | undefined = map.get(key)
+    if (before === undefined && resource === undefined) return 'ignore'
+    if (before !== undefined && this.#settings.tenancy === 'Strict') this.#release(before, resource)
+    for (const [service, id] of usesOf(before)) this.#users.count(service, id, -1)
+    for (const [service, id] of usesOf(resource)) this.#users.count(service, id, 1)
+    if (resource === undefined) map.delete(key)
+    else map.set(key, resource as Resource<never>)
+    return this.#impactOf(kind, key)
+  }
+
+  #release(before: Resource<KubeObject>, now: Resource<KubeObject> | undefined): void {
+    const still = new Set(hostnamesOf(now, this.#settings))
+    const hostnames = hostnamesOf(before, this.#settings).filter((hostname) => !still.has(hostname))
+    if (hostnames.length > 0) this.#released.push({ namespace: before.object.metadata.namespace, hostnames })
+  }
+
+  /**
+   * What a change of an object that is not an EndpointSlice asks for. No field that names a Secret or a ConfigMap
+   * passes the door yet.
+   */
+  #impactOf(kind: Kind, key: string): Impact {
+    if (kind === 'Secret' || kind === 'ConfigMap' || kind === 'EndpointSlice') return 'ignore'
+    if (kind === 'Service') return this.#users.has(key) ? 'rebuild' : 'ignore'
+    return 'rebuild'
+  }
+
+  #putSlice(key: string, slice: Resource<EndpointSlice> | undefined): Impact {
+    const before = this.#sliceService.get(key)
+    const now = slice === undefined ? undefined : serviceOf(slice.object)
+    const impact = new ImpactSum()
+    const old = before === undefined ? undefined : this.#slices.get(before)?.get(key)
+    if (before !== undefined) {
+      const rest = new Map(this.#slices.get(before))
+      rest.delete(key)
+      if (rest.size === 0) this.#slices.delete(before)
+      else this.#slices.set(before, rest)
+      this.#sliceService.delete(key)
+      impact.add(this.#users.impactOf(before))
+    }
+    // In Strict such a one may be refused, and a status has to say so.
+    if (this.#settings.tenancy === 'Strict' && [old, slice].some((one) => one !== undefined && listsOthers(one)))
+      for (const service of [before, now]) if (service !== undefined && this.#users.has(service)) impact.add('rebuild')
+    if (now !== undefined && slice !== undefined) {
+      this.#slices.set(now, new Map(this.#slices.get(now)).set(key, slice))
+      this.#sliceService.set(key, now)
+      impact.add(this.#users.impactOf(now))
+    }
+    return impact.value
+  }
+
+  #keepGood(name: string, kind: Kind, key: string, object: KubeObject | undefined): void {
+    if (kind !== 'Route' && kind !== 'Backend') return
+    if (object === undefined && !this.#kept.has(name)) return
+    if (object === undefined) this.#kept.delete(name)
+    else this.#kept.add(name)
+    this.#keep.set(name, { kind, key, object: object as Route | Backend | undefined })
+  }
+}

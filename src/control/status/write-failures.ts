@@ -1,0 +1,128 @@
+/** What follows from a write that failed: when to try again, this object or all, and what a person has to know. */
+import type { Milliseconds, Random } from '../../lib/clock.ts'
+import type { ApiError } from '../../source/kubernetes/api-error.ts'
+import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
+import { namespaceOfId, resourceNameOf, type StatusTarget, statusTargetId } from './status-target.ts'
+
+/** An object that the API server finds wrong will not be right soon. */
+const REFUSED: Milliseconds = 300_000
+/** Roles change by a person's hand. */
+const FORBIDDEN: Milliseconds = 60_000
+const CONFLICT: Milliseconds = 100
+const MAX_CONFLICT: Milliseconds = 30_000
+/** What the API server cannot store, as 500 says, may be the object's own affair: it is too large with a status. */
+const UNSTORABLE: Milliseconds = 800
+/** So many of them, and none stored in between, are more likely to be the API server's. */
+const MANY_UNSTORABLE = 128
+const MAX_UNSTORABLE_PAUSE: Milliseconds = 1_000
+/** More at once are not told one by one. */
+const TOLD_UNSTORABLE = 8
+/** Namespaces of which the log says that writing there is forbidden. */
+const TOLD_FORBIDDEN = 8
+
+export interface Failure {
+  /** Until this object is tried again. */
+  readonly retry: Milliseconds
+  /** Until any is. */
+  readonly pause: Milliseconds
+  /** The pause is for this namespace alone. */
+  readonly alone: boolean
+}
+
+export class WriteFailures {
+  readonly #random: Random
+  readonly #problem: (message: string) => void
+  readonly #outage: BackOff
+  #away = false
+  readonly #conflicts = new Map<string, number>()
+  readonly #unstorable = new Map<string, number>()
+  /** Namespaces of what could not be stored, since something was. */
+  readonly #unstorableIn = new Set<string>()
+  /** Since something was stored. */
+  #unstorableInRow = 0
+  readonly #refused = new Map<string, string>()
+  /**
+   * By kind and namespace, since a role may be bound in some namespaces only, and a tenant may take its own binding
+   * away.
+   */
+  readonly #forbidden = new Map<string, Milliseconds>()
+
+  constructor(random: Random, problem: (message: string) => void) {
+    this.#random = random
+    this.#problem = problem
+    this.#outage = new BackOff(BACK_OFF, random)
+  }
+
+  succeeded(id: string): void {
+    this.forget(id)
+    this.#away = false
+    this.#outage.reset()
+    this.#unstorableInRow = 0
+    this.#unstorableIn.clear()
+  }
+
+  forget(id: string): void {
+    this.#conflicts.delete(id)
+    this.#unstorable.delete(id)
+    this.#refused.delete(id)
+  }
+
+  /** How long nothing of this kind may be written in the namespace of the object. */
+  pauseOf(subject: StatusTarget, now: Milliseconds): Milliseconds {
+    const place = placeOf(subject)
+    const until = this.#forbidden.get(place)
+    if (until === undefined || until > now) return until === undefined ? 0 : until - now
+    this.#forbidden.delete(place)
+    return 0
+  }
+
+  /** Somebody else was faster, and the object was read again. @returns how long until it is tried again */
+  conflict(id: string): Milliseconds {
+    const count = this.#conflicts.get(id) ?? 0
+    this.#conflicts.set(id, count + 1)
+    return Math.min(CONFLICT * 2 ** count, MAX_CONFLICT) * (0.5 + this.#random())
+  }
+
+  failed(subject: StatusTarget, error: ApiError, now: Milliseconds): Failure {
+    const id = statusTargetId(subject)
+    const { status, reason, message, retryAfter = 0 } = error
+    if (status === 403 && reason === 'Forbidden') {
+      const resource = `${resourceNameOf(subject.kind)}/status`
+      const place = placeOf(subject)
+      if (!this.#forbidden.has(place) && this.#forbidden.size < TOLD_FORBIDDEN)
+        this.#problem(`may not write statuses: grant "patch" on ${resource} (and "get" on the objects); ${message}`)
+      this.#forbidden.set(place, now + FORBIDDEN)
+      return { retry: FORBIDDEN, pause: 0, alone: true }
+    }
+    // 401 is worth another try: credentials change.
+    if (status >= 400 && status < 500 && status !== 401 && status !== 408 && status !== 429) {
+      if (this.#refused.get(id) !== message) this.#problem(`the status of ${id} is refused: ${message} (${reason})`)
+      this.#refused.set(id, message)
+      return { retry: REFUSED, pause: 0, alone: true }
+    }
+    if (status === 500) return this.#cannotBeStored(id, message)
+    if (!this.#away) this.#problem(`statuses cannot be written just now: ${message} (${reason})`)
+    this.#away = true
+    const pause = Math.max(this.#outage.next(), retryAfter)
+    return { retry: pause, pause, alone: false }
+  }
+
+  /** Each waits longer and longer for itself: nobody may hold up the others by objects that cannot be stored. */
+  #cannotBeStored(id: string, message: string): Failure {
+    const count = this.#unstorable.get(id) ?? 0
+    this.#unstorable.set(id, count + 1)
+    if (++this.#unstorableInRow <= TOLD_UNSTORABLE && this.#refused.get(id) !== message)
+      this.#problem(`the status of ${id} cannot be stored: ${message} (500)`)
+    this.#refused.set(id, message)
+    this.#unstorableIn.add(namespaceOfId(id))
+    const retry = Math.min(UNSTORABLE * 2 ** count, REFUSED) * (0.5 + this.#random())
+    const pressed = Math.min(this.#unstorableInRow, this.#unstorable.size) >= MANY_UNSTORABLE
+    // Objects of one namespace say nothing about the API server: that namespace waits, the others go on.
+    const alone = this.#unstorableIn.size === 1
+    return { retry, pause: pressed ? this.#outage.next(MAX_UNSTORABLE_PAUSE) : 0, alone }
+  }
+}
+
+function placeOf(subject: StatusTarget): string {
+  return `${subject.kind} ${namespaceOfId(statusTargetId(subject))}`
+}

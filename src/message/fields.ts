@@ -1,0 +1,245 @@
+/**
+ * The header or trailer fields of one message, as the codecs leave them: offsets into the bytes that arrived, plus
+ * edits. Nothing is copied or turned into a string until a filter, the router or a writer asks for it, and a plain
+ * request asks for almost nothing. Names given to the methods are in lower case.
+ */
+
+/** Four offsets a field: name start, name end, value start, value end (white space around the value already cut). */
+const STRIDE = 4
+
+const NO_BYTES = Buffer.alloc(0)
+
+export class Fields {
+  bytes: Buffer = NO_BYTES
+  /** Offsets of the parsed fields, {@link STRIDE} numbers each; only the first `count * 4` count. */
+  offsets: number[] = []
+  /** How many fields were parsed (removed ones included). */
+  count = 0
+  /** Offset behind the CRLF of the last parsed field: where the empty line begins. */
+  end = 0
+  /**
+   * Set by a parser that met white space around a value other than one space before it: such white space is not part of
+   * the value and is not sent on (RFC 9112 §5.1), so a writer may not copy the bytes as one run.
+   */
+  padded = false
+  /**
+   * Whether a parsed field was taken out: its name's start is then stored as its complement, which costs no memory of
+   * its own.
+   */
+  #touched = false
+  /** Fields added by us: name, value, name, value … */
+  #added: string[] | null = null
+
+  /** Forgets everything, to be used for the next message. */
+  clear(): void {
+    this.bytes = NO_BYTES
+    this.count = 0
+    this.end = 0
+    this.padded = false
+    this.#touched = false
+    this.#added = null
+  }
+
+  /** Copies the bytes, for whoever needs the fields after the buffer they were read into is used again. */
+  detach(): void {
+    if (this.count === 0) return
+    const start = this.startOf(0)
+    this.bytes = Buffer.from(this.bytes.subarray(start, this.end))
+    for (let i = 0; i < this.count * STRIDE; i++) this.offsets[i]! += this.offsets[i]! < 0 ? start : -start
+    this.end -= start
+  }
+
+  /** Called by a parser for each field, in order. */
+  push(nameStart: number, nameEnd: number, valueStart: number, valueEnd: number): void {
+    const at = this.count++ * STRIDE
+    const offsets = this.offsets
+    offsets[at] = nameStart
+    offsets[at + 1] = nameEnd
+    offsets[at + 2] = valueStart
+    offsets[at + 3] = valueEnd
+  }
+
+  /** True while no parsed field was removed: a writer may then copy the bytes as one run. */
+  get untouched(): boolean {
+    return !this.#touched
+  }
+
+  /** Fields added by us, flat: name, value, … */
+  get added(): readonly string[] | null {
+    return this.#added
+  }
+
+  isRemoved(index: number): boolean {
+    return this.offsets[index * STRIDE]! < 0
+  }
+
+  /** Takes parsed field number `index` out of the message. */
+  removeAt(index: number): void {
+    const start = this.offsets[index * STRIDE]!
+    if (start < 0) return
+    this.offsets[index * STRIDE] = ~start
+    this.#touched = true
+  }
+
+  /** Where the name of parsed field `index` begins, removed or not. */
+  startOf(index: number): number {
+    const start = this.offsets[index * STRIDE]!
+    return start < 0 ? ~start : start
+  }
+
+  /** Bytes of the name of parsed field `index`: the cheapest way to rule most names out. */
+  nameLength(index: number): number {
+    return this.offsets[index * STRIDE + 1]! - this.startOf(index)
+  }
+
+  /** Whether parsed field `index` has this lower-case name. */
+  nameIs(index: number, name: string): boolean {
+    const start = this.startOf(index)
+    const length = name.length
+    if (this.offsets[index * STRIDE + 1]! - start !== length) return false
+    const bytes = this.bytes
+    for (let i = 0; i < length; i++) {
+      let byte = bytes[start + i]!
+      if (byte >= 0x41 && byte <= 0x5a) byte += 0x20
+      if (byte !== name.charCodeAt(i)) return false
+    }
+    return true
+  }
+
+  /** As {@link nameIs}, where `_` in the message also stands for `-`: some servers cannot tell the two apart. */
+  nameIsLoosely(index: number, name: string): boolean {
+    return this.nameLength(index) === name.length && this.nameBeginsLoosely(index, name)
+  }
+
+  /**
+   * Whether the name of parsed field `index` begins with these lower-case characters, `_` in the message also standing
+   * for `-`.
+   */
+  nameBeginsLoosely(index: number, prefix: string): boolean {
+    const start = this.startOf(index)
+    const length = prefix.length
+    if (this.nameLength(index) < length) return false
+    const bytes = this.bytes
+    for (let i = 0; i < length; i++) {
+      let byte = bytes[start + i]!
+      if (byte >= 0x41 && byte <= 0x5a) byte += 0x20
+      else if (byte === 0x5f) byte = 0x2d
+      if (byte !== prefix.charCodeAt(i)) return false
+    }
+    return true
+  }
+
+  /** Name of parsed field `index`, in lower case. */
+  nameAt(index: number): string {
+    return this.bytes.latin1Slice(this.startOf(index), this.offsets[index * STRIDE + 1]!).toLowerCase()
+  }
+
+  /** Value of parsed field `index`; bytes above 0x7f are kept as Latin-1 characters. */
+  valueAt(index: number): string {
+    return this.bytes.latin1Slice(this.offsets[index * STRIDE + 2]!, this.offsets[index * STRIDE + 3]!)
+  }
+
+  has(name: string): boolean {
+    for (let i = 0; i < this.count; i++) if (this.nameIs(i, name) && !this.isRemoved(i)) return true
+    const added = this.#added
+    if (added !== null) for (let i = 0; i < added.length; i += 2) if (added[i] === name) return true
+    return false
+  }
+
+  /** The first value, or undefined. */
+  get(name: string): string | undefined {
+    for (let i = 0; i < this.count; i++) if (this.nameIs(i, name) && !this.isRemoved(i)) return this.valueAt(i)
+    const added = this.#added
+    if (added !== null) for (let i = 0; i < added.length; i += 2) if (added[i] === name) return added[i + 1]
+    return undefined
+  }
+
+  /** All values in order; several lines of one list-valued field are joined by `, ` (RFC 9110 §5.3). */
+  joined(name: string): string | undefined {
+    let all: string | undefined
+    for (const value of this.all(name)) all = all === undefined ? value : `${all}, ${value}`
+    return all
+  }
+
+  all(name: string): string[] {
+    const values: string[] = []
+    for (let i = 0; i < this.count; i++) if (this.nameIs(i, name) && !this.isRemoved(i)) values.push(this.valueAt(i))
+    const added = this.#added
+    if (added !== null)
+      for (let i = 0; i < added.length; i += 2) if (added[i] === name) values.push(added[i + 1] as string)
+    return values
+  }
+
+  /** Removes every field of this name. */
+  remove(name: string): void {
+    for (let i = 0; i < this.count; i++) if (this.nameIs(i, name)) this.removeAt(i)
+    const added = this.#added
+    if (added === null) return
+    for (let i = added.length - 2; i >= 0; i -= 2) if (added[i] === name) added.splice(i, 2)
+  }
+
+  /**
+   * Removes every field of this name in every spelling: some servers read `_` and `-` as one.
+   *
+   * @param name in lower case, with hyphens only
+   */
+  removeLoosely(name: string): void {
+    for (let i = 0; i < this.count; i++) if (this.nameIsLoosely(i, name)) this.removeAt(i)
+    const added = this.#added
+    if (added === null) return
+    for (let i = added.length - 2; i >= 0; i -= 2) if (added[i]!.replaceAll('_', '-') === name) added.splice(i, 2)
+  }
+
+  /**
+   * White space around the value is left out.
+   * @throws {TypeError} when the value holds a byte that RFC 9110 §5.5 forbids: CR, LF, NUL and other controls
+   */
+  add(name: string, value: string): void {
+    if (!isFieldValue(value)) throw new TypeError(`not a field value for ${name}: ${JSON.stringify(value)}`)
+    const own = isPadded(value) ? withoutOws(value) : value
+    if (this.#added === null) this.#added = [name, own]
+    else this.#added.push(name, own)
+  }
+
+  set(name: string, value: string): void {
+    this.remove(name)
+    this.add(name, value)
+  }
+
+  /** Every field that is to be sent, names in lower case. */
+  forEach(visit: (name: string, value: string) => void): void {
+    for (let i = 0; i < this.count; i++) if (!this.isRemoved(i)) visit(this.nameAt(i), this.valueAt(i))
+    const added = this.#added
+    if (added !== null) for (let i = 0; i < added.length; i += 2) visit(added[i] as string, added[i + 1] as string)
+  }
+
+  static from(pairs: Readonly<Record<string, string>>): Fields {
+    const fields = new Fields()
+    for (const [name, value] of Object.entries(pairs)) fields.add(name, value)
+    return fields
+  }
+}
+
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+
+/** RFC 9110 §5.5, as Latin-1 characters. */
+export function isFieldValue(value: string): boolean {
+  return FIELD_VALUE.test(value)
+}
+
+function isPadded(value: string): boolean {
+  return isBlank(value.charCodeAt(0)) || isBlank(value.charCodeAt(value.length - 1))
+}
+
+/** RFC 9110 §5.6.3: SP and HTAB and nothing else that `trim` takes for white space. */
+export function withoutOws(text: string): string {
+  let start = 0
+  let end = text.length
+  while (start < end && isBlank(text.charCodeAt(start))) start++
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--
+  return text.slice(start, end)
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09
+}

@@ -1,0 +1,17 @@
+import type { EndpointBuffers } from './endpoint-table.ts'
+
+/** All memory that the threads of one process share. Made once by the supervisor; outlives every other thread. */
+export interface SharedBuffers {
+  /** For `new ProcessBlock(…)`. */
+  readonly process: SharedArrayBuffer
+  /** For `new EndpointTable(…)`. */
+  readonly endpoints: EndpointBuffers
+  /** For `new WorkJournal(…)`. */
+  readonly journal: SharedArrayBuffer
+  /** Metric cells of all workers. */
+  readonly metrics: SharedArrayBuffer
+  /** One ring of finished access-log lines for each worker, by its index. */
+  readonly accessLog: readonly SharedArrayBuffer[]
+  /** One ring of process-log lines for each thread but the main one, by its row in the process block. */
+  readonly processLog: readonly SharedArrayBuffer[]
+}

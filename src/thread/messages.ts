@@ -1,0 +1,139 @@
+/**
+ * What the control thread, the supervisor and the workers say to each other. Everything here is structured-cloneable
+ * plain data.
+ */
+
+import type { PackedTables } from '../snapshot/packed.ts'
+import type { PolicySet } from '../snapshot/policy.ts'
+import type { Backend, EndpointAddress } from '../snapshot/snapshot.ts'
+import type { DialRules } from '../transport/dial-guard.ts'
+
+/** The part of the installation settings that acts in a worker, units resolved (milliseconds, bytes). */
+export interface WorkerSettings {
+  /** What is to be open, with real ports; no address and port twice. */
+  readonly listeners: readonly ListenerSettings[]
+  readonly limits: {
+    /** Bytes of a request or response head. */
+    readonly head: number
+    /** Fields in a head. */
+    readonly headers: number
+    /** Bytes of the request target. */
+    readonly uri: number
+    /** Client connections per worker. */
+    readonly connections: number
+  }
+  readonly upstreams: UpstreamLimits
+  readonly timeouts: {
+    /** From the first byte of a head to its end. */
+    readonly requestHead: number
+    /** A keep-alive connection without a request. */
+    readonly keepAlive: number
+  }
+  /** How the client's address is found behind trusted proxies; null: the socket's peer is the client. */
+  readonly clientAddress: {
+    /** Lower case: `x-forwarded-for`, `forwarded` or another header with one address. */
+    readonly header: string
+    readonly trustedCIDRs: readonly string[]
+    /** 0 = take the rightmost untrusted address however many hops there are. */
+    readonly trustedHops: number
+  } | null
+  readonly accessLog: {
+    readonly enabled: boolean
+    /** Percent of the exchanges without a reason that are logged; refusals always are. */
+    readonly sample: number
+    /** Constant extra members of every line. */
+    readonly fields: Readonly<Record<string, string>>
+  }
+  /** How a request that comes back here is recognised. */
+  readonly loop: LoopSettings
+  /** What may never be connected, whatever a manifest says. */
+  readonly dial: DialRules
+}
+
+/** What Backends may take, whatever they ask for. Infinity where nobody says less. */
+export interface UpstreamLimits {
+  /** Connections of one worker to all upstreams, by the process limit. */
+  readonly connections: number
+  /** Of all Backends of a namespace together, over all workers. */
+  readonly namespaceConnections: number
+  readonly maxConnections: number
+  readonly maxPending: number
+  readonly maxConcurrentRequests: number
+}
+
+export interface LoopSettings {
+  /** The same in all replicas of an installation, and in no other one. Not to be shown to anybody. */
+  readonly seed: string
+  /** How often a request may pass the installation. */
+  readonly passes: number
+}
+
+export interface ListenerSettings {
+  readonly name: string
+  /** Address literal to bind, `::` or `0.0.0.0` for all. */
+  readonly address: string
+  readonly port: number
+}
+
+/** A listener of the settings that is not open as they say; it is tried again. */
+export interface ListenerFailure {
+  readonly name: string
+  /** What happened, for a person. */
+  readonly message: string
+}
+
+export interface EndpointRow extends EndpointAddress {
+  /** Row in the shared endpoint table. */
+  readonly slot: number
+}
+
+/**
+ * A generation of tables. Policies and backends are referred to by index from the packed records; only what changed is
+ * sent.
+ */
+export interface TablesUpdate {
+  readonly type: 'tables'
+  readonly generation: number
+  readonly tables: PackedTables
+  /** True: forget all policies and backends known so far (first message to a thread, or a new control thread). */
+  readonly full: boolean
+  readonly policies: readonly { readonly index: number; readonly policy: PolicySet | null }[]
+  readonly backends: readonly {
+    readonly index: number
+    readonly backend: Backend | null
+    /**
+     * The Backend's own row in the shared endpoint table, for its limits; absent where the table is full. Put in by the
+     * publisher.
+     */
+    readonly slot?: number
+  }[]
+}
+
+/** Control → worker, on a MessagePort made by main for each pair of them. */
+export type ToWorker =
+  | { readonly type: 'settings'; readonly settings: WorkerSettings }
+  | TablesUpdate
+  /**
+   * The complete endpoint set of a backend; an empty list withdraws it. Sent before the tables that name the backend.
+   */
+  | { readonly type: 'endpoints'; readonly backend: string; readonly endpoints: readonly EndpointRow[] }
+  /**
+   * Every Backend there is: all other endpoint sets are withdrawn. Sent by a control thread that has just begun, behind
+   * the endpoint sets, because it cannot know what the one before it had told the worker.
+   */
+  | { readonly type: 'backends'; readonly ids: readonly string[] }
+  /**
+   * Store it with `ProcessBlock.passEpoch`, nothing else: everything sent before has been handled
+   * (shared-memory/epoch.ts).
+   */
+  | { readonly type: 'epoch'; readonly epoch: number }
+  /** Send it back at once: the endpoints that were sent before act. */
+  | { readonly type: 'echo'; readonly id: number }
+
+/** Worker → control, same port. */
+export type FromWorker =
+  /** The generation serves in this worker; it is also stored in the process block. */
+  | { readonly type: 'applied'; readonly generation: number }
+  | { readonly type: 'echo'; readonly id: number }
+  /** An update could not be linked: for the process log. */
+  | { readonly type: 'problem'; readonly message: string }

@@ -1,0 +1,56 @@
+/** What the supervisor gives its threads when it starts them, and what they say to each other. */
+import type { MessagePort } from 'node:worker_threads'
+import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
+import type { ListenerFailure } from './messages.ts'
+
+/** How a thread writes to its process-log ring; `createThreadLogger` of log/process-log.ts takes it. */
+export interface ThreadLog {
+  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+  readonly format: 'json' | 'text'
+}
+
+/** `workerData` of a worker thread. */
+export interface WorkerData {
+  readonly role: 'worker'
+  /** 0 … `workers` - 1: its row in every ledger. A replacement gets the index of the one it replaces. */
+  readonly index: number
+  readonly workers: number
+  readonly shared: SharedBuffers
+  /** To the control thread now running, transferred: `ToWorker` comes, `FromWorker` goes. */
+  readonly control: MessagePort
+  /** Whether listeners set SO_REUSEPORT; false where the system does not balance it and there is one worker. */
+  readonly reusePort: boolean
+  /** Bytes that compiled patterns may take in this worker. */
+  readonly patternBytes: number
+  /** Bytes of request heads that have come in part. */
+  readonly heldBytes: number
+  readonly log: ThreadLog
+}
+
+/** Supervisor → worker, over `parentPort`. */
+export type MainToWorker =
+  /**
+   * There is a new control thread: close the old port, use this one. What is served stays until it sends something
+   * newer.
+   */
+  | { readonly type: 'control-port'; readonly port: MessagePort }
+  /** Go on serving, and send clients elsewhere for their next request: a drain is to come. */
+  | { readonly type: 'leave' }
+  /**
+   * Stop accepting, end idle connections, finish what runs, then say `drained`.
+   * `grace` milliseconds from now everything still open is cut and `drained` said all the same.
+   */
+  | { readonly type: 'drain'; readonly grace: number }
+  /** Cut everything and leave. */
+  | { readonly type: 'stop' }
+
+/** Worker → supervisor, over `parentPort`. */
+export type WorkerToMain =
+  /** Ports as bound, by listener, and what could not be opened. Said again when that changes. */
+  | {
+      readonly type: 'listening'
+      readonly ports: ReadonlyMap<string, number>
+      readonly failures: readonly ListenerFailure[]
+    }
+  /** Nothing is open any more. */
+  | { readonly type: 'drained' }

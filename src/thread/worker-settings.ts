@@ -1,0 +1,74 @@
+import type { SettingsObject } from '../api/settings.ts'
+import { parseBytes } from '../lib/quantity.ts'
+import type { ReservedDestinations } from '../transport/dial-guard.ts'
+import type { ListenerSettings, WorkerSettings } from './messages.ts'
+
+/**
+ * Milliseconds. A browser opens connections ahead and uses them within a minute; a load balancer in front keeps them as
+ * long.
+ */
+const KEEP_ALIVE = 75_000
+/** Milliseconds. RFC 9112 says nothing; a slow mobile network needs a few seconds, a slow-loris attack wants more. */
+const REQUEST_HEAD = 10_000
+
+/** What a process has for its workers, besides what the settings say. */
+export interface ProcessShare {
+  /** Client connections of one worker, by the process limit: the settings can say less, not more. */
+  readonly clients: number
+  /** Connections of one worker to upstreams. */
+  readonly upstreams: number
+  /** See {@link LoopSettings.seed}. */
+  readonly seed: string
+}
+
+/**
+ * The part of the settings that acts in a worker.
+ *
+ * @param sockets what listeners are bound to
+ */
+export function workerSettings(
+  settings: SettingsObject,
+  { clients, upstreams: connections, seed }: ProcessShare,
+  sockets: readonly ListenerSettings[],
+  surroundings: ReservedDestinations,
+): WorkerSettings {
+  const { limits, clientAddress, accessLog, upstreams } = settings
+  return {
+    listeners: sockets,
+    limits: {
+      head: parseBytes(limits.head),
+      headers: limits.headers,
+      uri: parseBytes(limits.uri),
+      connections: limits.connections === 0 ? clients : Math.min(limits.connections, clients),
+    },
+    upstreams: {
+      connections,
+      namespaceConnections: upstreams.limits?.namespaceConnections ?? Number.POSITIVE_INFINITY,
+      maxConnections: upstreams.limits?.maxConnections ?? Number.POSITIVE_INFINITY,
+      maxPending: upstreams.limits?.maxPending ?? Number.POSITIVE_INFINITY,
+      maxConcurrentRequests: upstreams.limits?.maxConcurrentRequests ?? Number.POSITIVE_INFINITY,
+    },
+    timeouts: { requestHead: REQUEST_HEAD, keepAlive: KEEP_ALIVE },
+    clientAddress:
+      clientAddress === undefined
+        ? null
+        : {
+            header: clientAddress.header.toLowerCase(),
+            trustedCIDRs: clientAddress.trustedCIDRs,
+            trustedHops: clientAddress.trustedHops,
+          },
+    accessLog: { enabled: true, sample: accessLog.sample, fields: accessLog.fields },
+    loop: { seed, passes: limits.passes },
+    dial: { ...surroundings, denyCIDRs: upstreams.denyCIDRs, ownPorts: ownPorts(settings, sockets) },
+  }
+}
+
+/** Ports on which this process listens, and those on which it will as soon as it can. */
+export function ownPorts(settings: SettingsObject, sockets: readonly ListenerSettings[]): number[] {
+  const ports = new Set([...settings.listeners, ...sockets].map((listener) => listener.port))
+  for (const text of [settings.admin.address, settings.signals.address]) {
+    const port = /:(\d{1,5})$/.exec(text)?.[1]
+    if (port !== undefined) ports.add(Number(port))
+  }
+  return [...ports]
+}

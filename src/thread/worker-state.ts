@@ -1,0 +1,72 @@
+/**
+ * Everything a worker needs to begin, put together from the messages that bring only what changed. Control keeps one
+ * for workers that are started later; the supervisor keeps another, so that a worker can be replaced even while control
+ * is away.
+ */
+import type { TablesUpdate, ToWorker } from './messages.ts'
+
+type Policy = TablesUpdate['policies'][number]
+type BackendEntry = TablesUpdate['backends'][number]
+
+export class WorkerState {
+  #settings: ToWorker | undefined
+  #tables: TablesUpdate | undefined
+  readonly #endpoints = new Map<string, ToWorker>()
+  readonly #policies = new Map<number, Policy>()
+  readonly #backends = new Map<number, BackendEntry>()
+
+  /** Whether there is enough for a worker to serve. */
+  get complete(): boolean {
+    return this.#settings !== undefined && this.#tables !== undefined
+  }
+
+  keep(message: ToWorker): void {
+    switch (message.type) {
+      case 'settings':
+        this.#settings = message
+        return
+      case 'endpoints':
+        if (message.endpoints.length > 0) this.#endpoints.set(message.backend, message)
+        else this.#endpoints.delete(message.backend)
+        return
+      case 'backends': {
+        const known = new Set(message.ids)
+        for (const id of this.#endpoints.keys()) if (!known.has(id)) this.#endpoints.delete(id)
+        return
+      }
+      case 'tables':
+        this.#keepTables(message)
+        return
+      case 'epoch':
+      case 'echo':
+        return
+    }
+  }
+
+  #keepTables(update: TablesUpdate): void {
+    if (update.full) {
+      this.#policies.clear()
+      this.#backends.clear()
+    }
+    for (const entry of update.policies) {
+      if (entry.policy === null) this.#policies.delete(entry.index)
+      else this.#policies.set(entry.index, entry)
+    }
+    for (const entry of update.backends) {
+      if (entry.backend === null) this.#backends.delete(entry.index)
+      else this.#backends.set(entry.index, entry)
+    }
+    this.#tables = { ...update, policies: [], backends: [] }
+  }
+
+  /** In the order in which a worker must get them; what is not known yet comes later by itself. */
+  messages(): ToWorker[] {
+    const messages: ToWorker[] = [...this.#endpoints.values()]
+    if (this.#settings !== undefined) messages.unshift(this.#settings)
+    if (this.#tables === undefined) return messages
+    const policies = [...this.#policies.values()]
+    const backends = [...this.#backends.values()]
+    messages.push({ ...this.#tables, full: true, policies, backends })
+    return messages
+  }
+}

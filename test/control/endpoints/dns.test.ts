@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict'
+import { describe, it, type TestContext } from 'node:test'
+import { NameResolver } from '../../../src/control/endpoints/dns.ts'
+
+interface Heard {
+  readonly changed: string[]
+  readonly health: [name: string, failure: string | undefined, kept: readonly string[]][]
+}
+
+/** A resolver over a zone that the test writes; asks every few milliseconds. */
+function resolver(t: TestContext, zone: Map<string, readonly string[] | Error>) {
+  const heard: Heard = { changed: [], health: [] }
+  const waiting: { readonly holds: () => boolean; readonly resolve: () => void }[] = []
+  const look = (): void => {
+    for (const one of waiting) if (one.holds()) one.resolve()
+  }
+  let atOnce = 0
+  let most = 0
+  const names = new NameResolver(
+    {
+      changed(name) {
+        heard.changed.push(name)
+        look()
+      },
+      health(name, failure, kept) {
+        heard.health.push([name, failure, kept])
+        look()
+      },
+    },
+    () => 0.5,
+    async (name) => {
+      most = Math.max(most, ++atOnce)
+      await new Promise((resolve) => setImmediate(resolve))
+      atOnce--
+      const answer = zone.get(name) ?? new Error('ENOTFOUND')
+      if (answer instanceof Error) throw answer
+      return answer
+    },
+    5,
+  )
+  t.after(() => names.stop())
+  const until = (holds: () => boolean): Promise<void> =>
+    holds() ? Promise.resolve() : new Promise((resolve) => waiting.push({ holds, resolve }))
+  return { names, heard, until, most: () => most }
+}
+
+// Its timers do not keep a process alive; a test that waits for them must.
+const alive = (t: TestContext): void => {
+  const timer = setInterval(() => {}, 1_000)
+  t.after(() => clearInterval(timer))
+}
+
+describe('a DNS name', () => {
+  it('has no address until it is known, then those it has, each once, and they follow the zone', async (t) => {
+    alive(t)
+    const zone = new Map<string, readonly string[] | Error>([['api.test', ['10.0.0.2', '10.0.0.1', '10.0.0.2']]])
+    const { names, heard, until } = resolver(t, zone)
+    assert.deepEqual(names.addresses('api.test', 'shop'), [])
+    await until(() => heard.changed.length === 1)
+    assert.deepEqual(names.addresses('api.test', 'shop'), ['10.0.0.1', '10.0.0.2'])
+    zone.set('api.test', ['10.0.0.3'])
+    await until(() => heard.changed.length === 2)
+    assert.deepEqual(names.addresses('api.test', 'shop'), ['10.0.0.3'])
+    assert.deepEqual(heard.health, [])
+  })
+
+  it('keeps its addresses when it cannot be resolved any more, and this is said once each way', async (t) => {
+    alive(t)
+    const zone = new Map<string, readonly string[] | Error>([['api.test', ['10.0.0.1']]])
+    const { names, heard, until } = resolver(t, zone)
+    names.addresses('api.test', 'shop')
+    await until(() => heard.changed.length === 1)
+    zone.set('api.test', new Error('SERVFAIL'))
+    await until(() => heard.health.length === 1)
+    await new Promise((resolve) => setTimeout(resolve, 40))
+    assert.deepEqual(heard.health, [['api.test', 'SERVFAIL', ['10.0.0.1']]])
+    assert.deepEqual(names.addresses('api.test', 'shop'), ['10.0.0.1'])
+    zone.set('api.test', ['10.0.0.1'])
+    await until(() => heard.health.length === 2)
+    assert.deepEqual(heard.health[1], ['api.test', undefined, ['10.0.0.1']])
+    assert.equal(heard.changed.length, 1, 'the same addresses are no change')
+  })
+
+  it('that has an empty answer counts as one that cannot be resolved', async (t) => {
+    alive(t)
+    const { names, heard, until } = resolver(t, new Map([['api.test', []]]))
+    names.addresses('api.test', 'shop')
+    await until(() => heard.health.length === 1)
+    assert.match(heard.health[0]![1]!, /no address/)
+  })
+
+  it('is not asked for any more once nobody wants it', async (t) => {
+    alive(t)
+    const zone = new Map([['api.test', ['10.0.0.1']]])
+    const { names, heard, until } = resolver(t, zone)
+    names.addresses('api.test', 'shop')
+    await until(() => heard.changed.length === 1)
+    names.forget('api.test')
+    zone.set('api.test', ['10.0.0.9'])
+    await new Promise((resolve) => setTimeout(resolve, 40))
+    assert.equal(heard.changed.length, 1)
+    assert.deepEqual(names.addresses('api.test', 'shop'), [], 'and it begins anew when somebody does')
+    await until(() => heard.changed.length === 2)
+  })
+
+  it('among a hundred does not occupy the whole pool of threads', async (t) => {
+    alive(t)
+    const all = Array.from({ length: 100 }, (_, i) => `n${i}.test`)
+    const { names, heard, until, most } = resolver(t, new Map(all.map((name) => [name, ['10.0.0.1']])))
+    for (const name of all) names.addresses(name, 'shop')
+    await until(() => heard.changed.length === 100)
+    assert.ok(most() <= 4, `${most()} at once`)
+  })
+
+  describe('beside hundreds of another namespace whose servers do not answer', () => {
+    function stuck(t: TestContext) {
+      const asked: string[] = []
+      const ends: (() => void)[] = []
+      const names = new NameResolver(
+        { changed: () => {}, health: () => {} },
+        () => 0.5,
+        (name) => {
+          asked.push(name)
+          if (!name.startsWith('slow')) return Promise.resolve(['10.0.0.1'])
+          return new Promise((_, reject) => ends.push(() => reject(new Error('ESERVFAIL'))))
+        },
+        5,
+      )
+      t.after(() => names.stop())
+      for (let i = 0; i < 200; i++) names.addresses(`slow-${i}.noisy.test`, 'noisy')
+      return { names, asked, ends }
+    }
+    const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+    it('is asked for at once, and again and again', async (t) => {
+      alive(t)
+      const { names, asked } = stuck(t)
+      names.addresses('api.calm.test', 'calm')
+      await turn()
+      assert.deepEqual(names.addresses('api.calm.test', 'calm'), ['10.0.0.1'])
+      while (asked.filter((name) => name === 'api.calm.test').length < 5)
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      assert.equal(asked.filter((name) => name.startsWith('slow')).length, 2, 'threads that are not free are not used')
+    })
+
+    it('is asked for at once also when the other has named it first', async (t) => {
+      alive(t)
+      const { names } = stuck(t)
+      names.addresses('api.calm.test', 'noisy')
+      await turn()
+      assert.deepEqual(names.addresses('api.calm.test', 'noisy'), [])
+      names.addresses('api.calm.test', 'calm')
+      await turn()
+      assert.deepEqual(names.addresses('api.calm.test', 'calm'), ['10.0.0.1'])
+    })
+
+    it('leaves the other its own turns as look-ups end', async (t) => {
+      alive(t)
+      const { asked, ends } = stuck(t)
+      for (let i = 0; i < 20; i++) {
+        ends[i]!()
+        await turn()
+      }
+      assert.equal(asked.length, 22)
+    })
+  })
+
+  it('of the machine itself is known by the system', async (t) => {
+    alive(t)
+    const known = await new Promise<readonly string[]>((resolve) => {
+      const names = new NameResolver(
+        {
+          changed: (name) => resolve(names.addresses(name, 'shop')),
+          health: (_, failure) => assert.equal(failure, undefined),
+        },
+        Math.random,
+      )
+      t.after(() => names.stop())
+      names.addresses('localhost', 'shop')
+    })
+    assert.ok(known.includes('127.0.0.1') || known.includes('::1'))
+  })
+})

@@ -1,0 +1,354 @@
+import assert from 'node:assert/strict'
+import { beforeEach, describe, it } from 'node:test'
+import fc from 'fast-check'
+import { EndpointDirectory } from '../../../src/control/endpoints/endpoint-directory.ts'
+import { EndpointTable } from '../../../src/shared-memory/endpoint-table.ts'
+import { SlotReclaimer } from '../../../src/shared-memory/epoch.ts'
+import { ProcessBlock } from '../../../src/shared-memory/process-block.ts'
+import type { EndpointAddress } from '../../../src/snapshot/snapshot.ts'
+import type { EndpointRow, ToWorker } from '../../../src/thread/messages.ts'
+import { DialGuard } from '../../../src/transport/dial-guard.ts'
+
+const RULES = {
+  denyCIDRs: ['10.9.0.0/16'],
+  loopback: true,
+  ownPorts: [],
+  ownAddresses: [],
+  places: [],
+  closedPorts: [],
+}
+
+function at(address: string, more: Partial<EndpointAddress> = {}): EndpointAddress {
+  return { address, port: 80, weight: 1, state: 'ready', ...more }
+}
+
+function named(name: string): EndpointAddress {
+  return at(name, { hostname: name })
+}
+
+describe('the endpoint directory', () => {
+  let buffers: ReturnType<typeof EndpointTable.allocate>
+  let block: ProcessBlock
+  let table: EndpointTable
+  let sent: ToWorker[]
+  let problems: string[]
+  let zone: Map<string, string[]>
+  let forgotten: string[]
+  let reclaimer: SlotReclaimer
+  let directory: EndpointDirectory
+
+  function open(): void {
+    table = new EndpointTable(buffers)
+    reclaimer = new SlotReclaimer(table, block)
+    directory = new EndpointDirectory(
+      table,
+      reclaimer,
+      {
+        addresses: (name) => zone.get(name) ?? [],
+        failure: (name) => (zone.has(name) ? undefined : 'ENOTFOUND'),
+        forget: (name) => forgotten.push(name),
+      },
+      { send: (message) => sent.push(message), problem: (_, message) => problems.push(message) },
+    )
+    directory.guardBy(new DialGuard(RULES))
+  }
+
+  beforeEach(() => {
+    buffers = EndpointTable.allocate(1, 16)
+    block = new ProcessBlock(ProcessBlock.allocate(1))
+    sent = []
+    problems = []
+    zone = new Map()
+    forgotten = []
+    open()
+  })
+
+  function rows(): readonly EndpointRow[] {
+    const last = sent.at(-1)
+    assert.ok(last?.type === 'endpoints')
+    return last.endpoints
+  }
+
+  it('gives every endpoint a slot of its own, eligible at once, and the Backend one for itself', () => {
+    directory.set('shop/api', [at('10.0.0.1'), at('10.0.0.2')])
+    const slots = [...rows().map((row) => row.slot), directory.slotOf('shop/api')]
+    assert.equal(new Set(slots).size, 3)
+    for (const row of rows()) assert.ok(table.eligible(row.slot))
+  })
+
+  it('sends nothing when nothing is different', () => {
+    directory.set('shop/api', [at('10.0.0.1')])
+    directory.set('shop/api', [at('10.0.0.1')])
+    assert.equal(sent.length, 1)
+  })
+
+  it('does not mix up the same address of two Backends', () => {
+    directory.set('shop/api', [at('10.0.0.1')])
+    const one = rows()[0]!.slot
+    directory.set('team/api', [at('10.0.0.1')])
+    assert.notEqual(rows()[0]!.slot, one)
+  })
+
+  it('keeps the slots of those that stay and withdraws those that go', () => {
+    directory.set('shop/api', [at('10.0.0.1'), at('10.0.0.2')])
+    const [first, second] = rows()
+    directory.set('shop/api', [at('10.0.0.2', { weight: 5 }), at('10.0.0.3')])
+    assert.equal(rows()[0]!.slot, second!.slot)
+    assert.equal(rows()[0]!.weight, 5)
+    assert.equal(table.eligible(first!.slot), false)
+    reclaimer.seal()
+    assert.equal(reclaimer.sweep(), 1)
+  })
+
+  it('finds every slot again after the control thread died', () => {
+    directory.set('shop/api', [at('10.0.0.1'), at('10.0.0.2')])
+    const before = rows()
+    open()
+    directory.set('shop/api', [at('10.0.0.2'), at('10.0.0.1')])
+    assert.deepEqual(new Set(rows().map((row) => row.slot)), new Set(before.map((row) => row.slot)))
+  })
+
+  it('puts the addresses of a name in its place, each an endpoint, with the name for the Host', () => {
+    zone.set('api.test', ['10.0.0.1', '10.0.0.2'])
+    directory.set('shop/api', [named('api.test')])
+    assert.deepEqual(
+      rows().map((row) => [row.address, row.hostname]),
+      [
+        ['10.0.0.1', 'api.test'],
+        ['10.0.0.2', 'api.test'],
+      ],
+    )
+    zone.set('api.test', ['10.0.0.2'])
+    directory.renamed('api.test')
+    assert.deepEqual(
+      rows().map((row) => row.address),
+      ['10.0.0.2'],
+    )
+  })
+
+  it('takes an address that two names lead to for one endpoint', () => {
+    zone.set('a.test', ['10.0.0.1'])
+    zone.set('b.test', ['10.0.0.1'])
+    directory.set('shop/api', [named('a.test'), named('b.test')])
+    assert.equal(rows().length, 1)
+  })
+
+  it('leaves out what may not be dialled, says so once, also when a name leads there', () => {
+    zone.set('evil.test', ['169.254.169.254', '10.0.0.1'])
+    directory.set('shop/api', [named('evil.test'), at('10.9.0.1')])
+    assert.deepEqual(
+      rows().map((row) => row.address),
+      ['10.0.0.1'],
+    )
+    directory.renamed('evil.test')
+    assert.equal(problems.length, 2)
+    assert.match(problems[0]!, /Backend shop\/api: 169\.254\.169\.254 port 80 is link-local/)
+    assert.match(problems[1]!, /10\.9\.0\.1 port 80 is in upstreams\.denyCIDRs/)
+  })
+
+  it('tells which of the endpoints those are, and fills no log with them', () => {
+    directory.set(
+      'shop/api',
+      [...Array(30).keys()].map((i) => at(`10.9.0.${i}`)),
+    )
+    assert.equal(problems.length, 9)
+    assert.equal(directory.refused('shop/api').length, 30)
+    directory.set('shop/api', [at('10.0.0.1')])
+    assert.deepEqual([...directory.refused('shop/api'), ...directory.refused('shop/none')], [])
+  })
+
+  it('follows another guard with what it has sent already', () => {
+    directory.set('shop/api', [at('10.0.0.1'), at('10.8.0.1')])
+    directory.guardBy(new DialGuard({ ...RULES, denyCIDRs: ['10.8.0.0/16'] }))
+    assert.deepEqual(
+      rows().map((row) => row.address),
+      ['10.0.0.1'],
+    )
+  })
+
+  it('withdraws a Backend with its slots and names when nobody refers to it', () => {
+    zone.set('api.test', ['10.0.0.1'])
+    directory.set('shop/api', [named('api.test')])
+    directory.set('shop/other', [at('10.0.0.2')])
+    directory.withdraw('shop/api')
+    assert.deepEqual(sent.at(-1), { type: 'endpoints', backend: 'shop/api', endpoints: [] })
+    assert.deepEqual(forgotten, ['api.test'])
+    reclaimer.seal()
+    assert.equal(reclaimer.sweep(), 2)
+    assert.equal(table.identities.size, 2)
+  })
+
+  const some = (count: number, net = 0, more: Partial<EndpointAddress> = {}) =>
+    Array.from({ length: count }, (_, i) => at(`10.${net}.${i >> 8}.${i & 255}`, more))
+
+  function withRoomFor(slots: number): void {
+    buffers = EndpointTable.allocate(1, slots)
+    open()
+  }
+
+  /** Workers have passed every epoch, and slots are looked at. */
+  function tend(): string[] {
+    reclaimer.seal()
+    return directory.tend()
+  }
+
+  it('leaves out what the table has no room for, says which and what to do, and serves the rest', () => {
+    directory.set('shop/api', some(20))
+    assert.equal(rows().length, 12)
+    assert.equal(problems.length, 8)
+    assert.equal(
+      problems[0]!,
+      'endpoint 10.0.0.12 port 80 of Backend shop/api is left out: namespace shop holds 13 of the 14 places in the table of endpoints, Backends among them, and what is free is kept for others. Use fewer endpoints, or divide the Routes over several installations.',
+    )
+    assert.match(directory.leftOut('shop/api')!, /^8 of its endpoints are left out, since namespace shop holds 13 /)
+    directory.set('team/api', some(1))
+    assert.match(problems.at(-1)!, /^endpoint 10\.0\.0\.0 port 80 of Backend team\/api is left out: .* is full\. /)
+  })
+
+  it('keeps room for those who have little, however much another namespace asks for', () => {
+    withRoomFor(1_024)
+    for (let i = 0; i < 20; i++) directory.set(`service:noisy/s${i}:80`, some(100))
+    assert.ok(table.identities.size <= 736, `${table.identities.size} of ${table.identities.capacity}`)
+    directory.set('calm/api', some(50))
+    assert.equal(directory.rows('calm/api').length, 50)
+    assert.equal(directory.leftOut('calm/api'), undefined)
+    for (let i = 0; i < 20; i++) for (const other of 'bcdef') directory.set(`noisy-${other}/s${i}`, some(100))
+    for (let i = 0; i < 10; i++) {
+      directory.set(`quiet-${i}/api`, some(3))
+      assert.equal(directory.rows(`quiet-${i}/api`).length, 3, 'and for the next ones')
+    }
+  })
+
+  it('replaces all endpoints of a Backend whose namespace has no room left', () => {
+    withRoomFor(1_024)
+    directory.set('noisy/fill', some(2_000))
+    const full = table.identities.size
+    directory.set('noisy/fill', [...some(650), ...some(60, 1)])
+    const moved = directory.rows('noisy/fill').filter(({ address }) => address.startsWith('10.1.'))
+    assert.ok(moved.length >= 60, `${moved.length} of 60 new ones`)
+    for (let round = 2; round < 6; round++) {
+      tend()
+      directory.set('noisy/fill', [...some(650), ...some(60, round)])
+      const now = directory.rows('noisy/fill').filter(({ address }) => address.startsWith(`10.${round}.`))
+      assert.equal(now.length, 60, `round ${round}`)
+    }
+    tend()
+    assert.ok(table.identities.size <= full)
+  })
+
+  it('replaces what drains as well, since pods that end are listed for a while beside new ones', () => {
+    withRoomFor(1_024)
+    directory.set('noisy/fill', some(2_000))
+    const kept = directory.rows('noisy/fill').map(({ address }) => at(address))
+    directory.set('noisy/fill', kept)
+    const rolling = [...kept.slice(40), ...kept.slice(0, 40).map((one) => ({ ...one, state: 'draining' as const }))]
+    directory.set('noisy/fill', [...rolling, ...some(40, 3)])
+    assert.equal(directory.rows('noisy/fill').filter(({ address }) => address.startsWith('10.3.')).length, 40)
+  })
+
+  it('asks again when there is room, in turns by namespace, and says whose endpoints are others now', () => {
+    withRoomFor(1_024)
+    directory.set('noisy/fill', some(2_000))
+    for (let i = 0; i < 50; i++) directory.set(`noisy/short-${i}`, some(5))
+    directory.set('noisy/fill', some(10))
+    assert.equal(directory.rows('noisy/short-49').length, 0, 'places count until they are freed')
+    const changed = new Set<string>()
+    for (let i = 0; i < 20; i++) for (const backend of tend()) changed.add(backend)
+    for (let i = 0; i < 50; i++) assert.equal(directory.rows(`noisy/short-${i}`).length, 5)
+    assert.equal(changed.size, 50)
+    assert.equal(directory.leftOut('noisy/short-49'), undefined)
+  })
+
+  it('does not let a namespace take all by places that it gives up and that are still used', () => {
+    withRoomFor(1_024)
+    for (let round = 0; round < 50; round++) {
+      directory.set('noisy/fill', some(300, round))
+      // A long request on each.
+      for (const { slot } of directory.rows('noisy/fill')) table.acquire(0, slot)
+      tend()
+    }
+    directory.set('calm/api', some(20))
+    assert.equal(directory.rows('calm/api').length, 20)
+  })
+
+  it('leaves every endpoint its place when a new control thread counts anew', () => {
+    withRoomFor(1_024)
+    directory.set('noisy/a', some(600))
+    directory.set('noisy/b', some(600))
+    directory.set('calm/api', some(20))
+    const ids = ['calm/api', 'noisy/b', 'noisy/a']
+    const slots = () => ids.map((id) => directory.rows(id).map(({ slot }) => slot))
+    const before = slots()
+    open()
+    for (const id of ids) directory.set(id, id === 'calm/api' ? some(20) : some(600))
+    for (const [i, all] of before.entries()) for (const [j, slot] of all.entries()) assert.equal(slots()[i]![j], slot)
+  })
+
+  it('keeps its counts, takes nobody a place, and in the end serves everything that fits', () => {
+    const command = fc.record({
+      namespace: fc.constantFrom('a', 'b', 'c'),
+      backend: fc.constantFrom('x', 'y'),
+      from: fc.integer({ min: 0, max: 30 }),
+      count: fc.integer({ min: 0, max: 60 }),
+      draining: fc.integer({ min: 0, max: 10 }),
+      what: fc.constantFrom('set', 'set', 'set', 'withdraw', 'tend', 'acquire', 'release'),
+    })
+    fc.assert(
+      fc.property(fc.array(command, { maxLength: 60 }), (commands) => {
+        withRoomFor(128)
+        const busy = new Map<number, number>()
+        const sets = new Map<string, EndpointAddress[]>()
+        for (const { namespace, backend, from, count, draining, what } of commands) {
+          const id = `${namespace}/${backend}`
+          const others = [...sets.keys()].filter((other) => other !== id)
+          const before = new Map(others.map((other) => [other, directory.rows(other)]))
+          const held = new Map(directory.rows(id).map(({ address, slot }) => [address, slot]))
+          if (what === 'set') {
+            const list = some(from + count)
+              .slice(from)
+              .map((one, i) => (i < draining ? { ...one, state: 'draining' as const } : one))
+            sets.set(id, list)
+            directory.set(id, list)
+            for (const { address, slot } of directory.rows(id))
+              assert.equal(slot, held.get(address) ?? slot, 'who stays keeps its place')
+            for (const one of list)
+              if (held.has(one.address)) assert.ok(directory.rows(id).some(({ address }) => address === one.address))
+          } else if (what === 'withdraw') {
+            directory.withdraw(id)
+            sets.delete(id)
+          } else if (what === 'tend') tend()
+          else
+            for (const { slot } of directory.rows(id).slice(0, 5)) {
+              const now = busy.get(slot) ?? 0
+              if (what === 'release' && now === 0) continue
+              busy.set(slot, now + (what === 'acquire' ? 1 : -1))
+              if (what === 'acquire') table.acquire(0, slot)
+              else table.release(0, slot)
+            }
+          if (what !== 'tend')
+            for (const [other, rows] of before) assert.deepEqual(directory.rows(other), rows, 'nobody else is touched')
+          for (const [other, list] of sets)
+            assert.equal(directory.rows(other).length < list.length, directory.leftOut(other) !== undefined)
+          assert.ok(table.identities.size <= table.identities.capacity)
+        }
+        for (const [slot, count] of busy) for (let i = 0; i < count; i++) table.release(0, slot)
+        for (const id of sets.keys()) if (!id.startsWith('a/x')) directory.withdraw(id)
+        for (let i = 0; i < 5; i++) tend()
+        for (const [id, list] of sets)
+          if (id === 'a/x') assert.equal(directory.rows(id).length, list.length, 'alone it has room for all')
+        directory.withdraw('a/x')
+        for (let i = 0; i < 3; i++) tend()
+        assert.equal(table.identities.size, 0)
+        directory.set('a/x', some(200))
+        assert.equal(table.identities.size, 92, 'its share: nothing was counted wrong')
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('does not fill the log with what it leaves out', () => {
+    const many = (from: number) => Array.from({ length: 1_000 }, (_, i) => at(`10.0.${from + (i >> 8)}.${i & 255}`))
+    for (const id of ['evil/a', 'evil/b', 'evil/c']) directory.set(id, many(0))
+    assert.equal(problems.length, 8)
+  })
+})

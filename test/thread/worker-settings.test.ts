@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { createValidator } from '../../src/api/validate.ts'
+import { readSchemas } from '../../src/source/crds.ts'
+import { ownPorts, workerSettings } from '../../src/thread/worker-settings.ts'
+
+const SURROUNDINGS = {
+  loopback: true,
+  ownAddresses: ['192.0.2.7'],
+  places: [],
+  closedPorts: [{ port: 10_250, what: 'closed' }],
+}
+const SHARE = { clients: 1234, upstreams: 800, seed: 'seed' }
+const validator = createValidator(readSchemas())
+
+function settings(raw: object) {
+  const verdict = validator.checkSettings(raw)
+  assert.ok(verdict.ok, JSON.stringify(verdict))
+  return verdict.object
+}
+
+describe('the settings of a worker', () => {
+  it('have every unit resolved, and what the process limit allows where nothing is said', () => {
+    const { limits, clientAddress, accessLog, upstreams, loop } = workerSettings(settings({}), SHARE, [], SURROUNDINGS)
+    assert.deepEqual(limits, { head: 65_536, headers: 100, uri: 16_384, connections: 1234 })
+    assert.equal(clientAddress, null)
+    assert.deepEqual(accessLog, { enabled: true, sample: 100, fields: {} })
+    const none = Number.POSITIVE_INFINITY
+    const ceilings = { namespaceConnections: none, maxConnections: none, maxPending: none, maxConcurrentRequests: none }
+    assert.deepEqual(upstreams, { connections: 800, ...ceilings })
+    assert.deepEqual(loop, { seed: 'seed', passes: 8 })
+  })
+
+  it('take no more connections than the process limit allows, however many the file says', () => {
+    const { limits } = workerSettings(settings({ limits: { connections: 1235 } }), SHARE, [], SURROUNDINGS)
+    assert.equal(limits.connections, 1234)
+  })
+
+  it('say what the file says', () => {
+    // The port of `b` cannot be had: it stays where it was.
+    const sockets = [
+      { name: 'a', address: '127.0.0.1', port: 1 },
+      { name: 'b', address: '0.0.0.0', port: 3 },
+    ]
+    const given = workerSettings(
+      settings({
+        listeners: [
+          { name: 'a', address: '127.0.0.1', port: 1 },
+          { name: 'b', port: 2 },
+        ],
+        limits: { head: '8Ki', headers: 20, uri: 512, connections: 7, passes: 3 },
+        clientAddress: { header: 'X-Forwarded-For', trustedCIDRs: ['10.0.0.0/8'], trustedHops: 2 },
+        upstreams: {
+          denyCIDRs: ['10.1.0.0/16'],
+          limits: { maxConnections: 9, maxPending: 0, maxConcurrentRequests: 8, namespaceConnections: 20 },
+        },
+      }),
+      SHARE,
+      sockets,
+      SURROUNDINGS,
+    )
+    assert.deepEqual(given.listeners, sockets)
+    assert.deepEqual(given.limits, { head: 8_192, headers: 20, uri: 512, connections: 7 })
+    assert.deepEqual(given.clientAddress, { header: 'x-forwarded-for', trustedCIDRs: ['10.0.0.0/8'], trustedHops: 2 })
+    assert.deepEqual(given.upstreams, {
+      connections: 800,
+      maxConnections: 9,
+      maxPending: 0,
+      maxConcurrentRequests: 8,
+      namespaceConnections: 20,
+    })
+    assert.deepEqual(given.loop, { seed: 'seed', passes: 3 })
+    assert.deepEqual(given.dial, { ...SURROUNDINGS, denyCIDRs: ['10.1.0.0/16'], ownPorts: [1, 2, 3, 9901, 9902] })
+  })
+
+  it('know the ports on which this process listens', () => {
+    const own = settings({
+      listeners: [{ name: 'a', port: 80 }],
+      admin: { address: '[::1]:7' },
+      signals: { address: ':8' },
+    })
+    assert.deepEqual(ownPorts(own, []), [80, 7, 8])
+  })
+})

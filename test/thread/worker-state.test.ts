@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { TablesUpdate, ToWorker } from '../../src/thread/messages.ts'
+import { WorkerState } from '../../src/thread/worker-state.ts'
+
+function tables(generation: number, more: Partial<TablesUpdate> = {}): TablesUpdate {
+  const tables_ = { root: new SharedArrayBuffer(generation), blocks: [], listeners: [] }
+  return { type: 'tables', generation, tables: tables_, full: false, policies: [], backends: [], ...more }
+}
+
+const policy = (index: number, digest: string | null) => ({
+  index,
+  policy: digest === null ? null : ({ digest } as never),
+})
+const backend = (index: number, id: string | null) => ({ index, backend: id === null ? null : ({ id } as never) })
+const endpoints = (id: string, ...slots: number[]): ToWorker => ({
+  type: 'endpoints',
+  backend: id,
+  endpoints: slots.map((slot) => ({ slot }) as never),
+})
+
+function kept(...messages: ToWorker[]): ToWorker[] {
+  const state = new WorkerState()
+  for (const message of messages) state.keep(message)
+  return state.messages()
+}
+
+describe('what a worker needs to begin', () => {
+  it('is the last of everything, in the order in which it must come', () => {
+    const first = { type: 'settings', settings: { n: 1 } as never } as const
+    const second = { type: 'settings', settings: { n: 2 } as never } as const
+    const messages = kept(endpoints('a', 1), first, tables(1), endpoints('a', 2), second, tables(2))
+    assert.deepEqual(
+      messages.map((message) => message.type),
+      ['settings', 'endpoints', 'tables'],
+    )
+    assert.equal(messages[0], second)
+    assert.deepEqual(messages[1], endpoints('a', 2))
+    assert.equal((messages[2] as TablesUpdate).generation, 2)
+  })
+
+  it('puts changes of policies and backends together', () => {
+    const messages = kept(
+      tables(1, { full: true, policies: [policy(0, 'a'), policy(1, 'b')], backends: [backend(0, 'x')] }),
+      tables(2, { policies: [policy(1, null), policy(2, 'c')], backends: [backend(0, 'y')] }),
+    )
+    const last = messages[0] as TablesUpdate
+    assert.equal(last.full, true)
+    assert.deepEqual(last.policies, [policy(0, 'a'), policy(2, 'c')])
+    assert.deepEqual(last.backends, [backend(0, 'y')])
+  })
+
+  it('starts over with tables that say so', () => {
+    const messages = kept(
+      tables(1, { full: true, policies: [policy(0, 'a'), policy(1, 'b')] }),
+      tables(2, { full: true, policies: [policy(0, 'c')] }),
+    )
+    assert.deepEqual((messages[0] as TablesUpdate).policies, [policy(0, 'c')])
+  })
+
+  it('holds no endpoints that were withdrawn, one by one or by the list of those there are', () => {
+    const all = [endpoints('a', 1), endpoints('b', 2), endpoints('c', 3)]
+    const messages = kept(...all, endpoints('a'), { type: 'backends', ids: ['c', 'd'] }, { type: 'epoch', epoch: 3 })
+    assert.deepEqual(messages, [endpoints('c', 3)])
+  })
+
+  it('is what there is as long as not everything is there', () => {
+    const state = new WorkerState()
+    assert.deepEqual(state.messages(), [])
+    state.keep(endpoints('a', 1))
+    assert.deepEqual(state.messages(), [endpoints('a', 1)])
+    assert.equal(state.complete, false)
+    state.keep({ type: 'settings', settings: {} as never })
+    state.keep(tables(1))
+    assert.equal(state.complete, true)
+  })
+})
