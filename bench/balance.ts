@@ -10,11 +10,11 @@ import { normalizePath } from '../src/pattern/path.ts'
 import { compilePattern } from '../src/pattern/regex.ts'
 import { type Chain, composeChain, runEnd, runRequest, runResponse } from '../src/policy/chain.ts'
 import type { Exchange, ResponseHead } from '../src/policy/exchange.ts'
-import { limitsOf } from '../src/policy/limits.ts'
+import { limitsOf } from '../src/policy/limits/filter.ts'
+import type { PolicySet } from '../src/policy/policy-set.ts'
 import { problemAnswer } from '../src/policy/problem.ts'
 import type { FilterDeps } from '../src/policy/registry.ts'
-import { makeRequestId } from '../src/policy/request-id.ts'
-import type { PolicySet } from '../src/snapshot/policy.ts'
+import { makeRequestId } from '../src/policy/request-id/request-id.ts'
 
 const ROUNDS = 7
 const WORKERS = 4

@@ -7,10 +7,10 @@
  * response from the upstream.
  */
 import { GatewayError } from '../lib/error.ts'
-import type { PolicySet } from '../snapshot/policy.ts'
 import { builtInFilters } from './built-in.ts'
 import type { DryExchange, Exchange, LocalResponse, ResponseHead } from './exchange.ts'
 import type { BodyStepFactory, Explanation, Filter, RequestDecision, ResponseDecision, Tunnel } from './filter.ts'
+import type { PolicySet } from './policy-set.ts'
 import { problemAnswer } from './problem.ts'
 import type { FilterDeps, FilterRegistry } from './registry.ts'
 

@@ -5,7 +5,7 @@
 
 import type { Reason } from '../lib/reason.ts'
 import type { Fields } from '../message/fields.ts'
-import type { PolicySet } from '../snapshot/policy.ts'
+import type { PolicySet } from './policy-set.ts'
 
 /** Scheme, host and port as the client names them, and never those of the socket that took its connection. */
 export interface ClientOrigin {

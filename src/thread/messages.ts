@@ -3,8 +3,8 @@
  * plain data.
  */
 
+import type { PolicySet } from '../policy/policy-set.ts'
 import type { PackedTables } from '../snapshot/packed.ts'
-import type { PolicySet } from '../snapshot/policy.ts'
 import type { Backend, EndpointAddress } from '../snapshot/snapshot.ts'
 import type { DialRules } from '../transport/dial-guard.ts'
 

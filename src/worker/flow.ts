@@ -24,7 +24,7 @@ import {
 import type { LocalResponse, ResponseHead } from '../policy/exchange.ts'
 import type { BodyStepFactory } from '../policy/filter.ts'
 import { problemAnswer } from '../policy/problem.ts'
-import { makeRequestId } from '../policy/request-id.ts'
+import { makeRequestId } from '../policy/request-id/request-id.ts'
 import type { ClientResolver } from '../proxy/client-address.ts'
 import type {
   Downstream,

@@ -17,8 +17,8 @@ import {
 } from '../../src/policy/chain.ts'
 import type { Exchange, LocalResponse, ResponseHead } from '../../src/policy/exchange.ts'
 import type { BodyStepFactory, Filter, RequestDecision, ResponseDecision } from '../../src/policy/filter.ts'
+import type { PolicySet } from '../../src/policy/policy-set.ts'
 import { FilterRegistry } from '../../src/policy/registry.ts'
-import type { PolicySet } from '../../src/snapshot/policy.ts'
 import { PLAIN, pairs, type TestDeps, TestExchange, testDeps } from './exchange.ts'
 
 function answer(status: number, body: string | null = null): LocalResponse {

@@ -6,9 +6,8 @@
  * not cryptographic may be predicted by someone who sees many ids. Nothing may be guarded by knowing one.
  */
 
-import type { Random } from '../lib/clock.ts'
-import type { Fields } from '../message/fields.ts'
-import type { FilterDefinition } from './registry.ts'
+import type { Random } from '../../lib/clock.ts'
+import type { Fields } from '../../message/fields.ts'
 
 export const REQUEST_ID_FIELD = 'x-request-id'
 
@@ -46,23 +45,4 @@ export function requestIdOf(request: Fields, trusted: boolean, random: Random): 
     if (sent.length === 1 && ACCEPTABLE.test(sent[0]!)) return sent[0]!
   }
   return makeRequestId(random)
-}
-
-/**
- * Says in `explain` what happens to the id. It has no hook: making the id and sending it upstream is part of
- * forwarding, which writes it with the other fields of its own, so that a rule without policies has no chain to walk.
- */
-export const requestId: FilterDefinition = {
-  name: 'request-id',
-  phase: 'begin',
-  create(policy) {
-    if (policy.action.type !== 'forward') return undefined
-    return {
-      name: 'request-id',
-      explain: () => ({
-        filter: 'request-id',
-        effect: `sends ${REQUEST_ID_FIELD}, taken over from a trusted proxy or made`,
-      }),
-    }
-  },
 }

@@ -2,13 +2,13 @@
  * `redirect`: the rule answers with another place to go (RFC 9110 §15.4), composed as Gateway API's
  * HTTPRequestRedirectFilter.
  */
-import { Fields } from '../message/fields.ts'
-import { authorityOf, defaultPort } from '../pattern/host.ts'
-import type { Redirect } from '../snapshot/policy.ts'
-import type { DryExchange } from './exchange.ts'
-import { compilePathRewrite, type PathRewriter } from './path-rewrite.ts'
-import { problemAnswer } from './problem.ts'
-import type { FilterDefinition } from './registry.ts'
+import { Fields } from '../../message/fields.ts'
+import { authorityOf, defaultPort } from '../../pattern/host.ts'
+import type { DryExchange } from '../exchange.ts'
+import type { Redirect } from '../policy-set.ts'
+import { problemAnswer } from '../problem.ts'
+import type { FilterDefinition } from '../registry.ts'
+import { compilePathRewrite, type PathRewriter } from '../rewrite/path-rewrite.ts'
 
 export const redirect: FilterDefinition = {
   name: 'redirect',

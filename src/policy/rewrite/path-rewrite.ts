@@ -1,10 +1,10 @@
 /**
  * The three ways to replace a path (Gateway API, HTTPPathModifier, and a pattern), shared by `rewrite` and `redirect`.
  */
-import { validateQuery } from '../pattern/query.ts'
-import type { PathRewrite, PolicySet } from '../snapshot/policy.ts'
-import type { DryExchange } from './exchange.ts'
-import type { FilterDeps } from './registry.ts'
+import { validateQuery } from '../../pattern/query.ts'
+import type { DryExchange } from '../exchange.ts'
+import type { PathRewrite, PolicySet } from '../policy-set.ts'
+import type { FilterDeps } from '../registry.ts'
 
 export interface Target {
   readonly path: string

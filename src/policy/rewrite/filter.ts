@@ -1,9 +1,9 @@
 /** `rewrite`: another path or host for the upstream than the client asked for. */
-import type { DryExchange } from './exchange.ts'
-import type { Explanation } from './filter.ts'
+import type { DryExchange } from '../exchange.ts'
+import type { Explanation } from '../filter.ts'
+import { problemAnswer } from '../problem.ts'
+import type { FilterDefinition } from '../registry.ts'
 import { compilePathRewrite, type PathRewriter } from './path-rewrite.ts'
-import { problemAnswer } from './problem.ts'
-import type { FilterDefinition } from './registry.ts'
 
 export const rewrite: FilterDefinition = {
   name: 'rewrite',

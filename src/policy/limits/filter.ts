@@ -1,28 +1,16 @@
 /** The limits of an exchange, and the refusal of a body that says itself that it is too long. */
-import type { PolicySet } from '../snapshot/policy.ts'
-import type { Exchange, ExchangeLimits } from './exchange.ts'
-import type { Filter, RequestDecision } from './filter.ts'
-import { problemAnswer } from './problem.ts'
-import type { FilterDefinition } from './registry.ts'
+
+import type { Exchange, ExchangeLimits } from '../exchange.ts'
+import type { Filter, RequestDecision } from '../filter.ts'
+import type { PolicySet } from '../policy-set.ts'
+import { problemAnswer } from '../problem.ts'
+import type { FilterDefinition } from '../registry.ts'
 
 /** What a policy set allows an exchange: frozen, shared until a filter of the exchange lowers something. */
 export function limitsOf(policy: PolicySet): Readonly<ExchangeLimits> {
   const { request, backendRequest, responseHead, idle } = policy.timeouts
   const { maxRequestBytes } = policy.limits
   return Object.freeze({ request, backendRequest, responseHead, idle, maxRequestBytes })
-}
-
-/** Says in `explain` which timeouts hold. It has no hook: an exchange begins with {@link limitsOf} its policy set. */
-export const timeouts: FilterDefinition = {
-  name: 'timeouts',
-  phase: 'begin',
-  create(policy) {
-    const parts = Object.entries(policy.timeouts)
-      .filter(([, value]) => value > 0)
-      .map(([name, value]) => `${name} ${value} ms`)
-    const effect = parts.length === 0 ? 'sets no timeout' : `sets the timeouts ${parts.join(', ')}`
-    return { name: 'timeouts', explain: () => ({ filter: 'timeouts', effect }) }
-  },
 }
 
 /**

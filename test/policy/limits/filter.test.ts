@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { bodyLimit, limitsOf, timeouts } from '../../src/policy/limits.ts'
-import { make, PLAIN, TestExchange, testDeps } from './exchange.ts'
+import { bodyLimit, limitsOf } from '../../../src/policy/limits/filter.ts'
+import { timeouts } from '../../../src/policy/timeouts/filter.ts'
+import { make, PLAIN, TestExchange, testDeps } from '../exchange.ts'
 
 describe('the body limit', () => {
   const filter = make(bodyLimit, { limits: { maxRequestBytes: 10 } })

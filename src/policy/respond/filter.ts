@@ -1,7 +1,7 @@
 /** `respond`: the rule answers with a fixed response. */
-import { Fields } from '../message/fields.ts'
-import type { Respond } from '../snapshot/policy.ts'
-import type { FilterDefinition } from './registry.ts'
+import { Fields } from '../../message/fields.ts'
+import type { Respond } from '../policy-set.ts'
+import type { FilterDefinition } from '../registry.ts'
 
 const DEFAULT_TYPE = 'text/plain; charset=utf-8'
 

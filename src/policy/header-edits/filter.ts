@@ -1,12 +1,12 @@
 /** `requestHeaders` and `responseHeaders`: the same edits on either head. */
 
-import { GatewayError } from '../lib/error.ts'
-import type { Fields } from '../message/fields.ts'
-import type { HeaderEdits, HeaderValue } from '../snapshot/policy.ts'
-import type { Exchange, ResponseHead } from './exchange.ts'
+import { GatewayError } from '../../lib/error.ts'
+import type { Fields } from '../../message/fields.ts'
+import type { Exchange, ResponseHead } from '../exchange.ts'
+import type { HeaderEdits, HeaderValue } from '../policy-set.ts'
+import type { FilterDefinition } from '../registry.ts'
+import { compileTemplate, MAX_RENDERED, type Template, type TemplateSide } from '../variables.ts'
 import { checkFieldName } from './field-names.ts'
-import type { FilterDefinition } from './registry.ts'
-import { compileTemplate, MAX_RENDERED, type Template, type TemplateSide } from './variables.ts'
 
 interface Edit {
   readonly name: string

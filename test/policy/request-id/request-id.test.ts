@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { Fields } from '../../src/message/fields.ts'
-import { makeRequestId, requestIdOf } from '../../src/policy/request-id.ts'
-import { seeded } from '../suite/balancer.ts'
+import { Fields } from '../../../src/message/fields.ts'
+import { makeRequestId, requestIdOf } from '../../../src/policy/request-id/request-id.ts'
+import { seeded } from '../../suite/balancer.ts'
 
 function sent(...ids: string[]): Fields {
   const fields = new Fields()

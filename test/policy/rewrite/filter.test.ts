@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { normalizePath } from '../../src/pattern/path.ts'
-import type { Exchange } from '../../src/policy/exchange.ts'
-import { replacePrefix } from '../../src/policy/path-rewrite.ts'
-import { rewrite } from '../../src/policy/rewrite.ts'
-import type { PathRewrite, PolicySet } from '../../src/snapshot/policy.ts'
-import { make, PLAIN, TestExchange, testDeps } from './exchange.ts'
+import { normalizePath } from '../../../src/pattern/path.ts'
+import type { Exchange } from '../../../src/policy/exchange.ts'
+import type { PathRewrite, PolicySet } from '../../../src/policy/policy-set.ts'
+import { rewrite } from '../../../src/policy/rewrite/filter.ts'
+import { replacePrefix } from '../../../src/policy/rewrite/path-rewrite.ts'
+import { make, PLAIN, TestExchange, testDeps } from '../exchange.ts'
 
 /** What is sent upstream, or the reason of the refusal. */
 function target(path: PathRewrite, given: Partial<Exchange>, policy: Partial<PolicySet> = {}): string {

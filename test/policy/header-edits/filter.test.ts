@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Fields } from '../../src/message/fields.ts'
-import { checkFieldName, isProtectedField } from '../../src/policy/field-names.ts'
-import { requestHeaders, responseHeaders } from '../../src/policy/header-edits.ts'
-import type { HeaderEdits } from '../../src/snapshot/policy.ts'
-import { make, PLAIN, pairs, TestExchange, testDeps } from './exchange.ts'
+import { Fields } from '../../../src/message/fields.ts'
+import { checkFieldName, isProtectedField } from '../../../src/policy/header-edits/field-names.ts'
+import { requestHeaders, responseHeaders } from '../../../src/policy/header-edits/filter.ts'
+import type { HeaderEdits } from '../../../src/policy/policy-set.ts'
+import { make, PLAIN, pairs, TestExchange, testDeps } from '../exchange.ts'
 
 function edits(given: Partial<HeaderEdits>): HeaderEdits {
   return { set: [], add: [], remove: [], ...given }
