@@ -2,7 +2,8 @@
 
 import { GatewayError } from '../../lib/error.ts'
 import type { Fields } from '../../message/fields.ts'
-import type { Exchange, ResponseHead } from '../exchange.ts'
+import type { ResponseHead } from '../../message/head.ts'
+import type { Exchange } from '../exchange.ts'
 import type { HeaderEdits, HeaderValue } from '../policy-set.ts'
 import type { FilterDefinition } from '../registry.ts'
 import { compileTemplate, MAX_RENDERED, type Template, type TemplateSide } from '../variables.ts'

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { GatewayError } from '../../src/lib/error.ts'
+import type { BodySink, BodyStep, BodyStepFactory } from '../../src/message/body.ts'
+import { type BodyPipe, composeBody } from '../../src/message/body-pipe.ts'
 import { Fields } from '../../src/message/fields.ts'
-import { type BodyPipe, composeBody } from '../../src/policy/body-pipe.ts'
-import type { BodySink, BodyStep, BodyStepFactory } from '../../src/policy/filter.ts'
 import { seeded } from '../suite/balancer.ts'
 
 /** Things to be done at some later moment, in an order that chance decides. */

@@ -5,8 +5,8 @@
  */
 
 import { GatewayError } from '../lib/error.ts'
-import type { Fields } from '../message/fields.ts'
-import type { BodySink, BodyStep, BodyStepFactory } from './filter.ts'
+import type { BodySink, BodyStep, BodyStepFactory } from './body.ts'
+import type { Fields } from './fields.ts'
 
 /** What the source of a body writes to. */
 export interface BodyPipe extends BodySink {

@@ -8,7 +8,7 @@ import { forwardingKindAt, NOT_FORWARDING, RESTATED } from '../http/forwarding-n
 import type { Fields } from '../message/fields.ts'
 import { CidrSet, canonicalAddress } from '../pattern/cidr.ts'
 import { type Authority, authorityOf, defaultPort, type Scheme } from '../pattern/host.ts'
-import type { Peer } from './downstream.ts'
+import type { Peer } from '../transport/peer.ts'
 import { directOrigin, Forwarding, type ReportedOrigin } from './forwarding.ts'
 import {
   elementsFromRight,

@@ -2,30 +2,9 @@
 import type { Socket } from 'node:net'
 import type { GatewayError } from '../lib/error.ts'
 import type { Fields } from '../message/fields.ts'
-import type { LocalResponse, ResponseHead } from '../policy/exchange.ts'
-
-/**
- * A listener as its connections hold it: a connection keeps the one that accepted it, whatever the settings say of that
- * name or that port later.
- */
-export interface PeerListener {
-  readonly name: string
-  /** Row in the metrics. */
-  readonly metricsRow: number
-  /**
-   * Each answer ends its connection: the process is to end, or the listener is gone from the settings or has another
-   * socket now.
-   */
-  readonly leaving: boolean
-}
-
-/** Facts about the connection that all its requests share. */
-export interface Peer {
-  /** Address of the socket's other end, canonical. */
-  readonly address: string
-  readonly scheme: 'http' | 'https'
-  readonly listener: PeerListener
-}
+import type { ResponseHead } from '../message/head.ts'
+import type { LocalResponse } from '../message/local-response.ts'
+import type { Peer, PeerListener } from './peer.ts'
 
 export interface IncomingRequest {
   readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2'

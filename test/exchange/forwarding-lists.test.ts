@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { normalizeHost } from '../../src/pattern/host.ts'
 import {
   elementsFromRight,
   forwardedFromRight,
@@ -10,7 +9,8 @@ import {
   reportedPort,
   reportedScheme,
   writeForwarded,
-} from '../../src/proxy/forwarding-lists.ts'
+} from '../../src/exchange/forwarding-lists.ts'
+import { normalizeHost } from '../../src/pattern/host.ts'
 import { addressList, type Element, forwarded, garbage } from './forwarding-oracle.ts'
 
 const SCHEMES: Readonly<Record<string, string>> = { http: 'http', https: 'https', ws: 'http', wss: 'https' }

@@ -5,8 +5,7 @@
 import type { Socket } from 'node:net'
 import type { GatewayError } from '../lib/error.ts'
 import type { Fields } from '../message/fields.ts'
-import type { ResponseHead } from '../policy/exchange.ts'
-import type { Forwarding } from './forwarding.ts'
+import type { ResponseHead } from '../message/head.ts'
 
 export interface UpstreamRequest {
   readonly method: string
@@ -17,7 +16,8 @@ export interface UpstreamRequest {
   readonly fields: Fields
   /** Bytes; -1 = chunked; 0 = none. */
   readonly bodyLength: number
-  readonly forwarding: Forwarding
+  /** Tells the upstream where the request came from; lines of an HTTP/1.1 head. */
+  readonly forwarding: { readonly block: string }
   /** Line of the head that counts this pass (CDN-Loop), with its line end. */
   readonly passed: string
   /** Sent as x-request-id. */

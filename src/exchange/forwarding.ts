@@ -4,8 +4,8 @@
  * contradict each other (security.md, "Client IP").
  */
 
+import type { ClientOrigin } from '../message/client-origin.ts'
 import { type Authority, defaultPort, type Scheme } from '../pattern/host.ts'
-import type { ClientOrigin } from '../policy/exchange.ts'
 import { writeForwarded } from './forwarding-lists.ts'
 
 /** Where the client stands, and the authority as it is told to the upstream. */
