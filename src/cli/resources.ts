@@ -1,9 +1,10 @@
 /** Manifests to what `compile` reads, with a finding for everything that keeps an object out. */
 import type { Condition } from '../api/condition.ts'
+import { KIND_NAMES, type KindMap } from '../api/kinds.ts'
 import { SERVICE_NAME_LABEL } from '../api/kubernetes.ts'
 import type { KubeObject } from '../api/object.ts'
 import type { SettingsObject } from '../api/settings.ts'
-import type { KindMap, Validator } from '../api/validate.ts'
+import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
 import { CompileState } from '../compile/compile-state.ts'
 import { noResources, type Resource, type ResourceSet, refusedKey, type Unreachable } from '../compile/resource-set.ts'
@@ -81,16 +82,7 @@ type Builders = { readonly [K in keyof KindMap]: FrozenMapBuilder<Resource<KindM
 
 function admit(objects: readonly Definition[], settings: SettingsObject, validator: Validator, findings: Finding[]) {
   const refused = new FrozenMapBuilder<NonNullable<ReturnType<ResourceSet['refused']['get']>>>()
-  const builders: Builders = {
-    Route: new FrozenMapBuilder(),
-    Backend: new FrozenMapBuilder(),
-    Ingress: new FrozenMapBuilder(),
-    Secret: new FrozenMapBuilder(),
-    Service: new FrozenMapBuilder(),
-    EndpointSlice: new FrozenMapBuilder(),
-    ConfigMap: new FrozenMapBuilder(),
-    Namespace: new FrozenMapBuilder(),
-  }
+  const builders = Object.fromEntries(KIND_NAMES.map((kind) => [kind, new FrozenMapBuilder()])) as unknown as Builders
   let count = 0
   const take = <K extends keyof KindMap>(kind: K, definition: Definition) => {
     const { key } = definition

@@ -5,7 +5,8 @@
  * take turns of equal time; where one of them keeps sending more than can be taken in, the others do not wait for it
  * longer than `patience`.
  */
-import type { FieldProblem, Kind } from '../../api/object.ts'
+import type { Kind } from '../../api/kinds.ts'
+import type { FieldProblem } from '../../api/object.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 import { runSteps } from '../../lib/steps.ts'

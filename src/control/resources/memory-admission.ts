@@ -4,7 +4,7 @@
  * room.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
-import type { Kind } from '../../api/object.ts'
+import type { Kind } from '../../api/kinds.ts'
 import { FairQueue, type Waiting as Turn } from '../../lib/fair-queue.ts'
 import { formatMebibytes } from '../../lib/memory-budget.ts'
 import type { SourceEvent } from '../../source/source.ts'

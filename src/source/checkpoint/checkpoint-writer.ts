@@ -3,6 +3,7 @@
  * throws: what goes wrong is told once, and once more when it is well again.
  */
 import { setImmediate as turn } from 'node:timers/promises'
+import { isSensitive } from '../../api/kinds.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { SourceEvent } from '../source.ts'
 import { idOf } from './checkpoint.ts'
@@ -33,7 +34,7 @@ export interface CheckpointLog {
 
 export interface CheckpointWriterOptions {
   readonly file: StateFile
-  /** Read again for each write, since keys are replaced. None = not sealed, and without Secrets. */
+  /** Read again for each write, since keys are replaced. None = not sealed, and without Secrets and ConfigMaps. */
   readonly keys?: () => Promise<readonly StateKey[]>
   /** See {@link StateHeader}. */
   readonly cluster: () => Promise<string>
@@ -88,8 +89,8 @@ export class CheckpointWriter {
   note(events: readonly SourceEvent[]): void {
     if (this.#stopped || this.#full) return
     for (const event of events) {
-      // Without a key they would lie about in clear.
-      if (event.kind === 'Secret' && this.#options.keys === undefined) continue
+      // Without a key its payload would lie about in clear.
+      if (this.#options.keys === undefined && isSensitive(event.kind)) continue
       this.#fresh.set(idOf(event.kind, event.key), event.type === 'delete' ? GONE : event.raw)
     }
     if (this.#fresh.size > 0) this.#packing ??= setImmediate(() => this.#packSome())

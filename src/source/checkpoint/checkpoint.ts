@@ -4,11 +4,9 @@
  */
 
 import { setImmediate as turn } from 'node:timers/promises'
-import { SERVICE_NAME_LABEL } from '../../api/kubernetes.ts'
-import type { Kind } from '../../api/object.ts'
+import { apiVersionOf, isKind, KINDS, type Kind, type KindRow } from '../../api/kinds.ts'
 import { member } from '../../api/raw-object.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
-import { API_VERSIONS } from '../folder/manifest.ts'
 import { decodeState } from './state-format.ts'
 import type { StateKey } from './state-key.ts'
 
@@ -89,31 +87,24 @@ function rememberedOf(text: string): CheckpointObject {
   const kind = member(raw, 'kind')
   const name = member(metadata, 'name')
   const namespace = member(metadata, 'namespace')
-  if (typeof kind !== 'string' || !Object.hasOwn(API_VERSIONS, kind)) throw unusable()
-  if (member(raw, 'apiVersion') !== API_VERSIONS[kind as Kind]) throw unusable()
+  if (typeof kind !== 'string' || !isKind(kind)) throw unusable()
+  if (member(raw, 'apiVersion') !== apiVersionOf(KINDS[kind])) throw unusable()
   if (typeof name !== 'string' || typeof namespace !== 'string') throw unusable()
   return {
-    kind: kind as Kind,
+    kind,
     key: `${namespace}/${name}`,
     text,
-    need: needOf(kind as Kind, namespace, name, metadata),
+    need: needOf(kind, namespace, name, metadata),
   }
 }
 
 /** What must be referred to for an object of a cluster to be told. */
 function needOf(kind: Kind, namespace: string, name: string, metadata: unknown): string | undefined {
-  switch (kind) {
-    case 'Service':
-    case 'Secret':
-    case 'ConfigMap':
-      return `${kind} ${namespace}/${name}`
-    case 'Namespace':
-      return kind
-    case 'EndpointSlice':
-      return `Service ${namespace}/${member(member(metadata, 'labels'), SERVICE_NAME_LABEL)}`
-    default:
-      return undefined
-  }
+  const { read }: KindRow = KINDS[kind]
+  if (read === 'always') return undefined
+  if (read === 'collection') return kind
+  if (read === 'referenced') return `${kind} ${namespace}/${name}`
+  return `${read.of} ${namespace}/${member(member(metadata, 'labels'), read.label)}`
 }
 
 function parse(text: string): unknown {

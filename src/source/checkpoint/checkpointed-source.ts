@@ -2,9 +2,9 @@
  * A source that remembers. As long as the one inside has not been able to tell what there is, what an earlier process
  * was told stands in for it; then the two are brought in line, and nothing that is in both is ever gone in between.
  */
-import type { Kind } from '../../api/object.ts'
+import type { Kind } from '../../api/kinds.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
-import type { Needs, Source, SourceEvent, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
+import type { Interest, Source, SourceEvent, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
 import { type Checkpoint, idOf } from './checkpoint.ts'
 import type { CheckpointLog, CheckpointWriter } from './checkpoint-writer.ts'
 import { CheckpointReplay } from './replay.ts'
@@ -51,8 +51,8 @@ type Steps = Generator<SourceEvent | undefined>
 export class CheckpointedSource implements Source {
   readonly #options: CheckpointedSourceOptions
   #handler: SourceHandler | undefined
-  #needs: Needs | undefined
-  #needsMoved = false
+  #interest: Interest | undefined
+  #interestMoved = false
   #patience: NodeJS.Timeout | undefined
   /** What the source has spoken of, until it is known whether memory has to stand in. */
   #seen: Set<string> | undefined = new Set()
@@ -91,11 +91,11 @@ export class CheckpointedSource implements Source {
     })
   }
 
-  interest(needs: Needs): void {
-    this.#needs = needs
-    if (this.#recall === undefined) return this.#options.source.interest?.(needs)
+  interest(interest: Interest): void {
+    this.#interest = interest
+    if (this.#recall === undefined) return this.#options.source.interest?.(interest)
     if (this.#telling) return
-    this.#need(this.#recall, needs)
+    this.#need(this.#recall, interest)
     this.#goOn()
   }
 
@@ -186,8 +186,8 @@ export class CheckpointedSource implements Source {
   /** Nothing is left of what was to be told. */
   #next(recall: CheckpointReplay): void {
     this.#endTelling(recall)
-    if (this.#needsMoved) {
-      this.#needsMoved = false
+    if (this.#interestMoved) {
+      this.#interestMoved = false
       this.#steps = recall.meet(this.#isGone)
     } else if (this.#forgetDue) {
       this.#forgetDue = false
@@ -199,13 +199,13 @@ export class CheckpointedSource implements Source {
   #endTelling(recall: CheckpointReplay): void {
     if (!this.#telling) return
     this.#telling = false
-    if (this.#needs !== undefined) this.#need(recall, this.#needs)
+    if (this.#interest !== undefined) this.#need(recall, this.#interest)
   }
 
-  #need(recall: CheckpointReplay, needs: Needs): void {
-    this.#needsMoved = true
-    recall.need(needs)
-    this.#options.source.interest?.(needs)
+  #need(recall: CheckpointReplay, interest: Interest): void {
+    this.#interestMoved = true
+    recall.need(interest)
+    this.#options.source.interest?.(interest)
   }
 
   /** Whether the source would have told an object by now if it were there. */

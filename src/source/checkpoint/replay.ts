@@ -3,8 +3,8 @@
  * confirm taken back.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { Kind } from '../../api/object.ts'
-import type { Needs, SourceEvent } from '../source.ts'
+import type { Kind } from '../../api/kinds.ts'
+import type { Interest, SourceEvent } from '../source.ts'
 import { type Checkpoint, type CheckpointObject, idOf } from './checkpoint.ts'
 
 /** Whether whoever knows better would have told an object by now if it were there. */
@@ -36,12 +36,12 @@ export class CheckpointReplay {
   }
 
   /** What is referred to from now on. */
-  need({ services, secrets, configMaps, namespaces = false }: Needs): void {
+  need(interest: Interest): void {
     const needed = new Set<string>()
-    for (const key of services) needed.add(idOf('Service', key))
-    for (const key of secrets) needed.add(idOf('Secret', key))
-    for (const key of configMaps) needed.add(idOf('ConfigMap', key))
-    if (namespaces) needed.add('Namespace')
+    for (const [kind, keys] of interest) {
+      if (keys.size > 0) needed.add(kind)
+      for (const key of keys) needed.add(`${kind} ${key}`)
+    }
     this.#needed = needed
   }
 

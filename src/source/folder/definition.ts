@@ -1,4 +1,4 @@
-import type { Kind } from '../../api/object.ts'
+import type { Kind } from '../../api/kinds.ts'
 import type { SourceLocation, SourceProblem } from '../source.ts'
 
 /** One object as one file defines it. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import type { Kind } from '../../../src/api/object.ts'
+import type { Kind } from '../../../src/api/kinds.ts'
 import type { SettingsObject } from '../../../src/api/settings.ts'
 import { createValidator, type Validator } from '../../../src/api/validate.ts'
 import type { LastGood } from '../../../src/control/last-good/last-good-change.ts'

@@ -6,11 +6,11 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
-import type { Kind } from '../../../src/api/object.ts'
+import type { Kind } from '../../../src/api/kinds.ts'
 import { type Checkpoint, idOf } from '../../../src/source/checkpoint/checkpoint.ts'
 import { CheckpointedSource, type KnowingSource } from '../../../src/source/checkpoint/checkpointed-source.ts'
-import type { Needs, SourceEvent, SourceHandler } from '../../../src/source/source.ts'
-import { Recorder } from '../../suite/source.ts'
+import type { Interest, SourceEvent, SourceHandler } from '../../../src/source/source.ts'
+import { interestIn, Recorder } from '../../suite/source.ts'
 
 /** Objects by name; a text is the version of one. Those that begin with `s` are Services, told only when needed. */
 type World = Readonly<Record<string, string>>
@@ -34,7 +34,7 @@ const upsert = (name: string, version: string): SourceEvent => ({
 
 class Scripted implements KnowingSource {
   handler: SourceHandler | undefined
-  needs: Needs | undefined
+  needs: Interest | undefined
   readonly told = new Map<string, string>()
   readonly spoken = new Set<string>()
   readonly #truth: World
@@ -48,7 +48,7 @@ class Scripted implements KnowingSource {
     this.handler = handler
   }
 
-  interest(needs: Needs): void {
+  interest(needs: Interest): void {
     this.needs = needs
   }
 
@@ -66,7 +66,7 @@ class Scripted implements KnowingSource {
   }
 
   #wanted(name: string): boolean {
-    return kindOf(name) !== 'Service' || [...(this.needs?.services ?? [])].includes(keyOf(name))
+    return kindOf(name) !== 'Service' || this.needs?.get('Service')?.has(keyOf(name)) === true
   }
 
   /** One that it has not told as it is. @returns whether there was one */
@@ -153,7 +153,7 @@ describe('catching up', () => {
             if (one.do === 'tell') source.tellOne()
             else if (one.do === 'need') {
               needs = one.services
-              remembered.interest({ ...one, secrets: [], configMaps: [] })
+              remembered.interest(interestIn(one))
             } else await turn()
             check()
           }
@@ -181,12 +181,12 @@ describe('catching up', () => {
         source.refused = () => false
         clock += 100_000
         while (source.tellOne()) check()
-        remembered.interest(source.needs ?? { services: [], secrets: [], configMaps: [] })
+        remembered.interest(source.needs ?? new Map())
         for (let i = 0; i < 60; i++) {
           while (source.tellOne()) check()
           await turn()
         }
-        const needed = new Set(source.needs?.services ?? [])
+        const needed = new Set(source.needs?.get('Service'))
         const expected = Object.keys(truth).filter((one) => kindOf(one) !== 'Service' || needed.has(keyOf(one)))
         const leftover = [...heard.objects.keys()].filter(
           (id) => !expected.some((one) => id === idOf(kindOf(one), keyOf(one))),

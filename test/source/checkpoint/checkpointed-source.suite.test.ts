@@ -1,12 +1,12 @@
-import { sourceSuite } from '../../suite/source.ts'
+import { interestIn, sourceSuite } from '../../suite/source.ts'
 import { Place } from './world.ts'
 
-const needs = { services: ['shop/v'], secrets: ['shop/s'], configMaps: ['shop/c'], namespaces: true }
+const interest = interestIn({ services: ['shop/v'], secrets: ['shop/s'], configMaps: ['shop/c'], namespaces: true })
 
 sourceSuite('an API server that is remembered', async () => {
   const place = await Place.open()
   const { api } = place
-  const life = place.life({ needs, memory: { keyFile: place.keyFile } })
+  const life = place.life({ interest, memory: { keyFile: place.keyFile } })
   return {
     source: life.source,
     put: async (object) => api.put(object),

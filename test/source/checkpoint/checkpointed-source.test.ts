@@ -4,8 +4,8 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Needs, SourceEvent } from '../../../src/source/source.ts'
-import { type Manifest, route } from '../../suite/source.ts'
+import type { Interest, SourceEvent } from '../../../src/source/source.ts'
+import { interestIn, type Manifest, route } from '../../suite/source.ts'
 import { eventually } from '../kubernetes/world.ts'
 import { type LifeOptions, Place } from './world.ts'
 
@@ -33,7 +33,12 @@ const SECRET: Manifest = {
   data: { 'tls.key': SECRET_TEXT },
 }
 const CONFIG: Manifest = { apiVersion: 'v1', kind: 'ConfigMap', metadata: metadata('c'), data: { k: 'v' } }
-const ALL: Needs = { services: ['shop/v'], secrets: ['shop/s'], configMaps: ['shop/c'], namespaces: true }
+const ALL: Interest = interestIn({
+  services: ['shop/v'],
+  secrets: ['shop/s'],
+  configMaps: ['shop/c'],
+  namespaces: true,
+})
 
 const somewhere = (run: (place: Place) => Promise<void>) => async () => {
   const place = await Place.open()
@@ -163,15 +168,15 @@ describe('a cluster that is remembered', () => {
         { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } },
       ]
       const memory = { keyFile: place.keyFile }
-      await lived(place, objects, { needs: ALL, memory })
+      await lived(place, objects, { interest: ALL, memory })
       const life = await alone(place, { memory })
       await life.heard.untilSynced()
       assert.deepEqual(ids(life), ['Route shop/a'])
-      life.source.interest?.({ ...ALL, configMaps: [], namespaces: false })
+      life.source.interest?.(interestIn({ services: ['shop/v'], secrets: ['shop/s'] }))
       await life.heard.untilHas('EndpointSlice shop/e')
       await life.heard.untilHas('Secret shop/s')
       assert.deepEqual(ids(life), ['EndpointSlice shop/e', 'Route shop/a', 'Secret shop/s', 'Service shop/v'])
-      life.source.interest?.({ services: [], secrets: [], configMaps: ['shop/c'], namespaces: true })
+      life.source.interest?.(interestIn({ configMaps: ['shop/c'], namespaces: true }))
       await life.heard.untilHas('Namespace /shop')
       await life.heard.untilGone('EndpointSlice shop/e')
       assert.deepEqual(ids(life), ['ConfigMap shop/c', 'Namespace /shop', 'Route shop/a'])
@@ -197,7 +202,7 @@ describe('a cluster that is remembered', () => {
   it(
     'waits with synced for what is named while it is told',
     somewhere(async (place) => {
-      await lived(place, [route('a'), SERVICE, SLICE], { needs: ALL })
+      await lived(place, [route('a'), SERVICE, SLICE], { interest: ALL })
       await place.api.kill()
       const life = place.life()
       let atSync: string[] = []
@@ -258,8 +263,8 @@ describe('a cluster that is remembered', () => {
     somewhere(async (place) => {
       const backend = { apiVersion: 'headgate.dev/v1alpha1', kind: 'Backend', metadata: metadata('b'), spec: {} }
       const gone = { ...backend, metadata: metadata('gone') }
-      await lived(place, [route('a'), backend, gone, SECRET], { needs: ALL, memory: { keyFile: place.keyFile } })
-      const life = await alone(place, { needs: ALL, memory: { keyFile: place.keyFile }, times: { grace: 3_000 } })
+      await lived(place, [route('a'), backend, gone, SECRET], { interest: ALL, memory: { keyFile: place.keyFile } })
+      const life = await alone(place, { interest: ALL, memory: { keyFile: place.keyFile }, times: { grace: 3_000 } })
       await life.heard.untilSynced()
       place.api.remove(gone)
       place.api.denied = ({ collection }) => collection === 'backends' || collection === 'secrets'
@@ -379,11 +384,11 @@ describe('Secrets that are remembered', () => {
   it(
     'are not without a key: what needs them does without',
     somewhere(async (place) => {
-      await lived(place, [route('a'), SECRET, SERVICE], { needs: ALL })
+      await lived(place, [route('a'), SECRET, SERVICE], { interest: ALL })
       const bytes = await place.bytes()
       assert.ok(bytes.includes('"Route"') && bytes.includes('"Service"'))
       assert.ok(!clear(bytes) && !bytes.includes('"Secret"'))
-      const life = await alone(place, { needs: ALL })
+      const life = await alone(place, { interest: ALL })
       await life.heard.untilSynced()
       assert.deepEqual(ids(life), ['Route shop/a', 'Service shop/v'])
       await life.end()
@@ -394,12 +399,12 @@ describe('Secrets that are remembered', () => {
     'are only in a sealed file, through a change of the key',
     somewhere(async (place) => {
       const memory = { keyFile: place.keyFile }
-      await lived(place, [route('a'), SECRET], { needs: ALL, memory })
+      await lived(place, [route('a'), SECRET], { interest: ALL, memory })
       const bytes = await place.bytes()
       assert.ok(!clear(bytes) && !bytes.includes('Route') && !bytes.includes('shop/'))
       const old = await readFile(place.keyFile, 'utf8')
       await writeFile(place.keyFile, `# new\n${randomBytes(32).toString('base64')}\n${old}\n`)
-      const life = await alone(place, { needs: ALL, memory })
+      const life = await alone(place, { interest: ALL, memory })
       await life.heard.untilSynced()
       assert.deepEqual(ids(life), ['Route shop/a', 'Secret shop/s'])
       await place.api.restart()
@@ -409,7 +414,7 @@ describe('Secrets that are remembered', () => {
       // Sealed by the new one now: the old one can go.
       const text = await readFile(place.keyFile, 'utf8')
       await writeFile(place.keyFile, text.split('\n')[1]!)
-      const next = await alone(place, { needs: ALL, memory })
+      const next = await alone(place, { interest: ALL, memory })
       await next.heard.untilHas('Secret shop/s')
       await next.end()
     }),
@@ -419,10 +424,10 @@ describe('Secrets that are remembered', () => {
     'are neither read nor written with a key that cannot be used, and it is said',
     somewhere(async (place) => {
       const memory = { keyFile: place.keyFile }
-      await lived(place, [route('a'), SECRET], { needs: ALL, memory })
+      await lived(place, [route('a'), SECRET], { interest: ALL, memory })
       const bytes = await place.bytes()
       await writeFile(place.keyFile, 'short')
-      const life = await alone(place, { needs: ALL, memory })
+      const life = await alone(place, { interest: ALL, memory })
       await eventually(() => life.log.some((line) => /is not used \(line 1 of the file of keys/.test(line)), 'said')
       await place.api.restart()
       await life.heard.untilSynced()

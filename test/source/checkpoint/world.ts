@@ -12,7 +12,7 @@ import { ClusterCheckpoint, type ClusterCheckpointOptions } from '../../../src/s
 import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
 import { FixedCredentials } from '../../../src/source/kubernetes/credentials.ts'
 import { type KubernetesOptions, KubernetesSource } from '../../../src/source/kubernetes/kubernetes-source.ts'
-import type { Needs, Source } from '../../../src/source/source.ts'
+import type { Interest, Source } from '../../../src/source/source.ts'
 import { Recorder } from '../../suite/source.ts'
 import { FakeApi } from '../kubernetes/fake-api.ts'
 import { QUICK } from '../kubernetes/world.ts'
@@ -31,7 +31,7 @@ export interface Life {
 }
 
 export interface LifeOptions {
-  readonly needs?: Needs
+  readonly interest?: Interest
   readonly memory?: Partial<ClusterCheckpointOptions>
   readonly kubernetes?: Partial<KubernetesOptions>
   readonly times?: Pick<CheckpointedSourceOptions, 'patience' | 'grace'>
@@ -64,7 +64,7 @@ export class Place {
   }
 
   /** A process; not started. */
-  life({ needs, memory: memoryOptions, kubernetes, times }: LifeOptions = {}): Life {
+  life({ interest, memory: memoryOptions, kubernetes, times }: LifeOptions = {}): Life {
     const client = new KubernetesClient(new FixedCredentials(this.api.url))
     const failures: unknown[] = []
     const log: string[] = []
@@ -96,7 +96,7 @@ export class Place {
       pacing: { ...QUICK, ...kubernetes?.pacing },
     })
     const source = memory.around(inner, this.api.url, times)
-    if (needs !== undefined) source.interest?.(needs)
+    if (interest !== undefined) source.interest?.(interest)
     return {
       source,
       heard: new Recorder(),
