@@ -282,7 +282,7 @@ export class Control {
     source.start({
       changed: (events) => configuration.changed(events),
       synced: () => {
-        this.#block.setRemembered(this.#remembered)
+        this.#block.setServesCheckpoint(this.#remembered)
         configuration.synced()
       },
       problems: (list) => this.#sourceProblems(list),
@@ -363,7 +363,7 @@ export class Control {
     this.#unread = unread
     if (other) this.#duties?.settingsChanged()
     const remembered = list.some(({ reason }) => reason === 'RememberedState')
-    if (remembered !== this.#remembered) this.#block.setRemembered(remembered)
+    if (remembered !== this.#remembered) this.#block.setServesCheckpoint(remembered)
     this.#remembered = remembered
     this.#tell({ type: 'source', reasons: this.#parts.problems.ofSource().slice(0, REASONS) })
   }

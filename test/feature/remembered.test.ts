@@ -71,7 +71,7 @@ for (const [how, sealed, inPod] of [
       const gateway = await start()
       for (const name of ['stays', 'changes', 'goes']) assert.equal(await body(gateway, `${name}.test`), 'known')
       assert.equal((await gateway.request({ host: 'comes.test' })).status, 404)
-      assert.match((await readiness(gateway)).text, /^ok; serves what an earlier process knew/)
+      assert.match((await readiness(gateway)).text, /^ok; serving the checkpoint of an earlier process/)
       assert.equal(await metric(gateway), '1')
       assert.match(gateway.processLog.join('\n'), /Serves what was known at \d{4}-\d\d-\d\dT.*\(CheckpointState\)/)
       const problems = await request(gateway.adminPort, { path: '/api/v1/problems', host: 'localhost' })
