@@ -9,6 +9,7 @@ import { normalizePath } from '../pattern/path.ts'
 import { PatternCache } from '../pattern/pattern-cache.ts'
 import { compilePattern } from '../pattern/regex.ts'
 import { builtInFilters } from '../policy/built-in.ts'
+import { ContentStore } from '../policy/contents.ts'
 import type { FilterDeps } from '../policy/registry.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
@@ -102,11 +103,15 @@ let control: MessagePort
 
 const patterns = new PatternCache(PATTERNS, data.patternBytes)
 
+/** Payloads of ConfigMaps and Secrets, for filters. */
+const contents = new ContentStore()
+
 const runtime = new Runtime({
   clock,
   filters,
   registry: builtInFilters(),
   backends,
+  contents,
   patterns,
   commit(tables) {
     flow.current = tables
