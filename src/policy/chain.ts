@@ -7,10 +7,13 @@
  * response from the upstream.
  */
 import { GatewayError } from '../lib/error.ts'
-import type { PolicySet } from '../snapshot/policy.ts'
+import type { BodyStepFactory } from '../message/body.ts'
+import type { ResponseHead } from '../message/head.ts'
+import type { LocalResponse } from '../message/local-response.ts'
 import { builtInFilters } from './built-in.ts'
-import type { DryExchange, Exchange, LocalResponse, ResponseHead } from './exchange.ts'
-import type { BodyStepFactory, Explanation, Filter, RequestDecision, ResponseDecision, Tunnel } from './filter.ts'
+import type { DryExchange, Exchange } from './exchange.ts'
+import type { Explanation, Filter, RequestDecision, ResponseDecision, Tunnel } from './filter.ts'
+import type { PolicySet } from './policy-set.ts'
 import { problemAnswer } from './problem.ts'
 import type { FilterDeps, FilterRegistry } from './registry.ts'
 

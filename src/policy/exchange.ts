@@ -3,18 +3,9 @@
  * once.
  */
 
-import type { Reason } from '../lib/reason.ts'
+import type { ClientOrigin } from '../message/client-origin.ts'
 import type { Fields } from '../message/fields.ts'
-import type { PolicySet } from '../snapshot/policy.ts'
-
-/** Scheme, host and port as the client names them, and never those of the socket that took its connection. */
-export interface ClientOrigin {
-  readonly scheme: 'http' | 'https'
-  /** Normal form; '' when an HTTP/1.0 client names none. */
-  readonly host: string
-  /** Of the authority that it asks for, else what a trusted proxy says, else the scheme's own. */
-  readonly port: number
-}
+import type { PolicySet } from './policy-set.ts'
 
 /** What a dry run (`explain`) has as well: the request, where it came from, what was chosen for it. */
 export interface DryExchange {
@@ -70,22 +61,4 @@ export interface ExchangeLimits {
   responseHead: number
   idle: number
   maxRequestBytes: number
-}
-
-/** A response head, from the upstream or made here. */
-export interface ResponseHead {
-  status: number
-  readonly fields: Fields
-  /** Bytes of the body to come, undefined when not known in advance. */
-  bodyLength: number | undefined
-}
-
-/** A complete answer that the gateway gives itself. */
-export interface LocalResponse {
-  readonly status: number
-  readonly fields: Fields
-  /** Already encoded; omitted for HEAD, 204 and 304 by the codec. */
-  readonly body: Uint8Array | null
-  /** Set when it is a refusal: goes to the log and the metrics. */
-  readonly reason?: Reason
 }

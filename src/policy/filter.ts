@@ -3,9 +3,10 @@
  * Returning a plain value keeps the request synchronous; a promise is for filters that must wait.
  */
 
-import type { GatewayError } from '../lib/error.ts'
-import type { Fields } from '../message/fields.ts'
-import type { DryExchange, Exchange, LocalResponse, ResponseHead } from './exchange.ts'
+import type { BodyStepFactory } from '../message/body.ts'
+import type { ResponseHead } from '../message/head.ts'
+import type { LocalResponse } from '../message/local-response.ts'
+import type { DryExchange, Exchange } from './exchange.ts'
 
 /** `undefined`: go on. An answer goes back through `onResponse` of the filters already passed. */
 export type RequestDecision = undefined | { readonly type: 'answer'; readonly answer: LocalResponse } | Tunnel
@@ -22,30 +23,6 @@ export interface Tunnel {
  * dropped.
  */
 export type ResponseDecision = undefined | { readonly type: 'replace'; readonly answer: LocalResponse }
-
-/** Where a body step puts what it lets through. */
-export interface BodySink {
-  /** @returns false: stop sending until the step's `drained` is called */
-  write(chunk: Uint8Array): boolean
-  end(trailers: Fields | null): void
-  fail(error: GatewayError): void
-}
-
-/** A stage of a body on its way: transform, tee or hold back. One object per exchange and direction. */
-export interface BodyStep {
-  /**
-   * @returns false: the source must pause until the step has called the sink's way free again (`resume` given at start)
-   */
-  data(chunk: Uint8Array): boolean
-  end(trailers: Fields | null): void
-  /** The sink below takes bytes again. */
-  drained(): void
-  /** The exchange ended early; drop what is held. */
-  abort(): void
-}
-
-/** Makes a step once the sink it writes to is known; `resume` wakes the source after `data` returned false. */
-export type BodyStepFactory = (sink: BodySink, resume: () => void) => BodyStep
 
 export interface Explanation {
   readonly filter: string

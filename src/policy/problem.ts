@@ -5,7 +5,7 @@
 
 import { REASON_LIST, REASONS, type Reason } from '../lib/reason.ts'
 import { Fields } from '../message/fields.ts'
-import type { LocalResponse } from './exchange.ts'
+import type { LocalResponse } from '../message/local-response.ts'
 
 const TYPE_BASE = 'https://headgate.dev/errors/'
 

@@ -4,8 +4,8 @@
  */
 import type { Clock, Random } from '../lib/clock.ts'
 import type { PathMode } from '../pattern/path.ts'
-import type { PolicySet } from '../snapshot/policy.ts'
 import type { Filter } from './filter.ts'
+import type { PolicySet } from './policy-set.ts'
 
 /**
  * The places of the order. Those before `access` are steps of the way back that must also see what the gateway answers

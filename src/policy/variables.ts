@@ -6,10 +6,11 @@
 
 import { GatewayError } from '../lib/error.ts'
 import { isFieldValue } from '../message/fields.ts'
+import type { ResponseHead } from '../message/head.ts'
 import { findCookie } from '../pattern/cookie.ts'
 import { findQueryParam } from '../pattern/query.ts'
 import { networkOf } from './client-network.ts'
-import type { Exchange, ResponseHead } from './exchange.ts'
+import type { Exchange } from './exchange.ts'
 
 /** Where a text stands: only a response can speak of `response.status` and `response.header:NAME`. */
 export type TemplateSide = 'request' | 'response'

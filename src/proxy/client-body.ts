@@ -4,7 +4,7 @@
  */
 import { BodyReader } from '../http/body-reader.ts'
 import type { HeadLimits } from '../http/head.ts'
-import type { RequestRest } from './downstream.ts'
+import type { RequestRest } from '../transport/downstream.ts'
 
 /**
  * An unread rest of a request body up to this size is read and dropped to keep the connection; beyond, it is closed.

@@ -6,10 +6,12 @@ import type { Socket } from 'node:net'
 import type { ChunkedSink } from '../http/chunked.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Fields } from '../message/fields.ts'
-import type { LocalResponse, ResponseHead } from '../policy/exchange.ts'
+import type { ResponseHead } from '../message/head.ts'
+import type { LocalResponse } from '../message/local-response.ts'
+import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest, Takeover } from '../transport/downstream.ts'
+import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
 import { ClientBody } from './client-body.ts'
-import type { Downstream, DownstreamHandler, IncomingRequest, Peer, RequestRest, Takeover } from './downstream.ts'
 import { HeadReader } from './head-reader.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { ResponseWriter } from './response-writer.ts'
@@ -62,13 +64,9 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     server.timers.arm(this, server.timers.touch() + server.options.requestHead)
   }
 
-  /** Between requests, nothing half-read. */
-  get idle(): boolean {
-    return this.#state === READING && this.#reader.quiet
-  }
-
   drain(): void {
-    if (this.idle) this.#close()
+    // Between requests, nothing half-read.
+    if (this.#state === READING && this.#reader.quiet) this.#close()
   }
 
   destroy(): void {

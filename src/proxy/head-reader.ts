@@ -2,7 +2,7 @@
 import { frameRequest, requestFraming } from '../http/framing.ts'
 import { type HeadLimits, INCOMPLETE, RequestHead } from '../http/head.ts'
 import { GatewayError } from '../lib/error.ts'
-import type { IncomingRequest } from './downstream.ts'
+import type { IncomingRequest } from '../transport/downstream.ts'
 import { requestTarget } from './request-target.ts'
 
 /** Bytes that all connections of this thread hold: heads that have come in part, and requests sent ahead. */

@@ -8,8 +8,8 @@
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import { canonicalAddress } from '../pattern/cidr.ts'
+import type { Peer, PeerListener } from '../transport/peer.ts'
 import { adopt } from './accepted-socket.ts'
-import type { Peer, PeerListener } from './downstream.ts'
 import { H1Connection } from './downstream-h1.ts'
 import type { ServerContext } from './server-context.ts'
 

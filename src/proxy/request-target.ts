@@ -3,7 +3,7 @@ import type { RequestFraming } from '../http/framing.ts'
 import type { RequestHead } from '../http/head.ts'
 import { GatewayError } from '../lib/error.ts'
 import { normalizeHost } from '../pattern/host.ts'
-import type { IncomingRequest } from './downstream.ts'
+import type { IncomingRequest } from '../transport/downstream.ts'
 
 export function requestTarget(
   head: RequestHead,

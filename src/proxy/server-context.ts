@@ -1,7 +1,7 @@
 /** What the connections of one worker share. */
 import type { HeadLimits } from '../http/head.ts'
+import type { RequestHandler } from '../transport/downstream.ts'
 import type { Timers } from '../transport/timers.ts'
-import type { RequestHandler } from './downstream.ts'
 
 /** A client's connection as the drain sees it. */
 export interface OpenConnection {

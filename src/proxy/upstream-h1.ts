@@ -9,8 +9,8 @@ import { fieldsText } from '../http/write-head.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { Fields } from '../message/fields.ts'
-import type { ResponseHead } from '../policy/exchange.ts'
-import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from './upstream.ts'
+import type { ResponseHead } from '../message/head.ts'
+import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../transport/upstream.ts'
 
 /** What becomes of a connection is its pool's business. */
 export interface ConnectionOwner {

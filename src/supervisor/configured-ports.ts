@@ -1,5 +1,5 @@
 import type { SettingsObject } from '../api/settings.ts'
-import type { ResolvedPorts } from '../control/thread-messages.ts'
+import type { ResolvedPorts } from '../thread/thread-data.ts'
 import { type Address, type Claim, claimPorts, parseAddress } from './ports.ts'
 
 /**

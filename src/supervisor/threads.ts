@@ -2,15 +2,7 @@
 import { MessageChannel, type MessagePort, type ResourceLimits, Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
-import type { LastGood } from '../control/last-good/last-good-change.ts'
-import { type ServedVersion, SuspectList } from '../control/resources/quarantine.ts'
-import type {
-  ControlData,
-  ControlToMain,
-  MainToControl,
-  ResolvedPorts,
-  WorkerPort,
-} from '../control/thread-messages.ts'
+import type { ControlData, ControlToMain, MainToControl, WorkerPort } from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { HeapLimits, MemoryBudget } from '../lib/memory-budget.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
@@ -18,7 +10,9 @@ import { clearGauges } from '../shared-memory/metrics.ts'
 import { CONTROL_THREAD, ProcessBlock, workerThread } from '../shared-memory/process-block.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
 import { WorkJournal } from '../shared-memory/work-journal.ts'
-import type { MainToWorker, WorkerData, WorkerToMain } from '../thread/thread-data.ts'
+import type { LastGood, ServedVersion } from '../thread/retained-state.ts'
+import { SuspectList } from '../thread/suspect-list.ts'
+import type { MainToWorker, ResolvedPorts, WorkerData, WorkerToMain } from '../thread/thread-data.ts'
 import { WorkerState } from '../thread/worker-state.ts'
 import { HANG_TIMEOUT } from './hang-detector.ts'
 import { SupervisedThread } from './supervised-thread.ts'

@@ -1,14 +1,14 @@
 /** One try to have an exchange answered by one endpoint. */
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { GatewayError } from '../lib/error.ts'
+import type { BodySink } from '../message/body.ts'
+import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
-import { type BodyPipe, composeBody } from '../policy/body-pipe.ts'
+import type { ResponseHead } from '../message/head.ts'
 import { responseBodySteps } from '../policy/chain.ts'
-import type { ResponseHead } from '../policy/exchange.ts'
-import type { BodySink } from '../policy/filter.ts'
 import type { EndpointPool, PoolWaiter } from '../proxy/pool.ts'
-import type { UpstreamHandler, UpstreamTunnel } from '../proxy/upstream.ts'
 import type { UpstreamConnection } from '../proxy/upstream-h1.ts'
+import type { UpstreamHandler, UpstreamTunnel } from '../transport/upstream.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { upstreamRequest } from './upstream-request.ts'
 

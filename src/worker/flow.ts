@@ -4,14 +4,18 @@
  */
 
 import type { Splits } from '../balance/split.ts'
+import type { ClientResolver } from '../exchange/client-address.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import { GatewayError } from '../lib/error.ts'
 import { REASONS, type Reason, type ReasonInfo } from '../lib/reason.ts'
 import type { AccessLog } from '../log/access-line.ts'
+import type { BodyStepFactory } from '../message/body.ts'
+import { composeBody } from '../message/body-pipe.ts'
+import type { ResponseHead } from '../message/head.ts'
+import type { LocalResponse } from '../message/local-response.ts'
 import { normalizeHost } from '../pattern/host.ts'
 import { hasEncodedSlash, normalizePath } from '../pattern/path.ts'
 import { validateQuery } from '../pattern/query.ts'
-import { composeBody } from '../policy/body-pipe.ts'
 import {
   type ChainResult,
   type Replacement,
@@ -21,24 +25,15 @@ import {
   runRequest,
   runResponse,
 } from '../policy/chain.ts'
-import type { LocalResponse, ResponseHead } from '../policy/exchange.ts'
-import type { BodyStepFactory } from '../policy/filter.ts'
 import { problemAnswer } from '../policy/problem.ts'
-import { makeRequestId } from '../policy/request-id.ts'
-import type { ClientResolver } from '../proxy/client-address.ts'
-import type {
-  Downstream,
-  DownstreamHandler,
-  IncomingRequest,
-  Peer,
-  PeerListener,
-  RequestHandler,
-} from '../proxy/downstream.ts'
-import type { UpstreamTunnel } from '../proxy/upstream.ts'
+import { makeRequestId } from '../policy/request-id/request-id.ts'
 import { match } from '../routing/match.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
+import type { Downstream, DownstreamHandler, IncomingRequest, RequestHandler } from '../transport/downstream.ts'
+import type { Peer, PeerListener } from '../transport/peer.ts'
 import type { Timers } from '../transport/timers.ts'
+import type { UpstreamTunnel } from '../transport/upstream.ts'
 import type { Attempt } from './attempt.ts'
 import { ProxyExchange } from './exchange.ts'
 import { HostCache } from './host-cache.ts'

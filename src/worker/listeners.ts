@@ -1,10 +1,10 @@
 /** The listeners of this worker: opened, closed and revised as the settings say; drained at the end. */
 import { isIPv4 } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
-import type { RequestHandler } from '../proxy/downstream.ts'
 import { Listener, type ListenerContext, ListenSocket } from '../proxy/listener.ts'
 import type { OpenConnection } from '../proxy/server-context.ts'
 import type { ListenerFailure, ListenerSettings, WorkerSettings } from '../thread/messages.ts'
+import type { RequestHandler } from '../transport/downstream.ts'
 import type { Timers } from '../transport/timers.ts'
 
 export interface ListenersHost {

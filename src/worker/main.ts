@@ -2,14 +2,15 @@
 import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { Splits } from '../balance/split.ts'
+import { ClientResolver } from '../exchange/client-address.ts'
 import { AccessLog } from '../log/access-line.ts'
 import { createThreadLogger } from '../log/process-log.ts'
 import { normalizePath } from '../pattern/path.ts'
 import { PatternCache } from '../pattern/pattern-cache.ts'
 import { compilePattern } from '../pattern/regex.ts'
 import { builtInFilters } from '../policy/built-in.ts'
+import { ContentStore } from '../policy/contents.ts'
 import type { FilterDeps } from '../policy/registry.ts'
-import { ClientResolver } from '../proxy/client-address.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
@@ -102,11 +103,15 @@ let control: MessagePort
 
 const patterns = new PatternCache(PATTERNS, data.patternBytes)
 
+/** Payloads of ConfigMaps and Secrets, for filters. */
+const contents = new ContentStore()
+
 const runtime = new Runtime({
   clock,
   filters,
   registry: builtInFilters(),
   backends,
+  contents,
   patterns,
   commit(tables) {
     flow.current = tables

@@ -5,7 +5,7 @@
 
 import { GatewayError } from '../lib/error.ts'
 import { Fields } from '../message/fields.ts'
-import type { LocalResponse } from '../policy/exchange.ts'
+import type { LocalResponse } from '../message/local-response.ts'
 import type { ProxyExchange } from './exchange.ts'
 
 /** The largest value that is sent on, whatever came. */

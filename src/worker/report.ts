@@ -5,8 +5,8 @@
 import type { GatewayError } from '../lib/error.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
 import type { AccessEntry, AccessLog } from '../log/access-line.ts'
-import type { Peer } from '../proxy/downstream.ts'
 import { type EndedExchange, methodClass, type WorkerMetrics } from '../shared-memory/metrics.ts'
+import type { Peer } from '../transport/peer.ts'
 import type { ProxyExchange } from './exchange.ts'
 
 const REASON_INDEX: ReadonlyMap<Reason, number> = new Map(REASON_LIST.map((reason, index) => [reason, index]))

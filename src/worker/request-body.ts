@@ -4,10 +4,10 @@
  */
 
 import { GatewayError } from '../lib/error.ts'
+import type { BodySink } from '../message/body.ts'
+import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
-import { type BodyPipe, composeBody } from '../policy/body-pipe.ts'
 import { requestBodySteps } from '../policy/chain.ts'
-import type { BodySink } from '../policy/filter.ts'
 import type { ProxyExchange } from './exchange.ts'
 
 /** Bytes kept before a connection is there; then the client waits. What one read brought may come on top. */

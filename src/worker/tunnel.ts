@@ -1,8 +1,8 @@
 /** An upgraded connection: bytes both ways until either side ends, or neither has sent any for too long. */
 import type { Socket } from 'node:net'
 import type { Reason } from '../lib/reason.ts'
-import type { ResponseHead } from '../policy/exchange.ts'
-import type { UpstreamTunnel } from '../proxy/upstream.ts'
+import type { ResponseHead } from '../message/head.ts'
+import type { UpstreamTunnel } from '../transport/upstream.ts'
 import type { ProxyExchange } from './exchange.ts'
 
 /** Milliseconds without progress after which the side that is left is not waited for any more. */

@@ -1,8 +1,8 @@
 /** What goes to the endpoint: the client's request as the filters left it. */
 import type { Endpoint } from '../balance/endpoint.ts'
 import { authorityOf } from '../pattern/host.ts'
-import { REQUEST_ID_FIELD } from '../policy/request-id.ts'
-import type { UpstreamRequest } from '../proxy/upstream.ts'
+import { REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
+import type { UpstreamRequest } from '../transport/upstream.ts'
 import type { ProxyExchange } from './exchange.ts'
 
 export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamRequest {

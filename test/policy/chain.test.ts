@@ -2,7 +2,10 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { GatewayError } from '../../src/lib/error.ts'
+import type { BodyStepFactory } from '../../src/message/body.ts'
 import { Fields } from '../../src/message/fields.ts'
+import type { ResponseHead } from '../../src/message/head.ts'
+import type { LocalResponse } from '../../src/message/local-response.ts'
 import { builtInFilters } from '../../src/policy/built-in.ts'
 import {
   type Chain,
@@ -15,10 +18,10 @@ import {
   runRequest,
   runResponse,
 } from '../../src/policy/chain.ts'
-import type { Exchange, LocalResponse, ResponseHead } from '../../src/policy/exchange.ts'
-import type { BodyStepFactory, Filter, RequestDecision, ResponseDecision } from '../../src/policy/filter.ts'
+import type { Exchange } from '../../src/policy/exchange.ts'
+import type { Filter, RequestDecision, ResponseDecision } from '../../src/policy/filter.ts'
+import type { PolicySet } from '../../src/policy/policy-set.ts'
 import { FilterRegistry } from '../../src/policy/registry.ts'
-import type { PolicySet } from '../../src/snapshot/policy.ts'
 import { PLAIN, pairs, type TestDeps, TestExchange, testDeps } from './exchange.ts'
 
 function answer(status: number, body: string | null = null): LocalResponse {

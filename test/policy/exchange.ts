@@ -1,12 +1,13 @@
 /** An exchange, policy sets and dependencies for the tests of filters: the real contracts, without a socket. */
 
+import type { ClientOrigin } from '../../src/message/client-origin.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { normalizePath } from '../../src/pattern/path.ts'
 import { compilePattern } from '../../src/pattern/regex.ts'
-import type { ClientOrigin, Exchange, ExchangeLimits } from '../../src/policy/exchange.ts'
-import { limitsOf } from '../../src/policy/limits.ts'
+import type { Exchange, ExchangeLimits } from '../../src/policy/exchange.ts'
+import { limitsOf } from '../../src/policy/limits/filter.ts'
+import type { PolicySet } from '../../src/policy/policy-set.ts'
 import type { FilterDefinition, FilterDeps } from '../../src/policy/registry.ts'
-import type { PolicySet } from '../../src/snapshot/policy.ts'
 
 export const PLAIN: PolicySet = {
   digest: '0'.repeat(32),

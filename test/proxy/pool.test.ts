@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
+import { directOrigin, Forwarding } from '../../src/exchange/forwarding.ts'
 import type { GatewayError } from '../../src/lib/error.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { normalizeHost } from '../../src/pattern/host.ts'
-import { directOrigin, Forwarding } from '../../src/proxy/forwarding.ts'
 import {
   EndpointPool,
   type PoolContext,
@@ -13,8 +13,8 @@ import {
   type PoolWaiter,
   type Reservation,
 } from '../../src/proxy/pool.ts'
-import type { UpstreamHandler } from '../../src/proxy/upstream.ts'
 import type { UpstreamConnection } from '../../src/proxy/upstream-h1.ts'
+import type { UpstreamHandler } from '../../src/transport/upstream.ts'
 import { deafPort, type Listening, listening, realTimers, until } from './sockets.ts'
 
 const OPTIONS: PoolOptions = { connectTimeout: 2_000, idleTimeout: 60_000, maxRequestsPerConnection: 0 }

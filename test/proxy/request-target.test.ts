@@ -3,8 +3,8 @@ import { describe, it } from 'node:test'
 import { frameRequest, requestFraming } from '../../src/http/framing.ts'
 import { RequestHead } from '../../src/http/head.ts'
 import { GatewayError } from '../../src/lib/error.ts'
-import type { IncomingRequest } from '../../src/proxy/downstream.ts'
 import { requestTarget } from '../../src/proxy/request-target.ts'
+import type { IncomingRequest } from '../../src/transport/downstream.ts'
 
 function read(line: string, host = 'h.test', version = '1.1'): IncomingRequest | GatewayError {
   const head = new RequestHead()

@@ -6,14 +6,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BackendSpec } from '../../src/api/backend.ts'
 import { Splits } from '../../src/balance/split.ts'
+import { ClientResolver } from '../../src/exchange/client-address.ts'
 import { AccessLog } from '../../src/log/access-line.ts'
 import { normalizePath } from '../../src/pattern/path.ts'
 import { PatternCache } from '../../src/pattern/pattern-cache.ts'
 import { compilePattern } from '../../src/pattern/regex.ts'
 import { builtInFilters } from '../../src/policy/built-in.ts'
+import { ContentStore } from '../../src/policy/contents.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import type { Phase } from '../../src/policy/registry.ts'
-import { ClientResolver } from '../../src/proxy/client-address.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
@@ -62,6 +63,7 @@ export class InProcess {
   readonly lines: AccessLine[] = []
   readonly flow: Flow
   readonly listeners: Listeners
+  readonly contents = new ContentStore()
   readonly backends: Backends
   readonly #metrics = createMetrics({ workers: 1 })
   readonly #reader = new MetricsReader(this.#metrics)
@@ -130,6 +132,7 @@ export class InProcess {
       },
       registry,
       backends: this.backends,
+      contents: this.contents,
       patterns: new PatternCache(),
       commit: (tables) => {
         this.flow.current = tables

@@ -1,0 +1,63 @@
+/**
+ * What the gateway tells an upstream about where a request came from: X-Forwarded-For, -Proto, -Host, -Port, and
+ * Forwarded where that is the configured field. All of them are written from the same facts, so that no two can
+ * contradict each other (security.md, "Client IP").
+ */
+
+import type { ClientOrigin } from '../message/client-origin.ts'
+import { type Authority, defaultPort, type Scheme } from '../pattern/host.ts'
+import { writeForwarded } from './forwarding-lists.ts'
+
+/** Where the client stands, and the authority as it is told to the upstream. */
+export interface ReportedOrigin extends ClientOrigin {
+  /** Host as it was sent, with its port if it has one; '' when an HTTP/1.0 client sent none. */
+  readonly authority: string
+}
+
+/**
+ * What a client says by itself: the port is the one in its Host, since a port that is left out is the scheme's own (RFC
+ * 9110 §7.2).
+ */
+export function directOrigin(scheme: Scheme, authority: string, named: Authority | undefined): ReportedOrigin {
+  return { scheme, authority, host: named?.host ?? '', port: named?.port || defaultPort(scheme) }
+}
+
+/** Immutable; one per connection for all its requests wherever the client's address and the Host stay the same. */
+export class Forwarding {
+  /** Addresses, the client's first and that of the socket's other end last. */
+  readonly for: readonly string[]
+  readonly origin: ReportedOrigin
+  readonly #withForwarded: boolean
+  #block: string | null = null
+
+  /** @param withForwarded `Forwarded` is the configured field and is sent too */
+  constructor(addresses: readonly string[], origin: ReportedOrigin, withForwarded: boolean) {
+    this.for = addresses
+    this.origin = origin
+    this.#withForwarded = withForwarded
+  }
+
+  /** The fields as they stand in an HTTP/1.1 head, made once. */
+  get block(): string {
+    this.#block ??= this.#write()
+    return this.#block
+  }
+
+  #write(): string {
+    const { scheme, authority, port } = this.origin
+    let text = `x-forwarded-for: ${this.for.join(', ')}\r\nx-forwarded-proto: ${scheme}\r\n`
+    if (authority !== '') text += `x-forwarded-host: ${authority}\r\n`
+    text += `x-forwarded-port: ${port}\r\n`
+    return this.#withForwarded ? `${text}forwarded: ${this.#forwarded()}\r\n` : text
+  }
+
+  /**
+   * Scheme and host stand in the client's element alone: the others would only say how proxies speak with each other.
+   */
+  #forwarded(): string {
+    const { scheme, authority } = this.origin
+    return this.for
+      .map((address, i) => (i === 0 ? writeForwarded(address, scheme, authority) : writeForwarded(address, null, '')))
+      .join(', ')
+  }
+}

@@ -1,0 +1,8 @@
+/** Scheme, host and port as the client names them, and never those of the socket that accepted its connection. */
+export interface ClientOrigin {
+  readonly scheme: 'http' | 'https'
+  /** Normal form; '' when an HTTP/1.0 client names none. */
+  readonly host: string
+  /** Of the authority that it asks for, else what a trusted proxy says, else the scheme's own. */
+  readonly port: number
+}

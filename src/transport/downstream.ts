@@ -1,0 +1,112 @@
+/** The client's side of an exchange, whatever the protocol: one HTTP/1.1 connection at a time, or one HTTP/2 stream. */
+import type { Socket } from 'node:net'
+import type { GatewayError } from '../lib/error.ts'
+import type { Fields } from '../message/fields.ts'
+import type { ResponseHead } from '../message/head.ts'
+import type { LocalResponse } from '../message/local-response.ts'
+import type { Peer, PeerListener } from './peer.ts'
+
+export interface IncomingRequest {
+  readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2'
+  readonly method: string
+  /** `host[:port]` as sent; '' when HTTP/1.0 sent none. */
+  readonly authority: string
+  /** True when the authority did not come from the Host field (absolute form): Host must be written anew. */
+  readonly authorityMoved: boolean
+  /** Path and query as sent; `*` for OPTIONS alone. */
+  readonly target: string
+  readonly fields: Fields
+  /** Bytes; -1 = not known in advance; 0 = none. */
+  readonly bodyLength: number
+  readonly expectContinue: boolean
+  readonly acceptsTrailers: boolean
+  readonly upgrade: string | null
+  /** There is a CDN-Loop field among `fields`. */
+  readonly cdnLoop: boolean
+}
+
+/**
+ * What becomes of the part of a request's body that has not arrived when the response is complete: somebody takes it to
+ * its end, or nobody, or the connection cannot be trusted any more. The client is told `close` in the head where the
+ * connection will not be kept.
+ */
+export type RequestRest = 'taken' | 'dropped' | 'untrusted'
+
+/** How much of a response has left. */
+export interface ResponseProgress {
+  /**
+   * Takes the response back, so that another can be sent in its place.
+   * @returns false: some of it has left
+   */
+  retract(): boolean
+  /** Bytes of its body that have left, or are on their way without anybody's doing. */
+  readonly bodySent: number
+  /** Bytes of it that the connection still held when it broke. */
+  readonly lost: number
+}
+
+/** What an exchange does with its client. Calls after the end of the exchange have no effect. */
+export interface Downstream {
+  readonly peer: Peer
+  /** 1xx; nothing is sent to an HTTP/1.0 client. */
+  sendInformational(status: number, fields: Fields | null): void
+  /** Once. Content-Length or chunked is decided by `head.bodyLength`. */
+  sendHead(head: ResponseHead, rest: RequestRest): void
+  /** Sends `start` to `end` of the bytes, which may be overwritten after the return. */
+  sendBody(bytes: Buffer, start: number, end: number): void
+  /** False: the sender should wait for `onClientDrain`. */
+  readonly room: boolean
+  /** The response is complete; ends the exchange on this side. */
+  sendEnd(trailers: Fields | null): void
+  /**
+   * The response is complete, while the rest of the request's body still goes to the handler, until `endRest`.
+   * @returns false: the client will send none; `sendEnd` is to be called
+   */
+  sendEarlyEnd(trailers: Fields | null): boolean
+  /** Behind `sendEarlyEnd`: the rest is complete, or nobody takes it any more. Ends the exchange on this side. */
+  endRest(): void
+  /** Head and body at once. @param close the connection cannot be trusted any more */
+  sendAnswer(answer: LocalResponse, close: boolean): void
+  readonly progress: ResponseProgress
+  /** Writes what was gathered. */
+  flush(): void
+  resumeBody(): void
+  /** The response cannot be completed: the client must notice (connection closed, stream reset). */
+  abort(): void
+  /** Sends a 101 and hands the raw connection over. @param cut ends the tunnel, both sides, at once */
+  takeOver(head: ResponseHead, cut: () => void): Takeover
+}
+
+export interface Takeover {
+  /** For writing, pausing and its end; bytes that arrive come through `onBytes` alone. */
+  readonly socket: Socket
+  readonly onBytes: (listener: (bytes: Buffer) => void) => void
+  /** Bytes that came behind the request. */
+  readonly early: Buffer | null
+  /** The client has sent its FIN already. */
+  readonly halfClosed: boolean
+  /** Bytes that the socket held unsent when it was destroyed. */
+  readonly lost: () => number
+  /** To be called once the connection is over. */
+  readonly release: () => void
+}
+
+/** What the exchange is told. After `onClientGone` nothing more comes. */
+export interface DownstreamHandler {
+  /** @returns false: hold further bytes back until `resumeBody` */
+  onRequestBody(chunk: Buffer): boolean
+  onRequestEnd(trailers: Fields | null): void
+  /** The body broke the protocol or did not arrive in time. */
+  onRequestFailed(error: GatewayError): void
+  onClientDrain(): void
+  onClientGone(detail: string): void
+}
+
+/** What a listener needs from the request flow. */
+export interface RequestHandler {
+  begin(downstream: Downstream, request: IncomingRequest): DownstreamHandler
+  /** A request that never became an exchange: logs and counts it, and says what to answer. */
+  refused(peer: Peer, error: GatewayError, method: string, target: string): LocalResponse
+  connectionOpened(listener: PeerListener): void
+  connectionClosed(listener: PeerListener): void
+}
