@@ -3,7 +3,7 @@
  * so that a plain request runs from its head to the upstream's socket in one turn of the loop without a promise.
  */
 
-import type { Splits } from '../balance/split.ts'
+import type { WeightedSplits } from '../balance/weighted-split.ts'
 import type { ClientResolver } from '../exchange/client-address.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import { GatewayError } from '../lib/error.ts'
@@ -52,7 +52,7 @@ export interface FlowContext {
   readonly timers: Timers
   readonly endpoints: EndpointTable
   readonly metrics: WorkerMetrics
-  readonly splits: Splits
+  readonly splits: WeightedSplits
   /** An error nobody expected: for the process log. */
   unexpected(error: unknown): void
 }
@@ -71,7 +71,7 @@ export class Flow implements RequestHandler {
   readonly timers: Timers
   readonly endpoints: EndpointTable
   readonly metrics: WorkerMetrics
-  readonly splits: Splits
+  readonly splits: WeightedSplits
   readonly #context: FlowContext
   readonly #hosts = new HostCache()
   readonly #report: Report

@@ -1,7 +1,7 @@
 /** A worker thread: listens, proxies, and takes what control and the supervisor tell it. */
 import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import { Splits } from '../balance/split.ts'
+import { WeightedSplits } from '../balance/weighted-split.ts'
 import { ClientResolver } from '../exchange/client-address.ts'
 import { AccessLog } from '../log/access-line.ts'
 import { createThreadLogger } from '../log/process-log.ts'
@@ -15,10 +15,10 @@ import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
 import { watchLoopDelay } from '../shared-memory/loop-delay.ts'
+import { WORKER_GARBAGE_THRESHOLD, watchMemory } from '../shared-memory/memory-watch.ts'
 import { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { ProcessBlock, startHeartbeat, workerThread } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
-import { WORTH_COMPILING_BYTES, watchMemory } from '../shared-memory/thread-memory.ts'
 import type { ToWorker, WorkerSettings } from '../thread/messages.ts'
 import { systemTimers } from '../thread/system-timers.ts'
 import type { MainToWorker, WorkerData, WorkerToMain } from '../thread/thread-data.ts'
@@ -69,7 +69,7 @@ const flow = new Flow(
     timers,
     endpoints,
     metrics,
-    splits: new Splits(random),
+    splits: new WeightedSplits(random),
     unexpected: (error) => log.error({ error }, 'an exchange failed in a way nobody expected; its client got 500'),
   },
   new ClientResolver(null),
@@ -179,7 +179,7 @@ watchMemory(
     statistics: getHeapStatistics,
     idle: () => flow.active === 0,
     collect: globalThis.gc,
-    worth: WORTH_COMPILING_BYTES,
+    threshold: WORKER_GARBAGE_THRESHOLD,
   },
   (look, interval) => setInterval(look, interval).unref(),
 )
