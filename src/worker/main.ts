@@ -3,13 +3,14 @@ import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { Splits } from '../balance/split.ts'
 import { ClientResolver } from '../exchange/client-address.ts'
+import { GatewayError } from '../lib/error.ts'
 import { AccessLog } from '../log/access-line.ts'
 import { createThreadLogger } from '../log/process-log.ts'
 import { normalizePath } from '../pattern/path.ts'
 import { PatternCache } from '../pattern/pattern-cache.ts'
 import { compilePattern } from '../pattern/regex.ts'
 import { builtInFilters } from '../policy/built-in.ts'
-import type { FilterDeps } from '../policy/registry.ts'
+import type { FilterServices } from '../policy/services.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
@@ -87,9 +88,12 @@ const listeners = new Listeners({
   changed: (ports, failures) => tell({ type: 'listening', ports, failures }),
 })
 
-const filters: FilterDeps = {
+const filters: FilterServices = {
   clock,
   random,
+  timers: clock,
+  client: { request: () => Promise.reject(new GatewayError('InternalError', 'no outgoing client yet')) },
+  contents: { get: () => undefined },
   compilePattern,
   normalizePath,
   report: (filter, error) => log.error({ error, filter }, `filter ${filter} threw; its exchange got 500`),
