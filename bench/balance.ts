@@ -125,7 +125,7 @@ const VARIABLES: PolicySet = {
 const deps: FilterServices = {
   clock: { wall: () => 0, monotonic: () => 0 },
   random: Math.random,
-  timers: { after: () => () => {}, every: () => () => {} },
+  timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
   client: { request: () => Promise.reject(new Error('nothing is called here')) },
   contents: { get: () => undefined },
   compilePattern,

@@ -3,6 +3,7 @@ import type { Clock, Milliseconds, Random, TimerClock } from '../lib/clock.ts'
 import type { BodySource } from '../message/body.ts'
 import type { Fields } from '../message/fields.ts'
 import type { PathMode } from '../pattern/path.ts'
+import type { Contents } from './contents.ts'
 
 /** A linear-time pattern, compiled once. */
 export interface FilterPattern {
@@ -37,25 +38,12 @@ export interface OutgoingClient {
   request(request: OutgoingRequest): Promise<OutgoingResponse>
 }
 
-/** Data of ConfigMaps and Secrets that policies refer to, as it is at this moment. */
-export interface Contents {
-  /**
-   * @param id see {@link contentId}
-   * @returns undefined where the object or the key is missing; the bytes are shared and must not be changed
-   */
-  get(id: string): Uint8Array | undefined
-}
-
-/** The identity of one key of an object. */
-export function contentId(kind: 'ConfigMap' | 'Secret', namespace: string, name: string, key: string): string {
-  return `${kind} ${namespace}/${name} ${key}`
-}
-
 export interface FilterServices {
   readonly clock: Clock
   readonly random: Random
-  readonly timers: Pick<TimerClock, 'after' | 'every'>
+  readonly timers: Omit<TimerClock, keyof Clock>
   readonly client: OutgoingClient
+  /** To be asked at the time of a request: what a policy refers to changes without a rebuild. */
   readonly contents: Contents
   compilePattern(source: string): FilterPattern | { readonly error: string }
   /** @returns undefined when the path must be refused */

@@ -10,6 +10,7 @@ import { normalizePath } from '../pattern/path.ts'
 import { PatternCache } from '../pattern/pattern-cache.ts'
 import { compilePattern } from '../pattern/regex.ts'
 import { builtInFilters } from '../policy/built-in.ts'
+import { ContentStore } from '../policy/contents.ts'
 import type { FilterServices } from '../policy/services.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
@@ -88,12 +89,15 @@ const listeners = new Listeners({
   changed: (ports, failures) => tell({ type: 'listening', ports, failures }),
 })
 
+/** Payloads of ConfigMaps and Secrets, for filters. */
+const contents = new ContentStore()
+
 const filters: FilterServices = {
   clock,
   random,
   timers: clock,
   client: { request: () => Promise.reject(new GatewayError('InternalError', 'no outgoing client yet')) },
-  contents: { get: () => undefined },
+  contents,
   compilePattern,
   normalizePath,
   report: (filter, error) => log.error({ error, filter }, `filter ${filter} threw; its exchange got 500`),
@@ -111,6 +115,7 @@ const runtime = new Runtime({
   filters,
   registry: builtInFilters(),
   backends,
+  contents,
   patterns,
   commit(tables) {
     flow.current = tables

@@ -101,7 +101,7 @@ export function testDeps(): TestDeps {
   return {
     clock: { wall: () => 0, monotonic: () => 0 },
     random: () => 0.5,
-    timers: { after: () => () => {}, every: () => () => {} },
+    timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
     client: { request: () => Promise.reject(new Error('nothing is called here')) },
     contents: { get: (id) => contents.get(id) },
     contentsById: contents,
