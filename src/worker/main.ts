@@ -3,6 +3,7 @@ import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { WeightedSplits } from '../balance/weighted-split.ts'
 import { ClientResolver } from '../exchange/client-address.ts'
+import { GatewayError } from '../lib/error.ts'
 import { AccessLog } from '../log/access-line.ts'
 import { createThreadLogger } from '../log/process-log.ts'
 import { normalizePath } from '../pattern/path.ts'
@@ -10,7 +11,7 @@ import { PatternCache } from '../pattern/pattern-cache.ts'
 import { compilePattern } from '../pattern/regex.ts'
 import { builtInFilters } from '../policy/built-in.ts'
 import { ContentStore } from '../policy/contents.ts'
-import type { FilterDeps } from '../policy/registry.ts'
+import type { FilterServices } from '../policy/services.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
@@ -88,9 +89,15 @@ const listeners = new Listeners({
   changed: (ports, failures) => tell({ type: 'listening', ports, failures }),
 })
 
-const filters: FilterDeps = {
+/** Payloads of ConfigMaps and Secrets, for filters. */
+const contents = new ContentStore()
+
+const filters: FilterServices = {
   clock,
   random,
+  timers: clock,
+  client: { request: () => Promise.reject(new GatewayError('InternalError', 'no outgoing client yet')) },
+  contents,
   compilePattern,
   normalizePath,
   report: (filter, error) => log.error({ error, filter }, `filter ${filter} threw; its exchange got 500`),
@@ -102,9 +109,6 @@ const PATTERNS = 1 << 16
 let control: MessagePort
 
 const patterns = new PatternCache(PATTERNS, data.patternBytes)
-
-/** Payloads of ConfigMaps and Secrets, for filters. */
-const contents = new ContentStore()
 
 const runtime = new Runtime({
   clock,

@@ -73,9 +73,9 @@ for (const [how, sealed, inPod] of [
       assert.equal((await gateway.request({ host: 'comes.test' })).status, 404)
       assert.match((await readiness(gateway)).text, /^ok; serving the checkpoint of an earlier process/)
       assert.equal(await metric(gateway), '1')
-      assert.match(gateway.processLog.join('\n'), /Serves what was known at \d{4}-\d\d-\d\dT.*\(CheckpointState\)/)
+      assert.match(gateway.processLog.join('\n'), /Serves what was known at \d{4}-\d\d-\d\dT.*\(RememberedState\)/)
       const problems = await request(gateway.adminPort, { path: '/api/v1/problems', host: 'localhost' })
-      assert.match(problems.text, /CheckpointState/)
+      assert.match(problems.text, /RememberedState/)
 
       api.put(answering('changes', 'otherwise'))
       api.put(answering('comes', 'new'))

@@ -126,6 +126,9 @@ export class InProcess {
       filters: {
         clock: { monotonic: () => performance.now(), wall: () => Date.now() },
         random: Math.random,
+        timers: systemTimers,
+        client: { request: () => Promise.reject(new Error('no outgoing client')) },
+        contents: { get: () => undefined },
         compilePattern,
         normalizePath,
         report: (_, error) => this.errors.push(error),
