@@ -192,6 +192,11 @@ export function isUrgent(kind: string, table: KindTable = KINDS): boolean {
   return read !== undefined && read !== 'always' && read !== 'collection'
 }
 
+/** Whether a change of an object acts without a rebuild: endpoints and contents. */
+export function actsAtOnce(kind: string, table: KindTable = KINDS): boolean {
+  return typeof table[kind]?.read === 'object' || isSensitive(kind, table)
+}
+
 /** Whether objects of a kind hold what must not be shown, logged or written in clear. */
 export function isSensitive(kind: string, table: KindTable = KINDS): boolean {
   return table[kind]?.payload !== undefined

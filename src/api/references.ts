@@ -128,7 +128,8 @@ function* backendReference(ref: unknown, namespace: string, path: Path): Generat
   else {
     const name = member(ref, 'name')
     const of = member(ref, 'namespace') ?? namespace
-    if (isName(name) && isName(of)) yield { path, kind: 'Backend', namespace: of, name, purpose: 'Traffic' }
+    // What an Ingress names that is no Backend becomes a name with a slash: no Backend has one.
+    if (isText(name) && isName(of)) yield { path, kind: 'Backend', namespace: of, name, purpose: 'Traffic' }
   }
 }
 
@@ -157,5 +158,9 @@ function* ingressBackend(backend: unknown, namespace: string, path: Path): Gener
 const MAX_NAME = 253
 
 function isName(value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= MAX_NAME && !value.includes('/')
+  return isText(value) && value.length <= MAX_NAME && !value.includes('/')
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= 2 * MAX_NAME
 }

@@ -1,13 +1,22 @@
 /** Manifests to what `compile` reads, with a finding for everything that keeps an object out. */
 import type { Condition } from '../api/condition.ts'
-import { KIND_NAMES, type KindMap } from '../api/kinds.ts'
+import { KIND_NAMES, KINDS, type KindMap, type KindRow } from '../api/kinds.ts'
 import { SERVICE_NAME_LABEL } from '../api/kubernetes.ts'
 import type { KubeObject } from '../api/object.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
 import { CompileState } from '../compile/compile-state.ts'
-import { noResources, type Resource, type ResourceSet, refusedKey, type Unreachable } from '../compile/resource-set.ts'
+import { payloadFaceOf } from '../compile/payload-face.ts'
+import { nodeId } from '../compile/reference-graph.ts'
+import {
+  noResources,
+  type PayloadFace,
+  type Resource,
+  type ResourceSet,
+  refusedKey,
+  type Unreachable,
+} from '../compile/resource-set.ts'
 import { unreachableBy } from '../compile/unreachable.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Definition } from '../source/folder/definition.ts'
@@ -104,8 +113,7 @@ function admit(objects: readonly Definition[], settings: SettingsObject, validat
     backends: builders.Backend.freeze(),
     services: builders.Service.freeze(),
     endpointSlices: bySlicedService(builders.EndpointSlice),
-    secrets: builders.Secret.freeze(),
-    configMaps: builders.ConfigMap.freeze(),
+    payloads: facesOf(builders),
     namespaces: builders.Namespace.freeze(),
     refused: refused.freeze(),
   }
@@ -116,6 +124,17 @@ function createdAt({ metadata }: KubeObject): number | undefined {
   const { creationTimestamp } = metadata
   const time = creationTimestamp === undefined ? Number.NaN : Date.parse(creationTimestamp)
   return Number.isNaN(time) ? undefined : time
+}
+
+function facesOf(builders: Builders): ResourceSet['payloads'] {
+  const faces = new FrozenMapBuilder<PayloadFace>()
+  for (const kind of KIND_NAMES) {
+    const { payload }: KindRow = KINDS[kind]
+    if (payload === undefined) continue
+    for (const { key, object } of builders[kind].freeze().values())
+      faces.set(nodeId(kind, key), payloadFaceOf(payload, object))
+  }
+  return faces.freeze()
 }
 
 function bySlicedService(slices: Builders['EndpointSlice']): ResourceSet['endpointSlices'] {

@@ -3,7 +3,9 @@
  * looked at.
  */
 import { isDeepStrictEqual } from 'node:util'
+import { KINDS } from '../api/kinds.ts'
 import type { Policies } from '../api/policies.ts'
+import { type Reference, referencesOf } from '../api/references.ts'
 import type { BackendRef, Delegate, Route, RouteMatch, RouteRule, RouteValueMatch } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { normalizePath } from '../pattern/path.ts'
@@ -25,6 +27,8 @@ export interface RoutePlan {
   readonly hostnames: readonly string[]
   readonly claim: Claim
   readonly rules: readonly RulePlan[]
+  /** Everything it refers to. */
+  readonly references: readonly Reference[]
 }
 
 /** What a Route says as the possible owner of a hostname; the same object as long as it says the same. */
@@ -78,6 +82,11 @@ export function planRoute(
         ? 'QuotaExceeded'
         : undefined
   const hostnames = spec.hostnames ?? []
+  const references =
+    before?.resource === resource
+      ? before.references
+      : referencesOf('Route', metadata.namespace, resource.object, KINDS)
+  const targets = targetsByRule(references)
   return {
     resource,
     namespace: metadata.namespace,
@@ -85,7 +94,8 @@ export function planRoute(
     unknownListeners: unknown,
     hostnames: hostnames.length === 0 ? [CATCH_ALL] : [...new Set(hostnames.map(normalHostname))],
     claim: claimOf(resource, before?.claim),
-    rules: spec.rules.map((rule, order) => planRule(resource, rule, order, mask)),
+    rules: spec.rules.map((rule, order) => planRule(resource, rule, order, mask, targets.get(order))),
+    references,
   }
 }
 
@@ -129,20 +139,36 @@ function claimOf(resource: Resource<Route>, before: Claim | undefined): Claim {
   return before !== undefined && isDeepStrictEqual(before, now) ? before : now
 }
 
-function planRule(resource: Resource<Route>, rule: RouteRule, order: number, mask: number): RulePlan {
-  const { key, created, object, stale } = resource
+function planRule(
+  resource: Resource<Route>,
+  rule: RouteRule,
+  order: number,
+  mask: number,
+  ids: ReadonlyMap<unknown, string> | undefined,
+): RulePlan {
+  const { key, created, stale } = resource
   const closed = stale !== undefined && (stale.closedRules === 'all' || stale.closedRules.has(rule.name))
   const matches = rule.matches.map((entry, matchOrder) => {
     const match = { ...conditionsOf(entry), listeners: mask }
     return { match, created, route: key, ruleOrder: order, matchOrder, identity: identityOf(match) }
   })
-  const targets = (rule.backendRefs ?? []).map((ref) => ({ ref, id: targetId(object.metadata.namespace, ref) }))
+  const targets = (rule.backendRefs ?? []).map((ref, i) => ({ ref, id: ids?.get(i) ?? '' }))
   return { rule, matches, targets, closed }
 }
 
-function targetId(namespace: string, ref: BackendRef): string {
-  if (ref.service !== undefined) return serviceBackendId(namespace, ref.service)
-  return `${ref.namespace ?? namespace}/${ref.name}`
+/** Backend ids by the position of the rule, and of the entry in its `backendRefs`. */
+function targetsByRule(references: readonly Reference[]): ReadonlyMap<unknown, ReadonlyMap<unknown, string>> {
+  const rules = new Map<unknown, Map<unknown, string>>()
+  for (const { kind, namespace, name, port = '', purpose, path } of references) {
+    if (purpose !== 'Traffic') continue
+    const [, , rule, , entry] = path
+    const ids = rules.get(rule) ?? new Map<unknown, string>()
+    rules.set(
+      rule,
+      ids.set(entry, kind === 'Service' ? serviceBackendId(namespace, { name, port }) : `${namespace}/${name}`),
+    )
+  }
+  return rules
 }
 
 const NONE: readonly never[] = Object.freeze([])

@@ -59,6 +59,10 @@ export function keyOfNode(id: string): string {
   return id.slice(id.indexOf(' ') + 1)
 }
 
+export function kindOfNode(id: string): string {
+  return id.slice(0, id.indexOf(' '))
+}
+
 export class ReferenceGraph {
   readonly #table: KindTable
   readonly #nodes = new Map<string, Node>()

@@ -6,7 +6,6 @@ import { type Compiled, compile } from '../../compile/compile.ts'
 import { CompileState } from '../../compile/compile-state.ts'
 import { endpointsOf, inlineService } from '../../compile/endpoints.ts'
 import type { ResourceSet } from '../../compile/resource-set.ts'
-import { grantsByLabels } from '../../compile/tenancy.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import { FrozenMap } from '../../snapshot/frozen-map.ts'
@@ -14,12 +13,12 @@ import { Packer, type PackResult } from '../../snapshot/pack.ts'
 import type { EndpointAddress, Snapshot } from '../../snapshot/snapshot.ts'
 import type { SourceEvent, SourceHandler } from '../../source/source.ts'
 import type { ListenerSettings } from '../../thread/messages.ts'
+import type { LastGood } from '../../thread/retained-state.ts'
 import { systemTimers } from '../../thread/system-timers.ts'
 import { EndpointFeed } from '../endpoints/endpoint-feed.ts'
 import { EndpointTurns } from '../endpoints/endpoint-turns.ts'
 import { Guards } from '../endpoints/guards.ts'
 import { UnreachableBackends } from '../endpoints/unreachable-backends.ts'
-import type { LastGood } from '../last-good/last-good-change.ts'
 import type { SeenOfInstallation } from '../leader/cluster-duties.ts'
 import { AwaitedRecords } from '../resources/awaited-records.ts'
 import { EventQueue, type EventQueueEvents } from '../resources/event-queue.ts'
@@ -27,6 +26,7 @@ import { HostnameReservations } from '../resources/hostname-reservations.ts'
 import type { Impact } from '../resources/impact.ts'
 import { MemoryAdmission } from '../resources/memory-admission.ts'
 import { ResourceCache } from '../resources/resource-cache.ts'
+import { ServedReferences } from '../resources/served-references.ts'
 import { SourceInterest } from '../resources/source-interest.ts'
 import { tellHandovers } from '../status/handover-log.ts'
 import { BuildScheduler } from './build-scheduler.ts'
@@ -48,6 +48,7 @@ const PATIENCE: Milliseconds = 250
 export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> {
   readonly #parts: ConfigurationParts
   readonly #admission: MemoryAdmission
+  readonly #references: ServedReferences
   readonly #cache: ResourceCache
   readonly #memo: CompileState
   readonly #packer: Packer
@@ -76,12 +77,17 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#settings = settings
     this.#memo = new CompileState((name) => parts.quarantine.working(name))
     this.#admission = new MemoryAdmission(parts.configurationBytes)
+    this.#references = new ServedReferences({
+      send: (message) => parts.publisher.send(message),
+      configurationBytes: parts.configurationBytes,
+    })
     this.#cache = new ResourceCache(
       parts.validator,
       settings,
       [...lastGood, ...parts.served],
       this.#admission,
       parts.quarantine,
+      this.#references,
     )
     this.#packer = new Packer(Math.random)
     this.#holds = new HostnameReservations(parts.wall, settings)
@@ -123,8 +129,8 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     })
     this.#interest = new SourceInterest({
       source: parts.source,
-      servicesInUse: () => [...this.#cache.servicesInUse, ...this.#guards.services],
-      namespaces: () => grantsByLabels(this.#settings),
+      graph: this.#references.graph,
+      guarded: () => this.#guards.services,
       done: () => this.#rebuild.resume(),
       now: parts.now,
     })
@@ -213,6 +219,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   served(generation: number): void {
     const { directory, publisher, board } = this.#parts
     board.served(generation)
+    this.#references.contents.served(generation)
     this.#parts.duties()?.served(generation)
     const compiled = this.#compiled
     if (generation < publisher.generation || compiled === undefined) return
@@ -251,6 +258,9 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     for (const backend of this.#parts.directory.tend()) this.#parts.duties()?.endpointsChanged(backend)
     this.#holds.expire()
     this.#useHolds()
+    // Where a compile changed no table, no worker says that it serves newer ones.
+    this.#references.contents.served(this.#parts.block.appliedEverywhere())
+    this.#request(this.#cache.retryContents())
     if (this.#intake.busy) return
     const waiting = this.#cache.waiting()
     if (waiting.length > 0) this.#intake.add(waiting)
@@ -281,6 +291,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   *#build(): Generator<void, Built> {
     this.#endpointFeed.compiling()
     this.#parts.quarantine.compiling()
+    this.#references.contents.compiling()
     const resources = this.#cache.resources()
     const compiled = yield* compile(resources, this.#memo)
     yield* this.#bringEndpoints(compiled.endpoints)
@@ -313,6 +324,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     if (first) {
       reclaimer.adopt(directory.inUse())
       publisher.send({ type: 'backends', ids: [...compiled.endpoints.keys()] })
+      publisher.send({ type: 'content-ids', ids: this.#references.contents.ids() })
     }
     if (packed !== undefined) {
       const { backends } = compiled.snapshot
@@ -320,6 +332,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       this.#published = compiled.snapshot
       publisher.publish(packed, since, (backend) => directory.slotOf(backend))
     }
+    this.#references.contents.published(publisher.generation)
     this.#seal()
     quarantine.published()
     board.commit(publisher.generation)

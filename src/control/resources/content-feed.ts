@@ -3,9 +3,9 @@
  * object refers to, only from an object of the type that is asked for, and within bounds. A change acts in the turn that
  * brings it; what tables still in force may refer to stays until newer ones serve everywhere.
  */
-import type { KindTable, Payload } from '../../api/kinds.ts'
-import { KINDS } from '../../api/kinds.ts'
+import { KINDS, type KindTable, type Payload } from '../../api/kinds.ts'
 import type { KubeObject } from '../../api/object.ts'
+import { payloadFaceOf, payloadKeys } from '../../compile/payload-face.ts'
 import { nodeId, type ReferenceGraph } from '../../compile/reference-graph.ts'
 import type { PayloadFace } from '../../compile/resource-set.ts'
 import { type ContentChange, type ContentRef, contentId } from '../../policy/contents.ts'
@@ -41,8 +41,8 @@ export class ContentFeed {
   readonly #delivered = new Map<string, Delivered>()
   /** Ids by the object that they are of. */
   readonly #ofNode = new Map<string, Set<string>>()
-  /** Nothing that is served refers to them any more; older tables may. */
-  readonly #unneeded = new Set<string>()
+  /** Nothing that is served refers to them any more; tables before this generation may. */
+  readonly #unneeded = new Map<string, number | 'noted' | 'compiling'>()
   readonly #changes = new Map<string, ContentChange>()
   /** Objects of which something has no room. */
   readonly #crowded = new Set<string>()
@@ -68,12 +68,11 @@ export class ContentFeed {
     const node = nodeId(kind, key)
     const wanted = this.#wantedOf(kind, key, object)
     const refused = this.#deliver(node, namespaceOf(key), wanted)
-    for (const id of this.#ofNode.get(node) ?? []) if (!wanted.has(id)) this.#unneeded.add(id)
+    for (const id of this.#ofNode.get(node) ?? [])
+      if (!wanted.has(id) && !this.#unneeded.has(id)) this.#unneeded.set(id, 'noted')
     if (refused.size > 0) this.#crowded.add(node)
     else this.#crowded.delete(node)
-    if (object === undefined) return undefined
-    const { type } = object as KubeObject & { readonly type?: string }
-    return { ...(type === undefined ? {} : { type }), keys: new Set(this.#keysOf(kind, object)), refused }
+    return object === undefined ? undefined : payloadFaceOf(this.#payload(kind), object, refused)
   }
 
   /** Some objects for which there may be room now, by kind and key. */
@@ -88,10 +87,19 @@ export class ContentFeed {
     }
   }
 
-  /** Tables in which only what is wanted now is referred to serve everywhere. */
-  served(): void {
-    for (const id of this.#unneeded) this.#withdraw(id)
-    this.#unneeded.clear()
+  /** A compile begins: its tables refer to nothing that is unneeded now. */
+  compiling(): void {
+    for (const [id, since] of this.#unneeded) if (since === 'noted') this.#unneeded.set(id, 'compiling')
+  }
+
+  /** What was compiled last is in these tables. */
+  published(generation: number): void {
+    for (const [id, since] of this.#unneeded) if (since === 'compiling') this.#unneeded.set(id, generation)
+  }
+
+  /** These tables, or newer ones, serve everywhere: what only older ones refer to is withdrawn. */
+  served(generation: number): void {
+    for (const [id, since] of this.#unneeded) if (typeof since === 'number' && since <= generation) this.#withdraw(id)
   }
 
   /** Sends at once what has changed. */
@@ -108,7 +116,12 @@ export class ContentFeed {
     const wanted = new Map<string, Written | undefined>()
     for (const reference of this.#options.graph.wants(kind, key)) {
       const { namespace, name, type } = reference
-      const keys = reference.key !== undefined ? [reference.key] : object === undefined ? [] : this.#keysOf(kind, object)
+      const keys =
+        reference.key !== undefined
+          ? [reference.key]
+          : object === undefined
+            ? []
+            : payloadKeys(this.#payload(kind), object)
       for (const one of keys) {
         const ref: ContentRef = {
           kind: kind as ContentRef['kind'],
@@ -170,6 +183,7 @@ export class ContentFeed {
     const content = this.#delivered.get(id)
     if (content === undefined) return
     this.#delivered.delete(id)
+    this.#unneeded.delete(id)
     this.#options.room.take(content.namespace, -content.bytes.length)
     const ids = this.#ofNode.get(content.node)
     ids?.delete(id)
@@ -192,12 +206,6 @@ export class ContentFeed {
     if (plain !== undefined) return { key, text: plain, base64: false }
     const encoded = own(fields[base64], key)
     return encoded === undefined ? undefined : { key, text: encoded, base64: true }
-  }
-
-  #keysOf(kind: string, object: KubeObject): string[] {
-    const { base64, text } = this.#payload(kind)
-    const fields = object as unknown as Fields
-    return [...Object.keys((text && fields[text]) ?? {}), ...Object.keys(fields[base64] ?? {})]
   }
 
   #payload(kind: string): Payload {

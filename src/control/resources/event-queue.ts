@@ -1,11 +1,11 @@
 /**
  * Takes in what a source tells. A burst may be ten thousand objects, each to be validated, so it is taken in slices;
  * what it asks for is done when all of it is in, so that nothing is ever served that the user wrote only half of.
- * Endpoints are no part of what a user writes: they overtake the rest and act in the turn that brings them. Namespaces
+ * Endpoints and contents (of ConfigMaps and Secrets) overtake the rest and act in the turn that brings them. Namespaces
  * take turns of equal time; where one of them keeps sending more than can be taken in, the others do not wait for it
  * longer than `patience`.
  */
-import type { Kind } from '../../api/kinds.ts'
+import { actsAtOnce, type Kind } from '../../api/kinds.ts'
 import type { FieldProblem } from '../../api/object.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
@@ -67,9 +67,9 @@ export class EventQueue {
     const now = this.#events.now()
     let urgent = false
     for (const event of events) {
-      const slice = event.kind === 'EndpointSlice'
-      urgent ||= slice
-      if (slice) this.#slices.push(event, now)
+      const atOnce = actsAtOnce(event.kind)
+      urgent ||= atOnce
+      if (atOnce) this.#slices.push(event, now)
       else this.#others.push(event, now)
     }
     if (!this.#scheduled) {

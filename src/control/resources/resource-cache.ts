@@ -4,13 +4,12 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Backend } from '../../api/backend.ts'
-import type { Ingress } from '../../api/ingress.ts'
-import type { Kind } from '../../api/kinds.ts'
+import { isConfiguration, KIND_NAMES, KINDS, type Kind, type KindMap, type KindRow } from '../../api/kinds.ts'
 import type { EndpointSlice } from '../../api/kubernetes.ts'
 import { type FieldProblem, type KubeObject, keyOf } from '../../api/object.ts'
 import type { Route } from '../../api/route.ts'
 import type { SettingsObject } from '../../api/settings.ts'
-import type { KindMap, Validator } from '../../api/validate.ts'
+import type { Validator } from '../../api/validate.ts'
 import { listsOthers } from '../../compile/endpoints.ts'
 import { memoryCost } from '../../compile/memory-cost.ts'
 import {
@@ -24,15 +23,15 @@ import {
 import { runSteps } from '../../lib/steps.ts'
 import { FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 import type { Origin, SourceEvent } from '../../source/source.ts'
-import type { LastGood, LastGoodChange } from '../last-good/last-good-change.ts'
+import type { LastGood, LastGoodChange, ServedVersion } from '../../thread/retained-state.ts'
 import { closedRules } from './broken-edit.ts'
 import type { Released } from './hostname-reservations.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 import { MemoryAdmission } from './memory-admission.ts'
-import { hostnamesOf, serviceOf, usesOf } from './object-uses.ts'
+import { hostnamesOf, serviceOf } from './object-uses.ts'
 import { createdOf, generationOf, isOfOneObject, sameToUs, withoutWithdrawn } from './object-version.ts'
-import type { Quarantine, ServedVersion } from './quarantine.ts'
-import { ServiceUsers } from './service-users.ts'
+import type { Quarantine } from './quarantine.ts'
+import { ServedReferences } from './served-references.ts'
 
 interface ObjectRecord {
   readonly kind: ServedVersion['kind']
@@ -65,6 +64,8 @@ interface CachedObject {
   readonly warnings: readonly FieldProblem[]
 }
 
+type Maps = { readonly [K in Kind]: FrozenMapBuilder<Resource<KindMap[K]>> }
+
 export class ResourceCache {
   readonly #validator: Validator
   readonly #memory: MemoryAdmission
@@ -74,19 +75,11 @@ export class ResourceCache {
   readonly #broken = new Set<string>()
   /** As last told; undefined when something about it is different. */
   #problems: readonly ObjectProblem[] | undefined
-  readonly #maps = {
-    Route: new FrozenMapBuilder<Resource<Route>>(),
-    Backend: new FrozenMapBuilder<Resource<Backend>>(),
-    Ingress: new FrozenMapBuilder<Resource<Ingress>>(),
-    Service: new FrozenMapBuilder<Resource<KindMap['Service']>>(),
-    Secret: new FrozenMapBuilder<Resource<KindMap['Secret']>>(),
-    ConfigMap: new FrozenMapBuilder<Resource<KindMap['ConfigMap']>>(),
-    Namespace: new FrozenMapBuilder<Resource<KindMap['Namespace']>>(),
-  }
+  readonly #maps = Object.fromEntries(KIND_NAMES.map((kind) => [kind, new FrozenMapBuilder()])) as unknown as Maps
   readonly #slices = new FrozenMapBuilder<ReadonlyMap<string, Resource<EndpointSlice>>>()
   readonly #sliceService = new Map<string, string>()
   readonly #refused = new FrozenMapBuilder<Refused>()
-  readonly #users = new ServiceUsers()
+  readonly #references: ServedReferences
   /** Of an earlier process, until the object is seen. */
   readonly #restored = new Map<string, ObjectRecord>()
   readonly #kept = new Set<string>()
@@ -100,6 +93,7 @@ export class ResourceCache {
    * @param lastGood what an earlier process has kept, see {@link lastGoodChanges}
    * @param memory what all objects together may take
    * @param quarantine told what is worked on, and asked what must not be
+   * @param references told what is served, and asked whom a change concerns
    */
   constructor(
     validator: Validator,
@@ -107,11 +101,14 @@ export class ResourceCache {
     lastGood: Iterable<LastGood | ServedVersion> = [],
     memory = new MemoryAdmission(Number.POSITIVE_INFINITY),
     quarantine?: Quarantine,
+    references = new ServedReferences(),
   ) {
     this.#validator = validator
     this.#memory = memory
     this.#settings = settings
     this.#quarantine = quarantine
+    this.#references = references
+    references.useSettings(settings)
     this.restore(lastGood)
   }
 
@@ -124,11 +121,6 @@ export class ResourceCache {
       this.#restored.set(name, { ...record, kind })
       if (kind !== 'Ingress') this.#kept.add(name)
     }
-  }
-
-  /** `namespace/name` of every Service that an object being served refers to. */
-  get servicesInUse(): Iterable<string> {
-    return this.#users.services
   }
 
   /** @returns how much has to be done about all of them together */
@@ -159,6 +151,7 @@ export class ResourceCache {
   useSettings(settings: SettingsObject): Impact {
     if (isDeepStrictEqual(settings, this.#settings)) return 'ignore'
     this.#settings = settings
+    this.#references.useSettings(settings)
     this.#set = undefined
     return 'rebuild'
   }
@@ -199,8 +192,7 @@ export class ResourceCache {
       backends: this.#maps.Backend.freeze(),
       services: this.#maps.Service.freeze(),
       endpointSlices: this.#slices.freeze(),
-      secrets: this.#maps.Secret.freeze(),
-      configMaps: this.#maps.ConfigMap.freeze(),
+      payloads: this.#references.faces(),
       namespaces: this.#maps.Namespace.freeze(),
       holds: this.#holds,
       refused: this.#refused.freeze(),
@@ -241,8 +233,8 @@ export class ResourceCache {
       return yield* this.#upsertBroken(name, { kind, key, origin, problems: [held] }, raw)
     }
     const served = this.#entries.get(name)?.good
-    if (served !== undefined && (kind === 'Route' || kind === 'Backend' || kind === 'Ingress'))
-      this.#quarantine?.replacing(name, { kind, key, object: served }, raw)
+    if (served !== undefined && isConfiguration(kind))
+      this.#quarantine?.replacing(name, { kind: kind as ServedVersion['kind'], key, object: served }, raw)
     const verdict = yield* this.#validator.steps(kind, raw)
     const before = this.#entries.get(name)
     if (!verdict.ok) {
@@ -265,7 +257,7 @@ export class ResourceCache {
     if (same) return 'ignore'
     const refused = this.#refused.delete(name)
     const impact = this.#put(kind, key, { key, object, created: createdOf(object) })
-    return refused && impact === 'ignore' ? this.#impactOf(kind, key) : impact
+    return refused && impact === 'ignore' ? this.#references.impactOf(kind, key) : impact
   }
 
   *#upsertBroken(name: string, seen: Omit<CachedObject, 'good' | 'warnings'>, raw: unknown): Generator<void, Impact> {
@@ -275,7 +267,8 @@ export class ResourceCache {
     this.#problems = undefined
     const generation = generationOf(raw)
     // A credential or a grant by labels that its owner replaces is withdrawn, whatever is wrong with the new one.
-    const good = kind === 'Secret' || kind === 'Namespace' ? undefined : (before?.good ?? restored)
+    const row: KindRow = KINDS[kind]
+    const good = row.lastGood === undefined ? undefined : (before?.good ?? restored)
     if (isDeepStrictEqual(before?.problems, problems) && before?.good === good && this.#sameBroken(name, good, raw)) {
       this.#entries.set(name, { ...before!, ...seen })
       return 'ignore'
@@ -287,7 +280,7 @@ export class ResourceCache {
       this.#refused.set(name, { kind, key, ...rest })
       const impact = this.#put(kind, key, undefined)
       this.#set = undefined
-      return impact === 'ignore' ? this.#impactOf(kind, key) : impact
+      return impact === 'ignore' ? this.#references.impactOf(kind, key) : impact
     }
     const object = withoutWithdrawn(good, raw)
     const closed = good.kind === 'Route' ? closedRules(good as Route, raw) : new Set<string>()
@@ -333,7 +326,7 @@ export class ResourceCache {
     const impact = this.#put(kind, key, undefined)
     if (!refused) return impact
     this.#set = undefined
-    return impact === 'ignore' ? this.#impactOf(kind, key) : impact
+    return impact === 'ignore' ? this.#references.impactOf(kind, key) : impact
   }
 
   /** Puts a version in force, or none. */
@@ -344,11 +337,14 @@ export class ResourceCache {
     const before: Resource<KubeObject> | undefined = map.get(key)
     if (before === undefined && resource === undefined) return 'ignore'
     if (before !== undefined && this.#settings.tenancy === 'Strict') this.#release(before, resource)
-    for (const [service, id] of usesOf(before)) this.#users.count(service, id, -1)
-    for (const [service, id] of usesOf(resource)) this.#users.count(service, id, 1)
     if (resource === undefined) map.delete(key)
     else map.set(key, resource as Resource<never>)
-    return this.#impactOf(kind, key)
+    return this.#references.put(kind, key, resource?.object)
+  }
+
+  /** Contents for which there was no room: some are looked at again. */
+  retryContents(): Impact {
+    return this.#changed(this.#references.retryContents())
   }
 
   #release(before: Resource<KubeObject>, now: Resource<KubeObject> | undefined): void {
@@ -357,14 +353,9 @@ export class ResourceCache {
     if (hostnames.length > 0) this.#released.push({ namespace: before.object.metadata.namespace, hostnames })
   }
 
-  /**
-   * What a change of an object that is not an EndpointSlice asks for. No field that names a Secret or a ConfigMap
-   * passes the door yet.
-   */
-  #impactOf(kind: Kind, key: string): Impact {
-    if (kind === 'Secret' || kind === 'ConfigMap' || kind === 'EndpointSlice') return 'ignore'
-    if (kind === 'Service') return this.#users.has(key) ? 'rebuild' : 'ignore'
-    return 'rebuild'
+  #changed(impact: Impact): Impact {
+    if (impact !== 'ignore') this.#set = undefined
+    return impact
   }
 
   #putSlice(key: string, slice: Resource<EndpointSlice> | undefined): Impact {
@@ -378,24 +369,25 @@ export class ResourceCache {
       if (rest.size === 0) this.#slices.delete(before)
       else this.#slices.set(before, rest)
       this.#sliceService.delete(key)
-      impact.add(this.#users.impactOf(before))
+      impact.add(this.#references.endpointsImpact(before))
     }
     // In Strict such a one may be refused, and a status has to say so.
     if (this.#settings.tenancy === 'Strict' && [old, slice].some((one) => one !== undefined && listsOthers(one)))
-      for (const service of [before, now]) if (service !== undefined && this.#users.has(service)) impact.add('rebuild')
+      for (const service of [before, now])
+        if (service !== undefined && this.#references.graph.has('Service', service)) impact.add('rebuild')
     if (now !== undefined && slice !== undefined) {
       this.#slices.set(now, new Map(this.#slices.get(now)).set(key, slice))
       this.#sliceService.set(key, now)
-      impact.add(this.#users.impactOf(now))
+      impact.add(this.#references.endpointsImpact(now))
     }
     return impact.value
   }
 
   #keepGood(name: string, kind: Kind, key: string, object: KubeObject | undefined): void {
-    if (kind !== 'Route' && kind !== 'Backend') return
-    if (object === undefined && !this.#kept.has(name)) return
+    const row: KindRow = KINDS[kind]
+    if (row.lastGood !== 'stored' || (object === undefined && !this.#kept.has(name))) return
     if (object === undefined) this.#kept.delete(name)
     else this.#kept.add(name)
-    this.#keep.set(name, { kind, key, object: object as Route | Backend | undefined })
+    this.#keep.set(name, { kind: kind as ObjectChange['kind'], key, object: object as Route | Backend | undefined })
   }
 }

@@ -5,7 +5,7 @@
  */
 import { KINDS, type Kind, type KindTable, referredKind } from '../../api/kinds.ts'
 import { type Reference, referencesOf } from '../../api/references.ts'
-import { keyOfNode, nodeId, type ReferenceGraph } from '../../compile/reference-graph.ts'
+import { keyOfNode, kindOfNode, nodeId, type ReferenceGraph } from '../../compile/reference-graph.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { Source, SourceEvent } from '../../source/source.ts'
@@ -106,7 +106,7 @@ export class SourceInterest {
   /** And what belongs to it. */
   #hasRead(object: string): boolean {
     const key = keyOfNode(object)
-    const kind = object.slice(0, object.length - key.length - 1)
+    const kind = kindOfNode(object)
     const name = key.slice(key.indexOf('/') + 1)
     const { knows } = this.#options.source
     for (const [one, row] of Object.entries(this.#table))

@@ -4,8 +4,8 @@
  * cannot be read must not hold up everything else.
  */
 
-import type { Milliseconds } from '../../lib/clock.ts'
 import { keyOfNode } from '../../compile/reference-graph.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 
 /** A list of one object takes some milliseconds. */
