@@ -1,4 +1,5 @@
 /** A worker thread: listens, proxies, and takes what control and the supervisor tell it. */
+
 import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { Splits } from '../balance/split.ts'
@@ -10,6 +11,7 @@ import { PatternCache } from '../pattern/pattern-cache.ts'
 import { compilePattern } from '../pattern/regex.ts'
 import { builtInFilters } from '../policy/built-in.ts'
 import type { FilterDeps } from '../policy/registry.ts'
+import { tcpConnector } from '../proxy/tcp-connector.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
@@ -57,6 +59,7 @@ const backends = new Backends({
   metricsRow: (id) => rows.find(id),
   mayDial: (address, port) => guard !== undefined && guard.refuses(address, port) === undefined,
   budget,
+  connector: tcpConnector,
   limits: { head: 65_536, headers: 100, uri: 16_384 },
 })
 
