@@ -5,12 +5,12 @@
  */
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'
 import { Fields } from '../src/message/fields.ts'
+import type { PolicySet } from '../src/policy/policy-set.ts'
 import { match } from '../src/routing/match.ts'
 import type { RouteRequest } from '../src/routing/request.ts'
 import { FrozenMap, FrozenMapBuilder } from '../src/snapshot/frozen-map.ts'
 import { Packer, type PackResult } from '../src/snapshot/pack.ts'
 import type { PackedTables } from '../src/snapshot/packed.ts'
-import type { PolicySet } from '../src/snapshot/policy.ts'
 import { RouteTables } from '../src/snapshot/route-tables.ts'
 import type { Backend, Match, Rule, Snapshot, VirtualHost } from '../src/snapshot/snapshot.ts'
 

@@ -55,7 +55,7 @@ describe('the judge itself', () => {
       'control/a.ts': "\nimport type { B } from '../worker/b.ts'\nexport type A = B",
       'worker/b.ts': 'export type B = 1',
     })
-    assert.equal(fault, 'control/a.ts:2: imports sideways: control → worker/b.ts, both in layer 7')
+    assert.equal(fault, 'control/a.ts:2: imports sideways: control → worker/b.ts, both in layer 9')
   })
 
   for (const [how, source] of [

@@ -1,6 +1,6 @@
 /** `headgate routes`: the table as it would serve, in the order in which matches are tried. */
 import type { Validator } from '../api/validate.ts'
-import type { PolicySet } from '../snapshot/policy.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
 import type { Match, Rule, Snapshot, ValueMatch, VirtualHost } from '../snapshot/snapshot.ts'
 import { loadManifests } from '../source/folder/load.ts'
 import { formatSettingsProblem } from '../source/settings.ts'

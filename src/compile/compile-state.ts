@@ -5,8 +5,8 @@
  */
 import type { ObjectStatus } from '../api/condition.ts'
 import type { Policies } from '../api/policies.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
-import type { PolicySet } from '../snapshot/policy.ts'
 import type { Backend, BackendRef, EndpointAddress, Match, Rule, Snapshot, VirtualHost } from '../snapshot/snapshot.ts'
 import type { Fault } from './conditions.ts'
 import { Handovers } from './handover.ts'

@@ -6,7 +6,7 @@ import { withDefaults } from '../api/defaults.ts'
 import type { HeaderEditsPolicy, HeaderEntry, PathRewritePolicy, Policies, RewritePolicy } from '../api/policies.ts'
 import type { RouteRule } from '../api/route.ts'
 import { parseBytes, parseDuration } from '../lib/quantity.ts'
-import type { HeaderEdits, PathRewrite, PolicySet, Rewrite } from '../snapshot/policy.ts'
+import type { HeaderEdits, PathRewrite, PolicySet, Rewrite } from '../policy/policy-set.ts'
 
 /** The order of the members is part of the digest: always the same. */
 export function policyContent(merged: Policies, rule: RouteRule): Omit<PolicySet, 'digest'> {

@@ -1,6 +1,7 @@
 /** The distinct policy sets in use, each one object, counted by the rules that are served with it. */
+
+import type { PolicySet } from '../policy/policy-set.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
-import type { PolicySet } from '../snapshot/policy.ts'
 import { digestOf } from './policies.ts'
 
 interface InternedPolicy {

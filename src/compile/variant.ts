@@ -1,7 +1,7 @@
 /** The rules of a Route as the snapshot holds them, with what is enforced on them where they are served. */
 import { mergePolicies } from '../api/merge.ts'
 import type { Policies } from '../api/policies.ts'
-import type { PolicySet } from '../snapshot/policy.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
 import type { BackendRef, Rule } from '../snapshot/snapshot.ts'
 import type { CompileState, RouteState, Variant } from './compile-state.ts'
 import { policyContent } from './policies.ts'

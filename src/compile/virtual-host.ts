@@ -1,6 +1,7 @@
 /** The rules of one hostname: who may put what there, in which order it is tried, and who has lost to whom. */
+
+import type { PolicySet } from '../policy/policy-set.ts'
 import { compareMatches } from '../snapshot/order.ts'
-import type { PolicySet } from '../snapshot/policy.ts'
 import type { Match, Rule, VirtualHost } from '../snapshot/snapshot.ts'
 import type { Candidate, CompileState, Conflict, HostState, RouteMatches, RouteState } from './compile-state.ts'
 import { nameOfRoute } from './ingress.ts'

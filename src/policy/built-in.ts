@@ -1,12 +1,13 @@
 /** The filters that come with Headgate. */
 
-import { requestHeaders, responseHeaders } from './header-edits.ts'
-import { bodyLimit, timeouts } from './limits.ts'
-import { redirect } from './redirect.ts'
+import { requestHeaders, responseHeaders } from './header-edits/filter.ts'
+import { bodyLimit } from './limits/filter.ts'
+import { redirect } from './redirect/filter.ts'
 import { FilterRegistry } from './registry.ts'
-import { requestId } from './request-id.ts'
-import { respond } from './respond.ts'
-import { rewrite } from './rewrite.ts'
+import { requestId } from './request-id/filter.ts'
+import { respond } from './respond/filter.ts'
+import { rewrite } from './rewrite/filter.ts'
+import { timeouts } from './timeouts/filter.ts'
 
 /** A registry of its own for each caller, to which plugins can be added. */
 export function builtInFilters(): FilterRegistry {

@@ -4,6 +4,7 @@
  */
 import type { Random } from '../lib/clock.ts'
 import { runSteps } from '../lib/steps.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
 import { FrozenMap } from './frozen-map.ts'
 import { type BlockRange, Blocks } from './pack-blocks.ts'
 import { StableIndex } from './pack-index.ts'
@@ -11,7 +12,6 @@ import { hashStep } from './pack-layout.ts'
 import { Root } from './pack-root.ts'
 import { VirtualHostWriter } from './pack-virtual-host.ts'
 import type { PackedTables } from './packed.ts'
-import type { PolicySet } from './policy.ts'
 import type { Backend, Snapshot, VirtualHost } from './snapshot.ts'
 
 /** Fills a `TablesUpdate`: the tables of one generation and what changed among the things its records name by index. */

@@ -6,7 +6,7 @@
  * linking know what they may keep.
  */
 import type { Reason } from '../lib/reason.ts'
-import type { PolicySet } from './policy.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
 
 export interface Snapshot {
   /** By hostname in normal form: `shop.example.com`, `*.example.com`, or `*` for hosts that nobody names. */

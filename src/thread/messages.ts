@@ -3,8 +3,9 @@
  * plain data.
  */
 
+import type { ContentChange } from '../policy/contents.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
 import type { PackedTables } from '../snapshot/packed.ts'
-import type { PolicySet } from '../snapshot/policy.ts'
 import type { Backend, EndpointAddress } from '../snapshot/snapshot.ts'
 import type { DialRules } from '../transport/dial-guard.ts'
 
@@ -122,6 +123,13 @@ export type ToWorker =
    * the endpoint sets, because it cannot know what the one before it had told the worker.
    */
   | { readonly type: 'backends'; readonly ids: readonly string[] }
+  /**
+   * Payloads of ConfigMaps and Secrets, those of one object together. They act at once; sent before the tables that
+   * refer to them.
+   */
+  | { readonly type: 'contents'; readonly contents: readonly ContentChange[] }
+  /** Every content there is: all others are withdrawn. See `backends`. */
+  | { readonly type: 'content-ids'; readonly ids: readonly string[] }
   /**
    * Store it with `ProcessBlock.passEpoch`, nothing else: everything sent before has been handled
    * (shared-memory/epoch.ts).

@@ -6,8 +6,9 @@ import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Duplex } from '../message/duplex.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
-import { responseBodySteps } from '../policy/chain.ts'
+import { responseBodySteps } from '../policy/body-steps.ts'
 import type { UpstreamHandler, UpstreamPool, UpstreamStream } from '../transport/upstream.ts'
+
 import type { ProxyExchange } from './exchange.ts'
 import { upstreamRequest } from './upstream-request.ts'
 

@@ -4,7 +4,9 @@ import type { Endpoint } from '../balance/endpoint.ts'
 import type { RetryBudget } from '../balance/retry.ts'
 import type { Chain } from '../policy/chain.ts'
 import type { ExchangeLimits } from '../policy/exchange.ts'
-import type { PolicySet } from '../snapshot/policy.ts'
+
+import type { PolicySet } from '../policy/policy-set.ts'
+
 import type { RouteTables } from '../snapshot/route-tables.ts'
 import type { Backend } from '../snapshot/snapshot.ts'
 import type { UpstreamPool } from '../transport/upstream.ts'

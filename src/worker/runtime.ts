@@ -7,8 +7,10 @@
 import type { Clock } from '../lib/clock.ts'
 import type { PatternCache } from '../pattern/pattern-cache.ts'
 import { composeChain } from '../policy/chain.ts'
-import type { FilterDeps, FilterRegistry } from '../policy/registry.ts'
-import type { PolicySet } from '../snapshot/policy.ts'
+import type { ContentStore } from '../policy/contents.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
+import type { FilterRegistry } from '../policy/registry.ts'
+import type { FilterServices } from '../policy/services.ts'
 import { RouteTables } from '../snapshot/route-tables.ts'
 import type { FromWorker, TablesUpdate, ToWorker, WorkerSettings } from '../thread/messages.ts'
 import type { Backends } from './backends.ts'
@@ -19,9 +21,10 @@ const SLICE = 2
 
 export interface RuntimeHost {
   readonly clock: Clock
-  readonly filters: FilterDeps
+  readonly filters: FilterServices
   readonly registry: FilterRegistry
   readonly backends: Backends
+  readonly contents: ContentStore
   /** Of the thread. */
   readonly patterns: PatternCache
   commit(tables: LinkedTables): void
@@ -42,9 +45,11 @@ export class Runtime {
 
   /** Takes one message of control. */
   accept(message: ToWorker): void {
-    // Endpoints and settings act at once; only what must come after tables waits for them.
+    // Endpoints, contents and settings act at once; only what must come after tables waits for them.
     if (message.type === 'endpoints') this.#host.backends.endpoints(message.backend, message.endpoints)
     else if (message.type === 'backends') this.#host.backends.retain(message.ids)
+    else if (message.type === 'contents') this.#host.contents.apply(message.contents)
+    else if (message.type === 'content-ids') this.#host.contents.retain(message.ids)
     else if (message.type === 'settings') this.#host.settings(message.settings)
     else if (message.type === 'echo') this.#host.tell(message)
     else {

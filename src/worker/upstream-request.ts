@@ -1,7 +1,7 @@
 /** What goes to the endpoint: the client's request as the filters left it. */
 import type { Endpoint } from '../balance/endpoint.ts'
 import { authorityOf } from '../pattern/host.ts'
-import { REQUEST_ID_FIELD } from '../policy/request-id.ts'
+import { REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
 import type { UpstreamRequest } from '../transport/upstream.ts'
 import type { ProxyExchange } from './exchange.ts'
 
@@ -17,7 +17,7 @@ export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamR
     target: x.query === undefined ? x.path : `${x.path}?${x.query}`,
     host,
     fields: x.request,
-    bodyLength: incoming.bodyLength,
+    bodyLength: x.body === null ? 0 : x.body.length,
     forwarding: x.forwarding,
     passed: x.flow.loops.line(x.ruleView!),
     id,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { routeRows } from '../../src/admin/route-rows.ts'
-import type { PolicySet } from '../../src/snapshot/policy.ts'
+import type { PolicySet } from '../../src/policy/policy-set.ts'
 import type { Match, Rule, Snapshot, VirtualHost } from '../../src/snapshot/snapshot.ts'
 
 const MATCH: Match = {

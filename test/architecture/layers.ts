@@ -4,8 +4,11 @@
 export const LAYERS: readonly (readonly string[])[] = [
   ['lib'],
   ['message', 'shared-memory', 'pattern'],
-  ['http', 'api', 'snapshot', 'balance', 'cache', 'auth', 'limit'],
-  ['routing', 'compile', 'policy', 'transport'],
+  ['http', 'cache', 'auth', 'limit'],
+  // Below what reads it: the API (types, checks), the compiler (plans) and whoever runs filters (docs/decisions/0023).
+  ['policy'],
+  ['api', 'snapshot', 'balance'],
+  ['routing', 'compile', 'transport'],
   ['link'],
   ['exchange'],
   ['source', 'store', 'proxy', 'probe', 'admin', 'log', 'thread'],
@@ -15,7 +18,7 @@ export const LAYERS: readonly (readonly string[])[] = [
 ]
 
 /** Layers 0 to this one are pure: no sockets, files, timers, process, clock or chance. */
-export const LAST_PURE_LAYER = 5
+export const LAST_PURE_LAYER = 7
 
 /** Built-in modules that a pure layer may use: they compute, and touch nothing outside. */
 export const PURE_BUILTINS: Readonly<Record<string, readonly string[] | 'whole'>> = {

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Fields } from '../../src/message/fields.ts'
+import type { PolicySet } from '../../src/policy/policy-set.ts'
 import type { RouteRequest } from '../../src/routing/request.ts'
 import { compareMatches, type OrderedMatch } from '../../src/snapshot/order.ts'
-import type { PolicySet } from '../../src/snapshot/policy.ts'
 import type { Backend, Match, PathMatch, Rule, Snapshot, ValueMatch } from '../../src/snapshot/snapshot.ts'
 
 /** What a router says about a request: `ns/name/rule` and the length of the matched prefix, or why there is none. */

@@ -64,6 +64,23 @@ describe('what a worker needs to begin', () => {
     assert.deepEqual(messages, [endpoints('c', 3)])
   })
 
+  it('holds the newest contents, before the tables that refer to them', () => {
+    const bytes = (text: string) => Buffer.from(text)
+    const contents = (...pairs: [string, string | null][]): ToWorker => ({
+      type: 'contents',
+      contents: pairs.map(([id, text]) => ({ id, bytes: text === null ? null : bytes(text) })),
+    })
+    const messages = kept(
+      tables(1),
+      contents(['a', 'old'], ['b', 'gone'], ['c', 'other']),
+      contents(['a', 'new'], ['b', null], ['d', 'kept']),
+      { type: 'content-ids', ids: ['a', 'd', 'x'] },
+    )
+    assert.deepEqual(messages[0], contents(['a', 'new'], ['d', 'kept']))
+    assert.equal(messages[1]?.type, 'tables')
+    assert.deepEqual(kept(contents(['a', 'x']), contents(['a', null])), [])
+  })
+
   it('is what there is as long as not everything is there', () => {
     const state = new WorkerState()
     assert.deepEqual(state.messages(), [])

@@ -5,13 +5,14 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BackendSpec } from '../../src/api/backend.ts'
-import { Splits } from '../../src/balance/split.ts'
+import { WeightedSplits } from '../../src/balance/weighted-split.ts'
 import { ClientResolver } from '../../src/exchange/client-address.ts'
 import { AccessLog } from '../../src/log/access-line.ts'
 import { normalizePath } from '../../src/pattern/path.ts'
 import { PatternCache } from '../../src/pattern/pattern-cache.ts'
 import { compilePattern } from '../../src/pattern/regex.ts'
 import { builtInFilters } from '../../src/policy/built-in.ts'
+import { ContentStore } from '../../src/policy/contents.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import type { Phase } from '../../src/policy/registry.ts'
 import { tcpConnector } from '../../src/proxy/tcp-connector.ts'
@@ -63,6 +64,7 @@ export class InProcess {
   readonly lines: AccessLine[] = []
   readonly flow: Flow
   readonly listeners: Listeners
+  readonly contents = new ContentStore()
   readonly backends: Backends
   readonly #metrics = createMetrics({ workers: 1 })
   readonly #reader = new MetricsReader(this.#metrics)
@@ -98,14 +100,14 @@ export class InProcess {
         timers,
         endpoints,
         metrics,
-        splits: new Splits(random),
+        splits: new WeightedSplits(random),
         unexpected: (error) => errors.push(error),
       },
       new ClientResolver(null),
       new AccessLog(new LineWriter(ring), { enabled: true, sample: 100, fields: {} }, clock, random),
     )
     this.listeners = new Listeners({
-      gate: this.flow,
+      requests: this.flow,
       timers,
       wall: clock.wall,
       reusePort: false,
@@ -126,12 +128,16 @@ export class InProcess {
       filters: {
         clock: { monotonic: () => performance.now(), wall: () => Date.now() },
         random: Math.random,
+        timers: systemTimers,
+        client: { request: () => Promise.reject(new Error('no outgoing client')) },
+        contents: { get: () => undefined },
         compilePattern,
         normalizePath,
         report: (_, error) => this.errors.push(error),
       },
       registry,
       backends: this.backends,
+      contents: this.contents,
       patterns: new PatternCache(),
       commit: (tables) => {
         this.flow.current = tables
