@@ -17,7 +17,7 @@ export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamR
     target: x.query === undefined ? x.path : `${x.path}?${x.query}`,
     host,
     fields: x.request,
-    bodyLength: incoming.bodyLength,
+    bodyLength: x.body === null ? 0 : x.body.length,
     forwarding: x.forwarding,
     passed: x.flow.loops.line(x.ruleView!),
     id,
