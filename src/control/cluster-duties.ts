@@ -7,8 +7,8 @@ import type { ResourceSet } from '../compile/resource-set.ts'
 import type { Milliseconds, Random, TimerClock } from '../lib/clock.ts'
 import type { KubernetesClient } from '../source/kubernetes/client.ts'
 import type { SourceEvent } from '../source/source.ts'
-import { type Installation, type InstallationState, Leader, type LeaderOptions } from './leader/leader.ts'
 import type { LastGoodConfigMaps, LastGoodVersions } from './last-good/last-good.ts'
+import { type Installation, type InstallationState, Leader, type LeaderOptions } from './leader/leader.ts'
 import type { ClusterStatuses, Statuses } from './status/statuses.ts'
 
 export interface ClusterDutiesOptions {

@@ -2,7 +2,7 @@
 
 import type { Logger } from '../log/process-log.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
-import { metricsSource, type AdminInputs } from './admin-view.ts'
+import { type AdminInputs, metricsSource } from './admin-view.ts'
 
 export interface MetricsText {
   readonly contentType: string

@@ -191,4 +191,3 @@ async function systemLookup(name: string): Promise<readonly string[]> {
   }
   return answers.map((answer) => answer.address)
 }
-

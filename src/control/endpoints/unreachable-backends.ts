@@ -4,8 +4,8 @@
  * go are no such reason.
  */
 import type { Unreachable } from '../../compile/resource-set.ts'
-import type { TimerClock } from '../../lib/clock.ts'
 import { type EndpointFacts, unreachableBy } from '../../compile/unreachable.ts'
+import type { TimerClock } from '../../lib/clock.ts'
 import { type FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 
 export interface UnreachableBackendsOptions {

@@ -8,10 +8,10 @@ import { type Address, givenAddresses } from './address.ts'
 import { type Installation, installationOf } from './installation.ts'
 import { InstallationPods } from './installation-pods.ts'
 import { InstallationService } from './installation-service.ts'
-import { type LeaseClient, LeaderElector, type LeaseTimes } from './lease.ts'
+import { LeaderElector, type LeaseClient, type LeaseTimes } from './lease.ts'
 
-export { installationOf }
 export type { Address, Installation }
+export { installationOf }
 
 /** What the cluster says of the installation itself. */
 export interface InstallationState {

@@ -157,10 +157,7 @@ export class ProblemList {
       this.#log(level, line, namespace)
     }
     if (fresh.size > AT_ONCE)
-      this.#log(
-        'error',
-        `and ${fresh.size - AT_ONCE} more: \`headgate validate\` and /api/v1/problems show all`,
-      )
+      this.#log('error', `and ${fresh.size - AT_ONCE} more: \`headgate validate\` and /api/v1/problems show all`)
     if (now.size === 0 && this.#logged.size > 0) this.#log('info', 'every problem with the manifests is solved')
     this.#logged = now
   }

@@ -16,6 +16,8 @@ import { StatusCache } from './status-cache.ts'
 import { logName, StatusLog } from './status-log.ts'
 import { type HandoverReport, StatusSink } from './status-sink.ts'
 
+export type { ClusterStatuses }
+
 export interface StatusesOptions {
   readonly time: TimerClock
   /** A line of the process log. */
