@@ -332,8 +332,8 @@ export class Control {
     })
     const reading = duties.lastGood.read()
     // Then the API server need not be there for something to be served.
-    const hopeful = (await this.#memory?.hopeful()) === true
-    configuration.restore(hopeful ? Promise.race([reading, delay(READ_WITHIN, [])]) : reading)
+    const checkpointAvailable = (await this.#memory?.available()) === true
+    configuration.restore(checkpointAvailable ? Promise.race([reading, delay(READ_WITHIN, [])]) : reading)
     this.#duties = duties
     void reading.then(() => duties.start())
   }
