@@ -1,7 +1,8 @@
 /** A worker thread: listens, proxies, and takes what control and the supervisor tell it. */
+
 import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import { Splits } from '../balance/split.ts'
+import { WeightedSplits } from '../balance/weighted-split.ts'
 import { ClientResolver } from '../exchange/client-address.ts'
 import { GatewayError } from '../lib/error.ts'
 import { AccessLog } from '../log/access-line.ts'
@@ -12,14 +13,16 @@ import { compilePattern } from '../pattern/regex.ts'
 import { builtInFilters } from '../policy/built-in.ts'
 import { ContentStore } from '../policy/contents.ts'
 import type { FilterServices } from '../policy/services.ts'
+import { tcpConnector } from '../proxy/tcp-connector.ts'
+
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
 import { watchLoopDelay } from '../shared-memory/loop-delay.ts'
+import { WORKER_GARBAGE_THRESHOLD, watchMemory } from '../shared-memory/memory-watch.ts'
 import { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { ProcessBlock, startHeartbeat, workerThread } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
-import { WORTH_COMPILING_BYTES, watchMemory } from '../shared-memory/thread-memory.ts'
 import type { ToWorker, WorkerSettings } from '../thread/messages.ts'
 import { systemTimers } from '../thread/system-timers.ts'
 import type { MainToWorker, WorkerData, WorkerToMain } from '../thread/thread-data.ts'
@@ -59,6 +62,7 @@ const backends = new Backends({
   metricsRow: (id) => rows.find(id),
   mayDial: (address, port) => guard !== undefined && guard.refuses(address, port) === undefined,
   budget,
+  connector: tcpConnector,
   limits: { head: 65_536, headers: 100, uri: 16_384 },
 })
 
@@ -70,7 +74,7 @@ const flow = new Flow(
     timers,
     endpoints,
     metrics,
-    splits: new Splits(random),
+    splits: new WeightedSplits(random),
     unexpected: (error) => log.error({ error }, 'an exchange failed in a way nobody expected; its client got 500'),
   },
   new ClientResolver(null),
@@ -78,7 +82,7 @@ const flow = new Flow(
 )
 
 const listeners = new Listeners({
-  gate: flow,
+  requests: flow,
   timers,
   wall: clock.wall,
   reusePort: data.reusePort,
@@ -183,7 +187,7 @@ watchMemory(
     statistics: getHeapStatistics,
     idle: () => flow.active === 0,
     collect: globalThis.gc,
-    worth: WORTH_COMPILING_BYTES,
+    threshold: WORKER_GARBAGE_THRESHOLD,
   },
   (look, interval) => setInterval(look, interval).unref(),
 )
