@@ -239,8 +239,8 @@ export class Control {
     })
     const reading = duties.lastGood.read()
     // Then the API server need not be there for something to be served.
-    const hopeful = (await this.#checkpoint?.hopeful()) === true
-    configuration.restore(hopeful ? this.#atMost(READ_WITHIN, reading) : reading)
+    const available = (await this.#checkpoint?.available()) === true
+    configuration.restore(available ? this.#atMost(READ_WITHIN, reading) : reading)
     this.#duties = duties
     void reading.then(() => duties.start())
   }

@@ -214,7 +214,7 @@ suite('last good versions where others may write', () => {
       (await sealing.read()).map(({ key }) => key),
       ['a/one'],
     )
-    assert.match(warnings.at(-1) ?? '', /ignoring .*not a file of this kind/)
+    assert.match(warnings.at(-1) ?? '', /ignoring .*not a state file/)
   })
 
   test('a start with a new key above the old one seals them anew', async () => {
@@ -228,15 +228,12 @@ suite('last good versions where others may write', () => {
     assert.deepEqual(warnings, [])
   })
 
-  test('a file of keys that is not there keeps nothing and takes nothing', async () => {
+  test('a missing key file keeps nothing and takes nothing', async () => {
     const store = new LastGoodFolder(state, warn, () => readKeys(join(state, 'none')))
     store.keep([kept('one')])
     await store.flushed()
     assert.deepEqual(await readdir(folder()), [])
     assert.deepEqual(await store.read(), [])
-    assert.match(
-      warnings.join(),
-      /cannot keep .*file of keys does not exist.*cannot read .*file of keys does not exist/,
-    )
+    assert.match(warnings.join(), /cannot keep .*key file does not exist.*cannot read .*key file does not exist/)
   })
 })
