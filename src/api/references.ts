@@ -3,7 +3,10 @@
  * extractor reads objects that have not been validated as well as those that have: nothing is believed, nothing throws,
  * and what is no name is no reference.
  */
+import { POLICIES } from '../policy/built-in.ts'
+import type { PolicyDefinition } from '../policy/definition.ts'
 import type { Kind, KindTable } from './kinds.ts'
+import { policyPlaces } from './policy-places.ts'
 import { list, member } from './raw-object.ts'
 
 export interface Reference {
@@ -23,8 +26,11 @@ export interface Reference {
   readonly purpose: Purpose
 }
 
-/** `Traffic`: requests are sent there. `Endpoints`: it lists the pods of a Backend. `Labels`: they decide who may. */
-export type Purpose = 'Traffic' | 'Endpoints' | 'ErrorPage' | 'Labels' | 'Guard'
+/**
+ * `Traffic`: requests are sent there. `Endpoints`: it lists the pods of a Backend. `Policy`: a policy uses it. `Labels`:
+ * they decide who may. `Guard`: it tells what must not be dialled.
+ */
+export type Purpose = 'Traffic' | 'Endpoints' | 'Policy' | 'Labels' | 'Guard'
 
 /** The name in a reference to every object of a kind: no object is called so. */
 export const ALL = '*'
@@ -55,23 +61,27 @@ export function referencesOf(kind: string, namespace: string, object: unknown, t
   return found
 }
 
-export const routeReferences: Extractor = {
-  names: ['Backend', 'Service', 'ConfigMap', 'Namespace'],
-  *find(object, namespace) {
-    const spec = member(object, 'spec')
-    for (const [i, delegate] of list(member(spec, 'delegates')).entries())
-      if (member(member(delegate, 'namespaces'), 'from') === 'Selector')
-        yield labelsOfNamespaces(['spec', 'delegates', i, 'namespaces', 'selector'])
-    const policies = member(spec, 'policies')
-    yield* policyReferences(policies, namespace, ['spec', 'policies'])
-    yield* policyReferences(member(policies, 'enforced'), namespace, ['spec', 'policies', 'enforced'])
-    for (const [i, rule] of list(member(spec, 'rules')).entries()) {
-      const path = ['spec', 'rules', i]
-      for (const [j, ref] of list(member(rule, 'backendRefs')).entries())
-        yield* backendReference(ref, namespace, [...path, 'backendRefs', j])
-      yield* policyReferences(member(rule, 'policies'), namespace, [...path, 'policies'])
-    }
-  },
+export const routeReferences: Extractor = extractorOfRoutes(POLICIES)
+
+/** @param policies tests bring rows of their own */
+export function extractorOfRoutes(policies: readonly PolicyDefinition[]): Extractor {
+  const ofPolicies = policies.flatMap(({ references }) => references?.kinds ?? [])
+  return {
+    names: [...new Set<Kind>(['Backend', 'Service', 'Namespace', ...ofPolicies])],
+    find: (object, namespace) => findInRoute(object, namespace, policies),
+  }
+}
+
+function* findInRoute(object: unknown, namespace: string, rows: readonly PolicyDefinition[]): Generator<Reference> {
+  const spec = member(object, 'spec')
+  for (const [i, delegate] of list(member(spec, 'delegates')).entries())
+    if (member(member(delegate, 'namespaces'), 'from') === 'Selector')
+      yield labelsOfNamespaces(['spec', 'delegates', i, 'namespaces', 'selector'])
+  for (const [i, rule] of list(member(spec, 'rules')).entries())
+    for (const [j, ref] of list(member(rule, 'backendRefs')).entries())
+      yield* backendReference(ref, namespace, ['spec', 'rules', i, 'backendRefs', j])
+  for (const { path, policies } of policyPlaces('Route', object))
+    for (const row of rows) yield* policyReferences(row, member(policies, row.key), namespace, [...path, row.key])
 }
 
 export const backendReferences: Extractor = {
@@ -111,13 +121,23 @@ function labelsOfNamespaces(path: Path): Reference {
   return { path, kind: 'Namespace', namespace: '', name: ALL, purpose: 'Labels' }
 }
 
-function* policyReferences(policies: unknown, namespace: string, path: Path): Generator<Reference> {
-  for (const [i, page] of list(member(policies, 'errors')).entries()) {
-    const ref = member(page, 'bodyRef')
-    const name = member(ref, 'configMapName')
-    const key = member(ref, 'key')
-    if (isName(name) && isName(key))
-      yield { path: [...path, 'errors', i, 'bodyRef'], kind: 'ConfigMap', namespace, name, key, purpose: 'ErrorPage' }
+/** The objects that a policy names are of the namespace of its Route, unless it names another. */
+function* policyReferences(row: PolicyDefinition, value: unknown, namespace: string, path: Path): Generator<Reference> {
+  if (row.references === undefined || value === undefined) return
+  for (const found of row.references.find(value)) {
+    const { kind, name, port, key, type, namespace: of = namespace } = found
+    if (!isName(name) || !isName(of) || (key !== undefined && !isName(key))) continue
+    const purpose = kind === 'Service' || kind === 'Backend' ? 'Traffic' : 'Policy'
+    yield {
+      path: [...path, ...found.path],
+      kind,
+      namespace: of,
+      name,
+      ...(port === undefined ? {} : { port }),
+      ...(key === undefined ? {} : { key }),
+      ...(type === undefined ? {} : { type }),
+      purpose,
+    }
   }
 }
 

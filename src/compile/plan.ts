@@ -160,8 +160,8 @@ function planRule(
 function targetsByRule(references: readonly Reference[]): ReadonlyMap<unknown, ReadonlyMap<unknown, string>> {
   const rules = new Map<unknown, Map<unknown, string>>()
   for (const { kind, namespace, name, port = '', purpose, path } of references) {
-    if (purpose !== 'Traffic') continue
-    const [, , rule, , entry] = path
+    const [, , rule, list, entry] = path
+    if (purpose !== 'Traffic' || list !== 'backendRefs') continue
     const ids = rules.get(rule) ?? new Map<unknown, string>()
     rules.set(
       rule,

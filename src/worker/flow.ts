@@ -10,6 +10,9 @@ import { GatewayError } from '../lib/error.ts'
 import { REASONS, type Reason, type ReasonInfo } from '../lib/reason.ts'
 import type { AccessLog } from '../log/access-line.ts'
 import type { BodyStepFactory } from '../message/body.ts'
+
+import type { Duplex } from '../message/duplex.ts'
+
 import type { ResponseHead } from '../message/head.ts'
 import { type CompleteResponse, isComplete, type LocalResponse } from '../message/local-response.ts'
 import { normalizeHost } from '../pattern/host.ts'
@@ -32,7 +35,6 @@ import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, RequestHandler } from '../transport/downstream.ts'
 import type { Peer, PeerListener } from '../transport/peer.ts'
 import type { Timers } from '../transport/timers.ts'
-import type { UpstreamTunnel } from '../transport/upstream.ts'
 import type { Attempt } from './attempt.ts'
 import { ProxyExchange } from './exchange.ts'
 import { HostCache } from './host-cache.ts'
@@ -355,11 +357,11 @@ export class Flow implements RequestHandler {
     this.#report.exchange(x, this.timers.touch(), this.clock.wall(), this.accessLog)
   }
 
-  upgraded(x: ProxyExchange, head: ResponseHead, tunnel: UpstreamTunnel, early: Buffer | null): void {
+  upgraded(x: ProxyExchange, head: ResponseHead, upstream: Duplex): void {
     x.status = 101
     x.headSent = true
     this.timers.disarm(x)
-    openTunnel(x, head, tunnel, early)
+    openTunnel(x, head, upstream)
   }
 
   refused(peer: Peer, error: GatewayError, method: string, target: string): CompleteResponse {

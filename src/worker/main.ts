@@ -1,4 +1,5 @@
 /** A worker thread: listens, proxies, and takes what control and the supervisor tell it. */
+
 import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { WeightedSplits } from '../balance/weighted-split.ts'
@@ -12,6 +13,8 @@ import { compilePattern } from '../pattern/regex.ts'
 import { builtInFilters } from '../policy/built-in.ts'
 import { ContentStore } from '../policy/contents.ts'
 import type { FilterServices } from '../policy/services.ts'
+import { tcpConnector } from '../proxy/tcp-connector.ts'
+
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
@@ -59,6 +62,7 @@ const backends = new Backends({
   metricsRow: (id) => rows.find(id),
   mayDial: (address, port) => guard !== undefined && guard.refuses(address, port) === undefined,
   budget,
+  connector: tcpConnector,
   limits: { head: 65_536, headers: 100, uri: 16_384 },
 })
 
@@ -78,7 +82,7 @@ const flow = new Flow(
 )
 
 const listeners = new Listeners({
-  gate: flow,
+  requests: flow,
   timers,
   wall: clock.wall,
   reusePort: data.reusePort,

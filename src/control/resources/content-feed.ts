@@ -53,10 +53,10 @@ export class ContentFeed {
     this.#table = options.table ?? KINDS
   }
 
-  /** Every content that workers have, or get before anything that is sent from now on. */
-  ids(): readonly string[] {
+  /** What an earlier control thread had sent and is no content any more is withdrawn. */
+  adopt(): void {
     this.flush()
-    return [...this.#delivered.keys()]
+    this.#options.send({ type: 'content-ids', ids: [...this.#delivered.keys()] })
   }
 
   /**

@@ -4,13 +4,11 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Backend } from '../../api/backend.ts'
-import { isConfiguration, KIND_NAMES, KINDS, type Kind, type KindMap, type KindRow } from '../../api/kinds.ts'
-import type { EndpointSlice } from '../../api/kubernetes.ts'
+import { isConfiguration, KINDS, type Kind, type KindRow } from '../../api/kinds.ts'
 import { type FieldProblem, type KubeObject, keyOf } from '../../api/object.ts'
 import type { Route } from '../../api/route.ts'
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
-import { listsOthers } from '../../compile/endpoints.ts'
 import { memoryCost } from '../../compile/memory-cost.ts'
 import {
   type HostnameReservation,
@@ -28,9 +26,9 @@ import { closedRules } from './broken-edit.ts'
 import type { Released } from './hostname-reservations.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 import { MemoryAdmission } from './memory-admission.ts'
-import { hostnamesOf, serviceOf } from './object-uses.ts'
 import { createdOf, generationOf, isOfOneObject, sameToUs, withoutWithdrawn } from './object-version.ts'
 import type { Quarantine } from './quarantine.ts'
+import { ServedObjects } from './served-objects.ts'
 import { ServedReferences } from './served-references.ts'
 
 interface ObjectRecord {
@@ -64,8 +62,6 @@ interface CachedObject {
   readonly warnings: readonly FieldProblem[]
 }
 
-type Maps = { readonly [K in Kind]: FrozenMapBuilder<Resource<KindMap[K]>> }
-
 export class ResourceCache {
   readonly #validator: Validator
   readonly #memory: MemoryAdmission
@@ -73,20 +69,17 @@ export class ResourceCache {
   readonly #quarantine: Quarantine | undefined
   readonly #entries = new Map<string, CachedObject>()
   readonly #broken = new Set<string>()
+  readonly #references: ServedReferences
+  readonly #served: ServedObjects
   /** As last told; undefined when something about it is different. */
   #problems: readonly ObjectProblem[] | undefined
-  readonly #maps = Object.fromEntries(KIND_NAMES.map((kind) => [kind, new FrozenMapBuilder()])) as unknown as Maps
-  readonly #slices = new FrozenMapBuilder<ReadonlyMap<string, Resource<EndpointSlice>>>()
-  readonly #sliceService = new Map<string, string>()
   readonly #refused = new FrozenMapBuilder<Refused>()
-  readonly #references: ServedReferences
   /** Of an earlier process, until the object is seen. */
   readonly #restored = new Map<string, ObjectRecord>()
   readonly #kept = new Set<string>()
   #keep = new Map<string, ObjectChange>()
   #holds = new FrozenMap<HostnameReservation>()
   #unreachable = new FrozenMap<Unreachable>()
-  #released: Released[] = []
   #set: ResourceSet | undefined
 
   /**
@@ -108,7 +101,7 @@ export class ResourceCache {
     this.#settings = settings
     this.#quarantine = quarantine
     this.#references = references
-    references.useSettings(settings)
+    this.#served = new ServedObjects(settings, references)
     this.restore(lastGood)
   }
 
@@ -121,6 +114,10 @@ export class ResourceCache {
       this.#restored.set(name, { ...record, kind })
       if (kind !== 'Ingress') this.#kept.add(name)
     }
+  }
+
+  get settings(): SettingsObject {
+    return this.#settings
   }
 
   /** @returns how much has to be done about all of them together */
@@ -151,9 +148,16 @@ export class ResourceCache {
   useSettings(settings: SettingsObject): Impact {
     if (isDeepStrictEqual(settings, this.#settings)) return 'ignore'
     this.#settings = settings
-    this.#references.useSettings(settings)
+    this.#served.useSettings(settings)
     this.#set = undefined
     return 'rebuild'
+  }
+
+  /** Contents for which there was no room: some are looked at again. */
+  retryContents(): Impact {
+    const impact = this.#references.retryContents()
+    if (impact !== 'ignore') this.#set = undefined
+    return impact
   }
 
   useHolds(holds: FrozenMap<HostnameReservation>): Impact {
@@ -172,9 +176,7 @@ export class ResourceCache {
 
   /** In Strict: hostnames that objects have ceased to name since the last call. */
   releasedHostnames(): readonly Released[] {
-    const released = this.#released
-    this.#released = []
-    return released
+    return this.#served.releasedHostnames()
   }
 
   /** The source has told all there is: what an earlier process kept of objects that are gone is forgotten. */
@@ -187,13 +189,7 @@ export class ResourceCache {
   resources(): ResourceSet {
     this.#set ??= {
       settings: this.#settings,
-      routes: this.#maps.Route.freeze(),
-      ingresses: this.#maps.Ingress.freeze(),
-      backends: this.#maps.Backend.freeze(),
-      services: this.#maps.Service.freeze(),
-      endpointSlices: this.#slices.freeze(),
-      payloads: this.#references.faces(),
-      namespaces: this.#maps.Namespace.freeze(),
+      ...this.#served.freeze(),
       holds: this.#holds,
       refused: this.#refused.freeze(),
       unreachable: this.#unreachable,
@@ -257,7 +253,7 @@ export class ResourceCache {
     if (same) return 'ignore'
     const refused = this.#refused.delete(name)
     const impact = this.#put(kind, key, { key, object, created: createdOf(object) })
-    return refused && impact === 'ignore' ? this.#references.impactOf(kind, key) : impact
+    return refused && impact === 'ignore' ? this.#served.impactOf(kind, key) : impact
   }
 
   *#upsertBroken(name: string, seen: Omit<CachedObject, 'good' | 'warnings'>, raw: unknown): Generator<void, Impact> {
@@ -280,7 +276,7 @@ export class ResourceCache {
       this.#refused.set(name, { kind, key, ...rest })
       const impact = this.#put(kind, key, undefined)
       this.#set = undefined
-      return impact === 'ignore' ? this.#references.impactOf(kind, key) : impact
+      return impact === 'ignore' ? this.#served.impactOf(kind, key) : impact
     }
     const object = withoutWithdrawn(good, raw)
     const closed = good.kind === 'Route' ? closedRules(good as Route, raw) : new Set<string>()
@@ -294,7 +290,7 @@ export class ResourceCache {
     const { kind, key } = this.#entries.get(name)!
     if (good === undefined) return this.#refused.get(name)?.generation === generationOf(raw)
     if (kind !== 'Route' && kind !== 'Backend') return true
-    const served: Resource<KubeObject> | undefined = this.#maps[kind].get(key)
+    const served = this.#served.get(kind, key)
     if (served?.stale === undefined || served.stale.generation !== generationOf(raw)) return false
     const closed = good.kind === 'Route' ? closedRules(good as Route, raw) : new Set<string>()
     return (
@@ -326,61 +322,13 @@ export class ResourceCache {
     const impact = this.#put(kind, key, undefined)
     if (!refused) return impact
     this.#set = undefined
-    return impact === 'ignore' ? this.#references.impactOf(kind, key) : impact
+    return impact === 'ignore' ? this.#served.impactOf(kind, key) : impact
   }
 
   /** Puts a version in force, or none. */
   #put(kind: Kind, key: string, resource: Resource<KubeObject> | undefined): Impact {
     this.#set = undefined
-    if (kind === 'EndpointSlice') return this.#putSlice(key, resource as Resource<EndpointSlice> | undefined)
-    const map: FrozenMapBuilder<Resource<never>> = this.#maps[kind] as never
-    const before: Resource<KubeObject> | undefined = map.get(key)
-    if (before === undefined && resource === undefined) return 'ignore'
-    if (before !== undefined && this.#settings.tenancy === 'Strict') this.#release(before, resource)
-    if (resource === undefined) map.delete(key)
-    else map.set(key, resource as Resource<never>)
-    return this.#references.put(kind, key, resource?.object)
-  }
-
-  /** Contents for which there was no room: some are looked at again. */
-  retryContents(): Impact {
-    return this.#changed(this.#references.retryContents())
-  }
-
-  #release(before: Resource<KubeObject>, now: Resource<KubeObject> | undefined): void {
-    const still = new Set(hostnamesOf(now, this.#settings))
-    const hostnames = hostnamesOf(before, this.#settings).filter((hostname) => !still.has(hostname))
-    if (hostnames.length > 0) this.#released.push({ namespace: before.object.metadata.namespace, hostnames })
-  }
-
-  #changed(impact: Impact): Impact {
-    if (impact !== 'ignore') this.#set = undefined
-    return impact
-  }
-
-  #putSlice(key: string, slice: Resource<EndpointSlice> | undefined): Impact {
-    const before = this.#sliceService.get(key)
-    const now = slice === undefined ? undefined : serviceOf(slice.object)
-    const impact = new ImpactSum()
-    const old = before === undefined ? undefined : this.#slices.get(before)?.get(key)
-    if (before !== undefined) {
-      const rest = new Map(this.#slices.get(before))
-      rest.delete(key)
-      if (rest.size === 0) this.#slices.delete(before)
-      else this.#slices.set(before, rest)
-      this.#sliceService.delete(key)
-      impact.add(this.#references.endpointsImpact(before))
-    }
-    // In Strict such a one may be refused, and a status has to say so.
-    if (this.#settings.tenancy === 'Strict' && [old, slice].some((one) => one !== undefined && listsOthers(one)))
-      for (const service of [before, now])
-        if (service !== undefined && this.#references.graph.has('Service', service)) impact.add('rebuild')
-    if (now !== undefined && slice !== undefined) {
-      this.#slices.set(now, new Map(this.#slices.get(now)).set(key, slice))
-      this.#sliceService.set(key, now)
-      impact.add(this.#references.endpointsImpact(now))
-    }
-    return impact.value
+    return this.#served.put(kind, key, resource)
   }
 
   #keepGood(name: string, kind: Kind, key: string, object: KubeObject | undefined): void {
@@ -388,6 +336,6 @@ export class ResourceCache {
     if (row.lastGood !== 'stored' || (object === undefined && !this.#kept.has(name))) return
     if (object === undefined) this.#kept.delete(name)
     else this.#kept.add(name)
-    this.#keep.set(name, { kind: kind as ObjectChange['kind'], key, object: object as Route | Backend | undefined })
+    this.#keep.set(name, { kind: kind as ObjectChange['kind'], key, object: object as ObjectChange['object'] })
   }
 }

@@ -47,7 +47,7 @@ export class ServedReferences {
   }
 
   /** What workers are to have, and until when. */
-  get contents(): Pick<ContentFeed, 'ids' | 'compiling' | 'published' | 'served'> {
+  get contents(): Pick<ContentFeed, 'adopt' | 'compiling' | 'published' | 'served'> {
     return this.#contents
   }
 

@@ -6,7 +6,7 @@
 import { KINDS, type Kind, type KindTable, referredKind } from '../../api/kinds.ts'
 import { type Reference, referencesOf } from '../../api/references.ts'
 import { keyOfNode, kindOfNode, nodeId, type ReferenceGraph } from '../../compile/reference-graph.ts'
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { Source, SourceEvent } from '../../source/source.ts'
 import { UnreadReferences } from './unread-references.ts'
@@ -16,10 +16,10 @@ export interface SourceInterestOptions {
   /** Shared with whoever knows what is served. */
   readonly graph: ReferenceGraph
   /** Services that are needed whatever objects name: `namespace/name`. */
-  readonly guarded: () => readonly string[]
+  readonly guarded: () => Iterable<string>
   /** What was waited for is read, or is not waited for any longer. */
   readonly done: () => void
-  readonly now: () => Milliseconds
+  readonly time: TimerClock
   /** Default the table of kinds. */
   readonly table?: KindTable
 }
@@ -36,18 +36,18 @@ export class SourceInterest {
   readonly #unread: UnreadReferences
   #synced = false
   #notBefore: Milliseconds = 0
-  #timer: NodeJS.Timeout | undefined
+  #cancel: (() => void) | undefined
 
   constructor(options: SourceInterestOptions) {
     this.#options = options
     this.#table = options.table ?? KINDS
-    const { done, now } = options
-    this.#unread = new UnreadReferences({ knows: (object) => this.#hasRead(object), done, now })
+    const { done, time } = options
+    this.#unread = new UnreadReferences({ knows: (object) => this.#hasRead(object), done, time })
   }
 
   /** Something that was named a moment ago is not read yet. */
   get busy(): boolean {
-    return this.#unread.busy || this.#timer !== undefined
+    return this.#unread.busy || this.#cancel !== undefined
   }
 
   /**
@@ -67,20 +67,20 @@ export class SourceInterest {
 
   /** What is served, or guarded, may be something else. */
   tell(): void {
-    const { source, graph, guarded, now } = this.#options
+    const { source, graph, guarded, time } = this.#options
     if (source.interest === undefined) return
-    graph.set(INSTALLATION, guarded().map(serviceNamed), 'newest')
+    graph.set(INSTALLATION, [...guarded()].map(serviceNamed), 'newest')
     if (!graph.moved) return
     // Whoever names ever new ones is not to keep the source from reading.
-    if (this.#synced && now() < this.#notBefore) return this.#tellLater()
-    clearTimeout(this.#timer)
-    this.#timer = undefined
+    const start = time.monotonic()
+    if (this.#synced && start < this.#notBefore) return this.#tellLater(this.#notBefore - start)
+    this.#cancel?.()
+    this.#cancel = undefined
     const added = graph.takeInterest() ?? []
     // At the start it is synced only when it has read them.
     if (this.#synced && source.knows !== undefined) this.#unread.add(added)
-    const start = now()
     source.interest(graph.interest)
-    const end = now()
+    const end = time.monotonic()
     this.#notBefore = end + PAUSE_FACTOR * (end - start)
   }
 
@@ -90,17 +90,17 @@ export class SourceInterest {
   }
 
   stop(): void {
-    clearTimeout(this.#timer)
+    this.#cancel?.()
     this.#unread.stop()
   }
 
-  #tellLater(): void {
-    const { now, done } = this.#options
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined
+  #tellLater(delay: Milliseconds): void {
+    const { time, done } = this.#options
+    this.#cancel ??= time.after(delay, () => {
+      this.#cancel = undefined
       this.tell()
       if (!this.busy) done()
-    }, this.#notBefore - now())
+    })
   }
 
   /** And what belongs to it. */

@@ -5,7 +5,7 @@
  */
 
 import { keyOfNode } from '../../compile/reference-graph.ts'
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 
 /** A list of one object takes some milliseconds. */
@@ -30,7 +30,7 @@ export interface UnreadReferencesOptions {
   readonly knows: (object: string) => boolean
   /** All of them were read, or it is not waited for any longer. */
   readonly done: () => void
-  readonly now: () => Milliseconds
+  readonly time: TimerClock
 }
 
 export class UnreadReferences {
@@ -41,7 +41,7 @@ export class UnreadReferences {
   #until: Milliseconds = 0
   #open: Milliseconds = 0
   readonly #openOf = new Map<string, Milliseconds>()
-  #timer: NodeJS.Timeout | undefined
+  #cancel: (() => void) | undefined
 
   constructor(options: UnreadReferencesOptions) {
     this.#options = options
@@ -54,18 +54,18 @@ export class UnreadReferences {
 
   add(objects: Iterable<string>): void {
     const idle = !this.busy
-    const now = this.#options.now()
+    const now = this.#options.time.monotonic()
     if (idle && now < this.#open) return
     for (const [namespace, until] of this.#openOf) if (until <= now) this.#openOf.delete(namespace)
     for (const object of objects) this.#wait(object, now)
     if (!idle || !this.busy) return
     // Of a burst that goes on the first one counts.
     this.#until = now + PATIENCE
-    this.#timer = setTimeout(() => this.#look(), EVERY)
+    this.#cancel = this.#options.time.after(EVERY, () => this.#look())
   }
 
   stop(): void {
-    clearTimeout(this.#timer)
+    this.#cancel?.()
     this.#waiting.clear()
     this.#waitingOf.clear()
   }
@@ -92,17 +92,18 @@ export class UnreadReferences {
   }
 
   #look(): void {
-    const { knows, done, now } = this.#options
-    const late = now() >= this.#until
+    const { knows, done, time } = this.#options
+    const now = time.monotonic()
+    const late = now >= this.#until
     for (const [object, before] of this.#waiting) {
       const looks = knows(object) ? before + 1 : 0
-      if (late && looks === 0) this.#openOf.set(namespaceOf(keyOfNode(object)), now() + OPEN_OF_NAMESPACE)
+      if (late && looks === 0) this.#openOf.set(namespaceOf(keyOfNode(object)), now + OPEN_OF_NAMESPACE)
       if (late || looks >= LOOKS) this.#forget(object)
       else this.#waiting.set(object, looks)
     }
-    if (this.busy) this.#timer = setTimeout(() => this.#look(), EVERY)
+    if (this.busy) this.#cancel = this.#options.time.after(EVERY, () => this.#look())
     else {
-      if (late) this.#open = now() + OPEN
+      if (late) this.#open = now + OPEN
       done()
     }
   }

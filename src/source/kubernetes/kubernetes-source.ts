@@ -3,7 +3,7 @@
 import { isUrgent, KINDS, type Kind, type KindTable, referredKind } from '../../api/kinds.ts'
 import { isLabel, isSubdomain } from '../../api/metadata.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
-import type { KnowingSource } from '../checkpoint/checkpointed-source.ts'
+import type { ReadTrackingSource } from '../checkpoint/checkpointed-source.ts'
 import type { Interest, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
 import type { Lister } from './client.ts'
 import { DeltaQueue } from './delta-queue.ts'
@@ -40,7 +40,7 @@ export interface KubernetesOptions {
 const SINGLES = 50
 const SERVICES = 25
 
-export class KubernetesSource implements KnowingSource {
+export class KubernetesSource implements ReadTrackingSource {
   readonly #options: KubernetesOptions
   readonly #only: ReadonlySet<string>
   readonly #deltaQueue: DeltaQueue

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { UnreadReferences } from '../../../src/control/resources/unread-references.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 
 function unread(known: Set<string>) {
   let clock = 0
@@ -12,7 +13,7 @@ function unread(known: Set<string>) {
       done++
       resolve()
     },
-    now: () => clock,
+    time: { ...systemTimers, monotonic: () => clock },
   })
   return {
     one,
