@@ -2,21 +2,11 @@
 import type { Balancer } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { RetryBudget } from '../balance/retry.ts'
-import type { Chain } from '../policy/chain.ts'
-import type { ExchangeLimits } from '../policy/exchange.ts'
-import type { PolicySet } from '../policy/policy-set.ts'
-import type { EndpointPool } from '../proxy/pool.ts'
+import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { RouteTables } from '../snapshot/route-tables.ts'
 import type { Backend } from '../snapshot/snapshot.ts'
-import type { NamespaceShare } from './upstream-budget.ts'
-
-export interface LinkedPolicy {
-  readonly policy: PolicySet
-  /** Null when no filter has anything to do. */
-  readonly chain: Chain | null
-  /** Shared by all its exchanges; one that lowers a limit makes its own copy. */
-  readonly limits: Readonly<ExchangeLimits>
-}
+import type { UpstreamPool } from '../transport/upstream.ts'
+import type { LinkedPolicy } from './linked-policy.ts'
 
 /** Outlives tables: keyed by the Backend's id, so that connections, rotation and counts survive every change. */
 export interface LinkedBackend {
@@ -28,7 +18,7 @@ export interface LinkedBackend {
   readonly share: NamespaceShare
   /** Over all workers, as the Backend and the operator say; 0 = unlimited. */
   readonly maxConcurrentRequests: number
-  pool(endpoint: Endpoint): EndpointPool
+  pool(endpoint: Endpoint): UpstreamPool
   /** Row in the shared endpoint table for limits over all workers; -1 when the table had none left. */
   readonly slot: number
   /** Row in the metrics. */
@@ -41,6 +31,7 @@ export interface LinkedBackend {
 export interface LinkedTables {
   readonly generation: number
   readonly tables: RouteTables
+  /** Null where a policy set cannot be used: its rules answer 500. */
   readonly policies: readonly (LinkedPolicy | null)[]
   readonly backends: readonly (LinkedBackend | null)[]
 }

@@ -32,7 +32,7 @@ export function takeHop(x: ProxyExchange): void {
     throw new GatewayError('BadRequest', 'a Max-Forwards that is not one number')
   const left = Math.min(Number(value), MOST + 1)
   if (left > 0) x.request.set('max-forwards', String(left - 1))
-  else x.finalAnswer = x.method === 'TRACE' ? reflection(x) : serverOptions()
+  else x.finalResponse = x.method === 'TRACE' ? reflection(x) : serverOptions()
 }
 
 /** What the gateway itself takes (RFC 9110 §9.3.7); which methods a resource takes only its backend knows. */

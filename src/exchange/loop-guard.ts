@@ -6,11 +6,17 @@ import { createHmac } from 'node:crypto'
 import { CDN_LOOP_FIELD, countPasses } from '../http/cdn-loop.ts'
 import type { Fields } from '../message/fields.ts'
 import type { RuleView } from '../snapshot/route-tables.ts'
-import type { LoopSettings } from '../thread/messages.ts'
 
 /** Hexadecimal digits. */
 const ID = 20
 const MARK = 12
+
+export interface LoopSettings {
+  /** The same in all replicas of an installation, and in no other one. Not to be shown to anybody. */
+  readonly seed: string
+  /** How often a request may pass the installation. */
+  readonly passes: number
+}
 
 export class LoopGuard {
   readonly #seed: string
@@ -23,6 +29,11 @@ export class LoopGuard {
     this.#seed = seed
     this.#passes = passes
     this.#id = `headgate-${this.#digest('installation', ID)}`
+  }
+
+  /** The same of a request that the gateway makes itself. */
+  get callLine(): string {
+    return `${CDN_LOOP_FIELD}: ${this.#id}\r\n`
   }
 
   /** What a request that this rule sends on has in its head, with the line end. */

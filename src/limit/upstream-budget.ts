@@ -7,7 +7,16 @@
  * each, and whoever comes next always finds some: a fixed share would be too little for one namespace and too much for
  * a hundred.
  */
-import type { UpstreamLimits } from '../thread/messages.ts'
+/** What Backends may take, whatever they ask for. Infinity where nobody says less. */
+export interface UpstreamLimits {
+  /** Connections of one worker to all upstreams, by the process limit. */
+  readonly connections: number
+  /** Of all Backends of a namespace together, over all workers. */
+  readonly namespaceConnections: number
+  readonly maxConnections: number
+  readonly maxPending: number
+  readonly maxConcurrentRequests: number
+}
 
 const TIMES_FREE = 3
 /** Milliseconds after a search for an idle connection in vain in which there is no other. */
