@@ -10,12 +10,12 @@ import type { ResponseHead } from '../src/message/head.ts'
 import { normalizePath } from '../src/pattern/path.ts'
 import { compilePattern } from '../src/pattern/regex.ts'
 import { type Chain, composeChain, runEnd, runRequest, runResponse } from '../src/policy/chain.ts'
-import type { Exchange } from '../src/policy/exchange.ts'
+import type { Exchange, ExchangeSummary } from '../src/policy/exchange.ts'
 import { limitsOf } from '../src/policy/limits/filter.ts'
 import type { PolicySet } from '../src/policy/policy-set.ts'
-import { problemAnswer } from '../src/policy/problem.ts'
-import type { FilterDeps } from '../src/policy/registry.ts'
+import { problemResponse } from '../src/policy/problem.ts'
 import { makeRequestId } from '../src/policy/request-id/request-id.ts'
+import type { FilterServices } from '../src/policy/services.ts'
 
 const ROUNDS = 7
 const WORKERS = 4
@@ -122,9 +122,12 @@ const VARIABLES: PolicySet = {
   },
 }
 
-const deps: FilterDeps = {
+const deps: FilterServices = {
   clock: { wall: () => 0, monotonic: () => 0 },
   random: Math.random,
+  timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
+  client: { request: () => Promise.reject(new Error('nothing is called here')) },
+  contents: { get: () => undefined },
   compilePattern,
   normalizePath,
   report: (_filter, error) => {
@@ -182,14 +185,26 @@ function exchange(policy: PolicySet): Exchange {
     policy,
     upstreamHost: undefined,
     entered: 0,
-    attributes: NO_FACTS,
     requestBodyLength: 0,
     deadline: limits,
     ended: false,
+    signal: NEVER,
+    get: () => undefined,
+    set() {},
+    readBody: () => Promise.resolve(new Uint8Array(0)),
   }
 }
 
-const NO_FACTS = new Map<string, unknown>()
+const NEVER = new AbortController().signal
+const SUMMARY: ExchangeSummary = {
+  status: 200,
+  bytesIn: 0,
+  bytesOut: 10,
+  attempts: 1,
+  reason: null,
+  duration: 1,
+  upstreamDuration: 1,
+}
 const limits = { ...limitsOf(AVERAGE) }
 
 function walk(chain: Chain | null, policy: PolicySet): unknown {
@@ -198,13 +213,13 @@ function walk(chain: Chain | null, policy: PolicySet): unknown {
   if (chain !== null) {
     runRequest(chain, x)
     runResponse(chain, x, head, chain.length)
-    runEnd(chain, x)
+    runEnd(chain, x, () => SUMMARY)
   }
   return head
 }
 
 measure('request id', 1_000_000, () => makeRequestId(Math.random))
-measure('problem document', 1_000_000, () => problemAnswer('RouteNotFound', { id: 'x' }))
+measure('problem document', 1_000_000, () => problemResponse('RouteNotFound', { id: 'x' }))
 for (const [name, policy] of [
   ['no policies (the test’s own exchange only)', PLAIN],
   ['body limit, rewrite, request and response headers', AVERAGE],

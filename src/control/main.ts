@@ -5,7 +5,7 @@ import { createThreadLogger } from '../log/process-log.ts'
 import { CONTROL_THREAD, ProcessBlock, startHeartbeat } from '../shared-memory/process-block.ts'
 import { watchMemory } from '../shared-memory/thread-memory.ts'
 import { Control } from './control.ts'
-import { loadSource } from './resources/open-source.ts'
+import { loadSource } from './open-source.ts'
 import type { ControlData, MainToControl } from './thread-messages.ts'
 
 const data = workerData as ControlData

@@ -1,5 +1,5 @@
 /** What the exchanges of one worker have in common: services, handed in by the wiring, and what is in force now. */
-import type { Splits } from '../balance/split.ts'
+import type { WeightedSplits } from '../balance/split.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import type { LinkedTables } from '../link/linked-tables.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
@@ -7,7 +7,7 @@ import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import type { Timers } from '../transport/timers.ts'
 import type { AccessLog } from './access-log.ts'
 import type { AttemptObserver } from './attempt-observer.ts'
-import type { ClientResolver } from './client-address.ts'
+import { ClientResolver } from './client-address.ts'
 import { HostCache } from './host-cache.ts'
 import { LoopGuard } from './loop-guard.ts'
 
@@ -19,11 +19,14 @@ export interface ExchangeServices {
   readonly timers: Timers
   readonly endpoints: EndpointTable
   readonly metrics: WorkerMetrics
-  readonly splits: Splits
+  readonly splits: WeightedSplits
   readonly observer: AttemptObserver
   /** An error that is a fault of the gateway: for the process log. */
   unexpected(error: unknown): void
 }
+
+/** Until settings come. */
+const NO_LOG: AccessLog = { write() {} }
 
 export class ExchangeContext implements ExchangeServices {
   readonly worker: number
@@ -32,19 +35,19 @@ export class ExchangeContext implements ExchangeServices {
   readonly timers: Timers
   readonly endpoints: EndpointTable
   readonly metrics: WorkerMetrics
-  readonly splits: Splits
+  readonly splits: WeightedSplits
   readonly observer: AttemptObserver
   readonly unexpected: (error: unknown) => void
   readonly hosts = new HostCache()
   /** In force now; null until the first commit. An exchange keeps what it began with. */
   tables: LinkedTables | null = null
-  clients: ClientResolver
-  accessLog: AccessLog
+  clients = new ClientResolver(null)
+  accessLog: AccessLog = NO_LOG
   loops = new LoopGuard({ seed: '', passes: 1 })
   /** Exchanges under way: what a drain waits for. */
   active = 0
 
-  constructor(services: ExchangeServices, clients: ClientResolver, accessLog: AccessLog) {
+  constructor(services: ExchangeServices) {
     this.worker = services.worker
     this.clock = services.clock
     this.random = services.random
@@ -54,7 +57,5 @@ export class ExchangeContext implements ExchangeServices {
     this.splits = services.splits
     this.observer = services.observer
     this.unexpected = (error) => services.unexpected(error)
-    this.clients = clients
-    this.accessLog = accessLog
   }
 }

@@ -15,6 +15,8 @@ export interface TimerClock extends Clock {
   after(delay: Milliseconds, run: () => void): () => void
   /** Runs again and again. @returns ends it */
   every(interval: Milliseconds, run: () => void): () => void
+  /** Runs in the next turn of the event loop, behind what is ready to run now. @returns cancels it */
+  nextTurn(run: () => void): () => void
 }
 
 /** A source of chance: uniform in [0, 1). */

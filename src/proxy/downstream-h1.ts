@@ -7,7 +7,7 @@ import type { ChunkedSink } from '../http/chunked.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
-import type { LocalResponse } from '../message/local-response.ts'
+import type { CompleteResponse } from '../message/local-response.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest, Takeover } from '../transport/downstream.ts'
 import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
@@ -273,7 +273,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     if (!this.#ended) this.#finish()
   }
 
-  sendAnswer(answer: LocalResponse, close: boolean): void {
+  sendAnswer(answer: CompleteResponse, close: boolean): void {
     if (this.#ended) return
     if (!this.#body.keepsConnection(close ? 'untrusted' : 'dropped') || this.peer.listener.leaving)
       this.#writer.keepAlive = false

@@ -7,7 +7,7 @@ import { lastChunk } from '../http/chunked.ts'
 import { DateField, fieldsText, statusLine } from '../http/write-head.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
-import type { LocalResponse } from '../message/local-response.ts'
+import type { CompleteResponse } from '../message/local-response.ts'
 import type { ResponseProgress } from '../transport/downstream.ts'
 import { unsentBytes } from './unsent-bytes.ts'
 import { writeCopy } from './write-buffers.ts'
@@ -163,7 +163,7 @@ export class ResponseWriter implements ResponseProgress {
     this.flush()
   }
 
-  answer(answer: LocalResponse): void {
+  answer(answer: CompleteResponse): void {
     const { body } = answer
     const length = body?.length ?? 0
     this.head({ status: answer.status, fields: answer.fields, bodyLength: length })

@@ -6,7 +6,7 @@
  *
  * Bound: `slots` (default 65,536, seven eighths usable: 57,344 endpoints and Backends together). Memory is taken from
  * the system as slots are first used. A name beyond the bound gets no slot: control says which endpoint is left out and
- * what to do. Control also shares the room by namespaces (control/place-shares.ts).
+ * what to do. Control also shares the room by namespaces (control/endpoints/place-shares.ts).
  */
 import { IdentityTable } from './identity-table.ts'
 import { Ledger } from './ledger.ts'

@@ -6,6 +6,7 @@
 import type { LoopSettings } from '../exchange/loop-guard.ts'
 import type { UpstreamLimits } from '../limit/upstream-budget.ts'
 import type { TablesUpdate } from '../link/tables-update.ts'
+import type { ContentChange } from '../policy/contents.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
 import type { DialRules } from '../transport/dial-guard.ts'
 
@@ -83,6 +84,13 @@ export type ToWorker =
    * the endpoint sets, because it cannot know what the one before it had told the worker.
    */
   | { readonly type: 'backends'; readonly ids: readonly string[] }
+  /**
+   * Payloads of ConfigMaps and Secrets, those of one object together. They act at once; sent before the tables that
+   * refer to them.
+   */
+  | { readonly type: 'contents'; readonly contents: readonly ContentChange[] }
+  /** Every content there is: all others are withdrawn. See `backends`. */
+  | { readonly type: 'content-ids'; readonly ids: readonly string[] }
   /**
    * Store it with `ProcessBlock.passEpoch`, nothing else: everything sent before has been handled
    * (shared-memory/epoch.ts).

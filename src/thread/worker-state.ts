@@ -3,7 +3,8 @@
  * for workers that are started later; the supervisor keeps another, so that a worker can be replaced even while control
  * is away.
  */
-import type { TablesUpdate, ToWorker } from './messages.ts'
+import type { TablesUpdate } from '../link/tables-update.ts'
+import type { ToWorker } from './messages.ts'
 
 type Policy = TablesUpdate['policies'][number]
 type BackendEntry = TablesUpdate['backends'][number]
@@ -12,6 +13,7 @@ export class WorkerState {
   #settings: ToWorker | undefined
   #tables: TablesUpdate | undefined
   readonly #endpoints = new Map<string, ToWorker>()
+  readonly #contents = new Map<string, Uint8Array>()
   readonly #policies = new Map<number, Policy>()
   readonly #backends = new Map<number, BackendEntry>()
 
@@ -32,6 +34,16 @@ export class WorkerState {
       case 'backends': {
         const known = new Set(message.ids)
         for (const id of this.#endpoints.keys()) if (!known.has(id)) this.#endpoints.delete(id)
+        return
+      }
+      case 'contents':
+        for (const { id, bytes } of message.contents)
+          if (bytes === null) this.#contents.delete(id)
+          else this.#contents.set(id, bytes)
+        return
+      case 'content-ids': {
+        const known = new Set(message.ids)
+        for (const id of this.#contents.keys()) if (!known.has(id)) this.#contents.delete(id)
         return
       }
       case 'tables':
@@ -63,6 +75,10 @@ export class WorkerState {
   messages(): ToWorker[] {
     const messages: ToWorker[] = [...this.#endpoints.values()]
     if (this.#settings !== undefined) messages.unshift(this.#settings)
+    if (this.#contents.size > 0) {
+      const contents = [...this.#contents].map(([id, bytes]) => ({ id, bytes }))
+      messages.push({ type: 'contents', contents })
+    }
     if (this.#tables === undefined) return messages
     const policies = [...this.#policies.values()]
     const backends = [...this.#backends.values()]

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { GatewayError } from '../lib/error.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
-import type { LocalResponse } from '../message/local-response.ts'
+import type { CompleteResponse } from '../message/local-response.ts'
 import type { Peer, PeerListener } from './peer.ts'
 
 export interface IncomingRequest {
@@ -66,7 +66,7 @@ export interface Downstream {
   /** Behind `sendEarlyEnd`: the rest is complete, or nobody takes it any more. Ends the exchange on this side. */
   endRest(): void
   /** Head and body at once. @param close the connection cannot be trusted any more */
-  sendAnswer(answer: LocalResponse, close: boolean): void
+  sendAnswer(answer: CompleteResponse, close: boolean): void
   readonly progress: ResponseProgress
   /** Writes what was gathered. */
   flush(): void
@@ -106,7 +106,7 @@ export interface DownstreamHandler {
 export interface RequestHandler {
   begin(downstream: Downstream, request: IncomingRequest): DownstreamHandler
   /** A request that never became an exchange: logs and counts it, and says what to answer. */
-  refused(peer: Peer, error: GatewayError, method: string, target: string): LocalResponse
+  refused(peer: Peer, error: GatewayError, method: string, target: string): CompleteResponse
   connectionOpened(listener: PeerListener): void
   connectionClosed(listener: PeerListener): void
 }

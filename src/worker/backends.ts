@@ -6,6 +6,8 @@ import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import { EndpointSet } from '../balance/endpoint-set.ts'
 import { RetryBudget } from '../balance/retry.ts'
+import type { NamespaceShare, ShareMember, UpstreamBudget } from '../limit/upstream-budget.ts'
+import type { LinkedBackend } from '../link/linked-tables.ts'
 import type { HeadLimits } from '../http/head.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import { EndpointPool, type PoolContext, type Reservation } from '../proxy/pool.ts'
@@ -15,8 +17,6 @@ import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { Backend } from '../snapshot/snapshot.ts'
 import type { EndpointRow } from '../thread/messages.ts'
 import type { Timed, Timers } from '../transport/timers.ts'
-import type { LinkedBackend } from './linked.ts'
-import type { NamespaceShare, ShareMember, UpstreamBudget } from './upstream-budget.ts'
 
 export interface BackendsContext {
   readonly worker: number
@@ -88,6 +88,11 @@ export class Backends {
     this.#backends.delete(backend.id)
     known.end()
     if (this.#sets.get(backend.id)?.endpoints.length === 0) this.#sets.delete(backend.id)
+  }
+
+  /** A Backend that tables name. */
+  find(id: string): LinkedBackend | undefined {
+    return this.#backends.get(id)
   }
 
   /** Closes what has been idle or open too long. */

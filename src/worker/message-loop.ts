@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../lib/clock.ts'
 import type { LinkStep, Linker } from '../link/linker.ts'
+import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointRow, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
 
 /** Milliseconds of linking in one turn of the loop (house rule 6). */
@@ -18,6 +19,7 @@ export interface MessageLoopHost {
     /** Withdraws every endpoint set but these. */
     retain(ids: readonly string[]): void
   }
+  readonly contents: ContentStore
   settings(settings: WorkerSettings): void
   epoch(epoch: number): void
   send(message: FromWorker): void
@@ -35,9 +37,11 @@ export class MessageLoop {
   }
 
   accept(message: ToWorker): void {
-    // Endpoints and settings act at once; only what must come after tables waits for them.
+    // Endpoints, contents and settings act at once; only what must come after tables waits for them.
     if (message.type === 'endpoints') this.#host.endpoints.endpoints(message.backend, message.endpoints)
     else if (message.type === 'backends') this.#host.endpoints.retain(message.ids)
+    else if (message.type === 'contents') this.#host.contents.apply(message.contents)
+    else if (message.type === 'content-ids') this.#host.contents.retain(message.ids)
     else if (message.type === 'settings') this.#host.settings(message.settings)
     else if (message.type === 'echo') this.#host.send(message)
     else {

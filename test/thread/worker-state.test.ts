@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { TablesUpdate, ToWorker } from '../../src/thread/messages.ts'
+import type { TablesUpdate } from '../../src/link/tables-update.ts'
+import type { ToWorker } from '../../src/thread/messages.ts'
 import { WorkerState } from '../../src/thread/worker-state.ts'
 
 function tables(generation: number, more: Partial<TablesUpdate> = {}): TablesUpdate {
@@ -62,6 +63,23 @@ describe('what a worker needs to begin', () => {
     const all = [endpoints('a', 1), endpoints('b', 2), endpoints('c', 3)]
     const messages = kept(...all, endpoints('a'), { type: 'backends', ids: ['c', 'd'] }, { type: 'epoch', epoch: 3 })
     assert.deepEqual(messages, [endpoints('c', 3)])
+  })
+
+  it('holds the newest contents, before the tables that refer to them', () => {
+    const bytes = (text: string) => Buffer.from(text)
+    const contents = (...pairs: [string, string | null][]): ToWorker => ({
+      type: 'contents',
+      contents: pairs.map(([id, text]) => ({ id, bytes: text === null ? null : bytes(text) })),
+    })
+    const messages = kept(
+      tables(1),
+      contents(['a', 'old'], ['b', 'gone'], ['c', 'other']),
+      contents(['a', 'new'], ['b', null], ['d', 'kept']),
+      { type: 'content-ids', ids: ['a', 'd', 'x'] },
+    )
+    assert.deepEqual(messages[0], contents(['a', 'new'], ['d', 'kept']))
+    assert.equal(messages[1]?.type, 'tables')
+    assert.deepEqual(kept(contents(['a', 'x']), contents(['a', null])), [])
   })
 
   it('is what there is as long as not everything is there', () => {

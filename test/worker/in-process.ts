@@ -12,6 +12,7 @@ import { normalizePath } from '../../src/pattern/path.ts'
 import { PatternCache } from '../../src/pattern/pattern-cache.ts'
 import { compilePattern } from '../../src/pattern/regex.ts'
 import { builtInFilters } from '../../src/policy/built-in.ts'
+import { ContentStore } from '../../src/policy/contents.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import type { Phase } from '../../src/policy/registry.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
@@ -62,6 +63,7 @@ export class InProcess {
   readonly lines: AccessLine[] = []
   readonly flow: Flow
   readonly listeners: Listeners
+  readonly contents = new ContentStore()
   readonly backends: Backends
   readonly #metrics = createMetrics({ workers: 1 })
   readonly #reader = new MetricsReader(this.#metrics)
@@ -124,12 +126,16 @@ export class InProcess {
       filters: {
         clock: { monotonic: () => performance.now(), wall: () => Date.now() },
         random: Math.random,
+        timers: systemTimers,
+        client: { request: () => Promise.reject(new Error('no outgoing client')) },
+        contents: { get: () => undefined },
         compilePattern,
         normalizePath,
         report: (_, error) => this.errors.push(error),
       },
       registry,
       backends: this.backends,
+      contents: this.contents,
       patterns: new PatternCache(),
       commit: (tables) => {
         this.flow.current = tables

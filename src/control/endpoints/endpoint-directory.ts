@@ -14,7 +14,7 @@ import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { EndpointAddress } from '../../snapshot/snapshot.ts'
 import type { EndpointRow, ToWorker } from '../../thread/messages.ts'
 import type { DialGuard } from '../../transport/dial-guard.ts'
-import { PlaceShares } from '../resources/place-shares.ts'
+import { PlaceShares } from './place-shares.ts'
 
 /** What the directory asks of the resolver. */
 export interface Names {

@@ -6,7 +6,7 @@
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 
-import { type Rate, TokenBucket } from './token-bucket.ts'
+import { type Rate, TokenBucket } from '../../lib/token-bucket.ts'
 
 export type ObjectLogLevel = 'error' | 'warn' | 'info'
 

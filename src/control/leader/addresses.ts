@@ -3,7 +3,7 @@
  * somebody has given.
  */
 import { canonicalAddress } from '../../pattern/cidr.ts'
-import { fieldsOf } from '../leader/raw-fields.ts'
+import { fieldsOf } from './raw-fields.ts'
 
 export interface Address {
   readonly type: 'IPAddress' | 'Hostname'
@@ -37,11 +37,6 @@ export function serviceAddresses(service: unknown): Address[] {
   for (const ip of Array.isArray(externalIPs) ? (externalIPs as unknown[]) : [])
     if (typeof ip === 'string') found.push(ip)
   return unique(found.map(addressOf))
-}
-
-/** As an Ingress has them. */
-export function loadBalancerIngress(addresses: readonly Address[]): ({ ip: string } | { hostname: string })[] {
-  return addresses.map(({ type, value }) => (type === 'IPAddress' ? { ip: value } : { hostname: value }))
 }
 
 function addressOf(text: string): Address {

@@ -1,13 +1,13 @@
 import type { SettingsObject } from '../api/settings.ts'
-import type { ResolvedPorts } from '../control/thread-messages.ts'
+import type { ResolvedPorts } from '../thread/thread-data.ts'
 import { type Address, type Claim, claimPorts, parseAddress } from './ports.ts'
 
 /**
- * Makes sure that everything the settings want to open can be opened.
+ * Checks that every address in the settings can be bound, and resolves port 0 to a free port.
  *
- * @throws {Error} one line for a person
+ * @throws {Error} with a message of one line for the user
  */
-export async function portsOf(settings: SettingsObject): Promise<ResolvedPorts> {
+export async function claimConfiguredPorts(settings: SettingsObject): Promise<ResolvedPorts> {
   const claims: Claim[] = settings.listeners.map(({ name, address, port }) => ({
     what: `listener ${name}`,
     address: { host: address, port },

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { describe, it } from 'node:test'
-import { descriptorLimit, divideDescriptors } from '../../src/supervisor/descriptors.ts'
+import { descriptorLimit, divideDescriptors } from '../../src/supervisor/file-descriptors.ts'
 import { claimPorts, formatAddress, parseAddress } from '../../src/supervisor/ports.ts'
 
 describe('an address to listen on', () => {
-  it('is read with or without a host, IPv6 in brackets', () => {
+  it('is parsed with or without a host, IPv6 in brackets', () => {
     assert.deepEqual(parseAddress('127.0.0.1:9901'), { host: '127.0.0.1', port: 9901 })
     assert.deepEqual(parseAddress('[::1]:80'), { host: '::1', port: 80 })
     assert.deepEqual(parseAddress(':9902'), { host: undefined, port: 9902 })
@@ -14,7 +14,7 @@ describe('an address to listen on', () => {
       assert.equal(parseAddress(text), undefined)
   })
 
-  it('is shown as it is written', () => {
+  it('is formatted as it is parsed', () => {
     for (const text of ['127.0.0.1:9901', '[::1]:80']) assert.equal(formatAddress(parseAddress(text)!), text)
     assert.equal(formatAddress({ host: undefined, port: 8080 }), '*:8080')
   })
@@ -27,14 +27,14 @@ describe('claiming ports', () => {
     const ports = await claimPorts(['a', 'b', 'c'].map((what) => ({ what, address: free })))
     assert.equal(new Set(ports).size, 3)
     assert.ok(ports.every((port) => port > 0))
-    // They were given back.
+    // The ports were released.
     assert.deepEqual(
       await claimPorts(ports.map((port) => ({ what: 'again', address: { host: '127.0.0.1', port } }))),
       ports,
     )
   })
 
-  it('says in one line what is taken and how to see by whom', async (t) => {
+  it('reports in one line which address is in use and how to find the process', async (t) => {
     const other = createServer().listen(0, '127.0.0.1')
     await once(other, 'listening')
     t.after(() => other.close())
@@ -52,7 +52,7 @@ describe('claiming ports', () => {
     )
   })
 
-  it('finds one that listens with SO_REUSEPORT', async (t) => {
+  it('detects another process that listens with SO_REUSEPORT', async (t) => {
     const other = createServer().listen({ port: 0, host: '127.0.0.1', reusePort: true })
     await once(other, 'listening')
     t.after(() => other.close())
@@ -60,7 +60,7 @@ describe('claiming ports', () => {
     await assert.rejects(claimPorts([{ what: 'x', address: { host: '127.0.0.1', port } }]), /already in use/)
   })
 
-  it('finds two claims of one port', async () => {
+  it('detects two claims of one port', async () => {
     const [port] = await claimPorts([{ what: 'x', address: free }])
     const address = { host: '127.0.0.1', port: port! }
     await assert.rejects(
@@ -72,7 +72,7 @@ describe('claiming ports', () => {
     )
   })
 
-  it('says when the address is not of this machine', async () => {
+  it('reports an address that is not of this machine', async () => {
     await assert.rejects(
       claimPorts([{ what: 'admin', address: { host: '192.0.2.1', port: 0 } }]),
       /admin: 192\.0\.2\.1:0 is not an address of this machine/,
@@ -80,20 +80,20 @@ describe('claiming ports', () => {
   })
 })
 
-describe('the budget of open files', () => {
-  it('leaves room for the process itself and shares the rest between clients and upstreams', () => {
+describe('the budget of file descriptors', () => {
+  it('reserves some for the process and divides the rest between clients and upstreams', () => {
     const { clients, upstreams, limit } = divideDescriptors(20_000, 4)
     assert.equal(limit, 20_000)
     assert.ok(4 * (clients + upstreams) < 20_000 - 150)
     assert.ok(clients > upstreams && upstreams > 1_500)
   })
 
-  it('gives everyone something even where there is next to nothing', () => {
+  it('gives each a minimum even at a very low limit', () => {
     const { clients, upstreams } = divideDescriptors(64, 2)
     assert.ok(clients >= 10 && upstreams >= 8)
   })
 
-  it('takes no limit for a large one', () => {
+  it('treats no limit as a large one', () => {
     assert.ok(divideDescriptors(Number.POSITIVE_INFINITY, 1).clients > 100_000)
   })
 

@@ -1,5 +1,5 @@
 /** So many at once, then so many a second. */
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds } from './clock.ts'
 
 export interface Rate {
   readonly perSecond: number

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { readPlainFile, replaceFile, syncFolder } from '../../source/checkpoint/state-file.ts'
 import { decodeState, encodeState } from '../../source/checkpoint/state-format.ts'
 import type { StateKey } from '../../source/checkpoint/state-key.ts'
-import type { LastGood, LastGoodChange } from './last-good-change.ts'
+import type { LastGood, LastGoodChange } from '../../thread/retained-state.ts'
 
 /** A Route is bounded by the API server's request limit of 3 MiB; a file is somewhat longer than that. */
 const MAX_BYTES = 4 * 1024 * 1024

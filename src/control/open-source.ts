@@ -1,11 +1,11 @@
 /** Where the resources come from, as the command line says it. */
-import type { Kind } from '../../api/object.ts'
-import type { MemoryBudget } from '../../lib/memory-budget.ts'
-import type { ClusterCheckpoint, ClusterIdentity } from '../../source/checkpoint/cluster-checkpoint.ts'
-import { FolderSource } from '../../source/folder/folder-source.ts'
-import type { KubernetesClient } from '../../source/kubernetes/client.ts'
-import type { Needs, Source, SourceHandler, SourceLocation } from '../../source/source.ts'
-import type { SourceChoice } from '../thread-messages.ts'
+import type { Kind } from '../api/object.ts'
+import type { MemoryBudget } from '../lib/memory-budget.ts'
+import type { ClusterCheckpoint, ClusterIdentity } from '../source/checkpoint/cluster-checkpoint.ts'
+import { FolderSource } from '../source/folder/folder-source.ts'
+import type { KubernetesClient } from '../source/kubernetes/client.ts'
+import type { Needs, Source, SourceHandler, SourceLocation } from '../source/source.ts'
+import type { SourceChoice } from './thread-messages.ts'
 
 /** What a source and those who write into a cluster share. */
 export interface ClusterConnection {
@@ -41,10 +41,7 @@ export function openSource(
  */
 export async function loadSource(choice: SourceChoice): Promise<void> {
   if (choice.type === 'folder') return
-  await Promise.all([
-    import('../../source/kubernetes/client.ts'),
-    import('../../source/kubernetes/kubernetes-source.ts'),
-  ])
+  await Promise.all([import('../source/kubernetes/client.ts'), import('../source/kubernetes/kubernetes-source.ts')])
   if (choice.kubeconfig !== undefined || process.env.KUBERNETES_SERVICE_HOST === undefined)
     await import('@kubernetes/client-node')
 }
@@ -109,7 +106,7 @@ class ClusterSource implements Source {
   async #load(): Promise<Source> {
     const [{ client, server }, { KubernetesSource }] = await Promise.all([
       this.#connection,
-      import('../../source/kubernetes/kubernetes-source.ts'),
+      import('../source/kubernetes/kubernetes-source.ts'),
     ])
     const source = new KubernetesSource({
       client,
@@ -128,8 +125,8 @@ class ClusterSource implements Source {
 export async function connectCluster({ kubeconfig, context }: ClusterChoice): Promise<ClusterConnection> {
   const now = (): number => performance.now()
   const [{ KubernetesClient }, { InClusterCredentials, inClusterServer }] = await Promise.all([
-    import('../../source/kubernetes/client.ts'),
-    import('../../source/kubernetes/in-cluster.ts'),
+    import('../source/kubernetes/client.ts'),
+    import('../source/kubernetes/in-cluster.ts'),
   ])
   const server = kubeconfig === undefined ? inClusterServer(process.env) : undefined
   const credentials =
@@ -144,7 +141,7 @@ export async function connectCluster({ kubeconfig, context }: ClusterChoice): Pr
 }
 
 async function kubeConfig(file: string | undefined, context: string | undefined, now: () => number) {
-  const { KubeConfigCredentials } = await import('../../source/kubernetes/kube-config.ts')
+  const { KubeConfigCredentials } = await import('../source/kubernetes/kube-config.ts')
   return new KubeConfigCredentials({
     now,
     ...(file === undefined ? {} : { file }),

@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, suite, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { LastGoodStore } from '../../../src/control/last-good/last-good.ts'
-import type { LastGoodChange } from '../../../src/control/last-good/last-good-change.ts'
+import { LastGoodStore } from '../../../src/control/last-good/last-good-folder.ts'
 import { parseKeys, readKeys } from '../../../src/source/checkpoint/state-key.ts'
+import type { LastGoodChange } from '../../../src/thread/retained-state.ts'
 
 let state: string
 let warnings: string[]

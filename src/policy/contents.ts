@@ -1,0 +1,58 @@
+/**
+ * Payloads of ConfigMaps and Secrets that policies refer to. They are delivered by identity, outside of the tables, so
+ * that a rotated object reaches its users without a rebuild; a policy set holds identities only, and a filter asks for
+ * the bytes when it needs them.
+ */
+
+/** The payload of one key of an object. */
+export interface ContentRef {
+  readonly kind: 'ConfigMap' | 'Secret'
+  readonly namespace: string
+  readonly name: string
+  readonly key: string
+  /** Of a Secret: the type that it must have. A Secret of another type has no content under this identity. */
+  readonly type?: string
+}
+
+/** `ConfigMap shop/pages 502.html`, `Secret shop/users htpasswd headgate.dev/htpasswd`: no part has a space in it. */
+export function contentId({ kind, namespace, name, key, type }: ContentRef): string {
+  return `${kind} ${namespace}/${name} ${key}${type === undefined ? '' : ` ${type}`}`
+}
+
+export interface Contents {
+  /**
+   * The newest bytes, which nobody may change; another array after each change. Undefined where the object or its key
+   * is missing, may not be read, is of another type or too large: whoever needs it then fails closed.
+   *
+   * @param id see {@link contentId}
+   */
+  get(id: string): Uint8Array | undefined
+}
+
+/** A change of one content; null: there is none any more. */
+export interface ContentChange {
+  readonly id: string
+  /** May lie in memory that threads share. */
+  readonly bytes: Uint8Array | null
+}
+
+export class ContentStore implements Contents {
+  readonly #bytes = new Map<string, Uint8Array>()
+
+  get(id: string): Uint8Array | undefined {
+    return this.#bytes.get(id)
+  }
+
+  /** Changes of one object, which act together. */
+  apply(changes: readonly ContentChange[]): void {
+    for (const { id, bytes } of changes)
+      if (bytes === null) this.#bytes.delete(id)
+      else this.#bytes.set(id, bytes)
+  }
+
+  /** Forgets all others. */
+  retain(ids: Iterable<string>): void {
+    const known = new Set(ids)
+    for (const id of this.#bytes.keys()) if (!known.has(id)) this.#bytes.delete(id)
+  }
+}
