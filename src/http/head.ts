@@ -4,6 +4,7 @@
  */
 import type { Reason } from '../lib/reason.ts'
 import { Fields } from '../message/fields.ts'
+import type { HeadLimits } from '../message/head.ts'
 import { CHARS, DIGIT, FIELD, TARGET, TOKEN } from './chars.ts'
 
 const CR = 0x0d
@@ -16,15 +17,6 @@ const COLON = 0x3a
 export const INCOMPLETE = -1
 /** Refused; the head's `fault` says why. */
 export const REFUSED = -2
-
-export interface HeadLimits {
-  /** Bytes of the whole head. */
-  readonly head: number
-  /** Number of fields. */
-  readonly headers: number
-  /** Bytes of the request target. */
-  readonly uri: number
-}
 
 /** Why a head was refused; `detail` names the rule that was broken, for the log. */
 export interface Fault {

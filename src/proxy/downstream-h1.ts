@@ -5,10 +5,11 @@
 import type { Socket } from 'node:net'
 import type { ChunkedSink } from '../http/chunked.ts'
 import { GatewayError } from '../lib/error.ts'
+import type { Duplex } from '../message/duplex.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { CompleteResponse } from '../message/local-response.ts'
-import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest, Takeover } from '../transport/downstream.ts'
+import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest } from '../transport/downstream.ts'
 import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
 import { ClientBody } from './client-body.ts'
@@ -16,6 +17,7 @@ import { HeadReader } from './head-reader.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { ResponseWriter } from './response-writer.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
+import { SocketDuplex } from './socket-duplex.ts'
 
 /** Milliseconds for reading and dropping the rest of a request's body. */
 const DISCARD = 2_000
@@ -43,7 +45,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   /** When the head that has begun to arrive must be complete; 0 between heads. */
   #headDue = 0
   #closing: LingeringClose | null = null
-  #tunnel: { cut: () => void; receive: (bytes: Buffer) => void } | null = null
+  #tunnel: SocketDuplex | null = null
   /** The client has sent FIN: what runs is finished, nothing more is read. */
   #halfClosed = false
 
@@ -70,7 +72,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   destroy(): void {
-    if (this.#state === TUNNEL) return this.#tunnel!.cut()
+    if (this.#state === TUNNEL) return this.#tunnel!.cut(new GatewayError('ShuttingDown'))
     // Only the end of the process comes here with an exchange under way.
     this.#handler?.onRequestFailed(new GatewayError('ShuttingDown'))
     this.#socket.destroy()
@@ -301,23 +303,14 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#gone('aborted')
   }
 
-  takeOver(head: ResponseHead, cut: () => void): Takeover {
-    this.#writer.switchProtocols(head)
+  upgrade(head: ResponseHead, protocol: string): Duplex {
+    this.#writer.switchProtocols(head, protocol)
     this.#handler = null
     this.#ended = true
     this.#state = TUNNEL
     this.#server.timers.disarm(this)
-    const socket = this.#socket.removeAllListeners('end').removeAllListeners('drain')
-    const tunnel = (this.#tunnel = { cut, receive: (_: Buffer): void => {} })
-    return {
-      socket,
-      onBytes: (listener) => void (tunnel.receive = listener),
-      early: this.#reader.take(),
-      halfClosed: this.#halfClosed,
-      lost: () => this.#writer.lost,
-      // It stays among the open connections: it counts for their limit, and a drain must end it too.
-      release: () => this.#leave(),
-    }
+    this.#tunnel = new SocketDuplex(this.#socket, this.#reader.take(), this.#halfClosed)
+    return this.#tunnel
   }
 
   /** The response is complete: go on with the next request, or close. */
@@ -383,7 +376,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   #gone(detail: string): void {
-    if (this.#state === TUNNEL || this.#state === CLOSED) return
+    if (this.#state === CLOSED) return
     this.#state = CLOSED
     this.#ended = true
     this.#reader.held = null

@@ -196,8 +196,9 @@ export class ResponseWriter implements ResponseProgress {
     if (this.#written > 0 && this.#lost >= this.#written) this.#headHeld = true
   }
 
-  switchProtocols(head: ResponseHead): void {
-    this.#text += `${statusLine(101)}${fieldsText(head.fields)}\r\n`
+  switchProtocols(head: ResponseHead, protocol: string): void {
+    const { fields } = head
+    this.#text += `${statusLine(101)}${fieldsText(fields)}connection: upgrade\r\nupgrade: ${protocol}\r\n\r\n`
     this.flush()
   }
 

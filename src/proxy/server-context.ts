@@ -1,5 +1,5 @@
 /** What the connections of one worker share. */
-import type { HeadLimits } from '../http/head.ts'
+import type { HeadLimits } from '../message/head.ts'
 import type { RequestHandler } from '../transport/downstream.ts'
 import type { Timers } from '../transport/timers.ts'
 

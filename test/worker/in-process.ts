@@ -15,6 +15,7 @@ import { builtInFilters } from '../../src/policy/built-in.ts'
 import { ContentStore } from '../../src/policy/contents.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import type { Phase } from '../../src/policy/registry.ts'
+import { tcpConnector } from '../../src/proxy/tcp-connector.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
@@ -88,6 +89,7 @@ export class InProcess {
       metricsRow: () => 1,
       mayDial: () => true,
       budget: this.budget,
+      connector: tcpConnector,
       limits,
     })
     this.flow = new Flow(

@@ -6,21 +6,20 @@ import { directOrigin, Forwarding } from '../../src/exchange/forwarding.ts'
 import type { GatewayError } from '../../src/lib/error.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { normalizeHost } from '../../src/pattern/host.ts'
-import {
-  EndpointPool,
-  type PoolContext,
-  type PoolOptions,
-  type PoolWaiter,
-  type Reservation,
-} from '../../src/proxy/pool.ts'
-import type { UpstreamConnection } from '../../src/proxy/upstream-h1.ts'
-import type { UpstreamHandler } from '../../src/transport/upstream.ts'
-import { deafPort, type Listening, listening, realTimers, until } from './sockets.ts'
+import { tcpConnector } from '../../src/proxy/tcp-connector.ts'
+import { systemTimers } from '../../src/thread/system-timers.ts'
+import { EndpointPool, type PoolContext, type PoolOptions, type Reservation } from '../../src/transport/pool.ts'
+import { Timers } from '../../src/transport/timers.ts'
+import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../../src/transport/upstream.ts'
+import { deafPort, type Listening, listening, until } from '../proxy/sockets.ts'
 
 const OPTIONS: PoolOptions = { connectTimeout: 2_000, idleTimeout: 60_000, maxRequestsPerConnection: 0 }
 
 class World implements PoolContext {
-  readonly timers = realTimers()
+  /** Milliseconds that have passed besides those of the test. */
+  skew = 0
+  readonly timers = new Timers({ ...systemTimers, monotonic: () => systemTimers.monotonic() + this.skew })
+  readonly connector = tcpConnector
   readonly limits = { head: 10_000, headers: 100, uri: 0 }
   readonly pool: EndpointPool
   places = Number.POSITIVE_INFINITY
@@ -68,66 +67,70 @@ class World implements PoolContext {
     this.counts.closed++
   }
 
-  ask(fresh = false): Waiting {
-    const waiting = new Waiting(fresh)
-    this.pool.acquire(waiting)
-    return waiting
+  /** Dispatches a request whose body is still open. */
+  ask(fresh = false): Asked {
+    const asked = new Asked()
+    this.pool.dispatch(request(), asked, fresh)
+    return asked
   }
 }
 
-class Waiting implements PoolWaiter {
-  readonly fresh: boolean
-  connection: UpstreamConnection | null = null
+class Asked implements UpstreamHandler {
+  stream: UpstreamStream | null = null
   reused: boolean | null = null
   error: GatewayError | null = null
-  readonly settled: Promise<void>
-  #settle!: () => void
+  body = ''
+  onChunk: () => void = () => {}
+  /** It has a stream, or will never have one. */
+  readonly settled = Promise.withResolvers<void>()
+  readonly over = Promise.withResolvers<void>()
 
-  constructor(fresh: boolean) {
-    this.fresh = fresh
-    this.settled = new Promise((resolve) => {
-      this.#settle = resolve
-    })
+  constructor() {
+    this.over.promise.catch(() => {})
   }
-  onConnection(connection: UpstreamConnection, reused: boolean): void {
-    assert.equal(this.connection ?? this.error, null, 'told twice')
-    this.connection = connection
+  onStream(stream: UpstreamStream, reused: boolean): void {
+    assert.equal(this.stream ?? this.error, null, 'told twice')
+    this.stream = stream
     this.reused = reused
-    this.#settle()
+    this.settled.resolve()
   }
-  onConnectError(error: GatewayError): void {
-    assert.equal(this.connection ?? this.error, null, 'told twice')
+  onError(error: GatewayError): void {
+    assert.equal(this.error, null, 'told twice')
     this.error = error
-    this.#settle()
+    this.settled.resolve()
+    this.over.reject(error)
   }
-  /** Sends a request on the connection and waits for the end of its response. */
-  async exchange(target = '/'): Promise<string> {
-    await this.settled
-    let body = ''
-    await new Promise<void>((resolve, reject) => {
-      const handler: UpstreamHandler = {
-        onInformational: () => {},
-        onHead: () => {},
-        onData: (bytes, start, end) => void (body += bytes.latin1Slice(start, end)),
-        onEnd: () => resolve(),
-        onError: reject,
-        onDrain: () => {},
-        onBatchEnd: () => {},
-        onUpgrade: () => reject(new Error('upgraded')),
-      }
-      this.connection!.dispatch(request(target), handler)
-    })
-    return body
+  onInformational(): void {}
+  onHead(): void {}
+  onData(bytes: Buffer, start: number, end: number): void {
+    this.body += bytes.latin1Slice(start, end)
+    this.onChunk()
+  }
+  onEnd(): void {
+    this.over.resolve()
+  }
+  onDrain(): void {}
+  onBatchEnd(): void {}
+  onUpgrade(): void {
+    this.over.reject(new Error('upgraded'))
+  }
+  /** Sends the rest of the request, and waits for the end of its response. */
+  async exchange(text = '/'): Promise<string> {
+    await this.settled.promise
+    this.stream!.write(Buffer.from(text))
+    this.stream!.end(null)
+    await this.over.promise
+    return this.body
   }
 }
 
-function request(target: string): Parameters<UpstreamConnection['dispatch']>[0] {
+function request(): UpstreamRequest {
   return {
-    method: 'GET',
-    target,
+    method: 'POST',
+    target: '/',
     host: 'h.test',
     fields: new Fields(),
-    bodyLength: 0,
+    bodyLength: -1,
     forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), false),
     id: 'id',
     passed: '',
@@ -136,13 +139,17 @@ function request(target: string): Parameters<UpstreamConnection['dispatch']>[0] 
   }
 }
 
-/** Answers each request with its target. */
+/** Answers each request with the one chunk of its body, once it is complete. */
 async function server(t: TestContext, head = ''): Promise<Listening> {
   return listening(t, (socket) => {
     socket.on('end', () => socket.end())
+    let text = ''
     socket.on('data', (bytes: Buffer) => {
-      const target = bytes.toString().split(' ')[1]!
-      socket.write(`HTTP/1.1 200 OK\r\n${head}content-length: ${target.length}\r\n\r\n${target}`)
+      text += bytes.toString()
+      const body = /\r\n\r\n[0-9a-f]+\r\n(.*)\r\n0\r\n\r\n$/s.exec(text)?.[1]
+      if (body === undefined) return
+      text = ''
+      socket.write(`HTTP/1.1 200 OK\r\n${head}content-length: ${body.length}\r\n\r\n${body}`)
     })
   })
 }
@@ -152,12 +159,12 @@ describe('the pool of an endpoint', () => {
     const { port, sockets } = await server(t)
     const world = new World(port)
     const [one, two] = [world.ask(), world.ask()]
-    await Promise.all([one.settled, two.settled])
-    assert.notEqual(one.connection, two.connection)
+    await Promise.all([one.settled.promise, two.settled.promise])
+    assert.notEqual(one.stream, two.stream)
     assert.equal(await one.exchange('/1'), '/1')
     assert.equal(await two.exchange('/2'), '/2')
     const three = world.ask()
-    assert.deepEqual([three.connection, three.reused], [two.connection, true])
+    assert.deepEqual([three.stream, three.reused], [two.stream, true])
     assert.equal(await three.exchange('/3'), '/3')
     assert.deepEqual([sockets.size, world.pool.open, world.pool.idleCount], [2, 2, 2])
     assert.deepEqual([world.counts.opened, world.counts.reused], [2, 1])
@@ -170,11 +177,11 @@ describe('the pool of an endpoint', () => {
     const { port } = await server(t)
     const world = new World(port)
     const one = world.ask()
-    await one.settled
+    await one.settled.promise
     const two = world.ask()
     const answered = one.exchange('/1')
     // Not yet connected: the first connection comes free earlier or later than the second stands, and either is fine.
-    await two.settled
+    await two.settled.promise
     assert.equal(await two.exchange('/2'), '/2')
     await answered
     await until(() => world.pool.idleCount === 2)
@@ -185,13 +192,13 @@ describe('the pool of an endpoint', () => {
     const { port } = await server(t)
     const world = new World(port)
     const one = world.ask()
-    await one.settled
+    await one.settled.promise
     const answered = one.exchange('/1')
     const again = world.ask(true)
     const other = world.ask()
-    await Promise.all([answered, again.settled, other.settled])
+    await Promise.all([answered, again.settled.promise, other.settled.promise])
     assert.equal(again.reused, false)
-    assert.notEqual(again.connection, one.connection)
+    assert.notEqual(again.stream, one.stream)
     world.pool.retire()
   })
 
@@ -200,8 +207,8 @@ describe('the pool of an endpoint', () => {
     const world = new World(port)
     await world.ask().exchange()
     const again = world.ask(true)
-    assert.equal(again.connection, null)
-    await again.settled
+    assert.equal(again.stream, null)
+    await again.settled.promise
     assert.deepEqual([again.reused, world.pool.open], [false, 2])
     world.pool.retire()
   })
@@ -213,8 +220,8 @@ describe('the pool of an endpoint', () => {
     world.places = 2
     const placesSeen: number[] = []
     const waiting = [world.ask(), world.ask()]
-    for (const each of waiting) void each.settled.then(() => placesSeen.push(world.places))
-    await Promise.all(waiting.map((each) => each.settled))
+    for (const each of waiting) void each.settled.promise.then(() => placesSeen.push(world.places))
+    await Promise.all(waiting.map((each) => each.settled.promise))
     assert.deepEqual(
       waiting.map((each) => each.error?.reason),
       ['ConnectFailure', 'ConnectFailure'],
@@ -239,7 +246,7 @@ describe('the pool of an endpoint', () => {
     world.places = 1
     const began = performance.now()
     const waiting = world.ask()
-    await waiting.settled
+    await waiting.settled.promise
     assert.equal(waiting.error?.reason, 'ConnectTimeout')
     const took = performance.now() - began
     assert.ok(took >= 99 && took < 1_000, `${took} ms`)
@@ -252,8 +259,8 @@ describe('the pool of an endpoint', () => {
     const [one, two] = [world.ask(), world.ask()]
     // The client of the first is gone; its connection stays under way and is for the second as well.
     world.pool.cancel(one)
-    await two.settled
-    assert.deepEqual([one.connection, one.error, two.error], [null, null, null])
+    await two.settled.promise
+    assert.deepEqual([one.stream, one.error, two.error], [null, null, null])
     await until(() => world.pool.idleCount === 1)
     world.pool.retire()
   })
@@ -272,12 +279,12 @@ describe('the pool of an endpoint', () => {
     world.places = 1
     world.pending = 2
     const one = world.ask()
-    await one.settled
+    await one.settled.promise
     const [two, three, four] = [world.ask(), world.ask(), world.ask()]
     assert.equal(four.error?.reason, 'Overloaded')
     await one.exchange()
-    await two.settled
-    assert.deepEqual([two.reused, three.connection], [true, null])
+    await two.settled.promise
+    assert.deepEqual([two.reused, three.stream], [true, null])
     assert.equal(world.pool.feed(world.timers.touch()), true)
     assert.equal(world.pool.feed(world.timers.touch() + 200), false)
     assert.equal(three.error?.reason, 'Overloaded')
@@ -296,7 +303,7 @@ describe('the pool of an endpoint', () => {
     world.pool.cancel(one)
     assert.equal(world.pending, 1)
     await until(() => world.pool.idleCount === 1)
-    assert.deepEqual([one.connection, two.connection], [null, null])
+    assert.deepEqual([one.stream, two.stream], [null, null])
     world.pool.retire()
   })
 
@@ -305,23 +312,12 @@ describe('the pool of an endpoint', () => {
     const world = new World(port)
     world.places = 1
     const one = world.ask()
-    await one.settled
+    await one.settled.promise
     const two = world.ask()
-    const done = new Promise<void>((resolve, reject) => {
-      one.connection!.dispatch(request('/1'), {
-        onInformational: () => {},
-        onHead: () => {},
-        // As when the client's buffers are full with the last bytes.
-        onData: () => one.connection!.pause(),
-        onEnd: () => resolve(),
-        onError: reject,
-        onDrain: () => {},
-        onBatchEnd: () => {},
-        onUpgrade: () => {},
-      })
-    })
-    await done
-    assert.deepEqual([two.connection === one.connection, two.reused], [true, true])
+    // As when the client's buffers are full with the last bytes.
+    one.onChunk = () => one.stream!.pause()
+    await one.exchange('/1')
+    assert.deepEqual([two.stream === one.stream, two.reused], [true, true])
     assert.equal(await two.exchange('/2'), '/2')
     world.pool.retire()
   })
@@ -360,10 +356,11 @@ describe('the pool of an endpoint', () => {
     const world = new World(port)
     const one = world.ask()
     await one.exchange()
-    one.connection!.openedAt -= 30 * 60_000
+    world.skew += 30 * 60_000
+    world.timers.touch()
     const two = world.ask()
-    assert.equal(two.connection, null)
-    await two.settled
+    assert.equal(two.stream, null)
+    await two.settled.promise
     assert.equal(two.reused, false)
     world.pool.retire()
   })
@@ -395,7 +392,7 @@ describe('the pool of an endpoint', () => {
     const { port } = await server(t)
     const world = new World(port)
     const one = world.ask()
-    await one.settled
+    await one.settled.promise
     world.pool.retire()
     assert.equal(await one.exchange('/1'), '/1')
     assert.deepEqual([world.pool.open, world.pool.idleCount], [0, 0])
