@@ -4,7 +4,7 @@
  */
 import { createBalancer } from '../src/balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../src/balance/endpoint.ts'
-import { Splits } from '../src/balance/split.ts'
+import { WeightedSplits } from '../src/balance/weighted-split.ts'
 import { Fields } from '../src/message/fields.ts'
 import type { ResponseHead } from '../src/message/head.ts'
 import { normalizePath } from '../src/pattern/path.ts'
@@ -82,7 +82,7 @@ for (const algorithm of ['RoundRobin', 'WeightedRoundRobin', 'LeastRequest', 'Ra
     )
   }
 
-const splits = new Splits(Math.random)
+const splits = new WeightedSplits(Math.random)
 const backends = [{ id: 'a' }, { id: 'b' }]
 const one = [{ backendIndex: 0, weight: 1 }]
 const two = [

@@ -1,6 +1,6 @@
 /**
- * Work that is cut into turns of the event loop, so that whatever else is ready runs in between. One length for all of
- * it: house rule 6.
+ * Divides long work into turns of the event loop, so that other events are handled in between. One length for all work:
+ * house rule 6.
  */
 import type { Milliseconds, TimerClock } from './clock.ts'
 
@@ -9,7 +9,7 @@ export const TIME_SLICE: Milliseconds = 2
 
 export type SliceClock = Pick<TimerClock, 'monotonic' | 'nextTurn'>
 
-/** The time that work may take in one turn. It is asked between two steps, so the last step ends after it. */
+/** The time that work may take in one turn. It is checked between two steps, so the last step ends after it. */
 export class TimeSlice {
   readonly #clock: Pick<TimerClock, 'monotonic'>
   readonly #began: Milliseconds
@@ -25,37 +25,37 @@ export class TimeSlice {
     return this.#clock.monotonic() - this.#began >= this.#length
   }
 
-  /** The beginning of the same slice. @param share of its length, above 0 and up to 1 */
+  /** A slice with the same start and a part of the length. @param share of the length, above 0 and up to 1 */
   part(share: number): TimeSlice {
     return new TimeSlice(this.#clock, this.#length * share, this.#began)
   }
 }
 
-/** Work that runs for one slice a turn until nothing is left. */
+/** Work that runs for one slice per turn until it is done. */
 export class SlicedWork {
   readonly #clock: SliceClock
   readonly #work: (slice: TimeSlice) => boolean
   #cancel: (() => void) | undefined
   #stopped = false
 
-  /** @param work does at least one step and goes on until the slice is over; returns whether anything is left to do */
+  /** @param work performs at least one step and continues until the slice is over; returns whether work is left */
   constructor(clock: SliceClock, work: (slice: TimeSlice) => boolean) {
     this.#clock = clock
     this.#work = work
   }
 
-  /** Whether a slice is due in the next turn. */
+  /** Whether a slice is scheduled for the next turn. */
   get scheduled(): boolean {
     return this.#cancel !== undefined
   }
 
-  /** One slice now, the rest in the turns that follow. Nothing when one is due already. */
+  /** Runs one slice now and the rest in later turns. Does nothing when a slice is scheduled. */
   run(): void {
     if (this.scheduled || this.#stopped) return
     if (this.#work(new TimeSlice(this.#clock))) this.schedule()
   }
 
-  /** The first slice in the next turn. */
+  /** Schedules the first slice for the next turn. */
   schedule(): void {
     if (this.#stopped) return
     this.#cancel ??= this.#clock.nextTurn(() => {
@@ -64,7 +64,7 @@ export class SlicedWork {
     })
   }
 
-  /** No slice from now on. */
+  /** Cancels all further slices. */
   stop(): void {
     this.#stopped = true
     this.#cancel?.()
@@ -72,7 +72,7 @@ export class SlicedWork {
   }
 }
 
-/** Pauses of an asynchronous function that does much without waiting for anything. */
+/** Pauses an asynchronous function that computes for long without waiting. */
 export class SlicePauses {
   readonly #clock: SliceClock
   #slice: TimeSlice
@@ -82,7 +82,7 @@ export class SlicePauses {
     this.#slice = new TimeSlice(clock)
   }
 
-  /** To be awaited between two steps; undefined while the slice lasts. */
+  /** Await between two steps; undefined while the slice lasts. */
   next(): Promise<void> | undefined {
     if (!this.#slice.over) return undefined
     return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-/** So many at once, then so many a second. */
+/** A token bucket: a burst, then a steady rate. */
 import type { Milliseconds } from './clock.ts'
 
 export interface Rate {
@@ -20,7 +20,7 @@ export class TokenBucket {
     this.#at = now()
   }
 
-  /** @returns 0 when a token was taken, else the time until there is one */
+  /** @returns 0 when a token was taken, else the time until one is available */
   take(): Milliseconds {
     const { perSecond, burst } = this.#rate
     const now = this.#now()

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism, constants } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
 import type { RunCommand } from '../cli/parse.ts'
-import { divideMemory, formatMebibytes, LEAST_MEMORY } from '../lib/memory-budget.ts'
+import { divideMemory, formatMebibytes, MIN_MEMORY } from '../lib/memory-budget.ts'
 import { createProcessLogWriter, createThreadLogger, PROCESS_LOG_RING_BYTES } from '../log/process-log.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { memoryLimit } from './memory-limit.ts'
@@ -59,9 +59,9 @@ export async function run({ command, entries = ENTRIES }: RunOptions): Promise<v
     log.warn(
       `${formatMebibytes(limit.bytes)} of memory (${limit.from}) have room for ${workers} of ${requested} workers. Raise the limit to start them all.`,
     )
-  if (limit.bytes < LEAST_MEMORY)
+  if (limit.bytes < MIN_MEMORY)
     log.warn(
-      `${formatMebibytes(limit.bytes)} of memory (${limit.from}) are less than the ${formatMebibytes(LEAST_MEMORY)} that one worker and control may need: ` +
+      `${formatMebibytes(limit.bytes)} of memory (${limit.from}) are less than the ${formatMebibytes(MIN_MEMORY)} that one worker and control may need: ` +
         'the system may kill the process. Raise the limit.',
     )
 

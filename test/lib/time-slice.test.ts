@@ -43,7 +43,7 @@ describe('a time slice', () => {
     assert.equal(TIME_SLICE, 2)
   })
 
-  it('has parts that begin with it', () => {
+  it('has parts with the same start', () => {
     const { clock, work } = loop()
     const slice = new TimeSlice(clock)
     work(1)
@@ -55,7 +55,7 @@ describe('a time slice', () => {
 })
 
 describe('sliced work', () => {
-  it('takes one slice a turn and leaves nothing undone', () => {
+  it('runs one slice per turn until it is done', () => {
     const { clock, work, turn } = loop()
     let left = 100
     const sliced = new SlicedWork(clock, (slice) => {
@@ -76,7 +76,7 @@ describe('sliced work', () => {
     )
   })
 
-  it('is one slice however often it is asked for, and none after a stop', () => {
+  it('schedules one slice for any number of calls, and none after `stop`', () => {
     const world = loop()
     let slices = 0
     const sliced = new SlicedWork(world.clock, () => ++slices < 2)
@@ -94,7 +94,7 @@ describe('sliced work', () => {
 })
 
 describe('pauses of an asynchronous function', () => {
-  it('come when a slice is over, and a new slice begins after each', async () => {
+  it('occur when a slice is over, and each begins a new slice', async () => {
     const { clock, work, turn } = loop()
     const pauses = new SlicePauses(clock)
     assert.equal(pauses.next(), undefined)

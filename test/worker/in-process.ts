@@ -5,7 +5,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BackendSpec } from '../../src/api/backend.ts'
-import { Splits } from '../../src/balance/split.ts'
+import { WeightedSplits } from '../../src/balance/weighted-split.ts'
 import { ClientResolver } from '../../src/exchange/client-address.ts'
 import { AccessLog } from '../../src/log/access-line.ts'
 import { normalizePath } from '../../src/pattern/path.ts'
@@ -100,7 +100,7 @@ export class InProcess {
         timers,
         endpoints,
         metrics,
-        splits: new Splits(random),
+        splits: new WeightedSplits(random),
         unexpected: (error) => errors.push(error),
       },
       new ClientResolver(null),

@@ -61,7 +61,7 @@ export class ObjectLog {
   }
 
   #makeRoom(namespace: string): boolean {
-    const crowd = this.#turns.crowd()!
+    const crowd = this.#turns.largestGroup()!
     const refused = this.#turns.sizeOf(namespace) + 1 >= this.#turns.sizeOf(crowd)
     this.#leaveOut(refused ? namespace : crowd)
     if (refused) return false

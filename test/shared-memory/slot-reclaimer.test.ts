@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { beforeEach, describe, it } from 'node:test'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
-import { SlotReclaimer } from '../../src/shared-memory/epoch.ts'
 import { identityDigest } from '../../src/shared-memory/identity-table.ts'
 import { ProcessBlock, workerThread } from '../../src/shared-memory/process-block.ts'
+import { SlotReclaimer } from '../../src/shared-memory/slot-reclaimer.ts'
 
 const WORKERS = 2
 
-describe('a slot that was withdrawn', () => {
+describe('a retired slot', () => {
   let table: EndpointTable
   let block: ProcessBlock
   let reclaimer: SlotReclaimer
@@ -21,12 +21,12 @@ describe('a slot that was withdrawn', () => {
   })
 
   function enlisted(): number {
-    const slot = table.identities.insertOwned(name)
+    const slot = table.identities.insertExclusive(name)
     reclaimer.enlist(slot)
     return slot
   }
 
-  it('takes no new request from the moment it is withdrawn', () => {
+  it('is not eligible from the moment it is retired', () => {
     const slot = enlisted()
     assert.equal(table.eligible(slot), true)
     reclaimer.retire(slot)
@@ -43,7 +43,7 @@ describe('a slot that was withdrawn', () => {
     block.passEpoch(1, epoch)
     assert.equal(reclaimer.sweep(), 1)
     assert.equal(table.identities.find(name), -1)
-    assert.equal(reclaimer.waiting, 0)
+    assert.equal(reclaimer.pending, 0)
   })
 
   for (const ledger of ['requests', 'connections', 'pending'] as const)
@@ -58,7 +58,7 @@ describe('a slot that was withdrawn', () => {
       assert.equal(reclaimer.sweep(), 1)
     })
 
-  it('is not held back by a dead worker, nor given away under its replacement', () => {
+  it('is not held by a dead worker, and not reused before its replacement has passed the epoch', () => {
     const slot = enlisted()
     table.acquire(0, slot)
     reclaimer.retire(slot)
@@ -73,21 +73,21 @@ describe('a slot that was withdrawn', () => {
     assert.equal(reclaimer.sweep(), 1)
   })
 
-  it('comes back at the same place, with what is known of its health, when its name returns before that', () => {
+  it('keeps its index and its health when its name returns before it is freed', () => {
     const slot = enlisted()
     table.mark(slot, 2, true)
     reclaimer.retire(slot)
     reclaimer.seal()
     assert.equal(enlisted(), slot)
-    assert.equal(reclaimer.waiting, 0)
+    assert.equal(reclaimer.pending, 0)
     assert.equal(table.eligible(slot), false)
     table.mark(slot, 2, false)
     assert.equal(table.eligible(slot), true)
   })
 
-  it('is withdrawn by the next control thread when the one before died without doing so', () => {
+  it('is retired by the next control thread when the previous one died first', () => {
     const kept = enlisted()
-    const orphan = table.identities.insertOwned(identityDigest('never enlisted'))
+    const orphan = table.identities.insertExclusive(identityDigest('never enlisted'))
     const next = new SlotReclaimer(table, block)
     next.adopt(new Set([kept]))
     const epoch = next.seal()!
@@ -97,7 +97,7 @@ describe('a slot that was withdrawn', () => {
     assert.notEqual(orphan, kept)
   })
 
-  it('begins no epoch when nothing was withdrawn', () => {
+  it('begins no epoch when nothing was retired', () => {
     enlisted()
     assert.equal(reclaimer.seal(), undefined)
     assert.equal(block.epoch, 0)

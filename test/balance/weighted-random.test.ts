@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createBalancer } from '../../src/balance/create-balancer.ts'
-import { WeightedRandom } from '../../src/balance/random.ts'
+import { WeightedRandom } from '../../src/balance/weighted-random.ts'
 import { Bench, balancerSuite, seeded, tally } from '../suite/balancer.ts'
 
 balancerSuite('Random')
@@ -19,7 +19,7 @@ describe('random', () => {
     assert.ok(Math.abs(tally(balancer, 8_000).get(endpoints[1]!)! - 4_000) < 150)
   })
 
-  it('follows the weights also among the few that are left', () => {
+  it('follows the weights also among few eligible endpoints', () => {
     const bench = new Bench()
     const endpoints = bench.endpoints(1_000, 1_000, 1, 3)
     const balancer = new WeightedRandom(bench, seeded(5))
@@ -29,7 +29,7 @@ describe('random', () => {
     assert.ok(Math.abs(tally(balancer, 4_000).get(endpoints[3]!)! - 3_000) < 120)
   })
 
-  it('reaches the first and the last endpoint at the ends of chance', () => {
+  it('reaches the first and the last endpoint at the limits of the random range', () => {
     const bench = new Bench()
     const endpoints = bench.endpoints(1, 1, 1)
     const ends = [0, 1 - 2 ** -53].map((chance) => {
@@ -42,7 +42,7 @@ describe('random', () => {
 })
 
 describe('createBalancer', () => {
-  it('refuses an algorithm it does not know', () => {
+  it('rejects an unknown algorithm', () => {
     assert.throws(() => createBalancer('Fastest' as 'Random', new Bench(), seeded(1)), TypeError)
   })
 })

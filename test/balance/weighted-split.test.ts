@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { type SplitRef, Splits } from '../../src/balance/split.ts'
+import { type SplitRef, WeightedSplits } from '../../src/balance/weighted-split.ts'
 import { seeded } from '../suite/balancer.ts'
 
 const BACKENDS = Array.from({ length: 40 }, (_, i) => ({ id: `shop/b${i}` }))
@@ -10,7 +10,7 @@ function refs(...weights: number[]): SplitRef[] {
   return weights.map((weight, i) => ({ backendIndex: i, weight }))
 }
 
-function counts(splits: Splits, rule: string, parts: readonly SplitRef[], picks: number): number[] {
+function counts(splits: WeightedSplits, rule: string, parts: readonly SplitRef[], picks: number): number[] {
   const counts = parts.map(() => 0)
   for (let i = 0; i < picks; i++) counts[splits.pick(rule, parts, BACKENDS)]! += 1
   return counts
@@ -18,7 +18,7 @@ function counts(splits: Splits, rule: string, parts: readonly SplitRef[], picks:
 
 describe('a weighted split', () => {
   it('gives 90 of 100 requests to weight 90 and 10 to weight 10, never two of the small part in a row', () => {
-    const splits = new Splits(seeded(1))
+    const splits = new WeightedSplits(seeded(1))
     const parts = refs(90, 10)
     const picks = Array.from({ length: 100 }, () => splits.pick('shop/a/r', parts, BACKENDS))
     assert.equal(picks.filter((part) => part === 1).length, 10)
@@ -26,7 +26,7 @@ describe('a weighted split', () => {
   })
 
   it('gives nothing to weight 0, also when it is the only one or all are 0', () => {
-    const splits = new Splits(seeded(1))
+    const splits = new WeightedSplits(seeded(1))
     assert.deepEqual(counts(splits, 'a', refs(0, 1, 0), 50), [0, 50, 0])
     assert.equal(splits.pick('b', refs(0), BACKENDS), -1)
     assert.equal(splits.pick('c', refs(0, 0), BACKENDS), -1)
@@ -39,7 +39,7 @@ describe('a weighted split', () => {
       fc.property(weights, fc.nat(100), fc.nat(), (weights, before, seed) => {
         const sum = weights.reduce((a, b) => a + b, 0)
         fc.pre(sum > 0)
-        const splits = new Splits(seeded(seed))
+        const splits = new WeightedSplits(seeded(seed))
         const parts = refs(...weights)
         counts(splits, 'r', parts, before)
         assert.deepEqual(counts(splits, 'r', parts, sum), weights)
@@ -48,14 +48,14 @@ describe('a weighted split', () => {
   })
 
   it('is exact with weights of a million', () => {
-    const splits = new Splits(seeded(1))
+    const splits = new WeightedSplits(seeded(1))
     assert.deepEqual(counts(splits, 'r', refs(1_000_000, 999_999, 1), 2_000_000), [1_000_000, 999_999, 1])
   })
 
-  it('goes on where it stood when the table changes and the rule is a new object', () => {
+  it('continues its rotation when the table changes and the rule is a new object', () => {
     const parts = () => refs(3, 1)
-    const steady = new Splits(() => 0)
-    const reloaded = new Splits(() => 0)
+    const steady = new WeightedSplits(() => 0)
+    const reloaded = new WeightedSplits(() => 0)
     const same = parts()
     const expected = Array.from({ length: 40 }, () => steady.pick('r', same, BACKENDS))
     assert.deepEqual(
@@ -64,22 +64,22 @@ describe('a weighted split', () => {
     )
   })
 
-  it('follows a Backend to another place in the list', () => {
-    const splits = new Splits(() => 0)
+  it('keeps the credit of a Backend whose index changes', () => {
+    const splits = new WeightedSplits(() => 0)
     const [a, b] = refs(1, 1) as [SplitRef, SplitRef]
     assert.equal(splits.pick('r', [a, b], BACKENDS), 0)
     assert.equal(splits.pick('r', [b, a], BACKENDS), 0, 'it is the turn of b, which stands first now')
   })
 
-  it('sends a canary its share at once when its weight goes from 1 to 50 per cent', () => {
-    const splits = new Splits(() => 0)
+  it('gives a canary its new share immediately when its weight goes from 1 to 50 per cent', () => {
+    const splits = new WeightedSplits(() => 0)
     counts(splits, 'r', refs(990_000, 10_000), 30)
     const [, canary] = counts(splits, 'r', refs(50, 50), 20)
     assert.ok(canary! >= 9 && canary! <= 11)
   })
 
   it('keeps two references to one Backend apart', () => {
-    const splits = new Splits(() => 0)
+    const splits = new WeightedSplits(() => 0)
     const parts = () => [
       { backendIndex: 0, weight: 1 },
       { backendIndex: 0, weight: 3 },
@@ -88,8 +88,8 @@ describe('a weighted split', () => {
     assert.equal(picks.filter((part) => part === 1).length, 6)
   })
 
-  it('keeps rules apart, and forgets the longest unused one beyond its capacity', () => {
-    const splits = new Splits(() => 0, 2)
+  it('keeps rules apart, and evicts the least recently used one beyond its capacity', () => {
+    const splits = new WeightedSplits(() => 0, 2)
     const parts = refs(1, 1)
     assert.deepEqual(
       [splits.pick('a', parts, BACKENDS), splits.pick('b', parts, BACKENDS), splits.pick('a', parts, BACKENDS)],
@@ -101,8 +101,8 @@ describe('a weighted split', () => {
     assert.equal(splits.pick('b', parts, BACKENDS), 0, 'b was forgotten and begins anew')
   })
 
-  it('remembers nothing about rules with a single Backend', () => {
-    const splits = new Splits(seeded(1))
+  it('keeps no state for rules with a single Backend', () => {
+    const splits = new WeightedSplits(seeded(1))
     assert.equal(splits.pick('r', refs(7), BACKENDS), 0)
     assert.equal(splits.size, 0)
   })

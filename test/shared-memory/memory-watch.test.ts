@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { WORKER_GARBAGE_THRESHOLD, watchMemory } from '../../src/shared-memory/memory-watch.ts'
 import { CONTROL_THREAD, ProcessBlock, workerThread } from '../../src/shared-memory/process-block.ts'
-import { WORTH_COMPILING_BYTES, watchMemory } from '../../src/shared-memory/thread-memory.ts'
 
 const MiB = 1024 * 1024
 
 /** A thread whose heap the test sets, and whose clock it is. */
-function thread(row = workerThread(0), worth?: number) {
+function thread(row = workerThread(0), threshold?: number) {
   const block = new ProcessBlock(ProcessBlock.allocate(2))
   const heap = { used: 40 * MiB, live: 10 * MiB, idle: true, collected: 0 }
   let tick = (): void => {}
@@ -25,7 +25,7 @@ function thread(row = workerThread(0), worth?: number) {
         heap.collected++
         heap.used = heap.live
       },
-      ...(worth === undefined ? {} : { worth }),
+      ...(threshold === undefined ? {} : { threshold }),
     },
     (look) => {
       tick = look
@@ -44,7 +44,7 @@ function thread(row = workerThread(0), worth?: number) {
 }
 
 describe('the memory of a thread', () => {
-  it('is told to the others, and forgotten with the worker', () => {
+  it('is recorded in the process block, and cleared with the worker', () => {
     const { block } = thread()
     const told = { used: 40 * MiB, total: 41 * MiB, limit: 64 * MiB, external: 3 * MiB }
     assert.deepEqual(block.memory(workerThread(0)), told)
@@ -52,7 +52,7 @@ describe('the memory of a thread', () => {
     block.clearWorker(0)
     assert.equal(block.memory(workerThread(0)).used, 0)
   })
-  it('is given back once when nothing happens any more', () => {
+  it('is collected once when the thread becomes idle', () => {
     const { heap, block, pass } = thread()
     pass(4)
     assert.equal(heap.collected, 0)
@@ -60,7 +60,7 @@ describe('the memory of a thread', () => {
     assert.equal(heap.collected, 1)
     assert.equal(block.memory(workerThread(0)).used, 10 * MiB)
   })
-  it('is given back again when more garbage has come', () => {
+  it('is collected again after more garbage', () => {
     const { heap, pass } = thread()
     pass(10)
     pass(10, 2 * MiB)
@@ -68,8 +68,8 @@ describe('the memory of a thread', () => {
     pass(10)
     assert.equal(heap.collected, 2)
   })
-  it('of one that serves is given back for more garbage only: its compiled code goes with it', () => {
-    const { heap, pass } = thread(workerThread(0), WORTH_COMPILING_BYTES)
+  it('of a worker is collected for more garbage only, because compiled code is discarded with it', () => {
+    const { heap, pass } = thread(workerThread(0), WORKER_GARBAGE_THRESHOLD)
     // A worker that has served its first requests.
     heap.used = 18 * MiB
     heap.live = 15 * MiB
@@ -85,7 +85,7 @@ describe('the memory of a thread', () => {
     pass(60)
     assert.equal(heap.collected, 2)
   })
-  it('is left alone while somebody waits, while it allocates, where little has come, and where it is large', () => {
+  it('is not collected while the thread is busy or allocates, for little garbage, or when the heap is large', () => {
     for (const change of [
       ({ heap, pass }: ReturnType<typeof thread>) => {
         heap.idle = false

@@ -1,23 +1,23 @@
 /**
- * The weighted split of a rule over its `backendRefs`: exact shares, smooth, and going on where it stood when the table
+ * Splits the requests of a rule over its `backendRefs` by weight: exact shares, smooth, and continued across table
  * changes. The state is keyed by the rule's identity, outside the snapshot, because a rule is a new object in every
- * generation that touches it.
+ * generation that changes it.
  */
 import type { Random } from '../lib/clock.ts'
-import { SmoothRotation } from './smooth.ts'
+import { SmoothRotation } from './smooth-rotation.ts'
 
-/** What a split needs to know of a backendRef. */
+/** The fields of a backendRef that a split reads. */
 export interface SplitRef {
-  /** Into the generation's Backends; -1 when the reference does not resolve. */
+  /** Index into the generation's Backends; -1 when the reference does not resolve. */
   readonly backendIndex: number
-  /** 0 … 1,000,000; 0 gets nothing. */
+  /** 0 … 1,000,000; 0 receives no requests. */
   readonly weight: number
 }
 
-/** The Backends of one generation. An index means another one in the next; the id is what stays. */
+/** The Backends of one generation. Indexes differ between generations; ids do not. */
 type Backends = readonly ({ readonly id: string } | null)[]
 
-interface State {
+interface SplitState {
   refs: readonly SplitRef[]
   /** Backend id of each reference. */
   ids: readonly (string | undefined)[]
@@ -27,18 +27,18 @@ interface State {
   total: number
 }
 
-/** Rules whose place in the rotation is remembered: some 300 bytes each. */
+/** Rules whose rotation is kept: about 300 bytes each. */
 const DEFAULT_CAPACITY = 20_000
 
-export class Splits {
+export class WeightedSplits {
   readonly #random: Random
   readonly #capacity: number
-  /** By rule; the longest unused first. */
-  readonly #states = new Map<string, State>()
+  /** By rule; least recently used first. */
+  readonly #states = new Map<string, SplitState>()
 
-  /** @param capacity rules remembered at most; one that was forgotten starts its rotation anew */
+  /** @param capacity rules kept; the rotation of an evicted rule starts from the beginning */
   constructor(random: Random, capacity = DEFAULT_CAPACITY) {
-    if (!(capacity >= 1)) throw new TypeError(`no such capacity: ${capacity}`)
+    if (!(capacity >= 1)) throw new TypeError(`capacity must be at least 1: ${capacity}`)
     this.#random = random
     this.#capacity = capacity
   }
@@ -49,7 +49,7 @@ export class Splits {
 
   /**
    * @param rule identity of the rule: Route and rule name
-   * @param refs the references of this generation; looked at again only when it is not the same array as last time
+   * @param refs the references of this generation; read again only when the array is not the previous one
    * @param backends of the same generation
    * @returns index of the chosen reference, -1 when every weight is 0
    */
@@ -60,7 +60,7 @@ export class Splits {
     return state.rotation.turn(state.weights, state.total)
   }
 
-  #stateOf(rule: string, refs: readonly SplitRef[], backends: Backends): State {
+  #stateOf(rule: string, refs: readonly SplitRef[], backends: Backends): SplitState {
     const known = this.#states.get(rule)
     if (known === undefined) {
       const state = {
@@ -70,13 +70,13 @@ export class Splits {
         weights: weightsOf(refs),
         total: totalOf(refs),
       }
-      // Workers begin at different turns, so that together they do not all send their first requests to one part.
+      // Workers begin at random turns, so that they do not all send their first requests to the same Backend.
       for (let i = Math.floor(this.#random() * refs.length); i > 0; i--) state.rotation.turn(state.weights, state.total)
       this.#states.set(rule, state)
-      this.#forgetOldest()
+      this.#evictOldest()
       return state
     }
-    // Only a map that could overflow pays for keeping the order of use.
+    // The order of use is maintained only when the map is more than half full.
     if (this.#states.size * 2 > this.#capacity) {
       this.#states.delete(rule)
       this.#states.set(rule, known)
@@ -85,7 +85,7 @@ export class Splits {
     return known
   }
 
-  #forgetOldest(): void {
+  #evictOldest(): void {
     if (this.#states.size <= this.#capacity) return
     const oldest = this.#states.keys().next()
     if (!oldest.done) this.#states.delete(oldest.value)
@@ -104,15 +104,15 @@ function totalOf(refs: readonly SplitRef[]): number {
   return refs.reduce((sum, { weight }) => sum + weight, 0)
 }
 
-/** The place in the rotation goes with the Backend. */
-function revise(state: State, refs: readonly SplitRef[], ids: readonly (string | undefined)[]): void {
+/** Each Backend takes its credit to its new index. */
+function revise(state: SplitState, refs: readonly SplitRef[], ids: readonly (string | undefined)[]): void {
   const before = state.ids
   const taken = new Set<number>()
   const origins = ids.map((id) => {
-    // Two references may name one Backend: each takes over one of them.
-    const place = before.findIndex((other, at) => !taken.has(at) && other === id)
-    taken.add(place)
-    return place
+    // Two references may name the same Backend: each takes over one of them.
+    const index = before.findIndex((other, at) => !taken.has(at) && other === id)
+    taken.add(index)
+    return index
   })
   state.rotation.revise(origins)
   state.refs = refs

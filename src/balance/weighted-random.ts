@@ -1,17 +1,17 @@
 import type { Random } from '../lib/clock.ts'
 import type { Balancer } from './balancer.ts'
 import type { Endpoint, EndpointGauge } from './endpoint.ts'
-import { classOf, FRESH, NONE } from './preference.ts'
+import { preferenceOf, READY, UNAVAILABLE } from './preference.ts'
 
-/** How often one is drawn before all are looked at. */
+/** Draws of one endpoint before all are scanned. */
 const DRAWS = 4
 
-/** By chance, in proportion to the weights. */
+/** Picks at random, in proportion to the weights. */
 export class WeightedRandom implements Balancer {
   readonly #gauge: EndpointGauge
   readonly #random: Random
   #endpoints: readonly Endpoint[] = []
-  /** Sums of the weights up to and with each endpoint. */
+  /** Cumulative weights. */
   #sums = new Float64Array(0)
 
   constructor(gauge: EndpointGauge, random: Random) {
@@ -31,14 +31,14 @@ export class WeightedRandom implements Balancer {
     if (count === 0) return undefined
     const total = this.#sums[count - 1]!
     for (let draw = 0; draw < DRAWS; draw++) {
-      const endpoint = endpoints[this.#placeOf(this.#random() * total)]!
-      if (classOf(endpoint, this.#gauge, tried) === FRESH) return endpoint
+      const endpoint = endpoints[this.#indexOf(this.#random() * total)]!
+      if (preferenceOf(endpoint, this.#gauge, tried) === READY) return endpoint
     }
     return this.#pickFromAll(tried)
   }
 
-  /** The first place whose sum is above the point. */
-  #placeOf(point: number): number {
+  /** The first index whose cumulative weight is above the point. */
+  #indexOf(point: number): number {
     let low = 0
     let high = this.#sums.length - 1
     while (low < high) {
@@ -49,19 +49,16 @@ export class WeightedRandom implements Balancer {
     return low
   }
 
-  /**
-   * Chooses among the best class in one walk: each replaces the choice so far with the share that its weight has by
-   * then.
-   */
+  /** Picks among the best class in one pass: each endpoint replaces the previous choice in proportion to its weight. */
   #pickFromAll(tried: readonly Endpoint[] | null): Endpoint | undefined {
-    let best = NONE
+    let best = UNAVAILABLE
     let sum = 0
     let chosen: Endpoint | undefined
     for (const endpoint of this.#endpoints) {
-      const rank = classOf(endpoint, this.#gauge, tried)
-      if (rank > best || rank === NONE) continue
-      if (rank < best) {
-        best = rank
+      const preference = preferenceOf(endpoint, this.#gauge, tried)
+      if (preference > best || preference === UNAVAILABLE) continue
+      if (preference < best) {
+        best = preference
         sum = 0
       }
       sum += endpoint.weight
