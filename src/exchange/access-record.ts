@@ -4,8 +4,8 @@
  */
 import type { GatewayError } from '../lib/error.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
-import { type EndedExchange, methodClass } from '../shared-memory/metrics.ts'
 import type { ExchangeSummary } from '../policy/exchange.ts'
+import { type EndedExchange, methodClass } from '../shared-memory/metrics.ts'
 import type { Peer } from '../transport/peer.ts'
 import type { AccessRecord } from './access-log.ts'
 import type { ProxyExchange } from './exchange.ts'

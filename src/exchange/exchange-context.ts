@@ -1,5 +1,5 @@
 /** What the exchanges of one worker have in common: services, handed in by the wiring, and what is in force now. */
-import type { WeightedSplits } from '../balance/split.ts'
+import type { WeightedSplits } from '../balance/weighted-split.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import type { LinkedTables } from '../link/linked-tables.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'

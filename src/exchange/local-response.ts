@@ -3,7 +3,7 @@
  * as a stream with back-pressure.
  */
 import { REASONS, type Reason, type ReasonInfo } from '../lib/reason.ts'
-import { type BodyControl, type BodySink, type BodySource, type BodyStepFactory } from '../message/body.ts'
+import type { BodyControl, BodySink, BodySource, BodyStepFactory } from '../message/body.ts'
 import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'

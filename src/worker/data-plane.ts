@@ -2,7 +2,7 @@
  * Puts a worker's parts together: exchanges, Backends, linking, messages. The thread (main.ts) and the tests call this
  * one function; what differs between them is what they hand in.
  */
-import { WeightedSplits } from '../balance/split.ts'
+import { WeightedSplits } from '../balance/weighted-split.ts'
 import type { AccessLog } from '../exchange/access-log.ts'
 import { ClientResolver } from '../exchange/client-address.ts'
 import { ExchangeContext } from '../exchange/exchange-context.ts'

@@ -58,7 +58,8 @@ const { timers, context, handler, backends, messages } = createDataPlane({
   },
   epoch: (epoch) => block.passEpoch(index, epoch),
   send: (message) => control.postMessage(message),
-  unexpected: (error) => log.error({ error }, 'an exchange failed because of a fault of the gateway; its client got 500'),
+  unexpected: (error) =>
+    log.error({ error }, 'an exchange failed because of a fault of the gateway; its client got 500'),
   filterThrew: (filter, error) => log.error({ error, filter }, `filter ${filter} threw; its exchange got 500`),
 })
 

@@ -3,7 +3,7 @@
  * them. A generation that cannot be linked is refused whole, and the one before it serves on.
  */
 import type { Clock } from '../lib/clock.ts'
-import type { LinkStep, Linker } from '../link/linker.ts'
+import type { Linker, LinkStep } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointRow, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
 

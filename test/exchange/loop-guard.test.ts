@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { LoopGuard } from '../../src/exchange/loop-guard.ts'
 import { Fields } from '../../src/message/fields.ts'
 import type { RuleView } from '../../src/snapshot/route-tables.ts'
-import { LoopGuard } from '../../src/worker/loop-guard.ts'
 
 const rule = (key: string): RuleView => ({ route: key, rule: 'x', key, policyIndex: 0, backends: [] })
 const A = rule('tenant-a/shop/main')

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Filter } from '../../src/policy/filter.ts'
 import { onHead, rawBackend } from '../feature/backends.ts'
-import { inProcess } from './in-process.ts'
+import { inProcess } from '../worker/in-process.ts'
 
 const broken = (): never => {
   throw new Error('a mistake in a filter')

@@ -8,7 +8,7 @@ import { rawBackend } from '../feature/backends.ts'
 import { eventually } from '../feature/harness.ts'
 import type { RawClient } from '../feature/raw-client.ts'
 import { scripted } from '../feature/wire.ts'
-import { type AccessLine, type InProcess, inProcess, type Scope, toUp } from './in-process.ts'
+import { type AccessLine, type InProcess, inProcess, type Scope, toUp } from '../worker/in-process.ts'
 
 const HEAD = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n'
 const GET = 'GET /up HTTP/1.1\r\nhost: w.test\r\n\r\n'

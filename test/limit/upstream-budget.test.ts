@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { type NamespaceShare, UNLIMITED, UpstreamBudget } from '../../src/worker/upstream-budget.ts'
+import { type NamespaceShare, UNLIMITED, UpstreamBudget } from '../../src/limit/upstream-budget.ts'
 
 const member = { dropIdle: () => false }
 
