@@ -1,6 +1,6 @@
 /**
- * A client's HTTP/1.1 connection: reads requests one after the other, hands each to the gate as an exchange and writes
- * its response. Pipelined requests wait in the buffer until the response before them is complete (RFC 9112 §9.3.2).
+ * A client's HTTP/1.1 connection: reads requests one after the other, hands each to the request handler and writes its
+ * response. Pipelined requests wait in the buffer until the response before them is complete (RFC 9112 §9.3.2).
  */
 import type { Socket } from 'node:net'
 import type { ChunkedSink } from '../http/chunked.ts'
@@ -10,6 +10,7 @@ import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { CompleteResponse } from '../message/local-response.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest } from '../transport/downstream.ts'
+
 import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
 import { ClientBody } from './client-body.ts'
@@ -62,7 +63,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     socket.on('error', (error) => this.#gone((error as NodeJS.ErrnoException).code ?? error.message))
     socket.on('close', () => this.#gone('closed'))
     server.connections.add(this)
-    server.gate.connectionOpened(peer.listener)
+    server.requests.connectionOpened(peer.listener)
     server.timers.arm(this, server.timers.touch() + server.options.requestHead)
   }
 
@@ -153,7 +154,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     const last = this.#halfClosed && this.#reader.held === null
     const keepAlive = framing.keepAlive && !this.peer.listener.leaving && !last
     this.#writer.begin(request.method, request.protocol === 'HTTP/1.0' ? 0 : 1, keepAlive)
-    const handler = this.#server.gate.begin(this, request)
+    const handler = this.#server.requests.begin(this, request)
     if (this.#ended) {
       // Answered before its body was read: what has come of it is dropped; behind it is the next request.
       if (this.#state === DISCARDING) this.#feedHeld()
@@ -345,7 +346,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   #refuse(error: GatewayError): void {
     this.#reader.held = null
     const { method, target } = this.#reader
-    const answer = this.#server.gate.refused(this.peer, error, method, target)
+    const answer = this.#server.requests.refused(this.peer, error, method, target)
     this.#writer.begin(method, 1, false)
     this.#writer.answer(answer)
     this.#linger()
@@ -372,7 +373,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
 
   #leave(): void {
     this.#server.connections.delete(this)
-    this.#server.gate.connectionClosed(this.peer.listener)
+    this.#server.requests.connectionClosed(this.peer.listener)
   }
 
   #gone(detail: string): void {

@@ -21,7 +21,7 @@ export interface ServerOptions {
 
 /** What the connections of one listener share. */
 export interface ServerContext {
-  readonly gate: RequestHandler
+  readonly requests: RequestHandler
   readonly timers: Timers
   /** Replaced as a whole when the settings change; read at the start of each request. */
   options: ServerOptions

@@ -64,7 +64,7 @@ const { timers, context, handler, backends, messages } = createDataPlane({
 })
 
 const listeners = new Listeners({
-  gate: handler,
+  requests: handler,
   timers,
   wall: clock.wall,
   reusePort: data.reusePort,

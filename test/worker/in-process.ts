@@ -91,7 +91,7 @@ export class InProcess {
       filterThrew: (_, error) => this.errors.push(error),
     })
     this.listeners = new Listeners({
-      gate: this.plane.handler,
+      requests: this.plane.handler,
       timers: this.plane.timers,
       wall: systemTimers.wall,
       reusePort: false,
