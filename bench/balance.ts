@@ -138,33 +138,25 @@ const deps: FilterServices = {
 const REQUEST = { host: 'shop.example.com', 'user-agent': 'wrk/4', accept: '*/*', cookie: 'sid=1', 'x-debug': '1' }
 const RESPONSE = { server: 'x', date: 'Mon, 01 Jan 2026 00:00:00 GMT', 'content-type': 'text/plain', etag: '"1"' }
 
-/** Fields as a parser leaves them. */
-function parsed(pairs: Readonly<Record<string, string>>): Fields {
-  const fields = new Fields()
-  let text = ''
-  for (const [name, value] of Object.entries(pairs)) {
-    fields.push(
-      text.length,
-      text.length + name.length,
-      text.length + name.length + 2,
-      text.length + name.length + 2 + value.length,
-    )
-    text += `${name}: ${value}\r\n`
+/** The bytes of fields, and how a parser leaves them in place. */
+function template(pairs: Readonly<Record<string, string>>): () => Fields {
+  const lines = Object.entries(pairs)
+  const bytes = Buffer.from(lines.map(([name, value]) => `${name}: ${value}\r\n`).join(''), 'latin1')
+  return () => {
+    const fields = new Fields()
+    fields.clear(bytes)
+    let at = 0
+    for (const [name, value] of lines) {
+      const colon = at + name.length
+      fields.push(at, colon, colon + 2, colon + 2 + value.length)
+      at = colon + 2 + value.length + 2
+    }
+    return fields
   }
-  fields.bytes = Buffer.from(text, 'latin1')
-  return fields
 }
 
-const requestTemplate = parsed(REQUEST)
-const responseTemplate = parsed(RESPONSE)
-
-function fresh(template: Fields): Fields {
-  const fields = new Fields()
-  fields.bytes = template.bytes
-  fields.offsets = template.offsets
-  fields.count = template.count
-  return fields
-}
+const freshRequest = template(REQUEST)
+const freshResponse = template(RESPONSE)
 
 function exchange(policy: PolicySet): Exchange {
   return {
@@ -174,7 +166,7 @@ function exchange(policy: PolicySet): Exchange {
     path: '/api/items/7',
     originalPath: '/api/items/7',
     query: 'a=1',
-    request: fresh(requestTemplate),
+    request: freshRequest(),
     clientAddress: '203.0.113.9',
     trusted: false,
     listener: 'http',
@@ -209,7 +201,7 @@ const limits = { ...limitsOf(AVERAGE) }
 
 function walk(chain: Chain | null, policy: PolicySet): unknown {
   const x = exchange(policy)
-  const head: ResponseHead = { status: 200, fields: fresh(responseTemplate), bodyLength: 10 }
+  const head: ResponseHead = { status: 200, fields: freshResponse(), bodyLength: 10 }
   if (chain !== null) {
     runRequest(chain, x)
     runResponse(chain, x, head, chain.length)

@@ -148,7 +148,7 @@ function* assemble(
     else {
       const { state, ruleOrder } = candidate
       const foreign = lead !== undefined && lead.namespace !== state.plan.namespace
-      const variant = variantOf(memo, resources, state, foreign ? lead.enforced : undefined)
+      const variant = variantOf(memo, resources, state, foreign ? lead : undefined)
       const rule = variant.rules[ruleOrder]!
       let index = indexes.get(rule)
       if (index === undefined) {

@@ -4,6 +4,7 @@
  */
 import { GatewayError } from '../lib/error.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
+import { FieldBlock } from '../message/field-block.ts'
 import { Fields } from '../message/fields.ts'
 import { makeRequestId, REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
 import type { OutgoingClient, OutgoingRequest, OutgoingResponse } from '../policy/services.ts'
@@ -23,6 +24,9 @@ const UNSENT = [
   'transfer-encoding',
   'upgrade',
 ]
+
+/** Nobody stands behind the gateway. */
+const NO_FIELDS = new FieldBlock([])
 
 export class UpstreamClient implements OutgoingClient {
   readonly #context: ExchangeContext
@@ -91,8 +95,8 @@ function upstreamRequest(context: ExchangeContext, request: OutgoingRequest, aut
     host: fields.get('host') === undefined ? authority : undefined,
     fields,
     bodyLength,
-    forwarding: { block: '' },
-    passed: context.loops.callLine,
+    forwarding: NO_FIELDS,
+    passed: context.loops.callBlock,
     id: request.fields.get(REQUEST_ID_FIELD) ?? makeRequestId(context.random),
     acceptsTrailers: false,
     upgrade: null,

@@ -1,8 +1,8 @@
 /** Writes requests to an HTTP/1.1 upstream: the head as one string, the body by length or in chunks (RFC 9112 §6). */
 import type { Socket } from 'node:net'
 import { lastChunk } from '../http/chunked.ts'
+import { BLOCK_LINES, fieldsText } from '../http/field-lines.ts'
 import { CHUNKED } from '../http/framing.ts'
-import { fieldsText } from '../http/write-head.ts'
 import type { Fields } from '../message/fields.ts'
 import type { UpstreamRequest } from '../transport/upstream.ts'
 
@@ -52,7 +52,8 @@ function requestHead(request: UpstreamRequest): string {
   const { host } = request
   let text = `${request.method} ${request.target} HTTP/1.1\r\n`
   if (host !== undefined) text += `host: ${host}\r\n`
-  text += `${fieldsText(request.fields)}${request.forwarding.block}${request.passed}x-request-id: ${request.id}\r\n`
+  text += `${fieldsText(request.fields)}${request.forwarding.image(BLOCK_LINES)}`
+  text += `${request.passed.image(BLOCK_LINES)}x-request-id: ${request.id}\r\n`
   if (request.bodyLength === CHUNKED) text += 'transfer-encoding: chunked\r\n'
   if (request.upgrade !== null) text += `connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`
   else if (request.acceptsTrailers) text += 'te: trailers\r\nconnection: te\r\n'

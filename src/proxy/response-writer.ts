@@ -4,7 +4,8 @@
  */
 import type { Socket } from 'node:net'
 import { lastChunk } from '../http/chunked.ts'
-import { DateField, fieldsText, statusLine } from '../http/write-head.ts'
+import { fieldsText } from '../http/field-lines.ts'
+import { DateField, statusLine } from '../http/write-head.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { CompleteResponse } from '../message/local-response.ts'

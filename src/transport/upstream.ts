@@ -5,6 +5,7 @@
  */
 import type { GatewayError } from '../lib/error.ts'
 import type { Duplex } from '../message/duplex.ts'
+import type { FieldBlock } from '../message/field-block.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 
@@ -17,10 +18,10 @@ export interface UpstreamRequest {
   readonly fields: Fields
   /** Bytes; -1 = not known in advance; 0 = none. */
   readonly bodyLength: number
-  /** Tells the upstream where the request came from; lines of an HTTP/1.1 head. */
-  readonly forwarding: { readonly block: string }
-  /** Line of the head that counts this pass (CDN-Loop), with its line end. */
-  readonly passed: string
+  /** Sent besides `fields`: where the request came from. */
+  readonly forwarding: FieldBlock
+  /** Sent besides `fields`: counts this pass (CDN-Loop). */
+  readonly passed: FieldBlock
   /** Sent as x-request-id. */
   readonly id: string
   readonly acceptsTrailers: boolean
@@ -50,7 +51,7 @@ export interface UpstreamStream {
   resume(): void
   /**
    * Once the head of the response has come: the upstream takes the rest of the request also behind the end of the
-   * response (RFC 9112 §9.6).
+   * response. An upstream that ends its connection with the response does not (over HTTP/1.1, RFC 9112 §9.6).
    */
   readonly takesRest: boolean
   /** The response is complete and the request is not: it may go on, until `onError`. */

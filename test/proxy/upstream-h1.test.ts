@@ -6,6 +6,7 @@ import { directOrigin, Forwarding } from '../../src/exchange/forwarding.ts'
 import { CHUNKED } from '../../src/http/framing.ts'
 import type { GatewayError } from '../../src/lib/error.ts'
 import type { Duplex } from '../../src/message/duplex.ts'
+import { FieldBlock } from '../../src/message/field-block.ts'
 import { Fields } from '../../src/message/fields.ts'
 import type { ResponseHead } from '../../src/message/head.ts'
 import { normalizeHost } from '../../src/pattern/host.ts'
@@ -108,9 +109,9 @@ function request(parts: Partial<UpstreamRequest> = {}): UpstreamRequest {
     host: 'h.test',
     fields: new Fields(),
     bodyLength: 0,
-    forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), false),
+    forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), false).block,
     id: 'the-id',
-    passed: '',
+    passed: new FieldBlock([]),
     acceptsTrailers: false,
     upgrade: null,
     ...parts,

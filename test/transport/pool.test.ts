@@ -4,6 +4,7 @@ import { describe, it, type TestContext } from 'node:test'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
 import { directOrigin, Forwarding } from '../../src/exchange/forwarding.ts'
 import type { GatewayError } from '../../src/lib/error.ts'
+import { FieldBlock } from '../../src/message/field-block.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { normalizeHost } from '../../src/pattern/host.ts'
 import { tcpConnector } from '../../src/proxy/tcp-connector.ts'
@@ -131,9 +132,9 @@ function request(): UpstreamRequest {
     host: 'h.test',
     fields: new Fields(),
     bodyLength: -1,
-    forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), false),
+    forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), false).block,
     id: 'id',
-    passed: '',
+    passed: new FieldBlock([]),
     acceptsTrailers: false,
     upgrade: null,
   }

@@ -20,7 +20,7 @@ const AT_ONCE = 4
 /** Stands where a file of a cluster has that cluster: by it neither is ever taken for the other. */
 const SEALED_AS = 'last good version'
 
-export class LastGoodStore {
+export class LastGoodFolder {
   readonly #directory: string
   readonly #warn: (message: string) => void
   readonly #keys: (() => Promise<readonly StateKey[]>) | undefined

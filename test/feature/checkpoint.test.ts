@@ -1,6 +1,5 @@
 /**
- * A gateway that is started while the API server is away, with and without what an earlier one has left in its state
- * directory.
+ * A gateway that starts while the API server is unreachable, with and without the checkpoint of an earlier one.
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
@@ -28,7 +27,7 @@ interface Site {
 
 /** An API server, a state directory, and one gateway after another on both. */
 async function site(scope: Scope, sealed: boolean): Promise<Site> {
-  const folder = await mkdtemp(join(tmpdir(), 'headgate-remembered-'))
+  const folder = await mkdtemp(join(tmpdir(), 'headgate-checkpoint-'))
   scope.after(() => rm(folder, { recursive: true }))
   const api = await new FakeApi().listen()
   scope.after(() => api.kill())
@@ -50,13 +49,13 @@ const metric = async (gateway: Gateway) =>
   )?.[1]
 
 for (const [how, sealed, inPod] of [
-  ['sealed by a key', true, false],
+  ['encrypted with a key', true, false],
   ['without a key, in a pod that writes into its cluster', false, true],
 ] as const)
-  describe(`a cluster remembered in a state directory, ${how}`, () => {
+  describe(`a checkpoint in a state directory, ${how}`, () => {
     const scope = suiteScope()
 
-    it('is served while the API server is away, and followed when it is back, without a request lost', async () => {
+    it('is served while the API server is unreachable, and reconciled when it returns, without a failed request', async () => {
       if (inPod) Object.assign(process.env, { HEADGATE_INSTALLATION: 'headgate', POD_NAMESPACE: 'gateway' })
       const { api, state, start } = await site(scope, sealed)
       for (const name of ['stays', 'changes', 'goes']) api.put(answering(name, 'known'))
@@ -73,7 +72,7 @@ for (const [how, sealed, inPod] of [
       assert.equal((await gateway.request({ host: 'comes.test' })).status, 404)
       assert.match((await readiness(gateway)).text, /^ok; serving the checkpoint of an earlier process/)
       assert.equal(await metric(gateway), '1')
-      assert.match(gateway.processLog.join('\n'), /Serves what was known at \d{4}-\d\d-\d\dT.*\(RememberedState\)/)
+      assert.match(gateway.processLog.join('\n'), /Serving the checkpoint of \d{4}-\d\d-\d\dT.*\(RememberedState\)/)
       const problems = await request(gateway.adminPort, { path: '/api/v1/problems', host: 'localhost' })
       assert.match(problems.text, /RememberedState/)
 
@@ -97,16 +96,14 @@ for (const [how, sealed, inPod] of [
       assert.deepEqual([...statuses.keys()], [200])
       await eventually(async () => assert.equal((await readiness(gateway)).text, 'ok\n'))
       await eventually(async () => assert.equal(await metric(gateway), '0'))
-      await eventually(() =>
-        assert.match(gateway.processLog.join('\n'), /has told everything: of what was remembered, 1 /),
-      )
+      await eventually(() => assert.match(gateway.processLog.join('\n'), /has been read: 1 objects of the checkpoint /))
       if (inPod) {
         const route = () => api.get(answering('comes', '')) as { status?: { conditions?: unknown[] } } | undefined
         await eventually(() => assert.ok((route()?.status?.conditions?.length ?? 0) > 0), 10_000)
       }
     })
 
-    it('is not served once somebody has changed it: not ready, says why, and ready by itself', async () => {
+    it('is not served after a manipulation: the gateway is not ready, logs the cause, and becomes ready by itself', async () => {
       const { api, state, start } = await site(scope, sealed)
       api.put(answering('late', 'known'))
       await (await start()).stop()
