@@ -53,6 +53,7 @@ export class Rooms {
     this.accessLog = openAccessLog(shared.accessLog, log)
     this.settings = new SettingsFeed(data.settingsFile, data.overrides, this.validator, data.settings)
     this.lastGood = new LastGoodVersions({
+      time,
       retain: (changes) => links.tell({ type: 'last-good', changes }),
       warn: (message) => log.warn(message),
     })
