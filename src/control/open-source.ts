@@ -117,7 +117,7 @@ class ClusterSource implements Source {
       now: () => performance.now(),
       failed: this.#failed,
     })
-    return this.#memory?.around(source, server) ?? source
+    return this.#memory?.wrap(source, server) ?? source
   }
 }
 
