@@ -88,7 +88,7 @@ describe('the format of a checkpoint', () => {
   })
 
   it('reports a missing key', async () => {
-    await refused(written('{}\n', KEY), undefined, /sealed; name the file of its key/)
+    await refused(written('{}\n', KEY), undefined, /encrypted; set stateKeyFile to the file of its key/)
     await refused(written('{}\n', KEY), [OTHER], /encrypted with a key that stateKeyFile does not contain/)
   })
 
