@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { FrontNames } from '../../../src/control/endpoints/front-names.ts'
+import { ReservedNames } from '../../../src/control/endpoints/reserved-names.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { eventually } from '../../feature/harness.ts'
 
 it('what a name in front of us has led to stays known for a while, though every answer has others', async (t) => {
   let answer = ['198.51.100.1', '198.51.100.2']
   let now = 0
   let changes = 0
-  const names = new FrontNames({
+  const names = new ReservedNames({
     changed: () => changes++,
     random: () => 0.5,
-    now: () => now,
+    time: { ...systemTimers, monotonic: () => now },
     lookup: async () => answer,
     interval: 5,
   })

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import type { Condition, ConditionReason, ConditionType, Note, ObjectStatus } from '../../../src/api/condition.ts'
-import type { ResourceSet } from '../../../src/compile/resource-set.ts'
-import { ClusterDuties } from '../../../src/control/leader/cluster-duties.ts'
-import { type StatusTarget, statusTargetPath } from '../../../src/control/status/status-target.ts'
-import type { WatchSink } from '../../../src/source/kubernetes/client.ts'
-import type { SourceEvent } from '../../../src/source/source.ts'
-import { backend, world as resourcesOf, service, slice, statusMap } from '../../compile/world.ts'
-import { settle, VirtualTime } from '../../lib/virtual-time.ts'
-import { FakeApi, type Stored } from '../status/fake-api.ts'
+import type { Condition, ConditionReason, ConditionType, Note, ObjectStatus } from '../../src/api/condition.ts'
+import type { ResourceSet } from '../../src/compile/resource-set.ts'
+import { ClusterDuties } from '../../src/control/cluster-duties.ts'
+import { LastGoodVersions } from '../../src/control/last-good/last-good.ts'
+import { type StatusTarget, statusTargetPath } from '../../src/control/status/status-target.ts'
+import { Statuses } from '../../src/control/status/statuses.ts'
+import type { WatchSink } from '../../src/source/kubernetes/client.ts'
+import type { SourceEvent } from '../../src/source/source.ts'
+import { backend, world as resourcesOf, service, slice, statusMap } from '../compile/world.ts'
+import { settle, VirtualTime } from '../lib/virtual-time.ts'
+import { FakeApi, type Stored } from './status/fake-api.ts'
 
 function condition(type: ConditionType, status: 'True' | 'False', reason: ConditionReason, message = ''): Condition {
   return { type, status, reason, message, observedGeneration: 1 }
@@ -50,19 +52,28 @@ function world() {
         })
       }),
   }
-  const duties = (identity: string, more: { service?: string; addresses?: string[] } = { service: 'headgate' }) =>
-    new ClusterDuties({
+  const statusesOf = new WeakMap<ClusterDuties, Statuses>()
+  const duties = (identity: string, more: { service?: string; addresses?: string[] } = { service: 'headgate' }) => {
+    const statuses = new Statuses({
+      time: time.keeper(),
+      log: () => {},
+      locate: () => undefined,
+      endpoints: () => ({ total: 1, eligible: 1 }),
+    })
+    const one = new ClusterDuties({
       client,
-      namespace: 'gateway',
-      name: 'headgate',
-      identity,
-      ...more,
+      installation: { namespace: 'gateway', name: 'headgate', identity, addresses: [], ...more },
+      statuses,
+      lastGood: new LastGoodVersions({ time: time.keeper(), retain: () => {}, warn: () => {} }),
       time: time.keeper(),
       random: () => 0.5,
       log: { info: (line) => said.push(line), warn: (line) => said.push(line) },
       resources: () => resources,
       health: () => ({ eligible: 1 }),
     })
+    statusesOf.set(one, statuses)
+    return one
+  }
   const event = (subject: StatusTarget): SourceEvent =>
     ({
       type: 'upsert',
@@ -83,9 +94,10 @@ function world() {
     for (const sink of watches) sink.line(Buffer.from(JSON.stringify({ type, object })))
   }
   const commit = (one: ClusterDuties, statuses: readonly ObjectStatus[], generation = 1) => {
-    for (const _ of one.prepare(statusMap(statuses)));
-    one.commit(generation)
-    one.served(generation)
+    const sink = statusesOf.get(one)!
+    for (const _ of sink.prepare(statusMap(statuses)));
+    sink.commit(generation)
+    sink.served(generation)
   }
   const events = () => [...api.objects].filter(([path]) => path.startsWith(EVENTS)).map(([, stored]) => stored as Event)
   const status = (subject: StatusTarget) =>
@@ -99,6 +111,7 @@ function world() {
     event,
     putService,
     commit,
+    statusesOf,
     events,
     status,
     use: (set: ResourceSet) => (resources = set),
@@ -213,7 +226,7 @@ suite('duties towards the cluster', () => {
   })
 
   test('an Ingress is told by Events what it asks for in vain, once, and again when it comes back', async () => {
-    const { time, api, duties, put, commit, events } = world()
+    const { time, api, duties, put, commit, statusesOf, events } = world()
     const one = duties('one', {})
     one.start()
     await time.pass(100)
@@ -231,7 +244,7 @@ suite('duties towards the cluster', () => {
       ['AnnotationsIgnored', 'Conflicted'],
     )
     const calls = api.countOf('create', 'mergePatch')
-    one.settingsChanged()
+    statusesOf.get(one)!.recheckAll()
     await time.pass(120_000)
     assert.equal(api.countOf('create', 'mergePatch'), calls)
     commit(one, told(false), 2)
