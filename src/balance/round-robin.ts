@@ -4,8 +4,8 @@ import type { Endpoint, EndpointGauge } from './endpoint.ts'
 import { preferenceOf, READY, UNAVAILABLE } from './preference.ts'
 
 /**
- * Picks in order and ignores weights. Workers begin at random positions, so that they do not all pick the first endpoint
- * first.
+ * Picks in order and ignores weights. Workers begin at random positions, so that they do not all pick the first
+ * endpoint first.
  */
 export class RoundRobin implements Balancer {
   readonly #gauge: EndpointGauge

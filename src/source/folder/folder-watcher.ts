@@ -1,38 +1,38 @@
 import { type FSWatcher, watch as watchFolder } from 'node:fs'
 import { type FileStats, identify } from '../read-text.ts'
 
-/** The one thing of `fs.watch` that is used. */
+/** The part of `fs.watch` that is used. */
 export type WatchFolder = (path: string, listener: (event: string, name: string | null) => void) => FSWatcher
 
 /**
- * One system watch a folder. Not `recursive`: Node builds that on Linux from the same pieces, but loses folders that
- * are replaced while it reads them, and follows no links.
+ * Watches folders, one system watch per folder. It does not use `recursive`: on Linux, Node builds that from single
+ * watches too, but loses folders that are replaced while it reads them, and follows no links.
  */
-export class Watches {
+export class FolderWatcher {
   readonly #open = new Map<string, { readonly identity: string; readonly watcher: FSWatcher }>()
   readonly #watch: WatchFolder
   readonly #changed: (folder: string, event: string, name: string | null) => void
   #failure: string | null = null
 
-  /** @param changed one thing in a folder is different; the name is null where the system does not say which */
+  /** @param changed called for a change in a folder; the name is null where the system does not report it */
   constructor(changed: (folder: string, event: string, name: string | null) => void, watch: WatchFolder = watchFolder) {
     this.#changed = changed
     this.#watch = watch
   }
 
-  /** Why some folder is not watched, for a person; null when all are. */
+  /** A message why a folder is not watched; null when all are. */
   get failure(): string | null {
     return this.#failure
   }
 
-  /** Forgets the last failure: the next `ensure` tries again. */
+  /** Clears the last failure, so that the next `ensure` retries. */
   retry(): void {
     this.#failure = null
   }
 
-  /** Watches the folder that is at `path` now; the watch of one that was there before is closed. */
+  /** FolderWatcher the folder that is at `path` now; the watch of one that was there before is closed. */
   ensure(path: string, stats: FileStats): void {
-    // A folder made anew may get the number of the one that was removed, but not the moment of its birth.
+    // A new folder may reuse the inode number of a deleted one, but not its time of creation.
     const birth = 'birthtimeNs' in stats ? String(stats.birthtimeNs) : ''
     const identity = `${identify(stats).identity}:${birth}`
     const known = this.#open.get(path)
@@ -53,13 +53,13 @@ export class Watches {
     }
   }
 
-  /** Closes the watch of a folder, for example because it was moved away and another may come. */
+  /** Closes the watch of a folder, for example after it was moved. */
   forget(path: string): void {
     this.#open.get(path)?.watcher.close()
     this.#open.delete(path)
   }
 
-  /** Closes all watches but these. */
+  /** Closes all other watches. */
   retain(paths: ReadonlySet<string>): void {
     for (const path of this.#open.keys()) if (!paths.has(path)) this.forget(path)
   }
@@ -70,7 +70,7 @@ export class Watches {
 
   #fail(error: unknown): void {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-    // Gone already: the walk that follows says so.
+    // The folder is absent or forbidden: the next scan reports it.
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES' || code === 'EPERM') return
     const remedy = new Map([
       ['ENOSPC', 'raise fs.inotify.max_user_watches (sysctl)'],

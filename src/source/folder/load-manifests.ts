@@ -1,27 +1,27 @@
-/** Reads folders and files once, without watching: for commands that look at manifests and end. */
+/** Reads folders and files once, without watching them, for the command line. */
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { readText, unreadable } from '../read-text.ts'
+import { describeReadError, readText } from '../read-text.ts'
 import type { SourceProblem } from '../source.ts'
-import { type Definition, idOf } from './definition.ts'
+import { type Definition, objectId } from './definition.ts'
 import { displayPath } from './display-path.ts'
 import { DEFAULTS } from './folder-source.ts'
 import { ObjectTable } from './object-table.ts'
-import { inTurns, parseFile } from './parse-file.ts'
+import { parseFile, runInSlices } from './parse-file.ts'
 import { walk } from './walk.ts'
 
-export interface Loaded {
-  /** Files that could be read. */
+export interface LoadedManifests {
+  /** Number of files read. */
   readonly files: number
-  /** The definition of each object that counts, in the order of files and lines. */
+  /** The effective definition of each object, in the order of files and lines. */
   readonly objects: readonly Definition[]
   readonly problems: readonly SourceProblem[]
-  /** Paths among those named that are not there or may not be read. */
+  /** Number of given paths that do not exist or cannot be read. */
   readonly missing: number
 }
 
-/** @param paths folders, read as the folder source does, and files, read whatever their name */
-export async function loadManifests(paths: readonly string[]): Promise<Loaded> {
+/** @param paths folders, read like the folder source does, and files with any name */
+export async function loadManifests(paths: readonly string[]): Promise<LoadedManifests> {
   const files = new Set<string>()
   const problems: SourceProblem[] = []
   let missing = 0
@@ -38,7 +38,7 @@ export async function loadManifests(paths: readonly string[]): Promise<Loaded> {
     const file = displayPath(path)
     const result = await readText(path, DEFAULTS.maxFileBytes)
     if (result.ok) {
-      const parsed = await inTurns(parseFile(file, result.text, new Map()))
+      const parsed = await runInSlices(parseFile(file, result.text, new Map()))
       read++
       table.set(file, parsed.definitions)
       definitions.push(...parsed.definitions)
@@ -48,7 +48,7 @@ export async function loadManifests(paths: readonly string[]): Promise<Loaded> {
         problem(
           'Unreadable',
           result.gone
-            ? 'The file vanished.'
+            ? 'The file was deleted while it was read.'
             : result.regular
               ? result.message
               : `This is ${result.kind}, not a regular file.`,
@@ -59,7 +59,7 @@ export async function loadManifests(paths: readonly string[]): Promise<Loaded> {
   }
   table.flush()
   const objects = definitions.filter((definition) => table.find(definition.kind, definition.key) === definition)
-  const unique = [...new Map(objects.map((definition) => [idOf(definition), definition])).values()]
+  const unique = [...new Map(objects.map((definition) => [objectId(definition), definition])).values()]
   return { files: read, objects: unique, problems: [...problems, ...table.contested()], missing }
 }
 
@@ -74,16 +74,16 @@ async function filesOf(path: string): Promise<{ files: string[] | null; problems
   if ('missing' in found) return { files: null, problems: [problem('FolderMissing', found.missing, displayPath(path))] }
   const problems = found.problems.map(({ path, ...rest }) => ({
     ...rest,
-    place: { file: displayPath(path), line: 1, column: 1 },
+    location: { file: displayPath(path), line: 1, column: 1 },
   }))
   return { files: [...found.files.keys()].sort(), problems }
 }
 
 function missingMessage(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : ''
-  return code === 'ENOENT' || code === 'ENOTDIR' ? 'There is no such folder or file.' : unreadable(error)
+  return code === 'ENOENT' || code === 'ENOTDIR' ? 'The folder or file does not exist.' : describeReadError(error)
 }
 
 function problem(reason: SourceProblem['reason'], message: string, file: string): SourceProblem {
-  return { severity: 'error', reason, message, place: { file, line: 1, column: 1 } }
+  return { severity: 'error', reason, message, location: { file, line: 1, column: 1 } }
 }

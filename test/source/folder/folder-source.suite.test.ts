@@ -1,5 +1,5 @@
 import { stringify } from 'yaml'
-import { sourceSuite } from '../suite/source.ts'
+import { sourceSuite } from '../../suite/source.ts'
 import { fileOf, TemporaryFolder } from './temporary-folder.ts'
 
 sourceSuite('a folder', async () => {

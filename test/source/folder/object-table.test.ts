@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import type { Definition } from '../../src/source/folder/definition.ts'
-import { ObjectTable } from '../../src/source/folder/object-table.ts'
+import type { Definition } from '../../../src/source/folder/definition.ts'
+import { ObjectTable } from '../../../src/source/folder/object-table.ts'
 
 const define = (file: string, name: string, body: number, line = 1): Definition => ({
   kind: 'Route',
@@ -16,7 +16,7 @@ const define = (file: string, name: string, body: number, line = 1): Definition 
 })
 
 describe('the table of objects', () => {
-  it('tells each object once, and again only when its content differs', () => {
+  it('emits each object once, and again only when its content differs', () => {
     const table = new ObjectTable()
     table.set('a', [define('a', 'x', 1)])
     assert.equal(table.flush().length, 1)
@@ -29,14 +29,14 @@ describe('the table of objects', () => {
     assert.deepEqual(table.flush(), [{ type: 'delete', kind: 'Route', key: 'shop/x' }])
   })
 
-  it('says nothing about what came and went between two looks', () => {
+  it('emits nothing for an object added and removed between two flushes', () => {
     const table = new ObjectTable()
     table.set('a', [define('a', 'x', 1)])
     table.set('a', [])
     assert.deepEqual(table.flush(), [])
   })
 
-  it('prefers the first document of a file, too', () => {
+  it('prefers the first document of a file', () => {
     const table = new ObjectTable()
     table.set('a', [define('a', 'x', 1, 1), define('a', 'x', 2, 5)])
     assert.deepEqual(
@@ -44,11 +44,11 @@ describe('the table of objects', () => {
       [{ name: 'x', body: 1 }],
     )
     const [problem] = table.contested()
-    assert.equal(problem?.place?.line, 5)
+    assert.equal(problem?.location?.line, 5)
     assert.match(problem!.message, /already defined at a:1/)
   })
 
-  it('does not quarrel about a file that is leaving', () => {
+  it('reports no conflict with a missing file', () => {
     const table = new ObjectTable()
     table.set('a', [define('a', 'x', 1)])
     table.flush()
@@ -60,7 +60,7 @@ describe('the table of objects', () => {
   })
 
   // The oracle: sort all definitions by file and line and take the first of each object.
-  it('after any history tells a listener exactly the first definition of each object', () => {
+  it('emits exactly the first definition of each object after any history', () => {
     const step = fc.tuple(
       fc.constantFrom('a', 'b', 'c'),
       fc.array(fc.tuple(fc.constantFrom('x', 'y', 'z'), fc.nat(2)), { maxLength: 4 }),

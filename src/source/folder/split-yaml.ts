@@ -1,18 +1,18 @@
-/** Cuts a YAML stream into pieces that can be parsed, remembered and located each for itself. */
+/** Splits a YAML stream into chunks that can be parsed, cached and located independently. */
 
 export interface Chunk {
   readonly text: string
-  /** Lines of the file before the first of `text`. */
+  /** Number of lines before `text` in the file. */
   readonly line: number
 }
 
-/** Lists below this size are parsed whole: cutting them saves nothing. */
+/** Smaller lists are parsed as a whole: splitting them saves nothing. */
 const SPLIT_LIST_BYTES = 16_384
 
 /**
- * A line that begins with `---` ends a document wherever it stands, also within a block scalar or a quoted one (YAML
- * 1.2.2, c-forbidden), so cutting there is exact. Only directives belong to the document after the next such line: a
- * stream with them stays whole.
+ * Splits a stream at lines that begin with `---`, which end a document also within a block or quoted scalar (YAML
+ * 1.2.2, c-forbidden). Directives belong to the document after the next such line: a stream with directives stays
+ * whole.
  */
 export function split(text: string): Chunk[] {
   if (/^%/m.test(text)) return [{ text, line: 0 }]
@@ -28,8 +28,8 @@ export function split(text: string): Chunk[] {
 }
 
 /**
- * Cuts a large `kind: List` in block style into its items. All content of an item is indented deeper than its dash
- * (YAML 1.2.2 §8.2.1), so a dash in the items' own column can only begin the next one.
+ * Splits a large `kind: List` in block style into its items. The content of an item is indented deeper than its dash
+ * (YAML 1.2.2 §8.2.1), so a dash in the column of the items always begins the next item.
  */
 function splitList(chunk: Chunk): Chunk[] {
   const { text } = chunk
@@ -44,7 +44,7 @@ function splitList(chunk: Chunk): Chunk[] {
   let start = first
   const cut = (to: number) => {
     const item = lines.slice(start, to).join('')
-    // The dash becomes a space: columns stay, and the mapping after it stands for itself.
+    // The dash becomes a space: columns are unchanged, and the mapping after it becomes a document.
     const text = `${item.slice(0, column)} ${item.slice(column + 1)}`
     pieces.push({ text, line: chunk.line + start })
   }
@@ -52,7 +52,7 @@ function splitList(chunk: Chunk): Chunk[] {
     const indent = indentOf(lines[i]!)
     if (indent === -1 || indent > column) continue
     const dash = indent === column && /^ *-(?=[ \r\n])/.test(lines[i]!)
-    // Neither an item nor a key beside `items`: not valid, and the parser says it best when it sees all of it.
+    // Neither an item nor a key beside `items`: invalid, and the parser reports it best with the whole text.
     if (!dash && indent !== 0) return [chunk]
     cut(i)
     start = i
@@ -63,12 +63,12 @@ function splitList(chunk: Chunk): Chunk[] {
   }
   if (end === lines.length) cut(end)
   const frame = [...lines.slice(0, first), ...Array(end - first).fill('\n'), ...lines.slice(end)]
-  // What is left, an `items:` without a value, says the kind and must be valid too.
+  // The rest, with an `items:` without a value, contains the kind and must be valid too.
   return [{ text: frame.join(''), line: chunk.line }, ...pieces]
 }
 
 /**
- * Columns before the first character; -1 for a line that is empty or a comment, which belongs to whatever is around it.
+ * Returns the indentation; -1 for an empty line or a comment, which belong to the surrounding lines.
  */
 function indentOf(line: string): number {
   const match = /^( *)[^ \r\n#]/.exec(line)

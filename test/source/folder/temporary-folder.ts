@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { type FolderOptions, FolderSource } from '../../src/source/folder/folder-source.ts'
-import { type Manifest, Recorder } from '../suite/source.ts'
+import { type FolderOptions, FolderSource } from '../../../src/source/folder/folder-source.ts'
+import { type Manifest, Recorder } from '../../suite/source.ts'
 
 /** A real folder with a real source on it, and everything that ever reads it heard. */
 export class TemporaryFolder {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { parseAllDocuments, stringify } from 'yaml'
-import { split } from '../../src/source/folder/split.ts'
+import { split } from '../../../src/source/folder/split-yaml.ts'
 
 const values = (text: string): unknown[] => {
   const documents = parseAllDocuments(text)
@@ -42,7 +42,7 @@ const tree = fc.letrec((tie) => ({
 })).node
 
 describe('splitting a YAML stream', () => {
-  it('gives the documents that the whole stream has', () => {
+  it('yields the documents of the whole stream', () => {
     fc.assert(
       fc.property(fc.array(tree, { maxLength: 5 }), (documents) => {
         const text = documents.map((document) => `---\n${stringify({ v: document })}`).join('')
@@ -58,7 +58,7 @@ describe('splitting a YAML stream', () => {
     )
   })
 
-  it('counts the lines before each piece', () => {
+  it('counts the lines before each chunk', () => {
     const chunks = split('# one\na: 1\n---\nb: 2\n--- # three\nc: 3\r\n---\r\nd: 4\n')
     assert.deepEqual(
       chunks.map(({ line }) => line),
@@ -67,11 +67,11 @@ describe('splitting a YAML stream', () => {
     assert.ok(chunks.at(-1)!.text.startsWith('---\r\n'))
   })
 
-  it('keeps a stream with directives whole, since they belong to what follows', () => {
+  it('keeps a stream with directives whole', () => {
     assert.equal(split('%YAML 1.2\n---\na: 1\n---\nb: 2\n').length, 1)
   })
 
-  it('cuts a large List into its items, at any indent, and leaves their lines and columns as they were', () => {
+  it('splits a large List into its items at any indentation, and preserves lines and columns', () => {
     fc.assert(
       fc.property(
         fc.array(tree, { minLength: 3, maxLength: 12 }),
@@ -95,7 +95,7 @@ describe('splitting a YAML stream', () => {
     )
   })
 
-  it('leaves a List to the parser that is not well-formed, or shares anchors between items', () => {
+  it('does not split a List that is malformed or shares anchors between items', () => {
     const filler = `    filler: ${'x'.repeat(20_000)}\n`
     assert.equal(split(`kind: List\nitems:\n  - a: 1\n${filler}  b: 2\n`).length, 1)
     assert.equal(split(`kind: List\nitems:\n  - &one\n${filler}  - *one\n`).length, 1)

@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { stringify } from 'yaml'
-import { route } from '../suite/source.ts'
+import { route } from '../../suite/source.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
 const yaml = (name: string, body?: string) => stringify(route(name, body))
@@ -25,7 +25,7 @@ function inFolder(run: (folder: TemporaryFolder) => Promise<void>): () => Promis
 
 describe('what a folder source reads', () => {
   it(
-    'reads YAML and JSON, several documents a file, Lists, and subfolders',
+    'reads YAML and JSON, several documents per file, Lists, and subfolders',
     inFolder(async (folder) => {
       await folder.write('one.yaml', `${yaml('a')}---\n# nothing\n---\n${yaml('b')}`)
       await folder.write('two.yml', stringify({ apiVersion: 'v1', kind: 'List', items: [route('c'), route('d')] }))
@@ -43,7 +43,7 @@ describe('what a folder source reads', () => {
   )
 
   it(
-    'puts an object that names no namespace into `default`, and folds stringData as an API server does',
+    'defaults the namespace to `default`, and merges stringData like the API server',
     inFolder(async (folder) => {
       const secret = {
         apiVersion: 'v1',
@@ -64,7 +64,7 @@ describe('what a folder source reads', () => {
   )
 
   it(
-    'looks neither at hidden files nor at what editors leave behind',
+    'ignores hidden files and temporary files of editors',
     inFolder(async (folder) => {
       for (const name of [
         '.a.yaml',
@@ -89,7 +89,7 @@ describe('what a folder source reads', () => {
   )
 
   it(
-    'never opens a FIFO or a socket: they are named, and the pool that all of Node shares stays free',
+    'never opens a FIFO or a socket, which would block the thread pool, and reports them',
     inFolder(async (folder) => {
       for (let i = 0; i < 5; i++) execFileSync('mkfifo', [folder.at(`pipe${i}.yaml`)])
       const server = createServer().listen(folder.at('socket.yaml'))
@@ -107,7 +107,7 @@ describe('what a folder source reads', () => {
   )
 
   it(
-    'names a kind that Headgate does not read, and serves the rest of the file',
+    'reports an unknown kind, and serves the rest of the file',
     inFolder(async (folder) => {
       const text = `apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: d }\n---\n${yaml('a')}`
       await folder.write('a.yaml', text)
@@ -118,28 +118,28 @@ describe('what a folder source reads', () => {
       assert.equal(problem?.severity, 'warning')
       assert.equal(problem?.reason, 'UnknownKind')
       assert.deepEqual(problem?.object, { kind: 'Deployment', key: 'default/d' })
-      assert.deepEqual(problem?.place, { file: folder.at('a.yaml'), line: 2, column: 1 })
+      assert.deepEqual(problem?.location, { file: folder.at('a.yaml'), line: 2, column: 1 })
     }),
   )
 
   it(
-    'warns where kubectl would read a scalar differently, at its place',
+    'warns of a scalar that kubectl reads differently, with its location',
     inFolder(async (folder) => {
       await folder.write('a.yaml', yaml('a').replace('body: hello', 'body: off'))
       await folder.watch()
       const problem = await folder.heard.problem('ReadDifferently')
       assert.equal(problem.severity, 'warning')
       assert.deepEqual(problem.object, { kind: 'Route', key: 'shop/a' })
-      assert.equal(problem.place?.line, 11)
-      assert.match(problem.message, /`off` for the boolean false.*quotes/)
+      assert.equal(problem.location?.line, 11)
+      assert.match(problem.message, /`off` as the boolean false.*quotes/)
       assert.ok(JSON.stringify(folder.heard.objects.get('Route shop/a')).includes('"body":"off"'))
     }),
   )
 })
 
-describe('what a folder source never says', () => {
+describe('what a folder source never reveals', () => {
   it(
-    'shows no value of a Secret in a problem',
+    'does not include the value of a Secret in a problem',
     inFolder(async (folder) => {
       const secret = 'apiVersion: v1\nkind: Secret\nmetadata: { name: s }\nstringData:\n'
       await folder.write('a.yaml', `${secret}  password: 0777\n`)
@@ -154,7 +154,7 @@ describe('what a folder source never says', () => {
 
 describe('how a folder source follows changes', () => {
   it(
-    'sees a file written in place, replaced by a rename, and deleted',
+    'detects a file written in place, replaced by a rename, and deleted',
     inFolder(async (folder) => {
       const { heard } = folder
       const has = (text: string) => JSON.stringify(heard.objects.get('Route shop/a') ?? '').includes(text)
@@ -171,7 +171,7 @@ describe('how a folder source follows changes', () => {
   )
 
   it(
-    'sees folders that appear, move and vanish with what is in them',
+    'detects folders that are created, moved and deleted with their content',
     inFolder(async (folder) => {
       await folder.watch()
       await folder.write('x/y/a.yaml', yaml('a'))
@@ -196,7 +196,7 @@ describe('how a folder source follows changes', () => {
   )
 
   it(
-    'tells nothing at all when a file is renamed',
+    'emits nothing when a file is renamed',
     inFolder(async (folder) => {
       await folder.write('a.yaml', yaml('a'))
       await folder.watch()
@@ -237,7 +237,7 @@ describe('how a folder source follows changes', () => {
   )
 
   it(
-    'sees a write to a file that lies elsewhere and is linked to',
+    'detects a write to the target of a link',
     inFolder(async (folder) => {
       await folder.write('elsewhere/a.yaml', yaml('a', 'one'))
       await mkdir(folder.at('config'))
@@ -265,7 +265,7 @@ describe('how a folder source follows changes', () => {
   )
 
   it(
-    'makes one call of any number of changes in a burst',
+    'combines a burst of changes into one call',
     inFolder(async (folder) => {
       await folder.watch({ quiet: 150, maxHold: 5_000 })
       await Promise.all(Array.from({ length: 300 }, (_, i) => folder.write(`${i % 7}/r${i}.yaml`, yaml(`r${i}`))))
@@ -278,7 +278,7 @@ describe('how a folder source follows changes', () => {
   )
 
   it(
-    'loses nothing while every file is rewritten in place again and again',
+    'loses nothing while every file is rewritten in place repeatedly',
     inFolder(async (folder) => {
       const names = Array.from({ length: 20 }, (_, i) => `r${i}`)
       // Large enough that a write takes more than one call of the system.
@@ -301,7 +301,7 @@ describe('how a folder source follows changes', () => {
   )
 
   it(
-    'finds by polling what the system does not report, and a write of the same length within the same tick',
+    'detects unreported changes by polling, and a write of the same length within the same timestamp',
     inFolder(async (folder) => {
       await folder.write('a.yaml', yaml('a', 'one'))
       // A file system that reports nothing, as some network ones: the watch is real, its reports are dropped.
@@ -318,7 +318,7 @@ describe('how a folder source follows changes', () => {
   )
 
   it(
-    'says so when the system has no watches left, polls, and watches again when it has',
+    'reports when the system has no watches left, polls, and watches again when it has',
     inFolder(async (folder) => {
       const { watch } = await import('node:fs')
       let exhausted = true
@@ -343,14 +343,14 @@ describe('how a folder source follows changes', () => {
 
 describe('what a folder source does when something is wrong', () => {
   it(
-    'keeps the last good content of a file with a syntax error, says where, and goes on when it is mended',
+    'keeps the last good content of a file with a syntax error, reports its location, and continues when it is fixed',
     inFolder(async (folder) => {
       await folder.write('a.yaml', `${yaml('a')}---\n${yaml('b')}`)
       await folder.watch()
       await folder.write('a.yaml', `${yaml('a', 'new')}---\nkind: Route\nkind: Route\n`)
       const problem = await folder.heard.problem('Syntax')
-      assert.equal(problem.place?.file, folder.at('a.yaml'))
-      assert.equal(problem.place?.line, 14)
+      assert.equal(problem.location?.file, folder.at('a.yaml'))
+      assert.equal(problem.location?.line, 14)
       assert.match(problem.message, /last good version keeps serving: Route shop\/b\./)
       // One document is broken, the other one is not.
       assert.ok(JSON.stringify(folder.heard.objects.get('Route shop/a')).includes('new'))
@@ -362,7 +362,7 @@ describe('what a folder source does when something is wrong', () => {
   )
 
   it(
-    'does not believe a file that is being written until it stays as it is',
+    'does not accept a file that is being written until it is unchanged',
     inFolder(async (folder) => {
       const [first, second] = [`${yaml('a')}---\n`, yaml('b')]
       await folder.write('a.yaml', first + second)
@@ -381,7 +381,7 @@ describe('what a folder source does when something is wrong', () => {
   )
 
   it(
-    'takes an empty file for one that went wrong, not for a wish to delete',
+    'treats an empty file as an error, not as a deletion',
     inFolder(async (folder) => {
       await folder.write('a.yaml', yaml('a'))
       await folder.write('empty-from-the-start.yaml', '')
@@ -389,7 +389,7 @@ describe('what a folder source does when something is wrong', () => {
       assert.deepEqual(folder.heard.problemList, [])
       await folder.write('a.yaml', '')
       const problem = await folder.heard.problem('Empty')
-      assert.match(problem.message, /delete it to remove its objects.*Route shop\/a/)
+      assert.match(problem.message, /Delete it to remove its objects.*Route shop\/a/)
       assert.ok(folder.heard.objects.has('Route shop/a'))
       await folder.write('a.yaml', '# nothing any more\n')
       await folder.heard.untilGone('Route shop/a')
@@ -412,7 +412,7 @@ describe('what a folder source does when something is wrong', () => {
         await folder.watch()
         await folder.write('a.yaml', content as string)
         const problem = await folder.heard.problem(reason)
-        assert.equal(problem.place?.file, folder.at('a.yaml'))
+        assert.equal(problem.location?.file, folder.at('a.yaml'))
         assert.match(problem.message, /keeps serving: Route shop\/a\./)
         await folder.write('b.yaml', yaml('b', 'goes on'))
         await folder.heard.until(
@@ -426,13 +426,13 @@ describe('what a folder source does when something is wrong', () => {
     )
 
   it(
-    'lets the first file by path have an object that two define, names both, and lets the other take over',
+    'uses the first of two files that define an object, reports both, and falls back to the other',
     inFolder(async (folder) => {
       await folder.write('b.yaml', yaml('a', 'from b'))
       await folder.watch()
       await folder.write('a.yaml', `# one line\n${yaml('a', 'from a')}`)
       const problem = await folder.heard.problem('DefinedTwice')
-      assert.equal(problem.place?.file, folder.at('b.yaml'))
+      assert.equal(problem.location?.file, folder.at('b.yaml'))
       assert.ok(problem.message.includes(`${folder.at('a.yaml')}:2`))
       const text = () => JSON.stringify(folder.heard.objects.get('Route shop/a'))
       assert.ok(text().includes('from a'))
@@ -447,7 +447,7 @@ describe('what a folder source does when something is wrong', () => {
   )
 
   it(
-    'refuses a link that leads back up, and reads a folder that two paths lead to once',
+    'rejects a link to an ancestor, and reads a folder with two paths once',
     inFolder(async (folder) => {
       await folder.write('real/a.yaml', yaml('a'))
       await symlink('..', folder.at('real/up'))
@@ -456,14 +456,14 @@ describe('what a folder source does when something is wrong', () => {
       await folder.watch()
       assert.equal(folder.heard.objects.size, 1)
       const links = folder.heard.problemList.map(
-        ({ reason, place }) => `${reason} ${place?.file.slice(folder.path.length)}`,
+        ({ reason, location }) => `${reason} ${location?.file.slice(folder.path.length)}`,
       )
       assert.deepEqual(links, ['BrokenLink /also', 'BrokenLink /loop', 'BrokenLink /real/up'])
     }),
   )
 
   it(
-    'keeps what was read through a link that leads nowhere now, and deletes it with the link',
+    'keeps objects read through a link that is broken now, and deletes them with the link',
     inFolder(async (folder) => {
       await folder.write('.store/a.yaml', yaml('a'))
       await symlink('.store/a.yaml', folder.at('a.yaml'))
@@ -478,7 +478,7 @@ describe('what a folder source does when something is wrong', () => {
   )
 
   it(
-    'waits for a folder that is not there yet, through all the folders above it',
+    'waits for a folder that does not exist yet, through all its ancestors',
     inFolder(async (folder) => {
       const source = folder.source({}, folder.at('x/y/z'))
       source.start(folder.heard)
@@ -493,7 +493,7 @@ describe('what a folder source does when something is wrong', () => {
   )
 
   it(
-    'keeps everything while the folder is gone, and goes on where it left off when it is back',
+    'keeps all objects while the folder is missing, and continues when it reappears',
     inFolder(async (folder) => {
       await folder.write('config/a.yaml', yaml('a'))
       await folder.write('config/sub/b.yaml', yaml('b'))
@@ -518,7 +518,7 @@ describe('what a folder source does when something is wrong', () => {
   )
 
   it(
-    'says what to do when it is pointed at a file',
+    'reports the remedy when its path is a file',
     inFolder(async (folder) => {
       await folder.write('a.yaml', yaml('a'))
       folder.source({}, folder.at('a.yaml')).start(folder.heard)
@@ -539,7 +539,7 @@ describe('what a folder source does without permission', () => {
   })
 
   it(
-    'keeps what a file or subfolder said that it may not read any more',
+    'keeps the objects of a file or subfolder that became unreadable',
     inFolder(async (folder) => {
       await folder.write('a.yaml', yaml('a'))
       await folder.write('sub/b.yaml', yaml('b'))
@@ -549,7 +549,7 @@ describe('what a folder source does without permission', () => {
       await folder.heard.until(() => folder.heard.problemList.length === 2, 'two problems')
       for (const { reason, message } of folder.heard.problemList) {
         assert.equal(reason, 'Unreadable')
-        assert.match(message, /Not allowed to read/)
+        assert.match(message, /Permission denied/)
       }
       assert.equal(folder.heard.objects.size, 2)
       await chmod(folder.at('a.yaml'), 0o644)
@@ -560,12 +560,12 @@ describe('what a folder source does without permission', () => {
   )
 
   it(
-    'waits for a folder that lies where it may not look',
+    'waits for a folder in an unreadable folder',
     inFolder(async (folder) => {
       await folder.write('closed/config/a.yaml', yaml('a'))
       await chmod(folder.at('closed'), 0)
       folder.source({ pollInterval: 50 }, folder.at('closed/config')).start(folder.heard)
-      assert.match((await folder.heard.problem('FolderMissing')).message, /Not allowed to read/)
+      assert.match((await folder.heard.problem('FolderMissing')).message, /Permission denied/)
       await chmod(folder.at('closed'), 0o755)
       await folder.heard.untilHas('Route shop/a')
       await folder.heard.untilWell()
@@ -573,19 +573,19 @@ describe('what a folder source does without permission', () => {
   )
 
   it(
-    'serves the rest where one file may not be read from the start',
+    'serves the rest when one file is unreadable from the start',
     inFolder(async (folder) => {
       await folder.write('a.yaml', yaml('a'))
       await folder.write('b.yaml', yaml('b'))
       await chmod(folder.at('b.yaml'), 0)
       await folder.watch()
       assert.deepEqual([...folder.heard.objects.keys()], ['Route shop/a'])
-      assert.equal((await folder.heard.problem('Unreadable')).place?.file, folder.at('b.yaml'))
+      assert.equal((await folder.heard.problem('Unreadable')).location?.file, folder.at('b.yaml'))
     }),
   )
 })
 
-describe('where a folder source finds a field again', () => {
+describe('how a folder source locates fields', () => {
   it(
     'locates fields in YAML, in a document further down, in a List and in JSON',
     inFolder(async (folder) => {
@@ -613,7 +613,7 @@ describe('where a folder source finds a field again', () => {
   )
 
   it(
-    'knows the new place of an object that only moved',
+    'locates an object that only moved',
     inFolder(async (folder) => {
       await folder.write('a.yaml', yaml('a'))
       const source = await folder.watch()
@@ -627,7 +627,7 @@ describe('where a folder source finds a field again', () => {
 
 describe('how fast a folder source is', () => {
   it(
-    'tells a changed file within a tenth of a second, nearly always much sooner',
+    'emits a changed file within a tenth of a second',
     inFolder(async (folder) => {
       await folder.write('a.yaml', yaml('a', 'start'))
       for (let i = 0; i < 50; i++) await folder.write(`other${i}.yaml`, yaml(`other${i}`))
@@ -653,7 +653,7 @@ describe('how fast a folder source is', () => {
   )
 
   it(
-    'leaves the loop free while it reads a thousand routes, and reads only what an edit touches',
+    'does not block the event loop while it reads a thousand routes, and parses only the chunks of an edit',
     inFolder(async (folder) => {
       const texts = Array.from({ length: 1_000 }, (_, i) => yaml(`r${i}`))
       await folder.write('all.yaml', texts.join('---\n'))

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { KINDS } from '../../src/api/object.ts'
-import { API_VERSIONS, readManifests } from '../../src/source/folder/manifest.ts'
+import { KINDS } from '../../../src/api/object.ts'
+import { API_VERSIONS, readManifests } from '../../../src/source/folder/manifest.ts'
 
 const read = (apiVersion: string, kind: string) => readManifests({ apiVersion, kind, metadata: { name: 'x' } })
 const verdict = (apiVersion: string, kind: string): string => {
@@ -10,7 +10,7 @@ const verdict = (apiVersion: string, kind: string): string => {
 }
 
 describe('the kind and version of an object', () => {
-  it('is an error where it can only be meant for us, whatever is wrong with it, and it is said what to write', () => {
+  it('is an error with a remedy when the object can only be intended for Headgate', () => {
     for (const [apiVersion, kind, write] of [
       ['extensions/v1beta1', 'Ingress', '`apiVersion: networking.k8s.io/v1`'],
       ['networking.k8s.io/v1beta1', 'Ingress', '`apiVersion: networking.k8s.io/v1`'],
@@ -41,7 +41,7 @@ describe('the kind and version of an object', () => {
     )
   })
 
-  it('is told alike in a List of an old version', () => {
+  it('is reported alike in a List of an old version', () => {
     const { problems } = readManifests({
       apiVersion: 'extensions/v1beta1',
       kind: 'IngressList',
@@ -53,7 +53,7 @@ describe('the kind and version of an object', () => {
     )
   })
 
-  it('is passed over with a warning where it is somebody else’s, also with a name of ours', () => {
+  it('is ignored with a warning when it belongs to another project, also with the same name', () => {
     for (const [apiVersion, kind] of [
       ['route.openshift.io/v1', 'Route'],
       ['serving.knative.dev/v1', 'Route'],
@@ -68,7 +68,7 @@ describe('the kind and version of an object', () => {
     assert.match(verdict('route.openshift.io/v1', 'Route'), /Headgate's Route is `apiVersion: headgate\.dev\/v1alpha1`/)
   })
 
-  it('is read where it is right', () => {
+  it('is read when it is correct', () => {
     for (const kind of KINDS) assert.equal(verdict(API_VERSIONS[kind], kind), 'read')
   })
 })
