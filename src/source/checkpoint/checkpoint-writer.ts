@@ -1,6 +1,6 @@
 /**
- * Keeps the objects of a cluster as text and writes them to the checkpoint file periodically. No caller waits for a write
- * and it never throws: a failure is logged once, and its end once.
+ * Keeps the objects of a cluster as text and writes them to the checkpoint file periodically. No caller waits for a
+ * write and it never throws: a failure is logged once, and its end once.
  */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { SlicedWork, type TimeSlice } from '../../lib/time-slice.ts'

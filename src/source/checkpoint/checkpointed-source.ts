@@ -58,9 +58,9 @@ export class CheckpointedSource implements Source {
   #replay: CheckpointReplay | undefined
   #steps: Steps | undefined
   /**
-   * While the unconditional objects are emitted, the references grow with each call of the handler. The source gets them
-   * once they are complete: otherwise it would start hundreds of watches, which cannot be replaced by a wider one while
-   * the API server is unreachable.
+   * While the unconditional objects are emitted, the references grow with each call of the handler. The source gets
+   * them once they are complete: otherwise it would start hundreds of watches, which cannot be replaced by a wider one
+   * while the API server is unreachable.
    */
   #emittingUnconditional = false
   readonly #work: SlicedWork

@@ -1,5 +1,6 @@
 /**
- * The checkpoint of a cluster in a state directory: combines its file, its keys, the writer and the source that replays it.
+ * The checkpoint of a cluster in a state directory: combines its file, its keys, the writer and the source that replays
+ * it.
  */
 import { createHash } from 'node:crypto'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'

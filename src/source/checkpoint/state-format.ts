@@ -1,7 +1,7 @@
 /**
- * The file format of a checkpoint: a header line of JSON, one object per line, and a trailer. With a key the objects are
- * encrypted by AES-256-GCM, which also authenticates the header; without one the trailer is a SHA-256 of all bytes before
- * it, which detects damage but no manipulation.
+ * The file format of a checkpoint: a header line of JSON, one object per line, and a trailer. With a key the objects
+ * are encrypted by AES-256-GCM, which also authenticates the header; without one the trailer is a SHA-256 of all bytes
+ * before it, which detects damage but no manipulation.
  */
 import { createCipheriv, createDecipheriv, createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { type SliceClock, SlicePauses } from '../../lib/time-slice.ts'
@@ -87,8 +87,8 @@ export interface DecodedState {
  * Verifies and decrypts a file in place, in several turns of the event loop.
  *
  * @param file is overwritten
- * @param keys undefined accepts only unencrypted files; otherwise only files encrypted with one of the keys are accepted,
- *   because an attacker with write permission could store an unencrypted file
+ * @param keys undefined accepts only unencrypted files; otherwise only files encrypted with one of the keys are
+ *   accepted, because an attacker with write permission could store an unencrypted file
  * @throws {TypeError} with the cause when it cannot be used
  */
 export async function decodeState(
