@@ -24,6 +24,7 @@ import { claimConfiguredPorts, signalsAddress } from './configured-ports.ts'
 import { type ConnectionCapacity, connectionLimit, connectionLimitWarning } from './connection-limit.ts'
 import { type DescriptorBudget, descriptorLimit, divideDescriptors } from './file-descriptors.ts'
 import { ListenerPorts } from './listener-ports.ts'
+import { type MetricsExposition, MetricsRequests } from './metrics-requests.ts'
 import { claimPorts, formatAddress } from './ports.ts'
 import { openSignalsServer } from './signals-server.ts'
 import { type ThreadEntries, Threads } from './threads.ts'
@@ -32,7 +33,6 @@ import { type ThreadEntries, Threads } from './threads.ts'
 const CHECK_INTERVAL: Milliseconds = 100
 /** The same until the process is ready, so that the interval does not delay readiness. */
 const STARTUP_CHECK_INTERVAL: Milliseconds = 10
-const METRICS_TIMEOUT: Milliseconds = 4_000
 /** The control thread flushes its buffers within this time, or they are lost. */
 const FLUSH_TIMEOUT: Milliseconds = 1_000
 
@@ -86,7 +86,7 @@ export class Supervisor {
   /** The open listeners by worker. */
   readonly #listening = new Map<number, Listening>()
   readonly #drained = new Set<number>()
-  readonly #metricsRequests = new Map<number, (answer: { contentType: string; body: string } | undefined) => void>()
+  readonly #metricsRequests: MetricsRequests
   readonly #startedAt: Milliseconds
   readonly #descriptors: DescriptorBudget
   #settings: SettingsObject | undefined
@@ -96,7 +96,6 @@ export class Supervisor {
   /** Listeners whose address another process uses. */
   #claimFailures: readonly ListenerFailure[] = []
   #cancelCheck = (): void => {}
-  #lastRequestId = 0
   #wasReady = false
   #programmed: Programmed | undefined
   #announced = false
@@ -108,6 +107,7 @@ export class Supervisor {
   constructor(options: SupervisorOptions) {
     this.#options = options
     this.#startedAt = options.time.monotonic()
+    this.#metricsRequests = new MetricsRequests(options.time)
     const { memory, log, source, settingsFile, overrides, threadLog, version } = options
     const { workers } = memory
     this.#descriptors = divideDescriptors(descriptorLimit(), workers)
@@ -129,9 +129,7 @@ export class Supervisor {
       time: options.time,
       interval: CHECK_INTERVAL,
       onControlMessage: (message) => this.#onControlMessage(message),
-      onControlExit: () => {
-        for (const respond of [...this.#metricsRequests.values()]) respond(undefined)
-      },
+      onControlExit: () => this.#metricsRequests.fail(),
       onWorkerMessage: (index, message) => this.#onWorkerMessage(index, message),
       onWorkerExit: (index) => {
         this.#listening.delete(index)
@@ -185,19 +183,9 @@ export class Supervisor {
   }
 
   /** Undefined while the control thread is busy or does not run. */
-  metrics(): Promise<{ contentType: string; body: string } | undefined> {
+  metrics(): Promise<MetricsExposition | undefined> {
     if (!this.#threads.controlRunning) return Promise.resolve(undefined)
-    const id = ++this.#lastRequestId
-    return new Promise((resolve) => {
-      const { time } = this.#options
-      const cancel = time.after(METRICS_TIMEOUT, () => this.#metricsRequests.get(id)?.(undefined))
-      this.#metricsRequests.set(id, (exposition) => {
-        cancel()
-        this.#metricsRequests.delete(id)
-        resolve(exposition)
-      })
-      this.#threads.postToControl({ type: 'metrics', id })
-    })
+    return this.#metricsRequests.request((id) => this.#threads.postToControl({ type: 'metrics', id }))
   }
 
   /**
@@ -312,7 +300,7 @@ export class Supervisor {
         this.#updateReadiness()
         break
       case 'metrics':
-        this.#metricsRequests.get(message.id)?.(message.answer)
+        this.#metricsRequests.answer(message.id, message.answer)
         break
       case 'replica':
       case 'last-good':
