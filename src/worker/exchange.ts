@@ -13,6 +13,7 @@ import type { LocalResponse } from '../message/local-response.ts'
 import type { Exchange, ExchangeLimits } from '../policy/exchange.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { requestIdOf } from '../policy/request-id/request-id.ts'
+import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
 import type { RuleView } from '../snapshot/route-tables.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest } from '../transport/downstream.ts'
 import type { Timed } from '../transport/timers.ts'
@@ -122,6 +123,10 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
 
   get listener(): string {
     return this.downstream.peer.listener.name
+  }
+
+  get frontend(): FrontendHandle {
+    return this.downstream.peer.listener.frontend
   }
 
   get id(): string {
