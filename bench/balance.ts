@@ -4,18 +4,18 @@
  */
 import { createBalancer } from '../src/balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../src/balance/endpoint.ts'
-import { Splits } from '../src/balance/split.ts'
+import { WeightedSplits } from '../src/balance/weighted-split.ts'
 import { Fields } from '../src/message/fields.ts'
 import type { ResponseHead } from '../src/message/head.ts'
 import { normalizePath } from '../src/pattern/path.ts'
 import { compilePattern } from '../src/pattern/regex.ts'
 import { type Chain, composeChain, runEnd, runRequest, runResponse } from '../src/policy/chain.ts'
-import type { Exchange } from '../src/policy/exchange.ts'
+import type { Exchange, ExchangeSummary } from '../src/policy/exchange.ts'
 import { limitsOf } from '../src/policy/limits/filter.ts'
 import type { PolicySet } from '../src/policy/policy-set.ts'
-import { problemAnswer } from '../src/policy/problem.ts'
-import type { FilterDeps } from '../src/policy/registry.ts'
+import { problemResponse } from '../src/policy/problem.ts'
 import { makeRequestId } from '../src/policy/request-id/request-id.ts'
+import type { FilterServices } from '../src/policy/services.ts'
 
 const ROUNDS = 7
 const WORKERS = 4
@@ -82,7 +82,7 @@ for (const algorithm of ['RoundRobin', 'WeightedRoundRobin', 'LeastRequest', 'Ra
     )
   }
 
-const splits = new Splits(Math.random)
+const splits = new WeightedSplits(Math.random)
 const backends = [{ id: 'a' }, { id: 'b' }]
 const one = [{ backendIndex: 0, weight: 1 }]
 const two = [
@@ -122,9 +122,12 @@ const VARIABLES: PolicySet = {
   },
 }
 
-const deps: FilterDeps = {
+const deps: FilterServices = {
   clock: { wall: () => 0, monotonic: () => 0 },
   random: Math.random,
+  timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
+  client: { request: () => Promise.reject(new Error('nothing is called here')) },
+  contents: { get: () => undefined },
   compilePattern,
   normalizePath,
   report: (_filter, error) => {
@@ -135,33 +138,25 @@ const deps: FilterDeps = {
 const REQUEST = { host: 'shop.example.com', 'user-agent': 'wrk/4', accept: '*/*', cookie: 'sid=1', 'x-debug': '1' }
 const RESPONSE = { server: 'x', date: 'Mon, 01 Jan 2026 00:00:00 GMT', 'content-type': 'text/plain', etag: '"1"' }
 
-/** Fields as a parser leaves them. */
-function parsed(pairs: Readonly<Record<string, string>>): Fields {
-  const fields = new Fields()
-  let text = ''
-  for (const [name, value] of Object.entries(pairs)) {
-    fields.push(
-      text.length,
-      text.length + name.length,
-      text.length + name.length + 2,
-      text.length + name.length + 2 + value.length,
-    )
-    text += `${name}: ${value}\r\n`
+/** The bytes of fields, and how a parser leaves them in place. */
+function template(pairs: Readonly<Record<string, string>>): () => Fields {
+  const lines = Object.entries(pairs)
+  const bytes = Buffer.from(lines.map(([name, value]) => `${name}: ${value}\r\n`).join(''), 'latin1')
+  return () => {
+    const fields = new Fields()
+    fields.clear(bytes)
+    let at = 0
+    for (const [name, value] of lines) {
+      const colon = at + name.length
+      fields.push(at, colon, colon + 2, colon + 2 + value.length)
+      at = colon + 2 + value.length + 2
+    }
+    return fields
   }
-  fields.bytes = Buffer.from(text, 'latin1')
-  return fields
 }
 
-const requestTemplate = parsed(REQUEST)
-const responseTemplate = parsed(RESPONSE)
-
-function fresh(template: Fields): Fields {
-  const fields = new Fields()
-  fields.bytes = template.bytes
-  fields.offsets = template.offsets
-  fields.count = template.count
-  return fields
-}
+const freshRequest = template(REQUEST)
+const freshResponse = template(RESPONSE)
 
 function exchange(policy: PolicySet): Exchange {
   return {
@@ -171,7 +166,7 @@ function exchange(policy: PolicySet): Exchange {
     path: '/api/items/7',
     originalPath: '/api/items/7',
     query: 'a=1',
-    request: fresh(requestTemplate),
+    request: freshRequest(),
     clientAddress: '203.0.113.9',
     trusted: false,
     listener: 'http',
@@ -182,29 +177,41 @@ function exchange(policy: PolicySet): Exchange {
     policy,
     upstreamHost: undefined,
     entered: 0,
-    attributes: NO_FACTS,
     requestBodyLength: 0,
     deadline: limits,
     ended: false,
+    signal: NEVER,
+    get: () => undefined,
+    set() {},
+    readBody: () => Promise.resolve(new Uint8Array(0)),
   }
 }
 
-const NO_FACTS = new Map<string, unknown>()
+const NEVER = new AbortController().signal
+const SUMMARY: ExchangeSummary = {
+  status: 200,
+  bytesIn: 0,
+  bytesOut: 10,
+  attempts: 1,
+  reason: null,
+  duration: 1,
+  upstreamDuration: 1,
+}
 const limits = { ...limitsOf(AVERAGE) }
 
 function walk(chain: Chain | null, policy: PolicySet): unknown {
   const x = exchange(policy)
-  const head: ResponseHead = { status: 200, fields: fresh(responseTemplate), bodyLength: 10 }
+  const head: ResponseHead = { status: 200, fields: freshResponse(), bodyLength: 10 }
   if (chain !== null) {
     runRequest(chain, x)
     runResponse(chain, x, head, chain.length)
-    runEnd(chain, x)
+    runEnd(chain, x, () => SUMMARY)
   }
   return head
 }
 
 measure('request id', 1_000_000, () => makeRequestId(Math.random))
-measure('problem document', 1_000_000, () => problemAnswer('RouteNotFound', { id: 'x' }))
+measure('problem document', 1_000_000, () => problemResponse('RouteNotFound', { id: 'x' }))
 for (const [name, policy] of [
   ['no policies (the test’s own exchange only)', PLAIN],
   ['body limit, rewrite, request and response headers', AVERAGE],

@@ -22,6 +22,7 @@ const HELP = `npm run bench -- [flags]
   --rate N           of latency: requests a second (default 6000; at most half of what the slower one sustains)
   --rewrite-seconds N  how long every file is rewritten twice a second (default 60)
   --buffered-log     nginx buffers its access log too (default: as Debian ships it, a write for each request)
+  --against DIR      beside another checkout of Headgate (with node_modules) instead of nginx
   --calibrate        nginx against itself: how far from 1.00 the ratio is by chance
   --json             the figures as one JSON document
 Exit code 1 when a request failed.
@@ -45,6 +46,7 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '6000' },
     'rewrite-seconds': { type: 'string' },
     'buffered-log': { type: 'boolean', default: false },
+    against: { type: 'string' },
     calibrate: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h' },
@@ -79,7 +81,11 @@ async function bench(): Promise<void> {
   const pinning = loadCpu === undefined ? undefined : { proxy: proxyCpu, load: loadCpu }
   const origin = await keep(startOrigin(scratch, pinning?.load))
   const bufferedLog = values['buffered-log']
-  const peer = await keep(startPeer(scratch, pinning?.proxy, origin, { bufferedLog }))
+  const peer = await keep(
+    values.against === undefined
+      ? startPeer(scratch, pinning?.proxy, origin, { bufferedLog })
+      : startHeadgate(scratch, pinning?.proxy, manifestsFor(origin), { checkout: values.against }),
+  )
   const gateway = values.calibrate
     ? undefined
     : await keep(startHeadgate(scratch, pinning?.proxy, manifestsFor(origin)))

@@ -81,14 +81,23 @@ export async function startPeer(
   return await startNginx(name, folder, cpu, log, server, port)
 }
 
+export interface GatewayOptions {
+  readonly workers?: number
+  readonly flags?: readonly string[]
+  /** Folder of another version with its node_modules; default: this one. */
+  readonly checkout?: string
+}
+
 /** Headgate with one worker unless said otherwise, its access log in a file, metrics on, the given manifests. */
 export async function startHeadgate(
   scratch: string,
   cpu: number | undefined,
   manifests: Readonly<Record<string, string>>,
-  { workers = 1, flags = [] }: { readonly workers?: number; readonly flags?: readonly string[] } = {},
+  { workers = 1, flags = [], checkout }: GatewayOptions = {},
 ): Promise<Gateway> {
-  const root = join(scratch, 'headgate')
+  const name = checkout === undefined ? 'headgate' : 'other'
+  const main = checkout === undefined ? MAIN : join(checkout, 'src/main.ts')
+  const root = join(scratch, name)
   const folder = join(root, 'manifests')
   mkdirSync(folder, { recursive: true })
   for (const [name, text] of Object.entries(manifests)) writeFileSync(join(folder, name), text)
@@ -96,7 +105,7 @@ export async function startHeadgate(
   const began = performance.now()
   const child = spawn(
     ...pinned(cpu, process.execPath, [
-      ...[MAIN, 'run', '--config', folder, '--workers', String(workers), '--http', `127.0.0.1:${port}`],
+      ...[main, 'run', '--config', folder, '--workers', String(workers), '--http', `127.0.0.1:${port}`],
       ...['--admin', `127.0.0.1:${admin}`, '--signals', `127.0.0.1:${signals}`, '--drain-delay', '0'],
       ...flags,
     ]),
@@ -108,7 +117,7 @@ export async function startHeadgate(
     return answer?.ok === true
   })
   const readyAfter = performance.now() - began
-  return { name: 'headgate', pid: child.pid!, port, signalsPort: signals, folder, readyAfter, stop: () => end(child) }
+  return { name, pid: child.pid!, port, signalsPort: signals, folder, readyAfter, stop: () => end(child) }
 }
 
 /** Manifests for the scenarios: one host, everything to the origin. */

@@ -161,7 +161,7 @@ describe('a container with a state directory that starts while the API server is
       })
       figure('start without an API server, with a state directory → ready', ms(performance.now() - started))
       figure('the same, /readyz says', says.trim().replaceAll(/\s+/g, ' ').slice(0, 200))
-      assert.match(says, /serves what an earlier process knew/)
+      assert.match(says, /serving the checkpoint of an earlier process/)
       assert.equal((await ask(`${pod.address}:8080`, '/', { host: 'kept.example' })).body, 'kept')
       assert.equal((await ask(`${pod.address}:8080`, '/', { host: HOST })).status, 200)
     })

@@ -172,7 +172,7 @@ export class MetricsRegistry {
         Array.from(source.problems(), ({ kind, reason, objects }) => ({ labels: { kind, reason }, value: objects })),
       ),
       gauge('headgate_config_remembered', '1 while what serves is what an earlier process knew of the cluster.', () => [
-        { labels: NO_LABELS, value: this.#process.remembered ? 1 : 0 },
+        { labels: NO_LABELS, value: this.#process.servesCheckpoint ? 1 : 0 },
       ]),
       histogram(
         'headgate_config_change_seconds',

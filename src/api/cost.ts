@@ -8,6 +8,7 @@
  */
 
 import { patternCost } from '../pattern/pattern-cost.ts'
+import { POLICIES } from '../policy/built-in.ts'
 import type { FieldProblem, Kind } from './object.ts'
 import { list, member } from './raw-object.ts'
 
@@ -65,12 +66,15 @@ function routeCost(spec: unknown): ObjectCost {
   const patterns = new Patterns()
   let matches = 0
   let entries = 0
+  let kept = 0
   for (const rule of rules) {
     const given = list(member(rule, 'matches'))
     matches += Math.max(given.length, 1)
     for (const match of given) entries += matchCost(match, patterns)
     if (given.length === 0) entries += MATCH
-    patterns.addRewrite(member(member(rule, 'policies'), 'rewrite'))
+    const own = member(rule, 'policies')
+    for (const { key } of POLICIES) if (member(own, key) !== undefined) kept += textBytes(member(own, key))
+    patterns.addRewrite(member(own, 'rewrite'))
     patterns.addRewrite(member(rule, 'redirect'))
   }
   const policies = member(spec, 'policies')
@@ -91,6 +95,7 @@ function routeCost(spec: unknown): ObjectCost {
       units: variants * Math.floor(textBytes(policies) / TEXT),
       largest: `policies of the Route, for each of ${variants} rules that say something of their own`,
     },
+    { units: Math.floor(kept / TEXT), largest: 'policies of rules, such as pages' },
     { units: rules.length * RULE, largest: `${rules.length} rules` },
   ]
   return { ...sum(parts), patterns: patterns.inMatches }

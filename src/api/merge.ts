@@ -1,4 +1,6 @@
 /** How the policies of settings, Route and rule become those of one rule (api.md, "Merge"; docs/reference/merge.md). */
+import { POLICIES } from '../policy/built-in.ts'
+import type { PolicyDefinition } from '../policy/definition.ts'
 import type { Policies } from './policies.ts'
 
 export interface PolicyLayers {
@@ -9,8 +11,7 @@ export interface PolicyLayers {
   readonly rule?: Policies | undefined
 }
 
-/** Every key, in the one order in which merged policies hold them: digests depend on it. */
-export const POLICY_KEYS = [
+const TYPED_KEYS = [
   'rewrite',
   'requestHeaders',
   'responseHeaders',
@@ -28,39 +29,68 @@ export const POLICY_KEYS = [
   'compression',
   'mirror',
   'fault',
-  'errors',
   'pathEncoding',
   'plugins',
 ] as const satisfies readonly (keyof Policies)[]
 
+/** Every key, in the one order in which merged policies hold them: digests depend on it. */
+export const POLICY_KEYS: readonly string[] = [...TYPED_KEYS, ...POLICIES.map(({ key }) => key)]
+
 /** Keys of numbers that are stated one by one; every other key is one thing, and half of two is neither. */
 const BY_FIELD: ReadonlySet<string> = new Set(['timeouts', 'limits'])
 
+/** Who states a policy: its names are in the namespace of that object. */
+export type Author = 'Settings' | 'Route' | 'Owner'
+
+interface Stated {
+  readonly value: unknown
+  readonly author: Author
+}
+
 /**
- * Later layers win: settings' defaults, Route, rule; then what is enforced, from the Route's own over the owner's to
- * the settings', so that nobody further in can replace what somebody further out has fixed. Without defaults; see
- * `defaults.ts`.
+ * What holds of one policy. Later layers win: settings' defaults, Route, rule; then what is enforced, from the Route's
+ * own over the owner's to the settings', so that nobody further in can replace what somebody further out has fixed.
  *
- * @returns frozen; values are those of the layers, not copies
+ * @returns the value of a layer, not a copy; of a policy that merges by field, a frozen object of its own
  */
-export function mergePolicies({ settings, owner, route, rule }: PolicyLayers): Policies {
-  const layers: readonly (Policies | undefined)[] = [
-    settings?.defaults,
-    route,
-    rule,
-    route?.enforced,
-    owner,
-    settings?.enforced,
+export function statedPolicy(
+  { settings, owner, route, rule }: PolicyLayers,
+  key: string,
+  byField: boolean,
+): Stated | undefined {
+  const layers: readonly (readonly [Author, Policies | undefined])[] = [
+    ['Settings', settings?.defaults],
+    ['Route', route],
+    ['Route', rule],
+    ['Route', route?.enforced],
+    ['Owner', owner],
+    ['Settings', settings?.enforced],
   ]
+  let stated: Stated | undefined
+  for (const [author, policies] of layers) {
+    const value = (policies as Readonly<Record<string, unknown>> | undefined)?.[key]
+    if (value === undefined) continue
+    const merged =
+      byField && stated !== undefined ? Object.freeze({ ...(stated.value as object), ...(value as object) }) : value
+    stated = { value: merged, author }
+  }
+  return stated
+}
+
+/**
+ * All that holds, see {@link statedPolicy}. Without defaults; see `defaults.ts`.
+ *
+ * @returns frozen
+ */
+export function mergePolicies(layers: PolicyLayers, rows: readonly PolicyDefinition[] = POLICIES): Policies {
   const merged: Record<string, unknown> = {}
-  for (const key of POLICY_KEYS) {
-    let value: unknown
-    for (const layer of layers) {
-      const stated = layer?.[key]
-      if (stated === undefined) continue
-      value = BY_FIELD.has(key) && value !== undefined ? Object.freeze({ ...value, ...(stated as object) }) : stated
-    }
-    if (value !== undefined) merged[key] = value
+  for (const key of TYPED_KEYS) {
+    const stated = statedPolicy(layers, key, BY_FIELD.has(key))
+    if (stated !== undefined) merged[key] = stated.value
+  }
+  for (const { key, byField = false } of rows) {
+    const stated = statedPolicy(layers, key, byField)
+    if (stated !== undefined) merged[key] = stated.value
   }
   return Object.freeze(merged)
 }

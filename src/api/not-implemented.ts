@@ -3,6 +3,7 @@
  * by name: whoever writes `auth` must never get an open route instead. What is built later leaves this table line by
  * line.
  */
+import { POLICIES } from '../policy/built-in.ts'
 import type { FieldProblem } from './object.ts'
 
 export interface Unbuilt {
@@ -19,7 +20,7 @@ export interface Unbuilt {
 
 type Subject = 'Route' | 'Backend' | 'Settings'
 
-const POLICIES: readonly Unbuilt[] = [
+const UNBUILT_POLICIES: readonly Unbuilt[] = [
   { field: 'hedge' },
   { field: 'limits.maxConcurrentRequests', accepted: [0] },
   { field: 'access', accepted: [{}] },
@@ -31,13 +32,16 @@ const POLICIES: readonly Unbuilt[] = [
   { field: 'compression' },
   { field: 'mirror' },
   { field: 'fault', accepted: [{}] },
-  { field: 'errors', accepted: [[]] },
   { field: 'plugins', accepted: [[]] },
   { field: 'retry.codes', accepted: [[]] },
 ]
 
+/** A row is built, whatever stands here. */
+const isBuilt = ({ field }: Unbuilt): boolean =>
+  POLICIES.some(({ key }) => field === key || field.startsWith(`${key}.`))
+
 const under = (place: string): readonly Unbuilt[] =>
-  POLICIES.map((entry) => ({ ...entry, field: `${place}.${entry.field}` }))
+  UNBUILT_POLICIES.filter((entry) => !isBuilt(entry)).map((entry) => ({ ...entry, field: `${place}.${entry.field}` }))
 
 export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
   Route: [

@@ -244,21 +244,15 @@ export interface FaultPolicy {
   readonly abort?: { readonly percent: number; readonly statusCode: number }
 }
 
-/** `body`, or `bodyRef`. */
-export interface ErrorPage {
-  readonly codes: readonly string[]
-  readonly source?: 'Gateway' | 'Backend' | 'Any'
-  readonly contentType?: string
-  readonly body?: string
-  readonly bodyRef?: { readonly configMapName: string; readonly key: string }
-}
-
 export interface PluginUse {
   readonly name: string
   readonly config?: Readonly<Record<string, unknown>>
 }
 
-/** Every key is merged by itself: a rule's own replaces the Route's, a Route's own the settings'. */
+/**
+ * Every key is merged by itself: a rule's own replaces the Route's, a Route's own the settings'. The policies that are
+ * rows (src/policy/definition.ts) stand beside these keys, each with a type of its own.
+ */
 export interface Policies {
   readonly rewrite?: RewritePolicy
   readonly requestHeaders?: HeaderEditsPolicy
@@ -278,7 +272,6 @@ export interface Policies {
   readonly compression?: CompressionPolicy
   readonly mirror?: MirrorPolicy
   readonly fault?: FaultPolicy
-  readonly errors?: readonly ErrorPage[]
   readonly pathEncoding?: 'Strict' | 'KeepEncodedSlash'
   readonly plugins?: readonly PluginUse[]
 }

@@ -3,6 +3,8 @@
  * and trusted afterwards. What is not built yet is refused by name, so that no field is ever accepted and ignored.
  */
 import { runSteps } from '../lib/steps.ts'
+import { POLICIES } from '../policy/built-in.ts'
+import type { PolicyDefinition } from '../policy/definition.ts'
 import type { Backend } from './backend.ts'
 import { CORE_KINDS, METADATA_SCHEMA } from './core-schemas.ts'
 import { costProblems } from './cost.ts'
@@ -11,6 +13,7 @@ import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from './kub
 import { metadataProblems } from './metadata.ts'
 import { unbuiltFields } from './not-implemented.ts'
 import type { FieldProblem, Kind } from './object.ts'
+import { policyProblems } from './policy-places.ts'
 import type { Route } from './route.ts'
 import { pathProblems } from './route-paths.ts'
 import { type Checker, compileSchema } from './schema.ts'
@@ -54,9 +57,13 @@ export interface SchemaDocuments {
 /**
  * Compiles the schemas; some milliseconds, once.
  *
+ * @param policies rows beside those of the schema; tests bring rows of their own
  * @throws {TypeError} when a document is not what it should be
  */
-export function createValidator(documents: SchemaDocuments): Validator {
+export function createValidator(
+  documents: SchemaDocuments,
+  policies: readonly PolicyDefinition[] = POLICIES,
+): Validator {
   const route = ownKind(documents.route, 'Route')
   const backend = ownKind(documents.backend, 'Backend')
   const kinds: Readonly<Record<Kind, KindCheck>> = {
@@ -71,7 +78,7 @@ export function createValidator(documents: SchemaDocuments): Validator {
   }
   const settings = compileSchema(documents.settings as Schema)
   const steps = <K extends Kind>(kind: K, raw: unknown) =>
-    checkObject(kind, kinds[kind], raw) as Generator<void, Verdict<KindMap[K]>>
+    checkObject(kind, kinds[kind], policies, raw) as Generator<void, Verdict<KindMap[K]>>
   return {
     check: (kind, raw) => runSteps(steps(kind, raw)),
     steps,
@@ -79,6 +86,7 @@ export function createValidator(documents: SchemaDocuments): Validator {
       // An empty file is all defaults.
       const { value, problems, warnings } = settings(raw ?? {})
       problems.push(...unbuiltFields('Settings', value))
+      if (problems.length === 0) problems.push(...policyProblems('Settings', value, policies))
       return problems.length > 0 ? { ok: false, problems } : { ok: true, object: value as SettingsObject, warnings }
     },
   }
@@ -130,7 +138,12 @@ function coreKind(kind: keyof typeof CORE_KINDS): KindCheck {
 
 type Raw = { readonly apiVersion?: unknown; readonly kind?: unknown; readonly metadata?: unknown }
 
-function* checkObject(kind: Kind, { apiVersion, checker }: KindCheck, raw: unknown): Generator<void, Verdict<unknown>> {
+function* checkObject(
+  kind: Kind,
+  { apiVersion, checker }: KindCheck,
+  policies: readonly PolicyDefinition[],
+  raw: unknown,
+): Generator<void, Verdict<unknown>> {
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
     return { ok: false, problems: [{ path: [], reason: 'Type', message: `must be an object, not ${typeName(raw)}` }] }
   // Before anything is compiled or compared: what costs too much must not cost that much to be refused.
@@ -146,7 +159,10 @@ function* checkObject(kind: Kind, { apiVersion, checker }: KindCheck, raw: unkno
   if (kind === 'ConfigMap') problems.push(...base64Problems(object, 'binaryData'))
   if (kind === 'Route' || kind === 'Backend') problems.push(...unbuiltFields(kind, object))
   // Last, because it relies on everything having its type.
-  if (kind === 'Route' && problems.length === 0) problems.push(...(yield* pathProblems(object as unknown as Route)))
+  if (kind === 'Route' && problems.length === 0) {
+    problems.push(...policyProblems('Route', object, policies))
+    problems.push(...(yield* pathProblems(object as unknown as Route)))
+  }
   if (problems.length > 0) return { ok: false, problems }
   return { ok: true, object: complete(kind, object), warnings }
 }

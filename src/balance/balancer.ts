@@ -1,8 +1,8 @@
 import type { Endpoint } from './endpoint.ts'
 
 /**
- * Picks one endpoint of a Backend. One instance per Backend and worker; `update` keeps what it knows about endpoints
- * that stay (matched by identity of the object), so that a rolling update does not restart a rotation.
+ * Picks one endpoint of a Backend. One instance per Backend and worker; `update` keeps the state of endpoints that stay
+ * (matched by object identity), so that a rolling update does not restart a rotation.
  */
 export interface Balancer {
   /** Replaces the candidates. Draining ones are handed in only when nothing else is left. */

@@ -1,6 +1,6 @@
 /**
- * The endpoints of one Backend in one worker. An address that stays keeps its object through every update, and with it
- * its pooled connections, its place in a rotation and whatever else is keyed by it.
+ * The endpoints of one Backend in one worker. An address that stays keeps its object across updates, and with it its
+ * pooled connections, its position in a rotation and all other state keyed by it.
  */
 import type { Endpoint } from './endpoint.ts'
 
@@ -17,10 +17,10 @@ export interface EndpointUpdate {
 }
 
 export interface EndpointChange {
-  /** Something is different: balancers are to be told of {@link EndpointSet.endpoints} again. */
+  /** {@link EndpointSet.endpoints} differ: update the balancers. */
   readonly changed: boolean
   readonly added: readonly Endpoint[]
-  /** Gone for good: pools close their idle connections, and those in use once they are free. */
+  /** Removed endpoints: pools close their idle connections now, and those in use after their exchange. */
   readonly removed: readonly Endpoint[]
 }
 
@@ -38,9 +38,9 @@ export class EndpointSet {
   }
 
   /**
-   * Takes a complete new set; an empty one withdraws all. Weight, state, zone and host name change in place; a
-   * different slot is a different endpoint, since the counts of the old one are not its own. Of two rows with one
-   * identity the first counts.
+   * Applies a complete new set; an empty one removes all. Weight, state, zone and host name change in place; a different
+   * slot is a different endpoint, because the counts of the old slot belong to the old one. Of two rows with the same
+   * identity the first wins.
    */
   apply(rows: readonly EndpointUpdate[]): EndpointChange {
     const next = new Map<string, Mutable>()

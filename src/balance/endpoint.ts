@@ -1,6 +1,6 @@
-/** One upstream address as balancers and pools see it. Made once per identity; it outlives table changes. */
+/** One upstream address, as balancers and pools use it. Created once per identity; survives table changes. */
 export interface Endpoint {
-  /** `address:port`, IPv6 in brackets: what a person reads in the access log. */
+  /** `address:port`, IPv6 in brackets, as in the access log. */
   readonly authority: string
   readonly address: string
   readonly port: number
@@ -14,10 +14,10 @@ export interface Endpoint {
   readonly hostname?: string
 }
 
-/** What a balancer reads about an endpoint without owning it. */
+/** State of endpoints that balancers read and other parts own. */
 export interface EndpointGauge {
   /** Requests in flight on the endpoint, over all workers of the replica. */
   inFlight(slot: number): number
-  /** False at once when control or an outlier detector has withdrawn it, before any new set arrives. */
+  /** False as soon as control or an outlier detector withdraws the endpoint, before a new set arrives. */
   eligible(slot: number): boolean
 }

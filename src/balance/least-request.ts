@@ -1,15 +1,15 @@
 import type { Random } from '../lib/clock.ts'
 import type { Balancer } from './balancer.ts'
 import type { Endpoint, EndpointGauge } from './endpoint.ts'
-import { classOf, FRESH, NONE } from './preference.ts'
+import { preferenceOf, READY, UNAVAILABLE } from './preference.ts'
 
-/** How often two are drawn before all are looked at: enough while half of the endpoints are fresh. */
+/** Draws of two endpoints before all are scanned: enough while half of the endpoints are ready. */
 const DRAWS = 3
 
 /**
- * Power of two choices (Mitzenmacher 2001): of two drawn at random, the one with fewer requests in flight for its
- * weight. Nearly as even as comparing all, at a constant price, and without the herd that runs to a single least loaded
- * one.
+ * Power of two choices (Mitzenmacher 2001): of two endpoints drawn at random, the one with fewer requests in flight
+ * relative to its weight. Nearly as even as comparing all, at constant cost, and without all workers choosing the same
+ * least loaded endpoint.
  */
 export class LeastRequest implements Balancer {
   readonly #gauge: EndpointGauge
@@ -35,23 +35,23 @@ export class LeastRequest implements Balancer {
       if (j >= i) j++
       const one = endpoints[i]!
       const other = endpoints[j]!
-      if (classOf(one, this.#gauge, tried) !== FRESH || classOf(other, this.#gauge, tried) !== FRESH) continue
+      if (preferenceOf(one, this.#gauge, tried) !== READY || preferenceOf(other, this.#gauge, tried) !== READY) continue
       return this.#lighter(one, other)
     }
     return this.#pickFromAll(tried)
   }
 
-  /** Draws two of the best class in one walk (reservoir sampling), for when few are of it. */
+  /** Draws two endpoints of the best class in one pass (reservoir sampling), for sets in which few are of it. */
   #pickFromAll(tried: readonly Endpoint[] | null): Endpoint | undefined {
-    let best = NONE
+    let best = UNAVAILABLE
     let seen = 0
     let one: Endpoint | undefined
     let other: Endpoint | undefined
     for (const endpoint of this.#endpoints) {
-      const rank = classOf(endpoint, this.#gauge, tried)
-      if (rank > best || rank === NONE) continue
-      if (rank < best) {
-        best = rank
+      const preference = preferenceOf(endpoint, this.#gauge, tried)
+      if (preference > best || preference === UNAVAILABLE) continue
+      if (preference < best) {
+        best = preference
         seen = 0
         one = other = undefined
       }
@@ -59,17 +59,17 @@ export class LeastRequest implements Balancer {
       if (seen === 1) one = endpoint
       else if (seen === 2) other = endpoint
       else {
-        const place = Math.floor(this.#random() * seen)
-        if (place === 0) one = endpoint
-        else if (place === 1) other = endpoint
+        const index = Math.floor(this.#random() * seen)
+        if (index === 0) one = endpoint
+        else if (index === 1) other = endpoint
       }
     }
     return one === undefined || other === undefined ? one : this.#lighter(one, other)
   }
 
   /**
-   * Compares by cross-multiplying. An even match goes by chance in proportion to the weights, so that an idle Backend
-   * is shared by weight too.
+   * Compares by cross-multiplication. A tie is decided at random in proportion to the weights, so that the picks of an
+   * idle Backend follow the weights too.
    */
   #lighter(one: Endpoint, other: Endpoint): Endpoint {
     const difference = this.#gauge.inFlight(one.slot) * other.weight - this.#gauge.inFlight(other.slot) * one.weight

@@ -1,13 +1,13 @@
 /**
- * Whether a failed try may be followed by another. The rule above all others: a request that may have been processed is
- * only repeated where repeating it does no harm (RFC 9110 §9.2.2), and never once a byte of a response has been seen.
+ * Decides whether a failed attempt may be retried. The first rule: a request that may have been processed is
+ * repeated only if its method is idempotent (RFC 9110 §9.2.2), and never after a byte of the response was received.
  */
 import type { Clock, Milliseconds, Random } from '../lib/clock.ts'
 import { REASONS, type Reason } from '../lib/reason.ts'
 
 /** `retry` of a policy set. */
 export interface RetryPolicy {
-  /** Besides the first try. */
+  /** Besides the first attempt. */
   readonly attempts: number
   readonly reasons: readonly ('ConnectFailure' | 'ResetBeforeResponse')[]
   /** Upstream status codes. */
@@ -18,7 +18,7 @@ export interface RetryPolicy {
   readonly budgetPercent: number
 }
 
-/** How a try ended. */
+/** How an attempt failed. */
 export interface Failure {
   /** A reason, or the status code that the upstream answered with. */
   readonly what: Reason | number

@@ -1,18 +1,18 @@
 import type { Random } from '../lib/clock.ts'
 import type { Balancer } from './balancer.ts'
 import type { Endpoint, EndpointGauge } from './endpoint.ts'
-import { classOf, FRESH, NONE } from './preference.ts'
+import { preferenceOf, READY, UNAVAILABLE } from './preference.ts'
 
 /**
- * One after the other, weights ignored. Workers begin at different places, so that together they do not all hit the
- * first one.
+ * Picks in order and ignores weights. Workers begin at random positions, so that they do not all pick the first endpoint
+ * first.
  */
 export class RoundRobin implements Balancer {
   readonly #gauge: EndpointGauge
   readonly #random: Random
   #endpoints: readonly Endpoint[] = []
-  /** Index of the endpoint whose turn it is. */
-  #turn = 0
+  /** Index of the next endpoint. */
+  #next = 0
 
   constructor(gauge: EndpointGauge, random: Random) {
     this.#gauge = gauge
@@ -20,16 +20,16 @@ export class RoundRobin implements Balancer {
   }
 
   update(endpoints: readonly Endpoint[]): void {
-    this.#turn = this.#endpoints.length === 0 ? Math.floor(this.#random() * endpoints.length) : this.#turnIn(endpoints)
+    this.#next = this.#endpoints.length === 0 ? Math.floor(this.#random() * endpoints.length) : this.#nextIn(endpoints)
     this.#endpoints = [...endpoints]
   }
 
-  /** Where the rotation goes on in another list: at the next one in turn that is still there. */
-  #turnIn(endpoints: readonly Endpoint[]): number {
-    const places = new Map(endpoints.map((endpoint, i) => [endpoint, i]))
+  /** Where the rotation continues in a new list: at the next endpoint in order that is still present. */
+  #nextIn(endpoints: readonly Endpoint[]): number {
+    const indexes = new Map(endpoints.map((endpoint, i) => [endpoint, i]))
     for (let i = 0; i < this.#endpoints.length; i++) {
-      const place = places.get(this.#endpoints[(this.#turn + i) % this.#endpoints.length]!)
-      if (place !== undefined) return place
+      const index = indexes.get(this.#endpoints[(this.#next + i) % this.#endpoints.length]!)
+      if (index !== undefined) return index
     }
     return 0
   }
@@ -37,17 +37,17 @@ export class RoundRobin implements Balancer {
   pick(tried: readonly Endpoint[] | null): Endpoint | undefined {
     const endpoints = this.#endpoints
     const count = endpoints.length
-    let best = NONE
+    let best = UNAVAILABLE
     let chosen = -1
-    for (let i = 0, at = this.#turn; i < count; i++, at = at + 1 === count ? 0 : at + 1) {
-      const rank = classOf(endpoints[at]!, this.#gauge, tried)
-      if (rank >= best) continue
-      best = rank
+    for (let i = 0, at = this.#next; i < count; i++, at = at + 1 === count ? 0 : at + 1) {
+      const preference = preferenceOf(endpoints[at]!, this.#gauge, tried)
+      if (preference >= best) continue
+      best = preference
       chosen = at
-      if (rank === FRESH) break
+      if (preference === READY) break
     }
     if (chosen === -1) return undefined
-    this.#turn = chosen + 1 === count ? 0 : chosen + 1
+    this.#next = chosen + 1 === count ? 0 : chosen + 1
     return endpoints[chosen]
   }
 }

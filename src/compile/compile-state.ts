@@ -5,6 +5,8 @@
  */
 import type { ObjectStatus } from '../api/condition.ts'
 import type { Policies } from '../api/policies.ts'
+import { POLICIES } from '../policy/built-in.ts'
+import type { PolicyDefinition } from '../policy/definition.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Frontend } from '../snapshot/frontend.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
@@ -139,6 +141,7 @@ export interface WorkCounts {
 export class CompileState {
   /** Told which object the work is about, by kind and key; undefined = about no single one. */
   readonly working: (name?: string) => void
+  readonly policies: readonly PolicyDefinition[]
   /** The resources whose changes are all in the work lists. */
   seen: ResourceSet | undefined
   /** Those being compared with `seen`. */
@@ -182,8 +185,13 @@ export class CompileState {
     statuses: 0,
   }
 
-  constructor(working: (name?: string) => void = () => {}) {
+  /**
+   * @param working told of each piece of work
+   * @param policies tests bring rows of their own
+   */
+  constructor(working: (name?: string) => void = () => {}, policies: readonly PolicyDefinition[] = POLICIES) {
     this.working = working
+    this.policies = policies
   }
 
   /** What the first compile is compared with. */

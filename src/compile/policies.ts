@@ -3,13 +3,19 @@
  */
 import { hash } from 'node:crypto'
 import { withDefaults } from '../api/defaults.ts'
+import { type PolicyLayers, statedPolicy } from '../api/merge.ts'
 import type { HeaderEditsPolicy, HeaderEntry, PathRewritePolicy, Policies, RewritePolicy } from '../api/policies.ts'
 import type { RouteRule } from '../api/route.ts'
 import { parseBytes, parseDuration } from '../lib/quantity.ts'
+import type { PolicyDefinition } from '../policy/definition.ts'
 import type { HeaderEdits, PathRewrite, PolicySet, Rewrite } from '../policy/policy-set.ts'
 
 /** The order of the members is part of the digest: always the same. */
-export function policyContent(merged: Policies, rule: RouteRule): Omit<PolicySet, 'digest'> {
+export function policyContent(
+  merged: Policies,
+  rule: RouteRule,
+  plans?: PolicySet['policies'],
+): Omit<PolicySet, 'digest'> {
   const { rewrite, requestHeaders, responseHeaders, retry, limits, upgrades, timeouts, pathEncoding } =
     withDefaults(merged)
   return {
@@ -34,7 +40,43 @@ export function policyContent(merged: Policies, rule: RouteRule): Omit<PolicySet
     limits: { maxRequestBytes: limits.maxRequestBytes === undefined ? -1 : parseBytes(limits.maxRequestBytes) },
     upgrades: upgrades.map((token) => token.toLowerCase()),
     pathEncoding,
+    ...(plans === undefined ? {} : { policies: plans }),
   }
+}
+
+/** Where the names in policies are looked up. */
+export interface PolicyNamespaces {
+  readonly route: string
+  readonly owner: string | undefined
+}
+
+/** Plans of the policies that are rows; undefined where none of them asks for anything. */
+export function planPolicies(
+  layers: PolicyLayers,
+  namespaces: PolicyNamespaces,
+  rows: readonly PolicyDefinition[],
+): PolicySet['policies'] {
+  let plans: Record<string, unknown> | undefined
+  for (const { key, byField = false, plan: planOf } of rows) {
+    const stated = statedPolicy(layers, key, byField)
+    if (stated === undefined) continue
+    const { author, value } = stated
+    const plan = planOf(
+      value,
+      author === 'Route' ? namespaces.route : author === 'Owner' ? namespaces.owner : undefined,
+    )
+    if (plan !== undefined) (plans ??= {})[key] = plan
+  }
+  return plans
+}
+
+/** Whether policies mean other objects in other namespaces, so that equal texts are not yet equal policies. */
+export function namesObjects({ owner, route, rule }: PolicyLayers, rows: readonly PolicyDefinition[]): boolean {
+  const stated = [owner, route, route?.enforced, rule] as readonly (object | undefined)[]
+  return rows.some(
+    ({ key, references }) =>
+      references !== undefined && stated.some((policies) => policies !== undefined && Object.hasOwn(policies, key)),
+  )
 }
 
 /** @param text canonical form of a policy set */

@@ -1,27 +1,28 @@
 /** The rules of a Route as the snapshot holds them, with what is enforced on them where they are served. */
-import { mergePolicies } from '../api/merge.ts'
-import type { Policies } from '../api/policies.ts'
+import { mergePolicies, type PolicyLayers } from '../api/merge.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { BackendRef, Rule } from '../snapshot/snapshot.ts'
 import type { CompileState, RouteState, Variant } from './compile-state.ts'
-import { policyContent } from './policies.ts'
+import type { Claim } from './plan.ts'
+import { namesObjects, planPolicies, policyContent } from './policies.ts'
 import type { ResourceSet } from './resource-set.ts'
 
 const MAX_VARIANTS = 8
 
 /**
- * @param enforced policies of the hostname's owner, where the Route is a delegate's
+ * @param owner of the hostname, where the Route is a delegate's
  * @returns rules and policies by position in the Route; rules that are as before are the same objects
  */
 export function variantOf(
   memo: CompileState,
   resources: ResourceSet,
   state: RouteState,
-  enforced: Policies | undefined,
+  owner: Pick<Claim, 'enforced' | 'namespace'> | undefined,
 ): Variant {
+  const enforced = owner?.enforced
   const before = state.variants.get(enforced)
   if (before?.version === state.version) return before
-  const policies = state.plan.rules.map((_, order) => policySet(memo, resources, state, order, enforced))
+  const policies = state.plan.rules.map((_, order) => policySet(memo, resources, state, order, owner))
   // An Ingress has one for each of its paths, up to some 17,000.
   const known = new Map(before?.rules.map((rule) => [rule.rule, rule]))
   const rules = policies.map((set, order) => {
@@ -52,18 +53,26 @@ function policySet(
   resources: ResourceSet,
   state: RouteState,
   order: number,
-  enforced: Policies | undefined,
+  owner: Pick<Claim, 'enforced' | 'namespace'> | undefined,
 ): PolicySet {
   memo.counts.policies++
   const { rule } = state.plan.rules[order]!
   const route = state.plan.resource.object.spec.policies
-  const input = JSON.stringify([route, rule.policies, enforced, rule.redirect, rule.respond])
-  return memo.book.remember(input, () =>
-    policyContent(
-      mergePolicies({ settings: resources.settings.policies, owner: enforced, route, rule: rule.policies }),
-      rule,
-    ),
-  )
+  const enforced = owner?.enforced
+  const layers: PolicyLayers = { settings: resources.settings.policies, owner: enforced, route, rule: rule.policies }
+  const namespaces = { route: state.plan.namespace, owner: owner?.namespace }
+  const input = JSON.stringify([
+    route,
+    rule.policies,
+    enforced,
+    rule.redirect,
+    rule.respond,
+    namesObjects(layers, memo.policies) ? namespaces : 0,
+  ])
+  return memo.book.remember(input, () => {
+    const plans = planPolicies(layers, namespaces, memo.policies)
+    return policyContent(mergePolicies(layers, memo.policies), rule, plans)
+  })
 }
 
 function sameRule(a: Rule, b: Rule): boolean {

@@ -174,7 +174,7 @@ function* assemble(
     else {
       const { state, ruleOrder } = candidate
       const foreign = owner !== undefined && owner.namespace !== state.plan.namespace
-      const variant = variantOf(memo, resources, state, foreign ? owner.enforced : undefined)
+      const variant = variantOf(memo, resources, state, foreign ? owner : undefined)
       const rule = variant.rules[ruleOrder]!
       if (!known.has(rule)) {
         known.add(rule)

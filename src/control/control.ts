@@ -14,37 +14,38 @@ import type { LinePump } from '../log/line-pump.ts'
 import type { Logger } from '../log/process-log.ts'
 import { createAccessLogWriter } from '../log/writer.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
-import { SlotReclaimer } from '../shared-memory/epoch.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
 import { MetricsReader } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
+import { SlotReclaimer } from '../shared-memory/slot-reclaimer.ts'
 import { WorkJournal } from '../shared-memory/work-journal.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import { ClusterCheckpoint } from '../source/checkpoint/cluster-checkpoint.ts'
 import { readKeys } from '../source/checkpoint/state-key.ts'
 import { readSchemas } from '../source/crds.ts'
 import type { Source, SourceProblem } from '../source/source.ts'
+import type { LastGoodChange } from '../thread/retained-state.ts'
 import { systemTimers } from '../thread/system-timers.ts'
+import type { ResolvedPorts } from '../thread/thread-data.ts'
 import { adminData, type Viewed } from './admin-view.ts'
 import { NameResolver } from './endpoints/dns.ts'
 import { EndpointDirectory } from './endpoints/endpoint-directory.ts'
 import { FrontNames } from './endpoints/front-names.ts'
-import { LastGoodStore } from './last-good/last-good.ts'
-import type { LastGoodChange } from './last-good/last-good-change.ts'
+import { LastGoodStore } from './last-good/last-good-folder.ts'
 import { ClusterDuties } from './leader/cluster-duties.ts'
 import { installationOf } from './leader/installation.ts'
 import { MetricsAnswers } from './metrics-answers.ts'
+import { type ClusterConnection, connectCluster, openSource } from './open-source.ts'
 import { Configuration } from './publish/configuration.ts'
 import { Publisher } from './publish/publisher.ts'
-import { type ClusterConnection, connectCluster, openSource } from './resources/open-source.ts'
 import { Quarantine } from './resources/quarantine.ts'
 import { SettingsFeed, type SettingsNote, withPorts } from './settings/settings-feed.ts'
 import { ObjectLog } from './status/object-log.ts'
 import { type ProblemEvents, ProblemList } from './status/problem-list.ts'
 import { StatusCache } from './status/status-cache.ts'
 import { tellName, tellStatus } from './status/status-log.ts'
-import type { ControlData, ControlToMain, MainToControl, ResolvedPorts } from './thread-messages.ts'
+import type { ControlData, ControlToMain, MainToControl } from './thread-messages.ts'
 
 const STDOUT = 1
 const TEND_EVERY: Milliseconds = 500
@@ -282,7 +283,7 @@ export class Control {
     source.start({
       changed: (events) => configuration.changed(events),
       synced: () => {
-        this.#block.setRemembered(this.#remembered)
+        this.#block.setServesCheckpoint(this.#remembered)
         configuration.synced()
       },
       problems: (list) => this.#sourceProblems(list),
@@ -331,8 +332,8 @@ export class Control {
     })
     const reading = duties.lastGood.read()
     // Then the API server need not be there for something to be served.
-    const hopeful = (await this.#memory?.hopeful()) === true
-    configuration.restore(hopeful ? Promise.race([reading, delay(READ_WITHIN, [])]) : reading)
+    const checkpointAvailable = (await this.#memory?.available()) === true
+    configuration.restore(checkpointAvailable ? Promise.race([reading, delay(READ_WITHIN, [])]) : reading)
     this.#duties = duties
     void reading.then(() => duties.start())
   }
@@ -363,7 +364,7 @@ export class Control {
     this.#unread = unread
     if (other) this.#duties?.settingsChanged()
     const remembered = list.some(({ reason }) => reason === 'RememberedState')
-    if (remembered !== this.#remembered) this.#block.setRemembered(remembered)
+    if (remembered !== this.#remembered) this.#block.setServesCheckpoint(remembered)
     this.#remembered = remembered
     this.#tell({ type: 'source', reasons: this.#parts.problems.ofSource().slice(0, REASONS) })
   }

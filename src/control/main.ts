@@ -2,10 +2,10 @@
 import { getHeapStatistics } from 'node:v8'
 import { parentPort, workerData } from 'node:worker_threads'
 import { createThreadLogger } from '../log/process-log.ts'
+import { watchMemory } from '../shared-memory/memory-watch.ts'
 import { CONTROL_THREAD, ProcessBlock, startHeartbeat } from '../shared-memory/process-block.ts'
-import { watchMemory } from '../shared-memory/thread-memory.ts'
 import { Control } from './control.ts'
-import { loadSource } from './resources/open-source.ts'
+import { loadSource } from './open-source.ts'
 import type { ControlData, MainToControl } from './thread-messages.ts'
 
 const data = workerData as ControlData

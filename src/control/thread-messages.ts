@@ -4,31 +4,16 @@ import type { SettingsObject } from '../api/settings.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
 import type { SettingsOverride } from '../source/settings.ts'
-import type { ListenerFailure, ListenerSettings, ToWorker } from '../thread/messages.ts'
-import type { ThreadLog } from '../thread/thread-data.ts'
+import type { ToWorker } from '../thread/messages.ts'
+import type { LastGood, LastGoodChange, ServedVersion } from '../thread/retained-state.ts'
+import type { Suspect } from '../thread/suspect-list.ts'
+import type { ResolvedPorts, ThreadLog } from '../thread/thread-data.ts'
 import type { ProcessShare } from '../thread/worker-settings.ts'
-import type { LastGood, LastGoodChange } from './last-good/last-good-change.ts'
-import type { ServedVersion, Suspect } from './resources/quarantine.ts'
 
 /** A worker's port, transferred. */
 export interface WorkerPort {
   readonly index: number
   readonly port: MessagePort
-}
-
-/** Sockets as they are really open: where the settings ask for any free port (0), or for one that cannot be had. */
-export interface ResolvedPorts {
-  /**
-   * What workers open, by the listener's name, with real addresses and ports. One that cannot be opened is missing, or
-   * is where it was.
-   */
-  readonly sockets: readonly ListenerSettings[]
-  /** Listeners that are not open as the settings say. */
-  readonly failures: readonly ListenerFailure[]
-  readonly admin: number
-  readonly signals: number
-  /** What a listener without an address is bound to: `::` takes IPv4 too, but not every machine has IPv6. */
-  readonly everyAddress: '::' | '0.0.0.0'
 }
 
 /** Where the resources come from. */

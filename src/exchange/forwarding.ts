@@ -5,6 +5,7 @@
  */
 
 import type { ClientOrigin } from '../message/client-origin.ts'
+import { FieldBlock } from '../message/field-block.ts'
 import { type Authority, defaultPort, type Scheme } from '../pattern/host.ts'
 import { writeForwarded } from './forwarding-lists.ts'
 
@@ -28,7 +29,7 @@ export class Forwarding {
   readonly for: readonly string[]
   readonly origin: ReportedOrigin
   readonly #withForwarded: boolean
-  #block: string | null = null
+  #block: FieldBlock | null = null
 
   /** @param withForwarded `Forwarded` is the configured field and is sent too */
   constructor(addresses: readonly string[], origin: ReportedOrigin, withForwarded: boolean) {
@@ -37,18 +38,19 @@ export class Forwarding {
     this.#withForwarded = withForwarded
   }
 
-  /** The fields as they stand in an HTTP/1.1 head, made once. */
-  get block(): string {
+  /** The fields, made once. */
+  get block(): FieldBlock {
     this.#block ??= this.#write()
     return this.#block
   }
 
-  #write(): string {
+  #write(): FieldBlock {
     const { scheme, authority, port } = this.origin
-    let text = `x-forwarded-for: ${this.for.join(', ')}\r\nx-forwarded-proto: ${scheme}\r\n`
-    if (authority !== '') text += `x-forwarded-host: ${authority}\r\n`
-    text += `x-forwarded-port: ${port}\r\n`
-    return this.#withForwarded ? `${text}forwarded: ${this.#forwarded()}\r\n` : text
+    const pairs = ['x-forwarded-for', this.for.join(', '), 'x-forwarded-proto', scheme]
+    if (authority !== '') pairs.push('x-forwarded-host', authority)
+    pairs.push('x-forwarded-port', `${port}`)
+    if (this.#withForwarded) pairs.push('forwarded', this.#forwarded())
+    return new FieldBlock(pairs)
   }
 
   /**

@@ -4,9 +4,9 @@
  */
 
 import type { Fields } from '../message/fields.ts'
+import type { HeadLimits } from '../message/head.ts'
 import { ChunkedDecoder, type ChunkedSink } from './chunked.ts'
 import { CHUNKED, UNTIL_CLOSE } from './framing.ts'
-import type { HeadLimits } from './head.ts'
 
 export class BodyReader {
   #length = 0

@@ -262,8 +262,8 @@ const KEEP_ALIVE = 2
  * something else.
  */
 function plainOption(fields: Fields, index: number): number {
-  const start = fields.offsets[index * 4 + 2]!
-  const length = fields.offsets[index * 4 + 3]! - start
+  const start = fields.valueStart(index)
+  const length = fields.valueEnd(index) - start
   if (length === 5) return spells(fields.bytes, start, 'close') ? CLOSE : 0
   return length === 10 && spells(fields.bytes, start, 'keep-alive') ? KEEP_ALIVE : 0
 }
@@ -283,8 +283,8 @@ function persist(persistence: number, into: { keepAlive: boolean }): void {
 /** Content-Length: digits only, up to 15 of them, so that every value is exact (RFC 9110 §8.6); -1 otherwise. */
 function decimal(fields: Fields, index: number): number {
   const bytes = fields.bytes
-  const start = fields.offsets[index * 4 + 2]!
-  const end = fields.offsets[index * 4 + 3]!
+  const start = fields.valueStart(index)
+  const end = fields.valueEnd(index)
   if (end === start || end - start > 15) return -1
   let value = 0
   for (let at = start; at < end; at++) {

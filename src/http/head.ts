@@ -4,7 +4,9 @@
  */
 import type { Reason } from '../lib/reason.ts'
 import { Fields } from '../message/fields.ts'
+import type { HeadLimits } from '../message/head.ts'
 import { CHARS, DIGIT, FIELD, TARGET, TOKEN } from './chars.ts'
+import { LINES } from './field-lines.ts'
 
 const CR = 0x0d
 const LF = 0x0a
@@ -16,15 +18,6 @@ const COLON = 0x3a
 export const INCOMPLETE = -1
 /** Refused; the head's `fault` says why. */
 export const REFUSED = -2
-
-export interface HeadLimits {
-  /** Bytes of the whole head. */
-  readonly head: number
-  /** Number of fields. */
-  readonly headers: number
-  /** Bytes of the request target. */
-  readonly uri: number
-}
 
 /** Why a head was refused; `detail` names the rule that was broken, for the log. */
 export interface Fault {
@@ -150,8 +143,8 @@ export function parseFields(
 ): number {
   const fields = head.fields
   const chars = CHARS
-  fields.clear()
-  fields.bytes = bytes
+  fields.clear(bytes)
+  let padded = false
   let at = from
   for (;;) {
     if (at >= end) return overLimit(head, headStart, end, limits)
@@ -164,7 +157,7 @@ export function parseFields(
     const nameEnd = at++
     if (at < end && bytes[at] === SP) at++
     if (at < end && (bytes[at] === SP || bytes[at] === HTAB)) {
-      fields.padded = true
+      padded = true
       do at++
       while (at < end && (bytes[at] === SP || bytes[at] === HTAB))
     }
@@ -174,7 +167,7 @@ export function parseFields(
     if (bytes[at] !== CR || bytes[at + 1] !== LF) return head.refuse('BadRequest', 'a control byte in a field value')
     let valueEnd = at
     if (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === HTAB)) {
-      fields.padded = true
+      padded = true
       // The first byte of a value is no blank: here this ends at the latest.
       do valueEnd--
       while (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === HTAB)
@@ -184,6 +177,7 @@ export function parseFields(
     at += 2
   }
   fields.end = at
+  fields.layout = padded ? null : LINES
   if (at + 1 >= end) return overLimit(head, headStart, end, limits)
   if (bytes[at + 1] !== LF) return head.refuse('BadRequest', 'a lone CR')
   at += 2

@@ -1,9 +1,4 @@
-/**
- * Serialises heads as Latin-1 strings: runs of the bytes that arrived go on as they are (already validated), edits are
- * appended. Measured: one string for head and small body, written as `latin1`, costs half of what a buffer put together
- * by copies does, because views and copies of typed arrays each cost more than a string of that size.
- */
-import type { Fields } from '../message/fields.ts'
+/** The parts of an HTTP/1.1 response head that are the same for many responses. */
 
 /** Reason phrases (RFC 9110 §15); the phrase of an upstream is not passed on, it means nothing to anybody. */
 const PHRASES: Readonly<Record<number, string>> = {
@@ -73,39 +68,6 @@ const STATUS_LINES: string[] = []
 
 export function statusLine(status: number): string {
   return (STATUS_LINES[status] ??= `HTTP/1.1 ${status} ${PHRASES[status] ?? ''}\r\n`)
-}
-
-/** The fields as they stand in a head, without the empty line. */
-export function fieldsText(fields: Fields): string {
-  let text = ''
-  const { count, bytes, offsets } = fields
-  if (count > 0) {
-    if (fields.padded) text = unpadded(fields)
-    else if (fields.untouched) text = bytes.latin1Slice(offsets[0]!, fields.end)
-    else {
-      let runStart = -1
-      for (let i = 0; i < count; i++) {
-        if (fields.isRemoved(i)) {
-          if (runStart >= 0) text += bytes.latin1Slice(runStart, fields.startOf(i))
-          runStart = -1
-        } else if (runStart < 0) runStart = offsets[i * 4]!
-      }
-      if (runStart >= 0) text += bytes.latin1Slice(runStart, fields.end)
-    }
-  }
-  const { added } = fields
-  if (added !== null) for (let i = 0; i < added.length; i += 2) text += `${added[i]}: ${added[i + 1]}\r\n`
-  return text
-}
-
-/** Parsed fields of which some have white space around their values. */
-function unpadded(fields: Fields): string {
-  let text = ''
-  const { count, bytes, offsets } = fields
-  for (let i = 0; i < count; i++)
-    if (!fields.isRemoved(i))
-      text += `${bytes.latin1Slice(offsets[i * 4]!, offsets[i * 4 + 1]!)}: ${fields.valueAt(i)}\r\n`
-  return text
 }
 
 /** `Date` of this second (RFC 9110 §6.6.1), made once a second. */

@@ -1,12 +1,12 @@
 import { REASONS, type Reason, type ReasonInfo } from './reason.ts'
 
 /**
- * The one error class of the data plane. A user's mistake in a manifest is a condition, a caller's
- * mistake is a `TypeError`; everything that ends an exchange early is one of these.
+ * The only error class of the data plane: every failure that ends an exchange early is one. A user's error in a manifest
+ * is a condition, a caller's error a `TypeError`.
  */
 export class GatewayError extends Error {
   readonly reason: Reason
-  /** What exactly happened, for the log; never sent to a client. */
+  /** Details of the failure, for the log; never sent to a client. */
   readonly detail: string
 
   constructor(reason: Reason, detail = '', options?: ErrorOptions) {

@@ -1,14 +1,14 @@
 /**
- * A bounded map whose room is shared by groups (namespaces): while there is room anyone may take it, and when there is
- * none the group that holds the most gives up its oldest entry. So a group with fewer entries than an equal share never
- * loses one to another ("longest queue drop", as routers share a buffer).
+ * A bounded map whose capacity is shared by groups (namespaces). A full map evicts the oldest entry of the group with
+ * the most entries, so a group with fewer entries than an equal share never loses one to another ("longest queue drop",
+ * as routers share a buffer).
  */
 export class FairMap<V> {
   readonly #capacity: number
   readonly #groups = new Map<string, Map<string, V>>()
   #size = 0
 
-  /** @param capacity entries over all groups */
+  /** @param capacity number of entries of all groups */
   constructor(capacity: number) {
     this.#capacity = capacity
   }
@@ -21,14 +21,14 @@ export class FairMap<V> {
     return this.#groups.get(group)?.get(key)
   }
 
-  /** The entry is the newest of its group from now on. */
+  /** Makes the entry the newest of its group. */
   set(group: string, key: string, value: V): void {
     this.delete(group, key)
     let entries = this.#groups.get(group)
     if (entries === undefined) this.#groups.set(group, (entries = new Map()))
     entries.set(key, value)
     this.#size++
-    if (this.#size > this.#capacity) this.#makeRoom(group)
+    if (this.#size > this.#capacity) this.#evict(group)
   }
 
   delete(group: string, key: string): boolean {
@@ -39,11 +39,11 @@ export class FairMap<V> {
     return true
   }
 
-  /** @param asking gives up its own where no other holds more */
-  #makeRoom(asking: string): void {
-    let [crowd, most] = [asking, this.#groups.get(asking)!.size]
-    for (const [group, { size }] of this.#groups) if (size > most) [crowd, most] = [group, size]
-    const [oldest] = this.#groups.get(crowd)!.keys()
-    this.delete(crowd, oldest!)
+  /** @param inserting loses its own oldest entry when no other group holds more */
+  #evict(inserting: string): void {
+    let [largest, most] = [inserting, this.#groups.get(inserting)!.size]
+    for (const [group, { size }] of this.#groups) if (size > most) [largest, most] = [group, size]
+    const [oldest] = this.#groups.get(largest)!.keys()
+    this.delete(largest, oldest!)
   }
 }

@@ -1,47 +1,47 @@
 /**
- * Keys that wait, taken in fair turns by group: deficit round robin (Shreedhar and Varghese, "Efficient Fair Queuing
- * using Deficit Round Robin", 1995). Each group with something waiting gets the same amount of work in every round,
- * however much another has queued, and one that waits alone gets all of it. Here a group is a namespace: one tenant's
- * backlog does not delay another's change.
+ * A queue of keys that serves groups fairly: deficit round robin (Shreedhar and Varghese, "Efficient Fair Queuing using
+ * Deficit Round Robin", 1995). Each group with queued keys gets the same amount of work per round, regardless of the
+ * backlog of others; a single group gets all of it. Groups are namespaces: one tenant's backlog does not delay another's
+ * change.
  *
- * Memory: the keys that wait, and groups that still owe work.
+ * Memory: the queued keys, and the groups that owe work.
  */
 
 export interface FairQueueOptions {
-  /** Work of one turn; a cost of this much is one turn. Default 1. */
+  /** Cost served per group and turn. Default 1. */
   readonly quantum?: number
   /**
-   * Of one group: the key added first, or by turns that one and the key named last, so that neither waits for all
-   * others.
+   * Within a group: the oldest key first, or the oldest and the most recently added key alternately, so that neither
+   * waits for all others.
    */
   readonly order?: 'oldest' | 'alternate'
 }
 
-export interface Waiting {
+export interface QueuedKey {
   readonly group: string
   readonly key: string
 }
 
 interface Group {
-  /** In the order in which they began to wait. */
+  /** In the order of their first addition. */
   readonly keys: Set<string>
-  /** In the order in which they were named; may hold keys that do not wait any more. */
+  /** In the order of all additions; may contain keys that left the queue. */
   recent: string[]
   newestNext: boolean
-  /** What is left of its turn; not more than 0 when it is over, less when it took more than its share. */
+  /** Rest of its turn; 0 or less when the turn is over, negative when the group exceeded its share. */
   credit: number
 }
 
-/** Turns that a group has to sit out at most, however expensive its key was. */
+/** Most turns that a group skips after an expensive key. */
 const MAX_DEBT = 64
 
-/** Names of keys that do not wait any more, beyond those that do. */
+/** Stale entries of `recent` before it is compacted. */
 const SLACK = 64
 
 export class FairQueue {
   readonly #quantum: number
   readonly #alternate: boolean
-  /** In the order of their turns. */
+  /** Groups in the order of their turns. */
   readonly #ring = new Map<string, Group>()
   #size = 0
 
@@ -50,12 +50,12 @@ export class FairQueue {
     this.#alternate = order === 'alternate'
   }
 
-  /** Keys that wait. */
+  /** Number of queued keys. */
   get size(): number {
     return this.#size
   }
 
-  /** Groups that are remembered: those with a key, and those that owe work. */
+  /** Number of groups with queued keys or debt. */
   get groups(): number {
     return this.#ring.size
   }
@@ -68,7 +68,7 @@ export class FairQueue {
     return this.#ring.get(group)?.keys.has(key) === true
   }
 
-  /** One that waits already keeps its place, and counts as the newest. */
+  /** A key that is queued already keeps its position, and becomes the most recent. */
   add(group: string, key: string): void {
     let entry = this.#ring.get(group)
     if (entry === undefined) {
@@ -84,22 +84,22 @@ export class FairQueue {
     if (entry.recent.length > 2 * entry.keys.size + SLACK) compact(entry)
   }
 
-  /** @returns whether it waited */
+  /** @returns whether the key was queued */
   delete(group: string, key: string): boolean {
     if (this.#ring.get(group)?.keys.delete(key) !== true) return false
-    // Nobody waits: nobody owes anybody anything.
+    // In an empty queue no debt matters.
     if (--this.#size === 0) this.#ring.clear()
     return true
   }
 
   /**
-   * Whose turn it is; stays so until its group is charged, or another key of the same group is added.
+   * Returns the next key, which stays the same until its group is charged or another key of the group is added.
    *
-   * @param busy groups that are passed over for now; they keep what they are owed
+   * @param busy groups to skip for now; they keep their credit
    */
-  peek(busy: (group: string) => boolean = nobody): Waiting | undefined {
+  peek(busy: (group: string) => boolean = noneBusy): QueuedKey | undefined {
     if (this.#size === 0) return undefined
-    /** In a row. */
+    /** Groups skipped in a row. */
     let passed = 0
     while (passed < this.#ring.size) {
       const [group, entry] = this.#ring.entries().next().value!
@@ -108,19 +108,19 @@ export class FairQueue {
       this.#ring.delete(group)
       if (entry.credit <= 0) entry.credit += this.#quantum
       passed = isBusy ? passed + 1 : 0
-      // One that has nothing waiting and owes nothing is forgotten.
+      // A group without keys and debt is removed.
       if (entry.keys.size > 0 || entry.credit <= 0) this.#ring.set(group, entry)
     }
     return undefined
   }
 
   /**
-   * Takes the key whose turn it is.
+   * Removes and returns the next key.
    *
-   * @param cost of it; 0 where it is known only afterwards, see {@link charge}
+   * @param cost of the key; 0 where it is known only later, see {@link charge}
    * @param busy see {@link peek}
    */
-  take(cost: number = this.#quantum, busy: (group: string) => boolean = nobody): Waiting | undefined {
+  take(cost: number = this.#quantum, busy: (group: string) => boolean = noneBusy): QueuedKey | undefined {
     const next = this.peek(busy)
     if (next === undefined) return undefined
     this.charge(next.group, cost)
@@ -128,7 +128,7 @@ export class FairQueue {
     return next
   }
 
-  /** The group has used so much of its turn. */
+  /** Deducts a cost from the group's turn. */
   charge(group: string, cost: number): void {
     const entry = this.#ring.get(group)
     if (entry === undefined) return
@@ -137,19 +137,19 @@ export class FairQueue {
     if (before > 0 && entry.credit <= 0) entry.newestNext = !entry.newestNext
   }
 
-  /** The group with the most keys. */
-  crowd(): string | undefined {
-    let crowd: string | undefined
+  /** The group with the most queued keys. */
+  largestGroup(): string | undefined {
+    let largest: string | undefined
     let most = 0
     for (const [group, { keys }] of this.#ring)
       if (keys.size > most) {
-        crowd = group
+        largest = group
         most = keys.size
       }
-    return crowd
+    return largest
   }
 
-  /** Takes out the key of a group that has waited longest. @returns it */
+  /** Removes and returns the oldest key of a group. */
   dropOldest(group: string): string | undefined {
     const oldest = this.#ring.get(group)?.keys.values().next().value
     if (oldest !== undefined) this.delete(group, oldest)
@@ -171,9 +171,9 @@ export class FairQueue {
   }
 }
 
-const nobody = (): boolean => false
+const noneBusy = (): boolean => false
 
-/** Only the last naming of what waits. */
+/** Keeps the last addition of each queued key. */
 function compact(entry: Group): void {
   const kept = new Set<string>()
   for (let i = entry.recent.length - 1; i >= 0; i--) {

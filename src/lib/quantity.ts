@@ -1,4 +1,4 @@
-/** Durations and byte quantities as they are written in manifests, settings and flags. */
+/** Parses and formats durations and byte quantities of manifests, settings and flags. */
 import type { Milliseconds } from './clock.ts'
 
 const DURATION = /^(?:(\d{1,5})d)?(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,7})s)?(?:(\d{1,9})ms)?$/
@@ -7,15 +7,15 @@ const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
-/** Whether {@link parseDuration} takes it. */
+/** Whether {@link parseDuration} accepts the text. */
 export function isDuration(text: string): boolean {
   return text.length >= 2 && DURATION.test(text)
 }
 
 /**
- * `1d2h3m4s5ms`: units in this order, each at most once, at least one.
+ * Parses `1d2h3m4s5ms`: units in this order, each at most once, at least one.
  *
- * @throws {TypeError} for anything else; validation of a manifest has refused that before
+ * @throws {TypeError} for any other text, which the validation of manifests rejects
  */
 export function parseDuration(text: string): Milliseconds {
   const match = text.length >= 2 ? DURATION.exec(text) : null
@@ -31,12 +31,13 @@ export function parseDuration(text: string): Milliseconds {
 }
 
 /**
- * The shortest way to write it, largest unit first; `0s` for nothing.
+ * Formats a duration in its shortest form, largest unit first; `0s` for zero.
  *
  * @param span whole milliseconds, less than 100,000 days
  */
 export function formatDuration(span: Milliseconds): string {
-  if (!Number.isSafeInteger(span) || span < 0 || span >= 100_000 * DAY) throw new TypeError(`no such duration: ${span}`)
+  if (!Number.isSafeInteger(span) || span < 0 || span >= 100_000 * DAY)
+    throw new TypeError(`not a duration in whole milliseconds: ${span}`)
   if (span === 0) return '0s'
   let text = ''
   let rest = span
@@ -65,9 +66,9 @@ const FACTORS: Readonly<Record<string, number>> = {
 }
 
 /**
- * Bytes of `10Mi`, `1Gi`, `500k`, `4096` or a whole number.
+ * Parses a byte quantity: `10Mi`, `1Gi`, `500k`, `4096` or a whole number.
  *
- * @throws {TypeError} for anything else, and beyond 2^53: validation of a manifest has refused that before
+ * @throws {TypeError} for any other text and above 2^53, which the validation of manifests rejects
  */
 export function parseBytes(quantity: number | string): number {
   const match = BYTES.exec(String(quantity))
@@ -77,9 +78,9 @@ export function parseBytes(quantity: number | string): number {
   return bytes
 }
 
-/** The largest binary unit that is exact: `10Mi`, `1500`. */
+/** Formats bytes in the largest exact binary unit: `10Mi`, `1500`. */
 export function formatBytes(bytes: number): string {
-  if (!Number.isSafeInteger(bytes) || bytes < 0) throw new TypeError(`no such number of bytes: ${bytes}`)
+  if (!Number.isSafeInteger(bytes) || bytes < 0) throw new TypeError(`not a number of bytes: ${bytes}`)
   for (const unit of ['Gi', 'Mi', 'Ki']) {
     const factor = FACTORS[unit]!
     if (bytes >= factor && bytes % factor === 0) return `${bytes / factor}${unit}`

@@ -1,26 +1,26 @@
 /**
- * Why an exchange ended as it did: the closed list that appears as `reason` in a refusal's body (RFC 9457), in the
- * access log, in a metric and in `explain`. `docs/errors.md` lists each; a test holds the two together.
+ * The closed list of failure reasons of an exchange: `reason` in the body of an error response (RFC 9457), in the access
+ * log, in a metric and in `explain`. `docs/errors.md` lists each reason; a test compares the two.
  */
 
-/** How far the failure had come, which decides whether another endpoint may be tried. */
+/** How far the request had progressed at the failure, which decides whether it may be retried. */
 export type RetryClass =
-  /** The request cannot have reached an application: any method may be tried again. */
+  /** The request did not reach the application: any method may be retried. */
   | 'never-sent'
-  /** It may have been processed: only idempotent methods (RFC 9110 §9.2.2) may be tried again. */
+  /** The request may have been processed: only idempotent methods (RFC 9110 §9.2.2) may be retried. */
   | 'maybe-processed'
-  /** Trying again would give the same answer or break a promise. */
+  /** A retry would fail in the same way, or is not safe. */
   | 'never'
 
 export interface ReasonInfo {
-  /** HTTP status of the response the gateway makes; 0 where no response can be sent any more. */
+  /** HTTP status of the gateway's response; 0 where no response can be sent any more. */
   readonly status: number
-  /** Short, constant human text: the `title` of the problem document. */
+  /** Short constant text: the `title` of the problem document. */
   readonly title: string
   readonly retry: RetryClass
-  /** Whose doing: the client's, the upstream's, the configuration's, or ours. */
+  /** The origin of the failure: client, upstream, configuration, or the gateway itself. */
   readonly source: 'client' | 'upstream' | 'config' | 'gateway'
-  /** Whether the downstream connection must be closed after the response (its framing cannot be trusted any more). */
+  /** The downstream connection must be closed after the response, because its framing is not reliable any more. */
   readonly close?: true
 }
 
@@ -193,5 +193,5 @@ export const REASONS = {
 
 export type Reason = keyof typeof REASONS
 
-/** Stable order, for metrics in shared memory: a reason's index is its row. Append only. */
+/** In stable order, for metrics in shared memory: a reason's index is its cell. Append only. */
 export const REASON_LIST = Object.freeze(Object.keys(REASONS) as Reason[])

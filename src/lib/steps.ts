@@ -1,6 +1,6 @@
-/** Work that is cut into parts by `yield`, so that whoever drives it decides how long a turn of the loop is. */
+/** Resumable work: a generator that yields between its steps, so that its caller bounds the turns of the event loop. */
 
-/** Runs all parts in one go: for small work, and for tools that nobody waits for. */
+/** Runs all steps without a pause: for small work, and for command line tools. */
 export function runSteps<T>(steps: Generator<void, T>): T {
   for (;;) {
     const step = steps.next()

@@ -1,8 +1,16 @@
 /**
- * The header or trailer fields of one message, as the codecs leave them: offsets into the bytes that arrived, plus
- * edits. Nothing is copied or turned into a string until a filter, the router or a writer asks for it, and a plain
- * request asks for almost nothing. Names given to the methods are in lower case.
+ * The header or trailer fields of one message, as a codec leaves them: spans over bytes, plus edits. Nothing is copied
+ * or turned into a string until a filter, the router or a writer asks for it, and a plain request asks for almost
+ * nothing. Names given to the methods are in lower case.
+ *
+ * What surrounds the spans in the bytes is the codec's own: the message knows it by the {@link FieldLayout} alone.
  */
+
+/**
+ * Names the form in which a codec keeps whole sections of fields in bytes. A writer that knows the layout copies runs of
+ * them as they are; any other goes from field to field.
+ */
+export type FieldLayout = symbol
 
 /** Four offsets a field: name start, name end, value start, value end (white space around the value already cut). */
 const STRIDE = 4
@@ -10,18 +18,15 @@ const STRIDE = 4
 const NO_BYTES = Buffer.alloc(0)
 
 export class Fields {
-  bytes: Buffer = NO_BYTES
-  /** Offsets of the parsed fields, {@link STRIDE} numbers each; only the first `count * 4` count. */
-  offsets: number[] = []
+  #bytes: Buffer = NO_BYTES
+  /** Spans of the parsed fields, {@link STRIDE} numbers each; only the first `count * 4` count. */
+  #spans: number[] = []
   /** How many fields were parsed (removed ones included). */
   count = 0
-  /** Offset behind the CRLF of the last parsed field: where the empty line begins. */
+  /** Offset behind the last byte that belongs to the parsed fields, in their layout. */
   end = 0
-  /**
-   * Set by a parser that met white space around a value other than one space before it: such white space is not part of
-   * the value and is not sent on (RFC 9112 §5.1), so a writer may not copy the bytes as one run.
-   */
-  padded = false
+  /** Null where the bytes around the spans mean nothing. */
+  layout: FieldLayout | null = null
   /**
    * Whether a parsed field was taken out: its name's start is then stored as its complement, which costs no memory of
    * its own.
@@ -30,12 +35,12 @@ export class Fields {
   /** Fields added by us: name, value, name, value … */
   #added: string[] | null = null
 
-  /** Forgets everything, to be used for the next message. */
-  clear(): void {
-    this.bytes = NO_BYTES
+  /** Forgets everything, to be used for the next message. @param bytes in which its fields will be */
+  clear(bytes: Buffer = NO_BYTES): void {
+    this.#bytes = bytes
     this.count = 0
     this.end = 0
-    this.padded = false
+    this.layout = null
     this.#touched = false
     this.#added = null
   }
@@ -43,23 +48,29 @@ export class Fields {
   /** Copies the bytes, for whoever needs the fields after the buffer they were read into is used again. */
   detach(): void {
     if (this.count === 0) return
-    const start = this.startOf(0)
-    this.bytes = Buffer.from(this.bytes.subarray(start, this.end))
-    for (let i = 0; i < this.count * STRIDE; i++) this.offsets[i]! += this.offsets[i]! < 0 ? start : -start
+    const start = this.nameStart(0)
+    this.#bytes = Buffer.from(this.#bytes.subarray(start, this.end))
+    const spans = this.#spans
+    for (let i = 0; i < this.count * STRIDE; i++) spans[i]! += spans[i]! < 0 ? start : -start
     this.end -= start
   }
 
-  /** Called by a parser for each field, in order. */
-  push(nameStart: number, nameEnd: number, valueStart: number, valueEnd: number): void {
-    const at = this.count++ * STRIDE
-    const offsets = this.offsets
-    offsets[at] = nameStart
-    offsets[at + 1] = nameEnd
-    offsets[at + 2] = valueStart
-    offsets[at + 3] = valueEnd
+  /** What the spans are offsets in. */
+  get bytes(): Buffer {
+    return this.#bytes
   }
 
-  /** True while no parsed field was removed: a writer may then copy the bytes as one run. */
+  /** Called by a parser for each field, in order: no span begins before those of an earlier field. */
+  push(nameStart: number, nameEnd: number, valueStart: number, valueEnd: number): void {
+    const at = this.count++ * STRIDE
+    const spans = this.#spans
+    spans[at] = nameStart
+    spans[at + 1] = nameEnd
+    spans[at + 2] = valueStart
+    spans[at + 3] = valueEnd
+  }
+
+  /** True while no parsed field was removed: a writer that knows the layout may copy all bytes as one run. */
   get untouched(): boolean {
     return !this.#touched
   }
@@ -70,34 +81,46 @@ export class Fields {
   }
 
   isRemoved(index: number): boolean {
-    return this.offsets[index * STRIDE]! < 0
+    return this.#spans[index * STRIDE]! < 0
   }
 
   /** Takes parsed field number `index` out of the message. */
   removeAt(index: number): void {
-    const start = this.offsets[index * STRIDE]!
+    const start = this.#spans[index * STRIDE]!
     if (start < 0) return
-    this.offsets[index * STRIDE] = ~start
+    this.#spans[index * STRIDE] = ~start
     this.#touched = true
   }
 
   /** Where the name of parsed field `index` begins, removed or not. */
-  startOf(index: number): number {
-    const start = this.offsets[index * STRIDE]!
+  nameStart(index: number): number {
+    const start = this.#spans[index * STRIDE]!
     return start < 0 ? ~start : start
+  }
+
+  nameEnd(index: number): number {
+    return this.#spans[index * STRIDE + 1]!
+  }
+
+  valueStart(index: number): number {
+    return this.#spans[index * STRIDE + 2]!
+  }
+
+  valueEnd(index: number): number {
+    return this.#spans[index * STRIDE + 3]!
   }
 
   /** Bytes of the name of parsed field `index`: the cheapest way to rule most names out. */
   nameLength(index: number): number {
-    return this.offsets[index * STRIDE + 1]! - this.startOf(index)
+    return this.#spans[index * STRIDE + 1]! - this.nameStart(index)
   }
 
   /** Whether parsed field `index` has this lower-case name. */
   nameIs(index: number, name: string): boolean {
-    const start = this.startOf(index)
+    const start = this.nameStart(index)
     const length = name.length
-    if (this.offsets[index * STRIDE + 1]! - start !== length) return false
-    const bytes = this.bytes
+    if (this.#spans[index * STRIDE + 1]! - start !== length) return false
+    const bytes = this.#bytes
     for (let i = 0; i < length; i++) {
       let byte = bytes[start + i]!
       if (byte >= 0x41 && byte <= 0x5a) byte += 0x20
@@ -116,10 +139,10 @@ export class Fields {
    * for `-`.
    */
   nameBeginsLoosely(index: number, prefix: string): boolean {
-    const start = this.startOf(index)
+    const start = this.nameStart(index)
     const length = prefix.length
     if (this.nameLength(index) < length) return false
-    const bytes = this.bytes
+    const bytes = this.#bytes
     for (let i = 0; i < length; i++) {
       let byte = bytes[start + i]!
       if (byte >= 0x41 && byte <= 0x5a) byte += 0x20
@@ -131,12 +154,12 @@ export class Fields {
 
   /** Name of parsed field `index`, in lower case. */
   nameAt(index: number): string {
-    return this.bytes.latin1Slice(this.startOf(index), this.offsets[index * STRIDE + 1]!).toLowerCase()
+    return this.#bytes.latin1Slice(this.nameStart(index), this.nameEnd(index)).toLowerCase()
   }
 
   /** Value of parsed field `index`; bytes above 0x7f are kept as Latin-1 characters. */
   valueAt(index: number): string {
-    return this.bytes.latin1Slice(this.offsets[index * STRIDE + 2]!, this.offsets[index * STRIDE + 3]!)
+    return this.#bytes.latin1Slice(this.valueStart(index), this.valueEnd(index))
   }
 
   has(name: string): boolean {

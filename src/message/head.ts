@@ -1,3 +1,4 @@
+/** The heads of messages, whatever carries them. */
 import type { Fields } from './fields.ts'
 
 /** A response head, from the upstream or made here. */
@@ -6,4 +7,14 @@ export interface ResponseHead {
   readonly fields: Fields
   /** Bytes of the body to come, undefined when not known in advance. */
   bodyLength: number | undefined
+}
+
+/** Bounds of the heads that a peer may send. */
+export interface HeadLimits {
+  /** Bytes of the whole head. */
+  readonly head: number
+  /** Number of fields. */
+  readonly headers: number
+  /** Bytes of the request target. */
+  readonly uri: number
 }

@@ -1,5 +1,7 @@
-/** The filters that come with Headgate. */
+/** The policies and filters that come with Headgate. */
 
+import { filterOf, type PolicyDefinition } from './definition.ts'
+import { errors } from './errors/policy.ts'
 import { requestHeaders, responseHeaders } from './header-edits/filter.ts'
 import { bodyLimit } from './limits/filter.ts'
 import { redirect } from './redirect/filter.ts'
@@ -9,8 +11,15 @@ import { respond } from './respond/filter.ts'
 import { rewrite } from './rewrite/filter.ts'
 import { timeouts } from './timeouts/filter.ts'
 
-/** A registry of its own for each caller, to which plugins can be added. */
-export function builtInFilters(): FilterRegistry {
+/** Policies that are rows: a new one is a line here. */
+export const POLICIES: readonly PolicyDefinition[] = Object.freeze([errors])
+
+/**
+ * A registry of its own for each caller, to which plugins can be added.
+ *
+ * @param policies tests bring rows of their own
+ */
+export function builtInFilters(policies: readonly PolicyDefinition[] = POLICIES): FilterRegistry {
   const registry = new FilterRegistry()
   for (const definition of [
     timeouts,
@@ -21,6 +30,7 @@ export function builtInFilters(): FilterRegistry {
     respond,
     requestHeaders,
     rewrite,
+    ...policies.map(filterOf),
   ])
     registry.register(definition)
   return registry

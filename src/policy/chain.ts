@@ -2,20 +2,21 @@
  * The filters of one policy set, put together once at link time. On a request only the hooks that somebody has are
  * walked, and the walk stays synchronous until a filter really returns a promise.
  *
- * Positions count the filters in the order of a request. An answer given at a position goes back through `onResponse`
+ * Positions count the filters in the order of a request. A response given at a position goes back through `onResponse`
  * of the filters before it, the outermost last; `from` says where that way back begins, {@link Chain.length} for a
  * response from the upstream.
  */
 import { GatewayError } from '../lib/error.ts'
 import type { BodyStepFactory } from '../message/body.ts'
 import type { ResponseHead } from '../message/head.ts'
-import type { LocalResponse } from '../message/local-response.ts'
+import { discardBody, type LocalResponse } from '../message/local-response.ts'
 import { builtInFilters } from './built-in.ts'
-import type { DryExchange, Exchange } from './exchange.ts'
-import type { Explanation, Filter, RequestDecision, ResponseDecision, Tunnel } from './filter.ts'
+import type { DryExchange, Exchange, ExchangeSummary } from './exchange.ts'
+import type { Explanation, Filter, RequestBodyStep, RequestDecision, ResponseDecision } from './filter.ts'
 import type { PolicySet } from './policy-set.ts'
-import { problemAnswer } from './problem.ts'
-import type { FilterDeps, FilterRegistry } from './registry.ts'
+import { problemResponse } from './problem.ts'
+import type { FilterRegistry } from './registry.ts'
+import type { FilterServices } from './services.ts'
 
 /** One hook of one filter, in its place. All of one shape, so that the walk calls them the same way. */
 interface Hook<Run> {
@@ -25,8 +26,12 @@ interface Hook<Run> {
 }
 
 type OnRequest = (x: Exchange) => RequestDecision | Promise<RequestDecision>
-type OnResponse = (x: Exchange, head: ResponseHead) => ResponseDecision | Promise<ResponseDecision>
-type RequestBody = (x: Exchange) => BodyStepFactory | undefined
+type OnResponse = (
+  x: Exchange,
+  head: ResponseHead,
+  local: LocalResponse | null,
+) => ResponseDecision | Promise<ResponseDecision>
+type RequestBody = (x: Exchange) => RequestBodyStep | undefined
 type ResponseBody = (x: Exchange, head: ResponseHead) => BodyStepFactory | undefined
 
 /** Frozen; each list is null when no filter has that hook. */
@@ -39,16 +44,18 @@ export interface Chain {
   readonly requestBody: readonly Hook<RequestBody>[] | null
   /** In reverse order: the innermost sees the upstream's bytes first. */
   readonly responseBody: readonly Hook<ResponseBody>[] | null
-  readonly end: readonly Hook<(x: Exchange) => void>[] | null
-  readonly report: FilterDeps['report']
+  readonly end: readonly Hook<(x: Exchange, summary: ExchangeSummary) => void>[] | null
+  readonly warmUp: readonly Hook<(signal: AbortSignal) => Promise<void>>[] | null
+  /** All of them, in the order of a request. */
+  readonly filters: readonly Filter[]
+  readonly report: FilterServices['report']
 }
 
 /** What came of the way in. `undefined`: send it upstream. */
 export type ChainResult =
   | undefined
-  /** To be given to {@link runAnswer} with `from`. */
-  | { readonly type: 'answer'; readonly answer: LocalResponse; readonly from: number }
-  | Tunnel
+  /** To be given to {@link runLocalResponse} with `from`. */
+  | { readonly type: 'respond'; readonly response: LocalResponse; readonly from: number }
   /** The exchange ended while a filter was waited for: there is nothing left to do. */
   | { readonly type: 'ended' }
 
@@ -56,9 +63,9 @@ export type ChainResult =
 export type Replacement =
   | undefined
   /**
-   * The answer is finished, every filter has seen it; body steps of positions before `from` still apply to its body.
+   * The response is finished, every filter has seen it; body steps of positions before `from` still apply to its body.
    */
-  | { readonly type: 'replace'; readonly answer: LocalResponse; readonly from: number }
+  | { readonly type: 'replace'; readonly response: LocalResponse; readonly from: number }
   | { readonly type: 'ended' }
 
 const ENDED = Object.freeze({ type: 'ended' as const })
@@ -69,8 +76,13 @@ const BUILT_IN = builtInFilters()
  * @returns null when no filter has anything to do for this policy set
  * @throws {TypeError} when the policy set holds what validation should have refused, naming the filter
  */
-export function composeChain(policy: PolicySet, deps: FilterDeps, registry: FilterRegistry = BUILT_IN): Chain | null {
-  const filters = createFilters(policy, deps, registry)
+export function composeChain(
+  policy: PolicySet,
+  services: FilterServices,
+  registry: FilterRegistry = BUILT_IN,
+): Chain | null {
+  const filters = Object.freeze(createFilters(policy, services, registry))
+  const report: Chain['report'] = (name, error) => services.report(name, error)
   const chain: Chain = {
     length: filters.length,
     request: hooks(filters, (filter) => filter.onRequest?.bind(filter)),
@@ -78,19 +90,25 @@ export function composeChain(policy: PolicySet, deps: FilterDeps, registry: Filt
     requestBody: hooks(filters, (filter) => filter.requestBody?.bind(filter)),
     responseBody: reversed(hooks(filters, (filter) => filter.responseBody?.bind(filter))),
     end: hooks(filters, (filter) => filter.onEnd?.bind(filter)),
-    report: (name, error) => deps.report(name, error),
+    warmUp: hooks(filters, (filter) => filter.warmUp?.bind(filter)),
+    filters,
+    report,
   }
-  const idle = !(chain.request || chain.response || chain.requestBody || chain.responseBody || chain.end)
-  return idle ? null : Object.freeze(chain)
+  const { request, response, requestBody, responseBody, end } = chain
+  if (request !== null || response !== null || requestBody !== null || responseBody !== null || end !== null)
+    return Object.freeze(chain)
+  dispose(filters, report)
+  return null
 }
 
-function createFilters(policy: PolicySet, deps: FilterDeps, registry: FilterRegistry): Filter[] {
+function createFilters(policy: PolicySet, services: FilterServices, registry: FilterRegistry): Filter[] {
   const filters: Filter[] = []
   for (const definition of registry.definitions) {
     try {
-      const filter = definition.create(policy, deps)
+      const filter = definition.create(policy, services)
       if (filter !== undefined) filters.push(filter)
     } catch (error) {
+      dispose(filters, (name, cause) => services.report(name, cause))
       throw new TypeError(`${definition.name}: ${error instanceof Error ? error.message : String(error)}`, {
         cause: error,
       })
@@ -116,8 +134,7 @@ function reversed<Run>(list: readonly Hook<Run>[] | null): readonly Hook<Run>[] 
 }
 
 /**
- * The way in. A wish for a tunnel does not end the walk: what comes after it, authorization for one, decides about
- * tunnels too. A filter that throws is reported and answered for with the error's reason, `InternalError` where it has
+ * The way in. A filter that throws is reported and answered for with the error's reason, `InternalError` where it has
  * none.
  */
 export function runRequest(chain: Chain, x: Exchange): ChainResult | Promise<ChainResult> {
@@ -126,7 +143,7 @@ export function runRequest(chain: Chain, x: Exchange): ChainResult | Promise<Cha
     x.entered = chain.length
     return undefined
   }
-  return walkRequest(chain, list, x, 0, undefined)
+  return walkRequest(chain, list, x, 0)
 }
 
 function walkRequest(
@@ -134,24 +151,21 @@ function walkRequest(
   list: readonly Hook<OnRequest>[],
   x: Exchange,
   start: number,
-  wish: Tunnel | undefined,
 ): ChainResult | Promise<ChainResult> {
-  let tunnel = wish
   for (let i = start; i < list.length; i++) {
     const hook = list[i]!
     x.entered = hook.position + 1
     try {
-      const verdict = hook.run(x)
-      if (verdict === undefined) continue
-      if (isPromise(verdict)) return awaitRequest(chain, list, x, i, tunnel, verdict)
-      if (verdict.type === 'answer') return { type: 'answer', answer: verdict.answer, from: hook.position }
-      tunnel = verdict
+      const decision = hook.run(x)
+      if (decision === undefined) continue
+      if (isPromise(decision)) return awaitRequest(chain, list, x, i, decision)
+      return { type: 'respond', response: decision.response, from: hook.position }
     } catch (error) {
-      return { type: 'answer', answer: failure(chain, hook.name, x, error), from: hook.position }
+      return { type: 'respond', response: failure(chain, hook.name, x, error), from: hook.position }
     }
   }
   x.entered = chain.length
-  return tunnel
+  return undefined
 }
 
 async function awaitRequest(
@@ -159,26 +173,28 @@ async function awaitRequest(
   list: readonly Hook<OnRequest>[],
   x: Exchange,
   i: number,
-  tunnel: Tunnel | undefined,
   pending: Promise<RequestDecision>,
 ): Promise<ChainResult> {
   const hook = list[i]!
-  let verdict: RequestDecision
+  let decision: RequestDecision
   try {
-    verdict = await pending
+    decision = await pending
   } catch (error) {
     // Nobody is there any more to be told; a filter whose wait was cut off often rejects.
     if (x.ended) return ENDED
-    return { type: 'answer', answer: failure(chain, hook.name, x, error), from: hook.position }
+    return { type: 'respond', response: failure(chain, hook.name, x, error), from: hook.position }
   }
-  if (x.ended) return ENDED
-  if (verdict?.type === 'answer') return { type: 'answer', answer: verdict.answer, from: hook.position }
-  return walkRequest(chain, list, x, i + 1, verdict ?? tunnel)
+  if (x.ended) {
+    if (decision !== undefined) discardBody(decision.response)
+    return ENDED
+  }
+  if (decision !== undefined) return { type: 'respond', response: decision.response, from: hook.position }
+  return walkRequest(chain, list, x, i + 1)
 }
 
 /**
- * The way back of a response from the upstream. `head` is changed in place. Once a filter has put another response in
- * its place, the filters further out see that one.
+ * The way back of a response from the upstream, 101 included. `head` is changed in place. Once a filter has put another
+ * response in its place, the filters further out see that one.
  *
  * @param from positions before it are called: {@link Chain.length} for a response from the upstream
  */
@@ -189,23 +205,23 @@ export function runResponse(
   from: number,
 ): Replacement | Promise<Replacement> {
   if (chain.response === null) return undefined
-  return walkResponse(chain, chain.response, { x, head, from, answer: null }, 0)
+  return walkResponse(chain, chain.response, { x, head, from, local: null }, 0)
 }
 
 /**
- * The way back of an answer that the gateway gives itself: one from {@link runRequest}, or a refusal after the chain
+ * The way back of a response that the gateway gives itself: one from {@link runRequest}, or a refusal after the chain
  * was passed.
  *
- * @returns the answer as every filter left it, or one that a filter put in its place
+ * @returns the response as every filter left it, or one that a filter put in its place
  */
-export function runAnswer(
+export function runLocalResponse(
   chain: Chain,
   x: Exchange,
-  answer: LocalResponse,
+  response: LocalResponse,
   from: number,
 ): Replacement | Promise<Replacement> {
-  if (chain.response === null) return { type: 'replace', answer, from }
-  return walkResponse(chain, chain.response, { x, head: headOf(answer), from, answer }, 0)
+  if (chain.response === null) return { type: 'replace', response, from }
+  return walkResponse(chain, chain.response, { x, head: headOf(response), from, local: response }, 0)
 }
 
 interface WayBack {
@@ -214,7 +230,7 @@ interface WayBack {
   /** Positions from here on see no more of it. */
   from: number
   /** What stands in place of the upstream's response; null while it is the upstream's own. */
-  answer: LocalResponse | null
+  local: LocalResponse | null
 }
 
 function walkResponse(
@@ -227,18 +243,18 @@ function walkResponse(
     const hook = list[i]!
     if (hook.position >= way.from) continue
     try {
-      const reply = hook.run(way.x, way.head)
-      if (reply === undefined) continue
-      if (isPromise(reply)) return awaitResponse(chain, list, way, i, reply)
-      replace(way, reply.answer, hook.position)
+      const decision = hook.run(way.x, way.head, way.local)
+      if (decision === undefined) continue
+      if (isPromise(decision)) return awaitResponse(chain, list, way, i, decision)
+      replace(way, decision.response, hook.position)
     } catch (error) {
       replace(way, failure(chain, hook.name, way.x, error), hook.position)
     }
   }
-  if (way.answer === null) return undefined
+  if (way.local === null) return undefined
   const { head, from } = way
-  // Filters changed the head; the body is the answer's.
-  return { type: 'replace', answer: { ...way.answer, status: head.status, fields: head.fields }, from }
+  // Filters changed the head; the body is the response's own.
+  return { type: 'replace', response: { ...way.local, status: head.status, fields: head.fields }, from }
 }
 
 async function awaitResponse(
@@ -250,70 +266,85 @@ async function awaitResponse(
 ): Promise<Replacement> {
   const hook = list[i]!
   try {
-    const reply = await pending
-    if (way.x.ended) return ENDED
-    if (reply !== undefined) replace(way, reply.answer, hook.position)
+    const decision = await pending
+    if (way.x.ended) return givenUp(way, decision?.response)
+    if (decision !== undefined) replace(way, decision.response, hook.position)
   } catch (error) {
-    if (way.x.ended) return ENDED
+    if (way.x.ended) return givenUp(way)
     replace(way, failure(chain, hook.name, way.x, error), hook.position)
   }
   return walkResponse(chain, list, way, i + 1)
 }
 
-function replace(way: WayBack, answer: LocalResponse, position: number): void {
-  way.answer = answer
-  way.head = headOf(answer)
+/** The exchange ended meanwhile: nobody will read the bodies of ours. */
+function givenUp(way: WayBack, late?: LocalResponse): Replacement {
+  if (way.local !== null && way.local !== late) discardBody(way.local)
+  if (late !== undefined) discardBody(late)
+  return ENDED
+}
+
+function replace(way: WayBack, response: LocalResponse, position: number): void {
+  // Unless it is the same stream under another head.
+  if (way.local !== null && way.local.body !== response.body) discardBody(way.local)
+  way.local = response
+  way.head = headOf(response)
   way.from = position
 }
 
-function headOf(answer: LocalResponse): ResponseHead {
-  return { status: answer.status, fields: answer.fields, bodyLength: answer.body === null ? 0 : answer.body.length }
-}
-
-/** Steps that the request's body passes, in order; null when there are none. For {@link composeBody}. */
-export function requestBodySteps(chain: Chain, x: Exchange): BodyStepFactory[] | null {
-  if (chain.requestBody === null) return null
-  let steps: BodyStepFactory[] | null = null
-  for (const hook of chain.requestBody) {
-    const step = hook.run(x)
-    if (step !== undefined) (steps ??= []).push(step)
-  }
-  return steps
+function headOf({ status, fields, body }: LocalResponse): ResponseHead {
+  return { status, fields, bodyLength: body === null ? 0 : body.length }
 }
 
 /**
- * Steps that the response's body passes, in order; null when there are none. To be asked after {@link runResponse} or
- * {@link runAnswer}.
+ * Lets every filter that was entered know that the exchange is over. Once: calling it again does nothing.
  *
- * @param from of the replacement, or {@link Chain.length} where the upstream's response goes on
+ * @param summaryOf called only where a filter wants to know
  */
-export function responseBodySteps(
-  chain: Chain,
-  x: Exchange,
-  head: ResponseHead,
-  from: number,
-): BodyStepFactory[] | null {
-  if (chain.responseBody === null) return null
-  let steps: BodyStepFactory[] | null = null
-  for (const hook of chain.responseBody) {
-    if (hook.position >= from) continue
-    const step = hook.run(x, head)
-    if (step !== undefined) (steps ??= []).push(step)
-  }
-  return steps
-}
-
-/** Tells every filter that was entered that the exchange is over. Once: calling it again does nothing. */
-export function runEnd(chain: Chain, x: Exchange): void {
+export function runEnd<X extends Exchange>(chain: Chain, x: X, summaryOf: (x: X) => ExchangeSummary): void {
   const { entered } = x
   x.entered = 0
-  if (chain.end === null) return
+  if (chain.end === null || entered === 0) return
+  const summary = summaryOf(x)
   for (const hook of chain.end) {
     if (hook.position >= entered) return
     try {
-      hook.run(x)
+      hook.run(x, summary)
     } catch (error) {
       chain.report(hook.name, error)
+    }
+  }
+}
+
+/**
+ * Awaits the warm-up of every filter, all at once.
+ *
+ * @returns null where no filter has one
+ * @throws rejects with the first failure, naming the filter
+ */
+export function warmUpChain(chain: Chain, signal: AbortSignal): Promise<void> | null {
+  if (chain.warmUp === null) return null
+  return Promise.all(chain.warmUp.map((hook) => warmUp(hook, signal))).then(() => undefined)
+}
+
+async function warmUp({ name, run }: Hook<(signal: AbortSignal) => Promise<void>>, signal: AbortSignal): Promise<void> {
+  try {
+    await run(signal)
+  } catch (error) {
+    throw new Error(`${name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+  }
+}
+
+/** To be called once, when nothing uses the chain any more. */
+export function disposeChain(chain: Chain): void {
+  dispose(chain.filters, chain.report)
+}
+
+function dispose(filters: readonly Filter[], report: FilterServices['report']): void {
+  for (const filter of filters) {
+    try {
+      filter.dispose?.()
+    } catch (error) {
+      report(filter.name, error)
     }
   }
 }
@@ -321,15 +352,17 @@ export function runEnd(chain: Chain, x: Exchange): void {
 /** What the filters of a policy set would do, in the order of a request, without any effect. */
 export function explainChain(
   policy: PolicySet,
-  deps: FilterDeps,
+  services: FilterServices,
   x: DryExchange,
   registry: FilterRegistry = BUILT_IN,
 ): Explanation[] {
+  const filters = createFilters(policy, services, registry)
   const explanations: Explanation[] = []
-  for (const filter of createFilters(policy, deps, registry)) {
+  for (const filter of filters) {
     const explanation = filter.explain?.(x)
     if (explanation !== undefined) explanations.push(explanation)
   }
+  dispose(filters, (name, error) => services.report(name, error))
   return explanations
 }
 
@@ -338,7 +371,7 @@ function failure(chain: Chain, filter: string, x: Exchange, error: unknown): Loc
   // log.
   if (!(error instanceof GatewayError)) chain.report(filter, error)
   const reason = error instanceof GatewayError && error.status !== 0 ? error.reason : 'InternalError'
-  return problemAnswer(reason, x)
+  return problemResponse(reason, x)
 }
 
 function isPromise<T extends object>(value: T | Promise<T | undefined>): value is Promise<T | undefined> {

@@ -3,8 +3,10 @@
  * once.
  */
 
+import type { Reason } from '../lib/reason.ts'
 import type { ClientOrigin } from '../message/client-origin.ts'
 import type { Fields } from '../message/fields.ts'
+import type { Attribute } from './attribute.ts'
 import type { PolicySet } from './policy-set.ts'
 
 /** What a dry run (`explain`) has as well: the request, where it came from, what was chosen for it. */
@@ -45,14 +47,43 @@ export interface DryExchange {
 export interface Exchange extends DryExchange {
   /** Bookkeeping of `chain.ts`: how many filters of the chain were entered. 0 at the start; nobody else writes it. */
   entered: number
-  /** Verified claims, consumer and the like, set by auth filters for those after them. */
-  readonly attributes: Map<string, unknown>
   /** Bytes of the request body to come: a number, or undefined when its length is not known (chunked). 0 = none. */
   readonly requestBodyLength: number | undefined
   /** Limits in force for the rest of this exchange, milliseconds and bytes; filters may lower them. */
   readonly deadline: ExchangeLimits
-  /** Resumes after a verdict promised through a promise is dropped: aborted exchanges ignore late answers. */
+  /** A decision that was promised is dropped once this is true: ended exchanges ignore late responses. */
   readonly ended: boolean
+  /** Fires when the exchange ends, however it does: whatever is done for it alone stops. Made on first use. */
+  readonly signal: AbortSignal
+  /** What a filter before this one has left, such as the claims of a verified token. */
+  get<T>(key: Attribute<T>): T | undefined
+  set<T>(key: Attribute<T>, value: T): void
+  /**
+   * The whole body of the request, for a decision that depends on it; it still goes upstream afterwards. Several
+   * filters may ask. Only before the filter's decision.
+   *
+   * @param maxBytes at most so many are held in memory
+   * @throws {GatewayError} rejects with `BodyTooLarge` beyond them, which unhandled is a 413
+   */
+  readBody(maxBytes: number): Promise<Uint8Array>
+}
+
+/** What became of an exchange. */
+export interface ExchangeSummary {
+  /** Of the response that was sent; 0 when none was. */
+  readonly status: number
+  /** Of the request's body, as it came from the client. */
+  readonly bytesIn: number
+  /** Of the response's body, as it went to the client. */
+  readonly bytesOut: number
+  /** Tries at endpoints; 0 when the gateway answered itself. */
+  readonly attempts: number
+  /** Why the gateway refused or gave it up; null when it did not. */
+  readonly reason: Reason | null
+  /** Milliseconds since the request's head. */
+  readonly duration: number
+  /** Milliseconds from the first byte to an upstream to the last one from it; -1 when none was asked. */
+  readonly upstreamDuration: number
 }
 
 export interface ExchangeLimits {

@@ -6,23 +6,30 @@
 import type { BodyStepFactory } from '../message/body.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { LocalResponse } from '../message/local-response.ts'
-import type { DryExchange, Exchange } from './exchange.ts'
-
-/** `undefined`: go on. An answer goes back through `onResponse` of the filters already passed. */
-export type RequestDecision = undefined | { readonly type: 'answer'; readonly answer: LocalResponse } | Tunnel
-
-/** The exchange becomes a byte tunnel once the upstream agrees (101, or 2xx to an extended CONNECT). */
-export interface Tunnel {
-  readonly type: 'tunnel'
-  /** Token of Upgrade that the upstream must confirm. */
-  readonly protocol: string
-}
+import type { DryExchange, Exchange, ExchangeSummary } from './exchange.ts'
 
 /**
- * `undefined`: as it is (perhaps changed in place). An answer takes the place of the upstream's response, whose body is
+ * `undefined`: go on. A response goes back through `onResponse` of the filters already passed; its body may be a
+ * stream: from memory, from a store, or a fetch under way.
+ */
+export type RequestDecision = undefined | { readonly type: 'respond'; readonly response: LocalResponse }
+
+/**
+ * `undefined`: as it is (perhaps changed in place). A replacement takes the place of the response, whose body is
  * dropped.
  */
-export type ResponseDecision = undefined | { readonly type: 'replace'; readonly answer: LocalResponse }
+export type ResponseDecision = undefined | { readonly type: 'replace'; readonly response: LocalResponse }
+
+/** A step of the request's body, and what it does to the length. */
+export interface RequestBodyStep {
+  readonly step: BodyStepFactory
+  /**
+   * What the request announces upstream: `kept` = as many bytes as come in, a number = exactly so many, `unknown` =
+   * neither, so that the body is sent in chunks. The length that the client announced never passes a step that does not
+   * keep it, and a body that is not as long as announced ends as failed (RFC 9112 §6.3: else it is request smuggling).
+   */
+  readonly length: 'kept' | 'unknown' | number
+}
 
 export interface Explanation {
   readonly filter: string
@@ -35,12 +42,30 @@ export interface Explanation {
 export interface Filter {
   readonly name: string
   onRequest?(x: Exchange): RequestDecision | Promise<RequestDecision>
-  /** Called in reverse order. */
-  onResponse?(x: Exchange, head: ResponseHead): ResponseDecision | Promise<ResponseDecision>
-  requestBody?(x: Exchange): BodyStepFactory | undefined
+  /**
+   * Called in reverse order, once for each response that would be sent; also for 101, before the upgrade happens: its
+   * fields may be changed, and a replacement refuses the upgrade.
+   *
+   * @param local the gateway's own response of which `head` is the head; null when the upstream sent it
+   */
+  onResponse?(
+    x: Exchange,
+    head: ResponseHead,
+    local: LocalResponse | null,
+  ): ResponseDecision | Promise<ResponseDecision>
+  /** Not called for a request without a body. */
+  requestBody?(x: Exchange): RequestBodyStep | undefined
+  /** A step that changes the length says so in `head.bodyLength`. */
   responseBody?(x: Exchange, head: ResponseHead): BodyStepFactory | undefined
   /** Exactly once for every exchange whose `onRequest` was called, also on abort. Must not throw. */
-  onEnd?(x: Exchange): void
+  onEnd?(x: Exchange, summary: ExchangeSummary): void
   /** What it would do, without any effect. */
   explain?(x: DryExchange): Explanation | undefined
+  /**
+   * Awaited when the chain is linked, before a request meets it, within a bound; `signal` fires at the bound. A failure
+   * makes the rules of this policy set answer 500 and never holds a generation back.
+   */
+  warmUp?(signal: AbortSignal): Promise<void>
+  /** Once, when the chain is dropped and no exchange uses it any more. Must not throw. */
+  dispose?(): void
 }

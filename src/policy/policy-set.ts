@@ -17,6 +17,8 @@ export interface PolicySet {
   /** Lower-case tokens of Upgrade that may pass; empty = none. */
   readonly upgrades: readonly string[]
   readonly pathEncoding: 'Strict' | 'KeepEncodedSlash'
+  /** Of the policies that are rows (definition.ts), by key: what only the policy's own filter reads. */
+  readonly policies?: Readonly<Record<string, unknown>>
 }
 
 export type PathRewrite =

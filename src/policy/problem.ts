@@ -5,7 +5,7 @@
 
 import { REASON_LIST, REASONS, type Reason } from '../lib/reason.ts'
 import { Fields } from '../message/fields.ts'
-import type { LocalResponse } from '../message/local-response.ts'
+import type { CompleteResponse } from '../message/local-response.ts'
 
 const TYPE_BASE = 'https://headgate.dev/errors/'
 
@@ -33,7 +33,7 @@ export function problemType(reason: Reason): string {
  * @param reason one with a status: after `ClientGone` nothing can be answered
  * @param x whose id becomes `instance`: a relative reference (RFC 9457 §3.1.5), so the same text as in the access log
  */
-export function problemAnswer(reason: Reason, x: { readonly id: string }): LocalResponse {
+export function problemResponse(reason: Reason, x: { readonly id: string }): CompleteResponse {
   const frame = FRAMES.get(reason)!
   const fields = new Fields()
   fields.add('content-type', 'application/problem+json')

@@ -2,10 +2,9 @@
  * Which filters there are and in which order a request passes them. The order is api.md's, "Order of a request"; read
  * upwards it is the way of the response, because `onResponse` is called in reverse.
  */
-import type { Clock, Random } from '../lib/clock.ts'
-import type { PathMode } from '../pattern/path.ts'
 import type { Filter } from './filter.ts'
 import type { PolicySet } from './policy-set.ts'
+import type { FilterServices } from './services.ts'
 
 /**
  * The places of the order. Those before `access` are steps of the way back that must also see what the gateway answers
@@ -39,23 +38,6 @@ export const PHASES = [
 ] as const
 export type Phase = (typeof PHASES)[number]
 
-/** A linear-time pattern, compiled once. */
-export interface FilterPattern {
-  /** Replaces the first match by the substitution (`$0`…`$9`, `$$`); the same text when nothing matches. */
-  replaceFirst(text: string, substitution: string): string
-}
-
-/** What filters are handed, so that they stay pure. */
-export interface FilterDeps {
-  readonly clock: Clock
-  readonly random: Random
-  compilePattern(source: string): FilterPattern | { readonly error: string }
-  /** @returns undefined when the path must be refused */
-  normalizePath(path: string, mode: PathMode): string | undefined
-  /** A filter threw: for the log and the metrics. Must not throw. */
-  report(filter: string, error: unknown): void
-}
-
 export interface FilterDefinition {
   /** Unique; shown in logs and in `explain`. */
   readonly name: string
@@ -64,7 +46,7 @@ export interface FilterDefinition {
    * @returns undefined when this policy set gives the filter nothing to do
    * @throws {TypeError} when the policy set holds what validation should have refused
    */
-  create(policy: PolicySet, deps: FilterDeps): Filter | undefined
+  create(policy: PolicySet, services: FilterServices): Filter | undefined
 }
 
 /**

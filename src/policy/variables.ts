@@ -9,6 +9,7 @@ import { isFieldValue } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import { findCookie } from '../pattern/cookie.ts'
 import { findQueryParam } from '../pattern/query.ts'
+import { CLAIMS, CONSUMER } from './attribute.ts'
 import { networkOf } from './client-network.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -130,7 +131,7 @@ function selectorOf(selector: string, side: TemplateSide): Selector | string {
     case 'client.ip':
       return (x) => x.clientAddress
     case 'consumer':
-      return (x) => factText(x.attributes.get('consumer'))
+      return (x) => factText(x.get(CONSUMER))
     case 'path':
       return (x) => x.originalPath
     case 'method':
@@ -163,7 +164,7 @@ function namedSelector(kind: string, name: string, side: TemplateSide): Selector
       return (x) => (x.query === undefined ? undefined : textOf(findQueryParam(x.query, name)))
     case 'claim': {
       const path = name.split('.')
-      return (x) => claimText(x.attributes.get('claims'), path)
+      return (x) => claimText(x.get(CLAIMS), path)
     }
     case 'response.header': {
       const lower = name.toLowerCase()

@@ -3,7 +3,7 @@
  * complete.
  */
 import { BodyReader } from '../http/body-reader.ts'
-import type { HeadLimits } from '../http/head.ts'
+import type { HeadLimits } from '../message/head.ts'
 import type { RequestRest } from '../transport/downstream.ts'
 
 /**

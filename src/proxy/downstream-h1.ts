@@ -1,14 +1,16 @@
 /**
- * A client's HTTP/1.1 connection: reads requests one after the other, hands each to the gate as an exchange and writes
- * its response. Pipelined requests wait in the buffer until the response before them is complete (RFC 9112 §9.3.2).
+ * A client's HTTP/1.1 connection: reads requests one after the other, hands each to the request handler and writes its
+ * response. Pipelined requests wait in the buffer until the response before them is complete (RFC 9112 §9.3.2).
  */
 import type { Socket } from 'node:net'
 import type { ChunkedSink } from '../http/chunked.ts'
 import { GatewayError } from '../lib/error.ts'
+import type { Duplex } from '../message/duplex.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
-import type { LocalResponse } from '../message/local-response.ts'
-import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest, Takeover } from '../transport/downstream.ts'
+import type { CompleteResponse } from '../message/local-response.ts'
+import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest } from '../transport/downstream.ts'
+
 import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
 import { ClientBody } from './client-body.ts'
@@ -16,6 +18,7 @@ import { HeadReader } from './head-reader.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { ResponseWriter } from './response-writer.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
+import { SocketDuplex } from './socket-duplex.ts'
 
 /** Milliseconds for reading and dropping the rest of a request's body. */
 const DISCARD = 2_000
@@ -43,7 +46,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   /** When the head that has begun to arrive must be complete; 0 between heads. */
   #headDue = 0
   #closing: LingeringClose | null = null
-  #tunnel: { cut: () => void; receive: (bytes: Buffer) => void } | null = null
+  #tunnel: SocketDuplex | null = null
   /** The client has sent FIN: what runs is finished, nothing more is read. */
   #halfClosed = false
 
@@ -60,7 +63,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     socket.on('error', (error) => this.#gone((error as NodeJS.ErrnoException).code ?? error.message))
     socket.on('close', () => this.#gone('closed'))
     server.connections.add(this)
-    server.gate.connectionOpened(peer.listener)
+    server.requests.connectionOpened(peer.listener)
     server.timers.arm(this, server.timers.touch() + server.options.requestHead)
   }
 
@@ -70,7 +73,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   destroy(): void {
-    if (this.#state === TUNNEL) return this.#tunnel!.cut()
+    if (this.#state === TUNNEL) return this.#tunnel!.cut(new GatewayError('ShuttingDown'))
     // Only the end of the process comes here with an exchange under way.
     this.#handler?.onRequestFailed(new GatewayError('ShuttingDown'))
     this.#socket.destroy()
@@ -151,7 +154,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     const last = this.#halfClosed && this.#reader.held === null
     const keepAlive = framing.keepAlive && !this.peer.listener.leaving && !last
     this.#writer.begin(request.method, request.protocol === 'HTTP/1.0' ? 0 : 1, keepAlive)
-    const handler = this.#server.gate.begin(this, request)
+    const handler = this.#server.requests.begin(this, request)
     if (this.#ended) {
       // Answered before its body was read: what has come of it is dropped; behind it is the next request.
       if (this.#state === DISCARDING) this.#feedHeld()
@@ -273,7 +276,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     if (!this.#ended) this.#finish()
   }
 
-  sendAnswer(answer: LocalResponse, close: boolean): void {
+  sendAnswer(answer: CompleteResponse, close: boolean): void {
     if (this.#ended) return
     if (!this.#body.keepsConnection(close ? 'untrusted' : 'dropped') || this.peer.listener.leaving)
       this.#writer.keepAlive = false
@@ -301,23 +304,14 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#gone('aborted')
   }
 
-  takeOver(head: ResponseHead, cut: () => void): Takeover {
-    this.#writer.switchProtocols(head)
+  upgrade(head: ResponseHead, protocol: string): Duplex {
+    this.#writer.switchProtocols(head, protocol)
     this.#handler = null
     this.#ended = true
     this.#state = TUNNEL
     this.#server.timers.disarm(this)
-    const socket = this.#socket.removeAllListeners('end').removeAllListeners('drain')
-    const tunnel = (this.#tunnel = { cut, receive: (_: Buffer): void => {} })
-    return {
-      socket,
-      onBytes: (listener) => void (tunnel.receive = listener),
-      early: this.#reader.take(),
-      halfClosed: this.#halfClosed,
-      lost: () => this.#writer.lost,
-      // It stays among the open connections: it counts for their limit, and a drain must end it too.
-      release: () => this.#leave(),
-    }
+    this.#tunnel = new SocketDuplex(this.#socket, this.#reader.take(), this.#halfClosed)
+    return this.#tunnel
   }
 
   /** The response is complete: go on with the next request, or close. */
@@ -352,7 +346,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   #refuse(error: GatewayError): void {
     this.#reader.held = null
     const { method, target } = this.#reader
-    const answer = this.#server.gate.refused(this.peer, error, method, target)
+    const answer = this.#server.requests.refused(this.peer, error, method, target)
     this.#writer.begin(method, 1, false)
     this.#writer.answer(answer)
     this.#linger()
@@ -379,11 +373,11 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
 
   #leave(): void {
     this.#server.connections.delete(this)
-    this.#server.gate.connectionClosed(this.peer.listener)
+    this.#server.requests.connectionClosed(this.peer.listener)
   }
 
   #gone(detail: string): void {
-    if (this.#state === TUNNEL || this.#state === CLOSED) return
+    if (this.#state === CLOSED) return
     this.#state = CLOSED
     this.#ended = true
     this.#reader.held = null

@@ -1,7 +1,8 @@
 /** The bytes of a client's connection that are read and not yet consumed, and the requests at their front. */
 import { frameRequest, requestFraming } from '../http/framing.ts'
-import { type HeadLimits, INCOMPLETE, RequestHead } from '../http/head.ts'
+import { INCOMPLETE, RequestHead } from '../http/head.ts'
 import { GatewayError } from '../lib/error.ts'
+import type { HeadLimits } from '../message/head.ts'
 import type { IncomingRequest } from '../transport/downstream.ts'
 import { requestTarget } from './request-target.ts'
 

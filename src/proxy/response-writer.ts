@@ -4,10 +4,11 @@
  */
 import type { Socket } from 'node:net'
 import { lastChunk } from '../http/chunked.ts'
-import { DateField, fieldsText, statusLine } from '../http/write-head.ts'
+import { fieldsText } from '../http/field-lines.ts'
+import { DateField, statusLine } from '../http/write-head.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
-import type { LocalResponse } from '../message/local-response.ts'
+import type { CompleteResponse } from '../message/local-response.ts'
 import type { ResponseProgress } from '../transport/downstream.ts'
 import { unsentBytes } from './unsent-bytes.ts'
 import { writeCopy } from './write-buffers.ts'
@@ -163,7 +164,7 @@ export class ResponseWriter implements ResponseProgress {
     this.flush()
   }
 
-  answer(answer: LocalResponse): void {
+  answer(answer: CompleteResponse): void {
     const { body } = answer
     const length = body?.length ?? 0
     this.head({ status: answer.status, fields: answer.fields, bodyLength: length })
@@ -196,8 +197,9 @@ export class ResponseWriter implements ResponseProgress {
     if (this.#written > 0 && this.#lost >= this.#written) this.#headHeld = true
   }
 
-  switchProtocols(head: ResponseHead): void {
-    this.#text += `${statusLine(101)}${fieldsText(head.fields)}\r\n`
+  switchProtocols(head: ResponseHead, protocol: string): void {
+    const { fields } = head
+    this.#text += `${statusLine(101)}${fieldsText(fields)}connection: upgrade\r\nupgrade: ${protocol}\r\n\r\n`
     this.flush()
   }
 

@@ -1,5 +1,5 @@
 /** What the connections of one worker share. */
-import type { HeadLimits } from '../http/head.ts'
+import type { HeadLimits } from '../message/head.ts'
 import type { RequestHandler } from '../transport/downstream.ts'
 import type { Timers } from '../transport/timers.ts'
 
@@ -21,7 +21,7 @@ export interface ServerOptions {
 
 /** What the connections of one listener share. */
 export interface ServerContext {
-  readonly gate: RequestHandler
+  readonly requests: RequestHandler
   readonly timers: Timers
   /** Replaced as a whole when the settings change; read at the start of each request. */
   options: ServerOptions

@@ -1,27 +1,18 @@
 /** One connection to an endpoint over HTTP/1.1: sends one request at a time and reads its response. */
-import { connect, type NetConnectOpts, type Socket } from 'node:net'
-import type { Endpoint } from '../balance/endpoint.ts'
+import type { Socket } from 'node:net'
 import { BodyReader } from '../http/body-reader.ts'
-import { type ChunkedSink, lastChunk } from '../http/chunked.ts'
-import { CHUNKED, frameResponse, type ResponseFraming } from '../http/framing.ts'
-import { type HeadLimits, INCOMPLETE, StatusHead } from '../http/head.ts'
-import { fieldsText } from '../http/write-head.ts'
+import type { ChunkedSink } from '../http/chunked.ts'
+import { frameResponse, type ResponseFraming } from '../http/framing.ts'
+import { INCOMPLETE, StatusHead } from '../http/head.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
+import type { SessionOwner, UpstreamSession } from '../transport/connector.ts'
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../transport/upstream.ts'
-
-/** What becomes of a connection is its pool's business. */
-export interface ConnectionOwner {
-  readonly limits: HeadLimits
-  connected(connection: UpstreamConnection): void
-  connectFailed(connection: UpstreamConnection, error: Error): void
-  /** The response is complete and the connection may carry another request. */
-  released(connection: UpstreamConnection): void
-  /** It is gone for good; called exactly once for each connection. */
-  closed(connection: UpstreamConnection): void
-}
+import type { OutgoingSocket } from './outgoing-socket.ts'
+import { RequestWriter } from './request-writer.ts'
+import { SocketDuplex } from './socket-duplex.ts'
 
 const IDLE = 0
 const HEAD = 1
@@ -30,65 +21,36 @@ const BODY = 2
 const SENDING = 3
 /** How many interim responses one request may get: more is an upstream gone mad. */
 const MAX_INFORMATIONAL = 100
-/** Bytes an upstream connection may hold unsent before the client is asked to wait. */
-const HIGH_WATER = 128 * 1024
 /** Milliseconds that an upstream may take over the last bytes of a request that it has answered before. */
 const LAST_BYTES = 10_000
 
-export class UpstreamConnection implements UpstreamStream, ChunkedSink {
-  readonly endpoint: Endpoint
-  readonly socket: Socket
-  readonly #owner: ConnectionOwner
-  /** Monotonic milliseconds: since when it is open, and since when it lies idle. */
-  openedAt = 0
-  idleSince = 0
+export class H1Session implements UpstreamSession, UpstreamStream, ChunkedSink {
+  readonly #socket: Socket
+  readonly #owner: SessionOwner
+  readonly #writer: RequestWriter
   /** How long the upstream keeps an idle connection, by its own word; 0 = not said. Milliseconds. */
   idleTimeout = 0
-  /** Requests it has carried, the running one included. */
-  requests = 0
   #handler: UpstreamHandler | null = null
   #state = IDLE
   #method = ''
   #upgrade: string | null = null
-  #requestDone = true
-  #requestChunked = false
   #head: StatusHead = new StatusHead()
   #framing: ResponseFraming = { bodyLength: 0, keepAlive: true, upgrade: null, idleTimeout: 0 }
   #held: Buffer | null = null
   readonly #body = new BodyReader()
   #informational = 0
-  #tunnel: ((bytes: Buffer) => void) | null = null
+  #tunnel: SocketDuplex | null = null
   #closed = false
-  #connected = false
   /** Why nothing more can be sent; empty while it can. */
   #broken = ''
 
-  constructor(endpoint: Endpoint, owner: ConnectionOwner) {
-    this.endpoint = endpoint
+  /** @param connection open; its bytes come here from now on */
+  constructor(connection: OutgoingSocket, owner: SessionOwner) {
+    const { socket } = connection
     this.#owner = owner
-    const socket = connect({
-      host: endpoint.address,
-      port: endpoint.port,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: 15_000,
-      allowHalfOpen: false,
-      highWaterMark: HIGH_WATER,
-      // One buffer for all connections of the thread instead of one for each read, and none of a stream's work on the
-      // way to us.
-      onread: {
-        buffer: READING,
-        callback: (length: number) => {
-          this.#onData(READING, length)
-          return true
-        },
-      },
-    } as NetConnectOpts)
-    this.socket = socket
-    socket.on('connect', () => {
-      this.#connected = true
-      this.#owner.connected(this)
-    })
+    this.#socket = socket
+    this.#writer = new RequestWriter(socket)
+    connection.receive = (bytes, length) => this.#onData(bytes, length)
     const destroy = socket.destroy.bind(socket)
     // A stream destroys itself when a write fails, and with it what lies unread: an upstream that answers early and
     // closes would never be heard.
@@ -96,58 +58,46 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
       error?.syscall === 'write' && this.#unsendable(error) ? socket : destroy(error)
     socket.on('end', () => this.#onEnd())
     socket.on('drain', () => this.#handler?.onDrain())
-    socket.on('error', (error) => this.#onError(error))
+    socket.on('error', (error) => this.#lost((error as NodeJS.ErrnoException).code ?? error.message))
     socket.on('close', () => this.#onClose())
   }
 
-  get idle(): boolean {
-    return this.#state === IDLE && !this.#closed
+  get capacity(): number {
+    return 1
+  }
+
+  get active(): number {
+    return this.#state === IDLE ? 0 : 1
   }
 
   get usable(): boolean {
-    return !this.#closed && this.#state === IDLE && this.#requestDone && this.socket.writable
+    return !this.#closed && this.#state === IDLE && this.#writer.done && this.#socket.writable
   }
 
-  /** Whether any byte of a response to the running request has arrived. */
-  get answered(): boolean {
-    return this.#state === BODY || this.#held !== null || this.#informational > 0
-  }
-
-  dispatch(request: UpstreamRequest, handler: UpstreamHandler): void {
-    this.requests++
+  dispatch(request: UpstreamRequest, handler: UpstreamHandler, reused: boolean): void {
     this.#handler = handler
     this.#state = HEAD
     this.#method = request.method
     this.#upgrade = request.upgrade
     this.#informational = 0
-    this.#requestChunked = request.bodyLength === CHUNKED
-    this.#requestDone = request.bodyLength === 0
-    this.socket.write(requestHead(request), 'latin1')
+    this.#writer.begin(request)
+    handler.onStream(this, reused)
   }
 
   write(chunk: Uint8Array): boolean {
-    if (this.#closed || this.#requestDone) return true
-    if (!this.#requestChunked) return this.socket.write(chunk)
-    if (chunk.length === 0) return true
-    this.socket.cork()
-    this.socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1')
-    this.socket.write(chunk)
-    const room = this.socket.write('\r\n', 'latin1')
-    this.socket.uncork()
-    return room
+    return this.#closed || this.#writer.write(chunk)
   }
 
   end(trailers: Fields | null): void {
-    if (this.#closed || this.#requestDone) return
-    this.#requestDone = true
-    if (this.#requestChunked) this.socket.write(lastChunk(trailers), 'latin1')
+    if (this.#closed || this.#writer.done) return
+    this.#writer.end(trailers)
     if (this.#state !== SENDING) return
     // Not used again: an upstream that answered without having read the request may take what it finds of it for the
     // next one.
     this.#handler = null
     this.#state = IDLE
-    this.socket.setTimeout(LAST_BYTES, () => this.destroy())
-    this.socket.destroySoon()
+    this.#socket.setTimeout(LAST_BYTES, () => this.destroy())
+    this.#socket.destroySoon()
   }
 
   get takesRest(): boolean {
@@ -159,23 +109,23 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
   }
 
   pause(): void {
-    this.socket.pause()
+    this.#socket.pause()
   }
 
   resume(): void {
-    this.socket.resume()
+    this.#socket.resume()
     if (this.#broken !== '') this.#readOut(0)
   }
 
   abort(): void {
     this.#handler = null
     // A reset and not a FIN: an upstream that is still working on the answer learns at once that nobody waits for it.
-    if (!this.socket.destroyed) this.socket.resetAndDestroy()
+    if (!this.#socket.destroyed) this.#socket.resetAndDestroy()
     this.#onClose()
   }
 
   destroy(): void {
-    if (!this.socket.destroyed) this.socket.destroy()
+    if (!this.#socket.destroyed) this.#socket.destroy()
     this.#onClose()
   }
 
@@ -185,7 +135,7 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
 
   #onData(read: Buffer, length: number): void {
     if (this.#tunnel !== null) {
-      this.#tunnel(Buffer.from(read.subarray(0, length)))
+      this.#tunnel.receive(Buffer.from(read.subarray(0, length)))
       return
     }
     const handler = this.#handler
@@ -264,14 +214,9 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
       return this.#fail('UpstreamProtocolError', 'a switch of protocols that was not asked for')
     const handler = this.#handler!
     this.#handler = null
-    const socket = this.socket
-    socket.removeAllListeners('end')
-    socket.removeAllListeners('drain')
-    handler.onUpgrade(
-      { status: 101, fields: head.fields, bodyLength: 0 },
-      { socket, onBytes: (listener) => (this.#tunnel = listener) },
-      at < end ? Buffer.from(bytes.subarray(at, end)) : null,
-    )
+    const early = at < end ? Buffer.from(bytes.subarray(at, end)) : null
+    this.#tunnel = new SocketDuplex(this.#socket, early, false)
+    handler.onUpgrade({ status: 101, fields: head.fields, bodyLength: 0 }, this.#tunnel)
     return -1
   }
 
@@ -289,16 +234,21 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
     const handler = this.#handler
     if (handler === null) return
     const reusable = this.takesRest && !surplus && !this.#closed
-    if (reusable && !this.#requestDone) {
+    if (reusable && !this.#writer.done) {
       this.#state = SENDING
       // A paused socket would not notice that the upstream has closed it.
-      this.socket.resume()
+      this.#socket.resume()
       handler.onEnd(trailers)
       return
     }
     this.#handler = null
     this.#state = IDLE
-    if (reusable) this.#owner.released(this)
+    if (reusable) {
+      // The last bytes may have filled the client's buffers and stopped the reading; a paused socket would neither
+      // notice that the upstream has closed it.
+      this.#socket.resume()
+      this.#owner.available()
+    }
     handler.onEnd(trailers)
     if (!reusable) this.destroy()
   }
@@ -308,29 +258,13 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
     else this.#lost('closed')
   }
 
-  #onError(error: Error): void {
-    if (!this.#connected) {
-      this.#connectFailed(error)
-      return
-    }
-    this.#lost((error as NodeJS.ErrnoException).code ?? error.message)
-  }
-
-  #connectFailed(error: Error): void {
-    if (this.#closed) return
-    this.#closed = true
-    // First its place is given back: whoever is told may need it to try again.
-    this.#owner.closed(this)
-    this.#owner.connectFailed(this, error)
-  }
-
   /**
    * The upstream closed while the request was being sent. All it said before, perhaps a whole answer, is here already.
    * @returns whether that is still to be read
    */
   #unsendable(error: NodeJS.ErrnoException): boolean {
     if (this.#handler === null || (this.#state !== HEAD && this.#state !== BODY) || this.#broken !== '') return false
-    this.#requestDone = true
+    this.#writer.giveUp()
     this.#broken = error.code ?? error.message
     this.#readOut(0)
     return true
@@ -338,10 +272,10 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
 
   /** Reads on until a whole turn of the loop has brought nothing. */
   #readOut(quiet: number): void {
-    const before = this.socket.bytesRead
+    const before = this.#socket.bytesRead
     setImmediate(() => {
-      if (this.#closed || this.#handler === null || this.socket.isPaused()) return
-      if (this.socket.bytesRead > before) this.#readOut(0)
+      if (this.#closed || this.#handler === null || this.#socket.isPaused()) return
+      if (this.#socket.bytesRead > before) this.#readOut(0)
       else if (quiet === 0) this.#readOut(1)
       else this.#lost(this.#broken)
     })
@@ -369,29 +303,9 @@ export class UpstreamConnection implements UpstreamStream, ChunkedSink {
   #onClose(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#owner.closed(this)
+    this.#owner.closed()
     const handler = this.#handler
     this.#handler = null
     handler?.onError(new GatewayError(this.#state === BODY ? 'UpstreamTruncated' : 'ResetBeforeResponse', 'closed'))
   }
 }
-
-/** Request line, Host, the client's fields, then ours: one string, one write. */
-function requestHead(request: UpstreamRequest): string {
-  const { host } = request
-  let text = `${request.method} ${request.target} HTTP/1.1\r\n`
-  if (host !== undefined) text += `host: ${host}\r\n`
-  text += `${fieldsText(request.fields)}${request.forwarding.block}${request.passed}x-request-id: ${request.id}\r\n`
-  if (request.bodyLength === CHUNKED) text += 'transfer-encoding: chunked\r\n'
-  if (request.upgrade !== null) text += `connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`
-  else if (request.acceptsTrailers) text += 'te: trailers\r\nconnection: te\r\n'
-  return `${text}\r\n`
-}
-
-/** Bytes of one read. */
-const READ_BYTES = 64 * 1024
-/**
- * What every read of the thread goes into. It cannot be given away and replaced: Node binds a buffer to a connection at
- * the end of the read before, so the others would go on reading into the one that was given away.
- */
-const READING = Buffer.allocUnsafeSlow(READ_BYTES)

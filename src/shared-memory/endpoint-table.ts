@@ -1,31 +1,30 @@
 /**
- * What all workers must know exactly, and at once, about each upstream endpoint and each Backend: whether it may be
- * used, and how much is in flight on it. A slot belongs to an identity (backend id + address + port), not to a
- * generation of tables, so a rebuild moves nothing and an endpoint that fails a probe is out in every worker with one
- * store.
+ * State of each upstream endpoint and each Backend that must be exact and immediately visible in all workers: whether
+ * it is eligible, and its requests in flight. A slot belongs to an identity (backend id, address, port), not to a
+ * generation of tables, so a rebuild moves nothing and one store withdraws an endpoint in every worker.
  *
- * Bound: `slots` (default 65,536, seven eighths usable: 57,344 endpoints and Backends together). Memory is taken from
- * the system as slots are first used. A name beyond the bound gets no slot: control says which endpoint is left out and
- * what to do. Control also shares the room by namespaces (control/place-shares.ts).
+ * Bound: `slots` (default 65,536, seven eighths usable: 57,344 endpoints and Backends together). The system allocates
+ * the memory as slots are first used. A name beyond the bound gets no slot: control reports the endpoints without one
+ * and the remedy, and divides the slots fairly among namespaces.
  */
 import { IdentityTable } from './identity-table.ts'
 import { Ledger } from './ledger.ts'
 
 export const DEFAULT_ENDPOINT_SLOTS = 65_536
 
-/** Bits of a slot's state word. An endpoint is eligible when `LIVE` is set and nothing else. */
+/** Bits of a slot's state word. An endpoint is eligible when `live` is the only bit set. */
 export const SLOT_STATE = {
-  /** It is in the endpoint set of its Backend. */
+  /** The endpoint is in the endpoint set of its Backend. */
   live: 1,
-  /** Active probes have failed it. */
+  /** Active probes fail. */
   unhealthy: 2,
-  /** An outlier detector has ejected it. */
+  /** An outlier detector has ejected the endpoint. */
   ejected: 4,
-  /** No longer in any endpoint set; what runs on it may finish. */
+  /** In no endpoint set any more; its exchanges may finish. */
   retired: 8,
 } as const
 
-/** Everything a thread needs to map the table; structured-cloneable. */
+/** The buffers with which a thread maps the table; structured-cloneable. */
 export interface EndpointBuffers {
   readonly workers: number
   readonly identities: SharedArrayBuffer
@@ -37,11 +36,11 @@ export interface EndpointBuffers {
 
 export class EndpointTable {
   readonly identities: IdentityTable
-  /** Requests on an endpoint or Backend, from the pick to the end of the response. */
+  /** Requests of an endpoint or Backend, from the pick to the end of the response. */
   readonly requests: Ledger
-  /** Upstream connections, being opened or open. */
+  /** Upstream connections, connecting or open. */
   readonly connections: Ledger
-  /** Requests that wait for a connection. */
+  /** Requests waiting for a connection. */
   readonly pending: Ledger
   readonly #states: Int32Array<SharedArrayBuffer>
 
@@ -65,30 +64,30 @@ export class EndpointTable {
     }
   }
 
-  /** Requests in flight over all workers. */
+  /** Requests in flight of all workers. */
   inFlight(slot: number): number {
     return this.requests.sum(slot)
   }
 
-  /** Whether new requests may be sent there. */
+  /** Whether new requests may be sent to the endpoint. */
   eligible(slot: number): boolean {
     return Atomics.load(this.#states, slot) === SLOT_STATE.live
   }
 
   /**
-   * Counts one request in. Only on a slot of the endpoint set now in force in this worker, in the turn of the loop that
-   * picked it: on this the reuse of slots rests (epoch.ts).
+   * Counts one request. Only for a slot of the worker's current endpoint set, in the turn of the event loop that picked
+   * it: the reuse of slots relies on this (slot-reclaimer.ts).
    */
   acquire(worker: number, slot: number): void {
     this.requests.add(worker, slot, 1)
   }
 
-  /** As {@link acquire}, within a limit over all workers, which is never exceeded. @param limit 0 = unlimited */
+  /** Like {@link acquire}, within a limit over all workers that is never exceeded. @param limit 0 means unlimited */
   tryAcquire(worker: number, slot: number, limit: number): boolean {
     return this.requests.reserve(worker, slot, limit)
   }
 
-  /** Exactly once for each acquire. */
+  /** Call exactly once per acquired request. */
   release(worker: number, slot: number): void {
     this.requests.add(worker, slot, -1)
   }
@@ -97,39 +96,38 @@ export class EndpointTable {
     return Atomics.load(this.#states, slot)
   }
 
-  /** Sets or clears one bit of {@link SLOT_STATE}, at once in every thread. */
+  /** Sets or clears one bit of {@link SLOT_STATE}, visible in every thread immediately. */
   mark(slot: number, bit: number, on: boolean): void {
     if (on) Atomics.or(this.#states, slot, bit)
     else Atomics.and(this.#states, slot, ~bit)
   }
 
   /**
-   * A slot begins, or begins again, to be used: health that was learnt of the same identity before stays. Control only.
+   * Puts a slot into use, for the first time or again; the health of the same identity stays. Control only.
    */
   enlist(slot: number): void {
     Atomics.or(this.#states, slot, SLOT_STATE.live)
     Atomics.and(this.#states, slot, ~SLOT_STATE.retired)
   }
 
-  /** It left its endpoint set: no new request; the slot is given back by the {@link SlotReclaimer}. Control only. */
+  /** Withdraws an endpoint that left its set; the {@link SlotReclaimer} frees the slot later. Control only. */
   retire(slot: number): void {
     Atomics.or(this.#states, slot, SLOT_STATE.retired)
   }
 
-  /** The slot is nobody's any more. Control only, through the {@link SlotReclaimer}. */
+  /** Releases the slot. Control only, through the {@link SlotReclaimer}. */
   free(slot: number): void {
     Atomics.store(this.#states, slot, 0)
     this.identities.remove(slot)
   }
 
-  /** Nothing is counted on the slot in any worker. */
+  /** Whether all counts of the slot are zero in every worker. */
   idle(slot: number): boolean {
     return this.requests.sum(slot) === 0 && this.connections.sum(slot) === 0 && this.pending.sum(slot) === 0
   }
 
   /**
-   * Takes back everything a worker that is gone for certain had counted. Supervisor only, before the replacement
-   * starts.
+   * Clears all counts of a worker that has exited. Supervisor only, before the replacement starts.
    */
   clearWorker(worker: number): void {
     this.requests.clearRow(worker)

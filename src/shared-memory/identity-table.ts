@@ -1,22 +1,22 @@
 /**
- * Names to slots, in shared memory: an open-addressed table of 64-bit digests in which a name's position *is* its slot.
- * An entry is one word, written by one compare-and-swap, so it exists whole or not at all whichever thread was ended
- * when. It belongs to no thread: a new control thread finds every name at the slot where the old one left it.
+ * Maps names to slots in shared memory: an open-addressed table of 64-bit digests in which a name's position *is* its
+ * slot. An entry is one word, written by one compare-and-swap, so it is complete or absent at any point at which a
+ * thread is terminated. No thread owns the table: a new control thread finds every name at its slot.
  *
- * Either one thread inserts and removes (control, for endpoints), or many insert and none removes. Both at once would
- * need an inserter to own the cell it has not filled yet, and that is a lock that a terminated thread leaves held.
+ * Either one thread inserts and removes (control, for endpoints), or many insert and none removes. Both together would
+ * need an inserter to reserve a cell before it fills it, which is a lock that a terminated thread never releases.
  */
 import { createHash } from 'node:crypto'
 
 const EMPTY = 0n
 const REMOVED = 1n
 
-/** Slots that are never filled, so that a search for an absent name ends soon: one in eight. */
+/** One in eight slots stays empty, so that the search for an absent name ends soon. */
 const RESERVE_SHIFT = 3
 
 export class IdentityTable {
   readonly slots: number
-  /** Names it takes at most. */
+  /** Maximum number of names. */
   readonly capacity: number
   readonly #words: BigUint64Array<SharedArrayBuffer>
   readonly #count: Int32Array<SharedArrayBuffer>
@@ -36,7 +36,7 @@ export class IdentityTable {
     return new SharedArrayBuffer(8 + slots * BigUint64Array.BYTES_PER_ELEMENT)
   }
 
-  /** How many names it holds. */
+  /** Number of names. */
   get size(): number {
     return Atomics.load(this.#count, 0)
   }
@@ -54,8 +54,8 @@ export class IdentityTable {
   }
 
   /**
-   * The slot of a name, made where there is none. Any number of threads may do this at once as long as none removes:
-   * all take the first empty cell of the same chain, and the one that loses it sees there what it lost it to.
+   * Returns the slot of a name, and inserts it if absent. Any number of threads may insert at once while none removes: all
+   * try the first empty cell of the same chain, and a thread that loses the race reads the winner's name there.
    *
    * @returns -1 when the table is full
    */
@@ -77,8 +77,8 @@ export class IdentityTable {
     return -1
   }
 
-  /** As {@link insert}, but takes the place of a removed name as well. Only for the one thread that also removes. */
-  insertOwned(digest: bigint): number {
+  /** Like {@link insert}, but also reuses cells of removed names. Only for the one thread that also removes. */
+  insertExclusive(digest: bigint): number {
     const found = this.find(digest)
     if (found !== -1) return found
     if (this.size >= this.capacity) return -1
@@ -95,9 +95,9 @@ export class IdentityTable {
   }
 
   /**
-   * Takes a name out. Cells before an empty one become empty again, so that removed ones do not pile up and lengthen
-   * every search. Only for the one thread that inserts with {@link insertOwned}, and only once nobody uses the slot
-   * (epoch.ts).
+   * Removes a name. Removed cells before an empty one become empty again, so that they do not accumulate and lengthen
+   * every search. Only for the one thread that inserts with {@link insertExclusive}, and only once no worker uses the
+   * slot (slot-reclaimer.ts).
    */
   remove(slot: number): void {
     if (Atomics.load(this.#words, slot) <= REMOVED) return
@@ -111,7 +111,7 @@ export class IdentityTable {
     }
   }
 
-  /** Counts again what is there, after the one thread that writes was ended between a word and the count. */
+  /** Recounts the names, after the only writer was terminated between storing a word and the count. */
   recount(): void {
     let count = 0
     for (const _ of this.used()) count++
@@ -124,7 +124,7 @@ export class IdentityTable {
   }
 }
 
-/** The 64-bit name of something: SHA-256 cut short, never one of the two words that mean an empty or a removed cell. */
+/** A 64-bit digest of a name: truncated SHA-256, never one of the two words that mark an empty or a removed cell. */
 export function identityDigest(...parts: readonly (string | number)[]): bigint {
   const bytes = createHash('sha256').update(parts.join('\0')).digest()
   const digest = bytes.readBigUInt64LE(0)

@@ -1,7 +1,7 @@
 /**
- * Counts that must be right although threads are ended at any moment: one row per worker, written by that worker alone,
- * summed by whoever reads. A dead worker's row is zeroed by the supervisor, and with it everything the worker had
- * counted and will never take back. A shared counter could not tell its share.
+ * Counts that stay correct when threads are terminated at any point: one row per worker, written by that worker only and
+ * summed by readers. The supervisor zeroes a dead worker's row, and with it every count that the worker will not
+ * decrement any more. A shared counter could not be corrected this way.
  */
 export class Ledger {
   readonly workers: number
@@ -12,25 +12,25 @@ export class Ledger {
     this.#cells = new Int32Array(buffer)
     this.workers = workers
     this.slots = this.#cells.length / workers
-    if (!Number.isInteger(this.slots)) throw new TypeError(`this ledger was not made for ${workers} workers`)
+    if (!Number.isInteger(this.slots)) throw new TypeError(`the buffer was not allocated for ${workers} workers`)
   }
 
   static allocate(workers: number, slots: number): SharedArrayBuffer {
     return new SharedArrayBuffer(workers * slots * Int32Array.BYTES_PER_ELEMENT)
   }
 
-  /** Adds to the worker's own row, plainly (0.8 ns): there is no other writer, and 32 aligned bits are never torn. */
+  /** Adds to the worker's own row by a plain store (0.8 ns): there is one writer, and aligned 32 bits are never torn. */
   add(worker: number, slot: number, delta: number): void {
     const at = worker * this.slots + slot
     this.#cells[at] = this.#cells[at]! + delta
   }
 
   /**
-   * Adds one where the sum over all workers stays within the limit. Counted first, then summed, taken back when over:
-   * so two workers that meet at the last place may both be refused, but the limit is never exceeded. The order needs
-   * Atomics: a plain store may still sit in the store buffer while the other rows are read.
+   * Adds one if the sum over all workers stays within the limit. It increments first, then sums, and decrements when the
+   * sum exceeds the limit: two workers that race for the last unit may both be refused, but the limit is never exceeded.
+   * The order needs Atomics: a plain store may still be in the store buffer while the other rows are read.
    *
-   * @param limit 0 = unlimited
+   * @param limit 0 means unlimited
    */
   reserve(worker: number, slot: number, limit: number): boolean {
     if (limit === 0) {
@@ -46,19 +46,19 @@ export class Ledger {
     return false
   }
 
-  /** Over all workers; a moment's view while they count on. */
+  /** The sum over all workers at this moment. */
   sum(slot: number): number {
     let sum = 0
     for (let i = slot; i < this.#cells.length; i += this.slots) sum += this.#cells[i]!
     return sum
   }
 
-  /** One worker's own share. */
+  /** The count of one worker. */
   own(worker: number, slot: number): number {
     return this.#cells[worker * this.slots + slot]!
   }
 
-  /** Zeroes what a worker that is gone for certain had counted. */
+  /** Zeroes the counts of a worker that has exited. */
   clearRow(worker: number): void {
     this.#cells.fill(0, worker * this.slots, (worker + 1) * this.slots)
   }

@@ -1,14 +1,13 @@
 /**
- * Whole lines of text from one thread to another through shared memory: a byte ring with one producer and one consumer.
+ * Transfers whole lines of text between two threads in shared memory: a byte ring with one producer and one consumer.
  *
- * A line becomes visible by one store of `head`, so a producer that is terminated at any instruction leaves either the
- * whole line or nothing. The consumer frees space by one store of `tail` after its sink took the bytes: a consumer that
- * is terminated in between leaves them in place, and the next one hands them out again (**at least once**; what may
- * come twice is what one call of the sink was given). Producer and consumer may each be replaced; the ring goes on
- * where they were.
+ * One store of `head` publishes a line, so a producer terminated at any instruction leaves either the whole line or
+ * nothing. One store of `tail` frees the space after the sink accepted the bytes: if a consumer is terminated in between,
+ * the next one delivers them again (**at least once**; at most the bytes of one call of the sink are repeated). Producer
+ * and consumer may each be replaced; the ring keeps its position.
  */
 
-/** 32-bit cells of the header. What each side writes has a cache line of its own. */
+/** 32-bit cells of the header. The cells that each side writes have a cache line of their own. */
 const HEAD = 0
 const DROPPED = 1
 const TAIL = 16
@@ -24,7 +23,7 @@ const MAX_BYTES = 1 << 30
 export const LineRing = {
   /** @param bytes capacity; rounded up to a power of two, so that positions may wrap at 2³² */
   create(bytes = 1 << 20): SharedArrayBuffer {
-    if (!(bytes > 0 && bytes <= MAX_BYTES)) throw new TypeError(`no such ring: ${bytes} bytes`)
+    if (!(bytes > 0 && bytes <= MAX_BYTES)) throw new TypeError(`a ring has 1 to ${MAX_BYTES} bytes: ${bytes}`)
     let capacity = MIN_BYTES
     while (capacity < bytes) capacity *= 2
     const ring = new SharedArrayBuffer(HEADER_BYTES + capacity)
@@ -33,7 +32,7 @@ export const LineRing = {
     return ring
   },
 
-  /** Lines that found the ring full since it was made, over all its producers; wraps at 2³². */
+  /** Lines dropped because the ring was full, since its creation and of all producers; wraps at 2³². */
   dropped(ring: SharedArrayBuffer): number {
     return Atomics.load(new Int32Array(ring, 0, HEADER_BYTES / 4), DROPPED) >>> 0
   },
@@ -45,7 +44,7 @@ export class LineWriter {
   readonly #bytes: Buffer
   readonly #mask: number
   #head: number
-  /** What the consumer had freed when we last looked; looked at again only when the ring seems full. */
+  /** The last known tail; reloaded only when the ring seems full. */
   #tail: number
 
   constructor(ring: SharedArrayBuffer) {
@@ -59,8 +58,8 @@ export class LineWriter {
   /**
    * Appends one line of any characters, as UTF-8.
    *
-   * @param line without its end; must hold no line feed, the reader could not tell it from two lines
-   * @returns false when it found no room: dropped and counted
+   * @param line without its line end; must not contain a line feed, which would make it two lines
+   * @returns false when the ring is full and the line was dropped and counted
    */
   write(line: string): boolean {
     const at = this.#head & this.#mask
@@ -70,7 +69,7 @@ export class LineWriter {
     return this.#append(Buffer.from(line))
   }
 
-  /** The same for a line known to be ASCII: its length in bytes need not be found first. */
+  /** The same for a line known to be ASCII, which saves computing its length in bytes. */
   writeAscii(line: string): boolean {
     const at = this.#head & this.#mask
     const length = line.length
@@ -80,7 +79,7 @@ export class LineWriter {
     return this.#publish(at, this.#bytes.latin1Write(line, at, length))
   }
 
-  /** Bytes that may be written now; one is kept back, see {@link LineReader.midLine}. */
+  /** Free bytes; one is reserved, see {@link LineReader.midLine}. */
   #free(): number {
     return this.#mask - ((this.#head - this.#tail) >>> 0)
   }
@@ -92,7 +91,7 @@ export class LineWriter {
     return true
   }
 
-  /** The rare way: the ring seems full, or the line goes over its end. */
+  /** The slow path: the ring seems full, or the line wraps around its end. */
   #append(line: Buffer): boolean {
     this.#tail = Atomics.load(this.#cells, TAIL)
     if (line.length + 1 > this.#free()) {
@@ -111,9 +110,9 @@ export class LineWriter {
 }
 
 /**
- * Takes bytes of whole lines, at once: they are a view of the ring and may be overwritten after the return.
+ * Consumes bytes of whole lines synchronously: they are a view of the ring and may be overwritten after the return.
  *
- * @returns how many bytes it took; fewer than given means that it takes no more for now
+ * @returns number of bytes accepted; fewer than given means that it accepts no more for now
  */
 export type LineSink = (lines: Buffer) => number
 
@@ -129,36 +128,36 @@ export class LineReader {
     this.#mask = this.#bytes.length - 1
   }
 
-  /** Bytes waiting. */
+  /** Unread bytes. */
   get size(): number {
     return (Atomics.load(this.#cells, HEAD) - Atomics.load(this.#cells, TAIL)) >>> 0
   }
 
   /**
-   * True when a sink took a part of a line: its rest must follow before anything else is written to the same place.
-   * The byte before `tail` is never overwritten, so a new reader knows it too.
+   * True when a sink accepted part of a line: the rest must follow before anything else is written to the same output.
+   * The byte before `tail` is never overwritten, so a new reader detects it too.
    */
   get midLine(): boolean {
     return this.#bytes[(Atomics.load(this.#cells, TAIL) - 1) & this.#mask] !== LF
   }
 
-  /** True when an earlier reader was terminated while a sink had bytes: they may have gone out, whole or in part. */
+  /** True when an earlier reader was terminated within a sink call: its bytes may have been written, in part or whole. */
   get interrupted(): boolean {
     return Atomics.load(this.#cells, WRITING) !== 0
   }
 
-  /** Lines dropped since the last call, by whatever reader it was made. */
+  /** Lines dropped since the last call of any reader. */
   takeDropped(): number {
     const dropped = Atomics.load(this.#cells, DROPPED)
     return (dropped - Atomics.exchange(this.#cells, REPORTED, dropped)) >>> 0
   }
 
   /**
-   * Hands out whole lines in order, until the ring is empty, `maxBytes` are reached, or the sink takes no more. Where a
-   * line lies over the end of the ring the sink is called twice for it, unless it refused the first part.
+   * Passes whole lines to the sink in order, until the ring is empty, `maxBytes` are reached, or the sink accepts no
+   * more. For a line that wraps around the end of the ring the sink is called twice, unless it refuses the first part.
    *
-   * @param maxBytes a longer line is handed out all the same, alone
-   * @returns bytes taken
+   * @param maxBytes a longer line is passed alone
+   * @returns bytes accepted
    */
   drain(sink: LineSink, maxBytes = Number.POSITIVE_INFINITY): number {
     const tail = Atomics.load(this.#cells, TAIL)
@@ -175,10 +174,10 @@ export class LineReader {
   }
 
   /**
-   * The same in two steps, for a sink that takes its time: the next whole lines, or a part of a line where it lies over
-   * the end of the ring; they stay as they are until `consume` is called.
+   * The same in two steps, for an asynchronous sink: returns the next whole lines, or the first part of a line that wraps
+   * around the end of the ring; they stay valid until `consume` is called.
    *
-   * @returns null when nothing is waiting
+   * @returns null when the ring is empty
    */
   peek(maxBytes: number): Buffer | null {
     const tail = Atomics.load(this.#cells, TAIL)
@@ -186,7 +185,7 @@ export class LineReader {
     return size === 0 ? null : this.#part(tail, size)
   }
 
-  /** Frees the bytes that were taken, from the first of what was handed out. */
+  /** Frees the first bytes of those returned by `peek`. */
   consume(bytes: number): void {
     Atomics.store(this.#cells, TAIL, (Atomics.load(this.#cells, TAIL) + bytes) | 0)
     Atomics.store(this.#cells, WRITING, 0)
@@ -199,8 +198,7 @@ export class LineReader {
   }
 
   /**
-   * The largest number of bytes that ends with a line and is within `maxBytes`; at least one line, unless there is
-   * none.
+   * The largest number of bytes within `maxBytes` that ends with a line; at least one line, unless there is none.
    */
   #upTo(tail: number, size: number, maxBytes: number): number {
     if (size <= maxBytes) return size

@@ -1,17 +1,17 @@
-/** How long a worker's event loop keeps what is due waiting, for the metrics. */
+/** Measures the delay of a worker's event loop, for the metrics. */
 import type { Milliseconds } from '../lib/clock.ts'
 import type { WorkerMetrics } from './metrics.ts'
 
-/** So often the loop is asked: a delay shorter than this is seen only now and then. */
+/** Sampling interval: shorter delays are detected only by chance. */
 const INTERVAL: Milliseconds = 50
-/** A delay is shown for one to two of these, so that no scrape misses it. */
+/** A delay is reported for one to two windows, so that no scrape misses it. */
 const WINDOW: Milliseconds = 15_000
 
 /**
  * Measures until the returned timer is cleared.
  *
  * @param now monotonic
- * @param every `setInterval` of the thread: timers are handed in below the edges
+ * @param every `setInterval` of the thread, injected because this layer is pure
  */
 export function watchLoopDelay<T>(
   metrics: WorkerMetrics,

@@ -1,14 +1,13 @@
 /**
- * Counters of all workers in one block of shared memory: a row of plain cells for each worker, written by that worker
- * alone and summed by whoever reads. A plain add costs a tenth of an atomic one, and a row outlives the worker that
- * wrote it, so that counters never go back: its replacement goes on in the same row. Cells are doubles, exact up to
- * 2⁵³.
+ * Metrics of all workers in one block of shared memory: a row of plain cells per worker, written by that worker only and
+ * summed by readers. A plain add costs a tenth of an atomic one. A row outlives its worker, whose replacement continues
+ * it, so that counters never decrease. Cells are doubles, exact up to 2⁵³.
  *
- * How many series a scrape can show is bounded here and does not depend on the number of routes: see docs/metrics.md.
+ * The number of series is bounded here and does not depend on the number of routes: see docs/metrics.md.
  */
 import { REASON_LIST } from '../lib/reason.ts'
 
-/** Upper bounds of the histogram buckets, milliseconds; one more bucket takes what is above. */
+/** Upper bounds of the histogram buckets in milliseconds; one more bucket counts what exceeds them. */
 export const BUCKETS: readonly number[] = Object.freeze([
   0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000,
 ])
@@ -16,7 +15,7 @@ export const BUCKETS: readonly number[] = Object.freeze([
 /** The same, unboxed. */
 const BOUNDS = Float64Array.from(BUCKETS)
 
-/** Methods that have a series of their own; any other counts as `other`. */
+/** Methods with a series of their own; all others count as `other`. */
 export const METHODS = Object.freeze(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'other'] as const)
 
 /** Row of {@link METHODS} for a method as received. */
@@ -26,8 +25,7 @@ export function methodClass(method: string): number {
 }
 
 /**
- * Status codes that have a series of their own; any other counts under its class, `4xx`. `0`: no response could be
- * sent.
+ * Status codes with a series of their own; all others count under their class, such as `4xx`. `0`: no response was sent.
  */
 export const CODES = Object.freeze([
   ...[
@@ -71,7 +69,7 @@ export const CODES = Object.freeze([
   ...['431', '499', '500', '501', '502', '503', '504', '505'],
 ])
 
-/** What a backend's series are told apart by: the class of the response that the client got; `none`: it got none. */
+/** Label values of a Backend's series: the class of the client's response; `none`: the client received none. */
 export const CODE_CLASSES = Object.freeze(['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const)
 
 const CODE_OF_STATUS = Uint8Array.from({ length: 600 }, (_, status) => {
@@ -80,18 +78,18 @@ const CODE_OF_STATUS = Uint8Array.from({ length: 600 }, (_, status) => {
 })
 
 const HISTOGRAM_CELLS = BUCKETS.length + 2
-/** Room for reasons to come: the list is append-only, and a row must not move while threads are replaced. */
+/** Leaves cells for future reasons: the list is append-only, and cells must not move while threads are replaced. */
 const REASON_CELLS = Math.max(64, REASON_LIST.length)
 
-/** Longest backend id that gets a row of its own, in UTF-8. */
+/** Longest Backend id with a row of its own, in bytes of UTF-8. */
 export const MAX_NAME_BYTES = 400
 
 export interface MetricsShape {
-  /** Rows; a worker's index is its row for as long as the process lives. */
+  /** Number of worker rows; a worker's index is its row for the lifetime of the process. */
   readonly workers: number
-  /** Rows of listeners, the last one for all that have none of their own: see listener-rows.ts. */
+  /** Rows of listeners; the last one is shared by those without their own: see listener-rows.ts. */
   readonly listeners: number
-  /** Backends that are told apart at one time, row 0 (all the others together) not counted. */
+  /** Rows of Backends besides row 0, which is shared by those without their own. */
   readonly backends: number
 }
 
@@ -103,7 +101,7 @@ const CACHE_LINE_CELLS = 8
 /** Offsets of the cells in a worker's row, and of the parts of the block. */
 export class MetricsLayout {
   readonly shape: MetricsShape
-  // Gauges first: they are zeroed together when a worker dies.
+  // Gauges come first, so that they are zeroed together when a worker dies.
   readonly active = 0
   readonly upstreamOpen = 1
   readonly loopDelay = 2
@@ -153,7 +151,7 @@ export class MetricsLayout {
     this.duration = take(listeners * HISTOGRAM_CELLS)
     this.upstreamDuration = take(HISTOGRAM_CELLS)
     this.backends = take((backends + 1) * CODE_CLASSES.length)
-    // A row starts on a cache line of its own, or two workers would slow each other down.
+    // A row starts on its own cache line, so that two workers do not write to the same line.
     this.cells = Math.ceil(at / CACHE_LINE_CELLS) * CACHE_LINE_CELLS
     this.rowsAt = HEADER_BYTES
     this.controlAt = this.rowsAt + workers * this.cells * 8
@@ -169,53 +167,53 @@ export class MetricsLayout {
 
   /** The cells of one worker. */
   row(shared: SharedArrayBuffer, worker: number): Float64Array {
-    if (!(worker >= 0 && worker < this.shape.workers)) throw new TypeError(`no such worker: ${worker}`)
+    if (!(worker >= 0 && worker < this.shape.workers)) throw new TypeError(`unknown worker: ${worker}`)
     return new Float64Array(shared, this.rowsAt + worker * this.cells * 8, this.cells)
   }
 }
 
-/** state, length of the name, two halves of its hash · released at, baselines · name. See row-directory.ts. */
+/** State, length of the name, two halves of its hash · time of release, baselines · name. See row-directory.ts. */
 export const DIRECTORY_ROW_BYTES = 16 + 8 * (1 + CODE_CLASSES.length) + MAX_NAME_BYTES + 8
 
 /** Length of the name, and the name. See listener-rows.ts. */
 export const LISTENER_ROW_BYTES = 72
 
-/** Makes the block. Once in a process; every thread maps it. */
+/** Allocates the block, once per process; every thread maps it. */
 export function createMetrics(shape: Pick<MetricsShape, 'workers'> & Partial<MetricsShape>): SharedArrayBuffer {
   const { workers, listeners, backends } = { ...METRICS_DEFAULTS, ...shape }
   if (!(workers >= 1 && listeners >= 1 && backends >= 0))
-    throw new TypeError(`no such metrics: ${JSON.stringify(shape)}`)
+    throw new TypeError(`invalid shape of metrics: ${JSON.stringify(shape)}`)
   const shared = new SharedArrayBuffer(new MetricsLayout({ workers, listeners, backends }).bytes)
   new Int32Array(shared, 0, 3).set([workers, listeners, backends])
   return shared
 }
 
-/** Zeroes what a dead worker can no longer have open. Called once it is dead, before its row is taken over. */
+/** Zeroes the gauges of a worker that has exited, before its replacement continues the row. */
 export function clearGauges(shared: SharedArrayBuffer, worker: number): void {
   const layout = MetricsLayout.of(shared)
   layout.row(shared, worker).fill(0, 0, layout.gauges)
 }
 
-/** What is counted about an exchange when it ends. May be one object used again and again. */
+/** The values counted at the end of an exchange. The object may be reused. */
 export interface EndedExchange {
   /** Row of the listener. */
   listener: number
   /** See {@link methodClass}. */
   method: number
-  /** Status that the client got, 0 for none. */
+  /** Status of the client's response; 0 for none. */
   status: number
-  /** Index in REASON_LIST, -1 when nothing went wrong. */
+  /** Index in REASON_LIST; -1 without a failure. */
   reason: number
-  /** Row of the backend that was chosen, see row-directory.ts; -1 when none was. */
+  /** Row of the chosen Backend, see row-directory.ts; -1 for none. */
   backendRow: number
   durationMs: number
-  /** Last try; -1 when nothing was sent upstream. */
+  /** Duration of the last attempt; -1 when nothing was sent upstream. */
   upstreamMs: number
   bytesIn: number
   bytesOut: number
 }
 
-/** A worker's own cells. One instance in each worker: that it is made counts as a start of the worker. */
+/** The cells of one worker. One instance per worker: its construction counts as a start of the worker. */
 export class WorkerMetrics {
   readonly #cells: Float64Array
   readonly #layout: MetricsLayout
@@ -234,12 +232,12 @@ export class WorkerMetrics {
     this.#cells[this.#layout.active]!++
   }
 
-  /** Once for every `exchangeStarted`. */
+  /** Call once per `exchangeStarted`. */
   exchangeEnded(x: EndedExchange): void {
     const cells = this.#cells
     const layout = this.#layout
     const listener = this.#listener(x.listener)
-    // RFC 9110 §15: what is out of range is treated as 5xx.
+    // RFC 9110 §15: a status out of range is treated as 5xx.
     const status = x.status >= 0 && x.status < 600 ? x.status : 599
     cells[layout.active]!--
     cells[layout.requests + (listener * METHODS.length + x.method) * CODES.length + CODE_OF_STATUS[status]!]!++
@@ -263,12 +261,12 @@ export class WorkerMetrics {
     this.#cells[this.#layout.open + this.#listener(listener)]!--
   }
 
-  /** Closed at once because the limit of connections is reached. */
+  /** A connection was closed immediately because of the connection limit. */
   connectionRefused(listener: number): void {
     this.#cells[this.#layout.refused + this.#listener(listener)]!++
   }
 
-  /** A new connection to an endpoint stands. */
+  /** A new upstream connection was established. */
   upstreamConnected(): void {
     this.#cells[this.#layout.upstreamConnected]!++
     this.#cells[this.#layout.upstreamOpen]!++
@@ -278,7 +276,7 @@ export class WorkerMetrics {
     this.#cells[this.#layout.upstreamOpen]!--
   }
 
-  /** A request was sent on an idle connection of the pool. */
+  /** A request was sent on a pooled connection. */
   upstreamReused(): void {
     this.#cells[this.#layout.upstreamReused]!++
   }
@@ -291,7 +289,7 @@ export class WorkerMetrics {
     this.#cells[this.#layout.retries]!++
   }
 
-  /** The longest delay of the event loop lately, milliseconds; see loop-delay.ts. */
+  /** The longest recent delay of the event loop in milliseconds; see loop-delay.ts. */
   loopDelay(milliseconds: number): void {
     this.#cells[this.#layout.loopDelay] = milliseconds
   }
@@ -301,7 +299,7 @@ export class WorkerMetrics {
   }
 }
 
-/** Each bucket counts its own range; a reader adds them up. */
+/** Each bucket counts its own range; readers compute the cumulative counts. */
 function observe(cells: Float64Array, at: number, milliseconds: number): void {
   let bucket = 0
   while (bucket < BOUNDS.length && milliseconds > BOUNDS[bucket]!) bucket++
@@ -310,14 +308,14 @@ function observe(cells: Float64Array, at: number, milliseconds: number): void {
 }
 
 export interface HistogramValue {
-  /** Cumulative, one for each of {@link BUCKETS}. */
+  /** Cumulative counts, one per bucket of {@link BUCKETS}. */
   readonly buckets: readonly number[]
   readonly count: number
   /** Milliseconds. */
   readonly sum: number
 }
 
-/** Sums over all workers, for whoever exposes them. */
+/** Reads sums over all workers, for the exposition. */
 export class MetricsReader {
   readonly layout: MetricsLayout
   readonly #rows: readonly Float64Array[]
@@ -352,12 +350,12 @@ export class MetricsReader {
     return this.#histogram(this.#rows, this.layout.upstreamDuration)
   }
 
-  /** Since the process began; a row that changed hands must be reckoned from its baseline, see row-directory.ts. */
+  /** Count since the start of the process; a reassigned row is relative to its baseline, see row-directory.ts. */
   backendRequests(row: number, codeClass: number): number {
     return this.sum(this.layout.backends + row * CODE_CLASSES.length + codeClass)
   }
 
-  /** From a change being seen to its being served everywhere. Written by the control thread alone. */
+  /** Time from the detection of a change until every worker serves it. Written by the control thread only. */
   observeChange(milliseconds: number): void {
     observe(this.#control, 0, milliseconds)
   }
@@ -366,7 +364,7 @@ export class MetricsReader {
     return this.#histogram([this.#control], 0)
   }
 
-  /** From a change of endpoints being seen to its acting everywhere. Written by the control thread alone. */
+  /** Time from the detection of an endpoint change until every worker uses it. Written by the control thread only. */
   observeEndpoints(milliseconds: number): void {
     observe(this.#control, HISTOGRAM_CELLS, milliseconds)
   }
@@ -375,7 +373,7 @@ export class MetricsReader {
     return this.#histogram([this.#control], HISTOGRAM_CELLS)
   }
 
-  /** The count is made of the buckets, so that the two agree while workers write. */
+  /** Computes the count from the buckets, so that the two agree while workers write. */
   #histogram(rows: readonly Float64Array[], at: number): HistogramValue {
     const buckets: number[] = []
     let count = 0

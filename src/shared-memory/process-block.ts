@@ -1,13 +1,13 @@
 /**
- * What the threads of one process tell each other without a message: signs of life, the generation each worker serves,
- * epochs, flags. Each cell has one writer at a time, so that a thread ended in the middle of anything leaves nothing
- * torn and nothing held.
+ * State that the threads of one process share without messages: heartbeats, the generation each worker serves, epochs
+ * and flags. Each cell has one writer at a time, so that a thread terminated at any point leaves no torn value and no
+ * lock behind.
  */
 
-/** Milliseconds between two beats of a thread. */
+/** Milliseconds between two heartbeats of a thread. */
 export const HEARTBEAT_INTERVAL = 100
 
-/** Int32 cells of one row: a cache line, so that two threads never write into the same one. */
+/** Int32 cells of one row: a cache line, so that two threads never write to the same line. */
 const ROW = 16
 const HEADER_ROWS = 1
 
@@ -17,14 +17,14 @@ const FLAG_SYNCED = 2
 const EPOCH = 3
 const PUBLISHED = 4
 const CONTROL_STARTS = 5
-const FLAG_REMEMBERED = 6
+const FLAG_SERVES_CHECKPOINT = 6
 
 const BEAT = 0
 const LIVE = 1
 const APPLIED = 2
 const PASSED = 3
 const CONNECTIONS = 4
-/** In KiB, so that a cell holds what any heap has. */
+/** Sizes are in KiB, so that 32 bits hold any heap size. */
 const HEAP_USED = 5
 const HEAP_TOTAL = 6
 const HEAP_LIMIT = 7
@@ -39,12 +39,12 @@ export interface HeapStatistics {
   readonly external_memory: number
 }
 
-/** Bytes, to a KiB; see `v8.getHeapStatistics()`. */
+/** In bytes, rounded to a KiB; see `v8.getHeapStatistics()`. */
 export interface ThreadMemory {
   readonly used: number
   readonly total: number
   readonly limit: number
-  /** Outside of the heap: buffers, and what native parts of Node hold for objects of the heap. */
+  /** Memory outside of the heap that belongs to heap objects, such as buffers. */
   readonly external: number
 }
 
@@ -69,21 +69,22 @@ export class ProcessBlock {
   }
 
   static allocate(workers: number): SharedArrayBuffer {
-    if (!Number.isInteger(workers) || workers < 1) throw new TypeError(`no such number of workers: ${workers}`)
+    if (!Number.isInteger(workers) || workers < 1)
+      throw new TypeError(`the number of workers must be an integer from 1: ${workers}`)
     return new SharedArrayBuffer((HEADER_ROWS + 1 + workers) * ROW * Int32Array.BYTES_PER_ELEMENT)
   }
 
-  /** One more sign of life. @param thread {@link CONTROL_THREAD} or {@link workerThread} */
+  /** Counts one heartbeat. @param thread {@link CONTROL_THREAD} or {@link workerThread} */
   beat(thread: number): void {
     Atomics.add(this.#cells, this.#at(thread, BEAT), 1)
   }
 
-  /** Wraps around; only whether it changed says anything. */
+  /** The heartbeat counter, which wraps around: only a change is meaningful. */
   beats(thread: number): number {
     return Atomics.load(this.#cells, this.#at(thread, BEAT))
   }
 
-  /** Set by the supervisor before it starts a thread, and taken back once the thread is gone for certain. */
+  /** Set by the supervisor before it starts a thread, and cleared once the thread has exited. */
   setLive(thread: number, live: boolean): void {
     Atomics.store(this.#cells, this.#at(thread, LIVE), live ? 1 : 0)
   }
@@ -92,17 +93,17 @@ export class ProcessBlock {
     return Atomics.load(this.#cells, this.#at(thread, LIVE)) === 1
   }
 
-  /** The worker serves this generation. */
+  /** Records the generation that the worker serves. */
   setApplied(worker: number, generation: number): void {
     Atomics.store(this.#cells, this.#at(workerThread(worker), APPLIED), generation)
   }
 
-  /** 0 = the worker serves nothing yet. */
+  /** The generation the worker serves; 0 before the first. */
   applied(worker: number): number {
     return Atomics.load(this.#cells, this.#at(workerThread(worker), APPLIED))
   }
 
-  /** The lowest generation that a live worker serves; 0 while one of them serves none, or while there is none. */
+  /** The lowest generation that a live worker serves; 0 while one of them serves none, or no worker is live. */
   appliedEverywhere(): number {
     let lowest = -1
     for (let worker = 0; worker < this.workers; worker++) {
@@ -113,10 +114,7 @@ export class ProcessBlock {
     return Math.max(lowest, 0)
   }
 
-  /**
-   * The newest generation that any control thread of this process has published; a later control thread counts on from
-   * here.
-   */
+  /** The newest generation published by any control thread of this process; a later control thread continues from it. */
   get published(): number {
     return Atomics.load(this.#cells, PUBLISHED)
   }
@@ -125,7 +123,7 @@ export class ProcessBlock {
     Atomics.store(this.#cells, PUBLISHED, generation)
   }
 
-  /** The epoch now running; see epoch.ts. */
+  /** The current epoch; see epoch.ts. */
   get epoch(): number {
     return Atomics.load(this.#cells, EPOCH)
   }
@@ -135,12 +133,12 @@ export class ProcessBlock {
     return Atomics.add(this.#cells, EPOCH, 1) + 1
   }
 
-  /** The worker has handled everything control sent before it began this epoch. */
+  /** Records that the worker has handled every message that control sent before this epoch. */
   passEpoch(worker: number, epoch: number): void {
     Atomics.store(this.#cells, this.#at(workerThread(worker), PASSED), epoch)
   }
 
-  /** The lowest epoch that a live worker has passed; the current one when no worker lives. */
+  /** The lowest epoch that a live worker has passed; the current one when no worker is live. */
   passedEverywhere(): number {
     let lowest = this.epoch
     for (let worker = 0; worker < this.workers; worker++) {
@@ -150,7 +148,7 @@ export class ProcessBlock {
     return lowest
   }
 
-  /** Open client connections of a worker: plain, one writer, read for metrics and while draining. */
+  /** Changes the worker's count of open client connections. A plain store: the worker is its only writer. */
   addConnections(worker: number, delta: number): void {
     const at = this.#at(workerThread(worker), CONNECTIONS)
     this.#cells[at] = this.#cells[at]! + delta
@@ -160,14 +158,14 @@ export class ProcessBlock {
     return this.#cells[this.#at(workerThread(worker), CONNECTIONS)]!
   }
 
-  /** Of all workers. */
+  /** Open client connections of all workers. */
   get openConnections(): number {
     let open = 0
     for (let worker = 0; worker < this.workers; worker++) open += this.connections(worker)
     return open
   }
 
-  /** What a thread says of its own heap. Written by the thread. */
+  /** Records the heap statistics of the calling thread. */
   setMemory(thread: number, heap: HeapStatistics): void {
     Atomics.store(this.#cells, this.#at(thread, HEAP_USED), heap.used_heap_size / KIB)
     Atomics.store(this.#cells, this.#at(thread, HEAP_TOTAL), heap.total_heap_size / KIB)
@@ -175,21 +173,19 @@ export class ProcessBlock {
     Atomics.store(this.#cells, this.#at(thread, EXTERNAL), heap.external_memory / KIB)
   }
 
-  /** As the thread said it last, at most a second ago unless it hangs; all 0 before it has. */
+  /** The last recorded heap statistics, at most a second old unless the thread hangs; all 0 before the first. */
   memory(thread: number): ThreadMemory {
     const read = (cell: number): number => Atomics.load(this.#cells, this.#at(thread, cell)) * KIB
     return { used: read(HEAP_USED), total: read(HEAP_TOTAL), limit: read(HEAP_LIMIT), external: read(EXTERNAL) }
   }
 
-  /** Forgets a worker that is gone for certain, before its replacement starts. Supervisor only. */
+  /** Clears the row of a worker that has exited, before its replacement starts. Supervisor only. */
   clearWorker(worker: number): void {
     const at = this.#at(workerThread(worker), 0)
     for (let i = 0; i < ROW; i++) Atomics.store(this.#cells, at + i, 0)
   }
 
-  /**
-   * Traffic may be sent here: every worker serves a table and nothing is being shut down. Written by the supervisor.
-   */
+  /** Ready for traffic: every worker serves a table and the process is not draining. Written by the supervisor. */
   get ready(): boolean {
     return Atomics.load(this.#cells, FLAG_READY) === 1
   }
@@ -199,8 +195,7 @@ export class ProcessBlock {
   }
 
   /**
-   * The process is shutting down: keep-alive connections are closed after the response under way. Written by the
-   * supervisor.
+   * The process is draining: keep-alive connections close after their current response. Written by the supervisor.
    */
   get draining(): boolean {
     return Atomics.load(this.#cells, FLAG_DRAINING) === 1
@@ -219,18 +214,16 @@ export class ProcessBlock {
     Atomics.store(this.#cells, FLAG_SYNCED, synced ? 1 : 0)
   }
 
-  /**
-   * What is served is what an earlier process knew: the source has not been read since the start. Written by control.
-   */
-  get remembered(): boolean {
-    return Atomics.load(this.#cells, FLAG_REMEMBERED) === 1
+  /** The checkpoint of an earlier process is served: the source has not been read since the start. Written by control. */
+  get servesCheckpoint(): boolean {
+    return Atomics.load(this.#cells, FLAG_SERVES_CHECKPOINT) === 1
   }
 
-  setRemembered(remembered: boolean): void {
-    Atomics.store(this.#cells, FLAG_REMEMBERED, remembered ? 1 : 0)
+  setServesCheckpoint(serves: boolean): void {
+    Atomics.store(this.#cells, FLAG_SERVES_CHECKPOINT, serves ? 1 : 0)
   }
 
-  /** How often a control thread was started, the running one included. Written by the supervisor. */
+  /** Number of control threads started, including the current one. Written by the supervisor. */
   get controlStarts(): number {
     return Atomics.load(this.#cells, CONTROL_STARTS)
   }
@@ -245,9 +238,9 @@ export class ProcessBlock {
 }
 
 /**
- * Beats now and then at {@link HEARTBEAT_INTERVAL} until the returned timer is cleared.
+ * Counts a heartbeat now and at every {@link HEARTBEAT_INTERVAL} until the returned timer is cleared.
  *
- * @param every `setInterval` of the thread: timers are handed in below the edges
+ * @param every `setInterval` of the thread, injected because this layer is pure
  */
 export function startHeartbeat<T>(
   block: ProcessBlock,

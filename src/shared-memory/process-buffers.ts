@@ -1,6 +1,6 @@
 import type { EndpointBuffers } from './endpoint-table.ts'
 
-/** All memory that the threads of one process share. Made once by the supervisor; outlives every other thread. */
+/** All shared memory of the process. Allocated once by the supervisor; outlives every other thread. */
 export interface SharedBuffers {
   /** For `new ProcessBlock(…)`. */
   readonly process: SharedArrayBuffer

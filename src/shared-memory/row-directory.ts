@@ -1,16 +1,15 @@
 /**
- * Which backend has which row of the metrics. Kept in shared memory by the name itself, so that a control thread that
- * was replaced finds every row again, and workers look their rows up without a message. The control thread alone
- * writes.
+ * Assigns metrics rows to Backends. It is in shared memory and keyed by name, so that a restarted control thread finds
+ * every row, and workers find their rows without a message. Only the control thread writes.
  *
- * A row given up keeps its counters for ten minutes, in case its backend comes back; after that another may have it.
- * The cells belong to the workers and cannot be zeroed from here, so a new owner is reckoned from a baseline.
+ * A released row keeps its counters for ten minutes, in case its Backend returns; then it may be reassigned. The counter
+ * cells belong to the workers and cannot be zeroed here, so the counts of a new owner are relative to a baseline.
  */
 import type { Milliseconds } from '../lib/clock.ts'
 import { FairQueue } from '../lib/fair-queue.ts'
 import { CODE_CLASSES, DIRECTORY_ROW_BYTES, MAX_NAME_BYTES, type MetricsLayout, MetricsReader } from './metrics.ts'
 
-/** States of a row. `state` is the last thing written when a row is given, and the first when it is taken away. */
+/** States of a row. The state is written last when a row is assigned, and first when it is released. */
 const FREE = 0
 const USED = 1
 const RELEASED = 2
@@ -24,7 +23,7 @@ const RELEASED_AT = 2
 const BASELINE = 3
 const NAME_AT = 8 * (BASELINE + CODE_CLASSES.length)
 
-/** Exchanges that began under the old owner have ended by then, but for the longest streams. */
+/** Exchanges of the old owner have ended by then, except the longest streams. */
 const GRACE: Milliseconds = 600_000
 
 export class RowDirectory {
@@ -45,16 +44,16 @@ export class RowDirectory {
   }
 
   /**
-   * @returns the backend's row, or 0, which all that have none share. Cheap enough for linking, not for each request
+   * @returns the Backend's row, or the shared row 0 if it has none; fast enough for linking, not for each request
    */
   find(name: string): number {
     return this.#find(name, USED)
   }
 
   /**
-   * Gives rows to the backends there are now, and takes them from those that are gone. Where there are more than rows,
-   * namespaces have equally many: one with few keeps all of its own, and one with more than its share gives the others
-   * up. Control thread only, before the workers are told of the backends.
+   * Assigns rows to the current Backends, and releases those of removed ones. Where Backends outnumber rows, namespaces
+   * share them equally: a namespace with few Backends has a row for each, and one with more than its share releases the
+   * excess. Control thread only, before the Backends are sent to the workers.
    *
    * @param now wall clock
    */
@@ -66,7 +65,7 @@ export class RowDirectory {
 
   #choose(wanted: ReadonlySet<string>, namespaceOf: (name: string) => string): Set<string> {
     const turns = new FairQueue()
-    // Of one namespace, those that have a row go first.
+    // Within a namespace, Backends that have a row come first.
     for (const { name } of this.entries()) if (wanted.has(name)) turns.add(namespaceOf(name), name)
     for (const name of wanted) if (Buffer.byteLength(name) <= MAX_NAME_BYTES) turns.add(namespaceOf(name), name)
     const chosen = new Set<string>()
@@ -75,13 +74,13 @@ export class RowDirectory {
     return chosen
   }
 
-  /** Rows in use and the backends they belong to. */
+  /** Rows in use and their Backends. */
   *entries(): IterableIterator<{ readonly row: number; readonly name: string }> {
     for (let row = 1; row <= this.#layout.shape.backends; row++)
       if (Atomics.load(this.#cells, this.#cell(row)) === USED) yield { row, name: this.#name(row) }
   }
 
-  /** Requests of the row's present owner. */
+  /** Requests of the row's current owner. */
   requests(row: number, codeClass: number): number {
     const sum = this.#reader.backendRequests(row, codeClass)
     return row === 0 ? sum : sum - this.#doubles[this.#double(row) + BASELINE + codeClass]!
@@ -114,7 +113,7 @@ export class RowDirectory {
     Atomics.store(this.#cells, this.#cell(row), RELEASED)
   }
 
-  /** A row never used, or else the one that was given up first and long enough ago. */
+  /** A row never used, or else the one released first, if long enough ago. */
   #vacant(now: Milliseconds): number {
     let best = 0
     let since = now - GRACE
@@ -156,7 +155,7 @@ export class RowDirectory {
 
 const SEEDS = [0x811c9dc5, 0x9747b28c] as const
 
-/** FNV-1a over UTF-16 units; only spares comparing names. */
+/** FNV-1a over UTF-16 units; only avoids comparisons of names. */
 function hash(name: string, seed: number): number {
   let hash = seed | 0
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193)

@@ -1,9 +1,9 @@
 /**
- * What the control thread is working on, in memory that outlives it: when it is ended in the middle, its replacement
- * knows which object not to begin with. One writer; read when the writer is gone for certain.
+ * Records the objects that the control thread is processing, in memory that outlives it: when it dies in the middle,
+ * its replacement quarantines them. One writer; read after the writer has exited.
  */
 
-/** Bytes of text; a name of an object is below 600. */
+/** Bytes of text; the name of an object is shorter than 600. */
 const CAPACITY = 4_096
 const LENGTH = 0
 const TEXT_AT = 4
@@ -22,17 +22,17 @@ export class WorkJournal {
     return new SharedArrayBuffer(TEXT_AT + CAPACITY)
   }
 
-  /** Work begins on these objects, each without a line break in its name. What does not fit is left out. */
-  begin(...subjects: readonly string[]): void {
+  /** Processing of these objects begins; their names contain no line break. Names that do not fit are omitted. */
+  begin(...names: readonly string[]): void {
     this.end()
     let length = 0
-    for (const subject of subjects) {
-      const { written } = this.#encoder.encodeInto(`${subject}\n`, this.#text.subarray(length))
-      // Only whole names mean something.
+    for (const name of names) {
+      const { written } = this.#encoder.encodeInto(`${name}\n`, this.#text.subarray(length))
+      // Only whole names are valid.
       if (this.#text[length + written - 1] !== NEWLINE) break
       length += written
     }
-    // Last: a thread that ends while it writes leaves nothing that looks complete.
+    // Stored last: a thread that is terminated while it writes leaves no entry that looks complete.
     Atomics.store(this.#length, LENGTH, length)
   }
 
@@ -40,9 +40,9 @@ export class WorkJournal {
     Atomics.store(this.#length, LENGTH, 0)
   }
 
-  /** What was begun and not ended; empty = nothing. */
+  /** Names of objects whose processing has begun and not ended. */
   read(): readonly string[] {
-    // A copy: a decoder takes no shared memory.
+    // A copy, because TextDecoder rejects shared memory.
     const bytes = new Uint8Array(this.#text.subarray(0, Atomics.load(this.#length, LENGTH)))
     return new TextDecoder().decode(bytes).split('\n').slice(0, -1)
   }

@@ -1,7 +1,7 @@
 /**
- * How many bytes this process may take: what the settings say, else the least that a control group from ours up to the
- * root allows (cgroups(7)), else what the machine has. `process.constrainedMemory` of Node looks at our own group
- * alone.
+ * Determines the memory limit of this process: the settings' value, else the lowest limit of its control group and all
+ * ancestors (cgroups(7)), else the memory of the machine. Node's `process.constrainedMemory` reads the process's own
+ * group only.
  */
 import { readFileSync } from 'node:fs'
 import { totalmem } from 'node:os'
@@ -21,20 +21,20 @@ const V2_FILES = ['memory.max', 'memory.high']
 const V1_FILES = ['memory.limit_in_bytes']
 
 export async function memoryLimit(settingsFile: string | undefined, read: Read = readText): Promise<MemoryLimit> {
-  const said = settingsFile === undefined ? 0 : await memorySetting(read(settingsFile) ?? '')
-  if (said > 0) return { bytes: said, from: 'settings' }
+  const configured = settingsFile === undefined ? 0 : await memorySetting(read(settingsFile) ?? '')
+  if (configured > 0) return { bytes: configured, from: 'settings' }
   const machine = totalmem()
   const group = cgroupLimit(read)
   return group < machine ? { bytes: group, from: 'cgroup' } : { bytes: machine, from: 'machine' }
 }
 
 /**
- * `limits.memory` of the text of a settings file; 0 where it says nothing, or nothing valid: the control thread reads
- * the same file and reports every mistake in it. Threads cannot wait for that, since the size of a heap is fixed when
- * its thread starts.
+ * Reads `limits.memory` from the text of a settings file. Returns 0 where it is absent or invalid: the control thread
+ * reads the same file and reports its errors. The value is needed before that, because a thread's heap limit is fixed
+ * at its start.
  */
 async function memorySetting(text: string): Promise<number> {
-  // The parser costs the main thread some 20 ms and a megabyte, which nearly nobody needs to pay.
+  // Loading the parser takes about 20 ms and 1 MB, which most settings files do not need here.
   if (!/\bmemory\b/.test(text)) return 0
   try {
     const { parse } = await import('yaml')
@@ -52,7 +52,7 @@ export function cgroupLimit(read: Read): number {
   for (const { version, root, point } of mounts(read('/proc/self/mountinfo') ?? '')) {
     const path = ownPath(own, version)
     if (path === undefined) continue
-    // In a container the mount may show our own group as its root, while our path is told from the machine's.
+    // In a container the mount's root may be the process's own group, while the path is relative to the machine's root.
     const below = path === root || path.startsWith(`${root === '/' ? '' : root}/`) ? path.slice(root.length) : ''
     for (let folder = join(point, below); ; folder = dirname(folder)) {
       for (const file of version === 2 ? V2_FILES : V1_FILES)
@@ -65,7 +65,7 @@ export function cgroupLimit(read: Read): number {
 
 interface Mount {
   readonly version: 1 | 2
-  /** The group that is the root of what is mounted. */
+  /** Path of the group at the mount's root. */
   readonly root: string
   readonly point: string
 }
@@ -85,7 +85,7 @@ function mounts(text: string): Mount[] {
   return found
 }
 
-/** `0::/path` of version 2, `4:memory:/path` of version 1. */
+/** Finds the process's own path in `/proc/self/cgroup`: `0::/path` in version 2, `4:memory:/path` in version 1. */
 function ownPath(text: string, version: 1 | 2): string | undefined {
   for (const line of text.split('\n')) {
     const [, id, controllers, path] = /^(\d+):([^:]*):(.*)$/.exec(line) ?? []
@@ -95,7 +95,7 @@ function ownPath(text: string, version: 1 | 2): string | undefined {
   return undefined
 }
 
-/** `max`, and the huge number of version 1, are no limit. */
+/** `max` in version 2, and the largest page count in version 1, mean that there is no limit. */
 function numberIn(text: string | undefined): number {
   const number = Number(text?.trim() || 'max')
   return number > 0 && number < Number.MAX_SAFE_INTEGER ? number : Number.POSITIVE_INFINITY

@@ -1,16 +1,16 @@
 /**
- * Whether an address is free, found out before anything starts: with SO_REUSEPORT a second process on the same port is
- * not refused, it silently gets a part of the connections.
+ * Checks that an address is free before anything starts. With SO_REUSEPORT, bind succeeds for a second process on the
+ * same port, and that process receives part of the connections.
  */
 import { type AddressInfo, createServer, isIPv6 } from 'node:net'
 
 export interface Address {
-  /** IP literal; undefined = every address of the machine. */
+  /** IP literal; undefined means every address of the machine. */
   readonly host: string | undefined
   readonly port: number
 }
 
-/** Reads `127.0.0.1:9901`, `[::1]:9901` or `:9901`. @returns undefined when it is none of these */
+/** Parses `127.0.0.1:9901`, `[::1]:9901` or `:9901`. @returns undefined for any other text */
 export function parseAddress(text: string): Address | undefined {
   const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
   if (parts === null || Number(parts[3]) > 65_535) return undefined
@@ -22,7 +22,7 @@ export function formatAddress(address: Address): string {
   return isIPv6(host) ? `[${host}]:${address.port}` : `${host}:${address.port}`
 }
 
-/** What is to be opened on an address, for the message when it cannot be. */
+/** An address to bind, and its purpose for error messages. */
 export interface Claim {
   readonly address: Address
   /** `listener http`, `admin`, `signals`. */
@@ -30,10 +30,10 @@ export interface Claim {
 }
 
 /**
- * Opens and closes each address once, without SO_REUSEPORT.
+ * Binds and closes each address once, without SO_REUSEPORT.
  *
- * @returns the ports in the same order, with the one the system chose where 0 was asked for
- * @throws {ClaimError} one line for a person: what could not be opened, and what to do
+ * @returns the ports in the same order; port 0 becomes the port that the system chose
+ * @throws {ClaimError} with a message of one line: what could not be bound, and what to do
  */
 export async function claimPorts(claims: readonly Claim[]): Promise<number[]> {
   const ports: number[] = []
@@ -43,47 +43,47 @@ export async function claimPorts(claims: readonly Claim[]): Promise<number[]> {
       const server = createServer()
       servers.push(server)
       await new Promise<void>((resolve, reject) => {
-        server.once('error', (error: NodeJS.ErrnoException) => reject(explain(error, what, address)))
+        server.once('error', (error: NodeJS.ErrnoException) => reject(claimError(error, what, address)))
         server.listen({ port: address.port, ...(address.host && { host: address.host }), exclusive: true }, resolve)
       })
       ports.push((server.address() as AddressInfo).port)
     }
   } finally {
-    // All are closed only at the end: two claims of port 0 must not get the same one, and two of the same port must
-    // collide.
+    // All stay open until the last is bound: two claims of port 0 must get different ports, and two claims of the same
+    // port must conflict.
     await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))))
   }
   return ports
 }
 
-/** An address that cannot be opened: what happened, and what to do. */
+/** An address that cannot be bound: the cause and the remedy. */
 export class ClaimError extends Error {
-  readonly #happened: string
+  readonly #cause: string
   readonly #remedy: string
 
-  constructor(happened: string, remedy: string) {
-    super(joined(happened, remedy))
-    this.#happened = happened
+  constructor(cause: string, remedy: string) {
+    super(formatMessage(cause, remedy))
+    this.#cause = cause
     this.#remedy = remedy
   }
 
-  /** The message with what follows from it. */
+  /** The message with its consequence between cause and remedy. */
   with(consequence: string): string {
-    return joined(`${this.#happened}; ${consequence}`, this.#remedy)
+    return formatMessage(`${this.#cause}; ${consequence}`, this.#remedy)
   }
 }
 
-function joined(happened: string, remedy: string): string {
-  return remedy === '' ? `${happened}.` : `${happened}. ${remedy}`
+function formatMessage(cause: string, remedy: string): string {
+  return remedy === '' ? `${cause}.` : `${cause}. ${remedy}`
 }
 
-function explain(error: NodeJS.ErrnoException, what: string, address: Address): ClaimError {
+function claimError(error: NodeJS.ErrnoException, what: string, address: Address): ClaimError {
   const where = formatAddress(address)
   switch (error.code) {
     case 'EADDRINUSE':
       return new ClaimError(
         `${what}: ${where} is already in use`,
-        `Stop what uses it (\`ss -ltnp 'sport = :${address.port}'\` shows it) or choose another port.`,
+        `Stop the process that uses it (\`ss -ltnp 'sport = :${address.port}'\` shows it) or choose another port.`,
       )
     case 'EACCES':
       return new ClaimError(

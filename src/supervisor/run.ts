@@ -1,16 +1,16 @@
-/** `headgate run`: from the command line to a running supervisor, and from signals to the end of the process. */
+/** `headgate run`: starts the supervisor with the options of the command line and handles the process's signals. */
 import { readFileSync } from 'node:fs'
 import { availableParallelism, constants } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
 import type { RunCommand } from '../cli/parse.ts'
-import { divideMemory, formatMebibytes, LEAST_MEMORY } from '../lib/memory-budget.ts'
+import { divideMemory, formatMebibytes, MIN_MEMORY } from '../lib/memory-budget.ts'
 import { createProcessLogWriter, createThreadLogger, PROCESS_LOG_RING_BYTES } from '../log/process-log.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { memoryLimit } from './memory-limit.ts'
 import { Supervisor } from './supervisor.ts'
 import type { ThreadEntries } from './threads.ts'
 
-/** Ours are compiled or not, and then so are all. */
+/** `.ts` from source, `.js` compiled; the same for all files. */
 const EXTENSION = import.meta.url.slice(import.meta.url.lastIndexOf('.'))
 
 const ENTRIES: ThreadEntries = {
@@ -18,53 +18,51 @@ const ENTRIES: ThreadEntries = {
   worker: new URL(`../worker/main${EXTENSION}`, import.meta.url),
 }
 
-/** Where the kernel deals out connections among listeners of one port (SO_REUSEPORT as Linux means it). */
-const BALANCES = process.platform === 'linux'
+/** Whether the kernel balances connections among the sockets of one port (SO_REUSEPORT on Linux). */
+const REUSE_PORT_BALANCES = process.platform === 'linux'
 
-/** For what is left to say when the process ends. */
-const LAST_WORDS_MS = 250
+/** Time to write the remaining log lines when the process ends. */
+const FINAL_FLUSH_MS = 250
 
 export interface RunOptions {
   readonly command: RunCommand
-  /** Other threads than our own: for tests of the supervisor. */
+  /** Replaces the entry files of the threads, for tests of the supervisor. */
   readonly entries?: ThreadEntries
 }
 
 /**
- * Of V8, for the threads to come. With 30 % a heap is collected when it has grown by that much since the last time; by
- * default it may grow to four times what is in use, which took a worker of 40 MiB to 200. Idle threads collect by
+ * V8 flags for the threads that start later. V8 collects a heap once it has grown by 30 % since the last collection; by
+ * default a heap may grow to four times its live size, which took a worker from 40 MiB to 200. Idle threads collect by
  * themselves, see `watchMemory`.
  */
 const HEAP_FLAGS = ['--heap-growing-percent=30', '--expose-gc']
 
-/** Starts everything. The process ends by a signal, or with code 1 when it cannot start. */
+/** Starts the process's threads. The process ends on a signal, or with code 1 when it cannot start. */
 export async function run({ command, entries = ENTRIES }: RunOptions): Promise<void> {
   for (const flag of HEAP_FLAGS) setFlagsFromString(flag)
-  const asked = command.workers || availableParallelism()
+  const requested = command.workers || availableParallelism()
   const limit = await memoryLimit(command.settings)
-  const memory = divideMemory(limit.bytes, BALANCES ? asked : 1)
+  const memory = divideMemory(limit.bytes, REUSE_PORT_BALANCES ? requested : 1)
   const { workers } = memory
   const threadLog = { level: command.logLevel, format: command.logFormat } as const
-  // The main thread's own, then by row of the process block those of control and the workers.
+  // The first ring belongs to the main thread, the others to control and the workers by row of the process block.
   const rings = Array.from({ length: workers + 2 }, () => LineRing.create(PROCESS_LOG_RING_BYTES))
   const log = createThreadLogger(rings[0]!, { ...threadLog, thread: 'main' })
-  const output = createProcessLogWriter(rings, (lines) => log.warn({ lines }, 'lines of this log were lost'))
-  const leave = (code: number): never => {
-    output.flushSync(LAST_WORDS_MS)
+  const output = createProcessLogWriter(rings, (lines) => log.warn({ lines }, 'log lines were dropped'))
+  const exit = (code: number): never => {
+    output.flushSync(FINAL_FLUSH_MS)
     process.exit(code)
   }
-  if (!BALANCES && asked > 1)
+  if (!REUSE_PORT_BALANCES && requested > 1)
+    log.warn(`${process.platform} does not balance connections among the sockets of one port: one worker is started`)
+  if (REUSE_PORT_BALANCES && workers < requested)
     log.warn(
-      `${process.platform} does not deal out connections over several listeners of a port: one worker is started`,
+      `${formatMebibytes(limit.bytes)} of memory (${limit.from}) have room for ${workers} of ${requested} workers. Raise the limit to start them all.`,
     )
-  if (BALANCES && workers < asked)
+  if (limit.bytes < MIN_MEMORY)
     log.warn(
-      `${formatMebibytes(limit.bytes)} of memory (${limit.from}) have room for ${workers} of ${asked} workers. Raise the limit to have them all.`,
-    )
-  if (limit.bytes < LEAST_MEMORY)
-    log.warn(
-      `${formatMebibytes(limit.bytes)} of memory (${limit.from}) are less than the ${formatMebibytes(LEAST_MEMORY)} that one worker and control may need: ` +
-        'the process may be ended by the system. Raise the limit.',
+      `${formatMebibytes(limit.bytes)} of memory (${limit.from}) are less than the ${formatMebibytes(MIN_MEMORY)} that one worker and control may need: ` +
+        'the system may kill the process. Raise the limit.',
     )
 
   const supervisor = new Supervisor({
@@ -72,7 +70,7 @@ export async function run({ command, entries = ENTRIES }: RunOptions): Promise<v
     settingsFile: command.settings,
     overrides: command.overrides,
     memory,
-    reusePort: BALANCES,
+    reusePort: REUSE_PORT_BALANCES,
     drainDelay: command.drainDelay,
     drainTimeout: command.drainTimeout,
     threadLog,
@@ -82,26 +80,26 @@ export async function run({ command, entries = ENTRIES }: RunOptions): Promise<v
     entries,
     onFatal: (lines) => {
       for (const line of lines) log.fatal(line)
-      leave(1)
+      exit(1)
     },
   })
 
   let signalled = false
   const onSignal = (signal: 'SIGTERM' | 'SIGINT'): void => {
-    if (signalled) leave(128 + constants.signals[signal])
+    if (signalled) exit(128 + constants.signals[signal])
     signalled = true
-    void supervisor.shutdown(signal).then(() => leave(0))
+    void supervisor.shutdown(signal).then(() => exit(0))
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
   process.on('uncaughtException', (error) => {
     log.fatal({ error }, 'the main thread failed')
-    leave(1)
+    exit(1)
   })
   supervisor.start()
 }
 
-/** Of the package this file is in, from `src/` as from `dist/`. */
+/** Reads the version of the package that contains this file, in `src/` or in `dist/`. */
 function packageVersion(): string {
   const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
   return String((manifest as { version?: unknown }).version)

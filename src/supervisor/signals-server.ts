@@ -1,45 +1,45 @@
 /**
- * `/healthz`, `/readyz` and `/metrics` on a port of their own, answered by the supervisor: whether the process lives
- * must be answerable when everything else is busy. Metrics come from the control thread by message.
+ * Serves `/healthz`, `/readyz` and `/metrics` on a port of their own. The supervisor answers, so that probes succeed
+ * while the other threads are busy; the control thread supplies the metrics by message.
  */
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { Address } from './ports.ts'
 
-export interface Signs {
-  /** Empty = alive and well; otherwise what is wrong. */
-  trouble(): string
-  /** Empty = traffic may be sent here; otherwise what is missing. */
+export interface HealthReport {
+  /** Why the process is unhealthy; empty when it is healthy. */
+  unhealthy(): string
+  /** Why the process is not ready for traffic; empty when it is ready. */
   unready(): string
-  /** Said beside the readiness; empty = nothing. */
-  remark(): string
-  /** Undefined while the control thread is away. */
+  /** A notice in the body of `/readyz` that does not change its status; may be empty. */
+  notice(): string
+  /** Undefined while the control thread does not run. */
   metrics(): Promise<{ readonly contentType: string; readonly body: string } | undefined>
 }
 
-/** A probe that takes longer than this has given up anyway. */
-const REQUEST_WITHIN: Milliseconds = 5_000
-const IDLE: Milliseconds = 5_000
-const LOOK_EVERY: Milliseconds = 1_000
+/** Exceeds the timeout of usual probes. */
+const REQUEST_TIMEOUT: Milliseconds = 5_000
+const KEEP_ALIVE_TIMEOUT: Milliseconds = 5_000
+const CHECK_INTERVAL: Milliseconds = 1_000
 const MAX_CONNECTIONS = 64
 
-export function openSignals(address: Address, signs: Signs): Promise<Server> {
+export function openSignalsServer(address: Address, report: HealthReport): Promise<Server> {
   const server = createServer(
-    { connectionsCheckingInterval: LOOK_EVERY, keepAliveTimeout: IDLE },
+    { connectionsCheckingInterval: CHECK_INTERVAL, keepAliveTimeout: KEEP_ALIVE_TIMEOUT },
     (request, response) => {
       if (request.method !== 'GET' && request.method !== 'HEAD')
-        return say(response, 405, 'only GET and HEAD are served here\n')
+        return respond(response, 405, 'only GET and HEAD are allowed\n')
       const path = request.url?.split('?', 1)[0]
-      if (path === '/healthz') return verdict(response, signs.trouble())
-      if (path === '/readyz') return verdict(response, signs.unready(), signs.remark())
-      if (path === '/metrics') return void metrics(response, signs)
-      say(response, 404, 'served here: /healthz /readyz /metrics\n')
+      if (path === '/healthz') return respondHealth(response, report.unhealthy())
+      if (path === '/readyz') return respondHealth(response, report.unready(), report.notice())
+      if (path === '/metrics') return void respondMetrics(response, report)
+      respond(response, 404, 'available paths: /healthz /readyz /metrics\n')
     },
   )
-  server.headersTimeout = REQUEST_WITHIN
-  server.requestTimeout = REQUEST_WITHIN
-  keepRoom(server)
+  server.headersTimeout = REQUEST_TIMEOUT
+  server.requestTimeout = REQUEST_TIMEOUT
+  limitConnections(server)
   server.unref()
   return new Promise((resolve, reject) => {
     server.once('error', reject)
@@ -47,11 +47,8 @@ export function openSignals(address: Address, signs: Signs): Promise<Server> {
   })
 }
 
-/**
- * When there are too many connections the oldest goes: whoever opens them and says nothing must not keep the probes
- * out.
- */
-function keepRoom(server: Server): void {
+/** Closes the oldest connection above the limit, so that idle connections cannot lock out the probes. */
+function limitConnections(server: Server): void {
   const open = new Set<Socket>()
   server.on('connection', (socket: Socket) => {
     open.add(socket)
@@ -63,19 +60,24 @@ function keepRoom(server: Server): void {
   })
 }
 
-function verdict(response: ServerResponse, objection: string, remark = ''): void {
-  const text = objection === '' ? 'ok' : objection
-  say(response, objection === '' ? 200 : 503, remark === '' ? `${text}\n` : `${text}; ${remark}\n`)
+function respondHealth(response: ServerResponse, problem: string, notice = ''): void {
+  const text = problem === '' ? 'ok' : problem
+  respond(response, problem === '' ? 200 : 503, notice === '' ? `${text}\n` : `${text}; ${notice}\n`)
 }
 
-async function metrics(response: ServerResponse, signs: Signs): Promise<void> {
-  const answer = await signs.metrics()
-  if (answer === undefined)
-    say(response, 503, 'the control thread cannot answer now: it is being replaced, or the log says why\n')
-  else say(response, 200, answer.body, answer.contentType)
+async function respondMetrics(response: ServerResponse, report: HealthReport): Promise<void> {
+  const exposition = await report.metrics()
+  if (exposition === undefined)
+    respond(response, 503, 'the control thread does not respond: it is restarting, or the log contains the cause\n')
+  else respond(response, 200, exposition.body, exposition.contentType)
 }
 
-function say(response: ServerResponse, status: number, body: string, contentType = 'text/plain; charset=utf-8'): void {
+function respond(
+  response: ServerResponse,
+  status: number,
+  body: string,
+  contentType = 'text/plain; charset=utf-8',
+): void {
   response.writeHead(status, {
     'content-type': contentType,
     'content-length': Buffer.byteLength(body),

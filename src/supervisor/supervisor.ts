@@ -1,7 +1,7 @@
 /**
- * The main thread: starts the control thread and the workers, keeps them running, answers whether the process lives and
- * is ready, and ends it in good order. No configuration and no request passes here, so that nothing holds up the thread
- * that watches all others.
+ * The main thread: starts the control thread and the workers, restarts them when they fail, answers liveness and
+ * readiness probes, and drains the process at shutdown. It handles no configuration and no request, so that nothing
+ * blocks the thread that watches the others.
  */
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
-import type { ControlToMain, ResolvedPorts, SourceChoice } from '../control/thread-messages.ts'
+import type { ControlToMain, SourceChoice } from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
 import { DEFAULT_ENDPOINT_SLOTS, EndpointTable } from '../shared-memory/endpoint-table.ts'
@@ -19,44 +19,45 @@ import { ProcessBlock } from '../shared-memory/process-block.ts'
 import { WorkJournal } from '../shared-memory/work-journal.ts'
 import type { SettingsOverride } from '../source/settings.ts'
 import type { ListenerFailure, ListenerSettings } from '../thread/messages.ts'
-import type { ThreadLog, WorkerToMain } from '../thread/thread-data.ts'
+import type { ResolvedPorts, ThreadLog, WorkerToMain } from '../thread/thread-data.ts'
 import type { ProcessShare } from '../thread/worker-settings.ts'
-import { type ConnectionRoom, connectionsOf, connectionsWarning } from './connection-limit.ts'
-import { type DescriptorBudget, descriptorLimit, divideDescriptors } from './descriptors.ts'
+import { claimConfiguredPorts, signalsAddress } from './configured-ports.ts'
+import { type ConnectionCapacity, connectionLimit, connectionLimitWarning } from './connection-limit.ts'
+import { type DescriptorBudget, descriptorLimit, divideDescriptors } from './file-descriptors.ts'
 import { ListenerPorts } from './listener-ports.ts'
 import { claimPorts, formatAddress } from './ports.ts'
-import { portsOf, signalsAddress } from './ports-of-settings.ts'
-import { openSignals } from './signals-server.ts'
+import { openSignalsServer } from './signals-server.ts'
 import { type ThreadEntries, Threads } from './threads.ts'
 
-/** How often threads are looked at: six looks within the time after which one counts as hung. */
-const INTERVAL: Milliseconds = 100
-/** While starting, so that readiness is not held up by our own clock. */
-const START_INTERVAL: Milliseconds = 10
-const METRICS_WITHIN: Milliseconds = 4_000
-/** The control thread writes out its buffers in this time, or they are lost. */
-const FLUSH_WITHIN: Milliseconds = 1_000
+/** Between two checks of the threads: six checks within the hang timeout. */
+const CHECK_INTERVAL: Milliseconds = 100
+/** The same until the process is ready, so that the interval does not delay readiness. */
+const STARTUP_CHECK_INTERVAL: Milliseconds = 10
+const METRICS_TIMEOUT: Milliseconds = 4_000
+/** The control thread flushes its buffers within this time, or they are lost. */
+const FLUSH_TIMEOUT: Milliseconds = 1_000
 
-const REMEMBERED = 'serves what an earlier process knew, since the API server has not told everything since the start'
-/** Rows of the metrics: twice as many names as settings may hold at one time, and one for all that come after them. */
+const SERVING_CHECKPOINT =
+  'serving the checkpoint of an earlier process, because the API server has not been read completely since the start'
+/** Rows of the metrics: twice the number of listeners that settings may hold, and one row for all later names. */
 const LISTENERS = 33
-/** Besides the deadline itself: for a worker to say that it is done. */
+/** Time after the drain deadline for the workers' last messages. */
 const DRAIN_SLACK: Milliseconds = 500
 
-/** When what will be cut is counted. */
-const BEFORE_DEADLINE: Milliseconds = 20
+/** How long before the drain deadline the remaining connections are counted. */
+const COUNT_BEFORE_DEADLINE: Milliseconds = 20
 
 export interface SupervisorOptions {
   readonly source: SourceChoice
   readonly settingsFile: string | undefined
   readonly overrides: readonly SettingsOverride[]
-  /** Its number of workers is that of the threads. */
+  /** Also determines the number of workers. */
   readonly memory: MemoryBudget
-  /** Whether a port may be opened several times, by several workers or by an old and a new socket. */
+  /** Whether several sockets may bind one port: those of several workers, or an old and a new one. */
   readonly reusePort: boolean
-  /** From the signal until listeners are closed. */
+  /** From the signal until the listeners close. */
   readonly drainDelay: Milliseconds
-  /** From then until what still runs is cut. */
+  /** From the listeners' close until the remaining connections are closed. */
   readonly drainTimeout: Milliseconds
   readonly threadLog: ThreadLog
   /** Process-log rings, by row of the process block. */
@@ -64,9 +65,9 @@ export interface SupervisorOptions {
   readonly version: string
   readonly log: Logger
   readonly entries: ThreadEntries
-  /** Endpoints and Backends together that have a row in shared memory; a power of two. */
+  /** Rows in shared memory for endpoints and Backends together; a power of two. */
   readonly endpointSlots?: number
-  /** It makes no sense to go on: one line for each reason. */
+  /** The process cannot continue; one line per cause. */
   readonly onFatal: (lines: readonly string[]) => void
 }
 
@@ -82,25 +83,25 @@ export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #threads: Threads
   readonly #block: ProcessBlock
-  /** What each worker has open. */
+  /** The open listeners by worker. */
   readonly #listening = new Map<number, Listening>()
   readonly #drained = new Set<number>()
-  readonly #questions = new Map<number, (answer: { contentType: string; body: string } | undefined) => void>()
+  readonly #metricsRequests = new Map<number, (answer: { contentType: string; body: string } | undefined) => void>()
   readonly #startedAt = performance.now()
-  readonly #budget: DescriptorBudget
+  readonly #descriptors: DescriptorBudget
   #settings: SettingsObject | undefined
   #ports: ResolvedPorts | undefined
   #server: Server | undefined
   #listeners: ListenerPorts | undefined
-  /** Listeners whose socket is somebody else's. */
-  #unclaimed: readonly ListenerFailure[] = []
-  #timer: NodeJS.Timeout | undefined
-  #lastQuestion = 0
+  /** Listeners whose address another process uses. */
+  #claimFailures: readonly ListenerFailure[] = []
+  #checkTimer: NodeJS.Timeout | undefined
+  #lastRequestId = 0
   #wasReady = false
   #programmed: Programmed | undefined
   #announced = false
-  /** As long as there are no tables, this is why. */
-  #sourceTrouble: readonly string[] = []
+  /** Why the source has not synced; relevant until the first tables exist. */
+  #sourceProblems: readonly string[] = []
   #draining = false
   #onDrained: () => void = () => {}
 
@@ -108,7 +109,7 @@ export class Supervisor {
     this.#options = options
     const { memory, log, source, settingsFile, overrides, threadLog, version } = options
     const { workers } = memory
-    this.#budget = divideDescriptors(descriptorLimit(), workers)
+    this.#descriptors = divideDescriptors(descriptorLimit(), workers)
     this.#threads = new Threads({
       entries: options.entries,
       shared: {
@@ -124,80 +125,83 @@ export class Supervisor {
       control: { source, settingsFile, overrides, log: threadLog, version, memory, share: this.#share() },
       budget: memory,
       log,
-      interval: INTERVAL,
-      onControl: (message) => this.#fromControl(message),
-      onControlGone: () => {
-        for (const answer of [...this.#questions.values()]) answer(undefined)
+      interval: CHECK_INTERVAL,
+      onControlMessage: (message) => this.#onControlMessage(message),
+      onControlExit: () => {
+        for (const respond of [...this.#metricsRequests.values()]) respond(undefined)
       },
-      onWorker: (index, message) => this.#fromWorker(index, message),
-      onWorkerGone: (index) => {
+      onWorkerMessage: (index, message) => this.#onWorkerMessage(index, message),
+      onWorkerExit: (index) => {
         this.#listening.delete(index)
-        this.#tellPorts()
+        this.#updatePorts()
         this.#drained.delete(index)
         this.#onDrained()
       },
       onStuck: (title) =>
-        options.onFatal([`${title} hangs in a system call and cannot be ended; the process has to be started again`]),
+        options.onFatal([`${title} hangs in a system call and cannot be terminated; the process must be restarted`]),
     })
     this.#block = this.#threads.block
   }
 
   start(): void {
     this.#threads.start()
-    this.#tick(START_INTERVAL)
+    this.#scheduleCheck(STARTUP_CHECK_INTERVAL)
   }
 
-  /** What is missing before traffic may be sent here; empty = nothing. */
+  /** Why the process is not ready for traffic; empty when it is ready. */
   unready(): string {
     if (this.#draining) return 'shutting down'
     const { workers } = this.#options.memory
     let serving = 0
     for (let worker = 0; worker < workers; worker++)
-      if (this.#listens(worker) && this.#block.applied(worker) > 0) serving++
-    // Ready once means ready as long as anybody serves: one worker being replaced is no reason to send all traffic
-    // away.
+      if (this.#hasListeners(worker) && this.#block.applied(worker) > 0) serving++
+    // Once ready, the process stays ready while any worker serves: the restart of one worker must not divert all
+    // traffic.
     if (serving === workers || (this.#wasReady && serving > 0)) return ''
-    const why = this.#block.synced ? [] : this.#sourceTrouble
-    return [`${serving} of ${workers} workers serve a routing table`, ...why, ...this.#notOpen()].join('\n')
+    const causes = this.#block.synced ? [] : this.#sourceProblems
+    return [`${serving} of ${workers} workers serve a routing table`, ...causes, ...this.#listenerProblems()].join('\n')
   }
 
-  /**
-   * At the start everything has to be open. Later a port that cannot be had is no reason to take all others out of
-   * service.
-   */
-  #listens(worker: number): boolean {
+  /** At startup every listener must be open. Later, a port that cannot be bound does not make the others unready. */
+  #hasListeners(worker: number): boolean {
     const listening = this.#listening.get(worker)
     return listening !== undefined && listening.ports.size > 0 && (this.#wasReady || listening.failures.length === 0)
   }
 
-  #notOpen(): string[] {
+  #listenerProblems(): string[] {
     return (this.#ports?.failures ?? []).map(({ message }) => message)
   }
 
-  /** What is said beside the readiness. */
-  #remark(): string {
-    const control = this.#threads.controlTrouble
-    const remembered = this.#block.remembered ? [REMEMBERED] : []
-    return [...(control === '' ? [] : [`${control}; no change acts`]), ...remembered, ...this.#notOpen()].join('; ')
+  /** The notice in the body of `/readyz` that does not change its status. */
+  #notice(): string {
+    const failure = this.#threads.controlStartFailure
+    return [
+      ...(failure === '' ? [] : [`${failure}; configuration changes are not applied`]),
+      ...(this.#block.servesCheckpoint ? [SERVING_CHECKPOINT] : []),
+      ...this.#listenerProblems(),
+    ].join('; ')
   }
 
-  /** Undefined while the control thread is away or busy. */
+  /** Undefined while the control thread is busy or does not run. */
   metrics(): Promise<{ contentType: string; body: string } | undefined> {
-    if (!this.#threads.controlRuns) return Promise.resolve(undefined)
-    const id = ++this.#lastQuestion
+    if (!this.#threads.controlRunning) return Promise.resolve(undefined)
+    const id = ++this.#lastRequestId
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#questions.get(id)?.(undefined), METRICS_WITHIN)
-      this.#questions.set(id, (answer) => {
+      const timer = setTimeout(() => this.#metricsRequests.get(id)?.(undefined), METRICS_TIMEOUT)
+      this.#metricsRequests.set(id, (exposition) => {
         clearTimeout(timer)
-        this.#questions.delete(id)
-        resolve(answer)
+        this.#metricsRequests.delete(id)
+        resolve(exposition)
       })
-      this.#threads.tellControl({ type: 'metrics', id })
+      this.#threads.postToControl({ type: 'metrics', id })
     })
   }
 
-  /** Readiness off, wait, stop accepting, finish what runs, deadline. Resolves when every thread is gone. */
-  async shutdown(why: string): Promise<void> {
+  /**
+   * Drains in order: not ready, delay, close listeners, finish exchanges, close what remains at the deadline. Resolves
+   * when every thread has exited.
+   */
+  async shutdown(cause: string): Promise<void> {
     if (this.#draining) return
     const { drainDelay, drainTimeout, log } = this.#options
     this.#draining = true
@@ -205,55 +209,55 @@ export class Supervisor {
     this.#block.setDraining()
     this.#listeners?.stop()
     log.info(
-      `${why}: not ready any more; listeners close in ${drainDelay} ms, what runs may finish for ${drainTimeout} ms`,
+      `${cause}: no longer ready; listeners close in ${drainDelay} ms, open exchanges have ${drainTimeout} ms to finish`,
     )
     for (let index = 0; index < this.#options.memory.workers; index++)
-      this.#threads.tellWorker(index, { type: 'leave' })
+      this.#threads.postToWorker(index, { type: 'leave' })
     await delay(drainDelay)
-    this.#threads.retire()
+    this.#threads.stopRestarting()
     const begun = performance.now()
     const left = await this.#drain(drainTimeout)
-    clearTimeout(this.#timer)
-    await this.#threads.endWorkers()
-    this.#threads.tellControl({ type: 'stop' })
-    await Promise.race([this.#threads.controlGone(), delay(FLUSH_WITHIN, undefined, { ref: false })])
-    this.#threads.endControl()
+    clearTimeout(this.#checkTimer)
+    await this.#threads.terminateWorkers()
+    this.#threads.postToControl({ type: 'stop' })
+    await Promise.race([this.#threads.whenControlExited(), delay(FLUSH_TIMEOUT, undefined, { ref: false })])
+    this.#threads.terminateControl()
     this.#server?.close()
     const took = Math.round(performance.now() - begun)
-    if (left > 0) log.warn({ left }, `drain: the deadline cut ${left} connections after ${took} ms`)
-    else log.info(`drain: everything had finished after ${took} ms`)
+    if (left > 0) log.warn({ left }, `drain: the deadline closed ${left} connections after ${took} ms`)
+    else log.info(`drain: all exchanges finished after ${took} ms`)
   }
 
   /** @returns how many connections were still open right before the deadline */
   async #drain(grace: Milliseconds): Promise<number> {
     const { workers } = this.#options.memory
     let left = 0
-    const look = setTimeout(() => {
+    const count = setTimeout(() => {
       left = this.#block.openConnections
-    }, grace - BEFORE_DEADLINE)
+    }, grace - COUNT_BEFORE_DEADLINE)
     const all = new Promise<void>((resolve) => {
       this.#onDrained = () => {
         for (let index = 0; index < workers; index++)
-          if (!this.#drained.has(index) && !this.#threads.workerIsGone(index)) return
+          if (!this.#drained.has(index) && this.#threads.workerRunning(index)) return
         resolve()
       }
     })
-    for (let index = 0; index < workers; index++) this.#threads.tellWorker(index, { type: 'drain', grace })
+    for (let index = 0; index < workers; index++) this.#threads.postToWorker(index, { type: 'drain', grace })
     this.#onDrained()
     await Promise.race([all, delay(grace + DRAIN_SLACK, undefined, { ref: false })])
-    clearTimeout(look)
+    clearTimeout(count)
     return left
   }
 
-  #tick(interval: Milliseconds): void {
-    this.#timer = setTimeout(() => {
+  #scheduleCheck(interval: Milliseconds): void {
+    this.#checkTimer = setTimeout(() => {
       this.#threads.check(performance.now())
-      this.#look()
-      this.#tick(this.#announced ? INTERVAL : START_INTERVAL)
+      this.#updateReadiness()
+      this.#scheduleCheck(this.#announced ? CHECK_INTERVAL : STARTUP_CHECK_INTERVAL)
     }, interval)
   }
 
-  #look(): void {
+  #updateReadiness(): void {
     const ready = this.unready() === ''
     if (ready !== this.#block.ready) this.#block.setReady(ready)
     if (!ready || this.#draining) return
@@ -262,7 +266,8 @@ export class Supervisor {
   }
 
   #announce(programmed: Programmed): void {
-    const { settings, ports } = { settings: this.#settings, ports: this.#ports }
+    const settings = this.#settings
+    const ports = this.#ports
     if (settings === undefined || ports === undefined) return
     this.#announced = true
     const { memory, log } = this.#options
@@ -279,27 +284,27 @@ export class Supervisor {
     )
   }
 
-  #fromControl(message: ControlToMain): void {
+  #onControlMessage(message: ControlToMain): void {
     switch (message.type) {
       case 'settings':
-        this.#checkLimit(message.settings)
+        this.#warnOfConnectionLimit(message.settings)
         if (this.#settings === undefined) void this.#open(message.settings)
         this.#settings = message.settings
         this.#listeners?.want(message.settings.listeners)
         break
       case 'refused':
-        // A control thread that comes later finds the workers serving the settings they have.
+        // After a restart of control the workers serve the settings they have.
         if (this.#settings === undefined) this.#options.onFatal(message.lines)
         break
       case 'source':
-        this.#sourceTrouble = message.reasons
+        this.#sourceProblems = message.reasons
         break
       case 'programmed':
         this.#programmed = message
-        this.#look()
+        this.#updateReadiness()
         break
       case 'metrics':
-        this.#questions.get(message.id)?.(message.answer)
+        this.#metricsRequests.get(message.id)?.(message.answer)
         break
       case 'replica':
       case 'last-good':
@@ -309,21 +314,21 @@ export class Supervisor {
     }
   }
 
-  /** Before anything listens: everything is free, and the signs of life are there. */
+  /** Before any listener opens: checks that all addresses are free, and serves the probes. */
   async #open(settings: SettingsObject): Promise<void> {
     try {
-      const ports = await portsOf(settings)
-      this.#server = await openSignals(
+      const ports = await claimConfiguredPorts(settings)
+      this.#server = await openSignalsServer(
         { ...signalsAddress(settings), port: ports.signals },
         {
-          trouble: () => this.#threads.trouble,
+          unhealthy: () => this.#threads.workerStartFailures,
           unready: () => this.unready(),
-          remark: () => this.#remark(),
+          notice: () => this.#notice(),
           metrics: () => this.metrics(),
         },
       )
       this.#ports = ports
-      this.#threads.go(ports)
+      this.#threads.setPorts(ports)
       this.#watchListeners(ports, settings)
     } catch (error) {
       this.#options.onFatal([error instanceof Error ? error.message : String(error)])
@@ -336,26 +341,26 @@ export class Supervisor {
       claim: claimPorts,
       now: () => performance.now(),
       changed: (open: readonly ListenerSettings[], failures: readonly ListenerFailure[]) => {
-        this.#unclaimed = failures
-        this.#tellPorts(open)
+        this.#claimFailures = failures
+        this.#updatePorts(open)
       },
     }
     this.#listeners = new ListenerPorts(options, started.listeners, sockets)
-    // They may have changed while it was looked whether the addresses are free.
+    // The settings may have changed while the addresses were checked.
     if (this.#settings !== undefined) this.#listeners.want(this.#settings.listeners)
   }
 
-  /** What listeners are bound to, and which of them cannot be, by all that is known now. */
-  #tellPorts(sockets?: readonly ListenerSettings[]): void {
+  /** Publishes the bound sockets and the listeners that cannot be bound, when either has changed. */
+  #updatePorts(sockets?: readonly ListenerSettings[]): void {
     if (this.#ports === undefined || this.#draining) return
-    const failures = [...this.#unclaimed, ...this.#failuresOfWorkers()]
+    const failures = [...this.#claimFailures, ...this.#workerListenerFailures()]
     const ports = { ...this.#ports, sockets: sockets ?? this.#ports.sockets, failures }
     if (isDeepStrictEqual(ports, this.#ports)) return
     this.#ports = ports
-    this.#threads.go(ports)
+    this.#threads.setPorts(ports)
   }
 
-  #failuresOfWorkers(): ListenerFailure[] {
+  #workerListenerFailures(): ListenerFailure[] {
     const failures: ListenerFailure[] = []
     for (const [worker, listening] of this.#listening)
       for (const { name, message } of listening.failures)
@@ -366,23 +371,23 @@ export class Supervisor {
     return failures
   }
 
-  get #room(): ConnectionRoom {
-    return { files: this.#budget, memory: this.#options.memory }
+  get #capacity(): ConnectionCapacity {
+    return { files: this.#descriptors, memory: this.#options.memory }
   }
 
   #share(): ProcessShare {
-    return { clients: connectionsOf(this.#room), upstreams: this.#budget.upstreams, seed: randomUUID() }
+    return { clients: connectionLimit(this.#capacity), upstreams: this.#descriptors.upstreams, seed: randomUUID() }
   }
 
-  #checkLimit({ limits }: SettingsObject): void {
-    const warning = connectionsWarning(limits.connections, this.#room)
+  #warnOfConnectionLimit({ limits }: SettingsObject): void {
+    const warning = connectionLimitWarning(limits.connections, this.#capacity)
     if (warning !== undefined) this.#options.log.warn(warning)
   }
 
-  #fromWorker(index: number, message: WorkerToMain): void {
+  #onWorkerMessage(index: number, message: WorkerToMain): void {
     if (message.type === 'listening') {
       this.#listening.set(index, message)
-      this.#tellPorts()
+      this.#updatePorts()
     } else {
       this.#drained.add(index)
       this.#onDrained()

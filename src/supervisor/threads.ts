@@ -1,16 +1,8 @@
-/** The threads of the process and the ports between them: who gets what when one of them begins or ends. */
+/** Owns the threads of the process and the message ports between them, and connects each thread that (re)starts. */
 import { MessageChannel, type MessagePort, type ResourceLimits, Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
-import type { LastGood } from '../control/last-good/last-good-change.ts'
-import { type ServedVersion, SuspectList } from '../control/resources/quarantine.ts'
-import type {
-  ControlData,
-  ControlToMain,
-  MainToControl,
-  ResolvedPorts,
-  WorkerPort,
-} from '../control/thread-messages.ts'
+import type { ControlData, ControlToMain, MainToControl, WorkerPort } from '../control/thread-messages.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { HeapLimits, MemoryBudget } from '../lib/memory-budget.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
@@ -18,18 +10,20 @@ import { clearGauges } from '../shared-memory/metrics.ts'
 import { CONTROL_THREAD, ProcessBlock, workerThread } from '../shared-memory/process-block.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
 import { WorkJournal } from '../shared-memory/work-journal.ts'
-import type { MainToWorker, WorkerData, WorkerToMain } from '../thread/thread-data.ts'
+import type { LastGood, ServedVersion } from '../thread/retained-state.ts'
+import { SuspectList } from '../thread/suspect-list.ts'
+import type { MainToWorker, ResolvedPorts, WorkerData, WorkerToMain } from '../thread/thread-data.ts'
 import { WorkerState } from '../thread/worker-state.ts'
-import { HANG_AFTER } from './hang-watch.ts'
-import { ThreadKeeper } from './thread-keeper.ts'
+import { HANG_TIMEOUT } from './hang-detector.ts'
+import { SupervisedThread } from './supervised-thread.ts'
 
 /**
- * Nobody's request waits for control, and a replacement reads everything anew: it is given more time than a worker,
- * which keeps its share of the connections while it hangs.
+ * Longer than a worker's: no request waits for control, and its replacement reads all resources again, while a hung
+ * worker still receives its share of the connections.
  */
-const CONTROL_HANGS_AFTER: Milliseconds = 2_000
+const CONTROL_HANG_TIMEOUT: Milliseconds = 2_000
 
-/** Where the threads begin. */
+/** Entry files of the threads. */
 export interface ThreadEntries {
   readonly control: URL
   readonly worker: URL
@@ -40,20 +34,20 @@ export interface ThreadsOptions {
   readonly shared: SharedBuffers
   readonly workers: number
   readonly reusePort: boolean
-  /** What the control thread is given besides memory and ports. */
+  /** Start data of the control thread besides memory and ports. */
   readonly control: Omit<
     ControlData,
     'role' | 'shared' | 'workers' | 'ports' | 'settings' | 'lastGood' | 'suspects' | 'served'
   >
   readonly budget: MemoryBudget
   readonly log: Logger
-  /** How often {@link Threads.check} will be called. */
+  /** Between two calls of {@link Threads.check}. */
   readonly interval: Milliseconds
-  readonly onControl: (message: ControlToMain) => void
-  readonly onControlGone: () => void
-  readonly onWorker: (index: number, message: WorkerToMain) => void
-  readonly onWorkerGone: (index: number) => void
-  /** A thread that does not end: the process has to. */
+  readonly onControlMessage: (message: ControlToMain) => void
+  readonly onControlExit: () => void
+  readonly onWorkerMessage: (index: number, message: WorkerToMain) => void
+  readonly onWorkerExit: (index: number) => void
+  /** A thread that cannot be terminated: the process must end. */
   readonly onStuck: (title: string) => void
 }
 
@@ -61,152 +55,146 @@ export class Threads {
   readonly block: ProcessBlock
   readonly #options: ThreadsOptions
   readonly #endpoints: EndpointTable
-  readonly #control: ThreadKeeper
-  readonly #workers: readonly ThreadKeeper[]
-  readonly #bootstrap = new WorkerState()
-  /** Control's ends of the ports of workers that were started while control was away. */
-  readonly #unclaimed = new Map<number, MessagePort>()
+  readonly #control: SupervisedThread
+  readonly #workers: readonly SupervisedThread[]
+  readonly #workerState = new WorkerState()
+  /** Control's ends of the message ports of workers that started while control did not run. */
+  readonly #pendingPorts = new Map<number, MessagePort>()
   #ports: ResolvedPorts | undefined
   #settings: SettingsObject | undefined
   readonly #lastGood = new Map<string, LastGood>()
-  /** By kind and key: versions that are served while newer ones are worked on, and those of suspects. */
+  /** By kind and key: the versions served while a newer version is being processed or is quarantined. */
   readonly #served = new Map<string, ServedVersion>()
   readonly #suspects = new SuspectList()
   readonly #journal: WorkJournal
-  #retired = false
+  #stopped = false
 
   constructor(options: ThreadsOptions) {
     this.#options = options
     this.block = new ProcessBlock(options.shared.process)
     this.#endpoints = new EndpointTable(options.shared.endpoints)
     this.#journal = new WorkJournal(options.shared.journal)
-    this.#control = this.#keeper(
+    this.#control = this.#supervise(
       'control',
       'hg-control',
       CONTROL_THREAD,
       (name) => this.#createControl(name),
-      () => this.#controlGone(),
-      CONTROL_HANGS_AFTER,
+      () => this.#controlExited(),
+      CONTROL_HANG_TIMEOUT,
     )
     this.#workers = Array.from({ length: options.workers }, (_, index) =>
-      this.#keeper(
+      this.#supervise(
         `worker ${index}`,
         `hg-worker-${index}`,
         workerThread(index),
         (name) => this.#createWorker(name, index),
-        () => this.#workerGone(index),
+        () => this.#workerExited(index),
       ),
     )
   }
 
-  /** All at once: none waits for another to have loaded its code. */
+  /** Starts all threads at the same time: none waits until another has loaded its code. */
   start(): void {
     for (const worker of this.#workers) worker.start()
     this.#control.start()
   }
 
-  /**
-   * The addresses are free: workers may open them. Later control threads are told from the start. Again whenever one
-   * changes.
-   */
-  go(ports: ResolvedPorts): void {
+  /** Hands the resolved addresses to control, which lets the workers bind them; also on every later change. */
+  setPorts(ports: ResolvedPorts): void {
     this.#ports = ports
-    this.tellControl({ type: 'go', ports })
+    this.postToControl({ type: 'go', ports })
   }
 
-  /** Ends what hangs. */
+  /** Terminates threads that hang. */
   check(now: Milliseconds): void {
     this.#control.check(now)
     for (const worker of this.#workers) worker.check(now)
   }
 
-  /**
-   * Workers that keep dying right at their start; empty when all is well. Without control they serve on, so that it
-   * does not count.
-   */
-  get trouble(): string {
+  /** Workers that repeatedly fail to start; empty when none does. Workers serve without control, so it is excluded. */
+  get workerStartFailures(): string {
     return this.#workers
-      .map((keeper) => keeper.trouble)
+      .map((worker) => worker.startFailure)
       .filter((text) => text !== '')
       .join('\n')
   }
 
-  /** Why control does not come up; empty when all is well. */
-  get controlTrouble(): string {
-    return this.#control.trouble
+  /** Why control repeatedly fails to start; empty when it does not. */
+  get controlStartFailure(): string {
+    return this.#control.startFailure
   }
 
-  get controlRuns(): boolean {
+  get controlRunning(): boolean {
     return this.#control.worker !== undefined
   }
 
-  /** How many workers run. */
-  get running(): number {
-    return this.#workers.filter((keeper) => keeper.worker !== undefined).length
+  /** Number of running workers. */
+  get runningWorkers(): number {
+    return this.#workers.filter(({ worker }) => worker !== undefined).length
   }
 
-  tellControl(message: MainToControl, transfer: MessagePort[] = []): void {
+  postToControl(message: MainToControl, transfer: MessagePort[] = []): void {
     this.#control.worker?.postMessage(message, transfer)
   }
 
-  tellWorker(index: number, message: MainToWorker, transfer: MessagePort[] = []): void {
+  postToWorker(index: number, message: MainToWorker, transfer: MessagePort[] = []): void {
     this.#workers[index]?.worker?.postMessage(message, transfer)
   }
 
-  /** Nothing that ends is replaced from now on. */
-  retire(): void {
-    this.#retired = true
-    this.#control.stop()
-    for (const worker of this.#workers) worker.stop()
+  /** Threads that exit from now on are not restarted. */
+  stopRestarting(): void {
+    this.#stopped = true
+    this.#control.stopRestarting()
+    for (const worker of this.#workers) worker.stopRestarting()
   }
 
-  /** Ends the workers at once, whatever they do. */
-  async endWorkers(): Promise<void> {
-    for (const worker of this.#workers) worker.end('was ended')
-    await Promise.all(this.#workers.map((worker) => worker.whenGone()))
+  /** Terminates the workers immediately. */
+  async terminateWorkers(): Promise<void> {
+    for (const worker of this.#workers) worker.terminate('was terminated')
+    await Promise.all(this.#workers.map((worker) => worker.whenExited()))
   }
 
-  workerIsGone(index: number): boolean {
-    return this.#workers[index]?.worker === undefined
+  workerRunning(index: number): boolean {
+    return this.#workers[index]?.worker !== undefined
   }
 
-  controlGone(): Promise<void> {
-    return this.#control.whenGone()
+  whenControlExited(): Promise<void> {
+    return this.#control.whenExited()
   }
 
-  endControl(): void {
-    this.#control.end('was ended')
+  terminateControl(): void {
+    this.#control.terminate('was terminated')
   }
 
-  #keeper(
+  #supervise(
     title: string,
     name: string,
     row: number,
     create: (name: string) => Worker,
-    gone: () => void,
-    hangsAfter: Milliseconds = HANG_AFTER,
-  ): ThreadKeeper {
+    onExit: () => void,
+    hangTimeout: Milliseconds = HANG_TIMEOUT,
+  ): SupervisedThread {
     const { log, interval, onStuck } = this.#options
-    return new ThreadKeeper({
+    return new SupervisedThread({
       title,
       name,
       row,
       log,
       interval,
       create,
-      gone,
-      hangsAfter,
+      onExit,
+      hangTimeout,
       block: this.block,
-      stuck: () => onStuck(title),
+      onStuck: () => onStuck(title),
     })
   }
 
   #createWorker(name: string, index: number): Worker {
-    const { entries, shared, workers, reusePort, budget, onWorker, control } = this.#options
+    const { entries, shared, workers, reusePort, budget, onWorkerMessage, control } = this.#options
     const { port1, port2 } = new MessageChannel()
-    // In the order of the port this comes before anything control says, and does not wait for a control thread that is
-    // busy or gone.
-    for (const message of this.#bootstrap.messages()) port2.postMessage(message)
+    // Queued ahead of control's messages on the same port, so that a worker starts with the tables in force while
+    // control is busy or does not run.
+    for (const message of this.#workerState.messages()) port2.postMessage(message)
     const data: WorkerData = {
       role: 'worker',
       index,
@@ -224,30 +212,30 @@ export class Threads {
       transferList: [port1],
       resourceLimits: resourceLimits(budget.worker),
     })
-    worker.on('message', (message: WorkerToMain) => onWorker(index, message))
-    if (this.controlRuns) this.tellControl({ type: 'worker', index, port: port2 }, [port2])
-    else this.#unclaimed.set(index, port2)
+    worker.on('message', (message: WorkerToMain) => onWorkerMessage(index, message))
+    if (this.controlRunning) this.postToControl({ type: 'worker', index, port: port2 }, [port2])
+    else this.#pendingPorts.set(index, port2)
     return worker
   }
 
-  #workerGone(index: number): void {
-    const { shared, onWorkerGone } = this.#options
+  #workerExited(index: number): void {
+    const { shared, onWorkerExit } = this.#options
     this.#endpoints.clearWorker(index)
     this.block.clearWorker(index)
     clearGauges(shared.metrics, index)
-    this.#unclaimed.get(index)?.close()
-    this.#unclaimed.delete(index)
-    this.tellControl({ type: 'worker-gone', index })
-    onWorkerGone(index)
+    this.#pendingPorts.get(index)?.close()
+    this.#pendingPorts.delete(index)
+    this.postToControl({ type: 'worker-gone', index })
+    onWorkerExit(index)
   }
 
-  /** Sets aside what it was working on: the next one would end at the same object. */
-  #controlGone(): void {
+  /** Quarantines the objects that control was processing, which would end its replacement as well. */
+  #controlExited(): void {
     this.block.setLive(CONTROL_THREAD, false)
-    this.#options.onControlGone()
+    this.#options.onControlExit()
     const names = this.#journal.read()
     this.#journal.end()
-    if (this.#retired) return
+    if (this.#stopped) return
     for (const { name, deaths, until } of this.#suspects.add(names, Date.now())) {
       const when = new Date(until).toISOString()
       this.#options.log.error(
@@ -258,20 +246,20 @@ export class Threads {
   }
 
   #createControl(name: string): Worker {
-    const { entries, shared, budget, onControl } = this.#options
+    const { entries, shared, budget, onControlMessage } = this.#options
     const ports: WorkerPort[] = []
     for (let index = 0; index < this.#workers.length; index++) {
-      if (this.workerIsGone(index)) continue
-      const waiting = this.#unclaimed.get(index)
-      if (waiting !== undefined) {
-        ports.push({ index, port: waiting })
+      if (!this.workerRunning(index)) continue
+      const pending = this.#pendingPorts.get(index)
+      if (pending !== undefined) {
+        ports.push({ index, port: pending })
         continue
       }
       const { port1, port2 } = new MessageChannel()
-      this.tellWorker(index, { type: 'control-port', port: port1 }, [port1])
+      this.postToWorker(index, { type: 'control-port', port: port1 }, [port1])
       ports.push({ index, port: port2 })
     }
-    this.#unclaimed.clear()
+    this.#pendingPorts.clear()
     this.block.countControlStart()
     const data: ControlData = {
       role: 'control',
@@ -291,18 +279,16 @@ export class Threads {
       resourceLimits: resourceLimits(budget.control),
     })
     control.on('message', (message: ControlToMain) => {
-      this.#keep(message)
-      onControl(message)
+      this.#recordState(message)
+      onControlMessage(message)
     })
     return control
   }
 
-  /** What the next control thread, or a worker that starts while there is none, needs. */
-  #keep(message: ControlToMain): void {
+  /** Records the state that the next control thread, or a worker that starts while there is none, begins with. */
+  #recordState(message: ControlToMain): void {
     if (message.type === 'settings') this.#settings = message.settings
-    if (message.type === 'replica') {
-      this.#bootstrap.keep(message.message)
-    }
+    if (message.type === 'replica') this.#workerState.keep(message.message)
     if (message.type === 'cleared') {
       this.#suspects.clear(message.name)
       this.#served.delete(message.name)
@@ -321,7 +307,7 @@ export class Threads {
 
 const MIB = 1024 * 1024
 
-/** A leak ends one thread in time instead of the process after seconds of stall. */
+/** With limits, a leak ends one thread early instead of the process after seconds of garbage collection. */
 function resourceLimits({ old, young }: HeapLimits): ResourceLimits {
   return { maxOldGenerationSizeMb: old / MIB, maxYoungGenerationSizeMb: young / MIB }
 }

@@ -1,12 +1,27 @@
 /** What the supervisor gives its threads when it starts them, and what they say to each other. */
 import type { MessagePort } from 'node:worker_threads'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
-import type { ListenerFailure } from './messages.ts'
+import type { ListenerFailure, ListenerSettings } from './messages.ts'
 
 /** How a thread writes to its process-log ring; `createThreadLogger` of log/process-log.ts takes it. */
 export interface ThreadLog {
   readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
   readonly format: 'json' | 'text'
+}
+
+/** Sockets as they are really open: where the settings ask for any free port (0), or for one that cannot be had. */
+export interface ResolvedPorts {
+  /**
+   * What workers open, by the listener's name, with real addresses and ports. One that cannot be opened is missing, or
+   * is where it was.
+   */
+  readonly sockets: readonly ListenerSettings[]
+  /** Listeners that are not open as the settings say. */
+  readonly failures: readonly ListenerFailure[]
+  readonly admin: number
+  readonly signals: number
+  /** What a listener without an address is bound to: `::` takes IPv4 too, but not every machine has IPv6. */
+  readonly everyAddress: '::' | '0.0.0.0'
 }
 
 /** `workerData` of a worker thread. */

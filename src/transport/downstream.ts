@@ -1,9 +1,9 @@
 /** The client's side of an exchange, whatever the protocol: one HTTP/1.1 connection at a time, or one HTTP/2 stream. */
-import type { Socket } from 'node:net'
 import type { GatewayError } from '../lib/error.ts'
+import type { Duplex } from '../message/duplex.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
-import type { LocalResponse } from '../message/local-response.ts'
+import type { CompleteResponse } from '../message/local-response.ts'
 import type { Peer, PeerListener } from './peer.ts'
 
 export interface IncomingRequest {
@@ -66,29 +66,21 @@ export interface Downstream {
   /** Behind `sendEarlyEnd`: the rest is complete, or nobody takes it any more. Ends the exchange on this side. */
   endRest(): void
   /** Head and body at once. @param close the connection cannot be trusted any more */
-  sendAnswer(answer: LocalResponse, close: boolean): void
+  sendAnswer(answer: CompleteResponse, close: boolean): void
   readonly progress: ResponseProgress
   /** Writes what was gathered. */
   flush(): void
   resumeBody(): void
   /** The response cannot be completed: the client must notice (connection closed, stream reset). */
   abort(): void
-  /** Sends a 101 and hands the raw connection over. @param cut ends the tunnel, both sides, at once */
-  takeOver(head: ResponseHead, cut: () => void): Takeover
-}
-
-export interface Takeover {
-  /** For writing, pausing and its end; bytes that arrive come through `onBytes` alone. */
-  readonly socket: Socket
-  readonly onBytes: (listener: (bytes: Buffer) => void) => void
-  /** Bytes that came behind the request. */
-  readonly early: Buffer | null
-  /** The client has sent its FIN already. */
-  readonly halfClosed: boolean
-  /** Bytes that the socket held unsent when it was destroyed. */
-  readonly lost: () => number
-  /** To be called once the connection is over. */
-  readonly release: () => void
+  /**
+   * Agrees to the upgrade that was asked for: bytes both ways from here, instead of a response. Ends the exchange on this
+   * side.
+   *
+   * @param head of status 101, whatever the codec makes of it
+   * @param protocol as the request named it
+   */
+  upgrade(head: ResponseHead, protocol: string): Duplex
 }
 
 /** What the exchange is told. After `onClientGone` nothing more comes. */
@@ -106,7 +98,7 @@ export interface DownstreamHandler {
 export interface RequestHandler {
   begin(downstream: Downstream, request: IncomingRequest): DownstreamHandler
   /** A request that never became an exchange: logs and counts it, and says what to answer. */
-  refused(peer: Peer, error: GatewayError, method: string, target: string): LocalResponse
+  refused(peer: Peer, error: GatewayError, method: string, target: string): CompleteResponse
   connectionOpened(listener: PeerListener): void
   connectionClosed(listener: PeerListener): void
 }

@@ -1,9 +1,11 @@
 /**
- * The one contract for sending a request to an endpoint, after undici's `dispatch(request, handler)`: HTTP/1.1 now,
- * HTTP/2 beside it later. Callbacks instead of promises and streams: a plain request allocates nothing for them.
+ * The contract for sending a request to an endpoint, after undici's `dispatch(request, handler)`. Whoever dispatches
+ * sees neither a connection nor what is spoken on it. Callbacks instead of promises and streams: a plain request
+ * allocates nothing for them.
  */
-import type { Socket } from 'node:net'
 import type { GatewayError } from '../lib/error.ts'
+import type { Duplex } from '../message/duplex.ts'
+import type { FieldBlock } from '../message/field-block.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 
@@ -14,20 +16,33 @@ export interface UpstreamRequest {
   /** Sent instead of the Host among `fields`; undefined keeps that one. */
   readonly host: string | undefined
   readonly fields: Fields
-  /** Bytes; -1 = chunked; 0 = none. */
+  /** Bytes; -1 = not known in advance; 0 = none. */
   readonly bodyLength: number
-  /** Tells the upstream where the request came from; lines of an HTTP/1.1 head. */
-  readonly forwarding: { readonly block: string }
-  /** Line of the head that counts this pass (CDN-Loop), with its line end. */
-  readonly passed: string
+  /** Sent besides `fields`: where the request came from. */
+  readonly forwarding: FieldBlock
+  /** Sent besides `fields`: counts this pass (CDN-Loop). */
+  readonly passed: FieldBlock
   /** Sent as x-request-id. */
   readonly id: string
   readonly acceptsTrailers: boolean
-  /** Token to ask an upgrade for, or null. */
+  /** Token of the protocol to ask an upgrade for, or null. */
   readonly upgrade: string | null
 }
 
-/** What the dispatcher of a request may do with its connection. */
+/** Connections to one endpoint, as an attempt sees them. */
+export interface UpstreamPool {
+  /**
+   * Sends the request on a connection that lies ready, at once, or on the first that is there. The handler may be
+   * called within the call: `onStream`, or `onError` where no connection may be made.
+   *
+   * @param fresh only a new connection will do: a second try after a reused one was dead
+   */
+  dispatch(request: UpstreamRequest, handler: UpstreamHandler, fresh: boolean): void
+  /** Gives up a request that has no stream yet: its handler is not called any more. Else nothing happens. */
+  cancel(handler: UpstreamHandler): void
+}
+
+/** One request on its connection: the whole HTTP/1.1 connection, or a stream of an HTTP/2 one. */
 export interface UpstreamStream {
   /** @returns false when the caller should wait for `onDrain` */
   write(chunk: Uint8Array): boolean
@@ -35,13 +50,13 @@ export interface UpstreamStream {
   pause(): void
   resume(): void
   /**
-   * The upstream keeps the connection open behind the response of which the head has come, and so takes the rest of the
-   * request (RFC 9112 §9.6).
+   * Once the head of the response has come: the upstream takes the rest of the request also behind the end of the
+   * response. An upstream that ends its connection with the response does not (over HTTP/1.1, RFC 9112 §9.6).
    */
   readonly takesRest: boolean
   /** The response is complete and the request is not: it may go on, until `onError`. */
   readonly sending: boolean
-  /** Gives the request up: the connection is closed, no callback comes any more. */
+  /** Gives the request up; no callback comes any more. */
   abort(): void
 }
 
@@ -50,6 +65,13 @@ export interface UpstreamStream {
  * still being sent.
  */
 export interface UpstreamHandler {
+  /**
+   * The head is on its way and the body may be written. Once, before everything else but an `onError` that says why no
+   * connection was to be had.
+   *
+   * @param reused the connection had carried a request before
+   */
+  onStream(stream: UpstreamStream, reused: boolean): void
   /** 1xx other than 101. */
   onInformational(status: number, fields: Fields): void
   /** The fields point into the same buffer: who needs them after the return calls `detach` on them. */
@@ -65,13 +87,6 @@ export interface UpstreamHandler {
   onDrain(): void
   /** What arrived in one read has been handed over: a good moment to write what was gathered. */
   onBatchEnd(): void
-  /** The upstream agreed to the upgrade: the connection is bytes both ways from here; `early` came behind the head. */
-  onUpgrade(head: ResponseHead, tunnel: UpstreamTunnel, early: Buffer | null): void
-}
-
-/** The upstream's side of a tunnel. */
-export interface UpstreamTunnel {
-  /** For writing, pausing and its end; bytes that arrive come through {@link onBytes} alone. */
-  readonly socket: Socket
-  onBytes(listener: (bytes: Buffer) => void): void
+  /** The upstream agreed to the upgrade: bytes both ways from here. The status of the head is 101. */
+  onUpgrade(head: ResponseHead, duplex: Duplex): void
 }

@@ -3,12 +3,12 @@ import type { Endpoint } from '../balance/endpoint.ts'
 import type { GatewayError } from '../lib/error.ts'
 import type { BodySink } from '../message/body.ts'
 import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
+import type { Duplex } from '../message/duplex.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
-import { responseBodySteps } from '../policy/chain.ts'
-import type { EndpointPool, PoolWaiter } from '../proxy/pool.ts'
-import type { UpstreamConnection } from '../proxy/upstream-h1.ts'
-import type { UpstreamHandler, UpstreamTunnel } from '../transport/upstream.ts'
+import { responseBodySteps } from '../policy/body-steps.ts'
+import type { UpstreamHandler, UpstreamPool, UpstreamStream } from '../transport/upstream.ts'
+
 import type { ProxyExchange } from './exchange.ts'
 import { upstreamRequest } from './upstream-request.ts'
 
@@ -22,11 +22,11 @@ interface Waiting {
   trailers: Fields | null
 }
 
-export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
+export class Attempt implements UpstreamHandler, BodySink {
   readonly #x: ProxyExchange
   readonly endpoint: Endpoint
-  readonly #pool: EndpointPool
-  #stream: UpstreamConnection | null = null
+  readonly #pool: UpstreamPool
+  #stream: UpstreamStream | null = null
   #pipe: BodyPipe | null = null
   #waiting: Waiting | null = null
   #done = false
@@ -35,7 +35,6 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
   /** The upstream has said all of it. */
   #responseDone = false
   reused = false
-  fresh = false
   /** Monotonic milliseconds. */
   readonly startedAt: number
   /** Since when only the upstream's head is missing. */
@@ -44,7 +43,7 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
   #headCame = false
   #paused = false
 
-  constructor(x: ProxyExchange, endpoint: Endpoint, pool: EndpointPool) {
+  constructor(x: ProxyExchange, endpoint: Endpoint, pool: UpstreamPool) {
     this.#x = x
     this.endpoint = endpoint
     this.#pool = pool
@@ -55,8 +54,7 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
 
   /** @param fresh only a new connection will do */
   start(fresh: boolean): void {
-    this.fresh = fresh
-    this.#pool.acquire(this)
+    this.#pool.dispatch(upstreamRequest(this.#x, this.endpoint), this, fresh)
   }
 
   /** It waits for a connection. */
@@ -64,27 +62,18 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     return this.#stream === null && !this.#done
   }
 
-  // ---- the pool ----
-
-  onConnection(connection: UpstreamConnection, reused: boolean): void {
+  onStream(stream: UpstreamStream, reused: boolean): void {
     const x = this.#x
-    this.#stream = connection
+    this.#stream = stream
     this.reused = reused
     x.upstreamStartedAt = x.flow.timers.now
     x.lastActivity = x.upstreamStartedAt
-    connection.dispatch(upstreamRequest(x, this.endpoint), this)
     if (x.body !== null) x.body.open()
     else {
       this.awaitingHead = true
       this.waitingSince = x.upstreamStartedAt
     }
     x.watch()
-  }
-
-  onConnectError(error: GatewayError): void {
-    if (this.#done) return
-    this.#finish()
-    this.#x.flow.attemptFailed(this.#x, this, error)
   }
 
   // ---- the request's body ----
@@ -236,9 +225,9 @@ export class Attempt implements UpstreamHandler, PoolWaiter, BodySink {
     x.watch()
   }
 
-  onUpgrade(head: ResponseHead, tunnel: UpstreamTunnel, early: Buffer | null): void {
+  onUpgrade(head: ResponseHead, duplex: Duplex): void {
     this.#stream = null
-    this.#x.flow.upgraded(this.#x, head, tunnel, early)
+    this.#x.flow.upgraded(this.#x, head, duplex)
   }
 
   // ---- BodySink: the client, behind the filters' steps ----

@@ -6,14 +6,15 @@ import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import { EndpointSet } from '../balance/endpoint-set.ts'
 import { RetryBudget } from '../balance/retry.ts'
-import type { HeadLimits } from '../http/head.ts'
 import type { Clock, Random } from '../lib/clock.ts'
-import { EndpointPool, type PoolContext, type Reservation } from '../proxy/pool.ts'
+import type { HeadLimits } from '../message/head.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { Backend } from '../snapshot/snapshot.ts'
 import type { EndpointRow } from '../thread/messages.ts'
+import type { Connector } from '../transport/connector.ts'
+import { EndpointPool, type PoolContext, type Reservation } from '../transport/pool.ts'
 import type { Timed, Timers } from '../transport/timers.ts'
 import type { LinkedBackend } from './linked.ts'
 import type { NamespaceShare, ShareMember, UpstreamBudget } from './upstream-budget.ts'
@@ -30,6 +31,7 @@ export interface BackendsContext {
   /** The dial guard. */
   mayDial(address: string, port: number): boolean
   readonly budget: UpstreamBudget
+  readonly connector: Connector
   limits: HeadLimits
 }
 
@@ -131,6 +133,10 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(context.clock)
     this.balancer = createBalancer(plan.algorithm, context.endpoints, context.random)
+  }
+
+  get connector(): Connector {
+    return this.#context.connector
   }
 
   get limits(): HeadLimits {

@@ -6,10 +6,12 @@ import type { Endpoint } from '../balance/endpoint.ts'
 import type { Forwarding } from '../exchange/forwarding.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
+import type { BodyControl } from '../message/body.ts'
 import type { BodyPipe } from '../message/body-pipe.ts'
 import type { ClientOrigin } from '../message/client-origin.ts'
 import type { Fields } from '../message/fields.ts'
 import type { LocalResponse } from '../message/local-response.ts'
+import { type Attribute, Attributes } from '../policy/attribute.ts'
 import type { Exchange, ExchangeLimits } from '../policy/exchange.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { requestIdOf } from '../policy/request-id/request-id.ts'
@@ -94,6 +96,8 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   body: RequestBody | null
   /** Steps that the body of an answer of ours is passing. */
   answerBody: BodyPipe | null = null
+  /** Where the body of a response of ours comes from, while it is a stream. */
+  answerSource: BodyControl | null = null
   /** Of a tunnel, either way; a request's body counts its own bytes, a response's the client's side. */
   bytesIn = 0
   bytesOut = 0
@@ -104,7 +108,8 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
   upstreamEndedAt = -1
   #id: string | null = null
   #ownLimits: ExchangeLimits | null = null
-  #attributes: Map<string, unknown> | null = null
+  #attributes: Attributes | null = null
+  #end: AbortController | null = null
 
   constructor(flow: Flow, downstream: Downstream, incoming: IncomingRequest) {
     this.flow = flow
@@ -150,9 +155,30 @@ export class ProxyExchange implements Exchange, DownstreamHandler, Timed {
     return this.incoming.bodyLength < 0 ? undefined : this.incoming.bodyLength
   }
 
-  get attributes(): Map<string, unknown> {
-    this.#attributes ??= new Map()
-    return this.#attributes
+  get<T>(key: Attribute<T>): T | undefined {
+    return this.#attributes?.get(key)
+  }
+
+  set<T>(key: Attribute<T>, value: T): void {
+    this.#attributes ??= new Attributes()
+    this.#attributes.set(key, value)
+  }
+
+  get signal(): AbortSignal {
+    if (this.#end === null) {
+      this.#end = new AbortController()
+      if (this.ended) this.#end.abort()
+    }
+    return this.#end.signal
+  }
+
+  /** Ended: whoever waits for it stops. */
+  abortSignal(): void {
+    this.#end?.abort()
+  }
+
+  readBody(_maxBytes: number): Promise<Uint8Array> {
+    return Promise.reject(new GatewayError('InternalError', 'reading a body is not there yet'))
   }
 
   /** A copy of its own, made when a filter first asks. */

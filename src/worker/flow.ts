@@ -3,29 +3,31 @@
  * so that a plain request runs from its head to the upstream's socket in one turn of the loop without a promise.
  */
 
-import type { Splits } from '../balance/split.ts'
+import type { WeightedSplits } from '../balance/weighted-split.ts'
 import type { ClientResolver } from '../exchange/client-address.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import { GatewayError } from '../lib/error.ts'
 import { REASONS, type Reason, type ReasonInfo } from '../lib/reason.ts'
 import type { AccessLog } from '../log/access-line.ts'
 import type { BodyStepFactory } from '../message/body.ts'
-import { composeBody } from '../message/body-pipe.ts'
+
+import type { Duplex } from '../message/duplex.ts'
+
 import type { ResponseHead } from '../message/head.ts'
-import type { LocalResponse } from '../message/local-response.ts'
+import { type CompleteResponse, isComplete, type LocalResponse } from '../message/local-response.ts'
 import { normalizeHost } from '../pattern/host.ts'
 import { hasEncodedSlash, normalizePath } from '../pattern/path.ts'
 import { validateQuery } from '../pattern/query.ts'
+import { responseBodySteps } from '../policy/body-steps.ts'
 import {
   type ChainResult,
   type Replacement,
-  responseBodySteps,
-  runAnswer,
   runEnd,
+  runLocalResponse,
   runRequest,
   runResponse,
 } from '../policy/chain.ts'
-import { problemAnswer } from '../policy/problem.ts'
+import { problemResponse } from '../policy/problem.ts'
 import { makeRequestId } from '../policy/request-id/request-id.ts'
 import { match } from '../routing/match.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
@@ -33,14 +35,14 @@ import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, RequestHandler } from '../transport/downstream.ts'
 import type { Peer, PeerListener } from '../transport/peer.ts'
 import type { Timers } from '../transport/timers.ts'
-import type { UpstreamTunnel } from '../transport/upstream.ts'
 import type { Attempt } from './attempt.ts'
 import { ProxyExchange } from './exchange.ts'
 import { HostCache } from './host-cache.ts'
 import type { LinkedTables } from './linked.ts'
+import { sendLocalBody } from './local-body.ts'
 import { LoopGuard } from './loop-guard.ts'
 import { serverOptions, takeHop } from './max-forwards.ts'
-import { Report } from './report.ts'
+import { Report, summaryOf } from './report.ts'
 import { attemptFailed, forward, retry } from './tries.ts'
 import { openTunnel } from './tunnel.ts'
 
@@ -52,7 +54,7 @@ export interface FlowContext {
   readonly timers: Timers
   readonly endpoints: EndpointTable
   readonly metrics: WorkerMetrics
-  readonly splits: Splits
+  readonly splits: WeightedSplits
   /** An error nobody expected: for the process log. */
   unexpected(error: unknown): void
 }
@@ -71,7 +73,7 @@ export class Flow implements RequestHandler {
   readonly timers: Timers
   readonly endpoints: EndpointTable
   readonly metrics: WorkerMetrics
-  readonly splits: Splits
+  readonly splits: WeightedSplits
   readonly #context: FlowContext
   readonly #hosts = new HostCache()
   readonly #report: Report
@@ -168,7 +170,7 @@ export class Flow implements RequestHandler {
     if (x.ended || x.answering || outcome?.type === 'ended') return
     x.deciding = false
     try {
-      if (outcome?.type === 'answer') this.answer(x, outcome.answer, outcome.from)
+      if (outcome?.type === 'respond') this.answer(x, outcome.response, outcome.from)
       else forward(this, x)
     } catch (error) {
       this.rescue(x, error)
@@ -209,7 +211,7 @@ export class Flow implements RequestHandler {
     if (replacement.type === 'replace' && !x.ended) {
       x.attempt?.abort()
       x.attempt = null
-      this.#send(x, replacement.answer, replacement.from)
+      this.#send(x, replacement.response, replacement.from)
     }
     return false
   }
@@ -219,21 +221,25 @@ export class Flow implements RequestHandler {
     if (answer.reason !== undefined) x.reason = answer.reason
     const chain = x.linked?.chain ?? null
     if (chain === null) return this.#send(x, answer)
-    const replacement = runAnswer(chain, x, answer, from)
+    const replacement = runLocalResponse(chain, x, answer, from)
     if (replacement instanceof Promise) {
       x.answering = true
       this.timers.arm(x, this.timers.now + ANSWER_GRACE)
       replacement
         .then((late) => {
-          if (!x.ended && late?.type === 'replace') this.#send(x, late.answer, late.from)
+          if (!x.ended && late?.type === 'replace') this.#send(x, late.response, late.from)
         })
         .catch((error: unknown) => this.rescue(x, error))
-    } else if (replacement?.type === 'replace') this.#send(x, replacement.answer, replacement.from)
+    } else if (replacement?.type === 'replace') this.#send(x, replacement.response, replacement.from)
   }
 
   #send(x: ProxyExchange, answer: LocalResponse, from = 0): void {
     const chain = x.linked?.chain ?? null
-    const head: ResponseHead = { status: answer.status, fields: answer.fields, bodyLength: answer.body?.length ?? 0 }
+    const head: ResponseHead = {
+      status: answer.status,
+      fields: answer.fields,
+      bodyLength: answer.body === null ? 0 : answer.body.length,
+    }
     let steps: BodyStepFactory[] | null = null
     try {
       if (chain !== null) steps = responseBodySteps(chain, x, head, from)
@@ -245,30 +251,13 @@ export class Flow implements RequestHandler {
     x.status = answer.status
     if (answer.reason !== undefined) x.reason = answer.reason
     x.headSent = true
-    if (steps === null) {
+    if (steps === null && isComplete(answer)) {
       x.downstream.sendAnswer(answer, answer.reason !== undefined && closes(answer.reason))
       return this.finish(x)
     }
     x.downstream.sendHead(head, answer.reason !== undefined && closes(answer.reason) ? 'untrusted' : 'dropped')
-    const pipe = composeBody(
-      steps,
-      {
-        write: (chunk) => {
-          this.sendChunk(x, chunk)
-          return x.downstream.room
-        },
-        end: (trailers) => {
-          x.downstream.sendEnd(trailers)
-          this.finish(x)
-        },
-        fail: (error) => this.fail(x, error),
-      },
-      () => {},
-    )
-    x.answerBody = pipe
-    if (answer.body !== null) pipe.write(answer.body)
-    pipe.end(null)
-    // A step may take its time.
+    sendLocalBody(this, x, answer, steps ?? [])
+    // A step, or the source of a stream, may take its time.
     if (!x.ended) x.watch()
   }
 
@@ -282,7 +271,7 @@ export class Flow implements RequestHandler {
 
   refuse(x: ProxyExchange, reason: Reason): void {
     // A filter that has not decided yet was not passed: it sees nothing of the way back.
-    this.answer(x, problemAnswer(reason, x), x.deciding ? x.entered - 1 : x.entered)
+    this.answer(x, problemResponse(reason, x), x.deciding ? x.entered - 1 : x.entered)
   }
 
   /**
@@ -356,27 +345,29 @@ export class Flow implements RequestHandler {
     this.timers.disarm(x)
     x.body?.abort()
     x.answerBody?.abort()
+    x.answerSource?.abort()
+    x.abortSignal()
     x.attempt?.abort()
     x.attempt = null
     x.share?.exit()
     if (x.counted) this.endpoints.release(this.worker, x.backend!.slot)
     const chain = x.linked?.chain ?? null
-    if (chain !== null) runEnd(chain, x)
+    if (chain !== null) runEnd(chain, x, summaryOf)
     this.active--
     this.#report.exchange(x, this.timers.touch(), this.clock.wall(), this.accessLog)
   }
 
-  upgraded(x: ProxyExchange, head: ResponseHead, tunnel: UpstreamTunnel, early: Buffer | null): void {
+  upgraded(x: ProxyExchange, head: ResponseHead, upstream: Duplex): void {
     x.status = 101
     x.headSent = true
     this.timers.disarm(x)
-    openTunnel(x, head, tunnel, early)
+    openTunnel(x, head, upstream)
   }
 
-  refused(peer: Peer, error: GatewayError, method: string, target: string): LocalResponse {
+  refused(peer: Peer, error: GatewayError, method: string, target: string): CompleteResponse {
     const id = makeRequestId(this.random)
     this.metrics.exchangeStarted()
-    const answer = problemAnswer(error.reason, { id })
+    const answer = problemResponse(error.reason, { id })
     const bytesOut = method === 'HEAD' ? 0 : (answer.body?.length ?? 0)
     this.#report.refusal(peer, error, method, target, id, bytesOut, this.clock.wall(), this.accessLog)
     return answer

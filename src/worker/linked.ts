@@ -4,10 +4,12 @@ import type { Endpoint } from '../balance/endpoint.ts'
 import type { RetryBudget } from '../balance/retry.ts'
 import type { Chain } from '../policy/chain.ts'
 import type { ExchangeLimits } from '../policy/exchange.ts'
+
 import type { PolicySet } from '../policy/policy-set.ts'
-import type { EndpointPool } from '../proxy/pool.ts'
+
 import type { RouteTables } from '../snapshot/route-tables.ts'
 import type { Backend } from '../snapshot/snapshot.ts'
+import type { UpstreamPool } from '../transport/upstream.ts'
 import type { NamespaceShare } from './upstream-budget.ts'
 
 export interface LinkedPolicy {
@@ -28,7 +30,7 @@ export interface LinkedBackend {
   readonly share: NamespaceShare
   /** Over all workers, as the Backend and the operator say; 0 = unlimited. */
   readonly maxConcurrentRequests: number
-  pool(endpoint: Endpoint): EndpointPool
+  pool(endpoint: Endpoint): UpstreamPool
   /** Row in the shared endpoint table for limits over all workers; -1 when the table had none left. */
   readonly slot: number
   /** Row in the metrics. */

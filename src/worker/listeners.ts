@@ -8,7 +8,7 @@ import type { RequestHandler } from '../transport/downstream.ts'
 import type { Timers } from '../transport/timers.ts'
 
 export interface ListenersHost {
-  readonly gate: RequestHandler
+  readonly requests: RequestHandler
   readonly timers: Timers
   readonly wall: () => number
   readonly reusePort: boolean
@@ -45,20 +45,20 @@ export class Listeners {
 
   constructor(host: ListenersHost) {
     this.#host = host
-    const gate: RequestHandler = {
-      begin: (downstream, request) => host.gate.begin(downstream, request),
-      refused: (peer, error, method, target) => host.gate.refused(peer, error, method, target),
+    const requests: RequestHandler = {
+      begin: (downstream, request) => host.requests.begin(downstream, request),
+      refused: (peer, error, method, target) => host.requests.refused(peer, error, method, target),
       connectionOpened(listener) {
         host.countConnection(1)
-        host.gate.connectionOpened(listener)
+        host.requests.connectionOpened(listener)
       },
       connectionClosed(listener) {
         host.countConnection(-1)
-        host.gate.connectionClosed(listener)
+        host.requests.connectionClosed(listener)
       },
     }
     this.#context = {
-      gate,
+      requests,
       timers: host.timers,
       wall: host.wall,
       heldLimit: host.heldLimit,

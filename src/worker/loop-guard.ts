@@ -4,6 +4,7 @@
  */
 import { createHmac } from 'node:crypto'
 import { CDN_LOOP_FIELD, countPasses } from '../http/cdn-loop.ts'
+import { FieldBlock } from '../message/field-block.ts'
 import type { Fields } from '../message/fields.ts'
 import type { RuleView } from '../snapshot/route-tables.ts'
 import type { LoopSettings } from '../thread/messages.ts'
@@ -17,7 +18,7 @@ export class LoopGuard {
   readonly #passes: number
   readonly #id: string
   /** Made when a rule first sends a request. */
-  readonly #lines = new WeakMap<RuleView, string>()
+  readonly #blocks = new WeakMap<RuleView, FieldBlock>()
 
   constructor({ seed, passes }: LoopSettings) {
     this.#seed = seed
@@ -25,14 +26,14 @@ export class LoopGuard {
     this.#id = `headgate-${this.#digest('installation', ID)}`
   }
 
-  /** What a request that this rule sends on has in its head, with the line end. */
-  line(rule: RuleView): string {
-    let line = this.#lines.get(rule)
-    if (line === undefined) {
-      line = `${CDN_LOOP_FIELD}: ${this.#id};r=${this.#mark(rule)}\r\n`
-      this.#lines.set(rule, line)
+  /** What a request that this rule sends on carries besides its own fields. */
+  block(rule: RuleView): FieldBlock {
+    let block = this.#blocks.get(rule)
+    if (block === undefined) {
+      block = new FieldBlock([CDN_LOOP_FIELD, `${this.#id};r=${this.#mark(rule)}`])
+      this.#blocks.set(rule, block)
     }
-    return line
+    return block
   }
 
   /** @returns in what way a request that has CDN-Loop goes in a circle, for the log; undefined when it does not */

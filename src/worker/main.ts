@@ -1,8 +1,10 @@
 /** A worker thread: listens, proxies, and takes what control and the supervisor tell it. */
+
 import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import { Splits } from '../balance/split.ts'
+import { WeightedSplits } from '../balance/weighted-split.ts'
 import { ClientResolver } from '../exchange/client-address.ts'
+import { GatewayError } from '../lib/error.ts'
 import { AccessLog } from '../log/access-line.ts'
 import { createThreadLogger } from '../log/process-log.ts'
 import { normalizePath } from '../pattern/path.ts'
@@ -10,15 +12,17 @@ import { PatternCache } from '../pattern/pattern-cache.ts'
 import { compilePattern } from '../pattern/regex.ts'
 import { builtInFilters } from '../policy/built-in.ts'
 import { ContentStore } from '../policy/contents.ts'
-import type { FilterDeps } from '../policy/registry.ts'
+import type { FilterServices } from '../policy/services.ts'
+import { tcpConnector } from '../proxy/tcp-connector.ts'
+
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
 import { watchLoopDelay } from '../shared-memory/loop-delay.ts'
+import { WORKER_GARBAGE_THRESHOLD, watchMemory } from '../shared-memory/memory-watch.ts'
 import { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { ProcessBlock, startHeartbeat, workerThread } from '../shared-memory/process-block.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
-import { WORTH_COMPILING_BYTES, watchMemory } from '../shared-memory/thread-memory.ts'
 import type { ToWorker, WorkerSettings } from '../thread/messages.ts'
 import { systemTimers } from '../thread/system-timers.ts'
 import type { MainToWorker, WorkerData, WorkerToMain } from '../thread/thread-data.ts'
@@ -58,6 +62,7 @@ const backends = new Backends({
   metricsRow: (id) => rows.find(id),
   mayDial: (address, port) => guard !== undefined && guard.refuses(address, port) === undefined,
   budget,
+  connector: tcpConnector,
   limits: { head: 65_536, headers: 100, uri: 16_384 },
 })
 
@@ -69,7 +74,7 @@ const flow = new Flow(
     timers,
     endpoints,
     metrics,
-    splits: new Splits(random),
+    splits: new WeightedSplits(random),
     unexpected: (error) => log.error({ error }, 'an exchange failed in a way nobody expected; its client got 500'),
   },
   new ClientResolver(null),
@@ -77,7 +82,7 @@ const flow = new Flow(
 )
 
 const listeners = new Listeners({
-  gate: flow,
+  requests: flow,
   timers,
   wall: clock.wall,
   reusePort: data.reusePort,
@@ -88,9 +93,15 @@ const listeners = new Listeners({
   changed: (ports, failures) => tell({ type: 'listening', ports, failures }),
 })
 
-const filters: FilterDeps = {
+/** Payloads of ConfigMaps and Secrets, for filters. */
+const contents = new ContentStore()
+
+const filters: FilterServices = {
   clock,
   random,
+  timers: clock,
+  client: { request: () => Promise.reject(new GatewayError('InternalError', 'no outgoing client yet')) },
+  contents,
   compilePattern,
   normalizePath,
   report: (filter, error) => log.error({ error, filter }, `filter ${filter} threw; its exchange got 500`),
@@ -102,9 +113,6 @@ const PATTERNS = 1 << 16
 let control: MessagePort
 
 const patterns = new PatternCache(PATTERNS, data.patternBytes)
-
-/** Payloads of ConfigMaps and Secrets, for filters. */
-const contents = new ContentStore()
 
 const runtime = new Runtime({
   clock,
@@ -179,7 +187,7 @@ watchMemory(
     statistics: getHeapStatistics,
     idle: () => flow.active === 0,
     collect: globalThis.gc,
-    worth: WORTH_COMPILING_BYTES,
+    threshold: WORKER_GARBAGE_THRESHOLD,
   },
   (look, interval) => setInterval(look, interval).unref(),
 )

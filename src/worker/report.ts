@@ -5,11 +5,27 @@
 import type { GatewayError } from '../lib/error.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
 import type { AccessEntry, AccessLog } from '../log/access-line.ts'
+import type { ExchangeSummary } from '../policy/exchange.ts'
 import { type EndedExchange, methodClass, type WorkerMetrics } from '../shared-memory/metrics.ts'
 import type { Peer } from '../transport/peer.ts'
 import type { ProxyExchange } from './exchange.ts'
 
 const REASON_INDEX: ReadonlyMap<Reason, number> = new Map(REASON_LIST.map((reason, index) => [reason, index]))
+
+/** What filters are told at the end. */
+export function summaryOf(x: ProxyExchange): ExchangeSummary {
+  const now = x.flow.timers.now
+  return {
+    status: x.status,
+    bytesIn: x.body === null ? x.bytesIn : x.body.bytesIn,
+    bytesOut: x.bytesOut + x.downstream.progress.bodySent,
+    attempts: x.attempts,
+    reason: x.reason,
+    duration: now - x.startedAt,
+    upstreamDuration:
+      x.upstreamStartedAt < 0 ? -1 : (x.upstreamEndedAt < 0 ? now : x.upstreamEndedAt) - x.upstreamStartedAt,
+  }
+}
 
 export class Report {
   readonly #metrics: WorkerMetrics

@@ -3,11 +3,12 @@
  * its limit, passed through the filters' steps, and kept for a second try as long as that is small and safe.
  */
 
+import { CHUNKED } from '../http/framing.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { BodySink } from '../message/body.ts'
 import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
-import { requestBodySteps } from '../policy/chain.ts'
+import { requestBodySteps } from '../policy/body-steps.ts'
 import type { ProxyExchange } from './exchange.ts'
 
 /** Bytes kept before a connection is there; then the client waits. What one read brought may come on top. */
@@ -29,6 +30,8 @@ export class RequestBody {
   /** Bytes were given to a connection: they cannot be sent again. */
   forwarded = false
   bytesIn = 0
+  /** Bytes that the request announces upstream, {@link CHUNKED} where it announces none. */
+  length: number
   /** All has come from the client. */
   complete = false
   /** The upstream does not keep up: it is not the client who is slow. */
@@ -36,6 +39,7 @@ export class RequestBody {
 
   constructor(x: ProxyExchange) {
     this.#x = x
+    this.length = x.incoming.bodyLength
   }
 
   /** A chunk from the client. @returns false: no more for now */
@@ -64,8 +68,13 @@ export class RequestBody {
     this.#composed = true
     const x = this.#x
     const chain = x.linked?.chain ?? null
-    const steps = chain === null ? null : requestBodySteps(chain, x)
-    if (steps === null) return
+    const changed = chain === null ? null : requestBodySteps(chain, x)
+    if (changed === null) return
+    const { steps, length } = changed
+    // What the client announced is no word on what comes out of the steps.
+    x.request.remove('content-length')
+    if (length !== undefined) x.request.add('content-length', String(length))
+    this.length = length ?? CHUNKED
     const early = this.#held
     this.#held = null
     this.#heldBytes = 0

@@ -9,7 +9,8 @@ import type { PatternCache } from '../pattern/pattern-cache.ts'
 import { composeChain } from '../policy/chain.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
-import type { FilterDeps, FilterRegistry } from '../policy/registry.ts'
+import type { FilterRegistry } from '../policy/registry.ts'
+import type { FilterServices } from '../policy/services.ts'
 import { RouteTables } from '../snapshot/route-tables.ts'
 import type { FromWorker, TablesUpdate, ToWorker, WorkerSettings } from '../thread/messages.ts'
 import type { Backends } from './backends.ts'
@@ -20,7 +21,7 @@ const SLICE = 2
 
 export interface RuntimeHost {
   readonly clock: Clock
-  readonly filters: FilterDeps
+  readonly filters: FilterServices
   readonly registry: FilterRegistry
   readonly backends: Backends
   readonly contents: ContentStore

@@ -1,69 +1,130 @@
-/** An upgraded connection: bytes both ways until either side ends, or neither has sent any for too long. */
-import type { Socket } from 'node:net'
-import type { Reason } from '../lib/reason.ts'
+/** An upgraded exchange: bytes both ways until either side ends, or neither has moved any for too long. */
+import type { GatewayError } from '../lib/error.ts'
+import type { Duplex } from '../message/duplex.ts'
 import type { ResponseHead } from '../message/head.ts'
-import type { UpstreamTunnel } from '../transport/upstream.ts'
+import { TimerEntry } from '../transport/timers.ts'
 import type { ProxyExchange } from './exchange.ts'
 
 /** Milliseconds without progress after which the side that is left is not waited for any more. */
 const LAST_BYTES = 10_000
 
-export function openTunnel(x: ProxyExchange, head: ResponseHead, tunnel: UpstreamTunnel, early: Buffer | null): void {
-  head.fields.set('connection', 'upgrade')
-  head.fields.set('upgrade', x.incoming.upgrade!)
-  const upstream = tunnel.socket
-  let over = false
-  const idle = x.policy.timeouts.tunnelIdle
-  const finish = (reason: Reason | null): void => {
-    if (over) return
-    over = true
-    x.reason ??= reason
-    client.destroy()
-    upstream.destroy()
-    x.bytesOut = Math.max(0, x.bytesOut - lost())
-    release()
-    x.flow.finish(x)
-  }
-  const cut = (): void => finish('ShuttingDown')
-  const { socket: client, onBytes, early: pipelined, halfClosed, lost, release } = x.downstream.takeOver(head, cut)
-  if (early !== null) {
-    x.bytesOut += early.length
-    client.write(early)
-  }
-  if (pipelined !== null) {
-    x.bytesIn += pipelined.length
-    upstream.write(pipelined)
-  }
-  onBytes((chunk) => {
-    x.bytesIn += chunk.length
-    if (!upstream.write(chunk)) client.pause()
-  })
-  tunnel.onBytes((chunk) => {
-    x.bytesOut += chunk.length
-    if (!client.write(chunk)) upstream.pause()
-  })
-  const closed = (): void => {
-    if (client.destroyed && upstream.destroyed) finish(null)
-  }
-  join(client, upstream, closed)
-  join(upstream, client, closed)
-  if (halfClosed) upstream.end()
-  client.resume()
-  upstream.resume()
-  // Either side's bytes count for both: a socket's timeout watches its reads and its writes.
-  if (idle > 0) client.setTimeout(idle)
-  client.on('timeout', () => finish(upstream.destroyed ? null : 'IdleTimeout'))
-  upstream.on('timeout', () => finish(null))
+/** Tells the client that the upstream agreed, and joins the two. */
+export function openTunnel(x: ProxyExchange, head: ResponseHead, upstream: Duplex): void {
+  new Tunnel(x, x.downstream.upgrade(head, x.incoming.upgrade!), upstream).start()
 }
 
-/** What the end of one side means for the other: it gets what is still on its way, then its end. */
-function join(from: Socket, to: Socket, closed: () => void): void {
-  to.on('drain', () => from.resume())
-  from.on('end', () => to.end())
-  from.on('error', () => to.destroySoon())
-  from.on('close', () => {
-    to.setTimeout(LAST_BYTES)
-    to.destroySoon()
-    closed()
-  })
+class Tunnel extends TimerEntry {
+  readonly #x: ProxyExchange
+  readonly #client: Duplex
+  readonly #upstream: Duplex
+  /** Milliseconds, 0 = for ever. */
+  readonly #idle: number
+  #lastActivity: number
+  /** Bytes that had not left when this was last looked at: fewer of them are progress, too. */
+  #unsent = 0
+  #clientClosed = false
+  #upstreamClosed = false
+
+  constructor(x: ProxyExchange, client: Duplex, upstream: Duplex) {
+    super()
+    this.#x = x
+    this.#client = client
+    this.#upstream = upstream
+    this.#idle = x.policy.timeouts.tunnelIdle
+    this.#lastActivity = x.flow.timers.now
+  }
+
+  start(): void {
+    const client = this.#client
+    const upstream = this.#upstream
+    if (this.#idle > 0) this.#x.flow.timers.arm(this, this.#lastActivity + this.#idle)
+    upstream.start({
+      onData: (bytes) => {
+        this.#x.bytesOut += bytes.length
+        this.#carry(bytes, upstream, client)
+      },
+      onEnd: () => {
+        client.end()
+        // A server that has ended its side is done with the connection.
+        upstream.end()
+      },
+      onDrain: () => this.#drained(client),
+      onClose: () => this.#upstreamGone(),
+    })
+    client.start({
+      onData: (bytes) => {
+        this.#x.bytesIn += bytes.length
+        this.#carry(bytes, client, upstream)
+      },
+      onEnd: () => upstream.end(),
+      onDrain: () => this.#drained(upstream),
+      onClose: (error) => this.#clientGone(error),
+    })
+  }
+
+  #carry(bytes: Uint8Array, from: Duplex, to: Duplex): void {
+    this.#lastActivity = this.#x.flow.timers.now
+    if (!to.write(bytes)) from.pause()
+  }
+
+  /** One side takes bytes again: the other is read. */
+  #drained(from: Duplex): void {
+    this.#lastActivity = this.#x.flow.timers.now
+    from.resume()
+  }
+
+  /** What is still on its way to the client gets there, then its end. */
+  #upstreamGone(): void {
+    this.#upstreamClosed = true
+    if (this.#clientClosed) return this.#over()
+    this.#client.close()
+    this.#awaitLastBytes(this.#client)
+  }
+
+  /** What the client has said still goes to the upstream, unless the gateway itself ends. */
+  #clientGone(error: GatewayError | null): void {
+    const x = this.#x
+    this.#clientClosed = true
+    x.bytesOut = Math.max(0, x.bytesOut - this.#client.unsent)
+    x.reason ??= error?.reason ?? null
+    if (this.#upstreamClosed) return this.#over()
+    if (error !== null) this.#upstream.destroy()
+    else this.#upstream.close()
+    this.#awaitLastBytes(this.#upstream)
+  }
+
+  #over(): void {
+    this.#x.flow.timers.disarm(this)
+    this.#x.flow.finish(this.#x)
+  }
+
+  #awaitLastBytes(side: Duplex): void {
+    const { timers } = this.#x.flow
+    this.#unsent = side.unsent
+    timers.arm(this, timers.now + LAST_BYTES)
+  }
+
+  expired(now: number): void {
+    const { timers } = this.#x.flow
+    if (this.#clientClosed || this.#upstreamClosed) {
+      const left = this.#clientClosed ? this.#upstream : this.#client
+      if (this.#progress(left.unsent)) timers.arm(this, now + LAST_BYTES)
+      else left.destroy()
+      return
+    }
+    const due = this.#lastActivity + this.#idle
+    if (due > now) timers.arm(this, due)
+    else if (this.#progress(this.#client.unsent + this.#upstream.unsent)) timers.arm(this, now + this.#idle)
+    else {
+      this.#x.reason ??= 'IdleTimeout'
+      this.#client.destroy()
+      this.#upstream.destroy()
+    }
+  }
+
+  #progress(unsent: number): boolean {
+    const before = this.#unsent
+    this.#unsent = unsent
+    return unsent < before
+  }
 }

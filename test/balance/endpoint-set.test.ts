@@ -8,7 +8,7 @@ function row(address: string, changes: Partial<EndpointUpdate> = {}): EndpointUp
 }
 
 describe('an endpoint set', () => {
-  it('reads as address and port, IPv6 in brackets', () => {
+  it('formats an authority as address and port, IPv6 in brackets', () => {
     const set = new EndpointSet()
     set.apply([row('10.0.0.7'), row('fd00::1', { slot: 3 })])
     assert.deepEqual(
@@ -32,7 +32,7 @@ describe('an endpoint set', () => {
     assert.equal(first!.zone, 'b')
   })
 
-  it('says that nothing changed when nothing did', () => {
+  it('reports no change for an equal update', () => {
     const set = new EndpointSet()
     const rows = [row('10.0.0.1', { zone: 'a' }), row('10.0.0.2')]
     assert.equal(set.apply(rows).changed, true)
@@ -42,7 +42,7 @@ describe('an endpoint set', () => {
     assert.equal(new EndpointSet().apply([]).changed, false)
   })
 
-  it('names those that left, so that their pools can be closed', () => {
+  it('reports the removed endpoints, so that their pools can be closed', () => {
     const set = new EndpointSet()
     set.apply([row('10.0.0.1'), row('10.0.0.2')])
     const gone = set.endpoints[0]
@@ -51,7 +51,7 @@ describe('an endpoint set', () => {
     assert.deepEqual(set.endpoints, [])
   })
 
-  it('takes another port, or another row of the shared table, for another endpoint', () => {
+  it('treats another port, or another row of the shared table, as another endpoint', () => {
     const set = new EndpointSet()
     set.apply([row('10.0.0.1')])
     const old = set.endpoints[0]
@@ -61,7 +61,7 @@ describe('an endpoint set', () => {
     assert.equal(set.apply([row('10.0.0.1', { slot: 77, port: 9090 })]).removed.length, 1)
   })
 
-  it('counts the first of two rows with one identity', () => {
+  it('uses the first of two rows with the same identity', () => {
     const set = new EndpointSet()
     set.apply([row('10.0.0.1', { weight: 3 }), row('10.0.0.1', { weight: 9 })])
     assert.deepEqual(
@@ -70,7 +70,7 @@ describe('an endpoint set', () => {
     )
   })
 
-  it('agrees with its rows after any history, and accounts for every object that comes and goes', () => {
+  it('equals its rows after any history, and reports every added and removed object', () => {
     const address = fc.nat(5)
     const rows = fc.array(fc.record({ address, weight: fc.integer({ min: 1, max: 3 }), slot: fc.nat(1) }), {
       maxLength: 6,

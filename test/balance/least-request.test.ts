@@ -45,7 +45,7 @@ describe('least request', () => {
     assert.ok(Math.abs(share - 0.75) < 0.02, `${share}`)
   })
 
-  it('keeps queues short when requests last: nobody has more than a few above the mean', () => {
+  it('keeps queues short under long requests: no endpoint has more than a few above the mean', () => {
     const bench = new Bench()
     const endpoints = bench.endpoints(...Array.from({ length: 50 }, () => 1))
     const balancer = new LeastRequest(bench, seeded(3))

@@ -33,19 +33,19 @@ function methods(failure: Failure, decision: string, policy = POLICY, attempt = 
 }
 
 describe('mayRetry', () => {
-  it('tries any method at another endpoint when the connection never came about', () => {
+  it('retries any method at another endpoint when the connection was not established', () => {
     assert.equal(methods(failed('ConnectFailure'), 'next-endpoint'), METHODS.join(' '))
     assert.equal(methods(failed('ConnectTimeout'), 'next-endpoint'), METHODS.join(' '))
   })
 
-  it('tries an idempotent method once more on a new connection when a reused one died, whatever the policy says', () => {
+  it('retries an idempotent method once on a new connection when a reused one was reset, regardless of the policy', () => {
     const none: RetryPolicy = { ...POLICY, attempts: 0, reasons: [] }
     const died = failed('ResetBeforeResponse', { reused: true })
     assert.equal(methods(died, 'fresh-connection', none), 'GET HEAD OPTIONS TRACE PUT DELETE')
     assert.equal(methods({ ...died, refreshed: true }, 'fresh-connection'), '')
   })
 
-  it('tries only safe methods at another endpoint when a new connection was reset', () => {
+  it('retries only safe methods at another endpoint when a new connection was reset', () => {
     assert.equal(methods(failed('ResetBeforeResponse'), 'next-endpoint'), 'GET HEAD OPTIONS TRACE')
     const again = failed('ResetBeforeResponse', { reused: true, refreshed: true })
     assert.equal(methods(again, 'next-endpoint'), 'GET HEAD OPTIONS TRACE')
@@ -59,12 +59,12 @@ describe('mayRetry', () => {
     assert.equal(mayRetry(failed(503), 'POST', every, 0, 'none'), 'no')
   })
 
-  it('tries listed status codes again for safe methods only', () => {
+  it('retries listed status codes for safe methods only', () => {
     assert.equal(methods(failed(503), 'next-endpoint'), 'GET HEAD OPTIONS TRACE')
     assert.equal(methods(failed(500), 'next-endpoint'), '')
   })
 
-  it('stops after the attempts of the policy, and does only what its reasons name', () => {
+  it("stops after the policy's attempts, and retries only its reasons", () => {
     assert.equal(mayRetry(failed('ConnectFailure'), 'GET', POLICY, 1, 'none'), 'next-endpoint')
     assert.equal(mayRetry(failed('ConnectFailure'), 'GET', POLICY, 2, 'none'), 'no')
     assert.equal(mayRetry(failed('ConnectFailure'), 'GET', { ...POLICY, reasons: [] }, 0, 'none'), 'no')
@@ -72,12 +72,12 @@ describe('mayRetry', () => {
     assert.equal(mayRetry(failed('ResetBeforeResponse'), 'GET', connectOnly, 0, 'none'), 'no')
   })
 
-  it('never tries again what timed out while it may have been worked on', () => {
+  it('never retries a timeout after which the request may have been processed', () => {
     for (const reason of ['ResponseHeadTimeout', 'BackendRequestTimeout', 'RequestTimeout'] as const)
       assert.equal(mayRetry(failed(reason), 'GET', POLICY, 0, 'none'), 'no')
   })
 
-  it('never tries again once a byte of the response was passed on, or with a body that is no longer there', () => {
+  it('never retries after a byte of the response was forwarded, or with a consumed body', () => {
     const what = fc.oneof(fc.constantFrom(...REASON_LIST), fc.constantFrom(500, 503))
     fc.assert(
       fc.property(what, fc.constantFrom(...METHODS), fc.boolean(), fc.boolean(), (what, method, reused, started) => {
@@ -87,14 +87,14 @@ describe('mayRetry', () => {
     )
   })
 
-  it('sends a body again that is still untouched or kept', () => {
+  it('retries with a body that is untouched or replayable', () => {
     for (const body of ['untouched', 'replayable'] as const)
       assert.equal(mayRetry(failed('ConnectFailure'), 'POST', POLICY, 0, body), 'next-endpoint')
   })
 })
 
 describe('backoffDelay', () => {
-  it('doubles with each retry, up to 32 times, and lies between half of that and all of it', () => {
+  it('doubles with each retry, up to 32 times the base, with jitter of one half', () => {
     fc.assert(
       fc.property(fc.nat(20), fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), (attempt, chance) => {
         const delay = backoffDelay(25, attempt, () => chance)
@@ -126,7 +126,7 @@ describe('the retry budget', () => {
     assert.equal(granted(budget, 20), MIN_RETRIES)
   })
 
-  it('forgets requests and retries after ten seconds', () => {
+  it('discards requests and retries after ten seconds', () => {
     const clock = new TestClock()
     const budget = new RetryBudget(clock)
     for (let i = 0; i < 1_000; i++) budget.request()

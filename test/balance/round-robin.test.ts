@@ -24,7 +24,7 @@ describe('round robin', () => {
     assert.deepEqual([...tally(balancer, 300).values()], [100, 100, 100])
   })
 
-  it('goes on behind the last pick when endpoints come and go', () => {
+  it('continues after the last pick when endpoints come and go', () => {
     const bench = new Bench()
     const [a, b, c, d] = bench.endpoints(1, 1, 1, 1)
     const balancer = new RoundRobin(bench, () => 0)
@@ -36,7 +36,7 @@ describe('round robin', () => {
     assert.equal(balancer.pick(null), d)
   })
 
-  it('begins where chance says, so that workers do not all begin with the first endpoint', () => {
+  it('begins at a random endpoint, so that workers do not all begin with the first', () => {
     const bench = new Bench()
     const endpoints = bench.endpoints(1, 1, 1, 1)
     const starts = new Set<number>()

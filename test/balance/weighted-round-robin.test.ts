@@ -80,7 +80,7 @@ describe('weighted round robin', () => {
     )
   })
 
-  it('does not owe anyone a million turns after weights of a million became weights of one', () => {
+  it('gives no entry a million turns in a row after weights of a million became weights of one', () => {
     const bench = new Bench()
     const endpoints = bench.endpoints(1_000_000, 1, 1)
     const balancer = start(bench, endpoints)
@@ -102,7 +102,7 @@ describe('weighted round robin', () => {
     assert.ok(tally(balancer, 1_000).get(endpoints[0]!)! >= 997)
   })
 
-  it('neither favours nor passes over an endpoint that comes later', () => {
+  it('neither prefers nor skips an endpoint that is added later', () => {
     const bench = new Bench()
     const endpoints = bench.endpoints(1, 1)
     const balancer = start(bench, endpoints)

@@ -152,7 +152,8 @@ describe('a control thread that ends again and again while it is asked', () => {
       assert.equal(ofSigns.statuses.get(`${path} 0`), undefined, 'the main thread always answers')
     for (const path of ['/readyz', '/healthz']) assert.ok(ofSigns.statuses.get(`${path} 200`)! > 50)
     assert.ok(requests > 50)
-    for (const end of endsOf(gateway)) assert.match(end, /left with code 7|thrown by the test/, 'only the test ends it')
+    for (const end of endsOf(gateway))
+      assert.match(end, /exited with code 7|thrown by the test/, 'only the test ends it')
     assert.ok(!gateway.log.some(({ message }) => /TypeError|unhandled/i.test(message)))
   })
 

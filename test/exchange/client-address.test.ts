@@ -3,8 +3,8 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { type Client, ClientResolver } from '../../src/exchange/client-address.ts'
 import { forwardedFromRight, reportedHost, reportedScheme } from '../../src/exchange/forwarding-lists.ts'
+import { BLOCK_LINES, fieldsText } from '../../src/http/field-lines.ts'
 import { parseFields } from '../../src/http/head.ts'
-import { fieldsText } from '../../src/http/write-head.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { CidrSet } from '../../src/pattern/cidr.ts'
 import { normalizeHost } from '../../src/pattern/host.ts'
@@ -60,9 +60,10 @@ function seen(text: string, how: How = {}): Seen {
 
 /** `X-Forwarded-*` as told to the upstream, in the order for, proto, host, port, and `Forwarded` where it is sent. */
 function told({ forwarding }: Client): string[] {
-  const lines = forwarding.block.split('\r\n').slice(0, -1)
+  const text = forwarding.block.image(BLOCK_LINES)
+  const lines = text.split('\r\n').slice(0, -1)
   const names = lines.map((line) => line.slice(0, line.indexOf(':')))
-  assert.equal(new Set(names).size, names.length, forwarding.block)
+  assert.equal(new Set(names).size, names.length, text)
   return ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-port', 'forwarded'].flatMap((name) =>
     lines.filter((line) => line.startsWith(`${name}: `)).map((line) => line.slice(name.length + 2)),
   )
@@ -110,7 +111,7 @@ describe('the client of an untrusted connection', () => {
       const { address, trusted, forwarding, left } = seen(`${spoof}\r\nAccept: x\r\n${spoof}\r\n`, { from: '9.9.9.9' })
       assert.deepEqual([address, trusted, left], ['9.9.9.9', false, 'Accept: x\r\n'])
       assert.equal(
-        forwarding.block,
+        forwarding.block.image(BLOCK_LINES),
         'x-forwarded-for: 9.9.9.9\r\nx-forwarded-proto: http\r\nx-forwarded-host: shop.test\r\nx-forwarded-port: 80\r\n',
       )
     })

@@ -6,9 +6,10 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
-import { type HeadLimits, INCOMPLETE, REFUSED, RequestHead, StatusHead } from '../../src/http/head.ts'
-import { fieldsText } from '../../src/http/write-head.ts'
+import { fieldsText } from '../../src/http/field-lines.ts'
+import { INCOMPLETE, REFUSED, RequestHead, StatusHead } from '../../src/http/head.ts'
 import type { Fields } from '../../src/message/fields.ts'
+import type { HeadLimits } from '../../src/message/head.ts'
 import {
   limitPassed,
   readFieldsSlowly,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { fieldsText } from '../../src/http/field-lines.ts'
 import {
   CHUNKED,
   type FramingFault,
@@ -11,7 +12,6 @@ import {
   UNTIL_CLOSE,
 } from '../../src/http/framing.ts'
 import { RequestHead, StatusHead } from '../../src/http/head.ts'
-import { fieldsText } from '../../src/http/write-head.ts'
 
 const LIMITS = { head: 10_000, headers: 100, uri: 100 }
 

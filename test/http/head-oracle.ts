@@ -3,7 +3,7 @@
  * Strict where the RFC leaves a choice: CRLF alone ends a line, nothing is folded, at most one empty line stands before
  * a request.
  */
-import type { HeadLimits } from '../../src/http/head.ts'
+import type { HeadLimits } from '../../src/message/head.ts'
 
 const TCHAR = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]"
 /** VCHAR but `#`. */

@@ -3,8 +3,8 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { FairMap } from '../../src/lib/fair-map.ts'
 
-describe('a map whose room is shared by groups', () => {
-  it('lets one group have all of it, until others want some', () => {
+describe('a fair map', () => {
+  it('lets one group use all of its capacity until another needs some', () => {
     const map = new FairMap<number>(10)
     for (let i = 0; i < 30; i++) map.set('noisy', `${i}`, i)
     assert.deepEqual([map.size, map.get('noisy', '19'), map.get('noisy', '20')], [10, undefined, 20])
@@ -13,7 +13,7 @@ describe('a map whose room is shared by groups', () => {
     assert.deepEqual([map.size, [0, 1, 2, 3, 4].map((i) => map.get('calm', `${i}`))], [10, [0, 1, 2, 3, 4]])
   })
 
-  it('never takes an entry of a group that holds no more than its equal share', () => {
+  it('never evicts an entry of a group that holds no more than its equal share', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 12 }),

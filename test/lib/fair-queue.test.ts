@@ -10,7 +10,7 @@ function takeAll(queue: FairQueue): string[] {
 }
 
 describe('a fair queue', () => {
-  it('gives each group its turn, however many keys another has', () => {
+  it('serves groups in turn, regardless of how many keys another has', () => {
     const queue = new FairQueue()
     for (let i = 0; i < 5_000; i++) queue.add('noisy', `r${i}`)
     queue.add('calm', 'shop')
@@ -22,21 +22,21 @@ describe('a fair queue', () => {
     assert.equal(queue.groups, 0)
   })
 
-  it('holds each key once, at the place where it began to wait', () => {
+  it('holds each key once, at its first position', () => {
     const queue = new FairQueue()
     for (const key of ['x', 'y', 'x']) queue.add('a', key)
     assert.equal(queue.size, 2)
     assert.deepEqual(takeAll(queue), ['a/x', 'a/y'])
   })
 
-  it('takes the newest and the oldest of a group by turns, when asked to', () => {
+  it('alternates between the newest and the oldest key of a group with order `alternate`', () => {
     const queue = new FairQueue({ order: 'alternate' })
     for (const key of ['1', '2', '3', '4', '5']) queue.add('a', key)
     queue.add('a', '2')
     assert.deepEqual(takeAll(queue), ['a/2', 'a/1', 'a/5', 'a/3', 'a/4'])
   })
 
-  it('in an edit storm over all keys of a group, none of them waits longer than twice their number', () => {
+  it('makes no key wait longer than twice the number of keys while all keys of a group are added again and again', () => {
     const queue = new FairQueue({ order: 'alternate' })
     const keys = Array.from({ length: 50 }, (_, i) => `r${i}`)
     const waiting = new Map<string, number>()
@@ -53,7 +53,7 @@ describe('a fair queue', () => {
     for (const since of waiting.values()) assert.ok(2_000 - since <= 2 * keys.length)
   })
 
-  it('lets a group whose keys are expensive wait until the others have had as much', () => {
+  it('delays a group with expensive keys until the others have used as much', () => {
     const queue = new FairQueue({ quantum: 1 })
     for (let i = 0; i < 10; i++) queue.add('heavy', `h${i}`)
     for (let i = 0; i < 40; i++) queue.add('light', `l${i}`)
@@ -67,7 +67,7 @@ describe('a fair queue', () => {
     assert.ok(Math.abs(work.heavy! - work.light!) <= 11, JSON.stringify(work))
   })
 
-  it('remembers what a group owes while others wait, and forgets it when nobody does', () => {
+  it('keeps the debt of a group while others wait, and drops it when the queue is empty', () => {
     const queue = new FairQueue({ quantum: 1 })
     queue.add('heavy', 'h')
     for (let i = 0; i < 30; i++) queue.add('light', `l${i}`)
@@ -80,7 +80,7 @@ describe('a fair queue', () => {
     assert.equal(queue.groups, 0)
   })
 
-  it('passes over those that are busy, who have their turn when they are not', () => {
+  it('skips busy groups, which keep their credit', () => {
     const queue = new FairQueue()
     for (const key of ['1', '2']) for (const group of ['a', 'b', 'c']) queue.add(group, key)
     const busy = new Set(['a', 'b'])
@@ -93,7 +93,7 @@ describe('a fair queue', () => {
     assert.deepEqual(takeAll(queue), ['a/1', 'a/2'])
   })
 
-  it('finds whom it may take, however much those owe who may not', () => {
+  it('finds an available group regardless of the debt of busy ones', () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c'), fc.integer({ min: 0, max: 200 })), { maxLength: 40 }),
@@ -113,11 +113,11 @@ describe('a fair queue', () => {
     )
   })
 
-  it('says which group has the most, and gives up its oldest', () => {
+  it('finds the largest group and drops its oldest key', () => {
     const queue = new FairQueue()
     for (const key of ['1', '2', '3']) queue.add('a', key)
     queue.add('b', '1')
-    assert.equal(queue.crowd(), 'a')
+    assert.equal(queue.largestGroup(), 'a')
     assert.equal(queue.dropOldest('a'), '1')
     assert.equal(queue.dropOldest('nobody'), undefined)
     assert.equal(queue.size, 3)
@@ -133,7 +133,7 @@ describe('a fair queue', () => {
   )
 
   for (const order of ['oldest', 'alternate'] as const)
-    it(`is work conserving, without loss, and nobody is passed over (${order})`, () => {
+    it(`is work conserving, loses no key, and starves no group (${order})`, () => {
       fc.assert(
         fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
           const queue = new FairQueue({ order })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { divideMemory, formatMebibytes, LEAST_MEMORY, type MemoryBudget } from '../../src/lib/memory-budget.ts'
+import { divideMemory, formatMebibytes, type MemoryBudget, MIN_MEMORY } from '../../src/lib/memory-budget.ts'
 
 const MiB = 1024 * 1024
 
@@ -11,8 +11,8 @@ function most({ workers, control, worker, connections, heads }: MemoryBudget): n
   return 96 * MiB + control.old + control.young + workers * (worker.old + worker.young + outside)
 }
 
-describe('the budget of memory', () => {
-  it('never promises more than the limit, however many workers are asked for', () => {
+describe('the memory budget', () => {
+  it('never exceeds the limit, for any number of workers', () => {
     fc.assert(
       fc.property(fc.integer({ min: 300, max: 200_000 }), fc.integer({ min: 1, max: 128 }), (mebibytes, workers) => {
         const budget = divideMemory(mebibytes * MiB, workers)
@@ -22,30 +22,30 @@ describe('the budget of memory', () => {
       }),
     )
   })
-  it('gives nobody less when there is more', () => {
+  it('never shrinks a part when the limit grows', () => {
     const sizes = [288, 384, 512, 768, 1_024, 4_096].map((mebibytes) => divideMemory(mebibytes * MiB, 1))
     for (const [i, budget] of sizes.entries())
       for (const part of ['configuration', 'patterns', 'connections', 'heads', 'file', 'files'] as const)
         if (i > 0) assert.ok(budget[part] >= sizes[i - 1]![part], `${part} at ${budget.limit / MiB} MiB`)
   })
-  it('starts fewer workers where there is no room for all', () => {
+  it('starts fewer workers where memory does not suffice for all', () => {
     assert.deepEqual(
       [288, 384, 512, 1_024, 4_096].map((mebibytes) => divideMemory(mebibytes * MiB, 8).workers),
       [1, 2, 3, 6, 8],
     )
   })
-  it('keeps the two workers of the chart in its 512 Mi', () => {
+  it("fits the chart's two workers into its 512 Mi", () => {
     const { workers, configuration } = divideMemory(512 * MiB, 2)
     assert.equal(workers, 2)
     // 5,000 Routes of one rule take some 30 MiB.
     assert.ok(configuration > 45 * MiB)
   })
-  it('gives every part its least where the limit is below what is needed', () => {
-    const { workers, control, worker, connections } = divideMemory(LEAST_MEMORY / 4, 4)
+  it('gives every part its minimum where the limit is below their sum', () => {
+    const { workers, control, worker, connections } = divideMemory(MIN_MEMORY / 4, 4)
     assert.equal(workers, 1)
     assert.ok(control.old >= 96 * MiB && worker.old >= 40 * MiB && connections >= 256)
   })
-  it('takes no other numbers', () => {
+  it('rejects other values', () => {
     for (const [limit, workers] of [
       [0, 1],
       [Number.NaN, 1],
@@ -54,7 +54,7 @@ describe('the budget of memory', () => {
     ] as const)
       assert.throws(() => divideMemory(limit, workers), TypeError)
   })
-  it('writes amounts for people', () => {
+  it('formats mebibytes', () => {
     assert.deepEqual([512 * MiB, 1.25 * MiB, 100_000].map(formatMebibytes), ['512 MiB', '1.3 MiB', '0.1 MiB'])
   })
 })

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { formatBytes, formatDuration, isDuration, parseBytes, parseDuration } from '../../src/lib/quantity.ts'
 
-test('durations are read unit by unit', () => {
+test('durations are parsed unit by unit', () => {
   assert.equal(parseDuration('1d2h3m4s5ms'), 93_784_005)
   assert.equal(parseDuration('30s'), 30_000)
   assert.equal(parseDuration('250ms'), 250)
@@ -12,12 +12,12 @@ test('durations are read unit by unit', () => {
 })
 
 for (const text of ['', 's', '5', '5S', '1 s', '-5s', '1.5s', '5s1m', '1s1s', '99999999999d', '5us', ' 5s', '5s\n'])
-  test(`${JSON.stringify(text)} is no duration`, () => {
+  test(`${JSON.stringify(text)} is not a duration`, () => {
     assert.equal(isDuration(text), false)
     assert.throws(() => parseDuration(text), TypeError)
   })
 
-test('a duration is written the shortest way', () => {
+test('a duration is formatted in its shortest form', () => {
   assert.equal(formatDuration(0), '0s')
   assert.equal(formatDuration(93_784_005), '1d2h3m4s5ms')
   assert.equal(formatDuration(5_400_000), '1h30m')
@@ -25,7 +25,7 @@ test('a duration is written the shortest way', () => {
   assert.throws(() => formatDuration(0.5), TypeError)
 })
 
-test('a duration that was written is read as the same', () => {
+test('a formatted duration parses to the same value', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 86_400_000 * 99_999 }), (span) => {
       assert.equal(parseDuration(formatDuration(span)), span)
@@ -33,7 +33,7 @@ test('a duration that was written is read as the same', () => {
   )
 })
 
-test('bytes are read in decimal and binary units', () => {
+test('byte quantities are parsed in decimal and binary units', () => {
   assert.equal(parseBytes('10Mi'), 10_485_760)
   assert.equal(parseBytes('1Gi'), 1_073_741_824)
   assert.equal(parseBytes('500k'), 500_000)
@@ -59,9 +59,9 @@ for (const quantity of [
   2 ** 60,
   '999999999999Gi',
 ])
-  test(`${JSON.stringify(quantity)} is no number of bytes`, () => assert.throws(() => parseBytes(quantity), TypeError))
+  test(`${JSON.stringify(quantity)} is not a byte quantity`, () => assert.throws(() => parseBytes(quantity), TypeError))
 
-test('bytes that were written are read as the same', () => {
+test('a formatted byte quantity parses to the same value', () => {
   assert.equal(formatBytes(10_485_760), '10Mi')
   assert.equal(formatBytes(1500), '1500')
   assert.equal(formatBytes(0), '0')

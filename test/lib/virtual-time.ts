@@ -17,6 +17,7 @@ export class VirtualTime {
       monotonic: () => this.now + offset,
       after: (delay, ring) => this.after(delay, ring),
       every: (interval, ring) => this.every(interval, ring),
+      nextTurn: (ring) => this.after(0, ring),
     }
   }
 

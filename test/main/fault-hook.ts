@@ -1,13 +1,13 @@
 /**
- * Preloaded into every thread of a gateway under test (`--import`): does to a thread what no message of the product
- * can. The test speaks to the main thread by IPC, which tells all others.
+ * Preloaded into every thread of a gateway under test (`--import`) to inject faults. The test sends a fault to the main
+ * thread by IPC, which forwards it to the others.
  */
 import { BroadcastChannel, isMainThread, workerData } from 'node:worker_threads'
 
 export interface Fault {
   /** `control`, or a worker's index. */
   readonly thread: 'control' | number
-  /** `leak`: takes memory until there is none. */
+  /** `leak`: allocates memory until the limit. */
   readonly how: 'hang' | 'throw' | 'exit' | 'leak'
 }
 
@@ -41,7 +41,7 @@ else {
   }
 }
 
-/** In turns short enough that the thread gives its signs of life. */
+/** Allocates in short turns, so that the thread's heartbeat continues. */
 function leak(kept: object[]): void {
   for (let i = 0; i < 100; i++) kept.push(new Array(1_000).fill(i))
   setImmediate(() => leak(kept))

@@ -1,4 +1,4 @@
-/** The gateway as a process of its own, with a hook in its threads through which a test breaks them. */
+/** Starts the gateway as a separate process whose threads contain a fault injection hook. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -33,8 +33,8 @@ export interface Started {
   write(name: string, text: string): Promise<void>
   fault(fault: Fault): void
   /** Status and body of `/readyz`, `/healthz` or `/metrics`. */
-  sign(path: string): Promise<{ status: number; text: string }>
-  /** The first line, past or to come, whose message matches. */
+  signals(path: string): Promise<{ status: number; text: string }>
+  /** The first past or future line whose message matches. */
   logged(pattern: RegExp, times?: number): Promise<LogLine>
 }
 
@@ -82,7 +82,7 @@ export async function start(
     ended,
     write: (name, text) => writeFile(join(folder, name), text),
     fault: (fault) => void child.send(fault),
-    sign: (path) => request(signalsPort, { path, host: 'localhost' }),
+    signals: (path) => request(signalsPort, { path, host: 'localhost' }),
     logged: (pattern, times = 1) =>
       eventually(() => {
         const found = log.filter((line) => pattern.test(line.message))

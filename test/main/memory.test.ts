@@ -1,6 +1,4 @@
-/**
- * A thread that takes more than its heap may have ends alone: the process, its other threads and what they serve stay.
- */
+/** A thread that exceeds its heap limit ends alone: the process and its other threads keep serving. */
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -25,19 +23,19 @@ describe('a heap at its limit', () => {
       await clients.more(20)
       gateway.fault({ thread, how: 'leak' })
       const line = await gateway.logged(thread === 'control' ? /^control failed/ : /^worker 0 failed/)
-      assert.match(line.message, /reaching memory limit.*; it is replaced now/)
+      assert.match(line.message, /reaching memory limit.*; restarting it now/)
       await clients.more(50)
       if (thread === 'control') assert.deepEqual(clients.failures, [], 'workers serve on')
       else assert.ok(clients.failures.length <= 8, `${clients.failures.length} failed`)
-      // A change still acts.
+      // Changes are still applied.
       await gateway.write('b.yaml', route('next', ['next.example'], [ANSWER]))
       await eventually(async () => {
         const answer = await request(gateway.port, { host: 'next.example' })
         assert.equal(answer.status, 200)
       })
-      // The metrics are back with the control thread.
+      // The control thread serves metrics again.
       await eventually(async () => {
-        const { text } = await gateway.sign('/metrics')
+        const { text } = await gateway.signals('/metrics')
         assert.match(text, new RegExp(`headgate_control_restarts_total ${thread === 'control' ? 1 : 0}\n`))
         assert.match(
           text,

@@ -13,7 +13,7 @@ const rules = [
   { name: 'ping', matches: [{ path: { value: '/ping' } }], respond: { statusCode: 200, body: 'pong' } },
 ]
 
-/** A backend that answers when it is told to. */
+/** A backend that responds when the test calls `answer`. */
 async function slowBackend(scope: Scope) {
   let arrived: () => void = () => {}
   let answer: () => void = () => {}
@@ -37,7 +37,7 @@ async function begun(scope: Scope, flags: readonly string[]) {
 }
 
 describe('SIGTERM', () => {
-  it('takes readiness first, goes on serving for the delay, finishes what runs and leaves with 0', async (t) => {
+  it('ends readiness first, serves during the delay, finishes open exchanges and exits with 0', async (t) => {
     const { slow, gateway } = await begun(t, ['--drain-delay', '1500ms', '--drain-timeout', '20s'])
     using client = await RawClient.connect(gateway.port)
     client.send('GET /slow HTTP/1.1\r\nhost: a.example\r\n\r\n')
@@ -45,13 +45,13 @@ describe('SIGTERM', () => {
     const signalled = performance.now()
     gateway.child.kill('SIGTERM')
     await eventually(async () => {
-      const { status, text } = await gateway.sign('/readyz')
+      const { status, text } = await gateway.signals('/readyz')
       assert.deepEqual([status, text], [503, 'shutting down\n'])
     })
-    assert.equal((await gateway.sign('/healthz')).status, 200)
-    // Whoever has not heard of it yet is still served, and told to go elsewhere for the next request.
+    assert.equal((await gateway.signals('/healthz')).status, 200)
+    // Clients that still connect are served, with `connection: close`.
     if (performance.now() - signalled < 500) {
-      // Whether it has got around to the worker yet: not a matter of the first answer.
+      // The worker may not know of the drain at the first response.
       await eventually(async () => {
         using other = await RawClient.connect(gateway.port)
         const late = await other.request({ path: '/ping', host: 'a.example' })
@@ -59,15 +59,15 @@ describe('SIGTERM', () => {
       })
     }
     await eventually(() => assert.rejects(RawClient.connect(gateway.port), /ECONNREFUSED/))
-    assert.equal(gateway.child.exitCode, null, 'it waits for the request that runs')
+    assert.equal(gateway.child.exitCode, null, 'it waits for the open exchange')
     slow.answer()
     const response = await client.response()
     assert.deepEqual([response.status, response.text], [200, 'done'])
     assert.deepEqual(await gateway.ended, [0, null])
-    await gateway.logged(/^drain: everything had finished/)
+    await gateway.logged(/^drain: all exchanges finished/)
   })
 
-  it('cuts what runs on at the deadline, says how much, and leaves with 0', async (t) => {
+  it('closes the remaining connections at the deadline, logs their number and exits with 0', async (t) => {
     const { slow, gateway } = await begun(t, ['--drain-delay', '0', '--drain-timeout', '300ms'])
     using client = await RawClient.connect(gateway.port)
     client.send('GET /slow HTTP/1.1\r\nhost: a.example\r\n\r\n')
@@ -81,7 +81,7 @@ describe('SIGTERM', () => {
     ['SIGTERM', 143],
     ['SIGINT', 130],
   ] as const)
-    it(`a second ${signal} ends it at once with ${code}`, async (t) => {
+    it(`followed by ${signal} ends the process immediately with ${code}`, async (t) => {
       const { slow, gateway } = await begun(t, ['--drain-delay', '0', '--drain-timeout', '60s'])
       using client = await RawClient.connect(gateway.port)
       client.send('GET /slow HTTP/1.1\r\nhost: a.example\r\n\r\n')
@@ -94,16 +94,16 @@ describe('SIGTERM', () => {
       assert.deepEqual(await gateway.ended, [code, null])
     })
 
-  it('before it is ready ends it as well', async (t) => {
+  it('ends a process that is not ready yet', async (t) => {
     const gateway = await start(t, {}, { ready: false })
-    await eventually(() => gateway.sign('/healthz'), 20_000)
+    await eventually(() => gateway.signals('/healthz'), 20_000)
     gateway.child.kill('SIGTERM')
     assert.deepEqual(await gateway.ended, [0, null])
   })
 })
 
-describe('a port that is taken', () => {
-  it('is named in one line before anything is opened, and the process leaves with 1', async (t) => {
+describe('a port that is in use', () => {
+  it('is reported in one line before any socket opens, and the process exits with 1', async (t) => {
     const port = await closedPort()
     const other = createServer().listen(port, '127.0.0.1')
     await once(other, 'listening')
@@ -114,7 +114,7 @@ describe('a port that is taken', () => {
     assert.match(gateway.log[0]!.message, new RegExp(`^listener http: 127.0.0.1:${port} is already in use\\. `))
   })
 
-  it('is found although the other shares it as a second gateway would (SO_REUSEPORT)', async (t) => {
+  it('is detected when a second gateway binds it with SO_REUSEPORT', async (t) => {
     const first = await start(t, {}, { workers: 2 })
     const second = await start(t, {}, { ready: false, port: first.port, workers: 2 })
     assert.deepEqual(await second.ended, [1, null])
@@ -122,18 +122,18 @@ describe('a port that is taken', () => {
   })
 })
 
-describe('the signs of life', () => {
-  it('say what they serve, and nothing else', async (t) => {
+describe('the signals listener', () => {
+  it('serves its paths for GET and HEAD, and nothing else', async (t) => {
     const gateway = await start(t, {})
     assert.deepEqual(
-      await Promise.all(['/healthz', '/readyz', '/'].map(async (path) => (await gateway.sign(path)).status)),
+      await Promise.all(['/healthz', '/readyz', '/'].map(async (path) => (await gateway.signals(path)).status)),
       [200, 200, 404],
     )
     const refused = await request(gateway.signalsPort, { method: 'POST', path: '/readyz', host: 'localhost' })
     assert.equal(refused.status, 405)
   })
 
-  it('is ready with an empty folder: 404 is an answer too', async (t) => {
+  it('reports ready with an empty folder, while requests get 404', async (t) => {
     const gateway = await start(t, {})
     assert.equal((await request(gateway.port, { host: 'nobody.example' })).status, 404)
     await gateway.logged(/^ready after \d+ ms: http 127\.0\.0\.1:\d+, admin .*; 0 routes, 0 rules, 1 worker$/)
@@ -141,7 +141,7 @@ describe('the signs of life', () => {
 })
 
 describe('settings that are not valid', () => {
-  it('end the process with 1 and a line for each mistake', async (t) => {
+  it('end the process with 1 and one line per error', async (t) => {
     const settings = `${t.name.length}`
     const gateway = await start(t, {}, { ready: false, flags: ['--settings', `/nowhere/${settings}.yaml`] })
     assert.deepEqual(await gateway.ended, [1, null])

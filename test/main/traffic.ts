@@ -1,22 +1,22 @@
-/** Steady traffic on fresh connections, so that each request is dealt out anew; what failed, and when. */
+/** Steady traffic on new connections, so that the kernel balances every request; records failures with their time. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { request } from '../feature/raw-client.ts'
 
 export interface Traffic {
-  /** Answered 200. */
+  /** Requests with status 200. */
   readonly served: number
-  /** Moments (performance.now) at which requests that failed were begun, and why. */
+  /** Failed requests: start time (performance.now) and cause. */
   readonly failures: readonly { readonly at: number; readonly why: string }[]
-  /** Resolves after so many more were served. */
+  /** Resolves after this many more requests were served. */
   more(count: number): Promise<void>
   stop(): Promise<void>
 }
 
-const AT_ONCE = 4
+const CONCURRENCY = 4
 const PAUSE_MS = 5
-/** A request that is begun on a hung worker is given up after this. */
-const WITHIN_MS = 2_000
-const MOST_FAILURES = 2_000
+/** Timeout of a request to a hung worker. */
+const TIMEOUT_MS = 2_000
+const MAX_FAILURES = 2_000
 
 export function traffic(port: number, host: string, path = '/'): Traffic {
   const failures: { at: number; why: string }[] = []
@@ -29,7 +29,7 @@ export function traffic(port: number, host: string, path = '/'): Traffic {
       try {
         const answer = await Promise.race([
           request(port, { path, host, headers: { connection: 'close' } }),
-          delay(WITHIN_MS, undefined, { signal: aborted.signal }),
+          delay(TIMEOUT_MS, undefined, { signal: aborted.signal }),
         ])
         if (answer?.status === 200) served++
         else failures.push({ at, why: answer === undefined ? 'no answer' : `status ${answer.status}` })
@@ -38,12 +38,12 @@ export function traffic(port: number, host: string, path = '/'): Traffic {
       } finally {
         aborted.abort()
       }
-      // A gateway that is gone, of a test that failed: nobody will stop this.
-      if (failures.length >= MOST_FAILURES) stopped = true
+      // The test failed and will not stop this traffic.
+      if (failures.length >= MAX_FAILURES) stopped = true
       await delay(PAUSE_MS)
     }
   }
-  const loops = Array.from({ length: AT_ONCE }, one)
+  const loops = Array.from({ length: CONCURRENCY }, one)
   return {
     get served() {
       return served

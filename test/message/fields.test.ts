@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { fieldsText, LINES } from '../../src/http/field-lines.ts'
 import { INCOMPLETE, parseFields } from '../../src/http/head.ts'
-import { fieldsText } from '../../src/http/write-head.ts'
 import { Fields, isFieldValue } from '../../src/message/fields.ts'
 
 type Pair = readonly [name: string, value: string]
@@ -157,15 +157,30 @@ describe('the fields of a message', () => {
 
   it('are written as one run where no value has white space around it', () => {
     const { fields } = sectionOf('HoSt: h\r\nA:1\r\nX_y: \r\n')
-    assert.equal(fields.padded, false)
+    assert.equal(fields.layout, LINES)
     assert.equal(fieldsText(fields), 'HoSt: h\r\nA:1\r\nX_y: \r\n')
   })
 
   it('are not taken for padded because those before them were', () => {
     const { fields, again } = sectionOf('a: 1 \r\n')
-    assert.equal(fields.padded, true)
+    assert.equal(fields.layout, null)
     again('a: 1\r\n')
-    assert.equal(fields.padded, false)
+    assert.equal(fields.layout, LINES)
+  })
+
+  it('are written one by one where another codec laid them out', () => {
+    const fields = new Fields()
+    // Length-prefixed, as in a literal of HPACK.
+    fields.clear(Buffer.from('\x01a\x03one\x02bc\x00'))
+    fields.push(1, 2, 3, 6)
+    fields.push(7, 9, 10, 10)
+    fields.end = 10
+    fields.layout = Symbol('another')
+    assert.equal(fieldsText(fields), 'a: one\r\nbc: \r\n')
+    fields.detach()
+    fields.remove('bc')
+    fields.add('d', '1')
+    assert.equal(fieldsText(fields), 'a: one\r\nd: 1\r\n')
   })
 
   it('leave out the white space around values that we add', () => {
@@ -202,9 +217,9 @@ describe('the fields of a message', () => {
     fields.removeAt(0)
     fields.removeAt(0)
     assert.deepEqual([fields.isRemoved(0), fields.isRemoved(1)], [true, false])
-    assert.deepEqual([fields.startOf(0), fields.nameLength(0), fields.nameAt(0)], [16, 5, 'first'])
+    assert.deepEqual([fields.nameStart(0), fields.nameLength(0), fields.nameAt(0)], [16, 5, 'first'])
     fields.detach()
-    assert.deepEqual([fields.isRemoved(0), fields.startOf(0), fields.nameAt(0)], [true, 0, 'first'])
+    assert.deepEqual([fields.isRemoved(0), fields.nameStart(0), fields.nameAt(0)], [true, 0, 'first'])
     assert.deepEqual(pairsOf(fields), [['second', '2']])
   })
 

@@ -6,15 +6,14 @@ import type { BodyStepFactory } from '../../src/message/body.ts'
 import { Fields } from '../../src/message/fields.ts'
 import type { ResponseHead } from '../../src/message/head.ts'
 import type { LocalResponse } from '../../src/message/local-response.ts'
+import { requestBodySteps, responseBodySteps } from '../../src/policy/body-steps.ts'
 import { builtInFilters } from '../../src/policy/built-in.ts'
 import {
   type Chain,
   composeChain,
   explainChain,
-  requestBodySteps,
-  responseBodySteps,
-  runAnswer,
   runEnd,
+  runLocalResponse,
   runRequest,
   runResponse,
 } from '../../src/policy/chain.ts'
@@ -22,7 +21,7 @@ import type { Exchange } from '../../src/policy/exchange.ts'
 import type { Filter, RequestDecision, ResponseDecision } from '../../src/policy/filter.ts'
 import type { PolicySet } from '../../src/policy/policy-set.ts'
 import { FilterRegistry } from '../../src/policy/registry.ts'
-import { PLAIN, pairs, type TestDeps, TestExchange, testDeps } from './exchange.ts'
+import { PLAIN, pairs, SUMMARY, type TestDeps, TestExchange, testDeps } from './exchange.ts'
 
 function answer(status: number, body: string | null = null): LocalResponse {
   return { status, fields: new Fields(), body: body === null ? null : Buffer.from(body) }
@@ -49,13 +48,13 @@ function tracer(name: string, log: string[], does: Partial<Filter> = {}): Filter
       log.push(`${name}>`)
       return does.onRequest?.(x)
     },
-    onResponse(x, head) {
+    onResponse(x, head, local) {
       log.push(`<${name}`)
-      return does.onResponse?.(x, head)
+      return does.onResponse?.(x, head, local)
     },
-    onEnd(x) {
+    onEnd(x, summary) {
       log.push(`${name}!`)
-      does.onEnd?.(x)
+      does.onEnd?.(x, summary)
     },
   }
 }
@@ -77,7 +76,7 @@ describe('composing a chain', () => {
   })
 
   it('puts the built-in filters in the order of a request', () => {
-    const names = builtInFilters().definitions.map(({ name }) => name)
+    const names = builtInFilters([]).definitions.map(({ name }) => name)
     const expected = 'timeouts request-id response-headers body-limit redirect respond request-headers rewrite'
     assert.equal(names.join(' '), expected)
   })
@@ -107,7 +106,7 @@ describe('composing a chain', () => {
 
 describe('a registry', () => {
   it('keeps plugins in their phase, in the order in which they came', () => {
-    const registry = builtInFilters()
+    const registry = builtInFilters([])
     const create = () => undefined
     registry.register({ name: 'late', phase: 'mirror', create })
     registry.register({ name: 'p1', phase: 'plugin', create })
@@ -141,22 +140,22 @@ describe('the way of an exchange through a chain', () => {
     const x = new TestExchange()
     assert.equal(runRequest(chain, x), undefined)
     assert.equal(runResponse(chain, x, upstreamHead(), chain.length), undefined)
-    runEnd(chain, x)
-    runEnd(chain, x)
+    runEnd(chain, x, () => SUMMARY)
+    runEnd(chain, x, () => SUMMARY)
     assert.equal(log.join(' '), 'a> b> c> <c <b <a a! b! c!')
   })
 
   it('takes an answer back through those already passed, and ends those that were entered', async () => {
     const log: string[] = []
-    const b = tracer('b', log, { onRequest: () => ({ type: 'answer', answer: answer(403, 'no') }) })
+    const b = tracer('b', log, { onRequest: () => ({ type: 'respond', response: answer(403, 'no') }) })
     const chain = chainOf([tracer('a', log), b, tracer('c', log)])
     const x = new TestExchange()
     const outcome = await runRequest(chain, x)
-    assert.ok(outcome?.type === 'answer' && outcome.from === 1)
-    const replacement = await runAnswer(chain, x, outcome.answer, outcome.from)
+    assert.ok(outcome?.type === 'respond' && outcome.from === 1)
+    const replacement = await runLocalResponse(chain, x, outcome.response, outcome.from)
     assert.ok(replacement?.type === 'replace')
-    assert.equal(replacement.answer.status, 403)
-    runEnd(chain, x)
+    assert.equal(replacement.response.status, 403)
+    runEnd(chain, x, () => SUMMARY)
     assert.equal(log.join(' '), 'a> b> <a a! b!')
   })
 
@@ -164,18 +163,18 @@ describe('the way of an exchange through a chain', () => {
     const log: string[] = []
     const outer: Filter = { name: 'outer', onResponse: () => void log.push('<outer') as undefined }
     const inner: Filter = { name: 'inner', onResponse: () => void log.push('<inner') as undefined }
-    const refusing: Filter = { name: 'refusing', onRequest: () => ({ type: 'answer', answer: answer(429) }) }
+    const refusing: Filter = { name: 'refusing', onRequest: () => ({ type: 'respond', response: answer(429) }) }
     const chain = chainOf([outer, refusing, inner])
     const outcome = await runRequest(chain, new TestExchange())
-    assert.ok(outcome?.type === 'answer')
-    await runAnswer(chain, new TestExchange(), outcome.answer, outcome.from)
+    assert.ok(outcome?.type === 'respond')
+    await runLocalResponse(chain, new TestExchange(), outcome.response, outcome.from)
     assert.deepEqual(log, ['<outer'])
   })
 
   it('lets filters further out see the response that was put in place of another, and change it', async () => {
     const log: string[] = []
     const c = tracer('c', log)
-    const b = tracer('b', log, { onResponse: () => ({ type: 'replace', answer: answer(502, 'page') }) })
+    const b = tracer('b', log, { onResponse: () => ({ type: 'replace', response: answer(502, 'page') }) })
     const a = tracer('a', log, {
       onResponse(_x, head) {
         assert.deepEqual([head.status, head.bodyLength], [502, 4])
@@ -187,29 +186,21 @@ describe('the way of an exchange through a chain', () => {
     const replacement = await runResponse(chainOf([a, b, c]), new TestExchange(), upstreamHead(), 3)
     assert.ok(replacement?.type === 'replace')
     assert.equal(replacement.from, 1)
-    assert.equal(replacement.answer.status, 503)
-    assert.deepEqual(pairs(replacement.answer.fields), [['x-seen', 'a']])
-    assert.equal(Buffer.from(replacement.answer.body!).toString(), 'page')
+    assert.equal(replacement.response.status, 503)
+    assert.deepEqual(pairs(replacement.response.fields), [['x-seen', 'a']])
+    assert.equal(Buffer.from(replacement.response.body as Uint8Array).toString(), 'page')
     assert.equal(log.join(' '), '<c <b <a')
   })
 
   it('keeps the reason of a refusal on its way back', async () => {
     const chain = chainOf([tracer('a', [])])
-    const replacement = await runAnswer(chain, new TestExchange(), { ...answer(404), reason: 'RouteNotFound' }, 1)
-    assert.ok(replacement?.type === 'replace' && replacement.answer.reason === 'RouteNotFound')
-  })
-
-  it('goes on after a wish for a tunnel, so that what comes later may still refuse it', async () => {
-    const tunnel: Filter = { name: 'upgrade', onRequest: () => ({ type: 'tunnel', protocol: 'websocket' }) }
-    const log: string[] = []
-    assert.deepEqual(await runRequest(chainOf([tunnel, tracer('b', log)]), new TestExchange()), {
-      type: 'tunnel',
-      protocol: 'websocket',
-    })
-    const refusing = tracer('b', log, { onRequest: () => ({ type: 'answer', answer: answer(403) }) })
-    assert.equal((await runRequest(chainOf([tunnel, refusing]), new TestExchange()))?.type, 'answer')
-    const later: Filter = { name: 'later', onRequest: async () => undefined }
-    assert.equal((await runRequest(chainOf([tunnel, later]), new TestExchange()))?.type, 'tunnel')
+    const replacement = await runLocalResponse(
+      chain,
+      new TestExchange(),
+      { ...answer(404), reason: 'RouteNotFound' },
+      1,
+    )
+    assert.ok(replacement?.type === 'replace' && replacement.response.reason === 'RouteNotFound')
   })
 
   it('stays synchronous until a filter returns a promise', async () => {
@@ -235,8 +226,8 @@ describe('the way of an exchange through a chain', () => {
     const x = new TestExchange()
     const pending = runRequest(chain, x)
     x.ended = true
-    runEnd(chain, x)
-    resolve({ type: 'answer', answer: answer(200) })
+    runEnd(chain, x, () => SUMMARY)
+    resolve({ type: 'respond', response: answer(200) })
     assert.deepEqual(await pending, { type: 'ended' })
     assert.equal(log.join(' '), 'slow> slow!')
   })
@@ -249,7 +240,7 @@ describe('the way of an exchange through a chain', () => {
       const x = new TestExchange()
       const pending = [runRequest(chain, x), runResponse(chain, x, upstreamHead(), 1)]
       x.ended = true
-      if (settle === 'resolve') late.resolve({ type: 'replace', answer: answer(200) } as never)
+      if (settle === 'resolve') late.resolve({ type: 'replace', response: answer(200) } as never)
       else late.reject(new Error('aborted'))
       assert.deepEqual(await Promise.all(pending), [{ type: 'ended' }, { type: 'ended' }])
     }
@@ -268,18 +259,18 @@ describe('a filter that fails', () => {
       }
       const chain = chainOf([tracer('a', log), { name: 'bad', onRequest: failing(new Error('oops')) }], deps)
       const outcome = await runRequest(chain, new TestExchange())
-      assert.ok(outcome?.type === 'answer')
-      assert.deepEqual([outcome.answer.status, outcome.answer.reason, outcome.from], [500, 'InternalError', 1])
+      assert.ok(outcome?.type === 'respond')
+      assert.deepEqual([outcome.response.status, outcome.response.reason, outcome.from], [500, 'InternalError', 1])
       assert.equal(deps.reports[0]?.filter, 'bad')
 
       const known = chainOf([{ name: 'bad', onRequest: failing(new GatewayError('Overloaded')) }], deps)
       const refused = await runRequest(known, new TestExchange())
-      assert.ok(refused?.type === 'answer' && refused.answer.reason === 'Overloaded')
+      assert.ok(refused?.type === 'respond' && refused.response.reason === 'Overloaded')
 
       const back = chainOf([tracer('a', log), { name: 'bad', onResponse: failing(new Error('oops')) }], deps)
       log.length = 0
       const replacement = await runResponse(back, new TestExchange(), upstreamHead(), 2)
-      assert.ok(replacement?.type === 'replace' && replacement.answer.reason === 'InternalError')
+      assert.ok(replacement?.type === 'replace' && replacement.response.reason === 'InternalError')
       assert.deepEqual(log, ['<a'])
     })
 
@@ -295,7 +286,7 @@ describe('a filter that fails', () => {
     const chain = chainOf([tracer('a', log), bad, tracer('b', log)], deps)
     const x = new TestExchange()
     runRequest(chain, x)
-    runEnd(chain, x)
+    runEnd(chain, x, () => SUMMARY)
     assert.equal(log.join(' '), 'a> b> a! b!')
     assert.deepEqual(
       deps.reports.map(({ filter }) => filter),
@@ -309,15 +300,19 @@ describe('the body steps of a chain', () => {
   const bodyFilter = (name: string, wants = true): Filter => {
     const factory = (() => assert.fail('not made here')) as BodyStepFactory
     factories.set(name, factory)
-    return { name, requestBody: () => (wants ? factory : undefined), responseBody: () => (wants ? factory : undefined) }
+    return {
+      name,
+      requestBody: () => (wants ? { step: factory, length: 'unknown' } : undefined),
+      responseBody: () => (wants ? factory : undefined),
+    }
   }
-  const named = (steps: BodyStepFactory[] | null) =>
+  const named = (steps: readonly BodyStepFactory[] | null) =>
     steps?.map((step) => [...factories].find(([, factory]) => factory === step)?.[0]).join('') ?? null
 
   it('are in order for the request, in reverse for the response, and only of those who want one', () => {
     const chain = chainOf([bodyFilter('a'), bodyFilter('b', false), bodyFilter('c')])
     const x = new TestExchange()
-    assert.equal(named(requestBodySteps(chain, x)), 'ac')
+    assert.equal(named(requestBodySteps(chain, x)!.steps), 'ac')
     assert.equal(named(responseBodySteps(chain, x, upstreamHead(), chain.length)), 'ca')
   })
 
@@ -360,7 +355,7 @@ describe('explaining a chain', () => {
 // The promise of filter.ts in one property: whatever filters do and whenever, each is entered in order, told of the
 // response in reverse only if it was passed, and told of the end exactly once if it was entered.
 describe('any chain', () => {
-  const does = fc.constantFrom('go', 'go later', 'answer', 'answer later', 'throw', 'reject', 'tunnel')
+  const does = fc.constantFrom('go', 'go later', 'answer', 'answer later', 'throw', 'reject')
   const doesBack = fc.constantFrom('go', 'go later', 'replace', 'replace later', 'throw', 'reject')
   it('keeps its order and its ends', async () => {
     await fc.assert(
@@ -368,20 +363,20 @@ describe('any chain', () => {
         const log: string[] = []
         const filters = behaviours.map(([way, back], i) =>
           tracer(String(i), log, {
-            onRequest: () => act<RequestDecision>(way, { type: 'answer', answer: answer(418) }),
-            onResponse: () => act<ResponseDecision>(back, { type: 'replace', answer: answer(502) }),
+            onRequest: () => act<RequestDecision>(way, { type: 'respond', response: answer(418) }),
+            onResponse: () => act<ResponseDecision>(back, { type: 'replace', response: answer(502) }),
           }),
         )
         const chain = chainOf(filters)
         const x: Exchange = new TestExchange()
         const outcome = await runRequest(chain, x)
-        const stop = behaviours.findIndex(([way]) => !/^(go|tunnel)/.test(way))
+        const stop = behaviours.findIndex(([way]) => !/^go/.test(way))
         const entered = stop === -1 ? behaviours.length : stop + 1
         const passed = stop === -1 ? behaviours.length : stop
-        assert.equal(outcome?.type === 'answer', stop !== -1)
-        if (outcome?.type === 'answer') await runAnswer(chain, x, outcome.answer, outcome.from)
+        assert.equal(outcome?.type === 'respond', stop !== -1)
+        if (outcome?.type === 'respond') await runLocalResponse(chain, x, outcome.response, outcome.from)
         else await runResponse(chain, x, upstreamHead(), chain.length)
-        runEnd(chain, x)
+        runEnd(chain, x, () => SUMMARY)
         const names = behaviours.map((_, i) => String(i))
         const expected = [
           ...names.slice(0, entered).map((name) => `${name}>`),
@@ -401,7 +396,6 @@ describe('any chain', () => {
 function act<Result>(how: string, result: Result): Result | undefined | Promise<Result | undefined> {
   if (how === 'throw') throw new Error(how)
   if (how === 'reject') return Promise.reject(new Error(how))
-  if (how === 'tunnel') return { type: 'tunnel', protocol: 'x' } as Result
   const value = how.startsWith('go') ? undefined : result
   return how.endsWith('later') ? Promise.resolve(value) : value
 }

@@ -1,13 +1,16 @@
 /** An exchange, policy sets and dependencies for the tests of filters: the real contracts, without a socket. */
 
+import { GatewayError } from '../../src/lib/error.ts'
 import type { ClientOrigin } from '../../src/message/client-origin.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { normalizePath } from '../../src/pattern/path.ts'
 import { compilePattern } from '../../src/pattern/regex.ts'
-import type { Exchange, ExchangeLimits } from '../../src/policy/exchange.ts'
+import { type Attribute, Attributes } from '../../src/policy/attribute.ts'
+import type { Exchange, ExchangeLimits, ExchangeSummary } from '../../src/policy/exchange.ts'
 import { limitsOf } from '../../src/policy/limits/filter.ts'
 import type { PolicySet } from '../../src/policy/policy-set.ts'
-import type { FilterDefinition, FilterDeps } from '../../src/policy/registry.ts'
+import type { FilterDefinition } from '../../src/policy/registry.ts'
+import type { FilterServices } from '../../src/policy/services.ts'
 
 export const PLAIN: PolicySet = {
   digest: '0'.repeat(32),
@@ -17,6 +20,16 @@ export const PLAIN: PolicySet = {
   limits: { maxRequestBytes: -1 },
   upgrades: ['websocket'],
   pathEncoding: 'Strict',
+}
+
+export const SUMMARY: ExchangeSummary = {
+  status: 200,
+  bytesIn: 0,
+  bytesOut: 5,
+  attempts: 1,
+  reason: null,
+  duration: 3,
+  upstreamDuration: 2,
 }
 
 export class TestExchange implements Exchange {
@@ -37,10 +50,13 @@ export class TestExchange implements Exchange {
   readonly policy: PolicySet = PLAIN
   upstreamHost: string | undefined = undefined
   entered = 0
-  readonly attributes = new Map<string, unknown>()
   readonly requestBodyLength: number | undefined = 0
   readonly deadline: ExchangeLimits
   ended = false
+  /** What {@link readBody} gives. */
+  body: Uint8Array = new Uint8Array(0)
+  readonly #attributes = new Attributes()
+  readonly #end = new AbortController()
 
   constructor(given: Partial<Exchange> = {}, fields: Readonly<Record<string, string>> = {}) {
     Object.assign(this, given)
@@ -49,17 +65,46 @@ export class TestExchange implements Exchange {
     this.request = given.request ?? Fields.from(fields)
     this.deadline = given.deadline ?? { ...limitsOf(this.policy) }
   }
+
+  get signal(): AbortSignal {
+    return this.#end.signal
+  }
+
+  get<T>(key: Attribute<T>): T | undefined {
+    return this.#attributes.get(key)
+  }
+
+  set<T>(key: Attribute<T>, value: T): void {
+    this.#attributes.set(key, value)
+  }
+
+  async readBody(maxBytes: number): Promise<Uint8Array> {
+    if (this.body.length > maxBytes) throw new GatewayError('BodyTooLarge')
+    return this.body
+  }
+
+  end(): void {
+    this.ended = true
+    this.#end.abort()
+  }
 }
 
-export interface TestDeps extends FilterDeps {
+export interface TestDeps extends FilterServices {
+  /** What `contents` has; a test changes it. */
+  readonly contentsById: Map<string, Uint8Array>
   readonly reports: { readonly filter: string; readonly error: unknown }[]
 }
 
 export function testDeps(): TestDeps {
   const reports: TestDeps['reports'] = []
+  const contents = new Map<string, Uint8Array>()
   return {
     clock: { wall: () => 0, monotonic: () => 0 },
     random: () => 0.5,
+    timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
+    client: { request: () => Promise.reject(new Error('nothing is called here')) },
+    contents: { get: (id) => contents.get(id) },
+    contentsById: contents,
     compilePattern,
     normalizePath,
     report: (filter, error) => void reports.push({ filter, error }),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { REASON_LIST, REASONS, type ReasonInfo } from '../../src/lib/reason.ts'
-import { problemAnswer, problemType } from '../../src/policy/problem.ts'
+import { problemResponse, problemType } from '../../src/policy/problem.ts'
 import { pairs } from './exchange.ts'
 
 const ANSWERED = REASON_LIST.filter((reason) => REASONS[reason].status !== 0)
@@ -10,7 +10,7 @@ const ANSWERED = REASON_LIST.filter((reason) => REASONS[reason].status !== 0)
 describe('a problem document', () => {
   for (const reason of ANSWERED)
     it(`for ${reason} is valid JSON with all members of RFC 9457 and the reason`, () => {
-      const answer = problemAnswer(reason, { id: '0123abcd' })
+      const answer = problemResponse(reason, { id: '0123abcd' })
       const { status, title } = REASONS[reason]
       assert.equal(answer.status, status)
       assert.equal(answer.reason, reason)
@@ -24,14 +24,14 @@ describe('a problem document', () => {
     })
 
   it('says what it is and that it is not to be kept', () => {
-    assert.deepEqual(pairs(problemAnswer('RouteNotFound', { id: 'x' }).fields), [
+    assert.deepEqual(pairs(problemResponse('RouteNotFound', { id: 'x' }).fields), [
       ['content-type', 'application/problem+json'],
       ['cache-control', 'no-store'],
     ])
   })
 
   it('with 405 says what is allowed', () => {
-    assert.match(problemAnswer('ConnectNotAllowed', { id: 'x' }).fields.get('allow') ?? '', /^GET, /)
+    assert.match(problemResponse('ConnectNotAllowed', { id: 'x' }).fields.get('allow') ?? '', /^GET, /)
   })
 
   it('is named by a URI', () => {

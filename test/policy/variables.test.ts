@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { Fields, isFieldValue } from '../../src/message/fields.ts'
+import { CLAIMS, CONSUMER } from '../../src/policy/attribute.ts'
 import { networkOf } from '../../src/policy/client-network.ts'
 import { checkTemplate, compileTemplate } from '../../src/policy/variables.ts'
 import { TestExchange } from './exchange.ts'
@@ -18,8 +19,8 @@ describe('a value with variables', () => {
     { 'x-one': '1', cookie: 'sid=abc; uid="u 7"' },
   )
   x.request.add('x-one', '2')
-  x.attributes.set('consumer', 'acme')
-  x.attributes.set('claims', { sub: 'jane', tenant: { id: 7, admin: false }, groups: ['a', 'b', {}], scope: [] })
+  x.set(CONSUMER, 'acme')
+  x.set(CLAIMS, { sub: 'jane', tenant: { id: 7, admin: false }, groups: ['a', 'b', {}], scope: [] })
 
   for (const [text, value] of [
     ['plain', 'plain'],
@@ -59,7 +60,7 @@ describe('a value with variables', () => {
 
   it('writes text beyond Latin-1 as the bytes of its UTF-8 form', () => {
     const claims = new TestExchange()
-    claims.attributes.set('claims', { name: 'Zoë 東' })
+    claims.set(CLAIMS, { name: 'Zoë 東' })
     const bytes = Buffer.from('Zoë 東', 'utf8').toString('latin1')
     assert.equal(rendered('%{claim:name}', claims), bytes)
     assert.equal(compileTemplate('Zoë 東', 'request').constant, bytes)
@@ -75,8 +76,8 @@ describe('a value with variables', () => {
     fc.assert(
       fc.property(anything, anything, anything, (claim, consumer, query) => {
         const hostile = new TestExchange({ query: `q=${encodeURIComponent(query.toWellFormed())}&raw=%0d%0aevil:1` })
-        hostile.attributes.set('claims', { sub: claim })
-        hostile.attributes.set('consumer', consumer)
+        hostile.set(CLAIMS, { sub: claim })
+        hostile.set(CONSUMER, consumer)
         const value = rendered('<%{claim:sub}|%{consumer}|%{query:q}|%{query:raw}>', hostile)
         assert.ok(isFieldValue(value))
         assert.ok(!/[\r\n\0]/.test(value))

@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { parseFields } from '../../src/http/head.ts'
 import { Fields } from '../../src/message/fields.ts'
 import type { ResponseHead } from '../../src/message/head.ts'
-import type { LocalResponse } from '../../src/message/local-response.ts'
+import type { CompleteResponse } from '../../src/message/local-response.ts'
 import { ResponseWriter } from '../../src/proxy/response-writer.ts'
 import { everything, pair } from './sockets.ts'
 
@@ -223,7 +223,7 @@ describe('the framing of a response to a client', () => {
   })
 
   it('starts each response afresh', async (t) => {
-    const answer: LocalResponse = { status: 200, fields: new Fields(), body }
+    const answer: CompleteResponse = { status: 200, fields: new Fields(), body }
     const head: ResponseHead = { status: 200, fields: new Fields(), bodyLength: undefined }
     const { bytes } = await written(t, (writer) => {
       writer.begin('HEAD', 1, true)

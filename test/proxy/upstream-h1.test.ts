@@ -1,31 +1,34 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
 import { directOrigin, Forwarding } from '../../src/exchange/forwarding.ts'
 import { CHUNKED } from '../../src/http/framing.ts'
 import type { GatewayError } from '../../src/lib/error.ts'
+import type { Duplex } from '../../src/message/duplex.ts'
+import { FieldBlock } from '../../src/message/field-block.ts'
 import { Fields } from '../../src/message/fields.ts'
 import type { ResponseHead } from '../../src/message/head.ts'
 import { normalizeHost } from '../../src/pattern/host.ts'
-import { type ConnectionOwner, UpstreamConnection } from '../../src/proxy/upstream-h1.ts'
-import type { UpstreamHandler, UpstreamRequest, UpstreamTunnel } from '../../src/transport/upstream.ts'
+import { tcpConnector } from '../../src/proxy/tcp-connector.ts'
+import type { H1Session } from '../../src/proxy/upstream-h1.ts'
+import type { SessionOwner, UpstreamSession } from '../../src/transport/connector.ts'
+import type { UpstreamHandler, UpstreamRequest } from '../../src/transport/upstream.ts'
 import { listening, until } from './sockets.ts'
 
-class Owner implements ConnectionOwner {
+class Owner implements SessionOwner {
   readonly limits = { head: 4_000, headers: 20, uri: 0 }
   readonly events: string[] = []
-  readonly ready = Promise.withResolvers<void>()
+  readonly ready = Promise.withResolvers<H1Session>()
 
-  connected(): void {
-    this.ready.resolve()
+  connected(session: UpstreamSession): void {
+    this.ready.resolve(session as H1Session)
   }
-  connectFailed(_: UpstreamConnection, error: Error): void {
+  connectFailed(error: GatewayError): void {
     this.ready.reject(error)
   }
-  released(): void {
-    this.events.push('released')
+  available(): void {
+    this.events.push('available')
   }
   closed(): void {
     this.events.push('closed')
@@ -43,8 +46,7 @@ class Result implements UpstreamHandler {
   ends = 0
   /** Behind the end: the rest of the request goes nowhere. */
   restLost = false
-  tunnel: UpstreamTunnel | null = null
-  early = ''
+  tunnel: Duplex | null = null
   readonly over: Promise<this>
   #over!: (self: this) => void
 
@@ -53,6 +55,7 @@ class Result implements UpstreamHandler {
       this.#over = resolve
     })
   }
+  onStream(): void {}
   onInformational(status: number): void {
     this.informational.push(status)
   }
@@ -81,9 +84,8 @@ class Result implements UpstreamHandler {
   }
   onDrain(): void {}
   onBatchEnd(): void {}
-  onUpgrade(_: ResponseHead, tunnel: UpstreamTunnel, early: Buffer | null): void {
-    this.tunnel = tunnel
-    this.early = early?.toString() ?? ''
+  onUpgrade(_: ResponseHead, duplex: Duplex): void {
+    this.tunnel = duplex
     this.#end()
   }
   #end(): void {
@@ -95,7 +97,7 @@ class Result implements UpstreamHandler {
 interface Served {
   readonly result: Result
   readonly owner: Owner
-  readonly connection: UpstreamConnection
+  readonly connection: H1Session
   /** What the upstream received so far. */
   readonly received: () => string
 }
@@ -107,9 +109,9 @@ function request(parts: Partial<UpstreamRequest> = {}): UpstreamRequest {
     host: 'h.test',
     fields: new Fields(),
     bodyLength: 0,
-    forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), false),
+    forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), false).block,
     id: 'the-id',
-    passed: '',
+    passed: new FieldBlock([]),
     acceptsTrailers: false,
     upgrade: null,
     ...parts,
@@ -128,11 +130,11 @@ async function served(
     socket.on('data', (bytes: Buffer) => (received += bytes.toString('latin1')))
   })
   const owner = new Owner()
-  const connection = new UpstreamConnection({ address: '127.0.0.1', port, authority: '' } as Endpoint, owner)
+  tcpConnector.connect({ address: '127.0.0.1', port, authority: '' } as Endpoint, owner)
+  const connection = await owner.ready.promise
   t.after(() => connection.destroy())
-  await owner.ready.promise
   const result = new Result()
-  connection.dispatch(request(parts), result)
+  connection.dispatch(request(parts), result, false)
   return { result, owner, connection, received: () => received }
 }
 
@@ -163,7 +165,7 @@ describe('a connection to an upstream', () => {
       const { result, owner } = await served(t, says(text), parts)
       await result.over
       assert.deepEqual([result.error, result.body], [null, body])
-      assert.deepEqual(owner.events, [again ? 'released' : 'closed'])
+      assert.deepEqual(owner.events, [again ? 'available' : 'closed'])
     })
 
   it('reads the same from a response that comes byte by byte', async (t) => {
@@ -181,7 +183,7 @@ describe('a connection to an upstream', () => {
     })
     await result.over
     assert.deepEqual([result.error, result.informational, result.status, result.body], [null, [103], 200, 'abcd'])
-    assert.deepEqual([result.fields, result.trailers, owner.events], [{ x: 'y' }, { 'x-sum': '6' }, ['released']])
+    assert.deepEqual([result.fields, result.trailers, owner.events], [{ x: 'y' }, { 'x-sum': '6' }, ['available']])
   })
 
   it('ends a body without length at the close, and not at a reset', async (t) => {
@@ -369,12 +371,21 @@ describe('a connection to an upstream', () => {
     const { result, received, owner } = await served(t, answer, { upgrade: 'websocket' })
     await result.over
     assert.match(received(), /\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n$/)
-    assert.deepEqual([result.early, owner.events], ['early', []])
-    const said = new Promise((resolve) => result.tunnel!.onBytes((bytes) => resolve(bytes.toString())))
-    result.tunnel!.socket.write('ping')
-    assert.equal(await said, 'you said ping')
-    result.tunnel!.socket.destroy()
-    await once(result.tunnel!.socket, 'close')
+    assert.deepEqual(owner.events, [])
+    const said: string[] = []
+    const closed = Promise.withResolvers<void>()
+    result.tunnel!.start({
+      onData: (bytes) => said.push(Buffer.from(bytes).toString()),
+      onEnd: () => {},
+      onDrain: () => {},
+      onClose: () => closed.resolve(),
+    })
+    assert.deepEqual(said, ['early'])
+    result.tunnel!.write(Buffer.from('ping'))
+    await until(() => said.length > 1)
+    assert.equal(said[1], 'you said ping')
+    result.tunnel!.destroy()
+    await closed.promise
     assert.deepEqual(owner.events, ['closed'])
   })
 

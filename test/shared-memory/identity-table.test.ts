@@ -8,27 +8,27 @@ function table(slots = 16): IdentityTable {
 }
 
 describe('an identity table', () => {
-  it('gives a name the same slot however often it is asked, and from every view of the memory', () => {
+  it('returns the same slot for a name on every call and in every view of the memory', () => {
     const buffer = IdentityTable.allocate(64)
     const name = identityDigest('shop/api', '10.0.0.7', 8080)
-    const slot = new IdentityTable(buffer).insertOwned(name)
+    const slot = new IdentityTable(buffer).insertExclusive(name)
     assert.equal(new IdentityTable(buffer).find(name), slot)
-    assert.equal(new IdentityTable(buffer).insertOwned(name), slot)
+    assert.equal(new IdentityTable(buffer).insertExclusive(name), slot)
     assert.equal(new IdentityTable(buffer).insert(name), slot)
     assert.equal(new IdentityTable(buffer).size, 1)
   })
 
-  it('answers -1 for a name it does not hold, and for a new one when it is full', () => {
+  it('returns -1 for an unknown name, and for a new name when it is full', () => {
     const names = table(16)
     for (let i = 0; i < names.capacity; i++) assert.notEqual(names.insert(identityDigest('name', i)), -1)
     assert.equal(names.size, 14)
     assert.equal(names.insert(identityDigest('one more')), -1)
-    assert.equal(names.insertOwned(identityDigest('one more')), -1)
+    assert.equal(names.insertExclusive(identityDigest('one more')), -1)
     assert.equal(names.find(identityDigest('one more')), -1)
-    assert.notEqual(names.insertOwned(identityDigest('name', 3)), -1)
+    assert.notEqual(names.insertExclusive(identityDigest('name', 3)), -1)
   })
 
-  it('is a map from names to distinct slots that never move, whatever comes and goes', () => {
+  it('maps names to distinct slots that never move, after any history', () => {
     const step = fc.record({ name: fc.nat(30), remove: fc.boolean() })
     fc.assert(
       fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
@@ -42,7 +42,7 @@ describe('an identity table', () => {
             if (slot !== undefined) names.remove(slot)
             model.delete(digest)
           } else {
-            const slot = names.insertOwned(digest)
+            const slot = names.insertExclusive(digest)
             if (model.has(digest)) assert.equal(slot, model.get(digest))
             else if (model.size === names.capacity) assert.equal(slot, -1)
             else {
@@ -61,31 +61,31 @@ describe('an identity table', () => {
     )
   })
 
-  it('leaves no removed cells behind once everything is gone', () => {
+  it('leaves no removed cells once it is empty', () => {
     const buffer = IdentityTable.allocate(16)
     const names = new IdentityTable(buffer)
-    const slots = Array.from({ length: 10 }, (_, i) => names.insertOwned((BigInt(i) << 32n) | 5n))
+    const slots = Array.from({ length: 10 }, (_, i) => names.insertExclusive((BigInt(i) << 32n) | 5n))
     for (const slot of slots) names.remove(slot)
     assert.ok(new BigUint64Array(buffer, 8).every((word) => word === 0n))
   })
 
-  it('counts again after the writer was ended between a word and the count', () => {
+  it('recounts after the writer was terminated between a word and the count', () => {
     const buffer = IdentityTable.allocate(16)
     const names = new IdentityTable(buffer)
-    names.insertOwned(identityDigest('a'))
-    new BigUint64Array(buffer, 8)[names.insertOwned(identityDigest('b'))] = 0n
+    names.insertExclusive(identityDigest('a'))
+    new BigUint64Array(buffer, 8)[names.insertExclusive(identityDigest('b'))] = 0n
     names.recount()
     assert.equal(names.size, 1)
   })
 
-  it('refuses a size it cannot mask', () => {
+  it('rejects a size that is not a power of two', () => {
     assert.throws(() => IdentityTable.allocate(100), TypeError)
     assert.throws(() => IdentityTable.allocate(4), TypeError)
   })
 })
 
 describe('the digest of a name', () => {
-  it('tells parts apart and is never one of the words that mean something else', () => {
+  it('depends on each part, and is never a reserved word', () => {
     assert.notEqual(identityDigest('a', 'b'), identityDigest('ab'))
     assert.notEqual(identityDigest('shop/api', '10.0.0.1', 80), identityDigest('shop/api', '10.0.0.18', 0))
     fc.assert(fc.property(fc.string(), (text) => identityDigest(text) > 1n && identityDigest(text) < 1n << 64n))

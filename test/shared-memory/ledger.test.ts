@@ -11,7 +11,7 @@ function ledger(): Ledger {
 }
 
 describe('a ledger', () => {
-  it('sums what every worker has counted on a slot, and on that slot alone', () => {
+  it('sums the counts of all workers per slot', () => {
     const counts = ledger()
     counts.add(0, 1, 2)
     counts.add(2, 1, 3)
@@ -22,7 +22,7 @@ describe('a ledger', () => {
     assert.equal(counts.own(2, 1), 3)
   })
 
-  it('forgets a dead worker and nothing else', () => {
+  it('clears the row of a dead worker and nothing else', () => {
     const counts = ledger()
     for (let worker = 0; worker < WORKERS; worker++)
       for (let slot = 0; slot < SLOTS; slot++) counts.add(worker, slot, worker + 1)
@@ -30,7 +30,7 @@ describe('a ledger', () => {
     for (let slot = 0; slot < SLOTS; slot++) assert.equal(counts.sum(slot), 1 + 3)
   })
 
-  it('never lets the sum over all workers pass the limit, and refuses nothing below it', () => {
+  it('never lets the sum of all workers exceed the limit, and refuses nothing below it', () => {
     const step = fc.record({ worker: fc.nat(WORKERS - 1), take: fc.boolean() })
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 4 }), fc.array(step, { maxLength: 60 }), (limit, steps) => {
@@ -51,13 +51,13 @@ describe('a ledger', () => {
     )
   })
 
-  it('takes a limit of 0 for none', () => {
+  it('treats a limit of 0 as none', () => {
     const counts = ledger()
     for (let i = 0; i < 1000; i++) assert.equal(counts.reserve(0, 0, 0), true)
     assert.equal(counts.sum(0), 1000)
   })
 
-  it('says so when it was made for another number of workers', () => {
+  it('rejects a buffer allocated for another number of workers', () => {
     assert.throws(() => new Ledger(Ledger.allocate(2, 1), 3), TypeError)
   })
 })

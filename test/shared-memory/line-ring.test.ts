@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 
 suite('line ring', () => {
-  test('lines come out whole, in order and unchanged, whatever characters they hold', () => {
+  test('lines are read whole, in order and unchanged, with any characters', () => {
     const ring = LineRing.create(4_096)
     const writer = new LineWriter(ring)
     const reader = new LineReader(ring)
@@ -38,7 +38,7 @@ suite('line ring', () => {
     )
   })
 
-  test('a line that is known to be ASCII goes the same way', () => {
+  test('a line written as ASCII is read the same way', () => {
     const ring = LineRing.create(4_096)
     const writer = new LineWriter(ring)
     const reader = new LineReader(ring)
@@ -54,7 +54,7 @@ suite('line ring', () => {
     assert.equal(out + text(reader, Number.POSITIVE_INFINITY), expected)
   })
 
-  test('a full ring refuses a line, counts it, and takes lines again once some were read', () => {
+  test('a full ring drops and counts a line, and accepts lines again once some were read', () => {
     const ring = LineRing.create(4_096)
     const writer = new LineWriter(ring)
     const reader = new LineReader(ring)
@@ -70,7 +70,7 @@ suite('line ring', () => {
     assert.equal(writer.writeAscii('z'.repeat(5_000)), false, 'longer than the ring')
   })
 
-  test('a reader hands out no part of a line by itself, but all of one that is longer than asked for', () => {
+  test('a reader returns whole lines only, and a line longer than the maximum alone', () => {
     const ring = LineRing.create(4_096)
     const writer = new LineWriter(ring)
     const reader = new LineReader(ring)
@@ -80,7 +80,7 @@ suite('line ring', () => {
     assert.equal(text(reader, 9), '')
   })
 
-  test('a sink that takes a part gets the rest later, also from another reader', () => {
+  test('a sink that accepts part of a line receives the rest later, also from another reader', () => {
     const ring = LineRing.create(4_096)
     const writer = new LineWriter(ring)
     const reader = new LineReader(ring)
@@ -99,7 +99,7 @@ suite('line ring', () => {
     assert.equal(next.midLine, false)
   })
 
-  test('a reader that is gone in the middle of its sink is told of, and what it had comes again', () => {
+  test('the next reader detects that a sink was interrupted and returns its bytes again', () => {
     const ring = LineRing.create(4_096)
     new LineWriter(ring).write('hello')
     const first = new LineReader(ring)
@@ -132,7 +132,7 @@ suite('line ring', () => {
     }
   })
 
-  test('a producer terminated at any moment leaves no torn line, none twice, and none uncounted', async () => {
+  test('a producer terminated at any point leaves no torn, repeated or uncounted line', async () => {
     const ring = LineRing.create(16_384)
     const reader = new LineReader(ring)
     const counts = new SharedArrayBuffer(8)

@@ -4,7 +4,7 @@ import { watchLoopDelay } from '../../src/shared-memory/loop-delay.ts'
 import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
 
 suite('loop delay', () => {
-  test('the longest delay is shown for one to two windows of 15 s, then forgotten', () => {
+  test('the longest delay is reported for one to two windows of 15 s', () => {
     const shared = createMetrics({ workers: 1 })
     const reader = new MetricsReader(shared)
     let now = 1_000
@@ -34,7 +34,7 @@ suite('loop delay', () => {
     assert.ok(shown() <= 2)
   })
 
-  test('a loop that is really held up says so', async () => {
+  test('a blocked event loop is measured', async () => {
     const shared = createMetrics({ workers: 1 })
     const reader = new MetricsReader(shared)
     const timer = watchLoopDelay(new WorkerMetrics(shared, 0), () => performance.now(), setInterval)

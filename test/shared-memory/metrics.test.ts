@@ -31,7 +31,7 @@ const PLAIN: EndedExchange = {
 
 suite('metrics in shared memory', () => {
   // Cells are reckoned by hand: one that lies over another would be counted into both.
-  test('every exchange is counted once, in its own cells and in no others', () => {
+  test('every exchange is counted once, in its own cells only', () => {
     const exchange = fc.record({
       listener: fc.integer({ min: 0, max: 3 }),
       method: fc.integer({ min: 0, max: METHODS.length - 1 }),
@@ -97,14 +97,14 @@ suite('metrics in shared memory', () => {
     )
   })
 
-  test('methods beyond the known ones share a series, whatever a client invents', () => {
+  test('unknown methods share one series', () => {
     assert.deepEqual(
       ['GET', 'OPTIONS', 'get', 'BREW', ''].map((method) => METHODS[methodClass(method)]),
       ['GET', 'OPTIONS', 'other', 'other', 'other'],
     )
   })
 
-  test('connections opened and closed leave the gauges at what is open', () => {
+  test('the gauges equal the open connections after any opens and closes', () => {
     const shared = createMetrics({ workers: 1 })
     const metrics = new WorkerMetrics(shared, 0)
     const { layout } = new MetricsReader(shared)
@@ -132,7 +132,7 @@ suite('metrics in shared memory', () => {
     assert.deepEqual([layout.retries, layout.loopDelay].map(read), [1, 7])
   })
 
-  test('a worker that is terminated loses no count, and its replacement goes on in the same row', async () => {
+  test('a terminated worker loses no count, and its replacement continues in the same row', async () => {
     const shared = createMetrics({ workers: 2, listeners: 2, backends: 2 })
     const reader = new MetricsReader(shared)
     const counts = new SharedArrayBuffer(16)
@@ -162,13 +162,13 @@ suite('metrics in shared memory', () => {
     assert.equal(reader.sum(reader.layout.accepted + 1), 10)
   })
 
-  test('numbers that make no sense are refused', () => {
+  test('invalid sizes are rejected', () => {
     assert.throws(() => createMetrics({ workers: 0 }), TypeError)
     assert.throws(() => createMetrics({ workers: 1, listeners: 0 }), TypeError)
     assert.throws(() => new WorkerMetrics(createMetrics({ workers: 1 }), 1), TypeError)
   })
 
-  test('the histogram of changes outlives the control thread that began it', () => {
+  test('the histogram of changes outlives its control thread', () => {
     const shared = createMetrics({ workers: 1 })
     new MetricsReader(shared).observeChange(30)
     const later = new MetricsReader(shared)
@@ -177,7 +177,7 @@ suite('metrics in shared memory', () => {
     assert.equal(later.configChange().sum, 30.5)
   })
 
-  test('a status that is not one of HTTP counts as a server error', () => {
+  test('a status outside of the HTTP range counts as a server error', () => {
     const shared = createMetrics({ workers: 1 })
     const metrics = new WorkerMetrics(shared, 0)
     for (const status of [600, 999, -1]) metrics.exchangeEnded({ ...PLAIN, status, backendRow: 1 })

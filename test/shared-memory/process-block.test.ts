@@ -13,7 +13,7 @@ function block(workers = 3): ProcessBlock {
 }
 
 describe('the process block', () => {
-  it('is one memory for all who map it', () => {
+  it('is shared by all threads that map it', () => {
     const one = block(5)
     const other = new ProcessBlock(one.buffer)
     one.setApplied(4, 17)
@@ -23,7 +23,7 @@ describe('the process block', () => {
     assert.equal(other.ready, true)
   })
 
-  it('calls a generation applied everywhere when every live worker has applied it', () => {
+  it('reports a generation as applied everywhere when every live worker has applied it', () => {
     const shared = block(3)
     assert.equal(shared.appliedEverywhere(), 0)
     for (const worker of [0, 1]) shared.setLive(workerThread(worker), true)
@@ -35,7 +35,7 @@ describe('the process block', () => {
     assert.equal(shared.appliedEverywhere(), 5)
   })
 
-  it('forgets a dead worker wholly, and nobody else', () => {
+  it('clears all state of a dead worker and of no other', () => {
     const shared = block(2)
     for (const worker of [0, 1]) {
       shared.setLive(workerThread(worker), true)
@@ -64,7 +64,7 @@ describe('the process block', () => {
     assert.equal(shared.beats(CONTROL_THREAD), 1)
   })
 
-  it('beats at once and then at every interval', () => {
+  it('counts a heartbeat immediately and at every interval', () => {
     const shared = block(1)
     let tick = (): void => assert.fail('no timer was asked for')
     const handle = startHeartbeat(shared, workerThread(0), (every, interval) => {

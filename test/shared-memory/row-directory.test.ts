@@ -23,7 +23,7 @@ function counted(shared: SharedArrayBuffer, row: number, times: number): void {
 }
 
 suite('row directory', () => {
-  test('a control thread that is started anew finds every backend in the row it had', () => {
+  test('a restarted control thread finds every backend in its row', () => {
     const shared = createMetrics({ workers: 1, backends: 8 })
     new RowDirectory(shared).sync(['shop/api', 'shop/web', 'service:shop/ünïcode:80'], 0)
     const rows = [...new RowDirectory(shared).entries()]
@@ -43,7 +43,7 @@ suite('row directory', () => {
     )
   })
 
-  test('a namespace with many backends leaves the others their rows, whoever was first', () => {
+  test('a namespace with many backends leaves the others their rows, in any order', () => {
     const namespaceOf = (name: string) => name.slice(0, name.indexOf('/'))
     const many = Array.from({ length: 200 }, (_, i) => `noisy/b${i}`)
     const first = new RowDirectory(createMetrics({ workers: 1, backends: 10 }))
@@ -65,13 +65,13 @@ suite('row directory', () => {
     assert.deepEqual([of(later, 'calm'), of(later, 'noisy')], [2, 8], 'and it stays so')
   })
 
-  test('a name longer than its place has no row of its own and takes none from others', () => {
+  test('a name that exceeds the row has no row of its own and takes none from others', () => {
     const directory = new RowDirectory(createMetrics({ workers: 1, backends: 2 }))
     directory.sync(['n'.repeat(401), 'a/a'], 0)
     assert.deepEqual([...directory.entries()], [{ row: 1, name: 'a/a' }])
   })
 
-  test('a backend that comes back within ten minutes goes on counting where it was', () => {
+  test('a backend that returns within ten minutes continues its counters', () => {
     const shared = createMetrics({ workers: 1, backends: 1 })
     const directory = new RowDirectory(shared)
     directory.sync(['a/a'], 0)
@@ -85,7 +85,7 @@ suite('row directory', () => {
     assert.equal(directory.requests(1, OK), 3)
   })
 
-  test('a row that changes hands counts from nothing for its new owner', () => {
+  test('a reassigned row starts at zero for its new backend', () => {
     const shared = createMetrics({ workers: 1, backends: 1 })
     const directory = new RowDirectory(shared)
     directory.sync(['a/a'], 0)
@@ -98,7 +98,7 @@ suite('row directory', () => {
     assert.equal(new RowDirectory(shared).requests(1, OK), 2)
   })
 
-  test('whatever comes and goes, no two backends ever share a row, and nobody who stays is moved', () => {
+  test('after any history no two backends share a row, and no backend moves', () => {
     const names = fc.uniqueArray(fc.constantFrom(...'abcdefghij'), { maxLength: 10 })
     fc.assert(
       fc.property(fc.array(names, { maxLength: 30 }), (steps) => {

@@ -3,8 +3,8 @@ import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { WorkJournal } from '../../src/shared-memory/work-journal.ts'
 
-describe('the journal of what is worked on', () => {
-  it('tells what was begun and not ended', () => {
+describe('the work journal', () => {
+  it('returns the objects whose processing has begun and not ended', () => {
     const buffer = WorkJournal.allocate()
     const journal = new WorkJournal(buffer)
     assert.deepEqual(journal.read(), [])

@@ -4,9 +4,9 @@
  */
 import { isMainThread, type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
-import { SlotReclaimer } from '../../src/shared-memory/epoch.ts'
 import { identityDigest } from '../../src/shared-memory/identity-table.ts'
 import { ProcessBlock } from '../../src/shared-memory/process-block.ts'
+import { SlotReclaimer } from '../../src/shared-memory/slot-reclaimer.ts'
 import { type ControlSays, type MainSays, NAMES, random, type StressData, type ThreadSays } from './thread-messages.ts'
 
 function control(data: StressData): void {
@@ -34,7 +34,7 @@ function control(data: StressData): void {
         reclaimer.retire(slot)
         continue
       }
-      const fresh = table.identities.insertOwned(identityDigest('endpoint', name))
+      const fresh = table.identities.insertExclusive(identityDigest('endpoint', name))
       if (fresh === -1) continue
       reclaimer.enlist(fresh)
       current.set(name, fresh)

@@ -5,10 +5,10 @@ import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
-import { SlotReclaimer } from '../../src/shared-memory/epoch.ts'
 import { IdentityTable, identityDigest } from '../../src/shared-memory/identity-table.ts'
 import { Ledger } from '../../src/shared-memory/ledger.ts'
 import { CONTROL_THREAD, ProcessBlock, workerThread } from '../../src/shared-memory/process-block.ts'
+import { SlotReclaimer } from '../../src/shared-memory/slot-reclaimer.ts'
 import {
   LIMIT,
   type MainSays,
@@ -188,7 +188,7 @@ describe('shared memory under threads that are ended at random points', () => {
     last.seal()
     last.sweep()
     assert.equal(table.identities.size, 0)
-    assert.equal(last.waiting, 0)
+    assert.equal(last.pending, 0)
   })
 })
 

@@ -61,7 +61,7 @@ export function balancerSuite(algorithm: Algorithm): void {
   }
 
   describe(`${algorithm} as a balancer`, () => {
-    it('has nothing to pick before it is given endpoints, and after they are taken away', () => {
+    it('picks nothing before the first update and after an empty one', () => {
       const bench = new Bench()
       const balancer = createBalancer(algorithm, bench, seeded(1))
       assert.equal(balancer.pick(null), undefined)
@@ -71,7 +71,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       assert.equal(balancer.pick(null), undefined)
     })
 
-    it('has nothing to pick when every endpoint is withdrawn', () => {
+    it('picks nothing when every endpoint is withdrawn', () => {
       const bench = new Bench()
       const balancer = make(bench, bench.endpoints(1, 2, 3))
       for (const slot of [0, 1, 2]) bench.down.add(slot)
@@ -86,7 +86,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       for (const count of counts.values()) assert.ok(Math.abs(count - 1_000) < 150, `${count} of 4000`)
     })
 
-    it('passes over a withdrawn endpoint at once, and takes it up again', () => {
+    it('skips a withdrawn endpoint immediately, and picks it again when it returns', () => {
       const bench = new Bench()
       const endpoints = bench.endpoints(1, 1, 1)
       const balancer = make(bench, endpoints)
@@ -96,7 +96,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       assert.ok(tally(balancer, 300).get(endpoints[1]!)! > 50)
     })
 
-    it('finds the only usable one among a thousand', () => {
+    it('finds the only eligible endpoint among a thousand', () => {
       const bench = new Bench()
       const endpoints = bench.endpoints(...Array.from({ length: 1_000 }, () => 1))
       const balancer = make(bench, endpoints)
@@ -115,7 +115,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       assert.equal(balancer.pick(null), draining)
     })
 
-    it('sees in place that an endpoint begins to drain', () => {
+    it('observes a change to draining without an update', () => {
       const bench = new Bench()
       const endpoints = bench.endpoints(1, 1)
       const balancer = make(bench, endpoints)
@@ -123,7 +123,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       assert.equal(tally(balancer, 100).get(endpoints[0]!), undefined)
     })
 
-    it('passes over what failed in this exchange as long as another is left', () => {
+    it('skips endpoints that failed in this exchange while another is left', () => {
       const bench = new Bench()
       const endpoints = bench.endpoints(1, 1, 1)
       const balancer = make(bench, endpoints)
@@ -144,7 +144,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       for (let i = 0; i < 20; i++) assert.equal(balancer.pick([ready]), draining)
     })
 
-    it('never picks what an update took away, and picks what it brought', () => {
+    it('never picks a removed endpoint, and picks added ones', () => {
       const bench = new Bench()
       const [a, b, c, d] = bench.endpoints(1, 1, 1, 1) as [Endpoint, Endpoint, Endpoint, Endpoint]
       const balancer = make(bench, [a, b, c])
@@ -153,7 +153,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       assert.deepEqual(new Set(tally(balancer, 200).keys()), new Set([c, d]))
     })
 
-    it('is not disturbed by what the caller does with its list afterwards', () => {
+    it("is independent of later changes to the caller's list", () => {
       const bench = new Bench()
       const list = bench.endpoints(1, 1)
       const balancer = make(bench, list)
@@ -162,7 +162,7 @@ export function balancerSuite(algorithm: Algorithm): void {
     })
 
     // Every pick of any history is the best there is: eligible, and of the best class that is left.
-    it('always picks a usable endpoint of the best class that is left, whatever happened before', () => {
+    it('always picks an eligible endpoint of the best class present, after any history', () => {
       const event = fc.record({
         kind: fc.constantFrom('down', 'up', 'drain', 'ready', 'weight', 'load', 'set', 'pick'),
         which: fc.nat(7),

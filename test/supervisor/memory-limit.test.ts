@@ -17,7 +17,7 @@ function system(own: string, mounts: readonly string[], files: Readonly<Record<s
   return (path: string): string | undefined => all[path]
 }
 
-describe('the limit of memory', () => {
+describe('the memory limit', () => {
   const cases = {
     'of a container with a namespace of its own, version 2': [
       system('0::/', [V2_MOUNT.replace('ROOT', '/')], { '/sys/fs/cgroup/memory.max': '536870912\n' }),
@@ -31,7 +31,7 @@ describe('the limit of memory', () => {
       }),
       384,
     ],
-    'from which on the kernel throttles': [
+    'where the kernel throttles below the hard limit': [
       system('0::/a', [V2_MOUNT.replace('ROOT', '/')], {
         '/sys/fs/cgroup/a/memory.max': '1073741824\n',
         '/sys/fs/cgroup/a/memory.high': '805306368\n',
@@ -51,7 +51,7 @@ describe('the limit of memory', () => {
       }),
       300,
     ],
-    'where a group of another path only begins like the root': [
+    'where the path of another group has the root as a string prefix': [
       system('4:memory:/docker/abcdef', [V1_MOUNT.replace('ROOT', '/docker/abc')], {
         '/sys/fs/cgroup/memory/memory.limit_in_bytes': '104857600\n',
       }),
@@ -61,7 +61,7 @@ describe('the limit of memory', () => {
   for (const [name, [read, mebibytes]] of Object.entries(cases))
     it(`is found ${name}`, () => assert.equal(cgroupLimit(read) / MiB, mebibytes))
 
-  it('is none where no group says so, and none where there are no groups', () => {
+  it('is infinite where no group has a limit, and where there are no groups', () => {
     assert.equal(cgroupLimit(system('0::/', [V2_MOUNT.replace('ROOT', '/')], {})), Number.POSITIVE_INFINITY)
     const v1 = system('4:memory:/', [V1_MOUNT.replace('ROOT', '/')], {
       '/sys/fs/cgroup/memory/memory.limit_in_bytes': '9223372036854771712\n',
@@ -76,11 +76,11 @@ describe('the limit of memory', () => {
   const contained = (settings: string) =>
     system('0::/', [V2_MOUNT.replace('ROOT', '/')], { '/sys/fs/cgroup/memory.max': '536870912\n', '/s.yaml': settings })
 
-  it('is what the settings say', async () => {
+  it('is the value in the settings', async () => {
     for (const text of ['limits: { memory: 300Mi }', 'limits:\n  memory: 314572800\n', '{"limits":{"memory":"300Mi"}}'])
       assert.deepEqual(await memoryLimit('/s.yaml', contained(text)), { bytes: 300 * MiB, from: 'settings' }, text)
   })
-  it('is that of the group where the settings say nothing that can be used', async () => {
+  it('is that of the group where the settings have no valid value', async () => {
     for (const text of [
       '',
       'limits: { memory: 0 }',
@@ -92,7 +92,7 @@ describe('the limit of memory', () => {
       assert.deepEqual(await memoryLimit('/s.yaml', contained(text)), { bytes: 512 * MiB, from: 'cgroup' }, text)
     assert.deepEqual(await memoryLimit(undefined, contained('')), { bytes: 512 * MiB, from: 'cgroup' })
   })
-  it('is the memory of the machine where nothing else is less', async () => {
+  it('is the memory of the machine where nothing else is lower', async () => {
     assert.deepEqual(await memoryLimit(undefined, () => undefined), { bytes: totalmem(), from: 'machine' })
   })
 })

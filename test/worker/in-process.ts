@@ -5,7 +5,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BackendSpec } from '../../src/api/backend.ts'
-import { Splits } from '../../src/balance/split.ts'
+import { WeightedSplits } from '../../src/balance/weighted-split.ts'
 import { ClientResolver } from '../../src/exchange/client-address.ts'
 import { AccessLog } from '../../src/log/access-line.ts'
 import { normalizePath } from '../../src/pattern/path.ts'
@@ -15,6 +15,7 @@ import { builtInFilters } from '../../src/policy/built-in.ts'
 import { ContentStore } from '../../src/policy/contents.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import type { Phase } from '../../src/policy/registry.ts'
+import { tcpConnector } from '../../src/proxy/tcp-connector.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
@@ -88,6 +89,7 @@ export class InProcess {
       metricsRow: () => 1,
       mayDial: () => true,
       budget: this.budget,
+      connector: tcpConnector,
       limits,
     })
     this.flow = new Flow(
@@ -98,14 +100,14 @@ export class InProcess {
         timers,
         endpoints,
         metrics,
-        splits: new Splits(random),
+        splits: new WeightedSplits(random),
         unexpected: (error) => errors.push(error),
       },
       new ClientResolver(null),
       new AccessLog(new LineWriter(ring), { enabled: true, sample: 100, fields: {} }, clock, random),
     )
     this.listeners = new Listeners({
-      gate: this.flow,
+      requests: this.flow,
       timers,
       wall: clock.wall,
       reusePort: false,
@@ -126,6 +128,9 @@ export class InProcess {
       filters: {
         clock: { monotonic: () => performance.now(), wall: () => Date.now() },
         random: Math.random,
+        timers: systemTimers,
+        client: { request: () => Promise.reject(new Error('no outgoing client')) },
+        contents: { get: () => undefined },
         compilePattern,
         normalizePath,
         report: (_, error) => this.errors.push(error),

@@ -8,13 +8,13 @@
 import type { EndpointFacts } from '../../compile/unreachable.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 import type { EndpointTable } from '../../shared-memory/endpoint-table.ts'
-import type { SlotReclaimer } from '../../shared-memory/epoch.ts'
 import { identityDigest } from '../../shared-memory/identity-table.ts'
+import type { SlotReclaimer } from '../../shared-memory/slot-reclaimer.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { EndpointAddress } from '../../snapshot/snapshot.ts'
 import type { EndpointRow, ToWorker } from '../../thread/messages.ts'
 import type { DialGuard } from '../../transport/dial-guard.ts'
-import { PlaceShares } from '../resources/place-shares.ts'
+import { PlaceShares } from './place-shares.ts'
 
 /** What the directory asks of the resolver. */
 export interface Names {
@@ -308,7 +308,7 @@ export class EndpointDirectory {
     else {
       if (!this.#shares.admits(namespace)) return undefined
       this.#shares.admit(namespace)
-      slot = identities.insertOwned(digest)
+      slot = identities.insertExclusive(digest)
     }
     this.#reclaimer.enlist(slot)
     return slot

@@ -7,11 +7,10 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
+import { type Rate, TokenBucket } from '../../lib/token-bucket.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
 import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
-
-import { type Rate, TokenBucket } from '../status/token-bucket.ts'
-import type { LastGood, LastGoodChange } from './last-good-change.ts'
+import type { LastGood, LastGoodChange } from '../../thread/retained-state.ts'
 import { digestOf, MAX_OBJECT_BYTES, openRecord, textOf } from './last-good-record.ts'
 import {
   identityOf,

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
-import type { LastGood } from './last-good-change.ts'
+import type { LastGood } from '../../thread/retained-state.ts'
 import { identityOf } from './last-good-shards.ts'
 
 /** A Route is bounded by the API server's request limit of 3 MiB. */

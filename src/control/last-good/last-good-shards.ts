@@ -3,7 +3,7 @@
  * server's store. A record is compressed, and cut where no ConfigMap has room for all of it.
  */
 import { createHash } from 'node:crypto'
-import type { LastGood } from './last-good-change.ts'
+import type { LastGood } from '../../thread/retained-state.ts'
 
 export const SHARDS = 8
 

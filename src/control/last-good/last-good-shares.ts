@@ -4,7 +4,7 @@
  * from surviving a restart.
  */
 import { namespaceOf } from '../../snapshot/backend-id.ts'
-import type { LastGood } from './last-good-change.ts'
+import type { LastGood } from '../../thread/retained-state.ts'
 
 export interface Owner {
   readonly namespace: string

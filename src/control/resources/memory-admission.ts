@@ -5,7 +5,7 @@
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
 import type { Kind } from '../../api/object.ts'
-import { FairQueue, type Waiting as Turn } from '../../lib/fair-queue.ts'
+import { FairQueue, type QueuedKey as Turn } from '../../lib/fair-queue.ts'
 import { formatMebibytes } from '../../lib/memory-budget.ts'
 import type { SourceEvent } from '../../source/source.ts'
 

@@ -6,61 +6,12 @@
  */
 import { createHash } from 'node:crypto'
 import { objectCost } from '../../api/cost.ts'
-import type { FieldProblem, KubeObject } from '../../api/object.ts'
+import type { FieldProblem } from '../../api/object.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { WorkJournal } from '../../shared-memory/work-journal.ts'
 import type { SourceEvent } from '../../source/source.ts'
-
-/** Kept by the supervisor, handed to each new control thread. */
-export interface Suspect {
-  /** Kind and key, see `refusedKey`. */
-  readonly name: string
-  /** How many control threads have ended at it. */
-  readonly deaths: number
-  /** Wall clock: when it may be tried again. */
-  readonly until: Milliseconds
-}
-
-const FIRST_RETRY: Milliseconds = 60_000
-const LONGEST_RETRY: Milliseconds = 3_600_000
-/** Suspects at a time; beyond, the oldest is forgotten and has to end another thread to come back. */
-const MAX_SUSPECTS = 256
-/** So many objects at hand name none of them. */
-const MAX_AT_ONCE = 16
-
-/** The record of a process, in the supervisor. */
-export class SuspectList {
-  readonly #suspects = new Map<string, Suspect>()
-
-  /** A control thread ended at these. @returns those that are set aside now */
-  add(names: readonly string[], now: Milliseconds): readonly Suspect[] {
-    if (names.length > MAX_AT_ONCE) return []
-    return names.map((name) => {
-      const deaths = (this.#suspects.get(name)?.deaths ?? 0) + 1
-      const until = now + Math.min(FIRST_RETRY * 2 ** (deaths - 1), LONGEST_RETRY)
-      const suspect = { name, deaths, until }
-      this.#suspects.delete(name)
-      this.#suspects.set(name, suspect)
-      if (this.#suspects.size > MAX_SUSPECTS) this.#suspects.delete(this.#suspects.keys().next().value!)
-      return suspect
-    })
-  }
-
-  clear(name: string): void {
-    this.#suspects.delete(name)
-  }
-
-  get all(): readonly Suspect[] {
-    return [...this.#suspects.values()]
-  }
-}
-
-/** A version that is served, kept by the supervisor while a control thread works on its successor. */
-export interface ServedVersion {
-  readonly kind: 'Route' | 'Backend' | 'Ingress'
-  readonly key: string
-  readonly object: KubeObject
-}
+import type { ServedVersion } from '../../thread/retained-state.ts'
+import { MAX_AT_HAND, type Suspect } from '../../thread/suspect-list.ts'
 
 interface Held extends Suspect {
   /** Of the version that is set aside: the first one seen. */
@@ -155,7 +106,7 @@ export class Quarantine {
   /** Work on one object begins, or goes on; undefined = on all that the compile under way has to bring into force. */
   working(name?: string): void {
     if (name !== undefined) this.#journal.begin(name)
-    else if (this.#compiled.size <= MAX_AT_ONCE) this.#journal.begin(...this.#compiled)
+    else if (this.#compiled.size <= MAX_AT_HAND) this.#journal.begin(...this.#compiled)
     else this.#journal.end()
   }
 

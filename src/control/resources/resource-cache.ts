@@ -23,14 +23,14 @@ import {
 import { runSteps } from '../../lib/steps.ts'
 import { FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 import type { Origin, SourceEvent } from '../../source/source.ts'
-import type { LastGood, LastGoodChange } from '../last-good/last-good-change.ts'
+import type { LastGood, LastGoodChange, ServedVersion } from '../../thread/retained-state.ts'
 import { closedRules } from './broken-edit.ts'
 import type { Released } from './hostname-reservations.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 import { MemoryAdmission } from './memory-admission.ts'
 import { hostnamesOf, serviceOf, usesOf } from './object-uses.ts'
 import { createdOf, generationOf, isOfOneObject, sameToUs, withoutWithdrawn } from './object-version.ts'
-import type { Quarantine, ServedVersion } from './quarantine.ts'
+import type { Quarantine } from './quarantine.ts'
 import { ServiceUsers } from './service-users.ts'
 
 interface ObjectRecord {

@@ -15,7 +15,7 @@ import {
   type SettingsProblem,
 } from '../../source/settings.ts'
 import { SettingsFile } from '../../source/settings-file.ts'
-import type { ResolvedPorts } from '../thread-messages.ts'
+import type { ResolvedPorts } from '../../thread/thread-data.ts'
 import { settingsInForce, waitingMessage } from './start-settings.ts'
 
 /** Something about the settings that a person must know. */

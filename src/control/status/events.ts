@@ -9,10 +9,9 @@ import { createHash } from 'node:crypto'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { FairMap } from '../../lib/fair-map.ts'
 import { microTimestamp } from '../../lib/timestamp.ts'
+import { type Rate, TokenBucket } from '../../lib/token-bucket.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
 import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
-
-import { type Rate, TokenBucket } from './token-bucket.ts'
 import { type Plan, WorkQueue } from './work-queue.ts'
 
 /** What is asked of an API server; KubernetesClient has it. */

@@ -6,7 +6,7 @@
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 
-import { type Rate, TokenBucket } from './token-bucket.ts'
+import { type Rate, TokenBucket } from '../../lib/token-bucket.ts'
 
 export type ObjectLogLevel = 'error' | 'warn' | 'info'
 
@@ -61,7 +61,7 @@ export class ObjectLog {
   }
 
   #makeRoom(namespace: string): boolean {
-    const crowd = this.#turns.crowd()!
+    const crowd = this.#turns.largestGroup()!
     const refused = this.#turns.sizeOf(namespace) + 1 >= this.#turns.sizeOf(crowd)
     this.#leaveOut(refused ? namespace : crowd)
     if (refused) return false

@@ -1,7 +1,7 @@
 /** A status as it is written: compared with what the object says now, and put into words for the API server. */
 import { CONDITION_TYPES, type Condition, type ObjectStatus } from '../../api/condition.ts'
 import { type EndpointHealth, healthyCondition, programmed } from '../../compile/conditions.ts'
-import { type Address, loadBalancerIngress } from './addresses.ts'
+import type { Address } from '../leader/addresses.ts'
 import { canonical, type Seen } from './seen-statuses.ts'
 
 export interface EndpointCounts extends EndpointHealth {
@@ -47,6 +47,11 @@ export function ingressDocument(
   if (addresses === undefined) return { conditions: [], rest: restOf(seen) }
   const ingress = isReached(status) ? loadBalancerIngress(addresses) : []
   return { conditions: [], rest: { loadBalancer: ingress.length === 0 ? {} : { ingress } } }
+}
+
+/** As an Ingress has them. */
+function loadBalancerIngress(addresses: readonly Address[]): ({ ip: string } | { hostname: string })[] {
+  return addresses.map(({ type, value }) => (type === 'IPAddress' ? { ip: value } : { hostname: value }))
 }
 
 /** Nobody should be led to where nothing answers. */

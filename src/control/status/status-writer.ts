@@ -7,11 +7,12 @@
 import type { Condition, ObjectStatus } from '../../api/condition.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { timestamp } from '../../lib/timestamp.ts'
+import type { Rate } from '../../lib/token-bucket.ts'
 import type { FrozenMap } from '../../snapshot/frozen-map.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
 import type { ApplyOptions } from '../../source/kubernetes/client.ts'
 import type { SourceEvent } from '../../source/source.ts'
-import type { Address } from './addresses.ts'
+import type { Address } from '../leader/addresses.ts'
 import { type Desired, DesiredStatuses } from './desired-statuses.ts'
 import { type Seen, SeenStatuses } from './seen-statuses.ts'
 import {
@@ -32,7 +33,6 @@ import {
   statusTargetOf,
   statusTargetPath,
 } from './status-target.ts'
-import type { Rate } from './token-bucket.ts'
 import { type Plan, WorkQueue } from './work-queue.ts'
 import { WriteFailures } from './write-failures.ts'
 import { WrittenStatuses } from './written-statuses.ts'

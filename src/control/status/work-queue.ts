@@ -6,7 +6,7 @@
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 
-import { type Rate, TokenBucket } from './token-bucket.ts'
+import { type Rate, TokenBucket } from '../../lib/token-bucket.ts'
 
 /** What is to be done about a key: nothing, something later, or a request now. */
 export type Plan = undefined | { readonly later: Milliseconds } | Job
@@ -67,12 +67,12 @@ export class WorkQueue {
 
   /** Of the group that has the most of them. */
   get readyOfCrowd(): number {
-    return this.#ready.sizeOf(this.#ready.crowd() ?? '')
+    return this.#ready.sizeOf(this.#ready.largestGroup() ?? '')
   }
 
   /** Forgets one key: of the group with the most that are ready, the one that has waited longest. @returns it */
   dropOfCrowd(): string | undefined {
-    const crowd = this.#ready.crowd()
+    const crowd = this.#ready.largestGroup()
     return crowd === undefined ? undefined : this.#ready.dropOldest(crowd)
   }
 

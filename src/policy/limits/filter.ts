@@ -3,7 +3,7 @@
 import type { Exchange, ExchangeLimits } from '../exchange.ts'
 import type { Filter, RequestDecision } from '../filter.ts'
 import type { PolicySet } from '../policy-set.ts'
-import { problemAnswer } from '../problem.ts'
+import { problemResponse } from '../problem.ts'
 import type { FilterDefinition } from '../registry.ts'
 
 /** What a policy set allows an exchange: frozen, shared until a filter of the exchange lowers something. */
@@ -34,5 +34,5 @@ export const bodyLimit: FilterDefinition = {
 function refuseLongBody(x: Exchange): RequestDecision {
   const max = x.deadline.maxRequestBytes
   if (max < 0 || x.requestBodyLength === undefined || x.requestBodyLength <= max) return undefined
-  return { type: 'answer', answer: problemAnswer('BodyTooLarge', x) }
+  return { type: 'respond', response: problemResponse('BodyTooLarge', x) }
 }

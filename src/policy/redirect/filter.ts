@@ -6,26 +6,26 @@ import { Fields } from '../../message/fields.ts'
 import { authorityOf, defaultPort } from '../../pattern/host.ts'
 import type { DryExchange } from '../exchange.ts'
 import type { Redirect } from '../policy-set.ts'
-import { problemAnswer } from '../problem.ts'
+import { problemResponse } from '../problem.ts'
 import type { FilterDefinition } from '../registry.ts'
 import { compilePathRewrite, type PathRewriter } from '../rewrite/path-rewrite.ts'
 
 export const redirect: FilterDefinition = {
   name: 'redirect',
   phase: 'answer',
-  create(policy, deps) {
+  create(policy, services) {
     const { action } = policy
     if (action.type !== 'redirect') return undefined
-    const path = action.path === undefined ? null : compilePathRewrite(action.path, policy, deps)
+    const path = action.path === undefined ? null : compilePathRewrite(action.path, policy, services)
     const status = action.statusCode
     return {
       name: 'redirect',
       onRequest(x) {
         const located = locate(action, path, x)
-        if ('reason' in located) return { type: 'answer', answer: problemAnswer(located.reason, x) }
+        if ('reason' in located) return { type: 'respond', response: problemResponse(located.reason, x) }
         const fields = new Fields()
         fields.add('location', located.location)
-        return { type: 'answer', answer: { status, fields, body: null } }
+        return { type: 'respond', response: { status, fields, body: null } }
       },
       explain(x) {
         const located = locate(action, path, x)

@@ -21,7 +21,7 @@ export const respond: FilterDefinition = {
         // New fields each time: filters on the way back change them. The bytes are shared and never written.
         const fields = new Fields()
         if (contentType !== undefined) fields.add('content-type', contentType)
-        return { type: 'answer', answer: { status, fields, body } }
+        return { type: 'respond', response: { status, fields, body } }
       },
       explain: () => ({ filter: 'respond', effect, status }),
     }

@@ -1,23 +1,23 @@
 /** `rewrite`: another path or host for the upstream than the client asked for. */
 import type { DryExchange } from '../exchange.ts'
 import type { Explanation } from '../filter.ts'
-import { problemAnswer } from '../problem.ts'
+import { problemResponse } from '../problem.ts'
 import type { FilterDefinition } from '../registry.ts'
 import { compilePathRewrite, type PathRewriter } from './path-rewrite.ts'
 
 export const rewrite: FilterDefinition = {
   name: 'rewrite',
   phase: 'rewrite',
-  create(policy, deps) {
+  create(policy, services) {
     const { hostname, path } = policy.rewrite ?? {}
     if (policy.action.type !== 'forward' || (hostname === undefined && path === undefined)) return undefined
-    const rewritten = path === undefined ? null : compilePathRewrite(path, policy, deps)
+    const rewritten = path === undefined ? null : compilePathRewrite(path, policy, services)
     return {
       name: 'rewrite',
       onRequest(x) {
         if (rewritten !== null) {
           const target = rewritten(x)
-          if (target === undefined) return { type: 'answer', answer: problemAnswer('BadRewrite', x) }
+          if (target === undefined) return { type: 'respond', response: problemResponse('BadRewrite', x) }
           x.path = target.path
           x.query = target.query
         }

@@ -4,7 +4,7 @@
 import { validateQuery } from '../../pattern/query.ts'
 import type { DryExchange } from '../exchange.ts'
 import type { PathRewrite, PolicySet } from '../policy-set.ts'
-import type { FilterDeps } from '../registry.ts'
+import type { FilterServices } from '../services.ts'
 
 export interface Target {
   readonly path: string
@@ -27,15 +27,15 @@ export type PathRewriter = (x: DryExchange) => Target | undefined
  *
  * @throws {TypeError} when the pattern does not compile
  */
-export function compilePathRewrite(rewrite: PathRewrite, policy: PolicySet, deps: FilterDeps): PathRewriter {
-  const replace = replacer(rewrite, deps)
+export function compilePathRewrite(rewrite: PathRewrite, policy: PolicySet, services: FilterServices): PathRewriter {
+  const replace = replacer(rewrite, services)
   const mode = policy.pathEncoding
   return (x) => {
     const text = replace(x)
     if (text.length > Math.max(MAX_TARGET, x.path.length + 2_048)) return undefined
     const mark = text.indexOf('?')
     const path = mark === -1 ? text : text.slice(0, mark)
-    if (deps.normalizePath(path, mode) !== path) return undefined
+    if (services.normalizePath(path, mode) !== path) return undefined
     if (mark === -1 || mark === text.length - 1) return { path, query: x.query }
     const query = text.slice(mark + 1)
     if (!validateQuery(query)) return undefined
@@ -43,7 +43,7 @@ export function compilePathRewrite(rewrite: PathRewrite, policy: PolicySet, deps
   }
 }
 
-function replacer(rewrite: PathRewrite, deps: FilterDeps): (x: DryExchange) => string {
+function replacer(rewrite: PathRewrite, services: FilterServices): (x: DryExchange) => string {
   switch (rewrite.type) {
     case 'ReplaceFullPath': {
       const text = rewrite.replaceFullPath
@@ -54,7 +54,7 @@ function replacer(rewrite: PathRewrite, deps: FilterDeps): (x: DryExchange) => s
       return (x) => replacePrefix(x.path, x.matchedPrefix, text)
     }
     case 'ReplaceRegex': {
-      const pattern = deps.compilePattern(rewrite.pattern)
+      const pattern = services.compilePattern(rewrite.pattern)
       if ('error' in pattern) throw new TypeError(`the pattern ${rewrite.pattern} cannot be used: ${pattern.error}`)
       const { substitution } = rewrite
       return (x) => pattern.replaceFirst(x.path, substitution)

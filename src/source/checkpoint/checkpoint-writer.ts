@@ -1,28 +1,28 @@
 /**
- * Keeps what a cluster has told, as text, and writes it to its file now and then. Nobody waits for it, and it never
- * throws: what goes wrong is told once, and once more when it is well again.
+ * Keeps the objects of a cluster as text and writes them to the checkpoint file periodically. No caller waits for a write
+ * and it never throws: a failure is logged once, and its end once.
  */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { SourceEvent } from '../source.ts'
-import { idOf } from './checkpoint.ts'
-import { diskTrouble, MAX_STATE_BYTES, type StateFile } from './state-file.ts'
+import { objectId } from './checkpoint.ts'
+import { describeFileError, MAX_STATE_BYTES, type StateFile } from './state-file.ts'
 import { encodeState, type StateEncoder } from './state-format.ts'
 import type { StateKey } from './state-key.ts'
 
 export interface WritePacing {
-  /** From a change to the write that holds it, where no other was shortly before. */
+  /** From a change to its write, unless another write was recent. */
   readonly batch: Milliseconds
-  /** Between two writes, at least. */
+  /** Minimum time between two writes. */
   readonly pause: Milliseconds
-  /** What is written in a second on average, at most. */
+  /** Maximum average rate. */
   readonly bytesPerSecond: number
-  /** Written anew when nothing has changed, so that its time says how long that is so. */
+  /** Between two writes without a change, which update the time in the file. */
   readonly refresh: Milliseconds
 }
 
 /**
- * Endpoints of a large cluster change all the time: at 10 MB a write, that is one in ten seconds and not ten a second.
+ * Endpoints of a large cluster change constantly: at 10 MB per write this is one write in ten seconds.
  */
 export const WRITE_PACING: WritePacing = { batch: 2_000, pause: 5_000, bytesPerSecond: 1_048_576, refresh: 600_000 }
 
@@ -33,7 +33,7 @@ export interface CheckpointLog {
 
 export interface CheckpointWriterOptions {
   readonly file: StateFile
-  /** Read again for each write, since keys are replaced. None = not sealed, and without Secrets. */
+  /** Read again for each write, because keys rotate. Undefined means no encryption and no Secrets. */
   readonly keys?: () => Promise<readonly StateKey[]>
   /** See {@link StateHeader}. */
   readonly cluster: () => Promise<string>
@@ -43,138 +43,138 @@ export interface CheckpointWriterOptions {
   /** Monotonic. */
   readonly now: () => Milliseconds
   readonly pacing?: Partial<WritePacing>
-  /** Of all texts together; default as much as a file may have. */
-  readonly most?: number
+  /** Limit of the size of all texts; the limit of the file by default. */
+  readonly maxBytes?: number
 }
 
-const PACK_SLICE: Milliseconds = 1
-const PART = 131_072
-/** Of one UTF-16 code unit. */
-const MOST_UTF8_BYTES = 3
+const SERIALIZE_SLICE: Milliseconds = 1
+const CHUNK_BYTES = 131_072
+/** Bytes of UTF-8 per UTF-16 code unit, at most. */
+const MAX_UTF8_BYTES = 3
 const NEWLINE = 0x0a
-const GONE = Symbol('deleted')
+const DELETED = Symbol('deleted')
 
 export class CheckpointWriter {
   readonly #options: CheckpointWriterOptions
   readonly #pacing: WritePacing
-  readonly #most: number
-  /** By kind and key, JSON in one line. */
+  readonly #maxBytes: number
+  /** Objects by kind and key, each as one line of JSON. */
   #texts = new Map<string, string>()
-  /** Told and not made into text yet. */
-  readonly #fresh = new Map<string, unknown>()
+  /** Recorded and not serialized yet. */
+  readonly #pending = new Map<string, unknown>()
   #size = 0
-  #packing: NodeJS.Immediate | undefined
+  #serializing: NodeJS.Immediate | undefined
   #timer: NodeJS.Timeout | undefined
   #refresh: NodeJS.Timeout | undefined
   #writing: Promise<void> | undefined
-  /** What is noted is not all there is before: that must not take the place of a file that is. */
+  /** All objects are recorded. Before that a write would replace a complete file with an incomplete one. */
   #complete = false
   #changed = false
   #notBefore: Milliseconds = 0
   #failures = 0
-  #trouble: string | undefined
-  #full = false
+  #lastError: string | undefined
+  #disabled = false
   #stopped = false
-  /** Whether what was told is what there is, as far as anybody knows; while it is not, the file keeps its time. */
+  /** Whether the source is reachable, so that the objects are current; otherwise the file keeps its time. */
   current = true
 
   constructor(options: CheckpointWriterOptions) {
     this.#options = options
     this.#pacing = { ...WRITE_PACING, ...options.pacing }
-    this.#most = options.most ?? MAX_STATE_BYTES
+    this.#maxBytes = options.maxBytes ?? MAX_STATE_BYTES
   }
 
-  /** What was told just now, to be remembered. Takes no time to speak of. */
-  note(events: readonly SourceEvent[]): void {
-    if (this.#stopped || this.#full) return
+  /** Records events; they are serialized later. */
+  record(events: readonly SourceEvent[]): void {
+    if (this.#stopped || this.#disabled) return
     for (const event of events) {
-      // Without a key they would lie about in clear.
+      // Without a key Secrets would be stored unencrypted.
       if (event.kind === 'Secret' && this.#options.keys === undefined) continue
-      this.#fresh.set(idOf(event.kind, event.key), event.type === 'delete' ? GONE : event.raw)
+      this.#pending.set(objectId(event.kind, event.key), event.type === 'delete' ? DELETED : event.raw)
     }
-    if (this.#fresh.size > 0) this.#packing ??= setImmediate(() => this.#packSome())
+    if (this.#pending.size > 0) this.#serializing ??= setImmediate(() => this.#serializeSome())
   }
 
-  /** What was noted is all there is: from now on it is written. */
-  complete(): void {
+  /** All objects are recorded: writes begin. */
+  markComplete(): void {
     if (this.#complete || this.#stopped) return
     this.#complete = true
     this.#changed = true
-    this.#arm()
+    this.#schedule()
     this.#refresh = setInterval(() => {
       if (!this.current) return
       this.#changed = true
-      this.#arm()
+      this.#schedule()
     }, this.#pacing.refresh).unref()
     void this.#options.file.sweep(this.#options.wall())
   }
 
-  /** The end: what has changed is written at once. Resolves when it is, or when the time is over. */
-  async stop(within: Milliseconds): Promise<void> {
+  /** Writes outstanding changes immediately. Resolves when they are written, or after the timeout. */
+  async stop(timeout: Milliseconds): Promise<void> {
     if (this.#stopped) return
     this.#stopped = true
     clearInterval(this.#refresh)
     clearTimeout(this.#timer)
     const last = async (): Promise<void> => {
       await this.#writing
-      if (this.#complete && !this.#full && (this.#changed || this.#fresh.size > 0)) await this.#write()
+      if (this.#complete && !this.#disabled && (this.#changed || this.#pending.size > 0)) await this.#write()
     }
-    let over: NodeJS.Timeout | undefined
+    let timer: NodeJS.Timeout | undefined
     const end = new Promise<void>((resolve) => {
-      over = setTimeout(resolve, within)
+      timer = setTimeout(resolve, timeout)
     })
     await Promise.race([last(), end])
-    clearTimeout(over)
-    clearImmediate(this.#packing)
+    clearTimeout(timer)
+    clearImmediate(this.#serializing)
   }
 
-  #packSome(): void {
-    this.#packing = undefined
-    const end = this.#options.now() + PACK_SLICE
-    for (const [id, raw] of this.#fresh) {
-      this.#fresh.delete(id)
-      this.#pack(id, raw)
-      if (this.#full) return
+  #serializeSome(): void {
+    this.#serializing = undefined
+    const end = this.#options.now() + SERIALIZE_SLICE
+    for (const [id, raw] of this.#pending) {
+      this.#pending.delete(id)
+      this.#serialize(id, raw)
+      if (this.#disabled) return
       if (this.#options.now() >= end) break
     }
-    if (this.#fresh.size > 0) this.#packing = setImmediate(() => this.#packSome())
-    this.#arm()
+    if (this.#pending.size > 0) this.#serializing = setImmediate(() => this.#serializeSome())
+    this.#schedule()
   }
 
-  #pack(id: string, raw: unknown): void {
+  #serialize(id: string, raw: unknown): void {
     const before = this.#texts.get(id)
-    const text = raw === GONE ? undefined : JSON.stringify(raw)
+    const text = raw === DELETED ? undefined : JSON.stringify(raw)
     if (text === before) return
     this.#size += (text?.length ?? 0) - (before?.length ?? 0)
     if (text === undefined) this.#texts.delete(id)
     else this.#texts.set(id, text)
     this.#changed = true
-    if (this.#size > this.#most) this.#giveUp()
+    if (this.#size > this.#maxBytes) this.#disable()
   }
 
-  /** Rather nothing than something that gets older and older. */
-  #giveUp(): void {
+  /** Deletes the file, because a checkpoint that is never updated would become arbitrarily old. */
+  #disable(): void {
     const { file, log } = this.#options
-    this.#full = true
+    this.#disabled = true
     this.#texts = new Map()
-    this.#fresh.clear()
+    this.#pending.clear()
     clearTimeout(this.#timer)
     clearInterval(this.#refresh)
     log.warn(
-      `what the cluster tells has more than ${this.#most} bytes, which is too much to be kept in ${file.path}: the file is deleted, and a start without the API server will have to wait for it`,
+      `the cluster's objects exceed the limit of ${this.#maxBytes} bytes of the checkpoint ${file.path}: the file is deleted, and a start without the API server waits for it`,
     )
     void (this.#writing ?? Promise.resolve()).then(() => file.remove()).catch(() => {})
   }
 
-  #arm(): void {
-    if (!this.#complete || !this.#changed || this.#stopped || this.#full) return
+  #schedule(): void {
+    if (!this.#complete || !this.#changed || this.#stopped || this.#disabled) return
     if (this.#timer !== undefined || this.#writing !== undefined) return
     const wait = Math.max(this.#pacing.batch, this.#notBefore - this.#options.now())
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       this.#writing = this.#write().finally(() => {
         this.#writing = undefined
-        this.#arm()
+        this.#schedule()
       })
     }, wait)
     this.#timer.unref()
@@ -184,24 +184,24 @@ export class CheckpointWriter {
     const { now, log, file } = this.#options
     const { pause, bytesPerSecond } = this.#pacing
     try {
-      // It is being packed, some in each turn.
-      while (this.#fresh.size > 0) await turn()
-      if (this.#full) return
+      // Serialization proceeds in each turn.
+      while (this.#pending.size > 0) await turn()
+      if (this.#disabled) return
       this.#changed = false
       const bytes = await this.#replace()
       this.#failures = 0
       this.#notBefore = now() + Math.max(pause, (bytes / bytesPerSecond) * 1_000)
-      if (this.#trouble !== undefined) log.info(`what the cluster tells is kept in ${file.path} again`)
-      this.#trouble = undefined
+      if (this.#lastError !== undefined) log.info(`the checkpoint ${file.path} is written again`)
+      this.#lastError = undefined
     } catch (error) {
       this.#changed = true
       this.#notBefore = now() + pause * 2 ** Math.min(this.#failures++, 4)
-      const why = diskTrouble(error)
-      if (this.#trouble !== why)
+      const cause = describeFileError(error)
+      if (this.#lastError !== cause)
         log.warn(
-          `cannot keep what the cluster tells in ${file.path} (${why}): a start without the API server would serve what was kept before, or wait; it is tried again`,
+          `cannot write the checkpoint ${file.path} (${cause}): a start without the API server would serve its previous content, or wait; the write is retried`,
         )
-      this.#trouble = why
+      this.#lastError = cause
     }
   }
 
@@ -210,29 +210,29 @@ export class CheckpointWriter {
     const key = (await keys?.())?.[0]
     const written = new Date(wall()).toISOString()
     const encoder = encodeState({ written, cluster: await cluster(), namespaces }, key)
-    // Texts do not change, so this is one moment however long it takes to write it.
-    return await file.replace(partsOf([...this.#texts.values()], encoder))
+    // Texts are immutable, so the file is a consistent snapshot regardless of the duration of the write.
+    return await file.replace(encodeChunks([...this.#texts.values()], encoder))
   }
 }
 
 /**
- * Through one buffer: whoever draws a part has written it before drawing the next. Ten megabytes of garbage a write
- * would be kept for long.
+ * Encodes the texts through one reused buffer: the consumer writes each chunk before it takes the next. Otherwise every
+ * write would leave ten megabytes of garbage.
  */
-function* partsOf(texts: readonly string[], encoder: StateEncoder): Generator<Buffer> {
+function* encodeChunks(texts: readonly string[], encoder: StateEncoder): Generator<Buffer> {
   yield encoder.head
-  let part = Buffer.allocUnsafeSlow(PART)
+  let chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES)
   let used = 0
   for (const text of texts) {
-    const most = text.length * MOST_UTF8_BYTES + 1
-    if (used + most > part.length) {
-      if (used > 0) yield encoder.update(part.subarray(0, used))
+    const needed = text.length * MAX_UTF8_BYTES + 1
+    if (used + needed > chunk.length) {
+      if (used > 0) yield encoder.update(chunk.subarray(0, used))
       used = 0
-      if (most > part.length) part = Buffer.allocUnsafeSlow(most)
+      if (needed > chunk.length) chunk = Buffer.allocUnsafeSlow(needed)
     }
-    used += part.write(text, used)
-    part[used++] = NEWLINE
+    used += chunk.write(text, used)
+    chunk[used++] = NEWLINE
   }
-  yield encoder.update(part.subarray(0, used))
+  yield encoder.update(chunk.subarray(0, used))
   yield encoder.end()
 }

@@ -1,6 +1,5 @@
 /**
- * What is remembered of a cluster, read from its file and looked through: nothing in it that does not belong here is
- * kept.
+ * Loads a checkpoint from its file and validates it: objects outside of the configured namespaces are dropped.
  */
 
 import { setImmediate as turn } from 'node:timers/promises'
@@ -12,63 +11,64 @@ import { API_VERSIONS } from '../folder/manifest.ts'
 import { decodeState } from './state-format.ts'
 import type { StateKey } from './state-key.ts'
 
-/** One object. */
 export interface CheckpointObject {
   readonly kind: Kind
   readonly key: string
-  /** As JSON: half the memory of what it stands for, and quick to compare. */
+  /** As JSON, which takes half the memory of the object and compares fast. */
   readonly text: string
   /**
-   * Told only when this is referred to: `Service shop/api`, or `Namespace`, of which all are. None = told in any case.
+   * The reference that the object needs to be emitted: `Service shop/api`, or `Namespace` for all namespaces. Undefined
+   * when the object is emitted unconditionally.
    */
-  readonly need: string | undefined
+  readonly reference: string | undefined
 }
 
 export interface Checkpoint {
-  /** When it was written, by the wall clock of then. */
+  /** Wall clock time of the write. */
   readonly written: Milliseconds
-  /** By {@link idOf}. */
+  /** By {@link objectId}. */
   readonly objects: Map<string, CheckpointObject>
 }
 
-/** Where it is to be served. */
-export interface Here {
+/** The process that is going to serve the checkpoint. */
+export interface CheckpointConsumer {
   /** Digest of address and CA of the API server. */
   readonly cluster: string
-  /** None = all. */
+  /** Empty means all. */
   readonly namespaces: readonly string[]
-  /** None = nothing is sealed. */
+  /** Undefined means that the checkpoint is not encrypted. */
   readonly keys: readonly StateKey[] | undefined
 }
 
 const SLICE: Milliseconds = 2
 const NEWLINE = 0x0a
 
-export function idOf(kind: Kind, key: string): string {
+export function objectId(kind: Kind, key: string): string {
   return `${kind} ${key}`
 }
 
 /**
  * @param file is overwritten
- * @throws {TypeError} with why it may not be served here
+ * @throws {TypeError} with the cause when it may not be served
  */
-export async function recollect(file: Buffer, here: Here): Promise<Checkpoint> {
-  const { header, lines } = await decodeState(file, here.keys)
-  if (header.cluster !== here.cluster)
-    throw new TypeError('it is of another cluster (the address of the API server or its CA is another one)')
-  const missing = uncovered(header.namespaces, here.namespaces)
-  // Hosts of a namespace that is not remembered would be answered with 404, which would be wrong.
-  if (missing !== undefined) throw new TypeError(`it knows nothing about ${missing}, which is to be served, too`)
-  const allowed = new Set(here.namespaces)
+export async function loadCheckpoint(file: Buffer, consumer: CheckpointConsumer): Promise<Checkpoint> {
+  const { header, lines } = await decodeState(file, consumer.keys)
+  if (header.cluster !== consumer.cluster)
+    throw new TypeError('it belongs to another cluster: the address of the API server or its CA differs')
+  const missing = missingNamespace(header.namespaces, consumer.namespaces)
+  // Requests for hosts of a missing namespace would wrongly get 404.
+  if (missing !== undefined) throw new TypeError(`it does not contain ${missing}, which is configured`)
+  const allowed = new Set(consumer.namespaces)
   const objects = new Map<string, CheckpointObject>()
   let end = performance.now() + SLICE
   for (let at = 0; at < lines.length; ) {
     const newline = lines.indexOf(NEWLINE, at)
     const next = newline === -1 ? lines.length : newline
-    const one = rememberedOf(lines.toString('utf8', at, next))
+    const object = parseObject(lines.toString('utf8', at, next))
     at = next + 1
-    const namespace = one.key.slice(0, one.key.indexOf('/'))
-    if (allowed.size === 0 || namespace === '' || allowed.has(namespace)) objects.set(idOf(one.kind, one.key), one)
+    const { kind, key } = object
+    const namespace = key.slice(0, key.indexOf('/'))
+    if (allowed.size === 0 || namespace === '' || allowed.has(namespace)) objects.set(objectId(kind, key), object)
     if (performance.now() < end) continue
     await turn()
     end = performance.now() + SLICE
@@ -76,32 +76,32 @@ export async function recollect(file: Buffer, here: Here): Promise<Checkpoint> {
   return { written: Date.parse(header.written), objects }
 }
 
-function uncovered(known: readonly string[], wanted: readonly string[]): string | undefined {
+function missingNamespace(known: readonly string[], wanted: readonly string[]): string | undefined {
   if (known.length === 0) return undefined
-  if (wanted.length === 0) return 'namespaces other than those watched then'
+  if (wanted.length === 0) return 'namespaces other than those configured at its write'
   const name = wanted.find((one) => !known.includes(one))
   return name === undefined ? undefined : `namespace ${name}`
 }
 
-function rememberedOf(text: string): CheckpointObject {
+function parseObject(text: string): CheckpointObject {
   const raw: unknown = parse(text)
   const metadata = member(raw, 'metadata')
   const kind = member(raw, 'kind')
   const name = member(metadata, 'name')
   const namespace = member(metadata, 'namespace')
-  if (typeof kind !== 'string' || !Object.hasOwn(API_VERSIONS, kind)) throw unusable()
-  if (member(raw, 'apiVersion') !== API_VERSIONS[kind as Kind]) throw unusable()
-  if (typeof name !== 'string' || typeof namespace !== 'string') throw unusable()
+  if (typeof kind !== 'string' || !Object.hasOwn(API_VERSIONS, kind)) throw invalidObject()
+  if (member(raw, 'apiVersion') !== API_VERSIONS[kind as Kind]) throw invalidObject()
+  if (typeof name !== 'string' || typeof namespace !== 'string') throw invalidObject()
   return {
     kind: kind as Kind,
     key: `${namespace}/${name}`,
     text,
-    need: needOf(kind as Kind, namespace, name, metadata),
+    reference: referenceOf(kind as Kind, namespace, name, metadata),
   }
 }
 
-/** What must be referred to for an object of a cluster to be told. */
-function needOf(kind: Kind, namespace: string, name: string, metadata: unknown): string | undefined {
+/** The reference under which the source reports an object; undefined if it reports it unconditionally. */
+function referenceOf(kind: Kind, namespace: string, name: string, metadata: unknown): string | undefined {
   switch (kind) {
     case 'Service':
     case 'Secret':
@@ -120,10 +120,10 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    throw unusable()
+    throw invalidObject()
   }
 }
 
-function unusable(): TypeError {
-  return new TypeError('it holds something that is not an object of a cluster')
+function invalidObject(): TypeError {
+  return new TypeError('it contains an invalid object')
 }

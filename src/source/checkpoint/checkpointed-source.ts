@@ -1,49 +1,49 @@
 /**
- * A source that remembers. As long as the one inside has not been able to tell what there is, what an earlier process
- * was told stands in for it; then the two are brought in line, and nothing that is in both is ever gone in between.
+ * A source with a checkpoint. While the inner source cannot be read, the checkpoint of an earlier process is replayed
+ * instead; then the two are reconciled, and an object that both contain is never deleted in between.
  */
 import type { Kind } from '../../api/object.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { Needs, Source, SourceEvent, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
-import { type Checkpoint, idOf } from './checkpoint.ts'
+import { type Checkpoint, objectId } from './checkpoint.ts'
+import { CheckpointReplay } from './checkpoint-replay.ts'
 import type { CheckpointLog, CheckpointWriter } from './checkpoint-writer.ts'
-import { CheckpointReplay } from './replay.ts'
 
-/** A source that can tell absence from not knowing. Where it does not read, it knows. */
-export type KnowingSource = Source & Required<Pick<Source, 'knows'>>
+/** A source that distinguishes an absent object from one that has not been read. Unwatched objects count as read. */
+export type ReadTrackingSource = Source & Required<Pick<Source, 'knows'>>
 
 export interface CheckpointedSourceOptions {
-  readonly source: KnowingSource
-  /** Told of everything, so that it is there the next time. */
-  readonly writer: Pick<CheckpointWriter, 'note' | 'complete' | 'current'>
-  /** What an earlier process has left; asked for when it is needed, at most once. Does not reject. */
-  readonly recall: () => Promise<Checkpoint | undefined>
-  /** Of the source, for messages. */
+  readonly source: ReadTrackingSource
+  /** Records all events for the next start. */
+  readonly writer: Pick<CheckpointWriter, 'record' | 'markComplete' | 'current'>
+  /** Loads the checkpoint of an earlier process; called at most once, when it is needed. Does not reject. */
+  readonly loadCheckpoint: () => Promise<Checkpoint | undefined>
+  /** URL of the API server, for messages. */
   readonly server: string
   readonly log: CheckpointLog
   readonly wall: () => Milliseconds
   /** Monotonic. */
   readonly now: () => Milliseconds
-  /** A receiver of events has thrown. */
+  /** Called with an error thrown by the handler. */
   readonly failed: (error: unknown) => void
-  readonly patience?: Milliseconds
-  readonly grace?: Milliseconds
+  readonly syncTimeout?: Milliseconds
+  readonly forbiddenGrace?: Milliseconds
 }
 
 /**
- * A cluster with 5,000 Routes is read in a second or two. Whoever cannot be reached says so sooner; this is for those
- * who answer and do not get anywhere.
+ * How long to wait for the source before the checkpoint is served. A cluster with 5,000 Routes is read in a second or
+ * two, and an unreachable API server is reported sooner: this is for one that responds without progress.
  */
-const PATIENCE: Milliseconds = 5_000
+const SYNC_TIMEOUT: Milliseconds = 5_000
 
 /**
- * What the source may not read. An API server that has just started refuses everybody until it knows the roles, which
- * takes seconds; what it refuses for longer is not served from memory: the right to read it was taken away.
+ * How long objects that the source is forbidden to read are served from the checkpoint. A starting API server rejects
+ * all clients until it has loaded the roles, which takes seconds; after a longer rejection the permission was revoked.
  */
-const GRACE: Milliseconds = 60_000
-const LOOK_AGAIN: Milliseconds = 1_000
+const FORBIDDEN_GRACE: Milliseconds = 60_000
+const RECHECK_INTERVAL: Milliseconds = 1_000
 
-const BATCH = 20
+const BATCH_SIZE = 20
 const SLICE: Milliseconds = 2
 
 type Steps = Generator<SourceEvent | undefined>
@@ -52,28 +52,29 @@ export class CheckpointedSource implements Source {
   readonly #options: CheckpointedSourceOptions
   #handler: SourceHandler | undefined
   #needs: Needs | undefined
-  #needsMoved = false
-  #patience: NodeJS.Timeout | undefined
-  /** What the source has spoken of, until it is known whether memory has to stand in. */
-  #seen: Set<string> | undefined = new Set()
-  #recalling = false
-  #recall: CheckpointReplay | undefined
+  #referencesChanged = false
+  #syncTimer: NodeJS.Timeout | undefined
+  /** Objects reported by the source, until it is known whether the checkpoint is needed. */
+  #reported: Set<string> | undefined = new Set()
+  #loading = false
+  #replay: CheckpointReplay | undefined
   #steps: Steps | undefined
   /**
-   * What names others is being told, and with each call more is needed. The source hears of it when it is complete: one
-   * by one it would begin hundreds of watches, none of which can give way to a wider one while there is no API server.
+   * While the unconditional objects are emitted, the references grow with each call of the handler. The source gets them
+   * once they are complete: otherwise it would start hundreds of watches, which cannot be replaced by a wider one while
+   * the API server is unreachable.
    */
-  #telling = false
-  #turn: NodeJS.Immediate | undefined
-  #lookAgain: NodeJS.Timeout | undefined
-  /** Of the source: it has told everything. */
+  #emittingUnconditional = false
+  #immediate: NodeJS.Immediate | undefined
+  #recheckTimer: NodeJS.Timeout | undefined
+  /** The source has reported everything. */
   #sourceSynced = false
-  #toldSynced = false
-  /** What it has not told is to be looked through. */
-  #forgetDue = false
-  #forgetAll: Milliseconds = 0
-  #inner: readonly SourceProblem[] = []
-  #own: SourceProblem | undefined
+  #syncedEmitted = false
+  /** Objects that the source has not reported must be checked. */
+  #removalDue = false
+  #graceEnds: Milliseconds = 0
+  #sourceProblems: readonly SourceProblem[] = []
+  #replayProblem: SourceProblem | undefined
   #stopped = false
 
   constructor(options: CheckpointedSourceOptions) {
@@ -81,9 +82,9 @@ export class CheckpointedSource implements Source {
   }
 
   start(handler: SourceHandler): void {
-    if (this.#handler !== undefined) throw new TypeError('a source is started once')
+    if (this.#handler !== undefined) throw new TypeError('the source is started already')
     this.#handler = handler
-    this.#patience = setTimeout(() => void this.#remember(), this.#options.patience ?? PATIENCE)
+    this.#syncTimer = setTimeout(() => void this.#startReplay(), this.#options.syncTimeout ?? SYNC_TIMEOUT)
     this.#options.source.start({
       changed: (events) => this.#changed(events),
       synced: () => this.#synced(),
@@ -93,10 +94,10 @@ export class CheckpointedSource implements Source {
 
   interest(needs: Needs): void {
     this.#needs = needs
-    if (this.#recall === undefined) return this.#options.source.interest?.(needs)
-    if (this.#telling) return
-    this.#need(this.#recall, needs)
-    this.#goOn()
+    if (this.#replay === undefined) return this.#options.source.interest?.(needs)
+    if (this.#emittingUnconditional) return
+    this.#setReferences(this.#replay, needs)
+    this.#schedule()
   }
 
   knows(kind: Kind, key: string, subject: string): boolean {
@@ -105,9 +106,9 @@ export class CheckpointedSource implements Source {
 
   async stop(): Promise<void> {
     this.#stopped = true
-    clearTimeout(this.#patience)
-    clearTimeout(this.#lookAgain)
-    clearImmediate(this.#turn)
+    clearTimeout(this.#syncTimer)
+    clearTimeout(this.#recheckTimer)
+    clearImmediate(this.#immediate)
     await this.#options.source.stop()
   }
 
@@ -116,147 +117,148 @@ export class CheckpointedSource implements Source {
   }
 
   #changed(events: SourceEvent[]): void {
-    const lists = this.#recall === undefined ? [events] : this.#recall.accept(events)
-    for (const list of lists) this.#tell((handler) => handler.changed(list))
-    if (this.#seen !== undefined) for (const { kind, key } of events) this.#seen.add(idOf(kind, key))
-    this.#options.writer.note(events)
+    const lists = this.#replay === undefined ? [events] : this.#replay.merge(events)
+    for (const list of lists) this.#emit((handler) => handler.changed(list))
+    if (this.#reported !== undefined) for (const { kind, key } of events) this.#reported.add(objectId(kind, key))
+    this.#options.writer.record(events)
   }
 
   #problems(list: readonly SourceProblem[]): void {
-    this.#inner = list
+    this.#sourceProblems = list
     const away = list.some(({ reason }) => reason === 'ClusterUnavailable')
     this.#options.writer.current = !away
-    this.#tellProblems()
-    if (away) void this.#remember()
+    this.#emitProblems()
+    if (away) void this.#startReplay()
   }
 
   #synced(): void {
-    clearTimeout(this.#patience)
+    clearTimeout(this.#syncTimer)
     this.#sourceSynced = true
-    this.#forgetAll = this.#options.now() + (this.#options.grace ?? GRACE)
-    if (this.#recall === undefined) return this.#end()
-    this.#forgetDue = true
-    this.#goOn()
+    this.#graceEnds = this.#options.now() + (this.#options.forbiddenGrace ?? FORBIDDEN_GRACE)
+    if (this.#replay === undefined) return this.#finish()
+    this.#removalDue = true
+    this.#schedule()
   }
 
-  /** The source does not get anywhere. */
-  async #remember(): Promise<void> {
-    if (this.#recalling || this.#sourceSynced || this.#stopped) return
-    this.#recalling = true
-    clearTimeout(this.#patience)
-    const { recall, server, wall } = this.#options
-    const checkpoint = await recall()
-    const seen = this.#seen ?? new Set()
-    this.#seen = undefined
+  /** Serves the checkpoint, because the source makes no progress. */
+  async #startReplay(): Promise<void> {
+    if (this.#loading || this.#sourceSynced || this.#stopped) return
+    this.#loading = true
+    clearTimeout(this.#syncTimer)
+    const { loadCheckpoint, server, wall } = this.#options
+    const checkpoint = await loadCheckpoint()
+    const reported = this.#reported ?? new Set()
+    this.#reported = undefined
     if (checkpoint === undefined || this.#sourceSynced || this.#stopped) return
-    this.#recall = new CheckpointReplay(checkpoint, seen)
-    this.#own = {
+    this.#replay = new CheckpointReplay(checkpoint, reported)
+    this.#replayProblem = {
       severity: 'warning',
       reason: 'RememberedState',
-      message: `Serves what was known at ${momentOf(checkpoint.written, wall())}, since the API server at ${server} has not told everything since the start; what has changed since then acts as soon as it does.`,
+      message: `Serving the checkpoint of ${describeTime(checkpoint.written, wall())}, because the API server at ${server} has not been read completely since the start. Later changes apply as soon as it has.`,
     }
-    this.#tellProblems()
-    this.#steps = this.#recall.tell(this.#isGone)
-    this.#telling = true
-    this.#goOn()
+    this.#emitProblems()
+    this.#steps = this.#replay.emitUnconditional(this.#isGone)
+    this.#emittingUnconditional = true
+    this.#schedule()
   }
 
-  #goOn(): void {
-    if (!this.#stopped) this.#turn ??= setImmediate(() => this.#step())
+  #schedule(): void {
+    if (!this.#stopped) this.#immediate ??= setImmediate(() => this.#step())
   }
 
   #step(): void {
-    this.#turn = undefined
+    this.#immediate = undefined
     const { now } = this.#options
     const end = now() + SLICE
-    while (!this.#stopped && this.#recall !== undefined) {
+    while (!this.#stopped && this.#replay !== undefined) {
       const steps = this.#steps
       if (steps === undefined) {
-        this.#next(this.#recall)
+        this.#nextPhase(this.#replay)
         if (this.#steps === undefined) return
         continue
       }
-      const { events, over } = draw(steps, () => now() >= end)
+      const { events, over } = takeBatch(steps, () => now() >= end)
       if (over && this.#steps === steps) this.#steps = undefined
-      if (events.length > 0) this.#tell((handler) => handler.changed(events))
-      if (now() >= end) return this.#goOn()
+      if (events.length > 0) this.#emit((handler) => handler.changed(events))
+      if (now() >= end) return this.#schedule()
     }
   }
 
-  /** Nothing is left of what was to be told. */
-  #next(recall: CheckpointReplay): void {
-    this.#endTelling(recall)
-    if (this.#needsMoved) {
-      this.#needsMoved = false
-      this.#steps = recall.meet(this.#isGone)
-    } else if (this.#forgetDue) {
-      this.#forgetDue = false
-      this.#steps = recall.forget(this.#isGone)
-    } else if (this.#sourceSynced) this.#settle(recall)
-    else this.#tellSynced()
+  /** Selects the next work after all steps of the previous one. */
+  #nextPhase(replay: CheckpointReplay): void {
+    this.#finishUnconditional(replay)
+    if (this.#referencesChanged) {
+      this.#referencesChanged = false
+      this.#steps = replay.applyReferences(this.#isGone)
+    } else if (this.#removalDue) {
+      this.#removalDue = false
+      this.#steps = replay.removeGone(this.#isGone)
+    } else if (this.#sourceSynced) this.#finishSync(replay)
+    else this.#emitSynced()
   }
 
-  #endTelling(recall: CheckpointReplay): void {
-    if (!this.#telling) return
-    this.#telling = false
-    if (this.#needs !== undefined) this.#need(recall, this.#needs)
+  #finishUnconditional(replay: CheckpointReplay): void {
+    if (!this.#emittingUnconditional) return
+    this.#emittingUnconditional = false
+    if (this.#needs !== undefined) this.#setReferences(replay, this.#needs)
   }
 
-  #need(recall: CheckpointReplay, needs: Needs): void {
-    this.#needsMoved = true
-    recall.need(needs)
+  #setReferences(replay: CheckpointReplay, needs: Needs): void {
+    this.#referencesChanged = true
+    replay.setReferences(needs)
     this.#options.source.interest?.(needs)
   }
 
-  /** Whether the source would have told an object by now if it were there. */
+  /** Whether the source would have reported an object by now if it existed. */
   readonly #isGone = (kind: Kind, key: string, subject: string): boolean => {
     if (!this.#sourceSynced) return false
     const { source, now } = this.#options
-    return now() >= this.#forgetAll || source.knows(kind, key, subject)
+    return now() >= this.#graceEnds || source.knows(kind, key, subject)
   }
 
-  /** The source has told everything it can, and what it has not told is taken back, as far as it would have told it. */
-  #settle(recall: CheckpointReplay): void {
-    if (this.#own !== undefined) {
-      this.#own = undefined
-      this.#tellProblems()
+  /** The source is synced, and objects that it would have reported and did not are removed. */
+  #finishSync(replay: CheckpointReplay): void {
+    if (this.#replayProblem !== undefined) {
+      this.#replayProblem = undefined
+      this.#emitProblems()
       const { log, server } = this.#options
       const rest =
-        recall.size === 0 ? '' : `; ${recall.size} that cannot be read yet are served from memory for a while`
+        replay.size === 0 ? '' : `; ${replay.size} that cannot be read yet are served from the checkpoint for a while`
       log.info(
-        `the API server at ${server} has told everything: of what was remembered, ${recall.different} objects were different and ${recall.gone} are gone${rest}`,
+        `the API server at ${server} has been read: ${replay.changedCount} objects of the checkpoint have changed and ${replay.removedCount} are gone${rest}`,
       )
     }
-    if (recall.size === 0) return this.#end()
-    this.#tellSynced()
-    this.#lookAgain ??= setTimeout(() => {
-      this.#lookAgain = undefined
-      this.#forgetDue = true
-      this.#goOn()
-    }, LOOK_AGAIN).unref()
+    if (replay.size === 0) return this.#finish()
+    this.#emitSynced()
+    this.#recheckTimer ??= setTimeout(() => {
+      this.#recheckTimer = undefined
+      this.#removalDue = true
+      this.#schedule()
+    }, RECHECK_INTERVAL).unref()
   }
 
-  /** From now on there is only the source. */
-  #end(): void {
-    this.#recall = undefined
-    this.#seen = undefined
-    clearTimeout(this.#lookAgain)
-    this.#tellSynced()
-    this.#options.writer.complete()
+  /** The replay has ended: from now on the source's events pass unchanged. */
+  #finish(): void {
+    this.#replay = undefined
+    this.#reported = undefined
+    clearTimeout(this.#recheckTimer)
+    this.#emitSynced()
+    this.#options.writer.markComplete()
   }
 
-  #tellSynced(): void {
-    if (this.#toldSynced) return
-    this.#toldSynced = true
-    this.#tell((handler) => handler.synced())
+  #emitSynced(): void {
+    if (this.#syncedEmitted) return
+    this.#syncedEmitted = true
+    this.#emit((handler) => handler.synced())
   }
 
-  #tellProblems(): void {
-    const list = this.#own === undefined ? [...this.#inner] : [this.#own, ...this.#inner]
-    this.#tell((handler) => handler.problems(list))
+  #emitProblems(): void {
+    const list =
+      this.#replayProblem === undefined ? [...this.#sourceProblems] : [this.#replayProblem, ...this.#sourceProblems]
+    this.#emit((handler) => handler.problems(list))
   }
 
-  #tell(call: (handler: SourceHandler) => void): void {
+  #emit(call: (handler: SourceHandler) => void): void {
     if (this.#stopped || this.#handler === undefined) return
     try {
       call(this.#handler)
@@ -266,10 +268,10 @@ export class CheckpointedSource implements Source {
   }
 }
 
-/** Some events of a call, at most one an object as long as the steps keep to it. */
-function draw(steps: Steps, late: () => boolean): { readonly events: SourceEvent[]; readonly over: boolean } {
+/** Takes the events of one call from the steps, which yield each object at most once. */
+function takeBatch(steps: Steps, late: () => boolean): { readonly events: SourceEvent[]; readonly over: boolean } {
   const events: SourceEvent[] = []
-  while (events.length < BATCH) {
+  while (events.length < BATCH_SIZE) {
     const { value, done } = steps.next()
     if (done === true) return { events, over: true }
     if (value !== undefined) events.push(value)
@@ -278,19 +280,19 @@ function draw(steps: Steps, late: () => boolean): { readonly events: SourceEvent
   return { events, over: false }
 }
 
-/** `2026-03-01T12:00:00Z (3 minutes ago)`; without an age where clocks do not agree on one. */
-function momentOf(written: Milliseconds, now: Milliseconds): string {
+/** Formats `2026-03-01T12:00:00Z (3 minutes ago)`; without an age where the clocks disagree. */
+function describeTime(written: Milliseconds, now: Milliseconds): string {
   const moment = `${new Date(written).toISOString().slice(0, 19)}Z`
   const age = now - written
   if (age < 0) return `${moment} (by a clock that was ahead of this one)`
-  if (age > MOST_AGE) return moment
+  if (age > MAX_AGE) return moment
   const [unit, length] = UNITS.find(([, milliseconds]) => age >= 2 * milliseconds) ?? ['second', 1_000]
   const count = Math.round(age / length)
   return `${moment} (${count} ${unit}${count === 1 ? '' : 's'} ago)`
 }
 
-/** Beyond it, it is more likely that one of the clocks has never been set. */
-const MOST_AGE: Milliseconds = 366 * 86_400_000
+/** A higher age indicates that one of the clocks was never set. */
+const MAX_AGE: Milliseconds = 366 * 86_400_000
 const UNITS: readonly (readonly [string, Milliseconds])[] = [
   ['day', 86_400_000],
   ['hour', 3_600_000],

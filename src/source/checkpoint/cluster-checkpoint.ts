@@ -1,25 +1,24 @@
 /**
- * What is remembered of a cluster in a state directory: put together from its file, its keys, and who may be served
- * from it.
+ * The checkpoint of a cluster in a state directory: combines its file, its keys, the writer and the source that replays it.
  */
 import { createHash } from 'node:crypto'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { Source } from '../source.ts'
-import { type Checkpoint, recollect } from './checkpoint.ts'
+import { type Checkpoint, loadCheckpoint } from './checkpoint.ts'
 import { type CheckpointLog, CheckpointWriter, type WritePacing } from './checkpoint-writer.ts'
-import { CheckpointedSource, type CheckpointedSourceOptions, type KnowingSource } from './checkpointed-source.ts'
-import { diskTrouble, StateFile } from './state-file.ts'
+import { CheckpointedSource, type CheckpointedSourceOptions, type ReadTrackingSource } from './checkpointed-source.ts'
+import { describeFileError, StateFile } from './state-file.ts'
 import { readKeys, type StateKey } from './state-key.ts'
 
 export interface ClusterCheckpointOptions {
   readonly stateDirectory: string
-  /** File of keys; none = Secrets are not kept, and nothing is sealed. */
+  /** File of encryption keys; without one the checkpoint is not encrypted and contains no Secrets. */
   readonly keyFile: string | undefined
-  /** Of the settings; none = all. */
+  /** Namespaces in the settings; empty means all. */
   readonly namespaces: readonly string[]
-  /** Tells one API server from another, as of now. */
+  /** Identifies the current API server. */
   readonly identity: () => Promise<ClusterIdentity>
-  /** Whether what is remembered may be served: not where newer tables are served already. */
+  /** Whether the checkpoint may be served: not where newer tables are served already. */
   readonly serve: boolean
   readonly log: CheckpointLog
   readonly wall: () => Milliseconds
@@ -31,7 +30,7 @@ export interface ClusterCheckpointOptions {
 
 export interface ClusterIdentity {
   readonly server: string
-  /** PEM; addresses in a cluster are the same in many clusters. */
+  /** PEM; distinguishes clusters in which the API server has the same address. */
   readonly ca?: string
 }
 
@@ -56,22 +55,22 @@ export class ClusterCheckpoint {
     })
   }
 
-  /** Whether there may be something to serve without the API server. */
-  async hopeful(): Promise<boolean> {
+  /** Whether a checkpoint exists that may be served without the API server. */
+  async available(): Promise<boolean> {
     return this.#options.serve && (await this.#file.exists())
   }
 
-  /** @param server of the source, for messages */
-  around(
-    source: KnowingSource,
+  /** Adds the checkpoint to a source. @param server URL of the API server, for messages */
+  wrap(
+    source: ReadTrackingSource,
     server: string,
-    times: Pick<CheckpointedSourceOptions, 'patience' | 'grace'> = {},
+    times: Pick<CheckpointedSourceOptions, 'syncTimeout' | 'forbiddenGrace'> = {},
   ): Source {
     const { log, wall, now, failed } = this.#options
     return new CheckpointedSource({
       source,
       writer: this.#writer,
-      recall: () => this.#recall(),
+      loadCheckpoint: () => this.#load(),
       server,
       log,
       wall,
@@ -86,17 +85,17 @@ export class ClusterCheckpoint {
     return this.#writer.stop(within)
   }
 
-  async #recall(): Promise<Checkpoint | undefined> {
+  async #load(): Promise<Checkpoint | undefined> {
     const { serve, keyFile, namespaces, log } = this.#options
     if (!serve) return undefined
     try {
       const bytes = await this.#file.read()
       if (bytes === undefined) return undefined
       const keys: readonly StateKey[] | undefined = keyFile === undefined ? undefined : await readKeys(keyFile)
-      return await recollect(bytes, { cluster: await this.#cluster(), namespaces, keys })
+      return await loadCheckpoint(bytes, { cluster: await this.#cluster(), namespaces, keys })
     } catch (error) {
       log.warn(
-        `${this.#file.path} is not used (${diskTrouble(error)}): nothing is served before the API server can be read; the file is replaced then`,
+        `the checkpoint ${this.#file.path} is not used (${describeFileError(error)}): nothing is served before the API server has been read, which replaces the file`,
       )
       return undefined
     }

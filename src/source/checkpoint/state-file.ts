@@ -1,6 +1,5 @@
 /**
- * The one file in which a cluster is remembered. It is replaced as a whole: whoever reads it finds the old one or the
- * new one.
+ * The file of a checkpoint. It is replaced atomically: a reader sees the old content or the new one.
  */
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
@@ -9,13 +8,13 @@ import { join } from 'node:path'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { codeOf, isMissing } from '../read-text.ts'
 
-/** Some 20,000 Routes with what they need; while it is replaced there are two. */
+/** About 20,000 Routes with their references; during a replacement two files exist. */
 export const MAX_STATE_BYTES = 64 * 1_024 * 1_024
 
-/** Left by a process that was killed while it wrote; nothing takes so long to write. */
-const ABANDONED: Milliseconds = 3_600_000
+/** Age from which a temporary file counts as abandoned by a killed process. */
+const ABANDONED_AFTER: Milliseconds = 3_600_000
 
-// Not there on Windows, where nobody but an administrator makes links.
+// Absent on Windows, where only administrators create links.
 const NO_LINK = constants.O_NOFOLLOW ?? 0
 
 export class StateFile {
@@ -27,7 +26,7 @@ export class StateFile {
     this.path = join(this.#folder, 'objects')
   }
 
-  /** Whether there is something that could be read. */
+  /** Whether the file exists. */
   async exists(): Promise<boolean> {
     return await lstat(this.path).then(
       () => true,
@@ -37,7 +36,7 @@ export class StateFile {
 
   /**
    * @returns undefined where there is none
-   * @throws {Error} when it is not a file of ours to read, or too large
+   * @throws {Error} when it is not a regular file, or too large
    */
   async read(): Promise<Buffer | undefined> {
     try {
@@ -50,11 +49,11 @@ export class StateFile {
   }
 
   /**
-   * Safe beside another process that does the same: the last one to come to an end stays.
+   * Replaces the file atomically. Safe with concurrent processes: the last one to finish wins.
    *
-   * @param parts drawn one by one as they are written
+   * @param parts taken one by one as they are written
    * @returns bytes written
-   * @throws {Error} when it cannot be written, or is too large; the file is then as it was
+   * @throws {Error} when it cannot be written or is too large; the file is then unchanged
    */
   async replace(parts: Iterable<Buffer>): Promise<number> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
@@ -69,41 +68,41 @@ export class StateFile {
     await rm(this.path, { force: true })
   }
 
-  /** What killed processes have left is deleted. @param now of the wall clock */
+  /** Deletes temporary files of killed processes. @param now wall clock */
   async sweep(now: Milliseconds): Promise<void> {
     try {
       await this.#refuseLink()
       for (const name of await readdir(this.#folder)) {
         if (!name.startsWith('objects.') || !name.endsWith('.tmp')) continue
         const path = join(this.#folder, name)
-        if (now - (await stat(path)).mtimeMs > ABANDONED) await rm(path, { force: true })
+        if (now - (await stat(path)).mtimeMs > ABANDONED_AFTER) await rm(path, { force: true })
       }
     } catch {
-      // Another process was faster, or whoever reads or writes next says what is wrong.
+      // Another process deleted the file, or the next read or write reports the error.
     }
   }
 
-  /** Whoever may write the folder above could have put a link in place of ours, to have us write elsewhere. */
+  /** A user with write permission on the parent folder could replace ours with a link and redirect the writes. */
   async #refuseLink(): Promise<void> {
     const stats = await lstat(this.#folder)
-    if (stats.isSymbolicLink()) throw linked()
+    if (stats.isSymbolicLink()) throw symbolicLinkError()
   }
 }
 
 /**
- * Reads what lies where others may write, too: nothing but a file, and no link to one.
+ * Reads a file in a folder that others may write: regular files only, without following links.
  *
  * @returns undefined where there is none
- * @throws {Error} when it is something else, or has more than `most` bytes
+ * @throws {Error} when it is not a regular file, or has more than `maxBytes`
  */
-export async function readPlainFile(path: string, most: number): Promise<Buffer | undefined> {
+export async function readPlainFile(path: string, maxBytes: number): Promise<Buffer | undefined> {
   let handle: FileHandle | undefined
   try {
-    // A FIFO in its place would hold up the thread of the pool that opens it.
+    // Without O_NONBLOCK, opening a FIFO would block a thread of the pool.
     handle = await open(path, constants.O_RDONLY | NO_LINK | constants.O_NONBLOCK)
     const stats = await handle.stat()
     if (!stats.isFile()) throw new TypeError('it is not a file')
-    if (stats.size > most) throw new TypeError(`it has ${stats.size} bytes, at most ${most}`)
+    if (stats.size > maxBytes) throw new TypeError(`it has ${stats.size} bytes; the maximum is ${maxBytes}`)
     const bytes = Buffer.allocUnsafeSlow(stats.size)
     let length = 0
     while (length < bytes.length) {
@@ -114,7 +113,7 @@ export async function readPlainFile(path: string, most: number): Promise<Buffer 
     return bytes.subarray(0, length)
   } catch (error) {
     if (isMissing(error)) return undefined
-    if (codeOf(error) === 'ELOOP') throw linked()
+    if (codeOf(error) === 'ELOOP') throw symbolicLinkError()
     throw error
   } finally {
     await handle?.close().catch(() => {})
@@ -122,12 +121,12 @@ export async function readPlainFile(path: string, most: number): Promise<Buffer 
 }
 
 /**
- * Puts a file in the place of another, or of a link; whoever reads finds the old one or the new one.
+ * Atomically replaces a file or a link: a reader sees the old content or the new one.
  *
  * @returns bytes written
- * @throws {Error} when it cannot be written, or would have more than `most`; what was there is then as it was
+ * @throws {Error} when it cannot be written, or would exceed `maxBytes`; the existing file is then unchanged
  */
-export async function replaceFile(path: string, parts: Iterable<Buffer>, most: number): Promise<number> {
+export async function replaceFile(path: string, parts: Iterable<Buffer>, maxBytes: number): Promise<number> {
   const temporary = `${path}.${randomUUID()}.tmp`
   let written = 0
   try {
@@ -136,15 +135,15 @@ export async function replaceFile(path: string, parts: Iterable<Buffer>, most: n
     try {
       for (const part of parts) {
         written += part.length
-        if (written > most) throw new TypeError(`it would have more than ${most} bytes`)
+        if (written > maxBytes) throw new TypeError(`it would have more than ${maxBytes} bytes`)
         await handle.writeFile(part)
       }
-      // A rename that survives a power cut must not point at nothing.
+      // Synced before the rename, so that after a power failure the new name does not refer to an empty file.
       await handle.sync()
     } finally {
       await handle.close()
     }
-    // Takes the place of a link, too; does not follow it.
+    // Replaces a link as well and does not follow it.
     await rename(temporary, path)
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {})
@@ -153,23 +152,23 @@ export async function replaceFile(path: string, parts: Iterable<Buffer>, most: n
   return written
 }
 
-function linked(): TypeError {
-  return new TypeError('there is a symbolic link in its place, and those are not followed')
+function symbolicLinkError(): TypeError {
+  return new TypeError('it is a symbolic link, which is not followed')
 }
 
-/** What was renamed there survives a power cut. */
+/** Makes renames in the folder durable. */
 export async function syncFolder(path: string): Promise<void> {
-  // Not every file system can.
+  // Not every file system supports it.
   const handle = await open(path, constants.O_RDONLY).catch(() => undefined)
   await handle?.sync().catch(() => {})
   await handle?.close().catch(() => {})
 }
 
-/** For a person who has to do something about it. */
-export function diskTrouble(error: unknown): string {
+/** Describes a file error for the user. */
+export function describeFileError(error: unknown): string {
   const code = codeOf(error)
   if (code === 'ENOSPC' || code === 'EDQUOT') return 'the disk is full'
   if (code === 'EROFS') return 'the file system is read-only'
-  if (code === 'EACCES' || code === 'EPERM') return 'not allowed; give the user that runs Headgate permission'
+  if (code === 'EACCES' || code === 'EPERM') return 'permission denied; grant it to the user that runs Headgate'
   return error instanceof Error ? error.message : String(error)
 }

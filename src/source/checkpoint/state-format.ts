@@ -1,29 +1,29 @@
 /**
- * The form of what is remembered: a line of JSON that says what it is, the objects, one a line, and a trailer. With a
- * key the objects are sealed by AES-256-GCM, and the first line with them; without one the trailer is a SHA-256 of all
- * before it, which finds damage and stops nobody.
+ * The file format of a checkpoint: a header line of JSON, one object per line, and a trailer. With a key the objects are
+ * encrypted by AES-256-GCM, which also authenticates the header; without one the trailer is a SHA-256 of all bytes before
+ * it, which detects damage but no manipulation.
  */
 import { createCipheriv, createDecipheriv, createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
-import { type StateKey, sealingKey } from './state-key.ts'
+import { encryptionKey, type StateKey } from './state-key.ts'
 
-/** What a file says about itself before anything in it can be read. */
+/** The header of a file, readable without a key. */
 export interface StateHeader {
-  /** Of the wall clock, when it was written. */
+  /** Wall clock time of the write. */
   readonly written: string
   /** Digest of address and CA of the API server. */
   readonly cluster: string
-  /** Where was read; none = everywhere. */
+  /** Namespaces of the checkpoint; empty means all. */
   readonly namespaces: readonly string[]
 }
 
-/** Whatever is read, or written, differently needs another one: older files are then not used. */
+/** Incremented with every change of the format: files of other versions are not used. */
 const VERSION = 1
 const FORMAT = 'headgate-state'
 
 const CIPHER = 'aes-256-gcm'
 const SALT_BYTES = 32
-/** NIST SP 800-38D section 8.2. The key is another one for each file, so no nonce is ever used twice with one. */
+/** NIST SP 800-38D section 8.2. Each file has a key of its own, so no nonce is used twice with one key. */
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 const DIGEST_BYTES = 32
@@ -34,20 +34,20 @@ const STEP_BYTES = 262_144
 interface FirstLine extends StateHeader {
   readonly format: typeof FORMAT
   readonly version: number
-  /** Id of the key; with `salt` and `nonce`. */
+  /** Id of the key; present together with `salt` and `nonce`. */
   readonly key?: string
   readonly salt?: string
   readonly nonce?: string
 }
 
-/** Bytes of a file, part by part: `head`, then what `update` returns, then what `end` does. */
+/** Produces a file in parts: `head`, then the results of `update`, then that of `end`. */
 export interface StateEncoder {
   readonly head: Buffer
   update(lines: Buffer): Buffer
   end(): Buffer
 }
 
-/** @param key none = not sealed */
+/** @param key undefined means no encryption */
 export function encodeState(header: StateHeader, key: StateKey | undefined): StateEncoder {
   const start = { format: FORMAT, version: VERSION, ...header } satisfies FirstLine
   if (key === undefined) {
@@ -68,7 +68,7 @@ export function encodeState(header: StateHeader, key: StateKey | undefined): Sta
     nonce: nonce.toString('base64'),
   }
   const head = Buffer.from(`${JSON.stringify(first)}\n`)
-  const cipher = createCipheriv(CIPHER, sealingKey(key, salt), nonce, { authTagLength: TAG_BYTES })
+  const cipher = createCipheriv(CIPHER, encryptionKey(key, salt), nonce, { authTagLength: TAG_BYTES })
   cipher.setAAD(head)
   return {
     head,
@@ -77,27 +77,27 @@ export function encodeState(header: StateHeader, key: StateKey | undefined): Sta
   }
 }
 
-export interface OpenedState {
+export interface DecodedState {
   readonly header: StateHeader
-  /** Objects, one a line; nothing of it was changed since it was written. */
+  /** One object per line; verified to be unchanged since the write. */
   readonly lines: Buffer
 }
 
 /**
- * Opens in place, some at a time.
+ * Verifies and decrypts a file in place, in several turns of the event loop.
  *
  * @param file is overwritten
- * @param keys none = only what is not sealed is taken; otherwise only what is sealed by one of them, since whoever may
- *   write the file could leave the seal away
- * @throws {TypeError} with why it cannot be used
+ * @param keys undefined accepts only unencrypted files; otherwise only files encrypted with one of the keys are accepted,
+ *   because an attacker with write permission could store an unencrypted file
+ * @throws {TypeError} with the cause when it cannot be used
  */
-export async function decodeState(file: Buffer, keys: readonly StateKey[] | undefined): Promise<OpenedState> {
+export async function decodeState(file: Buffer, keys: readonly StateKey[] | undefined): Promise<DecodedState> {
   const newline = file.subarray(0, MAX_HEADER_BYTES).indexOf(0x0a)
-  if (newline === -1) throw new TypeError('it is not a file of this kind, or cut short')
+  if (newline === -1) throw new TypeError('it is not a state file, or truncated')
   const head = file.subarray(0, newline + 1)
   const first = parseHead(head)
   const rest = file.subarray(newline + 1)
-  const lines = keys === undefined ? await unsealed(head, first, rest) : await unseal(head, first, rest, keys)
+  const lines = keys === undefined ? await verify(head, first, rest) : await decrypt(head, first, rest, keys)
   const { written, cluster, namespaces } = first
   return { header: { written, cluster, namespaces }, lines }
 }
@@ -107,11 +107,11 @@ function parseHead(head: Buffer): FirstLine {
   try {
     first = JSON.parse(head.toString('utf8'))
   } catch {
-    throw new TypeError('it is not a file of this kind, or damaged')
+    throw new TypeError('it is not a state file, or damaged')
   }
   if (typeof first !== 'object' || first === null || first.format !== FORMAT)
-    throw new TypeError('it is not a file of this kind, or damaged')
-  if (first.version !== VERSION) throw new TypeError('another version of Headgate has written it')
+    throw new TypeError('it is not a state file, or damaged')
+  if (first.version !== VERSION) throw new TypeError('another version of Headgate wrote it')
   const { written, cluster, namespaces } = first
   const texts = [first.key, first.salt, first.nonce].every((text) => text === undefined || typeof text === 'string')
   if (
@@ -126,40 +126,39 @@ function parseHead(head: Buffer): FirstLine {
   return first as FirstLine
 }
 
-async function unsealed(head: Buffer, { key }: FirstLine, rest: Buffer): Promise<Buffer> {
-  if (key !== undefined) throw new TypeError('it is sealed; name the file of its key in stateKeyFile')
-  if (rest.length < DIGEST_BYTES) throw new TypeError('it is cut short')
+async function verify(head: Buffer, { key }: FirstLine, rest: Buffer): Promise<Buffer> {
+  if (key !== undefined) throw new TypeError('it is encrypted; set stateKeyFile to the file of its key')
+  if (rest.length < DIGEST_BYTES) throw new TypeError('it is truncated')
   const lines = rest.subarray(0, rest.length - DIGEST_BYTES)
   const hash = createHash('sha256').update(head)
   for (const step of steps(lines)) {
     hash.update(step)
     await turn()
   }
-  if (!timingSafeEqual(hash.digest(), rest.subarray(lines.length)))
-    throw new TypeError('it is damaged, or not complete')
+  if (!timingSafeEqual(hash.digest(), rest.subarray(lines.length))) throw new TypeError('it is damaged, or incomplete')
   return lines
 }
 
-async function unseal(head: Buffer, first: FirstLine, rest: Buffer, keys: readonly StateKey[]): Promise<Buffer> {
-  if (first.key === undefined) throw new TypeError('it is not sealed, though stateKeyFile names a key')
+async function decrypt(head: Buffer, first: FirstLine, rest: Buffer, keys: readonly StateKey[]): Promise<Buffer> {
+  if (first.key === undefined) throw new TypeError('it is not encrypted although stateKeyFile is set')
   const key = keys.find(({ id }) => id === first.key)
-  if (key === undefined) throw new TypeError('it is sealed by a key that stateKeyFile does not hold')
-  if (rest.length < TAG_BYTES) throw new TypeError('it is cut short')
+  if (key === undefined) throw new TypeError('it is encrypted with a key that stateKeyFile does not contain')
+  if (rest.length < TAG_BYTES) throw new TypeError('it is truncated')
   const salt = Buffer.from(first.salt ?? '', 'base64')
   const nonce = Buffer.from(first.nonce ?? '', 'base64')
   if (salt.length !== SALT_BYTES || nonce.length !== NONCE_BYTES) throw new TypeError('its first line is damaged')
   const lines = rest.subarray(0, rest.length - TAG_BYTES)
-  const decipher = createDecipheriv(CIPHER, sealingKey(key, salt), nonce, { authTagLength: TAG_BYTES })
+  const decipher = createDecipheriv(CIPHER, encryptionKey(key, salt), nonce, { authTagLength: TAG_BYTES })
   decipher.setAAD(head).setAuthTag(rest.subarray(lines.length))
   for (const step of steps(lines)) {
-    // A stream cipher: as long as what it was made of.
+    // The mode is a stream cipher: the plaintext has the length of the ciphertext.
     decipher.update(step).copy(step)
     await turn()
   }
   try {
     decipher.final()
   } catch {
-    throw new TypeError('it is damaged, or somebody has changed it')
+    throw new TypeError('it is damaged, or was modified')
   }
   return lines
 }

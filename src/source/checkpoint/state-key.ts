@@ -1,12 +1,12 @@
 /**
- * Keys by which what is remembered of a cluster is sealed. A file with one a line: the first seals, each of them opens,
- * so that a key is replaced by putting the new one above it and taking the old one away later.
+ * Encryption keys of checkpoints. The key file has one per line: the first encrypts, every one decrypts, so a key is
+ * rotated by adding the new one above it and removing the old one later.
  */
 import { hkdfSync } from 'node:crypto'
 import { readText } from '../read-text.ts'
 
 export interface StateKey {
-  /** Tells keys apart and says nothing about them. */
+  /** Identifies the key without revealing it. */
   readonly id: string
   readonly bytes: Buffer
 }
@@ -14,20 +14,20 @@ export interface StateKey {
 const MAX_BYTES = 65_536
 const MAX_KEYS = 16
 
-/** As much as the cipher's own key: less could be guessed from the file that it seals. */
-const LEAST_BYTES = 32
+/** The size of the cipher's key: a shorter secret could be guessed from a file encrypted with it. */
+const MIN_BYTES = 32
 
 const ID_BYTES = 8
 
 /**
- * @param path links are followed: a mounted Secret is one
- * @throws {TypeError} with what is wrong with the file, never with what it holds
+ * @param path links are followed, because a mounted Secret is one
+ * @throws {TypeError} with the error, never with content of the file
  */
 export async function readKeys(path: string): Promise<readonly StateKey[]> {
   const read = await readText(path, MAX_BYTES)
   if (read.ok) return parseKeys(read.text)
-  if (read.gone) throw new TypeError('the file of keys does not exist')
-  throw new TypeError(`the file of keys cannot be used: ${read.regular ? read.message : `it is ${read.kind}`}`)
+  if (read.gone) throw new TypeError('the key file does not exist')
+  throw new TypeError(`the key file cannot be used: ${read.regular ? read.message : `it is ${read.kind}`}`)
 }
 
 /** @throws {TypeError} see {@link readKeys} */
@@ -38,20 +38,20 @@ export function parseKeys(text: string): readonly StateKey[] {
     if (written === '' || written.startsWith('#')) continue
     if (!/^[A-Za-z0-9+/]+={0,2}$/.test(written))
       throw new TypeError(
-        `line ${index + 1} of the file of keys is not base64; make a key with: openssl rand -base64 32`,
+        `line ${index + 1} of the key file is not base64; generate a key with: openssl rand -base64 32`,
       )
     const bytes = Buffer.from(written, 'base64')
-    if (bytes.length < LEAST_BYTES)
-      throw new TypeError(`line ${index + 1} of the file of keys holds ${bytes.length} bytes, at least 32 are needed`)
+    if (bytes.length < MIN_BYTES)
+      throw new TypeError(`line ${index + 1} of the key file has ${bytes.length} bytes; at least 32 are required`)
     keys.push({ id: derive(bytes, 'headgate state key id', ID_BYTES).toString('hex'), bytes })
   }
-  if (keys.length === 0) throw new TypeError('the file of keys holds none; make one with: openssl rand -base64 32')
-  if (keys.length > MAX_KEYS) throw new TypeError(`the file of keys holds more than ${MAX_KEYS}`)
+  if (keys.length === 0) throw new TypeError('the key file contains no key; generate one with: openssl rand -base64 32')
+  if (keys.length > MAX_KEYS) throw new TypeError(`the key file contains more than ${MAX_KEYS} keys`)
   return keys
 }
 
-/** @param salt makes the key of one file differ from that of the next (RFC 5869 section 3.1) */
-export function sealingKey(key: StateKey, salt: Buffer): Buffer {
+/** @param salt makes the keys of two files differ (RFC 5869 section 3.1) */
+export function encryptionKey(key: StateKey, salt: Buffer): Buffer {
   return derive(key.bytes, 'headgate state seal 1', 32, salt)
 }
 

@@ -2,7 +2,7 @@
 import { isLabel, isSubdomain } from '../../api/metadata.ts'
 import type { Kind } from '../../api/object.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
-import type { KnowingSource } from '../checkpoint/checkpointed-source.ts'
+import type { ReadTrackingSource } from '../checkpoint/checkpointed-source.ts'
 import type { Needs, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
 import type { Lister } from './client.ts'
 import { DeltaQueue } from './delta-queue.ts'
@@ -46,7 +46,7 @@ const WIDE: ReadonlySet<Kind> = new Set(['Service', 'EndpointSlice'])
 /** Read whatever refers to them. */
 const OWN_KINDS: readonly Kind[] = ['Route', 'Backend']
 
-export class KubernetesSource implements KnowingSource {
+export class KubernetesSource implements ReadTrackingSource {
   readonly #options: KubernetesOptions
   readonly #only: ReadonlySet<string>
   readonly #deltaQueue: DeltaQueue

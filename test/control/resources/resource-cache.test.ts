@@ -4,10 +4,10 @@ import fc from 'fast-check'
 import type { Kind } from '../../../src/api/object.ts'
 import type { SettingsObject } from '../../../src/api/settings.ts'
 import { createValidator, type Validator } from '../../../src/api/validate.ts'
-import type { LastGood } from '../../../src/control/last-good/last-good-change.ts'
 import { ResourceCache } from '../../../src/control/resources/resource-cache.ts'
 import { readSchemas } from '../../../src/source/crds.ts'
 import type { SourceEvent } from '../../../src/source/source.ts'
+import type { LastGood } from '../../../src/thread/retained-state.ts'
 
 const validator: Validator = createValidator(readSchemas())
 const verdict = validator.checkSettings({})

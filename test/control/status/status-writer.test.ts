@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { Condition, ConditionReason, ConditionType, ObjectStatus } from '../../../src/api/condition.ts'
-import { type Address, givenAddresses, serviceAddresses } from '../../../src/control/status/addresses.ts'
+import { type Address, givenAddresses, serviceAddresses } from '../../../src/control/leader/addresses.ts'
 import type { EndpointCounts } from '../../../src/control/status/status-document.ts'
 import { type StatusTarget, statusTargetPath } from '../../../src/control/status/status-target.ts'
 import { StatusWriter } from '../../../src/control/status/status-writer.ts'

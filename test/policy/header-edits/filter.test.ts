@@ -110,13 +110,16 @@ describe('response headers', () => {
       remove: ['server'],
     })
     const head = { status: 201, fields: Fields.from({ server: 'old' }), bodyLength: 0 }
-    assert.equal(make(responseHeaders, { responseHeaders: given }).onResponse!(new TestExchange(), head), undefined)
+    assert.equal(
+      make(responseHeaders, { responseHeaders: given }).onResponse!(new TestExchange(), head, null),
+      undefined,
+    )
     assert.deepEqual(pairs(head.fields), [['x-was', '201 for GET by old']])
   })
 
   it('leave a field of a response alone that only looks alike', () => {
     const head = { status: 200, fields: Fields.from({ x_tag: '1', 'x-tag': '2' }), bodyLength: 0 }
-    make(responseHeaders, { responseHeaders: edits({ remove: ['x-tag'] }) }).onResponse!(new TestExchange(), head)
+    make(responseHeaders, { responseHeaders: edits({ remove: ['x-tag'] }) }).onResponse!(new TestExchange(), head, null)
     assert.deepEqual(pairs(head.fields), [['x_tag', '1']])
   })
 

@@ -11,8 +11,8 @@ describe('the body limit', () => {
     const verdict = filter.onRequest!(new TestExchange({ policy, requestBodyLength: requestBodyLength as number }))
     return verdict === undefined
       ? undefined
-      : 'type' in verdict && verdict.type === 'answer'
-        ? verdict.answer
+      : 'type' in verdict && verdict.type === 'respond'
+        ? verdict.response
         : assert.fail()
   }
 

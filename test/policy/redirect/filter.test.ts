@@ -8,8 +8,8 @@ import { make, PLAIN, TestExchange, testDeps } from '../exchange.ts'
 
 function answerOf(action: { type: 'redirect' } & Redirect, x: Exchange) {
   const verdict = make(redirect, { action }).onRequest!(x)
-  assert.ok(verdict !== undefined && 'type' in verdict && verdict.type === 'answer')
-  return verdict.answer
+  assert.ok(verdict !== undefined && 'type' in verdict && verdict.type === 'respond')
+  return verdict.response
 }
 
 function location(action: Partial<Redirect>, given: Partial<Exchange> = {}): string | undefined {

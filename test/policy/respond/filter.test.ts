@@ -7,8 +7,8 @@ import { make, PLAIN, pairs, TestExchange, testDeps } from '../exchange.ts'
 
 function answerOf(action: { type: 'respond' } & Respond, x: Exchange) {
   const verdict = make(respond, { action }).onRequest!(x)
-  assert.ok(verdict !== undefined && 'type' in verdict && verdict.type === 'answer')
-  return verdict.answer
+  assert.ok(verdict !== undefined && 'type' in verdict && verdict.type === 'respond')
+  return verdict.response
 }
 
 describe('a fixed response', () => {
@@ -19,7 +19,7 @@ describe('a fixed response', () => {
     )
     assert.equal(answer.status, 200)
     assert.deepEqual(pairs(answer.fields), [['content-type', 'text/html']])
-    assert.equal(Buffer.from(answer.body!).toString('utf8'), 'Zoë')
+    assert.equal(Buffer.from(answer.body as Uint8Array).toString('utf8'), 'Zoë')
   })
 
   it('is plain text in UTF-8 where no type is given', () => {
@@ -55,7 +55,7 @@ describe('a fixed response', () => {
   it('has fields of its own each time', () => {
     const filter = make(respond, { action: { type: 'respond', statusCode: 200, body: 'x' } })
     const [one, other] = [filter.onRequest!(new TestExchange()), filter.onRequest!(new TestExchange())] as never[]
-    const fieldsOf = (verdict: { answer: { fields: unknown } }) => verdict.answer.fields
+    const fieldsOf = (verdict: { response: { fields: unknown } }) => verdict.response.fields
     assert.notEqual(fieldsOf(one!), fieldsOf(other!))
   })
 

@@ -13,9 +13,9 @@ function target(path: PathRewrite, given: Partial<Exchange>, policy: Partial<Pol
   const x = new TestExchange(given)
   const verdict = make(rewrite, { ...policy, rewrite: { path } }).onRequest!(x)
   if (verdict === undefined) return x.query === undefined ? x.path : `${x.path}?${x.query}`
-  assert.ok('type' in verdict && verdict.type === 'answer')
-  assert.equal(verdict.answer.status, 400)
-  return verdict.answer.reason!
+  assert.ok('type' in verdict && verdict.type === 'respond')
+  assert.equal(verdict.response.status, 400)
+  return verdict.response.reason!
 }
 
 function full(replaceFullPath: string): PathRewrite {

@@ -1,22 +1,22 @@
 import { sourceSuite } from '../../suite/source.ts'
-import { Place } from './world.ts'
+import { CheckpointWorld } from './world.ts'
 
 const needs = { services: ['shop/v'], secrets: ['shop/s'], configMaps: ['shop/c'], namespaces: true }
 
-sourceSuite('an API server that is remembered', async () => {
-  const place = await Place.open()
-  const { api } = place
-  const life = place.life({ needs, memory: { keyFile: place.keyFile } })
+sourceSuite('an API server with a checkpoint', async () => {
+  const world = await CheckpointWorld.open()
+  const { api } = world
+  const run = world.run({ references: needs, checkpoint: { keyFile: world.keyFile } })
   return {
-    source: life.source,
+    source: run.source,
     put: async (object) => api.put(object),
     putAll: async (objects) => {
       for (const object of objects) api.put(object)
     },
     remove: async (object) => api.remove(object),
     close: async () => {
-      await life.end()
-      await place.close()
+      await run.end()
+      await world.close()
     },
   }
 })

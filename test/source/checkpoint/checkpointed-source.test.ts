@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Needs, SourceEvent } from '../../../src/source/source.ts'
 import { type Manifest, route } from '../../suite/source.ts'
 import { eventually } from '../kubernetes/world.ts'
-import { type LifeOptions, Place } from './world.ts'
+import { CheckpointWorld, type RunOptions } from './world.ts'
 
 const metadata = (name: string, namespace = 'shop') => ({ name, namespace })
 const SERVICE: Manifest = {
@@ -35,125 +35,130 @@ const SECRET: Manifest = {
 const CONFIG: Manifest = { apiVersion: 'v1', kind: 'ConfigMap', metadata: metadata('c'), data: { k: 'v' } }
 const ALL: Needs = { services: ['shop/v'], secrets: ['shop/s'], configMaps: ['shop/c'], namespaces: true }
 
-const somewhere = (run: (place: Place) => Promise<void>) => async () => {
-  const place = await Place.open()
+const inWorld = (run: (world: CheckpointWorld) => Promise<void>) => async () => {
+  const world = await CheckpointWorld.open()
   try {
-    await run(place)
+    await run(world)
   } finally {
-    await place.close()
+    await world.close()
   }
 }
 
-/** One process that reads everything and ends. */
-async function lived(place: Place, objects: readonly Manifest[], options: LifeOptions = {}): Promise<void> {
-  for (const object of objects) place.api.put(object)
-  const life = place.life(options)
-  life.source.start(life.heard)
-  await life.heard.untilSynced()
-  await life.end()
-  assert.deepEqual(life.failures, [])
+/** Runs one process that reads everything and ends. */
+async function runOnce(world: CheckpointWorld, objects: readonly Manifest[], options: RunOptions = {}): Promise<void> {
+  for (const object of objects) world.api.put(object)
+  const run = world.run(options)
+  run.source.start(run.recorder)
+  await run.recorder.untilSynced()
+  await run.end()
+  assert.deepEqual(run.failures, [])
 }
 
-/** The API server goes away, and a process begins without it. */
-async function alone(place: Place, options: LifeOptions = {}) {
-  await place.api.kill()
-  const life = place.life(options)
-  life.source.start(life.heard)
-  return life
+/** Stops the API server and starts a process without it. */
+async function runWithoutApi(world: CheckpointWorld, options: RunOptions = {}) {
+  await world.api.kill()
+  const run = world.run(options)
+  run.source.start(run.recorder)
+  return run
 }
 
-const ids = (life: { heard: { objects: Map<string, unknown> } }) => [...life.heard.objects.keys()].sort()
+const ids = (run: { recorder: { objects: Map<string, unknown> } }) => [...run.recorder.objects.keys()].sort()
 const ofType = (events: readonly SourceEvent[], type: SourceEvent['type']) =>
   events.filter((event) => event.type === type).map(({ kind, key }) => `${kind} ${key}`)
 
-describe('a cluster that is remembered', () => {
+describe('a cluster with a checkpoint', () => {
   it(
-    'is served when the API server is away at the start, and it is said since when',
-    somewhere(async (place) => {
-      await lived(place, [route('a'), route('b')])
-      const life = await alone(place)
-      await life.heard.untilSynced()
-      assert.deepEqual(ids(life), ['Route shop/a', 'Route shop/b'])
-      const problem = await life.heard.problem('RememberedState')
+    'is served when the API server is unreachable at the start, and the problem contains its time',
+    inWorld(async (world) => {
+      await runOnce(world, [route('a'), route('b')])
+      const run = await runWithoutApi(world)
+      await run.recorder.untilSynced()
+      assert.deepEqual(ids(run), ['Route shop/a', 'Route shop/b'])
+      const problem = await run.recorder.problem('RememberedState')
       assert.match(
         problem.message,
-        /^Serves what was known at \d{4}-.*Z \(\d seconds? ago\), since the API server at http:/,
+        /^Serving the checkpoint of \d{4}-.*Z \(\d seconds? ago\), because the API server at http:/,
       )
       assert.equal(problem.severity, 'warning')
-      await life.heard.problem('ClusterUnavailable')
-      await life.end()
+      await run.recorder.problem('ClusterUnavailable')
+      await run.end()
     }),
   )
 
   it(
-    'is brought in line when the API server is back: only what differs is told, and nothing is gone in between',
-    somewhere(async (place) => {
-      await lived(place, [route('same'), route('changed'), route('gone')])
-      const life = await alone(place)
-      await life.heard.untilSynced()
-      const before = life.heard.events.length
-      place.api.put(route('changed', 'otherwise'))
-      place.api.remove(route('gone'))
-      place.api.put(route('new'))
-      await place.api.restart()
-      await life.heard.untilWell()
-      const events = life.heard.events.slice(before)
+    'is reconciled when the API server returns: only differences are emitted, and nothing is deleted in between',
+    inWorld(async (world) => {
+      await runOnce(world, [route('same'), route('changed'), route('gone')])
+      const run = await runWithoutApi(world)
+      await run.recorder.untilSynced()
+      const before = run.recorder.events.length
+      world.api.put(route('changed', 'otherwise'))
+      world.api.remove(route('gone'))
+      world.api.put(route('new'))
+      await world.api.restart()
+      await run.recorder.untilWell()
+      const events = run.recorder.events.slice(before)
       assert.deepEqual(ofType(events, 'delete'), ['Route shop/gone'])
       assert.deepEqual(ofType(events, 'upsert').sort(), ['Route shop/changed', 'Route shop/new'])
-      assert.equal(events.at(-1)?.type, 'delete', 'what is gone goes last')
-      assert.ok(life.log.some((line) => /has told everything: .* 1 objects were different and 1 are gone$/.test(line)))
-      // From now on it is an ordinary source.
-      place.api.put(route('same', 'later'))
-      await life.heard.until(() => JSON.stringify(life.heard.objects.get('Route shop/same')).includes('later'), 'later')
-      await life.end()
-      assert.deepEqual(life.failures, [])
+      assert.equal(events.at(-1)?.type, 'delete', 'deletions come last')
+      assert.ok(
+        run.log.some((line) => /has been read: 1 objects of the checkpoint have changed and 1 are gone$/.test(line)),
+      )
+      // From now on it behaves like the inner source.
+      world.api.put(route('same', 'later'))
+      await run.recorder.until(
+        () => JSON.stringify(run.recorder.objects.get('Route shop/same')).includes('later'),
+        'later',
+      )
+      await run.end()
+      assert.deepEqual(run.failures, [])
     }),
   )
 
   it(
-    'is not looked at when the API server is there',
-    somewhere(async (place) => {
-      await lived(place, [route('a'), route('gone')])
-      place.api.remove(route('gone'))
-      const life = place.life()
-      life.source.start(life.heard)
-      await life.heard.untilSynced()
-      assert.deepEqual(ofType(life.heard.events, 'upsert'), ['Route shop/a'])
-      assert.deepEqual(ofType(life.heard.events, 'delete'), [])
-      assert.deepEqual(life.heard.problemList, [])
-      await life.end()
+    'does not load the checkpoint when the API server is reachable',
+    inWorld(async (world) => {
+      await runOnce(world, [route('a'), route('gone')])
+      world.api.remove(route('gone'))
+      const run = world.run()
+      run.source.start(run.recorder)
+      await run.recorder.untilSynced()
+      assert.deepEqual(ofType(run.recorder.events, 'upsert'), ['Route shop/a'])
+      assert.deepEqual(ofType(run.recorder.events, 'delete'), [])
+      assert.deepEqual(run.recorder.problemList, [])
+      await run.end()
     }),
   )
 
   it(
-    'is served, too, when the API server answers and does not get anywhere, without what it has told by then',
-    somewhere(async (place) => {
-      await lived(place, [route('old'), route('gone')], { kubernetes: { ingresses: true } })
-      place.api.remove(route('gone'))
-      place.api.put(route('old', 'newer'))
+    'is served when the API server responds without progress, except the objects it has reported',
+    inWorld(async (world) => {
+      await runOnce(world, [route('old'), route('gone')], { kubernetes: { ingresses: true } })
+      world.api.remove(route('gone'))
+      world.api.put(route('old', 'newer'))
       let held = true
       const waiting: (() => void)[] = []
-      place.api.intercept = ({ collection }, response) => {
+      world.api.intercept = ({ collection }, response) => {
         if (collection !== 'backends' || !held) return false
         waiting.push(() => response.destroy())
         return true
       }
-      const life = place.life({ kubernetes: { ingresses: true }, times: { patience: 300 } })
-      life.source.start(life.heard)
-      await life.heard.untilSynced()
-      // It had spoken of `old`, and not of `gone`: that may be there for all it has said.
-      assert.deepEqual(ids(life), ['Route shop/gone', 'Route shop/old'])
-      assert.match(JSON.stringify(life.heard.objects.get('Route shop/old')), /newer/)
+      const run = world.run({ kubernetes: { ingresses: true }, times: { syncTimeout: 300 } })
+      run.source.start(run.recorder)
+      await run.recorder.untilSynced()
+      // The API server has reported `old`, but not whether `gone` exists.
+      assert.deepEqual(ids(run), ['Route shop/gone', 'Route shop/old'])
+      assert.match(JSON.stringify(run.recorder.objects.get('Route shop/old')), /newer/)
       held = false
       for (const end of waiting) end()
-      await life.heard.untilGone('Route shop/gone')
-      await life.end()
+      await run.recorder.untilGone('Route shop/gone')
+      await run.end()
     }),
   )
 
   it(
-    'tells of Services, Secrets and ConfigMaps only what is referred to, and takes back what is not any more',
-    somewhere(async (place) => {
+    'emits Services, Secrets and ConfigMaps only while they are referred to',
+    inWorld(async (world) => {
       const objects = [
         route('a'),
         SERVICE,
@@ -162,273 +167,280 @@ describe('a cluster that is remembered', () => {
         CONFIG,
         { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } },
       ]
-      const memory = { keyFile: place.keyFile }
-      await lived(place, objects, { needs: ALL, memory })
-      const life = await alone(place, { memory })
-      await life.heard.untilSynced()
-      assert.deepEqual(ids(life), ['Route shop/a'])
-      life.source.interest?.({ ...ALL, configMaps: [], namespaces: false })
-      await life.heard.untilHas('EndpointSlice shop/e')
-      await life.heard.untilHas('Secret shop/s')
-      assert.deepEqual(ids(life), ['EndpointSlice shop/e', 'Route shop/a', 'Secret shop/s', 'Service shop/v'])
-      life.source.interest?.({ services: [], secrets: [], configMaps: ['shop/c'], namespaces: true })
-      await life.heard.untilHas('Namespace /shop')
-      await life.heard.untilGone('EndpointSlice shop/e')
-      assert.deepEqual(ids(life), ['ConfigMap shop/c', 'Namespace /shop', 'Route shop/a'])
-      // Back and forth while it is away, and it is still the API server that has the last word.
-      life.source.interest?.(ALL)
-      await life.heard.untilHas('Secret shop/s')
-      place.api.remove(SECRET)
-      await place.api.restart()
-      await life.heard.untilGone('Secret shop/s')
-      await life.heard.untilWell()
-      assert.deepEqual(ids(life), [
+      const checkpoint = { keyFile: world.keyFile }
+      await runOnce(world, objects, { references: ALL, checkpoint })
+      const run = await runWithoutApi(world, { checkpoint })
+      await run.recorder.untilSynced()
+      assert.deepEqual(ids(run), ['Route shop/a'])
+      run.source.interest?.({ ...ALL, configMaps: [], namespaces: false })
+      await run.recorder.untilHas('EndpointSlice shop/e')
+      await run.recorder.untilHas('Secret shop/s')
+      assert.deepEqual(ids(run), ['EndpointSlice shop/e', 'Route shop/a', 'Secret shop/s', 'Service shop/v'])
+      run.source.interest?.({ services: [], secrets: [], configMaps: ['shop/c'], namespaces: true })
+      await run.recorder.untilHas('Namespace /shop')
+      await run.recorder.untilGone('EndpointSlice shop/e')
+      assert.deepEqual(ids(run), ['ConfigMap shop/c', 'Namespace /shop', 'Route shop/a'])
+      // References change while the API server is unreachable; its state prevails when it returns.
+      run.source.interest?.(ALL)
+      await run.recorder.untilHas('Secret shop/s')
+      world.api.remove(SECRET)
+      await world.api.restart()
+      await run.recorder.untilGone('Secret shop/s')
+      await run.recorder.untilWell()
+      assert.deepEqual(ids(run), [
         'ConfigMap shop/c',
         'EndpointSlice shop/e',
         'Namespace /shop',
         'Route shop/a',
         'Service shop/v',
       ])
-      await life.end()
-      assert.deepEqual(life.failures, [])
+      await run.end()
+      assert.deepEqual(run.failures, [])
     }),
   )
 
   it(
-    'waits with synced for what is named while it is told',
-    somewhere(async (place) => {
-      await lived(place, [route('a'), SERVICE, SLICE], { needs: ALL })
-      await place.api.kill()
-      const life = place.life()
+    'delays `synced` until references set during the emission are resolved',
+    inWorld(async (world) => {
+      await runOnce(world, [route('a'), SERVICE, SLICE], { references: ALL })
+      await world.api.kill()
+      const run = world.run()
       let atSync: string[] = []
-      life.source.start({
+      run.source.start({
         changed: (events) => {
-          life.heard.changed(events)
-          if (events.some(({ kind }) => kind === 'Route')) life.source.interest?.(ALL)
+          run.recorder.changed(events)
+          if (events.some(({ kind }) => kind === 'Route')) run.source.interest?.(ALL)
         },
-        problems: (list) => life.heard.problems(list),
+        problems: (list) => run.recorder.problems(list),
         synced: () => {
-          atSync = ids(life)
-          life.heard.synced()
+          atSync = ids(run)
+          run.recorder.synced()
         },
       })
-      await life.heard.untilSynced()
+      await run.recorder.untilSynced()
       assert.deepEqual(atSync, ['EndpointSlice shop/e', 'Route shop/a', 'Service shop/v'])
-      await life.end()
+      await run.end()
     }),
   )
 
   it(
-    'deletes an object first when another one has taken its name, so that nothing of it serves on',
-    somewhere(async (place) => {
-      await lived(place, [route('a')])
-      const life = await alone(place)
-      await life.heard.untilSynced()
-      place.api.remove(route('a'))
-      place.api.put(route('a', 'another'))
-      await place.api.restart()
-      await life.heard.untilWell()
+    'deletes an object before another one of the same name is emitted',
+    inWorld(async (world) => {
+      await runOnce(world, [route('a')])
+      const run = await runWithoutApi(world)
+      await run.recorder.untilSynced()
+      world.api.remove(route('a'))
+      world.api.put(route('a', 'another'))
+      await world.api.restart()
+      await run.recorder.untilWell()
       assert.deepEqual(
-        life.heard.events.map(({ type }) => type),
+        run.recorder.events.map(({ type }) => type),
         ['upsert', 'delete', 'upsert'],
       )
-      await life.end()
+      await run.end()
     }),
   )
 
   it(
-    'outlives an outage over several starts, and is not written over by what one of them knows half of',
-    somewhere(async (place) => {
-      await lived(place, [route('a'), route('b')])
-      const bytes = await place.bytes()
-      await place.api.kill()
+    'survives several starts during an outage, and is not overwritten by an incomplete state',
+    inWorld(async (world) => {
+      await runOnce(world, [route('a'), route('b')])
+      const bytes = await world.bytes()
+      await world.api.kill()
       for (let i = 0; i < 3; i++) {
-        const life = place.life()
-        life.source.start(life.heard)
-        await life.heard.untilSynced()
-        assert.equal(life.heard.objects.size, 2)
-        await life.end()
+        const run = world.run()
+        run.source.start(run.recorder)
+        await run.recorder.untilSynced()
+        assert.equal(run.recorder.objects.size, 2)
+        await run.end()
       }
-      assert.ok(bytes.equals(await place.bytes()))
+      assert.ok(bytes.equals(await world.bytes()))
     }),
   )
 
   it(
-    'keeps for a while what an API server refuses that has just started, and not for ever',
-    somewhere(async (place) => {
+    'serves forbidden objects for a grace period after the start of the API server',
+    inWorld(async (world) => {
       const backend = { apiVersion: 'headgate.dev/v1alpha1', kind: 'Backend', metadata: metadata('b'), spec: {} }
       const gone = { ...backend, metadata: metadata('gone') }
-      await lived(place, [route('a'), backend, gone, SECRET], { needs: ALL, memory: { keyFile: place.keyFile } })
-      const life = await alone(place, { needs: ALL, memory: { keyFile: place.keyFile }, times: { grace: 3_000 } })
-      await life.heard.untilSynced()
-      place.api.remove(gone)
-      place.api.denied = ({ collection }) => collection === 'backends' || collection === 'secrets'
-      await place.api.restart()
-      await life.heard.problem('Forbidden')
-      await life.heard.until(
-        () => !life.heard.problemList.some(({ reason }) => reason === 'RememberedState'),
+      await runOnce(world, [route('a'), backend, gone, SECRET], {
+        references: ALL,
+        checkpoint: { keyFile: world.keyFile },
+      })
+      const run = await runWithoutApi(world, {
+        references: ALL,
+        checkpoint: { keyFile: world.keyFile },
+        times: { forbiddenGrace: 3_000 },
+      })
+      await run.recorder.untilSynced()
+      world.api.remove(gone)
+      world.api.denied = ({ collection }) => collection === 'backends' || collection === 'secrets'
+      await world.api.restart()
+      await run.recorder.problem('Forbidden')
+      await run.recorder.until(
+        () => !run.recorder.problemList.some(({ reason }) => reason === 'RememberedState'),
         'settled',
       )
-      assert.deepEqual(ids(life), ['Backend shop/b', 'Backend shop/gone', 'Route shop/a', 'Secret shop/s'])
-      // The roles are known by now, of one kind.
-      place.api.denied = ({ collection }) => collection === 'secrets'
-      await life.heard.untilGone('Backend shop/gone')
-      assert.ok(life.heard.objects.has('Backend shop/b'))
-      // The other one is refused for good.
-      await life.heard.untilGone('Secret shop/s')
-      assert.deepEqual(ids(life), ['Backend shop/b', 'Route shop/a'])
-      await life.end()
+      assert.deepEqual(ids(run), ['Backend shop/b', 'Backend shop/gone', 'Route shop/a', 'Secret shop/s'])
+      // The API server has loaded the role of one kind.
+      world.api.denied = ({ collection }) => collection === 'secrets'
+      await run.recorder.untilGone('Backend shop/gone')
+      assert.ok(run.recorder.objects.has('Backend shop/b'))
+      // The other kind stays forbidden.
+      await run.recorder.untilGone('Secret shop/s')
+      assert.deepEqual(ids(run), ['Backend shop/b', 'Route shop/a'])
+      await run.end()
     }),
   )
 
   it(
-    'is silent from the moment it is stopped, whatever was still to be told',
-    somewhere(async (place) => {
-      await lived(
-        place,
+    'emits nothing after it is stopped',
+    inWorld(async (world) => {
+      await runOnce(
+        world,
         Array.from({ length: 300 }, (_, i) => route(`r${i}`)),
       )
-      const life = await alone(place)
-      await life.heard.until(() => life.heard.calls.length > 0, 'the first call')
-      const stopping = life.source.stop()
-      const calls = life.heard.calls.length
+      const run = await runWithoutApi(world)
+      await run.recorder.until(() => run.recorder.calls.length > 0, 'the first call')
+      const stopping = run.source.stop()
+      const calls = run.recorder.calls.length
       await stopping
       await delay(20)
-      assert.equal(life.heard.calls.length, calls)
-      await life.end()
+      assert.equal(run.recorder.calls.length, calls)
+      await run.end()
     }),
   )
 })
 
-describe('what is remembered and does not belong here', () => {
-  const refusedIn = async (place: Place, options: LifeOptions, why: RegExp) => {
-    const life = await alone(place, options)
-    await eventually(() => life.log.some((line) => why.test(line)), String(why))
+describe('a checkpoint that does not match', () => {
+  const expectRejected = async (world: CheckpointWorld, options: RunOptions, why: RegExp) => {
+    const run = await runWithoutApi(world, options)
+    await eventually(() => run.log.some((line) => why.test(line)), String(why))
     await delay(30)
-    assert.equal(life.heard.syncedAfter, null)
-    assert.deepEqual(ids(life), [])
-    await place.api.restart()
-    await life.heard.untilSynced()
-    await life.end()
+    assert.equal(run.recorder.syncedAfter, null)
+    assert.deepEqual(ids(run), [])
+    await world.api.restart()
+    await run.recorder.untilSynced()
+    await run.end()
   }
 
   it(
-    'is of another cluster',
-    somewhere(async (place) => {
-      await lived(place, [route('a')])
-      const identity = async () => ({ server: place.api.url, ca: 'another' })
-      await refusedIn(place, { memory: { identity } }, /objects is not used \(it is of another cluster/)
+    'is rejected when it belongs to another cluster',
+    inWorld(async (world) => {
+      await runOnce(world, [route('a')])
+      const identity = async () => ({ server: world.api.url, ca: 'another' })
+      await expectRejected(world, { checkpoint: { identity } }, /objects is not used \(it belongs to another cluster/)
     }),
   )
 
   it(
-    'is of namespaces that are not watched any more',
-    somewhere(async (place) => {
-      await lived(place, [route('a'), route('b', 'x', 'other')])
-      const life = await alone(place, { memory: { namespaces: ['shop'] } })
-      await life.heard.untilSynced()
-      assert.deepEqual(ids(life), ['Route shop/a'])
-      await life.end()
+    'is served without the objects of namespaces that are not configured',
+    inWorld(async (world) => {
+      await runOnce(world, [route('a'), route('b', 'x', 'other')])
+      const run = await runWithoutApi(world, { checkpoint: { namespaces: ['shop'] } })
+      await run.recorder.untilSynced()
+      assert.deepEqual(ids(run), ['Route shop/a'])
+      await run.end()
     }),
   )
 
   it(
-    'lacks a namespace that is watched now: its hosts would be answered with a wrong 404',
-    somewhere(async (place) => {
-      await lived(place, [route('a'), route('b', 'x', 'other')], { memory: { namespaces: ['shop'] } })
-      const memory = { namespaces: ['other', 'shop'] }
-      await refusedIn(place, { memory }, /it knows nothing about namespace other/)
-      await lived(place, [], { memory: { namespaces: ['shop'] } })
-      await refusedIn(place, {}, /knows nothing about namespaces other than/)
+    'is rejected without a configured namespace, whose hosts would get 404',
+    inWorld(async (world) => {
+      await runOnce(world, [route('a'), route('b', 'x', 'other')], { checkpoint: { namespaces: ['shop'] } })
+      const checkpoint = { namespaces: ['other', 'shop'] }
+      await expectRejected(world, { checkpoint }, /it does not contain namespace other/)
+      await runOnce(world, [], { checkpoint: { namespaces: ['shop'] } })
+      await expectRejected(world, {}, /does not contain namespaces other than/)
     }),
   )
 
   it(
-    'is damaged, or nothing of ours',
-    somewhere(async (place) => {
+    'is rejected when it is damaged or not a checkpoint',
+    inWorld(async (world) => {
       for (const text of ['', 'nonsense', '{"format":"headgate-state","version":1}\n']) {
-        await mkdir(join(place.state, 'cluster'), { recursive: true })
-        await writeFile(place.file, text)
-        await refusedIn(place, {}, /objects is not used \(it/)
-        await rm(place.file, { force: true })
+        await mkdir(join(world.state, 'cluster'), { recursive: true })
+        await writeFile(world.file, text)
+        await expectRejected(world, {}, /objects is not used \(it/)
+        await rm(world.file, { force: true })
       }
-      await lived(place, [route('a')])
-      const bytes = await place.bytes()
-      await writeFile(place.file, bytes.subarray(0, bytes.length - 1))
-      await refusedIn(place, {}, /damaged, or not complete/)
+      await runOnce(world, [route('a')])
+      const bytes = await world.bytes()
+      await writeFile(world.file, bytes.subarray(0, bytes.length - 1))
+      await expectRejected(world, {}, /damaged, or incomplete/)
     }),
   )
 
   it(
-    'is not served where newer tables are served already',
-    somewhere(async (place) => {
-      await lived(place, [route('a')])
-      const life = await alone(place, { memory: { serve: false } })
-      assert.equal(await life.memory.hopeful(), false)
-      await life.heard.problem('ClusterUnavailable')
+    'is not served when newer tables are served already',
+    inWorld(async (world) => {
+      await runOnce(world, [route('a')])
+      const run = await runWithoutApi(world, { checkpoint: { serve: false } })
+      assert.equal(await run.checkpoint.available(), false)
+      await run.recorder.problem('ClusterUnavailable')
       await delay(50)
-      assert.equal(life.heard.syncedAfter, null)
-      await life.end()
+      assert.equal(run.recorder.syncedAfter, null)
+      await run.end()
     }),
   )
 })
 
-describe('Secrets that are remembered', () => {
+describe('Secrets of a checkpoint', () => {
   const clear = (bytes: Buffer) => bytes.includes(SECRET_TEXT) || bytes.includes('the private key')
 
   it(
-    'are not without a key: what needs them does without',
-    somewhere(async (place) => {
-      await lived(place, [route('a'), SECRET, SERVICE], { needs: ALL })
-      const bytes = await place.bytes()
+    'are not stored without a key',
+    inWorld(async (world) => {
+      await runOnce(world, [route('a'), SECRET, SERVICE], { references: ALL })
+      const bytes = await world.bytes()
       assert.ok(bytes.includes('"Route"') && bytes.includes('"Service"'))
       assert.ok(!clear(bytes) && !bytes.includes('"Secret"'))
-      const life = await alone(place, { needs: ALL })
-      await life.heard.untilSynced()
-      assert.deepEqual(ids(life), ['Route shop/a', 'Service shop/v'])
-      await life.end()
+      const run = await runWithoutApi(world, { references: ALL })
+      await run.recorder.untilSynced()
+      assert.deepEqual(ids(run), ['Route shop/a', 'Service shop/v'])
+      await run.end()
     }),
   )
 
   it(
-    'are only in a sealed file, through a change of the key',
-    somewhere(async (place) => {
-      const memory = { keyFile: place.keyFile }
-      await lived(place, [route('a'), SECRET], { needs: ALL, memory })
-      const bytes = await place.bytes()
+    'are stored encrypted, also across a key rotation',
+    inWorld(async (world) => {
+      const checkpoint = { keyFile: world.keyFile }
+      await runOnce(world, [route('a'), SECRET], { references: ALL, checkpoint })
+      const bytes = await world.bytes()
       assert.ok(!clear(bytes) && !bytes.includes('Route') && !bytes.includes('shop/'))
-      const old = await readFile(place.keyFile, 'utf8')
-      await writeFile(place.keyFile, `# new\n${randomBytes(32).toString('base64')}\n${old}\n`)
-      const life = await alone(place, { needs: ALL, memory })
-      await life.heard.untilSynced()
-      assert.deepEqual(ids(life), ['Route shop/a', 'Secret shop/s'])
-      await place.api.restart()
-      await life.heard.untilWell()
-      assert.deepEqual(life.failures, [])
-      await life.end()
-      // Sealed by the new one now: the old one can go.
-      const text = await readFile(place.keyFile, 'utf8')
-      await writeFile(place.keyFile, text.split('\n')[1]!)
-      const next = await alone(place, { needs: ALL, memory })
-      await next.heard.untilHas('Secret shop/s')
+      const old = await readFile(world.keyFile, 'utf8')
+      await writeFile(world.keyFile, `# new\n${randomBytes(32).toString('base64')}\n${old}\n`)
+      const run = await runWithoutApi(world, { references: ALL, checkpoint })
+      await run.recorder.untilSynced()
+      assert.deepEqual(ids(run), ['Route shop/a', 'Secret shop/s'])
+      await world.api.restart()
+      await run.recorder.untilWell()
+      assert.deepEqual(run.failures, [])
+      await run.end()
+      // The file is encrypted with the new key: the old one can be removed.
+      const text = await readFile(world.keyFile, 'utf8')
+      await writeFile(world.keyFile, text.split('\n')[1]!)
+      const next = await runWithoutApi(world, { references: ALL, checkpoint })
+      await next.recorder.untilHas('Secret shop/s')
       await next.end()
     }),
   )
 
   it(
-    'are neither read nor written with a key that cannot be used, and it is said',
-    somewhere(async (place) => {
-      const memory = { keyFile: place.keyFile }
-      await lived(place, [route('a'), SECRET], { needs: ALL, memory })
-      const bytes = await place.bytes()
-      await writeFile(place.keyFile, 'short')
-      const life = await alone(place, { needs: ALL, memory })
-      await eventually(() => life.log.some((line) => /is not used \(line 1 of the file of keys/.test(line)), 'said')
-      await place.api.restart()
-      await life.heard.untilSynced()
-      await eventually(() => life.log.some((line) => /cannot keep .*line 1 of the file of keys/.test(line)), 'said')
-      assert.ok(bytes.equals(await place.bytes()))
-      await life.end()
+    'are neither read nor written with an invalid key, which is logged',
+    inWorld(async (world) => {
+      const checkpoint = { keyFile: world.keyFile }
+      await runOnce(world, [route('a'), SECRET], { references: ALL, checkpoint })
+      const bytes = await world.bytes()
+      await writeFile(world.keyFile, 'short')
+      const run = await runWithoutApi(world, { references: ALL, checkpoint })
+      await eventually(() => run.log.some((line) => /is not used \(line 1 of the key file/.test(line)), 'said')
+      await world.api.restart()
+      await run.recorder.untilSynced()
+      await eventually(() => run.log.some((line) => /cannot write .*line 1 of the key file/.test(line)), 'said')
+      assert.ok(bytes.equals(await world.bytes()))
+      await run.end()
     }),
   )
 })

@@ -4,7 +4,7 @@ import { lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, wr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import { diskTrouble, MAX_STATE_BYTES, StateFile } from '../../../src/source/checkpoint/state-file.ts'
+import { describeFileError, MAX_STATE_BYTES, StateFile } from '../../../src/source/checkpoint/state-file.ts'
 
 let state: string
 let file: StateFile
@@ -16,8 +16,8 @@ afterEach(() => rm(state, { recursive: true, force: true }))
 
 const parts = (...texts: string[]) => texts.map((text) => Buffer.from(text))
 
-describe('the file in a state directory', () => {
-  it('is not there at first, then what was written last', async () => {
+describe('the state file', () => {
+  it('is absent at first, then has the last written content', async () => {
     assert.equal(await file.exists(), false)
     assert.equal(await file.read(), undefined)
     assert.equal(await file.replace(parts('one ', 'and two')), 11)
@@ -28,13 +28,13 @@ describe('the file in a state directory', () => {
     assert.deepEqual(await readdir(join(state, 'cluster')), ['objects'])
   })
 
-  it('can be read and written by its owner alone', async () => {
+  it('is readable and writable for its owner only', async () => {
     await file.replace(parts('x'))
     assert.equal((await stat(file.path)).mode & 0o777, 0o600)
     assert.equal((await stat(join(state, 'cluster'))).mode & 0o777, 0o700)
   })
 
-  it('stays as it was when a write fails in the middle, and nothing else is left', async () => {
+  it('is unchanged after a failed write, without temporary files', async () => {
     await file.replace(parts('whole'))
     const failing = function* () {
       yield Buffer.from('half')
@@ -45,7 +45,7 @@ describe('the file in a state directory', () => {
     assert.deepEqual(await readdir(join(state, 'cluster')), ['objects'])
   })
 
-  it('is whole whenever it is read while several write it', async () => {
+  it('is consistent for readers during concurrent writes', async () => {
     const text = (i: number) => String(i % 10).repeat(200_000)
     const others = [file, new StateFile(state)]
     let over = false
@@ -62,7 +62,7 @@ describe('the file in a state directory', () => {
     assert.deepEqual(await readdir(join(state, 'cluster')), ['objects'])
   })
 
-  it('is not read through a link, and a write takes the place of the link', async () => {
+  it('is not read through a link, and a write replaces the link', async () => {
     const elsewhere = join(state, 'elsewhere')
     await writeFile(elsewhere, 'not ours')
     await mkdir(join(state, 'cluster'))
@@ -73,7 +73,7 @@ describe('the file in a state directory', () => {
     assert.ok((await lstat(file.path)).isFile())
   })
 
-  it('is neither read nor written where its folder is a link', async () => {
+  it('is neither read nor written when its folder is a link', async () => {
     const elsewhere = await mkdtemp(join(tmpdir(), 'headgate-elsewhere-'))
     try {
       await symlink(elsewhere, join(state, 'cluster'))
@@ -87,7 +87,7 @@ describe('the file in a state directory', () => {
     }
   })
 
-  it('does not wait for a FIFO in its place, nor read a folder', async () => {
+  it('does not block on a FIFO, and does not read a folder', async () => {
     await mkdir(join(state, 'cluster'))
     execFileSync('mkfifo', [file.path])
     await assert.rejects(file.read(), /not a file/)
@@ -96,16 +96,16 @@ describe('the file in a state directory', () => {
     await assert.rejects(file.read(), /not a file/)
   })
 
-  it('has a bound, in both directions', async () => {
+  it('has a maximum size for reads and writes', async () => {
     const part = Buffer.alloc(MAX_STATE_BYTES / 4 + 1)
     await assert.rejects(file.replace([part, part, part, part]), /more than/)
     assert.equal(await file.exists(), false)
     await mkdir(join(state, 'cluster'), { recursive: true })
     execFileSync('truncate', ['-s', String(MAX_STATE_BYTES + 1), file.path])
-    await assert.rejects(file.read(), /at most/)
+    await assert.rejects(file.read(), /the maximum is/)
   })
 
-  it('says that the disk is full, and is as it was before', { skip: process.getuid?.() !== 0 }, async (t) => {
+  it('is unchanged when the disk is full, which is reported', { skip: process.getuid?.() !== 0 }, async (t) => {
     const small = join(state, 'small')
     await mkdir(small)
     try {
@@ -118,7 +118,7 @@ describe('the file in a state directory', () => {
       await full.replace(parts('fits'))
       await assert.rejects(
         full.replace(Array.from({ length: 10 }, () => Buffer.alloc(20_000))),
-        (error) => diskTrouble(error) === 'the disk is full',
+        (error) => describeFileError(error) === 'the disk is full',
       )
       assert.equal((await full.read())?.toString(), 'fits')
       assert.deepEqual(await readdir(join(small, 'cluster')), ['objects'])
@@ -127,7 +127,7 @@ describe('the file in a state directory', () => {
     }
   })
 
-  it('is swept of what killed processes have left, and not of what another one is writing', async () => {
+  it('deletes temporary files of killed processes, and not those in use', async () => {
     await file.replace(parts('x'))
     const [old, young] = ['objects.a.tmp', 'objects.b.tmp'].map((name) => join(state, 'cluster', name)) as [
       string,

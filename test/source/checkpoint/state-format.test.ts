@@ -22,8 +22,8 @@ function written(lines: string, key?: StateKey): Buffer {
 const refused = (file: Buffer, keys: readonly StateKey[] | undefined, why: RegExp) =>
   assert.rejects(decodeState(file, keys), (error) => error instanceof TypeError && why.test(error.message))
 
-describe('the file of what is remembered', () => {
-  it('is read as it was written, whatever it holds, sealed or not', async () => {
+describe('the format of a checkpoint', () => {
+  it('decodes to what was encoded, encrypted or not', async () => {
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: 'binary' }), fc.boolean(), async (text, sealed) => {
         const key = sealed ? KEY : undefined
@@ -34,13 +34,13 @@ describe('the file of what is remembered', () => {
     )
   })
 
-  it('is longer than one step', async () => {
+  it('supports content longer than one step', async () => {
     const text = 'x'.repeat(700_000)
     assert.equal((await decodeState(written(text, KEY), [KEY])).lines.toString(), text)
     assert.equal((await decodeState(written(text), undefined)).lines.toString(), text)
   })
 
-  it('is refused when a single bit of it differs, in the first line, in what it holds or at the end', async () => {
+  it('is rejected when a single bit differs in the header, the objects or the trailer', async () => {
     const lines = '{"a":1}\n{"b":"two"}\n'
     for (const key of [undefined, KEY]) {
       const length = written(lines, key).length
@@ -54,7 +54,7 @@ describe('the file of what is remembered', () => {
     }
   })
 
-  it('is refused when it is cut short or goes on, anywhere', async () => {
+  it('is rejected when it is truncated or extended at any position', async () => {
     for (const key of [undefined, KEY])
       await fc.assert(
         fc.asyncProperty(fc.nat(300), fc.uint8Array({ minLength: 1, maxLength: 40 }), async (length, more) => {
@@ -65,7 +65,7 @@ describe('the file of what is remembered', () => {
       )
   })
 
-  it('is refused, and never anything else, where it is any other bytes', async () => {
+  it('is rejected for any other bytes', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 500 }), async (bytes) => refused(Buffer.from(bytes), [KEY], /./)),
     )
@@ -73,35 +73,35 @@ describe('the file of what is remembered', () => {
     await fc.assert(fc.asyncProperty(heads, async (file) => refused(file, undefined, /./)))
   })
 
-  it('has its objects in clear only without a key', () => {
+  it('has readable objects only without a key', () => {
     assert.ok(written('a secret', undefined).includes('a secret'))
     assert.ok(!written('a secret', KEY).includes('a secret'))
   })
 
-  it('differs each time it is sealed, in everything behind the first line', () => {
+  it('differs completely after the header with each encryption', () => {
     const [one, two] = [written('the same', KEY), written('the same', KEY)]
     assert.ok(!one.subarray(one.indexOf(10)).equals(two.subarray(two.indexOf(10))))
   })
 
-  it('is not taken without a seal where there is a key: whoever may write it could add Routes', async () => {
-    await refused(written('{}\n'), [KEY], /not sealed, though stateKeyFile/)
+  it('is rejected without encryption when a key is configured, because an attacker could add Routes', async () => {
+    await refused(written('{}\n'), [KEY], /not encrypted although stateKeyFile/)
   })
 
-  it('says which key is missing', async () => {
+  it('reports a missing key', async () => {
     await refused(written('{}\n', KEY), undefined, /sealed; name the file of its key/)
-    await refused(written('{}\n', KEY), [OTHER], /sealed by a key that stateKeyFile does not hold/)
+    await refused(written('{}\n', KEY), [OTHER], /encrypted with a key that stateKeyFile does not contain/)
   })
 
-  it('is not read by another version', async () => {
+  it('is rejected when another version wrote it', async () => {
     const file = Buffer.from(written('{}\n').toString('latin1').replace('"version":1', '"version":2'), 'latin1')
     await refused(file, undefined, /another version/)
   })
 })
 
-describe('a file of keys', () => {
+describe('a key file', () => {
   const key = randomBytes(32).toString('base64')
 
-  it('has one a line, with comments and empty lines', () => {
+  it('has one key per line, with comments and empty lines', () => {
     const keys = parseKeys(`# new\n${key}\r\n\n  ${randomBytes(64).toString('hex')}  \n`)
     assert.deepEqual(
       keys.map(({ bytes }) => bytes.length),
@@ -112,12 +112,12 @@ describe('a file of keys', () => {
   })
 
   for (const [what, text, why] of [
-    ['no key', '# nothing\n', /holds none; make one with/],
-    ['a short one', `${key}\n${randomBytes(31).toString('base64')}`, /line 2 .*31 bytes, at least 32/],
+    ['no key', '# nothing\n', /contains no key; generate one with/],
+    ['a short one', `${key}\n${randomBytes(31).toString('base64')}`, /line 2 .*31 bytes; at least 32/],
     ['what is not base64', `pass phrase of many words ${key}`, /line 1 .*not base64/],
     ['too many', `${key}\n`.repeat(17), /more than 16/],
   ] as const)
-    it(`is refused with ${what}, and says nothing of what it holds`, () => {
+    it(`is rejected with ${what}, without content in the message`, () => {
       assert.throws(
         () => parseKeys(text),
         (error) => error instanceof TypeError && why.test(error.message) && !error.message.includes(key.slice(0, 8)),

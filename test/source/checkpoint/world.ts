@@ -1,6 +1,6 @@
 /**
- * A source that remembers, on a fake API server that can be taken away, and one process after the other on the same
- * state directory.
+ * A source with a checkpoint on a fake API server that can be stopped, for consecutive processes with the same state
+ * directory.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -17,27 +17,27 @@ import { Recorder } from '../../suite/source.ts'
 import { FakeApi } from '../kubernetes/fake-api.ts'
 import { QUICK } from '../kubernetes/world.ts'
 
-/** Written as soon as something has changed. */
-export const AT_ONCE: Partial<WritePacing> = { batch: 1, pause: 1, bytesPerSecond: 1e12 }
+/** Writes after every change. */
+export const IMMEDIATE_WRITES: Partial<WritePacing> = { batch: 1, pause: 1, bytesPerSecond: 1e12 }
 
-export interface Life {
+export interface GatewayRun {
   readonly source: Source
-  readonly heard: Recorder
-  readonly memory: ClusterCheckpoint
+  readonly recorder: Recorder
+  readonly checkpoint: ClusterCheckpoint
   readonly log: string[]
   readonly failures: unknown[]
-  /** Ends as a process does: what was not written yet is, if there is time. */
-  end(within?: number): Promise<void>
+  /** Ends like a process: outstanding changes are written within the timeout. */
+  end(timeout?: number): Promise<void>
 }
 
-export interface LifeOptions {
-  readonly needs?: Needs
-  readonly memory?: Partial<ClusterCheckpointOptions>
+export interface RunOptions {
+  readonly references?: Needs
+  readonly checkpoint?: Partial<ClusterCheckpointOptions>
   readonly kubernetes?: Partial<KubernetesOptions>
-  readonly times?: Pick<CheckpointedSourceOptions, 'patience' | 'grace'>
+  readonly times?: Pick<CheckpointedSourceOptions, 'syncTimeout' | 'forbiddenGrace'>
 }
 
-export class Place {
+export class CheckpointWorld {
   readonly api: FakeApi
   readonly state: string
   readonly keyFile: string
@@ -48,11 +48,11 @@ export class Place {
     this.keyFile = join(state, 'keys')
   }
 
-  static async open(): Promise<Place> {
+  static async open(): Promise<CheckpointWorld> {
     const state = await mkdtemp(join(tmpdir(), 'headgate-memory-'))
-    const place = new Place(await new FakeApi().listen(), state)
-    await writeFile(place.keyFile, randomBytes(32).toString('base64'))
-    return place
+    const world = new CheckpointWorld(await new FakeApi().listen(), state)
+    await writeFile(world.keyFile, randomBytes(32).toString('base64'))
+    return world
   }
 
   get file(): string {
@@ -63,27 +63,27 @@ export class Place {
     return readFile(this.file)
   }
 
-  /** A process; not started. */
-  life({ needs, memory: memoryOptions, kubernetes, times }: LifeOptions = {}): Life {
+  /** One process on the state directory; not started. */
+  run({ references, checkpoint: checkpointOptions, kubernetes, times }: RunOptions = {}): GatewayRun {
     const client = new KubernetesClient(new FixedCredentials(this.api.url))
     const failures: unknown[] = []
     const log: string[] = []
-    const say = (message: string) => void log.push(message)
+    const append = (message: string) => void log.push(message)
     const failed = (error: unknown) => void failures.push(error)
     const now = () => performance.now()
-    const namespaces = memoryOptions?.namespaces ?? []
-    const memory = new ClusterCheckpoint({
+    const namespaces = checkpointOptions?.namespaces ?? []
+    const checkpoint = new ClusterCheckpoint({
       stateDirectory: this.state,
       keyFile: undefined,
       namespaces,
       identity: async () => ({ server: this.api.url }),
       serve: true,
-      log: { info: say, warn: say },
+      log: { info: append, warn: append },
       wall: () => Date.now(),
       now,
       failed,
-      pacing: AT_ONCE,
-      ...memoryOptions,
+      pacing: IMMEDIATE_WRITES,
+      ...checkpointOptions,
     })
     const inner = new KubernetesSource({
       client,
@@ -95,16 +95,16 @@ export class Place {
       ...kubernetes,
       pacing: { ...QUICK, ...kubernetes?.pacing },
     })
-    const source = memory.around(inner, this.api.url, times)
-    if (needs !== undefined) source.interest?.(needs)
+    const source = checkpoint.wrap(inner, this.api.url, times)
+    if (references !== undefined) source.interest?.(references)
     return {
       source,
-      heard: new Recorder(),
-      memory,
+      recorder: new Recorder(),
+      checkpoint,
       log,
       failures,
-      end: async (within = 5_000) => {
-        await memory.stop(within)
+      end: async (timeout = 5_000) => {
+        await checkpoint.stop(timeout)
         await source.stop()
         await client.close()
       },

@@ -1,0 +1,43 @@
+/** Where policies stand in an object, and what is wrong with those that are rows (src/policy/definition.ts). */
+import type { PolicyDefinition, PolicyPlace } from '../policy/definition.ts'
+import type { FieldProblem } from './object.ts'
+import { list, member } from './raw-object.ts'
+
+export interface StatedPolicies {
+  readonly path: readonly (string | number)[]
+  /** As it was read, or validated. */
+  readonly policies: unknown
+}
+
+/** @param object a Route, or the settings; may not have been validated */
+export function* policyPlaces(place: PolicyPlace, object: unknown): Generator<StatedPolicies> {
+  if (place === 'Settings') {
+    const policies = member(object, 'policies')
+    for (const name of ['defaults', 'enforced'] as const)
+      yield { path: ['policies', name], policies: member(policies, name) }
+    return
+  }
+  const spec = member(object, 'spec')
+  const policies = member(spec, 'policies')
+  yield { path: ['spec', 'policies'], policies }
+  yield { path: ['spec', 'policies', 'enforced'], policies: member(policies, 'enforced') }
+  for (const [i, rule] of list(member(spec, 'rules')).entries())
+    yield { path: ['spec', 'rules', i, 'policies'], policies: member(rule, 'policies') }
+}
+
+/** @param object within its schema */
+export function policyProblems(
+  place: PolicyPlace,
+  object: unknown,
+  rows: readonly PolicyDefinition[],
+): readonly FieldProblem[] {
+  const problems: FieldProblem[] = []
+  for (const { path, policies } of policyPlaces(place, object))
+    for (const { key, check } of rows) {
+      const value = member(policies, key)
+      if (value === undefined || check === undefined) continue
+      for (const problem of check(value, place))
+        problems.push({ path: [...path, key, ...problem.path], reason: 'Invalid', message: problem.message })
+    }
+  return problems
+}

@@ -1,0 +1,150 @@
+/** Where the resources come from, as the command line says it. */
+import type { Kind } from '../api/object.ts'
+import type { MemoryBudget } from '../lib/memory-budget.ts'
+import type { ClusterCheckpoint, ClusterIdentity } from '../source/checkpoint/cluster-checkpoint.ts'
+import { FolderSource } from '../source/folder/folder-source.ts'
+import type { KubernetesClient } from '../source/kubernetes/client.ts'
+import type { Needs, Source, SourceHandler, SourceLocation } from '../source/source.ts'
+import type { SourceChoice } from './thread-messages.ts'
+
+/** What a source and those who write into a cluster share. */
+export interface ClusterConnection {
+  readonly client: KubernetesClient
+  /** Of the API server, for messages. */
+  readonly server: string
+  readonly identity: () => Promise<ClusterIdentity>
+}
+
+/**
+ * @param namespaces of a cluster; none = all
+ * @param failed a handler or the loading of a source has thrown
+ * @param connection of a cluster
+ * @param memory of it; none = it is not remembered
+ * @param sizes bytes of files of a folder that are read at most
+ */
+export function openSource(
+  choice: SourceChoice,
+  namespaces: readonly string[],
+  failed: (error: unknown) => void,
+  connection: Promise<ClusterConnection> | undefined,
+  memory?: ClusterCheckpoint,
+  sizes?: Pick<MemoryBudget, 'file' | 'files'>,
+): Source {
+  if (choice.type === 'folder')
+    return new FolderSource(choice.folder, sizes && { maxFileBytes: sizes.file, maxBytes: sizes.files })
+  return new ClusterSource(connection ?? connectCluster(choice), namespaces, failed, memory)
+}
+
+/**
+ * Loads the code of a source: up to seconds of one turn for a kubeconfig's, which must come before the thread's first
+ * sign of life.
+ */
+export async function loadSource(choice: SourceChoice): Promise<void> {
+  if (choice.type === 'folder') return
+  await Promise.all([import('../source/kubernetes/client.ts'), import('../source/kubernetes/kubernetes-source.ts')])
+  if (choice.kubeconfig !== undefined || process.env.KUBERNETES_SERVICE_HOST === undefined)
+    await import('@kubernetes/client-node')
+}
+
+export type ClusterChoice = Extract<SourceChoice, { type: 'kubernetes' }>
+
+/** The Kubernetes source, loaded when it is started: a folder needs neither its client nor the memory for it. */
+class ClusterSource implements Source {
+  readonly #connection: Promise<ClusterConnection>
+  readonly #namespaces: readonly string[]
+  readonly #failed: (error: unknown) => void
+  readonly #memory: ClusterCheckpoint | undefined
+  #source: Promise<Source> | undefined
+  #loaded: Source | undefined
+  #needs: Needs | undefined
+
+  constructor(
+    connection: Promise<ClusterConnection>,
+    namespaces: readonly string[],
+    failed: (error: unknown) => void,
+    memory: ClusterCheckpoint | undefined,
+  ) {
+    this.#memory = memory
+    this.#connection = connection
+    this.#namespaces = namespaces
+    this.#failed = failed
+  }
+
+  start(handler: SourceHandler): void {
+    this.#source = this.#load()
+    this.#source.then(
+      (source) => {
+        this.#loaded = source
+        if (this.#needs !== undefined) source.interest?.(this.#needs)
+        source.start(handler)
+      },
+      (error: unknown) => {
+        const message = `the cluster cannot be reached: ${error instanceof Error ? error.message : String(error)}`
+        handler.problems([{ severity: 'error', reason: 'ClusterUnavailable', message }])
+        this.#failed(error)
+      },
+    )
+  }
+
+  interest(needs: Needs): void {
+    this.#needs = needs
+    this.#loaded?.interest?.(needs)
+  }
+
+  knows(kind: Kind, key: string, subject: string): boolean {
+    return this.#loaded?.knows?.(kind, key, subject) ?? false
+  }
+
+  async stop(): Promise<void> {
+    await (await this.#source)?.stop()
+  }
+
+  locate(kind: Kind, key: string, path: readonly (string | number)[]): SourceLocation | undefined {
+    return this.#loaded?.locate(kind, key, path)
+  }
+
+  async #load(): Promise<Source> {
+    const [{ client, server }, { KubernetesSource }] = await Promise.all([
+      this.#connection,
+      import('../source/kubernetes/kubernetes-source.ts'),
+    ])
+    const source = new KubernetesSource({
+      client,
+      server,
+      namespaces: this.#namespaces,
+      ingresses: true,
+      random: Math.random,
+      now: () => performance.now(),
+      failed: this.#failed,
+    })
+    return this.#memory?.wrap(source, server) ?? source
+  }
+}
+
+/** Does not ask the API server for anything yet. */
+export async function connectCluster({ kubeconfig, context }: ClusterChoice): Promise<ClusterConnection> {
+  const now = (): number => performance.now()
+  const [{ KubernetesClient }, { InClusterCredentials, inClusterServer }] = await Promise.all([
+    import('../source/kubernetes/client.ts'),
+    import('../source/kubernetes/in-cluster.ts'),
+  ])
+  const server = kubeconfig === undefined ? inClusterServer(process.env) : undefined
+  const credentials =
+    server === undefined
+      ? await kubeConfig(kubeconfig, context, now)
+      : new InClusterCredentials({ environment: process.env, now })
+  const identity = async (): Promise<ClusterIdentity> => {
+    const { server, tls } = await credentials.access()
+    return { server, ...(tls.ca !== undefined && { ca: tls.ca }) }
+  }
+  return { client: new KubernetesClient(credentials), server: server ?? (await credentials.access()).server, identity }
+}
+
+async function kubeConfig(file: string | undefined, context: string | undefined, now: () => number) {
+  const { KubeConfigCredentials } = await import('../source/kubernetes/kube-config.ts')
+  return new KubeConfigCredentials({
+    now,
+    ...(file === undefined ? {} : { file }),
+    ...(context === undefined ? {} : { context }),
+  })
+}

@@ -1,0 +1,33 @@
+/**
+ * What one filter leaves in an exchange for those after it. The key carries the type of the value, and is compared by
+ * identity: two keys of one name are two attributes.
+ */
+declare const VALUE: unique symbol
+
+export interface Attribute<T> {
+  /** For messages only. */
+  readonly name: string
+  readonly [VALUE]?: (value: T) => T
+}
+
+export function attribute<T>(name: string): Attribute<T> {
+  return Object.freeze({ name })
+}
+
+/** The attributes of one exchange: for whoever implements `Exchange`, made when the first one is set. */
+export class Attributes {
+  readonly #values = new Map<object, unknown>()
+
+  get<T>(key: Attribute<T>): T | undefined {
+    return this.#values.get(key) as T | undefined
+  }
+
+  set<T>(key: Attribute<T>, value: T): void {
+    this.#values.set(key, value)
+  }
+}
+
+/** Claims of the verified token. */
+export const CLAIMS = attribute<Readonly<Record<string, unknown>>>('claims')
+/** Who the credential belongs to. */
+export const CONSUMER = attribute<string>('consumer')

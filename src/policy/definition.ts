@@ -1,0 +1,70 @@
+/**
+ * What a policy is, as one row: a new policy is its fields in the schema (schemas/source/policies.yaml), a folder with
+ * such a row, and a line in built-in.ts. The API, the compiler and the workers read the row; none of them knows a
+ * policy by name (docs/decisions/0023).
+ */
+import type { Filter } from './filter.ts'
+import type { PolicySet } from './policy-set.ts'
+import type { FilterDefinition, Phase } from './registry.ts'
+import type { FilterServices } from './services.ts'
+
+/** Where a policy may be stated: in a Route or one of its rules, or in the settings of the installation. */
+export type PolicyPlace = 'Route' | 'Settings'
+
+/** What is wrong with a value, at a place in it. */
+export interface PolicyProblem {
+  /** From the policy's own value: property names and list indexes. */
+  readonly path: readonly (string | number)[]
+  /** What to do, without the name of the field. */
+  readonly message: string
+}
+
+/** An object that a policy needs, in the namespace of the object that states the policy unless it names another. */
+export interface PolicyReference {
+  /** From the policy's own value. */
+  readonly path: readonly (string | number)[]
+  readonly kind: 'ConfigMap' | 'Secret' | 'Service' | 'Backend'
+  readonly namespace?: string
+  readonly name: string
+  /** Of a ConfigMap or Secret: the key of its data. */
+  readonly key?: string
+  /** Of a Secret: the type that it must have. */
+  readonly type?: string
+}
+
+/**
+ * @typeParam Value as it stands in the document, validated by the schema
+ * @typeParam Plan what workers get: plain data that can be cloned and written as JSON, equal for equal values
+ */
+export interface PolicyDefinition<Value = unknown, Plan = unknown> {
+  /** The name under `policies`, of the plan in a policy set, and of the filter. */
+  readonly key: string
+  readonly phase: Phase
+  /** Layers merge field by field; else the innermost layer that states the policy replaces it whole. */
+  readonly byField?: true
+  /** What the schema cannot express. */
+  check?(value: Value, place: PolicyPlace): readonly PolicyProblem[]
+  /** @param value may not have been validated: nothing of it is believed, and nothing throws */
+  references?(value: unknown): Iterable<PolicyReference>
+  /**
+   * @param value as merged
+   * @param namespace of the object that states it; undefined for the settings
+   * @returns undefined when the value asks for nothing
+   */
+  plan(value: Value, namespace: string | undefined): Plan | undefined
+  /** @returns undefined when there is nothing to do for this policy set */
+  create(plan: Plan, services: FilterServices, policy: PolicySet): Filter | undefined
+}
+
+/** The filter of a policy, made from its plan in a policy set. */
+export function filterOf(policy: PolicyDefinition): FilterDefinition {
+  const { key, phase } = policy
+  return {
+    name: key,
+    phase,
+    create(set, services) {
+      const plan = set.policies?.[key]
+      return plan === undefined ? undefined : policy.create(plan, services, set)
+    },
+  }
+}

@@ -1,0 +1,13 @@
+import type { PolicyDefinition } from '../definition.ts'
+import { errorPages } from './filter.ts'
+import { checkPages, type ErrorPage, type PagePlan, pageReferences, planPages } from './page.ts'
+
+/** `errors`: pages in place of the bodies of error responses. */
+export const errors: PolicyDefinition<readonly ErrorPage[], readonly PagePlan[]> = {
+  key: 'errors',
+  phase: 'error-pages',
+  check: checkPages,
+  references: pageReferences,
+  plan: planPages,
+  create: errorPages,
+}

@@ -1,0 +1,53 @@
+/** What filters are handed, so that they stay pure: time, chance, patterns, outgoing calls, contents, reports. */
+import type { Clock, Milliseconds, Random, TimerClock } from '../lib/clock.ts'
+import type { BodySource } from '../message/body.ts'
+import type { Fields } from '../message/fields.ts'
+import type { PathMode } from '../pattern/path.ts'
+import type { Contents } from './contents.ts'
+
+/** A linear-time pattern, compiled once. */
+export interface FilterPattern {
+  /** Replaces the first match by the substitution (`$0`…`$9`, `$$`); the same text when nothing matches. */
+  replaceFirst(text: string, substitution: string): string
+}
+
+export interface OutgoingRequest {
+  /** Id of the Backend; its endpoints, balancer, pools, limits and the dial guard hold as for a request of a client. */
+  readonly backend: string
+  readonly method: string
+  /** Origin form: path and query. */
+  readonly path: string
+  readonly fields: Fields
+  readonly body?: Uint8Array
+  /** Until the response's head, and then between two pieces of its body. */
+  readonly timeout: Milliseconds
+  /** Gives the call up. */
+  readonly signal?: AbortSignal
+}
+
+export interface OutgoingResponse {
+  readonly status: number
+  readonly fields: Fields
+  /** To be started or, where nobody wants it, started and aborted: the connection waits for it. */
+  readonly body: BodySource
+}
+
+/** Requests of the gateway's own: external calls, mirrors, revalidation. */
+export interface OutgoingClient {
+  /** Rejects with a `GatewayError` when no head arrives. */
+  request(request: OutgoingRequest): Promise<OutgoingResponse>
+}
+
+export interface FilterServices {
+  readonly clock: Clock
+  readonly random: Random
+  readonly timers: Omit<TimerClock, keyof Clock>
+  readonly client: OutgoingClient
+  /** To be asked at the time of a request: what a policy refers to changes without a rebuild. */
+  readonly contents: Contents
+  compilePattern(source: string): FilterPattern | { readonly error: string }
+  /** @returns undefined when the path must be refused */
+  normalizePath(path: string, mode: PathMode): string | undefined
+  /** A filter threw: for the log and the metrics. Must not throw. */
+  report(filter: string, error: unknown): void
+}

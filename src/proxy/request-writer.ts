@@ -1,0 +1,61 @@
+/** Writes requests to an HTTP/1.1 upstream: the head as one string, the body by length or in chunks (RFC 9112 §6). */
+import type { Socket } from 'node:net'
+import { lastChunk } from '../http/chunked.ts'
+import { BLOCK_LINES, fieldsText } from '../http/field-lines.ts'
+import { CHUNKED } from '../http/framing.ts'
+import type { Fields } from '../message/fields.ts'
+import type { UpstreamRequest } from '../transport/upstream.ts'
+
+export class RequestWriter {
+  readonly #socket: Socket
+  #chunked = false
+  /** The request is complete, or goes no further. */
+  done = true
+
+  constructor(socket: Socket) {
+    this.#socket = socket
+  }
+
+  begin(request: UpstreamRequest): void {
+    this.#chunked = request.bodyLength === CHUNKED
+    this.done = request.bodyLength === 0
+    this.#socket.write(requestHead(request), 'latin1')
+  }
+
+  /** @returns false when the socket does not keep up */
+  write(chunk: Uint8Array): boolean {
+    if (this.done) return true
+    if (!this.#chunked) return this.#socket.write(chunk)
+    if (chunk.length === 0) return true
+    this.#socket.cork()
+    this.#socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1')
+    this.#socket.write(chunk)
+    const room = this.#socket.write('\r\n', 'latin1')
+    this.#socket.uncork()
+    return room
+  }
+
+  end(trailers: Fields | null): void {
+    if (this.done) return
+    this.done = true
+    if (this.#chunked) this.#socket.write(lastChunk(trailers), 'latin1')
+  }
+
+  /** Nothing more of it can be sent. */
+  giveUp(): void {
+    this.done = true
+  }
+}
+
+/** Request line, Host, the client's fields, then ours: one string, one write. */
+function requestHead(request: UpstreamRequest): string {
+  const { host } = request
+  let text = `${request.method} ${request.target} HTTP/1.1\r\n`
+  if (host !== undefined) text += `host: ${host}\r\n`
+  text += `${fieldsText(request.fields)}${request.forwarding.image(BLOCK_LINES)}`
+  text += `${request.passed.image(BLOCK_LINES)}x-request-id: ${request.id}\r\n`
+  if (request.bodyLength === CHUNKED) text += 'transfer-encoding: chunked\r\n'
+  if (request.upgrade !== null) text += `connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`
+  else if (request.acceptsTrailers) text += 'te: trailers\r\nconnection: te\r\n'
+  return `${text}\r\n`
+}

@@ -1,0 +1,54 @@
+/**
+ * Divides the limit of open files among the process, client connections and upstream connections. The division happens
+ * before the first connection, because at EMFILE the kernel closes a client's connection without a response. Node
+ * raises the soft limit to the hard limit when it starts and cannot raise the hard limit: `ulimit -Hn`, systemd's
+ * LimitNOFILE or the container runtime does.
+ */
+import { readFileSync } from 'node:fs'
+
+/** Covers probes and the admin API (64 connections each), DNS, files, the log and a few watches of an API server. */
+const PROCESS_RESERVE = 256
+/** Applies where it exceeds {@link PROCESS_RESERVE}: every watched namespace takes several watch connections. */
+const RESERVED_SHARE = 1 / 16
+/** Covers the listeners and the event loop of one thread. */
+const THREAD_RESERVE = 24
+
+/** Assumed on systems that do not report their limit. */
+const UNKNOWN_LIMIT = 1_024
+
+/** The clients' share of a worker's descriptors: an active client takes a second one upstream, an idle one does not. */
+const CLIENT_SHARE = 0.6
+
+export interface DescriptorBudget {
+  /** Limit of open files of the process. */
+  readonly limit: number
+  /** Client connections per worker. */
+  readonly clients: number
+  /** Upstream connections per worker. */
+  readonly upstreams: number
+}
+
+/** @param limit of open files of the process; Infinity counts as a million */
+export function divideDescriptors(limit: number, workers: number): DescriptorBudget {
+  const known = Math.min(limit, 1_000_000)
+  const reserve = Math.max(Math.min(PROCESS_RESERVE, known / 4), known * RESERVED_SHARE)
+  const usable = known - reserve - THREAD_RESERVE * (workers + 1)
+  const each = Math.max(usable, workers * 20) / workers
+  const clients = Math.floor(each * CLIENT_SHARE)
+  return { limit, clients, upstreams: Math.floor(each) - clients }
+}
+
+/** Reads the soft limit of open files in force. */
+export function descriptorLimit(): number {
+  try {
+    const line = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8'))
+    if (line?.[1] !== undefined) return line[1] === 'unlimited' ? Number.POSITIVE_INFINITY : Number(line[1])
+  } catch {
+    // Not Linux: the diagnostic report contains the limit.
+  }
+  Object.assign(process.report, { excludeNetwork: true })
+  const report = process.report.getReport() as { userLimits?: { open_files?: { soft?: number | string } } }
+  const soft = report.userLimits?.open_files?.soft
+  if (soft === 'unlimited') return Number.POSITIVE_INFINITY
+  return typeof soft === 'number' ? soft : UNKNOWN_LIMIT
+}

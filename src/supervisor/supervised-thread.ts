@@ -1,0 +1,132 @@
+/** Keeps one thread running: starts it, watches its heartbeat, terminates it when it hangs, restarts it when it exits. */
+import type { Worker } from 'node:worker_threads'
+import type { Logger } from 'pino'
+import type { Milliseconds } from '../lib/clock.ts'
+import type { ProcessBlock } from '../shared-memory/process-block.ts'
+import { cpuWaitTime } from './cpu-wait.ts'
+import { HangDetector } from './hang-detector.ts'
+import { RestartBackOff } from './restart-back-off.ts'
+
+/** A thread that does not exit within this time after `terminate` is in a blocking system call: the process must end. */
+const TERMINATE_TIMEOUT: Milliseconds = 5_000
+
+export interface SupervisedThreadOptions {
+  /** For log messages: `worker 2`, `control`. */
+  readonly title: string
+  /** Name of the system thread; at most 15 characters. */
+  readonly name: string
+  /** Row in the process block. */
+  readonly row: number
+  readonly block: ProcessBlock
+  readonly log: Logger
+  /** Between two calls of {@link SupervisedThread.check}. */
+  readonly interval: Milliseconds
+  /** Without a heartbeat for this long the thread counts as hung. */
+  readonly hangTimeout: Milliseconds
+  readonly create: (name: string) => Worker
+  /** The thread has exited; called before its replacement starts. */
+  readonly onExit: () => void
+  /** The thread cannot be terminated. */
+  readonly onStuck: () => void
+}
+
+export class SupervisedThread {
+  readonly #options: SupervisedThreadOptions
+  readonly #hangDetector: HangDetector
+  readonly #backOff = new RestartBackOff()
+  #worker: Worker | undefined
+  #startedAt: Milliseconds = 0
+  #error: unknown
+  #terminationCause = ''
+  #stopping = false
+  #restartTimer: NodeJS.Timeout | undefined
+  #stuckTimer: NodeJS.Timeout | undefined
+  #exitListeners: (() => void)[] = []
+
+  constructor(options: SupervisedThreadOptions) {
+    this.#options = options
+    this.#hangDetector = new HangDetector(
+      options.interval,
+      () => options.block.beats(options.row),
+      () => cpuWaitTime(options.name),
+      options.hangTimeout,
+    )
+  }
+
+  /** Undefined while the thread does not run. */
+  get worker(): Worker | undefined {
+    return this.#worker
+  }
+
+  /** Why the thread repeatedly fails to start; empty when it does not. */
+  get startFailure(): string {
+    const { earlyExits } = this.#backOff
+    if (earlyExits < 4) return ''
+    return `${this.#options.title} ended ${earlyExits} times right after its start: ${describe(this.#error)}`
+  }
+
+  start(): void {
+    const { block, row, create, name } = this.#options
+    this.#restartTimer = undefined
+    this.#error = undefined
+    this.#terminationCause = ''
+    this.#startedAt = performance.now()
+    block.setLive(row, true)
+    const worker = create(name)
+    this.#worker = worker
+    this.#hangDetector.reset(this.#startedAt)
+    worker.on('error', (error) => {
+      this.#error = error
+    })
+    worker.once('exit', (code) => this.#exited(code))
+  }
+
+  /** Terminates the thread if it hangs. Call at the interval of the options. */
+  check(now: Milliseconds): void {
+    if (this.#worker === undefined || this.#terminationCause !== '') return
+    if (this.#hangDetector.isHung(now)) this.terminate('stopped responding and was terminated')
+  }
+
+  /** Terminates the thread immediately; it is restarted unless {@link stopRestarting} was called. */
+  terminate(cause: string): void {
+    if (this.#worker === undefined || this.#terminationCause !== '') return
+    this.#terminationCause = cause
+    this.#stuckTimer = setTimeout(this.#options.onStuck, TERMINATE_TIMEOUT)
+    void this.#worker.terminate()
+  }
+
+  /** The thread is not restarted any more. Does not terminate it. */
+  stopRestarting(): void {
+    this.#stopping = true
+    clearTimeout(this.#restartTimer)
+  }
+
+  /** Resolves once the thread has exited; immediately when it does not run. */
+  whenExited(): Promise<void> {
+    if (this.#worker === undefined) return Promise.resolve()
+    return new Promise((resolve) => this.#exitListeners.push(resolve))
+  }
+
+  #exited(code: number): void {
+    const { title, log, onExit } = this.#options
+    clearTimeout(this.#stuckTimer)
+    this.#worker = undefined
+    onExit()
+    for (const listener of this.#exitListeners.splice(0)) listener()
+    if (this.#stopping) return
+    const lifetime = performance.now() - this.#startedAt
+    const delay = this.#backOff.nextDelay(lifetime)
+    const failure = this.#error === undefined ? `exited with code ${code}` : `failed: ${describe(this.#error)}`
+    const restart = delay === 0 ? 'restarting it now' : `restarting it in ${delay} ms`
+    log.error(
+      { lifetime: Math.round(lifetime), err: this.#error },
+      `${title} ${this.#terminationCause || failure}; ${restart}`,
+    )
+    if (delay === 0) this.start()
+    else this.#restartTimer = setTimeout(() => this.start(), delay)
+  }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : error === undefined ? 'unknown cause' : String(error)
+}

@@ -1,0 +1,47 @@
+/**
+ * How a pool comes to its connections, and what it needs of one. A connector decides what is spoken: TCP and HTTP/1.1,
+ * or whatever the two sides agree on while they connect (ALPN).
+ */
+import type { Endpoint } from '../balance/endpoint.ts'
+import type { GatewayError } from '../lib/error.ts'
+import type { HeadLimits } from '../message/head.ts'
+import type { UpstreamHandler, UpstreamRequest } from './upstream.ts'
+
+export interface Connector {
+  /** Begins to connect. The owner is called later, never within the call. */
+  connect(endpoint: Endpoint, owner: SessionOwner): PendingConnection
+}
+
+export interface PendingConnection {
+  /** Not needed any more: the owner is not called. Only until it was called. */
+  cancel(): void
+}
+
+/** An open connection to an endpoint, whatever is spoken on it. */
+export interface UpstreamSession {
+  /** Requests it carries at a time: 1 over HTTP/1.1, what the peer's settings allow over HTTP/2. May change. */
+  readonly capacity: number
+  /** Requests under way. */
+  readonly active: number
+  /** Another request can be dispatched now. */
+  readonly usable: boolean
+  /** How long the upstream keeps an idle connection, by its own word; 0 = not said. Milliseconds. */
+  readonly idleTimeout: number
+  /** Only while it is usable. @param reused for the handler */
+  dispatch(request: UpstreamRequest, handler: UpstreamHandler, reused: boolean): void
+  /** Closes it now; requests under way fail. */
+  destroy(): void
+}
+
+/** What becomes of a connection is its owner's business. */
+export interface SessionOwner {
+  /** In force when asked. */
+  readonly limits: HeadLimits
+  connected(session: UpstreamSession): void
+  /** There will be no connection; nothing else is called. */
+  connectFailed(error: GatewayError): void
+  /** It can take another request: one has ended, or the peer allows more at a time. Called before `onEnd` of the former. */
+  available(): void
+  /** It is gone for good; once for each that was connected, before the requests under way fail. */
+  closed(): void
+}

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { HANG_TIMEOUT, HangDetector, STARTUP_TIMEOUT } from '../../src/supervisor/hang-detector.ts'
+import { RestartBackOff } from '../../src/supervisor/restart-back-off.ts'
+
+const INTERVAL = 100
+
+/** A thread whose heartbeats and CPU wait the test sets; checked at every interval as the supervisor does. */
+class WatchedThread {
+  now = 1_000
+  beats = 0
+  cpuWait: number | undefined = 0
+  readonly detector = new HangDetector(
+    INTERVAL,
+    () => this.beats,
+    () => this.cpuWait,
+  )
+
+  constructor() {
+    this.detector.reset(this.now)
+  }
+
+  /** @returns after how long the thread counted as hung; -1 when it did not within the time */
+  silentFor(time: number, waiting = 0): number {
+    for (let passed = INTERVAL; passed <= time; passed += INTERVAL) {
+      this.now += INTERVAL
+      if (this.cpuWait !== undefined) this.cpuWait += waiting * INTERVAL
+      if (this.detector.isHung(this.now)) return passed
+    }
+    return -1
+  }
+
+  beat(): void {
+    this.beats++
+    this.now += INTERVAL
+    assert.equal(this.detector.isHung(this.now), false)
+  }
+}
+
+describe('a thread without a heartbeat', () => {
+  it('counts as hung well within a second', () => {
+    const thread = new WatchedThread()
+    thread.beat()
+    const after = thread.silentFor(2_000)
+    assert.ok(after > HANG_TIMEOUT && after <= HANG_TIMEOUT + INTERVAL, `${after}`)
+  })
+
+  it('does not count as hung while heartbeats arrive, however slowly', () => {
+    const thread = new WatchedThread()
+    for (let i = 0; i < 20; i++) {
+      thread.beat()
+      assert.equal(thread.silentFor(HANG_TIMEOUT - INTERVAL), -1)
+    }
+  })
+
+  it('does not count as hung while it waits for a CPU, within a bound', () => {
+    const thread = new WatchedThread()
+    thread.beat()
+    // It gets a tenth of a CPU: its silence counts at that rate.
+    const after = thread.silentFor(60_000, 0.9)
+    assert.ok(after > 4_000 && after < 10_000, `${after}`)
+    const starved = new WatchedThread()
+    starved.beat()
+    const last = starved.silentFor(60_000, 1)
+    assert.ok(last > 10_000 && last < 20_000, `${last}`)
+  })
+
+  it('counts as hung by its silence alone where the system does not report the CPU wait', () => {
+    const thread = new WatchedThread()
+    thread.cpuWait = undefined
+    thread.beat()
+    assert.ok(thread.silentFor(2_000) > 0)
+  })
+
+  it('does not count as hung when the check itself was late', () => {
+    const thread = new WatchedThread()
+    thread.beat()
+    thread.now += 5_000
+    assert.equal(thread.detector.isHung(thread.now), false)
+    assert.ok(thread.silentFor(2_000) > 0, 'later silence counts')
+  })
+
+  it('has the startup timeout before its first heartbeat', () => {
+    assert.equal(new WatchedThread().silentFor(STARTUP_TIMEOUT), -1)
+    assert.ok(new WatchedThread().silentFor(STARTUP_TIMEOUT + 500) > 0)
+  })
+
+  it('has the startup timeout again after each start', () => {
+    const thread = new WatchedThread()
+    thread.beat()
+    thread.silentFor(500)
+    thread.detector.reset(thread.now)
+    assert.equal(thread.silentFor(2_000), -1)
+  })
+})
+
+describe('the delay before a thread restarts', () => {
+  it('is zero after a healthy lifetime', () => {
+    const backOff = new RestartBackOff()
+    for (let i = 0; i < 10; i++) assert.equal(backOff.nextDelay(60_000), 0)
+  })
+
+  it('is zero for two early exits, then grows up to five seconds', () => {
+    const backOff = new RestartBackOff()
+    const waits = Array.from({ length: 9 }, () => backOff.nextDelay(50))
+    assert.deepEqual(waits, [0, 0, 200, 400, 800, 1_600, 3_200, 5_000, 5_000])
+    assert.equal(backOff.earlyExits, 9)
+    assert.equal(backOff.nextDelay(60_000), 0)
+    assert.equal(backOff.earlyExits, 0)
+  })
+})

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { describe, it } from 'node:test'
+import { descriptorLimit, divideDescriptors } from '../../src/supervisor/file-descriptors.ts'
+import { claimPorts, formatAddress, parseAddress } from '../../src/supervisor/ports.ts'
+
+describe('an address to listen on', () => {
+  it('is parsed with or without a host, IPv6 in brackets', () => {
+    assert.deepEqual(parseAddress('127.0.0.1:9901'), { host: '127.0.0.1', port: 9901 })
+    assert.deepEqual(parseAddress('[::1]:80'), { host: '::1', port: 80 })
+    assert.deepEqual(parseAddress(':9902'), { host: undefined, port: 9902 })
+    for (const text of ['', '9901', '::1:80', '1.2.3.4:70000', 'a:b', '[::1]'])
+      assert.equal(parseAddress(text), undefined)
+  })
+
+  it('is formatted as it is parsed', () => {
+    for (const text of ['127.0.0.1:9901', '[::1]:80']) assert.equal(formatAddress(parseAddress(text)!), text)
+    assert.equal(formatAddress({ host: undefined, port: 8080 }), '*:8080')
+  })
+})
+
+describe('claiming ports', () => {
+  const free = { host: '127.0.0.1', port: 0 }
+
+  it('finds a different free port for each 0', async () => {
+    const ports = await claimPorts(['a', 'b', 'c'].map((what) => ({ what, address: free })))
+    assert.equal(new Set(ports).size, 3)
+    assert.ok(ports.every((port) => port > 0))
+    // The ports were released.
+    assert.deepEqual(
+      await claimPorts(ports.map((port) => ({ what: 'again', address: { host: '127.0.0.1', port } }))),
+      ports,
+    )
+  })
+
+  it('reports in one line which address is in use and how to find the process', async (t) => {
+    const other = createServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    t.after(() => other.close())
+    const { port } = other.address() as AddressInfo
+    await assert.rejects(
+      claimPorts([{ what: 'listener http', address: { host: '127.0.0.1', port } }]),
+      (error: Error) => {
+        assert.match(
+          error.message,
+          new RegExp(`^listener http: 127\\.0\\.0\\.1:${port} is already in use\\. .*ss -ltnp`),
+        )
+        assert.ok(!error.message.includes('\n'))
+        return true
+      },
+    )
+  })
+
+  it('detects another process that listens with SO_REUSEPORT', async (t) => {
+    const other = createServer().listen({ port: 0, host: '127.0.0.1', reusePort: true })
+    await once(other, 'listening')
+    t.after(() => other.close())
+    const { port } = other.address() as AddressInfo
+    await assert.rejects(claimPorts([{ what: 'x', address: { host: '127.0.0.1', port } }]), /already in use/)
+  })
+
+  it('detects two claims of one port', async () => {
+    const [port] = await claimPorts([{ what: 'x', address: free }])
+    const address = { host: '127.0.0.1', port: port! }
+    await assert.rejects(
+      claimPorts([
+        { what: 'listener http', address },
+        { what: 'admin', address },
+      ]),
+      /^Error: admin: .* already in use/,
+    )
+  })
+
+  it('reports an address that is not of this machine', async () => {
+    await assert.rejects(
+      claimPorts([{ what: 'admin', address: { host: '192.0.2.1', port: 0 } }]),
+      /admin: 192\.0\.2\.1:0 is not an address of this machine/,
+    )
+  })
+})
+
+describe('the budget of file descriptors', () => {
+  it('reserves some for the process and divides the rest between clients and upstreams', () => {
+    const { clients, upstreams, limit } = divideDescriptors(20_000, 4)
+    assert.equal(limit, 20_000)
+    assert.ok(4 * (clients + upstreams) < 20_000 - 150)
+    assert.ok(clients > upstreams && upstreams > 1_500)
+  })
+
+  it('gives each a minimum even at a very low limit', () => {
+    const { clients, upstreams } = divideDescriptors(64, 2)
+    assert.ok(clients >= 10 && upstreams >= 8)
+  })
+
+  it('treats no limit as a large one', () => {
+    assert.ok(divideDescriptors(Number.POSITIVE_INFINITY, 1).clients > 100_000)
+  })
+
+  it('is read from the system', () => {
+    assert.ok(descriptorLimit() >= 256)
+  })
+})
