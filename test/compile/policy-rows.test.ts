@@ -9,7 +9,7 @@ import { compiled, prefix, type Rules, route, world } from './world.ts'
 const pages = (key: string) => ({ errors: [{ codes: ['503'], bodyRef: { configMapName: 'pages', key } }] }) as Policies
 
 function policiesOf({ snapshot }: Compiled, hostname: string): Record<string, PolicySet['policies']> {
-  const { rules } = snapshot.segments.get(hostname)!
+  const { rules } = snapshot.hosts.get(hostname)!.common!
   return Object.fromEntries(
     rules.map(({ route: key, rule, policy }) => [`${key} ${rule}`, snapshot.policies.get(policy)!.policies]),
   )
