@@ -3,8 +3,8 @@ import { connect } from 'node:net'
 import { suite, test } from 'node:test'
 import { fastify } from 'fastify'
 import type { AdminData } from '../../src/admin/admin-data.ts'
+import { RESPONSES } from '../../src/admin/response-schemas.ts'
 import type { RouteRow } from '../../src/admin/route-rows.ts'
-import { RESPONSES } from '../../src/admin/schemas.ts'
 import { type AdminServer, startAdmin } from '../../src/admin/server.ts'
 
 const ROUTE: RouteRow = {
@@ -26,7 +26,7 @@ const ROUTE: RouteRow = {
 }
 
 const DATA: AdminData = {
-  trouble: () => [],
+  unhealthy: () => [],
   unready: () => ['worker 1 serves no table yet'],
   version: () => ({ version: '0.1.0', node: '26.10.0', generation: 7, workers: 2 }),
   routes: () => Array.from({ length: 450 }, (_, i) => ({ ...ROUTE, rule: `rule-${i}` })),
