@@ -1,7 +1,7 @@
 /** `headgate routes`: prints the routing table in matching order. */
 import type { Validator } from '../api/validate.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
-import type { Match, Rule, Snapshot, ValueMatch, VirtualHost } from '../snapshot/snapshot.ts'
+import type { Host, Match, Rule, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
 import { loadManifests } from '../source/folder/load-manifests.ts'
 import { formatSettingsProblem } from '../source/settings.ts'
 import { settingsOf } from './config.ts'
@@ -31,8 +31,8 @@ export async function showRoutes(command: RoutesCommand, validator: Validator, i
     return 1
   }
   const { compiled, findings, refused } = await examine(loaded.objects, settings, validator)
-  const segments = virtualHostsFor(compiled.snapshot, command.host)
-  const rows = segments.flatMap((virtualHost) => rowsOf(virtualHost, compiled.snapshot))
+  const hosts = hostsFor(compiled.snapshot, command.host)
+  const rows = hosts.flatMap((host) => rowsOf(host, compiled.snapshot))
   if (command.output === 'json')
     io.out(
       `${JSON.stringify(
@@ -51,20 +51,20 @@ export async function showRoutes(command: RoutesCommand, validator: Validator, i
 }
 
 /** Sorts exact names before wildcards, longer wildcards before shorter ones, and the catch-all last. */
-function virtualHostsFor({ segments }: Snapshot, host: string | undefined): VirtualHost[] {
-  if (host === undefined) return [...segments.values()].sort(compareHosts)
+function hostsFor({ hosts }: Snapshot, host: string | undefined): Host[] {
+  if (host === undefined) return [...hosts.values()].sort(compareHosts)
   const name = host.toLowerCase().replace(/\.$/, '')
   const labels = name.split('.')
   const wildcards = labels.slice(1).map((_, i) => `*.${labels.slice(i + 1).join('.')}`)
   for (const candidate of [name, ...wildcards, '*']) {
-    const virtualHost = segments.get(candidate)
+    const found = hosts.get(candidate)
     // A matched host is final.
-    if (virtualHost !== undefined) return [virtualHost]
+    if (found !== undefined) return [found]
   }
   return []
 }
 
-function compareHosts({ hostname: a }: VirtualHost, { hostname: b }: VirtualHost): number {
+function compareHosts({ hostname: a }: Host, { hostname: b }: Host): number {
   return rank(a) - rank(b) || (rank(a) === 1 ? b.length - a.length : 0) || (a < b ? -1 : a > b ? 1 : 0)
 }
 
@@ -72,9 +72,9 @@ function rank(hostname: string): number {
   return hostname === '*' ? 2 : hostname.startsWith('*.') ? 1 : 0
 }
 
-function rowsOf({ hostname, matches, rules }: VirtualHost, { policies }: Snapshot): Row[] {
+function rowsOf({ hostname, matches }: Host, { policies }: Snapshot): Row[] {
   return matches.map((match) => {
-    const rule = rules[match.rule]!
+    const { rule } = match
     return { hostname, match, rule, policy: policies.get(rule.policy) }
   })
 }
@@ -85,7 +85,7 @@ function noRows(host: string | undefined): string {
 
 function toText(rows: readonly Row[], snapshot: Snapshot): string {
   const head = ['HOST', 'PATH', 'METHOD', 'IF', 'ROUTE', 'RULE', 'ANSWERED BY']
-  const several = snapshot.listeners.length > 1
+  const several = snapshot.frontends.size > 1
   if (several) head.splice(1, 0, 'LISTENERS')
   const cells = rows.map(({ hostname, match, rule, policy }) => {
     const cells = [
@@ -153,12 +153,13 @@ function actionText(rule: Rule, policy: PolicySet | undefined): string {
     .join(', ')
 }
 
-function listenerNames({ listeners }: Match, { listeners: names }: Snapshot): string[] {
-  return names.filter((_, i) => (listeners & (1 << i)) !== 0)
+function listenerNames({ frontends: named }: Match, { frontends }: Snapshot): readonly string[] {
+  const names = [...frontends.keys()]
+  return named === undefined ? names : names.filter((name) => named.names.includes(name))
 }
 
 function toJson({ hostname, match, rule, policy }: Row, snapshot: Snapshot): unknown {
-  const { rule: _, listeners: __, ...rest } = match
+  const { rule: _, frontends: __, order: ___, ...rest } = match
   return {
     hostname,
     listeners: listenerNames(match, snapshot),
