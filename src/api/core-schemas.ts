@@ -3,7 +3,7 @@
  * that is not known is left out with a warning, and `x-headgate-unread` names those that are known and not needed.
  */
 import { INGRESS_SCHEMA } from './ingress.ts'
-import type { Schema } from './schema-run.ts'
+import type { Schema } from './schema-dialect.ts'
 
 const text: Schema = { type: 'string' }
 const whole: Schema = { type: 'integer' }

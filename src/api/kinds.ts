@@ -15,7 +15,7 @@ import {
   type Service,
 } from './kubernetes.ts'
 import type { KubeObject } from './object.ts'
-import { backendReferences, type Extractor, ingressReferences, routeReferences } from './references.ts'
+import { backendReferences, type Extractor, ingressReferences, type Reference, routeReferences } from './references.ts'
 import type { Route } from './route.ts'
 
 export interface KindRow<T extends KubeObject = KubeObject> {
@@ -205,4 +205,25 @@ export function isSensitive(kind: string, table: KindTable = KINDS): boolean {
 /** The kind that something must refer to for objects of a kind to be read. */
 export function referredKind(kind: string, { read }: KindRow): string {
   return typeof read === 'object' ? read.of : kind
+}
+
+/** More than an object within its schema and within the size that an API server accepts can have. */
+const MAX_REFERENCES = 65_536
+
+const NONE: readonly Reference[] = Object.freeze([])
+
+/**
+ * What an object refers to; bounded, whatever it is.
+ *
+ * @param object as it was read, or validated
+ */
+export function referencesOf(kind: string, namespace: string, object: unknown, table: KindTable = KINDS) {
+  const extractor = table[kind]?.references
+  if (extractor === undefined) return NONE
+  const found: Reference[] = []
+  for (const reference of extractor.find(object, namespace)) {
+    if (found.length === MAX_REFERENCES) break
+    found.push(reference)
+  }
+  return found
 }

@@ -5,14 +5,14 @@
  */
 import { POLICIES } from '../policy/built-in.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
-import type { Kind, KindTable } from './kinds.ts'
 import { policyPlaces } from './policy-places.ts'
 import { list, member } from './raw-object.ts'
 
 export interface Reference {
   /** Where it stands: property names and list indexes. */
   readonly path: readonly (string | number)[]
-  readonly kind: Kind
+  /** A row of the table of kinds. */
+  readonly kind: string
   /** Empty for a kind without namespaces. */
   readonly namespace: string
   /** {@link ALL} = every object of the kind. */
@@ -37,28 +37,8 @@ export const ALL = '*'
 
 export interface Extractor {
   /** Kinds that the references are to: a role needs the right to read them. */
-  readonly names: readonly Kind[]
+  readonly names: readonly string[]
   find(object: unknown, namespace: string): Iterable<Reference>
-}
-
-/** More than an object within its schema and within the size that an API server accepts can have. */
-export const MAX_REFERENCES = 65_536
-
-const NONE: readonly Reference[] = Object.freeze([])
-
-/**
- * @param object as it was read, or validated
- * @param table tests bring tables with kinds of their own
- */
-export function referencesOf(kind: string, namespace: string, object: unknown, table: KindTable): readonly Reference[] {
-  const extractor = table[kind]?.references
-  if (extractor === undefined) return NONE
-  const found: Reference[] = []
-  for (const reference of extractor.find(object, namespace)) {
-    if (found.length === MAX_REFERENCES) break
-    found.push(reference)
-  }
-  return found
 }
 
 export const routeReferences: Extractor = extractorOfRoutes(POLICIES)
@@ -67,7 +47,7 @@ export const routeReferences: Extractor = extractorOfRoutes(POLICIES)
 export function extractorOfRoutes(policies: readonly PolicyDefinition[]): Extractor {
   const ofPolicies = policies.flatMap(({ references }) => references?.kinds ?? [])
   return {
-    names: [...new Set<Kind>(['Backend', 'Service', 'Namespace', ...ofPolicies])],
+    names: [...new Set<string>(['Backend', 'Service', 'Namespace', ...ofPolicies])],
     find: (object, namespace) => findInRoute(object, namespace, policies),
   }
 }

@@ -2,8 +2,7 @@
  * Backends, and Services named directly: their options, whether they can be referred to, and where they are reached.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { KINDS } from '../api/kinds.ts'
-import { referencesOf } from '../api/references.ts'
+import { KINDS, referencesOf } from '../api/kinds.ts'
 import type { Backend, EndpointAddress } from '../snapshot/snapshot.ts'
 import { backendOf, defaultBackend } from './backend.ts'
 import type { CompileState } from './compile-state.ts'

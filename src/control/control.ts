@@ -209,8 +209,7 @@ export class Control {
       // A thread that takes the place of another finds workers that serve what is newer.
       serve: !this.#rooms.block.ready,
       log: this.#log,
-      wall: () => this.#time.wall(),
-      now: () => this.#time.monotonic(),
+      time: this.#time,
       failed,
     })
   }

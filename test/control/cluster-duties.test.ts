@@ -64,7 +64,7 @@ function world() {
       client,
       installation: { namespace: 'gateway', name: 'headgate', identity, addresses: [], ...more },
       statuses,
-      lastGood: new LastGoodVersions({ retain: () => {}, warn: () => {} }),
+      lastGood: new LastGoodVersions({ time: time.keeper(), retain: () => {}, warn: () => {} }),
       time: time.keeper(),
       random: () => 0.5,
       log: { info: (line) => said.push(line), warn: (line) => said.push(line) },

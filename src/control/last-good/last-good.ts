@@ -3,6 +3,7 @@
  * thread. Out: what earlier threads, processes and other replicas stored. Three places, each optional but the first: the
  * supervisor's memory, a state directory, ConfigMaps of the installation.
  */
+import type { TimerClock } from '../../lib/clock.ts'
 import type { StateKey } from '../../source/checkpoint/state-key.ts'
 import type { LastGood, LastGoodChange } from '../../thread/retained-state.ts'
 import { type LastGoodConfigMapOptions, LastGoodConfigMaps } from './last-good-configmap.ts'
@@ -11,6 +12,7 @@ import { LastGoodFolder } from './last-good-folder.ts'
 export type { LastGoodConfigMaps }
 
 export interface LastGoodOptions {
+  readonly time: TimerClock
   /** To the supervisor, for the next control thread. */
   readonly retain: (changes: readonly LastGoodChange[]) => void
   /** For the log. */
@@ -28,7 +30,7 @@ export class LastGoodVersions {
 
   /** From now on in a state directory, too. @returns what earlier processes stored there */
   async readFolder(stateDirectory: string, keys?: () => Promise<readonly StateKey[]>): Promise<LastGood[]> {
-    this.#folder = new LastGoodFolder(stateDirectory, this.#options.warn, keys)
+    this.#folder = new LastGoodFolder(stateDirectory, this.#options.time, this.#options.warn, keys)
     return await this.#folder.read()
   }
 

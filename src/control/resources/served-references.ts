@@ -2,9 +2,9 @@
  * What the objects that are served refer to: whom a change concerns, and which payloads are delivered to whom.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { isSensitive, KINDS, type Kind, type KindTable } from '../../api/kinds.ts'
+import { isSensitive, KINDS, type Kind, type KindTable, referencesOf } from '../../api/kinds.ts'
 import type { KubeObject } from '../../api/object.ts'
-import { referencesOf, settingsReferences } from '../../api/references.ts'
+import { settingsReferences } from '../../api/references.ts'
 import type { SettingsObject } from '../../api/settings.ts'
 import { keyOfNode, kindOfNode, nodeId, ReferenceGraph } from '../../compile/reference-graph.ts'
 import type { PayloadFace } from '../../compile/resource-set.ts'

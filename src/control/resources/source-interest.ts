@@ -3,8 +3,8 @@
  * with them, and what those name that are served, since the last good version of a broken one may name another. And
  * what of that it has not read yet.
  */
-import { KINDS, type Kind, type KindTable, referredKind } from '../../api/kinds.ts'
-import { type Reference, referencesOf } from '../../api/references.ts'
+import { KINDS, type Kind, type KindTable, referencesOf, referredKind } from '../../api/kinds.ts'
+import type { Reference } from '../../api/references.ts'
 import { keyOfNode, kindOfNode, nodeId, type ReferenceGraph } from '../../compile/reference-graph.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'

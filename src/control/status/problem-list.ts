@@ -80,10 +80,10 @@ export class ProblemList {
 
   /** What the source itself finds wrong; the complete list. */
   setSource(problems: readonly SourceProblem[]): void {
-    this.#source = problems.map(({ severity, reason, message, place, object }) => ({
+    this.#source = problems.map(({ severity, reason, message, location, object }) => ({
       level: severity === 'error' ? 'error' : 'warn',
       ...(object && { object: `${object.kind} ${object.key}` }),
-      ...place,
+      ...location,
       reason,
       message,
     }))

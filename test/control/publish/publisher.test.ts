@@ -10,7 +10,11 @@ const WORKERS = 2
 
 function packed(...ids: string[]): PackResult {
   const backends = ids.map((id, index) => ({ index, backend: { id } as never }))
-  return { tables: { root: new SharedArrayBuffer(8), blocks: [], listeners: [] }, policies: [], backends }
+  return {
+    tables: { root: new SharedArrayBuffer(8), blocks: [], frontends: new SharedArrayBuffer(0) },
+    policies: [],
+    backends,
+  }
 }
 
 /** A worker's end of a port. */

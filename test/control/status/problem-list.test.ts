@@ -21,7 +21,7 @@ const syntax: SourceProblem = {
   severity: 'error',
   reason: 'Syntax',
   message: 'not YAML: close the bracket',
-  place: { file: 'shop/a.yaml', line: 3, column: 7 },
+  location: { file: 'shop/a.yaml', line: 3, column: 7 },
 }
 
 function broken(name: string, stale = false, namespace = 'shop'): ObjectProblem {

@@ -1,0 +1,73 @@
+/** Schemas of the admin API's responses: other members are not sent. */
+
+const text = { type: 'string' } as const
+const count = { type: 'integer', minimum: 0 } as const
+
+/** A closed object. */
+function object(required: Record<string, object>, optional: Record<string, object> = {}) {
+  const properties = { ...required, ...optional }
+  return { type: 'object', additionalProperties: false, required: Object.keys(required), properties } as const
+}
+
+function list(items: object) {
+  return { type: 'array', items } as const
+}
+
+/** A page of a list; `next` is the offset of the page after it, absent on the last one. */
+function page(items: object) {
+  return object({ items: list(items) }, { next: count })
+}
+
+const valueMatch = object({ name: text, type: text, value: text })
+
+const route = object(
+  {
+    hostname: text,
+    path: object({ type: text, value: text }),
+    headers: list(valueMatch),
+    queryParams: list(valueMatch),
+    cookies: list(valueMatch),
+    sourceCIDRs: list(text),
+    listeners: list(text),
+    route: text,
+    rule: text,
+    action: text,
+    backends: list(object({ weight: count }, { backend: text, reason: text })),
+  },
+  { method: text, reason: text },
+)
+
+const backend = object({
+  id: text,
+  algorithm: text,
+  inFlight: count,
+  endpoints: list(object({ authority: text, state: text, weight: count, inFlight: count }, { zone: text })),
+})
+
+const condition = object({ type: text, status: text, reason: text, message: text }, { observedGeneration: count })
+
+const note = object({ reason: text, message: text })
+
+export const RESPONSES = {
+  index: object({ paths: list(text) }),
+  health: object({ status: text, reasons: list(text) }),
+  problem: object({ type: text, title: text, status: count }, { detail: text }),
+  version: object({ version: text, node: text, generation: count, workers: count }),
+  routes: page(route),
+  backends: page(backend),
+  statuses: page(object({ kind: text, key: text, conditions: list(condition) }, { rules: count, notes: list(note) })),
+  problems: page(
+    object({ reason: text, message: text }, { object: text, file: text, line: count, column: count, field: text }),
+  ),
+  config: page(object({ path: text, value: {}, origin: text })),
+} as const
+
+/** Query of a list. Numbers stay strings: nothing is coerced. */
+export const PAGE_QUERY = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    offset: { type: 'string', pattern: '^[0-9]{1,9}$' },
+    limit: { type: 'string', pattern: '^[0-9]{1,4}$' },
+  },
+} as const
