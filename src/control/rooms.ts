@@ -1,9 +1,9 @@
 /** The rooms of the control thread that exist from its start, and what flows between them. */
 import { createValidator, type Validator } from '../api/validate.ts'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
+import { createAccessLogWriter } from '../log/access-log-writer.ts'
 import type { LinePump } from '../log/line-pump.ts'
 import type { Logger } from '../log/process-log.ts'
-import { createAccessLogWriter } from '../log/writer.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { MetricsReader } from '../shared-memory/metrics.ts'
 import { ProcessBlock } from '../shared-memory/process-block.ts'
