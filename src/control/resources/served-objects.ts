@@ -97,7 +97,7 @@ export class ServedObjects {
       this.#sliceService.delete(key)
       impact.add(this.#references.endpointsImpact(before))
     }
-    // In Strict such a one may be refused, and a status has to say so.
+    // In Strict such a slice may be refused, which a status has to report.
     if (this.#settings.tenancy === 'Strict' && [old, slice].some((one) => one !== undefined && listsOthers(one)))
       for (const service of [before, now])
         if (service !== undefined && this.#references.graph.has('Service', service)) impact.add('rebuild')
