@@ -18,9 +18,10 @@ import {
   type Unreachable,
 } from '../compile/resource-set.ts'
 import { unreachableBy } from '../compile/unreachable.ts'
+import { runInSlices } from '../lib/time-slice.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Definition } from '../source/folder/definition.ts'
-import { runInSlices } from '../source/folder/parse-file.ts'
+import { systemTimers } from '../thread/system-timers.ts'
 import { type ProcessShare, workerSettings } from '../thread/worker-settings.ts'
 import { DialGuard, type ReservedDestinations } from '../transport/dial-guard.ts'
 import { aboutObject, type Finding, fromField } from './finding.ts'
@@ -63,7 +64,7 @@ export async function examine(
 /** Compiles with the addresses that the dial guard refuses independently of the machine marked as unreachable. */
 async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
   const memo = new CompileState()
-  const first = await runInSlices(compile(resources, memo))
+  const first = await runInSlices(compile(resources, memo), systemTimers)
   const guard = new DialGuard(workerSettings(resources.settings, ALONE, [], ANYWHERE).dial)
   const unreachable = new FrozenMapBuilder<Unreachable>()
   for (const [id, endpoints] of first.endpoints) {
@@ -76,7 +77,7 @@ async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
     if (fault !== undefined) unreachable.set(id, fault)
   }
   if (unreachable.freeze().size === 0) return first
-  return await runInSlices(compile({ ...resources, unreachable: unreachable.freeze() }, memo))
+  return await runInSlices(compile({ ...resources, unreachable: unreachable.freeze() }, memo), systemTimers)
 }
 
 const ALONE: ProcessShare = { clients: 0, upstreams: 0, seed: '' }

@@ -1,5 +1,6 @@
 /** Opens the source that the command line names. */
 import type { Kind } from '../api/kinds.ts'
+import type { TimerClock } from '../lib/clock.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
 import type { ClusterCheckpoint, ClusterIdentity } from '../source/checkpoint/cluster-checkpoint.ts'
 import { FolderSource } from '../source/folder/folder-source.ts'
@@ -27,12 +28,13 @@ export function openSource(
   namespaces: readonly string[],
   failed: (error: unknown) => void,
   connection: Promise<ClusterConnection> | undefined,
+  time: TimerClock,
   memory?: ClusterCheckpoint,
   sizes?: Pick<MemoryBudget, 'file' | 'files'>,
 ): Source {
   if (choice.type === 'folder')
-    return new FolderSource(choice.folder, sizes && { maxFileBytes: sizes.file, maxBytes: sizes.files })
-  return new ClusterSource(connection ?? connectCluster(choice), namespaces, failed, memory)
+    return new FolderSource(choice.folder, time, sizes && { maxFileBytes: sizes.file, maxBytes: sizes.files })
+  return new ClusterSource(connection ?? connectCluster(choice), namespaces, failed, time, memory)
 }
 
 /**
@@ -53,6 +55,7 @@ class ClusterSource implements Source {
   readonly #connection: Promise<ClusterConnection>
   readonly #namespaces: readonly string[]
   readonly #failed: (error: unknown) => void
+  readonly #time: TimerClock
   readonly #memory: ClusterCheckpoint | undefined
   #source: Promise<Source> | undefined
   #loaded: Source | undefined
@@ -62,12 +65,14 @@ class ClusterSource implements Source {
     connection: Promise<ClusterConnection>,
     namespaces: readonly string[],
     failed: (error: unknown) => void,
+    time: TimerClock,
     memory: ClusterCheckpoint | undefined,
   ) {
     this.#memory = memory
     this.#connection = connection
     this.#namespaces = namespaces
     this.#failed = failed
+    this.#time = time
   }
 
   start(handler: SourceHandler): void {
@@ -114,7 +119,7 @@ class ClusterSource implements Source {
       namespaces: this.#namespaces,
       ingresses: true,
       random: Math.random,
-      now: () => performance.now(),
+      now: () => this.#time.monotonic(),
       failed: this.#failed,
     })
     return this.#memory?.wrap(source, server) ?? source

@@ -51,7 +51,7 @@ export class Rooms {
     this.block = new ProcessBlock(shared.process)
     this.table = new EndpointTable(shared.endpoints)
     this.accessLog = openAccessLog(shared.accessLog, log)
-    this.settings = new SettingsFeed(data.settingsFile, data.overrides, this.validator, data.settings)
+    this.settings = new SettingsFeed(data.settingsFile, data.overrides, this.validator, time, data.settings)
     this.lastGood = new LastGoodVersions({
       time,
       retain: (changes) => links.post({ type: 'last-good', changes }),
