@@ -78,7 +78,7 @@ for (const algorithm of ['RoundRobin', 'WeightedRoundRobin', 'LeastRequest', 'Ra
     for (let slot = 0; slot < withdrawn; slot++) gauge.withdraw(slot * 2)
     const note = withdrawn === 0 ? '' : `, ${withdrawn} of them withdrawn`
     measure(`pick: ${algorithm}, ${count} endpoints${note}`, count < 100 ? 1_000_000 : 50_000, () =>
-      balancer.pick(null),
+      balancer.pick(undefined, null),
     )
   }
 

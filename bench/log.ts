@@ -4,11 +4,12 @@
  */
 import pino from 'pino'
 import { Counter, Histogram, Registry } from 'prom-client'
-import { type AccessEntry, AccessLog } from '../src/log/access-line.ts'
+import type { AccessRecord } from '../src/exchange/access-log.ts'
+import { AccessLineWriter } from '../src/log/access-line.ts'
 import { LineReader, LineRing, LineWriter } from '../src/shared-memory/line-ring.ts'
 import { createMetrics, WorkerMetrics } from '../src/shared-memory/metrics.ts'
 
-const entry: AccessEntry = {
+const entry: AccessRecord = {
   time: Date.now(),
   id: '0192f3a1-7c33-7aaa-8bbb-cccccccccccc',
   client: '203.0.113.9',
@@ -61,8 +62,12 @@ const writer = new LineWriter(ring)
 const reader = new LineReader(ring)
 const clock = { wall: () => Date.now(), monotonic: () => performance.now() }
 const settings = { enabled: true, sample: 100, fields: {} }
-const log = new AccessLog(writer, settings, clock)
-const all = new AccessLog(writer, { ...settings, query: true, userAgent: true, fields: { site: 'berlin' } }, clock)
+const log = new AccessLineWriter(writer, settings, clock)
+const all = new AccessLineWriter(
+  writer,
+  { ...settings, query: true, userAgent: true, fields: { site: 'berlin' } },
+  clock,
+)
 const empty = () => reader.drain((lines) => lines.length)
 
 measure('access log line', 200_000, (i) => {

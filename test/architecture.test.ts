@@ -120,6 +120,52 @@ describe('the judge itself', () => {
     assert.deepEqual(judge(new Map(Object.entries(tree))), [])
   })
 
+  describe('in a folder that is divided into rooms', () => {
+    const rooms = {
+      'control/leader/leader.ts': 'export type T = 1',
+      'control/leader/lease.ts': 'export type T = 1',
+      'control/status/statuses.ts': 'export type T = 1',
+      'control/control.ts': 'export type T = 1',
+    }
+    const importing = (path: string, from: string) => ({
+      ...rooms,
+      [path]: `import type { T } from '${from}'\nexport type U = T`,
+    })
+
+    it('lets imports follow the flow, through the entrance of each room', () => {
+      for (const [path, from] of [
+        ['control/status/a.ts', '../leader/leader.ts'],
+        ['control/a.ts', './status/statuses.ts'],
+        ['control/leader/a.ts', './lease.ts'],
+        ['supervisor/a.ts', '../control/control.ts'],
+      ] as const)
+        assert.deepEqual(judge(new Map(Object.entries(importing(path, from)))), [])
+    })
+
+    it('refuses an import against the flow, past an entrance, of what puts rooms together, and from outside', () => {
+      assert.match(
+        soleFault(importing('control/leader/a.ts', '../status/statuses.ts')),
+        /against the flow: leader \(0\) → status \(3\)/,
+      )
+      assert.match(
+        soleFault(importing('control/status/a.ts', '../leader/lease.ts')),
+        /the way into leader is leader\.ts/,
+      )
+      assert.match(soleFault(importing('control/a.ts', './leader/lease.ts')), /the way into leader is leader\.ts/)
+      assert.match(soleFault(importing('control/status/a.ts', '../control.ts')), /puts the rooms together/)
+      assert.match(soleFault(importing('supervisor/a.ts', '../control/leader/leader.ts')), /a room of control/)
+      assert.match(soleFault({ ...rooms, 'control/attic/a.ts': '' }), /no rank is assigned to control\/attic/)
+    })
+
+    it('refuses a cycle of types', () => {
+      const fault = soleFault({
+        'control/leader/a.ts': "import type { B } from './b.ts'\nexport type A = B",
+        'control/leader/b.ts': "import type { A } from './a.ts'\nexport type B = A",
+      })
+      assert.match(fault, /cycle: control\/leader\/a\.ts → control\/leader\/b\.ts/)
+    })
+  })
+
   it('refuses a folder without a layer', () => {
     assert.match(soleFault({ 'sidecar/a.ts': '' }), /no layer is assigned to sidecar/)
   })

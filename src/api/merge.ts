@@ -11,7 +11,8 @@ export interface PolicyLayers {
   readonly rule?: Policies | undefined
 }
 
-const TYPED_KEYS = [
+/** Policies that have a type in policies.ts. */
+export const TYPED_KEYS = [
   'rewrite',
   'requestHeaders',
   'responseHeaders',

@@ -1,7 +1,11 @@
 /** Where policies stand in an object, and what is wrong with those that are rows (src/policy/definition.ts). */
 import type { PolicyDefinition, PolicyPlace } from '../policy/definition.ts'
+import { TYPED_KEYS } from './merge.ts'
 import type { FieldProblem } from './object.ts'
 import { list, member } from './raw-object.ts'
+
+/** What may stand beside the rows. */
+const OTHERS: ReadonlySet<string> = new Set([...TYPED_KEYS, 'enforced'])
 
 export interface StatedPolicies {
   readonly path: readonly (string | number)[]
@@ -32,12 +36,16 @@ export function policyProblems(
   rows: readonly PolicyDefinition[],
 ): readonly FieldProblem[] {
   const problems: FieldProblem[] = []
-  for (const { path, policies } of policyPlaces(place, object))
+  for (const { path, policies } of policyPlaces(place, object)) {
+    for (const key of Object.keys(policies ?? {}))
+      if (!OTHERS.has(key) && rows.every((row) => row.key !== key))
+        problems.push({ path: [...path, key], reason: 'NotImplemented', message: `${key} is not built; leave it out` })
     for (const { key, check } of rows) {
       const value = member(policies, key)
       if (value === undefined || check === undefined) continue
       for (const problem of check(value, place))
         problems.push({ path: [...path, key, ...problem.path], reason: 'Invalid', message: problem.message })
     }
+  }
   return problems
 }

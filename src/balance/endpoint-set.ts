@@ -38,9 +38,9 @@ export class EndpointSet {
   }
 
   /**
-   * Applies a complete new set; an empty one removes all. Weight, state, zone and host name change in place; a different
-   * slot is a different endpoint, because the counts of the old slot belong to the old one. Of two rows with the same
-   * identity the first wins.
+   * Applies a complete new set; an empty one removes all. Weight, state, zone and host name change in place; a
+   * different slot is a different endpoint, because the counts of the old slot belong to the old one. Of two rows with
+   * the same identity the first wins.
    */
   apply(rows: readonly EndpointUpdate[]): EndpointChange {
     const next = new Map<string, Mutable>()

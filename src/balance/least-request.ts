@@ -25,7 +25,7 @@ export class LeastRequest implements Balancer {
     this.#endpoints = [...endpoints]
   }
 
-  pick(tried: readonly Endpoint[] | null): Endpoint | undefined {
+  pick(_key: string | undefined, tried: readonly Endpoint[] | null): Endpoint | undefined {
     const endpoints = this.#endpoints
     const count = endpoints.length
     if (count < 2) return this.#pickFromAll(tried)

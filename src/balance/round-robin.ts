@@ -4,8 +4,8 @@ import type { Endpoint, EndpointGauge } from './endpoint.ts'
 import { preferenceOf, READY, UNAVAILABLE } from './preference.ts'
 
 /**
- * Picks in order and ignores weights. Workers begin at random positions, so that they do not all pick the first endpoint
- * first.
+ * Picks in order and ignores weights. Workers begin at random positions, so that they do not all pick the first
+ * endpoint first.
  */
 export class RoundRobin implements Balancer {
   readonly #gauge: EndpointGauge
@@ -34,7 +34,7 @@ export class RoundRobin implements Balancer {
     return 0
   }
 
-  pick(tried: readonly Endpoint[] | null): Endpoint | undefined {
+  pick(_key: string | undefined, tried: readonly Endpoint[] | null): Endpoint | undefined {
     const endpoints = this.#endpoints
     const count = endpoints.length
     let best = UNAVAILABLE

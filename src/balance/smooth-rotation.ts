@@ -1,8 +1,8 @@
 /**
  * Smooth weighted round robin, as in nginx (commit 52327e0627f4, 2012): each turn adds every entry's weight to its
- * credit, chooses the entry with the highest credit, and subtracts the sum of the weights from it. Over as many turns as
- * the sum of the weights, each entry is chosen exactly as often as its weight, spread as evenly as whole turns allow:
- * weights 5, 1, 1 give a a b a c a a.
+ * credit, chooses the entry with the highest credit, and subtracts the sum of the weights from it. Over as many turns
+ * as the sum of the weights, each entry is chosen exactly as often as its weight, spread as evenly as whole turns
+ * allow: weights 5, 1, 1 give a a b a c a a.
  *
  * Credits are relative to the sum of weights. When that sum changes they are rescaled: otherwise a credit from weights
  * of a million would, among weights of one, choose the same entry a million times in a row.

@@ -25,7 +25,7 @@ export class WeightedRandom implements Balancer {
     this.#sums = Float64Array.from(endpoints, ({ weight }) => (sum += weight))
   }
 
-  pick(tried: readonly Endpoint[] | null): Endpoint | undefined {
+  pick(_key: string | undefined, tried: readonly Endpoint[] | null): Endpoint | undefined {
     const endpoints = this.#endpoints
     const count = endpoints.length
     if (count === 0) return undefined

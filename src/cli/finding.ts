@@ -21,7 +21,7 @@ export interface Finding {
 
 export function fromSource(problem: SourceProblem): Finding {
   const { severity, reason, message, object } = problem
-  const { file, line, column } = problem.place ?? { file: '', line: 1, column: 1 }
+  const { file, line, column } = problem.location ?? { file: '', line: 1, column: 1 }
   return { severity, file, line, column, ...objectOf(object), field: '', reason, message }
 }
 

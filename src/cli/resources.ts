@@ -10,7 +10,7 @@ import { noResources, type Resource, type ResourceSet, refusedKey, type Unreacha
 import { unreachableBy } from '../compile/unreachable.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Definition } from '../source/folder/definition.ts'
-import { inTurns } from '../source/folder/parse-file.ts'
+import { runInSlices } from '../source/folder/parse-file.ts'
 import { type ProcessShare, workerSettings } from '../thread/worker-settings.ts'
 import { DialGuard, type ReservedDestinations } from '../transport/dial-guard.ts'
 import { aboutObject, type Finding, fromField } from './finding.ts'
@@ -53,7 +53,7 @@ export async function examine(
 /** Of the addresses that a guard judges while it runs, those that are refused wherever this runs. */
 async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
   const memo = new CompileState()
-  const first = await inTurns(compile(resources, memo))
+  const first = await runInSlices(compile(resources, memo))
   const guard = new DialGuard(workerSettings(resources.settings, ALONE, [], ANYWHERE).dial)
   const unreachable = new FrozenMapBuilder<Unreachable>()
   for (const [id, endpoints] of first.endpoints) {
@@ -66,7 +66,7 @@ async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
     if (fault !== undefined) unreachable.set(id, fault)
   }
   if (unreachable.freeze().size === 0) return first
-  return await inTurns(compile({ ...resources, unreachable: unreachable.freeze() }, memo))
+  return await runInSlices(compile({ ...resources, unreachable: unreachable.freeze() }, memo))
 }
 
 const ALONE: ProcessShare = { clients: 0, upstreams: 0, seed: '' }

@@ -2,7 +2,7 @@
 import type { Validator } from '../api/validate.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Match, Rule, Snapshot, ValueMatch, VirtualHost } from '../snapshot/snapshot.ts'
-import { loadManifests } from '../source/folder/load.ts'
+import { loadManifests } from '../source/folder/load-manifests.ts'
 import { formatSettingsProblem } from '../source/settings.ts'
 import { formatFinding, fromSource } from './finding.ts'
 import type { CommandIo } from './io.ts'

@@ -1,5 +1,5 @@
 import type { Validator } from '../api/validate.ts'
-import { loadManifests } from '../source/folder/load.ts'
+import { loadManifests } from '../source/folder/load-manifests.ts'
 import { type Finding, formatFinding, fromSettings, fromSource, sortFindings } from './finding.ts'
 import type { CommandIo } from './io.ts'
 import type { ValidateCommand } from './parse.ts'

@@ -2,7 +2,7 @@
 
 import type { Logger } from '../log/process-log.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
-import { metricsSource, type Viewed } from './admin-view.ts'
+import { type AdminInputs, metricsSource } from './admin-view.ts'
 
 export interface MetricsText {
   readonly contentType: string
@@ -11,22 +11,22 @@ export interface MetricsText {
 
 export class MetricsAnswers {
   readonly #shared: SharedBuffers
-  readonly #viewed: Viewed
+  readonly #inputs: AdminInputs
   readonly #log: Logger
   #registry: Promise<{ contentType: string; render(): Promise<string> }> | undefined
 
-  constructor(shared: SharedBuffers, viewed: Viewed, log: Logger) {
+  constructor(shared: SharedBuffers, inputs: AdminInputs, log: Logger) {
     this.#shared = shared
-    this.#viewed = viewed
+    this.#inputs = inputs
     this.#log = log
   }
 
   /** Loaded only when asked for: nothing that serves traffic waits for it. */
   async read(): Promise<MetricsText> {
-    const { version } = this.#viewed
+    const { version } = this.#inputs
     this.#registry ??= import('../admin/metrics-registry.ts').then(
       ({ MetricsRegistry }) =>
-        new MetricsRegistry({ shared: this.#shared, source: metricsSource(this.#viewed), version }),
+        new MetricsRegistry({ shared: this.#shared, source: metricsSource(this.#inputs), version }),
     )
     const registry = await this.#registry
     return { contentType: registry.contentType, body: await registry.render() }

@@ -1,8 +1,8 @@
 import { REASONS, type Reason, type ReasonInfo } from './reason.ts'
 
 /**
- * The only error class of the data plane: every failure that ends an exchange early is one. A user's error in a manifest
- * is a condition, a caller's error a `TypeError`.
+ * The only error class of the data plane: every failure that ends an exchange early is one. A user's error in a
+ * manifest is a condition, a caller's error a `TypeError`.
  */
 export class GatewayError extends Error {
   readonly reason: Reason

@@ -1,8 +1,8 @@
 /**
  * A queue of keys that serves groups fairly: deficit round robin (Shreedhar and Varghese, "Efficient Fair Queuing using
  * Deficit Round Robin", 1995). Each group with queued keys gets the same amount of work per round, regardless of the
- * backlog of others; a single group gets all of it. Groups are namespaces: one tenant's backlog does not delay another's
- * change.
+ * backlog of others; a single group gets all of it. Groups are namespaces: one tenant's backlog does not delay
+ * another's change.
  *
  * Memory: the queued keys, and the groups that owe work.
  */

@@ -7,8 +7,8 @@ const KiB = 1024
 const MiB = 1024 * KiB
 
 /**
- * Code, the main thread, stacks and memory retained by the allocator: 78 MiB with two workers as measured, and 16 MiB for
- * the main thread's heap.
+ * Code, the main thread, stacks and memory retained by the allocator: 78 MiB with two workers as measured, and 16 MiB
+ * for the main thread's heap.
  */
 const PROCESS_BYTES = 96 * MiB
 /** Without connections and tables a worker's heap takes 10 MiB, and control's 25 MiB. */

@@ -1,6 +1,6 @@
 /**
- * The closed list of failure reasons of an exchange: `reason` in the body of an error response (RFC 9457), in the access
- * log, in a metric and in `explain`. `docs/errors.md` lists each reason; a test compares the two.
+ * The closed list of failure reasons of an exchange: `reason` in the body of an error response (RFC 9457), in the
+ * access log, in a metric and in `explain`. `docs/errors.md` lists each reason; a test compares the two.
  */
 
 /** How far the request had progressed at the failure, which decides whether it may be retried. */

@@ -3,54 +3,9 @@
  * only where the scan finds need; everything outside printable ASCII becomes `\u00XX`, so no byte that a client sends
  * can end a string, a line or a UTF-8 sequence. `docs/logs.md` lists the members.
  */
+import type { AccessLog, AccessRecord } from '../exchange/access-log.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import type { LineWriter } from '../shared-memory/line-ring.ts'
-
-/** What an exchange leaves behind. The worker passes one object again and again; it is read before `write` returns. */
-export interface AccessEntry {
-  /** When the request began, milliseconds since the Unix epoch; 0: the moment of writing. */
-  time: number
-  /** Request id. */
-  id: string
-  /** The client's address after trusted proxies. */
-  client: string
-  /** Name of the listener. */
-  listener: string
-  method: string
-  host: string
-  /** As matched, in normal form, or as received where it came to no match; without the query. */
-  path: string
-  /**
-   * Without `?`; undefined when the target had none. Its text is logged only where settings say so: queries carry
-   * secrets.
-   */
-  query: string | undefined
-  /** `HTTP/1.1`. */
-  protocol: string
-  /** 0 when no response could be sent. */
-  status: number
-  /** Of the closed list in lib/reason.ts; empty when nothing went wrong. */
-  reason: string
-  /** What exactly happened, beside the reason; empty where the reason says it all. */
-  detail: string
-  /** `namespace/name`; empty when no rule matched. The same for the next three. */
-  route: string
-  rule: string
-  backend: string
-  /** `address:port` of the last try. */
-  endpoint: string
-  /** Tries; 0 when nothing was sent upstream. */
-  attempts: number
-  /** Milliseconds from the first byte of the head to the end of the response. */
-  duration: number
-  /** Milliseconds from the start of the last try to the end of its response; -1 when there was none. */
-  upstreamDuration: number
-  /** Bytes of the request body as received, and of the response body as sent. */
-  bytesIn: number
-  bytesOut: number
-  /** Value of User-Agent; empty when not sent. Logged only where settings say so. */
-  userAgent: string
-}
 
 export interface AccessLogSettings {
   readonly enabled: boolean
@@ -99,7 +54,7 @@ const MAX_NAMES = 4_096
 /** `.000` … `.999` */
 const THOUSANDTHS = Array.from({ length: 1_000 }, (_, i) => `.${String(i).padStart(3, '0')}`)
 
-export class AccessLog {
+export class AccessLineWriter implements AccessLog {
   readonly #writer: LineWriter
   readonly #clock: Clock
   readonly #random: Random
@@ -129,27 +84,27 @@ export class AccessLog {
     this.#tail = constantMembers(settings.fields)
   }
 
-  /** Never throws on account of what is in the entry. A line that finds the ring full is dropped and counted there. */
-  write(entry: AccessEntry): void {
+  /** Never throws on account of what is in the record. A line that finds the ring full is dropped and counted there. */
+  write(record: AccessRecord): void {
     if (!this.#enabled) return
-    const refused = entry.reason !== ''
+    const refused = record.reason !== ''
     if (!refused && this.#share < 1 && this.#random() >= this.#share) return
-    const time = entry.time === 0 ? this.#clock.wall() : entry.time
-    let line = `{"time":"${this.#timestamp(time)}Z","id":"${text(entry.id)}","client":"${text(entry.client)}","listener":"${this.#name(
-      entry.listener,
-    )}","method":"${text(entry.method)}","host":"${text(entry.host)}","path":"${longText(entry.path)}`
-    if (entry.query === undefined) line += '","protocol":"'
-    else line += this.#query ? `","query":"${longText(entry.query)}","protocol":"` : '","query":true,"protocol":"'
-    line += `${this.#name(entry.protocol)}","status":${entry.status}`
-    if (refused) line += `,"reason":"${this.#name(entry.reason)}"`
-    if (refused && entry.detail !== '') line += `,"detail":"${text(entry.detail)}"`
-    if (entry.route !== '') line += `,"route":"${this.#name(entry.route)}","rule":"${this.#name(entry.rule)}"`
-    if (entry.backend !== '') line += `,"backend":"${this.#name(entry.backend)}"`
-    if (entry.attempts > 0) line += `,"endpoint":"${this.#name(entry.endpoint)}","attempts":${entry.attempts}`
-    line += `,"duration":${milliseconds(entry.duration)}`
-    if (entry.upstreamDuration >= 0) line += `,"upstreamDuration":${milliseconds(entry.upstreamDuration)}`
-    line += `,"bytesIn":${entry.bytesIn},"bytesOut":${entry.bytesOut}`
-    if (this.#userAgent && entry.userAgent !== '') line += `,"userAgent":"${text(entry.userAgent)}"`
+    const time = record.time === 0 ? this.#clock.wall() : record.time
+    let line = `{"time":"${this.#timestamp(time)}Z","id":"${text(record.id)}","client":"${text(record.client)}","listener":"${this.#name(
+      record.listener,
+    )}","method":"${text(record.method)}","host":"${text(record.host)}","path":"${longText(record.path)}`
+    if (record.query === undefined) line += '","protocol":"'
+    else line += this.#query ? `","query":"${longText(record.query)}","protocol":"` : '","query":true,"protocol":"'
+    line += `${this.#name(record.protocol)}","status":${record.status}`
+    if (refused) line += `,"reason":"${this.#name(record.reason)}"`
+    if (refused && record.detail !== '') line += `,"detail":"${text(record.detail)}"`
+    if (record.route !== '') line += `,"route":"${this.#name(record.route)}","rule":"${this.#name(record.rule)}"`
+    if (record.backend !== '') line += `,"backend":"${this.#name(record.backend)}"`
+    if (record.attempts > 0) line += `,"endpoint":"${this.#name(record.endpoint)}","attempts":${record.attempts}`
+    line += `,"duration":${milliseconds(record.duration)}`
+    if (record.upstreamDuration >= 0) line += `,"upstreamDuration":${milliseconds(record.upstreamDuration)}`
+    line += `,"bytesIn":${record.bytesIn},"bytesOut":${record.bytesOut}`
+    if (this.#userAgent && record.userAgent !== '') line += `,"userAgent":"${text(record.userAgent)}"`
     this.#writer.writeAscii(line + this.#tail)
   }
 

@@ -54,8 +54,8 @@ export class IdentityTable {
   }
 
   /**
-   * Returns the slot of a name, and inserts it if absent. Any number of threads may insert at once while none removes: all
-   * try the first empty cell of the same chain, and a thread that loses the race reads the winner's name there.
+   * Returns the slot of a name, and inserts it if absent. Any number of threads may insert at once while none removes:
+   * all try the first empty cell of the same chain, and a thread that loses the race reads the winner's name there.
    *
    * @returns -1 when the table is full
    */

@@ -1,6 +1,6 @@
 /**
- * Counts that stay correct when threads are terminated at any point: one row per worker, written by that worker only and
- * summed by readers. The supervisor zeroes a dead worker's row, and with it every count that the worker will not
+ * Counts that stay correct when threads are terminated at any point: one row per worker, written by that worker only
+ * and summed by readers. The supervisor zeroes a dead worker's row, and with it every count that the worker will not
  * decrement any more. A shared counter could not be corrected this way.
  */
 export class Ledger {
@@ -19,16 +19,18 @@ export class Ledger {
     return new SharedArrayBuffer(workers * slots * Int32Array.BYTES_PER_ELEMENT)
   }
 
-  /** Adds to the worker's own row by a plain store (0.8 ns): there is one writer, and aligned 32 bits are never torn. */
+  /**
+   * Adds to the worker's own row by a plain store (0.8 ns): there is one writer, and aligned 32 bits are never torn.
+   */
   add(worker: number, slot: number, delta: number): void {
     const at = worker * this.slots + slot
     this.#cells[at] = this.#cells[at]! + delta
   }
 
   /**
-   * Adds one if the sum over all workers stays within the limit. It increments first, then sums, and decrements when the
-   * sum exceeds the limit: two workers that race for the last unit may both be refused, but the limit is never exceeded.
-   * The order needs Atomics: a plain store may still be in the store buffer while the other rows are read.
+   * Adds one if the sum over all workers stays within the limit. It increments first, then sums, and decrements when
+   * the sum exceeds the limit: two workers that race for the last unit may both be refused, but the limit is never
+   * exceeded. The order needs Atomics: a plain store may still be in the store buffer while the other rows are read.
    *
    * @param limit 0 means unlimited
    */

@@ -2,9 +2,9 @@
  * Transfers whole lines of text between two threads in shared memory: a byte ring with one producer and one consumer.
  *
  * One store of `head` publishes a line, so a producer terminated at any instruction leaves either the whole line or
- * nothing. One store of `tail` frees the space after the sink accepted the bytes: if a consumer is terminated in between,
- * the next one delivers them again (**at least once**; at most the bytes of one call of the sink are repeated). Producer
- * and consumer may each be replaced; the ring keeps its position.
+ * nothing. One store of `tail` frees the space after the sink accepted the bytes: if a consumer is terminated in
+ * between, the next one delivers them again (**at least once**; at most the bytes of one call of the sink are
+ * repeated). Producer and consumer may each be replaced; the ring keeps its position.
  */
 
 /** 32-bit cells of the header. The cells that each side writes have a cache line of their own. */
@@ -141,7 +141,9 @@ export class LineReader {
     return this.#bytes[(Atomics.load(this.#cells, TAIL) - 1) & this.#mask] !== LF
   }
 
-  /** True when an earlier reader was terminated within a sink call: its bytes may have been written, in part or whole. */
+  /**
+   * True when an earlier reader was terminated within a sink call: its bytes may have been written, in part or whole.
+   */
   get interrupted(): boolean {
     return Atomics.load(this.#cells, WRITING) !== 0
   }
@@ -174,8 +176,8 @@ export class LineReader {
   }
 
   /**
-   * The same in two steps, for an asynchronous sink: returns the next whole lines, or the first part of a line that wraps
-   * around the end of the ring; they stay valid until `consume` is called.
+   * The same in two steps, for an asynchronous sink: returns the next whole lines, or the first part of a line that
+   * wraps around the end of the ring; they stay valid until `consume` is called.
    *
    * @returns null when the ring is empty
    */

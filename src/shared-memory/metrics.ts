@@ -1,7 +1,7 @@
 /**
- * Metrics of all workers in one block of shared memory: a row of plain cells per worker, written by that worker only and
- * summed by readers. A plain add costs a tenth of an atomic one. A row outlives its worker, whose replacement continues
- * it, so that counters never decrease. Cells are doubles, exact up to 2⁵³.
+ * Metrics of all workers in one block of shared memory: a row of plain cells per worker, written by that worker only
+ * and summed by readers. A plain add costs a tenth of an atomic one. A row outlives its worker, whose replacement
+ * continues it, so that counters never decrease. Cells are doubles, exact up to 2⁵³.
  *
  * The number of series is bounded here and does not depend on the number of routes: see docs/metrics.md.
  */
@@ -25,7 +25,8 @@ export function methodClass(method: string): number {
 }
 
 /**
- * Status codes with a series of their own; all others count under their class, such as `4xx`. `0`: no response was sent.
+ * Status codes with a series of their own; all others count under their class, such as `4xx`. `0`: no response was
+ * sent.
  */
 export const CODES = Object.freeze([
   ...[

@@ -114,7 +114,9 @@ export class ProcessBlock {
     return Math.max(lowest, 0)
   }
 
-  /** The newest generation published by any control thread of this process; a later control thread continues from it. */
+  /**
+   * The newest generation published by any control thread of this process; a later control thread continues from it.
+   */
   get published(): number {
     return Atomics.load(this.#cells, PUBLISHED)
   }
@@ -214,7 +216,9 @@ export class ProcessBlock {
     Atomics.store(this.#cells, FLAG_SYNCED, synced ? 1 : 0)
   }
 
-  /** The checkpoint of an earlier process is served: the source has not been read since the start. Written by control. */
+  /**
+   * The checkpoint of an earlier process is served: the source has not been read since the start. Written by control.
+   */
   get servesCheckpoint(): boolean {
     return Atomics.load(this.#cells, FLAG_SERVES_CHECKPOINT) === 1
   }

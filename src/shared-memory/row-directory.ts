@@ -2,8 +2,9 @@
  * Assigns metrics rows to Backends. It is in shared memory and keyed by name, so that a restarted control thread finds
  * every row, and workers find their rows without a message. Only the control thread writes.
  *
- * A released row keeps its counters for ten minutes, in case its Backend returns; then it may be reassigned. The counter
- * cells belong to the workers and cannot be zeroed here, so the counts of a new owner are relative to a baseline.
+ * A released row keeps its counters for ten minutes, in case its Backend returns; then it may be reassigned. The
+ * counter cells belong to the workers and cannot be zeroed here, so the counts of a new owner are relative to a
+ * baseline.
  */
 import type { Milliseconds } from '../lib/clock.ts'
 import { FairQueue } from '../lib/fair-queue.ts'

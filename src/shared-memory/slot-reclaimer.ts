@@ -30,7 +30,8 @@ export class SlotReclaimer {
   }
 
   /**
-   * The slot left its endpoint set, or its Backend was removed. Call before the new set is sent, and {@link seal} after.
+   * The slot left its endpoint set, or its Backend was removed. Call before the new set is sent, and {@link seal}
+   * after.
    */
   retire(slot: number): void {
     this.#table.retire(slot)

@@ -1,10 +1,9 @@
 /**
- * The schemas that the package ships: those of the CRD files that a cluster is given, so that folder and cluster cannot
- * disagree.
+ * The schemas in the package. They equal those of the CRD files, so that folder and cluster validate alike.
  */
 import { readFileSync } from 'node:fs'
 
-/** `createValidator` of `api/validate.ts` takes these. */
+/** The argument of `createValidator` in `api/validate.ts`. */
 export interface Schemas {
   /** CustomResourceDefinition documents. */
   readonly route: unknown
@@ -14,9 +13,8 @@ export interface Schemas {
 }
 
 /**
- * `schemas/generate.ts` writes it together with the YAML files, of which it is the content without descriptions: a few
- * milliseconds to read, where the YAML takes a third of the time in which Headgate is to be ready. The same from `src/`
- * and from `dist/`.
+ * Written by `schemas/generate.ts` together with the YAML files: their content without descriptions, which takes a few
+ * milliseconds to read, while the YAML would take a third of the startup time. Same path from `src/` and `dist/`.
  */
 const COMPACT = new URL('../../schemas/compact.json', import.meta.url)
 

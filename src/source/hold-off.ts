@@ -1,6 +1,6 @@
 /**
- * Turns a burst of hints into one run: a run begins when nothing has come for `quiet` ms, at the latest `maximum` ms
- * after the first hint. While one is under way, hints wait for its end.
+ * Combines a burst of triggers into one run (debounce): a run starts after `quiet` ms without a trigger, at the latest
+ * `maximum` ms after the first. Triggers during a run cause another run after its end.
  */
 export class HoldOff {
   readonly #quiet: number
@@ -29,7 +29,7 @@ export class HoldOff {
     this.#timer = setTimeout(() => this.#begin(), Math.max(0, Math.min(this.#quiet, left)))
   }
 
-  /** Begins without waiting for more, at once or when the run under way has ended. */
+  /** Starts a run without the delay, immediately or after the current run. */
   now(): void {
     if (this.#closed) return
     if (this.#running !== undefined) {
@@ -40,7 +40,7 @@ export class HoldOff {
     this.#begin()
   }
 
-  /** Resolves when the run under way, if any, has ended; none begins after it. */
+  /** Resolves when the current run, if any, has ended; no further run starts. */
   async close(): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)

@@ -1,36 +1,36 @@
-/** What `JSON.parse` does not tell about a text that it accepts: keys written twice, and where a value stands. */
+/** Finds what `JSON.parse` does not report about a text that it accepts: duplicate keys, and the offsets of values. */
 
-/** Deeper nesting than any manifest has; recursion below stays far from the stack's end. */
+/** Exceeds the nesting of any manifest; keeps the recursion below far from the stack limit. */
 const MAX_DEPTH = 200
 
 interface Visitor {
-  /** A member's key at `at`, or (`step` a number) an element. False: do not look for more. */
+  /** Called for the key of a member, or (`step` is a number) for an element. Returns false to stop. */
   enter(depth: number, step: string | number, at: number): boolean
 }
 
-/** What a look through a JSON text finds. Of a text that is not JSON nothing is meant by it. */
+/** The result of a scan. Meaningless for a text that is not JSON. */
 export interface JsonReport {
-  /** The first key that an object holds twice: RFC 8259 §4 leaves open which of them counts, so neither does. */
+  /** The first duplicate key of an object: RFC 8259 §4 does not define which value applies, so it is an error. */
   readonly duplicate: { readonly key: string; readonly offset: number } | null
-  /** Where the first object begins that has more signs than allowed; nothing behind its end was looked at. */
+  /** Offset of the first object with too many tokens, at which the scan stops. */
   readonly excess: number | null
   /** Offsets of the elements of a top-level `items`. */
   readonly items: readonly number[]
 }
 
-/** Tokens between two pauses: some milliseconds. */
+/** Tokens between two yields: some milliseconds. */
 const STEP = 8_192
 
 /**
- * Goes through a text once, in slices.
+ * Scans a text once, in slices.
  *
- * @param maxSigns brackets, separators, names and values of one object: of the whole text, or of an element of a list
- *   right below the top, as in a `List`
+ * @param maxTokens limit of brackets, separators, names and values per object: the whole text, or an element of a list
+ *   at the top level, as in a `List`
  * @throws {RangeError} when the nesting is too deep
- * @yields now and then, so that the caller may do something else
+ * @yields periodically, so that the caller may pause
  */
-export function* inspectJson(text: string, maxSigns: number): Generator<void, JsonReport> {
-  const token = tokens()
+export function* inspectJson(text: string, maxTokens: number): Generator<void, JsonReport> {
+  const pattern = tokenPattern()
   /** For each open bracket: the keys of an object so far, or null for a list. */
   const open: (Set<string> | null)[] = []
   const items: number[] = []
@@ -38,33 +38,33 @@ export function* inspectJson(text: string, maxSigns: number): Generator<void, Js
   let key = false
   let topKey = ''
   let begins = true
-  let signs = 0
+  let tokenCount = 0
   let start = 0
   let steps = 0
-  for (let found = token.exec(text); found !== null; found = token.exec(text)) {
+  for (let found = pattern.exec(text); found !== null; found = pattern.exec(text)) {
     if (++steps % STEP === 0) yield
-    const [sign] = found
+    const [token] = found
     const level = open.at(-1)
     const inTopList = open.length === 2 && level === null && open[0] !== null
-    if (begins && inTopList && sign !== ']') {
+    if (begins && inTopList && token !== ']') {
       if (topKey === 'items') items.push(found.index)
-      signs = 0
+      tokenCount = 0
       start = found.index
     }
     begins = false
-    if (++signs > maxSigns) return { duplicate, excess: start, items }
-    if (sign === '{' || sign === '[') {
-      if (open.push(sign === '{' ? new Set() : null) > MAX_DEPTH) throw new RangeError('nested too deeply')
-      key = sign === '{'
+    if (++tokenCount > maxTokens) return { duplicate, excess: start, items }
+    if (token === '{' || token === '[') {
+      if (open.push(token === '{' ? new Set() : null) > MAX_DEPTH) throw new RangeError('nested too deeply')
+      key = token === '{'
       begins = true
-    } else if (sign === '}' || sign === ']') {
+    } else if (token === '}' || token === ']') {
       open.pop()
       key = false
-    } else if (sign === ',') {
+    } else if (token === ',') {
       key = level instanceof Set
       begins = true
-    } else if (key && level instanceof Set && sign.startsWith('"')) {
-      const name = nameOf(sign)
+    } else if (key && level instanceof Set && token.startsWith('"')) {
+      const name = nameOf(token)
       if (open.length === 1) topKey = name
       if (level.has(name)) duplicate ??= { key: name, offset: found.index }
       level.add(name)
@@ -74,7 +74,7 @@ export function* inspectJson(text: string, maxSigns: number): Generator<void, Js
   return { duplicate, excess: null, items }
 }
 
-/** A key as it is written; what is no JSON text stands for itself. */
+/** Decodes a key; an invalid JSON string is returned as it is. */
 function nameOf(token: string): string {
   if (!token.includes('\\')) return token.slice(1, -1)
   try {
@@ -85,13 +85,13 @@ function nameOf(token: string): string {
 }
 
 /**
- * Offset of the key or element that `path` leads to, or of the last step of it that exists.
+ * Returns the offset of the key or element at `path`, or of the last existing step of the path.
  *
  * @param text valid JSON
  */
 export function locateInJson(text: string, path: readonly (string | number)[]): number {
   let best = /[^\s]/.exec(text)?.index ?? 0
-  /** How many steps of the path lead to where the scan is. */
+  /** Number of steps of the path that match the current position. */
   let matched = 0
   scan(text, {
     enter(depth, step, at) {
@@ -105,16 +105,16 @@ export function locateInJson(text: string, path: readonly (string | number)[]): 
   return best
 }
 
-/** Every bracket, separator, text and other value. */
-function tokens(): RegExp {
+/** Matches every bracket, separator, string and other value. */
+function tokenPattern(): RegExp {
   return /[[\]{},:]|"[^"\\]*(?:\\.[^"\\]*)*"|[^\s[\]{},:"]+/g
 }
 
 function scan(text: string, visitor: Visitor): void {
-  const token = tokens()
+  const pattern = tokenPattern()
   let stopped = false
 
-  const next = () => token.exec(text)
+  const next = () => pattern.exec(text)
   const value = (first: RegExpExecArray | null, depth: number): void => {
     if (first === null || stopped) return
     if (depth > MAX_DEPTH) throw new RangeError('nested too deeply')

@@ -1,4 +1,4 @@
-/** Reads one regular text file and nothing else. */
+/** Reads a text file, and only regular files. */
 import { constants, statSync } from 'node:fs'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import type { SourceProblemReason } from './source.ts'
@@ -9,12 +9,12 @@ export type ReadResult =
       readonly text: string
       /** Changes whenever the file may have changed. */
       readonly signature: string
-      /** The file was written to so shortly before that a further write may leave the same signature. */
-      readonly unsure: boolean
+      /** The file was modified so recently that another write may leave the same signature ("racily clean" in git). */
+      readonly racy: boolean
     }
-  /** Nothing of that name. */
+  /** The file does not exist. */
   | { readonly ok: false; readonly gone: true }
-  /** A folder, a FIFO, a socket or a device: it was not opened. */
+  /** A folder, FIFO, socket or device, which was not opened. */
   | { readonly ok: false; readonly gone: false; readonly regular: false; readonly kind: string }
   | {
       readonly ok: false
@@ -25,7 +25,7 @@ export type ReadResult =
       readonly signature: string
     }
 
-/** What `stat` says, as two strings: which file it is, and which state of it. */
+/** Derives two strings from `stat`: the identity of the file, and the signature of its state. */
 export function identify(stats: FileStats): { identity: string; signature: string } {
   const identity = `${stats.dev}:${stats.ino}`
   return { identity, signature: `${identity}:${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}:${stats.mode}` }
@@ -46,12 +46,12 @@ export interface FileStats {
   isSocket(): boolean
 }
 
-/** File systems keep times in steps of up to two seconds (FAT). */
-const TIME_STEP_MS = 2_000
+/** The timestamps of file systems have a resolution of up to two seconds (FAT). */
+const TIMESTAMP_RESOLUTION_MS = 2_000
 
 /**
- * Opens regular files only: opening a FIFO waits for a writer and blocks a thread of the pool that all of Node shares,
- * opening a device may act on it. `stat` decides first, `O_NONBLOCK` and a second look guard the moment between.
+ * Opens regular files only: opening a FIFO waits for a writer and blocks a thread of Node's shared pool, and opening a
+ * device may have effects. `stat` decides first; `O_NONBLOCK` and a second `stat` cover a change in between.
  *
  * @param limit bytes
  */
@@ -59,25 +59,32 @@ export async function readText(path: string, limit: number): Promise<ReadResult>
   let handle: FileHandle | undefined
   try {
     const before = await stat(path, { bigint: true })
-    if (!before.isFile()) return { ok: false, gone: false, regular: false, kind: nameOf(before) }
+    if (!before.isFile()) return { ok: false, gone: false, regular: false, kind: fileTypeName(before) }
     if (before.size > BigInt(limit)) return failure(before, 'TooLarge', tooLarge(Number(before.size), limit))
     try {
       handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
     } catch (error) {
       if (isMissing(error)) return { ok: false, gone: true }
-      return failure(before, 'Unreadable', unreadable(error))
+      return failure(before, 'Unreadable', describeReadError(error))
     }
     const opened = await handle.stat({ bigint: true })
-    if (!opened.isFile()) return { ok: false, gone: false, regular: false, kind: nameOf(opened) }
+    if (!opened.isFile()) return { ok: false, gone: false, regular: false, kind: fileTypeName(opened) }
     const bytes = await readAtMost(handle, Number(opened.size), limit)
     if (bytes === null) return failure(opened, 'TooLarge', tooLarge(limit + 1, limit))
     const decoded = decode(bytes)
     if (decoded.text === undefined) return failure(opened, 'NotText', decoded.message)
-    const unsure = Date.now() - Number(opened.mtimeMs) < TIME_STEP_MS
-    return { ok: true, text: decoded.text, signature: identify(opened).signature, unsure }
+    const racy = Date.now() - Number(opened.mtimeMs) < TIMESTAMP_RESOLUTION_MS
+    return { ok: true, text: decoded.text, signature: identify(opened).signature, racy }
   } catch (error) {
     if (isMissing(error)) return { ok: false, gone: true }
-    return { ok: false, gone: false, regular: true, reason: 'Unreadable', message: unreadable(error), signature: '' }
+    return {
+      ok: false,
+      gone: false,
+      regular: true,
+      reason: 'Unreadable',
+      message: describeReadError(error),
+      signature: '',
+    }
   } finally {
     await handle?.close().catch(() => {})
   }
@@ -87,7 +94,7 @@ function failure(stats: FileStats, reason: SourceProblemReason, message: string)
   return { ok: false, gone: false, regular: true, reason, message, signature: identify(stats).signature }
 }
 
-/** Reads to the end, wherever it has moved since `stat`; null when that is beyond the limit. */
+/** Reads to the end, even if the file has grown since `stat`; null when it exceeds the limit. */
 async function readAtMost(handle: FileHandle, expected: number, limit: number): Promise<Buffer | null> {
   let buffer = Buffer.allocUnsafe(Math.min(expected, limit) + 1)
   let length = 0
@@ -110,7 +117,7 @@ function decode(bytes: Buffer): { text: string } | { text?: undefined; message: 
   if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff))
     return { message: 'The file is UTF-16; save it as UTF-8.' }
   if (bytes.includes(0))
-    return { message: 'The file is binary (it holds NUL bytes); move it out of this folder or rename it.' }
+    return { message: 'The file is binary (it contains NUL bytes); move it out of this folder or rename it.' }
   try {
     return { text: utf8.decode(bytes) }
   } catch {
@@ -120,8 +127,8 @@ function decode(bytes: Buffer): { text: string } | { text?: undefined; message: 
   }
 }
 
-/** What is at a path, where that may be known. */
-export function statOrNothing(path: string): FileStats | undefined {
+/** Like `stat`; undefined on any error. */
+export function tryStat(path: string): FileStats | undefined {
   try {
     return statSync(path, { bigint: true, throwIfNoEntry: false })
   } catch {
@@ -138,17 +145,17 @@ export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : ''
 }
 
-/** What to do about a file or folder that the system does not let us read. */
-export function unreadable(error: unknown): string {
+/** Describes why a file or folder cannot be read, and the remedy. */
+export function describeReadError(error: unknown): string {
   const code = codeOf(error)
   if (code === 'EACCES' || code === 'EPERM')
-    return 'Not allowed to read it; give the user that runs Headgate permission.'
+    return 'Permission denied; grant read access to the user that runs Headgate.'
   if (code === 'EMFILE' || code === 'ENFILE') return 'Too many open files; raise the limit (ulimit -n).'
-  if (code === 'ELOOP') return 'The symbolic link leads to itself; remove or correct it.'
+  if (code === 'ELOOP') return 'The symbolic link points to itself; remove or correct it.'
   return `It cannot be read (${code || String(error)}).`
 }
 
-export function nameOf(stats: FileStats): string {
+export function fileTypeName(stats: FileStats): string {
   if (stats.isDirectory()) return 'a folder'
   if (stats.isFIFO()) return 'a FIFO'
   if (stats.isSocket()) return 'a socket'

@@ -1,9 +1,9 @@
 import { basename, dirname, resolve } from 'node:path'
 import type { SettingsObject } from '../api/settings.ts'
 import { displayPath } from './folder/display-path.ts'
-import { Watches, type WatchFolder } from './folder/watches.ts'
+import { FolderWatcher, type WatchFolder } from './folder/folder-watcher.ts'
 import { HoldOff } from './hold-off.ts'
-import { statOrNothing } from './read-text.ts'
+import { tryStat } from './read-text.ts'
 import {
   composeSettings,
   type OriginOf,
@@ -14,38 +14,38 @@ import {
 } from './settings.ts'
 
 export interface SettingsHandler {
-  /** Valid settings that differ from those before; the first call is what is in force at the start. */
+  /** Called with valid settings that differ from the previous ones; first with the settings at startup. */
   changed(settings: SettingsObject, originOf: OriginOf): void
   /**
-   * The complete current list. Empty = all is well again.
+   * Called with the complete current list; empty when there is no problem any more.
    *
-   * @param severity error = the last good settings stay in force
+   * @param severity `error`: the last good settings stay in force
    */
   problems(list: readonly SettingsProblem[], severity: 'error' | 'warning'): void
 }
 
 export interface SettingsFileOptions {
   readonly overrides?: readonly SettingsOverride[]
-  /** Milliseconds between two looks, for what the system does not report. Default 2,000. */
+  /** Milliseconds between two reads, for changes that the system does not report. Default 2,000. */
   readonly pollInterval?: number
   readonly quiet?: number
   readonly maxHold?: number
-  /** Milliseconds for which a broken or vanished file must stay so before it is told. Default 50. */
+  /** Milliseconds for which a broken or missing file must stay so before it is reported. Default 50. */
   readonly settle?: number
   readonly watch?: WatchFolder
 }
 
 const DEFAULTS = { pollInterval: 2_000, quiet: 10, maxHold: 50, settle: 50 }
 
-/** One settings file, kept up to date; a mounted ConfigMap's, too. Flags are applied over each version of it. */
+/** Reads and watches a settings file, also in a mounted ConfigMap. Flags are applied over each version. */
 export class SettingsFile {
   readonly #path: string
   readonly #file: string
   readonly #checker: SettingsChecker
   readonly #overrides: readonly SettingsOverride[]
   readonly #options: typeof DEFAULTS
-  readonly #watches: Watches
-  readonly #hold: HoldOff
+  readonly #watcher: FolderWatcher
+  readonly #holdOff: HoldOff
   #handler: SettingsHandler | undefined
   #signature: string | null = null
   #settings = ''
@@ -53,8 +53,8 @@ export class SettingsFile {
   #stopped = false
   #poll: NodeJS.Timeout | undefined
   #recheck: NodeJS.Timeout | undefined
-  /** Signature of a version that is broken, and since when: an editor may be in the middle of it. */
-  #doubt: { readonly signature: string; readonly since: number } | null = null
+  /** A broken version and its first time, since an editor may be writing it. */
+  #pendingVersion: { readonly signature: string; readonly since: number } | null = null
 
   constructor(path: string, checker: SettingsChecker, options: SettingsFileOptions = {}) {
     const { watch, overrides, ...numbers } = options
@@ -63,85 +63,86 @@ export class SettingsFile {
     this.#checker = checker
     this.#overrides = overrides ?? []
     this.#options = { ...DEFAULTS, ...numbers }
-    this.#watches = new Watches((_, __, name) => this.#hint(name), watch)
-    this.#hold = new HoldOff(this.#options.quiet, this.#options.maxHold, () => this.#run())
+    this.#watcher = new FolderWatcher((_, __, name) => this.#onChange(name), watch)
+    this.#holdOff = new HoldOff(this.#options.quiet, this.#options.maxHold, () => this.#run())
   }
 
   start(handler: SettingsHandler): void {
-    if (this.#handler !== undefined) throw new TypeError('a settings file is started once')
+    if (this.#handler !== undefined) throw new TypeError('the settings file is started already')
     this.#handler = handler
-    this.#hold.now()
+    this.#holdOff.now()
   }
 
   async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#poll)
     clearTimeout(this.#recheck)
-    await this.#hold.close()
+    await this.#holdOff.close()
     clearTimeout(this.#poll)
     clearTimeout(this.#recheck)
-    this.#watches.close()
+    this.#watcher.close()
   }
 
-  #hint(name: string | null): void {
+  #onChange(name: string | null): void {
     if (this.#stopped) return
-    // A mounted ConfigMap swaps the hidden link that the file leads through.
-    if (name === null || name === basename(this.#path) || name.startsWith('..')) this.#hold.hint()
+    // A mounted ConfigMap replaces the hidden link in the path of the file.
+    if (name === null || name === basename(this.#path) || name.startsWith('..')) this.#holdOff.hint()
   }
 
   async #run(): Promise<void> {
     clearTimeout(this.#poll)
-    this.#watch()
+    this.#watchFolder()
     const read = await readSettingsText(this.#path, this.#file)
     if (this.#stopped) return
     this.#poll = setTimeout(() => {
-      this.#watches.retry()
-      this.#hold.hint()
+      this.#watcher.retry()
+      this.#holdOff.hint()
     }, this.#options.pollInterval)
     const signature = read.ok ? read.text : `${read.signature}\n${read.problem.message}`
     if (signature === this.#signature) {
-      this.#doubt = null
+      this.#pendingVersion = null
       return
     }
-    // An empty file is what a program leaves for a moment that writes in place.
+    // A program that overwrites a file leaves it empty for a moment.
     const empty = read.ok && read.text === '' && this.#settings !== ''
     const result = read.ok
       ? composeSettings(read, this.#overrides, this.#checker)
       : { ok: false as const, problems: [read.problem] }
-    if ((empty || !result.ok) && !this.#settled(signature)) return
-    this.#doubt = null
+    if ((empty || !result.ok) && !this.#isSettled(signature)) return
+    this.#pendingVersion = null
     this.#signature = signature
-    if (empty) return this.#tell([emptyProblem(this.#file)], 'error')
-    if (!result.ok) return this.#tell(result.problems, 'error')
-    this.#tell(result.warnings, 'warning')
+    if (empty) return this.#reportProblems([emptyProblem(this.#file)], 'error')
+    if (!result.ok) return this.#reportProblems(result.problems, 'error')
+    this.#reportProblems(result.warnings, 'warning')
     const settings = JSON.stringify(result.settings)
     if (settings === this.#settings) return
     this.#settings = settings
     this.#handler!.changed(result.settings, result.originOf)
   }
 
-  #settled(signature: string): boolean {
+  #isSettled(signature: string): boolean {
     if (this.#settings === '') return true
     const now = performance.now()
-    if (this.#doubt?.signature === signature && now - this.#doubt.since >= this.#options.settle) return true
-    if (this.#doubt?.signature !== signature) this.#doubt = { signature, since: now }
+    if (this.#pendingVersion?.signature === signature && now - this.#pendingVersion.since >= this.#options.settle)
+      return true
+    if (this.#pendingVersion?.signature !== signature) this.#pendingVersion = { signature, since: now }
     clearTimeout(this.#recheck)
-    this.#recheck = setTimeout(() => this.#hold.now(), this.#options.settle)
+    this.#recheck = setTimeout(() => this.#holdOff.now(), this.#options.settle)
     return false
   }
 
-  #tell(problems: readonly SettingsProblem[], severity: 'error' | 'warning'): void {
+  #reportProblems(problems: readonly SettingsProblem[], severity: 'error' | 'warning'): void {
     const text = JSON.stringify(problems)
     if (text === this.#problems) return
     this.#problems = text
     this.#handler!.problems(problems, severity)
   }
 
-  /** The folder, not the file: an editor puts another file in its place. */
-  #watch(): void {
+  /** Watches the folder instead of the file, because editors replace the file. */
+  #watchFolder(): void {
     const folder = dirname(this.#path)
-    const stats = statOrNothing(folder)
-    if (stats !== undefined) this.#watches.ensure(folder, stats)
+    const stats = tryStat(folder)
+    if (stats !== undefined) this.#watcher.ensure(folder, stats)
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The installation's settings: a file, flags over it, the schema's defaults below both, and for each value where it
- * comes from.
+ * Composes the settings of the installation from the settings file, flags that override it, and the schema's defaults,
+ * and records the origin of each value.
  */
 import { type FieldProblem, formatPath } from '../api/object.ts'
 import type { SettingsObject } from '../api/settings.ts'
@@ -11,19 +11,18 @@ import { LineIndex, locateInText, parseJson, parseYaml } from './yaml-text.ts'
 type Path = readonly (string | number)[]
 
 /**
- * One value that a flag sets. Plain data: it is handed to the control thread, which applies it again when the file
- * changes.
+ * One value set by a flag. Plain data: the control thread receives it and applies it again when the file changes.
  */
 export interface SettingsOverride {
-  /** As the user wrote it, for example `--admin :9901`. */
+  /** The flag as given, for example `--admin :9901`. */
   readonly flag: string
-  /** Where in the settings; a text after a list is the `name` of an item, which is added where there is none. */
+  /** Path in the settings; the step after a list is the `name` of an item, which is added if absent. */
   readonly path: readonly string[]
-  /** `null` takes away what the file says. */
+  /** `null` removes the value of the file. */
   readonly value: string | number | boolean | null
 }
 
-/** The part of the validator that is needed here. */
+/** The part of the validator used here. */
 export interface SettingsChecker {
   checkSettings(
     raw: unknown,
@@ -32,7 +31,7 @@ export interface SettingsChecker {
     | { readonly ok: false; readonly problems: readonly FieldProblem[] }
 }
 
-/** Where the value at a path of the settings was said; `null` for a default. */
+/** The origin of a value of the settings; `null` for a default. */
 export type SettingsOrigin = { readonly flag: string } | { readonly file: string; readonly line: number } | null
 
 export type OriginOf = (path: Path) => SettingsOrigin
@@ -55,7 +54,7 @@ export type SettingsResult =
 export interface SettingsProblem {
   /** File, line and column, or the flag. */
   readonly where: string
-  /** Field, or empty where the file as a whole is meant. */
+  /** Field; empty for a problem of the whole file. */
   readonly field: string
   readonly reason: FieldProblem['reason'] | SourceProblem['reason']
   readonly message: string
@@ -66,15 +65,15 @@ export function formatSettingsProblem({ where, field, reason, message }: Setting
   return `${where}: ${field === '' ? '' : `${field}: `}${message} (${reason})`
 }
 
-/** Settings are written by hand. */
+/** Sufficient for a file written by hand. */
 const MAX_BYTES = 1024 * 1024
 
-/** The text of a settings file, or why there is none. */
+/** The text of a settings file, or the problem of reading it. */
 export type SettingsText =
   | { readonly ok: true; readonly file: string; readonly text: string; readonly signature: string }
   | { readonly ok: false; readonly problem: SettingsProblem; readonly signature: string }
 
-/** @param file as it is shown to a person */
+/** @param file display path */
 export async function readSettingsText(path: string, file: string): Promise<SettingsText> {
   const read = await readText(path, MAX_BYTES)
   if (read.ok) return { ok: true, file, text: read.text, signature: read.signature }
@@ -83,15 +82,15 @@ export async function readSettingsText(path: string, file: string): Promise<Sett
     problem: { where: file, field: '', reason, message },
     signature,
   })
-  if (read.gone) return fail('Unreadable', 'The settings file does not exist; correct --settings or leave it out.', '')
+  if (read.gone) return fail('Unreadable', 'The settings file does not exist; correct --settings or omit it.', '')
   if (!read.regular) return fail('Unreadable', `This is ${read.kind}, not a file.`, '')
   return fail(read.reason, read.message, read.signature)
 }
 
 /**
- * Puts flags over a file over the defaults.
+ * Applies flags over the file over the defaults.
  *
- * @param source null where no file is named
+ * @param source null without a file
  */
 export function composeSettings(
   source: { readonly file: string; readonly text: string } | null,
@@ -139,7 +138,7 @@ function parse(file: string, text: string): { raw: Record<string, unknown>; prob
   )
   const [first, second] = documents
   if (second !== undefined) {
-    const message = 'Settings are one document; this is a second one.'
+    const message = 'A settings file has one document; this is a second one.'
     problems.push({ where: at(second.offset), field: '', reason: 'Syntax', message })
   }
   if (first === undefined || problems.length > 0) return { raw: {}, problems }
@@ -151,8 +150,7 @@ function parse(file: string, text: string): { raw: Record<string, unknown>; prob
 }
 
 /**
- * @returns paths of what was set, as they are in the merged settings, with indexes; the name of an item that was added,
- *   too
+ * @returns paths of the set values in the merged settings, with indexes, including the name of an added item
  */
 function apply(settings: Record<string, unknown>, { path, value }: SettingsOverride): Path[] {
   const real: (string | number)[] = []
@@ -175,7 +173,7 @@ function apply(settings: Record<string, unknown>, { path, value }: SettingsOverr
     real.push(step)
     if (last && value === null) delete fields[step]
     else if (last) fields[step] = value
-    // What a list of named items is, only `listeners` is; a value of the wrong type is left for validation to refuse.
+    // Only `listeners` is a list of named items; a value of the wrong type is left for validation to reject.
     else fields[step] ??= step === 'listeners' ? [] : {}
     node = fields[step]
   }

@@ -1,9 +1,9 @@
 import type { Kind } from '../api/object.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 
-/** Where an object was written down. */
+/** Where an object is defined. */
 export type Origin =
-  /** `file` as a person would name it (relative to the working directory where it lies below), `line` from 1. */
+  /** `file` is a display path (relative to the working directory where it is below it), `line` counts from 1. */
   { readonly file: string; readonly line: number } | { readonly cluster: true }
 
 /** A position in a file; `line` and `column` count from 1. */
@@ -20,9 +20,9 @@ export type SourceEvent =
       /** `namespace/name`; a Namespace belongs to none: `/name`. */
       readonly key: string
       /**
-       * The object as it was written, with `apiVersion`, `kind`, `metadata.name` and `metadata.namespace` known to be
-       * there and to be strings; everything else is for validation to judge. A Secret's `stringData` is already
-       * folded into `data`. Nobody changes it any more: the source compares with it later.
+       * The object as written. `apiVersion`, `kind`, `metadata.name` and `metadata.namespace` are strings; everything
+       * else is not validated. A Secret's `stringData` is merged into `data`. Immutable: the source compares with it
+       * later.
        */
       readonly raw: unknown
       readonly origin: Origin
@@ -32,15 +32,15 @@ export type SourceEvent =
       readonly type: 'delete'
       readonly kind: Kind
       readonly key: string
-      /** When the source read of it, monotonic, where it knows: what takes time from then on is ours. */
+      /** When the source read the change (monotonic), where known: the start of its latency. */
       readonly seen?: Milliseconds
     }
 
-/** What a source itself can find wrong, before any object is validated. */
+/** Problems that a source reports, before any object is validated. */
 export type SourceProblemReason =
-  /** The folder is not there; its last content keeps serving. */
+  /** The folder does not exist; its last content keeps serving. */
   | 'FolderMissing'
-  /** Not allowed to read; the last content keeps serving. */
+  /** Reading is not permitted; the last content keeps serving. */
   | 'Unreadable'
   /** Larger than the limit. */
   | 'TooLarge'
@@ -48,49 +48,49 @@ export type SourceProblemReason =
   | 'NotText'
   /** Not YAML or JSON, perhaps half-written. */
   | 'Syntax'
-  /** A file that had content has none any more: half-written, or the disk was full. Its last content keeps serving. */
+  /** A file with content became empty: half-written, or the disk was full. Its last content keeps serving. */
   | 'Empty'
   /** Parses, but is not a Kubernetes object: `apiVersion`, `kind` or `metadata.name` missing or of the wrong type. */
   | 'NotAnObject'
   /** A kind that Headgate does not read. */
   | 'UnknownKind'
-  /** Another file or document has defined the same object before. */
+  /** Another file or document, which takes precedence, defines the same object. */
   | 'DefinedTwice'
-  /** A scalar that kubectl, which reads YAML 1.1, would take for something else. */
+  /** A scalar that kubectl, which reads YAML 1.1, interprets differently. */
   | 'ReadDifferently'
-  /** A symbolic link that leads nowhere or to itself, or a folder reached twice. */
+  /** A symbolic link without a target or to itself, or a folder reached twice. */
   | 'BrokenLink'
-  /** Changes are found by polling because the system gives no (more) notifications. */
+  /** Changes are detected by polling, because the system reports none. */
   | 'WatchUnavailable'
-  /** The API server cannot be reached or refuses (Kubernetes only). */
+  /** The API server is unreachable or rejects requests (Kubernetes only). */
   | 'ClusterUnavailable'
-  /** Not everything was read since the start; what an earlier process knew serves instead (Kubernetes only). */
+  /** The cluster has not been read completely since the start; a checkpoint is served (Kubernetes only). */
   | 'RememberedState'
-  /** Our role does not let us read a kind (Kubernetes only). */
+  /** The role does not permit reading a kind (Kubernetes only). */
   | 'Forbidden'
-  /** The API server does not know a kind: its CustomResourceDefinition is missing (Kubernetes only). */
+  /** The API server has no such kind: its CustomResourceDefinition is missing (Kubernetes only). */
   | 'KindMissing'
 
-/** One thing that is wrong with what a source reads, at a place a person can find. */
+/** A problem of a source, with its location. */
 export interface SourceProblem {
   readonly severity: 'error' | 'warning'
   readonly reason: SourceProblemReason
-  /** What is wrong, what serves meanwhile and what to do. Without the place. */
+  /** The cause, what serves in the meantime, and the remedy. Without the location. */
   readonly message: string
-  /** Absent where no file is concerned. A file as a whole has line 1, column 1. */
-  readonly place?: SourceLocation
-  /** What cannot be read, where it is one kind. */
+  /** Absent without a file. A problem of a whole file has line 1, column 1. */
+  readonly location?: SourceLocation
+  /** The kind that cannot be read. */
   readonly kind?: Kind
-  /** The object concerned, where it is known. */
+  /** The object, where it is known. */
   readonly object?: { readonly kind: string; readonly key: string }
 }
 
 export interface SourceHandler {
-  /** What is different, never empty, at most one event an object. One call for a whole burst of changes. */
+  /** Changes: never empty, at most one event per object, one call for a burst. */
   changed(events: SourceEvent[]): void
-  /** Once, after the `changed` that carries everything there was at the start (none where there was nothing). */
+  /** Called once, after the `changed` with all objects present at the start. */
   synced(): void
-  /** The complete current list, each time it differs from the one said before; empty = all is well again. */
+  /** The complete current list, whenever it changes; empty when there is no problem any more. */
   problems(list: SourceProblem[]): void
 }
 

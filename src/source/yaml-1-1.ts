@@ -1,7 +1,7 @@
 /**
- * Scalars that two readers of YAML take for different things. Headgate reads the core schema of YAML 1.2.2 (§10.3);
- * kubectl reads YAML 1.1 as go-yaml does: `on` is true, `010` is eight. The same manifest must mean the same in both
- * places, so whoever writes one of these is told to use quotes.
+ * Detects scalars that YAML 1.1 and 1.2 parsers interpret differently. Headgate reads the core schema of YAML 1.2.2
+ * (§10.3); kubectl reads YAML 1.1 like go-yaml: `on` is true, `010` is eight. A manifest must have the same meaning in
+ * both, so such a scalar causes a warning to use quotes.
  */
 
 const BOOLEAN = /^(?:y|Y|yes|Yes|YES|on|On|ON|n|N|no|No|NO|off|Off|OFF)$/
@@ -11,20 +11,20 @@ const UNDERSCORED = /^[-+]?(?:0x[\da-fA-F_]+|0o[0-7_]+|[1-9][\d_]*|0)(?:\.[\d_]*
 const SEXAGESIMAL = /^[-+]?[1-9][\d_]*(?::[0-5]?\d)+(?:\.[\d_]*)?$/
 
 /**
- * @param source a plain (unquoted, untagged) scalar as it is written
- * @param value what the core schema makes of it
- * @returns a sentence for a person, null when both readers agree
+ * @param source text of a plain (unquoted, untagged) scalar
+ * @param value its value in the core schema
+ * @returns a message, null when both interpretations agree
  */
-export function readDifferently(source: string, value: unknown): string | null {
+export function yaml11Difference(source: string, value: unknown): string | null {
   const here = typeof value === 'string' ? `the text "${value}"` : `${String(value)}`
   const there = inYaml11(source)
   if (there === null || there === here) return null
-  const reader = SEXAGESIMAL.test(source) ? 'Some readers of YAML 1.1 take' : 'In YAML 1.1, kubectl takes'
+  const reader = SEXAGESIMAL.test(source) ? 'Some parsers of YAML 1.1 read' : 'In YAML 1.1, kubectl reads'
   const remedy =
     typeof value === 'string'
       ? `write "${source}" in quotes`
       : 'write the number in decimal, or in quotes if it is a text'
-  return `${reader} \`${source}\` for ${there}, Headgate for ${here}: ${remedy}.`
+  return `${reader} \`${source}\` as ${there}, Headgate as ${here}: ${remedy}.`
 }
 
 function inYaml11(source: string): string | null {

@@ -1,8 +1,8 @@
-/** YAML text to plain values, with every fault as a value that has a position. */
+/** Parses YAML and JSON text to plain values, and returns every error with its position. */
 import { type Document, isAlias, isMap, isScalar, isSeq, Lexer, type Node, parseAllDocuments, visit } from 'yaml'
 import { inspectJson, type JsonReport, locateInJson } from './json-scan.ts'
 import type { SourceProblemReason } from './source.ts'
-import { readDifferently } from './yaml-1-1.ts'
+import { yaml11Difference } from './yaml-1-1.ts'
 
 type Path = readonly (string | number)[]
 
@@ -10,54 +10,54 @@ export interface TextProblem {
   readonly severity: 'error' | 'warning'
   readonly reason: SourceProblemReason
   readonly message: string
-  /** In the text, UTF-16 units from 0. */
+  /** Offset in the text, in UTF-16 units from 0. */
   readonly offset: number
 }
 
 export interface TextDocument {
   /** Plain data: objects, lists, strings, numbers, booleans, null. */
   readonly value: unknown
-  /** Of its first character. */
+  /** Offset of its first character. */
   readonly offset: number
-  /** Scalars that kubectl would read differently. */
+  /** Warnings of scalars that kubectl reads differently. */
   readonly warnings: readonly TextProblem[]
-  /** As {@link locateInText}, without parsing again. Keeps the parsed document alive: not for keeping. */
+  /** Like {@link locateInText}, without parsing again. Retains the parsed document: do not store it. */
   locate(path: Path): number
 }
 
 export interface ParsedText {
-  /** Without empty documents and those that have errors. */
+  /** Excludes empty documents and documents with errors. */
   readonly documents: readonly TextDocument[]
   readonly errors: readonly TextProblem[]
 }
 
-// The parser looks for equal keys by comparing each with each; `duplicates` below does it in linear time.
+// The parser's check for duplicate keys is quadratic; `duplicates` below is linear.
 const OPTIONS = { version: '1.2', merge: true, uniqueKeys: false, prettyErrors: false, logLevel: 'silent' } as const
 
-/** Aliases may multiply a document this many times, which is far above honest use and far below a bomb. */
+/** Limit of the expansion by aliases: far above regular use, and far below an expansion attack. */
 const MAX_ALIASES = 100
 
 /**
- * Tokens (names, values, punctuation; of YAML blanks and line ends too) of one document or object: some 5,000 fields in
- * YAML. Whoever may write a file must not be able to hold up the thread that everybody's changes wait for, and to parse
- * this many takes a tenth of a second.
+ * Limit of tokens (names, values, punctuation; in YAML also blanks and line ends) per document or object: about 5,000
+ * fields in YAML. Parsing this many takes a tenth of a second, so that no author of a file can block the control
+ * thread.
  */
-const MAX_SIGNS = 50_000
-/** Brackets within brackets: the parser recurses. */
+const MAX_TOKENS = 50_000
+/** Limit of nested brackets, because the parser is recursive. */
 const MAX_DEPTH = 200
-/** To resolve an alias the parser walks the document: aliases times signs. */
-const MAX_RESOLVING = 5_000_000
+/** Limit of aliases times tokens, because the parser walks the document to resolve an alias. */
+const MAX_ALIAS_COST = 5_000_000
 
 /** Never throws, whatever the text. */
 export function parseYaml(text: string): ParsedText {
   const documents: TextDocument[] = []
   const errors: TextProblem[] = []
   try {
-    const excess = excessOf(text)
+    const excess = findExcess(text)
     if (excess !== null) return { documents, errors: [excess] }
     const parsed = parseAllDocuments(text, OPTIONS)
     for (const document of 'empty' in parsed ? [] : parsed) {
-      const faults = faultsOf(document)
+      const faults = errorsOf(document)
       errors.push(...faults)
       if (faults.length > 0 || document.contents === null) continue
       const offset = document.contents.range?.[0] ?? 0
@@ -67,18 +67,18 @@ export function parseYaml(text: string): ParsedText {
         documents.push({
           value: value.value,
           offset,
-          warnings: differences(document),
+          warnings: yaml11Warnings(document),
           locate: (path) => locateNode(document, path),
         })
     }
   } catch (error) {
-    // The parser recurses: what is nested thousands deep ends its stack.
+    // The parser is recursive: thousands of nested levels overflow its stack.
     errors.push(syntax(describe(error), 0))
   }
   return { documents, errors }
 }
 
-/** As {@link parseYaml}, for JSON: some forty times as fast. Falls back to YAML, which also says where a fault is. */
+/** Like {@link parseYaml} for JSON, about forty times as fast. Falls back to YAML, which also locates errors. */
 export function parseJson(text: string): ParsedText {
   const steps = parseJsonInSteps(text)
   for (;;) {
@@ -87,15 +87,15 @@ export function parseJson(text: string): ParsedText {
   }
 }
 
-/** @yields wherever the caller may do something else first */
+/** @yields where the caller may pause */
 export function* parseJsonInSteps(text: string): Generator<void, ParsedText> {
   let report: JsonReport
   try {
-    report = yield* inspectJson(text, MAX_SIGNS)
+    report = yield* inspectJson(text, MAX_TOKENS)
   } catch (error) {
     return { documents: [], errors: [syntax(describe(error), 0)] }
   }
-  if (report.excess !== null) return { documents: [], errors: [tooMuch(TOO_MANY, report.excess)] }
+  if (report.excess !== null) return { documents: [], errors: [tooLarge(TOO_MANY_TOKENS, report.excess)] }
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -104,7 +104,7 @@ export function* parseJsonInSteps(text: string): Generator<void, ParsedText> {
   }
   const { duplicate, items } = report
   if (duplicate !== null) {
-    const message = `the key "${duplicate.key}" is there twice in one object`
+    const message = `the key "${duplicate.key}" occurs twice in one object`
     return { documents: [], errors: [syntax(message, duplicate.offset)] }
   }
   if (value === null) return { documents: [], errors: [] }
@@ -116,15 +116,15 @@ export function* parseJsonInSteps(text: string): Generator<void, ParsedText> {
 }
 
 /**
- * Where `path` stands in a document: the key for a member, the value for an element, and the nearest place around it
- * where the path leads to nothing.
+ * Returns the position of `path` in a document: the key of a member, the value of an element, or the nearest existing
+ * ancestor if the path does not exist.
  *
- * @param text of which the first non-empty document is meant
+ * @param text its first non-empty document is used
  * @returns an offset into `text`
  */
 export function locateInYaml(text: string, path: Path): number {
   try {
-    if (excessOf(text) !== null) return 0
+    if (findExcess(text) !== null) return 0
     const parsed = parseAllDocuments(text, OPTIONS)
     if ('empty' in parsed) return 0
     const document = parsed.find((candidate) => candidate.contents !== null)
@@ -134,7 +134,7 @@ export function locateInYaml(text: string, path: Path): number {
   }
 }
 
-/** As {@link locateInYaml}, for what {@link parseJson} read. */
+/** Like {@link locateInYaml}, also for JSON. */
 export function locateInText(text: string, path: Path): number {
   if (/^\s*[{[]/.test(text)) {
     try {
@@ -192,13 +192,15 @@ function locateNode(document: Document.Parsed, path: Path): number {
   return best
 }
 
-function faultsOf(document: Document.Parsed): TextProblem[] {
-  // An unknown tag is only a warning to the parser, but its value would not be what was meant.
-  const faults = [...document.errors, ...document.warnings].map((fault) => syntax(sentence(fault), fault.pos[0]))
+function errorsOf(document: Document.Parsed): TextProblem[] {
+  // The parser only warns of an unknown tag, but its value would not be the intended one.
+  const faults = [...document.errors, ...document.warnings].map((fault) =>
+    syntax(describeParseError(fault), fault.pos[0]),
+  )
   return faults.length > 0 ? faults : duplicates(document)
 }
 
-/** Keys that a mapping holds twice. */
+/** Finds duplicate keys of mappings. */
 function duplicates(document: Document.Parsed): TextProblem[] {
   const found: TextProblem[] = []
   visit(document, {
@@ -207,7 +209,7 @@ function duplicates(document: Document.Parsed): TextProblem[] {
       for (const { key } of items) {
         if (!isScalar(key)) continue
         const at = (key as Node).range?.[0] ?? 0
-        if (keys.has(key.value)) found.push(syntax(sentence({ code: 'DUPLICATE_KEY', message: '' }), at))
+        if (keys.has(key.value)) found.push(syntax(describeParseError({ code: 'DUPLICATE_KEY', message: '' }), at))
         keys.add(key.value)
       }
     },
@@ -215,35 +217,35 @@ function duplicates(document: Document.Parsed): TextProblem[] {
   return found
 }
 
-const TOO_MANY = `there are more than ${MAX_SIGNS} tokens (names, values, punctuation, blanks of YAML) in one object; divide it`
+const TOO_MANY_TOKENS = `there are more than ${MAX_TOKENS} tokens (names, values, punctuation, blanks of YAML) in one object; divide it`
 
-/** What is beyond reason in a text, by its signs alone: found before anything is built from them. */
-function excessOf(text: string): TextProblem | null {
-  let signs = 0
+/** Checks the limits by the tokens of a text, before anything is built from them. */
+function findExcess(text: string): TextProblem | null {
+  let tokens = 0
   let aliases = 0
   let depth = 0
   let offset = 0
   let before = ''
-  for (const sign of new Lexer().lex(text)) {
-    if (++signs > MAX_SIGNS) return tooMuch(TOO_MANY, 0)
+  for (const token of new Lexer().lex(text)) {
+    if (++tokens > MAX_TOKENS) return tooLarge(TOO_MANY_TOKENS, 0)
     if (before !== SCALAR) {
-      if (sign === '[' || sign === '{') depth++
-      else if (sign === ']' || sign === '}') depth--
-      else if (sign.startsWith('*') && ++aliases * signs > MAX_RESOLVING)
-        return tooMuch('there are too many aliases; write the values out', offset)
+      if (token === '[' || token === '{') depth++
+      else if (token === ']' || token === '}') depth--
+      else if (token.startsWith('*') && ++aliases * tokens > MAX_ALIAS_COST)
+        return tooLarge('there are too many aliases; write the values out', offset)
       if (depth > MAX_DEPTH) return syntax('it is nested too deeply', offset)
     }
-    before = sign
-    if (!MARKS.has(sign)) offset += sign.length
+    before = token
+    if (!MARKS.has(token)) offset += token.length
   }
   return null
 }
 
-/** What the lexer says besides the text itself: before a plain scalar, before a document, at the end of flow. */
+/** Marks that the lexer adds to the text: before a plain scalar, before a document, at the end of a flow collection. */
 const SCALAR = '\x1f'
 const MARKS: ReadonlySet<string> = new Set([SCALAR, '\x02', '\x18'])
 
-function tooMuch(message: string, offset: number): TextProblem {
+function tooLarge(message: string, offset: number): TextProblem {
   return { severity: 'error', reason: 'TooLarge', message: `${message[0]!.toUpperCase()}${message.slice(1)}.`, offset }
 }
 
@@ -251,21 +253,21 @@ function syntax(message: string, offset: number): TextProblem {
   return { severity: 'error', reason: 'Syntax', message: `Not valid YAML or JSON: ${message}.`, offset }
 }
 
-/** The parser's code as a remedy, where its own words leave a reader alone. */
-function sentence({ code, message: full }: { code: string; message: string }): string {
-  // What follows is a piece of the text, which may be a Secret's.
+/** Describes an error of the parser with a remedy, where its own message is not helpful. */
+function describeParseError({ code, message: full }: { code: string; message: string }): string {
+  // The rest quotes the text, which may be that of a Secret.
   const message = full.replace(/: ".*$/s, '')
   switch (code) {
     case 'TAB_AS_INDENT':
       return 'a tab is used to indent; use spaces'
     case 'DUPLICATE_KEY':
-      return 'this key is there twice in one mapping; remove one'
+      return 'this key occurs twice in one mapping; remove one'
     case 'BAD_INDENT':
       return /must be sufficiently indented and end with/i.test(message)
         ? `a ${message.slice(-1)} is missing before this`
-        : 'this line is indented otherwise than those it belongs to'
+        : 'the indentation of this line does not match the surrounding lines'
     case 'TAG_RESOLVE_FAILED':
-      return 'this tag is not known; remove it'
+      return 'this tag is unknown; remove it'
     case 'UNEXPECTED_TOKEN':
       return `something is out of place here (${lower(message)}); look for a missing quote, colon or line`
     default:
@@ -287,16 +289,16 @@ function toValue(document: Document.Parsed, offset: number): TextProblem | { val
     return { value: document.toJS({ maxAliasCount: MAX_ALIASES }) as unknown }
   } catch (error) {
     const bomb = error instanceof ReferenceError && /alias count/i.test(error.message)
-    return syntax(bomb ? 'its aliases multiply it beyond reason; write the values out' : describe(error), offset)
+    return syntax(bomb ? 'its aliases expand it beyond the limit; write the values out' : describe(error), offset)
   }
 }
 
-function differences(document: Document.Parsed): TextProblem[] {
+function yaml11Warnings(document: Document.Parsed): TextProblem[] {
   const found: TextProblem[] = []
   visit(document, {
     Scalar(_, node) {
       if (node.type !== 'PLAIN' || node.tag !== undefined || node.source === undefined) return
-      const message = readDifferently(node.source, node.value)
+      const message = yaml11Difference(node.source, node.value)
       if (message !== null)
         found.push({
           severity: 'warning',

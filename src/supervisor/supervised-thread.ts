@@ -1,4 +1,6 @@
-/** Keeps one thread running: starts it, watches its heartbeat, terminates it when it hangs, restarts it when it exits. */
+/**
+ * Keeps one thread running: starts it, watches its heartbeat, terminates it when it hangs, restarts it when it exits.
+ */
 import type { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { Milliseconds } from '../lib/clock.ts'
@@ -7,7 +9,9 @@ import { cpuWaitTime } from './cpu-wait.ts'
 import { HangDetector } from './hang-detector.ts'
 import { RestartBackOff } from './restart-back-off.ts'
 
-/** A thread that does not exit within this time after `terminate` is in a blocking system call: the process must end. */
+/**
+ * A thread that does not exit within this time after `terminate` is in a blocking system call: the process must end.
+ */
 const TERMINATE_TIMEOUT: Milliseconds = 5_000
 
 export interface SupervisedThreadOptions {

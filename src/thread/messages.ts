@@ -3,10 +3,11 @@
  * plain data.
  */
 
+import type { LoopSettings } from '../exchange/loop-guard.ts'
+import type { UpstreamLimits } from '../limit/upstream-budget.ts'
+import type { TablesUpdate } from '../link/tables-update.ts'
 import type { ContentChange } from '../policy/contents.ts'
-import type { PolicySet } from '../policy/policy-set.ts'
-import type { PackedTables } from '../snapshot/packed.ts'
-import type { Backend, EndpointAddress } from '../snapshot/snapshot.ts'
+import type { EndpointAddress } from '../snapshot/snapshot.ts'
 import type { DialRules } from '../transport/dial-guard.ts'
 
 /** The part of the installation settings that acts in a worker, units resolved (milliseconds, bytes). */
@@ -51,24 +52,6 @@ export interface WorkerSettings {
   readonly dial: DialRules
 }
 
-/** What Backends may take, whatever they ask for. Infinity where nobody says less. */
-export interface UpstreamLimits {
-  /** Connections of one worker to all upstreams, by the process limit. */
-  readonly connections: number
-  /** Of all Backends of a namespace together, over all workers. */
-  readonly namespaceConnections: number
-  readonly maxConnections: number
-  readonly maxPending: number
-  readonly maxConcurrentRequests: number
-}
-
-export interface LoopSettings {
-  /** The same in all replicas of an installation, and in no other one. Not to be shown to anybody. */
-  readonly seed: string
-  /** How often a request may pass the installation. */
-  readonly passes: number
-}
-
 export interface ListenerSettings {
   readonly name: string
   /** Address literal to bind, `::` or `0.0.0.0` for all. */
@@ -86,28 +69,6 @@ export interface ListenerFailure {
 export interface EndpointRow extends EndpointAddress {
   /** Row in the shared endpoint table. */
   readonly slot: number
-}
-
-/**
- * A generation of tables. Policies and backends are referred to by index from the packed records; only what changed is
- * sent.
- */
-export interface TablesUpdate {
-  readonly type: 'tables'
-  readonly generation: number
-  readonly tables: PackedTables
-  /** True: forget all policies and backends known so far (first message to a thread, or a new control thread). */
-  readonly full: boolean
-  readonly policies: readonly { readonly index: number; readonly policy: PolicySet | null }[]
-  readonly backends: readonly {
-    readonly index: number
-    readonly backend: Backend | null
-    /**
-     * The Backend's own row in the shared endpoint table, for its limits; absent where the table is full. Put in by the
-     * publisher.
-     */
-    readonly slot?: number
-  }[]
 }
 
 /** Control → worker, on a MessagePort made by main for each pair of them. */

@@ -3,7 +3,8 @@
  * for workers that are started later; the supervisor keeps another, so that a worker can be replaced even while control
  * is away.
  */
-import type { TablesUpdate, ToWorker } from './messages.ts'
+import type { TablesUpdate } from '../link/tables-update.ts'
+import type { ToWorker } from './messages.ts'
 
 type Policy = TablesUpdate['policies'][number]
 type BackendEntry = TablesUpdate['backends'][number]

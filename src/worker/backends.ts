@@ -7,6 +7,8 @@ import type { Endpoint } from '../balance/endpoint.ts'
 import { EndpointSet } from '../balance/endpoint-set.ts'
 import { RetryBudget } from '../balance/retry.ts'
 import type { Clock, Random } from '../lib/clock.ts'
+import type { NamespaceShare, ShareMember, UpstreamBudget } from '../limit/upstream-budget.ts'
+import type { LinkedBackend } from '../link/linked-tables.ts'
 import type { HeadLimits } from '../message/head.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
@@ -16,8 +18,6 @@ import type { EndpointRow } from '../thread/messages.ts'
 import type { Connector } from '../transport/connector.ts'
 import { EndpointPool, type PoolContext, type Reservation } from '../transport/pool.ts'
 import type { Timed, Timers } from '../transport/timers.ts'
-import type { LinkedBackend } from './linked.ts'
-import type { NamespaceShare, ShareMember, UpstreamBudget } from './upstream-budget.ts'
 
 export interface BackendsContext {
   readonly worker: number
@@ -90,6 +90,11 @@ export class Backends {
     this.#backends.delete(backend.id)
     known.end()
     if (this.#sets.get(backend.id)?.endpoints.length === 0) this.#sets.delete(backend.id)
+  }
+
+  /** A Backend that tables name. */
+  find(id: string): LinkedBackend | undefined {
+    return this.#backends.get(id)
   }
 
   /** Closes what has been idle or open too long. */

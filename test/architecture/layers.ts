@@ -17,6 +17,30 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['main.ts'],
 ]
 
+/** A folder that is divided into rooms: what flows through it flows from the first rank to the last. */
+export interface Rooms {
+  /** Folders below it by rank. A room imports the entrances of rooms in lower ranks. */
+  readonly ranks: readonly (readonly string[])[]
+  /** The one file of each room that others may import. */
+  readonly entrances: Readonly<Record<string, string>>
+}
+
+/** Files that stand beside the rooms put them together: no room imports them, and they import entrances alone. */
+export const ROOMS: Readonly<Record<string, Rooms>> = {
+  control: {
+    ranks: [['settings', 'leader', 'last-good'], ['resources'], ['endpoints', 'publish'], ['status']],
+    entrances: {
+      settings: 'settings-feed.ts',
+      leader: 'leader.ts',
+      'last-good': 'last-good.ts',
+      resources: 'resources.ts',
+      endpoints: 'endpoints.ts',
+      publish: 'pipeline.ts',
+      status: 'statuses.ts',
+    },
+  },
+}
+
 /** Layers 0 to this one are pure: no sockets, files, timers, process, clock or chance. */
 export const LAST_PURE_LAYER = 7
 

@@ -9,6 +9,8 @@ import {
   MAX_LONG_SHARE,
   PURE_BUILTINS,
   PURE_PACKAGES,
+  ROOMS,
+  type Rooms,
   SOFT_LINES,
 } from './layers.ts'
 
@@ -29,7 +31,7 @@ export function judge(tree: SourceTree): string[] {
   for (const [path, text] of tree) files.set(path, read(path, text))
   const faults: string[] = []
   for (const file of files.values())
-    faults.push(...layerFaults(file, files), ...purityFaults(file), ...shapeFaults(file))
+    faults.push(...layerFaults(file, files), ...roomFaults(file), ...purityFaults(file), ...shapeFaults(file))
   const long = [...files.values()].filter((file) => file.lines > SOFT_LINES)
   if (long.length > files.size * MAX_LONG_SHARE)
     faults.push(
@@ -75,6 +77,46 @@ function layerFaults(file: SourceFile, files: ReadonlyMap<string, SourceFile>): 
       faults.push(`${place}: imports sideways: ${file.folder} → ${path}, both in layer ${file.layer}`)
   }
   return faults
+}
+
+/** The room of a file in a folder that is divided into rooms; '' beside them, undefined elsewhere. */
+function roomOf(path: string): string | undefined {
+  const [folder, room, ...rest] = path.split('/')
+  if (!Object.hasOwn(ROOMS, folder!)) return undefined
+  return rest.length === 0 ? '' : room
+}
+
+function roomFaults(file: SourceFile): string[] {
+  const faults: string[] = []
+  const own = roomOf(file.path)
+  const rooms = ROOMS[file.folder]
+  if (rooms !== undefined && own !== '' && !rooms.ranks.flat().includes(own!))
+    faults.push(`${file.path}: no rank is assigned to ${file.folder}/${own}; add it to test/architecture/layers.ts`)
+  for (const site of file.imports) {
+    const path = target(file, site)
+    if (path === undefined || site.kind === 'url') continue
+    const room = roomOf(path)
+    const place = `${file.path}:${site.line}`
+    const folder = path.slice(0, path.indexOf('/'))
+    if (room === undefined || (room === own && folder === file.folder)) continue
+    if (folder !== file.folder) {
+      if (room !== '')
+        faults.push(`${place}: imports ${path}, a room of ${folder}; only files beside the rooms are for others`)
+      continue
+    }
+    if (room === '') faults.push(`${place}: the room ${own} imports ${path}, which puts the rooms together`)
+    else if (posix.basename(path) !== rooms!.entrances[room])
+      faults.push(`${place}: imports ${path}; the way into ${room} is ${rooms!.entrances[room]}`)
+    else if (own !== '' && rankOf(rooms!, room) >= rankOf(rooms!, own!))
+      faults.push(
+        `${place}: imports against the flow: ${own} (${rankOf(rooms!, own!)}) → ${room} (${rankOf(rooms!, room)})`,
+      )
+  }
+  return faults
+}
+
+function rankOf(rooms: Rooms, room: string): number {
+  return rooms.ranks.findIndex((rank) => rank.includes(room))
 }
 
 function purityFaults(file: SourceFile): string[] {
@@ -163,6 +205,7 @@ function shapeFaults(file: SourceFile): string[] {
 
 /**
  * Of what is loaded: two classes of one folder may name each other's types, but neither file needs the other to begin.
+ * In a folder that is divided into rooms types count, too.
  */
 function cycleFaults(files: ReadonlyMap<string, SourceFile>): string[] {
   const faults: string[] = []
@@ -172,7 +215,8 @@ function cycleFaults(files: ReadonlyMap<string, SourceFile>): string[] {
     state.set(file.path, 'open')
     trail.push(file.path)
     for (const site of file.imports) {
-      const path = site.kind === 'url' || site.typeOnly === true ? undefined : target(file, site)
+      const counts = site.kind !== 'url' && (site.typeOnly !== true || Object.hasOwn(ROOMS, file.folder))
+      const path = counts ? target(file, site) : undefined
       const other = path === undefined ? undefined : files.get(path)
       if (other === undefined) continue
       if (state.get(other.path) === 'open')

@@ -31,9 +31,9 @@ describe('least request', () => {
     balancer.update([light!, heavy!])
     bench.load.set(light!.slot, 1)
     bench.load.set(heavy!.slot, 9)
-    assert.equal(balancer.pick(null), heavy)
+    assert.equal(balancer.pick(undefined, null), heavy)
     bench.load.set(heavy!.slot, 11)
-    assert.equal(balancer.pick(null), light)
+    assert.equal(balancer.pick(undefined, null), light)
   })
 
   it('shares an idle backend by weight', () => {
@@ -51,7 +51,7 @@ describe('least request', () => {
     const balancer = new LeastRequest(bench, seeded(3))
     balancer.update(endpoints)
     for (let i = 0; i < 1_000; i++) {
-      const { slot } = balancer.pick(null)!
+      const { slot } = balancer.pick(undefined, null)!
       bench.load.set(slot, bench.inFlight(slot) + 1)
     }
     // The mean is 20. Picking blindly gives a maximum around 32; two choices stay within log log n of the mean.

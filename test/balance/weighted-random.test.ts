@@ -35,7 +35,7 @@ describe('random', () => {
     const ends = [0, 1 - 2 ** -53].map((chance) => {
       const balancer = new WeightedRandom(bench, () => chance)
       balancer.update(endpoints)
-      return balancer.pick(null)
+      return balancer.pick(undefined, null)
     })
     assert.deepEqual(ends, [endpoints[0], endpoints[2]])
   })

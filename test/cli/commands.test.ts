@@ -87,7 +87,7 @@ describe('headgate validate', () => {
       lines[1]!,
       /a\/route\.yaml:16:16: error: Route shop\/api: spec\.rules\[1\]\.respond\.statusCode: .*\(Type\)$/,
     )
-    assert.match(lines[2]!, /broken\.yaml:2:1: error: Not valid YAML or JSON: this key is there twice/)
+    assert.match(lines[2]!, /broken\.yaml:2:1: error: Not valid YAML or JSON: this key occurs twice/)
     assert.equal(lines[3], '3 objects in 3 files: 3 errors.')
   })
 
@@ -190,7 +190,7 @@ spec: { ports: [{ name: http, port: 80 }] }
     assert.equal((await headgate('validate', join(path, 'manifest.txt'))).code, 0)
     const { code, out } = await headgate('validate', join(path, 'none'), join(path, 'manifest.txt'))
     assert.equal(code, 1)
-    assert.match(out, /none:1:1: error: There is no such folder or file\. \(FolderMissing\)\n3 objects/)
+    assert.match(out, /none:1:1: error: The folder or file does not exist\. \(FolderMissing\)\n3 objects/)
   })
 
   it('looks at the settings as well, and at the manifests in their light', async () => {
@@ -287,7 +287,7 @@ describe('headgate routes', () => {
   it('exits with 1 where there is no folder', async () => {
     const { code, err } = await headgate('routes', join(root, 'nowhere'))
     assert.equal(code, 1)
-    assert.match(err, /no such folder/)
+    assert.match(err, /folder or file does not exist/)
   })
 })
 

@@ -109,7 +109,7 @@ function poll(port: number, paths: readonly string[], running: () => boolean): P
 }
 
 function endsOf({ log }: Started): string[] {
-  return log.map(({ message }) => message).filter((message) => /^control (left|failed|gave)/.test(message))
+  return log.map(({ message }) => message).filter((message) => /^control (exited|failed|gave)/.test(message))
 }
 
 describe('a control thread that ends again and again while it is asked', () => {

@@ -2,13 +2,14 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import { ACCESS_FIELDS, type AccessEntry, AccessLog, type AccessLogSettings } from '../../src/log/access-line.ts'
+import type { AccessRecord } from '../../src/exchange/access-log.ts'
+import { ACCESS_FIELDS, AccessLineWriter, type AccessLogSettings } from '../../src/log/access-line.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 
 const NOON = Date.UTC(2026, 10, 23, 12, 0, 0, 7)
 const CLOCK = { wall: () => NOON, monotonic: () => 0 }
 
-const ENTRY: AccessEntry = {
+const ENTRY: AccessRecord = {
   time: NOON,
   id: '0192f3a1-7c33-7aaa-8bbb-cccccccccccc',
   client: '203.0.113.9',
@@ -180,7 +181,7 @@ suite('access log line', () => {
 
 function lines(settings: AccessLogSettings, random?: () => number) {
   const ring = LineRing.create()
-  const log = new AccessLog(new LineWriter(ring), settings, CLOCK, random)
+  const log = new AccessLineWriter(new LineWriter(ring), settings, CLOCK, random)
   const reader = new LineReader(ring)
   const read = () => {
     let text = ''
@@ -190,10 +191,10 @@ function lines(settings: AccessLogSettings, random?: () => number) {
     })
     return text.split('\n').slice(0, -1)
   }
-  return { write: (entry: AccessEntry) => log.write(entry), read }
+  return { write: (entry: AccessRecord) => log.write(entry), read }
 }
 
-function raw(entry: AccessEntry, settings = SETTINGS): string {
+function raw(entry: AccessRecord, settings = SETTINGS): string {
   const log = lines(settings)
   log.write(entry)
   const read = log.read()
@@ -201,6 +202,6 @@ function raw(entry: AccessEntry, settings = SETTINGS): string {
   return `${read[0]}\n`
 }
 
-function parsed(entry: AccessEntry, settings = SETTINGS): Record<string, unknown> {
+function parsed(entry: AccessRecord, settings = SETTINGS): Record<string, unknown> {
   return JSON.parse(raw(entry, settings))
 }

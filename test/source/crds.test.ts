@@ -18,7 +18,7 @@ describe('the schemas of the package', () => {
     ['backend', 'crds/headgate.dev_backends.yaml'],
     ['settings', 'schemas/settings.yaml'],
   ] as const)
-    it(`are those of ${file}, which a cluster is given`, () => {
+    it(`equal those of ${file}`, () => {
       const yaml: unknown = parse(readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8'))
       assert.deepEqual(readSchemas()[name], withoutDescriptions(yaml))
     })

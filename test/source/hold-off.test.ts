@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { HoldOff } from '../../src/source/hold-off.ts'
 
 describe('holding off', () => {
-  it('runs once for a burst, after it has been quiet', async () => {
+  it('runs once for a burst, after the quiet time', async () => {
     const runs: number[] = []
     const hold = new HoldOff(20, 1_000, async () => void runs.push(performance.now()))
     for (let i = 0; i < 10; i++) {
@@ -18,7 +18,7 @@ describe('holding off', () => {
     assert.ok(runs[0]! >= last)
   })
 
-  it('does not let a steady stream put it off for longer than the maximum', async () => {
+  it('is not delayed by a steady stream beyond the maximum', async () => {
     let runs = 0
     const hold = new HoldOff(50, 60, async () => void runs++)
     const end = performance.now() + 400
@@ -30,7 +30,7 @@ describe('holding off', () => {
     assert.ok(runs >= 3, `${runs} runs in 400 ms`)
   })
 
-  it('never runs twice at a time, and once more for what came meanwhile', async () => {
+  it('never runs concurrently, and runs once more for triggers during a run', async () => {
     let running = 0
     let runs = 0
     const hold = new HoldOff(1, 5, async () => {
@@ -49,7 +49,7 @@ describe('holding off', () => {
     assert.equal(runs, 2)
   })
 
-  it('waits on closing for the run under way, and begins none after it', async () => {
+  it('waits for the current run when it closes, and starts none after it', async () => {
     let ended = 0
     const hold = new HoldOff(1, 5, async () => {
       await sleep(30)

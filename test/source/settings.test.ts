@@ -6,7 +6,7 @@ import { createValidator } from '../../src/api/validate.ts'
 import { readSchemas } from '../../src/source/crds.ts'
 import { composeSettings, type SettingsOverride, type SettingsProblem } from '../../src/source/settings.ts'
 import { SettingsFile, type SettingsFileOptions, type SettingsHandler } from '../../src/source/settings-file.ts'
-import { TemporaryFolder } from './temporary-folder.ts'
+import { TemporaryFolder } from './folder/temporary-folder.ts'
 
 const checker = createValidator(readSchemas())
 
@@ -20,7 +20,7 @@ const port = (value: number, name = 'http'): SettingsOverride => ({
 })
 
 describe('settings from file and flags', () => {
-  it('are all defaults where there is neither, and where the file says nothing', () => {
+  it('are all defaults without both, and with an empty file', () => {
     for (const text of [null, '', '# nothing\n', '{}\n']) {
       const composed = compose(text)
       assert.ok(composed.ok)
@@ -29,7 +29,7 @@ describe('settings from file and flags', () => {
     }
   })
 
-  it('let a flag win over the file, in the one field that it means', () => {
+  it('let a flag override the file in its field only', () => {
     const composed = compose(
       'listeners:\n- { name: https, port: 1 }\n- { name: http, port: 2, address: "::1" }\n',
       port(3),
@@ -62,14 +62,14 @@ describe('settings from file and flags', () => {
     ['a listener that is no object', 'listeners: [3]\n', 's.yaml:1:13', /./],
     ['a text for listeners', 'listeners: none\n', 's.yaml:1:1', /./],
   ] as const)
-    it(`refuse ${what}, at its place`, () => {
+    it(`reject ${what}, with its location`, () => {
       const composed = compose(text, port(3))
       assert.ok(!composed.ok)
       assert.equal(composed.problems[0]?.where, where)
       assert.match(composed.problems[0]!.message, message)
     })
 
-  it('name the flag whose value is refused', () => {
+  it('report the flag of a rejected value', () => {
     const composed = compose('{}\n', port(80_000))
     assert.ok(!composed.ok)
     assert.equal(composed.problems[0]?.where, '--http :80000')

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { stringify } from 'yaml'
 import { inspectJson, type JsonReport, locateInJson } from '../../src/source/json-scan.ts'
-import { readDifferently } from '../../src/source/yaml-1-1.ts'
+import { yaml11Difference } from '../../src/source/yaml-1-1.ts'
 import { LineIndex, locateInText, parseJson, parseYaml } from '../../src/source/yaml-text.ts'
 
 const only = (text: string) => {
@@ -30,7 +30,7 @@ describe('parsing YAML', () => {
     assert.deepEqual(only('a: &x { b: 1 }\nc: { <<: *x, d: 2 }\n'), { a: { b: 1 }, c: { b: 1, d: 2 } })
   })
 
-  it('leaves out empty documents', () => {
+  it('omits empty documents', () => {
     assert.equal(parseYaml('---\n# nothing\n---\n---\na: 1\n').documents.length, 1)
     assert.deepEqual(parseYaml('').documents, [])
   })
@@ -43,7 +43,7 @@ describe('parsing YAML', () => {
     ['an alias to nothing', 'a: *b\n', /alias|anchor/i, '1:1'],
     ['ten thousand brackets', '['.repeat(10_000), /./, '1:'],
   ] as const)
-    it(`refuses ${what}, with its place`, () => {
+    it(`rejects ${what}, with its location`, () => {
       const { documents, errors } = parseYaml(text)
       assert.deepEqual(documents, [])
       assert.equal(errors[0]?.severity, 'error')
@@ -52,7 +52,7 @@ describe('parsing YAML', () => {
       assert.ok(`${line}:${column}`.startsWith(at), `${line}:${column}`)
     })
 
-  it('does not let aliases multiply without bound', () => {
+  it('bounds the expansion of aliases', () => {
     const levels = ['a: &a [x, x, x, x, x, x, x, x, x, x]']
     for (let i = 0; i < 12; i++) {
       const [before, here] = [String.fromCharCode(97 + i), String.fromCharCode(98 + i)]
@@ -78,14 +78,14 @@ describe('parsing YAML', () => {
     ['faults without number', '\t- a\n'.repeat(50_000), /divide it/],
     ['a megabyte of brackets', '['.repeat(1_000_000), /nested too deeply/],
   ] as const)
-    it(`is not held up by ${what}`, () => {
+    it(`is not blocked by ${what}`, () => {
       const before = process.cpuUsage()
       assert.match(parseYaml(text).errors[0]!.message, message)
       const { user, system } = process.cpuUsage(before)
       assert.ok(user + system < 1_000_000, `${user + system} µs`)
     })
 
-  it('never throws, and says something where it finds nothing', () => {
+  it('never throws, and reports an error where it returns no document', () => {
     const piece = fc.constantFrom(
       'a',
       ': ',
@@ -120,7 +120,7 @@ describe('parsing YAML', () => {
 })
 
 describe('parsing JSON', () => {
-  it('gives what JSON.parse gives', () => {
+  it('returns the result of JSON.parse', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         const text = JSON.stringify(value)
@@ -134,19 +134,19 @@ describe('parsing JSON', () => {
     )
   })
 
-  it('refuses a key that is there twice in one object, and only that', () => {
+  it('rejects duplicate keys of one object, and nothing else', () => {
     assert.deepEqual(inspect('[{"a":1},{"a":{"a":2}},{"b":"\\"a\\":"}]').duplicate, null)
     assert.deepEqual(inspect('{"a":[1,{"b":1}],"\\u0061":2}').duplicate, { key: 'a', offset: 17 })
-    assert.match(parseJson('{"a":1,"a":2}').errors[0]!.message, /"a" is there twice/)
+    assert.match(parseJson('{"a":1,"a":2}').errors[0]!.message, /"a" occurs twice/)
   })
 
-  it('says where broken JSON is broken', () => {
+  it('locates errors of invalid JSON', () => {
     const text = '{\n  "a": 1,\n  "b": [1, 2\n}\n'
     const { line } = new LineIndex(text).at(parseJson(text).errors[0]!.offset)
     assert.equal(line, 4)
   })
 
-  it('counts signs for each element of a list right below the top, and for anything else as a whole', () => {
+  it('counts tokens per element of a list at the top level, and for other texts as a whole', () => {
     const list = JSON.stringify({ kind: 'List', items: [[1, 2], { a: [1, 2, 3, 4, 5, 6, 7, 8, 9] }, [3]] })
     assert.equal(inspect(list, 30).excess, null)
     assert.equal(inspect(list, 15).excess, list.indexOf('{"a"'))
@@ -167,11 +167,11 @@ describe('parsing JSON', () => {
     )
   })
 
-  it('refuses nesting that would end the stack', () => {
+  it('rejects nesting that would overflow the stack', () => {
     assert.match(parseJson(`${'['.repeat(5_000)}${']'.repeat(5_000)}`).errors[0]!.message, /too deeply/)
   })
 
-  it('finds the items of a List in one pass as it finds each alone', () => {
+  it('locates the items of a List in one pass', () => {
     fc.assert(
       fc.property(fc.array(fc.jsonValue(), { maxLength: 6 }), fc.jsonValue(), (items, other) => {
         const text = JSON.stringify({ other, items })
@@ -189,12 +189,12 @@ describe('the limit of one object', () => {
     spec: { list: Array.from({ length: count / 2 }, (_, i) => ({ name: `x${i}`, value: 'y' })) },
   })
 
-  it('is as many fields as docs/cli.md says', () => {
+  it('is the number of fields in docs/cli.md', () => {
     assert.deepEqual(parseYaml(stringify(fields(5_000))).errors, [])
     assert.deepEqual(parseJson(JSON.stringify(fields(9_000))).errors, [])
   })
 
-  it('is reported in tokens, which is what is counted', () => {
+  it('is reported in tokens', () => {
     for (const { errors } of [parseYaml(stringify(fields(8_000))), parseJson(JSON.stringify(fields(12_000)))])
       assert.match(errors[0]?.message ?? '', /^There are more than 50000 tokens \(.*\) in one object; divide it\.$/)
   })
@@ -220,7 +220,7 @@ describe('locating a field', () => {
   })).node
 
   // A member is found at its key; the text from there must begin with that key and be followed by its value.
-  it('finds every member at its key, in YAML as in JSON', () => {
+  it('locates every member at its key, in YAML and in JSON', () => {
     fc.assert(
       fc.property(fc.dictionary(key, tree, { minKeys: 1 }), (value) => {
         for (const text of [stringify(value), JSON.stringify(value, null, 1)])
@@ -233,7 +233,7 @@ describe('locating a field', () => {
     )
   })
 
-  it('falls back to the nearest place around what is not there', () => {
+  it('falls back to the nearest existing ancestor', () => {
     const text = 'a:\n  b: 1\nc: [x]\n'
     const at = (path: (string | number)[]) => {
       const { line, column } = new LineIndex(text).at(locateInText(text, path))
@@ -245,7 +245,7 @@ describe('locating a field', () => {
     )
   })
 
-  it('goes through an alias to where the value is written', () => {
+  it('follows an alias to the location of the value', () => {
     const text = 'a: &x { b: 1 }\nc: *x\n'
     assert.equal(locateInText(text, ['c', 'b']), text.indexOf('b: 1'))
   })
@@ -257,13 +257,13 @@ describe('scalars that kubectl reads differently', () => {
     ['Off', 'Off', /boolean false/],
     ['y', 'y', /boolean true/],
     ['NO', 'NO', /boolean false/],
-    ['010', 10, /for 8, Headgate for 10/],
-    ['-0755', -755, /for -493/],
-    ['1_000', '1_000', /for 1000/],
-    ['0b101', '0b101', /for 5/],
-    ['1:30', '1:30', /Some readers.*90/],
+    ['010', 10, /as 8, Headgate as 10/],
+    ['-0755', -755, /as -493/],
+    ['1_000', '1_000', /as 1000/],
+    ['0b101', '0b101', /as 5/],
+    ['1:30', '1:30', /Some parsers.*90/],
   ] as const)
-    it(`names ${source}`, () => assert.match(readDifferently(source, value) ?? '', expected))
+    it(`reports ${source}`, () => assert.match(yaml11Difference(source, value) ?? '', expected))
 
   for (const [source, value] of [
     ['true', true],
@@ -281,9 +281,9 @@ describe('scalars that kubectl reads differently', () => {
     ['2026-01-01', '2026-01-01'],
     ['30s', '30s'],
   ] as const)
-    it(`is silent about ${source}`, () => assert.equal(readDifferently(source, value), null))
+    it(`accepts ${source}`, () => assert.equal(yaml11Difference(source, value), null))
 
-  it('is silent about what is quoted, and names keys as well', () => {
+  it('accepts quoted scalars, and reports keys as well', () => {
     assert.deepEqual(parseYaml('a: "on"\nb: \'010\'\nc: |\n  off\n').documents[0]?.warnings, [])
     assert.equal(parseYaml('on: 1\n').documents[0]?.warnings[0]?.offset, 0)
   })

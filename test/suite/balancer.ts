@@ -46,7 +46,7 @@ export function seeded(seed: number): () => number {
 export function tally(balancer: Balancer, picks: number): Map<Endpoint, number> {
   const counts = new Map<Endpoint, number>()
   for (let i = 0; i < picks; i++) {
-    const endpoint = balancer.pick(null)
+    const endpoint = balancer.pick(undefined, null)
     assert.ok(endpoint)
     counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1)
   }
@@ -64,19 +64,19 @@ export function balancerSuite(algorithm: Algorithm): void {
     it('picks nothing before the first update and after an empty one', () => {
       const bench = new Bench()
       const balancer = createBalancer(algorithm, bench, seeded(1))
-      assert.equal(balancer.pick(null), undefined)
+      assert.equal(balancer.pick(undefined, null), undefined)
       balancer.update(bench.endpoints(1, 1))
-      assert.ok(balancer.pick(null))
+      assert.ok(balancer.pick(undefined, null))
       balancer.update([])
-      assert.equal(balancer.pick(null), undefined)
+      assert.equal(balancer.pick(undefined, null), undefined)
     })
 
     it('picks nothing when every endpoint is withdrawn', () => {
       const bench = new Bench()
       const balancer = make(bench, bench.endpoints(1, 2, 3))
       for (const slot of [0, 1, 2]) bench.down.add(slot)
-      assert.equal(balancer.pick(null), undefined)
-      assert.equal(balancer.pick([]), undefined)
+      assert.equal(balancer.pick(undefined, null), undefined)
+      assert.equal(balancer.pick(undefined, []), undefined)
     })
 
     it('shares the picks between equal endpoints', () => {
@@ -101,7 +101,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       const endpoints = bench.endpoints(...Array.from({ length: 1_000 }, () => 1))
       const balancer = make(bench, endpoints)
       for (const { slot } of endpoints) if (slot !== 617) bench.down.add(slot)
-      for (let i = 0; i < 20; i++) assert.equal(balancer.pick(null), endpoints[617])
+      for (let i = 0; i < 20; i++) assert.equal(balancer.pick(undefined, null), endpoints[617])
     })
 
     it('sends nothing to a draining endpoint while a ready one is left', () => {
@@ -112,7 +112,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       assert.equal(tally(balancer, 300).get(draining), undefined)
       bench.down.add(ready.slot)
       bench.down.add(other.slot)
-      assert.equal(balancer.pick(null), draining)
+      assert.equal(balancer.pick(undefined, null), draining)
     })
 
     it('observes a change to draining without an update', () => {
@@ -129,11 +129,11 @@ export function balancerSuite(algorithm: Algorithm): void {
       const balancer = make(bench, endpoints)
       const tried: Endpoint[] = []
       for (let i = 0; i < 3; i++) {
-        const endpoint = balancer.pick(tried)
+        const endpoint = balancer.pick(undefined, tried)
         assert.ok(endpoint && !tried.includes(endpoint))
         tried.push(endpoint)
       }
-      assert.ok(endpoints.includes(balancer.pick(tried)!), 'with all tried, one of them is tried again')
+      assert.ok(endpoints.includes(balancer.pick(undefined, tried)!), 'with all tried, one of them is tried again')
     })
 
     it('prefers a draining endpoint to a ready one that failed in this exchange', () => {
@@ -141,7 +141,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       const ready = bench.endpoint()
       const draining = bench.endpoint(1, 'draining')
       const balancer = make(bench, [ready, draining])
-      for (let i = 0; i < 20; i++) assert.equal(balancer.pick([ready]), draining)
+      for (let i = 0; i < 20; i++) assert.equal(balancer.pick(undefined, [ready]), draining)
     })
 
     it('never picks a removed endpoint, and picks added ones', () => {
@@ -158,7 +158,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       const list = bench.endpoints(1, 1)
       const balancer = make(bench, list)
       list.length = 0
-      assert.ok(balancer.pick(null))
+      assert.ok(balancer.pick(undefined, null))
     })
 
     // Every pick of any history is the best there is: eligible, and of the best class that is left.
@@ -196,7 +196,7 @@ export function balancerSuite(algorithm: Algorithm): void {
 function checkPick(bench: Bench, balancer: Balancer, current: readonly Endpoint[], tried: Endpoint[] | null): void {
   const usable = current.filter(({ slot }) => bench.eligible(slot))
   const rank = (endpoint: Endpoint) => (tried?.includes(endpoint) ? 2 : 0) + (endpoint.state === 'draining' ? 1 : 0)
-  const picked = balancer.pick(tried)
+  const picked = balancer.pick(undefined, tried)
   if (usable.length === 0) {
     assert.equal(picked, undefined)
     return

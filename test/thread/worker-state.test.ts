@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { TablesUpdate, ToWorker } from '../../src/thread/messages.ts'
+import type { TablesUpdate } from '../../src/link/tables-update.ts'
+import type { ToWorker } from '../../src/thread/messages.ts'
 import { WorkerState } from '../../src/thread/worker-state.ts'
 
 function tables(generation: number, more: Partial<TablesUpdate> = {}): TablesUpdate {

@@ -14,7 +14,7 @@ const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
 /** Begins a drain; `drained` says when it was over. */
 function draining(gateway: InProcess, grace: number): Promise<number> {
   const began = performance.now()
-  return gateway.listeners.drain(grace, () => gateway.flow.active).then(() => performance.now() - began)
+  return gateway.listeners.drain(grace, () => gateway.plane.context.active).then(() => performance.now() - began)
 }
 
 describe('before a drain', () => {

@@ -1,20 +1,16 @@
 /**
- * A worker's request path in the thread of the test: the real compile, packer, runtime, flow and listeners, with
- * filters and time-outs of the test's own choice, and everything open to be looked at.
+ * A worker's data plane in the thread of the test: the real compile, packer, wiring and listeners, with filters and
+ * time-outs of the test's own choice, and everything open to be looked at.
  */
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BackendSpec } from '../../src/api/backend.ts'
-import { WeightedSplits } from '../../src/balance/weighted-split.ts'
-import { ClientResolver } from '../../src/exchange/client-address.ts'
-import { AccessLog } from '../../src/log/access-line.ts'
-import { normalizePath } from '../../src/pattern/path.ts'
+import { UNLIMITED } from '../../src/limit/upstream-budget.ts'
+import { AccessLineWriter } from '../../src/log/access-line.ts'
 import { PatternCache } from '../../src/pattern/pattern-cache.ts'
-import { compilePattern } from '../../src/pattern/regex.ts'
 import { builtInFilters } from '../../src/policy/built-in.ts'
-import { ContentStore } from '../../src/policy/contents.ts'
 import type { Filter } from '../../src/policy/filter.ts'
-import type { Phase } from '../../src/policy/registry.ts'
+import type { FilterDefinition, Phase } from '../../src/policy/registry.ts'
 import { tcpConnector } from '../../src/proxy/tcp-connector.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
@@ -22,12 +18,8 @@ import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-me
 import { Packer } from '../../src/snapshot/pack.ts'
 import type { WorkerSettings } from '../../src/thread/messages.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
-import { Timers } from '../../src/transport/timers.ts'
-import { Backends } from '../../src/worker/backends.ts'
-import { Flow } from '../../src/worker/flow.ts'
+import { createDataPlane, type DataPlane } from '../../src/worker/data-plane.ts'
 import { Listeners } from '../../src/worker/listeners.ts'
-import { Runtime } from '../../src/worker/runtime.ts'
-import { UNLIMITED, UpstreamBudget } from '../../src/worker/upstream-budget.ts'
 import { backend, compiled, type Rules, route, world } from '../compile/world.ts'
 import { RawClient } from '../feature/raw-client.ts'
 
@@ -43,6 +35,7 @@ export interface InProcessOptions {
   readonly rules?: Rules
   /** Filters in their places, one of each for every policy set. */
   readonly filters?: readonly { readonly phase: Phase; readonly filter: Filter }[]
+  readonly definitions?: readonly FilterDefinition[]
   /** Milliseconds. */
   readonly requestHead?: number
   readonly keepAlive?: number
@@ -57,59 +50,50 @@ export function toUp(policies: NonNullable<Rules[string]['policies']> = {}): Rul
 export type AccessLine = Readonly<Record<string, unknown>>
 
 export class InProcess {
-  readonly timers = new Timers(systemTimers)
   readonly endpoints = new EndpointTable(EndpointTable.allocate(1, 64))
-  readonly budget = new UpstreamBudget(1)
   readonly errors: unknown[] = []
   readonly lines: AccessLine[] = []
-  readonly flow: Flow
+  readonly plane: DataPlane
   readonly listeners: Listeners
-  readonly contents = new ContentStore()
-  readonly backends: Backends
   readonly #metrics = createMetrics({ workers: 1 })
   readonly #reader = new MetricsReader(this.#metrics)
   readonly #lines: LineReader
+  #listening: Promise<void> = Promise.resolve()
   #connections = 0
 
   constructor(options: InProcessOptions) {
-    const clock = { monotonic: () => performance.now(), wall: () => Date.now() }
-    const random = Math.random
     const ring = LineRing.create(1 << 20)
     this.#lines = new LineReader(ring)
     const metrics = new WorkerMetrics(this.#metrics, 0)
-    const { timers, endpoints, errors } = this
-    const limits = { head: 65_536, headers: 100, uri: 16_384 }
-    this.backends = new Backends({
+    const registry = builtInFilters()
+    for (const { phase, filter } of options.filters ?? [])
+      registry.register({ name: filter.name, phase, create: () => filter })
+    for (const definition of options.definitions ?? []) registry.register(definition)
+    this.plane = createDataPlane({
       worker: 0,
-      clock,
-      random,
-      timers,
-      endpoints,
-      metrics,
-      metricsRow: () => 1,
-      mayDial: () => true,
-      budget: this.budget,
+      workers: 1,
+      clock: systemTimers,
+      random: Math.random,
       connector: tcpConnector,
-      limits,
-    })
-    this.flow = new Flow(
-      {
-        worker: 0,
-        clock,
-        random,
-        timers,
-        endpoints,
-        metrics,
-        splits: new WeightedSplits(random),
-        unexpected: (error) => errors.push(error),
+      endpoints: this.endpoints,
+      metrics,
+      registry,
+      patterns: new PatternCache(),
+      metricsRow: () => 1,
+      accessLog: (settings) => new AccessLineWriter(new LineWriter(ring), settings, systemTimers, Math.random),
+      settings: (settings) => (this.#listening = this.listeners.apply(settings)),
+      applied: () => {},
+      epoch: () => {},
+      send: (message) => {
+        if (message.type === 'problem') this.errors.push(message.message)
       },
-      new ClientResolver(null),
-      new AccessLog(new LineWriter(ring), { enabled: true, sample: 100, fields: {} }, clock, random),
-    )
+      unexpected: (error) => this.errors.push(error),
+      filterThrew: (_, error) => this.errors.push(error),
+    })
     this.listeners = new Listeners({
-      requests: this.flow,
-      timers,
-      wall: clock.wall,
+      requests: this.plane.handler,
+      timers: this.plane.timers,
+      wall: systemTimers.wall,
       reusePort: false,
       heldLimit: 1 << 20,
       countConnection: (delta) => (this.#connections += delta),
@@ -120,34 +104,8 @@ export class InProcess {
     this.#link(options)
   }
 
-  #link({ upstreams = [], backend: spec = {}, rules, filters = [] }: InProcessOptions): void {
-    const registry = builtInFilters()
-    for (const { phase, filter } of filters) registry.register({ name: filter.name, phase, create: () => filter })
-    const runtime = new Runtime({
-      clock: { monotonic: () => 0, wall: () => 0 },
-      filters: {
-        clock: { monotonic: () => performance.now(), wall: () => Date.now() },
-        random: Math.random,
-        timers: systemTimers,
-        client: { request: () => Promise.reject(new Error('no outgoing client')) },
-        contents: { get: () => undefined },
-        compilePattern,
-        normalizePath,
-        report: (_, error) => this.errors.push(error),
-      },
-      registry,
-      backends: this.backends,
-      contents: this.contents,
-      patterns: new PatternCache(),
-      commit: (tables) => {
-        this.flow.current = tables
-      },
-      settings: () => {},
-      epoch: () => {},
-      tell: (message) => {
-        if (message.type === 'problem') this.errors.push(message.message)
-      },
-    })
+  #link({ upstreams = [], backend: spec = {}, rules }: InProcessOptions): void {
+    const { messages } = this.plane
     const { snapshot } = compiled(
       world({
         routes: [
@@ -167,10 +125,10 @@ export class InProcess {
       state: 'ready' as const,
       slot: i + 1,
     }))
-    runtime.accept({ type: 'endpoints', backend: 'default/up', endpoints: rows })
+    messages.accept({ type: 'endpoints', backend: 'default/up', endpoints: rows })
     const packed = new Packer(Math.random).pack(snapshot)
     const backends = packed.backends.map((entry) => ({ ...entry, slot: 0 }))
-    runtime.accept({
+    messages.accept({
       type: 'tables',
       generation: 1,
       tables: packed.tables,
@@ -181,7 +139,9 @@ export class InProcess {
   }
 
   async listen(options: InProcessOptions): Promise<void> {
-    await this.listeners.apply(settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }], options))
+    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }], options)
+    this.plane.messages.accept({ type: 'settings', settings })
+    await this.#listening
     const [failure] = this.listeners.failures
     if (failure !== undefined) throw new Error(failure.message)
   }
@@ -209,13 +169,13 @@ export class InProcess {
   get holdings(): Readonly<Record<string, number>> {
     const { layout } = this.#reader
     return {
-      exchanges: this.flow.active,
+      exchanges: this.plane.context.active,
       counted: this.#reader.sum(layout.active),
       connections: this.#connections,
       countedConnections: this.#reader.sum(layout.open),
       backendInFlight: this.endpoints.inFlight(0),
       endpointInFlight: [1, 2, 3].reduce((sum, slot) => sum + this.endpoints.inFlight(slot), 0),
-      timers: this.timers.armed,
+      timers: this.plane.timers.armed,
     }
   }
 
@@ -225,7 +185,7 @@ export class InProcess {
   }
 
   get upstreamConnections(): number {
-    return this.backends.connections
+    return this.plane.backends.connections
   }
 
   /** Waits until nothing is left; fails after five seconds with what is. */
@@ -262,7 +222,7 @@ export async function inProcess(scope: Scope, options: InProcessOptions = {}): P
   await gateway.listen(options)
   scope.after(() => {
     gateway.listeners.destroy()
-    gateway.backends.retain([])
+    gateway.plane.backends.retain([])
   })
   return gateway
 }

@@ -6,7 +6,7 @@
  */
 import { ADDRCONFIG } from 'node:dns'
 import { lookup } from 'node:dns/promises'
-import type { Milliseconds, Random } from '../../lib/clock.ts'
+import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 
 /** How often a name is asked for. */
@@ -36,11 +36,20 @@ interface Name {
   readonly namespaces: Set<string>
   addresses: readonly string[] | undefined
   failure: string | undefined
-  timer: NodeJS.Timeout | undefined
+  cancel: () => void
+}
+
+export interface NameResolverOptions {
+  readonly events: NameEvents
+  readonly time: TimerClock
+  readonly random: Random
+  readonly lookup?: Lookup
+  readonly interval?: Milliseconds
 }
 
 export class NameResolver {
   readonly #events: NameEvents
+  readonly #time: TimerClock
   readonly #lookup: Lookup
   readonly #random: Random
   readonly #interval: Milliseconds
@@ -49,10 +58,11 @@ export class NameResolver {
   #running = 0
   readonly #runningOf = new Map<string, number>()
 
-  constructor(events: NameEvents, random: Random, lookup_: Lookup = systemLookup, interval: Milliseconds = INTERVAL) {
+  constructor({ events, time, random, lookup: resolve = systemLookup, interval = INTERVAL }: NameResolverOptions) {
     this.#events = events
+    this.#time = time
     this.#random = random
-    this.#lookup = lookup_
+    this.#lookup = resolve
     this.#interval = interval
   }
 
@@ -67,7 +77,7 @@ export class NameResolver {
         namespaces: new Set([namespace]),
         addresses: undefined,
         failure: undefined,
-        timer: undefined,
+        cancel: () => {},
       })
       this.#enqueue(name)
       return []
@@ -89,7 +99,7 @@ export class NameResolver {
   /** Does not ask for it any more. */
   forget(name: string): void {
     const known = this.#names.get(name)
-    clearTimeout(known?.timer)
+    known?.cancel()
     for (const namespace of known?.namespaces ?? []) this.#queue.delete(namespace, name)
     this.#names.delete(name)
   }
@@ -136,7 +146,7 @@ export class NameResolver {
     try {
       const answer = this.#lookup(name)
       answer.then(ended, ended)
-      found = [...new Set(await within(answer, WITHIN))].sort()
+      found = [...new Set(await this.#within(answer, WITHIN))].sort()
       if (found.length === 0) failure = 'it has no address'
     } catch (error) {
       failure = error instanceof Error ? error.message : String(error)
@@ -145,8 +155,17 @@ export class NameResolver {
     if (entry === undefined) return
     this.#learn(name, entry, found, failure)
     const interval = entry.addresses === undefined ? Math.min(FIRST_INTERVAL, this.#interval) : this.#interval
-    entry.timer = setTimeout(() => this.#enqueue(name), interval * (1 + JITTER * (this.#random() - 0.5)))
-    entry.timer.unref()
+    entry.cancel = this.#time.after(interval * (1 + JITTER * (this.#random() - 0.5)), () => this.#enqueue(name))
+  }
+
+  async #within<T>(answer: Promise<T>, time: Milliseconds): Promise<T> {
+    const { promise: late, reject } = Promise.withResolvers<never>()
+    const cancel = this.#time.after(time, () => reject(new Error(`no answer within ${time} ms`)))
+    try {
+      return await Promise.race([answer, late])
+    } finally {
+      cancel()
+    }
   }
 
   #learn(name: string, entry: Name, found: readonly string[], failure: string | undefined): void {
@@ -171,16 +190,4 @@ async function systemLookup(name: string): Promise<readonly string[]> {
     answers = await lookup(name, { all: true })
   }
   return answers.map((answer) => answer.address)
-}
-
-async function within<T>(answer: Promise<T>, time: Milliseconds): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${time} ms`)), time)
-  })
-  try {
-    return await Promise.race([answer, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -1,16 +1,15 @@
 /**
  * Sends endpoints in short turns, fairly by namespace: one Service may have sixty ports and ten thousand pods, which
- * are as many sets, and the next one belongs to somebody else.
+ * are as many sets, and the next one belongs to another namespace.
  */
 
 import type { Milliseconds } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
+import { type SliceClock, SlicedWork, type TimeSlice } from '../../lib/time-slice.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 
-/** Of a turn in which endpoints are sent. */
-const SLICE: Milliseconds = 3
-/** Of one namespace in it. */
-const TURN: Milliseconds = 0.5
+/** Of a slice: what one namespace takes of it before the next one has its turn. */
+const QUANTUM: Milliseconds = 0.5
 
 export interface EndpointTurnsOptions {
   /** Sends the endpoints of one backend. */
@@ -19,49 +18,46 @@ export interface EndpointTurnsOptions {
   readonly seal: () => void
   /** Everything was sent. @param since when the first of the changes was seen */
   readonly done: (since: Milliseconds) => void
-  readonly now: () => Milliseconds
+  readonly time: SliceClock
 }
 
 export class EndpointTurns {
   readonly #options: EndpointTurnsOptions
-  readonly #waiting = new FairQueue({ quantum: TURN })
+  readonly #waiting = new FairQueue({ quantum: QUANTUM })
   #since = Number.POSITIVE_INFINITY
-  #next: NodeJS.Immediate | undefined
+  readonly #work: SlicedWork
 
   constructor(options: EndpointTurnsOptions) {
     this.#options = options
+    this.#work = new SlicedWork(options.time, (slice) => this.#send(slice))
   }
 
   /** The endpoints of these backends are others: the first are sent at once. @param since when that was seen */
   add(backends: readonly string[], since: Milliseconds): void {
     for (const backend of backends) this.#waiting.add(namespaceOf(backend), backend)
     this.#since = Math.min(this.#since, since)
-    if (this.#next === undefined) this.#turn()
+    this.#work.run()
   }
 
   stop(): void {
-    clearImmediate(this.#next)
+    this.#work.stop()
   }
 
-  #turn(): void {
-    const { send, seal, done, now } = this.#options
-    let before = now()
-    const end = before + SLICE
+  #send(slice: TimeSlice): boolean {
+    const { send, seal, done, time } = this.#options
+    let before = time.monotonic()
     for (let next = this.#waiting.take(0); next !== undefined; next = this.#waiting.take(0)) {
       send(next.key)
-      const after = now()
+      const after = time.monotonic()
       this.#waiting.charge(next.group, after - before)
       before = after
-      if (after >= end) break
+      if (slice.over) break
     }
     seal()
-    if (this.#waiting.size > 0) {
-      this.#next = setImmediate(() => this.#turn())
-      return
-    }
-    this.#next = undefined
+    if (this.#waiting.size > 0) return true
     const since = this.#since
     this.#since = Number.POSITIVE_INFINITY
     done(since)
+    return false
   }
 }

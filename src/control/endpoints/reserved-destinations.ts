@@ -44,8 +44,8 @@ type Known = readonly (
   | undefined
 )[]
 
-/** Resolves names in front of us. */
-export interface FrontResolver {
+/** Resolves the names of load balancers in front of this gateway, and of the API server. */
+export interface ReservedDestinationNames {
   /** All that the name has led to of late; the same object until that is something else. Asks for it from now on. */
   addresses(name: string): readonly string[]
 }
@@ -65,13 +65,13 @@ const NOTHING: OwnObjects = Object.freeze({ nodeAddresses: [], podAddresses: [] 
 export class ReservedDestinationTracker {
   readonly #inCluster: boolean
   readonly #environment: Environment
-  readonly #names: FrontResolver
+  readonly #names: ReservedDestinationNames
   readonly #readAddresses: () => readonly string[]
   #addresses: readonly string[]
   #own = NOTHING
   #known: Known = []
-  /** As of {@link #known}; undefined when something else has changed since. */
-  #surroundings: ReservedDestinations | undefined
+  /** As of {@link #known}; undefined when something else changed since. */
+  #destinations: ReservedDestinations | undefined
   #last: ReservedDestinations | undefined
 
   /**
@@ -81,7 +81,7 @@ export class ReservedDestinationTracker {
   constructor(
     inCluster: boolean,
     environment: Environment,
-    names: FrontResolver,
+    names: ReservedDestinationNames,
     readAddresses: () => readonly string[] = machineAddresses,
   ) {
     this.#inCluster = inCluster
@@ -112,7 +112,7 @@ export class ReservedDestinationTracker {
   /** Told by those who read objects of the installation itself. */
   useOwn(own: OwnObjects): void {
     this.#own = own
-    this.#surroundings = undefined
+    this.#destinations = undefined
   }
 
   /** An address of the machine may have come or gone: they are read anew. */
@@ -120,7 +120,7 @@ export class ReservedDestinationTracker {
     const addresses = this.#readAddresses()
     if (addresses.join() === this.#addresses.join()) return
     this.#addresses = addresses
-    this.#surroundings = undefined
+    this.#destinations = undefined
   }
 
   /** As of these resources; the same object as long as nothing that matters differs. */
@@ -132,7 +132,7 @@ export class ReservedDestinationTracker {
       ...named.map((name) => this.#names.addresses(name)),
     ]
     const same = known.length === this.#known.length && known.every((one, i) => one === this.#known[i])
-    if (this.#surroundings !== undefined && same) return this.#surroundings
+    if (this.#destinations !== undefined && same) return this.#destinations
     this.#known = known
     const next: ReservedDestinations = {
       loopback: !this.#inCluster,
@@ -142,8 +142,8 @@ export class ReservedDestinationTracker {
     }
     // Another guard judges every endpoint anew.
     if (!isDeepStrictEqual(next, this.#last)) this.#last = next
-    this.#surroundings = this.#last
-    return this.#surroundings!
+    this.#destinations = this.#last
+    return this.#destinations!
   }
 
   /** The one that clients are sent to, and the one that lists every replica in every family. */

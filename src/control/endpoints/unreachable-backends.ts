@@ -1,23 +1,25 @@
 /**
- * Backends none of whose addresses can be used, for reasons that last until somebody corrects something: no name of
- * theirs can be resolved, or nobody may dial where they lead. Those who refer to them cannot serve. Pods that come and
+ * Backends none of whose addresses can be used, for reasons that last until somebody corrects something: none of their
+ * names can be resolved, or the dial guard refuses every address. What refers to them cannot serve. Pods that come and
  * go are no such reason.
  */
 import type { Unreachable } from '../../compile/resource-set.ts'
 import { type EndpointFacts, unreachableBy } from '../../compile/unreachable.ts'
+import type { TimerClock } from '../../lib/clock.ts'
 import { type FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 
 export interface UnreachableBackendsOptions {
   readonly factsOf: (backend: string) => EndpointFacts
   /** All there are now: once for a burst, and only when it is another map. */
   readonly changed: (all: FrozenMap<Unreachable>) => void
+  readonly time: Pick<TimerClock, 'nextTurn'>
 }
 
 export class UnreachableBackends {
   readonly #options: UnreachableBackendsOptions
   readonly #backends = new FrozenMapBuilder<Unreachable>()
-  #told = this.#backends.freeze()
-  #telling: NodeJS.Immediate | undefined
+  #reported = this.#backends.freeze()
+  #cancel: (() => void) | undefined
 
   constructor(options: UnreachableBackendsOptions) {
     this.#options = options
@@ -26,17 +28,17 @@ export class UnreachableBackends {
   /** Something about the endpoints of these may be different. */
   look(backends: Iterable<string>): void {
     for (const backend of backends) this.#note(backend, this.#options.factsOf(backend))
-    this.#telling ??= setImmediate(() => {
-      this.#telling = undefined
+    this.#cancel ??= this.#options.time.nextTurn(() => {
+      this.#cancel = undefined
       const all = this.#backends.freeze()
-      if (all === this.#told) return
-      this.#told = all
+      if (all === this.#reported) return
+      this.#reported = all
       this.#options.changed(all)
     })
   }
 
   stop(): void {
-    clearImmediate(this.#telling)
+    this.#cancel?.()
   }
 
   #note(backend: string, facts: EndpointFacts): void {

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto'
 import { lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { SliceClock } from '../../lib/time-slice.ts'
 import { readPlainFile, replaceFile, syncFolder } from '../../source/checkpoint/state-file.ts'
 import { decodeState, encodeState } from '../../source/checkpoint/state-format.ts'
 import type { StateKey } from '../../source/checkpoint/state-key.ts'
@@ -20,9 +21,10 @@ const AT_ONCE = 4
 /** Stands where a file of a cluster has that cluster: by it neither is ever taken for the other. */
 const SEALED_AS = 'last good version'
 
-export class LastGoodStore {
+export class LastGoodFolder {
   readonly #directory: string
   readonly #warn: (message: string) => void
+  readonly #time: SliceClock
   readonly #keys: (() => Promise<readonly StateKey[]>) | undefined
   /** The newest wish for each file that is not on disk yet. */
   readonly #pending = new Map<string, LastGoodChange>()
@@ -35,11 +37,17 @@ export class LastGoodStore {
 
   /**
    * @param stateDirectory made when it is not there
-   * @param warn told what could not be read or kept, and what follows from it; nothing here ever throws
-   * @param keys asked anew for each write; none = not sealed, and whoever may write there is as trusted as the Routes
-   *   are
+   * @param warn what could not be read or written, and what follows from it; nothing here ever throws
+   * @param keys read again for each write; none = not encrypted, and whoever may write there is as trusted as the
+   *   Routes are
    */
-  constructor(stateDirectory: string, warn: (message: string) => void, keys?: () => Promise<readonly StateKey[]>) {
+  constructor(
+    stateDirectory: string,
+    time: SliceClock,
+    warn: (message: string) => void,
+    keys?: () => Promise<readonly StateKey[]>,
+  ) {
+    this.#time = time
     this.#directory = join(stateDirectory, 'last-good')
     this.#warn = warn
     this.#keys = keys
@@ -112,7 +120,7 @@ export class LastGoodStore {
       const bytes = await readPlainFile(path, MAX_BYTES)
       // Another process has dropped it meanwhile.
       if (bytes === undefined) return undefined
-      const text = keys === undefined ? bytes : await opened(bytes, keys)
+      const text = keys === undefined ? bytes : await opened(bytes, keys, this.#time)
       const record = recordOf(JSON.parse(text.toString('utf8')))
       if (record === undefined || fileOf(record) !== name) throw new TypeError('not a record of this version')
       return record
@@ -184,8 +192,8 @@ function sealed(text: Buffer, [key]: readonly StateKey[]): Buffer[] {
   return [encoder.head, encoder.update(text), encoder.end()]
 }
 
-async function opened(file: Buffer, keys: readonly StateKey[]): Promise<Buffer> {
-  const { header, lines } = await decodeState(file, keys)
+async function opened(file: Buffer, keys: readonly StateKey[], time: SliceClock): Promise<Buffer> {
+  const { header, lines } = await decodeState(file, keys, time)
   if (header.cluster !== SEALED_AS) throw new TypeError('it is something else')
   return lines
 }

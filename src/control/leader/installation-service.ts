@@ -2,7 +2,7 @@
 import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { Lister } from '../../source/kubernetes/client.ts'
 import { Reflector } from '../../source/kubernetes/reflector.ts'
-import { type Address, serviceAddresses } from './addresses.ts'
+import { type Address, serviceAddresses } from './address.ts'
 
 export interface InstallationServiceOptions {
   readonly client: Lister

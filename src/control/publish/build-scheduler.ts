@@ -1,16 +1,15 @@
 /**
- * When to rebuild, and how without holding up the loop: a burst of changes becomes one rebuild, and a rebuild runs in
- * slices. One at a time; what changes meanwhile is in the next, which starts at once, so the newest always wins and
- * none is starved.
+ * When to build, without holding up the loop: a burst of changes becomes one build, and a build runs in slices. One at a
+ * time; what changes meanwhile is in the next, which starts at once, so the newest state always wins and no change waits
+ * for ever.
  */
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import { SlicedWork, type TimeSlice } from '../../lib/time-slice.ts'
 
 /** After a change, quiet for this long … */
 const QUIET: Milliseconds = 5
 /** … but a steady stream of changes is not waited out. */
 const LONGEST: Milliseconds = 40
-/** Longest turn of the loop; a little less than the house rule allows, since the last step overshoots. */
-const SLICE: Milliseconds = 4
 
 export interface BuildSchedulerOptions<T> {
   /** Reads the state of the world when its first step runs. */
@@ -18,21 +17,28 @@ export interface BuildSchedulerOptions<T> {
   /** @param since when the first of the changes in it was seen, monotonic */
   readonly done: (result: T, since: Milliseconds) => void
   readonly failed: (error: unknown) => void
-  readonly now: () => Milliseconds
+  readonly time: TimerClock
   /** Whether the state of the world is whole just now; {@link BuildScheduler.resume} is called when it is again. */
   readonly mayBegin: () => boolean
 }
 
+interface Running<T> {
+  readonly steps: Generator<void, T>
+  readonly since: Milliseconds
+}
+
 export class BuildScheduler<T> {
   readonly #options: BuildSchedulerOptions<T>
-  /** When the first change was seen that no rebuild has taken up. */
+  readonly #work: SlicedWork
+  /** When the first change was seen that no build has taken up. */
   #since: Milliseconds | undefined
-  #timer: NodeJS.Timeout | undefined
-  #running = false
+  #cancel = (): void => {}
+  #running: Running<T> | undefined
   #stopped = false
 
   constructor(options: BuildSchedulerOptions<T>) {
     this.#options = options
+    this.#work = new SlicedWork(options.time, (slice) => this.#build(slice))
   }
 
   /**
@@ -43,12 +49,14 @@ export class BuildScheduler<T> {
    */
   request(urgent = false, since?: Milliseconds): void {
     if (this.#stopped) return
-    const now = this.#options.now()
+    const { time } = this.#options
+    const now = time.monotonic()
     this.#since = Math.min(this.#since ?? now, since ?? now)
-    if (this.#running) return
-    clearTimeout(this.#timer)
+    if (this.#running !== undefined || this.#work.scheduled) return
+    this.#cancel()
     const wait = urgent ? 0 : Math.max(0, Math.min(QUIET, this.#since + LONGEST - now))
-    this.#timer = setTimeout(() => this.#begin(), wait)
+    const begin = (): void => this.#work.run()
+    this.#cancel = wait === 0 ? time.nextTurn(begin) : time.after(wait, begin)
   }
 
   /** The state of the world is whole again: begins what had to wait for it. */
@@ -58,37 +66,35 @@ export class BuildScheduler<T> {
 
   stop(): void {
     this.#stopped = true
-    clearTimeout(this.#timer)
+    this.#cancel()
+    this.#work.stop()
   }
 
-  #begin(): void {
-    const since = this.#since
-    if (since === undefined || this.#stopped || !this.#options.mayBegin()) return
-    this.#since = undefined
-    this.#running = true
-    this.#slice(this.#options.steps(), since)
-  }
-
-  #slice(steps: Generator<void, T>, since: Milliseconds): void {
-    if (this.#stopped) return
-    const { now, done, failed } = this.#options
-    const end = now() + SLICE
+  /** @returns whether another slice is needed, of this build or of one that begins in a turn of its own */
+  #build(slice: TimeSlice): boolean {
+    this.#running ??= this.#next()
+    if (this.#running === undefined) return false
+    const { steps, since } = this.#running
     try {
       for (;;) {
         const step = steps.next()
-        if (step.done) {
-          done(step.value, since)
+        if (step.done === true) {
+          this.#options.done(step.value, since)
           break
         }
-        if (now() >= end) {
-          setImmediate(() => this.#slice(steps, since))
-          return
-        }
+        if (slice.over) return true
       }
     } catch (error) {
-      failed(error)
+      this.#options.failed(error)
     }
-    this.#running = false
-    if (this.#since !== undefined) setImmediate(() => this.#begin())
+    this.#running = undefined
+    return this.#since !== undefined
+  }
+
+  #next(): Running<T> | undefined {
+    if (this.#since === undefined || !this.#options.mayBegin()) return undefined
+    const since = this.#since
+    this.#since = undefined
+    return { steps: this.#options.steps(), since }
   }
 }

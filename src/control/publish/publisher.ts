@@ -8,7 +8,7 @@ import type { ProcessBlock } from '../../shared-memory/process-block.ts'
 import type { PackResult } from '../../snapshot/pack.ts'
 import type { FromWorker, ToWorker } from '../../thread/messages.ts'
 import { WorkerState } from '../../thread/worker-state.ts'
-import { EndpointLatency } from '../endpoints/endpoint-latency.ts'
+import { LatencyProbe } from './latency-probe.ts'
 
 export interface PublisherEvents {
   /** Everything that is sent to all workers, for the supervisor to keep. */
@@ -29,7 +29,7 @@ export class Publisher {
   readonly #state = new WorkerState()
   /** Generations that do not serve everywhere yet, and when the first change in each was seen. */
   readonly #pending = new Map<number, Milliseconds>()
-  readonly #echoes = new EndpointLatency()
+  readonly #probe = new LatencyProbe()
   #generation: number
 
   constructor(block: ProcessBlock, events: PublisherEvents, now: () => Milliseconds) {
@@ -46,9 +46,9 @@ export class Publisher {
   /** A worker gets everything there is, and from then on what changes. */
   addWorker(index: number, port: MessagePort): void {
     this.#ports.get(index)?.close()
-    this.#echoes.gone(index)
+    this.#probe.gone(index)
     this.#ports.set(index, port)
-    port.on('message', (message: FromWorker) => this.#heard(index, message))
+    port.on('message', (message: FromWorker) => this.#receive(index, message))
     for (const message of this.#state.messages()) port.postMessage(message)
     // Its row holds no epoch yet, which would hold back every slot: everything of now is behind it.
     port.postMessage({ type: 'epoch', epoch: this.#block.epoch } satisfies ToWorker)
@@ -57,7 +57,7 @@ export class Publisher {
   removeWorker(index: number): void {
     this.#ports.get(index)?.close()
     this.#ports.delete(index)
-    this.#echoes.gone(index)
+    this.#probe.gone(index)
     // The one that died may have been all that was waited for.
     this.#settle()
   }
@@ -72,7 +72,7 @@ export class Publisher {
   /** Behind endpoint sets: see {@link PublisherEvents.endpoints}. @param since when their change was seen */
   timeEndpoints(since: Milliseconds): void {
     if (this.#ports.size === 0) return
-    const message = this.#echoes.call(this.#ports.keys(), since)
+    const message = this.#probe.start(this.#ports.keys(), since)
     for (const port of this.#ports.values()) port.postMessage(message)
   }
 
@@ -95,14 +95,14 @@ export class Publisher {
     return generation
   }
 
-  #heard(index: number, message: FromWorker): void {
+  #receive(index: number, message: FromWorker): void {
     if (message.type === 'problem') this.#events.problem(index, message.message)
-    else if (message.type === 'echo') this.#hasEndpoints(index, message.id)
+    else if (message.type === 'echo') this.#probed(index, message.id)
     else this.#settle()
   }
 
-  #hasEndpoints(worker: number, id: number): void {
-    const since = this.#echoes.heard(worker, id)
+  #probed(worker: number, id: number): void {
+    const since = this.#probe.answered(worker, id)
     if (since !== undefined) this.#events.endpoints(this.#now() - since)
   }
 

@@ -3,17 +3,18 @@
  * to its namespace by a record alone, so tables without its Route are published behind it. A disk or an API server that
  * takes long holds up nobody for longer than others can wait for their changes.
  */
-import { setTimeout as delay } from 'node:timers/promises'
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 
 const WITHIN: Milliseconds = 500
 
 export class AwaitedRecords {
+  readonly #time: Pick<TimerClock, 'after'>
   readonly #done: () => void
   #open = 0
 
   /** @param done nothing is waited for any more */
-  constructor(done: () => void) {
+  constructor(time: Pick<TimerClock, 'after'>, done: () => void) {
+    this.#time = time
     this.#done = done
   }
 
@@ -23,7 +24,10 @@ export class AwaitedRecords {
 
   async add(written: Promise<void>): Promise<void> {
     this.#open++
-    await Promise.race([written, delay(WITHIN, undefined, { ref: false })])
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const cancel = this.#time.after(WITHIN, resolve)
+    await Promise.race([written, late])
+    cancel()
     if (--this.#open === 0) this.#done()
   }
 }

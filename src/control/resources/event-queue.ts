@@ -1,69 +1,72 @@
 /**
- * Takes in what a source tells. A burst may be ten thousand objects, each to be validated, so it is taken in slices;
- * what it asks for is done when all of it is in, so that nothing is ever served that the user wrote only half of.
- * Endpoints are no part of what a user writes: they overtake the rest and act in the turn that brings them. Namespaces
- * take turns of equal time; where one of them keeps sending more than can be taken in, the others do not wait for it
- * longer than `patience`.
+ * Events of a source on their way to the cache. A burst may be ten thousand objects, each to be validated, so it is
+ * applied in slices; what it asks for is done when all of it is applied, so that nothing is ever served that the user
+ * wrote only half of. Endpoints are no part of what a user writes: they overtake the rest and act in the turn that
+ * brings them. Namespaces take turns of equal time; where one of them keeps sending more than can be applied, the
+ * others do not wait for it longer than `patience`.
  */
 import type { FieldProblem, Kind } from '../../api/object.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 import { runSteps } from '../../lib/steps.ts'
+import { type SliceClock, SlicedWork, TimeSlice } from '../../lib/time-slice.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { SourceEvent } from '../../source/source.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 import type { ResourceCache } from './resource-cache.ts'
 
-/** Longest turn of the loop. */
-const SLICE: Milliseconds = 4
-/** Of it, what endpoints may take while something else waits. */
-const ENDPOINTS: Milliseconds = 3
+/** Of a slice: what endpoints may take while something else waits. */
+const ENDPOINTS_SHARE = 0.75
 /** Of one namespace, before the next one has its turn. */
-const TURN: Milliseconds = 1
-/** Warnings of one burst and namespace that are told; `headgate validate` shows all. */
+const QUANTUM: Milliseconds = 0.5
+/** Warnings of one burst and namespace that are reported; `headgate validate` shows all. */
 const WARNINGS = 20
 
 export interface EventQueueEvents {
   /** The endpoints of these backends may be others. @param since when the first of the changes was seen */
   endpoints(backends: readonly string[], since: Milliseconds): void
-  /** Everything that was told so far is in; what it asks for together. @param since when the first of it was seen */
-  taken(impact: Impact, since: Milliseconds): void
+  /** All events so far are applied; what they ask for together. @param since when the first of them was seen */
+  applied(impact: Impact, since: Milliseconds): void
   /** Something is odd about an object without being wrong. */
   warning(kind: Kind, key: string, problem: FieldProblem): void
-  now(): Milliseconds
 }
 
 export class EventQueue {
   readonly #cache: Pick<ResourceCache, 'steps' | 'about'>
   readonly #events: EventQueueEvents
+  readonly #time: SliceClock
   readonly #patience: Milliseconds
+  readonly #work: SlicedWork
   readonly #slices = new CoalescingQueue()
   readonly #others = new CoalescingQueue()
-  /** What is being taken in of the others: an object may need many slices. */
+  /** What is being applied of the others: an object may need many slices. */
   #open: { readonly namespace: string; readonly steps: Generator<void, void> } | undefined
   #impact = new ImpactSum()
   readonly #warnings = new Map<string, number>()
   #then: (() => void)[] = []
-  #scheduled = false
-  /** When what was last told was whole, or told as it was; undefined before it has been whole once. */
-  #told: Milliseconds | undefined
-  /** More comes in than can be taken in: what waits is not waited for. */
+  /** Nothing but endpoints is applied. */
+  #held = false
+  /** When all events were applied last, or reported as they were; undefined before they were all applied once. */
+  #reported: Milliseconds | undefined
+  /** More comes in than can be applied: what waits is not waited for. */
   #overdue = false
-  #stopped = false
 
-  /** @param patience how long what is in waits for what is not; without it, as long as that takes */
+  /** @param patience how long what is applied waits for what is not; without it, as long as that takes */
   constructor(
     cache: Pick<ResourceCache, 'steps' | 'about'>,
     events: EventQueueEvents,
+    time: SliceClock,
     patience: Milliseconds = Number.POSITIVE_INFINITY,
   ) {
     this.#cache = cache
     this.#events = events
+    this.#time = time
     this.#patience = patience
+    this.#work = new SlicedWork(time, (slice) => this.#apply(slice))
   }
 
   add(events: readonly SourceEvent[]): void {
-    const now = this.#events.now()
+    const now = this.#time.monotonic()
     let urgent = false
     for (const event of events) {
       const slice = event.kind === 'EndpointSlice'
@@ -71,87 +74,90 @@ export class EventQueue {
       if (slice) this.#slices.push(event, now)
       else this.#others.push(event, now)
     }
-    if (!this.#scheduled) {
-      if (this.#told !== undefined) this.#told = now
-      this.#slice()
-    } else if (urgent) this.#takeSlices(now + SLICE)
+    if (!this.#waiting) {
+      if (this.#reported !== undefined) this.#reported = now
+      this.#work.run()
+    } else if (urgent) this.#takeSlices(new TimeSlice(this.#time))
   }
 
-  /** Takes nothing in but pods before this is settled, and then all that was told meanwhile. Before the first `add`. */
+  /** Applies nothing but endpoints until this is settled, and then all that came meanwhile. Before the first `add`. */
   hold(until: Promise<unknown>): void {
-    this.#scheduled = true
-    const go = (): void => this.#slice()
-    until.then(go, go)
+    this.#held = true
+    const release = (): void => {
+      this.#held = false
+      this.#work.run()
+    }
+    until.then(release, release)
   }
 
-  /** Whether something that was told is not in yet and is waited for. */
+  /** Whether an event is not applied yet and is waited for. */
   get busy(): boolean {
-    return this.#scheduled && !this.#overdue
+    return this.#waiting && !this.#overdue
   }
 
-  /** Calls back when everything told so far is in; at once when it is. */
+  get #waiting(): boolean {
+    return this.#held || this.#work.scheduled
+  }
+
+  /** Calls back when all events so far are applied; at once when they are. */
   whenEmpty(then: () => void): void {
-    if (this.#scheduled) this.#then.push(then)
+    if (this.#waiting) this.#then.push(then)
     else then()
   }
 
   stop(): void {
-    this.#stopped = true
+    this.#work.stop()
   }
 
-  #slice(): void {
-    this.#scheduled = false
-    if (this.#stopped) return
-    const { now } = this.#events
-    const start = now()
-    this.#takeSlices(start + (this.#others.size > 0 || this.#open !== undefined ? ENDPOINTS : SLICE))
-    this.#takeOthers(start + SLICE)
+  /** @returns whether something is left */
+  #apply(slice: TimeSlice): boolean {
+    this.#takeSlices(this.#others.size > 0 || this.#open !== undefined ? slice.part(ENDPOINTS_SHARE) : slice)
+    this.#takeOthers(slice)
     if (this.#slices.size + this.#others.size > 0 || this.#open !== undefined) {
-      if (this.#told !== undefined && now() - this.#told >= this.#patience) this.#tell(true)
-      this.#scheduled = true
-      setImmediate(() => this.#slice())
-      return
+      if (this.#reported !== undefined && this.#time.monotonic() - this.#reported >= this.#patience) this.#report(true)
+      return true
     }
-    this.#tell(false)
+    this.#report(false)
     for (const then of this.#then.splice(0)) then()
+    return false
   }
 
-  #tell(overdue: boolean): void {
+  #report(overdue: boolean): void {
     const { value } = this.#impact
-    const now = this.#events.now()
-    const since = this.#others.told()
-    this.#told = now
+    const now = this.#time.monotonic()
+    const since = this.#others.reported()
+    this.#reported = now
     this.#overdue = overdue
     this.#impact = new ImpactSum()
     this.#warnings.clear()
-    this.#events.taken(value, since ?? now)
+    this.#events.applied(value, since ?? now)
   }
 
-  #takeSlices(end: Milliseconds): void {
+  #takeSlices(slice: TimeSlice): void {
     if (this.#slices.size === 0) return
     const impact = new ImpactSum()
-    this.#takeSome(this.#slices, impact, end)
+    this.#takeSome(this.#slices, impact, slice)
     const { value } = impact
-    const since = this.#slices.told()
+    const since = this.#slices.reported()
     if (value === 'rebuild') this.#impact.add(value)
-    else if (value !== 'ignore') this.#events.endpoints(value.endpoints, since ?? end)
+    else if (value !== 'ignore') this.#events.endpoints(value.endpoints, since ?? this.#time.monotonic())
   }
 
   /** One at least, whole: endpoints act in the turn that brings them. */
-  #takeSome(queue: CoalescingQueue, impact: ImpactSum, end: Milliseconds): void {
-    let before = this.#events.now()
+  #takeSome(queue: CoalescingQueue, impact: ImpactSum, slice: TimeSlice): void {
+    let before = this.#time.monotonic()
     for (let next = queue.take(); next !== undefined; next = queue.take()) {
       for (const event of next.events) impact.add(this.#take(event))
-      const now = this.#events.now()
+      const now = this.#time.monotonic()
       queue.charge(next.namespace, now - before)
       before = now
-      if (now >= end) return
+      if (slice.over) return
     }
   }
 
   /** A part of one at least. */
-  #takeOthers(end: Milliseconds): void {
-    let before = this.#events.now()
+  #takeOthers(slice: TimeSlice): void {
+    let before = this.#time.monotonic()
     for (;;) {
       if (this.#open === undefined) {
         const next = this.#others.take()
@@ -160,10 +166,10 @@ export class EventQueue {
       }
       const { namespace, steps } = this.#open
       if (steps.next().done === true) this.#open = undefined
-      const now = this.#events.now()
+      const now = this.#time.monotonic()
       this.#others.charge(namespace, now - before)
       before = now
-      if (now >= end) return
+      if (slice.over) return
     }
   }
 
@@ -187,7 +193,7 @@ export class EventQueue {
   }
 }
 
-/** What is still to be taken in about an object. */
+/** Events of one object that wait. */
 interface Pending {
   /** The object that was there before is gone. */
   deleted: SourceEvent | undefined
@@ -197,7 +203,7 @@ interface Pending {
 
 /** At most one version of an object waits, the newest; those that waited longest first, namespaces in turns. */
 class CoalescingQueue {
-  readonly #turns = new FairQueue({ quantum: TURN })
+  readonly #turns = new FairQueue({ quantum: QUANTUM })
   /** In the order in which they began to wait. */
   readonly #pending = new Map<string, Pending>()
   #since = Number.POSITIVE_INFINITY
@@ -230,8 +236,8 @@ class CoalescingQueue {
     this.#turns.charge(namespace, time)
   }
 
-  /** What was taken is told. @returns when the first was seen of what came since the last time */
-  told(): Milliseconds | undefined {
+  /** What was taken is reported. @returns when the first was seen of what came since the last time */
+  reported(): Milliseconds | undefined {
     const since = this.#since
     const oldest = this.#pending.values().next().value
     this.#since = oldest?.seen ?? Number.POSITIVE_INFINITY

@@ -4,13 +4,10 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Backend } from '../../api/backend.ts'
-import type { Ingress } from '../../api/ingress.ts'
-import type { EndpointSlice } from '../../api/kubernetes.ts'
 import { type FieldProblem, type Kind, type KubeObject, keyOf } from '../../api/object.ts'
 import type { Route } from '../../api/route.ts'
 import type { SettingsObject } from '../../api/settings.ts'
-import type { KindMap, Validator } from '../../api/validate.ts'
-import { listsOthers } from '../../compile/endpoints.ts'
+import type { Validator } from '../../api/validate.ts'
 import { memoryCost } from '../../compile/memory-cost.ts'
 import {
   type HostnameReservation,
@@ -28,10 +25,9 @@ import { closedRules } from './broken-edit.ts'
 import type { Released } from './hostname-reservations.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 import { MemoryAdmission } from './memory-admission.ts'
-import { hostnamesOf, serviceOf, usesOf } from './object-uses.ts'
 import { createdOf, generationOf, isOfOneObject, sameToUs, withoutWithdrawn } from './object-version.ts'
 import type { Quarantine } from './quarantine.ts'
-import { ServiceUsers } from './service-users.ts'
+import { ServedObjects } from './served-objects.ts'
 
 interface ObjectRecord {
   readonly kind: ServedVersion['kind']
@@ -71,28 +67,16 @@ export class ResourceCache {
   readonly #quarantine: Quarantine | undefined
   readonly #entries = new Map<string, CachedObject>()
   readonly #broken = new Set<string>()
+  readonly #served: ServedObjects
   /** As last told; undefined when something about it is different. */
   #problems: readonly ObjectProblem[] | undefined
-  readonly #maps = {
-    Route: new FrozenMapBuilder<Resource<Route>>(),
-    Backend: new FrozenMapBuilder<Resource<Backend>>(),
-    Ingress: new FrozenMapBuilder<Resource<Ingress>>(),
-    Service: new FrozenMapBuilder<Resource<KindMap['Service']>>(),
-    Secret: new FrozenMapBuilder<Resource<KindMap['Secret']>>(),
-    ConfigMap: new FrozenMapBuilder<Resource<KindMap['ConfigMap']>>(),
-    Namespace: new FrozenMapBuilder<Resource<KindMap['Namespace']>>(),
-  }
-  readonly #slices = new FrozenMapBuilder<ReadonlyMap<string, Resource<EndpointSlice>>>()
-  readonly #sliceService = new Map<string, string>()
   readonly #refused = new FrozenMapBuilder<Refused>()
-  readonly #users = new ServiceUsers()
   /** Of an earlier process, until the object is seen. */
   readonly #restored = new Map<string, ObjectRecord>()
   readonly #kept = new Set<string>()
   #keep = new Map<string, ObjectChange>()
   #holds = new FrozenMap<HostnameReservation>()
   #unreachable = new FrozenMap<Unreachable>()
-  #released: Released[] = []
   #set: ResourceSet | undefined
 
   /**
@@ -111,6 +95,7 @@ export class ResourceCache {
     this.#memory = memory
     this.#settings = settings
     this.#quarantine = quarantine
+    this.#served = new ServedObjects(settings)
     this.restore(lastGood)
   }
 
@@ -125,9 +110,13 @@ export class ResourceCache {
     }
   }
 
+  get settings(): SettingsObject {
+    return this.#settings
+  }
+
   /** `namespace/name` of every Service that an object being served refers to. */
   get servicesInUse(): Iterable<string> {
-    return this.#users.services
+    return this.#served.servicesInUse
   }
 
   /** @returns how much has to be done about all of them together */
@@ -158,6 +147,7 @@ export class ResourceCache {
   useSettings(settings: SettingsObject): Impact {
     if (isDeepStrictEqual(settings, this.#settings)) return 'ignore'
     this.#settings = settings
+    this.#served.useSettings(settings)
     this.#set = undefined
     return 'rebuild'
   }
@@ -178,9 +168,7 @@ export class ResourceCache {
 
   /** In Strict: hostnames that objects have ceased to name since the last call. */
   releasedHostnames(): readonly Released[] {
-    const released = this.#released
-    this.#released = []
-    return released
+    return this.#served.releasedHostnames()
   }
 
   /** The source has told all there is: what an earlier process kept of objects that are gone is forgotten. */
@@ -193,14 +181,7 @@ export class ResourceCache {
   resources(): ResourceSet {
     this.#set ??= {
       settings: this.#settings,
-      routes: this.#maps.Route.freeze(),
-      ingresses: this.#maps.Ingress.freeze(),
-      backends: this.#maps.Backend.freeze(),
-      services: this.#maps.Service.freeze(),
-      endpointSlices: this.#slices.freeze(),
-      secrets: this.#maps.Secret.freeze(),
-      configMaps: this.#maps.ConfigMap.freeze(),
-      namespaces: this.#maps.Namespace.freeze(),
+      ...this.#served.freeze(),
       holds: this.#holds,
       refused: this.#refused.freeze(),
       unreachable: this.#unreachable,
@@ -264,7 +245,7 @@ export class ResourceCache {
     if (same) return 'ignore'
     const refused = this.#refused.delete(name)
     const impact = this.#put(kind, key, { key, object, created: createdOf(object) })
-    return refused && impact === 'ignore' ? this.#impactOf(kind, key) : impact
+    return refused && impact === 'ignore' ? this.#served.impactOf(kind, key) : impact
   }
 
   *#upsertBroken(name: string, seen: Omit<CachedObject, 'good' | 'warnings'>, raw: unknown): Generator<void, Impact> {
@@ -286,7 +267,7 @@ export class ResourceCache {
       this.#refused.set(name, { kind, key, ...rest })
       const impact = this.#put(kind, key, undefined)
       this.#set = undefined
-      return impact === 'ignore' ? this.#impactOf(kind, key) : impact
+      return impact === 'ignore' ? this.#served.impactOf(kind, key) : impact
     }
     const object = withoutWithdrawn(good, raw)
     const closed = good.kind === 'Route' ? closedRules(good as Route, raw) : new Set<string>()
@@ -300,7 +281,7 @@ export class ResourceCache {
     const { kind, key } = this.#entries.get(name)!
     if (good === undefined) return this.#refused.get(name)?.generation === generationOf(raw)
     if (kind !== 'Route' && kind !== 'Backend') return true
-    const served: Resource<KubeObject> | undefined = this.#maps[kind].get(key)
+    const served = this.#served.get(kind, key)
     if (served?.stale === undefined || served.stale.generation !== generationOf(raw)) return false
     const closed = good.kind === 'Route' ? closedRules(good as Route, raw) : new Set<string>()
     return (
@@ -332,62 +313,13 @@ export class ResourceCache {
     const impact = this.#put(kind, key, undefined)
     if (!refused) return impact
     this.#set = undefined
-    return impact === 'ignore' ? this.#impactOf(kind, key) : impact
+    return impact === 'ignore' ? this.#served.impactOf(kind, key) : impact
   }
 
   /** Puts a version in force, or none. */
   #put(kind: Kind, key: string, resource: Resource<KubeObject> | undefined): Impact {
     this.#set = undefined
-    if (kind === 'EndpointSlice') return this.#putSlice(key, resource as Resource<EndpointSlice> | undefined)
-    const map: FrozenMapBuilder<Resource<never>> = this.#maps[kind] as never
-    const before: Resource<KubeObject> | undefined = map.get(key)
-    if (before === undefined && resource === undefined) return 'ignore'
-    if (before !== undefined && this.#settings.tenancy === 'Strict') this.#release(before, resource)
-    for (const [service, id] of usesOf(before)) this.#users.count(service, id, -1)
-    for (const [service, id] of usesOf(resource)) this.#users.count(service, id, 1)
-    if (resource === undefined) map.delete(key)
-    else map.set(key, resource as Resource<never>)
-    return this.#impactOf(kind, key)
-  }
-
-  #release(before: Resource<KubeObject>, now: Resource<KubeObject> | undefined): void {
-    const still = new Set(hostnamesOf(now, this.#settings))
-    const hostnames = hostnamesOf(before, this.#settings).filter((hostname) => !still.has(hostname))
-    if (hostnames.length > 0) this.#released.push({ namespace: before.object.metadata.namespace, hostnames })
-  }
-
-  /**
-   * What a change of an object that is not an EndpointSlice asks for. No field that names a Secret or a ConfigMap
-   * passes the door yet.
-   */
-  #impactOf(kind: Kind, key: string): Impact {
-    if (kind === 'Secret' || kind === 'ConfigMap' || kind === 'EndpointSlice') return 'ignore'
-    if (kind === 'Service') return this.#users.has(key) ? 'rebuild' : 'ignore'
-    return 'rebuild'
-  }
-
-  #putSlice(key: string, slice: Resource<EndpointSlice> | undefined): Impact {
-    const before = this.#sliceService.get(key)
-    const now = slice === undefined ? undefined : serviceOf(slice.object)
-    const impact = new ImpactSum()
-    const old = before === undefined ? undefined : this.#slices.get(before)?.get(key)
-    if (before !== undefined) {
-      const rest = new Map(this.#slices.get(before))
-      rest.delete(key)
-      if (rest.size === 0) this.#slices.delete(before)
-      else this.#slices.set(before, rest)
-      this.#sliceService.delete(key)
-      impact.add(this.#users.impactOf(before))
-    }
-    // In Strict such a one may be refused, and a status has to say so.
-    if (this.#settings.tenancy === 'Strict' && [old, slice].some((one) => one !== undefined && listsOthers(one)))
-      for (const service of [before, now]) if (service !== undefined && this.#users.has(service)) impact.add('rebuild')
-    if (now !== undefined && slice !== undefined) {
-      this.#slices.set(now, new Map(this.#slices.get(now)).set(key, slice))
-      this.#sliceService.set(key, now)
-      impact.add(this.#users.impactOf(now))
-    }
-    return impact.value
+    return this.#served.put(kind, key, resource)
   }
 
   #keepGood(name: string, kind: Kind, key: string, object: KubeObject | undefined): void {

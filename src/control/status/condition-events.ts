@@ -1,35 +1,81 @@
 /**
- * What a person is told of by an Event: each condition that has become unwell, and what an Ingress asks for in vain.
+ * Kubernetes Events of conditions: one for each condition that becomes unwell, for what an Ingress asks for in vain, and
+ * for hostnames that came to another namespace.
  */
 import type { Condition, ObjectStatus } from '../../api/condition.ts'
 import { type Handover, handoverText } from '../../compile/handover.ts'
 import { ingressOf } from '../../compile/ingress.ts'
 import type { ResourceSet } from '../../compile/resource-set.ts'
-import type { Notice, Regarding } from './events.ts'
+import type { EventRecorder, Notice, Regarding } from './events.ts'
 import type { Seen } from './seen-statuses.ts'
-import { type Finding, findingsOf, unwell } from './status-cache.ts'
-import { newsIn, type StatusDocument } from './status-document.ts'
-import { apiVersionOf, type StatusTarget } from './status-target.ts'
+import { newConditionsIn, type StatusDocument } from './status-document.ts'
+import { type Finding, findingsOf, unwell } from './status-findings.ts'
+import type { HandoverReport, StatusSubscriber } from './status-sink.ts'
+import { apiVersionOf, type StatusTarget, statusTargetId } from './status-target.ts'
 
-export function regardingOf(subject: StatusTarget, { uid }: Pick<Seen, 'uid'>): Regarding {
-  const slash = subject.key.indexOf('/')
-  const [namespace, name] = [subject.key.slice(0, slash), subject.key.slice(slash + 1)]
-  return { apiVersion: apiVersionOf(subject.kind), kind: subject.kind, namespace, name, uid }
+export class ConditionEvents implements StatusSubscriber {
+  readonly #recorder: Pick<EventRecorder, 'record'>
+  readonly #resources: () => ResourceSet
+  /** What the last Events of each Ingress said: it has no conditions that would show it. */
+  readonly #ofIngress = new Map<string, ReadonlySet<string>>()
+
+  constructor(recorder: Pick<EventRecorder, 'record'>, resources: () => ResourceSet) {
+    this.#recorder = recorder
+    this.#resources = resources
+  }
+
+  written(target: StatusTarget, document: StatusDocument, before: Seen): void {
+    this.#record(noticesOf(target, document, before))
+  }
+
+  ingressChecked(target: StatusTarget, status: ObjectStatus, seen: Seen): void {
+    const notices = ingressNotices(target, seen, status)
+    const id = statusTargetId(target)
+    const known = this.#ofIngress.get(id)
+    const texts = notices.map(({ reason, note }) => `${reason} ${note}`)
+    this.#record(notices.filter((_, i) => known?.has(texts[i]!) !== true))
+    if (texts.length > 0) this.#ofIngress.set(id, new Set(texts))
+    else this.#ofIngress.delete(id)
+  }
+
+  /** Both namespaces see it: the one that has the hostname now and the one that had it. */
+  handedOver({ handovers }: HandoverReport): void {
+    this.#record(handoverNotices(handovers, this.#resources()))
+  }
+
+  deleted(target: StatusTarget): void {
+    this.#ofIngress.delete(statusTargetId(target))
+  }
+
+  /** Another replica led until now, and nothing is known of its Events. */
+  forgetAll(): void {
+    this.#ofIngress.clear()
+  }
+
+  #record(notices: readonly Notice[]): void {
+    for (const notice of notices) this.#recorder.record(notice)
+  }
+}
+
+export function regardingOf(target: StatusTarget, { uid }: Pick<Seen, 'uid'>): Regarding {
+  const slash = target.key.indexOf('/')
+  const [namespace, name] = [target.key.slice(0, slash), target.key.slice(slash + 1)]
+  return { apiVersion: apiVersionOf(target.kind), kind: target.kind, namespace, name, uid }
 }
 
 /**
  * Of a Route or Backend whose status was just written.
- * @param before what it said until then: what was said is not news
+ * @param before what it said until then: what was said is not repeated
  */
-export function noticesOf(subject: StatusTarget, wanted: StatusDocument, before: Seen): Notice[] {
-  const regarding = regardingOf(subject, before)
-  return newsIn(wanted, before, isNews).map((condition) => notice(regarding, condition))
+export function noticesOf(target: StatusTarget, wanted: StatusDocument, before: Seen): Notice[] {
+  const regarding = regardingOf(target, before)
+  return newConditionsIn(wanted, before, isReported).map((condition) => notice(regarding, condition))
 }
 
 /** Of an Ingress, which has nowhere to say what is wrong with it. */
-export function ingressNotices(subject: StatusTarget, seen: Seen, status: ObjectStatus): Notice[] {
-  const regarding = regardingOf(subject, seen)
-  return [...findingsOf(status, isNews)].map((finding) => notice(regarding, finding))
+export function ingressNotices(target: StatusTarget, seen: Seen, status: ObjectStatus): Notice[] {
+  const regarding = regardingOf(target, seen)
+  return [...findingsOf(status, isReported)].map((finding) => notice(regarding, finding))
 }
 
 /** Of the objects that are there still. */
@@ -37,14 +83,14 @@ export function handoverNotices(handovers: readonly Handover[], resources: Resou
   return handovers.flatMap((handover) =>
     [handover.from, handover.to].flatMap(({ key }): Notice[] => {
       const ingress = ingressOf(key)
-      const subject: StatusTarget = ingress === undefined ? { kind: 'Route', key } : { kind: 'Ingress', key: ingress }
+      const target: StatusTarget = ingress === undefined ? { kind: 'Route', key } : { kind: 'Ingress', key: ingress }
       const { routes, ingresses } = resources
-      const uid = (ingress === undefined ? routes : ingresses).get(subject.key)?.object.metadata.uid
+      const uid = (ingress === undefined ? routes : ingresses).get(target.key)?.object.metadata.uid
       if (uid === undefined) return []
       const note = handoverText(handover)
       return [
         {
-          regarding: regardingOf(subject, { uid }),
+          regarding: regardingOf(target, { uid }),
           type: 'Warning',
           reason: 'HostnameHandedOver',
           action: 'Compile',
@@ -55,11 +101,8 @@ export function handoverNotices(handovers: readonly Handover[], resources: Resou
   )
 }
 
-/**
- * Endpoints come and go, and Kubernetes tells of that itself; an object for another installation is none of our
- * business.
- */
-function isNews(condition: Condition): boolean {
+/** Endpoints come and go, and Kubernetes has its own Events for that; an object of another class is not ours. */
+function isReported(condition: Condition): boolean {
   return unwell(condition) && condition.type !== 'Healthy' && condition.reason !== 'WrongClass'
 }
 

@@ -1,9 +1,7 @@
-/**
- * What every object is to be told, by the last compile, and whether every worker serves it yet: each object for itself.
- */
+/** The status that every object should have by the last compile, and whether every worker serves it yet. */
 import type { ObjectStatus } from '../../api/condition.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
-import { FrozenMap } from '../../snapshot/frozen-map.ts'
+import type { StatusChange } from './status-sink.ts'
 import { statusTargetId } from './status-target.ts'
 
 export interface Desired {
@@ -14,15 +12,10 @@ export interface Desired {
   readonly since: Milliseconds
 }
 
-/** Statuses looked at between two pauses. */
-const AT_ONCE = 256
-
 export class DesiredStatuses {
   readonly #current = new Map<string, Desired>()
   /** Ids whose generation does not serve everywhere yet. */
   readonly #awaited = new Map<string, number>()
-  #from = new FrozenMap<ObjectStatus>()
-  #next = this.#from
   #changes = new Map<string, ObjectStatus>()
   #gone: string[] = []
   #served = 0
@@ -35,29 +28,26 @@ export class DesiredStatuses {
     return this.#current.keys()
   }
 
-  /** Whether every worker serves what the object is told about. */
+  /** Whether every worker serves what the status is about. */
   programmed(id: string): boolean {
     return this.#current.has(id) && !this.#awaited.has(id)
   }
 
-  /** The statuses of the next generation, taken in by steps; those that did not change are the same objects. */
-  *prepare(statuses: FrozenMap<ObjectStatus>): Generator<void> {
-    this.#next = statuses
+  begin(): void {
     this.#changes = new Map()
     this.#gone = []
-    let count = 0
-    for (const { before, after } of this.#from.changesTo(statuses)) {
-      const id = statusTargetId((after ?? before)!)
-      if (after === undefined) this.#gone.push(id)
-      else this.#changes.set(id, after)
-      if (++count % AT_ONCE === 0) yield
-    }
+  }
+
+  /** A status of the next generation. */
+  prepare({ before, after }: StatusChange): void {
+    const id = statusTargetId((after ?? before)!)
+    if (after === undefined) this.#gone.push(id)
+    else this.#changes.set(id, after)
   }
 
   /** What was prepared is in force. @returns ids of what is new or different */
   commit(generation: number, now: Milliseconds): string[] {
     const changed = [...this.#changes.keys()]
-    this.#from = this.#next
     for (const [id, status] of this.#changes) {
       this.#current.set(id, { status, generation, since: now })
       if (generation > this.#served) this.#awaited.set(id, generation)
@@ -67,8 +57,7 @@ export class DesiredStatuses {
       this.#current.delete(id)
       this.#awaited.delete(id)
     }
-    this.#changes = new Map()
-    this.#gone = []
+    this.begin()
     return changed
   }
 

@@ -63,7 +63,7 @@ const PARALLEL = 2
 const MAX_WAITING = 256
 /** Events and objects that are remembered. */
 const MAX_KNOWN = 1_024
-/** The same within this time is the same series; later it is told anew (as other controllers have it). */
+/** The same within this time is the same series; later it is a new one (as other controllers have it). */
 const SERIES_WITHIN: Milliseconds = 360_000
 /** Between two writes of one series. */
 const SERIES_EVERY: Milliseconds = 60_000
@@ -74,8 +74,8 @@ const MAX_COUNT = 2 ** 31 - 1
 const MAX_ATTEMPTS = 3
 /** Until Events are tried again in a namespace in which they are forbidden. */
 const FORBIDDEN: Milliseconds = 600_000
-/** Causes that the log tells of. */
-const MAX_SAID = 8
+/** Causes that are logged. */
+const MAX_CAUSES = 8
 
 interface Known {
   readonly notice: Notice
@@ -98,10 +98,10 @@ export class EventRecorder {
   readonly #backOff: BackOff
   /** By namespace and name. */
   readonly #known = new FairMap<Known>(MAX_KNOWN)
-  /** By namespace and uid. Whoever comes back after a thousand others may tell something again. */
+  /** By namespace and uid. One that comes back after a thousand others may repeat something. */
   readonly #buckets = new FairMap<TokenBucket>(MAX_KNOWN)
   readonly #aborts = new AbortController()
-  readonly #said = new Set<string>()
+  readonly #causes = new Set<string>()
   /** By namespace: quotas, and roles that are bound in it, are its own. */
   readonly #forbiddenUntil = new Map<string, Milliseconds>()
   #dropped = 0
@@ -124,8 +124,8 @@ export class EventRecorder {
     return this.#dropped
   }
 
-  /** Makes it known, where that is this replica's task and there is room. */
-  tell(notice: Notice): void {
+  /** Writes an Event, where that is this replica's task and there is room. */
+  record(notice: Notice): void {
     const { leading, time } = this.#options
     const now = time.monotonic()
     if (!leading() || this.#aborts.signal.aborted) return
@@ -139,7 +139,7 @@ export class EventRecorder {
       this.#queue.add(idOf(namespace, name))
       return
     }
-    if (this.#isForbidden(namespace, now) || !this.#mayTell(notice.regarding) || !this.#makeRoom(namespace)) {
+    if (this.#isForbidden(namespace, now) || !this.#mayRecord(notice.regarding) || !this.#makeRoom(namespace)) {
       this.#dropped++
       return
     }
@@ -179,7 +179,7 @@ export class EventRecorder {
     })
   }
 
-  #mayTell({ namespace, uid }: Regarding): boolean {
+  #mayRecord({ namespace, uid }: Regarding): boolean {
     let bucket = this.#buckets.get(namespace, uid)
     if (bucket === undefined) {
       bucket = new TokenBucket(OBJECT_RATE, () => this.#options.time.monotonic())
@@ -277,7 +277,7 @@ export class EventRecorder {
     if (status === 403 && !namespaceGone) this.#forbidden(namespace, message)
     const lasting = status >= 400 && status < 500 && ![401, 408, 409, 429].includes(status)
     if (lasting && status !== 403 && !namespaceGone)
-      this.#say(String(status), `an Event is refused: ${message} (${reason})`)
+      this.#report(String(status), `an Event is refused: ${message} (${reason})`)
     if (lasting || ++known.attempts >= MAX_ATTEMPTS) {
       this.#dropped++
       this.#known.delete(namespace, name)
@@ -294,12 +294,12 @@ export class EventRecorder {
     const why = /exceeded quota/.test(message)
       ? `no more Events fit into namespace ${namespace}`
       : 'may not write Events: grant "create" and "patch" (and "get") on events.events.k8s.io'
-    this.#say(`403 ${namespace}`, `${why}; ${message}`)
+    this.#report(`403 ${namespace}`, `${why}; ${message}`)
   }
 
-  #say(cause: string, message: string): void {
-    if (this.#said.has(cause) || this.#said.size >= MAX_SAID) return
-    this.#said.add(cause)
+  #report(cause: string, message: string): void {
+    if (this.#causes.has(cause) || this.#causes.size >= MAX_CAUSES) return
+    this.#causes.add(cause)
     this.#options.problem(message)
   }
 }

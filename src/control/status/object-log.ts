@@ -1,7 +1,7 @@
 /**
- * What the log says about objects of tenants: lines at a bounded rate, in fair turns by namespace, so that thousands of
- * broken objects neither fill the ring of lines nor hide what another namespace, or the gateway itself, has to say.
- * What is left out is counted; conditions, Events and `/api/v1/problems` say all of it.
+ * Lines of the process log about objects of tenants, at a bounded rate, in fair turns by namespace, so that thousands of
+ * broken objects neither fill the ring of lines nor hide the lines of another namespace or of the gateway itself. What
+ * is left out is counted; conditions, Events and `/api/v1/problems` have all of it.
  */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
@@ -14,7 +14,7 @@ export type ObjectLogLevel = 'error' | 'warn' | 'info'
 const RATE: Rate = { perSecond: 50, burst: 200 }
 /** Lines that wait; beyond, one of the namespace with the most is left out. */
 const MAX_WAITING = 500
-/** Left out, of one namespace, is told so often at most. */
+/** Between two lines that count what is left out. */
 const SUMMARY_EVERY: Milliseconds = 10_000
 
 interface Line {
@@ -32,7 +32,7 @@ export class ObjectLog {
   readonly #bucket: TokenBucket
   readonly #turns = new FairQueue()
   readonly #lines = new Map<string, Line>()
-  /** By namespace, how many since it was last told. */
+  /** By namespace, how many since the last summary. */
   readonly #leftOut = new Map<string, number>()
   #next = 0
   #cancel: (() => void) | undefined
@@ -44,12 +44,12 @@ export class ObjectLog {
   }
 
   /** @param namespace whose object it is about */
-  tell(namespace: string, level: ObjectLogLevel, message: string): void {
+  write(namespace: string, level: ObjectLogLevel, message: string): void {
     if (this.#turns.size >= MAX_WAITING && !this.#makeRoom(namespace)) return
     const id = `${this.#next++}`
     this.#lines.set(id, { level, message })
     this.#turns.add(namespace, id)
-    if (this.#cancel === undefined) this.#write()
+    if (this.#cancel === undefined) this.#drain()
   }
 
   /** Writes what waits, so that the last words are not lost. */
@@ -77,12 +77,12 @@ export class ObjectLog {
     })
   }
 
-  #write(): void {
+  #drain(): void {
     this.#cancel = undefined
     while (this.#turns.size > 0) {
       const wait = this.#bucket.take()
       if (wait > 0) {
-        this.#cancel = this.#options.time.after(wait, () => this.#write())
+        this.#cancel = this.#options.time.after(wait, () => this.#drain())
         return
       }
       this.#writeOne(this.#turns.take()!.key)

@@ -1,4 +1,4 @@
-/** Everything that is wrong with what the user wrote, with its place: for the admin API, and told in the log once. */
+/** Everything that is wrong with what the user wrote, with its place: for the admin API, and once in the log. */
 
 import type { ProblemView } from '../../admin/admin-data.ts'
 import type { SettingsReason } from '../../admin/metrics-source.ts'
@@ -7,16 +7,14 @@ import { FairQueue } from '../../lib/fair-queue.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { Source, SourceLocation, SourceProblem } from '../../source/source.ts'
 import type { ListenerFailure } from '../../thread/messages.ts'
-import type { ObjectProblem } from '../resources/resource-cache.ts'
+import type { ObjectProblem } from '../resources/resources.ts'
 import type { SettingsNote } from '../settings/settings-feed.ts'
 
 /** A folder full of broken objects must not hold up the thread: finding a place means parsing the file again. */
 const AT_ONCE = 50
 
-export interface ProblemEvents {
-  /** @param namespace whose object it is about; none = the settings, or the source itself */
-  tell(level: 'error' | 'warn' | 'info', message: string, namespace?: string): void
-}
+/** @param namespace whose object it is about; none = the settings, or the source itself */
+export type ProblemLog = (level: 'error' | 'warn' | 'info', message: string, namespace?: string) => void
 
 interface ProblemRecord extends ProblemView {
   readonly level: 'error' | 'warn'
@@ -31,17 +29,17 @@ interface Found {
 }
 
 export class ProblemList {
-  readonly #events: ProblemEvents
+  readonly #log: ProblemLog
   readonly #locate: Source['locate']
   #source: readonly ProblemRecord[] = []
   #settings: readonly (ProblemRecord & { readonly reason: SettingsReason })[] = []
   #listeners: readonly (ProblemRecord & { readonly reason: SettingsReason })[] = []
   #objects = new Map<string, Found>()
   #list: readonly ObjectProblem[] = []
-  #told = new Set<string>()
+  #logged = new Set<string>()
 
-  constructor(events: ProblemEvents, locate: Source['locate']) {
-    this.#events = events
+  constructor(log: ProblemLog, locate: Source['locate']) {
+    this.#log = log
     this.#locate = locate
   }
 
@@ -49,7 +47,7 @@ export class ProblemList {
     for (const { level: _, namespace: _1, ...view } of this.#entries()) yield view
   }
 
-  /** What is to be said about the settings, each kind once. */
+  /** Reasons of what is wrong with the settings, each once. */
   get settings(): ReadonlySet<SettingsReason> {
     return new Set([...this.#settings, ...this.#listeners].map(({ reason }) => reason))
   }
@@ -60,7 +58,7 @@ export class ProblemList {
       const outcome = level === 'error' ? '; the last good settings stay in force' : ''
       return { level, object: 'Settings', reason, message: `${message}${outcome}` }
     })
-    this.#tell()
+    this.#logNew()
   }
 
   /** Listeners that are not open as the settings say; the complete list. */
@@ -72,7 +70,7 @@ export class ProblemList {
       reason: 'ListenerNotOpen',
       message,
     }))
-    this.#tell()
+    this.#logNew()
   }
 
   /** What keeps the source from being read, in words. */
@@ -82,14 +80,14 @@ export class ProblemList {
 
   /** What the source itself finds wrong; the complete list. */
   setSource(problems: readonly SourceProblem[]): void {
-    this.#source = problems.map(({ severity, reason, message, place, object }) => ({
+    this.#source = problems.map(({ severity, reason, message, location, object }) => ({
       level: severity === 'error' ? 'error' : 'warn',
       ...(object && { object: `${object.kind} ${object.key}` }),
-      ...place,
+      ...location,
       reason,
       message,
     }))
-    this.#tell()
+    this.#logNew()
   }
 
   /**
@@ -107,7 +105,7 @@ export class ProblemList {
       next.set(name, known !== undefined && isSame(known.problem, problem) ? known : this.#find(problem, known, places))
     }
     this.#objects = next
-    this.#tell()
+    this.#logNew()
   }
 
   #find(problem: ObjectProblem, known: Found | undefined, places: { left: number }): Found {
@@ -144,31 +142,28 @@ export class ProblemList {
     for (const { entries } of this.#objects.values()) yield* entries.values()
   }
 
-  /** What was not told yet, and that all is well when it is. */
-  #tell(): void {
+  /** Logs what is new, and that all is well when it is. */
+  #logNew(): void {
     const now = new Set<string>()
     const fresh = new Map<string, ProblemRecord>()
     for (const entry of this.#entries()) {
       const line = sentence(entry)
       if (now.has(line)) continue
       now.add(line)
-      if (!this.#told.has(line)) fresh.set(line, entry)
+      if (!this.#logged.has(line)) fresh.set(line, entry)
     }
     for (const line of fairly(fresh)) {
       const { level, namespace } = fresh.get(line)!
-      this.#events.tell(level, line, namespace)
+      this.#log(level, line, namespace)
     }
     if (fresh.size > AT_ONCE)
-      this.#events.tell(
-        'error',
-        `and ${fresh.size - AT_ONCE} more: \`headgate validate\` and /api/v1/problems show all`,
-      )
-    if (now.size === 0 && this.#told.size > 0) this.#events.tell('info', 'every problem with the manifests is solved')
-    this.#told = now
+      this.#log('error', `and ${fresh.size - AT_ONCE} more: \`headgate validate\` and /api/v1/problems show all`)
+    if (now.size === 0 && this.#logged.size > 0) this.#log('info', 'every problem with the manifests is solved')
+    this.#logged = now
   }
 }
 
-/** As many as are told at once, each namespace in its turn. */
+/** As many as are logged at once, each namespace in its turn. */
 function* fairly(fresh: ReadonlyMap<string, ProblemRecord>): Generator<string> {
   if (fresh.size <= AT_ONCE) return yield* fresh.keys()
   const turns = new FairQueue()

@@ -77,8 +77,8 @@ export class SeenStatuses {
   }
 
   /** @param raw as the API server sent it @returns whether it is another version */
-  put(subject: StatusTarget, raw: unknown): boolean {
-    const id = statusTargetId(subject)
+  put(target: StatusTarget, raw: unknown): boolean {
+    const id = statusTargetId(target)
     const object = fieldsOf(raw)
     const { uid, resourceVersion, generation } = fieldsOf(object.metadata)
     // Without a version nothing can be written: it comes from a file.
@@ -86,11 +86,11 @@ export class SeenStatuses {
     const before = this.#seen.get(id)
     if (before?.resourceVersion === resourceVersion && before.uid === uid) return false
     this.#seen.set(id, {
-      kind: subject.kind,
+      kind: target.kind,
       uid,
       resourceVersion,
       generation: typeof generation === 'number' ? generation : undefined,
-      className: classIn(subject.kind, object),
+      className: classIn(target.kind, object),
       status: object.status,
     })
     this.#unread.add(id)

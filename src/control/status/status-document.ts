@@ -1,7 +1,7 @@
 /** A status as it is written: compared with what the object says now, and put into words for the API server. */
 import { CONDITION_TYPES, type Condition, type ObjectStatus } from '../../api/condition.ts'
 import { type EndpointHealth, healthyCondition, programmed } from '../../compile/conditions.ts'
-import type { Address } from '../leader/addresses.ts'
+import type { Address } from '../leader/leader.ts'
 import { canonical, type Seen } from './seen-statuses.ts'
 
 export interface EndpointCounts extends EndpointHealth {
@@ -102,8 +102,8 @@ export function statusFields({ conditions, rest }: StatusDocument, seen: Seen, n
   }
 }
 
-/** Conditions that a person is told of now: those that are not well and were not said like this before. */
-export function newsIn(wanted: StatusDocument, seen: Seen, unwell: (one: Condition) => boolean): Condition[] {
+/** Conditions that are not well and that the object did not have like this before. */
+export function newConditionsIn(wanted: StatusDocument, seen: Seen, unwell: (one: Condition) => boolean): Condition[] {
   return wanted.conditions.filter((one) => {
     const before = seen.conditions.find(({ type }) => type === one.type)
     const told = before?.status === one.status && before.reason === one.reason && before.message === one.message

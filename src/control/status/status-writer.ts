@@ -8,11 +8,10 @@ import type { Condition, ObjectStatus } from '../../api/condition.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { timestamp } from '../../lib/timestamp.ts'
 import type { Rate } from '../../lib/token-bucket.ts'
-import type { FrozenMap } from '../../snapshot/frozen-map.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
 import type { ApplyOptions } from '../../source/kubernetes/client.ts'
 import type { SourceEvent } from '../../source/source.ts'
-import type { Address } from '../leader/addresses.ts'
+import type { Address } from '../leader/leader.ts'
 import { type Desired, DesiredStatuses } from './desired-statuses.ts'
 import { type Seen, SeenStatuses } from './seen-statuses.ts'
 import {
@@ -25,6 +24,7 @@ import {
   type StatusDocument,
   statusFields,
 } from './status-document.ts'
+import type { StatusChange, StatusSubscriber } from './status-sink.ts'
 import {
   apiVersionOf,
   namespaceOfId,
@@ -43,13 +43,12 @@ export interface StatusClient {
   apply(path: string, object: unknown, options: ApplyOptions, signal?: AbortSignal): Promise<unknown>
 }
 
+/** See {@link StatusSubscriber}. */
 export interface StatusWriterEvents {
   /** For the log: what keeps statuses from being written; once for each cause. */
   problem(message: string): void
-  /** A status is in force. @param before what the object said until then */
-  written?(subject: StatusTarget, wanted: StatusDocument, before: Seen): void
-  /** An Ingress of ours is as compiled; the object has no place for what is wrong with it. */
-  lookedAtIngress?(subject: StatusTarget, status: ObjectStatus, now: Seen): void
+  written?(target: StatusTarget, document: StatusDocument, before: Seen): void
+  ingressChecked?(target: StatusTarget, status: ObjectStatus, seen: Seen): void
 }
 
 export interface StatusWriterOptions {
@@ -78,7 +77,7 @@ const READ_AT_ONCE = 64
 
 const PATIENCE: Milliseconds = 10_000
 
-export class StatusWriter {
+export class StatusWriter implements StatusSubscriber {
   readonly #options: StatusWriterOptions
   readonly #desired = new DesiredStatuses()
   readonly #seen = new SeenStatuses()
@@ -110,8 +109,8 @@ export class StatusWriter {
   }
 
   /** What an object says now, as far as it is known. */
-  seen(subject: StatusTarget): Seen | undefined {
-    return this.#seen.get(statusTargetId(subject))
+  seen(target: StatusTarget): Seen | undefined {
+    return this.#seen.get(statusTargetId(target))
   }
 
   /** What a source tells; everything of it, whatever the kind. */
@@ -120,22 +119,22 @@ export class StatusWriter {
     this.#readOn()
   }
 
-  /** The statuses of the next generation, taken in by steps before they are in force. */
-  prepare(statuses: FrozenMap<ObjectStatus>): Generator<void> {
-    return this.#desired.prepare(statuses)
+  begin(): void {
+    this.#desired.begin()
   }
 
-  /** What was prepared is in force. @param generation of the tables that came with it */
+  prepare(change: StatusChange): void {
+    this.#desired.prepare(change)
+  }
+
   commit(generation: number): void {
     this.#look(this.#desired.commit(generation, this.#options.time.monotonic()))
   }
 
-  /** Every worker of this replica serves this generation, and with it all before it. */
   served(generation: number): void {
     this.#look(this.#desired.served(generation))
   }
 
-  /** The endpoints of a Backend, or which of them get requests, may be others now. */
   endpointsChanged(backend: string): void {
     const id = statusTargetId({ kind: 'Backend', key: backend })
     if (this.#desired.get(id) !== undefined) this.#look([id])
@@ -147,8 +146,7 @@ export class StatusWriter {
     this.#look(this.#desired.ids().filter((id) => !id.startsWith('Backend ')))
   }
 
-  /** Leading, or serving another class, from now on: every object is looked at. */
-  lookAtAll(): void {
+  recheckAll(): void {
     this.#look(this.#desired.ids())
   }
 
@@ -184,7 +182,7 @@ export class StatusWriter {
       return undefined
     const wait = this.#unserved(id, desired) ? desired.since + this.#patience - time.monotonic() : 0
     if (wait > 0) return { later: wait }
-    if (id.startsWith('Ingress ')) this.#options.events.lookedAtIngress?.(statusTargetOf(id), desired.status, seen)
+    if (id.startsWith('Ingress ')) this.#options.events.ingressChecked?.(statusTargetOf(id), desired.status, seen)
     const wanted = this.#document(id, desired, seen)
     const how = difference(wanted, seen)
     if (how === 'none') {
@@ -233,14 +231,14 @@ export class StatusWriter {
 
   async #write(id: string, wanted: StatusDocument, seen: Seen): Promise<Milliseconds | undefined> {
     const { client, time, events } = this.#options
-    const subject = statusTargetOf(id)
-    const slash = subject.key.indexOf('/')
+    const target = statusTargetOf(id)
+    const slash = target.key.indexOf('/')
     const body = {
-      apiVersion: apiVersionOf(subject.kind),
-      kind: subject.kind,
+      apiVersion: apiVersionOf(target.kind),
+      kind: target.kind,
       metadata: {
-        namespace: subject.key.slice(0, slash),
-        name: subject.key.slice(slash + 1),
+        namespace: target.key.slice(0, slash),
+        name: target.key.slice(slash + 1),
         uid: seen.uid,
         // What was compared with is what is replaced, or nothing is.
         resourceVersion: seen.resourceVersion,
@@ -249,41 +247,41 @@ export class StatusWriter {
     }
     try {
       const options = { fieldManager: FIELD_MANAGER, force: true }
-      const stored = await client.apply(`${statusTargetPath(subject)}/status`, body, options, this.#aborts.signal)
-      this.#seen.put(subject, stored)
+      const stored = await client.apply(`${statusTargetPath(target)}/status`, body, options, this.#aborts.signal)
+      this.#seen.put(target, stored)
       const now = this.#seen.get(id)
       if (now !== undefined) this.#written.note(id, wanted, now)
       this.#failures.succeeded(id)
-      events.written?.(subject, wanted, seen)
+      events.written?.(target, wanted, seen)
       return undefined
     } catch (error) {
-      return await this.#failed(subject, error)
+      return await this.#failed(target, error)
     }
   }
 
-  async #failed(subject: StatusTarget, error: unknown): Promise<Milliseconds | undefined> {
+  async #failed(target: StatusTarget, error: unknown): Promise<Milliseconds | undefined> {
     if (this.#aborts.signal.aborted) return undefined
-    const id = statusTargetId(subject)
+    const id = statusTargetId(target)
     if (error instanceof ApiError && error.status === 409) {
-      const outdated = await this.#readAgain(subject)
-      if (outdated !== undefined) return this.#after(subject, outdated)
+      const outdated = await this.#readAgain(target)
+      if (outdated !== undefined) return this.#after(target, outdated)
       return this.#failures.conflict(id)
     }
-    return this.#after(subject, error)
+    return this.#after(target, error)
   }
 
   /** @returns what went wrong, if it did */
-  async #readAgain(subject: StatusTarget): Promise<unknown> {
+  async #readAgain(target: StatusTarget): Promise<unknown> {
     try {
-      this.#seen.put(subject, await this.#options.client.get(statusTargetPath(subject), this.#aborts.signal))
+      this.#seen.put(target, await this.#options.client.get(statusTargetPath(target), this.#aborts.signal))
       return undefined
     } catch (error) {
       return error
     }
   }
 
-  #after(subject: StatusTarget, error: unknown): Milliseconds | undefined {
-    const id = statusTargetId(subject)
+  #after(target: StatusTarget, error: unknown): Milliseconds | undefined {
+    const id = statusTargetId(target)
     if (!(error instanceof ApiError)) throw error
     // The watch will tell of it, or of another one by its name.
     if (error.status === 404) {
@@ -291,7 +289,7 @@ export class StatusWriter {
       this.#failures.forget(id)
       return undefined
     }
-    const { retry, pause, alone } = this.#failures.failed(subject, error, this.#options.time.monotonic())
+    const { retry, pause, alone } = this.#failures.failed(target, error, this.#options.time.monotonic())
     if (pause > 0) this.#queue.pause(pause, alone ? namespaceOfId(id) : undefined)
     return retry
   }

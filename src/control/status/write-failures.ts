@@ -68,8 +68,8 @@ export class WriteFailures {
   }
 
   /** How long nothing of this kind may be written in the namespace of the object. */
-  pauseOf(subject: StatusTarget, now: Milliseconds): Milliseconds {
-    const place = placeOf(subject)
+  pauseOf(target: StatusTarget, now: Milliseconds): Milliseconds {
+    const place = placeOf(target)
     const until = this.#forbidden.get(place)
     if (until === undefined || until > now) return until === undefined ? 0 : until - now
     this.#forbidden.delete(place)
@@ -83,12 +83,12 @@ export class WriteFailures {
     return Math.min(CONFLICT * 2 ** count, MAX_CONFLICT) * (0.5 + this.#random())
   }
 
-  failed(subject: StatusTarget, error: ApiError, now: Milliseconds): Failure {
-    const id = statusTargetId(subject)
+  failed(target: StatusTarget, error: ApiError, now: Milliseconds): Failure {
+    const id = statusTargetId(target)
     const { status, reason, message, retryAfter = 0 } = error
     if (status === 403 && reason === 'Forbidden') {
-      const resource = `${resourceNameOf(subject.kind)}/status`
-      const place = placeOf(subject)
+      const resource = `${resourceNameOf(target.kind)}/status`
+      const place = placeOf(target)
       if (!this.#forbidden.has(place) && this.#forbidden.size < TOLD_FORBIDDEN)
         this.#problem(`may not write statuses: grant "patch" on ${resource} (and "get" on the objects); ${message}`)
       this.#forbidden.set(place, now + FORBIDDEN)
@@ -123,6 +123,6 @@ export class WriteFailures {
   }
 }
 
-function placeOf(subject: StatusTarget): string {
-  return `${subject.kind} ${namespaceOfId(statusTargetId(subject))}`
+function placeOf(target: StatusTarget): string {
+  return `${target.kind} ${namespaceOfId(statusTargetId(target))}`
 }

@@ -145,7 +145,8 @@ function subjectOf({ kind, key, reference }: CheckpointObject): string {
 }
 
 /**
- * False also where the comparison exceeds the stack: objects may be nested as deeply as the API server permits (10,000).
+ * False also where the comparison exceeds the stack: objects may be nested as deeply as the API server permits
+ * (10,000).
  */
 function isSame(a: unknown, b: unknown): boolean {
   try {

@@ -1,9 +1,9 @@
 /**
- * Keeps the objects of a cluster as text and writes them to the checkpoint file periodically. No caller waits for a write
- * and it never throws: a failure is logged once, and its end once.
+ * Keeps the objects of a cluster as text and writes them to the checkpoint file periodically. No caller waits for a
+ * write and it never throws: a failure is logged once, and its end once.
  */
-import { setImmediate as turn } from 'node:timers/promises'
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import { SlicedWork, type TimeSlice } from '../../lib/time-slice.ts'
 import type { SourceEvent } from '../source.ts'
 import { objectId } from './checkpoint.ts'
 import { describeFileError, MAX_STATE_BYTES, type StateFile } from './state-file.ts'
@@ -39,15 +39,14 @@ export interface CheckpointWriterOptions {
   readonly cluster: () => Promise<string>
   readonly namespaces: readonly string[]
   readonly log: CheckpointLog
-  readonly wall: () => Milliseconds
-  /** Monotonic. */
-  readonly now: () => Milliseconds
+  readonly time: TimerClock
   readonly pacing?: Partial<WritePacing>
   /** Limit of the size of all texts; the limit of the file by default. */
   readonly maxBytes?: number
 }
 
-const SERIALIZE_SLICE: Milliseconds = 1
+/** Of a slice: the events of a burst are validated in the same turns. */
+const SERIALIZE_SHARE = 0.5
 const CHUNK_BYTES = 131_072
 /** Bytes of UTF-8 per UTF-16 code unit, at most. */
 const MAX_UTF8_BYTES = 3
@@ -63,9 +62,9 @@ export class CheckpointWriter {
   /** Recorded and not serialized yet. */
   readonly #pending = new Map<string, unknown>()
   #size = 0
-  #serializing: NodeJS.Immediate | undefined
-  #timer: NodeJS.Timeout | undefined
-  #refresh: NodeJS.Timeout | undefined
+  readonly #serializing: SlicedWork
+  #cancelWrite: (() => void) | undefined
+  #cancelRefresh = (): void => {}
   #writing: Promise<void> | undefined
   /** All objects are recorded. Before that a write would replace a complete file with an incomplete one. */
   #complete = false
@@ -82,6 +81,7 @@ export class CheckpointWriter {
     this.#options = options
     this.#pacing = { ...WRITE_PACING, ...options.pacing }
     this.#maxBytes = options.maxBytes ?? MAX_STATE_BYTES
+    this.#serializing = new SlicedWork(options.time, (slice) => this.#serializeSome(slice.part(SERIALIZE_SHARE)))
   }
 
   /** Records events; they are serialized later. */
@@ -92,7 +92,7 @@ export class CheckpointWriter {
       if (event.kind === 'Secret' && this.#options.keys === undefined) continue
       this.#pending.set(objectId(event.kind, event.key), event.type === 'delete' ? DELETED : event.raw)
     }
-    if (this.#pending.size > 0) this.#serializing ??= setImmediate(() => this.#serializeSome())
+    if (this.#pending.size > 0) this.#serializing.schedule()
   }
 
   /** All objects are recorded: writes begin. */
@@ -101,44 +101,42 @@ export class CheckpointWriter {
     this.#complete = true
     this.#changed = true
     this.#schedule()
-    this.#refresh = setInterval(() => {
+    const { time, file } = this.#options
+    this.#cancelRefresh = time.every(this.#pacing.refresh, () => {
       if (!this.current) return
       this.#changed = true
       this.#schedule()
-    }, this.#pacing.refresh).unref()
-    void this.#options.file.sweep(this.#options.wall())
+    })
+    void file.sweep(time.wall())
   }
 
   /** Writes outstanding changes immediately. Resolves when they are written, or after the timeout. */
   async stop(timeout: Milliseconds): Promise<void> {
     if (this.#stopped) return
     this.#stopped = true
-    clearInterval(this.#refresh)
-    clearTimeout(this.#timer)
+    this.#cancelRefresh()
+    this.#cancelWrite?.()
     const last = async (): Promise<void> => {
       await this.#writing
       if (this.#complete && !this.#disabled && (this.#changed || this.#pending.size > 0)) await this.#write()
     }
-    let timer: NodeJS.Timeout | undefined
-    const end = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, timeout)
-    })
+    const { promise: end, resolve } = Promise.withResolvers<void>()
+    const cancel = this.#options.time.after(timeout, resolve)
     await Promise.race([last(), end])
-    clearTimeout(timer)
-    clearImmediate(this.#serializing)
+    cancel()
+    this.#serializing.stop()
   }
 
-  #serializeSome(): void {
-    this.#serializing = undefined
-    const end = this.#options.now() + SERIALIZE_SLICE
+  /** @returns whether something is left */
+  #serializeSome(slice: TimeSlice): boolean {
     for (const [id, raw] of this.#pending) {
       this.#pending.delete(id)
       this.#serialize(id, raw)
-      if (this.#disabled) return
-      if (this.#options.now() >= end) break
+      if (this.#disabled) return false
+      if (slice.over) break
     }
-    if (this.#pending.size > 0) this.#serializing = setImmediate(() => this.#serializeSome())
     this.#schedule()
+    return this.#pending.size > 0
   }
 
   #serialize(id: string, raw: unknown): void {
@@ -158,8 +156,8 @@ export class CheckpointWriter {
     this.#disabled = true
     this.#texts = new Map()
     this.#pending.clear()
-    clearTimeout(this.#timer)
-    clearInterval(this.#refresh)
+    this.#cancelWrite?.()
+    this.#cancelRefresh()
     log.warn(
       `the cluster's objects exceed the limit of ${this.#maxBytes} bytes of the checkpoint ${file.path}: the file is deleted, and a start without the API server waits for it`,
     )
@@ -168,34 +166,33 @@ export class CheckpointWriter {
 
   #schedule(): void {
     if (!this.#complete || !this.#changed || this.#stopped || this.#disabled) return
-    if (this.#timer !== undefined || this.#writing !== undefined) return
-    const wait = Math.max(this.#pacing.batch, this.#notBefore - this.#options.now())
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined
+    if (this.#cancelWrite !== undefined || this.#writing !== undefined) return
+    const wait = Math.max(this.#pacing.batch, this.#notBefore - this.#options.time.monotonic())
+    this.#cancelWrite = this.#options.time.after(wait, () => {
+      this.#cancelWrite = undefined
       this.#writing = this.#write().finally(() => {
         this.#writing = undefined
         this.#schedule()
       })
-    }, wait)
-    this.#timer.unref()
+    })
   }
 
   async #write(): Promise<void> {
-    const { now, log, file } = this.#options
+    const { time, log, file } = this.#options
     const { pause, bytesPerSecond } = this.#pacing
     try {
       // Serialization proceeds in each turn.
-      while (this.#pending.size > 0) await turn()
+      while (this.#pending.size > 0) await new Promise<void>((resolve) => time.nextTurn(resolve))
       if (this.#disabled) return
       this.#changed = false
       const bytes = await this.#replace()
       this.#failures = 0
-      this.#notBefore = now() + Math.max(pause, (bytes / bytesPerSecond) * 1_000)
+      this.#notBefore = time.monotonic() + Math.max(pause, (bytes / bytesPerSecond) * 1_000)
       if (this.#lastError !== undefined) log.info(`the checkpoint ${file.path} is written again`)
       this.#lastError = undefined
     } catch (error) {
       this.#changed = true
-      this.#notBefore = now() + pause * 2 ** Math.min(this.#failures++, 4)
+      this.#notBefore = time.monotonic() + pause * 2 ** Math.min(this.#failures++, 4)
       const cause = describeFileError(error)
       if (this.#lastError !== cause)
         log.warn(
@@ -206,9 +203,9 @@ export class CheckpointWriter {
   }
 
   async #replace(): Promise<number> {
-    const { keys, cluster, namespaces, wall, file } = this.#options
+    const { keys, cluster, namespaces, time, file } = this.#options
     const key = (await keys?.())?.[0]
-    const written = new Date(wall()).toISOString()
+    const written = new Date(time.wall()).toISOString()
     const encoder = encodeState({ written, cluster: await cluster(), namespaces }, key)
     // Texts are immutable, so the file is a consistent snapshot regardless of the duration of the write.
     return await file.replace(encodeChunks([...this.#texts.values()], encoder))

@@ -2,11 +2,11 @@
  * Loads a checkpoint from its file and validates it: objects outside of the configured namespaces are dropped.
  */
 
-import { setImmediate as turn } from 'node:timers/promises'
 import { SERVICE_NAME_LABEL } from '../../api/kubernetes.ts'
 import type { Kind } from '../../api/object.ts'
 import { member } from '../../api/raw-object.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
+import { type SliceClock, SlicePauses } from '../../lib/time-slice.ts'
 import { API_VERSIONS } from '../folder/manifest.ts'
 import { decodeState } from './state-format.ts'
 import type { StateKey } from './state-key.ts'
@@ -40,7 +40,6 @@ export interface CheckpointConsumer {
   readonly keys: readonly StateKey[] | undefined
 }
 
-const SLICE: Milliseconds = 2
 const NEWLINE = 0x0a
 
 export function objectId(kind: Kind, key: string): string {
@@ -51,8 +50,12 @@ export function objectId(kind: Kind, key: string): string {
  * @param file is overwritten
  * @throws {TypeError} with the cause when it may not be served
  */
-export async function loadCheckpoint(file: Buffer, consumer: CheckpointConsumer): Promise<Checkpoint> {
-  const { header, lines } = await decodeState(file, consumer.keys)
+export async function loadCheckpoint(
+  file: Buffer,
+  consumer: CheckpointConsumer,
+  time: SliceClock,
+): Promise<Checkpoint> {
+  const { header, lines } = await decodeState(file, consumer.keys, time)
   if (header.cluster !== consumer.cluster)
     throw new TypeError('it belongs to another cluster: the address of the API server or its CA differs')
   const missing = missingNamespace(header.namespaces, consumer.namespaces)
@@ -60,7 +63,7 @@ export async function loadCheckpoint(file: Buffer, consumer: CheckpointConsumer)
   if (missing !== undefined) throw new TypeError(`it does not contain ${missing}, which is configured`)
   const allowed = new Set(consumer.namespaces)
   const objects = new Map<string, CheckpointObject>()
-  let end = performance.now() + SLICE
+  const pauses = new SlicePauses(time)
   for (let at = 0; at < lines.length; ) {
     const newline = lines.indexOf(NEWLINE, at)
     const next = newline === -1 ? lines.length : newline
@@ -69,9 +72,7 @@ export async function loadCheckpoint(file: Buffer, consumer: CheckpointConsumer)
     const { kind, key } = object
     const namespace = key.slice(0, key.indexOf('/'))
     if (allowed.size === 0 || namespace === '' || allowed.has(namespace)) objects.set(objectId(kind, key), object)
-    if (performance.now() < end) continue
-    await turn()
-    end = performance.now() + SLICE
+    await pauses.next()
   }
   return { written: Date.parse(header.written), objects }
 }

@@ -3,7 +3,8 @@
  * instead; then the two are reconciled, and an object that both contain is never deleted in between.
  */
 import type { Kind } from '../../api/object.ts'
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import { SlicedWork, type TimeSlice } from '../../lib/time-slice.ts'
 import type { Needs, Source, SourceEvent, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
 import { type Checkpoint, objectId } from './checkpoint.ts'
 import { CheckpointReplay } from './checkpoint-replay.ts'
@@ -21,9 +22,7 @@ export interface CheckpointedSourceOptions {
   /** URL of the API server, for messages. */
   readonly server: string
   readonly log: CheckpointLog
-  readonly wall: () => Milliseconds
-  /** Monotonic. */
-  readonly now: () => Milliseconds
+  readonly time: TimerClock
   /** Called with an error thrown by the handler. */
   readonly failed: (error: unknown) => void
   readonly syncTimeout?: Milliseconds
@@ -44,7 +43,6 @@ const FORBIDDEN_GRACE: Milliseconds = 60_000
 const RECHECK_INTERVAL: Milliseconds = 1_000
 
 const BATCH_SIZE = 20
-const SLICE: Milliseconds = 2
 
 type Steps = Generator<SourceEvent | undefined>
 
@@ -53,20 +51,20 @@ export class CheckpointedSource implements Source {
   #handler: SourceHandler | undefined
   #needs: Needs | undefined
   #referencesChanged = false
-  #syncTimer: NodeJS.Timeout | undefined
+  #cancelSync = (): void => {}
   /** Objects reported by the source, until it is known whether the checkpoint is needed. */
   #reported: Set<string> | undefined = new Set()
   #loading = false
   #replay: CheckpointReplay | undefined
   #steps: Steps | undefined
   /**
-   * While the unconditional objects are emitted, the references grow with each call of the handler. The source gets them
-   * once they are complete: otherwise it would start hundreds of watches, which cannot be replaced by a wider one while
-   * the API server is unreachable.
+   * While the unconditional objects are emitted, the references grow with each call of the handler. The source gets
+   * them once they are complete: otherwise it would start hundreds of watches, which cannot be replaced by a wider one
+   * while the API server is unreachable.
    */
   #emittingUnconditional = false
-  #immediate: NodeJS.Immediate | undefined
-  #recheckTimer: NodeJS.Timeout | undefined
+  readonly #work: SlicedWork
+  #cancelRecheck: (() => void) | undefined
   /** The source has reported everything. */
   #sourceSynced = false
   #syncedEmitted = false
@@ -79,12 +77,14 @@ export class CheckpointedSource implements Source {
 
   constructor(options: CheckpointedSourceOptions) {
     this.#options = options
+    this.#work = new SlicedWork(options.time, (slice) => this.#run(slice))
   }
 
   start(handler: SourceHandler): void {
     if (this.#handler !== undefined) throw new TypeError('the source is started already')
     this.#handler = handler
-    this.#syncTimer = setTimeout(() => void this.#startReplay(), this.#options.syncTimeout ?? SYNC_TIMEOUT)
+    const { time, syncTimeout = SYNC_TIMEOUT } = this.#options
+    this.#cancelSync = time.after(syncTimeout, () => void this.#startReplay())
     this.#options.source.start({
       changed: (events) => this.#changed(events),
       synced: () => this.#synced(),
@@ -106,9 +106,9 @@ export class CheckpointedSource implements Source {
 
   async stop(): Promise<void> {
     this.#stopped = true
-    clearTimeout(this.#syncTimer)
-    clearTimeout(this.#recheckTimer)
-    clearImmediate(this.#immediate)
+    this.#cancelSync()
+    this.#cancelRecheck?.()
+    this.#work.stop()
     await this.#options.source.stop()
   }
 
@@ -132,9 +132,9 @@ export class CheckpointedSource implements Source {
   }
 
   #synced(): void {
-    clearTimeout(this.#syncTimer)
+    this.#cancelSync()
     this.#sourceSynced = true
-    this.#graceEnds = this.#options.now() + (this.#options.forbiddenGrace ?? FORBIDDEN_GRACE)
+    this.#graceEnds = this.#options.time.monotonic() + (this.#options.forbiddenGrace ?? FORBIDDEN_GRACE)
     if (this.#replay === undefined) return this.#finish()
     this.#removalDue = true
     this.#schedule()
@@ -144,8 +144,8 @@ export class CheckpointedSource implements Source {
   async #startReplay(): Promise<void> {
     if (this.#loading || this.#sourceSynced || this.#stopped) return
     this.#loading = true
-    clearTimeout(this.#syncTimer)
-    const { loadCheckpoint, server, wall } = this.#options
+    this.#cancelSync()
+    const { loadCheckpoint, server, time } = this.#options
     const checkpoint = await loadCheckpoint()
     const reported = this.#reported ?? new Set()
     this.#reported = undefined
@@ -154,7 +154,7 @@ export class CheckpointedSource implements Source {
     this.#replayProblem = {
       severity: 'warning',
       reason: 'RememberedState',
-      message: `Serving the checkpoint of ${describeTime(checkpoint.written, wall())}, because the API server at ${server} has not been read completely since the start. Later changes apply as soon as it has.`,
+      message: `Serving the checkpoint of ${describeTime(checkpoint.written, time.wall())}, because the API server at ${server} has not been read completely since the start. Later changes apply as soon as it has.`,
     }
     this.#emitProblems()
     this.#steps = this.#replay.emitUnconditional(this.#isGone)
@@ -163,25 +163,24 @@ export class CheckpointedSource implements Source {
   }
 
   #schedule(): void {
-    if (!this.#stopped) this.#immediate ??= setImmediate(() => this.#step())
+    this.#work.schedule()
   }
 
-  #step(): void {
-    this.#immediate = undefined
-    const { now } = this.#options
-    const end = now() + SLICE
+  /** @returns whether steps are left */
+  #run(slice: TimeSlice): boolean {
     while (!this.#stopped && this.#replay !== undefined) {
       const steps = this.#steps
       if (steps === undefined) {
         this.#nextPhase(this.#replay)
-        if (this.#steps === undefined) return
+        if (this.#steps === undefined) return false
         continue
       }
-      const { events, over } = takeBatch(steps, () => now() >= end)
+      const { events, over } = takeBatch(steps, slice)
       if (over && this.#steps === steps) this.#steps = undefined
       if (events.length > 0) this.#emit((handler) => handler.changed(events))
-      if (now() >= end) return this.#schedule()
+      if (slice.over) return true
     }
+    return false
   }
 
   /** Selects the next work after all steps of the previous one. */
@@ -212,8 +211,8 @@ export class CheckpointedSource implements Source {
   /** Whether the source would have reported an object by now if it existed. */
   readonly #isGone = (kind: Kind, key: string, subject: string): boolean => {
     if (!this.#sourceSynced) return false
-    const { source, now } = this.#options
-    return now() >= this.#graceEnds || source.knows(kind, key, subject)
+    const { source, time } = this.#options
+    return time.monotonic() >= this.#graceEnds || source.knows(kind, key, subject)
   }
 
   /** The source is synced, and objects that it would have reported and did not are removed. */
@@ -230,18 +229,18 @@ export class CheckpointedSource implements Source {
     }
     if (replay.size === 0) return this.#finish()
     this.#emitSynced()
-    this.#recheckTimer ??= setTimeout(() => {
-      this.#recheckTimer = undefined
+    this.#cancelRecheck ??= this.#options.time.after(RECHECK_INTERVAL, () => {
+      this.#cancelRecheck = undefined
       this.#removalDue = true
       this.#schedule()
-    }, RECHECK_INTERVAL).unref()
+    })
   }
 
   /** The replay has ended: from now on the source's events pass unchanged. */
   #finish(): void {
     this.#replay = undefined
     this.#reported = undefined
-    clearTimeout(this.#recheckTimer)
+    this.#cancelRecheck?.()
     this.#emitSynced()
     this.#options.writer.markComplete()
   }
@@ -269,13 +268,13 @@ export class CheckpointedSource implements Source {
 }
 
 /** Takes the events of one call from the steps, which yield each object at most once. */
-function takeBatch(steps: Steps, late: () => boolean): { readonly events: SourceEvent[]; readonly over: boolean } {
+function takeBatch(steps: Steps, slice: TimeSlice): { readonly events: SourceEvent[]; readonly over: boolean } {
   const events: SourceEvent[] = []
   while (events.length < BATCH_SIZE) {
     const { value, done } = steps.next()
     if (done === true) return { events, over: true }
     if (value !== undefined) events.push(value)
-    else if (late()) break
+    else if (slice.over) break
   }
   return { events, over: false }
 }

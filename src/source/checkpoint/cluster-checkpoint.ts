@@ -1,8 +1,9 @@
 /**
- * The checkpoint of a cluster in a state directory: combines its file, its keys, the writer and the source that replays it.
+ * The checkpoint of a cluster in a state directory: combines its file, its keys, the writer and the source that replays
+ * it.
  */
 import { createHash } from 'node:crypto'
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { Source } from '../source.ts'
 import { type Checkpoint, loadCheckpoint } from './checkpoint.ts'
 import { type CheckpointLog, CheckpointWriter, type WritePacing } from './checkpoint-writer.ts'
@@ -21,9 +22,7 @@ export interface ClusterCheckpointOptions {
   /** Whether the checkpoint may be served: not where newer tables are served already. */
   readonly serve: boolean
   readonly log: CheckpointLog
-  readonly wall: () => Milliseconds
-  /** Monotonic. */
-  readonly now: () => Milliseconds
+  readonly time: TimerClock
   readonly failed: (error: unknown) => void
   readonly pacing?: Partial<WritePacing>
 }
@@ -41,7 +40,7 @@ export class ClusterCheckpoint {
 
   constructor(options: ClusterCheckpointOptions) {
     this.#options = options
-    const { stateDirectory, keyFile, namespaces, log, wall, now, pacing } = options
+    const { stateDirectory, keyFile, namespaces, log, time, pacing } = options
     this.#file = new StateFile(stateDirectory)
     this.#writer = new CheckpointWriter({
       file: this.#file,
@@ -49,8 +48,7 @@ export class ClusterCheckpoint {
       cluster: () => this.#cluster(),
       namespaces,
       log,
-      wall,
-      now,
+      time,
       ...(pacing !== undefined && { pacing }),
     })
   }
@@ -66,15 +64,14 @@ export class ClusterCheckpoint {
     server: string,
     times: Pick<CheckpointedSourceOptions, 'syncTimeout' | 'forbiddenGrace'> = {},
   ): Source {
-    const { log, wall, now, failed } = this.#options
+    const { log, time, failed } = this.#options
     return new CheckpointedSource({
       source,
       writer: this.#writer,
       loadCheckpoint: () => this.#load(),
       server,
       log,
-      wall,
-      now,
+      time,
       failed,
       ...times,
     })
@@ -86,13 +83,13 @@ export class ClusterCheckpoint {
   }
 
   async #load(): Promise<Checkpoint | undefined> {
-    const { serve, keyFile, namespaces, log } = this.#options
+    const { serve, keyFile, namespaces, log, time } = this.#options
     if (!serve) return undefined
     try {
       const bytes = await this.#file.read()
       if (bytes === undefined) return undefined
       const keys: readonly StateKey[] | undefined = keyFile === undefined ? undefined : await readKeys(keyFile)
-      return await loadCheckpoint(bytes, { cluster: await this.#cluster(), namespaces, keys })
+      return await loadCheckpoint(bytes, { cluster: await this.#cluster(), namespaces, keys }, time)
     } catch (error) {
       log.warn(
         `the checkpoint ${this.#file.path} is not used (${describeFileError(error)}): nothing is served before the API server has been read, which replaces the file`,

@@ -1,10 +1,10 @@
 /**
- * The file format of a checkpoint: a header line of JSON, one object per line, and a trailer. With a key the objects are
- * encrypted by AES-256-GCM, which also authenticates the header; without one the trailer is a SHA-256 of all bytes before
- * it, which detects damage but no manipulation.
+ * The file format of a checkpoint: a header line of JSON, one object per line, and a trailer. With a key the objects
+ * are encrypted by AES-256-GCM, which also authenticates the header; without one the trailer is a SHA-256 of all bytes
+ * before it, which detects damage but no manipulation.
  */
 import { createCipheriv, createDecipheriv, createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { setImmediate as turn } from 'node:timers/promises'
+import { type SliceClock, SlicePauses } from '../../lib/time-slice.ts'
 import { encryptionKey, type StateKey } from './state-key.ts'
 
 /** The header of a file, readable without a key. */
@@ -87,17 +87,23 @@ export interface DecodedState {
  * Verifies and decrypts a file in place, in several turns of the event loop.
  *
  * @param file is overwritten
- * @param keys undefined accepts only unencrypted files; otherwise only files encrypted with one of the keys are accepted,
- *   because an attacker with write permission could store an unencrypted file
+ * @param keys undefined accepts only unencrypted files; otherwise only files encrypted with one of the keys are
+ *   accepted, because an attacker with write permission could store an unencrypted file
  * @throws {TypeError} with the cause when it cannot be used
  */
-export async function decodeState(file: Buffer, keys: readonly StateKey[] | undefined): Promise<DecodedState> {
+export async function decodeState(
+  file: Buffer,
+  keys: readonly StateKey[] | undefined,
+  time: SliceClock,
+): Promise<DecodedState> {
   const newline = file.subarray(0, MAX_HEADER_BYTES).indexOf(0x0a)
   if (newline === -1) throw new TypeError('it is not a state file, or truncated')
   const head = file.subarray(0, newline + 1)
   const first = parseHead(head)
   const rest = file.subarray(newline + 1)
-  const lines = keys === undefined ? await verify(head, first, rest) : await decrypt(head, first, rest, keys)
+  const pauses = new SlicePauses(time)
+  const lines =
+    keys === undefined ? await verify(head, first, rest, pauses) : await decrypt(head, first, rest, keys, pauses)
   const { written, cluster, namespaces } = first
   return { header: { written, cluster, namespaces }, lines }
 }
@@ -126,20 +132,26 @@ function parseHead(head: Buffer): FirstLine {
   return first as FirstLine
 }
 
-async function verify(head: Buffer, { key }: FirstLine, rest: Buffer): Promise<Buffer> {
+async function verify(head: Buffer, { key }: FirstLine, rest: Buffer, pauses: SlicePauses): Promise<Buffer> {
   if (key !== undefined) throw new TypeError('it is encrypted; set stateKeyFile to the file of its key')
   if (rest.length < DIGEST_BYTES) throw new TypeError('it is truncated')
   const lines = rest.subarray(0, rest.length - DIGEST_BYTES)
   const hash = createHash('sha256').update(head)
   for (const step of steps(lines)) {
     hash.update(step)
-    await turn()
+    await pauses.next()
   }
   if (!timingSafeEqual(hash.digest(), rest.subarray(lines.length))) throw new TypeError('it is damaged, or incomplete')
   return lines
 }
 
-async function decrypt(head: Buffer, first: FirstLine, rest: Buffer, keys: readonly StateKey[]): Promise<Buffer> {
+async function decrypt(
+  head: Buffer,
+  first: FirstLine,
+  rest: Buffer,
+  keys: readonly StateKey[],
+  pauses: SlicePauses,
+): Promise<Buffer> {
   if (first.key === undefined) throw new TypeError('it is not encrypted although stateKeyFile is set')
   const key = keys.find(({ id }) => id === first.key)
   if (key === undefined) throw new TypeError('it is encrypted with a key that stateKeyFile does not contain')
@@ -153,7 +165,7 @@ async function decrypt(head: Buffer, first: FirstLine, rest: Buffer, keys: reado
   for (const step of steps(lines)) {
     // The mode is a stream cipher: the plaintext has the length of the ciphertext.
     decipher.update(step).copy(step)
-    await turn()
+    await pauses.next()
   }
   try {
     decipher.final()

@@ -1,35 +1,35 @@
 import type { Kind } from '../../api/object.ts'
 import type { SourceLocation, SourceProblem } from '../source.ts'
 
-/** One object as one file defines it. */
+/** The definition of one object in one file. */
 export interface Definition {
   readonly kind: Kind
   /** `namespace/name`. */
   readonly key: string
   readonly raw: unknown
-  /** As it is shown to a person. */
+  /** Display path. */
   readonly file: string
-  /** Of its first character, from 1. */
+  /** Line of its first character, from 1. */
   readonly line: number
-  /** The piece of the file it was parsed from: enough to find a field of it again. */
+  /** The part of the file from which it was parsed: sufficient to locate its fields. */
   readonly text: string
-  /** Lines of the file before `text`. */
+  /** Number of lines before `text`. */
   readonly textLine: number
-  /** Steps from the document in `text` to the object. */
+  /** Path from the document in `text` to the object. */
   readonly base: readonly (string | number)[]
 }
 
-/** What one version of a file says. */
+/** The content of one version of a file. */
 export interface FileContent {
   readonly definitions: readonly Definition[]
   readonly problems: readonly SourceProblem[]
 }
 
-/** Identity of an object over all kinds. */
-export function idOf(object: { readonly kind: string; readonly key: string }): string {
+/** Identity of an object across kinds. */
+export function objectId(object: { readonly kind: string; readonly key: string }): string {
   return `${object.kind} ${object.key}`
 }
 
-export function placeOf(definition: Definition): SourceLocation {
+export function locationOf(definition: Definition): SourceLocation {
   return { file: definition.file, line: definition.line, column: 1 }
 }

@@ -1,15 +1,14 @@
-/** Which names in a folder are manifests, and which belong to an editor or the system. */
+/** Distinguishes manifests from files of editors and the system by their names. */
 
 const MANIFEST = /\.(ya?ml|json)$/i
 
 /**
- * Hidden files (also `..data` and the dated folders of a mounted ConfigMap, which are read through their links), and
- * what editors leave beside a file while it is written: vim's swap files and its probe `4913`, backups with `~`,
- * Emacs's `#name#`.
+ * Hidden files (including `..data` and the dated folders of a mounted ConfigMap, which are read through their links),
+ * and temporary files of editors: vim's swap files and its probe `4913`, backups with `~`, Emacs's `#name#`.
  */
 const IGNORED = /^\.|~$|^#.*#$|^4913$|\.(sw[a-p]|tmp|temp|bak|part|crdownload)$|___jb_(tmp|old)___$/i
 
-/** True for a name that is looked at neither as a file nor as a folder. */
+/** True for a name that is ignored, as a file and as a folder. */
 export function isIgnored(name: string): boolean {
   return IGNORED.test(name)
 }

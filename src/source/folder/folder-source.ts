@@ -2,28 +2,28 @@ import { dirname, join, relative, resolve, sep } from 'node:path'
 import type { Kind } from '../../api/object.ts'
 import { formatMebibytes } from '../../lib/memory-budget.ts'
 import { HoldOff } from '../hold-off.ts'
-import { type FileStats, type ReadResult, readText, statOrNothing } from '../read-text.ts'
+import { type FileStats, type ReadResult, readText, tryStat } from '../read-text.ts'
 import type { Source, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
 import { LineIndex, locateInText } from '../yaml-text.ts'
 import { displayPath } from './display-path.ts'
 import { isIgnored, isManifest } from './file-name.ts'
-import { FileState, type Patience } from './file-state.ts'
+import { FileState, type SettlePolicy } from './file-state.ts'
+import { FolderWatcher, type WatchFolder } from './folder-watcher.ts'
 import { ObjectTable } from './object-table.ts'
-import { type Walk, type WalkProblem, walk } from './walk.ts'
-import { Watches, type WatchFolder } from './watches.ts'
+import { type FolderScan, type WalkProblem, walk } from './walk.ts'
 
 export interface FolderOptions {
-  /** Milliseconds between two looks at everything, for what the system does not report. Default 2,000. */
+  /** Milliseconds between two scans, for changes that the system does not report. Default 2,000. */
   readonly pollInterval?: number
   /** Milliseconds without a further change before files are read. Default 10. */
   readonly quiet?: number
-  /** Milliseconds that a steady stream of changes may put that off. Default 50. */
+  /** Milliseconds by which a steady stream of changes may delay that. Default 50. */
   readonly maxHold?: number
-  /** Milliseconds for which a version that looks half-written must stay as it is. Default 30. */
+  /** Milliseconds for which a version that may be half-written must stay unchanged. Default 30. */
   readonly settle?: number
-  /** Bytes of a file. Default 8 MiB. */
+  /** Maximum bytes of a file. Default 8 MiB. */
   readonly maxFileBytes?: number
-  /** Bytes of all files together. Default 256 MiB. */
+  /** Maximum bytes of all files. Default 256 MiB. */
   readonly maxBytes?: number
   readonly maxFiles?: number
   /** Default `fs.watch`. */
@@ -40,38 +40,38 @@ export const DEFAULTS = {
   maxFiles: 100_000,
 }
 
-/** A file that is written without end counts after this time. */
-const PATIENCE_AT_MOST = 1_000
+/** A file that changes continuously is accepted after this time. */
+const MAX_SETTLE = 1_000
 
-/** After a folder came back, its files may still be on their way into it: how long none of them counts as deleted. */
+/** Settle time after the folder has reappeared, since its files may still be copied into it. */
 const RETURN_SETTLE = 500
 
 /**
- * To find a place means to parse again: milliseconds that may go into it in a second; beyond, the object's own line
- * must do.
+ * To locate a field the file is parsed again: milliseconds per second that this may take. Beyond that, the object's
+ * first line is reported.
  */
-const LOCATE_WITHIN = 150
+const LOCATE_BUDGET = 150
 
-/** A look at everything may take this share of the time between two: looking never eats the thread. */
-const POLL_SHARE = 20
+/** The interval between two scans is at least this multiple of the duration of a scan. */
+const POLL_FACTOR = 20
 
-/** Resources from the YAML and JSON files below a folder, kept up to date. See `docs/cli.md` for what is read. */
+/** Reads resources from the YAML and JSON files below a folder and watches them; `docs/cli.md` describes the rules. */
 export class FolderSource implements Source {
   readonly #root: string
   readonly #options: typeof DEFAULTS
-  readonly #watches: Watches
-  readonly #hold: HoldOff
+  readonly #watcher: FolderWatcher
+  readonly #holdOff: HoldOff
   readonly #files = new Map<string, FileState>()
   readonly #table = new ObjectTable()
   #handler: SourceHandler | undefined
   #dirty = new Set<string>()
-  #all = true
-  /** Of all files. */
+  #scanDue = true
+  /** Bytes of all files. */
   #bytes = 0
   #folderProblems: readonly SourceProblem[] = []
-  #told: readonly SourceProblem[] = []
-  #known: ReadonlySet<string> = new Set()
-  #troubled: ReadonlySet<string> = new Set()
+  #reportedProblems: readonly SourceProblem[] = []
+  #knownFolders: ReadonlySet<string> = new Set()
+  #problemPaths: ReadonlySet<string> = new Set()
   #missing = false
   #returned = Number.NEGATIVE_INFINITY
   #synced = false
@@ -85,25 +85,25 @@ export class FolderSource implements Source {
     const { watch, ...numbers } = options
     this.#root = resolve(root)
     this.#options = { ...DEFAULTS, ...numbers }
-    this.#watches = new Watches((folder, event, name) => this.#changed(folder, event, name), watch)
-    this.#hold = new HoldOff(this.#options.quiet, this.#options.maxHold, () => this.#run())
+    this.#watcher = new FolderWatcher((folder, event, name) => this.#changed(folder, event, name), watch)
+    this.#holdOff = new HoldOff(this.#options.quiet, this.#options.maxHold, () => this.#run())
   }
 
   start(handler: SourceHandler): void {
-    if (this.#handler !== undefined) throw new TypeError('a source is started once')
+    if (this.#handler !== undefined) throw new TypeError('the source is started already')
     this.#handler = handler
-    this.#hold.now()
+    this.#holdOff.now()
   }
 
   async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#poll)
     clearTimeout(this.#recheck)
-    await this.#hold.close()
-    // A run that was under way may have set them again.
+    await this.#holdOff.close()
+    // A concurrent run may have set them again.
     clearTimeout(this.#poll)
     clearTimeout(this.#recheck)
-    this.#watches.close()
+    this.#watcher.close()
   }
 
   locate(kind: Kind, key: string, path: readonly (string | number)[]): SourceLocation | undefined {
@@ -112,99 +112,99 @@ export class FolderSource implements Source {
     const { text, textLine, base, file } = definition
     const started = performance.now()
     if (started - this.#locating.since > 1_000) this.#locating = { since: started, spent: 0 }
-    if (this.#locating.spent > LOCATE_WITHIN) return { file, line: definition.line, column: 1 }
+    if (this.#locating.spent > LOCATE_BUDGET) return { file, line: definition.line, column: 1 }
     const { line, column } = new LineIndex(text).at(locateInText(text, [...base, ...path]))
     this.#locating.spent += performance.now() - started
     return { file, line: textLine + line, column }
   }
 
-  /** One report of the system, which may be late, doubled or about something that is nobody's business. */
+  /** Handles a notification of the system, which may be late, repeated or irrelevant. */
   #changed(folder: string, event: string, name: string | null): void {
     if (this.#stopped) return
-    if (name !== null && !this.#known.has(folder)) {
-      // A folder above: of interest is only the way down to the root.
+    if (name !== null && !this.#knownFolders.has(folder)) {
+      // In a parent folder only the path down to the root is relevant.
       const below = relative(folder, this.#root).split(sep)[0]
       if (name !== below) return
     } else if (name !== null) {
       const path = join(folder, name)
-      if (this.#files.has(path) && !this.#troubled.has(path)) {
+      if (this.#files.has(path) && !this.#problemPaths.has(path)) {
         this.#dirty.add(path)
-        this.#hold.hint()
+        this.#holdOff.hint()
         return
       }
-      // The links and folders of a mounted ConfigMap are hidden by two dots, yet a swap of them changes what others
-      // lead to.
+      // The links and folders of a mounted ConfigMap begin with two dots and are ignored, but replacing them changes
+      // the targets of other links.
       if (isIgnored(name) && !name.startsWith('..')) return
-      // Writes to files that are no manifests, a log for instance.
-      if (event === 'change' && !isManifest(name) && !this.#known.has(path)) return
-      if (event === 'rename') this.#watches.forget(path)
+      // Writes to other files, such as logs.
+      if (event === 'change' && !isManifest(name) && !this.#knownFolders.has(path)) return
+      if (event === 'rename') this.#watcher.forget(path)
     }
-    this.#all = true
-    this.#hold.hint()
+    this.#scanDue = true
+    this.#holdOff.hint()
   }
 
   async #run(): Promise<void> {
     const dirty = this.#dirty
     this.#dirty = new Set()
-    // Whether a file is gone, and what is in its place, only its folder knows: such a look asks for all.
-    if (!this.#all) for (const path of dirty) await this.#look(path, false)
-    if (this.#all) {
-      this.#all = false
+    // Only a scan detects whether a file was deleted or replaced: reading an absent file requests one.
+    if (!this.#scanDue) for (const path of dirty) await this.#readFile(path, false)
+    if (this.#scanDue) {
+      this.#scanDue = false
       clearTimeout(this.#poll)
       const started = performance.now()
-      await this.#lookAtAll(dirty)
+      await this.#scan(dirty)
       if (this.#stopped) return
-      this.#pollIn(Math.max(this.#options.pollInterval, (performance.now() - started) * POLL_SHARE))
+      this.#schedulePoll(Math.max(this.#options.pollInterval, (performance.now() - started) * POLL_FACTOR))
     }
     if (!this.#stopped) this.#publish()
   }
 
-  #pollIn(pause: number): void {
+  #schedulePoll(pause: number): void {
     this.#poll = setTimeout(() => {
-      this.#watches.retry()
-      this.#all = true
-      this.#hold.hint()
+      this.#watcher.retry()
+      this.#scanDue = true
+      this.#holdOff.hint()
     }, pause)
   }
 
-  async #lookAtAll(dirty: ReadonlySet<string>): Promise<void> {
-    this.#watchAbove()
-    const onFolder = (path: string, stats: FileStats) => this.#watches.ensure(path, stats)
+  async #scan(dirty: ReadonlySet<string>): Promise<void> {
+    this.#watchAncestor()
+    const onFolder = (path: string, stats: FileStats) => this.#watcher.ensure(path, stats)
     const found = await walk(this.#root, { onFolder, maxFiles: this.#options.maxFiles })
     if (this.#stopped) return
     if ('missing' in found) return this.#rootMissing(found.missing)
     if (this.#missing) this.#returned = performance.now()
     this.#missing = false
-    this.#known = found.folders
-    this.#troubled = new Set(found.problems.map(({ path }) => path))
-    this.#watches.retain(new Set([...found.folders, this.#above()]))
+    this.#knownFolders = found.folders
+    this.#problemPaths = new Set(found.problems.map(({ path }) => path))
+    this.#watcher.retain(new Set([...found.folders, this.#nearestAncestor()]))
     const folder = displayPath(this.#root)
     this.#folderProblems = [
       ...found.problems.map((problem) => this.#toProblem(problem)),
-      ...(this.#watches.failure === null ? [] : [this.#watchProblem(folder, this.#watches.failure)]),
+      ...(this.#watcher.failure === null ? [] : [this.#watchProblem(folder, this.#watcher.failure)]),
     ]
     for (const path of [...this.#files.keys()])
-      if (!found.files.has(path) && !isUnknown(path, found)) await this.#look(path, true)
+      if (!found.files.has(path) && !isUnknown(path, found)) await this.#readFile(path, true)
     for (const [path, signature] of found.files) {
       if (this.#stopped) return
       const state = this.#files.get(path)
-      if (state?.signature !== signature || state.unsure || state.leaving || state.pending || dirty.has(path))
-        await this.#look(path, true)
+      if (state?.signature !== signature || state.racy || state.missing || state.pending || dirty.has(path))
+        await this.#readFile(path, true)
     }
   }
 
   /**
-   * Reads one file and takes in what it says.
+   * Reads one file and updates its state.
    *
-   * @param walked what is there has just been established
+   * @param walked true right after a scan
    */
-  async #look(path: string, walked: boolean): Promise<void> {
+  async #readFile(path: string, walked: boolean): Promise<void> {
     const had = this.#files.get(path)?.bytes ?? 0
     const read = await this.#read(path, had)
     if (this.#stopped) return
     const absent = !read.ok && (read.gone || !read.regular)
     if (absent && !walked) {
-      this.#all = true
+      this.#scanDue = true
       return
     }
     let state = this.#files.get(path)
@@ -213,56 +213,56 @@ export class FolderSource implements Source {
       state = new FileState(displayPath(path))
       this.#files.set(path, state)
     }
-    const before = { definitions: state.definitions, leaving: state.leaving }
-    const stays = await state.accept(read, this.#patience())
+    const before = { definitions: state.definitions, missing: state.missing }
+    const stays = await state.accept(read, this.#settlePolicy())
     this.#bytes += (stays ? state.bytes : 0) - had
     if (!stays) {
       this.#files.delete(path)
       this.#table.set(state.file, [])
       return
     }
-    if (state.pending) this.#recheckSoon()
-    if (before.definitions !== state.definitions || before.leaving !== state.leaving)
-      this.#table.set(state.file, state.definitions, state.leaving)
+    if (state.pending) this.#scheduleRecheck()
+    if (before.definitions !== state.definitions || before.missing !== state.missing)
+      this.#table.set(state.file, state.definitions, state.missing)
   }
 
-  /** @param had bytes of the version that counts */
+  /** @param had bytes of the accepted version */
   async #read(path: string, had: number): Promise<ReadResult> {
     const { maxFileBytes, maxBytes } = this.#options
     const room = Math.max(maxBytes - this.#bytes + had, 0)
     const read = await readText(path, Math.min(maxFileBytes, room))
     if (read.ok || read.gone || !read.regular || read.reason !== 'TooLarge' || room >= maxFileBytes) return read
-    const message = `The files together have more than the ${formatMebibytes(maxBytes)} that are read; delete what is not needed, or raise the limit of memory.`
+    const message = `All files together exceed the limit of ${formatMebibytes(maxBytes)}; delete files that are not needed, or raise the memory limit.`
     return { ...read, message }
   }
 
-  #patience(): Patience {
+  #settlePolicy(): SettlePolicy {
     const now = performance.now()
-    // At the start there is nothing to protect: what can be read counts.
-    if (!this.#synced) return { now, settle: 0, atMost: 0 }
-    const returned = now - this.#returned < PATIENCE_AT_MOST
-    return { now, settle: returned ? RETURN_SETTLE : this.#options.settle, atMost: PATIENCE_AT_MOST }
+    // At startup there is no previous version to protect, so every readable version is accepted.
+    if (!this.#synced) return { now, settle: 0, maxDelay: 0 }
+    const returned = now - this.#returned < MAX_SETTLE
+    return { now, settle: returned ? RETURN_SETTLE : this.#options.settle, maxDelay: MAX_SETTLE }
   }
 
-  /** Versions that wait to be believed are read again once they had the time to change. */
-  #recheckSoon(): void {
+  /** Reads pending versions again after the settle time. */
+  #scheduleRecheck(): void {
     if (this.#recheck !== undefined) return
     this.#recheck = setTimeout(() => {
       this.#recheck = undefined
       for (const [path, state] of this.#files) if (state.pending) this.#dirty.add(path)
-      if (this.#dirty.size > 0) this.#hold.now()
+      if (this.#dirty.size > 0) this.#holdOff.now()
     }, this.#options.settle)
   }
 
-  #rootMissing(why: string): void {
+  #rootMissing(cause: string): void {
     this.#missing = true
     const serving = this.#table.size
     const rest =
       serving > 0
-        ? `Its last content keeps serving (${serving} object${serving === 1 ? '' : 's'}) until it is back.`
-        : 'It is read as soon as it is there; create it or name another with --config.'
-    const place = { file: displayPath(this.#root), line: 1, column: 1 }
-    this.#folderProblems = [{ severity: 'error', reason: 'FolderMissing', message: `${why} ${rest}`, place }]
+        ? `Its last content keeps serving (${serving} object${serving === 1 ? '' : 's'}) until it reappears.`
+        : 'It is read as soon as it exists; create it or name another with --config.'
+    const location = { file: displayPath(this.#root), line: 1, column: 1 }
+    this.#folderProblems = [{ severity: 'error', reason: 'FolderMissing', message: `${cause} ${rest}`, location }]
   }
 
   #publish(): void {
@@ -271,9 +271,9 @@ export class FolderSource implements Source {
     if (events.length > 0) handler.changed(events)
     const problems = [...this.#folderProblems, ...this.#table.contested()]
     for (const state of this.#files.values()) problems.push(...state.problems)
-    problems.sort(byPlace)
-    if (JSON.stringify(problems) !== JSON.stringify(this.#told)) {
-      this.#told = problems
+    problems.sort(byLocation)
+    if (JSON.stringify(problems) !== JSON.stringify(this.#reportedProblems)) {
+      this.#reportedProblems = problems
       handler.problems(problems)
     }
     if (this.#synced || this.#missing) return
@@ -281,37 +281,37 @@ export class FolderSource implements Source {
     handler.synced()
   }
 
-  /** The nearest folder above the root that exists: there its coming, going and replacement is seen. */
-  #above(): string {
+  /** The nearest existing ancestor of the root, in which its creation, deletion and replacement are visible. */
+  #nearestAncestor(): string {
     let path = dirname(this.#root)
-    while (path !== dirname(path) && statOrNothing(path) === undefined) path = dirname(path)
+    while (path !== dirname(path) && tryStat(path) === undefined) path = dirname(path)
     return path
   }
 
-  #watchAbove(): void {
-    const path = this.#above()
-    const stats = statOrNothing(path)
-    if (stats !== undefined && path !== this.#root) this.#watches.ensure(path, stats)
+  #watchAncestor(): void {
+    const path = this.#nearestAncestor()
+    const stats = tryStat(path)
+    if (stats !== undefined && path !== this.#root) this.#watcher.ensure(path, stats)
   }
 
   #toProblem({ path, ...problem }: WalkProblem): SourceProblem {
-    return { ...problem, place: { file: displayPath(path), line: 1, column: 1 } }
+    return { ...problem, location: { file: displayPath(path), line: 1, column: 1 } }
   }
 
   #watchProblem(folder: string, failure: string): SourceProblem {
-    const message = `${failure} Until then changes act after up to ${this.#options.pollInterval / 1_000} s.`
-    return { severity: 'warning', reason: 'WatchUnavailable', message, place: { file: folder, line: 1, column: 1 } }
+    const message = `${failure} Until then changes apply after up to ${this.#options.pollInterval / 1_000} s.`
+    return { severity: 'warning', reason: 'WatchUnavailable', message, location: { file: folder, line: 1, column: 1 } }
   }
 }
 
-function isUnknown(path: string, found: Walk): boolean {
-  for (const place of found.unknown) if (path === place || path.startsWith(`${place}${sep}`)) return true
+function isUnknown(path: string, found: FolderScan): boolean {
+  for (const unknown of found.unknown) if (path === unknown || path.startsWith(`${unknown}${sep}`)) return true
   return false
 }
 
-function byPlace(a: SourceProblem, b: SourceProblem): number {
-  const one = a.place
-  const other = b.place
+function byLocation(a: SourceProblem, b: SourceProblem): number {
+  const one = a.location
+  const other = b.location
   if (one === undefined || other === undefined) return 0
   if (one.file !== other.file) return one.file < other.file ? -1 : 1
   return one.line - other.line || one.column - other.column

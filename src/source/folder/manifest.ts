@@ -1,14 +1,14 @@
-/** From a parsed document to the Kubernetes objects in it. */
+/** Extracts the Kubernetes objects of a parsed document. */
 import { KINDS, type Kind } from '../../api/object.ts'
 import { suggestion } from '../../api/wording.ts'
 import type { SourceProblemReason } from '../source.ts'
 
-/** One object as written, with just enough known about it to give it an identity. */
+/** One object as written, validated only as far as its identity requires. */
 export interface Manifest {
   readonly kind: Kind
   readonly key: string
   readonly raw: unknown
-  /** Steps from the document to the object: empty, or `['items', 3]` in a List. */
+  /** Path from the document to the object: empty, or `['items', 3]` in a List. */
   readonly base: readonly (string | number)[]
 }
 
@@ -16,7 +16,7 @@ export interface ManifestProblem {
   readonly severity: 'error' | 'warning'
   readonly reason: SourceProblemReason
   readonly message: string
-  /** From the document. */
+  /** Relative to the document. */
   readonly path: readonly (string | number)[]
   readonly object?: { readonly kind: string; readonly key: string }
 }
@@ -36,32 +36,37 @@ export const API_VERSIONS: Readonly<Record<Kind, string>> = {
 type JsonObject = Record<string, unknown>
 type Path = readonly (string | number)[]
 
-interface Found {
+interface ParsedManifests {
   readonly manifests: Manifest[]
   readonly problems: ManifestProblem[]
 }
 
-/** Lists in lists make no sense; one level more than none is let through. */
+/** Nested lists have no use; a single level is accepted. */
 const MAX_NESTING = 3
 
-/** RFC 1123 subdomain and label, as an API server demands of names. */
+/** RFC 1123 subdomain and label, as the API server requires for names. */
 const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
 const LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
 
-/** Reads one document; a `List` gives as many objects as it has items. */
-export function readManifests(document: unknown): Found {
-  const found: Found = { manifests: [], problems: [] }
-  read(document, [], {}, found)
-  return found
+/** Reads one document; a `List` yields one object per item. */
+export function readManifests(document: unknown): ParsedManifests {
+  const result: ParsedManifests = { manifests: [], problems: [] }
+  read(document, [], {}, result)
+  return result
 }
 
-function read(value: unknown, base: Path, inherited: JsonObject, found: Found): void {
-  const problem = readObject(value, base, inherited, found)
-  if (problem !== null) found.problems.push(problem)
+function read(value: unknown, base: Path, inherited: JsonObject, result: ParsedManifests): void {
+  const problem = readObject(value, base, inherited, result)
+  if (problem !== null) result.problems.push(problem)
 }
 
-function readObject(value: unknown, base: Path, inherited: JsonObject, found: Found): ManifestProblem | null {
-  if (!isFields(value)) return notAnObject(base, 'This is not a Kubernetes object (apiVersion, kind, metadata, …).')
+function readObject(
+  value: unknown,
+  base: Path,
+  inherited: JsonObject,
+  result: ParsedManifests,
+): ManifestProblem | null {
+  if (!isJsonObject(value)) return notAnObject(base, 'This is not a Kubernetes object (apiVersion, kind, metadata, …).')
   const kind = value.kind ?? inherited.kind
   const apiVersion = value.apiVersion ?? inherited.apiVersion
   if (typeof kind !== 'string' || kind === '') {
@@ -75,30 +80,35 @@ function readObject(value: unknown, base: Path, inherited: JsonObject, found: Fo
   }
   const itemKind = kind === 'List' ? '' : kind.slice(0, -'List'.length)
   if (kind === 'List' || (kind.endsWith('List') && isKind(itemKind)))
-    return readList(value, base, itemKind === '' ? {} : { kind: itemKind, apiVersion }, found)
+    return readList(value, base, itemKind === '' ? {} : { kind: itemKind, apiVersion }, result)
   if (!isKind(kind) || apiVersion !== API_VERSIONS[kind]) return unreadKind(value, base, apiVersion, kind)
   const read = identify(value, kind, apiVersion, base)
   if ('severity' in read) return read
-  found.manifests.push(read)
+  result.manifests.push(read)
   return null
 }
 
-function readList(value: JsonObject, base: Path, inherited: JsonObject, found: Found): ManifestProblem | null {
+function readList(
+  value: JsonObject,
+  base: Path,
+  inherited: JsonObject,
+  result: ParsedManifests,
+): ManifestProblem | null {
   const { items } = value
-  // A List that was cut into its items leaves `items` without a value behind; an API server prints null for no items.
+  // A List that was split into its items has `items` without a value; the API server prints null for no items.
   if (items === undefined || items === null) return null
   const path = [...base, 'items']
   if (!Array.isArray(items)) return notAnObject(path, 'The field `items` of a List must be a list of objects.')
   if (base.length / 2 >= MAX_NESTING)
     return notAnObject(path, 'Lists are nested too deeply; write the objects one after another.')
-  for (const [index, item] of items.entries()) read(item, [...path, index], inherited, found)
+  for (const [index, item] of items.entries()) read(item, [...path, index], inherited, result)
   return null
 }
 
 function identify(value: JsonObject, kind: Kind, apiVersion: string, base: Path): Manifest | ManifestProblem {
   const fail = (path: Path, message: string) => notAnObject([...base, ...path], message)
   const { metadata } = value
-  if (!isFields(metadata))
+  if (!isJsonObject(metadata))
     return fail(['metadata'], `This ${kind} has no \`metadata\`; write \`metadata: { name: … }\`.`)
   const { name } = metadata
   if (typeof name !== 'string')
@@ -106,15 +116,15 @@ function identify(value: JsonObject, kind: Kind, apiVersion: string, base: Path)
   if (name.length > 253 || !NAME.test(name))
     return fail(
       ['metadata', 'name'],
-      `${shown(name)} is not a valid name: use lower-case letters, digits, "-" and "." only.`,
+      `${quoted(name)} is not a valid name: use lower-case letters, digits, "-" and "." only.`,
     )
   const namespace = kind === 'Namespace' ? '' : (metadata.namespace ?? 'default')
   if (typeof namespace !== 'string' || (kind !== 'Namespace' && (namespace.length > 63 || !LABEL.test(namespace))))
     return fail(
       ['metadata', 'namespace'],
-      `${shown(namespace)} is not a valid namespace: use lower-case letters, digits and "-" only.`,
+      `${quoted(namespace)} is not a valid namespace: use lower-case letters, digits and "-" only.`,
     )
-  // Age decides whose a hostname is, and in a file everybody can write any: see api.md, "Which rule wins".
+  // Age decides the ownership of hostnames, and a file could claim any age: see api.md, "Which rule wins".
   const { creationTimestamp: _, ...rest } = metadata
   const raw: JsonObject = { ...value, apiVersion, kind, metadata: { ...rest, name, namespace } }
   if (kind === 'Secret') foldStringData(raw)
@@ -122,87 +132,86 @@ function identify(value: JsonObject, kind: Kind, apiVersion: string, base: Path)
 }
 
 /**
- * As the API server does on writing: `stringData` wins over `data`. What is not a map of texts is left for validation
- * to refuse.
+ * Merges `stringData` over `data`, like the API server on writes. Values of other types are left for validation to
+ * reject.
  */
 function foldStringData(secret: JsonObject): void {
   const { stringData, ...rest } = secret
-  if (!isFields(stringData) || !Object.values(stringData).every((value) => typeof value === 'string')) return
-  if (rest.data !== undefined && rest.data !== null && !isFields(rest.data)) return
+  if (!isJsonObject(stringData) || !Object.values(stringData).every((value) => typeof value === 'string')) return
+  if (rest.data !== undefined && rest.data !== null && !isJsonObject(rest.data)) return
   const encoded = Object.entries(stringData).map(([key, value]) => [key, Buffer.from(String(value)).toString('base64')])
   secret.data = { ...rest.data, ...Object.fromEntries(encoded) }
   delete secret.stringData
 }
 
 /**
- * A kind or a version that is not read. What can only be meant for us is an error: it is an object that is not served.
- * A kind of somebody else's is passed over, also where it has the name of one of ours (Knative has a Service, OpenShift
- * a Route).
+ * Reports a kind or version that Headgate does not read. If the object can only be intended for Headgate, this is an
+ * error, because it is not served. A kind of another project is ignored with a warning, also if it has the same name
+ * (Knative has a Service, OpenShift a Route).
  */
 function unreadKind(value: JsonObject, base: Path, apiVersion: string, kind: string): ManifestProblem {
-  const metadata = isFields(value.metadata) ? value.metadata : {}
-  const key = `${brief(metadata.namespace ?? 'default')}/${brief(metadata.name ?? '')}`
-  const object = { kind: brief(kind), key }
-  const meant = meantKind(apiVersion, kind)
-  if (meant === undefined) {
+  const metadata = isJsonObject(value.metadata) ? value.metadata : {}
+  const key = `${truncated(metadata.namespace ?? 'default')}/${truncated(metadata.name ?? '')}`
+  const object = { kind: truncated(kind), key }
+  const intended = intendedKind(apiVersion, kind)
+  if (intended === undefined) {
     const wanted = isKind(kind) ? `; Headgate's ${kind} is \`apiVersion: ${API_VERSIONS[kind]}\`` : ''
-    const message = `${brief(kind)} (${brief(apiVersion)}) is not a kind that Headgate reads (${KINDS.join(', ')})${wanted}; the object is ignored.`
+    const message = `${truncated(kind)} (${truncated(apiVersion)}) is not a kind that Headgate reads (${KINDS.join(', ')})${wanted}; the object is ignored.`
     return { severity: 'warning', reason: 'UnknownKind', message, path: [...base, 'kind'], object }
   }
-  const wanted = API_VERSIONS[meant]
-  const kindToo = meant === kind ? '' : ` and \`kind: ${meant}\``
-  const version = apiVersion === wanted ? `\`kind: ${meant}\`` : `\`apiVersion: ${wanted}\`${kindToo}`
-  const more = meant === 'Ingress' && OLD_INGRESS.has(apiVersion) ? OLD_INGRESS_FIELDS : ''
-  const message = `${brief(kind)} of ${shown(apiVersion)} is not read; write ${version}${more}.`
+  const wanted = API_VERSIONS[intended]
+  const kindToo = intended === kind ? '' : ` and \`kind: ${intended}\``
+  const version = apiVersion === wanted ? `\`kind: ${intended}\`` : `\`apiVersion: ${wanted}\`${kindToo}`
+  const more = intended === 'Ingress' && OLD_INGRESS.has(apiVersion) ? OLD_INGRESS_FIELDS : ''
+  const message = `${truncated(kind)} of ${quoted(apiVersion)} is not read; write ${version}${more}.`
   return { ...notAnObject([...base, apiVersion === wanted ? 'kind' : 'apiVersion'], message), object }
 }
 
-/** Kubernetes serves neither any more; an Ingress of theirs names its backends by other fields. */
+/** Removed from Kubernetes; Ingresses of these versions name their backends in different fields. */
 const OLD_INGRESS: ReadonlySet<string> = new Set(['extensions/v1beta1', 'networking.k8s.io/v1beta1'])
 const OLD_INGRESS_FIELDS =
   ', with `service: { name, port: { number } }` for `serviceName` and `servicePort`, and a `pathType` for each path'
 
 /**
- * Which of the kinds that are read somebody has in mind who writes this; undefined where it is a kind of somebody
- * else's.
+ * The kind that was probably intended; undefined for a kind of another project.
  */
-function meantKind(apiVersion: string, kind: string): Kind | undefined {
+function intendedKind(apiVersion: string, kind: string): Kind | undefined {
   const group = groupOf(apiVersion)
   const known = KINDS.find((one) => one.toLowerCase() === kind.toLowerCase())
   if (known !== undefined) {
     const wanted = API_VERSIONS[known]
-    return isKubernetesGroup(group) || group === OUR_GROUP || isNear(group, groupOf(wanted)) ? known : undefined
+    return isKubernetesGroup(group) || group === OUR_GROUP || isSimilar(group, groupOf(wanted)) ? known : undefined
   }
   if (group !== OUR_GROUP) return undefined
-  return isNear(kind, 'Route') ? 'Route' : isNear(kind, 'Backend') ? 'Backend' : undefined
+  return isSimilar(kind, 'Route') ? 'Route' : isSimilar(kind, 'Backend') ? 'Backend' : undefined
 }
 
 const OUR_GROUP = groupOf(API_VERSIONS.Route)
 
 /**
- * Groups of Kubernetes itself, in which nobody else can have a kind; those of its subprojects are `x-k8s.io` or have
- * another name below `k8s.io`.
+ * Whether a group belongs to Kubernetes itself, which no other project can extend; groups of its subprojects are
+ * `x-k8s.io` or have several labels below `k8s.io`.
  */
 function isKubernetesGroup(group: string): boolean {
   return !group.includes('.') || /^[a-z]+\.k8s\.io$/.test(group)
 }
 
-function isNear(given: string, wanted: string): boolean {
+function isSimilar(given: string, wanted: string): boolean {
   return given === wanted || suggestion(given, [wanted]) !== ''
 }
 
-/** Longest part of a text from a file that a message repeats. */
-const MAX_SHOWN = 100
+/** Maximum length of a text from a file in a message. */
+const MAX_QUOTED = 100
 
-/** What is no valid name can be anything: a log line is neither as long as the file nor torn by it. */
-function brief(value: unknown): string {
+/** Truncates a text and replaces control characters, since an invalid name may contain anything. */
+function truncated(value: unknown): string {
   if (typeof value !== 'string') return typeof value === 'object' ? '?' : String(value)
   const text = value.replaceAll(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '\ufffd')
-  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
+  return text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED)}…` : text
 }
 
-function shown(value: unknown): string {
-  return `"${brief(value)}"`
+function quoted(value: unknown): string {
+  return `"${truncated(value)}"`
 }
 
 function notAnObject(path: Path, message: string): ManifestProblem {
@@ -217,6 +226,6 @@ function groupOf(apiVersion: string): string {
   return apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : ''
 }
 
-function isFields(value: unknown): value is JsonObject {
+function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { NameResolver } from '../../../src/control/endpoints/dns.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 
 interface Heard {
   readonly changed: string[]
@@ -16,8 +17,8 @@ function resolver(t: TestContext, zone: Map<string, readonly string[] | Error>) 
   }
   let atOnce = 0
   let most = 0
-  const names = new NameResolver(
-    {
+  const names = new NameResolver({
+    events: {
       changed(name) {
         heard.changed.push(name)
         look()
@@ -27,8 +28,10 @@ function resolver(t: TestContext, zone: Map<string, readonly string[] | Error>) 
         look()
       },
     },
-    () => 0.5,
-    async (name) => {
+    time: systemTimers,
+    random: () => 0.5,
+    interval: 5,
+    lookup: async (name) => {
       most = Math.max(most, ++atOnce)
       await new Promise((resolve) => setImmediate(resolve))
       atOnce--
@@ -36,8 +39,7 @@ function resolver(t: TestContext, zone: Map<string, readonly string[] | Error>) 
       if (answer instanceof Error) throw answer
       return answer
     },
-    5,
-  )
+  })
   t.after(() => names.stop())
   const until = (holds: () => boolean): Promise<void> =>
     holds() ? Promise.resolve() : new Promise((resolve) => waiting.push({ holds, resolve }))
@@ -116,16 +118,17 @@ describe('a DNS name', () => {
     function stuck(t: TestContext) {
       const asked: string[] = []
       const ends: (() => void)[] = []
-      const names = new NameResolver(
-        { changed: () => {}, health: () => {} },
-        () => 0.5,
-        (name) => {
+      const names = new NameResolver({
+        events: { changed: () => {}, health: () => {} },
+        time: systemTimers,
+        random: () => 0.5,
+        interval: 5,
+        lookup: (name) => {
           asked.push(name)
           if (!name.startsWith('slow')) return Promise.resolve(['10.0.0.1'])
           return new Promise((_, reject) => ends.push(() => reject(new Error('ESERVFAIL'))))
         },
-        5,
-      )
+      })
       t.after(() => names.stop())
       for (let i = 0; i < 200; i++) names.addresses(`slow-${i}.noisy.test`, 'noisy')
       return { names, asked, ends }
@@ -168,13 +171,14 @@ describe('a DNS name', () => {
   it('of the machine itself is known by the system', async (t) => {
     alive(t)
     const known = await new Promise<readonly string[]>((resolve) => {
-      const names = new NameResolver(
-        {
+      const names = new NameResolver({
+        events: {
           changed: (name) => resolve(names.addresses(name, 'shop')),
           health: (_, failure) => assert.equal(failure, undefined),
         },
-        Math.random,
-      )
+        time: systemTimers,
+        random: Math.random,
+      })
       t.after(() => names.stop())
       names.addresses('localhost', 'shop')
     })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { unreachableBy } from '../../../src/compile/unreachable.ts'
 import { UnreachableBackends } from '../../../src/control/endpoints/unreachable-backends.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 
 const FINE = { usable: 1, refused: [], unresolved: [], unanswered: [] }
 const NOTHING = { ...FINE, usable: 0 }
@@ -31,6 +32,7 @@ describe('a Backend that cannot be reached', () => {
     const backends = new UnreachableBackends({
       factsOf: (backend) => facts.get(backend) ?? FINE,
       changed: (all) => told.push([...all.keys()]),
+      time: systemTimers,
     })
     const turn = () => new Promise((resolve) => setImmediate(resolve))
     backends.look(['a/x', 'a/y'])

@@ -7,9 +7,10 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, suite, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { LastGoodStore } from '../../../src/control/last-good/last-good-folder.ts'
+import { LastGoodFolder } from '../../../src/control/last-good/last-good-folder.ts'
 import { parseKeys, readKeys } from '../../../src/source/checkpoint/state-key.ts'
 import type { LastGoodChange } from '../../../src/thread/retained-state.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 
 let state: string
 let warnings: string[]
@@ -33,10 +34,10 @@ function kept(name: string, kind: 'Route' | 'Backend' = 'Route'): LastGoodChange
 
 suite('last good versions on disk', () => {
   test('what was kept is read by the next process', async () => {
-    const store = new LastGoodStore(state, warn)
+    const store = new LastGoodFolder(state, systemTimers, warn)
     store.keep([kept('one'), kept('one', 'Backend'), kept(`long-${'x'.repeat(240)}`)])
     await store.flushed()
-    const records = await new LastGoodStore(state, warn).read()
+    const records = await new LastGoodFolder(state, systemTimers, warn).read()
     assert.deepEqual(
       records.map(({ kind, key }) => `${kind} ${key}`).sort(),
       ['Backend a/one', `Route a/long-${'x'.repeat(240)}`, 'Route a/one'].sort(),
@@ -46,7 +47,7 @@ suite('last good versions on disk', () => {
   })
 
   test('nobody else can read it', async () => {
-    const store = new LastGoodStore(state, warn)
+    const store = new LastGoodFolder(state, systemTimers, warn)
     store.keep([kept('one')])
     await store.flushed()
     const [file] = await readdir(folder())
@@ -54,7 +55,7 @@ suite('last good versions on disk', () => {
   })
 
   test('only the newest wish for an object counts, and what is given up is gone', async () => {
-    const store = new LastGoodStore(state, warn)
+    const store = new LastGoodFolder(state, systemTimers, warn)
     store.keep([kept('one')])
     store.keep([{ ...kept('one'), object: undefined }, kept('two')])
     await store.flushed()
@@ -65,7 +66,7 @@ suite('last good versions on disk', () => {
   })
 
   test('hostnames are on disk before thousands of broken objects, and it is told when', async () => {
-    const store = new LastGoodStore(state, warn)
+    const store = new LastGoodFolder(state, systemTimers, warn)
     const hostname = (key: string): LastGoodChange => {
       return { kind: 'Hostname', key, object: { namespace: 'a', key: 'a/x', created: 1, until: 2 } }
     }
@@ -73,7 +74,8 @@ suite('last good versions on disk', () => {
     const names = Array.from({ length: 20 }, (_, i) => `h${i}.example`)
     store.keep(names.map(hostname))
     await store.recorded()
-    const there = async () => (await new LastGoodStore(state, warn).read()).map(({ kind, key }) => `${kind} ${key}`)
+    const there = async () =>
+      (await new LastGoodFolder(state, systemTimers, warn).read()).map(({ kind, key }) => `${kind} ${key}`)
     const early = await there()
     for (const name of names) assert.ok(early.includes(`Hostname ${name}`), name)
     store.keep([hostname('late.example')])
@@ -86,14 +88,14 @@ suite('last good versions on disk', () => {
 
   test('a hostname that cannot be written holds up nobody for ever', async () => {
     await writeFile(join(state, 'last-good'), 'in the way')
-    const store = new LastGoodStore(state, warn)
+    const store = new LastGoodFolder(state, systemTimers, warn)
     store.keep([{ kind: 'Hostname', key: 'x.example', object: { namespace: 'a', key: 'a/x', created: 1, until: 2 } }])
     await store.recorded()
     assert.match(warnings[0] ?? '', /cannot keep the last good version of Hostname x\.example/)
   })
 
   test('a file is never written twice at the same time: the newest wish is what stays', async () => {
-    const store = new LastGoodStore(state, warn)
+    const store = new LastGoodFolder(state, systemTimers, warn)
     for (let round = 0; round < 50; round++) {
       const until = round
       store.keep([{ kind: 'Hostname', key: 'x.example', object: { namespace: 'a', key: 'a/x', created: 1, until } }])
@@ -105,12 +107,12 @@ suite('last good versions on disk', () => {
   })
 
   test('where nothing was ever kept there is nothing', async () => {
-    assert.deepEqual(await new LastGoodStore(join(state, 'none'), warn).read(), [])
+    assert.deepEqual(await new LastGoodFolder(join(state, 'none'), systemTimers, warn).read(), [])
     assert.deepEqual(warnings, [])
   })
 
   test('what is damaged, foreign or half-written is passed over with a message each, the rest is read', async () => {
-    const store = new LastGoodStore(state, warn)
+    const store = new LastGoodFolder(state, systemTimers, warn)
     store.keep([kept('one'), kept('two')])
     await store.flushed()
     const [first, second] = (await readdir(folder())).sort()
@@ -127,7 +129,7 @@ suite('last good versions on disk', () => {
 
   test('a state directory that cannot be written is told, and the next object is tried again', async () => {
     await writeFile(folder(), 'a file where the folder should be')
-    const store = new LastGoodStore(state, warn)
+    const store = new LastGoodFolder(state, systemTimers, warn)
     store.keep([kept('one')])
     await store.flushed()
     assert.equal(warnings.length, 1)
@@ -145,7 +147,7 @@ suite('last good versions on disk', () => {
   })
 
   test('what cannot be written is told, leaves no half file, and what was kept before is still there', async () => {
-    const store = new LastGoodStore(state, warn)
+    const store = new LastGoodFolder(state, systemTimers, warn)
     store.keep([kept('one')])
     await store.flushed()
     const [file] = await readdir(folder())
@@ -163,7 +165,7 @@ suite('last good versions where others may write', () => {
   const keysOf = (byte: number) => async () => parseKeys(Buffer.alloc(32, byte).toString('base64'))
 
   test('links and FIFOs in their place are passed over, and nobody waits for them', async () => {
-    const store = new LastGoodStore(state, warn)
+    const store = new LastGoodFolder(state, systemTimers, warn)
     store.keep([kept('one'), kept('two')])
     await store.flushed()
     const [first = ''] = await readdir(folder())
@@ -183,7 +185,7 @@ suite('last good versions where others may write', () => {
     const name = createHash('sha256').update('Route a/one').digest('hex')
     await symlink(other, join(folder(), `${name}.json.tmp`))
     await symlink(other, join(folder(), `${name}.json`))
-    const store = new LastGoodStore(state, warn)
+    const store = new LastGoodFolder(state, systemTimers, warn)
     store.keep([kept('one')])
     await store.flushed()
     assert.equal(await readFile(other, 'utf8'), 'of somebody else')
@@ -198,16 +200,16 @@ suite('last good versions where others may write', () => {
   })
 
   test('with a key they are sealed, and what is not sealed by one of the keys is not taken', async () => {
-    const sealing = new LastGoodStore(state, warn, keysOf(1))
+    const sealing = new LastGoodFolder(state, systemTimers, warn, keysOf(1))
     sealing.keep([kept('one')])
     await sealing.flushed()
     const [file = ''] = await readdir(folder())
     assert.ok(!(await readFile(join(folder(), file))).includes('"spec"'))
     assert.deepEqual((await sealing.read())[0]?.object, kept('one').object)
     assert.deepEqual(warnings, [])
-    assert.deepEqual(await new LastGoodStore(state, warn, keysOf(2)).read(), [])
-    assert.deepEqual(await new LastGoodStore(state, warn).read(), [])
-    const open = new LastGoodStore(state, warn)
+    assert.deepEqual(await new LastGoodFolder(state, systemTimers, warn, keysOf(2)).read(), [])
+    assert.deepEqual(await new LastGoodFolder(state, systemTimers, warn).read(), [])
+    const open = new LastGoodFolder(state, systemTimers, warn)
     open.keep([kept('forged')])
     await open.flushed()
     assert.deepEqual(
@@ -218,18 +220,21 @@ suite('last good versions where others may write', () => {
   })
 
   test('a start with a new key above the old one seals them anew', async () => {
-    const old = new LastGoodStore(state, warn, keysOf(1))
+    const old = new LastGoodFolder(state, systemTimers, warn, keysOf(1))
     old.keep([kept('one')])
     await old.flushed()
-    const both = new LastGoodStore(state, warn, async () => [...(await keysOf(2)()), ...(await keysOf(1)())])
+    const both = new LastGoodFolder(state, systemTimers, warn, async () => [
+      ...(await keysOf(2)()),
+      ...(await keysOf(1)()),
+    ])
     assert.equal((await both.read()).length, 1)
     await both.flushed()
-    assert.equal((await new LastGoodStore(state, warn, keysOf(2)).read()).length, 1)
+    assert.equal((await new LastGoodFolder(state, systemTimers, warn, keysOf(2)).read()).length, 1)
     assert.deepEqual(warnings, [])
   })
 
   test('a missing key file keeps nothing and takes nothing', async () => {
-    const store = new LastGoodStore(state, warn, () => readKeys(join(state, 'none')))
+    const store = new LastGoodFolder(state, systemTimers, warn, () => readKeys(join(state, 'none')))
     store.keep([kept('one')])
     await store.flushed()
     assert.deepEqual(await readdir(folder()), [])

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { BuildScheduler } from '../../../src/control/publish/build-scheduler.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 
 const now = (): number => performance.now()
 
@@ -22,7 +23,7 @@ function counted(
       failed(error)
       wake()
     },
-    now,
+    time: systemTimers,
     mayBegin: () => world.whole,
   })
   const until = async (holds: () => boolean): Promise<void> => {

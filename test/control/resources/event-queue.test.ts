@@ -4,6 +4,7 @@ import type { FieldProblem } from '../../../src/api/object.ts'
 import { EventQueue } from '../../../src/control/resources/event-queue.ts'
 import type { Impact } from '../../../src/control/resources/impact.ts'
 import type { SourceEvent } from '../../../src/source/source.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 
 function upsert(name: string, seen?: number): SourceEvent {
   const origin = { file: 'a.yaml', line: 1 }
@@ -50,14 +51,14 @@ function intake(
     },
     {
       endpoints: (ids, since) => endpoints.push({ ids, since, after: seen.length }),
-      taken(impact, since) {
+      applied(impact, since) {
         taken.push(impact)
         times.push(since)
         wake()
       },
       warning: () => told++,
-      now,
     },
+    { ...systemTimers, monotonic: now },
     patience,
   )
   const until = async (count: number): Promise<void> => {

@@ -65,7 +65,7 @@ function world(line: Line = {}) {
 suite('Events', () => {
   test('are as the API wants them, beside the object', async () => {
     const { time, recorder, events, problems } = world()
-    recorder().tell(notice('a'.repeat(250), 'ä'.repeat(2_000)))
+    recorder().record(notice('a'.repeat(250), 'ä'.repeat(2_000)))
     await time.pass(0)
     const [event] = events()
     assert.equal(event?.metadata.namespace, 'a')
@@ -77,7 +77,7 @@ suite('Events', () => {
     const { time, api, recorder, events } = world()
     const one = recorder()
     for (let i = 0; i < 100; i++) {
-      one.tell(notice())
+      one.record(notice())
       await time.pass(2_000)
     }
     await time.pass(60_000)
@@ -96,7 +96,7 @@ suite('Events', () => {
       notice('shop', 'no Backend a/c'),
       notice('shop', 'no', 'Conflicted'),
     ])
-      one.tell(each)
+      one.record(each)
     await time.pass(1_000)
     assert.equal(events().length, 4)
   })
@@ -104,12 +104,12 @@ suite('Events', () => {
   test('of one object so many are told, then one a minute; the others are dropped and counted', async () => {
     const { time, recorder, events } = world()
     const one = recorder()
-    for (let i = 0; i < 200; i++) one.tell(notice('shop', `word ${i}`))
-    one.tell(notice('other'))
+    for (let i = 0; i < 200; i++) one.record(notice('shop', `word ${i}`))
+    one.record(notice('other'))
     await time.pass(10_000)
     assert.deepEqual([events().length, one.dropped], [11, 190])
     await time.pass(60_000)
-    one.tell(notice('shop', 'later'))
+    one.record(notice('shop', 'later'))
     await time.pass(1_000)
     assert.equal(events().length, 12)
   })
@@ -117,7 +117,7 @@ suite('Events', () => {
   test('over all objects there are never more waiting than so many', async () => {
     const { time, api, recorder, events } = world()
     const one = recorder()
-    for (let i = 0; i < 3_000; i++) one.tell(notice(`r${i}`))
+    for (let i = 0; i < 3_000; i++) one.record(notice(`r${i}`))
     await time.pass(0)
     assert.ok(api.calls.length <= 25)
     await time.pass(120_000)
@@ -133,9 +133,9 @@ suite('Events', () => {
   test('5,000 of one namespace leave the others their turns and their room', async () => {
     const { time, recorder, events } = world()
     const one = recorder()
-    for (let i = 0; i < 5_000; i++) one.tell(of('noisy', `r${i}`))
+    for (let i = 0; i < 5_000; i++) one.record(of('noisy', `r${i}`))
     await time.pass(1_000)
-    one.tell(of('calm', 'shop'))
+    one.record(of('calm', 'shop'))
     await time.pass(400)
     assert.ok(
       events().some(({ metadata }) => metadata.namespace === 'calm'),
@@ -148,9 +148,9 @@ suite('Events', () => {
   test('whose room is needed by others loses some of it; who has less than they loses nothing', async () => {
     const { time, recorder, events } = world()
     const one = recorder()
-    for (let i = 0; i < 3_000; i++) one.tell(of('noisy', `r${i}`))
-    for (let i = 0; i < 100; i++) one.tell(of('calm', `c${i}`))
-    for (let i = 0; i < 3_000; i++) one.tell(of('noisy', `more-${i}`))
+    for (let i = 0; i < 3_000; i++) one.record(of('noisy', `r${i}`))
+    for (let i = 0; i < 100; i++) one.record(of('calm', `c${i}`))
+    for (let i = 0; i < 3_000; i++) one.record(of('noisy', `more-${i}`))
     await time.pass(300_000)
     const count = (namespace: string) => events().filter(({ metadata }) => metadata.namespace === namespace).length
     assert.deepEqual([count('calm'), count('noisy')], [100, 156])
@@ -160,11 +160,11 @@ suite('Events', () => {
   test('hundreds of series that go on in one namespace leave room for the news of another', async () => {
     const { time, recorder, events } = world()
     const one = recorder()
-    for (let i = 0; i < 256; i++) one.tell(of('noisy', `r${i}`))
+    for (let i = 0; i < 256; i++) one.record(of('noisy', `r${i}`))
     await time.pass(60_000)
     for (let round = 0; round < 3; round++) {
-      for (let i = 0; i < 256; i++) one.tell(of('noisy', `r${i}`))
-      one.tell(of('calm', `shop-${round}`))
+      for (let i = 0; i < 256; i++) one.record(of('noisy', `r${i}`))
+      one.record(of('calm', `shop-${round}`))
       await time.pass(1_000)
       assert.ok(events().some(({ metadata }) => metadata.name.startsWith(`shop-${round}.`)))
     }
@@ -181,9 +181,9 @@ suite('Events', () => {
         if (path.includes('/noisy/')) throw error
       }
       const one = recorder()
-      for (let i = 0; i < 20; i++) one.tell(of('noisy', `r${i}`))
+      for (let i = 0; i < 20; i++) one.record(of('noisy', `r${i}`))
       await time.pass(2_000)
-      one.tell(of('calm', 'shop'))
+      one.record(of('calm', 'shop'))
       await time.pass(1_000)
       assert.deepEqual(
         events().map(({ metadata }) => metadata.namespace),
@@ -194,15 +194,15 @@ suite('Events', () => {
   test('a later process, or another replica, comes to the same Event and leaves it if it is fresh', async () => {
     const { time, api, recorder, events } = world()
     const first = recorder()
-    first.tell(notice())
+    first.record(notice())
     await time.pass(1_000)
     first.stop()
-    recorder().tell(notice())
+    recorder().record(notice())
     await time.pass(1_000)
     assert.equal(events().length, 1)
     assert.equal(events()[0]?.series, undefined)
     await time.pass(1_800_000)
-    recorder().tell(notice())
+    recorder().record(notice())
     await time.pass(1_000)
     assert.equal(events()[0]?.series?.count, 2)
     assert.equal(api.countOf('mergePatch'), 1)
@@ -211,10 +211,10 @@ suite('Events', () => {
   test('one that has expired is made anew', async () => {
     const { time, api, recorder, events } = world()
     const one = recorder()
-    one.tell(notice())
+    one.record(notice())
     await time.pass(61_000)
     api.objects.clear()
-    one.tell(notice())
+    one.record(notice())
     await time.pass(1_000)
     assert.equal(events().length, 1)
     assert.equal(one.dropped, 0)
@@ -224,7 +224,7 @@ suite('Events', () => {
     const { time, api, recorder, lead } = world()
     const one = recorder()
     lead(false)
-    one.tell(notice())
+    one.record(notice())
     await time.pass(1_000)
     assert.deepEqual([api.calls.length, one.dropped], [0, 0])
   })
@@ -240,7 +240,7 @@ suite('Events', () => {
     }
     const { time, recorder, events, problems } = world(line)
     const one = recorder()
-    for (let i = 0; i < 100; i++) one.tell(notice(`r${i}`))
+    for (let i = 0; i < 100; i++) one.record(notice(`r${i}`))
     await time.pass(600_000)
     assert.ok(attempts <= 100, String(attempts))
     assert.deepEqual(problems, [])
@@ -255,7 +255,7 @@ suite('Events', () => {
       throw new ApiError(422, 'Invalid', 'note: too long')
     }
     const one = recorder()
-    for (let i = 0; i < 5; i++) one.tell(notice(`r${i}`))
+    for (let i = 0; i < 5; i++) one.record(notice(`r${i}`))
     await time.pass(60_000)
     assert.deepEqual([api.calls.length, one.dropped, problems.length], [5, 5, 1])
   })
@@ -267,7 +267,7 @@ suite('Events', () => {
     }
     const one = recorder()
     for (let i = 0; i < 50; i++) {
-      one.tell(notice(`r${i}`))
+      one.record(notice(`r${i}`))
       await time.pass(10_000)
     }
     assert.equal(api.calls.length, 1)
@@ -280,7 +280,7 @@ suite('Events', () => {
     api.refuse = () => {
       throw new ApiError(403, 'Forbidden', 'unable to create new content in namespace a because it is being terminated')
     }
-    recorder().tell(notice())
+    recorder().record(notice())
     await time.pass(1_000)
     assert.deepEqual(problems, [])
     assert.equal(api.objects.has(COLLECTION), false)
@@ -289,9 +289,9 @@ suite('Events', () => {
   test('after a stop nothing is told', async () => {
     const { time, api, recorder } = world()
     const one = recorder()
-    one.tell(notice())
+    one.record(notice())
     one.stop()
-    one.tell(notice('other'))
+    one.record(notice('other'))
     await time.pass(60_000)
     assert.deepEqual([api.calls.length, time.pending], [0, 0])
   })

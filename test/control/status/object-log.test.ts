@@ -13,7 +13,7 @@ function log() {
 describe('the log of objects', () => {
   it('writes at once, in order, as long as there is not much', () => {
     const { lines, one } = log()
-    for (let i = 0; i < 150; i++) one.tell('shop', 'warn', `${i}`)
+    for (let i = 0; i < 150; i++) one.write('shop', 'warn', `${i}`)
     assert.deepEqual(
       lines,
       Array.from({ length: 150 }, (_, i) => `warn ${i}`),
@@ -22,9 +22,9 @@ describe('the log of objects', () => {
 
   it('lets each namespace have its turn beside thousands of lines of another, and says what it leaves out', async () => {
     const { time, lines, one } = log()
-    for (let i = 0; i < 5_000; i++) one.tell('noisy', 'warn', `noisy ${i}`)
+    for (let i = 0; i < 5_000; i++) one.write('noisy', 'warn', `noisy ${i}`)
     assert.equal(lines.length, 200)
-    for (let i = 0; i < 50; i++) one.tell('calm', 'warn', `calm ${i}`)
+    for (let i = 0; i < 50; i++) one.write('calm', 'warn', `calm ${i}`)
     await time.pass(50)
     assert.ok(lines.includes('warn calm 0'))
     await time.pass(30_000)
@@ -39,7 +39,7 @@ describe('the log of objects', () => {
 
   it('is bounded however many namespaces there are', async () => {
     const { time, lines, one } = log()
-    for (let i = 0; i < 3_000; i++) one.tell(`n${i}`, 'error', 'x')
+    for (let i = 0; i < 3_000; i++) one.write(`n${i}`, 'error', 'x')
     await time.pass(60_000)
     assert.equal(lines.filter((line) => line === 'error x').length, 700)
     assert.match(lines.find((line) => line.includes('more lines'))!, /and 2299 other namespaces are left out/)
@@ -47,7 +47,7 @@ describe('the log of objects', () => {
 
   it('writes what waits before it stops', () => {
     const { time, lines, one } = log()
-    for (let i = 0; i < 300; i++) one.tell('shop', 'info', `${i}`)
+    for (let i = 0; i < 300; i++) one.write('shop', 'info', `${i}`)
     one.stop()
     assert.equal(lines.length, 300)
     assert.equal(time.pending, 0)

@@ -7,10 +7,13 @@ import type { SourceProblem } from '../../../src/source/source.ts'
 function list() {
   const told: string[] = []
   let located = 0
-  const problems = new ProblemList({ tell: (level, message) => told.push(`${level} ${message}`) }, (_, key, path) => {
-    located++
-    return { file: `${key}.yaml`, line: 10 + path.length, column: 5 }
-  })
+  const problems = new ProblemList(
+    (level, message) => told.push(`${level} ${message}`),
+    (_, key, path) => {
+      located++
+      return { file: `${key}.yaml`, line: 10 + path.length, column: 5 }
+    },
+  )
   return { problems, told, located: () => located }
 }
 
@@ -18,7 +21,7 @@ const syntax: SourceProblem = {
   severity: 'error',
   reason: 'Syntax',
   message: 'not YAML: close the bracket',
-  place: { file: 'shop/a.yaml', line: 3, column: 7 },
+  location: { file: 'shop/a.yaml', line: 3, column: 7 },
 }
 
 function broken(name: string, stale = false, namespace = 'shop'): ObjectProblem {

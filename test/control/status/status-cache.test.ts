@@ -3,7 +3,9 @@ import { describe, it } from 'node:test'
 import type { Condition, ConditionReason, ConditionType, ObjectStatus } from '../../../src/api/condition.ts'
 import { refusedConditions } from '../../../src/compile/conditions.ts'
 import { ingressNotices } from '../../../src/control/status/condition-events.ts'
-import { findingsOf, isUnlisted, StatusCache, unwell } from '../../../src/control/status/status-cache.ts'
+import { StatusCache } from '../../../src/control/status/status-cache.ts'
+import { findingsOf, isUnlisted, unwell } from '../../../src/control/status/status-findings.ts'
+import { StatusSink } from '../../../src/control/status/status-sink.ts'
 import { statusMap } from '../../compile/world.ts'
 
 function condition(type: ConditionType, status: 'True' | 'False', reason: ConditionReason): Condition {
@@ -29,16 +31,20 @@ const LEFT_OUT = new Set(['a/some', 'a/none'])
 
 function board() {
   const changes: string[] = []
-  const statuses = new StatusCache({
-    changed: (status, before) => changes.push(`${status.key}${before === undefined ? ' new' : ''}`),
-    endpoints: (backend) => ({
-      total: backend === 'a/empty' ? 0 : 2,
-      eligible: backend === 'a/full' || backend === 'a/some' ? 1 : 0,
-      ...(LEFT_OUT.has(backend) && {
-        leftOut: '3 of its endpoints are left out, since namespace a holds 9 of 9 places',
-      }),
-      refused: backend === 'a/refused' ? ['169.254.169.254 port 80 is link-local'] : [],
+  const sink = new StatusSink()
+  const statuses = new StatusCache((backend) => ({
+    total: backend === 'a/empty' ? 0 : 2,
+    eligible: backend === 'a/full' || backend === 'a/some' ? 1 : 0,
+    ...(LEFT_OUT.has(backend) && {
+      leftOut: '3 of its endpoints are left out, since namespace a holds 9 of 9 places',
     }),
+    refused: backend === 'a/refused' ? ['169.254.169.254 port 80 is link-local'] : [],
+  }))
+  sink.subscribe(statuses)
+  sink.subscribe({
+    prepare: ({ before, after, differs }) => {
+      if (differs && after !== undefined) changes.push(`${after.key}${before === undefined ? ' new' : ''}`)
+    },
   })
   const of = (key: string, type: ConditionType) =>
     statuses
@@ -46,8 +52,8 @@ function board() {
       .find((status) => status.key === key)
       ?.conditions.find((one) => one.type === type)
   const set = (list: readonly ObjectStatus[], generation: number): void => {
-    for (const _ of statuses.prepare(statusMap(list)));
-    statuses.commit(generation)
+    for (const _ of sink.prepare(statusMap(list)));
+    sink.commit(generation)
   }
   return { statuses, changes, of, set }
 }

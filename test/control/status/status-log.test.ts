@@ -3,12 +3,18 @@ import { describe, it } from 'node:test'
 import type { ObjectStatus } from '../../../src/api/condition.ts'
 import { refusedConditions, routeConditions } from '../../../src/compile/conditions.ts'
 import { ObjectLog } from '../../../src/control/status/object-log.ts'
-import { tellStatus } from '../../../src/control/status/status-log.ts'
+import { StatusLog } from '../../../src/control/status/status-log.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 
 describe('what the log says of an object', () => {
   const lines: string[] = []
   const log = new ObjectLog({ time: systemTimers, write: (level, message) => lines.push(`${level} ${message}`) })
+  const subscriber = new StatusLog(log, (message) => lines.push(`warn ${message}`))
+  const logStatus = (after: ObjectStatus, before?: ObjectStatus): void => {
+    subscriber.begin()
+    subscriber.prepare({ before, after, differs: true })
+    subscriber.commit()
+  }
   const status = (rest: Partial<ObjectStatus>): ObjectStatus => ({
     kind: 'Ingress',
     key: 'a/web',
@@ -20,8 +26,8 @@ describe('what the log says of an object', () => {
     lines.length = 0
     const note = { reason: 'PathNeverMatches', message: 'No request has it.', path: ['spec', 'rules', 2] } as const
     const before = status({ notes: [note] })
-    tellStatus(log, before, undefined)
-    tellStatus(log, status({ notes: [note, { ...note, path: ['spec', 'rules', 3] }] }), before)
+    logStatus(before)
+    logStatus(status({ notes: [note, { ...note, path: ['spec', 'rules', 3] }] }), before)
     assert.deepEqual(lines, [
       'warn Ingress a/web: spec.rules[2]: No request has it. (PathNeverMatches)',
       'warn Ingress a/web: spec.rules[3]: No request has it. (PathNeverMatches)',
@@ -31,7 +37,7 @@ describe('what the log says of an object', () => {
   it('leaves a refused version to the list of problems', () => {
     lines.length = 0
     const conditions = refusedConditions([{ path: ['spec'], reason: 'TooCostly', message: 'costs too much' }], 1, true)
-    tellStatus(log, status({ conditions }), undefined)
+    logStatus(status({ conditions }))
     assert.deepEqual(lines, [])
   })
 
@@ -39,7 +45,7 @@ describe('what the log says of an object', () => {
     lines.length = 0
     const fault = { generation: 1, partial: [], references: [], stale: undefined }
     const unaccepted = { reason: 'NoRules', message: 'It has no path' } as const
-    tellStatus(log, status({ conditions: routeConditions({ ...fault, unaccepted }) }), undefined)
+    logStatus(status({ conditions: routeConditions({ ...fault, unaccepted }) }))
     assert.deepEqual(lines, ['warn Ingress a/web: It has no path. (Accepted NoRules)'])
   })
 })

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { Condition, ConditionReason, ConditionType, ObjectStatus } from '../../../src/api/condition.ts'
-import { type Address, givenAddresses, serviceAddresses } from '../../../src/control/leader/addresses.ts'
+import { type Address, givenAddresses, serviceAddresses } from '../../../src/control/leader/address.ts'
 import type { EndpointCounts } from '../../../src/control/status/status-document.ts'
+import { StatusSink } from '../../../src/control/status/status-sink.ts'
 import { type StatusTarget, statusTargetPath } from '../../../src/control/status/status-target.ts'
 import { StatusWriter } from '../../../src/control/status/status-writer.ts'
 import { ApiError } from '../../../src/source/kubernetes/api-error.ts'
@@ -49,8 +50,9 @@ function world(line: Line = {}) {
   const problems: string[] = []
   let leading = true
   let counts: EndpointCounts = { total: 2, ready: 2, eligible: 2 }
-  const make = () =>
-    new StatusWriter({
+  const sinks = new WeakMap<StatusWriter, StatusSink>()
+  const make = () => {
+    const writer = new StatusWriter({
       client: api.client(line),
       time: time.keeper(),
       random: () => 0.5,
@@ -59,14 +61,20 @@ function world(line: Line = {}) {
       endpoints: () => counts,
       events: { problem: (message) => problems.push(message) },
     })
+    const sink = new StatusSink()
+    sink.subscribe(writer)
+    sinks.set(writer, sink)
+    return writer
+  }
   const event = (subject: StatusTarget, raw: unknown): SourceEvent =>
     ({ type: 'upsert', ...subject, raw, origin: { cluster: true } }) as SourceEvent
   const put = (subject: StatusTarget, fields: Say = {}): SourceEvent =>
     event(subject, api.put(statusTargetPath(subject), { metadata: { generation: 1 }, ...fields }))
   const commit = (writer: StatusWriter, statuses: readonly ObjectStatus[], generation: number, served = generation) => {
-    for (const _ of writer.prepare(statusMap(statuses)));
-    writer.commit(generation)
-    writer.served(served)
+    const sink = sinks.get(writer)!
+    for (const _ of sink.prepare(statusMap(statuses)));
+    sink.commit(generation)
+    sink.served(served)
   }
   const status = (subject: StatusTarget) => api.objects.get(statusTargetPath(subject))?.status as Say | undefined
   const conditionOf = (subject: StatusTarget, type: string) =>
@@ -162,7 +170,7 @@ suite('the status writer', () => {
       })) as SourceEvent[],
     )
     commit(next, statuses(), 1)
-    next.lookAtAll()
+    next.recheckAll()
     await time.pass(60_000)
     assert.deepEqual([api.calls.length, next.waiting], [0, 0])
   })
@@ -220,7 +228,7 @@ suite('the status writer', () => {
     await time.pass(60_000)
     assert.equal(api.calls.length, 0)
     lead(true)
-    writer.lookAtAll()
+    writer.recheckAll()
     await time.pass(0)
     assert.equal(api.countOf('apply'), 1)
   })
@@ -253,7 +261,7 @@ suite('the status writer', () => {
     }
     writer.accept([put(route('a/other')), put(route('a/broken'), { spec: { ingressClassName: 'nginx', rules: 7 } })])
     commit(writer, [wrongClass('a/other'), refused], 1)
-    writer.lookAtAll()
+    writer.recheckAll()
     await time.pass(60_000)
     assert.equal(api.calls.length, 0)
   })

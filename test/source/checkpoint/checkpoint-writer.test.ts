@@ -8,6 +8,7 @@ import { loadCheckpoint } from '../../../src/source/checkpoint/checkpoint.ts'
 import { CheckpointWriter, type CheckpointWriterOptions } from '../../../src/source/checkpoint/checkpoint-writer.ts'
 import { StateFile } from '../../../src/source/checkpoint/state-file.ts'
 import type { SourceEvent } from '../../../src/source/source.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { route } from '../../suite/source.ts'
 import { eventually } from '../kubernetes/world.ts'
 import { IMMEDIATE_WRITES } from './world.ts'
@@ -42,8 +43,7 @@ function writer(options: Partial<CheckpointWriterOptions> = {}): CheckpointWrite
     cluster: async () => 'here',
     namespaces: [],
     log: { info: (line) => void log.push(line), warn: (line) => void log.push(line) },
-    wall: () => Date.now(),
-    now: () => performance.now(),
+    time: systemTimers,
     pacing: IMMEDIATE_WRITES,
     ...options,
   })
@@ -63,7 +63,11 @@ const deleted = (name: string): SourceEvent => ({ type: 'delete', kind: 'Route',
 async function stored(): Promise<string[]> {
   const bytes = await file.read()
   if (bytes === undefined) return []
-  return [...(await loadCheckpoint(bytes, { cluster: 'here', namespaces: [], keys: undefined })).objects.values()]
+  return [
+    ...(
+      await loadCheckpoint(bytes, { cluster: 'here', namespaces: [], keys: undefined }, systemTimers)
+    ).objects.values(),
+  ]
     .map(({ key, text }) => `${key} ${JSON.parse(text).spec.rules[0].respond.body}`)
     .sort()
 }
@@ -139,7 +143,10 @@ describe('a checkpoint writer', () => {
 
   it('updates the time of the file without changes, while the source is current', async () => {
     let wall = Date.parse('2026-03-01T00:00:00Z')
-    const checkpoint = writer({ wall: () => wall, pacing: { ...IMMEDIATE_WRITES, refresh: 30 } })
+    const checkpoint = writer({
+      time: { ...systemTimers, wall: () => wall },
+      pacing: { ...IMMEDIATE_WRITES, refresh: 30 },
+    })
     checkpoint.record([put('a')])
     checkpoint.markComplete()
     await expectStored(['shop/a x'])
@@ -191,7 +198,7 @@ describe('a checkpoint writer', () => {
   it('serializes for a millisecond per turn of the event loop, regardless of the number of objects', async () => {
     let clock = 0
     let serialized = 0
-    const checkpoint = writer({ now: () => (clock += 0.25) })
+    const checkpoint = writer({ time: { ...systemTimers, monotonic: () => (clock += 0.25) } })
     const slow = (i: number): SourceEvent => {
       const event = put(`r${i}`)
       const toJSON = () => {

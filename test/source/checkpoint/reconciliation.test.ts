@@ -10,6 +10,7 @@ import type { Kind } from '../../../src/api/object.ts'
 import { type Checkpoint, objectId } from '../../../src/source/checkpoint/checkpoint.ts'
 import { CheckpointedSource, type ReadTrackingSource } from '../../../src/source/checkpoint/checkpointed-source.ts'
 import type { Needs, SourceEvent, SourceHandler } from '../../../src/source/source.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { Recorder } from '../../suite/source.ts'
 
 /** Versions of objects by name. Names with the prefix `s` are Services, which are reported only when referred to. */
@@ -139,8 +140,7 @@ describe('reconciliation of a checkpoint', () => {
           loadCheckpoint: async () => checkpointOf(memory),
           server: 'there',
           log: { info: () => {}, warn: () => {} },
-          wall: () => 0,
-          now: () => clock,
+          time: { ...systemTimers, wall: () => 0, monotonic: () => clock },
           failed: (error) => assert.fail(error as Error),
         })
         const both = Object.keys(memory).filter((one) => kindOf(one) !== 'Service' && truth[one] !== undefined)

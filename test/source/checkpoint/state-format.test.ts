@@ -4,6 +4,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { decodeState, encodeState, type StateHeader } from '../../../src/source/checkpoint/state-format.ts'
 import { parseKeys, type StateKey } from '../../../src/source/checkpoint/state-key.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 
 const HEADER: StateHeader = { written: '2026-03-01T12:00:00.000Z', cluster: 'c0ffee', namespaces: ['shop'] }
 const [KEY, OTHER] = parseKeys(`${randomBytes(32).toString('base64')}\n${randomBytes(48).toString('base64')}`) as [
@@ -20,14 +21,17 @@ function written(lines: string, key?: StateKey): Buffer {
 }
 
 const refused = (file: Buffer, keys: readonly StateKey[] | undefined, why: RegExp) =>
-  assert.rejects(decodeState(file, keys), (error) => error instanceof TypeError && why.test(error.message))
+  assert.rejects(
+    decodeState(file, keys, systemTimers),
+    (error) => error instanceof TypeError && why.test(error.message),
+  )
 
 describe('the format of a checkpoint', () => {
   it('decodes to what was encoded, encrypted or not', async () => {
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: 'binary' }), fc.boolean(), async (text, sealed) => {
         const key = sealed ? KEY : undefined
-        const { header, lines } = await decodeState(written(text, key), key && [OTHER, key])
+        const { header, lines } = await decodeState(written(text, key), key && [OTHER, key], systemTimers)
         assert.deepEqual(header, HEADER)
         assert.equal(lines.toString(), Buffer.from(text).toString())
       }),
@@ -36,8 +40,8 @@ describe('the format of a checkpoint', () => {
 
   it('supports content longer than one step', async () => {
     const text = 'x'.repeat(700_000)
-    assert.equal((await decodeState(written(text, KEY), [KEY])).lines.toString(), text)
-    assert.equal((await decodeState(written(text), undefined)).lines.toString(), text)
+    assert.equal((await decodeState(written(text, KEY), [KEY], systemTimers)).lines.toString(), text)
+    assert.equal((await decodeState(written(text), undefined, systemTimers)).lines.toString(), text)
   })
 
   it('is rejected when a single bit differs in the header, the objects or the trailer', async () => {
@@ -88,7 +92,7 @@ describe('the format of a checkpoint', () => {
   })
 
   it('reports a missing key', async () => {
-    await refused(written('{}\n', KEY), undefined, /sealed; name the file of its key/)
+    await refused(written('{}\n', KEY), undefined, /encrypted; set stateKeyFile to the file of its key/)
     await refused(written('{}\n', KEY), [OTHER], /encrypted with a key that stateKeyFile does not contain/)
   })
 

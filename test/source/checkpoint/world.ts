@@ -13,6 +13,7 @@ import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
 import { FixedCredentials } from '../../../src/source/kubernetes/credentials.ts'
 import { type KubernetesOptions, KubernetesSource } from '../../../src/source/kubernetes/kubernetes-source.ts'
 import type { Needs, Source } from '../../../src/source/source.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { Recorder } from '../../suite/source.ts'
 import { FakeApi } from '../kubernetes/fake-api.ts'
 import { QUICK } from '../kubernetes/world.ts'
@@ -79,8 +80,7 @@ export class CheckpointWorld {
       identity: async () => ({ server: this.api.url }),
       serve: true,
       log: { info: append, warn: append },
-      wall: () => Date.now(),
-      now,
+      time: systemTimers,
       failed,
       pacing: IMMEDIATE_WRITES,
       ...checkpointOptions,

@@ -1,0 +1,178 @@
+/**
+ * From the source to the workers: settings, resources, endpoints, tables and statuses, each in a room of its own. Here
+ * is the order in which one follows from another; the work is done in the rooms.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import type { MemorySizes } from '../admin/metrics-source.ts'
+import type { SettingsObject } from '../api/settings.ts'
+import type { ResourceSet } from '../compile/resource-set.ts'
+import type { Milliseconds } from '../lib/clock.ts'
+import type { Logger } from '../log/process-log.ts'
+import type { ListenerRows } from '../shared-memory/listener-rows.ts'
+import type { ProcessBlock } from '../shared-memory/process-block.ts'
+import type { SourceEvent, SourceHandler } from '../source/source.ts'
+import type { ListenerSettings } from '../thread/messages.ts'
+import type { LastGood } from '../thread/retained-state.ts'
+import type { Endpoints, EndpointsEvents } from './endpoints/endpoints.ts'
+import type { BuildStages, Pipeline } from './publish/pipeline.ts'
+import { Resources, type ResourcesEvents, type ResourcesOptions } from './resources/resources.ts'
+import type { Statuses } from './status/statuses.ts'
+
+export interface ConfigurationRooms {
+  readonly endpoints: Endpoints
+  readonly pipeline: Pipeline
+  readonly statuses: Statuses
+  readonly block: ProcessBlock
+  readonly listenerRows: ListenerRows
+  readonly log: Logger
+  /** Towards the cluster that this runs in; none = nothing is written there. */
+  readonly observe: (events: readonly SourceEvent[]) => void
+  readonly keep: ResourcesEvents['keep']
+  readonly retain: ResourcesEvents['retain']
+  readonly cleared: ResourcesEvents['cleared']
+}
+
+export type ConfigurationInput = Omit<ResourcesOptions, 'servicesInUse' | 'events'>
+
+export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> {
+  readonly #rooms: ConfigurationRooms
+  readonly #resources: Resources
+  #settings: SettingsObject
+  #synced = false
+  /** What workers listen on; set when they may be told. */
+  #sockets: readonly ListenerSettings[] | undefined
+
+  constructor(rooms: ConfigurationRooms, input: ConfigurationInput) {
+    this.#rooms = rooms
+    this.#settings = input.settings
+    const servicesInUse = (): Iterable<string> => rooms.endpoints.services
+    this.#resources = new Resources({ ...input, servicesInUse, events: this.#resourcesEvents() })
+    rooms.pipeline.start(this.#buildStages())
+  }
+
+  /** Bytes; see `MetricsSource`. */
+  get memory(): MemorySizes {
+    return { tables: this.#rooms.pipeline.bytes, ...this.#resources.memory }
+  }
+
+  /** As of now. */
+  get resources(): ResourceSet {
+    return this.#resources.current
+  }
+
+  restore(reading: Promise<readonly LastGood[]>): void {
+    this.#resources.restore(reading)
+  }
+
+  changed(events: SourceEvent[]): void {
+    this.#rooms.observe(events)
+    this.#resources.changed(events)
+  }
+
+  synced(): void {
+    this.#resources.synced()
+  }
+
+  /** Workers may be told: from now on, not before, everything that is in force. */
+  open(settings: SettingsObject, sockets: readonly ListenerSettings[]): void {
+    this.#settings = settings
+    this.#sockets = sockets
+    this.#sendSettings()
+    this.#request(true)
+  }
+
+  /** Listeners are bound to others than before, or cannot be. */
+  useSockets(sockets: readonly ListenerSettings[]): void {
+    if (isDeepStrictEqual(sockets, this.#sockets)) return
+    this.#sockets = sockets
+    this.#sendSettings()
+  }
+
+  useSettings(settings: SettingsObject): void {
+    this.#settings = settings
+    const differs = this.#resources.useSettings(settings)
+    if (this.#sockets === undefined || !differs) return
+    this.#sendSettings()
+    this.#rooms.statuses.recheckAll()
+  }
+
+  useUnreachable(all: Parameters<EndpointsEvents['unreachable']>[0]): void {
+    this.#resources.useUnreachable(all)
+  }
+
+  /** Regularly: what ends by itself, and what can be given back. */
+  tend(): void {
+    this.#rooms.endpoints.tend()
+    this.#resources.tend()
+  }
+
+  stop(): void {
+    this.#resources.stop()
+  }
+
+  /** Whether a build may begin, and what it goes through. */
+  #buildStages(): BuildStages {
+    const { endpoints, statuses, log } = this.#rooms
+    const resources = this.#resources
+    return {
+      mayBegin: () => !resources.busy,
+      begin: () => {
+        endpoints.compiling()
+        return resources.compiling()
+      },
+      working: (object) => resources.working(object),
+      watch: (steps) => resources.watch(steps),
+      prepareEndpoints: (sets) => endpoints.prepare(sets),
+      prepareStatuses: (next) => statuses.prepare(next),
+      compiled: ({ compiled, resources: input, handovers, first }) => {
+        resources.compiled(compiled, input)
+        statuses.handedOver(handovers)
+        if (first) endpoints.adopt()
+      },
+      published: (generation) => {
+        endpoints.seal()
+        resources.published()
+        statuses.commit(generation)
+      },
+      failed: (error) => log.error({ error }, 'a rebuild failed; what is served stays as it is'),
+    }
+  }
+
+  #resourcesEvents(): ResourcesEvents {
+    const { endpoints, pipeline, statuses, block, keep, retain, cleared } = this.#rooms
+    return {
+      changed: () => this.#request(false),
+      applied: (build, since) => {
+        endpoints.refreshGuards()
+        if (build) this.#request(false, since)
+        pipeline.resume()
+      },
+      podsChanged: (backends, since) => {
+        // The compile that follows counts what refers to them.
+        this.#request(false)
+        endpoints.podsChanged(backends, since)
+      },
+      resume: () => pipeline.resume(),
+      synced: () => {
+        this.#synced = true
+        block.setSynced(true)
+        this.#request(true)
+      },
+      problems: (list) => statuses.problems.setObjects(list),
+      warning: (namespace, message) => statuses.warnOf(namespace, message),
+      keep,
+      retain,
+      cleared,
+    }
+  }
+
+  #request(urgent: boolean, since?: Milliseconds): void {
+    if (this.#sockets !== undefined && this.#synced) this.#rooms.pipeline.request(urgent, since)
+  }
+
+  #sendSettings(): void {
+    if (this.#sockets === undefined) return
+    this.#rooms.listenerRows.sync(this.#sockets.map(({ name }) => name))
+    this.#rooms.endpoints.useSettings(this.#settings, this.#sockets)
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * The settings of workers, with the dial guard as of what is around this process now. The directory of endpoints uses
+ * the same guard.
+ */
+import type { SettingsObject } from '../../api/settings.ts'
+import type { Validator } from '../../api/validate.ts'
+import type { ResourceSet } from '../../compile/resource-set.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import type { ListenerSettings, WorkerSettings } from '../../thread/messages.ts'
+import { type ProcessShare, workerSettings } from '../../thread/worker-settings.ts'
+import type { ReservedDestinations } from '../../transport/dial-guard.ts'
+import type { InstallationState } from '../leader/leader.ts'
+import { type ReservedDestinationNames, ReservedDestinationTracker } from './reserved-destinations.ts'
+
+export interface DialGuardsOptions {
+  readonly validator: Pick<Validator, 'check'>
+  /** Loopback is then no place for a backend. */
+  readonly inCluster: boolean
+  readonly names: ReservedDestinationNames
+  readonly share: ProcessShare
+  readonly time: Pick<TimerClock, 'monotonic'>
+}
+
+/** Between two readings of the addresses of this machine, which come and go without notice. */
+const READ_EVERY: Milliseconds = 5_000
+
+export class DialGuards {
+  readonly #options: DialGuardsOptions
+  readonly #tracker: ReservedDestinationTracker
+  #current: ReservedDestinations | undefined
+  #seed = ''
+  #readAt: Milliseconds = 0
+
+  constructor(options: DialGuardsOptions) {
+    this.#options = options
+    this.#tracker = new ReservedDestinationTracker(options.inCluster, process.env, options.names)
+  }
+
+  /** `namespace/name` of Services that have to be read for this. */
+  get services(): readonly string[] {
+    return this.#tracker.services
+  }
+
+  /** @param sockets what listeners are bound to */
+  workerSettings(
+    settings: SettingsObject,
+    sockets: readonly ListenerSettings[],
+    resources: ResourceSet,
+  ): WorkerSettings {
+    this.#current = this.#tracker.of(resources)
+    this.#seed = this.#seedOf(resources)
+    return workerSettings(settings, { ...this.#options.share, seed: this.#seed }, sockets, this.#current)
+  }
+
+  /** Whether workers would get other settings now. */
+  outdated(resources: ResourceSet): boolean {
+    return this.#tracker.of(resources) !== this.#current || this.#seedOf(resources) !== this.#seed
+  }
+
+  /** Replicas recognise each other's passes; a process that is alone recognises its own. */
+  #seedOf(resources: ResourceSet): string {
+    return this.#tracker.identity(resources) ?? this.#options.share.seed
+  }
+
+  useInstallation({ service, nodeAddresses, podAddresses }: InstallationState): void {
+    const checked = service === undefined ? undefined : this.#options.validator.check('Service', service)
+    this.#tracker.useOwn({ service: checked?.ok ? checked.object : undefined, nodeAddresses, podAddresses })
+  }
+
+  /** Reads the addresses of this machine when that is due. @returns whether {@link outdated} may have changed */
+  readMachine(): boolean {
+    const now = this.#options.time.monotonic()
+    if (now < this.#readAt) return false
+    this.#readAt = now + READ_EVERY
+    this.#tracker.look()
+    return true
+  }
+}

@@ -1,0 +1,260 @@
+/**
+ * The room of endpoints. In: addresses by the last compile and by the newest events, answers of DNS, the settings. Out:
+ * endpoint sets and settings for the workers, Backends that cannot be reached, and whose endpoints changed.
+ */
+import type { SettingsObject } from '../../api/settings.ts'
+import type { Validator } from '../../api/validate.ts'
+import type { EndpointHealth } from '../../compile/conditions.ts'
+import { endpointsOf, inlineService } from '../../compile/endpoints.ts'
+import type { ResourceSet, Unreachable } from '../../compile/resource-set.ts'
+import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
+import type { EndpointTable } from '../../shared-memory/endpoint-table.ts'
+import type { ProcessBlock } from '../../shared-memory/process-block.ts'
+import { SlotReclaimer } from '../../shared-memory/slot-reclaimer.ts'
+import { namespaceOf } from '../../snapshot/backend-id.ts'
+import { FrozenMap } from '../../snapshot/frozen-map.ts'
+import type { EndpointAddress } from '../../snapshot/snapshot.ts'
+import type { EndpointRow, ListenerSettings, ToWorker } from '../../thread/messages.ts'
+import type { ProcessShare } from '../../thread/worker-settings.ts'
+import { DialGuard } from '../../transport/dial-guard.ts'
+import type { InstallationState } from '../leader/leader.ts'
+import { DialGuards } from './dial-guards.ts'
+import { NameResolver } from './dns.ts'
+import { EndpointDirectory } from './endpoint-directory.ts'
+import { EndpointFeed } from './endpoint-feed.ts'
+import { EndpointTurns } from './endpoint-turns.ts'
+import { ReservedNames } from './reserved-names.ts'
+import { UnreachableBackends } from './unreachable-backends.ts'
+
+export interface EndpointsEvents {
+  /** To every worker. */
+  send(message: ToWorker): void
+  /** The endpoints of a Backend changed, or which of them may be used. */
+  changed(backend: string): void
+  /** Backends that cannot be reached for a lasting reason: all there are now. */
+  unreachable(all: FrozenMap<Unreachable>): void
+  /** Endpoints were sent. @param since when their change was seen */
+  sent(since: Milliseconds): void
+  /** For the log: an endpoint that is left out; once until it is well again. */
+  problem(backend: string, message: string): void
+  /** A name cannot be resolved, reported once; or it can again (`failure` undefined). */
+  nameHealth(namespace: string, name: string, failure: string | undefined, kept: readonly string[]): void
+}
+
+export interface EndpointsOptions {
+  readonly table: EndpointTable
+  readonly block: ProcessBlock
+  readonly validator: Pick<Validator, 'check'>
+  readonly share: ProcessShare
+  readonly inCluster: boolean
+  readonly time: TimerClock
+  readonly random: Random
+  /** As of now, by the newest events. */
+  readonly resources: () => ResourceSet
+  readonly events: EndpointsEvents
+}
+
+/** Endpoint sets in one step; each is hashed and sent to every worker. */
+const SETS_AT_ONCE = 8
+
+export class Endpoints {
+  readonly #table: EndpointTable
+  readonly #resources: () => ResourceSet
+  readonly #events: EndpointsEvents
+  readonly #reclaimer: SlotReclaimer
+  readonly #resolver: NameResolver
+  readonly #reservedNames: ReservedNames
+  readonly #directory: EndpointDirectory
+  readonly #guards: DialGuards
+  readonly #feed: EndpointFeed
+  readonly #turns: EndpointTurns
+  readonly #unreachable: UnreachableBackends
+  /** What workers listen on and serve by; undefined until they may be told. */
+  #settings: { readonly settings: SettingsObject; readonly sockets: readonly ListenerSettings[] } | undefined
+  /** As they were last brought in line with a compile. */
+  #compiled = new FrozenMap<readonly EndpointAddress[]>()
+  /** Backends that the newest compile does not name; tables that serve somewhere may. */
+  readonly #unneeded = new Set<string>()
+  /** Why the endpoints of any Backend may be unknown. */
+  #unread: readonly string[] = []
+
+  constructor({ table, block, validator, share, inCluster, time, random, resources, events }: EndpointsOptions) {
+    this.#table = table
+    this.#resources = resources
+    this.#events = events
+    this.#reclaimer = new SlotReclaimer(table, block)
+    this.#resolver = new NameResolver({
+      time,
+      random,
+      events: {
+        changed: (name) => this.#renamed(name),
+        health: (name, failure, kept) => this.#nameHealth(name, failure, kept),
+      },
+    })
+    this.#reservedNames = new ReservedNames({ changed: () => this.refreshGuards(), time, random })
+    this.#directory = new EndpointDirectory(table, this.#reclaimer, this.#resolver, events)
+    this.#guards = new DialGuards({ validator, inCluster, share, names: this.#reservedNames, time })
+    this.#unreachable = new UnreachableBackends({
+      factsOf: (backend) => this.#directory.facts(backend),
+      changed: (all) => events.unreachable(all),
+      time,
+    })
+    this.#feed = new EndpointFeed({
+      sink: { set: (backend, addresses) => this.#set(backend, addresses) },
+      endpoints: (backend) => endpointsOf(resources(), backend),
+      moves: (backend) => this.#hasPods(backend),
+      time,
+    })
+    this.#turns = new EndpointTurns({
+      send: (backend) => this.#feed.changed([backend]),
+      seal: () => this.seal(),
+      done: (since) => events.sent(since),
+      time,
+    })
+  }
+
+  /** `namespace/name` of Services that have to be read for the dial guard. */
+  get services(): readonly string[] {
+    return this.#guards.services
+  }
+
+  /** Endpoints of a Backend as workers have them; empty for one that is not known. */
+  rows(backend: string): readonly EndpointRow[] {
+    return this.#directory.rows(backend)
+  }
+
+  /** Row of the Backend itself, for its limits; undefined when the table is full. */
+  slotOf(backend: string): number | undefined {
+    return this.#directory.slotOf(backend)
+  }
+
+  /** How many endpoints of a Backend get requests, and which must not. */
+  health(backend: string): EndpointHealth {
+    const rows = this.#directory.rows(backend)
+    const leftOut = this.#directory.leftOut(backend)
+    return {
+      total: rows.length,
+      eligible: rows.filter((row) => this.#table.eligible(row.slot)).length,
+      refused: this.#directory.refused(backend),
+      unknown: [...this.#directory.unresolved(backend), ...this.#unread],
+      ...(leftOut !== undefined && { leftOut }),
+    }
+  }
+
+  /** Why the endpoints of any Backend may be unknown: kinds that the source cannot read. */
+  useUnread(messages: readonly string[]): void {
+    this.#unread = messages
+  }
+
+  /** Settings and sockets in force: workers get them, and the same guard applies here. */
+  useSettings(settings: SettingsObject, sockets: readonly ListenerSettings[]): void {
+    this.#settings = { settings, sockets }
+    const message = this.#guards.workerSettings(settings, sockets, this.#resources())
+    this.#events.send({ type: 'settings', settings: message })
+    this.#directory.guardBy(new DialGuard(message.dial))
+    this.#unreachable.look(this.#directory.ids())
+  }
+
+  /** What the cluster says of the installation itself. */
+  useInstallation(state: InstallationState): void {
+    this.#guards.useInstallation(state)
+    this.refreshGuards()
+  }
+
+  /** What must not be dialled may be different by now: brings the guards in line with it. */
+  refreshGuards(): void {
+    if (this.#settings === undefined || !this.#guards.outdated(this.#resources())) return
+    this.useSettings(this.#settings.settings, this.#settings.sockets)
+  }
+
+  /** A compile begins: it knows of all events so far. */
+  compiling(): void {
+    this.#feed.compiling()
+  }
+
+  /** Endpoint sets of a compile, in steps, before the tables that need them. */
+  *prepare(endpoints: ReadonlyMap<string, readonly EndpointAddress[]>): Generator<void> {
+    const next = endpoints instanceof FrozenMap ? endpoints : FrozenMap.from(endpoints)
+    let count = 0
+    for (const { key, after } of this.#compiled.changesTo(next)) {
+      if (after === undefined) this.#unneeded.add(key)
+      else {
+        this.#unneeded.delete(key)
+        this.#feed.compiled(key, after as readonly EndpointAddress[])
+      }
+      if (++count % SETS_AT_ONCE === 0) yield
+    }
+    this.#compiled = next
+  }
+
+  /** Slots that this thread found in use are its own from now on. With its first tables. */
+  adopt(): void {
+    this.#reclaimer.adopt(this.#directory.inUse())
+  }
+
+  /** The newest tables serve everywhere: what only older ones needed is withdrawn. @param needed by the newest */
+  withdraw(needed: ReadonlyMap<string, unknown>): void {
+    for (const id of this.#unneeded) {
+      if (needed.has(id)) continue
+      this.#unneeded.delete(id)
+      this.#feed.forget(id)
+      this.#directory.withdraw(id)
+      this.#unreachable.forget(id)
+    }
+    this.seal()
+  }
+
+  /** Pods of these Backends changed: sent at once, whatever else is under way. @param since when that was seen */
+  podsChanged(backends: readonly string[], since: Milliseconds): void {
+    this.#turns.add(backends, since)
+  }
+
+  /** Behind every endpoint set that was sent: workers that handle it know of no slot that was withdrawn before. */
+  seal(): void {
+    const epoch = this.#reclaimer.seal()
+    if (epoch !== undefined) this.#events.send({ type: 'epoch', epoch })
+  }
+
+  /** Regularly: slots that nobody uses are free again, and the addresses of this machine are read. */
+  tend(): void {
+    if (this.#guards.readMachine()) this.refreshGuards()
+    this.seal()
+    for (const backend of this.#directory.tend()) this.#events.changed(backend)
+  }
+
+  stop(): void {
+    this.#turns.stop()
+    this.#unreachable.stop()
+    this.#feed.stop()
+    this.#resolver.stop()
+    this.#reservedNames.stop()
+  }
+
+  #set(backend: string, addresses: readonly EndpointAddress[]): void {
+    this.#directory.set(backend, addresses)
+    this.#unreachable.look([backend])
+    this.#events.changed(backend)
+  }
+
+  #renamed(name: string): void {
+    this.#directory.renamed(name)
+    this.#reachChanged(this.#directory.usersOf(name))
+    this.tend()
+  }
+
+  #nameHealth(name: string, failure: string | undefined, kept: readonly string[]): void {
+    const users = this.#directory.usersOf(name)
+    this.#events.nameHealth(namespaceOf(users[0] ?? ''), name, failure, kept)
+    this.#reachChanged(users)
+  }
+
+  #reachChanged(backends: readonly string[]): void {
+    for (const backend of backends) this.#events.changed(backend)
+    this.#unreachable.look(backends)
+  }
+
+  #hasPods(backend: string): boolean {
+    if (inlineService(backend) !== undefined) return true
+    return this.#resources().backends.get(backend)?.object.spec.service !== undefined
+  }
+}

@@ -1,0 +1,244 @@
+/**
+ * The room of resources. In: events of the source, last good versions, the settings. Out: all objects as they are
+ * served, what their changes ask for, and what is wrong with them.
+ */
+import type { MemorySizes } from '../../admin/metrics-source.ts'
+import type { FieldProblem, Kind } from '../../api/object.ts'
+import type { SettingsObject } from '../../api/settings.ts'
+import type { Validator } from '../../api/validate.ts'
+import type { Compiled } from '../../compile/compile.ts'
+import { type ResourceSet, refusedKey, type Unreachable } from '../../compile/resource-set.ts'
+import { grantsByLabels } from '../../compile/tenancy.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import { WorkJournal } from '../../shared-memory/work-journal.ts'
+import { namespaceOf } from '../../snapshot/backend-id.ts'
+import type { FrozenMap } from '../../snapshot/frozen-map.ts'
+import type { Source, SourceEvent, SourceHandler } from '../../source/source.ts'
+import type { LastGood, LastGoodChange, ServedVersion } from '../../thread/retained-state.ts'
+import type { Suspect } from '../../thread/suspect-list.ts'
+import { AwaitedRecords } from './awaited-records.ts'
+import { EventQueue } from './event-queue.ts'
+import { HostnameReservations } from './hostname-reservations.ts'
+import type { Impact } from './impact.ts'
+import { MemoryAdmission } from './memory-admission.ts'
+import { Quarantine } from './quarantine.ts'
+import { type ObjectProblem, ResourceCache } from './resource-cache.ts'
+import { SourceInterest } from './source-interest.ts'
+
+export type { ObjectProblem }
+
+export interface ResourcesEvents {
+  /** The settings, a reservation or an unreachable Backend ask for a build. */
+  changed(): void
+  /** All events so far are applied. @param build whether they ask for one @param since when the first was seen */
+  applied(build: boolean, since: Milliseconds): void
+  /** The endpoints of these Backends changed; all else is as it was. @param since when the first change was seen */
+  podsChanged(backends: readonly string[], since: Milliseconds): void
+  /** What {@link Resources.busy} waited for is there, or is not waited for any longer. */
+  resume(): void
+  /** Everything was read once and is applied. */
+  synced(): void
+  /** Objects whose newest version is not served; the complete list, the same one as long as nothing changed. */
+  problems(list: readonly ObjectProblem[]): void
+  /** For the log: something is odd about an object without being wrong. */
+  warning(namespace: string, message: string): void
+  /** Resolves when hostnames among them are stored where a restart finds them, or cannot be. */
+  keep(changes: readonly LastGoodChange[]): Promise<void>
+  /** What is served of an object while a newer version is worked on; undefined = not needed any more. */
+  retain(name: string, version: ServedVersion | undefined): void
+  /** An object that was set aside has been worked on, or is gone. */
+  cleared(name: string): void
+}
+
+export interface ResourcesOptions {
+  readonly validator: Validator
+  readonly settings: SettingsObject
+  readonly source: Source
+  /** Several hands write objects of a cluster, and not together. */
+  readonly inCluster: boolean
+  readonly time: TimerClock
+  /** What manifests may take, see `MemoryBudget`. */
+  readonly bytes: number
+  /** What earlier processes and threads kept. */
+  readonly lastGood: readonly LastGood[]
+  /** What was served when a control thread ended at its successor. */
+  readonly served: readonly ServedVersion[]
+  /** Objects at which earlier control threads of this process ended. */
+  readonly suspects: readonly Suspect[]
+  readonly journal: SharedArrayBuffer
+  /** Services that are needed whatever the objects name. */
+  readonly servicesInUse: () => Iterable<string>
+  readonly events: ResourcesEvents
+}
+
+/** Changes that are applied wait for those that are not, where tenants may send more than can be applied. */
+const PATIENCE: Milliseconds = 250
+
+export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
+  readonly #source: Source
+  readonly #events: ResourcesEvents
+  readonly #admission: MemoryAdmission
+  readonly #quarantine: Quarantine
+  readonly #cache: ResourceCache
+  readonly #reservations: HostnameReservations
+  readonly #records: AwaitedRecords
+  readonly #interest: SourceInterest
+  readonly #queue: EventQueue
+
+  constructor({ validator, settings, source, time, events, ...options }: ResourcesOptions) {
+    this.#source = source
+    this.#events = events
+    this.#admission = new MemoryAdmission(options.bytes)
+    this.#quarantine = new Quarantine(options.suspects, new WorkJournal(options.journal), time, {
+      retry: (event) => this.changed([event]),
+      cleared: (name) => events.cleared(name),
+      keep: (version) => events.retain(refusedKey(version.kind, version.key), version),
+      drop: (name) => events.retain(name, undefined),
+    })
+    const kept = [...options.lastGood, ...options.served]
+    this.#cache = new ResourceCache(validator, settings, kept, this.#admission, this.#quarantine)
+    this.#reservations = new HostnameReservations(() => time.wall(), settings)
+    this.#reservations.restore(options.lastGood)
+    this.#records = new AwaitedRecords(time, () => events.resume())
+    this.#interest = new SourceInterest({
+      source,
+      servicesInUse: () => [...this.#cache.servicesInUse, ...options.servicesInUse()],
+      namespaces: () => grantsByLabels(this.#cache.settings),
+      done: () => events.resume(),
+      now: () => time.monotonic(),
+    })
+    // The files of a folder are written together, and by one hand.
+    this.#queue = new EventQueue(this.#cache, this.#queueEvents(), time, options.inCluster ? PATIENCE : undefined)
+    this.#interest.tell()
+  }
+
+  /** As of now, immutable. */
+  get current(): ResourceSet {
+    return this.#cache.resources()
+  }
+
+  /** Whether something that was announced is not known yet. */
+  get busy(): boolean {
+    return this.#queue.busy || this.#interest.busy || this.#records.busy
+  }
+
+  /** Bytes. */
+  get memory(): Pick<MemorySizes, 'configuration' | 'waiting'> {
+    return { configuration: this.#admission.used, waiting: this.#admission.waiting }
+  }
+
+  /** What another replica has kept: objects are judged when it is known. Before the first event. */
+  restore(reading: Promise<readonly LastGood[]>): void {
+    const restored = reading.then((lastGood) => {
+      this.#cache.restore(lastGood)
+      this.#reservations.restore(lastGood)
+    })
+    this.#queue.hold(restored)
+  }
+
+  changed(events: SourceEvent[]): void {
+    this.#interest.note(events)
+    this.#queue.add(events)
+  }
+
+  synced(): void {
+    this.#queue.whenEmpty(() => {
+      this.#interest.synced()
+      this.#cache.synced()
+      void this.#events.keep(this.#cache.lastGoodChanges())
+      this.#events.synced()
+    })
+  }
+
+  /** @returns whether something differs */
+  useSettings(settings: SettingsObject): boolean {
+    const impact = this.#cache.useSettings(settings)
+    this.#interest.tell()
+    this.#reservations.useSettings(settings)
+    this.#applyReservations()
+    this.#ask(impact)
+    return impact !== 'ignore'
+  }
+
+  useUnreachable(unreachable: FrozenMap<Unreachable>): void {
+    this.#ask(this.#cache.useUnreachable(unreachable))
+  }
+
+  /** A compile begins, of everything that is applied. @returns that */
+  compiling(): ResourceSet {
+    this.#quarantine.compiling()
+    return this.current
+  }
+
+  /** See {@link Quarantine.working}. */
+  working(object?: string): void {
+    this.#quarantine.working(object)
+  }
+
+  /** See {@link Quarantine.watch}. */
+  watch<T>(steps: Generator<void, T>): Generator<void, T> {
+    return this.#quarantine.watch(steps)
+  }
+
+  /** A compile is complete: whose the hostnames are. @param resources what was compiled */
+  compiled({ owners }: Compiled, resources: ResourceSet): void {
+    this.#reservations.settle(owners, resources.holds)
+    this.#applyReservations()
+  }
+
+  /** Its tables are sent. */
+  published(): void {
+    this.#quarantine.published()
+  }
+
+  /** Regularly: reservations end, and what was refused for want of memory may fit by now. */
+  tend(): void {
+    this.#reservations.expire()
+    this.#applyReservations()
+    if (this.#queue.busy) return
+    const waiting = this.#cache.waiting()
+    if (waiting.length > 0) this.#queue.add(waiting)
+  }
+
+  stop(): void {
+    this.#queue.stop()
+    this.#quarantine.stop()
+    this.#interest.stop()
+  }
+
+  #queueEvents(): ConstructorParameters<typeof EventQueue>[1] {
+    return {
+      endpoints: (backends, since) => this.#events.podsChanged(backends, since),
+      applied: (impact, since) => this.#applied(impact, since),
+      warning: (kind, key, problem) => this.#warn(kind, key, problem),
+    }
+  }
+
+  /** All of a burst together. */
+  #applied(impact: Impact, since: Milliseconds): void {
+    this.#interest.tell()
+    this.#reservations.release(this.#cache.releasedHostnames())
+    this.#applyReservations()
+    this.#events.problems(this.#cache.problems())
+    void this.#events.keep(this.#cache.lastGoodChanges())
+    this.#events.applied(impact !== 'ignore', since)
+  }
+
+  #applyReservations(): void {
+    const { changes, late } = this.#reservations.changes()
+    if (changes.length === 0) return
+    const written = this.#events.keep(changes)
+    if (late) void this.#records.add(written)
+    this.#ask(this.#cache.useHolds(this.#reservations.holds))
+  }
+
+  #ask(impact: Impact): void {
+    if (impact !== 'ignore') this.#events.changed()
+  }
+
+  #warn(kind: Kind, key: string, { path, message }: FieldProblem): void {
+    const place = this.#source.locate(kind, key, path)
+    const where = place === undefined ? '' : `${place.file}:${place.line}:${place.column}: `
+    this.#events.warning(namespaceOf(key), `${where}${kind} ${key}: ${message}`)
+  }
+}

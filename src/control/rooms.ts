@@ -1,0 +1,149 @@
+/** The rooms of the control thread that exist from its start, and what flows between them. */
+import { createValidator, type Validator } from '../api/validate.ts'
+import type { Milliseconds, TimerClock } from '../lib/clock.ts'
+import type { LinePump } from '../log/line-pump.ts'
+import type { Logger } from '../log/process-log.ts'
+import { createAccessLogWriter } from '../log/writer.ts'
+import { EndpointTable } from '../shared-memory/endpoint-table.ts'
+import { MetricsReader } from '../shared-memory/metrics.ts'
+import { ProcessBlock } from '../shared-memory/process-block.ts'
+import { RowDirectory } from '../shared-memory/row-directory.ts'
+import { namespaceOf } from '../snapshot/backend-id.ts'
+import { readSchemas } from '../source/crds.ts'
+import type { Source } from '../source/source.ts'
+import type { AdminInputs } from './admin-view.ts'
+import type { Configuration } from './configuration.ts'
+import { Endpoints } from './endpoints/endpoints.ts'
+import { LastGoodVersions } from './last-good/last-good.ts'
+import { MetricsAnswers } from './metrics-answers.ts'
+import { Pipeline } from './publish/pipeline.ts'
+import { SettingsFeed } from './settings/settings-feed.ts'
+import { Statuses } from './status/statuses.ts'
+import type { ControlData, ControlToMain } from './thread-messages.ts'
+
+const STDOUT = 1
+
+/** What the rooms reach that does not exist yet when they are made. */
+export interface RoomLinks {
+  /** To the supervisor. */
+  tell(message: ControlToMain): void
+  readonly configuration: () => Configuration | undefined
+  readonly locate: Source['locate']
+}
+
+export class Rooms {
+  readonly validator: Validator = createValidator(readSchemas())
+  readonly block: ProcessBlock
+  readonly table: EndpointTable
+  readonly accessLog: LinePump
+  readonly settings: SettingsFeed
+  readonly lastGood: LastGoodVersions
+  readonly statuses: Statuses
+  readonly endpoints: Endpoints
+  readonly pipeline: Pipeline
+  readonly admin: AdminInputs
+  readonly metrics: MetricsAnswers
+  readonly #links: RoomLinks
+
+  constructor(data: ControlData, log: Logger, time: TimerClock, links: RoomLinks) {
+    const { shared } = data
+    this.#links = links
+    this.block = new ProcessBlock(shared.process)
+    this.table = new EndpointTable(shared.endpoints)
+    this.accessLog = openAccessLog(shared.accessLog, log)
+    this.settings = new SettingsFeed(data.settingsFile, data.overrides, this.validator, data.settings)
+    this.lastGood = new LastGoodVersions({
+      time,
+      retain: (changes) => links.tell({ type: 'last-good', changes }),
+      warn: (message) => log.warn(message),
+    })
+    this.statuses = new Statuses({
+      time,
+      log: (level, message) => log[level](message),
+      locate: links.locate,
+      endpoints: (backend) => this.endpoints.health(backend),
+    })
+    this.endpoints = this.#createEndpoints(data, time)
+    this.pipeline = this.#createPipeline(data, log, time)
+    this.admin = this.#adminInputs(data)
+    this.metrics = new MetricsAnswers(shared, this.admin, log)
+  }
+
+  stop(): void {
+    this.pipeline.stop()
+    this.endpoints.stop()
+    this.statuses.stop()
+  }
+
+  #createEndpoints({ share, source }: ControlData, time: TimerClock): Endpoints {
+    const { statuses, validator, table, block } = this
+    const configuration = this.#links.configuration
+    return new Endpoints({
+      table,
+      block,
+      validator,
+      share,
+      inCluster: source.type === 'kubernetes',
+      time,
+      random: Math.random,
+      resources: () => configuration()!.resources,
+      events: {
+        send: (message) => this.pipeline.send(message),
+        changed: (backend) => statuses.endpointsChanged(backend),
+        unreachable: (all) => configuration()?.useUnreachable(all),
+        sent: (since) => this.pipeline.timeEndpoints(since),
+        problem: (backend, message) => statuses.warnOf(namespaceOf(backend), message),
+        nameHealth: (namespace, name, failure, kept) => statuses.logName(namespace, name, failure, kept),
+      },
+    })
+  }
+
+  #createPipeline({ shared }: ControlData, log: Logger, time: TimerClock): Pipeline {
+    const { endpoints, statuses } = this
+    const { tell } = this.#links
+    const metrics = new MetricsReader(shared.metrics)
+    return new Pipeline({
+      block: this.block,
+      rows: new RowDirectory(shared.metrics),
+      time,
+      random: Math.random,
+      slotOf: (backend) => endpoints.slotOf(backend),
+      events: {
+        replica: (message) => tell({ type: 'replica', message }),
+        served: (generation, took: readonly Milliseconds[]) => {
+          for (const duration of took) metrics.observeChange(duration)
+          statuses.served(generation)
+          tell({ type: 'programmed', generation, ...statuses.sizes() })
+        },
+        settled: (compiled) => endpoints.withdraw(compiled.endpoints),
+        endpoints: (took) => metrics.observeEndpoints(took),
+        problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
+      },
+    })
+  }
+
+  #adminInputs({ version, memory }: ControlData): AdminInputs {
+    const { block, table, endpoints, statuses, pipeline, settings } = this
+    return {
+      block,
+      table,
+      endpoints,
+      statuses,
+      pipeline,
+      settings,
+      version,
+      budget: memory,
+      memory: () => this.#links.configuration()?.memory ?? { tables: 0, configuration: 0, waiting: 0 },
+      metrics: () => this.metrics.read(),
+    }
+  }
+}
+
+function openAccessLog(rings: ControlData['shared']['accessLog'], log: Logger): LinePump {
+  return createAccessLogWriter({
+    rings,
+    out: { fd: STDOUT },
+    onDrop: (lines) => log.warn({ lines }, 'lines of the access log were lost: standard output is read too slowly'),
+    onError: (error) => log.error({ error }, 'the access log cannot be written'),
+  })
+}

@@ -1,0 +1,55 @@
+/** What is wrong with an object, by its conditions and notes. */
+import type { Condition, Note, ObjectStatus } from '../../api/condition.ts'
+
+/** Conditions that are well when they are False. */
+const NEGATIVE = new Set(['PartiallyInvalid', 'Stale'])
+
+/**
+ * Whether a condition says that something is wrong. `Ready` only repeats the others, `Programmed` is a matter of time.
+ */
+export function unwell({ type, status }: Condition): boolean {
+  if (type === 'Ready' || type === 'Programmed') return false
+  return NEGATIVE.has(type) ? status === 'True' : status === 'False'
+}
+
+/** The list of problems has these already, with field, file and line. */
+const LISTED: ReadonlySet<Condition['reason']> = new Set([
+  'Invalid',
+  'NotImplemented',
+  'TooCostly',
+  'Quarantined',
+  'MemoryBudget',
+  'LastGoodServed',
+])
+
+/** Whether a condition says more than what the list of problems says of a refused version. */
+export function isUnlisted({ reason }: Condition): boolean {
+  return !LISTED.has(reason)
+}
+
+export interface Finding {
+  /** Of the condition that says it; none for a note. */
+  readonly type?: Condition['type']
+  readonly reason: Condition['reason'] | Note['reason']
+  readonly message: string
+  /** Of a note only: a condition names the place in its message. */
+  readonly path?: Note['path']
+}
+
+/**
+ * One fault is often two conditions: each message comes once.
+ *
+ * @param matters which of the conditions are asked for
+ */
+export function* findingsOf(
+  { conditions, notes = [] }: ObjectStatus,
+  matters: (one: Condition) => boolean = () => true,
+): Generator<Finding, void> {
+  const seen = new Set<string>()
+  for (const one of conditions) {
+    if (!unwell(one) || !matters(one) || seen.has(one.message)) continue
+    seen.add(one.message)
+    yield one
+  }
+  yield* notes
+}

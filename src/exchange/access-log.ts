@@ -1,0 +1,52 @@
+/** Where exchanges leave their records; an edge implements it (log/access-line.ts). */
+
+/** What an exchange leaves behind. One object is filled again and again: it is read before `write` returns. */
+export interface AccessRecord {
+  /** When the request began, milliseconds since the Unix epoch; 0: the moment of writing. */
+  time: number
+  /** Request id. */
+  id: string
+  /** The client's address after trusted proxies. */
+  client: string
+  /** Name of the listener. */
+  listener: string
+  method: string
+  host: string
+  /** As matched, in normal form, or as received where it came to no match; without the query. */
+  path: string
+  /**
+   * Without `?`; undefined when the target had none. Its text is logged only where settings say so: queries carry
+   * secrets.
+   */
+  query: string | undefined
+  /** `HTTP/1.1`. */
+  protocol: string
+  /** 0 when no response could be sent. */
+  status: number
+  /** Of the closed list in lib/reason.ts; empty when nothing went wrong. */
+  reason: string
+  /** What exactly happened, beside the reason; empty where the reason says it all. */
+  detail: string
+  /** `namespace/name`; empty when no rule matched. The same for the next three. */
+  route: string
+  rule: string
+  backend: string
+  /** `address:port` of the last attempt. */
+  endpoint: string
+  /** Attempts; 0 when nothing was sent upstream. */
+  attempts: number
+  /** Milliseconds from the first byte of the head to the end of the response. */
+  duration: number
+  /** Milliseconds from the start of the last attempt to the end of its response; -1 when there was none. */
+  upstreamDuration: number
+  /** Bytes of the request body as received, and of the response body as sent. */
+  bytesIn: number
+  bytesOut: number
+  /** Value of User-Agent; empty when not sent. Logged only where settings say so. */
+  userAgent: string
+}
+
+export interface AccessLog {
+  /** Must not throw, and keeps nothing of the record. */
+  write(record: AccessRecord): void
+}

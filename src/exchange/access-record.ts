@@ -1,0 +1,176 @@
+/**
+ * What an exchange leaves behind: one record in the access log, a few cells in the metrics. The objects are filled again
+ * and again: both read them before they return.
+ */
+import type { GatewayError } from '../lib/error.ts'
+import { REASON_LIST, type Reason } from '../lib/reason.ts'
+import type { ExchangeSummary } from '../policy/exchange.ts'
+import { type EndedExchange, methodClass } from '../shared-memory/metrics.ts'
+import type { Peer } from '../transport/peer.ts'
+import type { AccessRecord } from './access-log.ts'
+import type { ProxyExchange } from './exchange.ts'
+import type { ExchangeContext } from './exchange-context.ts'
+
+const REASON_INDEX: ReadonlyMap<Reason, number> = new Map(REASON_LIST.map((reason, index) => [reason, index]))
+
+const ENDED: EndedExchange = {
+  listener: 0,
+  method: 0,
+  status: 0,
+  reason: -1,
+  backendRow: -1,
+  durationMs: 0,
+  upstreamMs: -1,
+  bytesIn: 0,
+  bytesOut: 0,
+}
+const RECORD: AccessRecord = {
+  time: 0,
+  id: '',
+  client: '',
+  listener: '',
+  method: '',
+  host: '',
+  path: '',
+  query: undefined,
+  protocol: '',
+  status: 0,
+  reason: '',
+  detail: '',
+  route: '',
+  rule: '',
+  backend: '',
+  endpoint: '',
+  attempts: 0,
+  duration: 0,
+  upstreamDuration: -1,
+  bytesIn: 0,
+  bytesOut: 0,
+  userAgent: '',
+}
+
+/** What became of it, for filters. */
+export function summaryOf(x: ProxyExchange): ExchangeSummary {
+  const { now } = x.context.timers
+  return {
+    status: x.status,
+    bytesIn: bytesInOf(x),
+    bytesOut: bytesOutOf(x),
+    attempts: x.attempts,
+    reason: x.reason,
+    duration: now - x.startedAt,
+    upstreamDuration: upstreamDurationOf(x, now),
+  }
+}
+
+function bytesInOf(x: ProxyExchange): number {
+  return x.body === null ? x.bytesIn : x.body.bytesIn
+}
+
+function bytesOutOf(x: ProxyExchange): number {
+  return x.bytesOut + x.downstream.progress.bodySent
+}
+
+/** Of the last attempt; -1 when nothing was sent upstream. */
+function upstreamDurationOf(x: ProxyExchange, now: number): number {
+  if (x.upstreamStartedAt < 0) return -1
+  return (x.upstreamEndedAt < 0 ? now : x.upstreamEndedAt) - x.upstreamStartedAt
+}
+
+export function recordExchange(x: ProxyExchange): void {
+  const { timers, clock, metrics, accessLog } = x.context
+  const now = timers.touch()
+  const wall = clock.wall()
+  const duration = now - x.startedAt
+  const upstream = upstreamDurationOf(x, now)
+  const bytesIn = bytesInOf(x)
+  const bytesOut = bytesOutOf(x)
+  const { peer } = x.downstream
+  const ended = ENDED
+  ended.listener = peer.listener.metricsRow
+  ended.method = methodClass(x.method)
+  ended.status = x.status
+  ended.reason = x.reason === null ? -1 : REASON_INDEX.get(x.reason)!
+  ended.backendRow = x.backend === null ? -1 : x.backend.metricsRow
+  ended.durationMs = duration
+  ended.upstreamMs = upstream
+  ended.bytesIn = bytesIn
+  ended.bytesOut = bytesOut
+  metrics.exchangeEnded(ended)
+  const record = RECORD
+  record.time = wall - duration
+  record.id = x.id
+  record.client = x.clientAddress
+  record.listener = peer.listener.name
+  record.method = x.method
+  record.host = x.host
+  record.path = x.originalPath
+  record.query = x.query
+  record.protocol = x.incoming.protocol
+  record.status = x.status
+  record.reason = x.reason ?? ''
+  record.detail = x.detail
+  record.route = x.route
+  record.rule = x.rule
+  record.backend = x.backend === null ? '' : x.backend.id
+  record.endpoint = x.endpoint === null ? '' : x.endpoint.authority
+  record.attempts = x.attempts
+  record.duration = duration
+  record.upstreamDuration = upstream
+  record.bytesIn = bytesIn
+  record.bytesOut = bytesOut
+  record.userAgent = ''
+  accessLog.write(record)
+}
+
+/** A request that never became an exchange. */
+export interface Refusal {
+  readonly peer: Peer
+  readonly error: GatewayError
+  readonly method: string
+  readonly target: string
+  readonly id: string
+  /** Bytes of the body that it is answered with. */
+  readonly bytesOut: number
+}
+
+export function recordRefusal(context: ExchangeContext, refusal: Refusal): void {
+  const { peer, error, method, target, id, bytesOut } = refusal
+  const wall = context.clock.wall()
+  const ended = ENDED
+  ended.listener = peer.listener.metricsRow
+  ended.method = methodClass(method)
+  ended.status = error.status
+  ended.reason = REASON_INDEX.get(error.reason)!
+  ended.backendRow = -1
+  ended.durationMs = 0
+  ended.upstreamMs = -1
+  ended.bytesIn = 0
+  ended.bytesOut = bytesOut
+  context.metrics.exchangeEnded(ended)
+  const record = RECORD
+  const mark = target.indexOf('?')
+  record.time = wall
+  record.id = id
+  record.client = peer.address
+  record.listener = peer.listener.name
+  record.method = method
+  record.host = ''
+  record.path = mark < 0 ? target : target.slice(0, mark)
+  record.query = mark < 0 ? undefined : target.slice(mark + 1)
+  record.protocol = 'HTTP/1.1'
+  record.status = error.status
+  record.reason = error.reason
+  record.detail = error.detail
+  record.route = ''
+  record.rule = ''
+  record.backend = ''
+  record.endpoint = ''
+  record.attempts = 0
+  record.duration = 0
+  record.upstreamDuration = -1
+  record.bytesIn = 0
+  record.bytesOut = bytesOut
+  record.userAgent = ''
+  context.accessLog.write(record)
+}

@@ -1,0 +1,101 @@
+/** The attempts: from a rule to an endpoint, and to another one where the first did not do. */
+import type { Endpoint } from '../balance/endpoint.ts'
+import { backoffDelay } from '../balance/retry.ts'
+import { GatewayError } from '../lib/error.ts'
+import type { Reason } from '../lib/reason.ts'
+import { Attempt, type AttemptOwner } from './attempt.ts'
+import type { ProxyExchange } from './exchange.ts'
+import { fail, refuse } from './failure.ts'
+import { respond } from './local-response.ts'
+import { decideRetry } from './retry-decision.ts'
+
+const OVERDRAWN = 'the namespace of the Backend has its share of all requests at a time'
+
+/** Picks the share of the split, takes a place at its Backend and makes the first attempt. */
+export function forward(x: ProxyExchange): void {
+  if (x.finalResponse !== null) return respond(x, x.finalResponse, x.entered)
+  const { context } = x
+  const rule = x.ruleView!
+  const at = context.splits.pick(rule.key, rule.backends, x.tables!.backends)
+  if (at < 0) return void refuse(x, 'NoEndpoint')
+  const ref = rule.backends[at]!
+  if (ref.refuse !== undefined) return void refuse(x, ref.refuse)
+  const backend = x.tables!.backends[ref.backendIndex]
+  if (backend == null) return void refuse(x, 'BackendNotFound')
+  x.backend = backend
+  if (!backend.share.enter(context.active - 1)) return fail(x, new GatewayError('Overloaded', OVERDRAWN))
+  x.share = backend.share
+  if (backend.slot >= 0) {
+    if (!context.endpoints.tryAcquire(context.worker, backend.slot, backend.maxConcurrentRequests))
+      return void refuse(x, 'Overloaded')
+    x.counted = true
+  }
+  backend.retries.request()
+  if (x.body !== null) x.body.compose()
+  if (!x.ended) tryEndpoint(x, null, false)
+}
+
+/** The wait before the next attempt is over. */
+export function nextAttempt(x: ProxyExchange): void {
+  x.retryAt = 0
+  tryGuarded(x, null, false)
+}
+
+/** @param again the endpoint to be tried once more on a fresh connection, or null: the balancer picks */
+function tryEndpoint(x: ProxyExchange, again: Endpoint | null, fresh: boolean): void {
+  const backend = x.backend!
+  const endpoint = again ?? backend.balancer.pick(x.hashKey, x.tried)
+  if (endpoint === undefined) return void refuse(x, x.failure ?? 'NoEndpoint')
+  const attempt = new Attempt(x, backend, endpoint, LOOP)
+  x.attempt = attempt
+  x.endpoint = endpoint
+  x.attempts++
+  attempt.start(fresh)
+  if (x.attempt === attempt && attempt.connecting) x.watch()
+}
+
+function tryGuarded(x: ProxyExchange, again: Endpoint | null, fresh: boolean): void {
+  if (x.ended) return
+  try {
+    tryEndpoint(x, again, fresh)
+  } catch (error) {
+    fail(x, error)
+  }
+}
+
+/** What attempts report to the loop. */
+const LOOP: AttemptOwner = {
+  failed(x, attempt, error) {
+    if (x.ended || x.attempt !== attempt) return
+    x.upstreamEndedAt = x.context.timers.touch()
+    const decision = decideRetry(x, attempt.reused, error.reason)
+    if (decision === 'no') return fail(x, error)
+    giveUp(x)
+    if (decision === 'next-endpoint') return waitForNext(x, attempt.endpoint, error.reason)
+    x.refreshed = true
+    tryGuarded(x, attempt.endpoint, true)
+  },
+
+  answered(x, attempt, status) {
+    if (decideRetry(x, attempt.reused, status) !== 'next-endpoint') return false
+    x.upstreamEndedAt = x.context.timers.now
+    attempt.close(null)
+    giveUp(x)
+    waitForNext(x, attempt.endpoint, null)
+    return true
+  },
+}
+
+/** Another attempt follows: what is still to be sent of the request is kept for it. */
+function giveUp(x: ProxyExchange): void {
+  x.attempt = null
+  x.body?.close()
+  x.context.metrics.retried()
+}
+
+function waitForNext(x: ProxyExchange, tried: Endpoint, failure: Reason | null): void {
+  ;(x.tried ??= []).push(tried)
+  x.failure = failure
+  x.retryAt = x.context.timers.now + backoffDelay(x.policy.retry.backoff, x.retries++, x.context.random)
+  x.watch()
+}

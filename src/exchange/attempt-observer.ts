@@ -1,0 +1,36 @@
+/**
+ * Whoever learns from attempts: counts in flight today; passive health, ejection and latency averages hang here. The
+ * wiring gives one; it is called for every attempt, on the path of every request, and must not throw.
+ */
+import type { Endpoint } from '../balance/endpoint.ts'
+import type { Reason } from '../lib/reason.ts'
+import type { LinkedBackend } from '../link/linked-tables.ts'
+
+export interface AttemptObserver {
+  attemptStarted(backend: LinkedBackend, endpoint: Endpoint): void
+  /** Exactly once for each attempt that started. @param outcome valid during the call: the object is reused */
+  attemptEnded(outcome: Readonly<AttemptOutcome>): void
+}
+
+/** Times are monotonic milliseconds, -1 when the attempt never came so far. */
+export interface AttemptOutcome {
+  backend: LinkedBackend
+  endpoint: Endpoint
+  /**
+   * Why the attempt ended before its response was complete: a fault of the endpoint (`ConnectFailure`,
+   * `ResponseHeadTimeout`), or of somebody else (`ClientGone`, `BodyTooLarge`). Null when the response was complete, or
+   * the gateway needed no more of it.
+   */
+  failure: Reason | null
+  /** Status of the response; 0 when none came. */
+  status: number
+  /** The connection had served an exchange before. */
+  reused: boolean
+  /** The attempt began to look for a connection. */
+  startedAt: number
+  /** The request's head went to a connection. */
+  sentAt: number
+  /** The response's head came. */
+  headAt: number
+  endedAt: number
+}

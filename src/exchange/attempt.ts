@@ -1,0 +1,225 @@
+/** One attempt to have an exchange answered by one endpoint. */
+import type { Endpoint } from '../balance/endpoint.ts'
+import type { GatewayError } from '../lib/error.ts'
+import type { Reason } from '../lib/reason.ts'
+import type { LinkedBackend } from '../link/linked-tables.ts'
+import type { Duplex } from '../message/duplex.ts'
+import type { Fields } from '../message/fields.ts'
+import type { ResponseHead } from '../message/head.ts'
+import type { UpstreamHandler, UpstreamPool, UpstreamStream } from '../transport/upstream.ts'
+import type { AttemptOutcome } from './attempt-observer.ts'
+import { endRest } from './ending.ts'
+import type { CurrentAttempt, ProxyExchange } from './exchange.ts'
+import { type ResponseOrigin, ResponseRelay } from './response.ts'
+import { upgradeExchange } from './tunnel.ts'
+import { upstreamRequest } from './upstream-request.ts'
+
+/** Who decides what follows an attempt. */
+export interface AttemptOwner {
+  /** It ended before its response was complete, and has been closed. */
+  failed(x: ProxyExchange, attempt: Attempt, error: GatewayError): void
+  /**
+   * A response that the retry policy may name has come, before any filter sees it.
+   * @returns true: another attempt follows, and this one has been closed
+   */
+  answered(x: ProxyExchange, attempt: Attempt, status: number): boolean
+}
+
+/** Reused for every attempt of the thread; its first values are never read. */
+const OUTCOME = {} as AttemptOutcome
+
+export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin {
+  readonly #x: ProxyExchange
+  readonly #backend: LinkedBackend
+  readonly endpoint: Endpoint
+  readonly #owner: AttemptOwner
+  readonly #pool: UpstreamPool
+  stream: UpstreamStream | null = null
+  #relay: ResponseRelay | null = null
+  /** An upgrade that the upstream has agreed to. */
+  #duplex: Duplex | null = null
+  /** The request is with the pool, which has found no connection yet. */
+  connecting = false
+  #done = false
+  /** The upstream has sent all of its response. */
+  #responseDone = false
+  /** The connection had served an exchange before. */
+  reused = false
+  readonly startedAt: number
+  waitingSince: number
+  awaitingHead = false
+  #sentAt = -1
+  #headAt = -1
+  #status = 0
+  /** The head came in the read that is being handed over. */
+  #headCame = false
+
+  constructor(x: ProxyExchange, backend: LinkedBackend, endpoint: Endpoint, owner: AttemptOwner) {
+    this.#x = x
+    this.#backend = backend
+    this.endpoint = endpoint
+    this.#owner = owner
+    this.#pool = backend.pool(endpoint)
+    this.startedAt = x.context.timers.now
+    this.waitingSince = this.startedAt
+    x.context.observer.attemptStarted(backend, endpoint)
+  }
+
+  /** @param fresh only a new connection will do */
+  start(fresh: boolean): void {
+    this.connecting = true
+    this.#pool.dispatch(upstreamRequest(this.#x, this.endpoint), this, fresh)
+  }
+
+  // ---- the request's body ----
+
+  send(chunk: Uint8Array): boolean {
+    return this.stream?.write(chunk) ?? true
+  }
+
+  sendEnd(trailers: Fields | null): void {
+    this.stream?.end(trailers)
+    if (this.#responseDone) {
+      this.stream = null
+      this.#restOver()
+      return
+    }
+    this.awaitingHead = this.#relay === null
+    this.waitingSince = this.#x.context.timers.now
+    // What is due next is another deadline now, and may be sooner.
+    this.#x.watch()
+  }
+
+  // ---- the upstream ----
+
+  onStream(stream: UpstreamStream, reused: boolean): void {
+    const x = this.#x
+    const { now } = x.context.timers
+    this.stream = stream
+    this.connecting = false
+    this.reused = reused
+    this.#sentAt = now
+    x.upstreamStartedAt = now
+    x.lastActivity = now
+    if (x.body !== null) x.body.open()
+    else {
+      this.awaitingHead = true
+      this.waitingSince = now
+    }
+    x.watch()
+  }
+
+  onInformational(status: number, fields: Fields): void {
+    const x = this.#x
+    x.lastActivity = x.context.timers.touch()
+    x.interim = true
+    x.downstream.sendInformational(status, fields)
+  }
+
+  onHead(head: ResponseHead): void {
+    const x = this.#x
+    this.#headArrived(head.status)
+    this.#headCame = true
+    try {
+      if (x.policy.retry.codes.length > 0 && this.#owner.answered(x, this, head.status)) return
+      this.#relay = new ResponseRelay(x, this)
+      this.#relay.begin(head)
+    } catch (error) {
+      // Here is nobody else between a filter's mistake and the end of the thread.
+      x.fail(error)
+    }
+  }
+
+  #headArrived(status: number): void {
+    const x = this.#x
+    x.lastActivity = x.context.timers.touch()
+    this.awaitingHead = false
+    this.#headAt = x.lastActivity
+    this.#status = status
+  }
+
+  onData(bytes: Buffer, start: number, end: number): void {
+    this.#relay?.data(bytes, start, end)
+  }
+
+  onEnd(trailers: Fields | null): void {
+    this.#responseDone = true
+    if (this.stream?.sending !== true) this.stream = null
+    this.#relay?.complete(trailers)
+  }
+
+  onError(error: GatewayError): void {
+    if (this.#done) return
+    this.stream = null
+    this.connecting = false
+    if (this.#responseDone) {
+      this.#restOver()
+      return
+    }
+    this.close(error.reason)
+    this.#owner.failed(this.#x, this, error)
+  }
+
+  onDrain(): void {
+    this.#x.lastActivity = this.#x.context.timers.now
+    this.#x.body?.drained()
+  }
+
+  onBatchEnd(): void {
+    const x = this.#x
+    if (x.ended) return
+    x.downstream.flush()
+    if (!this.#headCame) return
+    // Only now, since most responses are complete by then: from the head on the idle time is due next, and may be
+    // sooner.
+    this.#headCame = false
+    x.watch()
+  }
+
+  onUpgrade(head: ResponseHead, duplex: Duplex): void {
+    this.stream = null
+    this.#duplex = duplex
+    this.#headArrived(head.status)
+    try {
+      upgradeExchange(this.#x, head, duplex)
+    } catch (error) {
+      this.#x.fail(error)
+    }
+  }
+
+  /** The upstream, which has answered, has the rest of the request or takes no more of it. */
+  #restOver(): void {
+    if (this.#x.restOnly) endRest(this.#x)
+  }
+
+  clientDrained(): void {
+    this.#relay?.clientDrained()
+  }
+
+  close(failure: Reason | null): void {
+    if (this.#done) return
+    this.#done = true
+    const { stream } = this
+    this.stream = null
+    this.#relay?.abort()
+    if (stream !== null) stream.abort()
+    else if (this.connecting) this.#pool.cancel(this)
+    this.#duplex?.destroy()
+    this.#tellObserver(failure)
+  }
+
+  #tellObserver(failure: Reason | null): void {
+    const { observer, timers } = this.#x.context
+    const outcome = OUTCOME
+    outcome.backend = this.#backend
+    outcome.endpoint = this.endpoint
+    outcome.failure = failure
+    outcome.status = this.#status
+    outcome.reused = this.reused
+    outcome.startedAt = this.startedAt
+    outcome.sentAt = this.#sentAt
+    outcome.headAt = this.#headAt
+    outcome.endedAt = timers.now
+    observer.attemptEnded(outcome)
+  }
+}

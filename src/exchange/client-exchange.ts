@@ -1,0 +1,55 @@
+/** What happens to an exchange from outside: its client, its deadlines; and the door by which its failures leave. */
+import type { GatewayError } from '../lib/error.ts'
+import type { Fields } from '../message/fields.ts'
+import type { Downstream, DownstreamHandler, IncomingRequest } from '../transport/downstream.ts'
+import { nextAttempt } from './attempt-loop.ts'
+import { overdue } from './deadlines.ts'
+import { ProxyExchange } from './exchange.ts'
+import type { ExchangeContext } from './exchange-context.ts'
+import { clientGone, cut, fail } from './failure.ts'
+import { RequestBody } from './request-body.ts'
+
+export class ClientExchange extends ProxyExchange implements DownstreamHandler {
+  constructor(context: ExchangeContext, downstream: Downstream, incoming: IncomingRequest) {
+    super(context, downstream, incoming)
+    if (incoming.bodyLength !== 0) this.body = new RequestBody(this)
+  }
+
+  onRequestBody(chunk: Buffer): boolean {
+    if (this.ended) return true
+    this.lastActivity = this.context.timers.now
+    return this.body!.data(chunk)
+  }
+
+  onRequestEnd(trailers: Fields | null): void {
+    if (!this.ended && this.body !== null) this.body.end(trailers)
+  }
+
+  onRequestFailed(error: GatewayError): void {
+    fail(this, error)
+  }
+
+  onClientDrain(): void {
+    if (this.ended) return
+    this.lastActivity = this.context.timers.now
+    this.attempt?.clientDrained()
+    this.localBody?.drained()
+  }
+
+  onClientGone(detail: string): void {
+    if (!this.ended) clientGone(this, detail)
+  }
+
+  expired(now: number): void {
+    if (this.ended) return
+    const failure = overdue(this, now)
+    if (this.answering) cut(this)
+    else if (failure !== null) fail(this, failure)
+    else if (this.retryAt > 0 && now >= this.retryAt) nextAttempt(this)
+    else this.watch()
+  }
+
+  fail(error: unknown): void {
+    fail(this, error)
+  }
+}

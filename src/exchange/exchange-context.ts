@@ -1,0 +1,61 @@
+/** What the exchanges of one worker have in common: services, handed in by the wiring, and what is in force now. */
+import type { WeightedSplits } from '../balance/weighted-split.ts'
+import type { Clock, Random } from '../lib/clock.ts'
+import type { LinkedTables } from '../link/linked-tables.ts'
+import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
+import type { WorkerMetrics } from '../shared-memory/metrics.ts'
+import type { Timers } from '../transport/timers.ts'
+import type { AccessLog } from './access-log.ts'
+import type { AttemptObserver } from './attempt-observer.ts'
+import { ClientResolver } from './client-address.ts'
+import { HostCache } from './host-cache.ts'
+import { LoopGuard } from './loop-guard.ts'
+
+export interface ExchangeServices {
+  /** Row of this worker in every ledger. */
+  readonly worker: number
+  readonly clock: Clock
+  readonly random: Random
+  readonly timers: Timers
+  readonly endpoints: EndpointTable
+  readonly metrics: WorkerMetrics
+  readonly splits: WeightedSplits
+  readonly observer: AttemptObserver
+  /** An error that is a fault of the gateway: for the process log. */
+  unexpected(error: unknown): void
+}
+
+/** Until settings come. */
+const NO_LOG: AccessLog = { write() {} }
+
+export class ExchangeContext implements ExchangeServices {
+  readonly worker: number
+  readonly clock: Clock
+  readonly random: Random
+  readonly timers: Timers
+  readonly endpoints: EndpointTable
+  readonly metrics: WorkerMetrics
+  readonly splits: WeightedSplits
+  readonly observer: AttemptObserver
+  readonly unexpected: (error: unknown) => void
+  readonly hosts = new HostCache()
+  /** In force now; null until the first commit. An exchange keeps what it began with. */
+  tables: LinkedTables | null = null
+  clients = new ClientResolver(null)
+  accessLog: AccessLog = NO_LOG
+  loops = new LoopGuard({ seed: '', passes: 1 })
+  /** Exchanges under way: what a drain waits for. */
+  active = 0
+
+  constructor(services: ExchangeServices) {
+    this.worker = services.worker
+    this.clock = services.clock
+    this.random = services.random
+    this.timers = services.timers
+    this.endpoints = services.endpoints
+    this.metrics = services.metrics
+    this.splits = services.splits
+    this.observer = services.observer
+    this.unexpected = (error) => services.unexpected(error)
+  }
+}

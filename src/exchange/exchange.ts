@@ -1,0 +1,251 @@
+/**
+ * The state of one request on its way through this worker, and what filters see of it. Every other file of this room
+ * reads and writes it; what happens to it from outside is in client-exchange.ts.
+ */
+import type { Endpoint } from '../balance/endpoint.ts'
+import type { Reason } from '../lib/reason.ts'
+import type { NamespaceShare } from '../limit/upstream-budget.ts'
+import type { LinkedPolicy } from '../link/linked-policy.ts'
+import type { LinkedBackend, LinkedTables } from '../link/linked-tables.ts'
+import type { ClientOrigin } from '../message/client-origin.ts'
+import type { Fields } from '../message/fields.ts'
+import type { LocalResponse } from '../message/local-response.ts'
+import { type Attribute, Attributes } from '../policy/attribute.ts'
+import type { Exchange, ExchangeLimits } from '../policy/exchange.ts'
+import type { PolicySet } from '../policy/policy-set.ts'
+import { requestIdOf } from '../policy/request-id/request-id.ts'
+import type { RuleView } from '../snapshot/route-tables.ts'
+import type { Downstream, IncomingRequest } from '../transport/downstream.ts'
+import type { Timed } from '../transport/timers.ts'
+import { nextDeadline } from './deadlines.ts'
+import type { ExchangeContext } from './exchange-context.ts'
+import type { Forwarding } from './forwarding.ts'
+
+/** The attempt under way, as the rest of the exchange sees it. */
+export interface CurrentAttempt {
+  /** Monotonic milliseconds. */
+  readonly startedAt: number
+  /** Since when only the upstream's head is missing. */
+  readonly waitingSince: number
+  readonly awaitingHead: boolean
+  /** A chunk of the request's body. @returns false: wait for the upstream's drain */
+  send(chunk: Uint8Array): boolean
+  sendEnd(trailers: Fields | null): void
+  clientDrained(): void
+  /**
+   * Ends it, with no effect when it has ended: no callback of it comes any more.
+   * @param failure why its response is not complete; null when the gateway needs no more of it
+   */
+  close(failure: Reason | null): void
+}
+
+/** The request's body, as the rest of the exchange sees it. */
+export interface CurrentBody {
+  readonly bytesIn: number
+  /** All of it has come from the client. */
+  readonly complete: boolean
+  /** The upstream does not keep up: it is not the client who is slow. */
+  readonly blocked: boolean
+  /** Bytes that the request announces upstream; -1 where it announces none. */
+  readonly length: number
+  /** Bytes were given to a connection: they cannot be sent again. */
+  readonly forwarded: boolean
+  /** A chunk from the client. @returns false: no more for now */
+  data(chunk: Buffer): boolean
+  end(trailers: Fields | null): void
+  /** All of it, before the request has passed the filters; it is kept for the upstream. */
+  read(maxBytes: number): Promise<Uint8Array>
+  /** Puts the filters' steps in, once the request has passed the filters. */
+  compose(): void
+  /** A connection takes the bytes. */
+  open(): void
+  /** The connection is gone before anything was sent on it: hold again. */
+  close(): void
+  /** The upstream takes bytes again. */
+  drained(): void
+  abort(): void
+}
+
+/** The body of a response of the gateway's own that is under way. */
+export interface LocalBody {
+  /** The client takes bytes again. */
+  drained(): void
+  abort(): void
+}
+
+export abstract class ProxyExchange implements Exchange, Timed {
+  // The one timer of the exchange (Timed)
+  due = 0
+  slot = -1
+  earlier: Timed | null = null
+  later: Timed | null = null
+
+  // What came
+  readonly context: ExchangeContext
+  readonly downstream: Downstream
+  readonly incoming: IncomingRequest
+  readonly method: string
+  readonly request: Fields
+  host = ''
+  path = ''
+  query: string | undefined = undefined
+  clientAddress = ''
+  trusted = false
+  forwarding!: Forwarding
+  /** Path in normal form before any rewrite; as received until that is known. */
+  originalPath = ''
+
+  // What was found for it
+  tables: LinkedTables | null = null
+  ruleView: RuleView | null = null
+  linked: LinkedPolicy | null = null
+  matchedPrefix = 0
+  backend: LinkedBackend | null = null
+  upstreamHost: string | undefined = undefined
+  /** What is answered instead of forwarding: the client wants it to go no further. */
+  finalResponse: LocalResponse | null = null
+  entered = 0
+  /** A filter's decision on the request is awaited: it was entered and has not let the request pass. */
+  deciding = false
+  /** A refusal is on its way back, and a filter it passes is awaited. */
+  answering = false
+
+  // How far it has come
+  ended = false
+  headSent = false
+  /**
+   * The response is complete, and the rest of the request's body still goes to the upstream: nothing that happens now
+   * reaches the client.
+   */
+  restOnly = false
+  status = 0
+  reason: Reason | null = null
+  /** What exactly went wrong, for the log. */
+  detail = ''
+  attempt: CurrentAttempt | null = null
+  attempts = 0
+  /** Attempts after the first that the retry policy paid for, and whether a dead connection was replaced once. */
+  retries = 0
+  refreshed = false
+  /** When the next attempt begins, monotonic milliseconds; 0 = none is waited for. */
+  retryAt = 0
+  /** How the last attempt that was followed by another had failed. */
+  failure: Reason | null = null
+  /** An interim response has gone to the client: too late for another attempt. */
+  interim = false
+  /** What a balancer that keeps to one endpoint chooses by; nothing sets it yet. */
+  hashKey: string | undefined = undefined
+  /** Endpoints that failed in this exchange. */
+  tried: Endpoint[] | null = null
+  /** The last endpoint tried, for the log. */
+  endpoint: Endpoint | null = null
+  /** Of the Backend's namespace: it counts this exchange. */
+  share: NamespaceShare | null = null
+  /** The Backend's own in-flight count holds this exchange. */
+  counted = false
+  body: CurrentBody | null = null
+  localBody: LocalBody | null = null
+  /** Of a tunnel, either way; a request's body counts its own bytes, a response's the client's side. */
+  bytesIn = 0
+  bytesOut = 0
+  /** Monotonic milliseconds. */
+  readonly startedAt: number
+  lastActivity: number
+  upstreamStartedAt = -1
+  upstreamEndedAt = -1
+  #id: string | null = null
+  #ownLimits: ExchangeLimits | null = null
+  #attributes: Attributes | null = null
+  #signal: AbortController | null = null
+
+  constructor(context: ExchangeContext, downstream: Downstream, incoming: IncomingRequest) {
+    this.context = context
+    this.downstream = downstream
+    this.incoming = incoming
+    this.method = incoming.method
+    this.request = incoming.fields
+    this.startedAt = context.timers.now
+    this.lastActivity = this.startedAt
+  }
+
+  /**
+   * The one door by which failures leave: the client gets a response while that is possible, and a cut connection
+   * after.
+   * @param error a GatewayError; anything else is a fault of the gateway and becomes `InternalError`
+   */
+  abstract fail(error: unknown): void
+
+  abstract expired(now: number): void
+
+  get origin(): ClientOrigin {
+    return this.forwarding.origin
+  }
+
+  get listener(): string {
+    return this.downstream.peer.listener.name
+  }
+
+  get id(): string {
+    this.#id ??= requestIdOf(this.request, this.trusted, this.context.random)
+    return this.#id
+  }
+
+  get route(): string {
+    return this.ruleView?.route ?? ''
+  }
+
+  get rule(): string {
+    return this.ruleView?.rule ?? ''
+  }
+
+  get policy(): PolicySet {
+    return this.linked!.policy
+  }
+
+  get requestBodyLength(): number | undefined {
+    return this.incoming.bodyLength < 0 ? undefined : this.incoming.bodyLength
+  }
+
+  get<T>(key: Attribute<T>): T | undefined {
+    return this.#attributes?.get(key)
+  }
+
+  set<T>(key: Attribute<T>, value: T): void {
+    this.#attributes ??= new Attributes()
+    this.#attributes.set(key, value)
+  }
+
+  get signal(): AbortSignal {
+    if (this.#signal === null) {
+      this.#signal = new AbortController()
+      if (this.ended) this.#signal.abort()
+    }
+    return this.#signal.signal
+  }
+
+  /** The exchange has ended: whatever is done for it alone stops. */
+  fireSignal(): void {
+    this.#signal?.abort()
+  }
+
+  readBody(maxBytes: number): Promise<Uint8Array> {
+    return this.body === null ? Promise.resolve(new Uint8Array(0)) : this.body.read(maxBytes)
+  }
+
+  /** A copy of its own, made when a filter first asks. */
+  get deadline(): ExchangeLimits {
+    this.#ownLimits ??= { ...this.linked!.limits }
+    return this.#ownLimits
+  }
+
+  /** The limits in force. */
+  get limits(): Readonly<ExchangeLimits> | null {
+    return this.#ownLimits ?? this.linked?.limits ?? null
+  }
+
+  /** Arms the one timer of this exchange for whatever is due next. */
+  watch(): void {
+    const next = nextDeadline(this)
+    if (next > 0) this.context.timers.arm(this, next)
+  }
+}

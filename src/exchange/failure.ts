@@ -1,0 +1,70 @@
+/**
+ * The one door by which failures leave, from wherever they come: the client gets a response while that is possible,
+ * and a cut connection after.
+ */
+import { GatewayError } from '../lib/error.ts'
+import type { Reason } from '../lib/reason.ts'
+import { problemResponse } from '../policy/problem.ts'
+import { endRest, finish } from './ending.ts'
+import type { ProxyExchange } from './exchange.ts'
+import { respond } from './local-response.ts'
+
+/**
+ * Answers a request that goes no further, before anything was sent for it.
+ * @returns false, for whoever goes on with what is let through
+ */
+export function refuse(x: ProxyExchange, reason: Reason): false {
+  // A filter that has not decided yet was not passed: it sees nothing of the way back.
+  respond(x, problemResponse(reason, x), x.deciding ? x.entered - 1 : x.entered)
+  return false
+}
+
+/** @param error a GatewayError; anything else is a fault of the gateway */
+export function fail(x: ProxyExchange, error: unknown): void {
+  const failure = error instanceof GatewayError ? error : unforeseen(x, error)
+  if (x.ended) return
+  if (x.restOnly) return endRest(x)
+  x.reason = failure.reason
+  x.detail = failure.detail
+  // Whatever the filters made of a response of ours, they would make of this one: it is not tried again.
+  if (x.localBody === null) retract(x)
+  x.attempt?.close(failure.reason)
+  x.attempt = null
+  if (x.headSent || x.answering || failure.status === 0) return cut(x)
+  try {
+    refuse(x, failure.reason)
+  } catch (unexpected) {
+    x.context.unexpected(unexpected)
+    cut(x)
+  }
+}
+
+function unforeseen(x: ProxyExchange, error: unknown): GatewayError {
+  x.context.unexpected(error)
+  return new GatewayError('InternalError', error instanceof Error ? error.message : String(error), { cause: error })
+}
+
+/** Gives an exchange up: all that is left to tell the client is that its connection breaks. */
+export function cut(x: ProxyExchange): void {
+  x.downstream.abort()
+  retract(x)
+  finish(x)
+}
+
+export function clientGone(x: ProxyExchange, detail: string): void {
+  if (!x.restOnly || x.downstream.progress.lost > 0) {
+    x.reason ??= 'ClientGone'
+    x.detail ||= detail
+    retract(x)
+  }
+  x.attempt?.close('ClientGone')
+  x.attempt = null
+  finish(x)
+}
+
+/** What has not left was never sent: neither its status nor its bytes count. */
+function retract(x: ProxyExchange): void {
+  if (!x.headSent || !x.downstream.progress.retract()) return
+  x.headSent = false
+  x.status = 0
+}

@@ -1,0 +1,172 @@
+/**
+ * A response of the gateway's own: back through the filters that the request has passed, then to the client, whole or
+ * as a stream with back-pressure.
+ */
+import { REASONS, type Reason, type ReasonInfo } from '../lib/reason.ts'
+import type { BodyControl, BodySink, BodySource, BodyStepFactory } from '../message/body.ts'
+import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
+import type { Fields } from '../message/fields.ts'
+import type { ResponseHead } from '../message/head.ts'
+import { type CompleteResponse, discardBody, isComplete, type LocalResponse } from '../message/local-response.ts'
+import { responseBodySteps } from '../policy/body-steps.ts'
+import { runLocalResponse } from '../policy/chain.ts'
+import { finish } from './ending.ts'
+import type { LocalBody, ProxyExchange } from './exchange.ts'
+
+/** Milliseconds that filters may take over a response that must not wait any more. */
+const ANSWER_GRACE = 5_000
+
+/** A response takes the way back from position `from` of the chain. */
+export function respond(x: ProxyExchange, response: LocalResponse, from: number): void {
+  if (response.reason !== undefined) x.reason = response.reason
+  const chain = x.linked?.chain ?? null
+  if (chain === null) return sendLocal(x, response)
+  const replacement = runLocalResponse(chain, x, response, from)
+  if (replacement instanceof Promise) {
+    x.answering = true
+    x.context.timers.arm(x, x.context.timers.now + ANSWER_GRACE)
+    replacement
+      .then((late) => {
+        if (late?.type !== 'replace') return
+        if (x.ended) discardBody(late.response)
+        else sendLocal(x, late.response, late.from)
+      })
+      .catch((error: unknown) => x.fail(error))
+  } else if (replacement?.type === 'replace') sendLocal(x, replacement.response, replacement.from)
+}
+
+/** To the client. @param from body steps of positions before it apply */
+export function sendLocal(x: ProxyExchange, response: LocalResponse, from = 0): void {
+  const { status, fields, body, reason } = response
+  const chain = x.linked?.chain ?? null
+  const head: ResponseHead = { status, fields, bodyLength: body === null ? 0 : body.length }
+  let steps: BodyStepFactory[] | null = null
+  try {
+    if (chain !== null) steps = responseBodySteps(chain, x, head, from)
+  } catch (error) {
+    if (reason === undefined) {
+      discardBody(response)
+      return x.fail(error)
+    }
+    // A refusal goes out without the steps of a filter that cannot make them.
+    x.context.unexpected(error)
+  }
+  const close = reason !== undefined && closes(reason)
+  x.status = status
+  if (reason !== undefined) x.reason = reason
+  x.headSent = true
+  if (steps === null && isComplete(response)) {
+    x.downstream.sendAnswer(response, close)
+    return finish(x)
+  }
+  x.downstream.sendHead(head, close ? 'untrusted' : 'dropped')
+  const sent = new SentBody(x)
+  x.localBody = sent
+  if (isComplete(response)) sent.sendAll(response.body, steps!)
+  else sent.stream(response, body as BodySource, steps)
+  // The source, or a step, may take its time.
+  if (!x.ended) x.watch()
+}
+
+function closes(reason: Reason): boolean {
+  return (REASONS[reason] as ReasonInfo).close === true
+}
+
+/** The body of one response, on its way through the filters' steps to the client. */
+class SentBody implements BodySink, LocalBody {
+  readonly #x: ProxyExchange
+  #pipe: BodyPipe | null = null
+  #control: BodyControl | null = null
+  /** Bytes that the source has yet to deliver; -1 when it does not say how many. */
+  #owed = -1
+  #streams = false
+  #over = false
+  /** The way was free again before the source had returned its control. */
+  #resumed = false
+
+  constructor(x: ProxyExchange) {
+    this.#x = x
+  }
+
+  sendAll(body: CompleteResponse['body'], steps: readonly BodyStepFactory[]): void {
+    const pipe = composeBody(steps, this, () => {})
+    this.#pipe = pipe
+    if (body !== null) pipe.write(body)
+    pipe.end(null)
+  }
+
+  stream(response: LocalResponse, source: BodySource, steps: readonly BodyStepFactory[] | null): void {
+    const { method, status } = this.#x
+    if (method === 'HEAD' || status === 204 || status === 205 || status === 304) {
+      discardBody(response)
+      return this.end(null)
+    }
+    this.#streams = true
+    if (steps === null) this.#owed = source.length ?? -1
+    else this.#pipe = composeBody(steps, this, () => this.#resume())
+    let control: BodyControl
+    try {
+      control = source.start(this.#pipe ?? this)
+    } catch (error) {
+      return this.#x.fail(error)
+    }
+    if (this.#over) return control.abort()
+    this.#control = control
+    if (this.#resumed) control.resume()
+  }
+
+  write(chunk: Uint8Array): boolean {
+    const x = this.#x
+    if (this.#over) return false
+    if (this.#owed >= 0 && chunk.length > this.#owed) {
+      this.#wrongLength()
+      return false
+    }
+    if (this.#owed >= 0) this.#owed -= chunk.length
+    x.lastActivity = x.context.timers.now
+    sendChunk(x, chunk)
+    if (this.#streams) x.downstream.flush()
+    return x.downstream.room
+  }
+
+  end(trailers: Fields | null): void {
+    if (this.#over) return
+    if (this.#owed > 0) return this.#wrongLength()
+    this.#over = true
+    this.#x.downstream.sendEnd(trailers)
+    finish(this.#x)
+  }
+
+  fail(error: unknown): void {
+    if (this.#over) return
+    this.#x.fail(error)
+  }
+
+  #wrongLength(): void {
+    this.#x.fail(new Error('a body source has another length than it states'))
+  }
+
+  drained(): void {
+    if (this.#pipe !== null) this.#pipe.drained()
+    else this.#resume()
+  }
+
+  #resume(): void {
+    if (this.#control === null) this.#resumed = true
+    else this.#control.resume()
+  }
+
+  abort(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#pipe?.abort()
+    this.#control?.abort()
+    this.#control = null
+  }
+}
+
+/** A chunk of a response's body that nobody will change any more. */
+export function sendChunk(x: ProxyExchange, chunk: Uint8Array): void {
+  const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+  x.downstream.sendBody(bytes, 0, bytes.length)
+}

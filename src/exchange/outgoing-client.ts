@@ -1,0 +1,104 @@
+/**
+ * Requests of the gateway's own, besides those of its clients: external calls, mirrors, revalidation. They take the same
+ * way to an endpoint: balancer, pools, dial guard, and the share of the Backend's namespace.
+ */
+import { GatewayError } from '../lib/error.ts'
+import type { LinkedBackend } from '../link/linked-tables.ts'
+import { FieldBlock } from '../message/field-block.ts'
+import { Fields } from '../message/fields.ts'
+import { makeRequestId, REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
+import type { OutgoingClient, OutgoingRequest, OutgoingResponse } from '../policy/services.ts'
+import type { UpstreamRequest } from '../transport/upstream.ts'
+import type { ExchangeContext } from './exchange-context.ts'
+import { OutgoingCall } from './outgoing-call.ts'
+
+/** Of one connection or of the framing, which are not the caller's to state (RFC 9110 §7.6.1). */
+const UNSENT = [
+  'connection',
+  'content-length',
+  'expect',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]
+
+/** Nobody stands behind the gateway. */
+const NO_FIELDS = new FieldBlock([])
+
+export class UpstreamClient implements OutgoingClient {
+  readonly #context: ExchangeContext
+  readonly #find: (id: string) => LinkedBackend | undefined
+
+  /** @param find a Backend that tables name, by its id */
+  constructor(context: ExchangeContext, find: (id: string) => LinkedBackend | undefined) {
+    this.#context = context
+    this.#find = find
+  }
+
+  request(request: OutgoingRequest): Promise<OutgoingResponse> {
+    return new Promise((resolve, reject) => {
+      const context = this.#context
+      const backend = this.#find(request.backend)
+      if (backend === undefined) throw new GatewayError('BackendNotFound', request.backend)
+      if (request.signal?.aborted === true) throw new GatewayError('ClientGone', 'the call was given up')
+      const endpoint = backend.balancer.pick(undefined, null)
+      if (endpoint === undefined) throw new GatewayError('NoEndpoint', request.backend)
+      takePlace(context, backend)
+      const { body, signal, timeout } = request
+      new OutgoingCall(context, {
+        backend,
+        endpoint,
+        request: upstreamRequest(context, request, endpoint.authority),
+        body: body ?? null,
+        signal: signal ?? null,
+        timeout,
+        resolve,
+        reject,
+        over: () => leavePlace(context, backend),
+      }).begin(false)
+    })
+  }
+}
+
+/** @throws {GatewayError} `Overloaded` */
+function takePlace(context: ExchangeContext, backend: LinkedBackend): void {
+  if (!backend.share.enter(context.active))
+    throw new GatewayError('Overloaded', 'the namespace of the Backend has its share of all requests at a time')
+  context.active++
+  if (backend.slot < 0) return
+  if (context.endpoints.tryAcquire(context.worker, backend.slot, backend.maxConcurrentRequests)) return
+  context.active--
+  backend.share.exit()
+  throw new GatewayError('Overloaded', `${backend.id} has as many requests at a time as it may`)
+}
+
+function leavePlace(context: ExchangeContext, backend: LinkedBackend): void {
+  context.active--
+  backend.share.exit()
+  if (backend.slot >= 0) context.endpoints.release(context.worker, backend.slot)
+}
+
+function upstreamRequest(context: ExchangeContext, request: OutgoingRequest, authority: string): UpstreamRequest {
+  const { method, path, body } = request
+  const fields = new Fields()
+  request.fields.forEach((name, value) => {
+    if (!UNSENT.includes(name) && name !== REQUEST_ID_FIELD) fields.add(name, value)
+  })
+  const bodyLength = body?.length ?? 0
+  if (body !== undefined) fields.add('content-length', String(bodyLength))
+  return {
+    method,
+    target: path,
+    host: fields.get('host') === undefined ? authority : undefined,
+    fields,
+    bodyLength,
+    forwarding: NO_FIELDS,
+    passed: context.loops.callBlock,
+    id: request.fields.get(REQUEST_ID_FIELD) ?? makeRequestId(context.random),
+    acceptsTrailers: false,
+    upgrade: null,
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * The body of one request between the client and the upstream: held back until a connection is there, counted against
+ * its limit, read by a filter that decides by it, passed through the filters' steps.
+ */
+import { CHUNKED } from '../http/framing.ts'
+import { GatewayError } from '../lib/error.ts'
+import type { BodySink } from '../message/body.ts'
+import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
+import type { Fields } from '../message/fields.ts'
+import { requestBodySteps } from '../policy/body-steps.ts'
+import type { CurrentBody, ProxyExchange } from './exchange.ts'
+import { HeldBytes } from './held-bytes.ts'
+
+/** Bytes kept before a connection is there; then the client waits. What one read brought may come on top. */
+const HOLD_BYTES = 64 * 1024
+
+/** A filter waits for the whole body. */
+interface Reader {
+  readonly maxBytes: number
+  readonly resolve: (bytes: Uint8Array) => void
+  readonly reject: (error: GatewayError) => void
+}
+
+export class RequestBody implements CurrentBody {
+  readonly #x: ProxyExchange
+  length: number
+  #pipe: BodyPipe | null = null
+  #composed = false
+  /** Bytes not yet sent upstream. */
+  readonly #held = new HeldBytes()
+  #reader: Reader | null = null
+  #ended = false
+  #trailers: Fields | null = null
+  /** A connection takes the bytes. */
+  #open = false
+  forwarded = false
+  bytesIn = 0
+  complete = false
+  blocked = false
+
+  constructor(x: ProxyExchange) {
+    this.#x = x
+    this.length = x.incoming.bodyLength
+  }
+
+  data(chunk: Buffer): boolean {
+    const x = this.#x
+    this.bytesIn += chunk.length
+    const max = x.limits?.maxRequestBytes ?? -1
+    if (max >= 0 && this.bytesIn > max) {
+      x.fail(new GatewayError('BodyTooLarge', `over ${max} bytes`))
+      return true
+    }
+    if (this.#pipe !== null) return this.#pipe.write(chunk)
+    const room = this.#write(chunk)
+    return this.#reader === null ? room : this.#readOn(this.#reader)
+  }
+
+  end(trailers: Fields | null): void {
+    this.complete = true
+    if (this.#pipe === null) this.#finish(trailers)
+    else this.#pipe.end(trailers)
+    this.#settle()
+  }
+
+  // ---- a filter that decides by it ----
+
+  read(maxBytes: number): Promise<Uint8Array> {
+    if (this.#composed || this.#reader !== null)
+      return Promise.reject(new TypeError('a body is read by one filter at a time, before its decision'))
+    if (this.length > maxBytes || this.#held.bytes > maxBytes) return Promise.reject(tooLarge(maxBytes))
+    if (this.complete) return Promise.resolve(this.#held.joined())
+    return new Promise((resolve, reject) => {
+      this.#reader = { maxBytes, resolve, reject }
+      const { incoming, downstream, request } = this.#x
+      // Nobody upstream is asked yet whether the client may send it.
+      if (incoming.expectContinue) {
+        request.remove('expect')
+        downstream.sendInformational(100, null)
+      }
+      downstream.resumeBody()
+    })
+  }
+
+  /** @returns whether the client is to send more */
+  #readOn(reader: Reader): boolean {
+    if (this.#held.bytes <= reader.maxBytes) return true
+    this.#reader = null
+    reader.reject(tooLarge(reader.maxBytes))
+    return false
+  }
+
+  /** The body is complete, or will never be. */
+  #settle(): void {
+    const reader = this.#reader
+    if (reader === null) return
+    this.#reader = null
+    if (this.complete) reader.resolve(this.#held.joined())
+    else reader.reject(new GatewayError('ClientGone', 'the exchange ended before its body was read'))
+  }
+
+  // ---- the filters' steps ----
+
+  compose(): void {
+    if (this.#composed) return
+    this.#composed = true
+    const x = this.#x
+    const chain = x.linked?.chain ?? null
+    const changed = chain === null ? null : requestBodySteps(chain, x)
+    if (changed === null) return
+    const { steps, length } = changed
+    // What the client announced says nothing of what comes out of the steps.
+    x.request.remove('content-length')
+    if (length !== undefined) x.request.add('content-length', String(length))
+    this.length = length ?? CHUNKED
+    const early = this.#held.take()
+    const ended = this.#ended
+    this.#ended = false
+    this.#pipe = composeBody(steps, this.#sink(), () => x.downstream.resumeBody())
+    for (const chunk of early) this.#pipe.write(chunk)
+    if (ended) this.#pipe.end(this.#trailers)
+  }
+
+  /** What came through the steps. */
+  #sink(): BodySink {
+    return {
+      write: (chunk) => this.#write(chunk),
+      end: (trailers) => this.#finish(trailers),
+      fail: (error) => this.#x.fail(error),
+    }
+  }
+
+  #write(chunk: Uint8Array): boolean {
+    if (this.#open) {
+      this.forwarded = true
+      const room = this.#x.attempt?.send(chunk) ?? true
+      this.blocked = !room
+      return room
+    }
+    return this.#held.add(chunk) < HOLD_BYTES
+  }
+
+  #finish(trailers: Fields | null): void {
+    this.#ended = true
+    this.#trailers = trailers
+    if (this.#open) this.#x.attempt?.sendEnd(trailers)
+  }
+
+  // ---- the attempt ----
+
+  open(): void {
+    this.#open = true
+    let room = true
+    for (const chunk of this.#held.take()) {
+      this.forwarded = true
+      room = this.#x.attempt?.send(chunk) ?? true
+    }
+    if (this.#ended) this.#x.attempt?.sendEnd(this.#trailers)
+    else if (room) this.#x.downstream.resumeBody()
+    this.blocked = !room
+  }
+
+  close(): void {
+    this.#open = false
+  }
+
+  drained(): void {
+    this.blocked = false
+    if (this.#pipe !== null) this.#pipe.drained()
+    this.#x.downstream.resumeBody()
+  }
+
+  abort(): void {
+    this.#pipe?.abort()
+    this.#held.take()
+    this.#open = false
+    this.#settle()
+  }
+}
+
+function tooLarge(maxBytes: number): GatewayError {
+  return new GatewayError('BodyTooLarge', `over the ${maxBytes} bytes that a filter reads`)
+}

@@ -1,0 +1,56 @@
+/**
+ * The way of a request, from the top: admitted → routed → filtered → attempts → response → ended, each a file of this
+ * room that calls the next and none before it. A plain request runs from its head to the upstream's connection in one
+ * turn of the loop without a promise.
+ */
+import type { GatewayError } from '../lib/error.ts'
+import type { CompleteResponse } from '../message/local-response.ts'
+import { problemResponse } from '../policy/problem.ts'
+import { makeRequestId } from '../policy/request-id/request-id.ts'
+import type { Downstream, DownstreamHandler, IncomingRequest, RequestHandler } from '../transport/downstream.ts'
+import type { Peer, PeerListener } from '../transport/peer.ts'
+import { recordRefusal } from './access-record.ts'
+import { admit } from './admission.ts'
+import { ClientExchange } from './client-exchange.ts'
+import type { ExchangeContext } from './exchange-context.ts'
+import { filterRequest } from './filtering.ts'
+import { route } from './routing.ts'
+
+export class ProxyRequestHandler implements RequestHandler {
+  readonly #context: ExchangeContext
+
+  constructor(context: ExchangeContext) {
+    this.#context = context
+  }
+
+  begin(downstream: Downstream, incoming: IncomingRequest): DownstreamHandler {
+    const context = this.#context
+    const x = new ClientExchange(context, downstream, incoming)
+    context.active++
+    context.metrics.exchangeStarted()
+    try {
+      if (admit(x) && route(x)) filterRequest(x)
+    } catch (error) {
+      x.fail(error)
+    }
+    return x
+  }
+
+  refused(peer: Peer, error: GatewayError, method: string, target: string): CompleteResponse {
+    const context = this.#context
+    const id = makeRequestId(context.random)
+    context.metrics.exchangeStarted()
+    const response = problemResponse(error.reason, { id })
+    const bytesOut = method === 'HEAD' ? 0 : (response.body?.length ?? 0)
+    recordRefusal(context, { peer, error, method, target, id, bytesOut })
+    return response
+  }
+
+  connectionOpened(listener: PeerListener): void {
+    this.#context.metrics.connectionOpened(listener.metricsRow)
+  }
+
+  connectionClosed(listener: PeerListener): void {
+    this.#context.metrics.connectionClosed(listener.metricsRow)
+  }
+}

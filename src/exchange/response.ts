@@ -1,0 +1,193 @@
+/** The response of the upstream: its head passes the filters, then it goes to the client with back-pressure. */
+import type { GatewayError } from '../lib/error.ts'
+import type { BodySink } from '../message/body.ts'
+import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
+import type { Fields } from '../message/fields.ts'
+import type { ResponseHead } from '../message/head.ts'
+import { responseBodySteps } from '../policy/body-steps.ts'
+import { type Replacement, runResponse } from '../policy/chain.ts'
+import type { UpstreamStream } from '../transport/upstream.ts'
+import { finish } from './ending.ts'
+import type { ProxyExchange } from './exchange.ts'
+import { sendChunk, sendLocal } from './local-response.ts'
+
+/** The attempt that a response comes from. */
+export interface ResponseOrigin {
+  /** Null once nothing can be done with it any more. */
+  readonly stream: UpstreamStream | null
+}
+
+/**
+ * The upstream's head passes the filters.
+ * @returns true: it goes on · false: something else has been sent, or nothing is to be sent · a promise of that
+ */
+export function passFilters(x: ProxyExchange, head: ResponseHead): boolean | Promise<boolean> {
+  const { chain } = x.linked!
+  if (chain === null) return true
+  // Whoever is called again at the end may have kept the head; the buffer it lies in holds another's by then.
+  if (chain.end !== null) head.fields.detach()
+  const replacement = runResponse(chain, x, head, chain.length)
+  if (replacement === undefined) return true
+  if (replacement instanceof Promise) return replacement.then((late) => isRelayed(x, late))
+  return isRelayed(x, replacement)
+}
+
+function isRelayed(x: ProxyExchange, replacement: Replacement): boolean {
+  if (replacement === undefined) return true
+  if (replacement.type === 'replace' && !x.ended) {
+    x.attempt?.close(null)
+    x.attempt = null
+    sendLocal(x, replacement.response, replacement.from)
+  }
+  return false
+}
+
+/**
+ * Bytes of a response kept while a filter makes up its mind; the upstream is paused meanwhile, so this is one read at
+ * most.
+ */
+interface Waiting {
+  readonly chunks: Buffer[]
+  ended: boolean
+  trailers: Fields | null
+}
+
+export class ResponseRelay implements BodySink {
+  readonly #x: ProxyExchange
+  readonly #origin: ResponseOrigin
+  #pipe: BodyPipe | null = null
+  #waiting: Waiting | null = null
+  #paused = false
+  #aborted = false
+
+  constructor(x: ProxyExchange, origin: ResponseOrigin) {
+    this.#x = x
+    this.#origin = origin
+  }
+
+  begin(head: ResponseHead): void {
+    const goesOn = passFilters(this.#x, head)
+    if (goesOn === true) this.#relay(head)
+    else if (goesOn !== false) this.#wait(head, goesOn)
+  }
+
+  /** A filter needs time: nothing is read meanwhile. */
+  #wait(head: ResponseHead, pending: Promise<boolean>): void {
+    head.fields.detach()
+    this.#waiting = { chunks: [], ended: false, trailers: null }
+    this.#origin.stream?.pause()
+    pending
+      .then((goesOn) => {
+        const waiting = this.#waiting
+        this.#waiting = null
+        if (!goesOn || this.#aborted || this.#x.ended || waiting === null) return
+        this.#relay(head)
+        for (const chunk of waiting.chunks) this.data(chunk, 0, chunk.length)
+        if (waiting.ended) this.complete(waiting.trailers)
+        else {
+          this.#x.downstream.flush()
+          this.#x.watch()
+          if (!this.#paused) this.#origin.stream?.resume()
+        }
+      })
+      .catch((error: unknown) => this.#x.fail(error))
+  }
+
+  #relay(head: ResponseHead): void {
+    const x = this.#x
+    const { chain } = x.linked!
+    const steps = chain === null ? null : responseBodySteps(chain, x, head, chain.length)
+    if (steps !== null) {
+      // They may look at the head again when the buffer it lies in holds another's.
+      head.fields.detach()
+      // They may change the length; the writer states the one that they leave in the head.
+      if (head.bodyLength !== 0) head.fields.remove('content-length')
+      this.#pipe = composeBody(steps, this, () => this.#wake())
+    }
+    x.headSent = true
+    x.status = head.status
+    x.downstream.sendHead(head, this.#origin.stream?.takesRest === true ? 'taken' : 'dropped')
+  }
+
+  // ---- from the upstream ----
+
+  data(bytes: Buffer, start: number, end: number): void {
+    if (this.#waiting !== null) {
+      this.#waiting.chunks.push(Buffer.from(bytes.subarray(start, end)))
+      return
+    }
+    const x = this.#x
+    x.lastActivity = x.context.timers.now
+    if (this.#pipe !== null) {
+      // Steps may hold on to what they are given.
+      if (!this.#pipe.write(Buffer.from(bytes.subarray(start, end)))) this.#hold()
+      return
+    }
+    x.downstream.sendBody(bytes, start, end)
+    if (!x.downstream.room) this.#hold()
+  }
+
+  /** All of it has come. */
+  complete(trailers: Fields | null): void {
+    if (this.#waiting !== null) {
+      trailers?.detach()
+      this.#waiting.ended = true
+      this.#waiting.trailers = trailers
+      return
+    }
+    this.#x.upstreamEndedAt = this.#x.context.timers.now
+    if (this.#pipe === null) this.end(trailers)
+    else {
+      trailers?.detach()
+      this.#pipe.end(trailers)
+    }
+  }
+
+  #hold(): void {
+    if (this.#paused) return
+    this.#paused = true
+    this.#origin.stream?.pause()
+  }
+
+  #wake(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.#origin.stream?.resume()
+  }
+
+  clientDrained(): void {
+    if (this.#pipe !== null) this.#pipe.drained()
+    else this.#wake()
+  }
+
+  // ---- to the client, behind the filters' steps ----
+
+  write(chunk: Uint8Array): boolean {
+    sendChunk(this.#x, chunk)
+    return this.#x.downstream.room
+  }
+
+  end(trailers: Fields | null): void {
+    const x = this.#x
+    // The request may still be on its way to the upstream, which takes the rest of it.
+    if (this.#origin.stream?.sending === true && x.downstream.sendEarlyEnd(trailers)) {
+      x.restOnly = true
+      x.watch()
+      return
+    }
+    // A request of which nobody wants the rest ends with its connection.
+    x.attempt?.close(null)
+    x.downstream.sendEnd(trailers)
+    finish(x)
+  }
+
+  fail(error: GatewayError): void {
+    this.#x.fail(error)
+  }
+
+  abort(): void {
+    this.#aborted = true
+    // What the steps still hold is of no use any more, and must not come behind what is sent instead.
+    this.#pipe?.abort()
+  }
+}

@@ -1,0 +1,18 @@
+import { mayRetry, type RetryDecision } from '../balance/retry.ts'
+import type { Reason } from '../lib/reason.ts'
+import type { ProxyExchange } from './exchange.ts'
+
+/**
+ * Whether, and how, an exchange goes on after an attempt; takes the retry out of the Backend's budget. To be asked
+ * before any filter sees the response.
+ * @param what kind of failure, or the status of the response
+ * @param reused the connection had served an exchange before
+ */
+export function decideRetry(x: ProxyExchange, reused: boolean, what: Reason | number): RetryDecision {
+  const failure = { what, reused, refreshed: x.refreshed, responseStarted: x.headSent || x.interim }
+  const body = x.body === null ? 'none' : x.body.forwarded ? 'consumed' : 'untouched'
+  const { retry } = x.policy
+  const decision = mayRetry(failure, x.method, retry, x.retries, body)
+  if (decision !== 'next-endpoint') return decision
+  return x.backend!.retries.spend(retry.budgetPercent) ? decision : 'no'
+}

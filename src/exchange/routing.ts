@@ -1,0 +1,32 @@
+/** Routed: the rule that the request matches, with the policy set that is linked for it. */
+import { GatewayError } from '../lib/error.ts'
+import { hasEncodedSlash } from '../pattern/path.ts'
+import { match } from '../routing/match.ts'
+import type { ProxyExchange } from './exchange.ts'
+import { refuse } from './failure.ts'
+
+/**
+ * @returns false: the request has been answered
+ * @throws {GatewayError} `LoopDetected`
+ */
+export function route(x: ProxyExchange): boolean {
+  const tables = x.context.tables!
+  const found = match(tables.tables, x)
+  const strictly =
+    typeof found === 'string' || tables.policies[found.rule.policyIndex]?.policy.pathEncoding === 'Strict'
+  if (strictly && hasEncodedSlash(x.path)) return refuse(x, 'BadPath')
+  if (typeof found === 'string') return refuse(x, found)
+  const { rule } = found
+  x.tables = tables
+  x.ruleView = rule
+  x.matchedPrefix = found.prefixLength
+  x.linked = tables.policies[rule.policyIndex] ?? null
+  x.linked?.enter()
+  if (rule.refuse !== undefined) return refuse(x, rule.refuse)
+  if (x.incoming.cdnLoop) {
+    const loop = x.context.loops.detect(x.request, rule)
+    if (loop !== undefined) throw new GatewayError('LoopDetected', loop)
+  }
+  if (x.linked === null) throw new Error(`no policy set ${rule.policyIndex} for ${rule.key}`)
+  return true
+}

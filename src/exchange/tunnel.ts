@@ -1,0 +1,154 @@
+/** An upgraded exchange: bytes both ways until either side ends, or neither has moved any for too long. */
+import { GatewayError } from '../lib/error.ts'
+import type { Duplex } from '../message/duplex.ts'
+import type { ResponseHead } from '../message/head.ts'
+import { TimerEntry } from '../transport/timers.ts'
+import { finish } from './ending.ts'
+import type { ProxyExchange } from './exchange.ts'
+import { passFilters } from './response.ts'
+import { WaitingDuplex } from './waiting-duplex.ts'
+
+/** Milliseconds without progress after which the side that is left is not waited for any more. */
+const LAST_BYTES = 10_000
+
+/** The upstream has agreed to an upgrade: the filters see its head (101), then the two sides are joined. */
+export function upgradeExchange(x: ProxyExchange, head: ResponseHead, upstream: Duplex): void {
+  const goesOn = passFilters(x, head)
+  if (goesOn === true) return openTunnel(x, head, upstream)
+  if (goesOn === false) return upstream.destroy()
+  head.fields.detach()
+  x.watch()
+  const waiting = new WaitingDuplex(upstream)
+  goesOn
+    .then((late) => {
+      if (!late || x.ended || waiting.closed) upstream.destroy()
+      if (late && !x.ended)
+        if (waiting.closed) x.fail(new GatewayError('UpstreamTruncated', 'closed before the upgrade was complete'))
+        else openTunnel(x, head, waiting)
+    })
+    .catch((error: unknown) => x.fail(error))
+}
+
+/** Tells the client that the upstream agreed, and joins the two. */
+function openTunnel(x: ProxyExchange, head: ResponseHead, upstream: Duplex): void {
+  x.status = 101
+  x.headSent = true
+  x.context.timers.disarm(x)
+  new Tunnel(x, x.downstream.upgrade(head, x.incoming.upgrade!), upstream).start()
+}
+
+class Tunnel extends TimerEntry {
+  readonly #x: ProxyExchange
+  readonly #client: Duplex
+  readonly #upstream: Duplex
+  /** Milliseconds, 0 = for ever. */
+  readonly #idle: number
+  #lastActivity: number
+  /** Bytes that had not left when this was last looked at: fewer of them are progress, too. */
+  #unsent = 0
+  #clientClosed = false
+  #upstreamClosed = false
+
+  constructor(x: ProxyExchange, client: Duplex, upstream: Duplex) {
+    super()
+    this.#x = x
+    this.#client = client
+    this.#upstream = upstream
+    this.#idle = x.policy.timeouts.tunnelIdle
+    this.#lastActivity = x.context.timers.now
+  }
+
+  start(): void {
+    const client = this.#client
+    const upstream = this.#upstream
+    if (this.#idle > 0) this.#x.context.timers.arm(this, this.#lastActivity + this.#idle)
+    upstream.start({
+      onData: (bytes) => {
+        this.#x.bytesOut += bytes.length
+        this.#carry(bytes, upstream, client)
+      },
+      onEnd: () => {
+        client.end()
+        // A server that has ended its side is done with the connection.
+        upstream.end()
+      },
+      onDrain: () => this.#drained(client),
+      onClose: () => this.#upstreamGone(),
+    })
+    client.start({
+      onData: (bytes) => {
+        this.#x.bytesIn += bytes.length
+        this.#carry(bytes, client, upstream)
+      },
+      onEnd: () => upstream.end(),
+      onDrain: () => this.#drained(upstream),
+      onClose: (error) => this.#clientGone(error),
+    })
+  }
+
+  #carry(bytes: Uint8Array, from: Duplex, to: Duplex): void {
+    this.#lastActivity = this.#x.context.timers.now
+    if (!to.write(bytes)) from.pause()
+  }
+
+  /** One side takes bytes again: the other is read. */
+  #drained(from: Duplex): void {
+    this.#lastActivity = this.#x.context.timers.now
+    from.resume()
+  }
+
+  /** What is still on its way to the client gets there, then its end. */
+  #upstreamGone(): void {
+    this.#upstreamClosed = true
+    if (this.#clientClosed) return this.#over()
+    this.#client.close()
+    this.#awaitLastBytes(this.#client)
+  }
+
+  /** What the client has said still goes to the upstream, unless the gateway itself ends. */
+  #clientGone(error: GatewayError | null): void {
+    const x = this.#x
+    this.#clientClosed = true
+    x.bytesOut = Math.max(0, x.bytesOut - this.#client.unsent)
+    x.reason ??= error?.reason ?? null
+    if (this.#upstreamClosed) return this.#over()
+    if (error !== null) this.#upstream.destroy()
+    else this.#upstream.close()
+    this.#awaitLastBytes(this.#upstream)
+  }
+
+  #over(): void {
+    this.#x.context.timers.disarm(this)
+    finish(this.#x)
+  }
+
+  #awaitLastBytes(side: Duplex): void {
+    const { timers } = this.#x.context
+    this.#unsent = side.unsent
+    timers.arm(this, timers.now + LAST_BYTES)
+  }
+
+  expired(now: number): void {
+    const { timers } = this.#x.context
+    if (this.#clientClosed || this.#upstreamClosed) {
+      const left = this.#clientClosed ? this.#upstream : this.#client
+      if (this.#progress(left.unsent)) timers.arm(this, now + LAST_BYTES)
+      else left.destroy()
+      return
+    }
+    const due = this.#lastActivity + this.#idle
+    if (due > now) timers.arm(this, due)
+    else if (this.#progress(this.#client.unsent + this.#upstream.unsent)) timers.arm(this, now + this.#idle)
+    else {
+      this.#x.reason ??= 'IdleTimeout'
+      this.#client.destroy()
+      this.#upstream.destroy()
+    }
+  }
+
+  #progress(unsent: number): boolean {
+    const before = this.#unsent
+    this.#unsent = unsent
+    return unsent < before
+  }
+}

@@ -1,0 +1,45 @@
+/** What goes to the endpoint: the client's request as the filters left it. */
+import type { Endpoint } from '../balance/endpoint.ts'
+import { authorityOf } from '../pattern/host.ts'
+import { REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
+import type { UpstreamRequest } from '../transport/upstream.ts'
+import type { ProxyExchange } from './exchange.ts'
+
+export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamRequest {
+  const { incoming } = x
+  const host = hostFor(x, endpoint)
+  if (host !== undefined) x.request.remove('host')
+  const { id } = x
+  if (x.trusted) x.request.remove(REQUEST_ID_FIELD)
+  const { upgrade } = incoming
+  return {
+    method: x.method,
+    target: x.query === undefined ? x.path : `${x.path}?${x.query}`,
+    host,
+    fields: x.request,
+    bodyLength: x.body === null ? 0 : x.body.length,
+    forwarding: x.forwarding.block,
+    passed: x.context.loops.block(x.ruleView!),
+    id,
+    acceptsTrailers: incoming.acceptsTrailers,
+    upgrade: upgrade !== null && maySwitch(x, upgrade) ? upgrade : null,
+  }
+}
+
+/** What is sent as Host; undefined keeps the field as it came. */
+function hostFor(x: ProxyExchange, endpoint: Endpoint): string | undefined {
+  if (x.upstreamHost !== undefined) return x.upstreamHost
+  const { authority, authorityMoved } = x.incoming
+  const byName = x.backend!.plan.hostHeader === 'UseServerName'
+  // HTTP in clear is what is spoken with endpoints; its own port stays out (RFC 9110 §7.2).
+  if (byName && endpoint.hostname !== undefined) return authorityOf('http', endpoint.hostname, endpoint.port)
+  // An HTTP/1.0 client may name no host at all; what we send is HTTP/1.1 and must (RFC 9112 §3.2).
+  if (authority === '') return endpoint.authority
+  // With names, an earlier try may have taken the client's Host out for one that this endpoint does not have.
+  return authorityMoved || byName ? authority : undefined
+}
+
+/** With a body, the bytes of the new protocol would come behind one that is still on its way. */
+function maySwitch(x: ProxyExchange, upgrade: string): boolean {
+  return x.method === 'GET' && x.incoming.bodyLength === 0 && x.policy.upgrades.includes(upgrade)
+}

@@ -1,0 +1,37 @@
+/** What runs in a worker: a policy set with its chain, a Backend with its balancer and pools. */
+import type { Balancer } from '../balance/balancer.ts'
+import type { Endpoint } from '../balance/endpoint.ts'
+import type { RetryBudget } from '../balance/retry.ts'
+import type { NamespaceShare } from '../limit/upstream-budget.ts'
+import type { RouteTables } from '../snapshot/route-tables.ts'
+import type { Backend } from '../snapshot/snapshot.ts'
+import type { UpstreamPool } from '../transport/upstream.ts'
+import type { LinkedPolicy } from './linked-policy.ts'
+
+/** Outlives tables: keyed by the Backend's id, so that connections, rotation and counts survive every change. */
+export interface LinkedBackend {
+  readonly id: string
+  readonly plan: Backend
+  readonly balancer: Balancer
+  readonly retries: RetryBudget
+  /** What its namespace has of this worker. */
+  readonly share: NamespaceShare
+  /** Over all workers, as the Backend and the operator say; 0 = unlimited. */
+  readonly maxConcurrentRequests: number
+  pool(endpoint: Endpoint): UpstreamPool
+  /** Row in the shared endpoint table for limits over all workers; -1 when the table had none left. */
+  readonly slot: number
+  /** Row in the metrics. */
+  readonly metricsRow: number
+}
+
+/**
+ * One generation as this worker serves it. Never changed once it is current; an exchange keeps the one it began with.
+ */
+export interface LinkedTables {
+  readonly generation: number
+  readonly tables: RouteTables
+  /** Null where a policy set cannot be used: its rules answer 500. */
+  readonly policies: readonly (LinkedPolicy | null)[]
+  readonly backends: readonly (LinkedBackend | null)[]
+}

@@ -1,0 +1,146 @@
+/**
+ * Puts a worker's parts together: exchanges, Backends, linking, messages. The thread (main.ts) and the tests call this
+ * one function; what differs between them is what they hand in.
+ */
+import { WeightedSplits } from '../balance/weighted-split.ts'
+import type { AccessLog } from '../exchange/access-log.ts'
+import { ClientResolver } from '../exchange/client-address.ts'
+import { ExchangeContext } from '../exchange/exchange-context.ts'
+import { LoopGuard } from '../exchange/loop-guard.ts'
+import { UpstreamClient } from '../exchange/outgoing-client.ts'
+import { ProxyRequestHandler } from '../exchange/request-handler.ts'
+import type { Random, TimerClock } from '../lib/clock.ts'
+import { UpstreamBudget } from '../limit/upstream-budget.ts'
+import { Linker } from '../link/linker.ts'
+import { normalizePath } from '../pattern/path.ts'
+import type { PatternCache } from '../pattern/pattern-cache.ts'
+import { compilePattern } from '../pattern/regex.ts'
+import { ContentStore } from '../policy/contents.ts'
+import type { FilterRegistry } from '../policy/registry.ts'
+import type { FilterServices } from '../policy/services.ts'
+import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
+import type { WorkerMetrics } from '../shared-memory/metrics.ts'
+import type { FromWorker, WorkerSettings } from '../thread/messages.ts'
+import type { Connector } from '../transport/connector.ts'
+import { DialGuard } from '../transport/dial-guard.ts'
+import { Timers } from '../transport/timers.ts'
+import { Backends } from './backends.ts'
+import { EndpointLoad } from './endpoint-load.ts'
+import { MessageLoop } from './message-loop.ts'
+
+/** What a data plane is handed. */
+export interface DataPlaneEdges {
+  /** Row of this worker in every ledger. */
+  readonly worker: number
+  /** Among which the ceilings of the installation are divided. */
+  readonly workers: number
+  readonly clock: TimerClock
+  readonly random: Random
+  readonly connector: Connector
+  readonly endpoints: EndpointTable
+  readonly metrics: WorkerMetrics
+  readonly registry: FilterRegistry
+  /** Of the thread. */
+  readonly patterns: PatternCache
+  /** Row of a Backend in the metrics, by its id. */
+  metricsRow(id: string): number
+  accessLog(settings: WorkerSettings['accessLog']): AccessLog
+  /** Settings are in force for exchanges and upstreams; listeners are the caller's. */
+  settings(settings: WorkerSettings): void
+  /** A generation is in force. */
+  applied(generation: number): void
+  epoch(epoch: number): void
+  send(message: FromWorker): void
+  /** An error that is a fault of the gateway. */
+  unexpected(error: unknown): void
+  filterThrew(filter: string, error: unknown): void
+}
+
+export interface DataPlane {
+  readonly timers: Timers
+  readonly context: ExchangeContext
+  /** Takes requests, from whatever accepts them. */
+  readonly handler: ProxyRequestHandler
+  readonly backends: Backends
+  readonly budget: UpstreamBudget
+  readonly contents: ContentStore
+  /** Takes what control sends. */
+  readonly messages: MessageLoop
+}
+
+export function createDataPlane(edges: DataPlaneEdges): DataPlane {
+  const { worker, clock, random, endpoints, metrics } = edges
+  const timers = new Timers(clock)
+  const budget = new UpstreamBudget(edges.workers)
+  const contents = new ContentStore()
+  let guard: DialGuard | undefined
+  const backends = new Backends({
+    worker,
+    clock,
+    random,
+    timers,
+    endpoints,
+    metrics,
+    metricsRow: (id) => edges.metricsRow(id),
+    mayDial: (address, port) => guard !== undefined && guard.refuses(address, port) === undefined,
+    connector: edges.connector,
+    budget,
+    limits: { head: 65_536, headers: 100, uri: 16_384 },
+  })
+  const context = new ExchangeContext({
+    worker,
+    clock,
+    random,
+    timers,
+    endpoints,
+    metrics,
+    splits: new WeightedSplits(random),
+    observer: new EndpointLoad(worker, endpoints),
+    unexpected: (error) => edges.unexpected(error),
+  })
+  const linker = new Linker({
+    filters: filterServices(edges, new UpstreamClient(context, (id) => backends.find(id)), contents),
+    registry: edges.registry,
+    timers: clock,
+    backends,
+    patterns: edges.patterns,
+    commit(tables) {
+      context.tables = tables
+      edges.applied(tables.generation)
+    },
+    problem: (message) => edges.send({ type: 'problem', message }),
+  })
+  const useSettings = (settings: WorkerSettings): void => {
+    context.clients = new ClientResolver(settings.clientAddress)
+    context.accessLog = edges.accessLog(settings.accessLog)
+    context.loops = new LoopGuard(settings.loop)
+    guard = new DialGuard(settings.dial)
+    backends.limits = settings.limits
+    budget.use(settings.upstreams, settings.limits.connections)
+    edges.settings(settings)
+  }
+  const messages = new MessageLoop({
+    clock,
+    linker,
+    endpoints: backends,
+    contents,
+    settings: useSettings,
+    epoch: (epoch) => edges.epoch(epoch),
+    send: (message) => edges.send(message),
+  })
+  return { timers, context, handler: new ProxyRequestHandler(context), backends, budget, contents, messages }
+}
+
+function filterServices(edges: DataPlaneEdges, client: UpstreamClient, contents: ContentStore): FilterServices {
+  const { clock, random } = edges
+  return {
+    clock,
+    random,
+    timers: clock,
+    client,
+    contents,
+    compilePattern,
+    normalizePath,
+    report: (filter, error) => edges.filterThrew(filter, error),
+  }
+}

@@ -1,0 +1,23 @@
+/** Counts the attempts in flight on each endpoint, over all workers: what least-request balancers read. */
+import type { Endpoint } from '../balance/endpoint.ts'
+import type { AttemptObserver, AttemptOutcome } from '../exchange/attempt-observer.ts'
+import type { LinkedBackend } from '../link/linked-tables.ts'
+import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
+
+export class EndpointLoad implements AttemptObserver {
+  readonly #worker: number
+  readonly #endpoints: EndpointTable
+
+  constructor(worker: number, endpoints: EndpointTable) {
+    this.#worker = worker
+    this.#endpoints = endpoints
+  }
+
+  attemptStarted(_backend: LinkedBackend, endpoint: Endpoint): void {
+    this.#endpoints.acquire(this.#worker, endpoint.slot)
+  }
+
+  attemptEnded({ endpoint }: Readonly<AttemptOutcome>): void {
+    this.#endpoints.release(this.#worker, endpoint.slot)
+  }
+}
