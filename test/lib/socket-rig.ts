@@ -28,11 +28,15 @@ import type {
 import { type InProcess, inProcess } from '../worker/in-process.ts'
 
 export const socketRig: TransportRig = {
+  capacity: 1,
+  large: 24 * 1024 * 1024,
   async gateway(scope: Scope, options: GatewayOptions): Promise<TransportGateway> {
     const counter = { connections: 0 }
     const upstreams: number[] = []
     for (const script of options.upstreams) upstreams.push(await portOf(scope, script, counter))
-    return new SocketGateway(await inProcess(scope, { ...options, upstreams }), counter)
+    const gateway = new SocketGateway(await inProcess(scope, { ...options, upstreams }), counter)
+    scope.after(() => gateway.close())
+    return gateway
   },
 }
 
@@ -49,12 +53,17 @@ async function portOf(scope: Scope, script: UpstreamScript, counter: { connectio
     res.assignSocket(socket)
     script(new HttpServed(req, res, early))
   })
-  server.on('connection', () => counter.connections++)
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket) => {
+    counter.connections++
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   scope.after(() => {
     server.close()
-    server.closeAllConnections()
+    for (const socket of sockets) socket.destroy()
   })
   return (server.address() as AddressInfo).port
 }
@@ -63,6 +72,7 @@ class SocketGateway implements TransportGateway {
   readonly #inProcess: InProcess
   readonly #counter: { readonly connections: number }
   readonly #agent = new Agent({ keepAlive: true })
+  readonly #requests: HttpRequest[] = []
 
   constructor(gateway: InProcess, counter: { readonly connections: number }) {
     this.#inProcess = gateway
@@ -70,7 +80,9 @@ class SocketGateway implements TransportGateway {
   }
 
   ask(asking: Asking = {}): ClientRequest {
-    return new HttpRequest(this.#inProcess.port, this.#agent, asking)
+    const request = new HttpRequest(this.#inProcess.port, this.#agent, asking)
+    this.#requests.push(request)
+    return request
   }
 
   get connections(): number {
@@ -87,6 +99,11 @@ class SocketGateway implements TransportGateway {
 
   log(): readonly Readonly<Record<string, unknown>>[] {
     return this.#inProcess.log()
+  }
+
+  close(): void {
+    this.#agent.destroy()
+    for (const request of this.#requests) request.close()
   }
 
   async nothingLeft(): Promise<void> {
@@ -109,6 +126,8 @@ class HttpRequest implements ClientRequest {
   readonly #whole = Promise.withResolvers<ReceivedResponse>()
   readonly #upgraded = Promise.withResolvers<TunnelEnd>()
   #res: IncomingMessage | null = null
+  /** Of the tunnel. */
+  #socket: Socket | null = null
   #paused = false
   readonly interim: ReceivedHead[] = []
 
@@ -124,6 +143,7 @@ class HttpRequest implements ClientRequest {
     req.on('information', (info) => this.interim.push({ status: info.statusCode, fields: fieldMap(info.headers) }))
     req.on('response', (res) => this.#respond(res))
     req.on('upgrade', (res, socket: Socket, early: Buffer) => {
+      this.#socket = socket
       this.#head.resolve({ status: 101, fields: fieldMap(res.headers) })
       this.#upgraded.resolve(new SocketEnd(socket, early))
     })
@@ -193,7 +213,16 @@ class HttpRequest implements ClientRequest {
   }
 
   vanish(): void {
-    this.#req.socket?.resetAndDestroy()
+    const { socket } = this.#req
+    // Node leaks the handle of a socket that is reset while its FIN is on its way.
+    if (socket?.writableEnded === true) socket.destroy()
+    else socket?.resetAndDestroy()
+  }
+
+  /** The test is over. */
+  close(): void {
+    this.#req.destroy()
+    this.#socket?.destroy()
   }
 }
 

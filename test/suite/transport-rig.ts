@@ -57,7 +57,7 @@ export interface ClientRequest {
   end(trailers?: FieldMap): void
   /** Bytes of the body that the gateway has not taken. */
   readonly unsent: number
-  /** The client reads no more of the response. */
+  /** The client reads no more of the response than its head. */
   pause(): void
   resume(): void
   /** Interim responses that have come. */
@@ -127,5 +127,9 @@ export interface TransportGateway {
 }
 
 export interface TransportRig {
+  /** Requests that a connection to an upstream carries at a time. */
+  readonly capacity: number
+  /** Bytes, more than two ends and whatever is between them hold. */
+  readonly large: number
   gateway(scope: Scope, options: GatewayOptions): Promise<TransportGateway>
 }

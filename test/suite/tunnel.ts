@@ -3,10 +3,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Fields } from '../../src/message/fields.ts'
 import type { Filter } from '../../src/policy/filter.ts'
-import { toUp } from '../worker/in-process.ts'
+import { toUp } from '../worker/test-plane.ts'
 import type { ServedRequest, TransportGateway, TransportRig, TunnelEnd } from './transport-rig.ts'
-
-const LARGE = 24 * 1024 * 1024
 
 interface Joined {
   readonly gateway: TransportGateway
@@ -62,11 +60,11 @@ export function tunnelSuite(name: string, rig: TransportRig): void {
         const { gateway, client, upstream } = await joined(t)
         const [from, to] = way === 'upstream' ? [client, upstream] : [upstream, client]
         to.pause()
-        from.write(Buffer.alloc(LARGE, 'x'))
+        from.write(Buffer.alloc(rig.large, 'x'))
         await gateway.pass(300)
         assert.ok(from.unsent > 0, 'the sender was stopped')
         to.resume()
-        await gateway.until(() => to.received.length === LARGE, 'the rest')
+        await gateway.until(() => to.received.length === rig.large, 'the rest')
         client.end()
         upstream.end()
         await over(gateway)
@@ -97,7 +95,7 @@ export function tunnelSuite(name: string, rig: TransportRig): void {
     it('does not wait for ever for an upstream that takes nothing more', async (t) => {
       const { gateway, client, upstream } = await joined(t, { timeouts: { tunnelIdle: '300ms' } })
       upstream.pause()
-      client.write(Buffer.alloc(LARGE))
+      client.write(Buffer.alloc(rig.large))
       await gateway.pass(100)
       await gateway.until(() => client.closed || client.ended)
       client.end()

@@ -283,6 +283,7 @@ export class MemoryRequest implements ClientRequest {
   #ending: FieldMap | null = null
   readonly #body: Buffer[] = []
   #received: ReceivedHead | null = null
+  #paused = false
   readonly interim: ReceivedHead[] = []
 
   constructor(listener: MemoryListener, asking: Asking, wait: <T>(promise: Promise<T>) => Promise<T>) {
@@ -318,10 +319,12 @@ export class MemoryRequest implements ClientRequest {
   }
 
   pause(): void {
-    this.#downstream.reading(true)
+    this.#paused = true
+    if (this.began) this.#downstream.reading(true)
   }
 
   resume(): void {
+    this.#paused = false
     this.#downstream.reading(false)
   }
 
@@ -349,6 +352,7 @@ export class MemoryRequest implements ClientRequest {
 
   takeHead(head: ReceivedHead): void {
     this.#received = head
+    if (this.#paused) this.#downstream.reading(true)
     this.#head.resolve(head)
   }
 
