@@ -8,7 +8,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parse } from 'yaml'
 import { UNBUILT, type Unbuilt } from '../src/api/not-implemented.ts'
-import type { Schema } from '../src/api/schema-run.ts'
+import type { Schema } from '../src/api/schema-dialect.ts'
 
 const root = new URL('../', import.meta.url)
 

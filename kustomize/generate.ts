@@ -7,7 +7,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parse, stringify } from 'yaml'
-import type { Schema } from '../src/api/schema-run.ts'
+import type { Schema } from '../src/api/schema-dialect.ts'
 
 /** As far as kustomize reads it. */
 export interface Definition {

@@ -1,5 +1,5 @@
 /** How values of a structural schema appear in CEL, and how fields are named there. */
-import type { Schema } from './schema-run.ts'
+import type { Schema } from './schema-dialect.ts'
 
 const CEL_RESERVED = new Set([
   'true',

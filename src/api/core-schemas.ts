@@ -4,7 +4,7 @@
  */
 import { INGRESS_KIND } from './ingress.ts'
 import type { Kind } from './object.ts'
-import type { Schema } from './schema-run.ts'
+import type { Schema } from './schema-dialect.ts'
 
 const text: Schema = { type: 'string' }
 const whole: Schema = { type: 'integer' }

@@ -3,7 +3,7 @@
  * solvers of certificates work.
  */
 import type { KubeObject } from './object.ts'
-import type { Schema } from './schema-run.ts'
+import type { Schema } from './schema-dialect.ts'
 
 export interface Ingress extends KubeObject {
   readonly kind: 'Ingress'

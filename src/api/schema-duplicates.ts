@@ -1,5 +1,6 @@
 /** `x-kubernetes-list-type`: entries of a set, and keys of a map, stand once. */
-import type { Run, Schema } from './schema-run.ts'
+import type { Schema } from './schema-dialect.ts'
+import type { Run } from './schema-run.ts'
 
 export function compileDuplicates(schema: Schema): ((list: readonly unknown[], run: Run) => void) | undefined {
   const type = schema['x-kubernetes-list-type']

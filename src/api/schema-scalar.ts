@@ -1,6 +1,7 @@
 /** Text, numbers and booleans of a structural schema. */
 import { isDuration } from '../lib/quantity.ts'
-import { type Check, type Run, type Schema, wrongType } from './schema-run.ts'
+import type { Schema } from './schema-dialect.ts'
+import { type Check, type Run, wrongType } from './schema-run.ts'
 import { aOrAn, quoted, suggestion } from './wording.ts'
 
 export function checkBoolean(value: unknown, run: Run): unknown {

@@ -17,7 +17,7 @@ import { policyProblems } from './policy-places.ts'
 import type { Route } from './route.ts'
 import { pathProblems } from './route-paths.ts'
 import { type Checker, compileSchema } from './schema.ts'
-import type { Schema } from './schema-run.ts'
+import type { Schema } from './schema-dialect.ts'
 import type { SettingsObject } from './settings.ts'
 import { quoted, suggestion, typeName } from './wording.ts'
 

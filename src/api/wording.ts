@@ -1,5 +1,5 @@
 /** How problems are put in words. */
-import type { Schema } from './schema-run.ts'
+import type { Schema } from './schema-dialect.ts'
 
 /** A value as it may stand in a message: short, and on one line. */
 export function quoted(value: string | number): string {

@@ -59,7 +59,11 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
     }
     for (const key of resources.ingresses.keys()) work.statuses.add(refusedKey('Ingress', key))
     yield* noteHolds(memo, resources, budget)
-  }
+  } else if (!sameFrontends(before.settings, resources.settings))
+    for (const [key, { plan }] of memo.routes) {
+      if (plan.resource.object.spec.listeners !== undefined) work.routes.add(key)
+      if (budget.spend(1)) yield
+    }
   if (!sameForTargets(before.settings, resources.settings))
     for (const id of targetsIn(memo, resources)) {
       work.targets.add(id)
@@ -100,7 +104,7 @@ function* noteNamespaces(
   if (moved.size === 0) return
   for (const host of memo.hosts.values()) {
     const { routes, ownership } = host
-    if (ownership?.lead.delegates.some(({ namespaces }) => namespaces.from === 'Selector'))
+    if (ownership?.owner.delegates.some(({ namespaces }) => namespaces.from === 'Selector'))
       for (const { plan } of routes.values()) if (moved.has(plan.namespace)) work.hosts.add(host.hostname)
     if (budget.spend(1 + routes.size / 16)) yield
   }
@@ -141,12 +145,15 @@ function sameForRoutes(a: SettingsObject, b: SettingsObject): boolean {
       isDeepStrictEqual(a.policies, b.policies) &&
       a.tenancy === b.tenancy &&
       a.limits.namespaceCost === b.limits.namespaceCost &&
-      isDeepStrictEqual(a.hostnames, b.hostnames) &&
-      isDeepStrictEqual(
-        a.listeners.map((listener) => listener.name),
-        b.listeners.map((listener) => listener.name),
-      ))
+      isDeepStrictEqual(a.hostnames, b.hostnames))
   )
+}
+
+/** Whether the same frontends have names; the order in the settings decides nothing. */
+function sameFrontends(a: SettingsObject, b: SettingsObject): boolean {
+  if (a.listeners === b.listeners) return true
+  const names = new Set(a.listeners.map(({ name }) => name))
+  return names.size === b.listeners.length && b.listeners.every(({ name }) => names.has(name))
 }
 
 /** Every Backend, and whatever else is referred to. */

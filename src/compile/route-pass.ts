@@ -118,7 +118,7 @@ export function hostOf(memo: CompileState, hostname: string): HostState {
     ownership: undefined,
     entries: new Map(),
     order: [],
-    segment: undefined,
+    served: undefined,
     policies: [],
     base: undefined,
     borrowers: undefined,

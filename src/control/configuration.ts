@@ -39,7 +39,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   readonly #resources: Resources
   #settings: SettingsObject
   #synced = false
-  /** What workers listen on; set when they may be told. */
+  /** What workers listen on; set once they may be sent anything. */
   #sockets: readonly ListenerSettings[] | undefined
 
   constructor(rooms: ConfigurationRooms, input: ConfigurationInput) {
@@ -73,7 +73,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#resources.synced()
   }
 
-  /** Workers may be told: from now on, not before, everything that is in force. */
+  /** From now on, not before, workers are sent everything that is in force. */
   open(settings: SettingsObject, sockets: readonly ListenerSettings[]): void {
     this.#settings = settings
     this.#sockets = sockets

@@ -1,4 +1,4 @@
-/** Where the resources come from, as the command line says it. */
+/** Opens the source that the command line names. */
 import type { Kind } from '../api/object.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
 import type { ClusterCheckpoint, ClusterIdentity } from '../source/checkpoint/cluster-checkpoint.ts'
@@ -91,8 +91,8 @@ class ClusterSource implements Source {
     this.#loaded?.interest?.(needs)
   }
 
-  knows(kind: Kind, key: string, subject: string): boolean {
-    return this.#loaded?.knows?.(kind, key, subject) ?? false
+  knows(kind: Kind, key: string, target: string): boolean {
+    return this.#loaded?.knows?.(kind, key, target) ?? false
   }
 
   async stop(): Promise<void> {

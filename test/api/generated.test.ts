@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { generatedPages } from '../../docs/generate.ts'
 import { generated } from '../../schemas/generate.ts'
 import { UNBUILT, unbuiltSentence } from '../../src/api/not-implemented.ts'
-import type { Schema } from '../../src/api/schema-run.ts'
+import type { Schema } from '../../src/api/schema-dialect.ts'
 import { documents } from './schemas.ts'
 
 const read = (name: string): string => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')

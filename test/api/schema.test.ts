@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type FieldProblem, formatPath } from '../../src/api/object.ts'
 import { compileSchema } from '../../src/api/schema.ts'
-import type { Schema } from '../../src/api/schema-run.ts'
+import type { Schema } from '../../src/api/schema-dialect.ts'
 
 function problemsOf(schema: Schema, value: unknown): string[] {
   return compileSchema(schema)(value).problems.map(({ path, reason }) => `${formatPath(path)} ${reason}`.trim())

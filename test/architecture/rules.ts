@@ -203,10 +203,7 @@ function shapeFaults(file: SourceFile): string[] {
   return faults
 }
 
-/**
- * Of what is loaded: two classes of one folder may name each other's types, but neither file needs the other to begin.
- * In a folder that is divided into rooms types count, too.
- */
+/** Type imports count: files that name each other's types can only be read together. */
 function cycleFaults(files: ReadonlyMap<string, SourceFile>): string[] {
   const faults: string[] = []
   const state = new Map<string, 'open' | 'done'>()
@@ -215,8 +212,7 @@ function cycleFaults(files: ReadonlyMap<string, SourceFile>): string[] {
     state.set(file.path, 'open')
     trail.push(file.path)
     for (const site of file.imports) {
-      const counts = site.kind !== 'url' && (site.typeOnly !== true || Object.hasOwn(ROOMS, file.folder))
-      const path = counts ? target(file, site) : undefined
+      const path = site.kind === 'url' ? undefined : target(file, site)
       const other = path === undefined ? undefined : files.get(path)
       if (other === undefined) continue
       if (state.get(other.path) === 'open')

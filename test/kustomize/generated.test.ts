@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { parse } from 'yaml'
 import { type Definition, fieldsOf, generatedFiles, targetOf } from '../../kustomize/generate.ts'
-import type { Schema } from '../../src/api/schema-run.ts'
+import type { Schema } from '../../src/api/schema-dialect.ts'
 
 const read = (name: string): string => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
 const { definitions } = JSON.parse(read('kustomize/openapi.json')) as { definitions: Record<string, Definition> }

@@ -115,7 +115,7 @@ function policySets(
   const { snapshot } = compiled(resources, new CompileState(() => {}, ROWS))
   const sets = new Map<string, PolicySet>()
   for (const key of Object.keys(routes))
-    for (const rule of snapshot.segments.get(`${key.replace('/', '.')}.test`)!.rules)
+    for (const rule of snapshot.hosts.get(`${key.replace('/', '.')}.test`)!.common!.rules)
       sets.set(`${key} ${rule.rule}`, structuredClone(snapshot.policies.get(rule.policy)!))
   return sets
 }

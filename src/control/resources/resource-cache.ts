@@ -1,6 +1,6 @@
 /**
- * Every object as it is served. Judges what sources deliver at the door, keeps the last good version of what has become
- * invalid, and says of each batch how much has to be done about it.
+ * Every object as it is served. Validates what sources deliver, keeps the last good version of what has become invalid,
+ * and determines what each change asks for.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Backend } from '../../api/backend.ts'
@@ -68,21 +68,21 @@ export class ResourceCache {
   readonly #entries = new Map<string, CachedObject>()
   readonly #broken = new Set<string>()
   readonly #served: ServedObjects
-  /** As last told; undefined when something about it is different. */
+  /** As last returned; undefined when something about it is different. */
   #problems: readonly ObjectProblem[] | undefined
   readonly #refused = new FrozenMapBuilder<Refused>()
   /** Of an earlier process, until the object is seen. */
   readonly #restored = new Map<string, ObjectRecord>()
   readonly #kept = new Set<string>()
   #keep = new Map<string, ObjectChange>()
-  #holds = new FrozenMap<HostnameReservation>()
+  #reservations = new FrozenMap<HostnameReservation>()
   #unreachable = new FrozenMap<Unreachable>()
   #set: ResourceSet | undefined
 
   /**
    * @param lastGood what an earlier process has kept, see {@link lastGoodChanges}
    * @param memory what all objects together may take
-   * @param quarantine told what is worked on, and asked what must not be
+   * @param quarantine records what is worked on, and knows what must not be
    */
   constructor(
     validator: Validator,
@@ -152,9 +152,9 @@ export class ResourceCache {
     return 'rebuild'
   }
 
-  useHolds(holds: FrozenMap<HostnameReservation>): Impact {
-    if (holds === this.#holds) return 'ignore'
-    this.#holds = holds
+  useReservations(reservations: FrozenMap<HostnameReservation>): Impact {
+    if (reservations === this.#reservations) return 'ignore'
+    this.#reservations = reservations
     this.#set = undefined
     return 'rebuild'
   }
@@ -171,7 +171,7 @@ export class ResourceCache {
     return this.#served.releasedHostnames()
   }
 
-  /** The source has told all there is: what an earlier process kept of objects that are gone is forgotten. */
+  /** The source has reported everything: what an earlier process kept of objects that are gone is forgotten. */
   synced(): void {
     for (const [name, { kind, key }] of this.#restored) this.#keepGood(name, kind, key, undefined)
     this.#restored.clear()
@@ -182,7 +182,7 @@ export class ResourceCache {
     this.#set ??= {
       settings: this.#settings,
       ...this.#served.freeze(),
-      holds: this.#holds,
+      holds: this.#reservations,
       refused: this.#refused.freeze(),
       unreachable: this.#unreachable,
     }
@@ -276,7 +276,7 @@ export class ResourceCache {
     return this.#put(kind, key, { key, object, created: createdOf(good), stale })
   }
 
-  /** Whether a broken version says the same about what is served as the one before it. */
+  /** Whether a broken version leads to the same served version and status as the one before it. */
   #sameBroken(name: string, good: KubeObject | undefined, raw: unknown): boolean {
     const { kind, key } = this.#entries.get(name)!
     if (good === undefined) return this.#refused.get(name)?.generation === generationOf(raw)

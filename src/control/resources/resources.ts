@@ -229,7 +229,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
     if (changes.length === 0) return
     const written = this.#events.keep(changes)
     if (late) void this.#records.add(written)
-    this.#ask(this.#cache.useHolds(this.#reservations.holds))
+    this.#ask(this.#cache.useReservations(this.#reservations.current))
   }
 
   #ask(impact: Impact): void {

@@ -116,7 +116,7 @@ export class ServedObjects {
       this.#sliceService.delete(key)
       impact.add(this.#users.impactOf(before))
     }
-    // In Strict such a one may be refused, and a status has to say so.
+    // In Strict such a slice may be refused, which a status has to report.
     if (this.#settings.tenancy === 'Strict' && [old, slice].some((one) => one !== undefined && listsOthers(one)))
       for (const service of [before, now]) if (service !== undefined && this.#users.has(service)) impact.add('rebuild')
     if (now !== undefined && slice !== undefined) {

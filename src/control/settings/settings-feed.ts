@@ -88,7 +88,7 @@ export class SettingsFeed {
     this.#views = viewsOf(settings, (path) =>
       waiting.some((one) => begins(path, one.path)) ? 'start' : originOf(path),
     )
-    // Whatever the order in which they are said.
+    // The order of keys does not matter.
     if (!isDeepStrictEqual(settings, this.#inForce)) {
       this.#inForce = settings
       events.changed(settings)
@@ -128,8 +128,8 @@ function viewsOf(
       return
     }
     const origin = originOf(path)
-    const said = origin === 'start' ? 'the start; another value waits for the next one' : originText(origin)
-    views.push({ path: formatPath(path), value, origin: said })
+    const text = origin === 'start' ? 'the start; another value waits for the next one' : originText(origin)
+    views.push({ path: formatPath(path), value, origin: text })
   }
   walk(settings, [])
   return views

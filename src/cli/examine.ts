@@ -1,4 +1,4 @@
-/** Manifests to what `compile` reads, with a finding for everything that keeps an object out. */
+/** Validates and compiles manifests, and collects findings for every object that is not served as written. */
 import type { Condition } from '../api/condition.ts'
 import { SERVICE_NAME_LABEL } from '../api/kubernetes.ts'
 import type { KubeObject } from '../api/object.ts'
@@ -18,12 +18,12 @@ import { aboutObject, type Finding, fromField } from './finding.ts'
 export interface Examined {
   readonly compiled: Compiled
   readonly findings: readonly Finding[]
-  /** Objects of which nothing is served because they are not valid. */
+  /** Number of invalid objects, which are not served. */
   readonly refused: number
 }
 
 /**
- * Validates every object, then compiles the valid ones: conflicts and references are found by the very code that
+ * Validates all objects, then compiles the valid ones: conflicts and broken references are found by the same code that
  * serves.
  */
 export async function examine(
@@ -41,7 +41,7 @@ export async function examine(
     if (definition === undefined || resources.refused.has(id)) continue
     const bad = status.conditions.filter(isBad)
     for (const { type, reason, message } of bad) {
-      // A Route of which nothing is left says why a second time.
+      // A Route without any valid rule repeats the reason in its Accepted condition.
       const repeated = type === 'Accepted' && bad.some((other) => other.type !== type && other.reason === reason)
       if (!repeated) findings.push(aboutObject(definition, reason, message))
     }
@@ -50,7 +50,7 @@ export async function examine(
   return { compiled, findings, refused }
 }
 
-/** Of the addresses that a guard judges while it runs, those that are refused wherever this runs. */
+/** Compiles with the addresses that the dial guard refuses independently of the machine marked as unreachable. */
 async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
   const memo = new CompileState()
   const first = await runInSlices(compile(resources, memo))
