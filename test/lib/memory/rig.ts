@@ -1,4 +1,5 @@
 /** The exchange in memory: no sockets, and time that passes only when a test waits. */
+import { FrontendHandle } from '../../../src/snapshot/frontend-handle.ts'
 import type { PeerListener } from '../../../src/transport/peer.ts'
 import type {
   Asking,
@@ -20,7 +21,8 @@ const STEPS = 1_500
 /** Turns in which what is under way goes on before time passes for it. */
 const TURNS = 20
 
-const LISTENER: PeerListener = { name: 'memory', metricsRow: 0, leaving: false }
+/** The one of the settings that the test compiles with. */
+const NAME = 'http'
 
 /** @param capacity requests that a connection to an upstream carries at a time */
 export function memoryRig(capacity: number): TransportRig {
@@ -51,9 +53,10 @@ class MemoryGateway implements TransportGateway {
     )
     const { plane } = this.#plane
     plane.messages.accept({ type: 'settings', settings: settingsWith([]) })
+    const listener: PeerListener = { name: NAME, frontend: new FrontendHandle(NAME), metricsRow: 0, leaving: false }
     this.#listener = {
       handler: plane.handler,
-      peer: { address: '127.0.0.1', scheme: 'http', listener: LISTENER },
+      peer: { address: '127.0.0.1', scheme: 'http', listener },
       open: new Set(),
     }
   }
