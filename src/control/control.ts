@@ -141,7 +141,15 @@ export class Control {
     const failed = (error: unknown): void => this.#log.error({ error }, 'the source failed')
     const connection = choice.type === 'kubernetes' ? connectCluster(choice) : undefined
     if (connection !== undefined) this.#checkpoint = this.#openCheckpoint(settings, connection, failed)
-    const source = openSource(choice, settings.watchNamespaces, failed, connection, this.#checkpoint, memory)
+    const source = openSource(
+      choice,
+      settings.watchNamespaces,
+      failed,
+      connection,
+      this.#time,
+      this.#checkpoint,
+      memory,
+    )
     this.#source = source
     // What this process has served itself is the newer.
     const configuration = this.#configure(settings, source, [...kept, ...this.#data.lastGood])

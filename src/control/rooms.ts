@@ -51,7 +51,7 @@ export class Rooms {
     this.block = new ProcessBlock(shared.process)
     this.table = new EndpointTable(shared.endpoints)
     this.accessLog = openAccessLog(shared.accessLog, log)
-    this.settings = new SettingsFeed(data.settingsFile, data.overrides, this.validator, data.settings)
+    this.settings = new SettingsFeed(data.settingsFile, data.overrides, this.validator, time, data.settings)
     this.lastGood = new LastGoodVersions({
       time,
       retain: (changes) => links.post({ type: 'last-good', changes }),
@@ -113,6 +113,7 @@ export class Rooms {
         served: (generation, took: readonly Milliseconds[]) => {
           for (const duration of took) metrics.observeChange(duration)
           statuses.served(generation)
+          this.#links.configuration()?.served(generation)
           post({ type: 'programmed', generation, ...statuses.sizes() })
         },
         settled: (compiled) => endpoints.withdraw(compiled.endpoints),
