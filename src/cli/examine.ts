@@ -1,12 +1,22 @@
 /** Validates and compiles manifests, and collects findings for every object that is not served as written. */
 import type { Condition } from '../api/condition.ts'
+import { KIND_NAMES, KINDS, type KindMap, type KindRow } from '../api/kinds.ts'
 import { SERVICE_NAME_LABEL } from '../api/kubernetes.ts'
 import type { KubeObject } from '../api/object.ts'
 import type { SettingsObject } from '../api/settings.ts'
-import type { KindMap, Validator } from '../api/validate.ts'
+import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
 import { CompileState } from '../compile/compile-state.ts'
-import { noResources, type Resource, type ResourceSet, refusedKey, type Unreachable } from '../compile/resource-set.ts'
+import { payloadFaceOf } from '../compile/payload-face.ts'
+import { nodeId } from '../compile/reference-graph.ts'
+import {
+  noResources,
+  type PayloadFace,
+  type Resource,
+  type ResourceSet,
+  refusedKey,
+  type Unreachable,
+} from '../compile/resource-set.ts'
 import { unreachableBy } from '../compile/unreachable.ts'
 import { runInSlices } from '../lib/time-slice.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
@@ -82,16 +92,7 @@ type Builders = { readonly [K in keyof KindMap]: FrozenMapBuilder<Resource<KindM
 
 function admit(objects: readonly Definition[], settings: SettingsObject, validator: Validator, findings: Finding[]) {
   const refused = new FrozenMapBuilder<NonNullable<ReturnType<ResourceSet['refused']['get']>>>()
-  const builders: Builders = {
-    Route: new FrozenMapBuilder(),
-    Backend: new FrozenMapBuilder(),
-    Ingress: new FrozenMapBuilder(),
-    Secret: new FrozenMapBuilder(),
-    Service: new FrozenMapBuilder(),
-    EndpointSlice: new FrozenMapBuilder(),
-    ConfigMap: new FrozenMapBuilder(),
-    Namespace: new FrozenMapBuilder(),
-  }
+  const builders = Object.fromEntries(KIND_NAMES.map((kind) => [kind, new FrozenMapBuilder()])) as unknown as Builders
   let count = 0
   const take = <K extends keyof KindMap>(kind: K, definition: Definition) => {
     const { key } = definition
@@ -113,8 +114,7 @@ function admit(objects: readonly Definition[], settings: SettingsObject, validat
     backends: builders.Backend.freeze(),
     services: builders.Service.freeze(),
     endpointSlices: bySlicedService(builders.EndpointSlice),
-    secrets: builders.Secret.freeze(),
-    configMaps: builders.ConfigMap.freeze(),
+    payloads: facesOf(builders),
     namespaces: builders.Namespace.freeze(),
     refused: refused.freeze(),
   }
@@ -125,6 +125,17 @@ function createdAt({ metadata }: KubeObject): number | undefined {
   const { creationTimestamp } = metadata
   const time = creationTimestamp === undefined ? Number.NaN : Date.parse(creationTimestamp)
   return Number.isNaN(time) ? undefined : time
+}
+
+function facesOf(builders: Builders): ResourceSet['payloads'] {
+  const faces = new FrozenMapBuilder<PayloadFace>()
+  for (const kind of KIND_NAMES) {
+    const { payload }: KindRow = KINDS[kind]
+    if (payload === undefined) continue
+    for (const { key, object } of builders[kind].freeze().values())
+      faces.set(nodeId(kind, key), payloadFaceOf(payload, object))
+  }
+  return faces.freeze()
 }
 
 function bySlicedService(slices: Builders['EndpointSlice']): ResourceSet['endpointSlices'] {

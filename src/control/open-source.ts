@@ -1,11 +1,11 @@
 /** Opens the source that the command line names. */
-import type { Kind } from '../api/object.ts'
+import type { Kind } from '../api/kinds.ts'
 import type { TimerClock } from '../lib/clock.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
 import type { ClusterCheckpoint, ClusterIdentity } from '../source/checkpoint/cluster-checkpoint.ts'
 import { FolderSource } from '../source/folder/folder-source.ts'
 import type { KubernetesClient } from '../source/kubernetes/client.ts'
-import type { Needs, Source, SourceHandler, SourceLocation } from '../source/source.ts'
+import type { Interest, Source, SourceHandler, SourceLocation } from '../source/source.ts'
 import type { SourceChoice } from './thread-messages.ts'
 
 /** What a source and those who write into a cluster share. */
@@ -59,7 +59,7 @@ class ClusterSource implements Source {
   readonly #memory: ClusterCheckpoint | undefined
   #source: Promise<Source> | undefined
   #loaded: Source | undefined
-  #needs: Needs | undefined
+  #interest: Interest | undefined
 
   constructor(
     connection: Promise<ClusterConnection>,
@@ -80,7 +80,7 @@ class ClusterSource implements Source {
     this.#source.then(
       (source) => {
         this.#loaded = source
-        if (this.#needs !== undefined) source.interest?.(this.#needs)
+        if (this.#interest !== undefined) source.interest?.(this.#interest)
         source.start(handler)
       },
       (error: unknown) => {
@@ -91,9 +91,9 @@ class ClusterSource implements Source {
     )
   }
 
-  interest(needs: Needs): void {
-    this.#needs = needs
-    this.#loaded?.interest?.(needs)
+  interest(interest: Interest): void {
+    this.#interest = interest
+    this.#loaded?.interest?.(interest)
   }
 
   knows(kind: Kind, key: string, target: string): boolean {

@@ -113,6 +113,7 @@ export class Rooms {
         served: (generation, took: readonly Milliseconds[]) => {
           for (const duration of took) metrics.observeChange(duration)
           statuses.served(generation)
+          this.#links.configuration()?.served(generation)
           post({ type: 'programmed', generation, ...statuses.sizes() })
         },
         settled: (compiled) => endpoints.withdraw(compiled.endpoints),

@@ -1,5 +1,5 @@
 import { dirname, join, relative, resolve, sep } from 'node:path'
-import type { Kind } from '../../api/object.ts'
+import type { Kind } from '../../api/kinds.ts'
 import type { TimerClock } from '../../lib/clock.ts'
 import { formatMebibytes } from '../../lib/memory-budget.ts'
 import { HoldOff } from '../hold-off.ts'
