@@ -54,6 +54,8 @@ export interface ResourceSet {
   readonly refused: FrozenMap<Refused>
   /** By backend id: why none of its addresses can be used, where that is no matter of pods that come and go. */
   readonly unreachable: FrozenMap<Unreachable>
+  /** By the name of a listener that is not open as the settings say: why, as a sentence. */
+  readonly unopened: FrozenMap<string>
 }
 
 /** Found out while it runs: names are resolved and addresses judged outside of `compile`. */
@@ -82,6 +84,7 @@ export function noResources(settings: SettingsObject): ResourceSet {
     holds: new FrozenMap(),
     refused: new FrozenMap(),
     unreachable: new FrozenMap(),
+    unopened: new FrozenMap(),
   }
 }
 

@@ -77,6 +77,7 @@ export class ResourceCache {
   #keep = new Map<string, ObjectChange>()
   #holds = new FrozenMap<HostnameReservation>()
   #unreachable = new FrozenMap<Unreachable>()
+  #unopened = new FrozenMap<string>()
   #set: ResourceSet | undefined
 
   /**
@@ -166,6 +167,15 @@ export class ResourceCache {
     return 'rebuild'
   }
 
+  /** @param unopened by name of the listener, why it is not open as the settings say */
+  useUnopened(unopened: ReadonlyMap<string, string>): Impact {
+    const same = unopened.size === this.#unopened.size
+    if (same && [...unopened].every(([name, why]) => this.#unopened.get(name) === why)) return 'ignore'
+    this.#unopened = FrozenMap.from(unopened)
+    this.#set = undefined
+    return 'rebuild'
+  }
+
   /** In Strict: hostnames that objects have ceased to name since the last call. */
   releasedHostnames(): readonly Released[] {
     return this.#served.releasedHostnames()
@@ -185,6 +195,7 @@ export class ResourceCache {
       holds: this.#holds,
       refused: this.#refused.freeze(),
       unreachable: this.#unreachable,
+      unopened: this.#unopened,
     }
     return this.#set
   }
