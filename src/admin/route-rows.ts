@@ -1,4 +1,4 @@
-/** The compiled table as a person reads it: one row for each match, in the order in which they are tried. */
+/** Formats the compiled table as rows: one row per match, in matching order. */
 import type { Host, PathMatch, Rule, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
 
 export interface RouteRow {
@@ -58,7 +58,7 @@ function ruleColumns(
   }
 }
 
-/** As hosts are looked up: exact names, then wildcards from the longest, then the hosts nobody names. */
+/** Sorts in lookup order: exact names, wildcards from the longest, the catch-all. */
 function byHostname(a: Host, b: Host): number {
   const rank = ({ hostname }: Host) => (hostname === '*' ? 2 : hostname.startsWith('*.') ? 1 : 0)
   if (rank(a) !== rank(b)) return rank(a) - rank(b)

@@ -1,14 +1,15 @@
-/** `headgate routes`: the table as it would serve, in the order in which matches are tried. */
+/** `headgate routes`: prints the routing table in matching order. */
 import type { Validator } from '../api/validate.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Host, Match, Rule, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
 import { loadManifests } from '../source/folder/load-manifests.ts'
 import { formatSettingsProblem } from '../source/settings.ts'
+import { systemTimers } from '../thread/system-timers.ts'
+import { settingsOf } from './config.ts'
+import { examine } from './examine.ts'
 import { formatFinding, fromSource } from './finding.ts'
 import type { CommandIo } from './io.ts'
 import type { RoutesCommand } from './parse.ts'
-import { examine } from './resources.ts'
-import { settingsOf } from './settings.ts'
 
 /** One line of the table. */
 interface Row {
@@ -25,7 +26,7 @@ export async function showRoutes(command: RoutesCommand, validator: Validator, i
     return 1
   }
   const { settings } = composed
-  const loaded = await loadManifests([command.config])
+  const loaded = await loadManifests([command.config], systemTimers)
   if (loaded.missing > 0) {
     for (const problem of loaded.problems) io.err(`${formatFinding(fromSource(problem))}\n`)
     return 1
@@ -50,7 +51,7 @@ export async function showRoutes(command: RoutesCommand, validator: Validator, i
   return 0
 }
 
-/** Names before wildcards, longer wildcards before shorter, the catch-all last. */
+/** Sorts exact names before wildcards, longer wildcards before shorter ones, and the catch-all last. */
 function hostsFor({ hosts }: Snapshot, host: string | undefined): Host[] {
   if (host === undefined) return [...hosts.values()].sort(compareHosts)
   const name = host.toLowerCase().replace(/\.$/, '')
@@ -95,12 +96,12 @@ function toText(rows: readonly Row[], snapshot: Snapshot): string {
       conditions(match),
       rule.route,
       rule.rule,
-      answer(rule, policy),
+      actionText(rule, policy),
     ]
     if (several) cells.splice(1, 0, listenerNames(match, snapshot).join(','))
     return cells
   })
-  // The same host is said once: the eye finds where the next begins.
+  // A repeated host is printed once, so that the start of the next one is visible.
   for (let i = cells.length - 1; i > 0; i--) if (cells[i]![0] === cells[i - 1]![0]) cells[i]![0] = ''
   return align([head, ...cells])
 }
@@ -138,7 +139,7 @@ function valueText({ name, type, value }: ValueMatch): string {
   return type === 'Present' ? name : `!${name}`
 }
 
-function answer(rule: Rule, policy: PolicySet | undefined): string {
+function actionText(rule: Rule, policy: PolicySet | undefined): string {
   if (rule.refuse !== undefined) return `refused: ${rule.refuse}`
   const action = policy?.action
   if (action?.type === 'redirect') return `redirect ${action.statusCode}`

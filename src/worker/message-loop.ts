@@ -43,7 +43,7 @@ export class MessageLoop {
     else if (message.type === 'contents') this.#host.contents.apply(message.contents)
     else if (message.type === 'content-ids') this.#host.contents.retain(message.ids)
     else if (message.type === 'settings') this.#host.settings(message.settings)
-    else if (message.type === 'echo') this.#host.send(message)
+    else if (message.type === 'latency-probe') this.#host.send(message)
     else {
       this.#queue.push(message)
       if (!this.#waiting) this.#work()

@@ -36,7 +36,7 @@ function snapshot(hosts: Host[], action: PolicySet['action'] = { type: 'forward'
 }
 
 suite('route rows', () => {
-  test('hosts come as they are looked up: exact, then the longest wildcard, then the rest', () => {
+  test('hosts are in lookup order: exact, then the longest wildcard, then the catch-all', () => {
     const hosts = ['*', '*.example.com', 'b.example.com', '*.shop.example.com', 'a.example.com']
     const rows = routeRows(snapshot(hosts.map((hostname) => hostOf(hostname, [MATCH]))))
     assert.deepEqual(
@@ -45,7 +45,7 @@ suite('route rows', () => {
     )
   })
 
-  test('matches keep their order, and say on which listeners they are served', () => {
+  test('matches keep their order, and contain their listeners', () => {
     const matches: Match[] = [
       { ...MATCH, path: { type: 'Exact', value: '/b' }, method: 'GET', frontends: frontendSet(['internal', 'http']) },
       { ...MATCH, path: { type: 'Exact', value: '/a' } },
@@ -60,7 +60,7 @@ suite('route rows', () => {
     )
   })
 
-  test('a row says what the rule does, and why it refuses', () => {
+  test('a row contains the action of the rule, and the reason of a refusal', () => {
     const closed: Rule = { ...RULE, refuse: 'RuleClosed' }
     const broken: Rule = { ...RULE, backends: [{ weight: 3, priority: 0, refuse: 'BackendNotFound' }] }
     const rules = [RULE, closed, broken]
