@@ -5,6 +5,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BackendSpec } from '../../src/api/backend.ts'
+import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
 import { UNLIMITED } from '../../src/limit/upstream-budget.ts'
 import { AccessLineWriter } from '../../src/log/access-line.ts'
 import { PatternCache } from '../../src/pattern/pattern-cache.ts'
@@ -36,6 +37,7 @@ export interface InProcessOptions {
   /** Filters in their places, one of each for every policy set. */
   readonly filters?: readonly { readonly phase: Phase; readonly filter: Filter }[]
   readonly definitions?: readonly FilterDefinition[]
+  readonly observer?: AttemptObserver
   /** Milliseconds. */
   readonly requestHead?: number
   readonly keepAlive?: number
@@ -79,6 +81,7 @@ export class InProcess {
       metrics,
       registry,
       patterns: new PatternCache(),
+      ...(options.observer === undefined ? {} : { observer: options.observer }),
       metricsRow: () => 1,
       accessLog: (settings) => new AccessLineWriter(new LineWriter(ring), settings, systemTimers, Math.random),
       settings: (settings) => (this.#listening = this.listeners.apply(settings)),
