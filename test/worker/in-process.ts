@@ -38,6 +38,10 @@ export interface InProcessOptions {
   readonly filters?: readonly { readonly phase: Phase; readonly filter: Filter }[]
   readonly definitions?: readonly FilterDefinition[]
   readonly observer?: AttemptObserver
+  /** Listens without waiting for the tables. */
+  readonly unlinked?: boolean
+  /** Ports of the gateway's own, which the dial guard refuses. */
+  readonly ownPorts?: readonly number[]
   /** Milliseconds. */
   readonly requestHead?: number
   readonly keepAlive?: number
@@ -62,6 +66,8 @@ export class InProcess {
   readonly #lines: LineReader
   #listening: Promise<void> = Promise.resolve()
   #connections = 0
+  #generation = 0
+  #linked = Promise.withResolvers<void>()
 
   constructor(options: InProcessOptions) {
     const ring = LineRing.create(1 << 20)
@@ -85,7 +91,9 @@ export class InProcess {
       metricsRow: () => 1,
       accessLog: (settings) => new AccessLineWriter(new LineWriter(ring), settings, systemTimers, Math.random),
       settings: (settings) => (this.#listening = this.listeners.apply(settings)),
-      applied: () => {},
+      applied: (generation) => {
+        if (generation === this.#generation) this.#linked.resolve()
+      },
       epoch: () => {},
       send: (message) => {
         if (message.type === 'problem') this.errors.push(message.message)
@@ -104,11 +112,14 @@ export class InProcess {
       refusedConnection: (metricsRow) => metrics.connectionRefused(metricsRow),
       changed: () => {},
     })
-    this.#link(options)
+    void this.link(options)
   }
 
-  #link({ upstreams = [], backend: spec = {}, rules }: InProcessOptions): void {
+  /** A generation; the next one goes on with what is the same. Ends with its commit, which may be awaited. */
+  link({ upstreams = [], backend: spec = {}, rules }: InProcessOptions): Promise<void> {
     const { messages } = this.plane
+    this.#generation++
+    this.#linked = Promise.withResolvers()
     const { snapshot } = compiled(
       world({
         routes: [
@@ -133,18 +144,25 @@ export class InProcess {
     const backends = packed.backends.map((entry) => ({ ...entry, slot: 0 }))
     messages.accept({
       type: 'tables',
-      generation: 1,
+      generation: this.#generation,
       tables: packed.tables,
       full: true,
       policies: packed.policies,
       backends,
     })
+    return this.#linked.promise
+  }
+
+  /** The newest generation is in force. */
+  get linked(): Promise<void> {
+    return this.#linked.promise
   }
 
   async listen(options: InProcessOptions): Promise<void> {
     const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }], options)
     this.plane.messages.accept({ type: 'settings', settings })
     await this.#listening
+    if (options.unlinked !== true) await this.linked
     const [failure] = this.listeners.failures
     if (failure !== undefined) throw new Error(failure.message)
   }
@@ -206,7 +224,7 @@ export class InProcess {
 /** Settings of a worker with these listeners. */
 export function settingsWith(
   listeners: WorkerSettings['listeners'],
-  { requestHead = 10_000, keepAlive = 75_000, connections = 1_000 }: InProcessOptions = {},
+  { requestHead = 10_000, keepAlive = 75_000, connections = 1_000, ownPorts = [] }: InProcessOptions = {},
 ): WorkerSettings {
   return {
     listeners,
@@ -216,7 +234,7 @@ export function settingsWith(
     timeouts: { requestHead, keepAlive },
     clientAddress: null,
     accessLog: { enabled: true, sample: 100, fields: {} },
-    dial: { denyCIDRs: [], loopback: true, ownPorts: [], ownAddresses: [], places: [], closedPorts: [] },
+    dial: { denyCIDRs: [], loopback: true, ownPorts, ownAddresses: [], places: [], closedPorts: [] },
   }
 }
 
