@@ -8,15 +8,18 @@ import { Fields } from '../src/message/fields.ts'
 import type { PolicySet } from '../src/policy/policy-set.ts'
 import { match } from '../src/routing/match.ts'
 import type { RouteRequest } from '../src/routing/request.ts'
+import { FrontendHandle } from '../src/snapshot/frontend-handle.ts'
 import { FrozenMap, FrozenMapBuilder } from '../src/snapshot/frozen-map.ts'
+import { hostOf as toHost } from '../src/snapshot/host.ts'
 import { Packer, type PackResult } from '../src/snapshot/pack.ts'
 import type { PackedTables } from '../src/snapshot/packed.ts'
 import { RouteTables } from '../src/snapshot/route-tables.ts'
-import type { Backend, Match, Rule, Snapshot, VirtualHost } from '../src/snapshot/snapshot.ts'
+import type { Backend, Host, Match, Rule, Snapshot } from '../src/snapshot/snapshot.ts'
 
 /** Milliseconds that a turn of the control thread may take before it lets others run. */
 const TURN = 1
 const RULES_PER_HOST = 10
+const FRONTENDS = new Map([['http', { name: 'http' }]])
 const SWAPS = 50
 const MIB = 1024 * 1024
 
@@ -51,16 +54,15 @@ const hostOf = (i: number): string => `service-${i}.apps.example.com`
 const pathOf = (i: number): string => `/api/v${i}/resource`
 
 /** A host as ten teams share it: prefixes, one exact path, one match by header. */
-function virtualHostOf(hostname: string, host: number, count: number, edit = 0): VirtualHost {
-  const rules: Rule[] = []
+function hostAt(hostname: string, host: number, count: number, edit = 0): Host {
   const matches: Match[] = []
   for (let i = 0; i < count; i++) {
-    rules.push({
+    const rule: Rule = {
       route: `team-${host % 100}/route-${host}-${i}`,
       rule: edit === 0 ? 'main' : `main-${edit}`,
       policy: `policy-${(host + i) % 20}`,
       backends: [{ backend: `team-${host % 100}/backend-${host}`, weight: 1, priority: 0 }],
-    })
+    }
     matches.push({
       path: { type: i % 10 === 0 ? 'Exact' : 'PathPrefix', value: pathOf(i) },
       ...(i % 10 === 1 ? { method: 'GET' } : {}),
@@ -68,19 +70,20 @@ function virtualHostOf(hostname: string, host: number, count: number, edit = 0):
       queryParams: [],
       cookies: [],
       sourceCIDRs: [],
-      listeners: -1,
+      frontends: undefined,
       within: [],
-      rule: i,
+      rule,
+      order: { distance: 0, created: undefined, rule: i, match: 0 },
     })
   }
   matches.sort((a, b) =>
     a.path.type === b.path.type ? b.path.value.length - a.path.value.length : a.path.type === 'Exact' ? -1 : 1,
   )
-  return { hostname, rules, matches }
+  return toHost(hostname, matches)
 }
 
 interface World {
-  readonly segments: FrozenMapBuilder<VirtualHost>
+  readonly table: FrozenMapBuilder<Host>
   readonly policies: FrozenMap<PolicySet>
   readonly backends: FrozenMap<Backend>
   readonly rulesPerHost: number
@@ -89,20 +92,20 @@ interface World {
 
 function worldOf(routes: number, rulesPerHost: number): World {
   const hosts = Math.ceil(routes / rulesPerHost)
-  const segments = new FrozenMapBuilder<VirtualHost>()
+  const table = new FrozenMapBuilder<Host>()
   const backends = new FrozenMapBuilder<Backend>()
   for (let i = 0; i < hosts; i++) {
-    segments.set(hostOf(i), virtualHostOf(hostOf(i), i, rulesPerHost))
+    table.set(hostOf(i), hostAt(hostOf(i), i, rulesPerHost))
     backends.set(`team-${i % 100}/backend-${i}`, backendOf(`team-${i % 100}/backend-${i}`))
   }
   const policies = FrozenMap.from(
     Array.from({ length: 20 }, (_, i) => [`policy-${i}`, policyOf(`policy-${i}`)] as const),
   )
-  return { segments, policies, backends: backends.freeze(), rulesPerHost, hosts }
+  return { table, policies, backends: backends.freeze(), rulesPerHost, hosts }
 }
 
-function snapshotOf({ segments, policies, backends }: World): Snapshot {
-  return { segments: segments.freeze(), policies, backends, listeners: ['http'] }
+function snapshotOf({ table, policies, backends }: World): Snapshot {
+  return { frontends: FRONTENDS, hosts: table.freeze(), policies, backends }
 }
 
 /** Middle and worst of some figures: on a busy machine the worst is often somebody else's work. */
@@ -143,7 +146,8 @@ async function packSliced(packer: Packer, snapshot: Snapshot): Promise<Sliced> {
 function measureMatch(tables: RouteTables, world: World, distinct: number): number {
   const fresh = (text: string): string => Buffer.from(text).latin1Slice(0, text.length)
   const fields = Fields.from({ 'user-agent': 'bench', accept: '*/*' })
-  const common = { method: 'GET', query: undefined, listener: 'http', request: fields, clientAddress: '192.0.2.1' }
+  const frontend = new FrontendHandle('http')
+  const common = { method: 'GET', query: undefined, frontend, request: fields, clientAddress: '192.0.2.1' }
   const requests: RouteRequest[] = []
   for (let n = 0; n < distinct; n++) {
     // A walk through all of them in large steps; the step shares no factor with any size used here.
@@ -249,7 +253,7 @@ async function benchSize(routes: number, rulesPerHost: number): Promise<void> {
   let heapWorker = 0
   for (let i = 0; i < SWAPS; i++) {
     const host = Math.floor((i / SWAPS) * world.hosts)
-    world.segments.set(hostOf(host), virtualHostOf(hostOf(host), host, rulesPerHost, i + 1))
+    world.table.set(hostOf(host), hostAt(hostOf(host), host, rulesPerHost, i + 1))
     const sliced = await packSliced(packer, snapshotOf(world))
     totals.push(sliced.total)
     turns.push(...sliced.turns)

@@ -1,4 +1,4 @@
-/** Where the admin API may listen, and by what names it may be called. */
+/** Restricts the addresses on which the admin API may listen, and the Host values it accepts. */
 import { BlockList, isIP } from 'node:net'
 
 const LOOPBACK = new BlockList()
@@ -20,7 +20,7 @@ function parseAdminAddress(text: string): AdminAddress | undefined {
 }
 
 /**
- * @throws {TypeError} for a person: what is wrong with the address, and what to do
+ * @throws {TypeError} with a message for the user: the error and the remedy
  */
 export function adminAddress(text: string, tokenFile: string | undefined): AdminAddress {
   if (tokenFile !== undefined)
@@ -42,8 +42,8 @@ export function isLoopback(host: string): boolean {
 }
 
 /**
- * Whether a request's Host is a name that only this machine means by it. A page of an attacker whose own DNS name was
- * made to resolve to 127.0.0.1 sends that name ("DNS rebinding").
+ * Whether the Host of a request is localhost or a loopback address. This rejects DNS rebinding: a page whose DNS name
+ * resolves to 127.0.0.1 sends that name.
  */
 export function isOwnAuthority(authority: string | undefined): boolean {
   const host = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+))(?::\d{1,5})?$/.exec(authority ?? '')

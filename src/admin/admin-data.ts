@@ -1,12 +1,12 @@
-/** What the admin API shows: views of the control thread's state. Pure getters, called at each request. */
+/** The data of the admin API: views of the control thread's state. Pure getters, called per request. */
 import type { ConditionReason, ObjectStatus } from '../api/condition.ts'
 import type { EndpointState } from './metrics-source.ts'
 import type { RouteRow } from './route-rows.ts'
 
 export interface AdminData {
-  /** What is wrong with the process itself; empty = it lives and is well. */
-  trouble(): readonly string[]
-  /** What is missing before traffic may be sent here; empty = ready. */
+  /** Why the process is unhealthy; empty when it is healthy. */
+  unhealthy(): readonly string[]
+  /** Why the process is not ready for traffic; empty when it is ready. */
   unready(): readonly string[]
   version(): VersionView
   /** The compiled table in matching order. */
@@ -41,16 +41,16 @@ export interface BackendView {
   }[]
 }
 
-/** One thing that is wrong with what a user wrote, at a place a person can find. */
+/** A problem of the configuration, with its location. */
 export interface ProblemView {
-  /** `Route shop/shop`; absent where a file does not even say what it holds. */
+  /** `Route shop/shop`; absent where the object is unknown. */
   readonly object?: string
   readonly file?: string
   readonly line?: number
   readonly column?: number
   /** `spec.rules[0].matches[1].path.value` */
   readonly field?: string
-  /** Of a closed list: of conditions, of field problems, or of the reader of files. */
+  /** From a closed list: reasons of conditions, of field problems, or of the source. */
   readonly reason: ConditionReason | (string & {})
   readonly message: string
 }

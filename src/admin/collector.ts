@@ -1,6 +1,6 @@
 /**
- * A metric whose values are read when they are asked for. prom-client's own classes hold their values and make their
- * buckets themselves; its registry only needs what stands here.
+ * A metric whose values are read at each scrape. prom-client's own metric classes store their values and buckets; its
+ * registry needs only the members implemented here.
  */
 import type { Metric, Registry } from 'prom-client'
 import { BUCKETS, type HistogramValue } from '../shared-memory/metrics.ts'
@@ -17,7 +17,7 @@ export interface HistogramSample {
   readonly value: HistogramValue
 }
 
-export type Definition =
+export type MetricDefinition =
   | {
       readonly name: string
       readonly type: 'counter' | 'gauge'
@@ -31,7 +31,7 @@ export type Definition =
       readonly read: () => Iterable<HistogramSample>
     }
 
-interface Line {
+interface ExpositionLine {
   readonly metricName?: string
   readonly labels: Labels
   readonly value: number
@@ -40,41 +40,47 @@ interface Line {
 class Collector {
   readonly name: string
   readonly help: string
-  readonly type: Definition['type']
+  readonly type: MetricDefinition['type']
   readonly aggregator = 'sum'
-  readonly #definition: Definition
+  readonly #definition: MetricDefinition
 
-  constructor(definition: Definition) {
+  constructor(definition: MetricDefinition) {
     this.name = definition.name
     this.help = definition.help
     this.type = definition.type
     this.#definition = definition
   }
 
-  /** What the registry calls for each scrape. */
-  async get(): Promise<{ name: string; help: string; type: string; aggregator: string; values: readonly Line[] }> {
+  /** Called by the registry for each scrape. */
+  async get(): Promise<{
+    name: string
+    help: string
+    type: string
+    aggregator: string
+    values: readonly ExpositionLine[]
+  }> {
     const { name, help, type, aggregator } = this
     const definition = this.#definition
-    const values: Line[] = []
+    const values: ExpositionLine[] = []
     if (definition.type === 'histogram') for (const sample of definition.read()) pushHistogram(values, name, sample)
     else for (const sample of await definition.read()) values.push(sample)
     return { name, help, type, aggregator, values }
   }
 
-  /** The values are not ours to forget. */
+  /** Does nothing, because the values are stored elsewhere. */
   reset(): void {}
 }
 
-export function register(registry: Registry, definition: Definition): void {
+export function register(registry: Registry, definition: MetricDefinition): void {
   registry.registerMetric(new Collector(definition) as unknown as Metric<string>)
 }
 
-/** Prometheus measures time in seconds. */
+/** The unit of time in Prometheus, in milliseconds. */
 const SECOND = 1_000
 
 const BOUNDS = BUCKETS.map((milliseconds) => String(milliseconds / SECOND))
 
-function pushHistogram(lines: Line[], name: string, { labels, value }: HistogramSample): void {
+function pushHistogram(lines: ExpositionLine[], name: string, { labels, value }: HistogramSample): void {
   for (const [i, le] of BOUNDS.entries())
     lines.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: value.buckets[i]! })
   lines.push({ metricName: `${name}_bucket`, labels: { ...labels, le: '+Inf' }, value: value.count })

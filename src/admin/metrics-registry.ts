@@ -1,6 +1,6 @@
 /**
- * What `/metrics` shows, read from shared memory and from the control thread at each scrape. `docs/metrics.md` tells
- * what each is for; a test holds the two together.
+ * The metrics of `/metrics`, read from shared memory and the control thread at each scrape. `docs/metrics.md` documents
+ * them; a test compares the two.
  */
 import { Registry } from 'prom-client'
 import type { Milliseconds } from '../lib/clock.ts'
@@ -11,7 +11,7 @@ import { CODE_CLASSES, CODES, METHODS, MetricsReader } from '../shared-memory/me
 import { CONTROL_THREAD, ProcessBlock, type ThreadMemory, workerThread } from '../shared-memory/process-block.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
-import { type Definition, type HistogramSample, type Labels, register, type Sample } from './collector.ts'
+import { type HistogramSample, type Labels, type MetricDefinition, register, type Sample } from './collector.ts'
 import { type BackendGauges, ENDPOINT_STATES, type MetricsSource } from './metrics-source.ts'
 import { processDefinitions } from './process-metrics.ts'
 
@@ -21,7 +21,7 @@ export interface MetricsOptions {
   readonly version: string
 }
 
-/** The backends that have no row of their own, together; no backend id is without a slash. */
+/** Label of all Backends without a row of their own; Backend ids contain a slash. */
 const OTHERS = 'other'
 
 const NO_LABELS: Labels = Object.freeze({})
@@ -58,12 +58,12 @@ export class MetricsRegistry {
     return this.#registry.contentType
   }
 
-  /** Names of all metrics, those that have no sample now included. */
+  /** Names of all metrics, including those without samples. */
   get names(): readonly string[] {
     return this.#registry.getMetricsAsArray().map((metric) => (metric as unknown as { name: string }).name)
   }
 
-  /** The text exposition format, version 0.0.4. Scrapes that come while one is under way share its answer. */
+  /** Renders the text exposition format, version 0.0.4. Concurrent scrapes share one result. */
   render(): Promise<string> {
     this.#rendering ??= this.#registry.metrics().finally(() => {
       this.#rendering = undefined
@@ -71,29 +71,29 @@ export class MetricsRegistry {
     return this.#rendering
   }
 
-  /** From a change being seen to its being served by every worker. */
+  /** Records the time from the detection of a change until every worker serves it. */
   observeChange(took: Milliseconds): void {
     this.#reader.observeChange(took)
   }
 
-  #build(): Definition[] {
+  #build(): MetricDefinition[] {
     const labels = { version: this.#options.version, node: process.versions.node }
-    return [gauge('headgate_build_info', 'Always 1; tells the version.', () => [{ labels, value: 1 }])]
+    return [gauge('headgate_build_info', 'Always 1; the labels contain the version.', () => [{ labels, value: 1 }])]
   }
 
-  #traffic(): Definition[] {
+  #traffic(): MetricDefinition[] {
     const { layout } = this.#reader
     return [
       counter('headgate_requests_total', 'Requests that ended, by listener, method and status.', () =>
         this.#requests(),
       ),
-      counter('headgate_requests_refused_total', 'Requests that the gateway refused or gave up, by reason.', () =>
+      counter('headgate_requests_refused_total', 'Requests that the gateway rejected or aborted, by reason.', () =>
         REASON_LIST.map((reason, i) => ({ labels: { reason }, value: this.#reader.sum(layout.reasons + i) })),
       ),
-      gauge('headgate_requests_active', 'Requests that have begun and not ended.', () => this.#total(layout.active)),
+      gauge('headgate_requests_active', 'Requests in progress.', () => this.#total(layout.active)),
       histogram(
         'headgate_request_duration_seconds',
-        'From the first byte of a request to the end of its response.',
+        'Time from the first byte of a request to the end of its response.',
         () => this.#perListener((listener) => this.#reader.duration(listener)),
       ),
       counter('headgate_request_bytes_total', 'Bytes of request bodies received.', () =>
@@ -105,31 +105,31 @@ export class MetricsRegistry {
     ]
   }
 
-  #connections(): Definition[] {
+  #connections(): MetricDefinition[] {
     const { layout } = this.#reader
     return [
       counter('headgate_connections_accepted_total', 'Client connections accepted.', () =>
         this.#listenerSums(layout.accepted),
       ),
-      counter('headgate_connections_refused_total', 'Client connections closed at once at the limit.', () =>
+      counter('headgate_connections_refused_total', 'Client connections closed immediately because of the limit.', () =>
         this.#listenerSums(layout.refused),
       ),
-      gauge('headgate_connections_open', 'Client connections open now.', () => this.#listenerSums(layout.open)),
+      gauge('headgate_connections_open', 'Open client connections.', () => this.#listenerSums(layout.open)),
     ]
   }
 
-  #upstream(): Definition[] {
+  #upstream(): MetricDefinition[] {
     const { layout } = this.#reader
     return [
       histogram(
         'headgate_upstream_duration_seconds',
-        'The last try, from its start to the end of its response.',
+        'Time of the last attempt, from its start to the end of its response.',
         () => [{ labels: NO_LABELS, value: this.#reader.upstreamDuration() }],
       ),
-      counter('headgate_upstream_connections_opened_total', 'Connections to endpoints that were established.', () =>
+      counter('headgate_upstream_connections_opened_total', 'Connections established to endpoints.', () =>
         this.#total(layout.upstreamConnected),
       ),
-      counter('headgate_upstream_connections_reused_total', 'Requests sent on an idle connection of a pool.', () =>
+      counter('headgate_upstream_connections_reused_total', 'Requests sent on a pooled connection.', () =>
         this.#total(layout.upstreamReused),
       ),
       counter('headgate_upstream_connect_failures_total', 'Connections to endpoints that failed or timed out.', () =>
@@ -138,14 +138,16 @@ export class MetricsRegistry {
       gauge('headgate_upstream_connections_open', 'Connections to endpoints, in use or idle.', () =>
         this.#total(layout.upstreamOpen),
       ),
-      counter('headgate_upstream_retries_total', 'Tries after the first.', () => this.#total(layout.retries)),
+      counter('headgate_upstream_retries_total', 'Attempts after the first.', () => this.#total(layout.retries)),
     ]
   }
 
-  #backends(): Definition[] {
+  #backends(): MetricDefinition[] {
     return [
-      counter('headgate_backend_requests_total', 'Requests a backend was chosen for, by class of the status.', () =>
-        this.#backendRequests(),
+      counter(
+        'headgate_backend_requests_total',
+        'Requests for which a backend was chosen, by class of the status.',
+        () => this.#backendRequests(),
       ),
       gauge('headgate_backend_requests_active', 'Requests in flight on the endpoints of a backend.', () =>
         this.#backendGauges((backend) => [{ labels: NO_LABELS, value: backend.inFlight }]),
@@ -158,48 +160,48 @@ export class MetricsRegistry {
     ]
   }
 
-  #configuration(): Definition[] {
+  #configuration(): MetricDefinition[] {
     const { source } = this.#options
     const size = (of: 'routes' | 'rules' | 'backends') => () => [{ labels: NO_LABELS, value: source.sizes()[of] }]
     return [
       gauge('headgate_generation', 'Generation of the newest tables.', () => [
         { labels: NO_LABELS, value: source.generation() },
       ]),
-      gauge('headgate_routes', 'Routes that are served, in part at least.', size('routes')),
+      gauge('headgate_routes', 'Routes that are served, at least in part.', size('routes')),
       gauge('headgate_rules', 'Rules that are served.', size('rules')),
       gauge('headgate_backends', 'Backends that rules refer to.', size('backends')),
-      gauge('headgate_config_problems', 'Objects about which a condition says that something is wrong.', () =>
+      gauge('headgate_config_problems', 'Objects with a condition that reports a problem.', () =>
         Array.from(source.problems(), ({ kind, reason, objects }) => ({ labels: { kind, reason }, value: objects })),
       ),
-      gauge('headgate_config_remembered', '1 while what serves is what an earlier process knew of the cluster.', () => [
+      gauge('headgate_config_remembered', '1 while the checkpoint of an earlier process is served.', () => [
         { labels: NO_LABELS, value: this.#process.servesCheckpoint ? 1 : 0 },
       ]),
       histogram(
         'headgate_config_change_seconds',
-        'From a change being seen to its being served by every worker.',
+        'Time from the detection of a change until every worker serves it.',
         () => [{ labels: NO_LABELS, value: this.#reader.configChange() }],
       ),
       histogram(
         'headgate_endpoint_change_seconds',
-        'From a change of endpoints being seen to its acting in every worker.',
+        'Time from the detection of an endpoint change until every worker uses it.',
         () => [{ labels: NO_LABELS, value: this.#reader.endpointChange() }],
       ),
     ]
   }
 
-  #threads(): Definition[] {
+  #threads(): MetricDefinition[] {
     const { layout } = this.#reader
     return [
       gauge('headgate_worker_generation', 'Generation of the tables that a worker serves.', () =>
         this.#perWorker((worker) => this.#process.applied(worker)),
       ),
-      counter('headgate_worker_restarts_total', 'How often a worker was replaced.', () =>
+      counter('headgate_worker_restarts_total', 'Restarts of a worker.', () =>
         this.#perWorker((worker) => Math.max(0, this.#reader.cell(worker, layout.starts) - 1)),
       ),
-      counter('headgate_control_restarts_total', 'How often the control thread was replaced.', () => [
+      counter('headgate_control_restarts_total', 'Restarts of the control thread.', () => [
         { labels: NO_LABELS, value: Math.max(0, this.#process.controlStarts - 1) },
       ]),
-      counter('headgate_heartbeats_total', 'Signs of life of a thread; a thread that gives none is replaced.', () => [
+      counter('headgate_heartbeats_total', 'Heartbeats of a thread; a thread without heartbeats is restarted.', () => [
         { labels: { thread: 'control' }, value: this.#process.beats(CONTROL_THREAD) >>> 0 },
         ...this.#workers((worker) => ({
           labels: { thread: `worker-${worker}` },
@@ -210,13 +212,13 @@ export class MetricsRegistry {
       gauge('headgate_event_loop_delay_seconds', 'Longest delay of a worker in the last 15 to 30 seconds.', () =>
         this.#perWorker((worker) => this.#reader.cell(worker, layout.loopDelay) / 1_000),
       ),
-      counter('headgate_access_log_dropped_total', 'Lines of the access log that found no room.', () =>
+      counter('headgate_access_log_dropped_total', 'Lines of the access log dropped because the ring was full.', () =>
         this.#perWorker((worker) => LineRing.dropped(this.#options.shared.accessLog[worker]!)),
       ),
     ]
   }
 
-  #memory(): Definition[] {
+  #memory(): MetricDefinition[] {
     const { budget, sizes } = this.#options.source.memory
     const heap = (read: (memory: ThreadMemory) => number) => () => [
       { labels: { thread: 'control' }, value: read(this.#process.memory(CONTROL_THREAD)) },
@@ -226,22 +228,22 @@ export class MetricsRegistry {
       })),
     ]
     return [
-      gauge('headgate_memory_limit_bytes', 'What the process may take; every part is sized by it.', () => [
+      gauge('headgate_memory_limit_bytes', 'Memory limit of the process, by which all parts are sized.', () => [
         { labels: NO_LABELS, value: budget.limit },
       ]),
       gauge(
         'headgate_thread_heap_used_bytes',
-        'Heap of a thread in use, garbage included.',
+        'Heap in use by a thread, including garbage.',
         heap(({ used }) => used),
       ),
       gauge(
         'headgate_thread_heap_total_bytes',
-        'Heap of a thread as had from the system.',
+        'Heap allocated from the system for a thread.',
         heap(({ total }) => total),
       ),
       gauge(
         'headgate_thread_heap_limit_bytes',
-        'Heap at which a thread ends and is replaced.',
+        'Heap size at which a thread ends and is restarted.',
         heap(({ limit }) => limit),
       ),
       gauge(
@@ -249,16 +251,16 @@ export class MetricsRegistry {
         'Buffers of a thread outside of its heap.',
         heap(({ external }) => external),
       ),
-      gauge('headgate_table_bytes', 'Routing tables in the memory that all threads share.', () => [
+      gauge('headgate_table_bytes', 'Routing tables in shared memory.', () => [
         { labels: NO_LABELS, value: sizes().tables },
       ]),
-      gauge('headgate_config_memory_bytes', 'What the manifests that are held take, as estimated.', () => [
+      gauge('headgate_config_memory_bytes', 'Estimated memory of the manifests.', () => [
         { labels: NO_LABELS, value: sizes().configuration },
       ]),
-      gauge('headgate_config_memory_limit_bytes', 'What manifests may take; beyond, changes are refused.', () => [
+      gauge('headgate_config_memory_limit_bytes', 'Memory limit of manifests; changes beyond it are rejected.', () => [
         { labels: NO_LABELS, value: budget.configuration },
       ]),
-      gauge('headgate_config_memory_waiting', 'Objects that were refused for want of memory and wait for it.', () => [
+      gauge('headgate_config_memory_waiting', 'Objects rejected for lack of memory, which are retried.', () => [
         { labels: NO_LABELS, value: sizes().waiting },
       ]),
     ]
@@ -284,7 +286,7 @@ export class MetricsRegistry {
     return this.#workers((worker) => ({ labels: { worker: String(worker) }, value: read(worker) }))
   }
 
-  /** Only what has happened: most combinations never do. */
+  /** Omits zeros, because most combinations never occur. */
   *#requests(): IterableIterator<Sample> {
     for (const { row, name: listener } of this.#listeners.entries())
       for (const [m, method] of METHODS.entries())
@@ -303,7 +305,7 @@ export class MetricsRegistry {
       }
   }
 
-  /** Those without a row are added up, so that the number of series stays bounded and the sum right. */
+  /** Sums Backends without a row, so that the number of series is bounded and the total correct. */
   #backendGauges(read: (backend: BackendGauges) => Sample[]): Sample[] {
     const samples: Sample[] = []
     const others = new Map<string, { labels: Labels; value: number }>()
@@ -323,14 +325,14 @@ export class MetricsRegistry {
   }
 }
 
-function counter(name: string, help: string, read: () => Iterable<Sample>): Definition {
+function counter(name: string, help: string, read: () => Iterable<Sample>): MetricDefinition {
   return { name, type: 'counter', help, read }
 }
 
-function gauge(name: string, help: string, read: () => Iterable<Sample>): Definition {
+function gauge(name: string, help: string, read: () => Iterable<Sample>): MetricDefinition {
   return { name, type: 'gauge', help, read }
 }
 
-function histogram(name: string, help: string, read: () => Iterable<HistogramSample>): Definition {
+function histogram(name: string, help: string, read: () => Iterable<HistogramSample>): MetricDefinition {
   return { name, type: 'histogram', help, read }
 }

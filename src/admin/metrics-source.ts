@@ -1,8 +1,8 @@
-/** What the metrics need to know besides the cells in shared memory; pure getters, called at each scrape. */
+/** Values of metrics that are not in shared memory; pure getters, called at each scrape. */
 import type { ConditionReason } from '../api/condition.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
 
-/** What an endpoint is at the moment; each is in exactly one state. */
+/** States of an endpoint; each endpoint is in exactly one. */
 export const ENDPOINT_STATES = ['eligible', 'unhealthy', 'ejected', 'draining'] as const
 export type EndpointState = (typeof ENDPOINT_STATES)[number]
 
@@ -15,8 +15,8 @@ export interface BackendGauges {
 }
 
 /**
- * What may be said about the settings as a whole. `RestartNeeded`: some act at the next start only; `ListenerNotOpen`:
- * a port cannot be had.
+ * Problems of the settings as a whole. `RestartNeeded`: some settings apply at the next start only; `ListenerNotOpen`:
+ * a port cannot be bound.
  */
 export type SettingsReason = 'Invalid' | 'Warning' | 'RestartNeeded' | 'ListenerNotOpen'
 
@@ -29,14 +29,14 @@ export interface ProblemCount {
 export interface MemorySizes {
   /** Bytes of the packed tables. */
   readonly tables: number
-  /** Bytes of the manifests, as estimated. */
+  /** Estimated bytes of the manifests. */
   readonly configuration: number
-  /** Objects that wait for memory. */
+  /** Objects that were rejected for lack of memory. */
   readonly waiting: number
 }
 
 export interface MetricsSource {
-  /** Of the newest compiled snapshot. */
+  /** Generation of the newest compiled snapshot. */
   generation(): number
   sizes(): { readonly routes: number; readonly rules: number; readonly backends: number }
   backends(): Iterable<BackendGauges>
@@ -44,6 +44,6 @@ export interface MetricsSource {
     readonly budget: MemoryBudget
     readonly sizes: () => MemorySizes
   }
-  /** Objects with a condition that says something is wrong. */
+  /** Objects with a condition that reports a problem. */
   problems(): Iterable<ProblemCount>
 }

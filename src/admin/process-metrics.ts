@@ -1,14 +1,14 @@
-/** What every Prometheus client tells about its process, under the names that ready dashboards know. */
+/** The standard process metrics of Prometheus clients, under the names that existing dashboards use. */
 import { readFileSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
-import type { Definition, Sample } from './collector.ts'
+import type { MetricDefinition, Sample } from './collector.ts'
 
 const NO_LABELS = Object.freeze({})
 
-export function processDefinitions(): Definition[] {
+export function processDefinitions(): MetricDefinition[] {
   const startedAt = Date.now() / 1_000 - process.uptime()
   const maxDescriptors = descriptorLimit()
-  const definitions: Definition[] = [
+  const definitions: MetricDefinition[] = [
     one('process_cpu_seconds_total', 'counter', 'Processor time used by all threads, in user and system mode.', () => {
       const { user, system } = process.cpuUsage()
       return (user + system) / 1e6
@@ -31,7 +31,7 @@ export function processDefinitions(): Definition[] {
   ]
 }
 
-function one(name: string, type: 'counter' | 'gauge', help: string, read: () => number): Definition {
+function one(name: string, type: 'counter' | 'gauge', help: string, read: () => number): MetricDefinition {
   return { name, type, help, read: () => single(read()) }
 }
 

@@ -1,5 +1,5 @@
-/** The compiled table as a person reads it: one row for each match, in the order in which they are tried. */
-import type { PathMatch, Rule, Snapshot, ValueMatch, VirtualHost } from '../snapshot/snapshot.ts'
+/** Formats the compiled table as rows: one row per match, in matching order. */
+import type { Host, PathMatch, Rule, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
 
 export interface RouteRow {
   readonly hostname: string
@@ -22,8 +22,8 @@ export interface RouteRow {
 }
 
 export function* routeRows(snapshot: Snapshot): IterableIterator<RouteRow> {
-  const segments = [...snapshot.segments.values()].sort(byHostname)
-  for (const { hostname, rules, matches } of segments)
+  const hosts = [...snapshot.hosts.values()].sort(byHostname)
+  for (const { hostname, matches } of hosts)
     for (const match of matches) {
       const { path, method, headers, queryParams, cookies, sourceCIDRs } = match
       yield {
@@ -34,8 +34,8 @@ export function* routeRows(snapshot: Snapshot): IterableIterator<RouteRow> {
         queryParams,
         cookies,
         sourceCIDRs,
-        listeners: match.listeners === -1 ? [] : snapshot.listeners.filter((_, i) => (match.listeners >> i) & 1),
-        ...ruleColumns(rules[match.rule]!, snapshot),
+        listeners: match.frontends?.names ?? [],
+        ...ruleColumns(match.rule, snapshot),
       }
     }
 }
@@ -58,9 +58,9 @@ function ruleColumns(
   }
 }
 
-/** As hosts are looked up: exact names, then wildcards from the longest, then the hosts nobody names. */
-function byHostname(a: VirtualHost, b: VirtualHost): number {
-  const rank = ({ hostname }: VirtualHost) => (hostname === '*' ? 2 : hostname.startsWith('*.') ? 1 : 0)
+/** Sorts in lookup order: exact names, wildcards from the longest, the catch-all. */
+function byHostname(a: Host, b: Host): number {
+  const rank = ({ hostname }: Host) => (hostname === '*' ? 2 : hostname.startsWith('*.') ? 1 : 0)
   if (rank(a) !== rank(b)) return rank(a) - rank(b)
   if (rank(a) === 1 && a.hostname.length !== b.hostname.length) return b.hostname.length - a.hostname.length
   return a.hostname < b.hostname ? -1 : a.hostname > b.hostname ? 1 : 0

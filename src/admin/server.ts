@@ -1,11 +1,11 @@
 /**
- * The admin API: what the control thread knows, as JSON, to be read only. It has no token yet, so it is served to this
- * machine alone, and a web page that this machine's user visits must not be able to read it either.
+ * The read-only admin API: the state of the control thread as JSON. It has no authentication yet, so it is limited to
+ * loopback, and cross-origin requests of a browser on this machine are rejected.
  */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { adminAddress, isOwnAuthority } from './admin-address.ts'
 import type { AdminData } from './admin-data.ts'
-import { PAGE_QUERY, RESPONSES } from './schemas.ts'
+import { PAGE_QUERY, RESPONSES } from './response-schemas.ts'
 
 export interface AdminOptions {
   /** `127.0.0.1:9901`; port 0 lets the system choose. */
@@ -21,28 +21,28 @@ export interface AdminServer {
   close(): Promise<void>
 }
 
-/** Milliseconds. A person with curl, or a dashboard on the same machine. */
-const REQUEST_WITHIN = 5_000
-const IDLE = 30_000
+/** Milliseconds; sufficient for curl or a dashboard on the same machine. */
+const REQUEST_TIMEOUT = 5_000
+const IDLE_TIMEOUT = 30_000
 const MAX_CONNECTIONS = 64
 
-/** Rows of one answer: so many are written within two milliseconds. */
+/** Default rows per response: written within two milliseconds. */
 const PAGE_ROWS = 200
 const MAX_PAGE_ROWS = 1_000
 
 const PROBLEM = 'application/problem+json'
 
 /**
- * @throws {TypeError} when the address may not be used, with what to do about it
- * @throws {Error} of the system when it cannot be bound
+ * @throws {TypeError} when the address is not permitted, with the remedy
+ * @throws {Error} from the system when it cannot be bound
  */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   const { host, port } = adminAddress(options.address, options.tokenFile)
   const app = fastify({
     bodyLimit: 1_024,
-    requestTimeout: REQUEST_WITHIN,
-    connectionTimeout: IDLE,
-    keepAliveTimeout: IDLE,
+    requestTimeout: REQUEST_TIMEOUT,
+    connectionTimeout: IDLE_TIMEOUT,
+    keepAliveTimeout: IDLE_TIMEOUT,
     forceCloseConnections: true,
     http: { maxHeaderSize: 16_384, connectionsCheckingInterval: 1_000 },
     // Fastify's own defaults drop unknown members and turn strings into numbers.
@@ -50,13 +50,13 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   })
   app.server.maxConnections = MAX_CONNECTIONS
   app.addHook('onRequest', guard)
-  app.setNotFoundHandler((_, reply) => refuse(reply, 404, 'There is nothing here', 'GET / lists the paths'))
+  app.setNotFoundHandler((_, reply) => reject(reply, 404, 'The path does not exist', 'GET / lists the paths'))
   app.setErrorHandler((error: { statusCode?: number; message: string }, _, reply) => {
     const status = error.statusCode ?? 500
-    if (status >= 500) return refuse(reply, 500, 'The control thread failed')
-    return refuse(reply, status, 'The request cannot be served', error.message)
+    if (status >= 500) return reject(reply, 500, 'The control thread failed')
+    return reject(reply, status, 'The request cannot be served', error.message)
   })
-  serveSigns(app, options.data)
+  serveHealth(app, options.data)
   serveLists(app, options.data)
   await app.listen({ host, port })
   const bound = (app.server.address() as { port: number }).port
@@ -68,7 +68,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
 }
 
 /**
- * Before anything is looked up: is it a read, and does it come from this machine's user, not from a page shown to them?
+ * Rejects writes, foreign hosts and cross-origin requests before any data is read.
  */
 function guard(request: FastifyRequest, reply: FastifyReply, next: () => void): void {
   reply.headers({
@@ -80,30 +80,30 @@ function guard(request: FastifyRequest, reply: FastifyReply, next: () => void): 
   const { host, origin, 'sec-fetch-site': site } = request.headers
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     reply.header('allow', 'GET, HEAD')
-    refuse(reply, 405, 'Only GET and HEAD are served here')
+    reject(reply, 405, 'Only GET and HEAD are allowed')
   } else if (!isOwnAuthority(host)) {
-    refuse(reply, 421, 'The Host is not an address of this machine', 'Use localhost, 127.0.0.1 or [::1]')
+    reject(reply, 421, 'The Host is not an address of this machine', 'Use localhost, 127.0.0.1 or [::1]')
   } else if (origin !== undefined && origin !== `http://${host}`) {
-    refuse(reply, 403, 'Requests from pages of another origin are not served')
+    reject(reply, 403, 'Cross-origin requests are not allowed')
   } else if (site === 'cross-site' || site === 'same-site') {
-    // A request for a script or an image carries no Origin.
-    refuse(reply, 403, 'Requests from pages of another origin are not served')
+    // Requests for scripts and images have no Origin field.
+    reject(reply, 403, 'Cross-origin requests are not allowed')
   } else next()
 }
 
-function refuse(reply: FastifyReply, status: number, title: string, detail?: string): FastifyReply {
+function reject(reply: FastifyReply, status: number, title: string, detail?: string): FastifyReply {
   const problem = { type: 'about:blank', title, status, ...(detail !== undefined && { detail }) }
   return reply.code(status).type(PROBLEM).send(JSON.stringify(problem))
 }
 
-function serveSigns(app: FastifyInstance, data: AdminData): void {
-  const verdict = (path: string, read: () => readonly string[], well: string, unwell: string) =>
+function serveHealth(app: FastifyInstance, data: AdminData): void {
+  const health = (path: string, read: () => readonly string[], healthy: string, unhealthy: string) =>
     app.get(path, { schema: { response: { '2xx': RESPONSES.health, '5xx': RESPONSES.health } } }, (_, reply) => {
       const reasons = read()
-      reply.code(reasons.length === 0 ? 200 : 503).send({ status: reasons.length === 0 ? well : unwell, reasons })
+      reply.code(reasons.length === 0 ? 200 : 503).send({ status: reasons.length === 0 ? healthy : unhealthy, reasons })
     })
-  verdict('/healthz', () => data.trouble(), 'ok', 'failing')
-  verdict('/readyz', () => data.unready(), 'ready', 'not ready')
+  health('/healthz', () => data.unhealthy(), 'ok', 'failing')
+  health('/readyz', () => data.unready(), 'ready', 'not ready')
   app.get('/metrics', async (_, reply) => {
     const { contentType, body } = await data.metrics()
     return reply.header('content-type', contentType).send(body)

@@ -2,9 +2,10 @@
  * What a schema cannot say about the paths and expressions of a Route: that a request path can ever have the form that
  * is written, and that an expression is small enough to be matched on every request.
  */
+
+import { requestPath, unmatchablePattern } from '../pattern/manifest-path.ts'
 import { normalizePath } from '../pattern/path.ts'
 import { compilePattern } from '../pattern/regex.ts'
-import { requestPath, unmatchablePattern } from '../pattern/written-path.ts'
 import type { FieldProblem } from './object.ts'
 import type { PathRewritePolicy, Policies } from './policies.ts'
 import type { Route, RouteMatch, RouteValueMatch } from './route.ts'

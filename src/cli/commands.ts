@@ -1,11 +1,11 @@
-/** Does every command but `run`, which is the supervisor's. */
+/** Runs every command except `run`, which belongs to the supervisor. */
 import { readFileSync } from 'node:fs'
 import type { Validator } from '../api/validate.ts'
 import { helpText } from './help.ts'
 import type { CommandIo } from './io.ts'
 import type { Command, RunCommand } from './parse.ts'
 
-/** @returns the exit code: 0 well, 1 at fault, 2 not understood */
+/** @returns the exit code: 0 success, 1 errors found, 2 invalid command line */
 export async function runCommand(command: Exclude<Command, RunCommand>, io: CommandIo): Promise<number> {
   switch (command.name) {
     case 'help':
@@ -17,7 +17,7 @@ export async function runCommand(command: Exclude<Command, RunCommand>, io: Comm
     case 'version':
       io.out(`headgate ${packageVersion()}, Node.js ${process.version}\n`)
       return 0
-    // Loaded only where needed: `version` and `help` answer at once, and `run` carries none of it.
+    // Loaded on demand, so that `version` and `help` start fast and `run` does not load it.
     case 'validate': {
       const { validate } = await import('./validate.ts')
       return validate(command, await loadValidator(), io)
@@ -27,7 +27,7 @@ export async function runCommand(command: Exclude<Command, RunCommand>, io: Comm
       return showRoutes(command, await loadValidator(), io)
     }
     case 'config': {
-      const { showConfig } = await import('./settings.ts')
+      const { showConfig } = await import('./config.ts')
       return showConfig(command, await loadValidator(), io)
     }
   }
@@ -35,7 +35,7 @@ export async function runCommand(command: Exclude<Command, RunCommand>, io: Comm
 
 let validator: Promise<Validator> | undefined
 
-/** Once a process: reading the schemas is most of what a command does. */
+/** Created once per process, because reading the schemas takes most of the time of a command. */
 function loadValidator(): Promise<Validator> {
   validator ??= makeValidator()
   return validator
@@ -47,7 +47,7 @@ async function makeValidator(): Promise<Validator> {
   return createValidator(readSchemas())
 }
 
-/** Of the package this file is in, from `src/cli/` as from `dist/cli/`. */
+/** Reads the version of the package that contains this file, in `src/cli/` or in `dist/cli/`. */
 export function packageVersion(): string {
   const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
   return String((manifest as { version?: unknown }).version)

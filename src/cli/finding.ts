@@ -1,4 +1,4 @@
-/** One thing to tell a user about their manifests or settings, and how it is printed. */
+/** A finding about manifests or settings, and its format. */
 import { type FieldProblem, formatPath } from '../api/object.ts'
 import type { Definition } from '../source/folder/definition.ts'
 import type { SettingsProblem } from '../source/settings.ts'
@@ -12,10 +12,10 @@ export interface Finding {
   readonly line: number
   readonly column: number
   readonly object?: { readonly kind: string; readonly namespace: string; readonly name: string }
-  /** `spec.rules[0].name`; empty where the object or file as a whole is meant. */
+  /** `spec.rules[0].name`; empty for a finding about the whole object or file. */
   readonly field: string
   readonly reason: string
-  /** What is wrong and what to do. */
+  /** The error and the remedy. */
   readonly message: string
 }
 
@@ -25,30 +25,38 @@ export function fromSource(problem: SourceProblem): Finding {
   return { severity, file, line, column, ...objectOf(object), field: '', reason, message }
 }
 
-/** About a part of an object. */
+/** A finding about a field of an object. */
 export function fromField(
   severity: Finding['severity'],
   definition: Definition,
   problem: Pick<FieldProblem, 'path' | 'message'> & { readonly reason: string },
 ): Finding {
   const { reason, message, path } = problem
-  return { severity, ...placeIn(definition, path), ...objectOf(definition), field: formatPath(path), reason, message }
+  return { severity, ...locate(definition, path), ...objectOf(definition), field: formatPath(path), reason, message }
 }
 
-/** About an object as a whole; it stands at its name. */
+/** A finding about a whole object, located at its name. */
 export function aboutObject(definition: Definition, reason: string, message: string): Finding {
-  const place = placeIn(definition, ['metadata', 'name'])
-  return { severity: 'warning', ...place, ...objectOf(definition), field: '', reason, message }
+  const location = locate(definition, ['metadata', 'name'])
+  return { severity: 'warning', ...location, ...objectOf(definition), field: '', reason, message }
 }
 
 export function fromSettings(severity: Finding['severity'], problem: SettingsProblem): Finding {
   const { where, field, reason, message } = problem
-  const place = /^(?<file>.*):(?<line>\d+):(?<column>\d+)$/.exec(where)?.groups
-  const file = place?.file ?? where
-  return { severity, file, line: Number(place?.line ?? 1), column: Number(place?.column ?? 1), field, reason, message }
+  const location = /^(?<file>.*):(?<line>\d+):(?<column>\d+)$/.exec(where)?.groups
+  const file = location?.file ?? where
+  return {
+    severity,
+    file,
+    line: Number(location?.line ?? 1),
+    column: Number(location?.column ?? 1),
+    field,
+    reason,
+    message,
+  }
 }
 
-function placeIn({ file, text, textLine, base }: Definition, path: readonly (string | number)[]) {
+function locate({ file, text, textLine, base }: Definition, path: readonly (string | number)[]) {
   const { line, column } = new LineIndex(text).at(locateInText(text, [...base, ...path]))
   return { file, line: textLine + line, column }
 }
@@ -61,15 +69,15 @@ function objectOf(object: { readonly kind: string; readonly key: string } | unde
 
 /** `shop/route.yaml:12:5: error: Route shop/api: spec.rules[0].name: must be given (Required)` */
 export function formatFinding({ severity, file, line, column, object, field, reason, message }: Finding): string {
-  const place = file === '' ? '' : `${file}:${line}:${column}: `
+  const location = file === '' ? '' : `${file}:${line}:${column}: `
   const name =
     object === undefined
       ? ''
       : `${object.kind} ${object.namespace === '' ? '' : `${object.namespace}/`}${object.name}: `
-  return `${place}${severity}: ${name}${field === '' ? '' : `${field}: `}${message} (${reason})`
+  return `${location}${severity}: ${name}${field === '' ? '' : `${field}: `}${message} (${reason})`
 }
 
-/** By place; what stands at one place stays in the order in which it was found. */
+/** Sorts by location; findings at the same location keep their order. */
 export function sortFindings(findings: readonly Finding[]): Finding[] {
   return findings.toSorted((a, b) =>
     a.file < b.file ? -1 : a.file > b.file ? 1 : a.line - b.line || a.column - b.column,

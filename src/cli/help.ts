@@ -1,23 +1,23 @@
 import type { CommandName } from './parse.ts'
 
-const SETTINGS_FLAGS = `  --settings FILE       Settings of the installation (YAML). It is watched; flags win over it.
-  --http ADDR           Listener "http": where requests are accepted. Default :8080
+const SETTINGS_FLAGS = `  --settings FILE       Settings of the installation (YAML). The file is watched; flags override it.
+  --http ADDR           Address of the listener "http". Default :8080
   --admin ADDR          Admin API. Default 127.0.0.1:9901; keep it off public addresses.
   --signals ADDR        /healthz, /readyz and /metrics. Default :9902
-  --state DIR           Where what must outlive a restart is kept.
-  --access-log on|off   One JSON line a request on standard output. off: only refused and failed ones.
+  --state DIR           State directory, for state that outlives a restart.
+  --access-log on|off   One JSON line per request on standard output. off: only rejected and failed requests.
                         Default on`
 
-const ADDR = `ADDR is 127.0.0.1:8080, [::1]:8080, localhost:8080, or :8080 for every address; port 0 takes a free one.`
+const ADDR = `ADDR is 127.0.0.1:8080, [::1]:8080, localhost:8080, or :8080 for every address; port 0 selects a free port.`
 
 const OVERVIEW = `Headgate: an ingress controller and API gateway, for Kubernetes or for a folder of manifests.
 
 Usage: headgate COMMAND [FLAGS]
 
-  run        Serve what the manifests in a folder say, and follow their changes.
-  validate   Say everything that is wrong with manifests, with file, line and remedy.
-  routes     Print the routing table in the order in which it is matched.
-  config     Print the settings in force and where each value comes from.
+  run        Serve the manifests of a folder or a cluster, and apply their changes.
+  validate   Report all errors of manifests, with file, line and remedy.
+  routes     Print the routing table in matching order.
+  config     Print the effective settings and the origin of each value.
   version    Print the version.
   help       Explain a command: headgate help run
 
@@ -32,61 +32,61 @@ A first route:
 `
 
 const TOPICS: Readonly<Record<CommandName, string>> = {
-  run: `Serve what the manifests in a folder say, and follow their changes without losing a request.
+  run: `Serve the manifests of a folder or a cluster, and apply their changes without failing a request.
 
 Usage: headgate run --config DIR [FLAGS]
        headgate run --kubernetes [FLAGS]
 
-  --config DIR          Folder with manifests: *.yaml, *.yml and *.json, also in subfolders. It may come later.
-  --kubernetes          Read from the API server instead: in a pod by its service account, elsewhere by a kubeconfig.
-  --kubeconfig FILE     Which kubeconfig; none: $KUBECONFIG, then ~/.kube/config. --context NAME for another than its current one.
+  --config DIR          Folder with manifests: *.yaml, *.yml and *.json, also in subfolders. It may be created later.
+  --kubernetes          Read from the API server instead: in a pod with its service account, else with a kubeconfig.
+  --kubeconfig FILE     Kubeconfig file. Default $KUBECONFIG, then ~/.kube/config. --context NAME selects a context.
 ${SETTINGS_FLAGS}
-  --workers N           Threads that serve requests. 0: one for each core. Default 0
+  --workers N           Threads that serve requests. 0: one per core. Default 0
   --log-level LEVEL     trace, debug, info, warn, error, fatal or silent. Default info
   --log-format FORMAT   json or text, for the process log on standard error. Default json
-  --drain-delay TIME    On SIGTERM: how long to go on accepting after /readyz says no. Default 1s
-  --drain-timeout TIME  Then: how long running requests may take to end. Default 30s
+  --drain-delay TIME    Time from SIGTERM, when /readyz fails, until the listeners close. Default 1s
+  --drain-timeout TIME  Time from then for open requests to finish. Default 30s
 
 ${ADDR}
-TIME is 30s, 1m30s or 250ms; 0 is none.
+TIME is 30s, 1m30s or 250ms; 0 disables it.
 
-A manifest that is broken while Headgate runs changes nothing: its last good version serves on, and the log says what is
-wrong and where. SIGTERM or Ctrl-C drains; a second one ends at once.
+A manifest that becomes invalid while Headgate runs changes nothing: its last good version keeps serving, and the log
+contains the error and its location. SIGTERM or Ctrl-C drains; a second one ends the process immediately.
 
 Examples:
   headgate run --config ./manifests
   headgate run --config ./manifests --http 127.0.0.1:3000 --workers 1 --log-format text
 `,
-  validate: `Say everything that is wrong with manifests: file, line, column, object, field, and what to do.
+  validate: `Report all errors of manifests: file, line, column, object, field, and the remedy.
 
 Usage: headgate validate DIR|FILE... [FLAGS]
 
   --settings FILE       Validate against these settings, and the settings themselves.
   -o, --output FORMAT   text or json. Default text
 
-Errors are what keeps a file or an object from being served. Warnings are what a cluster would read otherwise, what two Routes
-both want, and references to what is not there.
+Errors prevent a file or an object from being served. Warnings report values that a cluster reads differently, conflicts
+between Routes, and references to missing objects.
 
-Exit code: 0 without errors, 1 with errors, 2 when the command line is not understood. Good for a pre-commit hook:
+Exit code: 0 without errors, 1 with errors, 2 for an invalid command line. As a pre-commit hook:
   headgate validate manifests || exit 1
 `,
-  routes: `Print the routing table in the order in which it is matched: the first line of a host that fits a request decides.
+  routes: `Print the routing table in matching order: the first line of a host that matches a request applies.
 
 Usage: headgate routes --config DIR [FLAGS]
 
   --config DIR          Folder with manifests.
   --settings FILE       Settings of the installation.
-  --host NAME           Only what serves this host. A host that is matched is final: there is no going on to a wildcard.
+  --host NAME           Only the rules of this host. A matching host is final: there is no fallback to a wildcard.
   -o, --output FORMAT   text or json. Default text
 
-A path is written "/a/*" for a prefix by segment, "= /a" for exactly this one, "~ /a.+" for a regular expression.
+A path is printed as "/a/*" for a prefix of segments, "= /a" for an exact path, "~ /a.+" for a regular expression.
 `,
-  config: `Print the settings in force, each value with where it comes from: a default, a line of the file, or a flag.
+  config: `Print the effective settings, each value with its origin: a default, a line of the file, or a flag.
 
 Usage: headgate config [FLAGS]
 
 ${SETTINGS_FLAGS}
-  -o, --output FORMAT   yaml or json. Default yaml; this may be used as a settings file.
+  -o, --output FORMAT   yaml or json. Default yaml, which is a valid settings file.
 
 ${ADDR}
 `,

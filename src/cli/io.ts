@@ -1,7 +1,7 @@
-/** Where a command writes. Handed in, so that tests read what a user would. */
+/** Output of a command, injected for tests. */
 export interface CommandIo {
-  /** Standard output: what was asked for. */
+  /** Standard output: the result. */
   out(text: string): void
-  /** Standard error: what went wrong. */
+  /** Standard error: errors and warnings. */
   err(text: string): void
 }

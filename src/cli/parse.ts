@@ -1,30 +1,30 @@
-/** Arguments to a command, without doing anything. */
+/** Parses the arguments of the command line. */
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
 import type { SettingsOverride } from '../source/settings.ts'
-import { formatAddress, parseAddress } from './address.ts'
+import { formatAddress, parseAddress } from './listen-address.ts'
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** Where the resources come from: a folder, as written, or an API server. */
+/** The source of the resources: a folder, as given, or an API server. */
 export type RunSource =
   | { readonly type: 'folder'; readonly folder: string }
   | { readonly type: 'kubernetes'; readonly kubeconfig?: string; readonly context?: string }
 
-/** Everything `headgate run` is told. Settings are composed from `settings` and `overrides` by source/settings.ts. */
+/** Options of `headgate run`. source/settings.ts composes the settings from `settings` and `overrides`. */
 export interface RunCommand {
   readonly name: 'run'
   readonly source: RunSource
-  /** Settings file, as written. */
+  /** Settings file, as given. */
   readonly settings?: string
   readonly overrides: readonly SettingsOverride[]
-  /** 0 = as many as there are cores. */
+  /** 0 means one per core. */
   readonly workers: number
   readonly logLevel: LogLevel
   readonly logFormat: 'json' | 'text'
-  /** Milliseconds from the signal until listeners are closed. */
+  /** Milliseconds from the signal until the listeners close. */
   readonly drainDelay: number
-  /** Milliseconds from then until what still runs is cut. */
+  /** Milliseconds from then until the remaining connections are closed. */
   readonly drainTimeout: number
 }
 
@@ -58,9 +58,9 @@ export type Command =
   | RoutesCommand
   | ConfigCommand
   | { readonly name: 'version' }
-  /** Of one command, or of all. */
+  /** Help for one command, or for all. */
   | { readonly name: 'help'; readonly topic?: CommandName }
-  /** Exit code 2; the message says what to write instead. */
+  /** Exit code 2; the message contains the remedy. */
   | { readonly name: 'usage'; readonly message: string; readonly topic?: CommandName }
 
 export const COMMAND_NAMES = ['run', 'validate', 'routes', 'config', 'version', 'help'] as const
@@ -77,7 +77,7 @@ const SETTINGS_FLAGS = {
 
 const OUTPUT = { output: { type: 'string', short: 'o' } } as const
 
-/** Flags by command; `--help` is everywhere. */
+/** Flags by command; every command has `--help`. */
 const FLAGS: Readonly<Record<CommandName, ParseArgsOptionsConfig>> = {
   run: {
     config: { type: 'string' },
@@ -98,17 +98,17 @@ const FLAGS: Readonly<Record<CommandName, ParseArgsOptionsConfig>> = {
   help: {},
 }
 
-/** Values of flags by their long name, and what stands without one. */
-interface Given {
+/** Values of flags by their long name, and positional arguments. */
+interface ParsedInput {
   readonly values: Readonly<Record<string, string | undefined>>
   readonly rest: readonly string[]
 }
 
-/** A message for the user; caught in `parseCommand` and nowhere else. */
+/** A message for the user; caught in `parseCommand` only. */
 class UsageError extends Error {}
 
 /**
- * Reads the arguments after `headgate`. Never throws: a mistake is a command of its own, `usage`.
+ * Parses the arguments after `headgate`. Never throws: an error becomes the command `usage`.
  */
 export function parseCommand(argv: readonly string[]): Command {
   const [first] = argv
@@ -129,40 +129,41 @@ export function parseCommand(argv: readonly string[]): Command {
 }
 
 function parseFlags(name: CommandName, argv: readonly string[]): Command {
-  const given = readFlags(name, argv)
-  if (given === null) return { name: 'help', topic: name }
+  const input = readFlags(name, argv)
+  if (input === null) return { name: 'help', topic: name }
   switch (name) {
     case 'run':
-      return parseRun(given)
+      return parseRun(input)
     case 'validate':
-      if (given.rest.length === 0) throw new UsageError('Say what to validate: headgate validate DIR or FILE…')
+      if (input.rest.length === 0)
+        throw new UsageError('Name the manifests to validate: headgate validate DIR or FILE…')
       return {
         name,
-        paths: given.rest,
-        ...settingsFile(given),
-        output: oneOf(given, 'output', ['text', 'json'], 'text'),
+        paths: input.rest,
+        ...settingsFile(input),
+        output: oneOf(input, 'output', ['text', 'json'], 'text'),
       }
     case 'routes': {
-      const { host } = given.values
-      const output = oneOf(given, 'output', ['text', 'json'], 'text')
+      const { host } = input.values
+      const output = oneOf(input, 'output', ['text', 'json'], 'text')
       return {
         name,
-        config: folder(given, name),
-        ...settingsFile(given),
+        config: folder(input, name),
+        ...settingsFile(input),
         ...(host === undefined ? {} : { host }),
         output,
       }
     }
     case 'config': {
-      nothingElse(given, name)
-      const output = oneOf(given, 'output', ['yaml', 'json'], 'yaml')
-      return { name, ...settingsFile(given), overrides: overridesOf(given), output }
+      rejectPositionals(input, name)
+      const output = oneOf(input, 'output', ['yaml', 'json'], 'yaml')
+      return { name, ...settingsFile(input), overrides: overridesOf(input), output }
     }
     case 'version':
-      nothingElse(given, name)
+      rejectPositionals(input, name)
       return { name }
     case 'help': {
-      const [topic] = given.rest
+      const [topic] = input.rest
       if (topic === undefined) return { name }
       if (!isCommandName(topic)) throw new UsageError(`There is no command "${topic}"${suggest(topic, COMMAND_NAMES)}`)
       return { name, topic }
@@ -170,25 +171,25 @@ function parseFlags(name: CommandName, argv: readonly string[]): Command {
   }
 }
 
-function parseRun(given: Given): RunCommand {
+function parseRun(input: ParsedInput): RunCommand {
   return {
     name: 'run',
-    source: runSource(given),
-    ...settingsFile(given),
-    overrides: overridesOf(given),
-    workers: wholeNumber(given, 'workers', 0, 0, 256),
-    logLevel: oneOf(given, 'log-level', LOG_LEVELS, 'info'),
-    logFormat: oneOf(given, 'log-format', ['json', 'text'], 'json'),
-    drainDelay: duration(given, 'drain-delay', 1_000),
-    drainTimeout: duration(given, 'drain-timeout', 30_000),
+    source: runSource(input),
+    ...settingsFile(input),
+    overrides: overridesOf(input),
+    workers: wholeNumber(input, 'workers', 0, 0, 256),
+    logLevel: oneOf(input, 'log-level', LOG_LEVELS, 'info'),
+    logFormat: oneOf(input, 'log-format', ['json', 'text'], 'json'),
+    drainDelay: duration(input, 'drain-delay', 1_000),
+    drainTimeout: duration(input, 'drain-timeout', 30_000),
   }
 }
 
-/** @returns null when help was asked for */
-function readFlags(name: CommandName, argv: readonly string[]): Given | null {
+/** @returns null for `--help` */
+function readFlags(name: CommandName, argv: readonly string[]): ParsedInput | null {
   const flags = FLAGS[name]
   const options: ParseArgsOptionsConfig = { ...flags, help: { type: 'boolean', short: 'h' } }
-  // Not strict: node's own messages say what is wrong, ours also what to write.
+  // Not strict, because the messages of Node contain no remedy.
   const { tokens } = parseArgs({ args: [...argv], options, strict: false, tokens: true, allowPositionals: true })
   const values: Record<string, string> = {}
   const rest: string[] = []
@@ -211,7 +212,7 @@ function readFlags(name: CommandName, argv: readonly string[]): Given | null {
     if (token.value === undefined || token.value === '') throw new UsageError(`${flag} needs a value.`)
     if (token.inlineValue === false && token.value.startsWith('--'))
       throw new UsageError(
-        `${flag} needs a value; "${token.value}" looks like the next flag. Write ${flag}=VALUE if it is meant.`,
+        `${flag} needs a value; "${token.value}" looks like the next flag. Write ${flag}=VALUE if it is the value.`,
       )
     if (token.name in values) throw new UsageError(`${flag} is given twice; once is enough.`)
     values[token.name] = token.value
@@ -219,12 +220,12 @@ function readFlags(name: CommandName, argv: readonly string[]): Given | null {
   return { values, rest }
 }
 
-function runSource(given: Given): RunSource {
-  const { config, kubernetes, kubeconfig, context } = given.values
+function runSource(input: ParsedInput): RunSource {
+  const { config, kubernetes, kubeconfig, context } = input.values
   if (kubernetes === undefined && kubeconfig === undefined && context === undefined)
-    return { type: 'folder', folder: folder(given, 'run') }
-  const named = config ?? given.rest[0]
-  if (named !== undefined) throw new UsageError(`The folder ${named} and a cluster are both named: leave one out.`)
+    return { type: 'folder', folder: folder(input, 'run') }
+  const named = config ?? input.rest[0]
+  if (named !== undefined) throw new UsageError(`Both the folder ${named} and a cluster are given: omit one.`)
   return {
     type: 'kubernetes',
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
@@ -232,30 +233,29 @@ function runSource(given: Given): RunSource {
   }
 }
 
-function folder(given: Given, command: string): string {
-  const { config } = given.values
-  const [positional, ...more] = given.rest
-  if (more.length > 0) throw new UsageError(`headgate ${command} reads one folder; "${more[0]}" is one too many.`)
+function folder(input: ParsedInput, command: string): string {
+  const { config } = input.values
+  const [positional, ...more] = input.rest
+  if (more.length > 0) throw new UsageError(`headgate ${command} reads one folder; remove "${more[0]}".`)
   if (config !== undefined && positional !== undefined)
-    throw new UsageError(`Two folders are named: --config ${config} and ${positional}; leave one out.`)
+    throw new UsageError(`Two folders are given: --config ${config} and ${positional}; omit one.`)
   const folder = config ?? positional
   if (folder === undefined)
     throw new UsageError(`Name the folder with your manifests: headgate ${command} --config DIR`)
   return folder
 }
 
-function nothingElse(given: Given, command: string): void {
-  if (given.rest.length > 0)
-    throw new UsageError(`headgate ${command} takes flags only; "${given.rest[0]}" is not one.`)
+function rejectPositionals(input: ParsedInput, command: string): void {
+  if (input.rest.length > 0) throw new UsageError(`headgate ${command} accepts flags only; remove "${input.rest[0]}".`)
 }
 
-function settingsFile(given: Given): { settings?: string } {
-  const { settings } = given.values
+function settingsFile(input: ParsedInput): { settings?: string } {
+  const { settings } = input.values
   return settings === undefined ? {} : { settings }
 }
 
-function overridesOf(given: Given): SettingsOverride[] {
-  const { http, admin, signals, state } = given.values
+function overridesOf(input: ParsedInput): SettingsOverride[] {
+  const { http, admin, signals, state } = input.values
   const overrides: SettingsOverride[] = []
   if (http !== undefined) {
     const { address, port } = listenAddress(http, 'http')
@@ -276,8 +276,8 @@ function overridesOf(given: Given): SettingsOverride[] {
       value: formatAddress(listenAddress(signals, 'signals')),
     })
   if (state !== undefined) overrides.push({ flag: `--state ${state}`, path: ['stateDirectory'], value: state })
-  if (given.values['access-log'] !== undefined) {
-    const value = oneOf(given, 'access-log', ['on', 'off'], 'on')
+  if (input.values['access-log'] !== undefined) {
+    const value = oneOf(input, 'access-log', ['on', 'off'], 'on')
     overrides.push({ flag: `--access-log ${value}`, path: ['accessLog', 'sample'], value: value === 'on' ? 100 : 0 })
   }
   return overrides
@@ -289,16 +289,21 @@ function listenAddress(text: string, flag: string) {
   return parsed
 }
 
-function oneOf<const T extends readonly string[]>(given: Given, flag: string, choices: T, none: T[number]): T[number] {
-  const value = given.values[flag]
+function oneOf<const T extends readonly string[]>(
+  input: ParsedInput,
+  flag: string,
+  choices: T,
+  none: T[number],
+): T[number] {
+  const value = input.values[flag]
   if (value === undefined) return none
   if (choices.includes(value)) return value
   const name = flag === 'output' ? '-o' : `--${flag}`
   throw new UsageError(`${name} ${value}: it is one of ${choices.join(', ')}${suggest(value, choices)}`)
 }
 
-function wholeNumber(given: Given, flag: string, none: number, min: number, max: number): number {
-  const value = given.values[flag]
+function wholeNumber(input: ParsedInput, flag: string, none: number, min: number, max: number): number {
+  const value = input.values[flag]
   if (value === undefined) return none
   const number = Number(value)
   if (/^\d+$/.test(value) && number >= min && number <= max) return number
@@ -307,9 +312,9 @@ function wholeNumber(given: Given, flag: string, none: number, min: number, max:
 
 const UNITS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000, ms: 1 } as const
 
-/** As in manifests: `1h30m`, `30s`, `250ms`; `0` for none. */
-function duration(given: Given, flag: string, none: number): number {
-  const value = given.values[flag]
+/** Parses a duration as in manifests: `1h30m`, `30s`, `250ms`; also `0`. */
+function duration(input: ParsedInput, flag: string, none: number): number {
+  const value = input.values[flag]
   if (value === undefined) return none
   if (value === '0') return 0
   if (!/^(\d{1,5}d)?(\d{1,5}h)?(\d{1,5}m)?(\d{1,7}s)?(\d{1,9}ms)?$/.test(value))
@@ -317,7 +322,7 @@ function duration(given: Given, flag: string, none: number): number {
   let total = 0
   for (const [, digits, unit] of value.matchAll(/(\d+)(ms|[dhms])/g))
     total += Number(digits) * UNITS[unit as keyof typeof UNITS]
-  // The longest wait a timer can do.
+  // The maximum delay of a timer.
   if (total > 2_147_483_647) throw new UsageError(`--${flag} ${value}: at most 24d.`)
   return total
 }
@@ -326,7 +331,7 @@ function isCommandName(text: string): text is CommandName {
   return (COMMAND_NAMES as readonly string[]).includes(text)
 }
 
-/** Ends a sentence: with `; did you mean "run"?` where one is near, else with a full stop. */
+/** Ends a sentence with `; did you mean "run"?` if a choice is similar, else with a full stop. */
 function suggest(text: string, choices: readonly string[]): string {
   const near = choices
     .map((choice) => ({ choice, distance: editDistance(text, choice) }))
@@ -335,7 +340,7 @@ function suggest(text: string, choices: readonly string[]): string {
   return `; did you mean "${near.choice}"?`
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours from one text to the other. */
+/** Damerau-Levenshtein distance: insertions, deletions, replacements and swaps of adjacent characters. */
 function editDistance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)]
   for (let i = 1; i <= a.length; i++) {

@@ -1,14 +1,15 @@
-/** `headgate routes`: the table as it would serve, in the order in which matches are tried. */
+/** `headgate routes`: prints the routing table in matching order. */
 import type { Validator } from '../api/validate.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
-import type { Match, Rule, Snapshot, ValueMatch, VirtualHost } from '../snapshot/snapshot.ts'
+import type { Host, Match, Rule, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
 import { loadManifests } from '../source/folder/load-manifests.ts'
 import { formatSettingsProblem } from '../source/settings.ts'
+import { systemTimers } from '../thread/system-timers.ts'
+import { settingsOf } from './config.ts'
+import { examine } from './examine.ts'
 import { formatFinding, fromSource } from './finding.ts'
 import type { CommandIo } from './io.ts'
 import type { RoutesCommand } from './parse.ts'
-import { examine } from './resources.ts'
-import { settingsOf } from './settings.ts'
 
 /** One line of the table. */
 interface Row {
@@ -25,14 +26,14 @@ export async function showRoutes(command: RoutesCommand, validator: Validator, i
     return 1
   }
   const { settings } = composed
-  const loaded = await loadManifests([command.config])
+  const loaded = await loadManifests([command.config], systemTimers)
   if (loaded.missing > 0) {
     for (const problem of loaded.problems) io.err(`${formatFinding(fromSource(problem))}\n`)
     return 1
   }
   const { compiled, findings, refused } = await examine(loaded.objects, settings, validator)
-  const segments = virtualHostsFor(compiled.snapshot, command.host)
-  const rows = segments.flatMap((segment) => rowsOf(segment, compiled.snapshot))
+  const hosts = hostsFor(compiled.snapshot, command.host)
+  const rows = hosts.flatMap((host) => rowsOf(host, compiled.snapshot))
   if (command.output === 'json')
     io.out(
       `${JSON.stringify(
@@ -50,21 +51,21 @@ export async function showRoutes(command: RoutesCommand, validator: Validator, i
   return 0
 }
 
-/** Names before wildcards, longer wildcards before shorter, the catch-all last. */
-function virtualHostsFor({ segments }: Snapshot, host: string | undefined): VirtualHost[] {
-  if (host === undefined) return [...segments.values()].sort(compareHosts)
+/** Sorts exact names before wildcards, longer wildcards before shorter ones, and the catch-all last. */
+function hostsFor({ hosts }: Snapshot, host: string | undefined): Host[] {
+  if (host === undefined) return [...hosts.values()].sort(compareHosts)
   const name = host.toLowerCase().replace(/\.$/, '')
   const labels = name.split('.')
   const wildcards = labels.slice(1).map((_, i) => `*.${labels.slice(i + 1).join('.')}`)
   for (const candidate of [name, ...wildcards, '*']) {
-    const segment = segments.get(candidate)
+    const found = hosts.get(candidate)
     // A matched host is final.
-    if (segment !== undefined) return [segment]
+    if (found !== undefined) return [found]
   }
   return []
 }
 
-function compareHosts({ hostname: a }: VirtualHost, { hostname: b }: VirtualHost): number {
+function compareHosts({ hostname: a }: Host, { hostname: b }: Host): number {
   return rank(a) - rank(b) || (rank(a) === 1 ? b.length - a.length : 0) || (a < b ? -1 : a > b ? 1 : 0)
 }
 
@@ -72,9 +73,9 @@ function rank(hostname: string): number {
   return hostname === '*' ? 2 : hostname.startsWith('*.') ? 1 : 0
 }
 
-function rowsOf({ hostname, matches, rules }: VirtualHost, { policies }: Snapshot): Row[] {
+function rowsOf({ hostname, matches }: Host, { policies }: Snapshot): Row[] {
   return matches.map((match) => {
-    const rule = rules[match.rule]!
+    const { rule } = match
     return { hostname, match, rule, policy: policies.get(rule.policy) }
   })
 }
@@ -85,7 +86,7 @@ function noRows(host: string | undefined): string {
 
 function toText(rows: readonly Row[], snapshot: Snapshot): string {
   const head = ['HOST', 'PATH', 'METHOD', 'IF', 'ROUTE', 'RULE', 'ANSWERED BY']
-  const several = snapshot.listeners.length > 1
+  const several = snapshot.frontends.size > 1
   if (several) head.splice(1, 0, 'LISTENERS')
   const cells = rows.map(({ hostname, match, rule, policy }) => {
     const cells = [
@@ -95,12 +96,12 @@ function toText(rows: readonly Row[], snapshot: Snapshot): string {
       conditions(match),
       rule.route,
       rule.rule,
-      answer(rule, policy),
+      actionText(rule, policy),
     ]
     if (several) cells.splice(1, 0, listenerNames(match, snapshot).join(','))
     return cells
   })
-  // The same host is said once: the eye finds where the next begins.
+  // A repeated host is printed once, so that the start of the next one is visible.
   for (let i = cells.length - 1; i > 0; i--) if (cells[i]![0] === cells[i - 1]![0]) cells[i]![0] = ''
   return align([head, ...cells])
 }
@@ -138,7 +139,7 @@ function valueText({ name, type, value }: ValueMatch): string {
   return type === 'Present' ? name : `!${name}`
 }
 
-function answer(rule: Rule, policy: PolicySet | undefined): string {
+function actionText(rule: Rule, policy: PolicySet | undefined): string {
   if (rule.refuse !== undefined) return `refused: ${rule.refuse}`
   const action = policy?.action
   if (action?.type === 'redirect') return `redirect ${action.statusCode}`
@@ -153,12 +154,13 @@ function answer(rule: Rule, policy: PolicySet | undefined): string {
     .join(', ')
 }
 
-function listenerNames({ listeners }: Match, { listeners: names }: Snapshot): string[] {
-  return names.filter((_, i) => (listeners & (1 << i)) !== 0)
+function listenerNames({ frontends: named }: Match, { frontends }: Snapshot): readonly string[] {
+  const names = [...frontends.keys()]
+  return named === undefined ? names : names.filter((name) => named.names.includes(name))
 }
 
 function toJson({ hostname, match, rule, policy }: Row, snapshot: Snapshot): unknown {
-  const { rule: _, listeners: __, ...rest } = match
+  const { rule: _, frontends: __, order: ___, ...rest } = match
   return {
     hostname,
     listeners: listenerNames(match, snapshot),

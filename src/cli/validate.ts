@@ -1,21 +1,22 @@
 import type { Validator } from '../api/validate.ts'
 import { loadManifests } from '../source/folder/load-manifests.ts'
+import { systemTimers } from '../thread/system-timers.ts'
+import { settingsOf } from './config.ts'
+import { examine } from './examine.ts'
 import { type Finding, formatFinding, fromSettings, fromSource, sortFindings } from './finding.ts'
 import type { CommandIo } from './io.ts'
 import type { ValidateCommand } from './parse.ts'
-import { examine } from './resources.ts'
-import { settingsOf } from './settings.ts'
 
-/** `headgate validate`: exit code 0 when nothing is at fault (warnings may be), 1 otherwise. */
+/** `headgate validate`: exit code 0 without errors (warnings are permitted), 1 otherwise. */
 export async function validate(command: ValidateCommand, validator: Validator, io: CommandIo): Promise<number> {
   const findings: Finding[] = []
   const composed = await settingsOf(command.settings, [], validator)
   if (composed.ok) findings.push(...composed.warnings.map((problem) => fromSettings('warning', problem)))
   else findings.push(...composed.problems.map((problem) => fromSettings('error', problem)))
-  // Broken settings hide nothing about the manifests: those are then looked at as without any.
+  // With invalid settings the manifests are validated against the default settings.
   const settings = composed.ok ? composed : await settingsOf(undefined, [], validator)
-  if (!settings.ok) throw new TypeError('the schema refuses its own defaults')
-  const loaded = await loadManifests(command.paths)
+  if (!settings.ok) throw new TypeError('the schema rejects its own defaults')
+  const loaded = await loadManifests(command.paths, systemTimers)
   findings.push(...loaded.problems.map(fromSource))
   const examined = await examine(loaded.objects, settings.settings, validator)
   findings.push(...examined.findings)

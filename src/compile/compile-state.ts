@@ -8,14 +8,17 @@ import type { Policies } from '../api/policies.ts'
 import { POLICIES } from '../policy/built-in.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
+import type { Frontend } from '../snapshot/frontend.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
-import type { Backend, BackendRef, EndpointAddress, Match, Rule, Snapshot, VirtualHost } from '../snapshot/snapshot.ts'
+import type { Backend, BackendRef, EndpointAddress, Host, Match, Rule, Snapshot } from '../snapshot/snapshot.ts'
 import type { Fault } from './conditions.ts'
+import { FrontendPartitions } from './frontend-partitions.ts'
 import { Handovers } from './handover.ts'
 import { NamespaceCosts } from './namespace-cost.ts'
 import type { Owner, Ownership, Permission } from './ownership.ts'
 import type { Claim, MatchPlan, RoutePlan } from './plan.ts'
 import { PolicyInterner } from './policy-interner.ts'
+import { ReferenceGraph } from './reference-graph.ts'
 import type { BrokenReference, Face } from './references.ts'
 import { noResources, type ResourceSet } from './resource-set.ts'
 import type { Tenancy } from './tenancy.ts'
@@ -56,7 +59,7 @@ export interface Conflict {
 /** What became of a Route on one hostname. */
 export interface Outcome {
   /** The Route that speaks for the hostname; undefined for hosts that nobody names. */
-  readonly lead: Claim | undefined
+  readonly owner: Claim | undefined
   /** By which the hostname is that namespace's. */
   readonly decider?: Claim
   /** Undefined when the hostname is another's, who does not share it. */
@@ -72,7 +75,7 @@ export interface Outcome {
 export interface Candidate extends MatchPlan {
   readonly state: RouteState
   readonly within: readonly string[]
-  /** What was last put into a segment for it. */
+  /** What was last put into a virtual host for it. */
   made: Match | undefined
 }
 
@@ -99,8 +102,9 @@ export interface HostState {
   entries: ReadonlyMap<string, RouteMatches>
   /** All candidates in matching order. */
   order: readonly Candidate[]
-  segment: VirtualHost | undefined
-  /** The policy sets of the segment's rules. */
+  /** What is served under it; undefined when nobody may. */
+  served: Host | undefined
+  /** The policy sets of its rules. */
   policies: readonly PolicySet[]
   /** The wildcard whose rules this name serves too. */
   base: HostState | undefined
@@ -149,15 +153,14 @@ export class CompileState {
   readonly routes = new Map<string, RouteState>()
   readonly hosts = new Map<string, HostState>()
   readonly faces = new Map<string, Face>()
-  /** Routes by the backend ids that they refer to. */
-  readonly dependents = new Map<string, Set<string>>()
-  /** Backend ids by the key of their Service. */
-  readonly serviceUsers = new Map<string, Set<string>>()
-  /** The Service a Backend had when it was last looked at. */
-  readonly serviceOf = new Map<string, string>()
+  /** What the Routes and Backends that were last compiled refer to. */
+  readonly graph = new ReferenceGraph()
   readonly costs = new NamespaceCosts()
   readonly book = new PolicyInterner()
-  readonly segments = new FrozenMapBuilder<VirtualHost>()
+  readonly partitions = new FrontendPartitions()
+  /** What is served, by hostname. */
+  readonly served = new FrozenMapBuilder<Host>()
+  frontends: ReadonlyMap<string, Frontend> = new Map()
   readonly backends = new FrozenMapBuilder<Backend>()
   readonly endpoints = new FrozenMapBuilder<readonly EndpointAddress[]>()
   /** Of backends that have such: see `targetFaults`. */

@@ -1,6 +1,7 @@
 /** Resources → what the data plane needs, and what every object is told about itself. */
 import { isDeepStrictEqual } from 'node:util'
 import type { ObjectStatus } from '../api/condition.ts'
+import type { SettingsObject } from '../api/settings.ts'
 import type { FrozenMap } from '../snapshot/frozen-map.ts'
 import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
 import { gatherEndpoints, lookAtTargets } from './backend-pass.ts'
@@ -140,19 +141,19 @@ function backendStatus(memo: CompileState, resources: ResourceSet, key: string):
 }
 
 function result(memo: CompileState, { settings }: ResourceSet): Compiled {
-  const segments = memo.segments.freeze()
+  const hosts = memo.served.freeze()
   const policies = memo.book.freeze()
   const backends = memo.backends.freeze()
-  const listeners = settings.listeners.map((listener) => listener.name)
+  const frontends = frontendsOf(memo, settings)
   const last = memo.snapshot
   if (
     last === undefined ||
-    last.segments !== segments ||
+    last.hosts !== hosts ||
     last.policies !== policies ||
     last.backends !== backends ||
-    !isDeepStrictEqual(last.listeners, listeners)
+    last.frontends !== frontends
   )
-    memo.snapshot = { segments, policies, backends, listeners }
+    memo.snapshot = { frontends, hosts, policies, backends }
   return {
     snapshot: memo.snapshot!,
     statuses: memo.statuses.freeze(),
@@ -160,4 +161,12 @@ function result(memo: CompileState, { settings }: ResourceSet): Compiled {
     names: memo.names.freeze(),
     owners: memo.owners.freeze(),
   }
+}
+
+/** The same map as long as it has the same names: their order has no meaning. */
+function frontendsOf(memo: CompileState, { listeners }: SettingsObject): Snapshot['frontends'] {
+  const { frontends } = memo
+  if (listeners.length !== frontends.size || listeners.some(({ name }) => !frontends.has(name)))
+    memo.frontends = new Map(listeners.map(({ name }) => [name, { name }]))
+  return memo.frontends
 }

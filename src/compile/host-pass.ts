@@ -1,4 +1,4 @@
-/** Hostnames: who speaks for each, and the segment it has. */
+/** Hostnames: who owns each, and what is served under it. */
 import { isDeepStrictEqual } from 'node:util'
 import { coveringWildcards } from '../pattern/host.ts'
 import type { Candidate, CompileState, HostState, Outcome, RouteMatches, RouteState } from './compile-state.ts'
@@ -40,9 +40,9 @@ function claimsOn(host: HostState, resources: ResourceSet): Claim[] {
     if (tenancy.mayUse(plan.namespace, host.hostname)) claims.push(plan.claim)
   const hold = tenancy.strict ? holdOn(host, resources) : undefined
   if (hold === undefined || !tenancy.mayUse(hold.namespace, host.hostname)) return claims
-  // Its namespace is back: the Route that speaks for it speaks with the older age.
-  const lead = oldestOf(claims.filter(({ namespace }) => namespace === hold.namespace))
-  claims.push(lead === undefined ? hold : backdatedClaim(host, hold, lead))
+  // Its namespace is back: the Route that owns it has the older age.
+  const own = oldestOf(claims.filter(({ namespace }) => namespace === hold.namespace))
+  claims.push(own === undefined ? hold : backdatedClaim(host, hold, own))
   return claims
 }
 
@@ -66,7 +66,7 @@ export function* buildHosts(memo: CompileState, resources: ResourceSet, budget: 
   const { work } = memo
   while (work.hosts.size > 0 || work.wildcards.size > 0) {
     for (const hostname of work.hosts) yield* buildHost(memo, resources, hostname, budget)
-    // A wildcard that got or lost its segment is, or was, the base of names under it.
+    // A wildcard under which something is served now, or nothing any more, is, or was, the base of names under it.
     if (work.wildcards.size > 0) yield* settleClaims(memo, resources, budget)
   }
 }
@@ -84,20 +84,20 @@ function* buildHost(
   }
   const above: HostState[] = []
   for (const wildcard of hostname === CATCH_ALL ? [] : coveringWildcards(hostname)) {
-    // Its segment may be lent to this name, so it has to be the new one.
+    // Its rules may be lent to this name, so they have to be the new ones.
     if (memo.work.hosts.has(wildcard)) yield* buildHost(memo, resources, wildcard, budget)
     const covering = memo.hosts.get(wildcard)
     if (covering !== undefined) above.push(covering)
   }
-  const leads = above.flatMap(({ first }) => (first === undefined ? [] : [first]))
+  const owners = above.flatMap(({ first }) => (first === undefined ? [] : [first]))
   const claims = hostname === CATCH_ALL ? [] : claimsOn(host, resources)
-  const ownership = withoutHole(ownershipOf(claims, leads), above)
-  const base = ownership?.exact === false ? above.find((wildcard) => wildcard.segment !== undefined) : undefined
+  const ownership = withoutHole(ownershipOf(claims, owners), above)
+  const base = ownership?.exact === false ? above.find((wildcard) => wildcard.served !== undefined) : undefined
   const draft = yield* draftVirtualHost(memo, resources, host, ownership, base, budget)
   commit(memo, host, draft, base)
-  noteHandover(memo, resources, host, ownership, [...claims, ...leads])
+  noteHandover(memo, resources, host, ownership, [...claims, ...owners])
   host.ownership = ownership
-  if (tenancyOf(resources).strict) enterOwner(memo, hostname, ownership, claims, leads)
+  if (tenancyOf(resources).strict) enterOwner(memo, hostname, ownership, claims, owners)
   else memo.owners.delete(hostname)
   yield* tellRoutes(memo, host, draft, tenancyOf(resources), budget)
   if (host.routes.size === 0 && !resources.holds.has(hostname)) memo.hosts.delete(hostname)
@@ -110,10 +110,10 @@ function* buildHost(
  * meant for its owner goes to nobody else. Unless the owner has that wildcard itself.
  */
 function withoutHole(ownership: Ownership | undefined, above: readonly HostState[]): Ownership | undefined {
-  if (ownership?.lead.hold === undefined || !ownership.exact) return ownership
-  const lead = above.find(({ segment }) => segment !== undefined)?.ownership?.lead
-  const own = lead !== undefined && lead.hold === undefined && lead.namespace === ownership.lead.namespace
-  return own ? { lead, decider: lead, exact: false } : ownership
+  if (ownership?.owner.hold === undefined || !ownership.exact) return ownership
+  const owner = above.find(({ served }) => served !== undefined)?.ownership?.owner
+  const own = owner !== undefined && owner.hold === undefined && owner.namespace === ownership.owner.namespace
+  return own ? { owner, decider: owner, exact: false } : ownership
 }
 
 /** @param claims all that count, on the name and on wildcards over it */
@@ -140,19 +140,19 @@ function enterOwner(
   above: readonly Claim[],
 ): void {
   const before = memo.owners.get(hostname)
-  const { lead } = ownership ?? {}
-  const own = claims.filter(({ namespace }) => namespace === lead?.namespace)
+  const { owner } = ownership ?? {}
+  const own = claims.filter(({ namespace }) => namespace === owner?.namespace)
   const first = oldestOf(own)
-  if (lead === undefined || first === undefined) {
+  if (owner === undefined || first === undefined) {
     if (before !== undefined) memo.owners.delete(hostname)
     return
   }
   const oldest = oldestOf(own.filter(({ age, hold }) => age === undefined && hold === undefined))
   const contested = [...claims, ...above].some(
-    (claim) => claim.namespace !== lead.namespace && claim.hold === undefined,
+    (claim) => claim.namespace !== owner.namespace && claim.hold === undefined,
   )
   const age = plainAge(ageOf(first))
-  const now: Owner = { namespace: lead.namespace, age, oldest: oldest && plainAge(oldest), contested }
+  const now: Owner = { namespace: owner.namespace, age, oldest: oldest && plainAge(oldest), contested }
   if (!isDeepStrictEqual(before, now)) memo.owners.set(hostname, now)
 }
 
@@ -167,21 +167,23 @@ function commit(memo: CompileState, host: HostState, draft: Draft, base: HostSta
     for (const set of draft.policies) memo.book.retain(set)
     for (const set of host.policies) memo.book.release(set)
   }
-  const before = host.segment
+  const before = host.served
   host.entries = draft.entries
   host.order = draft.order
-  host.segment = draft.segment
+  host.served = draft.served
   host.policies = draft.policies
   if (host.base !== base) {
     host.base?.borrowers?.delete(hostname)
     if (base !== undefined) (base.borrowers ??= new Set()).add(hostname)
     host.base = base
   }
-  if (before === draft.segment) return
-  if (draft.segment === undefined) memo.segments.delete(hostname)
-  else memo.segments.set(hostname, draft.segment)
+  if (before === draft.served) return
+  if (draft.served !== undefined) memo.partitions.retain(draft.served.partition)
+  if (before !== undefined) memo.partitions.release(before.partition)
+  if (draft.served === undefined) memo.served.delete(hostname)
+  else memo.served.set(hostname, draft.served)
   for (const borrower of host.borrowers ?? []) memo.work.hosts.add(borrower)
-  if (hostname.startsWith('*.') && (before === undefined) !== (draft.segment === undefined))
+  if (hostname.startsWith('*.') && (before === undefined) !== (draft.served === undefined))
     memo.work.wildcards.add(hostname)
 }
 
@@ -192,8 +194,8 @@ function* tellRoutes(
   tenancy: Tenancy,
   budget: WorkBudget,
 ): Generator<void, void> {
-  const lead = draft.lead
-  const refusal = refusalOf(host, lead, tenancy)
+  const { owner } = draft
+  const refusal = refusalOf(host, owner, tenancy)
   for (const state of draft.refused) {
     note(memo, host, state, refusal)
     if (budget.spend(1)) yield
@@ -203,7 +205,7 @@ function* tellRoutes(
     if (conflicts.length === 0 && outside.length === 0) note(memo, host, state, WHOLE)
     else {
       const served = servedRules(candidates, conflicts)
-      note(memo, host, state, { lead, permission, conflicts, outside, served })
+      note(memo, host, state, { owner, permission, conflicts, outside, served })
     }
     if (budget.spend(1)) yield
   }
@@ -213,20 +215,20 @@ function* tellRoutes(
  * The same object as long as it says the same: thousands may ask for another's hostname, and one that does is not told
  * anew by each edit of another.
  */
-function refusalOf(host: HostState, lead: Claim | undefined, tenancy: Tenancy): Outcome {
+function refusalOf(host: HostState, owner: Claim | undefined, tenancy: Tenancy): Outcome {
   let { refusal } = host
   const decider = host.ownership?.decider
   const known = refusal?.outcome
-  if (refusal === undefined || known?.lead !== lead || known?.decider !== decider || refusal.tenancy !== tenancy) {
+  if (refusal === undefined || known?.owner !== owner || known?.decider !== decider || refusal.tenancy !== tenancy) {
     const why = decider === undefined ? {} : { decider }
-    refusal = { tenancy, outcome: { lead, ...why, permission: undefined, conflicts: [], outside: [], served: [] } }
+    refusal = { tenancy, outcome: { owner, ...why, permission: undefined, conflicts: [], outside: [], served: [] } }
     host.refusal = refusal
   }
   return refusal.outcome
 }
 
 /** Most are served whole: no more than that is known of them. */
-const WHOLE: Outcome = { lead: undefined, permission: EVERYWHERE, conflicts: [], outside: [], served: 'all' }
+const WHOLE: Outcome = { owner: undefined, permission: EVERYWHERE, conflicts: [], outside: [], served: 'all' }
 
 function servedRules(candidates: RouteMatches['candidates'], conflicts: Outcome['conflicts']): readonly number[] {
   const lost = new Set<unknown>(conflicts.map((conflict) => conflict.loser))

@@ -5,7 +5,7 @@
  */
 import { CLASS_ANNOTATION, type Ingress, type IngressBackend, type IngressPath } from '../api/ingress.ts'
 import type { BackendRef, Route, RouteMatch, RouteRule } from '../api/route.ts'
-import { requestPath } from '../pattern/written-path.ts'
+import { requestPath } from '../pattern/manifest-path.ts'
 import { HOST_PSEUDO_HEADER } from '../snapshot/snapshot.ts'
 import { serviceBackendId } from './endpoints.ts'
 import { CATCH_ALL } from './plan.ts'

@@ -10,9 +10,9 @@ import { grants, type Namespaces } from './tenancy.ts'
  * them.
  */
 export interface Ownership {
-  readonly lead: Claim
+  readonly owner: Claim
   /**
-   * The oldest of all: by it the hostname is its namespace's. Another than `lead` where that is a younger Route for
+   * The oldest of all: by it the hostname is its namespace's. Another than `owner` where that is a younger Route for
    * exactly this name.
    */
   readonly decider: Claim
@@ -47,8 +47,8 @@ export function ownershipOf(exact: Iterable<Claim>, above: Iterable<Claim>): Own
   const named = [...exact]
   const oldest = oldestOf([...named, ...above])
   if (oldest === undefined) return undefined
-  const lead = oldestOf(named.filter((claim) => claim.namespace === oldest.namespace))
-  return { lead: lead ?? oldest, decider: oldest, exact: lead !== undefined }
+  const own = oldestOf(named.filter((claim) => claim.namespace === oldest.namespace))
+  return { owner: own ?? oldest, decider: oldest, exact: own !== undefined }
 }
 
 export function oldestOf(claims: Iterable<Claim>): Claim | undefined {
@@ -75,22 +75,22 @@ const PERMISSIONS = new WeakMap<Claim, Permissions>()
  * @returns undefined when Routes of `namespace` may not serve the hostname at all; equal permissions of one claim are
  *   the same object
  */
-export function permissionOf(lead: Claim, namespace: string, namespaces: Namespaces): Permission | undefined {
-  if (lead.namespace === namespace) return EVERYWHERE
-  let known = PERMISSIONS.get(lead)
+export function permissionOf(owner: Claim, namespace: string, namespaces: Namespaces): Permission | undefined {
+  if (owner.namespace === namespace) return EVERYWHERE
+  let known = PERMISSIONS.get(owner)
   if (known === undefined || known.namespaces !== namespaces) {
     known = { namespaces, byNamespace: new Map(), byDelegates: new Map() }
-    PERMISSIONS.set(lead, known)
+    PERMISSIONS.set(owner, known)
   }
   const { byNamespace, byDelegates } = known
   if (byNamespace.has(namespace)) return byNamespace.get(namespace)
-  const granted = lead.delegates.flatMap((delegate, i) =>
+  const granted = owner.delegates.flatMap((delegate, i) =>
     grants(delegate.namespaces, namespace, namespaces) ? [i] : [],
   )
   const key = granted.join()
   let permission = byDelegates.get(key)
   if (permission === undefined && granted.length > 0) {
-    const prefixes = granted.flatMap((i) => lead.delegates[i]!.pathPrefixes.map(normalPrefix))
+    const prefixes = granted.flatMap((i) => owner.delegates[i]!.pathPrefixes.map(normalPrefix))
     permission = prefixes.includes('/') ? EVERYWHERE : [...new Set(prefixes)].sort()
     byDelegates.set(key, permission)
   }

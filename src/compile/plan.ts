@@ -3,16 +3,19 @@
  * looked at.
  */
 import { isDeepStrictEqual } from 'node:util'
+import { KINDS, referencesOf } from '../api/kinds.ts'
 import type { Policies } from '../api/policies.ts'
+import type { Reference } from '../api/references.ts'
 import type { BackendRef, Delegate, Route, RouteMatch, RouteRule, RouteValueMatch } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { normalizePath } from '../pattern/path.ts'
+import { type FrontendSet, frontendSet } from '../snapshot/frontend.ts'
 import type { Conditions, OrderedMatch } from '../snapshot/order.ts'
 import type { Match, PathMatch, ValueMatch } from '../snapshot/snapshot.ts'
 import { serviceBackendId } from './endpoints.ts'
 import type { Age, HostnameReservation, Resource } from './resource-set.ts'
 
-/** The segment of the Routes that name no host. */
+/** The hostname of the Routes that name none. */
 export const CATCH_ALL = '*'
 
 export interface RoutePlan {
@@ -21,10 +24,14 @@ export interface RoutePlan {
   /** Why nothing of it is served here, whatever else there is. */
   readonly unserved?: 'WrongClass' | 'NoListener' | 'QuotaExceeded'
   readonly unknownListeners: readonly string[]
+  /** Those that it names and the settings have; undefined = every frontend, also those to come. */
+  readonly frontends: FrontendSet | undefined
   /** Normal form, each once; {@link CATCH_ALL} alone when the Route names none. */
   readonly hostnames: readonly string[]
   readonly claim: Claim
   readonly rules: readonly RulePlan[]
+  /** Everything it refers to. */
+  readonly references: readonly Reference[]
 }
 
 /** What a Route says as the possible owner of a hostname; the same object as long as it says the same. */
@@ -53,7 +60,7 @@ export interface Target {
 }
 
 export interface MatchPlan extends OrderedMatch {
-  readonly match: Conditions & Pick<Match, 'listeners'>
+  readonly match: Conditions & Pick<Match, 'frontends'>
   /** Equal for two matches that hold for the same requests. */
   readonly identity: string
 }
@@ -69,23 +76,33 @@ export function planRoute(
   beyond = false,
 ): RoutePlan {
   const { spec, metadata } = resource.object
-  const { mask, unknown } = listenersOf(spec.listeners, settings)
+  const { frontends, unknown } = frontendsOf(spec.listeners, settings, before?.frontends)
   const unserved = !isOurs(spec.ingressClassName, settings)
     ? 'WrongClass'
-    : mask === 0
+    : frontends?.names.length === 0
       ? 'NoListener'
       : beyond
         ? 'QuotaExceeded'
         : undefined
   const hostnames = spec.hostnames ?? []
+  const references =
+    before?.resource === resource
+      ? before.references
+      : referencesOf('Route', metadata.namespace, resource.object, KINDS)
+  const targets = targetsByRule(references)
   return {
     resource,
     namespace: metadata.namespace,
     ...(unserved === undefined ? {} : { unserved }),
     unknownListeners: unknown,
+    frontends,
     hostnames: hostnames.length === 0 ? [CATCH_ALL] : [...new Set(hostnames.map(normalHostname))],
     claim: claimOf(resource, before?.claim),
-    rules: spec.rules.map((rule, order) => planRule(resource, rule, order, mask)),
+    rules:
+      before?.resource === resource && before.frontends === frontends
+        ? before.rules
+        : spec.rules.map((rule, order) => planRule(resource, rule, order, frontends, targets.get(order))),
+    references,
   }
 }
 
@@ -99,17 +116,19 @@ export function isOurs(name: string | undefined, { ingressClass }: SettingsObjec
   return name === undefined ? ingressClass.default : name === ingressClass.name
 }
 
-/** Bit i for the i-th name of the settings, which the snapshot lists; -1 when no listener is excepted. */
-function listenersOf(names: readonly string[] | undefined, settings: SettingsObject) {
-  if (names === undefined || names.length === 0) return { mask: -1, unknown: [] }
-  let mask = 0
-  const unknown: string[] = []
-  for (const name of names) {
-    const index = settings.listeners.findIndex((listener) => listener.name === name)
-    if (index < 0) unknown.push(name)
-    else mask |= 1 << index
+/** @param before the same object is returned as long as it says the same */
+function frontendsOf(
+  names: readonly string[] | undefined,
+  { listeners }: SettingsObject,
+  before: FrontendSet | undefined,
+): { readonly frontends: FrontendSet | undefined; readonly unknown: readonly string[] } {
+  if (names === undefined || names.length === 0) return { frontends: undefined, unknown: NONE }
+  const known = new Set(listeners.map(({ name }) => name))
+  const frontends = frontendSet(names.filter((name) => known.has(name)))
+  return {
+    frontends: before?.key === frontends.key ? before : frontends,
+    unknown: names.filter((name) => !known.has(name)),
   }
-  return { mask, unknown }
 }
 
 function normalHostname(text: string): string {
@@ -129,20 +148,36 @@ function claimOf(resource: Resource<Route>, before: Claim | undefined): Claim {
   return before !== undefined && isDeepStrictEqual(before, now) ? before : now
 }
 
-function planRule(resource: Resource<Route>, rule: RouteRule, order: number, mask: number): RulePlan {
-  const { key, created, object, stale } = resource
+function planRule(
+  resource: Resource<Route>,
+  rule: RouteRule,
+  order: number,
+  frontends: FrontendSet | undefined,
+  ids: ReadonlyMap<unknown, string> | undefined,
+): RulePlan {
+  const { key, created, stale } = resource
   const closed = stale !== undefined && (stale.closedRules === 'all' || stale.closedRules.has(rule.name))
   const matches = rule.matches.map((entry, matchOrder) => {
-    const match = { ...conditionsOf(entry), listeners: mask }
+    const match = { ...conditionsOf(entry), frontends }
     return { match, created, route: key, ruleOrder: order, matchOrder, identity: identityOf(match) }
   })
-  const targets = (rule.backendRefs ?? []).map((ref) => ({ ref, id: targetId(object.metadata.namespace, ref) }))
+  const targets = (rule.backendRefs ?? []).map((ref, i) => ({ ref, id: ids?.get(i) ?? '' }))
   return { rule, matches, targets, closed }
 }
 
-function targetId(namespace: string, ref: BackendRef): string {
-  if (ref.service !== undefined) return serviceBackendId(namespace, ref.service)
-  return `${ref.namespace ?? namespace}/${ref.name}`
+/** Backend ids by the position of the rule, and of the entry in its `backendRefs`. */
+function targetsByRule(references: readonly Reference[]): ReadonlyMap<unknown, ReadonlyMap<unknown, string>> {
+  const rules = new Map<unknown, Map<unknown, string>>()
+  for (const { kind, namespace, name, port = '', purpose, path } of references) {
+    const [, , rule, list, entry] = path
+    if (purpose !== 'Traffic' || list !== 'backendRefs') continue
+    const ids = rules.get(rule) ?? new Map<unknown, string>()
+    rules.set(
+      rule,
+      ids.set(entry, kind === 'Service' ? serviceBackendId(namespace, { name, port }) : `${namespace}/${name}`),
+    )
+  }
+  return rules
 }
 
 const NONE: readonly never[] = Object.freeze([])

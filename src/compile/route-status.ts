@@ -125,13 +125,14 @@ function unreachable({ plan, references, targets }: RouteState, faultsOf: Status
 
 /** Each finding once, with the rules that have it. */
 export function byRules(references: readonly BrokenReference[]): readonly Fault[] {
-  const rules = new Map<string, { readonly reason: Fault['reason']; readonly names: Set<string> }>()
+  const rules = new Map<string, { readonly reason: Fault['reason']; readonly names: Set<string | undefined> }>()
   for (const { rule, reason, message } of references) {
     const found = rules.get(message) ?? { reason, names: new Set() }
     rules.set(message, found)
     found.names.add(rule)
   }
   return [...rules].map(([message, { reason, names }]) => {
+    if (names.delete(undefined) && names.size === 0) return { reason, message }
     const more = names.size > TOLD ? ` and ${names.size - TOLD} more` : ''
     return {
       reason,
@@ -141,13 +142,13 @@ export function byRules(references: readonly BrokenReference[]): readonly Fault[
 }
 
 function faults(state: RouteState, hostname: string, outcome: Outcome, tenancy: Tenancy): Fault[] {
-  const { lead, permission } = outcome
+  const { owner, permission } = outcome
   const { namespace, rules, claim } = state.plan
   const nameOf = (order: number): string => rules[order]!.rule.name
-  if (permission === undefined && lead?.hold !== undefined) return [kept(hostname, lead.hold)]
-  if (permission === undefined && lead !== undefined) {
-    const why = ownsBefore(outcome.decider ?? lead, claim)
-    const message = `${hostname} belongs to namespace ${lead.namespace}: ${why}; have a delegates entry for namespace ${namespace} added there, or use another hostname`
+  if (permission === undefined && owner?.hold !== undefined) return [kept(hostname, owner.hold)]
+  if (permission === undefined && owner !== undefined) {
+    const why = ownsBefore(outcome.decider ?? owner, claim)
+    const message = `${hostname} belongs to namespace ${owner.namespace}: ${why}; have a delegates entry for namespace ${namespace} added there, or use another hostname`
     return [{ reason: 'HostnameNotAllowed', message }]
   }
   if (permission === undefined) return [notGranted(hostname, namespace, tenancy)]
@@ -155,7 +156,7 @@ function faults(state: RouteState, hostname: string, outcome: Outcome, tenancy: 
   const where = hostname === CATCH_ALL ? 'hosts that no Route names' : hostname
   const below = some(permission)
   const outside = firstOf(outcome.outside, ({ match, ruleOrder }): Fault => {
-    const message = `rule ${nameOf(ruleOrder)}: ${describeMatch(match)} on ${where} is not below ${below}, which is what ${nameOfRoute(lead?.key ?? '')} delegates to namespace ${namespace}`
+    const message = `rule ${nameOf(ruleOrder)}: ${describeMatch(match)} on ${where} is not below ${below}, which is what ${nameOfRoute(owner?.key ?? '')} delegates to namespace ${namespace}`
     return { reason: 'PathNotDelegated', message }
   })
   const conflicts = firstOf(outcome.conflicts, (conflict): Fault => {

@@ -1,14 +1,17 @@
 /** The rules of one hostname: who may put what there, in which order it is tried, and who has lost to whom. */
 
 import type { PolicySet } from '../policy/policy-set.ts'
+import { UNDIVIDED } from '../snapshot/frontend.ts'
+import { divideHost, frontendSetsOf } from '../snapshot/host.ts'
 import { compareMatches } from '../snapshot/order.ts'
-import type { Match, Rule, VirtualHost } from '../snapshot/snapshot.ts'
+import type { Host, Match, MatchOrder, Rule, VirtualHost } from '../snapshot/snapshot.ts'
 import type { Candidate, CompileState, Conflict, HostState, RouteMatches, RouteState } from './compile-state.ts'
 import { nameOfRoute } from './ingress.ts'
 import { merged, sorted } from './merge-sort.ts'
-import { confine, EVERYWHERE, isBelowAny, type Ownership, type Permission, permissionOf } from './ownership.ts'
+import { confine, EVERYWHERE, type Ownership, type Permission, permissionOf } from './ownership.ts'
 import type { Claim, MatchPlan } from './plan.ts'
 import type { ResourceSet } from './resource-set.ts'
+import { TakenMatches } from './taken-matches.ts'
 import { tenancyOf } from './tenancy.ts'
 import { variantOf } from './variant.ts'
 import type { WorkBudget } from './work-budget.ts'
@@ -18,9 +21,9 @@ export interface Draft {
   readonly entries: Map<string, RouteMatches>
   readonly refused: readonly RouteState[]
   readonly order: readonly Candidate[]
-  readonly segment: VirtualHost | undefined
+  readonly served: Host | undefined
   readonly policies: readonly PolicySet[]
-  readonly lead: Claim | undefined
+  readonly owner: Claim | undefined
   readonly conflicts: ReadonlyMap<RouteState, readonly Conflict[]>
 }
 
@@ -42,23 +45,46 @@ export function* draftVirtualHost(
   }
   memo.working()
   const order = yield* arrange(host, entries, budget)
-  const { rules, policies, matches, conflicts } = yield* assemble(memo, resources, order, ownership?.lead, budget)
+  const { policies, matches, conflicts } = yield* assemble(memo, resources, order, ownership?.owner, budget)
   const owned = ownership?.exact === true
   // A delegate adds to what the owner serves by a wildcard; it must not take the rest of the name away from it.
-  if (!owned && base?.segment !== undefined) yield* borrow(base, rules, policies, matches, budget)
-  const segment = owned || matches.length > 0 ? { hostname: host.hostname, rules, matches } : undefined
-  const same = segment !== undefined && host.segment !== undefined && sameVirtualHost(segment, host.segment)
+  if (!owned && base?.served !== undefined) yield* borrow(base, policies, matches, budget)
   memo.counts.hosts++
   memo.counts.matches += matches.length
   return {
     entries,
     refused,
     order,
-    segment: same ? host.segment : segment,
-    policies: segment === undefined ? [] : policies,
-    lead: ownership?.lead,
+    served: owned || matches.length > 0 ? yield* divide(memo, host, matches, budget) : undefined,
+    policies: owned || matches.length > 0 ? policies : [],
+    owner: ownership?.owner,
     conflicts,
   }
+}
+
+/** Layers, and the whole, that are as before are the same objects. */
+function* divide(
+  memo: CompileState,
+  { hostname, served: before }: HostState,
+  matches: readonly Match[],
+  budget: WorkBudget,
+): Generator<void, Host> {
+  const partition = memo.partitions.of(frontendSetsOf(matches), before?.partition ?? UNDIVIDED)
+  const steps = divideHost(hostname, matches, partition)
+  let step = steps.next()
+  for (; step.done !== true; step = steps.next()) if (budget.spend(8)) yield
+  const host = step.value
+  if (before === undefined) return host
+  const groups = new Map(before.partition.groups.map(({ key }, i) => [key, before.own[i]]))
+  const own = host.own.map((layer, i) => kept(layer, groups.get(partition.groups[i]!.key)))
+  const common = kept(host.common!, before.common)
+  const same =
+    partition === before.partition && common === before.common && own.every((layer, i) => layer === before.own[i])
+  return same && sameMatches(matches, before.matches) ? before : { ...host, common, own }
+}
+
+function kept(layer: VirtualHost, before: VirtualHost | undefined): VirtualHost {
+  return before !== undefined && sameVirtualHost(layer, before) ? before : layer
 }
 
 /** Nobody owns what no Route names; and in Strict what only those name to whom it was not granted. */
@@ -70,7 +96,7 @@ function permissionOn(
 ): Permission | undefined {
   if (ownership === undefined)
     return tenancyOf(resources).mayUse(state.plan.namespace, host.hostname) ? EVERYWHERE : undefined
-  return permissionOf(ownership.lead, state.plan.namespace, resources.namespaces)
+  return permissionOf(ownership.owner, state.plan.namespace, resources.namespaces)
 }
 
 function* entryOf(
@@ -81,7 +107,8 @@ function* entryOf(
   budget: WorkBudget,
 ): Generator<void, RouteMatches> {
   const plan = state.plan
-  if (before !== undefined && before.plan === plan && samePermission(before.permission, permission)) return before
+  if (before !== undefined && before.plan.rules === plan.rules && samePermission(before.permission, permission))
+    return before
   memo.working(nameOfRoute(plan.resource.key))
   const candidates: Candidate[] = []
   const outside: MatchPlan[] = []
@@ -133,73 +160,33 @@ function* assemble(
   memo: CompileState,
   resources: ResourceSet,
   order: readonly Candidate[],
-  lead: Claim | undefined,
+  owner: Claim | undefined,
   budget: WorkBudget,
 ) {
-  const rules: Rule[] = []
   const policies: PolicySet[] = []
   const matches: Match[] = []
-  const indexes = new Map<Rule, number>()
-  const taken = new Map<string, Candidate | Candidate[]>()
+  const known = new Set<Rule>()
+  const taken = new TakenMatches()
   const conflicts = new Map<RouteState, Conflict[]>()
   for (const candidate of order) {
-    const winner = take(taken, candidate)
+    const winner = taken.take(candidate)
     if (winner !== undefined) append(conflicts, candidate.state, { loser: candidate, winner })
     else {
       const { state, ruleOrder } = candidate
-      const foreign = lead !== undefined && lead.namespace !== state.plan.namespace
-      const variant = variantOf(memo, resources, state, foreign ? lead : undefined)
+      const foreign = owner !== undefined && owner.namespace !== state.plan.namespace
+      const variant = variantOf(memo, resources, state, foreign ? owner : undefined)
       const rule = variant.rules[ruleOrder]!
-      let index = indexes.get(rule)
-      if (index === undefined) {
-        index = rules.push(rule) - 1
+      if (!known.has(rule)) {
+        known.add(rule)
         policies.push(variant.policies[ruleOrder]!)
-        indexes.set(rule, index)
         // Its policies may just have been merged.
         if (budget.spend(20)) yield
       }
-      matches.push(matchOf(candidate, index))
+      matches.push(matchOf(candidate, rule))
     }
-    if (budget.spend(2)) yield
+    if (budget.spend(2 + (candidate.match.frontends?.names.length ?? 0) / 8)) yield
   }
-  return { rules, policies, matches, conflicts }
-}
-
-/**
- * Enters a match among those of the same identity that come before it.
- *
- * @returns the one that leaves nothing to it: on every listener, and wherever it may be, an earlier one is tried first
- */
-function take(taken: Map<string, Candidate | Candidate[]>, candidate: Candidate): Candidate | undefined {
-  const earlier = taken.get(candidate.identity)
-  if (earlier === undefined) {
-    taken.set(candidate.identity, candidate)
-    return undefined
-  }
-  const list = Array.isArray(earlier) ? earlier : [earlier]
-  let left = candidate.match.listeners
-  for (const other of list)
-    if (isWithin(candidate.within, other.within)) {
-      left &= ~other.match.listeners
-      if (left === 0) return other
-    }
-  list.push(candidate)
-  taken.set(candidate.identity, list)
-  return undefined
-}
-
-/** Asked again for each pair of equal matches, while there are few pairs of lists. */
-const WITHIN = new WeakMap<readonly string[], WeakMap<readonly string[], boolean>>()
-
-/** Whether all that stays below `inner` stays below `outer` too; an empty list is everywhere. */
-function isWithin(inner: readonly string[], outer: readonly string[]): boolean {
-  if (outer.length === 0 || inner === outer) return true
-  if (inner.length === 0) return false
-  let known = WITHIN.get(inner)
-  if (known === undefined) WITHIN.set(inner, (known = new WeakMap()))
-  let within = known.get(outer)
-  if (within === undefined) known.set(outer, (within = inner.every((prefix) => isBelowAny(prefix, outer))))
-  return within
+  return { policies, matches, conflicts }
 }
 
 function append(conflicts: Map<RouteState, Conflict[]>, state: RouteState, conflict: Conflict): void {
@@ -208,26 +195,21 @@ function append(conflicts: Map<RouteState, Conflict[]>, state: RouteState, confl
   else list.push(conflict)
 }
 
-function matchOf(candidate: Candidate, rule: number): Match {
-  if (candidate.made?.rule !== rule) candidate.made = { ...candidate.match, within: candidate.within, rule }
+function matchOf(candidate: Candidate, rule: Rule): Match {
+  if (candidate.made?.rule !== rule) {
+    const { match, within, created, ruleOrder, matchOrder } = candidate
+    candidate.made = { ...match, within, rule, order: { distance: 0, created, rule: ruleOrder, match: matchOrder } }
+  }
   return candidate.made
 }
 
 /** Appends the rules of the wildcard that covers the name: the name itself is more specific, so its own come first. */
-function* borrow(
-  base: HostState,
-  rules: Rule[],
-  policies: PolicySet[],
-  matches: Match[],
-  budget: WorkBudget,
-): Generator<void, void> {
-  const { segment } = base
-  if (segment === undefined || matches.length === 0) return
-  const shift = rules.length
-  for (const rule of segment.rules) rules.push(rule)
+function* borrow(base: HostState, policies: PolicySet[], matches: Match[], budget: WorkBudget): Generator<void, void> {
+  const { served } = base
+  if (served === undefined || matches.length === 0) return
   for (const set of base.policies) policies.push(set)
-  for (const match of segment.matches) {
-    matches.push({ ...match, rule: match.rule + shift })
+  for (const match of served.matches) {
+    matches.push({ ...match, order: { ...match.order, distance: match.order.distance + 1 } })
     if (budget.spend(1)) yield
   }
 }
@@ -235,10 +217,13 @@ function* borrow(
 function sameVirtualHost(a: VirtualHost, b: VirtualHost): boolean {
   return (
     a.rules.length === b.rules.length &&
-    a.matches.length === b.matches.length &&
     a.rules.every((rule, i) => rule === b.rules[i]) &&
-    a.matches.every((match, i) => sameMatch(match, b.matches[i]!))
+    sameMatches(a.matches, b.matches)
   )
+}
+
+function sameMatches(a: readonly Match[], b: readonly Match[]): boolean {
+  return a.length === b.length && a.every((match, i) => sameMatch(match, b[i]!))
 }
 
 function sameMatch(a: Match, b: Match): boolean {
@@ -251,7 +236,12 @@ function sameMatch(a: Match, b: Match): boolean {
       a.queryParams === b.queryParams &&
       a.cookies === b.cookies &&
       a.sourceCIDRs === b.sourceCIDRs &&
-      a.listeners === b.listeners &&
-      a.within === b.within)
+      a.frontends === b.frontends &&
+      a.within === b.within &&
+      sameOrder(a.order, b.order))
   )
+}
+
+function sameOrder(a: MatchOrder, b: MatchOrder): boolean {
+  return a.distance === b.distance && a.created === b.created && a.rule === b.rule && a.match === b.match
 }

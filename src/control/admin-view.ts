@@ -27,7 +27,7 @@ export interface AdminInputs {
 export function adminData(inputs: AdminInputs): AdminData {
   const { block, endpoints, statuses, pipeline, settings, version } = inputs
   return {
-    trouble: () => [],
+    unhealthy: () => [],
     unready: () =>
       block.draining
         ? ['shutting down']

@@ -14,6 +14,7 @@ import { type Attribute, Attributes } from '../policy/attribute.ts'
 import type { Exchange, ExchangeLimits } from '../policy/exchange.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { requestIdOf } from '../policy/request-id/request-id.ts'
+import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
 import type { RuleView } from '../snapshot/route-tables.ts'
 import type { Downstream, IncomingRequest } from '../transport/downstream.ts'
 import type { Timed } from '../transport/timers.ts'
@@ -185,6 +186,10 @@ export abstract class ProxyExchange implements Exchange, Timed {
 
   get listener(): string {
     return this.downstream.peer.listener.name
+  }
+
+  get frontend(): FrontendHandle {
+    return this.downstream.peer.listener.frontend
   }
 
   get id(): string {

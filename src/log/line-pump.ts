@@ -1,38 +1,39 @@
 /**
- * Moves lines from the rings of all threads to one output. There is no queue of its own: what the output does not take
- * stays in the rings, so memory is bounded by them, and what finds a ring full is dropped and counted there. A pump
- * that dies loses nothing: the next one goes on, even within a line.
+ * Moves lines from the rings of all threads to one output. It has no queue of its own: bytes that the output does not
+ * accept stay in the rings, which bound the memory; lines for which a ring is full are dropped and counted there. A
+ * pump that dies loses nothing: the next one continues, even within a line.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { LineReader, LineRing } from '../shared-memory/line-ring.ts'
 import type { LineOutput } from './output.ts'
 
-/** One write; a whole pipe of Linux. */
+/** Size of one write: the capacity of a Linux pipe. */
 const CHUNK_BYTES = 64 * 1_024
-/** What one turn may move before other work of the thread gets its turn. */
+/** Bytes moved per turn of the event loop. */
 const TURN_BYTES = 1_024 * 1_024
 
-/** Milliseconds between turns: the more the rings were found filled, the shorter. */
-const LONGEST_WAIT = 50
-const SHORTEST_WAIT = 2
-/** A reader that is slow, and an output that fails. */
+/** Milliseconds between turns; shorter when the rings are fuller. */
+const MAX_WAIT = 50
+const MIN_WAIT = 2
+/** Waits for a slow reader and for a failing output. */
 const BLOCKED_WAIT = { first: 1, longest: 50 }
-const BROKEN_WAIT = { first: 100, longest: 5_000 }
+const FAILED_WAIT = { first: 100, longest: 5_000 }
 
-/** For a write of the thread pool to come through. */
-const PENDING_WAIT = 20
+/** Time for a pending write of the thread pool. */
+const PENDING_WRITE_WAIT = 20
 
-/** How often lost lines are told of at most. */
-const REPORT_EVERY = 1_000
+/** Minimum time between two reports of dropped lines. */
+const REPORT_INTERVAL = 1_000
 
 export interface PumpOptions {
   readonly rings: readonly SharedArrayBuffer[]
   readonly out: LineOutput
   /**
-   * Lines that found a ring full since the last call. Told when the output takes lines again, at most once a second.
+   * Called with the number of lines dropped since the last call, when the output accepts lines again, at most once a
+   * second.
    */
   readonly onDrop: (lines: number) => void
-  /** The output failed; it is tried again, at the latest every five seconds. Once for each time it fails. */
+  /** Called once per failure of the output, which is retried at least every five seconds. */
   readonly onError?: (error: Error) => void
 }
 
@@ -45,20 +46,20 @@ export class LinePump {
   readonly #onDrop: (lines: number) => void
   readonly #onError: (error: Error) => void
   readonly #smallest: number
-  /** The ring to begin with: the one that is within a line, if any. */
+  /** The next ring; at first the one whose line is incomplete, if any. */
   #next: number
-  /** The last pump died while the output had bytes of it: end the line that may stand there half. */
+  /** The last pump died during a write: the line that may be incomplete in the output must be ended. */
   #interrupted: boolean
   #unreported = 0
   #reportedAt = Number.NEGATIVE_INFINITY
-  #wait = LONGEST_WAIT
-  /** Takes the place of the wait while the output takes nothing. */
+  #wait = MAX_WAIT
+  /** Replaces the wait while the output accepts nothing. */
   #backoff = 0
   #failing = false
   #timer: NodeJS.Timeout | undefined
   #turn: Promise<Turn> | undefined
   #closed = false
-  /** What an output that takes its time has in hand. */
+  /** The bytes of a pending asynchronous write. */
   #pending: { readonly reader: LineReader; readonly bytes: number } | undefined
 
   constructor(options: PumpOptions) {
@@ -76,30 +77,30 @@ export class LinePump {
     this.#schedule(0)
   }
 
-  /** Lines that found a ring full since the rings were made. */
+  /** Lines dropped since the creation of the rings. */
   dropped(): number {
     let lines = 0
     for (const ring of this.#rings) lines += LineRing.dropped(ring)
     return lines
   }
 
-  /** Moves at once what is waiting, without waiting for the timer. */
+  /** Moves pending lines without waiting for the timer. */
   kick(): void {
     if (!this.#closed && this.#turn === undefined) this.#schedule(0)
   }
 
   /**
-   * Resolves when all that was written before has been taken by the output, or the time is over.
+   * Resolves when the output has accepted all lines written before, or after the timeout.
    *
-   * @returns false when something is left
+   * @returns false when lines are left
    */
   async flush(milliseconds: number): Promise<boolean> {
     const deadline = performance.now() + milliseconds
-    // A turn under way may have passed by what was written since.
+    // The current turn may have missed lines written since it began.
     let fresh = this.#turn === undefined
     for (;;) {
       const left = deadline - performance.now()
-      const turn = await within(this.#run(), left)
+      const turn = await withTimeout(this.#run(), left)
       if (turn === undefined) return false
       if (turn === 'idle' && fresh) return true
       fresh = true
@@ -109,16 +110,15 @@ export class LinePump {
   }
 
   /**
-   * What can be done when the thread is about to end by an error: no promise would be kept any more. The pump is closed
-   * by it.
+   * Synchronous flush for a thread that is about to end by an error, when no promise would resolve. Closes the pump.
    */
   flushSync(milliseconds: number): void {
     const deadline = performance.now() + milliseconds
     this.#closed = true
     clearTimeout(this.#timer)
     if (this.#pending !== undefined) {
-      // The pool goes on without this thread's loop. Whether it got through is not known: it is taken for done.
-      Atomics.wait(ASLEEP, 0, 0, Math.min(milliseconds, PENDING_WAIT))
+      // The thread pool continues without this event loop. The write's result is unknown: it is assumed to succeed.
+      Atomics.wait(SLEEP_CELL, 0, 0, Math.min(milliseconds, PENDING_WRITE_WAIT))
       this.#pending.reader.consume(this.#pending.bytes)
       this.#pending = undefined
     }
@@ -129,13 +129,13 @@ export class LinePump {
         reader.consume(taken)
         if (taken === part.length) continue
         if (this.#failing || performance.now() > deadline) return
-        Atomics.wait(ASLEEP, 0, 0, 1)
+        Atomics.wait(SLEEP_CELL, 0, 0, 1)
       }
       this.#next = (this.#next + 1) % this.#readers.length
     }
   }
 
-  /** Flushes, for at most the time given, and stops. */
+  /** Flushes within the timeout, and stops. */
   async close(milliseconds: number): Promise<boolean> {
     const done = await this.flush(milliseconds)
     this.#closed = true
@@ -147,7 +147,7 @@ export class LinePump {
 
   #schedule(milliseconds: number): void {
     clearTimeout(this.#timer)
-    // A log keeps no process alive.
+    // The log must not keep the process alive.
     this.#timer = setTimeout(() => void this.#tick(), milliseconds).unref()
   }
 
@@ -156,7 +156,7 @@ export class LinePump {
     if (!this.#closed) this.#schedule(turn === 'more' ? 0 : this.#backoff || this.#wait)
   }
 
-  /** One turn at a time, whoever asks. */
+  /** Concurrent calls share one turn. */
   #run(): Promise<Turn> {
     this.#turn ??= this.#move().then((turn) => {
       this.#turn = undefined
@@ -168,7 +168,7 @@ export class LinePump {
   async #move(): Promise<Turn> {
     const { turn, moved } = await this.#pass()
     if (turn === 'broken') {
-      this.#backoff = Math.min(Math.max(this.#backoff * 2, BROKEN_WAIT.first), BROKEN_WAIT.longest)
+      this.#backoff = Math.min(Math.max(this.#backoff * 2, FAILED_WAIT.first), FAILED_WAIT.longest)
       return turn
     }
     if (turn !== 'blocked') this.#backoff = 0
@@ -179,22 +179,22 @@ export class LinePump {
   }
 
   async #pass(): Promise<{ turn: Turn; moved: number }> {
-    if (this.#interrupted && !(await this.#endTornLine())) return { turn: this.#stuck(), moved: 0 }
+    if (this.#interrupted && !(await this.#endTornLine())) return { turn: this.#stopCause(), moved: 0 }
     let moved = 0
     let fullest = 0
     for (let visited = 0; visited < this.#readers.length; visited++) {
       const reader = this.#readers[this.#next]!
       fullest = Math.max(fullest, reader.size)
       for (let part = reader.peek(CHUNK_BYTES); part !== null; part = reader.peek(CHUNK_BYTES)) {
-        const inHand = { reader, bytes: part.length }
-        this.#pending = inHand
+        const pending = { reader, bytes: part.length }
+        this.#pending = pending
         const taken = await this.#write(part)
-        // flushSync came in between and has reckoned with it.
-        if (this.#pending !== inHand) return { turn: 'idle', moved }
+        // flushSync ran in between and has consumed the bytes.
+        if (this.#pending !== pending) return { turn: 'idle', moved }
         this.#pending = undefined
         reader.consume(taken)
         moved += taken
-        if (taken < part.length) return { turn: this.#stuck(), moved }
+        if (taken < part.length) return { turn: this.#stopCause(), moved }
         if (moved >= TURN_BYTES && !reader.midLine) break
       }
       this.#next = (this.#next + 1) % this.#readers.length
@@ -204,7 +204,7 @@ export class LinePump {
     return { turn: 'idle', moved }
   }
 
-  #stuck(): Turn {
+  #stopCause(): Turn {
     return this.#failing ? 'broken' : 'blocked'
   }
 
@@ -215,16 +215,16 @@ export class LinePump {
     return true
   }
 
-  /** @param fill how far the fullest ring had filled since the last turn */
+  /** @param fill level of the fullest ring since the last turn, from 0 to 1 */
   #adapt(fill: number): void {
-    if (fill > 1 / 4) this.#wait = Math.max(SHORTEST_WAIT, Math.min(this.#wait, LONGEST_WAIT) / 2)
-    else if (fill < 1 / 16) this.#wait = Math.min(LONGEST_WAIT, this.#wait * 2)
+    if (fill > 1 / 4) this.#wait = Math.max(MIN_WAIT, Math.min(this.#wait, MAX_WAIT) / 2)
+    else if (fill < 1 / 16) this.#wait = Math.min(MAX_WAIT, this.#wait * 2)
   }
 
   async #write(bytes: Buffer): Promise<number> {
     try {
       const taken = this.#out.write(bytes)
-      return this.#took(typeof taken === 'number' ? taken : await taken)
+      return this.#written(typeof taken === 'number' ? taken : await taken)
     } catch (error) {
       return this.#failed(error as Error)
     }
@@ -232,13 +232,13 @@ export class LinePump {
 
   #writeNow(bytes: Buffer): number {
     try {
-      return this.#took(this.#out.writeNow(bytes))
+      return this.#written(this.#out.writeNow(bytes))
     } catch (error) {
       return this.#failed(error as Error)
     }
   }
 
-  #took(bytes: number): number {
+  #written(bytes: number): number {
     if (bytes > 0) this.#failing = false
     return bytes
   }
@@ -252,7 +252,7 @@ export class LinePump {
   #report(): void {
     for (const reader of this.#readers) this.#unreported += reader.takeDropped()
     const now = performance.now()
-    if (this.#unreported === 0 || (now - this.#reportedAt < REPORT_EVERY && !this.#closed)) return
+    if (this.#unreported === 0 || (now - this.#reportedAt < REPORT_INTERVAL && !this.#closed)) return
     const lines = this.#unreported
     this.#unreported = 0
     this.#reportedAt = now
@@ -260,10 +260,10 @@ export class LinePump {
   }
 }
 
-const ASLEEP = new Int32Array(new SharedArrayBuffer(4))
+const SLEEP_CELL = new Int32Array(new SharedArrayBuffer(4))
 
-/** @returns undefined when the time is over first */
-async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
+/** @returns undefined after the timeout */
+async function withTimeout<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
   const cancel = new AbortController()
   const timeout = delay(Math.max(0, milliseconds), undefined, { signal: cancel.signal }).catch(() => undefined)
   const value = await Promise.race([promise, timeout])

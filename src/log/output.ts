@@ -1,20 +1,20 @@
 /**
- * Where lines go: standard output, standard error or a file, without ever blocking the thread on a reader that is slow.
+ * Outputs of log lines: standard output, standard error or a file. A slow reader never blocks the thread.
  */
 import { closeSync, constants, fstatSync, openSync, type Stats, write, writeSync } from 'node:fs'
 
 export interface LineOutput {
   /**
-   * @returns how many bytes were taken; fewer than given: no more for now
-   * @throws {Error} of the system, with `code`: EPIPE, ENOSPC, EIO …; also as a rejection
+   * @returns number of bytes accepted; fewer than given means that no more are accepted for now
+   * @throws {Error} from the system, with `code`: EPIPE, ENOSPC, EIO …; also as a rejection
    */
   write(bytes: Buffer): number | Promise<number>
-  /** The same at once, when the thread is about to end; may block where the descriptor does. */
+  /** The same synchronously, for a thread that is about to end; may block if the descriptor does. */
   writeNow(bytes: Buffer): number
   close(): void
 }
 
-/** @throws {Error} of the system when the file cannot be opened */
+/** @throws {Error} from the system when the file cannot be opened */
 export function openOutput(target: { readonly path: string } | { readonly fd: number }): LineOutput {
   if ('path' in target) {
     const fd = openSync(target.path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND, 0o640)
@@ -22,16 +22,16 @@ export function openOutput(target: { readonly path: string } | { readonly fd: nu
   }
   const { fd } = target
   const kind = fstatSync(fd)
-  // A disk takes bytes at the speed of memory; a thread of the pool costs more than it spares.
+  // A write to a file goes to the page cache, which is faster than the thread pool.
   if (kind.isFile()) return new DirectOutput(fd, false)
   const own = reopen(fd, kind)
   return own === undefined ? new PooledOutput(fd) : new DirectOutput(own, true)
 }
 
 /**
- * A pipe or terminal is opened once more: O_NONBLOCK belongs to the open file description, which standard output shares
- * with the parent process and its other children; set there it would break them, and Node sets it back. Linux only; not
- * for sockets, and not where the pipe belongs to another user.
+ * Opens a pipe or terminal again with O_NONBLOCK. The flag belongs to the open file description, which standard output
+ * shares with the parent process and its other children: set there it would affect them, and Node resets it. Linux
+ * only; not for sockets, and not when the pipe belongs to another user.
  */
 function reopen(fd: number, kind: Stats): number | undefined {
   if (process.platform !== 'linux' || !(kind.isFIFO() || kind.isCharacterDevice())) return undefined
@@ -64,7 +64,7 @@ class DirectOutput implements LineOutput {
   }
 }
 
-/** A descriptor that may block: one write at a time waits in the thread pool, not here. */
+/** A descriptor that may block: one write at a time runs in the thread pool. */
 class PooledOutput implements LineOutput {
   readonly #fd: number
 

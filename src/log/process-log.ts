@@ -1,7 +1,7 @@
 /**
- * The process's own log: what Headgate itself has to say, as JSON lines or, for a person at a terminal, as text. Every
- * thread writes finished lines into a ring of its own; the main thread, which outlives the others, moves them to
- * standard error. So the last words of a thread that died are not lost.
+ * The process log, as JSON lines or as text for terminals. Every thread writes finished lines into its own ring; the
+ * main thread, which outlives the others, moves them to standard error, so that the last lines of a dead thread are not
+ * lost.
  */
 import { isMainThread } from 'node:worker_threads'
 import pino from 'pino'
@@ -9,7 +9,7 @@ import { LineWriter } from '../shared-memory/line-ring.ts'
 import { LinePump } from './line-pump.ts'
 import { formatText } from './log-text.ts'
 import { openOutput } from './output.ts'
-import { redact } from './secrets.ts'
+import { redact } from './redact.ts'
 
 export type Logger = pino.Logger
 
@@ -18,24 +18,24 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 export const LOG_FORMATS = ['json', 'text'] as const
 export type LogFormat = (typeof LOG_FORMATS)[number]
 
-/** One for each thread. */
+/** Size of the ring of one thread. */
 export const PROCESS_LOG_RING_BYTES = 256 * 1_024
 
 export interface LoggerOptions {
   readonly level: LogLevel
   readonly format: LogFormat
-  /** Who speaks: `main`, `control`, `worker-0`. */
+  /** Name of the thread: `main`, `control`, `worker-0`. */
   readonly thread: string
-  /** Takes finished lines, without their end. */
+  /** Called with finished lines without their line end. */
   readonly write: (line: string) => void
 }
 
-/** @param asked what the user said, if anything; text where a person reads along */
-export function logFormat(asked: LogFormat | undefined, stderr: { readonly isTTY?: boolean }): LogFormat {
-  return asked ?? (stderr.isTTY === true ? 'text' : 'json')
+/** @param requested format; by default text for a terminal, JSON otherwise */
+export function logFormat(requested: LogFormat | undefined, stderr: { readonly isTTY?: boolean }): LogFormat {
+  return requested ?? (stderr.isTTY === true ? 'text' : 'json')
 }
 
-/** Credentials are taken out of objects, errors and texts, see secrets.ts. */
+/** Redacts credentials in objects, errors and texts, see redact.ts. */
 export function createLogger(options: LoggerOptions): Logger {
   const { level, format, thread, write } = options
   return pino(
@@ -45,14 +45,14 @@ export function createLogger(options: LoggerOptions): Logger {
       messageKey: 'message',
       errorKey: 'error',
       timestamp: pino.stdTimeFunctions.isoTime,
-      // What the log function below returns is plain data; pino's own serializer for errors would undo it.
+      // The log function below returns plain data; pino's serializer of errors would undo it.
       serializers: { error: (value: unknown) => value, err: (value: unknown) => value },
       formatters: {
         level: (label) => ({ level: label }),
         log: (object) => redact(object) as Record<string, unknown>,
       },
     },
-    // Once more, over the finished line: bindings of children and texts with values put in have passed no formatter.
+    // Redacts the finished line again: child bindings and interpolated texts have not passed the formatter.
     {
       write: (line: string) => {
         const record = redact(JSON.parse(line)) as Record<string, unknown>
@@ -72,10 +72,10 @@ export function createThreadLogger(
 }
 
 /**
- * Moves the lines of all threads to standard error; in the main thread only. Call `kick` to have a line out at once,
- * and `flushSync` before an end by an error.
+ * Moves the lines of all threads to standard error; in the main thread only. Call `kick` to write a line immediately,
+ * and `flushSync` before the process ends by an error.
  *
- * @param onDrop lines that were lost because nobody read standard error in time; for the main thread's own logger
+ * @param onDrop number of lines dropped because standard error was not read in time; for the main thread's logger
  */
 export function createProcessLogWriter(
   rings: readonly SharedArrayBuffer[],

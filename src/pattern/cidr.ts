@@ -1,7 +1,6 @@
 /**
- * Addresses and prefixes as bytes: what allow-lists, source matches, trusted proxies and the dial guard compare.
- * Strings are read once and strictly: no octal, no short forms, no zone ids, so that nobody can spell an
- * address in a way that only one side understands.
+ * Parses and compares addresses and prefixes in binary form, for allow-lists, source matches, trusted proxies and the
+ * dial guard. Parsing is strict: no octal numbers, short forms or zone ids, which parsers interpret differently.
  */
 import { isIPv4, isIPv6 } from 'node:net'
 
@@ -14,7 +13,7 @@ export type Address = Int32Array
 const MAPPED_WORD = 0x0000ffff
 
 /**
- * @param into gets the words; made when left out
+ * @param into receives the words; allocated by default
  * @returns undefined when `text` is not an address literal; IPv6 without brackets and zone
  */
 export function parseAddress(text: string, into: Address = new Int32Array(4)): Address | undefined {
@@ -28,7 +27,7 @@ export function parseAddress(text: string, into: Address = new Int32Array(4)): A
     into[3] = readIPv4(text, 0)
     return into
   }
-  // A zone is meaningful on one host only; no rule can speak about it.
+  // A zone is meaningful on one host only.
   if (!isIPv6(text) || text.includes('%')) return undefined
   readIPv6(text, into)
   return into
@@ -129,7 +128,8 @@ export function formatIPv6(address: Address): string {
 }
 
 /**
- * The one spelling of an address: IPv4 also for IPv4-mapped IPv6 (what a dual-stack socket reports), RFC 5952 for IPv6.
+ * Returns the canonical form of an address: IPv4 also for IPv4-mapped IPv6 (what a dual-stack socket reports), RFC 5952
+ * for IPv6.
  *
  * @returns undefined when it is not an address
  */
@@ -192,15 +192,15 @@ export function coversWords(words: Int32Array, at: number, bits: number, address
 }
 
 /**
- * Prefixes to test addresses against. One hash look-up per distinct prefix length, so thousands of prefixes cost as
- * little as a few.
+ * A set of prefixes. A lookup takes one hash access per distinct prefix length, so thousands of prefixes cost as little
+ * as a few.
  */
 export class CidrSet {
   /** Per distinct length: prefixes by a key of their words. */
   readonly #lengths: { readonly bits: number; readonly prefixes: Map<number, CIDR[]> }[] = []
   readonly size: number
 
-  /** @throws {TypeError} for what is not a CIDR: validation has refused that before */
+  /** @throws {TypeError} for an invalid CIDR, which validation rejects */
   constructor(cidrs: Iterable<string>) {
     let size = 0
     for (const text of cidrs) {
@@ -217,7 +217,7 @@ export class CidrSet {
     this.size = size
   }
 
-  /** @param address literal; what is not an address is in no set */
+  /** @param address literal; other texts are in no set */
   has(address: string): boolean {
     if (this.size === 0) return false
     const parsed = parseAddress(address, scratch)
@@ -243,11 +243,11 @@ function keyOf(address: Address, bits: number): number {
   return key
 }
 
-/** What kind of place an address is, for the dial guard. */
+/** Classes of addresses, for the dial guard. */
 export type AddressClass = 'loopback' | 'linkLocal' | 'unspecified' | 'multicast' | 'other'
 
 /**
- * Classifies by what the address means in the end: an IPv4 address is also looked for inside IPv4-mapped,
+ * Classifies an address by its effective destination: an IPv4 address is also extracted from IPv4-mapped,
  * IPv4-compatible (RFC 4291 §2.5.5), NAT64 (RFC 6052, 64:ff9b::/96; RFC 8215, 64:ff9b:1::/48), 6to4 (RFC 3056) and
  * ISATAP (RFC 5214) forms, because a gateway or translator on the way delivers those to the IPv4 address. Teredo is not
  * served by anything any more and counts as other.
@@ -271,8 +271,8 @@ export function addressClass(address: Address): AddressClass {
 }
 
 /**
- * RFC 6052 §2.2 puts the IPv4 address at a place that depends on the prefix length an operator chose: each is looked
- * at.
+ * In RFC 6052 §2.2 the position of the IPv4 address depends on the prefix length that the operator chose: all positions
+ * are checked.
  */
 function inLocalNAT64(b: number, c: number, d: number): number[] {
   return [
@@ -289,7 +289,7 @@ function inLocalNAT64(b: number, c: number, d: number): number[] {
 function classOfLocalNAT64(b: number, c: number, d: number): AddressClass {
   for (const candidate of inLocalNAT64(b, c, d)) {
     const found = classOfIPv4(candidate)
-    // Zeros are what an unused place looks like.
+    // Unused positions are zero.
     if (found !== 'other' && found !== 'unspecified') return found
   }
   return (b & 0xffff) === 0 && c === 0 && d >>> 24 === 0 ? 'unspecified' : 'other'
@@ -334,8 +334,7 @@ export function classOf(text: string): AddressClass | undefined {
 }
 
 /**
- * Whether the dial guard refuses the address whatever a manifest says (loopback is allowed in folder mode, by whoever
- * asks).
+ * Whether the dial guard always refuses the address (loopback is allowed in folder mode by the caller).
  */
 export function isReserved(address: Address): boolean {
   return addressClass(address) !== 'other'

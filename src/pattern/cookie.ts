@@ -1,6 +1,6 @@
 /**
- * One cookie out of a Cookie field (RFC 6265 §4.2), without a map of all of them.
- * The first pair of the name decides: user agents send the one with the longest path first (RFC 6265 §5.4).
+ * Finds one cookie in a Cookie field (RFC 6265 §4.2), without a map of all cookies.
+ * The first pair of the name applies: user agents send the one with the longest path first (RFC 6265 §5.4).
  *
  * Nothing is decoded: cookies have no common encoding, and quotes are part of the value (RFC 6265bis §4.1.1).
  *
@@ -12,7 +12,7 @@ export function findCookie(field: string, name: string): string | undefined {
   while (start < field.length) {
     let end = field.indexOf(';', start)
     if (end === -1) end = field.length
-    // Pairs are parted by "; ", but clients that leave the space out or send a tab are understood by every server.
+    // Pairs are separated by "; ", but servers also accept a missing space or a tab.
     while (start < end && isBlank(field.charCodeAt(start))) start++
     const equals = start + name.length
     if (equals < end && field.charCodeAt(equals) === 0x3d && field.startsWith(name, start)) {

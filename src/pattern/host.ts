@@ -1,4 +1,4 @@
-/** Host names and authorities in the one form in which they are compared, and the patterns of Routes on them. */
+/** Normalizes host names and authorities for comparison, and matches the hostname patterns of Routes. */
 import { formatIPv6, parseAddress } from './cidr.ts'
 
 export interface Authority {
@@ -10,12 +10,12 @@ export interface Authority {
 
 export type Scheme = 'http' | 'https'
 
-/** The port that a URI of this scheme means when it names none (RFC 9110 §4.2.1, §4.2.2). */
+/** The default port of a scheme (RFC 9110 §4.2.1, §4.2.2). */
 export function defaultPort(scheme: Scheme): number {
   return scheme === 'https' ? 443 : 80
 }
 
-/** `host[:port]`, without the port where that is the scheme's own. */
+/** Formats `host[:port]`, without the scheme's default port. */
 export function authorityOf(scheme: Scheme, host: string, port: number): string {
   return port === defaultPort(scheme) ? host : `${host}:${port}`
 }
@@ -23,8 +23,7 @@ export function authorityOf(scheme: Scheme, host: string, port: number): string 
 const NAME = 1
 const UPPER = 2
 /**
- * Characters of a host name as DNS and its users write it (RFC 1123 §2.1, and `_` as in service names); dot and colon
- * are looked at by name.
+ * Characters of a host name in DNS (RFC 1123 §2.1, and `_` as in service names); dot and colon are handled separately.
  */
 const CLASS = new Uint8Array(128)
 for (const char of 'abcdefghijklmnopqrstuvwxyz0123456789-_') CLASS[char.charCodeAt(0)] = NAME
@@ -35,7 +34,7 @@ const MAX_NAME = 253
 const MAX_LABEL = 63
 
 /**
- * Reads `uri-host [":" port]` of a Host field, an absolute target or `:authority` (RFC 9110 §7.2, RFC 3986 §3.2.2).
+ * Parses `uri-host [":" port]` of a Host field, an absolute target or `:authority` (RFC 9110 §7.2, RFC 3986 §3.2.2).
  *
  * Narrower than the grammar of reg-name, as RFC 3986 allows where names are looked up in DNS: no percent-encoding and
  * no sub-delims, since nothing can be served under such a name and two readers could take it for different ones. User
@@ -62,7 +61,7 @@ export function normalizeHost(authority: string): Authority | undefined {
       break
     } else return undefined
   }
-  // The one empty label that may stand is the root behind a trailing dot.
+  // The only permitted empty label is the root after a trailing dot.
   const nameEnd = label === 0 ? end - 1 : end
   if (nameEnd < 1 || nameEnd > MAX_NAME) return undefined
   const port = readPort(authority, end)
@@ -81,8 +80,8 @@ function bracketed(authority: string): Authority | undefined {
 }
 
 /**
- * The port from `at` on: 0 when there is none (`host` and `host:` are the same, RFC 3986 §6.2.3), -1 when it is not
- * one.
+ * Parses the port from `at` on: 0 when there is none (`host` and `host:` are the same, RFC 3986 §6.2.3), -1 when it is
+ * not one.
  */
 function readPort(authority: string, at: number): number {
   if (at === authority.length) return 0
@@ -107,8 +106,8 @@ export function isHostnamePattern(text: string): boolean {
 }
 
 /**
- * Whether `pattern` holds `host`. `*.example.com` covers one or more labels before `.example.com` and not `example.com`
- * itself; `*` covers all.
+ * Whether `pattern` matches `host`. `*.example.com` covers one or more labels before `.example.com` and not
+ * `example.com` itself; `*` covers all.
  *
  * @param host in normal form, or another pattern: `*.a.example.com` is covered by `*.example.com`
  */
@@ -117,7 +116,7 @@ export function covers(pattern: string, host: string): boolean {
   return pattern.startsWith('*.') && host.length > pattern.length - 1 && host.endsWith(pattern.slice(1)) && host !== '*'
 }
 
-/** The wildcards that cover a hostname or wildcard, other than itself, the most specific first. */
+/** The wildcards that cover a hostname or wildcard, except itself, most specific first. */
 export function coveringWildcards(hostname: string): string[] {
   const wildcards: string[] = []
   let dot = hostname.indexOf('.', hostname.startsWith('*.') ? 2 : 0)

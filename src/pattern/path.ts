@@ -1,7 +1,7 @@
 /**
- * The one normal form of a request path (RFC 3986 §6.2.2 and api.md, "Paths"): used for matching, for every decision of
- * a filter, and sent upstream, so that what was authorised is what arrives. A path that two parties could read in two
- * ways has no normal form: it is refused.
+ * Normalizes request paths (RFC 3986 §6.2.2 and api.md, "Paths"). Matching, filters and the upstream request use the
+ * same normal form, so that the authorized path is the forwarded one. An ambiguous path, which two servers could
+ * interpret differently, has no normal form and is rejected.
  */
 
 export type PathMode = 'Strict' | 'KeepEncodedSlash'
@@ -11,8 +11,8 @@ const SLASH = 2
 const DOT = 4
 const PERCENT = 8
 /**
- * Not allowed in a path as it stands (RFC 3986 §2), yet sent so by browsers and tools; escaped, it means the same to
- * everybody.
+ * Characters that are not allowed in a path (RFC 3986 §2), yet sent by browsers and tools; they are escaped, which is
+ * unambiguous.
  */
 const UNWISE = 16
 
@@ -61,8 +61,7 @@ export function normalizePath(path: string, mode: PathMode): string | undefined 
 }
 
 /**
- * Does what {@link normalizePath} promises, for a path that may need it. Segments are appended to a list, so that
- * no input costs more than its length.
+ * The slow path of {@link normalizePath}. Segments are appended to a list, so that the cost is linear.
  */
 function rebuild(path: string, mode: PathMode): string | undefined {
   const segments: string[] = []
@@ -73,10 +72,10 @@ function rebuild(path: string, mode: PathMode): string | undefined {
     if (last) end = path.length
     const segment = normalizeSegment(path, start, end, mode)
     if (segment === undefined) return undefined
-    // Whether an escaped slash is a boundary decides what `..` goes up from: two readings, so no normal form.
+    // `..` after a segment with an escaped slash is ambiguous: the slash may or may not be a boundary.
     if (segment === '..' && segments.pop()?.includes('%2F')) return undefined
     if (segment === '.' || segment === '..' || segment === '') {
-      // What is removed at the end leaves the slash before it (RFC 3986 §5.2.4).
+      // Removing the last segment keeps the slash before it (RFC 3986 §5.2.4).
       if (last) return segments.length === 0 ? '/' : `/${segments.join('/')}/`
     } else {
       segments.push(segment)
@@ -135,7 +134,7 @@ const ESCAPE = /%(2[Ee]|2[Ff]|3[Bb])/g
 const DOT_SEGMENT = /(?:^|\/)\.\.?(?:[/;]|$)/
 
 /**
- * Whether no further decoding by whoever comes after us turns the segment into something that is refused here.
+ * Whether further decoding by a server cannot turn the segment into one that is rejected here.
  *
  * @param segment with escapes in normal form
  */

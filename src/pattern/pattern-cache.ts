@@ -1,6 +1,6 @@
 import { compilePattern, Pattern } from './regex.ts'
 
-/** Patterns that are kept after a sweep without another one being worth its time. */
+/** Patterns beyond those in use before another sweep is worthwhile. */
 const SLACK = 64
 
 /**
@@ -11,7 +11,7 @@ const SLACK = 64
 export class PatternCache {
   readonly capacity: number
   readonly #maxBytes: number
-  /** null: it does not compile, which need not be found out again. */
+  /** null: does not compile; cached to avoid another attempt. */
   readonly #patterns = new Map<string, Pattern | null>()
   /** After the last {@link retain}. */
   #retained = 0
@@ -30,7 +30,7 @@ export class PatternCache {
     return this.#patterns.size
   }
 
-  /** Memory of all patterns, about; looks at each of them. */
+  /** Approximate memory of all patterns; linear in their number. */
   get bytes(): number {
     let bytes = 0
     for (const pattern of this.#patterns.values()) bytes += pattern?.bytes ?? 0
@@ -38,7 +38,7 @@ export class PatternCache {
   }
 
   /**
-   * Whether so many patterns were added since the last {@link retain} that it pays to find out which are still in use.
+   * Whether enough patterns were added since the last {@link retain} to make another one worthwhile.
    */
   get stale(): boolean {
     return this.#patterns.size > this.#retained * 2 + SLACK
@@ -49,13 +49,12 @@ export class PatternCache {
   }
 
   /**
-   * @returns undefined when the pattern does not compile: validation has refused that before, but a worker must not
-   *   fall over it
+   * @returns undefined when the pattern does not compile: validation rejects such patterns, but a worker must not fail
    */
   find(source: string): Pattern | undefined {
     const known = this.#patterns.get(source)
     if (known !== undefined) {
-      // Only a cache that could overflow pays for keeping the order of use.
+      // The order of use is maintained only when the cache could overflow.
       if (this.#patterns.size * 2 > this.capacity) {
         this.#patterns.delete(source)
         this.#patterns.set(source, known)
@@ -77,8 +76,7 @@ export class PatternCache {
   }
 
   /**
-   * Drops every pattern that is not in use any more. Whoever still holds a generation of before compiles what it needs
-   * again.
+   * Drops every pattern that is not in use. An exchange with an earlier generation compiles its patterns again.
    */
   retain(used: ReadonlySet<string>): void {
     for (const source of this.#patterns.keys()) if (!used.has(source)) this.#patterns.delete(source)
@@ -86,8 +84,8 @@ export class PatternCache {
   }
 
   /**
-   * Brings the memory below the bound: first what has grown with use is given back, then the least recently used
-   * patterns go.
+   * Reduces the memory below the bound: first it shrinks the automatons, then it drops the least recently used
+   * patterns.
    */
   relieve(): void {
     let bytes = this.bytes

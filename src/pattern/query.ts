@@ -1,6 +1,6 @@
 /**
- * The query of a request target. It is passed on as it came; only single parameters are looked at, one at a time and
- * without a map, so that a query with thousands of them costs a request nothing it did not ask for.
+ * Finds single parameters of a query, without a map of all parameters, so that a query with thousands of them costs
+ * little. The query itself is forwarded unchanged.
  */
 
 /**
@@ -19,7 +19,7 @@ export function validateQuery(query: string): boolean {
 }
 
 /**
- * The value of the first parameter of this name, as the Gateway API asks for repeated ones; separators are `&` only.
+ * Returns the value of the first parameter of a name, as the Gateway API specifies; the only separator is `&`.
  * Names and values are compared after decoding as in WHATWG URL, application/x-www-form-urlencoded: `+` is a space,
  * `%XX` a byte, bytes read as UTF-8 (invalid ones as U+FFFD), an invalid escape stands for itself. A parameter without
  * `=` has an empty value.

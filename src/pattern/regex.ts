@@ -1,6 +1,6 @@
 /**
- * Regular expressions of users, in RE2 syntax and linear time: no pattern in a manifest can make a request cost more
- * than its length times a bounded size, which `RegExp` cannot promise.
+ * Regular expressions of manifests, in RE2 syntax with linear time: a match costs at most the length of the text times
+ * a bounded size, which `RegExp` does not guarantee.
  */
 import { RE2JS, RE2JSException } from 're2js'
 import { GatewayError } from '../lib/error.ts'
@@ -11,8 +11,7 @@ export const MAX_PATTERN_LENGTH = 1024
 /** Instructions of a compiled pattern. */
 export const MAX_PATTERN_SIZE = 1000
 /**
- * What {@link patternCost} may say at the most for a pattern to be compiled at all: it counts up to a few times too
- * much.
+ * Limit of {@link patternCost} for a pattern to be compiled; the estimate may be a few times too high.
  */
 const MAX_ESTIMATE = 4 * MAX_PATTERN_SIZE
 /**
@@ -55,7 +54,7 @@ interface Program {
 
 export class Pattern {
   readonly source: string
-  /** Characters of the longest text that is looked at; never below 1000. */
+  /** Maximum length of a text; at least 1000 characters. */
   readonly maxLength: number
   /** Instructions: with the length of a text, what a match may cost. */
   readonly size: number
@@ -72,8 +71,7 @@ export class Pattern {
   /**
    * Whether the whole text matches.
    *
-   * @throws {GatewayError} `UriTooLong` for a text over `maxLength`: "does not match" would hand the request to a rule
-   *   it was kept from
+   * @throws {GatewayError} `UriTooLong` for a text over `maxLength`: treating it as no match could select another rule
    */
   matches(text: string): boolean {
     this.#limit(text)
@@ -81,14 +79,14 @@ export class Pattern {
     return this.#engine.testExact(text)
   }
 
-  /** Bytes of memory, about: those of the program and those the automaton has grown to. */
+  /** Approximate bytes of memory: the program and the automaton. */
   get bytes(): number {
     const automaton = this.#automaton
     const grown = automaton === undefined ? 0 : automaton.stateBudget - automaton.memBudget
     return PATTERN_BYTES + this.size * INSTRUCTION_BYTES + grown
   }
 
-  /** Gives back what has grown with use; it grows again. */
+  /** Releases the automaton, which grows again with use. */
   shrink(): void {
     this.#automaton = undefined
     this.#engine.reset()
@@ -128,8 +126,8 @@ export class Pattern {
 const NO_AUTOMATON: Automaton = { stateBudget: 0, memBudget: 0 }
 
 /**
- * The automaton of a pattern not used before, with our bound on its memory. When it is full it begins anew or gives way
- * to a slower engine.
+ * Creates the automaton of a pattern with a bound on its memory. When it is full it restarts, or a slower engine is
+ * used.
  */
 function boundedAutomaton(engine: RE2JS): Automaton {
   const { re2Input } = engine as unknown as { readonly re2Input?: Program }
@@ -145,7 +143,7 @@ function boundedAutomaton(engine: RE2JS): Automaton {
 const REFERENCE = /\$([$0-9])/g
 
 /**
- * @returns the pattern, or why it cannot be one, as the end of a sentence
+ * @returns the pattern, or the error as the end of a sentence
  */
 export function compilePattern(source: string): Pattern | { readonly error: string } {
   const error = costProblem(source)
@@ -162,8 +160,7 @@ export function compilePattern(source: string): Pattern | { readonly error: stri
 }
 
 /**
- * Why a pattern is not even compiled, as the end of a sentence; undefined where its text says that this is cheap
- * enough.
+ * Why a pattern is too expensive to compile, as the end of a sentence; undefined if it is not.
  */
 export function costProblem(source: string): string | undefined {
   if (source.length > MAX_PATTERN_LENGTH) return `it is longer than ${MAX_PATTERN_LENGTH} characters`
@@ -175,7 +172,7 @@ export function costProblem(source: string): string | undefined {
   return undefined
 }
 
-/** Why a substitution cannot be used with a pattern, or undefined. */
+/** Why a substitution is invalid for a pattern; undefined if it is valid. */
 export function substitutionProblem(pattern: Pattern, substitution: string): string | undefined {
   for (const [, what] of substitution.matchAll(/\$(.?)/gs)) {
     if (what === '$') continue

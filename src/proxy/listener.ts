@@ -8,6 +8,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import { canonicalAddress } from '../pattern/cidr.ts'
+import { FrontendHandle } from '../snapshot/frontend-handle.ts'
 import type { Peer, PeerListener } from '../transport/peer.ts'
 import { adopt } from './accepted-socket.ts'
 import { H1Connection } from './downstream-h1.ts'
@@ -31,16 +32,20 @@ export interface ListenerContext extends ServerContext {
  * the same socket.
  */
 export class Listener implements PeerListener {
-  readonly name: string
+  readonly frontend: FrontendHandle
   readonly metricsRow: number
   /** Its socket is closed, or another listener's. */
   retired = false
   readonly #context: Pick<ServerContext, 'leaving'>
 
   constructor(name: string, metricsRow: number, context: Pick<ServerContext, 'leaving'>) {
-    this.name = name
+    this.frontend = new FrontendHandle(name)
     this.metricsRow = metricsRow
     this.#context = context
+  }
+
+  get name(): string {
+    return this.frontend.name
   }
 
   get leaving(): boolean {

@@ -5,7 +5,7 @@
 import { CidrSet } from '../pattern/cidr.ts'
 import { covers } from '../pattern/host.ts'
 import { PatternCache } from '../pattern/pattern-cache.ts'
-import type { Match, Rule, Snapshot, ValueMatch, VirtualHost } from '../snapshot/snapshot.ts'
+import type { Host, Match, Rule, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
 import { cookieValue, headerValue, isBelow, queryValue, valueMatches } from './conditions.ts'
 import { methodMatches, methodToMatch, type RouteRequest } from './request.ts'
 
@@ -19,26 +19,37 @@ export interface LinearMatch {
 const patterns = new PatternCache()
 
 export function matchLinear(snapshot: Snapshot, request: RouteRequest): LinearMatch | 'HostNotFound' | 'RouteNotFound' {
-  const segment = virtualHostOf(snapshot, request.host)
-  if (segment === undefined) return 'HostNotFound'
-  for (const match of segment.matches) {
-    if (!servedOn(snapshot, match, request.listener) || !matchHolds(match, request)) continue
+  const frontend = request.frontend.name
+  const host = hostOn(snapshot, frontend, request.host)
+  if (host === undefined) return 'HostNotFound'
+  for (const match of host.matches) {
+    if (!servedOn(host, match, frontend) || !matchHolds(match, request)) continue
     const prefixLength = match.path.type === 'PathPrefix' ? match.path.value.length : 0
-    return { rule: segment.rules[match.rule]!, match, prefixLength }
+    return { rule: match.rule, match, prefixLength }
   }
   return 'RouteNotFound'
 }
 
-/** The most specific hostname that covers the host: itself, then the longest wildcard, then the catch-all. */
-function virtualHostOf(snapshot: Snapshot, host: string): VirtualHost | undefined {
-  const names = [...snapshot.segments.keys()].filter((name) => covers(name, host))
-  names.sort((a, b) => Number(b === host) - Number(a === host) || b.length - a.length)
-  return names[0] === undefined ? undefined : snapshot.segments.get(names[0])
+/**
+ * Of the hostnames that the frontend has, the most specific that covers the host: itself, then the longest wildcard,
+ * then the catch-all.
+ */
+function hostOn({ hosts }: Snapshot, frontend: string, host: string): Host | undefined {
+  const covering = [...hosts.values()].filter(
+    ({ hostname, common, matches }) =>
+      covers(hostname, host) && (common !== undefined || matches.some(({ frontends }) => names(frontends, frontend))),
+  )
+  covering.sort(({ hostname: a }, { hostname: b }) => Number(b === host) - Number(a === host) || b.length - a.length)
+  return covering[0]
 }
 
-/** A listener that the snapshot does not know has only what every listener has. */
-function servedOn({ listeners: names }: Snapshot, { listeners: mask }: Match, listener: string): boolean {
-  return mask === -1 || names.some((name, bit) => name === listener && ((mask >>> bit) & 1) === 1)
+/** What names no frontends is served on all that have the hostname, known to the tables or not. */
+function servedOn({ common }: Host, { frontends }: Match, frontend: string): boolean {
+  return frontends === undefined ? common !== undefined : names(frontends, frontend)
+}
+
+function names(frontends: Match['frontends'], frontend: string): boolean {
+  return frontends?.names.includes(frontend) === true
 }
 
 function matchHolds(match: Match, request: RouteRequest): boolean {

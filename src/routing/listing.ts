@@ -1,7 +1,8 @@
-/** Packed tables read back, in matching order: for `headgate routes` and for explaining, never on a request's way. */
+/** Packed tables read back, frontend by frontend: for explaining and for tests, never on a request's way. */
 import { formatAddress } from '../pattern/cidr.ts'
+import { type BlockView, readText } from '../snapshot/block-view.ts'
 import * as L from '../snapshot/pack-layout.ts'
-import { type BlockView, type RouteTables, type RuleView, readText } from '../snapshot/route-tables.ts'
+import type { HostLayers, RouteTables, RuleView, VirtualHostPlace } from '../snapshot/route-tables.ts'
 import type { PathMatch, ValueMatch } from '../snapshot/snapshot.ts'
 
 export interface ListedMatch {
@@ -15,38 +16,46 @@ export interface ListedMatch {
   readonly queryParams: readonly ValueMatch[]
   readonly cookies: readonly ValueMatch[]
   readonly sourceCIDRs: readonly string[]
-  /** Names; none = every listener. */
-  readonly listeners: readonly string[]
   readonly within: readonly string[]
 }
 
-interface Host {
+interface ListedHost {
   readonly hostname: string
-  readonly block: BlockView
-  readonly segment: number
+  readonly layers: HostLayers
 }
 
 /**
- * Every match: names before wildcards, longer wildcards before shorter, the catch-all last; within a host as they are
- * tried.
+ * Every match that a frontend serves: names before wildcards, longer wildcards before shorter, the catch-all last.
+ * Within a host what its group has of its own comes before what all have in common, each as it is tried.
+ *
+ * @param frontend name; one that the tables do not know has what all have in common
  */
-export function* listMatches(tables: RouteTables): Generator<ListedMatch> {
-  const hosts: Host[] = []
-  for (const { block, segment } of tables.segments())
-    hosts.push({ hostname: readText(block, segment + block.words[segment + L.SEG_HOSTNAME]!), block, segment })
+export function* listMatches(tables: RouteTables, frontend: string): Generator<ListedMatch> {
+  const hosts: ListedHost[] = []
+  for (const layers of tables.hostsOf(tables.frontendAt(tables.frontends.find(frontend)))) {
+    const { block, at } = layers
+    hosts.push({ hostname: readText(block, at + block.words[at + L.VHOST_HOSTNAME]!), layers })
+  }
   hosts.sort(compareHosts)
-  for (const host of hosts) yield* matchesOf(tables, host)
+  for (const { hostname, layers } of hosts) yield* matchesOfLayers(tables, hostname, layers)
 }
 
-/** The matches of the one segment that a host is served by, as they are tried; none when nobody serves it. */
-export function* listMatchesOf(tables: RouteTables, hostname: string): Generator<ListedMatch> {
+/** Those of one hostname; none when the frontend does not have it. */
+export function* listMatchesOf(tables: RouteTables, frontend: string, hostname: string): Generator<ListedMatch> {
   const slot = tables.slotOf(hostname)
   if (slot < 0) return
-  const block = tables.blocks[tables.root[slot + L.SLOT_BLOCK]! - 1]!
-  yield* matchesOf(tables, { hostname, block, segment: tables.root[slot + L.SLOT_OFFSET]! })
+  const hash = L.hashHost(tables.root[L.ROOT_SEED]!, hostname)
+  const table = tables.frontendAt(tables.frontends.find(frontend))
+  const layers = tables.layersAt(slot, table, hash, hostname, hostname.length, false)
+  if (layers !== undefined) yield* matchesOfLayers(tables, hostname, layers)
 }
 
-function compareHosts({ hostname: a }: Host, { hostname: b }: Host): number {
+function* matchesOfLayers(tables: RouteTables, hostname: string, layers: HostLayers): Generator<ListedMatch> {
+  yield* matchesOf(tables, hostname, layers)
+  if (layers.common !== undefined) yield* matchesOf(tables, hostname, layers.common)
+}
+
+function compareHosts({ hostname: a }: ListedHost, { hostname: b }: ListedHost): number {
   return rank(a) - rank(b) || (rank(a) === 1 ? b.length - a.length : 0) || (a < b ? -1 : a > b ? 1 : 0)
 }
 
@@ -54,38 +63,42 @@ function rank(hostname: string): number {
   return hostname === '*' ? 2 : hostname.startsWith('*.') ? 1 : 0
 }
 
-function* matchesOf(tables: RouteTables, { hostname, block, segment }: Host): Generator<ListedMatch> {
-  const count = block.words[segment + L.SEG_MATCHES]!
-  for (let i = 0; i < count; i++) yield readMatch(tables, hostname, block, segment, i)
+function* matchesOf(tables: RouteTables, hostname: string, { block, at }: VirtualHostPlace): Generator<ListedMatch> {
+  const count = block.words[at + L.VHOST_MATCHES]!
+  for (let i = 0; i < count; i++) yield readMatch(tables, hostname, block, at, i)
 }
 
 function readMatch(
   tables: RouteTables,
   hostname: string,
   block: BlockView,
-  segment: number,
+  virtualHost: number,
   index: number,
 ): ListedMatch {
   const { words } = block
-  const at = segment + words[segment + L.SEG_MATCHES_AT]! + index * L.MATCH_WORDS
-  const text = (offset: number): string => readText(block, segment + offset)
+  const at = virtualHost + words[virtualHost + L.VHOST_MATCHES_AT]! + index * L.MATCH_WORDS
+  const text = (offset: number): string => readText(block, virtualHost + offset)
   const packed = words[at + L.MATCH_METHOD]!
   const method = packed < 0 ? text(-packed) : L.METHODS[packed - 1]
   return {
     hostname,
-    rule: tables.rule(block, segment, words[at + L.MATCH_RULE]!),
+    rule: tables.rule(block, virtualHost, words[at + L.MATCH_RULE]!),
     path: { type: L.PATH_TYPES[words[at + L.MATCH_TYPE]!]!, value: text(words[at + L.MATCH_PATH]!) },
     ...(method === undefined ? {} : { method }),
-    listeners: tables.listenersOf(words[at + L.MATCH_LISTENERS]!),
-    ...readConditions(words, segment, words[at + L.MATCH_CONDITIONS]!, text),
+    ...readConditions(words, virtualHost, words[at + L.MATCH_CONDITIONS]!, text),
   }
 }
 
 type Conditions = Pick<ListedMatch, 'headers' | 'queryParams' | 'cookies' | 'sourceCIDRs' | 'within'>
 
-function readConditions(words: Int32Array, segment: number, offset: number, text: (at: number) => string): Conditions {
+function readConditions(
+  words: Int32Array,
+  virtualHost: number,
+  offset: number,
+  text: (at: number) => string,
+): Conditions {
   if (offset === 0) return { headers: [], queryParams: [], cookies: [], sourceCIDRs: [], within: [] }
-  const at = segment + offset
+  const at = virtualHost + offset
   let next = at + L.COND_LIST
   const values = (count: number): ValueMatch[] => {
     const list: ValueMatch[] = []
@@ -105,6 +118,6 @@ function readConditions(words: Int32Array, segment: number, offset: number, text
     sourceCIDRs.push(`${text}/${text.includes(':') ? bits : bits - 96}`)
   }
   const within: string[] = []
-  for (let i = 0; i < words[at + L.COND_WITHIN]!; i++) within.push(text(words[segment + words[next]! + i]!))
+  for (let i = 0; i < words[at + L.COND_WITHIN]!; i++) within.push(text(words[virtualHost + words[next]! + i]!))
   return { headers, queryParams, cookies, sourceCIDRs, within }
 }

@@ -1,5 +1,6 @@
 /** What matching reads of a request, whatever codec it came through. */
 import type { Fields } from '../message/fields.ts'
+import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
 
 export interface RouteRequest {
   /** As sent: methods are case-sensitive (RFC 9110 §9.1). */
@@ -10,8 +11,8 @@ export interface RouteRequest {
   readonly path: string
   /** Without `?`; undefined when the target had none. */
   readonly query: string | undefined
-  /** Name of the listener that accepted the connection. */
-  readonly listener: string
+  /** The one that accepted the connection. */
+  readonly frontend: FrontendHandle
   readonly request: Fields
   /** Canonical literal. */
   readonly clientAddress: string

@@ -1,5 +1,5 @@
 /**
- * Where segments are kept: blocks of shared memory that are only ever appended to, so that what a worker has been told
+ * Where virtual hosts are kept: blocks of shared memory that are only ever appended to, so that what a worker has been told
  * of never changes. Space that nothing lives in any more comes back when a whole block is dropped; a block in which
  * little is left alive is emptied by moving that to the newest one (as in log-structured storage, Rosenblum and
  * Ousterhout 1992).
@@ -8,16 +8,18 @@ import * as L from './pack-layout.ts'
 
 /** 256 KiB. */
 const BLOCK_WORDS = 1 << 16
-/** Larger segments get a block of their own, which is dropped with them. */
+/** Larger virtual hosts get a block of their own, which is dropped with them. */
 const OWN_BLOCK_WORDS = BLOCK_WORDS / 4
 /** Words copied between two yields: some tens of microseconds. */
 const COPY_WORDS = 1 << 15
-/** Share of a block below which its live segments are moved. */
+/** Share of a block below which its live virtual hosts are moved. */
 const CLEAN_BELOW = 0.25
 
-/** Where a segment is. Changed in place when the segment moves. */
+/** Where a virtual host is. Changed in place when it moves. */
 export interface BlockRange {
   readonly hostname: string
+  /** Number of the group of frontends that serve it; 0 = all of them. */
+  readonly group: number
   block: number
   offset: number
   readonly words: number
@@ -55,10 +57,10 @@ export class Blocks {
    * Stores a copy of `words`. Not visible to any reader before the next root names it; space is only lost when it is
    * given up half-way.
    */
-  *store(hostname: string, words: Int32Array): Generator<void, BlockRange> {
+  *store(hostname: string, group: number, words: Int32Array): Generator<void, BlockRange> {
     const index = this.#room(words.length)
     const block = this.#blocks[index]!
-    const place: BlockRange = { hostname, block: index, offset: block.used, words: words.length }
+    const place: BlockRange = { hostname, group, block: index, offset: block.used, words: words.length }
     block.used += words.length
     for (let at = 0; at < words.length; at += COPY_WORDS) {
       block.words.set(words.subarray(at, at + COPY_WORDS), place.offset + at)
@@ -69,7 +71,7 @@ export class Blocks {
     return place
   }
 
-  /** The segment is no part of the next generation. Its bytes stay until its block is dropped. */
+  /** The virtual host is no part of the next generation. Its bytes stay until its block is dropped. */
   release(place: BlockRange): void {
     const block = this.#blocks[place.block]!
     block.live -= place.words
@@ -80,7 +82,7 @@ export class Blocks {
   /**
    * Moves what is left in blocks that are mostly dead.
    *
-   * @param moved told of each segment that has a new place; `place` is still the same object
+   * @param moved called with each virtual host that has a new place; `place` is still the same object
    */
   *clean(moved: (place: BlockRange) => void): Generator<void> {
     for (let index = 0; index < this.#blocks.length; index++) {

@@ -1,6 +1,6 @@
 /**
  * Small integers for things known by a name: a packed record holds the integer, a worker an array. An integer keeps its
- * meaning as long as any packed segment refers to it; then it is given to something else.
+ * meaning as long as any packed virtual host refers to it; then it is given to something else.
  */
 
 export interface IndexChange<T> {

@@ -1,10 +1,10 @@
 /**
  * Where what stands in packed tables. Everything is 32-bit words in host order (the threads of one process read it).
- * Offsets inside a segment count words from the segment's start, so that a segment can be copied to another block as it
- * is. 0 as an offset means "none".
+ * Offsets inside a virtual host count words from its start, so that it can be copied to another block as it is. 0 as an
+ * offset means "none".
  */
 
-/** Root: header, then slots of an open-addressed table over the hostnames. */
+/** Root: header, then slots of an open-addressed table over the hostnames and the groups of frontends. */
 export const ROOT_MAGIC = 0
 /** Differs between packers, so that caches are never carried over from the blocks of another. */
 export const ROOT_NONCE = 1
@@ -19,46 +19,69 @@ export const ROOT_SLOTS = 8
 export const MAGIC = 0x48477431
 
 /**
- * Slot of the root: hash, index of the block and one (0 = never used, -1 = was used), offset of the segment in words.
+ * Slot of the root: hash, index of the block and one (0 = never used, -1 = was used), offset of the virtual host in
+ * words, and which frontends serve it.
  */
 export const SLOT_HASH = 0
 export const SLOT_BLOCK = 1
 export const SLOT_OFFSET = 2
-export const SLOT_WORDS = 3
+/**
+ * Negative: what the group of frontends with this number serves besides. Else it is what all have in common, and this is
+ * the index of the partition of its hostname (0 = undivided), with {@link EXCLUSIVE} where no others have the hostname.
+ */
+export const SLOT_FRONTENDS = 3
+export const SLOT_WORDS = 4
+export const EXCLUSIVE = 1 << 30
 
-/** Block: the id, then segments. */
+/** Frontend directory: header, slots of an open-addressed table over names, names by row, partitions by index. */
+export const DIRECTORY_ID = 0
+/** Slots less one; their number is a power of two. A slot is a row and one; 0 = free. */
+export const DIRECTORY_MASK = 1
+export const DIRECTORY_SLOTS_AT = 2
+/** Offsets of the names of rows 1 …; row 0 stands for frontends that are not in here. */
+export const DIRECTORY_ROWS = 3
+export const DIRECTORY_ROWS_AT = 4
+/** Offsets of the partitions; partition 0 divides nothing. */
+export const DIRECTORY_PARTITIONS_AT = 5
+export const DIRECTORY_HEADER = 6
+/** Partition: how many frontends, then pairs of row and number of its group, by row. */
+export const PARTITION_PAIRS = 1
+
+/** Block: the id, then virtual hosts. */
 export const BLOCK_ID = 0
 export const BLOCK_DATA = 2
 
 /** VirtualHost header. */
-export const SEG_WORDS = 0
-export const SEG_HOSTNAME = 1
-export const SEG_SEED = 2
-export const SEG_RULES = 3
-export const SEG_RULES_AT = 4
-export const SEG_MATCHES = 5
-export const SEG_MATCHES_AT = 6
+export const VHOST_WORDS = 0
+export const VHOST_HOSTNAME = 1
+export const VHOST_SEED = 2
+export const VHOST_RULES = 3
+export const VHOST_RULES_AT = 4
+export const VHOST_MATCHES = 5
+export const VHOST_MATCHES_AT = 6
 /** Slots less one of the table of exact paths, and its offset; -1 = there are none. */
-export const SEG_EXACT_MASK = 7
-export const SEG_EXACT_AT = 8
+export const VHOST_EXACT_MASK = 7
+export const VHOST_EXACT_AT = 8
 /** The same for prefixes. */
-export const SEG_PREFIX_MASK = 9
-export const SEG_PREFIX_AT = 10
-/** The same for regular expressions, by the literal segments they begin with. */
-export const SEG_REGEX_MASK = 11
-export const SEG_REGEX_AT = 12
+export const VHOST_PREFIX_MASK = 9
+export const VHOST_PREFIX_AT = 10
+/** The same for regular expressions, by the literal path segments they begin with. */
+export const VHOST_REGEX_MASK = 11
+export const VHOST_REGEX_AT = 12
 /** Characters of the longest exact path. */
-export const SEG_EXACT_LONGEST = 13
-/** VirtualHosts of the longest key of a prefix or an expression. */
-export const SEG_DEEPEST = 14
-/** Bit n: there are prefixes of n segments; bit 31: of 31 or more. */
-export const SEG_PREFIX_DEPTHS = 15
+export const VHOST_EXACT_LONGEST = 13
+/** Path segments of the longest key of a prefix or an expression. */
+export const VHOST_DEEPEST = 14
+/** Bit n: there are prefixes of n path segments; bit 31: of 31 or more. */
+export const VHOST_PREFIX_DEPTHS = 15
 /** The same for expressions. */
-export const SEG_REGEX_DEPTHS = 16
+export const VHOST_REGEX_DEPTHS = 16
 /** Distinct pattern sources: how many and the offset of their list. */
-export const SEG_PATTERNS = 17
-export const SEG_PATTERNS_AT = 18
-export const SEG_HEADER = 19
+export const VHOST_PATTERNS = 17
+export const VHOST_PATTERNS_AT = 18
+/** Records of ORDER_WORDS by match, where the hostname is divided; 0 = it is not. */
+export const VHOST_ORDER_AT = 19
+export const VHOST_HEADER = 20
 
 /**
  * Slot of a path table: hash of the key, index of its first match and one (0 = free). Further matches of the key follow
@@ -70,16 +93,23 @@ export const PATH_SLOT_WORDS = 2
 export const MATCH_RULE = 0
 /** 0 any, 1 … index in METHODS and one, negative: the offset of its text. */
 export const MATCH_METHOD = 1
-export const MATCH_LISTENERS = 2
 /** Offset of the conditions; 0 = none. */
-export const MATCH_CONDITIONS = 3
-export const MATCH_PATH = 4
-export const MATCH_TYPE = 5
+export const MATCH_CONDITIONS = 2
+export const MATCH_PATH = 3
+export const MATCH_TYPE = 4
 /** What it is found by: an exact path, a prefix (empty for `/`), the literal beginning of an expression. */
-export const MATCH_KEY = 6
+export const MATCH_KEY = 5
 /** Index of the next match with this key in matching order, and one; 0 = the last. */
-export const MATCH_NEXT = 7
-export const MATCH_WORDS = 8
+export const MATCH_NEXT = 6
+export const MATCH_WORDS = 7
+
+/** Order record: what decides between matches of two layers and is not in the match itself; see `MatchOrder`. */
+export const ORDER_DISTANCE = 0
+/** A float of 64 bits in two words; infinity where it is not known. */
+export const ORDER_CREATED = 1
+export const ORDER_RULE = 3
+export const ORDER_MATCH = 4
+export const ORDER_WORDS = 5
 
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'CONNECT'] as const
 export const PATH_TYPES = ['Exact', 'PathPrefix', 'RegularExpression'] as const
@@ -133,6 +163,11 @@ export function hashHost(seed: number, text: string): number {
   let hash = seed
   for (let i = text.length - 1; i >= 0; i--) hash = hashStep(hash, text.charCodeAt(i))
   return hash
+}
+
+/** Hash of a hostname for one group of frontends, from that of the hostname. */
+export function hashGroup(hash: number, group: number): number {
+  return hashStep(hash, ~group)
 }
 
 /** The bit of a depth in a mask. */

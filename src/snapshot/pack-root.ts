@@ -1,6 +1,6 @@
 /**
- * The table over all hostnames: kept privately by the packer, changed where hosts change, and copied for each
- * generation.
+ * The table over all hostnames, and the groups of frontends that have something of their own there: kept privately by
+ * the packer, changed where hosts change, and copied for each generation.
  */
 import type { BlockRange } from './pack-blocks.ts'
 import * as L from './pack-layout.ts'
@@ -16,7 +16,7 @@ const BATCH = 256
 
 interface Table {
   readonly words: Int32Array
-  /** Offset of each host's slot. */
+  /** Offset of each slot, by {@link placeKey}. */
   readonly slots: Map<string, number>
   /** Slots that were ever used, those of removed hosts included. */
   used: number
@@ -28,6 +28,7 @@ export class Root {
   #table: Table
   /** Wildcards by number of dots, for the mask; the last cell for all deeper ones. */
   readonly #wildcards = new Int32Array(32)
+  #hosts = 0
 
   /**
    * @param nonce differs between packers
@@ -43,32 +44,43 @@ export class Root {
     if (needsRoom(this.#table)) yield* this.#rebuild()
   }
 
-  /** Names the place of a host, new or changed. */
+  /** Names the place of a virtual host, new or changed. */
   put(place: BlockRange): void {
-    const slot = this.#table.slots.get(place.hostname)
+    const { hostname, group } = place
+    const slot = this.#table.slots.get(placeKey(hostname, group))
     if (slot !== undefined) {
       point(this.#table.words, slot, place.block + 1, place.offset)
       return
     }
-    insert(this.#table, place.hostname, place.block + 1, place.offset)
-    this.#countWildcard(place.hostname, 1)
+    insert(this.#table, hostname, group, place.block + 1, place.offset)
+    if (group !== 0) return
+    this.#hosts++
+    this.#countWildcard(hostname, 1)
   }
 
-  remove(hostname: string): void {
-    const slot = this.#table.slots.get(hostname)
+  /** @param partition index, with `EXCLUSIVE` where only its frontends have the hostname */
+  divide(hostname: string, partition: number): void {
+    this.#table.words[this.#table.slots.get(placeKey(hostname, 0))! + L.SLOT_FRONTENDS] = partition
+  }
+
+  remove(hostname: string, group: number): void {
+    const key = placeKey(hostname, group)
+    const slot = this.#table.slots.get(key)
     if (slot === undefined) return
-    this.#table.slots.delete(hostname)
+    this.#table.slots.delete(key)
     this.#table.words[slot + L.SLOT_BLOCK] = -1
+    if (group !== 0) return
+    this.#hosts--
     this.#countWildcard(hostname, -1)
   }
 
   /** A copy in shared memory, as it is now. */
   *publish(): Generator<void, SharedArrayBuffer> {
-    const { words, slots } = this.#table
+    const { words } = this.#table
     let mask = 0
     for (let depth = 0; depth < 32; depth++) if (this.#wildcards[depth]! > 0) mask |= L.depthBit(depth)
     words[L.ROOT_WILDCARDS] = mask
-    words[L.ROOT_HOSTS] = slots.size
+    words[L.ROOT_HOSTS] = this.#hosts
     const shared = new SharedArrayBuffer(words.byteLength)
     const copy = new Int32Array(shared)
     for (let at = 0; at < words.length; at += COPY_WORDS) {
@@ -102,8 +114,13 @@ export class Root {
     for (let attempt = 0; ; attempt++) {
       if (attempt > 0 || old.longest > LONGEST_PROBE) seed = L.hashStep(seed, attempt)
       const table = this.#empty(capacity, seed)
-      for (const [hostname, slot] of old.slots) {
-        insert(table, hostname, old.words[slot + L.SLOT_BLOCK]!, old.words[slot + L.SLOT_OFFSET]!)
+      for (const [key, slot] of old.slots) {
+        const { words } = old
+        const frontends = words[slot + L.SLOT_FRONTENDS]!
+        const hostname = frontends < 0 ? key.slice(0, key.indexOf(' ')) : key
+        const group = frontends < 0 ? -frontends : 0
+        const at = insert(table, hostname, group, words[slot + L.SLOT_BLOCK]!, words[slot + L.SLOT_OFFSET]!)
+        table.words[at + L.SLOT_FRONTENDS] = frontends
         if (table.slots.size % BATCH === 0) yield
       }
       if (table.longest <= LONGEST_PROBE || attempt === ATTEMPTS) {
@@ -120,11 +137,20 @@ function needsRoom(table: Table): boolean {
   return (table.used + 1) * 3 > capacity * 2 || table.longest > LONGEST_PROBE
 }
 
-/** Puts a host that is not in the table into the first slot that is free or was left. */
-function insert(table: Table, hostname: string, block: number, offset: number): void {
+/** No hostname has a space in it. */
+function placeKey(hostname: string, group: number): string {
+  return group === 0 ? hostname : `${hostname} ${group}`
+}
+
+/**
+ * Puts what is not in the table into the first slot that is free or was left.
+ * @returns its offset
+ */
+function insert(table: Table, hostname: string, group: number, block: number, offset: number): number {
   const { words } = table
   const mask = words[L.ROOT_MASK]!
-  const hash = L.hashHost(words[L.ROOT_SEED]!, hostname)
+  const base = L.hashHost(words[L.ROOT_SEED]!, hostname)
+  const hash = group === 0 ? base : L.hashGroup(base, group)
   let slot = hash & mask
   let probe = 1
   while (words[L.ROOT_SLOTS + slot * L.SLOT_WORDS + L.SLOT_BLOCK]! > 0) {
@@ -134,9 +160,11 @@ function insert(table: Table, hostname: string, block: number, offset: number): 
   const at = L.ROOT_SLOTS + slot * L.SLOT_WORDS
   if (words[at + L.SLOT_BLOCK] === 0) table.used++
   words[at + L.SLOT_HASH] = hash
+  words[at + L.SLOT_FRONTENDS] = -group
   point(words, at, block, offset)
-  table.slots.set(hostname, at)
+  table.slots.set(placeKey(hostname, group), at)
   if (probe > table.longest) table.longest = probe
+  return at
 }
 
 function point(words: Int32Array, slot: number, block: number, offset: number): void {

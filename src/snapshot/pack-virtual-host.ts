@@ -1,10 +1,10 @@
-/** Writes one segment, the rules and matches of a hostname, as words. */
+/** Writes one virtual host, rules and matches, as words. */
 
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
 import { parseCIDR } from '../pattern/cidr.ts'
 import * as L from './pack-layout.ts'
 import { literalPrefix } from './pack-literal.ts'
-import type { BackendRef, Match, ValueMatch, VirtualHost } from './snapshot.ts'
+import type { BackendRef, Match, Rule, ValueMatch, VirtualHost } from './snapshot.ts'
 
 /** Integers that stand for policies and backends in packed records. */
 export interface Indexes {
@@ -25,7 +25,7 @@ const BATCH = 64
  * all.
  */
 const TEXTS = 1024
-/** Words a large segment starts with for each rule and match, so that it need not be copied while it grows. */
+/** Words a large virtual host starts with for each rule and match, so that it need not be copied while it grows. */
 const GUESS = 48
 
 export class VirtualHostWriter {
@@ -54,22 +54,24 @@ export class VirtualHostWriter {
 
   /**
    * @param seed start of the hash over paths
-   * @returns the segment's words, valid until the next call
+   * @param divided it is one of several layers, whose matches are compared with each other
+   * @returns its words, valid until the next call
    */
-  *write(segment: VirtualHost, seed: number, indexes: Indexes): Generator<void, Int32Array> {
+  *write(virtualHost: VirtualHost, seed: number, indexes: Indexes, divided: boolean): Generator<void, Int32Array> {
     this.#reset()
-    this.#reserve(L.SEG_HEADER + (segment.rules.length + segment.matches.length) * GUESS)
-    this.#length = L.SEG_HEADER
-    this.#set(L.SEG_HOSTNAME, this.#text(segment.hostname))
-    yield* this.#rules(segment, indexes)
-    yield* this.#matches(segment)
-    yield* this.#tables(segment, seed)
-    this.#set(L.SEG_PATTERNS, this.#patterns.size)
+    this.#reserve(L.VHOST_HEADER + (virtualHost.rules.length + virtualHost.matches.length) * GUESS)
+    this.#length = L.VHOST_HEADER
+    this.#set(L.VHOST_HOSTNAME, this.#text(virtualHost.hostname))
+    const rules = yield* this.#rules(virtualHost, indexes)
+    yield* this.#matches(virtualHost, rules)
+    this.#set(L.VHOST_ORDER_AT, divided ? yield* this.#orders(virtualHost) : 0)
+    yield* this.#tables(virtualHost, seed)
+    this.#set(L.VHOST_PATTERNS, this.#patterns.size)
     const at = this.#take(this.#patterns.size)
-    this.#set(L.SEG_PATTERNS_AT, at)
+    this.#set(L.VHOST_PATTERNS_AT, at)
     let next = at
     for (const offset of this.#patterns.values()) this.#words[next++] = offset
-    this.#set(L.SEG_WORDS, this.#length)
+    this.#set(L.VHOST_WORDS, this.#length)
     return this.#words.subarray(0, this.#length)
   }
 
@@ -113,13 +115,15 @@ export class VirtualHostWriter {
     return at
   }
 
-  *#rules(segment: VirtualHost, indexes: Indexes): Generator<void> {
-    const { rules } = segment
+  /** @returns the place of each rule */
+  *#rules({ rules }: VirtualHost, indexes: Indexes): Generator<void, ReadonlyMap<Rule, number>> {
+    const places = new Map<Rule, number>()
     const table = this.#take(rules.length * L.RULE_WORDS)
-    this.#set(L.SEG_RULES, rules.length)
-    this.#set(L.SEG_RULES_AT, table)
+    this.#set(L.VHOST_RULES, rules.length)
+    this.#set(L.VHOST_RULES_AT, table)
     for (let i = 0; i < rules.length; i++) {
       const rule = rules[i]!
+      places.set(rule, i)
       const at = table + i * L.RULE_WORDS
       const route = this.#text(rule.route)
       const name = this.#text(rule.rule)
@@ -131,6 +135,7 @@ export class VirtualHostWriter {
       this.#set(at + L.RULE_BACKENDS, backends)
       if (i % BATCH === BATCH - 1) yield
     }
+    return places
   }
 
   #backends(backends: readonly BackendRef[], indexes: Indexes): number {
@@ -146,11 +151,10 @@ export class VirtualHostWriter {
     return start
   }
 
-  *#matches(segment: VirtualHost): Generator<void> {
-    const { matches } = segment
+  *#matches({ matches }: VirtualHost, rules: ReadonlyMap<Rule, number>): Generator<void> {
     const table = this.#take(matches.length * L.MATCH_WORDS)
-    this.#set(L.SEG_MATCHES, matches.length)
-    this.#set(L.SEG_MATCHES_AT, table)
+    this.#set(L.VHOST_MATCHES, matches.length)
+    this.#set(L.VHOST_MATCHES_AT, table)
     let longest = 0
     let deepest = 0
     let prefixDepths = 0
@@ -162,9 +166,8 @@ export class VirtualHostWriter {
       const path = type === 'RegularExpression' ? this.#pattern(value) : this.#text(value)
       const method = this.#method(match.method)
       const conditions = this.#conditions(match)
-      this.#set(at + L.MATCH_RULE, match.rule)
+      this.#set(at + L.MATCH_RULE, rules.get(match.rule)!)
       this.#set(at + L.MATCH_METHOD, method)
-      this.#set(at + L.MATCH_LISTENERS, match.listeners)
       this.#set(at + L.MATCH_CONDITIONS, conditions)
       this.#set(at + L.MATCH_PATH, path)
       const code = L.PATH_TYPES.indexOf(type)
@@ -181,10 +184,25 @@ export class VirtualHostWriter {
       }
       if (i % BATCH === BATCH - 1) yield
     }
-    this.#set(L.SEG_EXACT_LONGEST, longest)
-    this.#set(L.SEG_DEEPEST, deepest)
-    this.#set(L.SEG_PREFIX_DEPTHS, prefixDepths)
-    this.#set(L.SEG_REGEX_DEPTHS, regexDepths)
+    this.#set(L.VHOST_EXACT_LONGEST, longest)
+    this.#set(L.VHOST_DEEPEST, deepest)
+    this.#set(L.VHOST_PREFIX_DEPTHS, prefixDepths)
+    this.#set(L.VHOST_REGEX_DEPTHS, regexDepths)
+  }
+
+  /** @returns offset of the records */
+  *#orders({ matches }: VirtualHost): Generator<void, number> {
+    const start = this.#take(matches.length * L.ORDER_WORDS)
+    for (let i = 0; i < matches.length; i++) {
+      const { distance, created = Number.POSITIVE_INFINITY, rule, match } = matches[i]!.order
+      const at = start + i * L.ORDER_WORDS
+      this.#set(at + L.ORDER_DISTANCE, distance)
+      this.#bytes.writeDoubleLE(created, (at + L.ORDER_CREATED) * 4)
+      this.#set(at + L.ORDER_RULE, rule)
+      this.#set(at + L.ORDER_MATCH, match)
+      if (i % BATCH === BATCH - 1) yield
+    }
+    return start
   }
 
   #method(method: string | undefined): number {
@@ -241,7 +259,7 @@ export class VirtualHostWriter {
     for (let attempt = 0; ; attempt++) {
       this.#length = start
       for (let type = 0; type < 3; type++) this.#table(HEADERS[type]!, this.#counts[type]!)
-      this.#set(L.SEG_SEED, seed)
+      this.#set(L.VHOST_SEED, seed)
       const probe = yield* this.#fill(matches.length, seed)
       if (probe <= LONGEST_PROBE || attempt === ATTEMPTS) return
       seed = L.hashStep(seed, attempt)
@@ -266,7 +284,7 @@ export class VirtualHostWriter {
     const words = this.#words
     let longest = 0
     for (let i = count - 1; i >= 0; i--) {
-      const at = words[L.SEG_MATCHES_AT]! + i * L.MATCH_WORDS
+      const at = words[L.VHOST_MATCHES_AT]! + i * L.MATCH_WORDS
       const header = HEADERS[words[at + L.MATCH_TYPE]!]!
       const mask = words[header]!
       const table = words[header + 1]!
@@ -294,7 +312,7 @@ export class VirtualHostWriter {
     const first = words[slot + 1]!
     if (first === 0) return true
     if (words[slot] !== hash) return false
-    const other = words[words[L.SEG_MATCHES_AT]! + (first - 1) * L.MATCH_WORDS + L.MATCH_KEY]!
+    const other = words[words[L.VHOST_MATCHES_AT]! + (first - 1) * L.MATCH_WORDS + L.MATCH_KEY]!
     const size = words[key]!
     if (words[other] !== size) return false
     // Texts end with zeros up to a whole word: see #text.
@@ -311,7 +329,7 @@ export class VirtualHostWriter {
   }
 }
 
-const HEADERS = [L.SEG_EXACT_MASK, L.SEG_PREFIX_MASK, L.SEG_REGEX_MASK] as const
+const HEADERS = [L.VHOST_EXACT_MASK, L.VHOST_PREFIX_MASK, L.VHOST_REGEX_MASK] as const
 
 /** What a match is found by. `/` is written as the empty prefix: the part before the first slash of any path. */
 function keyOf({ type, value }: Match['path']): string {

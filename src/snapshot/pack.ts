@@ -6,13 +6,12 @@ import type { Random } from '../lib/clock.ts'
 import { runSteps } from '../lib/steps.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { FrozenMap } from './frozen-map.ts'
-import { type BlockRange, Blocks } from './pack-blocks.ts'
+import { PackedHosts } from './pack-hosts.ts'
 import { StableIndex } from './pack-index.ts'
 import { hashStep } from './pack-layout.ts'
 import { Root } from './pack-root.ts'
-import { VirtualHostWriter } from './pack-virtual-host.ts'
 import type { PackedTables } from './packed.ts'
-import type { Backend, Snapshot, VirtualHost } from './snapshot.ts'
+import type { Backend, Host, Rule, Snapshot } from './snapshot.ts'
 
 /** Fills a `TablesUpdate`: the tables of one generation and what changed among the things its records name by index. */
 export interface PackResult {
@@ -21,33 +20,13 @@ export interface PackResult {
   readonly backends: readonly { readonly index: number; readonly backend: Backend | null }[]
 }
 
-interface Placement {
-  readonly segment: VirtualHost
-  readonly place: BlockRange
-}
-
-/**
- * Rules of a segment whose references are still to be counted; progress is kept here, so that a pack may be given up
- * meanwhile.
- */
-interface Debt {
-  readonly segment: VirtualHost
-  readonly by: 1 | -1
-  at: number
-}
-
-/** Hosts, rules, policies or backends looked at between two yields. */
+/** Hosts, policies or backends looked at between two yields. */
 const BATCH = 256
 
 export class Packer {
-  readonly #pathSeed: number
-  readonly #blocks = new Blocks()
-  readonly #root: Root
+  readonly #hosts: PackedHosts
   readonly #policies = new StableIndex<PolicySet>()
   readonly #backends = new StableIndex<Backend>()
-  readonly #placements = new Map<string, Placement>()
-  readonly #writer = new VirtualHostWriter()
-  readonly #debts: Debt[] = []
   #tables: PackedTables | undefined
   /** By index, as those know it who have every result. */
   readonly #publishedPolicies: (PolicySet | null)[] = []
@@ -59,13 +38,17 @@ export class Packer {
   /** @param random for hash seeds, so that nobody outside can choose names or paths that collide */
   constructor(random: Random) {
     const word = (): number => (random() * 0x1_0000_0000) | 0
-    this.#pathSeed = word()
-    this.#root = new Root(word(), hashStep(word(), word()))
+    const pathSeed = word()
+    this.#hosts = new PackedHosts(new Root(word(), hashStep(word(), word())), pathSeed, {
+      policy: (digest) => this.#policies.indexOf(digest),
+      backend: (id) => this.#backends.indexOf(id),
+      use: (rule, by) => this.#use(rule, by),
+    })
   }
 
   /** Bytes of shared memory in blocks, roots not counted. */
   get bytes(): number {
-    return this.#blocks.bytes
+    return this.#hosts.blocks.bytes
   }
 
   /** Packs in one go. Only for small tables and tools: see {@link packSteps}. */
@@ -91,9 +74,11 @@ export class Packer {
       yield
       if (this.#running !== run) throw new TypeError('a newer pack was started: this one is over')
     }
-    const root = yield* this.#root.publish()
+    const { root, blocks, frontends } = this.#hosts
+    const directory = yield* frontends.publish(snapshot.frontends)
+    const shared = yield* root.publish()
     if (this.#running !== run) throw new TypeError('a newer pack was started: this one is over')
-    this.#tables = { root, blocks: this.#blocks.shared(), listeners: snapshot.listeners }
+    this.#tables = { root: shared, blocks: blocks.shared(), frontends: directory }
     this.#done = snapshot
     const policies = this.#policies.takeChanges().map(({ index, value }) => ({ index, policy: value }))
     const backends = this.#backends.takeChanges().map(({ index, value }) => ({ index, backend: value }))
@@ -117,87 +102,41 @@ export class Packer {
   }
 
   *#steps(snapshot: Snapshot, before: Snapshot | undefined): Generator<void> {
-    // Names first, so that records can be written; then the segments; only then are names forgotten that nothing uses.
+    // Names first, so that records can be written; then the hosts; only then are names forgotten that nothing uses.
     yield* learn(this.#policies, snapshot.policies, before?.policies)
     yield* learn(this.#backends, snapshot.backends, before?.backends)
-    yield* this.#segments(snapshot.segments, before?.segments)
-    yield* this.#settle()
+    yield* this.#placeHosts(snapshot.hosts, before?.hosts)
+    yield* this.#hosts.settle()
     yield* forget(this.#policies, snapshot.policies, before?.policies)
     yield* forget(this.#backends, snapshot.backends, before?.backends)
-    yield* this.#blocks.clean((place) => this.#root.put(place))
+    yield* this.#hosts.blocks.clean((place) => this.#hosts.root.put(place))
   }
 
-  *#segments(now: Snapshot['segments'], before: Snapshot['segments'] | undefined): Generator<void> {
+  *#placeHosts(now: Snapshot['hosts'], before: Snapshot['hosts'] | undefined): Generator<void> {
     if (now === before) return
+    const hosts = this.#hosts
     let seen = 0
     if (now instanceof FrozenMap && before instanceof FrozenMap) {
-      for (const { key, after } of before.changesTo(now) as Iterable<{ key: string; after: VirtualHost | undefined }>) {
-        if (after !== undefined) yield* this.#place(key, after)
-        else {
-          this.#remove(key)
-          yield* this.#settle()
-        }
+      for (const { key, after } of before.changesTo(now) as Iterable<{ key: string; after: Host | undefined }>) {
+        yield* after === undefined ? hosts.remove(key) : hosts.place(key, after)
         if (++seen % BATCH === 0) yield
       }
       return
     }
-    for (const [hostname, segment] of now) {
-      yield* this.#place(hostname, segment)
+    for (const [hostname, host] of now) {
+      yield* hosts.place(hostname, host)
       if (++seen % BATCH === 0) yield
     }
-    if (this.#placements.size === now.size) return
-    for (const hostname of this.#placements.keys()) {
-      if (!now.has(hostname)) {
-        this.#remove(hostname)
-        yield* this.#settle()
-      }
+    if (hosts.size === now.size) return
+    for (const hostname of hosts.hostnames()) {
+      if (!now.has(hostname)) yield* hosts.remove(hostname)
       if (++seen % BATCH === 0) yield
     }
   }
 
-  *#place(hostname: string, segment: VirtualHost): Generator<void> {
-    const old = this.#placements.get(hostname)
-    if (old?.segment === segment) return
-    const words = yield* this.#writer.write(segment, this.#pathSeed, {
-      policy: (digest) => this.#policies.indexOf(digest),
-      backend: (id) => this.#backends.indexOf(id),
-    })
-    yield* this.#root.prepare()
-    const place = yield* this.#blocks.store(hostname, words)
-    // From here on without a yield: either all of it has happened or nothing.
-    this.#root.put(place)
-    this.#placements.set(hostname, { segment, place })
-    this.#debts.push({ segment, by: 1, at: 0 })
-    if (old !== undefined) this.#release(old)
-    yield
-    yield* this.#settle()
-  }
-
-  #remove(hostname: string): void {
-    const old = this.#placements.get(hostname)
-    if (old === undefined) return
-    this.#root.remove(hostname)
-    this.#placements.delete(hostname)
-    this.#release(old)
-  }
-
-  #release(old: Placement): void {
-    this.#blocks.release(old.place)
-    this.#debts.push({ segment: old.segment, by: -1, at: 0 })
-  }
-
-  /** Counts what packed rules refer to, in the order in which segments came and went. */
-  *#settle(): Generator<void> {
-    let done = 0
-    for (let debt = this.#debts[0]; debt !== undefined; debt = this.#debts[0]) {
-      for (const { rules } = debt.segment; debt.at < rules.length; ) {
-        const rule = rules[debt.at++]!
-        this.#policies.use(rule.policy, debt.by)
-        for (const { backend } of rule.backends) if (backend !== undefined) this.#backends.use(backend, debt.by)
-        if (++done % BATCH === 0) yield
-      }
-      this.#debts.shift()
-    }
+  #use(rule: Rule, by: 1 | -1): void {
+    this.#policies.use(rule.policy, by)
+    for (const { backend } of rule.backends) if (backend !== undefined) this.#backends.use(backend, by)
   }
 }
 

@@ -4,10 +4,16 @@
  * no exchange refers to any more is freed by the garbage collector, and no pin can be forgotten.
  */
 export interface PackedTables {
-  /** Open-addressed table: hostname hash → block and offset of its segment. Small; new for each generation. */
+  /**
+   * Open-addressed table: hash of hostname and group of frontends → block and offset of the virtual host. Small; new
+   * for each generation.
+   */
   readonly root: SharedArrayBuffer
-  /** VirtualHost storage. A block is kept as long as one live segment is in it. */
+  /** VirtualHost storage. A block is kept as long as one live virtual host is in it. */
   readonly blocks: readonly SharedArrayBuffer[]
-  /** Which bit stands for which listener is said anew in each generation: see `Snapshot.listeners`. */
-  readonly listeners: readonly string[]
+  /**
+   * Names of the frontends, and which of them serve what of a divided hostname. The same buffer for all generations in
+   * which nothing of that changes.
+   */
+  readonly frontends: SharedArrayBuffer
 }

@@ -6,8 +6,12 @@ import { GatewayError } from '../lib/error.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
 import { PatternCache } from '../pattern/pattern-cache.ts'
 import type { Pattern } from '../pattern/regex.ts'
+import { type BlockView, mapBlock, readText } from './block-view.ts'
+import { FrontendDirectory } from './frontend-directory.ts'
+import type { FrontendHandle } from './frontend-handle.ts'
 import * as L from './pack-layout.ts'
 import type { PackedTables } from './packed.ts'
+import { PositionCache } from './position-cache.ts'
 
 export interface BackendView {
   /** Into the generation's array of backends; -1 when the reference does not resolve, `refuse` then says why. */
@@ -31,70 +35,46 @@ export interface RuleView {
   readonly refuse?: Reason
 }
 
-/** One block, mapped. */
-export interface BlockView {
-  readonly id: number
-  readonly words: Int32Array
-  readonly bytes: Buffer
+/** Where a virtual host stands: so many words into a block. */
+export interface VirtualHostPlace {
+  readonly block: BlockView
+  readonly at: number
+}
+
+/** What a frontend serves for a hostname: see `Host` of the snapshot. */
+export interface HostLayers extends VirtualHostPlace {
+  /** What all frontends have in common, where the place itself is what this one's group has besides. */
+  readonly common: VirtualHostPlace | undefined
+}
+
+/** What one frontend serves. */
+export interface FrontendTable {
+  /** In the directory of frontends; 0 = the tables do not know it, and it has what all have in common. */
+  readonly row: number
+  /** By the hosts that requests named lately. */
+  readonly hosts: Map<string, HostLayers>
 }
 
 /** Rules, texts and patterns decoded and kept, at most so many of each per thread. */
 const RULES = 1 << 14
 const TEXTS = 1 << 12
-/** Hosts of requests whose slot is remembered. */
-export const HOSTS = 1024
+/** Hosts of requests whose virtual hosts are remembered, over all frontends. */
+const HOSTS = 1024
 /** Slots of the root looked at between two yields: most are only compared with the generation before. */
 const SLOTS_A_STEP = 2048
 /** Patterns read between two yields. */
 const PATTERNS_A_STEP = 256
-/** Distance between the positions of two blocks; a block has at most 2³¹ bytes. */
-const BLOCK_SPAN = 0x2000_0000
-
-/**
- * Direct-mapped: a position has one slot, a newcomer takes it. Contents of a position never change, so nothing needs to
- * be invalidated.
- */
-class PositionCache<T> {
-  readonly #mask: number
-  readonly #positions: Float64Array
-  readonly #values: (T | undefined)[]
-
-  constructor(size: number) {
-    this.#mask = size - 1
-    this.#positions = new Float64Array(size).fill(-1)
-    this.#values = new Array<T | undefined>(size).fill(undefined)
-  }
-
-  get(block: BlockView, at: number): T | undefined {
-    const slot = this.#slot(block.id, at)
-    return this.#positions[slot] === block.id * BLOCK_SPAN + at ? this.#values[slot] : undefined
-  }
-
-  set(block: BlockView, at: number, value: T): T {
-    const slot = this.#slot(block.id, at)
-    this.#positions[slot] = block.id * BLOCK_SPAN + at
-    this.#values[slot] = value
-    return value
-  }
-
-  #slot(id: number, at: number): number {
-    const hash = Math.imul(at + id * 0x3779, 0x9e3779b1)
-    return (hash ^ (hash >>> 15)) & this.#mask
-  }
-}
 
 export class RouteTables {
   readonly root: Int32Array
   /** By block index. */
   readonly blocks: readonly BlockView[]
   readonly patterns: PatternCache
-  /**
-   * Slots in the root of hosts asked for lately, for the matcher: bounded by {@link HOSTS}, so that made-up names
-   * cannot grow it.
-   */
-  readonly hostSlots = new Map<string, number>()
-  /** Bit of each listener, by name. */
-  readonly #listenerBits: ReadonlyMap<string, number>
+  readonly frontends: FrontendDirectory
+  /** By row. */
+  #frontendTables: (FrontendTable | undefined)[] = []
+  /** How many hosts they remember: bounded by {@link HOSTS}, so that made-up names cannot grow it. */
+  #remembered = 0
   readonly #rules: PositionCache<RuleView>
   readonly #texts: PositionCache<string>
   readonly #previous: WeakRef<RouteTables> | undefined
@@ -115,24 +95,27 @@ export class RouteTables {
     this.patterns = patterns ?? previous?.patterns ?? new PatternCache()
     this.#rules = related ? previous.#rules : new PositionCache(RULES)
     this.#texts = related ? previous.#texts : new PositionCache(TEXTS)
-    this.#listenerBits = new Map(packed.listeners.map((name, bit) => [name, bit]))
+    const directory = new FrontendDirectory(packed.frontends)
+    this.frontends = related && previous.frontends.id === directory.id ? previous.frontends : directory
     this.#previous = related ? new WeakRef(previous) : undefined
   }
 
-  /** Names of the listeners that a mask of these tables stands for; none = every listener. */
-  listenersOf(mask: number): string[] {
-    if (mask === -1) return []
-    return [...this.#listenerBits].filter(([, bit]) => ((mask >>> bit) & 1) === 1).map(([name]) => name)
+  /** Where the matching of a request begins: with the frontend that accepted its connection. */
+  frontend(handle: FrontendHandle): FrontendTable {
+    return this.frontendAt(this.frontends.rowOf(handle))
   }
 
-  /**
-   * Whether a mask of these tables holds the listener of this name. One that these tables do not know has only what
-   * every listener has.
-   */
-  isServedOn(mask: number, listener: string): boolean {
-    if (mask === -1) return true
-    const bit = this.#listenerBits.get(listener)
-    return bit !== undefined && ((mask >>> bit) & 1) === 1
+  frontendAt(row: number): FrontendTable {
+    return (this.#frontendTables[row] ??= { row, hosts: new Map() })
+  }
+
+  remember(frontend: FrontendTable, host: string, layers: HostLayers): void {
+    if (this.#remembered >= HOSTS) {
+      for (const table of this.#frontendTables) table?.hosts.clear()
+      this.#remembered = 0
+    }
+    frontend.hosts.set(host, layers)
+    this.#remembered++
   }
 
   /** Hostnames, the catch-all included. */
@@ -140,9 +123,9 @@ export class RouteTables {
     return this.root[L.ROOT_HOSTS]!
   }
 
-  /** Text at an offset from a segment's start. */
-  text(block: BlockView, segment: number, offset: number): string {
-    const at = segment + offset
+  /** Text at an offset from the start of a virtual host. */
+  text(block: BlockView, virtualHost: number, offset: number): string {
+    const at = virtualHost + offset
     return this.#texts.get(block, at) ?? this.#texts.set(block, at, readText(block, at))
   }
 
@@ -150,17 +133,17 @@ export class RouteTables {
    * @throws {GatewayError} `RuleClosed` when it does not compile: no rule can be said to match or not, so the request
    *   goes nowhere
    */
-  pattern(block: BlockView, segment: number, offset: number): Pattern {
-    const source = this.text(block, segment, offset)
+  pattern(block: BlockView, virtualHost: number, offset: number): Pattern {
+    const source = this.text(block, virtualHost, offset)
     const pattern = this.patterns.find(source)
     if (pattern === undefined) throw new GatewayError('RuleClosed', `not a pattern: ${source}`)
     return pattern
   }
 
-  /** Rule number `index` of the segment at `segment` words into `block`. */
-  rule(block: BlockView, segment: number, index: number): RuleView {
-    const at = segment + block.words[segment + L.SEG_RULES_AT]! + index * L.RULE_WORDS
-    return this.#rules.get(block, at) ?? this.#rules.set(block, at, readRule(block, segment, at))
+  /** Rule number `index` of the virtual host at `virtualHost` words into `block`. */
+  rule(block: BlockView, virtualHost: number, index: number): RuleView {
+    const at = virtualHost + block.words[virtualHost + L.VHOST_RULES_AT]! + index * L.RULE_WORDS
+    return this.#rules.get(block, at) ?? this.#rules.set(block, at, readRule(block, virtualHost, at))
   }
 
   /**
@@ -181,18 +164,22 @@ export class RouteTables {
       if (++seen % SLOTS_A_STEP === 0) yield
       const index = root[at + L.SLOT_BLOCK]! - 1
       if (index < 0) continue
-      const segment = root[at + L.SLOT_OFFSET]!
-      if (same[index] && before!.root[at + L.SLOT_BLOCK] === index + 1 && before!.root[at + L.SLOT_OFFSET] === segment)
+      const virtualHost = root[at + L.SLOT_OFFSET]!
+      if (
+        same[index] &&
+        before!.root[at + L.SLOT_BLOCK] === index + 1 &&
+        before!.root[at + L.SLOT_OFFSET] === virtualHost
+      )
         continue
-      yield* this.#compile(this.blocks[index]!, segment)
+      yield* this.#compile(this.blocks[index]!, virtualHost)
     }
   }
 
-  *#compile(block: BlockView, segment: number): Generator<void> {
-    const count = block.words[segment + L.SEG_PATTERNS]!
-    const list = segment + block.words[segment + L.SEG_PATTERNS_AT]!
+  *#compile(block: BlockView, virtualHost: number): Generator<void> {
+    const count = block.words[virtualHost + L.VHOST_PATTERNS]!
+    const list = virtualHost + block.words[virtualHost + L.VHOST_PATTERNS_AT]!
     for (let i = 0; i < count; i++) {
-      this.patterns.find(readText(block, segment + block.words[list + i]!))
+      this.patterns.find(readText(block, virtualHost + block.words[list + i]!))
       yield
     }
   }
@@ -205,10 +192,10 @@ export class RouteTables {
     if (!this.patterns.stale) return
     const used = new Set<string>()
     let seen = 0
-    for (const { block, segment } of this.segments()) {
-      const list = segment + block.words[segment + L.SEG_PATTERNS_AT]!
-      for (let i = 0; i < block.words[segment + L.SEG_PATTERNS]!; i++) {
-        used.add(readText(block, segment + block.words[list + i]!))
+    for (const { block, at: virtualHost } of this.virtualHosts()) {
+      const list = virtualHost + block.words[virtualHost + L.VHOST_PATTERNS_AT]!
+      for (let i = 0; i < block.words[virtualHost + L.VHOST_PATTERNS]!; i++) {
+        used.add(readText(block, virtualHost + block.words[list + i]!))
         if (++seen % PATTERNS_A_STEP === 0) yield
       }
       if (++seen % SLOTS_A_STEP === 0) yield
@@ -218,17 +205,18 @@ export class RouteTables {
 
   /** Offset in the root of the slot of a hostname or pattern; -1 when nobody names it. */
   slotOf(hostname: string): number {
-    return this.findSlot(L.hashHost(this.root[L.ROOT_SEED]!, hostname), hostname, hostname.length, false)
+    return this.findSlot(L.hashHost(this.root[L.ROOT_SEED]!, hostname), 0, hostname, hostname.length, false)
   }
 
   /**
-   * @param hash of the hostname looked for, see `hashHost`
+   * @param hash of the hostname looked for, see `hashHost` and `hashGroup`
+   * @param group of frontends; 0 = what all of them have in common
    * @param host of a request
    * @param suffix how many of its last characters belong to the hostname
    * @param wildcard whether an asterisk stands before them there
    * @returns offset of the slot in the root, or -1
    */
-  findSlot(hash: number, host: string, suffix: number, wildcard: boolean): number {
+  findSlot(hash: number, group: number, host: string, suffix: number, wildcard: boolean): number {
     const root = this.root
     const mask = root[L.ROOT_MASK]!
     let slot = hash & mask
@@ -237,14 +225,43 @@ export class RouteTables {
       const block = root[at + L.SLOT_BLOCK]!
       if (block === 0) return -1
       if (block > 0 && root[at + L.SLOT_HASH] === hash) {
-        if (this.#named(this.blocks[block - 1]!, root[at + L.SLOT_OFFSET]!, host, suffix, wildcard)) return at
+        const frontends = root[at + L.SLOT_FRONTENDS]!
+        const wanted = group === 0 ? frontends >= 0 : frontends === -group
+        if (wanted && this.#named(this.blocks[block - 1]!, root[at + L.SLOT_OFFSET]!, host, suffix, wildcard)) return at
       }
       slot = (slot + 1) & mask
     }
   }
 
-  #named(block: BlockView, segment: number, host: string, suffix: number, wildcard: boolean): boolean {
-    const at = segment + block.words[segment + L.SEG_HOSTNAME]!
+  placeAt(slot: number): VirtualHostPlace {
+    return { block: this.blocks[this.root[slot + L.SLOT_BLOCK]! - 1]!, at: this.root[slot + L.SLOT_OFFSET]! }
+  }
+
+  /**
+   * What a frontend has of the hostname whose slot is `slot`; the other parameters are those it was found by.
+   *
+   * @returns undefined when this frontend does not have the hostname
+   */
+  layersAt(
+    slot: number,
+    frontend: FrontendTable,
+    hash: number,
+    host: string,
+    suffix: number,
+    wildcard: boolean,
+  ): HostLayers | undefined {
+    const divided = this.root[slot + L.SLOT_FRONTENDS]!
+    if (divided === 0) return { ...this.placeAt(slot), common: undefined }
+    const group = this.frontends.groupOf(divided & ~L.EXCLUSIVE, frontend.row)
+    const exclusive = (divided & L.EXCLUSIVE) !== 0
+    if (group === 0) return exclusive ? undefined : { ...this.placeAt(slot), common: undefined }
+    const own = this.findSlot(L.hashGroup(hash, group), group, host, suffix, wildcard)
+    if (own < 0) throw new Error(`no virtual host of group ${group} for ${host}`)
+    return { ...this.placeAt(own), common: exclusive ? undefined : this.placeAt(slot) }
+  }
+
+  #named(block: BlockView, virtualHost: number, host: string, suffix: number, wildcard: boolean): boolean {
+    const at = virtualHost + block.words[virtualHost + L.VHOST_HOSTNAME]!
     const length = block.words[at]! >>> 1
     if (length !== (wildcard ? suffix + 1 : suffix)) return false
     const { bytes } = block
@@ -255,65 +272,36 @@ export class RouteTables {
     return true
   }
 
-  /** Every segment, in no order. */
-  *segments(): Generator<{ readonly block: BlockView; readonly segment: number }> {
+  /** Every virtual host, in no order. */
+  *virtualHosts(): Generator<VirtualHostPlace> {
     const root = this.root
-    for (let at = L.ROOT_SLOTS; at < root.length; at += L.SLOT_WORDS) {
-      const index = root[at + L.SLOT_BLOCK]!
-      if (index > 0) yield { block: this.blocks[index - 1]!, segment: root[at + L.SLOT_OFFSET]! }
+    for (let at = L.ROOT_SLOTS; at < root.length; at += L.SLOT_WORDS)
+      if (root[at + L.SLOT_BLOCK]! > 0) yield this.placeAt(at)
+  }
+
+  /** What a frontend has of each hostname, in no order. */
+  *hostsOf(frontend: FrontendTable): Generator<HostLayers> {
+    const root = this.root
+    for (let slot = L.ROOT_SLOTS; slot < root.length; slot += L.SLOT_WORDS) {
+      if (root[slot + L.SLOT_BLOCK]! <= 0 || root[slot + L.SLOT_FRONTENDS]! < 0) continue
+      const { block, at } = this.placeAt(slot)
+      const hostname = readText(block, at + block.words[at + L.VHOST_HOSTNAME]!)
+      const layers = this.layersAt(slot, frontend, root[slot + L.SLOT_HASH]!, hostname, hostname.length, false)
+      if (layers !== undefined) yield layers
     }
   }
-}
-
-function mapBlock(shared: SharedArrayBuffer, known: BlockView | undefined): BlockView {
-  const words = new Int32Array(shared)
-  const id = words.length === 0 ? 0 : words[L.BLOCK_ID]!
-  if (known !== undefined && known.id === id) return known
-  return { id, words, bytes: Buffer.from(shared) }
-}
-
-/** Text whose record begins `at` words into the block. */
-export function readText(block: BlockView, at: number): string {
-  const head = block.words[at]!
-  const start = (at + L.TEXT_BYTES) * 4
-  const end = start + (head >>> 1)
-  return (head & 1) === 0 ? block.bytes.latin1Slice(start, end) : block.bytes.utf8Slice(start, end)
-}
-
-/** Whether the text whose record begins `at` words into the block is `text`, without decoding it. */
-export function textIs(block: BlockView, at: number, text: string): boolean {
-  const head = block.words[at]!
-  if ((head & 1) === 1) return readText(block, at) === text
-  const length = head >>> 1
-  if (text.length !== length) return false
-  const { bytes } = block
-  const start = (at + L.TEXT_BYTES) * 4
-  for (let i = 0; i < length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false
-  return true
-}
-
-/**
- * Whether the first `length` characters of `text` are the text whose record begins `at` words into the block. Keys are
- * ASCII or match nothing.
- */
-export function textBegins(block: BlockView, at: number, text: string, length: number): boolean {
-  if (block.words[at] !== length << 1) return false
-  const { bytes } = block
-  const start = (at + L.TEXT_BYTES) * 4
-  for (let i = 0; i < length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false
-  return true
 }
 
 export function reasonOf(code: number): Reason | undefined {
   return code === 0 ? undefined : REASON_LIST[code - 1]
 }
 
-function readRule(block: BlockView, segment: number, at: number): RuleView {
+function readRule(block: BlockView, virtualHost: number, at: number): RuleView {
   const { words } = block
-  const route = readText(block, segment + words[at + L.RULE_ROUTE]!)
-  const rule = readText(block, segment + words[at + L.RULE_NAME]!)
+  const route = readText(block, virtualHost + words[at + L.RULE_ROUTE]!)
+  const rule = readText(block, virtualHost + words[at + L.RULE_NAME]!)
   const refuse = reasonOf(words[at + L.RULE_REFUSE]!)
-  const list = segment + words[at + L.RULE_BACKENDS]!
+  const list = virtualHost + words[at + L.RULE_BACKENDS]!
   const backends: BackendView[] = []
   for (let i = 0; i < words[list]!; i++) {
     const from = list + 1 + i * L.BACKEND_WORDS

@@ -7,24 +7,57 @@
  */
 import type { Reason } from '../lib/reason.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
+import type { Frontend, FrontendPartition, FrontendSet } from './frontend.ts'
 
+/** Tables go from the frontend to the hostname, to the virtual host, to its rules: see {@link layersOn}. */
 export interface Snapshot {
+  /** Those of the settings, by name. */
+  readonly frontends: ReadonlyMap<string, Frontend>
   /** By hostname in normal form: `shop.example.com`, `*.example.com`, or `*` for hosts that nobody names. */
-  readonly segments: ReadonlyMap<string, VirtualHost>
+  readonly hosts: ReadonlyMap<string, Host>
   /** Distinct policy sets by digest. */
   readonly policies: ReadonlyMap<string, PolicySet>
   /** By backend id, see {@link Backend.id}. */
   readonly backends: ReadonlyMap<string, Backend>
-  /** Names of the listeners; bit i of {@link Match.listeners} stands for the i-th of this snapshot and of no other. */
-  readonly listeners: readonly string[]
 }
 
-/** All rules of one hostname. */
+/**
+ * What the frontends serve for one hostname. The virtual host of a frontend has two layers, each stored once: what is
+ * served on its group alone, and what all frontends have in common. Their matches are tried as one list, in matching
+ * order. So a rule is never stored again because some other rule names frontends.
+ */
+export interface Host {
+  readonly hostname: string
+  /** Of all layers, in matching order. */
+  readonly matches: readonly Match[]
+  /**
+   * On every frontend, also on those that the tables do not know. Undefined where frontends outside of the partition do
+   * not have this hostname at all: they look for a less specific one.
+   */
+  readonly common: VirtualHost | undefined
+  readonly partition: FrontendPartition
+  /** By group of the partition: on these frontends besides. */
+  readonly own: readonly VirtualHost[]
+}
+
+/** Rules of one hostname: one layer of {@link Host}. */
 export interface VirtualHost {
   readonly hostname: string
   readonly rules: readonly Rule[]
   /** In matching order (api.md, "Which rule wins"): the first that matches decides. */
   readonly matches: readonly Match[]
+}
+
+/**
+ * The layers that a frontend serves for a hostname.
+ *
+ * @param frontend name, known or not
+ * @returns none when the frontend does not have the hostname
+ */
+export function layersOn({ partition, own, common }: Host, frontend: string): readonly VirtualHost[] {
+  const group = partition.groupOf.get(frontend)
+  const layers = group === undefined ? [] : [own[group]!]
+  return common === undefined ? layers : [...layers, common]
 }
 
 export interface Rule {
@@ -77,14 +110,25 @@ export interface Match {
   readonly cookies: readonly ValueMatch[]
   /** In CIDR form; any one of them must hold the client's address; empty = any address. */
   readonly sourceCIDRs: readonly string[]
-  /**
-   * Bit i: served on the i-th of {@link Snapshot.listeners}. All bits set (-1) = every listener, also those to come.
-   */
-  readonly listeners: number
+  /** Where it is served; undefined = on every frontend, also those to come. */
+  readonly frontends: FrontendSet | undefined
   /** Regular-expression paths of a delegated Route must also stay below one of these; empty = anywhere. */
   readonly within: readonly string[]
-  /** Index into `VirtualHost.rules`. */
+  /** One of `VirtualHost.rules`. */
+  readonly rule: Rule
+  /** What decides between equally specific matches: see `compareMatches`. */
+  readonly order: MatchOrder
+}
+
+export interface MatchOrder {
+  /** 0 = from a Route for this very hostname, which come first; 1 … = from the wildcard so many steps above. */
+  readonly distance: number
+  /** Creation of the Route, milliseconds since the epoch; undefined in a folder. */
+  readonly created: number | undefined
+  /** Place of the rule in its Route. */
   readonly rule: number
+  /** Place of the match in its rule. */
+  readonly match: number
 }
 
 /** One Backend, or one Service named directly by a rule. Its endpoints live outside the snapshot, keyed by `id`. */

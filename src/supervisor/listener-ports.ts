@@ -6,7 +6,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Listener } from '../api/settings.ts'
-import type { Milliseconds } from '../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import { canonicalAddress } from '../pattern/cidr.ts'
 import type { ListenerFailure, ListenerSettings } from '../thread/messages.ts'
 import { ClaimError, type claimPorts, formatAddress } from './ports.ts'
@@ -21,7 +21,7 @@ export interface ListenerPortsOptions {
   /** What a listener without an address is bound to. */
   readonly everyAddress: string
   readonly claim: typeof claimPorts
-  readonly now: () => Milliseconds
+  readonly time: TimerClock
   /** What is to be open from now on, and what of the settings cannot be. */
   readonly changed: (sockets: readonly ListenerSettings[], failures: readonly ListenerFailure[]) => void
 }
@@ -41,7 +41,7 @@ export class ListenerPorts {
   #resolving = false
   #stopped = false
   #retryAfter = RETRY_FIRST
-  #retry: NodeJS.Timeout | undefined
+  #cancelRetry = (): void => {}
 
   /**
    * @param started the listeners of the settings at the start
@@ -64,11 +64,11 @@ export class ListenerPorts {
 
   stop(): void {
     this.#stopped = true
-    clearTimeout(this.#retry)
+    this.#cancelRetry()
   }
 
   async #resolve(): Promise<void> {
-    clearTimeout(this.#retry)
+    this.#cancelRetry()
     if (this.#resolving) return
     this.#resolving = true
     let wanted: readonly Listener[]
@@ -78,7 +78,7 @@ export class ListenerPorts {
     } while (wanted !== this.#wanted && !this.#stopped)
     this.#resolving = false
     if (this.#failures.length === 0 || this.#stopped) return
-    this.#retry = setTimeout(() => void this.#resolve(), this.#retryAfter).unref()
+    this.#cancelRetry = this.#options.time.after(this.#retryAfter, () => void this.#resolve())
     this.#retryAfter = Math.min(this.#retryAfter * 2, RETRY_LONGEST)
   }
 
@@ -145,7 +145,7 @@ export class ListenerPorts {
   }
 
   #stillOpen(): readonly PlannedListener[] {
-    const now = this.#options.now()
+    const now = this.#options.time.monotonic()
     this.#closing = this.#closing.filter(({ until }) => until > now)
     return this.#closing
   }
@@ -153,7 +153,7 @@ export class ListenerPorts {
   #commit(next: ReadonlyMap<string, PlannedListener>, failures: readonly ListenerFailure[]): void {
     const before = this.#places
     if (isDeepStrictEqual(before, next) && isDeepStrictEqual(failures, this.#failures)) return
-    const until = this.#options.now() + CLOSING
+    const until = this.#options.time.monotonic() + CLOSING
     const gone = [...before.values()].filter((place) => ![...next.values()].some((other) => same(other, place)))
     this.#closing = [...this.#closing, ...gone.map((place) => ({ ...place, until }))]
     this.#places = next

@@ -6,6 +6,7 @@ import type { RunCommand } from '../cli/parse.ts'
 import { divideMemory, formatMebibytes, MIN_MEMORY } from '../lib/memory-budget.ts'
 import { createProcessLogWriter, createThreadLogger, PROCESS_LOG_RING_BYTES } from '../log/process-log.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
+import { systemTimers } from '../thread/system-timers.ts'
 import { memoryLimit } from './memory-limit.ts'
 import { Supervisor } from './supervisor.ts'
 import type { ThreadEntries } from './threads.ts'
@@ -77,6 +78,7 @@ export async function run({ command, entries = ENTRIES }: RunOptions): Promise<v
     processLog: rings.slice(1),
     version: packageVersion(),
     log,
+    time: systemTimers,
     entries,
     onFatal: (lines) => {
       for (const line of lines) log.fatal(line)

@@ -3,7 +3,7 @@
  */
 import type { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
-import type { Milliseconds } from '../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import { cpuWaitTime } from './cpu-wait.ts'
 import { HangDetector } from './hang-detector.ts'
@@ -23,6 +23,7 @@ export interface SupervisedThreadOptions {
   readonly row: number
   readonly block: ProcessBlock
   readonly log: Logger
+  readonly time: TimerClock
   /** Between two calls of {@link SupervisedThread.check}. */
   readonly interval: Milliseconds
   /** Without a heartbeat for this long the thread counts as hung. */
@@ -43,8 +44,8 @@ export class SupervisedThread {
   #error: unknown
   #terminationCause = ''
   #stopping = false
-  #restartTimer: NodeJS.Timeout | undefined
-  #stuckTimer: NodeJS.Timeout | undefined
+  #cancelRestart = (): void => {}
+  #cancelStuck = (): void => {}
   #exitListeners: (() => void)[] = []
 
   constructor(options: SupervisedThreadOptions) {
@@ -71,10 +72,9 @@ export class SupervisedThread {
 
   start(): void {
     const { block, row, create, name } = this.#options
-    this.#restartTimer = undefined
     this.#error = undefined
     this.#terminationCause = ''
-    this.#startedAt = performance.now()
+    this.#startedAt = this.#options.time.monotonic()
     block.setLive(row, true)
     const worker = create(name)
     this.#worker = worker
@@ -95,14 +95,15 @@ export class SupervisedThread {
   terminate(cause: string): void {
     if (this.#worker === undefined || this.#terminationCause !== '') return
     this.#terminationCause = cause
-    this.#stuckTimer = setTimeout(this.#options.onStuck, TERMINATE_TIMEOUT)
+    const { time, onStuck } = this.#options
+    this.#cancelStuck = time.after(TERMINATE_TIMEOUT, onStuck)
     void this.#worker.terminate()
   }
 
   /** The thread is not restarted any more. Does not terminate it. */
   stopRestarting(): void {
     this.#stopping = true
-    clearTimeout(this.#restartTimer)
+    this.#cancelRestart()
   }
 
   /** Resolves once the thread has exited; immediately when it does not run. */
@@ -112,13 +113,13 @@ export class SupervisedThread {
   }
 
   #exited(code: number): void {
-    const { title, log, onExit } = this.#options
-    clearTimeout(this.#stuckTimer)
+    const { title, log, time, onExit } = this.#options
+    this.#cancelStuck()
     this.#worker = undefined
     onExit()
     for (const listener of this.#exitListeners.splice(0)) listener()
     if (this.#stopping) return
-    const lifetime = performance.now() - this.#startedAt
+    const lifetime = time.monotonic() - this.#startedAt
     const delay = this.#backOff.nextDelay(lifetime)
     const failure = this.#error === undefined ? `exited with code ${code}` : `failed: ${describe(this.#error)}`
     const restart = delay === 0 ? 'restarting it now' : `restarting it in ${delay} ms`
@@ -127,7 +128,7 @@ export class SupervisedThread {
       `${title} ${this.#terminationCause || failure}; ${restart}`,
     )
     if (delay === 0) this.start()
-    else this.#restartTimer = setTimeout(() => this.start(), delay)
+    else this.#cancelRestart = time.after(delay, () => this.start())
   }
 }
 

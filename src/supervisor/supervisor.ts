@@ -5,12 +5,11 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
-import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
 import type { ControlToMain, SourceChoice } from '../control/thread-messages.ts'
-import type { Milliseconds } from '../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
 import { DEFAULT_ENDPOINT_SLOTS, EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
@@ -25,6 +24,7 @@ import { claimConfiguredPorts, signalsAddress } from './configured-ports.ts'
 import { type ConnectionCapacity, connectionLimit, connectionLimitWarning } from './connection-limit.ts'
 import { type DescriptorBudget, descriptorLimit, divideDescriptors } from './file-descriptors.ts'
 import { ListenerPorts } from './listener-ports.ts'
+import { type MetricsExposition, MetricsRequests } from './metrics-requests.ts'
 import { claimPorts, formatAddress } from './ports.ts'
 import { openSignalsServer } from './signals-server.ts'
 import { type ThreadEntries, Threads } from './threads.ts'
@@ -33,7 +33,6 @@ import { type ThreadEntries, Threads } from './threads.ts'
 const CHECK_INTERVAL: Milliseconds = 100
 /** The same until the process is ready, so that the interval does not delay readiness. */
 const STARTUP_CHECK_INTERVAL: Milliseconds = 10
-const METRICS_TIMEOUT: Milliseconds = 4_000
 /** The control thread flushes its buffers within this time, or they are lost. */
 const FLUSH_TIMEOUT: Milliseconds = 1_000
 
@@ -64,6 +63,7 @@ export interface SupervisorOptions {
   readonly processLog: readonly SharedArrayBuffer[]
   readonly version: string
   readonly log: Logger
+  readonly time: TimerClock
   readonly entries: ThreadEntries
   /** Rows in shared memory for endpoints and Backends together; a power of two. */
   readonly endpointSlots?: number
@@ -86,8 +86,8 @@ export class Supervisor {
   /** The open listeners by worker. */
   readonly #listening = new Map<number, Listening>()
   readonly #drained = new Set<number>()
-  readonly #metricsRequests = new Map<number, (answer: { contentType: string; body: string } | undefined) => void>()
-  readonly #startedAt = performance.now()
+  readonly #metricsRequests: MetricsRequests
+  readonly #startedAt: Milliseconds
   readonly #descriptors: DescriptorBudget
   #settings: SettingsObject | undefined
   #ports: ResolvedPorts | undefined
@@ -95,8 +95,7 @@ export class Supervisor {
   #listeners: ListenerPorts | undefined
   /** Listeners whose address another process uses. */
   #claimFailures: readonly ListenerFailure[] = []
-  #checkTimer: NodeJS.Timeout | undefined
-  #lastRequestId = 0
+  #cancelCheck = (): void => {}
   #wasReady = false
   #programmed: Programmed | undefined
   #announced = false
@@ -107,6 +106,8 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options
+    this.#startedAt = options.time.monotonic()
+    this.#metricsRequests = new MetricsRequests(options.time)
     const { memory, log, source, settingsFile, overrides, threadLog, version } = options
     const { workers } = memory
     this.#descriptors = divideDescriptors(descriptorLimit(), workers)
@@ -125,11 +126,10 @@ export class Supervisor {
       control: { source, settingsFile, overrides, log: threadLog, version, memory, share: this.#share() },
       budget: memory,
       log,
+      time: options.time,
       interval: CHECK_INTERVAL,
       onControlMessage: (message) => this.#onControlMessage(message),
-      onControlExit: () => {
-        for (const respond of [...this.#metricsRequests.values()]) respond(undefined)
-      },
+      onControlExit: () => this.#metricsRequests.fail(),
       onWorkerMessage: (index, message) => this.#onWorkerMessage(index, message),
       onWorkerExit: (index) => {
         this.#listening.delete(index)
@@ -183,18 +183,9 @@ export class Supervisor {
   }
 
   /** Undefined while the control thread is busy or does not run. */
-  metrics(): Promise<{ contentType: string; body: string } | undefined> {
+  metrics(): Promise<MetricsExposition | undefined> {
     if (!this.#threads.controlRunning) return Promise.resolve(undefined)
-    const id = ++this.#lastRequestId
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#metricsRequests.get(id)?.(undefined), METRICS_TIMEOUT)
-      this.#metricsRequests.set(id, (exposition) => {
-        clearTimeout(timer)
-        this.#metricsRequests.delete(id)
-        resolve(exposition)
-      })
-      this.#threads.postToControl({ type: 'metrics', id })
-    })
+    return this.#metricsRequests.request((id) => this.#threads.postToControl({ type: 'metrics', id }))
   }
 
   /**
@@ -213,17 +204,17 @@ export class Supervisor {
     )
     for (let index = 0; index < this.#options.memory.workers; index++)
       this.#threads.postToWorker(index, { type: 'leave' })
-    await delay(drainDelay)
+    await this.#delay(drainDelay)
     this.#threads.stopRestarting()
-    const begun = performance.now()
+    const begun = this.#options.time.monotonic()
     const left = await this.#drain(drainTimeout)
-    clearTimeout(this.#checkTimer)
+    this.#cancelCheck()
     await this.#threads.terminateWorkers()
     this.#threads.postToControl({ type: 'stop' })
-    await Promise.race([this.#threads.whenControlExited(), delay(FLUSH_TIMEOUT, undefined, { ref: false })])
+    await Promise.race([this.#threads.whenControlExited(), this.#delay(FLUSH_TIMEOUT)])
     this.#threads.terminateControl()
     this.#server?.close()
-    const took = Math.round(performance.now() - begun)
+    const took = Math.round(this.#options.time.monotonic() - begun)
     if (left > 0) log.warn({ left }, `drain: the deadline closed ${left} connections after ${took} ms`)
     else log.info(`drain: all exchanges finished after ${took} ms`)
   }
@@ -232,9 +223,9 @@ export class Supervisor {
   async #drain(grace: Milliseconds): Promise<number> {
     const { workers } = this.#options.memory
     let left = 0
-    const count = setTimeout(() => {
+    const cancelCount = this.#options.time.after(grace - COUNT_BEFORE_DEADLINE, () => {
       left = this.#block.openConnections
-    }, grace - COUNT_BEFORE_DEADLINE)
+    })
     const all = new Promise<void>((resolve) => {
       this.#onDrained = () => {
         for (let index = 0; index < workers; index++)
@@ -244,17 +235,22 @@ export class Supervisor {
     })
     for (let index = 0; index < workers; index++) this.#threads.postToWorker(index, { type: 'drain', grace })
     this.#onDrained()
-    await Promise.race([all, delay(grace + DRAIN_SLACK, undefined, { ref: false })])
-    clearTimeout(count)
+    await Promise.race([all, this.#delay(grace + DRAIN_SLACK)])
+    cancelCount()
     return left
   }
 
   #scheduleCheck(interval: Milliseconds): void {
-    this.#checkTimer = setTimeout(() => {
-      this.#threads.check(performance.now())
+    const { time } = this.#options
+    this.#cancelCheck = time.after(interval, () => {
+      this.#threads.check(time.monotonic())
       this.#updateReadiness()
       this.#scheduleCheck(this.#announced ? CHECK_INTERVAL : STARTUP_CHECK_INTERVAL)
-    }, interval)
+    })
+  }
+
+  #delay(duration: Milliseconds): Promise<void> {
+    return new Promise((resolve) => this.#options.time.after(duration, resolve))
   }
 
   #updateReadiness(): void {
@@ -271,7 +267,7 @@ export class Supervisor {
     if (settings === undefined || ports === undefined) return
     this.#announced = true
     const { memory, log } = this.#options
-    const took = Math.round(performance.now() - this.#startedAt)
+    const took = Math.round(this.#options.time.monotonic() - this.#startedAt)
     const addresses = new Map(settings.listeners.map(({ name, address }) => [name, address]))
     const listeners = ports.sockets.map(
       ({ name, port }) => `${name} ${formatAddress({ host: addresses.get(name), port })}`,
@@ -304,7 +300,7 @@ export class Supervisor {
         this.#updateReadiness()
         break
       case 'metrics':
-        this.#metricsRequests.get(message.id)?.(message.answer)
+        this.#metricsRequests.answer(message.id, message.answer)
         break
       case 'replica':
       case 'last-good':
@@ -339,7 +335,7 @@ export class Supervisor {
     const options = {
       everyAddress,
       claim: claimPorts,
-      now: () => performance.now(),
+      time: this.#options.time,
       changed: (open: readonly ListenerSettings[], failures: readonly ListenerFailure[]) => {
         this.#claimFailures = failures
         this.#updatePorts(open)

@@ -3,7 +3,7 @@ import { MessageChannel, type MessagePort, type ResourceLimits, Worker } from 'n
 import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
 import type { ControlData, ControlToMain, MainToControl, WorkerPort } from '../control/thread-messages.ts'
-import type { Milliseconds } from '../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import type { HeapLimits, MemoryBudget } from '../lib/memory-budget.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { clearGauges } from '../shared-memory/metrics.ts'
@@ -41,6 +41,7 @@ export interface ThreadsOptions {
   >
   readonly budget: MemoryBudget
   readonly log: Logger
+  readonly time: TimerClock
   /** Between two calls of {@link Threads.check}. */
   readonly interval: Milliseconds
   readonly onControlMessage: (message: ControlToMain) => void
@@ -174,12 +175,13 @@ export class Threads {
     onExit: () => void,
     hangTimeout: Milliseconds = HANG_TIMEOUT,
   ): SupervisedThread {
-    const { log, interval, onStuck } = this.#options
+    const { log, time, interval, onStuck } = this.#options
     return new SupervisedThread({
       title,
       name,
       row,
       log,
+      time,
       interval,
       create,
       onExit,

@@ -1,4 +1,5 @@
 /** Who is at the other end of a client's connection, and which listener accepted it. */
+import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
 
 /**
  * A listener as its connections hold it: a connection keeps the one that accepted it, whatever the settings say of that
@@ -6,6 +7,8 @@
  */
 export interface PeerListener {
   readonly name: string
+  /** By which the requests of its connections are matched. */
+  readonly frontend: FrontendHandle
   /** Row in the metrics. */
   readonly metricsRow: number
   /**

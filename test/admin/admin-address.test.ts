@@ -3,13 +3,13 @@ import { suite, test } from 'node:test'
 import { adminAddress, isLoopback, isOwnAuthority } from '../../src/admin/admin-address.ts'
 
 suite('admin address', () => {
-  test('loopback addresses are taken, of both families', () => {
+  test('loopback addresses of both families are accepted', () => {
     assert.deepEqual(adminAddress('127.0.0.1:9901', undefined), { host: '127.0.0.1', port: 9901 })
     assert.deepEqual(adminAddress('127.9.9.9:0', undefined), { host: '127.9.9.9', port: 0 })
     assert.deepEqual(adminAddress('[::1]:9901', undefined), { host: '::1', port: 9901 })
   })
 
-  test('an address that others can reach is refused, with what to use instead', () => {
+  test('a reachable address is rejected with the remedy', () => {
     for (const address of ['0.0.0.0:9901', '10.0.0.1:9901', '[::]:9901', '[fe80::1]:9901'])
       assert.throws(() => adminAddress(address, undefined), {
         name: 'TypeError',
@@ -17,13 +17,13 @@ suite('admin address', () => {
       })
   })
 
-  test('a token file is refused by name until tokens are built', () => {
+  test('a token file is rejected until tokens are implemented', () => {
     assert.throws(() => adminAddress('127.0.0.1:9901', '/etc/token'), {
       message: /admin\.tokenFile is not implemented/,
     })
   })
 
-  test('what is no address and port is refused', () => {
+  test('other texts are rejected', () => {
     for (const address of [
       '',
       ':9901',
@@ -41,7 +41,7 @@ suite('admin address', () => {
       )
   })
 
-  test('only names that mean this machine pass as Host', () => {
+  test('only names of this machine are accepted as Host', () => {
     for (const host of ['localhost', 'LocalHost:9901', '127.0.0.1:9901', '127.8.8.8', '[::1]:9901', '[::1]'])
       assert.equal(isOwnAuthority(host), true, host)
     for (const host of [
@@ -61,7 +61,7 @@ suite('admin address', () => {
       assert.equal(isOwnAuthority(host), false, String(host))
   })
 
-  test('loopback is told from what only looks like it', () => {
+  test('loopback addresses are distinguished from similar texts', () => {
     assert.equal(isLoopback('127.255.255.255'), true)
     for (const host of ['128.0.0.1', '0127.0.0.1', 'localhost', '::', '::2'])
       assert.equal(isLoopback(host), false, host)

@@ -59,7 +59,7 @@ function value(families: Map<string, Family>, name: string, labels: Record<strin
 }
 
 suite('metrics registry', () => {
-  test('what workers count is what a scrape shows, in the units of Prometheus', async () => {
+  test('a scrape contains the counts of all workers, in the units of Prometheus', async () => {
     const { worker, scrape, rows, registry } = setup()
     rows.sync(NAMES, 0)
     const exchange = {
@@ -103,7 +103,7 @@ suite('metrics registry', () => {
     assert.equal(value(families, 'headgate_backend_requests_total', { backend: 'shop/api' }), undefined)
   })
 
-  test('threads that were replaced, lines that were lost and signs of life are counted', async () => {
+  test('restarts, dropped lines and heartbeats are counted', async () => {
     const { shared, scrape } = setup()
     const block = new ProcessBlock(shared.process)
     block.beat(2)
@@ -121,7 +121,7 @@ suite('metrics registry', () => {
     assert.equal(value(families, 'headgate_access_log_dropped_total', { worker: '1' }), 1)
   })
 
-  test('backends without a row of their own are added up as "other"', async () => {
+  test('backends without a row of their own are summed as "other"', async () => {
     const many = ['a/a', 'b/b', 'c/c', 'd/d', 'e/e', 'f/f']
     const { scrape, rows, worker } = setup({ source: { backends: () => many.map((id, i) => gauges(id, i)) } })
     rows.sync(many, 0)
@@ -144,14 +144,14 @@ suite('metrics registry', () => {
     assert.equal(value(families, 'headgate_backend_endpoints', { backend: 'other', state: 'eligible' }), 4)
   })
 
-  test('a name is a label whatever characters it holds', async () => {
+  test('a name with any characters is a valid label', async () => {
     const odd = 'shop/"a\\b\nc"'
     const { scrape, rows } = setup({ source: { backends: () => [gauges(odd, 3)] } })
     rows.sync([odd], 0)
     assert.equal(value(await scrape(), 'headgate_backend_requests_active', { backend: odd }), 3)
   })
 
-  test('counters and histograms never go back or contradict themselves while workers count', async () => {
+  test('counters and histograms never decrease and stay consistent while workers count', async () => {
     const { scrape, worker } = setup()
     let last = 0
     for (let round = 0; round < 20; round++) {
@@ -168,7 +168,7 @@ suite('metrics registry', () => {
   })
 
   // The goal of the project for 5,000 routes; here every cell that can be exposed has been counted in.
-  test('no traffic whatever makes two thousand series', async () => {
+  test('no traffic creates two thousand series', async () => {
     const backends = Array.from({ length: 5_000 }, (_, i) => `shop/backend-${i}`)
     const { shared, scrape, rows } = setup({
       workers: 8,
@@ -184,7 +184,7 @@ suite('metrics registry', () => {
     assert.ok(series > 1_000 && series < 2_000, `${series} series`)
   })
 
-  test('scrapes that come together share one answer', async () => {
+  test('concurrent scrapes share one response', async () => {
     const { registry } = setup()
     const [first, second] = [registry.render(), registry.render()]
     assert.equal(first, second)

@@ -3,8 +3,8 @@ import { connect } from 'node:net'
 import { suite, test } from 'node:test'
 import { fastify } from 'fastify'
 import type { AdminData } from '../../src/admin/admin-data.ts'
+import { RESPONSES } from '../../src/admin/response-schemas.ts'
 import type { RouteRow } from '../../src/admin/route-rows.ts'
-import { RESPONSES } from '../../src/admin/schemas.ts'
 import { type AdminServer, startAdmin } from '../../src/admin/server.ts'
 
 const ROUTE: RouteRow = {
@@ -26,7 +26,7 @@ const ROUTE: RouteRow = {
 }
 
 const DATA: AdminData = {
-  trouble: () => [],
+  unhealthy: () => [],
   unready: () => ['worker 1 serves no table yet'],
   version: () => ({ version: '0.1.0', node: '26.10.0', generation: 7, workers: 2 }),
   routes: () => Array.from({ length: 450 }, (_, i) => ({ ...ROUTE, rule: `rule-${i}` })),
@@ -113,7 +113,7 @@ suite('admin server', async () => {
       assert.deepEqual(answer, { items: [...read] })
     })
 
-  test('the views of the whole answer what their schemas say', async () => {
+  test('the single views have the members of their schemas', async () => {
     for (const [path, schema] of [
       ['/', RESPONSES.index],
       ['/healthz', RESPONSES.health],
@@ -127,7 +127,7 @@ suite('admin server', async () => {
     for (const path of paths) assert.notEqual((await get(server, path)).status, 404, path)
   })
 
-  test('health and readiness tell why not', async () => {
+  test('health and readiness contain the reasons of a failure', async () => {
     assert.deepEqual(JSON.parse((await get(server, '/healthz')).body), { status: 'ok', reasons: [] })
     const ready = await get(server, '/readyz')
     assert.equal(ready.status, 503)
@@ -140,7 +140,7 @@ suite('admin server', async () => {
     assert.equal(body, '# none\n')
   })
 
-  test('a long list comes in pages that lead through all of it once', async () => {
+  test('the pages of a long list contain every row once', async () => {
     const rules: string[] = []
     let path = '/api/v1/routes'
     for (let pages = 0; ; pages++) {
@@ -158,12 +158,12 @@ suite('admin server', async () => {
     assert.deepEqual(JSON.parse((await get(server, '/api/v1/routes?offset=450')).body), { items: [] })
   })
 
-  test('a query that is not understood is refused, not ignored', async () => {
+  test('an invalid query is rejected, not ignored', async () => {
     for (const query of ['limit=x', 'limit=-1', 'limit=1e3', 'offset=1&offset=2', 'limt=5', 'limit='])
       assert.equal((await get(server, `/api/v1/routes?${query}`)).status, 400, query)
   })
 
-  test('a page whose name was made to point here reads nothing', async () => {
+  test('DNS rebinding is rejected', async () => {
     for (const path of ['/api/v1/routes', '/metrics', '/healthz', '/missing'])
       for (const host of ['evil.example', `evil.example:${server.port}`, '10.0.0.1', ''])
         assert.equal((await exchange(server, `GET ${path} HTTP/1.1\r\nhost: ${host}`)).status, 421, `${path} ${host}`)
@@ -172,7 +172,7 @@ suite('admin server', async () => {
       assert.equal((await exchange(server, `GET /api/v1/version HTTP/1.1\r\nhost: ${host}`)).status, 200, host)
   })
 
-  test('a page of another origin reads nothing, and is given no CORS header', async () => {
+  test('cross-origin requests are rejected, without a CORS header', async () => {
     for (const headers of [
       'origin: http://evil.example',
       'origin: null',
@@ -193,7 +193,7 @@ suite('admin server', async () => {
       assert.equal((await get(server, '/api/v1/version', `\r\n${headers}`)).status, 200, headers)
   })
 
-  test('nothing but reading is served, whatever the path', async () => {
+  test('writes are rejected for every path', async () => {
     for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND'])
       for (const path of ['/api/v1/routes', '/missing']) {
         const { status, head } = await exchange(
@@ -208,7 +208,7 @@ suite('admin server', async () => {
     assert.equal(head.body, '')
   })
 
-  test('every answer forbids caching, framing and guessing of types', async () => {
+  test('every response forbids caching, framing and type sniffing', async () => {
     for (const path of ['/api/v1/version', '/missing', '/metrics']) {
       const { head } = await get(server, path)
       for (const field of [
@@ -220,7 +220,7 @@ suite('admin server', async () => {
     }
   })
 
-  test('an unknown path and a failure are problems of RFC 9457 that give nothing away', async () => {
+  test('an unknown path and a failure are problems of RFC 9457 without internal details', async () => {
     const missing = await get(server, '/missing')
     assert.equal(missing.status, 404)
     assert.match(missing.head, /content-type: application\/problem\+json/)
@@ -245,11 +245,11 @@ suite('admin server', async () => {
     }
   })
 
-  test('a head that is too large is refused', async () => {
+  test('a head that is too large is rejected', async () => {
     assert.equal((await get(server, '/api/v1/version', `\r\nx-large: ${'x'.repeat(20_000)}`)).status, 431)
   })
 
-  test('closing ends open connections, and the port is free again', async () => {
+  test('closing ends open connections and frees the port', async () => {
     const other = await startAdmin({ address: '127.0.0.1:0', data: DATA })
     const socket = connect(other.port, '127.0.0.1')
     const closed = new Promise((resolve) => socket.once('close', resolve))
@@ -263,7 +263,7 @@ suite('admin server', async () => {
     await again.close()
   })
 
-  test('an address that others can reach, or a token file, is refused before anything is bound', async () => {
+  test('a reachable address or a token file is rejected before the socket is bound', async () => {
     await assert.rejects(startAdmin({ address: '0.0.0.0:0', data: DATA }), /not implemented yet/)
     await assert.rejects(startAdmin({ address: '127.0.0.1:0', tokenFile: '/x', data: DATA }), /not implemented yet/)
     await assert.rejects(startAdmin({ address: server.address, data: DATA }), { code: 'EADDRINUSE' })

@@ -65,12 +65,12 @@ spec: { endpoints: [{ address: 127.0.0.1, port: 9000 }] }
   .join('')
 
 describe('headgate validate', () => {
-  it('says that all is well, and exits with 0', async () => {
+  it('reports valid manifests, and exits with 0', async () => {
     const { code, out, err } = await headgate('validate', folder({ 'a.yaml': ROUTE + BACKENDS }))
     assert.deepEqual([code, out, err], [0, '3 objects in 1 file: all valid.\n', ''])
   })
 
-  it('names file, line, column, object, field and remedy of every fault, and exits with 1', async () => {
+  it('reports file, line, column, object, field and remedy of every error, and exits with 1', async () => {
     const path = folder({
       'a/route.yaml': ROUTE.replace('matches:', 'mathces:').replace('statusCode: 200', 'statusCode: many'),
       'broken.yaml': 'kind: Route\nkind: Backend\n',
@@ -91,7 +91,7 @@ describe('headgate validate', () => {
     assert.equal(lines[3], '3 objects in 3 files: 3 errors.')
   })
 
-  it('finds what no object shows alone, as warnings: conflicts, missing references, kinds nobody reads', async () => {
+  it('reports conflicts, missing references and unknown kinds as warnings', async () => {
     const second = ROUTE.replace('name: api, namespace', 'name: younger, namespace').replace(
       'name: canary',
       'name: nowhere',
@@ -108,7 +108,7 @@ describe('headgate validate', () => {
     assert.match(report.findings.find(({ reason }) => reason === 'Conflicted')!.message, /shop\/api/)
   })
 
-  it('tells of an Ingress what it asks for in vain, each finding once, where it stands', async () => {
+  it('reports unsupported parts of an Ingress once each, with their location', async () => {
     const rule = (host: string) => `  - host: ${host}
     http:
       paths:
@@ -139,7 +139,7 @@ ${['a.example', 'b.example', 'c.example'].map(rule).join('')}`
     )
   })
 
-  it('says that a Route cannot serve, as a status would: its Backend’s Service, port, or address', async () => {
+  it('reports like a status that a Route cannot serve because of its Backend’s Service, port or address', async () => {
     const route = (name: string) => `---
 apiVersion: headgate.dev/v1alpha1
 kind: Route
@@ -173,7 +173,7 @@ spec: { ports: [{ name: http, port: 80 }] }
     )
   })
 
-  it('ends with 1 where an object of an old version is not read, whichever group that is of', async () => {
+  it('exits with 1 for an object of an old version of any group', async () => {
     for (const apiVersion of ['extensions/v1beta1', 'networking.k8s.io/v1beta1']) {
       const yaml = `apiVersion: ${apiVersion}\nkind: Ingress\nmetadata: { name: a }\nspec: {}\n`
       const { code, out } = await headgate('validate', folder({ 'a.yaml': yaml }))
@@ -185,7 +185,7 @@ spec: { ports: [{ name: http, port: 80 }] }
     }
   })
 
-  it('takes single files, whatever their name, and says which path is not there', async () => {
+  it('accepts single files with any name, and reports missing paths', async () => {
     const path = folder({ 'manifest.txt': ROUTE + BACKENDS })
     assert.equal((await headgate('validate', join(path, 'manifest.txt'))).code, 0)
     const { code, out } = await headgate('validate', join(path, 'none'), join(path, 'manifest.txt'))
@@ -193,7 +193,7 @@ spec: { ports: [{ name: http, port: 80 }] }
     assert.match(out, /none:1:1: error: The folder or file does not exist\. \(FolderMissing\)\n3 objects/)
   })
 
-  it('looks at the settings as well, and at the manifests in their light', async () => {
+  it('validates the settings, and the manifests against them', async () => {
     const path = folder({ 'm/a.yaml': ROUTE + BACKENDS, 's.yaml': 'listeners:\n- { name: web, port: 80800 }\n' })
     const broken = await headgate('validate', join(path, 'm'), '--settings', join(path, 's.yaml'))
     assert.equal(broken.code, 1)
@@ -204,7 +204,7 @@ spec: { ports: [{ name: http, port: 80 }] }
     assert.match(other.out, /warning: Route shop\/api: .*\(WrongClass\)/)
   })
 
-  it('reports two files that define one object, with both places', async () => {
+  it('reports two files that define one object, with both locations', async () => {
     const { code, out } = await headgate('validate', folder({ 'a.yaml': ROUTE + BACKENDS, 'b.yaml': `# x\n${ROUTE}` }))
     assert.equal(code, 1)
     assert.match(out, /b\.yaml:2:1: error: Route shop\/api: .*a\.yaml:1, .*\(DefinedTwice\)/)
@@ -212,7 +212,7 @@ spec: { ports: [{ name: http, port: 80 }] }
 })
 
 describe('headgate routes', () => {
-  it('prints the table in matching order, a host once', async () => {
+  it('prints the table in matching order, each host once', async () => {
     const { code, out, err } = await headgate('routes', '--config', folder({ 'a.yaml': ROUTE + BACKENDS }))
     assert.deepEqual([code, err], [0, ''])
     assert.equal(
@@ -245,7 +245,7 @@ describe('headgate routes', () => {
     assert.deepEqual(rows[2]?.action, { type: 'respond', statusCode: 200, body: 'rest' })
   })
 
-  it('shows what serves one host: itself, its longest wildcard, or the hosts that nobody names', async () => {
+  it('prints the rules of one host: its own, of its longest wildcard, or of the catch-all', async () => {
     const text = (name: string, hosts: string) =>
       `apiVersion: headgate.dev/v1alpha1\nkind: Route\nmetadata: { name: ${name} }\nspec: { ${hosts}rules: [{ name: r, respond: { statusCode: 200 } }] }\n---\n`
     const path = folder({
@@ -273,7 +273,7 @@ describe('headgate routes', () => {
     }
   })
 
-  it('serves what is valid, and says on standard error where to read about the rest', async () => {
+  it('prints the valid objects, and refers to `validate` on standard error for the others', async () => {
     const path = folder({
       'a.yaml': ROUTE + BACKENDS,
       'b.yaml': ROUTE.replace('name: api,', 'name: bad,').replace('rules:', 'rulez:'),
@@ -284,7 +284,7 @@ describe('headgate routes', () => {
     assert.match(err, /^1 object is not served; see headgate validate /)
   })
 
-  it('exits with 1 where there is no folder', async () => {
+  it('exits with 1 for a missing folder', async () => {
     const { code, err } = await headgate('routes', join(root, 'nowhere'))
     assert.equal(code, 1)
     assert.match(err, /folder or file does not exist/)
@@ -292,7 +292,7 @@ describe('headgate routes', () => {
 })
 
 describe('headgate config', () => {
-  it('prints every value with where it comes from, as a settings file', async () => {
+  it('prints every value with its origin, as a settings file', async () => {
     const path = folder({
       's.yaml': '# mine\nlisteners:\n- { name: http, port: 80, address: 127.0.0.1 }\nlimits:\n  headers: 50\n',
     })
@@ -328,7 +328,7 @@ describe('headgate config', () => {
     assert.equal(origins['listeners[0].port'], 'default')
   })
 
-  it('names the place of a value that is refused, in the file or on the command line', async () => {
+  it('reports the location of a rejected value, in the file or on the command line', async () => {
     const path = folder({ 's.yaml': 'limits:\n  headers: none\nlistenerz: []\n' })
     const { code, err } = await headgate('config', '--settings', join(path, 's.yaml'))
     assert.equal(code, 1)
@@ -343,7 +343,7 @@ describe('headgate config', () => {
 })
 
 describe('the other commands', () => {
-  it('explain themselves', async () => {
+  it('have help texts', async () => {
     for (const name of COMMAND_NAMES) {
       const { code, out } = await headgate(name, '--help')
       assert.equal(code, 0)
@@ -356,14 +356,14 @@ describe('the other commands', () => {
     assert.match((await headgate()).out, /headgate run --config demo/)
   })
 
-  it('print the version, and exit with 2 when not understood', async () => {
+  it('print the version, and exit with 2 for invalid arguments', async () => {
     assert.match((await headgate('version')).out, new RegExp(`^headgate ${packageVersion()}, Node.js v26`))
     const { code, out, err } = await headgate('wat')
     assert.deepEqual([code, out], [2, ''])
     assert.match(err, /^headgate: There is no command "wat"/)
   })
 
-  it('show a first route that is valid', async () => {
+  it('contain a valid first route', async () => {
     const { out } = await headgate('help')
     const route = /<<'END'\n(?<text>.*?)\n\s*END/s.exec(out)?.groups?.text?.replaceAll(/^ {2}/gm, '')
     const path = folder({ 'route.yaml': `${route}\n` })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { formatAddress, parseAddress } from '../../src/cli/address.ts'
+import { formatAddress, parseAddress } from '../../src/cli/listen-address.ts'
 import { COMMAND_NAMES, type Command, parseCommand, type RunCommand } from '../../src/cli/parse.ts'
 
 const parse = (line: string): Command => parseCommand(line.split(' ').filter((word) => word !== ''))
@@ -17,7 +17,7 @@ const refusal = (line: string): string => {
 }
 
 describe('the command line', () => {
-  it('reads from a cluster when asked to, and never from a folder besides', () => {
+  it('selects a cluster or a folder, never both', () => {
     const source = (...argv: string[]) => {
       const command = parseCommand(['run', ...argv])
       return command.name === 'run' ? command.source : command.name
@@ -47,7 +47,7 @@ describe('the command line', () => {
     assert.equal(parse('run dir').name, 'run')
   })
 
-  it('turns flags into settings that remember the flag', () => {
+  it('converts flags into settings with their origin', () => {
     assert.deepEqual(run('--http 127.0.0.1:80 --admin [::1]:81 --signals :82 --state=/s --access-log off').overrides, [
       { flag: '--http 127.0.0.1:80', path: ['listeners', 'http', 'port'], value: 80 },
       { flag: '--http 127.0.0.1:80', path: ['listeners', 'http', 'address'], value: '127.0.0.1' },
@@ -58,7 +58,7 @@ describe('the command line', () => {
     ])
   })
 
-  it('reads durations as manifests have them', () => {
+  it('parses durations as in manifests', () => {
     const { drainDelay, drainTimeout } = run('--drain-delay 250ms --drain-timeout 1m30s')
     assert.deepEqual([drainDelay, drainTimeout], [250, 90_000])
     assert.equal(run('--drain-delay 0').drainDelay, 0)
@@ -66,7 +66,7 @@ describe('the command line', () => {
       assert.match(refusal(`run --config d --drain-delay=${wrong.replace(' ', '_')}`), /--drain-delay/)
   })
 
-  it('reads what to validate, and how to print it', () => {
+  it('parses the paths to validate and the output format', () => {
     assert.deepEqual(parse('validate a b.yaml -o json --settings s.yaml'), {
       name: 'validate',
       paths: ['a', 'b.yaml'],
@@ -87,7 +87,7 @@ describe('the command line', () => {
     ['run --config --http :80', /needs a value; "--http" looks like the next flag/],
     ['run --config a --config b', /given twice/],
     ['run --config a b', /Two folders/],
-    ['run a b', /one too many/],
+    ['run a b', /remove "b"/],
     ['run --config d --workers many', /whole number from 0 to 256/],
     ['run --config d --workers -1', /--workers/],
     ['run --config d --http nohost:80', /"nohost" is not an IP address.*127\.0\.0\.1:8080/],
@@ -95,12 +95,12 @@ describe('the command line', () => {
     ['run --config d --http :70000', /0 to 65535/],
     ['run --config d --access-log yes', /on, off/],
     ['run --config d --log-level loud', /trace, debug, info/],
-    ['config x', /takes flags only/],
+    ['config x', /accepts flags only/],
     ['help rum', /did you mean "run"\?/],
   ] as const)
     it(`says what to do about: headgate ${line}`, () => assert.match(refusal(line), message))
 
-  it('gives help wherever it is asked for, even beside a mistake', () => {
+  it('shows help for `--help` in any position, even with errors', () => {
     assert.deepEqual(parse(''), { name: 'help' })
     for (const name of COMMAND_NAMES) {
       assert.deepEqual(parse(`${name} --help`), { name: 'help', topic: name })
@@ -109,7 +109,7 @@ describe('the command line', () => {
     assert.deepEqual(parse('help run'), { name: 'help', topic: 'run' })
   })
 
-  it('never throws, whatever it is given', () => {
+  it('never throws for any arguments', () => {
     const word = fc.oneof(
       fc.constantFrom(...COMMAND_NAMES, '--config', '-o', '--', '-', '--http=', '--help=x', '-oh', '--no-config'),
       fc.string(),
@@ -135,7 +135,7 @@ describe('an address to listen on', () => {
       assert.deepEqual(parseAddress(text), { ...(address === undefined ? {} : { address }), port })
     })
 
-  it('is read back as it is written', () => {
+  it('is formatted as it is parsed', () => {
     const address = fc.option(fc.oneof(fc.ipV4(), fc.ipV6()), { nil: undefined })
     fc.assert(
       fc.property(address, fc.nat(65_535), (address, port) => {

@@ -177,7 +177,7 @@ function after(edits: readonly Edit[]): World {
 function plain({ snapshot, statuses, endpoints, names, owners }: Compiled) {
   const sorted = (map: ReadonlyMap<string, unknown>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1))
   return {
-    segments: sorted(snapshot.segments),
+    hosts: sorted(snapshot.hosts),
     policies: sorted(snapshot.policies),
     backends: sorted(snapshot.backends),
     endpoints: sorted(endpoints),
@@ -224,12 +224,14 @@ suite('compile', () => {
         const { snapshot, endpoints } = compiled(world(after(edits)))
         assert.deepEqual([...endpoints.keys()].sort(), [...snapshot.backends.keys()].sort())
         for (const [id, one] of snapshot.backends) assert.equal(one.id, id)
-        for (const segment of snapshot.segments.values()) {
-          for (const one of segment.rules) {
+        for (const { common, own, matches } of snapshot.hosts.values()) {
+          const layers = [common!, ...own]
+          for (const one of layers.flatMap(({ rules }) => rules)) {
             assert.ok(snapshot.policies.has(one.policy))
             for (const target of one.backends) assert.ok(target.refuse ?? snapshot.backends.has(target.backend ?? ''))
           }
-          for (const one of segment.matches) assert.ok(segment.rules[one.rule])
+          for (const layer of layers) for (const one of layer.matches) assert.ok(layer.rules.includes(one.rule))
+          for (const one of matches) assert.ok(layers.some((layer) => layer.matches.includes(one)))
         }
       }),
     )
@@ -257,8 +259,8 @@ suite('compile', () => {
       Object.entries(memo.counts).map(([name, total]) => [name, total - work[name as keyof typeof work]]),
     )
     assert.deepEqual(done, { routes: 1, hosts: 1, matches: 1, policies: 1, targets: 0, endpoints: 0, statuses: 1 })
-    for (const [hostname, segment] of second.snapshot.segments)
-      assert.equal(segment === first.snapshot.segments.get(hostname), hostname !== 'h77.example')
+    for (const [hostname, host] of second.snapshot.hosts)
+      assert.equal(host === first.snapshot.hosts.get(hostname), hostname !== 'h77.example')
     assert.equal(second.snapshot.policies, first.snapshot.policies)
     assert.equal(second.snapshot.backends, first.snapshot.backends)
     assert.equal(second.statuses, first.statuses, 'the Route stands as before')
@@ -288,7 +290,7 @@ suite('compile', () => {
     assert.ok(memo.counts.statuses - statuses > 2_000)
   })
 
-  test('a Backend whose options change leaves every segment as it is', () => {
+  test('a Backend whose options change leaves every virtual host as it is', () => {
     const rules = { main: { backendRefs: [{ name: 'p', weight: 1, priority: 0 }] } }
     const before = world({ routes: [route('a/one', { rules })], backends: [backend('a/p', { endpoints: [] })] })
     const memo = new CompileState()
@@ -298,7 +300,7 @@ suite('compile', () => {
       connection: { connectTimeout: '9s', idleTimeout: '60s', maxRequestsPerConnection: 0 },
     })
     const second = compiled({ ...before, backends: FrozenMap.from([['a/p', slower]]) }, memo)
-    assert.equal(second.snapshot.segments, first.snapshot.segments)
+    assert.equal(second.snapshot.hosts, first.snapshot.hosts)
     assert.equal(second.snapshot.backends.get('a/p')?.connectTimeout, 9_000)
   })
 

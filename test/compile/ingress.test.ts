@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { INGRESS_KIND, type Ingress, type IngressPath } from '../../src/api/ingress.ts'
+import { INGRESS_SCHEMA, type Ingress, type IngressPath } from '../../src/api/ingress.ts'
 import { compileSchema } from '../../src/api/schema.ts'
 import { CompileState } from '../../src/compile/compile-state.ts'
 import {
@@ -17,6 +17,7 @@ import { Fields } from '../../src/message/fields.ts'
 import { matchLinear } from '../../src/routing/linear.ts'
 import { match } from '../../src/routing/match.ts'
 import type { RouteRequest } from '../../src/routing/request.ts'
+import { FrontendHandle } from '../../src/snapshot/frontend-handle.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
 import { RouteTables } from '../../src/snapshot/route-tables.ts'
 import {
@@ -56,7 +57,7 @@ function router(resources: ResourceSet) {
       host: url.slice(0, slash),
       path: url.slice(slash),
       query: undefined,
-      listener: 'http',
+      frontend: new FrontendHandle('http'),
       request: new Fields(),
       clientAddress: '192.0.2.1',
     }
@@ -268,7 +269,7 @@ suite('Ingress', () => {
         ],
       }),
     )
-    const target = (name: string) => result.snapshot.segments.get(`${name}.example`)?.rules[0]?.backends[0]
+    const target = (name: string) => result.snapshot.hosts.get(`${name}.example`)?.common?.rules[0]?.backends[0]
     assert.equal(target('number')?.backend, 'service:a/one:80')
     assert.equal(target('name')?.backend, 'service:a/one:http')
     assert.equal(target('ours')?.backend, 'a/back')
@@ -295,7 +296,7 @@ suite('Ingress', () => {
       const next = world({ services: SERVICES, ingresses: [ingress('a/web', spec)] })
       const later = compiled(next, memo)
       const fresh = compiled(next)
-      assert.deepEqual(plain(later.snapshot.segments), plain(fresh.snapshot.segments))
+      assert.deepEqual(plain(later.snapshot.hosts), plain(fresh.snapshot.hosts))
       assert.deepEqual([...later.statuses.values()].sort(byKey), [...fresh.statuses.values()].sort(byKey))
     }
     assert.equal(compiled(world({ services: SERVICES }), memo).statuses.size, 0)
@@ -443,7 +444,7 @@ suite('Ingress', () => {
 })
 
 suite('what is read of an Ingress', () => {
-  const { properties, unread } = INGRESS_KIND
+  const { properties, unread } = INGRESS_SCHEMA
   const check = compileSchema(
     { type: 'object', properties: { ...properties }, 'x-headgate-unread': unread },
     { unknown: 'warn' },
@@ -469,8 +470,8 @@ suite('what is read of an Ingress', () => {
     })
 })
 
-function plain(segments: ReadonlyMap<string, unknown>): unknown {
-  return JSON.parse(JSON.stringify([...segments].sort(([a], [b]) => (a < b ? -1 : 1))))
+function plain(hosts: ReadonlyMap<string, unknown>): unknown {
+  return JSON.parse(JSON.stringify([...hosts].sort(([a], [b]) => (a < b ? -1 : 1))))
 }
 
 function byKey(a: { readonly key: string }, b: { readonly key: string }): number {

@@ -131,7 +131,7 @@ suite('ownership of hostnames', () => {
 
   test('hostnames are compared in lower case and without a trailing dot', () => {
     const result = compiled(world({ routes: [route('a/one', { hostnames: ['Shop.Example.', 'shop.example'] })] }))
-    assert.deepEqual([...result.snapshot.segments.keys()], ['shop.example'])
+    assert.deepEqual([...result.snapshot.hosts.keys()], ['shop.example'])
   })
 })
 
@@ -161,8 +161,8 @@ suite('delegation', () => {
         route('b/team', { hostnames: ['x.example'], rules: { r: { matches: [{ path }] } } }),
       ]
       const result = compiled(world({ routes }))
-      const mine = result.snapshot.segments.get('x.example')!
-      const matches = mine.matches.filter((match) => mine.rules[match.rule]!.route === 'b/team')
+      const mine = result.snapshot.hosts.get('x.example')!
+      const matches = mine.matches.filter((match) => match.rule.route === 'b/team')
       assert.equal(matches.length, may ? 1 : 0)
       assert.equal(conditionsOf(result, 'b/team').Accepted, may ? 'True/Accepted' : 'False/PathNotDelegated')
       if (path.type === 'RegularExpression') assert.deepEqual(matches[0]?.within, ['/a'])
@@ -190,9 +190,9 @@ suite('delegation', () => {
       rules: { r: { matches: [prefix('/c'), { path: { type: 'RegularExpression', value: '/d.*' } }] } },
     })
     const two = compiled(world({ routes: [owner(delegate(['b'], '/a'), delegate(['b'], '/c')), team] }))
-    assert.deepEqual(two.snapshot.segments.get('x.example')?.matches[0]?.within, ['/a', '/c'])
+    assert.deepEqual(two.snapshot.hosts.get('x.example')?.matches[0]?.within, ['/a', '/c'])
     const all = compiled(world({ routes: [owner(delegate(['b'], '/')), team] }))
-    assert.deepEqual(all.snapshot.segments.get('x.example')?.matches[0]?.within, [])
+    assert.deepEqual(all.snapshot.hosts.get('x.example')?.matches[0]?.within, [])
   })
 
   test('only the oldest Route of the owner speaks for the hostname', () => {

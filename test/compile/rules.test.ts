@@ -16,7 +16,7 @@ import {
 } from './world.ts'
 
 function rulesOf(result: Compiled, hostname: string) {
-  return result.snapshot.segments.get(hostname)?.rules ?? []
+  return result.snapshot.hosts.get(hostname)?.common?.rules ?? []
 }
 
 function policyOf(result: Compiled, hostname: string, rule = 'main', key?: string) {
@@ -52,14 +52,14 @@ suite('which installation serves a Route', () => {
 })
 
 suite('listeners', () => {
-  test('none named is every listener, names are bits in the order of the settings', () => {
-    const mask = (listeners?: string[]) =>
-      compiled(world({ routes: [route('a/one', { ...(listeners && { listeners }) })] })).snapshot.segments.get('*')
-        ?.matches[0]?.listeners
-    assert.equal(mask(), -1)
-    assert.equal(mask(['http']), 1)
-    assert.equal(mask(['https']), 2)
-    assert.equal(mask(['https', 'http']), 3)
+  test('none named is every listener, names are those of the settings in any order', () => {
+    const names = (listeners?: string[]) =>
+      compiled(world({ routes: [route('a/one', { ...(listeners && { listeners }) })] })).snapshot.hosts.get('*')
+        ?.matches[0]?.frontends?.names
+    assert.equal(names(), undefined)
+    assert.deepEqual(names(['http']), ['http'])
+    assert.deepEqual(names(['https']), ['https'])
+    assert.deepEqual(names(['https', 'http']), ['http', 'https'])
   })
 
   test('an unknown listener is told; with a known one beside it the Route serves on that', () => {
@@ -72,7 +72,7 @@ suite('listeners', () => {
     )
     const none = compiled(world({ routes: [route('a/one', { listeners: ['tls'] })] }))
     assert.equal(conditionsOf(none, 'a/one').Accepted, 'False/NoListener')
-    assert.equal(none.snapshot.segments.size, 0)
+    assert.equal(none.snapshot.hosts.size, 0)
   })
 })
 
@@ -223,7 +223,7 @@ suite('backends of a rule', () => {
     assert.equal(conditionsOf(result, 'a/one').ResolvedRefs, 'False/ServiceNotFound')
     assert.equal(conditionsOf(result, 'a/one').Ready, 'False/ServiceNotFound')
     assert.deepEqual(result.endpoints.get('a/own'), [])
-    assert.equal(result.snapshot.segments.get('*')?.rules[0]?.backends[0]?.refuse, undefined)
+    assert.equal(result.snapshot.hosts.get('*')?.common?.rules[0]?.backends[0]?.refuse, undefined)
   })
 })
 

@@ -135,7 +135,7 @@ suite('a grant of hostnames', () => {
       rules: [{ host: 'team.example' }, { host: 'shop.example' }],
     })
     const result = compiled(world({ settings, ingresses: [web] }))
-    assert.deepEqual([...result.snapshot.segments.keys()], ['team.example'])
+    assert.deepEqual([...result.snapshot.hosts.keys()], ['team.example'])
     assert.match(messageOf(result, 'team/web', 'PartiallyInvalid', 'Ingress'), /the grant "\*"/)
   })
 
@@ -144,7 +144,7 @@ suite('a grant of hostnames', () => {
     const routes = [route('team/a', { hostnames: ['a.team.example'] }), route('b/b', { hostnames: ['b.team.example'] })]
     const memo = new CompileState()
     const served = (namespaces: ReturnType<typeof namespace>[]) =>
-      [...compiled(world({ settings, routes, namespaces }), memo).snapshot.segments.keys()].sort()
+      [...compiled(world({ settings, routes, namespaces }), memo).snapshot.hosts.keys()].sort()
     assert.deepEqual(served([]), [])
     assert.deepEqual(served([namespace('team', { tenant: 'yes' }), namespace('b', {})]), ['a.team.example'])
     assert.deepEqual(served([namespace('team', { tenant: 'no' }), namespace('b', { tenant: 'yes' })]), [
@@ -165,7 +165,7 @@ suite('a grant of hostnames', () => {
     const both = of(strict([[{ from: 'All' }, '*']]))
     assert.equal(listing(both, 'a.example'), undefined)
     assert.equal(conditionsOf(both, 'thief/wild').Accepted, 'True/Accepted')
-    assert.deepEqual([...of(strict([])).snapshot.segments.keys()], [])
+    assert.deepEqual([...of(strict([])).snapshot.hosts.keys()], [])
   })
 })
 

@@ -180,11 +180,10 @@ export function compiled(resources: ResourceSet, memo: CompileState = new Compil
   }
 }
 
-/** The segment of a hostname as a person would list it: `rule of route: match`. */
+/** The rules of a hostname as a person would list them: `rule of route: match`. */
 export function listing({ snapshot }: Compiled, hostname: string): string[] | undefined {
-  const segment = snapshot.segments.get(hostname)
-  return segment?.matches.map(({ path, method, rule }) => {
-    const { route, rule: name } = segment.rules[rule]!
+  return snapshot.hosts.get(hostname)?.matches.map(({ path, method, rule }) => {
+    const { route, rule: name } = rule
     return `${route} ${name}: ${method === undefined ? '' : `${method} `}${path.type} ${path.value}`
   })
 }

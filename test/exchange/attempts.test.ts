@@ -5,7 +5,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { AttemptObserver, AttemptOutcome } from '../../src/exchange/attempt-observer.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import { closedPort, onHead, rawBackend } from '../feature/backends.ts'
-import { inProcess, type Scope, toUp } from '../worker/in-process.ts'
+import { inProcess } from '../worker/in-process.ts'
+import { type Scope, toUp } from '../worker/test-plane.ts'
 
 class Observer implements AttemptObserver {
   started = 0

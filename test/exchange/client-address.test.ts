@@ -8,6 +8,7 @@ import { parseFields } from '../../src/http/head.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { CidrSet } from '../../src/pattern/cidr.ts'
 import { normalizeHost } from '../../src/pattern/host.ts'
+import { FrontendHandle } from '../../src/snapshot/frontend-handle.ts'
 import type { Peer } from '../../src/transport/peer.ts'
 import { addressList, type Element, forwarded, garbage, host, type Node, proto } from './forwarding-oracle.ts'
 
@@ -15,7 +16,11 @@ const PROXY = '10.0.0.1'
 const TRUSTED = ['10.0.0.0/8', 'fd00::/8']
 
 function peer(address: string): Peer {
-  return { address, scheme: 'http', listener: { name: 'http', metricsRow: 0, leaving: false } }
+  return {
+    address,
+    scheme: 'http',
+    listener: { name: 'http', frontend: new FrontendHandle('http'), metricsRow: 0, leaving: false },
+  }
 }
 
 function fieldsOf(text: string): Fields {

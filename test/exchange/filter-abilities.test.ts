@@ -7,7 +7,8 @@ import { attribute } from '../../src/policy/attribute.ts'
 import type { ExchangeSummary } from '../../src/policy/exchange.ts'
 import type { Filter, RequestBodyStep } from '../../src/policy/filter.ts'
 import { onHead, rawBackend } from '../feature/backends.ts'
-import { type InProcess, inProcess, type Scope, toUp } from '../worker/in-process.ts'
+import { type InProcess, inProcess } from '../worker/in-process.ts'
+import { type Scope, toUp } from '../worker/test-plane.ts'
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
 

@@ -4,7 +4,8 @@ import { describe, it } from 'node:test'
 import { WARM_UP } from '../../src/link/linker.ts'
 import type { FilterDefinition } from '../../src/policy/registry.ts'
 import { onHead, rawBackend } from '../feature/backends.ts'
-import { type InProcessOptions, inProcess, toUp } from '../worker/in-process.ts'
+import { inProcess } from '../worker/in-process.ts'
+import { type InProcessOptions, toUp } from '../worker/test-plane.ts'
 
 interface Life {
   readonly definition: FilterDefinition

@@ -7,7 +7,8 @@ import { Fields } from '../../src/message/fields.ts'
 import type { FilterDefinition } from '../../src/policy/registry.ts'
 import type { OutgoingClient, OutgoingRequest, OutgoingResponse } from '../../src/policy/services.ts'
 import { closedPort, onHead, rawBackend } from '../feature/backends.ts'
-import { type InProcess, type InProcessOptions, inProcess, type Scope, toUp } from '../worker/in-process.ts'
+import { type InProcess, inProcess } from '../worker/in-process.ts'
+import { type InProcessOptions, type Scope, toUp } from '../worker/test-plane.ts'
 
 const BACKEND = 'default/up'
 

@@ -8,13 +8,17 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import type { PolicySet } from '../../src/policy/policy-set.ts'
 import { matchLinear } from '../../src/routing/linear.ts'
-import { listMatches } from '../../src/routing/listing.ts'
+import { type ListedMatch, listMatches } from '../../src/routing/listing.ts'
 import { match } from '../../src/routing/match.ts'
+import type { RouteRequest } from '../../src/routing/request.ts'
+import { frontendSet } from '../../src/snapshot/frontend.ts'
+import { FrontendHandle } from '../../src/snapshot/frontend-handle.ts'
 import { FrozenMap } from '../../src/snapshot/frozen-map.ts'
+import { hostOf } from '../../src/snapshot/host.ts'
 import { compareMatches, type OrderedMatch } from '../../src/snapshot/order.ts'
 import { Packer, type PackResult } from '../../src/snapshot/pack.ts'
 import { RouteTables } from '../../src/snapshot/route-tables.ts'
-import type { Backend, Match, Rule, Snapshot, VirtualHost } from '../../src/snapshot/snapshot.ts'
+import { type Backend, type Host, layersOn, type Match, type Rule, type Snapshot } from '../../src/snapshot/snapshot.ts'
 import { ANY, backend, policy, type RequestSpec, request } from '../suite/router.ts'
 
 const HOSTS = ['a.x', 'b.x', 'a.b.x', '*.x', '*.b.x', '*.a.b.x', '*', 'x', '[::1]']
@@ -43,6 +47,7 @@ const REGEXES = [
 ]
 const METHODS = ['GET', 'HEAD', 'POST', 'OPTIONS', 'PURGE']
 const CIDRS = ['10.0.0.0/8', '192.0.2.1', '::/0', '0.0.0.0/0', '2001:db8::/32']
+const FRONTENDS = ['l0', 'l1', 'l2', 'l3']
 const ADDRESSES = ['192.0.2.1', '10.1.1.1', '2001:db8::1', '::1']
 
 const valueMatch = fc.record({
@@ -64,7 +69,7 @@ const matchSpec: fc.Arbitrary<Match> = fc
     queryParams: few(valueMatch),
     cookies: few(valueMatch),
     sourceCIDRs: few(fc.constantFrom(...CIDRS)),
-    listeners: fc.constantFrom(-1, -1, -1, 1, 2, 3),
+    frontends: fc.option(fc.subarray(FRONTENDS, { minLength: 1 }).map(frontendSet), { nil: undefined, freq: 2 }),
     within: few(fc.constantFrom(...PREFIXES)),
   })
   .map(({ method, ...rest }) => ({ ...ANY, ...rest, ...(method === undefined ? {} : { method }) }))
@@ -77,14 +82,18 @@ const ruleSpec = fc.record({
   closed: fc.boolean(),
 })
 
-const segmentSpec = fc.array(ruleSpec, { maxLength: 6 })
+/** Whether frontends that no match names have the hostname, too; and its rules. */
+const hostSpec = fc.record({
+  common: fc.oneof({ weight: 5, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) }),
+  rules: fc.array(ruleSpec, { maxLength: 6 }),
+})
 const requestSpec: fc.Arbitrary<RequestSpec> = fc
   .record({
     method: fc.constantFrom(...METHODS),
     host: fc.constantFrom(...ASKED),
     path: fc.constantFrom(...PATHS, '/a/b/c/d/e/f/g/h', '/zzz'),
     query: fc.constantFrom(undefined, '', 'p=1', 'p=2&q=1', 'q=a+b', 'p=%C3%BC'),
-    listener: fc.constantFrom('l0', 'l1', 'l2'),
+    frontend: fc.constantFrom(...FRONTENDS, 'unknown'),
     headers: few(
       fc.constantFrom(
         ['p', '1'] as const,
@@ -102,29 +111,27 @@ const requestSpec: fc.Arbitrary<RequestSpec> = fc
 const step = fc.record({
   /** Everything is first put back as it was in the last generation that was finished. */
   undo: fc.boolean(),
-  set: fc.array(fc.tuple(fc.constantFrom(...HOSTS), segmentSpec), { maxLength: 4 }),
+  set: fc.array(fc.tuple(fc.constantFrom(...HOSTS), hostSpec), { maxLength: 4 }),
   remove: fc.array(fc.constantFrom(...HOSTS), { maxLength: 2 }),
   /** Backends that get other options. */
   touch: fc.array(fc.constantFrom(...BACKENDS), { maxLength: 1 }),
   /** Steps after which a pack is given up; undefined = it is finished. */
   giveUp: fc.option(fc.nat(6), { nil: undefined, freq: 4 }),
   requests: fc.array(requestSpec, { minLength: 1, maxLength: 12 }),
-  /** Bit i of a mask is the i-th of these: another order, or other names, in each generation. */
-  listeners: fc.shuffledSubarray(['l0', 'l1', 'l2', 'l3'], { minLength: 1 }),
+  /** Of the settings: another order, or other names, in each generation. */
+  frontends: fc.shuffledSubarray(FRONTENDS, { minLength: 1 }),
 })
 export const history = fc.record({ frozen: fc.boolean(), steps: fc.array(step, { minLength: 1, maxLength: 5 }) })
 type History = typeof history extends fc.Arbitrary<infer T> ? T : never
 
-function toSegment(
-  hostname: string,
-  specs: readonly (typeof ruleSpec extends fc.Arbitrary<infer T> ? T : never)[],
-): VirtualHost {
-  const rules: Rule[] = []
+function toHost(hostname: string, { common, rules }: typeof hostSpec extends fc.Arbitrary<infer T> ? T : never): Host {
   const ordered: (OrderedMatch & { readonly match: Match })[] = []
-  specs.forEach((spec, rule) => {
-    rules.push({
-      route: `ns/r${rule % 2}`,
-      rule: `rule${rule}`,
+  rules.forEach((spec, ruleOrder) => {
+    const route = `ns/r${ruleOrder % 2}`
+    const created = ruleOrder % 3 || undefined
+    const rule: Rule = {
+      route,
+      rule: `rule${ruleOrder}`,
       policy: spec.policy,
       backends: spec.backends.map((id, i) =>
         id === undefined
@@ -132,14 +139,18 @@ function toSegment(
           : { backend: id, weight: i + 1, priority: i },
       ),
       ...(spec.closed ? { refuse: 'RuleClosed' as const } : {}),
-    })
+    }
     spec.matches.forEach((match, matchOrder) => {
-      const route = `ns/r${rule % 2}`
-      ordered.push({ match: { ...match, rule }, created: rule % 3 || undefined, route, ruleOrder: rule, matchOrder })
+      const order = { distance: 0, created, rule: ruleOrder, match: matchOrder }
+      ordered.push({ match: { ...match, rule, order }, created, route, ruleOrder, matchOrder })
     })
   })
   ordered.sort(compareMatches)
-  return { hostname, rules, matches: ordered.map(({ match }) => match) }
+  return hostOf(
+    hostname,
+    ordered.map(({ match }) => match),
+    common,
+  )
 }
 
 /** A worker's state as messages make it. */
@@ -159,8 +170,7 @@ function apply(worker: Worker, update: PackResult): Worker {
   return { tables, policies, backends }
 }
 
-function check(worker: Worker, snapshot: Snapshot, spec: RequestSpec): void {
-  const asked = request(spec)
+function check(worker: Worker, snapshot: Snapshot, asked: RouteRequest): void {
   const wanted = matchLinear(snapshot, asked)
   const found = match(worker.tables!, asked)
   if (typeof wanted === 'string' || typeof found === 'string') {
@@ -190,27 +200,29 @@ export function checkHistory({ frozen, steps }: History): void {
   const packer = new Packer(seededRandom())
   const map = <V>(entries: Iterable<readonly [string, V]>): ReadonlyMap<string, V> =>
     frozen ? FrozenMap.from(entries) : new Map(entries)
-  const segments = new Map<string, VirtualHost>()
+  const hosts = new Map<string, Host>()
+  /** Connections stay open over all generations. */
+  const handles = new Map([...FRONTENDS, 'unknown'].map((name) => [name, new FrontendHandle(name)]))
   const backends = new Map(BACKENDS.map((id) => [id, backend(id)]))
   const policies = new Map(['p1', 'p2', 'p3', 'p4'].map((digest) => [digest, policy(digest)]))
   let worker: Worker = { tables: undefined, policies: [], backends: [] }
   let previous: { worker: Worker; snapshot: Snapshot } | undefined
-  for (const { undo, set, remove, touch, listeners, giveUp, requests } of steps) {
+  for (const { undo, set, remove, touch, frontends, giveUp, requests } of steps) {
     if (undo && previous !== undefined) {
-      segments.clear()
-      for (const [hostname, segment] of previous.snapshot.segments) segments.set(hostname, segment)
+      hosts.clear()
+      for (const [hostname, host] of previous.snapshot.hosts) hosts.set(hostname, host)
       for (const [id, one] of previous.snapshot.backends) backends.set(id, one)
     }
-    for (const [hostname, specs] of set) segments.set(hostname, toSegment(hostname, specs))
-    for (const hostname of remove) segments.delete(hostname)
+    for (const [hostname, spec] of set) hosts.set(hostname, toHost(hostname, spec))
+    for (const hostname of remove) hosts.delete(hostname)
     for (const id of touch) backends.set(id, backend(id))
-    const rules = [...segments.values()].flatMap((segment) => segment.rules)
+    const rules = [...hosts.values()].flatMap(({ matches }) => matches.map(({ rule }) => rule))
     const used = new Set(rules.flatMap((rule) => rule.backends.map((ref) => ref.backend)))
     const snapshot: Snapshot = {
-      segments: map(segments),
+      frontends: new Map(frontends.map((name) => [name, { name }])),
+      hosts: map(hosts),
       policies: map([...policies].filter(([digest]) => rules.some((rule) => rule.policy === digest))),
       backends: map([...backends].filter(([id]) => used.has(id))),
-      listeners,
     }
     const pack = packer.packSteps(snapshot)
     if (giveUp !== undefined) {
@@ -225,11 +237,12 @@ export function checkHistory({ frozen, steps }: History): void {
     // A fresh worker sees the same, and one that still holds the generation before sees that.
     const fresh = apply({ tables: undefined, policies: [], backends: [] }, packer.full()!)
     for (const spec of requests) {
-      check(worker, snapshot, spec)
-      check(fresh, snapshot, spec)
-      if (previous !== undefined) check(previous.worker, previous.snapshot, spec)
+      const asked = { ...request(spec), frontend: handles.get(spec.frontend!)! }
+      check(worker, snapshot, asked)
+      check(fresh, snapshot, asked)
+      if (previous !== undefined) check(previous.worker, previous.snapshot, asked)
     }
-    checkListing(worker.tables!, snapshot)
+    for (const frontend of handles.keys()) checkListing(worker.tables!, snapshot, frontend)
     previous = { worker, snapshot }
   }
 }
@@ -241,43 +254,26 @@ function run(pack: Generator<void, PackResult>): PackResult {
   }
 }
 
-/** The listing has every match of the snapshot, in the order in which they are tried. */
-function checkListing(tables: RouteTables, snapshot: Snapshot): void {
+/** The listing has every match that the frontend serves, layer by layer, each in the order in which it is tried. */
+function checkListing(tables: RouteTables, snapshot: Snapshot, frontend: string): void {
   const listed = new Map<string, string[]>()
-  for (const one of listMatches(tables)) {
-    let list = listed.get(one.hostname)
-    if (list === undefined) listed.set(one.hostname, (list = []))
-    list.push(
-      JSON.stringify([
-        one.rule.key,
-        one.path,
-        one.method,
-        one.headers,
-        one.queryParams,
-        one.cookies,
-        one.listeners,
-        one.within,
-        one.sourceCIDRs.length,
-      ]),
-    )
+  for (const { hostname, rule, ...one } of listMatches(tables, frontend)) {
+    let list = listed.get(hostname)
+    if (list === undefined) listed.set(hostname, (list = []))
+    list.push(matchText(rule.key, one))
   }
-  for (const segment of snapshot.segments.values()) {
-    const wanted = segment.matches.map((one) => {
-      const rule = segment.rules[one.rule]!
-      return JSON.stringify([
-        `${rule.route}/${rule.rule}`,
-        one.path,
-        one.method,
-        one.headers,
-        one.queryParams,
-        one.cookies,
-        one.listeners === -1 ? [] : snapshot.listeners.filter((_, bit) => (one.listeners >> bit) & 1),
-        one.within,
-        one.sourceCIDRs.length,
-      ])
-    })
-    assert.deepEqual(listed.get(segment.hostname) ?? [], wanted)
+  for (const host of snapshot.hosts.values()) {
+    const matches = layersOn(host, frontend).flatMap((layer) => layer.matches)
+    const wanted = matches.map((one) => matchText(`${one.rule.route}/${one.rule.rule}`, one))
+    assert.deepEqual(listed.get(host.hostname) ?? [], wanted)
   }
+}
+
+function matchText(
+  key: string,
+  { path, method, headers, queryParams, cookies, within, sourceCIDRs }: Omit<ListedMatch, 'hostname' | 'rule'>,
+): string {
+  return JSON.stringify([key, path, method, headers, queryParams, cookies, within, sourceCIDRs.length])
 }
 
 /** Mulberry32: the same hash seeds whenever a history is run again. */

@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
+import { createAccessLogWriter } from '../../src/log/access-log-writer.ts'
 import { LinePump } from '../../src/log/line-pump.ts'
 import { type LineOutput, openOutput } from '../../src/log/output.ts'
-import { createAccessLogWriter } from '../../src/log/writer.ts'
 import { LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 
 /** An output under the test's control: how much it takes, and whether it fails. */
@@ -44,7 +44,7 @@ const folder = mkdtempSync(join(tmpdir(), 'headgate-log-'))
 test.after(() => rmSync(folder, { recursive: true }))
 
 suite('line pump', () => {
-  test('lines of several rings reach the output by themselves, soon, and none mixed', async () => {
+  test('lines of several rings reach the output unmixed and without a flush', async () => {
     const rings = [LineRing.create(8_192), LineRing.create(8_192)]
     const writers = rings.map((ring) => new LineWriter(ring))
     const tap = new Tap()
@@ -63,7 +63,7 @@ suite('line pump', () => {
     assert.equal(tap.closed, true)
   })
 
-  test('an output that takes a part of a line gets its rest before any other line', async () => {
+  test('an output that accepts part of a line receives its rest before any other line', async () => {
     const rings = [LineRing.create(8_192), LineRing.create(8_192)]
     const writers = rings.map((ring) => new LineWriter(ring))
     const tap = new Tap()
@@ -86,7 +86,7 @@ suite('line pump', () => {
     await pump.close(0)
   })
 
-  test('a pump that takes over finishes the line its predecessor had begun', async () => {
+  test('a new pump finishes the line that its predecessor had begun', async () => {
     const rings = [LineRing.create(8_192), LineRing.create(8_192)]
     const writers = rings.map((ring) => new LineWriter(ring))
     const tap = new Tap()
@@ -101,7 +101,7 @@ suite('line pump', () => {
     assert.equal(tap.text, 'second ring\nfirst ring\n')
   })
 
-  test('a full disk costs the lines that find the ring full, no more, and is told of once at each end', async () => {
+  test('a full disk drops only the lines that exceed the ring, and is reported once per failure and recovery', async () => {
     const ring = LineRing.create(4_096)
     const writer = new LineWriter(ring)
     const tap = new Tap()
@@ -130,7 +130,7 @@ suite('line pump', () => {
     assert.deepEqual(told.slice(2), ['EPIPE'])
   })
 
-  test('lines lost while there was no pump at all are told of by the next', async () => {
+  test('the next pump reports lines dropped while there was none', async () => {
     const ring = LineRing.create(4_096)
     const writer = new LineWriter(ring)
     await new LinePump({ rings: [ring], out: new Tap(), onDrop: nothingLost }).close(0)
@@ -141,7 +141,7 @@ suite('line pump', () => {
     assert.deepEqual(told, [1])
   })
 
-  test('flushSync writes what is there before the thread ends by an error', async () => {
+  test('flushSync writes all lines before the thread ends by an error', async () => {
     const ring = LineRing.create(4_096)
     const tap = new Tap()
     const pump = new LinePump({ rings: [ring], out: tap, onDrop: nothingLost })
@@ -155,7 +155,7 @@ suite('line pump', () => {
     await pump.close(0)
   })
 
-  test('a pipe nobody reads holds up nobody, and loses nothing while the rings have room', async () => {
+  test('an unread pipe blocks no thread, and loses nothing while the rings have room', async () => {
     const path = join(folder, 'pipe')
     execFileSync('mkfifo', [path])
     // Opened for both, so that the opening does not wait for the other side.
@@ -186,10 +186,10 @@ suite('line pump', () => {
     await pump.close(100)
   })
 
-  test('a descriptor that may block is written to by the thread pool', async () => {
+  test('a descriptor that may block is written in the thread pool', async () => {
     // A socket cannot be opened anew without blocking.
     const script = `
-      import { createAccessLogWriter } from ${JSON.stringify(import.meta.resolve('../../src/log/writer.ts'))}
+      import { createAccessLogWriter } from ${JSON.stringify(import.meta.resolve('../../src/log/access-log-writer.ts'))}
       import { LineRing, LineWriter } from ${JSON.stringify(import.meta.resolve('../../src/shared-memory/line-ring.ts'))}
       const ring = LineRing.create()
       const pump = createAccessLogWriter({ rings: [ring], out: { fd: 3 }, onDrop() {} })
@@ -209,7 +209,7 @@ suite('line pump', () => {
     assert.equal(text, Array.from({ length: 1_000 }, (_, n) => `line ${n}\n`).join(''))
   })
 
-  test('a file is appended to, and made readable for its owner and group alone', async () => {
+  test('a file is appended to, and readable for its owner and group only', async () => {
     const path = join(folder, 'access.log')
     for (const line of ['one', 'two']) {
       const ring = LineRing.create(4_096)
@@ -221,7 +221,7 @@ suite('line pump', () => {
     assert.throws(() => openOutput({ path: join(folder, 'missing', 'log') }), { code: 'ENOENT' })
   })
 
-  test('writers terminated at any moment lose no line; what comes twice is what one of them had in hand', async () => {
+  test('writers terminated at any point lose no line; at most the pending bytes are repeated', async () => {
     const path = join(folder, 'stress.log')
     const rings = [LineRing.create(65_536), LineRing.create(65_536)]
     const writers = rings.map((ring) => new LineWriter(ring))

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
 import { createLogger, type LogFormat, type Logger, logFormat } from '../../src/log/process-log.ts'
-import { isSecretName, REDACTED, redact } from '../../src/log/secrets.ts'
+import { isSecretName, REDACTED, redact } from '../../src/log/redact.ts'
 
 function logger(format: LogFormat, level: 'info' | 'debug' = 'info'): { log: Logger; lines: string[] } {
   const lines: string[] = []
@@ -15,7 +15,7 @@ function logger(format: LogFormat, level: 'info' | 'debug' = 'info'): { log: Log
 const SECRET = 'hunter2-and-more'
 
 suite('process log', () => {
-  test('a line of JSON tells level, time, thread and message', () => {
+  test('a line of JSON contains level, time, thread and message', () => {
     const { log, lines } = logger('json')
     log.info({ routes: 3 }, 'compiled')
     log.debug('not shown')
@@ -39,7 +39,7 @@ suite('process log', () => {
     assert.equal(second.error.type, 'RangeError')
   })
 
-  test('credentials never appear, wherever they stand', () => {
+  test('credentials are redacted in any position', () => {
     for (const format of ['json', 'text'] as const) {
       const { log, lines } = logger(format)
       log.info({ password: SECRET, nested: { deep: [{ Authorization: `Bearer ${SECRET}` }] } }, 'object')
@@ -59,7 +59,7 @@ suite('process log', () => {
     }
   })
 
-  test('names of credentials are known in every spelling, and ordinary names are not taken for them', () => {
+  test('names of credentials are detected in every spelling, and other names are not', () => {
     for (const name of [
       'password',
       'Set-Cookie',
@@ -74,7 +74,7 @@ suite('process log', () => {
       assert.equal(isSecretName(name), false, name)
   })
 
-  test('whatever is logged becomes one bounded line, with no secret of any depth', () => {
+  test('any value becomes one bounded line, without a secret at any depth', () => {
     const circle: Record<string, unknown> = { big: 1n, date: new Date(0), bytes: Buffer.from('x'), set: new Set([1]) }
     circle.self = circle
     const { log, lines } = logger('json')
@@ -88,7 +88,7 @@ suite('process log', () => {
     )
   })
 
-  test('text for a person is one line a message, and cannot move the cursor or forge a line', () => {
+  test('text has one line per message, and cannot move the cursor or forge a line', () => {
     const { log, lines } = logger('text')
     log.warn({ host: 'shop.example.com', note: 'two words', n: 3, list: [1] }, 'conflict')
     assert.match(
@@ -102,14 +102,14 @@ suite('process log', () => {
     for (const below of lines[2]!.split('\n').slice(1)) assert.match(below, /^ {4}/)
   })
 
-  test('text is for terminals, JSON for everything else, unless told', () => {
+  test('the default format is text for terminals, else JSON', () => {
     assert.equal(logFormat(undefined, { isTTY: true }), 'text')
     assert.equal(logFormat(undefined, {}), 'json')
     assert.equal(logFormat('json', { isTTY: true }), 'json')
     assert.equal(logFormat('text', { isTTY: false }), 'text')
   })
 
-  test('every thread is heard through the main one, the last words of a dead one too', async () => {
+  test('the main thread writes the lines of every thread, including the last lines of a dead one', async () => {
     const script = `
       import { Worker } from 'node:worker_threads'
       import { createProcessLogWriter, createThreadLogger, PROCESS_LOG_RING_BYTES }

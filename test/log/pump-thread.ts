@@ -1,6 +1,6 @@
 /** A pump in a thread of its own, to be terminated at any moment. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { createAccessLogWriter } from '../../src/log/writer.ts'
+import { createAccessLogWriter } from '../../src/log/access-log-writer.ts'
 
 const { rings, path } = workerData as { rings: SharedArrayBuffer[]; path: string }
 const pump = createAccessLogWriter({ rings, out: { path }, onDrop: () => {} })

@@ -5,6 +5,7 @@ import type { Listener } from '../../src/api/settings.ts'
 import { ListenerPorts } from '../../src/supervisor/listener-ports.ts'
 import { type Claim, ClaimError } from '../../src/supervisor/ports.ts'
 import type { ListenerFailure, ListenerSettings } from '../../src/thread/messages.ts'
+import { systemTimers } from '../../src/thread/system-timers.ts'
 import { eventually } from '../feature/harness.ts'
 
 interface World {
@@ -36,7 +37,7 @@ function world(t: { after(end: () => void): void }, started: readonly Listener[]
     {
       everyAddress: '::',
       claim,
-      now: () => 0,
+      time: { ...systemTimers, monotonic: () => 0 },
       changed: (open, failures) => {
         made.sockets = new Map(open.map((socket) => [socket.name, text(socket)]))
         made.failures = failures

@@ -13,7 +13,7 @@ import {
 } from '../../src/pattern/cidr.ts'
 
 describe('an address', () => {
-  it('has one spelling, IPv4 also where a dual-stack socket reports it mapped', () => {
+  it('has one canonical form, IPv4 also for mapped addresses of dual-stack sockets', () => {
     assert.equal(canonicalAddress('192.0.2.1'), '192.0.2.1')
     assert.equal(canonicalAddress('::ffff:192.0.2.1'), '192.0.2.1')
     assert.equal(canonicalAddress('::FFFF:c000:201'), '192.0.2.1')
@@ -22,7 +22,7 @@ describe('an address', () => {
     assert.equal(canonicalAddress('::'), '::')
     assert.equal(canonicalAddress('1::'), '1::')
   })
-  it('is refused in every spelling that only some programs understand', () => {
+  it('is rejected in every ambiguous notation', () => {
     for (const text of [
       '',
       '1',
@@ -42,7 +42,7 @@ describe('an address', () => {
     ])
       assert.equal(parseAddress(text), undefined, text)
   })
-  it('is spelled as WHATWG URL spells it', () => {
+  it('has the form of WHATWG URL', () => {
     fc.assert(
       fc.property(fc.ipV6(), (text) => {
         fc.pre(isIPv6(text) && !/^(?:::|(?:0+:){5})ffff:/i.test(text))
@@ -55,19 +55,19 @@ describe('an address', () => {
 })
 
 describe('a set of prefixes', () => {
-  it('holds what its prefixes cover', () => {
+  it('contains the addresses that its prefixes cover', () => {
     const set = new CidrSet(['10.0.0.0/8', '192.0.2.7', '2001:db8::/33', '::1/128'])
     for (const text of ['10.255.0.1', '192.0.2.7', '::ffff:10.1.1.1', '2001:db8:7fff::1', '::1'])
       assert.ok(set.has(text), text)
     for (const text of ['11.0.0.1', '192.0.2.8', '2001:db8:8000::1', '::2', 'name', '']) assert.ok(!set.has(text), text)
   })
-  it('keeps the families apart: all of IPv6 says nothing about IPv4', () => {
+  it('keeps the families apart: ::/0 contains no IPv4 address', () => {
     assert.ok(!new CidrSet(['::/0']).has('1.2.3.4'))
     assert.ok(!new CidrSet(['0.0.0.0/0']).has('2001:db8::1'))
     assert.ok(new CidrSet(['0.0.0.0/0']).has('1.2.3.4'))
     assert.ok(new CidrSet(['::/0']).has('2001:db8::1'))
   })
-  it('refuses what is not a prefix', () => {
+  it('rejects other texts', () => {
     for (const text of [
       '10.0.0.0/33',
       '::/129',
@@ -110,7 +110,7 @@ describe('a set of prefixes', () => {
 })
 
 describe('the class of an address', () => {
-  it('finds reserved places in every form that reaches them', () => {
+  it('finds reserved addresses in every form that reaches them', () => {
     const places: Record<string, readonly string[]> = {
       loopback: [
         '127.0.0.1',
@@ -149,7 +149,7 @@ describe('the class of an address', () => {
       for (const address of addresses) assert.equal(classOf(address), kind, address)
     assert.equal(classOf('name'), undefined)
   })
-  it('finds an embedded address at each place that RFC 6052 allows', () => {
+  it('finds an embedded address at each position of RFC 6052', () => {
     // 127.0.0.1 behind prefixes of 48, 56 and 64 bits, with the reserved byte in between.
     for (const address of ['64:ff9b:1:7f00:0:100::', '64:ff9b:1:7f:0:1::', '64:ff9b:1:0:7f:0:100::'])
       assert.equal(classOf(address), 'loopback', address)

@@ -16,7 +16,7 @@ describe('a cookie', () => {
     assert.equal(findCookie('sid=; b=1', 'sid'), '')
     assert.equal(findCookie('sid="a%20b"', 'sid'), '"a%20b"')
   })
-  it('is found whatever blanks stand around it', () => {
+  it('is found with any surrounding blanks', () => {
     assert.equal(findCookie('a=1;sid=x', 'sid'), 'x')
     assert.equal(findCookie('a=1;\t sid=x \t; b', 'sid'), 'x')
     assert.equal(findCookie('sid=', 'sid'), '')

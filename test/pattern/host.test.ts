@@ -13,11 +13,11 @@ describe('an authority', () => {
     assert.deepEqual(normalizeHost('192.0.2.1:80'), { host: '192.0.2.1', port: 80 })
     assert.deepEqual(normalizeHost('my_service.ns'), { host: 'my_service.ns', port: 0 })
   })
-  it('has one spelling for each IPv6 literal', () => {
+  it('has one form for each IPv6 literal', () => {
     for (const text of ['[2001:db8::1]', '[2001:DB8:0:0:0:0:0:1]', '[2001:0db8::0001]'])
       assert.deepEqual(normalizeHost(`${text}:443`), { host: '[2001:db8::1]', port: 443 })
   })
-  it('is refused when two readers could take it for different ones', () => {
+  it('is rejected when it is ambiguous', () => {
     for (const text of [
       '',
       '.',
@@ -53,7 +53,7 @@ describe('an authority', () => {
     ])
       assert.equal(normalizeHost(text), undefined, JSON.stringify(text))
   })
-  it('is read as the slow rules read it', () => {
+  it('equals the result of the oracle', () => {
     fc.assert(fc.property(authorityText, checkHost), { numRuns: 20_000 })
   })
 })

@@ -9,7 +9,7 @@ const strict = (path: string): string | undefined => normalizePath(path, 'Strict
 const keep = (path: string): string | undefined => normalizePath(path, 'KeepEncodedSlash')
 
 describe('normal form of a path', () => {
-  it('leaves alone what is in normal form', () => {
+  it('keeps a path in normal form', () => {
     for (const path of [
       '/',
       '/a',
@@ -42,23 +42,23 @@ describe('normal form of a path', () => {
     assert.equal(strict('//a///b//'), '/a/b/')
     assert.equal(strict('/a//../b'), '/b')
   })
-  it('refuses an escaped slash unless the rule keeps it', () => {
+  it('rejects an escaped slash unless the rule keeps it', () => {
     assert.equal(strict('/a%2Fb'), undefined)
     assert.equal(strict('/a%2fb'), undefined)
     assert.equal(keep('/a%2fb'), '/a%2Fb')
     assert.equal(hasEncodedSlash('/a%2Fb'), true)
     assert.equal(hasEncodedSlash('/a/b'), false)
   })
-  it('refuses a dot segment between escaped slashes', () => {
+  it('rejects a dot segment between escaped slashes', () => {
     for (const path of ['/a%2F..', '/a%2F../b', '/..%2Fetc', '/.%2Fa', '/a%2F%2e%2e%2Fb', '/a%2F..;x'])
       assert.equal(keep(path), undefined, path)
     assert.equal(keep('/a%2F...'), '/a%2F...')
   })
-  it('refuses to go up from a segment that may be two', () => {
+  it('rejects `..` after a segment with an escaped slash', () => {
     assert.equal(keep('/a%2Fb/../c'), undefined)
     assert.equal(keep('/a%2Fb/x/../c'), '/a%2Fb/c')
   })
-  it('refuses backslashes, NUL and dot segments with parameters in every spelling', () => {
+  it('rejects backslashes, NUL and dot segments with parameters in every encoding', () => {
     for (const path of [
       '/a\\b',
       '/a%5Cb',
@@ -74,7 +74,7 @@ describe('normal form of a path', () => {
       for (const mode of ['Strict', 'KeepEncodedSlash'] as const)
         assert.equal(normalizePath(path, mode), undefined, path)
   })
-  it('refuses what becomes one of these when it is decoded again, however often', () => {
+  it('rejects paths that become one of these when they are decoded repeatedly', () => {
     for (const path of [
       '/%252F',
       '/%252f',
@@ -93,14 +93,14 @@ describe('normal form of a path', () => {
     assert.equal(strict('/a%2520b'), '/a%2520b')
     assert.equal(strict('/file%252Etxt'), '/file%252Etxt')
   })
-  it('escapes what browsers and tools send as it stands although a path may not hold it', () => {
+  it('escapes invalid characters that browsers and tools send', () => {
     assert.equal(normalizePath('/a[0]/{id}', 'Strict'), '/a%5B0%5D/%7Bid%7D')
     assert.equal(normalizePath('/"<>^`|', 'Strict'), '/%22%3C%3E%5E%60%7C')
     assert.equal(normalizePath('/a%5b0%5D', 'Strict'), '/a%5B0%5D')
     assert.equal(normalizePath('/..[/../x', 'Strict'), '/x')
   })
 
-  it('refuses bytes that no path may hold, and escapes that are none', () => {
+  it('rejects invalid bytes and invalid escapes', () => {
     for (const path of [
       '',
       'a',
@@ -121,7 +121,7 @@ describe('normal form of a path', () => {
     ])
       assert.equal(strict(path), undefined, JSON.stringify(path))
   })
-  it('takes time in proportion to the length', () => {
+  it('takes linear time', () => {
     const started = performance.now()
     for (const part of ['/..', '/.', '//', '%2e', '%25', '/a/..', '%252', '/;', '%2525'])
       strict(`/${part.repeat(200_000)}`)
@@ -131,7 +131,7 @@ describe('normal form of a path', () => {
 
 describe('normal form of any path', () => {
   const mode = fc.constantFrom('Strict' as const, 'KeepEncodedSlash' as const)
-  it('is what the slow rules say', () => {
+  it('equals the result of the oracle', () => {
     fc.assert(
       fc.property(pathText, mode, (path, mode) => assert.equal(normalizePath(path, mode), normalizeSlowly(path, mode))),
       { numRuns: 20_000 },
@@ -146,7 +146,7 @@ describe('normal form of any path', () => {
       { numRuns: 5000 },
     )
   })
-  it('is the same in both modes but for escaped slashes', () => {
+  it('is the same in both modes except for escaped slashes', () => {
     fc.assert(
       fc.property(pathText, (path) => {
         const kept = keep(path)

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { PatternCache } from '../../src/pattern/pattern-cache.ts'
 
 describe('the cache of patterns', () => {
-  it('compiles a source once and forgets what was not used for longest', () => {
+  it('compiles a source once and evicts the least recently used pattern', () => {
     const cache = new PatternCache(2)
     const a = cache.get('a')
     cache.get('b')
@@ -12,11 +12,11 @@ describe('the cache of patterns', () => {
     assert.ok(cache.has('a') && cache.has('c') && !cache.has('b'))
     assert.equal(cache.size, 2)
   })
-  it('takes a pattern that does not compile for a mistake of the caller', () => {
+  it('throws a TypeError for a pattern that does not compile', () => {
     assert.throws(() => new PatternCache().get('('), TypeError)
     assert.throws(() => new PatternCache(0), TypeError)
   })
-  it('drops what is not in use any more', () => {
+  it('drops patterns that are not in use', () => {
     const cache = new PatternCache()
     for (let i = 0; i < 65; i++) cache.get(`old-${i}`)
     assert.ok(cache.stale)
@@ -24,7 +24,7 @@ describe('the cache of patterns', () => {
     cache.retain(new Set(['kept', 'never seen']))
     assert.deepEqual([cache.size, cache.get('kept') === kept, cache.stale], [1, true, false])
   })
-  it('is not worth a sweep as long as most of it is in use', () => {
+  it('is not stale while most patterns are in use', () => {
     const cache = new PatternCache()
     const used = new Set(Array.from({ length: 500 }, (_, i) => `p${i}`))
     for (const source of used) cache.get(source)
@@ -34,7 +34,7 @@ describe('the cache of patterns', () => {
     for (let i = 500; i < 600; i++) cache.get(`next-${i}`)
     assert.ok(cache.stale)
   })
-  it('gives back first what patterns have grown by, then patterns', () => {
+  it('shrinks patterns first, then drops them', () => {
     const large = new PatternCache(4096, 4 * 1024 * 1024)
     for (let i = 0; i < 80; i++) {
       const text = Array.from({ length: 2_000 }, (_, k) => (Math.imul(k + i, k * 7919) & 64 ? 'a' : 'b')).join('')

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { decodeFormText, findQueryParam, validateQuery } from '../../src/pattern/query.ts'
 
 describe('a query', () => {
-  it('may hold visible ASCII but for the number sign', () => {
+  it('may contain visible ASCII except the number sign', () => {
     for (const text of ['', 'a=1&b[]=2', 'q={"x":1}', 'a=%zz', "a='|^`<>", 'a=b?c=/d', '\\'])
       assert.ok(validateQuery(text), text)
     for (const text of ['a b', 'a#b', 'a\tb', 'a\r\nb', '\0', '\x7f', 'é', '\u2028'])
@@ -31,7 +31,7 @@ describe('a query parameter', () => {
     assert.equal(findQueryParam('a%2Bb=1', 'a+b'), '1')
     assert.equal(findQueryParam('gr%C3%BCn=1', 'grün'), '1')
   })
-  it('is what URLSearchParams finds', () => {
+  it('equals the result of URLSearchParams', () => {
     const piece = fc.constantFrom('a', 'b', '=', '&', '+', '%', '%20', '%2B', '%C3', '%BC', '%zz', '%2', ';', '%00')
     fc.assert(
       fc.property(

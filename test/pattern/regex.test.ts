@@ -15,13 +15,13 @@ describe('a pattern', () => {
     assert.ok(!pattern('/a').matches('x/a'))
     assert.ok(pattern('a|ab').matches('ab'))
   })
-  it('says why it cannot be one', () => {
+  it('reports why a pattern is invalid', () => {
     for (const source of ['(', 'a(?=b)', '(a)\\1', 'x{1001}', '[z-a]', 'a**', 'a'.repeat(1025), '(?:[^a]{100}){20}']) {
       const compiled = compilePattern(source)
       assert.ok(!(compiled instanceof Pattern) && compiled.error.length > 0, source)
     }
   })
-  it('takes linear time where a backtracking engine would take for ever', () => {
+  it('takes linear time where a backtracking engine takes exponential time', () => {
     const text = 'a'.repeat(12_000)
     const started = performance.now()
     assert.ok(!pattern('(a+)+b').matches(text))
@@ -30,7 +30,7 @@ describe('a pattern', () => {
     assert.equal(pattern('(a*)*$').replaceFirst(text, 'x'), 'x')
     assert.ok(performance.now() - started < 5000)
   })
-  it('does not look at more text than its size allows, and says so instead of saying no', () => {
+  it('throws for a text longer than its size allows, instead of reporting no match', () => {
     const large = pattern('.*a.{400}b')
     assert.ok(large.maxLength >= 1000 && large.maxLength < 16_000)
     const started = performance.now()
@@ -54,7 +54,7 @@ describe('a pattern', () => {
     assert.equal(pattern('a').replaceFirst('a', '\\n$`'), '\\n$`')
     assert.equal(pattern('').replaceFirst('a', 'x'), 'xa')
   })
-  it('has its substitution checked beforehand', () => {
+  it('validates substitutions', () => {
     assert.equal(substitutionProblem(pattern('(a)'), '/$1/$0/$$'), undefined)
     for (const text of ['$2', '$', 'a$', '$a', '$$$'])
       assert.notEqual(substitutionProblem(pattern('(a)'), text), undefined, text)
@@ -62,7 +62,7 @@ describe('a pattern', () => {
 })
 
 describe('the memory of a pattern', () => {
-  it('is bounded however it is used, and what it says stays the same', () => {
+  it('is bounded for any use, without a change of results', () => {
     const large = pattern('.*a.{380}b')
     const fresh = large.bytes
     for (let round = 0; round < 5; round++) {
@@ -80,12 +80,12 @@ describe('the memory of a pattern', () => {
     assert.equal(large.bytes, fresh)
     assert.ok(large.matches(`a${'x'.repeat(380)}b`) && !large.matches('b'))
   })
-  it('of an ordinary one does not meet the bound', () => {
+  it('of a usual pattern stays below the bound', () => {
     const path = pattern('/v[0-9]+/(users|orders)(/[a-z0-9-]+)*')
     for (let i = 0; i < 1_000; i++) assert.ok(path.matches(`/v${i}/orders/a-${i}/${noise(8, i)}`))
     assert.ok(path.bytes < 16 * 1024, `${path.bytes} bytes`)
   })
-  it('is that of its program for a literal, which needs no automaton', () => {
+  it('is that of the program for a literal, which needs no automaton', () => {
     const literal = pattern('/a/1')
     assert.ok(literal.matches('/a/1') && !literal.matches('/a/2'))
     assert.equal(literal.bytes, pattern('/a/1').bytes)

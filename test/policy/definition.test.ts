@@ -51,9 +51,12 @@ const stamp: PolicyDefinition<Stamp, { readonly text: string; readonly content?:
   byField: true,
   check: ({ text }, place) =>
     text === place ? [{ path: ['text'], message: 'cannot be the name of the place where it stands' }] : [],
-  *references(value) {
-    const { from } = (value ?? {}) as Stamp
-    if (typeof from === 'string') yield { path: ['from'], kind: 'ConfigMap', name: from, key: 'stamp' }
+  references: {
+    kinds: ['ConfigMap'],
+    *find(value) {
+      const { from } = (value ?? {}) as Stamp
+      if (typeof from === 'string') yield { path: ['from'], kind: 'ConfigMap', name: from, key: 'stamp' }
+    },
   },
   plan({ text, from }, namespace) {
     if (text === undefined) return undefined
@@ -115,7 +118,7 @@ function policySets(
   const { snapshot } = compiled(resources, new CompileState(() => {}, ROWS))
   const sets = new Map<string, PolicySet>()
   for (const key of Object.keys(routes))
-    for (const rule of snapshot.segments.get(`${key.replace('/', '.')}.test`)!.rules)
+    for (const rule of snapshot.hosts.get(`${key.replace('/', '.')}.test`)!.common!.rules)
       sets.set(`${key} ${rule.rule}`, structuredClone(snapshot.policies.get(rule.policy)!))
   return sets
 }

@@ -6,26 +6,26 @@ import { Packer, type PackResult } from '../../src/snapshot/pack.ts'
 import * as L from '../../src/snapshot/pack-layout.ts'
 import { Root } from '../../src/snapshot/pack-root.ts'
 import { RouteTables } from '../../src/snapshot/route-tables.ts'
-import type { Snapshot, VirtualHost } from '../../src/snapshot/snapshot.ts'
+import type { Host, Snapshot } from '../../src/snapshot/snapshot.ts'
 import { seededRandom } from '../fuzz/router.ts'
-import { backend, policy, request, segment } from '../suite/router.ts'
+import { backend, host, policy, request } from '../suite/router.ts'
 
-function snapshotOf(segments: Iterable<VirtualHost>, policies = ['p'], backends: readonly string[] = []): Snapshot {
+function snapshotOf(hosts: Iterable<Host>, policies = ['p'], backends: readonly string[] = []): Snapshot {
   return {
-    segments: new Map([...segments].map((one) => [one.hostname, one])),
+    frontends: new Map([['http', { name: 'http' }]]),
+    hosts: new Map([...hosts].map((one) => [one.hostname, one])),
     policies: new Map(policies.map((digest) => [digest, policy(digest)])),
     backends: new Map(backends.map((id) => [id, backend(id)])),
-    listeners: ['http'],
   }
 }
 
-function simple(hostname: string, name = 'r'): VirtualHost {
-  return segment(hostname, [{ name, matches: [{}] }])
+function simple(hostname: string, name = 'r'): Host {
+  return host(hostname, [{ name, matches: [{}] }])
 }
 
-function many(count: number, rules = 1): VirtualHost[] {
+function many(count: number, rules = 1): Host[] {
   return Array.from({ length: count }, (_, i) =>
-    segment(
+    host(
       `h${i}.example`,
       Array.from({ length: rules }, (_, j) => ({
         name: `r${j}`,
@@ -35,11 +35,11 @@ function many(count: number, rules = 1): VirtualHost[] {
   )
 }
 
-/** Where each host's segment is: block id and offset. */
+/** Where each virtual host is: block id and offset. */
 function places(tables: RouteTables): Map<string, string> {
   const found = new Map<string, string>()
-  for (const { block, segment: at } of tables.segments())
-    found.set(tables.text(block, at, block.words[at + L.SEG_HOSTNAME]!), `${block.id}:${at}`)
+  for (const { block, at } of tables.virtualHosts())
+    found.set(tables.text(block, at, block.words[at + L.VHOST_HOSTNAME]!), `${block.id}:${at}`)
   return found
 }
 
@@ -48,10 +48,10 @@ const bytes = (result: PackResult): number => result.tables.blocks.reduce((sum, 
 describe('packing', () => {
   it('leaves alone what is the same object as before', () => {
     const packer = new Packer(seededRandom())
-    const segments = many(300)
-    const first = new RouteTables(packer.pack(snapshotOf(segments)).tables)
-    segments[7] = simple('h7.example', 'changed')
-    const second = new RouteTables(packer.pack(snapshotOf(segments)).tables, first)
+    const hosts = many(300)
+    const first = new RouteTables(packer.pack(snapshotOf(hosts)).tables)
+    hosts[7] = simple('h7.example', 'changed')
+    const second = new RouteTables(packer.pack(snapshotOf(hosts)).tables, first)
     const before = places(first)
     const after = places(second)
     assert.equal(after.size, 300)
@@ -70,17 +70,18 @@ describe('packing', () => {
 
   it('gives back the space of what is replaced, also where one host in a block stays', () => {
     const packer = new Packer(seededRandom())
-    const segments = many(2000, 3)
-    const size = bytes(packer.pack(snapshotOf(segments)))
+    const hosts = many(2000, 3)
+    const size = bytes(packer.pack(snapshotOf(hosts)))
     let result: PackResult | undefined
     for (let round = 0; round < 12; round++) {
       // All but every fiftieth are replaced, so that no block ever dies as a whole.
-      for (let i = 0; i < segments.length; i++) if (i % 50 !== 0) segments[i] = { ...segments[i]! }
-      result = packer.pack(snapshotOf(segments))
+      for (let i = 0; i < hosts.length; i++)
+        if (i % 50 !== 0) hosts[i] = { ...hosts[i]!, common: { ...hosts[i]!.common! } }
+      result = packer.pack(snapshotOf(hosts))
       assert.ok(bytes(result) <= size * 5, `round ${round}: ${bytes(result)} after ${size}`)
     }
     const tables = new RouteTables(result!.tables)
-    for (const one of segments) {
+    for (const one of hosts) {
       const found = match(tables, request({ host: one.hostname, path: '/p1' }))
       assert.ok(typeof found !== 'string' && found.rule.rule === 'r1')
     }
@@ -89,7 +90,7 @@ describe('packing', () => {
 
   it('gives a host that is too large for a block one of its own', () => {
     const packer = new Packer(seededRandom())
-    const large = segment(
+    const large = host(
       'large.example',
       Array.from({ length: 5000 }, (_, i) => ({
         name: `r${i}`,
@@ -99,14 +100,14 @@ describe('packing', () => {
     const tables = new RouteTables(packer.pack(snapshotOf([simple('a.example'), large])).tables)
     const found = match(tables, request({ host: 'large.example', path: '/p/4321/x' }))
     assert.ok(typeof found !== 'string' && found.rule.rule === 'r4321')
-    assert.equal([...listMatchesOf(tables, 'large.example')].length, 5000)
-    assert.deepEqual([...listMatchesOf(tables, 'nobody.example')], [])
+    assert.equal([...listMatchesOf(tables, 'http', 'large.example')].length, 5000)
+    assert.deepEqual([...listMatchesOf(tables, 'http', 'nobody.example')], [])
   })
 
   it('hands out everything to a fresh worker and only changes to the others', () => {
     const packer = new Packer(seededRandom())
-    const uses = (id: string): VirtualHost =>
-      segment('a.example', [{ name: 'r', matches: [{}], backends: [{ backend: id, weight: 1, priority: 0 }] }])
+    const uses = (id: string): Host =>
+      host('a.example', [{ name: 'r', matches: [{}], backends: [{ backend: id, weight: 1, priority: 0 }] }])
     assert.equal(packer.full(), undefined)
     packer.pack(snapshotOf([uses('ns/one')], ['p'], ['ns/one']))
     const second = packer.pack(snapshotOf([uses('ns/two')], ['p'], ['ns/two']))
@@ -129,7 +130,7 @@ describe('packing', () => {
 
   it('keeps the index of what a packed rule still names though the snapshot has lost it', () => {
     const packer = new Packer(seededRandom())
-    const kept = segment('a.example', [
+    const kept = host('a.example', [
       { name: 'r', matches: [{}], backends: [{ backend: 'ns/one', weight: 1, priority: 0 }] },
     ])
     packer.pack(snapshotOf([kept], ['p'], ['ns/one']))
@@ -144,7 +145,7 @@ describe('packing', () => {
   it('refuses a snapshot that names what it does not have, and packs the next one', () => {
     const packer = new Packer(seededRandom())
     assert.throws(
-      () => packer.pack(snapshotOf([segment('a.example', [{ name: 'r', matches: [{}], policy: 'nowhere' }])])),
+      () => packer.pack(snapshotOf([host('a.example', [{ name: 'r', matches: [{}], policy: 'nowhere' }])])),
       TypeError,
     )
     const tables = new RouteTables(packer.pack(snapshotOf([simple('b.example')])).tables)
@@ -172,7 +173,7 @@ describe('packing', () => {
     const root = new Root((random() * 2 ** 32) | 0, seed)
     colliding.forEach((hostname, i) => {
       for (const _ of root.prepare());
-      root.put({ hostname, block: 0, offset: i, words: 1 })
+      root.put({ hostname, group: 0, block: 0, offset: i, words: 1 })
     })
     const words = new Int32Array(drain(root.publish()))
     assert.notEqual(words[L.ROOT_SEED], seed)
@@ -201,12 +202,15 @@ function drain<T>(steps: Generator<void, T>): T {
 
 describe('tables', () => {
   it('refuse memory that holds none', () => {
-    assert.throws(() => new RouteTables({ root: new SharedArrayBuffer(64), blocks: [], listeners: [] }), TypeError)
+    assert.throws(
+      () => new RouteTables({ root: new SharedArrayBuffer(64), blocks: [], frontends: new SharedArrayBuffer(0) }),
+      TypeError,
+    )
   })
   it('compile the expressions of what is new before they are put in force', () => {
     const packer = new Packer(seededRandom())
-    const regex = (hostname: string, value: string): VirtualHost =>
-      segment(hostname, [{ name: 'r', matches: [{ path: { type: 'RegularExpression', value } }] }])
+    const regex = (hostname: string, value: string): Host =>
+      host(hostname, [{ name: 'r', matches: [{ path: { type: 'RegularExpression', value } }] }])
     const first = new RouteTables(packer.pack(snapshotOf([regex('a.example', '/a+')])).tables)
     for (const _ of first.prepare());
     assert.ok(first.patterns.has('/a+'))
@@ -221,8 +225,8 @@ describe('tables', () => {
   })
   it('forget the expressions that only earlier tables had', () => {
     const packer = new Packer(seededRandom())
-    const generation = (version: number): VirtualHost =>
-      segment(
+    const generation = (version: number): Host =>
+      host(
         'a.example',
         Array.from({ length: 40 }, (_, i) => ({
           name: `r${i}`,
@@ -242,7 +246,7 @@ describe('tables', () => {
     assert.ok(typeof hit !== 'string' && hit.rule.rule === 'r7')
   })
   it('close what stands behind an expression that does not compile, and nothing else', () => {
-    const bad = segment('a.example', [
+    const bad = host('a.example', [
       { name: 'bad', matches: [{ path: { type: 'RegularExpression', value: '/a(' } }] },
       { name: 'exact', matches: [{ path: { type: 'Exact', value: '/b' } }] },
       { name: 'rest', matches: [{}] },

@@ -4,8 +4,11 @@ import { describe, it } from 'node:test'
 import { Fields } from '../../src/message/fields.ts'
 import type { PolicySet } from '../../src/policy/policy-set.ts'
 import type { RouteRequest } from '../../src/routing/request.ts'
+import { type FrontendSet, frontendSet } from '../../src/snapshot/frontend.ts'
+import { FrontendHandle } from '../../src/snapshot/frontend-handle.ts'
+import { hostOf } from '../../src/snapshot/host.ts'
 import { compareMatches, type OrderedMatch } from '../../src/snapshot/order.ts'
-import type { Backend, Match, PathMatch, Rule, Snapshot, ValueMatch } from '../../src/snapshot/snapshot.ts'
+import type { Backend, Host, Match, PathMatch, Rule, Snapshot, ValueMatch } from '../../src/snapshot/snapshot.ts'
 
 /** What a router says about a request: `ns/name/rule` and the length of the matched prefix, or why there is none. */
 export type Routed = { readonly key: string; readonly prefixLength: number } | 'HostNotFound' | 'RouteNotFound'
@@ -26,9 +29,10 @@ export const ANY: Match = {
   queryParams: [],
   cookies: [],
   sourceCIDRs: [],
-  listeners: -1,
+  frontends: undefined,
   within: [],
-  rule: 0,
+  rule: { route: 'ns/route', rule: 'any', policy: 'p', backends: [] },
+  order: { distance: 0, created: undefined, rule: 0, match: 0 },
 }
 
 export function policy(digest: string): PolicySet {
@@ -58,41 +62,44 @@ export function backend(id: string): Backend {
   }
 }
 
-/** One segment with its matches in the order of api.md. */
-export function segment(
-  hostname: string,
-  specs: readonly RuleSpec[],
-  route = 'ns/route',
-): Snapshot['segments'] extends ReadonlyMap<string, infer S> ? S : never {
-  const rules: Rule[] = []
+/** One hostname with its matches in the order of api.md. */
+export function host(hostname: string, specs: readonly RuleSpec[], route = 'ns/route'): Host {
   const ordered: OrderedMatch[] = []
-  specs.forEach((spec, rule) => {
-    rules.push({
+  specs.forEach((spec, ruleOrder) => {
+    const rule: Rule = {
       route,
       rule: spec.name,
       policy: spec.policy ?? 'p',
       backends: spec.backends ?? [],
       ...(spec.refuse === undefined ? {} : { refuse: spec.refuse }),
-    })
+    }
     spec.matches.forEach((match, matchOrder) => {
-      const whole: Match = { ...ANY, ...match, rule }
-      ordered.push({ match: whole, created: undefined, route, ruleOrder: rule, matchOrder })
+      const order = { distance: 0, created: undefined, rule: ruleOrder, match: matchOrder }
+      const whole: Match = { ...ANY, ...match, rule, order }
+      ordered.push({ match: whole, created: undefined, route, ruleOrder, matchOrder })
     })
   })
   ordered.sort(compareMatches)
-  return { hostname, rules, matches: ordered.map(({ match }) => match as Match) }
+  return hostOf(
+    hostname,
+    ordered.map(({ match }) => match as Match),
+  )
 }
 
-/** Names for every bit there is. */
-export const LISTENERS = Array.from({ length: 32 }, (_, bit) => `l${bit}`)
+/** Frontends by number: `l0` and so on. */
+export function frontends(...numbers: number[]): FrontendSet {
+  return frontendSet(numbers.map((number) => `l${number}`))
+}
+
+/** More than a word has bits. */
+const FRONTENDS = new Map(Array.from({ length: 40 }, (_, i) => [`l${i}`, { name: `l${i}` }]))
 
 export function snapshot(hosts: Readonly<Record<string, readonly RuleSpec[]>>): Snapshot {
-  const segments = Object.entries(hosts).map(([hostname, specs]) => segment(hostname, specs))
   return {
-    segments: new Map(segments.map((one) => [one.hostname, one])),
+    frontends: FRONTENDS,
+    hosts: new Map(Object.entries(hosts).map(([hostname, specs]) => [hostname, host(hostname, specs)])),
     policies: new Map([['p', policy('p')]]),
     backends: new Map(),
-    listeners: LISTENERS,
   }
 }
 
@@ -101,7 +108,7 @@ export interface RequestSpec {
   readonly host?: string
   readonly path?: string
   readonly query?: string
-  readonly listener?: string
+  readonly frontend?: string
   readonly headers?: readonly (readonly [string, string])[]
   readonly clientAddress?: string
 }
@@ -114,7 +121,7 @@ export function request(spec: RequestSpec): RouteRequest {
     host: spec.host ?? 'a.example',
     path: spec.path ?? '/',
     query: spec.query,
-    listener: spec.listener ?? 'l0',
+    frontend: new FrontendHandle(spec.frontend ?? 'l0'),
     request: fields,
     clientAddress: spec.clientAddress ?? '192.0.2.1',
   }
@@ -353,12 +360,13 @@ export function routerSuite(name: string, make: RouterFactory): void {
       assert.equal(ask(one(match), { clientAddress: '11.0.0.1' }), 'RouteNotFound')
       assert.equal(ask(one({ sourceCIDRs: ['::/0'] }), { clientAddress: '11.0.0.1' }), 'RouteNotFound')
     })
-    it('serves on the listeners of the match only', () => {
-      assert.equal(ask(one({ listeners: 0b10 }), { listener: 'l1' }), 'hit')
-      assert.equal(ask(one({ listeners: 0b10 }), { listener: 'l0' }), 'RouteNotFound')
-      assert.equal(ask(one({ listeners: 0b10 }), { listener: 'unknown' }), 'RouteNotFound')
-      assert.equal(ask(one({ listeners: 1 << 31 }), { listener: 'l31' }), 'hit')
-      assert.equal(ask(one({}), { listener: 'unknown' }), 'hit')
+    it('serves on the frontends of the match only', () => {
+      assert.equal(ask(one({ frontends: frontends(1) }), { frontend: 'l1' }), 'hit')
+      assert.equal(ask(one({ frontends: frontends(1) }), { frontend: 'l0' }), 'RouteNotFound')
+      assert.equal(ask(one({ frontends: frontends(1) }), { frontend: 'unknown' }), 'RouteNotFound')
+      assert.equal(ask(one({ frontends: frontends(31) }), { frontend: 'l31' }), 'hit')
+      assert.equal(ask(one({ frontends: frontends(39) }), { frontend: 'l39' }), 'hit')
+      assert.equal(ask(one({}), { frontend: 'unknown' }), 'hit')
     })
     it('prefers what says more: method, then headers, then query parameters, cookies, addresses', () => {
       const hosts = {

@@ -5,7 +5,7 @@ import type { ToWorker } from '../../src/thread/messages.ts'
 import { WorkerState } from '../../src/thread/worker-state.ts'
 
 function tables(generation: number, more: Partial<TablesUpdate> = {}): TablesUpdate {
-  const tables_ = { root: new SharedArrayBuffer(generation), blocks: [], listeners: [] }
+  const tables_ = { root: new SharedArrayBuffer(generation), blocks: [], frontends: new SharedArrayBuffer(0) }
   return { type: 'tables', generation, tables: tables_, full: false, policies: [], backends: [], ...more }
 }
 

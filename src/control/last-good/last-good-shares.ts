@@ -55,7 +55,7 @@ export class LastGoodShares {
   }
 
   /**
-   * @returns a record that makes room for one of so many bytes; undefined when nobody has more than its owner would
+   * @returns a record that makes room for one of so many bytes; undefined when no namespace has more than its owner would
    *   have
    */
   victim(owner: Owner, bytes: number): string | undefined {

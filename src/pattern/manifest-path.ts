@@ -1,19 +1,19 @@
-/** Paths as people write them into manifests, and the form in which requests for them arrive. */
+/** Converts paths of manifests to the normal form of request paths. */
 import { normalizePath } from './path.ts'
 
-export type WrittenPath = { readonly path: string } | { readonly fault: string }
+export type ManifestPath = { readonly path: string } | { readonly fault: string }
 
-/** What a URL cannot hold and every client sends percent-encoded, as UTF-8 (WHATWG URL, "path percent-encode set"). */
+/** Characters that clients percent-encode in a path, as UTF-8 (WHATWG URL, "path percent-encode set"). */
 const ENCODED_BY_CLIENTS = /[ \x7f-\u{10ffff}]+/gu
 const CONTROL = /[\x00-\x1f]/
 const LONE_PERCENT = /%(?![0-9A-Fa-f]{2})/
 
 /**
- * The normal form of requests for a path, which may be written with blanks and characters beyond ASCII.
+ * Returns the normal form of the requests for a path, which may contain blanks and non-ASCII characters.
  *
- * @returns or why no request has this path, as a clause
+ * @returns or why no request can have this path, as a clause
  */
-export function requestPath(written: string): WrittenPath {
+export function requestPath(written: string): ManifestPath {
   const fault = faultOf(written)
   if (fault !== undefined) return { fault }
   const path = normalizePath(written.replace(ENCODED_BY_CLIENTS, encodeURIComponent), 'KeepEncodedSlash')
@@ -37,17 +37,16 @@ function faultOf(written: string): string | undefined {
 }
 
 /**
- * Characters that a path in normal form never holds as they stand: clients or the normal form encode them, or they end
- * the path.
+ * Characters that a path in normal form never contains: clients or the normalization encode them, or they end the path.
  */
 const NEVER = /[\x00-\x20"#<>?[\\\]^`{|}\x7f-\uffff]/
 
 /**
- * A character that a regular expression asks for and that no path in normal form holds. Character classes are not
- * looked into: one that excludes such a character is common.
+ * Finds a character that a regular expression requires and that no path in normal form contains. Character classes are
+ * skipped, because classes that exclude such a character are common.
  *
  * @param pattern RE2, valid
- * @returns why it finds nothing in a path, as a clause
+ * @returns why it cannot match a path, as a clause
  */
 export function unmatchablePattern(pattern: string): string | undefined {
   for (let i = 0; i < pattern.length; i++) {
@@ -57,7 +56,7 @@ export function unmatchablePattern(pattern: string): string | undefined {
       continue
     }
     if (char === '(') {
-      // The name of a group, or its flags.
+      // Skips the name of a group, or its flags.
       i += GROUP.exec(pattern.slice(i))![0].length - 1
       continue
     }
@@ -75,13 +74,13 @@ export function unmatchablePattern(pattern: string): string | undefined {
   return undefined
 }
 
-/** They mean something else than themselves where they stand alone. */
+/** Unescaped, these are metacharacters. */
 const META: ReadonlySet<string> = new Set('[]{}()|^$.*+?')
 
 const GROUP = /^\((?:\?(?:P?<[^>]*>|[A-Za-z-]*:?))?/
 
 function endOfClass(pattern: string, start: number): number {
-  // A bracket that comes first is a member.
+  // A leading bracket is a member.
   let i = pattern[start + 1] === '^' ? start + 2 : start + 1
   if (pattern[i] === ']') i++
   for (; i < pattern.length && pattern[i] !== ']'; i++)

@@ -1,4 +1,4 @@
-/** Shapes of the admin API's answers: what is not in them is not sent. */
+/** Schemas of the admin API's responses: other members are not sent. */
 
 const text = { type: 'string' } as const
 const count = { type: 'integer', minimum: 0 } as const

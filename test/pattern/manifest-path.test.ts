@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { requestPath, unmatchablePattern } from '../../src/pattern/manifest-path.ts'
 import { normalizePath } from '../../src/pattern/path.ts'
-import { requestPath, unmatchablePattern } from '../../src/pattern/written-path.ts'
 
 const pathOf = (written: string): string | undefined => {
   const read = requestPath(written)
@@ -13,8 +13,8 @@ const pathOf = (written: string): string | undefined => {
 const sentByClient = (written: string): string | undefined =>
   normalizePath(new URL(`http://x.test${written}`).pathname, 'KeepEncodedSlash')
 
-describe('a path as a person writes it', () => {
-  it('is what a client sends for it', () => {
+describe('a path of a manifest', () => {
+  it('has the form that a client sends', () => {
     for (const [written, path] of [
       ['/a b', '/a%20b'],
       ['/café', '/caf%C3%A9'],
@@ -30,7 +30,7 @@ describe('a path as a person writes it', () => {
     }
   })
 
-  it('says why no request can have it', () => {
+  it('reports why no request can have it', () => {
     for (const [written, why] of [
       ['a', /begins with a slash/],
       ['/a?b=1', /begins the query.*%3F/],
@@ -47,7 +47,7 @@ describe('a path as a person writes it', () => {
     }
   })
 
-  it('has the form that the URL parser gives it, whatever it is', () => {
+  it('has the form of the URL parser for any path', () => {
     const part = fc.string({
       unit: fc.constantFrom('a', 'é', ' ', '/', '.', '[', '%41', '%2F', '日', '"', '|', ';', '\u007f'),
     })
@@ -64,8 +64,8 @@ describe('a path as a person writes it', () => {
   })
 })
 
-describe('an expression over paths', () => {
-  it('is told when it asks for what no path holds', () => {
+describe('a regular expression over paths', () => {
+  it('is reported when it requires a character that no path contains', () => {
     for (const [pattern, why] of [
       ['/a b', /"\s".*write %20/],
       ['/café', /"é".*write %C3%A9/],
@@ -79,7 +79,7 @@ describe('an expression over paths', () => {
       assert.match(unmatchablePattern(pattern) ?? `${pattern} passes`, why)
   })
 
-  it('is left alone when it does not', () => {
+  it('is accepted otherwise', () => {
     for (const pattern of [
       '/item/[0-9]+',
       '/[^? #]+',

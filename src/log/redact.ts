@@ -1,8 +1,8 @@
-/** Keeps credentials out of the process log, wherever in an object or a text they stand. */
+/** Redacts credentials in objects and texts of the process log. */
 
 export const REDACTED = '[redacted]'
 
-/** Names of members whose values are never shown, compared without case, `-` and `_`. */
+/** Names of members whose values are redacted, compared without case, `-` and `_`. */
 const SECRET_NAMES = new Set([
   'accesstoken',
   'apikey',
@@ -45,14 +45,14 @@ export function isSecretName(name: string): boolean {
   return SECRET_NAMES.has(name.replaceAll(/[-_]/g, '').toLowerCase())
 }
 
-/** Also cuts what is too long: a line must fit the ring. */
+/** Also truncates long texts, because a line must fit the ring. */
 export function redactText(text: string): string {
   let shown = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}… (${text.length} characters)` : text
   for (const [pattern, replacement] of SECRET_TEXT) shown = shown.replaceAll(pattern, replacement)
   return shown
 }
 
-/** A copy to be logged: no secrets, no cycles, bounded in depth, width and length. */
+/** Returns a copy for the log: without credentials and cycles, bounded in depth, width and length. */
 export function redact(value: unknown, depth = 0): unknown {
   if (typeof value === 'string') return redactText(value)
   if (typeof value === 'bigint') return String(value)

@@ -1,4 +1,4 @@
-/** The settings in force as a command sees them, and `headgate config`. */
+/** Composes the settings for commands, and implements `headgate config`. */
 import { resolve } from 'node:path'
 import { Document, isCollection, isMap, isNode, isSeq, type Node, type Scalar } from 'yaml'
 import { formatPath } from '../api/object.ts'
@@ -16,7 +16,7 @@ import {
 import type { CommandIo } from './io.ts'
 import type { ConfigCommand } from './parse.ts'
 
-/** Reads the file, where one is named, and puts the flags over it; `main.ts` starts with these. */
+/** Reads the settings file, if any, and applies the flags. */
 export async function settingsOf(
   path: string | undefined,
   overrides: readonly SettingsOverride[],
@@ -28,7 +28,7 @@ export async function settingsOf(
   return read.ok ? composeSettings(read, overrides, checker) : { ok: false, problems: [read.problem] }
 }
 
-/** `headgate config`: the settings in force, each value with where it comes from. */
+/** `headgate config`: prints the effective settings, each value with its origin. */
 export async function showConfig(command: ConfigCommand, checker: SettingsChecker, io: CommandIo): Promise<number> {
   const composed = await settingsOf(command.settings, command.overrides, checker)
   if (!composed.ok) {
@@ -59,7 +59,7 @@ function asYaml({ settings, originOf }: Composed): string {
   return document.toString({ lineWidth: 0 })
 }
 
-/** As the documentation has them, whatever the order in which they were said. */
+/** Sorted as in the documentation. */
 const ORDER: readonly string[] = [
   'ingressClass',
   'listeners',

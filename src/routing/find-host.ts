@@ -1,0 +1,57 @@
+/** From the frontend that accepted the connection to its virtual host: the host itself, wildcards, then the catch-all. */
+import * as L from '../snapshot/pack-layout.ts'
+import type { FrontendTable, HostLayers, RouteTables } from '../snapshot/route-tables.ts'
+
+/** Hashes of the wildcards that cover the host, and how many of its characters each one names; by number of dots. */
+const hashes = new Int32Array(256)
+const suffixes = new Int32Array(256)
+
+/** @returns undefined when this frontend serves nothing for the host */
+export function findHost(tables: RouteTables, frontend: FrontendTable, host: string): HostLayers | undefined {
+  const known = frontend.hosts.get(host)
+  if (known !== undefined) return known
+  const found = lookUp(tables, frontend, host)
+  if (found !== undefined) tables.remember(frontend, host, found)
+  return found
+}
+
+function lookUp(tables: RouteTables, frontend: FrontendTable, host: string): HostLayers | undefined {
+  const { root } = tables
+  const wildcards = root[L.ROOT_WILDCARDS]!
+  const seed = root[L.ROOT_SEED]!
+  const length = host.length
+  let hash = seed
+  let dots = 0
+  for (let i = length - 1; i >= 0; i--) {
+    const code = host.charCodeAt(i)
+    hash = L.hashStep(hash, code)
+    // A name has at most 127 labels; what is longer than any name matches none.
+    if (code === 0x2e && dots < 255) {
+      dots++
+      hashes[dots] = hash
+      suffixes[dots] = length - i
+    }
+  }
+  const exact = layersOf(tables, frontend, hash, host, length, false)
+  if (exact !== undefined) return exact
+  for (let d = wildcards === 0 ? 0 : dots; d > 0; d--) {
+    const suffix = suffixes[d]!
+    // One or more labels stand before the suffix, so `.example.com` is not covered.
+    if ((wildcards & L.depthBit(d)) === 0 || suffix === length) continue
+    const covering = layersOf(tables, frontend, L.hashStep(hashes[d]!, 0x2a), host, suffix, true)
+    if (covering !== undefined) return covering
+  }
+  return layersOf(tables, frontend, L.hashStep(seed, 0x2a), host, 0, true)
+}
+
+function layersOf(
+  tables: RouteTables,
+  frontend: FrontendTable,
+  hash: number,
+  host: string,
+  suffix: number,
+  wildcard: boolean,
+): HostLayers | undefined {
+  const slot = tables.findSlot(hash, 0, host, suffix, wildcard)
+  return slot < 0 ? undefined : tables.layersAt(slot, frontend, hash, host, suffix, wildcard)
+}
