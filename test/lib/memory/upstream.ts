@@ -10,20 +10,21 @@ import { MemoryTunnel } from './duplex.ts'
 import { laidOut, readFields } from './fields.ts'
 
 export class MemoryConnector implements Connector {
-  readonly #scripts: ReadonlyMap<number, UpstreamScript>
-  readonly #capacity: number
+  /** By port. */
+  readonly scripts: Map<number, UpstreamScript>
+  /** Requests that each connection made from now on carries at a time. */
+  capacity: number
   /** Connections that were made so far. */
   connections = 0
   readonly open = new Set<MemorySession>()
 
-  /** @param scripts by port @param capacity requests that each connection carries at a time */
-  constructor(scripts: ReadonlyMap<number, UpstreamScript>, capacity = 1) {
-    this.#scripts = scripts
-    this.#capacity = capacity
+  constructor(scripts: Map<number, UpstreamScript>, capacity: number) {
+    this.scripts = scripts
+    this.capacity = capacity
   }
 
   connect(endpoint: Endpoint, owner: SessionOwner): PendingConnection {
-    const script = this.#scripts.get(endpoint.port) ?? 'refusing'
+    const script = this.scripts.get(endpoint.port) ?? 'refusing'
     let cancelled = false
     queueMicrotask(() => {
       if (cancelled || script === 'deaf') return
@@ -32,7 +33,7 @@ export class MemoryConnector implements Connector {
         return
       }
       this.connections++
-      const session = new MemorySession(script, this.#capacity, owner, () => this.open.delete(session))
+      const session = new MemorySession(script, this.capacity, owner, () => this.open.delete(session))
       this.open.add(session)
       owner.connected(session)
     })
