@@ -106,6 +106,16 @@ export const TRIES: readonly Try[] = [
     expect: { status: 200, body: '"path":"/users/7/v1"' },
   },
   {
+    shows: 'a page of your own where an upstream is too late',
+    host: 'pages.localhost',
+    path: '/late?latency=5000',
+    expect: {
+      status: 504,
+      body: '<h1>We are back in a moment</h1>',
+      headers: { 'content-type': 'text/html; charset=utf-8' },
+    },
+  },
+  {
     shows: 'headers set, added and removed, with variables',
     host: 'headers.localhost',
     path: '/hello',

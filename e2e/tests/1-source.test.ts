@@ -1,12 +1,12 @@
 /** The suite of every source, on a real API server: the reflector alone, without a gateway around it. */
 import { after, before } from 'node:test'
-import type { Kind } from '../../src/api/object.ts'
+import type { Kind } from '../../src/api/kinds.ts'
 import { KubernetesClient } from '../../src/source/kubernetes/client.ts'
 import { KubeConfigCredentials } from '../../src/source/kubernetes/kube-config.ts'
 import { KubernetesSource } from '../../src/source/kubernetes/kubernetes-source.ts'
-import { collectionPath, objectPath } from '../../src/source/kubernetes/resources.ts'
+import { collectionPath, objectPath, resourceOf } from '../../src/source/kubernetes/resources.ts'
 import type { Source, SourceEvent, SourceHandler } from '../../src/source/source.ts'
-import { type Manifest, sourceSuite } from '../../test/suite/source.ts'
+import { interestIn, type Manifest, sourceSuite } from '../../test/suite/source.ts'
 import { type Api, CRDS, freshNamespace, kubectl, openApi } from '../lib/kubernetes.ts'
 import { until } from '../lib/wait.ts'
 
@@ -44,14 +44,16 @@ sourceSuite('a real API server', async () => {
     },
   })
   const named = (name: string): string => `${NAMESPACE}/${name}`
-  whole.interest({ services: [named('v')], secrets: [named('s')], configMaps: [named('c')], namespaces: true })
+  whole.interest(
+    interestIn({ services: [named('v')], secrets: [named('s')], configMaps: [named('c')], namespaces: true }),
+  )
   const written = new Set<string>()
   const put = async (object: Manifest): Promise<void> => {
     written.add(`${object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`)
     const kind = object.kind as Kind
     const created = await api.request(
       'POST',
-      collectionPath(kind, kind === 'Namespace' ? undefined : NAMESPACE),
+      collectionPath(resourceOf(kind), kind === 'Namespace' ? undefined : NAMESPACE),
       object,
     )
     const { status, body } = created.status === 409 ? await api.request('PATCH', pathOf(object), object) : created
@@ -69,12 +71,12 @@ sourceSuite('a real API server', async () => {
 })
 
 function pathOf({ kind, metadata }: Manifest): string {
-  return objectPath(kind as Kind, kind === 'Namespace' ? undefined : NAMESPACE, metadata.name)
+  return objectPath(resourceOf(kind as Kind), kind === 'Namespace' ? undefined : NAMESPACE, metadata.name)
 }
 
 /** Without what a cluster holds anyway. */
 async function empty(kind: Kind): Promise<void> {
-  const path = collectionPath(kind, NAMESPACE)
+  const path = collectionPath(resourceOf(kind), NAMESPACE)
   const { body } = await api.request('GET', path)
   for (const { metadata } of body.items as { metadata: { name: string } }[])
     if (metadata.name !== 'kube-root-ca.crt') await api.request('DELETE', `${path}/${metadata.name}`)

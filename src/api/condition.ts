@@ -34,6 +34,8 @@ export const CONDITION_REASONS = [
   'PortNotFound',
   'SecretNotFound',
   'SecretTypeNotAllowed',
+  'ConfigMapNotFound',
+  'KeyNotFound',
   'AddressNotAllowed',
   'NameNotResolved',
   'Programmed',

@@ -2,8 +2,7 @@
  * What is read of the core kinds, in the dialect of `schema.ts`. Others define these kinds and extend them, so a field
  * that is not known is left out with a warning, and `x-headgate-unread` names those that are known and not needed.
  */
-import { INGRESS_KIND } from './ingress.ts'
-import type { Kind } from './object.ts'
+import { INGRESS_SCHEMA } from './ingress.ts'
 import type { Schema } from './schema-dialect.ts'
 
 const text: Schema = { type: 'string' }
@@ -127,29 +126,25 @@ const slicePort: Schema = {
   properties: { name: text, port, protocol: portProtocol, appProtocol: text },
 }
 
-interface CoreKind {
-  readonly apiVersion: string
+export interface CoreSchema {
   /** Fields beside apiVersion, kind and metadata. */
   readonly properties: Readonly<Record<string, Schema>>
   readonly required?: readonly string[]
   readonly unread?: readonly string[]
 }
 
-export const CORE_KINDS: Readonly<Record<Exclude<Kind, 'Route' | 'Backend'>, CoreKind>> = {
-  Ingress: INGRESS_KIND,
+export const CORE_SCHEMAS = {
+  Ingress: INGRESS_SCHEMA,
   Secret: {
-    apiVersion: 'v1',
     properties: { type: { ...text, default: 'Opaque' }, data: { ...texts, default: {} }, stringData: texts },
     unread: ['immutable'],
   },
   ConfigMap: {
-    apiVersion: 'v1',
     properties: { data: { ...texts, default: {} }, binaryData: { ...texts, default: {} } },
     unread: ['immutable'],
   },
-  Service: { apiVersion: 'v1', properties: { spec: { ...service, default: {} }, status: serviceStatus } },
+  Service: { properties: { spec: { ...service, default: {} }, status: serviceStatus } },
   EndpointSlice: {
-    apiVersion: 'discovery.k8s.io/v1',
     required: ['addressType'],
     properties: {
       addressType: { type: 'string', enum: ['IPv4', 'IPv6', 'FQDN'] },
@@ -157,5 +152,5 @@ export const CORE_KINDS: Readonly<Record<Exclude<Kind, 'Route' | 'Backend'>, Cor
       ports: { type: 'array', maxItems: 100, items: slicePort, default: [] },
     },
   },
-  Namespace: { apiVersion: 'v1', properties: {}, unread: ['spec', 'status'] },
-}
+  Namespace: { properties: {}, unread: ['spec', 'status'] },
+} as const satisfies Readonly<Record<string, CoreSchema>>

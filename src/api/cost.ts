@@ -9,7 +9,8 @@
 
 import { patternCost } from '../pattern/pattern-cost.ts'
 import { POLICIES } from '../policy/built-in.ts'
-import type { FieldProblem, Kind } from './object.ts'
+import type { Kind } from './kinds.ts'
+import type { FieldProblem } from './object.ts'
 import { list, member } from './raw-object.ts'
 
 /** Units of one object at the most: nearly 5 MiB of tables, a third of a second. */

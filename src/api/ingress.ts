@@ -46,8 +46,6 @@ export interface IngressTls {
 /** How the class was named before `ingressClassName` existed; many manifests and some solvers still do. */
 export const CLASS_ANNOTATION = 'kubernetes.io/ingress.class'
 
-export const INGRESS_API_VERSION = 'networking.k8s.io/v1'
-
 const text: Schema = { type: 'string' }
 
 const backend: Schema = {
@@ -106,13 +104,11 @@ const tls: Schema = {
   properties: { hosts: { type: 'array', items: text, default: [] }, secretName: text },
 }
 
-/** What is read of it, for the door; as the entries of `CORE_KINDS`. */
-export const INGRESS_KIND: {
-  readonly apiVersion: string
+/** What is read of it, for the door; as the entries of `CORE_SCHEMAS`. */
+export const INGRESS_SCHEMA: {
   readonly properties: Readonly<Record<string, Schema>>
   readonly unread: readonly string[]
 } = {
-  apiVersion: INGRESS_API_VERSION,
   properties: {
     spec: {
       type: 'object',

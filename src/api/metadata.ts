@@ -1,14 +1,12 @@
 /** Names and labels as an API server accepts them: nobody can make a key that reads as another one. */
-import type { FieldProblem, Kind } from './object.ts'
+import { KINDS, type Kind, type KindRow } from './kinds.ts'
+import type { FieldProblem } from './object.ts'
 import { quoted } from './wording.ts'
 
 const LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
 const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
 const KEY_NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
 const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/
-
-/** Kinds whose names are part of host names: one label. */
-const LABEL_NAMED: readonly Kind[] = ['Service', 'Namespace']
 
 /** RFC 1123 label of at most 63 characters. */
 export function isLabel(text: string): boolean {
@@ -30,17 +28,18 @@ interface Metadata {
 /** @param metadata right by its types */
 export function metadataProblems(kind: Kind, metadata: Metadata): FieldProblem[] {
   const problems: FieldProblem[] = []
+  const { labelNamed, namespaced }: KindRow = KINDS[kind]
   const refuse = (path: readonly string[], message: string) =>
     problems.push({ path: ['metadata', ...path], reason: 'Invalid', message })
   const { name, namespace } = metadata
   if (name !== undefined) {
-    if (LABEL_NAMED.includes(kind) ? !isLabel(name) : !isSubdomain(name))
-      refuse(['name'], `${quoted(name)} is not a name: ${LABEL_NAMED.includes(kind) ? ONE_LABEL : SEVERAL_LABELS}`)
+    if (labelNamed ? !isLabel(name) : !isSubdomain(name))
+      refuse(['name'], `${quoted(name)} is not a name: ${labelNamed ? ONE_LABEL : SEVERAL_LABELS}`)
   }
   // The empty name is how a source writes that there is none.
-  const inNone = kind === 'Namespace' && namespace === ''
-  if (namespace !== undefined && kind === 'Namespace' && !inNone)
-    refuse(['namespace'], 'a Namespace is in no namespace; leave it out')
+  const inNone = !namespaced && namespace === ''
+  if (namespace !== undefined && !namespaced && !inNone)
+    refuse(['namespace'], `a ${kind} is in no namespace; leave it out`)
   else if (namespace !== undefined && !inNone && !isLabel(namespace))
     refuse(['namespace'], `${quoted(namespace)} is not the name of a namespace: ${ONE_LABEL}`)
   for (const [key, value] of Object.entries(metadata.labels ?? {})) {

@@ -19,19 +19,6 @@ export interface KubeObject {
   readonly metadata: ObjectMeta
 }
 
-/** Kinds that Headgate reads. */
-export const KINDS = [
-  'Route',
-  'Backend',
-  'Ingress',
-  'Secret',
-  'Service',
-  'EndpointSlice',
-  'ConfigMap',
-  'Namespace',
-] as const
-export type Kind = (typeof KINDS)[number]
-
 /** `namespace/name`. */
 export function keyOf(object: KubeObject): string {
   return `${object.metadata.namespace}/${object.metadata.name}`

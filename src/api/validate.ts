@@ -5,14 +5,12 @@
 import { runSteps } from '../lib/steps.ts'
 import { POLICIES } from '../policy/built-in.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
-import type { Backend } from './backend.ts'
-import { CORE_KINDS, METADATA_SCHEMA } from './core-schemas.ts'
+import { type CoreSchema, METADATA_SCHEMA } from './core-schemas.ts'
 import { costProblems } from './cost.ts'
-import type { Ingress } from './ingress.ts'
-import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from './kubernetes.ts'
+import { apiVersionOf, KIND_NAMES, KINDS, type Kind, type KindMap, type KindRow } from './kinds.ts'
 import { metadataProblems } from './metadata.ts'
 import { unbuiltFields } from './not-implemented.ts'
-import type { FieldProblem, Kind } from './object.ts'
+import type { FieldProblem } from './object.ts'
 import { policyProblems } from './policy-places.ts'
 import type { Route } from './route.ts'
 import { pathProblems } from './route-paths.ts'
@@ -20,17 +18,6 @@ import { type Checker, compileSchema } from './schema.ts'
 import type { Schema } from './schema-dialect.ts'
 import type { SettingsObject } from './settings.ts'
 import { quoted, suggestion, typeName } from './wording.ts'
-
-export interface KindMap {
-  readonly Route: Route
-  readonly Backend: Backend
-  readonly Ingress: Ingress
-  readonly Secret: Secret
-  readonly Service: Service
-  readonly EndpointSlice: EndpointSlice
-  readonly ConfigMap: ConfigMap
-  readonly Namespace: Namespace
-}
 
 export type Verdict<T> =
   /** Defaulted and deeply frozen. */
@@ -64,18 +51,14 @@ export function createValidator(
   documents: SchemaDocuments,
   policies: readonly PolicyDefinition[] = POLICIES,
 ): Validator {
-  const route = ownKind(documents.route, 'Route')
-  const backend = ownKind(documents.backend, 'Backend')
-  const kinds: Readonly<Record<Kind, KindCheck>> = {
-    Route: route,
-    Backend: backend,
-    Ingress: coreKind('Ingress'),
-    Secret: coreKind('Secret'),
-    Service: coreKind('Service'),
-    EndpointSlice: coreKind('EndpointSlice'),
-    ConfigMap: coreKind('ConfigMap'),
-    Namespace: coreKind('Namespace'),
-  }
+  const kinds = Object.fromEntries(
+    KIND_NAMES.map((kind) => {
+      const row: KindRow = KINDS[kind]
+      const { schema } = row
+      const checker = 'crd' in schema ? crdChecker(documents[schema.crd], kind, row) : coreChecker(schema)
+      return [kind, { ...row, checker }]
+    }),
+  ) as unknown as Readonly<Record<Kind, KindCheck>>
   const settings = compileSchema(documents.settings as Schema)
   const steps = <K extends Kind>(kind: K, raw: unknown) =>
     checkObject(kind, kinds[kind], policies, raw) as Generator<void, Verdict<KindMap[K]>>
@@ -92,12 +75,11 @@ export function createValidator(
   }
 }
 
-interface KindCheck {
-  readonly apiVersion: string
+interface KindCheck extends KindRow {
   readonly checker: Checker
 }
 
-function ownKind(document: unknown, kind: 'Route' | 'Backend'): KindCheck {
+function crdChecker(document: unknown, kind: Kind, row: KindRow): Checker {
   const crd = document as {
     readonly spec?: {
       readonly group?: string
@@ -109,14 +91,15 @@ function ownKind(document: unknown, kind: 'Route' | 'Backend'): KindCheck {
   const spec = version?.schema.openAPIV3Schema.properties?.spec
   if (version === undefined || spec === undefined || crd.spec?.names?.kind !== kind)
     throw new TypeError(`this is not the CustomResourceDefinition of ${kind}`)
-  const checker = compileSchema({
+  if (crd.spec.group !== row.group || version.name !== row.version)
+    throw new TypeError(`the CustomResourceDefinition of ${kind} is not of ${apiVersionOf(row)}`)
+  return compileSchema({
     type: 'object',
     required: ['spec'],
     properties: { ...IDENTITY, spec },
     // Written by the status writer alone; what a file says there counts for nothing.
     'x-headgate-unread': ['status'],
   })
-  return { apiVersion: `${crd.spec.group}/${version.name}`, checker }
 }
 
 const IDENTITY: Readonly<Record<string, Schema>> = {
@@ -125,22 +108,21 @@ const IDENTITY: Readonly<Record<string, Schema>> = {
   metadata: METADATA_SCHEMA,
 }
 
-function coreKind(kind: keyof typeof CORE_KINDS): KindCheck {
-  const { apiVersion, properties, required = [], unread = [] } = CORE_KINDS[kind]
+function coreChecker({ properties, required = [], unread = [] }: CoreSchema): Checker {
   const schema: Schema = {
     type: 'object',
     required,
     properties: { ...IDENTITY, ...properties },
     'x-headgate-unread': unread,
   }
-  return { apiVersion, checker: compileSchema(schema, { unknown: 'warn' }) }
+  return compileSchema(schema, { unknown: 'warn' })
 }
 
 type Raw = { readonly apiVersion?: unknown; readonly kind?: unknown; readonly metadata?: unknown }
 
 function* checkObject(
   kind: Kind,
-  { apiVersion, checker }: KindCheck,
+  row: KindCheck,
   policies: readonly PolicyDefinition[],
   raw: unknown,
 ): Generator<void, Verdict<unknown>> {
@@ -149,14 +131,13 @@ function* checkObject(
   // Before anything is compiled or compared: what costs too much must not cost that much to be refused.
   const costs = costProblems(kind, raw)
   if (costs.length > 0) return { ok: false, problems: costs }
-  const { value, problems, warnings } = yield* checker.steps(raw)
+  const { value, problems, warnings } = yield* row.checker.steps(raw)
   const object = value as Identified
-  problems.push(...identityProblems(kind, apiVersion, raw as Raw))
+  problems.push(...identityProblems(kind, apiVersionOf(row), raw as Raw))
   if (isObject(object.metadata)) problems.push(...metadataProblems(kind, object.metadata))
   else if (problems.every((problem) => problem.path[0] !== 'metadata'))
     problems.push({ path: ['metadata', 'name'], reason: 'Required', message: 'must be given' })
-  if (kind === 'Secret') problems.push(...base64Problems(object, 'data'))
-  if (kind === 'ConfigMap') problems.push(...base64Problems(object, 'binaryData'))
+  if (row.payload !== undefined) problems.push(...base64Problems(object, row.payload.base64))
   if (kind === 'Route' || kind === 'Backend') problems.push(...unbuiltFields(kind, object))
   // Last, because it relies on everything having its type.
   if (kind === 'Route' && problems.length === 0) {
@@ -164,7 +145,7 @@ function* checkObject(
     problems.push(...(yield* pathProblems(object as unknown as Route)))
   }
   if (problems.length > 0) return { ok: false, problems }
-  return { ok: true, object: complete(kind, object), warnings }
+  return { ok: true, object: complete(row, object), warnings }
 }
 
 interface Identified {
@@ -218,12 +199,12 @@ function isBase64(text: string): boolean {
 }
 
 /** What is not in the schemas: the namespace of a file that gives none, and a Secret's `stringData`. */
-function complete(kind: Kind, object: Identified): unknown {
-  const namespace = kind === 'Namespace' ? '' : (object.metadata.namespace ?? 'default')
+function complete({ namespaced, payload }: KindRow, object: Identified): unknown {
+  const namespace = namespaced ? (object.metadata.namespace ?? 'default') : ''
   const metadata =
     object.metadata.namespace === namespace ? object.metadata : Object.freeze({ ...object.metadata, namespace })
   const { stringData, ...rest } = object
-  if (kind !== 'Secret' || stringData === undefined)
+  if (payload?.written === undefined || stringData === undefined)
     return metadata === object.metadata ? object : Object.freeze({ ...object, metadata })
   const data = { ...(object.data as Record<string, string>) }
   for (const [key, text] of Object.entries(stringData as Record<string, string>))

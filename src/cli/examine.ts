@@ -1,16 +1,27 @@
 /** Validates and compiles manifests, and collects findings for every object that is not served as written. */
 import type { Condition } from '../api/condition.ts'
+import { KIND_NAMES, KINDS, type KindMap, type KindRow } from '../api/kinds.ts'
 import { SERVICE_NAME_LABEL } from '../api/kubernetes.ts'
 import type { KubeObject } from '../api/object.ts'
 import type { SettingsObject } from '../api/settings.ts'
-import type { KindMap, Validator } from '../api/validate.ts'
+import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
 import { CompileState } from '../compile/compile-state.ts'
-import { noResources, type Resource, type ResourceSet, refusedKey, type Unreachable } from '../compile/resource-set.ts'
+import { payloadFaceOf } from '../compile/payload-face.ts'
+import { nodeId } from '../compile/reference-graph.ts'
+import {
+  noResources,
+  type PayloadFace,
+  type Resource,
+  type ResourceSet,
+  refusedKey,
+  type Unreachable,
+} from '../compile/resource-set.ts'
 import { unreachableBy } from '../compile/unreachable.ts'
+import { runInSlices } from '../lib/time-slice.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Definition } from '../source/folder/definition.ts'
-import { runInSlices } from '../source/folder/parse-file.ts'
+import { systemTimers } from '../thread/system-timers.ts'
 import { type ProcessShare, workerSettings } from '../thread/worker-settings.ts'
 import { DialGuard, type ReservedDestinations } from '../transport/dial-guard.ts'
 import { aboutObject, type Finding, fromField } from './finding.ts'
@@ -53,7 +64,7 @@ export async function examine(
 /** Compiles with the addresses that the dial guard refuses independently of the machine marked as unreachable. */
 async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
   const memo = new CompileState()
-  const first = await runInSlices(compile(resources, memo))
+  const first = await runInSlices(compile(resources, memo), systemTimers)
   const guard = new DialGuard(workerSettings(resources.settings, ALONE, [], ANYWHERE).dial)
   const unreachable = new FrozenMapBuilder<Unreachable>()
   for (const [id, endpoints] of first.endpoints) {
@@ -66,7 +77,7 @@ async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
     if (fault !== undefined) unreachable.set(id, fault)
   }
   if (unreachable.freeze().size === 0) return first
-  return await runInSlices(compile({ ...resources, unreachable: unreachable.freeze() }, memo))
+  return await runInSlices(compile({ ...resources, unreachable: unreachable.freeze() }, memo), systemTimers)
 }
 
 const ALONE: ProcessShare = { clients: 0, upstreams: 0, seed: '' }
@@ -81,16 +92,7 @@ type Builders = { readonly [K in keyof KindMap]: FrozenMapBuilder<Resource<KindM
 
 function admit(objects: readonly Definition[], settings: SettingsObject, validator: Validator, findings: Finding[]) {
   const refused = new FrozenMapBuilder<NonNullable<ReturnType<ResourceSet['refused']['get']>>>()
-  const builders: Builders = {
-    Route: new FrozenMapBuilder(),
-    Backend: new FrozenMapBuilder(),
-    Ingress: new FrozenMapBuilder(),
-    Secret: new FrozenMapBuilder(),
-    Service: new FrozenMapBuilder(),
-    EndpointSlice: new FrozenMapBuilder(),
-    ConfigMap: new FrozenMapBuilder(),
-    Namespace: new FrozenMapBuilder(),
-  }
+  const builders = Object.fromEntries(KIND_NAMES.map((kind) => [kind, new FrozenMapBuilder()])) as unknown as Builders
   let count = 0
   const take = <K extends keyof KindMap>(kind: K, definition: Definition) => {
     const { key } = definition
@@ -112,8 +114,7 @@ function admit(objects: readonly Definition[], settings: SettingsObject, validat
     backends: builders.Backend.freeze(),
     services: builders.Service.freeze(),
     endpointSlices: bySlicedService(builders.EndpointSlice),
-    secrets: builders.Secret.freeze(),
-    configMaps: builders.ConfigMap.freeze(),
+    payloads: facesOf(builders),
     namespaces: builders.Namespace.freeze(),
     refused: refused.freeze(),
   }
@@ -124,6 +125,17 @@ function createdAt({ metadata }: KubeObject): number | undefined {
   const { creationTimestamp } = metadata
   const time = creationTimestamp === undefined ? Number.NaN : Date.parse(creationTimestamp)
   return Number.isNaN(time) ? undefined : time
+}
+
+function facesOf(builders: Builders): ResourceSet['payloads'] {
+  const faces = new FrozenMapBuilder<PayloadFace>()
+  for (const kind of KIND_NAMES) {
+    const { payload }: KindRow = KINDS[kind]
+    if (payload === undefined) continue
+    for (const { key, object } of builders[kind].freeze().values())
+      faces.set(nodeId(kind, key), payloadFaceOf(payload, object))
+  }
+  return faces.freeze()
 }
 
 function bySlicedService(slices: Builders['EndpointSlice']): ResourceSet['endpointSlices'] {

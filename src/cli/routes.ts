@@ -4,6 +4,7 @@ import type { PolicySet } from '../policy/policy-set.ts'
 import type { Host, Match, Rule, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
 import { loadManifests } from '../source/folder/load-manifests.ts'
 import { formatSettingsProblem } from '../source/settings.ts'
+import { systemTimers } from '../thread/system-timers.ts'
 import { settingsOf } from './config.ts'
 import { examine } from './examine.ts'
 import { formatFinding, fromSource } from './finding.ts'
@@ -25,7 +26,7 @@ export async function showRoutes(command: RoutesCommand, validator: Validator, i
     return 1
   }
   const { settings } = composed
-  const loaded = await loadManifests([command.config])
+  const loaded = await loadManifests([command.config], systemTimers)
   if (loaded.missing > 0) {
     for (const problem of loaded.problems) io.err(`${formatFinding(fromSource(problem))}\n`)
     return 1

@@ -1,5 +1,6 @@
 import type { Validator } from '../api/validate.ts'
 import { loadManifests } from '../source/folder/load-manifests.ts'
+import { systemTimers } from '../thread/system-timers.ts'
 import { settingsOf } from './config.ts'
 import { examine } from './examine.ts'
 import { type Finding, formatFinding, fromSettings, fromSource, sortFindings } from './finding.ts'
@@ -15,7 +16,7 @@ export async function validate(command: ValidateCommand, validator: Validator, i
   // With invalid settings the manifests are validated against the default settings.
   const settings = composed.ok ? composed : await settingsOf(undefined, [], validator)
   if (!settings.ok) throw new TypeError('the schema rejects its own defaults')
-  const loaded = await loadManifests(command.paths)
+  const loaded = await loadManifests(command.paths, systemTimers)
   findings.push(...loaded.problems.map(fromSource))
   const examined = await examine(loaded.objects, settings.settings, validator)
   findings.push(...examined.findings)

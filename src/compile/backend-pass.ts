@@ -2,12 +2,14 @@
  * Backends, and Services named directly: their options, whether they can be referred to, and where they are reached.
  */
 import { isDeepStrictEqual } from 'node:util'
+import { KINDS, referencesOf } from '../api/kinds.ts'
 import type { Backend, EndpointAddress } from '../snapshot/snapshot.ts'
 import { backendOf, defaultBackend } from './backend.ts'
 import type { CompileState } from './compile-state.ts'
 import type { Fault } from './conditions.ts'
 import { inlineService, reach, sameEndpoints } from './endpoints.ts'
 import { statusName } from './ingress.ts'
+import { keyOfNode, nodeId } from './reference-graph.ts'
 import { type Face, faceOf, targetFaults } from './references.ts'
 import { type ResourceSet, refusedKey } from './resource-set.ts'
 import type { WorkBudget } from './work-budget.ts'
@@ -16,18 +18,18 @@ export function* lookAtTargets(memo: CompileState, resources: ResourceSet, budge
   const { work } = memo
   for (const id of work.targets) {
     const face = faceOf(resources, id)
-    const dependents = memo.dependents.get(id)
-    if (!isDeepStrictEqual(face, memo.faces.get(id)) && dependents !== undefined)
-      for (const key of dependents) work.references.add(key)
-    if (dependents === undefined) memo.faces.delete(id)
-    else memo.faces.set(id, face)
-    enterService(memo, resources, id, dependents !== undefined)
-    put(memo, id, snapshotOf(resources, id, face, dependents !== undefined))
+    const used = memo.graph.has('Backend', id)
+    if (!isDeepStrictEqual(face, memo.faces.get(id)))
+      for (const user of memo.graph.users('Backend', id)) work.references.add(keyOfNode(user))
+    if (used) memo.faces.set(id, face)
+    else memo.faces.delete(id)
+    enterService(memo, resources, id)
+    put(memo, id, snapshotOf(resources, id, face, used))
     work.endpoints.add(id)
     if (inlineService(id) === undefined) work.statuses.add(refusedKey('Backend', id))
     work.targets.delete(id)
     memo.counts.targets++
-    if (budget.spend(4 + (dependents?.size ?? 0) / 16)) yield
+    if (budget.spend(4 + memo.graph.count('Backend', id) / 16)) yield
   }
 }
 
@@ -45,30 +47,12 @@ function put(memo: CompileState, id: string, backend: Backend | undefined): void
   else if (!isDeepStrictEqual(before, backend)) memo.backends.set(id, backend)
 }
 
-/** Remembers whose endpoints depend on which Service. */
-function enterService(memo: CompileState, resources: ResourceSet, id: string, used: boolean): void {
-  const before = memo.serviceOf.get(id)
-  const now = serviceOf(resources, id, used)
-  if (before === now) return
-  if (before !== undefined) {
-    const users = memo.serviceUsers.get(before)
-    users?.delete(id)
-    if (users?.size === 0) memo.serviceUsers.delete(before)
-    memo.serviceOf.delete(id)
-  }
-  if (now === undefined) return
-  const users = memo.serviceUsers.get(now)
-  if (users === undefined) memo.serviceUsers.set(now, new Set([id]))
-  else users.add(id)
-  memo.serviceOf.set(id, now)
-}
-
-function serviceOf(resources: ResourceSet, id: string, used: boolean): string | undefined {
-  const inline = inlineService(id)
-  if (inline !== undefined) return used ? inline.service : undefined
+/** Remembers whose endpoints depend on which Service; where a rule names one directly, its Route has said so. */
+function enterService(memo: CompileState, resources: ResourceSet, id: string): void {
+  if (inlineService(id) !== undefined) return
   const backend = resources.backends.get(id)?.object
-  const service = backend?.spec.service
-  return service === undefined ? undefined : `${backend?.metadata.namespace}/${service.name}`
+  const references = backend === undefined ? [] : referencesOf('Backend', backend.metadata.namespace, backend, KINDS)
+  memo.graph.set(nodeId('Backend', id), references)
 }
 
 export function* gatherEndpoints(
@@ -96,7 +80,7 @@ function enterFaults(memo: CompileState, id: string, now: readonly Fault[]): voi
   if (now.length === 0) memo.targetFaults.delete(id)
   else memo.targetFaults.set(id, now)
   if (inlineService(id) === undefined) memo.work.statuses.add(refusedKey('Backend', id))
-  for (const key of memo.dependents.get(id) ?? []) memo.work.statuses.add(statusName(key))
+  for (const user of memo.graph.users('Backend', id)) memo.work.statuses.add(statusName(keyOfNode(user)))
 }
 
 function enterNames(

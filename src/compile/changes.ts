@@ -1,10 +1,12 @@
 /** What is different between two sets of resources, as work to be done. */
 import { isDeepStrictEqual } from 'node:util'
+import { isConfiguration } from '../api/kinds.ts'
 import type { Namespace } from '../api/kubernetes.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { CompileState } from './compile-state.ts'
 import { ingressRoutes, statusName } from './ingress.ts'
+import { keyOfNode, kindOfNode } from './reference-graph.ts'
 import { type Resource, type ResourceSet, refusedKey } from './resource-set.ts'
 import { hostOf } from './route-pass.ts'
 import { grantsByLabels } from './tenancy.ts'
@@ -32,16 +34,20 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
     if (budget.spend(1)) yield
   }
   for (const { key } of before.services.changesTo(resources.services)) {
-    addAll(work.targets, memo.serviceUsers.get(key))
+    concern(memo, 'Service', key)
+    if (budget.spend(1)) yield
+  }
+  for (const { key } of before.payloads.changesTo(resources.payloads)) {
+    concern(memo, kindOfNode(key), keyOfNode(key))
     if (budget.spend(1)) yield
   }
   for (const { key } of before.endpointSlices.changesTo(resources.endpointSlices)) {
-    addAll(work.endpoints, memo.serviceUsers.get(key))
+    for (const user of memo.graph.users('Service', key)) work.endpoints.add(keyOfNode(user))
     if (budget.spend(1)) yield
   }
   for (const { key } of before.unreachable.changesTo(resources.unreachable)) {
-    for (const route of memo.dependents.get(key) ?? []) work.statuses.add(statusName(route))
-    if (budget.spend(1 + (memo.dependents.get(key)?.size ?? 0) / 16)) yield
+    for (const user of memo.graph.users('Backend', key)) work.statuses.add(statusName(keyOfNode(user)))
+    if (budget.spend(1 + memo.graph.count('Backend', key) / 16)) yield
   }
   for (const { key, after } of before.holds.changesTo(resources.holds)) {
     // A name that no Route has any more has a place as long as it is kept.
@@ -82,7 +88,7 @@ function* noteRefused(
     const { kind, key } = (change.after ?? change.before)!
     if (kind === 'Route' || kind === 'Backend' || kind === 'Ingress') work.statuses.add(refusedKey(kind, key))
     if (kind === 'Backend') work.targets.add(key)
-    if (kind === 'Service') addAll(work.targets, memo.serviceUsers.get(key))
+    if (!isConfiguration(kind)) concern(memo, kind, key)
     if (budget.spend(1)) yield
   }
 }
@@ -159,13 +165,21 @@ function sameFrontends(a: SettingsObject, b: SettingsObject): boolean {
 /** Every Backend, and whatever else is referred to. */
 function* targetsIn(memo: CompileState, resources: ResourceSet): Generator<string, void> {
   yield* resources.backends.keys()
-  yield* memo.dependents.keys()
+  yield* memo.graph.targets('Backend')
 }
 
 function sameForTargets(a: SettingsObject, b: SettingsObject): boolean {
   return (
     a === b || (a.tenancy === b.tenancy && isDeepStrictEqual(a.upstreams.externalTargets, b.upstreams.externalTargets))
   )
+}
+
+/** Whoever refers to it may see something else now. */
+function concern({ graph, work }: CompileState, kind: string, key: string): void {
+  for (const user of graph.users(kind, key)) {
+    const list = kindOfNode(user) === 'Backend' ? work.targets : work.references
+    list.add(keyOfNode(user))
+  }
 }
 
 function addAll(to: Set<string>, from: Iterable<string> | undefined): void {

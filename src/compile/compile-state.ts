@@ -18,6 +18,7 @@ import { NamespaceCosts } from './namespace-cost.ts'
 import type { Owner, Ownership, Permission } from './ownership.ts'
 import type { Claim, MatchPlan, RoutePlan } from './plan.ts'
 import { PolicyInterner } from './policy-interner.ts'
+import { ReferenceGraph } from './reference-graph.ts'
 import type { BrokenReference, Face } from './references.ts'
 import { noResources, type ResourceSet } from './resource-set.ts'
 import type { Tenancy } from './tenancy.ts'
@@ -152,12 +153,8 @@ export class CompileState {
   readonly routes = new Map<string, RouteState>()
   readonly hosts = new Map<string, HostState>()
   readonly faces = new Map<string, Face>()
-  /** Routes by the backend ids that they refer to. */
-  readonly dependents = new Map<string, Set<string>>()
-  /** Backend ids by the key of their Service. */
-  readonly serviceUsers = new Map<string, Set<string>>()
-  /** The Service a Backend had when it was last looked at. */
-  readonly serviceOf = new Map<string, string>()
+  /** What the Routes and Backends that were last compiled refer to. */
+  readonly graph = new ReferenceGraph()
   readonly costs = new NamespaceCosts()
   readonly book = new PolicyInterner()
   readonly partitions = new FrontendPartitions()

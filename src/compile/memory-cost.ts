@@ -5,8 +5,9 @@
  */
 import { policyVariants } from '../api/cost.ts'
 import type { Ingress } from '../api/ingress.ts'
+import type { Kind } from '../api/kinds.ts'
 import type { EndpointSlice } from '../api/kubernetes.ts'
-import type { Kind, KubeObject } from '../api/object.ts'
+import type { KubeObject } from '../api/object.ts'
 import type { Route } from '../api/route.ts'
 
 /** The object as served, as the source holds it, and what a compile makes of it. */

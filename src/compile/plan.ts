@@ -3,7 +3,9 @@
  * looked at.
  */
 import { isDeepStrictEqual } from 'node:util'
+import { KINDS, referencesOf } from '../api/kinds.ts'
 import type { Policies } from '../api/policies.ts'
+import type { Reference } from '../api/references.ts'
 import type { BackendRef, Delegate, Route, RouteMatch, RouteRule, RouteValueMatch } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { normalizePath } from '../pattern/path.ts'
@@ -28,6 +30,8 @@ export interface RoutePlan {
   readonly hostnames: readonly string[]
   readonly claim: Claim
   readonly rules: readonly RulePlan[]
+  /** Everything it refers to. */
+  readonly references: readonly Reference[]
 }
 
 /** What a Route says as the possible owner of a hostname; the same object as long as it says the same. */
@@ -81,6 +85,11 @@ export function planRoute(
         ? 'QuotaExceeded'
         : undefined
   const hostnames = spec.hostnames ?? []
+  const references =
+    before?.resource === resource
+      ? before.references
+      : referencesOf('Route', metadata.namespace, resource.object, KINDS)
+  const targets = targetsByRule(references)
   return {
     resource,
     namespace: metadata.namespace,
@@ -92,7 +101,8 @@ export function planRoute(
     rules:
       before?.resource === resource && before.frontends === frontends
         ? before.rules
-        : spec.rules.map((rule, order) => planRule(resource, rule, order, frontends)),
+        : spec.rules.map((rule, order) => planRule(resource, rule, order, frontends, targets.get(order))),
+    references,
   }
 }
 
@@ -143,20 +153,31 @@ function planRule(
   rule: RouteRule,
   order: number,
   frontends: FrontendSet | undefined,
+  ids: ReadonlyMap<unknown, string> | undefined,
 ): RulePlan {
-  const { key, created, object, stale } = resource
+  const { key, created, stale } = resource
   const closed = stale !== undefined && (stale.closedRules === 'all' || stale.closedRules.has(rule.name))
   const matches = rule.matches.map((entry, matchOrder) => {
     const match = { ...conditionsOf(entry), frontends }
     return { match, created, route: key, ruleOrder: order, matchOrder, identity: identityOf(match) }
   })
-  const targets = (rule.backendRefs ?? []).map((ref) => ({ ref, id: targetId(object.metadata.namespace, ref) }))
+  const targets = (rule.backendRefs ?? []).map((ref, i) => ({ ref, id: ids?.get(i) ?? '' }))
   return { rule, matches, targets, closed }
 }
 
-function targetId(namespace: string, ref: BackendRef): string {
-  if (ref.service !== undefined) return serviceBackendId(namespace, ref.service)
-  return `${ref.namespace ?? namespace}/${ref.name}`
+/** Backend ids by the position of the rule, and of the entry in its `backendRefs`. */
+function targetsByRule(references: readonly Reference[]): ReadonlyMap<unknown, ReadonlyMap<unknown, string>> {
+  const rules = new Map<unknown, Map<unknown, string>>()
+  for (const { kind, namespace, name, port = '', purpose, path } of references) {
+    const [, , rule, list, entry] = path
+    if (purpose !== 'Traffic' || list !== 'backendRefs') continue
+    const ids = rules.get(rule) ?? new Map<unknown, string>()
+    rules.set(
+      rule,
+      ids.set(entry, kind === 'Service' ? serviceBackendId(namespace, { name, port }) : `${namespace}/${name}`),
+    )
+  }
+  return rules
 }
 
 const NONE: readonly never[] = Object.freeze([])

@@ -84,6 +84,25 @@ export function digestOf(text: string): string {
   return hash('sha256', text, 'hex').slice(0, 32)
 }
 
+/**
+ * The text that tells policy sets apart. Plans stand in it by their digests: a page of the settings is in the policies
+ * of every rule, and is read once.
+ */
+export function canonicalForm({ policies, ...content }: Omit<PolicySet, 'digest'>): string {
+  if (policies === undefined) return JSON.stringify(content)
+  const digests = Object.entries(policies).map(([key, plan]) => [key, planDigest(plan)])
+  return JSON.stringify({ ...content, policies: digests })
+}
+
+const PLAN_DIGESTS = new WeakMap<object, string>()
+
+function planDigest(plan: unknown): string {
+  if (typeof plan !== 'object' || plan === null) return digestOf(JSON.stringify(plan))
+  let digest = PLAN_DIGESTS.get(plan)
+  if (digest === undefined) PLAN_DIGESTS.set(plan, (digest = digestOf(JSON.stringify(plan))))
+  return digest
+}
+
 function actionOf({ redirect, respond }: RouteRule): PolicySet['action'] {
   if (redirect !== undefined) {
     const { scheme, hostname, port, path, statusCode } = redirect

@@ -2,7 +2,7 @@
 
 import type { PolicySet } from '../policy/policy-set.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
-import { digestOf } from './policies.ts'
+import { canonicalForm, digestOf } from './policies.ts'
 
 interface InternedPolicy {
   readonly set: PolicySet
@@ -23,7 +23,7 @@ export class PolicyInterner {
 
   /** The one object for this content. */
   intern(content: Omit<PolicySet, 'digest'>): PolicySet {
-    const digest = digestOf(JSON.stringify(content))
+    const digest = digestOf(canonicalForm(content))
     return (this.#byDigest.get(digest) ?? this.#add({ digest, ...content })).set
   }
 

@@ -1,11 +1,13 @@
 /** What the names in `backendRefs` and in a Backend's `service` lead to. */
 import type { BackendSpec } from '../api/backend.ts'
 import type { ConditionReason } from '../api/condition.ts'
+import { isSensitive } from '../api/kinds.ts'
 import type { Service } from '../api/kubernetes.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { BackendRef } from '../snapshot/snapshot.ts'
 import type { Fault } from './conditions.ts'
 import { findPort, inlineService, type Reach, unlistedPort } from './endpoints.ts'
+import { payloadFault } from './payload-face.ts'
 import type { RoutePlan } from './plan.ts'
 import { type ResourceSet, refusedKey } from './resource-set.ts'
 
@@ -16,7 +18,8 @@ export type Face =
 
 /** A reference that leads nowhere, or where it must not. */
 export interface BrokenReference {
-  readonly rule: string
+  /** Undefined where it is the whole Route's. */
+  readonly rule: string | undefined
   readonly reason: ConditionReason
   /** What is missing and what to do. */
   readonly message: string
@@ -82,6 +85,19 @@ export function resolveTargets(
     broken.push(found.found ? notAllowed(rule.name, id, plan.namespace) : { rule: rule.name, ...told(found) })
     return { weight, priority, refuse: 'BackendNotFound' }
   })
+}
+
+/** ConfigMaps and Secrets that policies name; whoever needs a content that is missing fails closed by itself. */
+export function brokenContents(resources: ResourceSet, plan: RoutePlan): BrokenReference[] {
+  const broken: BrokenReference[] = []
+  for (const reference of plan.references) {
+    if (!isSensitive(reference.kind)) continue
+    const fault = payloadFault(resources, reference)
+    if (fault === undefined) continue
+    const [, list, order] = reference.path
+    broken.push({ rule: list === 'rules' ? plan.rules[Number(order)]?.rule.name : undefined, ...fault })
+  }
+  return broken
 }
 
 function told({ reason, message }: Face & { found: false }) {

@@ -1,8 +1,9 @@
 /** What `compile` reads: every valid object in the version that is served, and what is known of the others. */
 import type { Backend } from '../api/backend.ts'
 import type { Ingress } from '../api/ingress.ts'
-import type { ConfigMap, EndpointSlice, Namespace, Secret, Service } from '../api/kubernetes.ts'
-import type { FieldProblem, Kind } from '../api/object.ts'
+import type { Kind } from '../api/kinds.ts'
+import type { EndpointSlice, Namespace, Service } from '../api/kubernetes.ts'
+import type { FieldProblem } from '../api/object.ts'
 import type { Route } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { FrozenMap } from '../snapshot/frozen-map.ts'
@@ -44,8 +45,8 @@ export interface ResourceSet {
   readonly services: FrozenMap<Resource<Service>>
   /** By the key of their Service, then by their own. */
   readonly endpointSlices: FrozenMap<ReadonlyMap<string, Resource<EndpointSlice>>>
-  readonly secrets: FrozenMap<Resource<Secret>>
-  readonly configMaps: FrozenMap<Resource<ConfigMap>>
+  /** By kind and key: of ConfigMaps and Secrets what may be known to others than their users. */
+  readonly payloads: FrozenMap<PayloadFace>
   /** By `/name`. */
   readonly namespaces: FrozenMap<Resource<Namespace>>
   /** By hostname; they count in Strict alone. */
@@ -54,6 +55,15 @@ export interface ResourceSet {
   readonly refused: FrozenMap<Refused>
   /** By backend id: why none of its addresses can be used, where that is no matter of pods that come and go. */
   readonly unreachable: FrozenMap<Unreachable>
+}
+
+/** An object with a payload as those see it who refer to it. The payload itself is nowhere near a compile. */
+export interface PayloadFace {
+  /** Of a Secret. */
+  readonly type?: string
+  readonly keys: ReadonlySet<string>
+  /** Keys whose content is not delivered, with why not. */
+  readonly refused: ReadonlyMap<string, string>
 }
 
 /** Found out while it runs: names are resolved and addresses judged outside of `compile`. */
@@ -76,8 +86,7 @@ export function noResources(settings: SettingsObject): ResourceSet {
     backends: new FrozenMap(),
     services: new FrozenMap(),
     endpointSlices: new FrozenMap(),
-    secrets: new FrozenMap(),
-    configMaps: new FrozenMap(),
+    payloads: new FrozenMap(),
     namespaces: new FrozenMap(),
     holds: new FrozenMap(),
     refused: new FrozenMap(),

@@ -5,7 +5,8 @@ import type { Route } from '../api/route.ts'
 import type { CompileState, HostState, RouteState } from './compile-state.ts'
 import { nameOfRoute, routeAt, statusName } from './ingress.ts'
 import { claimedHostnames, isOurs, planRoute, type RoutePlan } from './plan.ts'
-import { type BrokenReference, faceOf, resolveTargets } from './references.ts'
+import { keyOfNode, kindOfNode, nodeId } from './reference-graph.ts'
+import { type BrokenReference, brokenContents, faceOf, resolveTargets } from './references.ts'
 import type { Resource, ResourceSet } from './resource-set.ts'
 import type { WorkBudget } from './work-budget.ts'
 
@@ -26,7 +27,7 @@ export function* planRoutes(memo: CompileState, resources: ResourceSet, budget: 
       plan === undefined ? [] : claimedHostnames(plan),
     )
     const targets = plan === undefined ? [] : targetsOf(plan)
-    enterTargets(memo, key, before?.targets ?? [], targets)
+    enterReferences(memo, key, plan)
     if (state !== undefined && plan !== undefined) {
       state.hostnames = claimedHostnames(plan)
       state.targets = targets
@@ -127,25 +128,14 @@ export function hostOf(memo: CompileState, hostname: string): HostState {
   return host
 }
 
-function enterTargets(memo: CompileState, key: string, before: readonly string[], after: readonly string[]): void {
-  const still = new Set(after)
-  for (const id of before) {
-    if (still.has(id)) continue
-    const users = memo.dependents.get(id)
-    users?.delete(key)
-    if (users?.size !== 0) continue
-    memo.dependents.delete(id)
-    memo.work.targets.add(id)
-  }
-  for (const id of after) {
-    const users = memo.dependents.get(id)
-    if (users !== undefined) users.add(key)
-    else {
-      memo.dependents.set(id, new Set([key]))
-      memo.work.targets.add(id)
-    }
-  }
+/** A Backend that nothing referred to before, or nothing refers to any more, is looked at. */
+function enterReferences({ graph, work }: CompileState, key: string, plan: RoutePlan | undefined): void {
+  const references = plan === undefined || plan.unserved !== undefined ? NONE : plan.references
+  const { gained, lost } = graph.set(nodeId('Route', key), references)
+  for (const node of [...gained, ...lost]) if (kindOfNode(node) === 'Backend') work.targets.add(keyOfNode(node))
 }
+
+const NONE: readonly never[] = Object.freeze([])
 
 export function* resolveReferences(
   memo: CompileState,
@@ -158,6 +148,7 @@ export function* resolveReferences(
     if (state !== undefined && state.plan.unserved === undefined) {
       const broken: BrokenReference[] = []
       const references = state.plan.rules.map((_, order) => resolveTargets(state.plan, order, face, broken))
+      broken.push(...brokenContents(resources, state.plan))
       if (!isDeepStrictEqual(state.references, references)) {
         state.references = references
         state.version++

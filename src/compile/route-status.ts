@@ -125,13 +125,14 @@ function unreachable({ plan, references, targets }: RouteState, faultsOf: Status
 
 /** Each finding once, with the rules that have it. */
 export function byRules(references: readonly BrokenReference[]): readonly Fault[] {
-  const rules = new Map<string, { readonly reason: Fault['reason']; readonly names: Set<string> }>()
+  const rules = new Map<string, { readonly reason: Fault['reason']; readonly names: Set<string | undefined> }>()
   for (const { rule, reason, message } of references) {
     const found = rules.get(message) ?? { reason, names: new Set() }
     rules.set(message, found)
     found.names.add(rule)
   }
   return [...rules].map(([message, { reason, names }]) => {
+    if (names.delete(undefined) && names.size === 0) return { reason, message }
     const more = names.size > TOLD ? ` and ${names.size - TOLD} more` : ''
     return {
       reason,

@@ -11,7 +11,7 @@ import type { Logger } from '../log/process-log.ts'
 import type { ListenerRows } from '../shared-memory/listener-rows.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { SourceEvent, SourceHandler } from '../source/source.ts'
-import type { ListenerSettings } from '../thread/messages.ts'
+import type { ListenerSettings, ToWorker } from '../thread/messages.ts'
 import type { LastGood } from '../thread/retained-state.ts'
 import type { Endpoints, EndpointsEvents } from './endpoints/endpoints.ts'
 import type { BuildStages, Pipeline } from './publish/pipeline.ts'
@@ -32,21 +32,22 @@ export interface ConfigurationRooms {
   readonly cleared: ResourcesEvents['cleared']
 }
 
-export type ConfigurationInput = Omit<ResourcesOptions, 'servicesInUse' | 'events'>
+export type ConfigurationInput = Omit<ResourcesOptions, 'servicesInUse' | 'send' | 'events'>
 
 export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> {
   readonly #rooms: ConfigurationRooms
   readonly #resources: Resources
   #settings: SettingsObject
   #synced = false
-  /** What workers listen on; set when they may be told. */
+  /** What workers listen on; set once they may be sent anything. */
   #sockets: readonly ListenerSettings[] | undefined
 
   constructor(rooms: ConfigurationRooms, input: ConfigurationInput) {
     this.#rooms = rooms
     this.#settings = input.settings
     const servicesInUse = (): Iterable<string> => rooms.endpoints.services
-    this.#resources = new Resources({ ...input, servicesInUse, events: this.#resourcesEvents() })
+    const send = (message: ToWorker): void => rooms.pipeline.send(message)
+    this.#resources = new Resources({ ...input, servicesInUse, send, events: this.#resourcesEvents() })
     rooms.pipeline.start(this.#buildStages())
   }
 
@@ -73,7 +74,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#resources.synced()
   }
 
-  /** Workers may be told: from now on, not before, everything that is in force. */
+  /** From now on, not before, workers are sent everything that is in force. */
   open(settings: SettingsObject, sockets: readonly ListenerSettings[]): void {
     this.#settings = settings
     this.#sockets = sockets
@@ -100,9 +101,15 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#resources.useUnreachable(all)
   }
 
+  /** A generation serves everywhere. */
+  served(generation: number): void {
+    this.#resources.served(generation)
+  }
+
   /** Regularly: what ends by itself, and what can be given back. */
   tend(): void {
     this.#rooms.endpoints.tend()
+    this.#resources.served(this.#rooms.block.appliedEverywhere())
     this.#resources.tend()
   }
 
@@ -125,13 +132,13 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       prepareEndpoints: (sets) => endpoints.prepare(sets),
       prepareStatuses: (next) => statuses.prepare(next),
       compiled: ({ compiled, resources: input, handovers, first }) => {
-        resources.compiled(compiled, input)
+        resources.compiled(compiled, input, first)
         statuses.handedOver(handovers)
         if (first) endpoints.adopt()
       },
       published: (generation) => {
         endpoints.seal()
-        resources.published()
+        resources.published(generation)
         statuses.commit(generation)
       },
       failed: (error) => log.error({ error }, 'a rebuild failed; what is served stays as it is'),

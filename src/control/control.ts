@@ -59,7 +59,7 @@ export class Control {
     this.#time = time
     this.#ports = data.ports
     this.#rooms = new Rooms(data, log, time, {
-      tell: (message) => this.#tell(message),
+      post: (message) => this.#post(message),
       configuration: () => this.#configuration,
       locate: (kind, key, path) => this.#source?.locate(kind, key, path),
     })
@@ -87,7 +87,7 @@ export class Control {
         pipeline.removeWorker(message.index)
         break
       case 'metrics':
-        void metrics.tryRead().then((answer) => this.#tell({ type: 'metrics', id: message.id, answer }))
+        void metrics.tryRead().then((answer) => this.#post({ type: 'metrics', id: message.id, answer }))
         break
       case 'stop':
         void this.#stop()
@@ -95,7 +95,7 @@ export class Control {
     }
   }
 
-  #tell(message: ControlToMain): void {
+  #post(message: ControlToMain): void {
     this.#main.postMessage(message)
   }
 
@@ -113,7 +113,7 @@ export class Control {
     this.#wanted = settings
     const real = this.#ports === undefined ? settings : withPorts(settings, this.#ports)
     this.#settings = real
-    this.#tell({ type: 'settings', settings })
+    this.#post({ type: 'settings', settings })
     if (this.#configuration !== undefined) {
       this.#configuration.useSettings(real)
       this.#log.info('new settings are in force; /api/v1/config shows them')
@@ -124,7 +124,7 @@ export class Control {
     const broken = notes.some(({ level }) => level === 'error')
     if (this.#settings === undefined && broken) {
       if (this.#data.settings === undefined) {
-        this.#tell({ type: 'refused', lines: notes.map(({ message }) => message) })
+        this.#post({ type: 'refused', lines: notes.map(({ message }) => message) })
         return
       }
       this.#useSettings(this.#data.settings)
@@ -141,7 +141,15 @@ export class Control {
     const failed = (error: unknown): void => this.#log.error({ error }, 'the source failed')
     const connection = choice.type === 'kubernetes' ? connectCluster(choice) : undefined
     if (connection !== undefined) this.#checkpoint = this.#openCheckpoint(settings, connection, failed)
-    const source = openSource(choice, settings.watchNamespaces, failed, connection, this.#checkpoint, memory)
+    const source = openSource(
+      choice,
+      settings.watchNamespaces,
+      failed,
+      connection,
+      this.#time,
+      this.#checkpoint,
+      memory,
+    )
     this.#source = source
     // What this process has served itself is the newer.
     const configuration = this.#configure(settings, source, [...kept, ...this.#data.lastGood])
@@ -177,8 +185,8 @@ export class Control {
         log: this.#log,
         observe: (events) => this.#duties?.accept(events),
         keep: (changes) => store.keep(changes),
-        retain: (name, version) => this.#tell({ type: 'served', name, version }),
-        cleared: (name) => this.#tell({ type: 'cleared', name }),
+        retain: (name, version) => this.#post({ type: 'served', name, version }),
+        cleared: (name) => this.#post({ type: 'cleared', name }),
       },
       {
         validator,
@@ -281,7 +289,7 @@ export class Control {
     const servesCheckpoint = list.some(({ reason }) => reason === 'RememberedState')
     if (servesCheckpoint !== this.#servesCheckpoint) block.setServesCheckpoint(servesCheckpoint)
     this.#servesCheckpoint = servesCheckpoint
-    this.#tell({ type: 'source', reasons: statuses.problems.ofSource().slice(0, REASONS) })
+    this.#post({ type: 'source', reasons: statuses.problems.ofSource().slice(0, REASONS) })
   }
 
   async #stop(): Promise<void> {

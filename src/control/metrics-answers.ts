@@ -1,4 +1,4 @@
-/** Answers of the control thread to whoever reads the metrics: at any time, also before it has settings. */
+/** Renders the metrics on request: at any time, also before the control thread has settings. */
 
 import type { Logger } from '../log/process-log.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
@@ -32,7 +32,7 @@ export class MetricsAnswers {
     return { contentType: registry.contentType, body: await registry.render() }
   }
 
-  /** A question never ends the thread that is asked. @returns undefined where there is no answer; the log says why */
+  /** A request never ends the thread. @returns undefined where the metrics cannot be read; the log has the cause */
   async tryRead(): Promise<MetricsText | undefined> {
     try {
       return await this.read()

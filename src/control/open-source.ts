@@ -1,10 +1,11 @@
-/** Where the resources come from, as the command line says it. */
-import type { Kind } from '../api/object.ts'
+/** Opens the source that the command line names. */
+import type { Kind } from '../api/kinds.ts'
+import type { TimerClock } from '../lib/clock.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
 import type { ClusterCheckpoint, ClusterIdentity } from '../source/checkpoint/cluster-checkpoint.ts'
 import { FolderSource } from '../source/folder/folder-source.ts'
 import type { KubernetesClient } from '../source/kubernetes/client.ts'
-import type { Needs, Source, SourceHandler, SourceLocation } from '../source/source.ts'
+import type { Interest, Source, SourceHandler, SourceLocation } from '../source/source.ts'
 import type { SourceChoice } from './thread-messages.ts'
 
 /** What a source and those who write into a cluster share. */
@@ -27,12 +28,13 @@ export function openSource(
   namespaces: readonly string[],
   failed: (error: unknown) => void,
   connection: Promise<ClusterConnection> | undefined,
+  time: TimerClock,
   memory?: ClusterCheckpoint,
   sizes?: Pick<MemoryBudget, 'file' | 'files'>,
 ): Source {
   if (choice.type === 'folder')
-    return new FolderSource(choice.folder, sizes && { maxFileBytes: sizes.file, maxBytes: sizes.files })
-  return new ClusterSource(connection ?? connectCluster(choice), namespaces, failed, memory)
+    return new FolderSource(choice.folder, time, sizes && { maxFileBytes: sizes.file, maxBytes: sizes.files })
+  return new ClusterSource(connection ?? connectCluster(choice), namespaces, failed, time, memory)
 }
 
 /**
@@ -53,21 +55,24 @@ class ClusterSource implements Source {
   readonly #connection: Promise<ClusterConnection>
   readonly #namespaces: readonly string[]
   readonly #failed: (error: unknown) => void
+  readonly #time: TimerClock
   readonly #memory: ClusterCheckpoint | undefined
   #source: Promise<Source> | undefined
   #loaded: Source | undefined
-  #needs: Needs | undefined
+  #interest: Interest | undefined
 
   constructor(
     connection: Promise<ClusterConnection>,
     namespaces: readonly string[],
     failed: (error: unknown) => void,
+    time: TimerClock,
     memory: ClusterCheckpoint | undefined,
   ) {
     this.#memory = memory
     this.#connection = connection
     this.#namespaces = namespaces
     this.#failed = failed
+    this.#time = time
   }
 
   start(handler: SourceHandler): void {
@@ -75,7 +80,7 @@ class ClusterSource implements Source {
     this.#source.then(
       (source) => {
         this.#loaded = source
-        if (this.#needs !== undefined) source.interest?.(this.#needs)
+        if (this.#interest !== undefined) source.interest?.(this.#interest)
         source.start(handler)
       },
       (error: unknown) => {
@@ -86,13 +91,13 @@ class ClusterSource implements Source {
     )
   }
 
-  interest(needs: Needs): void {
-    this.#needs = needs
-    this.#loaded?.interest?.(needs)
+  interest(interest: Interest): void {
+    this.#interest = interest
+    this.#loaded?.interest?.(interest)
   }
 
-  knows(kind: Kind, key: string, subject: string): boolean {
-    return this.#loaded?.knows?.(kind, key, subject) ?? false
+  knows(kind: Kind, key: string, target: string): boolean {
+    return this.#loaded?.knows?.(kind, key, target) ?? false
   }
 
   async stop(): Promise<void> {
@@ -114,7 +119,7 @@ class ClusterSource implements Source {
       namespaces: this.#namespaces,
       ingresses: true,
       random: Math.random,
-      now: () => performance.now(),
+      now: () => this.#time.monotonic(),
       failed: this.#failed,
     })
     return this.#memory?.wrap(source, server) ?? source

@@ -26,7 +26,7 @@ const STDOUT = 1
 /** What the rooms reach that does not exist yet when they are made. */
 export interface RoomLinks {
   /** To the supervisor. */
-  tell(message: ControlToMain): void
+  post(message: ControlToMain): void
   readonly configuration: () => Configuration | undefined
   readonly locate: Source['locate']
 }
@@ -51,10 +51,10 @@ export class Rooms {
     this.block = new ProcessBlock(shared.process)
     this.table = new EndpointTable(shared.endpoints)
     this.accessLog = openAccessLog(shared.accessLog, log)
-    this.settings = new SettingsFeed(data.settingsFile, data.overrides, this.validator, data.settings)
+    this.settings = new SettingsFeed(data.settingsFile, data.overrides, this.validator, time, data.settings)
     this.lastGood = new LastGoodVersions({
       time,
-      retain: (changes) => links.tell({ type: 'last-good', changes }),
+      retain: (changes) => links.post({ type: 'last-good', changes }),
       warn: (message) => log.warn(message),
     })
     this.statuses = new Statuses({
@@ -100,7 +100,7 @@ export class Rooms {
 
   #createPipeline({ shared }: ControlData, log: Logger, time: TimerClock): Pipeline {
     const { endpoints, statuses } = this
-    const { tell } = this.#links
+    const { post } = this.#links
     const metrics = new MetricsReader(shared.metrics)
     return new Pipeline({
       block: this.block,
@@ -109,11 +109,12 @@ export class Rooms {
       random: Math.random,
       slotOf: (backend) => endpoints.slotOf(backend),
       events: {
-        replica: (message) => tell({ type: 'replica', message }),
+        replica: (message) => post({ type: 'replica', message }),
         served: (generation, took: readonly Milliseconds[]) => {
           for (const duration of took) metrics.observeChange(duration)
           statuses.served(generation)
-          tell({ type: 'programmed', generation, ...statuses.sizes() })
+          this.#links.configuration()?.served(generation)
+          post({ type: 'programmed', generation, ...statuses.sizes() })
         },
         settled: (compiled) => endpoints.withdraw(compiled.endpoints),
         endpoints: (took) => metrics.observeEndpoints(took),

@@ -1,4 +1,4 @@
-/** What the supervisor gives the control thread, and what the two say to each other. */
+/** The data with which the supervisor starts the control thread, and the messages between the two. */
 import type { MessagePort } from 'node:worker_threads'
 import type { SettingsObject } from '../api/settings.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
@@ -83,7 +83,7 @@ export type ControlToMain =
   | { readonly type: 'source'; readonly reasons: readonly string[] }
   /** A generation serves in every worker. */
   | { readonly type: 'programmed'; readonly generation: number; readonly routes: number; readonly rules: number }
-  /** Without an answer where it cannot be given; the log says why. */
+  /** Undefined where the metrics cannot be read; the log has the cause. */
   | {
       readonly type: 'metrics'
       readonly id: number

@@ -1,6 +1,6 @@
 /**
- * Requests of the gateway's own, besides those of its clients: external calls, mirrors, revalidation. They take the same
- * way to an endpoint: balancer, pools, dial guard, and the share of the Backend's namespace.
+ * Requests of the gateway's own, besides those of its clients: external calls, mirrors, revalidation. They take the
+ * same way to an endpoint: balancer, pools, dial guard, and the share of the Backend's namespace.
  */
 import { GatewayError } from '../lib/error.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'

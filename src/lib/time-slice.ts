@@ -93,3 +93,13 @@ export class SlicePauses {
     })
   }
 }
+
+/** Runs a generator to its end, a slice in each turn of the event loop. */
+export async function runInSlices<T>(steps: Generator<void, T>, clock: SliceClock): Promise<T> {
+  const pauses = new SlicePauses(clock)
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+    await pauses.next()
+  }
+}

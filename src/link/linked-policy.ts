@@ -1,6 +1,7 @@
 /** A policy set with the chain that is composed for it. */
 import { type Chain, composeChain, disposeChain } from '../policy/chain.ts'
 import type { ExchangeLimits } from '../policy/exchange.ts'
+import { limitsOf } from '../policy/limits/filter.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
@@ -16,11 +17,9 @@ export class LinkedPolicy {
 
   /** @throws {TypeError} when the policy set holds what validation should have refused */
   constructor(policy: PolicySet, services: FilterServices, registry: FilterRegistry) {
-    const { request, backendRequest, responseHead, idle } = policy.timeouts
-    const { maxRequestBytes } = policy.limits
     this.policy = policy
     this.chain = composeChain(policy, services, registry)
-    this.limits = Object.freeze({ request, backendRequest, responseHead, idle, maxRequestBytes })
+    this.limits = limitsOf(policy)
   }
 
   /** An exchange uses it from here; once for each {@link leave}. */

@@ -26,6 +26,8 @@ export interface PolicyReference {
   readonly kind: 'ConfigMap' | 'Secret' | 'Service' | 'Backend'
   readonly namespace?: string
   readonly name: string
+  /** Of a Service. */
+  readonly port?: number | string
   /** Of a ConfigMap or Secret: the key of its data. */
   readonly key?: string
   /** Of a Secret: the type that it must have. */
@@ -44,8 +46,12 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
   readonly byField?: true
   /** What the schema cannot express. */
   check?(value: Value, place: PolicyPlace): readonly PolicyProblem[]
-  /** @param value may not have been validated: nothing of it is believed, and nothing throws */
-  references?(value: unknown): Iterable<PolicyReference>
+  /** What a value refers to, and the kinds that it may refer to: a role needs the right to read them. */
+  readonly references?: {
+    readonly kinds: readonly PolicyReference['kind'][]
+    /** @param value may not have been validated: nothing of it is believed, and nothing throws */
+    find(value: unknown): Iterable<PolicyReference>
+  }
   /**
    * @param value as merged
    * @param namespace of the object that states it; undefined for the settings

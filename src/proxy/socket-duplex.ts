@@ -10,6 +10,8 @@ export class SocketDuplex implements Duplex {
   readonly #ended: boolean
   #handler: DuplexHandler | null = null
   #lost = 0
+  /** Nothing is handed over any more. */
+  #closing = false
   #error: GatewayError | null = null
 
   /**
@@ -28,8 +30,12 @@ export class SocketDuplex implements Duplex {
       if (!socket.destroyed) this.#lost = unsentBytes(socket)
       return destroy(error)
     }
-    socket.removeAllListeners('end').on('end', () => this.#handler?.onEnd())
-    socket.removeAllListeners('drain').on('drain', () => this.#handler?.onDrain())
+    socket.removeAllListeners('end').on('end', () => {
+      if (!this.#closing) this.#handler?.onEnd()
+    })
+    socket.removeAllListeners('drain').on('drain', () => {
+      if (!this.#closing) this.#handler?.onDrain()
+    })
     socket.on('close', () => this.#handler?.onClose(this.#error))
   }
 
@@ -42,7 +48,7 @@ export class SocketDuplex implements Duplex {
 
   /** @param bytes the receiver's own */
   receive(bytes: Uint8Array): void {
-    this.#handler?.onData(bytes)
+    if (!this.#closing) this.#handler?.onData(bytes)
   }
 
   write(bytes: Uint8Array): boolean {
@@ -54,6 +60,7 @@ export class SocketDuplex implements Duplex {
   }
 
   close(): void {
+    this.#closing = true
     this.#socket.destroySoon()
     // Whoever sends on is read and dropped, or the end of the other direction would never be seen.
     this.#socket.resume()

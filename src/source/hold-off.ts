@@ -1,18 +1,22 @@
+import type { TimerClock } from '../lib/clock.ts'
+
 /**
  * Combines a burst of triggers into one run (debounce): a run starts after `quiet` ms without a trigger, at the latest
  * `maximum` ms after the first. Triggers during a run cause another run after its end.
  */
 export class HoldOff {
+  readonly #time: TimerClock
   readonly #quiet: number
   readonly #maximum: number
   readonly #run: () => Promise<void>
   #first = 0
-  #timer: NodeJS.Timeout | undefined
+  #cancel = (): void => {}
   #running: Promise<void> | undefined
   #waiting = false
   #closed = false
 
-  constructor(quiet: number, maximum: number, run: () => Promise<void>) {
+  constructor(time: TimerClock, quiet: number, maximum: number, run: () => Promise<void>) {
+    this.#time = time
     this.#quiet = quiet
     this.#maximum = maximum
     this.#run = run
@@ -20,13 +24,13 @@ export class HoldOff {
 
   hint(): void {
     if (this.#closed) return
-    const now = performance.now()
+    const now = this.#time.monotonic()
     if (!this.#waiting) this.#first = now
     this.#waiting = true
     if (this.#running !== undefined) return
-    clearTimeout(this.#timer)
+    this.#cancel()
     const left = this.#first + this.#maximum - now
-    this.#timer = setTimeout(() => this.#begin(), Math.max(0, Math.min(this.#quiet, left)))
+    this.#cancel = this.#time.after(Math.min(this.#quiet, left), () => this.#begin())
   }
 
   /** Starts a run without the delay, immediately or after the current run. */
@@ -36,14 +40,14 @@ export class HoldOff {
       this.#waiting = true
       return
     }
-    clearTimeout(this.#timer)
+    this.#cancel()
     this.#begin()
   }
 
   /** Resolves when the current run, if any, has ended; no further run starts. */
   async close(): Promise<void> {
     this.#closed = true
-    clearTimeout(this.#timer)
+    this.#cancel()
     await this.#running
   }
 

@@ -1,5 +1,6 @@
 import { basename, dirname, resolve } from 'node:path'
 import type { SettingsObject } from '../api/settings.ts'
+import type { TimerClock } from '../lib/clock.ts'
 import { displayPath } from './folder/display-path.ts'
 import { FolderWatcher, type WatchFolder } from './folder/folder-watcher.ts'
 import { HoldOff } from './hold-off.ts'
@@ -43,6 +44,7 @@ export class SettingsFile {
   readonly #file: string
   readonly #checker: SettingsChecker
   readonly #overrides: readonly SettingsOverride[]
+  readonly #time: TimerClock
   readonly #options: typeof DEFAULTS
   readonly #watcher: FolderWatcher
   readonly #holdOff: HoldOff
@@ -51,20 +53,21 @@ export class SettingsFile {
   #settings = ''
   #problems = '[]'
   #stopped = false
-  #poll: NodeJS.Timeout | undefined
-  #recheck: NodeJS.Timeout | undefined
+  #cancelPoll = (): void => {}
+  #cancelRecheck = (): void => {}
   /** A broken version and its first time, since an editor may be writing it. */
   #pendingVersion: { readonly signature: string; readonly since: number } | null = null
 
-  constructor(path: string, checker: SettingsChecker, options: SettingsFileOptions = {}) {
+  constructor(path: string, checker: SettingsChecker, time: TimerClock, options: SettingsFileOptions = {}) {
     const { watch, overrides, ...numbers } = options
     this.#path = resolve(path)
     this.#file = displayPath(this.#path)
     this.#checker = checker
+    this.#time = time
     this.#overrides = overrides ?? []
     this.#options = { ...DEFAULTS, ...numbers }
     this.#watcher = new FolderWatcher((_, __, name) => this.#onChange(name), watch)
-    this.#holdOff = new HoldOff(this.#options.quiet, this.#options.maxHold, () => this.#run())
+    this.#holdOff = new HoldOff(time, this.#options.quiet, this.#options.maxHold, () => this.#run())
   }
 
   start(handler: SettingsHandler): void {
@@ -75,11 +78,11 @@ export class SettingsFile {
 
   async stop(): Promise<void> {
     this.#stopped = true
-    clearTimeout(this.#poll)
-    clearTimeout(this.#recheck)
+    this.#cancelPoll()
+    this.#cancelRecheck()
     await this.#holdOff.close()
-    clearTimeout(this.#poll)
-    clearTimeout(this.#recheck)
+    this.#cancelPoll()
+    this.#cancelRecheck()
     this.#watcher.close()
   }
 
@@ -90,14 +93,14 @@ export class SettingsFile {
   }
 
   async #run(): Promise<void> {
-    clearTimeout(this.#poll)
+    this.#cancelPoll()
     this.#watchFolder()
     const read = await readSettingsText(this.#path, this.#file)
     if (this.#stopped) return
-    this.#poll = setTimeout(() => {
+    this.#cancelPoll = this.#time.after(this.#options.pollInterval, () => {
       this.#watcher.retry()
       this.#holdOff.hint()
-    }, this.#options.pollInterval)
+    })
     const signature = read.ok ? read.text : `${read.signature}\n${read.problem.message}`
     if (signature === this.#signature) {
       this.#pendingVersion = null
@@ -122,12 +125,12 @@ export class SettingsFile {
 
   #isSettled(signature: string): boolean {
     if (this.#settings === '') return true
-    const now = performance.now()
+    const now = this.#time.monotonic()
     if (this.#pendingVersion?.signature === signature && now - this.#pendingVersion.since >= this.#options.settle)
       return true
     if (this.#pendingVersion?.signature !== signature) this.#pendingVersion = { signature, since: now }
-    clearTimeout(this.#recheck)
-    this.#recheck = setTimeout(() => this.#holdOff.now(), this.#options.settle)
+    this.#cancelRecheck()
+    this.#cancelRecheck = this.#time.after(this.#options.settle, () => this.#holdOff.now())
     return false
   }
 

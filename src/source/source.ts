@@ -1,4 +1,4 @@
-import type { Kind } from '../api/object.ts'
+import type { Kind } from '../api/kinds.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 
 /** Where an object is defined. */
@@ -95,17 +95,11 @@ export interface SourceHandler {
 }
 
 /**
- * What something refers to, as `namespace/name`. A cluster holds far more of these kinds than we have any business
- * with, so only what is named here is read.
+ * What something refers to: by kind, the keys of the objects. A cluster holds far more of the kinds that are not always
+ * read than we have any business with, so only what is named here is read; of a kind that is read by a label (endpoint
+ * slices), what belongs to the objects named here; of a kind that is read as a whole, all as soon as any is named.
  */
-export interface Needs {
-  /** With their EndpointSlices. */
-  readonly services: Iterable<string>
-  readonly secrets: Iterable<string>
-  readonly configMaps: Iterable<string>
-  /** Whether namespaces are told apart by their labels anywhere. Default no. */
-  readonly namespaces?: boolean
-}
+export type Interest = ReadonlyMap<string, ReadonlySet<string>>
 
 /**
  * Where resources come from: a folder, or an API server. A source never throws after `start` and never forgets what
@@ -119,7 +113,7 @@ export interface Source {
    * deleted. Before the first call nothing is needed. `synced` waits for what is named by the time `changed` has
    * returned for the objects that name it. A source that reads everything anyway has no such method.
    */
-  interest?(needs: Needs): void
+  interest?(interest: Interest): void
   /**
    * Whether it has read what there is of an object, so that one it has not told is not there. A source that reads
    * everything anyway has no such method.

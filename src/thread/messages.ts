@@ -1,6 +1,6 @@
 /**
- * What the control thread, the supervisor and the workers say to each other. Everything here is structured-cloneable
- * plain data.
+ * Messages between the control thread, the supervisor and the workers. Everything here is structured-cloneable plain
+ * data.
  */
 
 import type { LoopSettings } from '../exchange/loop-guard.ts'
@@ -48,7 +48,7 @@ export interface WorkerSettings {
   }
   /** How a request that comes back here is recognised. */
   readonly loop: LoopSettings
-  /** What may never be connected, whatever a manifest says. */
+  /** What may never be connected, whatever a manifest has. */
   readonly dial: DialRules
 }
 
@@ -59,7 +59,7 @@ export interface ListenerSettings {
   readonly port: number
 }
 
-/** A listener of the settings that is not open as they say; it is tried again. */
+/** A listener that is not open as configured; it is tried again. */
 export interface ListenerFailure {
   readonly name: string
   /** What happened, for a person. */
@@ -81,7 +81,7 @@ export type ToWorker =
   | { readonly type: 'endpoints'; readonly backend: string; readonly endpoints: readonly EndpointRow[] }
   /**
    * Every Backend there is: all other endpoint sets are withdrawn. Sent by a control thread that has just begun, behind
-   * the endpoint sets, because it cannot know what the one before it had told the worker.
+   * the endpoint sets, because it cannot know what the one before it had sent the worker.
    */
   | { readonly type: 'backends'; readonly ids: readonly string[] }
   /**
@@ -97,12 +97,12 @@ export type ToWorker =
    */
   | { readonly type: 'epoch'; readonly epoch: number }
   /** Send it back at once: the endpoints that were sent before act. */
-  | { readonly type: 'echo'; readonly id: number }
+  | { readonly type: 'latency-probe'; readonly id: number }
 
 /** Worker → control, same port. */
 export type FromWorker =
   /** The generation serves in this worker; it is also stored in the process block. */
   | { readonly type: 'applied'; readonly generation: number }
-  | { readonly type: 'echo'; readonly id: number }
+  | { readonly type: 'latency-probe'; readonly id: number }
   /** An update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }

@@ -1,4 +1,4 @@
-/** What the supervisor gives its threads when it starts them, and what they say to each other. */
+/** The data with which the supervisor starts its threads, and the messages between them. */
 import type { MessagePort } from 'node:worker_threads'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
 import type { ListenerFailure, ListenerSettings } from './messages.ts'
@@ -16,7 +16,7 @@ export interface ResolvedPorts {
    * is where it was.
    */
   readonly sockets: readonly ListenerSettings[]
-  /** Listeners that are not open as the settings say. */
+  /** Listeners that are not open as configured. */
   readonly failures: readonly ListenerFailure[]
   readonly admin: number
   readonly signals: number
@@ -52,8 +52,8 @@ export type MainToWorker =
   /** Go on serving, and send clients elsewhere for their next request: a drain is to come. */
   | { readonly type: 'leave' }
   /**
-   * Stop accepting, end idle connections, finish what runs, then say `drained`.
-   * `grace` milliseconds from now everything still open is cut and `drained` said all the same.
+   * Stop accepting, end idle connections, finish what runs, then answer with `drained`.
+   * `grace` milliseconds from now everything still open is cut and `drained` is sent all the same.
    */
   | { readonly type: 'drain'; readonly grace: number }
   /** Cut everything and leave. */

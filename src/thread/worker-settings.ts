@@ -8,12 +8,12 @@ import type { ListenerSettings, WorkerSettings } from './messages.ts'
  * long.
  */
 const KEEP_ALIVE = 75_000
-/** Milliseconds. RFC 9112 says nothing; a slow mobile network needs a few seconds, a slow-loris attack wants more. */
+/** Milliseconds. RFC 9112 has no value; a slow mobile network needs a few seconds, a slow-loris attack wants more. */
 const REQUEST_HEAD = 10_000
 
-/** What a process has for its workers, besides what the settings say. */
+/** What a process has for its workers, besides the settings. */
 export interface ProcessShare {
-  /** Client connections of one worker, by the process limit: the settings can say less, not more. */
+  /** Client connections of one worker, by the process limit: the settings can only lower it. */
   readonly clients: number
   /** Connections of one worker to upstreams. */
   readonly upstreams: number
@@ -30,7 +30,7 @@ export function workerSettings(
   settings: SettingsObject,
   { clients, upstreams: connections, seed }: ProcessShare,
   sockets: readonly ListenerSettings[],
-  surroundings: ReservedDestinations,
+  reserved: ReservedDestinations,
 ): WorkerSettings {
   const { limits, clientAddress, accessLog, upstreams } = settings
   return {
@@ -59,7 +59,7 @@ export function workerSettings(
           },
     accessLog: { enabled: true, sample: accessLog.sample, fields: accessLog.fields },
     loop: { seed, passes: limits.passes },
-    dial: { ...surroundings, denyCIDRs: upstreams.denyCIDRs, ownPorts: ownPorts(settings, sockets) },
+    dial: { ...reserved, denyCIDRs: upstreams.denyCIDRs, ownPorts: ownPorts(settings, sockets) },
   }
 }
 

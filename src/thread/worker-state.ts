@@ -50,7 +50,7 @@ export class WorkerState {
         this.#keepTables(message)
         return
       case 'epoch':
-      case 'echo':
+      case 'latency-probe':
         return
     }
   }

@@ -2,16 +2,13 @@
  * Takes the messages of control, in order: linking is done in slices, so that requests wait for no more than one of
  * them. A generation that cannot be linked is refused whole, and the one before it serves on.
  */
-import type { Clock } from '../lib/clock.ts'
+import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.ts'
 import type { Linker, LinkStep } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointRow, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
 
-/** Milliseconds of linking in one turn of the loop (house rule 6). */
-const SLICE = 2
-
 export interface MessageLoopHost {
-  readonly clock: Clock
+  readonly clock: SliceClock
   readonly linker: Linker
   readonly endpoints: {
     /** The complete set of one Backend. */
@@ -29,11 +26,13 @@ export class MessageLoop {
   readonly #host: MessageLoopHost
   readonly #queue: ToWorker[] = []
   #linking: Generator<LinkStep, void> | null = null
-  /** A slice is due, or a filter that warms up is waited for. */
-  #waiting = false
+  readonly #work: SlicedWork
+  /** A filter that warms up is waited for. */
+  #warming = false
 
   constructor(host: MessageLoopHost) {
     this.#host = host
+    this.#work = new SlicedWork(host.clock, (slice) => this.#run(slice))
   }
 
   accept(message: ToWorker): void {
@@ -43,10 +42,10 @@ export class MessageLoop {
     else if (message.type === 'contents') this.#host.contents.apply(message.contents)
     else if (message.type === 'content-ids') this.#host.contents.retain(message.ids)
     else if (message.type === 'settings') this.#host.settings(message.settings)
-    else if (message.type === 'echo') this.#host.send(message)
+    else if (message.type === 'latency-probe') this.#host.send(message)
     else {
       this.#queue.push(message)
-      if (!this.#waiting) this.#work()
+      if (!this.#warming) this.#work.run()
     }
   }
 
@@ -55,29 +54,27 @@ export class MessageLoop {
     this.#queue.length = 0
   }
 
-  #work(): void {
-    const { clock, linker } = this.#host
-    const until = clock.monotonic() + SLICE
-    this.#waiting = false
+  /** @returns whether another slice is needed */
+  #run(slice: TimeSlice): boolean {
+    const { linker } = this.#host
     for (;;) {
       if (this.#linking === null) {
         const message = this.#queue.shift()
-        if (message === undefined) return
+        if (message === undefined) return false
         if (message.type === 'epoch') this.#host.epoch(message.epoch)
         else if (message.type === 'tables') this.#linking = linker.link(message)
         continue
       }
       const step = this.#step(this.#linking)
       if (step !== undefined) {
-        this.#waiting = true
-        void step.then(() => this.#work())
-        return
+        this.#warming = true
+        void step.then(() => {
+          this.#warming = false
+          this.#work.run()
+        })
+        return false
       }
-      if (this.#linking !== null && clock.monotonic() >= until) {
-        this.#waiting = true
-        setImmediate(() => this.#work())
-        return
-      }
+      if (this.#linking !== null && slice.over) return true
     }
   }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type FieldProblem, formatPath, KINDS, type Kind } from '../../src/api/object.ts'
+import { KIND_NAMES, type Kind } from '../../src/api/kinds.ts'
+import { type FieldProblem, formatPath } from '../../src/api/object.ts'
 import { createValidator } from '../../src/api/validate.ts'
 import { documents, validator } from './schemas.ts'
 
@@ -205,7 +206,7 @@ test('an EndpointSlice of a wrong form is refused', () => {
 })
 
 test('what is no object is refused for every kind', () => {
-  for (const kind of KINDS)
+  for (const kind of KIND_NAMES)
     for (const raw of [undefined, null, 1, 'a', [], true]) assert.deepEqual(problemsOf(kind, raw), [' Type'])
 })
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { INGRESS_KIND, type Ingress, type IngressPath } from '../../src/api/ingress.ts'
+import { INGRESS_SCHEMA, type Ingress, type IngressPath } from '../../src/api/ingress.ts'
 import { compileSchema } from '../../src/api/schema.ts'
 import { CompileState } from '../../src/compile/compile-state.ts'
 import {
@@ -444,7 +444,7 @@ suite('Ingress', () => {
 })
 
 suite('what is read of an Ingress', () => {
-  const { properties, unread } = INGRESS_KIND
+  const { properties, unread } = INGRESS_SCHEMA
   const check = compileSchema(
     { type: 'object', properties: { ...properties }, 'x-headgate-unread': unread },
     { unknown: 'warn' },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import type { Kind, KubeObject } from '../../src/api/object.ts'
+import type { Kind } from '../../src/api/kinds.ts'
+import type { KubeObject } from '../../src/api/object.ts'
 import { memoryCost } from '../../src/compile/memory-cost.ts'
 import type { Resource } from '../../src/compile/resource-set.ts'
 import { ingress, prefix, type Rules, route, slice } from './world.ts'

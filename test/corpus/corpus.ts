@@ -9,7 +9,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { parse } from 'yaml'
-import type { FieldProblem, Kind } from '../../src/api/object.ts'
+import type { Kind } from '../../src/api/kinds.ts'
+import type { FieldProblem } from '../../src/api/object.ts'
 
 export interface CorpusEntry {
   readonly file: string

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { BodySink, BodyStep } from '../../src/message/body.ts'
 import type { Filter } from '../../src/policy/filter.ts'
-import { inProcess, toUp } from '../worker/in-process.ts'
+import { inProcess } from '../worker/in-process.ts'
+import { toUp } from '../worker/test-plane.ts'
 
 /** Doubles every chunk, after a while. */
 class Doubling implements BodyStep {

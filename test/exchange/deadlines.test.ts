@@ -4,7 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Filter } from '../../src/policy/filter.ts'
 import { closedPort, onHead, rawBackend } from '../feature/backends.ts'
 import { deafPort, until } from '../proxy/sockets.ts'
-import { inProcess, toUp } from '../worker/in-process.ts'
+import { inProcess } from '../worker/in-process.ts'
+import { toUp } from '../worker/test-plane.ts'
 
 const HOST = 'host: w.test\r\n'
 const GET = `GET / HTTP/1.1\r\n${HOST}\r\n`

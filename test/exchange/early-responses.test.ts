@@ -5,7 +5,8 @@ import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { rawBackend } from '../feature/backends.ts'
 import { eventually } from '../feature/harness.ts'
-import { type InProcess, inProcess, type Scope, toUp } from '../worker/in-process.ts'
+import { type InProcess, inProcess } from '../worker/in-process.ts'
+import { type Scope, toUp } from '../worker/test-plane.ts'
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
 const PART = 'x'.repeat(1_000)

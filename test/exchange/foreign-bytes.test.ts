@@ -15,7 +15,8 @@ import type { Exchange } from '../../src/policy/exchange.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import { rawBackend } from '../feature/backends.ts'
 import { RawClient, type RawResponse } from '../feature/raw-client.ts'
-import { type InProcess, inProcess, toUp } from '../worker/in-process.ts'
+import { type InProcess, inProcess } from '../worker/in-process.ts'
+import { toUp } from '../worker/test-plane.ts'
 
 const NOISE = Buffer.alloc(3_000_000)
 for (let i = 0, seed = 1; i < NOISE.length; i++) {

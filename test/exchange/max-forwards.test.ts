@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Filter } from '../../src/policy/filter.ts'
 import { echoBackend } from '../feature/backends.ts'
-import { inProcess, toUp } from '../worker/in-process.ts'
+import { inProcess } from '../worker/in-process.ts'
+import { toUp } from '../worker/test-plane.ts'
 
 /** Adds what only the upstream may see, and notes the status of what comes back. */
 function adding(statuses: number[]): Filter {

@@ -4,7 +4,8 @@ import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { eventually } from '../feature/harness.ts'
 import { scripted } from '../feature/wire.ts'
-import { type InProcess, inProcess, type Scope, toUp } from '../worker/in-process.ts'
+import { type InProcess, inProcess } from '../worker/in-process.ts'
+import { type Scope, toUp } from '../worker/test-plane.ts'
 
 const REQUEST = 'GET /up HTTP/1.1\r\nhost: w.test\r\n'
 

@@ -51,9 +51,12 @@ const stamp: PolicyDefinition<Stamp, { readonly text: string; readonly content?:
   byField: true,
   check: ({ text }, place) =>
     text === place ? [{ path: ['text'], message: 'cannot be the name of the place where it stands' }] : [],
-  *references(value) {
-    const { from } = (value ?? {}) as Stamp
-    if (typeof from === 'string') yield { path: ['from'], kind: 'ConfigMap', name: from, key: 'stamp' }
+  references: {
+    kinds: ['ConfigMap'],
+    *find(value) {
+      const { from } = (value ?? {}) as Stamp
+      if (typeof from === 'string') yield { path: ['from'], kind: 'ConfigMap', name: from, key: 'stamp' }
+    },
   },
   plan({ text, from }, namespace) {
     if (text === undefined) return undefined

@@ -6,6 +6,7 @@ import { createValidator } from '../../src/api/validate.ts'
 import { readSchemas } from '../../src/source/crds.ts'
 import { composeSettings, type SettingsOverride, type SettingsProblem } from '../../src/source/settings.ts'
 import { SettingsFile, type SettingsFileOptions, type SettingsHandler } from '../../src/source/settings-file.ts'
+import { systemTimers } from '../../src/thread/system-timers.ts'
 import { TemporaryFolder } from './folder/temporary-folder.ts'
 
 const checker = createValidator(readSchemas())
@@ -117,7 +118,7 @@ function inFolder(
     const heard = new Listener()
     const files: SettingsFile[] = []
     const watch = (options: SettingsFileOptions = {}) => {
-      const file = new SettingsFile(folder.at('s.yaml'), checker, { pollInterval: 60_000, ...options })
+      const file = new SettingsFile(folder.at('s.yaml'), checker, systemTimers, { pollInterval: 60_000, ...options })
       files.push(file)
       file.start(heard)
       return file

@@ -1,8 +1,8 @@
 /** What every source promises its handler, whatever it reads from. Run on each implementation. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Kind } from '../../src/api/object.ts'
-import type { Source, SourceEvent, SourceHandler, SourceProblem } from '../../src/source/source.ts'
+import type { Kind } from '../../src/api/kinds.ts'
+import type { Interest, Source, SourceEvent, SourceHandler, SourceProblem } from '../../src/source/source.ts'
 
 export interface Manifest {
   readonly apiVersion: string
@@ -21,6 +21,22 @@ export interface World {
   remove(object: Manifest): Promise<void>
   /** After the source has been stopped. */
   close(): Promise<void>
+}
+
+/** What something refers to, by kind. */
+export function interestIn(names: {
+  readonly services?: Iterable<string>
+  readonly secrets?: Iterable<string>
+  readonly configMaps?: Iterable<string>
+  /** Whether labels of Namespaces matter. */
+  readonly namespaces?: boolean
+}): Interest {
+  return new Map([
+    ['Service', new Set(names.services)],
+    ['Secret', new Set(names.secrets)],
+    ['ConfigMap', new Set(names.configMaps)],
+    ['Namespace', new Set(names.namespaces === true ? ['/*'] : [])],
+  ])
 }
 
 /** Everything a handler was told, and a way to wait for more. */

@@ -1,94 +1,22 @@
-/**
- * A worker's data plane in the thread of the test: the real compile, packer, wiring and listeners, with filters and
- * time-outs of the test's own choice, and everything open to be looked at.
- */
+/** A worker's request path on sockets, in the thread of the test. */
 
 import { setTimeout as delay } from 'node:timers/promises'
-import type { BackendSpec } from '../../src/api/backend.ts'
-import { UNLIMITED } from '../../src/limit/upstream-budget.ts'
-import { AccessLineWriter } from '../../src/log/access-line.ts'
-import { PatternCache } from '../../src/pattern/pattern-cache.ts'
-import { builtInFilters } from '../../src/policy/built-in.ts'
-import type { Filter } from '../../src/policy/filter.ts'
-import type { FilterDefinition, Phase } from '../../src/policy/registry.ts'
 import { tcpConnector } from '../../src/proxy/tcp-connector.ts'
-import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
-import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
-import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
-import { Packer } from '../../src/snapshot/pack.ts'
-import type { WorkerSettings } from '../../src/thread/messages.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
-import { createDataPlane, type DataPlane } from '../../src/worker/data-plane.ts'
 import { Listeners } from '../../src/worker/listeners.ts'
-import { backend, compiled, type Rules, route, world } from '../compile/world.ts'
 import { RawClient } from '../feature/raw-client.ts'
+import { type InProcessOptions, type Scope, settingsWith, TestPlane } from './test-plane.ts'
 
-export interface Scope {
-  after(end: () => void | Promise<void>): void
-}
-
-export interface InProcessOptions {
-  /** Ports of the endpoints of the one Backend, `default/up`. */
-  readonly upstreams?: readonly number[]
-  readonly backend?: Partial<BackendSpec>
-  /** Default: one rule that sends everything to the Backend, once. */
-  readonly rules?: Rules
-  /** Filters in their places, one of each for every policy set. */
-  readonly filters?: readonly { readonly phase: Phase; readonly filter: Filter }[]
-  readonly definitions?: readonly FilterDefinition[]
-  /** Milliseconds. */
-  readonly requestHead?: number
-  readonly keepAlive?: number
-  readonly connections?: number
-}
-
-/** One rule that sends everything to the Backend. */
-export function toUp(policies: NonNullable<Rules[string]['policies']> = {}): Rules {
-  return { all: { backendRefs: [{ name: 'up', weight: 1, priority: 0 }], policies } }
-}
-
-export type AccessLine = Readonly<Record<string, unknown>>
-
-export class InProcess {
-  readonly endpoints = new EndpointTable(EndpointTable.allocate(1, 64))
-  readonly errors: unknown[] = []
-  readonly lines: AccessLine[] = []
-  readonly plane: DataPlane
+export class InProcess extends TestPlane {
   readonly listeners: Listeners
-  readonly #metrics = createMetrics({ workers: 1 })
-  readonly #reader = new MetricsReader(this.#metrics)
-  readonly #lines: LineReader
   #listening: Promise<void> = Promise.resolve()
   #connections = 0
 
   constructor(options: InProcessOptions) {
-    const ring = LineRing.create(1 << 20)
-    this.#lines = new LineReader(ring)
-    const metrics = new WorkerMetrics(this.#metrics, 0)
-    const registry = builtInFilters()
-    for (const { phase, filter } of options.filters ?? [])
-      registry.register({ name: filter.name, phase, create: () => filter })
-    for (const definition of options.definitions ?? []) registry.register(definition)
-    this.plane = createDataPlane({
-      worker: 0,
-      workers: 1,
+    super(options, {
       clock: systemTimers,
-      random: Math.random,
       connector: tcpConnector,
-      endpoints: this.endpoints,
-      metrics,
-      registry,
-      patterns: new PatternCache(),
-      metricsRow: () => 1,
-      accessLog: (settings) => new AccessLineWriter(new LineWriter(ring), settings, systemTimers, Math.random),
       settings: (settings) => (this.#listening = this.listeners.apply(settings)),
-      applied: () => {},
-      epoch: () => {},
-      send: (message) => {
-        if (message.type === 'problem') this.errors.push(message.message)
-      },
-      unexpected: (error) => this.errors.push(error),
-      filterThrew: (_, error) => this.errors.push(error),
     })
     this.listeners = new Listeners({
       requests: this.plane.handler,
@@ -98,43 +26,8 @@ export class InProcess {
       heldLimit: 1 << 20,
       countConnection: (delta) => (this.#connections += delta),
       metricsRow: () => 0,
-      refusedConnection: (metricsRow) => metrics.connectionRefused(metricsRow),
+      refusedConnection: (metricsRow) => this.metrics.connectionRefused(metricsRow),
       changed: () => {},
-    })
-    this.#link(options)
-  }
-
-  #link({ upstreams = [], backend: spec = {}, rules }: InProcessOptions): void {
-    const { messages } = this.plane
-    const { snapshot } = compiled(
-      world({
-        routes: [
-          route('default/all', {
-            rules: rules ?? toUp({ retry: { attempts: 0 } }),
-          }),
-        ],
-        backends: [backend('default/up', { endpoints: [{ address: '127.0.0.1', port: 1, weight: 1 }], ...spec })],
-      }),
-    )
-    // Row 0 is the Backend's own.
-    for (let slot = 0; slot <= upstreams.length; slot++) this.endpoints.enlist(slot)
-    const rows = upstreams.map((port, i) => ({
-      address: '127.0.0.1',
-      port,
-      weight: 1,
-      state: 'ready' as const,
-      slot: i + 1,
-    }))
-    messages.accept({ type: 'endpoints', backend: 'default/up', endpoints: rows })
-    const packed = new Packer(Math.random).pack(snapshot)
-    const backends = packed.backends.map((entry) => ({ ...entry, slot: 0 }))
-    messages.accept({
-      type: 'tables',
-      generation: 1,
-      tables: packed.tables,
-      full: true,
-      policies: packed.policies,
-      backends,
     })
   }
 
@@ -154,38 +47,8 @@ export class InProcess {
     return RawClient.connect(this.port)
   }
 
-  /** Access lines so far. */
-  log(): readonly AccessLine[] {
-    let text = ''
-    this.#lines.drain((bytes) => {
-      text += bytes.toString()
-      return bytes.length
-    })
-    for (const line of text.split('\n')) if (line !== '') this.lines.push(JSON.parse(line) as AccessLine)
-    return this.lines
-  }
-
-  /** What runs or is open; all 0 when nothing is left, connections that lie idle in the pool aside. */
-  get holdings(): Readonly<Record<string, number>> {
-    const { layout } = this.#reader
-    return {
-      exchanges: this.plane.context.active,
-      counted: this.#reader.sum(layout.active),
-      connections: this.#connections,
-      countedConnections: this.#reader.sum(layout.open),
-      backendInFlight: this.endpoints.inFlight(0),
-      endpointInFlight: [1, 2, 3].reduce((sum, slot) => sum + this.endpoints.inFlight(slot), 0),
-      timers: this.plane.timers.armed,
-    }
-  }
-
-  /** Bytes of response bodies, as the metrics have them. */
-  get bytesOut(): number {
-    return this.#reader.sum(this.#reader.layout.bytesOut)
-  }
-
-  get upstreamConnections(): number {
-    return this.plane.backends.connections
+  override get holdings(): Readonly<Record<string, number>> {
+    return { ...super.holdings, connections: this.#connections }
   }
 
   /** Waits until nothing is left; fails after five seconds with what is. */
@@ -197,23 +60,6 @@ export class InProcess {
       if (performance.now() > deadline) throw new Error(`left over: ${JSON.stringify(left)}`)
       await delay(5)
     }
-  }
-}
-
-/** Settings of a worker with these listeners. */
-export function settingsWith(
-  listeners: WorkerSettings['listeners'],
-  { requestHead = 10_000, keepAlive = 75_000, connections = 1_000 }: InProcessOptions = {},
-): WorkerSettings {
-  return {
-    listeners,
-    limits: { head: 65_536, headers: 100, uri: 16_384, connections },
-    upstreams: UNLIMITED,
-    loop: { seed: 'seed', passes: 8 },
-    timeouts: { requestHead, keepAlive },
-    clientAddress: null,
-    accessLog: { enabled: true, sample: 100, fields: {} },
-    dial: { denyCIDRs: [], loopback: true, ownPorts: [], ownAddresses: [], places: [], closedPorts: [] },
   }
 }
 

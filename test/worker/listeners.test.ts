@@ -5,7 +5,8 @@ import { describe, it } from 'node:test'
 import { closedPort, echoBackend } from '../feature/backends.ts'
 import { eventually } from '../feature/harness.ts'
 import { request } from '../feature/raw-client.ts'
-import { inProcess, settingsWith, toUp } from './in-process.ts'
+import { inProcess } from './in-process.ts'
+import { settingsWith, toUp } from './test-plane.ts'
 
 const at = (name: string, port: number) => ({ name, address: '127.0.0.1', port })
 

@@ -1,5 +1,5 @@
 /**
- * Names to addresses, asked again and again: getaddrinfo tells no lifetime, and it alone knows /etc/hosts, search
+ * Names to addresses, asked again and again: getaddrinfo returns no lifetime, and it alone knows /etc/hosts, search
  * domains and what else the machine was set up with. A name that cannot be resolved any more keeps the addresses it
  * had. Namespaces take turns, and none has all look-ups to itself: a name whose servers do not answer occupies one for
  * many seconds.
@@ -27,7 +27,7 @@ export type Lookup = (name: string) => Promise<readonly string[]>
 export interface NameEvents {
   /** The addresses of a name are different from what they were. */
   changed(name: string): void
-  /** It could not be resolved, said once; or it can again (`failure` undefined). */
+  /** It could not be resolved, reported once; or it can again (`failure` undefined). */
   health(name: string, failure: string | undefined, kept: readonly string[]): void
 }
 

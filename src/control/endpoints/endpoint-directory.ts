@@ -28,12 +28,12 @@ export interface Names {
 
 export interface DirectoryEvents {
   send(message: ToWorker): void
-  /** For the log; said once for each endpoint until it is well again. */
+  /** For the log; once for each endpoint until it is well again. */
   problem(backend: string, message: string): void
 }
 
 interface Known {
-  /** As the manifests say, names unresolved. */
+  /** As the manifests have them, names unresolved. */
   readonly addresses: readonly EndpointAddress[]
   readonly rows: readonly EndpointRow[]
   /** By which the rows were admitted. */
@@ -69,8 +69,8 @@ export class EndpointDirectory {
   readonly #shares: PlaceShares
   /** Backends of which something is left out, by namespace. */
   readonly #short = new FairQueue()
-  /** By namespace, how many were told to be left out since it was last far from its limit. */
-  readonly #told = new Map<string, number>()
+  /** By namespace, how many were reported to be left out since it was last far from its limit. */
+  readonly #reported = new Map<string, number>()
 
   constructor(table: EndpointTable, reclaimer: SlotReclaimer, names: Names, events: DirectoryEvents) {
     this.#table = table
@@ -103,7 +103,7 @@ export class EndpointDirectory {
     return this.#backends.keys()
   }
 
-  /** What says whether it can be reached at all. */
+  /** From which follows whether it can be reached at all. */
   facts(backend: string): EndpointFacts {
     const { rows, refused, names } = this.#backends.get(backend) ?? UNKNOWN
     const unanswered = names.filter(
@@ -140,14 +140,14 @@ export class EndpointDirectory {
   set(backend: string, addresses: readonly EndpointAddress[]): void {
     if (!this.#ownSlots.has(backend)) {
       const slot = this.#slot(backend, 'backend', 0)
-      if (slot === undefined) this.#tellLeftOut(backend, `Backend ${backend}`)
+      if (slot === undefined) this.#reportLeftOut(backend, `Backend ${backend}`)
       else this.#ownSlots.set(backend, slot)
     }
     if (this.#backends.get(backend)?.addresses !== addresses) this.#update(backend, addresses)
   }
 
   /**
-   * Slots that nobody uses any more are free again, and looked for by what was left out.
+   * Slots that are not used any more are free again, and are given to endpoints that were left out.
    * @returns Backends that have others now
    */
   tend(): string[] {
@@ -214,8 +214,8 @@ export class EndpointDirectory {
     })
     if (leftOut === undefined) this.#short.delete(namespace, backend)
     else this.#short.add(namespace, backend)
-    if (this.#shares.isWell(namespace)) this.#told.delete(namespace)
-    this.#tellRefused(backend, new Set(before?.refused), refused)
+    if (this.#shares.isWell(namespace)) this.#reported.delete(namespace)
+    this.#reportRefused(backend, new Set(before?.refused), refused)
     this.#useNames(backend, before?.names ?? [], names)
     if (before === undefined || !sameRows(before.rows, rows))
       this.#events.send({ type: 'endpoints', backend, endpoints: rows })
@@ -255,19 +255,19 @@ export class EndpointDirectory {
     for (const { entry, address, slot: had } of wanted.values()) {
       const slot = had ?? this.#slot(backend, address, entry.port)
       if (slot !== undefined) rows.push({ ...entry, address, slot })
-      else if (++left <= TOLD)
-        this.#tellLeftOut(backend, `endpoint ${address} port ${entry.port} of Backend ${backend}`)
+      else if (++left <= MAX_REPORTED)
+        this.#reportLeftOut(backend, `endpoint ${address} port ${entry.port} of Backend ${backend}`)
     }
     const leftOut = left === 0 ? undefined : `${left} of its endpoints are left out, since ${this.#whyLeftOut(backend)}`
     return { rows, leftOut }
   }
 
-  #tellRefused(backend: string, told: ReadonlySet<string>, refused: readonly string[]): void {
-    const news = refused.filter((refusal) => !told.has(refusal))
-    for (const refusal of news.slice(0, TOLD))
+  #reportRefused(backend: string, known: ReadonlySet<string>, refused: readonly string[]): void {
+    const fresh = refused.filter((refusal) => !known.has(refusal))
+    for (const refusal of fresh.slice(0, MAX_REPORTED))
       this.#events.problem(backend, `Backend ${backend}: ${refusal}; it is not used`)
-    if (news.length > TOLD)
-      this.#events.problem(backend, `Backend ${backend}: ${news.length - TOLD} more are not used like this`)
+    if (fresh.length > MAX_REPORTED)
+      this.#events.problem(backend, `Backend ${backend}: ${fresh.length - MAX_REPORTED} more are not used like this`)
   }
 
   #useNames(backend: string, before: readonly string[], now: readonly string[]): void {
@@ -327,11 +327,11 @@ export class EndpointDirectory {
       : `namespace ${namespace} holds ${this.#shares.held(namespace)} of the ${capacity} places in the table of endpoints, Backends among them, and what is free is kept for others`
   }
 
-  #tellLeftOut(backend: string, what: string): void {
+  #reportLeftOut(backend: string, what: string): void {
     const namespace = namespaceOf(backend)
-    const told = (this.#told.get(namespace) ?? 0) + 1
-    if (told > TOLD) return
-    this.#told.set(namespace, told)
+    const count = (this.#reported.get(namespace) ?? 0) + 1
+    if (count > MAX_REPORTED) return
+    this.#reported.set(namespace, count)
     this.#events.problem(
       backend,
       `${what} is left out: ${this.#whyLeftOut(backend)}. Use fewer endpoints, or divide the Routes over several installations.`,
@@ -342,8 +342,8 @@ export class EndpointDirectory {
 const NONE: readonly never[] = Object.freeze([])
 const UNKNOWN: Pick<Known, 'rows' | 'names' | 'refused'> = { rows: NONE, names: NONE, refused: NONE }
 
-/** Whoever writes endpoints must not fill the log with them. */
-const TOLD = 8
+/** A user who writes endpoints must not fill the log with them. */
+const MAX_REPORTED = 8
 /** Backends that are looked at again in one turn: each may have thousands of endpoints. */
 const LOOKS = 4
 

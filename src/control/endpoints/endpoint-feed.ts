@@ -1,5 +1,5 @@
 /**
- * Endpoints on their way to the directory. What a watch tells about pods acts in the same turn, without waiting for a
+ * Endpoints on their way to the directory. What a watch reports about pods acts in the same turn, without waiting for a
  * compile that may be under way with older resources; and a pod that has moved from one slice to another is not lost
  * between the two events.
  */
@@ -15,23 +15,23 @@ export interface EndpointFeedOptions {
   readonly sink: EndpointSink
   /** As of now, by the newest resources: `endpointsOf`. */
   readonly endpoints: (backend: string) => readonly EndpointAddress[]
-  /** Whether the endpoints of a backend come from pods, which move; those that somebody wrote down do not. */
+  /** Whether the endpoints of a backend come from pods, which move; those of a manifest do not. */
   readonly moves: (backend: string) => boolean
   readonly time: TimerClock
 }
 
 /**
- * A pod that is deleted says first that it terminates. One that is ready and gone in the next event has moved to
+ * A pod that is deleted is terminating first. One that is ready and gone in the next event has moved to
  * another slice, or was deleted without grace: for so long it is used where nothing else is left.
  */
 const HELD: Milliseconds = 1_000
 
 interface Fed {
-  /** As last told, without what is held. */
-  told: readonly EndpointAddress[]
+  /** As last set, without what is held. */
+  current: readonly EndpointAddress[]
   /** By address and port, with the moment until which it is held. */
   readonly held: Map<string, { readonly endpoint: EndpointAddress; readonly until: Milliseconds }>
-  /** Told by an event that the compile under way may not know of. */
+  /** Set by an event that the compile under way may not know of. */
   ahead: boolean
 }
 
@@ -44,24 +44,24 @@ export class EndpointFeed {
     this.#options = options
   }
 
-  /** A compile has begun: what was told until now, it knows. */
+  /** A compile has begun: it knows all events so far. */
   compiling(): void {
     for (const fed of this.#backends.values()) fed.ahead = false
   }
 
-  /** What a compile says of a backend that it has. An event that came since is newer. */
+  /** The endpoints of a backend by a compile. An event that came since is newer. */
   compiled(backend: string, addresses: readonly EndpointAddress[]): void {
     const fed = this.#backends.get(backend)
-    if (fed?.ahead !== true) this.#tell(backend, addresses)
+    if (fed?.ahead !== true) this.#update(backend, addresses)
   }
 
-  /** Pods have changed. Backends that no compile has told of yet wait for one. */
+  /** Pods have changed. Backends that no compile has had yet wait for one. */
   changed(backends: Iterable<string>): void {
     for (const backend of backends) {
       const fed = this.#backends.get(backend)
       if (fed === undefined) continue
       fed.ahead = true
-      this.#tell(backend, this.#options.endpoints(backend))
+      this.#update(backend, this.#options.endpoints(backend))
     }
   }
 
@@ -74,20 +74,20 @@ export class EndpointFeed {
     this.#cancel?.()
   }
 
-  #tell(backend: string, addresses: readonly EndpointAddress[]): void {
+  #update(backend: string, addresses: readonly EndpointAddress[]): void {
     const { sink, moves, time } = this.#options
-    const fed = this.#backends.get(backend) ?? { told: [], held: new Map(), ahead: false }
+    const fed = this.#backends.get(backend) ?? { current: [], held: new Map(), ahead: false }
     this.#backends.set(backend, fed)
-    if (fed.told !== addresses || fed.held.size > 0) {
+    if (fed.current !== addresses || fed.held.size > 0) {
       const now = new Set(addresses.map(placeOf))
       const until = time.monotonic() + HELD
       if (moves(backend))
-        for (const endpoint of fed.told)
+        for (const endpoint of fed.current)
           if (endpoint.state === 'ready' && !now.has(placeOf(endpoint)))
             fed.held.set(placeOf(endpoint), { endpoint: { ...endpoint, state: 'draining' }, until })
       for (const place of now) fed.held.delete(place)
     }
-    fed.told = addresses
+    fed.current = addresses
     sink.set(backend, withHeld(fed))
     if (fed.held.size > 0) this.#cancel ??= time.after(HELD, () => this.#letGo())
   }
@@ -109,9 +109,9 @@ export class EndpointFeed {
   }
 }
 
-/** The very list that was told where nothing is held: its identity tells that nothing changed. */
-function withHeld({ told, held }: Fed): readonly EndpointAddress[] {
-  return held.size === 0 ? told : [...told, ...[...held.values()].map(({ endpoint }) => endpoint)]
+/** The same list where nothing is held: by its identity the directory knows that nothing changed. */
+function withHeld({ current, held }: Fed): readonly EndpointAddress[] {
+  return held.size === 0 ? current : [...current, ...[...held.values()].map(({ endpoint }) => endpoint)]
 }
 
 function placeOf({ address, port }: EndpointAddress): string {

@@ -69,7 +69,7 @@ export class Endpoints {
   readonly #feed: EndpointFeed
   readonly #turns: EndpointTurns
   readonly #unreachable: UnreachableBackends
-  /** What workers listen on and serve by; undefined until they may be told. */
+  /** Settings and sockets of the workers; undefined until they may be sent anything. */
   #settings: { readonly settings: SettingsObject; readonly sockets: readonly ListenerSettings[] } | undefined
   /** As they were last brought in line with a compile. */
   #compiled = new FrozenMap<readonly EndpointAddress[]>()

@@ -4,7 +4,7 @@
  * multiple of what is free, so one alone gets four fifths and several share what there is; the last sixteenth is kept
  * for those that have little. Nobody's place is ever taken away.
  *
- * A place counts for its namespace until it is freed, also when nobody is to use it any more. What leaves may be
+ * A place counts for its namespace until it is freed, also when it is not used any more. What leaves may be
  * replaced beyond the share, once, or a namespace at its limit would be left without endpoints by a rolling update.
  */
 

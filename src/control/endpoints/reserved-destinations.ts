@@ -1,6 +1,6 @@
 /**
  * What the dial guard has to know about the place where this runs: our own addresses and those of the other replicas,
- * every address in front of us, the API server, the ports of kubelets. The environment says some of it, objects of the
+ * every address in front of us, the API server, the ports of kubelets. The environment has some of it, objects of the
  * cluster the rest (decision 0014).
  */
 import { networkInterfaces } from 'node:os'
@@ -10,7 +10,7 @@ import type { Resource, ResourceSet } from '../../compile/resource-set.ts'
 import { canonicalAddress } from '../../pattern/cidr.ts'
 import type { ClosedPort, GuardedDestination, ReservedDestinations } from '../../transport/dial-guard.ts'
 
-/** What the API server says about itself; the cluster keeps it, and the EndpointSlice of the same name. */
+/** The Service of the API server itself, which the cluster maintains with the EndpointSlice of the same name. */
 const API_SERVER = 'default/kubernetes'
 const IS_API_SERVER = 'the API server of the cluster'
 const IS_OURSELVES = 'this gateway itself'
@@ -24,7 +24,7 @@ const IS_KUBELET = "a port of nodes' kubelets"
 const IS_API_PORT = 'the port of API servers'
 const IS_NODE_PORT = 'a node port of this gateway'
 
-/** Where API servers listen unless somebody says otherwise. */
+/** The default port of API servers. */
 const API_PORT = 6_443
 /**
  * Ports that too many others have to be closed everywhere: an API server that has one is known by its addresses alone.
@@ -50,7 +50,7 @@ export interface ReservedDestinationNames {
   addresses(name: string): readonly string[]
 }
 
-/** What an installation is told of itself besides the objects that a source reads. */
+/** What an installation knows of itself besides the objects that a source reads. */
 export interface OwnObjects {
   /** The Service in front, where the source does not read its namespace. */
   readonly service?: Service | undefined
@@ -192,17 +192,17 @@ export class ReservedDestinationTracker {
   }
 
   /**
-   * By the environment, as the kubelet tells every pod, its Service, and the one slice that the API server writes
+   * By the environment that the kubelet gives every pod, its Service, and the one slice that the API server writes
    * itself.
    */
   #apiServer({ services, endpointSlices }: Pick<ResourceSet, 'services' | 'endpointSlices'>): GuardedDestination[] {
     const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = this.#environment
-    const told = host && port ? this.#places([host], [Number(port)], IS_API_SERVER) : []
-    if (!this.#inCluster) return told
+    const byEnvironment = host && port ? this.#places([host], [Number(port)], IS_API_SERVER) : []
+    if (!this.#inCluster) return byEnvironment
     const service = services.get(API_SERVER)?.object
     const slice = apiSlice(endpointSlices)
     return [
-      ...told,
+      ...byEnvironment,
       ...(service === undefined ? [] : this.#places(clusterIPs(service), portsOf(service), IS_API_SERVER)),
       ...this.#places(slice?.endpoints.flatMap(({ addresses }) => addresses) ?? [], slicePorts(slice), IS_API_SERVER),
     ]
@@ -229,7 +229,8 @@ export class ReservedDestinationTracker {
   }
 
   /**
-   * No right tells every address of every node, and of a pod it cannot be told apart: these are closed at all of them.
+   * No permission shows every address of every node, and a node cannot be distinguished from a pod: these ports are
+   * closed at all addresses.
    */
   #closedPorts(resources: Pick<ResourceSet, 'services' | 'endpointSlices'>): ClosedPort[] {
     if (!this.#inCluster) return []
@@ -246,7 +247,7 @@ export class ReservedDestinationTracker {
   }
 }
 
-/** Only its own: another slice with the label may be anybody's who may write one in that namespace. */
+/** Only its own: any user who may write slices in that namespace may create another one with the label. */
 function apiSlice(endpointSlices: ResourceSet['endpointSlices']): EndpointSlice | undefined {
   return endpointSlices.get(API_SERVER)?.get(API_SERVER)?.object
 }

@@ -49,10 +49,10 @@ export interface LastGoodConfigMapOptions {
 const READ_WITHIN: Milliseconds = 10_000
 /** Attempts at a server that answers, but with errors. */
 const MAX_READS = 5
-/** Whoever may write ConfigMaps may have written thousands; a start waits for all that are opened. */
+/** Any user who may write ConfigMaps may have written thousands; a start waits for all that are opened. */
 const MAX_UNUSABLE = 64
-/** Of those, so many are told one by one. */
-const TOLD = 8
+/** Of those, so many are reported one by one. */
+const MAX_REPORTED = 8
 /** A start waits for it. */
 const LONGEST_PAUSE: Milliseconds = 5_000
 
@@ -84,7 +84,7 @@ export class LastGoodConfigMaps {
   readonly #leftOut = new FairQueue()
   /** Something was dropped since it was last looked for room. */
   #roomier = false
-  #leftOutTold = 0
+  #leftOutCount = 0
   /** Identities that may have to be written or dropped. */
   readonly #open = new Set<string>()
   /** Whether what is there has been read since we lead. */
@@ -104,7 +104,7 @@ export class LastGoodConfigMaps {
   }
 
   /**
-   * What an earlier process, or another replica, has left; what cannot be read is told and passed over. Waits for an
+   * What an earlier process, or another replica, stored; what cannot be read is reported and passed over. Waits for an
    * API server that is not there, since nothing else can be read from it either.
    */
   async read(): Promise<LastGood[]> {
@@ -117,23 +117,23 @@ export class LastGoodConfigMaps {
       const record = broken ?? (await openRecord(content, identity, digest))
       if (typeof record === 'string') {
         if (++unusable > MAX_UNUSABLE) break
-        if (unusable > TOLD) continue
+        if (unusable > MAX_REPORTED) continue
         warn(`ignoring a last good version (${record}): if its object is invalid now, it is not served`)
       } else {
         records.push(record)
         this.#wanted.set(identity, record)
       }
     }
-    if (unusable > TOLD)
+    if (unusable > MAX_REPORTED)
       warn(
         unusable > MAX_UNUSABLE
           ? `more than ${MAX_UNUSABLE} last good versions cannot be used: the rest is not looked at; who may write ConfigMaps of namespace ${this.#options.namespace}?`
-          : `ignoring ${unusable - TOLD} more last good versions`,
+          : `ignoring ${unusable - MAX_REPORTED} more last good versions`,
       )
     return records
   }
 
-  /** Takes note of what is to be kept, or no longer; the leader writes it in the background. */
+  /** Notes what is to be kept, or no longer; the leader writes it in the background. */
   keep(changes: Iterable<LastGoodChange>): void {
     for (const { kind, key, object } of changes) {
       const identity = identityOf({ kind, key })
@@ -144,13 +144,13 @@ export class LastGoodConfigMaps {
     this.#write()
   }
 
-  /** Leading from now on: what is there is compared with what is to be kept. */
+  /** This replica leads from now on: what is there is compared with what is to be kept. */
   lead(): void {
     this.#known = false
     this.#write()
   }
 
-  /** Resolves when everything noted so far is written, or was told not to be, or has to wait for the API server. */
+  /** Resolves when everything noted so far is written, or reported not to be, or has to wait for the API server. */
   async flushed(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing
   }
@@ -214,7 +214,7 @@ export class LastGoodConfigMaps {
     }
   }
 
-  /** A leader before us may have left what nobody wants, or not have come to write what everybody knows of. */
+  /** An earlier leader may have left records that are not needed, or not have written some that are. */
   async #learn(): Promise<void> {
     this.#shards = await this.#load()
     this.#there.clear()
@@ -244,7 +244,7 @@ export class LastGoodConfigMaps {
     const content = text.length > MAX_OBJECT_BYTES ? undefined : await compress(text)
     if (content !== undefined && this.#place(identity, wanted, digest, content)) return true
     this.#drop(identity)
-    this.#tellLeftOut(wanted)
+    this.#warnLeftOut(wanted)
     if (content !== undefined) this.#leftOut.add(ownerOf(wanted).namespace, identity)
     return false
   }
@@ -259,7 +259,7 @@ export class LastGoodConfigMaps {
       this.#drop(victim)
       const other = this.#wanted.get(victim)
       if (other === undefined) continue
-      this.#tellLeftOut(other)
+      this.#warnLeftOut(other)
       this.#leftOut.add(ownerOf(other).namespace, victim)
     }
     this.#there.set(identity, digest)
@@ -273,8 +273,8 @@ export class LastGoodConfigMaps {
     this.#shards.drop(identity)
   }
 
-  #tellLeftOut(wanted: Wanted): void {
-    if (++this.#leftOutTold > TOLD) return
+  #warnLeftOut(wanted: Wanted): void {
+    if (++this.#leftOutCount > MAX_REPORTED) return
     this.#options.warn(
       `the last good version of ${wanted.kind} ${wanted.key} is not kept: there is too much of it; it serves on, but not after a restart`,
     )
@@ -290,9 +290,9 @@ export class LastGoodConfigMaps {
     }
     this.#roomier = false
     if (this.#leftOut.size > 0) return
-    if (this.#leftOutTold > TOLD)
-      this.#options.warn(`${this.#leftOutTold - TOLD} more last good versions were not kept for a while`)
-    this.#leftOutTold = 0
+    if (this.#leftOutCount > MAX_REPORTED)
+      this.#options.warn(`${this.#leftOutCount - MAX_REPORTED} more last good versions were not kept for a while`)
+    this.#leftOutCount = 0
   }
 
   async #store(index: number, shard: Shard): Promise<void> {

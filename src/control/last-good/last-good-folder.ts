@@ -53,7 +53,7 @@ export class LastGoodFolder {
     this.#keys = keys
   }
 
-  /** What an earlier process has left; what cannot be read is told and passed over. */
+  /** What an earlier process stored; what cannot be read is reported and passed over. */
   async read(): Promise<LastGood[]> {
     let names: string[]
     let keys: readonly StateKey[] | undefined
@@ -105,12 +105,12 @@ export class LastGoodFolder {
     return kind === 'Hostname' ? this.#hostnames : this.#pending
   }
 
-  /** Resolves when every hostname noted so far is on disk, or was told not to be. */
+  /** Resolves when every hostname noted so far is on disk, or was reported not to be. */
   async recorded(): Promise<void> {
     await this.#recorded?.promise
   }
 
-  /** Resolves when everything noted so far is on disk, or was told not to be. */
+  /** Resolves when everything noted so far is on disk, or was reported not to be. */
   async flushed(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing
   }
@@ -130,7 +130,7 @@ export class LastGoodFolder {
     }
   }
 
-  /** One of several at a time. A file that is open waits for whoever has it open. */
+  /** One of several that run at a time. A file that another one has open waits for it. */
   async #drain(): Promise<void> {
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
       const { file, change } = next
@@ -138,7 +138,7 @@ export class LastGoodFolder {
       this.#open.set(file, change.kind)
       await this.#bring(file, change)
       this.#open.delete(file)
-      this.#tellRecorded()
+      this.#resolveRecorded()
     }
   }
 
@@ -148,7 +148,7 @@ export class LastGoodFolder {
     return undefined
   }
 
-  #tellRecorded(): void {
+  #resolveRecorded(): void {
     if (this.#hostnames.size > 0 || this.#open.values().some((kind) => kind === 'Hostname')) return
     this.#recorded?.resolve()
     this.#recorded = undefined
@@ -179,7 +179,7 @@ export class LastGoodFolder {
     await syncFolder(this.#directory)
   }
 
-  /** Whoever may write the folder above could have us read and write elsewhere. */
+  /** A link made by a user who may write the folder above could lead reads and writes elsewhere. */
   async #refuseLink(): Promise<void> {
     if ((await lstat(this.#directory)).isSymbolicLink())
       throw new TypeError('there is a symbolic link in its place, and those are not followed')

@@ -1,7 +1,4 @@
-/**
- * Where an installation is reached from outside, for DNS controllers and people: what its Service says, or what
- * somebody has given.
- */
+/** Where an installation is reached from outside, for DNS controllers and people: by its Service, or as configured. */
 import { canonicalAddress } from '../../pattern/cidr.ts'
 import { fieldsOf } from './raw-fields.ts'
 
@@ -13,14 +10,14 @@ export interface Address {
 /** As the CRD has it. */
 const MAX_ADDRESSES = 16
 
-/** @param texts addresses and host names, as somebody has written them */
+/** @param texts addresses and host names of the configuration */
 export function givenAddresses(texts: readonly string[]): Address[] {
   return unique(texts.map(addressOf))
 }
 
 /**
  * What the load balancer of a Service has been given, and addresses that lead to it from outside. None for a Service
- * that is reached only inside the cluster: a DNS controller would publish what nobody can use.
+ * that is reached only inside the cluster: a DNS controller would publish addresses that do not answer.
  *
  * @param service as the API server sent it; undefined while there is none
  */

@@ -1,4 +1,4 @@
-/** The pods of this installation: which nodes lead to it by a port of their own (`hostPort`), as the cluster says. */
+/** The pods of this installation, as the cluster has them: which nodes lead to it by a port of theirs (`hostPort`). */
 import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { Lister } from '../../source/kubernetes/client.ts'
 import { Reflector } from '../../source/kubernetes/reflector.ts'
@@ -28,7 +28,7 @@ export class InstallationPods {
   readonly #options: InstallationPodsOptions
   readonly #pods = new Map<string, PodAddresses>()
   #synced = false
-  #told = ''
+  #reported = ''
   #trouble: string | undefined
 
   constructor(options: InstallationPodsOptions) {
@@ -44,15 +44,15 @@ export class InstallationPods {
       handler: {
         upsert: ({ key, raw }) => {
           this.#pods.set(key, podAddresses(raw))
-          this.#tell()
+          this.#report()
         },
         delete: (key) => {
           this.#pods.delete(key)
-          this.#tell()
+          this.#report()
         },
         synced: () => {
           this.#synced = true
-          this.#tell()
+          this.#report()
         },
         trouble: (trouble) => {
           const message = trouble && `cannot ${trouble.verb} pods of ${namespace}: ${trouble.error.message}`
@@ -73,14 +73,14 @@ export class InstallationPods {
     await this.#reflector.stop()
   }
 
-  #tell(): void {
+  #report(): void {
     if (!this.#synced) return
     const known = [...this.#pods.values()]
     const nodes = unique(known.flatMap((pod) => pod.nodes))
     const pods = unique(known.flatMap((pod) => pod.pods))
     const text = `${nodes.join()} ${pods.join()}`
-    if (text === this.#told) return
-    this.#told = text
+    if (text === this.#reported) return
+    this.#reported = text
     this.#options.changed({ nodes, pods })
   }
 }

@@ -1,4 +1,4 @@
-/** The Service in front of this installation: where it is reached from outside, as the cluster says. */
+/** The Service in front of this installation, as the cluster has it: where the installation is reached from outside. */
 import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { Lister } from '../../source/kubernetes/client.ts'
 import { Reflector } from '../../source/kubernetes/reflector.ts'
@@ -21,12 +21,12 @@ export interface InstallationServiceOptions {
 export class InstallationService {
   readonly #reflector: Reflector
   #owner: object | undefined
-  #told: string | undefined
+  #reported: string | undefined
 
   constructor({ client, namespace, name, random, now, changed, seen, problem }: InstallationServiceOptions) {
     const key = `${namespace}/${name}`
     let addresses: readonly Address[] = []
-    const tell = (raw: unknown): void => {
+    const update = (raw: unknown): void => {
       addresses = serviceAddresses(raw)
       seen(raw)
       changed(addresses)
@@ -42,19 +42,19 @@ export class InstallationService {
         upsert: (object) => {
           if (object.key !== key) return
           this.#owner = { apiVersion: 'v1', kind: 'Service', name, uid: object.uid }
-          tell(object.raw)
+          update(object.raw)
         },
         delete: (gone) => {
           if (gone !== key) return
           this.#owner = undefined
-          tell(undefined)
+          update(undefined)
         },
         synced: () => changed(addresses),
         trouble: (trouble) => {
           const message = trouble && `cannot ${trouble.verb} Service ${key}: ${trouble.error.message}`
-          if (message !== undefined && message !== this.#told)
+          if (message !== undefined && message !== this.#reported)
             problem(`${message}; the addresses in statuses stay as they are`)
-          this.#told = message
+          this.#reported = message
         },
         failed: (error) => problem(`Service ${key}: ${error instanceof Error ? error.message : String(error)}`),
       },

@@ -1,4 +1,4 @@
-/** Which installation this process belongs to, as its pod is told by the environment. */
+/** Which installation this process belongs to, by the environment of its pod. */
 import { randomUUID } from 'node:crypto'
 
 export interface Installation {
@@ -9,14 +9,14 @@ export interface Installation {
   readonly identity: string
   /** The Service in front of it. */
   readonly service?: string
-  /** Addresses and host names that somebody has given instead. */
+  /** Addresses and host names of the configuration, instead of those of the Service. */
   readonly addresses: readonly string[]
   /** Chooses its pods, where ports of their nodes lead to them; none = no port of a node does. */
   readonly pods?: string
 }
 
 /**
- * @returns undefined where nobody says so: a process on somebody's desk serves a cluster's Routes, and writes nothing
+ * @returns undefined without these variables: a process outside of the cluster serves its Routes and writes nothing
  *   into it
  */
 export function installationOf(environment: Readonly<Record<string, string | undefined>>): Installation | undefined {

@@ -15,10 +15,10 @@ export interface LeaseRecord {
   readonly object: JsonObject
 }
 
-/** Longer than anybody would wait for a leader; a number beyond is a mistake. */
+/** The longest duration that is believed: a longer one would leave the installation without a leader. */
 const LONGEST: Milliseconds = 300_000
 
-/** As the API has it: one more would be refused, and nobody could ever take the Lease again. */
+/** The limit of the API: a higher number is refused, and the Lease could never be taken again. */
 const MOST_TRANSITIONS = 2 ** 31 - 1
 
 /** @returns undefined for what is not a Lease as an API server must send it */

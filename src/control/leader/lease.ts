@@ -49,7 +49,7 @@ export interface ElectorOptions {
   readonly times?: Partial<LeaseTimes>
 }
 
-/** Longest wait for an exit to say that the Lease is free. */
+/** Longest wait of an exit for the Lease to be freed. */
 const RELEASE_WITHIN: Milliseconds = 2_000
 
 interface Observed {
@@ -67,8 +67,8 @@ export class LeaderElector {
   /** Whether nothing has happened that could make `#observed` old. */
   #sure = false
   #leadUntil = Number.NEGATIVE_INFINITY
-  /** What was told; the deadline may have passed since. */
-  #told = false
+  /** As last reported; the deadline may have passed since. */
+  #reportedLeading = false
   #lastRenewMicros = 0
   #deadline: () => void = () => {}
   #running: Promise<void> | undefined
@@ -90,10 +90,10 @@ export class LeaderElector {
 
   /** Right at every moment, also while events wait for their turn. */
   get leading(): boolean {
-    return this.#told && this.#options.time.monotonic() < this.#leadUntil
+    return this.#reportedLeading && this.#options.time.monotonic() < this.#leadUntil
   }
 
-  /** Who holds it, as last seen; empty when nobody does or it was never seen. */
+  /** The holder as last seen; empty when there is none or the Lease was never seen. */
   get holder(): string {
     return this.#observed?.record.holder ?? ''
   }
@@ -125,15 +125,16 @@ export class LeaderElector {
     const { random } = this.#options
     try {
       await this.#attempt()
-      this.#say(undefined)
+      this.#report(undefined)
       // Those who wait do not come all at once; who holds it must not come late.
-      return this.#told ? retryPeriod : retryPeriod * (1 + 0.2 * random())
+      return this.#reportedLeading ? retryPeriod : retryPeriod * (1 + 0.2 * random())
     } catch (error) {
       if (this.#stopped) return 0
       if (!(error instanceof ApiError)) throw error
       // Somebody was faster: look again, at once when it is about what we hold.
-      if (error.status === 409 || error.status === 404) return retryPeriod * random() * (this.#told ? 0.1 : 1)
-      this.#say(`${error.message} (${error.reason})`)
+      if (error.status === 409 || error.status === 404)
+        return retryPeriod * random() * (this.#reportedLeading ? 0.1 : 1)
+      this.#report(`${error.message} (${error.reason})`)
       const { retryAfter = 0 } = error
       return Math.max(retryPeriod, Math.min(retryAfter, this.#times.renewDeadline))
     }
@@ -141,7 +142,7 @@ export class LeaderElector {
 
   async #attempt(): Promise<void> {
     // Who holds it need not look: the write fails if it is not as it was.
-    if (!this.#told || !this.#sure) await this.#look()
+    if (!this.#reportedLeading || !this.#sure) await this.#look()
     const known = this.#observed
     if (known !== undefined && !this.#mayTake(known)) return
     await this.#write(known?.record)
@@ -158,7 +159,7 @@ export class LeaderElector {
     if (this.#observed?.record.holder !== this.#options.identity) this.#lose()
   }
 
-  /** Whatever a clock says that somebody has written there: only how long we have seen no change counts. */
+  /** Times in the Lease are by other clocks: only how long this replica has seen no change counts. */
   #mayTake({ record, at }: Observed): boolean {
     const { identity, time } = this.#options
     if (record.holder === '' || record.holder === identity) return true
@@ -186,7 +187,7 @@ export class LeaderElector {
       )
       this.#observe(stored)
     } catch (error) {
-      // It may have been written all the same, or is somebody else's by now: only looking tells.
+      // It may have been written all the same, or another replica holds it by now: it is read again.
       this.#sure = false
       throw error
     }
@@ -216,16 +217,16 @@ export class LeaderElector {
     this.#leadUntil = until
     this.#deadline()
     this.#deadline = time.after(until - time.monotonic(), () => this.#lose())
-    if (this.#told) return
-    this.#told = true
+    if (this.#reportedLeading) return
+    this.#reportedLeading = true
     events.leading()
   }
 
   #lose(): void {
     this.#deadline()
     this.#leadUntil = Number.NEGATIVE_INFINITY
-    if (!this.#told) return
-    this.#told = false
+    if (!this.#reportedLeading) return
+    this.#reportedLeading = false
     this.#options.events.lost()
   }
 
@@ -282,10 +283,10 @@ export class LeaderElector {
     return promise
   }
 
-  #say(problem: string | undefined): void {
+  #report(problem: string | undefined): void {
     if (problem !== undefined && problem !== this.#problem) {
       const { namespace, name, events } = this.#options
-      const what = this.#told ? 'kept' : 'had'
+      const what = this.#reportedLeading ? 'kept' : 'had'
       events.problem(
         `Lease ${namespace}/${name} cannot be ${what}: ${problem}; statuses are written by whoever holds it`,
       )

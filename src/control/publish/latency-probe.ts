@@ -22,7 +22,7 @@ export class LatencyProbe {
     const id = ++this.#last
     this.#out.set(id, { since, waiting: new Set(workers) })
     if (this.#out.size > MOST) this.#out.delete(this.#out.keys().next().value!)
-    return { type: 'echo', id }
+    return { type: 'latency-probe', id }
   }
 
   /** @returns since when it was waited for, when this was the last answer to it */

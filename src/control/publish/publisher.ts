@@ -97,7 +97,7 @@ export class Publisher {
 
   #receive(index: number, message: FromWorker): void {
     if (message.type === 'problem') this.#events.problem(index, message.message)
-    else if (message.type === 'echo') this.#probed(index, message.id)
+    else if (message.type === 'latency-probe') this.#probed(index, message.id)
     else this.#settle()
   }
 

@@ -33,7 +33,7 @@ export function closedRules(served: Route, raw: unknown): 'all' | ReadonlySet<st
     const name = fieldsOf(rule)?.name
     kept.add(name)
     if (typeof name !== 'string') {
-      // Whose protection this is cannot be told.
+      // It is unknown which rule this would protect.
       if (protections(rule).size > 0) return 'all'
       continue
     }

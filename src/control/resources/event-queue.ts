@@ -1,11 +1,12 @@
 /**
  * Events of a source on their way to the cache. A burst may be ten thousand objects, each to be validated, so it is
  * applied in slices; what it asks for is done when all of it is applied, so that nothing is ever served that the user
- * wrote only half of. Endpoints are no part of what a user writes: they overtake the rest and act in the turn that
+ * wrote only half of. Endpoints and contents (of ConfigMaps and Secrets) overtake the rest and act in the turn that
  * brings them. Namespaces take turns of equal time; where one of them keeps sending more than can be applied, the
  * others do not wait for it longer than `patience`.
  */
-import type { FieldProblem, Kind } from '../../api/object.ts'
+import { actsAtOnce, type Kind } from '../../api/kinds.ts'
+import type { FieldProblem } from '../../api/object.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 import { runSteps } from '../../lib/steps.ts'
@@ -69,9 +70,9 @@ export class EventQueue {
     const now = this.#time.monotonic()
     let urgent = false
     for (const event of events) {
-      const slice = event.kind === 'EndpointSlice'
-      urgent ||= slice
-      if (slice) this.#slices.push(event, now)
+      const atOnce = actsAtOnce(event.kind)
+      urgent ||= atOnce
+      if (atOnce) this.#slices.push(event, now)
       else this.#others.push(event, now)
     }
     if (!this.#waiting) {

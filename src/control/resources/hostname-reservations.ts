@@ -1,10 +1,10 @@
 /**
- * Hostnames that outlive their Routes: in Strict the namespace that had one keeps it for a time, so that nobody takes
- * it over between a deletion and what is created again, be that by being the older one then. Wall-clock time, since it
- * is kept over restarts.
+ * Hostnames that outlive their Routes: in Strict the namespace that had one keeps it for a time, so that no other takes
+ * it over between a deletion and a new creation, although it would be the older one then. Wall-clock time, since
+ * reservations survive restarts.
  *
- * A hostname that somebody else asks for as well has its record before anything happens to it: a deletion that nobody
- * saw, and a restore that creates all objects anew in another order, find the owner written down.
+ * A hostname that two namespaces ask for has its record before anything happens to it: after a deletion that was not
+ * seen, and after a restore that creates all objects anew in another order, the owner is known.
  */
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Owner } from '../../compile/ownership.ts'
@@ -32,11 +32,11 @@ const MAX_OF_NAMESPACE = 256
 
 export class HostnameReservations {
   readonly #wall: () => Milliseconds
-  readonly #holds = new FrozenMapBuilder<HostnameReservation>()
+  readonly #reservations = new FrozenMapBuilder<HostnameReservation>()
   /** Hostnames by namespace, those last released at the end. */
   readonly #ofNamespace = new Map<string, Set<string>>()
   #owners = new FrozenMap<Owner>()
-  /** Hostnames of holds that no compile has told of since they were made. */
+  /** Hostnames of reservations that no compile has taken into account since they were made. */
   readonly #unsettled = new Set<string>()
   #changes = new Map<string, ReservationChange>()
   /** Whether one of the changes is the first record of its hostname, made after the fact. */
@@ -44,7 +44,7 @@ export class HostnameReservations {
   #duration: Milliseconds = 0
   /** Nothing ends before. */
   #next = Number.POSITIVE_INFINITY
-  /** What the clock said last. */
+  /** The last reading of the clock. */
   #seen: Milliseconds = 0
 
   constructor(wall: () => Milliseconds, settings: SettingsObject) {
@@ -55,23 +55,25 @@ export class HostnameReservations {
   /** What an earlier process, or another replica, has kept. */
   restore(records: Iterable<{ readonly kind: string; readonly key: string; readonly object: unknown }>): void {
     for (const { kind, key, object } of records) {
-      const hold = kind === 'Hostname' && this.#duration > 0 ? holdOf(key, object) : undefined
-      if (hold !== undefined) this.#put(key, this.#capped(hold))
+      const reservation = kind === 'Hostname' && this.#duration > 0 ? reservationOf(key, object) : undefined
+      if (reservation !== undefined) this.#put(key, this.#capped(reservation))
     }
   }
 
   /** In Shared, and with a duration of 0, nothing is kept. */
   useSettings({ tenancy, hostnameHold }: SettingsObject): void {
     this.#duration = tenancy === 'Strict' ? parseDuration(hostnameHold) : 0
-    for (const [hostname, hold] of [...this.#holds.freeze()])
+    for (const [hostname, reservation] of [...this.#reservations.freeze()])
       if (this.#duration === 0) this.#drop(hostname)
-      else if (hold !== this.#capped(hold)) this.#put(hostname, this.#capped(hold))
+      else if (reservation !== this.#capped(reservation)) this.#put(hostname, this.#capped(reservation))
   }
 
-  /** For no longer than the settings say now. */
-  #capped(hold: HostnameReservation): HostnameReservation {
+  /** For no longer than the settings allow now. */
+  #capped(reservation: HostnameReservation): HostnameReservation {
     const latest = this.#wall() + this.#duration
-    return hold.until === undefined || hold.until <= latest ? hold : { ...hold, until: latest }
+    return reservation.until === undefined || reservation.until <= latest
+      ? reservation
+      : { ...reservation, until: latest }
   }
 
   /**
@@ -84,44 +86,44 @@ export class HostnameReservations {
       for (const hostname of hostnames) {
         const owner = this.#owners.get(hostname)
         if (owner?.namespace !== namespace) continue
-        this.#late ||= !this.#holds.has(hostname)
+        this.#late ||= !this.#reservations.has(hostname)
         this.#put(hostname, { ...owner.age, namespace, until })
       }
   }
 
   /**
-   * A compile has told who owns what: what its namespace has again is kept without end, or not needed any more, and
-   * what somebody else asks for is written down.
+   * A compile has determined the owners: a hostname that its namespace has again is kept without end, or not needed any
+   * more, and one that another namespace asks for as well is recorded.
    *
-   * @param compiled the holds that it knew of. One that was made meanwhile belongs to Routes that this compile still
-   *   has.
+   * @param compiled the reservations that it took into account. One that was made meanwhile belongs to Routes that this
+   *   compile still has.
    */
   settle(owners: FrozenMap<Owner>, compiled: ReadonlyMap<string, HostnameReservation>): void {
     const moved = new Set(this.#unsettled)
     this.#unsettled.clear()
     if (this.#duration > 0)
       for (const { key, after } of this.#owners.changesTo(owners))
-        if (this.#holds.has(key) || after?.contested === true) moved.add(key)
+        if (this.#reservations.has(key) || after?.contested === true) moved.add(key)
     this.#owners = owners
     const until = this.#wall() + this.#duration
     for (const hostname of moved) {
-      const hold = this.#holds.get(hostname)
-      if (hold === undefined) {
+      const reservation = this.#reservations.get(hostname)
+      if (reservation === undefined) {
         this.#recordOwner(hostname, owners.get(hostname))
         continue
       }
-      if (compiled.get(hostname) !== hold) {
+      if (compiled.get(hostname) !== reservation) {
         this.#unsettled.add(hostname)
         continue
       }
       const owner = owners.get(hostname)
-      const oldest = owner?.namespace === hold.namespace ? owner.oldest : undefined
-      const older = oldest === undefined ? 1 : compareAge(oldest, hold)
+      const oldest = owner?.namespace === reservation.namespace ? owner.oldest : undefined
+      const older = oldest === undefined ? 1 : compareAge(oldest, reservation)
       if (oldest === undefined) {
-        if (hold.until === undefined) this.#put(hostname, { ...hold, until })
+        if (reservation.until === undefined) this.#put(hostname, { ...reservation, until })
       } else if (older <= 0 && owner?.contested !== true) this.#drop(hostname)
       else if (older < 0) this.#recordOwner(hostname, owner)
-      else if (hold.until !== undefined) this.#put(hostname, { ...hold, until: undefined })
+      else if (reservation.until !== undefined) this.#put(hostname, { ...reservation, until: undefined })
     }
   }
 
@@ -135,19 +137,19 @@ export class HostnameReservations {
     const now = this.#wall()
     // A clock that was ahead when they were made, and was set since, must not keep them for as long as it was ahead.
     if (now < this.#seen)
-      for (const [hostname, hold] of [...this.#holds.freeze()])
-        if (hold !== this.#capped(hold)) this.#put(hostname, this.#capped(hold))
+      for (const [hostname, reservation] of [...this.#reservations.freeze()])
+        if (reservation !== this.#capped(reservation)) this.#put(hostname, this.#capped(reservation))
     this.#seen = now
     if (now < this.#next) return
     this.#next = Number.POSITIVE_INFINITY
-    for (const [hostname, { until = Number.POSITIVE_INFINITY }] of [...this.#holds.freeze()])
+    for (const [hostname, { until = Number.POSITIVE_INFINITY }] of [...this.#reservations.freeze()])
       if (until <= now) this.#drop(hostname)
       else this.#next = Math.min(this.#next, until)
   }
 
   /** As of now; the same object as long as nothing changes. */
-  get holds(): FrozenMap<HostnameReservation> {
-    return this.#holds.freeze()
+  get current(): FrozenMap<HostnameReservation> {
+    return this.#reservations.freeze()
   }
 
   /**
@@ -155,39 +157,39 @@ export class HostnameReservations {
    * Route are published.
    */
   changes(): { readonly changes: readonly ReservationChange[]; readonly late: boolean } {
-    const told = { changes: [...this.#changes.values()], late: this.#late }
+    const result = { changes: [...this.#changes.values()], late: this.#late }
     this.#changes = new Map()
     this.#late = false
-    return told
+    return result
   }
 
-  #put(hostname: string, hold: HostnameReservation): void {
-    const before = this.#holds.get(hostname)
-    if (before !== undefined && before.namespace !== hold.namespace) this.#drop(hostname)
-    let own = this.#ofNamespace.get(hold.namespace)
-    if (own === undefined) this.#ofNamespace.set(hold.namespace, (own = new Set()))
+  #put(hostname: string, reservation: HostnameReservation): void {
+    const before = this.#reservations.get(hostname)
+    if (before !== undefined && before.namespace !== reservation.namespace) this.#drop(hostname)
+    let own = this.#ofNamespace.get(reservation.namespace)
+    if (own === undefined) this.#ofNamespace.set(reservation.namespace, (own = new Set()))
     own.delete(hostname)
     own.add(hostname)
-    this.#holds.set(hostname, hold)
+    this.#reservations.set(hostname, reservation)
     this.#unsettled.add(hostname)
-    this.#changes.set(hostname, { kind: 'Hostname', key: hostname, object: hold })
-    this.#next = Math.min(this.#next, hold.until ?? Number.POSITIVE_INFINITY)
+    this.#changes.set(hostname, { kind: 'Hostname', key: hostname, object: reservation })
+    this.#next = Math.min(this.#next, reservation.until ?? Number.POSITIVE_INFINITY)
     if (own.size > MAX_OF_NAMESPACE) this.#drop(own.values().next().value!)
   }
 
   #drop(hostname: string): void {
-    const hold = this.#holds.get(hostname)
-    if (hold === undefined) return
-    this.#holds.delete(hostname)
-    const own = this.#ofNamespace.get(hold.namespace)
+    const reservation = this.#reservations.get(hostname)
+    if (reservation === undefined) return
+    this.#reservations.delete(hostname)
+    const own = this.#ofNamespace.get(reservation.namespace)
     own?.delete(hostname)
-    if (own?.size === 0) this.#ofNamespace.delete(hold.namespace)
+    if (own?.size === 0) this.#ofNamespace.delete(reservation.namespace)
     this.#changes.set(hostname, { kind: 'Hostname', key: hostname, object: undefined })
   }
 }
 
 /** A record is read without trust: it has been where others may write. */
-function holdOf(hostname: string, object: unknown): HostnameReservation | undefined {
+function reservationOf(hostname: string, object: unknown): HostnameReservation | undefined {
   if (typeof object !== 'object' || object === null || !isHostnamePattern(hostname)) return undefined
   const { namespace, key, created, until } = object as Readonly<Record<string, unknown>>
   if (typeof namespace !== 'string' || typeof key !== 'string' || !key.startsWith(`${namespace}/`)) return undefined

@@ -4,7 +4,7 @@
  * room.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
-import type { Kind } from '../../api/object.ts'
+import { isConfiguration, type Kind } from '../../api/kinds.ts'
 import { FairQueue, type QueuedKey as Turn } from '../../lib/fair-queue.ts'
 import { formatMebibytes } from '../../lib/memory-budget.ts'
 import type { SourceEvent } from '../../source/source.ts'
@@ -26,13 +26,10 @@ const WAITING_SHARE = 1 / 16
 const TURN = 16
 
 /**
- * Of the memory: whoever holds more is refused Services, EndpointSlices and the like too, once the last quarter has
- * begun. Below it these are never refused: they follow from what is served already.
+ * Of the memory: a namespace that holds more is refused Services, EndpointSlices and the like too, once the last
+ * quarter has begun. Below it these are never refused: they follow from what is served already.
  */
 const FOLLOWING_SHARE = 0.5
-
-/** Configuration of users; the rest follows from what it refers to. */
-const REFUSABLE: ReadonlySet<Kind> = new Set(['Route', 'Backend', 'Ingress'])
 
 interface Held {
   readonly namespace: string
@@ -130,7 +127,8 @@ export class MemoryAdmission {
     const total = this.#used + more
     if (total <= this.limit * OPEN_SHARE) return true
     const own = (this.#namespaces.get(namespace) ?? 0) + more
-    if (!REFUSABLE.has(kind)) return own <= this.limit * FOLLOWING_SHARE
+    // What is no configuration of users follows from what they refer to.
+    if (!isConfiguration(kind)) return own <= this.limit * FOLLOWING_SHARE
     return total <= this.limit && own <= this.limit * SMALL_SHARE
   }
 

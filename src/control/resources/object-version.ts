@@ -19,12 +19,12 @@ export function sameToUs(a: KubeObject, b: KubeObject): boolean {
   if (first.creationTimestamp !== second.creationTimestamp) return false
   const labelled = a.kind === 'EndpointSlice' || a.kind === 'Namespace'
   if (labelled && !isDeepStrictEqual(first.labels, second.labels)) return false
-  if (a.kind === 'Ingress' && saidByAnnotations(a as Ingress) !== saidByAnnotations(b as Ingress)) return false
+  if (a.kind === 'Ingress' && annotationsText(a as Ingress) !== annotationsText(b as Ingress)) return false
   return isDeepStrictEqual(restOfFirst, restOfSecond)
 }
 
-/** Its class, and what is told to be for others. */
-function saidByAnnotations(ingress: Ingress): string {
+/** Its class, and the annotations of other controllers. */
+function annotationsText(ingress: Ingress): string {
   return JSON.stringify([classOf(ingress), foreignAnnotations(ingress)])
 }
 
@@ -33,7 +33,7 @@ export function withoutWithdrawn(good: KubeObject, raw: unknown): KubeObject {
   return good.kind === 'Backend' ? withoutWithdrawnNamespaces(good as Backend, raw) : good
 }
 
-/** As far as both say; files of a folder do not. */
+/** Where both have a uid; objects of a folder have none. */
 export function isOfOneObject({ uid }: KubeObject['metadata'], raw: unknown): boolean {
   const now = (raw as { metadata?: { uid?: unknown } } | null)?.metadata?.uid
   return uid === undefined || typeof now !== 'string' || uid === now

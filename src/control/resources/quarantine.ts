@@ -174,7 +174,7 @@ export class Quarantine {
 }
 
 /**
- * What a user wrote; a status, which tells of the quarantine itself, makes no other version. A new annotation is reason
+ * What a user wrote; a status, which reports the quarantine itself, makes no other version. A new annotation is reason
  * enough to try again.
  */
 function digest(raw: unknown): string {

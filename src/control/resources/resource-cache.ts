@@ -1,10 +1,11 @@
 /**
- * Every object as it is served. Judges what sources deliver at the door, keeps the last good version of what has become
- * invalid, and says of each batch how much has to be done about it.
+ * Every object as it is served. Validates what sources deliver, keeps the last good version of what has become invalid,
+ * and determines what each change asks for.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Backend } from '../../api/backend.ts'
-import { type FieldProblem, type Kind, type KubeObject, keyOf } from '../../api/object.ts'
+import { isConfiguration, KINDS, type Kind, type KindRow } from '../../api/kinds.ts'
+import { type FieldProblem, type KubeObject, keyOf } from '../../api/object.ts'
 import type { Route } from '../../api/route.ts'
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
@@ -28,6 +29,7 @@ import { MemoryAdmission } from './memory-admission.ts'
 import { createdOf, generationOf, isOfOneObject, sameToUs, withoutWithdrawn } from './object-version.ts'
 import type { Quarantine } from './quarantine.ts'
 import { ServedObjects } from './served-objects.ts'
+import { ServedReferences } from './served-references.ts'
 
 interface ObjectRecord {
   readonly kind: ServedVersion['kind']
@@ -67,22 +69,24 @@ export class ResourceCache {
   readonly #quarantine: Quarantine | undefined
   readonly #entries = new Map<string, CachedObject>()
   readonly #broken = new Set<string>()
+  readonly #references: ServedReferences
   readonly #served: ServedObjects
-  /** As last told; undefined when something about it is different. */
+  /** As last returned; undefined when something about it is different. */
   #problems: readonly ObjectProblem[] | undefined
   readonly #refused = new FrozenMapBuilder<Refused>()
   /** Of an earlier process, until the object is seen. */
   readonly #restored = new Map<string, ObjectRecord>()
   readonly #kept = new Set<string>()
   #keep = new Map<string, ObjectChange>()
-  #holds = new FrozenMap<HostnameReservation>()
+  #reservations = new FrozenMap<HostnameReservation>()
   #unreachable = new FrozenMap<Unreachable>()
   #set: ResourceSet | undefined
 
   /**
    * @param lastGood what an earlier process has kept, see {@link lastGoodChanges}
    * @param memory what all objects together may take
-   * @param quarantine told what is worked on, and asked what must not be
+   * @param quarantine records what is worked on, and knows what must not be
+   * @param references records what is served, and knows whom a change concerns
    */
   constructor(
     validator: Validator,
@@ -90,12 +94,14 @@ export class ResourceCache {
     lastGood: Iterable<LastGood | ServedVersion> = [],
     memory = new MemoryAdmission(Number.POSITIVE_INFINITY),
     quarantine?: Quarantine,
+    references = new ServedReferences(),
   ) {
     this.#validator = validator
     this.#memory = memory
     this.#settings = settings
     this.#quarantine = quarantine
-    this.#served = new ServedObjects(settings)
+    this.#references = references
+    this.#served = new ServedObjects(settings, references)
     this.restore(lastGood)
   }
 
@@ -112,11 +118,6 @@ export class ResourceCache {
 
   get settings(): SettingsObject {
     return this.#settings
-  }
-
-  /** `namespace/name` of every Service that an object being served refers to. */
-  get servicesInUse(): Iterable<string> {
-    return this.#served.servicesInUse
   }
 
   /** @returns how much has to be done about all of them together */
@@ -152,9 +153,16 @@ export class ResourceCache {
     return 'rebuild'
   }
 
-  useHolds(holds: FrozenMap<HostnameReservation>): Impact {
-    if (holds === this.#holds) return 'ignore'
-    this.#holds = holds
+  /** Contents for which there was no room: some are looked at again. */
+  retryContents(): Impact {
+    const impact = this.#references.retryContents()
+    if (impact !== 'ignore') this.#set = undefined
+    return impact
+  }
+
+  useReservations(reservations: FrozenMap<HostnameReservation>): Impact {
+    if (reservations === this.#reservations) return 'ignore'
+    this.#reservations = reservations
     this.#set = undefined
     return 'rebuild'
   }
@@ -171,7 +179,7 @@ export class ResourceCache {
     return this.#served.releasedHostnames()
   }
 
-  /** The source has told all there is: what an earlier process kept of objects that are gone is forgotten. */
+  /** The source has reported everything: what an earlier process kept of objects that are gone is forgotten. */
   synced(): void {
     for (const [name, { kind, key }] of this.#restored) this.#keepGood(name, kind, key, undefined)
     this.#restored.clear()
@@ -182,7 +190,7 @@ export class ResourceCache {
     this.#set ??= {
       settings: this.#settings,
       ...this.#served.freeze(),
-      holds: this.#holds,
+      holds: this.#reservations,
       refused: this.#refused.freeze(),
       unreachable: this.#unreachable,
     }
@@ -221,8 +229,8 @@ export class ResourceCache {
       return yield* this.#upsertBroken(name, { kind, key, origin, problems: [held] }, raw)
     }
     const served = this.#entries.get(name)?.good
-    if (served !== undefined && (kind === 'Route' || kind === 'Backend' || kind === 'Ingress'))
-      this.#quarantine?.replacing(name, { kind, key, object: served }, raw)
+    if (served !== undefined && isConfiguration(kind))
+      this.#quarantine?.replacing(name, { kind: kind as ServedVersion['kind'], key, object: served }, raw)
     const verdict = yield* this.#validator.steps(kind, raw)
     const before = this.#entries.get(name)
     if (!verdict.ok) {
@@ -255,7 +263,8 @@ export class ResourceCache {
     this.#problems = undefined
     const generation = generationOf(raw)
     // A credential or a grant by labels that its owner replaces is withdrawn, whatever is wrong with the new one.
-    const good = kind === 'Secret' || kind === 'Namespace' ? undefined : (before?.good ?? restored)
+    const row: KindRow = KINDS[kind]
+    const good = row.lastGood === undefined ? undefined : (before?.good ?? restored)
     if (isDeepStrictEqual(before?.problems, problems) && before?.good === good && this.#sameBroken(name, good, raw)) {
       this.#entries.set(name, { ...before!, ...seen })
       return 'ignore'
@@ -276,7 +285,7 @@ export class ResourceCache {
     return this.#put(kind, key, { key, object, created: createdOf(good), stale })
   }
 
-  /** Whether a broken version says the same about what is served as the one before it. */
+  /** Whether a broken version leads to the same served version and status as the one before it. */
   #sameBroken(name: string, good: KubeObject | undefined, raw: unknown): boolean {
     const { kind, key } = this.#entries.get(name)!
     if (good === undefined) return this.#refused.get(name)?.generation === generationOf(raw)
@@ -323,10 +332,10 @@ export class ResourceCache {
   }
 
   #keepGood(name: string, kind: Kind, key: string, object: KubeObject | undefined): void {
-    if (kind !== 'Route' && kind !== 'Backend') return
-    if (object === undefined && !this.#kept.has(name)) return
+    const row: KindRow = KINDS[kind]
+    if (row.lastGood !== 'stored' || (object === undefined && !this.#kept.has(name))) return
     if (object === undefined) this.#kept.delete(name)
     else this.#kept.add(name)
-    this.#keep.set(name, { kind, key, object: object as Route | Backend | undefined })
+    this.#keep.set(name, { kind: kind as ObjectChange['kind'], key, object: object as ObjectChange['object'] })
   }
 }

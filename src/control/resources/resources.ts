@@ -3,17 +3,18 @@
  * served, what their changes ask for, and what is wrong with them.
  */
 import type { MemorySizes } from '../../admin/metrics-source.ts'
-import type { FieldProblem, Kind } from '../../api/object.ts'
+import type { Kind } from '../../api/kinds.ts'
+import type { FieldProblem } from '../../api/object.ts'
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
 import type { Compiled } from '../../compile/compile.ts'
 import { type ResourceSet, refusedKey, type Unreachable } from '../../compile/resource-set.ts'
-import { grantsByLabels } from '../../compile/tenancy.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { WorkJournal } from '../../shared-memory/work-journal.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { FrozenMap } from '../../snapshot/frozen-map.ts'
 import type { Source, SourceEvent, SourceHandler } from '../../source/source.ts'
+import type { ToWorker } from '../../thread/messages.ts'
 import type { LastGood, LastGoodChange, ServedVersion } from '../../thread/retained-state.ts'
 import type { Suspect } from '../../thread/suspect-list.ts'
 import { AwaitedRecords } from './awaited-records.ts'
@@ -23,6 +24,7 @@ import type { Impact } from './impact.ts'
 import { MemoryAdmission } from './memory-admission.ts'
 import { Quarantine } from './quarantine.ts'
 import { type ObjectProblem, ResourceCache } from './resource-cache.ts'
+import { ServedReferences } from './served-references.ts'
 import { SourceInterest } from './source-interest.ts'
 
 export type { ObjectProblem }
@@ -68,6 +70,8 @@ export interface ResourcesOptions {
   readonly journal: SharedArrayBuffer
   /** Services that are needed whatever the objects name. */
   readonly servicesInUse: () => Iterable<string>
+  /** To every worker, and kept for those to come. */
+  readonly send: (message: ToWorker) => void
   readonly events: ResourcesEvents
 }
 
@@ -79,6 +83,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
   readonly #events: ResourcesEvents
   readonly #admission: MemoryAdmission
   readonly #quarantine: Quarantine
+  readonly #references: ServedReferences
   readonly #cache: ResourceCache
   readonly #reservations: HostnameReservations
   readonly #records: AwaitedRecords
@@ -96,16 +101,17 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
       drop: (name) => events.retain(name, undefined),
     })
     const kept = [...options.lastGood, ...options.served]
-    this.#cache = new ResourceCache(validator, settings, kept, this.#admission, this.#quarantine)
+    this.#references = new ServedReferences({ send: options.send, configurationBytes: options.bytes })
+    this.#cache = new ResourceCache(validator, settings, kept, this.#admission, this.#quarantine, this.#references)
     this.#reservations = new HostnameReservations(() => time.wall(), settings)
     this.#reservations.restore(options.lastGood)
     this.#records = new AwaitedRecords(time, () => events.resume())
     this.#interest = new SourceInterest({
       source,
-      servicesInUse: () => [...this.#cache.servicesInUse, ...options.servicesInUse()],
-      namespaces: () => grantsByLabels(this.#cache.settings),
+      graph: this.#references.graph,
+      guarded: options.servicesInUse,
       done: () => events.resume(),
-      now: () => time.monotonic(),
+      time,
     })
     // The files of a folder are written together, and by one hand.
     this.#queue = new EventQueue(this.#cache, this.#queueEvents(), time, options.inCluster ? PATIENCE : undefined)
@@ -167,6 +173,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
   /** A compile begins, of everything that is applied. @returns that */
   compiling(): ResourceSet {
     this.#quarantine.compiling()
+    this.#references.contents.compiling()
     return this.current
   }
 
@@ -180,21 +187,34 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
     return this.#quarantine.watch(steps)
   }
 
-  /** A compile is complete: whose the hostnames are. @param resources what was compiled */
-  compiled({ owners }: Compiled, resources: ResourceSet): void {
+  /**
+   * A compile is complete: whose the hostnames are.
+   *
+   * @param resources what was compiled
+   * @param first of this control thread, which cannot know what the one before it had sent
+   */
+  compiled({ owners }: Compiled, resources: ResourceSet, first: boolean): void {
+    if (first) this.#references.contents.adopt()
     this.#reservations.settle(owners, resources.holds)
     this.#applyReservations()
   }
 
-  /** Its tables are sent. */
-  published(): void {
+  /** Its tables are sent, as this generation. */
+  published(generation: number): void {
     this.#quarantine.published()
+    this.#references.contents.published(generation)
+  }
+
+  /** This generation serves everywhere: contents that only older tables refer to are withdrawn. */
+  served(generation: number): void {
+    this.#references.contents.served(generation)
   }
 
   /** Regularly: reservations end, and what was refused for want of memory may fit by now. */
   tend(): void {
     this.#reservations.expire()
     this.#applyReservations()
+    this.#ask(this.#cache.retryContents())
     if (this.#queue.busy) return
     const waiting = this.#cache.waiting()
     if (waiting.length > 0) this.#queue.add(waiting)
@@ -229,7 +249,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
     if (changes.length === 0) return
     const written = this.#events.keep(changes)
     if (late) void this.#records.add(written)
-    this.#ask(this.#cache.useHolds(this.#reservations.holds))
+    this.#ask(this.#cache.useReservations(this.#reservations.current))
   }
 
   #ask(impact: Impact): void {

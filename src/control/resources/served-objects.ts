@@ -1,51 +1,40 @@
 /** The versions of objects that are in force, by kind, and what a change of one of them asks for. */
-import type { Backend } from '../../api/backend.ts'
-import type { Ingress } from '../../api/ingress.ts'
+import { KIND_NAMES, type Kind, type KindMap } from '../../api/kinds.ts'
 import type { EndpointSlice } from '../../api/kubernetes.ts'
-import type { Kind, KubeObject } from '../../api/object.ts'
-import type { Route } from '../../api/route.ts'
+import type { KubeObject } from '../../api/object.ts'
 import type { SettingsObject } from '../../api/settings.ts'
-import type { KindMap } from '../../api/validate.ts'
 import { listsOthers } from '../../compile/endpoints.ts'
 import type { Resource, ResourceSet } from '../../compile/resource-set.ts'
 import { FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 import type { Released } from './hostname-reservations.ts'
 import { type Impact, ImpactSum } from './impact.ts'
-import { hostnamesOf, serviceOf, usesOf } from './object-uses.ts'
-import { ServiceUsers } from './service-users.ts'
+import { hostnamesOf, serviceOf } from './object-uses.ts'
+import type { ServedReferences } from './served-references.ts'
 
 type ObjectsOfSet = Pick<
   ResourceSet,
-  'routes' | 'ingresses' | 'backends' | 'services' | 'endpointSlices' | 'secrets' | 'configMaps' | 'namespaces'
+  'routes' | 'ingresses' | 'backends' | 'services' | 'endpointSlices' | 'payloads' | 'namespaces'
 >
+
+type Maps = { readonly [K in Kind]: FrozenMapBuilder<Resource<KindMap[K]>> }
 
 export class ServedObjects {
   #settings: SettingsObject
-  readonly #maps = {
-    Route: new FrozenMapBuilder<Resource<Route>>(),
-    Backend: new FrozenMapBuilder<Resource<Backend>>(),
-    Ingress: new FrozenMapBuilder<Resource<Ingress>>(),
-    Service: new FrozenMapBuilder<Resource<KindMap['Service']>>(),
-    Secret: new FrozenMapBuilder<Resource<KindMap['Secret']>>(),
-    ConfigMap: new FrozenMapBuilder<Resource<KindMap['ConfigMap']>>(),
-    Namespace: new FrozenMapBuilder<Resource<KindMap['Namespace']>>(),
-  }
+  readonly #maps = Object.fromEntries(KIND_NAMES.map((kind) => [kind, new FrozenMapBuilder()])) as unknown as Maps
+  readonly #references: ServedReferences
   readonly #slices = new FrozenMapBuilder<ReadonlyMap<string, Resource<EndpointSlice>>>()
   readonly #sliceService = new Map<string, string>()
-  readonly #users = new ServiceUsers()
   #released: Released[] = []
 
-  constructor(settings: SettingsObject) {
+  constructor(settings: SettingsObject, references: ServedReferences) {
     this.#settings = settings
-  }
-
-  /** `namespace/name` of every Service that an object refers to. */
-  get servicesInUse(): Iterable<string> {
-    return this.#users.services
+    this.#references = references
+    references.useSettings(settings)
   }
 
   useSettings(settings: SettingsObject): void {
     this.#settings = settings
+    this.#references.useSettings(settings)
   }
 
   get(kind: 'Route' | 'Backend', key: string): Resource<KubeObject> | undefined {
@@ -67,8 +56,7 @@ export class ServedObjects {
       backends: this.#maps.Backend.freeze(),
       services: this.#maps.Service.freeze(),
       endpointSlices: this.#slices.freeze(),
-      secrets: this.#maps.Secret.freeze(),
-      configMaps: this.#maps.ConfigMap.freeze(),
+      payloads: this.#references.faces(),
       namespaces: this.#maps.Namespace.freeze(),
     }
   }
@@ -80,11 +68,9 @@ export class ServedObjects {
     const before: Resource<KubeObject> | undefined = map.get(key)
     if (before === undefined && resource === undefined) return 'ignore'
     if (before !== undefined && this.#settings.tenancy === 'Strict') this.#release(before, resource)
-    for (const [service, id] of usesOf(before)) this.#users.count(service, id, -1)
-    for (const [service, id] of usesOf(resource)) this.#users.count(service, id, 1)
     if (resource === undefined) map.delete(key)
     else map.set(key, resource as Resource<never>)
-    return this.impactOf(kind, key)
+    return this.#references.put(kind, key, resource?.object)
   }
 
   #release(before: Resource<KubeObject>, now: Resource<KubeObject> | undefined): void {
@@ -93,14 +79,9 @@ export class ServedObjects {
     if (hostnames.length > 0) this.#released.push({ namespace: before.object.metadata.namespace, hostnames })
   }
 
-  /**
-   * What a change of an object that is not an EndpointSlice asks for. No field that names a Secret or a ConfigMap
-   * passes the door yet.
-   */
+  /** See {@link ServedReferences.impactOf}. */
   impactOf(kind: Kind, key: string): Impact {
-    if (kind === 'Secret' || kind === 'ConfigMap' || kind === 'EndpointSlice') return 'ignore'
-    if (kind === 'Service') return this.#users.has(key) ? 'rebuild' : 'ignore'
-    return 'rebuild'
+    return this.#references.impactOf(kind, key)
   }
 
   #putSlice(key: string, slice: Resource<EndpointSlice> | undefined): Impact {
@@ -114,15 +95,16 @@ export class ServedObjects {
       if (rest.size === 0) this.#slices.delete(before)
       else this.#slices.set(before, rest)
       this.#sliceService.delete(key)
-      impact.add(this.#users.impactOf(before))
+      impact.add(this.#references.endpointsImpact(before))
     }
-    // In Strict such a one may be refused, and a status has to say so.
+    // In Strict such a slice may be refused, which a status has to report.
     if (this.#settings.tenancy === 'Strict' && [old, slice].some((one) => one !== undefined && listsOthers(one)))
-      for (const service of [before, now]) if (service !== undefined && this.#users.has(service)) impact.add('rebuild')
+      for (const service of [before, now])
+        if (service !== undefined && this.#references.graph.has('Service', service)) impact.add('rebuild')
     if (now !== undefined && slice !== undefined) {
       this.#slices.set(now, new Map(this.#slices.get(now)).set(key, slice))
       this.#sliceService.set(key, now)
-      impact.add(this.#users.impactOf(now))
+      impact.add(this.#references.endpointsImpact(now))
     }
     return impact.value
   }

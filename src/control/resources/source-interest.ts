@@ -1,60 +1,87 @@
 /**
- * What a source that reads no more than it must is to read: what the newest objects name, and what those name that are
- * served, since the last good version of a broken one may name another; and what of that it has not read yet.
+ * What a source that reads no more than it must is to read: what the newest objects name, whatever else may be wrong
+ * with them, and what those name that are served, since the last good version of a broken one may name another. And
+ * what of that it has not read yet.
  */
-import type { Milliseconds } from '../../lib/clock.ts'
+import { KINDS, type Kind, type KindTable, referencesOf, referredKind } from '../../api/kinds.ts'
+import type { Reference } from '../../api/references.ts'
+import { keyOfNode, kindOfNode, nodeId, type ReferenceGraph } from '../../compile/reference-graph.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { Source, SourceEvent } from '../../source/source.ts'
-import { ReferencedServices } from './references.ts'
-import { UnreadServices } from './unread-services.ts'
+import { UnreadReferences } from './unread-references.ts'
 
 export interface SourceInterestOptions {
   readonly source: Pick<Source, 'interest' | 'knows'>
-  /** Services that are needed whatever the newest objects name. */
-  readonly servicesInUse: () => Iterable<string>
-  /** Whether the settings need the labels of Namespaces. */
-  readonly namespaces: () => boolean
+  /** Shared with whoever knows what is served. */
+  readonly graph: ReferenceGraph
+  /** Services that are needed whatever objects name: `namespace/name`. */
+  readonly guarded: () => Iterable<string>
   /** What was waited for is read, or is not waited for any longer. */
   readonly done: () => void
-  readonly now: () => Milliseconds
+  readonly time: TimerClock
+  /** Default the table of kinds. */
+  readonly table?: KindTable
 }
+
+/** Who refers to {@link SourceInterestOptions.guarded}. */
+const INSTALLATION = 'Installation'
+
+/** The source is told at once, and then again after so many times what telling it took. */
+const PAUSE_FACTOR = 9
 
 export class SourceInterest {
   readonly #options: SourceInterestOptions
-  readonly #named = new ReferencedServices()
-  readonly #unread: UnreadServices
-  #told: { readonly services: ReadonlySet<string>; readonly namespaces: boolean } = {
-    services: new Set(),
-    namespaces: false,
-  }
+  readonly #table: KindTable
+  readonly #unread: UnreadReferences
   #synced = false
+  #notBefore: Milliseconds = 0
+  #cancel: (() => void) | undefined
 
   constructor(options: SourceInterestOptions) {
     this.#options = options
-    const { done, now } = options
-    this.#unread = new UnreadServices({ knows: (service) => this.#hasRead(service), done, now })
+    this.#table = options.table ?? KINDS
+    const { done, time } = options
+    this.#unread = new UnreadReferences({ knows: (object) => this.#hasRead(object), done, time })
   }
 
   /** Something that was named a moment ago is not read yet. */
   get busy(): boolean {
-    return this.#unread.busy
+    return this.#unread.busy || this.#cancel !== undefined
   }
 
-  /** In the turn that brings the events: else the source would say that it has read everything. */
+  /**
+   * In the turn that brings the events, before they are validated in slices: else the source would say that it has read
+   * everything.
+   */
   note(events: readonly SourceEvent[]): void {
-    if (this.#named.note(events)) this.tell()
+    const { graph } = this.#options
+    for (const event of events) {
+      const { kind, key } = event
+      if (this.#table[kind]?.references === undefined) continue
+      const references = event.type === 'delete' ? [] : referencesOf(kind, namespaceOf(key), event.raw, this.#table)
+      graph.set(nodeId(kind, key), references, 'newest')
+    }
+    this.tell()
   }
 
+  /** What is served, or guarded, may be something else. */
   tell(): void {
-    const { source, servicesInUse, namespaces: bySettings } = this.#options
+    const { source, graph, guarded, time } = this.#options
     if (source.interest === undefined) return
-    const services = new Set([...this.#named.services, ...servicesInUse()])
-    const namespaces = this.#named.namespaces || bySettings()
-    const { services: before, namespaces: had } = this.#told
-    if (services.symmetricDifference(before).size === 0 && namespaces === had) return
-    this.#told = { services, namespaces }
+    graph.set(INSTALLATION, [...guarded()].map(serviceNamed), 'newest')
+    if (!graph.moved) return
+    // Whoever names ever new ones is not to keep the source from reading.
+    const start = time.monotonic()
+    if (this.#synced && start < this.#notBefore) return this.#tellLater(this.#notBefore - start)
+    this.#cancel?.()
+    this.#cancel = undefined
+    const added = graph.takeInterest() ?? []
     // At the start it is synced only when it has read them.
-    if (this.#synced && source.knows !== undefined) this.#unread.add(services.difference(before))
-    source.interest({ services, secrets: [], configMaps: [], namespaces })
+    if (this.#synced && source.knows !== undefined) this.#unread.add(added)
+    source.interest(graph.interest)
+    const end = time.monotonic()
+    this.#notBefore = end + PAUSE_FACTOR * (end - start)
   }
 
   /** Everything was read once. */
@@ -63,14 +90,34 @@ export class SourceInterest {
   }
 
   stop(): void {
+    this.#cancel?.()
     this.#unread.stop()
   }
 
-  #hasRead(service: string): boolean {
-    const name = service.slice(service.indexOf('/') + 1)
-    const { source } = this.#options
-    return (
-      source.knows?.('Service', service, name) !== false && source.knows?.('EndpointSlice', service, name) !== false
-    )
+  #tellLater(delay: Milliseconds): void {
+    const { time, done } = this.#options
+    this.#cancel ??= time.after(delay, () => {
+      this.#cancel = undefined
+      this.tell()
+      if (!this.busy) done()
+    })
   }
+
+  /** And what belongs to it. */
+  #hasRead(object: string): boolean {
+    const key = keyOfNode(object)
+    const kind = kindOfNode(object)
+    const name = key.slice(key.indexOf('/') + 1)
+    const { knows } = this.#options.source
+    for (const [one, row] of Object.entries(this.#table))
+      if (referredKind(one, row) === kind && knows?.call(this.#options.source, one as Kind, key, name) === false)
+        return false
+    return true
+  }
+}
+
+function serviceNamed(key: string): Reference {
+  const slash = key.indexOf('/')
+  const [namespace, name] = [key.slice(0, slash), key.slice(slash + 1)]
+  return { path: [], kind: 'Service', namespace, name, purpose: 'Guard' }
 }

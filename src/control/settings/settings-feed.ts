@@ -4,6 +4,7 @@ import type { SettingView } from '../../admin/admin-data.ts'
 import type { SettingsReason } from '../../admin/metrics-source.ts'
 import { formatPath } from '../../api/object.ts'
 import type { SettingsObject } from '../../api/settings.ts'
+import type { TimerClock } from '../../lib/clock.ts'
 import {
   composeSettings,
   formatSettingsProblem,
@@ -36,6 +37,7 @@ export class SettingsFeed {
   readonly #path: string | undefined
   readonly #overrides: readonly SettingsOverride[]
   readonly #checker: SettingsChecker
+  readonly #time: TimerClock
   #file: SettingsFile | undefined
   #started: SettingsObject | undefined
   #inForce: SettingsObject | undefined
@@ -48,11 +50,13 @@ export class SettingsFeed {
     path: string | undefined,
     overrides: readonly SettingsOverride[],
     checker: SettingsChecker,
+    time: TimerClock,
     started?: SettingsObject,
   ) {
     this.#path = path
     this.#overrides = overrides
     this.#checker = checker
+    this.#time = time
     this.#started = started
   }
 
@@ -68,7 +72,7 @@ export class SettingsFeed {
       this.#use(result.settings, result.originOf, events)
       return
     }
-    this.#file = new SettingsFile(this.#path, this.#checker, { overrides: this.#overrides })
+    this.#file = new SettingsFile(this.#path, this.#checker, this.#time, { overrides: this.#overrides })
     this.#file.start({
       changed: (settings, originOf) => this.#use(settings, originOf, events),
       problems: (list, severity) => {
@@ -88,7 +92,7 @@ export class SettingsFeed {
     this.#views = viewsOf(settings, (path) =>
       waiting.some((one) => begins(path, one.path)) ? 'start' : originOf(path),
     )
-    // Whatever the order in which they are said.
+    // The order of keys does not matter.
     if (!isDeepStrictEqual(settings, this.#inForce)) {
       this.#inForce = settings
       events.changed(settings)
@@ -128,8 +132,8 @@ function viewsOf(
       return
     }
     const origin = originOf(path)
-    const said = origin === 'start' ? 'the start; another value waits for the next one' : originText(origin)
-    views.push({ path: formatPath(path), value, origin: said })
+    const text = origin === 'start' ? 'the start; another value waits for the next one' : originText(origin)
+    views.push({ path: formatPath(path), value, origin: text })
   }
   walk(settings, [])
   return views

@@ -23,7 +23,7 @@ export const AT_START: readonly Path[] = [
 
 export interface Waiting {
   readonly path: Path
-  /** What the newest settings say; undefined = nothing. */
+  /** The value of the newest settings; undefined = none. */
   readonly next: unknown
   readonly inForce: unknown
 }
@@ -69,7 +69,7 @@ function put(settings: object, [first, second]: Path, value: unknown): void {
 
 /** `":9911" acts when Headgate is started again; until then ":9901" is in force` */
 export function waitingMessage({ next, inForce }: Waiting): string {
-  return `${said(next)} acts when Headgate is started again; until then ${said(inForce)} is in force`
+  return `${valueText(next)} acts when Headgate is started again; until then ${valueText(inForce)} is in force`
 }
 
-const said = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value))
+const valueText = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value))

@@ -61,7 +61,7 @@ export class ClusterStatuses {
     sink.subscribe(this.#writer)
   }
 
-  /** Everything that the source reports, as it comes: what objects say about themselves. */
+  /** Everything that the source reports, as it comes: the statuses that objects have. */
   accept(events: readonly SourceEvent[]): void {
     this.#writer.accept(events)
     for (const { type, kind, key } of events)

@@ -1,6 +1,6 @@
 /**
- * Kubernetes Events of conditions: one for each condition that becomes unwell, for what an Ingress asks for in vain, and
- * for hostnames that came to another namespace.
+ * Kubernetes Events of conditions: one for each condition that becomes unwell, for what an Ingress asks for in vain,
+ * and for hostnames that came to another namespace.
  */
 import type { Condition, ObjectStatus } from '../../api/condition.ts'
 import { type Handover, handoverText } from '../../compile/handover.ts'
@@ -16,7 +16,7 @@ import { apiVersionOf, type StatusTarget, statusTargetId } from './status-target
 export class ConditionEvents implements StatusSubscriber {
   readonly #recorder: Pick<EventRecorder, 'record'>
   readonly #resources: () => ResourceSet
-  /** What the last Events of each Ingress said: it has no conditions that would show it. */
+  /** The texts of the last Events of each Ingress: it has no conditions that would show them. */
   readonly #ofIngress = new Map<string, ReadonlySet<string>>()
 
   constructor(recorder: Pick<EventRecorder, 'record'>, resources: () => ResourceSet) {
@@ -65,14 +65,14 @@ export function regardingOf(target: StatusTarget, { uid }: Pick<Seen, 'uid'>): R
 
 /**
  * Of a Route or Backend whose status was just written.
- * @param before what it said until then: what was said is not repeated
+ * @param before what it had until then, which is not repeated
  */
 export function noticesOf(target: StatusTarget, wanted: StatusDocument, before: Seen): Notice[] {
   const regarding = regardingOf(target, before)
   return newConditionsIn(wanted, before, isReported).map((condition) => notice(regarding, condition))
 }
 
-/** Of an Ingress, which has nowhere to say what is wrong with it. */
+/** Of an Ingress, which has no place for its faults. */
 export function ingressNotices(target: StatusTarget, seen: Seen, status: ObjectStatus): Notice[] {
   const regarding = regardingOf(target, seen)
   return [...findingsOf(status, isReported)].map((finding) => notice(regarding, finding))

@@ -24,7 +24,7 @@ interface ProblemRecord extends ProblemView {
 /** What is wrong with one object. */
 interface Found {
   readonly problem: ObjectProblem
-  /** By what they say. */
+  /** By their text. */
   readonly entries: ReadonlyMap<string, ProblemRecord>
 }
 
@@ -61,7 +61,7 @@ export class ProblemList {
     this.#logNew()
   }
 
-  /** Listeners that are not open as the settings say; the complete list. */
+  /** Listeners that are not open as configured; the complete list. */
   setListeners(failures: readonly ListenerFailure[]): void {
     if (failures.length + this.#listeners.length === 0) return
     this.#listeners = failures.map(({ message }) => ({

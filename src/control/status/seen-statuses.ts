@@ -1,6 +1,6 @@
 /**
- * What every object says about itself now, as watches and our own writes have shown it: what a status is compared with
- * before it is written.
+ * The status that every object has now, by watches and by our own writes: a status is compared with it before it is
+ * written.
  */
 import { CLASS_ANNOTATION } from '../../api/ingress.ts'
 import type { SourceEvent } from '../../source/source.ts'
@@ -28,7 +28,7 @@ export interface Seen {
 
 type JsonObject = Readonly<Record<string, unknown>>
 
-/** An object whose status nobody has looked at. */
+/** An object whose status is not parsed yet. */
 interface Unread {
   readonly kind: StatusTargetKind
   readonly uid: string
@@ -38,7 +38,7 @@ interface Unread {
   readonly status: unknown
 }
 
-/** Distinct texts are few: 5,000 Routes with which all is well say the same. */
+/** Distinct texts are few: 5,000 Routes without a fault have the same. */
 const MAX_TEXTS = 4_096
 
 export class SeenStatuses {

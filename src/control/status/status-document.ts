@@ -1,4 +1,4 @@
-/** A status as it is written: compared with what the object says now, and put into words for the API server. */
+/** A status as it is written: compared with what the object has now, and formatted for the API server. */
 import { CONDITION_TYPES, type Condition, type ObjectStatus } from '../../api/condition.ts'
 import { type EndpointHealth, healthyCondition, programmed } from '../../compile/conditions.ts'
 import type { Address } from '../leader/leader.ts'
@@ -17,7 +17,7 @@ export interface StatusDocument {
 /** As the CRD has it. */
 const MAX_MESSAGE = 4_096
 
-/** @param addresses undefined = not known: what the object says stays */
+/** @param addresses undefined = not known: those that the object has stay */
 export function routeDocument(
   status: ObjectStatus,
   served: boolean,
@@ -68,18 +68,18 @@ function shortened(condition: Condition): Condition {
   return message.length <= MAX_MESSAGE ? condition : { ...condition, message: `${message.slice(0, MAX_MESSAGE - 1)}…` }
 }
 
-/** How far what an object says is from what it is to say. */
+/** How the status of an object differs from the one that it should have. */
 export type Difference = 'none' | 'counts' | 'all'
 
 const OURS: ReadonlySet<string> = new Set(CONDITION_TYPES)
 
-/** `counts`: only numbers of endpoints, which follow every pod; nobody's decision hangs on them. */
+/** `counts`: only numbers of endpoints, which follow every pod and on which no decision depends. */
 export function difference(wanted: StatusDocument, seen: Seen): Difference {
-  const said = seen.conditions.filter(({ type }) => OURS.has(type))
-  if (said.length !== wanted.conditions.length) return 'all'
+  const current = seen.conditions.filter(({ type }) => OURS.has(type))
+  if (current.length !== wanted.conditions.length) return 'all'
   let counts = canonical(wanted.rest) !== seen.rest
   for (const { type, status, reason, message, observedGeneration } of wanted.conditions) {
-    const now = said.find((one) => one.type === type)
+    const now = current.find((one) => one.type === type)
     if (now?.status !== status || now.reason !== reason || now.observedGeneration !== observedGeneration) return 'all'
     if (now.message === message) continue
     if (type !== 'Healthy') return 'all'
@@ -106,7 +106,7 @@ export function statusFields({ conditions, rest }: StatusDocument, seen: Seen, n
 export function newConditionsIn(wanted: StatusDocument, seen: Seen, unwell: (one: Condition) => boolean): Condition[] {
   return wanted.conditions.filter((one) => {
     const before = seen.conditions.find(({ type }) => type === one.type)
-    const told = before?.status === one.status && before.reason === one.reason && before.message === one.message
-    return !told && unwell(one)
+    const same = before?.status === one.status && before.reason === one.reason && before.message === one.message
+    return !same && unwell(one)
   })
 }

@@ -1,7 +1,7 @@
 /**
- * The one way of a status to whoever shows it: the admin API, the process log, the statuses in the cluster, Events.
- * Each generation's differences are computed once, in steps, and reach every subscriber in the same order; nothing of a
- * generation is shown before it is in force.
+ * The one way of a status to everything that shows it: the admin API, the process log, the statuses in the cluster,
+ * Events. Each generation's differences are computed once, in steps, and reach every subscriber in the same order;
+ * nothing of a generation is shown before it is in force.
  */
 import type { ObjectStatus } from '../../api/condition.ts'
 import type { Handovers } from '../../compile/handover.ts'
@@ -14,7 +14,7 @@ export interface StatusChange {
   readonly before: ObjectStatus | undefined
   /** Undefined when the object is gone. */
   readonly after: ObjectStatus | undefined
-  /** Whether a condition or a note says something else than before. */
+  /** Whether a condition or a note differs from before. */
   readonly differs: boolean
 }
 
@@ -36,7 +36,7 @@ export interface StatusSubscriber {
   handedOver?(report: HandoverReport): void
   /** All statuses may have to be shown again: this replica leads now, or serves another class. */
   recheckAll?(): void
-  /** The cluster stores a status. @param before what the object said until then */
+  /** The cluster stores a status. @param before what the object had until then */
   written?(target: StatusTarget, document: StatusDocument, before: Seen): void
   /** An Ingress of this installation is as compiled. The object itself has no place for its faults. */
   ingressChecked?(target: StatusTarget, status: ObjectStatus, seen: Seen): void
@@ -122,7 +122,7 @@ export class StatusSink {
 }
 
 function* changesOf(before: FrozenMap<ObjectStatus>, after: FrozenMap<ObjectStatus>): Generator<StatusChange> {
-  for (const change of before.changesTo(after)) yield { ...change, differs: !saysTheSame(change.before, change.after) }
+  for (const change of before.changesTo(after)) yield { ...change, differs: !isEqual(change.before, change.after) }
 }
 
 function deliver(
@@ -136,7 +136,7 @@ function deliver(
   subscriber.commit?.(generation, after)
 }
 
-function saysTheSame(a: ObjectStatus | undefined, b: ObjectStatus | undefined): boolean {
+function isEqual(a: ObjectStatus | undefined, b: ObjectStatus | undefined): boolean {
   if (a === undefined || b === undefined || a.conditions.length !== b.conditions.length) return false
   if (JSON.stringify(a.notes) !== JSON.stringify(b.notes)) return false
   return a.conditions.every((one, i) => {

@@ -1,8 +1,7 @@
 /**
- * Writes what every object is told about itself, by server-side apply. The leader alone; only what differs from what
- * the object says now, so that a restart with thousands of Routes writes nothing; each object by itself and as it is
- * when its turn comes. Namespaces take turns, so that thousands of objects of one hold up the status of another by one
- * write.
+ * Writes the status of every object by server-side apply. The leader alone; only a status that differs from what the
+ * object has now, so that a restart with thousands of Routes writes nothing; each object by itself and as it is when
+ * its turn comes. Namespaces take turns, so that thousands of objects of one delay the status of another by one write.
  */
 import type { Condition, ObjectStatus } from '../../api/condition.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
@@ -62,7 +61,7 @@ export interface StatusWriterOptions {
   readonly endpoints: (backend: string) => EndpointCounts
   readonly events: StatusWriterEvents
   readonly rate?: Rate
-  /** Longest wait for the workers before it is said that not all serve it. */
+  /** Longest wait for the workers before a status reports that not all of them serve it. */
   readonly patience?: Milliseconds
 }
 
@@ -108,12 +107,12 @@ export class StatusWriter implements StatusSubscriber {
     return this.#queue.size
   }
 
-  /** What an object says now, as far as it is known. */
+  /** What an object has now, as far as it is known. */
   seen(target: StatusTarget): Seen | undefined {
     return this.#seen.get(statusTargetId(target))
   }
 
-  /** What a source tells; everything of it, whatever the kind. */
+  /** All events of the source, whatever the kind. */
   accept(events: readonly SourceEvent[]): void {
     this.#look(this.#seen.accept(events).filter((id) => this.#desired.get(id) !== undefined))
     this.#readOn()
@@ -162,8 +161,8 @@ export class StatusWriter implements StatusSubscriber {
   }
 
   /**
-   * Thousands come at once; what they say is read by and by, also where nobody looks at it, since so it takes less
-   * room.
+   * Thousands come at once; their statuses are parsed in steps, also those that are not compared, since a parsed one
+   * takes less room.
    */
   #readOn(): void {
     if (this.#seen.unread === 0 || this.#cancelReading !== undefined || this.#aborts.signal.aborted) return
@@ -283,7 +282,7 @@ export class StatusWriter implements StatusSubscriber {
   #after(target: StatusTarget, error: unknown): Milliseconds | undefined {
     const id = statusTargetId(target)
     if (!(error instanceof ApiError)) throw error
-    // The watch will tell of it, or of another one by its name.
+    // The watch reports the deletion, or another object of this name.
     if (error.status === 404) {
       this.#seen.forget(id)
       this.#failures.forget(id)

@@ -1,6 +1,6 @@
 /**
- * Keys of what is to be looked at, each once however often it was named: whoever takes one looks at the world as it is
- * then. Bounded by the number of objects. Requests are limited in rate and number, looking is not, and both are done in
+ * Keys of what is to be looked at, each once however often it was added: the state is read when its turn comes. Bounded
+ * by the number of objects. Requests are limited in rate and number, looking is not, and both are done in
  * fair turns by group: a namespace.
  */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
@@ -34,7 +34,7 @@ const LOOK = REQUEST / AT_ONCE
 export class WorkQueue {
   readonly #options: WorkQueueOptions
   readonly #bucket: TokenBucket
-  /** The newest of a namespace is what somebody waits for; the oldest must not wait for ever. */
+  /** Of a namespace, a user waits for the newest; the oldest must not wait for ever. */
   readonly #ready = new FairQueue({ order: 'alternate' })
   readonly #later = new Map<string, Milliseconds>()
   /** Under way, and whether the key was named again meanwhile. */
@@ -153,7 +153,7 @@ export class WorkQueue {
         if (plan !== undefined) this.addLater(key, plan.later)
         continue
       }
-      // Whoever ends calls again.
+      // The next request that ends continues here.
       if (this.#running.size >= this.#options.parallel) break
       const wait = Math.max(this.#notBefore - now, 0) || this.#bucket.take()
       if (wait > 0) {

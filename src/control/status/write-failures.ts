@@ -10,15 +10,15 @@ const REFUSED: Milliseconds = 300_000
 const FORBIDDEN: Milliseconds = 60_000
 const CONFLICT: Milliseconds = 100
 const MAX_CONFLICT: Milliseconds = 30_000
-/** What the API server cannot store, as 500 says, may be the object's own affair: it is too large with a status. */
+/** What the API server answers with 500 may be the object's own fault: it is too large with a status. */
 const UNSTORABLE: Milliseconds = 800
 /** So many of them, and none stored in between, are more likely to be the API server's. */
 const MANY_UNSTORABLE = 128
 const MAX_UNSTORABLE_PAUSE: Milliseconds = 1_000
-/** More at once are not told one by one. */
-const TOLD_UNSTORABLE = 8
-/** Namespaces of which the log says that writing there is forbidden. */
-const TOLD_FORBIDDEN = 8
+/** More at once are not reported one by one. */
+const MAX_REPORTED_UNSTORABLE = 8
+/** Namespaces of which the log reports that writing there is forbidden. */
+const MAX_REPORTED_FORBIDDEN = 8
 
 export interface Failure {
   /** Until this object is tried again. */
@@ -89,7 +89,7 @@ export class WriteFailures {
     if (status === 403 && reason === 'Forbidden') {
       const resource = `${resourceNameOf(target.kind)}/status`
       const place = placeOf(target)
-      if (!this.#forbidden.has(place) && this.#forbidden.size < TOLD_FORBIDDEN)
+      if (!this.#forbidden.has(place) && this.#forbidden.size < MAX_REPORTED_FORBIDDEN)
         this.#problem(`may not write statuses: grant "patch" on ${resource} (and "get" on the objects); ${message}`)
       this.#forbidden.set(place, now + FORBIDDEN)
       return { retry: FORBIDDEN, pause: 0, alone: true }
@@ -107,17 +107,17 @@ export class WriteFailures {
     return { retry: pause, pause, alone: false }
   }
 
-  /** Each waits longer and longer for itself: nobody may hold up the others by objects that cannot be stored. */
+  /** Each waits longer and longer for itself: objects that cannot be stored must not delay the others. */
   #cannotBeStored(id: string, message: string): Failure {
     const count = this.#unstorable.get(id) ?? 0
     this.#unstorable.set(id, count + 1)
-    if (++this.#unstorableInRow <= TOLD_UNSTORABLE && this.#refused.get(id) !== message)
+    if (++this.#unstorableInRow <= MAX_REPORTED_UNSTORABLE && this.#refused.get(id) !== message)
       this.#problem(`the status of ${id} cannot be stored: ${message} (500)`)
     this.#refused.set(id, message)
     this.#unstorableIn.add(namespaceOfId(id))
     const retry = Math.min(UNSTORABLE * 2 ** count, REFUSED) * (0.5 + this.#random())
     const pressed = Math.min(this.#unstorableInRow, this.#unstorable.size) >= MANY_UNSTORABLE
-    // Objects of one namespace say nothing about the API server: that namespace waits, the others go on.
+    // Failures of one namespace alone are no failure of the API server: that namespace waits, the others go on.
     const alone = this.#unstorableIn.size === 1
     return { retry, pause: pressed ? this.#outage.next(MAX_UNSTORABLE_PAUSE) : 0, alone }
   }

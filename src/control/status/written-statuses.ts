@@ -1,4 +1,7 @@
-/** What was written lately, so that nothing is written twice while a watch is behind, and nobody is fought with. */
+/**
+ * What was written lately, so that nothing is written twice while a watch is behind, and a status that another writer
+ * changes back is written less and less often.
+ */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { FairMap } from '../../lib/fair-map.ts'
 
@@ -7,10 +10,10 @@ import type { Difference, StatusDocument } from './status-document.ts'
 import { namespaceOfId } from './status-target.ts'
 
 /** A watch may still show what was before our write. */
-const ECHO: Milliseconds = 1_000
+const WATCH_DELAY: Milliseconds = 1_000
 /** Between two writes of which the second only counts endpoints anew. */
 const COUNTS: Milliseconds = 5_000
-/** The same again, because somebody has changed it back. */
+/** Between two writes of the same, because another writer has changed it back. */
 const FIGHT: Milliseconds = 5_000
 const MAX_FIGHT: Milliseconds = 600_000
 /** Over all namespaces; where there is no room, the one with the most forgets its oldest. */
@@ -25,8 +28,8 @@ interface Written {
   readonly at: Milliseconds
   /** How often the same was written again. */
   readonly repeats: number
-  /** It has been said that somebody undoes it. */
-  told: boolean
+  /** The log reports that another writer undoes it. */
+  reported: boolean
 }
 
 export class WrittenStatuses {
@@ -44,28 +47,28 @@ export class WrittenStatuses {
     const before = this.#written.get(namespace, id)
     const again = before?.text === text && before.uid === uid
     const repeats = again ? before.repeats + 1 : 0
-    const told = again && before.told
+    const reported = again && before.reported
     const at = this.#time.monotonic()
-    this.#written.set(namespace, id, { uid, resourceVersion, generation, text, at, repeats, told })
+    this.#written.set(namespace, id, { uid, resourceVersion, generation, text, at, repeats, reported })
   }
 
-  /** @returns how long a write has to wait, and whether somebody undoes what we write */
+  /** @returns how long a write has to wait, and whether another writer undoes it */
   waitFor(id: string, wanted: StatusDocument, seen: Seen, how: Difference): { wait: Milliseconds; fight: boolean } {
     const namespace = namespaceOfId(id)
     const written = this.#written.get(namespace, id)
-    // Deleted and made anew: it has not heard of what the one before it was told.
+    // Deleted and created again: the new object has no status yet.
     if (written === undefined || written.uid !== seen.uid) return { wait: 0, fight: false }
     const age = this.#time.monotonic() - written.at
     const shown = seen.resourceVersion === written.resourceVersion || seen.generation !== written.generation
-    const behind = shown ? 0 : ECHO
+    const behind = shown ? 0 : WATCH_DELAY
     if (age > MAX_FIGHT) {
       this.#written.delete(namespace, id)
       return { wait: 0, fight: false }
     }
     if (written.text === canonical(wanted)) {
       const wait = Math.min(FIGHT * 2 ** written.repeats, MAX_FIGHT) - age
-      const fight = written.repeats >= 3 && !written.told
-      if (fight) written.told = true
+      const fight = written.repeats >= 3 && !written.reported
+      if (fight) written.reported = true
       return { wait: Math.max(wait, behind - age), fight }
     }
     return { wait: (how === 'counts' ? COUNTS : behind) - age, fight: false }

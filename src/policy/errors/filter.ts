@@ -15,6 +15,7 @@ export const MAX_PAGE_BYTES = 1_048_576
 /** Fields about the body that is dropped. */
 const OF_THE_BODY = [
   'content-length',
+  'trailer',
   'content-encoding',
   'content-language',
   'content-location',

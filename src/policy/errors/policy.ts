@@ -7,7 +7,7 @@ export const errors: PolicyDefinition<readonly ErrorPage[], readonly PagePlan[]>
   key: 'errors',
   phase: 'error-pages',
   check: checkPages,
-  references: pageReferences,
+  references: { kinds: ['ConfigMap'], find: pageReferences },
   plan: planPages,
   create: errorPages,
 }

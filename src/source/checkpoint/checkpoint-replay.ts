@@ -3,8 +3,8 @@
  * reports it, and removes those that the source does not report.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { Kind } from '../../api/object.ts'
-import type { Needs, SourceEvent } from '../source.ts'
+import type { Kind } from '../../api/kinds.ts'
+import type { Interest, SourceEvent } from '../source.ts'
 import { type Checkpoint, type CheckpointObject, objectId } from './checkpoint.ts'
 
 /** Whether the source would have reported an object by now if it existed. */
@@ -36,12 +36,12 @@ export class CheckpointReplay {
   }
 
   /** Sets the objects that are referred to; {@link applyReferences} emits the difference. */
-  setReferences({ services, secrets, configMaps, namespaces = false }: Needs): void {
+  setReferences(interest: Interest): void {
     const references = new Set<string>()
-    for (const key of services) references.add(objectId('Service', key))
-    for (const key of secrets) references.add(objectId('Secret', key))
-    for (const key of configMaps) references.add(objectId('ConfigMap', key))
-    if (namespaces) references.add('Namespace')
+    for (const [kind, keys] of interest) {
+      if (keys.size > 0) references.add(kind)
+      for (const key of keys) references.add(`${kind} ${key}`)
+    }
     this.#references = references
   }
 

@@ -2,6 +2,7 @@
  * Keeps the objects of a cluster as text and writes them to the checkpoint file periodically. No caller waits for a
  * write and it never throws: a failure is logged once, and its end once.
  */
+import { isSensitive } from '../../api/kinds.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { SlicedWork, type TimeSlice } from '../../lib/time-slice.ts'
 import type { SourceEvent } from '../source.ts'
@@ -33,7 +34,7 @@ export interface CheckpointLog {
 
 export interface CheckpointWriterOptions {
   readonly file: StateFile
-  /** Read again for each write, because keys rotate. Undefined means no encryption and no Secrets. */
+  /** Read again for each write, because keys rotate. Undefined means no encryption, no Secrets and no ConfigMaps. */
   readonly keys?: () => Promise<readonly StateKey[]>
   /** See {@link StateHeader}. */
   readonly cluster: () => Promise<string>
@@ -88,8 +89,8 @@ export class CheckpointWriter {
   record(events: readonly SourceEvent[]): void {
     if (this.#stopped || this.#disabled) return
     for (const event of events) {
-      // Without a key Secrets would be stored unencrypted.
-      if (event.kind === 'Secret' && this.#options.keys === undefined) continue
+      // Without a key payloads would be stored unencrypted.
+      if (this.#options.keys === undefined && isSensitive(event.kind)) continue
       this.#pending.set(objectId(event.kind, event.key), event.type === 'delete' ? DELETED : event.raw)
     }
     if (this.#pending.size > 0) this.#serializing.schedule()

@@ -2,12 +2,10 @@
  * Loads a checkpoint from its file and validates it: objects outside of the configured namespaces are dropped.
  */
 
-import { SERVICE_NAME_LABEL } from '../../api/kubernetes.ts'
-import type { Kind } from '../../api/object.ts'
+import { apiVersionOf, isKind, isSensitive, KINDS, type Kind, type KindRow } from '../../api/kinds.ts'
 import { member } from '../../api/raw-object.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { type SliceClock, SlicePauses } from '../../lib/time-slice.ts'
-import { API_VERSIONS } from '../folder/manifest.ts'
 import { decodeState } from './state-format.ts'
 import type { StateKey } from './state-key.ts'
 
@@ -71,7 +69,10 @@ export async function loadCheckpoint(
     at = next + 1
     const { kind, key } = object
     const namespace = key.slice(0, key.indexOf('/'))
-    if (allowed.size === 0 || namespace === '' || allowed.has(namespace)) objects.set(objectId(kind, key), object)
+    // Whoever may write a file that is not encrypted must not be able to add payloads.
+    const forged = consumer.keys === undefined && isSensitive(kind)
+    const wanted = allowed.size === 0 || namespace === '' || allowed.has(namespace)
+    if (wanted && !forged) objects.set(objectId(kind, key), object)
     await pauses.next()
   }
   return { written: Date.parse(header.written), objects }
@@ -90,31 +91,24 @@ function parseObject(text: string): CheckpointObject {
   const kind = member(raw, 'kind')
   const name = member(metadata, 'name')
   const namespace = member(metadata, 'namespace')
-  if (typeof kind !== 'string' || !Object.hasOwn(API_VERSIONS, kind)) throw invalidObject()
-  if (member(raw, 'apiVersion') !== API_VERSIONS[kind as Kind]) throw invalidObject()
+  if (typeof kind !== 'string' || !isKind(kind)) throw invalidObject()
+  if (member(raw, 'apiVersion') !== apiVersionOf(KINDS[kind])) throw invalidObject()
   if (typeof name !== 'string' || typeof namespace !== 'string') throw invalidObject()
   return {
-    kind: kind as Kind,
+    kind,
     key: `${namespace}/${name}`,
     text,
-    reference: referenceOf(kind as Kind, namespace, name, metadata),
+    reference: referenceOf(kind, namespace, name, metadata),
   }
 }
 
 /** The reference under which the source reports an object; undefined if it reports it unconditionally. */
 function referenceOf(kind: Kind, namespace: string, name: string, metadata: unknown): string | undefined {
-  switch (kind) {
-    case 'Service':
-    case 'Secret':
-    case 'ConfigMap':
-      return `${kind} ${namespace}/${name}`
-    case 'Namespace':
-      return kind
-    case 'EndpointSlice':
-      return `Service ${namespace}/${member(member(metadata, 'labels'), SERVICE_NAME_LABEL)}`
-    default:
-      return undefined
-  }
+  const { read }: KindRow = KINDS[kind]
+  if (read === 'always') return undefined
+  if (read === 'collection') return kind
+  if (read === 'referenced') return `${kind} ${namespace}/${name}`
+  return `${read.of} ${namespace}/${member(member(metadata, 'labels'), read.label)}`
 }
 
 function parse(text: string): unknown {

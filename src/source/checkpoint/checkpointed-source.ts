@@ -2,10 +2,10 @@
  * A source with a checkpoint. While the inner source cannot be read, the checkpoint of an earlier process is replayed
  * instead; then the two are reconciled, and an object that both contain is never deleted in between.
  */
-import type { Kind } from '../../api/object.ts'
+import type { Kind } from '../../api/kinds.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { SlicedWork, type TimeSlice } from '../../lib/time-slice.ts'
-import type { Needs, Source, SourceEvent, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
+import type { Interest, Source, SourceEvent, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
 import { type Checkpoint, objectId } from './checkpoint.ts'
 import { CheckpointReplay } from './checkpoint-replay.ts'
 import type { CheckpointLog, CheckpointWriter } from './checkpoint-writer.ts'
@@ -49,7 +49,7 @@ type Steps = Generator<SourceEvent | undefined>
 export class CheckpointedSource implements Source {
   readonly #options: CheckpointedSourceOptions
   #handler: SourceHandler | undefined
-  #needs: Needs | undefined
+  #interest: Interest | undefined
   #referencesChanged = false
   #cancelSync = (): void => {}
   /** Objects reported by the source, until it is known whether the checkpoint is needed. */
@@ -92,11 +92,11 @@ export class CheckpointedSource implements Source {
     })
   }
 
-  interest(needs: Needs): void {
-    this.#needs = needs
-    if (this.#replay === undefined) return this.#options.source.interest?.(needs)
+  interest(interest: Interest): void {
+    this.#interest = interest
+    if (this.#replay === undefined) return this.#options.source.interest?.(interest)
     if (this.#emittingUnconditional) return
-    this.#setReferences(this.#replay, needs)
+    this.#setReferences(this.#replay, interest)
     this.#schedule()
   }
 
@@ -199,13 +199,13 @@ export class CheckpointedSource implements Source {
   #finishUnconditional(replay: CheckpointReplay): void {
     if (!this.#emittingUnconditional) return
     this.#emittingUnconditional = false
-    if (this.#needs !== undefined) this.#setReferences(replay, this.#needs)
+    if (this.#interest !== undefined) this.#setReferences(replay, this.#interest)
   }
 
-  #setReferences(replay: CheckpointReplay, needs: Needs): void {
+  #setReferences(replay: CheckpointReplay, interest: Interest): void {
     this.#referencesChanged = true
-    replay.setReferences(needs)
-    this.#options.source.interest?.(needs)
+    replay.setReferences(interest)
+    this.#options.source.interest?.(interest)
   }
 
   /** Whether the source would have reported an object by now if it existed. */

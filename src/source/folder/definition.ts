@@ -1,4 +1,4 @@
-import type { Kind } from '../../api/object.ts'
+import type { Kind } from '../../api/kinds.ts'
 import type { SourceLocation, SourceProblem } from '../source.ts'
 
 /** The definition of one object in one file. */

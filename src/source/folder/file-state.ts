@@ -1,8 +1,9 @@
 /** The state of one file across its versions; decides when a new version is accepted. */
+import { runInSlices, type SliceClock } from '../../lib/time-slice.ts'
 import type { ReadResult } from '../read-text.ts'
 import type { SourceProblem, SourceProblemReason } from '../source.ts'
 import { type Definition, objectId } from './definition.ts'
-import { type ParseCache, parseFile, runInSlices } from './parse-file.ts'
+import { type ParseCache, parseFile } from './parse-file.ts'
 
 /** How long a version that may be half-written must stay unchanged before it is accepted. */
 export interface SettlePolicy {
@@ -30,12 +31,14 @@ export class FileState {
   racy = false
   /** The file is absent; it may be about to be replaced. */
   missing = false
+  readonly #time: SliceClock
   #text: string | null = null
   #cache: ParseCache = new Map()
   #pendingVersion: PendingVersion | null = null
 
-  constructor(file: string) {
+  constructor(file: string, time: SliceClock) {
     this.file = file
+    this.#time = time
   }
 
   /** Approximate size of the accepted text. */
@@ -79,7 +82,7 @@ export class FileState {
         signature,
       )
     }
-    const parsed = await runInSlices(parseFile(this.file, text, this.#cache))
+    const parsed = await runInSlices(parseFile(this.file, text, this.#cache), this.#time)
     const faulty = parsed.problems.some((problem) => problem.severity === 'error')
     const present = new Set(parsed.definitions.map(objectId))
     const lost = this.definitions.filter((definition) => !present.has(objectId(definition)))

@@ -1,5 +1,6 @@
 import { dirname, join, relative, resolve, sep } from 'node:path'
-import type { Kind } from '../../api/object.ts'
+import type { Kind } from '../../api/kinds.ts'
+import type { TimerClock } from '../../lib/clock.ts'
 import { formatMebibytes } from '../../lib/memory-budget.ts'
 import { HoldOff } from '../hold-off.ts'
 import { type FileStats, type ReadResult, readText, tryStat } from '../read-text.ts'
@@ -58,6 +59,7 @@ const POLL_FACTOR = 20
 /** Reads resources from the YAML and JSON files below a folder and watches them; `docs/cli.md` describes the rules. */
 export class FolderSource implements Source {
   readonly #root: string
+  readonly #time: TimerClock
   readonly #options: typeof DEFAULTS
   readonly #watcher: FolderWatcher
   readonly #holdOff: HoldOff
@@ -77,16 +79,17 @@ export class FolderSource implements Source {
   #synced = false
   #stopped = false
   #locating = { since: Number.NEGATIVE_INFINITY, spent: 0 }
-  #poll: NodeJS.Timeout | undefined
-  #recheck: NodeJS.Timeout | undefined
+  #cancelPoll = (): void => {}
+  #cancelRecheck: (() => void) | undefined
 
   /** @param root the folder; it need not exist yet */
-  constructor(root: string, options: FolderOptions = {}) {
+  constructor(root: string, time: TimerClock, options: FolderOptions = {}) {
     const { watch, ...numbers } = options
     this.#root = resolve(root)
+    this.#time = time
     this.#options = { ...DEFAULTS, ...numbers }
     this.#watcher = new FolderWatcher((folder, event, name) => this.#changed(folder, event, name), watch)
-    this.#holdOff = new HoldOff(this.#options.quiet, this.#options.maxHold, () => this.#run())
+    this.#holdOff = new HoldOff(time, this.#options.quiet, this.#options.maxHold, () => this.#run())
   }
 
   start(handler: SourceHandler): void {
@@ -97,12 +100,12 @@ export class FolderSource implements Source {
 
   async stop(): Promise<void> {
     this.#stopped = true
-    clearTimeout(this.#poll)
-    clearTimeout(this.#recheck)
+    this.#cancelPoll()
+    this.#cancelRecheck?.()
     await this.#holdOff.close()
     // A concurrent run may have set them again.
-    clearTimeout(this.#poll)
-    clearTimeout(this.#recheck)
+    this.#cancelPoll()
+    this.#cancelRecheck?.()
     this.#watcher.close()
   }
 
@@ -110,11 +113,11 @@ export class FolderSource implements Source {
     const definition = this.#table.find(kind, key)
     if (definition === undefined) return undefined
     const { text, textLine, base, file } = definition
-    const started = performance.now()
+    const started = this.#time.monotonic()
     if (started - this.#locating.since > 1_000) this.#locating = { since: started, spent: 0 }
     if (this.#locating.spent > LOCATE_BUDGET) return { file, line: definition.line, column: 1 }
     const { line, column } = new LineIndex(text).at(locateInText(text, [...base, ...path]))
-    this.#locating.spent += performance.now() - started
+    this.#locating.spent += this.#time.monotonic() - started
     return { file, line: textLine + line, column }
   }
 
@@ -150,21 +153,21 @@ export class FolderSource implements Source {
     if (!this.#scanDue) for (const path of dirty) await this.#readFile(path, false)
     if (this.#scanDue) {
       this.#scanDue = false
-      clearTimeout(this.#poll)
-      const started = performance.now()
+      this.#cancelPoll()
+      const started = this.#time.monotonic()
       await this.#scan(dirty)
       if (this.#stopped) return
-      this.#schedulePoll(Math.max(this.#options.pollInterval, (performance.now() - started) * POLL_FACTOR))
+      this.#schedulePoll(Math.max(this.#options.pollInterval, (this.#time.monotonic() - started) * POLL_FACTOR))
     }
     if (!this.#stopped) this.#publish()
   }
 
   #schedulePoll(pause: number): void {
-    this.#poll = setTimeout(() => {
+    this.#cancelPoll = this.#time.after(pause, () => {
       this.#watcher.retry()
       this.#scanDue = true
       this.#holdOff.hint()
-    }, pause)
+    })
   }
 
   async #scan(dirty: ReadonlySet<string>): Promise<void> {
@@ -173,7 +176,7 @@ export class FolderSource implements Source {
     const found = await walk(this.#root, { onFolder, maxFiles: this.#options.maxFiles })
     if (this.#stopped) return
     if ('missing' in found) return this.#rootMissing(found.missing)
-    if (this.#missing) this.#returned = performance.now()
+    if (this.#missing) this.#returned = this.#time.monotonic()
     this.#missing = false
     this.#knownFolders = found.folders
     this.#problemPaths = new Set(found.problems.map(({ path }) => path))
@@ -210,7 +213,7 @@ export class FolderSource implements Source {
     let state = this.#files.get(path)
     if (state === undefined) {
       if (absent) return
-      state = new FileState(displayPath(path))
+      state = new FileState(displayPath(path), this.#time)
       this.#files.set(path, state)
     }
     const before = { definitions: state.definitions, missing: state.missing }
@@ -237,7 +240,7 @@ export class FolderSource implements Source {
   }
 
   #settlePolicy(): SettlePolicy {
-    const now = performance.now()
+    const now = this.#time.monotonic()
     // At startup there is no previous version to protect, so every readable version is accepted.
     if (!this.#synced) return { now, settle: 0, maxDelay: 0 }
     const returned = now - this.#returned < MAX_SETTLE
@@ -246,12 +249,11 @@ export class FolderSource implements Source {
 
   /** Reads pending versions again after the settle time. */
   #scheduleRecheck(): void {
-    if (this.#recheck !== undefined) return
-    this.#recheck = setTimeout(() => {
-      this.#recheck = undefined
+    this.#cancelRecheck ??= this.#time.after(this.#options.settle, () => {
+      this.#cancelRecheck = undefined
       for (const [path, state] of this.#files) if (state.pending) this.#dirty.add(path)
       if (this.#dirty.size > 0) this.#holdOff.now()
-    }, this.#options.settle)
+    })
   }
 
   #rootMissing(cause: string): void {

@@ -1,13 +1,14 @@
 /** Reads folders and files once, without watching them, for the command line. */
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { runInSlices, type SliceClock } from '../../lib/time-slice.ts'
 import { describeReadError, readText } from '../read-text.ts'
 import type { SourceProblem } from '../source.ts'
 import { type Definition, objectId } from './definition.ts'
 import { displayPath } from './display-path.ts'
 import { DEFAULTS } from './folder-source.ts'
 import { ObjectTable } from './object-table.ts'
-import { parseFile, runInSlices } from './parse-file.ts'
+import { parseFile } from './parse-file.ts'
 import { walk } from './walk.ts'
 
 export interface LoadedManifests {
@@ -21,7 +22,7 @@ export interface LoadedManifests {
 }
 
 /** @param paths folders, read like the folder source does, and files with any name */
-export async function loadManifests(paths: readonly string[]): Promise<LoadedManifests> {
+export async function loadManifests(paths: readonly string[], time: SliceClock): Promise<LoadedManifests> {
   const files = new Set<string>()
   const problems: SourceProblem[] = []
   let missing = 0
@@ -38,7 +39,7 @@ export async function loadManifests(paths: readonly string[]): Promise<LoadedMan
     const file = displayPath(path)
     const result = await readText(path, DEFAULTS.maxFileBytes)
     if (result.ok) {
-      const parsed = await runInSlices(parseFile(file, result.text, new Map()))
+      const parsed = await runInSlices(parseFile(file, result.text, new Map()), time)
       read++
       table.set(file, parsed.definitions)
       definitions.push(...parsed.definitions)

@@ -1,5 +1,5 @@
 /** Extracts the Kubernetes objects of a parsed document. */
-import { KINDS, type Kind } from '../../api/object.ts'
+import { apiVersionOf, isKind, KIND_NAMES, KINDS, type Kind, type KindRow } from '../../api/kinds.ts'
 import { suggestion } from '../../api/wording.ts'
 import type { SourceProblemReason } from '../source.ts'
 
@@ -19,18 +19,6 @@ export interface ManifestProblem {
   /** Relative to the document. */
   readonly path: readonly (string | number)[]
   readonly object?: { readonly kind: string; readonly key: string }
-}
-
-/** The group and version of each kind that is read. */
-export const API_VERSIONS: Readonly<Record<Kind, string>> = {
-  Route: 'headgate.dev/v1alpha1',
-  Backend: 'headgate.dev/v1alpha1',
-  Ingress: 'networking.k8s.io/v1',
-  Secret: 'v1',
-  Service: 'v1',
-  EndpointSlice: 'discovery.k8s.io/v1',
-  ConfigMap: 'v1',
-  Namespace: 'v1',
 }
 
 type JsonObject = Record<string, unknown>
@@ -74,14 +62,14 @@ function readObject(
     return notAnObject([...base, 'kind'], message)
   }
   if (typeof apiVersion !== 'string' || apiVersion === '') {
-    const example = isKind(kind) ? API_VERSIONS[kind] : API_VERSIONS.Route
+    const example = apiVersionOf(isKind(kind) ? KINDS[kind] : KINDS.Route)
     const message = `The field \`apiVersion\` is missing or not a text; write for example \`apiVersion: ${example}\`.`
     return notAnObject([...base, 'apiVersion'], message)
   }
   const itemKind = kind === 'List' ? '' : kind.slice(0, -'List'.length)
   if (kind === 'List' || (kind.endsWith('List') && isKind(itemKind)))
     return readList(value, base, itemKind === '' ? {} : { kind: itemKind, apiVersion }, result)
-  if (!isKind(kind) || apiVersion !== API_VERSIONS[kind]) return unreadKind(value, base, apiVersion, kind)
+  if (!isKind(kind) || apiVersion !== apiVersionOf(KINDS[kind])) return unreadKind(value, base, apiVersion, kind)
   const read = identify(value, kind, apiVersion, base)
   if ('severity' in read) return read
   result.manifests.push(read)
@@ -118,8 +106,9 @@ function identify(value: JsonObject, kind: Kind, apiVersion: string, base: Path)
       ['metadata', 'name'],
       `${quoted(name)} is not a valid name: use lower-case letters, digits, "-" and "." only.`,
     )
-  const namespace = kind === 'Namespace' ? '' : (metadata.namespace ?? 'default')
-  if (typeof namespace !== 'string' || (kind !== 'Namespace' && (namespace.length > 63 || !LABEL.test(namespace))))
+  const { namespaced, payload }: KindRow = KINDS[kind]
+  const namespace = namespaced ? (metadata.namespace ?? 'default') : ''
+  if (typeof namespace !== 'string' || (namespaced && (namespace.length > 63 || !LABEL.test(namespace))))
     return fail(
       ['metadata', 'namespace'],
       `${quoted(namespace)} is not a valid namespace: use lower-case letters, digits and "-" only.`,
@@ -127,7 +116,7 @@ function identify(value: JsonObject, kind: Kind, apiVersion: string, base: Path)
   // Age decides the ownership of hostnames, and a file could claim any age: see api.md, "Which rule wins".
   const { creationTimestamp: _, ...rest } = metadata
   const raw: JsonObject = { ...value, apiVersion, kind, metadata: { ...rest, name, namespace } }
-  if (kind === 'Secret') foldStringData(raw)
+  if (payload?.written !== undefined) foldStringData(raw)
   return { kind, key: `${namespace}/${name}`, raw, base }
 }
 
@@ -155,11 +144,11 @@ function unreadKind(value: JsonObject, base: Path, apiVersion: string, kind: str
   const object = { kind: truncated(kind), key }
   const intended = intendedKind(apiVersion, kind)
   if (intended === undefined) {
-    const wanted = isKind(kind) ? `; Headgate's ${kind} is \`apiVersion: ${API_VERSIONS[kind]}\`` : ''
-    const message = `${truncated(kind)} (${truncated(apiVersion)}) is not a kind that Headgate reads (${KINDS.join(', ')})${wanted}; the object is ignored.`
+    const wanted = isKind(kind) ? `; Headgate's ${kind} is \`apiVersion: ${apiVersionOf(KINDS[kind])}\`` : ''
+    const message = `${truncated(kind)} (${truncated(apiVersion)}) is not a kind that Headgate reads (${KIND_NAMES.join(', ')})${wanted}; the object is ignored.`
     return { severity: 'warning', reason: 'UnknownKind', message, path: [...base, 'kind'], object }
   }
-  const wanted = API_VERSIONS[intended]
+  const wanted = apiVersionOf(KINDS[intended])
   const kindToo = intended === kind ? '' : ` and \`kind: ${intended}\``
   const version = apiVersion === wanted ? `\`kind: ${intended}\`` : `\`apiVersion: ${wanted}\`${kindToo}`
   const more = intended === 'Ingress' && OLD_INGRESS.has(apiVersion) ? OLD_INGRESS_FIELDS : ''
@@ -177,16 +166,16 @@ const OLD_INGRESS_FIELDS =
  */
 function intendedKind(apiVersion: string, kind: string): Kind | undefined {
   const group = groupOf(apiVersion)
-  const known = KINDS.find((one) => one.toLowerCase() === kind.toLowerCase())
+  const known = KIND_NAMES.find((one) => one.toLowerCase() === kind.toLowerCase())
   if (known !== undefined) {
-    const wanted = API_VERSIONS[known]
-    return isKubernetesGroup(group) || group === OUR_GROUP || isSimilar(group, groupOf(wanted)) ? known : undefined
+    return isKubernetesGroup(group) || group === OUR_GROUP || isSimilar(group, KINDS[known].group) ? known : undefined
   }
   if (group !== OUR_GROUP) return undefined
-  return isSimilar(kind, 'Route') ? 'Route' : isSimilar(kind, 'Backend') ? 'Backend' : undefined
+  return OUR_KINDS.find((one) => isSimilar(kind, one))
 }
 
-const OUR_GROUP = groupOf(API_VERSIONS.Route)
+const OUR_GROUP = KINDS.Route.group
+const OUR_KINDS = KIND_NAMES.filter((kind) => KINDS[kind].group === OUR_GROUP)
 
 /**
  * Whether a group belongs to Kubernetes itself, which no other project can extend; groups of its subprojects are
@@ -216,10 +205,6 @@ function quoted(value: unknown): string {
 
 function notAnObject(path: Path, message: string): ManifestProblem {
   return { severity: 'error', reason: 'NotAnObject', message, path }
-}
-
-function isKind(kind: string): kind is Kind {
-  return (KINDS as readonly string[]).includes(kind)
 }
 
 function groupOf(apiVersion: string): string {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Kind } from '../../api/object.ts'
+import type { Kind } from '../../api/kinds.ts'
 import type { SourceEvent, SourceProblem } from '../source.ts'
 import { type Definition, locationOf, objectId } from './definition.ts'
 

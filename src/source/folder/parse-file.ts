@@ -51,18 +51,6 @@ export function* parseFile(file: string, text: string, cache: ParseCache): Gener
   return { definitions, problems, cache: seen }
 }
 
-/** Runs a generator to its end, in slices of two milliseconds per turn of the event loop. */
-export async function runInSlices<T>(steps: Generator<void, T>): Promise<T> {
-  let started = performance.now()
-  for (;;) {
-    const { done, value } = steps.next()
-    if (done === true) return value as T
-    if (performance.now() - started < 2) continue
-    await new Promise((resolve) => setImmediate(resolve))
-    started = performance.now()
-  }
-}
-
 function* parseChunk(chunk: Chunk, json: boolean): Generator<void, ParsedChunk> {
   const { text } = chunk
   if (!json && text.length > MAX_CHUNK) {

@@ -3,7 +3,7 @@
  * much there is. Knows for each object who speaks for it, so that two watches may overlap while one takes over from the
  * other.
  */
-import type { Kind } from '../../api/object.ts'
+import { isUrgent, type Kind, type KindTable } from '../../api/kinds.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { SourceEvent } from '../source.ts'
 import type { Ingested, Version } from './ingest.ts'
@@ -35,12 +35,10 @@ const SLICE: Milliseconds = 3
 /** Objects that wait; from here on lists are asked to wait as well. */
 const HIGH_WATER = 1_000
 
-/** What endpoints depend on goes first. */
-export const URGENT: ReadonlySet<Kind> = new Set(['EndpointSlice', 'Service'])
-
 export class DeltaQueue {
   readonly #events: DeltaQueueEvents
   readonly #now: () => Milliseconds
+  readonly #table: KindTable | undefined
   readonly #entries = new Map<string, PendingDelta>()
   readonly #urgent = new Set<PendingDelta>()
   readonly #others = new Set<PendingDelta>()
@@ -48,7 +46,9 @@ export class DeltaQueue {
   #room: PromiseWithResolvers<void> | undefined
   #closed = false
 
-  constructor(events: DeltaQueueEvents, now: () => Milliseconds) {
+  /** @param table default the table of kinds */
+  constructor(events: DeltaQueueEvents, now: () => Milliseconds, table?: KindTable) {
+    this.#table = table
     this.#events = events
     this.#now = now
   }
@@ -103,7 +103,7 @@ export class DeltaQueue {
 
   #queue(entry: PendingDelta): void {
     if (this.#closed) return
-    const queue = URGENT.has(entry.kind) ? this.#urgent : this.#others
+    const queue = isUrgent(entry.kind, this.#table) ? this.#urgent : this.#others
     if (!queue.has(entry)) entry.seen = this.#now()
     queue.add(entry)
     // At the end of this turn of the loop: what arrived together is told together.

@@ -1,11 +1,12 @@
 /** One reflector and what is made of what it tells. */
-import type { Kind } from '../../api/object.ts'
+import { isUrgent, KINDS, type Kind, type KindTable } from '../../api/kinds.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { Lister, Selection } from './client.ts'
-import { type DeltaQueue, URGENT } from './delta-queue.ts'
+import type { DeltaQueue } from './delta-queue.ts'
 import type { Ingested } from './ingest.ts'
 import { Reflector } from './reflector.ts'
 import type { Pacing, Trouble } from './reflector-options.ts'
+import { type Resource, resourceOf } from './resources.ts'
 
 /** What every feed of a source shares. */
 export interface InformerContext {
@@ -15,6 +16,8 @@ export interface InformerContext {
   readonly now: () => Milliseconds
   readonly pacing: Partial<Pacing>
   readonly watchList: boolean
+  /** Default the table of kinds. */
+  readonly table?: KindTable
   /** Something about the state of a feed is different. */
   moved(feed: Informer): void
   failed(error: unknown): void
@@ -36,6 +39,7 @@ export type InformerState = 'starting' | 'refused' | 'synced'
 export class Informer {
   readonly scope: InformerScope
   protected readonly context: InformerContext
+  readonly resource: Resource
   readonly #reflector: Reflector
   #state: InformerState = 'starting'
   #trouble: Trouble | undefined
@@ -43,14 +47,16 @@ export class Informer {
   constructor(scope: InformerScope, context: InformerContext, consistent = false) {
     this.scope = scope
     this.context = context
+    this.resource = resourceOf(scope.kind, context.table ?? KINDS)
     this.#reflector = new Reflector({
       ...scope,
+      resource: this.resource,
       client: context.client,
       random: context.random,
       now: context.now,
       pacing: context.pacing,
       watchList: context.watchList,
-      urgent: URGENT.has(scope.kind),
+      urgent: isUrgent(scope.kind, context.table),
       consistent,
       handler: {
         upsert: (object) => this.upsert(object),

@@ -1,7 +1,8 @@
 /** JSON of one object, from a list or an event, as it is handed on. */
 import { isUtf8 } from 'node:buffer'
+import { apiVersionOf } from '../../api/kinds.ts'
 import { ApiError } from './api-error.ts'
-import type { ApiKind } from './resources.ts'
+import type { ApiKind, Resource } from './resources.ts'
 
 /**
  * One version of an object. Versions are compared for equality and never for order: their form is the server's own
@@ -53,18 +54,20 @@ type JsonObject = Record<string, unknown>
  * Gives an object its identity and takes away what nobody reads: `managedFields` and the copy that `kubectl apply`
  * keeps are often the larger part. Changes `value`.
  *
- * @param apiVersion items of a list do not say their own
+ * @param resource of the kind: items of a list do not say their version
  * @param within what was asked for; none = everywhere
  * @throws {ApiError} when it is not an object as an API server must send it
  */
-export function ingest(value: unknown, kind: ApiKind, apiVersion: string, within?: string): Ingested {
+export function ingest(value: unknown, kind: ApiKind, resource: Resource, within?: string): Ingested {
+  const apiVersion = apiVersionOf(resource)
+  const { namespaced } = resource
   if (!isFields(value) || !isFields(value.metadata)) throw notAnObject(kind, 'it has no metadata')
   const { metadata } = value
   const { name, uid, resourceVersion } = metadata
-  const namespace = kind === 'Namespace' ? '' : metadata.namespace
+  const namespace = namespaced ? metadata.namespace : ''
   // A slash would make the key read as that of another object.
   if (!isSegment(name)) throw notAnObject(kind, 'it has no name')
-  if (typeof namespace !== 'string' || (kind !== 'Namespace' && !isSegment(namespace)))
+  if (typeof namespace !== 'string' || (namespaced && !isSegment(namespace)))
     throw notAnObject(kind, 'it has no namespace')
   if (within !== undefined && namespace !== within)
     throw notAnObject(kind, 'it is in another namespace than was asked for')

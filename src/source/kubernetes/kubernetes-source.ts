@@ -1,9 +1,10 @@
 /** Resources from an API server: what Headgate's own kinds say, and of the others only what those refer to. */
+
+import { isUrgent, KINDS, type Kind, type KindTable, referredKind } from '../../api/kinds.ts'
 import { isLabel, isSubdomain } from '../../api/metadata.ts'
-import type { Kind } from '../../api/object.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { ReadTrackingSource } from '../checkpoint/checkpointed-source.ts'
-import type { Needs, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
+import type { Interest, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
 import type { Lister } from './client.ts'
 import { DeltaQueue } from './delta-queue.ts'
 import { Informer, type InformerContext } from './informer.ts'
@@ -32,19 +33,12 @@ export interface KubernetesOptions {
   readonly pacing?: Partial<Pacing>
   /** See `Reflector`. Default no. */
   readonly watchList?: boolean
+  /** Default the table of kinds. */
+  readonly table?: KindTable
 }
 
 const SINGLES = 50
 const SERVICES = 25
-
-/**
- * Kinds that a watch of the whole cluster may be used for; Secrets of namespaces that nothing refers to are none of our
- * business.
- */
-const WIDE: ReadonlySet<Kind> = new Set(['Service', 'EndpointSlice'])
-
-/** Read whatever refers to them. */
-const OWN_KINDS: readonly Kind[] = ['Route', 'Backend']
 
 export class KubernetesSource implements ReadTrackingSource {
   readonly #options: KubernetesOptions
@@ -55,8 +49,10 @@ export class KubernetesSource implements ReadTrackingSource {
   /** By kind and namespace. */
   readonly #subjects = new Map<string, ReferencedInformers>()
   readonly #ending = new Set<Promise<void>>()
-  #namespaces: Informer | undefined
-  #needs: Needs | undefined
+  /** Of kinds that are read as a whole once something refers to them. */
+  readonly #collections = new Map<string, Informer>()
+  readonly #table: KindTable
+  #interest: Interest | undefined
   /** All own kinds were told for the first time: whatever they refer to is known, and how best to read it. */
   #settled = false
   #handler: SourceHandler | undefined
@@ -67,31 +63,35 @@ export class KubernetesSource implements ReadTrackingSource {
 
   constructor(options: KubernetesOptions) {
     this.#options = options
+    this.#table = options.table ?? KINDS
     this.#only = new Set(options.namespaces)
     const events = {
       changed: (events: Parameters<SourceHandler['changed']>[0]) => this.#handler?.changed(events),
       empty: () => this.#lookSoon(),
       failed: options.failed,
     }
-    this.#deltaQueue = new DeltaQueue(events, options.now)
+    this.#deltaQueue = new DeltaQueue(events, options.now, options.table)
     const { client, random, now, pacing = {}, watchList = false, failed } = options
     const moved = (feed: Informer): void => this.#moved(feed)
-    this.#context = { client, deltaQueue: this.#deltaQueue, random, now, pacing, watchList, moved, failed }
+    const table = this.#table
+    this.#context = { client, deltaQueue: this.#deltaQueue, random, now, pacing, watchList, table, moved, failed }
   }
 
   start(handler: SourceHandler): void {
     if (this.#handler !== undefined) throw new TypeError('a source is started once')
     this.#handler = handler
     const places = this.#only.size === 0 ? [undefined] : [...this.#only].sort()
-    const kinds = this.#options.ingresses === true ? [...OWN_KINDS, 'Ingress' as const] : OWN_KINDS
-    for (const kind of kinds)
-      for (const namespace of places) this.#own.push(this.#feed(kind, namespace === undefined ? {} : { namespace }))
+    for (const [kind, row] of Object.entries(this.#table)) {
+      if (row.read !== 'always' || (kind === 'Ingress' && this.#options.ingresses !== true)) continue
+      for (const namespace of row.namespaced ? places : [undefined])
+        this.#own.push(this.#feed(kind as Kind, namespace === undefined ? {} : { namespace }))
+    }
     this.#lookSoon()
   }
 
-  interest(needs: Needs): void {
-    this.#needs = needs
-    if (this.#settled && !this.#stopped) this.#meet(needs)
+  interest(interest: Interest): void {
+    this.#interest = interest
+    if (this.#settled && !this.#stopped) this.#meet(interest)
   }
 
   knows(kind: Kind, key: string, subject: string): boolean {
@@ -99,7 +99,7 @@ export class KubernetesSource implements ReadTrackingSource {
     const namespace = key.slice(0, key.indexOf('/'))
     const own = this.#own.filter(({ scope }) => scope.kind === kind && (scope.namespace ?? namespace) === namespace)
     if (own.length > 0) return own.every(({ state }) => state === 'synced')
-    if (kind === 'Namespace') return this.#namespaces === undefined || this.#namespaces.state === 'synced'
+    if (this.#table[kind]?.read === 'collection') return (this.#collections.get(kind)?.state ?? 'synced') === 'synced'
     if (!this.#settled) return false
     const whole = this.#subjects.get(`${kind} `)
     if (whole !== undefined) return whole.knows(`${namespace}/${subject}`)
@@ -128,16 +128,17 @@ export class KubernetesSource implements ReadTrackingSource {
 
   *#feeds(): Generator<Informer> {
     yield* this.#own
-    if (this.#namespaces !== undefined) yield this.#namespaces
+    yield* this.#collections.values()
     for (const subjects of this.#subjects.values()) yield* subjects.feeds()
   }
 
-  #meet({ services, secrets, configMaps, namespaces = false }: Needs): void {
+  #meet(interest: Interest): void {
     const wanted = new Map<string, Map<string, Set<string>>>()
-    this.#group('Service', services, wanted)
-    this.#group('EndpointSlice', services, wanted)
-    this.#group('Secret', secrets, wanted)
-    this.#group('ConfigMap', configMaps, wanted)
+    for (const [kind, row] of Object.entries(this.#table)) {
+      const keys = interest.get(referredKind(kind, row)) ?? []
+      if (row.read === 'collection') this.#meetCollection(kind as Kind, interest.get(kind)?.size ?? 0)
+      else if (row.read !== 'always') this.#group(kind as Kind, keys, wanted)
+    }
     const none: ReadonlySet<string> = new Set()
     for (const [place, subjects] of this.#subjects) {
       const [kind = '', namespace = ''] = place.split(' ')
@@ -145,14 +146,13 @@ export class KubernetesSource implements ReadTrackingSource {
     }
     for (const [kind, places] of wanted)
       for (const [namespace, names] of places) this.#subjectsOf(kind as Kind, namespace).want(names)
-    this.#meetNamespaces(namespaces)
     this.#lookSoon()
   }
 
   #group(kind: Kind, keys: Iterable<string>, wanted: Map<string, Map<string, Set<string>>>): void {
     const places = new Map<string, Set<string>>()
     wanted.set(kind, places)
-    const wide = this.#only.size === 0 && WIDE.has(kind)
+    const wide = this.#only.size === 0 && this.#mayBeWide(kind)
     for (const key of keys) {
       const slash = key.indexOf('/')
       const namespace = key.slice(0, slash)
@@ -174,7 +174,7 @@ export class KubernetesSource implements ReadTrackingSource {
     let subjects = this.#subjects.get(place)
     if (subjects === undefined) {
       const { singles = SINGLES, services = SERVICES } = this.#options
-      const limit = WIDE.has(kind) ? services : singles
+      const limit = this.#mayBeWide(kind) ? services : singles
       const scope = namespace === '' ? { kind, limit } : { kind, namespace, limit }
       subjects = new ReferencedInformers(scope, this.#context, (ended) => this.#remember(ended))
       this.#subjects.set(place, subjects)
@@ -182,12 +182,21 @@ export class KubernetesSource implements ReadTrackingSource {
     return subjects
   }
 
+  /**
+   * Whether a watch of the whole cluster may be used; Secrets of namespaces that nothing refers to are none of our
+   * business.
+   */
+  #mayBeWide(kind: Kind): boolean {
+    return isUrgent(kind, this.#table) && this.#table[kind]?.payload === undefined
+  }
+
   /** All, since a namespace is small, and the one that a label admits may not be named anywhere. */
-  #meetNamespaces(needed: boolean): void {
-    if (needed) this.#namespaces ??= this.#feed('Namespace', {})
-    else if (this.#namespaces !== undefined) {
-      this.#remember(this.#namespaces.retire())
-      this.#namespaces = undefined
+  #meetCollection(kind: Kind, needed: number): void {
+    const feed = this.#collections.get(kind)
+    if (needed > 0 && feed === undefined) this.#collections.set(kind, this.#feed(kind, {}))
+    else if (needed === 0 && feed !== undefined) {
+      this.#collections.delete(kind)
+      this.#remember(feed.retire())
     }
   }
 
@@ -221,7 +230,7 @@ export class KubernetesSource implements ReadTrackingSource {
     if (this.#settled || this.#deltaQueue.size > 0) return
     if (this.#own.some((feed) => feed.state === 'starting' && feed.trouble === undefined)) return
     this.#settled = true
-    if (this.#needs !== undefined) this.#meet(this.#needs)
+    if (this.#interest !== undefined) this.#meet(this.#interest)
   }
 
   #tellProblems(): void {

@@ -1,8 +1,8 @@
 /** What a person is told about a cluster that cannot be read as it should be. */
+import { apiVersionOf, resourceNameOf } from '../../api/kinds.ts'
 import type { SourceProblem } from '../source.ts'
 import type { ApiError } from './api-error.ts'
 import type { Informer } from './informer.ts'
-import { resourceName, resourceOf } from './resources.ts'
 
 /** A hiccup that is over with the next attempt is nobody's business. */
 const HICCUP = 2
@@ -68,7 +68,7 @@ function awayProblem(error: ApiError, server: string, serving: boolean): SourceP
 
 function problemOf({ feed, error, shared }: Found, server: string): SourceProblem {
   const { kind, namespace } = feed.scope
-  const resource = resourceName(kind)
+  const resource = resourceNameOf(feed.resource)
   const where = namespace === undefined ? '' : ` in namespace ${namespace}`
   if (error.status === 403) {
     const verb = feed.trouble?.verb ?? 'list'
@@ -77,9 +77,9 @@ function problemOf({ feed, error, shared }: Found, server: string): SourceProble
     return { severity: 'error', reason: 'Forbidden', message, kind }
   }
   if (error.status === 404) {
-    const { apiVersion, group } = resourceOf(kind)
-    const cure = group === 'headgate.dev' ? 'apply the CRDs that come with this version' : 'is it disabled?'
-    const message = `The API server does not serve ${resource} in version ${apiVersion}: ${cure}. It is looked for until it is there.`
+    const cure =
+      feed.resource.group === 'headgate.dev' ? 'apply the CRDs that come with this version' : 'is it disabled?'
+    const message = `The API server does not serve ${resource} in version ${apiVersionOf(feed.resource)}: ${cure}. It is looked for until it is there.`
     return { severity: 'error', reason: 'KindMissing', message }
   }
   return {

@@ -5,8 +5,7 @@
  * time, nor take the watches of others.
  */
 
-import { SERVICE_NAME_LABEL } from '../../api/kubernetes.ts'
-import type { Kind } from '../../api/object.ts'
+import { KINDS, type Kind, type KindTable } from '../../api/kinds.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { Selection } from './client.ts'
 import { Informer, type InformerContext, ListInformer } from './informer.ts'
@@ -120,7 +119,8 @@ export class ReferencedInformers {
     const { kind, namespace } = this.#scope
     const slash = subject.indexOf('/')
     const place = namespace ?? subject.slice(0, slash)
-    const selection = selectionOf(kind, namespace === undefined ? subject.slice(slash + 1) : subject)
+    const label = labelOf(kind, this.#context.table)
+    const selection = selectionOf(label, namespace === undefined ? subject.slice(slash + 1) : subject)
     const feed = new Informer({ kind, namespace: place, selection }, this.#context)
     this.#singles.set(subject, feed)
     feed.start()
@@ -129,9 +129,8 @@ export class ReferencedInformers {
   #widen(subjects: ReadonlySet<string>): void {
     const { kind, namespace } = this.#scope
     const scope = { kind, ...(namespace !== undefined && { namespace }) }
-    const feed = new ListInformer(scope, this.#context, subjects, subjectOf(kind, namespace), () =>
-      this.#takeOver(feed),
-    )
+    const named = subjectOf(labelOf(kind, this.#context.table), namespace)
+    const feed = new ListInformer(scope, this.#context, subjects, named, () => this.#takeOver(feed))
     this.#next = feed
     this.#widenedAt = this.#context.now()
     feed.start()
@@ -164,18 +163,22 @@ function placeIn(subject: string): string {
   return subject.slice(0, subject.indexOf('/') + 1)
 }
 
-function selectionOf(kind: Kind, name: string): Selection {
-  return kind === 'EndpointSlice'
-    ? { labelSelector: `${SERVICE_NAME_LABEL}=${name}` }
-    : { fieldSelector: `metadata.name=${name}` }
+/** The label by which objects are selected; undefined where they are by name. */
+function labelOf(kind: Kind, table: KindTable = KINDS): string | undefined {
+  const read = table[kind]?.read
+  return typeof read === 'object' ? read.label : undefined
 }
 
-function subjectOf(kind: Kind, namespace: string | undefined): (object: Ingested) => string | undefined {
+function selectionOf(label: string | undefined, name: string): Selection {
+  return label === undefined ? { fieldSelector: `metadata.name=${name}` } : { labelSelector: `${label}=${name}` }
+}
+
+function subjectOf(label: string | undefined, namespace: string | undefined): (object: Ingested) => string | undefined {
   const inPlace = ({ raw }: Ingested, name: string) =>
     namespace === undefined ? `${raw.metadata.namespace}/${name}` : name
-  if (kind !== 'EndpointSlice') return (object) => inPlace(object, object.raw.metadata.name)
+  if (label === undefined) return (object) => inPlace(object, object.raw.metadata.name)
   return (object) => {
-    const service = object.raw.metadata.labels?.[SERVICE_NAME_LABEL]
+    const service = object.raw.metadata.labels?.[label]
     return typeof service === 'string' ? inPlace(object, service) : undefined
   }
 }

@@ -4,7 +4,7 @@ import type { ApiError } from './api-error.ts'
 import { BACK_OFF, type BackOffLimits } from './back-off.ts'
 import type { Lister, Selection } from './client.ts'
 import type { Ingested } from './ingest.ts'
-import type { ApiKind } from './resources.ts'
+import type { ApiKind, Resource } from './resources.ts'
 
 export interface Trouble {
   readonly verb: 'list' | 'watch'
@@ -61,6 +61,8 @@ export const PACING: Pacing = {
 
 export interface ReflectorOptions {
   readonly kind: ApiKind
+  /** Where it is; default as the table of kinds has it. */
+  readonly resource?: Resource
   /** None = all of them. */
   readonly namespace?: string
   readonly selection?: Selection

@@ -8,7 +8,7 @@ import { BackOff } from './back-off.ts'
 import type { ListQuery } from './client.ts'
 import { bookmarkOf, type Ingested, ingest, parseEvent, parseJson, type Version } from './ingest.ts'
 import { PACING, type Pacing, type ReflectorOptions, type Trouble } from './reflector-options.ts'
-import { collectionPath, resourceOf } from './resources.ts'
+import { collectionPath, type Resource, resourceOf } from './resources.ts'
 
 /** ERROR events and refusals in a row after which a watch from here is thought to lead nowhere. */
 const RELIST_AFTER = 2
@@ -22,7 +22,7 @@ export class Reflector {
   readonly #options: ReflectorOptions
   readonly #pacing: Pacing
   readonly #path: string
-  readonly #apiVersion: string
+  readonly #resource: Resource
   readonly #backOff: BackOff
   readonly #known = new Map<string, Version>()
   #loop: Promise<void> | undefined
@@ -48,8 +48,8 @@ export class Reflector {
   constructor(options: ReflectorOptions) {
     this.#options = options
     this.#pacing = { ...PACING, ...options.pacing }
-    this.#path = collectionPath(options.kind, options.namespace)
-    this.#apiVersion = resourceOf(options.kind).apiVersion
+    this.#resource = options.resource ?? resourceOf(options.kind)
+    this.#path = collectionPath(this.#resource, options.namespace)
     this.#backOff = new BackOff(this.#pacing.backOff, options.random)
     this.#watchList = options.watchList === true
   }
@@ -165,7 +165,7 @@ export class Reflector {
 
   #ingest(value: unknown): Ingested {
     const { kind, namespace } = this.#options
-    return ingest(value, kind, this.#apiVersion, namespace)
+    return ingest(value, kind, this.#resource, namespace)
   }
 
   #collect(collected: Collected, object: Ingested): void {

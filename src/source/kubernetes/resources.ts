@@ -1,48 +1,27 @@
 /** Where the API server keeps the objects of a kind. */
-import type { Kind } from '../../api/object.ts'
-import { API_VERSIONS } from '../folder/manifest.ts'
+import { apiVersionOf, KINDS, type Kind, type KindRow, type KindTable } from '../../api/kinds.ts'
 
 /** What can be asked of an API server: the kinds of resources, and what an installation reads of itself. */
 export type ApiKind = Kind | 'Pod'
 
-const PLURALS: Readonly<Record<ApiKind, string>> = {
-  Route: 'routes',
-  Backend: 'backends',
-  Ingress: 'ingresses',
-  Secret: 'secrets',
-  Service: 'services',
-  EndpointSlice: 'endpointslices',
-  ConfigMap: 'configmaps',
-  Namespace: 'namespaces',
-  Pod: 'pods',
-}
+/** Its name at an API server. */
+export type Resource = Pick<KindRow, 'group' | 'version' | 'plural' | 'namespaced'>
 
-export interface Resource {
-  readonly apiVersion: string
-  /** Empty for the core group. */
-  readonly group: string
-  readonly plural: string
-}
+/** Pods are no resource: only the installation's own are looked at. */
+const POD: Resource = { group: '', version: 'v1', plural: 'pods', namespaced: true }
 
-export function resourceOf(kind: ApiKind): Resource {
-  const apiVersion = kind === 'Pod' ? 'v1' : API_VERSIONS[kind]
-  const slash = apiVersion.indexOf('/')
-  return { apiVersion, group: slash === -1 ? '' : apiVersion.slice(0, slash), plural: PLURALS[kind] }
+/** @param table tests bring tables with kinds of their own */
+export function resourceOf(kind: ApiKind, table: KindTable = KINDS): Resource {
+  return kind === 'Pod' ? POD : table[kind]!
 }
 
 /** @param namespace none = all of them */
-export function collectionPath(kind: ApiKind, namespace?: string): string {
-  const { apiVersion, plural } = resourceOf(kind)
-  const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`
+export function collectionPath(resource: Resource, namespace?: string): string {
+  const root = `${resource.group === '' ? '/api' : '/apis'}/${apiVersionOf(resource)}`
+  const { plural } = resource
   return namespace === undefined ? `${root}/${plural}` : `${root}/namespaces/${encodeURIComponent(namespace)}/${plural}`
 }
 
-export function objectPath(kind: Kind, namespace: string | undefined, name: string): string {
-  return `${collectionPath(kind, namespace)}/${encodeURIComponent(name)}`
-}
-
-/** `routes.headgate.dev`, `secrets`: as roles and error messages name it. */
-export function resourceName(kind: Kind): string {
-  const { group, plural } = resourceOf(kind)
-  return group === '' ? plural : `${plural}.${group}`
+export function objectPath(resource: Resource, namespace: string | undefined, name: string): string {
+  return `${collectionPath(resource, namespace)}/${encodeURIComponent(name)}`
 }

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { LatencyProbe } from '../../../src/control/publish/latency-probe.ts'
 
 function idOf(message: ReturnType<LatencyProbe['start']>): number {
-  assert.ok(message.type === 'echo')
+  assert.ok(message.type === 'latency-probe')
   return message.id
 }
 

@@ -142,14 +142,14 @@ describe('the publisher', () => {
     const workers = [new FakeWorker(t, publisher, 0), new FakeWorker(t, publisher, 1)]
     publisher.send({ type: 'endpoints', backend: 'shop/api', endpoints: [] })
     publisher.timeEndpoints(990)
-    const echo = (await workers[0]!.until(3))[2]!
-    assert.ok(echo.type === 'echo')
+    const probe = (await workers[0]!.until(3))[2]!
+    assert.ok(probe.type === 'latency-probe')
     await workers[1]!.until(3)
-    workers[0]!.say(echo)
-    workers[0]!.say(echo)
-    workers[0]!.say({ type: 'echo', id: 77 })
+    workers[0]!.say(probe)
+    workers[0]!.say(probe)
+    workers[0]!.say({ type: 'latency-probe', id: 77 })
     clock = 1_004
-    workers[1]!.say(echo)
+    workers[1]!.say(probe)
     await until(() => endpoints.length > 0)
     assert.deepEqual(endpoints, [14])
     assert.equal(replica.length, 1, 'the supervisor has no use for it')

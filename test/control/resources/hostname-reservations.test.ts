@@ -18,53 +18,53 @@ const owner = (key: string, created: number, oldest?: number) => ({
 
 function holding(settings: SettingsObject = STRICT) {
   const clock = { now: 1_000 }
-  const holds = new HostnameReservations(() => clock.now, settings)
-  const of = (hostname: string) => holds.holds.get(hostname)
-  const settle = (owners: FrozenMap<Owner>) => holds.settle(owners, holds.holds)
-  return { clock, holds, of, settle }
+  const reservations = new HostnameReservations(() => clock.now, settings)
+  const of = (hostname: string) => reservations.current.get(hostname)
+  const settle = (owners: FrozenMap<Owner>) => reservations.settle(owners, reservations.current)
+  return { clock, reservations, of, settle }
 }
 
 describe('hostnames that outlive their Routes', () => {
   it('are kept for whoever owned them, for the time of the settings', () => {
-    const { clock, holds, of, settle } = holding({ ...STRICT, hostnameHold: '10m' })
+    const { clock, reservations, of, settle } = holding({ ...STRICT, hostnameHold: '10m' })
     settle(FrozenMap.from([['x.example', owner('shop/a', 5, 5)]]))
-    holds.release([
+    reservations.release([
       { namespace: 'team', hostnames: ['x.example'] },
       { namespace: 'shop', hostnames: ['x.example', 'never.example'] },
     ])
     assert.deepEqual(of('x.example'), { namespace: 'shop', key: 'shop/a', created: 5, until: 601_000 })
     assert.equal(of('never.example'), undefined)
     clock.now = 600_999
-    holds.expire()
+    reservations.expire()
     assert.ok(of('x.example'))
     clock.now = 601_000
-    holds.expire()
+    reservations.expire()
     assert.equal(of('x.example'), undefined)
   })
 
   it('are not kept for longer because the clock was ahead and was set back', () => {
-    const { clock, holds, of, settle } = holding()
+    const { clock, reservations, of, settle } = holding()
     settle(FrozenMap.from([['x.example', owner('shop/a', 5, 5)]]))
     const right = clock.now
     clock.now += 365 * 24 * HOUR
-    holds.expire()
-    holds.release([{ namespace: 'shop', hostnames: ['x.example'] }])
+    reservations.expire()
+    reservations.release([{ namespace: 'shop', hostnames: ['x.example'] }])
     clock.now = right
-    holds.expire()
+    reservations.expire()
     clock.now += HOUR
-    holds.expire()
+    reservations.expire()
     assert.equal(of('x.example'), undefined)
   })
 
   it('are kept without end while younger Routes of the namespace live on the older age, and not when they need it no more', () => {
-    const { clock, holds, of, settle } = holding()
+    const { clock, reservations, of, settle } = holding()
     const owners = (oldest?: number) => FrozenMap.from([['x.example', owner('shop/a', 5, oldest)]])
     settle(owners(5))
-    holds.release([{ namespace: 'shop', hostnames: ['x.example'] }])
+    reservations.release([{ namespace: 'shop', hostnames: ['x.example'] }])
     settle(owners(9))
     assert.equal(of('x.example')?.until, undefined)
     clock.now += 10 * HOUR
-    holds.expire()
+    reservations.expire()
     assert.ok(of('x.example'))
     settle(owners())
     assert.equal(of('x.example')?.until, clock.now + HOUR)
@@ -73,12 +73,12 @@ describe('hostnames that outlive their Routes', () => {
   })
 
   it('are not taken for needless by a compile that began before the deletion', () => {
-    const { holds, of, settle } = holding()
+    const { reservations, of, settle } = holding()
     const owners = FrozenMap.from([['x.example', owner('shop/a', 5, 5)]])
     settle(owners)
-    const begun = holds.holds
-    holds.release([{ namespace: 'shop', hostnames: ['x.example'] }])
-    holds.settle(owners, begun)
+    const begun = reservations.current
+    reservations.release([{ namespace: 'shop', hostnames: ['x.example'] }])
+    reservations.settle(owners, begun)
     assert.ok(of('x.example'))
     settle(FrozenMap.from([['x.example', owner('shop/a', 5)]]))
     assert.ok(of('x.example'))
@@ -87,16 +87,16 @@ describe('hostnames that outlive their Routes', () => {
   })
 
   it('are told as changes, and come back from what was told', () => {
-    const { clock, holds, of, settle } = holding()
+    const { clock, reservations, of, settle } = holding()
     settle(FrozenMap.from([['x.example', owner('shop/a', 5, 5)]]))
-    holds.release([{ namespace: 'shop', hostnames: ['x.example'] }])
-    const { changes: kept, late } = holds.changes()
+    reservations.release([{ namespace: 'shop', hostnames: ['x.example'] }])
+    const { changes: kept, late } = reservations.changes()
     assert.equal(late, true)
-    assert.deepEqual(holds.changes(), { changes: [], late: false })
+    assert.deepEqual(reservations.changes(), { changes: [], late: false })
     const next = holding()
     next.clock.now = clock.now + 1_000
     const foreign = { namespace: 'shop', key: 'team/a', created: 1, until: 5_000 }
-    next.holds.restore([
+    next.reservations.restore([
       ...JSON.parse(JSON.stringify(kept)),
       { kind: 'Route', key: 'y.example', object: foreign },
       ...[
@@ -111,38 +111,38 @@ describe('hostnames that outlive their Routes', () => {
       { kind: 'Hostname', key: 'far.example', object: { ...foreign, key: 'shop/a', until: 1e15 } },
     ])
     assert.deepEqual(next.of('x.example'), of('x.example'))
-    assert.deepEqual([...next.holds.holds.keys()].sort(), ['far.example', 'x.example'])
+    assert.deepEqual([...next.reservations.current.keys()].sort(), ['far.example', 'x.example'])
     assert.equal(next.of('far.example')?.until, next.clock.now + HOUR)
   })
 
   it('are written down before anything happens to them, where somebody else asks for them', () => {
-    const { clock, holds, of, settle } = holding()
+    const { clock, reservations, of, settle } = holding()
     const owners = (contested: boolean, ...created: number[]) =>
       FrozenMap.from(created.map((age) => ['x.example', { ...owner('shop/a', age, age), contested }] as const))
     settle(owners(false, 5))
     assert.equal(of('x.example'), undefined, 'nobody asks for it')
     settle(owners(true, 5))
     assert.deepEqual(of('x.example'), { namespace: 'shop', key: 'shop/a', created: 5, until: undefined })
-    assert.equal(holds.changes().late, false, 'nothing waits for a precaution')
+    assert.equal(reservations.changes().late, false, 'nothing waits for a precaution')
     settle(owners(true, 5))
-    assert.deepEqual(holds.changes().changes, [], 'and it stays as it is')
+    assert.deepEqual(reservations.changes().changes, [], 'and it stays as it is')
     // Another process, which saw no deletion: all objects were created anew, or none was.
     const next = holding()
-    next.holds.restore([{ kind: 'Hostname', key: 'x.example', object: of('x.example') }])
+    next.reservations.restore([{ kind: 'Hostname', key: 'x.example', object: of('x.example') }])
     next.settle(FrozenMap.from([['x.example', { ...owner('shop/a', 5, 90), contested: true }]]))
     assert.equal(next.of('x.example')?.created, 5, 'it stays the older one')
     next.settle(FrozenMap.from<Owner>([]))
     assert.equal(next.of('x.example')?.until, next.clock.now + HOUR)
     // The first record after the fact is waited for, one that only gets an end is not.
-    holds.release([{ namespace: 'shop', hostnames: ['x.example'] }])
+    reservations.release([{ namespace: 'shop', hostnames: ['x.example'] }])
     assert.equal(of('x.example')?.until, clock.now + HOUR)
-    assert.equal(holds.changes().late, false)
+    assert.equal(reservations.changes().late, false)
     settle(owners(false, 5))
     assert.equal(of('x.example'), undefined, 'nobody else asks for it any more')
   })
 
   it('are bounded for each namespace, at the cost of no other', () => {
-    const { holds, settle } = holding()
+    const { reservations, settle } = holding()
     const many = [...Array(3_000).keys()].map((i) => `h${i}.example`)
     settle(
       FrozenMap.from([
@@ -150,26 +150,26 @@ describe('hostnames that outlive their Routes', () => {
         ['x.example', owner('shop/a', 5, 5)],
       ]),
     )
-    holds.release([
+    reservations.release([
       { namespace: 'shop', hostnames: ['x.example'] },
       { namespace: 'flood', hostnames: many },
     ])
-    assert.equal(holds.holds.size, 257)
-    assert.ok(holds.holds.has('x.example'))
-    assert.ok(holds.holds.has('h2999.example'))
+    assert.equal(reservations.current.size, 257)
+    assert.ok(reservations.current.has('x.example'))
+    assert.ok(reservations.current.has('h2999.example'))
   })
 
   it('are none in Shared or with 0s, and end when the settings say so', () => {
     for (const settings of [SETTINGS, { ...STRICT, hostnameHold: '0s' }]) {
-      const { holds, of, settle } = holding()
+      const { reservations, of, settle } = holding()
       settle(FrozenMap.from([['x.example', owner('shop/a', 5, 5)]]))
-      holds.release([{ namespace: 'shop', hostnames: ['x.example'] }])
-      holds.useSettings({ ...STRICT, hostnameHold: '1s' })
+      reservations.release([{ namespace: 'shop', hostnames: ['x.example'] }])
+      reservations.useSettings({ ...STRICT, hostnameHold: '1s' })
       assert.equal(of('x.example')?.until, 2_000)
-      holds.useSettings(settings)
-      assert.equal(holds.holds.size, 0)
-      holds.release([{ namespace: 'shop', hostnames: ['x.example'] }])
-      assert.equal(holds.holds.size, 0)
+      reservations.useSettings(settings)
+      assert.equal(reservations.current.size, 0)
+      reservations.release([{ namespace: 'shop', hostnames: ['x.example'] }])
+      assert.equal(reservations.current.size, 0)
     }
   })
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import type { Kind } from '../../../src/api/object.ts'
+import type { Kind } from '../../../src/api/kinds.ts'
 import { MemoryAdmission } from '../../../src/control/resources/memory-admission.ts'
 import type { SourceEvent } from '../../../src/source/source.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import type { Kind } from '../../../src/api/object.ts'
+import type { Kind } from '../../../src/api/kinds.ts'
 import type { SettingsObject } from '../../../src/api/settings.ts'
 import { createValidator, type Validator } from '../../../src/api/validate.ts'
 import { ResourceCache } from '../../../src/control/resources/resource-cache.ts'
@@ -138,7 +138,7 @@ suite('what a batch asks for', () => {
   test('Secrets and ConfigMaps ask for nothing as long as no field can name them', () => {
     const it = cache()
     assert.equal(it.accept([upsert('Secret', 'a/s', { data: {} }), upsert('ConfigMap', 'a/c', { data: {} })]), 'ignore')
-    assert.equal(it.resources().secrets.size + it.resources().configMaps.size, 2)
+    assert.equal(it.resources().payloads.size, 2)
   })
 
   test('a batch asks for the most that one of its events asks for', () => {
@@ -206,7 +206,7 @@ suite('objects that are not valid', () => {
     const it = cache()
     it.accept([upsert('Secret', 'a/s', { data: { key: 'YQ==' } })])
     it.accept([upsert('Secret', 'a/s', { data: { key: '???' } })])
-    assert.equal(it.resources().secrets.size, 0)
+    assert.equal(it.resources().payloads.size, 0)
   })
 
   test('grants that the broken edit takes back are taken back', () => {

@@ -9,6 +9,7 @@ import { SettingsFeed, type SettingsNote, withPorts } from '../../../src/control
 import { settingsInForce } from '../../../src/control/settings/start-settings.ts'
 import { readSchemas } from '../../../src/source/crds.ts'
 import type { SettingsOverride } from '../../../src/source/settings.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 
 const validator = createValidator(readSchemas())
 
@@ -20,7 +21,7 @@ function started(
 ) {
   const heard: (SettingsObject | readonly SettingsNote[])[] = []
   let wake: () => void = () => {}
-  const feed = new SettingsFeed(path, overrides, validator, before)
+  const feed = new SettingsFeed(path, overrides, validator, systemTimers, before)
   t.after(() => feed.stop())
   const hear = (one: SettingsObject | readonly SettingsNote[]): void => {
     heard.push(one)

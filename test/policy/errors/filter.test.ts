@@ -61,6 +61,7 @@ describe('an error page', () => {
       ...kept,
       'content-type': 'application/json',
       'content-length': '5',
+      trailer: 'x-a',
       'content-encoding': 'gzip',
       'content-language': 'de',
       'content-range': 'bytes */5',

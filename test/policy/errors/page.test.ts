@@ -27,7 +27,7 @@ describe('the plan of error pages', () => {
 describe('the references of error pages', () => {
   it('are the ConfigMaps, with their places', () => {
     assert.deepEqual(
-      [...errors.references!([{ codes: ['500'], body: 'x' }, REF])],
+      [...errors.references!.find([{ codes: ['500'], body: 'x' }, REF])],
       [{ path: [1, 'bodyRef'], kind: 'ConfigMap', name: 'pages', key: '404.html' }],
     )
   })
@@ -45,8 +45,8 @@ describe('the references of error pages', () => {
       [{ bodyRef: null }],
       [{ bodyRef: {} }],
     ])
-      assert.deepEqual([...errors.references!(odd)], [])
-    assert.deepEqual([...errors.references!([{ bodyRef: { configMapName: 7, key: 'a' } }, REF])].length, 1)
+      assert.deepEqual([...errors.references!.find(odd)], [])
+    assert.deepEqual([...errors.references!.find([{ bodyRef: { configMapName: 7, key: 'a' } }, REF])].length, 1)
   })
 })
 

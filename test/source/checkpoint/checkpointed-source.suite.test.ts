@@ -1,12 +1,12 @@
-import { sourceSuite } from '../../suite/source.ts'
+import { interestIn, sourceSuite } from '../../suite/source.ts'
 import { CheckpointWorld } from './world.ts'
 
-const needs = { services: ['shop/v'], secrets: ['shop/s'], configMaps: ['shop/c'], namespaces: true }
+const references = interestIn({ services: ['shop/v'], secrets: ['shop/s'], configMaps: ['shop/c'], namespaces: true })
 
 sourceSuite('an API server with a checkpoint', async () => {
   const world = await CheckpointWorld.open()
   const { api } = world
-  const run = world.run({ references: needs, checkpoint: { keyFile: world.keyFile } })
+  const run = world.run({ references, checkpoint: { keyFile: world.keyFile } })
   return {
     source: run.source,
     put: async (object) => api.put(object),

@@ -4,8 +4,8 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Needs, SourceEvent } from '../../../src/source/source.ts'
-import { type Manifest, route } from '../../suite/source.ts'
+import type { Interest, SourceEvent } from '../../../src/source/source.ts'
+import { interestIn, type Manifest, route } from '../../suite/source.ts'
 import { eventually } from '../kubernetes/world.ts'
 import { CheckpointWorld, type RunOptions } from './world.ts'
 
@@ -33,7 +33,12 @@ const SECRET: Manifest = {
   data: { 'tls.key': SECRET_TEXT },
 }
 const CONFIG: Manifest = { apiVersion: 'v1', kind: 'ConfigMap', metadata: metadata('c'), data: { k: 'v' } }
-const ALL: Needs = { services: ['shop/v'], secrets: ['shop/s'], configMaps: ['shop/c'], namespaces: true }
+const ALL: Interest = interestIn({
+  services: ['shop/v'],
+  secrets: ['shop/s'],
+  configMaps: ['shop/c'],
+  namespaces: true,
+})
 
 const inWorld = (run: (world: CheckpointWorld) => Promise<void>) => async () => {
   const world = await CheckpointWorld.open()
@@ -172,11 +177,11 @@ describe('a cluster with a checkpoint', () => {
       const run = await runWithoutApi(world, { checkpoint })
       await run.recorder.untilSynced()
       assert.deepEqual(ids(run), ['Route shop/a'])
-      run.source.interest?.({ ...ALL, configMaps: [], namespaces: false })
+      run.source.interest?.(interestIn({ services: ['shop/v'], secrets: ['shop/s'] }))
       await run.recorder.untilHas('EndpointSlice shop/e')
       await run.recorder.untilHas('Secret shop/s')
       assert.deepEqual(ids(run), ['EndpointSlice shop/e', 'Route shop/a', 'Secret shop/s', 'Service shop/v'])
-      run.source.interest?.({ services: [], secrets: [], configMaps: ['shop/c'], namespaces: true })
+      run.source.interest?.(interestIn({ configMaps: ['shop/c'], namespaces: true }))
       await run.recorder.untilHas('Namespace /shop')
       await run.recorder.untilGone('EndpointSlice shop/e')
       assert.deepEqual(ids(run), ['ConfigMap shop/c', 'Namespace /shop', 'Route shop/a'])

@@ -6,12 +6,12 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
-import type { Kind } from '../../../src/api/object.ts'
+import type { Kind } from '../../../src/api/kinds.ts'
 import { type Checkpoint, objectId } from '../../../src/source/checkpoint/checkpoint.ts'
 import { CheckpointedSource, type ReadTrackingSource } from '../../../src/source/checkpoint/checkpointed-source.ts'
-import type { Needs, SourceEvent, SourceHandler } from '../../../src/source/source.ts'
+import type { Interest, SourceEvent, SourceHandler } from '../../../src/source/source.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
-import { Recorder } from '../../suite/source.ts'
+import { interestIn, Recorder } from '../../suite/source.ts'
 
 /** Versions of objects by name. Names with the prefix `s` are Services, which are reported only when referred to. */
 type ObjectVersions = Readonly<Record<string, string>>
@@ -35,7 +35,7 @@ const upsert = (name: string, version: string): SourceEvent => ({
 
 class ScriptedSource implements ReadTrackingSource {
   handler: SourceHandler | undefined
-  needs: Needs | undefined
+  needs: Interest | undefined
   readonly state = new Map<string, string>()
   readonly reported = new Set<string>()
   readonly #objects: ObjectVersions
@@ -49,7 +49,7 @@ class ScriptedSource implements ReadTrackingSource {
     this.handler = handler
   }
 
-  interest(needs: Needs): void {
+  interest(needs: Interest): void {
     this.needs = needs
   }
 
@@ -67,7 +67,7 @@ class ScriptedSource implements ReadTrackingSource {
   }
 
   #wanted(name: string): boolean {
-    return kindOf(name) !== 'Service' || [...(this.needs?.services ?? [])].includes(keyOf(name))
+    return kindOf(name) !== 'Service' || this.needs?.get('Service')?.has(keyOf(name)) === true
   }
 
   /** Reports one object whose state differs. @returns whether there was one */
@@ -156,7 +156,7 @@ describe('reconciliation of a checkpoint', () => {
             if (one.do === 'tell') source.reportOne()
             else if (one.do === 'need') {
               needs = one.services
-              checkpointed.interest({ ...one, secrets: [], configMaps: [] })
+              checkpointed.interest(interestIn(one))
             } else await turn()
             check()
           }
@@ -184,12 +184,12 @@ describe('reconciliation of a checkpoint', () => {
         source.refused = () => false
         clock += 100_000
         while (source.reportOne()) check()
-        checkpointed.interest(source.needs ?? { services: [], secrets: [], configMaps: [] })
+        checkpointed.interest(source.needs ?? new Map())
         for (let i = 0; i < 60; i++) {
           while (source.reportOne()) check()
           await turn()
         }
-        const needed = new Set(source.needs?.services ?? [])
+        const needed = new Set(source.needs?.get('Service'))
         const expected = Object.keys(truth).filter((one) => kindOf(one) !== 'Service' || needed.has(keyOf(one)))
         const leftover = [...recorder.objects.keys()].filter(
           (id) => !expected.some((one) => id === objectId(kindOf(one), keyOf(one))),

@@ -12,7 +12,7 @@ import { ClusterCheckpoint, type ClusterCheckpointOptions } from '../../../src/s
 import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
 import { FixedCredentials } from '../../../src/source/kubernetes/credentials.ts'
 import { type KubernetesOptions, KubernetesSource } from '../../../src/source/kubernetes/kubernetes-source.ts'
-import type { Needs, Source } from '../../../src/source/source.ts'
+import type { Interest, Source } from '../../../src/source/source.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { Recorder } from '../../suite/source.ts'
 import { FakeApi } from '../kubernetes/fake-api.ts'
@@ -32,7 +32,7 @@ export interface GatewayRun {
 }
 
 export interface RunOptions {
-  readonly references?: Needs
+  readonly references?: Interest
   readonly checkpoint?: Partial<ClusterCheckpointOptions>
   readonly kubernetes?: Partial<KubernetesOptions>
   readonly times?: Pick<CheckpointedSourceOptions, 'syncTimeout' | 'forbiddenGrace'>

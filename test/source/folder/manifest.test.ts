@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { KINDS } from '../../../src/api/object.ts'
-import { API_VERSIONS, readManifests } from '../../../src/source/folder/manifest.ts'
+import { apiVersionOf, KIND_NAMES, KINDS } from '../../../src/api/kinds.ts'
+import { readManifests } from '../../../src/source/folder/manifest.ts'
 
 const read = (apiVersion: string, kind: string) => readManifests({ apiVersion, kind, metadata: { name: 'x' } })
 const verdict = (apiVersion: string, kind: string): string => {
@@ -69,6 +69,6 @@ describe('the kind and version of an object', () => {
   })
 
   it('is read when it is correct', () => {
-    for (const kind of KINDS) assert.equal(verdict(API_VERSIONS[kind], kind), 'read')
+    for (const kind of KIND_NAMES) assert.equal(verdict(apiVersionOf(KINDS[kind]), kind), 'read')
   })
 })

@@ -3,6 +3,7 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type FolderOptions, FolderSource } from '../../../src/source/folder/folder-source.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { type Manifest, Recorder } from '../../suite/source.ts'
 
 /** A real folder with a real source on it, and everything that ever reads it heard. */
@@ -34,7 +35,7 @@ export class TemporaryFolder {
   /** Not yet started. */
   source(options: FolderOptions = {}, folder = this.path): FolderSource {
     // The safety net is far away unless a test is about it, so that what arrives came by the system's own report.
-    this.#source = new FolderSource(folder, { pollInterval: 60_000, ...options })
+    this.#source = new FolderSource(folder, systemTimers, { pollInterval: 60_000, ...options })
     return this.#source
   }
 

@@ -1,9 +1,9 @@
-import { sourceSuite } from '../../suite/source.ts'
+import { interestIn, sourceSuite } from '../../suite/source.ts'
 import { open } from './world.ts'
 
 sourceSuite('an API server', async () => {
-  const needs = { services: ['shop/v'], secrets: ['shop/s'], configMaps: ['shop/c'], namespaces: true }
-  const { api, source, close } = await open({}, {}, needs)
+  const interest = interestIn({ services: ['shop/v'], secrets: ['shop/s'], configMaps: ['shop/c'], namespaces: true })
+  const { api, source, close } = await open({}, {}, interest)
   return {
     source,
     put: async (object) => api.put(object),

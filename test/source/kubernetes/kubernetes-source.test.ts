@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Needs, SourceEvent } from '../../../src/source/source.ts'
-import { type Manifest, route } from '../../suite/source.ts'
+import type { Interest, SourceEvent } from '../../../src/source/source.ts'
+import { interestIn, type Manifest, route } from '../../suite/source.ts'
 import type { Asked, FakeApiOptions } from './fake-api.ts'
 import { eventually, NOTHING, open, type World } from './world.ts'
 
@@ -57,8 +57,8 @@ const watched = (asked: Iterable<Asked>) =>
 
 const keysOf = (world: World) => [...world.heard.objects.keys()].sort()
 
-const services = (...names: string[]): Needs => ({ ...NOTHING, services: names.map((name) => `shop/${name}`) })
-const secrets = (...names: string[]): Needs => ({ ...NOTHING, secrets: names.map((name) => `shop/${name}`) })
+const services = (...names: string[]): Interest => interestIn({ services: names.map((name) => `shop/${name}`) })
+const secrets = (...names: string[]): Interest => interestIn({ secrets: names.map((name) => `shop/${name}`) })
 
 describe('what a source watches in a cluster', () => {
   it(
@@ -133,7 +133,7 @@ describe('what a source watches in a cluster', () => {
       const { api, source, heard } = world
       const namespace = (name: string): Manifest => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
       api.put(namespace('shop'))
-      source.interest({ ...NOTHING, namespaces: true })
+      source.interest(interestIn({ namespaces: true }))
       source.start(heard)
       await heard.untilSynced()
       assert.deepEqual(keysOf(world), ['Namespace /shop'])
@@ -154,7 +154,7 @@ describe('what a source watches in a cluster', () => {
           api.put(route('r', 'hello', namespace))
           api.put(secret('s', namespace))
         }
-        source.interest({ ...NOTHING, secrets: ['shop/s', 'other/s', 'nonsense', '/s', 'shop/'] })
+        source.interest(interestIn({ secrets: ['shop/s', 'other/s', 'nonsense', '/s', 'shop/'] }))
         source.start(heard)
         await heard.untilSynced()
         assert.deepEqual(keysOf(world), ['Route blog/r', 'Route shop/r', 'Secret shop/s'])
@@ -287,7 +287,7 @@ describe('a namespace that names ever new Services', () => {
         const named = new Set<string>()
         const name = (...more: string[]) => {
           for (const one of more) named.add(one)
-          source.interest({ ...NOTHING, services: new Set(named) })
+          source.interest(interestIn({ services: new Set(named) }))
         }
         source.start(heard)
         name(...Array.from({ length: 5 }, (_, i) => `noisy/first-${i}`))
@@ -336,7 +336,7 @@ describe('Services of a whole cluster', () => {
     heard.changed = (events: SourceEvent[]) => {
       changed(events)
       for (const { kind, key } of events) if (kind === 'Backend') named.add(key)
-      source.interest({ ...NOTHING, services: named })
+      source.interest(interestIn({ services: named }))
     }
   }
 
@@ -571,7 +571,7 @@ describe('a source whose cluster is not well', () => {
     inCluster(async ({ api, source, heard }) => {
       api.denied = ({ collection }) => collection === 'secrets'
       for (const one of [route('r'), secret('s'), service('v')]) api.put(one)
-      source.interest({ ...services('v'), secrets: ['shop/s'] })
+      source.interest(interestIn({ services: ['shop/v'], secrets: ['shop/s'] }))
       source.start(heard)
       await heard.untilSynced()
       const problem = await heard.problem('Forbidden')

@@ -1,6 +1,6 @@
 /** One reflector on a fake API server, and everything it told. */
 import assert from 'node:assert/strict'
-import type { Kind } from '../../../src/api/object.ts'
+import type { Kind } from '../../../src/api/kinds.ts'
 import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
 import { FixedCredentials } from '../../../src/source/kubernetes/credentials.ts'
 import type { Ingested } from '../../../src/source/kubernetes/ingest.ts'

@@ -4,7 +4,7 @@ import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
 import { FixedCredentials } from '../../../src/source/kubernetes/credentials.ts'
 import { type KubernetesOptions, KubernetesSource } from '../../../src/source/kubernetes/kubernetes-source.ts'
 import type { Pacing } from '../../../src/source/kubernetes/reflector-options.ts'
-import type { Needs } from '../../../src/source/source.ts'
+import type { Interest } from '../../../src/source/source.ts'
 import { Recorder } from '../../suite/source.ts'
 import { FakeApi, type FakeApiOptions } from './fake-api.ts'
 
@@ -22,7 +22,7 @@ export interface World {
 export async function open(
   options: Partial<KubernetesOptions> = {},
   api: FakeApiOptions = {},
-  needs?: Needs,
+  interest?: Interest,
 ): Promise<World> {
   const fake = await new FakeApi(api).listen()
   const client = new KubernetesClient(new FixedCredentials(fake.url))
@@ -36,7 +36,7 @@ export async function open(
     ...options,
     pacing: { ...QUICK, ...options.pacing },
   })
-  if (needs !== undefined) source.interest(needs)
+  if (interest !== undefined) source.interest(interest)
   return {
     api: fake,
     client,
@@ -51,7 +51,7 @@ export async function open(
   }
 }
 
-export const NOTHING: Needs = { services: [], secrets: [], configMaps: [] }
+export const NOTHING: Interest = new Map()
 
 /** Until something holds that no handler is told of. */
 export async function eventually(condition: () => boolean, what: string, milliseconds = 5_000): Promise<void> {

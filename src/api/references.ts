@@ -1,0 +1,166 @@
+/**
+ * What objects refer to: one extractor for each kind, the only place that knows in which fields names stand. An
+ * extractor reads objects that have not been validated as well as those that have: nothing is believed, nothing throws,
+ * and what is no name is no reference.
+ */
+import { POLICIES } from '../policy/built-in.ts'
+import type { PolicyDefinition } from '../policy/definition.ts'
+import { policyPlaces } from './policy-places.ts'
+import { list, member } from './raw-object.ts'
+
+export interface Reference {
+  /** Where it stands: property names and list indexes. */
+  readonly path: readonly (string | number)[]
+  /** A row of the table of kinds. */
+  readonly kind: string
+  /** Empty for a kind without namespaces. */
+  readonly namespace: string
+  /** {@link ALL} = every object of the kind. */
+  readonly name: string
+  /** Of a Service. */
+  readonly port?: number | string
+  /** Of a ConfigMap or Secret. */
+  readonly key?: string
+  /** Of a Secret: the type that it must have. */
+  readonly type?: string
+  readonly purpose: Purpose
+}
+
+/**
+ * `Traffic`: requests are sent there. `Endpoints`: it lists the pods of a Backend. `Policy`: a policy uses it.
+ * `Labels`: they decide who may. `Guard`: it tells what must not be dialled.
+ */
+export type Purpose = 'Traffic' | 'Endpoints' | 'Policy' | 'Labels' | 'Guard'
+
+/** The name in a reference to every object of a kind: no object is called so. */
+export const ALL = '*'
+
+export interface Extractor {
+  /** Kinds that the references are to: a role needs the right to read them. */
+  readonly names: readonly string[]
+  find(object: unknown, namespace: string): Iterable<Reference>
+}
+
+export const routeReferences: Extractor = extractorOfRoutes(POLICIES)
+
+/** @param policies tests bring rows of their own */
+export function extractorOfRoutes(policies: readonly PolicyDefinition[]): Extractor {
+  const ofPolicies = policies.flatMap(({ references }) => references?.kinds ?? [])
+  return {
+    names: [...new Set<string>(['Backend', 'Service', 'Namespace', ...ofPolicies])],
+    find: (object, namespace) => findInRoute(object, namespace, policies),
+  }
+}
+
+function* findInRoute(object: unknown, namespace: string, rows: readonly PolicyDefinition[]): Generator<Reference> {
+  const spec = member(object, 'spec')
+  for (const [i, delegate] of list(member(spec, 'delegates')).entries())
+    if (member(member(delegate, 'namespaces'), 'from') === 'Selector')
+      yield labelsOfNamespaces(['spec', 'delegates', i, 'namespaces', 'selector'])
+  for (const [i, rule] of list(member(spec, 'rules')).entries())
+    for (const [j, ref] of list(member(rule, 'backendRefs')).entries())
+      yield* backendReference(ref, namespace, ['spec', 'rules', i, 'backendRefs', j])
+  for (const { path, policies } of policyPlaces('Route', object))
+    for (const row of rows) yield* policyReferences(row, member(policies, row.key), namespace, [...path, row.key])
+}
+
+export const backendReferences: Extractor = {
+  names: ['Service'],
+  *find(object, namespace) {
+    const service = member(member(object, 'spec'), 'service')
+    yield* serviceReference(service, namespace, ['spec', 'service'], 'Endpoints')
+  },
+}
+
+export const ingressReferences: Extractor = {
+  names: ['Backend', 'Service'],
+  *find(object, namespace) {
+    const spec = member(object, 'spec')
+    yield* ingressBackend(member(spec, 'defaultBackend'), namespace, ['spec', 'defaultBackend'])
+    for (const [i, rule] of list(member(spec, 'rules')).entries())
+      for (const [j, path] of list(member(member(rule, 'http'), 'paths')).entries())
+        yield* ingressBackend(member(path, 'backend'), namespace, ['spec', 'rules', i, 'http', 'paths', j, 'backend'])
+  },
+}
+
+/** Grants to namespaces with certain labels. */
+export function* settingsReferences(settings: unknown): Generator<Reference> {
+  const lists = [
+    [member(settings, 'hostnames'), ['hostnames']],
+    [member(member(settings, 'upstreams'), 'externalTargets'), ['upstreams', 'externalTargets']],
+  ] as const
+  for (const [grants, path] of lists)
+    for (const [i, grant] of list(grants).entries())
+      if (member(member(grant, 'namespaces'), 'from') === 'Selector')
+        yield labelsOfNamespaces([...path, i, 'namespaces', 'selector'])
+}
+
+type Path = readonly (string | number)[]
+
+function labelsOfNamespaces(path: Path): Reference {
+  return { path, kind: 'Namespace', namespace: '', name: ALL, purpose: 'Labels' }
+}
+
+/** The objects that a policy names are of the namespace of its Route, unless it names another. */
+function* policyReferences(row: PolicyDefinition, value: unknown, namespace: string, path: Path): Generator<Reference> {
+  if (row.references === undefined || value === undefined) return
+  for (const found of row.references.find(value)) {
+    const { kind, name, port, key, type, namespace: of = namespace } = found
+    if (!isName(name) || !isName(of) || (key !== undefined && !isName(key))) continue
+    const purpose = kind === 'Service' || kind === 'Backend' ? 'Traffic' : 'Policy'
+    yield {
+      path: [...path, ...found.path],
+      kind,
+      namespace: of,
+      name,
+      ...(port === undefined ? {} : { port }),
+      ...(key === undefined ? {} : { key }),
+      ...(type === undefined ? {} : { type }),
+      purpose,
+    }
+  }
+}
+
+/** A Backend by name, or a Service of the same namespace. */
+function* backendReference(ref: unknown, namespace: string, path: Path): Generator<Reference> {
+  const service = member(ref, 'service')
+  if (service !== undefined) yield* serviceReference(service, namespace, [...path, 'service'], 'Traffic')
+  else {
+    const name = member(ref, 'name')
+    const of = member(ref, 'namespace') ?? namespace
+    // What an Ingress names that is no Backend becomes a name with a slash: no Backend has one.
+    if (isText(name) && isName(of)) yield { path, kind: 'Backend', namespace: of, name, purpose: 'Traffic' }
+  }
+}
+
+function* serviceReference(service: unknown, namespace: string, path: Path, purpose: Purpose): Generator<Reference> {
+  const name = member(service, 'name')
+  if (!isName(name)) return
+  const port = member(service, 'port')
+  const numbered = typeof port === 'number' || typeof port === 'string' ? { port } : undefined
+  yield { path, kind: 'Service', namespace, name, ...numbered, purpose }
+}
+
+function* ingressBackend(backend: unknown, namespace: string, path: Path): Generator<Reference> {
+  const service = member(backend, 'service')
+  if (service !== undefined) {
+    const port = member(service, 'port')
+    const given = { name: member(service, 'name'), port: member(port, 'name') ?? member(port, 'number') ?? 0 }
+    return yield* serviceReference(given, namespace, [...path, 'service'], 'Traffic')
+  }
+  const resource = member(backend, 'resource')
+  const name = member(resource, 'name')
+  if (member(resource, 'kind') === 'Backend' && member(resource, 'apiGroup') === 'headgate.dev' && isName(name))
+    yield { path: [...path, 'resource'], kind: 'Backend', namespace, name, purpose: 'Traffic' }
+}
+
+/** Longer than any name that an API server accepts: such a text is not kept. */
+const MAX_NAME = 253
+
+function isName(value: unknown): value is string {
+  return isText(value) && value.length <= MAX_NAME && !value.includes('/')
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= 2 * MAX_NAME
+}

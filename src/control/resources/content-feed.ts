@@ -1,0 +1,236 @@
+/**
+ * Delivers the payloads of ConfigMaps and Secrets to workers, by identity and apart from tables: only what a served
+ * object refers to, only from an object of the type that is asked for, and within bounds. A change acts in the turn
+ * that brings it; what tables still in force may refer to stays until newer ones serve everywhere.
+ */
+import { KINDS, type KindTable, type Payload } from '../../api/kinds.ts'
+import type { KubeObject } from '../../api/object.ts'
+import { payloadFaceOf, payloadKeys } from '../../compile/payload-face.ts'
+import { nodeId, type ReferenceGraph } from '../../compile/reference-graph.ts'
+import type { PayloadFace } from '../../compile/resource-set.ts'
+import { type ContentChange, type ContentRef, contentId } from '../../policy/contents.ts'
+import { namespaceOf } from '../../snapshot/backend-id.ts'
+import type { ToWorker } from '../../thread/messages.ts'
+import { type ContentRoom, MAX_OBJECT_BYTES } from './content-room.ts'
+
+export interface ContentFeedOptions {
+  readonly graph: ReferenceGraph
+  readonly room: ContentRoom
+  readonly send: (message: ToWorker) => void
+  /** Default the table of kinds. */
+  readonly table?: KindTable
+}
+
+/** A content that workers have. */
+interface Delivered {
+  readonly node: string
+  readonly namespace: string
+  /** What it was decoded from. */
+  readonly source: string
+  readonly bytes: Uint8Array
+}
+
+type Fields = Readonly<Record<string, Readonly<Record<string, string>> | undefined>>
+
+/** Objects without room that are looked at again in one turn. */
+const RETRIES = 16
+
+export class ContentFeed {
+  readonly #options: ContentFeedOptions
+  readonly #table: KindTable
+  readonly #delivered = new Map<string, Delivered>()
+  /** Ids by the object that they are of. */
+  readonly #ofNode = new Map<string, Set<string>>()
+  /** Nothing that is served refers to them any more; tables before this generation may. */
+  readonly #unneeded = new Map<string, number | 'noted' | 'compiling'>()
+  readonly #changes = new Map<string, ContentChange>()
+  /** Objects of which something has no room. */
+  readonly #crowded = new Set<string>()
+  #scheduled = false
+
+  constructor(options: ContentFeedOptions) {
+    this.#options = options
+    this.#table = options.table ?? KINDS
+  }
+
+  /** What an earlier control thread had sent and is no content any more is withdrawn. */
+  adopt(): void {
+    this.flush()
+    this.#options.send({ type: 'content-ids', ids: [...this.#delivered.keys()] })
+  }
+
+  /**
+   * Brings in line what is delivered of an object: it, or what is wanted of it, may be another.
+   *
+   * @param object undefined where there is none, or none that may be served
+   */
+  look(kind: string, key: string, object: KubeObject | undefined): PayloadFace | undefined {
+    const node = nodeId(kind, key)
+    const wanted = this.#wantedOf(kind, key, object)
+    const refused = this.#deliver(node, namespaceOf(key), wanted)
+    for (const id of this.#ofNode.get(node) ?? [])
+      if (!wanted.has(id) && !this.#unneeded.has(id)) this.#unneeded.set(id, 'noted')
+    if (refused.size > 0) this.#crowded.add(node)
+    else this.#crowded.delete(node)
+    return object === undefined ? undefined : payloadFaceOf(this.#payload(kind), object, refused)
+  }
+
+  /** Some objects for which there may be room now, by kind and key. */
+  *crowded(): Generator<string> {
+    let count = 0
+    for (const node of [...this.#crowded]) {
+      if (++count > RETRIES) return
+      // To the end: the next look begins with others.
+      this.#crowded.delete(node)
+      this.#crowded.add(node)
+      yield node
+    }
+  }
+
+  /** A compile begins: its tables refer to nothing that is unneeded now. */
+  compiling(): void {
+    for (const [id, since] of this.#unneeded) if (since === 'noted') this.#unneeded.set(id, 'compiling')
+  }
+
+  /** What was compiled last is in these tables. */
+  published(generation: number): void {
+    for (const [id, since] of this.#unneeded) if (since === 'compiling') this.#unneeded.set(id, generation)
+  }
+
+  /** These tables, or newer ones, serve everywhere: what only older ones refer to is withdrawn. */
+  served(generation: number): void {
+    for (const [id, since] of this.#unneeded) if (typeof since === 'number' && since <= generation) this.#withdraw(id)
+  }
+
+  /** Sends at once what has changed. */
+  flush(): void {
+    this.#scheduled = false
+    if (this.#changes.size === 0) return
+    const contents = [...this.#changes.values()]
+    this.#changes.clear()
+    this.#options.send({ type: 'contents', contents })
+  }
+
+  /** By id: where the content is written down; undefined where the object has none. */
+  #wantedOf(kind: string, key: string, object: KubeObject | undefined): Map<string, Written | undefined> {
+    const wanted = new Map<string, Written | undefined>()
+    for (const reference of this.#options.graph.wants(kind, key)) {
+      const { namespace, name, type } = reference
+      const keys =
+        reference.key !== undefined
+          ? [reference.key]
+          : object === undefined
+            ? []
+            : payloadKeys(this.#payload(kind), object)
+      for (const one of keys) {
+        const ref: ContentRef = {
+          kind: kind as ContentRef['kind'],
+          namespace,
+          name,
+          key: one,
+          ...(type === undefined ? {} : { type }),
+        }
+        const usable = object !== undefined && (type === undefined || (object as Typed).type === type)
+        wanted.set(contentId(ref), usable ? this.#written(kind, object, one) : undefined)
+      }
+    }
+    return wanted
+  }
+
+  /** @returns keys for whose content there is no room, with why */
+  #deliver(node: string, namespace: string, wanted: ReadonlyMap<string, Written | undefined>): Map<string, string> {
+    const refused = new Map<string, string>()
+    let size = 0
+    for (const [id, written] of wanted) {
+      this.#unneeded.delete(id)
+      const before = this.#delivered.get(id)
+      if (written === undefined) {
+        this.#withdraw(id)
+        continue
+      }
+      const { key, text, base64 } = written
+      if (before?.source === text) {
+        size += before.bytes.length
+        continue
+      }
+      const bytes = Buffer.byteLength(text, base64 ? 'base64' : 'utf8')
+      size += bytes
+      const why =
+        size > MAX_OBJECT_BYTES
+          ? `more than ${MAX_OBJECT_BYTES} bytes of it are referred to`
+          : this.#options.room.refusal(namespace, bytes - (before?.bytes.length ?? 0))
+      if (why === undefined) this.#put(id, { node, namespace, source: text, bytes: decoded(written) })
+      else {
+        // What was there before is not what its owner wants to be used.
+        this.#withdraw(id)
+        refused.set(key, why)
+      }
+    }
+    return refused
+  }
+
+  #put(id: string, content: Delivered): void {
+    const { node, namespace, bytes } = content
+    this.#options.room.take(namespace, bytes.length - (this.#delivered.get(id)?.bytes.length ?? 0))
+    this.#delivered.set(id, content)
+    const ids = this.#ofNode.get(node)
+    if (ids === undefined) this.#ofNode.set(node, new Set([id]))
+    else ids.add(id)
+    this.#change({ id, bytes })
+  }
+
+  #withdraw(id: string): void {
+    const content = this.#delivered.get(id)
+    if (content === undefined) return
+    this.#delivered.delete(id)
+    this.#unneeded.delete(id)
+    this.#options.room.take(content.namespace, -content.bytes.length)
+    const ids = this.#ofNode.get(content.node)
+    ids?.delete(id)
+    if (ids?.size === 0) this.#ofNode.delete(content.node)
+    this.#change({ id, bytes: null })
+  }
+
+  /** What one turn brings is sent together, so that a replaced object is never gone in between. */
+  #change(change: ContentChange): void {
+    this.#changes.set(change.id, change)
+    if (this.#scheduled) return
+    this.#scheduled = true
+    queueMicrotask(() => this.flush())
+  }
+
+  #written(kind: string, object: KubeObject, key: string): Written | undefined {
+    const { base64, text } = this.#payload(kind)
+    const fields = object as unknown as Fields
+    const plain = text === undefined ? undefined : own(fields[text], key)
+    if (plain !== undefined) return { key, text: plain, base64: false }
+    const encoded = own(fields[base64], key)
+    return encoded === undefined ? undefined : { key, text: encoded, base64: true }
+  }
+
+  #payload(kind: string): Payload {
+    return this.#table[kind]!.payload!
+  }
+}
+
+type Typed = KubeObject & { readonly type?: string }
+
+/** One content as its object has it. */
+interface Written {
+  readonly key: string
+  readonly text: string
+  readonly base64: boolean
+}
+
+/** Threads share the memory, so it exists once whatever their number. */
+function decoded({ text, base64 }: Written): Uint8Array {
+  const bytes = Buffer.from(text, base64 ? 'base64' : 'utf8')
+  const shared = new Uint8Array(new SharedArrayBuffer(bytes.length))
+  shared.set(bytes)
+  return shared
+}
+
+/** Keys may have the names of what every object has. */
+function own(fields: Readonly<Record<string, string>> | undefined, key: string): string | undefined {
+  return fields !== undefined && Object.hasOwn(fields, key) ? fields[key] : undefined
+}

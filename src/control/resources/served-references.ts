@@ -1,0 +1,104 @@
+/**
+ * What the objects that are served refer to: whom a change concerns, and which payloads are delivered to whom.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import { isSensitive, KINDS, type Kind, type KindTable, referencesOf } from '../../api/kinds.ts'
+import type { KubeObject } from '../../api/object.ts'
+import { settingsReferences } from '../../api/references.ts'
+import type { SettingsObject } from '../../api/settings.ts'
+import { keyOfNode, kindOfNode, nodeId, ReferenceGraph } from '../../compile/reference-graph.ts'
+import type { PayloadFace } from '../../compile/resource-set.ts'
+import { type FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
+import type { ToWorker } from '../../thread/messages.ts'
+import { ContentFeed } from './content-feed.ts'
+import { ContentRoom } from './content-room.ts'
+import { type Impact, ImpactSum } from './impact.ts'
+
+/** Who refers to what the settings name. */
+const SETTINGS = 'Settings'
+
+export interface ServedReferencesOptions {
+  readonly send?: (message: ToWorker) => void
+  /** Bytes that manifests may take. */
+  readonly configurationBytes?: number
+  /** Default the table of kinds. */
+  readonly table?: KindTable
+}
+
+export class ServedReferences {
+  /** Shared with whoever knows what the newest versions name. */
+  readonly graph: ReferenceGraph
+  readonly #contents: ContentFeed
+  readonly #table: KindTable
+  /** Objects with a payload, which are nowhere else. */
+  readonly #payloads = new Map<string, KubeObject>()
+  readonly #faces = new FrozenMapBuilder<PayloadFace>()
+
+  constructor(options: ServedReferencesOptions = {}) {
+    const { send = () => {}, configurationBytes = Number.POSITIVE_INFINITY, table = KINDS } = options
+    this.#table = table
+    this.graph = new ReferenceGraph(table)
+    this.#contents = new ContentFeed({ graph: this.graph, room: new ContentRoom(configurationBytes), send, table })
+  }
+
+  /** Of objects with a payload, by kind and key. */
+  faces(): FrozenMap<PayloadFace> {
+    return this.#faces.freeze()
+  }
+
+  /** What workers are to have, and until when. */
+  get contents(): Pick<ContentFeed, 'adopt' | 'compiling' | 'published' | 'served'> {
+    return this.#contents
+  }
+
+  useSettings(settings: SettingsObject): void {
+    this.graph.set(SETTINGS, [...settingsReferences(settings)])
+  }
+
+  /**
+   * Another version of an object is in force, or none.
+   *
+   * @returns what that asks for where the object belongs to no other
+   */
+  put(kind: Kind, key: string, object: KubeObject | undefined): Impact {
+    const node = nodeId(kind, key)
+    const references = object === undefined ? [] : referencesOf(kind, object.metadata.namespace, object, this.#table)
+    for (const wanted of this.graph.set(node, references).wanted) this.#lookAt(wanted)
+    if (!isSensitive(kind, this.#table)) return this.impactOf(kind, key)
+    if (object === undefined) this.#payloads.delete(node)
+    else this.#payloads.set(node, object)
+    return this.#lookAt(node)
+  }
+
+  /** Of an object that belongs to no other: it concerns those who refer to it. */
+  impactOf(kind: Kind, key: string): Impact {
+    const read = this.#table[kind]?.read
+    if (read === 'referenced') return this.graph.has(kind, key) ? 'rebuild' : 'ignore'
+    return read === 'always' || read === 'collection' ? 'rebuild' : 'ignore'
+  }
+
+  /** Of the endpoints of a Service: the Backends that have them. */
+  endpointsImpact(service: string): Impact {
+    const endpoints = [...this.graph.users('Service', service)].map(keyOfNode)
+    return endpoints.length === 0 ? 'ignore' : { endpoints }
+  }
+
+  /** Contents for which there was no room: some are looked at again. */
+  retryContents(): Impact {
+    const impact = new ImpactSum()
+    for (const node of this.#contents.crowded()) impact.add(this.#lookAt(node))
+    return impact.value
+  }
+
+  /** Contents act by themselves; a rebuild is for those who are told whether there are any. */
+  #lookAt(node: string): Impact {
+    const key = keyOfNode(node)
+    const kind = kindOfNode(node)
+    if (!isSensitive(kind, this.#table)) return 'ignore'
+    const face = this.#contents.look(kind, key, this.#payloads.get(node))
+    if (isDeepStrictEqual(face, this.#faces.get(node))) return 'ignore'
+    if (face === undefined) this.#faces.delete(node)
+    else this.#faces.set(node, face)
+    return this.impactOf(kind as Kind, key)
+  }
+}

@@ -1,0 +1,119 @@
+/** The exchange in memory: no sockets, and time that passes only when a test waits. */
+import { FrontendHandle } from '../../../src/snapshot/frontend-handle.ts'
+import type { PeerListener } from '../../../src/transport/peer.ts'
+import type {
+  Asking,
+  ClientRequest,
+  GatewayOptions,
+  Scope,
+  TransportGateway,
+  TransportRig,
+  UpstreamScript,
+} from '../../suite/transport-rig.ts'
+import { settingsWith, TestPlane } from '../../worker/test-plane.ts'
+import { settle, VirtualTime } from '../virtual-time.ts'
+import { type MemoryListener, MemoryRequest } from './downstream.ts'
+import { MemoryConnector } from './upstream.ts'
+
+/** Milliseconds of one step of waiting, and after how many a test fails. */
+const STEP = 10
+const STEPS = 1_500
+/** Turns in which what is under way goes on before time passes for it. */
+const TURNS = 20
+
+/** The one of the settings that the test compiles with. */
+const NAME = 'http'
+
+/** @param capacity requests that a connection to an upstream carries at a time */
+export function memoryRig(capacity: number): TransportRig {
+  return {
+    capacity,
+    large: 2 * 1024 * 1024,
+    async gateway(scope: Scope, options: GatewayOptions): Promise<TransportGateway> {
+      const gateway = new MemoryGateway(options, capacity)
+      scope.after(() => gateway.destroy())
+      return gateway
+    },
+  }
+}
+
+class MemoryGateway implements TransportGateway {
+  readonly #time = new VirtualTime()
+  readonly #connector: MemoryConnector
+  readonly #plane: TestPlane
+  readonly #listener: MemoryListener
+
+  constructor(options: GatewayOptions, capacity: number) {
+    const scripts = new Map<number, UpstreamScript>()
+    for (const [i, script] of options.upstreams.entries()) scripts.set(i + 1, script)
+    this.#connector = new MemoryConnector(scripts, capacity)
+    this.#plane = new TestPlane(
+      { ...options, upstreams: [...scripts.keys()] },
+      { clock: this.#time.keeper(), connector: this.#connector, settings: () => {} },
+    )
+    const { plane } = this.#plane
+    plane.messages.accept({ type: 'settings', settings: settingsWith([]) })
+    const listener: PeerListener = { name: NAME, frontend: new FrontendHandle(NAME), metricsRow: 0, leaving: false }
+    this.#listener = {
+      handler: plane.handler,
+      peer: { address: '127.0.0.1', scheme: 'http', listener },
+      open: new Set(),
+    }
+  }
+
+  destroy(): void {
+    for (const stream of [...this.#listener.open]) stream.destroy()
+    this.#plane.plane.backends.retain([])
+  }
+
+  ask(asking: Asking = {}): ClientRequest {
+    return new MemoryRequest(this.#listener, asking, (promise) => this.#wait(promise))
+  }
+
+  get connections(): number {
+    return this.#connector.connections
+  }
+
+  pass(milliseconds: number): Promise<void> {
+    return this.#time.pass(milliseconds)
+  }
+
+  async #wait<T>(promise: Promise<T>): Promise<T> {
+    let over = false
+    const settled = (): void => {
+      over = true
+    }
+    promise.then(settled, settled)
+    await this.until(() => over, 'what is waited for')
+    return promise
+  }
+
+  async until(holds: () => boolean, what = 'it'): Promise<void> {
+    for (let step = 0; step < STEPS; step++) {
+      for (let turn = 0; turn < TURNS; turn++) {
+        if (holds()) return
+        await settle()
+      }
+      await this.#time.pass(STEP)
+    }
+    throw new Error(`${what} did not happen within ${STEP * STEPS} ms: ${JSON.stringify(this.#holdings)}`)
+  }
+
+  log(): readonly Readonly<Record<string, unknown>>[] {
+    return this.#plane.log()
+  }
+
+  get #holdings(): Readonly<Record<string, number>> {
+    let streams = 0
+    for (const session of this.#connector.open) streams += session.active
+    return { ...this.#plane.holdings, clients: this.#listener.open.size, streams }
+  }
+
+  async nothingLeft(): Promise<void> {
+    await this.until(() => Object.values(this.#holdings).every((count) => count === 0), 'the end of everything')
+  }
+
+  get errors(): readonly unknown[] {
+    return this.#plane.errors
+  }
+}

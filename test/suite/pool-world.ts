@@ -1,0 +1,159 @@
+/** A pool before an upstream, with limits that a test sets, and requests on it. */
+import assert from 'node:assert/strict'
+import type { Endpoint } from '../../src/balance/endpoint.ts'
+import type { TimerClock } from '../../src/lib/clock.ts'
+import type { GatewayError } from '../../src/lib/error.ts'
+import { FieldBlock } from '../../src/message/field-block.ts'
+import { Fields } from '../../src/message/fields.ts'
+import type { Connector } from '../../src/transport/connector.ts'
+import { EndpointPool, type PoolContext, type PoolOptions, type Reservation } from '../../src/transport/pool.ts'
+import { Timers } from '../../src/transport/timers.ts'
+import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../../src/transport/upstream.ts'
+
+/** An endpoint, and how to come to it. */
+export interface TestUpstream {
+  readonly connector: Connector
+  readonly clock: TimerClock
+  readonly port: number
+  /** Connections that are open at its side. */
+  readonly open: number
+  /** Requests that the connections made from now on carry at a time. */
+  capacity: number
+  /** Connections are refused from now on. */
+  refuse(): void
+  /** The connections that are open take no more requests. */
+  leave(): void
+  /** Waits until it holds, and lets time pass meanwhile. */
+  until(holds: () => boolean): Promise<void>
+}
+
+export const OPTIONS: PoolOptions = { connectTimeout: 2_000, idleTimeout: 60_000, maxRequestsPerConnection: 0 }
+
+export class World implements PoolContext {
+  /** Milliseconds that have passed besides those of the test. */
+  skew = 0
+  readonly timers: Timers
+  readonly connector: Connector
+  readonly upstream: TestUpstream
+  readonly limits = { head: 10_000, headers: 100, uri: 0 }
+  readonly pool: EndpointPool
+  places = Number.POSITIVE_INFINITY
+  pending = Number.POSITIVE_INFINITY
+  allowed = true
+  overdrawn = false
+  readonly counts = { opened: 0, reused: 0, failed: 0, closed: 0, pending: 0 }
+
+  constructor(upstream: TestUpstream, options: Partial<PoolOptions> = {}) {
+    const { clock, connector, port } = upstream
+    this.upstream = upstream
+    this.connector = connector
+    this.timers = new Timers({ ...clock, monotonic: () => clock.monotonic() + this.skew })
+    const endpoint = { address: '127.0.0.1', port, authority: `127.0.0.1:${port}` } as Endpoint
+    this.pool = new EndpointPool(endpoint, { ...OPTIONS, ...options }, this)
+  }
+
+  mayDial(): boolean {
+    return this.allowed
+  }
+  reserve(): Reservation {
+    if (this.overdrawn) return 'overdrawn'
+    if (this.places === 0) return 'full'
+    this.places--
+    return 'taken'
+  }
+  unreserve(): void {
+    this.places++
+  }
+  reservePending(): boolean {
+    if (this.pending === 0) return false
+    this.pending--
+    return true
+  }
+  unreservePending(): void {
+    this.pending++
+  }
+  queued(): void {
+    this.counts.pending++
+  }
+  connectionOpened(reused: boolean): void {
+    if (reused) this.counts.reused++
+    else this.counts.opened++
+  }
+  connectionFailed(): void {
+    this.counts.failed++
+  }
+  connectionClosed(): void {
+    this.counts.closed++
+  }
+
+  /** Dispatches a request whose body is still open. */
+  ask(fresh = false): Asked {
+    const asked = new Asked()
+    this.pool.dispatch(request(), asked, fresh)
+    return asked
+  }
+}
+
+export class Asked implements UpstreamHandler {
+  stream: UpstreamStream | null = null
+  reused: boolean | null = null
+  error: GatewayError | null = null
+  body = ''
+  onChunk: () => void = () => {}
+  /** It has a stream, or will never have one. */
+  readonly settled = Promise.withResolvers<void>()
+  readonly over = Promise.withResolvers<void>()
+
+  constructor() {
+    this.over.promise.catch(() => {})
+  }
+  onStream(stream: UpstreamStream, reused: boolean): void {
+    assert.equal(this.stream ?? this.error, null, 'told twice')
+    this.stream = stream
+    this.reused = reused
+    this.settled.resolve()
+  }
+  onError(error: GatewayError): void {
+    assert.equal(this.error, null, 'told twice')
+    this.error = error
+    this.settled.resolve()
+    this.over.reject(error)
+  }
+  onInformational(): void {}
+  onHead(): void {}
+  onData(bytes: Buffer, start: number, end: number): void {
+    this.body += bytes.latin1Slice(start, end)
+    this.onChunk()
+  }
+  onEnd(): void {
+    this.over.resolve()
+  }
+  onDrain(): void {}
+  onBatchEnd(): void {}
+  onUpgrade(): void {
+    this.over.reject(new Error('upgraded'))
+  }
+  /** Sends the rest of the request, and waits for the end of its response. */
+  async exchange(text = '/'): Promise<string> {
+    await this.settled.promise
+    this.stream!.write(Buffer.from(text))
+    this.stream!.end(null)
+    await this.over.promise
+    return this.body
+  }
+}
+
+function request(): UpstreamRequest {
+  return {
+    method: 'POST',
+    target: '/',
+    host: 'h.test',
+    fields: new Fields(),
+    bodyLength: -1,
+    forwarding: new FieldBlock(['x-forwarded-for', '127.0.0.1']),
+    id: 'id',
+    passed: new FieldBlock([]),
+    acceptsTrailers: false,
+    upgrade: null,
+  }
+}
