@@ -103,10 +103,15 @@ export class Control {
     this.#ports = ports
     if (this.#configuration === undefined || this.#wanted === undefined || this.#admin === undefined)
       return this.#open(ports)
-    this.#rooms.statuses.problems.setListeners(ports.failures)
+    this.#useFailures(this.#configuration, ports)
     this.#settings = withPorts(this.#wanted, ports)
     this.#configuration.useSettings(this.#settings)
     this.#configuration.useSockets(ports.sockets)
+  }
+
+  #useFailures(configuration: Configuration, { failures }: ResolvedPorts): void {
+    this.#rooms.statuses.problems.setListeners(failures)
+    configuration.useFailures(failures)
   }
 
   #useSettings(settings: SettingsObject): void {
@@ -263,7 +268,7 @@ export class Control {
     if (this.#configuration === undefined || this.#settings === undefined || this.#admin !== undefined) return
     const settings = withPorts(this.#settings, ports)
     this.#settings = settings
-    this.#rooms.statuses.problems.setListeners(ports.failures)
+    this.#useFailures(this.#configuration, ports)
     this.#configuration.open(settings, ports.sockets)
     this.#admin = this.#openAdmin(settings)
     this.#admin.catch((error: unknown) => this.#log.error({ error }, 'the admin API cannot be opened'))
