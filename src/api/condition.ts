@@ -22,6 +22,7 @@ export const CONDITION_REASONS = [
   'Quarantined',
   'WrongClass',
   'NoListener',
+  'ListenerNotOpen',
   'NoRules',
   'HostnameNotAllowed',
   'Conflicted',

@@ -1,8 +1,8 @@
 /**
  * The cost of an object: what it takes to compile it, to keep it in the routing tables, and to compare requests with
- * it. Lists multiply (hostnames × matches × conditions), and a short pattern may compile to a large program, so that an
- * object inside every limit of its schema could stop an installation. The cost is read off the object before anything
- * else is done with it.
+ * it. Lists multiply (hostnames × listeners × matches × conditions: what is kept to some listeners may have to be
+ * stored for each of them), and a short pattern may compile to a large program, so that an object inside every limit of
+ * its schema could stop an installation. The cost is read off the object before anything else is done with it.
  *
  * One unit is about 16 bytes of packed tables, or a microsecond of one thread.
  */
@@ -63,6 +63,7 @@ export function costProblems(kind: Kind, object: unknown): FieldProblem[] {
 
 function routeCost(spec: unknown): ObjectCost {
   const hostnames = Math.max(list(member(spec, 'hostnames')).length, 1)
+  const listeners = Math.max(list(member(spec, 'listeners')).length, 1)
   const rules = list(member(spec, 'rules'))
   const patterns = new Patterns()
   let matches = 0
@@ -85,8 +86,9 @@ function routeCost(spec: unknown): ObjectCost {
   for (const delegate of list(member(spec, 'delegates')))
     for (const prefix of list(member(delegate, 'pathPrefixes'))) prefixes += VALUE + textCost(prefix)
   const places = hostnames === 1 ? '' : ` on each of ${hostnames} hostnames`
+  const frontends = listeners === 1 ? '' : `${places === '' ? '' : ','} for each of ${listeners} listeners`
   const parts = [
-    { units: hostnames * entries, largest: `${matches} matches and their conditions${places}` },
+    { units: hostnames * listeners * entries, largest: `${matches} matches and their conditions${places}${frontends}` },
     { units: hostnames * prefixes, largest: `path prefixes of delegates${places}` },
     {
       units: patterns.units,
@@ -97,7 +99,7 @@ function routeCost(spec: unknown): ObjectCost {
       largest: `policies of the Route, for each of ${variants} rules that say something of their own`,
     },
     { units: Math.floor(kept / TEXT), largest: 'policies of rules, such as pages' },
-    { units: rules.length * RULE, largest: `${rules.length} rules` },
+    { units: listeners * rules.length * RULE, largest: `${rules.length} rules${frontends}` },
   ]
   return { ...sum(parts), patterns: patterns.inMatches }
 }

@@ -49,6 +49,7 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
     for (const user of memo.graph.users('Backend', key)) work.statuses.add(statusName(keyOfNode(user)))
     if (budget.spend(1 + memo.graph.count('Backend', key) / 16)) yield
   }
+  if (before.unopened !== resources.unopened) yield* markUnopened(memo, before, resources, budget)
   for (const { key, after } of before.holds.changesTo(resources.holds)) {
     // A name that no Route has any more has a place as long as it is kept.
     if (after !== undefined) hostOf(memo, key)
@@ -75,6 +76,21 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
       work.targets.add(id)
       if (budget.spend(1)) yield
     }
+}
+
+/** Statuses of the Routes that name a listener which could not be opened, or is open now. */
+function* markUnopened(
+  memo: CompileState,
+  before: ResourceSet,
+  after: ResourceSet,
+  budget: WorkBudget,
+): Generator<void, void> {
+  const names = new Set(Array.from(before.unopened.changesTo(after.unopened), ({ key }) => key))
+  if (names.size === 0) return
+  for (const [key, { plan }] of memo.routes) {
+    if (plan.frontends?.names.some((name) => names.has(name)) === true) memo.work.statuses.add(statusName(key))
+    if (budget.spend(1)) yield
+  }
 }
 
 function* noteRefused(

@@ -114,6 +114,7 @@ function routedStatus(memo: CompileState, resources: ResourceSet, kind: 'Route' 
   const context: StatusContext = {
     tenancy: tenancyOf(resources),
     faultsOf: (id) => faultsOf(memo, resources, id),
+    unopened: resources.unopened,
   }
   const ingress = kind === 'Ingress' ? resources.ingresses.get(key) : undefined
   if (ingress !== undefined) return ingressStatus(ingress, (route) => memo.routes.get(route), context)

@@ -18,6 +18,8 @@ export interface Findings {
   /** What of it is not served. */
   readonly partial: readonly Fault[]
   readonly references: readonly Fault[]
+  /** Why requests do not reach what is served of it. */
+  readonly unopened?: readonly Fault[]
   readonly stale: Staleness | undefined
 }
 
@@ -29,8 +31,8 @@ const WELL_CONDITIONS = new Map<number | undefined, readonly Condition[]>()
 const MAX_SHARED_GENERATION = 64
 
 export function routeConditions(findings: Findings): readonly Condition[] {
-  const { generation, unaccepted, partial, references, stale } = findings
-  const faults = partial.length + references.length
+  const { generation, unaccepted, partial, references, unopened = [], stale } = findings
+  const faults = partial.length + references.length + unopened.length
   if (unaccepted !== undefined || stale !== undefined || faults > 0 || (generation ?? 0) > MAX_SHARED_GENERATION)
     return newConditions(findings)
   let shared = WELL_CONDITIONS.get(generation)
@@ -46,7 +48,7 @@ function newConditions(findings: Findings): readonly Condition[] {
       ? condition('PartiallyInvalid', 'False', 'AllValid', 'All hostnames and rules can be served.', generation)
       : condition('PartiallyInvalid', 'True', partial[0]!.reason, tell(partial), generation),
     resolvedRefs(findings),
-    programmedCondition(unaccepted, generation),
+    programmedCondition(findings),
     staleCondition(findings),
   ]
   return [readyFrom(others), ...others]
@@ -146,10 +148,11 @@ function resolvedRefs({ references, generation }: Findings): Condition {
   return condition('ResolvedRefs', 'False', first.reason, tell(references), generation)
 }
 
-function programmedCondition(unaccepted: Fault | undefined, generation: number | undefined): Condition {
-  const message =
-    unaccepted === undefined ? 'Not every worker serves this yet.' : 'Nothing of it is served; see Accepted.'
-  return condition('Programmed', 'False', unaccepted === undefined ? 'Pending' : 'NotReady', message, generation)
+function programmedCondition({ unaccepted, unopened = [], generation }: Findings): Condition {
+  if (unaccepted !== undefined)
+    return condition('Programmed', 'False', 'NotReady', 'Nothing of it is served; see Accepted.', generation)
+  if (unopened.length > 0) return condition('Programmed', 'False', unopened[0]!.reason, tell(unopened), generation)
+  return condition('Programmed', 'False', 'Pending', 'Not every worker serves this yet.', generation)
 }
 
 function staleCondition({ stale, generation }: Findings): Condition {

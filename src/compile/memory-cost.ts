@@ -12,14 +12,16 @@ import type { Route } from '../api/route.ts'
 
 /** The object as served, as the source holds it, and what a compile makes of it. */
 const COPIES = 3
-/** Entries in maps, a status, a segment. */
+/** Entries in maps, a status, a virtual host. */
 const OBJECT_BYTES = 2_048
-/** A hostname beyond the first: what is known of it, its segment and its record in the tables. */
+/** A hostname beyond the first: what is known of it, its virtual host and its record in the tables. */
 const HOST_BYTES = 1_500
 /** The Route that a host of an Ingress becomes. */
 const DERIVED_BYTES = 1_000
 /** A match of a rule on one hostname: two objects on the heap, and its records in the tables. */
 const MATCH_BYTES = 400
+/** The same on one more listener, where others serve something else there: its records in the tables. */
+const LISTENER_MATCH_BYTES = 200
 /**
  * An endpoint of one port of a Service: an entry of the list that all who name the port have, and one that workers are
  * told.
@@ -31,16 +33,26 @@ export function memoryCost(kind: Kind, object: KubeObject): number {
   const parts =
     kind === 'EndpointSlice'
       ? endpointsOf(object) * ENDPOINT_BYTES
-      : matchesOf(kind, object) * MATCH_BYTES + hostsCost(kind, object) + policiesCost(kind, object)
+      : matchesOf(kind, object) * (MATCH_BYTES + moreListeners(kind, object) * LISTENER_MATCH_BYTES) +
+        hostsCost(kind, object) +
+        policiesCost(kind, object)
   return OBJECT_BYTES + COPIES * sizeOf(object) + parts
 }
 
 function hostsCost(kind: Kind, object: KubeObject): number {
-  if (kind === 'Route') return Math.max(((object as Route).spec.hostnames?.length ?? 0) - 1, 0) * HOST_BYTES
+  if (kind === 'Route') {
+    const hostnames = Math.max((object as Route).spec.hostnames?.length ?? 0, 1)
+    return (hostnames * (1 + moreListeners(kind, object)) - 1) * HOST_BYTES
+  }
   if (kind !== 'Ingress') return 0
   const { rules, defaultBackend } = (object as Ingress).spec
   const others = Math.max(new Set(rules.map(({ host }) => host)).size - 1, 0)
   return others * (HOST_BYTES + DERIVED_BYTES + (defaultBackend === undefined ? 0 : HOST_BYTES))
+}
+
+/** Listeners beyond the first that a Route names: each may have to have a virtual host of its own. */
+function moreListeners(kind: Kind, object: KubeObject): number {
+  return kind === 'Route' ? Math.max(((object as Route).spec.listeners?.length ?? 1) - 1, 0) : 0
 }
 
 /**

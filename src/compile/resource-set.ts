@@ -55,6 +55,8 @@ export interface ResourceSet {
   readonly refused: FrozenMap<Refused>
   /** By backend id: why none of its addresses can be used, where that is no matter of pods that come and go. */
   readonly unreachable: FrozenMap<Unreachable>
+  /** By the name of a listener that is not open as the settings say: why, as a sentence. */
+  readonly unopened: FrozenMap<string>
 }
 
 /** An object with a payload as those see it who refer to it. The payload itself is nowhere near a compile. */
@@ -91,6 +93,7 @@ export function noResources(settings: SettingsObject): ResourceSet {
     holds: new FrozenMap(),
     refused: new FrozenMap(),
     unreachable: new FrozenMap(),
+    unopened: new FrozenMap(),
   }
 }
 

@@ -23,6 +23,8 @@ export interface StatusContext {
   readonly tenancy: Tenancy
   /** What keeps requests from a backend, by its id. */
   readonly faultsOf: (target: string) => readonly Fault[]
+  /** By the name of a listener that is not open as the settings say: why. */
+  readonly unopened: ReadonlyMap<string, string>
 }
 
 /** What is to be said about what is served under one key. */
@@ -38,7 +40,7 @@ export function routeStatus(state: RouteState, context: StatusContext): ObjectSt
   return { kind: 'Route', key: state.plan.resource.key, conditions, rules }
 }
 
-export function routeFindings(state: RouteState, { tenancy, faultsOf }: StatusContext): RouteFindings {
+export function routeFindings(state: RouteState, { tenancy, faultsOf, unopened }: StatusContext): RouteFindings {
   const { settings } = tenancy
   const { plan } = state
   const { object, stale } = plan.resource
@@ -52,9 +54,19 @@ export function routeFindings(state: RouteState, { tenancy, faultsOf }: StatusCo
     unaccepted: unacceptedBecause(state, settings, partial, rules),
     partial,
     references: plan.unserved === undefined ? [...state.broken, ...unreachable(state, faultsOf)] : [],
+    unopened: unopenedFaults(state, unopened),
     stale,
     rules,
   }
+}
+
+/** A Route that names no listeners is served on the others. */
+function unopenedFaults({ plan }: RouteState, unopened: ReadonlyMap<string, string>): readonly Fault[] {
+  if (unopened.size === 0 || plan.frontends === undefined) return NONE
+  return plan.frontends.names.flatMap((name) => {
+    const message = unopened.get(name)
+    return message === undefined ? [] : [{ reason: 'ListenerNotOpen' as const, message }]
+  })
 }
 
 /** By hostname, so that the messages do not depend on the order in which things came. */

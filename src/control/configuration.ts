@@ -11,7 +11,7 @@ import type { Logger } from '../log/process-log.ts'
 import type { ListenerRows } from '../shared-memory/listener-rows.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { SourceEvent, SourceHandler } from '../source/source.ts'
-import type { ListenerSettings, ToWorker } from '../thread/messages.ts'
+import type { ListenerFailure, ListenerSettings, ToWorker } from '../thread/messages.ts'
 import type { LastGood } from '../thread/retained-state.ts'
 import type { Endpoints, EndpointsEvents } from './endpoints/endpoints.ts'
 import type { BuildStages, Pipeline } from './publish/pipeline.ts'
@@ -95,6 +95,12 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     if (this.#sockets === undefined || !differs) return
     this.#sendSettings()
     this.#rooms.statuses.recheckAll()
+  }
+
+  /** Listeners that are not open as the settings say; the complete list. */
+  useFailures(failures: readonly ListenerFailure[]): void {
+    // Of several workers that cannot open one, the first says why.
+    this.#resources.useUnopened(new Map(failures.toReversed().map(({ name, message }) => [name, message])))
   }
 
   useUnreachable(all: Parameters<EndpointsEvents['unreachable']>[0]): void {

@@ -103,10 +103,15 @@ export class Control {
     this.#ports = ports
     if (this.#configuration === undefined || this.#wanted === undefined || this.#admin === undefined)
       return this.#open(ports)
-    this.#rooms.statuses.problems.setListeners(ports.failures)
+    this.#useFailures(this.#configuration, ports)
     this.#settings = withPorts(this.#wanted, ports)
     this.#configuration.useSettings(this.#settings)
     this.#configuration.useSockets(ports.sockets)
+  }
+
+  #useFailures(configuration: Configuration, { failures }: ResolvedPorts): void {
+    this.#rooms.statuses.problems.setListeners(failures)
+    configuration.useFailures(failures)
   }
 
   #useSettings(settings: SettingsObject): void {
@@ -139,7 +144,7 @@ export class Control {
     const { source: choice, memory } = this.#data
     const kept = await this.#readLastGood(settings)
     const failed = (error: unknown): void => this.#log.error({ error }, 'the source failed')
-    const connection = choice.type === 'kubernetes' ? connectCluster(choice) : undefined
+    const connection = choice.type === 'kubernetes' ? connectCluster(choice, this.#time) : undefined
     if (connection !== undefined) this.#checkpoint = this.#openCheckpoint(settings, connection, failed)
     const source = openSource(
       choice,
@@ -263,7 +268,7 @@ export class Control {
     if (this.#configuration === undefined || this.#settings === undefined || this.#admin !== undefined) return
     const settings = withPorts(this.#settings, ports)
     this.#settings = settings
-    this.#rooms.statuses.problems.setListeners(ports.failures)
+    this.#useFailures(this.#configuration, ports)
     this.#configuration.open(settings, ports.sockets)
     this.#admin = this.#openAdmin(settings)
     this.#admin.catch((error: unknown) => this.#log.error({ error }, 'the admin API cannot be opened'))

@@ -1,6 +1,6 @@
 /**
- * What an exchange leaves behind: one record in the access log, a few cells in the metrics. The objects are filled again
- * and again: both read them before they return.
+ * What an exchange leaves behind: one record in the access log, a few cells in the metrics. The objects are filled
+ * again and again: both read them before they return.
  */
 import type { GatewayError } from '../lib/error.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'

@@ -1,4 +1,6 @@
-/** Bodies on their way: where they go, the steps they pass, where they come from. Back-pressure is explicit throughout. */
+/**
+ * Bodies on their way: where they go, the steps they pass, where they come from. Back-pressure is explicit throughout.
+ */
 import type { GatewayError } from '../lib/error.ts'
 import type { Fields } from './fields.ts'
 

@@ -39,7 +39,7 @@ const FLUSH_TIMEOUT: Milliseconds = 1_000
 const SERVING_CHECKPOINT =
   'serving the checkpoint of an earlier process, because the API server has not been read completely since the start'
 /** Rows of the metrics: twice the number of listeners that settings may hold, and one row for all later names. */
-const LISTENERS = 33
+const LISTENERS = 513
 /** Time after the drain deadline for the workers' last messages. */
 const DRAIN_SLACK: Milliseconds = 500
 

@@ -21,6 +21,9 @@ export interface ProcessShare {
   readonly seed: string
 }
 
+/** Listeners for which open files are reserved beside those of connections; each beyond takes the place of one. */
+const LISTENERS_RESERVED = 16
+
 /**
  * The part of the settings that acts in a worker.
  *
@@ -33,13 +36,14 @@ export function workerSettings(
   reserved: ReservedDestinations,
 ): WorkerSettings {
   const { limits, clientAddress, accessLog, upstreams } = settings
+  const room = clients - Math.max(sockets.length - LISTENERS_RESERVED, 0)
   return {
     listeners: sockets,
     limits: {
       head: parseBytes(limits.head),
       headers: limits.headers,
       uri: parseBytes(limits.uri),
-      connections: limits.connections === 0 ? clients : Math.min(limits.connections, clients),
+      connections: limits.connections === 0 ? room : Math.min(limits.connections, room),
     },
     upstreams: {
       connections,

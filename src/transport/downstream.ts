@@ -74,8 +74,8 @@ export interface Downstream {
   /** The response cannot be completed: the client must notice (connection closed, stream reset). */
   abort(): void
   /**
-   * Agrees to the upgrade that was asked for: bytes both ways from here, instead of a response. Ends the exchange on this
-   * side.
+   * Agrees to the upgrade that was asked for: bytes both ways from here, instead of a response. Ends the exchange on
+   * this side.
    *
    * @param head of status 101, whatever the codec makes of it
    * @param protocol as the request named it

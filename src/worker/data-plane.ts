@@ -4,6 +4,7 @@
  */
 import { WeightedSplits } from '../balance/weighted-split.ts'
 import type { AccessLog } from '../exchange/access-log.ts'
+import type { AttemptObserver } from '../exchange/attempt-observer.ts'
 import { ClientResolver } from '../exchange/client-address.ts'
 import { ExchangeContext } from '../exchange/exchange-context.ts'
 import { LoopGuard } from '../exchange/loop-guard.ts'
@@ -42,6 +43,8 @@ export interface DataPlaneEdges {
   readonly endpoints: EndpointTable
   readonly metrics: WorkerMetrics
   readonly registry: FilterRegistry
+  /** Hears of every attempt, besides the counts in flight. */
+  readonly observer?: AttemptObserver
   /** Of the thread. */
   readonly patterns: PatternCache
   /** Row of a Backend in the metrics, by its id. */
@@ -97,7 +100,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     endpoints,
     metrics,
     splits: new WeightedSplits(random),
-    observer: new EndpointLoad(worker, endpoints),
+    observer: new EndpointLoad(worker, endpoints, edges.observer ?? null),
     unexpected: (error) => edges.unexpected(error),
   })
   const linker = new Linker({

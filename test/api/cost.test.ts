@@ -68,6 +68,21 @@ describe('policies of a Route', () => {
   })
 })
 
+describe('a Route that names listeners', () => {
+  const units = (spec: object) => objectCost('Route', route(spec)).units
+  const listeners = (count: number) => Array.from({ length: count }, (_, i) => `l${i}`)
+  const large = { hostnames: hosts(16), rules: rules(64, 16, (r, m) => ({ path: { value: `/${r}/${m}` } })) }
+
+  it('costs its matches and rules once for each of them, since each may have to store them', () => {
+    assert.equal(units({ ...large, listeners: listeners(1) }), units(large))
+    assert.equal(units({ ...large, listeners: listeners(4) }), 4 * units(large))
+  })
+  it('is told so when that is too much', () => {
+    const [problem] = costProblems('Route', route({ ...large, listeners: listeners(16) }))
+    assert.match(problem!.message, /on each of 16 hostnames, for each of 16 listeners/)
+  })
+})
+
 describe('an object as large as people write them', () => {
   const GOOD: readonly [what: string, spec: object][] = [
     [

@@ -23,6 +23,15 @@ suite('the memory that an object is counted with', () => {
     assertEach(named(1), named(64), 63, 1.5 * KIB)
   })
 
+  test('grows with each listener that a Route names', () => {
+    const named = (count: number) =>
+      route('a/r', {
+        listeners: many(count, (i) => `l${i}`),
+        rules: { r: { matches: many(100, (i) => prefix(`/${i}`)) } },
+      })
+    assertEach(named(1), named(64), 63, 1.5 * KIB + 100 * 200)
+  })
+
   test('grows with each host of an Ingress, once more with a default backend', () => {
     const named = (count: number, more: object = {}) =>
       ingress('a/i', { ...more, rules: many(count, (i) => ({ host: `h${i}.test` })) })

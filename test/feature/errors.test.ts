@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
 import { closedPort, type EchoBackend, echoBackend, onHead, type RawBackend, rawBackend } from './backends.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
+import { request } from './raw-client.ts'
 
 const prefix = (value: string): object[] => [{ path: { type: 'PathPrefix', value } }]
 const rule = (name: string, to: string, policies?: object): object => ({
@@ -16,6 +17,12 @@ const page = (codes: string[], body: string, more: object = {}): object => ({
   body,
   ...more,
 })
+const configMap = (name: string, data: object, namespace = 'default'): string =>
+  `${JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace }, data })}\n---\n`
+const fromMap = (key: string, configMapName = 'pages'): object => ({
+  errors: [{ codes: ['502'], contentType: 'text/html', bodyRef: { configMapName, key } }],
+})
+
 describe('errors, from manifests to traffic', () => {
   const scope = suiteScope()
   let gateway: Gateway
@@ -131,5 +138,53 @@ describe('errors, from manifests to traffic', () => {
   it('may be a default of the settings', async () => {
     assert.equal((await get('/gone', {}, 'settings.test')).text, 'default')
     assert.equal((await get('/own', {}, 'settings.test')).text, 'own')
+  })
+})
+
+describe('errors from a ConfigMap', () => {
+  const scope = suiteScope()
+  let gateway: Gateway
+  before(async () => {
+    gateway = await startGateway(scope, {
+      'all.yaml':
+        backend('gone', [await closedPort()]) +
+        backend('team/gone', [await closedPort()]) +
+        route(
+          'maps',
+          ['maps.test'],
+          [
+            rule('first', 'gone', fromMap('first.html')),
+            rule('nokey', 'gone', fromMap('second.html')),
+            rule('nomap', 'gone', fromMap('first.html', 'nobody')),
+          ],
+        ) +
+        // The same text means another object in another namespace.
+        route('team/maps', ['team.test'], [rule('first', 'gone', fromMap('first.html'))]),
+      'pages.yaml': configMap('pages', { 'first.html': 'first' }),
+    })
+  })
+  const get = (path: string, host = 'maps.test') => gateway.request({ host, path })
+  const generation = async (): Promise<string> => {
+    const { text } = await request(gateway.signalsPort, { path: '/metrics', host: 'localhost' })
+    const [, number] = /^headgate_generation (\d+)$/m.exec(text) ?? []
+    return number ?? assert.fail('no generation in the metrics')
+  }
+
+  it('shows its page, and the response as it is where the key or the ConfigMap is missing', async () => {
+    assert.equal((await get('/first')).text, 'first')
+    assert.equal((await get('/nokey')).json().reason, 'ConnectFailure')
+    assert.equal((await get('/nomap')).json().reason, 'ConnectFailure')
+    assert.equal((await get('/first', 'team.test')).json().reason, 'ConnectFailure')
+  })
+
+  it('shows what was changed, without a rebuild of the tables', async () => {
+    const before = await generation()
+    await gateway.write('pages.yaml', configMap('pages', { 'first.html': 'changed', 'second.html': 'new' }))
+    await eventually(async () => assert.equal((await get('/first')).text, 'changed'), 1_000)
+    assert.equal((await get('/nokey')).text, 'new')
+    assert.equal(await generation(), before)
+    await gateway.write('pages.yaml', configMap('pages', {}))
+    await eventually(async () => assert.equal((await get('/first')).json().reason, 'ConnectFailure'), 1_000)
+    assert.equal((await get('/first', 'team.test')).json().reason, 'ConnectFailure')
   })
 })

@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import fc from 'fast-check'
-import { eventually } from './harness.ts'
+import { eventually, route, startGateway } from './harness.ts'
 import { freePorts, freshLoad, HOST, keptLoad, listenerRig, type Places } from './listener-rig.ts'
 import { RawClient, request } from './raw-client.ts'
 
@@ -278,6 +278,41 @@ describe('a port that cannot be opened', () => {
   })
 })
 
+describe('two hundred listeners', () => {
+  it('each serve their own Routes and what all have, and come and go beside each other', async (t) => {
+    const names = Array.from({ length: 200 }, (_, i) => `n${i}`)
+    const own = names.map((name) =>
+      route(name, [HOST], [{ name: 'all', respond: { statusCode: 200, body: name } }], { listeners: [name] }),
+    )
+    const matches = [{ path: { type: 'PathPrefix', value: '/shared' } }]
+    const shared = route('shared', [HOST], [{ name: 'all', matches, respond: { statusCode: 200, body: 'all' } }])
+    const [late, ...ports] = (await distinctPorts(201)) as [number, ...number[]]
+    const before = new Map(names.map((name, i) => [name, ports[i]!]))
+    const listeners = (places: Iterable<readonly [string, number]>) =>
+      Array.from(places, ([name, port]) => ({ name, address: '127.0.0.1', port }))
+    const check = async (places: Iterable<readonly [string, number]>): Promise<void> => {
+      for (const [name, port] of places) {
+        assert.equal((await request(port, { host: HOST })).text, name)
+        assert.equal((await request(port, { host: HOST, path: '/shared/x' })).text, 'all')
+      }
+    }
+    const started = performance.now()
+    const manifests = { 'own.yaml': own.join('---\n'), 'shared.yaml': shared }
+    const gateway = await startGateway(t, manifests, { workers: 2, settings: { listeners: listeners(before) } })
+    const took = performance.now() - started
+    await check(before)
+    const steady = keptLoad(before.get('n0')!, 'n0')
+    const changed = performance.now()
+    const after = new Map([...before].filter((_, i) => i < 100 || i >= 150).reverse())
+    await gateway.configure({ listeners: listeners([...after, ['late', late]]) })
+    await eventually(async () => assert.equal((await request(late, { host: HOST, path: '/shared' })).text, 'all'))
+    t.diagnostic(`${Math.round(took)} ms to start, ${Math.round(performance.now() - changed)} ms to change 51 of them`)
+    await check(after)
+    await eventually(() => assert.rejects(RawClient.connect(before.get('n120')!)))
+    assert.deepEqual(await steady.stop(), [])
+  })
+})
+
 describe('a listener whose address becomes wider or narrower', () => {
   for (const workers of [1, 2])
     it(`is open all the time at the same port (${workers} workers)`, async (t) => {
@@ -310,6 +345,12 @@ describe('a listener whose address becomes wider or narrower', () => {
       assert.deepEqual(await load.stop(), [])
     })
 })
+
+async function distinctPorts(count: number): Promise<number[]> {
+  const ports = new Set<number>()
+  while (ports.size < count) for (const port of await freePorts(count - ports.size)) ports.add(port)
+  return [...ports]
+}
 
 /** An open connection that was answered once, for the listener of this name. */
 async function ask(port: number, name: string): Promise<RawClient> {
@@ -351,6 +392,14 @@ async function reported(rig: Rig, port: number, name: string, outcome: string): 
       ['ListenerNotOpen'],
     )
     assert.ok(gateway.processLog.some((line) => line.includes(outcome) && line.includes('(ListenerNotOpen)')))
+    // The Route that is kept to it is told by its conditions, and the others are not.
+    const told = (await problems(rig)).filter(
+      ({ object, reason }) => object !== 'Settings' && reason === 'ListenerNotOpen',
+    )
+    assert.deepEqual(
+      told.map(({ object, message }) => [object, String(message).includes(outcome)]),
+      [[`Route default/${name}`, true]],
+    )
     const metrics = await request(gateway.signalsPort, { path: '/metrics', host: 'localhost' })
     assert.match(metrics.text, /headgate_config_problems\{kind="Settings",reason="ListenerNotOpen"\} 1/)
   })

@@ -2,13 +2,16 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { listMatchesOf } from '../../src/routing/listing.ts'
 import { match } from '../../src/routing/match.ts'
+import type { FrontendSet } from '../../src/snapshot/frontend.ts'
+import { FrontendHandle } from '../../src/snapshot/frontend-handle.ts'
+import { hostOf } from '../../src/snapshot/host.ts'
 import { Packer, type PackResult } from '../../src/snapshot/pack.ts'
 import * as L from '../../src/snapshot/pack-layout.ts'
 import { Root } from '../../src/snapshot/pack-root.ts'
 import { RouteTables } from '../../src/snapshot/route-tables.ts'
 import type { Host, Snapshot } from '../../src/snapshot/snapshot.ts'
 import { seededRandom } from '../fuzz/router.ts'
-import { backend, host, policy, request } from '../suite/router.ts'
+import { backend, frontends, host, policy, request } from '../suite/router.ts'
 
 function snapshotOf(hosts: Iterable<Host>, policies = ['p'], backends: readonly string[] = []): Snapshot {
   return {
@@ -199,6 +202,78 @@ function drain<T>(steps: Generator<void, T>): T {
     if (step.done) return step.value
   }
 }
+
+describe('frontends of packed tables', () => {
+  const one = { name: 'r', matches: [{}] }
+  const onlyOn = (hostname: string, name: string, set: FrontendSet): Host =>
+    hostOf(hostname, host(hostname, [{ name, matches: [{ frontends: set }] }]).matches, false)
+  const ask = (tables: RouteTables, handle: FrontendHandle, asked: string): string => {
+    const found = match(tables, { ...request({ host: asked }), frontend: handle })
+    return typeof found === 'string' ? found : found.rule.rule
+  }
+
+  it('may have hostnames that others do not have at all, as the listeners of a Gateway', () => {
+    const hosts = [
+      onlyOn('shop.example', 'mine', frontends(1)),
+      onlyOn('*.example', 'wild', frontends(1, 2)),
+      hostOf(
+        '*',
+        [
+          ...host('*', [{ name: 'rest', matches: [{ frontends: frontends(3) }] }]).matches,
+          ...host('*', [{ name: 'two', matches: [{ frontends: frontends(2) }] }]).matches,
+        ],
+        false,
+      ),
+    ]
+    const tables = new RouteTables(new Packer(seededRandom()).pack(snapshotOf(hosts)).tables)
+    const [first, second, third, other] = ['l1', 'l2', 'l3', 'unknown'].map((name) => new FrontendHandle(name))
+    assert.deepEqual(
+      [first, second, third, other].map((handle) => ask(tables, handle!, 'shop.example')),
+      ['mine', 'wild', 'rest', 'HostNotFound'],
+    )
+    assert.deepEqual(
+      [first, second, third, other].map((handle) => ask(tables, handle!, 'else.test')),
+      ['HostNotFound', 'two', 'rest', 'HostNotFound'],
+    )
+  })
+
+  it('are looked up once for each set of names, and a connection is never matched as another one', () => {
+    const packer = new Packer(seededRandom())
+    const divided = host('a.example', [one, { name: 'own', matches: [{ method: 'GET', frontends: frontends(1) }] }])
+    const snapshotWith = (names: readonly string[], hosts: readonly Host[]): Snapshot => ({
+      ...snapshotOf(hosts),
+      frontends: new Map(names.map((name) => [name, { name }])),
+    })
+    const handle = new FrontendHandle('l1')
+    const stranger = new FrontendHandle('l0')
+    // The tables come before the settings, or after them: the connection is `l1` all the time.
+    const before = new RouteTables(packer.pack(snapshotWith(['l0'], [host('a.example', [one])])).tables)
+    assert.equal(ask(before, handle, 'a.example'), 'r')
+    const second = snapshotWith(['l1', 'l0'], [divided])
+    const during = new RouteTables(packer.pack(second).tables, before)
+    assert.equal(ask(during, handle, 'a.example'), 'own')
+    assert.equal(ask(during, stranger, 'a.example'), 'r')
+    const { row, directory } = handle
+    const more = { hosts: new Map([...second.hosts, ['b.example', host('b.example', [one])]]) }
+    const later = new RouteTables(packer.pack({ ...second, ...more }).tables, during)
+    assert.equal(ask(later, handle, 'a.example'), 'own')
+    // An exchange that began before still asks the tables it began with.
+    assert.equal(ask(before, handle, 'a.example'), 'r')
+    assert.equal(ask(during, handle, 'a.example'), 'own')
+    assert.deepEqual([handle.row, handle.directory], [row, directory])
+    const gone = new RouteTables(packer.pack(snapshotWith(['l0'], [host('a.example', [one])])).tables, later)
+    assert.equal(ask(gone, handle, 'a.example'), 'r')
+  })
+
+  it('remember few hosts together, however many frontends there are', () => {
+    const { tables: packed } = new Packer(seededRandom()).pack(snapshotOf([host('*', [one])]))
+    const tables = new RouteTables(packed)
+    const handles = Array.from({ length: 4 }, (_, i) => new FrontendHandle(`l${i}`))
+    const table = tables.frontend(handles[0]!)
+    for (let i = 0; i < 5_000; i++) for (const handle of handles) ask(tables, handle, `made-up-${i}.test`)
+    assert.ok(table.hosts.size <= 1024, `${table.hosts.size} hosts`)
+  })
+})
 
 describe('tables', () => {
   it('refuse memory that holds none', () => {

@@ -36,6 +36,13 @@ describe('the settings of a worker', () => {
     assert.equal(limits.connections, 1234)
   })
 
+  it('take a connection less for each listener beyond those that open files are reserved for', () => {
+    const sockets = Array.from({ length: 200 }, (_, i) => ({ name: `l${i}`, address: '127.0.0.1', port: 8000 + i }))
+    const connections = (count: number) =>
+      workerSettings(settings({}), SHARE, sockets.slice(0, count), SURROUNDINGS).limits.connections
+    assert.deepEqual([connections(1), connections(16), connections(17), connections(200)], [1234, 1234, 1233, 1050])
+  })
+
   it('say what the file says', () => {
     // The port of `b` cannot be had: it stays where it was.
     const sockets = [

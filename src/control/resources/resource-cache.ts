@@ -80,6 +80,7 @@ export class ResourceCache {
   #keep = new Map<string, ObjectChange>()
   #reservations = new FrozenMap<HostnameReservation>()
   #unreachable = new FrozenMap<Unreachable>()
+  #unopened = new FrozenMap<string>()
   #set: ResourceSet | undefined
 
   /**
@@ -174,6 +175,15 @@ export class ResourceCache {
     return 'rebuild'
   }
 
+  /** @param unopened by name of the listener, why it is not open as the settings say */
+  useUnopened(unopened: ReadonlyMap<string, string>): Impact {
+    const same = unopened.size === this.#unopened.size
+    if (same && [...unopened].every(([name, why]) => this.#unopened.get(name) === why)) return 'ignore'
+    this.#unopened = FrozenMap.from(unopened)
+    this.#set = undefined
+    return 'rebuild'
+  }
+
   /** In Strict: hostnames that objects have ceased to name since the last call. */
   releasedHostnames(): readonly Released[] {
     return this.#served.releasedHostnames()
@@ -193,6 +203,7 @@ export class ResourceCache {
       holds: this.#reservations,
       refused: this.#refused.freeze(),
       unreachable: this.#unreachable,
+      unopened: this.#unopened,
     }
     return this.#set
   }

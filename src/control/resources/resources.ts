@@ -170,6 +170,10 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
     this.#ask(this.#cache.useUnreachable(unreachable))
   }
 
+  useUnopened(unopened: ReadonlyMap<string, string>): void {
+    this.#ask(this.#cache.useUnopened(unopened))
+  }
+
   /** A compile begins, of everything that is applied. @returns that */
   compiling(): ResourceSet {
     this.#quarantine.compiling()

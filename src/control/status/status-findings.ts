@@ -5,10 +5,12 @@ import type { Condition, Note, ObjectStatus } from '../../api/condition.ts'
 const NEGATIVE = new Set(['PartiallyInvalid', 'Stale'])
 
 /**
- * Whether a condition says that something is wrong. `Ready` only repeats the others, `Programmed` is a matter of time.
+ * Whether a condition says that something is wrong. `Ready` only repeats the others; `Programmed` is a matter of time,
+ * except where a listener cannot be opened.
  */
-export function unwell({ type, status }: Condition): boolean {
-  if (type === 'Ready' || type === 'Programmed') return false
+export function unwell({ type, status, reason }: Condition): boolean {
+  if (type === 'Programmed') return reason === 'ListenerNotOpen'
+  if (type === 'Ready') return false
   return NEGATIVE.has(type) ? status === 'True' : status === 'False'
 }
 
