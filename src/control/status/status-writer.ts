@@ -1,9 +1,11 @@
 /**
  * Writes the status of every object by server-side apply. The leader alone; only a status that differs from what the
- * object has now, so that a restart with thousands of Routes writes nothing; each object by itself and as it is when its
- * turn comes. Namespaces take turns, so that thousands of objects of one delay the status of another by one write.
+ * object has now, so that a restart with thousands of Routes writes nothing; each object by itself and as it is when
+ * its turn comes. Namespaces take turns, so that thousands of objects of one delay the status of another by one write.
  */
+
 import type { Condition, ObjectStatus } from '../../api/condition.ts'
+import { apiVersionOf, KINDS } from '../../api/kinds.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { timestamp } from '../../lib/timestamp.ts'
 import type { Rate } from '../../lib/token-bucket.ts'
@@ -24,14 +26,7 @@ import {
   statusFields,
 } from './status-document.ts'
 import type { StatusChange, StatusSubscriber } from './status-sink.ts'
-import {
-  apiVersionOf,
-  namespaceOfId,
-  type StatusTarget,
-  statusTargetId,
-  statusTargetOf,
-  statusTargetPath,
-} from './status-target.ts'
+import { namespaceOfId, type StatusTarget, statusTargetId, statusTargetOf, statusTargetPath } from './status-target.ts'
 import { type Plan, WorkQueue } from './work-queue.ts'
 import { WriteFailures } from './write-failures.ts'
 import { WrittenStatuses } from './written-statuses.ts'
@@ -233,7 +228,7 @@ export class StatusWriter implements StatusSubscriber {
     const target = statusTargetOf(id)
     const slash = target.key.indexOf('/')
     const body = {
-      apiVersion: apiVersionOf(target.kind),
+      apiVersion: apiVersionOf(KINDS[target.kind]),
       kind: target.kind,
       metadata: {
         namespace: target.key.slice(0, slash),
