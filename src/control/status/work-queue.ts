@@ -66,14 +66,14 @@ export class WorkQueue {
   }
 
   /** Of the group that has the most of them. */
-  get readyOfCrowd(): number {
+  get readyOfLargestGroup(): number {
     return this.#ready.sizeOf(this.#ready.largestGroup() ?? '')
   }
 
   /** Forgets one key: of the group with the most that are ready, the one that has waited longest. @returns it */
-  dropOfCrowd(): string | undefined {
-    const crowd = this.#ready.largestGroup()
-    return crowd === undefined ? undefined : this.#ready.dropOldest(crowd)
+  dropFromLargestGroup(): string | undefined {
+    const group = this.#ready.largestGroup()
+    return group === undefined ? undefined : this.#ready.dropOldest(group)
   }
 
   /** To be looked at as soon as may be. */
@@ -92,7 +92,7 @@ export class WorkQueue {
   }
 
   /** To be looked at after a while, unless it is named before. */
-  addLater(key: string, delay: Milliseconds): void {
+  addAfter(key: string, delay: Milliseconds): void {
     if (this.#stopped || this.#ready.has(this.#options.groupOf(key), key)) return
     const at = this.#options.time.monotonic() + delay
     const known = this.#later.get(key)
@@ -150,7 +150,7 @@ export class WorkQueue {
       const plan = this.#planOf(group, key, now)
       if (typeof plan !== 'function') {
         this.#forget(group, key, LOOK)
-        if (plan !== undefined) this.addLater(key, plan.later)
+        if (plan !== undefined) this.addAfter(key, plan.later)
         continue
       }
       // The next request that ends continues here.
@@ -208,7 +208,7 @@ export class WorkQueue {
     const named = this.#running.get(key) === true
     this.#running.delete(key)
     if (this.#stopped) return
-    if (again !== undefined && (again > 0 || !named)) this.addLater(key, again)
+    if (again !== undefined && (again > 0 || !named)) this.addAfter(key, again)
     else if (named) this.#makeReady(key)
     if (this.#ready.size > 0) this.#ring(this.#options.time.monotonic())
   }
