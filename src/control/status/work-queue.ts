@@ -6,6 +6,7 @@
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 
+import { TimeSlice } from '../../lib/time-slice.ts'
 import { type Rate, TokenBucket } from '../../lib/token-bucket.ts'
 
 /** What is to be done about a key: nothing, something later, or a request now. */
@@ -24,12 +25,9 @@ export interface WorkQueueOptions {
   readonly plan: (key: string) => Plan
 }
 
-/** Keys looked at in one turn of the loop: some 10 µs each. */
-const AT_ONCE = 64
-
-/** A request is one turn, and so are as many looks as fit into one turn of the loop. */
+/** A request is one turn of a group, and so are as many looks, of some 10 µs each, as take the time of one request. */
 const REQUEST = 1
-const LOOK = REQUEST / AT_ONCE
+const LOOK = REQUEST / 64
 
 export class WorkQueue {
   readonly #options: WorkQueueOptions
@@ -140,9 +138,9 @@ export class WorkQueue {
   #turn(): void {
     const now = this.#options.time.monotonic()
     let next = this.#ripen(now)
-    let looked = 0
+    const slice = new TimeSlice(this.#options.time)
     for (let one = this.#ready.peek(); one !== undefined; one = this.#ready.peek()) {
-      if (looked++ === AT_ONCE) {
+      if (slice.over) {
         next = now
         break
       }
