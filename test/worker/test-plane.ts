@@ -1,6 +1,6 @@
 /**
- * A worker's data plane in the thread of the test: the real compile, packer and wiring, with filters, time-outs, a clock
- * and a transport of the test's own choice, and everything open to be looked at.
+ * A worker's data plane in the thread of the test: the real compile, packer and wiring, with filters, time-outs, a
+ * clock and a transport of the test's own choice, and everything open to be looked at.
  */
 
 import type { BackendSpec } from '../../src/api/backend.ts'
@@ -85,7 +85,7 @@ export class TestPlane {
       workers: 1,
       clock,
       random: Math.random,
-      connector,
+      connectorOf: () => connector,
       endpoints: this.endpoints,
       metrics: this.metrics,
       registry,

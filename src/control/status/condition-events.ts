@@ -1,6 +1,6 @@
 /**
- * Kubernetes Events of conditions: one for each condition that becomes unwell, for what an Ingress asks for in vain, and
- * for hostnames that came to another namespace.
+ * Kubernetes Events of conditions: one for each condition that becomes unwell, for what an Ingress asks for in vain,
+ * and for hostnames that came to another namespace.
  */
 
 import type { Condition, ObjectStatus } from '../../api/condition.ts'
