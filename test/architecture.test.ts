@@ -194,6 +194,25 @@ describe('the judge itself', () => {
       assert.deepEqual(judge(new Map([['proxy/a.ts', source]])), [])
     })
 
+  it('refuses timers of their own where the contract of timers is, wherever they come from', () => {
+    for (const source of [
+      'setTimeout(() => {}, 1)',
+      "import { setTimeout } from 'node:timers/promises'",
+      'run(setInterval)',
+    ])
+      for (const folder of ['control', 'source', 'supervisor', 'admin'])
+        assert.match(judge(new Map([[`${folder}/a.ts`, source]])).join(), /a timer of its own/)
+    assert.deepEqual(
+      judge(
+        new Map([
+          ['thread/a.ts', 'setTimeout(() => {}, 1)'],
+          ['control/a.ts', 'socket.setTimeout(1)'],
+        ]),
+      ),
+      [],
+    )
+  })
+
   it('allows what only computes in a pure layer', () => {
     const source = [
       "import { isIP } from 'node:net'",

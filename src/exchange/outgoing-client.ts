@@ -2,9 +2,10 @@
  * Requests of the gateway's own, besides those of its clients: external calls, mirrors, revalidation. They take the
  * same way to an endpoint: balancer, pools, dial guard, and the share of the Backend's namespace.
  */
-import { CDN_LOOP_FIELD } from '../http/cdn-loop.ts'
+
 import { GatewayError } from '../lib/error.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
+import { CDN_LOOP_FIELD } from '../message/cdn-loop.ts'
 import { FieldBlock } from '../message/field-block.ts'
 import { Fields } from '../message/fields.ts'
 import { makeRequestId, REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'

@@ -4,6 +4,9 @@
 import type { GatewayError } from '../lib/error.ts'
 import type { Fields } from './fields.ts'
 
+/** Instead of the bytes of a body: their number is not known before its end. */
+export const UNKNOWN_LENGTH = -1
+
 /** Where a body goes. */
 export interface BodySink {
   /** @returns false: write nothing more until resumed */

@@ -21,6 +21,7 @@ import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
+import type { Backend } from '../snapshot/snapshot.ts'
 import type { FromWorker, WorkerSettings } from '../thread/messages.ts'
 import type { Connector } from '../transport/connector.ts'
 import { DialGuard } from '../transport/dial-guard.ts'
@@ -37,7 +38,8 @@ export interface DataPlaneEdges {
   readonly workers: number
   readonly clock: TimerClock
   readonly random: Random
-  readonly connector: Connector
+  /** How the endpoints of a Backend are connected to. */
+  connectorOf(plan: Backend): Connector
   readonly endpoints: EndpointTable
   readonly metrics: WorkerMetrics
   readonly registry: FilterRegistry
@@ -86,7 +88,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     metrics,
     metricsRow: (id) => edges.metricsRow(id),
     mayDial: (address, port) => guard !== undefined && guard.refuses(address, port) === undefined,
-    connector: edges.connector,
+    connectorOf: (plan) => edges.connectorOf(plan),
     budget,
     limits: { head: 65_536, headers: 100, uri: 16_384 },
   })

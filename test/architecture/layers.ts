@@ -41,6 +41,9 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
   },
 }
 
+/** Folders that wait for time by the contract of timers (`TimerClock` of lib/clock.ts) and call no timer themselves. */
+export const TIMED_BY_CONTRACT: readonly string[] = ['source', 'admin', 'control', 'cli', 'supervisor']
+
 /** Layers 0 to this one are pure: no sockets, files, timers, process, clock or chance. */
 export const LAST_PURE_LAYER = 7
 

@@ -13,6 +13,7 @@ import {
   ROOMS,
   type Rooms,
   SOFT_LINES,
+  TIMED_BY_CONTRACT,
 } from './layers.ts'
 
 /** Paths below `src/`, with forward slashes. */
@@ -34,7 +35,13 @@ export function judge(tree: SourceTree): string[] {
   for (const [path, text] of tree) files.set(path, read(path, text))
   const faults: string[] = []
   for (const file of files.values())
-    faults.push(...layerFaults(file, files), ...roomFaults(file), ...purityFaults(file), ...shapeFaults(file))
+    faults.push(
+      ...layerFaults(file, files),
+      ...roomFaults(file),
+      ...purityFaults(file),
+      ...timerFaults(file),
+      ...shapeFaults(file),
+    )
   const long = [...files.values()].filter((file) => file.lines > SOFT_LINES)
   if (long.length > files.size * MAX_LONG_SHARE)
     faults.push(
@@ -194,6 +201,17 @@ function impureGlobal(tokens: readonly Token[], at: number): string | undefined 
   if (text === 'Math' && after === '.' && member === 'random') return 'Math.random'
   if (text === 'crypto' && after === '.' && /^(random|getRandom)/.test(member ?? '')) return `crypto.${member}`
   return undefined
+}
+
+function timerFaults(file: SourceFile): string[] {
+  if (!TIMED_BY_CONTRACT.includes(file.folder)) return []
+  const lines = [
+    ...file.imports.filter(({ specifier }) => /^(node:)?timers/.test(specifier)).map(({ line }) => line),
+    ...file.tokens.flatMap(({ kind, text, line }, i) =>
+      kind === 'word' && TIMERS.has(text) && file.tokens[i - 1]?.text !== '.' ? [line] : [],
+    ),
+  ]
+  return lines.map((line) => `${file.path}:${line}: a timer of its own; take a TimerClock (src/lib/clock.ts)`)
 }
 
 function shapeFaults(file: SourceFile): string[] {

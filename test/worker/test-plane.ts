@@ -85,7 +85,7 @@ export class TestPlane {
       workers: 1,
       clock,
       random: Math.random,
-      connector,
+      connectorOf: () => connector,
       endpoints: this.endpoints,
       metrics: this.metrics,
       registry,
