@@ -155,8 +155,8 @@ export class EventRecorder {
   /** Where room is scarce, a namespace gets some only while it has less than the one with the most. */
   #makeRoom(namespace: string): boolean {
     if (this.#queue.ready < MAX_WAITING) return true
-    if (this.#queue.readyOf(namespace) + 1 >= this.#queue.readyOfCrowd) return false
-    const dropped = this.#queue.dropOfCrowd()
+    if (this.#queue.readyOf(namespace) + 1 >= this.#queue.readyOfLargestGroup) return false
+    const dropped = this.#queue.dropFromLargestGroup()
     if (dropped === undefined) return false
     this.#known.delete(namespaceIn(dropped), nameIn(dropped))
     this.#dropped++

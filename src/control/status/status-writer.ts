@@ -7,6 +7,7 @@
 import type { Condition, ObjectStatus } from '../../api/condition.ts'
 import { apiVersionOf, KINDS } from '../../api/kinds.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
+import { SlicedWork, type TimeSlice } from '../../lib/time-slice.ts'
 import { timestamp } from '../../lib/timestamp.ts'
 import type { Rate } from '../../lib/token-bucket.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
@@ -66,8 +67,8 @@ const RATE: Rate = { perSecond: 50, burst: 100 }
 
 const PARALLEL = 8
 
-/** Objects in one turn, some 20 µs each. */
-const READ_AT_ONCE = 64
+/** Statuses parsed in one step, some 20 µs each. */
+const PARSED_AT_ONCE = 8
 
 const PATIENCE: Milliseconds = 10_000
 
@@ -81,12 +82,13 @@ export class StatusWriter implements StatusSubscriber {
   readonly #aborts = new AbortController()
   /** Undefined as long as they are not known: then those that an object has stay. */
   #addresses: readonly Address[] | undefined
-  #cancelReading: (() => void) | undefined
+  readonly #parsing: SlicedWork
 
   constructor(options: StatusWriterOptions) {
     this.#options = options
     const { time, random, rate = RATE, events } = options
     this.#written = new WrittenStatuses(time)
+    this.#parsing = new SlicedWork(time, (slice) => this.#parse(slice))
     this.#failures = new WriteFailures(random, (message) => events.problem(message))
     this.#queue = new WorkQueue({
       time,
@@ -110,7 +112,7 @@ export class StatusWriter implements StatusSubscriber {
   /** All events of the source, whatever the kind. */
   accept(events: readonly SourceEvent[]): void {
     this.#look(this.#seen.accept(events).filter((id) => this.#desired.get(id) !== undefined))
-    this.#readOn()
+    if (this.#seen.unread > 0) this.#parsing.schedule()
   }
 
   begin(): void {
@@ -147,7 +149,7 @@ export class StatusWriter implements StatusSubscriber {
   /** What is under way is given up. */
   stop(): void {
     this.#queue.stop()
-    this.#cancelReading?.()
+    this.#parsing.stop()
     this.#aborts.abort()
   }
 
@@ -159,13 +161,10 @@ export class StatusWriter implements StatusSubscriber {
    * Thousands come at once; their statuses are parsed in steps, also those that are not compared, since a parsed one
    * takes less room.
    */
-  #readOn(): void {
-    if (this.#seen.unread === 0 || this.#cancelReading !== undefined || this.#aborts.signal.aborted) return
-    this.#cancelReading = this.#options.time.after(0, () => {
-      this.#cancelReading = undefined
-      this.#seen.readSome(READ_AT_ONCE)
-      this.#readOn()
-    })
+  #parse(slice: TimeSlice): boolean {
+    do this.#seen.readSome(PARSED_AT_ONCE)
+    while (this.#seen.unread > 0 && !slice.over)
+    return this.#seen.unread > 0
   }
 
   #plan(id: string): Plan {
