@@ -1,4 +1,4 @@
-/** The error of a request to the API server: callers choose the next step by its reason, and people read its message. */
+/** The error of a request to the API server. Callers decide by its reason; its message is shown to users. */
 import type { Milliseconds } from '../../lib/clock.ts'
 
 /** The values of `ApiError.reason` when no response carries one. */

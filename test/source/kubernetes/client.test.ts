@@ -181,7 +181,7 @@ describe('a client of the API server', () => {
     ))
 
   it('times out when a connection cannot be established, and reports a refused one', async () => {
-    // Listens, with a queue that is full: further connections get no answer.
+    // Listens with a full backlog: further connections get no response.
     const server = createServer()
     await new Promise<void>((resolve) => server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, resolve))
     const { port } = server.address() as { port: number }
@@ -220,7 +220,7 @@ describe('a client of the API server', () => {
       }
       await client.list(ROUTES, {}, sink, never)
       assert.equal(resets, 2)
-      // But a write may have been done.
+      // A write may have been applied, so it is not retried.
       resets = 0
       assert.equal((await refusal(client.create(ROUTES, route('a')))).reason, 'Unreachable')
       assert.equal(resets, 1)
@@ -391,7 +391,7 @@ describe('credentials in a cluster', () => {
           advance(60_000)
           await client.list(ROUTES, {}, sink, never)
           assert.deepEqual([client.dispatchers, api.connections], [1, before], 'a token needs no connection')
-          // Rotated: both for a while, then only the new one.
+          // Rotation: both CAs at first, then only the new one.
           await write('ca.crt', root.cert + other.cert)
           advance(60_000)
           await client.list(ROUTES, {}, sink, never)

@@ -116,7 +116,7 @@ describe('the watches of a Kubernetes source', () => {
       const changed = heard.changed.bind(heard)
       heard.changed = (events: SourceEvent[]) => {
         changed(events)
-        // As the control thread does: what objects refer to is known when they are.
+        // Like the control thread, which reports references as objects arrive.
         if (events.some(({ kind }) => kind === 'Backend')) source.interest(services('a'))
       }
       source.start(heard)
@@ -191,7 +191,7 @@ describe('many referenced objects of a kind in a namespace', () => {
       assert.deepEqual(watched(api.openWatches), ['backends', 'routes', 'secrets shop'])
       assert.equal(heard.events.length, 50, 'nothing was told twice, nothing taken back')
       assert.ok(heard.events.every(({ type }) => type === 'upsert'))
-      // Now it is this watch that tells, and only of those.
+      // Now the common watch delivers, and only referenced objects.
       api.put(secret('s7', 'shop', 'Qg=='))
       api.put(secret('s55', 'shop', 'Qg=='))
       api.remove(secret('s8'))
@@ -313,7 +313,7 @@ describe('a namespace with ever new references to Services', () => {
           false,
           'it is not said to be not there',
         )
-        // And in the end all of them are read.
+        // Eventually all of them are read.
         api.put(service('new-19-9', 'noisy'))
         await heard.until(() => heard.objects.has('Service noisy/new-19-9'), 'the last of them')
       },
@@ -333,7 +333,7 @@ describe('cluster-wide watches of Services', () => {
       api.put(slice('unused-1', 'unused', '10.0.0.2', place))
     }
   }
-  /** As control does it: every batch that comes says what it refers to. */
+  /** Like control: reports the references of every batch. */
   const referring = ({ source, heard }: World) => {
     const named = new Set<string>()
     const changed = heard.changed.bind(heard)
@@ -344,7 +344,7 @@ describe('cluster-wide watches of Services', () => {
     }
   }
 
-  /** A cluster that holds all of these, and somebody who refers to them. */
+  /** A cluster with all of these objects, and Routes that refer to them. */
   const inFullCluster = (work: (world: World) => Promise<void>) =>
     inCluster(async (world) => {
       fill(world)
@@ -701,7 +701,7 @@ describe('a source and its handler', () => {
         while (performance.now() < end);
       }
       for (let i = 0; i < 3_000; i++) api.put(route(`r${i}`))
-      // Behind all of these.
+      // Queued behind all of these.
       const began = performance.now()
       let routesBefore = 0
       await heard.until(() => heard.objects.size > 200, 'a part of the Routes')

@@ -1,4 +1,4 @@
-/** One reflector on a fake API server, and everything it told. */
+/** Runs one reflector on a fake API server and records the calls of its handler. */
 import assert from 'node:assert/strict'
 import type { Kind } from '../../../src/api/kinds.ts'
 import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
@@ -54,7 +54,7 @@ export class RecordingHandler {
       let timer: NodeJS.Timeout | undefined
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve)
-        // Not everything that is waited for is told to a handler.
+        // Some conditions do not depend on calls of the handler.
         timer = setTimeout(resolve, Math.min(left, 10))
       })
       clearTimeout(timer)
@@ -83,7 +83,7 @@ export interface Observed {
   readonly api: FakeApi
   readonly told: RecordingHandler
   readonly reflector: Reflector
-  /** Requests of one sort so far. */
+  /** Requests with one verb so far. */
   asked(verb: Asked['verb']): Asked[]
 }
 
@@ -93,7 +93,7 @@ type Options = Partial<ReflectorOptions> & {
   readonly client?: ConstructorParameters<typeof KubernetesClient>[2]
 }
 
-/** Gives a reflector of Routes to a test, not started. */
+/** Passes a reflector of Routes to a test, not started. */
 export function observe(run: (observed: Observed) => Promise<void>, options: Record<string, never> | object = {}) {
   const {
     api: apiOptions,

@@ -7,7 +7,7 @@ import { ListReader } from '../../../src/source/kubernetes/list-reader.ts'
 
 const LIMIT = 1_048_576
 
-/** Cut wherever chance wants, each piece in memory of its own that is overwritten afterwards, as a socket's may be. */
+/** Random chunks, each in a buffer of its own that is overwritten afterwards, as a socket may do. */
 function feed(bytes: Buffer, cuts: readonly number[], push: (chunk: Buffer) => void): void {
   const places = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b)
   let from = 0
@@ -46,7 +46,7 @@ describe('the incremental list reader', () => {
     })
     fc.assert(
       fc.property(list, cuts, ({ items, next, order, indent }, cuts) => {
-        // What follows the items may itself have members of that name, only deeper.
+        // Other values may contain members named `items`, nested deeper.
         const all: Record<string, unknown> = {
           kind: 'RouteList',
           metadata: { resourceVersion: '7', continue: next, items: ['no'] },

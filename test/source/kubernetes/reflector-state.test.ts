@@ -1,4 +1,4 @@
-/** The musts of a reflector about what it knows and whom it tells; the first five are in reflector.test.ts. */
+/** Requirements 6 to 11 of a reflector: its store and its calls. The first five are in reflector.test.ts. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { ListSink, ListWatcher, WatchSink } from '../../../src/source/kubernetes/client.ts'
@@ -17,7 +17,7 @@ const stored = (name: string, resourceVersion: string, uid = name) => ({
 const event = (type: string, object: unknown) => `${JSON.stringify({ type, object })}\n`
 
 describe('6. a stopped reflector', () => {
-  /** A client that does not care about signals: everything comes, late. */
+  /** A client that ignores signals: everything arrives, late. */
   function lateClient() {
     const lists: { sink: ListSink; end: () => void }[] = []
     const watches: { sink: WatchSink; end: () => void }[] = []
@@ -433,7 +433,7 @@ describe('11. a reflector uses a watch-list', () => {
         api.put(route('a'))
         api.intercept = ({ query }, response) => {
           if (!query.has('sendInitialEvents')) return false
-          // As an old server does that does not know the parameter: from now on, and no bookmark that says so.
+          // Like an old server that ignores the parameter: the watch begins now, without a final bookmark.
           response.writeHead(200, JSON_HEAD).flushHeaders()
           return true
         }

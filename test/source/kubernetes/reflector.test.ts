@@ -1,4 +1,4 @@
-/** Every "must" of a reflector, under its own name. */
+/** Requirements 1 to 5 of a reflector, each in a suite of its own. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
@@ -93,7 +93,7 @@ describe('1. a reflector lists', () => {
           if (verb !== 'list') return false
           const page = Number(query.get('continue') ?? 0)
           const next = page < 2 ? String(page + 1) : ''
-          // Members in another order than usual.
+          // Members in an unusual order.
           send(response, 200, { items: pages[page], metadata: { continue: next, resourceVersion: String(9 - page) } })
           return true
         }

@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { TurnBudget } from '../../../src/source/kubernetes/turn-budget.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 
-/** Work that takes as long as it says, by a clock of its own. */
+/** Work of a given duration on a fake clock. */
 function bench(budget: number) {
   let time = 0
   const done: string[] = []

@@ -1,4 +1,4 @@
-/** A source on a fake API server, with waits that are short. */
+/** A source on a fake API server, with short waits. */
 
 import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
 import { StaticCredentials } from '../../../src/source/kubernetes/credentials.ts'
@@ -59,7 +59,7 @@ export async function open(
 
 export const NOTHING: Interest = new Map()
 
-/** Until something holds that no handler is told of. */
+/** Polls a condition that no call of the handler reports. */
 export async function eventually(condition: () => boolean, what: string, milliseconds = 5_000): Promise<void> {
   const end = performance.now() + milliseconds
   while (!condition()) {
