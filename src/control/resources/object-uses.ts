@@ -27,7 +27,7 @@ export function usesOf(resource: Resource<KubeObject> | undefined): (readonly [s
   )
 }
 
-/** Hostnames that it claims here; the hosts that nobody names are nobody's. */
+/** Hostnames that it claims here; hosts without a name belong to no namespace. */
 export function hostnamesOf(resource: Resource<KubeObject> | undefined, settings: SettingsObject): readonly string[] {
   const kind = resource?.object.kind
   const routes =
