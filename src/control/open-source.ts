@@ -96,8 +96,8 @@ class ClusterSource implements Source {
     this.#loaded?.interest?.(interest)
   }
 
-  knows(kind: Kind, key: string, target: string): boolean {
-    return this.#loaded?.knows?.(kind, key, target) ?? false
+  hasRead(kind: Kind, key: string, target: string): boolean {
+    return this.#loaded?.hasRead?.(kind, key, target) ?? false
   }
 
   async stop(): Promise<void> {

@@ -95,38 +95,37 @@ export interface SourceHandler {
 }
 
 /**
- * What something refers to: by kind, the keys of the objects. A cluster holds far more of the kinds that are not always
- * read than we have any business with, so only what is named here is read; of a kind that is read by a label (endpoint
- * slices), what belongs to the objects named here; of a kind that is read as a whole, all as soon as any is named.
+ * The objects that others refer to: keys by kind. A cluster contains many objects that Headgate does not need, so only
+ * these are read; for a kind that is selected by a label (EndpointSlices), the objects that belong to these; for a kind
+ * that is read as a whole, all objects as soon as one is referred to.
  */
 export type Interest = ReadonlyMap<string, ReadonlySet<string>>
 
 /**
- * Where resources come from: a folder, or an API server. A source never throws after `start` and never forgets what
- * it has read because it cannot be read any more: absence must be seen, not inferred from a failure.
+ * The source of resources: a folder, or an API server. A source never throws after `start` and never deletes an object
+ * because a read fails: an absence must be observed, not inferred from a failure.
  */
 export interface Source {
-  /** Begins to read and to watch. Events arrive in later turns of the event loop, none before this returns. */
+  /** Starts to read and to watch. Events arrive in later turns of the event loop, none before this returns. */
   start(handler: SourceHandler): void
   /**
-   * From now on this is what is referred to; nothing else of these kinds is told, and what is not needed any more is
-   * deleted. Before the first call nothing is needed. `synced` waits for what is named by the time `changed` has
-   * returned for the objects that name it. A source that reads everything anyway has no such method.
+   * Sets the objects that are referred to; no others of these kinds are emitted, and those that are not referred to any
+   * more are deleted. Before the first call none is. `synced` waits for the objects set when `changed` has returned for
+   * the objects that refer to them. Absent in a source that always reads everything.
    */
   interest?(interest: Interest): void
   /**
-   * Whether it has read what there is of an object, so that one it has not told is not there. A source that reads
-   * everything anyway has no such method.
+   * Whether the source has read an object, so that it does not exist unless it was emitted. Absent in a source that
+   * always reads everything.
    *
-   * @param subject name by which the object is asked for; of an EndpointSlice, its Service
+   * @param subject name by which the object is read; the Service's name for an EndpointSlice
    */
-  knows?(kind: Kind, key: string, subject: string): boolean
-  /** Resolves when nothing is open any more. No call reaches the handler from the moment this is called. */
+  hasRead?(kind: Kind, key: string, subject: string): boolean
+  /** Resolves when all files and connections are closed. The handler is not called after the call of `stop`. */
   stop(): Promise<void>
   /**
-   * Where the value at `path` of an object stands, or the nearest place around it when the path is missing;
-   * `undefined` for an object that did not come from a file (or not any more). Slow (parses the file again): for
-   * problems only.
+   * The location of the value at `path` of an object, or of the nearest existing ancestor; `undefined` for an object
+   * that is not defined in a file (any more). Slow, because it parses the file again: for problems only.
    */
   locate(kind: Kind, key: string, path: readonly (string | number)[]): SourceLocation | undefined
 }

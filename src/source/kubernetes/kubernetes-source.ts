@@ -93,7 +93,7 @@ export class KubernetesSource implements ReadTrackingSource {
     if (this.#settled && !this.#stopped) this.#meet(interest)
   }
 
-  knows(kind: Kind, key: string, subject: string): boolean {
+  hasRead(kind: Kind, key: string, subject: string): boolean {
     if (this.#deltaQueue.holds(kind, key)) return false
     const namespace = key.slice(0, key.indexOf('/'))
     const own = this.#own.filter(({ scope }) => scope.kind === kind && (scope.namespace ?? namespace) === namespace)
@@ -101,8 +101,8 @@ export class KubernetesSource implements ReadTrackingSource {
     if (this.#table[kind]?.read === 'collection') return (this.#collections.get(kind)?.state ?? 'synced') === 'synced'
     if (!this.#settled) return false
     const whole = this.#subjects.get(`${kind} `)
-    if (whole !== undefined) return whole.knows(`${namespace}/${subject}`)
-    return this.#subjects.get(`${kind} ${namespace}`)?.knows(subject) ?? true
+    if (whole !== undefined) return whole.hasRead(`${namespace}/${subject}`)
+    return this.#subjects.get(`${kind} ${namespace}`)?.hasRead(subject) ?? true
   }
 
   async stop(): Promise<void> {

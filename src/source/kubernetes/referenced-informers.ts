@@ -105,7 +105,7 @@ export class ReferencedInformers {
   }
 
   /** Whether all there is of a subject was told; of one that nobody asks for, nothing is. */
-  knows(name: string): boolean {
+  hasRead(name: string): boolean {
     if (!this.#covers(name)) return !this.#wanted.has(name)
     if (this.#singles.get(name)?.state === 'synced') return true
     return this.#wide?.subjects.has(name) === true && this.#wide.state === 'synced'

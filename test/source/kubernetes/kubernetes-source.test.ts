@@ -308,7 +308,7 @@ describe('a namespace that names ever new Services', () => {
         assert.ok(whole.length <= 2, `${whole.length} lists of all Services in a fifth of a second`)
         const ofNoisy = watched(api.openWatches).filter((text) => text.startsWith('services noisy'))
         assert.ok(ofNoisy.length <= 5, `${ofNoisy.length} watches of its own`)
-        assert.equal(source.knows?.('Service', 'noisy/new-19-9', 'new-19-9'), false, 'it is not said to be not there')
+        assert.equal(source.hasRead?.('Service', 'noisy/new-19-9', 'new-19-9'), false, 'it is not said to be not there')
         // And in the end all of them are read.
         api.put(service('new-19-9', 'noisy'))
         await heard.until(() => heard.objects.has('Service noisy/new-19-9'), 'the last of them')
@@ -377,16 +377,16 @@ describe('Services of a whole cluster', () => {
         held = response
         return true
       }
-      assert.equal(source.knows('Service', 'team-1/a', 'a'), false, 'nothing was asked for yet')
+      assert.equal(source.hasRead('Service', 'team-1/a', 'a'), false, 'nothing was asked for yet')
       source.start(heard)
       await heard.untilHas('Service team-1/a')
-      await eventually(() => held !== undefined && source.knows('Service', 'team-1/a', 'a'), 'Services are known')
-      assert.equal(source.knows('EndpointSlice', 'team-1/a-1', 'a'), false)
-      assert.equal(source.knows('EndpointSlice', 'team-1/unused-1', 'unused'), true, 'nobody asks for it')
+      await eventually(() => held !== undefined && source.hasRead('Service', 'team-1/a', 'a'), 'Services are known')
+      assert.equal(source.hasRead('EndpointSlice', 'team-1/a-1', 'a'), false)
+      assert.equal(source.hasRead('EndpointSlice', 'team-1/unused-1', 'unused'), true, 'nobody asks for it')
       api.intercept = undefined
       held!.writeHead(503).end()
       await heard.untilSynced()
-      assert.equal(source.knows('EndpointSlice', 'team-1/a-1', 'a'), true)
+      assert.equal(source.hasRead('EndpointSlice', 'team-1/a-1', 'a'), true)
     }),
   )
 
