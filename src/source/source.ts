@@ -95,9 +95,9 @@ export interface SourceHandler {
 }
 
 /**
- * The objects that others refer to: keys by kind. A cluster contains many objects that Headgate does not need, so only
- * these are read; for a kind that is selected by a label (EndpointSlices), the objects that belong to these; for a kind
- * that is read as a whole, all objects as soon as one is referred to.
+ * The keys of the referenced objects by kind. Of kinds that are not always read, a source reads only the objects named
+ * here; of a kind that is read by a label (endpoint slices), the objects that belong to those named here; of a kind
+ * that is read as a collection, all objects as soon as one is named.
  */
 export type Interest = ReadonlyMap<string, ReadonlySet<string>>
 
@@ -109,23 +109,23 @@ export interface Source {
   /** Starts to read and to watch. Events arrive in later turns of the event loop, none before this returns. */
   start(handler: SourceHandler): void
   /**
-   * Sets the objects that are referred to; no others of these kinds are emitted, and those that are not referred to any
-   * more are deleted. Before the first call none is. `synced` waits for the objects set when `changed` has returned for
-   * the objects that refer to them. Absent in a source that always reads everything.
+   * Replaces the set of referenced objects: only these are delivered, and others are deleted. Empty before the first
+   * call. `synced` waits for the objects named by the time `changed` has returned for the objects that refer to them.
+   * Absent for a source that reads everything.
    */
   interest?(interest: Interest): void
   /**
-   * Whether the source has read an object, so that it does not exist unless it was emitted. Absent in a source that
-   * always reads everything.
+   * Whether the object has been read, so that an object that was not delivered does not exist. Absent for a source
+   * that reads everything.
    *
-   * @param subject name by which the object is read; the Service's name for an EndpointSlice
+   * @param subject name by which the object is requested; for an EndpointSlice, its Service
    */
-  hasRead?(kind: Kind, key: string, subject: string): boolean
-  /** Resolves when all files and connections are closed. The handler is not called after the call of `stop`. */
+  hasSynced?(kind: Kind, key: string, subject: string): boolean
+  /** Closes everything. The handler is not called from the moment of the call. */
   stop(): Promise<void>
   /**
-   * The location of the value at `path` of an object, or of the nearest existing ancestor; `undefined` for an object
-   * that is not defined in a file (any more). Slow, because it parses the file again: for problems only.
+   * Location of the value at `path` of an object, or of its nearest parent when the path is missing; `undefined` for
+   * an object that is not from a file (any more). Slow, since it parses the file again: for problems only.
    */
   locate(kind: Kind, key: string, path: readonly (string | number)[]): SourceLocation | undefined
 }
