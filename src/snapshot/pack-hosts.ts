@@ -87,7 +87,7 @@ export class PackedHosts {
     this.frontends.release(former)
     if (placement.own !== undefined) this.#removeOthers(hostname, placement)
     placement.host = host
-    yield* this.settle()
+    if (this.#debts.length > 0) yield* this.settle()
   }
 
   *#placeGroups(placement: Placement, { partition, own }: Host): Generator<void> {
