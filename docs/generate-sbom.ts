@@ -7,6 +7,7 @@
  *     node docs/generate-sbom.ts --cyclonedx   prints CycloneDX
  */
 import { readFileSync, writeFileSync } from 'node:fs'
+import { wrapProse } from './wrap-prose.ts'
 
 interface Locked {
   readonly version: string
@@ -55,13 +56,11 @@ export function sbomPage(): string {
   const licenses = [...Map.groupBy(packages, ({ license }) => license)].map(([name, { length }]) => ({ name, length }))
   const counts = licenses.toSorted((a, b) => b.length - a.length).map(({ name, length }) => `${name} ${length}`)
   const direct = packages.filter((entry) => entry.direct)
-  return `# Bill of materials
+  return wrapProse(`# Bill of materials
 
-Written by \`docs/generate-sbom.ts\` from the lock file. ${packages.length} packages are in the image and are installed with the npm package; ${direct.length} of them are our own
-choice ([reasons](dependencies.md)), the others are theirs. None has an install script. By licence: ${counts.join(', ')}.
+Written by \`docs/generate-sbom.ts\` from the lock file. ${packages.length} packages are in the image and are installed with the npm package; ${direct.length} of them are direct dependencies ([reasons](dependencies.md)), the others are transitive. None has an install script. By licence: ${counts.join(', ')}.
 
-Besides these: Node.js 26 and the libraries of the base image (or, from npm, one \`node-*\` package for the platform), and nothing else. In the image
-\`/app/sbom.cdx.json\` says the same in CycloneDX, with SHA-512 digests:
+In addition, there are Node.js 26 and the libraries of the base image (or, from npm, one \`node-*\` package for the platform). In the image \`/app/sbom.cdx.json\` contains the same list in CycloneDX, with SHA-512 digests:
 
 \`\`\`
 kubectl --namespace headgate-system exec deployment/headgate -- node -p "fs.readFileSync('/app/sbom.cdx.json', 'utf8')"
@@ -69,8 +68,8 @@ kubectl --namespace headgate-system exec deployment/headgate -- node -p "fs.read
 
 | package | version | licence | |
 |---|---|---|---|
-${packages.map((entry) => `| \`${entry.name}\` | ${entry.version} | ${entry.license} | ${entry.direct ? 'our choice' : ''} |`).join('\n')}
-`
+${packages.map((entry) => `| \`${entry.name}\` | ${entry.version} | ${entry.license} | ${entry.direct ? 'direct' : ''} |`).join('\n')}
+`)
 }
 
 export function cycloneDx(): string {

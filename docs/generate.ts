@@ -1,6 +1,6 @@
 /**
- * Writes docs/reference/{route,backend,settings}.md from the descriptions in the schemas, so that the reference says
- * what `kubectl explain` says.
+ * Writes docs/reference/{route,backend,settings}.md from the descriptions in the schemas, so that the reference equals
+ * the output of `kubectl explain`.
  *
  *     node docs/generate.ts            write
  *     node docs/generate.ts --check    fail where a page differs
@@ -9,6 +9,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { parse } from 'yaml'
 import { UNBUILT, type Unbuilt } from '../src/api/not-implemented.ts'
 import type { Schema } from '../src/api/schema-dialect.ts'
+import { wrapProse } from './wrap-prose.ts'
 
 const root = new URL('../', import.meta.url)
 
@@ -84,10 +85,10 @@ function write(page: Page): string {
   const parts = [
     `<!-- Written by docs/generate.ts from the schemas; change it there. -->\n# ${page.title}`,
     page.intro,
-    'Fields with † are part of the API and not built yet in this version: they are refused by name, never ignored.',
+    'Fields with † are part of the API and not implemented in this version: they are rejected by name, never ignored.',
   ]
   writeObject(page, page.schema, page.prefix, parts)
-  return `${parts.join('\n\n')}\n`
+  return wrapProse(`${parts.join('\n\n')}\n`)
 }
 
 function writeObject(page: Page, schema: Schema, path: string, parts: string[]): void {

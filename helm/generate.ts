@@ -9,6 +9,7 @@
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { parse, parseDocument } from 'yaml'
 import { UNBUILT } from '../src/api/not-implemented.ts'
+import { type Right, rightsOf } from '../src/api/rights.ts'
 
 type Node = Record<string, unknown>
 
@@ -58,6 +59,7 @@ export function generated(): Map<string, string> {
   }
   files.set('helm/headgate/values.schema.json', `${JSON.stringify(valuesSchema())}\n`)
   files.set('helm/headgate/files/unbuilt.json', unbuilt())
+  files.set('helm/headgate/templates/_kinds.tpl', rulesOfKinds())
   files.set('docs/chart.md', withTable(read('docs/chart.md')))
   return files
 }
@@ -71,6 +73,23 @@ function crd(text: string): [name: string, text: string] {
     metadata[1]!,
     text.replace(/^#.*\n/, '# Written by helm/generate.ts from crds/.\n').replace(metadata[0], kept),
   ]
+}
+
+/** The part of the roles that follows from the table of kinds (src/api/kinds.ts). */
+function rulesOfKinds(): string {
+  const { namespaced, cluster } = rightsOf()
+  const define = (name: string, rights: readonly Right[]) =>
+    `{{- define "headgate.${name}" -}}\n${rights.map(ruleText).join('\n')}\n{{- end -}}\n`
+  return [
+    '{{/* Written by helm/generate.ts from the table of kinds, src/api/kinds.ts. */}}\n',
+    define('rulesOfKinds', namespaced),
+    define('rulesOfClusterKinds', cluster),
+  ].join('')
+}
+
+function ruleText({ apiGroup, resources, verbs }: Right): string {
+  const group = apiGroup === '' ? '""' : apiGroup
+  return `- apiGroups: [${group}]\n  resources: [${resources.join(', ')}]\n  verbs: [${verbs.join(', ')}]`
 }
 
 /** For `headgate.check`: pods would refuse these settings at their start, when the upgrade is done. */

@@ -194,6 +194,25 @@ describe('the judge itself', () => {
       assert.deepEqual(judge(new Map([['proxy/a.ts', source]])), [])
     })
 
+  it('refuses timers of their own where the contract of timers is, wherever they come from', () => {
+    for (const source of [
+      'setTimeout(() => {}, 1)',
+      "import { setTimeout } from 'node:timers/promises'",
+      'run(setInterval)',
+    ])
+      for (const folder of ['control', 'source', 'supervisor', 'admin'])
+        assert.match(judge(new Map([[`${folder}/a.ts`, source]])).join(), /a timer of its own/)
+    assert.deepEqual(
+      judge(
+        new Map([
+          ['thread/a.ts', 'setTimeout(() => {}, 1)'],
+          ['control/a.ts', 'socket.setTimeout(1)'],
+        ]),
+      ),
+      [],
+    )
+  })
+
   it('allows what only computes in a pure layer', () => {
     const source = [
       "import { isIP } from 'node:net'",
@@ -207,7 +226,7 @@ describe('the judge itself', () => {
     assert.deepEqual(judge(new Map([['policy/a.ts', source]])), [])
   })
 
-  it('refuses barrels, default exports, empty names, odd names and long files', () => {
+  it('rejects barrels, default exports, empty names, odd names, wide comments and long files', () => {
     const lib = { 'lib/a.ts': 'export const a = 1' }
     assert.match(soleFault({ ...lib, 'lib/all.ts': "export { a } from './a.ts'" }), /barrel/)
     assert.match(soleFault({ ...lib, 'lib/all.ts': "export const own = 1\nexport * from './a.ts'" }), /barrel/)
@@ -216,6 +235,12 @@ describe('the judge itself', () => {
     assert.match(soleFault({ 'lib/string-utils.ts': '' }), /says nothing/)
     assert.match(soleFault({ 'lib/common/time.ts': '' }), /says nothing/)
     assert.match(soleFault({ 'lib/MyClass.ts': '' }), /kebab-case/)
+    assert.match(
+      soleFault({ 'lib/a.ts': `/** ${'a'.repeat(118)} */` }),
+      /lib\/a\.ts:1: a comment line over 120 columns/,
+    )
+    assert.match(soleFault({ 'lib/a.ts': `// ${'a'.repeat(118)}` }), /comment line over 120/)
+    assert.deepEqual(judge(new Map([['lib/a.ts', `// https://example.test/${'a'.repeat(118)}`]])), [])
     const faults = judge(new Map([['lib/a.ts', '\n'.repeat(401)]]))
     assert.deepEqual(faults, [
       'lib/a.ts: 401 lines; split it, 400 is the most',

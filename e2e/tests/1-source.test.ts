@@ -6,6 +6,7 @@ import { KubeConfigCredentials } from '../../src/source/kubernetes/kube-config.t
 import { KubernetesSource } from '../../src/source/kubernetes/kubernetes-source.ts'
 import { collectionPath, objectPath, resourceOf } from '../../src/source/kubernetes/resources.ts'
 import type { Source, SourceEvent, SourceHandler } from '../../src/source/source.ts'
+import { systemTimers } from '../../src/thread/system-timers.ts'
 import { interestIn, type Manifest, sourceSuite } from '../../test/suite/source.ts'
 import { type Api, CRDS, freshNamespace, kubectl, openApi } from '../lib/kubernetes.ts'
 import { until } from '../lib/wait.ts'
@@ -31,14 +32,14 @@ after(async () => {
 
 sourceSuite('a real API server', async () => {
   for (const kind of KINDS) await empty(kind)
-  const credentials = new KubeConfigCredentials({ now: () => performance.now() })
+  const credentials = new KubeConfigCredentials({ time: systemTimers })
   const { server } = await credentials.access()
-  const client = new KubernetesClient(credentials)
+  const client = new KubernetesClient(credentials, systemTimers)
   const whole = new KubernetesSource({
     client,
     server,
     random: Math.random,
-    now: () => performance.now(),
+    time: systemTimers,
     failed: (error) => {
       throw error
     },

@@ -1,9 +1,8 @@
 /**
  * The cost of an object: what it takes to compile it, to keep it in the routing tables, and to compare requests with
- * it. Lists multiply (hostnames × listeners × matches × conditions: what is kept to some listeners may have to be stored
- * for each of them), and a short pattern may compile to a large program, so that an
- * object inside every limit of its schema could stop an installation. The cost is read off the object before anything
- * else is done with it.
+ * it. Lists multiply (hostnames × listeners × matches × conditions: what is kept to some listeners may have to be
+ * stored for each of them), and a short pattern may compile to a large program, so that an object inside every limit of
+ * its schema could stop an installation. The cost is read off the object before anything else is done with it.
  *
  * One unit is about 16 bytes of packed tables, or a microsecond of one thread.
  */

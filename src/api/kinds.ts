@@ -1,6 +1,6 @@
 /**
- * The table of kinds: one row for each kind of object that is read. What is watched, how an object is validated, what is
- * kept of it and which rights a role needs follow from the row and its extractor of references; nothing else lists
+ * The table of kinds: one row for each kind of object that is read. What is watched, how an object is validated, what
+ * is kept of it and which rights a role needs follow from the row and its extractor of references; nothing else lists
  * kinds.
  */
 import type { Backend } from './backend.ts'

@@ -33,7 +33,6 @@ const UNBUILT_POLICIES: readonly Unbuilt[] = [
   { field: 'mirror' },
   { field: 'fault', accepted: [{}] },
   { field: 'plugins', accepted: [[]] },
-  { field: 'retry.codes', accepted: [[]] },
 ]
 
 /** A row is built, whatever stands here. */

@@ -27,8 +27,8 @@ export interface Reference {
 }
 
 /**
- * `Traffic`: requests are sent there. `Endpoints`: it lists the pods of a Backend. `Policy`: a policy uses it. `Labels`:
- * they decide who may. `Guard`: it tells what must not be dialled.
+ * `Traffic`: requests are sent there. `Endpoints`: it lists the pods of a Backend. `Policy`: a policy uses it.
+ * `Labels`: they decide who may. `Guard`: it tells what must not be dialled.
  */
 export type Purpose = 'Traffic' | 'Endpoints' | 'Policy' | 'Labels' | 'Guard'
 

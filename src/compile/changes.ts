@@ -50,7 +50,7 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
     if (budget.spend(1 + memo.graph.count('Backend', key) / 16)) yield
   }
   if (before.unopened !== resources.unopened) yield* markUnopened(memo, before, resources, budget)
-  for (const { key, after } of before.holds.changesTo(resources.holds)) {
+  for (const { key, after } of before.reservations.changesTo(resources.reservations)) {
     // A name that no Route has any more has a place as long as it is kept.
     if (after !== undefined) hostOf(memo, key)
     work.claims.add(key)
@@ -65,7 +65,7 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
       if (budget.spend(1)) yield
     }
     for (const key of resources.ingresses.keys()) work.statuses.add(refusedKey('Ingress', key))
-    yield* markHolds(memo, resources, budget)
+    yield* markReservations(memo, resources, budget)
   } else if (!sameFrontends(before.settings, resources.settings))
     for (const [key, { plan }] of memo.routes) {
       if (plan.resource.object.spec.listeners !== undefined) work.routes.add(key)
@@ -138,7 +138,7 @@ function* markNamespaces(
     }
     if (budget.spend(1)) yield
   }
-  yield* markHolds(memo, after, budget)
+  yield* markReservations(memo, after, budget)
   for (const id of targetsIn(memo, after)) {
     if (moved.has(namespaceOf(id))) work.targets.add(id)
     if (budget.spend(1)) yield
@@ -146,8 +146,12 @@ function* markNamespaces(
 }
 
 /** Whether they count depends on grants, as claims do. */
-function* markHolds({ work }: CompileState, { holds }: ResourceSet, budget: WorkBudget): Generator<void, void> {
-  for (const hostname of holds.keys()) {
+function* markReservations(
+  { work }: CompileState,
+  { reservations }: ResourceSet,
+  budget: WorkBudget,
+): Generator<void, void> {
+  for (const hostname of reservations.keys()) {
     work.claims.add(hostname)
     work.hosts.add(hostname)
     if (budget.spend(1)) yield

@@ -93,9 +93,9 @@ export interface HostState {
   /** The Routes that name it, by key. */
   readonly routes: Map<string, RouteState>
   /** For the namespace that had it. */
-  hold: Claim | undefined
-  /** The claim of a Route with the age of the hold, which is made once. */
-  backdated: { readonly hold: Claim; readonly of: Claim; readonly claim: Claim } | undefined
+  reservation: Claim | undefined
+  /** The claim of a Route with the age of the reservation, which is made once. */
+  backdated: { readonly reservation: Claim; readonly of: Claim; readonly claim: Claim } | undefined
   /** The oldest claim on exactly this name. */
   first: Claim | undefined
   ownership: Ownership | undefined

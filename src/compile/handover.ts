@@ -14,7 +14,7 @@ export interface Handover {
 /** What has become of the one who had it. */
 export interface FormerOwner {
   /** It was only kept for the namespace. */
-  readonly hold: boolean
+  readonly reservation: boolean
   /** The settings let its namespace have it. */
   readonly granted: boolean
   /** Its namespace's oldest claim now. */
@@ -74,10 +74,10 @@ export class Handovers {
   }
 }
 
-function whyMoved(from: Claim, to: Claim, { hold, granted, still }: FormerOwner): string {
+function whyMoved(from: Claim, to: Claim, { reservation, granted, still }: FormerOwner): string {
   if (!granted) return `the settings do not grant it to namespace ${from.namespace} any more`
   if (still !== undefined) return `${nameOfRoute(to.key)} ${whyFirst(ageOf(to), ageOf(still))}`
-  if (hold) return `the time is over for which it was kept for namespace ${from.namespace}`
+  if (reservation) return `the time is over for which it was kept for namespace ${from.namespace}`
   return `namespace ${from.namespace} has no Route or Ingress for it any more`
 }
 

@@ -38,25 +38,31 @@ function claimsOn(host: HostState, resources: ResourceSet): Claim[] {
   const claims: Claim[] = []
   for (const { plan } of host.routes.values())
     if (tenancy.mayUse(plan.namespace, host.hostname)) claims.push(plan.claim)
-  const hold = tenancy.strict ? holdOn(host, resources) : undefined
-  if (hold === undefined || !tenancy.mayUse(hold.namespace, host.hostname)) return claims
+  const reservation = tenancy.strict ? reservationOf(host, resources) : undefined
+  if (reservation === undefined || !tenancy.mayUse(reservation.namespace, host.hostname)) return claims
   // Its namespace is back: the Route that owns it has the older age.
-  const own = oldestOf(claims.filter(({ namespace }) => namespace === hold.namespace))
-  claims.push(own === undefined ? hold : backdatedClaim(host, hold, own))
+  const own = oldestOf(claims.filter(({ namespace }) => namespace === reservation.namespace))
+  claims.push(own === undefined ? reservation : backdatedClaim(host, reservation, own))
   return claims
 }
 
-/** The same object as long as the hold is the same. */
-function holdOn(host: HostState, { holds }: ResourceSet): Claim | undefined {
-  const hold = holds.get(host.hostname)
-  if (host.hold?.hold !== hold)
-    host.hold = hold && { ...hold, delegates: NONE, enforced: undefined, hold, created: hold.created }
-  return host.hold
+/** The same object as long as the reservation is the same. */
+function reservationOf(host: HostState, { reservations }: ResourceSet): Claim | undefined {
+  const reservation = reservations.get(host.hostname)
+  if (host.reservation?.reservation !== reservation)
+    host.reservation = reservation && {
+      ...reservation,
+      delegates: NONE,
+      enforced: undefined,
+      reservation,
+      created: reservation.created,
+    }
+  return host.reservation
 }
 
-function backdatedClaim(host: HostState, hold: Claim, of: Claim): Claim {
-  if (host.backdated?.hold !== hold || host.backdated.of !== of)
-    host.backdated = { hold, of, claim: { ...of, age: { created: hold.created, key: hold.key } } }
+function backdatedClaim(host: HostState, reservation: Claim, of: Claim): Claim {
+  if (host.backdated?.reservation !== reservation || host.backdated.of !== of)
+    host.backdated = { reservation, of, claim: { ...of, age: { created: reservation.created, key: reservation.key } } }
   return host.backdated.claim
 }
 
@@ -100,7 +106,7 @@ function* buildHost(
   if (tenancyOf(resources).strict) enterOwner(memo, hostname, ownership, claims, owners)
   else memo.owners.delete(hostname)
   yield* recordOutcomes(memo, host, draft, tenancyOf(resources), budget)
-  if (host.routes.size === 0 && !resources.holds.has(hostname)) memo.hosts.delete(hostname)
+  if (host.routes.size === 0 && !resources.reservations.has(hostname)) memo.hosts.delete(hostname)
   memo.work.hosts.delete(hostname)
   if (budget.spend(5)) yield
 }
@@ -110,9 +116,9 @@ function* buildHost(
  * meant for its owner goes to nobody else. Unless the owner has that wildcard itself.
  */
 function withoutHole(ownership: Ownership | undefined, above: readonly HostState[]): Ownership | undefined {
-  if (ownership?.owner.hold === undefined || !ownership.exact) return ownership
+  if (ownership?.owner.reservation === undefined || !ownership.exact) return ownership
   const owner = above.find(({ served }) => served !== undefined)?.ownership?.owner
-  const own = owner !== undefined && owner.hold === undefined && owner.namespace === ownership.owner.namespace
+  const own = owner !== undefined && owner.reservation === undefined && owner.namespace === ownership.owner.namespace
   return own ? { owner, decider: owner, exact: false } : ownership
 }
 
@@ -125,8 +131,8 @@ function recordHandover(
   claims: readonly Claim[],
 ): void {
   if (hostname === CATCH_ALL || before?.decider === now?.decider) return
-  handovers.note(hostname, before?.decider, now?.decider, ({ namespace, hold }) => ({
-    hold: hold !== undefined,
+  handovers.note(hostname, before?.decider, now?.decider, ({ namespace, reservation }) => ({
+    reservation: reservation !== undefined,
     granted: tenancyOf(resources).mayUse(namespace, hostname),
     still: oldestOf(claims.filter((claim) => claim.namespace === namespace)),
   }))
@@ -147,9 +153,9 @@ function enterOwner(
     if (before !== undefined) memo.owners.delete(hostname)
     return
   }
-  const oldest = oldestOf(own.filter(({ age, hold }) => age === undefined && hold === undefined))
+  const oldest = oldestOf(own.filter(({ age, reservation }) => age === undefined && reservation === undefined))
   const contested = [...claims, ...above].some(
-    (claim) => claim.namespace !== owner.namespace && claim.hold === undefined,
+    (claim) => claim.namespace !== owner.namespace && claim.reservation === undefined,
   )
   const age = plainAge(ageOf(first))
   const now: Owner = { namespace: owner.namespace, age, oldest: oldest && plainAge(oldest), contested }

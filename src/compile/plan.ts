@@ -42,7 +42,7 @@ export interface Claim extends Age {
   /** What decides against other claims, where it is another age than that of its Route: see `HostnameReservation`. */
   readonly age?: Age
   /** Set where no Route makes the claim any more. */
-  readonly hold?: HostnameReservation
+  readonly reservation?: HostnameReservation
 }
 
 export interface RulePlan {

@@ -50,7 +50,7 @@ export interface ResourceSet {
   /** By `/name`. */
   readonly namespaces: FrozenMap<Resource<Namespace>>
   /** By hostname; they count in Strict alone. */
-  readonly holds: FrozenMap<HostnameReservation>
+  readonly reservations: FrozenMap<HostnameReservation>
   /** By {@link refusedKey}. */
   readonly refused: FrozenMap<Refused>
   /** By backend id: why none of its addresses can be used, where that is no matter of pods that come and go. */
@@ -90,7 +90,7 @@ export function noResources(settings: SettingsObject): ResourceSet {
     endpointSlices: new FrozenMap(),
     payloads: new FrozenMap(),
     namespaces: new FrozenMap(),
-    holds: new FrozenMap(),
+    reservations: new FrozenMap(),
     refused: new FrozenMap(),
     unreachable: new FrozenMap(),
     unopened: new FrozenMap(),

@@ -113,7 +113,7 @@ export function hostOf(memo: CompileState, hostname: string): HostState {
   const host: HostState = {
     hostname,
     routes: new Map(),
-    hold: undefined,
+    reservation: undefined,
     backdated: undefined,
     first: undefined,
     ownership: undefined,

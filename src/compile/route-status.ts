@@ -157,7 +157,7 @@ function faults(state: RouteState, hostname: string, outcome: Outcome, tenancy: 
   const { owner, permission } = outcome
   const { namespace, rules, claim } = state.plan
   const nameOf = (order: number): string => rules[order]!.rule.name
-  if (permission === undefined && owner?.hold !== undefined) return [kept(hostname, owner.hold)]
+  if (permission === undefined && owner?.reservation !== undefined) return [kept(hostname, owner.reservation)]
   if (permission === undefined && owner !== undefined) {
     const why = ownsBefore(outcome.decider ?? owner, claim)
     const message = `${hostname} belongs to namespace ${owner.namespace}: ${why}; have a delegates entry for namespace ${namespace} added there, or use another hostname`

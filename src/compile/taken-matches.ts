@@ -17,7 +17,8 @@ export class TakenMatches {
   /**
    * Enters a match among those of the same identity that come before it.
    *
-   * @returns the one that leaves nothing to it: on every frontend, and wherever it may be, an earlier one is tried first
+   * @returns the one that leaves nothing to it: on every frontend, and wherever it may be, an earlier one is tried
+   *   first
    */
   take(candidate: Candidate): Candidate | undefined {
     const { identity } = candidate

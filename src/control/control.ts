@@ -144,7 +144,7 @@ export class Control {
     const { source: choice, memory } = this.#data
     const kept = await this.#readLastGood(settings)
     const failed = (error: unknown): void => this.#log.error({ error }, 'the source failed')
-    const connection = choice.type === 'kubernetes' ? connectCluster(choice) : undefined
+    const connection = choice.type === 'kubernetes' ? connectCluster(choice, this.#time) : undefined
     if (connection !== undefined) this.#checkpoint = this.#openCheckpoint(settings, connection, failed)
     const source = openSource(
       choice,

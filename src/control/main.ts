@@ -4,6 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { createThreadLogger } from '../log/process-log.ts'
 import { watchMemory } from '../shared-memory/memory-watch.ts'
 import { CONTROL_THREAD, ProcessBlock, startHeartbeat } from '../shared-memory/process-block.ts'
+import { systemTimers } from '../thread/system-timers.ts'
 import { Control } from './control.ts'
 import { loadSource } from './open-source.ts'
 import type { ControlData, MainToControl } from './thread-messages.ts'
@@ -19,10 +20,6 @@ control.start()
 // than that.
 await loadSource(data.source)
 const block = new ProcessBlock(data.shared.process)
-startHeartbeat(block, CONTROL_THREAD, setInterval)
-watchMemory(
-  block,
-  CONTROL_THREAD,
-  { statistics: getHeapStatistics, idle: () => true, collect: globalThis.gc },
-  (look, interval) => setInterval(look, interval).unref(),
-)
+const every = (tick: () => void, interval: number) => systemTimers.every(interval, tick)
+startHeartbeat(block, CONTROL_THREAD, every)
+watchMemory(block, CONTROL_THREAD, { statistics: getHeapStatistics, idle: () => true, collect: globalThis.gc }, every)

@@ -34,7 +34,7 @@ export function openSource(
 ): Source {
   if (choice.type === 'folder')
     return new FolderSource(choice.folder, time, sizes && { maxFileBytes: sizes.file, maxBytes: sizes.files })
-  return new ClusterSource(connection ?? connectCluster(choice), namespaces, failed, time, memory)
+  return new ClusterSource(connection ?? connectCluster(choice, time), namespaces, failed, time, memory)
 }
 
 /**
@@ -119,7 +119,7 @@ class ClusterSource implements Source {
       namespaces: this.#namespaces,
       ingresses: true,
       random: Math.random,
-      now: () => this.#time.monotonic(),
+      time: this.#time,
       failed: this.#failed,
     })
     return this.#memory?.wrap(source, server) ?? source
@@ -127,8 +127,10 @@ class ClusterSource implements Source {
 }
 
 /** Does not ask the API server for anything yet. */
-export async function connectCluster({ kubeconfig, context }: ClusterChoice): Promise<ClusterConnection> {
-  const now = (): number => performance.now()
+export async function connectCluster(
+  { kubeconfig, context }: ClusterChoice,
+  time: TimerClock,
+): Promise<ClusterConnection> {
   const [{ KubernetesClient }, { InClusterCredentials, inClusterServer }] = await Promise.all([
     import('../source/kubernetes/client.ts'),
     import('../source/kubernetes/in-cluster.ts'),
@@ -136,19 +138,23 @@ export async function connectCluster({ kubeconfig, context }: ClusterChoice): Pr
   const server = kubeconfig === undefined ? inClusterServer(process.env) : undefined
   const credentials =
     server === undefined
-      ? await kubeConfig(kubeconfig, context, now)
-      : new InClusterCredentials({ environment: process.env, now })
+      ? await kubeConfig(kubeconfig, context, time)
+      : new InClusterCredentials({ environment: process.env, now: () => time.monotonic() })
   const identity = async (): Promise<ClusterIdentity> => {
     const { server, tls } = await credentials.access()
     return { server, ...(tls.ca !== undefined && { ca: tls.ca }) }
   }
-  return { client: new KubernetesClient(credentials), server: server ?? (await credentials.access()).server, identity }
+  return {
+    client: new KubernetesClient(credentials, time),
+    server: server ?? (await credentials.access()).server,
+    identity,
+  }
 }
 
-async function kubeConfig(file: string | undefined, context: string | undefined, now: () => number) {
+async function kubeConfig(file: string | undefined, context: string | undefined, time: TimerClock) {
   const { KubeConfigCredentials } = await import('../source/kubernetes/kube-config.ts')
   return new KubeConfigCredentials({
-    now,
+    time,
     ...(file === undefined ? {} : { file }),
     ...(context === undefined ? {} : { context }),
   })

@@ -1,11 +1,12 @@
 /**
- * What an exchange leaves behind: one record in the access log, a few cells in the metrics. The objects are filled again
- * and again: both read them before they return.
+ * What an exchange leaves behind: one record in the access log, a few cells in the metrics. The objects are filled
+ * again and again: both read them before they return.
  */
 import type { GatewayError } from '../lib/error.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
 import type { ExchangeSummary } from '../policy/exchange.ts'
 import { type EndedExchange, methodClass } from '../shared-memory/metrics.ts'
+import type { RefusedRequest } from '../transport/downstream.ts'
 import type { Peer } from '../transport/peer.ts'
 import type { AccessRecord } from './access-log.ts'
 import type { ProxyExchange } from './exchange.ts'
@@ -127,15 +128,15 @@ export function recordExchange(x: ProxyExchange): void {
 export interface Refusal {
   readonly peer: Peer
   readonly error: GatewayError
-  readonly method: string
-  readonly target: string
+  readonly request: RefusedRequest
   readonly id: string
   /** Bytes of the body that it is answered with. */
   readonly bytesOut: number
 }
 
 export function recordRefusal(context: ExchangeContext, refusal: Refusal): void {
-  const { peer, error, method, target, id, bytesOut } = refusal
+  const { peer, error, request, id, bytesOut } = refusal
+  const { protocol, method, target } = request
   const wall = context.clock.wall()
   const ended = ENDED
   ended.listener = peer.listener.metricsRow
@@ -158,7 +159,7 @@ export function recordRefusal(context: ExchangeContext, refusal: Refusal): void 
   record.host = ''
   record.path = mark < 0 ? target : target.slice(0, mark)
   record.query = mark < 0 ? undefined : target.slice(mark + 1)
-  record.protocol = 'HTTP/1.1'
+  record.protocol = protocol
   record.status = error.status
   record.reason = error.reason
   record.detail = error.detail

@@ -20,10 +20,13 @@ export interface AttemptOwner {
   failed(x: ProxyExchange, attempt: Attempt, error: GatewayError): void
   /**
    * A response that the retry policy may name has come, before any filter sees it.
-   * @returns true: another attempt follows, and this one has been closed
+   * @returns true: another attempt follows, and the response of this one is discarded
    */
   answered(x: ProxyExchange, attempt: Attempt, status: number): boolean
 }
+
+/** Bytes of a discarded response that are read so that its connection can be used again. */
+const DISCARD_BYTES = 64 * 1024
 
 /** Reused for every attempt of the thread; its first values are never read. */
 const OUTCOME = {} as AttemptOutcome
@@ -43,6 +46,8 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   #done = false
   /** The upstream has sent all of its response. */
   #responseDone = false
+  /** Bytes of the response that were dropped; -1 while it is wanted. */
+  #discarded = -1
   /** The connection had served an exchange before. */
   reused = false
   readonly startedAt: number
@@ -139,13 +144,18 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   }
 
   onData(bytes: Buffer, start: number, end: number): void {
-    this.#relay?.data(bytes, start, end)
+    if (this.#discarded < 0) this.#relay?.data(bytes, start, end)
+    else {
+      this.#discarded += end - start
+      if (this.#discarded > DISCARD_BYTES) this.close(null)
+    }
   }
 
   onEnd(trailers: Fields | null): void {
     this.#responseDone = true
     if (this.stream?.sending !== true) this.stream = null
-    this.#relay?.complete(trailers)
+    if (this.#discarded < 0) this.#relay?.complete(trailers)
+    else this.close(null)
   }
 
   onError(error: GatewayError): void {
@@ -157,7 +167,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
       return
     }
     this.close(error.reason)
-    this.#owner.failed(this.#x, this, error)
+    if (this.#discarded < 0) this.#owner.failed(this.#x, this, error)
   }
 
   onDrain(): void {
@@ -190,6 +200,11 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   /** The upstream, which has answered, has the rest of the request or takes no more of it. */
   #restOver(): void {
     if (this.#x.restOnly) endRest(this.#x)
+  }
+
+  /** Another attempt follows: the response is of no use, but its connection is. */
+  discard(): void {
+    this.#discarded = 0
   }
 
   clientDrained(): void {

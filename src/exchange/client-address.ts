@@ -4,8 +4,8 @@
  * docs/decisions/0011).
  */
 
-import { forwardingKindAt, NOT_FORWARDING, RESTATED } from '../http/forwarding-names.ts'
 import type { Fields } from '../message/fields.ts'
+import { forwardingKindAt, NOT_FORWARDING, RESTATED } from '../message/forwarding-names.ts'
 import { CidrSet, canonicalAddress } from '../pattern/cidr.ts'
 import { type Authority, authorityOf, defaultPort, type Scheme } from '../pattern/host.ts'
 import type { Peer } from '../transport/peer.ts'

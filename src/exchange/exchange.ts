@@ -124,6 +124,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
   /** What exactly went wrong, for the log. */
   detail = ''
   attempt: CurrentAttempt | null = null
+  /** The attempt before, while the rest of a response that is not wanted is still read. */
+  discarded: CurrentAttempt | null = null
   attempts = 0
   /** Attempts after the first that the retry policy paid for, and whether a dead connection was replaced once. */
   retries = 0

@@ -3,7 +3,7 @@
  * of the installation, and a mark of the rule, by which neither can be guessed or told from a name.
  */
 import { createHmac } from 'node:crypto'
-import { CDN_LOOP_FIELD, countPasses } from '../http/cdn-loop.ts'
+import { CDN_LOOP_FIELD, countPasses } from '../message/cdn-loop.ts'
 import { FieldBlock } from '../message/field-block.ts'
 import type { Fields } from '../message/fields.ts'
 import type { RuleView } from '../snapshot/route-tables.ts'

@@ -1,9 +1,11 @@
 /**
- * Requests of the gateway's own, besides those of its clients: external calls, mirrors, revalidation. They take the same
- * way to an endpoint: balancer, pools, dial guard, and the share of the Backend's namespace.
+ * Requests of the gateway's own, besides those of its clients: external calls, mirrors, revalidation. They take the
+ * same way to an endpoint: balancer, pools, dial guard, and the share of the Backend's namespace.
  */
+
 import { GatewayError } from '../lib/error.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
+import { CDN_LOOP_FIELD } from '../message/cdn-loop.ts'
 import { FieldBlock } from '../message/field-block.ts'
 import { Fields } from '../message/fields.ts'
 import { makeRequestId, REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
@@ -12,8 +14,9 @@ import type { UpstreamRequest } from '../transport/upstream.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 import { OutgoingCall } from './outgoing-call.ts'
 
-/** Of one connection or of the framing, which are not the caller's to state (RFC 9110 §7.6.1). */
+/** Of one connection, of the framing or of ours, which are not the caller's to state (RFC 9110 §7.6.1). */
 const UNSENT = [
+  CDN_LOOP_FIELD,
   'connection',
   'content-length',
   'expect',
@@ -43,17 +46,18 @@ export class UpstreamClient implements OutgoingClient {
       const context = this.#context
       const backend = this.#find(request.backend)
       if (backend === undefined) throw new GatewayError('BackendNotFound', request.backend)
-      if (request.signal?.aborted === true) throw new GatewayError('ClientGone', 'the call was given up')
+      const signal = request.signal ?? request.cause?.signal ?? null
+      if (signal?.aborted === true) throw new GatewayError('ClientGone', 'the call was given up')
       const endpoint = backend.balancer.pick(undefined, null)
       if (endpoint === undefined) throw new GatewayError('NoEndpoint', request.backend)
       takePlace(context, backend)
-      const { body, signal, timeout } = request
+      const { body, timeout } = request
       new OutgoingCall(context, {
         backend,
         endpoint,
         request: upstreamRequest(context, request, endpoint.authority),
         body: body ?? null,
-        signal: signal ?? null,
+        signal,
         timeout,
         resolve,
         reject,
@@ -82,11 +86,12 @@ function leavePlace(context: ExchangeContext, backend: LinkedBackend): void {
 }
 
 function upstreamRequest(context: ExchangeContext, request: OutgoingRequest, authority: string): UpstreamRequest {
-  const { method, path, body } = request
+  const { method, path, body, cause } = request
   const fields = new Fields()
   request.fields.forEach((name, value) => {
     if (!UNSENT.includes(name) && name !== REQUEST_ID_FIELD) fields.add(name, value)
   })
+  for (const passed of cause?.request.all(CDN_LOOP_FIELD) ?? []) fields.add(CDN_LOOP_FIELD, passed)
   const bodyLength = body?.length ?? 0
   if (body !== undefined) fields.add('content-length', String(bodyLength))
   return {

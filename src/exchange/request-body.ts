@@ -2,9 +2,10 @@
  * The body of one request between the client and the upstream: held back until a connection is there, counted against
  * its limit, read by a filter that decides by it, passed through the filters' steps.
  */
-import { CHUNKED } from '../http/framing.ts'
+
 import { GatewayError } from '../lib/error.ts'
 import type { BodySink } from '../message/body.ts'
+import { UNKNOWN_LENGTH } from '../message/body.ts'
 import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
 import { requestBodySteps } from '../policy/body-steps.ts'
@@ -112,7 +113,7 @@ export class RequestBody implements CurrentBody {
     // What the client announced says nothing of what comes out of the steps.
     x.request.remove('content-length')
     if (length !== undefined) x.request.add('content-length', String(length))
-    this.length = length ?? CHUNKED
+    this.length = length ?? UNKNOWN_LENGTH
     const early = this.#held.take()
     const ended = this.#ended
     this.#ended = false

@@ -7,7 +7,13 @@ import type { GatewayError } from '../lib/error.ts'
 import type { CompleteResponse } from '../message/local-response.ts'
 import { problemResponse } from '../policy/problem.ts'
 import { makeRequestId } from '../policy/request-id/request-id.ts'
-import type { Downstream, DownstreamHandler, IncomingRequest, RequestHandler } from '../transport/downstream.ts'
+import type {
+  Downstream,
+  DownstreamHandler,
+  IncomingRequest,
+  RefusedRequest,
+  RequestHandler,
+} from '../transport/downstream.ts'
 import type { Peer, PeerListener } from '../transport/peer.ts'
 import { recordRefusal } from './access-record.ts'
 import { admit } from './admission.ts'
@@ -36,13 +42,13 @@ export class ProxyRequestHandler implements RequestHandler {
     return x
   }
 
-  refused(peer: Peer, error: GatewayError, method: string, target: string): CompleteResponse {
+  refused(peer: Peer, error: GatewayError, request: RefusedRequest): CompleteResponse {
     const context = this.#context
     const id = makeRequestId(context.random)
     context.metrics.exchangeStarted()
     const response = problemResponse(error.reason, { id })
-    const bytesOut = method === 'HEAD' ? 0 : (response.body?.length ?? 0)
-    recordRefusal(context, { peer, error, method, target, id, bytesOut })
+    const bytesOut = request.method === 'HEAD' ? 0 : (response.body?.length ?? 0)
+    recordRefusal(context, { peer, error, request, id, bytesOut })
     return response
   }
 

@@ -44,7 +44,7 @@ class Tunnel extends TimerEntry {
   /** Milliseconds, 0 = for ever. */
   readonly #idle: number
   #lastActivity: number
-  /** Bytes that had not left when this was last looked at: fewer of them are progress, too. */
+  /** Bytes that had not left at the last activity or look: fewer of them are progress, too. */
   #unsent = 0
   #clientClosed = false
   #upstreamClosed = false
@@ -89,6 +89,7 @@ class Tunnel extends TimerEntry {
   #carry(bytes: Uint8Array, from: Duplex, to: Duplex): void {
     this.#lastActivity = this.#x.context.timers.now
     if (!to.write(bytes)) from.pause()
+    this.#unsent = this.#client.unsent + this.#upstream.unsent
   }
 
   /** One side takes bytes again: the other is read. */

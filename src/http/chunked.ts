@@ -6,10 +6,10 @@
 
 import type { Reason } from '../lib/reason.ts'
 import { Fields } from '../message/fields.ts'
+import { forwardingKindAt, NOT_FORWARDING } from '../message/forwarding-names.ts'
 import type { HeadLimits } from '../message/head.ts'
 import { CHARS, HEX } from './chars.ts'
 import { beginExtension, LINE_END, MALFORMED, nextExtension } from './chunk-extension.ts'
-import { forwardingKindAt, NOT_FORWARDING } from './forwarding-names.ts'
 import { INCOMPLETE, parseFields, type REFUSED } from './head.ts'
 
 const SIZE = 0

@@ -4,12 +4,13 @@
  * any filter sees the message.
  */
 import type { Reason } from '../lib/reason.ts'
+import { UNKNOWN_LENGTH } from '../message/body.ts'
+import { CDN_LOOP_FIELD } from '../message/cdn-loop.ts'
 import { type Fields, withoutOws } from '../message/fields.ts'
-import { CDN_LOOP_FIELD } from './cdn-loop.ts'
 import type { RequestHead, StatusHead } from './head.ts'
 
 /** Body lengths that are not a number of bytes. */
-export const CHUNKED = -1
+export const CHUNKED = UNKNOWN_LENGTH
 /** Until the connection closes; responses only. */
 export const UNTIL_CLOSE = -2
 

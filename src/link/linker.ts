@@ -88,6 +88,8 @@ export class Linker {
         fresh.push(linked)
         const ready = this.#warmUp(linked, bound.signal, () => {
           policies[index] = null
+          fresh.splice(fresh.indexOf(linked), 1)
+          linked.retire()
         })
         if (ready !== null) warming.push(ready)
       }

@@ -1,6 +1,11 @@
-/** Bodies on their way: where they go, the steps they pass, where they come from. Back-pressure is explicit throughout. */
+/**
+ * Bodies on their way: where they go, the steps they pass, where they come from. Back-pressure is explicit throughout.
+ */
 import type { GatewayError } from '../lib/error.ts'
 import type { Fields } from './fields.ts'
+
+/** Instead of the bytes of a body: their number is not known before its end. */
+export const UNKNOWN_LENGTH = -1
 
 /** Where a body goes. */
 export interface BodySink {

@@ -17,7 +17,10 @@ export interface Duplex {
   write(bytes: Uint8Array): boolean
   /** Ends this direction behind what was written; the other goes on. */
   end(): void
-  /** Closes both directions once what was written has left. From now on there is only `onClose`: what arrives is dropped. */
+  /**
+   * Closes both directions once what was written has left. From now on there is only `onClose`: what arrives is
+   * dropped.
+   */
   close(): void
   /** Closes both directions now: what has not left never will. `onClose` follows, after the return. */
   destroy(): void

@@ -7,8 +7,8 @@
  */
 
 /**
- * Names the form in which a codec keeps whole sections of fields in bytes. A writer that knows the layout copies runs of
- * them as they are; any other goes from field to field.
+ * Names the form in which a codec keeps whole sections of fields in bytes. A writer that knows the layout copies runs
+ * of them as they are; any other goes from field to field.
  */
 export type FieldLayout = symbol
 

@@ -4,6 +4,7 @@ import type { BodySource } from '../message/body.ts'
 import type { Fields } from '../message/fields.ts'
 import type { PathMode } from '../pattern/path.ts'
 import type { Contents } from './contents.ts'
+import type { Exchange } from './exchange.ts'
 
 /** A linear-time pattern, compiled once. */
 export interface FilterPattern {
@@ -21,8 +22,10 @@ export interface OutgoingRequest {
   readonly body?: Uint8Array
   /** Until the response's head, and then between two pieces of its body. */
   readonly timeout: Milliseconds
-  /** Gives the call up. */
+  /** Gives the call up; else the end of the exchange does that it is made for. */
   readonly signal?: AbortSignal
+  /** The exchange it is made for: what counts its passes goes along (CDN-Loop), so that a loop of calls ends, too. */
+  readonly cause?: Exchange
 }
 
 export interface OutgoingResponse {

@@ -9,6 +9,8 @@
  */
 import { Socket } from 'node:net'
 
+/** Bytes a client connection may hold unsent before the upstream is asked to wait. */
+export const HIGH_WATER = 128 * 1024
 /** Bytes of one read. */
 const READ_BYTES = 64 * 1024
 const shared = Buffer.allocUnsafeSlow(READ_BYTES)
@@ -19,17 +21,11 @@ interface WithHandle {
   _handle?: object | null
 }
 
-/** Options of an adopted socket; those of the kernel's side came with the handle. */
-export interface AdoptOptions {
-  /** Bytes the socket may hold unsent before its `write` returns false. */
-  readonly highWaterMark: number
-}
-
 /**
  * @param accepted paused at its creation (`pauseOnConnect`), not yet read
  * @param receive is called with bytes that are the receiver's own
  */
-export function adopt(accepted: Socket, options: AdoptOptions, receive: (bytes: Buffer) => void): Socket {
+export function adopt(accepted: Socket, receive: (bytes: Buffer) => void): Socket {
   const { _handle: handle } = accepted as unknown as WithHandle
   if (handle === undefined || handle === null || !('useUserBuffer' in handle)) {
     accepted.on('data', receive)
@@ -40,7 +36,7 @@ export function adopt(accepted: Socket, options: AdoptOptions, receive: (bytes: 
   const construction: Omit<Construction, 'handle'> & { handle: object; highWaterMark: number } = {
     handle,
     allowHalfOpen: true,
-    highWaterMark: options.highWaterMark,
+    highWaterMark: HIGH_WATER,
     onread: {
       buffer: shared,
       callback: (length: number) => {

@@ -345,9 +345,8 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
 
   #refuse(error: GatewayError): void {
     this.#reader.held = null
-    const { method, target } = this.#reader
-    const answer = this.#server.requests.refused(this.peer, error, method, target)
-    this.#writer.begin(method, 1, false)
+    const answer = this.#server.requests.refused(this.peer, error, this.#reader)
+    this.#writer.begin(this.#reader.method, 1, false)
     this.#writer.answer(answer)
     this.#linger()
   }

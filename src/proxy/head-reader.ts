@@ -3,13 +3,14 @@ import { frameRequest, requestFraming } from '../http/framing.ts'
 import { INCOMPLETE, RequestHead } from '../http/head.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { HeadLimits } from '../message/head.ts'
-import type { IncomingRequest } from '../transport/downstream.ts'
+import type { IncomingRequest, RefusedRequest } from '../transport/downstream.ts'
 import { requestTarget } from './request-target.ts'
 
 /** Bytes that all connections of this thread hold: heads that have come in part, and requests sent ahead. */
 let held = 0
 
-export class HeadReader {
+export class HeadReader implements RefusedRequest {
+  readonly protocol = 'HTTP/1.1'
   #head = new RequestHead()
   /** What the head read last says about its message. */
   readonly framing = requestFraming()

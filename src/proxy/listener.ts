@@ -1,7 +1,6 @@
 /**
- * The accept stage: one `net.Server` for each address and port. It accepts a socket and decides what speaks on it.
- * Today that is HTTP/1.1 in clear; PROXY protocol, TLS and passthrough are further steps between accept and
- * {@link H1Connection}.
+ * The accept stage: one `net.Server` for each address and port. It accepts a socket, and the protocol of the listener
+ * decides what is spoken on it: HTTP/1.1 in clear today; TLS and passthrough are other protocols.
  *
  * A socket and a listener are two things: settings give a socket to another name without closing it, and what it
  * accepted before stays with the listener that accepted it.
@@ -10,12 +9,9 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { canonicalAddress } from '../pattern/cidr.ts'
 import { FrontendHandle } from '../snapshot/frontend-handle.ts'
 import type { Peer, PeerListener } from '../transport/peer.ts'
-import { adopt } from './accepted-socket.ts'
-import { H1Connection } from './downstream-h1.ts'
-import type { ServerContext } from './server-context.ts'
+import { HIGH_WATER } from './accepted-socket.ts'
+import type { ClientProtocol, ServerContext } from './server-context.ts'
 
-/** Bytes a client connection may hold unsent before the upstream is asked to wait. */
-const HIGH_WATER = 128 * 1024
 /** Connections the kernel holds for us while a worker is busy; the system caps it at net.core.somaxconn. */
 const BACKLOG = 4096
 
@@ -34,11 +30,14 @@ export interface ListenerContext extends ServerContext {
 export class Listener implements PeerListener {
   readonly frontend: FrontendHandle
   readonly metricsRow: number
+  /** What its clients speak. */
+  readonly protocol: ClientProtocol
   /** Its socket is closed, or another listener's. */
   retired = false
   readonly #context: Pick<ServerContext, 'leaving'>
 
-  constructor(name: string, metricsRow: number, context: Pick<ServerContext, 'leaving'>) {
+  constructor(name: string, metricsRow: number, protocol: ClientProtocol, context: Pick<ServerContext, 'leaving'>) {
+    this.protocol = protocol
     this.frontend = new FrontendHandle(name)
     this.metricsRow = metricsRow
     this.#context = context
@@ -129,10 +128,10 @@ export class ListenSocket {
     }
     const peer: Peer = {
       address: canonicalAddress(remote) ?? remote,
-      scheme: 'http',
+      scheme: listener.protocol.scheme,
       listener,
     }
-    new H1Connection((receive) => adopt(socket, { highWaterMark: HIGH_WATER }, receive), peer, context)
+    listener.protocol.accept(socket, peer, context)
   }
 
   /** Accepts nothing more; of the open connections none is kept beyond its present response. */

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net'
 import { lastChunk } from '../http/chunked.ts'
 import { BLOCK_LINES, fieldsText } from '../http/field-lines.ts'
-import { CHUNKED } from '../http/framing.ts'
+import { UNKNOWN_LENGTH } from '../message/body.ts'
 import type { Fields } from '../message/fields.ts'
 import type { UpstreamRequest } from '../transport/upstream.ts'
 
@@ -17,7 +17,7 @@ export class RequestWriter {
   }
 
   begin(request: UpstreamRequest): void {
-    this.#chunked = request.bodyLength === CHUNKED
+    this.#chunked = request.bodyLength === UNKNOWN_LENGTH
     this.done = request.bodyLength === 0
     this.#socket.write(requestHead(request), 'latin1')
   }
@@ -54,7 +54,7 @@ function requestHead(request: UpstreamRequest): string {
   if (host !== undefined) text += `host: ${host}\r\n`
   text += `${fieldsText(request.fields)}${request.forwarding.image(BLOCK_LINES)}`
   text += `${request.passed.image(BLOCK_LINES)}x-request-id: ${request.id}\r\n`
-  if (request.bodyLength === CHUNKED) text += 'transfer-encoding: chunked\r\n'
+  if (request.bodyLength === UNKNOWN_LENGTH) text += 'transfer-encoding: chunked\r\n'
   if (request.upgrade !== null) text += `connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`
   else if (request.acceptsTrailers) text += 'te: trailers\r\nconnection: te\r\n'
   return `${text}\r\n`

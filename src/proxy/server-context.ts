@@ -1,6 +1,8 @@
 /** What the connections of one worker share. */
+import type { Socket } from 'node:net'
 import type { HeadLimits } from '../message/head.ts'
 import type { RequestHandler } from '../transport/downstream.ts'
+import type { Peer } from '../transport/peer.ts'
 import type { Timers } from '../transport/timers.ts'
 
 /** A client's connection as the drain sees it. */
@@ -17,6 +19,13 @@ export interface ServerOptions {
   readonly requestHead: number
   /** Milliseconds a connection may wait for its next request. */
   readonly keepAlive: number
+}
+
+/** Decides what is spoken on a socket that a listener has accepted, and serves it from then on. */
+export interface ClientProtocol {
+  readonly scheme: Peer['scheme']
+  /** @param socket paused, not yet read */
+  accept(socket: Socket, peer: Peer, context: ServerContext): void
 }
 
 /** What the connections of one listener share. */

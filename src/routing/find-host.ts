@@ -1,4 +1,6 @@
-/** From the frontend that accepted the connection to its virtual host: the host itself, wildcards, then the catch-all. */
+/**
+ * From the frontend that accepted the connection to its virtual host: the host itself, wildcards, then the catch-all.
+ */
 import * as L from '../snapshot/pack-layout.ts'
 import type { FrontendTable, HostLayers, RouteTables } from '../snapshot/route-tables.ts'
 

@@ -1,8 +1,8 @@
 /**
- * The matcher over packed tables: frontend → host → path → conditions. One pass over the host and one over the path give
- * the hashes of everything that could cover them, so the cost does not grow with the number of routes; what it does
- * grow with is bounded by what is configured for the host (depth of prefixes, matches on one path), never by what a
- * client sends.
+ * The matcher over packed tables: frontend → host → path → conditions. One pass over the host and one over the path
+ * give the hashes of everything that could cover them, so the cost does not grow with the number of routes; what it
+ * does grow with is bounded by what is configured for the host (depth of prefixes, matches on one path), never by what
+ * a client sends.
  */
 import type { BlockView } from '../snapshot/block-view.ts'
 import * as L from '../snapshot/pack-layout.ts'

@@ -1,7 +1,7 @@
 /**
- * Where virtual hosts are kept: blocks of shared memory that are only ever appended to, so that what a worker has been told
- * of never changes. Space that nothing lives in any more comes back when a whole block is dropped; a block in which
- * little is left alive is emptied by moving that to the newest one (as in log-structured storage, Rosenblum and
+ * Where virtual hosts are kept: blocks of shared memory that are only ever appended to, so that what a worker has been
+ * told of never changes. Space that nothing lives in any more comes back when a whole block is dropped; a block in
+ * which little is left alive is emptied by moving that to the newest one (as in log-structured storage, Rosenblum and
  * Ousterhout 1992).
  */
 import * as L from './pack-layout.ts'

@@ -26,8 +26,9 @@ export const SLOT_HASH = 0
 export const SLOT_BLOCK = 1
 export const SLOT_OFFSET = 2
 /**
- * Negative: what the group of frontends with this number serves besides. Else it is what all have in common, and this is
- * the index of the partition of its hostname (0 = undivided), with {@link EXCLUSIVE} where no others have the hostname.
+ * Negative: what the group of frontends with this number serves besides. Else it is what all have in common, and this
+ * is the index of the partition of its hostname (0 = undivided), with {@link EXCLUSIVE} where no others have the
+ * hostname.
  */
 export const SLOT_FRONTENDS = 3
 export const SLOT_WORDS = 4

@@ -40,7 +40,9 @@ export interface SessionOwner {
   connected(session: UpstreamSession): void
   /** There will be no connection; nothing else is called. */
   connectFailed(error: GatewayError): void
-  /** It can take another request: one has ended, or the peer allows more at a time. Called before `onEnd` of the former. */
+  /**
+   * It can take another request: one has ended, or the peer allows more at a time. Called before `onEnd` of the former.
+   */
   available(): void
   /** It is gone for good; once for each that was connected, before the requests under way fail. */
   closed(): void

@@ -16,7 +16,7 @@ export interface IncomingRequest {
   /** Path and query as sent; `*` for OPTIONS alone. */
   readonly target: string
   readonly fields: Fields
-  /** Bytes; -1 = not known in advance; 0 = none. */
+  /** Bytes, or `UNKNOWN_LENGTH`; 0 = none. */
   readonly bodyLength: number
   readonly expectContinue: boolean
   readonly acceptsTrailers: boolean
@@ -27,8 +27,8 @@ export interface IncomingRequest {
 
 /**
  * What becomes of the part of a request's body that has not arrived when the response is complete: somebody takes it to
- * its end, or nobody, or the connection cannot be trusted any more. The client is told `close` in the head where the
- * connection will not be kept.
+ * its end, or nobody, or the connection cannot be trusted any more. A codec that gives the whole connection to one
+ * request closes it unless the rest is read, and says so in the head.
  */
 export type RequestRest = 'taken' | 'dropped' | 'untrusted'
 
@@ -50,7 +50,7 @@ export interface Downstream {
   readonly peer: Peer
   /** 1xx; nothing is sent to an HTTP/1.0 client. */
   sendInformational(status: number, fields: Fields | null): void
-  /** Once. Content-Length or chunked is decided by `head.bodyLength`. */
+  /** Once. `head.bodyLength` decides how the codec frames the body. */
   sendHead(head: ResponseHead, rest: RequestRest): void
   /** Sends `start` to `end` of the bytes, which may be overwritten after the return. */
   sendBody(bytes: Buffer, start: number, end: number): void
@@ -74,8 +74,8 @@ export interface Downstream {
   /** The response cannot be completed: the client must notice (connection closed, stream reset). */
   abort(): void
   /**
-   * Agrees to the upgrade that was asked for: bytes both ways from here, instead of a response. Ends the exchange on this
-   * side.
+   * Agrees to the upgrade that was asked for: bytes both ways from here, instead of a response. Ends the exchange on
+   * this side.
    *
    * @param head of status 101, whatever the codec makes of it
    * @param protocol as the request named it
@@ -94,11 +94,19 @@ export interface DownstreamHandler {
   onClientGone(detail: string): void
 }
 
-/** What a listener needs from the request flow. */
+/** What a codec has read of a request that it refuses. */
+export interface RefusedRequest {
+  readonly protocol: IncomingRequest['protocol']
+  /** '' where the codec came to none. */
+  readonly method: string
+  readonly target: string
+}
+
+/** What a listener needs from the way of a request. */
 export interface RequestHandler {
   begin(downstream: Downstream, request: IncomingRequest): DownstreamHandler
-  /** A request that never became an exchange: logs and counts it, and says what to answer. */
-  refused(peer: Peer, error: GatewayError, method: string, target: string): CompleteResponse
+  /** A request that never became an exchange is logged and counted. @returns the response to send */
+  refused(peer: Peer, error: GatewayError, request: RefusedRequest): CompleteResponse
   connectionOpened(listener: PeerListener): void
   connectionClosed(listener: PeerListener): void
 }

@@ -16,7 +16,7 @@ export interface UpstreamRequest {
   /** Sent instead of the Host among `fields`; undefined keeps that one. */
   readonly host: string | undefined
   readonly fields: Fields
-  /** Bytes; -1 = not known in advance; 0 = none. */
+  /** Bytes, or `UNKNOWN_LENGTH`; 0 = none. */
   readonly bodyLength: number
   /** Sent besides `fields`: where the request came from. */
   readonly forwarding: FieldBlock

@@ -31,7 +31,8 @@ export interface BackendsContext {
   /** The dial guard. */
   mayDial(address: string, port: number): boolean
   readonly budget: UpstreamBudget
-  readonly connector: Connector
+  /** How the endpoints of a Backend are connected to. */
+  connectorOf(plan: Backend): Connector
   limits: HeadLimits
 }
 
@@ -141,7 +142,7 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
   }
 
   get connector(): Connector {
-    return this.#context.connector
+    return this.#context.connectorOf(this.plan)
   }
 
   get limits(): HeadLimits {

@@ -4,6 +4,7 @@
  */
 import { WeightedSplits } from '../balance/weighted-split.ts'
 import type { AccessLog } from '../exchange/access-log.ts'
+import type { AttemptObserver } from '../exchange/attempt-observer.ts'
 import { ClientResolver } from '../exchange/client-address.ts'
 import { ExchangeContext } from '../exchange/exchange-context.ts'
 import { LoopGuard } from '../exchange/loop-guard.ts'
@@ -20,6 +21,7 @@ import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
+import type { Backend } from '../snapshot/snapshot.ts'
 import type { FromWorker, WorkerSettings } from '../thread/messages.ts'
 import type { Connector } from '../transport/connector.ts'
 import { DialGuard } from '../transport/dial-guard.ts'
@@ -36,10 +38,13 @@ export interface DataPlaneEdges {
   readonly workers: number
   readonly clock: TimerClock
   readonly random: Random
-  readonly connector: Connector
+  /** How the endpoints of a Backend are connected to. */
+  connectorOf(plan: Backend): Connector
   readonly endpoints: EndpointTable
   readonly metrics: WorkerMetrics
   readonly registry: FilterRegistry
+  /** Hears of every attempt, besides the counts in flight. */
+  readonly observer?: AttemptObserver
   /** Of the thread. */
   readonly patterns: PatternCache
   /** Row of a Backend in the metrics, by its id. */
@@ -83,7 +88,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     metrics,
     metricsRow: (id) => edges.metricsRow(id),
     mayDial: (address, port) => guard !== undefined && guard.refuses(address, port) === undefined,
-    connector: edges.connector,
+    connectorOf: (plan) => edges.connectorOf(plan),
     budget,
     limits: { head: 65_536, headers: 100, uri: 16_384 },
   })
@@ -95,7 +100,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     endpoints,
     metrics,
     splits: new WeightedSplits(random),
-    observer: new EndpointLoad(worker, endpoints),
+    observer: new EndpointLoad(worker, endpoints, edges.observer ?? null),
     unexpected: (error) => edges.unexpected(error),
   })
   const linker = new Linker({

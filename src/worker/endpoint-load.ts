@@ -7,17 +7,22 @@ import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 export class EndpointLoad implements AttemptObserver {
   readonly #worker: number
   readonly #endpoints: EndpointTable
+  readonly #next: AttemptObserver | null
 
-  constructor(worker: number, endpoints: EndpointTable) {
+  /** @param next hears of the same attempts */
+  constructor(worker: number, endpoints: EndpointTable, next: AttemptObserver | null) {
     this.#worker = worker
     this.#endpoints = endpoints
+    this.#next = next
   }
 
-  attemptStarted(_backend: LinkedBackend, endpoint: Endpoint): void {
+  attemptStarted(backend: LinkedBackend, endpoint: Endpoint): void {
     this.#endpoints.acquire(this.#worker, endpoint.slot)
+    this.#next?.attemptStarted(backend, endpoint)
   }
 
-  attemptEnded({ endpoint }: Readonly<AttemptOutcome>): void {
-    this.#endpoints.release(this.#worker, endpoint.slot)
+  attemptEnded(outcome: Readonly<AttemptOutcome>): void {
+    this.#endpoints.release(this.#worker, outcome.endpoint.slot)
+    this.#next?.attemptEnded(outcome)
   }
 }

@@ -1,6 +1,7 @@
 /** The listeners of this worker: opened, closed and revised as the settings say; drained at the end. */
 import { isIPv4 } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
+import { clearText } from '../proxy/clear-text.ts'
 import { Listener, type ListenerContext, ListenSocket } from '../proxy/listener.ts'
 import type { OpenConnection } from '../proxy/server-context.ts'
 import type { ListenerFailure, ListenerSettings, WorkerSettings } from '../thread/messages.ts'
@@ -47,7 +48,7 @@ export class Listeners {
     this.#host = host
     const requests: RequestHandler = {
       begin: (downstream, request) => host.requests.begin(downstream, request),
-      refused: (peer, error, method, target) => host.requests.refused(peer, error, method, target),
+      refused: (peer, error, request) => host.requests.refused(peer, error, request),
       connectionOpened(listener) {
         host.countConnection(1)
         host.requests.connectionOpened(listener)
@@ -172,7 +173,7 @@ export class Listeners {
   }
 
   #listener(name: string): Listener {
-    return new Listener(name, this.#host.metricsRow(name), this.#context)
+    return new Listener(name, this.#host.metricsRow(name), clearText, this.#context)
   }
 
   #close(key: string, socket: ListenSocket): void {

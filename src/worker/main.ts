@@ -44,7 +44,7 @@ const { timers, context, handler, backends, messages } = createDataPlane({
   workers: data.workers,
   clock,
   random,
-  connector: tcpConnector,
+  connectorOf: () => tcpConnector,
   endpoints: new EndpointTable(shared.endpoints),
   metrics,
   registry: builtInFilters(),

@@ -24,7 +24,6 @@ const SAMPLES: Tree = {
   fault: { abort: { percent: 1, statusCode: 503 } },
   errors: [{ codes: ['404'], body: 'x' }],
   plugins: [{ name: 'a' }],
-  'retry.codes': [503],
   'spec.maintenance.enabled': true,
   'spec.tls': {},
   'spec.rules[].http': 'Serve',

@@ -41,6 +41,9 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
   },
 }
 
+/** Folders that wait for time by the contract of timers (`TimerClock` of lib/clock.ts) and call no timer themselves. */
+export const TIMED_BY_CONTRACT: readonly string[] = ['source', 'admin', 'control', 'cli', 'supervisor']
+
 /** Layers 0 to this one are pure: no sockets, files, timers, process, clock or chance. */
 export const LAST_PURE_LAYER = 7
 
@@ -61,6 +64,8 @@ export const PURE_PACKAGES: readonly string[] = ['@marcbachmann/cel-js', 'ipaddr
 /** Words in a file's or folder's name that say nothing about what is in it. */
 export const EMPTY_NAMES = /(^|[-/])(utils?|helpers?|commons?|managers?|misc|shared)([-./]|$)/
 
+/** Columns of code, comments and Markdown prose. */
+export const MAX_COLUMNS = 120
 export const MAX_LINES = 400
 /** "Mostly under 300 lines": the share of files that may be longer. */
 export const SOFT_LINES = 300

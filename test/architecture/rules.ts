@@ -5,6 +5,7 @@ import {
   EMPTY_NAMES,
   LAST_PURE_LAYER,
   LAYERS,
+  MAX_COLUMNS,
   MAX_LINES,
   MAX_LONG_SHARE,
   PURE_BUILTINS,
@@ -12,6 +13,7 @@ import {
   ROOMS,
   type Rooms,
   SOFT_LINES,
+  TIMED_BY_CONTRACT,
 } from './layers.ts'
 
 /** Paths below `src/`, with forward slashes. */
@@ -22,6 +24,8 @@ interface SourceFile {
   readonly folder: string
   readonly layer: number
   readonly tokens: readonly Token[]
+  /** Numbers of comment lines over {@link MAX_COLUMNS}; lines with a URL may be longer. */
+  readonly wideComments: readonly number[]
   readonly imports: readonly ImportSite[]
   readonly lines: number
 }
@@ -31,7 +35,13 @@ export function judge(tree: SourceTree): string[] {
   for (const [path, text] of tree) files.set(path, read(path, text))
   const faults: string[] = []
   for (const file of files.values())
-    faults.push(...layerFaults(file, files), ...roomFaults(file), ...purityFaults(file), ...shapeFaults(file))
+    faults.push(
+      ...layerFaults(file, files),
+      ...roomFaults(file),
+      ...purityFaults(file),
+      ...timerFaults(file),
+      ...shapeFaults(file),
+    )
   const long = [...files.values()].filter((file) => file.lines > SOFT_LINES)
   if (long.length > files.size * MAX_LONG_SHARE)
     faults.push(
@@ -46,7 +56,16 @@ function read(path: string, text: string): SourceFile {
   const tokens = tokenize(text)
   const lines = text.split('\n').length - (text.endsWith('\n') ? 1 : 0)
   const layer = LAYERS.findIndex((folders) => folders.includes(folder))
-  return { path, folder, layer, tokens, imports: importsOf(tokens), lines }
+  return { path, folder, layer, tokens, wideComments: wideComments(text), imports: importsOf(tokens), lines }
+}
+
+/** Biome limits the width of code, but not that of comments. */
+function wideComments(text: string): number[] {
+  return text
+    .split('\n')
+    .flatMap((line, i) =>
+      line.length > MAX_COLUMNS && /^\s*(?:\/\/|\/\*|\*)/.test(line) && !/https?:\/\//.test(line) ? [i + 1] : [],
+    )
 }
 
 function target(file: SourceFile, site: ImportSite): string | undefined {
@@ -184,10 +203,23 @@ function impureGlobal(tokens: readonly Token[], at: number): string | undefined 
   return undefined
 }
 
+function timerFaults(file: SourceFile): string[] {
+  if (!TIMED_BY_CONTRACT.includes(file.folder)) return []
+  const lines = [
+    ...file.imports.filter(({ specifier }) => /^(node:)?timers/.test(specifier)).map(({ line }) => line),
+    ...file.tokens.flatMap(({ kind, text, line }, i) =>
+      kind === 'word' && TIMERS.has(text) && file.tokens[i - 1]?.text !== '.' ? [line] : [],
+    ),
+  ]
+  return lines.map((line) => `${file.path}:${line}: a timer of its own; take a TimerClock (src/lib/clock.ts)`)
+}
+
 function shapeFaults(file: SourceFile): string[] {
   const faults: string[] = []
   const name = posix.basename(file.path)
   if (file.lines > MAX_LINES) faults.push(`${file.path}: ${file.lines} lines; split it, ${MAX_LINES} is the most`)
+  for (const line of file.wideComments)
+    faults.push(`${file.path}:${line}: a comment line over ${MAX_COLUMNS} columns; wrap it`)
   if (EMPTY_NAMES.test(file.path.replace(/^shared-memory\//, '')))
     faults.push(`${file.path}: a name such as utils, helpers, common or manager says nothing; name what it is`)
   if (!/^[a-z0-9]+(-[a-z0-9]+)*(\.d)?\.ts$/.test(name))

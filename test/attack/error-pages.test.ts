@@ -1,4 +1,6 @@
-/** Error pages: what comes from clients and backends never becomes a part of a page, of a head, or of a later response. */
+/**
+ * Error pages: what comes from clients and backends never becomes a part of a page, of a head, or of a later response.
+ */
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
 import { closedPort, onHead, rawBackend } from '../feature/backends.ts'

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { parse } from 'yaml'
+import { type Right, rightsOf } from '../../src/api/rights.ts'
 import { SHARDS, shardName } from '../../src/control/last-good/last-good-shards.ts'
 import { AT_START } from '../../src/control/settings/start-settings.ts'
 import { CHART, helm, type KubernetesObject, type Rendering, render, template, WITHOUT_HELM } from './helm.ts'
@@ -242,6 +243,32 @@ describe('the chart', { concurrency: 2 }, () => {
       ['configmaps', maps, 'get,update,delete'],
       ['services', ['hg-headgate'], 'list,watch'],
     ])
+  })
+
+  it('grants on kinds what the table of kinds asks for and nothing else, everywhere or in each namespace', async () => {
+    const { namespaced, cluster } = rightsOf()
+    const granted = ({ rules }: Part) =>
+      rules
+        .filter(({ apiGroups }: Part) => apiGroups[0] !== 'events.k8s.io')
+        .flatMap(({ apiGroups, resources, verbs }: Part) =>
+          resources.map((resource: string) => `${apiGroups} ${resource} ${verbs}`),
+        )
+        .toSorted()
+    const wanted = (rights: readonly Right[]) =>
+      rights
+        .flatMap(({ apiGroup, resources, verbs }) => resources.map((resource) => `${apiGroup} ${resource} ${verbs}`))
+        .toSorted()
+    const role = (objects: readonly Part[], kind: string, namespace?: string) =>
+      objects.find(
+        (one) => one.kind === kind && one.metadata.namespace === namespace && !/-(view|edit)$/.test(one.metadata.name),
+      )
+    const wide = await render({})
+    assert.deepEqual(granted(role(wide, 'ClusterRole')!), wanted([...namespaced, ...cluster]))
+    const narrow = await render({ values: { watchNamespaces: ['team-a', 'team-b'] } })
+    for (const namespace of ['team-a', 'team-b'])
+      assert.deepEqual(granted(role(narrow, 'Role', namespace)!), wanted(namespaced))
+    assert.ok(wanted(namespaced).includes(' configmaps list,watch'))
+    assert.ok(!JSON.stringify(wide).includes('secrets"'), 'no field names a Secret yet')
   })
 
   it('has two installations of one name share no object outside of their namespaces', async () => {

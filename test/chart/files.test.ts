@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, posix } from 'node:path'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { parse } from 'yaml'
@@ -28,6 +28,25 @@ describe('what is written by programs', () => {
 
   it('is what they write: manifests/install.yaml', { skip: WITHOUT_HELM }, () => {
     assert.ok(text('manifests/install.yaml') === installManifest(HELM!), 'run node manifests/generate.ts')
+  })
+})
+
+describe('the build of the image', () => {
+  it('receives every file that the programs it runs import', () => {
+    const allowed = text('.dockerignore')
+      .split('\n')
+      .flatMap((line) => (line.startsWith('!') ? [line.slice(1)] : []))
+    const runs = [...text('Dockerfile').matchAll(/\bnode ([\w/-]+\.ts)\b/g)].map(([, path]) => path!)
+    assert.ok(runs.length > 0, 'the Dockerfile runs no program of ours')
+    const needed = new Set(runs)
+    for (const path of needed)
+      for (const [, specifier] of text(path).matchAll(/from '(\.[^']+)'/g))
+        needed.add(posix.join(posix.dirname(path), specifier!))
+    for (const path of needed)
+      assert.ok(
+        allowed.some((entry) => path === entry || path.startsWith(`${entry}/`)),
+        `${path} is needed in the build and not let in by .dockerignore`,
+      )
   })
 })
 

@@ -109,11 +109,11 @@ const STRICT = {
   },
 }
 
-const anyHold = fc
+const anyReservation = fc
   .tuple(fc.constantFrom(...HOSTNAMES), fc.constantFrom(...NAMESPACES), fc.constantFrom(0, 2, 4), fc.boolean())
   .map(([hostname, namespace, created, ends]) => {
-    const hold = { namespace, key: `${namespace}/r`, created: created || undefined, until: ends ? 9 : undefined }
-    return { key: hostname, hold }
+    const reservation = { namespace, key: `${namespace}/r`, created: created || undefined, until: ends ? 9 : undefined }
+    return { key: hostname, reservation }
   })
 
 /** One object put in, taken out, or the settings changed. */
@@ -124,7 +124,7 @@ const edit = fc.oneof(
   { weight: 1, arbitrary: fc.record({ list: fc.constant('slices' as const), value: anySlice }) },
   { weight: 1, arbitrary: fc.record({ list: fc.constant('namespaces' as const), value: anyNamespace }) },
   { weight: 1, arbitrary: fc.record({ list: fc.constant('refused' as const), value: anyRefused }) },
-  { weight: 2, arbitrary: fc.record({ list: fc.constant('holds' as const), value: anyHold }) },
+  { weight: 2, arbitrary: fc.record({ list: fc.constant('reservations' as const), value: anyReservation }) },
   { weight: 3, arbitrary: fc.record({ list: fc.constant('remove' as const), value: fc.nat() }) },
   {
     weight: 1,
@@ -167,8 +167,11 @@ function after(edits: readonly Edit[]): World {
     slices: of('slices'),
     namespaces: of('namespaces'),
     refused: of('refused'),
-    holds: Object.fromEntries(
-      (of('holds') as { key: string; hold: HostnameReservation }[]).map(({ key, hold }) => [key, hold]),
+    reservations: Object.fromEntries(
+      (of('reservations') as { key: string; reservation: HostnameReservation }[]).map(({ key, reservation }) => [
+        key,
+        reservation,
+      ]),
     ),
   }
 }
@@ -338,6 +341,6 @@ function sharing(first: ResourceSet, second: ResourceSet): ResourceSet {
     endpointSlices: shared(first.endpointSlices, second.endpointSlices),
     namespaces: shared(first.namespaces, second.namespaces),
     refused: shared(first.refused, second.refused),
-    holds: shared(first.holds, second.holds),
+    reservations: shared(first.reservations, second.reservations),
   }
 }

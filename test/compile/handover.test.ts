@@ -87,7 +87,11 @@ suite('a hostname that comes to another namespace', () => {
       enforced: undefined,
     })
     for (let i = 0; i < 1_500; i++)
-      handovers.note(`h${i}.example`, claim('a'), claim('b'), () => ({ hold: false, granted: true, still: undefined }))
+      handovers.note(`h${i}.example`, claim('a'), claim('b'), () => ({
+        reservation: false,
+        granted: true,
+        still: undefined,
+      }))
     const { handovers: list, more } = handovers.take()
     assert.deepEqual([list.length, more], [1_024, 476])
     assert.deepEqual(handovers.take(), { handovers: [], more: 0 })

@@ -346,7 +346,7 @@ suite('targets outside of Services', () => {
 
 suite('a hostname that is kept', () => {
   const settings = strict([[to('owner', 'team', 'a-team'), '*']])
-  const hold = (key: string, created: number, until: number | undefined = 3_600_000) => ({
+  const reservation = (key: string, created: number, until: number | undefined = 3_600_000) => ({
     namespace: key.slice(0, key.indexOf('/')),
     key,
     created,
@@ -357,7 +357,7 @@ suite('a hostname that is kept', () => {
 
   test('is served by nobody, neither by whoever asks for it nor by a wildcard or for all hosts', () => {
     const routes = [...there('x.example', ['team/a', 2]), ...there('*.example', ['team/w', 3]), route('team/all', {})]
-    const result = compiled(world({ settings, routes, holds: { 'x.example': hold('owner/gone', 1) } }))
+    const result = compiled(world({ settings, routes, reservations: { 'x.example': reservation('owner/gone', 1) } }))
     assert.deepEqual(listing(result, 'x.example'), [])
     assert.deepEqual(listing(result, '*.example'), ['team/w main: PathPrefix /'])
     assert.equal(conditionsOf(result, 'team/a').Accepted, 'False/HostnameNotAllowed')
@@ -372,13 +372,15 @@ suite('a hostname that is kept', () => {
       route('owner/w', { hostnames: ['*.example'], delegates }, { created: 3 }),
       route('team/t', { hostnames: ['x.example'], rules: { t: { matches: [prefix('/t')] } } }, { created: 2 }),
     ]
-    const result = compiled(world({ settings, routes, holds: { 'x.example': hold('owner/gone', 1) } }))
+    const result = compiled(world({ settings, routes, reservations: { 'x.example': reservation('owner/gone', 1) } }))
     assert.deepEqual(listing(result, 'x.example'), ['team/t t: PathPrefix /t', 'owner/w main: PathPrefix /'])
   })
 
   test('is its namespace’s again with the age it had, however old others have become', () => {
     const routes = there('x.example', ['team/a', 2], ['owner/new', 3])
-    const result = compiled(world({ settings, routes, holds: { 'x.example': hold('owner/gone', 1, undefined) } }))
+    const result = compiled(
+      world({ settings, routes, reservations: { 'x.example': reservation('owner/gone', 1, undefined) } }),
+    )
     assert.deepEqual(listing(result, 'x.example'), ['owner/new main: PathPrefix /'])
     assert.match(
       messageOf(result, 'team/a', 'Accepted'),
@@ -399,16 +401,16 @@ suite('a hostname that is kept', () => {
       { hostnames: ['x.example'], rules: { t: { matches: [prefix('/t')] } } },
       { created: 2 },
     )
-    const holds = { 'x.example': hold('owner/gone', 1) }
-    assert.deepEqual(listing(compiled(world({ settings, routes: [team], holds })), 'x.example'), [])
+    const reservations = { 'x.example': reservation('owner/gone', 1) }
+    assert.deepEqual(listing(compiled(world({ settings, routes: [team], reservations })), 'x.example'), [])
     const back = route('owner/new', { hostnames: ['x.example'], delegates }, { created: 3 })
-    const result = compiled(world({ settings, routes: [team, back], holds }))
+    const result = compiled(world({ settings, routes: [team, back], reservations }))
     assert.deepEqual(listing(result, 'x.example'), ['team/t t: PathPrefix /t', 'owner/new main: PathPrefix /'])
   })
 
   test('as a wildcard keeps the names under it, but for those that are older', () => {
     const routes = [...there('a.example', ['team/old', 1]), ...there('b.example', ['team/new', 3])]
-    const result = compiled(world({ settings, routes, holds: { '*.example': hold('owner/gone', 2) } }))
+    const result = compiled(world({ settings, routes, reservations: { '*.example': reservation('owner/gone', 2) } }))
     assert.deepEqual(listing(result, 'a.example'), ['team/old main: PathPrefix /'])
     assert.equal(listing(result, 'b.example'), undefined)
     assert.deepEqual(listing(result, '*.example'), [], 'which is where b.example ends')
@@ -416,19 +418,21 @@ suite('a hostname that is kept', () => {
 
   test('is kept for nobody without a grant, and for nobody in Shared', () => {
     const routes = there('x.example', ['team/a', 2])
-    const holds = { 'x.example': hold('owner/gone', 1) }
+    const reservations = { 'x.example': reservation('owner/gone', 1) }
     for (const given of [strict([[to('team'), '*']]), {}])
-      assert.deepEqual(listing(compiled(world({ settings: given, routes, holds })), 'x.example'), [
+      assert.deepEqual(listing(compiled(world({ settings: given, routes, reservations })), 'x.example'), [
         'team/a main: PathPrefix /',
       ])
   })
 
   test('follows grants by settings and by labels without any Route', () => {
     const memo = new CompileState()
-    const holds = { 'x.example': hold('owner/gone', 1) }
+    const reservations = { 'x.example': reservation('owner/gone', 1) }
     const byLabel = strict([[labelled({ t: '1' }), '*.example']])
     const kept = (given: Partial<SettingsObject>, t: string) =>
-      compiled(world({ settings: given, holds, namespaces: [namespace('owner', { t })] }), memo).owners.has('x.example')
+      compiled(world({ settings: given, reservations, namespaces: [namespace('owner', { t })] }), memo).owners.has(
+        'x.example',
+      )
     assert.equal(kept({}, '1'), false)
     assert.equal(kept(byLabel, '1'), true)
     assert.equal(kept(byLabel, '2'), false)
@@ -440,7 +444,11 @@ suite('a hostname that is kept', () => {
     const memo = new CompileState()
     const routes = there('x.example', ['team/a', 2])
     compiled(
-      world({ settings, routes, holds: { 'x.example': hold('owner/gone', 1), 'y.example': hold('owner/y', 1) } }),
+      world({
+        settings,
+        routes,
+        reservations: { 'x.example': reservation('owner/gone', 1), 'y.example': reservation('owner/y', 1) },
+      }),
       memo,
     )
     assert.equal(memo.hosts.size, 2)

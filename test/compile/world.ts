@@ -41,7 +41,7 @@ export interface World {
   services?: Resource<Service>[]
   slices?: Resource<EndpointSlice>[]
   namespaces?: Resource<Namespace>[]
-  holds?: Record<string, HostnameReservation>
+  reservations?: Record<string, HostnameReservation>
   refused?: Refused[]
 }
 
@@ -60,7 +60,7 @@ export function world(parts: World): ResourceSet {
     ingresses: byKey(parts.ingresses),
     services: byKey(parts.services),
     namespaces: byKey(parts.namespaces),
-    holds: FrozenMap.from(Object.entries(parts.holds ?? {})),
+    reservations: FrozenMap.from(Object.entries(parts.reservations ?? {})),
     endpointSlices: FrozenMap.from(slices),
     refused: FrozenMap.from((parts.refused ?? []).map((one) => [refusedKey(one.kind, one.key), one] as const)),
   }

@@ -225,7 +225,7 @@ suite('duties towards the cluster', () => {
     await next.stop()
   })
 
-  test('an Ingress is told by Events what it asks for in vain, once, and again when it comes back', async () => {
+  test('an Ingress has an Event of what it asks for in vain, once, and again when it comes back', async () => {
     const { time, api, duties, put, commit, statusesOf, events } = world()
     const one = duties('one', {})
     one.start()
@@ -256,7 +256,7 @@ suite('duties towards the cluster', () => {
     await one.stop()
   })
 
-  test('a Backend is told how many endpoints it has, ready or not', async () => {
+  test('the status of a Backend has its numbers of endpoints, ready or not', async () => {
     const { time, duties, put, commit, status, use } = world()
     const slices = [
       slice('a/1', 'api', {

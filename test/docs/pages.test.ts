@@ -3,6 +3,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
 import { CONDITION_REASONS } from '../../src/api/condition.ts'
+import { MAX_COLUMNS } from '../architecture/layers.ts'
 
 const ROOT = new URL('../../', import.meta.url).pathname
 const pages = [...globSync('*.md', { cwd: ROOT }), ...globSync('docs/**/*.md', { cwd: ROOT })]
@@ -23,6 +24,19 @@ describe('the documentation', () => {
         if (!existsSync(join(ROOT, dirname(page), file!))) broken.push(`${page}: ${link}`)
       }
     assert.deepEqual(broken, [])
+  })
+
+  it('has no line of prose over 120 columns, except tables, code and URLs', () => {
+    const wide = pages.flatMap((page) => {
+      let code = false
+      return text(page)
+        .split('\n')
+        .flatMap((line, i) => {
+          if (/^\s*```/.test(line)) code = !code
+          return !code && line.length > MAX_COLUMNS && !/^\s*\||https?:\/\//.test(line) ? [`${page}:${i + 1}`] : []
+        })
+    })
+    assert.deepEqual(wide, [])
   })
 
   it('has every page in its index', () => {

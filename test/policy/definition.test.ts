@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Policies } from '../../src/api/policies.ts'
+import { extractorOfRoutes } from '../../src/api/references.ts'
 import { createValidator } from '../../src/api/validate.ts'
 import { CompileState } from '../../src/compile/compile-state.ts'
 import { builtInFilters, POLICIES } from '../../src/policy/built-in.ts'
@@ -188,6 +189,27 @@ describe('a policy that adds itself in three places', () => {
     })
     assert.notEqual(sets.get('one/a named')!.digest, sets.get('two/a named')!.digest)
     assert.equal(sets.get('one/a plain')!.digest, sets.get('two/a plain')!.digest)
+  })
+
+  it('lets the graph of references know what it needs, and the chart which rights', () => {
+    const object = {
+      spec: { policies: { stamp: { from: 'outer' } }, rules: [{ policies: { stamp: { from: 'inner' } } }] },
+    }
+    const { names, find } = extractorOfRoutes(ROWS)
+    assert.ok(names.includes('ConfigMap'))
+    assert.deepEqual(
+      [...find(object, 'shop')].map(({ path, kind, namespace, name, key }) => [
+        path.join('.'),
+        kind,
+        namespace,
+        name,
+        key,
+      ]),
+      [
+        ['spec.policies.stamp.from', 'ConfigMap', 'shop', 'outer', 'stamp'],
+        ['spec.rules.0.policies.stamp.from', 'ConfigMap', 'shop', 'inner', 'stamp'],
+      ],
+    )
   })
 
   it('sees what it refers to as it is now', async () => {

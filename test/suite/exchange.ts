@@ -1,6 +1,6 @@
 /**
- * The way of a request, whatever carries it: the same cases on every transport. What only a codec can get wrong (framing,
- * smuggling, pipelining) has suites of its own.
+ * The way of a request, whatever carries it: the same cases on every transport. What only a codec can get wrong
+ * (framing, smuggling, pipelining) has suites of its own.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

@@ -33,7 +33,7 @@ export function filterSuite(name: string, rig: TransportRig): void {
   describe(`the contract of filters: ${name}`, () => {
     const start = (t: Scope, options: Omit<GatewayOptions, 'upstreams'>, upstream?: UpstreamScript) =>
       begin(rig, t, options, upstream)
-    bodiesOfResponses(start)
+    bodiesOfResponses(start, rig)
     bodiesOfRequests(start)
     servicesOfFilters(rig)
     livesOfExchanges(start)
@@ -120,7 +120,7 @@ const streaming = (source: BodySource, status = 200): Filter => ({
   onRequest: () => ({ type: 'respond', response: { status, fields: new Fields(), body: source } }),
 })
 
-function bodiesOfResponses(start: Start): void {
+function bodiesOfResponses(start: Start, rig: TransportRig): void {
   describe('a response of a filter', () => {
     for (const length of [11, undefined])
       it(`is a stream ${length === undefined ? 'of unknown length' : 'that says its length'}`, async (t) => {
@@ -183,6 +183,24 @@ function bodiesOfResponses(start: Start): void {
       ]
       const replaced = await (await start(t, { filters })).gateway.ask().response()
       assert.deepEqual([replaced.status, replaced.body, dropped.aborted], [418, 'tea', 1])
+    })
+
+    it('of the upstream is seen once it is known that it is not tried again', async (t) => {
+      const seen: number[] = []
+      const summaries: ExchangeSummary[] = []
+      const filters = one('plugin', {
+        onRequest: () => undefined,
+        onResponse: (_x, head) => void seen.push(head.status) as undefined,
+        onEnd: (_x, summary) => void summaries.push(summary),
+      })
+      let asked = 0
+      const upstream = (request: ServedRequest): void => request.respond(++asked === 1 ? 503 : 200)
+      const retry = { attempts: 1, codes: [503], backoff: '1ms', budgetPercent: 100 }
+      const rules = { all: { backendRefs: [{ name: 'up', weight: 1, priority: 0 }], policies: { retry } } }
+      const gateway = await rig.gateway(t, { upstreams: [upstream, upstream], filters, rules })
+      assert.equal((await gateway.ask().response()).status, 200)
+      await gateway.nothingLeft()
+      assert.deepEqual([seen, summaries[0]?.attempts], [[200], 2])
     })
 
     it('is told from one of the upstream', async (t) => {

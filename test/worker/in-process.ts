@@ -35,6 +35,7 @@ export class InProcess extends TestPlane {
     const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }], options)
     this.plane.messages.accept({ type: 'settings', settings })
     await this.#listening
+    if (options.unlinked !== true) await this.linked
     const [failure] = this.listeners.failures
     if (failure !== undefined) throw new Error(failure.message)
   }

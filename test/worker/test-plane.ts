@@ -1,9 +1,10 @@
 /**
- * A worker's data plane in the thread of the test: the real compile, packer and wiring, with filters, time-outs, a clock
- * and a transport of the test's own choice, and everything open to be looked at.
+ * A worker's data plane in the thread of the test: the real compile, packer and wiring, with filters, time-outs, a
+ * clock and a transport of the test's own choice, and everything open to be looked at.
  */
 
 import type { BackendSpec } from '../../src/api/backend.ts'
+import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
 import type { TimerClock } from '../../src/lib/clock.ts'
 import { UNLIMITED } from '../../src/limit/upstream-budget.ts'
 import { AccessLineWriter } from '../../src/log/access-line.ts'
@@ -33,6 +34,11 @@ export interface InProcessOptions {
   /** Filters in their places, one of each for every policy set. */
   readonly filters?: readonly { readonly phase: Phase; readonly filter: Filter }[]
   readonly definitions?: readonly FilterDefinition[]
+  readonly observer?: AttemptObserver
+  /** Listens without waiting for the tables. */
+  readonly unlinked?: boolean
+  /** Ports of the gateway's own, which the dial guard refuses. */
+  readonly ownPorts?: readonly number[]
   /** Milliseconds. */
   readonly requestHead?: number
   readonly keepAlive?: number
@@ -63,6 +69,8 @@ export class TestPlane {
   readonly #metrics = createMetrics({ workers: 1 })
   readonly #reader = new MetricsReader(this.#metrics)
   readonly #lines: LineReader
+  #generation = 0
+  #linked = Promise.withResolvers<void>()
 
   constructor(options: InProcessOptions, { clock, connector, settings: apply }: TestEdges) {
     const ring = LineRing.create(1 << 20)
@@ -77,15 +85,18 @@ export class TestPlane {
       workers: 1,
       clock,
       random: Math.random,
-      connector,
+      connectorOf: () => connector,
       endpoints: this.endpoints,
       metrics: this.metrics,
       registry,
       patterns: new PatternCache(),
+      ...(options.observer === undefined ? {} : { observer: options.observer }),
       metricsRow: () => 1,
       accessLog: (settings) => new AccessLineWriter(new LineWriter(ring), settings, clock, Math.random),
       settings: apply,
-      applied: () => {},
+      applied: (generation) => {
+        if (generation === this.#generation) this.#linked.resolve()
+      },
       epoch: () => {},
       send: (message) => {
         if (message.type === 'problem') this.errors.push(message.message)
@@ -93,11 +104,14 @@ export class TestPlane {
       unexpected: (error) => this.errors.push(error),
       filterThrew: (_, error) => this.errors.push(error),
     })
-    this.#link(options)
+    void this.link(options)
   }
 
-  #link({ upstreams = [], backend: spec = {}, rules }: InProcessOptions): void {
+  /** Links another generation, which goes on with what is the same. @returns it is in force */
+  link({ upstreams = [], backend: spec = {}, rules }: InProcessOptions): Promise<void> {
     const { messages } = this.plane
+    this.#generation++
+    this.#linked = Promise.withResolvers()
     const { snapshot } = compiled(
       world({
         routes: [
@@ -122,12 +136,18 @@ export class TestPlane {
     const backends = packed.backends.map((entry) => ({ ...entry, slot: 0 }))
     messages.accept({
       type: 'tables',
-      generation: 1,
+      generation: this.#generation,
       tables: packed.tables,
       full: true,
       policies: packed.policies,
       backends,
     })
+    return this.linked
+  }
+
+  /** The newest generation is in force. */
+  get linked(): Promise<void> {
+    return this.#linked.promise
   }
 
   /** Access lines so far. */
@@ -167,7 +187,7 @@ export class TestPlane {
 /** Settings of a worker with these listeners. */
 export function settingsWith(
   listeners: WorkerSettings['listeners'],
-  { requestHead = 10_000, keepAlive = 75_000, connections = 1_000 }: InProcessOptions = {},
+  { requestHead = 10_000, keepAlive = 75_000, connections = 1_000, ownPorts = [] }: InProcessOptions = {},
 ): WorkerSettings {
   return {
     listeners,
@@ -177,6 +197,6 @@ export function settingsWith(
     timeouts: { requestHead, keepAlive },
     clientAddress: null,
     accessLog: { enabled: true, sample: 100, fields: {} },
-    dial: { denyCIDRs: [], loopback: true, ownPorts: [], ownAddresses: [], places: [], closedPorts: [] },
+    dial: { denyCIDRs: [], loopback: true, ownPorts, ownAddresses: [], places: [], closedPorts: [] },
   }
 }

@@ -3,24 +3,7 @@ What the controller may do, in one place: docs/status.md and docs/kubernetes-sou
 namespace, or everywhere. No wildcards; nothing is created, changed or deleted but what stands here.
 */}}
 {{- define "headgate.rulesOfNamespaces" -}}
-- apiGroups: [headgate.dev]
-  resources: [routes, backends]
-  verbs: [get, list, watch]
-- apiGroups: [headgate.dev]
-  resources: [routes/status, backends/status]
-  verbs: [patch]
-- apiGroups: [networking.k8s.io]
-  resources: [ingresses]
-  verbs: [get, list, watch]
-- apiGroups: [networking.k8s.io]
-  resources: [ingresses/status]
-  verbs: [patch]
-- apiGroups: [""]
-  resources: [services]
-  verbs: [list, watch]
-- apiGroups: [discovery.k8s.io]
-  resources: [endpointslices]
-  verbs: [list, watch]
+{{ include "headgate.rulesOfKinds" . }}
 # Beside the object that they are about.
 - apiGroups: [events.k8s.io]
   resources: [events]
@@ -29,10 +12,8 @@ namespace, or everywhere. No wildcards; nothing is created, changed or deleted b
 
 {{/* Objects that have no namespace. */}}
 {{- define "headgate.rulesOfCluster" -}}
-# Grants by labels of namespaces.
-- apiGroups: [""]
-  resources: [namespaces]
-  verbs: [list, watch]
+# Namespaces: for grants by their labels.
+{{ include "headgate.rulesOfClusterKinds" . }}
 {{- if .Values.rbac.nodes }}
 - apiGroups: [""]
   resources: [nodes]

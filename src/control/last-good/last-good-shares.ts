@@ -55,8 +55,8 @@ export class LastGoodShares {
   }
 
   /**
-   * @returns a record that makes room for one of so many bytes; undefined when no namespace has more than its owner would
-   *   have
+   * @returns a record that makes room for one of so many bytes; undefined when no namespace has more than its owner
+   *   would have
    */
   victim(owner: Owner, bytes: number): string | undefined {
     let most = (this.#shares.get(nameOf(owner))?.bytes ?? 0) + bytes

@@ -1,7 +1,7 @@
 /**
- * The room of last good versions, and of hostnames that are reserved for a namespace. In: what must survive this control
- * thread. Out: what earlier threads, processes and other replicas stored. Three places, each optional but the first: the
- * supervisor's memory, a state directory, ConfigMaps of the installation.
+ * The room of last good versions, and of hostnames that are reserved for a namespace. In: what must survive this
+ * control thread. Out: what earlier threads, processes and other replicas stored. Three places, each optional but the
+ * first: the supervisor's memory, a state directory, ConfigMaps of the installation.
  */
 import type { TimerClock } from '../../lib/clock.ts'
 import type { StateKey } from '../../source/checkpoint/state-key.ts'

@@ -1,5 +1,5 @@
 /** The pods of this installation, as the cluster has them: which nodes lead to it by a port of theirs (`hostPort`). */
-import type { Milliseconds, Random } from '../../lib/clock.ts'
+import type { Random, TimerClock } from '../../lib/clock.ts'
 import type { Lister } from '../../source/kubernetes/client.ts'
 import { Reflector } from '../../source/kubernetes/reflector.ts'
 import { fieldsOf } from './raw-fields.ts'
@@ -16,8 +16,7 @@ export interface InstallationPodsOptions {
   /** Label selector that chooses the pods of this installation and no others. */
   readonly selector: string
   readonly random: Random
-  /** Monotonic. */
-  readonly now: () => Milliseconds
+  readonly time: TimerClock
   readonly changed: (addresses: PodAddresses) => void
   /** For the log, once until it is over: why they cannot be watched. */
   readonly problem: (message: string) => void
@@ -33,14 +32,14 @@ export class InstallationPods {
 
   constructor(options: InstallationPodsOptions) {
     this.#options = options
-    const { client, namespace, selector, random, now, problem } = options
+    const { client, namespace, selector, random, time, problem } = options
     this.#reflector = new Reflector({
       kind: 'Pod',
       namespace,
       selection: { labelSelector: selector },
       client,
       random,
-      now,
+      time,
       handler: {
         upsert: ({ key, raw }) => {
           this.#pods.set(key, podAddresses(raw))

@@ -1,5 +1,5 @@
 /** The Service in front of this installation, as the cluster has it: where the installation is reached from outside. */
-import type { Milliseconds, Random } from '../../lib/clock.ts'
+import type { Random, TimerClock } from '../../lib/clock.ts'
 import type { Lister } from '../../source/kubernetes/client.ts'
 import { Reflector } from '../../source/kubernetes/reflector.ts'
 import { type Address, serviceAddresses } from './address.ts'
@@ -9,8 +9,7 @@ export interface InstallationServiceOptions {
   readonly namespace: string
   readonly name: string
   readonly random: Random
-  /** Monotonic. */
-  readonly now: () => Milliseconds
+  readonly time: TimerClock
   readonly changed: (addresses: readonly Address[]) => unknown
   /** The object as the API server sent it; undefined while there is none. */
   readonly seen: (service: unknown) => void
@@ -23,7 +22,7 @@ export class InstallationService {
   #owner: object | undefined
   #reported: string | undefined
 
-  constructor({ client, namespace, name, random, now, changed, seen, problem }: InstallationServiceOptions) {
+  constructor({ client, namespace, name, random, time, changed, seen, problem }: InstallationServiceOptions) {
     const key = `${namespace}/${name}`
     let addresses: readonly Address[] = []
     const update = (raw: unknown): void => {
@@ -37,7 +36,7 @@ export class InstallationService {
       selection: { fieldSelector: `metadata.name=${name}` },
       client,
       random,
-      now,
+      time,
       handler: {
         upsert: (object) => {
           if (object.key !== key) return

@@ -2,7 +2,7 @@
  * The room of the installation and its leader. In: the environment of the pod and the API server. Out: whether this
  * replica leads, and what the cluster says of the installation itself.
  */
-import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
+import type { Random, TimerClock } from '../../lib/clock.ts'
 import type { Lister } from '../../source/kubernetes/client.ts'
 import { type Address, givenAddresses } from './address.ts'
 import { type Installation, installationOf } from './installation.ts'
@@ -53,7 +53,6 @@ export class Leader {
   constructor({ client, installation, time, random, events, leaseTimes = {} }: LeaderOptions) {
     const { namespace, name, identity, service, pods } = installation
     const problem = (message: string): void => events.problem(message)
-    const now = (): Milliseconds => time.monotonic()
     this.#events = events
     this.#elector = new LeaderElector({ client, namespace, name, identity, time, random, times: leaseTimes, events })
     const given = givenAddresses(installation.addresses)
@@ -65,7 +64,7 @@ export class Leader {
         namespace,
         name: service,
         random,
-        now,
+        time,
         changed: (addresses) => this.#given === undefined && events.addresses(addresses),
         seen: (object) => this.#update({ service: object }),
         problem,
@@ -76,7 +75,7 @@ export class Leader {
         namespace,
         selector: pods,
         random,
-        now,
+        time,
         changed: (addresses) => this.#update({ nodeAddresses: addresses.nodes, podAddresses: addresses.pods }),
         problem,
       })

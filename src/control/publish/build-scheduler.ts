@@ -1,7 +1,7 @@
 /**
- * When to build, without holding up the loop: a burst of changes becomes one build, and a build runs in slices. One at a
- * time; what changes meanwhile is in the next, which starts at once, so the newest state always wins and no change waits
- * for ever.
+ * When to build, without holding up the loop: a burst of changes becomes one build, and a build runs in slices. One at
+ * a time; what changes meanwhile is in the next, which starts at once, so the newest state always wins and no change
+ * waits for ever.
  */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { SlicedWork, type TimeSlice } from '../../lib/time-slice.ts'

@@ -1,7 +1,7 @@
 /**
  * Delivers the payloads of ConfigMaps and Secrets to workers, by identity and apart from tables: only what a served
- * object refers to, only from an object of the type that is asked for, and within bounds. A change acts in the turn that
- * brings it; what tables still in force may refer to stays until newer ones serve everywhere.
+ * object refers to, only from an object of the type that is asked for, and within bounds. A change acts in the turn
+ * that brings it; what tables still in force may refer to stays until newer ones serve everywhere.
  */
 import { KINDS, type KindTable, type Payload } from '../../api/kinds.ts'
 import type { KubeObject } from '../../api/object.ts'

@@ -1,8 +1,8 @@
 /**
  * Events of a source on their way to the cache. A burst may be ten thousand objects, each to be validated, so it is
  * applied in slices; what it asks for is done when all of it is applied, so that nothing is ever served that the user
- * wrote only half of. Endpoints and contents (of ConfigMaps and Secrets) overtake the rest and act in the turn that brings
- * them. Namespaces take turns of equal time; where one of them keeps sending more than can be applied, the
+ * wrote only half of. Endpoints and contents (of ConfigMaps and Secrets) overtake the rest and act in the turn that
+ * brings them. Namespaces take turns of equal time; where one of them keeps sending more than can be applied, the
  * others do not wait for it longer than `patience`.
  */
 import { actsAtOnce, type Kind } from '../../api/kinds.ts'

@@ -26,8 +26,8 @@ const WAITING_SHARE = 1 / 16
 const TURN = 16
 
 /**
- * Of the memory: a namespace that holds more is refused Services, EndpointSlices and the like too, once the last quarter has
- * begun. Below it these are never refused: they follow from what is served already.
+ * Of the memory: a namespace that holds more is refused Services, EndpointSlices and the like too, once the last
+ * quarter has begun. Below it these are never refused: they follow from what is served already.
  */
 const FOLLOWING_SHARE = 0.5
 

@@ -200,7 +200,7 @@ export class ResourceCache {
     this.#set ??= {
       settings: this.#settings,
       ...this.#served.freeze(),
-      holds: this.#reservations,
+      reservations: this.#reservations,
       refused: this.#refused.freeze(),
       unreachable: this.#unreachable,
       unopened: this.#unopened,

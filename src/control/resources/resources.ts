@@ -199,7 +199,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
    */
   compiled({ owners }: Compiled, resources: ResourceSet, first: boolean): void {
     if (first) this.#references.contents.adopt()
-    this.#reservations.settle(owners, resources.holds)
+    this.#reservations.settle(owners, resources.reservations)
     this.#applyReservations()
   }
 

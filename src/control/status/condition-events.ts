@@ -1,8 +1,10 @@
 /**
- * Kubernetes Events of conditions: one for each condition that becomes unwell, for what an Ingress asks for in vain, and
- * for hostnames that came to another namespace.
+ * Kubernetes Events of conditions: one for each condition that becomes unwell, for what an Ingress asks for in vain,
+ * and for hostnames that came to another namespace.
  */
+
 import type { Condition, ObjectStatus } from '../../api/condition.ts'
+import { apiVersionOf, KINDS } from '../../api/kinds.ts'
 import { type Handover, handoverText } from '../../compile/handover.ts'
 import { ingressOf } from '../../compile/ingress.ts'
 import type { ResourceSet } from '../../compile/resource-set.ts'
@@ -11,7 +13,7 @@ import type { Seen } from './seen-statuses.ts'
 import { newConditionsIn, type StatusDocument } from './status-document.ts'
 import { type Finding, findingsOf, unwell } from './status-findings.ts'
 import type { HandoverReport, StatusSubscriber } from './status-sink.ts'
-import { apiVersionOf, type StatusTarget, statusTargetId } from './status-target.ts'
+import { type StatusTarget, statusTargetId } from './status-target.ts'
 
 export class ConditionEvents implements StatusSubscriber {
   readonly #recorder: Pick<EventRecorder, 'record'>
@@ -60,7 +62,7 @@ export class ConditionEvents implements StatusSubscriber {
 export function regardingOf(target: StatusTarget, { uid }: Pick<Seen, 'uid'>): Regarding {
   const slash = target.key.indexOf('/')
   const [namespace, name] = [target.key.slice(0, slash), target.key.slice(slash + 1)]
-  return { apiVersion: apiVersionOf(target.kind), kind: target.kind, namespace, name, uid }
+  return { apiVersion: apiVersionOf(KINDS[target.kind]), kind: target.kind, namespace, name, uid }
 }
 
 /**

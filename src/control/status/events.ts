@@ -1,8 +1,9 @@
 /**
- * Kubernetes Events (`events.k8s.io/v1`): what `kubectl describe` shows below an object. They repeat conditions, log and
- * admin API, so one that cannot be written in time is dropped, never waited for. The same Event again becomes a series;
- * its name is a digest of its content, so that other replicas and later processes come to the same one. All room and all requests are shared by namespaces: each takes what the others leave, and has its turn when
- * they want more.
+ * Kubernetes Events (`events.k8s.io/v1`): what `kubectl describe` shows below an object. They repeat conditions, log
+ * and admin API, so one that cannot be written in time is dropped, never waited for. The same Event again becomes a
+ * series; its name is a digest of its content, so that other replicas and later processes come to the same one. All
+ * room and all requests are shared by namespaces: each takes what the others leave, and has its turn when they want
+ * more.
  */
 import { createHash } from 'node:crypto'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
@@ -154,8 +155,8 @@ export class EventRecorder {
   /** Where room is scarce, a namespace gets some only while it has less than the one with the most. */
   #makeRoom(namespace: string): boolean {
     if (this.#queue.ready < MAX_WAITING) return true
-    if (this.#queue.readyOf(namespace) + 1 >= this.#queue.readyOfCrowd) return false
-    const dropped = this.#queue.dropOfCrowd()
+    if (this.#queue.readyOf(namespace) + 1 >= this.#queue.readyOfLargestGroup) return false
+    const dropped = this.#queue.dropFromLargestGroup()
     if (dropped === undefined) return false
     this.#known.delete(namespaceIn(dropped), nameIn(dropped))
     this.#dropped++

@@ -1,7 +1,7 @@
 /**
- * Lines of the process log about objects of tenants, at a bounded rate, in fair turns by namespace, so that thousands of
- * broken objects neither fill the ring of lines nor hide the lines of another namespace or of the gateway itself. What
- * is left out is counted; conditions, Events and `/api/v1/problems` have all of it.
+ * Lines of the process log about objects of tenants, at a bounded rate, in fair turns by namespace, so that thousands
+ * of broken objects neither fill the ring of lines nor hide the lines of another namespace or of the gateway itself.
+ * What is left out is counted; conditions, Events and `/api/v1/problems` have all of it.
  */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'

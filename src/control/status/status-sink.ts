@@ -1,7 +1,7 @@
 /**
- * The one way of a status to everything that shows it: the admin API, the process log, the statuses in the cluster, Events.
- * Each generation's differences are computed once, in steps, and reach every subscriber in the same order; nothing of a
- * generation is shown before it is in force.
+ * The one way of a status to everything that shows it: the admin API, the process log, the statuses in the cluster,
+ * Events. Each generation's differences are computed once, in steps, and reach every subscriber in the same order;
+ * nothing of a generation is shown before it is in force.
  */
 import type { ObjectStatus } from '../../api/condition.ts'
 import type { Handovers } from '../../compile/handover.ts'

@@ -1,10 +1,13 @@
 /**
  * Writes the status of every object by server-side apply. The leader alone; only a status that differs from what the
- * object has now, so that a restart with thousands of Routes writes nothing; each object by itself and as it is when its
- * turn comes. Namespaces take turns, so that thousands of objects of one delay the status of another by one write.
+ * object has now, so that a restart with thousands of Routes writes nothing; each object by itself and as it is when
+ * its turn comes. Namespaces take turns, so that thousands of objects of one delay the status of another by one write.
  */
+
 import type { Condition, ObjectStatus } from '../../api/condition.ts'
+import { apiVersionOf, KINDS } from '../../api/kinds.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
+import { SlicedWork, type TimeSlice } from '../../lib/time-slice.ts'
 import { timestamp } from '../../lib/timestamp.ts'
 import type { Rate } from '../../lib/token-bucket.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
@@ -24,14 +27,7 @@ import {
   statusFields,
 } from './status-document.ts'
 import type { StatusChange, StatusSubscriber } from './status-sink.ts'
-import {
-  apiVersionOf,
-  namespaceOfId,
-  type StatusTarget,
-  statusTargetId,
-  statusTargetOf,
-  statusTargetPath,
-} from './status-target.ts'
+import { namespaceOfId, type StatusTarget, statusTargetId, statusTargetOf, statusTargetPath } from './status-target.ts'
 import { type Plan, WorkQueue } from './work-queue.ts'
 import { WriteFailures } from './write-failures.ts'
 import { WrittenStatuses } from './written-statuses.ts'
@@ -71,8 +67,8 @@ const RATE: Rate = { perSecond: 50, burst: 100 }
 
 const PARALLEL = 8
 
-/** Objects in one turn, some 20 µs each. */
-const READ_AT_ONCE = 64
+/** Statuses parsed in one step, some 20 µs each. */
+const PARSED_AT_ONCE = 8
 
 const PATIENCE: Milliseconds = 10_000
 
@@ -86,12 +82,13 @@ export class StatusWriter implements StatusSubscriber {
   readonly #aborts = new AbortController()
   /** Undefined as long as they are not known: then those that an object has stay. */
   #addresses: readonly Address[] | undefined
-  #cancelReading: (() => void) | undefined
+  readonly #parsing: SlicedWork
 
   constructor(options: StatusWriterOptions) {
     this.#options = options
     const { time, random, rate = RATE, events } = options
     this.#written = new WrittenStatuses(time)
+    this.#parsing = new SlicedWork(time, (slice) => this.#parse(slice))
     this.#failures = new WriteFailures(random, (message) => events.problem(message))
     this.#queue = new WorkQueue({
       time,
@@ -115,7 +112,7 @@ export class StatusWriter implements StatusSubscriber {
   /** All events of the source, whatever the kind. */
   accept(events: readonly SourceEvent[]): void {
     this.#look(this.#seen.accept(events).filter((id) => this.#desired.get(id) !== undefined))
-    this.#readOn()
+    if (this.#seen.unread > 0) this.#parsing.schedule()
   }
 
   begin(): void {
@@ -152,7 +149,7 @@ export class StatusWriter implements StatusSubscriber {
   /** What is under way is given up. */
   stop(): void {
     this.#queue.stop()
-    this.#cancelReading?.()
+    this.#parsing.stop()
     this.#aborts.abort()
   }
 
@@ -164,13 +161,10 @@ export class StatusWriter implements StatusSubscriber {
    * Thousands come at once; their statuses are parsed in steps, also those that are not compared, since a parsed one
    * takes less room.
    */
-  #readOn(): void {
-    if (this.#seen.unread === 0 || this.#cancelReading !== undefined || this.#aborts.signal.aborted) return
-    this.#cancelReading = this.#options.time.after(0, () => {
-      this.#cancelReading = undefined
-      this.#seen.readSome(READ_AT_ONCE)
-      this.#readOn()
-    })
+  #parse(slice: TimeSlice): boolean {
+    do this.#seen.readSome(PARSED_AT_ONCE)
+    while (this.#seen.unread > 0 && !slice.over)
+    return this.#seen.unread > 0
   }
 
   #plan(id: string): Plan {
@@ -233,7 +227,7 @@ export class StatusWriter implements StatusSubscriber {
     const target = statusTargetOf(id)
     const slash = target.key.indexOf('/')
     const body = {
-      apiVersion: apiVersionOf(target.kind),
+      apiVersion: apiVersionOf(KINDS[target.kind]),
       kind: target.kind,
       metadata: {
         namespace: target.key.slice(0, slash),

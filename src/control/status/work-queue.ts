@@ -6,6 +6,7 @@
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 
+import { TimeSlice } from '../../lib/time-slice.ts'
 import { type Rate, TokenBucket } from '../../lib/token-bucket.ts'
 
 /** What is to be done about a key: nothing, something later, or a request now. */
@@ -24,12 +25,9 @@ export interface WorkQueueOptions {
   readonly plan: (key: string) => Plan
 }
 
-/** Keys looked at in one turn of the loop: some 10 µs each. */
-const AT_ONCE = 64
-
-/** A request is one turn, and so are as many looks as fit into one turn of the loop. */
+/** A request is one turn of a group, and so are as many looks, of some 10 µs each, as take the time of one request. */
 const REQUEST = 1
-const LOOK = REQUEST / AT_ONCE
+const LOOK = REQUEST / 64
 
 export class WorkQueue {
   readonly #options: WorkQueueOptions
@@ -66,14 +64,14 @@ export class WorkQueue {
   }
 
   /** Of the group that has the most of them. */
-  get readyOfCrowd(): number {
+  get readyOfLargestGroup(): number {
     return this.#ready.sizeOf(this.#ready.largestGroup() ?? '')
   }
 
   /** Forgets one key: of the group with the most that are ready, the one that has waited longest. @returns it */
-  dropOfCrowd(): string | undefined {
-    const crowd = this.#ready.largestGroup()
-    return crowd === undefined ? undefined : this.#ready.dropOldest(crowd)
+  dropFromLargestGroup(): string | undefined {
+    const group = this.#ready.largestGroup()
+    return group === undefined ? undefined : this.#ready.dropOldest(group)
   }
 
   /** To be looked at as soon as may be. */
@@ -92,7 +90,7 @@ export class WorkQueue {
   }
 
   /** To be looked at after a while, unless it is named before. */
-  addLater(key: string, delay: Milliseconds): void {
+  addAfter(key: string, delay: Milliseconds): void {
     if (this.#stopped || this.#ready.has(this.#options.groupOf(key), key)) return
     const at = this.#options.time.monotonic() + delay
     const known = this.#later.get(key)
@@ -140,9 +138,9 @@ export class WorkQueue {
   #turn(): void {
     const now = this.#options.time.monotonic()
     let next = this.#ripen(now)
-    let looked = 0
+    const slice = new TimeSlice(this.#options.time)
     for (let one = this.#ready.peek(); one !== undefined; one = this.#ready.peek()) {
-      if (looked++ === AT_ONCE) {
+      if (slice.over) {
         next = now
         break
       }
@@ -150,7 +148,7 @@ export class WorkQueue {
       const plan = this.#planOf(group, key, now)
       if (typeof plan !== 'function') {
         this.#forget(group, key, LOOK)
-        if (plan !== undefined) this.addLater(key, plan.later)
+        if (plan !== undefined) this.addAfter(key, plan.later)
         continue
       }
       // The next request that ends continues here.
@@ -208,7 +206,7 @@ export class WorkQueue {
     const named = this.#running.get(key) === true
     this.#running.delete(key)
     if (this.#stopped) return
-    if (again !== undefined && (again > 0 || !named)) this.addLater(key, again)
+    if (again !== undefined && (again > 0 || !named)) this.addAfter(key, again)
     else if (named) this.#makeReady(key)
     if (this.#ready.size > 0) this.#ring(this.#options.time.monotonic())
   }

@@ -1,8 +1,9 @@
 /** What follows from a write that failed: when to try again, this object or all, and what a person has to know. */
+import { KINDS, resourceNameOf } from '../../api/kinds.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { ApiError } from '../../source/kubernetes/api-error.ts'
 import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
-import { namespaceOfId, resourceNameOf, type StatusTarget, statusTargetId } from './status-target.ts'
+import { namespaceOfId, type StatusTarget, statusTargetId } from './status-target.ts'
 
 /** An object that the API server finds wrong will not be right soon. */
 const REFUSED: Milliseconds = 300_000
@@ -87,7 +88,7 @@ export class WriteFailures {
     const id = statusTargetId(target)
     const { status, reason, message, retryAfter = 0 } = error
     if (status === 403 && reason === 'Forbidden') {
-      const resource = `${resourceNameOf(target.kind)}/status`
+      const resource = `${resourceNameOf(KINDS[target.kind])}/status`
       const place = placeOf(target)
       if (!this.#forbidden.has(place) && this.#forbidden.size < MAX_REPORTED_FORBIDDEN)
         this.#problem(`may not write statuses: grant "patch" on ${resource} (and "get" on the objects); ${message}`)

@@ -1,7 +1,9 @@
 /** The timeouts of an exchange. */
 import type { FilterDefinition } from '../registry.ts'
 
-/** Says in `explain` which timeouts hold. It has no hook: an exchange begins with those of its policy set (`limitsOf`). */
+/**
+ * Says in `explain` which timeouts hold. It has no hook: an exchange begins with those of its policy set (`limitsOf`).
+ */
 export const timeouts: FilterDefinition = {
   name: 'timeouts',
   phase: 'begin',

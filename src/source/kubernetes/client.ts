@@ -1,8 +1,7 @@
 /** What is asked of an API server: read, list, watch, write. One set of connections for all of it. */
-import { setImmediate } from 'node:timers/promises'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { type Dispatcher, Pool, ProxyAgent } from 'undici'
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { ApiError } from './api-error.ts'
 import type { Access, Credentials } from './credentials.ts'
 import { brokeBeforeAnswer, type Call, exchange, type Receiver } from './exchange.ts'
@@ -84,9 +83,6 @@ const TIMES: ClientTimes = { connect: 10_000, head: 30_000, body: 30_000, answer
 /** Of the server's side 90 s are usual: ours goes first, so that no request is written into a closed connection. */
 const KEEP_IDLE: Milliseconds = 30_000
 
-/** What arrives at once on many connections is taken in over several turns of the loop. */
-const TURN: Milliseconds = 2
-
 /** TCP asks from here on whether the other side is still there. */
 const KEEP_ALIVE_DELAY: Milliseconds = 15_000
 
@@ -99,12 +95,20 @@ export class KubernetesClient implements Lister {
   readonly #userAgent: string
   readonly #open = new Set<Dispatcher>()
   readonly #lists: Semaphore
-  readonly #pace = new Pace(TURN, () => performance.now())
+  readonly #time: TimerClock
+  /** What arrives at once on many connections is processed over several turns of the loop. */
+  readonly #pace: Pace
   #current: { readonly key: string; readonly dispatcher: Dispatcher } | undefined
   #closed = false
 
-  constructor(credentials: Credentials, { times, userAgent = 'headgate', lists = 16 }: ClientOptions = {}) {
+  constructor(
+    credentials: Credentials,
+    time: TimerClock,
+    { times, userAgent = 'headgate', lists = 16 }: ClientOptions = {},
+  ) {
     this.#credentials = credentials
+    this.#time = time
+    this.#pace = new Pace(time)
     this.#times = { ...TIMES, ...times }
     this.#userAgent = userAgent
     this.#lists = new Semaphore(lists)
@@ -165,7 +169,7 @@ export class KubernetesClient implements Lister {
         signal,
       )
       // The connection is free for the watch that follows only in a later turn of the loop.
-      await setImmediate()
+      await new Promise<void>((resolve) => this.#time.nextTurn(resolve))
       return reader!.end()
     } finally {
       over = true
@@ -272,7 +276,7 @@ export class KubernetesClient implements Lister {
       // A watch has a watchdog of its own.
       ...(bodyTimeout === undefined && { deadline: answer }),
     }
-    return exchange(this.#dispatcher(access), call, receiver(), signal)
+    return exchange(this.#dispatcher(access), call, receiver(), this.#time, signal)
   }
 
   async #access(): Promise<Access> {

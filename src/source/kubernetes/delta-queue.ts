@@ -5,6 +5,7 @@
  */
 import { isUrgent, type Kind, type KindTable } from '../../api/kinds.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
+import { type SliceClock, SlicedWork, type TimeSlice } from '../../lib/time-slice.ts'
 import type { SourceEvent } from '../source.ts'
 import type { Ingested, Version } from './ingest.ts'
 
@@ -30,27 +31,27 @@ interface PendingDelta {
 
 /** Judging a Route takes the handler some 100 µs. */
 const BATCH = 40
-const SLICE: Milliseconds = 3
 
 /** Objects that wait; from here on lists are asked to wait as well. */
 const HIGH_WATER = 1_000
 
 export class DeltaQueue {
   readonly #events: DeltaQueueEvents
-  readonly #now: () => Milliseconds
+  readonly #time: SliceClock
+  readonly #work: SlicedWork
   readonly #table: KindTable | undefined
   readonly #entries = new Map<string, PendingDelta>()
   readonly #urgent = new Set<PendingDelta>()
   readonly #others = new Set<PendingDelta>()
-  #turn: NodeJS.Immediate | undefined
   #room: PromiseWithResolvers<void> | undefined
   #closed = false
 
   /** @param table default the table of kinds */
-  constructor(events: DeltaQueueEvents, now: () => Milliseconds, table?: KindTable) {
+  constructor(events: DeltaQueueEvents, time: SliceClock, table?: KindTable) {
     this.#table = table
     this.#events = events
-    this.#now = now
+    this.#time = time
+    this.#work = new SlicedWork(time, (slice) => this.#deliver(slice))
   }
 
   get size(): number {
@@ -97,30 +98,31 @@ export class DeltaQueue {
   /** No call from now on. */
   close(): void {
     this.#closed = true
-    clearImmediate(this.#turn)
+    this.#work.stop()
     this.#room?.resolve()
   }
 
   #queue(entry: PendingDelta): void {
     if (this.#closed) return
     const queue = isUrgent(entry.kind, this.#table) ? this.#urgent : this.#others
-    if (!queue.has(entry)) entry.seen = this.#now()
+    if (!queue.has(entry)) entry.seen = this.#time.monotonic()
     queue.add(entry)
     // At the end of this turn of the loop: what arrived together is told together.
-    this.#turn ??= setImmediate(() => this.#deliver())
+    this.#work.schedule()
   }
 
-  #deliver(): void {
-    const end = this.#now() + SLICE
+  /** @returns whether something is left */
+  #deliver(slice: TimeSlice): boolean {
     do this.#deliverSome()
-    while (!this.#closed && this.size > 0 && this.#now() < end)
-    if (this.#closed) return
+    while (!this.#closed && this.size > 0 && !slice.over)
+    if (this.#closed) return false
     if (this.size < HIGH_WATER / 2) {
       this.#room?.resolve()
       this.#room = undefined
     }
-    this.#turn = this.size > 0 ? setImmediate(() => this.#deliver()) : undefined
-    if (this.#turn === undefined) this.#tell(() => this.#events.empty())
+    if (this.size > 0) return true
+    this.#tell(() => this.#events.empty())
+    return false
   }
 
   #deliverSome(): void {

@@ -1,6 +1,6 @@
 /** One request to the API server and its answer as it arrives, with every wait bounded. */
 import type { Dispatcher } from 'undici'
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { ApiError, errorOfAnswer } from './api-error.ts'
 
 export interface Call {
@@ -32,21 +32,27 @@ const MAX_ERROR_BYTES = 65_536
  * @returns when the body has ended as the framing says it must
  * @throws {ApiError} always this; `Aborted` as soon as `signal` says so
  */
-export function exchange(dispatcher: Dispatcher, call: Call, receiver: Receiver, signal?: AbortSignal): Promise<void> {
+export function exchange(
+  dispatcher: Dispatcher,
+  call: Call,
+  receiver: Receiver,
+  time: Pick<TimerClock, 'after'>,
+  signal?: AbortSignal,
+): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const running = new RunningExchange(receiver, () => {
-    clearTimeout(timer)
+    cancelDeadline?.()
     signal?.removeEventListener('abort', abort)
     if (running.failure === undefined) resolve()
     else reject(running.failure)
   })
   const abort = (): void => running.end(new ApiError(0, 'Aborted', 'not wanted any more'))
-  const timer =
+  const cancelDeadline =
     call.deadline === undefined
       ? undefined
-      : setTimeout(() => {
-          running.end(new ApiError(0, 'TimedOut', `no end of the answer within ${call.deadline! / 1_000} s`))
-        }, call.deadline)
+      : time.after(call.deadline, () =>
+          running.end(new ApiError(0, 'TimedOut', `no end of the answer within ${call.deadline! / 1_000} s`)),
+        )
   if (signal?.aborted === true) abort()
   else {
     signal?.addEventListener('abort', abort)

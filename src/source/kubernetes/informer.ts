@@ -1,6 +1,6 @@
 /** One reflector and what is made of what it tells. */
 import { isUrgent, KINDS, type Kind, type KindTable } from '../../api/kinds.ts'
-import type { Milliseconds, Random } from '../../lib/clock.ts'
+import type { Random, TimerClock } from '../../lib/clock.ts'
 import type { Lister, Selection } from './client.ts'
 import type { DeltaQueue } from './delta-queue.ts'
 import type { Ingested } from './ingest.ts'
@@ -13,7 +13,7 @@ export interface InformerContext {
   readonly client: Lister
   readonly deltaQueue: DeltaQueue
   readonly random: Random
-  readonly now: () => Milliseconds
+  readonly time: TimerClock
   readonly pacing: Partial<Pacing>
   readonly watchList: boolean
   /** Default the table of kinds. */
@@ -53,7 +53,7 @@ export class Informer {
       resource: this.resource,
       client: context.client,
       random: context.random,
-      now: context.now,
+      time: context.time,
       pacing: context.pacing,
       watchList: context.watchList,
       urgent: isUrgent(scope.kind, context.table),

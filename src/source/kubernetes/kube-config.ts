@@ -1,5 +1,5 @@
 /** Credentials from a kubeconfig, with exec plugins, OIDC and certificates. For machines outside a cluster. */
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { Access, Credentials } from './credentials.ts'
 
 export interface KubeConfigOptions {
@@ -7,8 +7,7 @@ export interface KubeConfigOptions {
   readonly file?: string
   /** None = the file's current one. */
   readonly context?: string
-  /** Monotonic. */
-  readonly now: () => Milliseconds
+  readonly time: TimerClock
 }
 
 /** Tokens of plugins are cached by their own expiry; this bounds how often certificates in files are looked at. */
@@ -37,8 +36,9 @@ export class KubeConfigCredentials implements Credentials {
   }
 
   access(): Promise<Access> {
-    if (this.#access !== undefined && this.#options.now() - this.#askedAt < REREAD) return Promise.resolve(this.#access)
-    this.#asking ??= within(this.#ask(), LONGEST).finally(() => {
+    if (this.#access !== undefined && this.#options.time.monotonic() - this.#askedAt < REREAD)
+      return Promise.resolve(this.#access)
+    this.#asking ??= within(this.#ask(), LONGEST, this.#options.time).finally(() => {
       this.#asking = undefined
     })
     return this.#asking
@@ -54,7 +54,7 @@ export class KubeConfigCredentials implements Credentials {
   async #ask(): Promise<Access> {
     try {
       const fresh = await read(await this.#load())
-      this.#askedAt = this.#options.now()
+      this.#askedAt = this.#options.time.monotonic()
       if (this.#access === undefined || JSON.stringify(fresh) !== JSON.stringify(this.#access)) this.#access = fresh
     } catch (error) {
       if (this.#access === undefined) throw error
@@ -118,14 +118,14 @@ function lowerCased(headers: unknown): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), String(value)]))
 }
 
-async function within<T>(answer: Promise<T>, time: Milliseconds): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the kubeconfig's way to sign in took over ${time / 1_000} s`)), time)
-  })
+async function within<T>(answer: Promise<T>, longest: Milliseconds, time: Pick<TimerClock, 'after'>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const cancel = time.after(longest, () =>
+    reject(new Error(`the kubeconfig's way to sign in took over ${longest / 1_000} s`)),
+  )
   try {
     return await Promise.race([answer, late])
   } finally {
-    clearTimeout(timer)
+    cancel()
   }
 }

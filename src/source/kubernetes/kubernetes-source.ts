@@ -2,7 +2,7 @@
 
 import { isUrgent, KINDS, type Kind, type KindTable, referredKind } from '../../api/kinds.ts'
 import { isLabel, isSubdomain } from '../../api/metadata.ts'
-import type { Milliseconds, Random } from '../../lib/clock.ts'
+import type { Random, TimerClock } from '../../lib/clock.ts'
 import type { ReadTrackingSource } from '../checkpoint/checkpointed-source.ts'
 import type { Interest, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
 import type { Lister } from './client.ts'
@@ -22,8 +22,7 @@ export interface KubernetesOptions {
   /** Whether Ingresses are read, too. Default no. */
   readonly ingresses?: boolean
   readonly random: Random
-  /** Monotonic. */
-  readonly now: () => Milliseconds
+  readonly time: TimerClock
   /** A receiver of events has thrown. */
   readonly failed: (error: unknown) => void
   /** Objects of a kind in a namespace from which on one watch for all of them is used. Default 50. */
@@ -57,7 +56,7 @@ export class KubernetesSource implements ReadTrackingSource {
   #settled = false
   #handler: SourceHandler | undefined
   #told: readonly SourceProblem[] = []
-  #look: NodeJS.Immediate | undefined
+  #cancelLook: (() => void) | undefined
   #synced = false
   #stopped = false
 
@@ -70,11 +69,11 @@ export class KubernetesSource implements ReadTrackingSource {
       empty: () => this.#lookSoon(),
       failed: options.failed,
     }
-    this.#deltaQueue = new DeltaQueue(events, options.now, options.table)
-    const { client, random, now, pacing = {}, watchList = false, failed } = options
+    this.#deltaQueue = new DeltaQueue(events, options.time, options.table)
+    const { client, random, time, pacing = {}, watchList = false, failed } = options
     const moved = (feed: Informer): void => this.#moved(feed)
     const table = this.#table
-    this.#context = { client, deltaQueue: this.#deltaQueue, random, now, pacing, watchList, table, moved, failed }
+    this.#context = { client, deltaQueue: this.#deltaQueue, random, time, pacing, watchList, table, moved, failed }
   }
 
   start(handler: SourceHandler): void {
@@ -108,7 +107,7 @@ export class KubernetesSource implements ReadTrackingSource {
 
   async stop(): Promise<void> {
     this.#stopped = true
-    clearImmediate(this.#look)
+    this.#cancelLook?.()
     this.#deltaQueue.close()
     for (const subjects of this.#subjects.values()) subjects.stop()
     await Promise.all([...this.#feeds()].map((feed) => feed.stop()))
@@ -217,8 +216,8 @@ export class KubernetesSource implements ReadTrackingSource {
 
   #lookSoon(): void {
     if (this.#stopped) return
-    this.#look ??= setImmediate(() => {
-      this.#look = undefined
+    this.#cancelLook ??= this.#options.time.nextTurn(() => {
+      this.#cancelLook = undefined
       this.#settle()
       this.#tellProblems()
       this.#tellSynced()

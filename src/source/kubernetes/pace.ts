@@ -1,4 +1,5 @@
 import type { Milliseconds } from '../../lib/clock.ts'
+import { type SliceClock, TIME_SLICE } from '../../lib/time-slice.ts'
 
 interface Waiting {
   readonly work: () => unknown
@@ -11,21 +12,21 @@ interface Waiting {
  */
 export class Pace {
   readonly #budget: Milliseconds
-  readonly #now: () => Milliseconds
+  readonly #time: SliceClock
   readonly #urgent: Waiting[] = []
   readonly #others: Waiting[] = []
   #spent: Milliseconds = 0
-  #turn: NodeJS.Immediate | undefined
+  #scheduled = false
 
   /** @param budget of a turn; what is urgent may take as much again */
-  constructor(budget: Milliseconds, now: () => Milliseconds) {
+  constructor(time: SliceClock, budget: Milliseconds = TIME_SLICE) {
     this.#budget = budget
-    this.#now = now
+    this.#time = time
   }
 
   /** @returns undefined when the work is done already; what it throws is then thrown here */
   run(work: () => unknown, urgent = false): Promise<void> | undefined {
-    this.#turn ??= setImmediate(() => this.#nextTurn())
+    this.#schedule()
     const queue = urgent ? this.#urgent : this.#others
     if (queue.length === 0 && this.#spent < (urgent ? 2 : 1) * this.#budget) {
       this.#do(work)
@@ -37,11 +38,17 @@ export class Pace {
   }
 
   #nextTurn(): void {
-    this.#turn = undefined
+    this.#scheduled = false
     this.#spent = 0
     const count = this.#serve(this.#urgent, 2 * this.#budget) + this.#serve(this.#others, this.#budget)
     // What was spent here was spent of the turn that begins.
-    if (count > 0) this.#turn = setImmediate(() => this.#nextTurn())
+    if (count > 0) this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    this.#time.nextTurn(() => this.#nextTurn())
   }
 
   #serve(queue: Waiting[], budget: Milliseconds): number {
@@ -62,11 +69,11 @@ export class Pace {
   }
 
   #do(work: () => unknown): void {
-    const began = this.#now()
+    const began = this.#time.monotonic()
     try {
       work()
     } finally {
-      this.#spent += this.#now() - began
+      this.#spent += this.#time.monotonic() - began
     }
   }
 }

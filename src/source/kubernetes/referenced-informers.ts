@@ -38,7 +38,7 @@ export class ReferencedInformers {
   #widenedAt: Milliseconds = 0
   /** No list of all of them before. */
   #notBefore: Milliseconds = Number.NEGATIVE_INFINITY
-  #timer: NodeJS.Timeout | undefined
+  #cancelWiden: (() => void) | undefined
   readonly #ending: (ended: Promise<void>) => void
 
   /** @param ending is told of every feed that comes to an end */
@@ -82,18 +82,18 @@ export class ReferencedInformers {
   }
 
   #mayWiden(): boolean {
-    const wait = this.#notBefore - this.#context.now()
+    const wait = this.#notBefore - this.#context.time.monotonic()
     if (wait <= 0) return true
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined
+    this.#cancelWiden ??= this.#context.time.after(wait, () => {
+      this.#cancelWiden = undefined
       this.want(this.#wanted)
-    }, wait).unref()
+    })
     return false
   }
 
   /** Begins no feed any more. */
   stop(): void {
-    clearTimeout(this.#timer)
+    this.#cancelWiden?.()
   }
 
   /** A feed of these has moved. */
@@ -132,14 +132,14 @@ export class ReferencedInformers {
     const named = subjectOf(labelOf(kind, this.#context.table), namespace)
     const feed = new ListInformer(scope, this.#context, subjects, named, () => this.#takeOver(feed))
     this.#next = feed
-    this.#widenedAt = this.#context.now()
+    this.#widenedAt = this.#context.time.monotonic()
     feed.start()
   }
 
   #takeOver(feed: ListInformer): void {
     if (feed !== this.#next) return
     this.#next = undefined
-    const now = this.#context.now()
+    const now = this.#context.time.monotonic()
     this.#notBefore = now + Math.max(LEAST_PAUSE, PAUSE_FACTOR * (now - this.#widenedAt))
     if (this.#wide !== undefined) this.#end(this.#wide)
     this.#wide = feed

@@ -1,5 +1,5 @@
 /** What a reflector is told, whom it tells, and how it takes its time. */
-import type { Milliseconds, Random } from '../../lib/clock.ts'
+import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import type { ApiError } from './api-error.ts'
 import { BACK_OFF, type BackOffLimits } from './back-off.ts'
 import type { Lister, Selection } from './client.ts'
@@ -69,8 +69,7 @@ export interface ReflectorOptions {
   readonly client: Lister
   readonly handler: ReflectorHandler
   readonly random: Random
-  /** Monotonic. */
-  readonly now: () => Milliseconds
+  readonly time: TimerClock
   readonly pacing?: Partial<Pacing>
   /** Ask for what exists by a watch (Kubernetes 1.32 and later). */
   readonly watchList?: boolean

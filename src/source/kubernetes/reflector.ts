@@ -190,16 +190,16 @@ export class Reflector {
 
   /** @returns whether to go on at once */
   async #watch(): Promise<boolean> {
-    const { client, random, now, selection } = this.#options
+    const { client, random, time, selection } = this.#options
     const { watchSeconds, watchdog, lived, quick, watchList } = this.#pacing
     const [least, most] = watchSeconds
     const timeoutSeconds = Math.ceil(least + random() * (most - least))
     const attempt = this.#attempt
     const { signal } = attempt
     const initial = this.#watchList ? new Collected() : undefined
-    const dog = setTimeout(() => attempt.abort(), timeoutSeconds * 1_000 + watchdog)
-    const late = initial && setTimeout(() => this.#watchList && attempt.abort(), watchList)
-    const began = now()
+    const cancelWatchdog = time.after(timeoutSeconds * 1_000 + watchdog, () => attempt.abort())
+    const cancelWatchList = initial && time.after(watchList, () => this.#watchList && attempt.abort())
+    const began = time.monotonic()
     const sink = {
       urgent: this.#options.urgent === true,
       opened: () => !signal.aborted && initial === undefined && this.#well(),
@@ -220,12 +220,12 @@ export class Reflector {
         throw new ApiError(0, 'TimedOut', `the watch is silent past its time (${timeoutSeconds} s)`)
       throw error
     } finally {
-      clearTimeout(dog)
-      clearTimeout(late)
-      if (now() - began >= lived) this.#lived()
+      cancelWatchdog()
+      cancelWatchList?.()
+      if (time.monotonic() - began >= lived) this.#lived()
     }
     if (this.#watchList) throw new ApiError(200, 'BadAnswer', 'the watch has ended before everything was told')
-    return now() - began >= quick
+    return time.monotonic() - began >= quick
   }
 
   /** @param initial where what existed before is told by the watch, until it has been told */
@@ -298,16 +298,16 @@ export class Reflector {
   }
 
   /** @param away because the server was not there: news that it is back ends the pause */
-  async #pause(time: Milliseconds, away: boolean): Promise<void> {
+  async #pause(duration: Milliseconds, away: boolean): Promise<void> {
     if (this.#stopped) return
     const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, time)
+    const cancel = this.#options.time.after(duration, resolve)
     this.#wake = resolve
     this.#away = away
     await promise
     this.#wake = undefined
     this.#away = false
-    clearTimeout(timer)
+    cancel()
   }
 }
 

@@ -31,7 +31,7 @@ function world(moves = true) {
 }
 
 suite('endpoints on their way', () => {
-  test('an event acts at once, but not before a compile has told of the backend', () => {
+  test('an event acts at once, but not before a compile has the backend', () => {
     const { sets, feed, pods } = world()
     pods(ready('1'))
     assert.deepEqual(sets, [])
@@ -79,13 +79,13 @@ suite('endpoints on their way', () => {
     assert.equal(time.pending, 0)
   })
 
-  test('one that has said that it goes is let go when it is gone', () => {
+  test('one that was terminating is dropped when it is gone', () => {
     const { feed, pods } = world()
     feed.compiled('a/b', [draining('1'), ready('2')])
     assert.equal(pods(ready('2')), 'a/b: 2')
   })
 
-  test('what somebody wrote down is gone when it is taken out', () => {
+  test('an endpoint of a manifest is gone when it is taken out', () => {
     const { feed, sets } = world(false)
     feed.compiled('a/b', [ready('1')])
     feed.compiled('a/b', [])

@@ -90,7 +90,7 @@ describe('what is around this process', () => {
     assert.notEqual(neighbourhood.of({ ...resources, services: more.freeze() }), first)
   })
 
-  it('in a folder is what the environment says, and no object of a manifest', () => {
+  it('in a folder is that of the environment, and no object of a manifest', () => {
     const neighbourhood = neighbourhoodOf(false, POD, ['10.0.0.7'])
     assert.deepEqual(neighbourhood.services, [])
     const guard = guardOf(neighbourhood)
@@ -101,7 +101,7 @@ describe('what is around this process', () => {
   })
 })
 
-describe('every address in front of us that the cluster tells', () => {
+describe('every address in front of us that the cluster shows', () => {
   const front = service(
     'gateway/headgate',
     [
@@ -213,7 +213,7 @@ describe('the API server', () => {
     assert.match(guardOf(POD, world({})).refuses('fd00:18::2', 6443) ?? '', /API server/, 'before anything was read')
   })
 
-  it('is refused so at the port that its own slice tells, unless too many others have it', () => {
+  it('is refused so at the port of its own slice, unless too many others have it', () => {
     const at = (port: number) =>
       world({
         slices: [

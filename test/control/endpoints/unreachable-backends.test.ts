@@ -18,7 +18,7 @@ describe('a Backend that cannot be reached', () => {
     assert.equal(reason({ usable: 1, refused: ['a'], unresolved: ['b'], unanswered: ['c'] }), undefined)
   })
 
-  it('tells four of many reasons', () => {
+  it('names four of many reasons', () => {
     const refused = Array.from({ length: 6 }, (_, i) => `10.0.0.${i} port 80 is one of ours`)
     assert.match(
       unreachableBy({ ...NOTHING, refused })!.message,
@@ -26,7 +26,7 @@ describe('a Backend that cannot be reached', () => {
     )
   })
 
-  it('is told once for a burst, and not when nothing is different', async () => {
+  it('is reported once for a burst, and not when nothing is different', async () => {
     const facts = new Map([['a/x', { ...NOTHING, unresolved: ['x.invalid'] as never[] }]])
     const told: string[][] = []
     const backends = new UnreachableBackends({

@@ -81,7 +81,7 @@ suite('last good versions in ConfigMaps', () => {
     assert.deepEqual(await names(store('three')), ['Route a/one'])
   })
 
-  test('what is well again, or deleted, is deleted, by whoever leads then', async () => {
+  test('what is well again, or deleted, is deleted by the leader of that time', async () => {
     const { leaders, store, maps, names } = world()
     const one = store()
     one.keep([kept('one'), kept('two'), kept('three')])
@@ -132,7 +132,7 @@ suite('last good versions in ConfigMaps', () => {
     assert.equal((await store('two').read()).length, 3)
   })
 
-  test('what is too large by itself is told and not kept', async () => {
+  test('what is too large by itself is reported and not kept', async () => {
     const { store, names, warnings } = world()
     const one = store()
     one.keep([kept('huge', { noise: 'x'.repeat(5_000_000) }), kept('small')])
@@ -141,7 +141,7 @@ suite('last good versions in ConfigMaps', () => {
     assert.match(warnings.join(), /Route a\/huge is not kept: there is too much of it/)
   })
 
-  test('a kept hostname finds room when broken Routes of somebody else have filled all there is', async () => {
+  test('a kept hostname finds room when broken Routes of another namespace have filled all there is', async () => {
     const { time, store, names } = world()
     const one = store()
     const sizes = [500_000, 40_000, 3_000, 300].flatMap((bytes) => Array.from({ length: 100 }, () => bytes))
@@ -159,7 +159,7 @@ suite('last good versions in ConfigMaps', () => {
     assert.ok((await names(store('two'))).includes('Hostname shop.test'))
   })
 
-  test('thousands of records that somebody else has written hold up no start and do not fill the log', async () => {
+  test('thousands of foreign records delay no start and do not fill the log', async () => {
     const { api, store, warnings } = world()
     const bomb = gzipSync(Buffer.alloc(4 * 1_024 * 1_024)).toString('base64')
     const hex = (bytes: number) => randomBytes(bytes).toString('hex')
@@ -183,7 +183,7 @@ suite('last good versions in ConfigMaps', () => {
     return { kind, key: `${namespace}/${name}`, object } as LastGoodChange
   }
 
-  test('a namespace with more than fits keeps nobody else from having its own back', async () => {
+  test('a namespace with more than fits does not keep another from having its own back', async () => {
     const { time, store, warnings, names } = world()
     const one = store()
     const noisy = Array.from({ length: 12 }, (_, i) => of('noisy', `r${i}`, 600_000))
@@ -224,7 +224,7 @@ suite('last good versions in ConfigMaps', () => {
     assert.ok((await names(store('two'))).includes('Hostname h1.calm.test'))
   })
 
-  test('what is too much together is told and not kept; there are never more ConfigMaps than roles can name', async () => {
+  test('what is too much together is reported and not kept; there are never more ConfigMaps than roles can name', async () => {
     const { store, maps, names, warnings } = world()
     const one = store()
     one.keep(Array.from({ length: 5 }, (_, i) => kept(`r${i}`, { noise: randomBytes(1_500_000).toString('base64') })))
@@ -321,7 +321,7 @@ suite('last good versions in ConfigMaps', () => {
     assert.deepEqual([await names(store('x', 'blue')), await names(store('x', 'green'))], [[], ['Route a/one']])
   })
 
-  test('an outage is told once, and everything is written when it is over', async () => {
+  test('an outage is reported once, and everything is written when it is over', async () => {
     let away = true
     const line = {
       there: () => {

@@ -46,7 +46,7 @@ suite('last good versions on disk', () => {
     assert.deepEqual(warnings, [])
   })
 
-  test('nobody else can read it', async () => {
+  test('no other user can read it', async () => {
     const store = new LastGoodFolder(state, systemTimers, warn)
     store.keep([kept('one')])
     await store.flushed()
@@ -65,7 +65,7 @@ suite('last good versions on disk', () => {
     )
   })
 
-  test('hostnames are on disk before thousands of broken objects, and it is told when', async () => {
+  test('hostnames are on disk before thousands of broken objects, and it is known when', async () => {
     const store = new LastGoodFolder(state, systemTimers, warn)
     const hostname = (key: string): LastGoodChange => {
       return { kind: 'Hostname', key, object: { namespace: 'a', key: 'a/x', created: 1, until: 2 } }
@@ -86,7 +86,7 @@ suite('last good versions on disk', () => {
     await store.recorded()
   })
 
-  test('a hostname that cannot be written holds up nobody for ever', async () => {
+  test('a hostname that cannot be written delays no caller for ever', async () => {
     await writeFile(join(state, 'last-good'), 'in the way')
     const store = new LastGoodFolder(state, systemTimers, warn)
     store.keep([{ kind: 'Hostname', key: 'x.example', object: { namespace: 'a', key: 'a/x', created: 1, until: 2 } }])
@@ -127,7 +127,7 @@ suite('last good versions on disk', () => {
     assert.ok(!(await readdir(folder())).includes('begun.json.tmp'))
   })
 
-  test('a state directory that cannot be written is told, and the next object is tried again', async () => {
+  test('a state directory that cannot be written is reported, and the next object is tried again', async () => {
     await writeFile(folder(), 'a file where the folder should be')
     const store = new LastGoodFolder(state, systemTimers, warn)
     store.keep([kept('one')])
@@ -146,7 +146,7 @@ suite('last good versions on disk', () => {
     )
   })
 
-  test('what cannot be written is told, leaves no half file, and what was kept before is still there', async () => {
+  test('what cannot be written is reported, leaves no half file, and what was kept before is still there', async () => {
     const store = new LastGoodFolder(state, systemTimers, warn)
     store.keep([kept('one')])
     await store.flushed()
@@ -164,7 +164,7 @@ suite('last good versions on disk', () => {
 suite('last good versions where others may write', () => {
   const keysOf = (byte: number) => async () => parseKeys(Buffer.alloc(32, byte).toString('base64'))
 
-  test('links and FIFOs in their place are passed over, and nobody waits for them', async () => {
+  test('links and FIFOs in their place are passed over without waiting for them', async () => {
     const store = new LastGoodFolder(state, systemTimers, warn)
     store.keep([kept('one'), kept('two')])
     await store.flushed()

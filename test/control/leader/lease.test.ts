@@ -42,7 +42,7 @@ function world() {
 }
 
 suite('leader election', () => {
-  test('the first takes a Lease that nobody has, the others wait and see who leads', async () => {
+  test('the first takes a free Lease, the others wait and see who leads', async () => {
     const { time, heard, elector, spec } = world()
     const a = elector('a')
     await time.pass(100)
@@ -233,7 +233,7 @@ suite('leader election', () => {
     assert.equal(new Set(times).size, times.length)
   })
 
-  test('a Lease that somebody deletes is made again, one that is taken away is given up', async () => {
+  test('a deleted Lease is created again, one that is taken away is given up', async () => {
     const { time, api, heard, elector } = world()
     const a = elector('a')
     await time.pass(3_000)
@@ -246,7 +246,7 @@ suite('leader election', () => {
     assert.deepEqual(heard.at(-1), 'a lost')
   })
 
-  test('a count of transitions that is at its end, which anybody may have written, keeps nobody from leading', async () => {
+  test('a count of transitions at its limit, which any user may have written, does not prevent leading', async () => {
     const { time, api, elector, spec } = world()
     api.put(PATH, { spec: { holderIdentity: 'gone', leaseDurationSeconds: 15, leaseTransitions: 2 ** 31 - 1 } })
     const a = elector('a')
@@ -265,7 +265,7 @@ suite('leader election', () => {
     assert.deepEqual([stored.metadata.labels, stored.spec.preferredHolder], [{ team: 'x' }, 'y'])
   })
 
-  test('without permission it says so once and goes on asking', async () => {
+  test('without permission it reports that once and goes on asking', async () => {
     const { time, api, heard, elector } = world()
     api.refuse = () => {
       throw new ApiError(403, 'Forbidden', 'leases.coordination.k8s.io "headgate" is forbidden')

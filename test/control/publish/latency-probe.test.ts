@@ -31,7 +31,7 @@ describe('the latency probe', () => {
     assert.equal(probe.answered(0, open), 20)
   })
 
-  it('gives up the oldest when nobody answers', () => {
+  it('gives up the oldest when no worker answers', () => {
     const probe = new LatencyProbe()
     const ids = Array.from({ length: 2_000 }, (_, i) => idOf(probe.start([0], i)))
     assert.equal(probe.answered(0, ids[0]!), undefined)

@@ -98,7 +98,7 @@ describe('the publisher', () => {
       })
   }
 
-  it('tells every worker the same in the same order, and the supervisor too', async (t) => {
+  it('sends every worker the same in the same order, and the supervisor too', async (t) => {
     const workers = [new FakeWorker(t, publisher, 0), new FakeWorker(t, publisher, 1)]
     publisher.send({ type: 'endpoints', backend: 'shop/api', endpoints: [] })
     publisher.publish(packed('shop/api'), 900, () => 7)
@@ -193,7 +193,7 @@ describe('the publisher', () => {
     assert.deepEqual([tables.generation, tables.full], [3, true])
   })
 
-  it('passes on what a worker has to say', async (t) => {
+  it('passes on the problems of a worker', async (t) => {
     const worker = new FakeWorker(t, publisher, 1)
     worker.say({ type: 'problem', message: 'no' })
     await until(() => problems.length > 0)

@@ -94,7 +94,7 @@ describe('an endpoint', () => {
     })
   })
 
-  it('that may not be dialled is left out, and the log says why', async (t) => {
+  it('that may not be dialled is left out, and the log has the cause', async (t) => {
     const gateway = await startGateway(t, {})
     const endpoints = [
       { address: '169.254.169.254', port: 80 },

@@ -70,7 +70,7 @@ function intake(
   return { one, seen, events, taken, times, endpoints, until, told: () => told }
 }
 
-describe('taking in a burst', () => {
+describe('the event queue', () => {
   const of = (namespace: string, name: string, kind: SourceEvent['kind'] = 'Route'): SourceEvent => ({
     ...upsert(name),
     kind,
@@ -181,7 +181,7 @@ describe('taking in a burst', () => {
     assert.ok(endpoints[0]!.ids.includes('shop/s0'))
   })
 
-  it('says since when the first of what it tells was known', async () => {
+  it('reports since when the first of the applied events was known', async () => {
     const { one, times, endpoints, until } = intake((key) => (key.includes('s') ? { endpoints: ['x'] } : 'rebuild'))
     one.add([{ ...upsert('a', 7), key: 'a' }, { ...upsert('b', 3), key: 'b' }, slice('s', 5)])
     await until(1)
@@ -193,7 +193,7 @@ describe('taking in a burst', () => {
     assert.ok(times[1]! >= before, 'an earlier burst is over')
   })
 
-  it('tells some of the warnings of a burst, not all', () => {
+  it('reports some of the warnings of a burst, not all', () => {
     const { one, told } = intake(() => 'ignore', 0, [{ path: ['x'], reason: 'Unknown', message: 'odd' }])
     one.add(Array.from({ length: 100 }, (_, i) => upsert(`r${i}`)))
     assert.equal(told(), 20)
@@ -215,7 +215,7 @@ describe('taking in a burst', () => {
     assert.equal(seen.length, 510)
   })
 
-  it('tells of a namespace while another keeps sending more than can be taken in', async () => {
+  it('reports a namespace while another keeps sending more than can be applied', async () => {
     const { one, seen, taken, until } = intake(() => 'rebuild', 1, [], 100)
     one.add([of('calm', 'first')])
     await until(1)

@@ -25,7 +25,7 @@ function holding(settings: SettingsObject = STRICT) {
 }
 
 describe('hostnames that outlive their Routes', () => {
-  it('are kept for whoever owned them, for the time of the settings', () => {
+  it('are kept for their owner, for the time of the settings', () => {
     const { clock, reservations, of, settle } = holding({ ...STRICT, hostnameHold: '10m' })
     settle(FrozenMap.from([['x.example', owner('shop/a', 5, 5)]]))
     reservations.release([
@@ -86,7 +86,7 @@ describe('hostnames that outlive their Routes', () => {
     assert.equal(of('x.example'), undefined)
   })
 
-  it('are told as changes, and come back from what was told', () => {
+  it('are reported as changes, and come back from these', () => {
     const { clock, reservations, of, settle } = holding()
     settle(FrozenMap.from([['x.example', owner('shop/a', 5, 5)]]))
     reservations.release([{ namespace: 'shop', hostnames: ['x.example'] }])
@@ -115,7 +115,7 @@ describe('hostnames that outlive their Routes', () => {
     assert.equal(next.of('far.example')?.until, next.clock.now + HOUR)
   })
 
-  it('are written down before anything happens to them, where somebody else asks for them', () => {
+  it('are recorded before anything happens to them, where another namespace asks for them', () => {
     const { clock, reservations, of, settle } = holding()
     const owners = (contested: boolean, ...created: number[]) =>
       FrozenMap.from(created.map((age) => ['x.example', { ...owner('shop/a', age, age), contested }] as const))
@@ -159,7 +159,7 @@ describe('hostnames that outlive their Routes', () => {
     assert.ok(reservations.current.has('h2999.example'))
   })
 
-  it('are none in Shared or with 0s, and end when the settings say so', () => {
+  it('are none in Shared or with 0s, and end with the settings', () => {
     for (const settings of [SETTINGS, { ...STRICT, hostnameHold: '0s' }]) {
       const { reservations, of, settle } = holding()
       settle(FrozenMap.from([['x.example', owner('shop/a', 5, 5)]]))

@@ -79,7 +79,7 @@ describe('memory for objects', () => {
     assert.notEqual(take(memory, 'greedy/a', 1), undefined)
     assert.equal(take(memory, 'small/a', 5), undefined)
   })
-  it('is offered to what waits as soon as there is room, each version as it was told', () => {
+  it('is offered to what waits as soon as there is room, each version as it came', () => {
     const memory = new MemoryAdmission(10_000)
     take(memory, 'a/x', 7_000)
     memory.take('Route b/large', told('b/large', 'Route', { n: 1, text: 'ä' }), 5_000)

@@ -62,7 +62,7 @@ describe('the list of suspects', () => {
     assert.deepEqual(list.all, [])
     assert.equal(list.add([NAME], 0)[0]!.deaths, 1)
   })
-  it('suspects nobody where a crowd was at hand, and stays bounded', () => {
+  it('suspects no object where many were at hand, and stays bounded', () => {
     const list = new SuspectList()
     assert.deepEqual(
       list.add(
@@ -79,7 +79,7 @@ describe('the list of suspects', () => {
 describe('an object that is set aside', () => {
   const suspects: readonly Suspect[] = [{ name: NAME, deaths: 1, until: 60_000 }]
 
-  it('is not worked on in the version first seen, whatever its status says meanwhile', () => {
+  it('is not worked on in the version first seen, whatever its status is meanwhile', () => {
     const { one } = quarantine(suspects)
     const problem = one.problem(NAME, upsert('one'))
     assert.equal(problem?.reason, 'Quarantined')
@@ -119,7 +119,7 @@ describe('an object that is set aside', () => {
       assert.equal(one.problem(NAME, event), undefined)
     }
   })
-  it('says how often a control thread ended at it', () => {
+  it('reports how often a control thread ended at it', () => {
     const messageAt = (deaths: number) =>
       quarantine([{ name: NAME, deaths, until: 60_000 }]).one.problem(NAME, upsert('one'))?.message ?? ''
     assert.match(messageAt(1), /while it worked on this version, so it is set aside until 2027-/)

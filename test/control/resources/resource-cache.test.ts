@@ -84,7 +84,7 @@ suite('what a batch asks for', () => {
     assert.equal(it.resources().backends.size, 1)
   })
 
-  test('what says the same again, or differs only in annotations or status, asks for nothing', () => {
+  test('an equal version, or one that differs only in annotations or status, asks for nothing', () => {
     const it = cache()
     it.accept([routeOf(rules({ name: 'x' }), { generation: 1 })])
     const before = it.resources()
@@ -323,7 +323,7 @@ suite('last good versions of an earlier process', () => {
     assert.equal(staleOf(it)?.closedRules, 'all')
   })
 
-  test('it is not that of an object that was deleted and made anew while nobody looked: with it the age would come back', () => {
+  test('it is not that of an object that was deleted and created again unseen: with it the age would come back', () => {
     const old = routeOf(rules({ name: 'x' }), { uid: 'old', creationTimestamp: '2020-01-01T00:00:00Z' })
     const kept: LastGood = { ...record, object: (old as SourceEvent & { type: 'upsert' }).raw }
     const it = cache([kept])

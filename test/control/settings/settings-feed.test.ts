@@ -50,7 +50,7 @@ describe('the settings in force', () => {
     assert.equal(origins.get('tenancy'), 'default')
   })
 
-  it('follow the file; what is broken is told with its place and changes nothing', async (t) => {
+  it('follow the file; what is broken is reported with its place and changes nothing', async (t) => {
     const folder = await mkdtemp(join(tmpdir(), 'headgate-settings-'))
     t.after(() => rm(folder, { recursive: true }))
     const path = join(folder, 'settings.yaml')
@@ -78,7 +78,7 @@ describe('settings that are read at the start only', () => {
     return path
   }
 
-  it('stay as they are, it is said that the others wait, and what can act does', async (t) => {
+  it('stay as they are, the others are reported to wait, and what can act does', async (t) => {
     const path = await file(t, first)
     const { feed, until } = started(t, path)
     assert.equal(((await until(1)) as SettingsObject).signals.address, ':19902')
@@ -120,7 +120,7 @@ describe('settings that are read at the start only', () => {
     assert.equal(views.has('stateDirectory'), false)
   })
 
-  it('that wait alone change nothing; taken back, nothing is said any more', async (t) => {
+  it('that wait alone change nothing; taken back, nothing is reported any more', async (t) => {
     const path = await file(t, first)
     const { until } = started(t, path)
     await until(1)
@@ -130,7 +130,7 @@ describe('settings that are read at the start only', () => {
     assert.deepEqual(await until(3), [])
   })
 
-  it('change nothing when others are left out, or the same is said in another order', async (t) => {
+  it('change nothing when others are left out, or the order differs', async (t) => {
     const path = await file(t, `admin: { address: "127.0.0.1:19901" }\n${first}`)
     const { until } = started(t, path)
     await until(1)
@@ -144,7 +144,7 @@ describe('settings that are read at the start only', () => {
     assert.deepEqual(await until(3), [])
   })
 
-  it('wait on, and are told with what is wrong, when a later version is broken', async (t) => {
+  it('wait on, and are reported with what is wrong, when a later version is broken', async (t) => {
     const path = await file(t, first)
     const { until } = started(t, path)
     await until(1)
@@ -166,7 +166,7 @@ describe('settings that are read at the start only', () => {
     assert.equal(((await later.until(2)) as readonly SettingsNote[]).length, 1)
   })
 
-  it('are what flags say, whatever the file says', async (t) => {
+  it('are those of flags, whatever the file has', async (t) => {
     const path = await file(t, first)
     const { feed, until } = started(t, path, [{ flag: '--state /f', path: ['stateDirectory'], value: '/f' }])
     assert.equal(((await until(1)) as SettingsObject).stateDirectory, '/f')

@@ -101,7 +101,7 @@ suite('Events', () => {
     assert.equal(events().length, 4)
   })
 
-  test('of one object so many are told, then one a minute; the others are dropped and counted', async () => {
+  test('of one object so many are written, then one a minute; the others are dropped and counted', async () => {
     const { time, recorder, events } = world()
     const one = recorder()
     for (let i = 0; i < 200; i++) one.record(notice('shop', `word ${i}`))
@@ -157,7 +157,7 @@ suite('Events', () => {
     assert.equal(one.dropped, 6_100 - 256)
   })
 
-  test('hundreds of series that go on in one namespace leave room for the news of another', async () => {
+  test('hundreds of series that go on in one namespace leave room for the Events of another', async () => {
     const { time, recorder, events } = world()
     const one = recorder()
     for (let i = 0; i < 256; i++) one.record(of('noisy', `r${i}`))
@@ -220,7 +220,7 @@ suite('Events', () => {
     assert.equal(one.dropped, 0)
   })
 
-  test('only the leader tells', async () => {
+  test('only the leader writes', async () => {
     const { time, api, recorder, lead } = world()
     const one = recorder()
     lead(false)
@@ -249,7 +249,7 @@ suite('Events', () => {
     assert.equal(events().length + one.dropped, 100)
   })
 
-  test('what is refused is dropped; the cause is told once', async () => {
+  test('what is refused is dropped; the cause is reported once', async () => {
     const { time, api, recorder, problems } = world()
     api.refuse = () => {
       throw new ApiError(422, 'Invalid', 'note: too long')
@@ -260,7 +260,7 @@ suite('Events', () => {
     assert.deepEqual([api.calls.length, one.dropped, problems.length], [5, 5, 1])
   })
 
-  test('without permission it says so once and is silent for ten minutes', async () => {
+  test('without permission it reports that once and is silent for ten minutes', async () => {
     const { time, api, recorder, problems } = world()
     api.refuse = () => {
       throw new ApiError(403, 'Forbidden', 'events.events.k8s.io is forbidden')
@@ -286,7 +286,7 @@ suite('Events', () => {
     assert.equal(api.objects.has(COLLECTION), false)
   })
 
-  test('after a stop nothing is told', async () => {
+  test('after a stop nothing is written', async () => {
     const { time, api, recorder } = world()
     const one = recorder()
     one.record(notice())

@@ -20,7 +20,7 @@ describe('the log of objects', () => {
     )
   })
 
-  it('lets each namespace have its turn beside thousands of lines of another, and says what it leaves out', async () => {
+  it('lets each namespace have its turn beside thousands of lines of another, and counts what it leaves out', async () => {
     const { time, lines, one } = log()
     for (let i = 0; i < 5_000; i++) one.write('noisy', 'warn', `noisy ${i}`)
     assert.equal(lines.length, 200)

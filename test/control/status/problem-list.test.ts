@@ -35,7 +35,7 @@ function broken(name: string, stale = false, namespace = 'shop'): ObjectProblem 
 }
 
 describe('the list of problems', () => {
-  it('says what, where, and what is served meanwhile', () => {
+  it('has what is wrong, where, and what is served meanwhile', () => {
     const { problems, told } = list()
     problems.setSource([syntax])
     problems.setObjects([broken('api'), broken('web', true)])
@@ -54,7 +54,7 @@ describe('the list of problems', () => {
     )
   })
 
-  it('says each once, looks for its place once, and says when all are solved', () => {
+  it('logs each once, looks for its place once, and logs when all are solved', () => {
     const { problems, told, located } = list()
     for (let i = 0; i < 5; i++) problems.setObjects([broken('api')])
     assert.equal(told.length, 1)
@@ -76,7 +76,7 @@ describe('the list of problems', () => {
     assert.equal([...problems.list()].length, 1_000)
   })
 
-  it('tells of each namespace in its turn when thousands of one break at once', () => {
+  it('logs each namespace in its turn when thousands of one break at once', () => {
     const { problems, told } = list()
     problems.setObjects([
       ...Array.from({ length: 5_000 }, (_, i) => broken(`r${i}`, false, 'noisy')),

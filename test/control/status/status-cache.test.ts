@@ -29,7 +29,7 @@ const SEEN = { uid: 'u', resourceVersion: '1', generation: 1, className: undefin
 
 const LEFT_OUT = new Set(['a/some', 'a/none'])
 
-function board() {
+function cacheWithSink() {
   const changes: string[] = []
   const sink = new StatusSink()
   const statuses = new StatusCache((backend) => ({
@@ -58,9 +58,9 @@ function board() {
   return { statuses, changes, of, set }
 }
 
-describe('the status board', () => {
-  it('says Programmed and Ready only once every worker serves the generation', () => {
-    const { statuses, of, set } = board()
+describe('the status cache', () => {
+  it('has Programmed and Ready only once every worker serves the generation', () => {
+    const { statuses, of, set } = cacheWithSink()
     set([routeStatus('a/a')], 3)
     statuses.served(2)
     assert.deepEqual([of('a/a', 'Programmed')?.status, of('a/a', 'Ready')?.status], ['False', 'False'])
@@ -70,8 +70,8 @@ describe('the status board', () => {
     assert.equal(of('a/a', 'Programmed')?.status, 'False')
   })
 
-  it('says of a Backend that some of its endpoints, or all, have no place', () => {
-    const { of, set } = board()
+  it('has the cause where some endpoints of a Backend, or all, have no place', () => {
+    const { of, set } = cacheWithSink()
     const backend = (key: string): ObjectStatus => ({ kind: 'Backend', key, conditions: [] })
     set([backend('a/some'), backend('a/none')], 1)
     assert.equal(
@@ -87,8 +87,8 @@ describe('the status board', () => {
     )
   })
 
-  it('tells a change once, and not what only looks like one', () => {
-    const { statuses, changes, set } = board()
+  it('gets a change once, and not an equal status', () => {
+    const { statuses, changes, set } = cacheWithSink()
     set([routeStatus('a/a'), routeStatus('a/b')], 1)
     set([routeStatus('a/a'), routeStatus('a/b', [...well])], 2)
     assert.deepEqual(changes.sort(), ['a/a new', 'a/b new'])
@@ -98,13 +98,13 @@ describe('the status board', () => {
   })
 
   it('counts the Routes of which something is served', () => {
-    const { statuses, set } = board()
+    const { statuses, set } = cacheWithSink()
     set([routeStatus('a/a'), routeStatus('a/b', well, 0), routeStatus('a/c', well, 5)], 1)
     assert.deepEqual(statuses.sizes(), { routes: 2, rules: 7 })
   })
 
-  it('says of a Backend whether it has endpoints now', () => {
-    const { of, set } = board()
+  it('shows whether a Backend has endpoints now', () => {
+    const { of, set } = cacheWithSink()
     const conditions = [condition('Accepted', 'True', 'Accepted')]
     set(
       ['a/empty', 'a/full', 'a/refused'].map((key) => ({ kind: 'Backend', key, conditions })),
@@ -119,7 +119,7 @@ describe('the status board', () => {
     )
   })
 
-  it('knows which conditions are bad news', () => {
+  it('knows which conditions are faults', () => {
     assert.deepEqual(well.filter(unwell), [])
     for (const bad of [
       condition('Accepted', 'False', 'Invalid'),
@@ -130,7 +130,7 @@ describe('the status board', () => {
       assert.ok(unwell(bad), bad.type)
   })
 
-  it('repeats nothing that the list of problems says of a refused version, which Events of an Ingress say', () => {
+  it('repeats nothing that the list of problems has of a refused version, as Events of an Ingress do', () => {
     for (const reason of ['Invalid', 'NotImplemented', 'TooCostly', 'Quarantined', 'MemoryBudget'] as const) {
       const conditions = refusedConditions([{ path: ['spec'], reason, message: 'is wrong' }], 1, true)
       const status: ObjectStatus = { kind: 'Ingress', key: 'a/web', conditions, rules: 0 }

@@ -6,7 +6,7 @@ import { ObjectLog } from '../../../src/control/status/object-log.ts'
 import { StatusLog } from '../../../src/control/status/status-log.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 
-describe('what the log says of an object', () => {
+describe('the log of an object', () => {
   const lines: string[] = []
   const log = new ObjectLog({ time: systemTimers, write: (level, message) => lines.push(`${level} ${message}`) })
   const subscriber = new StatusLog(log, (message) => lines.push(`warn ${message}`))

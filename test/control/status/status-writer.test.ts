@@ -100,7 +100,7 @@ function world(line: Line = {}) {
 }
 
 suite('the status writer', () => {
-  test('writes what compile says once every worker serves it, with generation and time', async () => {
+  test('writes the status of a compile once every worker serves it, with generation and time', async () => {
     const { time, api, make, put, commit, status, conditionOf } = world()
     const writer = make()
     writer.accept([put(route('a/a'))])
@@ -119,7 +119,7 @@ suite('the status writer', () => {
     assert.notEqual((body as Stored).metadata.resourceVersion, undefined)
   })
 
-  test('says that not every worker serves it when that takes long', async () => {
+  test('reports that not every worker serves it when that takes long', async () => {
     const { time, make, put, commit, conditionOf } = world()
     const writer = make()
     writer.accept([put(route('a/a'))])
@@ -133,7 +133,7 @@ suite('the status writer', () => {
     assert.equal(conditionOf(route('a/a'), 'Programmed')?.status, 'True')
   })
 
-  test('a change of one Route says nothing about the others, whose generation serves', async () => {
+  test('a change of one Route does not concern the others, whose generation serves', async () => {
     const { time, api, make, put, commit } = world()
     const writer = make()
     const [a, b] = [routeStatus('a/a'), routeStatus('a/b')]
@@ -219,7 +219,7 @@ suite('the status writer', () => {
     assert.equal(conditionOf(route('a/a'), 'Stale')?.message.length, 4_096)
   })
 
-  test('only the leader writes, and whoever becomes it looks at everything', async () => {
+  test('only the leader writes, and a new one looks at everything', async () => {
     const { time, api, make, put, commit, lead } = world()
     const writer = make()
     lead(false)
@@ -280,7 +280,7 @@ suite('the status writer', () => {
     assert.equal(conditionOf(route('a/a'), 'Ready')?.status, 'True')
   })
 
-  test('after 409 nothing is written when somebody has written the same', async () => {
+  test('after 409 nothing is written when another writer has written the same', async () => {
     const { time, api, make, put, commit } = world()
     const other = make()
     const writer = make()
@@ -327,7 +327,7 @@ suite('the status writer', () => {
     assert.equal(api.calls.length, 0)
   })
 
-  test('422 is said once and not tried again soon; another status is', async () => {
+  test('422 is reported once and not tried again soon; another status is', async () => {
     const { time, api, problems, make, put, commit } = world()
     const writer = make()
     writer.accept([put(route('a/a'))])
@@ -345,7 +345,7 @@ suite('the status writer', () => {
     assert.equal(api.calls.length, 3)
   })
 
-  test('without permission for one kind it says which verb on what, and writes the other', async () => {
+  test('without permission for one kind it reports which verb on what, and writes the other', async () => {
     const { time, api, problems, make, put, commit, status } = world()
     const writer = make()
     const backend: StatusTarget = { kind: 'Backend', key: 'a/b' }
@@ -396,7 +396,7 @@ suite('the status writer', () => {
     assert.equal(api.countOf('apply'), 100)
   })
 
-  test('objects that the API server cannot store hold up nobody else', async () => {
+  test('objects that the API server cannot store delay no others', async () => {
     const { time, api, problems, make, put, commit, status } = world()
     const hostile = Array.from({ length: 50 }, (_, i) => `evil/route-${i}`)
     const writer = make()
@@ -491,7 +491,7 @@ suite('the status writer', () => {
     assert.equal(problems.length, 1)
   })
 
-  test('an object made anew under the same name is told at once', async () => {
+  test('an object created again under the same name gets its status at once', async () => {
     const { time, api, make, put, commit, status } = world()
     const writer = make()
     writer.accept([put(route('a/a'))])
@@ -517,7 +517,7 @@ suite('the status writer', () => {
     assert.equal(api.countOf('apply'), 1)
   })
 
-  test('an edit right after a write is told at once', async () => {
+  test('an edit right after a write gets its status at once', async () => {
     const { time, api, make, put, commit } = world()
     const writer = make()
     writer.accept([put(route('a/a'))])
@@ -541,7 +541,7 @@ suite('the status writer', () => {
     assert.equal(api.countOf('apply'), 1)
   })
 
-  test('conditions that we say no more go, those of others do not count', async () => {
+  test('conditions that do not apply any more go, those of others do not count', async () => {
     const { time, api, make, put, commit } = world()
     const writer = make()
     const foreign = { type: 'Audited', status: 'True', reason: 'X', message: '', lastTransitionTime: 'then' }
@@ -673,7 +673,7 @@ suite('statuses in fair turns', () => {
 suite('the status of a Backend', () => {
   const backend: StatusTarget = { kind: 'Backend', key: 'a/b' }
 
-  test('counts its endpoints and says whether it has any', async () => {
+  test('counts its endpoints and shows whether it has any', async () => {
     const { time, make, put, commit, status, conditionOf } = world()
     const writer = make()
     writer.accept([put(backend)])

@@ -66,12 +66,11 @@ export class CheckpointWorld {
 
   /** One process on the state directory; not started. */
   run({ references, checkpoint: checkpointOptions, kubernetes, times }: RunOptions = {}): GatewayRun {
-    const client = new KubernetesClient(new FixedCredentials(this.api.url))
+    const client = new KubernetesClient(new FixedCredentials(this.api.url), systemTimers)
     const failures: unknown[] = []
     const log: string[] = []
     const append = (message: string) => void log.push(message)
     const failed = (error: unknown) => void failures.push(error)
-    const now = () => performance.now()
     const namespaces = checkpointOptions?.namespaces ?? []
     const checkpoint = new ClusterCheckpoint({
       stateDirectory: this.state,
@@ -90,7 +89,7 @@ export class CheckpointWorld {
       server: this.api.url,
       namespaces,
       random: Math.random,
-      now,
+      time: systemTimers,
       failed,
       ...kubernetes,
       pacing: { ...QUICK, ...kubernetes?.pacing },

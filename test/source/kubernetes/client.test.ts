@@ -8,6 +8,7 @@ import { ApiError } from '../../../src/source/kubernetes/api-error.ts'
 import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
 import { FixedCredentials } from '../../../src/source/kubernetes/credentials.ts'
 import { InClusterCredentials, inClusterServer, podNamespace } from '../../../src/source/kubernetes/in-cluster.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { route } from '../../suite/source.ts'
 import { authority, issue } from './certificate.ts'
 import { FakeApi, type FakeApiOptions, fail } from './fake-api.ts'
@@ -27,10 +28,14 @@ async function withApi(run: (api: FakeApi) => Promise<void>, options: FakeApiOpt
 
 async function withClient(
   run: (client: KubernetesClient, api: FakeApi) => Promise<void>,
-  options: ConstructorParameters<typeof KubernetesClient>[1] = {},
+  options: ConstructorParameters<typeof KubernetesClient>[2] = {},
 ): Promise<void> {
   await withApi(async (api) => {
-    const client = new KubernetesClient(new FixedCredentials(api.url, { authorization: 'Bearer very-secret' }), options)
+    const client = new KubernetesClient(
+      new FixedCredentials(api.url, { authorization: 'Bearer very-secret' }),
+      systemTimers,
+      options,
+    )
     try {
       await run(client, api)
     } finally {
@@ -181,7 +186,9 @@ describe('a client of the API server', () => {
     await new Promise<void>((resolve) => server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, resolve))
     const { port } = server.address() as { port: number }
     await new Promise((resolve) => server.close(resolve))
-    const client = new KubernetesClient(new FixedCredentials(`http://127.0.0.1:${port}`), { times: { connect: 200 } })
+    const client = new KubernetesClient(new FixedCredentials(`http://127.0.0.1:${port}`), systemTimers, {
+      times: { connect: 200 },
+    })
     const error = await refusal(client.get(ROUTES))
     assert.equal(error.reason, 'Unreachable')
     assert.match(error.message, /ECONNREFUSED/)
@@ -264,7 +271,7 @@ describe('a client of the API server', () => {
 
   it('finds an API below a path', () =>
     withApi(async (api) => {
-      const client = new KubernetesClient(new FixedCredentials(`${api.url}/clusters/c-1/`))
+      const client = new KubernetesClient(new FixedCredentials(`${api.url}/clusters/c-1/`), systemTimers)
       assert.equal((await refusal(client.get(ROUTES))).status, 404)
       await client.close()
     }))
@@ -351,7 +358,7 @@ describe('credentials in a cluster', () => {
       await withApi(
         async (api) => {
           api.tokens = new Set(['new'])
-          const client = new KubernetesClient(credentials(api.url))
+          const client = new KubernetesClient(credentials(api.url), systemTimers)
           const refused = await refusal(client.list(ROUTES, {}, sink, never))
           assert.equal(refused.status, 401)
           assert.equal(api.asked.length, 1, 'the same token is not tried twice')
@@ -370,7 +377,7 @@ describe('credentials in a cluster', () => {
       await write('token', 'one')
       await withApi(
         async (api) => {
-          const client = new KubernetesClient(credentials(api.url))
+          const client = new KubernetesClient(credentials(api.url), systemTimers)
           const end = new AbortController()
           const query = { resourceVersion: '1000', timeoutSeconds: 300 }
           let events = 0

@@ -60,6 +60,9 @@ const COLLECTIONS: Readonly<Record<string, { root: string; kind: string; namespa
   ingresses: { root: '/apis/networking.k8s.io/v1', kind: 'Ingress', namespaced: true },
   events: { root: '/apis/events.k8s.io/v1', kind: 'Event', namespaced: true },
   leases: { root: '/apis/coordination.k8s.io/v1', kind: 'Lease', namespaced: true },
+  // Made up, for tests that bring rows of their own to the table of kinds.
+  machines: { root: '/apis/test.example/v1', kind: 'Machine', namespaced: true },
+  gadgets: { root: '/apis/test.example/v1', kind: 'Gadget', namespaced: true },
 }
 
 export class FakeApi {

@@ -10,6 +10,7 @@ import { stringify } from 'yaml'
 import { ApiError } from '../../../src/source/kubernetes/api-error.ts'
 import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
 import { KubeConfigCredentials } from '../../../src/source/kubernetes/kube-config.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { authority, issue } from './certificate.ts'
 import { FakeApi } from './fake-api.ts'
 
@@ -48,9 +49,12 @@ describe('a kubeconfig', () => {
   }
 
   async function list(file: string, context?: string): Promise<string> {
-    const now = () => performance.now()
-    const credentials = new KubeConfigCredentials({ file, now, ...(context !== undefined && { context }) })
-    const client = new KubernetesClient(credentials)
+    const credentials = new KubeConfigCredentials({
+      file,
+      time: systemTimers,
+      ...(context !== undefined && { context }),
+    })
+    const client = new KubernetesClient(credentials, systemTimers)
     try {
       const { resourceVersion } = await client.list(ROUTES, {}, { item: () => {} }, new AbortController().signal)
       return resourceVersion
@@ -74,7 +78,7 @@ describe('a kubeconfig', () => {
     api.tokens = new Set(['from-file'])
     const file = await write(ca, { token: 'from-file' }, { namespace: 'shop' })
     assert.equal(await list(file), '1000')
-    const credentials = new KubeConfigCredentials({ file, now: () => performance.now() })
+    const credentials = new KubeConfigCredentials({ file, time: systemTimers })
     assert.equal(await credentials.namespace(), 'shop')
     api.tokens = undefined
   })
@@ -85,7 +89,7 @@ describe('a kubeconfig', () => {
       'client-certificate-data': base64(client.cert),
       'client-key-data': base64(client.key),
     })
-    const credentials = new KubeConfigCredentials({ file, now: () => performance.now() })
+    const credentials = new KubeConfigCredentials({ file, time: systemTimers })
     const { tls, headers } = await credentials.access()
     assert.deepEqual(tls, { ca: root.cert, cert: client.cert, key: client.key })
     assert.deepEqual(headers, {})
@@ -104,8 +108,8 @@ describe('a kubeconfig', () => {
     await chmod(plugin, 0o755)
     const exec = { apiVersion: credential.apiVersion, command: plugin, interactiveMode: 'Never' }
     const file = await write(ca, { exec })
-    const credentials = new KubeConfigCredentials({ file, now: () => performance.now() })
-    const client = new KubernetesClient(credentials)
+    const credentials = new KubeConfigCredentials({ file, time: systemTimers })
+    const client = new KubernetesClient(credentials, systemTimers)
     const signal = new AbortController().signal
     api.tokens = new Set(['t1'])
     await client.list(ROUTES, {}, { item: () => {} }, signal)
@@ -176,7 +180,7 @@ describe('a kubeconfig', () => {
       registerHooks({ resolve: (specifier, context, next) => (seen.push(specifier), next(specifier, context)) })
       const { KubeConfigCredentials } = await import(new URL('kube-config.ts', ${JSON.stringify(folderUrl.href)}))
       const none = seen.includes('@kubernetes/client-node')
-      await new KubeConfigCredentials({ file: '/nonexistent', now: () => 0 }).access().catch(() => {})
+      await new KubeConfigCredentials({ file: '/nonexistent', time: { monotonic: () => 0, after: () => () => {} } }).access().catch(() => {})
       console.log(JSON.stringify([none, seen.includes('@kubernetes/client-node')]))`
     const out = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' })
     assert.deepEqual(JSON.parse(out), [false, true])

@@ -6,6 +6,7 @@ import { FixedCredentials } from '../../../src/source/kubernetes/credentials.ts'
 import type { Ingested } from '../../../src/source/kubernetes/ingest.ts'
 import { Reflector } from '../../../src/source/kubernetes/reflector.ts'
 import type { ReflectorOptions, Trouble } from '../../../src/source/kubernetes/reflector-options.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { type Asked, FakeApi, type FakeApiOptions } from './fake-api.ts'
 import { QUICK } from './world.ts'
 
@@ -89,7 +90,7 @@ export interface Observed {
 type Options = Partial<ReflectorOptions> & {
   readonly api?: FakeApiOptions
   readonly collection?: Kind
-  readonly client?: ConstructorParameters<typeof KubernetesClient>[1]
+  readonly client?: ConstructorParameters<typeof KubernetesClient>[2]
 }
 
 /** Gives a reflector of Routes to a test, not started. */
@@ -99,18 +100,18 @@ export function observe(run: (observed: Observed) => Promise<void>, options: Rec
     client: clientOptions,
     ...rest
   } = options as Omit<Options, 'client'> & {
-    client?: ConstructorParameters<typeof KubernetesClient>[1]
+    client?: ConstructorParameters<typeof KubernetesClient>[2]
   }
   return async () => {
     const api = await new FakeApi(apiOptions).listen()
-    const client = new KubernetesClient(new FixedCredentials(api.url), clientOptions)
+    const client = new KubernetesClient(new FixedCredentials(api.url), systemTimers, clientOptions)
     const told = new Told()
     const reflector = new Reflector({
       kind: 'Route',
       client,
       handler: told,
       random: Math.random,
-      now: () => performance.now(),
+      time: systemTimers,
       ...rest,
       pacing: { ...QUICK, ...rest.pacing },
     })

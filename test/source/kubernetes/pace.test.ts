@@ -2,12 +2,13 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Pace } from '../../../src/source/kubernetes/pace.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 
 /** Work that takes as long as it says, by a clock of its own. */
 function bench(budget: number) {
   let time = 0
   const done: string[] = []
-  const pace = new Pace(budget, () => time)
+  const pace = new Pace({ monotonic: () => time, nextTurn: systemTimers.nextTurn }, budget)
   const run = (name: string, takes: number, urgent = false) =>
     pace.run(() => {
       time += takes

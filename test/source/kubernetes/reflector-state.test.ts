@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Lister, ListSink, WatchSink } from '../../../src/source/kubernetes/client.ts'
 import { Reflector } from '../../../src/source/kubernetes/reflector.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { route } from '../../suite/source.ts'
 import { observe, Told } from './observed.ts'
 import { QUICK } from './world.ts'
@@ -36,7 +37,7 @@ describe('6. a reflector that was stopped', () => {
       client,
       handler: told,
       random: Math.random,
-      now: () => performance.now(),
+      time: systemTimers,
       pacing: QUICK,
     })
     return { lists, watches, told, reflector }
@@ -84,7 +85,7 @@ describe('6. a reflector that was stopped', () => {
       client,
       handler: told,
       random: Math.random,
-      now: () => performance.now(),
+      time: systemTimers,
     })
     reflector.start()
     await told.until(() => told.troubles.length === 1, 'trouble')

@@ -5,6 +5,7 @@ import { FixedCredentials } from '../../../src/source/kubernetes/credentials.ts'
 import { type KubernetesOptions, KubernetesSource } from '../../../src/source/kubernetes/kubernetes-source.ts'
 import type { Pacing } from '../../../src/source/kubernetes/reflector-options.ts'
 import type { Interest } from '../../../src/source/source.ts'
+import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { Recorder } from '../../suite/source.ts'
 import { FakeApi, type FakeApiOptions } from './fake-api.ts'
 
@@ -25,13 +26,13 @@ export async function open(
   interest?: Interest,
 ): Promise<World> {
   const fake = await new FakeApi(api).listen()
-  const client = new KubernetesClient(new FixedCredentials(fake.url))
+  const client = new KubernetesClient(new FixedCredentials(fake.url), systemTimers)
   const failures: unknown[] = []
   const source = new KubernetesSource({
     client,
     server: fake.url,
     random: Math.random,
-    now: () => performance.now(),
+    time: systemTimers,
     failed: (error) => failures.push(error),
     ...options,
     pacing: { ...QUICK, ...options.pacing },

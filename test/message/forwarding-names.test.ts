@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { forwardingKindAt, NOT_FORWARDING, PROXY_ONLY, RESTATED } from '../../src/http/forwarding-names.ts'
 import { parseFields } from '../../src/http/head.ts'
 import { Fields } from '../../src/message/fields.ts'
+import { forwardingKindAt, NOT_FORWARDING, PROXY_ONLY, RESTATED } from '../../src/message/forwarding-names.ts'
 
 const NAMES = {
   [RESTATED]: [

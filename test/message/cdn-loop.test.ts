@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { countPasses } from '../../src/http/cdn-loop.ts'
+import { countPasses } from '../../src/message/cdn-loop.ts'
 import { Fields } from '../../src/message/fields.ts'
 
 const ID = 'headgate-0123456789abcdef0123'

@@ -1,0 +1,13 @@
+/** Clients in clear: what a listener accepts is one connection of HTTP/1.1. */
+import type { Socket } from 'node:net'
+import type { Peer } from '../transport/peer.ts'
+import { adopt } from './accepted-socket.ts'
+import { H1Connection } from './downstream-h1.ts'
+import type { ClientProtocol, ServerContext } from './server-context.ts'
+
+export const clearText: ClientProtocol = {
+  scheme: 'http',
+  accept(socket: Socket, peer: Peer, context: ServerContext): void {
+    new H1Connection((receive) => adopt(socket, receive), peer, context)
+  },
+}
