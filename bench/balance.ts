@@ -1,6 +1,6 @@
 /**
- * `node bench/balance.ts`: nanoseconds for one choice of an endpoint with each algorithm, for one share of a split, and
- * for the way of an exchange through a chain. The best of several rounds: the others measure what else the machine did.
+ * `node bench/balance.ts`: nanoseconds of a pick with each algorithm, of a split, and of a run of a filter chain. The
+ * best of several rounds, because the others include other work of the machine.
  */
 import { createBalancer } from '../src/balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../src/balance/endpoint.ts'
@@ -20,7 +20,7 @@ import type { FilterServices } from '../src/policy/services.ts'
 const ROUNDS = 7
 const WORKERS = 4
 
-/** Keeps results alive, so that nothing measured is optimised away. */
+/** Keeps results alive, so that the measured code is not optimised away. */
 let sink: unknown
 
 function measure(name: string, times: number, once: () => unknown): void {

@@ -1,7 +1,6 @@
 /**
- * What tables cost: `node bench/tables.ts [routes …]`. For each size: packing from nothing and after one change, with
- * the longest turn when it is sliced; what a worker's loop stands still for when tables are swapped; memory;
- * nanoseconds a match.
+ * `node bench/tables.ts [routes …]`: the cost of tables. For each size: packing from scratch and after one change, with
+ * the longest turn when it is sliced; the delay of a worker's event loop at a swap; memory; nanoseconds per match.
  */
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'
 import { Fields } from '../src/message/fields.ts'

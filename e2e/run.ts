@@ -1,15 +1,15 @@
 /**
- * The cluster tests: `node e2e/run.ts` brings a cluster up on this machine, builds what runs in it, runs the tests and
- * takes everything away again; with KUBECONFIG set, it only runs the tests on that cluster. See docs/e2e.md.
+ * The cluster tests: `node e2e/run.ts` starts a cluster on this machine, builds the images, runs the tests and removes
+ * the cluster; with KUBECONFIG set, it only runs the tests on that cluster. See docs/e2e.md.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { type ClusterLayout, layoutOf, networkOf } from './cluster/cluster-layout.ts'
 import { down } from './cluster/down.ts'
 import { guard } from './cluster/guard.ts'
 import { HEADGATE_IMAGE, headgateImage, importImage } from './cluster/images.ts'
-import { networkOf, type Place, placeOf } from './cluster/place.ts'
 import { isRunning } from './cluster/processes.ts'
 import { cacheFolder, programsFolder, provideDebian, providePrograms } from './cluster/programs.ts'
 import { step } from './cluster/steps.ts'
@@ -32,33 +32,33 @@ const TESTS = fileURLToPath(new URL('lib/run-tests.ts', import.meta.url))
 
 const args = process.argv.slice(2)
 const named = args[0] === '--state' ? resolve(args.splice(0, 2)[1] ?? '.') : process.env.HEADGATE_E2E_STATE
-const place = placeOf(named ?? join(cacheFolder(), 'cluster'))
+const layout = layoutOf(named ?? join(cacheFolder(), 'cluster'))
 const [command = 'test', ...rest] = args
 process.exitCode = await main()
 
 async function main(): Promise<number> {
   switch (command) {
     case 'up':
-      await up(place)
-      await loadImage(place)
+      await up(layout)
+      await loadImage(layout)
       console.log('it is up: node e2e/run.ts shell')
       return 0
     case 'image':
-      await loadImage(place)
+      await loadImage(layout)
       return 0
     case 'down':
-      await step('take the cluster away', 30, () => down(place))
+      await step('take the cluster away', 30, () => down(layout))
       return 0
     case 'kubectl':
     case 'helm':
-      return await endOf(inside(place, [join(programsFolder(), 'bin', command), ...rest]))
+      return await endOf(inside(layout, [join(programsFolder(), 'bin', command), ...rest]))
     case 'shell':
-      return await endOf(inside(place, [process.env.SHELL ?? 'bash', ...rest]))
+      return await endOf(inside(layout, [process.env.SHELL ?? 'bash', ...rest]))
     case 'test':
       if (process.env.KUBECONFIG !== undefined && named === undefined)
         return await endOf(spawn(process.execPath, [TESTS, ...rest], { stdio: 'inherit' }))
       // A network alone is what a machine's restart, or a kill of everything, leaves behind.
-      if (networkOf(place) !== undefined && isRunning(place, 'apiserver')) return await test(place)
+      if (networkOf(layout) !== undefined && isRunning(layout, 'apiserver')) return await test(layout)
       return await testOnNewCluster()
     default:
       console.log(USAGE)
@@ -67,7 +67,7 @@ async function main(): Promise<number> {
 }
 
 async function testOnNewCluster(): Promise<number> {
-  const temporary = placeOf(named ?? join(cacheFolder(), `run-${process.pid}`))
+  const temporary = layoutOf(named ?? join(cacheFolder(), `run-${process.pid}`))
   await provideDebian()
   await providePrograms()
   const protection = guard(temporary)
@@ -90,19 +90,19 @@ async function testOnNewCluster(): Promise<number> {
   }
 }
 
-async function loadImage(where: Place): Promise<void> {
+async function loadImage(where: ClusterLayout): Promise<void> {
   const archive = await headgateImage()
   // By hand, one cluster sees many images of one name; pods are replaced when this differs.
   writeFileSync(join(where.state, 'image'), basename(archive, '.tar'))
   await step(`load ${HEADGATE_IMAGE}`, 30, () => importImage(where, archive))
 }
 
-function test(where: Place): Promise<number> {
+function test(where: ClusterLayout): Promise<number> {
   return endOf(inside(where, [process.execPath, TESTS, ...rest]))
 }
 
 /** A program in the cluster's network, with its kubectl and helm. */
-function inside(where: Place, program: readonly string[]): ChildProcess {
+function inside(where: ClusterLayout, program: readonly string[]): ChildProcess {
   if (networkOf(where) === undefined) throw new Error('no cluster is up here: node e2e/run.ts up')
   const env = {
     ...process.env,

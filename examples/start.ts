@@ -1,25 +1,25 @@
 /**
- * `npm start`: three instances of the example service and a flaky one, the gateway before them with the manifests in
- * examples/shop, a table of things to try, and the access log as it grows. Ctrl-C ends all of it.
+ * `npm start`: starts three instances of the example service and a flaky one, and the gateway in front of them with the
+ * manifests of examples/shop; prints a table of example requests, and the access log. Ctrl-C stops all processes.
  */
 import { rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { Children } from './start/children.ts'
-import { painter, readable } from './start/log-lines.ts'
+import { curlLine, EXAMPLE_REQUESTS } from './requests.ts'
+import { ChildProcesses } from './start/child-processes.ts'
+import { formatLogLine, painter } from './start/log-lines.ts'
 import { copyWithPorts, freePort } from './start/ports.ts'
-import { curlLine, TRIES } from './tries.ts'
 
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
-const LEASH = new URL('start/leash.ts', import.meta.url).href
+const EXIT_WITH_PARENT = new URL('start/exit-with-parent.ts', import.meta.url).href
 const SERVICE = fileURLToPath(new URL('service/main.ts', import.meta.url))
 const SHOP = fileURLToPath(new URL('shop', import.meta.url))
 
 const HELP = `npm start -- [--http PORT] [--admin PORT] [--signals PORT] [--workers N] [--quiet]
-  Ports that are taken are replaced by free ones; the table that is printed says which.
+  Ports in use are replaced by free ones, which the printed table contains.
 `
 
-/** As examples/shop/backends.yaml names them. */
+/** As in examples/shop/backends.yaml. */
 const INSTANCES = [
   { name: 'shop-1', port: 9011, flags: ['--latency', '2', '--jitter', '1', '--distribution', 'uniform'] },
   { name: 'shop-2', port: 9012, flags: ['--latency', '2', '--jitter', '1', '--distribution', 'uniform'] },
@@ -27,8 +27,8 @@ const INSTANCES = [
   { name: 'flaky', port: 9014, flags: ['--latency', '10', '--reset-rate', '0.5'] },
 ] as const
 
-/** Ctrl-C reaches this process twice when npm passes it on as well; a person is not that fast. */
-const ECHO_MS = 300
+/** Ctrl-C reaches this process twice when npm forwards it; two signals within this time count as one. */
+const DUPLICATE_SIGNAL_MS = 300
 
 const { values } = parseArgs({
   options: {
@@ -48,9 +48,9 @@ if (values.help === true) {
 const paint = painter(process.stdout.isTTY === true && process.env.NO_COLOR === undefined)
 let copy: string | undefined
 let stopping = 0
-/** When the first Ctrl-C came; 0: not yet. */
+/** Time of the first Ctrl-C; 0 before it. */
 let first = 0
-const children = new Children((name, how) => {
+const children = new ChildProcesses((name, how) => {
   console.error(paint(`\n${name} ended by itself (${how}); stopping the rest`, 'red'))
   void stop(1)
 })
@@ -66,7 +66,7 @@ async function start(): Promise<void> {
   const [http, admin, signals] = await Promise.all(
     [values.http, values.admin, values.signals].map((port) => freePort(Number(port))),
   )
-  // The manifests tell people, in comments and on the start page, where to send requests.
+  // The comments of the manifests and the start page contain the ports of the example requests.
   const ports = new Map([[8080, http!]])
   for (const { port } of INSTANCES) ports.set(port, await freePort(port))
   const moved = [...ports].filter(([wanted, got]) => wanted !== got)
@@ -74,19 +74,19 @@ async function start(): Promise<void> {
     copy = copyWithPorts(SHOP, ports)
     const list = moved.map(([wanted, got]) => `${wanted} → ${got}`).join(', ')
     console.log(
-      paint(`Other ports than the manifests name: ${list}. What is served is a copy of them in ${copy}`, 'yellow'),
+      paint(`Some ports of the manifests are in use: ${list}. A copy with other ports is served: ${copy}`, 'yellow'),
     )
   }
   const folder = copy ?? SHOP
   const print = (line: string): void => {
-    if (!values.quiet) console.log(readable(line, paint))
+    if (!values.quiet) console.log(formatLogLine(line, paint))
   }
   children.start({
     name: 'headgate',
     arguments: [
       ...[
         '--import',
-        LEASH,
+        EXIT_WITH_PARENT,
         MAIN,
         'run',
         '--config',
@@ -112,16 +112,16 @@ async function start(): Promise<void> {
         service.once('message', () => resolve())
       }),
   )
-  // Printed while they start: it can be read meanwhile.
+  // Printed while the processes start.
   table({ http: http!, admin: admin!, signals: signals!, flaky: ports.get(9014)! }, folder)
   await Promise.all([...services, ready(signals!)])
   if (stopping > 0) return
   console.log(
-    paint(`Everything is ready after ${((performance.now() - began) / 1000).toFixed(1)} s: try a line.`, 'green'),
+    paint(`Everything is ready after ${((performance.now() - began) / 1000).toFixed(1)} s: try a request.`, 'green'),
   )
 }
 
-/** Asks until it says so; a gateway that cannot start ends, and that ends everything. */
+/** Polls `/readyz`. A gateway that cannot start exits, which stops everything. */
 async function ready(port: number): Promise<void> {
   while (stopping === 0) {
     const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined)
@@ -139,27 +139,27 @@ interface Ports {
 }
 
 function table({ http, admin, signals, flaky }: Ports, folder: string): void {
-  const lines = TRIES.map((one) => ({ shows: one.shows, curl: curlLine(one, http) }))
+  const lines = EXAMPLE_REQUESTS.map((one) => ({ shows: one.shows, curl: curlLine(one, http) }))
   const width = Math.max(...lines.map((line) => line.shows.length))
   console.log(`
 ${paint(`Headgate proxies http://127.0.0.1:${http} to four instances of the example service`, 'bold')}. Open it, or try:
 
 ${lines.map((line) => `  ${line.shows.padEnd(width)}  ${paint(line.curl, 'bold')}`).join('\n')}
 
-  Manifests, each with comments: ${folder}
-    Edit one and send the request again: it acts at once. A mistake is told here and changes nothing that is served.
-  The flaky instance, or any other, can be told to behave:
+  Manifests with comments: ${folder}
+    Edit one and send the request again: the change applies immediately. A mistake is reported here and changes nothing that is served.
+  The behaviour of the flaky instance, and of any other, can be changed:
     ${paint(`curl -X PUT http://127.0.0.1:${flaky}/_control -d '{"resetRate": 0, "latency": 300}'`, 'bold')}
-  Admin http://127.0.0.1:${admin}    Signs of life http://127.0.0.1:${signals}/readyz and /metrics    Ctrl-C ends everything.
+  Admin http://127.0.0.1:${admin}    Probes http://127.0.0.1:${signals}/readyz and /metrics    Ctrl-C stops everything.
 `)
 }
 
 function interrupted(): void {
   if (first === 0) {
     first = performance.now()
-    console.log('\nstopping; once more stops at once')
+    console.log('\nstopping; press Ctrl-C again to stop immediately')
     void stop(0)
-  } else if (performance.now() - first > ECHO_MS) {
+  } else if (performance.now() - first > DUPLICATE_SIGNAL_MS) {
     children.kill()
     process.exit(130)
   }

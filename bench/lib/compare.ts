@@ -1,4 +1,4 @@
-/** Two servers under the same load, turn by turn, so that what the machine does meanwhile hits both. */
+/** Compares two servers under the same load, in alternating rounds, so that other work of the machine affects both. */
 import { cpuTime } from './cpu-time.ts'
 import { type Load, type LoadResult, load } from './load.ts'
 import type { Server } from './servers.ts'

@@ -1,8 +1,7 @@
 /**
- * Asks at times that are set before, whatever the server does: a process of its own, so that it can be pinned. A
- * latency counts from the moment the request was due, not from when it could be sent, so that a server that stalls does
- * not spare itself the requests of that time ("coordinated omission", Tene 2013). Its one argument and its output are
- * JSON.
+ * An open-loop load generator: sends requests at scheduled times, regardless of the responses. A separate process, so
+ * that it can be pinned. Latency counts from the scheduled time, not from the send, so that requests during a stall of
+ * the server count ("coordinated omission", Tene 2013). Its argument and its output are JSON.
  */
 import { connect, type Socket } from 'node:net'
 import { type OpenLoad, type OpenLoadResult, schedule, summarize } from './open-loop.ts'

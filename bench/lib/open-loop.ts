@@ -1,6 +1,6 @@
 /**
- * Latency at a fixed rate: two servers turn by turn under the same schedule of requests, and the floor that client and
- * backend have without either.
+ * Latency at a fixed rate: two servers in alternating rounds with the same schedule of requests, and the baseline of
+ * client and backend without a proxy.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,5 +1,5 @@
 /**
- * What a changed file costs: how long until traffic feels it, and whether any request is lost while everything changes.
+ * Measures the latency of a changed file, and the requests that fail while all files change.
  */
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-/** What a bench measures and measures against, each a process of its own on free ports and a CPU of its own. */
+/** The servers of the benches, each a separate process on free ports and its own CPU. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, openSync, writeFileSync } from 'node:fs'

@@ -1,6 +1,6 @@
 /**
- * What a gateway keeps of configuration that is replaced again and again under load: memory over time, from its own
- * metrics and from the system.
+ * Measures the memory of a gateway whose configuration is replaced repeatedly under load, from its metrics and from the
+ * system.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execute } from '../lib/execute.ts'
-import { NODE_ADDRESS, NODE_NAME, type Place } from './place.ts'
+import { type ClusterLayout, NODE_ADDRESS, NODE_NAME } from './cluster-layout.ts'
 
 const API_SERVER_NAMES = [
   'DNS:localhost',
@@ -23,8 +23,8 @@ const CLIENTS: Readonly<Record<string, string>> = {
   dns: '/O=system:masters/CN=dns',
 }
 
-export async function createCertificates(place: Place): Promise<void> {
-  const folder = join(place.state, 'certificates')
+export async function createCertificates(layout: ClusterLayout): Promise<void> {
+  const folder = join(layout.state, 'certificates')
   if (existsSync(join(folder, 'complete'))) return
   mkdirSync(folder, { recursive: true })
   const openssl = (...args: string[]) => execute('openssl', args, { cwd: folder })
@@ -52,12 +52,12 @@ export async function createCertificates(place: Place): Promise<void> {
   const nodeNames = [`DNS:${NODE_NAME}`, 'IP:127.0.0.1', `IP:${NODE_ADDRESS}`]
   await issue('node', `/O=system:nodes/CN=system:node:${NODE_NAME}`, nodeNames)
   for (const [name, subject] of Object.entries(CLIENTS)) await issue(name, subject, [`DNS:${name}`])
-  for (const name of ['node', ...Object.keys(CLIENTS)]) writeKubeconfig(place, name)
+  for (const name of ['node', ...Object.keys(CLIENTS)]) writeKubeconfig(layout, name)
   writeFileSync(join(folder, 'complete'), '')
 }
 
-function writeKubeconfig(place: Place, name: string): void {
-  const certificates = join(place.state, 'certificates')
+function writeKubeconfig(layout: ClusterLayout, name: string): void {
+  const certificates = join(layout.state, 'certificates')
   const cluster = { server: 'https://127.0.0.1:6443', 'certificate-authority': join(certificates, 'ca.crt') }
   const user = {
     'client-certificate': join(certificates, `${name}.crt`),
@@ -71,5 +71,5 @@ function writeKubeconfig(place: Place, name: string): void {
     contexts: [{ name: 'e2e', context: { cluster: 'e2e', user: name } }],
     'current-context': 'e2e',
   }
-  writeFileSync(join(place.state, `${name}.kubeconfig`), JSON.stringify(config, null, 2), { mode: 0o600 })
+  writeFileSync(join(layout.state, `${name}.kubeconfig`), JSON.stringify(config, null, 2), { mode: 0o600 })
 }

@@ -1,14 +1,14 @@
 /** The command lines of the programs that make up the cluster. */
 import { join } from 'node:path'
-import { NODE_ADDRESS, NODE_ADDRESS_6, NODE_NAME, type Place } from './place.ts'
+import { type ClusterLayout, NODE_ADDRESS, NODE_ADDRESS_6, NODE_NAME } from './cluster-layout.ts'
 
 export type Component = 'etcd' | 'apiserver' | 'controllers' | 'scheduler' | 'containerd' | 'kubelet' | 'proxy' | 'dns'
 
 const ETCD = 'http://127.0.0.1:2379'
 
-export function commandOf(place: Place, programs: string, component: Component): string[] {
+export function commandOf(layout: ClusterLayout, programs: string, component: Component): string[] {
   const program = (name: string) => join(programs, 'bin', name)
-  const inState = (...path: string[]) => join(place.state, ...path)
+  const inState = (...path: string[]) => join(layout.state, ...path)
   const certificate = (file: string) => inState('certificates', file)
   const kubeconfig = (name: string) => inState(`${name}.kubeconfig`)
   switch (component) {

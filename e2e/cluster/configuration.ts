@@ -2,8 +2,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execute } from '../lib/execute.ts'
+import { type ClusterLayout, DNS_ADDRESS } from './cluster-layout.ts'
 import { BRIDGE } from './network.ts'
-import { DNS_ADDRESS, type Place } from './place.ts'
 
 export const PAUSE_IMAGE = 'localhost/pause:1'
 
@@ -19,17 +19,17 @@ const AUDIT_POLICY = {
   ],
 }
 
-export async function writeConfiguration(place: Place): Promise<void> {
-  const write = (file: string, text: string) => writeFileSync(join(place.state, file), text)
-  mkdirSync(join(place.state, 'cni'), { recursive: true })
+export async function writeConfiguration(layout: ClusterLayout): Promise<void> {
+  const write = (file: string, text: string) => writeFileSync(join(layout.state, file), text)
+  mkdirSync(join(layout.state, 'cni'), { recursive: true })
   write('audit-policy.json', JSON.stringify(AUDIT_POLICY, null, 2))
-  write('cni/10-bridge.conflist', JSON.stringify(podNetwork(place), null, 2))
-  write('kubelet.json', JSON.stringify(kubelet(place), null, 2))
-  write('containerd.toml', await containerd(place))
-  write('Corefile', corefile(place))
+  write('cni/10-bridge.conflist', JSON.stringify(podNetwork(layout), null, 2))
+  write('kubelet.json', JSON.stringify(kubelet(layout), null, 2))
+  write('containerd.toml', await containerd(layout))
+  write('Corefile', corefile(layout))
 }
 
-const podNetwork = (place: Place) => ({
+const podNetwork = (layout: ClusterLayout) => ({
   cniVersion: '1.0.0',
   name: 'pods',
   plugins: [
@@ -43,29 +43,29 @@ const podNetwork = (place: Place) => ({
         type: 'host-local',
         ranges: [[{ subnet: '10.244.0.0/24' }], [{ subnet: 'fd00:10:244::/64' }]],
         routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
-        dataDir: join(place.state, 'addresses'),
+        dataDir: join(layout.state, 'addresses'),
       },
     },
     { type: 'portmap', capabilities: { portMappings: true } },
   ],
 })
 
-const kubelet = (place: Place) => ({
+const kubelet = (layout: ClusterLayout) => ({
   apiVersion: 'kubelet.config.k8s.io/v1beta1',
   kind: 'KubeletConfiguration',
   address: '0.0.0.0',
   authentication: {
     anonymous: { enabled: false },
     webhook: { enabled: false },
-    x509: { clientCAFile: join(place.state, 'certificates', 'ca.crt') },
+    x509: { clientCAFile: join(layout.state, 'certificates', 'ca.crt') },
   },
   authorization: { mode: 'AlwaysAllow' },
   // Without it `kubectl logs`, `exec` and `port-forward` fail: the API server checks it.
-  tlsCertFile: join(place.state, 'certificates', 'node.crt'),
-  tlsPrivateKeyFile: join(place.state, 'certificates', 'node.key'),
-  containerRuntimeEndpoint: `unix://${join(place.state, 'containerd.sock')}`,
+  tlsCertFile: join(layout.state, 'certificates', 'node.crt'),
+  tlsPrivateKeyFile: join(layout.state, 'certificates', 'node.key'),
+  containerRuntimeEndpoint: `unix://${join(layout.state, 'containerd.sock')}`,
   cgroupDriver: 'cgroupfs',
-  cgroupRoot: `/${place.name}`,
+  cgroupRoot: `/${layout.name}`,
   failCgroupV1: false,
   failSwapOn: false,
   resolvConf: '',
@@ -79,14 +79,14 @@ const kubelet = (place: Place) => ({
 })
 
 /** Debian's defaults, with places of its own and without what an unprivileged root may not do. */
-async function containerd(place: Place): Promise<string> {
+async function containerd(layout: ClusterLayout): Promise<string> {
   const changes: readonly (readonly [RegExp, string])[] = [
-    [/^root = .*/m, `root = "${join(place.state, 'containerd')}"`],
-    [/^state = .*/m, `state = "${join(place.state, 'containerd-state')}"`],
-    [/\/run\/containerd\/containerd\.sock/g, join(place.state, 'containerd.sock')],
+    [/^root = .*/m, `root = "${join(layout.state, 'containerd')}"`],
+    [/^state = .*/m, `state = "${join(layout.state, 'containerd-state')}"`],
+    [/\/run\/containerd\/containerd\.sock/g, join(layout.state, 'containerd.sock')],
     [/sandbox_image = .*/, `sandbox_image = "${PAUSE_IMAGE}"`],
     [/bin_dir = "\/opt\/cni\/bin"/, 'bin_dir = "/usr/lib/cni"'],
-    [/conf_dir = "\/etc\/cni\/net\.d"/, `conf_dir = "${join(place.state, 'cni')}"`],
+    [/conf_dir = "\/etc\/cni\/net\.d"/, `conf_dir = "${join(layout.state, 'cni')}"`],
     [/disable_apparmor = false/, 'disable_apparmor = true'],
     // Without CAP_SYS_RESOURCE: "can't get final child's PID from pipe: EOF" otherwise.
     [/restrict_oom_score_adj = false/, 'restrict_oom_score_adj = true'],
@@ -102,10 +102,10 @@ async function containerd(place: Place): Promise<string> {
   return text
 }
 
-const corefile = (place: Place) => `.:53 {
+const corefile = (layout: ClusterLayout) => `.:53 {
   errors
   kubernetes cluster.local in-addr.arpa ip6.arpa {
-    kubeconfig ${join(place.state, 'dns.kubeconfig')} e2e
+    kubeconfig ${join(layout.state, 'dns.kubeconfig')} e2e
     ttl 5
   }
 }

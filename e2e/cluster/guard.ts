@@ -1,12 +1,12 @@
 /**
- * Takes a cluster away as soon as the program that started this one is gone, however it went: by its end, an error,
- * Ctrl-C, or a kill. It holds a pipe for that; the word `keep` in it means that the cluster is to stay.
+ * Removes a cluster when the program that started this one exits, for any cause: its end, an error, Ctrl-C, or a kill.
+ * It detects this by a pipe; the word `keep` in it means that the cluster stays.
  */
 import { spawn } from 'node:child_process'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
+import { type ClusterLayout, layoutOf } from './cluster-layout.ts'
 import { down } from './down.ts'
-import { type Place, placeOf } from './place.ts'
 import { step } from './steps.ts'
 
 export interface Guard {
@@ -14,16 +14,16 @@ export interface Guard {
   end(what: 'take away' | 'take away, keep the logs' | 'keep'): Promise<void>
 }
 
-export function guard(place: Place): Guard {
+export function guard(layout: ClusterLayout): Guard {
   // Detached: Ctrl-C in a terminal goes to every process of the group.
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), place.state], {
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), layout.state], {
     detached: true,
     stdio: ['pipe', 'inherit', 'inherit'],
   })
   const ended = new Promise<void>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code) =>
-      code === 0 ? resolve() : reject(new Error(`the cluster is not gone: ${place.state}`)),
+      code === 0 ? resolve() : reject(new Error(`the cluster is not gone: ${layout.state}`)),
     )
   })
   return {
@@ -37,7 +37,7 @@ export function guard(place: Place): Guard {
 if (import.meta.main) {
   const word = await text(process.stdin)
   if (word !== 'keep') {
-    const place = placeOf(process.argv[2]!)
-    await step('take the cluster away', 30, () => down(place, { keepLogs: word === 'take away, keep the logs' }))
+    const layout = layoutOf(process.argv[2]!)
+    await step('take the cluster away', 30, () => down(layout, { keepLogs: word === 'take away, keep the logs' }))
   }
 }

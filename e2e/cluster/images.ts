@@ -17,8 +17,8 @@ import { homedir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execute } from '../lib/execute.ts'
+import type { ClusterLayout } from './cluster-layout.ts'
 import { PAUSE_IMAGE } from './configuration.ts'
-import type { Place } from './place.ts'
 import { cacheFolder } from './programs.ts'
 import { step } from './steps.ts'
 
@@ -46,8 +46,8 @@ export async function pauseImage(programs: string): Promise<string> {
   return archive
 }
 
-export async function importImage(place: Place, archive: string): Promise<void> {
-  await execute('ctr', ['-a', join(place.state, 'containerd.sock'), '-n', 'k8s.io', 'images', 'import', archive])
+export async function importImage(layout: ClusterLayout, archive: string): Promise<void> {
+  await execute('ctr', ['-a', join(layout.state, 'containerd.sock'), '-n', 'k8s.io', 'images', 'import', archive])
 }
 
 /**

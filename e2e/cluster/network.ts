@@ -1,13 +1,13 @@
 /** The network of the cluster: a namespace in which nothing leads beyond the machine. */
 import { execute } from '../lib/execute.ts'
-import { NODE_ADDRESS, NODE_ADDRESS_6, networkOf, type Place } from './place.ts'
+import { type ClusterLayout, NODE_ADDRESS, NODE_ADDRESS_6, networkOf } from './cluster-layout.ts'
 
 export const BRIDGE = 'pods0'
 
-export async function createNetwork(place: Place): Promise<void> {
-  if (networkOf(place) !== undefined) return
-  await execute('ip', ['netns', 'add', place.name])
-  const inside = (...command: string[]) => execute('nsenter', [...place.enter, ...command])
+export async function createNetwork(layout: ClusterLayout): Promise<void> {
+  if (networkOf(layout) !== undefined) return
+  await execute('ip', ['netns', 'add', layout.name])
+  const inside = (...command: string[]) => execute('nsenter', [...layout.enter, ...command])
   await inside('ip', 'link', 'set', 'lo', 'up')
   // Ports below 1024 for pods without a capability, as container engines set it.
   await inside('sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv4.ip_unprivileged_port_start=0')

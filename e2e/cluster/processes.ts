@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Place } from './place.ts'
+import type { ClusterLayout } from './cluster-layout.ts'
 
 interface Record {
   readonly pid: number
@@ -13,52 +13,52 @@ interface Record {
 }
 
 /** Starts a program, or hands back that it runs already. */
-export async function start(place: Place, name: string, command: readonly string[]): Promise<void> {
-  if (isRunning(place, name)) return
-  mkdirSync(join(place.state, 'processes'), { recursive: true })
-  mkdirSync(place.logs, { recursive: true })
-  const log = openSync(join(place.logs, `${name}.log`), 'a')
-  const child = spawn('nsenter', [...place.enter, ...command], {
+export async function start(layout: ClusterLayout, name: string, command: readonly string[]): Promise<void> {
+  if (isRunning(layout, name)) return
+  mkdirSync(join(layout.state, 'processes'), { recursive: true })
+  mkdirSync(layout.logs, { recursive: true })
+  const log = openSync(join(layout.logs, `${name}.log`), 'a')
+  const child = spawn('nsenter', [...layout.enter, ...command], {
     detached: true,
     stdio: ['ignore', log, log],
-    cwd: place.state,
+    cwd: layout.state,
   })
   closeSync(log)
   await new Promise((resolve, reject) => child.once('spawn', resolve).once('error', reject))
   child.unref()
   const record: Record = { pid: child.pid!, startTime: startTimeOf(child.pid!) ?? '', command }
-  writeFileSync(recordFile(place, name), JSON.stringify(record))
+  writeFileSync(recordFile(layout, name), JSON.stringify(record))
 }
 
 /** Starts what `stop` has ended, as it was started before. */
-export async function startAgain(place: Place, name: string): Promise<void> {
-  await start(place, name, recordOf(place, name)!.command)
+export async function restartProcess(layout: ClusterLayout, name: string): Promise<void> {
+  await start(layout, name, recordOf(layout, name)!.command)
 }
 
 /** Ends a program and waits until it is gone; killed where it does not go within the time. */
 export async function stop(
-  place: Place,
+  layout: ClusterLayout,
   name: string,
   { signal = 'SIGTERM', patience = 10_000 }: { signal?: NodeJS.Signals; patience?: number } = {},
 ): Promise<void> {
-  if (!isRunning(place, name)) return
-  const { pid } = recordOf(place, name)!
+  if (!isRunning(layout, name)) return
+  const { pid } = recordOf(layout, name)!
   process.kill(pid, signal)
-  for (let waited = 0; isRunning(place, name); waited += 20) {
+  for (let waited = 0; isRunning(layout, name); waited += 20) {
     if (waited >= patience) process.kill(pid, 'SIGKILL')
     await sleep(20)
   }
 }
 
-export function isRunning(place: Place, name: string): boolean {
-  const record = recordOf(place, name)
+export function isRunning(layout: ClusterLayout, name: string): boolean {
+  const record = recordOf(layout, name)
   return record !== undefined && startTimeOf(record.pid) === record.startTime
 }
 
 /** The end of what a program said. */
-export function lastWords(place: Place, name: string, lines = 8): string {
+export function lastLines(layout: ClusterLayout, name: string, lines = 8): string {
   try {
-    return readFileSync(join(place.logs, `${name}.log`), 'utf8')
+    return readFileSync(join(layout.logs, `${name}.log`), 'utf8')
       .trimEnd()
       .split('\n')
       .slice(-lines)
@@ -68,15 +68,15 @@ export function lastWords(place: Place, name: string, lines = 8): string {
   }
 }
 
-function recordOf(place: Place, name: string): Record | undefined {
+function recordOf(layout: ClusterLayout, name: string): Record | undefined {
   try {
-    return JSON.parse(readFileSync(recordFile(place, name), 'utf8'))
+    return JSON.parse(readFileSync(recordFile(layout, name), 'utf8'))
   } catch {
     return undefined
   }
 }
 
-const recordFile = (place: Place, name: string) => join(place.state, 'processes', `${name}.json`)
+const recordFile = (layout: ClusterLayout, name: string) => join(layout.state, 'processes', `${name}.json`)
 
 function startTimeOf(pid: number): string | undefined {
   try {

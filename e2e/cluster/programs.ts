@@ -102,9 +102,9 @@ function isThere(program: string): boolean {
   const places = program.startsWith('/')
     ? [program]
     : [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'].map((folder) => join(folder, program))
-  return places.some((place) => {
+  return places.some((layout) => {
     try {
-      accessSync(place, constants.X_OK)
+      accessSync(layout, constants.X_OK)
       return true
     } catch {
       return false

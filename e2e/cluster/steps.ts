@@ -1,4 +1,4 @@
-/** Says what is being done and how long it took, one line a step. */
+/** Prints each step and its duration. */
 export async function step<T>(name: string, budgetSeconds: number, work: () => Promise<T>): Promise<T> {
   const started = performance.now()
   const line = (end: string) => {

@@ -1,4 +1,4 @@
-/** What an account asked of the API server, by its audit log; only where the cluster is our own. */
+/** Reads the calls of an account from the audit log of the API server; only on a cluster of our own. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { RELEASE, SYSTEM } from './headgate.ts'

@@ -1,4 +1,4 @@
-/** What a person needs who has to find out why a test failed, taken while it is still there. */
+/** Collects the state of the cluster when a test fails. */
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

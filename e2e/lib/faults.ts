@@ -1,10 +1,10 @@
-/** What a test may break: only on a cluster of our own, never on one that was given by KUBECONFIG. */
+/** Fault injection: only on a cluster of our own, never on one given by KUBECONFIG. */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { layoutOf } from '../cluster/cluster-layout.ts'
 import type { Component } from '../cluster/components.ts'
-import { placeOf } from '../cluster/place.ts'
-import { startAgain, stop } from '../cluster/processes.ts'
+import { restartProcess, stop } from '../cluster/processes.ts'
 import { programsFolder } from '../cluster/programs.ts'
 import { apiServerReady } from '../cluster/up.ts'
 import { execute } from './execute.ts'
@@ -14,7 +14,7 @@ const state = process.env.HEADGATE_E2E_STATE
 /** For `skip` of a test: false, or why it cannot run here. */
 export const notOurs: string | false = state === undefined && 'needs a cluster of our own, to break it'
 
-const place = placeOf(state ?? '.')
+const layout = layoutOf(state ?? '.')
 
 /** What elsewhere ends when it cannot renew its lease at the API server, and is started again by the node. */
 const LEADERS: readonly Component[] = ['scheduler', 'controllers']
@@ -24,16 +24,16 @@ export async function apiServerAway(
   milliseconds: number,
   meanwhile: () => Promise<void> = async () => {},
 ): Promise<void> {
-  await stop(place, 'apiserver', { signal: 'SIGKILL' })
-  for (const leader of LEADERS) await stop(place, leader, { signal: 'SIGKILL' })
+  await stop(layout, 'apiserver', { signal: 'SIGKILL' })
+  for (const leader of LEADERS) await stop(layout, leader, { signal: 'SIGKILL' })
   try {
     const waiting = sleep(milliseconds)
     await meanwhile()
     await waiting
   } finally {
-    await startAgain(place, 'apiserver')
-    await apiServerReady(place, programsFolder())
-    for (const leader of LEADERS) await startAgain(place, leader)
+    await restartProcess(layout, 'apiserver')
+    await apiServerReady(layout, programsFolder())
+    for (const leader of LEADERS) await restartProcess(layout, leader)
     // They would look for the server again after half a minute or more: send requests to pods that are gone until then,
     // and start no new ones.
     await restart('proxy')
@@ -42,11 +42,11 @@ export async function apiServerAway(
 }
 
 export async function restart(component: Component): Promise<void> {
-  await stop(place, component)
-  await startAgain(place, component)
+  await stop(layout, component)
+  await restartProcess(layout, component)
 }
 
-/** Forgets all history: a watch that wants to go on from before is told 410. */
+/** Compacts all history: a watch that continues from an older version gets 410. */
 export async function compactEtcd(): Promise<number> {
   const url = 'http://127.0.0.1:2379/v3/kv'
   const post = async (path: string, body: object) => {
@@ -62,7 +62,7 @@ export async function compactEtcd(): Promise<number> {
 
 /** Ends a thread of the process in a container, as a mistake in it would; the address of its file holds these words. */
 export async function endThread(id: string, words: string): Promise<void> {
-  const socket = join(place.state, 'containerd.sock')
+  const socket = join(layout.state, 'containerd.sock')
   const tasks = await execute('ctr', ['-a', socket, '-n', 'k8s.io', 'tasks', 'ls'])
   const pid = new RegExp(`^${id}\\s+(\\d+)`, 'm').exec(tasks)?.[1]
   if (pid === undefined) throw new Error(`no container ${id}`)
@@ -72,6 +72,6 @@ export async function endThread(id: string, words: string): Promise<void> {
 
 /** Kills everything in a container, past the API server; the kubelet starts it again. */
 export async function endContainer(id: string): Promise<void> {
-  const socket = join(place.state, 'containerd.sock')
+  const socket = join(layout.state, 'containerd.sock')
   await execute('ctr', ['-a', socket, '-n', 'k8s.io', 'tasks', 'kill', '-s', 'SIGKILL', '-a', id])
 }

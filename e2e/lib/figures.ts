@@ -1,4 +1,4 @@
-/** What the tests measured, gathered over all files and shown in one table at the end. */
+/** Collects the measurements of all test files and prints them as one table at the end. */
 import { appendFileSync, readFileSync } from 'node:fs'
 
 interface Figure {

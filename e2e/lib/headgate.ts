@@ -52,8 +52,8 @@ export async function install({
     '--set',
     `${key}=${value}`,
   ])
-  const place = ['--namespace', namespace, ...(user === undefined ? ['--create-namespace'] : ['--kube-as-user', user])]
-  await helm('upgrade', '--install', release, chart, ...place, ...settings, '--wait', '--timeout', '3m')
+  const layout = ['--namespace', namespace, ...(user === undefined ? ['--create-namespace'] : ['--kube-as-user', user])]
+  await helm('upgrade', '--install', release, chart, ...layout, ...settings, '--wait', '--timeout', '3m')
 }
 
 export async function uninstall({ release = RELEASE, namespace = SYSTEM }: Installation = {}): Promise<void> {

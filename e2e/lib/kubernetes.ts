@@ -29,8 +29,8 @@ export function apply(...objects: readonly unknown[]): Promise<string> {
 
 /** An object as kubectl shows it; undefined where there is none. */
 export async function get<T>(kind: string, name: string, namespace?: string): Promise<T | undefined> {
-  const place = namespace === undefined ? [] : ['-n', namespace]
-  const { code, stdout, stderr } = await attempt('kubectl', ['get', kind, name, ...place, '-o', 'json'])
+  const layout = namespace === undefined ? [] : ['-n', namespace]
+  const { code, stdout, stderr } = await attempt('kubectl', ['get', kind, name, ...layout, '-o', 'json'])
   if (code === 0) return JSON.parse(stdout)
   if (stderr.includes('NotFound')) return undefined
   throw new Error(`kubectl get ${kind} ${name}: ${stderr.trim()}`)

@@ -1,4 +1,4 @@
-/** What one load was like; a failure is an answer other than expected, or none. */
+/** The result of a load; a failure is an unexpected response, or none. */
 export interface LoadReport {
   readonly seconds: number
   readonly requests: number

@@ -1,7 +1,7 @@
 /**
- * A tenant's program that sends everything back to the gateway, run in a pod: on port 9000 with what came, on 9001
- * without CDN-Loop. On 9002 it tells how many requests it has got. This file is mounted into the pod as it is, so it
- * stands alone.
+ * A tenant's program that sends all requests back to the gateway, run in a pod: on port 9000 unchanged, on 9001 without
+ * CDN-Loop. On 9002 it returns the number of requests it has received. This file is mounted into the pod, so it has no
+ * imports.
  *
  *     node proxy-back.ts ADDRESS PORT HOSTS
  *

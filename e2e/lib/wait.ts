@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /**
- * Asks until the answer is there; the answer. What cannot be watched from outside is asked for often.
- * @throws {Error} says what was waited for, and the last failure, when it is not there in time
+ * Polls until a condition holds, and returns its result.
+ * @throws {Error} with the description of the condition and the last failure, after the timeout
  */
 export async function until<T>(
   what: string,

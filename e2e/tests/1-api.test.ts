@@ -32,7 +32,7 @@ after(async () => {
 })
 
 describe('the CRDs', () => {
-  it('are accepted without a word: names, schemas, cost of the expressions', async () => {
+  it('are accepted without a warning: names, schemas, cost of the expressions', async () => {
     for (const name of ['routes.headgate.dev', 'backends.headgate.dev']) {
       const { body } = await api.request('GET', `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${name}`)
       const failing = body.status.conditions.filter((one: { type: string; status: string }) =>
@@ -42,7 +42,7 @@ describe('the CRDs', () => {
     }
   })
 
-  it('can be applied again, and by the client side too', async () => {
+  it('can be applied again, also on the client side', async () => {
     const again = await kubectl('apply', '--server-side', '-f', CRDS)
     assert.match(again, /routes\.headgate\.dev serverside-applied/)
     const { code, stderr } = await tryKubectl(['apply', '--dry-run=server', '-f', CRDS])
@@ -57,7 +57,7 @@ describe('the CRDs', () => {
     for (const field of ['hostnames', 'delegates', 'rules', 'policies']) assert.ok(everything.includes(field), field)
   })
 
-  it('are listed in columns that a person can read', async () => {
+  it('are listed in readable columns', async () => {
     const metadata = { name: 'columns', namespace: NAMESPACE }
     await apply(
       { ...ROUTE, metadata, spec: { hostnames: ['a.example'], rules: [{ name: 'a', respond: {} }] } },
@@ -71,7 +71,7 @@ describe('the CRDs', () => {
     await kubectl('delete', 'hgr,hgb', 'columns', '-n', NAMESPACE)
   })
 
-  it('keep a status of their own, which an edit of the spec does not touch', async () => {
+  it('keep their status when the spec is edited', async () => {
     const metadata = { name: 'status', namespace: NAMESPACE }
     const spec = { hostnames: ['a.example'], rules: [{ name: 'a', respond: {} }] }
     const path = `/apis/headgate.dev/v1alpha1/namespaces/${NAMESPACE}/routes/status`
@@ -102,7 +102,7 @@ describe('the CRDs', () => {
 describe('the corpus', () => {
   const corpus = readCorpus().filter(({ kind }) => kind in PLURAL)
 
-  it('gets from the API server the verdicts of headgate validate, field for field', async () => {
+  it('gets the same results from the API server as from headgate validate, field by field', async () => {
     const differences: string[] = []
     let fields = 0
     for (const entry of corpus) {

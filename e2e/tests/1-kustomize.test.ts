@@ -34,7 +34,7 @@ after(async () => {
 })
 
 describe('the example', () => {
-  it('has an overlay that changes what it names and nothing else', async () => {
+  it('has an overlay that changes only what it names', async () => {
     const [base, overlay] = [await build(join(EXAMPLE, 'base')), await build(join(EXAMPLE, 'overlay'))]
     const expected = structuredClone(find(base, 'Route').spec)
     const [status, search, all] = expected.rules
@@ -55,7 +55,7 @@ describe('the example', () => {
     assert.equal(container.envFrom[0].configMapRef.name, find(overlay, 'ConfigMap').metadata.name)
   })
 
-  it('is taken by the API server', async () => {
+  it('is accepted by the API server', async () => {
     const manifests = (await build(join(EXAMPLE, 'overlay'))).filter(({ kind }) => kind !== 'Namespace')
     for (const { metadata } of manifests) metadata.namespace = NAMESPACE
     await accepted(manifests)
@@ -129,7 +129,7 @@ describe('an overlay', () => {
     await accepted(built)
   })
 
-  it('leaves a name in another namespace as it is', async () => {
+  it('does not change a name in another namespace', async () => {
     const rules = [{ name: 'all', backendRefs: [{ name: 'foreign', namespace: 'platform' }] }]
     const built = await layered({
       resources: { 'route.yaml': [route(NAMESPACE, 'shop', 'shop.example', rules), backend(NAMESPACE, 'shop')] },
@@ -138,7 +138,7 @@ describe('an overlay', () => {
     assert.deepEqual(find(built, 'Route').spec.rules, rules)
   })
 
-  it('may name copies of the two files itself', async () => {
+  it('may refer to copies of the two files itself', async () => {
     const copies = join(folder, 'copies')
     mkdirSync(copies)
     for (const file of ['openapi.json', 'configuration.yaml']) cpSync(join(ROOT, 'kustomize', file), join(copies, file))
@@ -238,19 +238,19 @@ interface Layers {
 
 /** A base with these objects and an overlay over it. */
 async function layered({ resources, kustomization }: Layers): Promise<Manifest[]> {
-  const place = mkdtempSync(join(folder, 'layers-'))
-  for (const layer of ['base', 'overlay']) mkdirSync(join(place, layer))
-  const file = (path: string, content: object) => writeFileSync(join(place, path), stringify(content))
+  const layout = mkdtempSync(join(folder, 'layers-'))
+  for (const layer of ['base', 'overlay']) mkdirSync(join(layout, layer))
+  const file = (path: string, content: object) => writeFileSync(join(layout, path), stringify(content))
   for (const [name, objects] of Object.entries(resources))
-    writeFileSync(join(place, 'base', name), objects.map((object) => stringify(object)).join('---\n'))
-  const ours = relative(join(place, 'base'), join(ROOT, 'kustomize'))
+    writeFileSync(join(layout, 'base', name), objects.map((object) => stringify(object)).join('---\n'))
+  const ours = relative(join(layout, 'base'), join(ROOT, 'kustomize'))
   file('base/kustomization.yaml', { resources: [ours, ...Object.keys(resources)] })
   file('overlay/kustomization.yaml', { resources: ['../base'], ...kustomization })
-  return await build(join(place, 'overlay'))
+  return await build(join(layout, 'overlay'))
 }
 
-async function build(place: string): Promise<Manifest[]> {
-  const documents = parseAllDocuments(await kubectl('kustomize', place))
+async function build(layout: string): Promise<Manifest[]> {
+  const documents = parseAllDocuments(await kubectl('kustomize', layout))
   return Array.isArray(documents) ? documents.map((document) => document.toJS()) : []
 }
 

@@ -33,11 +33,11 @@ describe('an installation', () => {
     door = await entrance()
   })
 
-  it('answers what no Route is for with 404', async () => {
+  it('returns 404 for requests without a Route', async () => {
     assert.equal((await door.ask('nobody.example')).status, 404)
   })
 
-  it('leads traffic to pods as soon as Service, Backend and Route are there', async () => {
+  it('forwards traffic to pods as soon as Service, Backend and Route exist', async () => {
     const options = { namespace: NAMESPACE, name: 'shop', replicas: 2 }
     await apply(deployment(options), service(options))
     await rolledOut(NAMESPACE, 'shop')
@@ -50,7 +50,7 @@ describe('an installation', () => {
     assert.equal(path, '/a?b=c')
   })
 
-  it('leads traffic to names of the cluster: of a Backend, and of a Service of type ExternalName', async () => {
+  it('forwards traffic to cluster DNS names: of a Backend, and of a Service of type ExternalName', async () => {
     const target = `shop.${NAMESPACE}.svc.cluster.local`
     await apply(
       backend(NAMESPACE, 'by-name', { service: undefined, endpoints: [{ address: target, port: 80 }] }),
@@ -92,7 +92,7 @@ describe('a change', () => {
     assert.ok(p99 < 2000)
   })
 
-  it('that is no valid expression is refused by the API server, and what was there serves on', async () => {
+  it('with an invalid expression is rejected by the API server, and the old version keeps serving', async () => {
     const broken = route(NAMESPACE, 'edited', 'edited.example', [
       { ...answering('x'), matches: [{ path: { type: 'RegularExpression', value: '(' } }] },
     ])
@@ -104,12 +104,12 @@ describe('a change', () => {
     assert.equal((await door.ask('edited.example')).body, `${CHANGES}`)
   })
 
-  it('takes a Route away at once when it is deleted', async () => {
+  it('stops serving a deleted Route immediately', async () => {
     await kubectl('delete', 'route.headgate.dev', 'edited', '-n', NAMESPACE)
     await until('404', async () => (await door.ask('edited.example')).status === 404, { every: 5, seconds: 5 })
   })
 
-  it('of a class that is not ours changes nothing', async () => {
+  it('of another class changes nothing', async () => {
     await apply(
       route(NAMESPACE, 'foreign', 'foreign.example', [answering('wrong')], { ingressClassName: 'somebody-else' }),
       route(NAMESPACE, 'own', 'own.example', [answering('right')], { ingressClassName: 'headgate' }),
@@ -118,7 +118,7 @@ describe('a change', () => {
     assert.equal((await door.ask('foreign.example')).status, 404)
   })
 
-  it('that wants a host and path which an older Route has leaves them where they were', async () => {
+  it('that claims a host and path of an older Route does not take them over', async () => {
     await apply(route(NAMESPACE, 'older', 'both.example', [answering('older')]))
     await everywhere('both.example', 'older')
     // Which of the two is older is told by whole seconds.

@@ -80,7 +80,7 @@ const ready = (name: string, namespace = NAMESPACE) =>
   kubectl('wait', `route.headgate.dev/${name}`, '-n', namespace, '--for=condition=Ready', '--timeout=30s')
 
 describe('two installations', () => {
-  it('serve their own Routes each, also for one and the same host and path', async () => {
+  it('serve their own Routes, also for the same host and path', async () => {
     await apply(
       ofClass('green', 'same.example', 'green', 'headgate'),
       ofClass('blue', 'same.example', 'blue', 'blue'),
@@ -123,7 +123,7 @@ describe('two installations', () => {
     await ready('green')
   })
 
-  it('take Ingresses by their class, by field or by annotation alone', async () => {
+  it('select Ingresses by their class, by field or by annotation', async () => {
     await apply(
       service({ namespace: NAMESPACE, name: 'any' }),
       ingress('by-field', 'field.example', { spec: { ingressClassName: 'blue' } }),
@@ -183,7 +183,7 @@ describe('an installation of one team', () => {
 
   after(() => door?.close())
 
-  it('is made by somebody who has no rights in the cluster, and makes nothing there', async () => {
+  it('is created without cluster-wide permissions, and creates no cluster-wide objects', async () => {
     const kinds = 'clusterrole,clusterrolebinding,ingressclass'
     const made = await kubectl('get', kinds, '-l', `app.kubernetes.io/instance=${TEAM}`, '-o', 'name')
     assert.equal(made, '')
@@ -203,7 +203,7 @@ describe('an installation of one team', () => {
     assert.equal(await statusOf('outside'), undefined)
   })
 
-  it('asks for nothing that it may not have', { skip: notOurs }, () => {
+  it('makes no forbidden calls', { skip: notOurs }, () => {
     for (const [namespace, account] of [
       [TEAM_SYSTEM, 'team-headgate'],
       ['blue-system', 'blue-headgate'],

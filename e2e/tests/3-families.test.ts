@@ -83,7 +83,7 @@ const rolling = (name: string, hostname: string) =>
   })
 
 describe('a Service in both families', { skip }, () => {
-  it('is served without a failure though its program listens on IPv4 alone: a pod is one endpoint', async () => {
+  it('is served without a failure although its program listens on IPv4 only: a pod is one endpoint', async () => {
     const hostname = await serve('both', '0.0.0.0', { ipFamilyPolicy: 'RequireDualStack' })
     assert.deepEqual(await families('both'), ['IPv4', 'IPv6'])
     await until('three endpoints', async () => (await healthy('both')).startsWith('3 of 3 '))
@@ -99,7 +99,7 @@ describe('a Service in both families', { skip }, () => {
   })
 })
 
-describe('a Service in IPv6 alone', { skip }, () => {
+describe('a Service with IPv6 only', { skip }, () => {
   it('is served, also while it is rolled', async () => {
     const hostname = await serve('six', '::', { ipFamilyPolicy: 'SingleStack', ipFamilies: ['IPv6'] })
     assert.deepEqual(await families('six'), ['IPv6'])
@@ -108,7 +108,7 @@ describe('a Service in IPv6 alone', { skip }, () => {
 })
 
 describe('Headgate', { skip }, () => {
-  it('refuses its replicas’ own ports at each of their addresses', async () => {
+  it('does not dial its replicas’ own ports at any of their addresses', async () => {
     const addresses = await addressesOf('*')
     assert.ok(addresses.filter((address) => address.includes(':')).length >= 2, addresses.join())
     const endpoints = addresses.map((address) => ({ address, port: 9902 }))
@@ -126,7 +126,7 @@ describe('Headgate', { skip }, () => {
     assert.equal((await door.ask('ourselves.example', '/metrics')).status, 503)
   })
 
-  it('is reached by either address of its pods', async () => {
+  it('is reachable by both addresses of its pods', async () => {
     const addresses = await addressesOf('0')
     assert.equal(addresses.length, 2)
     for (const address of addresses) {

@@ -65,7 +65,7 @@ const serves = (host: string, expected: string, path = '/') =>
 const remove = (...names: string[]) => kubectl('delete', 'ingress', ...names, '-n', NAMESPACE)
 
 describe('an Ingress', () => {
-  it('leads to a port by its name, and for a host with a star to each single label', async () => {
+  it('forwards to a port by its name, and serves each single label of a wildcard host', async () => {
     const started = performance.now()
     await apply(
       ingress('shop', { ingressClassName: 'headgate', rules: [hostRule('old.example', prefix('/', named('shop')))] }),
@@ -78,7 +78,7 @@ describe('an Ingress', () => {
     assert.equal(await servedBy('star.example'), '404')
   })
 
-  it('with a default backend takes what nobody names', async () => {
+  it('with a default backend serves all other hosts', async () => {
     await apply(ingress('default', { defaultBackend: named('shop') }))
     await serves('nobody-at-all.example', 'shop', '/anything')
     assert.equal(await servedBy('a.b.star.example'), '404')
@@ -172,7 +172,7 @@ const NOT_BUILT = [
 ].find(({ field }) => UNBUILT.Route.some((entry) => entry.field === `spec.rules[].policies.${field}`))
 
 describe('an Event', () => {
-  it('names the annotations of an Ingress that are for another controller', async () => {
+  it('reports the annotations of an Ingress for another controller', async () => {
     const annotations = { 'nginx.ingress.kubernetes.io/rewrite-target': '/$1', 'cert-manager.io/issuer': 'a' }
     const rules = [hostRule('noted.example', prefix('/', named('shop')))]
     await apply(ingress('noted', { rules }, { annotations }))
@@ -182,7 +182,7 @@ describe('an Event', () => {
     assert.match(await kubectl('describe', 'ingress', 'noted', '-n', NAMESPACE), /Warning +AnnotationsIgnored/)
   })
 
-  it('tells of a conflict and of a reference to nothing', async () => {
+  it('reports a conflict and a broken reference', async () => {
     await apply(
       route(NAMESPACE, 'first', 'contested.example', [answering('first')]),
       route(NAMESPACE, 'lost', 'lost.example', [{ name: 'all', backendRefs: [{ name: 'nobody' }] }]),
@@ -197,7 +197,7 @@ describe('an Event', () => {
     assert.match(described, /Events:[\s\S]*Warning +Conflicted/)
   })
 
-  it('tells of an edit that is not served', { skip: NOT_BUILT === undefined && 'all is built' }, async () => {
+  it('reports an edit that is not served', { skip: NOT_BUILT === undefined && 'all is built' }, async () => {
     const { field, value } = NOT_BUILT!
     await apply(route(NAMESPACE, 'edited', 'edited.example', [answering('good')]))
     await kubectl('wait', 'route.headgate.dev/edited', '-n', NAMESPACE, '--for=condition=Ready', '--timeout=30s')
@@ -207,7 +207,7 @@ describe('an Event', () => {
     assert.equal((await door.ask('edited.example')).body, 'good')
   })
 
-  it('that tells of the same again is counted', async () => {
+  it('that is repeated is counted', async () => {
     const [first] = await eventsOf('lost', 'BackendNotFound')
     await apply(route(NAMESPACE, 'lost', 'lost.example', [answering('found')]))
     await kubectl('wait', 'route.headgate.dev/lost', '-n', NAMESPACE, '--for=condition=Ready', '--timeout=30s')
@@ -220,7 +220,7 @@ describe('an Event', () => {
     await until('it is a series', counted, { seconds: 120, every: 500 })
   })
 
-  it('is there once, after more edits and from another leader', async () => {
+  it('exists once, after more edits and from another leader', async () => {
     const holder = async () =>
       (await get<{ spec: { holderIdentity: string } }>('lease', RELEASE, SYSTEM))?.spec.holderIdentity ?? ''
     const before = await holder()
@@ -254,7 +254,7 @@ describe('edits that are not served', { skip: NOT_BUILT === undefined && 'all is
   const KEPT = `${RELEASE}-last-good`
   const good = (name: string) => route(NAMESPACE, name, `${name}.example`, [answering(name)])
 
-  it('leave the last good versions in force, also after every pod was replaced, until they are mended', async () => {
+  it('keep the last good versions in force, also after every pod was replaced, until they are corrected', async () => {
     const { field, value } = NOT_BUILT!
     for (const name of NAMES) {
       await apply(good(name))

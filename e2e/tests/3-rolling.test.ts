@@ -32,7 +32,7 @@ after(async () => {
 })
 
 describe('the load', () => {
-  it('counts what fails, with its reason', async () => {
+  it('counts failures with their reason', async () => {
     const url = `http://${await insideAddress()}/`
     const load = await startLoad(NAMESPACE, 'misled', { url, host: 'nobody.example', rate: 50, connections: 5 })
     const { requests, failures, reasons } = await load.stop()
@@ -88,7 +88,7 @@ describe('no request fails', () => {
 })
 
 describe('a backend without pods', () => {
-  it('is answered with 503 and a reason, and serves again at once', async () => {
+  it('returns 503 with a reason, and serves again immediately', async () => {
     // A port that is forwarded leads to one pod, and that is gone.
     door.close()
     door = await entrance()

@@ -32,8 +32,8 @@ interface Rule {
   readonly verbs: readonly string[]
 }
 
-describe('the rights of the installation', { skip: notOurs }, () => {
-  it('suffice for every call it made, in all tests before', () => {
+describe('the permissions of the installation', { skip: notOurs }, () => {
+  it('suffice for every call of all earlier tests', () => {
     const calls = callsOf(accountOf())
     assert.ok(calls.length > 10, 'it asked for something')
     figure('calls to the API server in the tests so far', calls.length)
@@ -41,15 +41,15 @@ describe('the rights of the installation', { skip: notOurs }, () => {
     assert.deepEqual([...new Set(refused.map(callName))], [])
   })
 
-  it('are no more than what it asks for', async () => {
+  it('are all used', async () => {
     const granted = new Set<string>()
     for (const [kind, namespace] of [
       ['clusterrole', undefined],
       ['role', SYSTEM],
     ] as const) {
-      const place = namespace === undefined ? [] : ['-n', namespace]
+      const layout = namespace === undefined ? [] : ['-n', namespace]
       const label = ['-l', `app.kubernetes.io/instance=${RELEASE}`]
-      const { items } = JSON.parse(await kubectl('get', kind, ...place, ...label, '-o', 'json')) as {
+      const { items } = JSON.parse(await kubectl('get', kind, ...layout, ...label, '-o', 'json')) as {
         items: { metadata: { name: string; labels?: Record<string, string> }; rules: Rule[] }[]
       }
       for (const { metadata, rules } of items) {

@@ -37,14 +37,14 @@ after(async () => {
 })
 
 describe('no request fails', { skip: notOurs }, () => {
-  it('while the API server is killed and away for a minute; a change made then acts soon', async () => {
+  it('while the API server is killed and unreachable for a minute; a later change applies soon', async () => {
     await under('API server killed, away for 60 s', async () => {
       await apiServerAway(60_000)
       await seen('after-outage')
     })
   })
 
-  it('while etcd forgets its history and the watches have to begin anew', async () => {
+  it('while etcd compacts its history and the watches restart', async () => {
     await under('etcd compacted while no watch was there', async () => {
       await apply(route(NAMESPACE, 'gone', 'gone.example', [answering('gone')]))
       await everywhere('gone.example', 200)
@@ -67,8 +67,8 @@ describe('no request fails', { skip: notOurs }, () => {
   })
 })
 
-describe('whoever writes statuses', { skip: notOurs }, () => {
-  it('is deleted: no request fails, and another goes on', async () => {
+describe('the leader', { skip: notOurs }, () => {
+  it('is deleted: no request fails, and another one takes over', async () => {
     const { name } = await leader()
     await under('leader deleted', async () => {
       await kubectl('delete', 'pod', name, '-n', SYSTEM, '--wait=false')
@@ -78,7 +78,7 @@ describe('whoever writes statuses', { skip: notOurs }, () => {
     await until('another leads', async () => (await leader()).name !== name, { every: 500 })
   })
 
-  it('is killed: requests to the others do not fail, and another goes on', async () => {
+  it('is killed: requests to the others do not fail, and another one takes over', async () => {
     const { name, container } = await leader()
     const other = (await headgatePods()).items.find(({ metadata }) => metadata.name !== name)!
     const load = { namespace: NAMESPACE, host: HOST, address: `${other.status.podIP}:8080` }
@@ -89,7 +89,7 @@ describe('whoever writes statuses', { skip: notOurs }, () => {
     await rolledOut(SYSTEM, RELEASE)
   })
 
-  it('has its control thread killed: no request fails, and it goes on', async () => {
+  it('has its control thread killed: no request fails, and it continues', async () => {
     const { container } = await leader()
     const before = await restarts()
     await under('control thread of the leader killed', async () => {
@@ -101,7 +101,7 @@ describe('whoever writes statuses', { skip: notOurs }, () => {
 })
 
 describe('a container that starts while the API server is down', { skip: notOurs }, () => {
-  it('is not ready, gives no wrong 404, and gets ready by itself', async () => {
+  it('is not ready, returns no wrong 404, and becomes ready by itself', async () => {
     const pod = await onePod()
     await apiServerAway(20_000, async () => {
       await endContainer(pod.container)
@@ -128,7 +128,7 @@ describe('a container that starts while the API server is down', { skip: notOurs
 })
 
 describe('a container with a state directory that starts while the API server is down', { skip: notOurs }, () => {
-  it('serves what it knew, says so, and catches up without a gap', async () => {
+  it('serves its checkpoint, reports it, and is reconciled without a gap', async () => {
     const key = Buffer.alloc(32, 7).toString('base64')
     await apply({
       apiVersion: 'v1',
@@ -166,12 +166,12 @@ describe('a container with a state directory that starts while the API server is
       assert.equal((await ask(`${pod.address}:8080`, '/', { host: HOST })).status, 200)
     })
     const load = { namespace: NAMESPACE, host: HOST, address: `${pod.address}:8080` }
-    await underLoad('catching up with a cluster that was remembered', load, async () => {
+    await underLoad('reconciling the checkpoint with the cluster', load, async () => {
       await apply(route(NAMESPACE, 'kept', 'kept.example', [answering('changed')]))
       await until('the change', async () => {
         return (await ask(`${pod.address}:8080`, '/', { host: 'kept.example' })).body === 'changed'
       })
-      await until('nothing is remembered any more', async () => (await (await fetch(url)).text()) === 'ok\n')
+      await until('no checkpoint is served any more', async () => (await (await fetch(url)).text()) === 'ok\n')
     })
     const secret = `require('fs').readFileSync('/var/lib/headgate/cluster/objects').includes('kept.example') && process.exit(1)`
     const { code } = await tryKubectl(['exec', '-n', SYSTEM, pod.name, '--', 'node', '-e', secret])

@@ -113,8 +113,8 @@ const toBackend = (name: string, host: string) =>
     once.map((rule) => ({ ...rule, backendRefs: [{ name }] })),
   )
 
-describe('a tenant that leads requests back', { skip: notOurs }, () => {
-  it('by an address in front of Headgate, or to the API server or a kubelet, of either family, is refused and told', async () => {
+describe('a tenant that sends requests back', { skip: notOurs }, () => {
+  it('by an address in front of Headgate, or to the API server or a kubelet, of either family, is rejected and reported', async () => {
     const places: (readonly [address: string, port: number])[] = [
       ...nodes.flatMap((node) => [[node, nodePort] as const, [node, 6443] as const, [node, 10_250] as const]),
       ...clusterIPs.map((address) => [address, 80] as const),
@@ -138,7 +138,7 @@ describe('a tenant that leads requests back', { skip: notOurs }, () => {
     }
   })
 
-  it('by a program of its own ends at the second pass', async () => {
+  it('by its own program ends at the second pass', async () => {
     await apply(backendAt('honest', proxy, 9000), toBackend('honest', 'honest.loops.example'))
     await until('it goes round', async () => (await door.ask('honest.loops.example')).status === 508)
     await underLoad('loops that end at the second pass', { namespace: VICTIM, host: 'web.example' }, async () => {
@@ -151,7 +151,7 @@ describe('a tenant that leads requests back', { skip: notOurs }, () => {
     })
   })
 
-  it('by a program that takes CDN-Loop away uses up its own share, while others are served and their changes act', async () => {
+  it('by a program that removes CDN-Loop uses its own share, while others are served and their changes apply', async () => {
     const limits = { maxConnections: 1_000_000, maxPending: 1_000_000 }
     const names = Array.from({ length: BACKENDS }, (_, i) => `h${i}`)
     await apply(

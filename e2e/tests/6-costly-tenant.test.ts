@@ -74,7 +74,7 @@ const restarts = () =>
   )
 
 describe('objects that cost too much', () => {
-  it('are refused at admission where the API server can count, else by their conditions; nobody else notices', async () => {
+  it('are rejected at admission where the API server can count, else by their conditions, without an effect on others', async () => {
     const before = await restarts()
     const slowest: number[] = []
     await underLoad('costly objects of another tenant', { namespace: CALM, host: HOST }, async () => {
@@ -101,7 +101,7 @@ describe('objects that cost too much', () => {
     assert.equal(await restarts(), before)
   })
 
-  it('are served as far as the namespace may cost, and no further', async () => {
+  it('are served up to the limit of the namespace', async () => {
     const before = await restarts()
     await underLoad('many objects that are each just cheap enough', { namespace: CALM, host: HOST }, async () => {
       for (let i = 0; i < 6; i++) {

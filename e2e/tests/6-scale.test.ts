@@ -45,7 +45,7 @@ after(async () => {
 })
 
 describe('with 5,000 Routes, 500 Backends and 5,000 endpoints', { skip: notOurs }, () => {
-  it('every Route is told that it is served, by one write each', async () => {
+  it('every Route gets its status by one write', async () => {
     const started = performance.now()
     await until('every status is written', async () => (await unwritten()) === 0, { seconds: 240, every: 2_000 })
     figure(
@@ -56,7 +56,7 @@ describe('with 5,000 Routes, 500 Backends and 5,000 endpoints', { skip: notOurs 
     figure('scale: writes of statuses of Routes, in all tests so far', writes)
   })
 
-  it('a pod is ready within seconds, and writes nothing that stands there already', async () => {
+  it('a pod is ready within seconds, and repeats no write', async () => {
     const since = Date.now()
     await kubectl('delete', 'pod', '-n', SYSTEM, '-l', `app.kubernetes.io/instance=${RELEASE}`, '--wait')
     await rolledOut(SYSTEM, RELEASE)
@@ -73,7 +73,7 @@ describe('with 5,000 Routes, 500 Backends and 5,000 endpoints', { skip: notOurs 
     assert.equal(writes, 0)
   })
 
-  it('stays small, and at rest asks the API server for nothing', async () => {
+  it('stays small, and makes no calls to the API server at rest', async () => {
     const since = Date.now()
     await sleep(60_000)
     const { address } = await thePod()
@@ -145,7 +145,7 @@ describe('with 5,000 Routes, 500 Backends and 5,000 endpoints', { skip: notOurs 
     assert.ok(after.count - before.count >= CHANGES, `${after.count - before.count} of ${CHANGES} were measured inside`)
   })
 
-  it('asks for little while a backend is rolled, and no request has failed meanwhile', async () => {
+  it('makes few calls while a backend is rolled, and no request fails', async () => {
     const since = Date.now()
     await kubectl('rollout', 'restart', 'deployment/scale', '-n', NAMESPACE)
     await rolledOut(NAMESPACE, 'scale')

@@ -57,7 +57,7 @@ const withNewField = () =>
   route(NAMESPACE, 'new', 'new.example', [{ ...answering('new'), policies: { [NEW_FIELD]: ['websocket'] } }])
 
 describe('a release', () => {
-  it('brings its CRDs, also older ones', async () => {
+  it('contains its CRDs, also older ones', async () => {
     await install({ chart: folder })
     door = await entrance()
     await apply(route(NAMESPACE, 'old', 'old.example', [answering('old')]))
@@ -67,7 +67,7 @@ describe('a release', () => {
     assert.match(stderr, new RegExp(`unknown field.*${NEW_FIELD}`))
   })
 
-  it('upgrades them, and Routes stay what they were', async () => {
+  it('upgrades them without a change of Routes', async () => {
     const before = await get<Crd>('crd', NAME)
     const uid = await kubectl('get', 'hgr', 'old', '-n', NAMESPACE, '-o', 'jsonpath={.metadata.uid}')
     await install()
@@ -83,7 +83,7 @@ describe('a release', () => {
     assert.equal(await kubectl('get', 'hgr', 'old', '-n', NAMESPACE, '-o', 'jsonpath={.metadata.uid}'), uid)
   })
 
-  it('answers helm test, and says what there is to do', async () => {
+  it('passes helm test, and prints the next steps', async () => {
     assert.match(await helm('test', RELEASE, '--namespace', SYSTEM), /Phase: +Succeeded/)
     assert.match(
       await helm('get', 'notes', RELEASE, '--namespace', SYSTEM),
@@ -91,7 +91,7 @@ describe('a release', () => {
     )
   })
 
-  it('leaves its CRDs and every Route when it is uninstalled, and finds them again', async () => {
+  it('keeps its CRDs and every Route when it is uninstalled, and reuses them', async () => {
     await uninstall()
     assert.ok((await get('crd', NAME)) !== undefined)
     assert.equal((await kubectl('get', 'hgr', '-n', NAMESPACE, '-o', 'name')).trim().split('\n').length, 2)

@@ -66,7 +66,7 @@ describe('docs/install.md', { skip: !SHOWN && `shows another image than ${IMAGE}
     assert.equal(JSON.parse(body).path, '/hello')
   })
 
-  it('works without --server-side too, over what is there', async () => {
+  it('works without --server-side too, on existing objects', async () => {
     const { code, stderr } = await tryKubectl(['apply', '-f', join(ROOT, 'manifests/install.yaml'), '--dry-run=server'])
     assert.equal(code, 0, stderr)
     assert.equal(
@@ -75,8 +75,8 @@ describe('docs/install.md', { skip: !SHOWN && `shows another image than ${IMAGE}
     )
   })
 
-  it('Taking it away: everything goes but the CRDs, and with them the Routes', async () => {
-    const said = await shell.run(blockOf('Taking it away'))
+  it('Uninstalling: deletes everything except the CRDs, and with them the Routes', async () => {
+    const said = await shell.run(blockOf('Uninstalling'))
     assert.match(said, /deployment\.apps "headgate" deleted/)
     assert.doesNotMatch(said, /customresourcedefinition/)
     assert.match(await kubectl('get', 'route.headgate.dev', '-A', '-o', 'name'), /echo/)

@@ -72,7 +72,7 @@ describe('docs/kind.md', { skip: !IMAGE.endsWith(WHAT_IS_SHOWN) && `shows ${WHAT
     })
   }
 
-  it('leaves nothing', async () => {
+  it('leaves nothing behind', async () => {
     figure('docs/kind.md, all commands', `${((performance.now() - started) / 1000).toFixed(0)} s`)
     // Pods that were replaced end in their own time.
     await until('nothing is left', async () => {

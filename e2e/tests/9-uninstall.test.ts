@@ -7,7 +7,7 @@ import { kubectl } from '../lib/kubernetes.ts'
 before(() => install())
 
 describe('helm uninstall', () => {
-  it('leaves nothing but the CRDs, and with them every Route and Backend', async () => {
+  it('deletes everything except the CRDs, and with them every Route and Backend', async () => {
     await uninstall()
     await kubectl('delete', 'namespace', SYSTEM, '--wait')
     const kinds = (await kubectl('api-resources', '--verbs=list', '-o', 'name')).trim().split('\n')

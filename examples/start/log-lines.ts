@@ -1,4 +1,4 @@
-/** Turns the gateway's JSON lines into something a person can read at a glance. */
+/** Formats the JSON log lines of the gateway as short text. */
 
 export type Paint = (text: string, colour: 'red' | 'green' | 'yellow' | 'dim' | 'bold') => string
 
@@ -8,8 +8,8 @@ export function painter(colours: boolean): Paint {
   return (text, colour) => (colours ? `\u001b[${CODES[colour]}m${text}\u001b[0m` : text)
 }
 
-/** @param line of the access log, or of the process log; anything else is returned as it is */
-export function readable(line: string, paint: Paint): string {
+/** @param line of the access log or the process log; other lines are returned unchanged */
+export function formatLogLine(line: string, paint: Paint): string {
   const entry = parsed(line)
   if (entry === undefined) return line
   if ('duration' in entry) return accessLine(entry, paint)
@@ -29,7 +29,7 @@ function accessLine(entry: Readonly<Record<string, unknown>>, paint: Paint): str
   if (text(entry.route) !== '') parts.push(paint(`rule ${entry.route}/${entry.rule}`, 'dim'))
   if (text(entry.endpoint) !== '') parts.push(`→ ${entry.endpoint}`)
   const attempts = Number(entry.attempts ?? 0)
-  if (attempts > 1) parts.push(paint(`${attempts} tries`, 'yellow'))
+  if (attempts > 1) parts.push(paint(`${attempts} attempts`, 'yellow'))
   if (text(entry.reason) !== '') parts.push(paint(String(entry.reason), colour))
   parts.push(paint(`${Number(entry.duration).toFixed(1)} ms`, 'dim'))
   return parts.join('  ')

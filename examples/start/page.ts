@@ -1,17 +1,17 @@
 /**
- * The page at the address that `npm start` prints first, for whoever opens it in a browser: the lines to try. It is a
- * Route like any other, so it stands beside the manifests; this writes it anew from examples/tries.ts:
+ * Generates the page at the address that `npm start` prints first: the list of example requests. The page is a Route
+ * like any other; this program writes it from examples/requests.ts:
  *
  *     node examples/start/page.ts
  */
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { curlLine, TRIES, type Try } from '../tries.ts'
+import { curlLine, EXAMPLE_REQUESTS, type ExampleRequest } from '../requests.ts'
 
 export const PAGE_FILE = fileURLToPath(new URL('../shop/00-start-page.yaml', import.meta.url))
 const PORT = 8080
 
-const HEAD = `# The page at http://127.0.0.1:${PORT}/: what can be tried. Written by examples/start/page.ts from examples/tries.ts; change it there.
+const HEAD = `# The page at http://127.0.0.1:${PORT}/: example requests. Written by examples/start/page.ts from examples/requests.ts; change it there.
 # A Route without hostnames is for hosts that no Route names; an address is such a host.
 apiVersion: headgate.dev/v1alpha1
 kind: Route
@@ -45,16 +45,16 @@ export function startPage(): string {
 ${STYLE}
 </style>
 <h1>Headgate is running</h1>
-<p>It serves the manifests in examples/shop, this page among them. Try a line in a shell; what needs no more than an address is a link.
-Edit a manifest and send the request again: it acts at once.</p>
+<p>It serves the manifests in examples/shop, this page among them. Try a request in a shell; a request that needs only a URL is a link.
+Edit a manifest and send the request again: the change applies immediately.</p>
 <ul>
-${TRIES.map(entry).join('\n')}
+${EXAMPLE_REQUESTS.map(entry).join('\n')}
 </ul>
 `
   return HEAD + html.replaceAll(/^(?=.)/gm, ' '.repeat(8))
 }
 
-function entry(one: Try): string {
+function entry(one: ExampleRequest): string {
   const plain = one.method === undefined && one.headers === undefined && one.bodyBytes === undefined
   const shows = escaped(one.shows)
   const title = plain ? `<a href="http://${one.host}:${PORT}${escaped(one.path)}">${shows}</a>` : shows

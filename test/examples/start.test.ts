@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
+import { curlLine, EXAMPLE_REQUESTS, type ExampleRequest } from '../../examples/requests.ts'
 import { escaped, PAGE_FILE, startPage } from '../../examples/start/page.ts'
-import { curlLine, TRIES, type Try } from '../../examples/tries.ts'
 import { eventually } from '../feature/harness.ts'
 import { type RawResponse, request } from '../feature/raw-client.ts'
 
@@ -73,7 +73,7 @@ async function gone(pids: readonly number[]): Promise<void> {
 }
 
 describe('the start page', () => {
-  it('is what examples/tries.ts says', () => {
+  it('matches examples/requests.ts', () => {
     assert.equal(readFileSync(PAGE_FILE, 'utf8'), startPage(), 'run node examples/start/page.ts')
   })
 })
@@ -90,7 +90,7 @@ describe('npm start', { skip: process.platform !== 'linux' }, () => {
     await example.exit()
   })
 
-  const send = async (one: Try): Promise<RawResponse> =>
+  const send = async (one: ExampleRequest): Promise<RawResponse> =>
     await request(port, {
       host: one.host,
       path: one.path,
@@ -99,7 +99,7 @@ describe('npm start', { skip: process.platform !== 'linux' }, () => {
       ...(one.bodyBytes === undefined ? {} : { body: 'x'.repeat(one.bodyBytes) }),
     })
 
-  for (const one of TRIES)
+  for (const one of EXAMPLE_REQUESTS)
     it(`shows ${one.shows}`, async () => {
       assert.ok(example.output.includes(curlLine(one, port)), 'the table has its line')
       // The flaky instance is flaky: five tries of it may fail, once in sixty-four times.
@@ -116,12 +116,13 @@ describe('npm start', { skip: process.platform !== 'linux' }, () => {
       })
     })
 
-  it('has a page with these lines at the address that it prints first', async () => {
+  it('serves a page with these requests at the address that it prints first', async () => {
     for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, '127.0.0.1']) {
       const page = await request(port, { host, path: '/' })
       assert.equal(page.status, 200, page.text)
       assert.equal(page.header('content-type'), 'text/html; charset=utf-8')
-      for (const one of TRIES) assert.ok(page.text.includes(`<code>${escaped(curlLine(one, port))}</code>`), one.shows)
+      for (const one of EXAMPLE_REQUESTS)
+        assert.ok(page.text.includes(`<code>${escaped(curlLine(one, port))}</code>`), one.shows)
     }
     assert.equal((await request(port, { host: 'unknown.localhost', path: '/' })).status, 404)
   })
@@ -135,7 +136,7 @@ describe('npm start', { skip: process.platform !== 'linux' }, () => {
     assert.deepEqual(counts, { 'shop-1': 18, 'shop-2': 2 })
   })
 
-  it('runs the gateway and four instances, and shows the access log readably', async () => {
+  it('runs the gateway and four instances, and prints the access log', async () => {
     assert.equal(example.children().length, 5)
     await request(port, { host: 'shop.localhost', path: '/seen-in-the-log' })
     await eventually(() =>
@@ -146,7 +147,7 @@ describe('npm start', { skip: process.platform !== 'linux' }, () => {
     )
   })
 
-  it('has nothing to complain about but the path that was not delegated', () => {
+  it('reports only the path that is not delegated', () => {
     const complaints = example.output.split('\n').filter((line) => /warn|error|invalid|refused/i.test(line))
     assert.deepEqual(
       complaints.filter((line) => !/teams|cart|NotDelegated|example\.output/.test(line)),
@@ -156,10 +157,10 @@ describe('npm start', { skip: process.platform !== 'linux' }, () => {
 })
 
 describe('npm start, when it ends', { skip: process.platform !== 'linux' }, () => {
-  it('prints the table within two seconds and leaves nothing behind after one Ctrl-C', async () => {
+  it('prints the table within two seconds, and stops all processes after one Ctrl-C', async () => {
     const began = performance.now()
     const example = new Example()
-    await eventually(() => assert.match(example.output, /Ctrl-C ends everything/))
+    await eventually(() => assert.match(example.output, /Ctrl-C stops everything/))
     const took = performance.now() - began
     await example.ready()
     const children = example.children()
@@ -169,7 +170,7 @@ describe('npm start, when it ends', { skip: process.platform !== 'linux' }, () =
     assert.ok(took < 2_000, `${took} ms`)
   })
 
-  it('ends at once at the second Ctrl-C', async () => {
+  it('stops immediately at the second Ctrl-C', async () => {
     const example = new Example()
     await example.ready()
     const children = example.children()
@@ -182,7 +183,7 @@ describe('npm start, when it ends', { skip: process.platform !== 'linux' }, () =
     await gone(children)
   })
 
-  it('ends everything when the gateway or an instance dies', async () => {
+  it('stops everything when the gateway or an instance dies', async () => {
     const example = new Example()
     await example.ready()
     const children = example.children()
@@ -192,7 +193,7 @@ describe('npm start, when it ends', { skip: process.platform !== 'linux' }, () =
     await gone(children)
   })
 
-  it('leaves nothing behind even when it is killed itself', async () => {
+  it('leaves no process behind when it is killed itself', async () => {
     const example = new Example()
     await example.ready()
     const children = example.children()

@@ -1,4 +1,4 @@
-/** The processes that belong to `npm start`: started together, ended together, none left behind. */
+/** The child processes of `npm start`: started and stopped together. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 
@@ -10,22 +10,22 @@ export interface ChildOptions {
   readonly onLine: (line: string, from: 'stdout' | 'stderr') => void
 }
 
-/** From the first request to end to a second, firmer one; and from there to the end without being asked. */
-const PATIENCE_MS = 1_500
+/** Time between the steps of a stop: SIGTERM, SIGTERM, SIGKILL. */
+const STOP_TIMEOUT_MS = 1_500
 
-export class Children {
+export class ChildProcesses {
   readonly #running = new Map<ChildProcess, string>()
   readonly #onCrash: (name: string, how: string) => void
   #stopping = false
 
-  /** @param onCrash a child ended though nobody asked it to */
+  /** @param onCrash called when a child exits before `stop` */
   constructor(onCrash: (name: string, how: string) => void) {
     this.#onCrash = onCrash
   }
 
   /**
-   * The child is a process group of its own: a Ctrl-C in the terminal reaches only this process, which ends the others
-   * in order. It has a channel to this one, so that it notices when this one dies without a word.
+   * Starts a child in a process group of its own: a Ctrl-C in the terminal reaches only this process, which stops the
+   * others in order. The child has a channel to this process, so that it detects its death.
    */
   start(options: ChildOptions): ChildProcess {
     const child = spawn(process.execPath, options.arguments, {
@@ -40,16 +40,16 @@ export class Children {
     return child
   }
 
-  /** Resolves when all have gone: asked, asked again, then killed. */
+  /** Stops all children; resolves when they have exited. */
   async stop(): Promise<void> {
     this.#stopping = true
     for (const signal of ['SIGTERM', 'SIGTERM', 'SIGKILL'] as const) {
       this.#signal(signal)
-      if (await this.#allGone(PATIENCE_MS)) return
+      if (await this.#allGone(STOP_TIMEOUT_MS)) return
     }
   }
 
-  /** At once. */
+  /** Kills all children immediately. */
   kill(): void {
     this.#stopping = true
     this.#signal('SIGKILL')

@@ -1,23 +1,23 @@
-/** What can be tried with `npm start` running: the table it prints, and what a test expects of each line. */
+/** The example requests of `npm start`: the table that it prints, and the expected response of each for the test. */
 
-export interface Try {
-  /** What it shows, for a person. */
+export interface ExampleRequest {
+  /** Description for the user. */
   readonly shows: string
   readonly host: string
   readonly path: string
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
-  /** So many bytes of body are sent. */
+  /** Size of the request body. */
   readonly bodyBytes?: number
   readonly expect: {
     readonly status: number
-    /** A part of the body. */
+    /** A part of the response body. */
     readonly body?: string | RegExp
     readonly headers?: Readonly<Record<string, string | RegExp | undefined>>
   }
 }
 
-export const TRIES: readonly Try[] = [
+export const EXAMPLE_REQUESTS: readonly ExampleRequest[] = [
   {
     shows: 'the first route: three instances in turn (servedBy)',
     host: 'shop.localhost',
@@ -191,7 +191,7 @@ export const TRIES: readonly Try[] = [
 ]
 
 /** The line for a shell. */
-export function curlLine(one: Try, port: number): string {
+export function curlLine(one: ExampleRequest, port: number): string {
   const words = ['curl']
   if (one.expect.status >= 300 || one.expect.headers !== undefined) words.push('-i')
   if (one.method !== undefined && one.bodyBytes === undefined) words.push('-X', one.method)

@@ -1,13 +1,13 @@
-/** Where one cluster lives: a state folder, and a network namespace and a control group named after it. */
+/** The names and paths of one cluster: a state folder, and a network namespace and a control group named after it. */
 import { createHash } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
-export interface Place {
+export interface ClusterLayout {
   readonly state: string
-  /** Of the network namespace, the control group and nothing else on the machine. */
+  /** Name of the network namespace and the control group. */
   readonly name: string
-  /** What `nsenter` is told, to run something inside. */
+  /** Arguments of `nsenter` to run a program in the cluster. */
   readonly enter: readonly string[]
   readonly kubeconfig: string
   readonly logs: string
@@ -19,7 +19,7 @@ export const NODE_ADDRESS_6 = 'fd00:10:244::1'
 export const DNS_ADDRESS = '10.96.0.10'
 export const NODE_NAME = 'node1'
 
-export function placeOf(folder: string): Place {
+export function layoutOf(folder: string): ClusterLayout {
   const state = resolve(folder)
   const name = `headgate-${createHash('sha256').update(state).digest('hex').slice(0, 8)}`
   return {
@@ -32,6 +32,6 @@ export function placeOf(folder: string): Place {
 }
 
 /** The number by which the kernel knows the network namespace; undefined where there is none. */
-export function networkOf(place: Place): number | undefined {
-  return statSync(`/run/netns/${place.name}`, { throwIfNoEntry: false })?.ino
+export function networkOf(layout: ClusterLayout): number | undefined {
+  return statSync(`/run/netns/${layout.name}`, { throwIfNoEntry: false })?.ino
 }

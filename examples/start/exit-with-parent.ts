@@ -1,6 +1,6 @@
 /**
- * Loaded before the gateway (`--import`) when examples/start.ts starts it: ends it when that process dies without a
- * word, so that nothing is left behind. In a thread there is no channel and nothing to do.
+ * Preloaded into the gateway (`--import`) by examples/start.ts: kills the gateway when that process dies. Threads have
+ * no channel.
  */
 import { isMainThread } from 'node:worker_threads'
 
