@@ -159,7 +159,13 @@ describe('errors from a ConfigMap', () => {
           ],
         ) +
         // The same text means another object in another namespace.
-        route('team/maps', ['team.test'], [rule('first', 'gone', fromMap('first.html'))]),
+        route('team/maps', ['team.test'], [rule('first', 'gone', fromMap('first.html'))]) +
+        // What the owner of a hostname enforces is the owner's page, also on the rules of others.
+        route('owner', ['owned.test'], [], {
+          delegates: [{ namespaces: { from: 'All' }, pathPrefixes: ['/first'] }],
+          policies: { enforced: fromMap('first.html') },
+        }) +
+        route('team/guest', ['owned.test'], [rule('first', 'gone', { errors: [page(['502'], 'of the guest')] })]),
       'pages.yaml': configMap('pages', { 'first.html': 'first' }),
     })
   })
@@ -175,6 +181,10 @@ describe('errors from a ConfigMap', () => {
     assert.equal((await get('/nokey')).json().reason, 'ConnectFailure')
     assert.equal((await get('/nomap')).json().reason, 'ConnectFailure')
     assert.equal((await get('/first', 'team.test')).json().reason, 'ConnectFailure')
+  })
+
+  it('shows the page of the owner who enforces it, on the rules of others', async () => {
+    assert.equal((await get('/first', 'owned.test')).text, 'first')
   })
 
   it('shows what was changed, without a rebuild of the tables', async () => {
