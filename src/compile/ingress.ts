@@ -7,7 +7,6 @@ import { CLASS_ANNOTATION, type Ingress, type IngressBackend, type IngressPath }
 import type { BackendRef, Route, RouteMatch, RouteRule } from '../api/route.ts'
 import { requestPath } from '../pattern/manifest-path.ts'
 import { HOST_PSEUDO_HEADER } from '../snapshot/snapshot.ts'
-import { serviceBackendId } from './endpoints.ts'
 import { CATCH_ALL } from './plan.ts'
 import { type Age, type Resource, type ResourceSet, refusedKey } from './resource-set.ts'
 
@@ -181,17 +180,6 @@ function referenceOf({ service, resource }: IngressBackend): BackendRef {
 
 function portOf(port: { readonly name?: string; readonly number?: number } | undefined): number | string {
   return port?.name ?? port?.number ?? 0
-}
-
-/** Services that an Ingress refers to, each with the backend id that stands for it. */
-export function ingressServices(resource: Resource<Ingress>): (readonly [service: string, id: string])[] {
-  const { namespace } = resource.object.metadata
-  const uses = new Map<string, string>()
-  for (const route of ingressRoutes(resource).values())
-    for (const { backendRefs = [] } of route.object.spec.rules)
-      for (const { service } of backendRefs)
-        if (service !== undefined) uses.set(serviceBackendId(namespace, service), `${namespace}/${service.name}`)
-  return [...uses].map(([id, service]) => [service, id] as const)
 }
 
 /** `namespace/name` of every Secret with a certificate that it names, each once. */

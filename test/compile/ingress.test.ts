@@ -1,17 +1,12 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { INGRESS_SCHEMA, type Ingress, type IngressPath } from '../../src/api/ingress.ts'
+import { referencesOf } from '../../src/api/kinds.ts'
 import { compileSchema } from '../../src/api/schema.ts'
 import { CompileState } from '../../src/compile/compile-state.ts'
-import {
-  classOf,
-  ingressOf,
-  ingressRoutes,
-  ingressSecrets,
-  ingressServices,
-  nameOfRoute,
-} from '../../src/compile/ingress.ts'
+import { classOf, ingressOf, ingressRoutes, ingressSecrets, nameOfRoute } from '../../src/compile/ingress.ts'
 import { foreignAnnotations, ingressNotes } from '../../src/compile/ingress-notes.ts'
+import { keyOfNode, ReferenceGraph } from '../../src/compile/reference-graph.ts'
 import type { Resource, ResourceSet } from '../../src/compile/resource-set.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { matchLinear } from '../../src/routing/linear.ts'
@@ -316,7 +311,12 @@ suite('Ingress', () => {
       rules: hosts({ 'x.example': [path('/'), path('/b', 'two')], 'y.example': [path('/')] }),
       tls: [{ hosts: ['x.example'], secretName: 'cert' }, { hosts: [], secretName: 'cert' }, { hosts: [] }],
     })
-    assert.deepEqual(ingressServices(one), [
+    const graph = new ReferenceGraph()
+    graph.set('Ingress a/web', referencesOf('Ingress', 'a', one.object))
+    const services = [...graph.targets('Service')].flatMap((service) =>
+      [...graph.users('Service', service)].map((backend) => [service, keyOfNode(backend)]),
+    )
+    assert.deepEqual(services, [
       ['a/one', 'service:a/one:80'],
       ['a/two', 'service:a/two:80'],
     ])

@@ -8,6 +8,7 @@ import type { KubeObject } from '../../api/object.ts'
 import { payloadFaceOf, payloadKeys } from '../../compile/payload-face.ts'
 import { nodeId, type ReferenceGraph } from '../../compile/reference-graph.ts'
 import type { PayloadFace } from '../../compile/resource-set.ts'
+import type { Milliseconds } from '../../lib/clock.ts'
 import { type ContentChange, type ContentRef, contentId } from '../../policy/contents.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { ToWorker } from '../../thread/messages.ts'
@@ -30,6 +31,17 @@ interface Delivered {
   readonly bytes: Uint8Array
 }
 
+/** A content that nothing served refers to any more; older tables may. */
+interface Unneeded {
+  /** The first generation of tables that do not refer to it, once there is one. */
+  by: number | 'noted' | 'compiling'
+  /** When it is withdrawn, once those tables serve everywhere. */
+  until?: Milliseconds
+}
+
+/** Requests keep the tables that they began with; most end sooner. */
+const GRACE: Milliseconds = 60_000
+
 type Fields = Readonly<Record<string, Readonly<Record<string, string>> | undefined>>
 
 /** Objects without room that are looked at again in one turn. */
@@ -41,8 +53,7 @@ export class ContentFeed {
   readonly #delivered = new Map<string, Delivered>()
   /** Ids by the object that they are of. */
   readonly #ofNode = new Map<string, Set<string>>()
-  /** Nothing that is served refers to them any more; tables before this generation may. */
-  readonly #unneeded = new Map<string, number | 'noted' | 'compiling'>()
+  readonly #unneeded = new Map<string, Unneeded>()
   readonly #changes = new Map<string, ContentChange>()
   /** Objects of which something has no room. */
   readonly #crowded = new Set<string>()
@@ -69,7 +80,7 @@ export class ContentFeed {
     const wanted = this.#wantedOf(kind, key, object)
     const refused = this.#deliver(node, namespaceOf(key), wanted)
     for (const id of this.#ofNode.get(node) ?? [])
-      if (!wanted.has(id) && !this.#unneeded.has(id)) this.#unneeded.set(id, 'noted')
+      if (!wanted.has(id) && !this.#unneeded.has(id)) this.#unneeded.set(id, { by: 'noted' })
     if (refused.size > 0) this.#crowded.add(node)
     else this.#crowded.delete(node)
     return object === undefined ? undefined : payloadFaceOf(this.#payload(kind), object, refused)
@@ -89,17 +100,24 @@ export class ContentFeed {
 
   /** A compile begins: its tables refer to nothing that is unneeded now. */
   compiling(): void {
-    for (const [id, since] of this.#unneeded) if (since === 'noted') this.#unneeded.set(id, 'compiling')
+    for (const unneeded of this.#unneeded.values()) if (unneeded.by === 'noted') unneeded.by = 'compiling'
   }
 
   /** What was compiled last is in these tables. */
   published(generation: number): void {
-    for (const [id, since] of this.#unneeded) if (since === 'compiling') this.#unneeded.set(id, generation)
+    for (const unneeded of this.#unneeded.values()) if (unneeded.by === 'compiling') unneeded.by = generation
   }
 
-  /** These tables, or newer ones, serve everywhere: what only older ones refer to is withdrawn. */
-  served(generation: number): void {
-    for (const [id, since] of this.#unneeded) if (typeof since === 'number' && since <= generation) this.#withdraw(id)
+  /**
+   * These tables, or newer ones, serve everywhere: what only older ones refer to is withdrawn when requests that began
+   * with them have had time to end. Called regularly.
+   */
+  served(generation: number, now: Milliseconds): void {
+    for (const [id, unneeded] of this.#unneeded) {
+      if (typeof unneeded.by !== 'number' || unneeded.by > generation) continue
+      unneeded.until ??= now + GRACE
+      if (now >= unneeded.until) this.#withdraw(id)
+    }
   }
 
   /** Sends at once what has changed. */

@@ -80,6 +80,7 @@ const PATIENCE: Milliseconds = 250
 
 export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
   readonly #source: Source
+  readonly #time: TimerClock
   readonly #events: ResourcesEvents
   readonly #admission: MemoryAdmission
   readonly #quarantine: Quarantine
@@ -92,6 +93,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
 
   constructor({ validator, settings, source, time, events, ...options }: ResourcesOptions) {
     this.#source = source
+    this.#time = time
     this.#events = events
     this.#admission = new MemoryAdmission(options.bytes)
     this.#quarantine = new Quarantine(options.suspects, new WorkJournal(options.journal), time, {
@@ -211,7 +213,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
 
   /** This generation serves everywhere: contents that only older tables refer to are withdrawn. */
   served(generation: number): void {
-    this.#references.contents.served(generation)
+    this.#references.contents.served(generation, this.#time.monotonic())
   }
 
   /** Regularly: reservations end, and what was refused for want of memory may fit by now. */

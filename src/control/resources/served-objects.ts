@@ -8,7 +8,7 @@ import type { Resource, ResourceSet } from '../../compile/resource-set.ts'
 import { FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 import type { Released } from './hostname-reservations.ts'
 import { type Impact, ImpactSum } from './impact.ts'
-import { hostnamesOf, serviceOf } from './object-uses.ts'
+import { hostnamesOf, serviceOf } from './object-claims.ts'
 import type { ServedReferences } from './served-references.ts'
 
 type ObjectsOfSet = Pick<
