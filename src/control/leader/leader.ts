@@ -3,7 +3,7 @@
  * replica leads, and what the cluster says of the installation itself.
  */
 import type { Random, TimerClock } from '../../lib/clock.ts'
-import type { Lister } from '../../source/kubernetes/client.ts'
+import type { ListWatcher } from '../../source/kubernetes/client.ts'
 import { type Address, givenAddresses } from './address.ts'
 import { type Installation, installationOf } from './installation.ts'
 import { InstallationPods } from './installation-pods.ts'
@@ -33,7 +33,7 @@ export interface LeaderEvents {
 }
 
 export interface LeaderOptions {
-  readonly client: LeaseClient & Lister
+  readonly client: LeaseClient & ListWatcher
   readonly installation: Installation
   readonly time: TimerClock
   readonly random: Random
