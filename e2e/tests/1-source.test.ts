@@ -40,7 +40,7 @@ sourceSuite('a real API server', async () => {
     server,
     random: Math.random,
     time: systemTimers,
-    failed: (error) => {
+    handlerFailed: (error) => {
       throw error
     },
   })

@@ -96,8 +96,8 @@ class ClusterSource implements Source {
     this.#loaded?.interest?.(interest)
   }
 
-  knows(kind: Kind, key: string, target: string): boolean {
-    return this.#loaded?.knows?.(kind, key, target) ?? false
+  hasSynced(kind: Kind, key: string, target: string): boolean {
+    return this.#loaded?.hasSynced?.(kind, key, target) ?? false
   }
 
   async stop(): Promise<void> {
@@ -120,7 +120,7 @@ class ClusterSource implements Source {
       ingresses: true,
       random: Math.random,
       time: this.#time,
-      failed: this.#failed,
+      handlerFailed: this.#failed,
     })
     return this.#memory?.wrap(source, server) ?? source
   }

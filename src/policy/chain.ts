@@ -367,8 +367,7 @@ export function explainChain(
 }
 
 function failure(chain: Chain, filter: string, x: Exchange, error: unknown): LocalResponse {
-  // A GatewayError is a verdict, and clients can bring it about as often as they like; it has its place in the access
-  // log.
+  // A GatewayError is a decision, and clients can cause it as often as they like; it has its place in the access log.
   if (!(error instanceof GatewayError)) chain.report(filter, error)
   const reason = error instanceof GatewayError && error.status !== 0 ? error.reason : 'InternalError'
   return problemResponse(reason, x)

@@ -95,38 +95,37 @@ export interface SourceHandler {
 }
 
 /**
- * What something refers to: by kind, the keys of the objects. A cluster holds far more of the kinds that are not always
- * read than we have any business with, so only what is named here is read; of a kind that is read by a label (endpoint
- * slices), what belongs to the objects named here; of a kind that is read as a whole, all as soon as any is named.
+ * The keys of the referenced objects by kind. Of kinds that are not always read, a source reads only the objects named
+ * here; of a kind that is read by a label (endpoint slices), the objects that belong to those named here; of a kind
+ * that is read as a collection, all objects as soon as one is named.
  */
 export type Interest = ReadonlyMap<string, ReadonlySet<string>>
 
 /**
- * Where resources come from: a folder, or an API server. A source never throws after `start` and never forgets what
- * it has read because it cannot be read any more: absence must be seen, not inferred from a failure.
+ * The source of resources: a folder, or an API server. A source never throws after `start` and never deletes an object
+ * because a read fails: an absence must be observed, not inferred from a failure.
  */
 export interface Source {
-  /** Begins to read and to watch. Events arrive in later turns of the event loop, none before this returns. */
+  /** Starts to read and to watch. Events arrive in later turns of the event loop, none before this returns. */
   start(handler: SourceHandler): void
   /**
-   * From now on this is what is referred to; nothing else of these kinds is told, and what is not needed any more is
-   * deleted. Before the first call nothing is needed. `synced` waits for what is named by the time `changed` has
-   * returned for the objects that name it. A source that reads everything anyway has no such method.
+   * Replaces the set of referenced objects: only these are delivered, and others are deleted. Empty before the first
+   * call. `synced` waits for the objects named by the time `changed` has returned for the objects that refer to them.
+   * Absent for a source that reads everything.
    */
   interest?(interest: Interest): void
   /**
-   * Whether it has read what there is of an object, so that one it has not told is not there. A source that reads
-   * everything anyway has no such method.
+   * Whether the object has been read, so that an object that was not delivered does not exist. Absent for a source
+   * that reads everything.
    *
-   * @param subject name by which the object is asked for; of an EndpointSlice, its Service
+   * @param subject name by which the object is requested; for an EndpointSlice, its Service
    */
-  knows?(kind: Kind, key: string, subject: string): boolean
-  /** Resolves when nothing is open any more. No call reaches the handler from the moment this is called. */
+  hasSynced?(kind: Kind, key: string, subject: string): boolean
+  /** Closes everything. The handler is not called from the moment of the call. */
   stop(): Promise<void>
   /**
-   * Where the value at `path` of an object stands, or the nearest place around it when the path is missing;
-   * `undefined` for an object that did not come from a file (or not any more). Slow (parses the file again): for
-   * problems only.
+   * Location of the value at `path` of an object, or of its nearest parent when the path is missing; `undefined` for
+   * an object that is not from a file (any more). Slow, since it parses the file again: for problems only.
    */
   locate(kind: Kind, key: string, path: readonly (string | number)[]): SourceLocation | undefined
 }

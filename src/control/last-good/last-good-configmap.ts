@@ -9,7 +9,7 @@ import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 import { type Rate, TokenBucket } from '../../lib/token-bucket.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
-import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
+import { Backoff, DEFAULT_BACKOFF } from '../../source/kubernetes/backoff.ts'
 import type { LastGood, LastGoodChange } from '../../thread/retained-state.ts'
 import { digestOf, MAX_OBJECT_BYTES, openRecord, textOf } from './last-good-record.ts'
 import {
@@ -70,7 +70,7 @@ interface Wanted {
 export class LastGoodConfigMaps {
   readonly #options: LastGoodConfigMapOptions
   readonly #collection: string
-  readonly #backOff: BackOff
+  readonly #backOff: Backoff
   readonly #bucket: TokenBucket
   /** By {@link identityOf}: what is to be kept. */
   readonly #wanted = new Map<string, Wanted>()
@@ -99,7 +99,7 @@ export class LastGoodConfigMaps {
   constructor(options: LastGoodConfigMapOptions) {
     this.#options = options
     this.#collection = `/api/v1/namespaces/${encodeURIComponent(options.namespace)}/configmaps`
-    this.#backOff = new BackOff(BACK_OFF, options.random)
+    this.#backOff = new Backoff(DEFAULT_BACKOFF, options.random)
     this.#bucket = new TokenBucket(RATE, () => options.time.monotonic())
   }
 
@@ -202,7 +202,7 @@ export class LastGoodConfigMaps {
       this.#warned = undefined
     } catch (error) {
       if (this.#stopped) return
-      // Somebody else has written there: it is read again before it is written again.
+      // Another writer was there: it is read again before it is written again.
       this.#known = false
       const why = textOf(error)
       const conflict = error instanceof ApiError && error.status === 409

@@ -1,6 +1,6 @@
 /** The pods of this installation, as the cluster has them: which nodes lead to it by a port of theirs (`hostPort`). */
 import type { Random, TimerClock } from '../../lib/clock.ts'
-import type { Lister } from '../../source/kubernetes/client.ts'
+import type { ListWatcher } from '../../source/kubernetes/client.ts'
 import { Reflector } from '../../source/kubernetes/reflector.ts'
 import { fieldsOf } from './raw-fields.ts'
 
@@ -11,7 +11,7 @@ export interface PodAddresses {
 }
 
 export interface InstallationPodsOptions {
-  readonly client: Lister
+  readonly client: ListWatcher
   readonly namespace: string
   /** Label selector that chooses the pods of this installation and no others. */
   readonly selector: string
@@ -53,13 +53,14 @@ export class InstallationPods {
           this.#synced = true
           this.#report()
         },
-        trouble: (trouble) => {
+        failureChanged: (trouble) => {
           const message = trouble && `cannot ${trouble.verb} pods of ${namespace}: ${trouble.error.message}`
           if (message !== undefined && message !== this.#trouble)
             problem(`${message}; host ports are closed to dialling at the nodes known so far`)
           this.#trouble = message
         },
-        failed: (error) => problem(`pods of ${namespace}: ${error instanceof Error ? error.message : String(error)}`),
+        handlerFailed: (error) =>
+          problem(`pods of ${namespace}: ${error instanceof Error ? error.message : String(error)}`),
       },
     })
   }

@@ -1,11 +1,11 @@
 /** The Service in front of this installation, as the cluster has it: where the installation is reached from outside. */
 import type { Random, TimerClock } from '../../lib/clock.ts'
-import type { Lister } from '../../source/kubernetes/client.ts'
+import type { ListWatcher } from '../../source/kubernetes/client.ts'
 import { Reflector } from '../../source/kubernetes/reflector.ts'
 import { type Address, serviceAddresses } from './address.ts'
 
 export interface InstallationServiceOptions {
-  readonly client: Lister
+  readonly client: ListWatcher
   readonly namespace: string
   readonly name: string
   readonly random: Random
@@ -49,13 +49,13 @@ export class InstallationService {
           update(undefined)
         },
         synced: () => changed(addresses),
-        trouble: (trouble) => {
+        failureChanged: (trouble) => {
           const message = trouble && `cannot ${trouble.verb} Service ${key}: ${trouble.error.message}`
           if (message !== undefined && message !== this.#reported)
             problem(`${message}; the addresses in statuses stay as they are`)
           this.#reported = message
         },
-        failed: (error) => problem(`Service ${key}: ${error instanceof Error ? error.message : String(error)}`),
+        handlerFailed: (error) => problem(`Service ${key}: ${error instanceof Error ? error.message : String(error)}`),
       },
     })
   }

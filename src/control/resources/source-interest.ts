@@ -12,7 +12,7 @@ import type { Source, SourceEvent } from '../../source/source.ts'
 import { UnreadReferences } from './unread-references.ts'
 
 export interface SourceInterestOptions {
-  readonly source: Pick<Source, 'interest' | 'knows'>
+  readonly source: Pick<Source, 'interest' | 'hasSynced'>
   /** Shared with whoever knows what is served. */
   readonly graph: ReferenceGraph
   /** Services that are needed whatever objects name: `namespace/name`. */
@@ -78,7 +78,7 @@ export class SourceInterest {
     this.#cancel = undefined
     const added = graph.takeInterest() ?? []
     // At the start it is synced only when it has read them.
-    if (this.#synced && source.knows !== undefined) this.#unread.add(added)
+    if (this.#synced && source.hasSynced !== undefined) this.#unread.add(added)
     source.interest(graph.interest)
     const end = time.monotonic()
     this.#notBefore = end + PAUSE_FACTOR * (end - start)
@@ -108,9 +108,9 @@ export class SourceInterest {
     const key = keyOfNode(object)
     const kind = kindOfNode(object)
     const name = key.slice(key.indexOf('/') + 1)
-    const { knows } = this.#options.source
+    const { hasSynced } = this.#options.source
     for (const [one, row] of Object.entries(this.#table))
-      if (referredKind(one, row) === kind && knows?.call(this.#options.source, one as Kind, key, name) === false)
+      if (referredKind(one, row) === kind && hasSynced?.call(this.#options.source, one as Kind, key, name) === false)
         return false
     return true
   }

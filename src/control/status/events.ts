@@ -11,7 +11,7 @@ import { FairMap } from '../../lib/fair-map.ts'
 import { microTimestamp } from '../../lib/timestamp.ts'
 import { type Rate, TokenBucket } from '../../lib/token-bucket.ts'
 import { ApiError } from '../../source/kubernetes/api-error.ts'
-import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
+import { Backoff, DEFAULT_BACKOFF } from '../../source/kubernetes/backoff.ts'
 import { type Plan, WorkQueue } from './work-queue.ts'
 
 /** What is asked of an API server; KubernetesClient has it. */
@@ -95,7 +95,7 @@ interface Known {
 export class EventRecorder {
   readonly #options: EventRecorderOptions
   readonly #queue: WorkQueue
-  readonly #backOff: BackOff
+  readonly #backOff: Backoff
   /** By namespace and name. */
   readonly #known = new FairMap<Known>(MAX_KNOWN)
   /** By namespace and uid. One that comes back after a thousand others may repeat something. */
@@ -109,7 +109,7 @@ export class EventRecorder {
   constructor(options: EventRecorderOptions) {
     this.#options = options
     const { time, random } = options
-    this.#backOff = new BackOff(BACK_OFF, random)
+    this.#backOff = new Backoff(DEFAULT_BACKOFF, random)
     this.#queue = new WorkQueue({
       time,
       rate: RATE,

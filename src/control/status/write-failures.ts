@@ -2,7 +2,7 @@
 import { KINDS, resourceNameOf } from '../../api/kinds.ts'
 import type { Milliseconds, Random } from '../../lib/clock.ts'
 import type { ApiError } from '../../source/kubernetes/api-error.ts'
-import { BACK_OFF, BackOff } from '../../source/kubernetes/back-off.ts'
+import { Backoff, DEFAULT_BACKOFF } from '../../source/kubernetes/backoff.ts'
 import { namespaceOfId, type StatusTarget, statusTargetId } from './status-target.ts'
 
 /** An object that the API server finds wrong will not be right soon. */
@@ -33,7 +33,7 @@ export interface Failure {
 export class WriteFailures {
   readonly #random: Random
   readonly #problem: (message: string) => void
-  readonly #outage: BackOff
+  readonly #outage: Backoff
   #away = false
   readonly #conflicts = new Map<string, number>()
   readonly #unstorable = new Map<string, number>()
@@ -51,7 +51,7 @@ export class WriteFailures {
   constructor(random: Random, problem: (message: string) => void) {
     this.#random = random
     this.#problem = problem
-    this.#outage = new BackOff(BACK_OFF, random)
+    this.#outage = new Backoff(DEFAULT_BACKOFF, random)
   }
 
   succeeded(id: string): void {
@@ -77,7 +77,7 @@ export class WriteFailures {
     return 0
   }
 
-  /** Somebody else was faster, and the object was read again. @returns how long until it is tried again */
+  /** Another writer was faster, and the object was read again. @returns how long until it is tried again */
   conflict(id: string): Milliseconds {
     const count = this.#conflicts.get(id) ?? 0
     this.#conflicts.set(id, count + 1)

@@ -11,7 +11,7 @@ import { CheckpointReplay } from './checkpoint-replay.ts'
 import type { CheckpointLog, CheckpointWriter } from './checkpoint-writer.ts'
 
 /** A source that distinguishes an absent object from one that has not been read. Unwatched objects count as read. */
-export type ReadTrackingSource = Source & Required<Pick<Source, 'knows'>>
+export type ReadTrackingSource = Source & Required<Pick<Source, 'hasSynced'>>
 
 export interface CheckpointedSourceOptions {
   readonly source: ReadTrackingSource
@@ -100,8 +100,8 @@ export class CheckpointedSource implements Source {
     this.#schedule()
   }
 
-  knows(kind: Kind, key: string, subject: string): boolean {
-    return this.#options.source.knows(kind, key, subject)
+  hasSynced(kind: Kind, key: string, subject: string): boolean {
+    return this.#options.source.hasSynced(kind, key, subject)
   }
 
   async stop(): Promise<void> {
@@ -212,7 +212,7 @@ export class CheckpointedSource implements Source {
   readonly #isGone = (kind: Kind, key: string, subject: string): boolean => {
     if (!this.#sourceSynced) return false
     const { source, time } = this.#options
-    return time.monotonic() >= this.#graceEnds || source.knows(kind, key, subject)
+    return time.monotonic() >= this.#graceEnds || source.hasSynced(kind, key, subject)
   }
 
   /** The source is synced, and objects that it would have reported and did not are removed. */

@@ -1,35 +1,32 @@
-/**
- * Why the API server did not do what was asked, as callers need it: what to do next depends on it, and a person reads
- * it.
- */
+/** The error of a request to the API server. Callers decide by its reason; its message is shown to users. */
 import type { Milliseconds } from '../../lib/clock.ts'
 
-/** What `ApiError.reason` is when no answer came that could carry one. */
-export type LocalReason =
-  /** No connection, or it broke. */
+/** The values of `ApiError.reason` when no response carries one. */
+export type ClientReason =
+  /** The connection failed or broke. */
   | 'Unreachable'
-  /** No answer, or no end of one, within its time. */
+  /** The response did not arrive, or did not end, within its timeout. */
   | 'TimedOut'
-  /** An answer that is not what the API promises: not JSON, cut off, too large. */
+  /** The response violates the API's contract: not JSON, truncated, too large. */
   | 'BadAnswer'
-  /** The credentials could not be read or made. */
+  /** The credentials could not be read or obtained. */
   | 'NoCredentials'
-  /** The caller does not want the answer any more. */
+  /** The caller cancelled the request. */
   | 'Aborted'
 
 export interface ApiErrorOptions extends ErrorOptions {
-  /** The server's own wish. */
+  /** `Retry-After` of the response, or `retryAfterSeconds` of its Status. */
   readonly retryAfter?: Milliseconds | undefined
 }
 
 export class ApiError extends Error {
-  /** Of the answer; 0 where there was none. */
+  /** Status code of the response; 0 without a response. */
   readonly status: number
-  /** `reason` of the API server's Status (`Expired`, `Forbidden`, `Conflict`, …), or ours. */
-  readonly reason: LocalReason | (string & {})
+  /** `reason` of the API server's Status (`Expired`, `Forbidden`, `Conflict`, …), or a `ClientReason`. */
+  readonly reason: ClientReason | (string & {})
   readonly retryAfter: Milliseconds | undefined
 
-  constructor(status: number, reason: LocalReason | (string & {}), message: string, options: ApiErrorOptions = {}) {
+  constructor(status: number, reason: ClientReason | (string & {}), message: string, options: ApiErrorOptions = {}) {
     super(message, options)
     this.name = 'ApiError'
     this.status = status
@@ -37,44 +34,44 @@ export class ApiError extends Error {
     this.retryAfter = options.retryAfter
   }
 
-  /** What was asked for lies too far back: only a new list helps. */
+  /** The requested resourceVersion is too old: a new list is needed. */
   get expired(): boolean {
     return this.status === 410 || this.reason === 'Expired' || this.reason === 'Gone'
   }
 }
 
-/** A server that asks for more is not obeyed: it lies, or its clock does. */
+/** Upper bound on the Retry-After that is honoured. */
 const LONGEST_RETRY_AFTER: Milliseconds = 60_000
 
 const MAX_MESSAGE = 400
 
 /**
- * @param retryAfter the header of that name: seconds only, dates are not used by API servers
- * @param body of the answer, or what was read of it
+ * @param retryAfter the header of that name: seconds only, since API servers send no dates
+ * @param body of the response, or the part that was read
  */
-export function errorOfAnswer(status: number, retryAfter: string | undefined, body: string): ApiError {
+export function errorFromResponse(status: number, retryAfter: string | undefined, body: string): ApiError {
   const told = parseStatus(body)
   const seconds = retryAfter !== undefined && /^\d{1,9}$/.test(retryAfter.trim()) ? Number(retryAfter) : undefined
   const options = { retryAfter: seconds === undefined ? told?.retryAfter : waitOf(seconds) }
-  const message = told?.message ?? (plain(body) || 'no explanation')
+  const message = told?.message ?? (singleLine(body) || 'no explanation')
   return new ApiError(status, told?.reason ?? `Status${status}`, message, options)
 }
 
 /** An ERROR event of a watch carries a Status. */
-export function errorOfStatus(status: unknown): ApiError {
+export function errorFromStatus(status: unknown): ApiError {
   const told = readStatus(status)
   if (told === undefined) return new ApiError(0, 'BadAnswer', 'an ERROR event without a Status')
   return new ApiError(told.code, told.reason, told.message, { retryAfter: told.retryAfter })
 }
 
-interface Told {
+interface ApiStatus {
   readonly code: number
   readonly reason: string
   readonly message: string
   readonly retryAfter: Milliseconds | undefined
 }
 
-function parseStatus(body: string): Told | undefined {
+function parseStatus(body: string): ApiStatus | undefined {
   if (!body.startsWith('{')) return undefined
   try {
     return readStatus(JSON.parse(body))
@@ -83,7 +80,7 @@ function parseStatus(body: string): Told | undefined {
   }
 }
 
-function readStatus(value: unknown): Told | undefined {
+function readStatus(value: unknown): ApiStatus | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   const { kind, code, reason, message, details } = value as Readonly<Record<string, unknown>>
   if (kind !== 'Status') return undefined
@@ -91,7 +88,7 @@ function readStatus(value: unknown): Told | undefined {
   return {
     code: typeof code === 'number' ? code : 0,
     reason: typeof reason === 'string' && /^[A-Za-z]{1,64}$/.test(reason) ? reason : 'Unknown',
-    message: (typeof message === 'string' && plain(message)) || 'no explanation',
+    message: (typeof message === 'string' && singleLine(message)) || 'no explanation',
     retryAfter: typeof wait === 'number' && wait > 0 ? waitOf(wait) : undefined,
   }
 }
@@ -100,8 +97,8 @@ function waitOf(seconds: number): Milliseconds {
   return Math.min(seconds * 1_000, LONGEST_RETRY_AFTER)
 }
 
-/** One line that can be logged, whatever a server sends. */
-function plain(text: string): string {
+/** Reduces text from the server to one line of bounded length, without control characters, for the log. */
+function singleLine(text: string): string {
   const line = text.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, ' ').trim()
   return line.length > MAX_MESSAGE ? `${line.slice(0, MAX_MESSAGE)}…` : line
 }

@@ -1,31 +1,31 @@
-/** What is asked of an API server: read, list, watch, write. One set of connections for all of it. */
+/** The client of an API server: get, list, watch and writes, over one pool of connections. */
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { type Dispatcher, Pool, ProxyAgent } from 'undici'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { ApiError } from './api-error.ts'
+import { type ApiRequest, brokeBeforeResponse, type ResponseReceiver, sendRequest } from './api-request.ts'
 import type { Access, Credentials } from './credentials.ts'
-import { brokeBeforeAnswer, type Call, exchange, type Receiver } from './exchange.ts'
 import { parseJson } from './ingest.ts'
 import { LineSplitter } from './line-splitter.ts'
 import { type ListMetadata, ListReader } from './list-reader.ts'
-import { Pace } from './pace.ts'
 import { Semaphore } from './semaphore.ts'
+import { TurnBudget } from './turn-budget.ts'
 
 export interface ClientTimes {
   readonly connect: Milliseconds
-  /** Until the head of an answer has come. */
+  /** Until the response's head has arrived. */
   readonly head: Milliseconds
-  /** Longest silence in an answer that is not a watch. */
+  /** Longest silence within the body of a response that is not a watch. */
   readonly body: Milliseconds
-  /** For all of an answer that is not a watch: what drips is not waited for. */
-  readonly answer: Milliseconds
+  /** For the whole response, unless it is a watch. Bounds a response that trickles. */
+  readonly response: Milliseconds
 }
 
 export interface ClientOptions {
   readonly times?: Partial<ClientTimes>
-  /** Says who we are in the API server's audit log. */
+  /** Identifies this client in the API server's audit log. */
   readonly userAgent?: string
-  /** Lists at a time; others wait. A start with hundreds of references must not look like an attack. */
+  /** Concurrent lists; further ones wait, so that a start with hundreds of references does not flood the server. */
   readonly lists?: number
 }
 
@@ -35,7 +35,7 @@ export interface Selection {
 }
 
 export interface ListQuery extends Selection {
-  /** `0`: from the server's cache; none: what is true now. */
+  /** `0`: any version from the server's cache; absent: the most recent one. */
   readonly resourceVersion?: string
   readonly limit?: number
   readonly continue?: string
@@ -44,60 +44,60 @@ export interface ListQuery extends Selection {
 export interface WatchQuery extends Selection {
   readonly resourceVersion: string
   readonly timeoutSeconds: number
-  /** Existing objects first, instead of a list. */
+  /** The watch begins with events for the existing objects, in place of a list. */
   readonly sendInitialEvents?: boolean
 }
 
 export interface ListSink {
-  /** JSON of one item. What it throws ends the list. */
+  /** Receives the JSON of one item. An exception ends the list. */
   item(json: Buffer): void
-  /** After every piece of the answer: whether to wait before there is more. */
+  /** Called after every chunk; the list waits for the promise before it reads on. */
   pause?(): Promise<void> | undefined
 }
 
 export interface WatchSink {
-  /** Does not wait for its turn when much arrives on many watches. */
+  /** Its events are processed before those of other watches. */
   readonly urgent?: boolean
-  /** The server has agreed; events may come at any time. */
+  /** The server has accepted the watch. */
   opened?(): void
-  /** JSON of one event. What it throws ends the watch. */
+  /** Receives the JSON of one event. An exception ends the watch. */
   line(json: Buffer): void
 }
 
-/** What a reflector needs of a client. Both reject with an ApiError, at once with `Aborted` when `signal` says so. */
-export interface Lister {
-  /** One page, or everything where no limit is given. */
+/** The part of the client that reflectors use. Both methods reject with an ApiError; `Aborted` when `signal` fires. */
+export interface ListWatcher {
+  /** Reads one page, or everything without a limit. */
   list(path: string, query: ListQuery, sink: ListSink, signal: AbortSignal): Promise<ListMetadata>
-  /** Resolves when the server has ended it in order, perhaps in the middle of a line. */
+  /** Resolves when the server closes the watch regularly; the last line may be incomplete. */
   watch(path: string, query: WatchQuery, sink: WatchSink, signal: AbortSignal): Promise<void>
 }
 
 export interface ApplyOptions {
   readonly fieldManager: string
-  /** Takes fields over from other managers. */
+  /** Takes ownership of conflicting fields from other managers. */
   readonly force?: boolean
 }
 
-const TIMES: ClientTimes = { connect: 10_000, head: 30_000, body: 30_000, answer: 120_000 }
+const TIMES: ClientTimes = { connect: 10_000, head: 30_000, body: 30_000, response: 120_000 }
 
-/** Of the server's side 90 s are usual: ours goes first, so that no request is written into a closed connection. */
+/** Servers usually close idle connections after 90 s. The client closes first, so no request meets a closed one. */
 const KEEP_IDLE: Milliseconds = 30_000
 
-/** TCP asks from here on whether the other side is still there. */
+/** Idle time before TCP keep-alive probes begin. */
 const KEEP_ALIVE_DELAY: Milliseconds = 15_000
 
-/** An object is at most 3 MiB in a request; what a server makes of it may be longer. */
+/** API servers accept requests of up to 3 MiB; the stored object may be longer in a response. */
 const MAX_OBJECT_BYTES = 16 * 1_048_576
 
-export class KubernetesClient implements Lister {
+export class KubernetesClient implements ListWatcher {
   readonly #credentials: Credentials
   readonly #times: ClientTimes
   readonly #userAgent: string
   readonly #open = new Set<Dispatcher>()
   readonly #lists: Semaphore
   readonly #time: TimerClock
-  /** What arrives at once on many connections is processed over several turns of the loop. */
-  readonly #pace: Pace
+  /** Spreads data that arrives on many connections at once over several turns of the event loop. */
+  readonly #turnBudget: TurnBudget
   #current: { readonly key: string; readonly dispatcher: Dispatcher } | undefined
   #closed = false
 
@@ -108,13 +108,13 @@ export class KubernetesClient implements Lister {
   ) {
     this.#credentials = credentials
     this.#time = time
-    this.#pace = new Pace(time)
+    this.#turnBudget = new TurnBudget(time)
     this.#times = { ...TIMES, ...times }
     this.#userAgent = userAgent
     this.#lists = new Semaphore(lists)
   }
 
-  /** How many sets of connections are in use; more than one only for as long as requests run on an older one. */
+  /** Connection pools in use: more than one only while requests run on a pool that has been replaced. */
   get dispatchers(): number {
     return this.#open.size
   }
@@ -123,24 +123,24 @@ export class KubernetesClient implements Lister {
     return await this.#json('GET', path, undefined, signal)
   }
 
-  /** @returns the object as the server has stored it */
+  /** @returns the object as stored by the server */
   async create(path: string, object: unknown, signal?: AbortSignal): Promise<unknown> {
     return await this.#json('POST', path, { type: 'application/json', object }, signal)
   }
 
-  /** Replaces; with `metadata.resourceVersion` only that version, else 409. */
+  /** Replaces the object. With `metadata.resourceVersion`, another version fails with 409. */
   async update(path: string, object: unknown, signal?: AbortSignal): Promise<unknown> {
     return await this.#json('PUT', path, { type: 'application/json', object }, signal)
   }
 
-  /** Server-side apply. For the status: the path ends in `/status`. */
+  /** Server-side apply. For the status, the path ends in `/status`. */
   async apply(path: string, object: unknown, options: ApplyOptions, signal?: AbortSignal): Promise<unknown> {
     const query = queryOf({ fieldManager: options.fieldManager, ...(options.force === true && { force: 'true' }) })
-    // JSON is YAML, and every API server that can apply takes YAML.
+    // JSON is valid YAML, and every server with server-side apply accepts YAML.
     return await this.#json('PATCH', path + query, { type: 'application/apply-patch+yaml', object }, signal)
   }
 
-  /** RFC 7396. For the status: the path ends in `/status`. */
+  /** JSON merge patch (RFC 7396). For the status, the path ends in `/status`. */
   async mergePatch(path: string, patch: unknown, signal?: AbortSignal): Promise<unknown> {
     return await this.#json('PATCH', path, { type: 'application/merge-patch+json', object: patch }, signal)
   }
@@ -150,7 +150,7 @@ export class KubernetesClient implements Lister {
   }
 
   async list(path: string, query: ListQuery, sink: ListSink, signal: AbortSignal): Promise<ListMetadata> {
-    await this.#lists.enter(signal)
+    await this.#lists.acquire(signal)
     let reader: ListReader | undefined
     let over = false
     try {
@@ -161,19 +161,19 @@ export class KubernetesClient implements Lister {
           reader = fresh
           return {
             data: (chunk) => {
-              const read = this.#pace.run(() => over || fresh.push(chunk))
+              const read = this.#turnBudget.run(() => over || fresh.push(chunk))
               return read === undefined ? sink.pause?.() : read.then(() => sink.pause?.())
             },
           }
         },
         signal,
       )
-      // The connection is free for the watch that follows only in a later turn of the loop.
+      // The connection becomes free for the following watch only in a later turn of the event loop.
       await new Promise<void>((resolve) => this.#time.nextTurn(resolve))
       return reader!.end()
     } finally {
       over = true
-      this.#lists.leave()
+      this.#lists.release()
     }
   }
 
@@ -192,14 +192,14 @@ export class KubernetesClient implements Lister {
         const splitter = new LineSplitter(MAX_OBJECT_BYTES, (json) => sink.line(json))
         return {
           begin: () => sink.opened?.(),
-          data: (chunk) => this.#pace.run(() => signal.aborted || splitter.push(chunk), sink.urgent),
+          data: (chunk) => this.#turnBudget.run(() => signal.aborted || splitter.push(chunk), sink.urgent),
         }
       },
       signal,
     )
   }
 
-  /** Ends everything under way. */
+  /** Aborts all requests in flight. */
   async close(): Promise<void> {
     this.#closed = true
     await Promise.all([...this.#open].map((dispatcher) => dispatcher.destroy()))
@@ -207,7 +207,7 @@ export class KubernetesClient implements Lister {
   }
 
   async #json(
-    method: Call['method'],
+    method: ApiRequest['method'],
     path: string,
     body: { readonly type: string; readonly object: unknown } | undefined,
     signal: AbortSignal | undefined,
@@ -237,30 +237,39 @@ export class KubernetesClient implements Lister {
     return parseJson(Buffer.concat(chunks))
   }
 
-  /** @param receiver one for each attempt */
-  async #send(request: Request, receiver: () => Receiver, signal: AbortSignal | undefined): Promise<void> {
+  /** @param receiver creates a receiver for each attempt */
+  async #send(
+    request: ClientRequest,
+    receiver: () => ResponseReceiver,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const access = await this.#access()
     try {
       await this.#attempt(request, access, receiver, signal)
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) {
-        this.#credentials.refused(access)
+        this.#credentials.unauthorized(access)
         const fresh = await this.#access()
         if (fresh === access) throw error
         return await this.#attempt(request, fresh, receiver, signal)
       }
-      // A connection that idled may have been closed by the other side just then.
-      if (request.method === 'GET' && brokeBeforeAnswer(error))
+      // The server may have closed an idle connection at that moment.
+      if (request.method === 'GET' && brokeBeforeResponse(error))
         return await this.#attempt(request, access, receiver, signal)
       throw error
     }
   }
 
-  #attempt(request: Request, access: Access, receiver: () => Receiver, signal: AbortSignal | undefined): Promise<void> {
+  #attempt(
+    request: ClientRequest,
+    access: Access,
+    receiver: () => ResponseReceiver,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const { method, path, type, body, bodyTimeout } = request
     const { origin, pathname } = new URL(access.server)
-    const { head, body: silence, answer } = this.#times
-    const call: Call = {
+    const { head, body: silence, response: answer } = this.#times
+    const call: ApiRequest = {
       method,
       origin,
       path: pathname === '/' ? path : pathname.replace(/\/$/, '') + path,
@@ -273,10 +282,10 @@ export class KubernetesClient implements Lister {
       ...(body !== undefined && { body }),
       headersTimeout: head,
       bodyTimeout: bodyTimeout ?? silence,
-      // A watch has a watchdog of its own.
+      // Watches have a watchdog instead.
       ...(bodyTimeout === undefined && { deadline: answer }),
     }
-    return exchange(this.#dispatcher(access), call, receiver(), this.#time, signal)
+    return sendRequest(this.#dispatcher(access), call, receiver(), this.#time, signal)
   }
 
   async #access(): Promise<Access> {
@@ -287,7 +296,7 @@ export class KubernetesClient implements Lister {
     }
   }
 
-  /** The one there is, until what decides about connections differs. Requests on the old one end where they began. */
+  /** Returns the current pool, or a new one when server, TLS or proxy differ. Requests on the old pool finish there. */
   #dispatcher({ server, tls, proxy }: Access): Dispatcher {
     if (this.#closed) throw new ApiError(0, 'Aborted', 'the client is closed')
     const { origin } = new URL(server)
@@ -308,14 +317,14 @@ export class KubernetesClient implements Lister {
   #connect(origin: string, tls: Access['tls'], proxy: string | undefined): Dispatcher {
     const connect = {
       ...tls,
-      // To read a CA anew for every connection takes as long as all the rest of it.
+      // Parsing a CA for every connection costs as much as the rest of the handshake.
       ...(origin.startsWith('https:') && { secureContext: contextOf(tls) }),
       timeout: this.#times.connect,
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_DELAY,
     }
     const options = {
-      // A connection for each watch: a large list then never stands between an endpoint's event and us.
+      // One connection per watch, so that a large list cannot delay an endpoint's event.
       allowH2: false,
       pipelining: 1,
       keepAliveTimeout: KEEP_IDLE,
@@ -337,12 +346,12 @@ function contextOf(tls: Access['tls']): SecureContext {
   }
 }
 
-interface Request {
-  readonly method: Call['method']
+interface ClientRequest {
+  readonly method: ApiRequest['method']
   readonly path: string
   readonly type?: string
   readonly body?: string
-  /** Set for watches, which may be silent. */
+  /** 0 for watches, which may be silent. */
   readonly bodyTimeout?: Milliseconds
 }
 

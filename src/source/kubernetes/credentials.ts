@@ -1,44 +1,44 @@
 /**
- * How the API server is reached, and as whom. It may change at any time; whoever asks for access asks again for every
- * request.
+ * The address of the API server and the identity used there. Both may change at any time, so callers ask for access
+ * before every request.
  */
 
-/** What decides about a connection. Another value of any of these needs other connections. */
+/** The TLS parameters of a connection. A change of any of them requires new connections. */
 export interface TlsMaterial {
-  /** PEM; none = the system's. */
+  /** PEM; absent = the system's CAs. */
   readonly ca?: string
-  /** PEM, of the client. */
+  /** The client's certificate, PEM. */
   readonly cert?: string
   readonly key?: string
-  /** The name that the server's certificate must hold, where it is not the host of the address. */
+  /** The name that the server's certificate must carry, where it differs from the host of the address. */
   readonly servername?: string
-  /** False only where a kubeconfig says `insecure-skip-tls-verify`. */
+  /** False only with `insecure-skip-tls-verify` in a kubeconfig. */
   readonly rejectUnauthorized?: boolean
 }
 
 export interface Access {
-  /** `https://10.96.0.1:443`, perhaps with a path below which the API is. */
+  /** `https://10.96.0.1:443`, optionally with a path prefix. */
   readonly server: string
   readonly tls: TlsMaterial
-  /** An HTTP proxy in between. */
+  /** URL of an HTTP proxy. */
   readonly proxy?: string
-  /** Who we are, by tokens: never logged. */
+  /** Carry tokens: never logged. */
   readonly headers: Readonly<Record<string, string>>
 }
 
 export interface Credentials {
   /**
-   * As it is now; cheap as long as nothing is due to be read again.
+   * Returns the current access; cheap while nothing is due to be read again.
    *
-   * @throws {Error} when nothing usable was ever found; later the last good one stays
+   * @throws {Error} when nothing usable has been found yet; later the last usable access stays
    */
   access(): Promise<Access>
-  /** The server does not know who this is: the next `access()` looks again, however short the last look is ago. */
-  refused(access: Access): void
+  /** The server responded 401 to this access: the next `access()` reads again, however recent the last read is. */
+  unauthorized(access: Access): void
 }
 
-/** A server that asks for nothing, or for what never changes. */
-export class FixedCredentials implements Credentials {
+/** Credentials that never change, or none. */
+export class StaticCredentials implements Credentials {
   readonly #access: Access
 
   constructor(server: string, headers: Readonly<Record<string, string>> = {}, tls: TlsMaterial = {}) {
@@ -49,5 +49,5 @@ export class FixedCredentials implements Credentials {
     return Promise.resolve(this.#access)
   }
 
-  refused(): void {}
+  unauthorized(): void {}
 }

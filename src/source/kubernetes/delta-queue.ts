@@ -1,7 +1,7 @@
 /**
- * From reflectors to the handler: what has changed since it was told, endpoints first, in turns that are short however
- * much there is. Knows for each object who speaks for it, so that two watches may overlap while one takes over from the
- * other.
+ * Queues changes from informers to the handler: one pending delta per object, endpoints first, delivered in time
+ * slices. Each object has an owner, the informer that reports it, so that two watches may overlap while one replaces
+ * the other.
  */
 import { isUrgent, type Kind, type KindTable } from '../../api/kinds.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
@@ -10,29 +10,29 @@ import type { SourceEvent } from '../source.ts'
 import type { Ingested, Version } from './ingest.ts'
 
 export interface DeltaQueueEvents {
-  /** Never empty, at most one event an object. */
+  /** `events` is never empty and has at most one event per object. */
   changed(events: SourceEvent[]): void
-  /** Nothing is left to tell. */
-  empty(): void
-  failed(error: unknown): void
+  /** The queue has become empty. */
+  drained(): void
+  handlerFailed(error: unknown): void
 }
 
 interface PendingDelta {
   readonly kind: Kind
   readonly key: string
-  /** uid of what the handler knows; undefined = nothing. */
-  told: string | undefined
+  /** uid of the object last delivered to the handler; undefined = none. */
+  deliveredUid: string | undefined
   current: (Version & { readonly owner: object }) | undefined
-  /** What is to be told, where that is not a deletion. */
-  raw: unknown
-  /** When the first was read of what is to be told. */
+  /** The object to deliver; undefined for a deletion. */
+  pendingRaw: unknown
+  /** When the oldest of the merged changes was read. */
   seen: Milliseconds
 }
 
-/** Judging a Route takes the handler some 100 µs. */
+/** Events per call of the handler, which needs some 100 µs to validate a Route. */
 const BATCH = 40
 
-/** Objects that wait; from here on lists are asked to wait as well. */
+/** Pending objects above which lists are paused. */
 const HIGH_WATER = 1_000
 
 export class DeltaQueue {
@@ -43,10 +43,10 @@ export class DeltaQueue {
   readonly #entries = new Map<string, PendingDelta>()
   readonly #urgent = new Set<PendingDelta>()
   readonly #others = new Set<PendingDelta>()
-  #room: PromiseWithResolvers<void> | undefined
+  #roomAvailable: PromiseWithResolvers<void> | undefined
   #closed = false
 
-  /** @param table default the table of kinds */
+  /** @param table default: the table of kinds */
   constructor(events: DeltaQueueEvents, time: SliceClock, table?: KindTable) {
     this.#table = table
     this.#events = events
@@ -58,48 +58,48 @@ export class DeltaQueue {
     return this.#urgent.size + this.#others.size
   }
 
-  /** Whether an object waits to be told. */
-  holds(kind: Kind, key: string): boolean {
+  /** Whether a change of the object is pending. */
+  has(kind: Kind, key: string): boolean {
     const entry = this.#entries.get(`${kind} ${key}`)
     return entry !== undefined && (this.#urgent.has(entry) || this.#others.has(entry))
   }
 
-  /** @param owner speaks for the object from now on */
-  put(kind: Kind, { key, uid, resourceVersion, raw }: Ingested, owner: object): void {
+  /** @param owner becomes the object's owner */
+  upsert(kind: Kind, { key, uid, resourceVersion, raw }: Ingested, owner: object): void {
     const id = `${kind} ${key}`
     let entry = this.#entries.get(id)
     if (entry === undefined) {
-      entry = { kind, key, told: undefined, current: undefined, raw: undefined, seen: 0 }
+      entry = { kind, key, deliveredUid: undefined, current: undefined, pendingRaw: undefined, seen: 0 }
       this.#entries.set(id, entry)
     }
     const same = entry.current?.uid === uid && entry.current.resourceVersion === resourceVersion
     entry.current = { uid, resourceVersion, owner }
     if (same) return
-    entry.raw = raw
+    entry.pendingRaw = raw
     this.#queue(entry)
   }
 
-  /** The object is gone, as far as `owner` knows; if another speaks for it, nothing happens. */
-  drop(kind: Kind, key: string, owner: object): void {
+  /** Queues the deletion, unless the object has another owner. */
+  delete(kind: Kind, key: string, owner: object): void {
     const entry = this.#entries.get(`${kind} ${key}`)
     if (entry?.current?.owner !== owner) return
     entry.current = undefined
-    entry.raw = undefined
+    entry.pendingRaw = undefined
     this.#queue(entry)
   }
 
-  /** To be awaited by whoever could bring much more; undefined = there is room. */
-  pause(): Promise<void> | undefined {
+  /** A promise that lists await before they add more; undefined while there is room. */
+  backpressure(): Promise<void> | undefined {
     if (this.size < HIGH_WATER) return undefined
-    this.#room ??= Promise.withResolvers()
-    return this.#room.promise
+    this.#roomAvailable ??= Promise.withResolvers()
+    return this.#roomAvailable.promise
   }
 
-  /** No call from now on. */
+  /** The handler is not called any more. */
   close(): void {
     this.#closed = true
     this.#work.stop()
-    this.#room?.resolve()
+    this.#roomAvailable?.resolve()
   }
 
   #queue(entry: PendingDelta): void {
@@ -107,26 +107,26 @@ export class DeltaQueue {
     const queue = isUrgent(entry.kind, this.#table) ? this.#urgent : this.#others
     if (!queue.has(entry)) entry.seen = this.#time.monotonic()
     queue.add(entry)
-    // At the end of this turn of the loop: what arrived together is told together.
+    // Delivered at the end of this turn of the event loop, so that simultaneous changes are batched.
     this.#work.schedule()
   }
 
-  /** @returns whether something is left */
+  /** @returns whether deltas are left */
   #deliver(slice: TimeSlice): boolean {
     do this.#deliverSome()
     while (!this.#closed && this.size > 0 && !slice.over)
     if (this.#closed) return false
     if (this.size < HIGH_WATER / 2) {
-      this.#room?.resolve()
-      this.#room = undefined
+      this.#roomAvailable?.resolve()
+      this.#roomAvailable = undefined
     }
     if (this.size > 0) return true
-    this.#tell(() => this.#events.empty())
+    this.#notify(() => this.#events.drained())
     return false
   }
 
   #deliverSome(): void {
-    /** Of objects that have another of the same name in their place. */
+    /** Deletions of objects that were recreated under the same name. */
     const replaced: SourceEvent[] = []
     const events: SourceEvent[] = []
     for (const queue of [this.#urgent, this.#others])
@@ -135,14 +135,14 @@ export class DeltaQueue {
         queue.delete(entry)
         this.#add(entry, replaced, events)
       }
-    if (replaced.length > 0) this.#tell(() => this.#events.changed(replaced))
-    if (events.length > 0) this.#tell(() => this.#events.changed(events))
+    if (replaced.length > 0) this.#notify(() => this.#events.changed(replaced))
+    if (events.length > 0) this.#notify(() => this.#events.changed(events))
   }
 
   #add(entry: PendingDelta, replaced: SourceEvent[], events: SourceEvent[]): void {
-    const { kind, key, told, current, raw, seen } = entry
-    entry.raw = undefined
-    entry.told = current?.uid
+    const { kind, key, deliveredUid: told, current, pendingRaw: raw, seen } = entry
+    entry.pendingRaw = undefined
+    entry.deliveredUid = current?.uid
     if (current === undefined) {
       this.#entries.delete(`${kind} ${key}`)
       if (told !== undefined) events.push({ type: 'delete', kind, key, seen })
@@ -152,12 +152,12 @@ export class DeltaQueue {
     events.push({ type: 'upsert', kind, key, raw, origin: { cluster: true }, seen })
   }
 
-  #tell(call: () => void): void {
+  #notify(call: () => void): void {
     if (this.#closed) return
     try {
       call()
     } catch (error) {
-      this.#events.failed(error)
+      this.#events.handlerFailed(error)
     }
   }
 }

@@ -1,4 +1,4 @@
-/** Credentials of a pod: what the kubelet mounts for its ServiceAccount, and replaces while we run. */
+/** Credentials of a pod: the token and CA of its ServiceAccount, which the kubelet mounts and rotates. */
 import { X509Certificate } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import { join } from 'node:path'
@@ -8,21 +8,21 @@ import type { Access, Credentials } from './credentials.ts'
 
 const FOLDER = '/var/run/secrets/kubernetes.io/serviceaccount'
 
-/** A token lives for an hour and is replaced after 80 % of it; that is noticed soon enough. */
+/** A token is valid for an hour and rotated after 80 % of it, so this interval notices the new one in time. */
 const REREAD: Milliseconds = 60_000
 
 const MAX_BYTES = 1_048_576
 
 export interface InClusterOptions {
   readonly environment: Readonly<Record<string, string | undefined>>
-  /** Where token, CA and namespace are mounted. */
+  /** Directory where token, CA and namespace are mounted. */
   readonly folder?: string
   /** Monotonic. */
   readonly now: () => Milliseconds
   readonly reread?: Milliseconds
 }
 
-/** Address of the API server as the kubelet tells its pods; undefined outside a cluster. */
+/** Address of the API server from the environment that the kubelet sets; undefined outside a cluster. */
 export function inClusterServer(environment: Readonly<Record<string, string | undefined>>): string | undefined {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = environment
   if (!host || !port) return undefined
@@ -58,15 +58,15 @@ export class InClusterCredentials implements Credentials {
 
   access(): Promise<Access> {
     if (this.#access !== undefined && this.#now() - this.#readAt < this.#reread) return Promise.resolve(this.#access)
-    // Many ask at once after a pause; the files are read for the first of them.
+    // Concurrent callers share one read.
     this.#reading ??= this.#read().finally(() => {
       this.#reading = undefined
     })
     return this.#reading
   }
 
-  refused(access: Access): void {
-    // Whoever was refused with an older token learns nothing about this one.
+  unauthorized(access: Access): void {
+    // A 401 for an older token says nothing about the current one.
     if (access === this.#access) this.#readAt = Number.NEGATIVE_INFINITY
   }
 
@@ -81,7 +81,7 @@ export class InClusterCredentials implements Credentials {
       throw new Error(`${join(this.#folder, missing)} ${wrong}; the pod needs a ServiceAccount whose token is mounted`)
     }
     this.#readAt = this.#now()
-    // The same object as long as nothing differs: that is how a refusal is told from an old one.
+    // The same object while nothing changes: `unauthorized` compares by identity.
     if (this.#access === undefined || before.token !== this.#token || before.ca !== this.#ca)
       this.#access = {
         server: this.#server,
@@ -97,12 +97,12 @@ export class InClusterCredentials implements Credentials {
   }
 }
 
-/** What may stand in a header field; anything else was read while it was being written. */
+/** Whether the text is valid in a header field; anything else is a partially written file. */
 function isToken(text: string): boolean {
   return /^[\x21-\x7e]+$/.test(text)
 }
 
-/** Every block must parse: half a bundle would cut us off from servers that the other half names. */
+/** Every block must parse: a truncated bundle would reject servers that the missing CAs signed. */
 function holdsCertificates(pem: string): boolean {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []
   if (blocks.length === 0 || blocks.length !== pem.split('-----BEGIN CERTIFICATE-----').length - 1) return false

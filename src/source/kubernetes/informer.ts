@@ -1,31 +1,31 @@
-/** One reflector and what is made of what it tells. */
+/** An informer: one reflector whose changes go into the delta queue. */
 import { isUrgent, KINDS, type Kind, type KindTable } from '../../api/kinds.ts'
 import type { Random, TimerClock } from '../../lib/clock.ts'
-import type { Lister, Selection } from './client.ts'
+import type { ListWatcher, Selection } from './client.ts'
 import type { DeltaQueue } from './delta-queue.ts'
 import type { Ingested } from './ingest.ts'
 import { Reflector } from './reflector.ts'
-import type { Pacing, Trouble } from './reflector-options.ts'
+import type { ReflectorFailure, ReflectorTimings } from './reflector-options.ts'
 import { type Resource, resourceOf } from './resources.ts'
 
-/** What every feed of a source shares. */
+/** Dependencies that all informers of a source share. */
 export interface InformerContext {
-  readonly client: Lister
+  readonly client: ListWatcher
   readonly deltaQueue: DeltaQueue
   readonly random: Random
   readonly time: TimerClock
-  readonly pacing: Partial<Pacing>
+  readonly pacing: Partial<ReflectorTimings>
   readonly watchList: boolean
-  /** Default the table of kinds. */
+  /** Default: the table of kinds. */
   readonly table?: KindTable
-  /** Something about the state of a feed is different. */
-  moved(feed: Informer): void
-  failed(error: unknown): void
+  /** The state or failure of an informer has changed. */
+  stateChanged(informer: Informer): void
+  handlerFailed(error: unknown): void
 }
 
 export interface InformerScope {
   readonly kind: Kind
-  /** None = all of them, or a kind that is in none. */
+  /** Absent = all namespaces, or a cluster-scoped kind. */
   readonly namespace?: string
   readonly selection?: Selection
 }
@@ -34,7 +34,7 @@ export interface InformerScope {
  * `starting`: it is not known what there is. `refused`: we may not know. `synced`: told, and kept up to date, perhaps
  * not at this moment.
  */
-export type InformerState = 'starting' | 'refused' | 'synced'
+export type InformerState = 'starting' | 'forbidden' | 'synced'
 
 export class Informer {
   readonly scope: InformerScope
@@ -42,7 +42,7 @@ export class Informer {
   readonly resource: Resource
   readonly #reflector: Reflector
   #state: InformerState = 'starting'
-  #trouble: Trouble | undefined
+  #trouble: ReflectorFailure | undefined
 
   constructor(scope: InformerScope, context: InformerContext, consistent = false) {
     this.scope = scope
@@ -62,9 +62,9 @@ export class Informer {
         upsert: (object) => this.upsert(object),
         delete: (key) => this.delete(key),
         synced: () => this.synced(),
-        trouble: (trouble) => this.#troubled(trouble),
-        failed: (error) => context.failed(error),
-        pause: () => context.deltaQueue.pause(),
+        failureChanged: (trouble) => this.#failureChanged(trouble),
+        handlerFailed: (error) => context.handlerFailed(error),
+        backpressure: () => context.deltaQueue.backpressure(),
       },
     })
   }
@@ -73,7 +73,7 @@ export class Informer {
     return this.#state
   }
 
-  get trouble(): Trouble | undefined {
+  get failure(): ReflectorFailure | undefined {
     return this.#trouble
   }
 
@@ -81,53 +81,53 @@ export class Informer {
     this.#reflector.start()
   }
 
-  hurry(): void {
-    this.#reflector.hurry()
+  retryNow(): void {
+    this.#reflector.retryNow()
   }
 
-  /** Tells nothing any more, and leaves what it told as it is. */
+  /** Stops without deleting the objects it delivered. */
   stop(): Promise<void> {
     return this.#reflector.stop()
   }
 
-  /** Ends because nobody needs it: what nobody else speaks for is gone. */
-  retire(): Promise<void> {
+  /** Stops and deletes the objects that no other informer owns. */
+  stopAndDelete(): Promise<void> {
     const ended = this.stop()
-    for (const key of this.#reflector.known.keys()) this.context.deltaQueue.drop(this.scope.kind, key, this)
+    for (const key of this.#reflector.store.keys()) this.context.deltaQueue.delete(this.scope.kind, key, this)
     return ended
   }
 
   protected upsert(object: Ingested): void {
-    this.context.deltaQueue.put(this.scope.kind, object, this)
+    this.context.deltaQueue.upsert(this.scope.kind, object, this)
   }
 
   protected delete(key: string): void {
-    this.context.deltaQueue.drop(this.scope.kind, key, this)
+    this.context.deltaQueue.delete(this.scope.kind, key, this)
   }
 
   protected synced(): void {
     this.#state = 'synced'
-    this.context.moved(this)
+    this.context.stateChanged(this)
   }
 
-  #troubled(trouble: Trouble | undefined): void {
+  #failureChanged(trouble: ReflectorFailure | undefined): void {
     this.#trouble = trouble
-    if (this.#state !== 'synced') this.#state = trouble?.error.status === 403 ? 'refused' : 'starting'
-    this.context.moved(this)
+    if (this.#state !== 'synced') this.#state = trouble?.error.status === 403 ? 'forbidden' : 'starting'
+    this.context.stateChanged(this)
   }
 }
 
 /**
- * All objects of a kind in a namespace, of which only some are wanted. Silent until it knows them all, so that it can
- * take over from feeds of single ones without a gap and without going back in time.
+ * Watches all objects of a kind in a namespace and delivers only the selected ones. Delivers nothing before its list is
+ * complete, so that it replaces informers of single objects without a gap and without going back in time.
  */
 export class ListInformer extends Informer {
-  /** Those who are wanted; see {@link subjectOf}. May shrink. */
+  /** The selected subjects, see `subjectOf`. May shrink. */
   readonly subjects: Set<string>
   readonly #subjectOf: (object: Ingested) => string | undefined
   readonly #ready: () => void
-  /** Subject of each object that was told, by key. */
-  readonly #told = new Map<string, string>()
+  /** Subject of each delivered object, by key. */
+  readonly #delivered = new Map<string, string>()
   #waiting: Map<string, Ingested> | undefined = new Map()
 
   constructor(
@@ -143,10 +143,10 @@ export class ListInformer extends Informer {
     this.#ready = ready
   }
 
-  /** Those who are not wanted any more are gone. */
+  /** Deletes the objects of all other subjects. */
   keepOnly(subjects: ReadonlySet<string>): void {
     for (const subject of this.subjects) if (!subjects.has(subject)) this.subjects.delete(subject)
-    for (const [key, subject] of this.#told) if (!this.subjects.has(subject)) this.#forget(key)
+    for (const [key, subject] of this.#delivered) if (!this.subjects.has(subject)) this.#forget(key)
   }
 
   protected override upsert(object: Ingested): void {
@@ -154,7 +154,7 @@ export class ListInformer extends Informer {
     if (subject === undefined || !this.subjects.has(subject)) this.delete(object.key)
     else if (this.#waiting !== undefined) this.#waiting.set(object.key, object)
     else {
-      this.#told.set(object.key, subject)
+      this.#delivered.set(object.key, subject)
       super.upsert(object)
     }
   }
@@ -173,6 +173,6 @@ export class ListInformer extends Informer {
   }
 
   #forget(key: string): void {
-    if (this.#told.delete(key)) super.delete(key)
+    if (this.#delivered.delete(key)) super.delete(key)
   }
 }

@@ -1,12 +1,11 @@
-/** JSON of one object, from a list or an event, as it is handed on. */
+/** Parses and checks the JSON of one object from a list or a watch event. */
 import { isUtf8 } from 'node:buffer'
 import { apiVersionOf } from '../../api/kinds.ts'
 import { ApiError } from './api-error.ts'
 import type { ApiKind, Resource } from './resources.ts'
 
 /**
- * One version of an object. Versions are compared for equality and never for order: their form is the server's own
- * affair.
+ * One version of an object. Versions are opaque: they are compared for equality, never for order.
  */
 export interface Version {
   readonly uid: string
@@ -14,7 +13,7 @@ export interface Version {
 }
 
 export interface Ingested extends Version {
-  /** `namespace/name`; `/name` in no namespace. */
+  /** `namespace/name`; `/name` for cluster-scoped objects. */
   readonly key: string
   readonly raw: RawObject
 }
@@ -37,13 +36,13 @@ export interface RawMetadata {
 
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration'
 
-/** @throws {ApiError} when it is none */
+/** @throws {ApiError} when the bytes are not JSON */
 export function parseJson(bytes: Buffer): unknown {
   if (!isUtf8(bytes)) throw new ApiError(200, 'BadAnswer', 'the answer is not UTF-8')
   try {
     return JSON.parse(bytes.utf8Slice(0, bytes.length))
   } catch {
-    // The parser's own message may show a piece of a Secret.
+    // The parser's own message may quote a part of a Secret.
     throw new ApiError(200, 'BadAnswer', 'the answer is not JSON')
   }
 }
@@ -51,33 +50,33 @@ export function parseJson(bytes: Buffer): unknown {
 type JsonObject = Record<string, unknown>
 
 /**
- * Gives an object its identity and takes away what nobody reads: `managedFields` and the copy that `kubectl apply`
- * keeps are often the larger part. Changes `value`.
+ * Checks an object's identity and removes unused parts: `managedFields` and the copy kept by `kubectl apply` are often
+ * the larger part. Modifies `value`.
  *
- * @param resource of the kind: items of a list do not say their version
- * @param within what was asked for; none = everywhere
- * @throws {ApiError} when it is not an object as an API server must send it
+ * @param resource of the kind: items of a list carry no apiVersion and kind
+ * @param within the requested namespace; absent = all
+ * @throws {ApiError} when the value violates the API's contract
  */
 export function ingest(value: unknown, kind: ApiKind, resource: Resource, within?: string): Ingested {
   const apiVersion = apiVersionOf(resource)
   const { namespaced } = resource
-  if (!isFields(value) || !isFields(value.metadata)) throw notAnObject(kind, 'it has no metadata')
+  if (!isJsonObject(value) || !isJsonObject(value.metadata)) throw notAnObject(kind, 'it has no metadata')
   const { metadata } = value
   const { name, uid, resourceVersion } = metadata
   const namespace = namespaced ? metadata.namespace : ''
-  // A slash would make the key read as that of another object.
+  // A slash would make the key equal to that of another object.
   if (!isSegment(name)) throw notAnObject(kind, 'it has no name')
   if (typeof namespace !== 'string' || (namespaced && !isSegment(namespace)))
     throw notAnObject(kind, 'it has no namespace')
   if (within !== undefined && namespace !== within)
-    throw notAnObject(kind, 'it is in another namespace than was asked for')
+    throw notAnObject(kind, 'it is from a namespace that was not requested')
   if (typeof resourceVersion !== 'string' || resourceVersion === '' || typeof uid !== 'string')
     throw notAnObject(kind, 'it has no version')
   const itsKind = value.kind ?? kind
   if (itsKind !== kind || (value.apiVersion ?? apiVersion) !== apiVersion)
     throw notAnObject(kind, 'it is of another kind or version')
   delete metadata.managedFields
-  if (isFields(metadata.annotations)) delete metadata.annotations[LAST_APPLIED]
+  if (isJsonObject(metadata.annotations)) delete metadata.annotations[LAST_APPLIED]
   metadata.namespace = namespace
   value.apiVersion = apiVersion
   value.kind = kind
@@ -89,23 +88,23 @@ export interface WatchEvent {
   readonly object: unknown
 }
 
-/** @throws {ApiError} when it is none */
+/** @throws {ApiError} when the line is not a watch event */
 export function parseEvent(line: Buffer): WatchEvent {
   const event = parseJson(line)
-  if (!isFields(event) || typeof event.type !== 'string')
+  if (!isJsonObject(event) || typeof event.type !== 'string')
     throw new ApiError(200, 'BadAnswer', 'a line of the watch is not an event')
   return { type: event.type, object: event.object }
 }
 
-/** Of a BOOKMARK, which has nothing else that may be used. */
+/** The fields of a BOOKMARK that may be used. */
 export function bookmarkOf(object: unknown): { readonly resourceVersion: string; readonly initialEventsEnd: boolean } {
-  const metadata = isFields(object) && isFields(object.metadata) ? object.metadata : {}
+  const metadata = isJsonObject(object) && isJsonObject(object.metadata) ? object.metadata : {}
   const { resourceVersion, annotations } = metadata
   if (typeof resourceVersion !== 'string' || resourceVersion === '')
     throw new ApiError(200, 'BadAnswer', 'a bookmark without a version')
   return {
     resourceVersion,
-    initialEventsEnd: isFields(annotations) && annotations['k8s.io/initial-events-end'] === 'true',
+    initialEventsEnd: isJsonObject(annotations) && annotations['k8s.io/initial-events-end'] === 'true',
   }
 }
 
@@ -113,7 +112,7 @@ function isSegment(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && !value.includes('/')
 }
 
-function isFields(value: unknown): value is JsonObject {
+function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 

@@ -1,20 +1,20 @@
-/** Credentials from a kubeconfig, with exec plugins, OIDC and certificates. For machines outside a cluster. */
+/** Credentials from a kubeconfig (exec plugins, OIDC, certificates), for use outside a cluster. */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { Access, Credentials } from './credentials.ts'
 
 export interface KubeConfigOptions {
-  /** None = `KUBECONFIG`, then `~/.kube/config`. */
+  /** Default: `KUBECONFIG`, then `~/.kube/config`. */
   readonly file?: string
-  /** None = the file's current one. */
+  /** Default: the file's current context. */
   readonly context?: string
   readonly time: TimerClock
 }
 
-/** Tokens of plugins are cached by their own expiry; this bounds how often certificates in files are looked at. */
+/** Interval at which certificate files are read again. Tokens of plugins are cached until they expire. */
 const REREAD: Milliseconds = 60_000
 
-/** A plugin that waits for a person is not waited for. */
-const LONGEST: Milliseconds = 60_000
+/** Bounds a plugin that waits for user input. */
+const SIGN_IN_TIMEOUT: Milliseconds = 60_000
 
 type Loaded = InstanceType<typeof import('@kubernetes/client-node')['KubeConfig']>
 
@@ -29,7 +29,7 @@ export class KubeConfigCredentials implements Credentials {
     this.#options = options
   }
 
-  /** Namespace of the context; undefined where it names none. */
+  /** Namespace of the context, if it names one. */
   async namespace(): Promise<string | undefined> {
     const config = await this.#load()
     return config.getContextObject(config.getCurrentContext())?.namespace
@@ -38,20 +38,20 @@ export class KubeConfigCredentials implements Credentials {
   access(): Promise<Access> {
     if (this.#access !== undefined && this.#options.time.monotonic() - this.#askedAt < REREAD)
       return Promise.resolve(this.#access)
-    this.#asking ??= within(this.#ask(), LONGEST, this.#options.time).finally(() => {
+    this.#asking ??= within(this.#resolve(), SIGN_IN_TIMEOUT, this.#options.time).finally(() => {
       this.#asking = undefined
     })
     return this.#asking
   }
 
-  refused(access: Access): void {
+  unauthorized(access: Access): void {
     if (access !== this.#access) return
-    // Read anew, so that a plugin is asked again although what it gave has not expired.
+    // Load again, so that a plugin is called although its last credentials have not expired.
     this.#loaded = undefined
     this.#askedAt = Number.NEGATIVE_INFINITY
   }
 
-  async #ask(): Promise<Access> {
+  async #resolve(): Promise<Access> {
     try {
       const fresh = await read(await this.#load())
       this.#askedAt = this.#options.time.monotonic()
@@ -64,7 +64,7 @@ export class KubeConfigCredentials implements Credentials {
 
   async #load(): Promise<Loaded> {
     if (this.#loaded !== undefined) return this.#loaded
-    // A second and 80 MB: only here, where nobody serves a cluster's traffic.
+    // The import costs a second and 80 MB, which is acceptable only outside a cluster.
     const { KubeConfig } = await import('@kubernetes/client-node')
     const { file, context } = this.#options
     const config = new KubeConfig()
@@ -84,7 +84,7 @@ async function read(config: Loaded): Promise<Access> {
     )
   if (cluster.proxyUrl !== undefined && !cluster.proxyUrl.startsWith('http'))
     throw new Error(
-      `the proxy ${cluster.proxyUrl} of the kubeconfig is of a kind that is not supported; use an HTTP one`,
+      `the proxy ${cluster.proxyUrl} of the kubeconfig is of a kind that is not supported; use an HTTP proxy`,
     )
   const plainText = cluster.server.startsWith('http:')
   const options: Parameters<Loaded['applyToHTTPSOptions']>[0] = {}
@@ -121,7 +121,7 @@ function lowerCased(headers: unknown): Record<string, string> {
 async function within<T>(answer: Promise<T>, longest: Milliseconds, time: Pick<TimerClock, 'after'>): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>()
   const cancel = time.after(longest, () =>
-    reject(new Error(`the kubeconfig's way to sign in took over ${longest / 1_000} s`)),
+    reject(new Error(`authentication by the kubeconfig took over ${longest / 1_000} s`)),
   )
   try {
     return await Promise.race([answer, late])

@@ -1,165 +1,177 @@
-/** Resources from an API server: what Headgate's own kinds say, and of the others only what those refer to. */
+/** Reads resources from an API server: all objects of Headgate's kinds, and the objects they refer to. */
 
 import { isUrgent, KINDS, type Kind, type KindTable, referredKind } from '../../api/kinds.ts'
 import { isLabel, isSubdomain } from '../../api/metadata.ts'
 import type { Random, TimerClock } from '../../lib/clock.ts'
 import type { ReadTrackingSource } from '../checkpoint/checkpointed-source.ts'
 import type { Interest, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
-import type { Lister } from './client.ts'
+import type { ListWatcher } from './client.ts'
 import { DeltaQueue } from './delta-queue.ts'
 import { Informer, type InformerContext } from './informer.ts'
 import { clusterProblems } from './problems.ts'
 import { ReferencedInformers } from './referenced-informers.ts'
-import type { Pacing } from './reflector-options.ts'
+import type { ReflectorTimings } from './reflector-options.ts'
 
 export interface KubernetesOptions {
-  /** Not closed by the source: others use it, too. */
-  readonly client: Lister
-  /** Of the API server, for messages. */
+  /** Shared, and therefore not closed by the source. */
+  readonly client: ListWatcher
+  /** Address of the API server, for messages. */
   readonly server: string
-  /** Only these; none or empty = all. */
+  /** Namespaces to read; absent or empty = all. */
   readonly namespaces?: readonly string[]
-  /** Whether Ingresses are read, too. Default no. */
+  /** Whether Ingresses are read. Default: no. */
   readonly ingresses?: boolean
   readonly random: Random
   readonly time: TimerClock
-  /** A receiver of events has thrown. */
-  readonly failed: (error: unknown) => void
-  /** Objects of a kind in a namespace from which on one watch for all of them is used. Default 50. */
-  readonly singles?: number
-  /** Services from which on there is one watch for all of them, and one for their slices. Default 25. */
-  readonly services?: number
-  readonly pacing?: Partial<Pacing>
-  /** See `Reflector`. Default no. */
+  /** The handler has thrown. */
+  readonly handlerFailed: (error: unknown) => void
+  /** Referenced objects per kind and namespace from which one common watch is used. Default: 50. */
+  readonly maxSingleWatches?: number
+  /** Referenced Services from which one common watch is used for them, and one for their slices. Default: 25. */
+  readonly maxServiceWatches?: number
+  readonly pacing?: Partial<ReflectorTimings>
+  /** See `ReflectorOptions`. Default: no. */
   readonly watchList?: boolean
-  /** Default the table of kinds. */
+  /** Default: the table of kinds. */
   readonly table?: KindTable
 }
 
-const SINGLES = 50
-const SERVICES = 25
+const MAX_SINGLE_WATCHES = 50
+const MAX_SERVICE_WATCHES = 25
 
 export class KubernetesSource implements ReadTrackingSource {
   readonly #options: KubernetesOptions
-  readonly #only: ReadonlySet<string>
+  readonly #namespaces: ReadonlySet<string>
   readonly #deltaQueue: DeltaQueue
   readonly #context: InformerContext
-  readonly #own: Informer[] = []
+  readonly #alwaysRead: Informer[] = []
   /** By kind and namespace. */
-  readonly #subjects = new Map<string, ReferencedInformers>()
-  readonly #ending = new Set<Promise<void>>()
-  /** Of kinds that are read as a whole once something refers to them. */
+  readonly #referenced = new Map<string, ReferencedInformers>()
+  readonly #stopping = new Set<Promise<void>>()
+  /** Informers of kinds that are read completely once an object of them is referenced. */
   readonly #collections = new Map<string, Informer>()
   readonly #table: KindTable
   #interest: Interest | undefined
-  /** All own kinds were told for the first time: whatever they refer to is known, and how best to read it. */
-  #settled = false
+  /** All kinds that are always read have been delivered, so the references are complete. */
+  #alwaysReadSynced = false
   #handler: SourceHandler | undefined
-  #told: readonly SourceProblem[] = []
-  #cancelLook: (() => void) | undefined
+  #reportedProblems: readonly SourceProblem[] = []
+  #cancelReview: (() => void) | undefined
   #synced = false
   #stopped = false
 
   constructor(options: KubernetesOptions) {
     this.#options = options
     this.#table = options.table ?? KINDS
-    this.#only = new Set(options.namespaces)
+    this.#namespaces = new Set(options.namespaces)
     const events = {
       changed: (events: Parameters<SourceHandler['changed']>[0]) => this.#handler?.changed(events),
-      empty: () => this.#lookSoon(),
-      failed: options.failed,
+      drained: () => this.#scheduleReview(),
+      handlerFailed: options.handlerFailed,
     }
     this.#deltaQueue = new DeltaQueue(events, options.time, options.table)
-    const { client, random, time, pacing = {}, watchList = false, failed } = options
-    const moved = (feed: Informer): void => this.#moved(feed)
+    const { client, random, time, pacing = {}, watchList = false, handlerFailed } = options
+    const stateChanged = (informer: Informer): void => this.#informerChanged(informer)
     const table = this.#table
-    this.#context = { client, deltaQueue: this.#deltaQueue, random, time, pacing, watchList, table, moved, failed }
+    this.#context = {
+      client,
+      deltaQueue: this.#deltaQueue,
+      random,
+      time,
+      pacing,
+      watchList,
+      table,
+      stateChanged,
+      handlerFailed,
+    }
   }
 
   start(handler: SourceHandler): void {
     if (this.#handler !== undefined) throw new TypeError('a source is started once')
     this.#handler = handler
-    const places = this.#only.size === 0 ? [undefined] : [...this.#only].sort()
+    const places = this.#namespaces.size === 0 ? [undefined] : [...this.#namespaces].sort()
     for (const [kind, row] of Object.entries(this.#table)) {
       if (row.read !== 'always' || (kind === 'Ingress' && this.#options.ingresses !== true)) continue
       for (const namespace of row.namespaced ? places : [undefined])
-        this.#own.push(this.#feed(kind as Kind, namespace === undefined ? {} : { namespace }))
+        this.#alwaysRead.push(this.#startInformer(kind as Kind, namespace === undefined ? {} : { namespace }))
     }
-    this.#lookSoon()
+    this.#scheduleReview()
   }
 
   interest(interest: Interest): void {
     this.#interest = interest
-    if (this.#settled && !this.#stopped) this.#meet(interest)
+    if (this.#alwaysReadSynced && !this.#stopped) this.#applyInterest(interest)
   }
 
-  knows(kind: Kind, key: string, subject: string): boolean {
-    if (this.#deltaQueue.holds(kind, key)) return false
+  hasSynced(kind: Kind, key: string, subject: string): boolean {
+    if (this.#deltaQueue.has(kind, key)) return false
     const namespace = key.slice(0, key.indexOf('/'))
-    const own = this.#own.filter(({ scope }) => scope.kind === kind && (scope.namespace ?? namespace) === namespace)
+    const own = this.#alwaysRead.filter(
+      ({ scope }) => scope.kind === kind && (scope.namespace ?? namespace) === namespace,
+    )
     if (own.length > 0) return own.every(({ state }) => state === 'synced')
     if (this.#table[kind]?.read === 'collection') return (this.#collections.get(kind)?.state ?? 'synced') === 'synced'
-    if (!this.#settled) return false
-    const whole = this.#subjects.get(`${kind} `)
-    if (whole !== undefined) return whole.knows(`${namespace}/${subject}`)
-    return this.#subjects.get(`${kind} ${namespace}`)?.knows(subject) ?? true
+    if (!this.#alwaysReadSynced) return false
+    const whole = this.#referenced.get(`${kind} `)
+    if (whole !== undefined) return whole.hasSynced(`${namespace}/${subject}`)
+    return this.#referenced.get(`${kind} ${namespace}`)?.hasSynced(subject) ?? true
   }
 
   async stop(): Promise<void> {
     this.#stopped = true
-    this.#cancelLook?.()
+    this.#cancelReview?.()
     this.#deltaQueue.close()
-    for (const subjects of this.#subjects.values()) subjects.stop()
-    await Promise.all([...this.#feeds()].map((feed) => feed.stop()))
-    await Promise.all(this.#ending)
+    for (const subjects of this.#referenced.values()) subjects.stop()
+    await Promise.all([...this.#informers()].map((informer) => informer.stop()))
+    await Promise.all(this.#stopping)
   }
 
-  /** Objects of a cluster stand nowhere that a person could open. */
+  /** Objects of a cluster have no file location. */
   locate(): SourceLocation | undefined {
     return undefined
   }
 
-  #feed(kind: Kind, scope: { readonly namespace?: string }): Informer {
-    const feed = new Informer({ kind, ...scope }, this.#context)
-    feed.start()
-    return feed
+  #startInformer(kind: Kind, scope: { readonly namespace?: string }): Informer {
+    const informer = new Informer({ kind, ...scope }, this.#context)
+    informer.start()
+    return informer
   }
 
-  *#feeds(): Generator<Informer> {
-    yield* this.#own
+  *#informers(): Generator<Informer> {
+    yield* this.#alwaysRead
     yield* this.#collections.values()
-    for (const subjects of this.#subjects.values()) yield* subjects.feeds()
+    for (const subjects of this.#referenced.values()) yield* subjects.informers()
   }
 
-  #meet(interest: Interest): void {
+  #applyInterest(interest: Interest): void {
     const wanted = new Map<string, Map<string, Set<string>>>()
     for (const [kind, row] of Object.entries(this.#table)) {
       const keys = interest.get(referredKind(kind, row)) ?? []
-      if (row.read === 'collection') this.#meetCollection(kind as Kind, interest.get(kind)?.size ?? 0)
-      else if (row.read !== 'always') this.#group(kind as Kind, keys, wanted)
+      if (row.read === 'collection') this.#applyCollectionInterest(kind as Kind, interest.get(kind)?.size ?? 0)
+      else if (row.read !== 'always') this.#groupByNamespace(kind as Kind, keys, wanted)
     }
     const none: ReadonlySet<string> = new Set()
-    for (const [place, subjects] of this.#subjects) {
+    for (const [place, subjects] of this.#referenced) {
       const [kind = '', namespace = ''] = place.split(' ')
-      if (wanted.get(kind)?.has(namespace) !== true) subjects.want(none)
+      if (wanted.get(kind)?.has(namespace) !== true) subjects.setSubjects(none)
     }
     for (const [kind, places] of wanted)
-      for (const [namespace, names] of places) this.#subjectsOf(kind as Kind, namespace).want(names)
-    this.#lookSoon()
+      for (const [namespace, names] of places) this.#referencedIn(kind as Kind, namespace).setSubjects(names)
+    this.#scheduleReview()
   }
 
-  #group(kind: Kind, keys: Iterable<string>, wanted: Map<string, Map<string, Set<string>>>): void {
+  #groupByNamespace(kind: Kind, keys: Iterable<string>, wanted: Map<string, Map<string, Set<string>>>): void {
     const places = new Map<string, Set<string>>()
     wanted.set(kind, places)
-    const wide = this.#only.size === 0 && this.#mayBeWide(kind)
+    const wide = this.#namespaces.size === 0 && this.#canWatchCluster(kind)
     for (const key of keys) {
       const slash = key.indexOf('/')
       const namespace = key.slice(0, slash)
       const name = key.slice(slash + 1)
-      // It becomes part of a selector: no object has any other name, and one that cannot be read would hold up the
+      // The name becomes part of a selector. An invalid name matches no object, and waiting for it would block the
       // start.
       if (!isLabel(namespace) || !isSubdomain(name)) continue
-      if (this.#only.size > 0 && !this.#only.has(namespace)) continue
+      if (this.#namespaces.size > 0 && !this.#namespaces.has(namespace)) continue
       const place = wide ? '' : namespace
       const subject = wide ? key : name
       const subjects = places.get(place)
@@ -168,95 +180,95 @@ export class KubernetesSource implements ReadTrackingSource {
     }
   }
 
-  #subjectsOf(kind: Kind, namespace: string): ReferencedInformers {
+  #referencedIn(kind: Kind, namespace: string): ReferencedInformers {
     const place = `${kind} ${namespace}`
-    let subjects = this.#subjects.get(place)
+    let subjects = this.#referenced.get(place)
     if (subjects === undefined) {
-      const { singles = SINGLES, services = SERVICES } = this.#options
-      const limit = this.#mayBeWide(kind) ? services : singles
+      const { maxSingleWatches: singles = MAX_SINGLE_WATCHES, maxServiceWatches: services = MAX_SERVICE_WATCHES } =
+        this.#options
+      const limit = this.#canWatchCluster(kind) ? services : singles
       const scope = namespace === '' ? { kind, limit } : { kind, namespace, limit }
-      subjects = new ReferencedInformers(scope, this.#context, (ended) => this.#remember(ended))
-      this.#subjects.set(place, subjects)
+      subjects = new ReferencedInformers(scope, this.#context, (ended) => this.#awaitStop(ended))
+      this.#referenced.set(place, subjects)
     }
     return subjects
   }
 
   /**
-   * Whether a watch of the whole cluster may be used; Secrets of namespaces that nothing refers to are none of our
-   * business.
+   * Whether a cluster-wide watch may be used. Kinds with contents (Secrets) are read in referenced namespaces only.
    */
-  #mayBeWide(kind: Kind): boolean {
+  #canWatchCluster(kind: Kind): boolean {
     return isUrgent(kind, this.#table) && this.#table[kind]?.payload === undefined
   }
 
-  /** All, since a namespace is small, and the one that a label admits may not be named anywhere. */
-  #meetCollection(kind: Kind, needed: number): void {
-    const feed = this.#collections.get(kind)
-    if (needed > 0 && feed === undefined) this.#collections.set(kind, this.#feed(kind, {}))
-    else if (needed === 0 && feed !== undefined) {
+  /** Reads all objects: they are small, and an object admitted by its labels need not be named anywhere. */
+  #applyCollectionInterest(kind: Kind, needed: number): void {
+    const informer = this.#collections.get(kind)
+    if (needed > 0 && informer === undefined) this.#collections.set(kind, this.#startInformer(kind, {}))
+    else if (needed === 0 && informer !== undefined) {
       this.#collections.delete(kind)
-      this.#remember(feed.retire())
+      this.#awaitStop(informer.stopAndDelete())
     }
   }
 
-  #remember(ended: Promise<void>): void {
-    this.#ending.add(ended)
-    void ended.finally(() => this.#ending.delete(ended))
+  #awaitStop(ended: Promise<void>): void {
+    this.#stopping.add(ended)
+    void ended.finally(() => this.#stopping.delete(ended))
   }
 
-  #moved(feed: Informer): void {
-    const { kind, namespace = '' } = feed.scope
-    const subjects = this.#subjects.get(`${kind} ${namespace}`) ?? this.#subjects.get(`${kind} `)
-    subjects?.moved(feed)
-    // One that got through means that all can; a refusal has got through, too.
-    if (feed.trouble === undefined || feed.trouble.error.status !== 0)
-      for (const other of this.#feeds()) if (other !== feed) other.hurry()
-    this.#lookSoon()
+  #informerChanged(informer: Informer): void {
+    const { kind, namespace = '' } = informer.scope
+    const subjects = this.#referenced.get(`${kind} ${namespace}`) ?? this.#referenced.get(`${kind} `)
+    subjects?.stateChanged(informer)
+    // One response, even an error, shows that the server is available again for all informers.
+    if (informer.failure === undefined || informer.failure.error.status !== 0)
+      for (const other of this.#informers()) if (other !== informer) other.retryNow()
+    this.#scheduleReview()
   }
 
-  #lookSoon(): void {
+  #scheduleReview(): void {
     if (this.#stopped) return
-    this.#cancelLook ??= this.#options.time.nextTurn(() => {
-      this.#cancelLook = undefined
-      this.#settle()
-      this.#tellProblems()
-      this.#tellSynced()
+    this.#cancelReview ??= this.#options.time.nextTurn(() => {
+      this.#cancelReview = undefined
+      this.#startReferenced()
+      this.#reportProblems()
+      this.#reportSynced()
     })
   }
 
-  /** To begin with what the first of many Routes refer to would be to read it one by one. */
-  #settle(): void {
-    if (this.#settled || this.#deltaQueue.size > 0) return
-    if (this.#own.some((feed) => feed.state === 'starting' && feed.trouble === undefined)) return
-    this.#settled = true
-    if (this.#interest !== undefined) this.#meet(this.#interest)
+  /** Waits for all Routes before it reads references: otherwise the first ones would be read by single watches. */
+  #startReferenced(): void {
+    if (this.#alwaysReadSynced || this.#deltaQueue.size > 0) return
+    if (this.#alwaysRead.some((informer) => informer.state === 'starting' && informer.failure === undefined)) return
+    this.#alwaysReadSynced = true
+    if (this.#interest !== undefined) this.#applyInterest(this.#interest)
   }
 
-  #tellProblems(): void {
-    const problems = clusterProblems(this.#feeds(), this.#options.server)
-    if (JSON.stringify(problems) === JSON.stringify(this.#told)) return
-    this.#told = problems
-    this.#tell((handler) => handler.problems(problems))
+  #reportProblems(): void {
+    const problems = clusterProblems(this.#informers(), this.#options.server)
+    if (JSON.stringify(problems) === JSON.stringify(this.#reportedProblems)) return
+    this.#reportedProblems = problems
+    this.#notify((handler) => handler.problems(problems))
   }
 
   /**
-   * When all there is was told, but for what we may not read. Without any Route every request would be answered with
-   * 404, which would be wrong: then it is not said.
+   * Reports the sync once all readable objects have been delivered. While Routes cannot be read it is withheld, since
+   * every request would be answered with 404.
    */
-  #tellSynced(): void {
-    if (this.#synced || this.#stopped || !this.#settled || this.#deltaQueue.size > 0) return
-    if (!this.#own.some((feed) => feed.scope.kind === 'Route' && feed.state === 'synced')) return
-    for (const feed of this.#feeds()) if (feed.state === 'starting') return
+  #reportSynced(): void {
+    if (this.#synced || this.#stopped || !this.#alwaysReadSynced || this.#deltaQueue.size > 0) return
+    if (!this.#alwaysRead.some((informer) => informer.scope.kind === 'Route' && informer.state === 'synced')) return
+    for (const informer of this.#informers()) if (informer.state === 'starting') return
     this.#synced = true
-    this.#tell((handler) => handler.synced())
+    this.#notify((handler) => handler.synced())
   }
 
-  #tell(call: (handler: SourceHandler) => void): void {
+  #notify(call: (handler: SourceHandler) => void): void {
     if (this.#stopped || this.#handler === undefined) return
     try {
       call(this.#handler)
     } catch (error) {
-      this.#options.failed(error)
+      this.#options.handlerFailed(error)
     }
   }
 }

@@ -1,4 +1,4 @@
-/** Cuts a stream of bytes into lines at 0x0A and nothing else: U+2028 and U+0085 may stand inside JSON strings. */
+/** Splits a byte stream into lines at 0x0A only: U+2028 and U+0085 may occur inside JSON strings. */
 import { ApiError } from './api-error.ts'
 
 const NEWLINE = 0x0a
@@ -11,14 +11,14 @@ export class LineSplitter {
 
   /**
    * @param limit bytes of one line
-   * @param line gets each without its end; empty lines are left out
+   * @param line receives each line without its terminator; empty lines are skipped
    */
   constructor(limit: number, line: (line: Buffer) => void) {
     this.#limit = limit
     this.#line = line
   }
 
-  /** Bytes of a line whose end has not come. */
+  /** Buffered bytes of an incomplete line. */
   get pending(): number {
     return this.#length
   }
@@ -39,7 +39,7 @@ export class LineSplitter {
     }
     if (start === chunk.length) return
     this.#grow(chunk.length - start)
-    // The chunk may be a view of a larger buffer that would be kept alive by a slow line.
+    // Copied: the chunk may be a view that would keep a larger buffer alive.
     this.#parts.push(Buffer.from(chunk.subarray(start)))
   }
 

@@ -1,14 +1,13 @@
 /**
- * Reads a Kubernetes List as it arrives and hands on every item as soon as it is complete. A list of 5,000 objects from
- * the API server's cache cannot be asked for in pages, and parsed whole it would hold up the thread for a tenth of a
- * second.
+ * Parses a Kubernetes List incrementally and emits every item as soon as it is complete. A list from the API server's
+ * cache cannot be paginated, and parsing 5,000 objects at once would block the thread for a tenth of a second.
  */
 import { ApiError } from './api-error.ts'
 
 export interface ListMetadata {
-  /** Of the whole list; watches begin here. */
+  /** Version of the whole list, where the watch begins. */
   readonly resourceVersion: string
-  /** For the next page; empty at the end. */
+  /** Token of the next page; empty at the end. */
   readonly continue: string
 }
 
@@ -20,10 +19,10 @@ const CLOSE_BRACKET = 0x5d
 const OPEN_BRACE = 0x7b
 const CLOSE_BRACE = 0x7d
 
-/** What is not an item is small. */
+/** Bytes of the List besides its items. */
 const MAX_OTHER = 65_536
 
-/** Depth of the members of an item, counted from the List. */
+/** Nesting depth of the members of an item, counted from the List. */
 const ITEM_DEPTH = 3
 
 export class ListReader {
@@ -39,13 +38,13 @@ export class ListReader {
   #other = ''
   #parts: Buffer[] = []
   #length = 0
-  /** Where what is being collected begins in this piece. */
+  /** Start of the part being collected, within the current chunk. */
   #from = 0
   #over = false
 
   /**
    * @param limit bytes of one item
-   * @param item gets its JSON, not yet parsed
+   * @param item receives the item's JSON, unparsed
    */
   constructor(limit: number, item: (json: Buffer) => void) {
     this.#limit = limit
@@ -53,9 +52,9 @@ export class ListReader {
   }
 
   /**
-   * Only brackets and strings are looked at; that the rest is JSON is for those to find out who parse it.
+   * Scans brackets and strings only; the parser of the items validates the rest.
    *
-   * @throws {ApiError} when it cannot be a List
+   * @throws {ApiError} when the text is not a List
    */
   push(chunk: Buffer): void {
     this.#from = 0
@@ -68,7 +67,7 @@ export class ListReader {
       }
       const byte = chunk[i]!
       if (byte === QUOTE) this.#inString = true
-      // Braces and brackets have these bits in common, and nothing else that JSON has outside of strings.
+      // Braces and brackets share these bits with no other byte of JSON outside of strings.
       else if ((byte & 0x59) === 0x59) this.#structure(chunk, i, byte)
       else if (byte === COMMA && this.#inItems && this.#depth === 2) {
         this.#betweenItems(chunk, this.#from, i)
@@ -82,7 +81,7 @@ export class ListReader {
     else this.#betweenItems(chunk, this.#from, length)
   }
 
-  /** @returns where to go on: behind the string, or at the end of what there is */
+  /** @returns the index after the string, or the end of the chunk */
   #skipString(chunk: Buffer, from: number): number {
     const { length } = chunk
     let i = this.#escaped ? from + 1 : from
@@ -95,7 +94,7 @@ export class ListReader {
       }
       i += byte === BACKSLASH ? 2 : 1
     }
-    // The escaped character is in the next piece.
+    // The escaped character is in the next chunk.
     this.#escaped = i > length
     return length
   }
@@ -125,7 +124,7 @@ export class ListReader {
     }
   }
 
-  /** @throws {ApiError} when the List was not complete */
+  /** @throws {ApiError} when the List is incomplete */
   end(): ListMetadata {
     if (!this.#over || this.#depth !== 0) throw notAList('it is cut off')
     let list: { items?: unknown; metadata?: { resourceVersion?: unknown; continue?: unknown } | null }
@@ -134,7 +133,7 @@ export class ListReader {
     } catch {
       throw notAList('it is not JSON')
     }
-    // No items may be written as null.
+    // An empty list may be encoded as null.
     if (list.items === undefined) throw notAList('it has no items')
     const { resourceVersion, continue: next = '' } = list.metadata ?? {}
     if (typeof resourceVersion !== 'string' || resourceVersion === '' || typeof next !== 'string')
@@ -143,7 +142,7 @@ export class ListReader {
   }
 
   #addOther(chunk: Buffer, from: number, to: number): void {
-    // Bytes as characters: a chunk may end inside one. Nothing here is shown to a person.
+    // Decoded as Latin-1, since a chunk may end within a UTF-8 character. This text is never displayed.
     this.#other += chunk.latin1Slice(from, to)
     if (this.#other.length > MAX_OTHER) throw notAList('there is too much beside its items')
   }
@@ -155,7 +154,7 @@ export class ListReader {
     return true
   }
 
-  /** Between two items stand a comma and white space; a number or text there is not an object. */
+  /** Only a comma and white space may separate items. */
   #betweenItems(chunk: Buffer, from: number, to: number): void {
     for (let i = from; i < to; i++) if (chunk[i]! > 0x20) throw notAList('an item is not an object')
   }

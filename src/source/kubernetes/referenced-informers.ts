@@ -1,8 +1,8 @@
 /**
- * Of one kind, in one namespace or in all, those objects that something refers to: one by one, or by one watch where
- * they are many. Beside such a watch, new ones are again read one by one until there are many and enough time has
- * passed since the last list of all of them: whoever names ever new ones must neither have everything read all the
- * time, nor take the watches of others.
+ * Reads the referenced objects of one kind in one namespace or in all: by one watch each, or by one common watch when
+ * they are many. Objects referenced later again get single watches, until they are many and enough time has passed
+ * since the last common list. Ever new references therefore neither cause constant lists nor exhaust the watches of
+ * other namespaces.
  */
 
 import { KINDS, type Kind, type KindTable } from '../../api/kinds.ts'
@@ -13,157 +13,159 @@ import type { Ingested } from './ingest.ts'
 
 export interface ReferencedScope {
   readonly kind: Kind
-  /** None = all of them: subjects are then `namespace/name`, else names. */
+  /** Absent = all namespaces: subjects are then `namespace/name`, otherwise names. */
   readonly namespace?: string
-  /** So many are too many to be watched one by one. */
+  /** Number of objects from which one common watch is used. */
   readonly limit: number
 }
 
-/** Between the end of a list of all of them and the next: at least … */
-const LEAST_PAUSE: Milliseconds = 1_000
-/** … and so many times as long as it took, so that lists take a tenth of the time at most. */
-const PAUSE_FACTOR = 9
+/** Minimum interval between the end of a common list and the start of the next. */
+const MIN_LIST_INTERVAL: Milliseconds = 1_000
+/** The interval is also at least this multiple of the list's duration, so lists use a tenth of the time at most. */
+const LIST_INTERVAL_FACTOR = 9
 
 export class ReferencedInformers {
   readonly #scope: ReferencedScope
   readonly #context: InformerContext
   readonly #singles = new Map<string, Informer>()
-  /** For all subjects it was begun with. */
-  #wide: ListInformer | undefined
-  /** Will take over when it knows everything. */
-  #next: ListInformer | undefined
-  /** We may read single objects only: a choice of whoever wrote our role. */
-  #refused = false
-  #wanted: ReadonlySet<string> = new Set()
-  #widenedAt: Milliseconds = 0
-  /** No list of all of them before. */
-  #notBefore: Milliseconds = Number.NEGATIVE_INFINITY
-  #cancelWiden: (() => void) | undefined
-  readonly #ending: (ended: Promise<void>) => void
+  /** The common watch, for the subjects it was started with. */
+  #list: ListInformer | undefined
+  /** Replaces `#list` and single watches once it has synced. */
+  #nextList: ListInformer | undefined
+  /** The role permits single objects only. */
+  #listForbidden = false
+  #subjects: ReadonlySet<string> = new Set()
+  #listStartedAt: Milliseconds = 0
+  /** No common list starts before this. */
+  #nextListAllowedAt: Milliseconds = Number.NEGATIVE_INFINITY
+  #cancelListTimer: (() => void) | undefined
+  readonly #stopping: (ended: Promise<void>) => void
 
-  /** @param ending is told of every feed that comes to an end */
+  /** @param ending receives the promise of every informer that is being stopped */
   constructor(scope: ReferencedScope, context: InformerContext, ending: (ended: Promise<void>) => void) {
     this.#scope = scope
     this.#context = context
-    this.#ending = ending
+    this.#stopping = ending
   }
 
-  *feeds(): Generator<Informer> {
+  *informers(): Generator<Informer> {
     yield* this.#singles.values()
-    if (this.#wide !== undefined) yield this.#wide
-    if (this.#next !== undefined) yield this.#next
+    if (this.#list !== undefined) yield this.#list
+    if (this.#nextList !== undefined) yield this.#nextList
   }
 
-  /** @param subjects see the scope; of a Service for EndpointSlices */
-  want(subjects: ReadonlySet<string>): void {
-    this.#wanted = subjects
-    for (const [name, feed] of this.#singles) if (!subjects.has(name)) this.#endSingle(name, feed)
-    this.#wide?.keepOnly(subjects)
-    this.#next?.keepOnly(subjects)
-    if (this.#wide?.subjects.size === 0) this.#wide = this.#end(this.#wide)
-    if (this.#next?.subjects.size === 0) this.#next = this.#end(this.#next)
+  /** @param subjects the referenced objects, see the scope; for EndpointSlices, their Services */
+  setSubjects(subjects: ReadonlySet<string>): void {
+    this.#subjects = subjects
+    for (const [name, informer] of this.#singles) if (!subjects.has(name)) this.#stopSingle(name, informer)
+    this.#list?.keepOnly(subjects)
+    this.#nextList?.keepOnly(subjects)
+    if (this.#list?.subjects.size === 0) this.#list = this.#stopInformer(this.#list)
+    if (this.#nextList?.subjects.size === 0) this.#nextList = this.#stopInformer(this.#nextList)
     const missing = [...subjects].filter((name) => !this.#covers(name))
     const many = this.#singles.size + missing.length >= this.#scope.limit
-    if (this.#refused || !many) for (const name of missing) this.#single(name)
-    else if (this.#next === undefined && this.#mayWiden()) this.#widen(subjects)
-    else this.#singlesOfEach(missing)
+    if (this.#listForbidden || !many) for (const name of missing) this.#startSingle(name)
+    else if (this.#nextList === undefined && this.#mayStartList()) this.#startList(subjects)
+    else this.#startSinglesByNamespace(missing)
   }
 
-  /** Of each namespace some; the others wait for the next list. */
-  #singlesOfEach(missing: readonly string[]): void {
+  /** Starts single watches up to the limit per namespace; the other subjects wait for the next list. */
+  #startSinglesByNamespace(missing: readonly string[]): void {
     const counts = new Map<string, number>()
-    for (const name of this.#singles.keys()) counts.set(placeIn(name), (counts.get(placeIn(name)) ?? 0) + 1)
+    for (const name of this.#singles.keys()) counts.set(namespaceOf(name), (counts.get(namespaceOf(name)) ?? 0) + 1)
     for (const name of missing) {
-      const count = counts.get(placeIn(name)) ?? 0
+      const count = counts.get(namespaceOf(name)) ?? 0
       if (count >= this.#scope.limit) continue
-      counts.set(placeIn(name), count + 1)
-      this.#single(name)
+      counts.set(namespaceOf(name), count + 1)
+      this.#startSingle(name)
     }
   }
 
-  #mayWiden(): boolean {
-    const wait = this.#notBefore - this.#context.time.monotonic()
+  #mayStartList(): boolean {
+    const wait = this.#nextListAllowedAt - this.#context.time.monotonic()
     if (wait <= 0) return true
-    this.#cancelWiden ??= this.#context.time.after(wait, () => {
-      this.#cancelWiden = undefined
-      this.want(this.#wanted)
+    this.#cancelListTimer ??= this.#context.time.after(wait, () => {
+      this.#cancelListTimer = undefined
+      this.setSubjects(this.#subjects)
     })
     return false
   }
 
-  /** Begins no feed any more. */
+  /** No informer is started any more. */
   stop(): void {
-    this.#cancelWiden?.()
+    this.#cancelListTimer?.()
   }
 
-  /** A feed of these has moved. */
-  moved(feed: Informer): void {
-    if (feed !== this.#next || feed.state !== 'refused') return
-    this.#refused = true
-    this.#next = this.#end(this.#next)
-    this.want(this.#wanted)
+  /** Falls back to single watches when listing is forbidden. */
+  stateChanged(informer: Informer): void {
+    if (informer !== this.#nextList || informer.state !== 'forbidden') return
+    this.#listForbidden = true
+    this.#nextList = this.#stopInformer(this.#nextList)
+    this.setSubjects(this.#subjects)
   }
 
-  /** Whether all there is of a subject was told; of one that nobody asks for, nothing is. */
-  knows(name: string): boolean {
-    if (!this.#covers(name)) return !this.#wanted.has(name)
+  /** Whether the objects of a subject have been delivered; true for a subject that is not referenced. */
+  hasSynced(name: string): boolean {
+    if (!this.#covers(name)) return !this.#subjects.has(name)
     if (this.#singles.get(name)?.state === 'synced') return true
-    return this.#wide?.subjects.has(name) === true && this.#wide.state === 'synced'
+    return this.#list?.subjects.has(name) === true && this.#list.state === 'synced'
   }
 
   #covers(name: string): boolean {
-    return this.#singles.has(name) || this.#wide?.subjects.has(name) === true || this.#next?.subjects.has(name) === true
+    return (
+      this.#singles.has(name) || this.#list?.subjects.has(name) === true || this.#nextList?.subjects.has(name) === true
+    )
   }
 
-  #single(subject: string): void {
+  #startSingle(subject: string): void {
     const { kind, namespace } = this.#scope
     const slash = subject.indexOf('/')
-    const place = namespace ?? subject.slice(0, slash)
+    const home = namespace ?? subject.slice(0, slash)
     const label = labelOf(kind, this.#context.table)
     const selection = selectionOf(label, namespace === undefined ? subject.slice(slash + 1) : subject)
-    const feed = new Informer({ kind, namespace: place, selection }, this.#context)
-    this.#singles.set(subject, feed)
-    feed.start()
+    const informer = new Informer({ kind, namespace: home, selection }, this.#context)
+    this.#singles.set(subject, informer)
+    informer.start()
   }
 
-  #widen(subjects: ReadonlySet<string>): void {
+  #startList(subjects: ReadonlySet<string>): void {
     const { kind, namespace } = this.#scope
     const scope = { kind, ...(namespace !== undefined && { namespace }) }
     const named = subjectOf(labelOf(kind, this.#context.table), namespace)
-    const feed = new ListInformer(scope, this.#context, subjects, named, () => this.#takeOver(feed))
-    this.#next = feed
-    this.#widenedAt = this.#context.time.monotonic()
-    feed.start()
+    const informer = new ListInformer(scope, this.#context, subjects, named, () => this.#switchToList(informer))
+    this.#nextList = informer
+    this.#listStartedAt = this.#context.time.monotonic()
+    informer.start()
   }
 
-  #takeOver(feed: ListInformer): void {
-    if (feed !== this.#next) return
-    this.#next = undefined
+  #switchToList(informer: ListInformer): void {
+    if (informer !== this.#nextList) return
+    this.#nextList = undefined
     const now = this.#context.time.monotonic()
-    this.#notBefore = now + Math.max(LEAST_PAUSE, PAUSE_FACTOR * (now - this.#widenedAt))
-    if (this.#wide !== undefined) this.#end(this.#wide)
-    this.#wide = feed
-    for (const [name, single] of this.#singles) if (feed.subjects.has(name)) this.#endSingle(name, single)
-    // Others may have come meanwhile.
-    this.want(this.#wanted)
+    this.#nextListAllowedAt = now + Math.max(MIN_LIST_INTERVAL, LIST_INTERVAL_FACTOR * (now - this.#listStartedAt))
+    if (this.#list !== undefined) this.#stopInformer(this.#list)
+    this.#list = informer
+    for (const [name, single] of this.#singles) if (informer.subjects.has(name)) this.#stopSingle(name, single)
+    // Subjects may have been added meanwhile.
+    this.setSubjects(this.#subjects)
   }
 
-  #endSingle(name: string, feed: Informer): void {
+  #stopSingle(name: string, informer: Informer): void {
     this.#singles.delete(name)
-    this.#end(feed)
+    this.#stopInformer(informer)
   }
 
-  #end(feed: Informer): undefined {
-    this.#ending(feed.retire())
+  #stopInformer(informer: Informer): undefined {
+    this.#stopping(informer.stopAndDelete())
   }
 }
 
-/** The namespace of a subject that says it. */
-function placeIn(subject: string): string {
+/** The namespace of a subject of the form `namespace/name`. */
+function namespaceOf(subject: string): string {
   return subject.slice(0, subject.indexOf('/') + 1)
 }
 
-/** The label by which objects are selected; undefined where they are by name. */
+/** The label by which objects are selected; undefined for kinds selected by name. */
 function labelOf(kind: Kind, table: KindTable = KINDS): string | undefined {
   const read = table[kind]?.read
   return typeof read === 'object' ? read.label : undefined

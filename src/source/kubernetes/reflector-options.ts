@@ -1,80 +1,80 @@
-/** What a reflector is told, whom it tells, and how it takes its time. */
+/** Options, handler and timings of a reflector. */
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import type { ApiError } from './api-error.ts'
-import { BACK_OFF, type BackOffLimits } from './back-off.ts'
-import type { Lister, Selection } from './client.ts'
+import { type BackoffLimits, DEFAULT_BACKOFF } from './backoff.ts'
+import type { ListWatcher, Selection } from './client.ts'
 import type { Ingested } from './ingest.ts'
 import type { ApiKind, Resource } from './resources.ts'
 
-export interface Trouble {
+export interface ReflectorFailure {
   readonly verb: 'list' | 'watch'
   readonly error: ApiError
-  /** Attempts that have failed, this one among them, since an event came or a watch lived. */
+  /** Failed attempts, including this one, since the last event or healthy watch. */
   readonly failures: number
 }
 
-/** What it throws is caught and told to `failed`; nothing else comes of it. */
+/** Exceptions of its methods are caught and passed to `handlerFailed`. */
 export interface ReflectorHandler {
-  /** New, or another version. An object of the same name with another uid is deleted before. */
+  /** A new object, or a new version. An object of the same name with another uid is deleted first. */
   upsert(object: Ingested): void
   delete(key: string): void
-  /** Once: everything there was has been told. */
+  /** Called once, after the initial list has been delivered. */
   synced(): void
-  /** After every failed attempt; undefined when it is over. */
-  trouble(trouble: Trouble | undefined): void
-  failed(error: unknown): void
-  /** Asked while a list comes in: whether it is to wait. */
-  pause?(): Promise<void> | undefined
+  /** Called after every failed attempt, and with undefined on recovery. */
+  failureChanged(trouble: ReflectorFailure | undefined): void
+  handlerFailed(error: unknown): void
+  /** Called while a list arrives, which waits for the promise. */
+  backpressure?(): Promise<void> | undefined
 }
 
-export interface Pacing {
-  readonly backOff: BackOffLimits
-  /** Longest pause as long as nothing is known, or the kind is not served. */
-  readonly mostUnsynced: Milliseconds
-  /** Longest pause while nobody is there to be spared. */
-  readonly mostAway: Milliseconds
-  /** Objects in a page. */
-  readonly page: number
-  /** A watch is asked to last a random time between these. */
+export interface ReflectorTimings {
+  readonly backoff: BackoffLimits
+  /** Longest pause before the first sync, or while the kind is not served. */
+  readonly maxPauseUnsynced: Milliseconds
+  /** Longest pause while the server is unreachable. */
+  readonly maxPauseUnavailable: Milliseconds
+  /** Objects per page. */
+  readonly pageSize: number
+  /** Range of the random `timeoutSeconds` of a watch. */
   readonly watchSeconds: readonly [number, number]
-  /** Silence for so long after a watch should have ended means that nobody is there. */
+  /** Grace after a watch's timeout before it is aborted as dead. */
   readonly watchdog: Milliseconds
-  /** A watch of this length was no failure, so that the next pause is short again. */
-  readonly lived: Milliseconds
-  /** An orderly end before this is one to be suspicious of. */
-  readonly quick: Milliseconds
-  /** For what exists to come by a watch, before it is listed after all. */
-  readonly watchList: Milliseconds
+  /** A watch that lasted this long resets the backoff. */
+  readonly healthyAfter: Milliseconds
+  /** A regular end before this counts as a failure. */
+  readonly minWatchDuration: Milliseconds
+  /** Time for the initial events of a watch-list before the reflector falls back to a list. */
+  readonly watchListTimeout: Milliseconds
 }
 
-export const PACING: Pacing = {
-  backOff: BACK_OFF,
-  mostUnsynced: 10_000,
-  mostAway: 5_000,
-  page: 500,
+export const DEFAULT_TIMINGS: ReflectorTimings = {
+  backoff: DEFAULT_BACKOFF,
+  maxPauseUnsynced: 10_000,
+  maxPauseUnavailable: 5_000,
+  pageSize: 500,
   watchSeconds: [290, 580],
   watchdog: 15_000,
-  lived: 10_000,
-  quick: 1_000,
-  watchList: 10_000,
+  healthyAfter: 10_000,
+  minWatchDuration: 1_000,
+  watchListTimeout: 10_000,
 }
 
 export interface ReflectorOptions {
   readonly kind: ApiKind
-  /** Where it is; default as the table of kinds has it. */
+  /** Default: the row of the table of kinds. */
   readonly resource?: Resource
-  /** None = all of them. */
+  /** Absent = all namespaces. */
   readonly namespace?: string
   readonly selection?: Selection
-  readonly client: Lister
+  readonly client: ListWatcher
   readonly handler: ReflectorHandler
   readonly random: Random
   readonly time: TimerClock
-  readonly pacing?: Partial<Pacing>
-  /** Ask for what exists by a watch (Kubernetes 1.32 and later). */
+  readonly pacing?: Partial<ReflectorTimings>
+  /** Reads the initial objects by a watch-list (Kubernetes 1.32 and later). */
   readonly watchList?: boolean
-  /** Events do not wait for what comes in of other kinds. */
+  /** Events are processed before those of other kinds. */
   readonly urgent?: boolean
-  /** The first list is not to come from a cache, which may be behind. */
+  /** The first list reads the most recent version, not the server's cache, which may be stale. */
   readonly consistent?: boolean
 }

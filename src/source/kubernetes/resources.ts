@@ -1,21 +1,21 @@
-/** Where the API server keeps the objects of a kind. */
+/** API paths of the kinds. */
 import { apiVersionOf, KINDS, type Kind, type KindRow, type KindTable } from '../../api/kinds.ts'
 
-/** What can be asked of an API server: the kinds of resources, and what an installation reads of itself. */
+/** Kinds requested from an API server: the resources, and the Pods of the installation itself. */
 export type ApiKind = Kind | 'Pod'
 
-/** Its name at an API server. */
+/** Group, version and plural of a kind in the API. */
 export type Resource = Pick<KindRow, 'group' | 'version' | 'plural' | 'namespaced'>
 
-/** Pods are no resource: only the installation's own are looked at. */
+/** Pods are not a resource kind: only the installation's own are read. */
 const POD: Resource = { group: '', version: 'v1', plural: 'pods', namespaced: true }
 
-/** @param table tests bring tables with kinds of their own */
+/** @param table tests pass tables with additional kinds */
 export function resourceOf(kind: ApiKind, table: KindTable = KINDS): Resource {
   return kind === 'Pod' ? POD : table[kind]!
 }
 
-/** @param namespace none = all of them */
+/** @param namespace absent = all namespaces */
 export function collectionPath(resource: Resource, namespace?: string): string {
   const root = `${resource.group === '' ? '/api' : '/apis'}/${apiVersionOf(resource)}`
   const { plural } = resource

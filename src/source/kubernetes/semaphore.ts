@@ -1,6 +1,6 @@
 import { ApiError } from './api-error.ts'
 
-/** Lets so many in at a time, the others in the order of their coming. */
+/** Bounds concurrency; waiters acquire in FIFO order. */
 export class Semaphore {
   readonly #waiting = new Set<() => void>()
   #free: number
@@ -9,17 +9,17 @@ export class Semaphore {
     this.#free = places
   }
 
-  /** Whoever was let in must `leave`. @throws {ApiError} `Aborted`, and then must not */
-  async enter(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw new ApiError(0, 'Aborted', 'not wanted any more')
+  /** Every successful call must be followed by `release`. @throws {ApiError} `Aborted`: nothing was acquired */
+  async acquire(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) throw new ApiError(0, 'Aborted', 'the request was cancelled')
     if (this.#free > 0) {
       this.#free--
       return
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const abort = (): void => {
-      // Once let in, that stands: whoever is in will leave.
-      if (this.#waiting.delete(resolve)) reject(new ApiError(0, 'Aborted', 'not wanted any more'))
+      // After a successful acquire the abort has no effect: the holder releases.
+      if (this.#waiting.delete(resolve)) reject(new ApiError(0, 'Aborted', 'the request was cancelled'))
     }
     signal.addEventListener('abort', abort)
     this.#waiting.add(resolve)
@@ -30,7 +30,7 @@ export class Semaphore {
     }
   }
 
-  leave(): void {
+  release(): void {
     const [next] = this.#waiting
     if (next === undefined) this.#free++
     else {

@@ -59,7 +59,7 @@ class ScriptedSource implements ReadTrackingSource {
     return undefined
   }
 
-  knows(kind: Kind, key: string): boolean {
+  hasSynced(kind: Kind, key: string): boolean {
     if (this.refused(kind)) return false
     const name = key.slice(key.indexOf('/') + 1)
     const version = this.#wanted(name) ? this.#objects[name] : undefined

@@ -10,7 +10,7 @@ import type { WritePacing } from '../../../src/source/checkpoint/checkpoint-writ
 import type { CheckpointedSourceOptions } from '../../../src/source/checkpoint/checkpointed-source.ts'
 import { ClusterCheckpoint, type ClusterCheckpointOptions } from '../../../src/source/checkpoint/cluster-checkpoint.ts'
 import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
-import { FixedCredentials } from '../../../src/source/kubernetes/credentials.ts'
+import { StaticCredentials } from '../../../src/source/kubernetes/credentials.ts'
 import { type KubernetesOptions, KubernetesSource } from '../../../src/source/kubernetes/kubernetes-source.ts'
 import type { Interest, Source } from '../../../src/source/source.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
@@ -66,7 +66,7 @@ export class CheckpointWorld {
 
   /** One process on the state directory; not started. */
   run({ references, checkpoint: checkpointOptions, kubernetes, times }: RunOptions = {}): GatewayRun {
-    const client = new KubernetesClient(new FixedCredentials(this.api.url), systemTimers)
+    const client = new KubernetesClient(new StaticCredentials(this.api.url), systemTimers)
     const failures: unknown[] = []
     const log: string[] = []
     const append = (message: string) => void log.push(message)
@@ -90,7 +90,7 @@ export class CheckpointWorld {
       namespaces,
       random: Math.random,
       time: systemTimers,
-      failed,
+      handlerFailed: failed,
       ...kubernetes,
       pacing: { ...QUICK, ...kubernetes?.pacing },
     })

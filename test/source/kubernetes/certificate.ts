@@ -1,4 +1,4 @@
-/** Certificates for tests, made on the spot: X.509 v3 (RFC 5280), EC P-256, in as much DER as that takes. */
+/** Generates certificates for tests: X.509 v3 (RFC 5280), EC P-256, with a minimal DER encoder. */
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 
 export interface Issued {
@@ -21,7 +21,7 @@ export function authority(name: string): Authority {
   return { name, privateKey, cert, key: pem('PRIVATE KEY', privateKey.export({ type: 'pkcs8', format: 'der' })) }
 }
 
-/** For 127.0.0.1 as a server, and for whoever has the key as a client. */
+/** For 127.0.0.1 as a server, and for any holder of the key as a client. */
 export function issue(by: Authority, name: string): Issued {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
   // subjectAltName: iPAddress

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, it, mock } from 'node:test'
 import { ApiError } from '../../../src/source/kubernetes/api-error.ts'
 import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
-import { FixedCredentials } from '../../../src/source/kubernetes/credentials.ts'
+import { StaticCredentials } from '../../../src/source/kubernetes/credentials.ts'
 import { InClusterCredentials, inClusterServer, podNamespace } from '../../../src/source/kubernetes/in-cluster.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { route } from '../../suite/source.ts'
@@ -32,7 +32,7 @@ async function withClient(
 ): Promise<void> {
   await withApi(async (api) => {
     const client = new KubernetesClient(
-      new FixedCredentials(api.url, { authorization: 'Bearer very-secret' }),
+      new StaticCredentials(api.url, { authorization: 'Bearer very-secret' }),
       systemTimers,
       options,
     )
@@ -57,7 +57,7 @@ async function refusal(call: Promise<unknown>): Promise<ApiError> {
 const sink = { item: () => {} }
 
 describe('a client of the API server', () => {
-  it('reads, creates, applies, patches the status, replaces and deletes', () =>
+  it('gets, creates, applies, patches the status, updates and deletes', () =>
     withClient(async (client, api) => {
       const path = `${ROUTES}/a`
       await client.create(ROUTES, route('a'))
@@ -77,7 +77,7 @@ describe('a client of the API server', () => {
       assert.equal(apply.request.headers['user-agent'], 'headgate')
     }))
 
-  it('tells what the server says when it refuses: status, reason, and how long to wait', () =>
+  it('reports status, reason and Retry-After of an error response', () =>
     withClient(async (client, api) => {
       await client.create(ROUTES, route('a'))
       assert.equal((await refusal(client.create(ROUTES, route('a')))).reason, 'AlreadyExists')
@@ -95,7 +95,7 @@ describe('a client of the API server', () => {
       )
     }))
 
-  it('takes an error that is no Status, however long, and one that is cut off', () =>
+  it('handles an error body that is not a Status, too long or truncated', () =>
     withClient(async (client, api) => {
       api.intercept = (_, response) => {
         response.writeHead(502, { 'content-type': 'text/html' }).end('x'.repeat(1_000_000))
@@ -112,7 +112,7 @@ describe('a client of the API server', () => {
       assert.equal((await refusal(client.get(ROUTES))).status, 500)
     }))
 
-  it('follows no redirection: it might lead the token anywhere', () =>
+  it('follows no redirect, which could leak the token', () =>
     withClient(async (client, api) => {
       api.intercept = (_, response) => {
         response.writeHead(302, { location: `${api.url}${ROUTES}/a` }).end()
@@ -122,7 +122,7 @@ describe('a client of the API server', () => {
       assert.equal(api.asked.length, 1)
     }))
 
-  it('waits for a head and for more of a body, each within its time', () =>
+  it('bounds the wait for the head and for each part of the body', () =>
     withClient(
       async (client, api) => {
         api.intercept = () => true
@@ -144,7 +144,7 @@ describe('a client of the API server', () => {
       { times: { head: 100, body: 100 } },
     ))
 
-  it('and for its end, however it drips', () =>
+  it('bounds the whole response when it trickles', () =>
     withClient(
       async (client, api) => {
         api.intercept = (_, response) => {
@@ -156,10 +156,10 @@ describe('a client of the API server', () => {
         const dripped = await refusal(client.list(ROUTES, {}, sink, never))
         assert.deepEqual([dripped.reason, dripped.message], ['TimedOut', 'no end of the answer within 0.2 s'])
       },
-      { times: { answer: 200 } },
+      { times: { response: 200 } },
     ))
 
-  it('but a watch may be silent for as long as it likes', () =>
+  it('does not bound the silence of a watch', () =>
     withClient(
       async (client) => {
         const end = new AbortController()
@@ -177,16 +177,16 @@ describe('a client of the API server', () => {
         end.abort()
         assert.equal((await refusal(watch)).reason, 'Aborted')
       },
-      { times: { head: 100, body: 100, answer: 200 } },
+      { times: { head: 100, body: 100, response: 200 } },
     ))
 
-  it('gives up a connection that does not come about, and says so of one that is refused', async () => {
-    // Listens, with a queue that is full: further connections get no answer.
+  it('times out when a connection cannot be established, and reports a refused one', async () => {
+    // Listens with a full backlog: further connections get no response.
     const server = createServer()
     await new Promise<void>((resolve) => server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, resolve))
     const { port } = server.address() as { port: number }
     await new Promise((resolve) => server.close(resolve))
-    const client = new KubernetesClient(new FixedCredentials(`http://127.0.0.1:${port}`), systemTimers, {
+    const client = new KubernetesClient(new StaticCredentials(`http://127.0.0.1:${port}`), systemTimers, {
       times: { connect: 200 },
     })
     const error = await refusal(client.get(ROUTES))
@@ -195,7 +195,7 @@ describe('a client of the API server', () => {
     await client.close()
   })
 
-  it('lets TCP ask whether the other side is still there', async () => {
+  it('enables TCP keep-alive', async () => {
     const asked = mock.method(Socket.prototype, 'setKeepAlive')
     try {
       await withClient(async (client) => {
@@ -207,7 +207,7 @@ describe('a client of the API server', () => {
     }
   })
 
-  it('uses a connection again, and asks once more when the server had closed it', () =>
+  it('reuses a connection, and retries once when the server has closed it', () =>
     withClient(async (client, api) => {
       await client.list(ROUTES, {}, sink, never)
       await client.list(ROUTES, {}, sink, never)
@@ -220,13 +220,13 @@ describe('a client of the API server', () => {
       }
       await client.list(ROUTES, {}, sink, never)
       assert.equal(resets, 2)
-      // But a write may have been done.
+      // A write may have been applied, so it is not retried.
       resets = 0
       assert.equal((await refusal(client.create(ROUTES, route('a')))).reason, 'Unreachable')
       assert.equal(resets, 1)
     }))
 
-  it('has few lists under way at a time, and lets go of those that nobody wants any more', () =>
+  it('bounds concurrent lists, and drops cancelled ones', () =>
     withClient(
       async (client, api) => {
         const held: (() => void)[] = []
@@ -260,7 +260,7 @@ describe('a client of the API server', () => {
       { lists: 2 },
     ))
 
-  it('ends everything when it is closed, and begins nothing after it', () =>
+  it('aborts all requests when it is closed, and starts none afterwards', () =>
     withClient(async (client, api) => {
       const watch = client.watch(ROUTES, { resourceVersion: '1', timeoutSeconds: 300 }, { line: () => {} }, never)
       while (api.openWatches.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
@@ -269,9 +269,9 @@ describe('a client of the API server', () => {
       assert.equal((await refusal(client.get(ROUTES))).reason, 'Aborted')
     }))
 
-  it('finds an API below a path', () =>
+  it('supports a path prefix of the API', () =>
     withApi(async (api) => {
-      const client = new KubernetesClient(new FixedCredentials(`${api.url}/clusters/c-1/`), systemTimers)
+      const client = new KubernetesClient(new StaticCredentials(`${api.url}/clusters/c-1/`), systemTimers)
       assert.equal((await refusal(client.get(ROUTES))).status, 404)
       await client.close()
     }))
@@ -309,7 +309,7 @@ describe('credentials in a cluster', () => {
   const root = authority('first')
   const other = authority('second')
 
-  it('are those that the kubelet tells of, IPv6 too', async () => {
+  it('come from the environment and the mounted files, also with IPv6', async () => {
     assert.equal(inClusterServer({}), undefined)
     assert.equal(inClusterServer({ KUBERNETES_SERVICE_HOST: '10.96.0.1' }), undefined)
     const six = { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '443' }
@@ -321,7 +321,7 @@ describe('credentials in a cluster', () => {
     })
   })
 
-  it('are read again after a minute at the latest, and the last good ones stay', () =>
+  it('are read again after a minute; invalid files leave the last good ones in use', () =>
     mounted(async ({ write, credentials, advance }) => {
       await write('ca.crt', root.cert)
       const pod = credentials('https://127.0.0.1:1')
@@ -351,7 +351,7 @@ describe('credentials in a cluster', () => {
       }
     }))
 
-  it('are read again at once when the server refuses them, and used as soon as they differ', () =>
+  it('are read again at once after a 401, and used as soon as they differ', () =>
     mounted(async ({ write, credentials }) => {
       await write('ca.crt', root.cert)
       await write('token', 'old')
@@ -371,7 +371,7 @@ describe('credentials in a cluster', () => {
       )
     }))
 
-  it('12. use one set of connections, and another only when the bytes of the CA differ', () =>
+  it('12. use one connection pool, and another only when the bytes of the CA change', () =>
     mounted(async ({ write, credentials, advance }) => {
       await write('ca.crt', root.cert)
       await write('token', 'one')
@@ -391,7 +391,7 @@ describe('credentials in a cluster', () => {
           advance(60_000)
           await client.list(ROUTES, {}, sink, never)
           assert.deepEqual([client.dispatchers, api.connections], [1, before], 'a token needs no connection')
-          // Rotated: both for a while, then only the new one.
+          // Rotation: both CAs at first, then only the new one.
           await write('ca.crt', root.cert + other.cert)
           advance(60_000)
           await client.list(ROUTES, {}, sink, never)

@@ -1,7 +1,7 @@
 /**
- * An API server as far as a client can tell: one revision for everything, lists in pages of one moment, a cache for
- * `resourceVersion=0`, watches with selectors, bookmarks, time-outs and compaction, roles, CRDs that come and go, and
- * tokens. Tests may take any request over to answer it badly.
+ * A fake API server with one global revision, consistent paginated lists, a cache for `resourceVersion=0`, watches with
+ * selectors, bookmarks, timeouts and compaction, roles, CRDs that can be removed, and tokens. Tests may intercept any
+ * request to return faulty responses.
  */
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -25,12 +25,12 @@ interface Stored extends Manifest {
 interface Change {
   readonly revision: number
   readonly collection: string
-  /** Before and after; undefined = not there. */
+  /** Before and after; undefined = absent. */
   readonly before: Stored | undefined
   readonly after: Stored | undefined
 }
 
-/** One request, as it was understood. */
+/** One parsed request. */
 export interface Asked {
   readonly verb: 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete'
   readonly collection: string
@@ -42,7 +42,7 @@ export interface Asked {
 }
 
 export interface FakeApiOptions {
-  /** Of a second in `timeoutSeconds`. */
+  /** Length of a second in `timeoutSeconds`. */
   readonly secondMs?: number
   readonly bookmarkMs?: number
   readonly tls?: { readonly cert: string; readonly key: string }
@@ -60,18 +60,18 @@ const COLLECTIONS: Readonly<Record<string, { root: string; kind: string; namespa
   ingresses: { root: '/apis/networking.k8s.io/v1', kind: 'Ingress', namespaced: true },
   events: { root: '/apis/events.k8s.io/v1', kind: 'Event', namespaced: true },
   leases: { root: '/apis/coordination.k8s.io/v1', kind: 'Lease', namespaced: true },
-  // Made up, for tests that bring rows of their own to the table of kinds.
+  // Fictional, for tests that add rows to the table of kinds.
   machines: { root: '/apis/test.example/v1', kind: 'Machine', namespaced: true },
   gadgets: { root: '/apis/test.example/v1', kind: 'Gadget', namespaced: true },
 }
 
 export class FakeApi {
   readonly asked: Asked[] = []
-  /** May answer itself: then true. */
+  /** Returns true when it has sent the response itself. */
   intercept: ((asked: Asked, response: ServerResponse) => boolean) | undefined
-  /** What our role does not grant. */
+  /** Rights that the role lacks. */
   denied: (asked: Asked) => boolean = () => false
-  /** Bearer tokens that are good; undefined = nobody is asked. */
+  /** Valid bearer tokens; undefined = no authentication. */
   tokens: Set<string> | undefined
   readonly #options: FakeApiOptions
   readonly #objects = new Map<string, Map<string, Stored>>()
@@ -109,7 +109,7 @@ export class FakeApi {
     return this
   }
 
-  /** As if killed: every connection is reset. What is stored stays. */
+  /** Simulates a crash: resets every connection and keeps the stored objects. */
   async kill(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve))
     for (const watch of this.#watches) watch.stop()
@@ -123,7 +123,7 @@ export class FakeApi {
     await this.listen()
   }
 
-  /** Creates or replaces; a write that changes nothing is none. */
+  /** Creates or replaces; a write without a change has no effect. */
   put(manifest: Manifest): void {
     const { collection, key } = place(manifest)
     const objects = this.#collection(collection)
@@ -140,7 +140,7 @@ export class FakeApi {
       )
         return
     }
-    // A test may say when an object was created; otherwise all are of one second.
+    // By default all objects have the same creation time.
     const given = (metadata as { creationTimestamp?: string }).creationTimestamp
     const specDiffers = !isDeepStrictEqual(before?.spec, rest.spec)
     const after: Stored = {
@@ -169,18 +169,18 @@ export class FakeApi {
     return this.#collection(collection).get(key)
   }
 
-  /** Something else in the cluster changes. */
+  /** Raises the revision, as a change of another object would. */
   elsewhere(): void {
     this.#revision++
   }
 
-  /** Nothing older than now can be asked for any more. */
+  /** Compaction: older versions expire. */
   compact(): void {
     this.#compacted = this.#revision
     this.#pages.clear()
   }
 
-  /** The CRD is deleted, its objects before it. */
+  /** Deletes the CRD, and its objects first. */
   unserve(collection: string): void {
     for (const key of [...this.#collection(collection).keys()]) this.#delete(collection, key)
     this.#served.delete(collection)
@@ -195,12 +195,12 @@ export class FakeApi {
     for (const watch of this.#watches) watch.bookmark(this.#revision)
   }
 
-  /** Ends every watch in order, as a server that shuts down does. */
+  /** Ends every watch regularly, as a server does on shutdown. */
   endWatches(): void {
     for (const watch of this.#watches) watch.end()
   }
 
-  /** Each in a list of its own; for tests that write what no API server would. */
+  /** The open watches, for tests that write invalid events. */
   send(collection: string, line: string | Buffer): void {
     for (const watch of this.#watches) if (watch.asked.collection === collection) watch.write(line)
   }
@@ -256,7 +256,7 @@ export class FakeApi {
       revision = rest.revision
     } else items = [...this.#collection(collection).values()].filter((object) => matches(asked, object))
     const metadata: Record<string, string> = { resourceVersion: String(revision) }
-    // As the real one: its cache knows no pages.
+    // Like the real server, whose cache ignores limits.
     if (limit > 0 && query.get('resourceVersion') !== '0' && items.length > limit) {
       const next = randomUUID()
       this.#pages.set(next, { items: items.slice(limit), revision })
@@ -269,7 +269,7 @@ export class FakeApi {
       kind: `${kind}List`,
       apiVersion: root.replace(/^\/apis?\//, ''),
       metadata,
-      // Items of built-in kinds do not say what they are.
+      // Items of built-in kinds carry no apiVersion and kind.
       items: items.map(({ kind, apiVersion, ...rest }) => (own ? { apiVersion, kind, ...rest } : rest)),
     }
     send(response, 200, body)

@@ -74,7 +74,7 @@ describe('a kubeconfig', () => {
 
   const ca = { 'certificate-authority-data': base64(root.cert) }
 
-  it('gives server, CA, token and namespace', async () => {
+  it('provides server, CA, token and namespace', async () => {
     api.tokens = new Set(['from-file'])
     const file = await write(ca, { token: 'from-file' }, { namespace: 'shop' })
     assert.equal(await list(file), '1000')
@@ -83,7 +83,7 @@ describe('a kubeconfig', () => {
     api.tokens = undefined
   })
 
-  it('gives a client certificate', async () => {
+  it('provides a client certificate', async () => {
     const client = issue(root, 'kubernetes-admin')
     const file = await write(ca, {
       'client-certificate-data': base64(client.cert),
@@ -96,7 +96,7 @@ describe('a kubeconfig', () => {
     assert.equal(await list(file), '1000')
   })
 
-  it('has a plugin asked, and asked again when the server refuses what it gave', async () => {
+  it('calls an exec plugin, and again after a 401', async () => {
     const plugin = join(folder, 'plugin')
     const count = join(folder, 'count')
     const credential = { apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential' }
@@ -121,7 +121,7 @@ describe('a kubeconfig', () => {
     await client.close()
   })
 
-  it('has us go through a proxy', async () => {
+  it('supports an HTTP proxy', async () => {
     const through: string[] = []
     const proxy = createServer()
     proxy.on('connect', ({ url = '' }, socket) => {
@@ -142,17 +142,17 @@ describe('a kubeconfig', () => {
   })
 
   for (const [what, cluster, message] of [
-    ['no CA that knows the server', {}, /certificate/],
-    ['a CA that is none', { 'certificate-authority-data': base64('garbage') }, /./],
-    ['a server that is no address', { server: 'ftp://example' }, /has no server for its context "here"/],
-    ['a proxy of an odd kind', { ...ca, 'proxy-url': 'socks5://127.0.0.1:1' }, /use an HTTP one/],
+    ['a missing CA', {}, /certificate/],
+    ['an invalid CA', { 'certificate-authority-data': base64('garbage') }, /./],
+    ['an invalid server address', { server: 'ftp://example' }, /has no server for its context "here"/],
+    ['an unsupported kind of proxy', { ...ca, 'proxy-url': 'socks5://127.0.0.1:1' }, /use an HTTP proxy/],
   ] as const)
-    it(`with ${what} is refused, and nothing falls over`, async () => {
+    it(`with ${what} is rejected with an ApiError`, async () => {
       const error = await refusal(list(await write(cluster, {})))
       assert.match(error.message, message)
     })
 
-  it('that is missing, broken, or without the context that is asked for, is refused as credentials are', async () => {
+  it('that is missing, invalid, or lacks the requested context is rejected with NoCredentials', async () => {
     const broken = join(folder, 'broken')
     await writeFile(broken, '{{{')
     for (const [file, context] of [
@@ -163,14 +163,14 @@ describe('a kubeconfig', () => {
       assert.equal((await refusal(list(file, context))).reason, 'NoCredentials')
   })
 
-  it('with verification off needs no CA, and one with plain HTTP no TLS', async () => {
+  it('without verification needs no CA, and with plain HTTP no TLS', async () => {
     assert.equal(await list(await write({ 'insecure-skip-tls-verify': true }, {})), '1000')
     const plain = await new FakeApi().listen()
     assert.equal(await list(await write({ server: plain.url }, {})), '1000')
     await plain.kill()
   })
 
-  it('is the only thing for which the large library is loaded', () => {
+  it('alone loads the large client library', () => {
     const folderUrl = new URL('../../../src/source/kubernetes/', import.meta.url)
     const script = `
       for (const file of ['kubernetes-source', 'client', 'in-cluster', 'kube-config', 'credentials'])

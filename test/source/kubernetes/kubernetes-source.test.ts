@@ -60,9 +60,9 @@ const keysOf = (world: World) => [...world.heard.objects.keys()].sort()
 const services = (...names: string[]): Interest => interestIn({ services: names.map((name) => `shop/${name}`) })
 const secrets = (...names: string[]): Interest => interestIn({ secrets: names.map((name) => `shop/${name}`) })
 
-describe('what a source watches in a cluster', () => {
+describe('the watches of a Kubernetes source', () => {
   it(
-    'is Routes and Backends, and nothing else until something refers to it',
+    'cover Routes and Backends, and other kinds only once they are referenced',
     inCluster(async (world) => {
       const { api, source, heard } = world
       for (const one of [route('r'), backend('b'), service('v'), slice('e', 'v'), secret('s')]) api.put(one)
@@ -75,7 +75,7 @@ describe('what a source watches in a cluster', () => {
   )
 
   it(
-    'is the Services that are used, with their EndpointSlices, one by one',
+    'cover referenced Services and their EndpointSlices, one watch each',
     inCluster(async (world) => {
       const { api, source, heard } = world
       for (const name of ['a', 'b', 'unused'])
@@ -109,14 +109,14 @@ describe('what a source watches in a cluster', () => {
   )
 
   it(
-    'is what was needed when it synced, before it says so',
+    'cover all references before the source reports its sync',
     inCluster(async (world) => {
       const { api, source, heard } = world
       for (const one of [route('r'), backend('a'), service('a'), slice('a-1', 'a')]) api.put(one)
       const changed = heard.changed.bind(heard)
       heard.changed = (events: SourceEvent[]) => {
         changed(events)
-        // As the control thread does: what objects refer to is known when they are.
+        // Like the control thread, which reports references as objects arrive.
         if (events.some(({ kind }) => kind === 'Backend')) source.interest(services('a'))
       }
       source.start(heard)
@@ -128,7 +128,7 @@ describe('what a source watches in a cluster', () => {
   )
 
   it(
-    'is Namespaces where labels count, and no longer when they do not',
+    'cover Namespaces while label selectors need them',
     inCluster(async (world) => {
       const { api, source, heard } = world
       const namespace = (name: string): Manifest => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
@@ -146,7 +146,7 @@ describe('what a source watches in a cluster', () => {
   )
 
   it(
-    'is in some namespaces only, where it is told so, whatever refers beyond them',
+    'cover the configured namespaces only, also for references into others',
     inCluster(
       async (world) => {
         const { api, source, heard } = world
@@ -172,11 +172,11 @@ describe('what a source watches in a cluster', () => {
   )
 })
 
-describe('many objects of a kind in a namespace', () => {
+describe('many referenced objects of a kind in a namespace', () => {
   const names = (count: number, from = 0) => Array.from({ length: count }, (_, i) => `s${i + from}`)
 
   it(
-    'are watched together from the fiftieth on, without those that nothing refers to',
+    'share one watch from the fiftieth on; unreferenced objects are not delivered',
     inCluster(async (world) => {
       const { api, source, heard } = world
       for (const name of names(60)) api.put(secret(name))
@@ -191,7 +191,7 @@ describe('many objects of a kind in a namespace', () => {
       assert.deepEqual(watched(api.openWatches), ['backends', 'routes', 'secrets shop'])
       assert.equal(heard.events.length, 50, 'nothing was told twice, nothing taken back')
       assert.ok(heard.events.every(({ type }) => type === 'upsert'))
-      // Now it is this watch that tells, and only of those.
+      // Now the common watch delivers, and only referenced objects.
       api.put(secret('s7', 'shop', 'Qg=='))
       api.put(secret('s55', 'shop', 'Qg=='))
       api.remove(secret('s8'))
@@ -202,7 +202,7 @@ describe('many objects of a kind in a namespace', () => {
   )
 
   it(
-    'newcomers come one by one until they are many as well; who leaves is gone',
+    'later references get single watches until they are many; unreferenced objects are deleted',
     inCluster(
       async (world) => {
         const { api, source, heard } = world
@@ -227,12 +227,12 @@ describe('many objects of a kind in a namespace', () => {
         const upserts = heard.events.filter(({ type }) => type === 'upsert').length
         assert.deepEqual([upserts, heard.events.length - upserts], [13, 13])
       },
-      { singles: 5 },
+      { maxSingleWatches: 5 },
     ),
   )
 
   it(
-    'go on one by one where our role grants single objects only',
+    'keep single watches where the role grants single objects only',
     inCluster(
       async (world) => {
         const { api, source, heard } = world
@@ -245,12 +245,12 @@ describe('many objects of a kind in a namespace', () => {
         await heard.untilWell()
         await eventually(() => api.openWatches.length === 10, 'eight watches and two')
       },
-      { singles: 5 },
+      { maxSingleWatches: 5 },
     ),
   )
 
   it(
-    'of EndpointSlices: one that changes its Service is never lost, however it is watched',
+    'an EndpointSlice that changes its Service is never lost, with either kind of watch',
     inCluster(
       async (world) => {
         const { api, source, heard } = world
@@ -274,14 +274,14 @@ describe('many objects of a kind in a namespace', () => {
           await heard.untilGone('EndpointSlice shop/moves')
         }
       },
-      { services: 4 },
+      { maxServiceWatches: 4 },
     ),
   )
 })
 
-describe('a namespace that names ever new Services', () => {
+describe('a namespace with ever new references to Services', () => {
   it(
-    'neither has all of them read all the time nor keeps another from having one read at once',
+    'neither causes constant lists nor delays another namespace',
     inCluster(
       async ({ api, source, heard }) => {
         const named = new Set<string>()
@@ -308,17 +308,21 @@ describe('a namespace that names ever new Services', () => {
         assert.ok(whole.length <= 2, `${whole.length} lists of all Services in a fifth of a second`)
         const ofNoisy = watched(api.openWatches).filter((text) => text.startsWith('services noisy'))
         assert.ok(ofNoisy.length <= 5, `${ofNoisy.length} watches of its own`)
-        assert.equal(source.knows?.('Service', 'noisy/new-19-9', 'new-19-9'), false, 'it is not said to be not there')
-        // And in the end all of them are read.
+        assert.equal(
+          source.hasSynced?.('Service', 'noisy/new-19-9', 'new-19-9'),
+          false,
+          'it is not said to be not there',
+        )
+        // Eventually all of them are read.
         api.put(service('new-19-9', 'noisy'))
         await heard.until(() => heard.objects.has('Service noisy/new-19-9'), 'the last of them')
       },
-      { services: 5 },
+      { maxServiceWatches: 5 },
     ),
   )
 })
 
-describe('Services of a whole cluster', () => {
+describe('cluster-wide watches of Services', () => {
   const places = Array.from({ length: 30 }, (_, i) => `team-${i}`)
   const fill = ({ api }: World) => {
     for (const place of places) {
@@ -329,7 +333,7 @@ describe('Services of a whole cluster', () => {
       api.put(slice('unused-1', 'unused', '10.0.0.2', place))
     }
   }
-  /** As control does it: every batch that comes says what it refers to. */
+  /** Like control: reports the references of every batch. */
   const referring = ({ source, heard }: World) => {
     const named = new Set<string>()
     const changed = heard.changed.bind(heard)
@@ -340,7 +344,7 @@ describe('Services of a whole cluster', () => {
     }
   }
 
-  /** A cluster that holds all of these, and somebody who refers to them. */
+  /** A cluster with all of these objects, and Routes that refer to them. */
   const inFullCluster = (work: (world: World) => Promise<void>) =>
     inCluster(async (world) => {
       fill(world)
@@ -349,7 +353,7 @@ describe('Services of a whole cluster', () => {
     })
 
   it(
-    'are read by one watch a kind where there are many, from the start on, without those that nothing refers to',
+    'are used per kind from the start where many are referenced; unreferenced Services are not delivered',
     inFullCluster(async (world) => {
       const { api, source, heard } = world
       source.start(heard)
@@ -368,7 +372,7 @@ describe('Services of a whole cluster', () => {
   )
 
   it(
-    'are not taken for gone before they were read',
+    'do not report a Service as missing before it was read',
     inFullCluster(async (world) => {
       const { api, source, heard } = world
       let held: { writeHead(status: number): { end(): void } } | undefined
@@ -377,21 +381,21 @@ describe('Services of a whole cluster', () => {
         held = response
         return true
       }
-      assert.equal(source.knows('Service', 'team-1/a', 'a'), false, 'nothing was asked for yet')
+      assert.equal(source.hasSynced('Service', 'team-1/a', 'a'), false, 'nothing was asked for yet')
       source.start(heard)
       await heard.untilHas('Service team-1/a')
-      await eventually(() => held !== undefined && source.knows('Service', 'team-1/a', 'a'), 'Services are known')
-      assert.equal(source.knows('EndpointSlice', 'team-1/a-1', 'a'), false)
-      assert.equal(source.knows('EndpointSlice', 'team-1/unused-1', 'unused'), true, 'nobody asks for it')
+      await eventually(() => held !== undefined && source.hasSynced('Service', 'team-1/a', 'a'), 'Services are known')
+      assert.equal(source.hasSynced('EndpointSlice', 'team-1/a-1', 'a'), false)
+      assert.equal(source.hasSynced('EndpointSlice', 'team-1/unused-1', 'unused'), true, 'nobody asks for it')
       api.intercept = undefined
       held!.writeHead(503).end()
       await heard.untilSynced()
-      assert.equal(source.knows('EndpointSlice', 'team-1/a-1', 'a'), true)
+      assert.equal(source.hasSynced('EndpointSlice', 'team-1/a-1', 'a'), true)
     }),
   )
 
   it(
-    'are read one by one where our role does not reach further',
+    'give way to single watches where the role does not permit them',
     inFullCluster(async (world) => {
       const { api, source, heard } = world
       api.denied = ({ collection, namespace }) =>
@@ -404,9 +408,9 @@ describe('Services of a whole cluster', () => {
   )
 })
 
-describe('a source whose cluster is not well', () => {
+describe('a source whose API server fails', () => {
   it(
-    'says at once that the API server is not there, syncs when it is, and says that all is well',
+    'reports an unreachable API server at once, syncs when it is available, and clears the problem',
     inCluster(async ({ api, source, heard }) => {
       api.put(route('a'))
       await api.kill()
@@ -425,7 +429,7 @@ describe('a source whose cluster is not well', () => {
   )
 
   it(
-    'keeps everything while the API server is away, and catches up with what it missed',
+    'keeps all objects while the API server is unavailable, and catches up afterwards',
     inCluster(async (world) => {
       const { api, source, heard } = world
       for (const one of [route('stays'), route('goes'), service('v'), slice('e', 'v')]) api.put(one)
@@ -457,7 +461,7 @@ describe('a source whose cluster is not well', () => {
   )
 
   it(
-    'says nothing of a hiccup',
+    'does not report a single transient failure',
     inCluster(
       async ({ api, source, heard }) => {
         source.start(heard)
@@ -471,12 +475,12 @@ describe('a source whose cluster is not well', () => {
         await heard.untilHas('Route shop/a')
         assert.equal(heard.problemCalls, 0)
       },
-      { pacing: { backOff: { first: 300, most: 600 } } },
+      { pacing: { backoff: { initial: 300, max: 600 } } },
     ),
   )
 
   it(
-    'tells of a server that lists well but whose watches always break',
+    'reports a server whose lists succeed but whose watches always break',
     inCluster(async ({ api, source, heard }) => {
       source.start(heard)
       await heard.untilSynced()
@@ -496,7 +500,7 @@ describe('a source whose cluster is not well', () => {
   )
 
   it(
-    'says nothing of having to list anew, and one thing of what many watches meet with',
+    'does not report a relist, and reports a failure of many watches once',
     inCluster(async ({ api, source, heard }) => {
       const names = Array.from({ length: 10 }, (_, i) => `s${i}`)
       source.interest(secrets(...names))
@@ -538,7 +542,7 @@ describe('a source whose cluster is not well', () => {
   )
 
   it(
-    'names the CRD that is missing, waits for it, and again when it was removed and comes back',
+    'names a missing CRD and waits for it, also when it is removed and restored',
     inCluster(async ({ api, source, heard }) => {
       api.unserve('routes')
       api.put(backend('b'))
@@ -567,7 +571,7 @@ describe('a source whose cluster is not well', () => {
   )
 
   it(
-    'serves the rest where our role lacks a kind, and says which verb on what',
+    'serves the other kinds where the role lacks one, and names verb and resource',
     inCluster(async ({ api, source, heard }) => {
       api.denied = ({ collection }) => collection === 'secrets'
       for (const one of [route('r'), secret('s'), service('v')]) api.put(one)
@@ -587,7 +591,7 @@ describe('a source whose cluster is not well', () => {
   )
 
   it(
-    'names the verb watch where a list is allowed',
+    'names the verb watch where list is permitted',
     inCluster(async ({ api, source, heard }) => {
       api.denied = ({ collection, verb }) => collection === 'backends' && verb === 'watch'
       source.start(heard)
@@ -598,7 +602,7 @@ describe('a source whose cluster is not well', () => {
   )
 
   it(
-    'does not say that it is synced as long as no Route may be read: every request would get 404',
+    'does not report its sync while no Route can be read: every request would get 404',
     inCluster(async ({ api, source, heard }) => {
       api.denied = ({ collection }) => collection === 'routes'
       api.put(route('r'))
@@ -613,7 +617,7 @@ describe('a source whose cluster is not well', () => {
   )
 
   it(
-    'serves the namespaces that it may read',
+    'serves the namespaces that the role permits',
     inCluster(
       async ({ api, source, heard }) => {
         api.denied = ({ namespace }) => namespace === 'closed'
@@ -628,7 +632,7 @@ describe('a source whose cluster is not well', () => {
   )
 
   it(
-    'says that our credentials are not accepted',
+    'reports rejected credentials',
     inCluster(async ({ api, source, heard }) => {
       api.tokens = new Set(['another'])
       source.start(heard)
@@ -638,15 +642,15 @@ describe('a source whose cluster is not well', () => {
   )
 })
 
-describe('a source and its receiver', () => {
-  it('is started once', async () => {
+describe('a source and its handler', () => {
+  it('can be started once only', async () => {
     const { source, heard, close } = await open()
     source.start(heard)
     assert.throws(() => source.start(heard), TypeError)
     await close()
   })
 
-  it('goes on when the receiver throws, and says so', async () => {
+  it('continues when the handler throws, and reports it', async () => {
     const { api, source, heard, failures, close } = await open()
     const changed = heard.changed.bind(heard)
     heard.changed = (events: SourceEvent[]) => {
@@ -663,7 +667,7 @@ describe('a source and its receiver', () => {
   })
 
   it(
-    'tells an object that was replaced as gone and new, never as two events of one call',
+    'delivers a recreated object as delete and upsert in two calls',
     inCluster(async ({ api, source, heard }) => {
       api.put(route('a'))
       source.start(heard)
@@ -681,7 +685,7 @@ describe('a source and its receiver', () => {
   )
 
   it(
-    'has endpoints before everything else, in the midst of a large list and a slow receiver',
+    'delivers endpoints first, also during a large list with a slow handler',
     inCluster(async ({ api, source, heard }) => {
       for (const one of [service('v'), slice('e', 'v', '10.0.0.1')]) api.put(one)
       source.interest(services('v'))
@@ -697,7 +701,7 @@ describe('a source and its receiver', () => {
         while (performance.now() < end);
       }
       for (let i = 0; i < 3_000; i++) api.put(route(`r${i}`))
-      // Behind all of these.
+      // Queued behind all of these.
       const began = performance.now()
       let routesBefore = 0
       await heard.until(() => heard.objects.size > 200, 'a part of the Routes')

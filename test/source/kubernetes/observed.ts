@@ -1,44 +1,44 @@
-/** One reflector on a fake API server, and everything it told. */
+/** Runs one reflector on a fake API server and records the calls of its handler. */
 import assert from 'node:assert/strict'
 import type { Kind } from '../../../src/api/kinds.ts'
 import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
-import { FixedCredentials } from '../../../src/source/kubernetes/credentials.ts'
+import { StaticCredentials } from '../../../src/source/kubernetes/credentials.ts'
 import type { Ingested } from '../../../src/source/kubernetes/ingest.ts'
 import { Reflector } from '../../../src/source/kubernetes/reflector.ts'
-import type { ReflectorOptions, Trouble } from '../../../src/source/kubernetes/reflector-options.ts'
+import type { ReflectorFailure, ReflectorOptions } from '../../../src/source/kubernetes/reflector-options.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { type Asked, FakeApi, type FakeApiOptions } from './fake-api.ts'
 import { QUICK } from './world.ts'
 
-export class Told {
+export class RecordingHandler {
   /** `upsert shop/a`, `delete shop/a`, `synced`, in order. */
   readonly calls: string[] = []
   readonly objects = new Map<string, Ingested>()
-  readonly troubles: (Trouble | undefined)[] = []
-  readonly failures: unknown[] = []
+  readonly failures: (ReflectorFailure | undefined)[] = []
+  readonly handlerErrors: unknown[] = []
   #waiting: (() => void)[] = []
 
   upsert(object: Ingested): void {
     this.objects.set(object.key, object)
-    this.#say(`upsert ${object.key}`)
+    this.#record(`upsert ${object.key}`)
   }
 
   delete(key: string): void {
     assert.ok(this.objects.delete(key), `${key} is deleted but was not there`)
-    this.#say(`delete ${key}`)
+    this.#record(`delete ${key}`)
   }
 
   synced(): void {
-    this.#say('synced')
+    this.#record('synced')
   }
 
-  trouble(trouble: Trouble | undefined): void {
-    this.troubles.push(trouble)
+  failureChanged(failure: ReflectorFailure | undefined): void {
+    this.failures.push(failure)
     this.#wake()
   }
 
-  failed(error: unknown): void {
-    this.failures.push(error)
+  handlerFailed(error: unknown): void {
+    this.handlerErrors.push(error)
     this.#wake()
   }
 
@@ -50,11 +50,11 @@ export class Told {
     const end = performance.now() + milliseconds
     while (!condition()) {
       const left = end - performance.now()
-      if (left <= 0) assert.fail(`waited in vain for: ${what}\n${JSON.stringify([this.calls, this.troubles], null, 1)}`)
+      if (left <= 0) assert.fail(`waited in vain for: ${what}\n${JSON.stringify([this.calls, this.failures], null, 1)}`)
       let timer: NodeJS.Timeout | undefined
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve)
-        // Not everything that is waited for is told to a handler.
+        // Some conditions do not depend on calls of the handler.
         timer = setTimeout(resolve, Math.min(left, 10))
       })
       clearTimeout(timer)
@@ -69,7 +69,7 @@ export class Told {
     return this.until(() => this.calls.includes('synced'), 'synced')
   }
 
-  #say(call: string): void {
+  #record(call: string): void {
     this.calls.push(call)
     this.#wake()
   }
@@ -81,9 +81,9 @@ export class Told {
 
 export interface Observed {
   readonly api: FakeApi
-  readonly told: Told
+  readonly told: RecordingHandler
   readonly reflector: Reflector
-  /** Requests of one sort so far. */
+  /** Requests with one verb so far. */
   asked(verb: Asked['verb']): Asked[]
 }
 
@@ -93,7 +93,7 @@ type Options = Partial<ReflectorOptions> & {
   readonly client?: ConstructorParameters<typeof KubernetesClient>[2]
 }
 
-/** Gives a reflector of Routes to a test, not started. */
+/** Passes a reflector of Routes to a test, not started. */
 export function observe(run: (observed: Observed) => Promise<void>, options: Record<string, never> | object = {}) {
   const {
     api: apiOptions,
@@ -104,8 +104,8 @@ export function observe(run: (observed: Observed) => Promise<void>, options: Rec
   }
   return async () => {
     const api = await new FakeApi(apiOptions).listen()
-    const client = new KubernetesClient(new FixedCredentials(api.url), systemTimers, clientOptions)
-    const told = new Told()
+    const client = new KubernetesClient(new StaticCredentials(api.url), systemTimers, clientOptions)
+    const told = new RecordingHandler()
     const reflector = new Reflector({
       kind: 'Route',
       client,

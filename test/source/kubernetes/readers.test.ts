@@ -7,7 +7,7 @@ import { ListReader } from '../../../src/source/kubernetes/list-reader.ts'
 
 const LIMIT = 1_048_576
 
-/** Cut wherever chance wants, each piece in memory of its own that is overwritten afterwards, as a socket's may be. */
+/** Random chunks, each in a buffer of its own that is overwritten afterwards, as a socket may do. */
 function feed(bytes: Buffer, cuts: readonly number[], push: (chunk: Buffer) => void): void {
   const places = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b)
   let from = 0
@@ -36,8 +36,8 @@ const item = fc.dictionary(trickyText, fc.oneof(trickyText, fc.jsonValue({ maxDe
   noNullPrototype: true,
 })
 
-describe('reading a list as it arrives', () => {
-  it('gives what parsing it whole would, wherever the pieces are cut, in any order of members and with any white space', () => {
+describe('the incremental list reader', () => {
+  it('matches JSON.parse for any chunking, order of members and white space', () => {
     const list = fc.record({
       items: fc.array(item, { maxLength: 5 }),
       next: trickyText,
@@ -46,7 +46,7 @@ describe('reading a list as it arrives', () => {
     })
     fc.assert(
       fc.property(list, cuts, ({ items, next, order, indent }, cuts) => {
-        // What follows the items may itself have members of that name, only deeper.
+        // Other values may contain members named `items`, nested deeper.
         const all: Record<string, unknown> = {
           kind: 'RouteList',
           metadata: { resourceVersion: '7', continue: next, items: ['no'] },
@@ -62,7 +62,7 @@ describe('reading a list as it arrives', () => {
     )
   })
 
-  it('never takes a beginning of a list for a list', () => {
+  it('rejects a truncated list', () => {
     fc.assert(
       fc.property(fc.array(item, { maxLength: 3 }), fc.nat(), cuts, (items, cut, cuts) => {
         const bytes = Buffer.from(JSON.stringify({ metadata: { resourceVersion: '7' }, items }))
@@ -71,7 +71,7 @@ describe('reading a list as it arrives', () => {
     )
   })
 
-  it('survives any bytes: it reads them or refuses them', () => {
+  it('accepts or rejects arbitrary bytes without crashing', () => {
     const pieces = fc.array(
       fc.constantFrom(
         '{',
@@ -106,7 +106,7 @@ describe('reading a list as it arrives', () => {
     )
   })
 
-  it('takes null for no items', () => {
+  it('accepts null as an empty list', () => {
     assert.deepEqual(readList(Buffer.from('{"items":null,"metadata":{"resourceVersion":"7"}}'), []).items, [])
   })
 
@@ -114,15 +114,15 @@ describe('reading a list as it arrives', () => {
     ['one item', `{"items":[{"a":"${'x'.repeat(2_000)}"}],"metadata":{"resourceVersion":"7"}}`],
     ['what is not an item', `{"items":[],"metadata":{"resourceVersion":"7","continue":"${'x'.repeat(70_000)}"}}`],
   ] as const)
-    it(`refuses ${what} when it is too long, in one piece or in many`, () => {
+    it(`rejects ${what} that is too long, in one chunk or in many`, () => {
       const bytes = Buffer.from(text)
       for (const cuts of [[], Array.from({ length: 50 }, (_, i) => i * 40)])
         assert.throws(() => readList(bytes, cuts, 1_000), /an item is over|too much beside/)
     })
 })
 
-describe('reading lines as they arrive', () => {
-  it('cuts at newlines only, wherever the pieces are cut', () => {
+describe('the line splitter', () => {
+  it('splits at newlines only, for any chunking', () => {
     const line = fc
       .string({ unit: 'binary', minLength: 1, maxLength: 30 })
       .map((text) => text.replaceAll('\n', '\u2028'))
@@ -141,7 +141,7 @@ describe('reading lines as they arrive', () => {
     )
   })
 
-  it('refuses a line that is too long before it has its end', () => {
+  it('rejects a line that is too long before it is complete', () => {
     const splitter = new LineSplitter(10, () => {})
     splitter.push(Buffer.from('0123456789\n01234'))
     assert.throws(() => splitter.push(Buffer.from('567890')), ApiError)

@@ -1,11 +1,11 @@
-/** The musts of a reflector about what it knows and whom it tells; the first five are in reflector.test.ts. */
+/** Requirements 6 to 11 of a reflector: its store and its calls. The first five are in reflector.test.ts. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Lister, ListSink, WatchSink } from '../../../src/source/kubernetes/client.ts'
+import type { ListSink, ListWatcher, WatchSink } from '../../../src/source/kubernetes/client.ts'
 import { Reflector } from '../../../src/source/kubernetes/reflector.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { route } from '../../suite/source.ts'
-import { observe, Told } from './observed.ts'
+import { observe, RecordingHandler } from './observed.ts'
 import { QUICK } from './world.ts'
 
 const JSON_HEAD = { 'content-type': 'application/json' }
@@ -16,12 +16,12 @@ const stored = (name: string, resourceVersion: string, uid = name) => ({
 })
 const event = (type: string, object: unknown) => `${JSON.stringify({ type, object })}\n`
 
-describe('6. a reflector that was stopped', () => {
-  /** A client that does not care about signals: everything comes, late. */
+describe('6. a stopped reflector', () => {
+  /** A client that ignores signals: everything arrives, late. */
   function lateClient() {
     const lists: { sink: ListSink; end: () => void }[] = []
     const watches: { sink: WatchSink; end: () => void }[] = []
-    const client: Lister = {
+    const client: ListWatcher = {
       list: (_path, _query, sink) =>
         new Promise((resolve) => {
           lists.push({ sink, end: () => resolve({ resourceVersion: '7', continue: '' }) })
@@ -31,7 +31,7 @@ describe('6. a reflector that was stopped', () => {
           watches.push({ sink, end: resolve })
         }),
     }
-    const told = new Told()
+    const told = new RecordingHandler()
     const reflector = new Reflector({
       kind: 'Route',
       client,
@@ -44,7 +44,7 @@ describe('6. a reflector that was stopped', () => {
   }
   const item = (name: string) => Buffer.from(JSON.stringify(stored(name, '5')))
 
-  it('tells nothing of a list that was under way', async () => {
+  it('delivers nothing of a list in flight', async () => {
     const { lists, told, reflector } = lateClient()
     reflector.start()
     const list = lists[0]!
@@ -52,10 +52,10 @@ describe('6. a reflector that was stopped', () => {
     list.sink.item(item('a'))
     list.end()
     await stopped
-    assert.deepEqual([told.calls, told.troubles, told.failures], [[], [], []])
+    assert.deepEqual([told.calls, told.failures, told.handlerErrors], [[], [], []])
   })
 
-  it('tells nothing of a stream that goes on', async () => {
+  it('delivers nothing of an open watch', async () => {
     const { lists, watches, told, reflector } = lateClient()
     reflector.start()
     lists[0]!.end()
@@ -70,16 +70,16 @@ describe('6. a reflector that was stopped', () => {
     assert.deepEqual(told.calls, ['synced', 'upsert shop/a'])
   })
 
-  it('does not wait for a pause, and begins nothing after it', async () => {
+  it('ends its pause, and starts nothing afterwards', async () => {
     let lists = 0
-    const client: Lister = {
+    const client: ListWatcher = {
       list: () => {
         lists++
         return Promise.reject(new Error('no'))
       },
       watch: () => Promise.reject(new Error('no')),
     }
-    const told = new Told()
+    const told = new RecordingHandler()
     const reflector = new Reflector({
       kind: 'Route',
       client,
@@ -88,7 +88,7 @@ describe('6. a reflector that was stopped', () => {
       time: systemTimers,
     })
     reflector.start()
-    await told.until(() => told.troubles.length === 1, 'trouble')
+    await told.until(() => told.failures.length === 1, 'trouble')
     const before = performance.now()
     await reflector.stop()
     assert.ok(performance.now() - before < 500)
@@ -97,7 +97,7 @@ describe('6. a reflector that was stopped', () => {
   })
 
   it(
-    'leaves no connection in use',
+    'leaves no open connection',
     observe(async ({ api, told, reflector }) => {
       reflector.start()
       await told.until(() => api.openWatches.length === 1, 'a watch')
@@ -107,9 +107,9 @@ describe('6. a reflector that was stopped', () => {
   )
 })
 
-describe('7. a reflector reads lines', () => {
+describe('7. a reflector reads watch events', () => {
   it(
-    'that hold U+2028, U+2029 and U+0085, and characters cut in two by packets',
+    'with U+2028, U+2029 and U+0085, and with characters split across packets',
     observe(async ({ api, told, reflector }) => {
       const body = 'a\u2028b\u2029c\u0085d\u00e9 \u{1f6aa}'
       reflector.start()
@@ -126,7 +126,7 @@ describe('7. a reflector reads lines', () => {
   )
 
   it(
-    'and drops half a line when the connection breaks, without losing its event',
+    'and drops a partial line when the connection breaks, without losing its event',
     observe(async ({ api, told, reflector, asked }) => {
       reflector.start()
       await told.until(() => api.openWatches.length === 1, 'a watch')
@@ -149,10 +149,10 @@ describe('7. a reflector reads lines', () => {
 
   for (const [what, garbage] of [
     ['that is not JSON', '{"type":"ADDED","object":{]}\n'],
-    ['that is no event', '[1]\n'],
-    ['of a type that is not known', event('RENAMED', stored('x', '1'))],
+    ['that is not an event', '[1]\n'],
+    ['of unknown type', event('RENAMED', stored('x', '1'))],
     ['about an object without a name', event('ADDED', { metadata: { uid: 'x', resourceVersion: '1' } })],
-    ['about a name that would make another key', event('ADDED', stored('a/b', '1'))],
+    ['about a name that contains a slash', event('ADDED', stored('a/b', '1'))],
     ['about another kind', event('ADDED', { ...stored('a', '1'), kind: 'Backend' })],
     ['that is not UTF-8', Buffer.from([0x22, 0xff, 0x22, 0x0a])],
     ['that has no end', Buffer.alloc(17 * 1024 * 1024, 0x20)],
@@ -166,11 +166,11 @@ describe('7. a reflector reads lines', () => {
         await told.untilHas('shop/before')
         api.send('routes', garbage)
         await told.until(() => asked('list').length === 2, 'another list')
-        assert.equal(told.troubles[0]?.error.reason, 'BadAnswer')
+        assert.equal(told.failures[0]?.error.reason, 'BadAnswer')
         api.put(route('after'))
         await told.untilHas('shop/after')
         assert.deepEqual(told.keys, ['shop/after', 'shop/before'])
-        assert.doesNotMatch(told.troubles[0]!.error.message, /RENAMED|a\/b|\]/)
+        assert.doesNotMatch(told.failures[0]!.error.message, /RENAMED|a\/b|\]/)
       }),
     )
 
@@ -184,7 +184,7 @@ describe('7. a reflector reads lines', () => {
     ['of nothing', ''],
   ] as const)
     it(
-      `and does not believe a list ${what}`,
+      `and rejects a list ${what}`,
       observe(async ({ api, told, reflector, asked }) => {
         api.put(route('real'))
         let lied = false
@@ -198,12 +198,12 @@ describe('7. a reflector reads lines', () => {
         await told.untilSynced()
         assert.deepEqual(told.calls, ['upsert shop/real', 'synced'])
         assert.equal(asked('list').length, 2)
-        assert.match(told.troubles[0]!.error.message, /^the list cannot be read/)
+        assert.match(told.failures[0]!.error.message, /^the list cannot be read/)
       }),
     )
 
   it(
-    'of the namespace that was asked for only: a right there is none elsewhere',
+    'of the requested namespace only',
     observe(
       async ({ api, told, reflector, asked }) => {
         api.put(route('real'))
@@ -222,15 +222,15 @@ describe('7. a reflector reads lines', () => {
         api.send('routes', event('ADDED', foreign))
         await told.until(() => asked('list').length === 3, 'another list')
         assert.deepEqual(told.keys, ['shop/real'])
-        for (const { error } of told.troubles.filter((trouble) => trouble !== undefined))
-          assert.match(error.message, /in another namespace than was asked for/)
+        for (const { error } of told.failures.filter((trouble) => trouble !== undefined))
+          assert.match(error.message, /from a namespace that was not requested/)
       },
       { namespace: 'shop' },
     ),
   )
 
   it(
-    'of JSON only, whatever the server calls it',
+    'of content type JSON only',
     observe(async ({ api, told, reflector }) => {
       let lied = false
       api.intercept = (_, response) => {
@@ -241,14 +241,14 @@ describe('7. a reflector reads lines', () => {
       }
       reflector.start()
       await told.untilSynced()
-      assert.equal(told.troubles[0]?.error.message, 'it answered with text/html, not JSON')
+      assert.equal(told.failures[0]?.error.message, 'it answered with text/html, not JSON')
     }),
   )
 })
 
-describe('8. a reflector tells', () => {
+describe('8. a reflector delivers', () => {
   it(
-    'the difference when it lists again: what is new, what differs, what is gone',
+    'the difference when it lists again: new, changed and deleted objects',
     observe(async ({ api, told, reflector, asked }) => {
       for (const name of ['same', 'changes', 'goes']) api.put(route(name))
       reflector.start()
@@ -267,7 +267,7 @@ describe('8. a reflector tells', () => {
   )
 
   it(
-    'an object that was deleted and made anew as two things, also when it has not seen the deletion',
+    'delete and upsert for a recreated object, also when it missed the deletion',
     observe(async ({ api, told, reflector }) => {
       api.put(route('a'))
       reflector.start()
@@ -284,7 +284,7 @@ describe('8. a reflector tells', () => {
   )
 
   it(
-    'nothing of a deletion that is about an older object of that name',
+    'no deletion of an older object of the same name',
     observe(async ({ api, told, reflector }) => {
       reflector.start()
       await told.until(() => api.openWatches.length === 1, 'a watch')
@@ -296,14 +296,14 @@ describe('8. a reflector tells', () => {
   )
 
   it(
-    'everybody else although one handler throws, every time',
+    'further objects although the handler throws for one',
     observe(async ({ api, told, reflector }) => {
       told.upsert = (object) => {
         if (object.key === 'shop/bad') throw new Error('this one')
-        Told.prototype.upsert.call(told, object)
+        RecordingHandler.prototype.upsert.call(told, object)
       }
       told.synced = () => {
-        Told.prototype.synced.call(told)
+        RecordingHandler.prototype.synced.call(told)
         throw new Error('and this')
       }
       for (const name of ['a', 'bad', 'c']) api.put(route(name))
@@ -314,15 +314,15 @@ describe('8. a reflector tells', () => {
       await told.untilHas('shop/d')
       assert.deepEqual(told.keys, ['shop/a', 'shop/c', 'shop/d'])
       assert.deepEqual(
-        told.failures.map((error) => (error as Error).message),
+        told.handlerErrors.map((error) => (error as Error).message),
         ['this one', 'and this', 'this one'],
       )
-      assert.deepEqual(told.troubles, [], 'and the server is not to blame')
+      assert.deepEqual(told.failures, [], 'and the server is not to blame')
     }),
   )
 
   it(
-    'that it is synced once, after everything there was, and not before it has a whole list',
+    'synced once, after a complete list',
     observe(
       async ({ api, told, reflector }) => {
         for (let i = 0; i < 4; i++) api.put(route(`r${i}`))
@@ -339,14 +339,14 @@ describe('8. a reflector tells', () => {
         assert.equal(told.calls.at(-1), 'synced')
         assert.deepEqual(told.keys, ['shop/r1', 'shop/r2', 'shop/r3'])
       },
-      { pacing: { page: 2 }, consistent: true },
+      { pacing: { pageSize: 2 }, consistent: true },
     ),
   )
 })
 
-describe('9. a reflector hands on', () => {
+describe('9. a reflector normalizes', () => {
   it(
-    'objects from a list and from a watch in the same form, without managedFields and what kubectl has added',
+    "objects from lists and watches alike, without managedFields and kubectl's copy",
     observe(async ({ api, told, reflector }) => {
       api.put(route('listed'))
       reflector.start()
@@ -372,7 +372,7 @@ describe('9. a reflector hands on', () => {
   )
 
   it(
-    'objects of built-in kinds with the kind that lists leave out',
+    'objects of built-in kinds, whose kind is absent in lists',
     observe(
       async ({ api, told, reflector }) => {
         api.put({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'c', namespace: 'shop' }, data: { a: 'b' } })
@@ -388,7 +388,7 @@ describe('9. a reflector hands on', () => {
 
 describe('10. a reflector compares versions for equality only', () => {
   it(
-    'they may go down or be no numbers at all; the same one twice is told once',
+    'they may decrease or be no numbers; the same version is delivered once',
     observe(async ({ api, told, reflector, asked }) => {
       reflector.start()
       await told.until(() => api.openWatches.length === 1, 'a watch')
@@ -405,9 +405,9 @@ describe('10. a reflector compares versions for equality only', () => {
   )
 })
 
-describe('11. a reflector asks for what exists by a watch', () => {
+describe('11. a reflector uses a watch-list', () => {
   it(
-    'where it is told to, and then needs no list',
+    'where it is enabled, without a list',
     observe(
       async ({ api, told, reflector, asked }) => {
         for (const name of ['a', 'b']) api.put(route(name))
@@ -427,13 +427,13 @@ describe('11. a reflector asks for what exists by a watch', () => {
   )
 
   it(
-    'and lists after all where the server does not come to an end',
+    'and falls back to a list when the initial events do not end',
     observe(
       async ({ api, told, reflector, asked }) => {
         api.put(route('a'))
         api.intercept = ({ query }, response) => {
           if (!query.has('sendInitialEvents')) return false
-          // As an old server does that does not know the parameter: from now on, and no bookmark that says so.
+          // Like an old server that ignores the parameter: the watch begins now, without a final bookmark.
           response.writeHead(200, JSON_HEAD).flushHeaders()
           return true
         }
@@ -443,12 +443,12 @@ describe('11. a reflector asks for what exists by a watch', () => {
         assert.equal(asked('list').length, 1)
         assert.equal(asked('list')[0]!.query.get('resourceVersion'), '0')
       },
-      { watchList: true, pacing: { watchList: 50 } },
+      { watchList: true, pacing: { watchListTimeout: 50 } },
     ),
   )
 
   it(
-    'and lists after all where the server refuses',
+    'and falls back to a list when the server rejects it',
     observe(
       async ({ api, told, reflector, asked }) => {
         api.intercept = ({ query }, response) => {

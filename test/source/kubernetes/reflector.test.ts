@@ -1,8 +1,8 @@
-/** Every "must" of a reflector, under its own name. */
+/** Requirements 1 to 5 of a reflector, each in a suite of its own. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { BACK_OFF, BackOff } from '../../../src/source/kubernetes/back-off.ts'
+import { Backoff, DEFAULT_BACKOFF } from '../../../src/source/kubernetes/backoff.ts'
 import { route } from '../../suite/source.ts'
 import { fail, send, statusOf } from './fake-api.ts'
 import { observe } from './observed.ts'
@@ -12,7 +12,7 @@ const namesOf = (count: number) => Array.from({ length: count }, (_, i) => `r${i
 
 describe('1. a reflector lists', () => {
   it(
-    'from the cache first, without pages',
+    'from the cache first, without pagination',
     observe(async ({ api, told, reflector, asked }) => {
       for (const name of namesOf(5)) api.put(route(name))
       reflector.start()
@@ -26,7 +26,7 @@ describe('1. a reflector lists', () => {
   )
 
   it(
-    'in pages of what is true now when it lists again',
+    'in pages of the most recent version when it lists again',
     observe(
       async ({ api, told, reflector, asked }) => {
         for (const name of namesOf(5)) api.put(route(name))
@@ -53,12 +53,12 @@ describe('1. a reflector lists', () => {
           ],
         )
       },
-      { pacing: { page: 2, quick: 0 } },
+      { pacing: { pageSize: 2, minWatchDuration: 0 } },
     ),
   )
 
   it(
-    'from the beginning when a page has expired, and in one piece when that happens again',
+    'from the start when a page has expired, and without a limit when that is repeated',
     observe(
       async ({ api, told, reflector, asked }) => {
         for (const name of namesOf(5)) api.put(route(name))
@@ -76,12 +76,12 @@ describe('1. a reflector lists', () => {
         )
         assert.equal(told.calls.filter((call) => call === 'upsert shop/r0').length, 1)
       },
-      { pacing: { page: 2 }, consistent: true },
+      { pacing: { pageSize: 2 }, consistent: true },
     ),
   )
 
   it(
-    'whatever the order of the pages, and even if an object stands on two',
+    'correctly with any order of pages, and with an object on two pages',
     observe(
       async ({ api, told, reflector }) => {
         const item = (name: string) => ({
@@ -93,7 +93,7 @@ describe('1. a reflector lists', () => {
           if (verb !== 'list') return false
           const page = Number(query.get('continue') ?? 0)
           const next = page < 2 ? String(page + 1) : ''
-          // Members in another order than usual.
+          // Members in an unusual order.
           send(response, 200, { items: pages[page], metadata: { continue: next, resourceVersion: String(9 - page) } })
           return true
         }
@@ -108,7 +108,7 @@ describe('1. a reflector lists', () => {
   )
 
   it(
-    'not for ever: pages that lead to themselves are an error',
+    'with an error when the continue tokens repeat',
     observe(
       async ({ api, told, reflector }) => {
         api.intercept = (_, response) => {
@@ -116,8 +116,8 @@ describe('1. a reflector lists', () => {
           return true
         }
         reflector.start()
-        await told.until(() => told.troubles.length > 0, 'trouble')
-        assert.match(told.troubles[0]!.error.message, /no end/)
+        await told.until(() => told.failures.length > 0, 'trouble')
+        assert.match(told.failures[0]!.error.message, /no end/)
       },
       { consistent: true },
     ),
@@ -130,7 +130,7 @@ describe('2. a reflector watches', () => {
     [0.999_999, 580],
   ] as const)
     it(
-      `with bookmarks, for 290 to 580 seconds by chance (${seconds})`,
+      `with bookmarks, for a random 290 to 580 seconds (${seconds})`,
       observe(
         async ({ told, reflector, asked }) => {
           reflector.start()
@@ -145,7 +145,7 @@ describe('2. a reflector watches', () => {
     )
 
   it(
-    'from the version of the last event or bookmark, of which it keeps nothing else',
+    'from the version of the last event or bookmark',
     observe(async ({ api, told, reflector, asked }) => {
       reflector.start()
       await told.until(() => api.openWatches.length === 1, 'a watch')
@@ -166,7 +166,7 @@ describe('2. a reflector watches', () => {
   )
 
   it(
-    'one name or one label where it is told so',
+    'one name or one label where a selection is given',
     observe(
       async ({ api, told, reflector, asked }) => {
         api.put(route('a'))
@@ -186,13 +186,13 @@ describe('2. a reflector watches', () => {
   )
 })
 
-describe('3. a reflector notices silence', () => {
+describe('3. a reflector detects a dead watch', () => {
   for (const [what, drip] of [
-    ['a watch that is silent past its time', undefined],
-    ['a watch that drips past its time without ever telling anything', ' '],
+    ['a watch that is silent past its timeout', undefined],
+    ['a watch that trickles past its timeout without an event', ' '],
   ] as const)
     it(
-      `${what} is given up, and continued where it was`,
+      `${what} is aborted and resumed from its version`,
       observe(
         async ({ api, told, reflector, asked }) => {
           api.intercept = ({ verb }, response) => {
@@ -207,7 +207,7 @@ describe('3. a reflector notices silence', () => {
           }
           reflector.start()
           await told.until(() => asked('watch').length === 2, 'another watch')
-          assert.equal(told.troubles[0]?.error.reason, 'TimedOut')
+          assert.equal(told.failures[0]?.error.reason, 'TimedOut')
           const [first, second] = asked('watch')
           assert.equal(second!.query.get('resourceVersion'), first!.query.get('resourceVersion'))
           api.put(route('a'))
@@ -219,13 +219,13 @@ describe('3. a reflector notices silence', () => {
     )
 })
 
-describe('4. a reflector hears what is wrong', () => {
+describe('4. a reflector handles errors', () => {
   for (const [how, expire] of [
     ['as a status', 'status'],
     ['as an ERROR event', 'event'],
   ] as const)
     it(
-      `410 ${how}: it lists again`,
+      `410 ${how}: lists again`,
       observe(async ({ api, told, reflector, asked }) => {
         api.put(route('stays'))
         api.put(route('goes'))
@@ -255,7 +255,7 @@ describe('4. a reflector hears what is wrong', () => {
     )
 
   it(
-    'another ERROR event: it watches on from where it was, and lists when that is repeated',
+    'another ERROR event: resumes the watch, and lists when it is repeated',
     observe(async ({ api, told, reflector, asked }) => {
       reflector.start()
       await told.until(() => api.openWatches.length === 1, 'a watch')
@@ -263,16 +263,16 @@ describe('4. a reflector hears what is wrong', () => {
       api.send('routes', error)
       await told.until(() => api.openWatches.length === 1 && asked('watch').length === 2, 'another watch')
       assert.equal(asked('list').length, 1)
-      assert.equal(told.troubles[0]?.error.message, 'etcd is tired')
+      assert.equal(told.failures[0]?.error.message, 'etcd is tired')
       api.send('routes', error)
       await told.until(() => asked('list').length === 2, 'another list')
-      await told.until(() => told.troubles.at(-1) === undefined, 'all is well again')
+      await told.until(() => told.failures.at(-1) === undefined, 'all is well again')
     }),
   )
 
   for (const status of [429, 503])
     it(
-      `${status} with Retry-After: it waits as long as the server wants`,
+      `${status} with Retry-After: waits that long`,
       observe(async ({ api, told, reflector, asked }) => {
         const times: number[] = []
         api.intercept = ({ verb }, response) => {
@@ -285,26 +285,26 @@ describe('4. a reflector hears what is wrong', () => {
         await told.untilSynced()
         assert.ok(times[1]! - times[0]! >= 990, `${times[1]! - times[0]!} ms`)
         assert.equal(asked('list').length, 2)
-        assert.equal(told.troubles[0]?.error.retryAfter, 1_000)
-        assert.equal(told.troubles.at(-1), undefined)
+        assert.equal(told.failures[0]?.error.retryAfter, 1_000)
+        assert.equal(told.failures.at(-1), undefined)
       }),
     )
 
   it(
-    'a Retry-After of years is not believed',
+    'a Retry-After of years is capped',
     observe(async ({ api, told, reflector }) => {
       api.intercept = (_, response) => {
         fail(response, 503, 'ServiceUnavailable', 'come back', { 'retry-after': '999999999' })
         return true
       }
       reflector.start()
-      await told.until(() => told.troubles.length > 0, 'trouble')
-      assert.equal(told.troubles[0]!.error.retryAfter, 60_000)
+      await told.until(() => told.failures.length > 0, 'trouble')
+      assert.equal(told.failures[0]!.error.retryAfter, 60_000)
     }),
   )
 
   it(
-    'overload at the watch does not add a list to it',
+    'overload at the watch does not cause a list',
     observe(async ({ api, told, reflector, asked }) => {
       let refused = 0
       api.intercept = ({ verb }, response) => {
@@ -321,7 +321,7 @@ describe('4. a reflector hears what is wrong', () => {
 })
 
 describe('5. a reflector backs off', () => {
-  it('for 0.8 to 30 seconds, longer and longer, with jitter', () => {
+  it('exponentially from 0.8 to 30 seconds, with jitter', () => {
     const chance = fc.array(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), {
       minLength: 1,
       maxLength: 20,
@@ -329,7 +329,7 @@ describe('5. a reflector backs off', () => {
     fc.assert(
       fc.property(chance, (draws) => {
         let i = 0
-        const backOff = new BackOff(BACK_OFF, () => draws[i++ % draws.length]!)
+        const backOff = new Backoff(DEFAULT_BACKOFF, () => draws[i++ % draws.length]!)
         for (let n = 0; n < 20; n++) {
           const least = Math.min(800 * 2 ** n, 30_000)
           const pause = backOff.next()
@@ -342,7 +342,7 @@ describe('5. a reflector backs off', () => {
   })
 
   it(
-    'before it lists again after 410, and less after a watch that lived',
+    'before it lists again after 410; a healthy watch resets the backoff',
     observe(
       async ({ api, told, reflector }) => {
         const times: { verb: string; at: number }[] = []
@@ -367,19 +367,19 @@ describe('5. a reflector backs off', () => {
         const last = performance.now() - before
         assert.ok(last >= 39 && last < 310, `${last}`)
       },
-      { pacing: { backOff: { first: 40, most: 1_000 }, mostUnsynced: 1_000, lived: 50 }, random: () => 0 },
+      { pacing: { backoff: { initial: 40, max: 1_000 }, maxPauseUnsynced: 1_000, healthyAfter: 50 }, random: () => 0 },
     ),
   )
 
   it(
-    'soon again after an absence however long, also when the server that is back has forgotten everything',
+    'briefly after any outage, also when the recovered server has lost all versions',
     observe(
       async ({ api, told, reflector }) => {
         api.put(route('a'))
         reflector.start()
         await told.until(() => api.openWatches.length === 1, 'a watch')
         await api.kill()
-        await told.until(() => told.troubles.length >= 10, 'ten attempts')
+        await told.until(() => told.failures.length >= 10, 'ten attempts')
         api.put(route('b'))
         api.compact()
         await api.restart()
@@ -388,12 +388,12 @@ describe('5. a reflector backs off', () => {
         const took = performance.now() - back
         assert.ok(took < 1_000, `${took} ms; pauses would have grown to 10 s`)
       },
-      { pacing: { backOff: { first: 20, most: 60_000 }, mostAway: 40 }, random: () => 0 },
+      { pacing: { backoff: { initial: 20, max: 60_000 }, maxPauseUnavailable: 40 }, random: () => 0 },
     ),
   )
 
   it(
-    'not after a clean time-out of the server',
+    'not after a regular timeout of the watch',
     observe(
       async ({ api, told, reflector, asked }) => {
         reflector.start()
@@ -403,14 +403,14 @@ describe('5. a reflector backs off', () => {
         api.endWatches()
         await told.until(() => asked('watch').length === 2, 'the next watch')
         assert.ok(performance.now() - ended < 1_000)
-        assert.deepEqual(told.troubles, [])
+        assert.deepEqual(told.failures, [])
       },
-      { pacing: { backOff: { first: 5_000, most: 5_000 } } },
+      { pacing: { backoff: { initial: 5_000, max: 5_000 } } },
     ),
   )
 
   it(
-    'when watches end at once, orderly as they may seem',
+    'when watches end regularly but too early',
     observe(
       async ({ api, told, reflector, asked }) => {
         api.intercept = ({ verb }, response) => {
@@ -423,7 +423,7 @@ describe('5. a reflector backs off', () => {
         await new Promise((resolve) => setTimeout(resolve, 300))
         assert.ok(asked('watch').length <= 5, `${asked('watch').length} watches`)
       },
-      { pacing: { backOff: { first: 50, most: 500 }, quick: 1_000 } },
+      { pacing: { backoff: { initial: 50, max: 500 }, minWatchDuration: 1_000 } },
     ),
   )
 })

@@ -1,15 +1,20 @@
-/** A source on a fake API server, with waits that are short. */
+/** A source on a fake API server, with short waits. */
 
 import { KubernetesClient } from '../../../src/source/kubernetes/client.ts'
-import { FixedCredentials } from '../../../src/source/kubernetes/credentials.ts'
+import { StaticCredentials } from '../../../src/source/kubernetes/credentials.ts'
 import { type KubernetesOptions, KubernetesSource } from '../../../src/source/kubernetes/kubernetes-source.ts'
-import type { Pacing } from '../../../src/source/kubernetes/reflector-options.ts'
+import type { ReflectorTimings } from '../../../src/source/kubernetes/reflector-options.ts'
 import type { Interest } from '../../../src/source/source.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 import { Recorder } from '../../suite/source.ts'
 import { FakeApi, type FakeApiOptions } from './fake-api.ts'
 
-export const QUICK: Partial<Pacing> = { backOff: { first: 20, most: 200 }, mostUnsynced: 100, mostAway: 100, quick: 5 }
+export const QUICK: Partial<ReflectorTimings> = {
+  backoff: { initial: 20, max: 200 },
+  maxPauseUnsynced: 100,
+  maxPauseUnavailable: 100,
+  minWatchDuration: 5,
+}
 
 export interface World {
   readonly api: FakeApi
@@ -26,14 +31,14 @@ export async function open(
   interest?: Interest,
 ): Promise<World> {
   const fake = await new FakeApi(api).listen()
-  const client = new KubernetesClient(new FixedCredentials(fake.url), systemTimers)
+  const client = new KubernetesClient(new StaticCredentials(fake.url), systemTimers)
   const failures: unknown[] = []
   const source = new KubernetesSource({
     client,
     server: fake.url,
     random: Math.random,
     time: systemTimers,
-    failed: (error) => failures.push(error),
+    handlerFailed: (error) => failures.push(error),
     ...options,
     pacing: { ...QUICK, ...options.pacing },
   })
@@ -54,7 +59,7 @@ export async function open(
 
 export const NOTHING: Interest = new Map()
 
-/** Until something holds that no handler is told of. */
+/** Polls a condition that no call of the handler reports. */
 export async function eventually(condition: () => boolean, what: string, milliseconds = 5_000): Promise<void> {
   const end = performance.now() + milliseconds
   while (!condition()) {

@@ -1,52 +1,52 @@
-/** One request to the API server and its answer as it arrives, with every wait bounded. */
+/** Sends one request to the API server and streams its response; every wait is bounded. */
 import type { Dispatcher } from 'undici'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
-import { ApiError, errorOfAnswer } from './api-error.ts'
+import { ApiError, errorFromResponse } from './api-error.ts'
 
-export interface Call {
+export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   readonly origin: string
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string
-  /** Until the head of the answer has come. */
+  /** Until the response's head has arrived. */
   readonly headersTimeout: Milliseconds
-  /** Longest silence in the body; 0 = any. */
+  /** Longest silence within the body; 0 = unlimited. */
   readonly bodyTimeout: Milliseconds
-  /** For all of it; none = as long as it takes. */
+  /** For the whole exchange; absent = unlimited. */
   readonly deadline?: Milliseconds
 }
 
-/** Takes an answer of 200 to 299. What it throws ends the exchange. */
-export interface Receiver {
-  /** The head has come. */
+/** Consumes a response with a status of 200 to 299. An exception ends the request. */
+export interface ResponseReceiver {
+  /** The head has arrived. */
   begin?(): void
-  /** A promise holds further data back until it resolves. */
+  /** Further data is held back until the returned promise resolves. */
   data(chunk: Buffer): Promise<void> | undefined
 }
 
-/** Of an answer that is an error, for the explanation in it. */
+/** Bytes of an error's body that are read for its message. */
 const MAX_ERROR_BYTES = 65_536
 
 /**
- * @returns when the body has ended as the framing says it must
- * @throws {ApiError} always this; `Aborted` as soon as `signal` says so
+ * @returns when the body is complete by its framing
+ * @throws {ApiError} on any failure; `Aborted` when `signal` fires
  */
-export function exchange(
+export function sendRequest(
   dispatcher: Dispatcher,
-  call: Call,
-  receiver: Receiver,
+  call: ApiRequest,
+  receiver: ResponseReceiver,
   time: Pick<TimerClock, 'after'>,
   signal?: AbortSignal,
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const running = new RunningExchange(receiver, () => {
+  const running = new InFlightRequest(receiver, () => {
     cancelDeadline?.()
     signal?.removeEventListener('abort', abort)
     if (running.failure === undefined) resolve()
     else reject(running.failure)
   })
-  const abort = (): void => running.end(new ApiError(0, 'Aborted', 'not wanted any more'))
+  const abort = (): void => running.end(new ApiError(0, 'Aborted', 'the request was cancelled'))
   const cancelDeadline =
     call.deadline === undefined
       ? undefined
@@ -62,22 +62,22 @@ export function exchange(
   return promise
 }
 
-class RunningExchange implements Dispatcher.DispatchHandler {
-  readonly #receiver: Receiver
+class InFlightRequest implements Dispatcher.DispatchHandler {
+  readonly #receiver: ResponseReceiver
   readonly #done: () => void
   #controller: Dispatcher.DispatchController | undefined
   #status = 0
   #retryAfter: string | undefined
-  #explanation = ''
+  #errorBody = ''
   #over = false
   failure: ApiError | undefined
 
-  constructor(receiver: Receiver, done: () => void) {
+  constructor(receiver: ResponseReceiver, done: () => void) {
     this.#receiver = receiver
     this.#done = done
   }
 
-  /** Over, from whichever side first. */
+  /** Ends the request once; later calls have no effect. */
   end(failure?: ApiError): void {
     if (this.#over) return
     this.#over = true
@@ -88,12 +88,12 @@ class RunningExchange implements Dispatcher.DispatchHandler {
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
-    // Given up while it waited for a connection.
+    // Aborted while it waited for a connection.
     if (this.#over) controller.abort(this.failure ?? new Error('over'))
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Record<string, unknown>): void {
-    // Informational answers come before the real one.
+    // Interim responses precede the final one.
     if (status < 200) return
     this.#status = status
     const retryAfter = headers['retry-after']
@@ -110,9 +110,9 @@ class RunningExchange implements Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#over) return
     if (!this.#ok) {
-      const room = MAX_ERROR_BYTES - this.#explanation.length
-      if (room > 0) this.#explanation += chunk.toString('utf8', 0, Math.min(chunk.length, room))
-      else this.#refused()
+      const room = MAX_ERROR_BYTES - this.#errorBody.length
+      if (room > 0) this.#errorBody += chunk.toString('utf8', 0, Math.min(chunk.length, room))
+      else this.#failWithResponse()
       return
     }
     try {
@@ -130,21 +130,21 @@ class RunningExchange implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     if (this.#ok) this.end()
-    else this.#refused()
+    else this.#failWithResponse()
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    // What came of the explanation is more than nothing.
-    if (this.#status !== 0 && !this.#ok) this.#refused()
-    else this.end(errorOfTransport(error, this.#status))
+    // A partial error body still explains the failure.
+    if (this.#status !== 0 && !this.#ok) this.#failWithResponse()
+    else this.end(transportError(error, this.#status))
   }
 
   get #ok(): boolean {
     return this.#status >= 200 && this.#status < 300
   }
 
-  #refused(): void {
-    this.end(errorOfAnswer(this.#status, this.#retryAfter, this.#explanation))
+  #failWithResponse(): void {
+    this.end(errorFromResponse(this.#status, this.#retryAfter, this.#errorBody))
   }
 }
 
@@ -155,8 +155,8 @@ const TIMEOUTS: ReadonlySet<string> = new Set([
   'ETIMEDOUT',
 ])
 
-/** @param status of the answer where its head had come */
-function errorOfTransport(error: Error, status: number): ApiError {
+/** @param status of the response, 0 before its head */
+function transportError(error: Error, status: number): ApiError {
   const code = codeOf(error)
   const reason = TIMEOUTS.has(code) ? 'TimedOut' : 'Unreachable'
   const [first] = error instanceof AggregateError ? (error.errors as unknown[]) : []
@@ -171,8 +171,8 @@ function asApiError(error: unknown): ApiError {
 
 const BROKEN: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'])
 
-/** Whether a connection broke before any answer: perhaps one that the server had closed long ago. */
-export function brokeBeforeAnswer(error: unknown): boolean {
+/** Whether the connection broke before any response, which happens when the server has closed an idle connection. */
+export function brokeBeforeResponse(error: unknown): boolean {
   return (
     error instanceof ApiError &&
     error.reason === 'Unreachable' &&

@@ -1,30 +1,30 @@
 import type { Milliseconds } from '../../lib/clock.ts'
 import { type SliceClock, TIME_SLICE } from '../../lib/time-slice.ts'
 
-interface Waiting {
+interface QueuedWork {
   readonly work: () => unknown
   readonly done: PromiseWithResolvers<void>
 }
 
 /**
- * Keeps turns of the loop short where pieces of work come in faster than they can be done: beyond a budget they wait
- * for the next turn, the urgent ones before the others.
+ * Bounds the time spent per turn of the event loop: work beyond the budget is queued for the next turn, urgent work
+ * first.
  */
-export class Pace {
+export class TurnBudget {
   readonly #budget: Milliseconds
   readonly #time: SliceClock
-  readonly #urgent: Waiting[] = []
-  readonly #others: Waiting[] = []
+  readonly #urgent: QueuedWork[] = []
+  readonly #others: QueuedWork[] = []
   #spent: Milliseconds = 0
   #scheduled = false
 
-  /** @param budget of a turn; what is urgent may take as much again */
+  /** @param budget per turn; urgent work may use twice as much */
   constructor(time: SliceClock, budget: Milliseconds = TIME_SLICE) {
     this.#budget = budget
     this.#time = time
   }
 
-  /** @returns undefined when the work is done already; what it throws is then thrown here */
+  /** @returns undefined when the work ran synchronously, in which case its exceptions propagate */
   run(work: () => unknown, urgent = false): Promise<void> | undefined {
     this.#schedule()
     const queue = urgent ? this.#urgent : this.#others
@@ -41,7 +41,7 @@ export class Pace {
     this.#scheduled = false
     this.#spent = 0
     const count = this.#serve(this.#urgent, 2 * this.#budget) + this.#serve(this.#others, this.#budget)
-    // What was spent here was spent of the turn that begins.
+    // This time counts against the turn that begins.
     if (count > 0) this.#schedule()
   }
 
@@ -51,10 +51,10 @@ export class Pace {
     this.#time.nextTurn(() => this.#nextTurn())
   }
 
-  #serve(queue: Waiting[], budget: Milliseconds): number {
+  #serve(queue: QueuedWork[], budget: Milliseconds): number {
     let count = 0
     for (const { work, done } of queue) {
-      // One of each at least, so that neither waits for ever.
+      // At least one from each queue, so that neither starves.
       if (count > 0 && this.#spent >= budget) break
       count++
       try {

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { Pace } from '../../../src/source/kubernetes/pace.ts'
+import { TurnBudget } from '../../../src/source/kubernetes/turn-budget.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 
-/** Work that takes as long as it says, by a clock of its own. */
+/** Work of a given duration on a fake clock. */
 function bench(budget: number) {
   let time = 0
   const done: string[] = []
-  const pace = new Pace({ monotonic: () => time, nextTurn: systemTimers.nextTurn }, budget)
+  const pace = new TurnBudget({ monotonic: () => time, nextTurn: systemTimers.nextTurn }, budget)
   const run = (name: string, takes: number, urgent = false) =>
     pace.run(() => {
       time += takes
@@ -17,8 +17,8 @@ function bench(budget: number) {
   return { done, run, pace }
 }
 
-describe('work that comes in faster than it can be done', () => {
-  it('is done at once within the budget, then in the turns that follow', async () => {
+describe('the budget of a turn', () => {
+  it('runs work at once within the budget, and the rest in later turns', async () => {
     const { done, run } = bench(2)
     assert.equal(run('a', 1), undefined)
     assert.equal(run('b', 5), undefined)
@@ -35,7 +35,7 @@ describe('work that comes in faster than it can be done', () => {
     assert.equal(run('later', 1), undefined)
   })
 
-  it('has what is urgent before the rest, but within bounds, too', async () => {
+  it('runs urgent work first, within a bound of its own', async () => {
     const { done, run } = bench(2)
     run('list', 3)
     const waits = [run('list', 1), run('event', 1, true), run('event', 1, true), run('event', 1, true)]
@@ -44,7 +44,7 @@ describe('work that comes in faster than it can be done', () => {
     assert.deepEqual(done, ['list', 'event', 'event', 'event', 'list'])
   })
 
-  it('tells what it throws to whom it concerns, and goes on', async () => {
+  it('passes an exception to its caller, and continues', async () => {
     const { run, pace } = bench(1)
     assert.throws(() => pace.run(() => assert.fail('now')), /now/)
     run('long', 5)
@@ -54,7 +54,7 @@ describe('work that comes in faster than it can be done', () => {
     await next
   })
 
-  it('is done one piece a turn at least, in order', async () => {
+  it('runs at least one piece of work per turn, in order', async () => {
     const { done, run } = bench(0)
     await Promise.all(['a', 'b', 'c'].map((name) => run(name, 1)))
     assert.deepEqual(done, ['a', 'b', 'c'])
