@@ -57,15 +57,15 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
     work.hosts.add(key)
     if (budget.spend(1)) yield
   }
-  yield* noteRefused(memo, before, resources, budget)
-  yield* noteNamespaces(memo, before, resources, budget)
+  yield* markRefused(memo, before, resources, budget)
+  yield* markNamespaces(memo, before, resources, budget)
   if (!sameForRoutes(before.settings, resources.settings)) {
     for (const key of memo.routes.keys()) {
       work.routes.add(key)
       if (budget.spend(1)) yield
     }
     for (const key of resources.ingresses.keys()) work.statuses.add(refusedKey('Ingress', key))
-    yield* noteReservations(memo, resources, budget)
+    yield* markReservations(memo, resources, budget)
   } else if (!sameFrontends(before.settings, resources.settings))
     for (const [key, { plan }] of memo.routes) {
       if (plan.resource.object.spec.listeners !== undefined) work.routes.add(key)
@@ -93,7 +93,7 @@ function* markUnopened(
   }
 }
 
-function* noteRefused(
+function* markRefused(
   memo: CompileState,
   before: ResourceSet,
   after: ResourceSet,
@@ -113,7 +113,7 @@ function* noteRefused(
  * Labels decide what a delegates entry with a selector lets in, and whom a grant with one is for. Only namespaces that
  * have others now.
  */
-function* noteNamespaces(
+function* markNamespaces(
   memo: CompileState,
   before: ResourceSet,
   after: ResourceSet,
@@ -138,7 +138,7 @@ function* noteNamespaces(
     }
     if (budget.spend(1)) yield
   }
-  yield* noteReservations(memo, after, budget)
+  yield* markReservations(memo, after, budget)
   for (const id of targetsIn(memo, after)) {
     if (moved.has(namespaceOf(id))) work.targets.add(id)
     if (budget.spend(1)) yield
@@ -146,7 +146,7 @@ function* noteNamespaces(
 }
 
 /** Whether they count depends on grants, as claims do. */
-function* noteReservations(
+function* markReservations(
   { work }: CompileState,
   { reservations }: ResourceSet,
   budget: WorkBudget,

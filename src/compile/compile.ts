@@ -53,7 +53,7 @@ export function* compile(resources: ResourceSet, memo: CompileState): Generator<
 
 function* work(resources: ResourceSet, memo: CompileState): Generator<void, void> {
   const budget = new WorkBudget()
-  yield* takeIn(resources, memo, budget)
+  yield* applyChanges(resources, memo, budget)
   yield* planRoutes(memo, resources, budget)
   yield* lookAtTargets(memo, resources, budget)
   yield* resolveReferences(memo, resources, budget)
@@ -65,10 +65,10 @@ function* work(resources: ResourceSet, memo: CompileState): Generator<void, void
 }
 
 /**
- * One that was given up while changes were noted is noted to its end first: what it has noted already cannot be told
- * apart.
+ * Enters what differs into the work lists. A set of resources whose changes were entered in part, when its compile was
+ * given up, is finished first: which of them are in cannot be told apart.
  */
-function* takeIn(resources: ResourceSet, memo: CompileState, budget: WorkBudget): Generator<void, void> {
+function* applyChanges(resources: ResourceSet, memo: CompileState, budget: WorkBudget): Generator<void, void> {
   for (const target of memo.target === undefined || memo.target === resources
     ? [resources]
     : [memo.target, resources]) {

@@ -101,11 +101,11 @@ function* buildHost(
   const base = ownership?.exact === false ? above.find((wildcard) => wildcard.served !== undefined) : undefined
   const draft = yield* draftVirtualHost(memo, resources, host, ownership, base, budget)
   commit(memo, host, draft, base)
-  noteHandover(memo, resources, host, ownership, [...claims, ...owners])
+  recordHandover(memo, resources, host, ownership, [...claims, ...owners])
   host.ownership = ownership
   if (tenancyOf(resources).strict) enterOwner(memo, hostname, ownership, claims, owners)
   else memo.owners.delete(hostname)
-  yield* tellRoutes(memo, host, draft, tenancyOf(resources), budget)
+  yield* recordOutcomes(memo, host, draft, tenancyOf(resources), budget)
   if (host.routes.size === 0 && !resources.reservations.has(hostname)) memo.hosts.delete(hostname)
   memo.work.hosts.delete(hostname)
   if (budget.spend(5)) yield
@@ -123,7 +123,7 @@ function withoutHole(ownership: Ownership | undefined, above: readonly HostState
 }
 
 /** @param claims all that count, on the name and on wildcards over it */
-function noteHandover(
+function recordHandover(
   { handovers }: CompileState,
   resources: ResourceSet,
   { hostname, ownership: before }: HostState,
@@ -193,7 +193,7 @@ function commit(memo: CompileState, host: HostState, draft: Draft, base: HostSta
     memo.work.wildcards.add(hostname)
 }
 
-function* tellRoutes(
+function* recordOutcomes(
   memo: CompileState,
   host: HostState,
   draft: Draft,
@@ -203,15 +203,15 @@ function* tellRoutes(
   const { owner } = draft
   const refusal = refusalOf(host, owner, tenancy)
   for (const state of draft.refused) {
-    note(memo, host, state, refusal)
+    record(memo, host, state, refusal)
     if (budget.spend(1)) yield
   }
   for (const { state, permission, candidates, outside } of draft.entries.values()) {
     const conflicts = draft.conflicts.get(state) ?? []
-    if (conflicts.length === 0 && outside.length === 0) note(memo, host, state, WHOLE)
+    if (conflicts.length === 0 && outside.length === 0) record(memo, host, state, WHOLE)
     else {
       const served = servedRules(candidates, conflicts)
-      note(memo, host, state, { owner, permission, conflicts, outside, served })
+      record(memo, host, state, { owner, permission, conflicts, outside, served })
     }
     if (budget.spend(1)) yield
   }
@@ -243,7 +243,7 @@ function servedRules(candidates: RouteMatches['candidates'], conflicts: Outcome[
   )
 }
 
-function note(memo: CompileState, host: HostState, state: RouteState, outcome: Outcome): void {
+function record(memo: CompileState, host: HostState, state: RouteState, outcome: Outcome): void {
   const before = state.outcomes.get(host.hostname)
   if (outcome === before) return
   state.outcomes.set(host.hostname, outcome)

@@ -8,7 +8,7 @@ import { ingressRoutes } from '../../compile/ingress.ts'
 import { CATCH_ALL, claimedHostnames, planRoute } from '../../compile/plan.ts'
 import type { Resource } from '../../compile/resource-set.ts'
 
-/** Hostnames that it claims here; the hosts that nobody names are nobody's. */
+/** Hostnames that it claims here; hosts without a name belong to no namespace. */
 export function hostnamesOf(resource: Resource<KubeObject> | undefined, settings: SettingsObject): readonly string[] {
   const kind = resource?.object.kind
   const routes =
