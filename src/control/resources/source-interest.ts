@@ -27,8 +27,12 @@ export interface SourceInterestOptions {
 /** Who refers to {@link SourceInterestOptions.guarded}. */
 const INSTALLATION = 'Installation'
 
-/** The source is told at once, and then again after so many times what telling it took. */
+/**
+ * Pause after a call of `source.interest`, as a multiple of what it took: at most a tenth of the time is spent there.
+ * Bounded, since builds wait for it, and a thread that the machine did not run for seconds measures seconds.
+ */
 const PAUSE_FACTOR = 9
+const MAX_PAUSE: Milliseconds = 250
 
 export class SourceInterest {
   readonly #options: SourceInterestOptions
@@ -81,7 +85,7 @@ export class SourceInterest {
     if (this.#synced && source.hasSynced !== undefined) this.#unread.add(added)
     source.interest(graph.interest)
     const end = time.monotonic()
-    this.#notBefore = end + PAUSE_FACTOR * (end - start)
+    this.#notBefore = end + Math.min(PAUSE_FACTOR * (end - start), MAX_PAUSE)
   }
 
   /** Everything was read once. */
