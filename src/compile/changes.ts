@@ -58,7 +58,7 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
     work.hosts.add(key)
     if (budget.spend(1)) yield
   }
-  yield* noteRefused(memo, before, resources, budget)
+  yield* markRefused(memo, before, resources, budget)
   yield* markNamespaceChanges(memo, before, resources, budget)
   if (!sameForRoutes(before.settings, resources.settings)) {
     for (const key of memo.routes.keys()) {
@@ -94,7 +94,7 @@ function* markListenerChanges(
   }
 }
 
-function* noteRefused(
+function* markRefused(
   memo: CompileState,
   before: ResourceSet,
   after: ResourceSet,

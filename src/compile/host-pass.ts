@@ -105,7 +105,7 @@ function* buildHost(
   host.ownership = ownership
   if (tenancyOf(resources).strict) recordOwner(memo, hostname, ownership, claims, owners)
   else memo.owners.delete(hostname)
-  yield* tellRoutes(memo, host, draft, tenancyOf(resources), budget)
+  yield* recordOutcomes(memo, host, draft, tenancyOf(resources), budget)
   if (host.routes.size === 0 && !resources.reservations.has(hostname)) memo.hosts.delete(hostname)
   memo.work.hosts.delete(hostname)
   if (budget.spend(5)) yield
@@ -193,7 +193,7 @@ function commit(memo: CompileState, host: HostState, draft: HostDraft, base: Hos
     memo.work.wildcards.add(hostname)
 }
 
-function* tellRoutes(
+function* recordOutcomes(
   memo: CompileState,
   host: HostState,
   draft: HostDraft,

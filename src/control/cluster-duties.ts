@@ -19,7 +19,7 @@ export interface ClusterDutiesOptions {
   readonly installation: Installation
   readonly statuses: Pick<Statuses, 'writeTo'>
   readonly lastGood: Pick<LastGoodVersions, 'writeTo'>
-  /** What the cluster says of the installation, as far as it is known by now. */
+  /** The objects of the installation, as far as they are known by now. */
   readonly seen?: (state: InstallationState) => void
   readonly time: TimerClock
   readonly random: Random

@@ -97,9 +97,9 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#rooms.statuses.recheckAll()
   }
 
-  /** Listeners that are not open as the settings say; the complete list. */
+  /** Listeners that are not open as configured; the complete list. */
   useFailures(failures: readonly ListenerFailure[]): void {
-    // Of several workers that cannot open one, the first says why.
+    // Of several workers that cannot open one, the cause of the first is shown.
     this.#resources.useUnopened(new Map(failures.toReversed().map(({ name, message }) => [name, message])))
   }
 

@@ -220,10 +220,10 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     if (stream !== null) stream.abort()
     else if (this.connecting) this.#pool.cancel(this)
     this.#duplex?.destroy()
-    this.#tellObserver(failure)
+    this.#reportOutcome(failure)
   }
 
-  #tellObserver(failure: Reason | null): void {
+  #reportOutcome(failure: Reason | null): void {
     const { observer, timers } = this.#x.context
     const outcome = OUTCOME
     outcome.backend = this.#backend

@@ -25,37 +25,28 @@ export interface ExchangeServices {
   unexpected(error: unknown): void
 }
 
-/** Until settings come. */
+export interface ExchangeContext extends ExchangeServices {
+  readonly hosts: HostCache
+  /** In force now; null until the first commit. An exchange keeps what it began with. */
+  tables: LinkedTables | null
+  clients: ClientResolver
+  accessLog: AccessLog
+  loops: LoopGuard
+  /** Exchanges and requests of the gateway's own under way: what a drain waits for. */
+  active: number
+}
+
+/** Until settings come, nothing is logged. */
 const NO_LOG: AccessLog = { write() {} }
 
-export class ExchangeContext implements ExchangeServices {
-  readonly worker: number
-  readonly clock: Clock
-  readonly random: Random
-  readonly timers: Timers
-  readonly endpoints: EndpointTable
-  readonly metrics: WorkerMetrics
-  readonly splits: WeightedSplits
-  readonly observer: AttemptObserver
-  readonly unexpected: (error: unknown) => void
-  readonly hosts = new HostCache()
-  /** In force now; null until the first commit. An exchange keeps what it began with. */
-  tables: LinkedTables | null = null
-  clients = new ClientResolver(null)
-  accessLog: AccessLog = NO_LOG
-  loops = new LoopGuard({ seed: '', passes: 1 })
-  /** Exchanges under way: what a drain waits for. */
-  active = 0
-
-  constructor(services: ExchangeServices) {
-    this.worker = services.worker
-    this.clock = services.clock
-    this.random = services.random
-    this.timers = services.timers
-    this.endpoints = services.endpoints
-    this.metrics = services.metrics
-    this.splits = services.splits
-    this.observer = services.observer
-    this.unexpected = (error) => services.unexpected(error)
+export function createExchangeContext(services: ExchangeServices): ExchangeContext {
+  return {
+    ...services,
+    hosts: new HostCache(),
+    tables: null,
+    clients: new ClientResolver(null),
+    accessLog: NO_LOG,
+    loops: new LoopGuard({ seed: '', passes: 1 }),
+    active: 0,
   }
 }

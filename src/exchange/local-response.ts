@@ -56,7 +56,7 @@ export function sendLocal(x: ProxyExchange, response: LocalResponse, from = 0): 
   if (reason !== undefined) x.reason = reason
   x.headSent = true
   if (steps === null && isComplete(response)) {
-    x.downstream.sendAnswer(response, close)
+    x.downstream.sendComplete(response, close)
     return finish(x)
   }
   x.downstream.sendHead(head, close ? 'untrusted' : 'dropped')

@@ -1,6 +1,6 @@
 /**
  * The steps of one body linked into a pipe. Back-pressure runs from the sink up to the source, step by step; whatever a
- * step does (hold back, split, throw, call at the wrong moment), the sink is told of one end only: `end` or `fail`, or
+ * step does (hold back, split, throw, call at the wrong moment), the sink hears of one end only: `end` or `fail`, or
  * nothing after `abort`.
  */
 
@@ -108,7 +108,7 @@ class Joint implements BodySink {
   #data: (chunk: Uint8Array) => boolean = () => true
   #end: (trailers: Fields | null) => void = () => {}
   ended = false
-  /** The source was told to stop and waits. */
+  /** The source has stopped and waits. */
   #paused = false
   #writing = false
   /** `wake` was called while a chunk was being taken: the answer "stop" to it is out of date already. */

@@ -3,6 +3,6 @@ export interface ClientOrigin {
   readonly scheme: 'http' | 'https'
   /** Normal form; '' when an HTTP/1.0 client names none. */
   readonly host: string
-  /** Of the authority that it asks for, else what a trusted proxy says, else the scheme's own. */
+  /** Of the authority that it asks for, else the one a trusted proxy reports, else the scheme's default. */
   readonly port: number
 }

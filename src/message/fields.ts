@@ -129,7 +129,7 @@ export class Fields {
     return true
   }
 
-  /** As {@link nameIs}, where `_` in the message also stands for `-`: some servers cannot tell the two apart. */
+  /** As {@link nameIs}, where `_` in the message also stands for `-`: some servers do not distinguish the two. */
   nameIsLoosely(index: number, name: string): boolean {
     return this.nameLength(index) === name.length && this.nameBeginsLoosely(index, name)
   }

@@ -1,7 +1,7 @@
 /**
- * Names of the fields in which a proxy tells the next server where a request came from. Anybody can write them, so each
- * is believed, passed on or dropped by who sent it: client-address.ts decides. An underscore counts as a hyphen,
- * because CGI-like servers cannot tell the two apart.
+ * Names of the fields in which a proxy reports to the next server where a request came from. Any client can send them,
+ * so each is believed, passed on or dropped by who sent it: client-address.ts decides. An underscore counts as a
+ * hyphen, because CGI-like servers do not distinguish the two.
  */
 import type { Fields } from '../message/fields.ts'
 
@@ -10,7 +10,7 @@ export const NOT_FORWARDING = 0
 /** States the client's address, scheme, host or port: written anew by the gateway, so it is never passed on. */
 export const RESTATED = 1
 /**
- * Any other word of a proxy (`X-Forwarded-User`, `X-Forwarded-Prefix`, `X-Original-URL`): only a trusted proxy's is
+ * Any other report of a proxy (`X-Forwarded-User`, `X-Forwarded-Prefix`, `X-Original-URL`): only a trusted proxy's is
  * passed on.
  */
 export const PROXY_ONLY = 2

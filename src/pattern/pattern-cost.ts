@@ -18,7 +18,7 @@ export interface PatternCost {
 const UNICODE_CLASS = 120
 const FOLDED_UNICODE_CLASS = 500
 /**
- * Microseconds for a range whose end is beyond ASCII, where case is folded: each of 125,000 characters is looked at.
+ * Microseconds for a range beyond ASCII with case folding, which visits each of 125,000 characters.
  */
 const FOLDED_RANGE = 5_000
 /** Microseconds for one instruction. */
@@ -33,7 +33,7 @@ interface Frame {
 }
 
 /**
- * Never throws: of a text that is no pattern it says something, since the compiler refuses it soon and cheaply.
+ * Never throws: for an invalid pattern the result is arbitrary, because the compiler rejects it cheaply.
  *
  * @param source a pattern in RE2 syntax
  */
@@ -67,7 +67,7 @@ export function patternCost(source: string): PatternCost {
       atom(1)
       i = end
     } else if (char === '(') {
-      // Flags alone are no atom: what follows them repeats what stands before them.
+      // Flags are not an atom: a repetition after them applies to the atom before them.
       FLAGS.lastIndex = i
       if (FLAGS.test(source)) {
         i = FLAGS.lastIndex
@@ -148,7 +148,7 @@ function readClass(source: string, at: number): { end: number; unicode: number; 
   if (source[i] === '^') i++
   let unicode = 0
   let wide = 0
-  // A bracket that comes first stands for itself.
+  // A leading bracket is a literal.
   for (let first = true; i < source.length; first = false) {
     const char = source[i]!
     if (char === ']' && !first) return { end: i + 1, unicode, wide }

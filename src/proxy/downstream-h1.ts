@@ -267,7 +267,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     if (this.#ended || this.#body.continuePending) return false
     this.#answered = true
     this.#writer.end(trailers)
-    // Nothing else tells the client that this was all; its own side stays open.
+    // Only the end of this direction marks the end of the response; the client's own stays open.
     if (this.#writer.endsByClose) this.#socket.end()
     return true
   }
@@ -276,11 +276,11 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     if (!this.#ended) this.#finish()
   }
 
-  sendAnswer(answer: CompleteResponse, close: boolean): void {
+  sendComplete(response: CompleteResponse, close: boolean): void {
     if (this.#ended) return
     if (!this.#body.keepsConnection(close ? 'untrusted' : 'dropped') || this.peer.listener.leaving)
       this.#writer.keepAlive = false
-    this.#writer.answer(answer)
+    this.#writer.complete(response)
     this.#finish()
   }
 
@@ -345,9 +345,9 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
 
   #refuse(error: GatewayError): void {
     this.#reader.held = null
-    const answer = this.#server.requests.refused(this.peer, error, this.#reader)
+    const response = this.#server.requests.refused(this.peer, error, this.#reader)
     this.#writer.begin(this.#reader.method, 1, false)
-    this.#writer.answer(answer)
+    this.#writer.complete(response)
     this.#linger()
   }
 

@@ -12,7 +12,7 @@ let held = 0
 export class HeadReader implements RefusedRequest {
   readonly protocol = 'HTTP/1.1'
   #head = new RequestHead()
-  /** What the head read last says about its message. */
+  /** Framing of the message whose head was read last. */
   readonly framing = requestFraming()
   #held: Buffer | null = null
 

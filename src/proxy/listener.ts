@@ -1,6 +1,6 @@
 /**
  * The accept stage: one `net.Server` for each address and port. It accepts a socket, and the protocol of the listener
- * decides what is spoken on it: HTTP/1.1 in clear today; TLS and passthrough are other protocols.
+ * serves it: HTTP/1.1 in clear today; TLS and passthrough are other protocols.
  *
  * A socket and a listener are two things: settings give a socket to another name without closing it, and what it
  * accepted before stays with the listener that accepted it.
@@ -30,7 +30,7 @@ export interface ListenerContext extends ServerContext {
 export class Listener implements PeerListener {
   readonly frontend: FrontendHandle
   readonly metricsRow: number
-  /** What its clients speak. */
+  /** Of its clients. */
   readonly protocol: ClientProtocol
   /** Its socket is closed, or another listener's. */
   retired = false

@@ -147,7 +147,7 @@ export class ResponseWriter implements ResponseProgress {
     if (owed > 0) this.body(bytes, start, start + owed)
   }
 
-  /** Only the close of the connection tells the client where the response ends. */
+  /** Only the close of the connection marks the end of the response. */
   get endsByClose(): boolean {
     return this.#framing === BY_CLOSE
   }
@@ -159,15 +159,15 @@ export class ResponseWriter implements ResponseProgress {
 
   end(trailers: Fields | null): void {
     if (this.#framing === BY_CHUNKS) this.#text += lastChunk(trailers)
-    // Fewer bytes than promised: only a cut connection tells the client.
+    // Fewer bytes than announced: the client notices that only by a cut connection.
     else if (this.#framing === BY_LENGTH && this.#owed !== 0) this.keepAlive = false
     this.flush()
   }
 
-  answer(answer: CompleteResponse): void {
-    const { body } = answer
+  complete(response: CompleteResponse): void {
+    const { body } = response
     const length = body?.length ?? 0
-    this.head({ status: answer.status, fields: answer.fields, bodyLength: length })
+    this.head({ status: response.status, fields: response.fields, bodyLength: length })
     if (body !== null) this.body(asBuffer(body), 0, length)
     this.end(null)
   }

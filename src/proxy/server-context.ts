@@ -21,7 +21,7 @@ export interface ServerOptions {
   readonly keepAlive: number
 }
 
-/** Decides what is spoken on a socket that a listener has accepted, and serves it from then on. */
+/** Serves the sockets that a listener has accepted. */
 export interface ClientProtocol {
   readonly scheme: Peer['scheme']
   /** @param socket paused, not yet read */

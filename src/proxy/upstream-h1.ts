@@ -28,7 +28,6 @@ export class H1Session implements UpstreamSession, UpstreamStream, ChunkedSink {
   readonly #socket: Socket
   readonly #owner: SessionOwner
   readonly #writer: RequestWriter
-  /** How long the upstream keeps an idle connection, by its own word; 0 = not said. Milliseconds. */
   idleTimeout = 0
   #handler: UpstreamHandler | null = null
   #state = IDLE
@@ -259,7 +258,7 @@ export class H1Session implements UpstreamSession, UpstreamStream, ChunkedSink {
   }
 
   /**
-   * The upstream closed while the request was being sent. All it said before, perhaps a whole answer, is here already.
+   * The upstream closed while the request was being sent. What it sent before, perhaps a whole response, has arrived.
    * @returns whether that is still to be read
    */
   #unsendable(error: NodeJS.ErrnoException): boolean {

@@ -46,10 +46,11 @@ export function frontendSet(names: Iterable<string>): FrontendSet {
  * The coarsest division in which every set is a union of groups: frontends are in one group when they are in the same
  * sets. It costs what the sets hold together.
  *
- * @param sets each once
+ * @param unsorted each once; their order decides nothing, so that the same Routes give the same groups in any history
  */
-export function partitionFrontends(sets: readonly FrontendSet[]): FrontendPartition {
-  if (sets.length === 0) return UNDIVIDED
+export function partitionFrontends(unsorted: readonly FrontendSet[]): FrontendPartition {
+  if (unsorted.length === 0) return UNDIVIDED
+  const sets = unsorted.toSorted((a, b) => (a.key < b.key ? -1 : 1))
   const membership = new Map<string, number[]>()
   sets.forEach((set, index) => {
     for (const name of set.names) {

@@ -62,6 +62,7 @@ export class PackedFrontends {
   }
 
   release(partition: FrontendPartition): void {
+    if (partition.groups.length === 0) return
     const known = this.#partitions.get(partition)
     if (known === undefined || --known.uses > 0) return
     this.#partitions.delete(partition)

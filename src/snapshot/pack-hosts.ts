@@ -2,7 +2,7 @@
  * Puts the virtual hosts of each hostname into blocks, and their places into the root. What is the same object (`===`)
  * as last time keeps its place.
  */
-import type { FrontendPartition, FrontendSet } from './frontend.ts'
+import { type FrontendPartition, type FrontendSet, UNDIVIDED } from './frontend.ts'
 import { type BlockRange, Blocks } from './pack-blocks.ts'
 import { PackedFrontends } from './pack-frontends.ts'
 import { EXCLUSIVE } from './pack-layout.ts'
@@ -21,9 +21,10 @@ interface Layer {
 interface Placement {
   /** As it stands packed; undefined while that is under way or was given up. */
   host: Host | undefined
-  partition: FrontendPartition | undefined
-  /** By the key of the set of frontends; what all have in common by ''. */
-  readonly layers: Map<string, Layer>
+  partition: FrontendPartition
+  readonly common: Layer
+  /** What groups have besides, by the key of the set of frontends; undefined as long as the hostname is undivided. */
+  own: Map<string, Layer> | undefined
 }
 
 /**
@@ -70,56 +71,63 @@ export class PackedHosts {
   *place(hostname: string, host: Host): Generator<void> {
     let placement = this.#placements.get(hostname)
     if (placement?.host === host) return
-    if (placement === undefined)
-      this.#placements.set(hostname, (placement = { host: undefined, partition: undefined, layers: new Map() }))
+    if (placement === undefined) {
+      const common = { set: undefined, group: 0, packed: undefined }
+      this.#placements.set(hostname, (placement = { host: undefined, partition: UNDIVIDED, common, own: undefined }))
+    }
     placement.host = undefined
-    const { partition, own } = host
+    const { partition } = host
     const divided = partition.groups.length > 0
-    const common = host.common ?? { hostname, rules: [], matches: [] }
-    yield* this.#placeLayer(hostname, placement, undefined, common, divided)
-    for (const [i, group] of partition.groups.entries())
-      yield* this.#placeLayer(hostname, placement, group, own[i]!, divided)
+    yield* this.#placeLayer(placement.common, host.common ?? { hostname, rules: [], matches: [] }, divided)
+    if (divided) yield* this.#placeGroups(placement, host)
     // From here on without a yield.
     const former = placement.partition
     placement.partition = partition
     this.root.divide(hostname, this.frontends.retain(partition) | (host.common === undefined ? EXCLUSIVE : 0))
-    if (former !== undefined) this.frontends.release(former)
-    const kept = new Set(partition.groups.map(({ key }) => key))
-    for (const [key, layer] of placement.layers)
-      if (key !== '' && !kept.has(key)) this.#removeLayer(hostname, placement, key, layer)
+    this.frontends.release(former)
+    if (placement.own !== undefined) this.#removeOthers(hostname, placement)
     placement.host = host
-    yield
-    yield* this.settle()
+    if (this.#debts.length > 0) yield* this.settle()
+  }
+
+  *#placeGroups(placement: Placement, { partition, own }: Host): Generator<void> {
+    const layers = (placement.own ??= new Map())
+    for (const [i, set] of partition.groups.entries()) {
+      let layer = layers.get(set.key)
+      if (layer === undefined)
+        layers.set(set.key, (layer = { set, group: this.frontends.retainGroup(set), packed: undefined }))
+      yield* this.#placeLayer(layer, own[i]!, true)
+    }
+  }
+
+  /** Groups that the partition does not have, from here or from a pack that was given up. */
+  #removeOthers(hostname: string, placement: Placement): void {
+    const kept = new Set(placement.partition.groups.map(({ key }) => key))
+    for (const [key, layer] of placement.own!) {
+      if (kept.has(key)) continue
+      placement.own!.delete(key)
+      this.#removeLayer(hostname, layer)
+    }
+    if (placement.own!.size === 0) placement.own = undefined
   }
 
   *remove(hostname: string): Generator<void> {
     const placement = this.#placements.get(hostname)
     if (placement === undefined) return
-    for (const [key, layer] of placement.layers) this.#removeLayer(hostname, placement, key, layer)
-    if (placement.partition !== undefined) this.frontends.release(placement.partition)
+    const { common, own, partition } = placement
+    this.#removeLayer(hostname, common)
+    for (const layer of own?.values() ?? []) this.#removeLayer(hostname, layer)
+    this.frontends.release(partition)
     this.#placements.delete(hostname)
     yield* this.settle()
   }
 
-  *#placeLayer(
-    hostname: string,
-    { layers }: Placement,
-    set: FrontendSet | undefined,
-    virtualHost: VirtualHost,
-    divided: boolean,
-  ): Generator<void> {
-    const key = set?.key ?? ''
-    let layer = layers.get(key)
-    if (layer === undefined)
-      layers.set(
-        key,
-        (layer = { set, group: set === undefined ? 0 : this.frontends.retainGroup(set), packed: undefined }),
-      )
+  *#placeLayer(layer: Layer, virtualHost: VirtualHost, divided: boolean): Generator<void> {
     const { packed, group } = layer
     if (packed?.virtualHost === virtualHost && packed.divided === divided) return
     const words = yield* this.#writer.write(virtualHost, this.#pathSeed, this.#references, divided)
     yield* this.root.prepare()
-    const place = yield* this.blocks.store(hostname, group, words)
+    const place = yield* this.blocks.store(virtualHost.hostname, group, words)
     // From here on without a yield: either all of it has happened or nothing.
     this.root.put(place)
     layer.packed = { virtualHost, divided, place }
@@ -132,8 +140,7 @@ export class PackedHosts {
     yield* this.settle()
   }
 
-  #removeLayer(hostname: string, { layers }: Placement, key: string, { set, group, packed }: Layer): void {
-    layers.delete(key)
+  #removeLayer(hostname: string, { set, group, packed }: Layer): void {
     if (packed !== undefined) {
       this.root.remove(hostname, group)
       this.blocks.release(packed.place)

@@ -102,11 +102,11 @@ export interface SourceHandler {
 export type Interest = ReadonlyMap<string, ReadonlySet<string>>
 
 /**
- * Where resources come from: a folder, or an API server. A source never throws after `start` and never forgets what
- * it has read because it cannot be read any more: absence must be seen, not inferred from a failure.
+ * The source of resources: a folder, or an API server. A source never throws after `start` and never deletes an object
+ * because a read fails: an absence must be observed, not inferred from a failure.
  */
 export interface Source {
-  /** Begins to read and to watch. Events arrive in later turns of the event loop, none before this returns. */
+  /** Starts to read and to watch. Events arrive in later turns of the event loop, none before this returns. */
   start(handler: SourceHandler): void
   /**
    * Replaces the set of referenced objects: only these are delivered, and others are deleted. Empty before the first

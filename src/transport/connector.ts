@@ -1,5 +1,5 @@
 /**
- * How a pool comes to its connections, and what it needs of one. A connector decides what is spoken: TCP and HTTP/1.1,
+ * How a pool gets its connections, and what it needs of one. A connector decides the protocol: HTTP/1.1 over TCP,
  * or whatever the two sides agree on while they connect (ALPN).
  */
 import type { Endpoint } from '../balance/endpoint.ts'
@@ -17,7 +17,7 @@ export interface PendingConnection {
   cancel(): void
 }
 
-/** An open connection to an endpoint, whatever is spoken on it. */
+/** An open connection to an endpoint, whatever its protocol. */
 export interface UpstreamSession {
   /** Requests it carries at a time: 1 over HTTP/1.1, what the peer's settings allow over HTTP/2. May change. */
   readonly capacity: number
@@ -25,7 +25,7 @@ export interface UpstreamSession {
   readonly active: number
   /** Another request can be dispatched now. */
   readonly usable: boolean
-  /** How long the upstream keeps an idle connection, by its own word; 0 = not said. Milliseconds. */
+  /** How long the upstream announces to keep an idle connection; 0 = not announced. Milliseconds. */
   readonly idleTimeout: number
   /** Only while it is usable. @param reused for the handler */
   dispatch(request: UpstreamRequest, handler: UpstreamHandler, reused: boolean): void

@@ -28,7 +28,7 @@ export interface IncomingRequest {
 /**
  * What becomes of the part of a request's body that has not arrived when the response is complete: somebody takes it to
  * its end, or nobody, or the connection cannot be trusted any more. A codec that gives the whole connection to one
- * request closes it unless the rest is read, and says so in the head.
+ * request closes it unless the rest is read, and announces that in the head.
  */
 export type RequestRest = 'taken' | 'dropped' | 'untrusted'
 
@@ -66,7 +66,7 @@ export interface Downstream {
   /** Behind `sendEarlyEnd`: the rest is complete, or nobody takes it any more. Ends the exchange on this side. */
   endRest(): void
   /** Head and body at once. @param close the connection cannot be trusted any more */
-  sendAnswer(answer: CompleteResponse, close: boolean): void
+  sendComplete(response: CompleteResponse, close: boolean): void
   readonly progress: ResponseProgress
   /** Writes what was gathered. */
   flush(): void
@@ -83,7 +83,7 @@ export interface Downstream {
   upgrade(head: ResponseHead, protocol: string): Duplex
 }
 
-/** What the exchange is told. After `onClientGone` nothing more comes. */
+/** Events of the client's side. `onClientGone` is the last one. */
 export interface DownstreamHandler {
   /** @returns false: hold further bytes back until `resumeBody` */
   onRequestBody(chunk: Buffer): boolean

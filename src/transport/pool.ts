@@ -55,7 +55,7 @@ interface WaitingRequest {
   until: number
 }
 
-/** An upstream that says how long it keeps idle connections is believed, less this much for the way. Milliseconds. */
+/** Subtracted from the time for which an upstream announces to keep idle connections: bytes take time. Milliseconds. */
 const KEEP_ALIVE_MARGIN = 1000
 const OVERDRAWN = 'the namespace of the Backend has its share of all connections to upstreams'
 const NO_PLACE = 'maxConnections and maxPending are reached'
@@ -143,8 +143,8 @@ export class EndpointPool implements UpstreamPool, SessionPool {
   }
 
   /**
-   * Gives places that have become free to those who wait; sends away who has waited too long.
-   * @returns whether somebody still waits
+   * Gives places that have become free to waiting requests; fails those that have waited too long.
+   * @returns whether a request still waits
    */
   feed(now: number): boolean {
     for (let first = this.#pending[0]; first !== undefined; first = this.#pending[0]) {
@@ -213,8 +213,8 @@ export class EndpointPool implements UpstreamPool, SessionPool {
     const idle = now - connection.idleSince
     const { idleTimeout } = this.#options
     if (idle >= idleTimeout && idleTimeout > 0) return true
-    const told = connection.idleTimeout
-    return told > 0 && idle >= Math.max(told - KEEP_ALIVE_MARGIN, told / 2)
+    const announced = connection.idleTimeout
+    return announced > 0 && idle >= Math.max(announced - KEEP_ALIVE_MARGIN, announced / 2)
   }
 
   #connect(): void {
@@ -241,7 +241,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
 
   connectFailed(connection: PooledSession, error: GatewayError): void {
     this.#connecting.delete(connection)
-    // First its place is given back: whoever is told may need it to try again.
+    // First its place is given back: a request that fails may need it for another attempt.
     this.#left()
     this.#context.connectionFailed()
     // Others may have been served by what was given back; those that no connection is being made for have failed.
@@ -260,7 +260,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
   /** Gives it requests that wait, as many as it takes; then it waits for requests itself. */
   #serve(connection: PooledSession): void {
     while (connection.usable) {
-      const waiting = this.#content()
+      const waiting = this.#nextForUsed()
       if (waiting === undefined) return this.#rest(connection)
       const reused = connection.requests > 0
       if (reused) this.#context.connectionOpened(true)
@@ -269,8 +269,8 @@ export class EndpointPool implements UpstreamPool, SessionPool {
     this.#unfree(connection)
   }
 
-  /** Takes the longest waiting that is content with a used connection out of the queues. */
-  #content(): WaitingRequest | undefined {
+  /** Takes the longest waiting request that accepts a used connection out of the queues. */
+  #nextForUsed(): WaitingRequest | undefined {
     for (let i = 0; i < this.#waiting.length; i++) if (!this.#waiting[i]!.fresh) return this.#waiting.splice(i, 1)[0]
     const first = this.#pending[0]
     return first === undefined || first.fresh ? undefined : this.#unqueue()

@@ -1,6 +1,6 @@
 /**
  * The contract for sending a request to an endpoint, after undici's `dispatch(request, handler)`. Whoever dispatches
- * sees neither a connection nor what is spoken on it. Callbacks instead of promises and streams: a plain request
+ * sees neither a connection nor its protocol. Callbacks instead of promises and streams: a plain request
  * allocates nothing for them.
  */
 import type { GatewayError } from '../lib/error.ts'
@@ -66,8 +66,8 @@ export interface UpstreamStream {
  */
 export interface UpstreamHandler {
   /**
-   * The head is on its way and the body may be written. Once, before everything else but an `onError` that says why no
-   * connection was to be had.
+   * The head is on its way and the body may be written. Once, before everything else but an `onError` that explains why
+   * there is no connection.
    *
    * @param reused the connection had carried a request before
    */

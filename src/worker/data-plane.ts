@@ -6,7 +6,7 @@ import { WeightedSplits } from '../balance/weighted-split.ts'
 import type { AccessLog } from '../exchange/access-log.ts'
 import type { AttemptObserver } from '../exchange/attempt-observer.ts'
 import { ClientResolver } from '../exchange/client-address.ts'
-import { ExchangeContext } from '../exchange/exchange-context.ts'
+import { createExchangeContext, type ExchangeContext } from '../exchange/exchange-context.ts'
 import { LoopGuard } from '../exchange/loop-guard.ts'
 import { UpstreamClient } from '../exchange/outgoing-client.ts'
 import { ProxyRequestHandler } from '../exchange/request-handler.ts'
@@ -92,7 +92,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     budget,
     limits: { head: 65_536, headers: 100, uri: 16_384 },
   })
-  const context = new ExchangeContext({
+  const context = createExchangeContext({
     worker,
     clock,
     random,

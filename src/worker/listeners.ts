@@ -39,7 +39,7 @@ export class Listeners {
   #wanted: readonly ListenerSettings[] = []
   #failures: readonly ListenerFailure[] = []
   /** What the host knows. */
-  #told: unknown
+  #reported: unknown
   #settling: Promise<void> | undefined
   #retryAfter = RETRY_FIRST
   #retry: NodeJS.Timeout | undefined
@@ -114,8 +114,8 @@ export class Listeners {
       this.#retryAfter = Math.min(this.#retryAfter * 2, RETRY_LONGEST)
     }
     const { ports } = this
-    if (isDeepStrictEqual(this.#told, { ports, failures })) return
-    this.#told = { ports, failures }
+    if (isDeepStrictEqual(this.#reported, { ports, failures })) return
+    this.#reported = { ports, failures }
     this.#host.changed(ports, failures)
   }
 

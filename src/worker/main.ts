@@ -72,7 +72,7 @@ const listeners = new Listeners({
   countConnection: (delta) => block.addConnections(index, delta),
   metricsRow: (name) => listenerRows.find(name),
   refusedConnection: (metricsRow) => metrics.connectionRefused(metricsRow),
-  changed: (ports, failures) => tell({ type: 'listening', ports, failures }),
+  changed: (ports, failures) => send({ type: 'listening', ports, failures }),
 })
 
 function useControl(port: MessagePort): void {
@@ -81,13 +81,13 @@ function useControl(port: MessagePort): void {
   port.on('message', (message: ToWorker) => messages.accept(message))
 }
 
-function tell(message: WorkerToMain): void {
+function send(message: WorkerToMain): void {
   main.postMessage(message)
 }
 
 async function drain(grace: number): Promise<void> {
   await listeners.drain(grace, () => context.active)
-  tell({ type: 'drained' })
+  send({ type: 'drained' })
 }
 
 main.on('message', (message: MainToWorker) => {

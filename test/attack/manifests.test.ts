@@ -88,7 +88,7 @@ describe('a tenant who writes files', () => {
     await eventually(async () => {
       const messages = (await problems()).map(({ file, message }) => `${file} ${message}`)
       assert.ok(
-        messages.some((text) => /around .*holds the folder that is read; it is not followed/.test(text)),
+        messages.some((text) => /around .*contains the folder that is read; it is not followed/.test(text)),
         messages.join('\n'),
       )
       assert.ok(

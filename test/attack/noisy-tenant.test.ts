@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { eventually, type Gateway, startGateway, suiteScope } from '../feature/harness.ts'
 import { kubeconfigFile } from '../feature/kubeconfig.ts'
-import type { Said } from '../feature/said.ts'
+import type { ObjectStatus } from '../feature/object-status.ts'
 import { FakeApi } from '../source/kubernetes/fake-api.ts'
 import type { Manifest } from '../suite/source.ts'
 
@@ -81,7 +81,7 @@ for (const [mode, settings] of Object.entries(SETTINGS))
       await storming
     })
 
-    const conditions = (manifest: Manifest) => ((api.get(manifest) ?? {}) as Said).status?.conditions ?? []
+    const conditions = (manifest: Manifest) => ((api.get(manifest) ?? {}) as ObjectStatus).status?.conditions ?? []
     const ready = (manifest: Manifest) => conditions(manifest).find(({ type }) => type === 'Ready')
     const events = async (namespace: string) => {
       const answer = await fetch(`${api.url}/apis/events.k8s.io/v1/namespaces/${namespace}/events`)
@@ -91,7 +91,7 @@ for (const [mode, settings] of Object.entries(SETTINGS))
     /** @returns after how many milliseconds it is served, and Ready says so */
     async function change(name: string, body: string): Promise<{ acts: number; told: number }> {
       const route = answering('calm', name, body)
-      const { status } = (api.get(route) ?? {}) as Said
+      const { status } = (api.get(route) ?? {}) as ObjectStatus
       const generation = () => (api.get(route) as { metadata: { generation: number } }).metadata.generation
       const started = performance.now()
       api.put({ ...route, ...(status && { status }) })

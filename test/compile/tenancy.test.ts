@@ -389,7 +389,7 @@ suite('a hostname that is kept', () => {
     assert.deepEqual(result.owners.get('x.example'), {
       namespace: 'owner',
       age: { created: 1, key: 'owner/gone' },
-      oldest: { created: 3, key: 'owner/new' },
+      oldestRoute: { created: 3, key: 'owner/new' },
       contested: true,
     })
   })

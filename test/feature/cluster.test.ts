@@ -8,8 +8,8 @@ import { FakeApi } from '../source/kubernetes/fake-api.ts'
 import type { Manifest } from '../suite/source.ts'
 import { eventually, type Gateway, type Scope, startGateway, suiteScope } from './harness.ts'
 import { kubeconfigFile } from './kubeconfig.ts'
+import type { ObjectStatus } from './object-status.ts'
 import { request } from './raw-client.ts'
-import type { Said } from './said.ts'
 
 const API = 'headgate.dev/v1alpha1'
 
@@ -52,7 +52,7 @@ describe('what the gateway says to its cluster', () => {
     gateway = await gatewayOn(scope, api)
   })
 
-  const said = (manifest: Manifest): Said => (api.get(manifest) ?? {}) as Said
+  const said = (manifest: Manifest): ObjectStatus => (api.get(manifest) ?? {}) as ObjectStatus
   const conditionOf = (manifest: Manifest, wanted: string) =>
     said(manifest).status?.conditions?.find(({ type }) => type === wanted)
   const writes = () =>
@@ -216,7 +216,7 @@ describe('what the gateway says to its cluster', () => {
       const metadata = { name, namespace: 'shop' }
       api.put({ apiVersion: API, kind: 'Backend', metadata, spec: { service: { name, port: 80 } } })
       await eventually(() => {
-        const { status } = api.get({ apiVersion: API, kind: 'Backend', metadata }) as Said
+        const { status } = api.get({ apiVersion: API, kind: 'Backend', metadata }) as ObjectStatus
         assert.equal(status?.conditions?.find(({ type }) => type === 'Healthy')?.status, 'True')
       })
     }
@@ -267,7 +267,7 @@ describe('what the gateway says to its cluster', () => {
     await late.restart()
     await eventually(async () => assert.equal((await waiting.request({ host: 'late.test' })).text, 'here'), 20_000)
     await eventually(() => {
-      const route = late.get(answering('late', 'here')) as Said
+      const route = late.get(answering('late', 'here')) as ObjectStatus
       assert.equal(route.status?.conditions?.find(({ type }) => type === 'Ready')?.status, 'True')
     }, 20_000)
   })

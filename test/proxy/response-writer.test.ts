@@ -115,7 +115,7 @@ describe('the framing of a response to a client', () => {
   it('says close where the connection is not kept', async (t) => {
     const { bytes } = await written(t, (writer) => {
       writer.begin('GET', 1, false)
-      writer.answer({ status: 404, fields: Fields.from({ x: 'y' }), body })
+      writer.complete({ status: 404, fields: Fields.from({ x: 'y' }), body })
     })
     assert.equal(bytes, `HTTP/1.1 404 Not Found\r\nx: y\r\n${DATE}content-length: 5\r\nconnection: close\r\n\r\nabcde`)
   })
@@ -128,7 +128,7 @@ describe('the framing of a response to a client', () => {
       const fields = new Fields()
       fields.add('x-kind', 'date')
       writer.begin('GET', 1, true)
-      writer.answer({ status: 200, fields, body: null })
+      writer.complete({ status: 200, fields, body: null })
     })
     assert.equal(bytes.match(/^date: /gim)?.length, 2)
     assert.match(bytes, /Date: then/)
@@ -173,7 +173,7 @@ describe('the framing of a response to a client', () => {
         writer.begin('GET', minor, true)
         writer.informational(100, null)
         writer.informational(103, Fields.from({ link: '</x>' }))
-        writer.answer({ status: 200, fields: new Fields(), body: null })
+        writer.complete({ status: 200, fields: new Fields(), body: null })
       })
       assert.equal(bytes.match(/^HTTP\/1\.1 /gm)?.length, count)
     }
@@ -227,12 +227,12 @@ describe('the framing of a response to a client', () => {
     const head: ResponseHead = { status: 200, fields: new Fields(), bodyLength: undefined }
     const { bytes } = await written(t, (writer) => {
       writer.begin('HEAD', 1, true)
-      writer.answer(answer)
+      writer.complete(answer)
       writer.begin('GET', 1, true)
       writer.head(head)
       writer.end(null)
       writer.begin('GET', 1, true)
-      writer.answer(answer)
+      writer.complete(answer)
     })
     const bodies = bytes.split(/HTTP\/1\.1 200 OK\r\n/).map((each) => each.split('\r\n\r\n').slice(1).join('|'))
     assert.deepEqual(bodies, ['', '', '0|', 'abcde'])

@@ -22,7 +22,7 @@ export interface Names {
   addresses(name: string, namespace: string): readonly string[]
   /** Why it cannot be resolved just now. */
   failure(name: string): string | undefined
-  /** Nobody needs the name any more. */
+  /** The name is not needed any more. */
   forget(name: string): void
 }
 
@@ -173,7 +173,7 @@ export class EndpointDirectory {
     for (const id of this.usersOf(name)) this.#update(id, this.#backends.get(id)!.addresses)
   }
 
-  /** Nobody needs the Backend any more. Call behind the tables that do not name it. */
+  /** The Backend is not needed any more. Call behind the tables that do not name it. */
   withdraw(id: string): void {
     const known = this.#backends.get(id)
     if (known === undefined) return

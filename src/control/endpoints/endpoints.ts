@@ -155,7 +155,7 @@ export class Endpoints {
     this.#unreachable.look(this.#directory.ids())
   }
 
-  /** What the cluster says of the installation itself. */
+  /** The objects of the installation itself, as the cluster has them. */
   useInstallation(state: InstallationState): void {
     this.#guards.useInstallation(state)
     this.refreshGuards()
@@ -215,7 +215,7 @@ export class Endpoints {
     if (epoch !== undefined) this.#events.send({ type: 'epoch', epoch })
   }
 
-  /** Regularly: slots that nobody uses are free again, and the addresses of this machine are read. */
+  /** Regularly: unused slots are freed, and the addresses of this machine are read. */
   tend(): void {
     if (this.#guards.readMachine()) this.refreshGuards()
     this.seal()

@@ -2,7 +2,7 @@
  * Who may have a place in a table that all namespaces fill: dynamic thresholds (Choudhury and Hahne, "Dynamic Queue
  * Length Thresholds for Shared-Memory Packet Switches", 1998). A namespace grows as long as it holds less than a
  * multiple of what is free, so one alone gets four fifths and several share what there is; the last sixteenth is kept
- * for those that have little. Nobody's place is ever taken away.
+ * for those that have little. A place is never taken away.
  *
  * A place counts for its namespace until it is freed, also when it is not used any more. What leaves may be
  * replaced beyond the share, once, or a namespace at its limit would be left without endpoints by a rolling update.
@@ -87,7 +87,7 @@ export class PlaceShares {
     held.live++
   }
 
-  /** Nobody is to use the place any more. */
+  /** The place is not used any more. */
   leave(namespace: string, slot: number): void {
     const held = this.#of(namespace)
     held.live--

@@ -32,7 +32,7 @@ const API_PORT = 6_443
 const COMMON_PORTS: ReadonlySet<number> = new Set([80, 443, 8080, 8443])
 /**
  * Of what is given as an address in front of us, besides the ports of the Service: what a proxy there maps to which of
- * them nobody says.
+ * them is unknown.
  */
 const FRONT_PORTS: readonly number[] = Object.freeze([80, 443])
 
@@ -97,7 +97,7 @@ export class ReservedDestinationTracker {
   }
 
   /**
-   * What identifies the installation and nobody outside of it can guess: the UID of its Service. Undefined while none
+   * Identifies the installation and cannot be guessed outside of it: the UID of its Service. Undefined while none
    * of its Services is known, and where there is none.
    */
   identity({ services }: Pick<ResourceSet, 'services'>): string | undefined {

@@ -44,7 +44,7 @@ export class ReservedNames {
     const seen = this.#seen.get(name) ?? new Map<string, Milliseconds>()
     this.#seen.set(name, seen)
     const now = this.#time.monotonic()
-    // Its own resolver: nobody else's names wait in it.
+    // A resolver of its own: names of tenants do not wait in it.
     for (const address of this.#resolver.addresses(name, '')) {
       seen.delete(address)
       seen.set(address, now)

@@ -1,5 +1,5 @@
 /**
- * Backends none of whose addresses can be used, for reasons that last until somebody corrects something: none of their
+ * Backends none of whose addresses can be used, for reasons that last until a user corrects something: none of their
  * names can be resolved, or the dial guard refuses every address. What refers to them cannot serve. Pods that come and
  * go are no such reason.
  */

@@ -202,7 +202,7 @@ export class LastGoodConfigMaps {
       this.#warned = undefined
     } catch (error) {
       if (this.#stopped) return
-      // Somebody else has written there: it is read again before it is written again.
+      // Another writer was there: it is read again before it is written again.
       this.#known = false
       const why = textOf(error)
       const conflict = error instanceof ApiError && error.status === 409

@@ -38,7 +38,7 @@ export class LastGoodFolder {
   /**
    * @param stateDirectory made when it is not there
    * @param warn what could not be read or written, and what follows from it; nothing here ever throws
-   * @param keys read again for each write; none = not encrypted, and whoever may write there is as trusted as the
+   * @param keys read again for each write; none = not encrypted, and who may write there is as trusted as the
    *   Routes are
    */
   constructor(

@@ -1,7 +1,7 @@
 /**
  * Whose records the ConfigMaps of last good versions hold. Where they are full, the namespace with the most gives up
- * one of its records to one that has less with the new record than that, so that nobody's broken Routes keep another's
- * from surviving a restart.
+ * one of its records to one that has less with the new record than that, so that broken Routes of one never keep
+ * another's from surviving a restart.
  */
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { LastGood } from '../../thread/retained-state.ts'

@@ -1,6 +1,6 @@
 /**
  * The room of the installation and its leader. In: the environment of the pod and the API server. Out: whether this
- * replica leads, and what the cluster says of the installation itself.
+ * replica leads, and the state of the installation itself.
  */
 import type { Random, TimerClock } from '../../lib/clock.ts'
 import type { ListWatcher } from '../../source/kubernetes/client.ts'
@@ -13,7 +13,7 @@ import { LeaderElector, type LeaseClient, type LeaseTimes } from './lease.ts'
 export type { Address, Installation }
 export { installationOf }
 
-/** What the cluster says of the installation itself. */
+/** The objects of the installation itself, as the cluster has them. */
 export interface InstallationState {
   /** Its Service as the API server sent it; undefined while there is none. */
   readonly service: unknown

@@ -4,7 +4,7 @@ import type { Milliseconds } from '../../lib/clock.ts'
 type JsonObject = Readonly<Record<string, unknown>>
 
 export interface LeaseRecord {
-  /** Empty when nobody holds it. */
+  /** Empty when the Lease is free. */
   readonly holder: string
   /** How long a silent holder keeps it; undefined when what stands there cannot be meant. */
   readonly duration: Milliseconds | undefined

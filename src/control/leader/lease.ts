@@ -131,7 +131,7 @@ export class LeaderElector {
     } catch (error) {
       if (this.#stopped) return 0
       if (!(error instanceof ApiError)) throw error
-      // Somebody was faster: look again, at once when it is about what we hold.
+      // Another writer was faster: it is read again, at once when this replica holds it.
       if (error.status === 409 || error.status === 404)
         return retryPeriod * random() * (this.#reportedLeading ? 0.1 : 1)
       this.#report(`${error.message} (${error.reason})`)

@@ -1,7 +1,7 @@
 /**
  * Records that must be where a restart finds them before what they are about acts: a hostname that is released belongs
  * to its namespace by a record alone, so tables without its Route are published behind it. A disk or an API server that
- * takes long holds up nobody for longer than others can wait for their changes.
+ * takes long delays other changes for no longer than they can wait.
  */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 

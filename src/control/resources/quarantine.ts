@@ -17,7 +17,7 @@ interface Held extends Suspect {
   /** Of the version that is set aside: the first one seen. */
   version: string | undefined
   event: SourceEvent | undefined
-  /** Its time is up, whatever the wall clock says by then: timers are monotonic, and clocks are set back. */
+  /** Its time is up, also where the wall clock was set back: timers are monotonic. */
   due: boolean
 }
 

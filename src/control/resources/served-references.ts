@@ -32,7 +32,7 @@ export class ServedReferences {
   readonly #table: KindTable
   /** Objects with a payload, which are nowhere else. */
   readonly #payloads = new Map<string, KubeObject>()
-  readonly #payloads = new FrozenMapBuilder<PayloadSummary>()
+  readonly #summaries = new FrozenMapBuilder<PayloadSummary>()
 
   constructor(options: ServedReferencesOptions = {}) {
     const { send = () => {}, configurationBytes = Number.POSITIVE_INFINITY, table = KINDS } = options
@@ -43,7 +43,7 @@ export class ServedReferences {
 
   /** Of objects with a payload, by kind and key. */
   payloads(): FrozenMap<PayloadSummary> {
-    return this.#payloads.freeze()
+    return this.#summaries.freeze()
   }
 
   /** What workers are to have, and until when. */
@@ -96,9 +96,9 @@ export class ServedReferences {
     const kind = kindOfNode(node)
     if (!isSensitive(kind, this.#table)) return 'ignore'
     const face = this.#contents.look(kind, key, this.#payloads.get(node))
-    if (isDeepStrictEqual(face, this.#payloads.get(node))) return 'ignore'
-    if (face === undefined) this.#payloads.delete(node)
-    else this.#payloads.set(node, face)
+    if (isDeepStrictEqual(face, this.#summaries.get(node))) return 'ignore'
+    if (face === undefined) this.#summaries.delete(node)
+    else this.#summaries.set(node, face)
     return this.impactOf(kind as Kind, key)
   }
 }

@@ -25,7 +25,7 @@ export interface ClusterStatusesOptions {
   readonly health: (backend: string) => Omit<EndpointCounts, 'total' | 'ready'>
   /** For the log, once for each cause. */
   readonly problem: (message: string) => void
-  /** Longest wait for the workers before a status says that not all of them serve it. */
+  /** Longest wait for the workers before a status reports that not all of them serve it. */
   readonly patience?: Milliseconds
 }
 

@@ -33,14 +33,14 @@ export class StatusCache implements StatusSubscriber {
     return [...this.#current.values()].map((status) => this.#now(status))
   }
 
-  /** What the conditions say that the list of problems does not, which has those of fields. */
+  /** Faults by conditions that are not in the list of problems, which has those of fields. */
   *problems(): Generator<ProblemView> {
     for (const status of this.list())
       for (const { reason, message, path } of findingsOf(status, isOurs))
         yield { object: `${status.kind} ${status.key}`, ...(path && { field: formatPath(path) }), reason, message }
   }
 
-  /** How many objects have a condition of each reason that says something is wrong. */
+  /** How many objects have a fault, by kind and reason. */
   problemCounts(): Iterable<ProblemCount> {
     const counts = new Map<string, ProblemCount>()
     for (const { kind, conditions } of this.list())

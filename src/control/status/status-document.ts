@@ -54,7 +54,7 @@ function loadBalancerIngress(addresses: readonly Address[]): ({ ip: string } | {
   return addresses.map(({ type, value }) => (type === 'IPAddress' ? { ip: value } : { hostname: value }))
 }
 
-/** Nobody should be led to where nothing answers. */
+/** Whether its addresses may be published: they should answer. */
 function isReached({ rules = 0, conditions }: ObjectStatus): boolean {
   return rules > 0 || conditions.some(({ type, status }) => type === 'Accepted' && status === 'True')
 }

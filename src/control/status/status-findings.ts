@@ -24,13 +24,13 @@ const LISTED: ReadonlySet<Condition['reason']> = new Set([
   'LastGoodServed',
 ])
 
-/** Whether a condition says more than what the list of problems says of a refused version. */
+/** Whether the list of problems does not have the condition already, as it has those of a refused version. */
 export function isUnlisted({ reason }: Condition): boolean {
   return !LISTED.has(reason)
 }
 
 export interface Finding {
-  /** Of the condition that says it; none for a note. */
+  /** Of the condition; none for a note. */
   readonly type?: Condition['type']
   readonly reason: Condition['reason'] | Note['reason']
   readonly message: string

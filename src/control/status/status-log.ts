@@ -39,7 +39,7 @@ export class StatusLog implements StatusSubscriber {
     if (rest > 0) this.#warn(`and ${rest} more hostnames have come to another namespace`)
   }
 
-  /** Logs what the object did not say before. */
+  /** Logs the findings that the object did not have before. */
   #logStatus(status: ObjectStatus, before: ObjectStatus | undefined): void {
     const name = `${status.kind} ${status.key}`
     const namespace = namespaceOf(status.key)

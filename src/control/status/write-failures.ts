@@ -77,7 +77,7 @@ export class WriteFailures {
     return 0
   }
 
-  /** Somebody else was faster, and the object was read again. @returns how long until it is tried again */
+  /** Another writer was faster, and the object was read again. @returns how long until it is tried again */
   conflict(id: string): Milliseconds {
     const count = this.#conflicts.get(id) ?? 0
     this.#conflicts.set(id, count + 1)

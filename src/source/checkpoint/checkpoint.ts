@@ -69,7 +69,7 @@ export async function loadCheckpoint(
     at = next + 1
     const { kind, key } = object
     const namespace = key.slice(0, key.indexOf('/'))
-    // Whoever may write a file that is not encrypted must not be able to add payloads.
+    // A user with write access to an unencrypted file must not be able to add payloads.
     const forged = consumer.keys === undefined && isSensitive(kind)
     const wanted = allowed.size === 0 || namespace === '' || allowed.has(namespace)
     if (wanted && !forged) objects.set(objectId(kind, key), object)

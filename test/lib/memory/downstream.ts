@@ -189,8 +189,8 @@ export class MemoryDownstream implements Downstream, ResponseProgress {
     this.#response.push(0, () => this.#close())
   }
 
-  sendAnswer(answer: CompleteResponse): void {
-    const { status, fields, body } = answer
+  sendComplete(response: CompleteResponse): void {
+    const { status, fields, body } = response
     this.sendHead({ status, fields, bodyLength: body?.length ?? 0 })
     if (body !== null) this.sendBody(Buffer.from(body), 0, body.length)
     this.sendEnd(null)

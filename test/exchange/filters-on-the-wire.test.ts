@@ -1,10 +1,8 @@
-/** What the filter contract offers, on the real flow: each ability with a small filter that uses it. */
+/** Abilities of filters where the bytes on the wire matter; test/suite/filter.ts tries them on every transport. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { BodySink, BodySource, BodyStepFactory } from '../../src/message/body.ts'
 import { Fields } from '../../src/message/fields.ts'
-import { attribute } from '../../src/policy/attribute.ts'
-import type { ExchangeSummary } from '../../src/policy/exchange.ts'
 import type { Filter, RequestBodyStep } from '../../src/policy/filter.ts'
 import { onHead, rawBackend } from '../feature/backends.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
@@ -180,63 +178,6 @@ describe('a filter that reads the body of the request', () => {
     going.reset()
     await gateway.nothingLeft()
     assert.equal(upstream.bytes(), '')
-  })
-})
-
-describe('what a filter learns of an exchange', () => {
-  it('hears once what became of it, its signal fires, and attributes pass from filter to filter', async (t) => {
-    const KEY = attribute<{ count: number }>('count')
-    const summaries: ExchangeSummary[] = []
-    const aborted: boolean[] = []
-    const read: unknown[] = []
-    let signal: AbortSignal | undefined
-    const setter: Filter = {
-      name: 'setter',
-      onRequest(x) {
-        x.set(KEY, { count: 7 })
-        signal = x.signal
-        signal.addEventListener('abort', () => aborted.push(x.ended))
-      },
-    }
-    const reader: Filter = {
-      name: 'reader',
-      onRequest: (x) => void read.push(x.get(KEY)?.count, x.get(attribute('count'))),
-      onEnd: (_, summary) => void summaries.push(summary),
-    }
-    const upstream = await recording(t)
-    const gateway = await inProcess(t, {
-      upstreams: [upstream.port],
-      rules: toUp(),
-      filters: [
-        { phase: 'auth', filter: setter },
-        { phase: 'plugin', filter: reader },
-      ],
-    })
-    using client = await gateway.connect()
-    await client.request({ method: 'POST', body: 'hello' })
-    client.end()
-    await gateway.nothingLeft()
-    assert.deepEqual(read, [7, undefined])
-    assert.deepEqual(aborted, [true])
-    assert.equal(signal?.aborted, true)
-    const [summary, ...more] = summaries
-    assert.equal(more.length, 0)
-    const { duration, upstreamDuration, ...rest } = summary!
-    assert.deepEqual(rest, { status: 200, bytesIn: 5, bytesOut: 2, attempts: 1, reason: null })
-    assert.ok(duration >= upstreamDuration && upstreamDuration >= 0)
-  })
-
-  it('hears of a refusal with its reason', async (t) => {
-    const summaries: ExchangeSummary[] = []
-    const gateway = await gatewayWith(t, { name: 'end', onEnd: (_, summary) => void summaries.push(summary) }, [])
-    using client = await gateway.connect()
-    await client.request()
-    client.end()
-    await gateway.nothingLeft()
-    assert.deepEqual(
-      summaries.map(({ status, attempts, reason, upstreamDuration }) => [status, attempts, reason, upstreamDuration]),
-      [[503, 0, 'NoEndpoint', -1]],
-    )
   })
 })
 

@@ -1,5 +1,5 @@
-/** What an object says about itself, as an API server stores it. */
-export interface Said {
+/** The status of an object, as stored by the API server. */
+export interface ObjectStatus {
   readonly status?: {
     readonly conditions?: readonly {
       readonly type: string
