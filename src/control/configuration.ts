@@ -11,7 +11,7 @@ import type { Logger } from '../log/process-log.ts'
 import type { ListenerRows } from '../shared-memory/listener-rows.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { SourceEvent, SourceHandler } from '../source/source.ts'
-import type { ListenerFailure, ListenerSettings, ToWorker } from '../thread/messages.ts'
+import type { ListenerFailure, ListenerSettings } from '../thread/messages.ts'
 import type { LastGood } from '../thread/retained-state.ts'
 import type { Endpoints, EndpointsEvents } from './endpoints/endpoints.ts'
 import type { BuildStages, Pipeline } from './publish/pipeline.ts'
@@ -32,7 +32,7 @@ export interface ConfigurationRooms {
   readonly cleared: ResourcesEvents['cleared']
 }
 
-export type ConfigurationInput = Omit<ResourcesOptions, 'servicesInUse' | 'send' | 'events'>
+export type ConfigurationInput = Omit<ResourcesOptions, 'servicesInUse' | 'events'>
 
 export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> {
   readonly #rooms: ConfigurationRooms
@@ -46,8 +46,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#rooms = rooms
     this.#settings = input.settings
     const servicesInUse = (): Iterable<string> => rooms.endpoints.services
-    const send = (message: ToWorker): void => rooms.pipeline.send(message)
-    this.#resources = new Resources({ ...input, servicesInUse, send, events: this.#resourcesEvents() })
+    this.#resources = new Resources({ ...input, servicesInUse, events: this.#resourcesEvents() })
     rooms.pipeline.start(this.#buildStages())
   }
 
@@ -154,6 +153,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   #resourcesEvents(): ResourcesEvents {
     const { endpoints, pipeline, statuses, block, keep, retain, cleared } = this.#rooms
     return {
+      send: (message) => pipeline.send(message),
       changed: () => this.#request(false),
       applied: (build, since) => {
         endpoints.refreshGuards()

@@ -12,11 +12,11 @@ import type { Milliseconds } from '../../lib/clock.ts'
 import { type ContentChange, type ContentRef, contentId } from '../../policy/contents.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { ToWorker } from '../../thread/messages.ts'
-import { type ContentRoom, MAX_OBJECT_BYTES } from './content-room.ts'
+import { type ContentBudget, MAX_OBJECT_BYTES } from './content-budget.ts'
 
 export interface ContentFeedOptions {
   readonly graph: ReferenceGraph
-  readonly room: ContentRoom
+  readonly budget: ContentBudget
   readonly send: (message: ToWorker) => void
   /** Default the table of kinds. */
   readonly table?: KindTable
@@ -176,7 +176,7 @@ export class ContentFeed {
       const why =
         size > MAX_OBJECT_BYTES
           ? `more than ${MAX_OBJECT_BYTES} bytes of it are referred to`
-          : this.#options.room.refusal(namespace, bytes - (before?.bytes.length ?? 0))
+          : this.#options.budget.refusal(namespace, bytes - (before?.bytes.length ?? 0))
       if (why === undefined) this.#put(id, { node, namespace, source: text, bytes: decoded(written) })
       else {
         // What was there before is not what its owner wants to be used.
@@ -189,7 +189,7 @@ export class ContentFeed {
 
   #put(id: string, content: Delivered): void {
     const { node, namespace, bytes } = content
-    this.#options.room.take(namespace, bytes.length - (this.#delivered.get(id)?.bytes.length ?? 0))
+    this.#options.budget.take(namespace, bytes.length - (this.#delivered.get(id)?.bytes.length ?? 0))
     this.#delivered.set(id, content)
     const ids = this.#ofNode.get(node)
     if (ids === undefined) this.#ofNode.set(node, new Set([id]))
@@ -202,7 +202,7 @@ export class ContentFeed {
     if (content === undefined) return
     this.#delivered.delete(id)
     this.#unneeded.delete(id)
-    this.#options.room.take(content.namespace, -content.bytes.length)
+    this.#options.budget.take(content.namespace, -content.bytes.length)
     const ids = this.#ofNode.get(content.node)
     ids?.delete(id)
     if (ids?.size === 0) this.#ofNode.delete(content.node)

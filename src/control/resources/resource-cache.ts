@@ -113,7 +113,8 @@ export class ResourceCache {
       if (kind === 'Hostname') continue
       const name = objectId(kind, key)
       this.#restored.set(name, { ...record, kind })
-      if (kind !== 'Ingress') this.#kept.add(name)
+      const row: KindRow = KINDS[kind]
+      if (row.lastGood === 'stored') this.#kept.add(name)
     }
   }
 

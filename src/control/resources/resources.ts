@@ -30,6 +30,8 @@ import { SourceInterest } from './source-interest.ts'
 export type { ObjectProblem }
 
 export interface ResourcesEvents {
+  /** To every worker, and kept for those to come: contents. */
+  send(message: ToWorker): void
   /** The settings, a reservation or an unreachable Backend ask for a build. */
   changed(): void
   /** All events so far are applied. @param build whether they ask for one @param since when the first was seen */
@@ -70,8 +72,6 @@ export interface ResourcesOptions {
   readonly journal: SharedArrayBuffer
   /** Services that are needed whatever the objects name. */
   readonly servicesInUse: () => Iterable<string>
-  /** To every worker, and kept for those to come. */
-  readonly send: (message: ToWorker) => void
   readonly events: ResourcesEvents
 }
 
@@ -103,7 +103,10 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
       drop: (name) => events.retain(name, undefined),
     })
     const kept = [...options.lastGood, ...options.served]
-    this.#references = new ServedReferences({ send: options.send, configurationBytes: options.bytes })
+    this.#references = new ServedReferences({
+      send: (message) => events.send(message),
+      configurationBytes: options.bytes,
+    })
     this.#cache = new ResourceCache(validator, settings, kept, this.#admission, this.#quarantine, this.#references)
     this.#reservations = new HostnameReservations(() => time.wall(), settings)
     this.#reservations.restore(options.lastGood)
@@ -117,7 +120,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
     })
     // The files of a folder are written together, and by one hand.
     this.#queue = new EventQueue(this.#cache, this.#queueEvents(), time, options.inCluster ? PATIENCE : undefined)
-    this.#interest.tell()
+    this.#interest.update()
   }
 
   /** As of now, immutable. */
@@ -161,7 +164,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
   /** @returns whether something differs */
   useSettings(settings: SettingsObject): boolean {
     const impact = this.#cache.useSettings(settings)
-    this.#interest.tell()
+    this.#interest.update()
     this.#reservations.useSettings(settings)
     this.#applyReservations()
     this.#ask(impact)
@@ -242,7 +245,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
 
   /** All of a burst together. */
   #applied(impact: Impact, since: Milliseconds): void {
-    this.#interest.tell()
+    this.#interest.update()
     this.#reservations.release(this.#cache.releasedHostnames())
     this.#applyReservations()
     this.#events.problems(this.#cache.problems())

@@ -10,8 +10,8 @@ import { keyOfNode, kindOfNode, nodeId, ReferenceGraph } from '../../compile/ref
 import type { PayloadSummary } from '../../compile/resource-set.ts'
 import { type FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 import type { ToWorker } from '../../thread/messages.ts'
+import { ContentBudget } from './content-budget.ts'
 import { ContentFeed } from './content-feed.ts'
-import { ContentRoom } from './content-room.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 
 /** Who refers to what the settings name. */
@@ -38,7 +38,7 @@ export class ServedReferences {
     const { send = () => {}, configurationBytes = Number.POSITIVE_INFINITY, table = KINDS } = options
     this.#table = table
     this.graph = new ReferenceGraph(table)
-    this.#contents = new ContentFeed({ graph: this.graph, room: new ContentRoom(configurationBytes), send, table })
+    this.#contents = new ContentFeed({ graph: this.graph, budget: new ContentBudget(configurationBytes), send, table })
   }
 
   /** Of objects with a payload, by kind and key. */

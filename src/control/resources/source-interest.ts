@@ -62,11 +62,11 @@ export class SourceInterest {
       const references = event.type === 'delete' ? [] : referencesOf(kind, namespaceOf(key), event.raw, this.#table)
       graph.set(nodeId(kind, key), references, 'newest')
     }
-    this.tell()
+    this.update()
   }
 
   /** What is served, or guarded, may be something else. */
-  tell(): void {
+  update(): void {
     const { source, graph, guarded, time } = this.#options
     if (source.interest === undefined) return
     graph.set(INSTALLATION, [...guarded()].map(serviceNamed), 'newest')
@@ -98,7 +98,7 @@ export class SourceInterest {
     const { time, done } = this.#options
     this.#cancel ??= time.after(delay, () => {
       this.#cancel = undefined
-      this.tell()
+      this.update()
       if (!this.busy) done()
     })
   }

@@ -3,8 +3,8 @@ import { describe, it } from 'node:test'
 import type { KubeObject } from '../../../src/api/object.ts'
 import type { Reference } from '../../../src/api/references.ts'
 import { ReferenceGraph } from '../../../src/compile/reference-graph.ts'
+import { ContentBudget, MAX_OBJECT_BYTES } from '../../../src/control/resources/content-budget.ts'
 import { ContentFeed } from '../../../src/control/resources/content-feed.ts'
-import { ContentRoom, MAX_OBJECT_BYTES } from '../../../src/control/resources/content-room.ts'
 import { ContentStore } from '../../../src/policy/contents.ts'
 import type { ToWorker } from '../../../src/thread/messages.ts'
 
@@ -29,7 +29,7 @@ function feeding(configuration = Number.POSITIVE_INFINITY) {
   const sent: ToWorker[] = []
   const feed = new ContentFeed({
     graph,
-    room: new ContentRoom(configuration),
+    budget: new ContentBudget(configuration),
     send(message) {
       sent.push(message)
       if (message.type === 'contents') store.apply(message.contents)

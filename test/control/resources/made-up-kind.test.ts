@@ -88,7 +88,7 @@ describe('a kind that was made up', () => {
       const object = event.type === 'upsert' ? (event.raw as KubeObject) : undefined
       impacts.set(`${event.kind} ${event.key}`, references.put(event.kind, event.key, object))
     }
-    interest.tell()
+    interest.update()
   }
 
   before(async () => {

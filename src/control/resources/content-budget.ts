@@ -17,7 +17,7 @@ const NAMESPACE_SHARE = 0.5
 /** In the last quarter. */
 const SMALL_SHARE = 1 / 16
 
-export class ContentRoom {
+export class ContentBudget {
   readonly limit: number
   readonly #held = new Map<string, number>()
   #used = 0
