@@ -52,7 +52,7 @@ function setBackend(memo: CompileState, id: string, backend: BackendConfig | und
   else if (!isDeepStrictEqual(before, backend)) memo.backends.set(id, backend)
 }
 
-/** Indexes the Service on which a backend's endpoints depend. For Services named directly, the Route's references do. */
+/** Indexes the Service on which a backend's endpoints depend; references of Routes index Services named directly. */
 function indexService(memo: CompileState, resources: ResourceSet, id: string): void {
   if (inlineService(id) !== undefined) return
   const backend = resources.backends.get(id)?.object
