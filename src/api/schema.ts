@@ -12,7 +12,7 @@ import type { FieldProblem } from './object.ts'
 import type { Schema } from './schema-dialect.ts'
 import { compileDuplicates } from './schema-duplicates.ts'
 import { checkFreeForm } from './schema-free-form.ts'
-import { isRecord, type Node, Run, setOwn, stepwise, wrongType } from './schema-run.ts'
+import { isRecord, Run, type SchemaNode, setOwn, stepwise, wrongType } from './schema-run.ts'
 import { checkBoolean, compileIntOrString, compileNumber, compileString } from './schema-scalar.ts'
 import { suggestion } from './wording.ts'
 
@@ -90,7 +90,7 @@ interface SchemaPlace {
   readonly words: ReadonlySet<string>
 }
 
-function compileNode(schema: Schema, above: SchemaPlace): Node {
+function compileNode(schema: Schema, above: SchemaPlace): SchemaNode {
   const place = { ...above, words: wordsOf(schema, above.name, above.words) }
   const { where } = place
   for (const keyword of Object.keys(schema))
@@ -118,7 +118,7 @@ function compileNode(schema: Schema, above: SchemaPlace): Node {
   }
 }
 
-function compileType(schema: Schema, place: SchemaPlace): Node {
+function compileType(schema: Schema, place: SchemaPlace): SchemaNode {
   if (schema['x-kubernetes-int-or-string']) return { check: compileIntOrString(schema) }
   switch (schema.type) {
     case 'object':
@@ -143,7 +143,7 @@ function compileType(schema: Schema, place: SchemaPlace): Node {
  */
 const SHORT_LIST = 64
 
-function compileList(schema: Schema, place: SchemaPlace): Node {
+function compileList(schema: Schema, place: SchemaPlace): SchemaNode {
   const { where, name, words } = place
   if (schema.items === undefined) throw new TypeError(`list at ${where} has no items`)
   const { minItems = 0, maxItems = Number.POSITIVE_INFINITY } = schema
@@ -205,14 +205,14 @@ interface Property {
   readonly name: string
   /** As CEL names it. */
   readonly escaped: string
-  readonly node: Node
+  readonly node: SchemaNode
   readonly nullable: boolean
   readonly required: boolean
   /** Made when first needed: the default with the defaults below it. */
   readonly default: (() => { readonly value: unknown; readonly cel: unknown }) | undefined
 }
 
-function compileObject(schema: Schema, place: SchemaPlace): Node {
+function compileObject(schema: Schema, place: SchemaPlace): SchemaNode {
   const { where, lenient } = place
   if (schema['x-kubernetes-preserve-unknown-fields']) {
     if (schema.properties !== undefined) throw new TypeError(`${where} has properties and free form`)
@@ -339,7 +339,7 @@ function noteUnknown(name: string, names: readonly string[], lenient: boolean, r
   list.push({ path: [...run.path, name], reason: 'Unknown', message })
 }
 
-function compileMap(schema: Schema, values: Schema, place: SchemaPlace): Node {
+function compileMap(schema: Schema, values: Schema, place: SchemaPlace): SchemaNode {
   const { check } = compileNode(values, { ...place, where: `${place.where}.*` })
   const differs = celDiffers(values, place.name, place.words)
   const { minProperties = 0, maxProperties = Number.POSITIVE_INFINITY } = schema

@@ -11,13 +11,13 @@ import { StableIndex } from './pack-index.ts'
 import { hashStep } from './pack-layout.ts'
 import { Root } from './pack-root.ts'
 import type { PackedTables } from './packed.ts'
-import type { Backend, Host, Rule, Snapshot } from './snapshot.ts'
+import type { BackendConfig, Host, Rule, Snapshot } from './snapshot.ts'
 
 /** Fills a `TablesUpdate`: the tables of one generation and what changed among the things its records name by index. */
 export interface PackResult {
   readonly tables: PackedTables
   readonly policies: readonly { readonly index: number; readonly policy: PolicySet | null }[]
-  readonly backends: readonly { readonly index: number; readonly backend: Backend | null }[]
+  readonly backends: readonly { readonly index: number; readonly backend: BackendConfig | null }[]
 }
 
 /** Hosts, policies or backends looked at between two yields. */
@@ -26,11 +26,11 @@ const BATCH = 256
 export class Packer {
   readonly #hosts: PackedHosts
   readonly #policies = new StableIndex<PolicySet>()
-  readonly #backends = new StableIndex<Backend>()
+  readonly #backends = new StableIndex<BackendConfig>()
   #tables: PackedTables | undefined
   /** By index, as those know it who have every result. */
   readonly #publishedPolicies: (PolicySet | null)[] = []
-  readonly #publishedBackends: (Backend | null)[] = []
+  readonly #publishedBackends: (BackendConfig | null)[] = []
   /** What the placements were last brought in line with; undefined while a pack is under way or was given up. */
   #done: Snapshot | undefined
   #running: object | undefined

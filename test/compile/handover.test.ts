@@ -3,7 +3,7 @@ import { suite, test } from 'node:test'
 import type { SettingsObject } from '../../src/api/settings.ts'
 import { CompileState } from '../../src/compile/compile-state.ts'
 import { Handovers, handoverText } from '../../src/compile/handover.ts'
-import type { Claim } from '../../src/compile/plan.ts'
+import type { HostnameClaim } from '../../src/compile/plan.ts'
 import { compiled, ingress, route, type World, world } from './world.ts'
 
 const at = (key: string, created: number | undefined, ...hostnames: string[]) => route(key, { hostnames }, { created })
@@ -79,7 +79,7 @@ suite('a hostname that comes to another namespace', () => {
 
   test('is counted where there are too many, and what is forgotten is bounded', () => {
     const handovers = new Handovers()
-    const claim = (namespace: string): Claim => ({
+    const claim = (namespace: string): HostnameClaim => ({
       key: `${namespace}/r`,
       created: 1,
       namespace,

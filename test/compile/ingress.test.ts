@@ -7,7 +7,7 @@ import { CompileState } from '../../src/compile/compile-state.ts'
 import { classOf, ingressOf, ingressRoutes, ingressSecrets, nameOfRoute } from '../../src/compile/ingress.ts'
 import { foreignAnnotations, ingressNotes } from '../../src/compile/ingress-notes.ts'
 import { keyOfNode, ReferenceGraph } from '../../src/compile/reference-graph.ts'
-import type { Resource, ResourceSet } from '../../src/compile/resource-set.ts'
+import type { ResourceSet, ServedResource } from '../../src/compile/resource-set.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { matchLinear } from '../../src/routing/linear.ts'
 import { match } from '../../src/routing/match.ts'
@@ -223,7 +223,7 @@ suite('Ingress', () => {
   test('the class is the field, then the annotation, then the default', () => {
     const rules = hosts({ 'x.example': [path('/')] })
     const annotations = { 'kubernetes.io/ingress.class': 'other' }
-    const served = (one: Resource<Ingress>, byDefault = true) =>
+    const served = (one: ServedResource<Ingress>, byDefault = true) =>
       router(
         world({
           settings: { ingressClass: { name: 'headgate', default: byDefault } },

@@ -56,8 +56,8 @@ suite('a grant of hostnames', () => {
   for (const [grant, hostname, covered] of cases)
     test(`${grant} ${covered ? 'covers' : 'does not cover'} ${hostname}`, () => {
       const tenancy = new Tenancy({ ...SETTINGS, ...strict([[to('team'), grant]]) }, new Map())
-      assert.equal(tenancy.mayUse('team', hostname), covered)
-      assert.equal(tenancy.mayUse('other', hostname), false)
+      assert.equal(tenancy.isHostnameGranted('team', hostname), covered)
+      assert.equal(tenancy.isHostnameGranted('other', hostname), false)
     })
 
   test('limits nothing in Shared', () => {
@@ -389,7 +389,7 @@ suite('a hostname that is kept', () => {
     assert.deepEqual(result.owners.get('x.example'), {
       namespace: 'owner',
       age: { created: 1, key: 'owner/gone' },
-      oldest: { created: 3, key: 'owner/new' },
+      oldestRoute: { created: 3, key: 'owner/new' },
       contested: true,
     })
   })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import type { Listener } from '../../src/api/settings.ts'
+import type { ListenerSpec } from '../../src/api/settings.ts'
 import { ListenerPorts } from '../../src/supervisor/listener-ports.ts'
 import { type Claim, ClaimError } from '../../src/supervisor/ports.ts'
 import type { ListenerFailure, ListenerSettings } from '../../src/thread/messages.ts'
@@ -22,7 +22,7 @@ interface World {
 
 const text = ({ address, port }: ListenerSettings): string => `${address} ${port}`
 
-function world(t: { after(end: () => void): void }, started: readonly Listener[]): World {
+function world(t: { after(end: () => void): void }, started: readonly ListenerSpec[]): World {
   const sockets = started.map(({ name, address = '::', port }) => ({ name, address, port: port || 40_000 }))
   const taken = new Set<number>()
   const tried: number[] = []
@@ -59,7 +59,7 @@ function world(t: { after(end: () => void): void }, started: readonly Listener[]
   return made
 }
 
-const listener = (name: string, port: number, address?: string): Listener => ({
+const listener = (name: string, port: number, address?: string): ListenerSpec => ({
   name,
   port,
   ...(address !== undefined && { address }),

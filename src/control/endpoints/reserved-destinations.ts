@@ -6,7 +6,7 @@
 import { networkInterfaces } from 'node:os'
 import { isDeepStrictEqual } from 'node:util'
 import type { EndpointSlice, Service } from '../../api/kubernetes.ts'
-import type { Resource, ResourceSet } from '../../compile/resource-set.ts'
+import type { ResourceSet, ServedResource } from '../../compile/resource-set.ts'
 import { canonicalAddress } from '../../pattern/cidr.ts'
 import type { ClosedPort, GuardedDestination, ReservedDestinations } from '../../transport/dial-guard.ts'
 
@@ -38,8 +38,8 @@ const FRONT_PORTS: readonly number[] = Object.freeze([80, 443])
 
 type Environment = Readonly<Record<string, string | undefined>>
 type Known = readonly (
-  | Resource<Service>
-  | ReadonlyMap<string, Resource<EndpointSlice>>
+  | ServedResource<Service>
+  | ReadonlyMap<string, ServedResource<EndpointSlice>>
   | readonly string[]
   | undefined
 )[]

@@ -5,9 +5,9 @@
  */
 import { KINDS, type KindTable, type Payload } from '../../api/kinds.ts'
 import type { KubeObject } from '../../api/object.ts'
-import { payloadFaceOf, payloadKeys } from '../../compile/payload-face.ts'
+import { payloadKeys, payloadSummaryOf } from '../../compile/payload-summary.ts'
 import { nodeId, type ReferenceGraph } from '../../compile/reference-graph.ts'
-import type { PayloadFace } from '../../compile/resource-set.ts'
+import type { PayloadSummary } from '../../compile/resource-set.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { type ContentChange, type ContentRef, contentId } from '../../policy/contents.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
@@ -75,7 +75,7 @@ export class ContentFeed {
    *
    * @param object undefined where there is none, or none that may be served
    */
-  look(kind: string, key: string, object: KubeObject | undefined): PayloadFace | undefined {
+  look(kind: string, key: string, object: KubeObject | undefined): PayloadSummary | undefined {
     const node = nodeId(kind, key)
     const wanted = this.#wantedOf(kind, key, object)
     const refused = this.#deliver(node, namespaceOf(key), wanted)
@@ -83,7 +83,7 @@ export class ContentFeed {
       if (!wanted.has(id) && !this.#unneeded.has(id)) this.#unneeded.set(id, { by: 'noted' })
     if (refused.size > 0) this.#crowded.add(node)
     else this.#crowded.delete(node)
-    return object === undefined ? undefined : payloadFaceOf(this.#payload(kind), object, refused)
+    return object === undefined ? undefined : payloadSummaryOf(this.#payload(kind), object, refused)
   }
 
   /** Some objects for which there may be room now, by kind and key. */
@@ -132,7 +132,7 @@ export class ContentFeed {
   /** By id: where the content is written down; undefined where the object has none. */
   #wantedOf(kind: string, key: string, object: KubeObject | undefined): Map<string, Written | undefined> {
     const wanted = new Map<string, Written | undefined>()
-    for (const reference of this.#options.graph.wants(kind, key)) {
+    for (const reference of this.#options.graph.requirements(kind, key)) {
       const { namespace, name, type } = reference
       const keys =
         reference.key !== undefined

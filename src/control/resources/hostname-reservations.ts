@@ -7,7 +7,7 @@
  * seen, and after a restore that creates all objects anew in another order, the owner is known.
  */
 import type { SettingsObject } from '../../api/settings.ts'
-import type { Owner } from '../../compile/ownership.ts'
+import type { HostnameOwner } from '../../compile/ownership.ts'
 import { compareAge, type HostnameReservation } from '../../compile/resource-set.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { parseDuration } from '../../lib/quantity.ts'
@@ -35,7 +35,7 @@ export class HostnameReservations {
   readonly #reservations = new FrozenMapBuilder<HostnameReservation>()
   /** Hostnames by namespace, those last released at the end. */
   readonly #ofNamespace = new Map<string, Set<string>>()
-  #owners = new FrozenMap<Owner>()
+  #owners = new FrozenMap<HostnameOwner>()
   /** Hostnames of reservations that no compile has taken into account since they were made. */
   readonly #unsettled = new Set<string>()
   #changes = new Map<string, ReservationChange>()
@@ -98,7 +98,7 @@ export class HostnameReservations {
    * @param compiled the reservations that it took into account. One that was made meanwhile belongs to Routes that this
    *   compile still has.
    */
-  settle(owners: FrozenMap<Owner>, compiled: ReadonlyMap<string, HostnameReservation>): void {
+  settle(owners: FrozenMap<HostnameOwner>, compiled: ReadonlyMap<string, HostnameReservation>): void {
     const moved = new Set(this.#unsettled)
     this.#unsettled.clear()
     if (this.#duration > 0)
@@ -117,7 +117,7 @@ export class HostnameReservations {
         continue
       }
       const owner = owners.get(hostname)
-      const oldest = owner?.namespace === reservation.namespace ? owner.oldest : undefined
+      const oldest = owner?.namespace === reservation.namespace ? owner.oldestRoute : undefined
       const older = oldest === undefined ? 1 : compareAge(oldest, reservation)
       if (oldest === undefined) {
         if (reservation.until === undefined) this.#put(hostname, { ...reservation, until })
@@ -127,9 +127,9 @@ export class HostnameReservations {
     }
   }
 
-  #recordOwner(hostname: string, owner: Owner | undefined): void {
-    if (owner?.contested !== true || owner.oldest === undefined) return
-    this.#put(hostname, { ...owner.oldest, namespace: owner.namespace, until: undefined })
+  #recordOwner(hostname: string, owner: HostnameOwner | undefined): void {
+    if (owner?.contested !== true || owner.oldestRoute === undefined) return
+    this.#put(hostname, { ...owner.oldestRoute, namespace: owner.namespace, until: undefined })
   }
 
   /** Lets go of what has been kept long enough. */

@@ -12,10 +12,10 @@ import type { Validator } from '../../api/validate.ts'
 import { memoryCost } from '../../compile/memory-cost.ts'
 import {
   type HostnameReservation,
-  type Refused,
-  type Resource,
+  objectId,
+  type RejectedObject,
   type ResourceSet,
-  refusedKey,
+  type ServedResource,
   type Unreachable,
 } from '../../compile/resource-set.ts'
 import { runSteps } from '../../lib/steps.ts'
@@ -73,7 +73,7 @@ export class ResourceCache {
   readonly #served: ServedObjects
   /** As last returned; undefined when something about it is different. */
   #problems: readonly ObjectProblem[] | undefined
-  readonly #refused = new FrozenMapBuilder<Refused>()
+  readonly #refused = new FrozenMapBuilder<RejectedObject>()
   /** Of an earlier process, until the object is seen. */
   readonly #restored = new Map<string, ObjectRecord>()
   readonly #kept = new Set<string>()
@@ -111,7 +111,7 @@ export class ResourceCache {
     for (const record of lastGood) {
       const { kind, key } = record
       if (kind === 'Hostname') continue
-      const name = refusedKey(kind, key)
+      const name = objectId(kind, key)
       this.#restored.set(name, { ...record, kind })
       const row: KindRow = KINDS[kind]
       if (row.lastGood === 'stored') this.#kept.add(name)
@@ -131,7 +131,7 @@ export class ResourceCache {
 
   /** The same for one event, in steps of some tenths of a millisecond. Nothing has changed before the last. */
   *steps(event: SourceEvent): Generator<void, Impact> {
-    const name = refusedKey(event.kind, event.key)
+    const name = objectId(event.kind, event.key)
     if (event.type === 'delete') {
       this.#quarantine?.forget(name)
       return this.#remove(event)
@@ -202,9 +202,9 @@ export class ResourceCache {
       settings: this.#settings,
       ...this.#served.freeze(),
       reservations: this.#reservations,
-      refused: this.#refused.freeze(),
+      rejected: this.#refused.freeze(),
       unreachable: this.#unreachable,
-      unopened: this.#unopened,
+      unopenedListeners: this.#unopened,
     }
     return this.#set
   }
@@ -220,7 +220,7 @@ export class ResourceCache {
 
   /** Where an object was written down, and what is odd about it without being wrong. */
   about(kind: Kind, key: string): { readonly origin: Origin; readonly warnings: readonly FieldProblem[] } | undefined {
-    return this.#entries.get(refusedKey(kind, key))
+    return this.#entries.get(objectId(kind, key))
   }
 
   /**
@@ -234,7 +234,7 @@ export class ResourceCache {
 
   *#upsert(event: SourceEvent & { type: 'upsert' }): Generator<void, Impact> {
     const { kind, key, raw, origin } = event
-    const name = refusedKey(kind, key)
+    const name = objectId(kind, key)
     const held = this.#quarantine?.problem(name, event)
     if (held !== undefined) {
       this.#memory.supersede(name)
@@ -325,7 +325,7 @@ export class ResourceCache {
   }
 
   #remove({ kind, key }: { readonly kind: Kind; readonly key: string }): Impact {
-    const name = refusedKey(kind, key)
+    const name = objectId(kind, key)
     this.#memory.release(name)
     if (!this.#entries.delete(name)) return 'ignore'
     if (this.#broken.delete(name)) this.#problems = undefined
@@ -338,7 +338,7 @@ export class ResourceCache {
   }
 
   /** Puts a version in force, or none. */
-  #put(kind: Kind, key: string, resource: Resource<KubeObject> | undefined): Impact {
+  #put(kind: Kind, key: string, resource: ServedResource<KubeObject> | undefined): Impact {
     this.#set = undefined
     return this.#served.put(kind, key, resource)
   }

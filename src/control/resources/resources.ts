@@ -8,7 +8,7 @@ import type { FieldProblem } from '../../api/object.ts'
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
 import type { Compiled } from '../../compile/compile.ts'
-import { type ResourceSet, refusedKey, type Unreachable } from '../../compile/resource-set.ts'
+import { objectId, type ResourceSet, type Unreachable } from '../../compile/resource-set.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { WorkJournal } from '../../shared-memory/work-journal.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
@@ -99,7 +99,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
     this.#quarantine = new Quarantine(options.suspects, new WorkJournal(options.journal), time, {
       retry: (event) => this.changed([event]),
       cleared: (name) => events.cleared(name),
-      keep: (version) => events.retain(refusedKey(version.kind, version.key), version),
+      keep: (version) => events.retain(objectId(version.kind, version.key), version),
       drop: (name) => events.retain(name, undefined),
     })
     const kept = [...options.lastGood, ...options.served]

@@ -7,7 +7,7 @@ import type { KubeObject } from '../../api/object.ts'
 import { settingsReferences } from '../../api/references.ts'
 import type { SettingsObject } from '../../api/settings.ts'
 import { keyOfNode, kindOfNode, nodeId, ReferenceGraph } from '../../compile/reference-graph.ts'
-import type { PayloadFace } from '../../compile/resource-set.ts'
+import type { PayloadSummary } from '../../compile/resource-set.ts'
 import { type FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 import type { ToWorker } from '../../thread/messages.ts'
 import { ContentBudget } from './content-budget.ts'
@@ -32,7 +32,7 @@ export class ServedReferences {
   readonly #table: KindTable
   /** Objects with a payload, which are nowhere else. */
   readonly #payloads = new Map<string, KubeObject>()
-  readonly #faces = new FrozenMapBuilder<PayloadFace>()
+  readonly #summaries = new FrozenMapBuilder<PayloadSummary>()
 
   constructor(options: ServedReferencesOptions = {}) {
     const { send = () => {}, configurationBytes = Number.POSITIVE_INFINITY, table = KINDS } = options
@@ -42,8 +42,8 @@ export class ServedReferences {
   }
 
   /** Of objects with a payload, by kind and key. */
-  faces(): FrozenMap<PayloadFace> {
-    return this.#faces.freeze()
+  payloads(): FrozenMap<PayloadSummary> {
+    return this.#summaries.freeze()
   }
 
   /** What workers are to have, and until when. */
@@ -63,7 +63,7 @@ export class ServedReferences {
   put(kind: Kind, key: string, object: KubeObject | undefined): Impact {
     const node = nodeId(kind, key)
     const references = object === undefined ? [] : referencesOf(kind, object.metadata.namespace, object, this.#table)
-    for (const wanted of this.graph.set(node, references).wanted) this.#lookAt(wanted)
+    for (const wanted of this.graph.set(node, references).requirementsChanged) this.#lookAt(wanted)
     if (!isSensitive(kind, this.#table)) return this.impactOf(kind, key)
     if (object === undefined) this.#payloads.delete(node)
     else this.#payloads.set(node, object)
@@ -96,9 +96,9 @@ export class ServedReferences {
     const kind = kindOfNode(node)
     if (!isSensitive(kind, this.#table)) return 'ignore'
     const face = this.#contents.look(kind, key, this.#payloads.get(node))
-    if (isDeepStrictEqual(face, this.#faces.get(node))) return 'ignore'
-    if (face === undefined) this.#faces.delete(node)
-    else this.#faces.set(node, face)
+    if (isDeepStrictEqual(face, this.#summaries.get(node))) return 'ignore'
+    if (face === undefined) this.#summaries.delete(node)
+    else this.#summaries.set(node, face)
     return this.impactOf(kind as Kind, key)
   }
 }

@@ -74,7 +74,7 @@ export class SourceInterest {
     const { source, graph, guarded, time } = this.#options
     if (source.interest === undefined) return
     graph.set(INSTALLATION, [...guarded()].map(serviceNamed), 'newest')
-    if (!graph.moved) return
+    if (!graph.interestChanged) return
     // Whoever names ever new ones is not to keep the source from reading.
     const start = time.monotonic()
     if (this.#synced && start < this.#notBefore) return this.#tellLater(this.#notBefore - start)

@@ -164,7 +164,7 @@ suite('objects that are not valid', () => {
   test('one that never was is refused, with every problem and where it stands', () => {
     const it = cache()
     assert.equal(it.accept([routeOf({ rules: [{ name: 'x', polices: {} }] }, { generation: 4 })]), 'rebuild')
-    const refused = it.resources().refused.get('Route a/r')
+    const refused = it.resources().rejected.get('Route a/r')
     assert.equal(refused?.generation, 4)
     assert.ok((refused?.problems.length ?? 0) > 0)
     assert.deepEqual(
@@ -172,7 +172,7 @@ suite('objects that are not valid', () => {
       [{ kind: 'Route', key: 'a/r', origin: { file: 'r.yaml', line: 1 }, stale: false }],
     )
     assert.equal(it.accept([routeOf(rules({ name: 'x' }))]), 'rebuild')
-    assert.equal(it.resources().refused.size, 0)
+    assert.equal(it.resources().rejected.size, 0)
     assert.deepEqual(it.problems(), [])
   })
 
@@ -199,7 +199,7 @@ suite('objects that are not valid', () => {
     it.accept([{ type: 'delete', kind: 'Route', key: 'a/r' }])
     it.accept([routeOf({ rules: 7 })])
     assert.equal(it.resources().routes.size, 0)
-    assert.equal(it.resources().refused.size, 1)
+    assert.equal(it.resources().rejected.size, 1)
   })
 
   test('the last good version of a Secret is not kept: its owner has replaced it', () => {
