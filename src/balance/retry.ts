@@ -6,7 +6,7 @@ import type { Clock, Milliseconds, Random } from '../lib/clock.ts'
 import { REASONS, type Reason } from '../lib/reason.ts'
 
 /** `retry` of a policy set. */
-export interface RetryPolicy {
+export interface RetryConfig {
   /** Besides the first attempt. */
   readonly attempts: number
   readonly reasons: readonly ('ConnectFailure' | 'ResetBeforeResponse')[]
@@ -54,7 +54,7 @@ const IDEMPOTENT: ReadonlySet<string> = new Set([...SAFE, 'PUT', 'DELETE'])
 export function mayRetry(
   failure: Failure,
   method: string,
-  policy: RetryPolicy,
+  policy: RetryConfig,
   attempt: number,
   body: BodyState,
 ): RetryDecision {
@@ -66,7 +66,7 @@ export function mayRetry(
   return attempt < policy.attempts && isCovered(what, method, policy) ? 'next-endpoint' : 'no'
 }
 
-function isCovered(what: Reason | number, method: string, policy: RetryPolicy): boolean {
+function isCovered(what: Reason | number, method: string, policy: RetryConfig): boolean {
   if (typeof what === 'number') return SAFE.has(method) && policy.codes.includes(what)
   // Connecting failed or took too long: the request never left, so its method does not matter.
   if (REASONS[what].retry === 'never-sent') return policy.reasons.includes('ConnectFailure')

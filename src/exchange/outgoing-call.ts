@@ -1,6 +1,6 @@
 /** One request of the gateway's own, from its connection to the end of its response. */
 import type { Endpoint } from '../balance/endpoint.ts'
-import { mayRetry, type RetryPolicy } from '../balance/retry.ts'
+import { mayRetry, type RetryConfig } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
@@ -28,7 +28,7 @@ export interface CallPlan {
 }
 
 /** Whether to call again is the caller's business; only a connection that died of age is replaced. */
-const NO_RETRIES: RetryPolicy = Object.freeze({ attempts: 0, reasons: [], codes: [], backoff: 0, budgetPercent: 0 })
+const NO_RETRIES: RetryConfig = Object.freeze({ attempts: 0, reasons: [], codes: [], backoff: 0, budgetPercent: 0 })
 
 export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySource, BodyControl {
   readonly #context: ExchangeContext

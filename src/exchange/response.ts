@@ -46,7 +46,7 @@ function isRelayed(x: ProxyExchange, replacement: Replacement): boolean {
  * Bytes of a response kept while a filter makes up its mind; the upstream is paused meanwhile, so this is one read at
  * most.
  */
-interface Waiting {
+interface WaitingRelay {
   readonly chunks: Buffer[]
   ended: boolean
   trailers: Fields | null
@@ -56,7 +56,7 @@ export class ResponseRelay implements BodySink {
   readonly #x: ProxyExchange
   readonly #origin: ResponseOrigin
   #pipe: BodyPipe | null = null
-  #waiting: Waiting | null = null
+  #waiting: WaitingRelay | null = null
   #paused = false
   #aborted = false
 

@@ -169,15 +169,15 @@ function* forget<T>(
   }
 }
 
-interface Change {
+interface PackChange {
   readonly key: string
   readonly after: unknown
 }
 
-function* added<T>(changes: Iterable<Change>): Generator<[string, T]> {
+function* added<T>(changes: Iterable<PackChange>): Generator<[string, T]> {
   for (const { key, after } of changes) if (after !== undefined) yield [key, after as T]
 }
 
-function* removed(changes: Iterable<Change>): Generator<string> {
+function* removed(changes: Iterable<PackChange>): Generator<string> {
   for (const { key, after } of changes) if (after === undefined) yield key
 }

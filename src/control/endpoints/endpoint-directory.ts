@@ -14,7 +14,7 @@ import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { EndpointAddress } from '../../snapshot/snapshot.ts'
 import type { EndpointRow, ToWorker } from '../../thread/messages.ts'
 import type { DialGuard } from '../../transport/dial-guard.ts'
-import { PlaceShares } from './place-shares.ts'
+import { EndpointQuota } from './endpoint-quota.ts'
 
 /** What the directory asks of the resolver. */
 export interface Names {
@@ -32,7 +32,7 @@ export interface DirectoryEvents {
   problem(backend: string, message: string): void
 }
 
-interface Known {
+interface DirectoryEntry {
   /** As the manifests have them, names unresolved. */
   readonly addresses: readonly EndpointAddress[]
   readonly rows: readonly EndpointRow[]
@@ -48,7 +48,7 @@ interface Known {
 }
 
 /** An endpoint that may be dialled. */
-interface Wanted {
+interface WantedRow {
   readonly entry: EndpointAddress
   readonly address: string
   /** That it has already. */
@@ -62,11 +62,11 @@ export class EndpointDirectory {
   readonly #events: DirectoryEvents
   /** None yet: nothing may be dialled. */
   #guard: DialGuard | undefined
-  readonly #backends = new Map<string, Known>()
+  readonly #backends = new Map<string, DirectoryEntry>()
   readonly #ownSlots = new Map<string, number>()
   /** Backends by the names they have among their endpoints. */
   readonly #users = new Map<string, Set<string>>()
-  readonly #shares: PlaceShares
+  readonly #shares: EndpointQuota
   /** Backends of which something is left out, by namespace. */
   readonly #short = new FairQueue()
   /** By namespace, how many were reported to be left out since it was last far from its limit. */
@@ -77,7 +77,7 @@ export class EndpointDirectory {
     this.#reclaimer = reclaimer
     this.#names = names
     this.#events = events
-    this.#shares = new PlaceShares(table.identities)
+    this.#shares = new EndpointQuota(table.identities)
   }
 
   /** Endpoints of a Backend as workers have them; empty for one that is not known. */
@@ -225,16 +225,16 @@ export class EndpointDirectory {
   #wanted(
     namespace: string,
     addresses: readonly EndpointAddress[],
-    before: Known | undefined,
+    before: DirectoryEntry | undefined,
     names: string[],
     refused: string[],
-  ): Map<string, Wanted> {
+  ): Map<string, WantedRow> {
     // To judge an address and to find its slot takes ten times as long as all the rest: of thousands only the new ones
     // are looked up.
     const slots = new Map<string, number>()
     for (const { address, port, slot } of before?.rows ?? []) slots.set(`${address} ${port}`, slot)
     const judged = before?.guard === this.#guard
-    const wanted = new Map<string, Wanted>()
+    const wanted = new Map<string, WantedRow>()
     for (const entry of addresses) {
       const literals =
         entry.hostname === entry.address ? this.#resolve(entry.address, namespace, names) : [entry.address]
@@ -249,7 +249,7 @@ export class EndpointDirectory {
     return wanted
   }
 
-  #rows(backend: string, wanted: ReadonlyMap<string, Wanted>): Pick<Known, 'rows' | 'leftOut'> {
+  #rows(backend: string, wanted: ReadonlyMap<string, WantedRow>): Pick<DirectoryEntry, 'rows' | 'leftOut'> {
     const rows: EndpointRow[] = []
     let left = 0
     for (const { entry, address, slot: had } of wanted.values()) {
@@ -340,7 +340,7 @@ export class EndpointDirectory {
 }
 
 const NONE: readonly never[] = Object.freeze([])
-const UNKNOWN: Pick<Known, 'rows' | 'names' | 'refused'> = { rows: NONE, names: NONE, refused: NONE }
+const UNKNOWN: Pick<DirectoryEntry, 'rows' | 'names' | 'refused'> = { rows: NONE, names: NONE, refused: NONE }
 
 /** A user who writes endpoints must not fill the log with them. */
 const MAX_REPORTED = 8

@@ -101,7 +101,9 @@ export function withoutWithdrawnDelegates(served: Route, raw: unknown): Route {
   const { delegates = [] } = served.spec
   const wanted = fieldsOf(fieldsOf(raw)?.spec)?.delegates
   const still: readonly unknown[] = Array.isArray(wanted) ? wanted : []
-  const kept = delegates.filter((delegate) => still.some((entry) => isDeepStrictEqual(plain(entry), plain(delegate))))
+  const kept = delegates.filter((delegate) =>
+    still.some((entry) => isDeepStrictEqual(plainData(entry), plainData(delegate))),
+  )
   return kept.length === delegates.length ? served : { ...served, spec: { ...served.spec, delegates: kept } }
 }
 
@@ -125,6 +127,6 @@ function fieldsOf(value: unknown): JsonObject | undefined {
 }
 
 /** Without the difference between objects of a parser and of the door (prototypes). */
-function plain(value: unknown): unknown {
+function plainData(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value ?? null))
 }

@@ -32,7 +32,7 @@ interface Delivered {
 }
 
 /** A content that nothing served refers to any more; older tables may. */
-interface Unneeded {
+interface WithdrawnLater {
   /** The first generation of tables that do not refer to it, once there is one. */
   by: number | 'noted' | 'compiling'
   /** When it is withdrawn, once those tables serve everywhere. */
@@ -42,7 +42,7 @@ interface Unneeded {
 /** Requests keep the tables that they began with; most end sooner. */
 const GRACE: Milliseconds = 60_000
 
-type Fields = Readonly<Record<string, Readonly<Record<string, string>> | undefined>>
+type StringMap = Readonly<Record<string, Readonly<Record<string, string>> | undefined>>
 
 /** Objects without room that are looked at again in one turn. */
 const RETRIES = 16
@@ -53,10 +53,10 @@ export class ContentFeed {
   readonly #delivered = new Map<string, Delivered>()
   /** Ids by the object that they are of. */
   readonly #ofNode = new Map<string, Set<string>>()
-  readonly #unneeded = new Map<string, Unneeded>()
+  readonly #unneeded = new Map<string, WithdrawnLater>()
   readonly #changes = new Map<string, ContentChange>()
   /** Objects of which something has no room. */
-  readonly #crowded = new Set<string>()
+  readonly #withoutRoom = new Set<string>()
   #scheduled = false
 
   constructor(options: ContentFeedOptions) {
@@ -75,25 +75,25 @@ export class ContentFeed {
    *
    * @param object undefined where there is none, or none that may be served
    */
-  look(kind: string, key: string, object: KubeObject | undefined): PayloadSummary | undefined {
+  update(kind: string, key: string, object: KubeObject | undefined): PayloadSummary | undefined {
     const node = nodeId(kind, key)
-    const wanted = this.#wantedOf(kind, key, object)
-    const refused = this.#deliver(node, namespaceOf(key), wanted)
+    const wanted = this.#requiredContents(kind, key, object)
+    const refused = this.#deliverContents(node, namespaceOf(key), wanted)
     for (const id of this.#ofNode.get(node) ?? [])
       if (!wanted.has(id) && !this.#unneeded.has(id)) this.#unneeded.set(id, { by: 'noted' })
-    if (refused.size > 0) this.#crowded.add(node)
-    else this.#crowded.delete(node)
+    if (refused.size > 0) this.#withoutRoom.add(node)
+    else this.#withoutRoom.delete(node)
     return object === undefined ? undefined : payloadSummaryOf(this.#payload(kind), object, refused)
   }
 
   /** Some objects for which there may be room now, by kind and key. */
-  *crowded(): Generator<string> {
+  *pendingObjects(): Generator<string> {
     let count = 0
-    for (const node of [...this.#crowded]) {
+    for (const node of [...this.#withoutRoom]) {
       if (++count > RETRIES) return
       // To the end: the next look begins with others.
-      this.#crowded.delete(node)
-      this.#crowded.add(node)
+      this.#withoutRoom.delete(node)
+      this.#withoutRoom.add(node)
       yield node
     }
   }
@@ -130,8 +130,8 @@ export class ContentFeed {
   }
 
   /** By id: where the content is written down; undefined where the object has none. */
-  #wantedOf(kind: string, key: string, object: KubeObject | undefined): Map<string, Written | undefined> {
-    const wanted = new Map<string, Written | undefined>()
+  #requiredContents(kind: string, key: string, object: KubeObject | undefined): Map<string, ContentField | undefined> {
+    const wanted = new Map<string, ContentField | undefined>()
     for (const reference of this.#options.graph.requirements(kind, key)) {
       const { namespace, name, type } = reference
       const keys =
@@ -156,7 +156,11 @@ export class ContentFeed {
   }
 
   /** @returns keys for whose content there is no room, with why */
-  #deliver(node: string, namespace: string, wanted: ReadonlyMap<string, Written | undefined>): Map<string, string> {
+  #deliverContents(
+    node: string,
+    namespace: string,
+    wanted: ReadonlyMap<string, ContentField | undefined>,
+  ): Map<string, string> {
     const refused = new Map<string, string>()
     let size = 0
     for (const [id, written] of wanted) {
@@ -217,9 +221,9 @@ export class ContentFeed {
     queueMicrotask(() => this.flush())
   }
 
-  #written(kind: string, object: KubeObject, key: string): Written | undefined {
+  #written(kind: string, object: KubeObject, key: string): ContentField | undefined {
     const { base64, text } = this.#payload(kind)
-    const fields = object as unknown as Fields
+    const fields = object as unknown as StringMap
     const plain = text === undefined ? undefined : own(fields[text], key)
     if (plain !== undefined) return { key, text: plain, base64: false }
     const encoded = own(fields[base64], key)
@@ -234,14 +238,14 @@ export class ContentFeed {
 type Typed = KubeObject & { readonly type?: string }
 
 /** One content as its object has it. */
-interface Written {
+interface ContentField {
   readonly key: string
   readonly text: string
   readonly base64: boolean
 }
 
 /** Threads share the memory, so it exists once whatever their number. */
-function decoded({ text, base64 }: Written): Uint8Array {
+function decoded({ text, base64 }: ContentField): Uint8Array {
   const bytes = Buffer.from(text, base64 ? 'base64' : 'utf8')
   const shared = new Uint8Array(new SharedArrayBuffer(bytes.length))
   shared.set(bytes)

@@ -19,9 +19,9 @@ import type { ResourceCache } from './resource-cache.ts'
 /** Of a slice: what endpoints may take while something else waits. */
 const ENDPOINTS_SHARE = 0.75
 /** Of one namespace, before the next one has its turn. */
-const QUANTUM: Milliseconds = 0.5
+const NAMESPACE_QUANTUM: Milliseconds = 0.5
 /** Warnings of one burst and namespace that are reported; `headgate validate` shows all. */
-const WARNINGS = 20
+const MAX_WARNINGS = 20
 
 export interface EventQueueEvents {
   /** The endpoints of these backends may be others. @param since when the first of the changes was seen */
@@ -82,7 +82,7 @@ export class EventQueue {
   }
 
   /** Applies nothing but endpoints until this is settled, and then all that came meanwhile. Before the first `add`. */
-  hold(until: Promise<unknown>): void {
+  holdUntil(until: Promise<unknown>): void {
     this.#held = true
     const release = (): void => {
       this.#held = false
@@ -101,7 +101,7 @@ export class EventQueue {
   }
 
   /** Calls back when all events so far are applied; at once when they are. */
-  whenEmpty(then: () => void): void {
+  whenDrained(then: () => void): void {
     if (this.#waiting) this.#then.push(then)
     else then()
   }
@@ -113,7 +113,7 @@ export class EventQueue {
   /** @returns whether something is left */
   #apply(slice: TimeSlice): boolean {
     this.#takeSlices(this.#others.size > 0 || this.#open !== undefined ? slice.part(ENDPOINTS_SHARE) : slice)
-    this.#takeOthers(slice)
+    this.#applyOthers(slice)
     if (this.#slices.size + this.#others.size > 0 || this.#open !== undefined) {
       if (this.#reported !== undefined && this.#time.monotonic() - this.#reported >= this.#patience) this.#report(true)
       return true
@@ -137,7 +137,7 @@ export class EventQueue {
   #takeSlices(slice: TimeSlice): void {
     if (this.#slices.size === 0) return
     const impact = new ImpactSum()
-    this.#takeSome(this.#slices, impact, slice)
+    this.#applyUrgent(this.#slices, impact, slice)
     const { value } = impact
     const since = this.#slices.reported()
     if (value === 'rebuild') this.#impact.add(value)
@@ -145,7 +145,7 @@ export class EventQueue {
   }
 
   /** One at least, whole: endpoints act in the turn that brings them. */
-  #takeSome(queue: CoalescingQueue, impact: ImpactSum, slice: TimeSlice): void {
+  #applyUrgent(queue: CoalescingQueue, impact: ImpactSum, slice: TimeSlice): void {
     let before = this.#time.monotonic()
     for (let next = queue.take(); next !== undefined; next = queue.take()) {
       for (const event of next.events) impact.add(this.#take(event))
@@ -157,7 +157,7 @@ export class EventQueue {
   }
 
   /** A part of one at least. */
-  #takeOthers(slice: TimeSlice): void {
+  #applyOthers(slice: TimeSlice): void {
     let before = this.#time.monotonic()
     for (;;) {
       if (this.#open === undefined) {
@@ -188,7 +188,7 @@ export class EventQueue {
     for (const warning of this.#cache.about(event.kind, event.key)?.warnings ?? []) {
       const count = (this.#warnings.get(namespace) ?? 0) + 1
       this.#warnings.set(namespace, count)
-      if (count <= WARNINGS) this.#events.warning(event.kind, event.key, warning)
+      if (count <= MAX_WARNINGS) this.#events.warning(event.kind, event.key, warning)
     }
     return impact
   }
@@ -204,7 +204,7 @@ interface Pending {
 
 /** At most one version of an object waits, the newest; those that waited longest first, namespaces in turns. */
 class CoalescingQueue {
-  readonly #turns = new FairQueue({ quantum: QUANTUM })
+  readonly #turns = new FairQueue({ quantum: NAMESPACE_QUANTUM })
   /** In the order in which they began to wait. */
   readonly #pending = new Map<string, Pending>()
   #since = Number.POSITIVE_INFINITY

@@ -15,7 +15,7 @@ import { isHostnamePattern } from '../../pattern/host.ts'
 import { FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 
 /** Hostnames that a Route or an Ingress of a namespace does not name any more. */
-export interface Released {
+export interface ReleasedHostnames {
   readonly namespace: string
   readonly hostnames: readonly string[]
 }
@@ -79,7 +79,7 @@ export class HostnameReservations {
   /**
    * Before anything is compiled without those Routes: what their namespace owned by the last compile is kept for it.
    */
-  release(released: Iterable<Released>): void {
+  release(released: Iterable<ReleasedHostnames>): void {
     if (this.#duration === 0) return
     const until = this.#wall() + this.#duration
     for (const { namespace, hostnames } of released)

@@ -31,21 +31,21 @@ const TURN = 16
  */
 const FOLLOWING_SHARE = 0.5
 
-interface Held {
+interface Allocation {
   readonly namespace: string
   readonly cost: number
 }
 
-interface Waiting extends Held {
+interface WaitingObject extends Allocation {
   readonly event: Omit<Upsert, 'raw'>
   readonly packed: Buffer
 }
 
 export class MemoryAdmission {
   readonly limit: number
-  readonly #held = new Map<string, Held>()
+  readonly #held = new Map<string, Allocation>()
   readonly #namespaces = new Map<string, number>()
-  readonly #waiting = new Map<string, Waiting>()
+  readonly #waiting = new Map<string, WaitingObject>()
   /** Names of what waits, in the order in which they are looked at. */
   readonly #turns = new FairQueue()
   /** Bytes of what waits, by namespace. */
@@ -74,7 +74,7 @@ export class MemoryAdmission {
    * @param name identity of the object
    * @returns why there is none, for its owner; what the version before has stays taken
    */
-  take(name: string, event: Upsert, cost: number): string | undefined {
+  reserve(name: string, event: Upsert, cost: number): string | undefined {
     const namespace = ownerOf(event.key)
     const before = this.#held.get(name)?.cost ?? 0
     const more = cost - before
@@ -143,7 +143,7 @@ export class MemoryAdmission {
     )
   }
 
-  #await(name: string, { raw, ...event }: Upsert, held: Held): void {
+  #await(name: string, { raw, ...event }: Upsert, held: Allocation): void {
     this.#forgetWaiting(name)
     const { namespace } = held
     const packed = deflateRawSync(JSON.stringify(raw))

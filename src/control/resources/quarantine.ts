@@ -13,7 +13,7 @@ import type { SourceEvent } from '../../source/source.ts'
 import type { ServedVersion } from '../../thread/retained-state.ts'
 import { MAX_AT_HAND, type Suspect } from '../../thread/suspect-list.ts'
 
-interface Held extends Suspect {
+interface QuarantinedObject extends Suspect {
   /** Of the version that is set aside: the first one seen. */
   version: string | undefined
   event: SourceEvent | undefined
@@ -42,7 +42,7 @@ export class Quarantine {
   readonly #events: QuarantineEvents
   readonly #time: TimerClock
   readonly #journal: WorkJournal
-  readonly #held = new Map<string, Held>()
+  readonly #held = new Map<string, QuarantinedObject>()
   /** Tried again, and not served everywhere yet. */
   readonly #tried = new Set<string>()
   /** Names of objects whose served version the supervisor keeps. */
@@ -163,7 +163,7 @@ export class Quarantine {
     for (const cancel of this.#alarms) cancel()
   }
 
-  #tryLater(held: Held, wait: Milliseconds): void {
+  #tryLater(held: QuarantinedObject, wait: Milliseconds): void {
     const cancel = this.#time.after(wait, () => {
       this.#alarms.delete(cancel)
       held.due = true

@@ -23,7 +23,7 @@ import { FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 import type { Origin, SourceEvent } from '../../source/source.ts'
 import type { LastGood, LastGoodChange, ServedVersion } from '../../thread/retained-state.ts'
 import { closedRules } from './broken-edit.ts'
-import type { Released } from './hostname-reservations.ts'
+import type { ReleasedHostnames } from './hostname-reservations.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 import { MemoryAdmission } from './memory-admission.ts'
 import { createdOf, generationOf, isOfOneObject, sameToUs, withoutWithdrawn } from './object-version.ts'
@@ -177,7 +177,7 @@ export class ResourceCache {
   }
 
   /** @param unopened by name of the listener, why it is not open as the settings say */
-  useUnopened(unopened: ReadonlyMap<string, string>): Impact {
+  useUnopenedListeners(unopened: ReadonlyMap<string, string>): Impact {
     const same = unopened.size === this.#unopened.size
     if (same && [...unopened].every(([name, why]) => this.#unopened.get(name) === why)) return 'ignore'
     this.#unopened = FrozenMap.from(unopened)
@@ -186,7 +186,7 @@ export class ResourceCache {
   }
 
   /** In Strict: hostnames that objects have ceased to name since the last call. */
-  releasedHostnames(): readonly Released[] {
+  releasedHostnames(): readonly ReleasedHostnames[] {
     return this.#served.releasedHostnames()
   }
 
@@ -238,7 +238,7 @@ export class ResourceCache {
     const held = this.#quarantine?.problem(name, event)
     if (held !== undefined) {
       this.#memory.supersede(name)
-      return yield* this.#upsertBroken(name, { kind, key, origin, problems: [held] }, raw)
+      return yield* this.#upsertInvalid(name, { kind, key, origin, problems: [held] }, raw)
     }
     const served = this.#entries.get(name)?.good
     if (served !== undefined && isConfiguration(kind))
@@ -247,13 +247,13 @@ export class ResourceCache {
     const before = this.#entries.get(name)
     if (!verdict.ok) {
       this.#memory.supersede(name)
-      return yield* this.#upsertBroken(name, { kind, key, origin, problems: verdict.problems }, raw)
+      return yield* this.#upsertInvalid(name, { kind, key, origin, problems: verdict.problems }, raw)
     }
     const object: KubeObject = verdict.object
-    const noMemory = this.#memory.take(name, event, memoryCost(kind, object))
+    const noMemory = this.#memory.reserve(name, event, memoryCost(kind, object))
     if (noMemory !== undefined) {
       const problem: FieldProblem = { path: ['spec'], reason: 'MemoryBudget', message: noMemory }
-      return yield* this.#upsertBroken(name, { kind, key, origin, problems: [problem] }, raw)
+      return yield* this.#upsertInvalid(name, { kind, key, origin, problems: [problem] }, raw)
     }
     const { warnings } = verdict
     const current = before !== undefined && before.problems.length === 0
@@ -268,7 +268,7 @@ export class ResourceCache {
     return refused && impact === 'ignore' ? this.#served.impactOf(kind, key) : impact
   }
 
-  *#upsertBroken(name: string, seen: Omit<CachedObject, 'good' | 'warnings'>, raw: unknown): Generator<void, Impact> {
+  *#upsertInvalid(name: string, seen: Omit<CachedObject, 'good' | 'warnings'>, raw: unknown): Generator<void, Impact> {
     const { kind, key, problems } = seen
     const restored = yield* this.#restore(name, raw)
     const before = this.#entries.get(name)
@@ -277,7 +277,7 @@ export class ResourceCache {
     // A credential or a grant by labels that its owner replaces is withdrawn, whatever is wrong with the new one.
     const row: KindRow = KINDS[kind]
     const good = row.lastGood === undefined ? undefined : (before?.good ?? restored)
-    if (isDeepStrictEqual(before?.problems, problems) && before?.good === good && this.#sameBroken(name, good, raw)) {
+    if (isDeepStrictEqual(before?.problems, problems) && before?.good === good && this.#sameInvalid(name, good, raw)) {
       this.#entries.set(name, { ...before!, ...seen })
       return 'ignore'
     }
@@ -298,7 +298,7 @@ export class ResourceCache {
   }
 
   /** Whether a broken version leads to the same served version and status as the one before it. */
-  #sameBroken(name: string, good: KubeObject | undefined, raw: unknown): boolean {
+  #sameInvalid(name: string, good: KubeObject | undefined, raw: unknown): boolean {
     const { kind, key } = this.#entries.get(name)!
     if (good === undefined) return this.#refused.get(name)?.generation === generationOf(raw)
     if (kind !== 'Route' && kind !== 'Backend') return true

@@ -144,16 +144,16 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
       this.#cache.restore(lastGood)
       this.#reservations.restore(lastGood)
     })
-    this.#queue.hold(restored)
+    this.#queue.holdUntil(restored)
   }
 
   changed(events: SourceEvent[]): void {
-    this.#interest.note(events)
+    this.#interest.addEvents(events)
     this.#queue.add(events)
   }
 
   synced(): void {
-    this.#queue.whenEmpty(() => {
+    this.#queue.whenDrained(() => {
       this.#interest.synced()
       this.#cache.synced()
       void this.#events.keep(this.#cache.lastGoodChanges())
@@ -176,7 +176,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
   }
 
   useUnopened(unopened: ReadonlyMap<string, string>): void {
-    this.#ask(this.#cache.useUnopened(unopened))
+    this.#ask(this.#cache.useUnopenedListeners(unopened))
   }
 
   /** A compile begins, of everything that is applied. @returns that */
@@ -220,7 +220,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
   }
 
   /** Regularly: reservations end, and what was refused for want of memory may fit by now. */
-  tend(): void {
+  runMaintenance(): void {
     this.#reservations.expire()
     this.#applyReservations()
     this.#ask(this.#cache.retryContents())

@@ -86,7 +86,7 @@ export class ServedReferences {
   /** Contents for which there was no room: some are looked at again. */
   retryContents(): Impact {
     const impact = new ImpactSum()
-    for (const node of this.#contents.crowded()) impact.add(this.#lookAt(node))
+    for (const node of this.#contents.pendingObjects()) impact.add(this.#lookAt(node))
     return impact.value
   }
 
@@ -95,7 +95,7 @@ export class ServedReferences {
     const key = keyOfNode(node)
     const kind = kindOfNode(node)
     if (!isSensitive(kind, this.#table)) return 'ignore'
-    const face = this.#contents.look(kind, key, this.#payloads.get(node))
+    const face = this.#contents.update(kind, key, this.#payloads.get(node))
     if (isDeepStrictEqual(face, this.#summaries.get(node))) return 'ignore'
     if (face === undefined) this.#summaries.delete(node)
     else this.#summaries.set(node, face)

@@ -46,7 +46,7 @@ export class SourceInterest {
     this.#options = options
     this.#table = options.table ?? KINDS
     const { done, time } = options
-    this.#unread = new UnreadReferences({ knows: (object) => this.#hasRead(object), done, time })
+    this.#unread = new UnreadReferences({ hasRead: (object) => this.#hasRead(object), done, time })
   }
 
   /** Something that was named a moment ago is not read yet. */
@@ -58,7 +58,7 @@ export class SourceInterest {
    * In the turn that brings the events, before they are validated in slices: else the source would say that it has read
    * everything.
    */
-  note(events: readonly SourceEvent[]): void {
+  addEvents(events: readonly SourceEvent[]): void {
     const { graph } = this.#options
     for (const event of events) {
       const { kind, key } = event
@@ -77,7 +77,7 @@ export class SourceInterest {
     if (!graph.interestChanged) return
     // Whoever names ever new ones is not to keep the source from reading.
     const start = time.monotonic()
-    if (this.#synced && start < this.#notBefore) return this.#tellLater(this.#notBefore - start)
+    if (this.#synced && start < this.#notBefore) return this.#updateLater(this.#notBefore - start)
     this.#cancel?.()
     this.#cancel = undefined
     const added = graph.takeInterest() ?? []
@@ -98,7 +98,7 @@ export class SourceInterest {
     this.#unread.stop()
   }
 
-  #tellLater(delay: Milliseconds): void {
+  #updateLater(delay: Milliseconds): void {
     const { time, done } = this.#options
     this.#cancel ??= time.after(delay, () => {
       this.#cancel = undefined
