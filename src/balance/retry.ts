@@ -19,7 +19,7 @@ export interface RetryConfig {
 }
 
 /** How an attempt failed. */
-export interface Failure {
+export interface AttemptFailure {
   /** A reason, or the status code that the upstream answered with. */
   readonly what: Reason | number
   /** The connection had served an exchange before this one. */
@@ -52,7 +52,7 @@ const IDEMPOTENT: ReadonlySet<string> = new Set([...SAFE, 'PUT', 'DELETE'])
  * @param attempt counted retries that were made in this exchange
  */
 export function mayRetry(
-  failure: Failure,
+  failure: AttemptFailure,
   method: string,
   policy: RetryConfig,
   attempt: number,

@@ -16,7 +16,7 @@ const COLON = 0x3a
 
 /** More bytes are needed. */
 export const INCOMPLETE = -1
-/** Refused; the head's `fault` says why. */
+/** Refused, see the head's `fault`. */
 export const REFUSED = -2
 
 /** Why a head was refused; `detail` names the rule that was broken, for the log. */

@@ -59,7 +59,7 @@ export type ChainResult =
   /** The exchange ended while a filter was waited for: there is nothing left to do. */
   | { readonly type: 'ended' }
 
-/** What came of the way back. `undefined`: the upstream's response goes on. */
+/** The result of the response hooks. `undefined`: the upstream's response is relayed. */
 export type Replacement =
   | undefined
   /**
@@ -180,7 +180,7 @@ async function awaitRequest(
   try {
     decision = await pending
   } catch (error) {
-    // Nobody is there any more to be told; a filter whose wait was cut off often rejects.
+    // The exchange has ended, and a filter whose wait was aborted often rejects.
     if (x.ended) return ENDED
     return { type: 'respond', response: failure(chain, hook.name, x, error), from: hook.position }
   }
@@ -276,7 +276,7 @@ async function awaitResponse(
   return walkResponse(chain, list, way, i + 1)
 }
 
-/** The exchange ended meanwhile: nobody will read the bodies of ours. */
+/** The exchange ended meanwhile: releases the bodies of local responses. */
 function givenUp(way: WayBack, late?: LocalResponse): Replacement {
   if (way.local !== null && way.local !== late) discardBody(way.local)
   if (late !== undefined) discardBody(late)
@@ -298,7 +298,7 @@ function headOf({ status, fields, body }: LocalResponse): ResponseHead {
 /**
  * Lets every filter that was entered know that the exchange is over. Once: calling it again does nothing.
  *
- * @param summaryOf called only where a filter wants to know
+ * @param summaryOf called only when a filter has `onEnd`
  */
 export function runEnd<X extends Exchange>(chain: Chain, x: X, summaryOf: (x: X) => ExchangeSummary): void {
   const { entered } = x

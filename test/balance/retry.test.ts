@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import {
+  type AttemptFailure,
   type BodyState,
   backoffDelay,
-  type Failure,
   MIN_RETRIES,
   mayRetry,
   RetryBudget,
@@ -23,12 +23,18 @@ const POLICY: RetryConfig = {
 
 const METHODS = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'POST', 'PATCH', 'PURGE', 'get']
 
-function failed(what: Reason | number, changes: Partial<Failure> = {}): Failure {
+function failed(what: Reason | number, changes: Partial<AttemptFailure> = {}): AttemptFailure {
   return { what, reused: false, refreshed: false, responseStarted: false, ...changes }
 }
 
 /** The methods that may be tried again. */
-function methods(failure: Failure, decision: string, policy = POLICY, attempt = 0, body: BodyState = 'none'): string {
+function methods(
+  failure: AttemptFailure,
+  decision: string,
+  policy = POLICY,
+  attempt = 0,
+  body: BodyState = 'none',
+): string {
   return METHODS.filter((method) => mayRetry(failure, method, policy, attempt, body) === decision).join(' ')
 }
 
