@@ -17,24 +17,24 @@ const RESERVED = 1 / 16
  * what they replace.
  */
 const GROWTH = 1 / 32
-/** Of the capacity: who holds less has little. */
+/** Share of the capacity below which a namespace holds few rows. */
 const SMALL_SHARE = 1 / 256
 
-/** The table. */
+/** The capacity of the table and its use. */
 export interface EndpointCapacity {
   readonly capacity: number
-  /** Places that are taken, by whomever. */
+  /** Rows in use by all namespaces. */
   readonly size: number
 }
 
 interface NamespaceRows {
-  /** In use. */
+  /** Rows in use. */
   live: number
-  /** Of these, those that are about to leave. */
+  /** Draining rows among them. */
   draining: number
-  /** Given up and not freed. */
+  /** Rows given up but not freed yet. */
   leaving: number
-  /** Taken beyond the share in the stead of what drains or leaves. */
+  /** Rows beyond the limit that replace draining or leaving ones. */
   replacements: number
 }
 

@@ -18,7 +18,7 @@ import type { ResourceCache } from './resource-cache.ts'
 
 /** Of a slice: what endpoints may take while something else waits. */
 const ENDPOINTS_SHARE = 0.75
-/** Of one namespace, before the next one has its turn. */
+/** Time per namespace before the next one has its turn. */
 const NAMESPACE_QUANTUM: Milliseconds = 0.5
 /** Warnings of one burst and namespace that are reported; `headgate validate` shows all. */
 const MAX_WARNINGS = 20
@@ -28,7 +28,7 @@ export interface EventQueueEvents {
   endpoints(backends: readonly string[], since: Milliseconds): void
   /** All events so far are applied; what they ask for together. @param since when the first of them was seen */
   applied(impact: Impact, since: Milliseconds): void
-  /** Something is odd about an object without being wrong. */
+  /** A warning about a valid object. */
   warning(kind: Kind, key: string, problem: FieldProblem): void
 }
 
@@ -45,7 +45,7 @@ export class EventQueue {
   #impact = new ImpactSum()
   readonly #warnings = new Map<string, number>()
   #then: (() => void)[] = []
-  /** Nothing but endpoints is applied. */
+  /** Only endpoints are applied. */
   #held = false
   /** When all events were applied last, or reported as they were; undefined before they were all applied once. */
   #reported: Milliseconds | undefined
@@ -91,7 +91,7 @@ export class EventQueue {
     until.then(release, release)
   }
 
-  /** Whether an event is not applied yet and is waited for. */
+  /** Whether pending events are waited for. */
   get busy(): boolean {
     return this.#waiting && !this.#overdue
   }
@@ -100,7 +100,7 @@ export class EventQueue {
     return this.#held || this.#work.scheduled
   }
 
-  /** Calls back when all events so far are applied; at once when they are. */
+  /** Calls back once all events so far are applied. */
   whenDrained(then: () => void): void {
     if (this.#waiting) this.#then.push(then)
     else then()
@@ -110,7 +110,7 @@ export class EventQueue {
     this.#work.stop()
   }
 
-  /** @returns whether something is left */
+  /** @returns whether events are left */
   #apply(slice: TimeSlice): boolean {
     this.#takeSlices(this.#others.size > 0 || this.#open !== undefined ? slice.part(ENDPOINTS_SHARE) : slice)
     this.#applyOthers(slice)
@@ -194,7 +194,7 @@ export class EventQueue {
   }
 }
 
-/** Events of one object that wait. */
+/** Pending events of one object. */
 interface Pending {
   /** The object that was there before is gone. */
   deleted: SourceEvent | undefined
@@ -202,10 +202,10 @@ interface Pending {
   readonly seen: Milliseconds
 }
 
-/** At most one version of an object waits, the newest; those that waited longest first, namespaces in turns. */
+/** Holds the newest version of each object; longest waiting first, round-robin over namespaces. */
 class CoalescingQueue {
   readonly #turns = new FairQueue({ quantum: NAMESPACE_QUANTUM })
-  /** In the order in which they began to wait. */
+  /** In order of arrival. */
   readonly #pending = new Map<string, Pending>()
   #since = Number.POSITIVE_INFINITY
 
@@ -224,7 +224,7 @@ class CoalescingQueue {
     this.#turns.add(namespaceOf(event.key), id)
   }
 
-  /** @returns the newest of an object, after the end of another one of its name */
+  /** @returns the newest event of an object, after the deletion of a replaced one */
   take(): { readonly namespace: string; readonly events: readonly SourceEvent[] } | undefined {
     const next = this.#turns.take(0)
     if (next === undefined) return undefined

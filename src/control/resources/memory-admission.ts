@@ -22,7 +22,7 @@ const SMALL_SHARE = 0.25
  * its oldest.
  */
 const WAITING_SHARE = 1 / 16
-/** Objects looked at in one turn. */
+/** Objects retried per turn. */
 const TURN = 16
 
 /**
@@ -46,9 +46,9 @@ export class MemoryAdmission {
   readonly #held = new Map<string, Allocation>()
   readonly #namespaces = new Map<string, number>()
   readonly #waiting = new Map<string, WaitingObject>()
-  /** Names of what waits, in the order in which they are looked at. */
+  /** Names of waiting objects, in the order of retries. */
   readonly #turns = new FairQueue()
-  /** Bytes of what waits, by namespace. */
+  /** Bytes of waiting objects, by namespace. */
   readonly #waitingOf = new Map<string, number>()
   #used = 0
   #waitingBytes = 0
@@ -58,7 +58,7 @@ export class MemoryAdmission {
     this.limit = limit
   }
 
-  /** Bytes that are taken, as estimated. */
+  /** Estimated bytes in use. */
   get used(): number {
     return this.#used
   }
@@ -88,7 +88,7 @@ export class MemoryAdmission {
     return undefined
   }
 
-  /** The object is gone, and so is a version of it that waits. */
+  /** The object was deleted, also as a waiting version. */
   release(name: string): void {
     this.#forgetWaiting(name)
     const held = this.#held.get(name)

@@ -85,7 +85,7 @@ export class Quarantine {
     return { path: [], reason: 'Quarantined', message }
   }
 
-  /** The object is gone. */
+  /** The object was deleted. */
   forget(name: string): void {
     if (this.#held.delete(name) || this.#tried.delete(name)) this.#events.cleared(name)
     if (this.#kept.delete(name)) this.#events.drop(name)
@@ -94,7 +94,7 @@ export class Quarantine {
   /** A newer version of what is served is about to be worked on. @param raw the newer one */
   replacing(name: string, served: ServedVersion, raw: unknown): void {
     if (this.#kept.has(name)) {
-      // What the compile under way began with is what will be served.
+      // The version in the current compile is the one that will be served.
       if (this.#compiled.has(name) && !this.#changed.has(name)) this.#next.set(name, served)
       return
     }
@@ -125,7 +125,7 @@ export class Quarantine {
     }
   }
 
-  /** Nothing is being worked on. */
+  /** No work is in progress. */
   idle(): void {
     this.#journal.end()
   }
@@ -142,7 +142,7 @@ export class Quarantine {
     this.#changed.clear()
   }
 
-  /** What it began with is compiled and packed. */
+  /** The compile's input is compiled and packed. */
   published(): void {
     for (const name of this.#compiled) {
       const next = this.#next.get(name)
@@ -153,7 +153,7 @@ export class Quarantine {
     this.#compiled.clear()
   }
 
-  /** The object was worked on to the end: what was tried again did no harm. */
+  /** The object was processed completely: a retry of it succeeded. */
   #settle(name: string): void {
     if (this.#tried.delete(name)) this.#events.cleared(name)
     if (this.#kept.delete(name)) this.#events.drop(name)

@@ -48,7 +48,7 @@ export interface ObjectProblem {
   readonly key: string
   readonly origin: Origin
   readonly problems: readonly FieldProblem[]
-  /** Whether its last good version serves on; otherwise nothing of it does. */
+  /** Whether its last good version is served; otherwise nothing of it is. */
   readonly stale: boolean
 }
 
@@ -71,10 +71,10 @@ export class ResourceCache {
   readonly #broken = new Set<string>()
   readonly #references: ServedReferences
   readonly #served: ServedObjects
-  /** As last returned; undefined when something about it is different. */
+  /** The list last returned; undefined after a change. */
   #problems: readonly ObjectProblem[] | undefined
   readonly #refused = new FrozenMapBuilder<RejectedObject>()
-  /** Of an earlier process, until the object is seen. */
+  /** Records of an earlier process, until the object is seen. */
   readonly #restored = new Map<string, ObjectRecord>()
   readonly #kept = new Set<string>()
   #keep = new Map<string, ObjectChange>()
@@ -122,14 +122,14 @@ export class ResourceCache {
     return this.#settings
   }
 
-  /** @returns how much has to be done about all of them together */
+  /** @returns the impact of all events together */
   accept(events: readonly SourceEvent[]): Impact {
     const impact = new ImpactSum()
     for (const event of events) impact.add(runSteps(this.steps(event)))
     return impact.value
   }
 
-  /** The same for one event, in steps of some tenths of a millisecond. Nothing has changed before the last. */
+  /** The same for one event, in steps of some tenths of a millisecond. Changes apply in the last step. */
   *steps(event: SourceEvent): Generator<void, Impact> {
     const name = objectId(event.kind, event.key)
     if (event.type === 'delete') {
@@ -142,7 +142,7 @@ export class ResourceCache {
     return impact
   }
 
-  /** Objects that were refused for want of memory, and for which there is room by now: to be taken in again. */
+  /** Objects rejected for lack of memory for which there is room by now, to be accepted again. */
   waiting(): readonly SourceEvent[] {
     return [...this.#memory.ready()]
   }
@@ -155,7 +155,7 @@ export class ResourceCache {
     return 'rebuild'
   }
 
-  /** Contents for which there was no room: some are looked at again. */
+  /** Retries some of the contents for which there was no room. */
   retryContents(): Impact {
     const impact = this.#references.retryContents()
     if (impact !== 'ignore') this.#set = undefined
@@ -196,7 +196,7 @@ export class ResourceCache {
     this.#restored.clear()
   }
 
-  /** As of now, immutable; the same object as long as nothing changed. */
+  /** The current resources, immutable; the same object while nothing changes. */
   resources(): ResourceSet {
     this.#set ??= {
       settings: this.#settings,
@@ -297,7 +297,7 @@ export class ResourceCache {
     return this.#put(kind, key, { key, object, created: createdOf(good), stale })
   }
 
-  /** Whether a broken version leads to the same served version and status as the one before it. */
+  /** Whether an invalid version has the same served version and status as the previous one. */
   #sameInvalid(name: string, good: KubeObject | undefined, raw: unknown): boolean {
     const { kind, key } = this.#entries.get(name)!
     if (good === undefined) return this.#refused.get(name)?.generation === generationOf(raw)
@@ -337,7 +337,7 @@ export class ResourceCache {
     return impact === 'ignore' ? this.#served.impactOf(kind, key) : impact
   }
 
-  /** Puts a version in force, or none. */
+  /** Replaces the served version, or removes it. */
   #put(kind: Kind, key: string, resource: ServedResource<KubeObject> | undefined): Impact {
     this.#set = undefined
     return this.#served.put(kind, key, resource)

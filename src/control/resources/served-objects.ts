@@ -48,7 +48,7 @@ export class ServedObjects {
     return released
   }
 
-  /** As of now, immutable; the same maps as long as nothing in them changed. */
+  /** The current objects, immutable; unchanged maps are the same objects. */
   freeze(): ObjectsOfSet {
     return {
       routes: this.#maps.Route.freeze(),
@@ -61,7 +61,7 @@ export class ServedObjects {
     }
   }
 
-  /** Puts a version in force, or none. */
+  /** Replaces the served version, or removes it. */
   put(kind: Kind, key: string, resource: ServedResource<KubeObject> | undefined): Impact {
     if (kind === 'EndpointSlice') return this.#putSlice(key, resource as ServedResource<EndpointSlice> | undefined)
     const map: FrozenMapBuilder<ServedResource<never>> = this.#maps[kind] as never

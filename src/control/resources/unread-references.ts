@@ -22,20 +22,20 @@ const OPEN_OF_NAMESPACE: Milliseconds = 10_000
 /** Objects of a namespace that are waited for at a time; of one that names more, none. */
 const MAX_OF_NAMESPACE = 1_024
 
-/** In a row: what a source knows it tells in the turn after. */
+/** Consecutive checks: a source delivers in the turn after it has read. */
 const MAX_CHECKS = 2
 
 export interface UnreadReferencesOptions {
   /** Whether an object, and what belongs to it, was read. @param object its `nodeId` */
   readonly hasRead: (object: string) => boolean
-  /** All of them were read, or it is not waited for any longer. */
+  /** All of them were read, or the wait timed out. */
   readonly done: () => void
   readonly time: TimerClock
 }
 
 export class UnreadReferences {
   readonly #options: UnreadReferencesOptions
-  /** With the number of looks at which each was known. */
+  /** Awaited objects, with the number of checks that found them read. */
   readonly #waiting = new Map<string, number>()
   readonly #waitingOf = new Map<string, number>()
   #until: Milliseconds = 0
@@ -47,7 +47,7 @@ export class UnreadReferences {
     this.#options = options
   }
 
-  /** Whether something is waited for. */
+  /** Whether an object is awaited. */
   get busy(): boolean {
     return this.#waiting.size > 0
   }
@@ -59,7 +59,7 @@ export class UnreadReferences {
     for (const [namespace, until] of this.#openOf) if (until <= now) this.#openOf.delete(namespace)
     for (const object of objects) this.#wait(object, now)
     if (!idle || !this.busy) return
-    // Of a burst that goes on the first one counts.
+    // In a continuing burst the first reference sets the deadline.
     this.#until = now + PATIENCE
     this.#cancel = this.#options.time.after(EVERY, () => this.#look())
   }
