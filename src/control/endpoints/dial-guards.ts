@@ -1,6 +1,6 @@
 /**
- * The settings of workers, with the dial guard as of what is around this process now. The directory of endpoints uses
- * the same guard.
+ * Builds the settings of workers, including the dial guard for the current reserved destinations. The endpoint
+ * directory uses the same guard.
  */
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'

@@ -1,8 +1,7 @@
 /**
- * Names to addresses, asked again and again: getaddrinfo returns no lifetime, and it alone knows /etc/hosts, search
- * domains and what else the machine was set up with. A name that cannot be resolved any more keeps the addresses it
- * had. Namespaces take turns, and none has all look-ups to itself: a name whose servers do not answer occupies one for
- * many seconds.
+ * Resolves names periodically by getaddrinfo, which honours /etc/hosts and search domains but returns no TTL. A name
+ * that cannot be resolved any more keeps its addresses. Look-ups are scheduled fairly by namespace and bounded per
+ * namespace: a name whose servers do not respond occupies one for many seconds.
  */
 import { ADDRCONFIG } from 'node:dns'
 import { lookup } from 'node:dns/promises'

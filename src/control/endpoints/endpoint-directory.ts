@@ -1,8 +1,7 @@
 /**
- * Every Backend's endpoints as the workers know them: names resolved, forbidden addresses left out, each with its slot
- * in shared memory. A slot is found by identity, so a rebuild, and even a new control thread, gives every endpoint the
- * slot it has. Slots are shared by namespaces; an endpoint for which there is none is left out and looked at again when
- * some are freed.
+ * The endpoints of every Backend as sent to workers: names resolved, refused addresses removed, each with a slot in
+ * shared memory. Slots are found by identity, so endpoints keep them across builds and control threads. Namespaces
+ * share the slots; an endpoint without a slot is left out and retried when slots are freed.
  */
 
 import type { EndpointFacts } from '../../compile/unreachable.ts'

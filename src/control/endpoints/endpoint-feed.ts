@@ -1,7 +1,6 @@
 /**
- * Endpoints on their way to the directory. What a watch reports about pods acts in the same turn, without waiting for a
- * compile that may be under way with older resources; and a pod that has moved from one slice to another is not lost
- * between the two events.
+ * Passes endpoints to the directory. Changes of pods act in the same turn, without waiting for a compile in progress,
+ * and a pod that moves from one slice to another is not lost between the two events.
  */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { EndpointAddress } from '../../snapshot/snapshot.ts'
@@ -21,8 +20,8 @@ export interface EndpointFeedOptions {
 }
 
 /**
- * A pod that is deleted is terminating first. One that is ready and gone in the next event has moved to
- * another slice, or was deleted without grace: for so long it is used where nothing else is left.
+ * A deleted pod is terminating first. A ready pod that is absent in the next event has moved to another slice, or was
+ * deleted without grace: for this time it is used while no other endpoint is left.
  */
 const HELD: Milliseconds = 1_000
 

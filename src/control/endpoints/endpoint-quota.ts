@@ -1,11 +1,11 @@
 /**
- * Who may have a place in a table that all namespaces fill: dynamic thresholds (Choudhury and Hahne, "Dynamic Queue
- * Length Thresholds for Shared-Memory Packet Switches", 1998). A namespace grows as long as it holds less than a
- * multiple of what is free, so one alone gets four fifths and several share what there is; the last sixteenth is kept
- * for those that have little. A place is never taken away.
+ * Admission to the endpoint table that all namespaces share, by dynamic thresholds (Choudhury and Hahne, "Dynamic Queue
+ * Length Thresholds for Shared-Memory Packet Switches", 1998). A namespace may grow while it holds less than a multiple
+ * of the free rows, so one alone gets four fifths; the last sixteenth is reserved for namespaces with few rows. Rows are
+ * never taken away.
  *
- * A place counts for its namespace until it is freed, also when it is not used any more. What leaves may be
- * replaced beyond the share, once, or a namespace at its limit would be left without endpoints by a rolling update.
+ * A row counts until it is freed, also when it is unused. Leaving rows may be replaced once beyond the limit: otherwise
+ * a rolling update would leave a namespace at its limit without endpoints.
  */
 
 /** Of what is free: so much may a namespace hold and still grow. */

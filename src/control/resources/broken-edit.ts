@@ -1,7 +1,6 @@
 /**
- * What a broken edit may not leave as it was. The last good version of an object serves on, but an edit that adds auth
- * or authorization closes the rules concerned, and one that takes a grant back has taken it back, broken or not
- * (security.md, "Stale").
+ * Effects of an invalid edit. The last good version of an object is still served, but an invalid edit that adds auth or
+ * authorization closes the rules concerned, and one that withdraws a grant takes effect (security.md, "Stale").
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Backend } from '../../api/backend.ts'

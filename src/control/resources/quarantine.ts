@@ -174,8 +174,8 @@ export class Quarantine {
 }
 
 /**
- * What a user wrote; a status, which reports the quarantine itself, makes no other version. A new annotation is reason
- * enough to try again.
+ * Digest of the parts that users write. A status is excluded, since it reports the quarantine itself; a new annotation
+ * suffices for a retry.
  */
 function digest(raw: unknown): string {
   const { status: _, metadata, ...rest } = raw as { readonly status?: unknown; readonly metadata?: object }

@@ -1,6 +1,6 @@
 /**
- * The room of resources. In: events of the source, last good versions, the settings. Out: all objects as they are
- * served, what their changes ask for, and what is wrong with them.
+ * The entry point of resources. Input: events of the source, last good versions, the settings. Output: the served
+ * objects, the impact of their changes, and their problems.
  */
 import type { MemorySizes } from '../../admin/metrics-source.ts'
 import type { Kind } from '../../api/kinds.ts'
