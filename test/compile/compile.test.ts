@@ -270,7 +270,7 @@ suite('compile', () => {
     assert.equal(compiled({ ...before, routes: builder.freeze() }, memo).snapshot, second.snapshot)
   })
 
-  test('an edit of one who asks for a hostname of another namespace costs nothing for the thousands who do, too', () => {
+  test('an edit of a Route with a foreign hostname does not affect thousands of others with it', () => {
     const asking = (i: number, path: string) =>
       route(`noisy/r${i}`, { hostnames: ['web.example'], rules: { main: { matches: [prefix(path)] } } }, { created: 2 })
     const owner = route('calm/web', { hostnames: ['web.example'] }, { created: 1 })

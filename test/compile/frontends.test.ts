@@ -248,7 +248,7 @@ suite('a frontend', () => {
 })
 
 suite('a listener that cannot be opened', () => {
-  test('is told to the Routes that name it, as long as it is so', () => {
+  test('is reported in the Routes that name it while it lasts', () => {
     const memo = new CompileState()
     const routes = [
       route('a/kept', { hostnames: ['kept.example'], listeners: ['https'] }),

@@ -28,7 +28,7 @@ function oracle(routes: readonly Kept[], namespace: string): Set<string> {
 }
 
 describe('the cost of a namespace', () => {
-  it('leaves the youngest out, whatever came and went before, and says which verdicts changed', () => {
+  it('leaves the youngest out, independently of history, and returns the changed Routes', () => {
     const change = fc.record({
       namespace: fc.constantFrom('a', 'b'),
       name: fc.constantFrom('p', 'q', 'r', 's', 't', 'u'),

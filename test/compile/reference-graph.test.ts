@@ -16,8 +16,8 @@ const ref = (kind: string, name: string, more: Partial<Reference> = {}): Referen
 const interest = (graph: ReferenceGraph) =>
   [...graph.interest].flatMap(([kind, keys]) => [...keys].map((key) => `${kind} ${key}`)).sort()
 
-describe('who refers to what', () => {
-  it('puts the Backend that nobody wrote between a Route and a Service', () => {
+describe('the reference graph', () => {
+  it('puts an implicit Backend between a Route and a Service', () => {
     const graph = new ReferenceGraph()
     const { gained } = graph.set('Route a/r', [ref('Service', 's', { port: 80 }), ref('Service', 's', { port: 81 })])
     assert.deepEqual([...graph.users('Service', 'a/s')], ['Backend service:a/s:80', 'Backend service:a/s:81'])
@@ -63,7 +63,7 @@ describe('who refers to what', () => {
     assert.deepEqual(wants(), ['y'])
   })
 
-  it('says the same as a list of all references, whatever comes and goes', () => {
+  it('agrees with a list of all references after any changes', () => {
     const one = fc.record({
       kind: fc.constantFrom('Service', 'ConfigMap', 'Backend'),
       name: fc.constantFrom('x', 'y', 'z'),

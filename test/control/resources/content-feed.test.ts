@@ -44,7 +44,7 @@ function feeding(configuration = Number.POSITIVE_INFINITY) {
 }
 
 describe('the payloads of ConfigMaps and Secrets', () => {
-  it('are delivered where something wants them, text and binary, and nothing else of the object is', async () => {
+  it('are delivered when they are referenced, text and binary, and no other key of the object is', async () => {
     const { graph, feed, sent, get } = feeding()
     const pages = object('ConfigMap', 'pages', { data: { a: 'ä', other: 'x' }, binaryData: { b: base64('\u0000b') } })
     feed.update('ConfigMap', 'a/pages', pages)
@@ -114,7 +114,7 @@ describe('the payloads of ConfigMaps and Secrets', () => {
     )
   })
 
-  it('stay until no table in force refers to them', () => {
+  it('stay until no serving table refers to them', () => {
     const { graph, feed, get } = feeding()
     const c = object('ConfigMap', 'c', { data: { k: 'v' } })
     graph.set('Route a/r', [wish('ConfigMap', 'c', 'k')])
@@ -167,7 +167,7 @@ describe('the payloads of ConfigMaps and Secrets', () => {
     assert.deepEqual(sent[1], { type: 'content-ids', ids: ['ConfigMap a/c k'] })
   })
 
-  it('of one object are bounded, and its users are told', () => {
+  it('of one object are bounded, and its users report it', () => {
     const { graph, feed, get } = feeding()
     graph.set('Route a/r', [wish('ConfigMap', 'c', 'k'), wish('ConfigMap', 'c', 'l')])
     const data = { k: 'x'.repeat(MAX_OBJECT_BYTES), l: 'y' }
@@ -178,7 +178,7 @@ describe('the payloads of ConfigMaps and Secrets', () => {
     assert.equal(get('ConfigMap a/c l'), undefined)
   })
 
-  it('of a namespace leave room for others, and come when there is some', () => {
+  it('of a namespace leave room for others, and are delivered once there is room', () => {
     const { graph, feed, get } = feeding(0)
     const size = 400_000
     const put = (namespace: string, name: string, data: object | undefined) => {

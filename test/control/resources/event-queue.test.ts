@@ -110,7 +110,7 @@ describe('the event queue', () => {
     assert.ok(turns >= 8, `${turns} turns for others`)
   })
 
-  it('does not hold the loop, and nothing is done before all of it is in, what came meanwhile included', async () => {
+  it('does not block the loop, and nothing acts before all of it is applied, including later events', async () => {
     const { one, seen, taken, until } = intake(() => 'rebuild', 1)
     let turns = 0
     let synced = -1
@@ -131,7 +131,7 @@ describe('the event queue', () => {
     assert.ok(turns >= 5, `${turns} turns`)
   })
 
-  it('lets endpoints overtake whatever else is waiting, in the turn that brings them', async () => {
+  it('applies endpoints before all pending events, in the turn that brings them', async () => {
     const { one, seen, taken, endpoints, until } = intake(
       (key) => (key.startsWith('shop/r') ? 'rebuild' : { endpoints: [`${key}-backend`] }),
       1,
@@ -151,7 +151,7 @@ describe('the event queue', () => {
     assert.deepEqual(taken, ['rebuild'])
   })
 
-  it('waits for what must be known before it judges anything, and then takes all of it', async () => {
+  it('holds events until the last good versions are read, and then applies all of them', async () => {
     const { one, seen, taken, endpoints, until } = intake((key) =>
       key === 'shop/s' ? { endpoints: ['x'] } : 'rebuild',
     )
@@ -181,7 +181,7 @@ describe('the event queue', () => {
     assert.ok(endpoints[0]!.ids.includes('shop/s0'))
   })
 
-  it('reports since when the first of the applied events was known', async () => {
+  it('reports when the first of the applied events was seen', async () => {
     const { one, times, endpoints, until } = intake((key) => (key.includes('s') ? { endpoints: ['x'] } : 'rebuild'))
     one.add([{ ...upsert('a', 7), key: 'a' }, { ...upsert('b', 3), key: 'b' }, slice('s', 5)])
     await until(1)

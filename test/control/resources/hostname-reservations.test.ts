@@ -72,7 +72,7 @@ describe('hostnames that outlive their Routes', () => {
     assert.equal(of('x.example'), undefined)
   })
 
-  it('are not taken for needless by a compile that began before the deletion', () => {
+  it('are not removed by a compile that began before the deletion', () => {
     const { reservations, of, settle } = holding()
     const owners = FrozenMap.from([['x.example', owner('shop/a', 5, 5)]])
     settle(owners)
@@ -115,7 +115,7 @@ describe('hostnames that outlive their Routes', () => {
     assert.equal(next.of('far.example')?.until, next.clock.now + HOUR)
   })
 
-  it('are recorded before anything happens to them, where another namespace asks for them', () => {
+  it('are recorded in advance when another namespace claims them', () => {
     const { clock, reservations, of, settle } = holding()
     const owners = (contested: boolean, ...created: number[]) =>
       FrozenMap.from(created.map((age) => ['x.example', { ...owner('shop/a', age, age), contested }] as const))
