@@ -1,8 +1,8 @@
 /**
  * Admission to the endpoint table that all namespaces share, by dynamic thresholds (Choudhury and Hahne, "Dynamic Queue
  * Length Thresholds for Shared-Memory Packet Switches", 1998). A namespace may grow while it holds less than a multiple
- * of the free rows, so one alone gets four fifths; the last sixteenth is reserved for namespaces with few rows. Rows are
- * never taken away.
+ * of the free rows, so one alone gets four fifths; the last sixteenth is reserved for namespaces with few rows. No row
+ * is taken away.
  *
  * A row counts until it is freed, also when it is unused. Leaving rows may be replaced once beyond the limit: otherwise
  * a rolling update would leave a namespace at its limit without endpoints.
