@@ -81,7 +81,7 @@ const KEYWORDS = new Set<string>([
 
 /** Where in a schema the compiler is. */
 interface SchemaPlace {
-  /** For messages to whoever writes a schema. */
+  /** For error messages about the schema itself. */
   readonly where: string
   /** Of the field that holds the value. */
   readonly name: string
@@ -150,7 +150,7 @@ function compileList(schema: Schema, place: SchemaPlace): SchemaNode {
   const item = compileNode(schema.items, { ...place, where: `${where}[]` })
   const differs = celDiffers(schema.items, name, words)
   const duplicates = compileDuplicates(schema)
-  /** @returns of how many entries each is looked at; undefined when it is no list */
+  /** @returns the number of entries to check; undefined when the value is not a list */
   const begin = (value: unknown, run: Run): number | undefined => {
     if (!Array.isArray(value)) {
       wrongType(value, 'a list', run)
@@ -159,7 +159,7 @@ function compileList(schema: Schema, place: SchemaPlace): SchemaNode {
     if (value.length > maxItems) run.block('TooLong', `may have at most ${maxItems} entries, not ${value.length}`)
     if (value.length < minItems)
       run.problem('Invalid', minItems === 1 ? 'may not be empty' : `must have at least ${minItems} entries`)
-    // One message, not thousands: what a list is too long for is not looked at item by item.
+    // One message, not thousands: the items of a list that is too long are not checked.
     return Math.min(value.length, maxItems)
   }
   const end = (result: unknown[], cel: unknown[], run: Run): unknown => {
@@ -227,7 +227,7 @@ function compileObject(schema: Schema, place: SchemaPlace): SchemaNode {
   const expected = [...properties.values()].filter((property) => property.required || property.default !== undefined)
   const unread = new Set(schema['x-headgate-unread'] ?? [])
   const differs = celDiffers(schema, place.name, place.words)
-  /** @returns the property that a name stands for; undefined when there is nothing to look at */
+  /** @returns the schema of a property; undefined when there is nothing to check */
   const propertyOf = (name: string, given: unknown, run: Run): Property | undefined => {
     const property = properties.get(name)
     if (property === undefined && !unread.has(name)) noteUnknown(name, names, lenient, run)

@@ -25,7 +25,7 @@ export interface AccessRecord {
   status: number
   /** Of the closed list in lib/reason.ts; empty when nothing went wrong. */
   reason: string
-  /** What exactly happened, beside the reason; empty where the reason says it all. */
+  /** Details besides the reason; empty when the reason is sufficient. */
   detail: string
   /** `namespace/name`; empty when no rule matched. The same for the next three. */
   route: string

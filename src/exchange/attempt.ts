@@ -46,7 +46,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   #done = false
   /** The upstream has sent all of its response. */
   #responseDone = false
-  /** Bytes of the response that were dropped; -1 while it is wanted. */
+  /** Discarded bytes of the response; -1 while it is relayed. */
   #discarded = -1
   /** The connection had served an exchange before. */
   reused = false
@@ -130,7 +130,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
       this.#relay = new ResponseRelay(x, this)
       this.#relay.begin(head)
     } catch (error) {
-      // Here is nobody else between a filter's mistake and the end of the thread.
+      // Without this catch a filter's exception would end the thread.
       x.fail(error)
     }
   }

@@ -32,7 +32,7 @@ export interface ExchangeContext extends ExchangeServices {
   clients: ClientResolver
   accessLog: AccessLog
   loops: LoopGuard
-  /** Exchanges and requests of the gateway's own under way: what a drain waits for. */
+  /** Exchanges and the gateway's own requests in flight, for which a drain waits. */
   active: number
 }
 

@@ -22,7 +22,7 @@ import { nextDeadline } from './deadlines.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 import type { Forwarding } from './forwarding.ts'
 
-/** The attempt under way, as the rest of the exchange sees it. */
+/** The current attempt, as the rest of the exchange uses it. */
 export interface CurrentAttempt {
   /** Monotonic milliseconds. */
   readonly startedAt: number
@@ -67,7 +67,7 @@ export interface CurrentBody {
   abort(): void
 }
 
-/** The body of a response of the gateway's own that is under way. */
+/** The body of a local response in flight. */
 export interface LocalBody {
   /** The client takes bytes again. */
   drained(): void
@@ -103,7 +103,7 @@ export abstract class ProxyExchange implements Exchange, Timed {
   matchedPrefix = 0
   backend: LinkedBackend | null = null
   upstreamHost: string | undefined = undefined
-  /** What is answered instead of forwarding: the client wants it to go no further. */
+  /** The local response to a request whose Max-Forwards is 0. */
   finalResponse: LocalResponse | null = null
   entered = 0
   /** A filter's decision on the request is awaited: it was entered and has not let the request pass. */
@@ -124,7 +124,7 @@ export abstract class ProxyExchange implements Exchange, Timed {
   /** What exactly went wrong, for the log. */
   detail = ''
   attempt: CurrentAttempt | null = null
-  /** The attempt before, while the rest of a response that is not wanted is still read. */
+  /** The previous attempt, while the rest of its discarded response is still read. */
   discarded: CurrentAttempt | null = null
   attempts = 0
   /** Attempts after the first that the retry policy paid for, and whether a dead connection was replaced once. */

@@ -99,7 +99,7 @@ class SentBody implements BodySink, LocalBody {
   readonly #x: ProxyExchange
   #pipe: BodyPipe | null = null
   #control: BodyControl | null = null
-  /** Bytes that the source has yet to deliver; -1 when it does not say how many. */
+  /** Bytes that the source has yet to deliver; -1 = unknown. */
   #owed = -1
   #streams = false
   #over = false
@@ -189,7 +189,7 @@ class SentBody implements BodySink, LocalBody {
   }
 }
 
-/** A chunk of a response's body that nobody will change any more. */
+/** Sends a chunk of a response's body that has passed all filters. */
 export function sendChunk(x: ProxyExchange, chunk: Uint8Array): void {
   const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
   x.downstream.sendBody(bytes, 0, bytes.length)

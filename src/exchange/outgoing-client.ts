@@ -28,7 +28,7 @@ const UNSENT = [
   'upgrade',
 ]
 
-/** Nobody stands behind the gateway. */
+/** The gateway itself is the client. */
 const NO_FIELDS = new FieldBlock([])
 
 export class UpstreamClient implements OutgoingClient {

@@ -76,7 +76,7 @@ export class RequestBody implements CurrentBody {
     return new Promise((resolve, reject) => {
       this.#reader = { maxBytes, resolve, reject }
       const { incoming, downstream, request } = this.#x
-      // Nobody upstream is asked yet whether the client may send it.
+      // The upstream has not been asked for `100 Continue` yet.
       if (incoming.expectContinue) {
         request.remove('expect')
         downstream.sendInformational(100, null)
@@ -112,7 +112,7 @@ export class RequestBody implements CurrentBody {
     const changed = chain === null ? null : requestBodySteps(chain, x)
     if (changed === null) return
     const { steps, length } = changed
-    // What the client announced says nothing of what comes out of the steps.
+    // The client's Content-Length does not apply to the output of the steps.
     x.request.remove('content-length')
     if (length !== undefined) x.request.add('content-length', String(length))
     this.length = length ?? UNKNOWN_LENGTH

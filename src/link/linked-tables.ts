@@ -16,7 +16,7 @@ export interface LinkedBackend {
   readonly retries: RetryBudget
   /** What its namespace has of this worker. */
   readonly share: NamespaceShare
-  /** Over all workers, as the Backend and the operator say; 0 = unlimited. */
+  /** Over all workers, from the Backend and the settings; 0 = unlimited. */
   readonly maxConcurrentRequests: number
   pool(endpoint: Endpoint): UpstreamPool
   /** Row in the shared endpoint table for limits over all workers; -1 when the table had none left. */

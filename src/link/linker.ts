@@ -38,7 +38,7 @@ export interface LinkerHost {
   problem(message: string): void
 }
 
-/** A step of linking: goes on at once, or when the promise is settled. */
+/** A step of linking: continues at once, or when the promise is settled. */
 export type LinkStep = Promise<void> | undefined
 
 export class Linker {

@@ -1,4 +1,4 @@
-/** The steps that the bodies of an exchange pass, as the filters of its chain want them. */
+/** Composes the body steps of a chain's filters for one exchange. */
 import { GatewayError } from '../lib/error.ts'
 import type { BodyStepFactory } from '../message/body.ts'
 import type { ResponseHead } from '../message/head.ts'

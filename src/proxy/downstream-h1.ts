@@ -41,7 +41,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   #parsing = false
   readonly #body = new ClientBody()
   #ended = false
-  /** The response is complete; only the rest of the request's body is under way. */
+  /** The response is complete; the rest of the request's body is still arriving. */
   #answered = false
   /** When the head that has begun to arrive must be complete; 0 between heads. */
   #headDue = 0
@@ -74,7 +74,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
 
   destroy(): void {
     if (this.#state === TUNNEL) return this.#tunnel!.cut(new GatewayError('ShuttingDown'))
-    // Only the end of the process comes here with an exchange under way.
+    // Only the shutdown of the process reaches this with an exchange in flight.
     this.#handler?.onRequestFailed(new GatewayError('ShuttingDown'))
     this.#socket.destroy()
     this.#gone('cut')
@@ -106,7 +106,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#socket.pause()
   }
 
-  /** Parses and begins requests until one is under way or more bytes are needed. */
+  /** Parses and starts requests until one is in flight or more bytes are needed. */
   #next(latest: Buffer | null): void {
     if (this.#parsing) return
     this.#parsing = true

@@ -14,7 +14,7 @@ export class LingeringClose extends TimerEntry {
   readonly #timers: Timers
   readonly #patience: number
   readonly #over: () => void
-  /** Bytes of the last response that the client had not taken when this was last looked at. */
+  /** Unsent bytes of the last response at the previous check. */
   #unsent: number
   #read = 0
 
@@ -33,7 +33,7 @@ export class LingeringClose extends TimerEntry {
     this.#watch()
   }
 
-  /** The client sends on; nobody will look at it. */
+  /** Further data from the client is discarded. */
   drop(bytes: number): void {
     this.#read += bytes
     // Not a reset, which would destroy what the client has not read yet: it has to wait, and can read meanwhile.

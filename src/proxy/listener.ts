@@ -54,7 +54,7 @@ export class Listener implements PeerListener {
 
 export class ListenSocket {
   readonly address: string
-  /** As the settings say; 0 = any. */
+  /** The port in the settings; 0 = any free port. */
   readonly port: number
   #listener: Listener
   readonly #server: Server
@@ -104,7 +104,7 @@ export class ListenSocket {
         },
         () => {
           this.#server.off('error', reject)
-          // EMFILE and the like: the connection is lost, the socket goes on listening.
+          // EMFILE and the like: the connection is lost, and the socket keeps listening.
           this.#server.on('error', () => {})
           resolve()
         },

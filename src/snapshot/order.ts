@@ -5,7 +5,7 @@
  */
 import type { Match, PathMatch } from './snapshot.ts'
 
-/** What the order looks at in a match itself. */
+/** The conditions of a match that determine its order. */
 export type MatchConditions = Pick<Match, 'path' | 'method' | 'headers' | 'queryParams' | 'cookies' | 'sourceCIDRs'>
 
 export interface OrderedMatch {
@@ -46,7 +46,7 @@ export function compareSpecificity(a: MatchConditions, b: MatchConditions): numb
   )
 }
 
-/** The older Route, then its name, then the order in which it says things. */
+/** The older Route first, then by name, then by position within the Route. */
 function compareOrigin(a: OrderedMatch, b: OrderedMatch): number {
   return (
     compareCreated(a.created, b.created) ||

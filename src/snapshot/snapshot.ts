@@ -74,7 +74,7 @@ export interface Rule {
 }
 
 export interface WeightedBackend {
-  /** Backend id; absent when the reference does not resolve, `refuse` then says why. */
+  /** Backend id; absent when the reference does not resolve, see `refuse`. */
   readonly backend?: string
   /** 0 … 1,000,000; 0 gets nothing. */
   readonly weight: number

@@ -21,7 +21,7 @@ export interface PendingConnection {
 export interface UpstreamSession {
   /** Requests it carries at a time: 1 over HTTP/1.1, what the peer's settings allow over HTTP/2. May change. */
   readonly capacity: number
-  /** Requests under way. */
+  /** Requests in flight. */
   readonly active: number
   /** Another request can be dispatched now. */
   readonly usable: boolean
@@ -29,7 +29,7 @@ export interface UpstreamSession {
   readonly idleTimeout: number
   /** Only while it is usable. @param reused for the handler */
   dispatch(request: UpstreamRequest, handler: UpstreamHandler, reused: boolean): void
-  /** Closes it now; requests under way fail. */
+  /** Closes it at once; requests in flight fail. */
   destroy(): void
 }
 
@@ -44,6 +44,6 @@ export interface SessionOwner {
    * It can take another request: one has ended, or the peer allows more at a time. Called before `onEnd` of the former.
    */
   available(): void
-  /** It is gone for good; once for each that was connected, before the requests under way fail. */
+  /** Called once per established connection when it is closed, before its requests in flight fail. */
   closed(): void
 }

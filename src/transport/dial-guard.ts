@@ -2,7 +2,7 @@
  * What may never be connected to, decided on the bytes of the resolved address. Control asks before an endpoint reaches
  * a worker, and the worker asks again, by the same rules, when it dials.
  */
-import { type Address, addressClass, CidrSet, embeddedIPv4s, formatAddress, parseAddress } from '../pattern/cidr.ts'
+import { addressClass, CidrSet, embeddedIPv4s, formatAddress, type IpAddress, parseAddress } from '../pattern/cidr.ts'
 
 /** What is around this process and must not be reached through it. Plain data. */
 export interface ReservedDestinations {
@@ -11,7 +11,7 @@ export interface ReservedDestinations {
   /** Addresses of this machine, and of the other replicas as far as they are known: our own ports are closed there. */
   readonly ownAddresses: readonly string[]
   readonly places: readonly GuardedDestination[]
-  /** Closed at every address, since which addresses lead to a node is not known completely. */
+  /** Closed at every address, since the addresses of all nodes are not known completely. */
   readonly closedPorts: readonly ClosedPort[]
 }
 
@@ -88,7 +88,7 @@ export class DialGuard {
     return undefined
   }
 
-  #refusesPlace(address: Address, port: number, ownPort: boolean): string | undefined {
+  #refusesPlace(address: IpAddress, port: number, ownPort: boolean): string | undefined {
     if (this.#denied.hasAddress(address)) return 'is in upstreams.denyCIDRs of the settings'
     if (METADATA.hasAddress(address)) return 'is where a cloud keeps credentials'
     const text = formatAddress(address)

@@ -39,7 +39,7 @@ export interface ResponseProgress {
    * @returns false: some of it has left
    */
   retract(): boolean
-  /** Bytes of its body that have left, or are on their way without anybody's doing. */
+  /** Bytes of its body that were sent, or that will be sent without further calls. */
   readonly bodySent: number
   /** Bytes of it that the connection still held when it broke. */
   readonly lost: number
@@ -63,7 +63,7 @@ export interface Downstream {
    * @returns false: the client will send none; `sendEnd` is to be called
    */
   sendEarlyEnd(trailers: Fields | null): boolean
-  /** Behind `sendEarlyEnd`: the rest is complete, or nobody takes it any more. Ends the exchange on this side. */
+  /** After `sendEarlyEnd`: the rest is complete or dropped. Ends the exchange on this side. */
   endRest(): void
   /** Head and body at once. @param close the connection cannot be trusted any more */
   sendComplete(response: CompleteResponse, close: boolean): void

@@ -73,7 +73,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
   /** Requests for which no connection may be made now, the oldest first. */
   readonly #pending: WaitingRequest[] = []
   readonly #connecting = new Set<PooledSession>()
-  /** Requests that a connection under way will carry at a time, as far as the last one shows. */
+  /** Concurrent requests expected of a connection being opened, estimated from the last one. */
   #expected = 1
   /** Open or being opened. */
   open = 0

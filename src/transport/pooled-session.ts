@@ -1,4 +1,4 @@
-/** One connection of a pool, from the dial to its end: the session on it, and what the pool knows of it. */
+/** One connection of a pool, from dial to close: its session, and the pool's bookkeeping for it. */
 import type { Endpoint } from '../balance/endpoint.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { HeadLimits } from '../message/head.ts'
@@ -24,7 +24,7 @@ export class PooledSession extends TimerEntry implements SessionOwner {
   /** Monotonic milliseconds: since when it is open, and since when it lies idle. */
   openedAt = 0
   idleSince = 0
-  /** Requests it has carried, those under way included. */
+  /** Requests it has carried, including those in flight. */
   requests = 0
   /** It is among those of the pool that take another request. */
   free = false

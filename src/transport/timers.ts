@@ -1,6 +1,6 @@
 /**
  * Coarse timers for connections: a hashed wheel (Varghese & Lauck 1987, scheme 6) with lazy re-arming. A connection
- * that sees traffic only writes a new deadline into its own field; the wheel looks at it when the old one comes round.
+ * that sees traffic only writes a new deadline into its own field; the wheel checks it when the old one expires.
  * So a busy connection costs no timer work at all, and there is one runtime timer for the whole worker.
  */
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'

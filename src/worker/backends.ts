@@ -76,7 +76,7 @@ export class Backends {
       known.revise(plan)
       return known
     }
-    // With another row its counts are other counts: what is in flight goes on with the old object.
+    // Another row has other counters, so requests in flight keep the old object.
     known?.end()
     const backend = new WorkerBackend(plan, slot, this.#context)
     this.#backends.set(plan.id, backend)
@@ -173,7 +173,7 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
     }
   }
 
-  /** Nobody uses it from now on but what is in flight. */
+  /** Only requests in flight use it from now on. */
   end(): void {
     this.endpointsChanged([], [...this.endpoints])
     this.share.leave(this)

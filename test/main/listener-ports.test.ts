@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { ListenerSpec } from '../../src/api/settings.ts'
 import { ListenerPorts } from '../../src/supervisor/listener-ports.ts'
-import { type Claim, ClaimError } from '../../src/supervisor/ports.ts'
+import { ClaimError, type PortClaim } from '../../src/supervisor/ports.ts'
 import type { ListenerFailure, ListenerSettings } from '../../src/thread/messages.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
 import { eventually } from '../feature/harness.ts'
@@ -27,7 +27,7 @@ function world(t: { after(end: () => void): void }, started: readonly ListenerSp
   const taken = new Set<number>()
   const tried: number[] = []
   let free = 50_000
-  const claim = async (claims: readonly Claim[]): Promise<number[]> =>
+  const claim = async (claims: readonly PortClaim[]): Promise<number[]> =>
     claims.map(({ what, address: { port } }) => {
       tried.push(port)
       if (taken.has(port)) throw new ClaimError(`${what}: ${port} is taken`, 'Choose another.')

@@ -37,7 +37,7 @@ const COMMON_PORTS: ReadonlySet<number> = new Set([80, 443, 8080, 8443])
 const FRONT_PORTS: readonly number[] = Object.freeze([80, 443])
 
 type Environment = Readonly<Record<string, string | undefined>>
-type Known = readonly (
+type KnownObject = readonly (
   | ServedResource<Service>
   | ReadonlyMap<string, ServedResource<EndpointSlice>>
   | readonly string[]
@@ -69,7 +69,7 @@ export class ReservedDestinationTracker {
   readonly #readAddresses: () => readonly string[]
   #addresses: readonly string[]
   #own = NOTHING
-  #known: Known = []
+  #known: KnownObject = []
   /** As of {@link #known}; undefined when something else changed since. */
   #destinations: ReservedDestinations | undefined
   #last: ReservedDestinations | undefined
@@ -127,7 +127,7 @@ export class ReservedDestinationTracker {
   of(resources: Pick<ResourceSet, 'services' | 'endpointSlices'>): ReservedDestinations {
     const keys = this.services
     const named = this.#namesInFront(resources)
-    const known: Known = [
+    const known: KnownObject = [
       ...keys.flatMap((key) => [resources.services.get(key), resources.endpointSlices.get(key)]),
       ...named.map((name) => this.#names.addresses(name)),
     ]

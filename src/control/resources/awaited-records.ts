@@ -12,7 +12,7 @@ export class AwaitedRecords {
   readonly #done: () => void
   #open = 0
 
-  /** @param done nothing is waited for any more */
+  /** @param done called when no record is awaited any more */
   constructor(time: Pick<TimerClock, 'after'>, done: () => void) {
     this.#time = time
     this.#done = done

@@ -6,7 +6,7 @@ import type { SettingsObject } from '../../api/settings.ts'
 import { hasNonPodEndpoint } from '../../compile/endpoints.ts'
 import type { ResourceSet, ServedResource } from '../../compile/resource-set.ts'
 import { FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
-import type { Released } from './hostname-reservations.ts'
+import type { ReleasedHostnames } from './hostname-reservations.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 import { hostnamesOf, serviceOf } from './object-claims.ts'
 import type { ServedReferences } from './served-references.ts'
@@ -24,7 +24,7 @@ export class ServedObjects {
   readonly #references: ServedReferences
   readonly #slices = new FrozenMapBuilder<ReadonlyMap<string, ServedResource<EndpointSlice>>>()
   readonly #sliceService = new Map<string, string>()
-  #released: Released[] = []
+  #released: ReleasedHostnames[] = []
 
   constructor(settings: SettingsObject, references: ServedReferences) {
     this.#settings = settings
@@ -42,13 +42,13 @@ export class ServedObjects {
   }
 
   /** In Strict: hostnames that objects have ceased to name since the last call. */
-  releasedHostnames(): readonly Released[] {
+  releasedHostnames(): readonly ReleasedHostnames[] {
     const released = this.#released
     this.#released = []
     return released
   }
 
-  /** As of now, immutable; the same maps as long as nothing in them changed. */
+  /** The current objects, immutable; unchanged maps are the same objects. */
   freeze(): ObjectsOfSet {
     return {
       routes: this.#maps.Route.freeze(),
@@ -61,7 +61,7 @@ export class ServedObjects {
     }
   }
 
-  /** Puts a version in force, or none. */
+  /** Replaces the served version, or removes it. */
   put(kind: Kind, key: string, resource: ServedResource<KubeObject> | undefined): Impact {
     if (kind === 'EndpointSlice') return this.#putSlice(key, resource as ServedResource<EndpointSlice> | undefined)
     const map: FrozenMapBuilder<ServedResource<never>> = this.#maps[kind] as never

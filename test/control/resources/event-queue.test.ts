@@ -119,7 +119,7 @@ describe('the event queue', () => {
     assert.ok(seen.length < 20, `${seen.length} in the first turn`)
     assert.equal(one.busy, true)
     one.add([upsert('last')])
-    one.whenEmpty(() => {
+    one.whenDrained(() => {
       synced = seen.length
     })
     await until(1)
@@ -157,10 +157,10 @@ describe('the event queue', () => {
     )
     const known = Promise.withResolvers<void>()
     let empty = false
-    one.hold(known.promise)
+    one.holdUntil(known.promise)
     one.add([upsert('a')])
     one.add([upsert('b'), slice('s')])
-    one.whenEmpty(() => {
+    one.whenDrained(() => {
       empty = true
     })
     await new Promise((resolve) => setImmediate(resolve))
@@ -239,7 +239,7 @@ describe('the event queue', () => {
     flooding = false
     await flood
     let empty = false
-    one.whenEmpty(() => {
+    one.whenDrained(() => {
       empty = true
     })
     assert.equal(empty, false, 'and whoever needs all of it waits for all of it')
@@ -262,7 +262,7 @@ describe('the event queue', () => {
   it('holds one version of an object at most: the newest, after the end of another of its name', async () => {
     const { one, events, until } = intake(() => 'rebuild')
     const known = Promise.withResolvers<void>()
-    one.hold(known.promise)
+    one.holdUntil(known.promise)
     for (let version = 0; version < 10_000; version++)
       one.add([{ ...of('a', 'edited'), raw: { version } } as SourceEvent])
     one.add([

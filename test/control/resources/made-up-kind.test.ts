@@ -83,7 +83,7 @@ describe('a kind that was made up', () => {
   const impacts = new Map<string, unknown>()
 
   const take = (events: readonly SourceEvent[]): void => {
-    interest.note(events)
+    interest.addEvents(events)
     for (const event of events) {
       const object = event.type === 'upsert' ? (event.raw as KubeObject) : undefined
       impacts.set(`${event.kind} ${event.key}`, references.put(event.kind, event.key, object))

@@ -12,7 +12,7 @@ function told(key: string, kind: Kind = 'Route', raw: unknown = { key }): Upsert
 }
 
 function take(memory: MemoryAdmission, key: string, cost: number, kind: Kind = 'Route'): string | undefined {
-  return memory.take(`${kind} ${key}`, told(key, kind), cost)
+  return memory.reserve(`${kind} ${key}`, told(key, kind), cost)
 }
 
 const keysOf = (events: Iterable<Upsert>): string[] => Array.from(events, ({ key }) => key)
@@ -82,8 +82,8 @@ describe('memory for objects', () => {
   it('is offered to what waits as soon as there is room, each version as it came', () => {
     const memory = new MemoryAdmission(10_000)
     take(memory, 'a/x', 7_000)
-    memory.take('Route b/large', told('b/large', 'Route', { n: 1, text: 'ä' }), 5_000)
-    memory.take('Route c/larger', told('c/larger'), 9_000)
+    memory.reserve('Route b/large', told('b/large', 'Route', { n: 1, text: 'ä' }), 5_000)
+    memory.reserve('Route c/larger', told('c/larger'), 9_000)
     assert.equal(memory.waiting, 2)
     assert.deepEqual(keysOf(memory.ready()), [])
     memory.release('Route a/x')
@@ -100,17 +100,17 @@ describe('memory for objects', () => {
   it('keeps what waits within its own bound', () => {
     const memory = new MemoryAdmission(64 * 1024)
     const noise = (i: number): string => Array.from({ length: 300 }, (_, k) => Math.imul(k + i, k * 7_919 + i)).join()
-    for (let i = 0; i < 200; i++) memory.take(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 1 << 20)
+    for (let i = 0; i < 200; i++) memory.reserve(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 1 << 20)
     assert.ok(memory.waiting > 0 && memory.waiting < 20, `${memory.waiting} wait`)
   })
   it('shares the room for what waits by namespace, and offers it in turns', () => {
     const memory = new MemoryAdmission(256 * 1024)
     take(memory, 'full/x', 192 * 1024)
     const noise = (i: number): string => Array.from({ length: 300 }, (_, k) => Math.imul(k + i, k * 7_919 + i)).join()
-    for (let i = 0; i < 200; i++) memory.take(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 80 * 1024)
+    for (let i = 0; i < 200; i++) memory.reserve(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 80 * 1024)
     const before = memory.waiting
-    memory.take('Route b/1', told('b/1', 'Route', 'short'), 80 * 1024)
-    memory.take('Route c/1', told('c/1', 'Route', noise(1)), 80 * 1024)
+    memory.reserve('Route b/1', told('b/1', 'Route', 'short'), 80 * 1024)
+    memory.reserve('Route c/1', told('c/1', 'Route', noise(1)), 80 * 1024)
     assert.ok(memory.waiting >= before && memory.waiting < 20, `${memory.waiting} wait`)
     memory.release('Route full/x')
     const offered = keysOf(memory.ready())
@@ -121,11 +121,11 @@ describe('memory for objects', () => {
   it('keeps the waiting objects of a namespace that has less than the one that asks', () => {
     const memory = new MemoryAdmission(64 * 1024)
     const noise = (i: number): string => Array.from({ length: 300 }, (_, k) => Math.imul(k + i, k * 7_919 + i)).join()
-    memory.take('Route b/1', told('b/1', 'Route', noise(1)), 1 << 20)
-    for (let i = 0; i < 200; i++) memory.take(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 1 << 20)
+    memory.reserve('Route b/1', told('b/1', 'Route', noise(1)), 1 << 20)
+    for (let i = 0; i < 200; i++) memory.reserve(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 1 << 20)
     memory.supersede('Route b/1')
     const without = memory.waiting
-    memory.take('Route b/1', told('b/1', 'Route', noise(1)), 1 << 20)
+    memory.reserve('Route b/1', told('b/1', 'Route', noise(1)), 1 << 20)
     assert.equal(memory.waiting, without + 1)
   })
   it('offers an object again as long as it is not taken', () => {

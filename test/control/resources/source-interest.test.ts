@@ -32,10 +32,10 @@ describe('the interest in referenced objects', () => {
       done: () => done++,
       time: time.keeper(),
     })
-    interest.note([backendOf('one')])
+    interest.addEvents([backendOf('one')])
     interest.synced()
     assert.deepEqual([...(last.get('Service') ?? [])], ['shop/one'])
-    interest.note([backendOf('two')])
+    interest.addEvents([backendOf('two')])
     assert.equal(interest.busy, true, 'builds wait')
     await time.pass(300)
     assert.deepEqual([...(last.get('Service') ?? [])].sort(), ['shop/one', 'shop/two'])

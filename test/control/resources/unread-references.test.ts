@@ -8,7 +8,7 @@ function unread(known: Set<string>) {
   const { promise, resolve } = Promise.withResolvers<void>()
   let done = 0
   const one = new UnreadReferences({
-    knows: (object) => known.has(object),
+    hasRead: (object) => known.has(object),
     done: () => {
       done++
       resolve()
