@@ -47,6 +47,8 @@ export class RequestBody implements CurrentBody {
   data(chunk: Buffer): boolean {
     const x = this.#x
     this.bytesIn += chunk.length
+    // Nobody wants it any more, and a client that sends all before it reads would wait for ever.
+    if (x.localBody !== null) return true
     const max = x.limits?.maxRequestBytes ?? -1
     if (max >= 0 && this.bytesIn > max) {
       x.fail(new GatewayError('BodyTooLarge', `over ${max} bytes`))
@@ -156,9 +158,10 @@ export class RequestBody implements CurrentBody {
       this.forwarded = true
       room = this.#x.attempt?.send(chunk) ?? true
     }
-    if (this.#ended) this.#x.attempt?.sendEnd(this.#trailers)
-    else if (room) this.#x.downstream.resumeBody()
     this.blocked = !room
+    if (this.#ended) this.#x.attempt?.sendEnd(this.#trailers)
+    // A step may have waited, and not the client alone.
+    else if (room) this.drained()
   }
 
   close(): void {

@@ -21,7 +21,10 @@ export function requestBodySteps(chain: Chain, x: Exchange): RequestBodySteps | 
     const given = hook.run(x)
     if (given === undefined) continue
     ;(steps ??= []).push(given.step)
-    if (given.length !== 'kept') length = given.length === 'unknown' ? undefined : given.length
+    if (given.length === 'kept') continue
+    length = given.length === 'unknown' ? undefined : given.length
+    if (length !== undefined && !(Number.isSafeInteger(length) && length >= 0))
+      throw new TypeError(`${hook.name} announces a body of ${length} bytes`)
   }
   if (steps === null) return null
   if (length !== undefined) steps.push(exactly(length))
