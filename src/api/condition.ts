@@ -56,7 +56,7 @@ export interface Condition {
   readonly reason: ConditionReason
   /** What it means here and what to do. */
   readonly message: string
-  /** `metadata.generation` this was said about. */
+  /** The `metadata.generation` that was evaluated. */
   readonly observedGeneration?: number
 }
 

@@ -18,7 +18,7 @@ export interface Ingress extends KubeObject {
 }
 
 export interface IngressRule {
-  /** Lower case; `*.example.com` covers exactly one label; none = every host that nobody names. */
+  /** Lower case; `*.example.com` covers exactly one label; absent = the catch-all. */
   readonly host?: string
   /** None = everything goes to the default backend. */
   readonly http?: { readonly paths: readonly IngressPath[] }

@@ -1,4 +1,4 @@
-/** Names and labels as an API server accepts them: nobody can make a key that reads as another one. */
+/** Names and labels as an API server accepts them, so that keys are unambiguous. */
 import { KINDS, type Kind, type KindRow } from './kinds.ts'
 import type { FieldProblem } from './object.ts'
 import { quoted } from './wording.ts'

@@ -1,4 +1,4 @@
-/** Parts of an object that belong to somebody else: any JSON. */
+/** Free-form parts of an object, which may hold any JSON. */
 import { isRecord, type Run, setOwn, wrongType } from './schema-run.ts'
 import { typeName } from './wording.ts'
 

@@ -14,14 +14,14 @@ export type Check = (value: unknown, run: Run) => unknown
 export type StepCheck = (value: unknown, run: Run) => Generator<void, unknown>
 
 /** A compiled node of a schema. */
-export interface Node {
+export interface SchemaNode {
   readonly check: Check
   /** Set where the value may be large: it or what it holds has a long list of objects. */
   readonly steps?: StepCheck
 }
 
 /** Both forms of a check in steps. */
-export function stepwise(steps: StepCheck): Node {
+export function stepwise(steps: StepCheck): SchemaNode {
   return {
     steps,
     check: (value, run) => runSteps(steps(value, run)),

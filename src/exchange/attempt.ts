@@ -1,4 +1,4 @@
-/** One attempt to have an exchange answered by one endpoint. */
+/** One attempt of an exchange at one endpoint. */
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
@@ -15,9 +15,9 @@ import { type ResponseOrigin, ResponseRelay } from './response.ts'
 import { upgradeExchange } from './tunnel.ts'
 import { upstreamRequest } from './upstream-request.ts'
 
-/** Who decides what follows an attempt. */
+/** Decides what follows an attempt. */
 export interface AttemptOwner {
-  /** It ended before its response was complete, and has been closed. */
+  /** The attempt failed before its response was complete, and has been closed. */
   failed(x: ProxyExchange, attempt: Attempt, error: GatewayError): void
   /**
    * A response that the retry policy may name has come, before any filter sees it.
@@ -43,7 +43,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   #relay: ResponseRelay | null = null
   /** An upgrade that the upstream has agreed to. */
   #duplex: Duplex | null = null
-  /** The request is with the pool, which has found no connection yet. */
+  /** The request waits in the pool for a connection. */
   connecting = false
   #done = false
   /** The upstream has sent all of its response. */
@@ -52,7 +52,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   #requestSent = false
   /** Bytes of the response's body, as far as its head says. */
   #bodyLength = 0
-  /** Bytes of the response that were dropped; -1 while it is wanted. */
+  /** Discarded bytes of the response; -1 while it is relayed. */
   #discarded = -1
   #discardDeadline: DiscardDeadline | null = null
   /** The connection had served an exchange before. */
@@ -99,7 +99,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     }
     this.awaitingHead = this.#relay === null
     this.waitingSince = this.#x.context.timers.now
-    // What is due next is another deadline now, and may be sooner.
+    // The next deadline has changed, and may be sooner.
     this.#x.watch()
   }
 
@@ -140,7 +140,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
       this.#relay = new ResponseRelay(x, this)
       this.#relay.begin(head)
     } catch (error) {
-      // Here is nobody else between a filter's mistake and the end of the thread.
+      // Without this catch a filter's exception would end the thread.
       x.fail(error)
     }
   }

@@ -28,7 +28,7 @@ const UNSENT = [
   'upgrade',
 ]
 
-/** Nobody stands behind the gateway. */
+/** The gateway itself is the client. */
 const NO_FIELDS = new FieldBlock([])
 
 export class UpstreamClient implements OutgoingClient {
@@ -43,6 +43,7 @@ export class UpstreamClient implements OutgoingClient {
 
   request(request: OutgoingRequest): Promise<OutgoingResponse> {
     return new Promise((resolve, reject) => {
+      checkRequestLine(request)
       const context = this.#context
       const backend = this.#find(request.backend)
       if (backend === undefined) throw new GatewayError('BackendNotFound', request.backend)
@@ -65,6 +66,15 @@ export class UpstreamClient implements OutgoingClient {
       }).begin(false)
     })
   }
+}
+
+const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+const PATH = /^\/[\x21-\x7e]*$/
+
+/** Fields check their values themselves. @throws {TypeError} */
+function checkRequestLine({ method, path }: OutgoingRequest): void {
+  if (!METHOD.test(method)) throw new TypeError(`not a method: ${JSON.stringify(method)}`)
+  if (!PATH.test(path)) throw new TypeError(`not a path: ${JSON.stringify(path)}`)
 }
 
 /** @throws {GatewayError} `Overloaded` */

@@ -46,7 +46,7 @@ function isRelayed(x: ProxyExchange, replacement: Replacement): boolean {
  * Bytes of a response kept while a filter makes up its mind; the upstream is paused meanwhile, so this is one read at
  * most.
  */
-interface Waiting {
+interface WaitingRelay {
   readonly chunks: Buffer[]
   ended: boolean
   trailers: Fields | null
@@ -56,7 +56,7 @@ export class ResponseRelay implements BodySink {
   readonly #x: ProxyExchange
   readonly #origin: ResponseOrigin
   #pipe: BodyPipe | null = null
-  #waiting: Waiting | null = null
+  #waiting: WaitingRelay | null = null
   #paused = false
   #aborted = false
 
@@ -98,7 +98,7 @@ export class ResponseRelay implements BodySink {
     const { chain } = x.linked!
     const steps = chain === null ? null : responseBodySteps(chain, x, head, chain.length)
     if (steps !== null) {
-      // They may look at the head again when the buffer it lies in holds another's.
+      // The hooks may read the head later, when its buffer holds another head.
       head.fields.detach()
       // They may change the length; the writer states the one that they leave in the head.
       if (head.bodyLength !== 0) head.fields.remove('content-length')
@@ -175,7 +175,7 @@ export class ResponseRelay implements BodySink {
       x.watch()
       return
     }
-    // A request of which nobody wants the rest ends with its connection.
+    // A request whose rest is not needed ends with its connection.
     x.attempt?.close(null)
     x.downstream.sendEnd(trailers)
     finish(x)

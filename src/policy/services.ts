@@ -36,7 +36,7 @@ export interface OutgoingRequest {
 export interface OutgoingResponse {
   readonly status: number
   readonly fields: Fields
-  /** To be started or, where nobody wants it, started and aborted: the connection waits for it. */
+  /** Must be started, and aborted if unused: the connection waits for it. */
   readonly body: BodySource
 }
 

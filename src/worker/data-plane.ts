@@ -23,7 +23,7 @@ import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
-import type { Backend } from '../snapshot/snapshot.ts'
+import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { FromWorker, WorkerSettings } from '../thread/messages.ts'
 import type { Connector } from '../transport/connector.ts'
 import { DialGuard } from '../transport/dial-guard.ts'
@@ -49,7 +49,7 @@ export interface DataPlaneEdges {
   readonly clock: TimerClock
   readonly random: Random
   /** How the endpoints of a Backend are connected to. */
-  connectorOf(plan: Backend): Connector
+  connectorOf(plan: BackendConfig): Connector
   readonly endpoints: EndpointTable
   readonly metrics: WorkerMetrics
   readonly registry: FilterRegistry
