@@ -49,8 +49,9 @@ interface Stated {
 }
 
 /**
- * The effective value of one policy. Later layers win: settings' defaults, Route, rule; then what is enforced, from the Route's
- * own over the owner's to the settings', so that nobody further in can replace what somebody further out has fixed.
+ * The effective value of one policy. Later layers win: settings' defaults, Route, rule; then what is enforced, from
+ * the Route's own over the owner's to the settings', so that nobody further in can replace what somebody further out
+ * has fixed.
  *
  * @returns the value of a layer, not a copy; of a policy that merges by field, a frozen object of its own
  */
