@@ -1,4 +1,4 @@
-/** One attempt to have an exchange answered by one endpoint. */
+/** One attempt of an exchange at one endpoint. */
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
@@ -14,9 +14,9 @@ import { type ResponseOrigin, ResponseRelay } from './response.ts'
 import { upgradeExchange } from './tunnel.ts'
 import { upstreamRequest } from './upstream-request.ts'
 
-/** Who decides what follows an attempt. */
+/** Decides what follows an attempt. */
 export interface AttemptOwner {
-  /** It ended before its response was complete, and has been closed. */
+  /** The attempt failed before its response was complete, and has been closed. */
   failed(x: ProxyExchange, attempt: Attempt, error: GatewayError): void
   /**
    * A response that the retry policy may name has come, before any filter sees it.
@@ -41,7 +41,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   #relay: ResponseRelay | null = null
   /** An upgrade that the upstream has agreed to. */
   #duplex: Duplex | null = null
-  /** The request is with the pool, which has found no connection yet. */
+  /** The request waits in the pool for a connection. */
   connecting = false
   #done = false
   /** The upstream has sent all of its response. */
@@ -91,7 +91,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     }
     this.awaitingHead = this.#relay === null
     this.waitingSince = this.#x.context.timers.now
-    // What is due next is another deadline now, and may be sooner.
+    // The next deadline has changed, and may be sooner.
     this.#x.watch()
   }
 
@@ -202,7 +202,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     if (this.#x.restOnly) endRest(this.#x)
   }
 
-  /** Another attempt follows: the response is of no use, but its connection is. */
+  /** Another attempt follows: the response is discarded, and its connection kept. */
   discard(): void {
     this.#discarded = 0
   }

@@ -40,12 +40,12 @@ export interface CurrentAttempt {
   close(failure: Reason | null): void
 }
 
-/** The request's body, as the rest of the exchange sees it. */
+/** The request's body, as the rest of the exchange uses it. */
 export interface CurrentBody {
   readonly bytesIn: number
-  /** All of it has come from the client. */
+  /** It was received completely. */
   readonly complete: boolean
-  /** The upstream does not keep up: it is not the client who is slow. */
+  /** Whether the upstream, not the client, is the slow side. */
   readonly blocked: boolean
   /** Bytes that the request announces upstream; -1 where it announces none. */
   readonly length: number
@@ -96,7 +96,7 @@ export abstract class ProxyExchange implements Exchange, Timed {
   /** Path in normal form before any rewrite; as received until that is known. */
   originalPath = ''
 
-  // What was found for it
+  // Results of routing
   tables: LinkedTables | null = null
   ruleView: RuleView | null = null
   linked: LinkedPolicy | null = null
@@ -108,10 +108,10 @@ export abstract class ProxyExchange implements Exchange, Timed {
   entered = 0
   /** A filter's decision on the request is awaited: it was entered and has not let the request pass. */
   deciding = false
-  /** A refusal is on its way back, and a filter it passes is awaited. */
+  /** A local response is passing the filters, one of which is awaited. */
   answering = false
 
-  // How far it has come
+  // Progress
   ended = false
   headSent = false
   /**
@@ -121,7 +121,7 @@ export abstract class ProxyExchange implements Exchange, Timed {
   restOnly = false
   status = 0
   reason: Reason | null = null
-  /** What exactly went wrong, for the log. */
+  /** Details of the failure, for the log. */
   detail = ''
   attempt: CurrentAttempt | null = null
   /** The previous attempt, while the rest of its discarded response is still read. */
@@ -136,7 +136,7 @@ export abstract class ProxyExchange implements Exchange, Timed {
   failure: Reason | null = null
   /** An interim response has gone to the client: too late for another attempt. */
   interim = false
-  /** What a balancer that keeps to one endpoint chooses by; nothing sets it yet. */
+  /** Key for session affinity; not set yet. */
   hashKey: string | undefined = undefined
   /** Endpoints that failed in this exchange. */
   tried: Endpoint[] | null = null

@@ -62,7 +62,7 @@ export function clientGone(x: ProxyExchange, detail: string): void {
   finish(x)
 }
 
-/** What has not left was never sent: neither its status nor its bytes count. */
+/** Discards an unsent response: neither its status nor its bytes count. */
 function retract(x: ProxyExchange): void {
   if (!x.headSent || !x.downstream.progress.retract()) return
   x.headSent = false

@@ -47,7 +47,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   #headDue = 0
   #closing: LingeringClose | null = null
   #tunnel: SocketDuplex | null = null
-  /** The client has sent FIN: what runs is finished, nothing more is read. */
+  /** The client has sent FIN: the current exchange is completed, and nothing more is read. */
   #halfClosed = false
 
   /** @param open makes the socket whose bytes go to the given function */
@@ -112,7 +112,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#parsing = true
     try {
       while (this.#state === READING && this.#reader.held !== null) {
-        // A client that asks and asks and reads no answer: it waits, or its answers would fill the memory.
+        // A client that pipelines requests without reading responses must wait: its responses would exhaust the memory.
         if (!this.#writer.room) {
           this.#socket.pause()
           break
@@ -209,7 +209,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
 
   #onEnd(): void {
     this.#halfClosed = true
-    // What was pipelined before is still answered.
+    // Requests pipelined before are still served.
     if (this.#reader.held === null) this.#writer.keepAlive = false
     switch (this.#state) {
       case READING:
@@ -314,7 +314,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     return this.#tunnel
   }
 
-  /** The response is complete: go on with the next request, or close. */
+  /** The response is complete: continues with the next request, or closes. */
   #finish(): void {
     this.#ended = true
     this.#handler = null

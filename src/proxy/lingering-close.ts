@@ -20,7 +20,7 @@ export class LingeringClose extends TimerEntry {
 
   /**
    * @param patience milliseconds in which a slow client must have taken something of what is still unsent
-   * @param over called when it has taken too long: destroy the socket
+   * @param over called on timeout: destroy the socket
    */
   constructor(socket: Socket, timers: Timers, patience: number, over: () => void) {
     super()

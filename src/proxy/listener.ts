@@ -30,7 +30,7 @@ export interface ListenerContext extends ServerContext {
 export class Listener implements PeerListener {
   readonly frontend: FrontendHandle
   readonly metricsRow: number
-  /** Of its clients. */
+  /** Connections of its clients. */
   readonly protocol: ClientProtocol
   /** Its socket is closed, or another listener's. */
   retired = false
@@ -72,7 +72,7 @@ export class ListenSocket {
     )
   }
 
-  /** Whose connections this socket accepts. */
+  /** The listener that owns the connections this socket accepts. */
   get listener(): Listener {
     return this.#listener
   }
@@ -122,7 +122,7 @@ export class ListenSocket {
     }
     const remote = socket.remoteAddress
     if (remote === undefined) {
-      // Gone between accept and here.
+      // The client closed the connection right after it was accepted.
       socket.destroy()
       return
     }
@@ -134,7 +134,7 @@ export class ListenSocket {
     listener.protocol.accept(socket, peer, context)
   }
 
-  /** Accepts nothing more; of the open connections none is kept beyond its present response. */
+  /** Accepts no connection; open ones close after their current response. */
   close(): void {
     this.#listener.retired = true
     this.#server.close()

@@ -13,7 +13,7 @@ export interface Connector {
 }
 
 export interface PendingConnection {
-  /** Not needed any more: the owner is not called. Only until it was called. */
+  /** Cancels a pending connection: the owner is not called. */
   cancel(): void
 }
 
@@ -23,7 +23,7 @@ export interface UpstreamSession {
   readonly capacity: number
   /** Requests in flight. */
   readonly active: number
-  /** Another request can be dispatched now. */
+  /** Whether another request can be dispatched. */
   readonly usable: boolean
   /** How long the upstream announces to keep an idle connection; 0 = not announced. Milliseconds. */
   readonly idleTimeout: number
@@ -33,12 +33,12 @@ export interface UpstreamSession {
   destroy(): void
 }
 
-/** What becomes of a connection is its owner's business. */
+/** Receives the events of a connection. */
 export interface SessionOwner {
-  /** In force when asked. */
+  /** The current limits. */
   readonly limits: HeadLimits
   connected(session: UpstreamSession): void
-  /** There will be no connection; nothing else is called. */
+  /** The connection failed; no further call follows. */
   connectFailed(error: GatewayError): void
   /**
    * It can take another request: one has ended, or the peer allows more at a time. Called before `onEnd` of the former.

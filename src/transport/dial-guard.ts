@@ -4,11 +4,11 @@
  */
 import { addressClass, CidrSet, embeddedIPv4s, formatAddress, type IpAddress, parseAddress } from '../pattern/cidr.ts'
 
-/** What is around this process and must not be reached through it. Plain data. */
+/** Destinations that must not be reached through this process. Plain data. */
 export interface ReservedDestinations {
-  /** In folder mode backends live on loopback; in a cluster nothing but ourselves does. */
+  /** In folder mode backends listen on loopback; in a cluster only the gateway does. */
   readonly loopback: boolean
-  /** Addresses of this machine, and of the other replicas as far as they are known: our own ports are closed there. */
+  /** Addresses of this machine and of known replicas, where the gateway's own ports are closed. */
   readonly ownAddresses: readonly string[]
   readonly places: readonly GuardedDestination[]
   /** Closed at every address, since the addresses of all nodes are not known completely. */

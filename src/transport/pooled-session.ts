@@ -26,9 +26,9 @@ export class PooledSession extends TimerEntry implements SessionOwner {
   idleSince = 0
   /** Requests it has carried, including those in flight. */
   requests = 0
-  /** It is among those of the pool that take another request. */
+  /** Whether it is in the pool's list of free sessions. */
   free = false
-  /** It takes no more requests. */
+  /** It accepts no more requests. */
   ending = false
 
   constructor(pool: SessionPool, timers: Timers) {
@@ -86,7 +86,7 @@ export class PooledSession extends TimerEntry implements SessionOwner {
     this.#pool.connectFailed(this, error)
   }
 
-  /** The dial takes too long. */
+  /** The dial timed out. */
   expired(): void {
     this.#dial?.cancel()
     this.connectFailed(new GatewayError('ConnectTimeout', this.#pool.endpoint.authority))
