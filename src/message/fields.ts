@@ -215,7 +215,8 @@ export class Fields {
 
   /**
    * White space around the value is left out.
-   * @throws {TypeError} when the name is none in lower case (RFC 9110 §5.1), or the value holds a byte that RFC 9110 §5.5 forbids: CR, LF, NUL and other controls
+   * @throws {TypeError} when the name is none in lower case (RFC 9110 §5.1), or the value holds a byte that §5.5
+   * forbids: CR, LF, NUL and other controls
    */
   add(name: string, value: string): void {
     if (!FIELD_NAME.test(name)) throw new TypeError(`not a field name in lower case: ${JSON.stringify(name)}`)
