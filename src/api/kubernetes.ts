@@ -1,4 +1,4 @@
-/** The parts of the core kinds that Headgate reads. Other fields of such an object are kept out at the door. */
+/** The parts of the core kinds that Headgate reads. Validation removes the other fields. */
 import type { KubeObject } from './object.ts'
 
 export interface Secret extends KubeObject {

@@ -4,7 +4,7 @@ import type { CelProgram } from './cel.ts'
 import type { FieldProblem } from './object.ts'
 import { typeName } from './wording.ts'
 
-/** Copies the value into what it means, and notes what is wrong with it. */
+/** Copies the value with defaults applied, and records its problems. */
 export type Check = (value: unknown, run: Run) => unknown
 
 /**
@@ -37,11 +37,11 @@ export class Run {
   readonly path: (string | number)[] = []
   /** What the last check returned as CEL sees it: integers are 64 bit, reserved words are escaped. */
   cel: unknown
-  /** Something is wrong that makes rules meaningless. */
+  /** A problem prevents the evaluation of rules. */
   #blocked = false
   readonly #broken: FieldProblem[] = []
 
-  /** There are so many problems that no further one is noted. */
+  /** The maximum number of problems is reached. */
   get full(): boolean {
     return this.problems.length >= MAX_PROBLEMS
   }

@@ -79,14 +79,14 @@ const KEYWORDS = new Set<string>([
   'x-headgate-unread',
 ])
 
-/** Where in a schema the compiler is. */
+/** A position in a schema during compilation. */
 interface SchemaPlace {
   /** For error messages about the schema itself. */
   readonly where: string
   /** Of the field that holds the value. */
   readonly name: string
   readonly lenient: boolean
-  /** What rules above may speak of. */
+  /** Names used by rules above. */
   readonly words: ReadonlySet<string>
 }
 

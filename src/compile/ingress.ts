@@ -173,7 +173,7 @@ function referenceOf({ service, resource }: IngressBackend): BackendRef {
   if (service !== undefined) return { service: { name: service.name, port: portOf(service.port) }, ...whole }
   if (resource?.kind === 'Backend' && resource.apiGroup === 'headgate.dev') return { name: resource.name, ...whole }
   const group = resource?.apiGroup ? `.${resource.apiGroup}` : ''
-  // No Backend has a slash in its name; `faceOf` says what is wrong with it.
+  // No Backend has a slash in its name; `resolveBackend` reports it.
   return { name: resource === undefined ? '/' : `${resource.kind}${group}/${resource.name}`, ...whole }
 }
 
