@@ -239,7 +239,11 @@ export abstract class ProxyExchange implements Exchange, Timed {
   }
 
   readBody(maxBytes: number): Promise<Uint8Array> {
-    return this.body === null ? Promise.resolve(new Uint8Array(0)) : this.body.read(maxBytes)
+    if (this.body === null) return Promise.resolve(new Uint8Array(0))
+    const bytes = this.body.read(maxBytes)
+    // A filter may look at it later or never, and a client that goes away must not end the thread by that.
+    bytes.catch(() => {})
+    return bytes
   }
 
   /** A copy of its own, made when a filter first asks. */
