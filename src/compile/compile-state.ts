@@ -106,10 +106,6 @@ export interface HostState {
   served: Host | undefined
   /** The policy sets of its rules. */
   policies: readonly PolicySet[]
-  /** The wildcard whose rules this name serves too. */
-  base: HostState | undefined
-  /** Names that serve the rules of this wildcard too. */
-  borrowers: Set<string> | undefined
   /** What those are told who may not have the name. */
   refusal?: { readonly tenancy: Tenancy; readonly outcome: Outcome }
 }

@@ -72,7 +72,7 @@ export function* buildHosts(memo: CompileState, resources: ResourceSet, budget: 
   const { work } = memo
   while (work.hosts.size > 0 || work.wildcards.size > 0) {
     for (const hostname of work.hosts) yield* buildHost(memo, resources, hostname, budget)
-    // A wildcard under which something is served now, or nothing any more, is, or was, the base of names under it.
+    // Names under a wildcard extend it where something is served under it now, or did where nothing is any more.
     if (work.wildcards.size > 0) yield* settleClaims(memo, resources, budget)
   }
 }
@@ -90,7 +90,7 @@ function* buildHost(
   }
   const above: HostState[] = []
   for (const wildcard of hostname === CATCH_ALL ? [] : coveringWildcards(hostname)) {
-    // Its rules may be lent to this name, so they have to be the new ones.
+    // This name may extend it, if it is served.
     if (memo.work.hosts.has(wildcard)) yield* buildHost(memo, resources, wildcard, budget)
     const covering = memo.hosts.get(wildcard)
     if (covering !== undefined) above.push(covering)
@@ -98,9 +98,10 @@ function* buildHost(
   const owners = above.flatMap(({ first }) => (first === undefined ? [] : [first]))
   const claims = hostname === CATCH_ALL ? [] : claimsOn(host, resources)
   const ownership = withoutHole(ownershipOf(claims, owners), above)
-  const base = ownership?.exact === false ? above.find((wildcard) => wildcard.served !== undefined) : undefined
-  const draft = yield* draftVirtualHost(memo, resources, host, ownership, base, budget)
-  commit(memo, host, draft, base)
+  // A delegate adds to what the owner serves by a wildcard; it must not take the rest of the name away from it.
+  const extendsWildcard = ownership?.exact === false && above.some(({ served }) => served !== undefined)
+  const draft = yield* draftVirtualHost(memo, resources, host, ownership, extendsWildcard, budget)
+  commit(memo, host, draft)
   recordHandover(memo, resources, host, ownership, [...claims, ...owners])
   host.ownership = ownership
   if (tenancyOf(resources).strict) enterOwner(memo, hostname, ownership, claims, owners)
@@ -166,7 +167,7 @@ function plainAge({ created, key }: Age): Age {
   return { created, key }
 }
 
-function commit(memo: CompileState, host: HostState, draft: Draft, base: HostState | undefined): void {
+function commit(memo: CompileState, host: HostState, draft: Draft): void {
   const { hostname } = host
   // First the new ones, so that what stays is never without a user.
   if (host.policies !== draft.policies) {
@@ -178,17 +179,11 @@ function commit(memo: CompileState, host: HostState, draft: Draft, base: HostSta
   host.order = draft.order
   host.served = draft.served
   host.policies = draft.policies
-  if (host.base !== base) {
-    host.base?.borrowers?.delete(hostname)
-    if (base !== undefined) (base.borrowers ??= new Set()).add(hostname)
-    host.base = base
-  }
   if (before === draft.served) return
   if (draft.served !== undefined) memo.partitions.retain(draft.served.partition)
   if (before !== undefined) memo.partitions.release(before.partition)
   if (draft.served === undefined) memo.served.delete(hostname)
   else memo.served.set(hostname, draft.served)
-  for (const borrower of host.borrowers ?? []) memo.work.hosts.add(borrower)
   if (hostname.startsWith('*.') && (before === undefined) !== (draft.served === undefined))
     memo.work.wildcards.add(hostname)
 }
