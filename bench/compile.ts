@@ -10,7 +10,7 @@ import type { Route } from '../src/api/route.ts'
 import type { SettingsObject } from '../src/api/settings.ts'
 import { compile } from '../src/compile/compile.ts'
 import { CompileState } from '../src/compile/compile-state.ts'
-import { emptyResourceSet, type ServedResource, type ResourceSet } from '../src/compile/resource-set.ts'
+import { emptyResourceSet, type ResourceSet, type ServedResource } from '../src/compile/resource-set.ts'
 import { FrozenMap } from '../src/snapshot/frozen-map.ts'
 
 const SETTINGS: SettingsObject = {
