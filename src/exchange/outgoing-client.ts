@@ -42,7 +42,7 @@ export class UpstreamClient implements OutgoingClient {
   }
 
   request(request: OutgoingRequest): Promise<OutgoingResponse> {
-    return new Promise((resolve, reject) => {
+    const response = new Promise<OutgoingResponse>((resolve, reject) => {
       checkRequestLine(request)
       const context = this.#context
       const backend = this.#find(request.backend)
@@ -65,6 +65,9 @@ export class UpstreamClient implements OutgoingClient {
         over: () => leavePlace(context, backend),
       }).begin(false)
     })
+    // Not every caller wants to know, and a rejection that nobody handles would end the thread.
+    response.catch(() => {})
+    return response
   }
 }
 

@@ -3,7 +3,7 @@ import type { GatewayError } from '../lib/error.ts'
 import type { BodySink } from '../message/body.ts'
 import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
-import type { ResponseHead } from '../message/head.ts'
+import { isFinalStatus, type ResponseHead } from '../message/head.ts'
 import { responseBodySteps } from '../policy/body-steps.ts'
 import { type Replacement, runResponse } from '../policy/chain.ts'
 import type { UpstreamStream } from '../transport/upstream.ts'
@@ -35,7 +35,7 @@ export function passFilters(x: ProxyExchange, head: ResponseHead): boolean | Pro
 function isRelayed(x: ProxyExchange, replacement: Replacement): boolean {
   if (replacement === undefined) return true
   if (replacement.type === 'replace' && !x.ended) {
-    x.attempt?.close(null)
+    x.attempt?.discard()
     x.attempt = null
     sendLocal(x, replacement.response, replacement.from)
   }
@@ -96,6 +96,7 @@ export class ResponseRelay implements BodySink {
   #relay(head: ResponseHead): void {
     const x = this.#x
     const { chain } = x.linked!
+    if (chain !== null && !isFinalStatus(head.status)) throw new TypeError(`a filter set the status ${head.status}`)
     const steps = chain === null ? null : responseBodySteps(chain, x, head, chain.length)
     if (steps !== null) {
       // The hooks may read the head later, when its buffer holds another head.

@@ -152,6 +152,22 @@ describe('a response of a filter', () => {
       assert.equal(gateway.errors.length, 1)
     })
 
+  for (const status of [0, 101, 199, 1000, Number.NaN])
+    it(`of the upstream gets no status ${status} by a filter`, async (t) => {
+      const { port } = await rawBackend(t, (socket) => onHead(socket, () => void socket.write(OK)))
+      const filter: Filter = {
+        name: 'odd',
+        onResponse(_x, head, local) {
+          if (local === null) head.status = status
+          return undefined
+        },
+      }
+      const gateway = await inProcess(t, { upstreams: [port], filters: [{ phase: 'plugin', filter }] })
+      using client = await gateway.connect()
+      assert.equal((await client.request(TARGET)).status, 500)
+      assert.equal(gateway.errors.length, 1)
+    })
+
   it('that is large is not copied for a client that reads nothing', async (t) => {
     const response: LocalResponse = { status: 404, fields: new Fields(), body: Buffer.alloc(LARGE, 'x') }
     const filter: Filter = { name: 'large', onRequest: () => ({ type: 'respond', response }) }
@@ -219,4 +235,38 @@ describe('a request that a filter makes', () => {
       client.end()
       await gateway.nothingLeft()
     })
+})
+
+describe('a promise that a filter does not look at', () => {
+  it('ends no thread when the client goes, or the call fails', async (t) => {
+    const unhandled: unknown[] = []
+    const note = (error: unknown): void => void unhandled.push(error)
+    process.prependListener('unhandledRejection', note)
+    t.after(() => process.off('unhandledRejection', note))
+    const entered = Promise.withResolvers<void>()
+    const gateway = await inProcess(t, {
+      definitions: [
+        {
+          name: 'careless',
+          phase: 'plugin',
+          create: (_policy, { client }) => ({
+            name: 'careless',
+            onRequest(x) {
+              void x.readBody(100)
+              void x.readBody(1)
+              void client.request({ backend: 'no/such', method: 'GET', path: '/', fields: new Fields(), timeout: 1 })
+              entered.resolve()
+              return new Promise(() => {})
+            },
+          }),
+        },
+      ],
+    })
+    const client = await gateway.connect()
+    client.send('POST / HTTP/1.1\r\nhost: w.test\r\ncontent-length: 5\r\n\r\nhe')
+    await entered.promise
+    client.socket.destroy()
+    await gateway.nothingLeft()
+    assert.deepEqual(unhandled, [])
+  })
 })
