@@ -10,7 +10,7 @@ import type { Route } from '../src/api/route.ts'
 import type { SettingsObject } from '../src/api/settings.ts'
 import { compile } from '../src/compile/compile.ts'
 import { CompileState } from '../src/compile/compile-state.ts'
-import { noResources, type Resource, type ResourceSet } from '../src/compile/resource-set.ts'
+import { emptyResourceSet, type ResourceSet, type ServedResource } from '../src/compile/resource-set.ts'
 import { FrozenMap } from '../src/snapshot/frozen-map.ts'
 
 const SETTINGS: SettingsObject = {
@@ -36,7 +36,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
   'under wildcards': (i) => [`host-${i}.tenant-${i % 50}.example.com`, `*.tenant-${i % 50}.example.com`],
 }
 
-function route(i: number, shape: Shape, text: string): Resource<Route> {
+function route(i: number, shape: Shape, text: string): ServedResource<Route> {
   const key = `ns/route-${i}`
   const hostnames = shape(i)
   const object: Route = {
@@ -63,7 +63,7 @@ function route(i: number, shape: Shape, text: string): Resource<Route> {
   return { key, object, created: i }
 }
 
-function backend(i: number): Resource<Backend> {
+function backend(i: number): ServedResource<Backend> {
   const key = `ns/backend-${i}`
   const metadata = { name: `backend-${i}`, namespace: 'ns' }
   const endpoints = [{ address: `10.0.${i >> 8}.${i & 255}`, port: 8080, weight: 1 }]
@@ -110,7 +110,7 @@ function measure(count: number, name: string, shape: Shape): void {
   const routes = FrozenMap.from(
     Array.from({ length: count }, (_, i) => [`ns/route-${i}`, route(i, shape, 'a')] as const),
   )
-  const resources = { ...noResources(SETTINGS), routes, backends }
+  const resources = { ...emptyResourceSet(SETTINGS), routes, backends }
   const whole: Turns = { least: [], worst: 0, cpu: 0 }
   const change: Turns = { least: [], worst: 0, cpu: 0 }
   let memo = new CompileState()

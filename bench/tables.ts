@@ -13,7 +13,7 @@ import { hostOf as toHost } from '../src/snapshot/host.ts'
 import { Packer, type PackResult } from '../src/snapshot/pack.ts'
 import type { PackedTables } from '../src/snapshot/packed.ts'
 import { RouteTables } from '../src/snapshot/route-tables.ts'
-import type { Backend, Host, Match, Rule, Snapshot } from '../src/snapshot/snapshot.ts'
+import type { BackendConfig, Host, Match, Rule, Snapshot } from '../src/snapshot/snapshot.ts'
 
 /** Milliseconds that a turn of the control thread may take before it lets others run. */
 const TURN = 1
@@ -34,7 +34,7 @@ function policyOf(digest: string): PolicySet {
   }
 }
 
-function backendOf(id: string): Backend {
+function backendOf(id: string): BackendConfig {
   return {
     id,
     protocol: 'HTTP',
@@ -84,7 +84,7 @@ function hostAt(hostname: string, host: number, count: number, edit = 0): Host {
 interface World {
   readonly table: FrozenMapBuilder<Host>
   readonly policies: FrozenMap<PolicySet>
-  readonly backends: FrozenMap<Backend>
+  readonly backends: FrozenMap<BackendConfig>
   readonly rulesPerHost: number
   readonly hosts: number
 }
@@ -92,7 +92,7 @@ interface World {
 function worldOf(routes: number, rulesPerHost: number): World {
   const hosts = Math.ceil(routes / rulesPerHost)
   const table = new FrozenMapBuilder<Host>()
-  const backends = new FrozenMapBuilder<Backend>()
+  const backends = new FrozenMapBuilder<BackendConfig>()
   for (let i = 0; i < hosts; i++) {
     table.set(hostOf(i), hostAt(hostOf(i), i, rulesPerHost))
     backends.set(`team-${i % 100}/backend-${i}`, backendOf(`team-${i % 100}/backend-${i}`))

@@ -1,5 +1,5 @@
 /**
- * A Backend as it leaves the door: validated, with the defaults of its schema applied
+ * A validated Backend with the defaults of its schema applied
  * (`crds/headgate.dev_backends.yaml`).
  */
 import type { KubeObject } from './object.ts'
@@ -16,7 +16,7 @@ export interface BackendSpec extends BackendOptions {
   readonly endpoints?: readonly StaticEndpoint[]
 }
 
-/** Everything but where the endpoints come from; a Service named directly by a rule has the defaults of these. */
+/** All options except the origin of endpoints; a Service named directly by a rule has their defaults. */
 export interface BackendOptions {
   readonly protocol: BackendProtocol
   readonly tls?: BackendTls

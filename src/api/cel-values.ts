@@ -1,4 +1,4 @@
-/** How values of a structural schema appear in CEL, and how fields are named there. */
+/** Converts values and field names of a structural schema to CEL. */
 import type { Schema } from './schema-dialect.ts'
 
 const CEL_RESERVED = new Set([
@@ -25,7 +25,7 @@ const CEL_RESERVED = new Set([
   'while',
 ])
 
-/** As the API server escapes names that CEL cannot spell. */
+/** Escapes names that CEL cannot express, like the API server. */
 export function escapeName(name: string): string {
   if (CEL_RESERVED.has(name)) return `__${name}__`
   return name
@@ -53,7 +53,7 @@ export function celDiffers(schema: Schema, name: string, words: ReadonlySet<stri
   })
 }
 
-/** What the rules of a node may speak of: their own words, those of the rules above, and the node itself. */
+/** Names available to the rules of a node: their own identifiers, those of rules above, and the node itself. */
 export function wordsOf(schema: Schema, name: string, above: ReadonlySet<string>): ReadonlySet<string> {
   const rules = schema['x-kubernetes-validations']
   if (rules === undefined) return above

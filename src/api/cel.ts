@@ -13,13 +13,13 @@ export interface ValidationRule {
   readonly rule: string
   readonly message?: string
   readonly reason?: string
-  /** `.a.b` below the value the rule stands at. */
+  /** `.a.b` below the value to which the rule applies. */
   readonly fieldPath?: string
 }
 
 export interface CelProgram {
   readonly reason: FieldProblem['reason']
-  /** Never throws: an error in the rule is a refusal, as in an API server. */
+  /** Never throws: an error in the rule is a violation, as in an API server. */
   check(self: unknown): Violation | undefined
 }
 
@@ -118,19 +118,19 @@ function judge(text: string, source: string): boolean | string {
 
 const ownPatterns = new Map<string, RegExp>()
 
-/** For patterns written in a rule: ours, so `RegExp` may judge them, at a twentieth of the cost. */
+/** Patterns within a rule are trusted, so `RegExp` evaluates them at a twentieth of the cost. */
 function matchesOwn(text: string, source: string): boolean {
   let pattern = ownPatterns.get(source)
   if (pattern === undefined) ownPatterns.set(source, (pattern = new RegExp(source, 'u')))
   return pattern.test(text)
 }
 
-/** As Kubernetes: no IPv4-mapped IPv6, no zone. */
+/** Like Kubernetes: no IPv4-mapped IPv6, no zone. */
 function isIP(text: string): boolean {
   return parseAddress(text) !== undefined && !isMapped(text)
 }
 
-/** As Kubernetes: address, slash, length. */
+/** Like Kubernetes: address, slash, length. */
 function isCIDR(text: string): boolean {
   return text.includes('/') && parseCIDR(text) !== undefined && !isMapped(text)
 }

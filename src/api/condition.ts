@@ -56,11 +56,11 @@ export interface Condition {
   readonly reason: ConditionReason
   /** What it means here and what to do. */
   readonly message: string
-  /** `metadata.generation` this was said about. */
+  /** The `metadata.generation` that was evaluated. */
   readonly observedGeneration?: number
 }
 
-/** What an object asks for and does not get, without being wrong. */
+/** A note about a valid part of an object that has no effect. */
 export interface Note {
   readonly reason: 'AnnotationsIgnored' | 'PathTakenLiterally' | 'PathNeverMatches' | 'CertificateNotServed'
   /** What it means here and what to do. */
@@ -69,9 +69,9 @@ export interface Note {
   readonly path: readonly (string | number)[]
 }
 
-/** What compile says about one object; the status writer (cluster) or the admin API and log (folder) make it known. */
+/** The status of one object, from compile; published by the status writer (cluster) or admin API and log (folder). */
 export interface ObjectStatus {
-  /** An Ingress is one object, whatever number of Routes it becomes. */
+  /** One status per Ingress, which covers all its derived Routes. */
   readonly kind: 'Route' | 'Backend' | 'Ingress'
   /** `namespace/name`. */
   readonly key: string

@@ -12,7 +12,7 @@ const texts: Schema = { type: 'object', additionalProperties: text }
 const port: Schema = { type: 'integer', minimum: 1, maximum: 65535 }
 const portProtocol: Schema = { type: 'string', enum: ['TCP', 'UDP', 'SCTP'], default: 'TCP' }
 
-/** `metadata` of every kind; names are judged by `metadata.ts`. */
+/** `metadata` of every kind; `metadata.ts` validates names. */
 export const METADATA_SCHEMA: Schema = {
   type: 'object',
   required: ['name'],

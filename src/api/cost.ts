@@ -13,7 +13,7 @@ import type { Kind } from './kinds.ts'
 import type { FieldProblem } from './object.ts'
 import { list, member } from './raw-object.ts'
 
-/** Units of one object at the most: nearly 5 MiB of tables, a third of a second. */
+/** Maximum units of one object: nearly 5 MiB of tables, a third of a second. */
 export const MAX_OBJECT_COST = 300_000
 /** Regular expressions of one Route, equal ones included; the schema of Route says the same. */
 export const MAX_PATTERNS = 1_024
@@ -28,7 +28,7 @@ const TEXT = 16
 
 export interface ObjectCost {
   readonly units: number
-  /** What most of it is, with its numbers, as the end of a sentence. */
+  /** The largest part with its numbers, as the end of a sentence. */
   readonly largest: string
   /** Regular expressions in matches, equal ones included. */
   readonly patterns: number
@@ -104,7 +104,7 @@ function routeCost(spec: unknown): ObjectCost {
   return { ...sum(parts), patterns: patterns.inMatches }
 }
 
-/** What makes the policies of a rule others than those of its Route. */
+/** The rule's own additions to the policies of its Route. */
 const OWN_POLICIES = ['policies', 'redirect', 'respond', 'tokenIssuer'] as const
 
 /**

@@ -1,5 +1,5 @@
 /**
- * What holds where nobody says anything (api.md, "Defaults"). Those of policies are applied after merging, never by the
+ * The default values (api.md, "Defaults"). Those of policies are applied after merging, never by the
  * schema: there they would materialise in every rule and beat the Route's own value.
  */
 import type { BackendOptions } from './backend.ts'

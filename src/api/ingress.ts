@@ -8,9 +8,9 @@ import type { Schema } from './schema-dialect.ts'
 export interface Ingress extends KubeObject {
   readonly kind: 'Ingress'
   readonly spec: {
-    /** None = the annotation {@link CLASS_ANNOTATION}, then the installation marked as default. */
+    /** Absent = the annotation {@link CLASS_ANNOTATION}, then the installation marked as default. */
     readonly ingressClassName?: string
-    /** For requests that no rule takes. */
+    /** For requests that match no rule. */
     readonly defaultBackend?: IngressBackend
     readonly rules: readonly IngressRule[]
     readonly tls: readonly IngressTls[]
@@ -18,9 +18,9 @@ export interface Ingress extends KubeObject {
 }
 
 export interface IngressRule {
-  /** Lower case; `*.example.com` covers exactly one label; none = every host that nobody names. */
+  /** Lower case; `*.example.com` covers exactly one label; absent = the catch-all. */
   readonly host?: string
-  /** None = everything goes to the default backend. */
+  /** Absent = all requests go to the default backend. */
   readonly http?: { readonly paths: readonly IngressPath[] }
 }
 
@@ -104,7 +104,7 @@ const tls: Schema = {
   properties: { hosts: { type: 'array', items: text, default: [] }, secretName: text },
 }
 
-/** What is read of it, for the door; as the entries of `CORE_SCHEMAS`. */
+/** The schema of the fields that are read, like the entries of `CORE_SCHEMAS`. */
 export const INGRESS_SCHEMA: {
   readonly properties: Readonly<Record<string, Schema>>
   readonly unread: readonly string[]

@@ -25,13 +25,13 @@ export interface KindRow<T extends KubeObject = KubeObject> {
   readonly plural: string
   readonly namespaced: boolean
   readonly read: ReadMode
-  /** What is read of it; or the member of `SchemaDocuments` that holds its CustomResourceDefinition. */
+  /** The schema of the fields that are read, or the member of `SchemaDocuments` with its CustomResourceDefinition. */
   readonly schema: CoreSchema | { readonly crd: 'route' | 'backend' }
   /** The name is part of host names: one DNS label. */
   readonly labelNamed?: true
-  /** Labels decide something: other labels are another version of the object. */
+  /** Labels are evaluated, so a change of labels is a new version of the object. */
   readonly labelsMatter?: true
-  /** It has conditions of ours, written to its `status`. */
+  /** Headgate writes conditions to its `status`. */
   readonly status?: true
   /**
    * The last valid version serves while the newest is invalid. `stored`: it outlives the process; `served`: as long as
@@ -163,7 +163,7 @@ export type Kind = keyof typeof KINDS
 /** The type of the objects of each kind. */
 export type KindMap = { readonly [K in Kind]: (typeof KINDS)[K] extends KindRow<infer T> ? T : never }
 
-/** Rows by kind; tests bring tables with kinds of their own. */
+/** Rows by kind; tests pass tables with additional kinds. */
 export type KindTable = Readonly<Record<string, KindRow>>
 
 export const KIND_NAMES = Object.keys(KINDS) as readonly Kind[]
@@ -181,28 +181,28 @@ export function resourceNameOf({ group, plural }: Pick<KindRow, 'group' | 'plura
   return group === '' ? plural : `${plural}.${group}`
 }
 
-/** Kinds in which people write their configuration; everything else is read because these refer to it. */
+/** Configuration kinds; objects of other kinds are read because these refer to them. */
 export function isConfiguration(kind: string, table: KindTable = KINDS): boolean {
   return table[kind]?.read === 'always'
 }
 
-/** Read because something refers to it: users of what is served already wait for it, so it goes before the rest. */
+/** Kinds processed before others, since what is served already depends on their objects. */
 export function isUrgent(kind: string, table: KindTable = KINDS): boolean {
   const read = table[kind]?.read
   return read !== undefined && read !== 'always' && read !== 'collection'
 }
 
-/** Whether a change of an object acts without a rebuild: endpoints and contents. */
+/** Whether a change of an object acts without a build: endpoints and contents. */
 export function actsAtOnce(kind: string, table: KindTable = KINDS): boolean {
   return typeof table[kind]?.read === 'object' || isSensitive(kind, table)
 }
 
-/** Whether objects of a kind hold what must not be shown, logged or written in clear. */
+/** Whether objects of a kind hold data that must not be shown, logged or stored in clear text. */
 export function isSensitive(kind: string, table: KindTable = KINDS): boolean {
   return table[kind]?.payload !== undefined
 }
 
-/** The kind that something must refer to for objects of a kind to be read. */
+/** The kind whose references cause objects of a kind to be read. */
 export function referredKind(kind: string, { read }: KindRow): string {
   return typeof read === 'object' ? read.of : kind
 }

@@ -1,4 +1,4 @@
-/** The parts of the core kinds that Headgate reads. Other fields of such an object are kept out at the door. */
+/** The parts of the core kinds that Headgate reads. Validation removes the other fields. */
 import type { KubeObject } from './object.ts'
 
 export interface Secret extends KubeObject {
@@ -60,10 +60,10 @@ export interface ServicePort {
   readonly nodePort?: number
 }
 
-/** The label that says which Service an EndpointSlice belongs to. */
+/** The label with the Service of an EndpointSlice. */
 export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name'
 
-/** The label with which whoever writes a slice says who that is. Anybody who may write slices can say it. */
+/** The label with the controller that manages a slice. Any writer of slices can set it. */
 export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by'
 
 /** The controller that lists the pods that a Service selects. */

@@ -1,11 +1,11 @@
-/** How the policies of settings, Route and rule become those of one rule (api.md, "Merge"; docs/reference/merge.md). */
+/** Merges the policies of settings, Route and rule into those of one rule (api.md, "Merge"). */
 import { POLICIES } from '../policy/built-in.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
 import type { Policies } from './policies.ts'
 
 export interface PolicyLayers {
   readonly settings?: { readonly defaults?: Policies; readonly enforced?: Policies } | undefined
-  /** What the owner of the hostname enforces, where the Route is a delegate's. */
+  /** The policies that the hostname's owner enforces on a delegate's Route. */
   readonly owner?: Policies | undefined
   readonly route?: (Policies & { readonly enforced?: Policies }) | undefined
   readonly rule?: Policies | undefined
@@ -37,10 +37,10 @@ export const TYPED_KEYS = [
 /** Every key, in the one order in which merged policies hold them: digests depend on it. */
 export const POLICY_KEYS: readonly string[] = [...TYPED_KEYS, ...POLICIES.map(({ key }) => key)]
 
-/** Keys of numbers that are stated one by one; every other key is one thing, and half of two is neither. */
+/** Keys whose members are merged one by one; every other key is replaced as a whole. */
 const BY_FIELD: ReadonlySet<string> = new Set(['timeouts', 'limits'])
 
-/** Who states a policy: its names are in the namespace of that object. */
+/** The author of a policy, in whose namespace its references are resolved. */
 export type Author = 'Settings' | 'Route' | 'Owner'
 
 interface Stated {
@@ -49,8 +49,9 @@ interface Stated {
 }
 
 /**
- * What holds of one policy. Later layers win: settings' defaults, Route, rule; then what is enforced, from the Route's
- * own over the owner's to the settings', so that nobody further in can replace what somebody further out has fixed.
+ * The effective value of one policy. Later layers win: settings' defaults, Route, rule; then what is enforced, from
+ * the Route's own over the owner's to the settings', so that nobody further in can replace what somebody further out
+ * has fixed.
  *
  * @returns the value of a layer, not a copy; of a policy that merges by field, a frozen object of its own
  */

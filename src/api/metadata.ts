@@ -1,4 +1,4 @@
-/** Names and labels as an API server accepts them: nobody can make a key that reads as another one. */
+/** Names and labels as an API server accepts them, so that keys are unambiguous. */
 import { KINDS, type Kind, type KindRow } from './kinds.ts'
 import type { FieldProblem } from './object.ts'
 import { quoted } from './wording.ts'
@@ -36,7 +36,7 @@ export function metadataProblems(kind: Kind, metadata: Metadata): FieldProblem[]
     if (labelNamed ? !isLabel(name) : !isSubdomain(name))
       refuse(['name'], `${quoted(name)} is not a name: ${labelNamed ? ONE_LABEL : SEVERAL_LABELS}`)
   }
-  // The empty name is how a source writes that there is none.
+  // A source represents a missing name as the empty string.
   const inNone = !namespaced && namespace === ''
   if (namespace !== undefined && !namespaced && !inNone)
     refuse(['namespace'], `a ${kind} is in no namespace; leave it out`)

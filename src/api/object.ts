@@ -1,7 +1,7 @@
-/** What every resource has, whether it came from an API server or a file. */
+/** The common part of all resources, from an API server or a file. */
 export interface ObjectMeta {
   readonly name: string
-  /** Always set once the door is passed: `default` in a folder where none is given. */
+  /** Always set after validation: `default` in a folder where none is given. */
   readonly namespace: string
   readonly uid?: string
   readonly generation?: number
@@ -24,7 +24,7 @@ export function keyOf(object: KubeObject): string {
   return `${object.metadata.namespace}/${object.metadata.name}`
 }
 
-/** One thing that is wrong with an object, at a place a person can find. */
+/** One problem of an object, with its field path. */
 export interface FieldProblem {
   /** Path into the object: property names and list indexes. */
   readonly path: readonly (string | number)[]
@@ -44,7 +44,7 @@ export interface FieldProblem {
     | 'MemoryBudget'
     | 'TooCostly'
     | 'Quarantined'
-  /** What is wrong and what to do, one sentence or two, without the path. */
+  /** The problem and its remedy, in one or two sentences, without the path. */
   readonly message: string
 }
 

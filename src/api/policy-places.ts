@@ -1,4 +1,4 @@
-/** Where policies stand in an object, and what is wrong with those that are rows (src/policy/definition.ts). */
+/** Locates policies in an object, and validates the registered ones (src/policy/definition.ts). */
 import type { PolicyDefinition, PolicyPlace } from '../policy/definition.ts'
 import { TYPED_KEYS } from './merge.ts'
 import type { FieldProblem } from './object.ts'

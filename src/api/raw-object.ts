@@ -1,4 +1,4 @@
-/** Reads objects that have not been validated: nothing of them is believed, and nothing throws. */
+/** Reads objects that have not been validated: makes no assumptions, and never throws. */
 
 /** The value of a field; undefined where there is none, or `value` has no fields. */
 export function member(value: unknown, name: string): unknown {

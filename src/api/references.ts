@@ -36,14 +36,14 @@ export type Purpose = 'Traffic' | 'Endpoints' | 'Policy' | 'Labels' | 'Guard'
 export const ALL = '*'
 
 export interface Extractor {
-  /** Kinds that the references are to: a role needs the right to read them. */
+  /** Kinds of the referenced objects, which a role must be permitted to read. */
   readonly names: readonly string[]
   find(object: unknown, namespace: string): Iterable<Reference>
 }
 
 export const routeReferences: Extractor = extractorOfRoutes(POLICIES)
 
-/** @param policies tests bring rows of their own */
+/** @param policies tests pass rows of their own */
 export function extractorOfRoutes(policies: readonly PolicyDefinition[]): Extractor {
   const ofPolicies = policies.flatMap(({ references }) => references?.kinds ?? [])
   return {

@@ -16,7 +16,7 @@ export interface Rights {
 /** What is referred to by others than objects: Services that guard what may be dialled, Namespaces by the settings. */
 const NAMED_OTHERWISE = ['Service', 'Namespace']
 
-/** A kind that nothing can refer to is not read, and needs no right. */
+/** A kind without possible references is not read, and needs no right. */
 export function rightsOf(table: KindTable = KINDS): Rights {
   const named = new Set(NAMED_OTHERWISE)
   for (const { references } of Object.values(table)) for (const kind of references?.names ?? []) named.add(kind)

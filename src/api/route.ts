@@ -1,5 +1,5 @@
 /**
- * A Route as it leaves the door: validated, with the defaults of its schema applied (`crds/headgate.dev_routes.yaml`).
+ * A validated Route with the defaults of its schema applied (`crds/headgate.dev_routes.yaml`).
  */
 import type { KubeObject } from './object.ts'
 import type { Duration, PathRewritePolicy, Policies, Selector, ServiceRef } from './policies.ts'
@@ -10,11 +10,11 @@ export interface Route extends KubeObject {
 }
 
 export interface RouteSpec {
-  /** None = served only by the installation marked as default. */
+  /** Absent = served only by the installation marked as default. */
   readonly ingressClassName?: string
   /** Names of listeners; none = all. */
   readonly listeners?: readonly string[]
-  /** Lower case; none = every host that no Route names. */
+  /** Lower case; none = the catch-all. */
   readonly hostnames?: readonly string[]
   readonly delegates?: readonly Delegate[]
   readonly maintenance?: Maintenance
@@ -70,7 +70,7 @@ export interface RouteTls {
   }
 }
 
-/** What plain HTTP gets on a hostname that has TLS. */
+/** Behaviour for plain HTTP on a hostname with TLS. */
 export type HttpMode = 'Redirect' | 'Serve' | 'Closed'
 
 /** Exactly one of `backendRefs`, `redirect`, `respond`, `tokenIssuer` is set. */

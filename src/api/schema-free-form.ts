@@ -1,11 +1,11 @@
-/** Parts of an object that belong to somebody else: any JSON. */
+/** Free-form parts of an object, which may hold any JSON. */
 import { isRecord, type Run, setOwn, wrongType } from './schema-run.ts'
 import { typeName } from './wording.ts'
 
 /** Deeper than any schema goes. */
 const MAX_DEPTH = 64
 
-/** More values than anybody writes by hand; aliases in YAML can stand for billions. */
+/** Bound on values: aliases in YAML can expand to billions. */
 const MAX_VALUES = 20_000
 
 /** Any JSON, copied; what a plugin is given. Rules in CEL do not look into it. */

@@ -4,7 +4,7 @@ import type { CelProgram } from './cel.ts'
 import type { FieldProblem } from './object.ts'
 import { typeName } from './wording.ts'
 
-/** Copies the value into what it means, and notes what is wrong with it. */
+/** Copies the value with defaults applied, and records its problems. */
 export type Check = (value: unknown, run: Run) => unknown
 
 /**
@@ -14,14 +14,14 @@ export type Check = (value: unknown, run: Run) => unknown
 export type StepCheck = (value: unknown, run: Run) => Generator<void, unknown>
 
 /** A compiled node of a schema. */
-export interface Node {
+export interface SchemaNode {
   readonly check: Check
   /** Set where the value may be large: it or what it holds has a long list of objects. */
   readonly steps?: StepCheck
 }
 
 /** Both forms of a check in steps. */
-export function stepwise(steps: StepCheck): Node {
+export function stepwise(steps: StepCheck): SchemaNode {
   return {
     steps,
     check: (value, run) => runSteps(steps(value, run)),
@@ -37,11 +37,11 @@ export class Run {
   readonly path: (string | number)[] = []
   /** What the last check returned as CEL sees it: integers are 64 bit, reserved words are escaped. */
   cel: unknown
-  /** Something is wrong that makes rules meaningless. */
+  /** A problem prevents the evaluation of rules. */
   #blocked = false
   readonly #broken: FieldProblem[] = []
 
-  /** There are so many problems that no further one is noted. */
+  /** The maximum number of problems is reached. */
   get full(): boolean {
     return this.problems.length >= MAX_PROBLEMS
   }

@@ -12,7 +12,7 @@ import type { FieldProblem } from './object.ts'
 import type { Schema } from './schema-dialect.ts'
 import { compileDuplicates } from './schema-duplicates.ts'
 import { checkFreeForm } from './schema-free-form.ts'
-import { isRecord, type Node, Run, setOwn, stepwise, wrongType } from './schema-run.ts'
+import { isRecord, Run, type SchemaNode, setOwn, stepwise, wrongType } from './schema-run.ts'
 import { checkBoolean, compileIntOrString, compileNumber, compileString } from './schema-scalar.ts'
 import { suggestion } from './wording.ts'
 
@@ -79,18 +79,18 @@ const KEYWORDS = new Set<string>([
   'x-headgate-unread',
 ])
 
-/** Where in a schema the compiler is. */
+/** A position in a schema during compilation. */
 interface SchemaPlace {
-  /** For messages to whoever writes a schema. */
+  /** For error messages about the schema itself. */
   readonly where: string
   /** Of the field that holds the value. */
   readonly name: string
   readonly lenient: boolean
-  /** What rules above may speak of. */
+  /** Names used by rules above. */
   readonly words: ReadonlySet<string>
 }
 
-function compileNode(schema: Schema, above: SchemaPlace): Node {
+function compileNode(schema: Schema, above: SchemaPlace): SchemaNode {
   const place = { ...above, words: wordsOf(schema, above.name, above.words) }
   const { where } = place
   for (const keyword of Object.keys(schema))
@@ -118,7 +118,7 @@ function compileNode(schema: Schema, above: SchemaPlace): Node {
   }
 }
 
-function compileType(schema: Schema, place: SchemaPlace): Node {
+function compileType(schema: Schema, place: SchemaPlace): SchemaNode {
   if (schema['x-kubernetes-int-or-string']) return { check: compileIntOrString(schema) }
   switch (schema.type) {
     case 'object':
@@ -143,14 +143,14 @@ function compileType(schema: Schema, place: SchemaPlace): Node {
  */
 const SHORT_LIST = 64
 
-function compileList(schema: Schema, place: SchemaPlace): Node {
+function compileList(schema: Schema, place: SchemaPlace): SchemaNode {
   const { where, name, words } = place
   if (schema.items === undefined) throw new TypeError(`list at ${where} has no items`)
   const { minItems = 0, maxItems = Number.POSITIVE_INFINITY } = schema
   const item = compileNode(schema.items, { ...place, where: `${where}[]` })
   const differs = celDiffers(schema.items, name, words)
   const duplicates = compileDuplicates(schema)
-  /** @returns of how many entries each is looked at; undefined when it is no list */
+  /** @returns the number of entries to check; undefined when the value is not a list */
   const begin = (value: unknown, run: Run): number | undefined => {
     if (!Array.isArray(value)) {
       wrongType(value, 'a list', run)
@@ -159,7 +159,7 @@ function compileList(schema: Schema, place: SchemaPlace): Node {
     if (value.length > maxItems) run.block('TooLong', `may have at most ${maxItems} entries, not ${value.length}`)
     if (value.length < minItems)
       run.problem('Invalid', minItems === 1 ? 'may not be empty' : `must have at least ${minItems} entries`)
-    // One message, not thousands: what a list is too long for is not looked at item by item.
+    // One message, not thousands: the items of a list that is too long are not checked.
     return Math.min(value.length, maxItems)
   }
   const end = (result: unknown[], cel: unknown[], run: Run): unknown => {
@@ -205,14 +205,14 @@ interface Property {
   readonly name: string
   /** As CEL names it. */
   readonly escaped: string
-  readonly node: Node
+  readonly node: SchemaNode
   readonly nullable: boolean
   readonly required: boolean
   /** Made when first needed: the default with the defaults below it. */
   readonly default: (() => { readonly value: unknown; readonly cel: unknown }) | undefined
 }
 
-function compileObject(schema: Schema, place: SchemaPlace): Node {
+function compileObject(schema: Schema, place: SchemaPlace): SchemaNode {
   const { where, lenient } = place
   if (schema['x-kubernetes-preserve-unknown-fields']) {
     if (schema.properties !== undefined) throw new TypeError(`${where} has properties and free form`)
@@ -227,7 +227,7 @@ function compileObject(schema: Schema, place: SchemaPlace): Node {
   const expected = [...properties.values()].filter((property) => property.required || property.default !== undefined)
   const unread = new Set(schema['x-headgate-unread'] ?? [])
   const differs = celDiffers(schema, place.name, place.words)
-  /** @returns the property that a name stands for; undefined when there is nothing to look at */
+  /** @returns the schema of a property; undefined when there is nothing to check */
   const propertyOf = (name: string, given: unknown, run: Run): Property | undefined => {
     const property = properties.get(name)
     if (property === undefined && !unread.has(name)) noteUnknown(name, names, lenient, run)
@@ -339,7 +339,7 @@ function noteUnknown(name: string, names: readonly string[], lenient: boolean, r
   list.push({ path: [...run.path, name], reason: 'Unknown', message })
 }
 
-function compileMap(schema: Schema, values: Schema, place: SchemaPlace): Node {
+function compileMap(schema: Schema, values: Schema, place: SchemaPlace): SchemaNode {
   const { check } = compileNode(values, { ...place, where: `${place.where}.*` })
   const differs = celDiffers(values, place.name, place.words)
   const { minProperties = 0, maxProperties = Number.POSITIVE_INFINITY } = schema

@@ -5,7 +5,7 @@ import type { NamespaceGrant } from './route.ts'
 export interface SettingsObject {
   readonly ingressClass: { readonly name: string; readonly default: boolean }
   /** At least one; names are unique. */
-  readonly listeners: readonly Listener[]
+  readonly listeners: readonly ListenerSpec[]
   readonly admin: { readonly address: string; readonly tokenFile?: string }
   readonly signals: { readonly address: string }
   /** None = the address of the socket. */
@@ -62,7 +62,7 @@ export interface SettingsObject {
   readonly watchNamespaces: readonly string[]
 }
 
-export interface Listener {
+export interface ListenerSpec {
   readonly name: string
   /** IP literal; none = every address of the machine. */
   readonly address?: string

@@ -97,7 +97,7 @@ function crdChecker(document: unknown, kind: Kind, row: KindRow): Checker {
     type: 'object',
     required: ['spec'],
     properties: { ...IDENTITY, spec },
-    // Written by the status writer alone; what a file says there counts for nothing.
+    // Written by the status writer only; a status in a file is ignored.
     'x-headgate-unread': ['status'],
   })
 }
@@ -164,7 +164,7 @@ function identityProblems(kind: Kind, apiVersion: string, raw: Raw): FieldProble
     if (given === wanted) return
     if (given === undefined || given === null)
       problems.push({ path: [field], reason: 'Required', message: `must be given; write ${field}: ${wanted}` })
-    // Text is left to say; other types have been refused by the schema.
+    // Only text remains; the schema has rejected other types.
     else if (typeof given === 'string')
       problems.push({
         path: [field],

@@ -6,7 +6,7 @@ import type { Clock, Milliseconds, Random } from '../lib/clock.ts'
 import { REASONS, type Reason } from '../lib/reason.ts'
 
 /** `retry` of a policy set. */
-export interface RetryPolicy {
+export interface RetryConfig {
   /** Besides the first attempt. */
   readonly attempts: number
   readonly reasons: readonly ('ConnectFailure' | 'ResetBeforeResponse')[]
@@ -19,7 +19,7 @@ export interface RetryPolicy {
 }
 
 /** How an attempt failed. */
-export interface Failure {
+export interface AttemptFailure {
   /** A reason, or the status code that the upstream answered with. */
   readonly what: Reason | number
   /** The connection had served an exchange before this one. */
@@ -52,9 +52,9 @@ const IDEMPOTENT: ReadonlySet<string> = new Set([...SAFE, 'PUT', 'DELETE'])
  * @param attempt counted retries that were made in this exchange
  */
 export function mayRetry(
-  failure: Failure,
+  failure: AttemptFailure,
   method: string,
-  policy: RetryPolicy,
+  policy: RetryConfig,
   attempt: number,
   body: BodyState,
 ): RetryDecision {
@@ -66,7 +66,7 @@ export function mayRetry(
   return attempt < policy.attempts && isCovered(what, method, policy) ? 'next-endpoint' : 'no'
 }
 
-function isCovered(what: Reason | number, method: string, policy: RetryPolicy): boolean {
+function isCovered(what: Reason | number, method: string, policy: RetryConfig): boolean {
   if (typeof what === 'number') return SAFE.has(method) && policy.codes.includes(what)
   // Connecting failed or took too long: the request never left, so its method does not matter.
   if (REASONS[what].retry === 'never-sent') return policy.reasons.includes('ConnectFailure')

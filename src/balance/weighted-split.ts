@@ -15,7 +15,7 @@ export interface SplitRef {
 }
 
 /** The Backends of one generation. Indexes differ between generations; ids do not. */
-type Backends = readonly ({ readonly id: string } | null)[]
+type SplitBackends = readonly ({ readonly id: string } | null)[]
 
 interface SplitState {
   refs: readonly SplitRef[]
@@ -53,14 +53,14 @@ export class WeightedSplits {
    * @param backends of the same generation
    * @returns index of the chosen reference, -1 when every weight is 0
    */
-  pick(rule: string, refs: readonly SplitRef[], backends: Backends): number {
+  pick(rule: string, refs: readonly SplitRef[], backends: SplitBackends): number {
     // One reference needs no rotation: the case of nearly every rule.
     if (refs.length === 1) return refs[0]!.weight > 0 ? 0 : -1
     const state = this.#stateOf(rule, refs, backends)
     return state.rotation.turn(state.weights, state.total)
   }
 
-  #stateOf(rule: string, refs: readonly SplitRef[], backends: Backends): SplitState {
+  #stateOf(rule: string, refs: readonly SplitRef[], backends: SplitBackends): SplitState {
     const known = this.#states.get(rule)
     if (known === undefined) {
       const state = {
@@ -92,7 +92,7 @@ export class WeightedSplits {
   }
 }
 
-function idsOf(refs: readonly SplitRef[], backends: Backends): (string | undefined)[] {
+function idsOf(refs: readonly SplitRef[], backends: SplitBackends): (string | undefined)[] {
   return refs.map(({ backendIndex }) => backends[backendIndex]?.id)
 }
 

@@ -7,17 +7,17 @@ import type { SettingsObject } from '../api/settings.ts'
 import type { Validator } from '../api/validate.ts'
 import { type Compiled, compile } from '../compile/compile.ts'
 import { CompileState } from '../compile/compile-state.ts'
-import { payloadFaceOf } from '../compile/payload-face.ts'
+import { payloadSummaryOf } from '../compile/payload-summary.ts'
 import { nodeId } from '../compile/reference-graph.ts'
 import {
-  noResources,
-  type PayloadFace,
-  type Resource,
+  emptyResourceSet,
+  objectId,
+  type PayloadSummary,
   type ResourceSet,
-  refusedKey,
+  type ServedResource,
   type Unreachable,
 } from '../compile/resource-set.ts'
-import { unreachableBy } from '../compile/unreachable.ts'
+import { unreachableReason } from '../compile/unreachable.ts'
 import { runInSlices } from '../lib/time-slice.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
 import type { Definition } from '../source/folder/definition.ts'
@@ -45,11 +45,11 @@ export async function examine(
   const findings: Finding[] = []
   const { resources, refused } = admit(objects, settings, validator, findings)
   const compiled = await compileAsServed(resources)
-  const byId = new Map(objects.map((definition) => [refusedKey(definition.kind, definition.key), definition]))
+  const byId = new Map(objects.map((definition) => [objectId(definition.kind, definition.key), definition]))
   for (const status of compiled.statuses.values()) {
-    const id = refusedKey(status.kind, status.key)
+    const id = objectId(status.kind, status.key)
     const definition = byId.get(id)
-    if (definition === undefined || resources.refused.has(id)) continue
+    if (definition === undefined || resources.rejected.has(id)) continue
     const bad = status.conditions.filter(isBad)
     for (const { type, reason, message } of bad) {
       // A Route without any valid rule repeats the reason in its Accepted condition.
@@ -73,7 +73,7 @@ async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
       return reason === undefined ? [] : [`${address} port ${port} ${reason}`]
     })
     const facts = { usable: judged.filter((one) => one.length === 0).length, refused: judged.flat() }
-    const fault = unreachableBy({ ...facts, unresolved: [], unanswered: [] })
+    const fault = unreachableReason({ ...facts, unresolved: [], unanswered: [] })
     if (fault !== undefined) unreachable.set(id, fault)
   }
   if (unreachable.freeze().size === 0) return first
@@ -88,10 +88,10 @@ function isBad({ type, status }: Condition): boolean {
   return (type === 'Accepted' || type === 'ResolvedRefs') && status === 'False'
 }
 
-type Builders = { readonly [K in keyof KindMap]: FrozenMapBuilder<Resource<KindMap[K]>> }
+type Builders = { readonly [K in keyof KindMap]: FrozenMapBuilder<ServedResource<KindMap[K]>> }
 
 function admit(objects: readonly Definition[], settings: SettingsObject, validator: Validator, findings: Finding[]) {
-  const refused = new FrozenMapBuilder<NonNullable<ReturnType<ResourceSet['refused']['get']>>>()
+  const refused = new FrozenMapBuilder<NonNullable<ReturnType<ResourceSet['rejected']['get']>>>()
   const builders = Object.fromEntries(KIND_NAMES.map((kind) => [kind, new FrozenMapBuilder()])) as unknown as Builders
   let count = 0
   const take = <K extends keyof KindMap>(kind: K, definition: Definition) => {
@@ -103,12 +103,12 @@ function admit(objects: readonly Definition[], settings: SettingsObject, validat
       return
     }
     count++
-    refused.set(refusedKey(kind, key), { kind, key, problems: verdict.problems })
+    refused.set(objectId(kind, key), { kind, key, problems: verdict.problems })
     findings.push(...verdict.problems.map((problem) => fromField('error', definition, problem)))
   }
   for (const definition of objects) take(definition.kind, definition)
   const resources: ResourceSet = {
-    ...noResources(settings),
+    ...emptyResourceSet(settings),
     routes: builders.Route.freeze(),
     ingresses: builders.Ingress.freeze(),
     backends: builders.Backend.freeze(),
@@ -116,7 +116,7 @@ function admit(objects: readonly Definition[], settings: SettingsObject, validat
     endpointSlices: bySlicedService(builders.EndpointSlice),
     payloads: facesOf(builders),
     namespaces: builders.Namespace.freeze(),
-    refused: refused.freeze(),
+    rejected: refused.freeze(),
   }
   return { resources, refused: count }
 }
@@ -128,18 +128,18 @@ function createdAt({ metadata }: KubeObject): number | undefined {
 }
 
 function facesOf(builders: Builders): ResourceSet['payloads'] {
-  const faces = new FrozenMapBuilder<PayloadFace>()
+  const faces = new FrozenMapBuilder<PayloadSummary>()
   for (const kind of KIND_NAMES) {
     const { payload }: KindRow = KINDS[kind]
     if (payload === undefined) continue
     for (const { key, object } of builders[kind].freeze().values())
-      faces.set(nodeId(kind, key), payloadFaceOf(payload, object))
+      faces.set(nodeId(kind, key), payloadSummaryOf(payload, object))
   }
   return faces.freeze()
 }
 
 function bySlicedService(slices: Builders['EndpointSlice']): ResourceSet['endpointSlices'] {
-  const groups = new Map<string, Map<string, Resource<KindMap['EndpointSlice']>>>()
+  const groups = new Map<string, Map<string, ServedResource<KindMap['EndpointSlice']>>>()
   for (const slice of slices.freeze().values()) {
     const { namespace, labels } = slice.object.metadata
     const service = labels?.[SERVICE_NAME_LABEL]
@@ -148,7 +148,7 @@ function bySlicedService(slices: Builders['EndpointSlice']): ResourceSet['endpoi
     const group = groups.get(key) ?? new Map()
     groups.set(key, group.set(slice.key, slice))
   }
-  const builder = new FrozenMapBuilder<ReadonlyMap<string, Resource<KindMap['EndpointSlice']>>>()
+  const builder = new FrozenMapBuilder<ReadonlyMap<string, ServedResource<KindMap['EndpointSlice']>>>()
   for (const [key, group] of groups) builder.set(key, group)
   return builder.freeze()
 }

@@ -1,15 +1,15 @@
-/** A Backend's own options as the snapshot holds them. */
+/** Translates a Backend's options into the form of the snapshot. */
 import type { BackendOptions, LoadBalancingAlgorithm } from '../api/backend.ts'
 import { BACKEND_DEFAULTS } from '../api/defaults.ts'
 import { parseDuration } from '../lib/quantity.ts'
-import type { Backend } from '../snapshot/snapshot.ts'
+import type { BackendConfig } from '../snapshot/snapshot.ts'
 
 /** A Service named directly by a rule. */
-export function defaultBackend(id: string): Backend {
+export function defaultBackend(id: string): BackendConfig {
   return backendOf(id, BACKEND_DEFAULTS)
 }
 
-export function backendOf(id: string, options: BackendOptions): Backend {
+export function backendOf(id: string, options: BackendOptions): BackendConfig {
   const { limits, connection } = options
   return {
     id,
@@ -25,7 +25,7 @@ export function backendOf(id: string, options: BackendOptions): Backend {
   }
 }
 
-/** The algorithms that are not built yet are refused at the door; the default keeps this total. */
-function algorithmOf(name: LoadBalancingAlgorithm): Backend['algorithm'] {
+/** Validation rejects algorithms that are not implemented; the default keeps the function total. */
+function algorithmOf(name: LoadBalancingAlgorithm): BackendConfig['algorithm'] {
   return name === 'PeakEWMA' || name === 'ConsistentHash' ? 'LeastRequest' : name
 }

@@ -1,4 +1,4 @@
-/** What is different between two sets of resources, as work to be done. */
+/** Compares two sets of resources and marks what has to be compiled again. */
 import { isDeepStrictEqual } from 'node:util'
 import { isConfiguration } from '../api/kinds.ts'
 import type { Namespace } from '../api/kubernetes.ts'
@@ -7,12 +7,12 @@ import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { CompileState } from './compile-state.ts'
 import { ingressRoutes, statusName } from './ingress.ts'
 import { keyOfNode, kindOfNode } from './reference-graph.ts'
-import { type Resource, type ResourceSet, refusedKey } from './resource-set.ts'
+import { objectId, type ResourceSet, type ServedResource } from './resource-set.ts'
 import { hostOf } from './route-pass.ts'
 import { grantsByLabels } from './tenancy.ts'
 import type { WorkBudget } from './work-budget.ts'
 
-/** May be given up at any point and begun again: everything is only added to work lists. */
+/** May be abandoned at any point and restarted: it only adds to work lists. */
 export function* markDirty(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
   const before = memo.base(resources)
   const { work } = memo
@@ -21,8 +21,8 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
     if (budget.spend(1)) yield
   }
   for (const change of before.ingresses.changesTo(resources.ingresses)) {
-    // One without a rule becomes no Route.
-    work.statuses.add(refusedKey('Ingress', change.key))
+    // An Ingress without rules derives no Route.
+    work.statuses.add(objectId('Ingress', change.key))
     for (const ingress of [change.before, change.after])
       for (const key of ingress === undefined ? [] : ingressRoutes(ingress).keys()) {
         work.routes.add(key)
@@ -34,11 +34,11 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
     if (budget.spend(1)) yield
   }
   for (const { key } of before.services.changesTo(resources.services)) {
-    concern(memo, 'Service', key)
+    markUsers(memo, 'Service', key)
     if (budget.spend(1)) yield
   }
   for (const { key } of before.payloads.changesTo(resources.payloads)) {
-    concern(memo, kindOfNode(key), keyOfNode(key))
+    markUsers(memo, kindOfNode(key), keyOfNode(key))
     if (budget.spend(1)) yield
   }
   for (const { key } of before.endpointSlices.changesTo(resources.endpointSlices)) {
@@ -49,23 +49,24 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
     for (const user of memo.graph.users('Backend', key)) work.statuses.add(statusName(keyOfNode(user)))
     if (budget.spend(1 + memo.graph.count('Backend', key) / 16)) yield
   }
-  if (before.unopened !== resources.unopened) yield* markUnopened(memo, before, resources, budget)
+  if (before.unopenedListeners !== resources.unopenedListeners)
+    yield* markListenerChanges(memo, before, resources, budget)
   for (const { key, after } of before.reservations.changesTo(resources.reservations)) {
-    // A name that no Route has any more has a place as long as it is kept.
+    // A hostname without Routes keeps its state while it is reserved.
     if (after !== undefined) hostOf(memo, key)
     work.claims.add(key)
     work.hosts.add(key)
     if (budget.spend(1)) yield
   }
   yield* markRefused(memo, before, resources, budget)
-  yield* markNamespaces(memo, before, resources, budget)
+  yield* markNamespaceChanges(memo, before, resources, budget)
   if (!sameForRoutes(before.settings, resources.settings)) {
     for (const key of memo.routes.keys()) {
       work.routes.add(key)
       if (budget.spend(1)) yield
     }
-    for (const key of resources.ingresses.keys()) work.statuses.add(refusedKey('Ingress', key))
-    yield* markReservations(memo, resources, budget)
+    for (const key of resources.ingresses.keys()) work.statuses.add(objectId('Ingress', key))
+    yield* markReservationChanges(memo, resources, budget)
   } else if (!sameFrontends(before.settings, resources.settings))
     for (const [key, { plan }] of memo.routes) {
       if (plan.resource.object.spec.listeners !== undefined) work.routes.add(key)
@@ -78,14 +79,14 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
     }
 }
 
-/** Statuses of the Routes that name a listener which could not be opened, or is open now. */
-function* markUnopened(
+/** Marks the statuses of the Routes on listeners that failed to open, or opened again. */
+function* markListenerChanges(
   memo: CompileState,
   before: ResourceSet,
   after: ResourceSet,
   budget: WorkBudget,
 ): Generator<void, void> {
-  const names = new Set(Array.from(before.unopened.changesTo(after.unopened), ({ key }) => key))
+  const names = new Set(Array.from(before.unopenedListeners.changesTo(after.unopenedListeners), ({ key }) => key))
   if (names.size === 0) return
   for (const [key, { plan }] of memo.routes) {
     if (plan.frontends?.names.some((name) => names.has(name)) === true) memo.work.statuses.add(statusName(key))
@@ -100,20 +101,20 @@ function* markRefused(
   budget: WorkBudget,
 ): Generator<void, void> {
   const { work } = memo
-  for (const change of before.refused.changesTo(after.refused)) {
+  for (const change of before.rejected.changesTo(after.rejected)) {
     const { kind, key } = (change.after ?? change.before)!
-    if (kind === 'Route' || kind === 'Backend' || kind === 'Ingress') work.statuses.add(refusedKey(kind, key))
+    if (kind === 'Route' || kind === 'Backend' || kind === 'Ingress') work.statuses.add(objectId(kind, key))
     if (kind === 'Backend') work.targets.add(key)
-    if (!isConfiguration(kind)) concern(memo, kind, key)
+    if (!isConfiguration(kind)) markUsers(memo, kind, key)
     if (budget.spend(1)) yield
   }
 }
 
 /**
- * Labels decide what a delegates entry with a selector lets in, and whom a grant with one is for. Only namespaces that
- * have others now.
+ * Labels decide which namespaces a delegates entry or a grant with a selector covers. Marks namespaces whose labels
+ * have changed.
  */
-function* markNamespaces(
+function* markNamespaceChanges(
   memo: CompileState,
   before: ResourceSet,
   after: ResourceSet,
@@ -138,15 +139,15 @@ function* markNamespaces(
     }
     if (budget.spend(1)) yield
   }
-  yield* markReservations(memo, after, budget)
+  yield* markReservationChanges(memo, after, budget)
   for (const id of targetsIn(memo, after)) {
     if (moved.has(namespaceOf(id))) work.targets.add(id)
     if (budget.spend(1)) yield
   }
 }
 
-/** Whether they count depends on grants, as claims do. */
-function* markReservations(
+/** Like claims, reservations count only where the hostname is granted. */
+function* markReservationChanges(
   { work }: CompileState,
   { reservations }: ResourceSet,
   budget: WorkBudget,
@@ -158,8 +159,8 @@ function* markReservations(
   }
 }
 
-/** One that is not known differs from one without labels. */
-function sameLabels(a: Resource<Namespace> | undefined, b: Resource<Namespace> | undefined): boolean {
+/** An unknown Namespace differs from one without labels. */
+function sameLabels(a: ServedResource<Namespace> | undefined, b: ServedResource<Namespace> | undefined): boolean {
   if (a === undefined || b === undefined) return a === b
   return isDeepStrictEqual(a.object.metadata.labels ?? {}, b.object.metadata.labels ?? {})
 }
@@ -175,14 +176,14 @@ function sameForRoutes(a: SettingsObject, b: SettingsObject): boolean {
   )
 }
 
-/** Whether the same frontends have names; the order in the settings decides nothing. */
+/** Whether both settings have the same frontends, in any order. */
 function sameFrontends(a: SettingsObject, b: SettingsObject): boolean {
   if (a.listeners === b.listeners) return true
   const names = new Set(a.listeners.map(({ name }) => name))
   return names.size === b.listeners.length && b.listeners.every(({ name }) => names.has(name))
 }
 
-/** Every Backend, and whatever else is referred to. */
+/** Every Backend, and every other referenced target. */
 function* targetsIn(memo: CompileState, resources: ResourceSet): Generator<string, void> {
   yield* resources.backends.keys()
   yield* memo.graph.targets('Backend')
@@ -194,8 +195,8 @@ function sameForTargets(a: SettingsObject, b: SettingsObject): boolean {
   )
 }
 
-/** Whoever refers to it may see something else now. */
-function concern({ graph, work }: CompileState, kind: string, key: string): void {
+/** Marks the users of an object, whose references may resolve differently now. */
+function markUsers({ graph, work }: CompileState, kind: string, key: string): void {
   for (const user of graph.users(kind, key)) {
     const list = kindOfNode(user) === 'Backend' ? work.targets : work.references
     list.add(keyOfNode(user))

@@ -1,7 +1,6 @@
 /**
- * What one compile leaves to the next: the pieces of the last result, who depends on whom, and what is still to be
- * done. It changes how much work a compile is, never what comes out. A compile that is given up half-way loses nothing:
- * its work lists stay.
+ * State of the incremental compile: the parts of the last result, the dependencies, and the pending work. It affects
+ * the amount of work only, never the result. An abandoned compile loses nothing: its work lists remain.
  */
 import type { ObjectStatus } from '../api/condition.ts'
 import type { Policies } from '../api/policies.ts'
@@ -10,38 +9,46 @@ import type { PolicyDefinition } from '../policy/definition.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Frontend } from '../snapshot/frontend.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
-import type { Backend, BackendRef, EndpointAddress, Host, Match, Rule, Snapshot } from '../snapshot/snapshot.ts'
-import type { Fault } from './conditions.ts'
+import type {
+  BackendConfig,
+  EndpointAddress,
+  Host,
+  Match,
+  Rule,
+  Snapshot,
+  WeightedBackend,
+} from '../snapshot/snapshot.ts'
+import type { ConditionFault } from './conditions.ts'
 import { FrontendPartitions } from './frontend-partitions.ts'
 import { Handovers } from './handover.ts'
 import { NamespaceCosts } from './namespace-cost.ts'
-import type { Owner, Ownership, Permission } from './ownership.ts'
-import type { Claim, MatchPlan, RoutePlan } from './plan.ts'
+import type { HostnameOwner, Ownership, Permission } from './ownership.ts'
+import type { HostnameClaim, MatchPlan, RoutePlan } from './plan.ts'
 import { PolicyInterner } from './policy-interner.ts'
 import { ReferenceGraph } from './reference-graph.ts'
-import type { BrokenReference, Face } from './references.ts'
-import { noResources, type ResourceSet } from './resource-set.ts'
+import type { BackendReference, BrokenReference } from './references.ts'
+import { emptyResourceSet, type ResourceSet } from './resource-set.ts'
 import type { Tenancy } from './tenancy.ts'
 
-/** A Route and what became of it. */
+/** A Route and the results for it. */
 export interface RouteState {
   plan: RoutePlan
-  /** The hostnames under which it is entered; none when nothing of it can be served. */
+  /** The hostnames under which it is indexed; none when nothing of it can be served. */
   hostnames: readonly string[]
-  /** The backend ids under which it is entered. */
+  /** The backend ids under which it is indexed. */
   targets: readonly string[]
   /** By rule. */
-  references: readonly (readonly BackendRef[])[]
+  references: readonly (readonly WeightedBackend[])[]
   broken: readonly BrokenReference[]
   /**
-   * Its rules with their policies, by what the owner of a hostname enforces on it; `undefined` where it is the owner's
-   * own.
+   * Its rules with merged policies, by the policies that a hostname's owner enforces; `undefined` for the owner's own
+   * Routes.
    */
   readonly variants: Map<Policies | undefined, Variant>
-  /** Goes up whenever the variants have to be made anew. */
+  /** Incremented when the variants become invalid. */
   version: number
   /** By hostname. */
-  readonly outcomes: Map<string, Outcome>
+  readonly outcomes: Map<string, HostnameOutcome>
 }
 
 export interface Variant {
@@ -56,16 +63,16 @@ export interface Conflict {
   readonly winner: Candidate
 }
 
-/** What became of a Route on one hostname. */
-export interface Outcome {
-  /** The Route that speaks for the hostname; undefined for hosts that nobody names. */
-  readonly owner: Claim | undefined
-  /** By which the hostname is that namespace's. */
-  readonly decider?: Claim
-  /** Undefined when the hostname is another's, who does not share it. */
+/** The result for a Route on one hostname. */
+export interface HostnameOutcome {
+  /** The claim that owns the hostname; undefined for the catch-all. */
+  readonly owner: HostnameClaim | undefined
+  /** The oldest claim, which decides the owning namespace. */
+  readonly decider?: HostnameClaim
+  /** Undefined when the hostname belongs to another namespace that does not delegate it. */
   readonly permission: Permission | undefined
   readonly conflicts: readonly Conflict[]
-  /** Matches outside of what the owner delegates. */
+  /** Matches outside of the delegated prefixes. */
   readonly outside: readonly MatchPlan[]
   /** Positions of the rules that are served here. */
   readonly served: 'all' | readonly number[]
@@ -75,7 +82,7 @@ export interface Outcome {
 export interface Candidate extends MatchPlan {
   readonly state: RouteState
   readonly within: readonly string[]
-  /** What was last put into a virtual host for it. */
+  /** The match last built for it. */
   made: Match | undefined
 }
 
@@ -92,30 +99,32 @@ export interface HostState {
   readonly hostname: string
   /** The Routes that name it, by key. */
   readonly routes: Map<string, RouteState>
-  /** For the namespace that had it. */
-  reservation: Claim | undefined
-  /** The claim of a Route with the age of the reservation, which is made once. */
-  backdated: { readonly reservation: Claim; readonly of: Claim; readonly claim: Claim } | undefined
+  /** The reservation for the namespace that owned it before. */
+  reservation: HostnameClaim | undefined
+  /** A claim with the age of the reservation, cached. */
+  backdated:
+    | { readonly reservation: HostnameClaim; readonly of: HostnameClaim; readonly claim: HostnameClaim }
+    | undefined
   /** The oldest claim on exactly this name. */
-  first: Claim | undefined
+  first: HostnameClaim | undefined
   ownership: Ownership | undefined
   entries: ReadonlyMap<string, RouteMatches>
   /** All candidates in matching order. */
   order: readonly Candidate[]
-  /** What is served under it; undefined when nobody may. */
+  /** What is served under it; undefined when nothing is. */
   served: Host | undefined
   /** The policy sets of its rules. */
   policies: readonly PolicySet[]
-  /** What those are told who may not have the name. */
-  refusal?: { readonly tenancy: Tenancy; readonly outcome: Outcome }
+  /** The shared outcome of Routes that may not use the hostname. */
+  refusal?: { readonly tenancy: Tenancy; readonly outcome: HostnameOutcome }
 }
 
-/** What is still to be done. */
+/** The pending work. */
 export class WorkLists {
   readonly routes = new Set<string>()
-  /** Backend ids of which those who refer to them may see something else now. */
+  /** Backend ids whose users may resolve them differently now. */
   readonly targets = new Set<string>()
-  /** Routes whose references have to be looked up again. */
+  /** Routes whose references have to be resolved again. */
   readonly references = new Set<string>()
   readonly claims = new Set<string>()
   readonly wildcards = new Set<string>()
@@ -124,7 +133,7 @@ export class WorkLists {
   readonly statuses = new Set<string>()
 }
 
-/** How much was done, for tests and figures. */
+/** Counts of the work done, for tests and metrics. */
 export interface WorkCounts {
   routes: number
   hosts: number
@@ -136,36 +145,36 @@ export interface WorkCounts {
 }
 
 export class CompileState {
-  /** Told which object the work is about, by kind and key; undefined = about no single one. */
+  /** Receives the object being worked on, as kind and key; undefined = no single object. */
   readonly working: (name?: string) => void
   readonly policies: readonly PolicyDefinition[]
-  /** The resources whose changes are all in the work lists. */
+  /** The resources whose changes have been marked completely. */
   seen: ResourceSet | undefined
-  /** Those being compared with `seen`. */
+  /** The resources being compared with `seen`. */
   target: ResourceSet | undefined
-  /** Number of the latest run; an older one must not go on. */
+  /** Number of the latest run; an older run must not continue. */
   run = 0
   readonly work = new WorkLists()
   readonly routes = new Map<string, RouteState>()
   readonly hosts = new Map<string, HostState>()
-  readonly faces = new Map<string, Face>()
-  /** What the Routes and Backends that were last compiled refer to. */
+  readonly backendReferences = new Map<string, BackendReference>()
+  /** References of the Routes and Backends of the last compile. */
   readonly graph = new ReferenceGraph()
   readonly costs = new NamespaceCosts()
-  readonly book = new PolicyInterner()
+  readonly policySets = new PolicyInterner()
   readonly partitions = new FrontendPartitions()
-  /** What is served, by hostname. */
+  /** The served virtual hosts, by hostname. */
   readonly served = new FrozenMapBuilder<Host>()
   frontends: ReadonlyMap<string, Frontend> = new Map()
-  readonly backends = new FrozenMapBuilder<Backend>()
+  readonly backends = new FrozenMapBuilder<BackendConfig>()
   readonly endpoints = new FrozenMapBuilder<readonly EndpointAddress[]>()
-  /** Of backends that have such: see `targetFaults`. */
-  readonly targetFaults = new Map<string, readonly Fault[]>()
-  readonly owners = new FrozenMapBuilder<Owner>()
+  /** Faults by backend id, see `targetFaults` in references.ts. */
+  readonly targetFaults = new Map<string, readonly ConditionFault[]>()
+  readonly owners = new FrozenMapBuilder<HostnameOwner>()
   readonly handovers = new Handovers()
-  /** Backend ids by the DNS name that has to be resolved for them. */
+  /** Backend ids by the DNS name to resolve for them. */
   readonly names = new FrozenMapBuilder<readonly string[]>()
-  /** By kind and key, see `refusedKey`. */
+  /** By kind and key, see `objectId`. */
   readonly statuses = new FrozenMapBuilder<ObjectStatus>()
   snapshot: Snapshot | undefined
   readonly counts: WorkCounts = {
@@ -179,16 +188,16 @@ export class CompileState {
   }
 
   /**
-   * @param working told of each piece of work
-   * @param policies tests bring rows of their own
+   * @param working called before each piece of work
+   * @param policies tests pass rows of their own
    */
   constructor(working: (name?: string) => void = () => {}, policies: readonly PolicyDefinition[] = POLICIES) {
     this.working = working
     this.policies = policies
   }
 
-  /** What the first compile is compared with. */
+  /** The resources with which the first compile is compared. */
   base(resources: ResourceSet): ResourceSet {
-    return this.seen ?? noResources(resources.settings)
+    return this.seen ?? emptyResourceSet(resources.settings)
   }
 }

@@ -1,18 +1,18 @@
-/** Resources → what the data plane needs, and what every object is told about itself. */
+/** Compiles resources into a snapshot for the data plane and a status for every object. */
 import { isDeepStrictEqual } from 'node:util'
 import type { ObjectStatus } from '../api/condition.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { FrozenMap } from '../snapshot/frozen-map.ts'
 import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
-import { gatherEndpoints, lookAtTargets } from './backend-pass.ts'
+import { updateBackends, updateEndpoints } from './backend-pass.ts'
 import { markDirty } from './changes.ts'
 import type { CompileState } from './compile-state.ts'
-import { backendConditions, type Fault, refusedConditions } from './conditions.ts'
-import { buildHosts, settleClaims } from './host-pass.ts'
+import { backendConditions, type ConditionFault, refusedConditions } from './conditions.ts'
+import { buildHosts, resolveOwners } from './host-pass.ts'
 import { ingressRoutes } from './ingress.ts'
 import { ingressStatus } from './ingress-status.ts'
-import type { Owner } from './ownership.ts'
-import { type ResourceSet, refusedKey } from './resource-set.ts'
+import type { HostnameOwner } from './ownership.ts'
+import { objectId, type ResourceSet } from './resource-set.ts'
 import { planRoutes, resolveReferences } from './route-pass.ts'
 import { routeStatus, type StatusContext } from './route-status.ts'
 import { tenancyOf } from './tenancy.ts'
@@ -21,28 +21,27 @@ import { WorkBudget } from './work-budget.ts'
 export interface Compiled {
   readonly snapshot: Snapshot
   /**
-   * Of every Route and Backend, see `refusedKey`; an object of which nothing new is to be said has the same status
-   * (`===`) as before.
+   * The status of every Route and Backend, see `objectId`; an unchanged status is the same object (`===`) as before.
    */
   readonly statuses: FrozenMap<ObjectStatus>
-  /** By backend id: the endpoints of every backend of the snapshot. DNS names are still to be resolved. */
+  /** The endpoints of every backend of the snapshot, by backend id, before DNS names are resolved. */
   readonly endpoints: ReadonlyMap<string, readonly EndpointAddress[]>
   /** The DNS names among the endpoints' addresses, each with the ids of the backends that have it. */
   readonly names: ReadonlyMap<string, readonly string[]>
-  /** Whose a hostname is, of those that Routes name or that are kept for somebody. */
-  readonly owners: FrozenMap<Owner>
+  /** The owners of hostnames that Routes name or that are reserved. */
+  readonly owners: FrozenMap<HostnameOwner>
 }
 
 /**
- * Pure: what comes out depends on `resources` alone. The memo makes it cheap: only what changed since the last compile
- * with it is computed, and whatever is equal to before is the same object.
+ * Pure: the result depends on `resources` alone. The memo makes it incremental: only changes since the last compile
+ * with the same memo are computed, and equal parts are the same objects.
  *
- * Yields after each part of about a millisecond. It may be given up at any `yield`, and another one begun with the same
- * memo.
+ * Yields after about a millisecond of work. It may be abandoned at any `yield`, and another compile started with the
+ * same memo.
  */
 export function* compile(resources: ResourceSet, memo: CompileState): Generator<void, Compiled, void> {
   const run = ++memo.run
-  memo.book.forgetInputs()
+  memo.policySets.clearInputs()
   const passes = work(resources, memo)
   for (let next = passes.next(); next.done !== true; next = passes.next()) {
     yield
@@ -55,18 +54,18 @@ function* work(resources: ResourceSet, memo: CompileState): Generator<void, void
   const budget = new WorkBudget()
   yield* applyChanges(resources, memo, budget)
   yield* planRoutes(memo, resources, budget)
-  yield* lookAtTargets(memo, resources, budget)
+  yield* updateBackends(memo, resources, budget)
   yield* resolveReferences(memo, resources, budget)
-  yield* settleClaims(memo, resources, budget)
+  yield* resolveOwners(memo, resources, budget)
   yield* buildHosts(memo, resources, budget)
-  yield* gatherEndpoints(memo, resources, budget)
+  yield* updateEndpoints(memo, resources, budget)
   yield* buildStatuses(memo, resources, budget)
   memo.working()
 }
 
 /**
- * Enters what differs into the work lists. A set of resources whose changes were entered in part, when its compile was
- * given up, is finished first: which of them are in cannot be told apart.
+ * If an abandoned compile was still marking changes, its marking is completed first: the marks made so far cannot be
+ * told apart.
  */
 function* applyChanges(resources: ResourceSet, memo: CompileState, budget: WorkBudget): Generator<void, void> {
   for (const target of memo.target === undefined || memo.target === resources
@@ -87,24 +86,24 @@ function* buildStatuses(memo: CompileState, resources: ResourceSet, budget: Work
     else if (!isDeepStrictEqual(memo.statuses.get(name), status)) memo.statuses.set(name, status)
     memo.work.statuses.delete(name)
     memo.counts.statuses++
-    if (budget.spend(6 + partsOf(resources, name))) yield
+    if (budget.spend(6 + derivedRouteCount(resources, name))) yield
   }
 }
 
-/** Routes that an Ingress became, of each of which its status tells; else none. @param name see `refusedKey` */
-function partsOf({ ingresses }: ResourceSet, name: string): number {
+/** Number of Routes derived from an Ingress, all of which its status covers; 0 otherwise. @param name see `objectId` */
+function derivedRouteCount({ ingresses }: ResourceSet, name: string): number {
   const ingress = name.startsWith('Ingress ') ? ingresses.get(name.slice('Ingress '.length)) : undefined
   return ingress === undefined ? 0 : ingressRoutes(ingress).size
 }
 
-/** @param name see `refusedKey` */
+/** @param name see `objectId` */
 function statusOf(memo: CompileState, resources: ResourceSet, name: string): ObjectStatus | undefined {
   const space = name.indexOf(' ')
   const kind = name.slice(0, space) as ObjectStatus['kind']
   const key = name.slice(space + 1)
   const known = kind === 'Backend' ? backendStatus(memo, resources, key) : routedStatus(memo, resources, kind, key)
   if (known !== undefined) return known
-  const refused = resources.refused.get(refusedKey(kind, key))
+  const refused = resources.rejected.get(objectId(kind, key))
   if (refused === undefined) return undefined
   const conditions = refusedConditions(refused.problems, refused.generation, kind !== 'Backend')
   return { kind, key, conditions, ...(kind === 'Backend' ? {} : { rules: 0 }) }
@@ -114,7 +113,7 @@ function routedStatus(memo: CompileState, resources: ResourceSet, kind: 'Route' 
   const context: StatusContext = {
     tenancy: tenancyOf(resources),
     faultsOf: (id) => faultsOf(memo, resources, id),
-    unopened: resources.unopened,
+    unopened: resources.unopenedListeners,
   }
   const ingress = kind === 'Ingress' ? resources.ingresses.get(key) : undefined
   if (ingress !== undefined) return ingressStatus(ingress, (route) => memo.routes.get(route), context)
@@ -122,14 +121,14 @@ function routedStatus(memo: CompileState, resources: ResourceSet, kind: 'Route' 
   return state && routeStatus(state, context)
 }
 
-/** What keeps those who refer to it from serving. */
-function faultsOf(memo: CompileState, resources: ResourceSet, id: string): readonly Fault[] {
+/** The faults that keep users of a backend from serving. */
+function faultsOf(memo: CompileState, resources: ResourceSet, id: string): readonly ConditionFault[] {
   const known = memo.targetFaults.get(id) ?? NONE
   const unreachable = resources.unreachable.get(id)
   return unreachable === undefined ? known : [...known, unreachable]
 }
 
-const NONE: readonly Fault[] = Object.freeze([])
+const NONE: readonly ConditionFault[] = Object.freeze([])
 
 function backendStatus(memo: CompileState, resources: ResourceSet, key: string): ObjectStatus | undefined {
   const backend = resources.backends.get(key)
@@ -137,13 +136,13 @@ function backendStatus(memo: CompileState, resources: ResourceSet, key: string):
   const { object, stale } = backend
   const generation = stale?.generation ?? object.metadata.generation
   const references = memo.targetFaults.get(key) ?? NONE
-  const conditions = backendConditions({ generation, unaccepted: undefined, partial: [], references, stale })
+  const conditions = backendConditions({ generation, notAccepted: undefined, partial: [], references, stale })
   return { kind: 'Backend', key, conditions }
 }
 
 function result(memo: CompileState, { settings }: ResourceSet): Compiled {
   const hosts = memo.served.freeze()
-  const policies = memo.book.freeze()
+  const policies = memo.policySets.freeze()
   const backends = memo.backends.freeze()
   const frontends = frontendsOf(memo, settings)
   const last = memo.snapshot
@@ -164,7 +163,7 @@ function result(memo: CompileState, { settings }: ResourceSet): Compiled {
   }
 }
 
-/** The same map as long as it has the same names: their order has no meaning. */
+/** The same map while the names are equal; their order has no meaning. */
 function frontendsOf(memo: CompileState, { listeners }: SettingsObject): Snapshot['frontends'] {
   const { frontends } = memo
   if (listeners.length !== frontends.size || listeners.some(({ name }) => !frontends.has(name)))

@@ -1,52 +1,52 @@
-/** Conditions as api.md lists them, and how `Ready` follows from the others. */
+/** Builds the conditions that api.md lists, and derives `Ready` from the others. */
 import type { Condition, ConditionReason, ConditionType, ObjectStatus } from '../api/condition.ts'
 import { type FieldProblem, formatPath } from '../api/object.ts'
 import type { Staleness } from './resource-set.ts'
 
-/** Something that keeps a part of an object from being served. */
-export interface Fault {
+/** A reason why a part of an object is not served. */
+export interface ConditionFault {
   readonly reason: ConditionReason
   readonly message: string
-  /** How many others like it there are, which are not told. */
+  /** Number of further equal faults that are not listed. */
   readonly more?: number
 }
 
 export interface Findings {
   readonly generation: number | undefined
   /** Why nothing of the object is served. */
-  readonly unaccepted: Fault | undefined
-  /** What of it is not served. */
-  readonly partial: readonly Fault[]
-  readonly references: readonly Fault[]
-  /** Why requests do not reach what is served of it. */
-  readonly unopened?: readonly Fault[]
+  readonly notAccepted: ConditionFault | undefined
+  /** The parts that are not served. */
+  readonly partial: readonly ConditionFault[]
+  readonly references: readonly ConditionFault[]
+  /** Listeners that are not open, so requests do not reach what is served. */
+  readonly unopened?: readonly ConditionFault[]
   readonly stale: Staleness | undefined
 }
 
-/** More than these are counted, not told. */
-const TOLD = 4
+/** Further entries are counted, not listed. */
+const MAX_LISTED = 4
 
-/** Those of a Route with which all is well, by generation: most Routes are, and have the very same. */
-const WELL_CONDITIONS = new Map<number | undefined, readonly Condition[]>()
+/** Conditions of Routes without faults, by generation, shared by all such Routes. */
+const HEALTHY_CONDITIONS = new Map<number | undefined, readonly Condition[]>()
 const MAX_SHARED_GENERATION = 64
 
 export function routeConditions(findings: Findings): readonly Condition[] {
-  const { generation, unaccepted, partial, references, unopened = [], stale } = findings
+  const { generation, notAccepted, partial, references, unopened = [], stale } = findings
   const faults = partial.length + references.length + unopened.length
-  if (unaccepted !== undefined || stale !== undefined || faults > 0 || (generation ?? 0) > MAX_SHARED_GENERATION)
+  if (notAccepted !== undefined || stale !== undefined || faults > 0 || (generation ?? 0) > MAX_SHARED_GENERATION)
     return newConditions(findings)
-  let shared = WELL_CONDITIONS.get(generation)
-  if (shared === undefined) WELL_CONDITIONS.set(generation, (shared = Object.freeze(newConditions(findings))))
+  let shared = HEALTHY_CONDITIONS.get(generation)
+  if (shared === undefined) HEALTHY_CONDITIONS.set(generation, (shared = Object.freeze(newConditions(findings))))
   return shared
 }
 
 function newConditions(findings: Findings): readonly Condition[] {
-  const { generation, unaccepted, partial } = findings
+  const { generation, notAccepted, partial } = findings
   const others = [
-    accepted(unaccepted, partial.length === 0 ? 'All of it is served.' : 'Some of it is served.', generation),
+    accepted(notAccepted, partial.length === 0 ? 'All of it is served.' : 'Some of it is served.', generation),
     partial.length === 0
       ? condition('PartiallyInvalid', 'False', 'AllValid', 'All hostnames and rules can be served.', generation)
-      : condition('PartiallyInvalid', 'True', partial[0]!.reason, tell(partial), generation),
+      : condition('PartiallyInvalid', 'True', partial[0]!.reason, listFaults(partial), generation),
     resolvedRefs(findings),
     programmedCondition(findings),
     staleCondition(findings),
@@ -54,24 +54,24 @@ function newConditions(findings: Findings): readonly Condition[] {
   return [readyFrom(others), ...others]
 }
 
-/** Without `Healthy`, which depends on endpoints and is added by whoever knows them. */
+/** All conditions except `Healthy`, which depends on endpoints and is added by `healthyCondition`. */
 export function backendConditions(findings: Findings): readonly Condition[] {
-  const { generation, unaccepted } = findings
+  const { generation, notAccepted } = findings
   return [
-    accepted(unaccepted, 'This Backend may be referred to.', generation),
+    accepted(notAccepted, 'This Backend may be referred to.', generation),
     resolvedRefs(findings),
     ...(findings.stale === undefined ? [] : [staleCondition(findings)]),
   ]
 }
 
-/** An object that was never valid. */
+/** Conditions of an object that was never valid. */
 export function refusedConditions(problems: readonly FieldProblem[], generation: number | undefined, ready: boolean) {
-  const message = `Nothing of it is served: ${tellProblems(problems)}`
+  const message = `Nothing of it is served: ${listProblems(problems)}`
   const refused = condition('Accepted', 'False', refusalReason(problems), message, generation)
   return ready ? [readyFrom([refused]), refused] : [refused]
 }
 
-/** What has a reason of its own stands alone among the problems of an object, or all of them have it. */
+/** A problem with a specific reason is the only one of its object, or all problems share that reason. */
 function refusalReason(problems: readonly FieldProblem[]): ConditionReason {
   for (const reason of ['NotImplemented', 'TooCostly', 'Quarantined', 'MemoryBudget'] as const)
     if (problems.length > 0 && problems.every((problem) => problem.reason === reason)) return reason
@@ -79,8 +79,8 @@ function refusalReason(problems: readonly FieldProblem[]): ConditionReason {
 }
 
 /**
- * The status once every worker of this replica serves the generation that it was made with. An object of
- * which nothing is served is left as it is.
+ * The status once every worker of this replica serves its generation. The status of an object that is not served stays
+ * unchanged.
  */
 export function programmed(status: ObjectStatus): ObjectStatus {
   const conditions = status.conditions.map((one) =>
@@ -92,19 +92,19 @@ export function programmed(status: ObjectStatus): ObjectStatus {
   return { ...status, conditions: rest.length === conditions.length ? rest : [readyFrom(rest), ...rest] }
 }
 
-/** What is known of a Backend's endpoints just now. */
+/** The current state of a Backend's endpoints. */
 export interface EndpointHealth {
   readonly total: number
   readonly eligible: number
-  /** Those that the dial guard refuses, each with the reason. */
+  /** Endpoints that the dial guard refuses, each with the reason. */
   readonly refused?: readonly string[]
-  /** Why there may be more than are known: names that cannot be resolved, kinds that may not be read. */
+  /** Why endpoints may be missing: names that cannot be resolved, kinds that may not be read. */
   readonly unknown?: readonly string[]
-  /** How many of them have no place in the table of endpoints, and why. */
+  /** How many endpoints exceed the capacity of the endpoint table, and why. */
   readonly leftOut?: string
 }
 
-/** What a Backend says about its endpoints. */
+/** The `Healthy` condition of a Backend. */
 export function healthyCondition(
   { total, eligible, refused = [], unknown = [], leftOut }: EndpointHealth,
   generation: number | undefined,
@@ -112,11 +112,14 @@ export function healthyCondition(
   const unhealthy = (reason: ConditionReason, message: string) =>
     condition('Healthy', 'False', reason, message, generation)
   if (eligible === 0 && refused.length > 0) {
-    const message = `No endpoint may be used: ${some(refused)}; correct the address, or the DNS name behind it`
+    const message = `No endpoint may be used: ${joinBounded(refused)}; correct the address, or the DNS name behind it`
     return unhealthy('AddressNotAllowed', sentence(message))
   }
   if (eligible === 0 && unknown.length > 0)
-    return unhealthy('NoEndpoints', sentence(`No endpoint is known: ${some(unknown)}; requests are answered with 503`))
+    return unhealthy(
+      'NoEndpoints',
+      sentence(`No endpoint is known: ${joinBounded(unknown)}; requests are answered with 503`),
+    )
   if (eligible === 0 && leftOut !== undefined)
     return unhealthy('NoEligibleEndpoints', sentence(`No endpoint takes requests: ${leftOut}; use fewer`))
   if (total === 0)
@@ -129,12 +132,12 @@ export function healthyCondition(
       'NoEligibleEndpoints',
       `None of its ${total} endpoints may take requests; see why in the admin API.`,
     )
-  const refusal = refused.length === 0 ? '' : `; not used: ${some(refused)}`
+  const refusal = refused.length === 0 ? '' : `; not used: ${joinBounded(refused)}`
   const but = leftOut === undefined ? refusal : `${refusal}; ${leftOut}`
   return condition('Healthy', 'True', 'Healthy', `${eligible} of ${total} endpoints take requests${but}.`, generation)
 }
 
-function accepted(fault: Fault | undefined, well: string, generation: number | undefined): Condition {
+function accepted(fault: ConditionFault | undefined, well: string, generation: number | undefined): Condition {
   if (fault === undefined) return condition('Accepted', 'True', 'Accepted', well, generation)
   return condition('Accepted', 'False', fault.reason, sentence(fault.message), generation)
 }
@@ -142,22 +145,23 @@ function accepted(fault: Fault | undefined, well: string, generation: number | u
 function resolvedRefs({ references, generation }: Findings): Condition {
   if (references.length === 0)
     return condition('ResolvedRefs', 'True', 'ResolvedRefs', 'Everything it names exists and may be used.', generation)
-  // That a name has not been asked for yet is no fault, and no success.
+  // A name that is not resolved yet is neither a fault nor a success.
   const first = references.find(({ reason }) => reason !== 'Pending')
-  if (first === undefined) return condition('ResolvedRefs', 'Unknown', 'Pending', tell(references), generation)
-  return condition('ResolvedRefs', 'False', first.reason, tell(references), generation)
+  if (first === undefined) return condition('ResolvedRefs', 'Unknown', 'Pending', listFaults(references), generation)
+  return condition('ResolvedRefs', 'False', first.reason, listFaults(references), generation)
 }
 
-function programmedCondition({ unaccepted, unopened = [], generation }: Findings): Condition {
-  if (unaccepted !== undefined)
+function programmedCondition({ notAccepted, unopened = [], generation }: Findings): Condition {
+  if (notAccepted !== undefined)
     return condition('Programmed', 'False', 'NotReady', 'Nothing of it is served; see Accepted.', generation)
-  if (unopened.length > 0) return condition('Programmed', 'False', unopened[0]!.reason, tell(unopened), generation)
+  if (unopened.length > 0)
+    return condition('Programmed', 'False', unopened[0]!.reason, listFaults(unopened), generation)
   return condition('Programmed', 'False', 'Pending', 'Not every worker serves this yet.', generation)
 }
 
 function staleCondition({ stale, generation }: Findings): Condition {
   if (stale === undefined) return condition('Stale', 'False', 'Current', 'The newest version is served.', generation)
-  const problems = tellProblems(stale.problems)
+  const problems = listProblems(stale.problems)
   if (stale.closedRules !== 'all' && stale.closedRules.size === 0)
     return condition('Stale', 'True', 'LastGoodServed', `The last good version is served: ${problems}`, generation)
   const rules = stale.closedRules === 'all' ? 'all rules answer' : `${[...stale.closedRules].sort().join(', ')} answer`
@@ -165,8 +169,8 @@ function staleCondition({ stale, generation }: Findings): Condition {
   return condition('Stale', 'True', 'ClosedByEdit', message, generation)
 }
 
-/** What each condition is when all is well. */
-const WELL: Partial<Record<ConditionType, Condition['status']>> = {
+/** The status of each condition on an object without faults. */
+const HEALTHY_STATUS: Partial<Record<ConditionType, Condition['status']>> = {
   Accepted: 'True',
   PartiallyInvalid: 'False',
   ResolvedRefs: 'True',
@@ -176,11 +180,13 @@ const WELL: Partial<Record<ConditionType, Condition['status']>> = {
 
 function readyFrom(others: readonly Condition[]): Condition {
   const generation = others[0]?.observedGeneration
-  const faults = others.filter((one) => WELL[one.type] !== undefined && WELL[one.type] !== one.status)
-  // That the workers are not there yet says least.
+  const faults = others.filter(
+    (one) => HEALTHY_STATUS[one.type] !== undefined && HEALTHY_STATUS[one.type] !== one.status,
+  )
+  // `Pending` is the least informative reason.
   const worst = faults.find((one) => one.reason !== 'Pending') ?? faults[0]
   if (worst === undefined) return condition('Ready', 'True', 'Ready', 'All of it is served.', generation)
-  // In one word what is wrong: `kubectl get -o wide` shows it.
+  // `kubectl get -o wide` shows the reason.
   return condition('Ready', 'False', worst.reason, `${worst.type}: ${worst.message}`, generation)
 }
 
@@ -194,18 +200,20 @@ function condition(
   return { type, status, reason, message, ...(generation === undefined ? {} : { observedGeneration: generation }) }
 }
 
-function tell(faults: readonly Fault[]): string {
+function listFaults(faults: readonly ConditionFault[]): string {
   const others = faults.reduce((sum, { more = 0 }) => sum + more, 0)
-  return sentence(some([...new Set(faults.map((fault) => fault.message))], others))
+  return sentence(joinBounded([...new Set(faults.map((fault) => fault.message))], others))
 }
 
-function tellProblems(problems: readonly FieldProblem[]): string {
-  return sentence(some(problems.map(({ path, message }) => `${formatPath(path)}: ${message.replace(/\.$/, '')}`)))
+function listProblems(problems: readonly FieldProblem[]): string {
+  return sentence(
+    joinBounded(problems.map(({ path, message }) => `${formatPath(path)}: ${message.replace(/\.$/, '')}`)),
+  )
 }
 
-function some(texts: readonly string[], others = 0): string {
-  const more = Math.max(texts.length - TOLD, 0) + others
-  return texts.slice(0, TOLD).join('; ') + (more > 0 ? `; and ${more} more` : '')
+function joinBounded(texts: readonly string[], others = 0): string {
+  const more = Math.max(texts.length - MAX_LISTED, 0) + others
+  return texts.slice(0, MAX_LISTED).join('; ') + (more > 0 ? `; and ${more} more` : '')
 }
 
 function sentence(text: string): string {

@@ -1,6 +1,6 @@
 /**
- * Where a Backend is reached: static endpoints, the pods of its Service as EndpointSlices tell, or a DNS name.
- * Computable for one backend alone, since endpoints change far more often than anything else and must not wait for a
+ * Resolves a Backend to endpoints: static ones, the pods of its Service from EndpointSlices, or a DNS name. Each
+ * backend is resolved separately, since endpoints change far more often than anything else and must not wait for a
  * compile.
  */
 import type { StaticEndpoint } from '../api/backend.ts'
@@ -17,12 +17,12 @@ import type { ServiceRef } from '../api/policies.ts'
 import { canonicalAddress } from '../pattern/cidr.ts'
 import { namespaceOf, SERVICE_PREFIX } from '../snapshot/backend-id.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
-import type { Resource, ResourceSet } from './resource-set.ts'
+import type { ResourceSet, ServedResource } from './resource-set.ts'
 import { type Tenancy, targetText, tenancyOf } from './tenancy.ts'
 
 const MAX_WEIGHT = 1_000_000
 
-/** A Service named directly by a rule, as its backend id says it. */
+/** A Service named directly by a rule, parsed from its backend id. */
 export interface InlineService {
   /** `namespace/name`. */
   readonly service: string
@@ -34,7 +34,7 @@ export function serviceBackendId(namespace: string, ref: ServiceRef): string {
   return `${SERVICE_PREFIX}${namespace}/${ref.name}:${ref.port}`
 }
 
-/** What a backend id names when it is not the key of a Backend. */
+/** The Service of a backend id that is not the key of a Backend. */
 export function inlineService(id: string): InlineService | undefined {
   if (!id.startsWith(SERVICE_PREFIX)) return undefined
   const colon = id.lastIndexOf(':')
@@ -42,10 +42,10 @@ export function inlineService(id: string): InlineService | undefined {
   return { service: id.slice(SERVICE_PREFIX.length, colon), port: /^[0-9]+$/.test(port) ? Number(port) : port }
 }
 
-/** TCP ports by number and by name; a Service may have thousands, and as many backends that each look for one. */
+/** TCP ports by number and by name: a Service may have thousands, looked up by as many backends. */
 const PORTS = new WeakMap<Service, ReadonlyMap<number | string, ServicePort>>()
 
-/** The Service port that a number or a name means. TCP only: nothing else is dialled. */
+/** The TCP port of a Service by number or name. */
 export function findPort(service: Service, port: number | string): ServicePort | undefined {
   let ports = PORTS.get(service)
   if (ports === undefined) PORTS.set(service, (ports = portsOf(service)))
@@ -70,64 +70,66 @@ function portsOf({ spec }: Service): ReadonlyMap<number | string, ServicePort> {
  * @param id see `Backend.id` of the snapshot
  */
 export function endpointsOf(resources: ResourceSet, id: string): readonly EndpointAddress[] {
-  return reach(resources, id).endpoints
+  return resolveEndpoints(resources, id).endpoints
 }
 
-export interface Reach {
+export interface ResolvedEndpoints {
   readonly endpoints: readonly EndpointAddress[]
   /**
-   * Targets outside of Services that the settings do not allow to the namespace, sorted, as the settings would name
-   * them.
+   * Targets outside of Services that the settings do not grant to the namespace, sorted, in the notation of the
+   * settings.
    */
   readonly refused: readonly string[]
 }
 
 /**
- * What one port of a Service reaches, by everything it depends on: those who name it all have the one list, however
- * many they are.
+ * The resolved ports of a Service and everything they depend on. All backends of one port share one list.
  */
-interface ServiceReach {
+interface ResolvedService {
   readonly service: Service
   readonly tenancy: Tenancy | undefined
-  /** Whether a slice leaves the number of a port to the Service. */
-  readonly numberless: boolean
-  readonly byPort: Map<string, Reach>
+  /** Whether a slice omits the number of a port, so that the Service's applies. */
+  readonly hasUnnumberedPort: boolean
+  readonly byPort: Map<string, ResolvedEndpoints>
 }
 
-const REACHED = new WeakMap<ReadonlyMap<string, Resource<EndpointSlice>>, ServiceReach>()
+const REACHED = new WeakMap<ReadonlyMap<string, ServedResource<EndpointSlice>>, ResolvedService>()
 
 /**
- * {@link endpointsOf}, and what is not among them because in Strict nobody has allowed it. The same object for backends
- * that lead to the same pods.
+ * {@link endpointsOf}, and the targets that Strict tenancy refuses. The same object for backends of the same Service
+ * port.
  */
-export function reach(resources: ResourceSet, id: string): Reach {
+export function resolveEndpoints(resources: ResourceSet, id: string): ResolvedEndpoints {
   const used = serviceUse(resources, id)
   const service = used && resources.services.get(used.key)?.object
   const slices = used && resources.endpointSlices.get(used.key)
   const port = service?.spec.type === 'ExternalName' ? undefined : service && findPort(service, used!.port)
-  if (service === undefined || slices === undefined || port === undefined) return computeReach(resources, id)
+  if (service === undefined || slices === undefined || port === undefined) return computeEndpoints(resources, id)
   const strict = tenancyOf(resources)
   const tenancy = strict.strict ? strict : undefined
   let known = REACHED.get(slices)
   if (known?.service !== service || known.tenancy !== tenancy)
-    REACHED.set(slices, (known = { service, tenancy, numberless: hasNumberless(slices.values()), byPort: new Map() }))
-  // In a folder thousands of ports may have no name, which all mean the same in slices.
-  const name = known.numberless ? `${port.name ?? ''} ${ownNumber(port)}` : (port.name ?? '')
+    REACHED.set(
+      slices,
+      (known = { service, tenancy, hasUnnumberedPort: hasUnnumberedPorts(slices.values()), byPort: new Map() }),
+    )
+  // In a folder thousands of ports may be unnamed, which are equal in slices.
+  const name = known.hasUnnumberedPort ? `${port.name ?? ''} ${targetPortOf(port)}` : (port.name ?? '')
   let reached = known.byPort.get(name)
-  if (reached === undefined) known.byPort.set(name, (reached = computeReach(resources, id)))
+  if (reached === undefined) known.byPort.set(name, (reached = computeEndpoints(resources, id)))
   return reached
 }
 
-function hasNumberless(slices: Iterable<Resource<EndpointSlice>>): boolean {
+function hasUnnumberedPorts(slices: Iterable<ServedResource<EndpointSlice>>): boolean {
   for (const { object } of slices) if (object.ports.some(({ port }) => port === undefined)) return true
   return false
 }
 
-function computeReach(resources: ResourceSet, id: string): Reach {
+function computeEndpoints(resources: ResourceSet, id: string): ResolvedEndpoints {
   const tenancy = tenancyOf(resources)
   const refused = new Set<string>()
-  const endpoints = gather(resources, id, (endpoint) => {
-    if (!tenancy.strict || tenancy.mayReach(namespaceOf(id), endpoint.address, endpoint.port)) return true
+  const endpoints = collectEndpoints(resources, id, (endpoint) => {
+    if (!tenancy.strict || tenancy.isTargetGranted(namespaceOf(id), endpoint.address, endpoint.port)) return true
     refused.add(targetText(endpoint.address, endpoint.port))
     return false
   })
@@ -136,16 +138,16 @@ function computeReach(resources: ResourceSet, id: string): Reach {
 
 const NONE: readonly never[] = Object.freeze([])
 
-/** Says whether a target that is no pod of a Service may be used. */
-type Admission = (endpoint: EndpointAddress) => boolean
+/** Decides whether a target that is not a pod of a Service may be used. */
+type TargetFilter = (endpoint: EndpointAddress) => boolean
 
-function gather(resources: ResourceSet, id: string, admits: Admission): readonly EndpointAddress[] {
+function collectEndpoints(resources: ResourceSet, id: string, admits: TargetFilter): readonly EndpointAddress[] {
   const inline = inlineService(id)
   if (inline !== undefined) return serviceEndpoints(resources, inline.service, inline.port, admits)
   const backend = resources.backends.get(id)?.object
   if (backend === undefined) return NONE
   const { endpoints, service } = backend.spec
-  if (endpoints !== undefined) return merged(endpoints.map(staticEndpoint).filter(admits), 'add')
+  if (endpoints !== undefined) return mergeEndpoints(endpoints.map(staticEndpoint).filter(admits), 'add')
   if (service === undefined) return NONE
   return serviceEndpoints(resources, `${backend.metadata.namespace}/${service.name}`, service.port, admits)
 }
@@ -154,7 +156,7 @@ function serviceEndpoints(
   resources: ResourceSet,
   key: string,
   wanted: number | string,
-  admits: Admission,
+  admits: TargetFilter,
 ): readonly EndpointAddress[] {
   const service = resources.services.get(key)?.object
   if (service === undefined) return NONE
@@ -162,15 +164,15 @@ function serviceEndpoints(
   const port = findPort(service, wanted)
   if (port === undefined) return NONE
   const slices = resources.endpointSlices.get(key)
-  return slices === undefined ? NONE : merged(fromSlices(service, slices.values(), port, admits), 'best')
+  return slices === undefined ? NONE : mergeEndpoints(fromSlices(service, slices.values(), port, admits), 'best')
 }
 
 /**
- * Whether an endpoint is what the cluster itself says about a pod that the Service selects. Whoever may write
- * EndpointSlices can forge the label and the reference; by the roles that come with Kubernetes no tenant may
- * (CVE-2021-25740). In a folder everybody writes slices.
+ * Whether an endpoint was written by the cluster's controller for a pod that the Service selects. Users with write
+ * access to EndpointSlices can forge the label and the reference; the default roles of Kubernetes grant it to no tenant
+ * (CVE-2021-25740). In a folder slices are written by users.
  */
-function isPod(service: Service, slice: Resource<EndpointSlice>, { targetRef }: SliceEndpoint): boolean {
+function isPod(service: Service, slice: ServedResource<EndpointSlice>, { targetRef }: SliceEndpoint): boolean {
   return (
     isOfController(slice) &&
     Object.keys(service.spec.selector ?? {}).length > 0 &&
@@ -179,24 +181,23 @@ function isPod(service: Service, slice: Resource<EndpointSlice>, { targetRef }: 
   )
 }
 
-function isOfController({ object, created }: Resource<EndpointSlice>): boolean {
+function isOfController({ object, created }: ServedResource<EndpointSlice>): boolean {
   const { addressType, metadata } = object
   return created !== undefined && addressType !== 'FQDN' && metadata.labels?.[MANAGED_BY_LABEL] === SLICE_CONTROLLER
 }
 
 /**
- * Whether a slice has an endpoint of which a status may have to speak in Strict, as far as can be told without its
- * Service.
+ * Whether a slice may have an endpoint that Strict tenancy refuses, judged without its Service.
  */
-export function listsOthers(slice: Resource<EndpointSlice>): boolean {
+export function hasNonPodEndpoint(slice: ServedResource<EndpointSlice>): boolean {
   return !isOfController(slice) || slice.object.endpoints.some(({ targetRef }) => targetRef?.kind !== 'Pod')
 }
 
 /**
- * Why a port of a Service leads to none of its pods although there are some: the Service has the port, and no
- * EndpointSlice lists it. No pods at all is no such fault.
+ * Explains a Service port that reaches no pod although there are pods: no EndpointSlice lists it. Undefined without
+ * pods.
  */
-export function unlistedPort(resources: ResourceSet, id: string): string | undefined {
+export function missingTargetPort(resources: ResourceSet, id: string): string | undefined {
   const used = serviceUse(resources, id)
   const service = used && resources.services.get(used.key)?.object
   const slices = used && resources.endpointSlices.get(used.key)
@@ -205,7 +206,7 @@ export function unlistedPort(resources: ResourceSet, id: string): string | undef
   const listed = new Set<string>()
   let endpoints = 0
   for (const { object } of slices.values()) {
-    if (portIn(object.ports, port) !== undefined) return undefined
+    if (matchingPort(object.ports, port) !== undefined) return undefined
     endpoints += object.endpoints.length
     for (const { name, port: number, protocol } of object.ports) listed.add(`${number ?? 'any'} ${name || protocol}`)
   }
@@ -215,7 +216,7 @@ export function unlistedPort(resources: ResourceSet, id: string): string | undef
   return `no pod of Service ${used.key} has its port ${name} (its EndpointSlices list ${there}); correct its targetPort, or the name of the port there`
 }
 
-/** The Service that a backend id leads to, if any. */
+/** The Service behind a backend id, if any. */
 function serviceUse(resources: ResourceSet, id: string): { key: string; port: number | string } | undefined {
   const inline = inlineService(id)
   if (inline !== undefined) return { key: inline.service, port: inline.port }
@@ -224,17 +225,17 @@ function serviceUse(resources: ResourceSet, id: string): { key: string; port: nu
   return ref && { key: `${backend?.metadata.namespace}/${ref.name}`, port: ref.port }
 }
 
-/** How many endpoints a backend has, whatever state they are in, and how many of them are ready. */
+/** The number of endpoints of a backend in any state, and of ready ones. */
 export function countEndpoints(resources: ResourceSet, id: string): { readonly total: number; readonly ready: number } {
   const usable = endpointsOf(resources, id)
   const ready = usable.filter(({ state }) => state === 'ready').length
   const places = new Set(usable.map(({ address, port }) => `${address} ${port}`))
-  for (const { address, port } of listedPods(resources, id)) places.add(`${address} ${port}`)
+  for (const { address, port } of listedEndpoints(resources, id)) places.add(`${address} ${port}`)
   return { total: places.size, ready }
 }
 
 /** Every pod in the slices of a backend's Service, ready or not. */
-function* listedPods(resources: ResourceSet, id: string): Generator<{ address: string; port: number }, void> {
+function* listedEndpoints(resources: ResourceSet, id: string): Generator<{ address: string; port: number }, void> {
   const used = serviceUse(resources, id)
   const service = used && resources.services.get(used.key)?.object
   const slices = used && resources.endpointSlices.get(used.key)
@@ -242,24 +243,24 @@ function* listedPods(resources: ResourceSet, id: string): Generator<{ address: s
   const port = findPort(service, used.port)
   if (port === undefined) return
   for (const { endpoint, number } of listed(service, slices.values(), port))
-    for (const text of endpoint.addresses) yield { address: place(text).address, port: number }
+    for (const text of endpoint.addresses) yield { address: parseHost(text).address, port: number }
 }
 
-/** The API server does not ask an ExternalName Service for ports, so a number stands for itself. */
+/** An ExternalName Service needs no ports, so an undeclared number is used as it is. */
 function externalName(service: Service, wanted: number | string): readonly EndpointAddress[] {
   const name = service.spec.externalName
   const port = findPort(service, wanted)?.port ?? Number(wanted)
   if (name === undefined || !Number.isInteger(port)) return []
-  return [{ ...place(name), port, weight: 1, state: 'ready' }]
+  return [{ ...parseHost(name), port, weight: 1, state: 'ready' }]
 }
 
 function staticEndpoint(endpoint: StaticEndpoint): EndpointAddress {
   const { port, weight, zone } = endpoint
-  return { ...place(endpoint.address), port, weight, ...(zone === undefined ? {} : { zone }), state: 'ready' }
+  return { ...parseHost(endpoint.address), port, weight, ...(zone === undefined ? {} : { zone }), state: 'ready' }
 }
 
-/** An address in its one spelling, or a DNS name that control resolves later. */
-function place(text: string): { address: string; hostname?: string } {
+/** A canonical address, or a DNS name that control resolves later. */
+function parseHost(text: string): { address: string; hostname?: string } {
   const address = canonicalAddress(text)
   if (address !== undefined) return { address }
   const name = text.toLowerCase().replace(/\.$/, '')
@@ -268,9 +269,9 @@ function place(text: string): { address: string; hostname?: string } {
 
 function* fromSlices(
   service: Service,
-  slices: Iterable<Resource<EndpointSlice>>,
+  slices: Iterable<ServedResource<EndpointSlice>>,
   port: ServicePort,
-  admits: Admission,
+  admits: TargetFilter,
 ): Generator<EndpointAddress, void> {
   for (const { slice, endpoint, number } of listed(service, slices, port)) {
     const state = stateOf(endpoint)
@@ -278,34 +279,33 @@ function* fromSlices(
     const pod = isPod(service, slice, endpoint)
     const { zone } = endpoint
     for (const text of endpoint.addresses) {
-      const found = { ...place(text), port: number, weight: 1, ...(zone === undefined ? {} : { zone }), state }
+      const found = { ...parseHost(text), port: number, weight: 1, ...(zone === undefined ? {} : { zone }), state }
       if (pod || admits(found)) yield found
     }
   }
 }
 
-interface Listed {
-  readonly slice: Resource<EndpointSlice>
+interface ListedEndpoint {
+  readonly slice: ServedResource<EndpointSlice>
   readonly endpoint: SliceEndpoint
   /** The pod's port. */
   readonly number: number
 }
 
 /**
- * Everything in the slices that has the port. A dual-stack Service lists each pod once in each family: it is one
- * endpoint all the same, at its address of the Service's first family, which is the one that its clients are given
- * first and the one that pods can be trusted to listen on.
+ * The endpoints with the port in all slices. A dual-stack Service lists each pod once per address family; only the
+ * address of the Service's first family is used, on which pods are certain to listen.
  */
 function* listed(
   service: Service,
-  slices: Iterable<Resource<EndpointSlice>>,
+  slices: Iterable<ServedResource<EndpointSlice>>,
   port: ServicePort,
-): Generator<Listed, void> {
+): Generator<ListedEndpoint, void> {
   const first = service.spec.ipFamilies?.[0] === 'IPv6' ? 'IPv6' : 'IPv4'
-  const usable: { readonly slice: Resource<EndpointSlice>; readonly number: number }[] = []
+  const usable: { readonly slice: ServedResource<EndpointSlice>; readonly number: number }[] = []
   const others: typeof usable = []
   for (const slice of slices) {
-    const number = portIn(slice.object.ports, port)
+    const number = matchingPort(slice.object.ports, port)
     if (number !== undefined) (slice.object.addressType === first ? usable : others).push({ slice, number })
   }
   const known = new Set<string>()
@@ -330,18 +330,18 @@ function podName({ targetRef }: SliceEndpoint): string | undefined {
 /**
  * Slices name ports as the Service does; the number is the pods' own (named target ports may differ between slices).
  */
-function portIn(ports: readonly SlicePort[], wanted: ServicePort): number | undefined {
+function matchingPort(ports: readonly SlicePort[], wanted: ServicePort): number | undefined {
   const found = ports.find((port) => port.protocol === 'TCP' && (port.name ?? '') === (wanted.name ?? ''))
   if (found === undefined) return undefined
-  return found.port ?? ownNumber(wanted)
+  return found.port ?? targetPortOf(wanted)
 }
 
-/** Where the pods of a Service listen, as far as the Service says so. */
-function ownNumber({ targetPort, port }: ServicePort): number {
+/** The pods' port according to the Service. */
+function targetPortOf({ targetPort, port }: ServicePort): number {
   return typeof targetPort === 'number' ? targetPort : port
 }
 
-/** Unknown means ready, and serving means as ready (the API's own reading of absent conditions). */
+/** Absent `ready` means ready, and absent `serving` means the value of `ready` (as the API defines). */
 function stateOf(endpoint: SliceEndpoint): 'ready' | 'draining' | undefined {
   const { ready, serving, terminating } = endpoint.conditions ?? {}
   if (ready ?? terminating !== true) return 'ready'
@@ -349,10 +349,10 @@ function stateOf(endpoint: SliceEndpoint): 'ready' | 'draining' | undefined {
 }
 
 /**
- * One entry for each address and port, since that is an endpoint's identity. While pods move between slices both may
- * name one, and the better state counts (`best`); static endpoints written twice have both weights (`add`).
+ * One entry per address and port, an endpoint's identity. While a pod moves between slices, both may list it: the
+ * better state counts (`best`). Duplicate static endpoints add their weights (`add`).
  */
-function merged(endpoints: Iterable<EndpointAddress>, weights: 'add' | 'best'): readonly EndpointAddress[] {
+function mergeEndpoints(endpoints: Iterable<EndpointAddress>, weights: 'add' | 'best'): readonly EndpointAddress[] {
   const byPlace = new Map<string, EndpointAddress>()
   for (const endpoint of endpoints) {
     const key = `${endpoint.address} ${endpoint.port}`
@@ -365,7 +365,7 @@ function merged(endpoints: Iterable<EndpointAddress>, weights: 'add' | 'best'): 
   return [...byPlace.values()].sort(byAddress)
 }
 
-/** Ready before draining; with a zone before without, so that the order of the slices never decides. */
+/** Ready before draining, with a zone before without, so that the result is independent of the order of slices. */
 function rank(endpoint: EndpointAddress): string {
   return `${endpoint.state === 'ready' ? 0 : 1} ${endpoint.zone ?? '~'}`
 }
@@ -374,7 +374,7 @@ function byAddress(a: EndpointAddress, b: EndpointAddress): number {
   return a.address < b.address ? -1 : a.address > b.address ? 1 : a.port - b.port
 }
 
-/** Whether two sets are the same to whoever balances over them. */
+/** Whether two lists are equal for load balancing. */
 export function sameEndpoints(a: readonly EndpointAddress[], b: readonly EndpointAddress[]): boolean {
   return (
     a === b ||

@@ -1,6 +1,5 @@
 /**
- * Equal partitions of frontends as one object, as long as a hostname has it: packing knows by that which hostnames are
- * divided alike.
+ * Interns partitions of frontends while hostnames use them: packing detects equal partitions by identity.
  */
 import {
   type FrontendPartition,
@@ -23,7 +22,7 @@ export class FrontendPartitions {
     return this.#known.get(partitionKey(sets))?.partition ?? partitionFrontends(sets)
   }
 
-  /** A hostname is divided by it now. */
+  /** A hostname starts to use it. */
   retain(partition: FrontendPartition): void {
     if (partition === UNDIVIDED) return
     const known = this.#known.get(partition.key)
@@ -31,7 +30,7 @@ export class FrontendPartitions {
     else known.uses++
   }
 
-  /** A hostname is not divided by it any more. */
+  /** A hostname stops using it. */
   release(partition: FrontendPartition): void {
     const known = this.#known.get(partition.key)
     if (known !== undefined && --known.uses === 0) this.#known.delete(partition.key)

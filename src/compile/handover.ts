@@ -1,53 +1,53 @@
-/** Hostnames that have come to another namespace: nobody's traffic goes elsewhere without a word. */
+/** Records hostnames that changed their owning namespace, so that every change is reported. */
 import { nameOfRoute, whyFirst } from './ingress.ts'
 import { ageOf } from './ownership.ts'
-import type { Claim } from './plan.ts'
+import type { HostnameClaim } from './plan.ts'
 
 export interface Handover {
   readonly hostname: string
-  readonly from: Claim
-  readonly to: Claim
+  readonly from: HostnameClaim
+  readonly to: HostnameClaim
   /** A clause. */
-  readonly why: string
+  readonly reason: string
 }
 
-/** What has become of the one who had it. */
+/** The state of the former owner. */
 export interface FormerOwner {
-  /** It was only kept for the namespace. */
+  /** The namespace had a reservation only. */
   readonly reservation: boolean
-  /** The settings let its namespace have it. */
+  /** The settings still grant it to the namespace. */
   readonly granted: boolean
-  /** Its namespace's oldest claim now. */
-  readonly still: Claim | undefined
+  /** The namespace's oldest remaining claim. */
+  readonly still: HostnameClaim | undefined
 }
 
-/** Of hostnames that nobody has just now; beyond, the oldest are forgotten. */
+/** Bound on hostnames without an owner whose former owner is kept; the oldest are dropped. */
 const MAX_FORMER = 4_096
-/** Waiting to be taken; a change of the settings may concern every hostname. */
+/** Bound on handovers not yet taken: a change of the settings may affect every hostname. */
 const MAX_WAITING = 1_024
 
 export class Handovers {
-  /** Who had those that nobody has now. */
-  readonly #former = new Map<string, Claim>()
+  /** Former owners of hostnames without an owner. */
+  readonly #former = new Map<string, HostnameClaim>()
   #waiting = new Map<string, Handover>()
   #lost = 0
 
-  /** @param now undefined when nobody has it any more: whoever comes next is compared with who had it */
+  /** @param now undefined when it has no owner any more: the next owner is compared with the former one */
   note(
     hostname: string,
-    before: Claim | undefined,
-    now: Claim | undefined,
-    statusOf: (from: Claim) => FormerOwner,
+    before: HostnameClaim | undefined,
+    now: HostnameClaim | undefined,
+    statusOf: (from: HostnameClaim) => FormerOwner,
   ): void {
     if (now === undefined) {
-      if (before !== undefined) this.#remember(hostname, before)
+      if (before !== undefined) this.#rememberFormer(hostname, before)
       return
     }
     const from = before ?? this.#former.get(hostname)
     this.#former.delete(hostname)
     if (from === undefined || from.namespace === now.namespace) return
     const waiting = this.#waiting.get(hostname)
-    // Not told yet, and back again.
+    // Returned before the handover was reported.
     if (waiting?.from.namespace === now.namespace) this.#waiting.delete(hostname)
     else if (waiting === undefined && this.#waiting.size >= MAX_WAITING) this.#lost++
     else
@@ -55,11 +55,11 @@ export class Handovers {
         hostname,
         from: waiting?.from ?? from,
         to: now,
-        why: whyMoved(from, now, statusOf(from)),
+        reason: reasonOfHandover(from, now, statusOf(from)),
       })
   }
 
-  /** What has not been taken yet, and how many more there were. */
+  /** The handovers since the last call, and the number of those dropped. */
   take(): { readonly handovers: readonly Handover[]; readonly more: number } {
     const taken = { handovers: [...this.#waiting.values()], more: this.#lost }
     this.#waiting = new Map()
@@ -67,14 +67,18 @@ export class Handovers {
     return taken
   }
 
-  #remember(hostname: string, claim: Claim): void {
+  #rememberFormer(hostname: string, claim: HostnameClaim): void {
     this.#former.delete(hostname)
     this.#former.set(hostname, claim)
     if (this.#former.size > MAX_FORMER) this.#former.delete(this.#former.keys().next().value!)
   }
 }
 
-function whyMoved(from: Claim, to: Claim, { reservation, granted, still }: FormerOwner): string {
+function reasonOfHandover(
+  from: HostnameClaim,
+  to: HostnameClaim,
+  { reservation, granted, still }: FormerOwner,
+): string {
   if (!granted) return `the settings do not grant it to namespace ${from.namespace} any more`
   if (still !== undefined) return `${nameOfRoute(to.key)} ${whyFirst(ageOf(to), ageOf(still))}`
   if (reservation) return `the time is over for which it was kept for namespace ${from.namespace}`
@@ -82,7 +86,7 @@ function whyMoved(from: Claim, to: Claim, { reservation, granted, still }: Forme
 }
 
 /** `x.example has come from namespace a (Route a/x) to namespace b (Route b/y): …` */
-export function handoverText({ hostname, from, to, why }: Handover): string {
-  const owner = ({ namespace, key }: Claim): string => `namespace ${namespace} (${nameOfRoute(key)})`
+export function handoverText({ hostname, from, to, reason: why }: Handover): string {
+  const owner = ({ namespace, key }: HostnameClaim): string => `namespace ${namespace} (${nameOfRoute(key)})`
   return `${hostname} has come from ${owner(from)} to ${owner(to)}: ${why}`
 }

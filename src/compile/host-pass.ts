@@ -1,17 +1,17 @@
-/** Hostnames: who owns each, and what is served under it. */
+/** Hostnames: the owner of each, and its virtual host. */
 import { isDeepStrictEqual } from 'node:util'
 import { coveringWildcards } from '../pattern/host.ts'
-import type { Candidate, CompileState, HostState, Outcome, RouteMatches, RouteState } from './compile-state.ts'
+import type { Candidate, CompileState, HostnameOutcome, HostState, RouteMatches, RouteState } from './compile-state.ts'
 import { statusName } from './ingress.ts'
-import { ageOf, EVERYWHERE, type Owner, type Ownership, oldestOf, ownershipOf } from './ownership.ts'
-import { CATCH_ALL, type Claim } from './plan.ts'
+import { ageOf, EVERYWHERE, type HostnameOwner, type Ownership, oldestOf, ownershipOf } from './ownership.ts'
+import { CATCH_ALL, type HostnameClaim } from './plan.ts'
 import type { Age, ResourceSet } from './resource-set.ts'
 import { type Tenancy, tenancyOf } from './tenancy.ts'
-import { type Draft, draftVirtualHost } from './virtual-host.ts'
+import { draftVirtualHost, type HostDraft } from './virtual-host.ts'
 import type { WorkBudget } from './work-budget.ts'
 
-/** A claim on a wildcard bears upon every name under it. */
-export function* settleClaims(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
+/** A claim on a wildcard affects every hostname below it. */
+export function* resolveOwners(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
   const { work } = memo
   for (const hostname of work.claims) {
     const host = memo.hosts.get(hostname)
@@ -32,22 +32,22 @@ export function* settleClaims(memo: CompileState, resources: ResourceSet, budget
   work.wildcards.clear()
 }
 
-/** Those that count: a hostname that was not granted to a namespace is not claimed by naming it, nor kept for it. */
-function claimsOn(host: HostState, resources: ResourceSet): Claim[] {
+/** The effective claims: Strict tenancy ignores claims and reservations of namespaces without a grant. */
+function claimsOn(host: HostState, resources: ResourceSet): HostnameClaim[] {
   const tenancy = tenancyOf(resources)
-  const claims: Claim[] = []
+  const claims: HostnameClaim[] = []
   for (const { plan } of host.routes.values())
-    if (tenancy.mayUse(plan.namespace, host.hostname)) claims.push(plan.claim)
+    if (tenancy.isHostnameGranted(plan.namespace, host.hostname)) claims.push(plan.claim)
   const reservation = tenancy.strict ? reservationOf(host, resources) : undefined
-  if (reservation === undefined || !tenancy.mayUse(reservation.namespace, host.hostname)) return claims
-  // Its namespace is back: the Route that owns it has the older age.
+  if (reservation === undefined || !tenancy.isHostnameGranted(reservation.namespace, host.hostname)) return claims
+  // The namespace has Routes again: the owning Route takes over the reservation's age.
   const own = oldestOf(claims.filter(({ namespace }) => namespace === reservation.namespace))
   claims.push(own === undefined ? reservation : backdatedClaim(host, reservation, own))
   return claims
 }
 
-/** The same object as long as the reservation is the same. */
-function reservationOf(host: HostState, { reservations }: ResourceSet): Claim | undefined {
+/** The same object while the reservation is unchanged. */
+function reservationOf(host: HostState, { reservations }: ResourceSet): HostnameClaim | undefined {
   const reservation = reservations.get(host.hostname)
   if (host.reservation?.reservation !== reservation)
     host.reservation = reservation && {
@@ -60,7 +60,7 @@ function reservationOf(host: HostState, { reservations }: ResourceSet): Claim | 
   return host.reservation
 }
 
-function backdatedClaim(host: HostState, reservation: Claim, of: Claim): Claim {
+function backdatedClaim(host: HostState, reservation: HostnameClaim, of: HostnameClaim): HostnameClaim {
   if (host.backdated?.reservation !== reservation || host.backdated.of !== of)
     host.backdated = { reservation, of, claim: { ...of, age: { created: reservation.created, key: reservation.key } } }
   return host.backdated.claim
@@ -72,8 +72,8 @@ export function* buildHosts(memo: CompileState, resources: ResourceSet, budget: 
   const { work } = memo
   while (work.hosts.size > 0 || work.wildcards.size > 0) {
     for (const hostname of work.hosts) yield* buildHost(memo, resources, hostname, budget)
-    // Names under a wildcard extend it where something is served under it now, or did where nothing is any more.
-    if (work.wildcards.size > 0) yield* settleClaims(memo, resources, budget)
+    // A wildcard that starts or stops serving is extended, or no longer, by the hostnames below it.
+    if (work.wildcards.size > 0) yield* resolveOwners(memo, resources, budget)
   }
 }
 
@@ -90,21 +90,21 @@ function* buildHost(
   }
   const above: HostState[] = []
   for (const wildcard of hostname === CATCH_ALL ? [] : coveringWildcards(hostname)) {
-    // This name may extend it, if it is served.
+    // This hostname may extend it, if it is served.
     if (memo.work.hosts.has(wildcard)) yield* buildHost(memo, resources, wildcard, budget)
     const covering = memo.hosts.get(wildcard)
     if (covering !== undefined) above.push(covering)
   }
   const owners = above.flatMap(({ first }) => (first === undefined ? [] : [first]))
   const claims = hostname === CATCH_ALL ? [] : claimsOn(host, resources)
-  const ownership = withoutHole(ownershipOf(claims, owners), above)
-  // A delegate adds to what the owner serves by a wildcard; it must not take the rest of the name away from it.
+  const ownership = withoutReservation(ownershipOf(claims, owners), above)
+  // A delegate adds to the rules of the owner's wildcard; it must not remove them from the hostname.
   const extendsWildcard = ownership?.exact === false && above.some(({ served }) => served !== undefined)
   const draft = yield* draftVirtualHost(memo, resources, host, ownership, extendsWildcard, budget)
   commit(memo, host, draft)
   recordHandover(memo, resources, host, ownership, [...claims, ...owners])
   host.ownership = ownership
-  if (tenancyOf(resources).strict) enterOwner(memo, hostname, ownership, claims, owners)
+  if (tenancyOf(resources).strict) recordOwner(memo, hostname, ownership, claims, owners)
   else memo.owners.delete(hostname)
   yield* recordOutcomes(memo, host, draft, tenancyOf(resources), budget)
   if (host.routes.size === 0 && !resources.reservations.has(hostname)) memo.hosts.delete(hostname)
@@ -113,38 +113,38 @@ function* buildHost(
 }
 
 /**
- * A name that is kept serves nothing, neither by itself nor by what others have for all hosts or a wildcard: what was
- * meant for its owner goes to nobody else. Unless the owner has that wildcard itself.
+ * A reserved hostname serves nothing, also not by other namespaces' wildcards or catch-all Routes, so that its
+ * owner's traffic reaches nobody else. A wildcard of the owner itself still serves it.
  */
-function withoutHole(ownership: Ownership | undefined, above: readonly HostState[]): Ownership | undefined {
+function withoutReservation(ownership: Ownership | undefined, above: readonly HostState[]): Ownership | undefined {
   if (ownership?.owner.reservation === undefined || !ownership.exact) return ownership
   const owner = above.find(({ served }) => served !== undefined)?.ownership?.owner
   const own = owner !== undefined && owner.reservation === undefined && owner.namespace === ownership.owner.namespace
   return own ? { owner, decider: owner, exact: false } : ownership
 }
 
-/** @param claims all that count, on the name and on wildcards over it */
+/** @param claims the effective claims on the hostname and on wildcards above it */
 function recordHandover(
   { handovers }: CompileState,
   resources: ResourceSet,
   { hostname, ownership: before }: HostState,
   now: Ownership | undefined,
-  claims: readonly Claim[],
+  claims: readonly HostnameClaim[],
 ): void {
   if (hostname === CATCH_ALL || before?.decider === now?.decider) return
   handovers.note(hostname, before?.decider, now?.decider, ({ namespace, reservation }) => ({
     reservation: reservation !== undefined,
-    granted: tenancyOf(resources).mayUse(namespace, hostname),
+    granted: tenancyOf(resources).isHostnameGranted(namespace, hostname),
     still: oldestOf(claims.filter((claim) => claim.namespace === namespace)),
   }))
 }
 
-function enterOwner(
+function recordOwner(
   memo: CompileState,
   hostname: string,
   ownership: Ownership | undefined,
-  claims: readonly Claim[],
-  above: readonly Claim[],
+  claims: readonly HostnameClaim[],
+  above: readonly HostnameClaim[],
 ): void {
   const before = memo.owners.get(hostname)
   const { owner } = ownership ?? {}
@@ -159,7 +159,7 @@ function enterOwner(
     (claim) => claim.namespace !== owner.namespace && claim.reservation === undefined,
   )
   const age = plainAge(ageOf(first))
-  const now: Owner = { namespace: owner.namespace, age, oldest: oldest && plainAge(oldest), contested }
+  const now: HostnameOwner = { namespace: owner.namespace, age, oldestRoute: oldest && plainAge(oldest), contested }
   if (!isDeepStrictEqual(before, now)) memo.owners.set(hostname, now)
 }
 
@@ -167,12 +167,12 @@ function plainAge({ created, key }: Age): Age {
   return { created, key }
 }
 
-function commit(memo: CompileState, host: HostState, draft: Draft): void {
+function commit(memo: CompileState, host: HostState, draft: HostDraft): void {
   const { hostname } = host
-  // First the new ones, so that what stays is never without a user.
+  // New ones first, so that sets that stay never reach zero users.
   if (host.policies !== draft.policies) {
-    for (const set of draft.policies) memo.book.retain(set)
-    for (const set of host.policies) memo.book.release(set)
+    for (const set of draft.policies) memo.policySets.retain(set)
+    for (const set of host.policies) memo.policySets.release(set)
   }
   const before = host.served
   host.entries = draft.entries
@@ -191,32 +191,32 @@ function commit(memo: CompileState, host: HostState, draft: Draft): void {
 function* recordOutcomes(
   memo: CompileState,
   host: HostState,
-  draft: Draft,
+  draft: HostDraft,
   tenancy: Tenancy,
   budget: WorkBudget,
 ): Generator<void, void> {
   const { owner } = draft
   const refusal = refusalOf(host, owner, tenancy)
   for (const state of draft.refused) {
-    record(memo, host, state, refusal)
+    recordOutcome(memo, host, state, refusal)
     if (budget.spend(1)) yield
   }
   for (const { state, permission, candidates, outside } of draft.entries.values()) {
     const conflicts = draft.conflicts.get(state) ?? []
-    if (conflicts.length === 0 && outside.length === 0) record(memo, host, state, WHOLE)
+    if (conflicts.length === 0 && outside.length === 0) recordOutcome(memo, host, state, FULLY_SERVED)
     else {
       const served = servedRules(candidates, conflicts)
-      record(memo, host, state, { owner, permission, conflicts, outside, served })
+      recordOutcome(memo, host, state, { owner, permission, conflicts, outside, served })
     }
     if (budget.spend(1)) yield
   }
 }
 
 /**
- * The same object as long as it says the same: thousands may ask for another's hostname, and one that does is not told
- * anew by each edit of another.
+ * The same object while it is equal: thousands of Routes may ask for a hostname of another namespace, and an edit of
+ * one must not change the statuses of the others.
  */
-function refusalOf(host: HostState, owner: Claim | undefined, tenancy: Tenancy): Outcome {
+function refusalOf(host: HostState, owner: HostnameClaim | undefined, tenancy: Tenancy): HostnameOutcome {
   let { refusal } = host
   const decider = host.ownership?.decider
   const known = refusal?.outcome
@@ -228,17 +228,26 @@ function refusalOf(host: HostState, owner: Claim | undefined, tenancy: Tenancy):
   return refusal.outcome
 }
 
-/** Most are served whole: no more than that is known of them. */
-const WHOLE: Outcome = { owner: undefined, permission: EVERYWHERE, conflicts: [], outside: [], served: 'all' }
+/** The outcome of most Routes, shared. */
+const FULLY_SERVED: HostnameOutcome = {
+  owner: undefined,
+  permission: EVERYWHERE,
+  conflicts: [],
+  outside: [],
+  served: 'all',
+}
 
-function servedRules(candidates: RouteMatches['candidates'], conflicts: Outcome['conflicts']): readonly number[] {
+function servedRules(
+  candidates: RouteMatches['candidates'],
+  conflicts: HostnameOutcome['conflicts'],
+): readonly number[] {
   const lost = new Set<unknown>(conflicts.map((conflict) => conflict.loser))
   return [...new Set(candidates.filter((one: Candidate) => !lost.has(one)).map((one) => one.ruleOrder))].sort(
     (a, b) => a - b,
   )
 }
 
-function record(memo: CompileState, host: HostState, state: RouteState, outcome: Outcome): void {
+function recordOutcome(memo: CompileState, host: HostState, state: RouteState, outcome: HostnameOutcome): void {
   const before = state.outcomes.get(host.hostname)
   if (outcome === before) return
   state.outcomes.set(host.hostname, outcome)

@@ -1,11 +1,10 @@
-/** What an Ingress asks for and does not get. */
+/** Notes on parts of an Ingress that have no effect. */
 import type { Note } from '../api/condition.ts'
 import { CLASS_ANNOTATION, type Ingress } from '../api/ingress.ts'
 import { pathOf } from './ingress.ts'
 
 /**
- * Prefixes of annotations by which other controllers are told what to do, besides everything below
- * `ingress.kubernetes.io`.
+ * Annotation prefixes of other controllers, besides everything below `ingress.kubernetes.io`.
  */
 const CONTROLLERS: ReadonlySet<string> = new Set([
   'nginx.org',
@@ -25,12 +24,12 @@ const CONTROLLERS: ReadonlySet<string> = new Set([
   'voyager.appscode.com',
 ])
 
-/** More than these are counted, not told. */
-const TOLD = 8
+/** Further entries are counted, not listed. */
+const MAX_LISTED = 8
 
 /**
- * Annotations that ask another controller for something; those of certificate issuers, DNS and deployment tools are not
- * meant for us.
+ * Annotations that configure other ingress controllers. Those of certificate issuers, DNS and deployment tools do not
+ * count.
  */
 export function foreignAnnotations({ metadata }: Ingress): string[] {
   return Object.keys(metadata.annotations ?? {})
@@ -46,7 +45,7 @@ function isForeign(key: string): boolean {
   return CONTROLLERS.has(prefix) || prefix === 'ingress.kubernetes.io' || prefix.endsWith('.ingress.kubernetes.io')
 }
 
-/** Characters that a path in normal form may hold and that other controllers take for more than themselves. */
+/** Characters that are literal in a path, but that other controllers interpret as a pattern. */
 const LOOKS_LIKE_A_PATTERN = /[()[\]{}^$|\\?+*]/
 
 export function ingressNotes(ingress: Ingress, certificatesServed = false): Note[] {
@@ -65,7 +64,7 @@ export function ingressNotes(ingress: Ingress, certificatesServed = false): Note
   return notes
 }
 
-/** Each kind of finding once, at the first path that has it. */
+/** One note per kind of finding, at the first path that has it. */
 function pathNotes({ spec }: Ingress): Note[] {
   const literal = new Map<string, Note['path']>()
   const never = new Map<string, Note['path']>()
@@ -95,6 +94,6 @@ function pathNotes({ spec }: Ingress): Note[] {
 }
 
 function some(texts: readonly string[], separator = ', '): string {
-  const more = texts.length - TOLD
-  return texts.slice(0, TOLD).join(separator) + (more > 0 ? ` and ${more} more` : '')
+  const more = texts.length - MAX_LISTED
+  return texts.slice(0, MAX_LISTED).join(separator) + (more > 0 ? ` and ${more} more` : '')
 }

@@ -1,20 +1,19 @@
 /**
- * An Ingress as Routes: one for each of its hosts, since the paths of an Ingress belong to one host and the rules of a
- * Route to all of its hostnames. From there on they are Routes like any other: ownership, conflicts, order and statuses
- * are theirs.
+ * Translates an Ingress into Routes: one per host, since the paths of an Ingress belong to one host and the rules of a
+ * Route to all of its hostnames. Ownership, conflicts, order and statuses then apply to them as to any Route.
  */
 import { CLASS_ANNOTATION, type Ingress, type IngressBackend, type IngressPath } from '../api/ingress.ts'
 import type { BackendRef, Route, RouteMatch, RouteRule } from '../api/route.ts'
 import { requestPath } from '../pattern/manifest-path.ts'
 import { HOST_PSEUDO_HEADER } from '../snapshot/snapshot.ts'
 import { CATCH_ALL } from './plan.ts'
-import { type Age, type Resource, type ResourceSet, refusedKey } from './resource-set.ts'
+import { type Age, objectId, type ResourceSet, type ServedResource } from './resource-set.ts'
 
 /**
- * Added to the age of what only a default backend serves: it comes after everything that was written down for a path,
- * and among default backends the oldest comes first. In the year 33658.
+ * Added to the creation time of default backends (the year 33658), so that they sort after all paths, and the oldest
+ * comes first among them.
  */
-const AFTER_ALL = 1e15
+const DEFAULT_BACKEND_AGE = 1e15
 
 /**
  * Keys of derived Routes. No object has a name with a colon. `~` comes after every character of a name, so that a
@@ -25,22 +24,22 @@ const AFTER_ALL = 1e15
  */
 const KEY = /^([^/]+)\/~?ingress:([^:]+)/
 
-/** `namespace/name` of the Ingress that a Route was derived from; undefined for a Route that somebody wrote. */
+/** `namespace/name` of the Ingress from which a Route was derived; undefined for a Route object. */
 export function ingressOf(key: string): string | undefined {
   const found = KEY.exec(key)
   return found === null ? undefined : `${found[1]}/${found[2]}`
 }
 
-/** How a person knows what a Route's key stands for: `Route a/shop`, `Ingress a/web`. */
+/** Display name of a Route's key: `Route a/shop`, `Ingress a/web`. */
 export function nameOfRoute(key: string): string {
   const ingress = ingressOf(key)
   return ingress === undefined ? `Route ${key}` : `Ingress ${ingress}`
 }
 
-/** Whose status tells of what is served under a key, see `refusedKey`. */
+/** The object whose status covers a key, see `objectId`. */
 export function statusName(key: string): string {
   const ingress = ingressOf(key)
-  return ingress === undefined ? refusedKey('Route', key) : refusedKey('Ingress', ingress)
+  return ingress === undefined ? objectId('Route', key) : objectId('Ingress', ingress)
 }
 
 /** Whether a key is that of a default backend. */
@@ -49,11 +48,11 @@ export function isDefaultBackend(key: string): boolean {
 }
 
 /** Whether a key is that of a default backend on the Ingress's own hosts, rather than on hosts that nobody names. */
-export function isLastResort(key: string): boolean {
+export function isHostDefaultBackend(key: string): boolean {
   return isDefaultBackend(key) && !key.endsWith(`:${CATCH_ALL}`)
 }
 
-/** By what `a` comes before `b` in `compareAge`, as what is said of `a`. */
+/** Explains why `a` comes before `b` in `compareAge`, as a predicate of `a`. */
 export function whyFirst(a: Age, b: Age): string {
   const other = nameOfRoute(b.key)
   if (a.created === undefined) return `comes before ${other} by name (files have no creation times)`
@@ -61,27 +60,27 @@ export function whyFirst(a: Age, b: Age): string {
   return `was created in the same second as ${other} and comes first by name`
 }
 
-/** What is to be served under a key, whoever wrote it. */
-export function routeAt(resources: ResourceSet, key: string): Resource<Route> | undefined {
+/** The Route of a key, written or derived. */
+export function routeAt(resources: ResourceSet, key: string): ServedResource<Route> | undefined {
   const ingress = ingressOf(key)
   if (ingress === undefined) return resources.routes.get(key)
   const resource = resources.ingresses.get(ingress)
   return resource === undefined ? undefined : ingressRoutes(resource).get(key)
 }
 
-const DERIVED = new WeakMap<Resource<Ingress>, ReadonlyMap<string, Resource<Route>>>()
+const DERIVED = new WeakMap<ServedResource<Ingress>, ReadonlyMap<string, ServedResource<Route>>>()
 
 /** By key. The same objects each time for the same resource. */
-export function ingressRoutes(resource: Resource<Ingress>): ReadonlyMap<string, Resource<Route>> {
+export function ingressRoutes(resource: ServedResource<Ingress>): ReadonlyMap<string, ServedResource<Route>> {
   let routes = DERIVED.get(resource)
   if (routes === undefined) DERIVED.set(resource, (routes = derive(resource)))
   return routes
 }
 
-function derive(resource: Resource<Ingress>): ReadonlyMap<string, Resource<Route>> {
+function derive(resource: ServedResource<Ingress>): ReadonlyMap<string, ServedResource<Route>> {
   const { metadata, spec } = resource.object
   const { namespace, name } = metadata
-  const routes = new Map<string, Resource<Route>>()
+  const routes = new Map<string, ServedResource<Route>>()
   const put = (key: string, hostnames: readonly string[], rules: readonly RouteRule[], last = false) =>
     routes.set(key, derivedRoute(resource, key, hostnames, rules, last))
   const byHost = new Map<string, RouteRule[]>()
@@ -96,7 +95,7 @@ function derive(resource: Resource<Ingress>): ReadonlyMap<string, Resource<Route
       rules.push(ruleOf(`rule-${i}-path-${j}`, hostname, match, path.backend))
     }
   }
-  // Hosts that nobody names are nobody's: a Route without rules there says nothing.
+  // The catch-all has no owner, so a Route without rules has no effect there.
   for (const [host, rules] of byHost)
     if (host !== CATCH_ALL) put(`${namespace}/ingress:${name}:${host}`, [host], rules)
     else if (rules.length > 0) put(`${namespace}/ingress:${name}:${CATCH_ALL}`, [], rules)
@@ -111,12 +110,12 @@ function derive(resource: Resource<Ingress>): ReadonlyMap<string, Resource<Route
 }
 
 function derivedRoute(
-  { object, created, stale }: Resource<Ingress>,
+  { object, created, stale }: ServedResource<Ingress>,
   key: string,
   hostnames: readonly string[],
   rules: readonly RouteRule[],
   last: boolean,
-): Resource<Route> {
+): ServedResource<Route> {
   const { metadata } = object
   const className = classOf(object)
   const route: Route = {
@@ -132,12 +131,12 @@ function derivedRoute(
   return {
     key,
     object: route,
-    created: created === undefined || !last ? created : created + AFTER_ALL,
+    created: created === undefined || !last ? created : created + DEFAULT_BACKEND_AGE,
     ...(stale === undefined ? {} : { stale }),
   }
 }
 
-/** The class that an Ingress asks for; undefined = the default one. */
+/** The class of an Ingress; undefined = the default class. */
 export function classOf({ spec, metadata }: Ingress): string | undefined {
   return spec.ingressClassName || metadata.annotations?.[CLASS_ANNOTATION] || undefined
 }
@@ -149,14 +148,14 @@ function ruleOf(name: string, host: string, path: RouteMatch['path'], backend: I
 const EVERYTHING: RouteMatch['path'] = { type: 'PathPrefix', value: '/' }
 
 /**
- * `Prefix` goes by segment and does not look at a slash at the end, which is what PathPrefix is. The API server lets
- * paths be written with blanks and beyond ASCII; requests come with these encoded.
+ * `Prefix` compares segments and ignores a trailing slash, like PathPrefix. The API server accepts blanks and non-ASCII
+ * characters in paths; in requests they are percent-encoded.
  *
- * @returns or why no request has this path
+ * @returns the path, or a fault when no request can have it
  */
 export function pathOf({ path, pathType }: IngressPath): RouteMatch['path'] | { readonly fault: string } {
   if (path === '') return EVERYTHING
-  // Cloud load balancers have everything below a path written like this.
+  // Cloud load balancers use this notation for a prefix.
   const read = requestPath(pathType === 'ImplementationSpecific' && path.endsWith('/*') ? path.slice(0, -1) : path)
   if ('fault' in read) return read
   return { type: pathType === 'Exact' ? 'Exact' : 'PathPrefix', value: read.path }
@@ -174,7 +173,7 @@ function referenceOf({ service, resource }: IngressBackend): BackendRef {
   if (service !== undefined) return { service: { name: service.name, port: portOf(service.port) }, ...whole }
   if (resource?.kind === 'Backend' && resource.apiGroup === 'headgate.dev') return { name: resource.name, ...whole }
   const group = resource?.apiGroup ? `.${resource.apiGroup}` : ''
-  // No Backend has a slash in its name; `faceOf` says what is wrong with it.
+  // No Backend has a slash in its name; `resolveBackend` reports it.
   return { name: resource === undefined ? '/' : `${resource.kind}${group}/${resource.name}`, ...whole }
 }
 
@@ -182,7 +181,7 @@ function portOf(port: { readonly name?: string; readonly number?: number } | und
   return port?.name ?? port?.number ?? 0
 }
 
-/** `namespace/name` of every Secret with a certificate that it names, each once. */
+/** `namespace/name` of every Secret in `spec.tls`, each once. */
 export function ingressSecrets({ metadata, spec }: Ingress): string[] {
   const names = spec.tls.flatMap(({ secretName }) => (secretName ? [`${metadata.namespace}/${secretName}`] : []))
   return [...new Set(names)]

@@ -1,7 +1,7 @@
 /**
- * What an object takes in the control thread and in the tables, estimated when it is checked: exact numbers are only
- * known when the memory is taken. Measured over Routes of one rule, of 16 rules with policies of their own, and of 16
- * hostnames with 128 matches, the estimate is between 1.1 and 2 times what was taken.
+ * Estimates the memory of an object in the control thread and in the tables before it is allocated. Measured over
+ * Routes of one rule, of 16 rules with policies of their own, and of 16 hostnames with 128 matches, the estimate is
+ * between 1.1 and 2 times the actual amount.
  */
 import { policyVariants } from '../api/cost.ts'
 import type { Ingress } from '../api/ingress.ts'
@@ -14,13 +14,13 @@ import type { Route } from '../api/route.ts'
 const COPIES = 3
 /** Entries in maps, a status, a virtual host. */
 const OBJECT_BYTES = 2_048
-/** A hostname beyond the first: what is known of it, its virtual host and its record in the tables. */
+/** A hostname beyond the first: its state, its virtual host and its record in the tables. */
 const HOST_BYTES = 1_500
-/** The Route that a host of an Ingress becomes. */
+/** The Route derived from a host of an Ingress. */
 const DERIVED_BYTES = 1_000
 /** A match of a rule on one hostname: two objects on the heap, and its records in the tables. */
 const MATCH_BYTES = 400
-/** The same on one more listener, where others serve something else there: its records in the tables. */
+/** The same on a further listener with a virtual host of its own: its records in the tables. */
 const LISTENER_MATCH_BYTES = 200
 /**
  * An endpoint of one port of a Service: an entry of the list that all who name the port have, and one that workers are
@@ -50,7 +50,7 @@ function hostsCost(kind: Kind, object: KubeObject): number {
   return others * (HOST_BYTES + DERIVED_BYTES + (defaultBackend === undefined ? 0 : HOST_BYTES))
 }
 
-/** Listeners beyond the first that a Route names: each may have to have a virtual host of its own. */
+/** Listeners beyond the first that a Route names: each may need a virtual host of its own. */
 function moreListeners(kind: Kind, object: KubeObject): number {
   return kind === 'Route' ? Math.max(((object as Route).spec.listeners?.length ?? 1) - 1, 0) : 0
 }

@@ -1,9 +1,9 @@
-/** Sorting that can be interrupted: one host may have a hundred thousand matches, which is far more than a turn. */
+/** Merge sort in time slices: one host may have a hundred thousand matches, too many for one turn. */
 import type { WorkBudget } from './work-budget.ts'
 
 const RUN = 256
 
-/** Sorts `items`, which it takes over. */
+/** Sorts `items` and takes ownership of it. */
 export function* sorted<T>(items: T[], compare: (a: T, b: T) => number, budget: WorkBudget): Generator<void, T[]> {
   let runs: T[][] = []
   if (items.length <= RUN) runs.push(items.sort(compare))

@@ -1,29 +1,28 @@
 /**
- * What the Routes of each namespace cost together, and which of them are beyond `limits.namespaceCost` of the settings.
- * The older ones come first, as everywhere: the verdict is the same on every replica and after every restart, and no
- * namespace can use up what others need.
+ * Sums the cost of the Routes per namespace and determines those beyond `limits.namespaceCost` of the settings. Older
+ * Routes come first, so the result is equal on every replica and after every restart.
  */
 import type { SettingsObject } from '../api/settings.ts'
 import { type Age, compareAge } from './resource-set.ts'
 import type { WorkBudget } from './work-budget.ts'
 
-interface Costing extends Age {
+interface RouteCost extends Age {
   readonly units: number
 }
 
-interface Namespace {
-  readonly routes: Map<string, Costing>
+interface NamespaceTotal {
+  readonly routes: Map<string, RouteCost>
   units: number
   /** Keys of those beyond the limit. */
   beyond: ReadonlySet<string>
 }
 
 export class NamespaceCosts {
-  readonly #namespaces = new Map<string, Namespace>()
-  readonly #unsettled = new Set<string>()
+  readonly #namespaces = new Map<string, NamespaceTotal>()
+  readonly #changed = new Set<string>()
   #limit = Number.POSITIVE_INFINITY
 
-  /** @param units undefined: the Route is gone, or nothing of it is for this installation */
+  /** @param units undefined: the Route was deleted or belongs to another class */
   set(key: string, created: number | undefined, units: number | undefined): void {
     const name = namespaceOf(key)
     const namespace = this.#namespaces.get(name) ?? { routes: new Map(), units: 0, beyond: NONE }
@@ -35,21 +34,21 @@ export class NamespaceCosts {
     else namespace.routes.set(key, { key, created, units })
     if (namespace.routes.size === 0) this.#namespaces.delete(name)
     // Most are far below the limit, before and after.
-    if (namespace.units > this.#limit || namespace.beyond.size > 0) this.#unsettled.add(name)
+    if (namespace.units > this.#limit || namespace.beyond.size > 0) this.#changed.add(name)
   }
 
   /**
-   * Decides anew where something has changed.
+   * Applies the limit to the namespaces that have changed.
    *
-   * @returns keys of Routes about which it was decided otherwise than before
+   * @returns keys of Routes whose result has changed
    */
-  *settle({ limits }: SettingsObject, budget: WorkBudget): Generator<void, readonly string[]> {
+  *applyLimit({ limits }: SettingsObject, budget: WorkBudget): Generator<void, readonly string[]> {
     if (limits.namespaceCost !== this.#limit) {
       this.#limit = limits.namespaceCost
-      for (const name of this.#namespaces.keys()) this.#unsettled.add(name)
+      for (const name of this.#namespaces.keys()) this.#changed.add(name)
     }
     const changed: string[] = []
-    for (const name of this.#unsettled) {
+    for (const name of this.#changed) {
       const namespace = this.#namespaces.get(name)
       if (namespace !== undefined) {
         const beyond = namespace.units <= this.#limit ? NONE : beyondOf([...namespace.routes.values()], this.#limit)
@@ -57,7 +56,7 @@ export class NamespaceCosts {
         namespace.beyond = beyond
         if (budget.spend(1 + (beyond === NONE ? 0 : namespace.routes.size / 2))) yield
       }
-      this.#unsettled.delete(name)
+      this.#changed.delete(name)
     }
     return changed
   }
@@ -72,10 +71,10 @@ export class NamespaceCosts {
 const NONE: ReadonlySet<string> = new Set()
 
 /**
- * The oldest as far as they fit; whatever comes after the first that does not fit is beyond, so that a small one never
- * goes before an older large one.
+ * Keys beyond the limit: the first Route that does not fit and all younger ones, so that a small Route never precedes
+ * an older large one.
  */
-function beyondOf(routes: Costing[], limit: number): ReadonlySet<string> {
+function beyondOf(routes: RouteCost[], limit: number): ReadonlySet<string> {
   routes.sort(compareAge)
   const beyond = new Set<string>()
   let units = 0

@@ -1,33 +1,33 @@
-/** Whose a hostname is, and what others may add to it (api.md, "A hostname belongs to a namespace"). */
+/** The owner of a hostname, and what other namespaces may add (api.md, "A hostname belongs to a namespace"). */
 import { normalizePath } from '../pattern/path.ts'
-import type { Conditions } from '../snapshot/order.ts'
-import { type Claim, withoutTrailingSlash } from './plan.ts'
+import type { MatchConditions } from '../snapshot/order.ts'
+import { type HostnameClaim, withoutTrailingSlash } from './plan.ts'
 import { type Age, compareAge } from './resource-set.ts'
 import { grants, type Namespaces } from './tenancy.ts'
 
 /**
- * The Route that speaks for a hostname: its namespace owns it, its delegates may add rules, its enforced policies bind
- * them.
+ * Ownership of a hostname: the owner's namespace has it, its delegates may add rules, and its enforced policies apply
+ * to them.
  */
 export interface Ownership {
-  readonly owner: Claim
+  readonly owner: HostnameClaim
   /**
-   * The oldest of all: by it the hostname is its namespace's. Another than `owner` where that is a younger Route for
-   * exactly this name.
+   * The oldest claim, which decides the namespace. Differs from `owner` when that is a younger Route for exactly this
+   * hostname.
    */
-  readonly decider: Claim
+  readonly decider: HostnameClaim
   /** A Route of the owner names exactly this hostname, rather than a wildcard over it. */
   readonly exact: boolean
 }
 
-/** Whose exactly this hostname is, for {@link HostnameReservation}. */
-export interface Owner {
+/** The owner of exactly this hostname, for {@link HostnameReservation}. */
+export interface HostnameOwner {
   readonly namespace: string
-  /** By which it is the owner. */
+  /** The age of its deciding claim. */
   readonly age: Age
-  /** Of its oldest Route for it; undefined when it has none any more. */
-  readonly oldest: Age | undefined
-  /** Somebody else would have it if the owner's Routes were gone. */
+  /** The age of its oldest Route for the hostname; undefined without a Route. */
+  readonly oldestRoute: Age | undefined
+  /** Another namespace would own it without the owner's Routes. */
   readonly contested: boolean
 }
 
@@ -37,13 +37,13 @@ export type Permission = readonly string[]
 export const EVERYWHERE: Permission = Object.freeze(['/'])
 
 /**
- * The oldest claim decides whose namespace it is, be it on the name itself or on a wildcard over it. Within that
- * namespace the oldest Route naming exactly it speaks, where there is one.
+ * The oldest claim, on the hostname or on a wildcard above it, decides the namespace. Within that namespace the oldest
+ * Route for exactly this hostname is the owner, if there is one.
  *
  * @param exact claims of the Routes naming it
  * @param above the oldest claim on each wildcard that covers it
  */
-export function ownershipOf(exact: Iterable<Claim>, above: Iterable<Claim>): Ownership | undefined {
+export function ownershipOf(exact: Iterable<HostnameClaim>, above: Iterable<HostnameClaim>): Ownership | undefined {
   const named = [...exact]
   const oldest = oldestOf([...named, ...above])
   if (oldest === undefined) return undefined
@@ -51,17 +51,17 @@ export function ownershipOf(exact: Iterable<Claim>, above: Iterable<Claim>): Own
   return { owner: own ?? oldest, decider: oldest, exact: own !== undefined }
 }
 
-export function oldestOf(claims: Iterable<Claim>): Claim | undefined {
-  let oldest: Claim | undefined
+export function oldestOf(claims: Iterable<HostnameClaim>): HostnameClaim | undefined {
+  let oldest: HostnameClaim | undefined
   for (const claim of claims) if (oldest === undefined || compareAge(ageOf(claim), ageOf(oldest)) < 0) oldest = claim
   return oldest
 }
 
-export function ageOf(claim: Claim): Age {
+export function ageOf(claim: HostnameClaim): Age {
   return claim.age ?? claim
 }
 
-/** What a claim permits: asked again for each hostname and each Route, and the same for most namespaces. */
+/** Cached permissions of a claim, which are requested per hostname and Route. */
 interface Permissions {
   readonly namespaces: Namespaces
   readonly byNamespace: Map<string, Permission | undefined>
@@ -69,13 +69,13 @@ interface Permissions {
   readonly byDelegates: Map<string, Permission>
 }
 
-const PERMISSIONS = new WeakMap<Claim, Permissions>()
+const PERMISSIONS = new WeakMap<HostnameClaim, Permissions>()
 
 /**
  * @returns undefined when Routes of `namespace` may not serve the hostname at all; equal permissions of one claim are
  *   the same object
  */
-export function permissionOf(owner: Claim, namespace: string, namespaces: Namespaces): Permission | undefined {
+export function permissionOf(owner: HostnameClaim, namespace: string, namespaces: Namespaces): Permission | undefined {
   if (owner.namespace === namespace) return EVERYWHERE
   let known = PERMISSIONS.get(owner)
   if (known === undefined || known.namespaces !== namespaces) {
@@ -103,11 +103,11 @@ function normalPrefix(prefix: string): string {
 }
 
 /**
- * Whether a match stays where it may be.
+ * Checks a match against a permission.
  *
- * @returns false when it does not; else the prefixes that a regular expression must also stay below, empty for none
+ * @returns false when it is outside; otherwise the prefixes that also bound a regular expression, empty for none
  */
-export function confine({ path }: Conditions, permission: Permission): readonly string[] | false {
+export function confine({ path }: MatchConditions, permission: Permission): readonly string[] | false {
   if (permission === EVERYWHERE) return UNCONFINED
   if (path.type === 'RegularExpression') return permission
   return isBelowAny(path.value, permission) ? UNCONFINED : false
@@ -116,8 +116,7 @@ export function confine({ path }: Conditions, permission: Permission): readonly 
 const PREFIXES = new WeakMap<Permission, ReadonlySet<string>>()
 
 /**
- * Its cost grows with the path, not with the number of prefixes: there may be a thousand, for each of a thousand
- * matches.
+ * The cost depends on the path, not on the number of prefixes, of which there may be a thousand per match.
  */
 export function isBelowAny(path: string, permission: Permission): boolean {
   let prefixes = PREFIXES.get(permission)

@@ -1,6 +1,5 @@
 /**
- * One Route by itself: what it asks for, in the forms of the snapshot, before anyone else's Routes and Backends are
- * looked at.
+ * Plans one Route in the forms of the snapshot, independently of other Routes and of Backends.
  */
 import { isDeepStrictEqual } from 'node:util'
 import { KINDS, referencesOf } from '../api/kinds.ts'
@@ -10,74 +9,74 @@ import type { BackendRef, Delegate, Route, RouteMatch, RouteRule, RouteValueMatc
 import type { SettingsObject } from '../api/settings.ts'
 import { normalizePath } from '../pattern/path.ts'
 import { type FrontendSet, frontendSet } from '../snapshot/frontend.ts'
-import type { Conditions, OrderedMatch } from '../snapshot/order.ts'
+import type { MatchConditions, OrderedMatch } from '../snapshot/order.ts'
 import type { Match, PathMatch, ValueMatch } from '../snapshot/snapshot.ts'
 import { serviceBackendId } from './endpoints.ts'
-import type { Age, HostnameReservation, Resource } from './resource-set.ts'
+import type { Age, HostnameReservation, ServedResource } from './resource-set.ts'
 
-/** The hostname of the Routes that name none. */
+/** The hostname of Routes without hostnames. */
 export const CATCH_ALL = '*'
 
 export interface RoutePlan {
-  readonly resource: Resource<Route>
+  readonly resource: ServedResource<Route>
   readonly namespace: string
-  /** Why nothing of it is served here, whatever else there is. */
+  /** Why nothing of it is served here, independently of other objects. */
   readonly unserved?: 'WrongClass' | 'NoListener' | 'QuotaExceeded'
   readonly unknownListeners: readonly string[]
-  /** Those that it names and the settings have; undefined = every frontend, also those to come. */
+  /** The frontends that it names and that exist; undefined = every frontend, including future ones. */
   readonly frontends: FrontendSet | undefined
   /** Normal form, each once; {@link CATCH_ALL} alone when the Route names none. */
   readonly hostnames: readonly string[]
-  readonly claim: Claim
+  readonly claim: HostnameClaim
   readonly rules: readonly RulePlan[]
   /** Everything it refers to. */
   readonly references: readonly Reference[]
 }
 
-/** What a Route says as the possible owner of a hostname; the same object as long as it says the same. */
-export interface Claim extends Age {
+/** A Route's claim on its hostnames; the same object while it is equal. */
+export interface HostnameClaim extends Age {
   readonly namespace: string
   readonly delegates: readonly Delegate[]
   readonly enforced: Policies | undefined
-  /** What decides against other claims, where it is another age than that of its Route: see `HostnameReservation`. */
+  /** The age used against other claims, where it differs from the Route's: see `HostnameReservation`. */
   readonly age?: Age
-  /** Set where no Route makes the claim any more. */
+  /** Set when the claim comes from a reservation, without a Route. */
   readonly reservation?: HostnameReservation
 }
 
 export interface RulePlan {
   readonly rule: RouteRule
   readonly matches: readonly MatchPlan[]
-  readonly targets: readonly Target[]
-  /** The newest, broken version of the Route adds auth to this rule. */
+  readonly targets: readonly TargetPlan[]
+  /** The newest, invalid version of the Route adds auth to this rule. */
   readonly closed: boolean
 }
 
-export interface Target {
+export interface TargetPlan {
   readonly ref: BackendRef
-  /** Backend id, whether it exists or not. */
+  /** Backend id; the backend need not exist. */
   readonly id: string
 }
 
 export interface MatchPlan extends OrderedMatch {
-  readonly match: Conditions & Pick<Match, 'frontends'>
-  /** Equal for two matches that hold for the same requests. */
+  readonly match: MatchConditions & Pick<Match, 'frontends'>
+  /** Equal for matches with equal conditions. */
   readonly identity: string
 }
 
 /**
- * @param before the plan of an earlier version, whose claim is kept when it says the same
- * @param beyond the Route is beyond what its namespace may cost
+ * @param before the plan of the previous version, whose claim is reused when it is equal
+ * @param beyond the Route exceeds its namespace's cost limit
  */
 export function planRoute(
-  resource: Resource<Route>,
+  resource: ServedResource<Route>,
   settings: SettingsObject,
   before?: RoutePlan,
   beyond = false,
 ): RoutePlan {
   const { spec, metadata } = resource.object
   const { frontends, unknown } = frontendsOf(spec.listeners, settings, before?.frontends)
-  const unserved = !isOurs(spec.ingressClassName, settings)
+  const unserved = !isServedClass(spec.ingressClassName, settings)
     ? 'WrongClass'
     : frontends?.names.length === 0
       ? 'NoListener'
@@ -106,17 +105,17 @@ export function planRoute(
   }
 }
 
-/** Under which the Route is entered: one of which nothing is served here claims nothing. */
+/** The hostnames that the Route claims; none when nothing of it is served here. */
 export function claimedHostnames({ unserved, hostnames }: RoutePlan): readonly string[] {
   return unserved === undefined ? hostnames : NONE
 }
 
-/** Whether an object of this class is served here; undefined = it names none. */
-export function isOurs(name: string | undefined, { ingressClass }: SettingsObject): boolean {
+/** Whether this installation serves the class; undefined = the object names none. */
+export function isServedClass(name: string | undefined, { ingressClass }: SettingsObject): boolean {
   return name === undefined ? ingressClass.default : name === ingressClass.name
 }
 
-/** @param before the same object is returned as long as it says the same */
+/** @param before returned when it is equal */
 function frontendsOf(
   names: readonly string[] | undefined,
   { listeners }: SettingsObject,
@@ -135,10 +134,10 @@ function normalHostname(text: string): string {
   return text.toLowerCase().replace(/\.$/, '')
 }
 
-function claimOf(resource: Resource<Route>, before: Claim | undefined): Claim {
+function claimOf(resource: ServedResource<Route>, before: HostnameClaim | undefined): HostnameClaim {
   const { created, key, object } = resource
   const { metadata, spec } = object
-  const now: Claim = {
+  const now: HostnameClaim = {
     created,
     key,
     namespace: metadata.namespace,
@@ -149,7 +148,7 @@ function claimOf(resource: Resource<Route>, before: Claim | undefined): Claim {
 }
 
 function planRule(
-  resource: Resource<Route>,
+  resource: ServedResource<Route>,
   rule: RouteRule,
   order: number,
   frontends: FrontendSet | undefined,
@@ -182,7 +181,7 @@ function targetsByRule(references: readonly Reference[]): ReadonlyMap<unknown, R
 
 const NONE: readonly never[] = Object.freeze([])
 
-function conditionsOf(match: RouteMatch): Conditions {
+function conditionsOf(match: RouteMatch): MatchConditions {
   return {
     path: pathOf(match.path),
     ...(match.method === undefined ? {} : { method: match.method }),
@@ -194,7 +193,7 @@ function conditionsOf(match: RouteMatch): Conditions {
 }
 
 /**
- * In the form in which requests come to matching: a value that has no such form stays as it is, and matches nothing.
+ * Normalized like request paths. A value without a normal form stays unchanged and matches nothing.
  */
 function pathOf({ type, value }: RouteMatch['path']): PathMatch {
   if (type === 'RegularExpression') return { type, value }
@@ -216,7 +215,7 @@ function headerMatch(match: RouteValueMatch): ValueMatch {
   return { ...valueMatch(match), name: match.name.toLowerCase() }
 }
 
-function identityOf(match: Conditions): string {
+function identityOf(match: MatchConditions): string {
   const { path, method, headers, queryParams, cookies, sourceCIDRs } = match
   const start = `${path.type} ${path.value}`
   if (headers.length + queryParams.length + cookies.length + sourceCIDRs.length === 0)
@@ -229,8 +228,8 @@ function valueIdentity({ name, type, value }: ValueMatch): string {
   return `${name}\n${type}\n${value}`
 }
 
-/** How a person names a match: `GET PathPrefix /api (1 header)`. */
-export function describeMatch({ path, method, headers, queryParams, cookies, sourceCIDRs }: Conditions): string {
+/** Display text of a match: `GET PathPrefix /api (1 header)`. */
+export function describeMatch({ path, method, headers, queryParams, cookies, sourceCIDRs }: MatchConditions): string {
   const counts = [
     [headers.length, 'header'],
     [queryParams.length, 'query parameter'],

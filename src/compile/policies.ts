@@ -1,5 +1,5 @@
 /**
- * The merged policies of a rule as filters take them: every default applied (api.md, "Defaults"), every unit a number.
+ * The merged policies of a rule in the form of the filters: defaults applied (api.md, "Defaults"), units as numbers.
  */
 import { hash } from 'node:crypto'
 import { withDefaults } from '../api/defaults.ts'
@@ -10,7 +10,7 @@ import { parseBytes, parseDuration } from '../lib/quantity.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
 import type { HeaderEdits, PathRewrite, PolicySet, Rewrite } from '../policy/policy-set.ts'
 
-/** The order of the members is part of the digest: always the same. */
+/** The order of the members is part of the digest and therefore fixed. */
 export function policyContent(
   merged: Policies,
   rule: RouteRule,
@@ -44,13 +44,13 @@ export function policyContent(
   }
 }
 
-/** Where the names in policies are looked up. */
+/** The namespaces in which references of policies are resolved. */
 export interface PolicyNamespaces {
   readonly route: string
   readonly owner: string | undefined
 }
 
-/** Plans of the policies that are rows; undefined where none of them asks for anything. */
+/** Plans of the registered policies; undefined when none is configured. */
 export function planPolicies(
   layers: PolicyLayers,
   namespaces: PolicyNamespaces,
@@ -70,8 +70,8 @@ export function planPolicies(
   return plans
 }
 
-/** Whether policies mean other objects in other namespaces, so that equal texts are not yet equal policies. */
-export function namesObjects({ owner, route, rule }: PolicyLayers, rows: readonly PolicyDefinition[]): boolean {
+/** Whether policies refer to objects, so that equal policies differ by namespace. */
+export function refersToObjects({ owner, route, rule }: PolicyLayers, rows: readonly PolicyDefinition[]): boolean {
   const stated = [owner, route, route?.enforced, rule] as readonly (object | undefined)[]
   return rows.some(
     ({ key, references }) =>
@@ -85,8 +85,8 @@ export function digestOf(text: string): string {
 }
 
 /**
- * The text that tells policy sets apart. Plans stand in it by their digests: a page of the settings is in the policies
- * of every rule, and is read once.
+ * The canonical text of a policy set, with plans by digest: an error page of the settings is part of every rule's
+ * policies, but serialized once.
  */
 export function canonicalForm({ policies, ...content }: Omit<PolicySet, 'digest'>): string {
   if (policies === undefined) return JSON.stringify(content)
@@ -132,7 +132,7 @@ function rewriteOf({ hostname, path }: RewritePolicy): Rewrite {
   }
 }
 
-/** The door has seen that the field named by `type` is there. */
+/** Validation guarantees the field named by `type`. */
 function pathRewrite({ type, replaceFullPath, replacePrefixMatch, replaceRegex }: PathRewritePolicy): PathRewrite {
   if (type === 'ReplaceFullPath') return { type, replaceFullPath: replaceFullPath ?? '/' }
   if (type === 'ReplacePrefixMatch') return { type, replacePrefixMatch: replacePrefixMatch ?? '/' }
@@ -140,8 +140,8 @@ function pathRewrite({ type, replaceFullPath, replacePrefixMatch, replaceRegex }
 }
 
 /**
- * Made once of what a layer says: the rules of thousands of Routes may have the edits that one owner enforces, and what
- * is one object here is sent to a worker once and is one object there.
+ * Translated once per layer: thousands of Routes may share the edits that one owner enforces, and a shared object is
+ * sent to a worker once.
  */
 const EDITS = new WeakMap<HeaderEditsPolicy, HeaderEdits>()
 

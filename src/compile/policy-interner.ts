@@ -1,4 +1,4 @@
-/** The distinct policy sets in use, each one object, counted by the rules that are served with it. */
+/** Interns policy sets, with reference counts by the rules that use them. */
 
 import type { PolicySet } from '../policy/policy-set.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
@@ -11,24 +11,23 @@ interface InternedPolicy {
 
 export class PolicyInterner {
   /**
-   * By the digest of the canonical form, never by the form itself: the policies of a Route are in the form of each of
-   * its rules.
+   * By the digest of the canonical form, since the form itself repeats the Route's policies for each of its rules.
    */
   readonly #byDigest = new Map<string, InternedPolicy>()
-  /** Entries that may have no user. */
+  /** Entries that may be unused. */
   readonly #idle = new Set<InternedPolicy>()
-  /** What a text of inputs came to, by its digest, within one compile: most rules say what others say. */
+  /** Sets by the digest of their inputs, within one compile: most rules have equal inputs. */
   readonly #byInput = new Map<string, PolicySet>()
   readonly #used = new FrozenMapBuilder<PolicySet>()
 
-  /** The one object for this content. */
+  /** The interned object of this content. */
   intern(content: Omit<PolicySet, 'digest'>): PolicySet {
     const digest = digestOf(canonicalForm(content))
     return (this.#byDigest.get(digest) ?? this.#add({ digest, ...content })).set
   }
 
-  /** The same for the same inputs, of which the merged policies need not be made again. */
-  remember(input: string, make: () => Omit<PolicySet, 'digest'>): PolicySet {
+  /** The interned object of these inputs; merges policies only for new inputs. */
+  internInput(input: string, make: () => Omit<PolicySet, 'digest'>): PolicySet {
     const digest = digestOf(input)
     let set = this.#byInput.get(digest)
     if (set === undefined) this.#byInput.set(digest, (set = this.intern(make())))
@@ -51,12 +50,12 @@ export class PolicyInterner {
     this.#used.delete(set.digest)
   }
 
-  /** The settings may be others now. */
-  forgetInputs(): void {
+  /** Called before a compile, whose settings may have changed. */
+  clearInputs(): void {
     this.#byInput.clear()
   }
 
-  /** Forgets what nothing uses, and gives what is used, by digest. */
+  /** Drops unused sets, and returns the others by digest. */
   freeze() {
     for (const { set } of this.#idle) this.#byDigest.delete(set.digest)
     this.#idle.clear()

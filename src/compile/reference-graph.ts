@@ -1,53 +1,52 @@
 /**
- * Who refers to what, by identity. One graph answers what a source has to read, what is waited for, whom a change
- * concerns and which payloads are delivered; it costs what changes, whatever there is.
+ * The graph of references between objects, by identity. It determines what a source reads, what readiness waits for,
+ * which objects a change affects and which payloads are delivered. Updates cost as much as what changes.
  *
- * A Service that a rule names directly is a Backend that nobody wrote, so it stands between the two: users of the
- * Service are Backends only.
+ * A Service that a rule names directly is represented by an implicit Backend, so users of a Service are Backends only.
  */
 import { KINDS, type KindTable } from '../api/kinds.ts'
 import type { Reference } from '../api/references.ts'
 import { serviceBackendId } from './endpoints.ts'
 
-/** `newest`: as it was read, valid or not. `served`: as it is in force. What either refers to is needed. */
+/** `newest`: the version last read, valid or not. `served`: the version in force. References of both are needed. */
 export type UserVersion = 'newest' | 'served'
 
-/** Of served objects, as {@link nodeId}. */
+/** Changes of the references of served objects, as {@link nodeId}. */
 export interface GraphChange {
-  /** What is referred to now and was not before, and the other way round. */
+  /** Targets that are newly referenced, and targets that are no longer referenced. */
   readonly gained: readonly string[]
   readonly lost: readonly string[]
-  /** Of which something is wanted that was not before, or not any more. */
-  readonly wanted: readonly string[]
+  /** Targets whose requirements have changed. */
+  readonly requirementsChanged: readonly string[]
 }
 
 interface Changes {
   readonly gained: string[]
   readonly lost: string[]
-  readonly wanted: string[]
+  readonly requirementsChanged: string[]
 }
 
-interface Node {
+interface GraphNode {
   readonly id: string
   readonly kind: string
   readonly key: string
-  /** By identity, with the number of references. */
+  /** Users by identity, with the number of their references. */
   readonly users: Map<string, number>
-  /** What served objects want of it: one reference of each sort, with the number of objects. */
-  readonly wants: Map<string, { readonly reference: Reference; count: number }>
+  /** Distinct references of served objects to it, with the number of objects. */
+  readonly requirements: Map<string, { readonly reference: Reference; count: number }>
   /** References of newest versions. */
   newest: number
 }
 
-interface Edge {
-  readonly node: Node
+interface GraphEdge {
+  readonly node: GraphNode
   readonly reference: Reference
-  readonly want: string
-  /** The Backend between the two. */
-  readonly through: Node | undefined
+  readonly requirement: string
+  /** The implicit Backend between user and Service. */
+  readonly via: GraphNode | undefined
 }
 
-const NOTHING: GraphChange = { gained: [], lost: [], wanted: [] }
+const NOTHING: GraphChange = { gained: [], lost: [], requirementsChanged: [] }
 
 /** Of an object or a target: `Route a/shop`, `Backend service:a/api:80`. */
 export function nodeId(kind: string, key: string): string {
@@ -65,14 +64,14 @@ export function kindOfNode(id: string): string {
 
 export class ReferenceGraph {
   readonly #table: KindTable
-  readonly #nodes = new Map<string, Node>()
-  readonly #edges: Readonly<Record<UserVersion, Map<string, ReadonlyMap<string, Edge>>>> = {
+  readonly #nodes = new Map<string, GraphNode>()
+  readonly #edges: Readonly<Record<UserVersion, Map<string, ReadonlyMap<string, GraphEdge>>>> = {
     newest: new Map(),
     served: new Map(),
   }
   /** Of kinds that are read only when something refers to them. */
   readonly #interest = new Map<string, Set<string>>()
-  /** Named since the last look. */
+  /** Added to the interest since the last {@link takeInterest}. */
   #added = new Set<string>()
   #moved = false
 
@@ -82,7 +81,7 @@ export class ReferenceGraph {
   }
 
   /**
-   * Replaces what an object refers to; with no references it is forgotten.
+   * Replaces the references of an object; without references it is removed.
    *
    * @param user its {@link nodeId}
    */
@@ -90,15 +89,15 @@ export class ReferenceGraph {
     const all = this.#edges[version]
     const before = all.get(user)
     if (before === undefined && references.length === 0) return NOTHING
-    const after = new Map<string, Edge>()
-    const changes: Changes = { gained: [], lost: [], wanted: [] }
+    const after = new Map<string, GraphEdge>()
+    const changes: Changes = { gained: [], lost: [], requirementsChanged: [] }
     for (const reference of references) {
       const key = `${reference.namespace}/${reference.name}`
-      const want = `${reference.port ?? ''} ${reference.key ?? ''} ${reference.type ?? ''} ${reference.purpose}`
-      const id = `${reference.kind} ${key} ${want}`
+      const requirement = `${reference.port ?? ''} ${reference.key ?? ''} ${reference.type ?? ''} ${reference.purpose}`
+      const id = `${reference.kind} ${key} ${requirement}`
       if (after.has(id)) continue
       const known = before?.get(id)
-      after.set(id, known ?? this.#link(user, reference, key, want, version, changes))
+      after.set(id, known ?? this.#link(user, reference, key, requirement, version, changes))
     }
     for (const [id, edge] of before ?? []) if (!after.has(id)) this.#unlink(user, edge, version, changes)
     if (after.size > 0) all.set(user, after)
@@ -126,24 +125,23 @@ export class ReferenceGraph {
     for (const node of this.#nodes.values()) if (node.kind === kind && node.users.size > 0) yield node.key
   }
 
-  /** What served objects want of it: one reference of each sort. */
-  *wants(kind: string, key: string): Generator<Reference> {
-    for (const { reference } of this.#nodes.get(nodeId(kind, key))?.wants.values() ?? []) yield reference
+  /** Distinct references of served objects to it. */
+  *requirements(kind: string, key: string): Generator<Reference> {
+    for (const { reference } of this.#nodes.get(nodeId(kind, key))?.requirements.values() ?? []) yield reference
   }
 
-  /** What a source has to read, as of now: the same object, which changes. */
+  /** The objects that a source has to read: a live view. */
   get interest(): ReadonlyMap<string, ReadonlySet<string>> {
     return this.#interest
   }
 
-  /** Whether the interest is another since {@link takeInterest}. */
-  get moved(): boolean {
+  /** Whether the interest has changed since {@link takeInterest}. */
+  get interestChanged(): boolean {
     return this.#moved
   }
 
   /**
-   * Whether the interest is another since the last call, and what is new in it, as {@link nodeId}; undefined = it is
-   * not.
+   * The additions to the interest since the last call, as {@link nodeId}; undefined = the interest has not changed.
    */
   takeInterest(): ReadonlySet<string> | undefined {
     if (!this.#moved) return undefined
@@ -157,64 +155,69 @@ export class ReferenceGraph {
     user: string,
     reference: Reference,
     key: string,
-    want: string,
+    requirement: string,
     version: UserVersion,
-    { gained, wanted }: Changes,
-  ): Edge {
+    { gained, requirementsChanged }: Changes,
+  ): GraphEdge {
     const node = this.#nodeOf(reference.kind, key)
     if (version === 'newest') {
       node.newest++
-      this.#settle(node)
-      return { node, reference, want, through: undefined }
+      this.#prune(node)
+      return { node, reference, requirement, via: undefined }
     }
-    const through = this.#between(reference)
-    const known = node.wants.get(want)
+    const via = this.#inlineBackend(reference)
+    const known = node.requirements.get(requirement)
     if (known !== undefined) known.count++
     else {
-      node.wants.set(want, { reference, count: 1 })
-      wanted.push(node.id)
+      node.requirements.set(requirement, { reference, count: 1 })
+      requirementsChanged.push(node.id)
     }
-    if (through !== undefined) addUser(through, user, gained)
-    addUser(node, through?.id ?? user, gained)
-    this.#settle(node)
-    return { node, reference, want, through }
+    if (via !== undefined) addUser(via, user, gained)
+    addUser(node, via?.id ?? user, gained)
+    this.#prune(node)
+    return { node, reference, requirement, via }
   }
 
-  #unlink(user: string, { node, want, through }: Edge, version: UserVersion, { lost, wanted }: Changes): void {
+  #unlink(
+    user: string,
+    { node, requirement, via }: GraphEdge,
+    version: UserVersion,
+    { lost, requirementsChanged }: Changes,
+  ): void {
     if (version === 'newest') node.newest--
     else {
-      const known = node.wants.get(want)!
+      const known = node.requirements.get(requirement)!
       if (--known.count === 0) {
-        node.wants.delete(want)
-        wanted.push(node.id)
+        node.requirements.delete(requirement)
+        requirementsChanged.push(node.id)
       }
-      if (through !== undefined) {
-        removeUser(through, user, lost)
-        this.#settle(through)
+      if (via !== undefined) {
+        removeUser(via, user, lost)
+        this.#prune(via)
       }
-      removeUser(node, through?.id ?? user, lost)
+      removeUser(node, via?.id ?? user, lost)
     }
-    this.#settle(node)
+    this.#prune(node)
   }
 
-  /** The Backend that stands for a Service which is named directly. */
-  #between({ kind, namespace, name, port, purpose }: Reference): Node | undefined {
+  /** The implicit Backend of a Service that is named directly. */
+  #inlineBackend({ kind, namespace, name, port, purpose }: Reference): GraphNode | undefined {
     if (kind !== 'Service' || purpose !== 'Traffic') return undefined
     return this.#nodeOf('Backend', serviceBackendId(namespace, { name, port: port ?? '' }))
   }
 
-  #nodeOf(kind: string, key: string): Node {
+  #nodeOf(kind: string, key: string): GraphNode {
     const id = nodeId(kind, key)
     let node = this.#nodes.get(id)
     if (node === undefined) {
-      node = { id, kind, key, users: new Map(), wants: new Map(), newest: 0 }
+      node = { id, kind, key, users: new Map(), requirements: new Map(), newest: 0 }
       this.#nodes.set(id, node)
     }
     return node
   }
 
-  /** Brings the interest in line, and drops what nobody refers to. */
-  #settle(node: Node): void {
+  /** Updates the interest, and removes a node without references. */
+  #prune(node: GraphNode): void {
     const needed = node.users.size > 0 || node.newest > 0
     if (!needed) this.#nodes.delete(node.id)
     const read = this.#table[node.kind]?.read
@@ -233,13 +236,13 @@ export class ReferenceGraph {
   }
 }
 
-function addUser(node: Node, user: string, gained: string[]): void {
+function addUser(node: GraphNode, user: string, gained: string[]): void {
   const count = node.users.get(user)
   if (node.users.size === 0) gained.push(node.id)
   node.users.set(user, (count ?? 0) + 1)
 }
 
-function removeUser(node: Node, user: string, lost: string[]): void {
+function removeUser(node: GraphNode, user: string, lost: string[]): void {
   const count = node.users.get(user)! - 1
   if (count > 0) node.users.set(user, count)
   else node.users.delete(user)

@@ -1,4 +1,4 @@
-/** What `compile` reads: every valid object in the version that is served, and what is known of the others. */
+/** The input of `compile`: every valid object in the served version, and the problems of rejected objects. */
 import type { Backend } from '../api/backend.ts'
 import type { Ingress } from '../api/ingress.ts'
 import type { Kind } from '../api/kinds.ts'
@@ -8,7 +8,7 @@ import type { Route } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { FrozenMap } from '../snapshot/frozen-map.ts'
 
-export interface Resource<T> {
+export interface ServedResource<T> {
   /** `namespace/name`. */
   readonly key: string
   /** Validated and defaulted. */
@@ -28,59 +28,59 @@ export interface Staleness {
   readonly closedRules: 'all' | ReadonlySet<string>
 }
 
-/** An object that was never valid as long as it was seen, so nothing of it is served. */
-export interface Refused {
+/** An object without a valid version: nothing of it is served. */
+export interface RejectedObject {
   readonly kind: Kind
   readonly key: string
   readonly problems: readonly FieldProblem[]
   readonly generation?: number
 }
 
-/** Immutable; what did not change between two sets is the same object (`===`) in both. */
+/** Immutable; unchanged parts are the same objects (`===`) in two sets. */
 export interface ResourceSet {
   readonly settings: SettingsObject
-  readonly routes: FrozenMap<Resource<Route>>
-  readonly ingresses: FrozenMap<Resource<Ingress>>
-  readonly backends: FrozenMap<Resource<Backend>>
-  readonly services: FrozenMap<Resource<Service>>
+  readonly routes: FrozenMap<ServedResource<Route>>
+  readonly ingresses: FrozenMap<ServedResource<Ingress>>
+  readonly backends: FrozenMap<ServedResource<Backend>>
+  readonly services: FrozenMap<ServedResource<Service>>
   /** By the key of their Service, then by their own. */
-  readonly endpointSlices: FrozenMap<ReadonlyMap<string, Resource<EndpointSlice>>>
-  /** By kind and key: of ConfigMaps and Secrets what may be known to others than their users. */
-  readonly payloads: FrozenMap<PayloadFace>
+  readonly endpointSlices: FrozenMap<ReadonlyMap<string, ServedResource<EndpointSlice>>>
+  /** Summaries of ConfigMaps and Secrets without their contents, by kind and key. */
+  readonly payloads: FrozenMap<PayloadSummary>
   /** By `/name`. */
-  readonly namespaces: FrozenMap<Resource<Namespace>>
-  /** By hostname; they count in Strict alone. */
+  readonly namespaces: FrozenMap<ServedResource<Namespace>>
+  /** By hostname; effective in Strict tenancy only. */
   readonly reservations: FrozenMap<HostnameReservation>
-  /** By {@link refusedKey}. */
-  readonly refused: FrozenMap<Refused>
-  /** By backend id: why none of its addresses can be used, where that is no matter of pods that come and go. */
+  /** By {@link objectId}. */
+  readonly rejected: FrozenMap<RejectedObject>
+  /** By backend id: why none of its addresses can be used, apart from missing pods. */
   readonly unreachable: FrozenMap<Unreachable>
-  /** By the name of a listener that is not open as the settings say: why, as a sentence. */
-  readonly unopened: FrozenMap<string>
+  /** By name of a listener that could not be opened as configured: the cause, as a sentence. */
+  readonly unopenedListeners: FrozenMap<string>
 }
 
-/** An object with a payload as those see it who refer to it. The payload itself is nowhere near a compile. */
-export interface PayloadFace {
+/** The summary of a ConfigMap or Secret that its users depend on. The payload itself never reaches the compiler. */
+export interface PayloadSummary {
   /** Of a Secret. */
   readonly type?: string
   readonly keys: ReadonlySet<string>
-  /** Keys whose content is not delivered, with why not. */
+  /** Keys whose content is not delivered, each with the cause. */
   readonly refused: ReadonlyMap<string, string>
 }
 
-/** Found out while it runs: names are resolved and addresses judged outside of `compile`. */
+/** Determined at run time: names are resolved and addresses checked outside of `compile`. */
 export interface Unreachable {
   readonly reason: 'AddressNotAllowed' | 'NameNotResolved' | 'Pending'
   /** A clause: what is wrong and what to do. */
   readonly message: string
 }
 
-export function refusedKey(kind: Kind, key: string): string {
+export function objectId(kind: Kind, key: string): string {
   return `${kind} ${key}`
 }
 
-/** A set in which there is nothing. */
-export function noResources(settings: SettingsObject): ResourceSet {
+/** A set without objects. */
+export function emptyResourceSet(settings: SettingsObject): ResourceSet {
   return {
     settings,
     routes: new FrozenMap(),
@@ -91,13 +91,13 @@ export function noResources(settings: SettingsObject): ResourceSet {
     payloads: new FrozenMap(),
     namespaces: new FrozenMap(),
     reservations: new FrozenMap(),
-    refused: new FrozenMap(),
+    rejected: new FrozenMap(),
     unreachable: new FrozenMap(),
-    unopened: new FrozenMap(),
+    unopenedListeners: new FrozenMap(),
   }
 }
 
-/** What decides between two objects that want the same. */
+/** The precedence of an object over others with the same claim. */
 export interface Age {
   readonly created: number | undefined
   /** `namespace/name`. */
@@ -118,8 +118,8 @@ export function compareAge(a: Age, b: Age): number {
 }
 
 /**
- * A hostname that is kept for the namespace that had it, with the age of the claim that is gone: nobody becomes the
- * older one meanwhile.
+ * A hostname reserved for its former namespace, with the age of the former claim, so that no other claim becomes older
+ * meanwhile.
  */
 export interface HostnameReservation extends Age {
   readonly namespace: string

@@ -1,25 +1,25 @@
-/** Routes: read each by itself, enter it under the hostnames and backends it names, look its references up. */
+/** Routes: plans each, indexes it by hostnames and backends, resolves its references. */
 import { isDeepStrictEqual } from 'node:util'
 import { objectCost } from '../api/cost.ts'
 import type { Route } from '../api/route.ts'
 import type { CompileState, HostState, RouteState } from './compile-state.ts'
 import { nameOfRoute, routeAt, statusName } from './ingress.ts'
-import { claimedHostnames, isOurs, planRoute, type RoutePlan } from './plan.ts'
+import { claimedHostnames, isServedClass, planRoute, type RoutePlan } from './plan.ts'
 import { keyOfNode, kindOfNode, nodeId } from './reference-graph.ts'
-import { type BrokenReference, brokenContents, faceOf, resolveTargets } from './references.ts'
-import type { Resource, ResourceSet } from './resource-set.ts'
+import { type BrokenReference, brokenContents, resolveBackend, resolveTargets } from './references.ts'
+import type { ResourceSet, ServedResource } from './resource-set.ts'
 import type { WorkBudget } from './work-budget.ts'
 
 export function* planRoutes(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
-  yield* settleCosts(memo, resources, budget)
+  yield* applyCostLimits(memo, resources, budget)
   for (const key of memo.work.routes) {
     memo.working(nameOfRoute(key))
     const before = memo.routes.get(key)
     const resource = routeAt(resources, key)
     const beyond = memo.costs.beyond(key) !== undefined
     const plan = resource === undefined ? undefined : planRoute(resource, resources.settings, before?.plan, beyond)
-    const state = plan === undefined ? undefined : enter(memo, key, plan, before)
-    enterHosts(
+    const state = plan === undefined ? undefined : indexRoute(memo, key, plan, before)
+    indexHostnames(
       memo,
       key,
       state,
@@ -27,7 +27,7 @@ export function* planRoutes(memo: CompileState, resources: ResourceSet, budget: 
       plan === undefined ? [] : claimedHostnames(plan),
     )
     const targets = plan === undefined ? [] : targetsOf(plan)
-    enterReferences(memo, key, plan)
+    indexReferences(memo, key, plan)
     if (state !== undefined && plan !== undefined) {
       state.hostnames = claimedHostnames(plan)
       state.targets = targets
@@ -39,27 +39,27 @@ export function* planRoutes(memo: CompileState, resources: ResourceSet, budget: 
   }
 }
 
-/** Before anything is planned: a Route that is beyond what its namespace may cost claims nothing. */
-function* settleCosts(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
+/** Runs before planning: a Route beyond its namespace's cost limit claims nothing. */
+function* applyCostLimits(memo: CompileState, resources: ResourceSet, budget: WorkBudget): Generator<void, void> {
   for (const key of memo.work.routes) {
     const resource = routeAt(resources, key)
-    const ours = resource !== undefined && isOurs(resource.object.spec.ingressClassName, resources.settings)
+    const ours = resource !== undefined && isServedClass(resource.object.spec.ingressClassName, resources.settings)
     memo.working(nameOfRoute(key))
     memo.costs.set(key, resource?.created, ours ? costOf(resource) : undefined)
     if (budget.spend(2)) yield
   }
-  for (const key of yield* memo.costs.settle(resources.settings, budget)) memo.work.routes.add(key)
+  for (const key of yield* memo.costs.applyLimit(resources.settings, budget)) memo.work.routes.add(key)
 }
 
-const COSTS = new WeakMap<Resource<Route>, number>()
+const COSTS = new WeakMap<ServedResource<Route>, number>()
 
-function costOf(resource: Resource<Route>): number {
+function costOf(resource: ServedResource<Route>): number {
   let units = COSTS.get(resource)
   if (units === undefined) COSTS.set(resource, (units = objectCost('Route', resource.object).units))
   return units
 }
 
-function enter(memo: CompileState, key: string, plan: RoutePlan, before: RouteState | undefined): RouteState {
+function indexRoute(memo: CompileState, key: string, plan: RoutePlan, before: RouteState | undefined): RouteState {
   memo.work.references.add(key)
   if (before !== undefined) {
     before.plan = plan
@@ -87,7 +87,7 @@ function targetsOf(plan: RoutePlan): readonly string[] {
   return [...ids]
 }
 
-function enterHosts(
+function indexHostnames(
   memo: CompileState,
   key: string,
   state: RouteState | undefined,
@@ -126,8 +126,8 @@ export function hostOf(memo: CompileState, hostname: string): HostState {
   return host
 }
 
-/** A Backend that nothing referred to before, or nothing refers to any more, is looked at. */
-function enterReferences({ graph, work }: CompileState, key: string, plan: RoutePlan | undefined): void {
+/** Marks backends that became referenced or unreferenced. */
+function indexReferences({ graph, work }: CompileState, key: string, plan: RoutePlan | undefined): void {
   const references = plan === undefined || plan.unserved !== undefined ? NONE : plan.references
   const { gained, lost } = graph.set(nodeId('Route', key), references)
   for (const node of [...gained, ...lost]) if (kindOfNode(node) === 'Backend') work.targets.add(keyOfNode(node))
@@ -140,7 +140,7 @@ export function* resolveReferences(
   resources: ResourceSet,
   budget: WorkBudget,
 ): Generator<void, void> {
-  const face = (id: string) => memo.faces.get(id) ?? faceOf(resources, id)
+  const face = (id: string) => memo.backendReferences.get(id) ?? resolveBackend(resources, id)
   for (const key of memo.work.references) {
     const state = memo.routes.get(key)
     if (state !== undefined && state.plan.unserved === undefined) {

@@ -1,33 +1,33 @@
-/** What a Route is told about itself. */
+/** Builds the status of a Route. */
 import type { ObjectStatus } from '../api/condition.ts'
 import type { SettingsObject } from '../api/settings.ts'
-import type { Conflict, Outcome, RouteState } from './compile-state.ts'
-import { type Fault, type Findings, routeConditions } from './conditions.ts'
+import type { Conflict, HostnameOutcome, RouteState } from './compile-state.ts'
+import { type ConditionFault, type Findings, routeConditions } from './conditions.ts'
 import { inlineService } from './endpoints.ts'
 import { ingressOf, isDefaultBackend, nameOfRoute, whyFirst } from './ingress.ts'
 import { ageOf } from './ownership.ts'
-import { CATCH_ALL, type Claim, describeMatch } from './plan.ts'
+import { CATCH_ALL, describeMatch, type HostnameClaim } from './plan.ts'
 import type { BrokenReference } from './references.ts'
 import type { HostnameReservation } from './resource-set.ts'
 import type { Tenancy } from './tenancy.ts'
 
-const NONE: Fault[] = []
+const NONE: ConditionFault[] = []
 
-/** More than these are counted, not told. */
-const TOLD = 4
-/** Messages that are made for one hostname: somewhat more than are told, since equal ones are told once. */
-const MADE = 16
+/** Further entries are counted, not listed. */
+const MAX_LISTED = 4
+/** Messages built per hostname: more than are listed, since equal ones are merged. */
+const MAX_MESSAGES = 16
 
-/** What a status depends on besides the Route. */
+/** Inputs of a status besides the Route. */
 export interface StatusContext {
   readonly tenancy: Tenancy
-  /** What keeps requests from a backend, by its id. */
-  readonly faultsOf: (target: string) => readonly Fault[]
-  /** By the name of a listener that is not open as the settings say: why. */
+  /** The faults of a backend, by its id. */
+  readonly faultsOf: (target: string) => readonly ConditionFault[]
+  /** By name of a listener that could not be opened as configured: the cause. */
   readonly unopened: ReadonlyMap<string, string>
 }
 
-/** What is to be said about what is served under one key. */
+/** The findings about the Route of one key. */
 export interface RouteFindings extends Omit<Findings, 'references'> {
   readonly references: readonly BrokenReference[]
   /** How many are served. */
@@ -51,7 +51,7 @@ export function routeFindings(state: RouteState, { tenancy, faultsOf, unopened }
   const rules = servedRules(state)
   return {
     generation: stale?.generation ?? object.metadata.generation,
-    unaccepted: unacceptedBecause(state, settings, partial, rules),
+    notAccepted: unacceptedBecause(state, settings, partial, rules),
     partial,
     references: plan.unserved === undefined ? [...state.broken, ...unreachable(state, faultsOf)] : [],
     unopened: unopenedFaults(state, unopened),
@@ -60,8 +60,8 @@ export function routeFindings(state: RouteState, { tenancy, faultsOf, unopened }
   }
 }
 
-/** A Route that names no listeners is served on the others. */
-function unopenedFaults({ plan }: RouteState, unopened: ReadonlyMap<string, string>): readonly Fault[] {
+/** A Route without listeners is served on the others, so it has no such fault. */
+function unopenedFaults({ plan }: RouteState, unopened: ReadonlyMap<string, string>): readonly ConditionFault[] {
   if (unopened.size === 0 || plan.frontends === undefined) return NONE
   return plan.frontends.names.flatMap((name) => {
     const message = unopened.get(name)
@@ -69,8 +69,8 @@ function unopenedFaults({ plan }: RouteState, unopened: ReadonlyMap<string, stri
   })
 }
 
-/** By hostname, so that the messages do not depend on the order in which things came. */
-function outcomesOf(state: RouteState): (readonly [string, Outcome])[] {
+/** Sorted by hostname, so that messages are independent of the order of events. */
+function outcomesOf(state: RouteState): (readonly [string, HostnameOutcome])[] {
   return [...state.outcomes].sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
@@ -86,9 +86,9 @@ function servedRules({ plan, outcomes }: RouteState): number {
 function unacceptedBecause(
   { plan, outcomes }: RouteState,
   settings: SettingsObject,
-  partial: readonly Fault[],
+  partial: readonly ConditionFault[],
   served: number,
-): Fault | undefined {
+): ConditionFault | undefined {
   if (plan.unserved === 'WrongClass') return wrongClass(plan.resource.object.spec.ingressClassName, settings)
   if (plan.unserved === 'QuotaExceeded') return quotaExceeded(plan.namespace, settings)
   const owner = [...outcomes.values()].some((outcome) => outcome.permission !== undefined)
@@ -97,7 +97,7 @@ function unacceptedBecause(
   return partial[0] ?? { reason: 'NoRules', message: 'It has no rule that can be served' }
 }
 
-export function wrongClass(name: string | undefined, { ingressClass }: SettingsObject): Fault {
+export function wrongClass(name: string | undefined, { ingressClass }: SettingsObject): ConditionFault {
   const message =
     name === undefined
       ? `It names no ingressClassName, and class ${ingressClass.name} is not the default; name it to be served here`
@@ -105,12 +105,12 @@ export function wrongClass(name: string | undefined, { ingressClass }: SettingsO
   return { reason: 'WrongClass', message }
 }
 
-function quotaExceeded(namespace: string, { limits }: SettingsObject): Fault {
+function quotaExceeded(namespace: string, { limits }: SettingsObject): ConditionFault {
   const message = `The Routes and Ingresses of namespace ${namespace} cost more than ${limits.namespaceCost} units (limits.namespaceCost of the settings), and older ones come first; delete or shorten some of them, or have the limit raised`
   return { reason: 'QuotaExceeded', message }
 }
 
-function listenerFaults({ plan }: RouteState, settings: SettingsObject): Fault[] {
+function listenerFaults({ plan }: RouteState, settings: SettingsObject): ConditionFault[] {
   if (plan.unserved === 'WrongClass') return []
   const known = settings.listeners.map((listener) => listener.name).join(', ')
   return plan.unknownListeners.map((name) => ({
@@ -120,7 +120,7 @@ function listenerFaults({ plan }: RouteState, settings: SettingsObject): Fault[]
 }
 
 /**
- * References that lead to a backend with which something is wrong. Of a backend that may not be used nothing is told.
+ * References to backends with faults. Faults of a backend that may not be used are not disclosed.
  */
 function unreachable({ plan, references, targets }: RouteState, faultsOf: StatusContext['faultsOf']) {
   const found: BrokenReference[] = []
@@ -136,8 +136,11 @@ function unreachable({ plan, references, targets }: RouteState, faultsOf: Status
 }
 
 /** Each finding once, with the rules that have it. */
-export function byRules(references: readonly BrokenReference[]): readonly Fault[] {
-  const rules = new Map<string, { readonly reason: Fault['reason']; readonly names: Set<string | undefined> }>()
+export function byRules(references: readonly BrokenReference[]): readonly ConditionFault[] {
+  const rules = new Map<
+    string,
+    { readonly reason: ConditionFault['reason']; readonly names: Set<string | undefined> }
+  >()
   for (const { rule, reason, message } of references) {
     const found = rules.get(message) ?? { reason, names: new Set() }
     rules.set(message, found)
@@ -145,21 +148,21 @@ export function byRules(references: readonly BrokenReference[]): readonly Fault[
   }
   return [...rules].map(([message, { reason, names }]) => {
     if (names.delete(undefined) && names.size === 0) return { reason, message }
-    const more = names.size > TOLD ? ` and ${names.size - TOLD} more` : ''
+    const more = names.size > MAX_LISTED ? ` and ${names.size - MAX_LISTED} more` : ''
     return {
       reason,
-      message: `rule${names.size > 1 ? 's' : ''} ${[...names].slice(0, TOLD).join(', ')}${more}: ${message}`,
+      message: `rule${names.size > 1 ? 's' : ''} ${[...names].slice(0, MAX_LISTED).join(', ')}${more}: ${message}`,
     }
   })
 }
 
-function faults(state: RouteState, hostname: string, outcome: Outcome, tenancy: Tenancy): Fault[] {
+function faults(state: RouteState, hostname: string, outcome: HostnameOutcome, tenancy: Tenancy): ConditionFault[] {
   const { owner, permission } = outcome
   const { namespace, rules, claim } = state.plan
   const nameOf = (order: number): string => rules[order]!.rule.name
-  if (permission === undefined && owner?.reservation !== undefined) return [kept(hostname, owner.reservation)]
+  if (permission === undefined && owner?.reservation !== undefined) return [reservedFault(hostname, owner.reservation)]
   if (permission === undefined && owner !== undefined) {
-    const why = ownsBefore(outcome.decider ?? owner, claim)
+    const why = whyOwner(outcome.decider ?? owner, claim)
     const message = `${hostname} belongs to namespace ${owner.namespace}: ${why}; have a delegates entry for namespace ${namespace} added there, or use another hostname`
     return [{ reason: 'HostnameNotAllowed', message }]
   }
@@ -167,11 +170,11 @@ function faults(state: RouteState, hostname: string, outcome: Outcome, tenancy: 
   if (outcome.outside.length + outcome.conflicts.length === 0) return NONE
   const where = hostname === CATCH_ALL ? 'hosts that no Route names' : hostname
   const below = some(permission)
-  const outside = firstOf(outcome.outside, ({ match, ruleOrder }): Fault => {
+  const outside = firstOf(outcome.outside, ({ match, ruleOrder }): ConditionFault => {
     const message = `rule ${nameOf(ruleOrder)}: ${describeMatch(match)} on ${where} is not below ${below}, which is what ${nameOfRoute(owner?.key ?? '')} delegates to namespace ${namespace}`
     return { reason: 'PathNotDelegated', message }
   })
-  const conflicts = firstOf(outcome.conflicts, (conflict): Fault => {
+  const conflicts = firstOf(outcome.conflicts, (conflict): ConditionFault => {
     const { loser, winner } = conflict
     const winnerRule = winner.state.plan.rules[winner.ruleOrder]!.rule.name
     const message = `rule ${nameOf(loser.ruleOrder)}: ${describeMatch(loser.match)} on ${where} is already served by rule ${winnerRule} of ${winnerOf(conflict)}; change one of the two`
@@ -180,8 +183,8 @@ function faults(state: RouteState, hostname: string, outcome: Outcome, tenancy: 
   return [...outside, ...conflicts]
 }
 
-/** By what a hostname is somebody's rather than another's. */
-function ownsBefore(owner: Claim, other: Claim): string {
+/** Explains why a claim owns the hostname rather than another. */
+function whyOwner(owner: HostnameClaim, other: HostnameClaim): string {
   const age = ageOf(owner)
   const kept = age.key === owner.key ? '' : ` (with the age of ${age.key}, whose hostname was kept)`
   return `its ${nameOfRoute(owner.key)}${kept} ${whyFirst(age, ageOf(other))}`
@@ -199,27 +202,27 @@ function winnerOf({ loser, winner }: Conflict): string {
 }
 
 /** The last one counts the others, of which a Route may have a hundred thousand. */
-function firstOf<T>(list: readonly T[], faultOf: (one: T) => Fault): Fault[] {
-  const faults = list.slice(0, MADE).map(faultOf)
+function firstOf<T>(list: readonly T[], faultOf: (one: T) => ConditionFault): ConditionFault[] {
+  const faults = list.slice(0, MAX_MESSAGES).map(faultOf)
   const more = list.length - faults.length
   return more === 0 ? faults : [...faults.slice(0, -1), { ...faults.at(-1)!, more }]
 }
 
 function some(prefixes: readonly string[]): string {
-  const more = prefixes.length > TOLD ? ` and ${prefixes.length - TOLD} more` : ''
-  return `${prefixes.slice(0, TOLD).join(', ')}${more}`
+  const more = prefixes.length > MAX_LISTED ? ` and ${prefixes.length - MAX_LISTED} more` : ''
+  return `${prefixes.slice(0, MAX_LISTED).join(', ')}${more}`
 }
 
-function kept(hostname: string, { namespace, key, until }: HostnameReservation): Fault {
+function reservedFault(hostname: string, { namespace, key, until }: HostnameReservation): ConditionFault {
   const time = until === undefined ? 'for a while' : `until ${new Date(until).toISOString()}`
   const message = `${hostname} is kept for namespace ${namespace}, whose ${nameOfRoute(key)} had it, ${time} (hostnameHold of the settings); wait, or have the grant of namespace ${namespace} under hostnames of the settings withdrawn, which frees it at once`
   return { reason: 'HostnameNotAllowed', message }
 }
 
-function notGranted(hostname: string, namespace: string, tenancy: Tenancy): Fault {
+function notGranted(hostname: string, namespace: string, tenancy: Tenancy): ConditionFault {
   const granted = [...tenancy.hostnamesOf(namespace)].sort()
-  const more = granted.length > TOLD ? ` and ${granted.length - TOLD} more` : ''
-  const given = granted.length === 0 ? 'it has none' : `it has ${granted.slice(0, TOLD).join(', ')}${more}`
+  const more = granted.length > MAX_LISTED ? ` and ${granted.length - MAX_LISTED} more` : ''
+  const given = granted.length === 0 ? 'it has none' : `it has ${granted.slice(0, MAX_LISTED).join(', ')}${more}`
   const what = hostname === CATCH_ALL ? 'serving the hosts that no Route names' : `hostname ${hostname}`
   const wanted = hostname === CATCH_ALL ? 'the grant "*"' : 'a grant of it or of a wildcard over it'
   const message = `${what} needs ${wanted} to namespace ${namespace} under hostnames of the settings, since tenancy is Strict (${given}); have one added there, or ${hostname === CATCH_ALL ? 'name hostnames' : 'use another hostname'}`

@@ -1,34 +1,33 @@
-/** The matches of a hostname that an earlier one already has: the later ones are in conflict and are not served. */
+/** Detects matches of a hostname that an earlier match shadows: they are in conflict and are not served. */
 import type { Candidate } from './compile-state.ts'
 import { isBelowAny } from './ownership.ts'
 
 /** Matches of one identity, in matching order. */
-interface Taken {
+interface MatchGroup {
   readonly everywhere: Candidate[]
-  /** Of those that name frontends, by each of the names. */
+  /** Matches with frontends, by frontend name. */
   readonly byFrontend: Map<string, Candidate[]>
-  /** Place of each among them. */
-  readonly places: Map<Candidate, number>
+  /** Position of each match in the group. */
+  readonly positions: Map<Candidate, number>
 }
 
 export class TakenMatches {
-  readonly #byIdentity = new Map<string, Candidate | Taken>()
+  readonly #byIdentity = new Map<string, Candidate | MatchGroup>()
 
   /**
-   * Enters a match among those of the same identity that come before it.
+   * Adds a match to the group of its identity.
    *
-   * @returns the one that leaves nothing to it: on every frontend, and wherever it may be, an earlier one is tried
-   *   first
+   * @returns the match that shadows it: on all its frontends and prefixes an earlier match is tried first
    */
   take(candidate: Candidate): Candidate | undefined {
     const { identity } = candidate
     const known = this.#byIdentity.get(identity)
-    // Most have no other of their identity.
+    // Most identities occur once.
     if (known === undefined) {
       this.#byIdentity.set(identity, candidate)
       return undefined
     }
-    const taken = 'places' in known ? known : enter(newTaken(), known)
+    const taken = 'positions' in known ? known : enter(newTaken(), known)
     const winner = winnerOver(taken, candidate)
     if (winner !== undefined) return winner
     this.#byIdentity.set(identity, enter(taken, candidate))
@@ -36,13 +35,13 @@ export class TakenMatches {
   }
 }
 
-function newTaken(): Taken {
-  return { everywhere: [], byFrontend: new Map(), places: new Map() }
+function newTaken(): MatchGroup {
+  return { everywhere: [], byFrontend: new Map(), positions: new Map() }
 }
 
-function enter(taken: Taken, candidate: Candidate): Taken {
-  const { everywhere, byFrontend, places } = taken
-  places.set(candidate, places.size)
+function enter(taken: MatchGroup, candidate: Candidate): MatchGroup {
+  const { everywhere, byFrontend, positions } = taken
+  positions.set(candidate, positions.size)
   const { frontends } = candidate.match
   if (frontends === undefined) everywhere.push(candidate)
   else
@@ -54,8 +53,11 @@ function enter(taken: Taken, candidate: Candidate): Taken {
   return taken
 }
 
-/** Where several together leave nothing, the last of those that are needed. */
-function winnerOver({ everywhere, byFrontend, places }: Taken, candidate: Candidate): Candidate | undefined {
+/** If several matches together shadow the candidate, the last one needed. */
+function winnerOver(
+  { everywhere, byFrontend, positions: places }: MatchGroup,
+  candidate: Candidate,
+): Candidate | undefined {
   const covers = (earlier: Candidate): boolean => isWithin(candidate.within, earlier.within)
   const whole = everywhere.find(covers)
   const { frontends } = candidate.match
@@ -70,7 +72,7 @@ function winnerOver({ everywhere, byFrontend, places }: Taken, candidate: Candid
   return whole !== undefined && places.get(whole)! < places.get(last!)! ? whole : last
 }
 
-/** Asked again for each pair of equal matches, while there are few pairs of lists. */
+/** Cached: many pairs of equal matches share few pairs of lists. */
 const WITHIN = new WeakMap<readonly string[], WeakMap<readonly string[], boolean>>()
 
 /** Whether all that stays below `inner` stays below `outer` too; an empty list is everywhere. */

@@ -1,15 +1,15 @@
 /**
- * What the settings grant to namespaces. In Strict whatever no grant covers is refused; in Shared nothing is asked
- * here. Namespaces that are chosen by labels and not known are not chosen: a grant that cannot be looked up is none.
+ * Grants of the settings to namespaces. Strict tenancy refuses what no grant covers; Shared needs no grants. A selector
+ * never selects an unknown Namespace: grants fail closed.
  */
 import type { Namespace } from '../api/kubernetes.ts'
 import type { LabelSelector, NamespaceGrant } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { canonicalAddress } from '../pattern/cidr.ts'
 import { coveringWildcards } from '../pattern/host.ts'
-import type { Resource, ResourceSet } from './resource-set.ts'
+import type { ResourceSet, ServedResource } from './resource-set.ts'
 
-export type Namespaces = { get(key: string): Resource<Namespace> | undefined }
+export type Namespaces = { get(key: string): ServedResource<Namespace> | undefined }
 
 export function grants(grant: NamespaceGrant, namespace: string, namespaces: Namespaces): boolean {
   if (grant.from === 'All') return true
@@ -20,14 +20,13 @@ export function grants(grant: NamespaceGrant, namespace: string, namespaces: Nam
 }
 
 /**
- * The API server gives every namespace this label and lets nobody write another value; in a folder it stands for
- * itself.
+ * The API server sets this label on every namespace and rejects other values. In a folder it is implied.
  */
 const NAME_LABEL = 'kubernetes.io/metadata.name'
 
 /**
- * As Kubernetes does it: all stated must hold, an empty selector holds for all. The labels are never copied: there may
- * be thousands.
+ * The semantics of Kubernetes: all requirements must hold, and an empty selector selects everything. The labels are
+ * not copied: there may be thousands.
  */
 function selects(selector: LabelSelector, namespace: string, labels: Readonly<Record<string, string>>): boolean {
   const labelOf = (key: string): string | undefined =>
@@ -42,7 +41,7 @@ function selects(selector: LabelSelector, namespace: string, labels: Readonly<Re
   })
 }
 
-/** Whether a settings' grant looks at labels, so that Namespaces have to be read. */
+/** Whether a grant of the settings has a selector, so that Namespaces have to be read. */
 export function grantsByLabels(settings: SettingsObject): boolean {
   if (settings.tenancy !== 'Strict') return false
   const all = [...(settings.hostnames ?? []), ...(settings.upstreams.externalTargets ?? [])]
@@ -69,28 +68,28 @@ export class Tenancy {
    *
    * @param hostname in normal form; `*` for hosts that nobody names
    */
-  mayUse(namespace: string, hostname: string): boolean {
+  isHostnameGranted(namespace: string, hostname: string): boolean {
     if (!this.strict) return true
     const granted = this.hostnamesOf(namespace)
     if (granted.has('*') || granted.has(hostname)) return true
     return hostname !== '*' && coveringWildcards(hostname).some((wildcard) => granted.has(wildcard))
   }
 
-  /** Patterns that the namespace was given. */
+  /** The hostname patterns granted to the namespace. */
   hostnamesOf(namespace: string): ReadonlySet<string> {
     return this.#granted(this.#hostnames, namespace, this.settings.hostnames ?? [], ({ names }) => names)
   }
 
   /**
-   * Whether Backends and Services of the namespace may lead to a place outside of Services.
+   * Whether Backends and Services of the namespace may use a target outside of Services.
    * @param host address or DNS name
    */
-  mayReach(namespace: string, host: string, port: number): boolean {
+  isTargetGranted(namespace: string, host: string, port: number): boolean {
     if (!this.strict) return true
     const given = this.settings.upstreams.externalTargets ?? []
     const granted = this.#granted(this.#targets, namespace, given, ({ hosts }) => hosts.map(normalTarget))
     if (granted.has(target(host, port))) return true
-    // The labels of an address have no order that a wildcard could mean.
+    // Wildcards do not apply to addresses.
     if (canonicalAddress(host) !== undefined) return false
     return coveringWildcards(host).some((wildcard) => granted.has(target(wildcard, port)))
   }
@@ -112,7 +111,7 @@ export class Tenancy {
 
 const NEWEST = new WeakMap<SettingsObject, Tenancy>()
 
-/** Made once for the same settings and Namespaces. */
+/** Cached per settings and Namespaces. */
 export function tenancyOf({ settings, namespaces }: Pick<ResourceSet, 'settings' | 'namespaces'>): Tenancy {
   let tenancy = NEWEST.get(settings)
   if (tenancy?.namespaces !== namespaces) NEWEST.set(settings, (tenancy = new Tenancy(settings, namespaces)))
@@ -130,7 +129,7 @@ function normalTarget(text: string): string {
   return target(canonicalAddress(host) ?? host.toLowerCase().replace(/\.$/, ''), Number(text.slice(colon + 1)))
 }
 
-/** How a person writes a target into the settings. */
+/** A target in the notation of the settings. */
 export function targetText(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

@@ -1,10 +1,10 @@
-/** The rules of a Route as the snapshot holds them, with what is enforced on them where they are served. */
+/** The rules of a Route in the form of the snapshot, merged with the policies that a hostname's owner enforces. */
 import { mergePolicies, type PolicyLayers } from '../api/merge.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
-import type { BackendRef, Rule } from '../snapshot/snapshot.ts'
+import type { Rule, WeightedBackend } from '../snapshot/snapshot.ts'
 import type { CompileState, RouteState, Variant } from './compile-state.ts'
-import type { Claim } from './plan.ts'
-import { namesObjects, planPolicies, policyContent } from './policies.ts'
+import type { HostnameClaim } from './plan.ts'
+import { planPolicies, policyContent, refersToObjects } from './policies.ts'
 import type { ResourceSet } from './resource-set.ts'
 
 const MAX_VARIANTS = 8
@@ -17,13 +17,13 @@ export function variantOf(
   memo: CompileState,
   resources: ResourceSet,
   state: RouteState,
-  owner: Pick<Claim, 'enforced' | 'namespace'> | undefined,
+  owner: Pick<HostnameClaim, 'enforced' | 'namespace'> | undefined,
 ): Variant {
   const enforced = owner?.enforced
   const before = state.variants.get(enforced)
   if (before?.version === state.version) return before
   const policies = state.plan.rules.map((_, order) => policySet(memo, resources, state, order, owner))
-  // An Ingress has one for each of its paths, up to some 17,000.
+  // An Ingress has one rule per path, up to some 17,000.
   const known = new Map(before?.rules.map((rule) => [rule.rule, rule]))
   const rules = policies.map((set, order) => {
     const rule = ruleOf(state, order, set)
@@ -31,7 +31,7 @@ export function variantOf(
     return same !== undefined && sameRule(same, rule) ? same : rule
   })
   const variant = { version: state.version, rules, policies }
-  // Every edit of an owner's enforced policies leaves one behind.
+  // Every edit of an owner's enforced policies leaves a stale variant.
   if (state.variants.size >= MAX_VARIANTS) state.variants.clear()
   state.variants.set(enforced, variant)
   return variant
@@ -53,7 +53,7 @@ function policySet(
   resources: ResourceSet,
   state: RouteState,
   order: number,
-  owner: Pick<Claim, 'enforced' | 'namespace'> | undefined,
+  owner: Pick<HostnameClaim, 'enforced' | 'namespace'> | undefined,
 ): PolicySet {
   memo.counts.policies++
   const { rule } = state.plan.rules[order]!
@@ -67,9 +67,9 @@ function policySet(
     enforced,
     rule.redirect,
     rule.respond,
-    namesObjects(layers, memo.policies) ? namespaces : 0,
+    refersToObjects(layers, memo.policies) ? namespaces : 0,
   ])
-  return memo.book.remember(input, () => {
+  return memo.policySets.internInput(input, () => {
     const plans = planPolicies(layers, namespaces, memo.policies)
     return policyContent(mergePolicies(layers, memo.policies), rule, plans)
   })
@@ -80,10 +80,10 @@ function sameRule(a: Rule, b: Rule): boolean {
     a.policy === b.policy &&
     a.refuse === b.refuse &&
     a.backends.length === b.backends.length &&
-    a.backends.every((ref, i) => sameRef(ref, b.backends[i]!))
+    a.backends.every((ref, i) => equalReference(ref, b.backends[i]!))
   )
 }
 
-function sameRef(a: BackendRef, b: BackendRef): boolean {
+function equalReference(a: WeightedBackend, b: WeightedBackend): boolean {
   return a.backend === b.backend && a.weight === b.weight && a.priority === b.priority && a.refuse === b.refuse
 }

@@ -1,4 +1,4 @@
-/** The rules of one hostname: who may put what there, in which order it is tried, and who has lost to whom. */
+/** Builds the virtual host of one hostname: permissions, matching order and conflicts. */
 
 import type { PolicySet } from '../policy/policy-set.ts'
 import { UNDIVIDED } from '../snapshot/frontend.ts'
@@ -9,21 +9,21 @@ import type { Candidate, CompileState, Conflict, HostState, RouteMatches, RouteS
 import { nameOfRoute } from './ingress.ts'
 import { merged, sorted } from './merge-sort.ts'
 import { confine, EVERYWHERE, type Ownership, type Permission, permissionOf } from './ownership.ts'
-import type { Claim, MatchPlan } from './plan.ts'
+import type { HostnameClaim, MatchPlan } from './plan.ts'
 import type { ResourceSet } from './resource-set.ts'
 import { TakenMatches } from './taken-matches.ts'
 import { tenancyOf } from './tenancy.ts'
 import { variantOf } from './variant.ts'
 import type { WorkBudget } from './work-budget.ts'
 
-/** What a hostname is made of now; nothing of the memo has changed yet. */
-export interface Draft {
+/** The new state of a hostname, before it is committed to the memo. */
+export interface HostDraft {
   readonly entries: Map<string, RouteMatches>
   readonly refused: readonly RouteState[]
   readonly order: readonly Candidate[]
   readonly served: Host | undefined
   readonly policies: readonly PolicySet[]
-  readonly owner: Claim | undefined
+  readonly owner: HostnameClaim | undefined
   readonly conflicts: ReadonlyMap<RouteState, readonly Conflict[]>
 }
 
@@ -34,7 +34,7 @@ export function* draftVirtualHost(
   ownership: Ownership | undefined,
   extendsWildcard: boolean,
   budget: WorkBudget,
-): Generator<void, Draft> {
+): Generator<void, HostDraft> {
   const entries = new Map<string, RouteMatches>()
   const refused: RouteState[] = []
   for (const [key, state] of host.routes) {
@@ -44,7 +44,7 @@ export function* draftVirtualHost(
     if (budget.spend(1)) yield
   }
   memo.working()
-  const order = yield* arrange(host, entries, budget)
+  const order = yield* sortCandidates(host, entries, budget)
   const { policies, matches, conflicts } = yield* assemble(memo, resources, order, ownership?.owner, budget)
   const owned = ownership?.exact === true
   memo.counts.hosts++
@@ -53,15 +53,18 @@ export function* draftVirtualHost(
     entries,
     refused,
     order,
-    served: owned || matches.length > 0 ? yield* divide(memo, host, matches, { extendsWildcard }, budget) : undefined,
+    served:
+      owned || matches.length > 0
+        ? yield* partitionByFrontend(memo, host, matches, { extendsWildcard }, budget)
+        : undefined,
     policies: owned || matches.length > 0 ? policies : [],
     owner: ownership?.owner,
     conflicts,
   }
 }
 
-/** Layers, and the whole, that are as before are the same objects. */
-function* divide(
+/** Reuses unchanged layers and an unchanged whole. */
+function* partitionByFrontend(
   memo: CompileState,
   { hostname, served: before }: HostState,
   matches: readonly Match[],
@@ -75,8 +78,8 @@ function* divide(
   const host = step.value
   if (before === undefined) return host
   const groups = new Map(before.partition.groups.map(({ key }, i) => [key, before.own[i]]))
-  const own = host.own.map((layer, i) => kept(layer, groups.get(partition.groups[i]!.key)))
-  const common = kept(host.common!, before.common)
+  const own = host.own.map((layer, i) => reuseLayer(layer, groups.get(partition.groups[i]!.key)))
+  const common = reuseLayer(host.common!, before.common)
   const same =
     partition === before.partition &&
     host.extendsWildcard === before.extendsWildcard &&
@@ -85,11 +88,11 @@ function* divide(
   return same && sameMatches(matches, before.matches) ? before : { ...host, common, own }
 }
 
-function kept(layer: VirtualHost, before: VirtualHost | undefined): VirtualHost {
+function reuseLayer(layer: VirtualHost, before: VirtualHost | undefined): VirtualHost {
   return before !== undefined && sameVirtualHost(layer, before) ? before : layer
 }
 
-/** Nobody owns what no Route names; and in Strict what only those name to whom it was not granted. */
+/** The catch-all has no owner; in Strict tenancy, neither has a hostname that only namespaces without a grant name. */
 function permissionOn(
   host: HostState,
   state: RouteState,
@@ -97,7 +100,7 @@ function permissionOn(
   resources: ResourceSet,
 ): Permission | undefined {
   if (ownership === undefined)
-    return tenancyOf(resources).mayUse(state.plan.namespace, host.hostname) ? EVERYWHERE : undefined
+    return tenancyOf(resources).isHostnameGranted(state.plan.namespace, host.hostname) ? EVERYWHERE : undefined
   return permissionOf(ownership.owner, state.plan.namespace, resources.namespaces)
 }
 
@@ -128,11 +131,11 @@ function samePermission(a: Permission, b: Permission): boolean {
   return a === b || (a.length === b.length && a.every((prefix, i) => prefix === b[i]))
 }
 
-/** So many are sorted without a thought of turns. */
-const FEW = 64
+/** Up to this number, candidates are sorted without yielding. */
+const SORT_AT_ONCE = 64
 
-/** All candidates in matching order: what stays is merged with what is new, so that only new ones are sorted. */
-function* arrange(
+/** All candidates in matching order: sorts the new ones and merges them with the rest. */
+function* sortCandidates(
   host: HostState,
   entries: ReadonlyMap<string, RouteMatches>,
   budget: WorkBudget,
@@ -145,7 +148,7 @@ function* arrange(
     if (host.entries.get(key) !== entry) for (const candidate of entry.candidates) fresh.push(candidate)
   if (budget.spend(entries.size / 16)) yield
   if (fresh.length === 0 && gone.size === 0) return host.order
-  if (gone.size === 0 && host.order.length === 0 && fresh.length <= FEW) return fresh.sort(compareMatches)
+  if (gone.size === 0 && host.order.length === 0 && fresh.length <= SORT_AT_ONCE) return fresh.sort(compareMatches)
   let kept = host.order
   if (gone.size > 0) {
     const rest: Candidate[] = []
@@ -162,7 +165,7 @@ function* assemble(
   memo: CompileState,
   resources: ResourceSet,
   order: readonly Candidate[],
-  owner: Claim | undefined,
+  owner: HostnameClaim | undefined,
   budget: WorkBudget,
 ) {
   const policies: PolicySet[] = []
@@ -181,7 +184,7 @@ function* assemble(
       if (!known.has(rule)) {
         known.add(rule)
         policies.push(variant.policies[ruleOrder]!)
-        // Its policies may just have been merged.
+        // Accounts for merging its policies.
         if (budget.spend(20)) yield
       }
       matches.push(matchOf(candidate, rule))

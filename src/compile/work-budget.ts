@@ -1,17 +1,17 @@
 /**
- * How work is cut into turns: by units of about a microsecond, not by a clock, so that compile stays pure and a turn's
- * length does not depend on what else the machine does.
+ * Divides work into turns by units of about a microsecond, not by a clock, so that `compile` stays pure and
+ * deterministic.
  */
-const TURN = 700
+const UNITS_PER_SLICE = 700
 
 export class WorkBudget {
-  #left = TURN
+  #left = UNITS_PER_SLICE
 
-  /** Counts work done. @returns whether it is time to yield */
+  /** Counts work. @returns whether to yield */
   spend(units: number): boolean {
     this.#left -= units
     if (this.#left > 0) return false
-    this.#left = TURN
+    this.#left = UNITS_PER_SLICE
     return true
   }
 }

@@ -113,9 +113,9 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
 
   /** Regularly: what ends by itself, and what can be given back. */
   tend(): void {
-    this.#rooms.endpoints.tend()
+    this.#rooms.endpoints.runMaintenance()
     this.#resources.served(this.#rooms.block.appliedEverywhere())
-    this.#resources.tend()
+    this.#resources.runMaintenance()
   }
 
   stop(): void {

@@ -1,6 +1,6 @@
-/** Where exchanges leave their records; an edge implements it (log/access-line.ts). */
+/** The contract of the access log, implemented by log/access-line.ts. */
 
-/** What an exchange leaves behind. One object is filled again and again: it is read before `write` returns. */
+/** The record of one exchange. One object is reused for all: it must be read before `write` returns. */
 export interface AccessRecord {
   /** When the request began, milliseconds since the Unix epoch; 0: the moment of writing. */
   time: number
@@ -25,7 +25,7 @@ export interface AccessRecord {
   status: number
   /** Of the closed list in lib/reason.ts; empty when nothing went wrong. */
   reason: string
-  /** What exactly happened, beside the reason; empty where the reason says it all. */
+  /** Details besides the reason; empty when the reason is sufficient. */
   detail: string
   /** `namespace/name`; empty when no rule matched. The same for the next three. */
   route: string

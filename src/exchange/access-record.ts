@@ -50,7 +50,7 @@ const RECORD: AccessRecord = {
   userAgent: '',
 }
 
-/** What became of it, for filters. */
+/** The summary of the exchange, for filters. */
 export function summaryOf(x: ProxyExchange): ExchangeSummary {
   const { now } = x.context.timers
   return {
@@ -72,7 +72,7 @@ function bytesOutOf(x: ProxyExchange): number {
   return x.bytesOut + x.downstream.progress.bodySent
 }
 
-/** Of the last attempt; -1 when nothing was sent upstream. */
+/** Duration of the last attempt; -1 when nothing was sent upstream. */
 function upstreamDurationOf(x: ProxyExchange, now: number): number {
   if (x.upstreamStartedAt < 0) return -1
   return (x.upstreamEndedAt < 0 ? now : x.upstreamEndedAt) - x.upstreamStartedAt
@@ -130,7 +130,7 @@ export interface Refusal {
   readonly error: GatewayError
   readonly request: RefusedRequest
   readonly id: string
-  /** Bytes of the body that it is answered with. */
+  /** Bytes of the response's body. */
   readonly bytesOut: number
 }
 

@@ -1,4 +1,4 @@
-/** Admitted: who the client is, which host and path it asks for, and whether the gateway serves at all. */
+/** Admission: determines client, host and path of a request, and whether the gateway is serving. */
 import { normalizeHost } from '../pattern/host.ts'
 import { normalizePath } from '../pattern/path.ts'
 import { validateQuery } from '../pattern/query.ts'

@@ -1,4 +1,4 @@
-/** The attempts: from a rule to an endpoint, and to another one where the first did not do. */
+/** The attempt loop: selects an endpoint, and another one after a failed attempt. */
 import type { Endpoint } from '../balance/endpoint.ts'
 import { backoffDelay } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
@@ -11,7 +11,7 @@ import { decideRetry } from './retry-decision.ts'
 
 const OVERDRAWN = 'the namespace of the Backend has its share of all requests at a time'
 
-/** Picks the share of the split, takes a place at its Backend and makes the first attempt. */
+/** Selects a backend of the split, reserves a request at it and starts the first attempt. */
 export function forward(x: ProxyExchange): void {
   if (x.finalResponse !== null) return respond(x, x.finalResponse, x.entered)
   const { context } = x
@@ -38,9 +38,6 @@ export function forward(x: ProxyExchange): void {
 /** The wait before the next attempt is over. */
 export function nextAttempt(x: ProxyExchange): void {
   x.retryAt = 0
-  // Whatever of its response has not come within the wait is not worth the connection.
-  x.discarded?.close(null)
-  x.discarded = null
   tryGuarded(x, null, false)
 }
 
@@ -66,7 +63,7 @@ function tryGuarded(x: ProxyExchange, again: Endpoint | null, fresh: boolean): v
   }
 }
 
-/** What attempts report to the loop. */
+/** Receives the outcomes of attempts. */
 const LOOP: AttemptOwner = {
   failed(x, attempt, error) {
     if (x.ended || x.attempt !== attempt) return
@@ -83,14 +80,13 @@ const LOOP: AttemptOwner = {
     if (decideRetry(x, attempt.reused, status) !== 'next-endpoint') return false
     x.upstreamEndedAt = x.context.timers.now
     attempt.discard()
-    x.discarded = attempt
     giveUp(x)
     waitForNext(x, attempt.endpoint, null)
     return true
   },
 }
 
-/** Another attempt follows: what is still to be sent of the request is kept for it. */
+/** Another attempt follows: the unsent part of the request is kept for it. */
 function giveUp(x: ProxyExchange): void {
   x.attempt = null
   x.body?.close()

@@ -1,5 +1,5 @@
 /**
- * Whoever learns from attempts: counts in flight today; passive health, ejection and latency averages hang here. The
+ * Observers of attempts: counts in flight today; later passive health, ejection and latency averages. The
  * wiring gives one; it is called for every attempt, on the path of every request, and must not throw.
  */
 import type { Endpoint } from '../balance/endpoint.ts'

@@ -1,5 +1,5 @@
 /**
- * Who the client is and where it stands, and what the upstream is told about it. Forwarding fields are believed only
+ * The client's identity and address, and the forwarding fields sent upstream. Forwarding fields are believed only
  * from trusted proxies; from anybody else they are dropped in every spelling (security.md, "Client IP";
  * docs/decisions/0011).
  */
@@ -35,7 +35,7 @@ export interface Client {
   readonly forwarding: Forwarding
 }
 
-/** What trusted proxies say of a request. */
+/** The forwarding data of trusted proxies about a request. */
 interface Report {
   /** Addresses that are believed, the nearest proxy's first and the client's last; none: the peer is the client. */
   readonly addresses: readonly string[]
@@ -103,7 +103,7 @@ export class ClientResolver {
   #reportOfForwarded(fields: Fields): Report {
     const elements = forwardedFromRight(fields.joined('forwarded') ?? '')
     const addresses = this.#believed(elements.map((element) => element.address))
-    // Where nobody says who the client is, the nearest proxy is still believed how it was asked.
+    // Without a client address, scheme and host from the nearest trusted proxy still apply.
     const element = elements[Math.max(addresses.length - 1, 0)]
     return { addresses, proto: element?.proto, host: element?.host, port: 0 }
   }
@@ -193,7 +193,7 @@ function hopElement(list: string | undefined, hops: number): string | undefined 
  * A port that stands with the reported host is the client's own word, handed on; one in a field of its own is where the
  * proxy listens; the one in Host counts where no proxy says anything.
  *
- * @param direct what Host says, with the reported scheme
+ * @param direct the origin from Host, with the reported scheme
  */
 function reportedOrigin(report: Report, direct: ReportedOrigin, named: Authority | undefined): ReportedOrigin {
   const { scheme } = direct
@@ -204,7 +204,7 @@ function reportedOrigin(report: Report, direct: ReportedOrigin, named: Authority
   }
   if (listening === 0) return direct
   const { host } = direct
-  // Otherwise the authority would name another port than the one told beside it.
+  // Otherwise the authority would contradict the reported port.
   const agrees = host === '' || named!.port === 0 || named!.port === listening
   return { scheme, authority: agrees ? direct.authority : authorityOf(scheme, host, listening), host, port: listening }
 }

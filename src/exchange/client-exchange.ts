@@ -1,4 +1,4 @@
-/** What happens to an exchange from outside: its client, its deadlines; and the door by which its failures leave. */
+/** Events of an exchange: of its client and its deadlines, and the single exit for its failures. */
 import type { GatewayError } from '../lib/error.ts'
 import type { Fields } from '../message/fields.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest } from '../transport/downstream.ts'

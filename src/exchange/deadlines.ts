@@ -1,8 +1,8 @@
-/** Which of the deadlines of an exchange is next, and which has passed. */
+/** Computes the next deadline of an exchange, and the one that has passed. */
 import { GatewayError } from '../lib/error.ts'
 import type { ExchangeLimits } from '../policy/exchange.ts'
 
-/** What the deadlines are counted from; monotonic milliseconds. */
+/** The starting points of the deadlines; monotonic milliseconds. */
 export interface Progress {
   /** In force; null before a rule is found. */
   readonly limits: Readonly<ExchangeLimits> | null

@@ -1,4 +1,4 @@
-/** Ended: exactly once, whatever has happened; everything that the exchange holds is given back. */
+/** Ends an exchange exactly once, and releases everything that it holds. */
 import { runEnd } from '../policy/chain.ts'
 import { recordExchange, summaryOf } from './access-record.ts'
 import type { ProxyExchange } from './exchange.ts'
@@ -12,8 +12,6 @@ export function finish(x: ProxyExchange): void {
   x.localBody?.abort()
   x.attempt?.close(x.reason)
   x.attempt = null
-  x.discarded?.close(null)
-  x.discarded = null
   x.fireSignal()
   x.share?.exit()
   if (x.counted) context.endpoints.release(context.worker, x.backend!.slot)
@@ -26,7 +24,7 @@ export function finish(x: ProxyExchange): void {
   recordExchange(x)
 }
 
-/** The response is out, and the rest of the request's body has gone to the upstream or goes no further. */
+/** The response is sent, and the rest of the request's body was forwarded or dropped. */
 export function endRest(x: ProxyExchange): void {
   x.downstream.endRest()
   finish(x)

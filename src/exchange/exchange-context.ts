@@ -1,4 +1,4 @@
-/** What the exchanges of one worker have in common: services, handed in by the wiring, and what is in force now. */
+/** Shared by the exchanges of one worker: services from the wiring, and the current tables and settings. */
 import type { WeightedSplits } from '../balance/weighted-split.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import type { LinkedTables } from '../link/linked-tables.ts'
@@ -21,7 +21,7 @@ export interface ExchangeServices {
   readonly metrics: WorkerMetrics
   readonly splits: WeightedSplits
   readonly observer: AttemptObserver
-  /** An error that is a fault of the gateway: for the process log. */
+  /** Reports an internal error to the process log. */
   unexpected(error: unknown): void
 }
 
@@ -32,7 +32,7 @@ export interface ExchangeContext extends ExchangeServices {
   clients: ClientResolver
   accessLog: AccessLog
   loops: LoopGuard
-  /** Exchanges and requests of the gateway's own under way: what a drain waits for. */
+  /** Exchanges and the gateway's own requests in flight, for which a drain waits. */
   active: number
 }
 

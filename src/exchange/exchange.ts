@@ -22,7 +22,7 @@ import { nextDeadline } from './deadlines.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 import type { Forwarding } from './forwarding.ts'
 
-/** The attempt under way, as the rest of the exchange sees it. */
+/** The current attempt, as the rest of the exchange uses it. */
 export interface CurrentAttempt {
   /** Monotonic milliseconds. */
   readonly startedAt: number
@@ -34,18 +34,23 @@ export interface CurrentAttempt {
   sendEnd(trailers: Fields | null): void
   clientDrained(): void
   /**
+   * Its response is of no use, but its connection is: what is left of it is read and dropped within bounds, also when
+   * the exchange has ended. It makes no difference to the exchange any more.
+   */
+  discard(): void
+  /**
    * Ends it, with no effect when it has ended: no callback of it comes any more.
    * @param failure why its response is not complete; null when the gateway needs no more of it
    */
   close(failure: Reason | null): void
 }
 
-/** The request's body, as the rest of the exchange sees it. */
+/** The request's body, as the rest of the exchange uses it. */
 export interface CurrentBody {
   readonly bytesIn: number
-  /** All of it has come from the client. */
+  /** It was received completely. */
   readonly complete: boolean
-  /** The upstream does not keep up: it is not the client who is slow. */
+  /** Whether the upstream, not the client, is the slow side. */
   readonly blocked: boolean
   /** Bytes that the request announces upstream; -1 where it announces none. */
   readonly length: number
@@ -67,7 +72,7 @@ export interface CurrentBody {
   abort(): void
 }
 
-/** The body of a response of the gateway's own that is under way. */
+/** The body of a local response in flight. */
 export interface LocalBody {
   /** The client takes bytes again. */
   drained(): void
@@ -96,22 +101,22 @@ export abstract class ProxyExchange implements Exchange, Timed {
   /** Path in normal form before any rewrite; as received until that is known. */
   originalPath = ''
 
-  // What was found for it
+  // Results of routing
   tables: LinkedTables | null = null
   ruleView: RuleView | null = null
   linked: LinkedPolicy | null = null
   matchedPrefix = 0
   backend: LinkedBackend | null = null
   upstreamHost: string | undefined = undefined
-  /** What is answered instead of forwarding: the client wants it to go no further. */
+  /** The local response to a request whose Max-Forwards is 0. */
   finalResponse: LocalResponse | null = null
   entered = 0
   /** A filter's decision on the request is awaited: it was entered and has not let the request pass. */
   deciding = false
-  /** A refusal is on its way back, and a filter it passes is awaited. */
+  /** A local response is passing the filters, one of which is awaited. */
   answering = false
 
-  // How far it has come
+  // Progress
   ended = false
   headSent = false
   /**
@@ -121,11 +126,9 @@ export abstract class ProxyExchange implements Exchange, Timed {
   restOnly = false
   status = 0
   reason: Reason | null = null
-  /** What exactly went wrong, for the log. */
+  /** Details of the failure, for the log. */
   detail = ''
   attempt: CurrentAttempt | null = null
-  /** The attempt before, while the rest of a response that is not wanted is still read. */
-  discarded: CurrentAttempt | null = null
   attempts = 0
   /** Attempts after the first that the retry policy paid for, and whether a dead connection was replaced once. */
   retries = 0
@@ -136,7 +139,7 @@ export abstract class ProxyExchange implements Exchange, Timed {
   failure: Reason | null = null
   /** An interim response has gone to the client: too late for another attempt. */
   interim = false
-  /** What a balancer that keeps to one endpoint chooses by; nothing sets it yet. */
+  /** Key for session affinity; not set yet. */
   hashKey: string | undefined = undefined
   /** Endpoints that failed in this exchange. */
   tried: Endpoint[] | null = null
@@ -236,7 +239,11 @@ export abstract class ProxyExchange implements Exchange, Timed {
   }
 
   readBody(maxBytes: number): Promise<Uint8Array> {
-    return this.body === null ? Promise.resolve(new Uint8Array(0)) : this.body.read(maxBytes)
+    if (this.body === null) return Promise.resolve(new Uint8Array(0))
+    const bytes = this.body.read(maxBytes)
+    // A filter may look at it later or never, and a client that goes away must not end the thread by that.
+    bytes.catch(() => {})
+    return bytes
   }
 
   /** A copy of its own, made when a filter first asks. */

@@ -11,7 +11,7 @@ import { respond } from './local-response.ts'
 
 /**
  * Answers a request that goes no further, before anything was sent for it.
- * @returns false, for whoever goes on with what is let through
+ * @returns false: the caller stops
  */
 export function refuse(x: ProxyExchange, reason: Reason): false {
   // A filter that has not decided yet was not passed: it sees nothing of the way back.
@@ -44,7 +44,7 @@ function unforeseen(x: ProxyExchange, error: unknown): GatewayError {
   return new GatewayError('InternalError', error instanceof Error ? error.message : String(error), { cause: error })
 }
 
-/** Gives an exchange up: all that is left to tell the client is that its connection breaks. */
+/** Aborts an exchange: the client's connection is reset. */
 export function cut(x: ProxyExchange): void {
   x.downstream.abort()
   retract(x)
@@ -62,7 +62,7 @@ export function clientGone(x: ProxyExchange, detail: string): void {
   finish(x)
 }
 
-/** What has not left was never sent: neither its status nor its bytes count. */
+/** Discards an unsent response: neither its status nor its bytes count. */
 function retract(x: ProxyExchange): void {
   if (!x.headSent || !x.downstream.progress.retract()) return
   x.headSent = false

@@ -1,4 +1,4 @@
-/** Filtered: the request passes the filters of its rule, which let it pass or answer it themselves. */
+/** Runs the request filters of the rule, which pass the request or respond themselves. */
 import { type ChainResult, runRequest } from '../policy/chain.ts'
 import { forward } from './attempt-loop.ts'
 import type { ProxyExchange } from './exchange.ts'
@@ -19,7 +19,7 @@ export function filterRequest(x: ProxyExchange): void {
 }
 
 function decided(x: ProxyExchange, result: ChainResult): void {
-  // A deadline may have passed meanwhile, and its refusal be on its way.
+  // A deadline may have passed meanwhile, so that its local response is being sent.
   if (x.ended || x.answering || result?.type === 'ended') return
   x.deciding = false
   try {

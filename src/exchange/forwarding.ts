@@ -1,5 +1,5 @@
 /**
- * What the gateway tells an upstream about where a request came from: X-Forwarded-For, -Proto, -Host, -Port, and
+ * The forwarding fields that the gateway sends to an upstream: X-Forwarded-For, -Proto, -Host, -Port, and
  * Forwarded where that is the configured field. All of them are written from the same facts, so that no two can
  * contradict each other (security.md, "Client IP").
  */
@@ -9,7 +9,7 @@ import { FieldBlock } from '../message/field-block.ts'
 import { type Authority, defaultPort, type Scheme } from '../pattern/host.ts'
 import { writeForwarded } from './forwarding-lists.ts'
 
-/** Where the client stands, and the authority as it is told to the upstream. */
+/** The client's address, and the authority sent to the upstream. */
 export interface ReportedOrigin extends ClientOrigin {
   /** Host as it was sent, with its port if it has one; '' when an HTTP/1.0 client sent none. */
   readonly authority: string

@@ -1,4 +1,4 @@
-/** Chunks of a body that wait, bounded by whoever adds them; a body may come one byte at a time. */
+/** Buffered chunks of a body, bounded by the caller. Small chunks are merged: a body may come byte by byte. */
 
 /** What each chunk costs besides its bytes. */
 const CHUNK_COST = 128

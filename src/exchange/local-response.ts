@@ -6,8 +6,8 @@ import { REASONS, type Reason, type ReasonInfo } from '../lib/reason.ts'
 import type { BodyControl, BodySink, BodySource, BodyStepFactory } from '../message/body.ts'
 import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
-import type { ResponseHead } from '../message/head.ts'
-import { type CompleteResponse, discardBody, isComplete, type LocalResponse } from '../message/local-response.ts'
+import { isFinalStatus, type ResponseHead } from '../message/head.ts'
+import { discardBody, inPieces, type LocalResponse } from '../message/local-response.ts'
 import { responseBodySteps } from '../policy/body-steps.ts'
 import { runLocalResponse } from '../policy/chain.ts'
 import { finish } from './ending.ts'
@@ -15,6 +15,8 @@ import type { LocalBody, ProxyExchange } from './exchange.ts'
 
 /** Milliseconds that filters may take over a response that must not wait any more. */
 const ANSWER_GRACE = 5_000
+/** Bytes of a body in memory that are given to the connection at once. */
+const LARGE = 128 * 1024
 
 /** A response takes the way back from position `from` of the chain. */
 export function respond(x: ProxyExchange, response: LocalResponse, from: number): void {
@@ -37,7 +39,12 @@ export function respond(x: ProxyExchange, response: LocalResponse, from: number)
 
 /** To the client. @param from body steps of positions before it apply */
 export function sendLocal(x: ProxyExchange, response: LocalResponse, from = 0): void {
-  const { status, fields, body, reason } = response
+  const { status, fields, reason } = response
+  if (!isFinalStatus(status)) {
+    discardBody(response)
+    throw new TypeError(`a response has the status ${status}`)
+  }
+  const body = bodyFor(x, response)
   const chain = x.linked?.chain ?? null
   const head: ResponseHead = { status, fields, bodyLength: body === null ? 0 : body.length }
   let steps: BodyStepFactory[] | null = null
@@ -51,21 +58,36 @@ export function sendLocal(x: ProxyExchange, response: LocalResponse, from = 0): 
     // A refusal goes out without the steps of a filter that cannot make them.
     x.context.unexpected(error)
   }
+  if (statesLength(x, head)) fields.remove('content-length')
   const close = reason !== undefined && closes(reason)
   x.status = status
   if (reason !== undefined) x.reason = reason
   x.headSent = true
-  if (steps === null && isComplete(response)) {
-    x.downstream.sendComplete(response, close)
+  const whole = body === null || body instanceof Uint8Array
+  if (steps === null && whole) {
+    x.downstream.sendComplete({ status, fields, body }, close)
     return finish(x)
   }
   x.downstream.sendHead(head, close ? 'untrusted' : 'dropped')
   const sent = new SentBody(x)
   x.localBody = sent
-  if (isComplete(response)) sent.sendAll(response.body, steps!)
-  else sent.stream(response, body as BodySource, steps)
+  if (whole) sent.sendAll(body, steps!)
+  else sent.stream(body, steps)
   // The source, or a step, may take its time.
   if (!x.ended) x.watch()
+}
+
+/** A large one goes out in pieces. */
+function bodyFor(x: ProxyExchange, { body }: LocalResponse): LocalResponse['body'] {
+  return body instanceof Uint8Array && body.length > LARGE && x.method !== 'HEAD' ? inPieces(body) : body
+}
+
+/**
+ * The codec states the length of what is sent. The fields may have come from elsewhere; only where nothing is sent they
+ * say what there would be (RFC 9110 §8.6).
+ */
+function statesLength({ method }: ProxyExchange, { status, bodyLength }: ResponseHead): boolean {
+  return status !== 304 && (method !== 'HEAD' || (bodyLength !== undefined && bodyLength > 0))
 }
 
 function closes(reason: Reason): boolean {
@@ -77,7 +99,7 @@ class SentBody implements BodySink, LocalBody {
   readonly #x: ProxyExchange
   #pipe: BodyPipe | null = null
   #control: BodyControl | null = null
-  /** Bytes that the source has yet to deliver; -1 when it does not say how many. */
+  /** Bytes that the source has yet to deliver; -1 = unknown. */
   #owed = -1
   #streams = false
   #over = false
@@ -88,20 +110,22 @@ class SentBody implements BodySink, LocalBody {
     this.#x = x
   }
 
-  sendAll(body: CompleteResponse['body'], steps: readonly BodyStepFactory[]): void {
+  sendAll(body: Uint8Array | null, steps: readonly BodyStepFactory[]): void {
     const pipe = composeBody(steps, this, () => {})
     this.#pipe = pipe
     if (body !== null) pipe.write(body)
     pipe.end(null)
   }
 
-  stream(response: LocalResponse, source: BodySource, steps: readonly BodyStepFactory[] | null): void {
+  stream(source: BodySource, steps: readonly BodyStepFactory[] | null): void {
     const { method, status } = this.#x
     if (method === 'HEAD' || status === 204 || status === 205 || status === 304) {
-      discardBody(response)
+      discardBody({ body: source })
       return this.end(null)
     }
     this.#streams = true
+    // What still comes of the request is dropped as it comes.
+    this.#x.downstream.resumeBody()
     if (steps === null) this.#owed = source.length ?? -1
     else this.#pipe = composeBody(steps, this, () => this.#resume())
     let control: BodyControl
@@ -165,7 +189,7 @@ class SentBody implements BodySink, LocalBody {
   }
 }
 
-/** A chunk of a response's body that nobody will change any more. */
+/** Sends a chunk of a response's body that has passed all filters. */
 export function sendChunk(x: ProxyExchange, chunk: Uint8Array): void {
   const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
   x.downstream.sendBody(bytes, 0, bytes.length)

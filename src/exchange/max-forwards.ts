@@ -35,7 +35,7 @@ export function takeHop(x: ProxyExchange): void {
   else x.finalResponse = x.method === 'TRACE' ? reflection(x) : serverOptions()
 }
 
-/** What the gateway itself takes (RFC 9110 §9.3.7); which methods a resource takes only its backend knows. */
+/** The gateway's own methods (RFC 9110 §9.3.7); those of a resource are known to its backend only. */
 export function serverOptions(): LocalResponse {
   return { status: 200, fields: Fields.from({ allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' }), body: null }
 }

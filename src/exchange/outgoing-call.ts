@@ -1,6 +1,6 @@
 /** One request of the gateway's own, from its connection to the end of its response. */
 import type { Endpoint } from '../balance/endpoint.ts'
-import { mayRetry, type RetryPolicy } from '../balance/retry.ts'
+import { mayRetry, type RetryConfig } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
@@ -23,12 +23,12 @@ export interface CallPlan {
   readonly timeout: number
   resolve(response: OutgoingResponse): void
   reject(error: GatewayError): void
-  /** Exactly once, when nothing of it is under way any more. */
+  /** Called exactly once, when nothing of it is in flight. */
   over(): void
 }
 
 /** Whether to call again is the caller's business; only a connection that died of age is replaced. */
-const NO_RETRIES: RetryPolicy = Object.freeze({ attempts: 0, reasons: [], codes: [], backoff: 0, budgetPercent: 0 })
+const NO_RETRIES: RetryConfig = Object.freeze({ attempts: 0, reasons: [], codes: [], backoff: 0, budgetPercent: 0 })
 
 export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySource, BodyControl {
   readonly #context: ExchangeContext
@@ -37,7 +37,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
   #reused = false
   #refreshed = false
   #over = false
-  /** The head has come, and whoever called has it. */
+  /** The head has arrived and was passed to the caller. */
   #answered = false
   length: number | undefined = undefined
   #sink: BodySink | null = null
@@ -101,7 +101,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
     this.#headAt = this.#context.timers.touch()
     this.length = head.bodyLength
     this.#wait()
-    // Nobody reads the body yet.
+    // The body has no reader yet.
     this.#stream?.pause()
     this.#plan.resolve({ status: head.status, fields: head.fields, body: this })
   }
@@ -115,7 +115,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
   #pass(sink: BodySink, chunk: Buffer): void {
     if (sink.write(chunk)) this.#wait()
     else if (!this.#over) {
-      // Whoever reads is slow, and not the upstream.
+      // The reader is slow, not the upstream.
       this.#context.timers.disarm(this)
       this.#stream?.pause()
     }
@@ -123,7 +123,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
 
   onEnd(trailers: Fields | null): void {
     trailers?.detach()
-    // What is left of the request when its response is complete interests nobody.
+    // The rest of the request is not needed once its response is complete.
     if (this.#stream?.sending === true) this.#stream.abort()
     this.#stream = null
     this.#complete = true

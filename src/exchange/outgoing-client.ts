@@ -28,7 +28,7 @@ const UNSENT = [
   'upgrade',
 ]
 
-/** Nobody stands behind the gateway. */
+/** The gateway itself is the client. */
 const NO_FIELDS = new FieldBlock([])
 
 export class UpstreamClient implements OutgoingClient {
@@ -42,7 +42,8 @@ export class UpstreamClient implements OutgoingClient {
   }
 
   request(request: OutgoingRequest): Promise<OutgoingResponse> {
-    return new Promise((resolve, reject) => {
+    const response = new Promise<OutgoingResponse>((resolve, reject) => {
+      checkRequestLine(request)
       const context = this.#context
       const backend = this.#find(request.backend)
       if (backend === undefined) throw new GatewayError('BackendNotFound', request.backend)
@@ -64,7 +65,19 @@ export class UpstreamClient implements OutgoingClient {
         over: () => leavePlace(context, backend),
       }).begin(false)
     })
+    // Not every caller wants to know, and a rejection that nobody handles would end the thread.
+    response.catch(() => {})
+    return response
   }
+}
+
+const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+const PATH = /^\/[\x21-\x7e]*$/
+
+/** Fields check their values themselves. @throws {TypeError} */
+function checkRequestLine({ method, path }: OutgoingRequest): void {
+  if (!METHOD.test(method)) throw new TypeError(`not a method: ${JSON.stringify(method)}`)
+  if (!PATH.test(path)) throw new TypeError(`not a path: ${JSON.stringify(path)}`)
 }
 
 /** @throws {GatewayError} `Overloaded` */

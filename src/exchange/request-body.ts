@@ -47,6 +47,8 @@ export class RequestBody implements CurrentBody {
   data(chunk: Buffer): boolean {
     const x = this.#x
     this.bytesIn += chunk.length
+    // Nobody wants it any more, and a client that sends all before it reads would wait for ever.
+    if (x.localBody !== null) return true
     const max = x.limits?.maxRequestBytes ?? -1
     if (max >= 0 && this.bytesIn > max) {
       x.fail(new GatewayError('BodyTooLarge', `over ${max} bytes`))
@@ -74,7 +76,7 @@ export class RequestBody implements CurrentBody {
     return new Promise((resolve, reject) => {
       this.#reader = { maxBytes, resolve, reject }
       const { incoming, downstream, request } = this.#x
-      // Nobody upstream is asked yet whether the client may send it.
+      // The upstream has not been asked for `100 Continue` yet.
       if (incoming.expectContinue) {
         request.remove('expect')
         downstream.sendInformational(100, null)
@@ -110,7 +112,7 @@ export class RequestBody implements CurrentBody {
     const changed = chain === null ? null : requestBodySteps(chain, x)
     if (changed === null) return
     const { steps, length } = changed
-    // What the client announced says nothing of what comes out of the steps.
+    // The client's Content-Length does not apply to the output of the steps.
     x.request.remove('content-length')
     if (length !== undefined) x.request.add('content-length', String(length))
     this.length = length ?? UNKNOWN_LENGTH
@@ -156,9 +158,10 @@ export class RequestBody implements CurrentBody {
       this.forwarded = true
       room = this.#x.attempt?.send(chunk) ?? true
     }
-    if (this.#ended) this.#x.attempt?.sendEnd(this.#trailers)
-    else if (room) this.#x.downstream.resumeBody()
     this.blocked = !room
+    if (this.#ended) this.#x.attempt?.sendEnd(this.#trailers)
+    // A step may have waited, and not the client alone.
+    else if (room) this.drained()
   }
 
   close(): void {

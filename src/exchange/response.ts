@@ -3,7 +3,7 @@ import type { GatewayError } from '../lib/error.ts'
 import type { BodySink } from '../message/body.ts'
 import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
-import type { ResponseHead } from '../message/head.ts'
+import { isFinalStatus, type ResponseHead } from '../message/head.ts'
 import { responseBodySteps } from '../policy/body-steps.ts'
 import { type Replacement, runResponse } from '../policy/chain.ts'
 import type { UpstreamStream } from '../transport/upstream.ts'
@@ -35,7 +35,7 @@ export function passFilters(x: ProxyExchange, head: ResponseHead): boolean | Pro
 function isRelayed(x: ProxyExchange, replacement: Replacement): boolean {
   if (replacement === undefined) return true
   if (replacement.type === 'replace' && !x.ended) {
-    x.attempt?.close(null)
+    x.attempt?.discard()
     x.attempt = null
     sendLocal(x, replacement.response, replacement.from)
   }
@@ -46,7 +46,7 @@ function isRelayed(x: ProxyExchange, replacement: Replacement): boolean {
  * Bytes of a response kept while a filter makes up its mind; the upstream is paused meanwhile, so this is one read at
  * most.
  */
-interface Waiting {
+interface WaitingRelay {
   readonly chunks: Buffer[]
   ended: boolean
   trailers: Fields | null
@@ -56,7 +56,7 @@ export class ResponseRelay implements BodySink {
   readonly #x: ProxyExchange
   readonly #origin: ResponseOrigin
   #pipe: BodyPipe | null = null
-  #waiting: Waiting | null = null
+  #waiting: WaitingRelay | null = null
   #paused = false
   #aborted = false
 
@@ -96,9 +96,10 @@ export class ResponseRelay implements BodySink {
   #relay(head: ResponseHead): void {
     const x = this.#x
     const { chain } = x.linked!
+    if (chain !== null && !isFinalStatus(head.status)) throw new TypeError(`a filter set the status ${head.status}`)
     const steps = chain === null ? null : responseBodySteps(chain, x, head, chain.length)
     if (steps !== null) {
-      // They may look at the head again when the buffer it lies in holds another's.
+      // The hooks may read the head later, when its buffer holds another head.
       head.fields.detach()
       // They may change the length; the writer states the one that they leave in the head.
       if (head.bodyLength !== 0) head.fields.remove('content-length')
@@ -175,7 +176,7 @@ export class ResponseRelay implements BodySink {
       x.watch()
       return
     }
-    // A request of which nobody wants the rest ends with its connection.
+    // A request whose rest is not needed ends with its connection.
     x.attempt?.close(null)
     x.downstream.sendEnd(trailers)
     finish(x)

@@ -3,7 +3,7 @@ import type { Reason } from '../lib/reason.ts'
 import type { ProxyExchange } from './exchange.ts'
 
 /**
- * Whether, and how, an exchange goes on after an attempt; takes the retry out of the Backend's budget. To be asked
+ * Decides whether and how to retry after an attempt; takes the retry out of the Backend's budget. To be asked
  * before any filter sees the response.
  * @param what kind of failure, or the status of the response
  * @param reused the connection had served an exchange before

@@ -106,7 +106,7 @@ class Tunnel extends TimerEntry {
     this.#awaitLastBytes(this.#client)
   }
 
-  /** What the client has said still goes to the upstream, unless the gateway itself ends. */
+  /** The client's data is still sent to the upstream, unless the gateway shuts down. */
   #clientGone(error: GatewayError | null): void {
     const x = this.#x
     this.#clientClosed = true

@@ -16,11 +16,11 @@ const COLON = 0x3a
 
 /** More bytes are needed. */
 export const INCOMPLETE = -1
-/** Refused; the head's `fault` says why. */
+/** Refused, see the head's `fault`. */
 export const REFUSED = -2
 
 /** Why a head was refused; `detail` names the rule that was broken, for the log. */
-export interface Fault {
+export interface HeadFault {
   reason: Reason
   detail: string
 }
@@ -31,7 +31,7 @@ export class RequestHead {
   /** 0 or 1: the minor version of HTTP/1. */
   minor = 1
   fields = new Fields()
-  fault: Fault | null = null
+  fault: HeadFault | null = null
 
   /**
    * @param start offset of the first byte of the head in `bytes`; one empty line before it is skipped (RFC 9112 §2.2)
@@ -83,7 +83,7 @@ export class StatusHead {
   status = 0
   minor = 1
   fields = new Fields()
-  fault: Fault | null = null
+  fault: HeadFault | null = null
 
   /** @returns the offset behind the head, {@link INCOMPLETE} or {@link REFUSED} */
   parse(bytes: Buffer, start: number, end: number, limits: HeadLimits): number {

@@ -4,19 +4,19 @@ import type { Endpoint } from '../balance/endpoint.ts'
 import type { RetryBudget } from '../balance/retry.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { RouteTables } from '../snapshot/route-tables.ts'
-import type { Backend } from '../snapshot/snapshot.ts'
+import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { UpstreamPool } from '../transport/upstream.ts'
 import type { LinkedPolicy } from './linked-policy.ts'
 
 /** Outlives tables: keyed by the Backend's id, so that connections, rotation and counts survive every change. */
 export interface LinkedBackend {
   readonly id: string
-  readonly plan: Backend
+  readonly plan: BackendConfig
   readonly balancer: Balancer
   readonly retries: RetryBudget
   /** What its namespace has of this worker. */
   readonly share: NamespaceShare
-  /** Over all workers, as the Backend and the operator say; 0 = unlimited. */
+  /** Over all workers, from the Backend and the settings; 0 = unlimited. */
   readonly maxConcurrentRequests: number
   pool(endpoint: Endpoint): UpstreamPool
   /** Row in the shared endpoint table for limits over all workers; -1 when the table had none left. */

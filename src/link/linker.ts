@@ -9,7 +9,7 @@ import type { PolicySet } from '../policy/policy-set.ts'
 import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
 import { RouteTables } from '../snapshot/route-tables.ts'
-import type { Backend } from '../snapshot/snapshot.ts'
+import type { BackendConfig } from '../snapshot/snapshot.ts'
 import { LinkedPolicy } from './linked-policy.ts'
 import type { LinkedBackend, LinkedTables } from './linked-tables.ts'
 import type { TablesUpdate } from './tables-update.ts'
@@ -20,7 +20,7 @@ export const WARM_UP: number = 2_000
 /** The Backends of the worker, kept over every change of tables. */
 export interface BackendDirectory {
   /** Makes or revises a Backend. @param slot its own row in the endpoint table, -1 when it has none */
-  define(plan: Backend, slot: number): LinkedBackend
+  define(plan: BackendConfig, slot: number): LinkedBackend
   /** No table names it any more. */
   forget(backend: LinkedBackend): void
 }
@@ -38,7 +38,7 @@ export interface LinkerHost {
   problem(message: string): void
 }
 
-/** A step of linking: goes on at once, or when the promise is settled. */
+/** A step of linking: continues at once, or when the promise is settled. */
 export type LinkStep = Promise<void> | undefined
 
 export class Linker {

@@ -1,6 +1,6 @@
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { PackedTables } from '../snapshot/packed.ts'
-import type { Backend } from '../snapshot/snapshot.ts'
+import type { BackendConfig } from '../snapshot/snapshot.ts'
 
 /**
  * A generation of tables. Policies and backends are referred to by index from the packed records; only what changed is
@@ -15,7 +15,7 @@ export interface TablesUpdate {
   readonly policies: readonly { readonly index: number; readonly policy: PolicySet | null }[]
   readonly backends: readonly {
     readonly index: number
-    readonly backend: Backend | null
+    readonly backend: BackendConfig | null
     /**
      * The Backend's own row in the shared endpoint table, for its limits; absent where the table is full. Put in by the
      * publisher.

@@ -215,9 +215,11 @@ export class Fields {
 
   /**
    * White space around the value is left out.
-   * @throws {TypeError} when the value holds a byte that RFC 9110 §5.5 forbids: CR, LF, NUL and other controls
+   * @throws {TypeError} when the name is none in lower case (RFC 9110 §5.1), or the value holds a byte that §5.5
+   * forbids: CR, LF, NUL and other controls
    */
   add(name: string, value: string): void {
+    if (!FIELD_NAME.test(name)) throw new TypeError(`not a field name in lower case: ${JSON.stringify(name)}`)
     if (!isFieldValue(value)) throw new TypeError(`not a field value for ${name}: ${JSON.stringify(value)}`)
     const own = isPadded(value) ? withoutOws(value) : value
     if (this.#added === null) this.#added = [name, own]
@@ -243,6 +245,7 @@ export class Fields {
   }
 }
 
+const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /** RFC 9110 §5.5, as Latin-1 characters. */

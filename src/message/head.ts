@@ -9,6 +9,11 @@ export interface ResponseHead {
   bodyLength: number | undefined
 }
 
+/** Whether a response may have this status and be the last of its request (RFC 9110 §15). */
+export function isFinalStatus(status: number): boolean {
+  return Number.isInteger(status) && status >= 200 && status <= 599
+}
+
 /** Bounds of the heads that a peer may send. */
 export interface HeadLimits {
   /** Bytes of the whole head. */

@@ -17,12 +17,32 @@ export interface CompleteResponse extends LocalResponse {
   readonly body: Uint8Array | null
 }
 
-export function isComplete(response: LocalResponse): response is CompleteResponse {
-  return response.body === null || response.body instanceof Uint8Array
+/** Bytes of a piece. */
+const PIECE = 64 * 1024
+
+/** A body in memory as a source of pieces: a slow client holds some of them, and not a copy of all. */
+export function inPieces(bytes: Uint8Array): BodySource {
+  return {
+    length: bytes.length,
+    start(sink) {
+      let at = 0
+      const resume = (): void => {
+        while (at < bytes.length) {
+          const piece = bytes.subarray(at, at + PIECE)
+          at += piece.length
+          if (!sink.write(piece) && at < bytes.length) return
+        }
+        at = Number.POSITIVE_INFINITY
+        sink.end(null)
+      }
+      resume()
+      return { resume: () => void (at < bytes.length && resume()), abort: () => void (at = Number.POSITIVE_INFINITY) }
+    },
+  }
 }
 
 /** Of a body that nobody will read: a stream lets go of what it holds. */
-export function discardBody({ body }: LocalResponse): void {
+export function discardBody({ body }: Pick<LocalResponse, 'body'>): void {
   if (body !== null && !(body instanceof Uint8Array)) body.start(DEAF).abort()
 }
 

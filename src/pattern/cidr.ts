@@ -8,7 +8,7 @@ import { isIPv4, isIPv6 } from 'node:net'
  * An address as four 32-bit words, IPv4 in its mapped form (::ffff:a.b.c.d, RFC 4291 §2.5.5.2), so that both families
  * compare alike.
  */
-export type Address = Int32Array
+export type IpAddress = Int32Array
 
 const MAPPED_WORD = 0x0000ffff
 
@@ -16,7 +16,7 @@ const MAPPED_WORD = 0x0000ffff
  * @param into receives the words; allocated by default
  * @returns undefined when `text` is not an address literal; IPv6 without brackets and zone
  */
-export function parseAddress(text: string, into: Address = new Int32Array(4)): Address | undefined {
+export function parseAddress(text: string, into: IpAddress = new Int32Array(4)): IpAddress | undefined {
   const length = text.length
   if (length < 2 || length > 45) return undefined
   if (!text.includes(':')) {
@@ -50,7 +50,7 @@ function readIPv4(text: string, start: number): number {
 const groups = new Uint16Array(8)
 
 /** RFC 4291 §2.2; the form has been checked. */
-function readIPv6(text: string, into: Address): void {
+function readIPv6(text: string, into: IpAddress): void {
   groups.fill(0)
   let count = 0
   let gap = -1
@@ -88,7 +88,7 @@ function readIPv6(text: string, into: Address): void {
   for (let i = 0; i < 4; i++) into[i] = (groups[i * 2]! << 16) | groups[i * 2 + 1]!
 }
 
-function isMapped(address: Address): boolean {
+function isMapped(address: IpAddress): boolean {
   return address[0] === 0 && address[1] === 0 && address[2] === MAPPED_WORD
 }
 
@@ -100,12 +100,12 @@ function formatIPv4(word: number): string {
  * Text form by RFC 5952, without brackets: lower case, the longest run of zero groups as `::`. Mapped addresses are
  * IPv4.
  */
-export function formatAddress(address: Address): string {
+export function formatAddress(address: IpAddress): string {
   return isMapped(address) ? formatIPv4(address[3]!) : formatIPv6(address)
 }
 
 /** RFC 5952 §4, always eight groups of hexadecimal, also for mapped addresses (as WHATWG URL does). */
-export function formatIPv6(address: Address): string {
+export function formatIPv6(address: IpAddress): string {
   let bestStart = -1
   let bestLength = 1
   let start = -1
@@ -138,13 +138,13 @@ export function canonicalAddress(text: string): string | undefined {
   return address === undefined ? undefined : formatAddress(address)
 }
 
-const scratch: Address = new Int32Array(4)
+const scratch: IpAddress = new Int32Array(4)
 
 /**
  * A prefix: the address with all bits after `bits` cleared. `bits` counts in the mapped form, so 10.0.0.0/8 has 104.
  */
 export interface CIDR {
-  readonly address: Address
+  readonly address: IpAddress
   /** 0 … 128 */
   readonly bits: number
 }
@@ -180,12 +180,12 @@ function mask(bits: number, index: number): number {
  * Whether the prefix holds the address. `::/0` and other short IPv6 prefixes hold no IPv4 address: `0.0.0.0/0` is for
  * those.
  */
-export function covers(prefix: CIDR, address: Address): boolean {
+export function covers(prefix: CIDR, address: IpAddress): boolean {
   return coversWords(prefix.address, 0, prefix.bits, address)
 }
 
 /** {@link covers} on a prefix whose words stand in a larger array, as in packed tables. */
-export function coversWords(words: Int32Array, at: number, bits: number, address: Address): boolean {
+export function coversWords(words: Int32Array, at: number, bits: number, address: IpAddress): boolean {
   if (bits < 96 && isMapped(address)) return false
   for (let i = 0; i * 32 < bits; i++) if (((address[i]! ^ words[at + i]!) & mask(bits, i)) !== 0) return false
   return true
@@ -224,7 +224,7 @@ export class CidrSet {
     return parsed !== undefined && this.hasAddress(parsed)
   }
 
-  hasAddress(address: Address): boolean {
+  hasAddress(address: IpAddress): boolean {
     for (const level of this.#lengths) {
       const bucket = level.prefixes.get(keyOf(address, level.bits))
       if (bucket === undefined) continue
@@ -234,7 +234,7 @@ export class CidrSet {
   }
 }
 
-function keyOf(address: Address, bits: number): number {
+function keyOf(address: IpAddress, bits: number): number {
   let key = 0
   for (let i = 0; i < 4; i++) {
     key = Math.imul(key ^ (address[i]! & mask(bits, i)), 0x9e3779b1)
@@ -252,7 +252,7 @@ export type AddressClass = 'loopback' | 'linkLocal' | 'unspecified' | 'multicast
  * ISATAP (RFC 5214) forms, because a gateway or translator on the way delivers those to the IPv4 address. Teredo is not
  * served by anything any more and counts as other.
  */
-export function addressClass(address: Address): AddressClass {
+export function addressClass(address: IpAddress): AddressClass {
   const [a, b, c, d] = [address[0]!, address[1]!, address[2]!, address[3]!]
   if (a === 0 && b === 0 && (c === MAPPED_WORD || c === 0)) {
     if (c === 0 && d === 0) return 'unspecified'
@@ -310,11 +310,11 @@ function classOfIPv4(word: number): AddressClass {
  * The IPv4 addresses to which a gateway or translator on the way may deliver, in mapped form; none when there is none
  * or the address is IPv4 itself. See {@link addressClass}; in a local NAT64 prefix each place is taken for one.
  */
-export function embeddedIPv4s(address: Address): Address[] {
+export function embeddedIPv4s(address: IpAddress): IpAddress[] {
   const [a, b, c, d] = [address[0]!, address[1]!, address[2]!, address[3]!]
   const compatible = a === 0 && b === 0 && c === 0
   const translated = a === 0 && b === 0 && c >>> 16 === 0xffff && (c & 0xffff) === 0
-  const mapped = (word: number): Address => Int32Array.of(0, 0, MAPPED_WORD, word)
+  const mapped = (word: number): IpAddress => Int32Array.of(0, 0, MAPPED_WORD, word)
   if (compatible || translated || (a === 0x0064ff9b && b === 0 && c === 0)) return [mapped(d)]
   if (a === 0x0064ff9b && b >>> 16 === 1) return inLocalNAT64(b, c, d).map(mapped)
   if (a >>> 16 === 0x2002) return [mapped((a << 16) | (b >>> 16))]
@@ -336,6 +336,6 @@ export function classOf(text: string): AddressClass | undefined {
 /**
  * Whether the dial guard always refuses the address (loopback is allowed in folder mode by the caller).
  */
-export function isReserved(address: Address): boolean {
+export function isReserved(address: IpAddress): boolean {
   return addressClass(address) !== 'other'
 }

@@ -25,7 +25,7 @@ const FOLDED_RANGE = 5_000
 const INSTRUCTION = 1
 
 /** One group that is open. */
-interface Frame {
+interface CostFrame {
   /** Instructions of the alternatives read so far, the last atom not counted. */
   sum: number
   /** Instructions of the last atom, which a quantifier multiplies. */
@@ -38,10 +38,10 @@ interface Frame {
  * @param source a pattern in RE2 syntax
  */
 export function patternCost(source: string): PatternCost {
-  const frames: Frame[] = []
+  const frames: CostFrame[] = []
   const fold = /\(\?[a-zA-Z]*i/.test(source)
   const unicodeClass = fold ? FOLDED_UNICODE_CLASS : UNICODE_CLASS
-  let frame: Frame = { sum: 0, last: 0 }
+  let frame: CostFrame = { sum: 0, last: 0 }
   let compile = 0
   const atom = (instructions: number): void => {
     frame.sum += frame.last

@@ -1,4 +1,4 @@
-/** The steps that the bodies of an exchange pass, as the filters of its chain want them. */
+/** Composes the body steps of a chain's filters for one exchange. */
 import { GatewayError } from '../lib/error.ts'
 import type { BodyStepFactory } from '../message/body.ts'
 import type { ResponseHead } from '../message/head.ts'
@@ -21,7 +21,10 @@ export function requestBodySteps(chain: Chain, x: Exchange): RequestBodySteps | 
     const given = hook.run(x)
     if (given === undefined) continue
     ;(steps ??= []).push(given.step)
-    if (given.length !== 'kept') length = given.length === 'unknown' ? undefined : given.length
+    if (given.length === 'kept') continue
+    length = given.length === 'unknown' ? undefined : given.length
+    if (length !== undefined && !(Number.isSafeInteger(length) && length >= 0))
+      throw new TypeError(`${hook.name} announces a body of ${length} bytes`)
   }
   if (steps === null) return null
   if (length !== undefined) steps.push(exactly(length))

@@ -25,25 +25,25 @@ interface Hook<Run> {
   readonly run: Run
 }
 
-type OnRequest = (x: Exchange) => RequestDecision | Promise<RequestDecision>
-type OnResponse = (
+type RequestHook = (x: Exchange) => RequestDecision | Promise<RequestDecision>
+type ResponseHook = (
   x: Exchange,
   head: ResponseHead,
   local: LocalResponse | null,
 ) => ResponseDecision | Promise<ResponseDecision>
-type RequestBody = (x: Exchange) => RequestBodyStep | undefined
-type ResponseBody = (x: Exchange, head: ResponseHead) => BodyStepFactory | undefined
+type RequestBodyHook = (x: Exchange) => RequestBodyStep | undefined
+type ResponseBodyHook = (x: Exchange, head: ResponseHead) => BodyStepFactory | undefined
 
 /** Frozen; each list is null when no filter has that hook. */
 export interface Chain {
   /** How many filters there are. */
   readonly length: number
-  readonly request: readonly Hook<OnRequest>[] | null
+  readonly request: readonly Hook<RequestHook>[] | null
   /** In reverse order. */
-  readonly response: readonly Hook<OnResponse>[] | null
-  readonly requestBody: readonly Hook<RequestBody>[] | null
+  readonly response: readonly Hook<ResponseHook>[] | null
+  readonly requestBody: readonly Hook<RequestBodyHook>[] | null
   /** In reverse order: the innermost sees the upstream's bytes first. */
-  readonly responseBody: readonly Hook<ResponseBody>[] | null
+  readonly responseBody: readonly Hook<ResponseBodyHook>[] | null
   readonly end: readonly Hook<(x: Exchange, summary: ExchangeSummary) => void>[] | null
   readonly warmUp: readonly Hook<(signal: AbortSignal) => Promise<void>>[] | null
   /** All of them, in the order of a request. */
@@ -59,7 +59,7 @@ export type ChainResult =
   /** The exchange ended while a filter was waited for: there is nothing left to do. */
   | { readonly type: 'ended' }
 
-/** What came of the way back. `undefined`: the upstream's response goes on. */
+/** The result of the response hooks. `undefined`: the upstream's response is relayed. */
 export type Replacement =
   | undefined
   /**
@@ -148,7 +148,7 @@ export function runRequest(chain: Chain, x: Exchange): ChainResult | Promise<Cha
 
 function walkRequest(
   chain: Chain,
-  list: readonly Hook<OnRequest>[],
+  list: readonly Hook<RequestHook>[],
   x: Exchange,
   start: number,
 ): ChainResult | Promise<ChainResult> {
@@ -170,7 +170,7 @@ function walkRequest(
 
 async function awaitRequest(
   chain: Chain,
-  list: readonly Hook<OnRequest>[],
+  list: readonly Hook<RequestHook>[],
   x: Exchange,
   i: number,
   pending: Promise<RequestDecision>,
@@ -180,7 +180,7 @@ async function awaitRequest(
   try {
     decision = await pending
   } catch (error) {
-    // Nobody is there any more to be told; a filter whose wait was cut off often rejects.
+    // The exchange has ended, and a filter whose wait was aborted often rejects.
     if (x.ended) return ENDED
     return { type: 'respond', response: failure(chain, hook.name, x, error), from: hook.position }
   }
@@ -235,7 +235,7 @@ interface WayBack {
 
 function walkResponse(
   chain: Chain,
-  list: readonly Hook<OnResponse>[],
+  list: readonly Hook<ResponseHook>[],
   way: WayBack,
   start: number,
 ): Replacement | Promise<Replacement> {
@@ -259,7 +259,7 @@ function walkResponse(
 
 async function awaitResponse(
   chain: Chain,
-  list: readonly Hook<OnResponse>[],
+  list: readonly Hook<ResponseHook>[],
   way: WayBack,
   i: number,
   pending: Promise<ResponseDecision>,
@@ -276,7 +276,7 @@ async function awaitResponse(
   return walkResponse(chain, list, way, i + 1)
 }
 
-/** The exchange ended meanwhile: nobody will read the bodies of ours. */
+/** The exchange ended meanwhile: releases the bodies of local responses. */
 function givenUp(way: WayBack, late?: LocalResponse): Replacement {
   if (way.local !== null && way.local !== late) discardBody(way.local)
   if (late !== undefined) discardBody(late)
@@ -298,7 +298,7 @@ function headOf({ status, fields, body }: LocalResponse): ResponseHead {
 /**
  * Lets every filter that was entered know that the exchange is over. Once: calling it again does nothing.
  *
- * @param summaryOf called only where a filter wants to know
+ * @param summaryOf called only when a filter has `onEnd`
  */
 export function runEnd<X extends Exchange>(chain: Chain, x: X, summaryOf: (x: X) => ExchangeSummary): void {
   const { entered } = x

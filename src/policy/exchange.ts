@@ -14,7 +14,7 @@ export interface DryExchange {
   readonly method: string
   /** What the request is matched by. Normal form: lower case, no port, no trailing dot; IPv6 in brackets. */
   readonly host: string
-  /** Where the client stands; behind trusted proxies not what this connection says. For whatever a client is told. */
+  /** The origin that the client used, also behind trusted proxies. For URLs in responses. */
   readonly origin: ClientOrigin
   /** Path in normal form; a rewrite replaces it (and normalises it again). */
   path: string

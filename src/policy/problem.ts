@@ -10,14 +10,14 @@ import type { CompleteResponse } from '../message/local-response.ts'
 const TYPE_BASE = 'https://headgate.dev/errors/'
 
 /** Up to the value of `instance`, and from there. */
-interface Frame {
+interface ProblemFrame {
   readonly before: string
   readonly after: string
 }
 
-const FRAMES: ReadonlyMap<Reason, Frame> = new Map(REASON_LIST.map((reason) => [reason, frameOf(reason)]))
+const FRAMES: ReadonlyMap<Reason, ProblemFrame> = new Map(REASON_LIST.map((reason) => [reason, frameOf(reason)]))
 
-function frameOf(reason: Reason): Frame {
+function frameOf(reason: Reason): ProblemFrame {
   const { status, title } = REASONS[reason]
   const text = JSON.stringify({ type: problemType(reason), title, status, instance: '\u0000', reason })
   const [before, after] = text.split('\\u0000') as [string, string]

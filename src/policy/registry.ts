@@ -21,7 +21,7 @@ export const PHASES = [
   'maintenance',
   'fault',
   'cors-preflight',
-  /** Refusals by what the head says, before anything is spent on the request. */
+  /** Refusals by the request's head, before any expensive work. */
   'body-limit',
   'rate-limit-before-auth',
   'auth',

@@ -17,7 +17,7 @@ import type { Exchange } from './exchange.ts'
 export type TemplateSide = 'request' | 'response'
 
 /** Value of one variable; undefined when this exchange has none. */
-type Selector = (x: Exchange, head: ResponseHead | null) => string | undefined
+type VariableReader = (x: Exchange, head: ResponseHead | null) => string | undefined
 
 export interface Template {
   /** As the user wrote it. */
@@ -72,7 +72,7 @@ function constantTemplate(source: string, constant: string): Template {
   return { source, constant, render: () => constant }
 }
 
-function render(parts: readonly (string | Selector)[], x: Exchange, head: ResponseHead | null): string {
+function render(parts: readonly (string | VariableReader)[], x: Exchange, head: ResponseHead | null): string {
   let text = ''
   let found = false
   for (const part of parts) {
@@ -92,8 +92,8 @@ function render(parts: readonly (string | Selector)[], x: Exchange, head: Respon
 }
 
 /** The parts of a text, or what is wrong with it. */
-function parse(text: string, side: TemplateSide): (string | Selector)[] | string {
-  const parts: (string | Selector)[] = []
+function parse(text: string, side: TemplateSide): (string | VariableReader)[] | string {
+  const parts: (string | VariableReader)[] = []
   let literal = ''
   let copied = 0
   for (const match of text.matchAll(VARIABLE)) {
@@ -123,7 +123,7 @@ function parse(text: string, side: TemplateSide): (string | Selector)[] | string
 }
 
 /** The function behind a selector, or what is wrong with it. */
-function selectorOf(selector: string, side: TemplateSide): Selector | string {
+function selectorOf(selector: string, side: TemplateSide): VariableReader | string {
   const colon = selector.indexOf(':')
   if (colon !== -1)
     return namedSelector(selector.slice(0, colon), selector.slice(colon + 1), side) ?? unknown(selector, side)
@@ -151,7 +151,7 @@ function selectorOf(selector: string, side: TemplateSide): Selector | string {
   return unknown(selector, side)
 }
 
-function namedSelector(kind: string, name: string, side: TemplateSide): Selector | undefined {
+function namedSelector(kind: string, name: string, side: TemplateSide): VariableReader | undefined {
   if (name === '') return undefined
   switch (kind) {
     case 'header': {

@@ -1,4 +1,4 @@
-/** Clients in clear: what a listener accepts is one connection of HTTP/1.1. */
+/** The clear-text protocol: serves an accepted socket as one HTTP/1.1 connection. */
 import type { Socket } from 'node:net'
 import type { Peer } from '../transport/peer.ts'
 import { adopt } from './accepted-socket.ts'

@@ -12,7 +12,7 @@ import type { RequestRest } from '../transport/downstream.ts'
 const DISCARD_BYTES = 64 * 1024
 
 export class ClientBody extends BodyReader {
-  /** The client waits for 100 and has sent nothing. */
+  /** The client waits for 100 Continue and has sent no body. */
   continuePending = false
 
   expect(length: number, continuePending: boolean, limits: HeadLimits): void {
@@ -20,7 +20,7 @@ export class ClientBody extends BodyReader {
     this.continuePending = continuePending
   }
 
-  /** What is still to come is known to be so little, or nothing, that it can be read and dropped. */
+  /** The rest of the body is known to be small enough to be read and discarded. */
   get smallRest(): boolean {
     return !this.continuePending && this.remaining <= DISCARD_BYTES
   }

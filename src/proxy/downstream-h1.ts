@@ -41,13 +41,13 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   #parsing = false
   readonly #body = new ClientBody()
   #ended = false
-  /** The response is complete; only the rest of the request's body is under way. */
+  /** The response is complete; the rest of the request's body is still arriving. */
   #answered = false
   /** When the head that has begun to arrive must be complete; 0 between heads. */
   #headDue = 0
   #closing: LingeringClose | null = null
   #tunnel: SocketDuplex | null = null
-  /** The client has sent FIN: what runs is finished, nothing more is read. */
+  /** The client has sent FIN: the current exchange is completed, and nothing more is read. */
   #halfClosed = false
 
   /** @param open makes the socket whose bytes go to the given function */
@@ -74,7 +74,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
 
   destroy(): void {
     if (this.#state === TUNNEL) return this.#tunnel!.cut(new GatewayError('ShuttingDown'))
-    // Only the end of the process comes here with an exchange under way.
+    // Only the shutdown of the process reaches this with an exchange in flight.
     this.#handler?.onRequestFailed(new GatewayError('ShuttingDown'))
     this.#socket.destroy()
     this.#gone('cut')
@@ -106,13 +106,13 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#socket.pause()
   }
 
-  /** Parses and begins requests until one is under way or more bytes are needed. */
+  /** Parses and starts requests until one is in flight or more bytes are needed. */
   #next(latest: Buffer | null): void {
     if (this.#parsing) return
     this.#parsing = true
     try {
       while (this.#state === READING && this.#reader.held !== null) {
-        // A client that asks and asks and reads no answer: it waits, or its answers would fill the memory.
+        // A client that pipelines requests without reading responses must wait: its responses would exhaust the memory.
         if (!this.#writer.room) {
           this.#socket.pause()
           break
@@ -209,7 +209,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
 
   #onEnd(): void {
     this.#halfClosed = true
-    // What was pipelined before is still answered.
+    // Requests pipelined before are still served.
     if (this.#reader.held === null) this.#writer.keepAlive = false
     switch (this.#state) {
       case READING:
@@ -314,7 +314,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     return this.#tunnel
   }
 
-  /** The response is complete: go on with the next request, or close. */
+  /** The response is complete: continues with the next request, or closes. */
   #finish(): void {
     this.#ended = true
     this.#handler = null

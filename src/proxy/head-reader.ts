@@ -6,7 +6,7 @@ import type { HeadLimits } from '../message/head.ts'
 import type { IncomingRequest, RefusedRequest } from '../transport/downstream.ts'
 import { requestTarget } from './request-target.ts'
 
-/** Bytes that all connections of this thread hold: heads that have come in part, and requests sent ahead. */
+/** Bytes held by all connections of this thread: partial heads, and pipelined requests. */
 let held = 0
 
 export class HeadReader implements RefusedRequest {
@@ -53,7 +53,7 @@ export class HeadReader implements RefusedRequest {
     return true
   }
 
-  /** Hands over all that is held. */
+  /** Takes all held bytes. */
   take(): Buffer | null {
     const held = this.held
     this.held = null
@@ -68,7 +68,7 @@ export class HeadReader implements RefusedRequest {
    */
   read(latest: Buffer | null, limits: HeadLimits, heldLimit: number): IncomingRequest | GatewayError | null {
     const held = this.held!
-    // Without a line end in the new bytes no parse can get further: a dripping sender must not make us parse all again.
+    // Without a line end in the new bytes parsing cannot progress: a trickling sender must not cause repeated parses.
     if (latest !== null && latest !== held && latest.indexOf(0x0a) < 0 && held.length <= limits.head)
       return this.#waiting(heldLimit)
     const head = this.#head

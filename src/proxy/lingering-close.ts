@@ -14,13 +14,13 @@ export class LingeringClose extends TimerEntry {
   readonly #timers: Timers
   readonly #patience: number
   readonly #over: () => void
-  /** Bytes of the last response that the client had not taken when this was last looked at. */
+  /** Unsent bytes of the last response at the previous check. */
   #unsent: number
   #read = 0
 
   /**
    * @param patience milliseconds in which a slow client must have taken something of what is still unsent
-   * @param over called when it has taken too long: destroy the socket
+   * @param over called on timeout: destroy the socket
    */
   constructor(socket: Socket, timers: Timers, patience: number, over: () => void) {
     super()
@@ -33,7 +33,7 @@ export class LingeringClose extends TimerEntry {
     this.#watch()
   }
 
-  /** The client sends on; nobody will look at it. */
+  /** Further data from the client is discarded. */
   drop(bytes: number): void {
     this.#read += bytes
     // Not a reset, which would destroy what the client has not read yet: it has to wait, and can read meanwhile.

@@ -30,7 +30,7 @@ export interface ListenerContext extends ServerContext {
 export class Listener implements PeerListener {
   readonly frontend: FrontendHandle
   readonly metricsRow: number
-  /** Of its clients. */
+  /** Connections of its clients. */
   readonly protocol: ClientProtocol
   /** Its socket is closed, or another listener's. */
   retired = false
@@ -54,7 +54,7 @@ export class Listener implements PeerListener {
 
 export class ListenSocket {
   readonly address: string
-  /** As the settings say; 0 = any. */
+  /** The port in the settings; 0 = any free port. */
   readonly port: number
   #listener: Listener
   readonly #server: Server
@@ -72,7 +72,7 @@ export class ListenSocket {
     )
   }
 
-  /** Whose connections this socket accepts. */
+  /** The listener that owns the connections this socket accepts. */
   get listener(): Listener {
     return this.#listener
   }
@@ -104,7 +104,7 @@ export class ListenSocket {
         },
         () => {
           this.#server.off('error', reject)
-          // EMFILE and the like: the connection is lost, the socket goes on listening.
+          // EMFILE and the like: the connection is lost, and the socket keeps listening.
           this.#server.on('error', () => {})
           resolve()
         },
@@ -122,7 +122,7 @@ export class ListenSocket {
     }
     const remote = socket.remoteAddress
     if (remote === undefined) {
-      // Gone between accept and here.
+      // The client closed the connection right after it was accepted.
       socket.destroy()
       return
     }
@@ -134,7 +134,7 @@ export class ListenSocket {
     listener.protocol.accept(socket, peer, context)
   }
 
-  /** Accepts nothing more; of the open connections none is kept beyond its present response. */
+  /** Accepts no connection; open ones close after their current response. */
   close(): void {
     this.#listener.retired = true
     this.#server.close()

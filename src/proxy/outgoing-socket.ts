@@ -1,4 +1,4 @@
-/** Sockets that we open: all of them read into one buffer of the thread. */
+/** Outgoing sockets, which all read into one buffer of the thread. */
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 
 /** Bytes an upstream connection may hold unsent before the client is asked to wait. */
@@ -16,7 +16,7 @@ export class OutgoingSocket {
   /** Takes the first `length` bytes of the buffer, which the next read overwrites. */
   receive: (bytes: Buffer, length: number) => void = () => {}
 
-  /** Begins to connect. @param address literal */
+  /** Starts to connect. @param address literal */
   constructor(address: string, port: number) {
     this.socket = connect({
       host: address,

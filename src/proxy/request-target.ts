@@ -23,7 +23,7 @@ export function requestTarget(
       if (form === null) return new GatewayError('BadRequest', 'a target in no known form')
       authority = form[2]!
       const rest = form[3] ?? ''
-      // RFC 9112 §3.2.4: without path and query, the whole server is meant.
+      // RFC 9112 §3.2.4: without path and query, the target is the whole server.
       if (rest === '' && method === 'OPTIONS') target = '*'
       else target = rest.startsWith('/') ? rest : `/${rest}`
       // RFC 9112 §3.2.2 lets the target win over Host; two different answers to "which host" are how caches get

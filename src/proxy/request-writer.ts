@@ -9,7 +9,7 @@ import type { UpstreamRequest } from '../transport/upstream.ts'
 export class RequestWriter {
   readonly #socket: Socket
   #chunked = false
-  /** The request is complete, or goes no further. */
+  /** The request is complete or aborted. */
   done = true
 
   constructor(socket: Socket) {
@@ -22,7 +22,7 @@ export class RequestWriter {
     this.#socket.write(requestHead(request), 'latin1')
   }
 
-  /** @returns false when the socket does not keep up */
+  /** @returns false under back-pressure */
   write(chunk: Uint8Array): boolean {
     if (this.done) return true
     if (!this.#chunked) return this.#socket.write(chunk)
@@ -41,7 +41,7 @@ export class RequestWriter {
     if (this.#chunked) this.#socket.write(lastChunk(trailers), 'latin1')
   }
 
-  /** Nothing more of it can be sent. */
+  /** The rest of it cannot be sent. */
   giveUp(): void {
     this.done = true
   }

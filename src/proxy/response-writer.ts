@@ -18,7 +18,7 @@ import { writeCopy } from './write-buffers.ts'
  * cheaper.
  */
 const TEXT_BYTES = 4 * 1024
-/** What is gathered is written at the latest when it has grown to this. */
+/** Gathered bytes are written at the latest at this size. */
 const GATHER_BYTES = 32 * 1024
 
 const BY_LENGTH = 0
@@ -121,7 +121,7 @@ export class ResponseWriter implements ResponseProgress {
     if (length === 0 || this.#framing === NO_BODY) return
     const chunked = this.#framing === BY_CHUNKS
     if (this.#framing === BY_LENGTH) {
-      // More than the head promised would be read as the beginning of the next response.
+      // Bytes beyond the Content-Length would be read as the beginning of the next response.
       if (length > this.#owed) return this.#overrun(bytes, start)
       this.#owed -= length
     }
@@ -152,14 +152,14 @@ export class ResponseWriter implements ResponseProgress {
     return this.#framing === BY_CLOSE
   }
 
-  /** False when the client does not keep up: wait for the socket's drain. */
+  /** False under back-pressure: wait for the socket's drain. */
   get room(): boolean {
     return !this.#socket.writableNeedDrain
   }
 
   end(trailers: Fields | null): void {
     if (this.#framing === BY_CHUNKS) this.#text += lastChunk(trailers)
-    // Fewer bytes than announced: the client notices that only by a cut connection.
+    // Fewer bytes than announced: the client detects that only by a closed connection.
     else if (this.#framing === BY_LENGTH && this.#owed !== 0) this.keepAlive = false
     this.flush()
   }
@@ -193,7 +193,7 @@ export class ResponseWriter implements ResponseProgress {
 
   #cut(): void {
     this.#lost = unsentBytes(this.#socket)
-    // Not even the first byte of the head has left.
+    // No byte of the head was sent.
     if (this.#written > 0 && this.#lost >= this.#written) this.#headHeld = true
   }
 

@@ -1,15 +1,15 @@
-/** What the connections of one worker share. */
+/** State shared by the connections of one worker. */
 import type { Socket } from 'node:net'
 import type { HeadLimits } from '../message/head.ts'
 import type { RequestHandler } from '../transport/downstream.ts'
 import type { Peer } from '../transport/peer.ts'
 import type { Timers } from '../transport/timers.ts'
 
-/** A client's connection as the drain sees it. */
+/** A client's connection, for the drain. */
 export interface OpenConnection {
-  /** Ends the connection as soon as that costs no request. */
+  /** Closes the connection as soon as no request would be lost. */
   drain(): void
-  /** Ends it now. */
+  /** Closes it at once. */
   destroy(): void
 }
 
@@ -28,13 +28,13 @@ export interface ClientProtocol {
   accept(socket: Socket, peer: Peer, context: ServerContext): void
 }
 
-/** What the connections of one listener share. */
+/** State shared by the connections of one listener. */
 export interface ServerContext {
   readonly requests: RequestHandler
   readonly timers: Timers
   /** Replaced as a whole when the settings change; read at the start of each request. */
   options: ServerOptions
-  /** Each answer ends its connection, so that clients go elsewhere before there is nothing here any more. */
+  /** Every response closes its connection, so that clients reconnect elsewhere before the shutdown. */
   leaving: boolean
   /** No further request on any connection; leaving, too. */
   draining: boolean
@@ -44,6 +44,6 @@ export interface ServerContext {
    * them.
    */
   readonly heldLimit: number
-  /** All that are open: a drain goes through them. */
+  /** All open connections, for the drain. */
   readonly connections: Set<OpenConnection>
 }

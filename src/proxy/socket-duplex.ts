@@ -62,7 +62,7 @@ export class SocketDuplex implements Duplex {
   close(): void {
     this.#closing = true
     this.#socket.destroySoon()
-    // Whoever sends on is read and dropped, or the end of the other direction would never be seen.
+    // Further data is read and discarded, since otherwise the peer's end would not be noticed.
     this.#socket.resume()
   }
 

@@ -52,7 +52,7 @@ export class H1Session implements UpstreamSession, UpstreamStream, ChunkedSink {
     connection.receive = (bytes, length) => this.#onData(bytes, length)
     const destroy = socket.destroy.bind(socket)
     // A stream destroys itself when a write fails, and with it what lies unread: an upstream that answers early and
-    // closes would never be heard.
+    // closes would not be noticed.
     socket.destroy = (error?: NodeJS.ErrnoException) =>
       error?.syscall === 'write' && this.#unsendable(error) ? socket : destroy(error)
     socket.on('end', () => this.#onEnd())
@@ -118,7 +118,7 @@ export class H1Session implements UpstreamSession, UpstreamStream, ChunkedSink {
 
   abort(): void {
     this.#handler = null
-    // A reset and not a FIN: an upstream that is still working on the answer learns at once that nobody waits for it.
+    // RST rather than FIN, so that an upstream that is still working on the response can stop at once.
     if (!this.#socket.destroyed) this.#socket.resetAndDestroy()
     this.#onClose()
   }
@@ -139,7 +139,7 @@ export class H1Session implements UpstreamSession, UpstreamStream, ChunkedSink {
     }
     const handler = this.#handler
     if (handler === null || this.#state === IDLE) {
-      // Bytes nobody asked for: the answer to no request, or to one that was given up (RFC 9112 §9.2).
+      // Unsolicited bytes: a response without a request, or to an aborted one (RFC 9112 §9.2).
       this.destroy()
       return
     }

@@ -89,14 +89,14 @@ function readMatch(
   }
 }
 
-type Conditions = Pick<ListedMatch, 'headers' | 'queryParams' | 'cookies' | 'sourceCIDRs' | 'within'>
+type ListedConditions = Pick<ListedMatch, 'headers' | 'queryParams' | 'cookies' | 'sourceCIDRs' | 'within'>
 
 function readConditions(
   words: Int32Array,
   virtualHost: number,
   offset: number,
   text: (at: number) => string,
-): Conditions {
+): ListedConditions {
   if (offset === 0) return { headers: [], queryParams: [], cookies: [], sourceCIDRs: [], within: [] }
   const at = virtualHost + offset
   let next = at + L.COND_LIST

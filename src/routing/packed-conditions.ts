@@ -3,7 +3,7 @@
  * comparison is bounded, but a hostname may have hundreds of thousands of them.
  */
 import { GatewayError } from '../lib/error.ts'
-import { type Address, coversWords, parseAddress } from '../pattern/cidr.ts'
+import { coversWords, type IpAddress, parseAddress } from '../pattern/cidr.ts'
 import type { Pattern } from '../pattern/regex.ts'
 import { type BlockView, textIs } from '../snapshot/block-view.ts'
 import * as L from '../snapshot/pack-layout.ts'
@@ -19,7 +19,7 @@ const MAX_WORK = 2_000_000
 /** A condition: a field is looked for among all of the request, and compared. */
 const COMPARISON = 8
 let work = 0
-const address: Address = new Int32Array(4)
+const address: IpAddress = new Int32Array(4)
 
 /** Another request is matched from here on. */
 export function beginWork(): void {

@@ -3,7 +3,7 @@ import { readText, textIs } from './block-view.ts'
 import type { FrontendHandle } from './frontend-handle.ts'
 import * as L from './pack-layout.ts'
 
-/** Over all directories of this thread, so that a handle knows in which it was looked up. */
+/** Sequence number over all directories of this thread, by which a handle detects a newer one. */
 let lastSerial = 0
 
 export class FrontendDirectory {

@@ -19,7 +19,7 @@ export class FrozenMap<V> implements ReadonlyMap<string, V> {
   readonly size: number
   readonly #shards: Shards<V>
 
-  /** Takes the shards over: for {@link FrozenMapBuilder.freeze}. Others say `FrozenMap.from(entries)`. */
+  /** Takes ownership of the shards, for {@link FrozenMapBuilder.freeze}. Otherwise use `FrozenMap.from(entries)`. */
   constructor(shards: Shards<V> = [], size = 0) {
     this.#shards = shards
     this.size = size
@@ -87,7 +87,7 @@ export class FrozenMap<V> implements ReadonlyMap<string, V> {
 /** The one who changes. What it has frozen stays as it was: a shard is copied before its first change after that. */
 export class FrozenMapBuilder<V> {
   #shards: (ReadonlyMap<string, V> | undefined)[]
-  /** Shards that nobody else sees; the same objects as in `#shards`. */
+  /** Shards not shared with a frozen map; the same objects as in `#shards`. */
   #own: (Map<string, V> | undefined)[] = []
   #size: number
   #frozen: FrozenMap<V> | undefined

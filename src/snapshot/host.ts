@@ -10,7 +10,7 @@ export function frontendSetsOf(matches: Iterable<Match>): readonly FrontendSet[]
   return [...sets.values()]
 }
 
-/** Matches looked at between two yields. */
+/** Matches processed between two yields. */
 const BATCH = 64
 
 export interface HostOptions {

@@ -5,11 +5,11 @@
  */
 import type { Match, PathMatch } from './snapshot.ts'
 
-/** What the order looks at in a match itself. */
-export type Conditions = Pick<Match, 'path' | 'method' | 'headers' | 'queryParams' | 'cookies' | 'sourceCIDRs'>
+/** The conditions of a match that determine its order. */
+export type MatchConditions = Pick<Match, 'path' | 'method' | 'headers' | 'queryParams' | 'cookies' | 'sourceCIDRs'>
 
 export interface OrderedMatch {
-  readonly match: Conditions
+  readonly match: MatchConditions
   /** Creation of the Route, milliseconds since the epoch; undefined in a folder, where the name decides. */
   readonly created: number | undefined
   /** `namespace/name` */
@@ -31,7 +31,7 @@ export function compareMatches(a: OrderedMatch, b: OrderedMatch): number {
  * The part of the order that a match itself decides. Two matches for which this is 0 and whose conditions are the same
  * are in conflict.
  */
-export function compareSpecificity(a: Conditions, b: Conditions): number {
+export function compareSpecificity(a: MatchConditions, b: MatchConditions): number {
   return (
     KIND[a.path.type] - KIND[b.path.type] ||
     // Of two exact values only one can match: length decides nothing there, but a listing reads better.
@@ -46,7 +46,7 @@ export function compareSpecificity(a: Conditions, b: Conditions): number {
   )
 }
 
-/** The older Route, then its name, then the order in which it says things. */
+/** The older Route first, then by name, then by position within the Route. */
 function compareOrigin(a: OrderedMatch, b: OrderedMatch): number {
   return (
     compareCreated(a.created, b.created) ||

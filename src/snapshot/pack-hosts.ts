@@ -19,7 +19,7 @@ interface Layer {
 }
 
 interface Placement {
-  /** As it stands packed; undefined while that is under way or was given up. */
+  /** The packed state; undefined during packing and after an abandoned pack. */
   host: Host | undefined
   partition: FrontendPartition
   readonly common: Layer
@@ -36,7 +36,7 @@ interface Debt {
   at: number
 }
 
-/** Rules looked at between two yields. */
+/** Rules processed between two yields. */
 const BATCH = 256
 
 export interface PackedReferences extends Indexes {

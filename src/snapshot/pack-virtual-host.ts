@@ -4,7 +4,7 @@ import { REASON_LIST, type Reason } from '../lib/reason.ts'
 import { parseCIDR } from '../pattern/cidr.ts'
 import * as L from './pack-layout.ts'
 import { literalPrefix } from './pack-literal.ts'
-import type { BackendRef, Match, ValueMatch, VirtualHost } from './snapshot.ts'
+import type { Match, ValueMatch, VirtualHost, WeightedBackend } from './snapshot.ts'
 
 /** Integers that stand for policies and backends in packed records. */
 export interface Indexes {
@@ -134,7 +134,7 @@ export class VirtualHostWriter {
     }
   }
 
-  #backends(backends: readonly BackendRef[], indexes: Indexes): number {
+  #backends(backends: readonly WeightedBackend[], indexes: Indexes): number {
     const start = this.#take(1 + backends.length * L.BACKEND_WORDS)
     let at = start
     this.#set(at++, backends.length)

@@ -11,31 +11,31 @@ import { StableIndex } from './pack-index.ts'
 import { hashStep } from './pack-layout.ts'
 import { Root } from './pack-root.ts'
 import type { PackedTables } from './packed.ts'
-import type { Backend, Host, Rule, Snapshot } from './snapshot.ts'
+import type { BackendConfig, Host, Rule, Snapshot } from './snapshot.ts'
 
 /** Fills a `TablesUpdate`: the tables of one generation and what changed among the things its records name by index. */
 export interface PackResult {
   readonly tables: PackedTables
   readonly policies: readonly { readonly index: number; readonly policy: PolicySet | null }[]
-  readonly backends: readonly { readonly index: number; readonly backend: Backend | null }[]
+  readonly backends: readonly { readonly index: number; readonly backend: BackendConfig | null }[]
 }
 
-/** Hosts, policies or backends looked at between two yields. */
+/** Hosts, policies or backends processed between two yields. */
 const BATCH = 256
 
 export class Packer {
   readonly #hosts: PackedHosts
   readonly #policies = new StableIndex<PolicySet>()
-  readonly #backends = new StableIndex<Backend>()
+  readonly #backends = new StableIndex<BackendConfig>()
   #tables: PackedTables | undefined
   /** By index, as those know it who have every result. */
   readonly #publishedPolicies: (PolicySet | null)[] = []
-  readonly #publishedBackends: (Backend | null)[] = []
-  /** What the placements were last brought in line with; undefined while a pack is under way or was given up. */
+  readonly #publishedBackends: (BackendConfig | null)[] = []
+  /** The snapshot last packed; undefined during packing and after an abandoned pack. */
   #done: Snapshot | undefined
   #running: object | undefined
 
-  /** @param random for hash seeds, so that nobody outside can choose names or paths that collide */
+  /** @param random for hash seeds, so that names and paths cannot be chosen to collide */
   constructor(random: Random) {
     const word = (): number => (random() * 0x1_0000_0000) | 0
     const pathSeed = word()
@@ -169,15 +169,15 @@ function* forget<T>(
   }
 }
 
-interface Change {
+interface PackChange {
   readonly key: string
   readonly after: unknown
 }
 
-function* added<T>(changes: Iterable<Change>): Generator<[string, T]> {
+function* added<T>(changes: Iterable<PackChange>): Generator<[string, T]> {
   for (const { key, after } of changes) if (after !== undefined) yield [key, after as T]
 }
 
-function* removed(changes: Iterable<Change>): Generator<string> {
+function* removed(changes: Iterable<PackChange>): Generator<string> {
   for (const { key, after } of changes) if (after === undefined) yield key
 }

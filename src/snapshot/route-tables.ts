@@ -13,8 +13,8 @@ import * as L from './pack-layout.ts'
 import type { PackedTables } from './packed.ts'
 import { PositionCache } from './position-cache.ts'
 
-export interface BackendView {
-  /** Into the generation's array of backends; -1 when the reference does not resolve, `refuse` then says why. */
+export interface RuleBackend {
+  /** Index into the generation's backends; -1 when the reference does not resolve, see `refuse`. */
   readonly backendIndex: number
   readonly weight: number
   readonly priority: number
@@ -30,7 +30,7 @@ export interface RuleView {
   /** Into the generation's array of policies. */
   readonly policyIndex: number
   /** Empty when the policy set answers itself. */
-  readonly backends: readonly BackendView[]
+  readonly backends: readonly RuleBackend[]
   /** Every request is refused with this reason. */
   readonly refuse?: Reason
 }
@@ -67,7 +67,7 @@ const RULES = 1 << 14
 const TEXTS = 1 << 12
 /** Hosts of requests whose virtual hosts are remembered, over all frontends. */
 const HOSTS = 1024
-/** Slots of the root looked at between two yields: most are only compared with the generation before. */
+/** Slots of the root processed between two yields: most are only compared with the previous generation. */
 const SLOTS_A_STEP = 2048
 /** Patterns read between two yields. */
 const PATTERNS_A_STEP = 256
@@ -210,7 +210,7 @@ export class RouteTables {
     this.patterns.retain(used)
   }
 
-  /** Offset in the root of the slot of a hostname or pattern; -1 when nobody names it. */
+  /** Offset of the slot of a hostname or pattern in the root; -1 = not found. */
   slotOf(hostname: string): number {
     return this.findSlot(L.hashHost(this.root[L.ROOT_SEED]!, hostname), 0, hostname, hostname.length, false)
   }
@@ -309,7 +309,7 @@ function readRule(block: BlockView, virtualHost: number, at: number): RuleView {
   const rule = readText(block, virtualHost + words[at + L.RULE_NAME]!)
   const refuse = reasonOf(words[at + L.RULE_REFUSE]!)
   const list = virtualHost + words[at + L.RULE_BACKENDS]!
-  const backends: BackendView[] = []
+  const backends: RuleBackend[] = []
   for (let i = 0; i < words[list]!; i++) {
     const from = list + 1 + i * L.BACKEND_WORDS
     const reason = reasonOf(words[from + 3]!)

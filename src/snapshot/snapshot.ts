@@ -17,8 +17,8 @@ export interface Snapshot {
   readonly hosts: ReadonlyMap<string, Host>
   /** Distinct policy sets by digest. */
   readonly policies: ReadonlyMap<string, PolicySet>
-  /** By backend id, see {@link Backend.id}. */
-  readonly backends: ReadonlyMap<string, Backend>
+  /** By backend id, see {@link BackendConfig.id}. */
+  readonly backends: ReadonlyMap<string, BackendConfig>
 }
 
 /**
@@ -75,13 +75,13 @@ export interface Rule {
   /** Digest of its policy set. */
   readonly policy: string
   /** Weighted split, empty when the policy set answers itself (redirect, respond). */
-  readonly backends: readonly BackendRef[]
+  readonly backends: readonly WeightedBackend[]
   /** Set when the rule must refuse every request, e.g. `RuleClosed`. */
   readonly refuse?: Reason
 }
 
-export interface BackendRef {
-  /** Backend id; absent when the reference does not resolve, `refuse` then says why. */
+export interface WeightedBackend {
+  /** Backend id; absent when the reference does not resolve, see `refuse`. */
   readonly backend?: string
   /** 0 … 1,000,000; 0 gets nothing. */
   readonly weight: number
@@ -137,7 +137,7 @@ export interface MatchOrder {
 }
 
 /** One Backend, or one Service named directly by a rule. Its endpoints live outside the snapshot, keyed by `id`. */
-export interface Backend {
+export interface BackendConfig {
   /** `namespace/name`, or `service:namespace/name:port` for a Service named directly. */
   readonly id: string
   readonly protocol: 'HTTP'

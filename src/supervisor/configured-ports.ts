@@ -1,6 +1,6 @@
 import type { SettingsObject } from '../api/settings.ts'
 import type { ResolvedPorts } from '../thread/thread-data.ts'
-import { type Address, type Claim, claimPorts, parseAddress } from './ports.ts'
+import { claimPorts, type PortClaim, parseAddress, type SocketAddress } from './ports.ts'
 
 /**
  * Checks that every address in the settings can be bound, and resolves port 0 to a free port.
@@ -8,7 +8,7 @@ import { type Address, type Claim, claimPorts, parseAddress } from './ports.ts'
  * @throws {Error} with a message of one line for the user
  */
 export async function claimConfiguredPorts(settings: SettingsObject): Promise<ResolvedPorts> {
-  const claims: Claim[] = settings.listeners.map(({ name, address, port }) => ({
+  const claims: PortClaim[] = settings.listeners.map(({ name, address, port }) => ({
     what: `listener ${name}`,
     address: { host: address, port },
   }))
@@ -29,11 +29,11 @@ async function everyAddress(): Promise<'::' | '0.0.0.0'> {
   }
 }
 
-export function signalsAddress(settings: SettingsObject): Address {
+export function signalsAddress(settings: SettingsObject): SocketAddress {
   return addressOf(settings.signals.address, 'signals')
 }
 
-function addressOf(text: string, what: string): Address {
+function addressOf(text: string, what: string): SocketAddress {
   const address = parseAddress(text)
   if (address === undefined)
     throw new Error(`${what}: "${text}" is not an address. Write HOST:PORT with an IP address, or :PORT for all.`)

@@ -5,7 +5,7 @@
  * tried again.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { Listener } from '../api/settings.ts'
+import type { ListenerSpec } from '../api/settings.ts'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import { canonicalAddress } from '../pattern/cidr.ts'
 import type { ListenerFailure, ListenerSettings } from '../thread/messages.ts'
@@ -37,7 +37,7 @@ export class ListenerPorts {
   #failures: readonly ListenerFailure[] = []
   /** What was given up lately, and until when it may still be open in a worker. */
   #closing: readonly (PlannedListener & { readonly until: Milliseconds })[] = []
-  #wanted: readonly Listener[]
+  #wanted: readonly ListenerSpec[]
   #resolving = false
   #stopped = false
   #retryAfter = RETRY_FIRST
@@ -47,7 +47,7 @@ export class ListenerPorts {
    * @param started the listeners of the settings at the start
    * @param sockets what was found free for them
    */
-  constructor(options: ListenerPortsOptions, started: readonly Listener[], sockets: readonly ListenerSettings[]) {
+  constructor(options: ListenerPortsOptions, started: readonly ListenerSpec[], sockets: readonly ListenerSettings[]) {
     this.#options = options
     this.#wanted = started
     const any = new Set(started.filter(({ port }) => port === 0).map(({ name }) => name))
@@ -55,7 +55,7 @@ export class ListenerPorts {
   }
 
   /** The newest settings. */
-  want(listeners: readonly Listener[]): void {
+  want(listeners: readonly ListenerSpec[]): void {
     if (isDeepStrictEqual(listeners, this.#wanted)) return
     this.#wanted = listeners
     this.#retryAfter = RETRY_FIRST
@@ -71,7 +71,7 @@ export class ListenerPorts {
     this.#cancelRetry()
     if (this.#resolving) return
     this.#resolving = true
-    let wanted: readonly Listener[]
+    let wanted: readonly ListenerSpec[]
     do {
       wanted = this.#wanted
       await this.#bring(wanted)
@@ -82,9 +82,9 @@ export class ListenerPorts {
     this.#retryAfter = Math.min(this.#retryAfter * 2, RETRY_LONGEST)
   }
 
-  async #bring(wanted: readonly Listener[]): Promise<void> {
+  async #bring(wanted: readonly ListenerSpec[]): Promise<void> {
     const next = new Map<string, PlannedListener>()
-    const others: Listener[] = []
+    const others: ListenerSpec[] = []
     for (const listener of wanted) {
       const place = this.#places.get(listener.name)
       if (place !== undefined && this.#isFor(place, listener)) next.set(place.name, place)
@@ -103,16 +103,19 @@ export class ListenerPorts {
     if (wanted === this.#wanted && !this.#stopped) this.#commit(next, failures)
   }
 
-  #isFor({ address, port, any }: PlannedListener, listener: Listener): boolean {
+  #isFor({ address, port, any }: PlannedListener, listener: ListenerSpec): boolean {
     return address === this.#addressOf(listener) && (listener.port === 0 ? any : port === listener.port)
   }
 
-  #addressOf({ address }: Listener): string {
+  #addressOf({ address }: ListenerSpec): string {
     return address ?? this.#options.everyAddress
   }
 
   /** @param next those that have their place already */
-  async #claim(listener: Listener, next: ReadonlyMap<string, PlannedListener>): Promise<PlannedListener | ClaimError> {
+  async #claim(
+    listener: ListenerSpec,
+    next: ReadonlyMap<string, PlannedListener>,
+  ): Promise<PlannedListener | ClaimError> {
     const { name, port } = listener
     const address = this.#addressOf(listener)
     const place = { name, address, port, any: port === 0 }

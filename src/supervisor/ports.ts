@@ -4,27 +4,27 @@
  */
 import { type AddressInfo, createServer, isIPv6 } from 'node:net'
 
-export interface Address {
+export interface SocketAddress {
   /** IP literal; undefined means every address of the machine. */
   readonly host: string | undefined
   readonly port: number
 }
 
 /** Parses `127.0.0.1:9901`, `[::1]:9901` or `:9901`. @returns undefined for any other text */
-export function parseAddress(text: string): Address | undefined {
+export function parseAddress(text: string): SocketAddress | undefined {
   const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text)
   if (parts === null || Number(parts[3]) > 65_535) return undefined
   return { host: parts[1] ?? (parts[2] || undefined), port: Number(parts[3]) }
 }
 
-export function formatAddress(address: Address): string {
+export function formatAddress(address: SocketAddress): string {
   const host = address.host ?? '*'
   return isIPv6(host) ? `[${host}]:${address.port}` : `${host}:${address.port}`
 }
 
 /** An address to bind, and its purpose for error messages. */
-export interface Claim {
-  readonly address: Address
+export interface PortClaim {
+  readonly address: SocketAddress
   /** `listener http`, `admin`, `signals`. */
   readonly what: string
 }
@@ -35,7 +35,7 @@ export interface Claim {
  * @returns the ports in the same order; port 0 becomes the port that the system chose
  * @throws {ClaimError} with a message of one line: what could not be bound, and what to do
  */
-export async function claimPorts(claims: readonly Claim[]): Promise<number[]> {
+export async function claimPorts(claims: readonly PortClaim[]): Promise<number[]> {
   const ports: number[] = []
   const servers = []
   try {
@@ -77,7 +77,7 @@ function formatMessage(cause: string, remedy: string): string {
   return remedy === '' ? `${cause}.` : `${cause}. ${remedy}`
 }
 
-function claimError(error: NodeJS.ErrnoException, what: string, address: Address): ClaimError {
+function claimError(error: NodeJS.ErrnoException, what: string, address: SocketAddress): ClaimError {
   const where = formatAddress(address)
   switch (error.code) {
     case 'EADDRINUSE':

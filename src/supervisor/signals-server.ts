@@ -5,7 +5,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Milliseconds } from '../lib/clock.ts'
-import type { Address } from './ports.ts'
+import type { SocketAddress } from './ports.ts'
 
 export interface HealthReport {
   /** Why the process is unhealthy; empty when it is healthy. */
@@ -24,7 +24,7 @@ const KEEP_ALIVE_TIMEOUT: Milliseconds = 5_000
 const CHECK_INTERVAL: Milliseconds = 1_000
 const MAX_CONNECTIONS = 64
 
-export function openSignalsServer(address: Address, report: HealthReport): Promise<Server> {
+export function openSignalsServer(address: SocketAddress, report: HealthReport): Promise<Server> {
   const server = createServer(
     { connectionsCheckingInterval: CHECK_INTERVAL, keepAliveTimeout: KEEP_ALIVE_TIMEOUT },
     (request, response) => {

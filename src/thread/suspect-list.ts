@@ -3,7 +3,7 @@ import type { Milliseconds } from '../lib/clock.ts'
 
 /** Kept by the supervisor, handed to each new control thread. */
 export interface Suspect {
-  /** Kind and key, see `refusedKey`. */
+  /** Kind and key, see `objectId`. */
   readonly name: string
   /** How many control threads have ended at it. */
   readonly deaths: number

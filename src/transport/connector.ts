@@ -13,7 +13,7 @@ export interface Connector {
 }
 
 export interface PendingConnection {
-  /** Not needed any more: the owner is not called. Only until it was called. */
+  /** Cancels a pending connection: the owner is not called. */
   cancel(): void
 }
 
@@ -21,29 +21,29 @@ export interface PendingConnection {
 export interface UpstreamSession {
   /** Requests it carries at a time: 1 over HTTP/1.1, what the peer's settings allow over HTTP/2. May change. */
   readonly capacity: number
-  /** Requests under way. */
+  /** Requests in flight. */
   readonly active: number
-  /** Another request can be dispatched now. */
+  /** Whether another request can be dispatched. */
   readonly usable: boolean
   /** How long the upstream announces to keep an idle connection; 0 = not announced. Milliseconds. */
   readonly idleTimeout: number
   /** Only while it is usable. @param reused for the handler */
   dispatch(request: UpstreamRequest, handler: UpstreamHandler, reused: boolean): void
-  /** Closes it now; requests under way fail. */
+  /** Closes it at once; requests in flight fail. */
   destroy(): void
 }
 
-/** What becomes of a connection is its owner's business. */
+/** Receives the events of a connection. */
 export interface SessionOwner {
-  /** In force when asked. */
+  /** The current limits. */
   readonly limits: HeadLimits
   connected(session: UpstreamSession): void
-  /** There will be no connection; nothing else is called. */
+  /** The connection failed; no further call follows. */
   connectFailed(error: GatewayError): void
   /**
    * It can take another request: one has ended, or the peer allows more at a time. Called before `onEnd` of the former.
    */
   available(): void
-  /** It is gone for good; once for each that was connected, before the requests under way fail. */
+  /** Called once per established connection when it is closed, before its requests in flight fail. */
   closed(): void
 }

@@ -2,16 +2,16 @@
  * What may never be connected to, decided on the bytes of the resolved address. Control asks before an endpoint reaches
  * a worker, and the worker asks again, by the same rules, when it dials.
  */
-import { type Address, addressClass, CidrSet, embeddedIPv4s, formatAddress, parseAddress } from '../pattern/cidr.ts'
+import { addressClass, CidrSet, embeddedIPv4s, formatAddress, type IpAddress, parseAddress } from '../pattern/cidr.ts'
 
-/** What is around this process and must not be reached through it. Plain data. */
+/** Destinations that must not be reached through this process. Plain data. */
 export interface ReservedDestinations {
-  /** In folder mode backends live on loopback; in a cluster nothing but ourselves does. */
+  /** In folder mode backends listen on loopback; in a cluster only the gateway does. */
   readonly loopback: boolean
-  /** Addresses of this machine, and of the other replicas as far as they are known: our own ports are closed there. */
+  /** Addresses of this machine and of known replicas, where the gateway's own ports are closed. */
   readonly ownAddresses: readonly string[]
   readonly places: readonly GuardedDestination[]
-  /** Closed at every address, since which addresses lead to a node is not known completely. */
+  /** Closed at every address, since the addresses of all nodes are not known completely. */
   readonly closedPorts: readonly ClosedPort[]
 }
 
@@ -88,7 +88,7 @@ export class DialGuard {
     return undefined
   }
 
-  #refusesPlace(address: Address, port: number, ownPort: boolean): string | undefined {
+  #refusesPlace(address: IpAddress, port: number, ownPort: boolean): string | undefined {
     if (this.#denied.hasAddress(address)) return 'is in upstreams.denyCIDRs of the settings'
     if (METADATA.hasAddress(address)) return 'is where a cloud keeps credentials'
     const text = formatAddress(address)

@@ -32,20 +32,20 @@ export interface IncomingRequest {
  */
 export type RequestRest = 'taken' | 'dropped' | 'untrusted'
 
-/** How much of a response has left. */
+/** Progress of a response towards the client. */
 export interface ResponseProgress {
   /**
    * Takes the response back, so that another can be sent in its place.
    * @returns false: some of it has left
    */
   retract(): boolean
-  /** Bytes of its body that have left, or are on their way without anybody's doing. */
+  /** Bytes of its body that were sent, or that will be sent without further calls. */
   readonly bodySent: number
-  /** Bytes of it that the connection still held when it broke. */
+  /** Bytes of it that were unsent when the connection broke. */
   readonly lost: number
 }
 
-/** What an exchange does with its client. Calls after the end of the exchange have no effect. */
+/** The client's side of an exchange. Calls after the end of the exchange have no effect. */
 export interface Downstream {
   readonly peer: Peer
   /** 1xx; nothing is sent to an HTTP/1.0 client. */
@@ -63,12 +63,12 @@ export interface Downstream {
    * @returns false: the client will send none; `sendEnd` is to be called
    */
   sendEarlyEnd(trailers: Fields | null): boolean
-  /** Behind `sendEarlyEnd`: the rest is complete, or nobody takes it any more. Ends the exchange on this side. */
+  /** After `sendEarlyEnd`: the rest is complete or dropped. Ends the exchange on this side. */
   endRest(): void
   /** Head and body at once. @param close the connection cannot be trusted any more */
   sendComplete(response: CompleteResponse, close: boolean): void
   readonly progress: ResponseProgress
-  /** Writes what was gathered. */
+  /** Flushes gathered bytes. */
   flush(): void
   resumeBody(): void
   /** The response cannot be completed: the client must notice (connection closed, stream reset). */
@@ -94,15 +94,15 @@ export interface DownstreamHandler {
   onClientGone(detail: string): void
 }
 
-/** What a codec has read of a request that it refuses. */
+/** The parts that a codec has parsed of a request it refuses. */
 export interface RefusedRequest {
   readonly protocol: IncomingRequest['protocol']
-  /** '' where the codec came to none. */
+  /** '' when none was parsed. */
   readonly method: string
   readonly target: string
 }
 
-/** What a listener needs from the way of a request. */
+/** Handles the requests of a listener's connections. */
 export interface RequestHandler {
   begin(downstream: Downstream, request: IncomingRequest): DownstreamHandler
   /** A request that never became an exchange is logged and counted. @returns the response to send */

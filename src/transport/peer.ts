@@ -7,7 +7,7 @@ import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
  */
 export interface PeerListener {
   readonly name: string
-  /** By which the requests of its connections are matched. */
+  /** The frontend whose rules match the requests of its connections. */
   readonly frontend: FrontendHandle
   /** Row in the metrics. */
   readonly metricsRow: number

@@ -23,23 +23,23 @@ export type Reservation =
   | 'taken'
   /** The Backend is at `maxConnections`, exact over all workers: a place may become free. */
   | 'full'
-  /** Its namespace has all that it may have of this worker's connections. */
+  /** Its namespace has reached its share of this worker's connections. */
   | 'overdrawn'
 
-/** What the pools of a worker have in common. */
+/** Dependencies shared by the pools of a worker. */
 export interface PoolContext {
   readonly connector: Connector
   readonly timers: Timers
   readonly limits: HeadLimits
-  /** The dial guard: asked with the place of every connection, right before it is made. */
+  /** The dial guard, called right before every connection is made. */
   mayDial(address: string, port: number): boolean
-  /** Takes a place for one more connection, where there is one. */
+  /** Reserves a connection within the limits. */
   reserve(pool: EndpointPool): Reservation
   unreserve(pool: EndpointPool): void
   /** Takes a place in the queue for a connection, exact over all workers; false: `maxPending` are waiting already. */
   reservePending(): boolean
   unreservePending(): void
-  /** The pool has requests that wait for a place: to be fed when one may have become free. */
+  /** Registers the pool to be served when a connection may have become available. */
   queued(pool: EndpointPool): void
   connectionOpened(reused: boolean): void
   connectionFailed(): void
@@ -66,14 +66,14 @@ export class EndpointPool implements UpstreamPool, SessionPool {
   readonly endpoint: Endpoint
   readonly #context: PoolContext
   #options: PoolOptions
-  /** Those that take another request, the last used at the end. */
+  /** Sessions that accept another request, most recently used last. */
   readonly #free: PooledSession[] = []
   /** Requests for which a connection is being made, the oldest first. */
   readonly #waiting: WaitingRequest[] = []
   /** Requests for which no connection may be made now, the oldest first. */
   readonly #pending: WaitingRequest[] = []
   readonly #connecting = new Set<PooledSession>()
-  /** Requests that a connection under way will carry at a time, as far as the last one shows. */
+  /** Concurrent requests expected of a connection being opened, estimated from the last one. */
   #expected = 1
   /** Open or being opened. */
   open = 0
@@ -164,7 +164,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
     return this.#pending.shift()!
   }
 
-  /** Makes room for another endpoint's connection by closing one that lies idle. */
+  /** Closes an idle connection to make room for one to another endpoint. */
   dropIdle(): boolean {
     for (const connection of this.#free) {
       if (connection.active > 0) continue
@@ -174,7 +174,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
     return false
   }
 
-  /** What is being connected for it goes to the pool. */
+  /** The connection being opened for it is kept by the pool. */
   cancel(handler: UpstreamHandler): void {
     const at = this.#waiting.findIndex((waiting) => waiting.handler === handler)
     if (at >= 0) {
@@ -201,7 +201,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
     }
   }
 
-  /** It takes no more requests, and ends behind the last of those that it carries. */
+  /** The session accepts no more requests, and closes after those it carries. */
   #end(connection: PooledSession): void {
     connection.ending = true
     if (connection.active === 0) connection.destroy()

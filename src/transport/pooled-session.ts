@@ -1,4 +1,4 @@
-/** One connection of a pool, from the dial to its end: the session on it, and what the pool knows of it. */
+/** One connection of a pool, from dial to close: its session, and the pool's bookkeeping for it. */
 import type { Endpoint } from '../balance/endpoint.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { HeadLimits } from '../message/head.ts'
@@ -24,11 +24,11 @@ export class PooledSession extends TimerEntry implements SessionOwner {
   /** Monotonic milliseconds: since when it is open, and since when it lies idle. */
   openedAt = 0
   idleSince = 0
-  /** Requests it has carried, those under way included. */
+  /** Requests it has carried, including those in flight. */
   requests = 0
-  /** It is among those of the pool that take another request. */
+  /** Whether it is in the pool's list of free sessions. */
   free = false
-  /** It takes no more requests. */
+  /** It accepts no more requests. */
   ending = false
 
   constructor(pool: SessionPool, timers: Timers) {
@@ -86,7 +86,7 @@ export class PooledSession extends TimerEntry implements SessionOwner {
     this.#pool.connectFailed(this, error)
   }
 
-  /** The dial takes too long. */
+  /** The dial timed out. */
   expired(): void {
     this.#dial?.cancel()
     this.connectFailed(new GatewayError('ConnectTimeout', this.#pool.endpoint.authority))

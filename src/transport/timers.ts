@@ -1,11 +1,11 @@
 /**
  * Coarse timers for connections: a hashed wheel (Varghese & Lauck 1987, scheme 6) with lazy re-arming. A connection
- * that sees traffic only writes a new deadline into its own field; the wheel looks at it when the old one comes round.
+ * that sees traffic only writes a new deadline into its own field; the wheel checks it when the old one expires.
  * So a busy connection costs no timer work at all, and there is one runtime timer for the whole worker.
  */
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 
-/** Something with one deadline. Intrusive: the links are the wheel's business. */
+/** An object with one deadline. Intrusive: the links belong to the wheel. */
 export interface Timed {
   /** Monotonic milliseconds; 0 = none. May be moved later at will; to move it earlier call {@link Timers.arm}. */
   due: Milliseconds
@@ -16,7 +16,7 @@ export interface Timed {
   expired(now: Milliseconds): void
 }
 
-/** One that is armed nowhere. */
+/** Creates an unarmed one. */
 export abstract class TimerEntry implements Timed {
   due: Milliseconds = 0
   slot = -1
@@ -26,7 +26,7 @@ export abstract class TimerEntry implements Timed {
   abstract expired(now: Milliseconds): void
 }
 
-/** Milliseconds of one step: no deadline is kept more exactly. */
+/** Milliseconds of one step: the resolution of deadlines. */
 export const TICK: Milliseconds = 20
 const SLOTS = 1024
 
@@ -45,7 +45,7 @@ export class Timers {
     this.#cursor = Math.floor(this.now / TICK)
   }
 
-  /** How many deadlines are waiting: a test for leaks reads it. */
+  /** Number of armed deadlines, for tests for leaks. */
   get armed(): number {
     return this.#armed
   }

@@ -38,7 +38,7 @@ export interface UpstreamPool {
    * @param fresh only a new connection will do: a second try after a reused one was dead
    */
   dispatch(request: UpstreamRequest, handler: UpstreamHandler, fresh: boolean): void
-  /** Gives up a request that has no stream yet: its handler is not called any more. Else nothing happens. */
+  /** Cancels a request without a stream: its handler is not called any more. Otherwise without effect. */
   cancel(handler: UpstreamHandler): void
 }
 
@@ -56,7 +56,7 @@ export interface UpstreamStream {
   readonly takesRest: boolean
   /** The response is complete and the request is not: it may go on, until `onError`. */
   readonly sending: boolean
-  /** Gives the request up; no callback comes any more. */
+  /** Aborts the request; no further callback follows. */
   abort(): void
 }
 
@@ -83,9 +83,9 @@ export interface UpstreamHandler {
   onData(bytes: Buffer, start: number, end: number): void
   onEnd(trailers: Fields | null): void
   onError(error: GatewayError): void
-  /** The upstream takes body bytes again. */
+  /** The upstream accepts body bytes again. */
   onDrain(): void
-  /** What arrived in one read has been handed over: a good moment to write what was gathered. */
+  /** The bytes of one read have been delivered: gathered output should be flushed. */
   onBatchEnd(): void
   /** The upstream agreed to the upgrade: bytes both ways from here. The status of the head is 101. */
   onUpgrade(head: ResponseHead, duplex: Duplex): void

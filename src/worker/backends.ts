@@ -13,7 +13,7 @@ import type { HeadLimits } from '../message/head.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
-import type { Backend } from '../snapshot/snapshot.ts'
+import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { EndpointRow } from '../thread/messages.ts'
 import type { Connector } from '../transport/connector.ts'
 import { EndpointPool, type PoolContext, type Reservation } from '../transport/pool.ts'
@@ -32,7 +32,7 @@ export interface BackendsContext {
   mayDial(address: string, port: number): boolean
   readonly budget: UpstreamBudget
   /** How the endpoints of a Backend are connected to. */
-  connectorOf(plan: Backend): Connector
+  connectorOf(plan: BackendConfig): Connector
   limits: HeadLimits
 }
 
@@ -70,13 +70,13 @@ export class Backends {
   }
 
   /** Makes or revises a Backend. @param slot its own row in the endpoint table, -1 when it has none */
-  define(plan: Backend, slot: number): LinkedBackend {
+  define(plan: BackendConfig, slot: number): LinkedBackend {
     const known = this.#backends.get(plan.id)
     if (known !== undefined && known.slot === slot) {
       known.revise(plan)
       return known
     }
-    // With another row its counts are other counts: what is in flight goes on with the old object.
+    // Another row has other counters, so requests in flight keep the old object.
     known?.end()
     const backend = new WorkerBackend(plan, slot, this.#context)
     this.#backends.set(plan.id, backend)
@@ -121,14 +121,14 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
   readonly retries: RetryBudget
   readonly timers: Timers
   readonly share: NamespaceShare
-  plan: Backend
+  plan: BackendConfig
   balancer: Balancer
   endpoints: readonly Endpoint[] = []
   readonly #context: BackendsContext
   readonly #pools = new Map<Endpoint, EndpointPool>()
   readonly #feeder: Feeder
 
-  constructor(plan: Backend, slot: number, context: BackendsContext) {
+  constructor(plan: BackendConfig, slot: number, context: BackendsContext) {
     this.id = plan.id
     this.plan = plan
     this.slot = slot
@@ -155,7 +155,7 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
     return open
   }
 
-  revise(plan: Backend): void {
+  revise(plan: BackendConfig): void {
     if (plan.algorithm !== this.plan.algorithm) {
       this.balancer = createBalancer(plan.algorithm, this.#context.endpoints, this.#context.random)
       this.balancer.update(this.endpoints)
@@ -173,7 +173,7 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
     }
   }
 
-  /** Nobody uses it from now on but what is in flight. */
+  /** Only requests in flight use it from now on. */
   end(): void {
     this.endpointsChanged([], [...this.endpoints])
     this.share.leave(this)

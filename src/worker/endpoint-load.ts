@@ -9,7 +9,7 @@ export class EndpointLoad implements AttemptObserver {
   readonly #endpoints: EndpointTable
   readonly #next: AttemptObserver | null
 
-  /** @param next hears of the same attempts */
+  /** @param next receives the same calls */
   constructor(worker: number, endpoints: EndpointTable, next: AttemptObserver | null) {
     this.#worker = worker
     this.#endpoints = endpoints

@@ -1,4 +1,4 @@
-/** The listeners of this worker: opened, closed and revised as the settings say; drained at the end. */
+/** The listeners of this worker: opened, closed and updated by the settings, and drained on shutdown. */
 import { isIPv4 } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import { clearText } from '../proxy/clear-text.ts'
@@ -19,11 +19,11 @@ export interface ListenersHost {
   readonly heldLimit: number
   countConnection(delta: number): void
   refusedConnection(metricsRow: number): void
-  /** Something was opened, closed or could not be; said again whenever that changes. */
+  /** Called whenever the open listeners or the failures change. */
   changed(open: ReadonlyMap<string, number>, failures: readonly ListenerFailure[]): void
 }
 
-/** Milliseconds between two looks at what is still running in a drain. */
+/** Milliseconds between checks for remaining work during a drain. */
 const DRAIN_STEP = 20
 /** Turns of the event loop in which a socket accepts what waits there before it is closed. */
 const ACCEPT_TURNS = 2
@@ -38,7 +38,7 @@ export class Listeners {
   readonly #context: ListenerContext
   #wanted: readonly ListenerSettings[] = []
   #failures: readonly ListenerFailure[] = []
-  /** What the host knows. */
+  /** The state last reported to the host. */
   #reported: unknown
   #settling: Promise<void> | undefined
   #retryAfter = RETRY_FIRST
@@ -158,7 +158,7 @@ export class Listeners {
       } catch (error) {
         return { name, message: error instanceof Error ? error.message : String(error) }
       }
-      // Whoever ends the process has closed what was in the list.
+      // The shutdown has already closed the listed sockets.
       if (this.#context.draining) socket.close()
       else this.#sockets.set(keyOf(wanted), socket)
       return undefined

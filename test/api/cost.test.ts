@@ -77,7 +77,7 @@ describe('a Route that names listeners', () => {
     assert.equal(units({ ...large, listeners: listeners(1) }), units(large))
     assert.equal(units({ ...large, listeners: listeners(4) }), 4 * units(large))
   })
-  it('is told so when that is too much', () => {
+  it('is reported when it is too high', () => {
     const [problem] = costProblems('Route', route({ ...large, listeners: listeners(16) }))
     assert.match(problem!.message, /on each of 16 hostnames, for each of 16 listeners/)
   })

@@ -22,7 +22,7 @@ test('a Service that a rule names has the defaults of a Backend', () => {
   assert.deepEqual(backendOf('a', BACKEND_DEFAULTS), defaultBackend('a'))
 })
 
-test('policies that nobody states are compiled to the defaults', () => {
+test('absent policies are compiled to the defaults', () => {
   const compiled = policyContent({}, { name: 'a', matches: [], respond: { statusCode: 200 } })
   const { timeouts, retry, limits, upgrades, pathEncoding } = POLICY_DEFAULTS
   assert.deepEqual(

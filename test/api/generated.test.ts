@@ -80,7 +80,7 @@ test('every text, list and map has a bound: the CEL budget of an API server depe
   }
 })
 
-test('every list says how it merges', () => {
+test('every list has a merge strategy', () => {
   for (const [path, schema] of everywhere)
     if (schema.type === 'array') assert.ok(schema['x-kubernetes-list-type'], path)
 })

@@ -65,7 +65,7 @@ const somePolicies = fc.record(
   { requiredKeys: [] },
 )
 
-test('nobody further in can change what is enforced', () => {
+test('no inner layer can change enforced policies', () => {
   fc.assert(
     fc.property(somePolicies, somePolicies, somePolicies, somePolicies, (defaults, route, rule, enforced) => {
       const merged = mergePolicies({ settings: { defaults, enforced }, route, rule })

@@ -2,18 +2,18 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import {
+  type AttemptFailure,
   type BodyState,
   backoffDelay,
-  type Failure,
   MIN_RETRIES,
   mayRetry,
   RetryBudget,
-  type RetryPolicy,
+  type RetryConfig,
 } from '../../src/balance/retry.ts'
 import type { Clock } from '../../src/lib/clock.ts'
 import { REASON_LIST, type Reason } from '../../src/lib/reason.ts'
 
-const POLICY: RetryPolicy = {
+const POLICY: RetryConfig = {
   attempts: 2,
   reasons: ['ConnectFailure', 'ResetBeforeResponse'],
   codes: [503],
@@ -23,12 +23,18 @@ const POLICY: RetryPolicy = {
 
 const METHODS = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'POST', 'PATCH', 'PURGE', 'get']
 
-function failed(what: Reason | number, changes: Partial<Failure> = {}): Failure {
+function failed(what: Reason | number, changes: Partial<AttemptFailure> = {}): AttemptFailure {
   return { what, reused: false, refreshed: false, responseStarted: false, ...changes }
 }
 
 /** The methods that may be tried again. */
-function methods(failure: Failure, decision: string, policy = POLICY, attempt = 0, body: BodyState = 'none'): string {
+function methods(
+  failure: AttemptFailure,
+  decision: string,
+  policy = POLICY,
+  attempt = 0,
+  body: BodyState = 'none',
+): string {
   return METHODS.filter((method) => mayRetry(failure, method, policy, attempt, body) === decision).join(' ')
 }
 
@@ -39,7 +45,7 @@ describe('mayRetry', () => {
   })
 
   it('retries an idempotent method once on a new connection when a reused one was reset, regardless of the policy', () => {
-    const none: RetryPolicy = { ...POLICY, attempts: 0, reasons: [] }
+    const none: RetryConfig = { ...POLICY, attempts: 0, reasons: [] }
     const died = failed('ResetBeforeResponse', { reused: true })
     assert.equal(methods(died, 'fresh-connection', none), 'GET HEAD OPTIONS TRACE PUT DELETE')
     assert.equal(methods({ ...died, refreshed: true }, 'fresh-connection'), '')
@@ -52,7 +58,7 @@ describe('mayRetry', () => {
   })
 
   it('never repeats a POST that may have been processed', () => {
-    const every: RetryPolicy = { ...POLICY, codes: [500, 502, 503, 504], attempts: 10 }
+    const every: RetryConfig = { ...POLICY, codes: [500, 502, 503, 504], attempts: 10 }
     for (const reason of REASON_LIST.filter((reason) => !reason.startsWith('Connect')))
       for (const reused of [true, false])
         assert.equal(mayRetry(failed(reason, { reused }), 'POST', every, 0, 'none'), 'no', reason)
@@ -68,7 +74,7 @@ describe('mayRetry', () => {
     assert.equal(mayRetry(failed('ConnectFailure'), 'GET', POLICY, 1, 'none'), 'next-endpoint')
     assert.equal(mayRetry(failed('ConnectFailure'), 'GET', POLICY, 2, 'none'), 'no')
     assert.equal(mayRetry(failed('ConnectFailure'), 'GET', { ...POLICY, reasons: [] }, 0, 'none'), 'no')
-    const connectOnly: RetryPolicy = { ...POLICY, reasons: ['ConnectFailure'] }
+    const connectOnly: RetryConfig = { ...POLICY, reasons: ['ConnectFailure'] }
     assert.equal(mayRetry(failed('ResetBeforeResponse'), 'GET', connectOnly, 0, 'none'), 'no')
   })
 

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import type { Route } from '../../src/api/route.ts'
 import { type Compiled, compile } from '../../src/compile/compile.ts'
 import { CompileState } from '../../src/compile/compile-state.ts'
-import type { HostnameReservation, Resource, ResourceSet } from '../../src/compile/resource-set.ts'
+import type { HostnameReservation, ResourceSet, ServedResource } from '../../src/compile/resource-set.ts'
 import { FrozenMap } from '../../src/snapshot/frozen-map.ts'
 import { backend, compiled, namespace, prefix, route, service, slice, type World, world } from './world.ts'
 
@@ -67,7 +67,7 @@ const spec = fc.record(
   },
   { requiredKeys: ['rules'] },
 )
-const anyRoute: fc.Arbitrary<Resource<Route>> = fc
+const anyRoute: fc.Arbitrary<ServedResource<Route>> = fc
   .tuple(routeKey, spec, fc.option(fc.constantFrom(1, 2, 3), { nil: undefined }), fc.integer({ min: 0, max: 9 }))
   .map(([key, parts, created, luck]) => {
     const stale = { problems: [], closedRules: luck === 0 ? ('all' as const) : new Set(['one']) }
@@ -270,7 +270,7 @@ suite('compile', () => {
     assert.equal(compiled({ ...before, routes: builder.freeze() }, memo).snapshot, second.snapshot)
   })
 
-  test('an edit of one who asks for a hostname of another namespace costs nothing for the thousands who do, too', () => {
+  test('an edit of a Route with a foreign hostname does not affect thousands of others with it', () => {
     const asking = (i: number, path: string) =>
       route(`noisy/r${i}`, { hostnames: ['web.example'], rules: { main: { matches: [prefix(path)] } } }, { created: 2 })
     const owner = route('calm/web', { hostnames: ['web.example'] }, { created: 1 })
@@ -340,7 +340,7 @@ function sharing(first: ResourceSet, second: ResourceSet): ResourceSet {
     services: shared(first.services, second.services),
     endpointSlices: shared(first.endpointSlices, second.endpointSlices),
     namespaces: shared(first.namespaces, second.namespaces),
-    refused: shared(first.refused, second.refused),
+    rejected: shared(first.rejected, second.rejected),
     reservations: shared(first.reservations, second.reservations),
   }
 }

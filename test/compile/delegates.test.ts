@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import type { Route } from '../../src/api/route.ts'
 import type { Compiled } from '../../src/compile/compile.ts'
 import { CompileState } from '../../src/compile/compile-state.ts'
-import type { Resource } from '../../src/compile/resource-set.ts'
+import type { ServedResource } from '../../src/compile/resource-set.ts'
 import { coveringWildcards } from '../../src/pattern/host.ts'
 import { matchLinear } from '../../src/routing/linear.ts'
 import { match } from '../../src/routing/match.ts'
@@ -52,7 +52,7 @@ const routeSpec = fc.record(
 type RouteSpec = typeof routeSpec extends fc.Arbitrary<infer T> ? T : never
 
 /** Each Route is younger than those before it, and the first one owns `*.example`. */
-function routesOf(specs: readonly RouteSpec[]): Resource<Route>[] {
+function routesOf(specs: readonly RouteSpec[]): ServedResource<Route>[] {
   const owner: RouteSpec = { namespace: 'a', hostnames: ['*.example'], matches: [] }
   return [owner, ...specs].map(({ namespace, matches, ...spec }, i) =>
     route(

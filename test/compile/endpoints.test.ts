@@ -28,7 +28,7 @@ suite('endpoints', () => {
     assert.equal(inlineService('a/api'), undefined)
   })
 
-  test('static endpoints keep weight and zone; names are in lower case and say that they are names', () => {
+  test('static endpoints keep weight and zone; names are lower-cased and marked as names', () => {
     const endpoints = [
       { address: '10.0.0.7', port: 8080, weight: 3, zone: 'a' },
       { address: '2001:DB8:0::1', port: 8080, weight: 1 },
@@ -89,7 +89,7 @@ suite('endpoints', () => {
       assert.equal(found?.state, state)
     })
 
-  test('a port is meant by number or by name, and the slice has the number that is dialled', () => {
+  test('a port is selected by number or by name, and the slice has the number that is dialled', () => {
     const ports = [
       { name: 'http', port: 80, protocol: 'TCP' as const, targetPort: 'web' },
       { name: 'admin', port: 81, protocol: 'TCP' as const },

@@ -7,7 +7,7 @@ import type { Route } from '../../src/api/route.ts'
 import type { Compiled } from '../../src/compile/compile.ts'
 import { CompileState } from '../../src/compile/compile-state.ts'
 import { memoryCost } from '../../src/compile/memory-cost.ts'
-import type { Resource } from '../../src/compile/resource-set.ts'
+import type { ServedResource } from '../../src/compile/resource-set.ts'
 import { matchLinear } from '../../src/routing/linear.ts'
 import { match } from '../../src/routing/match.ts'
 import type { RouteRequest } from '../../src/routing/request.ts'
@@ -48,7 +48,7 @@ const routeSpec = fc.record(
   { requiredKeys: ['hostnames', 'rules'] },
 )
 const delegates = [{ namespaces: { from: 'All' as const }, pathPrefixes: ['/'] }]
-const anyRoute: fc.Arbitrary<Resource<Route>> = fc
+const anyRoute: fc.Arbitrary<ServedResource<Route>> = fc
   .tuple(fc.constantFrom('a', 'b'), fc.nat(3), routeSpec, fc.nat(5))
   .map(([namespace, number, spec, created]) =>
     route(`${namespace}/r${number}`, { ...spec, ...(namespace === 'a' && { delegates }) }, { created: created + 1 }),
@@ -85,12 +85,12 @@ const settingsOf = (names: readonly string[]) => ({
  *
  * @param known those of the settings; a Route that names none of them owns nothing
  */
-function aloneWith(name: string, known: readonly string[], routes: Iterable<Resource<Route>>): Generation {
+function aloneWith(name: string, known: readonly string[], routes: Iterable<ServedResource<Route>>): Generation {
   const served = [...routes].filter(
     ({ object: { spec } }) =>
       spec.listeners === undefined || spec.listeners.some((listener) => known.includes(listener)),
   )
-  const alone = served.map((one): Resource<Route> => {
+  const alone = served.map((one): ServedResource<Route> => {
     const { listeners, ...spec } = one.object.spec
     const rules = listeners === undefined || listeners.includes(name) ? spec.rules : []
     return { ...one, object: { ...one.object, spec: { ...spec, rules } } }
@@ -119,7 +119,7 @@ suite('a frontend', () => {
         (generations, requests) => {
           const memo = new CompileState()
           const packer = new Packer(seededRandom())
-          const routes = new Map<string, Resource<Route>>()
+          const routes = new Map<string, ServedResource<Route>>()
           const handles = [...NAMES, 'unknown'].map((name) => new FrontendHandle(name))
           let names: readonly string[] = NAMES.slice(0, 3)
           let before: (Generation & { readonly answers: ReadonlyMap<RouteRequest, string | undefined> }) | undefined
@@ -193,10 +193,10 @@ suite('a frontend', () => {
       })
     const names = many.slice(0, 64)
     const alone = names.map((_, i) => ownOf(i))
-    const bytes = (one: Resource<Route>[]) =>
+    const bytes = (one: ServedResource<Route>[]) =>
       bytesOf(compiled(world({ settings: settingsOf(names), routes: [...alone, ...one] })))
     const [nothing, everywhere, listed] = [bytes([]), bytes([large()]), bytes([large(names)])]
-    const units = (one: Resource<Route>) => objectCost('Route', one.object).units
+    const units = (one: ServedResource<Route>) => objectCost('Route', one.object).units
     t.diagnostic(`${everywhere - nothing} bytes on all, ${listed - nothing} on each of 64 that differ`)
     // A unit is about 16 bytes. What is on all listeners is stored once, whatever others do.
     assert.ok(everywhere - nothing < units(large()) * 16 * 3)
@@ -248,7 +248,7 @@ suite('a frontend', () => {
 })
 
 suite('a listener that cannot be opened', () => {
-  test('is told to the Routes that name it, as long as it is so', () => {
+  test('is reported in the Routes that name it while it lasts', () => {
     const memo = new CompileState()
     const routes = [
       route('a/kept', { hostnames: ['kept.example'], listeners: ['https'] }),
@@ -262,7 +262,7 @@ suite('a listener that cannot be opened', () => {
     assert.deepEqual(programmed(compiled(open, memo)), [pending, pending, pending, pending])
     const { routes: planned } = memo.counts
     const why = 'listener https: 127.0.0.1:8443 is already in use; it is not open, and is tried again'
-    const closed = compiled({ ...open, unopened: FrozenMap.from([['https', why]]) }, memo)
+    const closed = compiled({ ...open, unopenedListeners: FrozenMap.from([['https', why]]) }, memo)
     const told = 'False/ListenerNotOpen'
     assert.deepEqual(programmed(closed), [told, told, pending, pending])
     assert.equal(messageOf(closed, 'a/kept', 'Programmed'), `${why}.`)

@@ -3,7 +3,7 @@ import { suite, test } from 'node:test'
 import type { SettingsObject } from '../../src/api/settings.ts'
 import { CompileState } from '../../src/compile/compile-state.ts'
 import { Handovers, handoverText } from '../../src/compile/handover.ts'
-import type { Claim } from '../../src/compile/plan.ts'
+import type { HostnameClaim } from '../../src/compile/plan.ts'
 import { compiled, ingress, route, type World, world } from './world.ts'
 
 const at = (key: string, created: number | undefined, ...hostnames: string[]) => route(key, { hostnames }, { created })
@@ -21,7 +21,7 @@ suite('a hostname that comes to another namespace', () => {
   const shop = at('shop/a', 10, 'x.example')
   const team = at('team/b', 20, 'x.example')
 
-  test('is told, with from whom, to whom and why: it is gone', () => {
+  test('is reported with both owners and the reason: the Route was deleted', () => {
     assert.deepEqual(told({ routes: [shop, team] }, { routes: [team] }), [
       [],
       [
@@ -30,7 +30,7 @@ suite('a hostname that comes to another namespace', () => {
     ])
   })
 
-  test('is told when a restore creates everything anew in the same second', () => {
+  test('is reported when a restore recreates everything in the same second', () => {
     const [, , moved] = told(
       { routes: [at('zoo/z', 10, 'x.example'), team] },
       { routes: [] },
@@ -41,7 +41,7 @@ suite('a hostname that comes to another namespace', () => {
     ])
   })
 
-  test('is told when a restore brings them in another order, in one go or one after the other', () => {
+  test('is reported when a restore changes the order, at once or step by step', () => {
     const other = [at('shop/a', 51, 'x.example'), at('team/b', 50, 'x.example')]
     assert.match(
       told({ routes: [shop, team] }, { routes: other })[1]![0]!,
@@ -52,7 +52,7 @@ suite('a hostname that comes to another namespace', () => {
     assert.deepEqual(steps[3], [])
   })
 
-  test('is told of Ingresses, of names under a wildcard, and when a grant is withdrawn', () => {
+  test('is reported for Ingresses, for names under a wildcard, and when a grant is withdrawn', () => {
     const web = ingress('shop/web', { rules: [{ host: 'x.example' }] }, { created: 1 })
     assert.match(
       told({ ingresses: [web], routes: [team] }, { routes: [team] })[1]![0]!,
@@ -70,7 +70,7 @@ suite('a hostname that comes to another namespace', () => {
     assert.match(withdrawn[1]![0]!, /: the settings do not grant it to namespace shop any more$/)
   })
 
-  test('is not told at the start, within a namespace, or when it comes and goes before anybody could tell', () => {
+  test('is not reported at the start, within a namespace, or when it is reverted before the report', () => {
     assert.deepEqual(told({ routes: [shop, team] }, { routes: [at('shop/other', 30, 'x.example')] }), [[], []])
     const memo = new CompileState()
     for (const routes of [[shop, team], [team], [shop, team]]) compiled(world({ routes }), memo)
@@ -79,7 +79,7 @@ suite('a hostname that comes to another namespace', () => {
 
   test('is counted where there are too many, and what is forgotten is bounded', () => {
     const handovers = new Handovers()
-    const claim = (namespace: string): Claim => ({
+    const claim = (namespace: string): HostnameClaim => ({
       key: `${namespace}/r`,
       created: 1,
       namespace,

@@ -7,7 +7,7 @@ import { CompileState } from '../../src/compile/compile-state.ts'
 import { classOf, ingressOf, ingressRoutes, ingressSecrets, nameOfRoute } from '../../src/compile/ingress.ts'
 import { foreignAnnotations, ingressNotes } from '../../src/compile/ingress-notes.ts'
 import { keyOfNode, ReferenceGraph } from '../../src/compile/reference-graph.ts'
-import type { Resource, ResourceSet } from '../../src/compile/resource-set.ts'
+import type { ResourceSet, ServedResource } from '../../src/compile/resource-set.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { matchLinear } from '../../src/routing/linear.ts'
 import { match } from '../../src/routing/match.ts'
@@ -65,7 +65,7 @@ function router(resources: ResourceSet) {
 }
 
 suite('Ingress', () => {
-  test('paths are matched as the API says: Exact whole, Prefix by segment, the longest first', () => {
+  test('paths are matched as the API defines: Exact whole, Prefix by segment, the longest first', () => {
     const to = router(
       world({
         services: SERVICES,
@@ -127,7 +127,7 @@ suite('Ingress', () => {
     assert.equal(router(resources)('y.x.example/'), 'a/wide/main')
   })
 
-  test('a rule without host serves hosts that nobody names', () => {
+  test('a rule without host serves the catch-all', () => {
     const rules = hosts({ '': [path('/')] })
     const named = route('b/named', { hostnames: ['x.example'], rules: { main: { matches: [prefix('/a')] } } })
     const to = router(world({ services: SERVICES, routes: [named], ingresses: [ingress('a/web', { rules })] }))
@@ -135,7 +135,7 @@ suite('Ingress', () => {
     assert.equal(to('x.example/any'), 'RouteNotFound')
   })
 
-  test('the default backend takes what is left, on its hosts and on hosts that nobody names', () => {
+  test('the default backend takes the remaining requests of its hosts and of the catch-all', () => {
     const rules = hosts({ 'x.example': [path('/a')], '*.wild.example': [path('/a')] })
     const resources = world({
       services: SERVICES,
@@ -153,7 +153,7 @@ suite('Ingress', () => {
     assert.match(messageOf(compiled(resources), 'b/only', 'Accepted', 'Ingress'), /default-backend of Ingress a\/web/)
   })
 
-  test('a default backend, however old, comes after every path that somebody wrote down', () => {
+  test('a default backend, however old, comes after every explicit path', () => {
     for (const created of [undefined, 1_700_000_000_000]) {
       const old = created === undefined ? {} : { created }
       const young = created === undefined ? {} : { created: created + 1_000 }
@@ -223,7 +223,7 @@ suite('Ingress', () => {
   test('the class is the field, then the annotation, then the default', () => {
     const rules = hosts({ 'x.example': [path('/')] })
     const annotations = { 'kubernetes.io/ingress.class': 'other' }
-    const served = (one: Resource<Ingress>, byDefault = true) =>
+    const served = (one: ServedResource<Ingress>, byDefault = true) =>
       router(
         world({
           settings: { ingressClass: { name: 'headgate', default: byDefault } },
@@ -242,7 +242,7 @@ suite('Ingress', () => {
     assert.equal(conditionsOf(wrong, 'a/web', 'Ingress').Accepted, 'False/WrongClass')
   })
 
-  test('backends: Services by number and by name, our Backend; of anything else it is said that it cannot be reached', () => {
+  test('backends: Services by number and by name, Backends; other kinds are reported as unreachable', () => {
     const to = (backendOf: IngressPath['backend']): IngressPath => ({
       path: '/',
       pathType: 'Exact',
@@ -297,7 +297,7 @@ suite('Ingress', () => {
     assert.equal(compiled(world({ services: SERVICES }), memo).statuses.size, 0)
   })
 
-  test('derived Routes can be told from those that somebody wrote', () => {
+  test('derived Routes can be distinguished from Route objects', () => {
     const one = ingress('a/web', { rules: hosts({ 'x.example': [path('/')] }), defaultBackend: fallback })
     for (const key of ingressRoutes(one).keys()) assert.equal(ingressOf(key), 'a/web')
     assert.equal(ingressRoutes(one), ingressRoutes(one))
@@ -323,7 +323,7 @@ suite('Ingress', () => {
     assert.deepEqual(ingressSecrets(one.object), ['a/cert'])
   })
 
-  test('annotations meant for other controllers are named, those of issuers and tools are not', () => {
+  test('annotations of other controllers are reported, those of issuers and tools are not', () => {
     const annotations = {
       'nginx.ingress.kubernetes.io/rewrite-target': '/$1',
       'kubernetes.io/ingress.allow-http': 'false',
@@ -348,7 +348,7 @@ suite('Ingress', () => {
     )
   })
 
-  test('a path that looks like a pattern, and certificates, are told', () => {
+  test('a path that looks like a pattern, and certificates, are reported', () => {
     const rules = hosts({
       'x.example': [
         path('/foo(/|$)(.*)', 'one', 'ImplementationSpecific'),
@@ -377,7 +377,7 @@ suite('Ingress', () => {
     assert.equal(to('x.example/other'), 'RouteNotFound')
   })
 
-  test('a path that no request can have is told by name, with its place, and everything else is served', () => {
+  test('a path that no request can have is reported with its location, and everything else is served', () => {
     const rules = hosts({
       'x.example': [path('/ok'), path('/a?b=1'), path('/c#d'), path('/100%'), path('/e\\f')],
       'y.example': [path('/a?b=1')],
@@ -402,7 +402,7 @@ suite('Ingress', () => {
       assert.equal(notes[0]!.message.split(text).length, 2, `${text} once in ${notes[0]!.message}`)
   })
 
-  test('an Ingress of which no path can match says that nothing of it is served', () => {
+  test('an Ingress without a possible path reports that nothing of it is served', () => {
     const resources = world({
       services: SERVICES,
       ingresses: [ingress('a/web', { rules: hosts({ '': [path('/a?')] }) })],
@@ -428,7 +428,7 @@ suite('Ingress', () => {
     )
   })
 
-  test('one for another class is told nothing, and one that becomes ours is', () => {
+  test('one of another class has no status, until its class becomes ours', () => {
     const annotations = { 'nginx.ingress.kubernetes.io/auth-url': 'x' }
     const at = (name: string) =>
       world({ services: SERVICES, settings: { ingressClass: { name, default: false } }, ingresses: [theirs] })

@@ -3,16 +3,21 @@ import { suite, test } from 'node:test'
 import type { Kind } from '../../src/api/kinds.ts'
 import type { KubeObject } from '../../src/api/object.ts'
 import { memoryCost } from '../../src/compile/memory-cost.ts'
-import type { Resource } from '../../src/compile/resource-set.ts'
+import type { ServedResource } from '../../src/compile/resource-set.ts'
 import { ingress, prefix, type Rules, route, slice } from './world.ts'
 
 const KIB = 1_024
 
 const many = <T>(count: number, of: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => of(i))
-const costOf = ({ object }: Resource<KubeObject>): number => memoryCost(object.kind as Kind, object)
+const costOf = ({ object }: ServedResource<KubeObject>): number => memoryCost(object.kind as Kind, object)
 
 /** Bounds are what one more of each was measured to take, rounded down. */
-function assertEach(small: Resource<KubeObject>, large: Resource<KubeObject>, more: number, bytes: number): void {
+function assertEach(
+  small: ServedResource<KubeObject>,
+  large: ServedResource<KubeObject>,
+  more: number,
+  bytes: number,
+): void {
   const each = (costOf(large) - costOf(small)) / more
   assert.ok(each >= bytes && each < 3 * bytes, `${Math.round(each)} bytes each`)
 }

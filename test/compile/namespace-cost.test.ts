@@ -28,7 +28,7 @@ function oracle(routes: readonly Kept[], namespace: string): Set<string> {
 }
 
 describe('the cost of a namespace', () => {
-  it('leaves the youngest out, whatever came and went before, and says which verdicts changed', () => {
+  it('leaves the youngest out, independently of history, and returns the changed Routes', () => {
     const change = fc.record({
       namespace: fc.constantFrom('a', 'b'),
       name: fc.constantFrom('p', 'q', 'r', 's', 't', 'u'),
@@ -47,7 +47,7 @@ describe('the cost of a namespace', () => {
             if (units === undefined) routes.delete(key)
             else routes.set(key, { key, created, units })
           }
-          for (const key of runSteps(costs.settle(settings, new WorkBudget()))) {
+          for (const key of runSteps(costs.applyLimit(settings, new WorkBudget()))) {
             if (told.has(key)) told.delete(key)
             else told.add(key)
           }
@@ -68,7 +68,7 @@ describe('the cost of a namespace', () => {
   it('follows the limit of the settings', () => {
     const costs = new NamespaceCosts()
     const settle = (namespaceCost: number) =>
-      runSteps(costs.settle({ ...settings, limits: { ...settings.limits, namespaceCost } }, new WorkBudget()))
+      runSteps(costs.applyLimit({ ...settings, limits: { ...settings.limits, namespaceCost } }, new WorkBudget()))
     for (const [i, key] of ['a/one', 'a/two', 'b/three'].entries()) costs.set(key, i, 400)
     assert.deepEqual(settle(1000), [])
     assert.deepEqual(settle(500), ['a/two'])

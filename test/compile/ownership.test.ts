@@ -25,7 +25,7 @@ suite('ownership of hostnames', () => {
     assert.match(message, /delegates entry for namespace a/)
   })
 
-  test('without creation times namespace/name decides, and it is said', () => {
+  test('without creation times namespace/name decides, and the message explains it', () => {
     const routes = [route('b/one', { hostnames: ['x.example'] }), route('a/two', { hostnames: ['x.example'] })]
     const result = compiled(world({ routes }))
     assert.deepEqual(listing(result, 'x.example'), ['a/two main: PathPrefix /'])
@@ -35,7 +35,7 @@ suite('ownership of hostnames', () => {
     )
   })
 
-  test('created in the same second, the name decides, and it is said', () => {
+  test('created in the same second, the name decides, and the message explains it', () => {
     const same = { created: 1_000 }
     const routes = [
       route('b/one', { hostnames: ['x.example'] }, same),
@@ -51,7 +51,7 @@ suite('ownership of hostnames', () => {
     )
   })
 
-  test('what is told to have decided is the Route that did: an older wildcard, not the younger Route for the very name', () => {
+  test('the message names the deciding Route: an older wildcard, not the younger Route for exactly the name', () => {
     const routes = [
       route('a/wild', { hostnames: ['*.example'] }, { created: 1 }),
       route('b/early', { hostnames: ['x.example'] }, { created: 2 }),
@@ -120,7 +120,7 @@ suite('ownership of hostnames', () => {
     assert.deepEqual(listing(result, 'b.example'), ['b/two main: PathPrefix /'])
   })
 
-  test('Routes without hostnames share the hosts that nobody names, and own none', () => {
+  test('Routes without hostnames share the catch-all, and own no hostname', () => {
     const routes = [
       route('a/one', { rules: { one: { matches: [prefix('/one')] } } }),
       route('b/two', { rules: { two: { matches: [prefix('/two')] } } }),
@@ -169,7 +169,7 @@ suite('delegation', () => {
       else if (may) assert.deepEqual(matches[0]?.within, [])
     })
 
-  test('what is refused is told with the prefix and the Route that lends it', () => {
+  test('refused matches are reported with the prefix and the delegating Route', () => {
     const routes = [
       owner(delegate(['b'], '/a')),
       route('b/team', {

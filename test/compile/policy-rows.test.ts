@@ -19,7 +19,7 @@ const content = (policies: PolicySet['policies']) =>
   (policies?.errors as readonly { readonly body: { readonly content: string } }[] | undefined)?.[0]?.body.content
 
 describe('a name in a policy', () => {
-  it('is looked up where it is written: in the namespace of the Route, or of the owner who enforces it', () => {
+  it('is resolved in the namespace of its author: of the Route, or of the enforcing owner', () => {
     const rules = (path: string, policies?: Policies): Rules => ({
       main: { matches: [prefix(path)], ...(policies === undefined ? {} : { policies }) },
     })

@@ -146,7 +146,7 @@ suite('Ready', () => {
         assert.equal(readyOf(before, memo), 'False/Pending')
       })
 
-  test('of a Route does not tell about a Backend that it may not use', () => {
+  test('of a Route does not disclose faults of a Backend that it may not use', () => {
     const theirs = backend('b/own', to('nope', 80))
     const routes = [route('a/one', { rules: { r: { backendRefs: [{ name: 'own', namespace: 'b', ...whole }] } } })]
     const ready = readyOf(world({ routes, backends: [theirs] }))

@@ -16,8 +16,8 @@ const ref = (kind: string, name: string, more: Partial<Reference> = {}): Referen
 const interest = (graph: ReferenceGraph) =>
   [...graph.interest].flatMap(([kind, keys]) => [...keys].map((key) => `${kind} ${key}`)).sort()
 
-describe('who refers to what', () => {
-  it('puts the Backend that nobody wrote between a Route and a Service', () => {
+describe('the reference graph', () => {
+  it('puts an implicit Backend between a Route and a Service', () => {
     const graph = new ReferenceGraph()
     const { gained } = graph.set('Route a/r', [ref('Service', 's', { port: 80 }), ref('Service', 's', { port: 81 })])
     assert.deepEqual([...graph.users('Service', 'a/s')], ['Backend service:a/s:80', 'Backend service:a/s:81'])
@@ -39,7 +39,7 @@ describe('who refers to what', () => {
     assert.deepEqual([...(graph.takeInterest() ?? [])].sort(), ['ConfigMap a/new', 'ConfigMap a/old'])
     assert.equal(graph.takeInterest(), undefined)
     graph.set('Route a/r', [ref('ConfigMap', 'new')], 'newest')
-    assert.equal(graph.moved, false, 'nothing is different')
+    assert.equal(graph.interestChanged, false, 'nothing is different')
     graph.set('Route a/r', [ref('ConfigMap', 'new')])
     assert.deepEqual(interest(graph), ['ConfigMap a/new'])
     assert.deepEqual([...(graph.takeInterest() ?? [])], [], 'less is not more')
@@ -48,20 +48,22 @@ describe('who refers to what', () => {
 
   it('knows what of an object is wanted, as long as anybody wants it', () => {
     const graph = new ReferenceGraph()
-    const wants = () => [...graph.wants('ConfigMap', 'a/c')].map(({ key }) => key)
-    assert.deepEqual(graph.set('Route a/r', [ref('ConfigMap', 'c', { key: 'x' })]).wanted, ['ConfigMap a/c'])
-    assert.deepEqual(graph.set('Route a/s', [ref('ConfigMap', 'c', { key: 'x' })]).wanted, [])
+    const wants = () => [...graph.requirements('ConfigMap', 'a/c')].map(({ key }) => key)
+    assert.deepEqual(graph.set('Route a/r', [ref('ConfigMap', 'c', { key: 'x' })]).requirementsChanged, [
+      'ConfigMap a/c',
+    ])
+    assert.deepEqual(graph.set('Route a/s', [ref('ConfigMap', 'c', { key: 'x' })]).requirementsChanged, [])
     assert.deepEqual(graph.set('Route a/t', [ref('ConfigMap', 'c', { key: 'y' })]).gained, [])
     assert.deepEqual(wants(), ['x', 'y'])
-    assert.deepEqual(graph.set('Route a/r', []).wanted, [])
-    assert.deepEqual(graph.set('Route a/s', []).wanted, ['ConfigMap a/c'])
+    assert.deepEqual(graph.set('Route a/r', []).requirementsChanged, [])
+    assert.deepEqual(graph.set('Route a/s', []).requirementsChanged, ['ConfigMap a/c'])
     assert.deepEqual(wants(), ['y'])
     // What only a broken version names is read, and not delivered.
     graph.set('Route a/u', [ref('ConfigMap', 'c', { key: 'z' })], 'newest')
     assert.deepEqual(wants(), ['y'])
   })
 
-  it('says the same as a list of all references, whatever comes and goes', () => {
+  it('agrees with a list of all references after any changes', () => {
     const one = fc.record({
       kind: fc.constantFrom('Service', 'ConfigMap', 'Backend'),
       name: fc.constantFrom('x', 'y', 'z'),

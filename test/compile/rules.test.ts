@@ -62,7 +62,7 @@ suite('listeners', () => {
     assert.deepEqual(names(['https', 'http']), ['http', 'https'])
   })
 
-  test('an unknown listener is told; with a known one beside it the Route serves on that', () => {
+  test('an unknown listener is reported; the Route is served on its known ones', () => {
     const part = compiled(world({ routes: [route('a/one', { listeners: ['http', 'tls'] })] }))
     assert.equal(conditionsOf(part, 'a/one').Accepted, 'True/Accepted')
     assert.equal(conditionsOf(part, 'a/one').PartiallyInvalid, 'True/NoListener')
@@ -120,7 +120,7 @@ suite('conflicts', () => {
     assert.equal(listing(narrower, 'x.example')?.length, 1)
   })
 
-  test('two rules of one Route with the same match are told, too', () => {
+  test('two rules of one Route with the same match are reported', () => {
     const result = compiled(world({ routes: [route('a/one', { rules: { first: {}, second: {} } })] }))
     assert.deepEqual(listing(result, '*'), ['a/one first: PathPrefix /'])
     assert.match(messageOf(result, 'a/one', 'PartiallyInvalid'), /already served by rule first of this Route/)
@@ -181,7 +181,7 @@ suite('backends of a rule', () => {
       )
     })
 
-  test('a split keeps its weights and refuses only the share that leads nowhere', () => {
+  test('a split keeps its weights and refuses only the share of the broken reference', () => {
     const result = compiled(
       world({ routes: [route('a/one', refs({ name: 'own', weight: 9 }, { name: 'none', weight: 1 }))], backends }),
     )
@@ -191,7 +191,7 @@ suite('backends of a rule', () => {
     ])
   })
 
-  test('a Backend that was never valid is not found, and the message says why', () => {
+  test('a Backend that was never valid is not found, and the message explains why', () => {
     const refused = [
       {
         kind: 'Backend' as const,
@@ -216,7 +216,7 @@ suite('backends of a rule', () => {
     ])
   })
 
-  test('a Backend says that its Service is missing, and so does the Route, whose rule answers 503', () => {
+  test('a Backend reports a missing Service, and so does the Route, whose rule responds 503', () => {
     const own = backend('a/own', { service: { name: 'gone', port: 80 } })
     const result = compiled(world({ routes: [route('a/one', refs({ name: 'own' }))], backends: [own] }))
     assert.equal(conditionsOf(result, 'a/own', 'Backend').ResolvedRefs, 'False/ServiceNotFound')
@@ -348,7 +348,7 @@ suite('stale Routes', () => {
   ]
   const rules = { open: { matches: [prefix('/open')] }, closed: { matches: [prefix('/closed')] } }
 
-  test('the last good version serves on, and says so', () => {
+  test('the last good version is served, and the status reports it', () => {
     const stale = { problems, generation: 7, closedRules: new Set<string>() }
     const result = compiled(world({ routes: [route('a/one', { rules }, { stale })] }))
     assert.ok(rulesOf(result, '*').every((rule) => rule.refuse === undefined))
@@ -398,7 +398,7 @@ suite('conditions', () => {
     assert.deepEqual(programmed(status), status)
   })
 
-  test('a Route that was never valid says what to correct', () => {
+  test('a Route that was never valid reports what to correct', () => {
     const refused = [
       {
         kind: 'Route' as const,

@@ -56,8 +56,8 @@ suite('a grant of hostnames', () => {
   for (const [grant, hostname, covered] of cases)
     test(`${grant} ${covered ? 'covers' : 'does not cover'} ${hostname}`, () => {
       const tenancy = new Tenancy({ ...SETTINGS, ...strict([[to('team'), grant]]) }, new Map())
-      assert.equal(tenancy.mayUse('team', hostname), covered)
-      assert.equal(tenancy.mayUse('other', hostname), false)
+      assert.equal(tenancy.isHostnameGranted('team', hostname), covered)
+      assert.equal(tenancy.isHostnameGranted('other', hostname), false)
     })
 
   test('limits nothing in Shared', () => {
@@ -89,7 +89,7 @@ suite('a grant of hostnames', () => {
     assert.deepEqual([Accepted, PartiallyInvalid], ['True/Accepted', 'True/HostnameNotAllowed'])
   })
 
-  test('for the hosts that nobody names is "*"', () => {
+  test('for the catch-all is "*"', () => {
     const settings = strict([
       [to('team'), '*.team.example'],
       [to('platform'), '*'],
@@ -100,7 +100,7 @@ suite('a grant of hostnames', () => {
     assert.match(messageOf(result, 'team/all', 'Accepted'), /the grant "\*" to namespace team/)
   })
 
-  test('is needed by whoever owns: an older Route without one takes no hostname away', () => {
+  test('is needed by the owner: an older Route without one takes no hostname away', () => {
     const settings = strict([[to('owner'), '*.shop.example']])
     const routes = [
       route('thief/wild', { hostnames: ['*.example'] }, { created: 1 }),
@@ -180,7 +180,7 @@ suite('delegates by labels', () => {
     route('zeta/a', { hostnames: ['x.example', 'z.example'], rules: { z: { matches: [prefix('/t/z')] } } }),
   ]
 
-  test('let in nobody who is not known, not even where a label must be absent', () => {
+  test('never select an unknown Namespace, not even by an absent label', () => {
     const result = compiled(world({ routes, namespaces: [namespace('zeta', {})] }))
     assert.deepEqual(listing(result, 'x.example'), ['zeta/a z: PathPrefix /t/z', 'owner/a main: PathPrefix /'])
     assert.equal(conditionsOf(result, 'team/a').Accepted, 'False/HostnameNotAllowed')
@@ -246,7 +246,7 @@ suite('targets outside of Services', () => {
     assert.deepEqual(addressesOf(strict([], [[to('other'), 'x.example:443']]), 'x.example'), [])
   })
 
-  test('that are refused make a Backend say which setting allows them', () => {
+  test('that are refused make a Backend report the setting that allows them', () => {
     const result = compiled(
       world({ settings: given('a.example:443'), backends: [one('team/b', 'a.example', '10.0.0.1')] }),
     )
@@ -317,7 +317,7 @@ suite('targets outside of Services', () => {
     assert.equal(endpointsOf(world({ settings: strict([]), ...slices({}) }), id).length, 1)
   })
 
-  test('make the Route that names the Service directly say so, and stop when the slice is another', () => {
+  test('are reported by a Route that names the Service directly, until the slice changes', () => {
     const settings = strict([[to('team'), '*']])
     const backendRefs = [{ service: { name: 'api', port: 'http' }, weight: 1, priority: 0 }]
     const routes = [route('team/r', { hostnames: ['x.example'], rules: { main: { backendRefs } } })]
@@ -355,7 +355,7 @@ suite('a hostname that is kept', () => {
   const there = (hostname: string, ...created: [key: string, created: number][]) =>
     created.map(([key, age]) => route(key, { hostnames: [hostname] }, { created: age }))
 
-  test('is served by nobody, neither by whoever asks for it nor by a wildcard or for all hosts', () => {
+  test('is not served: not by another claimant, a wildcard or the catch-all', () => {
     const routes = [...there('x.example', ['team/a', 2]), ...there('*.example', ['team/w', 3]), route('team/all', {})]
     const result = compiled(world({ settings, routes, reservations: { 'x.example': reservation('owner/gone', 1) } }))
     assert.deepEqual(listing(result, 'x.example'), [])
@@ -389,7 +389,7 @@ suite('a hostname that is kept', () => {
     assert.deepEqual(result.owners.get('x.example'), {
       namespace: 'owner',
       age: { created: 1, key: 'owner/gone' },
-      oldest: { created: 3, key: 'owner/new' },
+      oldestRoute: { created: 3, key: 'owner/new' },
       contested: true,
     })
   })
@@ -416,7 +416,7 @@ suite('a hostname that is kept', () => {
     assert.deepEqual(listing(result, '*.example'), [], 'which is where b.example ends')
   })
 
-  test('is kept for nobody without a grant, and for nobody in Shared', () => {
+  test('is not reserved without a grant, and not in Shared', () => {
     const routes = there('x.example', ['team/a', 2])
     const reservations = { 'x.example': reservation('owner/gone', 1) }
     for (const given of [strict([[to('team'), '*']]), {}])

@@ -57,7 +57,7 @@ suite('no turn of a compile is long', () => {
       )
     })
 
-  test('for Ingresses with thousands of hosts, of each of which a status tells', () => {
+  test('for Ingresses with thousands of hosts, each covered by the status', () => {
     const hosted = (i: number, mark = '') =>
       ingress(`a/i${i}`, {
         rules: many(2_048, (h) => ({ host: `h${h}-${i}.test` })),
@@ -112,7 +112,7 @@ suite('what backends have in common is there once', () => {
       }
     })
 
-  test('and of ports without a name, which are one in slices that say its number', () => {
+  test('and of unnamed ports, which are equal in slices that list their number', () => {
     const ports = [80, 81, 82].map((port) => ({ port, protocol: 'TCP' as const }))
     const users = ports.map(({ port }) => backend(`a/b${port}`, { service: { name: 'api', port } }))
     const listsWith = (number: { port?: number }) => {
@@ -148,7 +148,7 @@ suite('what backends have in common is there once', () => {
     assert.equal(listsOf(compiled(shared, memo))[1]!.length, 2)
   })
 
-  test('of thousands of ports a status tells some', () => {
+  test('of thousands of ports a status lists some', () => {
     const ports = many(5_000, (i) => ({
       name: `p${i}`,
       port: i + 1,

@@ -8,12 +8,12 @@ import type { SettingsObject } from '../../src/api/settings.ts'
 import { type Compiled, compile } from '../../src/compile/compile.ts'
 import { CompileState } from '../../src/compile/compile-state.ts'
 import {
+  emptyResourceSet,
   type HostnameReservation,
-  noResources,
-  type Refused,
-  type Resource,
+  objectId,
+  type RejectedObject,
   type ResourceSet,
-  refusedKey,
+  type ServedResource,
 } from '../../src/compile/resource-set.ts'
 import { FrozenMap } from '../../src/snapshot/frozen-map.ts'
 import { matchesUnder } from '../../src/snapshot/host.ts'
@@ -36,26 +36,26 @@ export const SETTINGS: SettingsObject = {
 
 export interface World {
   settings?: Partial<SettingsObject>
-  routes?: Resource<Route>[]
-  backends?: Resource<Backend>[]
-  ingresses?: Resource<Ingress>[]
-  services?: Resource<Service>[]
-  slices?: Resource<EndpointSlice>[]
-  namespaces?: Resource<Namespace>[]
+  routes?: ServedResource<Route>[]
+  backends?: ServedResource<Backend>[]
+  ingresses?: ServedResource<Ingress>[]
+  services?: ServedResource<Service>[]
+  slices?: ServedResource<EndpointSlice>[]
+  namespaces?: ServedResource<Namespace>[]
   reservations?: Record<string, HostnameReservation>
-  refused?: Refused[]
+  refused?: RejectedObject[]
 }
 
 export function world(parts: World): ResourceSet {
   const settings = { ...SETTINGS, ...parts.settings }
-  const slices = new Map<string, Map<string, Resource<EndpointSlice>>>()
+  const slices = new Map<string, Map<string, ServedResource<EndpointSlice>>>()
   for (const slice of parts.slices ?? []) {
     const { namespace, labels } = slice.object.metadata
     const service = `${namespace}/${labels?.['kubernetes.io/service-name']}`
     slices.set(service, new Map([...(slices.get(service) ?? []), [slice.key, slice]]))
   }
   return {
-    ...noResources(settings),
+    ...emptyResourceSet(settings),
     routes: byKey(parts.routes),
     backends: byKey(parts.backends),
     ingresses: byKey(parts.ingresses),
@@ -63,11 +63,11 @@ export function world(parts: World): ResourceSet {
     namespaces: byKey(parts.namespaces),
     reservations: FrozenMap.from(Object.entries(parts.reservations ?? {})),
     endpointSlices: FrozenMap.from(slices),
-    refused: FrozenMap.from((parts.refused ?? []).map((one) => [refusedKey(one.kind, one.key), one] as const)),
+    rejected: FrozenMap.from((parts.refused ?? []).map((one) => [objectId(one.kind, one.key), one] as const)),
   }
 }
 
-function byKey<T>(resources: readonly Resource<T>[] = []): FrozenMap<Resource<T>> {
+function byKey<T>(resources: readonly ServedResource<T>[] = []): FrozenMap<ServedResource<T>> {
   return FrozenMap.from(resources.map((resource) => [resource.key, resource] as const))
 }
 
@@ -77,8 +77,8 @@ export type Rules = Record<string, Partial<Omit<RouteRule, 'name' | 'matches'>> 
 export function route(
   key: string,
   spec: Partial<Omit<RouteSpec, 'rules'>> & { rules?: Rules },
-  extra: Partial<Omit<Resource<Route>, 'key' | 'object'>> = {},
-): Resource<Route> {
+  extra: Partial<Omit<ServedResource<Route>, 'key' | 'object'>> = {},
+): ServedResource<Route> {
   const { rules = { main: {} }, ...rest } = spec
   const object: Route = {
     apiVersion: 'headgate.dev/v1alpha1',
@@ -101,7 +101,7 @@ export function prefix(value: string): Partial<RouteMatch> {
   return { path: { type: 'PathPrefix', value } }
 }
 
-export function backend(key: string, spec: Partial<BackendSpec>): Resource<Backend> {
+export function backend(key: string, spec: Partial<BackendSpec>): ServedResource<Backend> {
   const object: Backend = {
     apiVersion: 'headgate.dev/v1alpha1',
     kind: 'Backend',
@@ -128,7 +128,11 @@ interface IngressExtra {
   readonly annotations?: Record<string, string>
 }
 
-export function ingress(key: string, spec: Partial<Ingress['spec']>, extra: IngressExtra = {}): Resource<Ingress> {
+export function ingress(
+  key: string,
+  spec: Partial<Ingress['spec']>,
+  extra: IngressExtra = {},
+): ServedResource<Ingress> {
   const [namespace = '', name = ''] = key.split('/')
   const { annotations } = extra
   const object: Ingress = {
@@ -150,7 +154,7 @@ export function service(key: string, ports: Service['spec']['ports'], more: Part
   return { key, object, created: undefined }
 }
 
-export function slice(key: string, serviceName: string, more: Partial<EndpointSlice>): Resource<EndpointSlice> {
+export function slice(key: string, serviceName: string, more: Partial<EndpointSlice>): ServedResource<EndpointSlice> {
   const object: EndpointSlice = {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
@@ -163,7 +167,7 @@ export function slice(key: string, serviceName: string, more: Partial<EndpointSl
   return { key, object, created: undefined }
 }
 
-export function namespace(name: string, labels: Record<string, string>): Resource<Namespace> {
+export function namespace(name: string, labels: Record<string, string>): ServedResource<Namespace> {
   const object: Namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name, namespace: '', labels } }
   return { key: `/${name}`, object, created: undefined }
 }

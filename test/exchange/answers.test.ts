@@ -64,7 +64,7 @@ describe('the body of an answer that the gateway gives itself', () => {
     )
   })
 
-  it('is of no more use when its client has gone: the step is told', async (t) => {
+  it('is aborted when its client has gone: the step is notified', async (t) => {
     let aborted = 0
     const gateway = await inProcess(t, {
       rules: { all: {} },

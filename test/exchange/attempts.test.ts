@@ -52,7 +52,7 @@ const retry = (more: object = {}) => ({ attempts: 1, codes: [503], backoff: '1ms
 const turns = { loadBalancing: { algorithm: 'RoundRobin' as const, slowStart: '0s', zoneAware: false } }
 
 describe('the observer of attempts', () => {
-  it('hears of each once: where, how it ended, when', async (t) => {
+  it('observes each once: endpoint, outcome, times', async (t) => {
     const observer = new Observer()
     const { port } = await answering(t, [200])
     const dead = await closedPort()
@@ -88,7 +88,7 @@ describe('the observer of attempts', () => {
     )
   })
 
-  it('hears of a deadline as of a failure of the endpoint, and of a client that went as no fault of it', async (t) => {
+  it('observes a deadline as a failure of the endpoint, and a client that has gone as none', async (t) => {
     const observer = new Observer()
     const silent = await rawBackend(t, (socket) => onHead(socket, () => {}))
     const gateway = await inProcess(t, {
@@ -103,7 +103,7 @@ describe('the observer of attempts', () => {
     assert.deepEqual(observer.summary, [[silent.port, 'ResponseHeadTimeout', 0]])
   })
 
-  it('hears that the client has gone', async (t) => {
+  it('observes that the client has gone', async (t) => {
     const observer = new Observer()
     const { promise: asked, resolve } = Promise.withResolvers<void>()
     const silent = await rawBackend(t, (socket) => onHead(socket, () => resolve()))

@@ -134,7 +134,7 @@ describe('the client of an untrusted connection', () => {
     assert.equal(seen(kept, { from: '9.9.9.9' }).left, kept)
   })
 
-  it('is told with the Host of each request on its connection', () => {
+  it('is sent with the Host of each request on its connection', () => {
     const resolver = new ClientResolver(null)
     const connection = peer('9.9.9.9')
     const ask = (authority: string): Client => resolve(resolver, connection, authority, new Fields())
@@ -165,7 +165,7 @@ describe('the client of an untrusted connection', () => {
       assert.deepEqual([scheme, own, ownPort], ['http', origin, port])
     })
 
-  it('is told with Forwarded too where that is the configured field', () => {
+  it('is sent in Forwarded too when that is the configured field', () => {
     const client = seen('Forwarded: for=6.6.6.6;host=evil.test\r\n', {
       header: 'forwarded',
       from: 'fe80::9',
@@ -336,7 +336,7 @@ describe('where a client behind trusted proxies stands', () => {
       ['http', 'shop.test', '80'],
     ],
   ] as [string, string, string[], string?][])
-    it(`is told ${what}`, () => {
+    it(`is sent ${what}`, () => {
       const client = seen(`${ONE_HOP}${text === '' ? '' : `${text}\r\n`}`, host === undefined ? {} : { host })
       assert.deepEqual(told(client), ['203.0.113.9, 10.0.0.1', ...expected])
       assert.equal(client.left, '')
@@ -361,7 +361,7 @@ describe('where a client behind trusted proxies stands', () => {
     assert.deepEqual(told(seen('X-Forwarded-Proto: https\r\n')), [PROXY, 'https', 'shop.test', '443'])
   })
 
-  it('is told without Host for HTTP/1.0 that has none', () => {
+  it('is sent without Host for HTTP/1.0 that has none', () => {
     const https = 'X-Forwarded-Proto: https\r\n'
     assert.deepEqual(told(seen(https, { host: '' })), [PROXY, 'https', '443'])
     assert.deepEqual(told(seen(`${https}X-Forwarded-Port: 8443\r\n`, { host: '' })), [PROXY, 'https', '8443'])
@@ -396,7 +396,7 @@ describe('where a client behind trusted proxies stands', () => {
     ['for=6.6.6.6;proto=https;host=evil.test, for="', ['10.0.0.1', 'http', 'shop.test', '80']],
     ['', ['10.0.0.1', 'http', 'shop.test', '80']],
   ] as const)
-    it(`is told for "Forwarded: ${value}"`, () => {
+    it(`is sent for "Forwarded: ${value}"`, () => {
       const all = told(seen(`Forwarded: ${value}\r\n`, { header: 'forwarded' }))
       assert.deepEqual(all.slice(0, 4), expected)
       const [client] = forwardedFromRight(all[4]!).slice(-1)
@@ -476,7 +476,7 @@ describe('whatever proxies and clients write', () => {
     )
   })
 
-  it('is told on as one story, which begins with the client', () => {
+  it('is forwarded as one consistent chain, which begins with the client', () => {
     fc.assert(
       fc.property(said, fc.boolean(), ({ before, list: [, list], protos, hosts, elements: [, text] }, standard) => {
         const client = seen(

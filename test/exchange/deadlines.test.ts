@@ -157,7 +157,7 @@ describe('the deadline that is due next', () => {
     assert.ok(performance.now() - began < 1_000)
   })
 
-  it('is the idle time while a body is sent, and blames who does not move', async (t) => {
+  it('is the idle time while a body is sent, and blames the side that stalls', async (t) => {
     const reading = await rawBackend(t, (socket) => socket.resume())
     const deaf = await rawBackend(t, (socket) => socket.pause())
     for (const [port, bytes, reason] of [
@@ -205,7 +205,7 @@ describe('deadlines of a connection', () => {
     assert.ok(performance.now() - began < 600)
   })
 
-  it('close a connection that says nothing, and one that is idle, without a word', async (t) => {
+  it('close a silent connection and an idle one without a response', async (t) => {
     const gateway = await inProcess(t, { requestHead: 100, keepAlive: 100, rules: { all: {} } })
     using silent = await gateway.connect()
     using idle = await gateway.connect()

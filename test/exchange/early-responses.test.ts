@@ -202,7 +202,7 @@ describe('a complete response while the body is still coming', () => {
     })
 
   for (const how of ['end', 'reset'] as const)
-    it(`is no failure where the client then goes away (${how}); the upstream is told`, async (t) => {
+    it(`is no failure when the client then disconnects (${how}); the upstream is reset`, async (t) => {
       const { gateway, up } = await gatewayTo(t, OK)
       using client = await gateway.connect()
       client.send(post(LONG))

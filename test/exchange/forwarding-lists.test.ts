@@ -84,7 +84,7 @@ describe('a node', () => {
 })
 
 describe('Forwarded', () => {
-  it('is what the proxies meant, in every way the grammar allows to write it', () => {
+  it('is parsed in every notation that the grammar allows', () => {
     fc.assert(
       fc.property(forwarded, ([elements, text]) => assert.deepEqual(forwardedFromRight(text), meant(elements))),
       { numRuns: 2_000 },
@@ -113,7 +113,7 @@ describe('Forwarded', () => {
     ['a byte beyond ASCII outside of quotes', 'for=203.0.113.9;x=\xe9'],
     ['another parameter that is broken', 'for=203.0.113.9;proto=https;x="'],
   ] as const)
-    it(`says nothing at all in an element with ${what}`, () => assert.deepEqual(forwardedFromRight(text), [nothing]))
+    it(`yields nothing for an element with ${what}`, () => assert.deepEqual(forwardedFromRight(text), [nothing]))
 
   it('may stand without quotes where the grammar wants them and there is one meaning', () => {
     const [element] = forwardedFromRight('for=[2001:db8::1]:80;host=shop.test:8443')

@@ -43,7 +43,7 @@ function limited(...limits: number[]): NonNullable<InProcessOptions['rules']> {
 }
 
 describe('a filter that warms up', () => {
-  it('is awaited before a request meets its rules', async (t) => {
+  it('is awaited before its rules serve requests', async (t) => {
     const { promise, resolve } = Promise.withResolvers<void>()
     const { definition, events } = living(() => promise)
     const gateway = await inProcess(t, { rules: limited(1), definitions: [definition], unlinked: true })

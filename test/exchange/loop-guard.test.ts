@@ -36,7 +36,7 @@ describe('the loop guard', () => {
     assert.equal(guard.detect(passed(other.block(A), other.block(A), other.block(A), other.block(A)), A), undefined)
   })
 
-  it('writes one short line that tells no name, the same for the same rule', () => {
+  it('writes one short line that discloses no name, equal for the same rule', () => {
     assert.match(guard.block(A).image(BLOCK_LINES), /^cdn-loop: headgate-[0-9a-f]{20};r=[0-9a-f]{12}\r\n$/)
     assert.deepEqual(guard.block(A).pairs, guard.block(rule(A.key)).pairs)
     assert.notDeepEqual(guard.block(A).pairs, guard.block(B).pairs)

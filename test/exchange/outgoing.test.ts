@@ -165,7 +165,7 @@ describe('a request of the gateway itself', () => {
     await gateway.nothingLeft()
   })
 
-  it('fails the body when the upstream breaks off, falls silent, or nobody reads it', async (t) => {
+  it('fails the body when the upstream aborts, stalls, or the body has no reader', async (t) => {
     const upstream = await rawBackend(t, (socket) =>
       onHead(socket, (head) => {
         socket.write('HTTP/1.1 200 X\r\ncontent-length: 10\r\n\r\n12345')

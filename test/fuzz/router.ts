@@ -18,7 +18,14 @@ import { hostOf } from '../../src/snapshot/host.ts'
 import { compareMatches, type OrderedMatch } from '../../src/snapshot/order.ts'
 import { Packer, type PackResult } from '../../src/snapshot/pack.ts'
 import { RouteTables } from '../../src/snapshot/route-tables.ts'
-import { type Backend, type Host, layersOn, type Match, type Rule, type Snapshot } from '../../src/snapshot/snapshot.ts'
+import {
+  type BackendConfig,
+  type Host,
+  layersOn,
+  type Match,
+  type Rule,
+  type Snapshot,
+} from '../../src/snapshot/snapshot.ts'
 import { ANY, backend, policy, type RequestSpec, request } from '../suite/router.ts'
 
 const HOSTS = ['a.x', 'b.x', 'a.b.x', '*.x', '*.b.x', '*.a.b.x', '*', 'x', '[::1]']
@@ -161,7 +168,7 @@ function toHost(hostname: string, { rules, ...options }: HostSpec): Host {
 interface Worker {
   tables: RouteTables | undefined
   policies: (PolicySet | null)[]
-  backends: (Backend | null)[]
+  backends: (BackendConfig | null)[]
 }
 
 function apply(worker: Worker, update: PackResult): Worker {

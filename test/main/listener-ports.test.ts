@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import type { Listener } from '../../src/api/settings.ts'
+import type { ListenerSpec } from '../../src/api/settings.ts'
 import { ListenerPorts } from '../../src/supervisor/listener-ports.ts'
-import { type Claim, ClaimError } from '../../src/supervisor/ports.ts'
+import { ClaimError, type PortClaim } from '../../src/supervisor/ports.ts'
 import type { ListenerFailure, ListenerSettings } from '../../src/thread/messages.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
 import { eventually } from '../feature/harness.ts'
@@ -22,12 +22,12 @@ interface World {
 
 const text = ({ address, port }: ListenerSettings): string => `${address} ${port}`
 
-function world(t: { after(end: () => void): void }, started: readonly Listener[]): World {
+function world(t: { after(end: () => void): void }, started: readonly ListenerSpec[]): World {
   const sockets = started.map(({ name, address = '::', port }) => ({ name, address, port: port || 40_000 }))
   const taken = new Set<number>()
   const tried: number[] = []
   let free = 50_000
-  const claim = async (claims: readonly Claim[]): Promise<number[]> =>
+  const claim = async (claims: readonly PortClaim[]): Promise<number[]> =>
     claims.map(({ what, address: { port } }) => {
       tried.push(port)
       if (taken.has(port)) throw new ClaimError(`${what}: ${port} is taken`, 'Choose another.')
@@ -59,7 +59,7 @@ function world(t: { after(end: () => void): void }, started: readonly Listener[]
   return made
 }
 
-const listener = (name: string, port: number, address?: string): Listener => ({
+const listener = (name: string, port: number, address?: string): ListenerSpec => ({
   name,
   port,
   ...(address !== undefined && { address }),

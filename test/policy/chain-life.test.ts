@@ -125,7 +125,7 @@ function stream(): { readonly response: LocalResponse; readonly given: () => num
   return { response: { status: 200, fields: new Fields(), body }, given: () => aborted }
 }
 
-describe('a stream that nobody will read', () => {
+describe('a stream without a reader', () => {
   it('is given up when another response takes its place, and not when only its head changes', async () => {
     const { response, given } = stream()
     const other: LocalResponse = { status: 502, fields: new Fields(), body: null }
@@ -175,7 +175,7 @@ describe('the length of a request body', () => {
     return requestBodySteps(chain, x)!
   }
 
-  it('is what the last step that does not keep it says', () => {
+  it('is determined by the last step that changes it', () => {
     assert.equal(lengthOf(5, 'kept').length, 5)
     assert.equal(lengthOf(undefined, 'kept').length, undefined)
     assert.equal(lengthOf(5, 'unknown', 'kept').length, undefined)

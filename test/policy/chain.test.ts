@@ -65,7 +65,7 @@ describe('composing a chain', () => {
     assert.equal(composeChain(PLAIN, testDeps(), new FilterRegistry()), null)
   })
 
-  it('has null for every hook that nobody has, and is frozen', () => {
+  it('has null for every hook without a filter, and is frozen', () => {
     const policy: PolicySet = { ...PLAIN, responseHeaders: { set: [], add: [], remove: ['server'] } }
     const chain = composeChain(policy, testDeps())!
     assert.deepEqual(
@@ -219,7 +219,7 @@ describe('the way of an exchange through a chain', () => {
     assert.equal(log.at(-1), '<a')
   })
 
-  it('drops a late verdict of an exchange that has ended, and enters nobody else', async () => {
+  it('drops a late decision of an exchange that has ended, and enters no further filter', async () => {
     const log: string[] = []
     const { promise, resolve } = Promise.withResolvers<RequestDecision>()
     const chain = chainOf([tracer('slow', log, { onRequest: () => promise }), tracer('b', log)])
@@ -274,7 +274,7 @@ describe('a filter that fails', () => {
       assert.deepEqual(log, ['<a'])
     })
 
-  it('in onEnd is reported, and the others are told all the same', () => {
+  it('in onEnd is reported, and the other filters are still called', () => {
     const log: string[] = []
     const deps = testDeps()
     const bad: Filter = {
@@ -309,7 +309,7 @@ describe('the body steps of a chain', () => {
   const named = (steps: readonly BodyStepFactory[] | null) =>
     steps?.map((step) => [...factories].find(([, factory]) => factory === step)?.[0]).join('') ?? null
 
-  it('are in order for the request, in reverse for the response, and only of those who want one', () => {
+  it('are in order for the request, in reverse for the response, and only of filters with one', () => {
     const chain = chainOf([bodyFilter('a'), bodyFilter('b', false), bodyFilter('c')])
     const x = new TestExchange()
     assert.equal(named(requestBodySteps(chain, x)!.steps), 'ac')
@@ -322,7 +322,7 @@ describe('the body steps of a chain', () => {
     assert.equal(named(responseBodySteps(chain, new TestExchange(), upstreamHead(), 0)), null)
   })
 
-  it('are null where nobody wants one', () => {
+  it('are null when no filter has one', () => {
     const chain = chainOf([bodyFilter('a', false), tracer('b', [])])
     assert.equal(requestBodySteps(chain, new TestExchange()), null)
     assert.equal(responseBodySteps(chain, new TestExchange(), upstreamHead(), 2), null)
@@ -331,7 +331,7 @@ describe('the body steps of a chain', () => {
 })
 
 describe('explaining a chain', () => {
-  it('says in the order of a request what each filter would do, the ones without a hook too', () => {
+  it('describes each filter in request order, also those without a hook', () => {
     const policy: PolicySet = {
       ...PLAIN,
       limits: { maxRequestBytes: 10 },

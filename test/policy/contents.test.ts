@@ -18,7 +18,7 @@ describe('contents', () => {
     assert.equal(new Set([ref, ...others].map(contentId)).size, 6)
   })
 
-  it('are what was applied last; an array that somebody has is never changed', () => {
+  it('are the bytes last applied; an array handed out is never changed', () => {
     const store = new ContentStore()
     assert.equal(store.get('a'), undefined)
     store.apply([{ id: 'a', bytes: bytes('one') }])

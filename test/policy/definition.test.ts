@@ -153,7 +153,7 @@ describe('a policy that adds itself in three places', () => {
     assert.deepEqual(settings.problems[0]!.path, ['policies', 'defaults', 'stamp', 'text'])
   })
 
-  it('is refused where its row is not listed, whatever the schema says', () => {
+  it('is refused when its row is not listed, even if the schema permits it', () => {
     const result = createValidator({ ...documents, route: withStamp(documents.route) }).check('Route', {
       apiVersion: 'headgate.dev/v1alpha1',
       kind: 'Route',

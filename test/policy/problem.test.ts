@@ -23,14 +23,14 @@ describe('a problem document', () => {
       })
     })
 
-  it('says what it is and that it is not to be kept', () => {
+  it('has a content type, and forbids caching', () => {
     assert.deepEqual(pairs(problemResponse('RouteNotFound', { id: 'x' }).fields), [
       ['content-type', 'application/problem+json'],
       ['cache-control', 'no-store'],
     ])
   })
 
-  it('with 405 says what is allowed', () => {
+  it('with 405 lists the allowed methods', () => {
     assert.match(problemResponse('ConnectNotAllowed', { id: 'x' }).fields.get('allow') ?? '', /^GET, /)
   })
 
@@ -53,7 +53,7 @@ describe('docs/errors.md', () => {
     assert.equal(new Set(listed).size, listed.length)
   })
 
-  it('says of each what it means and what to do', () => {
+  it('explains the meaning and the remedy of each', () => {
     for (const [, reason, , meaning, remedy] of rows)
       assert.ok(meaning!.length > 20 && remedy!.length > 10, `${reason} is explained too shortly`)
   })

@@ -84,7 +84,7 @@ describe('a request target', () => {
       assert.equal(request.reason, reason)
     })
 
-  it('of HTTP/1.1 with an empty Host names nobody, that of HTTP/1.0 may', () => {
+  it('of HTTP/1.1 with an empty Host is rejected, that of HTTP/1.0 is accepted', () => {
     for (const line of ['GET /', 'OPTIONS *']) {
       const request = read(line, ' ')
       assert.ok(request instanceof GatewayError)

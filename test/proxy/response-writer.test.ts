@@ -112,7 +112,7 @@ describe('the framing of a response to a client', () => {
       assert.equal(result.keepAlive, keepAlive)
     })
 
-  it('says close where the connection is not kept', async (t) => {
+  it('sends Connection: close when the connection is not kept', async (t) => {
     const { bytes } = await written(t, (writer) => {
       writer.begin('GET', 1, false)
       writer.complete({ status: 404, fields: Fields.from({ x: 'y' }), body })
@@ -147,7 +147,7 @@ describe('the framing of a response to a client', () => {
     assert.equal(bytes, `HTTP/1.1 200 OK\r\n${DATE}content-length: 5\r\n\r\nabcde`)
   })
 
-  it('sends trailers behind chunks, and nowhere else', async (t) => {
+  it('sends trailers after chunks only', async (t) => {
     const trailers = Fields.from({ 'x-sum': '1' })
     for (const [minor, length, ends] of [
       [1, undefined, '\r\n0\r\nx-sum: 1\r\n\r\n'],
@@ -238,7 +238,7 @@ describe('the framing of a response to a client', () => {
     assert.deepEqual(bodies, ['', '', '0|', 'abcde'])
   })
 
-  it('says when the client does not keep up', async (t) => {
+  it('reports back-pressure of the client', async (t) => {
     const { near, far } = await pair(t)
     far.pause()
     const writer = new ResponseWriter(near, () => WALL)

@@ -228,7 +228,7 @@ describe('a connection to an upstream', () => {
     ['sends a head without end', says(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(4_000)}`), 'UpstreamHeadTooLarge'],
   ]
   for (const [what, answer, reason] of BROKEN)
-    it(`that ${what} is ${reason}, told once, and closed once`, async (t) => {
+    it(`that ${what} is ${reason}, reported once, and closed once`, async (t) => {
       const { result, owner, connection } = await served(t, answer)
       await result.over
       assert.equal(result.error?.reason, reason)
@@ -299,7 +299,7 @@ describe('a connection to an upstream', () => {
     }
   })
 
-  it('does not go on sending to an upstream that says it closes', async (t) => {
+  it('stops sending to an upstream that announces its close', async (t) => {
     for (const head of ['HTTP/1.1 200 OK\r\nconnection: close\r\n', 'HTTP/1.0 200 OK\r\n']) {
       const { result, owner, connection } = await served(t, says(`${head}content-length: 2\r\n\r\nno`), {
         method: 'POST',
@@ -396,7 +396,7 @@ describe('a connection to an upstream', () => {
     assert.equal(result.error?.reason, 'UpstreamProtocolError')
   })
 
-  it('tells nothing more once it was given up, and resets', async (t) => {
+  it('reports nothing after it was aborted, and resets', async (t) => {
     let ended = ''
     const { result, owner, connection } = await served(t, (socket) => {
       socket.on('error', (error) => (ended = (error as NodeJS.ErrnoException).code ?? ''))

@@ -26,7 +26,7 @@ describe('packed matcher', () => {
     assert.equal(second.rule, view)
   })
 
-  it('compares no more conditions for one request than a worker may be held for, and says so', () => {
+  it('bounds the conditions compared for one request, and reports the bound', () => {
     const headers = (last: string) =>
       Array.from({ length: 8 }, (_, i) => ({ name: `x-${i}`, type: 'Exact' as const, value: i < 7 ? 'a' : last }))
     const rules = (count: number) =>

@@ -167,7 +167,7 @@ describe('packing', () => {
     assert.equal(new RouteTables(packer.full()!.tables).hosts, 3)
   })
 
-  it('chooses another seed when hostnames meet on purpose', () => {
+  it('chooses another seed when hostnames collide', () => {
     const random = seededRandom()
     const seed = 12345
     const colliding: string[] = []

@@ -8,7 +8,7 @@ import { type FrontendSet, frontendSet } from '../../src/snapshot/frontend.ts'
 import { FrontendHandle } from '../../src/snapshot/frontend-handle.ts'
 import { hostOf } from '../../src/snapshot/host.ts'
 import { compareMatches, type OrderedMatch } from '../../src/snapshot/order.ts'
-import type { Backend, Host, Match, PathMatch, Rule, Snapshot, ValueMatch } from '../../src/snapshot/snapshot.ts'
+import type { BackendConfig, Host, Match, PathMatch, Rule, Snapshot, ValueMatch } from '../../src/snapshot/snapshot.ts'
 
 /** What a router says about a request: `ns/name/rule` and the length of the matched prefix, or why there is none. */
 export type Routed = { readonly key: string; readonly prefixLength: number } | 'HostNotFound' | 'RouteNotFound'
@@ -47,7 +47,7 @@ export function policy(digest: string): PolicySet {
   }
 }
 
-export function backend(id: string): Backend {
+export function backend(id: string): BackendConfig {
   return {
     id,
     protocol: 'HTTP',

@@ -54,7 +54,7 @@ describe('the dial guard', () => {
     ['255.255.255.255', /multicast/],
     ['10.9.1.1', /denyCIDRs/],
   ] as const)
-    it(`refuses ${address} in every form that leads there, and says why`, () => {
+    it(`refuses ${address} in every notation, with a reason`, () => {
       for (const form of forms(address)) assert.match(guard.refuses(form, 80) ?? '', why, form)
     })
 
@@ -90,7 +90,7 @@ describe('the dial guard', () => {
     it(`refuses ${address === '' ? 'nothing at all' : address}, and says why`, () =>
       assert.match(guard.refuses(address, 80) ?? '', why))
 
-  it('refuses our own ports at our own addresses, in every form that leads there', () => {
+  it("refuses the gateway's ports at its own addresses, in every notation", () => {
     for (const address of [...forms('127.0.0.1'), '127.8.8.8', '::1', ...forms('192.0.2.7'), '2001:DB8:0:0::7']) {
       assert.match(guard.refuses(address, 9901) ?? '', /port of this gateway/, address)
       assert.equal(guard.refuses(address, 9903), undefined, address)
@@ -104,7 +104,7 @@ describe('the dial guard', () => {
       assert.match(inCluster.refuses(address, 3000) ?? '', /loopback/, address)
   })
 
-  it('refuses the API server at its port, in every form that leads there', () => {
+  it('refuses the API server at its port, in every notation', () => {
     for (const form of forms('10.96.0.1')) assert.match(inCluster.refuses(form, 443) ?? '', /is the API server/, form)
     assert.equal(inCluster.refuses('10.96.0.1', 80), undefined)
     assert.equal(inCluster.refuses('10.96.0.2', 443), undefined)
@@ -119,12 +119,12 @@ describe('the dial guard', () => {
     for (const form of forms('172.18.0.2')) assert.match(inCluster.refuses(form, 10_250) ?? '', /closed at every/, form)
   })
 
-  it('lets other addresses through, whatever else they look like', () => {
+  it('permits other addresses of similar notation', () => {
     for (const address of ['10.0.0.1', '192.168.1.1', '2001:db8::1', 'fd00::1', '64:ff9b::10.0.0.1', '2002:a00:1::1'])
       assert.equal(inCluster.refuses(address, 80), undefined, address)
   })
 
-  it('decides by the address that is meant, whichever it is', () => {
+  it('decides by the canonical address', () => {
     const octet = fc.nat(255)
     fc.assert(
       // 0.0.0.0/8 looks like an unused place in a local NAT64 prefix.

@@ -50,7 +50,7 @@ describe('a drain', () => {
     await gateway.nothingLeft()
   })
 
-  it('accepts nothing more, and says close on what still runs', async (t) => {
+  it('accepts no connection, and sends Connection: close on open ones', async (t) => {
     const sockets: Socket[] = []
     const upstream = await rawBackend(t, (socket) => onHead(socket, () => sockets.push(socket)))
     const gateway = await inProcess(t, { upstreams: [upstream.port] })

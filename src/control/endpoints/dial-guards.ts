@@ -1,6 +1,6 @@
 /**
- * The settings of workers, with the dial guard as of what is around this process now. The directory of endpoints uses
- * the same guard.
+ * Builds the settings of workers, including the dial guard for the current reserved destinations. The endpoint
+ * directory uses the same guard.
  */
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
@@ -14,14 +14,14 @@ import { type ReservedDestinationNames, ReservedDestinationTracker } from './res
 
 export interface DialGuardsOptions {
   readonly validator: Pick<Validator, 'check'>
-  /** Loopback is then no place for a backend. */
+  /** In a cluster, loopback addresses are refused as backends. */
   readonly inCluster: boolean
   readonly names: ReservedDestinationNames
   readonly share: ProcessShare
   readonly time: Pick<TimerClock, 'monotonic'>
 }
 
-/** Between two readings of the addresses of this machine, which come and go without notice. */
+/** Interval at which the machine's addresses are read; changes are not notified. */
 const READ_EVERY: Milliseconds = 5_000
 
 export class DialGuards {
@@ -36,12 +36,12 @@ export class DialGuards {
     this.#tracker = new ReservedDestinationTracker(options.inCluster, process.env, options.names)
   }
 
-  /** `namespace/name` of Services that have to be read for this. */
+  /** `namespace/name` of Services required for this. */
   get services(): readonly string[] {
     return this.#tracker.services
   }
 
-  /** @param sockets what listeners are bound to */
+  /** @param sockets the bound sockets of the listeners */
   workerSettings(
     settings: SettingsObject,
     sockets: readonly ListenerSettings[],
@@ -52,12 +52,12 @@ export class DialGuards {
     return workerSettings(settings, { ...this.#options.share, seed: this.#seed }, sockets, this.#current)
   }
 
-  /** Whether workers would get other settings now. */
+  /** Whether the settings of workers have changed. */
   outdated(resources: ResourceSet): boolean {
     return this.#tracker.of(resources) !== this.#current || this.#seedOf(resources) !== this.#seed
   }
 
-  /** Replicas recognise each other's passes; a process that is alone recognises its own. */
+  /** The seed of loop marks: equal for replicas of an installation, otherwise for the process alone. */
   #seedOf(resources: ResourceSet): string {
     return this.#tracker.identity(resources) ?? this.#options.share.seed
   }

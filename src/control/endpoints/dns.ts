@@ -1,38 +1,37 @@
 /**
- * Names to addresses, asked again and again: getaddrinfo returns no lifetime, and it alone knows /etc/hosts, search
- * domains and what else the machine was set up with. A name that cannot be resolved any more keeps the addresses it
- * had. Namespaces take turns, and none has all look-ups to itself: a name whose servers do not answer occupies one for
- * many seconds.
+ * Resolves names periodically by getaddrinfo, which honours /etc/hosts and search domains but returns no TTL. A name
+ * that cannot be resolved any more keeps its addresses. Look-ups are scheduled fairly by namespace and bounded per
+ * namespace: a name whose servers do not respond occupies one for many seconds.
  */
 import { ADDRCONFIG } from 'node:dns'
 import { lookup } from 'node:dns/promises'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
 
-/** How often a name is asked for. */
+/** Interval of look-ups per name. */
 const INTERVAL: Milliseconds = 5_000
-/** Until it has answered once. */
+/** Interval until the first result. */
 const FIRST_INTERVAL: Milliseconds = 1_000
-/** Part of the interval by which it varies, so that many names do not ask at once. */
+/** Random share of the interval, so that look-ups of many names spread out. */
 const JITTER = 0.2
-/** Longer than this is as good as no answer. */
+/** Timeout of a look-up. */
 const WITHIN: Milliseconds = 5_000
-/** Each look-up occupies a thread of libuv's pool until it answers, and file reads need the others. */
+/** Concurrent look-ups: each occupies a thread of libuv's pool, which file reads need too. */
 const AT_ONCE = 4
-/** Of one namespace. */
+/** Concurrent look-ups per namespace. */
 const AT_ONCE_OF_NAMESPACE = 2
 
 export type Lookup = (name: string) => Promise<readonly string[]>
 
 export interface NameEvents {
-  /** The addresses of a name are different from what they were. */
+  /** The addresses of a name have changed. */
   changed(name: string): void
-  /** It could not be resolved, reported once; or it can again (`failure` undefined). */
+  /** The resolution failed, reported once, or succeeds again (`failure` undefined). */
   health(name: string, failure: string | undefined, kept: readonly string[]): void
 }
 
 interface Name {
-  /** Who has asked for it: it is looked up in the turn of any of them. */
+  /** The namespaces that use the name: it is looked up in the turn of any of them. */
   readonly namespaces: Set<string>
   addresses: readonly string[] | undefined
   failure: string | undefined
@@ -67,8 +66,8 @@ export class NameResolver {
   }
 
   /**
-   * What is known of a name now, sorted; empty until it has answered once. Asks for it from now on.
-   * @param namespace who wants to know
+   * The current addresses of a name, sorted; empty before the first result. Resolves it periodically from now on.
+   * @param namespace the namespace that uses the name
    */
   addresses(name: string, namespace: string): readonly string[] {
     const known = this.#names.get(name)
@@ -83,7 +82,7 @@ export class NameResolver {
       return []
     }
     if (!known.namespaces.has(namespace)) {
-      // One that waits in the turns of another namespace waits in these as well.
+      // A pending name is also queued in the turns of this namespace.
       const waits = [...known.namespaces].some((other) => this.#queue.has(other, name))
       known.namespaces.add(namespace)
       if (waits) this.#enqueue(name)
@@ -91,12 +90,12 @@ export class NameResolver {
     return known.addresses ?? []
   }
 
-  /** Why the last attempt found nothing; undefined when it did, or was not made yet. */
+  /** Why the last look-up failed; undefined after success, and before the first one. */
   failure(name: string): string | undefined {
     return this.#names.get(name)?.failure
   }
 
-  /** Does not ask for it any more. */
+  /** Stops resolving the name. */
   forget(name: string): void {
     const known = this.#names.get(name)
     known?.cancel()
@@ -139,7 +138,7 @@ export class NameResolver {
     this.#next()
   }
 
-  /** @param ended called when the look-up occupies no thread any more, which may be long after it was given up */
+  /** @param ended called when the look-up releases its thread, possibly long after its timeout */
   async #ask(name: string, ended: () => void): Promise<void> {
     let failure: string | undefined
     let found: readonly string[] = []

@@ -1,8 +1,7 @@
 /**
- * Every Backend's endpoints as the workers know them: names resolved, forbidden addresses left out, each with its slot
- * in shared memory. A slot is found by identity, so a rebuild, and even a new control thread, gives every endpoint the
- * slot it has. Slots are shared by namespaces; an endpoint for which there is none is left out and looked at again when
- * some are freed.
+ * The endpoints of every Backend as sent to workers: names resolved, refused addresses removed, each with a slot in
+ * shared memory. Slots are found by identity, so endpoints keep them across builds and control threads. Namespaces
+ * share the slots; an endpoint without a slot is left out and retried when slots are freed.
  */
 
 import type { EndpointFacts } from '../../compile/unreachable.ts'
@@ -14,13 +13,13 @@ import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { EndpointAddress } from '../../snapshot/snapshot.ts'
 import type { EndpointRow, ToWorker } from '../../thread/messages.ts'
 import type { DialGuard } from '../../transport/dial-guard.ts'
-import { PlaceShares } from './place-shares.ts'
+import { EndpointQuota } from './endpoint-quota.ts'
 
-/** What the directory asks of the resolver. */
+/** The part of the resolver that the directory uses. */
 export interface Names {
-  /** @param namespace who wants to know */
+  /** @param namespace the namespace that uses the name */
   addresses(name: string, namespace: string): readonly string[]
-  /** Why it cannot be resolved just now. */
+  /** Why it currently cannot be resolved. */
   failure(name: string): string | undefined
   /** The name is not needed any more. */
   forget(name: string): void
@@ -28,30 +27,30 @@ export interface Names {
 
 export interface DirectoryEvents {
   send(message: ToWorker): void
-  /** For the log; once for each endpoint until it is well again. */
+  /** Reported to the log once per endpoint until it recovers. */
   problem(backend: string, message: string): void
 }
 
-interface Known {
-  /** As the manifests have them, names unresolved. */
+interface DirectoryEntry {
+  /** The endpoints of the manifests, before name resolution. */
   readonly addresses: readonly EndpointAddress[]
   readonly rows: readonly EndpointRow[]
-  /** By which the rows were admitted. */
+  /** The guard that admitted the rows. */
   readonly guard: DialGuard | undefined
   readonly names: readonly string[]
-  /** What of them the dial guard refuses, and why. */
+  /** Endpoints that the dial guard refuses, with the reason. */
   readonly refused: readonly string[]
   /** How many of its endpoints have no slot, and why. */
   readonly leftOut: string | undefined
-  /** Rows that are about to leave. */
+  /** Number of draining rows. */
   readonly draining: number
 }
 
 /** An endpoint that may be dialled. */
-interface Wanted {
+interface WantedRow {
   readonly entry: EndpointAddress
   readonly address: string
-  /** That it has already. */
+  /** Its existing slot. */
   readonly slot: number | undefined
 }
 
@@ -60,14 +59,14 @@ export class EndpointDirectory {
   readonly #reclaimer: SlotReclaimer
   readonly #names: Names
   readonly #events: DirectoryEvents
-  /** None yet: nothing may be dialled. */
+  /** Undefined before the first settings: nothing may be dialled. */
   #guard: DialGuard | undefined
-  readonly #backends = new Map<string, Known>()
+  readonly #backends = new Map<string, DirectoryEntry>()
   readonly #ownSlots = new Map<string, number>()
-  /** Backends by the names they have among their endpoints. */
+  /** Backends by the names among their endpoints. */
   readonly #users = new Map<string, Set<string>>()
-  readonly #shares: PlaceShares
-  /** Backends of which something is left out, by namespace. */
+  readonly #shares: EndpointQuota
+  /** Backends with endpoints without a slot, by namespace. */
   readonly #short = new FairQueue()
   /** By namespace, how many were reported to be left out since it was last far from its limit. */
   readonly #reported = new Map<string, number>()
@@ -77,20 +76,20 @@ export class EndpointDirectory {
     this.#reclaimer = reclaimer
     this.#names = names
     this.#events = events
-    this.#shares = new PlaceShares(table.identities)
+    this.#shares = new EndpointQuota(table.identities)
   }
 
-  /** Endpoints of a Backend as workers have them; empty for one that is not known. */
+  /** The endpoints of a Backend as sent to workers; empty for an unknown one. */
   rows(backend: string): readonly EndpointRow[] {
     return this.#backends.get(backend)?.rows ?? []
   }
 
-  /** Which of its endpoints may not be dialled, each with the reason. */
+  /** Refused endpoints of a Backend, each with the reason. */
   refused(backend: string): readonly string[] {
     return this.#backends.get(backend)?.refused ?? NONE
   }
 
-  /** Which of the names among its endpoints cannot be resolved, each with the reason. */
+  /** Unresolved names of a Backend, each with the reason. */
   unresolved(backend: string): readonly string[] {
     return (this.#backends.get(backend)?.names ?? NONE).flatMap((name) => {
       const failure = this.#names.failure(name)
@@ -98,12 +97,12 @@ export class EndpointDirectory {
     })
   }
 
-  /** Every Backend that is known. */
+  /** All known Backends. */
   ids(): Iterable<string> {
     return this.#backends.keys()
   }
 
-  /** From which follows whether it can be reached at all. */
+  /** Facts that determine whether the Backend can be reached. */
   facts(backend: string): EndpointFacts {
     const { rows, refused, names } = this.#backends.get(backend) ?? UNKNOWN
     const unanswered = names.filter(
@@ -130,13 +129,13 @@ export class EndpointDirectory {
     return slots
   }
 
-  /** Another guard from now on; sets already sent are brought in line with it. */
+  /** Replaces the guard and applies it to the sets already sent. */
   guardBy(guard: DialGuard): void {
     this.#guard = guard
     for (const [id, { addresses }] of this.#backends) this.#update(id, addresses)
   }
 
-  /** The endpoints of a Backend are these. Sends what differs. */
+  /** Sets the endpoints of a Backend, and sends the difference. */
   set(backend: string, addresses: readonly EndpointAddress[]): void {
     if (!this.#ownSlots.has(backend)) {
       const slot = this.#slot(backend, 'backend', 0)
@@ -147,8 +146,8 @@ export class EndpointDirectory {
   }
 
   /**
-   * Slots that are not used any more are free again, and are given to endpoints that were left out.
-   * @returns Backends that have others now
+   * Unused slots were freed; they are assigned to endpoints that were left out.
+   * @returns Backends whose endpoints have changed
    */
   tend(): string[] {
     this.#reclaimer.sweep((slot) => this.#shares.freed(slot))
@@ -163,17 +162,17 @@ export class EndpointDirectory {
     return changed
   }
 
-  /** The Backends that have a name among their endpoints. */
+  /** The Backends with a name among their endpoints. */
   usersOf(name: string): readonly string[] {
     return [...(this.#users.get(name) ?? [])]
   }
 
-  /** A name resolves to something else now. */
+  /** The addresses of a name have changed. */
   renamed(name: string): void {
     for (const id of this.usersOf(name)) this.#update(id, this.#backends.get(id)!.addresses)
   }
 
-  /** The Backend is not needed any more. Call behind the tables that do not name it. */
+  /** Removes a Backend. Must be called after tables without it were published. */
   withdraw(id: string): void {
     const known = this.#backends.get(id)
     if (known === undefined) return
@@ -196,7 +195,7 @@ export class EndpointDirectory {
     const refused: string[] = []
     const guard = this.#guard
     const wanted = this.#wanted(namespace, addresses, before, names, refused)
-    // First what leaves, since its places are the ones that the others may have.
+    // Removals first, since they free capacity for the others.
     for (const { address, port, slot } of before?.rows ?? [])
       if (!wanted.has(`${address} ${port}`)) this.#retire(namespace, slot)
     let draining = 0
@@ -221,20 +220,20 @@ export class EndpointDirectory {
       this.#events.send({ type: 'endpoints', backend, endpoints: rows })
   }
 
-  /** What may be dialled, by address and port: two names may lead to one address; it is one endpoint all the same. */
+  /** Admitted endpoints by address and port: names that resolve to one address are one endpoint. */
   #wanted(
     namespace: string,
     addresses: readonly EndpointAddress[],
-    before: Known | undefined,
+    before: DirectoryEntry | undefined,
     names: string[],
     refused: string[],
-  ): Map<string, Wanted> {
-    // To judge an address and to find its slot takes ten times as long as all the rest: of thousands only the new ones
+  ): Map<string, WantedRow> {
+    // Checking an address and finding its slot takes ten times as long as all the rest: of thousands only the new ones
     // are looked up.
     const slots = new Map<string, number>()
     for (const { address, port, slot } of before?.rows ?? []) slots.set(`${address} ${port}`, slot)
     const judged = before?.guard === this.#guard
-    const wanted = new Map<string, Wanted>()
+    const wanted = new Map<string, WantedRow>()
     for (const entry of addresses) {
       const literals =
         entry.hostname === entry.address ? this.#resolve(entry.address, namespace, names) : [entry.address]
@@ -249,7 +248,7 @@ export class EndpointDirectory {
     return wanted
   }
 
-  #rows(backend: string, wanted: ReadonlyMap<string, Wanted>): Pick<Known, 'rows' | 'leftOut'> {
+  #rows(backend: string, wanted: ReadonlyMap<string, WantedRow>): Pick<DirectoryEntry, 'rows' | 'leftOut'> {
     const rows: EndpointRow[] = []
     let left = 0
     for (const { entry, address, slot: had } of wanted.values()) {
@@ -340,11 +339,11 @@ export class EndpointDirectory {
 }
 
 const NONE: readonly never[] = Object.freeze([])
-const UNKNOWN: Pick<Known, 'rows' | 'names' | 'refused'> = { rows: NONE, names: NONE, refused: NONE }
+const UNKNOWN: Pick<DirectoryEntry, 'rows' | 'names' | 'refused'> = { rows: NONE, names: NONE, refused: NONE }
 
-/** A user who writes endpoints must not fill the log with them. */
+/** Bounds the endpoints reported to the log. */
 const MAX_REPORTED = 8
-/** Backends that are looked at again in one turn: each may have thousands of endpoints. */
+/** Backends retried per turn: each may have thousands of endpoints. */
 const LOOKS = 4
 
 function sameRows(a: readonly EndpointRow[], b: readonly EndpointRow[]): boolean {

@@ -1,37 +1,36 @@
 /**
- * Endpoints on their way to the directory. What a watch reports about pods acts in the same turn, without waiting for a
- * compile that may be under way with older resources; and a pod that has moved from one slice to another is not lost
- * between the two events.
+ * Passes endpoints to the directory. Changes of pods act in the same turn, without waiting for a compile in progress,
+ * and a pod that moves from one slice to another is not lost between the two events.
  */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { EndpointAddress } from '../../snapshot/snapshot.ts'
 
-/** What becomes of endpoints; EndpointDirectory has it. */
+/** The receiver of endpoints, implemented by EndpointDirectory. */
 export interface EndpointSink {
   set(backend: string, addresses: readonly EndpointAddress[]): void
 }
 
 export interface EndpointFeedOptions {
   readonly sink: EndpointSink
-  /** As of now, by the newest resources: `endpointsOf`. */
+  /** `endpointsOf` for the newest resources. */
   readonly endpoints: (backend: string) => readonly EndpointAddress[]
-  /** Whether the endpoints of a backend come from pods, which move; those of a manifest do not. */
+  /** Whether the endpoints of a backend come from EndpointSlices. */
   readonly moves: (backend: string) => boolean
   readonly time: TimerClock
 }
 
 /**
- * A pod that is deleted is terminating first. One that is ready and gone in the next event has moved to
- * another slice, or was deleted without grace: for so long it is used where nothing else is left.
+ * A deleted pod is terminating first. A ready pod that is absent in the next event has moved to another slice, or was
+ * deleted without grace: for this time it is used while no other endpoint is left.
  */
 const HELD: Milliseconds = 1_000
 
 interface Fed {
-  /** As last set, without what is held. */
+  /** The endpoints last set, without held ones. */
   current: readonly EndpointAddress[]
-  /** By address and port, with the moment until which it is held. */
+  /** Held endpoints by address and port, with their expiry. */
   readonly held: Map<string, { readonly endpoint: EndpointAddress; readonly until: Milliseconds }>
-  /** Set by an event that the compile under way may not know of. */
+  /** Set by an event that the compile in progress may not include. */
   ahead: boolean
 }
 
@@ -44,18 +43,18 @@ export class EndpointFeed {
     this.#options = options
   }
 
-  /** A compile has begun: it knows all events so far. */
+  /** A compile has begun, which includes all events so far. */
   compiling(): void {
     for (const fed of this.#backends.values()) fed.ahead = false
   }
 
-  /** The endpoints of a backend by a compile. An event that came since is newer. */
+  /** Sets the endpoints of a backend from a compile, unless a newer event has arrived. */
   compiled(backend: string, addresses: readonly EndpointAddress[]): void {
     const fed = this.#backends.get(backend)
     if (fed?.ahead !== true) this.#update(backend, addresses)
   }
 
-  /** Pods have changed. Backends that no compile has had yet wait for one. */
+  /** Pods have changed. Backends not compiled yet wait for a compile. */
   changed(backends: Iterable<string>): void {
     for (const backend of backends) {
       const fed = this.#backends.get(backend)
@@ -65,7 +64,7 @@ export class EndpointFeed {
     }
   }
 
-  /** The compile does not have it any more. */
+  /** The backend is absent from the last compile. */
   forget(backend: string): void {
     this.#backends.delete(backend)
   }
@@ -109,7 +108,7 @@ export class EndpointFeed {
   }
 }
 
-/** The same list where nothing is held: by its identity the directory knows that nothing changed. */
+/** The same list when nothing is held: the directory detects unchanged lists by identity. */
 function withHeld({ current, held }: Fed): readonly EndpointAddress[] {
   return held.size === 0 ? current : [...current, ...[...held.values()].map(({ endpoint }) => endpoint)]
 }

@@ -216,7 +216,7 @@ export class Endpoints {
   }
 
   /** Regularly: unused slots are freed, and the addresses of this machine are read. */
-  tend(): void {
+  runMaintenance(): void {
     if (this.#guards.readMachine()) this.refreshGuards()
     this.seal()
     for (const backend of this.#directory.tend()) this.#events.changed(backend)
@@ -239,7 +239,7 @@ export class Endpoints {
   #renamed(name: string): void {
     this.#directory.renamed(name)
     this.#reachChanged(this.#directory.usersOf(name))
-    this.tend()
+    this.runMaintenance()
   }
 
   #nameHealth(name: string, failure: string | undefined, kept: readonly string[]): void {

@@ -6,7 +6,7 @@
 import { networkInterfaces } from 'node:os'
 import { isDeepStrictEqual } from 'node:util'
 import type { EndpointSlice, Service } from '../../api/kubernetes.ts'
-import type { Resource, ResourceSet } from '../../compile/resource-set.ts'
+import type { ResourceSet, ServedResource } from '../../compile/resource-set.ts'
 import { canonicalAddress } from '../../pattern/cidr.ts'
 import type { ClosedPort, GuardedDestination, ReservedDestinations } from '../../transport/dial-guard.ts'
 
@@ -37,9 +37,9 @@ const COMMON_PORTS: ReadonlySet<number> = new Set([80, 443, 8080, 8443])
 const FRONT_PORTS: readonly number[] = Object.freeze([80, 443])
 
 type Environment = Readonly<Record<string, string | undefined>>
-type Known = readonly (
-  | Resource<Service>
-  | ReadonlyMap<string, Resource<EndpointSlice>>
+type KnownObject = readonly (
+  | ServedResource<Service>
+  | ReadonlyMap<string, ServedResource<EndpointSlice>>
   | readonly string[]
   | undefined
 )[]
@@ -69,7 +69,7 @@ export class ReservedDestinationTracker {
   readonly #readAddresses: () => readonly string[]
   #addresses: readonly string[]
   #own = NOTHING
-  #known: Known = []
+  #known: KnownObject = []
   /** As of {@link #known}; undefined when something else changed since. */
   #destinations: ReservedDestinations | undefined
   #last: ReservedDestinations | undefined
@@ -127,7 +127,7 @@ export class ReservedDestinationTracker {
   of(resources: Pick<ResourceSet, 'services' | 'endpointSlices'>): ReservedDestinations {
     const keys = this.services
     const named = this.#namesInFront(resources)
-    const known: Known = [
+    const known: KnownObject = [
       ...keys.flatMap((key) => [resources.services.get(key), resources.endpointSlices.get(key)]),
       ...named.map((name) => this.#names.addresses(name)),
     ]

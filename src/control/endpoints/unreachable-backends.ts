@@ -4,7 +4,7 @@
  * go are no such reason.
  */
 import type { Unreachable } from '../../compile/resource-set.ts'
-import { type EndpointFacts, unreachableBy } from '../../compile/unreachable.ts'
+import { type EndpointFacts, unreachableReason } from '../../compile/unreachable.ts'
 import type { TimerClock } from '../../lib/clock.ts'
 import { type FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 
@@ -42,7 +42,7 @@ export class UnreachableBackends {
   }
 
   #note(backend: string, facts: EndpointFacts): void {
-    const now = unreachableBy(facts)
+    const now = unreachableReason(facts)
     const before = this.#backends.get(backend)
     if (now === undefined) this.forget(backend)
     else if (before?.reason !== now.reason || before.message !== now.message) this.#backends.set(backend, now)

@@ -2,7 +2,7 @@
 import { canonicalAddress } from '../../pattern/cidr.ts'
 import { fieldsOf } from './raw-fields.ts'
 
-export interface Address {
+export interface HostAddress {
   readonly type: 'IPAddress' | 'Hostname'
   readonly value: string
 }
@@ -11,7 +11,7 @@ export interface Address {
 const MAX_ADDRESSES = 16
 
 /** @param texts addresses and host names of the configuration */
-export function givenAddresses(texts: readonly string[]): Address[] {
+export function givenAddresses(texts: readonly string[]): HostAddress[] {
   return unique(texts.map(addressOf))
 }
 
@@ -21,7 +21,7 @@ export function givenAddresses(texts: readonly string[]): Address[] {
  *
  * @param service as the API server sent it; undefined while there is none
  */
-export function serviceAddresses(service: unknown): Address[] {
+export function serviceAddresses(service: unknown): HostAddress[] {
   const { spec, status } = fieldsOf(service)
   const { externalIPs } = fieldsOf(spec)
   const ingress = fieldsOf(fieldsOf(status).loadBalancer).ingress
@@ -36,13 +36,13 @@ export function serviceAddresses(service: unknown): Address[] {
   return unique(found.map(addressOf))
 }
 
-function addressOf(text: string): Address {
+function addressOf(text: string): HostAddress {
   const address = canonicalAddress(text)
   return address === undefined ? { type: 'Hostname', value: text.toLowerCase() } : { type: 'IPAddress', value: address }
 }
 
 /** In one order, so that nothing is written because a load balancer lists them in another. */
-function unique(addresses: readonly Address[]): Address[] {
+function unique(addresses: readonly HostAddress[]): HostAddress[] {
   const byValue = new Map(addresses.map((one) => [one.value, one] as const))
   return [...byValue.values()]
     .filter(({ value }) => value.length > 0 && value.length <= 253)

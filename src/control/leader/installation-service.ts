@@ -2,7 +2,7 @@
 import type { Random, TimerClock } from '../../lib/clock.ts'
 import type { ListWatcher } from '../../source/kubernetes/client.ts'
 import { Reflector } from '../../source/kubernetes/reflector.ts'
-import { type Address, serviceAddresses } from './address.ts'
+import { type HostAddress, serviceAddresses } from './address.ts'
 
 export interface InstallationServiceOptions {
   readonly client: ListWatcher
@@ -10,7 +10,7 @@ export interface InstallationServiceOptions {
   readonly name: string
   readonly random: Random
   readonly time: TimerClock
-  readonly changed: (addresses: readonly Address[]) => unknown
+  readonly changed: (addresses: readonly HostAddress[]) => unknown
   /** The object as the API server sent it; undefined while there is none. */
   readonly seen: (service: unknown) => void
   /** For the log, once until it is over: why it cannot be watched. */
@@ -24,7 +24,7 @@ export class InstallationService {
 
   constructor({ client, namespace, name, random, time, changed, seen, problem }: InstallationServiceOptions) {
     const key = `${namespace}/${name}`
-    let addresses: readonly Address[] = []
+    let addresses: readonly HostAddress[] = []
     const update = (raw: unknown): void => {
       addresses = serviceAddresses(raw)
       seen(raw)

@@ -4,13 +4,13 @@
  */
 import type { Random, TimerClock } from '../../lib/clock.ts'
 import type { ListWatcher } from '../../source/kubernetes/client.ts'
-import { type Address, givenAddresses } from './address.ts'
+import { givenAddresses, type HostAddress } from './address.ts'
 import { type Installation, installationOf } from './installation.ts'
 import { InstallationPods } from './installation-pods.ts'
 import { InstallationService } from './installation-service.ts'
 import { LeaderElector, type LeaseClient, type LeaseTimes } from './lease.ts'
 
-export type { Address, Installation }
+export type { HostAddress as Address, Installation }
 export { installationOf }
 
 /** The objects of the installation itself, as the cluster has them. */
@@ -26,7 +26,7 @@ export interface LeaderEvents {
   leading(): void
   lost(): void
   /** Where the installation is reached from outside. */
-  addresses(addresses: readonly Address[]): void
+  addresses(addresses: readonly HostAddress[]): void
   seen(state: InstallationState): void
   /** For the log, once for each cause. */
   problem(message: string): void
@@ -47,7 +47,7 @@ export class Leader {
   readonly #service: InstallationService | undefined
   readonly #pods: InstallationPods | undefined
   /** Given by hand, and so before those of the Service; undefined = those of the Service. */
-  readonly #given: readonly Address[] | undefined
+  readonly #given: readonly HostAddress[] | undefined
   #state: InstallationState = { service: undefined, nodeAddresses: [], podAddresses: [] }
 
   constructor({ client, installation, time, random, events, leaseTimes = {} }: LeaderOptions) {

@@ -39,7 +39,7 @@ export function readLease(value: unknown): LeaseRecord | undefined {
   }
 }
 
-export interface Claim {
+export interface LeaseClaim {
   readonly holder: string
   readonly duration: Milliseconds
   readonly acquireTime: string
@@ -48,7 +48,12 @@ export interface Claim {
 }
 
 /** @param before what it replaces; the write fails when that is not the newest any more */
-export function leaseObject(namespace: string, name: string, claim: Claim, before: LeaseRecord | undefined): object {
+export function leaseObject(
+  namespace: string,
+  name: string,
+  claim: LeaseClaim,
+  before: LeaseRecord | undefined,
+): object {
   const { holder, duration, acquireTime, renewTime, transitions } = claim
   return {
     ...before?.object,

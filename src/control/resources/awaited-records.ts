@@ -1,7 +1,7 @@
 /**
- * Records that must be where a restart finds them before what they are about acts: a hostname that is released belongs
- * to its namespace by a record alone, so tables without its Route are published behind it. A disk or an API server that
- * takes long delays other changes for no longer than they can wait.
+ * Records that must be stored before the changes they belong to are published: a released hostname belongs to its
+ * namespace by its record alone, so tables without its Route are published after the record. A slow disk or API server
+ * delays other changes for a bounded time only.
  */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 
@@ -12,7 +12,7 @@ export class AwaitedRecords {
   readonly #done: () => void
   #open = 0
 
-  /** @param done nothing is waited for any more */
+  /** @param done called when no record is awaited any more */
   constructor(time: Pick<TimerClock, 'after'>, done: () => void) {
     this.#time = time
     this.#done = done

@@ -1,7 +1,6 @@
 /**
- * What a broken edit may not leave as it was. The last good version of an object serves on, but an edit that adds auth
- * or authorization closes the rules concerned, and one that takes a grant back has taken it back, broken or not
- * (security.md, "Stale").
+ * Effects of an invalid edit. The last good version of an object is still served, but an invalid edit that adds auth or
+ * authorization closes the rules concerned, and one that withdraws a grant takes effect (security.md, "Stale").
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Backend } from '../../api/backend.ts'
@@ -9,7 +8,7 @@ import type { Route } from '../../api/route.ts'
 
 type JsonObject = Readonly<Record<string, unknown>>
 
-/** More than a Route can need: beyond, nothing is known about the edit, and everything is closed. */
+/** More than a Route can need: a deeper edit is not analysed, and everything is closed. */
 const MAX_DEPTH = 24
 const MAX_NODES = 200_000
 
@@ -41,7 +40,7 @@ export function closedRules(served: Route, raw: unknown): 'all' | ReadonlySet<st
     if (before !== undefined && adds(before, rule)) closed.add(name)
     else if (before === undefined && protections(rule).size > 0) renamed = true
   }
-  // A rule that goes while a protected one comes may be the same one under another name.
+  // A removed rule and an added protected one may be the same rule under another name.
   if (renamed) for (const { name } of servedRules) if (!kept.has(name)) closed.add(name)
   return closed
 }
@@ -96,16 +95,18 @@ function entriesOf(authorization: unknown): string[] {
   })
 }
 
-/** The served Route with only those delegates that the edit still has. */
+/** The served Route without the delegates that the edit has removed. */
 export function withoutWithdrawnDelegates(served: Route, raw: unknown): Route {
   const { delegates = [] } = served.spec
   const wanted = fieldsOf(fieldsOf(raw)?.spec)?.delegates
   const still: readonly unknown[] = Array.isArray(wanted) ? wanted : []
-  const kept = delegates.filter((delegate) => still.some((entry) => isDeepStrictEqual(plain(entry), plain(delegate))))
+  const kept = delegates.filter((delegate) =>
+    still.some((entry) => isDeepStrictEqual(plainData(entry), plainData(delegate))),
+  )
   return kept.length === delegates.length ? served : { ...served, spec: { ...served.spec, delegates: kept } }
 }
 
-/** The served Backend with only those namespaces allowed that the edit still allows. */
+/** The served Backend without the namespaces that the edit no longer allows. */
 export function withoutWithdrawnNamespaces(served: Backend, raw: unknown): Backend {
   const before = served.spec.allowedNamespaces
   const now = fieldsOf(fieldsOf(fieldsOf(raw)?.spec)?.allowedNamespaces)
@@ -124,7 +125,7 @@ function fieldsOf(value: unknown): JsonObject | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined
 }
 
-/** Without the difference between objects of a parser and of the door (prototypes). */
-function plain(value: unknown): unknown {
+/** Removes the prototypes by which parsed and validated objects differ. */
+function plainData(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value ?? null))
 }

@@ -5,9 +5,9 @@
  */
 import { KINDS, type KindTable, type Payload } from '../../api/kinds.ts'
 import type { KubeObject } from '../../api/object.ts'
-import { payloadFaceOf, payloadKeys } from '../../compile/payload-face.ts'
+import { payloadKeys, payloadSummaryOf } from '../../compile/payload-summary.ts'
 import { nodeId, type ReferenceGraph } from '../../compile/reference-graph.ts'
-import type { PayloadFace } from '../../compile/resource-set.ts'
+import type { PayloadSummary } from '../../compile/resource-set.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { type ContentChange, type ContentRef, contentId } from '../../policy/contents.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
@@ -18,45 +18,45 @@ export interface ContentFeedOptions {
   readonly graph: ReferenceGraph
   readonly budget: ContentBudget
   readonly send: (message: ToWorker) => void
-  /** Default the table of kinds. */
+  /** Default: the table of kinds. */
   readonly table?: KindTable
 }
 
-/** A content that workers have. */
+/** A content delivered to workers. */
 interface Delivered {
   readonly node: string
   readonly namespace: string
-  /** What it was decoded from. */
+  /** The encoded value. */
   readonly source: string
   readonly bytes: Uint8Array
 }
 
-/** A content that nothing served refers to any more; older tables may. */
-interface Unneeded {
+/** A content that only older tables may still refer to. */
+interface WithdrawnLater {
   /** The first generation of tables that do not refer to it, once there is one. */
   by: number | 'noted' | 'compiling'
-  /** When it is withdrawn, once those tables serve everywhere. */
+  /** When it is withdrawn, set once those tables serve everywhere. */
   until?: Milliseconds
 }
 
-/** Requests keep the tables that they began with; most end sooner. */
+/** Time for requests that started with older tables. */
 const GRACE: Milliseconds = 60_000
 
-type Fields = Readonly<Record<string, Readonly<Record<string, string>> | undefined>>
+type StringMap = Readonly<Record<string, Readonly<Record<string, string>> | undefined>>
 
-/** Objects without room that are looked at again in one turn. */
+/** Objects without room that are retried per turn. */
 const RETRIES = 16
 
 export class ContentFeed {
   readonly #options: ContentFeedOptions
   readonly #table: KindTable
   readonly #delivered = new Map<string, Delivered>()
-  /** Ids by the object that they are of. */
+  /** Content ids by object. */
   readonly #ofNode = new Map<string, Set<string>>()
-  readonly #unneeded = new Map<string, Unneeded>()
+  readonly #unneeded = new Map<string, WithdrawnLater>()
   readonly #changes = new Map<string, ContentChange>()
-  /** Objects of which something has no room. */
-  readonly #crowded = new Set<string>()
+  /** Objects with contents that exceed the budget. */
+  readonly #withoutRoom = new Set<string>()
   #scheduled = false
 
   constructor(options: ContentFeedOptions) {
@@ -75,35 +75,35 @@ export class ContentFeed {
    *
    * @param object undefined where there is none, or none that may be served
    */
-  look(kind: string, key: string, object: KubeObject | undefined): PayloadFace | undefined {
+  update(kind: string, key: string, object: KubeObject | undefined): PayloadSummary | undefined {
     const node = nodeId(kind, key)
-    const wanted = this.#wantedOf(kind, key, object)
-    const refused = this.#deliver(node, namespaceOf(key), wanted)
+    const wanted = this.#requiredContents(kind, key, object)
+    const refused = this.#deliverContents(node, namespaceOf(key), wanted)
     for (const id of this.#ofNode.get(node) ?? [])
       if (!wanted.has(id) && !this.#unneeded.has(id)) this.#unneeded.set(id, { by: 'noted' })
-    if (refused.size > 0) this.#crowded.add(node)
-    else this.#crowded.delete(node)
-    return object === undefined ? undefined : payloadFaceOf(this.#payload(kind), object, refused)
+    if (refused.size > 0) this.#withoutRoom.add(node)
+    else this.#withoutRoom.delete(node)
+    return object === undefined ? undefined : payloadSummaryOf(this.#payload(kind), object, refused)
   }
 
-  /** Some objects for which there may be room now, by kind and key. */
-  *crowded(): Generator<string> {
+  /** Some of the objects to retry, by kind and key. */
+  *pendingObjects(): Generator<string> {
     let count = 0
-    for (const node of [...this.#crowded]) {
+    for (const node of [...this.#withoutRoom]) {
       if (++count > RETRIES) return
-      // To the end: the next look begins with others.
-      this.#crowded.delete(node)
-      this.#crowded.add(node)
+      // Moved to the end: the next retry begins with others.
+      this.#withoutRoom.delete(node)
+      this.#withoutRoom.add(node)
       yield node
     }
   }
 
-  /** A compile begins: its tables refer to nothing that is unneeded now. */
+  /** A compile begins: its tables refer to none of the contents that are unneeded now. */
   compiling(): void {
     for (const unneeded of this.#unneeded.values()) if (unneeded.by === 'noted') unneeded.by = 'compiling'
   }
 
-  /** What was compiled last is in these tables. */
+  /** The result of the last compile was published as this generation. */
   published(generation: number): void {
     for (const unneeded of this.#unneeded.values()) if (unneeded.by === 'compiling') unneeded.by = generation
   }
@@ -120,7 +120,7 @@ export class ContentFeed {
     }
   }
 
-  /** Sends at once what has changed. */
+  /** Sends pending changes. */
   flush(): void {
     this.#scheduled = false
     if (this.#changes.size === 0) return
@@ -130,9 +130,9 @@ export class ContentFeed {
   }
 
   /** By id: where the content is written down; undefined where the object has none. */
-  #wantedOf(kind: string, key: string, object: KubeObject | undefined): Map<string, Written | undefined> {
-    const wanted = new Map<string, Written | undefined>()
-    for (const reference of this.#options.graph.wants(kind, key)) {
+  #requiredContents(kind: string, key: string, object: KubeObject | undefined): Map<string, ContentField | undefined> {
+    const wanted = new Map<string, ContentField | undefined>()
+    for (const reference of this.#options.graph.requirements(kind, key)) {
       const { namespace, name, type } = reference
       const keys =
         reference.key !== undefined
@@ -155,8 +155,12 @@ export class ContentFeed {
     return wanted
   }
 
-  /** @returns keys for whose content there is no room, with why */
-  #deliver(node: string, namespace: string, wanted: ReadonlyMap<string, Written | undefined>): Map<string, string> {
+  /** @returns keys whose content exceeds the budget, with the cause */
+  #deliverContents(
+    node: string,
+    namespace: string,
+    wanted: ReadonlyMap<string, ContentField | undefined>,
+  ): Map<string, string> {
     const refused = new Map<string, string>()
     let size = 0
     for (const [id, written] of wanted) {
@@ -179,7 +183,7 @@ export class ContentFeed {
           : this.#options.budget.refusal(namespace, bytes - (before?.bytes.length ?? 0))
       if (why === undefined) this.#put(id, { node, namespace, source: text, bytes: decoded(written) })
       else {
-        // What was there before is not what its owner wants to be used.
+        // The previous content is outdated and must not be used.
         this.#withdraw(id)
         refused.set(key, why)
       }
@@ -209,7 +213,7 @@ export class ContentFeed {
     this.#change({ id, bytes: null })
   }
 
-  /** What one turn brings is sent together, so that a replaced object is never gone in between. */
+  /** Batches the changes of one turn, so that a replaced object is never absent in between. */
   #change(change: ContentChange): void {
     this.#changes.set(change.id, change)
     if (this.#scheduled) return
@@ -217,9 +221,9 @@ export class ContentFeed {
     queueMicrotask(() => this.flush())
   }
 
-  #written(kind: string, object: KubeObject, key: string): Written | undefined {
+  #written(kind: string, object: KubeObject, key: string): ContentField | undefined {
     const { base64, text } = this.#payload(kind)
-    const fields = object as unknown as Fields
+    const fields = object as unknown as StringMap
     const plain = text === undefined ? undefined : own(fields[text], key)
     if (plain !== undefined) return { key, text: plain, base64: false }
     const encoded = own(fields[base64], key)
@@ -233,22 +237,22 @@ export class ContentFeed {
 
 type Typed = KubeObject & { readonly type?: string }
 
-/** One content as its object has it. */
-interface Written {
+/** One content as encoded in its object. */
+interface ContentField {
   readonly key: string
   readonly text: string
   readonly base64: boolean
 }
 
-/** Threads share the memory, so it exists once whatever their number. */
-function decoded({ text, base64 }: Written): Uint8Array {
+/** Decoded into shared memory, so it exists once for all threads. */
+function decoded({ text, base64 }: ContentField): Uint8Array {
   const bytes = Buffer.from(text, base64 ? 'base64' : 'utf8')
   const shared = new Uint8Array(new SharedArrayBuffer(bytes.length))
   shared.set(bytes)
   return shared
 }
 
-/** Keys may have the names of what every object has. */
+/** Own properties only: keys may equal names of the prototype. */
 function own(fields: Readonly<Record<string, string>> | undefined, key: string): string | undefined {
   return fields !== undefined && Object.hasOwn(fields, key) ? fields[key] : undefined
 }

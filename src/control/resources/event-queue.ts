@@ -18,17 +18,17 @@ import type { ResourceCache } from './resource-cache.ts'
 
 /** Of a slice: what endpoints may take while something else waits. */
 const ENDPOINTS_SHARE = 0.75
-/** Of one namespace, before the next one has its turn. */
-const QUANTUM: Milliseconds = 0.5
+/** Time per namespace before the next one has its turn. */
+const NAMESPACE_QUANTUM: Milliseconds = 0.5
 /** Warnings of one burst and namespace that are reported; `headgate validate` shows all. */
-const WARNINGS = 20
+const MAX_WARNINGS = 20
 
 export interface EventQueueEvents {
   /** The endpoints of these backends may be others. @param since when the first of the changes was seen */
   endpoints(backends: readonly string[], since: Milliseconds): void
   /** All events so far are applied; what they ask for together. @param since when the first of them was seen */
   applied(impact: Impact, since: Milliseconds): void
-  /** Something is odd about an object without being wrong. */
+  /** A warning about a valid object. */
   warning(kind: Kind, key: string, problem: FieldProblem): void
 }
 
@@ -45,7 +45,7 @@ export class EventQueue {
   #impact = new ImpactSum()
   readonly #warnings = new Map<string, number>()
   #then: (() => void)[] = []
-  /** Nothing but endpoints is applied. */
+  /** Only endpoints are applied. */
   #held = false
   /** When all events were applied last, or reported as they were; undefined before they were all applied once. */
   #reported: Milliseconds | undefined
@@ -82,7 +82,7 @@ export class EventQueue {
   }
 
   /** Applies nothing but endpoints until this is settled, and then all that came meanwhile. Before the first `add`. */
-  hold(until: Promise<unknown>): void {
+  holdUntil(until: Promise<unknown>): void {
     this.#held = true
     const release = (): void => {
       this.#held = false
@@ -91,7 +91,7 @@ export class EventQueue {
     until.then(release, release)
   }
 
-  /** Whether an event is not applied yet and is waited for. */
+  /** Whether pending events are waited for. */
   get busy(): boolean {
     return this.#waiting && !this.#overdue
   }
@@ -100,8 +100,8 @@ export class EventQueue {
     return this.#held || this.#work.scheduled
   }
 
-  /** Calls back when all events so far are applied; at once when they are. */
-  whenEmpty(then: () => void): void {
+  /** Calls back once all events so far are applied. */
+  whenDrained(then: () => void): void {
     if (this.#waiting) this.#then.push(then)
     else then()
   }
@@ -110,10 +110,10 @@ export class EventQueue {
     this.#work.stop()
   }
 
-  /** @returns whether something is left */
+  /** @returns whether events are left */
   #apply(slice: TimeSlice): boolean {
     this.#takeSlices(this.#others.size > 0 || this.#open !== undefined ? slice.part(ENDPOINTS_SHARE) : slice)
-    this.#takeOthers(slice)
+    this.#applyOthers(slice)
     if (this.#slices.size + this.#others.size > 0 || this.#open !== undefined) {
       if (this.#reported !== undefined && this.#time.monotonic() - this.#reported >= this.#patience) this.#report(true)
       return true
@@ -137,7 +137,7 @@ export class EventQueue {
   #takeSlices(slice: TimeSlice): void {
     if (this.#slices.size === 0) return
     const impact = new ImpactSum()
-    this.#takeSome(this.#slices, impact, slice)
+    this.#applyUrgent(this.#slices, impact, slice)
     const { value } = impact
     const since = this.#slices.reported()
     if (value === 'rebuild') this.#impact.add(value)
@@ -145,7 +145,7 @@ export class EventQueue {
   }
 
   /** One at least, whole: endpoints act in the turn that brings them. */
-  #takeSome(queue: CoalescingQueue, impact: ImpactSum, slice: TimeSlice): void {
+  #applyUrgent(queue: CoalescingQueue, impact: ImpactSum, slice: TimeSlice): void {
     let before = this.#time.monotonic()
     for (let next = queue.take(); next !== undefined; next = queue.take()) {
       for (const event of next.events) impact.add(this.#take(event))
@@ -157,7 +157,7 @@ export class EventQueue {
   }
 
   /** A part of one at least. */
-  #takeOthers(slice: TimeSlice): void {
+  #applyOthers(slice: TimeSlice): void {
     let before = this.#time.monotonic()
     for (;;) {
       if (this.#open === undefined) {
@@ -188,13 +188,13 @@ export class EventQueue {
     for (const warning of this.#cache.about(event.kind, event.key)?.warnings ?? []) {
       const count = (this.#warnings.get(namespace) ?? 0) + 1
       this.#warnings.set(namespace, count)
-      if (count <= WARNINGS) this.#events.warning(event.kind, event.key, warning)
+      if (count <= MAX_WARNINGS) this.#events.warning(event.kind, event.key, warning)
     }
     return impact
   }
 }
 
-/** Events of one object that wait. */
+/** Pending events of one object. */
 interface Pending {
   /** The object that was there before is gone. */
   deleted: SourceEvent | undefined
@@ -202,10 +202,10 @@ interface Pending {
   readonly seen: Milliseconds
 }
 
-/** At most one version of an object waits, the newest; those that waited longest first, namespaces in turns. */
+/** Holds the newest version of each object; longest waiting first, round-robin over namespaces. */
 class CoalescingQueue {
-  readonly #turns = new FairQueue({ quantum: QUANTUM })
-  /** In the order in which they began to wait. */
+  readonly #turns = new FairQueue({ quantum: NAMESPACE_QUANTUM })
+  /** In order of arrival. */
   readonly #pending = new Map<string, Pending>()
   #since = Number.POSITIVE_INFINITY
 
@@ -224,7 +224,7 @@ class CoalescingQueue {
     this.#turns.add(namespaceOf(event.key), id)
   }
 
-  /** @returns the newest of an object, after the end of another one of its name */
+  /** @returns the newest event of an object, after the deletion of a replaced one */
   take(): { readonly namespace: string; readonly events: readonly SourceEvent[] } | undefined {
     const next = this.#turns.take(0)
     if (next === undefined) return undefined

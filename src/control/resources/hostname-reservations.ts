@@ -7,7 +7,7 @@
  * seen, and after a restore that creates all objects anew in another order, the owner is known.
  */
 import type { SettingsObject } from '../../api/settings.ts'
-import type { Owner } from '../../compile/ownership.ts'
+import type { HostnameOwner } from '../../compile/ownership.ts'
 import { compareAge, type HostnameReservation } from '../../compile/resource-set.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { parseDuration } from '../../lib/quantity.ts'
@@ -15,34 +15,34 @@ import { isHostnamePattern } from '../../pattern/host.ts'
 import { FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 
 /** Hostnames that a Route or an Ingress of a namespace does not name any more. */
-export interface Released {
+export interface ReleasedHostnames {
   readonly namespace: string
   readonly hostnames: readonly string[]
 }
 
-/** To be kept for the next process, or no longer (`object` undefined). */
+/** A record to store for the next process, or to delete (`object` undefined). */
 export interface ReservationChange {
   readonly kind: 'Hostname'
   readonly key: string
   readonly object: HostnameReservation | undefined
 }
 
-/** Of one namespace; beyond, its own that would end first go. No other namespace pays for it. */
+/** Reservations per namespace; beyond, the namespace's own that expire first are dropped. */
 const MAX_OF_NAMESPACE = 256
 
 export class HostnameReservations {
   readonly #wall: () => Milliseconds
   readonly #reservations = new FrozenMapBuilder<HostnameReservation>()
-  /** Hostnames by namespace, those last released at the end. */
+  /** Hostnames by namespace, in order of release. */
   readonly #ofNamespace = new Map<string, Set<string>>()
-  #owners = new FrozenMap<Owner>()
+  #owners = new FrozenMap<HostnameOwner>()
   /** Hostnames of reservations that no compile has taken into account since they were made. */
   readonly #unsettled = new Set<string>()
   #changes = new Map<string, ReservationChange>()
   /** Whether one of the changes is the first record of its hostname, made after the fact. */
   #late = false
   #duration: Milliseconds = 0
-  /** Nothing ends before. */
+  /** The earliest expiry. */
   #next = Number.POSITIVE_INFINITY
   /** The last reading of the clock. */
   #seen: Milliseconds = 0
@@ -52,7 +52,7 @@ export class HostnameReservations {
     this.useSettings(settings)
   }
 
-  /** What an earlier process, or another replica, has kept. */
+  /** Restores the records of an earlier process or another replica. */
   restore(records: Iterable<{ readonly kind: string; readonly key: string; readonly object: unknown }>): void {
     for (const { kind, key, object } of records) {
       const reservation = kind === 'Hostname' && this.#duration > 0 ? reservationOf(key, object) : undefined
@@ -60,7 +60,7 @@ export class HostnameReservations {
     }
   }
 
-  /** In Shared, and with a duration of 0, nothing is kept. */
+  /** Shared tenancy, or a duration of 0, disables reservations. */
   useSettings({ tenancy, hostnameHold }: SettingsObject): void {
     this.#duration = tenancy === 'Strict' ? parseDuration(hostnameHold) : 0
     for (const [hostname, reservation] of [...this.#reservations.freeze()])
@@ -68,7 +68,7 @@ export class HostnameReservations {
       else if (reservation !== this.#capped(reservation)) this.#put(hostname, this.#capped(reservation))
   }
 
-  /** For no longer than the settings allow now. */
+  /** Caps the expiry by the current settings. */
   #capped(reservation: HostnameReservation): HostnameReservation {
     const latest = this.#wall() + this.#duration
     return reservation.until === undefined || reservation.until <= latest
@@ -79,7 +79,7 @@ export class HostnameReservations {
   /**
    * Before anything is compiled without those Routes: what their namespace owned by the last compile is kept for it.
    */
-  release(released: Iterable<Released>): void {
+  release(released: Iterable<ReleasedHostnames>): void {
     if (this.#duration === 0) return
     const until = this.#wall() + this.#duration
     for (const { namespace, hostnames } of released)
@@ -98,7 +98,7 @@ export class HostnameReservations {
    * @param compiled the reservations that it took into account. One that was made meanwhile belongs to Routes that this
    *   compile still has.
    */
-  settle(owners: FrozenMap<Owner>, compiled: ReadonlyMap<string, HostnameReservation>): void {
+  settle(owners: FrozenMap<HostnameOwner>, compiled: ReadonlyMap<string, HostnameReservation>): void {
     const moved = new Set(this.#unsettled)
     this.#unsettled.clear()
     if (this.#duration > 0)
@@ -117,7 +117,7 @@ export class HostnameReservations {
         continue
       }
       const owner = owners.get(hostname)
-      const oldest = owner?.namespace === reservation.namespace ? owner.oldest : undefined
+      const oldest = owner?.namespace === reservation.namespace ? owner.oldestRoute : undefined
       const older = oldest === undefined ? 1 : compareAge(oldest, reservation)
       if (oldest === undefined) {
         if (reservation.until === undefined) this.#put(hostname, { ...reservation, until })
@@ -127,12 +127,12 @@ export class HostnameReservations {
     }
   }
 
-  #recordOwner(hostname: string, owner: Owner | undefined): void {
-    if (owner?.contested !== true || owner.oldest === undefined) return
-    this.#put(hostname, { ...owner.oldest, namespace: owner.namespace, until: undefined })
+  #recordOwner(hostname: string, owner: HostnameOwner | undefined): void {
+    if (owner?.contested !== true || owner.oldestRoute === undefined) return
+    this.#put(hostname, { ...owner.oldestRoute, namespace: owner.namespace, until: undefined })
   }
 
-  /** Lets go of what has been kept long enough. */
+  /** Removes expired reservations. */
   expire(): void {
     const now = this.#wall()
     // A clock that was ahead when they were made, and was set since, must not keep them for as long as it was ahead.
@@ -147,7 +147,7 @@ export class HostnameReservations {
       else this.#next = Math.min(this.#next, until)
   }
 
-  /** As of now; the same object as long as nothing changes. */
+  /** The current reservations; the same object while nothing changes. */
   get current(): FrozenMap<HostnameReservation> {
     return this.#reservations.freeze()
   }
@@ -188,7 +188,7 @@ export class HostnameReservations {
   }
 }
 
-/** A record is read without trust: it has been where others may write. */
+/** Validates a record, which others may have written. */
 function reservationOf(hostname: string, object: unknown): HostnameReservation | undefined {
   if (typeof object !== 'object' || object === null || !isHostnamePattern(hostname)) return undefined
   const { namespace, key, created, until } = object as Readonly<Record<string, unknown>>

@@ -1,4 +1,4 @@
-/** How much has to be done about a change. */
+/** The work that a change requires. */
 
 /** What a batch of events asks for; the first is less than the second, less than the third. */
 export type Impact =
@@ -7,7 +7,7 @@ export type Impact =
   | { readonly endpoints: readonly string[] }
   | 'rebuild'
 
-/** The most that any of several changes asks for. */
+/** The maximum over several changes. */
 export class ImpactSum {
   readonly #endpoints = new Set<string>()
   #rebuild = false

@@ -22,7 +22,7 @@ const SMALL_SHARE = 0.25
  * its oldest.
  */
 const WAITING_SHARE = 1 / 16
-/** Objects looked at in one turn. */
+/** Objects retried per turn. */
 const TURN = 16
 
 /**
@@ -31,24 +31,24 @@ const TURN = 16
  */
 const FOLLOWING_SHARE = 0.5
 
-interface Held {
+interface Allocation {
   readonly namespace: string
   readonly cost: number
 }
 
-interface Waiting extends Held {
+interface WaitingObject extends Allocation {
   readonly event: Omit<Upsert, 'raw'>
   readonly packed: Buffer
 }
 
 export class MemoryAdmission {
   readonly limit: number
-  readonly #held = new Map<string, Held>()
+  readonly #held = new Map<string, Allocation>()
   readonly #namespaces = new Map<string, number>()
-  readonly #waiting = new Map<string, Waiting>()
-  /** Names of what waits, in the order in which they are looked at. */
+  readonly #waiting = new Map<string, WaitingObject>()
+  /** Names of waiting objects, in the order of retries. */
   readonly #turns = new FairQueue()
-  /** Bytes of what waits, by namespace. */
+  /** Bytes of waiting objects, by namespace. */
   readonly #waitingOf = new Map<string, number>()
   #used = 0
   #waitingBytes = 0
@@ -58,7 +58,7 @@ export class MemoryAdmission {
     this.limit = limit
   }
 
-  /** Bytes that are taken, as estimated. */
+  /** Estimated bytes in use. */
   get used(): number {
     return this.#used
   }
@@ -74,7 +74,7 @@ export class MemoryAdmission {
    * @param name identity of the object
    * @returns why there is none, for its owner; what the version before has stays taken
    */
-  take(name: string, event: Upsert, cost: number): string | undefined {
+  reserve(name: string, event: Upsert, cost: number): string | undefined {
     const namespace = ownerOf(event.key)
     const before = this.#held.get(name)?.cost ?? 0
     const more = cost - before
@@ -88,7 +88,7 @@ export class MemoryAdmission {
     return undefined
   }
 
-  /** The object is gone, and so is a version of it that waits. */
+  /** The object was deleted, also as a waiting version. */
   release(name: string): void {
     this.#forgetWaiting(name)
     const held = this.#held.get(name)
@@ -143,7 +143,7 @@ export class MemoryAdmission {
     )
   }
 
-  #await(name: string, { raw, ...event }: Upsert, held: Held): void {
+  #await(name: string, { raw, ...event }: Upsert, held: Allocation): void {
     this.#forgetWaiting(name)
     const { namespace } = held
     const packed = deflateRawSync(JSON.stringify(raw))

@@ -6,16 +6,19 @@ import type { Route } from '../../api/route.ts'
 import type { SettingsObject } from '../../api/settings.ts'
 import { ingressRoutes } from '../../compile/ingress.ts'
 import { CATCH_ALL, claimedHostnames, planRoute } from '../../compile/plan.ts'
-import type { Resource } from '../../compile/resource-set.ts'
+import type { ServedResource } from '../../compile/resource-set.ts'
 
-/** Hostnames that it claims here; hosts without a name belong to no namespace. */
-export function hostnamesOf(resource: Resource<KubeObject> | undefined, settings: SettingsObject): readonly string[] {
+/** Hostnames that it claims here; the hosts that nobody names are nobody's. */
+export function hostnamesOf(
+  resource: ServedResource<KubeObject> | undefined,
+  settings: SettingsObject,
+): readonly string[] {
   const kind = resource?.object.kind
   const routes =
     kind === 'Route'
-      ? [resource as Resource<Route>]
+      ? [resource as ServedResource<Route>]
       : kind === 'Ingress'
-        ? [...ingressRoutes(resource as Resource<Ingress>).values()]
+        ? [...ingressRoutes(resource as ServedResource<Ingress>).values()]
         : []
   const hostnames = routes.flatMap((route) => claimedHostnames(planRoute(route, settings)))
   return hostnames.filter((hostname) => hostname !== CATCH_ALL)

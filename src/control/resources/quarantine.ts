@@ -13,7 +13,7 @@ import type { SourceEvent } from '../../source/source.ts'
 import type { ServedVersion } from '../../thread/retained-state.ts'
 import { MAX_AT_HAND, type Suspect } from '../../thread/suspect-list.ts'
 
-interface Held extends Suspect {
+interface QuarantinedObject extends Suspect {
   /** Of the version that is set aside: the first one seen. */
   version: string | undefined
   event: SourceEvent | undefined
@@ -42,7 +42,7 @@ export class Quarantine {
   readonly #events: QuarantineEvents
   readonly #time: TimerClock
   readonly #journal: WorkJournal
-  readonly #held = new Map<string, Held>()
+  readonly #held = new Map<string, QuarantinedObject>()
   /** Tried again, and not served everywhere yet. */
   readonly #tried = new Set<string>()
   /** Names of objects whose served version the supervisor keeps. */
@@ -85,7 +85,7 @@ export class Quarantine {
     return { path: [], reason: 'Quarantined', message }
   }
 
-  /** The object is gone. */
+  /** The object was deleted. */
   forget(name: string): void {
     if (this.#held.delete(name) || this.#tried.delete(name)) this.#events.cleared(name)
     if (this.#kept.delete(name)) this.#events.drop(name)
@@ -94,7 +94,7 @@ export class Quarantine {
   /** A newer version of what is served is about to be worked on. @param raw the newer one */
   replacing(name: string, served: ServedVersion, raw: unknown): void {
     if (this.#kept.has(name)) {
-      // What the compile under way began with is what will be served.
+      // The version in the current compile is the one that will be served.
       if (this.#compiled.has(name) && !this.#changed.has(name)) this.#next.set(name, served)
       return
     }
@@ -125,7 +125,7 @@ export class Quarantine {
     }
   }
 
-  /** Nothing is being worked on. */
+  /** No work is in progress. */
   idle(): void {
     this.#journal.end()
   }
@@ -142,7 +142,7 @@ export class Quarantine {
     this.#changed.clear()
   }
 
-  /** What it began with is compiled and packed. */
+  /** The compile's input is compiled and packed. */
   published(): void {
     for (const name of this.#compiled) {
       const next = this.#next.get(name)
@@ -153,7 +153,7 @@ export class Quarantine {
     this.#compiled.clear()
   }
 
-  /** The object was worked on to the end: what was tried again did no harm. */
+  /** The object was processed completely: a retry of it succeeded. */
   #settle(name: string): void {
     if (this.#tried.delete(name)) this.#events.cleared(name)
     if (this.#kept.delete(name)) this.#events.drop(name)
@@ -163,7 +163,7 @@ export class Quarantine {
     for (const cancel of this.#alarms) cancel()
   }
 
-  #tryLater(held: Held, wait: Milliseconds): void {
+  #tryLater(held: QuarantinedObject, wait: Milliseconds): void {
     const cancel = this.#time.after(wait, () => {
       this.#alarms.delete(cancel)
       held.due = true
@@ -174,8 +174,8 @@ export class Quarantine {
 }
 
 /**
- * What a user wrote; a status, which reports the quarantine itself, makes no other version. A new annotation is reason
- * enough to try again.
+ * Digest of the parts that users write. A status is excluded, since it reports the quarantine itself; a new annotation
+ * suffices for a retry.
  */
 function digest(raw: unknown): string {
   const { status: _, metadata, ...rest } = raw as { readonly status?: unknown; readonly metadata?: object }

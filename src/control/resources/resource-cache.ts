@@ -12,10 +12,10 @@ import type { Validator } from '../../api/validate.ts'
 import { memoryCost } from '../../compile/memory-cost.ts'
 import {
   type HostnameReservation,
-  type Refused,
-  type Resource,
+  objectId,
+  type RejectedObject,
   type ResourceSet,
-  refusedKey,
+  type ServedResource,
   type Unreachable,
 } from '../../compile/resource-set.ts'
 import { runSteps } from '../../lib/steps.ts'
@@ -23,7 +23,7 @@ import { FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 import type { Origin, SourceEvent } from '../../source/source.ts'
 import type { LastGood, LastGoodChange, ServedVersion } from '../../thread/retained-state.ts'
 import { closedRules } from './broken-edit.ts'
-import type { Released } from './hostname-reservations.ts'
+import type { ReleasedHostnames } from './hostname-reservations.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 import { MemoryAdmission } from './memory-admission.ts'
 import { createdOf, generationOf, isOfOneObject, sameToUs, withoutWithdrawn } from './object-version.ts'
@@ -48,7 +48,7 @@ export interface ObjectProblem {
   readonly key: string
   readonly origin: Origin
   readonly problems: readonly FieldProblem[]
-  /** Whether its last good version serves on; otherwise nothing of it does. */
+  /** Whether its last good version is served; otherwise nothing of it is. */
   readonly stale: boolean
 }
 
@@ -71,10 +71,10 @@ export class ResourceCache {
   readonly #broken = new Set<string>()
   readonly #references: ServedReferences
   readonly #served: ServedObjects
-  /** As last returned; undefined when something about it is different. */
+  /** The list last returned; undefined after a change. */
   #problems: readonly ObjectProblem[] | undefined
-  readonly #refused = new FrozenMapBuilder<Refused>()
-  /** Of an earlier process, until the object is seen. */
+  readonly #refused = new FrozenMapBuilder<RejectedObject>()
+  /** Records of an earlier process, until the object is seen. */
   readonly #restored = new Map<string, ObjectRecord>()
   readonly #kept = new Set<string>()
   #keep = new Map<string, ObjectChange>()
@@ -111,7 +111,7 @@ export class ResourceCache {
     for (const record of lastGood) {
       const { kind, key } = record
       if (kind === 'Hostname') continue
-      const name = refusedKey(kind, key)
+      const name = objectId(kind, key)
       this.#restored.set(name, { ...record, kind })
       const row: KindRow = KINDS[kind]
       if (row.lastGood === 'stored') this.#kept.add(name)
@@ -122,16 +122,16 @@ export class ResourceCache {
     return this.#settings
   }
 
-  /** @returns how much has to be done about all of them together */
+  /** @returns the impact of all events together */
   accept(events: readonly SourceEvent[]): Impact {
     const impact = new ImpactSum()
     for (const event of events) impact.add(runSteps(this.steps(event)))
     return impact.value
   }
 
-  /** The same for one event, in steps of some tenths of a millisecond. Nothing has changed before the last. */
+  /** The same for one event, in steps of some tenths of a millisecond. Changes apply in the last step. */
   *steps(event: SourceEvent): Generator<void, Impact> {
-    const name = refusedKey(event.kind, event.key)
+    const name = objectId(event.kind, event.key)
     if (event.type === 'delete') {
       this.#quarantine?.forget(name)
       return this.#remove(event)
@@ -142,7 +142,7 @@ export class ResourceCache {
     return impact
   }
 
-  /** Objects that were refused for want of memory, and for which there is room by now: to be taken in again. */
+  /** Objects rejected for lack of memory for which there is room by now, to be accepted again. */
   waiting(): readonly SourceEvent[] {
     return [...this.#memory.ready()]
   }
@@ -155,7 +155,7 @@ export class ResourceCache {
     return 'rebuild'
   }
 
-  /** Contents for which there was no room: some are looked at again. */
+  /** Retries some of the contents for which there was no room. */
   retryContents(): Impact {
     const impact = this.#references.retryContents()
     if (impact !== 'ignore') this.#set = undefined
@@ -177,7 +177,7 @@ export class ResourceCache {
   }
 
   /** @param unopened by name of the listener, why it is not open as the settings say */
-  useUnopened(unopened: ReadonlyMap<string, string>): Impact {
+  useUnopenedListeners(unopened: ReadonlyMap<string, string>): Impact {
     const same = unopened.size === this.#unopened.size
     if (same && [...unopened].every(([name, why]) => this.#unopened.get(name) === why)) return 'ignore'
     this.#unopened = FrozenMap.from(unopened)
@@ -186,7 +186,7 @@ export class ResourceCache {
   }
 
   /** In Strict: hostnames that objects have ceased to name since the last call. */
-  releasedHostnames(): readonly Released[] {
+  releasedHostnames(): readonly ReleasedHostnames[] {
     return this.#served.releasedHostnames()
   }
 
@@ -196,15 +196,15 @@ export class ResourceCache {
     this.#restored.clear()
   }
 
-  /** As of now, immutable; the same object as long as nothing changed. */
+  /** The current resources, immutable; the same object while nothing changes. */
   resources(): ResourceSet {
     this.#set ??= {
       settings: this.#settings,
       ...this.#served.freeze(),
       reservations: this.#reservations,
-      refused: this.#refused.freeze(),
+      rejected: this.#refused.freeze(),
       unreachable: this.#unreachable,
-      unopened: this.#unopened,
+      unopenedListeners: this.#unopened,
     }
     return this.#set
   }
@@ -220,7 +220,7 @@ export class ResourceCache {
 
   /** Where an object was written down, and what is odd about it without being wrong. */
   about(kind: Kind, key: string): { readonly origin: Origin; readonly warnings: readonly FieldProblem[] } | undefined {
-    return this.#entries.get(refusedKey(kind, key))
+    return this.#entries.get(objectId(kind, key))
   }
 
   /**
@@ -234,11 +234,11 @@ export class ResourceCache {
 
   *#upsert(event: SourceEvent & { type: 'upsert' }): Generator<void, Impact> {
     const { kind, key, raw, origin } = event
-    const name = refusedKey(kind, key)
+    const name = objectId(kind, key)
     const held = this.#quarantine?.problem(name, event)
     if (held !== undefined) {
       this.#memory.supersede(name)
-      return yield* this.#upsertBroken(name, { kind, key, origin, problems: [held] }, raw)
+      return yield* this.#upsertInvalid(name, { kind, key, origin, problems: [held] }, raw)
     }
     const served = this.#entries.get(name)?.good
     if (served !== undefined && isConfiguration(kind))
@@ -247,13 +247,13 @@ export class ResourceCache {
     const before = this.#entries.get(name)
     if (!verdict.ok) {
       this.#memory.supersede(name)
-      return yield* this.#upsertBroken(name, { kind, key, origin, problems: verdict.problems }, raw)
+      return yield* this.#upsertInvalid(name, { kind, key, origin, problems: verdict.problems }, raw)
     }
     const object: KubeObject = verdict.object
-    const noMemory = this.#memory.take(name, event, memoryCost(kind, object))
+    const noMemory = this.#memory.reserve(name, event, memoryCost(kind, object))
     if (noMemory !== undefined) {
       const problem: FieldProblem = { path: ['spec'], reason: 'MemoryBudget', message: noMemory }
-      return yield* this.#upsertBroken(name, { kind, key, origin, problems: [problem] }, raw)
+      return yield* this.#upsertInvalid(name, { kind, key, origin, problems: [problem] }, raw)
     }
     const { warnings } = verdict
     const current = before !== undefined && before.problems.length === 0
@@ -268,7 +268,7 @@ export class ResourceCache {
     return refused && impact === 'ignore' ? this.#served.impactOf(kind, key) : impact
   }
 
-  *#upsertBroken(name: string, seen: Omit<CachedObject, 'good' | 'warnings'>, raw: unknown): Generator<void, Impact> {
+  *#upsertInvalid(name: string, seen: Omit<CachedObject, 'good' | 'warnings'>, raw: unknown): Generator<void, Impact> {
     const { kind, key, problems } = seen
     const restored = yield* this.#restore(name, raw)
     const before = this.#entries.get(name)
@@ -277,7 +277,7 @@ export class ResourceCache {
     // A credential or a grant by labels that its owner replaces is withdrawn, whatever is wrong with the new one.
     const row: KindRow = KINDS[kind]
     const good = row.lastGood === undefined ? undefined : (before?.good ?? restored)
-    if (isDeepStrictEqual(before?.problems, problems) && before?.good === good && this.#sameBroken(name, good, raw)) {
+    if (isDeepStrictEqual(before?.problems, problems) && before?.good === good && this.#sameInvalid(name, good, raw)) {
       this.#entries.set(name, { ...before!, ...seen })
       return 'ignore'
     }
@@ -297,8 +297,8 @@ export class ResourceCache {
     return this.#put(kind, key, { key, object, created: createdOf(good), stale })
   }
 
-  /** Whether a broken version leads to the same served version and status as the one before it. */
-  #sameBroken(name: string, good: KubeObject | undefined, raw: unknown): boolean {
+  /** Whether an invalid version has the same served version and status as the previous one. */
+  #sameInvalid(name: string, good: KubeObject | undefined, raw: unknown): boolean {
     const { kind, key } = this.#entries.get(name)!
     if (good === undefined) return this.#refused.get(name)?.generation === generationOf(raw)
     if (kind !== 'Route' && kind !== 'Backend') return true
@@ -325,7 +325,7 @@ export class ResourceCache {
   }
 
   #remove({ kind, key }: { readonly kind: Kind; readonly key: string }): Impact {
-    const name = refusedKey(kind, key)
+    const name = objectId(kind, key)
     this.#memory.release(name)
     if (!this.#entries.delete(name)) return 'ignore'
     if (this.#broken.delete(name)) this.#problems = undefined
@@ -337,8 +337,8 @@ export class ResourceCache {
     return impact === 'ignore' ? this.#served.impactOf(kind, key) : impact
   }
 
-  /** Puts a version in force, or none. */
-  #put(kind: Kind, key: string, resource: Resource<KubeObject> | undefined): Impact {
+  /** Replaces the served version, or removes it. */
+  #put(kind: Kind, key: string, resource: ServedResource<KubeObject> | undefined): Impact {
     this.#set = undefined
     return this.#served.put(kind, key, resource)
   }

@@ -1,6 +1,6 @@
 /**
- * The room of resources. In: events of the source, last good versions, the settings. Out: all objects as they are
- * served, what their changes ask for, and what is wrong with them.
+ * The entry point of resources. Input: events of the source, last good versions, the settings. Output: the served
+ * objects, the impact of their changes, and their problems.
  */
 import type { MemorySizes } from '../../admin/metrics-source.ts'
 import type { Kind } from '../../api/kinds.ts'
@@ -8,7 +8,7 @@ import type { FieldProblem } from '../../api/object.ts'
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
 import type { Compiled } from '../../compile/compile.ts'
-import { type ResourceSet, refusedKey, type Unreachable } from '../../compile/resource-set.ts'
+import { objectId, type ResourceSet, type Unreachable } from '../../compile/resource-set.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import { WorkJournal } from '../../shared-memory/work-journal.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
@@ -32,25 +32,25 @@ export type { ObjectProblem }
 export interface ResourcesEvents {
   /** To every worker, and kept for those to come: contents. */
   send(message: ToWorker): void
-  /** The settings, a reservation or an unreachable Backend ask for a build. */
+  /** The settings, a reservation or an unreachable Backend require a build. */
   changed(): void
   /** All events so far are applied. @param build whether they ask for one @param since when the first was seen */
   applied(build: boolean, since: Milliseconds): void
   /** The endpoints of these Backends changed; all else is as it was. @param since when the first change was seen */
   podsChanged(backends: readonly string[], since: Milliseconds): void
-  /** What {@link Resources.busy} waited for is there, or is not waited for any longer. */
+  /** {@link Resources.busy} has ended: the awaited events arrived, or the wait timed out. */
   resume(): void
-  /** Everything was read once and is applied. */
+  /** The initial state was read and applied. */
   synced(): void
   /** Objects whose newest version is not served; the complete list, the same one as long as nothing changed. */
   problems(list: readonly ObjectProblem[]): void
-  /** For the log: something is odd about an object without being wrong. */
+  /** A warning about a valid object, for the log. */
   warning(namespace: string, message: string): void
   /** Resolves when hostnames among them are stored where a restart finds them, or cannot be. */
   keep(changes: readonly LastGoodChange[]): Promise<void>
   /** What is served of an object while a newer version is worked on; undefined = not needed any more. */
   retain(name: string, version: ServedVersion | undefined): void
-  /** An object that was set aside has been worked on, or is gone. */
+  /** A quarantined object was processed successfully, or deleted. */
   cleared(name: string): void
 }
 
@@ -58,7 +58,7 @@ export interface ResourcesOptions {
   readonly validator: Validator
   readonly settings: SettingsObject
   readonly source: Source
-  /** Several hands write objects of a cluster, and not together. */
+  /** In a cluster, several users write objects independently. */
   readonly inCluster: boolean
   readonly time: TimerClock
   /** What manifests may take, see `MemoryBudget`. */
@@ -70,7 +70,7 @@ export interface ResourcesOptions {
   /** Objects at which earlier control threads of this process ended. */
   readonly suspects: readonly Suspect[]
   readonly journal: SharedArrayBuffer
-  /** Services that are needed whatever the objects name. */
+  /** Services needed in addition to those that objects refer to. */
   readonly servicesInUse: () => Iterable<string>
   readonly events: ResourcesEvents
 }
@@ -99,7 +99,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
     this.#quarantine = new Quarantine(options.suspects, new WorkJournal(options.journal), time, {
       retry: (event) => this.changed([event]),
       cleared: (name) => events.cleared(name),
-      keep: (version) => events.retain(refusedKey(version.kind, version.key), version),
+      keep: (version) => events.retain(objectId(version.kind, version.key), version),
       drop: (name) => events.retain(name, undefined),
     })
     const kept = [...options.lastGood, ...options.served]
@@ -118,17 +118,17 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
       done: () => events.resume(),
       time,
     })
-    // The files of a folder are written together, and by one hand.
+    // The files of a folder are written together by one user.
     this.#queue = new EventQueue(this.#cache, this.#queueEvents(), time, options.inCluster ? PATIENCE : undefined)
     this.#interest.update()
   }
 
-  /** As of now, immutable. */
+  /** The current resources, immutable. */
   get current(): ResourceSet {
     return this.#cache.resources()
   }
 
-  /** Whether something that was announced is not known yet. */
+  /** Whether events or references are pending. */
   get busy(): boolean {
     return this.#queue.busy || this.#interest.busy || this.#records.busy
   }
@@ -144,16 +144,16 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
       this.#cache.restore(lastGood)
       this.#reservations.restore(lastGood)
     })
-    this.#queue.hold(restored)
+    this.#queue.holdUntil(restored)
   }
 
   changed(events: SourceEvent[]): void {
-    this.#interest.note(events)
+    this.#interest.addEvents(events)
     this.#queue.add(events)
   }
 
   synced(): void {
-    this.#queue.whenEmpty(() => {
+    this.#queue.whenDrained(() => {
       this.#interest.synced()
       this.#cache.synced()
       void this.#events.keep(this.#cache.lastGoodChanges())
@@ -161,7 +161,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
     })
   }
 
-  /** @returns whether something differs */
+  /** @returns whether the settings have changed */
   useSettings(settings: SettingsObject): boolean {
     const impact = this.#cache.useSettings(settings)
     this.#interest.update()
@@ -176,7 +176,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
   }
 
   useUnopened(unopened: ReadonlyMap<string, string>): void {
-    this.#ask(this.#cache.useUnopened(unopened))
+    this.#ask(this.#cache.useUnopenedListeners(unopened))
   }
 
   /** A compile begins, of everything that is applied. @returns that */
@@ -197,7 +197,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
   }
 
   /**
-   * A compile is complete: whose the hostnames are.
+   * A compile is complete: applies the owners of hostnames.
    *
    * @param resources what was compiled
    * @param first of this control thread, which cannot know what the one before it had sent
@@ -208,7 +208,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
     this.#applyReservations()
   }
 
-  /** Its tables are sent, as this generation. */
+  /** Its tables were sent as this generation. */
   published(generation: number): void {
     this.#quarantine.published()
     this.#references.contents.published(generation)
@@ -219,8 +219,8 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
     this.#references.contents.served(generation, this.#time.monotonic())
   }
 
-  /** Regularly: reservations end, and what was refused for want of memory may fit by now. */
-  tend(): void {
+  /** Called periodically: expires reservations, and retries objects rejected for lack of memory. */
+  runMaintenance(): void {
     this.#reservations.expire()
     this.#applyReservations()
     this.#ask(this.#cache.retryContents())
@@ -243,7 +243,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
     }
   }
 
-  /** All of a burst together. */
+  /** Reports the impact of a whole burst. */
   #applied(impact: Impact, since: Milliseconds): void {
     this.#interest.update()
     this.#reservations.release(this.#cache.releasedHostnames())

@@ -7,14 +7,14 @@ import type { KubeObject } from '../../api/object.ts'
 import { settingsReferences } from '../../api/references.ts'
 import type { SettingsObject } from '../../api/settings.ts'
 import { keyOfNode, kindOfNode, nodeId, ReferenceGraph } from '../../compile/reference-graph.ts'
-import type { PayloadFace } from '../../compile/resource-set.ts'
+import type { PayloadSummary } from '../../compile/resource-set.ts'
 import { type FrozenMap, FrozenMapBuilder } from '../../snapshot/frozen-map.ts'
 import type { ToWorker } from '../../thread/messages.ts'
 import { ContentBudget } from './content-budget.ts'
 import { ContentFeed } from './content-feed.ts'
 import { type Impact, ImpactSum } from './impact.ts'
 
-/** Who refers to what the settings name. */
+/** The user of the references in the settings. */
 const SETTINGS = 'Settings'
 
 export interface ServedReferencesOptions {
@@ -26,13 +26,13 @@ export interface ServedReferencesOptions {
 }
 
 export class ServedReferences {
-  /** Shared with whoever knows what the newest versions name. */
+  /** Shared with SourceInterest, which adds the references of newest versions. */
   readonly graph: ReferenceGraph
   readonly #contents: ContentFeed
   readonly #table: KindTable
-  /** Objects with a payload, which are nowhere else. */
+  /** Objects with a payload, which are stored only here. */
   readonly #payloads = new Map<string, KubeObject>()
-  readonly #faces = new FrozenMapBuilder<PayloadFace>()
+  readonly #summaries = new FrozenMapBuilder<PayloadSummary>()
 
   constructor(options: ServedReferencesOptions = {}) {
     const { send = () => {}, configurationBytes = Number.POSITIVE_INFINITY, table = KINDS } = options
@@ -41,9 +41,9 @@ export class ServedReferences {
     this.#contents = new ContentFeed({ graph: this.graph, budget: new ContentBudget(configurationBytes), send, table })
   }
 
-  /** Of objects with a payload, by kind and key. */
-  faces(): FrozenMap<PayloadFace> {
-    return this.#faces.freeze()
+  /** Summaries of objects with a payload, by kind and key. */
+  payloads(): FrozenMap<PayloadSummary> {
+    return this.#summaries.freeze()
   }
 
   /** What workers are to have, and until when. */
@@ -63,42 +63,42 @@ export class ServedReferences {
   put(kind: Kind, key: string, object: KubeObject | undefined): Impact {
     const node = nodeId(kind, key)
     const references = object === undefined ? [] : referencesOf(kind, object.metadata.namespace, object, this.#table)
-    for (const wanted of this.graph.set(node, references).wanted) this.#lookAt(wanted)
+    for (const wanted of this.graph.set(node, references).requirementsChanged) this.#lookAt(wanted)
     if (!isSensitive(kind, this.#table)) return this.impactOf(kind, key)
     if (object === undefined) this.#payloads.delete(node)
     else this.#payloads.set(node, object)
     return this.#lookAt(node)
   }
 
-  /** Of an object that belongs to no other: it concerns those who refer to it. */
+  /** The impact on the users of an object. */
   impactOf(kind: Kind, key: string): Impact {
     const read = this.#table[kind]?.read
     if (read === 'referenced') return this.graph.has(kind, key) ? 'rebuild' : 'ignore'
     return read === 'always' || read === 'collection' ? 'rebuild' : 'ignore'
   }
 
-  /** Of the endpoints of a Service: the Backends that have them. */
+  /** The impact of a Service's endpoints on its Backends. */
   endpointsImpact(service: string): Impact {
     const endpoints = [...this.graph.users('Service', service)].map(keyOfNode)
     return endpoints.length === 0 ? 'ignore' : { endpoints }
   }
 
-  /** Contents for which there was no room: some are looked at again. */
+  /** Retries some of the contents for which there was no room. */
   retryContents(): Impact {
     const impact = new ImpactSum()
-    for (const node of this.#contents.crowded()) impact.add(this.#lookAt(node))
+    for (const node of this.#contents.pendingObjects()) impact.add(this.#lookAt(node))
     return impact.value
   }
 
-  /** Contents act by themselves; a rebuild is for those who are told whether there are any. */
+  /** Contents act without a build; users are rebuilt only when the summary changes, which their statuses report. */
   #lookAt(node: string): Impact {
     const key = keyOfNode(node)
     const kind = kindOfNode(node)
     if (!isSensitive(kind, this.#table)) return 'ignore'
-    const face = this.#contents.look(kind, key, this.#payloads.get(node))
-    if (isDeepStrictEqual(face, this.#faces.get(node))) return 'ignore'
-    if (face === undefined) this.#faces.delete(node)
-    else this.#faces.set(node, face)
+    const face = this.#contents.update(kind, key, this.#payloads.get(node))
+    if (isDeepStrictEqual(face, this.#summaries.get(node))) return 'ignore'
+    if (face === undefined) this.#summaries.delete(node)
+    else this.#summaries.set(node, face)
     return this.impactOf(kind as Kind, key)
   }
 }

@@ -13,11 +13,11 @@ import { UnreadReferences } from './unread-references.ts'
 
 export interface SourceInterestOptions {
   readonly source: Pick<Source, 'interest' | 'hasSynced'>
-  /** Shared with whoever knows what is served. */
+  /** Shared with ServedReferences. */
   readonly graph: ReferenceGraph
-  /** Services that are needed whatever objects name: `namespace/name`. */
+  /** Services needed in addition to those that objects refer to: `namespace/name`. */
   readonly guarded: () => Iterable<string>
-  /** What was waited for is read, or is not waited for any longer. */
+  /** The awaited objects were read, or the wait timed out. */
   readonly done: () => void
   readonly time: TimerClock
   /** Default the table of kinds. */
@@ -27,8 +27,12 @@ export interface SourceInterestOptions {
 /** Who refers to {@link SourceInterestOptions.guarded}. */
 const INSTALLATION = 'Installation'
 
-/** The source is told at once, and then again after so many times what telling it took. */
+/**
+ * Pause after a call of `source.interest`, as a multiple of what it took: at most a tenth of the time is spent there.
+ * Bounded, since builds wait for it, and a thread that the machine did not run for seconds measures seconds.
+ */
 const PAUSE_FACTOR = 9
+const MAX_PAUSE: Milliseconds = 250
 
 export class SourceInterest {
   readonly #options: SourceInterestOptions
@@ -42,10 +46,10 @@ export class SourceInterest {
     this.#options = options
     this.#table = options.table ?? KINDS
     const { done, time } = options
-    this.#unread = new UnreadReferences({ knows: (object) => this.#hasRead(object), done, time })
+    this.#unread = new UnreadReferences({ hasRead: (object) => this.#hasRead(object), done, time })
   }
 
-  /** Something that was named a moment ago is not read yet. */
+  /** Whether a recent reference is awaited. */
   get busy(): boolean {
     return this.#unread.busy || this.#cancel !== undefined
   }
@@ -54,7 +58,7 @@ export class SourceInterest {
    * In the turn that brings the events, before they are validated in slices: else the source would say that it has read
    * everything.
    */
-  note(events: readonly SourceEvent[]): void {
+  addEvents(events: readonly SourceEvent[]): void {
     const { graph } = this.#options
     for (const event of events) {
       const { kind, key } = event
@@ -70,10 +74,10 @@ export class SourceInterest {
     const { source, graph, guarded, time } = this.#options
     if (source.interest === undefined) return
     graph.set(INSTALLATION, [...guarded()].map(serviceNamed), 'newest')
-    if (!graph.moved) return
-    // Whoever names ever new ones is not to keep the source from reading.
+    if (!graph.interestChanged) return
+    // Ever new references must not keep the source from reading.
     const start = time.monotonic()
-    if (this.#synced && start < this.#notBefore) return this.#tellLater(this.#notBefore - start)
+    if (this.#synced && start < this.#notBefore) return this.#updateLater(this.#notBefore - start)
     this.#cancel?.()
     this.#cancel = undefined
     const added = graph.takeInterest() ?? []
@@ -81,10 +85,10 @@ export class SourceInterest {
     if (this.#synced && source.hasSynced !== undefined) this.#unread.add(added)
     source.interest(graph.interest)
     const end = time.monotonic()
-    this.#notBefore = end + PAUSE_FACTOR * (end - start)
+    this.#notBefore = end + Math.min(PAUSE_FACTOR * (end - start), MAX_PAUSE)
   }
 
-  /** Everything was read once. */
+  /** The source has synced. */
   synced(): void {
     this.#synced = true
   }
@@ -94,7 +98,7 @@ export class SourceInterest {
     this.#unread.stop()
   }
 
-  #tellLater(delay: Milliseconds): void {
+  #updateLater(delay: Milliseconds): void {
     const { time, done } = this.#options
     this.#cancel ??= time.after(delay, () => {
       this.#cancel = undefined
@@ -103,7 +107,7 @@ export class SourceInterest {
     })
   }
 
-  /** And what belongs to it. */
+  /** Whether the object and those that belong to it were read. */
   #hasRead(object: string): boolean {
     const key = keyOfNode(object)
     const kind = kindOfNode(object)

@@ -16,26 +16,26 @@ const EVERY: Milliseconds = 4
  * For so long after a wait in vain there is none: for nobody, and much longer for the namespace whose object it was.
  * Somebody who names ever new ones must not hold up everybody else.
  */
-const OPEN: Milliseconds = 100
+const COOLDOWN: Milliseconds = 100
 const OPEN_OF_NAMESPACE: Milliseconds = 10_000
 
 /** Objects of a namespace that are waited for at a time; of one that names more, none. */
-const MOST_OF_NAMESPACE = 1_024
+const MAX_OF_NAMESPACE = 1_024
 
-/** In a row: what a source knows it tells in the turn after. */
-const LOOKS = 2
+/** Consecutive checks: a source delivers in the turn after it has read. */
+const MAX_CHECKS = 2
 
 export interface UnreadReferencesOptions {
   /** Whether an object, and what belongs to it, was read. @param object its `nodeId` */
-  readonly knows: (object: string) => boolean
-  /** All of them were read, or it is not waited for any longer. */
+  readonly hasRead: (object: string) => boolean
+  /** All of them were read, or the wait timed out. */
   readonly done: () => void
   readonly time: TimerClock
 }
 
 export class UnreadReferences {
   readonly #options: UnreadReferencesOptions
-  /** With the number of looks at which each was known. */
+  /** Awaited objects, with the number of checks that found them read. */
   readonly #waiting = new Map<string, number>()
   readonly #waitingOf = new Map<string, number>()
   #until: Milliseconds = 0
@@ -47,7 +47,7 @@ export class UnreadReferences {
     this.#options = options
   }
 
-  /** Whether something is waited for. */
+  /** Whether an object is awaited. */
   get busy(): boolean {
     return this.#waiting.size > 0
   }
@@ -59,7 +59,7 @@ export class UnreadReferences {
     for (const [namespace, until] of this.#openOf) if (until <= now) this.#openOf.delete(namespace)
     for (const object of objects) this.#wait(object, now)
     if (!idle || !this.busy) return
-    // Of a burst that goes on the first one counts.
+    // In a continuing burst the first reference sets the deadline.
     this.#until = now + PATIENCE
     this.#cancel = this.#options.time.after(EVERY, () => this.#look())
   }
@@ -76,7 +76,7 @@ export class UnreadReferences {
     const count = (this.#waitingOf.get(namespace) ?? 0) + 1
     this.#waitingOf.set(namespace, count)
     this.#waiting.set(object, 0)
-    if (count <= MOST_OF_NAMESPACE) return
+    if (count <= MAX_OF_NAMESPACE) return
     this.#openOf.set(namespace, now + OPEN_OF_NAMESPACE)
     for (const other of this.#waiting.keys())
       if (namespaceOf(keyOfNode(other)) === namespace) this.#waiting.delete(other)
@@ -92,18 +92,18 @@ export class UnreadReferences {
   }
 
   #look(): void {
-    const { knows, done, time } = this.#options
+    const { hasRead: knows, done, time } = this.#options
     const now = time.monotonic()
     const late = now >= this.#until
     for (const [object, before] of this.#waiting) {
       const looks = knows(object) ? before + 1 : 0
       if (late && looks === 0) this.#openOf.set(namespaceOf(keyOfNode(object)), now + OPEN_OF_NAMESPACE)
-      if (late || looks >= LOOKS) this.#forget(object)
+      if (late || looks >= MAX_CHECKS) this.#forget(object)
       else this.#waiting.set(object, looks)
     }
     if (this.busy) this.#cancel = this.#options.time.after(EVERY, () => this.#look())
     else {
-      if (late) this.#open = now + OPEN
+      if (late) this.#open = now + COOLDOWN
       done()
     }
   }

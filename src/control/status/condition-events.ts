@@ -11,7 +11,7 @@ import type { ResourceSet } from '../../compile/resource-set.ts'
 import type { EventRecorder, Notice, Regarding } from './events.ts'
 import type { Seen } from './seen-statuses.ts'
 import { newConditionsIn, type StatusDocument } from './status-document.ts'
-import { type Finding, findingsOf, unwell } from './status-findings.ts'
+import { findingsOf, type StatusFinding, unwell } from './status-findings.ts'
 import type { HandoverReport, StatusSubscriber } from './status-sink.ts'
 import { type StatusTarget, statusTargetId } from './status-target.ts'
 
@@ -108,6 +108,6 @@ function isReported(condition: Condition): boolean {
   return unwell(condition) && condition.type !== 'Healthy' && condition.reason !== 'WrongClass'
 }
 
-function notice(regarding: Regarding, { reason, message }: Pick<Finding, 'reason' | 'message'>): Notice {
+function notice(regarding: Regarding, { reason, message }: Pick<StatusFinding, 'reason' | 'message'>): Notice {
   return { regarding, type: 'Warning', reason, action: 'Compile', note: message }
 }

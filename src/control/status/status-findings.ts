@@ -29,7 +29,7 @@ export function isUnlisted({ reason }: Condition): boolean {
   return !LISTED.has(reason)
 }
 
-export interface Finding {
+export interface StatusFinding {
   /** Of the condition; none for a note. */
   readonly type?: Condition['type']
   readonly reason: Condition['reason'] | Note['reason']
@@ -46,7 +46,7 @@ export interface Finding {
 export function* findingsOf(
   { conditions, notes = [] }: ObjectStatus,
   matters: (one: Condition) => boolean = () => true,
-): Generator<Finding, void> {
+): Generator<StatusFinding, void> {
   const seen = new Set<string>()
   for (const one of conditions) {
     if (!unwell(one) || !matters(one) || seen.has(one.message)) continue

@@ -4,7 +4,7 @@ import { formatPath } from '../../api/object.ts'
 import { handoverText } from '../../compile/handover.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { ObjectLog } from './object-log.ts'
-import { type Finding, findingsOf, isUnlisted, unwell } from './status-findings.ts'
+import { findingsOf, isUnlisted, type StatusFinding, unwell } from './status-findings.ts'
 import type { HandoverReport, StatusChange, StatusSubscriber } from './status-sink.ts'
 
 /** Handovers of one generation that are logged each; more are counted. */
@@ -55,7 +55,7 @@ export class StatusLog implements StatusSubscriber {
   }
 }
 
-function findingText({ type, reason, message, path }: Finding): string {
+function findingText({ type, reason, message, path }: StatusFinding): string {
   const field = path === undefined ? '' : `${formatPath(path)}: `
   return `${field}${message} (${type === undefined ? '' : `${type} `}${reason})`
 }

@@ -21,7 +21,7 @@ const MAX_REPORTED_UNSTORABLE = 8
 /** Namespaces of which the log reports that writing there is forbidden. */
 const MAX_REPORTED_FORBIDDEN = 8
 
-export interface Failure {
+export interface WriteFailure {
   /** Until this object is tried again. */
   readonly retry: Milliseconds
   /** Until any is. */
@@ -84,7 +84,7 @@ export class WriteFailures {
     return Math.min(CONFLICT * 2 ** count, MAX_CONFLICT) * (0.5 + this.#random())
   }
 
-  failed(target: StatusTarget, error: ApiError, now: Milliseconds): Failure {
+  failed(target: StatusTarget, error: ApiError, now: Milliseconds): WriteFailure {
     const id = statusTargetId(target)
     const { status, reason, message, retryAfter = 0 } = error
     if (status === 403 && reason === 'Forbidden') {
@@ -109,7 +109,7 @@ export class WriteFailures {
   }
 
   /** Each waits longer and longer for itself: objects that cannot be stored must not delay the others. */
-  #cannotBeStored(id: string, message: string): Failure {
+  #cannotBeStored(id: string, message: string): WriteFailure {
     const count = this.#unstorable.get(id) ?? 0
     this.#unstorable.set(id, count + 1)
     if (++this.#unstorableInRow <= MAX_REPORTED_UNSTORABLE && this.#refused.get(id) !== message)

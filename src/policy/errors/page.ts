@@ -56,7 +56,7 @@ function contentOf({ configMapName, key }: NonNullable<ErrorPage['bodyRef']>, na
   return contentId({ kind: 'ConfigMap', namespace, name: configMapName, key })
 }
 
-/** The settings are of no namespace, so that a name alone says nothing there. */
+/** Rejects references outside of Routes: the settings have no namespace in which to find a ConfigMap. */
 export function checkPages(pages: readonly ErrorPage[], place: PolicyPlace): readonly PolicyProblem[] {
   if (place === 'Route') return []
   return pages.flatMap(({ bodyRef }, i) =>

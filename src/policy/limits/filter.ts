@@ -1,4 +1,4 @@
-/** The limits of an exchange, and the refusal of a body that says itself that it is too long. */
+/** Sets the limits of an exchange, and refuses a request whose Content-Length exceeds them. */
 
 import type { Exchange, ExchangeLimits } from '../exchange.ts'
 import type { Filter, RequestDecision } from '../filter.ts'

@@ -1,4 +1,4 @@
-/** What `explain` says of the request id. */
+/** Describes the request id for `explain`. */
 import type { FilterDefinition } from '../registry.ts'
 import { REQUEST_ID_FIELD } from './request-id.ts'
 

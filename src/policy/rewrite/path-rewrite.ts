@@ -6,7 +6,7 @@ import type { DryExchange } from '../exchange.ts'
 import type { PathRewrite, PolicySet } from '../policy-set.ts'
 import type { FilterServices } from '../services.ts'
 
-export interface Target {
+export interface RewriteTarget {
   readonly path: string
   readonly query: string | undefined
 }
@@ -15,7 +15,7 @@ export interface Target {
 const MAX_TARGET = 65_536
 
 /** @returns undefined when what comes out may not be sent: 400 `BadRewrite` */
-export type PathRewriter = (x: DryExchange) => Target | undefined
+export type PathRewriter = (x: DryExchange) => RewriteTarget | undefined
 
 /**
  * The new path must be in normal form already: were it changed by normalising, then what the rule's author wrote and

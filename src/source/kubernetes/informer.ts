@@ -6,7 +6,7 @@ import type { DeltaQueue } from './delta-queue.ts'
 import type { Ingested } from './ingest.ts'
 import { Reflector } from './reflector.ts'
 import type { ReflectorFailure, ReflectorTimings } from './reflector-options.ts'
-import { type Resource, resourceOf } from './resources.ts'
+import { type ApiResource, resourceOf } from './resources.ts'
 
 /** Dependencies that all informers of a source share. */
 export interface InformerContext {
@@ -39,7 +39,7 @@ export type InformerState = 'starting' | 'forbidden' | 'synced'
 export class Informer {
   readonly scope: InformerScope
   protected readonly context: InformerContext
-  readonly resource: Resource
+  readonly resource: ApiResource
   readonly #reflector: Reflector
   #state: InformerState = 'starting'
   #trouble: ReflectorFailure | undefined

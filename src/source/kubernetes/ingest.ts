@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer'
 import { apiVersionOf } from '../../api/kinds.ts'
 import { ApiError } from './api-error.ts'
-import type { ApiKind, Resource } from './resources.ts'
+import type { ApiKind, ApiResource } from './resources.ts'
 
 /**
  * One version of an object. Versions are opaque: they are compared for equality, never for order.
@@ -57,7 +57,7 @@ type JsonObject = Record<string, unknown>
  * @param within the requested namespace; absent = all
  * @throws {ApiError} when the value violates the API's contract
  */
-export function ingest(value: unknown, kind: ApiKind, resource: Resource, within?: string): Ingested {
+export function ingest(value: unknown, kind: ApiKind, resource: ApiResource, within?: string): Ingested {
   const apiVersion = apiVersionOf(resource)
   const { namespaced } = resource
   if (!isJsonObject(value) || !isJsonObject(value.metadata)) throw notAnObject(kind, 'it has no metadata')

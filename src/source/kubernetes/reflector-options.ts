@@ -4,7 +4,7 @@ import type { ApiError } from './api-error.ts'
 import { type BackoffLimits, DEFAULT_BACKOFF } from './backoff.ts'
 import type { ListWatcher, Selection } from './client.ts'
 import type { Ingested } from './ingest.ts'
-import type { ApiKind, Resource } from './resources.ts'
+import type { ApiKind, ApiResource } from './resources.ts'
 
 export interface ReflectorFailure {
   readonly verb: 'list' | 'watch'
@@ -62,7 +62,7 @@ export const DEFAULT_TIMINGS: ReflectorTimings = {
 export interface ReflectorOptions {
   readonly kind: ApiKind
   /** Default: the row of the table of kinds. */
-  readonly resource?: Resource
+  readonly resource?: ApiResource
   /** Absent = all namespaces. */
   readonly namespace?: string
   readonly selection?: Selection

@@ -13,7 +13,7 @@ import {
   type ReflectorOptions,
   type ReflectorTimings,
 } from './reflector-options.ts'
-import { collectionPath, type Resource, resourceOf } from './resources.ts'
+import { type ApiResource, collectionPath, resourceOf } from './resources.ts'
 
 /** Consecutive ERROR events and rejections of a watch after which the reflector lists again. */
 const RELIST_AFTER = 2
@@ -27,7 +27,7 @@ export class Reflector {
   readonly #options: ReflectorOptions
   readonly #pacing: ReflectorTimings
   readonly #path: string
-  readonly #resource: Resource
+  readonly #resource: ApiResource
   readonly #backoff: Backoff
   readonly #store = new Map<string, Version>()
   #loop: Promise<void> | undefined

@@ -5,23 +5,23 @@ import { apiVersionOf, KINDS, type Kind, type KindRow, type KindTable } from '..
 export type ApiKind = Kind | 'Pod'
 
 /** Group, version and plural of a kind in the API. */
-export type Resource = Pick<KindRow, 'group' | 'version' | 'plural' | 'namespaced'>
+export type ApiResource = Pick<KindRow, 'group' | 'version' | 'plural' | 'namespaced'>
 
 /** Pods are not a resource kind: only the installation's own are read. */
-const POD: Resource = { group: '', version: 'v1', plural: 'pods', namespaced: true }
+const POD: ApiResource = { group: '', version: 'v1', plural: 'pods', namespaced: true }
 
 /** @param table tests pass tables with additional kinds */
-export function resourceOf(kind: ApiKind, table: KindTable = KINDS): Resource {
+export function resourceOf(kind: ApiKind, table: KindTable = KINDS): ApiResource {
   return kind === 'Pod' ? POD : table[kind]!
 }
 
 /** @param namespace absent = all namespaces */
-export function collectionPath(resource: Resource, namespace?: string): string {
+export function collectionPath(resource: ApiResource, namespace?: string): string {
   const root = `${resource.group === '' ? '/api' : '/apis'}/${apiVersionOf(resource)}`
   const { plural } = resource
   return namespace === undefined ? `${root}/${plural}` : `${root}/namespaces/${encodeURIComponent(namespace)}/${plural}`
 }
 
-export function objectPath(resource: Resource, namespace: string | undefined, name: string): string {
+export function objectPath(resource: ApiResource, namespace: string | undefined, name: string): string {
   return `${collectionPath(resource, namespace)}/${encodeURIComponent(name)}`
 }

@@ -53,7 +53,7 @@ const alive = (t: TestContext): void => {
 }
 
 describe('a DNS name', () => {
-  it('has no address until it is known, then those it has, each once, and they follow the zone', async (t) => {
+  it('has no address before the first result, then each address once, and follows the zone', async (t) => {
     alive(t)
     const zone = new Map<string, readonly string[] | Error>([['api.test', ['10.0.0.2', '10.0.0.1', '10.0.0.2']]])
     const { names, heard, until } = resolver(t, zone)
@@ -83,7 +83,7 @@ describe('a DNS name', () => {
     assert.equal(heard.changed.length, 1, 'the same addresses are no change')
   })
 
-  it('that has an empty answer counts as one that cannot be resolved', async (t) => {
+  it('with an empty result counts as unresolved', async (t) => {
     alive(t)
     const { names, heard, until } = resolver(t, new Map([['api.test', []]]))
     names.addresses('api.test', 'shop')
@@ -91,7 +91,7 @@ describe('a DNS name', () => {
     assert.match(heard.health[0]![1]!, /no address/)
   })
 
-  it('is not asked for any more once nobody wants it', async (t) => {
+  it('is not resolved any more once it is unused', async (t) => {
     alive(t)
     const zone = new Map([['api.test', ['10.0.0.1']]])
     const { names, heard, until } = resolver(t, zone)
@@ -146,7 +146,7 @@ describe('a DNS name', () => {
       assert.equal(asked.filter((name) => name.startsWith('slow')).length, 2, 'threads that are not free are not used')
     })
 
-    it('is asked for at once also when the other has named it first', async (t) => {
+    it('is resolved at once even if another namespace has queued it first', async (t) => {
       alive(t)
       const { names } = stuck(t)
       names.addresses('api.calm.test', 'noisy')
@@ -168,7 +168,7 @@ describe('a DNS name', () => {
     })
   })
 
-  it('of the machine itself is known by the system', async (t) => {
+  it('of the machine itself is resolved by the system', async (t) => {
     alive(t)
     const known = await new Promise<readonly string[]>((resolve) => {
       const names = new NameResolver({

@@ -133,7 +133,7 @@ describe('the endpoint directory', () => {
     assert.equal(rows().length, 1)
   })
 
-  it('leaves out what may not be dialled, says so once, also when a name leads there', () => {
+  it('leaves out refused addresses, also resolved ones, and reports them once', () => {
     zone.set('evil.test', ['169.254.169.254', '10.0.0.1'])
     directory.set('shop/api', [named('evil.test'), at('10.9.0.1')])
     assert.deepEqual(
@@ -146,7 +146,7 @@ describe('the endpoint directory', () => {
     assert.match(problems[1]!, /10\.9\.0\.1 port 80 is in upstreams\.denyCIDRs/)
   })
 
-  it('tells which of the endpoints those are, and fills no log with them', () => {
+  it('lists the refused endpoints, and bounds their log lines', () => {
     directory.set(
       'shop/api',
       [...Array(30).keys()].map((i) => at(`10.9.0.${i}`)),
@@ -157,7 +157,7 @@ describe('the endpoint directory', () => {
     assert.deepEqual([...directory.refused('shop/api'), ...directory.refused('shop/none')], [])
   })
 
-  it('follows another guard with what it has sent already', () => {
+  it('applies a new guard to the endpoints already sent', () => {
     directory.set('shop/api', [at('10.0.0.1'), at('10.8.0.1')])
     directory.guardBy(new DialGuard({ ...RULES, denyCIDRs: ['10.8.0.0/16'] }))
     assert.deepEqual(
@@ -166,7 +166,7 @@ describe('the endpoint directory', () => {
     )
   })
 
-  it('withdraws a Backend with its slots and names when nobody refers to it', () => {
+  it('withdraws a Backend with its slots and names when it is unreferenced', () => {
     zone.set('api.test', ['10.0.0.1'])
     directory.set('shop/api', [named('api.test')])
     directory.set('shop/other', [at('10.0.0.2')])
@@ -192,7 +192,7 @@ describe('the endpoint directory', () => {
     return directory.tend()
   }
 
-  it('leaves out what the table has no room for, says which and what to do, and serves the rest', () => {
+  it('leaves out endpoints beyond the capacity, reports them with a remedy, and serves the rest', () => {
     directory.set('shop/api', some(20))
     assert.equal(rows().length, 12)
     assert.equal(problems.length, 8)
@@ -205,7 +205,7 @@ describe('the endpoint directory', () => {
     assert.match(problems.at(-1)!, /^endpoint 10\.0\.0\.0 port 80 of Backend team\/api is left out: .* is full\. /)
   })
 
-  it('keeps room for those who have little, however much another namespace asks for', () => {
+  it('reserves room for small namespaces, however many endpoints another one has', () => {
     withRoomFor(1_024)
     for (let i = 0; i < 20; i++) directory.set(`service:noisy/s${i}:80`, some(100))
     assert.ok(table.identities.size <= 736, `${table.identities.size} of ${table.identities.capacity}`)
@@ -236,7 +236,7 @@ describe('the endpoint directory', () => {
     assert.ok(table.identities.size <= full)
   })
 
-  it('replaces what drains as well, since pods that end are listed for a while beside new ones', () => {
+  it('replaces draining endpoints as well, since terminating pods are listed beside new ones', () => {
     withRoomFor(1_024)
     directory.set('noisy/fill', some(2_000))
     const kept = directory.rows('noisy/fill').map(({ address }) => at(address))
@@ -246,7 +246,7 @@ describe('the endpoint directory', () => {
     assert.equal(directory.rows('noisy/fill').filter(({ address }) => address.startsWith('10.3.')).length, 40)
   })
 
-  it('asks again when there is room, in turns by namespace, and says whose endpoints are others now', () => {
+  it('retries when there is room, in turns by namespace, and returns the Backends that changed', () => {
     withRoomFor(1_024)
     directory.set('noisy/fill', some(2_000))
     for (let i = 0; i < 50; i++) directory.set(`noisy/short-${i}`, some(5))
@@ -284,7 +284,7 @@ describe('the endpoint directory', () => {
     for (const [i, all] of before.entries()) for (const [j, slot] of all.entries()) assert.equal(slots()[i]![j], slot)
   })
 
-  it('keeps its counts, takes nobody a place, and in the end serves everything that fits', () => {
+  it('keeps its counts, never takes a row away, and finally serves everything that fits', () => {
     const command = fc.record({
       namespace: fc.constantFrom('a', 'b', 'c'),
       backend: fc.constantFrom('x', 'y'),
@@ -346,7 +346,7 @@ describe('the endpoint directory', () => {
     )
   })
 
-  it('does not fill the log with what it leaves out', () => {
+  it('bounds the log lines about endpoints left out', () => {
     const many = (from: number) => Array.from({ length: 1_000 }, (_, i) => at(`10.0.${from + (i >> 8)}.${i & 255}`))
     for (const id of ['evil/a', 'evil/b', 'evil/c']) directory.set(id, many(0))
     assert.equal(problems.length, 8)

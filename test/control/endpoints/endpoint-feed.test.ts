@@ -31,7 +31,7 @@ function world(moves = true) {
 }
 
 suite('endpoints on their way', () => {
-  test('an event acts at once, but not before a compile has the backend', () => {
+  test('an event acts at once, but not before the backend was compiled', () => {
     const { sets, feed, pods } = world()
     pods(ready('1'))
     assert.deepEqual(sets, [])
@@ -43,7 +43,7 @@ suite('endpoints on their way', () => {
     assert.equal(sets.length, count)
   })
 
-  test('a compile that began before an event does not bring back what was', () => {
+  test('a compile that began before an event does not restore the old endpoints', () => {
     const { sets, feed, pods } = world(false)
     feed.compiled('a/b', [ready('1')])
     feed.compiling()
@@ -85,7 +85,7 @@ suite('endpoints on their way', () => {
     assert.equal(pods(ready('2')), 'a/b: 2')
   })
 
-  test('an endpoint of a manifest is gone when it is taken out', () => {
+  test('an endpoint removed from a manifest is removed', () => {
     const { feed, sets } = world(false)
     feed.compiled('a/b', [ready('1')])
     feed.compiled('a/b', [])

@@ -50,7 +50,7 @@ function room(t: TestContext) {
 }
 
 describe('the room of endpoints', () => {
-  it('sends settings first, then a set for each Backend, and says whose endpoints changed', (t) => {
+  it('sends settings first, then a set for each Backend, and returns the Backends that changed', (t) => {
     const { sent, changed, build } = room(t)
     build({ 'a/one': [at('192.0.2.1')], 'a/two': [at('192.0.2.2'), at('192.0.2.3')] })
     assert.equal(sent[0]?.type, 'settings')

@@ -46,7 +46,7 @@ const resources = world({
   ],
 })
 
-describe('what is around this process', () => {
+describe('the reserved destinations of this process', () => {
   const guardOf = (neighbourhood: ReservedDestinationTracker, known = resources) =>
     new DialGuard({ ...neighbourhood.of(known), denyCIDRs: [], ownPorts: [8080, 9902] })
 
@@ -135,7 +135,7 @@ describe('every address in front of us that the cluster shows', () => {
   const guardOf = (neighbourhood: ReservedDestinationTracker, of = known) =>
     new DialGuard({ ...neighbourhood.of(of), denyCIDRs: [], ownPorts: [8080, 9902] })
 
-  it('is closed at the ports that lead to us, and at no others', () => {
+  it('is closed at the ports that reach the gateway, and at no others', () => {
     const guard = guardOf(neighbourhoodOf(true, pod, [], zone))
     for (const [address, ports, free] of [
       ['10.96.0.9', [80, 8000], [443]],
@@ -160,7 +160,7 @@ describe('every address in front of us that the cluster shows', () => {
     }
   })
 
-  it('is closed at every address where a port of every node leads to us', () => {
+  it('is closed at every address when a node port reaches the gateway', () => {
     const guard = guardOf(neighbourhoodOf(true, pod))
     for (const address of ['172.18.0.2', 'fd00:18::2', '203.0.113.9', '10.244.0.1'])
       for (const port of [30_080, 30_081, 32_000]) assert.match(guard.refuses(address, port) ?? '', /node port/)
@@ -228,7 +228,7 @@ describe('the API server', () => {
     assert.equal(guardOf(POD, at(443)).refuses('198.51.100.9', 443), undefined)
   })
 
-  it('is refused where the environment names it, by whatever the name leads to', () => {
+  it('is refused where the environment names it, by every address of the name', () => {
     const pod = { ...POD, KUBERNETES_SERVICE_HOST: 'api.cloud.example' }
     const guard = guardOf(pod, world({}), { 'api.cloud.example': ['198.51.100.30', '2001:db8:30::1'] })
     for (const address of ['198.51.100.30', '2001:db8:30::1'])

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { unreachableBy } from '../../../src/compile/unreachable.ts'
+import { unreachableReason } from '../../../src/compile/unreachable.ts'
 import { UnreachableBackends } from '../../../src/control/endpoints/unreachable-backends.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 
 const FINE = { usable: 1, refused: [], unresolved: [], unanswered: [] }
 const NOTHING = { ...FINE, usable: 0 }
-const reason = (facts: Partial<typeof FINE> | object) => unreachableBy({ ...NOTHING, ...facts })?.reason
+const reason = (facts: Partial<typeof FINE> | object) => unreachableReason({ ...NOTHING, ...facts })?.reason
 
 describe('a Backend that cannot be reached', () => {
   it('is one with addresses, none of which can be used; one without pods is none', () => {
-    assert.equal(unreachableBy(NOTHING), undefined)
+    assert.equal(unreachableReason(NOTHING), undefined)
     assert.equal(reason({ refused: ['169.254.169.254 port 80 is link-local'] }), 'AddressNotAllowed')
     assert.equal(reason({ unresolved: ['x.invalid cannot be resolved (ENOTFOUND)'] }), 'NameNotResolved')
     assert.equal(reason({ unanswered: ['x.example'] }), 'Pending')
@@ -21,7 +21,7 @@ describe('a Backend that cannot be reached', () => {
   it('names four of many reasons', () => {
     const refused = Array.from({ length: 6 }, (_, i) => `10.0.0.${i} port 80 is one of ours`)
     assert.match(
-      unreachableBy({ ...NOTHING, refused })!.message,
+      unreachableReason({ ...NOTHING, refused })!.message,
       /10\.0\.0\.3 port 80 is one of ours and 2 more; correct/,
     )
   })

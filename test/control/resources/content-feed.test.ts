@@ -44,21 +44,21 @@ function feeding(configuration = Number.POSITIVE_INFINITY) {
 }
 
 describe('the payloads of ConfigMaps and Secrets', () => {
-  it('are delivered where something wants them, text and binary, and nothing else of the object is', async () => {
+  it('are delivered when they are referenced, text and binary, and no other key of the object is', async () => {
     const { graph, feed, sent, get } = feeding()
     const pages = object('ConfigMap', 'pages', { data: { a: 'ä', other: 'x' }, binaryData: { b: base64('\u0000b') } })
-    feed.look('ConfigMap', 'a/pages', pages)
+    feed.update('ConfigMap', 'a/pages', pages)
     await Promise.resolve()
     assert.deepEqual(sent, [])
     graph.set('Route a/r', [wish('ConfigMap', 'pages', 'a'), wish('ConfigMap', 'pages', 'b')])
-    const face = feed.look('ConfigMap', 'a/pages', pages)
+    const face = feed.update('ConfigMap', 'a/pages', pages)
     assert.deepEqual([...face!.keys], ['a', 'other', 'b'])
     await Promise.resolve()
     assert.equal(get('ConfigMap a/pages a'), 'ä')
     assert.equal(get('ConfigMap a/pages b'), '\u0000b')
     assert.equal(get('ConfigMap a/pages other'), undefined)
     assert.equal(sent.length, 1, 'those of one object together')
-    feed.look('ConfigMap', 'a/pages', object('ConfigMap', 'pages', pages))
+    feed.update('ConfigMap', 'a/pages', object('ConfigMap', 'pages', pages))
     await Promise.resolve()
     assert.equal(sent.length, 1, 'nothing is different')
   })
@@ -66,20 +66,20 @@ describe('the payloads of ConfigMaps and Secrets', () => {
   it('rotate, and go with their object or key at once', async () => {
     const { graph, feed, sent, get } = feeding()
     graph.set('Route a/r', [wish('ConfigMap', 'c', 'k')])
-    feed.look('ConfigMap', 'a/c', object('ConfigMap', 'c', { data: { k: 'one' } }))
+    feed.update('ConfigMap', 'a/c', object('ConfigMap', 'c', { data: { k: 'one' } }))
     feed.flush()
-    feed.look('ConfigMap', 'a/c', object('ConfigMap', 'c', { data: { k: 'two' } }))
+    feed.update('ConfigMap', 'a/c', object('ConfigMap', 'c', { data: { k: 'two' } }))
     feed.flush()
     assert.equal(get('ConfigMap a/c k'), 'two')
     // Another one of its name: gone and there in one turn.
-    feed.look('ConfigMap', 'a/c', undefined)
-    feed.look('ConfigMap', 'a/c', object('ConfigMap', 'c', { data: { k: 'three' } }))
+    feed.update('ConfigMap', 'a/c', undefined)
+    feed.update('ConfigMap', 'a/c', object('ConfigMap', 'c', { data: { k: 'three' } }))
     const before = sent.length
     await Promise.resolve()
     assert.equal(sent.length, before + 1)
     assert.equal(get('ConfigMap a/c k'), 'three')
     assert.deepEqual(
-      [...feed.look('ConfigMap', 'a/c', object('ConfigMap', 'c', { data: { other: '' } }))!.keys],
+      [...feed.update('ConfigMap', 'a/c', object('ConfigMap', 'c', { data: { other: '' } }))!.keys],
       ['other'],
     )
     feed.flush()
@@ -92,12 +92,12 @@ describe('the payloads of ConfigMaps and Secrets', () => {
       wish('Secret', 's', 'k', 'headgate.dev/jwks'),
       wish('Secret', 's', 'k', 'headgate.dev/htpasswd'),
     ])
-    feed.look('Secret', 'a/s', object('Secret', 's', { type: 'headgate.dev/jwks', data: { k: base64('keys') } }))
+    feed.update('Secret', 'a/s', object('Secret', 's', { type: 'headgate.dev/jwks', data: { k: base64('keys') } }))
     feed.flush()
     assert.equal(get('Secret a/s k headgate.dev/jwks'), 'keys')
     assert.equal(get('Secret a/s k headgate.dev/htpasswd'), undefined)
     assert.equal(get('Secret a/s k'), undefined)
-    feed.look('Secret', 'a/s', object('Secret', 's', { type: 'Opaque', data: { k: base64('keys') } }))
+    feed.update('Secret', 'a/s', object('Secret', 's', { type: 'Opaque', data: { k: base64('keys') } }))
     feed.flush()
     assert.equal(get('Secret a/s k headgate.dev/jwks'), undefined)
   })
@@ -106,7 +106,7 @@ describe('the payloads of ConfigMaps and Secrets', () => {
     const { graph, feed, get } = feeding()
     graph.set('Route a/r', [wish('Secret', 's', undefined, 'kubernetes.io/tls')])
     const pair = { 'tls.crt': base64('c'), 'tls.key': base64('k') }
-    feed.look('Secret', 'a/s', object('Secret', 's', { type: 'kubernetes.io/tls', data: pair }))
+    feed.update('Secret', 'a/s', object('Secret', 's', { type: 'kubernetes.io/tls', data: pair }))
     feed.flush()
     assert.deepEqual(
       ['tls.crt', 'tls.key'].map((key) => get(`Secret a/s ${key} kubernetes.io/tls`)),
@@ -114,17 +114,17 @@ describe('the payloads of ConfigMaps and Secrets', () => {
     )
   })
 
-  it('stay until no table in force refers to them', () => {
+  it('stay until no serving table refers to them', () => {
     const { graph, feed, get } = feeding()
     const c = object('ConfigMap', 'c', { data: { k: 'v' } })
     graph.set('Route a/r', [wish('ConfigMap', 'c', 'k')])
-    feed.look('ConfigMap', 'a/c', c)
+    feed.update('ConfigMap', 'a/c', c)
     feed.compiling()
     feed.published(1)
     graph.set('Route a/r', [])
-    feed.look('ConfigMap', 'a/c', c)
+    feed.update('ConfigMap', 'a/c', c)
     // The source tells no more of what nothing refers to.
-    feed.look('ConfigMap', 'a/c', undefined)
+    feed.update('ConfigMap', 'a/c', undefined)
     feed.served(1, 0)
     feed.flush()
     assert.equal(get('ConfigMap a/c k'), 'v', 'what serves refers to it')
@@ -145,7 +145,7 @@ describe('the payloads of ConfigMaps and Secrets', () => {
     const c = object('ConfigMap', 'c', { data: { k: 'v' } })
     for (const references of [[wish('ConfigMap', 'c', 'k')], [], [wish('ConfigMap', 'c', 'k')]]) {
       graph.set('Route a/r', references)
-      feed.look('ConfigMap', 'a/c', c)
+      feed.update('ConfigMap', 'a/c', c)
       feed.compiling()
     }
     feed.published(1)
@@ -158,7 +158,7 @@ describe('the payloads of ConfigMaps and Secrets', () => {
   it('of an earlier control thread that are none any more are withdrawn', () => {
     const { graph, feed, sent } = feeding()
     graph.set('Route a/r', [wish('ConfigMap', 'c', 'k')])
-    feed.look('ConfigMap', 'a/c', object('ConfigMap', 'c', { data: { k: 'v' } }))
+    feed.update('ConfigMap', 'a/c', object('ConfigMap', 'c', { data: { k: 'v' } }))
     feed.adopt()
     assert.deepEqual(
       sent.map(({ type }) => type),
@@ -167,24 +167,24 @@ describe('the payloads of ConfigMaps and Secrets', () => {
     assert.deepEqual(sent[1], { type: 'content-ids', ids: ['ConfigMap a/c k'] })
   })
 
-  it('of one object are bounded, and its users are told', () => {
+  it('of one object are bounded, and its users report it', () => {
     const { graph, feed, get } = feeding()
     graph.set('Route a/r', [wish('ConfigMap', 'c', 'k'), wish('ConfigMap', 'c', 'l')])
     const data = { k: 'x'.repeat(MAX_OBJECT_BYTES), l: 'y' }
-    const face = feed.look('ConfigMap', 'a/c', object('ConfigMap', 'c', { data }))
+    const face = feed.update('ConfigMap', 'a/c', object('ConfigMap', 'c', { data }))
     feed.flush()
     assert.deepEqual([...face!.refused.keys()], ['l'])
     assert.equal(get('ConfigMap a/c k')?.length, MAX_OBJECT_BYTES)
     assert.equal(get('ConfigMap a/c l'), undefined)
   })
 
-  it('of a namespace leave room for others, and come when there is some', () => {
+  it('of a namespace leave room for others, and are delivered once there is room', () => {
     const { graph, feed, get } = feeding(0)
     const size = 400_000
     const put = (namespace: string, name: string, data: object | undefined) => {
       graph.set(`Route ${namespace}/${name}`, [wish('ConfigMap', name, 'k', undefined, namespace)])
       const one = data === undefined ? undefined : object('ConfigMap', name, { data }, namespace)
-      const face = feed.look('ConfigMap', `${namespace}/${name}`, one)
+      const face = feed.update('ConfigMap', `${namespace}/${name}`, one)
       feed.flush()
       return face?.refused.size === 0
     }
@@ -193,7 +193,7 @@ describe('the payloads of ConfigMaps and Secrets', () => {
     assert.equal(put('calm', 'c', { k: 'x'.repeat(size) }), true)
     for (let i = 0; i < 4; i++) assert.equal(put(`small${i}`, 'c', { k: 'x'.repeat(50_000) }), true)
     assert.equal(get('ConfigMap greedy/c2 k'), undefined)
-    assert.deepEqual([...feed.crowded()].slice(0, 2), ['ConfigMap greedy/c2', 'ConfigMap greedy/c3'])
+    assert.deepEqual([...feed.pendingObjects()].slice(0, 2), ['ConfigMap greedy/c2', 'ConfigMap greedy/c3'])
     put('greedy', 'c0', undefined)
     assert.equal(put('greedy', 'c2', { k: 'x'.repeat(size) }), true)
   })

@@ -110,7 +110,7 @@ describe('the event queue', () => {
     assert.ok(turns >= 8, `${turns} turns for others`)
   })
 
-  it('does not hold the loop, and nothing is done before all of it is in, what came meanwhile included', async () => {
+  it('does not block the loop, and nothing acts before all of it is applied, including later events', async () => {
     const { one, seen, taken, until } = intake(() => 'rebuild', 1)
     let turns = 0
     let synced = -1
@@ -119,7 +119,7 @@ describe('the event queue', () => {
     assert.ok(seen.length < 20, `${seen.length} in the first turn`)
     assert.equal(one.busy, true)
     one.add([upsert('last')])
-    one.whenEmpty(() => {
+    one.whenDrained(() => {
       synced = seen.length
     })
     await until(1)
@@ -131,7 +131,7 @@ describe('the event queue', () => {
     assert.ok(turns >= 5, `${turns} turns`)
   })
 
-  it('lets endpoints overtake whatever else is waiting, in the turn that brings them', async () => {
+  it('applies endpoints before all pending events, in the turn that brings them', async () => {
     const { one, seen, taken, endpoints, until } = intake(
       (key) => (key.startsWith('shop/r') ? 'rebuild' : { endpoints: [`${key}-backend`] }),
       1,
@@ -151,16 +151,16 @@ describe('the event queue', () => {
     assert.deepEqual(taken, ['rebuild'])
   })
 
-  it('waits for what must be known before it judges anything, and then takes all of it', async () => {
+  it('holds events until the last good versions are read, and then applies all of them', async () => {
     const { one, seen, taken, endpoints, until } = intake((key) =>
       key === 'shop/s' ? { endpoints: ['x'] } : 'rebuild',
     )
     const known = Promise.withResolvers<void>()
     let empty = false
-    one.hold(known.promise)
+    one.holdUntil(known.promise)
     one.add([upsert('a')])
     one.add([upsert('b'), slice('s')])
-    one.whenEmpty(() => {
+    one.whenDrained(() => {
       empty = true
     })
     await new Promise((resolve) => setImmediate(resolve))
@@ -181,7 +181,7 @@ describe('the event queue', () => {
     assert.ok(endpoints[0]!.ids.includes('shop/s0'))
   })
 
-  it('reports since when the first of the applied events was known', async () => {
+  it('reports when the first of the applied events was seen', async () => {
     const { one, times, endpoints, until } = intake((key) => (key.includes('s') ? { endpoints: ['x'] } : 'rebuild'))
     one.add([{ ...upsert('a', 7), key: 'a' }, { ...upsert('b', 3), key: 'b' }, slice('s', 5)])
     await until(1)
@@ -239,7 +239,7 @@ describe('the event queue', () => {
     flooding = false
     await flood
     let empty = false
-    one.whenEmpty(() => {
+    one.whenDrained(() => {
       empty = true
     })
     assert.equal(empty, false, 'and whoever needs all of it waits for all of it')
@@ -262,7 +262,7 @@ describe('the event queue', () => {
   it('holds one version of an object at most: the newest, after the end of another of its name', async () => {
     const { one, events, until } = intake(() => 'rebuild')
     const known = Promise.withResolvers<void>()
-    one.hold(known.promise)
+    one.holdUntil(known.promise)
     for (let version = 0; version < 10_000; version++)
       one.add([{ ...of('a', 'edited'), raw: { version } } as SourceEvent])
     one.add([

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { SettingsObject } from '../../../src/api/settings.ts'
-import type { Owner } from '../../../src/compile/ownership.ts'
+import type { HostnameOwner } from '../../../src/compile/ownership.ts'
 import { HostnameReservations } from '../../../src/control/resources/hostname-reservations.ts'
 import { FrozenMap } from '../../../src/snapshot/frozen-map.ts'
 import { SETTINGS } from '../../compile/world.ts'
@@ -12,7 +12,7 @@ const age = (key: string, created?: number) => ({ key, created })
 const owner = (key: string, created: number, oldest?: number) => ({
   namespace: key.slice(0, key.indexOf('/')),
   age: age(key, created),
-  oldest: oldest === undefined ? undefined : age(key, oldest),
+  oldestRoute: oldest === undefined ? undefined : age(key, oldest),
   contested: false,
 })
 
@@ -20,7 +20,7 @@ function holding(settings: SettingsObject = STRICT) {
   const clock = { now: 1_000 }
   const reservations = new HostnameReservations(() => clock.now, settings)
   const of = (hostname: string) => reservations.current.get(hostname)
-  const settle = (owners: FrozenMap<Owner>) => reservations.settle(owners, reservations.current)
+  const settle = (owners: FrozenMap<HostnameOwner>) => reservations.settle(owners, reservations.current)
   return { clock, reservations, of, settle }
 }
 
@@ -72,7 +72,7 @@ describe('hostnames that outlive their Routes', () => {
     assert.equal(of('x.example'), undefined)
   })
 
-  it('are not taken for needless by a compile that began before the deletion', () => {
+  it('are not removed by a compile that began before the deletion', () => {
     const { reservations, of, settle } = holding()
     const owners = FrozenMap.from([['x.example', owner('shop/a', 5, 5)]])
     settle(owners)
@@ -115,7 +115,7 @@ describe('hostnames that outlive their Routes', () => {
     assert.equal(next.of('far.example')?.until, next.clock.now + HOUR)
   })
 
-  it('are recorded before anything happens to them, where another namespace asks for them', () => {
+  it('are recorded in advance when another namespace claims them', () => {
     const { clock, reservations, of, settle } = holding()
     const owners = (contested: boolean, ...created: number[]) =>
       FrozenMap.from(created.map((age) => ['x.example', { ...owner('shop/a', age, age), contested }] as const))
@@ -131,7 +131,7 @@ describe('hostnames that outlive their Routes', () => {
     next.reservations.restore([{ kind: 'Hostname', key: 'x.example', object: of('x.example') }])
     next.settle(FrozenMap.from([['x.example', { ...owner('shop/a', 5, 90), contested: true }]]))
     assert.equal(next.of('x.example')?.created, 5, 'it stays the older one')
-    next.settle(FrozenMap.from<Owner>([]))
+    next.settle(FrozenMap.from<HostnameOwner>([]))
     assert.equal(next.of('x.example')?.until, next.clock.now + HOUR)
     // The first record after the fact is waited for, one that only gets an end is not.
     reservations.release([{ namespace: 'shop', hostnames: ['x.example'] }])

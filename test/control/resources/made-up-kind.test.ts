@@ -83,7 +83,7 @@ describe('a kind that was made up', () => {
   const impacts = new Map<string, unknown>()
 
   const take = (events: readonly SourceEvent[]): void => {
-    interest.note(events)
+    interest.addEvents(events)
     for (const event of events) {
       const object = event.type === 'upsert' ? (event.raw as KubeObject) : undefined
       impacts.set(`${event.kind} ${event.key}`, references.put(event.kind, event.key, object))
@@ -124,19 +124,19 @@ describe('a kind that was made up', () => {
     await world.close()
   })
 
-  it('is read, and with it what it refers to and nothing else', () => {
+  it('is read with its references, and nothing else is', () => {
     const read = [...world.heard.objects.keys()].sort()
     assert.deepEqual(read, ['Gadget shop/g', 'Machine shop/first', 'Route shop/r', 'Secret shop/s'])
   })
 
-  it('has a change of what it refers to concern it, and no other', () => {
+  it('is affected by a change of its references, and no other object is', () => {
     assert.equal(impacts.get('Gadget shop/g'), 'rebuild')
     assert.deepEqual([...references.graph.users('Gadget', 'shop/g')], ['Machine shop/first'])
     const unused = gadgetOf('unused') as unknown as KubeObject
     assert.equal(references.put('Gadget' as Kind, 'shop/unused', unused), 'ignore')
   })
 
-  it('is waited for until what it newly names was read', async () => {
+  it('waits until its new references were read', async () => {
     assert.equal(interest.busy, false)
     world.api.put(gadgetOf('later'))
     world.api.put(machineOf('second', { gadget: 'later' }))

@@ -12,13 +12,13 @@ function told(key: string, kind: Kind = 'Route', raw: unknown = { key }): Upsert
 }
 
 function take(memory: MemoryAdmission, key: string, cost: number, kind: Kind = 'Route'): string | undefined {
-  return memory.take(`${kind} ${key}`, told(key, kind), cost)
+  return memory.reserve(`${kind} ${key}`, told(key, kind), cost)
 }
 
 const keysOf = (events: Iterable<Upsert>): string[] => Array.from(events, ({ key }) => key)
 
 describe('memory for objects', () => {
-  it('is refused beyond the limit by a message that names who has most', () => {
+  it('is refused beyond the limit with a message that names the largest namespace', () => {
     const memory = new MemoryAdmission(100 * 2 ** 20)
     assert.equal(take(memory, 'a/one', 60 * 2 ** 20), undefined)
     assert.equal(take(memory, 'b/one', 10 * 2 ** 20), undefined)
@@ -45,7 +45,7 @@ describe('memory for objects', () => {
     assert.equal(memory.used, 94)
   })
   const FOLLOWING = ['Service', 'EndpointSlice', 'ConfigMap', 'Secret'] as const
-  it('is not refused to what other objects refer to, as long as its namespace has no more than half', () => {
+  it('is granted to referenced objects while their namespace uses no more than half', () => {
     for (const kind of FOLLOWING) {
       const memory = new MemoryAdmission(100)
       take(memory, 'a/x', 48)
@@ -57,7 +57,7 @@ describe('memory for objects', () => {
         assert.notEqual(take(memory, 'd/x', 1, other), undefined)
     }
   })
-  it('cannot be used up by one namespace with what is not its configuration: another one has its quarter', () => {
+  it('cannot be exhausted by the referenced objects of one namespace: another one keeps its quarter', () => {
     for (const kind of FOLLOWING) {
       const memory = new MemoryAdmission(100_000)
       const taken = Array.from({ length: 30 }, (_, i) => take(memory, `greedy/${i}`, 5_000, kind)).filter((one) => !one)
@@ -79,17 +79,17 @@ describe('memory for objects', () => {
     assert.notEqual(take(memory, 'greedy/a', 1), undefined)
     assert.equal(take(memory, 'small/a', 5), undefined)
   })
-  it('is offered to what waits as soon as there is room, each version as it came', () => {
+  it('is offered to waiting objects as soon as there is room, each version as it was received', () => {
     const memory = new MemoryAdmission(10_000)
     take(memory, 'a/x', 7_000)
-    memory.take('Route b/large', told('b/large', 'Route', { n: 1, text: 'ä' }), 5_000)
-    memory.take('Route c/larger', told('c/larger'), 9_000)
+    memory.reserve('Route b/large', told('b/large', 'Route', { n: 1, text: 'ä' }), 5_000)
+    memory.reserve('Route c/larger', told('c/larger'), 9_000)
     assert.equal(memory.waiting, 2)
     assert.deepEqual(keysOf(memory.ready()), [])
     memory.release('Route a/x')
     assert.deepEqual([...memory.ready()], [told('b/large', 'Route', { n: 1, text: 'ä' })])
   })
-  it('forgets what waits when it is deleted, or when a newer version came', () => {
+  it('drops a waiting object when it is deleted or a newer version arrives', () => {
     const memory = new MemoryAdmission(1_000)
     for (const key of ['a/1', 'a/2', 'a/3']) assert.notEqual(take(memory, key, 2_000), undefined)
     memory.release('Route a/1')
@@ -97,20 +97,20 @@ describe('memory for objects', () => {
     assert.equal(take(memory, 'a/3', 1), undefined)
     assert.equal(memory.waiting, 0)
   })
-  it('keeps what waits within its own bound', () => {
+  it('bounds the waiting objects separately', () => {
     const memory = new MemoryAdmission(64 * 1024)
     const noise = (i: number): string => Array.from({ length: 300 }, (_, k) => Math.imul(k + i, k * 7_919 + i)).join()
-    for (let i = 0; i < 200; i++) memory.take(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 1 << 20)
+    for (let i = 0; i < 200; i++) memory.reserve(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 1 << 20)
     assert.ok(memory.waiting > 0 && memory.waiting < 20, `${memory.waiting} wait`)
   })
-  it('shares the room for what waits by namespace, and offers it in turns', () => {
+  it('shares the room for waiting objects by namespace, in turns', () => {
     const memory = new MemoryAdmission(256 * 1024)
     take(memory, 'full/x', 192 * 1024)
     const noise = (i: number): string => Array.from({ length: 300 }, (_, k) => Math.imul(k + i, k * 7_919 + i)).join()
-    for (let i = 0; i < 200; i++) memory.take(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 80 * 1024)
+    for (let i = 0; i < 200; i++) memory.reserve(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 80 * 1024)
     const before = memory.waiting
-    memory.take('Route b/1', told('b/1', 'Route', 'short'), 80 * 1024)
-    memory.take('Route c/1', told('c/1', 'Route', noise(1)), 80 * 1024)
+    memory.reserve('Route b/1', told('b/1', 'Route', 'short'), 80 * 1024)
+    memory.reserve('Route c/1', told('c/1', 'Route', noise(1)), 80 * 1024)
     assert.ok(memory.waiting >= before && memory.waiting < 20, `${memory.waiting} wait`)
     memory.release('Route full/x')
     const offered = keysOf(memory.ready())
@@ -121,14 +121,14 @@ describe('memory for objects', () => {
   it('keeps the waiting objects of a namespace that has less than the one that asks', () => {
     const memory = new MemoryAdmission(64 * 1024)
     const noise = (i: number): string => Array.from({ length: 300 }, (_, k) => Math.imul(k + i, k * 7_919 + i)).join()
-    memory.take('Route b/1', told('b/1', 'Route', noise(1)), 1 << 20)
-    for (let i = 0; i < 200; i++) memory.take(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 1 << 20)
+    memory.reserve('Route b/1', told('b/1', 'Route', noise(1)), 1 << 20)
+    for (let i = 0; i < 200; i++) memory.reserve(`Route a/${i}`, told(`a/${i}`, 'Route', noise(i)), 1 << 20)
     memory.supersede('Route b/1')
     const without = memory.waiting
-    memory.take('Route b/1', told('b/1', 'Route', noise(1)), 1 << 20)
+    memory.reserve('Route b/1', told('b/1', 'Route', noise(1)), 1 << 20)
     assert.equal(memory.waiting, without + 1)
   })
-  it('offers an object again as long as it is not taken', () => {
+  it('offers an object again until it is accepted', () => {
     const memory = new MemoryAdmission(1_000)
     take(memory, 'full/x', 750)
     assert.notEqual(take(memory, 'a/1', 600), undefined)

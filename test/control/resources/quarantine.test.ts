@@ -79,7 +79,7 @@ describe('the list of suspects', () => {
 describe('an object that is set aside', () => {
   const suspects: readonly Suspect[] = [{ name: NAME, deaths: 1, until: 60_000 }]
 
-  it('is not worked on in the version first seen, whatever its status is meanwhile', () => {
+  it('is not processed in the version first seen, even if its status changes', () => {
     const { one } = quarantine(suspects)
     const problem = one.problem(NAME, upsert('one'))
     assert.equal(problem?.reason, 'Quarantined')
@@ -161,7 +161,7 @@ function bodyOf(version: ServedVersion | undefined): string | undefined {
   return (version?.object as Route | undefined)?.spec.rules[0]?.respond?.body
 }
 
-describe('what is at hand', () => {
+describe('the object being processed', () => {
   const validator = createValidator(readSchemas())
 
   it('is in the journal while it is worked on, and nothing in between', () => {
@@ -185,7 +185,7 @@ describe('what is at hand', () => {
     one.working()
     assert.deepEqual(journal.read(), [])
   })
-  it('has its served version kept while a costly successor is worked on, until that is compiled', () => {
+  it('keeps its served version while a costly successor is processed, until that is compiled', () => {
     const { one, kept } = quarantine()
     const cache = new ResourceCache(validator, SETTINGS, [], undefined, one)
     cache.accept([upsert('one')])

@@ -102,7 +102,7 @@ suite('what a batch asks for', () => {
     assert.equal(it.resources().endpointSlices.get('a/s')?.size, 1)
   })
 
-  test('an EndpointSlice of a used Service asks for the endpoints of those who use it, and no more', () => {
+  test('an EndpointSlice of a referenced Service affects the endpoints of its users only', () => {
     const it = cache()
     it.accept([
       upsert('Service', 'a/s', SERVICE),
@@ -135,7 +135,7 @@ suite('what a batch asks for', () => {
     assert.equal(it.accept([{ type: 'delete', kind: 'Service', key: 'a/s' }]), 'rebuild')
   })
 
-  test('Secrets and ConfigMaps ask for nothing as long as no field can name them', () => {
+  test('Secrets and ConfigMaps have no impact while nothing refers to them', () => {
     const it = cache()
     assert.equal(it.accept([upsert('Secret', 'a/s', { data: {} }), upsert('ConfigMap', 'a/c', { data: {} })]), 'ignore')
     assert.equal(it.resources().payloads.size, 2)
@@ -164,7 +164,7 @@ suite('objects that are not valid', () => {
   test('one that never was is refused, with every problem and where it stands', () => {
     const it = cache()
     assert.equal(it.accept([routeOf({ rules: [{ name: 'x', polices: {} }] }, { generation: 4 })]), 'rebuild')
-    const refused = it.resources().refused.get('Route a/r')
+    const refused = it.resources().rejected.get('Route a/r')
     assert.equal(refused?.generation, 4)
     assert.ok((refused?.problems.length ?? 0) > 0)
     assert.deepEqual(
@@ -172,7 +172,7 @@ suite('objects that are not valid', () => {
       [{ kind: 'Route', key: 'a/r', origin: { file: 'r.yaml', line: 1 }, stale: false }],
     )
     assert.equal(it.accept([routeOf(rules({ name: 'x' }))]), 'rebuild')
-    assert.equal(it.resources().refused.size, 0)
+    assert.equal(it.resources().rejected.size, 0)
     assert.deepEqual(it.problems(), [])
   })
 
@@ -199,7 +199,7 @@ suite('objects that are not valid', () => {
     it.accept([{ type: 'delete', kind: 'Route', key: 'a/r' }])
     it.accept([routeOf({ rules: 7 })])
     assert.equal(it.resources().routes.size, 0)
-    assert.equal(it.resources().refused.size, 1)
+    assert.equal(it.resources().rejected.size, 1)
   })
 
   test('the last good version of a Secret is not kept: its owner has replaced it', () => {
@@ -209,7 +209,7 @@ suite('objects that are not valid', () => {
     assert.equal(it.resources().payloads.size, 0)
   })
 
-  test('grants that the broken edit takes back are taken back', () => {
+  test('grants that an invalid edit withdraws are withdrawn', () => {
     const it = cache()
     const endpoints = [{ address: '10.0.0.1', port: 80 }]
     const back = (allowedNamespaces: unknown, more: Fields = {}) =>
@@ -276,7 +276,7 @@ suite('rules that a broken edit closes', () => {
       assert.deepEqual(rulesClosed === 'all' ? 'all' : [...(rulesClosed ?? ['not stale'])], closed)
     })
 
-  test('an edit that takes the auth out again opens them, still broken or not', () => {
+  test('an edit that removes the auth again opens them, valid or not', () => {
     const it = cache()
     it.accept([routeOf(served)])
     it.accept([routeOf({ ...served, policies: { auth: JWT }, typo: 1 })])
@@ -315,7 +315,7 @@ suite('last good versions of an earlier process', () => {
     assert.deepEqual(it.lastGoodChanges(), [])
   })
 
-  test('what was kept serves when the object is still broken', () => {
+  test('the stored version is served while the object is still invalid', () => {
     const it = cache([record])
     assert.equal(it.resources().routes.size, 0, 'not before the object is seen')
     it.accept([routeOf({ rules: 7, policies: { auth: JWT } })])

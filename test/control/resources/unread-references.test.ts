@@ -8,7 +8,7 @@ function unread(known: Set<string>) {
   const { promise, resolve } = Promise.withResolvers<void>()
   let done = 0
   const one = new UnreadReferences({
-    knows: (object) => known.has(object),
+    hasRead: (object) => known.has(object),
     done: () => {
       done++
       resolve()
@@ -25,8 +25,8 @@ function unread(known: Set<string>) {
   }
 }
 
-describe('what names objects that were not read yet', () => {
-  it('waits until all of them were read', async () => {
+describe('references to objects that were not read yet', () => {
+  it('are waited for until all of them were read', async () => {
     const known = new Set<string>(['Service shop/a'])
     const { one, promise, done } = unread(known)
     one.add(['Service shop/a', 'Service shop/b'])

@@ -45,7 +45,7 @@ describe('the log of an object', () => {
     lines.length = 0
     const fault = { generation: 1, partial: [], references: [], stale: undefined }
     const unaccepted = { reason: 'NoRules', message: 'It has no path' } as const
-    logStatus(status({ conditions: routeConditions({ ...fault, unaccepted }) }))
+    logStatus(status({ conditions: routeConditions({ ...fault, notAccepted: unaccepted }) }))
     assert.deepEqual(lines, ['warn Ingress a/web: It has no path. (Accepted NoRules)'])
   })
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { Condition, ConditionReason, ConditionType, ObjectStatus } from '../../../src/api/condition.ts'
-import { type Address, givenAddresses, serviceAddresses } from '../../../src/control/leader/address.ts'
+import { givenAddresses, type HostAddress, serviceAddresses } from '../../../src/control/leader/address.ts'
 import type { EndpointCounts } from '../../../src/control/status/status-document.ts'
 import { StatusSink } from '../../../src/control/status/status-sink.ts'
 import { type StatusTarget, statusTargetPath } from '../../../src/control/status/status-target.ts'
@@ -777,7 +777,7 @@ suite('addresses', () => {
   for (const [name, service, wanted] of cases)
     test(`of a Service: ${name}`, () => {
       assert.deepEqual(
-        serviceAddresses(service).map(({ value }: Address) => value),
+        serviceAddresses(service).map(({ value }: HostAddress) => value),
         wanted,
       )
     })

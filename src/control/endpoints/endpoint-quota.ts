@@ -1,11 +1,11 @@
 /**
- * Who may have a place in a table that all namespaces fill: dynamic thresholds (Choudhury and Hahne, "Dynamic Queue
- * Length Thresholds for Shared-Memory Packet Switches", 1998). A namespace grows as long as it holds less than a
- * multiple of what is free, so one alone gets four fifths and several share what there is; the last sixteenth is kept
- * for those that have little. A place is never taken away.
+ * Admission to the endpoint table that all namespaces share, by dynamic thresholds (Choudhury and Hahne, "Dynamic Queue
+ * Length Thresholds for Shared-Memory Packet Switches", 1998). A namespace may grow while it holds less than a multiple
+ * of the free rows, so one alone gets four fifths; the last sixteenth is reserved for namespaces with few rows. No row
+ * is taken away.
  *
- * A place counts for its namespace until it is freed, also when it is not used any more. What leaves may be
- * replaced beyond the share, once, or a namespace at its limit would be left without endpoints by a rolling update.
+ * A row counts until it is freed, also when it is unused. Leaving rows may be replaced once beyond the limit: otherwise
+ * a rolling update would leave a namespace at its limit without endpoints.
  */
 
 /** Of what is free: so much may a namespace hold and still grow. */
@@ -17,35 +17,35 @@ const RESERVED = 1 / 16
  * what they replace.
  */
 const GROWTH = 1 / 32
-/** Of the capacity: who holds less has little. */
-const LITTLE = 1 / 256
+/** Share of the capacity below which a namespace holds few rows. */
+const SMALL_SHARE = 1 / 256
 
-/** The table. */
-export interface Places {
+/** The capacity of the table and its use. */
+export interface EndpointCapacity {
   readonly capacity: number
-  /** Places that are taken, by whomever. */
+  /** Rows in use by all namespaces. */
   readonly size: number
 }
 
-interface Held {
-  /** In use. */
+interface NamespaceRows {
+  /** Rows in use. */
   live: number
-  /** Of these, those that are about to leave. */
+  /** Draining rows among them. */
   draining: number
-  /** Given up and not freed. */
+  /** Rows given up but not freed yet. */
   leaving: number
-  /** Taken beyond the share in the stead of what drains or leaves. */
+  /** Rows beyond the limit that replace draining or leaving ones. */
   replacements: number
 }
 
-export class PlaceShares {
-  readonly #places: Places
-  readonly #held = new Map<string, Held>()
+export class EndpointQuota {
+  readonly #capacity: EndpointCapacity
+  readonly #held = new Map<string, NamespaceRows>()
   /** Namespaces of places that were given up and are not freed. */
   readonly #leaving = new Map<number, string>()
 
-  constructor(places: Places) {
-    this.#places = places
+  constructor(places: EndpointCapacity) {
+    this.#capacity = places
   }
 
   /** Namespaces that hold something. */
@@ -69,7 +69,7 @@ export class PlaceShares {
     return this.held(namespace) < 0.9 * this.#limit()
   }
 
-  /** A new place, which {@link admits} has allowed and which is not counted in {@link Places.size} yet. */
+  /** A new place, which {@link admits} has allowed and which is not counted in {@link EndpointCapacity.size} yet. */
   admit(namespace: string): void {
     const grows = this.#mayGrow(namespace)
     const held = this.#of(namespace)
@@ -114,33 +114,33 @@ export class PlaceShares {
   }
 
   get #free(): number {
-    return this.#places.capacity - this.#places.size
+    return this.#capacity.capacity - this.#capacity.size
   }
 
   #limit(): number {
-    return MULTIPLE * (this.#free - Math.floor(this.#places.capacity * RESERVED))
+    return MULTIPLE * (this.#free - Math.floor(this.#capacity.capacity * RESERVED))
   }
 
   #mayGrow(namespace: string): boolean {
     const held = this.held(namespace)
-    return held < this.#limit() || (this.#free > 0 && held < this.#places.capacity * LITTLE)
+    return held < this.#limit() || (this.#free > 0 && held < this.#capacity.capacity * SMALL_SHARE)
   }
 
   #mayReplace(namespace: string): boolean {
     const { draining, leaving, replacements } = this.#held.get(namespace) ?? NONE
-    return replacements < draining + leaving && this.#free > (RESERVED + GROWTH) * this.#places.capacity
+    return replacements < draining + leaving && this.#free > (RESERVED + GROWTH) * this.#capacity.capacity
   }
 
-  #of(namespace: string): Held {
+  #of(namespace: string): NamespaceRows {
     let held = this.#held.get(namespace)
     if (held === undefined) this.#held.set(namespace, (held = { ...NONE }))
     return held
   }
 }
 
-const NONE: Readonly<Held> = { live: 0, draining: 0, leaving: 0, replacements: 0 }
+const NONE: Readonly<NamespaceRows> = { live: 0, draining: 0, leaving: 0, replacements: 0 }
 
 /** What was replaced is gone: the replacement is a place like any other. */
-function settle(held: Held): void {
+function settle(held: NamespaceRows): void {
   held.replacements = Math.min(held.replacements, held.draining + held.leaving)
 }

@@ -1,0 +1,272 @@
+/** Filters that state what is not so, and filters that keep to back-pressure where nobody else does. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { BodyStepFactory } from '../../src/message/body.ts'
+import { Fields } from '../../src/message/fields.ts'
+import type { LocalResponse } from '../../src/message/local-response.ts'
+import type { Filter, RequestBodyStep } from '../../src/policy/filter.ts'
+import type { OutgoingRequest } from '../../src/policy/services.ts'
+import { onHead, rawBackend } from '../feature/backends.ts'
+import { inProcess } from '../worker/in-process.ts'
+
+const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
+/** More than the system takes for a client that does not read. */
+const LARGE = 8 << 20
+const TARGET = { host: 'w.test', path: '/' }
+
+/** Collects the whole body, then passes it on in pieces, as fast as the sink takes them. */
+const collected: BodyStepFactory = (sink) => {
+  let chunks: Uint8Array[] = []
+  let ended = false
+  const pass = (): void => {
+    while (chunks.length > 0) if (!sink.write(chunks.shift()!)) return
+    if (ended) sink.end(null)
+  }
+  return {
+    data(chunk) {
+      for (let at = 0; at < chunk.length; at += 4096) chunks.push(chunk.subarray(at, at + 4096))
+      return true
+    },
+    end() {
+      ended = true
+      pass()
+    },
+    drained: pass,
+    abort() {
+      chunks = []
+    },
+  }
+}
+
+describe('a step of the request body', () => {
+  it('that waits for its sink before there is a connection goes on once there is one', async (t) => {
+    let received = 0
+    const { port } = await rawBackend(t, (socket) => {
+      socket.on('data', (chunk: Buffer) => {
+        received += chunk.length
+        if (received > 200_000) socket.write(OK)
+      })
+    })
+    const filter: Filter = {
+      name: 'collector',
+      // The whole body has come when the request passes the filters.
+      async onRequest(x) {
+        await x.readBody(1 << 20)
+        return undefined
+      },
+      requestBody: () => ({ step: collected, length: 'kept' }),
+    }
+    const gateway = await inProcess(t, { upstreams: [port], filters: [{ phase: 'plugin', filter }] })
+    using client = await gateway.connect()
+    const response = await client.request({ ...TARGET, method: 'POST', body: Buffer.alloc(200_000, 'x') })
+    assert.equal(response.status, 200)
+  })
+
+  for (const length of [-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 60])
+    it(`that announces ${length} bytes is a fault, and nothing is sent`, async (t) => {
+      let bytes = ''
+      const { port } = await rawBackend(t, (socket) => {
+        socket.on('data', (chunk: Buffer) => {
+          bytes += chunk.toString('latin1')
+          socket.write(OK)
+        })
+      })
+      const step: RequestBodyStep = { step: collected, length }
+      const filter: Filter = { name: 'liar', requestBody: () => step }
+      const gateway = await inProcess(t, { upstreams: [port], filters: [{ phase: 'plugin', filter }] })
+      using client = await gateway.connect()
+      const response = await client.request({ ...TARGET, method: 'POST', body: 'hello' })
+      assert.deepEqual([response.status, bytes], [500, ''])
+      assert.equal(gateway.errors.length, 1)
+    })
+})
+
+/** As fields arrive from an upstream. */
+function fetched(): Fields {
+  const bytes = Buffer.from('content-length: 3\r\nx-a: b\r\n')
+  const fields = new Fields()
+  fields.clear(bytes)
+  fields.push(0, 14, 16, 17)
+  fields.push(19, 22, 24, 25)
+  fields.end = bytes.length
+  return fields
+}
+
+const half: BodyStepFactory = (sink, resume) => ({
+  data: (chunk) => sink.write(chunk.subarray(0, chunk.length / 2)),
+  end: (trailers) => sink.end(trailers),
+  drained: resume,
+  abort() {},
+})
+
+describe('a response of a filter', () => {
+  const body = Buffer.from('0123456789')
+  for (const [what, filter] of [
+    ['fields that came from elsewhere', {}],
+    [
+      'a step that states another length',
+      {
+        responseBody: (_x, head) => {
+          head.bodyLength = 5
+          return half
+        },
+      },
+    ],
+  ] as const satisfies readonly (readonly [string, Omit<Filter, 'name'>])[])
+    for (const parsed of [true, false])
+      it(`has the length that is sent, whatever its fields say: ${what}, ${parsed ? 'parsed' : 'added'}`, async (t) => {
+        const outer: Filter = { name: 'outer', ...filter }
+        const inner: Filter = {
+          name: 'inner',
+          onRequest() {
+            const fields = parsed ? fetched() : Fields.from({ 'content-length': '3', 'x-a': 'b' })
+            return { type: 'respond', response: { status: 200, fields, body } }
+          },
+        }
+        const gateway = await inProcess(t, {
+          filters: [
+            { phase: 'plugin', filter: outer },
+            { phase: 'plugin', filter: inner },
+          ],
+        })
+        using client = await gateway.connect()
+        for (let i = 0; i < 2; i++) {
+          const response = await client.request(TARGET)
+          assert.equal(response.text, 'responseBody' in filter ? '01234' : '0123456789')
+          assert.deepEqual(
+            [response.header('content-length'), response.header('x-a')],
+            [`${response.text.length}`, 'b'],
+          )
+        }
+      })
+
+  for (const status of [0, 99, 100, 101, 600, 1000, 200.5, Number.NaN])
+    it(`has no status ${status}`, async (t) => {
+      const filter: Filter = {
+        name: 'odd',
+        onRequest: () => ({ type: 'respond', response: { status, fields: new Fields(), body } }),
+      }
+      const gateway = await inProcess(t, { filters: [{ phase: 'plugin', filter }] })
+      using client = await gateway.connect()
+      assert.equal((await client.request(TARGET)).status, 500)
+      assert.equal(gateway.errors.length, 1)
+    })
+
+  for (const status of [0, 101, 199, 1000, Number.NaN])
+    it(`of the upstream gets no status ${status} by a filter`, async (t) => {
+      const { port } = await rawBackend(t, (socket) => onHead(socket, () => void socket.write(OK)))
+      const filter: Filter = {
+        name: 'odd',
+        onResponse(_x, head, local) {
+          if (local === null) head.status = status
+          return undefined
+        },
+      }
+      const gateway = await inProcess(t, { upstreams: [port], filters: [{ phase: 'plugin', filter }] })
+      using client = await gateway.connect()
+      assert.equal((await client.request(TARGET)).status, 500)
+      assert.equal(gateway.errors.length, 1)
+    })
+
+  it('that is large is not copied for a client that reads nothing', async (t) => {
+    const response: LocalResponse = { status: 404, fields: new Fields(), body: Buffer.alloc(LARGE, 'x') }
+    const filter: Filter = { name: 'large', onRequest: () => ({ type: 'respond', response }) }
+    const gateway = await inProcess(t, { filters: [{ phase: 'plugin', filter }] })
+    const before = process.memoryUsage().arrayBuffers
+    const clients = await Promise.all(Array.from({ length: 4 }, () => gateway.connect()))
+    for (const client of clients) {
+      client.socket.pause()
+      client.send('GET / HTTP/1.1\r\nhost: w.test\r\n\r\n')
+    }
+    // They are answered by then.
+    using other = await gateway.connect()
+    await other.request({ ...TARGET, method: 'HEAD' })
+    const held = process.memoryUsage().arrayBuffers - before
+    assert.ok(held < LARGE, `${held} bytes`)
+    clients[0]!.socket.resume()
+    assert.equal((await clients[0]!.response()).body.length, LARGE)
+    other.end()
+    for (const client of clients) client.socket.destroy()
+    await gateway.nothingLeft()
+  })
+})
+
+describe('a request that a filter makes', () => {
+  const cases: Readonly<Record<string, Partial<OutgoingRequest>>> = {
+    'a second request in its path': { path: '/ HTTP/1.1\r\nhost: x\r\n\r\nGET /smuggled' },
+    'a line end above Latin-1 in its path': { path: '/\u010d\u010aGET' },
+    'a space in its path': { path: '/a b' },
+    'no path': { path: '' },
+    'another form': { path: 'http://x/' },
+    'a path in its method': { method: 'GET /smuggled' },
+    'no method': { method: '' },
+  }
+  for (const [what, wrong] of Object.entries(cases))
+    it(`is not sent with ${what}`, async (t) => {
+      let bytes = ''
+      const { port } = await rawBackend(t, (socket) =>
+        onHead(socket, (head) => {
+          bytes += head
+          socket.write(OK)
+        }),
+      )
+      let failure: unknown
+      const gateway = await inProcess(t, {
+        upstreams: [port],
+        definitions: [
+          {
+            name: 'caller',
+            phase: 'plugin',
+            create: (_policy, { client }) => ({
+              name: 'caller',
+              async onRequest(x) {
+                const request = { backend: 'default/up', method: 'GET', path: '/', fields: new Fields(), timeout: 1000 }
+                await client.request({ ...request, cause: x, ...wrong }).catch((error: unknown) => (failure = error))
+                return { type: 'respond', response: { status: 204, fields: new Fields(), body: null } }
+              },
+            }),
+          },
+        ],
+      })
+      using client = await gateway.connect()
+      assert.equal((await client.request(TARGET)).status, 204)
+      assert.ok(failure instanceof TypeError, String(failure))
+      assert.equal(bytes, '')
+      client.end()
+      await gateway.nothingLeft()
+    })
+})
+
+describe('a promise that a filter does not look at', () => {
+  it('ends no thread when the client goes, or the call fails', async (t) => {
+    const unhandled: unknown[] = []
+    const note = (error: unknown): void => void unhandled.push(error)
+    process.prependListener('unhandledRejection', note)
+    t.after(() => process.off('unhandledRejection', note))
+    const entered = Promise.withResolvers<void>()
+    const gateway = await inProcess(t, {
+      definitions: [
+        {
+          name: 'careless',
+          phase: 'plugin',
+          create: (_policy, { client }) => ({
+            name: 'careless',
+            onRequest(x) {
+              void x.readBody(100)
+              void x.readBody(1)
+              void client.request({ backend: 'no/such', method: 'GET', path: '/', fields: new Fields(), timeout: 1 })
+              entered.resolve()
+              return new Promise(() => {})
+            },
+          }),
+        },
+      ],
+    })
+    const client = await gateway.connect()
+    client.send('POST / HTTP/1.1\r\nhost: w.test\r\ncontent-length: 5\r\n\r\nhe')
+    await entered.promise
+    client.socket.destroy()
+    await gateway.nothingLeft()
+    assert.deepEqual(unhandled, [])
+  })
+})
