@@ -5,6 +5,8 @@
 import { createBalancer } from '../src/balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../src/balance/endpoint.ts'
 import { WeightedSplits } from '../src/balance/weighted-split.ts'
+import { MemoryStores } from '../src/cache/memory-store.ts'
+import { GcraLimiters } from '../src/limit/gcra.ts'
 import { Fields } from '../src/message/fields.ts'
 import type { ResponseHead } from '../src/message/head.ts'
 import { normalizePath } from '../src/pattern/path.ts'
@@ -122,12 +124,16 @@ const VARIABLES: PolicySet = {
   },
 }
 
+const clock = { wall: () => 0, monotonic: () => 0 }
+
 const deps: FilterServices = {
-  clock: { wall: () => 0, monotonic: () => 0 },
+  clock,
   random: Math.random,
   timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
   client: { request: () => Promise.reject(new Error('nothing is called here')) },
   contents: { get: () => undefined },
+  stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
+  limiters: new GcraLimiters(256, clock),
   compilePattern,
   normalizePath,
   report: (_filter, error) => {

@@ -38,9 +38,6 @@ export function forward(x: ProxyExchange): void {
 /** The wait before the next attempt is over. */
 export function nextAttempt(x: ProxyExchange): void {
   x.retryAt = 0
-  // The rest of a discarded response that did not arrive within the wait is abandoned with its connection.
-  x.discarded?.close(null)
-  x.discarded = null
   tryGuarded(x, null, false)
 }
 
@@ -83,7 +80,6 @@ const LOOP: AttemptOwner = {
     if (decideRetry(x, attempt.reused, status) !== 'next-endpoint') return false
     x.upstreamEndedAt = x.context.timers.now
     attempt.discard()
-    x.discarded = attempt
     giveUp(x)
     waitForNext(x, attempt.endpoint, null)
     return true

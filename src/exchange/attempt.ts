@@ -6,6 +6,7 @@ import type { LinkedBackend } from '../link/linked-tables.ts'
 import type { Duplex } from '../message/duplex.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
+import { TimerEntry } from '../transport/timers.ts'
 import type { UpstreamHandler, UpstreamPool, UpstreamStream } from '../transport/upstream.ts'
 import type { AttemptOutcome } from './attempt-observer.ts'
 import { endRest } from './ending.ts'
@@ -25,8 +26,9 @@ export interface AttemptOwner {
   answered(x: ProxyExchange, attempt: Attempt, status: number): boolean
 }
 
-/** Bytes of a discarded response that are read so that its connection can be used again. */
+/** Bytes of a discarded response that are read so that its connection can be used again, and the time for them. */
 const DISCARD_BYTES = 64 * 1024
+const DISCARD_MILLISECONDS = 1_000
 
 /** Reused for every attempt of the thread; its first values are never read. */
 const OUTCOME = {} as AttemptOutcome
@@ -46,8 +48,13 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   #done = false
   /** The upstream has sent all of its response. */
   #responseDone = false
+  /** All of the request is with the connection. */
+  #requestSent = false
+  /** Bytes of the response's body, as far as its head says. */
+  #bodyLength = 0
   /** Discarded bytes of the response; -1 while it is relayed. */
   #discarded = -1
+  #discardDeadline: DiscardDeadline | null = null
   /** The connection had served an exchange before. */
   reused = false
   readonly startedAt: number
@@ -84,6 +91,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
 
   sendEnd(trailers: Fields | null): void {
     this.stream?.end(trailers)
+    this.#requestSent = true
     if (this.#responseDone) {
       this.stream = null
       this.#restOver()
@@ -108,6 +116,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     x.lastActivity = now
     if (x.body !== null) x.body.open()
     else {
+      this.#requestSent = true
       this.awaitingHead = true
       this.waitingSince = now
     }
@@ -125,6 +134,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     const x = this.#x
     this.#headArrived(head.status)
     this.#headCame = true
+    if (x.method !== 'HEAD') this.#bodyLength = head.bodyLength ?? 0
     try {
       if (x.policy.retry.codes.length > 0 && this.#owner.answered(x, this, head.status)) return
       this.#relay = new ResponseRelay(x, this)
@@ -171,6 +181,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   }
 
   onDrain(): void {
+    if (this.#discarded >= 0) return
     this.#x.lastActivity = this.#x.context.timers.now
     this.#x.body?.drained()
   }
@@ -202,9 +213,17 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     if (this.#x.restOnly) endRest(this.#x)
   }
 
-  /** Another attempt follows: the response is discarded, and its connection kept. */
   discard(): void {
+    if (this.#done) return
+    const { stream } = this
+    if (stream === null || this.#responseDone || !this.#requestSent || this.#bodyLength > DISCARD_BYTES)
+      return this.close(null)
     this.#discarded = 0
+    this.#discardDeadline = new DiscardDeadline(this)
+    const { timers } = this.#x.context
+    timers.arm(this.#discardDeadline, timers.now + DISCARD_MILLISECONDS)
+    // It stands still where a filter had to be awaited.
+    stream.resume()
   }
 
   clientDrained(): void {
@@ -216,6 +235,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     this.#done = true
     const { stream } = this
     this.stream = null
+    if (this.#discardDeadline !== null) this.#x.context.timers.disarm(this.#discardDeadline)
     this.#relay?.abort()
     if (stream !== null) stream.abort()
     else if (this.connecting) this.#pool.cancel(this)
@@ -236,5 +256,19 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     outcome.headAt = this.#headAt
     outcome.endedAt = timers.now
     observer.attemptEnded(outcome)
+  }
+}
+
+/** Of an attempt whose response is discarded: the exchange may have ended, and its timer with it. */
+class DiscardDeadline extends TimerEntry {
+  readonly #attempt: Attempt
+
+  constructor(attempt: Attempt) {
+    super()
+    this.#attempt = attempt
+  }
+
+  expired(): void {
+    this.#attempt.close(null)
   }
 }

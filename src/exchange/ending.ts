@@ -12,8 +12,6 @@ export function finish(x: ProxyExchange): void {
   x.localBody?.abort()
   x.attempt?.close(x.reason)
   x.attempt = null
-  x.discarded?.close(null)
-  x.discarded = null
   x.fireSignal()
   x.share?.exit()
   if (x.counted) context.endpoints.release(context.worker, x.backend!.slot)

@@ -34,6 +34,11 @@ export interface CurrentAttempt {
   sendEnd(trailers: Fields | null): void
   clientDrained(): void
   /**
+   * Its response is of no use, but its connection is: what is left of it is read and dropped within bounds, also when
+   * the exchange has ended. It makes no difference to the exchange any more.
+   */
+  discard(): void
+  /**
    * Ends it, with no effect when it has ended: no callback of it comes any more.
    * @param failure why its response is not complete; null when the gateway needs no more of it
    */
@@ -124,8 +129,6 @@ export abstract class ProxyExchange implements Exchange, Timed {
   /** Details of the failure, for the log. */
   detail = ''
   attempt: CurrentAttempt | null = null
-  /** The previous attempt, while the rest of its discarded response is still read. */
-  discarded: CurrentAttempt | null = null
   attempts = 0
   /** Attempts after the first that the retry policy paid for, and whether a dead connection was replaced once. */
   retries = 0

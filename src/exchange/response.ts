@@ -35,7 +35,7 @@ export function passFilters(x: ProxyExchange, head: ResponseHead): boolean | Pro
 function isRelayed(x: ProxyExchange, replacement: Replacement): boolean {
   if (replacement === undefined) return true
   if (replacement.type === 'replace' && !x.ended) {
-    x.attempt?.close(null)
+    x.attempt?.discard()
     x.attempt = null
     sendLocal(x, replacement.response, replacement.from)
   }

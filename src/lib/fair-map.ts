@@ -5,12 +5,17 @@
  */
 export class FairMap<V> {
   readonly #capacity: number
+  readonly #evicted: ((value: V) => void) | undefined
   readonly #groups = new Map<string, Map<string, V>>()
   #size = 0
 
-  /** @param capacity number of entries of all groups */
-  constructor(capacity: number) {
+  /**
+   * @param capacity number of entries of all groups
+   * @param evicted called with each value that is dropped for lack of room
+   */
+  constructor(capacity: number, evicted?: (value: V) => void) {
     this.#capacity = capacity
+    this.#evicted = evicted
   }
 
   get size(): number {
@@ -43,7 +48,8 @@ export class FairMap<V> {
   #evict(inserting: string): void {
     let [largest, most] = [inserting, this.#groups.get(inserting)!.size]
     for (const [group, { size }] of this.#groups) if (size > most) [largest, most] = [group, size]
-    const [oldest] = this.#groups.get(largest)!.keys()
-    this.delete(largest, oldest!)
+    const [oldest] = this.#groups.get(largest)!
+    this.delete(largest, oldest![0])
+    this.#evicted?.(oldest![1])
   }
 }

@@ -1,5 +1,10 @@
-/** What filters are handed, so that they stay pure: time, chance, patterns, outgoing calls, contents, reports. */
+/**
+ * What filters are handed, so that they stay pure: time, chance, patterns, outgoing calls, contents, stores, limiters,
+ * reports.
+ */
+import type { Stores } from '../cache/store.ts'
 import type { Clock, Milliseconds, Random, TimerClock } from '../lib/clock.ts'
+import type { Limiters } from '../limit/limiter.ts'
 import type { BodySource } from '../message/body.ts'
 import type { Fields } from '../message/fields.ts'
 import type { PathMode } from '../pattern/path.ts'
@@ -48,6 +53,10 @@ export interface FilterServices {
   readonly client: OutgoingClient
   /** To be asked at the time of a request: what a policy refers to changes without a rebuild. */
   readonly contents: Contents
+  /** Bytes by key that outlive an exchange, to be opened when the filter is made. */
+  readonly stores: Stores
+  /** How often something may happen by key; to be opened when the filter is made. */
+  readonly limiters: Limiters
   compilePattern(source: string): FilterPattern | { readonly error: string }
   /** @returns undefined when the path must be refused */
   normalizePath(path: string, mode: PathMode): string | undefined

@@ -3,6 +3,7 @@
  * one function; what differs between them is what they hand in.
  */
 import { WeightedSplits } from '../balance/weighted-split.ts'
+import { MemoryStores } from '../cache/memory-store.ts'
 import type { AccessLog } from '../exchange/access-log.ts'
 import type { AttemptObserver } from '../exchange/attempt-observer.ts'
 import { ClientResolver } from '../exchange/client-address.ts'
@@ -11,6 +12,7 @@ import { LoopGuard } from '../exchange/loop-guard.ts'
 import { UpstreamClient } from '../exchange/outgoing-client.ts'
 import { ProxyRequestHandler } from '../exchange/request-handler.ts'
 import type { Random, TimerClock } from '../lib/clock.ts'
+import { GcraLimiters } from '../limit/gcra.ts'
 import { UpstreamBudget } from '../limit/upstream-budget.ts'
 import { Linker } from '../link/linker.ts'
 import { normalizePath } from '../pattern/path.ts'
@@ -29,6 +31,14 @@ import { Timers } from '../transport/timers.ts'
 import { Backends } from './backends.ts'
 import { EndpointLoad } from './endpoint-load.ts'
 import { MessageLoop } from './message-loop.ts'
+
+/**
+ * Of this worker. Fixed and small as long as no policy uses a store: the first that does gives stores a share of the
+ * memory's division (lib/memory-budget.ts).
+ */
+const STORE_BOUNDS = { bytes: 4 * 1024 * 1024, maxValueBytes: 1024 * 1024 }
+/** Keys of all limits of this worker; each takes up to some 400 bytes. */
+const LIMITER_KEYS = 16_384
 
 /** What a data plane is handed. */
 export interface DataPlaneEdges {
@@ -144,6 +154,8 @@ function filterServices(edges: DataPlaneEdges, client: UpstreamClient, contents:
     timers: clock,
     client,
     contents,
+    stores: new MemoryStores(STORE_BOUNDS, clock),
+    limiters: new GcraLimiters(LIMITER_KEYS, clock),
     compilePattern,
     normalizePath,
     report: (filter, error) => edges.filterThrew(filter, error),

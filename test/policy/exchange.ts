@@ -1,6 +1,8 @@
 /** An exchange, policy sets and dependencies for the tests of filters: the real contracts, without a socket. */
 
+import { MemoryStores } from '../../src/cache/memory-store.ts'
 import { GatewayError } from '../../src/lib/error.ts'
+import { GcraLimiters } from '../../src/limit/gcra.ts'
 import type { ClientOrigin } from '../../src/message/client-origin.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { normalizePath } from '../../src/pattern/path.ts'
@@ -97,14 +99,17 @@ export interface TestDeps extends FilterServices {
 
 export function testDeps(): TestDeps {
   const reports: TestDeps['reports'] = []
+  const clock = { wall: () => 0, monotonic: () => 0 }
   const contents = new Map<string, Uint8Array>()
   return {
-    clock: { wall: () => 0, monotonic: () => 0 },
+    clock,
     random: () => 0.5,
     timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
     client: { request: () => Promise.reject(new Error('nothing is called here')) },
     contents: { get: (id) => contents.get(id) },
     contentsById: contents,
+    stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
+    limiters: new GcraLimiters(256, clock),
     compilePattern,
     normalizePath,
     report: (filter, error) => void reports.push({ filter, error }),

@@ -203,6 +203,92 @@ function bodiesOfResponses(start: Start, rig: TransportRig): void {
       assert.deepEqual([seen, summaries[0]?.attempts], [[200], 2])
     })
 
+    describe('in place of one of the upstream', () => {
+      const page = (status: number): Omit<Filter, 'name'> => ({
+        onResponse(_x, head, local) {
+          if (head.status !== 503 || local !== null) return undefined
+          return { type: 'replace', response: { status, fields: new Fields(), body: Buffer.from('page') } }
+        },
+      })
+      const late = ({ onResponse }: Omit<Filter, 'name'>): Omit<Filter, 'name'> => ({
+        async onResponse(...args) {
+          await new Promise((resolve) => setImmediate(resolve))
+          return onResponse!(...args)
+        },
+      })
+      const throwing: Omit<Filter, 'name'> = {
+        onResponse(_x, head) {
+          if (head.status === 503) throw new GatewayError('Overloaded')
+          return undefined
+        },
+      }
+      const error = (request: ServedRequest): void => {
+        if (request.target === '/') request.respond(503, 'the own page of the upstream'.repeat(1_000))
+        else request.respond(200, 'fine')
+      }
+      for (const [what, filter] of [
+        ['at once', page(503)],
+        ['after a while', late(page(502))],
+        ['because it fails', throwing],
+      ] as const)
+        it(`${what} keeps the connection: what nobody wants is read and dropped`, async (t) => {
+          const { gateway } = await start(t, { filters: one('error-pages', filter) }, error)
+          for (let i = 0; i < 5; i++) {
+            assert.ok((await gateway.ask().response()).status > 500)
+            await gateway.nothingLeft()
+            assert.equal((await gateway.ask({ method: 'POST', path: '/fine', body: 'x' }).response()).body, 'fine')
+            await gateway.nothingLeft()
+          }
+          assert.equal(gateway.connections, 1)
+        })
+
+      it('does not wait for the end of what nobody wants', async (t) => {
+        let asked: ServedRequest | undefined
+        const { gateway } = await start(t, { filters: one('error-pages', page(503)) }, (request) => {
+          if (request.target !== '/') return request.respond(200, 'fine')
+          asked = request
+          request.head(503, { 'content-length': '10' })
+          request.write('12345')
+        })
+        assert.equal((await gateway.ask().response()).body, 'page')
+        asked!.write('67890')
+        asked!.end()
+        await gateway.nothingLeft()
+        assert.equal((await gateway.ask({ path: '/fine' }).response()).body, 'fine')
+        assert.deepEqual([gateway.connections, asked!.gone], [1, false])
+      })
+
+      for (const [what, length] of [
+        ['does not come to an end', undefined],
+        ['is announced to be long', 1_000_000],
+      ] as const)
+        it(`gives up the request whose response ${what}`, async (t) => {
+          let asked: ServedRequest | undefined
+          const { gateway } = await start(t, { filters: one('error-pages', page(503)) }, (request) => {
+            asked = request
+            request.head(503, length === undefined ? {} : { 'content-length': String(length) })
+            request.write('12345')
+          })
+          assert.equal((await gateway.ask().response()).body, 'page')
+          await gateway.until(() => asked!.gone)
+          await gateway.nothingLeft()
+        })
+
+      it('gives up the request of which not all has come', async (t) => {
+        let asked: ServedRequest | undefined
+        const early = (request: ServedRequest): void => {
+          asked = request
+          request.respond(503, 'too early')
+        }
+        const gateway = await rig.gateway(t, { upstreams: [early], filters: one('error-pages', page(503)) })
+        const request = gateway.ask({ method: 'POST', length: 10 })
+        request.write('12345')
+        assert.equal((await request.response()).body, 'page')
+        await gateway.until(() => asked!.gone)
+        await gateway.nothingLeft()
+      })
+    })
+
     it('is told from one of the upstream', async (t) => {
       const seen: unknown[] = []
       const watch: Filter = {
@@ -332,6 +418,63 @@ function bodiesOfRequests(start: Start): void {
 
 // ---- services ----
 
+const CACHE_KEY = attribute<string>('cache key')
+
+/** Answers from a store, and keeps there what the upstream answers. */
+function caching({ stores }: FilterServices): Omit<Filter, 'name'> {
+  const store = stores.open({ owner: 'default', name: 'small' })
+  return {
+    async onRequest(x) {
+      const body = await store.get(x.path, x.signal)
+      if (body === undefined) return void x.set(CACHE_KEY, x.path) as undefined
+      return { type: 'respond', response: { status: 200, fields: Fields.from({ 'x-cache': 'hit' }), body } }
+    },
+    onResponse: (_x, head) => void head.fields.set('x-cache', 'miss') as undefined,
+    responseBody(x, head) {
+      const key = x.get(CACHE_KEY)
+      if (key === undefined || head.status !== 200 || (head.bodyLength ?? 0) > store.maxValueBytes) return undefined
+      return keeping(store.maxValueBytes, (body) => void store.set(key, body, key === '/short' ? 10 : 60_000))
+    },
+  }
+}
+
+/** Lets everything through, and gives all of it away at its end where it is not too long. */
+const keeping =
+  (most: number, keep: (body: Uint8Array) => void): BodyStepFactory =>
+  (sink, resume) => {
+    let chunks: Uint8Array[] | null = []
+    let length = 0
+    return {
+      data(chunk) {
+        length += chunk.length
+        if (length > most) chunks = null
+        chunks?.push(chunk)
+        return sink.write(chunk)
+      },
+      end(trailers) {
+        if (chunks !== null) keep(Buffer.concat(chunks))
+        sink.end(trailers)
+      },
+      drained: resume,
+      abort() {
+        chunks = null
+      },
+    }
+  }
+
+/** Two requests of a client, and then one in two minutes. */
+function limiting({ limiters }: FilterServices): Omit<Filter, 'name'> {
+  const limiter = limiters.open({ owner: 'default', name: 'small' }, { requests: 1, per: 120_000, burst: 2 })
+  return {
+    onRequest(x) {
+      const { allowed, retryAfter } = limiter.take(x.request.get('x-client') ?? x.clientAddress)
+      if (allowed) return undefined
+      const fields = Fields.from({ 'retry-after': String(Math.ceil(retryAfter / 1_000)) })
+      return { type: 'respond', response: { status: 429, fields, body: null } }
+    },
+  }
+}
+
 function servicesOfFilters(rig: TransportRig): void {
   describe('the services of a filter', () => {
     const withServices = async (t: Scope, create: (services: FilterServices) => Omit<Filter, 'name'>) => {
@@ -413,6 +556,39 @@ function servicesOfFilters(rig: TransportRig): void {
       assert.equal((await gateway.ask({ path: '/a' }).response()).body, 'answer to /a')
       await gateway.until(() => copies.length === 1)
       assert.deepEqual(served.map(({ target, body }) => `${target} ${body}`.trim()).sort(), ['/a', '/copy/a copied'])
+      await gateway.nothingLeft()
+    })
+
+    it('answer from a store what a step of the body has put there', async (t) => {
+      const { gateway, served } = await withServices(t, caching)
+      const ask = async (path: string) => {
+        const { status, body, fields } = await gateway.ask({ path }).response()
+        await gateway.nothingLeft()
+        return [status, body, fields['x-cache']]
+      }
+      assert.deepEqual(await ask('/long'), [200, 'answer to /long', 'miss'])
+      assert.deepEqual(await ask('/long'), [200, 'answer to /long', 'hit'])
+      assert.deepEqual(await ask('/other'), [200, 'answer to /other', 'miss'])
+      assert.deepEqual(await ask('/missing'), [404, 'answer to /missing', 'miss'])
+      assert.deepEqual(await ask('/missing'), [404, 'answer to /missing', 'miss'])
+      assert.deepEqual(await ask('/short'), [200, 'answer to /short', 'miss'])
+      await gateway.pass(20)
+      assert.deepEqual(await ask('/short'), [200, 'answer to /short', 'miss'])
+      assert.deepEqual(
+        served.map(({ target }) => target),
+        ['/long', '/other', '/missing', '/missing', '/short', '/short'],
+      )
+    })
+
+    it('refuse by a limiter what comes too often, and say when to come again', async (t) => {
+      const { gateway, served } = await withServices(t, limiting)
+      const ask = async (client: string) => gateway.ask({ fields: { 'x-client': client } }).response()
+      assert.deepEqual([(await ask('a')).status, (await ask('a')).status], [200, 200])
+      const refused = await ask('a')
+      assert.deepEqual([refused.status, served.length], [429, 2])
+      const seconds = Number(refused.fields['retry-after'])
+      assert.ok(seconds > 60 && seconds <= 120, `${seconds}`)
+      assert.equal((await ask('b')).status, 200)
       await gateway.nothingLeft()
     })
 
