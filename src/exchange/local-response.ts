@@ -134,9 +134,9 @@ class SentBody implements BodySink, LocalBody {
     } catch (error) {
       return this.#x.fail(error)
     }
-    if (this.#over) return control.abort()
+    if (this.#over) return this.#release(control)
     this.#control = control
-    if (this.#resumed) control.resume()
+    if (this.#resumed) this.#resume()
   }
 
   write(chunk: Uint8Array): boolean {
@@ -176,15 +176,32 @@ class SentBody implements BodySink, LocalBody {
   }
 
   #resume(): void {
-    if (this.#control === null) this.#resumed = true
-    else this.#control.resume()
+    const control = this.#control
+    if (control === null) {
+      this.#resumed = true
+      return
+    }
+    try {
+      control.resume()
+    } catch (error) {
+      this.#x.fail(error)
+    }
+  }
+
+  /** The end of the exchange goes on, whatever its source does. */
+  #release(control: BodyControl): void {
+    try {
+      control.abort()
+    } catch (error) {
+      this.#x.context.unexpected(error)
+    }
   }
 
   abort(): void {
     if (this.#over) return
     this.#over = true
     this.#pipe?.abort()
-    this.#control?.abort()
+    if (this.#control !== null) this.#release(this.#control)
     this.#control = null
   }
 }

@@ -109,7 +109,20 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
   onData(bytes: Buffer, start: number, end: number): void {
     const chunk = Buffer.from(bytes.subarray(start, end))
     if (this.#sink === null) this.#early.push(chunk)
-    else this.#pass(this.#sink, chunk)
+    else {
+      const sink = this.#sink
+      this.#guard(() => this.#pass(sink, chunk))
+    }
+  }
+
+  /** Whoever reads the body may throw, and here is nobody else between that and the end of the thread. */
+  #guard(call: () => void): void {
+    try {
+      call()
+    } catch (error) {
+      this.#context.unexpected(error)
+      this.abort()
+    }
   }
 
   #pass(sink: BodySink, chunk: Buffer): void {
@@ -129,7 +142,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
     this.#complete = true
     this.#trailers = trailers
     this.#end(null)
-    this.#sink?.end(trailers)
+    this.#guard(() => this.#sink?.end(trailers))
   }
 
   onError(error: GatewayError): void {
@@ -208,7 +221,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
     this.#failure = error
     this.#end(error.reason)
     if (!this.#answered) this.#plan.reject(error)
-    else this.#sink?.fail(error)
+    else this.#guard(() => this.#sink?.fail(error))
   }
 
   #end(failure: Reason | null): void {

@@ -1,7 +1,8 @@
 /** Filters that state what is not so, and filters that keep to back-pressure where nobody else does. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { describe, it } from 'node:test'
-import type { BodyStepFactory } from '../../src/message/body.ts'
+import type { BodyControl, BodySink, BodyStepFactory } from '../../src/message/body.ts'
 import { Fields } from '../../src/message/fields.ts'
 import type { LocalResponse } from '../../src/message/local-response.ts'
 import type { Filter, RequestBodyStep } from '../../src/policy/filter.ts'
@@ -269,4 +270,108 @@ describe('a promise that a filter does not look at', () => {
     await gateway.nothingLeft()
     assert.deepEqual(unhandled, [])
   })
+})
+
+/** The rest of a large body comes when the client has room, and there the source throws. */
+const sources: Readonly<Record<string, (sink: BodySink) => BodyControl>> = {
+  start() {
+    throw new Error('start')
+  },
+  resume(sink) {
+    sink.write(Buffer.alloc(LARGE, 'x'))
+    return {
+      resume() {
+        throw new Error('resume')
+      },
+      abort() {},
+    }
+  },
+  abort(sink) {
+    sink.write(Buffer.from('part'))
+    return {
+      resume() {},
+      abort() {
+        throw new Error('abort')
+      },
+    }
+  },
+}
+
+describe('a body source of a filter', () => {
+  for (const [what, start] of Object.entries(sources))
+    it(`that throws in ${what} costs its own exchange and nothing else`, async (t) => {
+      const filter: Filter = {
+        name: 'source',
+        onRequest: ({ path }) => {
+          const body = path === '/' ? { length: undefined, start } : Buffer.from('ok')
+          return { type: 'respond', response: { status: 200, fields: new Fields(), body } }
+        },
+      }
+      const gateway = await inProcess(t, { filters: [{ phase: 'plugin', filter }] })
+      const client = await gateway.connect()
+      client.send('GET / HTTP/1.1\r\nhost: w.test\r\n\r\n')
+      if (what === 'abort') {
+        await once(client.socket, 'data')
+        client.socket.resetAndDestroy()
+      } else await new Promise((resolve) => client.socket.once('close', resolve))
+      await gateway.nothingLeft()
+      assert.deepEqual(
+        gateway.errors.map((error) => (error as Error).message),
+        [what],
+      )
+      using other = await gateway.connect()
+      assert.equal((await other.request({ ...TARGET, path: '/other' })).text, 'ok')
+    })
+})
+
+describe('a reader of a response that a filter has asked for', () => {
+  const READERS: Readonly<Record<string, string>> = {
+    write: 'HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab',
+    end: OK,
+    fail: 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n',
+  }
+  for (const [what, bytes] of Object.entries(READERS))
+    it(`that throws in ${what} ends its call and nothing else`, async (t) => {
+      const reading = Promise.withResolvers<void>()
+      const { port } = await rawBackend(t, (socket) =>
+        onHead(socket, () => {
+          // The head first, so that the body is read when it comes.
+          const head = bytes.indexOf('\r\n\r\n') + 4
+          socket.write(bytes.slice(0, head))
+          void reading.promise.then(() => socket.write(what === 'fail' ? 'zz' : bytes.slice(head)))
+        }),
+      )
+      const broken = (here: string) => {
+        if (here === what) throw new Error(what)
+        return true
+      }
+      const sink: BodySink = { write: () => broken('write'), end: () => broken('end'), fail: () => broken('fail') }
+      const gateway = await inProcess(t, {
+        upstreams: [port],
+        definitions: [
+          {
+            name: 'reader',
+            phase: 'plugin',
+            create: (_policy, { client }) => ({
+              name: 'reader',
+              async onRequest() {
+                const request = { backend: 'default/up', method: 'GET', path: '/', fields: new Fields(), timeout: 5000 }
+                const { body } = await client.request(request)
+                body.start(sink)
+                reading.resolve()
+                return { type: 'respond', response: { status: 204, fields: new Fields(), body: null } }
+              },
+            }),
+          },
+        ],
+      })
+      using client = await gateway.connect()
+      assert.equal((await client.request(TARGET)).status, 204)
+      client.end()
+      await gateway.nothingLeft()
+      assert.deepEqual(
+        gateway.errors.map((error) => (error as Error).message),
+        [what],
+      )
+    })
 })
