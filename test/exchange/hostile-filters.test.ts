@@ -375,3 +375,57 @@ describe('a reader of a response that a filter has asked for', () => {
       )
     })
 })
+
+describe('fields of framing', () => {
+  const LIES = {
+    'content-length': '1',
+    'transfer-encoding': 'chunked',
+    connection: 'x-a',
+    trailer: 'x',
+    te: 'trailers',
+  }
+  const state = (fields: Fields): void => {
+    for (const [name, value] of Object.entries(LIES)) fields.set(name, value)
+  }
+  const forms: Readonly<Record<string, Filter>> = {
+    'states all of them': {
+      name: 'liar',
+      onRequest: (x) => void state(x.request),
+      onResponse: (_x, head) => void state(head.fields),
+    },
+    'removes the length': {
+      name: 'remover',
+      onRequest: (x) => void x.request.remove('content-length'),
+      onResponse: (_x, head) => void head.fields.remove('content-length'),
+    },
+  }
+  for (const [what, filter] of Object.entries(forms))
+    for (const [how, request, body, framing] of [
+      ['of a length', 'content-length: 5\r\n\r\nhello', 'hello', ['content-length: 5']],
+      [
+        'in chunks',
+        'transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+        '5\r\nhello\r\n0\r\n\r\n',
+        ['transfer-encoding: chunked'],
+      ],
+      ['of none', '\r\n', '', []],
+    ] as const)
+      it(`are the gateway's own where a filter ${what}: a body ${how}`, async (t) => {
+        let bytes = ''
+        const { port } = await rawBackend(t, (socket) => {
+          socket.on('data', (chunk: Buffer) => {
+            bytes += chunk.toString('latin1')
+            if (bytes.endsWith(`\r\n\r\n${body}`)) socket.write(OK)
+          })
+        })
+        const gateway = await inProcess(t, { upstreams: [port], filters: [{ phase: 'plugin', filter }] })
+        using client = await gateway.connect()
+        client.send(`POST / HTTP/1.1\r\nhost: w.test\r\n${request}`)
+        const response = await client.response()
+        assert.deepEqual([response.status, response.text, response.header('connection')], [200, 'ok', undefined])
+        assert.deepEqual(
+          bytes.match(/(content-length|transfer-encoding|connection|trailer|te): [^\r]*/g) ?? [],
+          framing,
+        )
+      })
+})
