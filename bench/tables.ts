@@ -72,7 +72,7 @@ function hostAt(hostname: string, host: number, count: number, edit = 0): Host {
       frontends: undefined,
       within: [],
       rule,
-      order: { distance: 0, created: undefined, rule: i, match: 0 },
+      order: { created: undefined, rule: i, match: 0 },
     })
   }
   matches.sort((a, b) =>

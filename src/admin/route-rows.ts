@@ -1,4 +1,5 @@
 /** Formats the compiled table as rows: one row per match, in matching order. */
+import { matchesUnder } from '../snapshot/host.ts'
 import type { Host, PathMatch, Rule, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
 
 export interface RouteRow {
@@ -23,11 +24,11 @@ export interface RouteRow {
 
 export function* routeRows(snapshot: Snapshot): IterableIterator<RouteRow> {
   const hosts = [...snapshot.hosts.values()].sort(byHostname)
-  for (const { hostname, matches } of hosts)
-    for (const match of matches) {
+  for (const host of hosts)
+    for (const match of matchesUnder(snapshot.hosts, host)) {
       const { path, method, headers, queryParams, cookies, sourceCIDRs } = match
       yield {
-        hostname,
+        hostname: host.hostname,
         path,
         ...(method !== undefined && { method }),
         headers,

@@ -1,6 +1,7 @@
 /** `headgate routes`: prints the routing table in matching order. */
 import type { Validator } from '../api/validate.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
+import { matchesUnder } from '../snapshot/host.ts'
 import type { Host, Match, Rule, Snapshot, ValueMatch } from '../snapshot/snapshot.ts'
 import { loadManifests } from '../source/folder/load-manifests.ts'
 import { formatSettingsProblem } from '../source/settings.ts'
@@ -73,10 +74,10 @@ function rank(hostname: string): number {
   return hostname === '*' ? 2 : hostname.startsWith('*.') ? 1 : 0
 }
 
-function rowsOf({ hostname, matches }: Host, { policies }: Snapshot): Row[] {
-  return matches.map((match) => {
+function rowsOf(host: Host, { hosts, policies }: Snapshot): Row[] {
+  return matchesUnder(hosts, host).map((match) => {
     const { rule } = match
-    return { hostname, match, rule, policy: policies.get(rule.policy) }
+    return { hostname: host.hostname, match, rule, policy: policies.get(rule.policy) }
   })
 }
 

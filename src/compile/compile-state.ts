@@ -115,10 +115,6 @@ export interface HostState {
   served: Host | undefined
   /** The policy sets of its rules. */
   policies: readonly PolicySet[]
-  /** The wildcard whose rules this hostname also serves. */
-  base: HostState | undefined
-  /** Hostnames that also serve the rules of this wildcard. */
-  borrowers: Set<string> | undefined
   /** The shared outcome of Routes that may not use the hostname. */
   refusal?: { readonly tenancy: Tenancy; readonly outcome: HostnameOutcome }
 }

@@ -72,7 +72,7 @@ export function* buildHosts(memo: CompileState, resources: ResourceSet, budget: 
   const { work } = memo
   while (work.hosts.size > 0 || work.wildcards.size > 0) {
     for (const hostname of work.hosts) yield* buildHost(memo, resources, hostname, budget)
-    // A wildcard that starts or stops serving changes the base of the hostnames below it.
+    // A wildcard that starts or stops serving is extended, or no longer, by the hostnames below it.
     if (work.wildcards.size > 0) yield* resolveOwners(memo, resources, budget)
   }
 }
@@ -90,7 +90,7 @@ function* buildHost(
   }
   const above: HostState[] = []
   for (const wildcard of hostname === CATCH_ALL ? [] : coveringWildcards(hostname)) {
-    // Its rules may be added to this hostname, so it is built first.
+    // This hostname may extend it, if it is served.
     if (memo.work.hosts.has(wildcard)) yield* buildHost(memo, resources, wildcard, budget)
     const covering = memo.hosts.get(wildcard)
     if (covering !== undefined) above.push(covering)
@@ -98,9 +98,10 @@ function* buildHost(
   const owners = above.flatMap(({ first }) => (first === undefined ? [] : [first]))
   const claims = hostname === CATCH_ALL ? [] : claimsOn(host, resources)
   const ownership = withoutReservation(ownershipOf(claims, owners), above)
-  const base = ownership?.exact === false ? above.find((wildcard) => wildcard.served !== undefined) : undefined
-  const draft = yield* draftVirtualHost(memo, resources, host, ownership, base, budget)
-  commit(memo, host, draft, base)
+  // A delegate adds to the rules of the owner's wildcard; it must not remove them from the hostname.
+  const extendsWildcard = ownership?.exact === false && above.some(({ served }) => served !== undefined)
+  const draft = yield* draftVirtualHost(memo, resources, host, ownership, extendsWildcard, budget)
+  commit(memo, host, draft)
   recordHandover(memo, resources, host, ownership, [...claims, ...owners])
   host.ownership = ownership
   if (tenancyOf(resources).strict) recordOwner(memo, hostname, ownership, claims, owners)
@@ -166,7 +167,7 @@ function plainAge({ created, key }: Age): Age {
   return { created, key }
 }
 
-function commit(memo: CompileState, host: HostState, draft: HostDraft, base: HostState | undefined): void {
+function commit(memo: CompileState, host: HostState, draft: HostDraft): void {
   const { hostname } = host
   // New ones first, so that sets that stay never reach zero users.
   if (host.policies !== draft.policies) {
@@ -178,17 +179,11 @@ function commit(memo: CompileState, host: HostState, draft: HostDraft, base: Hos
   host.order = draft.order
   host.served = draft.served
   host.policies = draft.policies
-  if (host.base !== base) {
-    host.base?.borrowers?.delete(hostname)
-    if (base !== undefined) (base.borrowers ??= new Set()).add(hostname)
-    host.base = base
-  }
   if (before === draft.served) return
   if (draft.served !== undefined) memo.partitions.retain(draft.served.partition)
   if (before !== undefined) memo.partitions.release(before.partition)
   if (draft.served === undefined) memo.served.delete(hostname)
   else memo.served.set(hostname, draft.served)
-  for (const borrower of host.borrowers ?? []) memo.work.hosts.add(borrower)
   if (hostname.startsWith('*.') && (before === undefined) !== (draft.served === undefined))
     memo.work.wildcards.add(hostname)
 }

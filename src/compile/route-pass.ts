@@ -121,8 +121,6 @@ export function hostOf(memo: CompileState, hostname: string): HostState {
     order: [],
     served: undefined,
     policies: [],
-    base: undefined,
-    borrowers: undefined,
   }
   memo.hosts.set(hostname, host)
   return host

@@ -2,7 +2,7 @@
 
 import type { PolicySet } from '../policy/policy-set.ts'
 import { UNDIVIDED } from '../snapshot/frontend.ts'
-import { divideHost, frontendSetsOf } from '../snapshot/host.ts'
+import { divideHost, frontendSetsOf, type HostOptions } from '../snapshot/host.ts'
 import { compareMatches } from '../snapshot/order.ts'
 import type { Host, Match, MatchOrder, Rule, VirtualHost } from '../snapshot/snapshot.ts'
 import type { Candidate, CompileState, Conflict, HostState, RouteMatches, RouteState } from './compile-state.ts'
@@ -32,7 +32,7 @@ export function* draftVirtualHost(
   resources: ResourceSet,
   host: HostState,
   ownership: Ownership | undefined,
-  base: HostState | undefined,
+  extendsWildcard: boolean,
   budget: WorkBudget,
 ): Generator<void, HostDraft> {
   const entries = new Map<string, RouteMatches>()
@@ -47,15 +47,16 @@ export function* draftVirtualHost(
   const order = yield* sortCandidates(host, entries, budget)
   const { policies, matches, conflicts } = yield* assemble(memo, resources, order, ownership?.owner, budget)
   const owned = ownership?.exact === true
-  // A delegate adds to the rules of the owner's wildcard; it must not remove them from the hostname.
-  if (!owned && base?.served !== undefined) yield* appendWildcardRules(base, policies, matches, budget)
   memo.counts.hosts++
   memo.counts.matches += matches.length
   return {
     entries,
     refused,
     order,
-    served: owned || matches.length > 0 ? yield* partitionByFrontend(memo, host, matches, budget) : undefined,
+    served:
+      owned || matches.length > 0
+        ? yield* partitionByFrontend(memo, host, matches, { extendsWildcard }, budget)
+        : undefined,
     policies: owned || matches.length > 0 ? policies : [],
     owner: ownership?.owner,
     conflicts,
@@ -67,10 +68,11 @@ function* partitionByFrontend(
   memo: CompileState,
   { hostname, served: before }: HostState,
   matches: readonly Match[],
+  options: HostOptions,
   budget: WorkBudget,
 ): Generator<void, Host> {
   const partition = memo.partitions.of(frontendSetsOf(matches), before?.partition ?? UNDIVIDED)
-  const steps = divideHost(hostname, matches, partition)
+  const steps = divideHost(hostname, matches, partition, options)
   let step = steps.next()
   for (; step.done !== true; step = steps.next()) if (budget.spend(8)) yield
   const host = step.value
@@ -79,7 +81,10 @@ function* partitionByFrontend(
   const own = host.own.map((layer, i) => reuseLayer(layer, groups.get(partition.groups[i]!.key)))
   const common = reuseLayer(host.common!, before.common)
   const same =
-    partition === before.partition && common === before.common && own.every((layer, i) => layer === before.own[i])
+    partition === before.partition &&
+    host.extendsWildcard === before.extendsWildcard &&
+    common === before.common &&
+    own.every((layer, i) => layer === before.own[i])
   return same && sameMatches(matches, before.matches) ? before : { ...host, common, own }
 }
 
@@ -198,25 +203,9 @@ function append(conflicts: Map<RouteState, Conflict[]>, state: RouteState, confl
 function matchOf(candidate: Candidate, rule: Rule): Match {
   if (candidate.made?.rule !== rule) {
     const { match, within, created, ruleOrder, matchOrder } = candidate
-    candidate.made = { ...match, within, rule, order: { distance: 0, created, rule: ruleOrder, match: matchOrder } }
+    candidate.made = { ...match, within, rule, order: { created, rule: ruleOrder, match: matchOrder } }
   }
   return candidate.made
-}
-
-/** Appends the rules of the covering wildcard after those of the hostname, which is more specific. */
-function* appendWildcardRules(
-  base: HostState,
-  policies: PolicySet[],
-  matches: Match[],
-  budget: WorkBudget,
-): Generator<void, void> {
-  const { served } = base
-  if (served === undefined || matches.length === 0) return
-  for (const set of base.policies) policies.push(set)
-  for (const match of served.matches) {
-    matches.push({ ...match, order: { ...match.order, distance: match.order.distance + 1 } })
-    if (budget.spend(1)) yield
-  }
 }
 
 function sameVirtualHost(a: VirtualHost, b: VirtualHost): boolean {
@@ -248,5 +237,5 @@ function sameMatch(a: Match, b: Match): boolean {
 }
 
 function sameOrder(a: MatchOrder, b: MatchOrder): boolean {
-  return a.distance === b.distance && a.created === b.created && a.rule === b.rule && a.match === b.match
+  return a.created === b.created && a.rule === b.rule && a.match === b.match
 }

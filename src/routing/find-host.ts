@@ -2,14 +2,14 @@
  * From the frontend that accepted the connection to its virtual host: the host itself, wildcards, then the catch-all.
  */
 import * as L from '../snapshot/pack-layout.ts'
-import type { FrontendTable, HostLayers, RouteTables } from '../snapshot/route-tables.ts'
+import type { FoundHost, FrontendTable, HostLayers, RouteTables } from '../snapshot/route-tables.ts'
 
 /** Hashes of the wildcards that cover the host, and how many of its characters each one names; by number of dots. */
 const hashes = new Int32Array(256)
 const suffixes = new Int32Array(256)
 
 /** @returns undefined when this frontend serves nothing for the host */
-export function findHost(tables: RouteTables, frontend: FrontendTable, host: string): HostLayers | undefined {
+export function findHost(tables: RouteTables, frontend: FrontendTable, host: string): FoundHost | undefined {
   const known = frontend.hosts.get(host)
   if (known !== undefined) return known
   const found = lookUp(tables, frontend, host)
@@ -17,10 +17,8 @@ export function findHost(tables: RouteTables, frontend: FrontendTable, host: str
   return found
 }
 
-function lookUp(tables: RouteTables, frontend: FrontendTable, host: string): HostLayers | undefined {
-  const { root } = tables
-  const wildcards = root[L.ROOT_WILDCARDS]!
-  const seed = root[L.ROOT_SEED]!
+function lookUp(tables: RouteTables, frontend: FrontendTable, host: string): FoundHost | undefined {
+  const seed = tables.root[L.ROOT_SEED]!
   const length = host.length
   let hash = seed
   let dots = 0
@@ -35,15 +33,36 @@ function lookUp(tables: RouteTables, frontend: FrontendTable, host: string): Hos
     }
   }
   const exact = layersOf(tables, frontend, hash, host, length, false)
-  if (exact !== undefined) return exact
+  if (exact !== undefined) return followed(tables, frontend, host, exact, dots)
+  const covering = wildcardOver(tables, frontend, host, dots)
+  if (covering !== undefined) return covering
+  const rest = layersOf(tables, frontend, L.hashStep(seed, 0x2a), host, 0, true)
+  return rest === undefined ? undefined : followed(tables, frontend, host, rest, 0)
+}
+
+/** The most specific wildcard with at most so many dots that this frontend has. */
+function wildcardOver(tables: RouteTables, frontend: FrontendTable, host: string, dots: number): FoundHost | undefined {
+  const wildcards = tables.root[L.ROOT_WILDCARDS]!
   for (let d = wildcards === 0 ? 0 : dots; d > 0; d--) {
     const suffix = suffixes[d]!
     // One or more labels stand before the suffix, so `.example.com` is not covered.
-    if ((wildcards & L.depthBit(d)) === 0 || suffix === length) continue
+    if ((wildcards & L.depthBit(d)) === 0 || suffix === host.length) continue
     const covering = layersOf(tables, frontend, L.hashStep(hashes[d]!, 0x2a), host, suffix, true)
-    if (covering !== undefined) return covering
+    if (covering !== undefined) return followed(tables, frontend, host, covering, d - 1)
   }
-  return layersOf(tables, frontend, L.hashStep(seed, 0x2a), host, 0, true)
+  return undefined
+}
+
+/** @param above dots of the most specific wildcard that may be over the hostname of these layers */
+function followed(
+  tables: RouteTables,
+  frontend: FrontendTable,
+  host: string,
+  layers: HostLayers,
+  above: number,
+): FoundHost {
+  const wildcard = layers.extendsWildcard ? wildcardOver(tables, frontend, host, above) : undefined
+  return { ...layers, wildcard }
 }
 
 function layersOf(

@@ -20,27 +20,30 @@ const patterns = new PatternCache()
 
 export function matchLinear(snapshot: Snapshot, request: RouteRequest): LinearMatch | 'HostNotFound' | 'RouteNotFound' {
   const frontend = request.frontend.name
-  const host = hostOn(snapshot, frontend, request.host)
-  if (host === undefined) return 'HostNotFound'
-  for (const match of host.matches) {
-    if (!servedOn(host, match, frontend) || !matchHolds(match, request)) continue
-    const prefixLength = match.path.type === 'PathPrefix' ? match.path.value.length : 0
-    return { rule: match.rule, match, prefixLength }
+  const hosts = hostsOn(snapshot, frontend, request.host)
+  if (hosts.length === 0) return 'HostNotFound'
+  for (const host of hosts) {
+    for (const match of host.matches) {
+      if (!servedOn(host, match, frontend) || !matchHolds(match, request)) continue
+      const prefixLength = match.path.type === 'PathPrefix' ? match.path.value.length : 0
+      return { rule: match.rule, match, prefixLength }
+    }
+    if (!host.extendsWildcard) break
   }
   return 'RouteNotFound'
 }
 
 /**
- * Of the hostnames that the frontend has, the most specific that covers the host: itself, then the longest wildcard,
- * then the catch-all.
+ * The hostnames that the frontend has and that cover the host, the most specific first: itself, then the longest
+ * wildcard, and the catch-all only where there is no other.
  */
-function hostOn({ hosts }: Snapshot, frontend: string, host: string): Host | undefined {
+function hostsOn({ hosts }: Snapshot, frontend: string, host: string): readonly Host[] {
   const covering = [...hosts.values()].filter(
     ({ hostname, common, matches }) =>
       covers(hostname, host) && (common !== undefined || matches.some(({ frontends }) => names(frontends, frontend))),
   )
   covering.sort(({ hostname: a }, { hostname: b }) => Number(b === host) - Number(a === host) || b.length - a.length)
-  return covering[0]
+  return covering.filter(({ hostname }, i) => i === 0 || hostname !== '*')
 }
 
 /** What names no frontends is served on all that have the hostname, known to the tables or not. */

@@ -110,7 +110,6 @@ function compare(tables: RouteTables, mine: number, others: number): number {
   const a = own.place!
   const b = shared.place!
   return (
-    orderWord(a, mine, L.ORDER_DISTANCE) - orderWord(b, others, L.ORDER_DISTANCE) ||
     compareSpecificity(tables, a, matchAt(a, mine), b, matchAt(b, others)) ||
     compareCreated(createdOf(a, mine), createdOf(b, others)) ||
     compareText(routeOf(tables, a, mine), routeOf(tables, b, others)) ||

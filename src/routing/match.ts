@@ -33,15 +33,19 @@ const candidates = new Candidates()
  */
 export function match(tables: RouteTables, request: RouteRequest): Matched | 'HostNotFound' | 'RouteNotFound' {
   beginWork()
-  const layers = findHost(tables, tables.frontend(request.frontend), request.host)
-  if (layers === undefined) return 'HostNotFound'
-  const { block, at, common } = layers
-  if (common !== undefined) {
-    const found = findInLayers(tables, layers, common, request)
-    return found === undefined ? 'RouteNotFound' : matchedBy(tables, found.place.block, found.place.at, found.index)
+  let host = findHost(tables, tables.frontend(request.frontend), request.host)
+  if (host === undefined) return 'HostNotFound'
+  for (; host !== undefined; host = host.wildcard) {
+    const { block, at, common } = host
+    if (common !== undefined) {
+      const found = findInLayers(tables, host, common, request)
+      if (found !== undefined) return matchedBy(tables, found.place.block, found.place.at, found.index)
+    } else {
+      const index = findMatch(tables, block, at, request)
+      if (index >= 0) return matchedBy(tables, block, at, index)
+    }
   }
-  const index = findMatch(tables, block, at, request)
-  return index < 0 ? 'RouteNotFound' : matchedBy(tables, block, at, index)
+  return 'RouteNotFound'
 }
 
 function matchedBy(tables: RouteTables, block: BlockView, virtualHost: number, index: number): Matched {

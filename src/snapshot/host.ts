@@ -1,4 +1,5 @@
-/** Divides the matches of a hostname into the layers that frontends serve. */
+/** The layers that frontends serve of a hostname, and the wildcards that a hostname extends. */
+import { coveringWildcards } from '../pattern/host.ts'
 import { type FrontendPartition, type FrontendSet, partitionFrontends, UNDIVIDED } from './frontend.ts'
 import type { Host, Match, Rule, VirtualHost } from './snapshot.ts'
 
@@ -12,16 +13,21 @@ export function frontendSetsOf(matches: Iterable<Match>): readonly FrontendSet[]
 /** Matches processed between two yields. */
 const BATCH = 64
 
+export interface HostOptions {
+  /** Whether frontends outside of the partition have the hostname. */
+  readonly common?: boolean
+  readonly extendsWildcard?: boolean
+}
+
 /**
  * @param matches of one hostname, in matching order
  * @param partition of the sets that they name
- * @param common whether frontends outside of the partition have the hostname
  */
 export function* divideHost(
   hostname: string,
   matches: readonly Match[],
   partition: FrontendPartition,
-  common = true,
+  { common = true, extendsWildcard = false }: HostOptions = {},
 ): Generator<void, Host> {
   const shared = layerOf(hostname)
   const own = partition.groups.map(() => layerOf(hostname))
@@ -38,29 +44,54 @@ export function* divideHost(
     common: common ? shared.virtualHost : undefined,
     partition,
     own: own.map((layer) => layer.virtualHost),
+    extendsWildcard,
   }
 }
 
 /** For small hosts and tests: {@link divideHost} in one go. */
-export function hostOf(hostname: string, matches: readonly Match[], common = true): Host {
+export function hostOf(hostname: string, matches: readonly Match[], options: HostOptions = {}): Host {
   const sets = frontendSetsOf(matches)
-  const steps = divideHost(hostname, matches, sets.length === 0 ? UNDIVIDED : partitionFrontends(sets), common)
+  const steps = divideHost(hostname, matches, sets.length === 0 ? UNDIVIDED : partitionFrontends(sets), options)
   for (let step = steps.next(); ; step = steps.next()) if (step.done === true) return step.value
+}
+
+/**
+ * What is served under a hostname, in the order in which it is tried: its own matches, then those of the wildcards it
+ * extends.
+ */
+export function matchesUnder(hosts: ReadonlyMap<string, Host>, host: Host): readonly Match[] {
+  if (!host.extendsWildcard) return host.matches
+  const matches = [...host.matches]
+  for (const wildcard of coveringWildcards(host.hostname)) {
+    const covering = hosts.get(wildcard)
+    if (covering === undefined) continue
+    for (const match of covering.matches) matches.push(match)
+    if (!covering.extendsWildcard) break
+  }
+  return matches
 }
 
 /** A virtual host under construction; each of its rules stands once, in the order in which matches name them. */
 interface Layer {
-  readonly virtualHost: VirtualHost & { readonly rules: Rule[]; readonly matches: Match[] }
-  readonly known: Set<Rule>
+  readonly virtualHost: VirtualHost & {
+    readonly rules: Rule[]
+    readonly matches: Match[]
+    readonly ruleIndexes: number[]
+  }
+  readonly known: Map<Rule, number>
 }
 
 function layerOf(hostname: string): Layer {
-  return { virtualHost: { hostname, rules: [], matches: [] }, known: new Set() }
+  return { virtualHost: { hostname, rules: [], matches: [], ruleIndexes: [] }, known: new Map() }
 }
 
 function add({ virtualHost, known }: Layer, match: Match): void {
+  const { rule } = match
+  let index = known.get(rule)
+  if (index === undefined) {
+    known.set(rule, (index = virtualHost.rules.length))
+    virtualHost.rules.push(rule)
+  }
   virtualHost.matches.push(match)
-  if (known.has(match.rule)) return
-  known.add(match.rule)
-  virtualHost.rules.push(match.rule)
+  virtualHost.ruleIndexes.push(index)
 }

@@ -5,7 +5,7 @@
 import { type FrontendPartition, type FrontendSet, UNDIVIDED } from './frontend.ts'
 import { type BlockRange, Blocks } from './pack-blocks.ts'
 import { PackedFrontends } from './pack-frontends.ts'
-import { EXCLUSIVE } from './pack-layout.ts'
+import { EXCLUSIVE, EXTENDS } from './pack-layout.ts'
 import type { Root } from './pack-root.ts'
 import { type Indexes, VirtualHostWriter } from './pack-virtual-host.ts'
 import type { Host, Rule, VirtualHost } from './snapshot.ts'
@@ -78,12 +78,17 @@ export class PackedHosts {
     placement.host = undefined
     const { partition } = host
     const divided = partition.groups.length > 0
-    yield* this.#placeLayer(placement.common, host.common ?? { hostname, rules: [], matches: [] }, divided)
+    yield* this.#placeLayer(
+      placement.common,
+      host.common ?? { hostname, rules: [], matches: [], ruleIndexes: [] },
+      divided,
+    )
     if (divided) yield* this.#placeGroups(placement, host)
     // From here on without a yield.
     const former = placement.partition
     placement.partition = partition
-    this.root.divide(hostname, this.frontends.retain(partition) | (host.common === undefined ? EXCLUSIVE : 0))
+    const exclusive = host.common === undefined ? EXCLUSIVE : 0
+    this.root.divide(hostname, this.frontends.retain(partition) | exclusive | (host.extendsWildcard ? EXTENDS : 0))
     this.frontends.release(former)
     if (placement.own !== undefined) this.#removeOthers(hostname, placement)
     placement.host = host

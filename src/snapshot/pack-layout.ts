@@ -28,11 +28,13 @@ export const SLOT_OFFSET = 2
 /**
  * Negative: what the group of frontends with this number serves besides. Else it is what all have in common, and this
  * is the index of the partition of its hostname (0 = undivided), with {@link EXCLUSIVE} where no others have the
- * hostname.
+ * hostname, and {@link EXTENDS} where what it does not match goes on to the wildcard over it.
  */
 export const SLOT_FRONTENDS = 3
 export const SLOT_WORDS = 4
 export const EXCLUSIVE = 1 << 30
+export const EXTENDS = 1 << 29
+export const PARTITION = EXTENDS - 1
 
 /** Frontend directory: header, slots of an open-addressed table over names, names by row, partitions by index. */
 export const DIRECTORY_ID = 0
@@ -105,12 +107,11 @@ export const MATCH_NEXT = 6
 export const MATCH_WORDS = 7
 
 /** Order record: what decides between matches of two layers and is not in the match itself; see `MatchOrder`. */
-export const ORDER_DISTANCE = 0
 /** A float of 64 bits in two words; infinity where it is not known. */
-export const ORDER_CREATED = 1
-export const ORDER_RULE = 3
-export const ORDER_MATCH = 4
-export const ORDER_WORDS = 5
+export const ORDER_CREATED = 0
+export const ORDER_RULE = 2
+export const ORDER_MATCH = 3
+export const ORDER_WORDS = 4
 
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'CONNECT'] as const
 export const PATH_TYPES = ['Exact', 'PathPrefix', 'RegularExpression'] as const

@@ -58,9 +58,9 @@ export class Root {
     this.#countWildcard(hostname, 1)
   }
 
-  /** @param partition index, with `EXCLUSIVE` where only its frontends have the hostname */
-  divide(hostname: string, partition: number): void {
-    this.#table.words[this.#table.slots.get(placeKey(hostname, 0))! + L.SLOT_FRONTENDS] = partition
+  /** @param frontends index of the partition, with `EXCLUSIVE` and `EXTENDS`: see `SLOT_FRONTENDS` */
+  divide(hostname: string, frontends: number): void {
+    this.#table.words[this.#table.slots.get(placeKey(hostname, 0))! + L.SLOT_FRONTENDS] = frontends
   }
 
   remove(hostname: string, group: number): void {

@@ -4,7 +4,7 @@ import { REASON_LIST, type Reason } from '../lib/reason.ts'
 import { parseCIDR } from '../pattern/cidr.ts'
 import * as L from './pack-layout.ts'
 import { literalPrefix } from './pack-literal.ts'
-import type { Match, Rule, ValueMatch, VirtualHost, WeightedBackend } from './snapshot.ts'
+import type { Match, ValueMatch, VirtualHost, WeightedBackend } from './snapshot.ts'
 
 /** Integers that stand for policies and backends in packed records. */
 export interface Indexes {
@@ -62,8 +62,8 @@ export class VirtualHostWriter {
     this.#reserve(L.VHOST_HEADER + (virtualHost.rules.length + virtualHost.matches.length) * GUESS)
     this.#length = L.VHOST_HEADER
     this.#set(L.VHOST_HOSTNAME, this.#text(virtualHost.hostname))
-    const rules = yield* this.#rules(virtualHost, indexes)
-    yield* this.#matches(virtualHost, rules)
+    yield* this.#rules(virtualHost, indexes)
+    yield* this.#matches(virtualHost)
     this.#set(L.VHOST_ORDER_AT, divided ? yield* this.#orders(virtualHost) : 0)
     yield* this.#tables(virtualHost, seed)
     this.#set(L.VHOST_PATTERNS, this.#patterns.size)
@@ -115,15 +115,12 @@ export class VirtualHostWriter {
     return at
   }
 
-  /** @returns the place of each rule */
-  *#rules({ rules }: VirtualHost, indexes: Indexes): Generator<void, ReadonlyMap<Rule, number>> {
-    const places = new Map<Rule, number>()
+  *#rules({ rules }: VirtualHost, indexes: Indexes): Generator<void> {
     const table = this.#take(rules.length * L.RULE_WORDS)
     this.#set(L.VHOST_RULES, rules.length)
     this.#set(L.VHOST_RULES_AT, table)
     for (let i = 0; i < rules.length; i++) {
       const rule = rules[i]!
-      places.set(rule, i)
       const at = table + i * L.RULE_WORDS
       const route = this.#text(rule.route)
       const name = this.#text(rule.rule)
@@ -135,7 +132,6 @@ export class VirtualHostWriter {
       this.#set(at + L.RULE_BACKENDS, backends)
       if (i % BATCH === BATCH - 1) yield
     }
-    return places
   }
 
   #backends(backends: readonly WeightedBackend[], indexes: Indexes): number {
@@ -151,7 +147,7 @@ export class VirtualHostWriter {
     return start
   }
 
-  *#matches({ matches }: VirtualHost, rules: ReadonlyMap<Rule, number>): Generator<void> {
+  *#matches({ matches, ruleIndexes }: VirtualHost): Generator<void> {
     const table = this.#take(matches.length * L.MATCH_WORDS)
     this.#set(L.VHOST_MATCHES, matches.length)
     this.#set(L.VHOST_MATCHES_AT, table)
@@ -166,7 +162,7 @@ export class VirtualHostWriter {
       const path = type === 'RegularExpression' ? this.#pattern(value) : this.#text(value)
       const method = this.#method(match.method)
       const conditions = this.#conditions(match)
-      this.#set(at + L.MATCH_RULE, rules.get(match.rule)!)
+      this.#set(at + L.MATCH_RULE, ruleIndexes[i]!)
       this.#set(at + L.MATCH_METHOD, method)
       this.#set(at + L.MATCH_CONDITIONS, conditions)
       this.#set(at + L.MATCH_PATH, path)
@@ -194,9 +190,8 @@ export class VirtualHostWriter {
   *#orders({ matches }: VirtualHost): Generator<void, number> {
     const start = this.#take(matches.length * L.ORDER_WORDS)
     for (let i = 0; i < matches.length; i++) {
-      const { distance, created = Number.POSITIVE_INFINITY, rule, match } = matches[i]!.order
+      const { created = Number.POSITIVE_INFINITY, rule, match } = matches[i]!.order
       const at = start + i * L.ORDER_WORDS
-      this.#set(at + L.ORDER_DISTANCE, distance)
       this.#bytes.writeDoubleLE(created, (at + L.ORDER_CREATED) * 4)
       this.#set(at + L.ORDER_RULE, rule)
       this.#set(at + L.ORDER_MATCH, match)

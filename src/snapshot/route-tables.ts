@@ -45,6 +45,13 @@ export interface VirtualHostPlace {
 export interface HostLayers extends VirtualHostPlace {
   /** What all frontends have in common, where the place itself is what this one's group has besides. */
   readonly common: VirtualHostPlace | undefined
+  readonly extendsWildcard: boolean
+}
+
+/** What a request to a host is matched against. */
+export interface FoundHost extends HostLayers {
+  /** Where matching goes on when nothing in here matches: the wildcard that the hostname extends. */
+  readonly wildcard: FoundHost | undefined
 }
 
 /** What one frontend serves. */
@@ -52,7 +59,7 @@ export interface FrontendTable {
   /** In the directory of frontends; 0 = the tables do not know it, and it has what all have in common. */
   readonly row: number
   /** By the hosts that requests named lately. */
-  readonly hosts: Map<string, HostLayers>
+  readonly hosts: Map<string, FoundHost>
 }
 
 /** Rules, texts and patterns decoded and kept, at most so many of each per thread. */
@@ -109,12 +116,12 @@ export class RouteTables {
     return (this.#frontendTables[row] ??= { row, hosts: new Map() })
   }
 
-  remember(frontend: FrontendTable, host: string, layers: HostLayers): void {
+  remember(frontend: FrontendTable, host: string, found: FoundHost): void {
     if (this.#remembered >= HOSTS) {
       for (const table of this.#frontendTables) table?.hosts.clear()
       this.#remembered = 0
     }
-    frontend.hosts.set(host, layers)
+    frontend.hosts.set(host, found)
     this.#remembered++
   }
 
@@ -251,13 +258,13 @@ export class RouteTables {
     wildcard: boolean,
   ): HostLayers | undefined {
     const divided = this.root[slot + L.SLOT_FRONTENDS]!
-    if (divided === 0) return { ...this.placeAt(slot), common: undefined }
-    const group = this.frontends.groupOf(divided & ~L.EXCLUSIVE, frontend.row)
+    const extendsWildcard = (divided & L.EXTENDS) !== 0
+    const group = this.frontends.groupOf(divided & L.PARTITION, frontend.row)
     const exclusive = (divided & L.EXCLUSIVE) !== 0
-    if (group === 0) return exclusive ? undefined : { ...this.placeAt(slot), common: undefined }
+    if (group === 0) return exclusive ? undefined : { ...this.placeAt(slot), common: undefined, extendsWildcard }
     const own = this.findSlot(L.hashGroup(hash, group), group, host, suffix, wildcard)
     if (own < 0) throw new Error(`no virtual host of group ${group} for ${host}`)
-    return { ...this.placeAt(own), common: exclusive ? undefined : this.placeAt(slot) }
+    return { ...this.placeAt(own), common: exclusive ? undefined : this.placeAt(slot), extendsWildcard }
   }
 
   #named(block: BlockView, virtualHost: number, host: string, suffix: number, wildcard: boolean): boolean {

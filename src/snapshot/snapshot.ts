@@ -38,6 +38,11 @@ export interface Host {
   readonly partition: FrontendPartition
   /** By group of the partition: on these frontends besides. */
   readonly own: readonly VirtualHost[]
+  /**
+   * A request that no match holds goes on to the most specific wildcard over this hostname, never to the catch-all: a
+   * delegate adds to what the owner of the wildcard serves here. Else this hostname is final.
+   */
+  readonly extendsWildcard: boolean
 }
 
 /** Rules of one hostname: one layer of {@link Host}. */
@@ -46,6 +51,8 @@ export interface VirtualHost {
   readonly rules: readonly Rule[]
   /** In matching order (api.md, "Which rule wins"): the first that matches decides. */
   readonly matches: readonly Match[]
+  /** By match: the index of its rule. Packing then needs no map by rule, which cost more than writing the rules. */
+  readonly ruleIndexes: readonly number[]
 }
 
 /**
@@ -121,8 +128,6 @@ export interface Match {
 }
 
 export interface MatchOrder {
-  /** 0 = from a Route for this very hostname, which come first; 1 … = from the wildcard so many steps above. */
-  readonly distance: number
   /** Creation of the Route, milliseconds since the epoch; undefined in a folder. */
   readonly created: number | undefined
   /** Place of the rule in its Route. */

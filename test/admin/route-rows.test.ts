@@ -22,7 +22,7 @@ const MATCH: Match = {
   frontends: undefined,
   within: [],
   rule: RULE,
-  order: { distance: 0, created: undefined, rule: 0, match: 0 },
+  order: { created: undefined, rule: 0, match: 0 },
 }
 
 function snapshot(hosts: Host[], action: PolicySet['action'] = { type: 'forward' }): Snapshot {

@@ -16,6 +16,7 @@ import {
   type ServedResource,
 } from '../../src/compile/resource-set.ts'
 import { FrozenMap } from '../../src/snapshot/frozen-map.ts'
+import { matchesUnder } from '../../src/snapshot/host.ts'
 
 export const SETTINGS: SettingsObject = {
   ingressClass: { name: 'headgate', default: true },
@@ -186,7 +187,9 @@ export function compiled(resources: ResourceSet, memo: CompileState = new Compil
 
 /** The rules of a hostname as a person would list them: `rule of route: match`. */
 export function listing({ snapshot }: Compiled, hostname: string): string[] | undefined {
-  return snapshot.hosts.get(hostname)?.matches.map(({ path, method, rule }) => {
+  const host = snapshot.hosts.get(hostname)
+  if (host === undefined) return undefined
+  return matchesUnder(snapshot.hosts, host).map(({ path, method, rule }) => {
     const { route, rule: name } = rule
     return `${route} ${name}: ${method === undefined ? '' : `${method} `}${path.type} ${path.value}`
   })

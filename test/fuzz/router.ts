@@ -89,9 +89,11 @@ const ruleSpec = fc.record({
   closed: fc.boolean(),
 })
 
-/** Whether frontends that no match names have the hostname, too; and its rules. */
 const hostSpec = fc.record({
+  /** Whether frontends that no match names have the hostname, too. */
   common: fc.oneof({ weight: 5, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) }),
+  /** It is a delegate's, who adds to a wildcard. */
+  extendsWildcard: fc.boolean(),
   rules: fc.array(ruleSpec, { maxLength: 6 }),
 })
 const requestSpec: fc.Arbitrary<RequestSpec> = fc
@@ -131,7 +133,9 @@ const step = fc.record({
 export const history = fc.record({ frozen: fc.boolean(), steps: fc.array(step, { minLength: 1, maxLength: 5 }) })
 type History = typeof history extends fc.Arbitrary<infer T> ? T : never
 
-function toHost(hostname: string, { common, rules }: typeof hostSpec extends fc.Arbitrary<infer T> ? T : never): Host {
+type HostSpec = typeof hostSpec extends fc.Arbitrary<infer T> ? T : never
+
+function toHost(hostname: string, { rules, ...options }: HostSpec): Host {
   const ordered: (OrderedMatch & { readonly match: Match })[] = []
   rules.forEach((spec, ruleOrder) => {
     const route = `ns/r${ruleOrder % 2}`
@@ -148,7 +152,7 @@ function toHost(hostname: string, { common, rules }: typeof hostSpec extends fc.
       ...(spec.closed ? { refuse: 'RuleClosed' as const } : {}),
     }
     spec.matches.forEach((match, matchOrder) => {
-      const order = { distance: 0, created, rule: ruleOrder, match: matchOrder }
+      const order = { created, rule: ruleOrder, match: matchOrder }
       ordered.push({ match: { ...match, rule, order }, created, route, ruleOrder, matchOrder })
     })
   })
@@ -156,7 +160,7 @@ function toHost(hostname: string, { common, rules }: typeof hostSpec extends fc.
   return hostOf(
     hostname,
     ordered.map(({ match }) => match),
-    common,
+    options,
   )
 }
 

@@ -206,7 +206,7 @@ function drain<T>(steps: Generator<void, T>): T {
 describe('frontends of packed tables', () => {
   const one = { name: 'r', matches: [{}] }
   const onlyOn = (hostname: string, name: string, set: FrontendSet): Host =>
-    hostOf(hostname, host(hostname, [{ name, matches: [{ frontends: set }] }]).matches, false)
+    hostOf(hostname, host(hostname, [{ name, matches: [{ frontends: set }] }]).matches, { common: false })
   const ask = (tables: RouteTables, handle: FrontendHandle, asked: string): string => {
     const found = match(tables, { ...request({ host: asked }), frontend: handle })
     return typeof found === 'string' ? found : found.rule.rule
@@ -222,7 +222,7 @@ describe('frontends of packed tables', () => {
           ...host('*', [{ name: 'rest', matches: [{ frontends: frontends(3) }] }]).matches,
           ...host('*', [{ name: 'two', matches: [{ frontends: frontends(2) }] }]).matches,
         ],
-        false,
+        { common: false },
       ),
     ]
     const tables = new RouteTables(new Packer(seededRandom()).pack(snapshotOf(hosts)).tables)

@@ -32,7 +32,7 @@ export const ANY: Match = {
   frontends: undefined,
   within: [],
   rule: { route: 'ns/route', rule: 'any', policy: 'p', backends: [] },
-  order: { distance: 0, created: undefined, rule: 0, match: 0 },
+  order: { created: undefined, rule: 0, match: 0 },
 }
 
 export function policy(digest: string): PolicySet {
@@ -74,7 +74,7 @@ export function host(hostname: string, specs: readonly RuleSpec[], route = 'ns/r
       ...(spec.refuse === undefined ? {} : { refuse: spec.refuse }),
     }
     spec.matches.forEach((match, matchOrder) => {
-      const order = { distance: 0, created: undefined, rule: ruleOrder, match: matchOrder }
+      const order = { created: undefined, rule: ruleOrder, match: matchOrder }
       const whole: Match = { ...ANY, ...match, rule, order }
       ordered.push({ match: whole, created: undefined, route, ruleOrder, matchOrder })
     })
@@ -140,6 +140,33 @@ export function routerSuite(name: string, make: RouterFactory): void {
   }
   const one = (match: Partial<Match>): Readonly<Record<string, readonly RuleSpec[]>> => ({
     'a.example': [{ name: 'hit', matches: [match] }],
+  })
+
+  describe(`${name}: hosts that extend a wildcard`, () => {
+    const { hosts, ...rest } = snapshot({
+      'x.example': [{ name: 'mine', matches: [{ path: prefix('/a') }] }],
+      '*.example': [{ name: 'wild', matches: [{ path: exact('/a/b') }, { path: prefix('/w') }] }],
+      '*': [{ name: 'rest', matches: [{}] }],
+    })
+    const extended = (extending: readonly string[]) =>
+      make({
+        ...rest,
+        hosts: new Map(Array.from(hosts, ([k, one]) => [k, { ...one, extendsWildcard: extending.includes(k) }])),
+      })
+    const key = (routed: Routed) => (typeof routed === 'string' ? routed : routed.key)
+
+    it('serve their own rules before those of the wildcard, whatever the paths', () => {
+      const route = extended(['x.example'])
+      assert.equal(key(route(request({ host: 'x.example', path: '/a/b' }))), 'ns/route/mine')
+      assert.equal(key(route(request({ host: 'y.example', path: '/a/b' }))), 'ns/route/wild')
+    })
+
+    it('leave the rest to the wildcard, and nothing to the catch-all', () => {
+      const route = extended(['x.example', '*.example'])
+      assert.equal(key(route(request({ host: 'x.example', path: '/w/1' }))), 'ns/route/wild')
+      assert.equal(key(route(request({ host: 'x.example', path: '/other' }))), 'RouteNotFound')
+      assert.equal(key(extended([])(request({ host: 'x.example', path: '/w/1' }))), 'RouteNotFound')
+    })
   })
 
   describe(`${name}: hosts`, () => {
