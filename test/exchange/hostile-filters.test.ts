@@ -192,6 +192,24 @@ describe('a response of a filter', () => {
   })
 })
 
+describe('a large response to a request whose body is still coming', () => {
+  it('reaches a client that sends all of it before it reads', async (t) => {
+    const response: LocalResponse = { status: 413, fields: new Fields(), body: Buffer.alloc(LARGE, 'x') }
+    const filter: Filter = { name: 'large', onRequest: () => ({ type: 'respond', response }) }
+    const gateway = await inProcess(t, { filters: [{ phase: 'plugin', filter }] })
+    const client = await gateway.connect()
+    client.socket.pause()
+    // Each more than the system takes.
+    client.send(`POST / HTTP/1.1\r\nhost: w.test\r\ncontent-length: ${2 * LARGE}\r\n\r\n`)
+    await new Promise<void>((resolve) => void client.socket.write(Buffer.alloc(2 * LARGE, 'y'), () => resolve()))
+    client.socket.resume()
+    const { status, body } = await client.response()
+    assert.deepEqual([status, body.length], [413, LARGE])
+    client.end()
+    await gateway.nothingLeft()
+  })
+})
+
 describe('a request that a filter makes', () => {
   const cases: Readonly<Record<string, Partial<OutgoingRequest>>> = {
     'a second request in its path': { path: '/ HTTP/1.1\r\nhost: x\r\n\r\nGET /smuggled' },
