@@ -11,6 +11,7 @@ import type { ClientOrigin } from '../message/client-origin.ts'
 import type { Fields } from '../message/fields.ts'
 import type { LocalResponse } from '../message/local-response.ts'
 import { type Attribute, Attributes } from '../policy/attribute.ts'
+import { guardedAbort } from '../policy/callback-guard.ts'
 import type { Exchange, ExchangeLimits } from '../policy/exchange.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { requestIdOf } from '../policy/request-id/request-id.ts'
@@ -227,7 +228,7 @@ export abstract class ProxyExchange implements Exchange, Timed {
 
   get signal(): AbortSignal {
     if (this.#signal === null) {
-      this.#signal = new AbortController()
+      this.#signal = guardedAbort((error) => this.context.unexpected(error))
       if (this.ended) this.#signal.abort()
     }
     return this.#signal.signal

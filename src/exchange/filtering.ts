@@ -1,12 +1,39 @@
-/** Runs the request filters of the rule, which pass the request or respond themselves. */
-import { type ChainResult, runRequest } from '../policy/chain.ts'
+/** Runs the request filters of the rule, once they are warm; they pass the request or respond themselves. */
+import { GatewayError } from '../lib/error.ts'
+import type { WarmUp } from '../link/warm-up.ts'
+import { type Chain, type ChainResult, runRequest } from '../policy/chain.ts'
 import { forward } from './attempt-loop.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { respond } from './local-response.ts'
 
 export function filterRequest(x: ProxyExchange): void {
-  const { chain } = x.linked!
+  const { chain, pending } = x.linked!
   if (chain === null) return forward(x)
+  if (pending !== null) return awaitWarmUp(x, chain, pending)
+  runFilters(x, chain)
+}
+
+/** No filter has been entered: one that is not warm sees nothing of the exchange, and a refusal passes none. */
+function awaitWarmUp(x: ProxyExchange, chain: Chain, pending: WarmUp): void {
+  if (pending.failed) throw notWarm()
+  x.watch()
+  void pending.tried.then(() => {
+    // The client may be gone, or a deadline has passed.
+    if (x.ended) return
+    try {
+      if (pending.failed) throw notWarm()
+      runFilters(x, chain)
+    } catch (error) {
+      x.fail(error)
+    }
+  })
+}
+
+function notWarm(): GatewayError {
+  return new GatewayError('InternalError', 'a filter of its policies could not be warmed up')
+}
+
+function runFilters(x: ProxyExchange, chain: Chain): void {
   const result = runRequest(chain, x)
   if (result instanceof Promise) {
     x.deciding = true

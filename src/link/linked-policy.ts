@@ -1,10 +1,20 @@
 /** A policy set with the chain that is composed for it. */
+import type { TimerClock } from '../lib/clock.ts'
 import { type Chain, composeChain, disposeChain } from '../policy/chain.ts'
 import type { ExchangeLimits } from '../policy/exchange.ts'
 import { limitsOf } from '../policy/limits/filter.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
+import { WarmUp } from './warm-up.ts'
+
+export interface PolicyHost {
+  readonly filters: FilterServices
+  readonly registry: FilterRegistry
+  readonly timers: Pick<TimerClock, 'after'>
+  /** The first try at a warm-up has failed. */
+  notWarm(error: unknown): void
+}
 
 export class LinkedPolicy {
   readonly policy: PolicySet
@@ -12,14 +22,22 @@ export class LinkedPolicy {
   readonly chain: Chain | null
   /** Shared by all its exchanges; one that lowers a limit makes its own copy. */
   readonly limits: Readonly<ExchangeLimits>
+  /** What an exchange waits for before its filters run; null once they are warm, or when none warms up. */
+  pending: WarmUp | null = null
+  /** Also when it is over: its signal fires when the chain is disposed of. */
+  readonly #warmUp: WarmUp | null = null
   #users = 0
   #retired = false
 
   /** @throws {TypeError} when the policy set holds what validation should have refused */
-  constructor(policy: PolicySet, services: FilterServices, registry: FilterRegistry) {
+  constructor(policy: PolicySet, { filters, registry, timers, notWarm }: PolicyHost) {
     this.policy = policy
-    this.chain = composeChain(policy, services, registry)
+    this.chain = composeChain(policy, filters, registry)
     this.limits = limitsOf(policy)
+    if (this.chain === null || this.chain.warmUp === null) return
+    const warm = (): void => void (this.pending = null)
+    this.#warmUp = new WarmUp(this.chain, { timers, random: filters.random, failed: notWarm, warm })
+    this.pending = this.#warmUp
   }
 
   /** An exchange uses it from here; once for each {@link leave}. */
@@ -39,6 +57,8 @@ export class LinkedPolicy {
   }
 
   #disposeUnused(): void {
-    if (this.#users === 0 && this.chain !== null) disposeChain(this.chain)
+    if (this.#users !== 0 || this.chain === null) return
+    this.#warmUp?.dispose()
+    disposeChain(this.chain)
   }
 }

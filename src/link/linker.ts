@@ -1,21 +1,17 @@
 /**
  * Links a generation: packed tables become what runs. In steps, so that a worker that links serves between two of them.
- * What one policy set cannot do costs its own rules, never the generation that everybody waits for.
+ * What one policy set cannot do, or not yet, costs its own rules, never the generation that everybody waits for.
  */
 import type { TimerClock } from '../lib/clock.ts'
 import type { PatternCache } from '../pattern/pattern-cache.ts'
-import { warmUpChain } from '../policy/chain.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
 import { RouteTables } from '../snapshot/route-tables.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
-import { LinkedPolicy } from './linked-policy.ts'
+import { LinkedPolicy, type PolicyHost } from './linked-policy.ts'
 import type { LinkedBackend, LinkedTables } from './linked-tables.ts'
 import type { TablesUpdate } from './tables-update.ts'
-
-/** Milliseconds that the filters of one generation may take to warm up, all together. */
-export const WARM_UP: number = 2_000
 
 /** The Backends of the worker, kept over every change of tables. */
 export interface BackendDirectory {
@@ -38,19 +34,20 @@ export interface LinkerHost {
   problem(message: string): void
 }
 
-/** A step of linking: continues at once, or when the promise is settled. */
-export type LinkStep = Promise<void> | undefined
-
 export class Linker {
   readonly #host: LinkerHost
+  readonly #policyHost: PolicyHost
   #current: LinkedTables | null = null
 
   constructor(host: LinkerHost) {
     this.#host = host
+    const { filters, registry, timers } = host
+    const notWarm = (error: unknown): void => this.#unusable(error, '; the warm-up is tried again')
+    this.#policyHost = { filters, registry, timers, notWarm }
   }
 
-  /** Ends with the commit; a generation that cannot be linked throws and changes nothing. */
-  *link(update: TablesUpdate): Generator<LinkStep, void> {
+  /** Commits before any warm-up has ended; a generation that cannot be linked throws and changes nothing. */
+  *link(update: TablesUpdate): Generator<void, void> {
     const before = this.#current
     const fresh: LinkedPolicy[] = []
     let linked: LinkedTables
@@ -69,64 +66,44 @@ export class Linker {
     this.#current = linked
     this.#host.commit(linked)
     if (before !== null) this.#drop(before, linked)
+    // Behind the commit, since a warm-up may call a Backend of this generation.
+    for (const { pending } of fresh) {
+      if (pending === null) continue
+      pending.start()
+      yield
+    }
     for (const _ of linked.tables.forgetPatterns()) yield
   }
 
-  *#linkPolicies(update: TablesUpdate, fresh: LinkedPolicy[]): Generator<LinkStep, (LinkedPolicy | null)[]> {
-    const before = this.#current
-    const policies: (LinkedPolicy | null)[] = update.full ? [] : (before?.policies.slice() ?? [])
+  /** A policy set that was linked before keeps its chain, and stays as warm as it is. */
+  *#linkPolicies(update: TablesUpdate, fresh: LinkedPolicy[]): Generator<void, (LinkedPolicy | null)[]> {
+    const before = this.#current?.policies ?? []
+    const policies: (LinkedPolicy | null)[] = update.full ? [] : before.slice()
     const known = new Map<string, LinkedPolicy>()
-    if (update.full)
-      for (const linked of before?.policies ?? []) if (linked !== null) known.set(linked.policy.digest, linked)
-    const warming: Promise<void>[] = []
-    const bound = new AbortController()
+    if (update.policies.length > 0)
+      for (const linked of before) if (linked !== null) known.set(linked.policy.digest, linked)
     for (const { index, policy } of update.policies) {
       const kept = policy === null ? null : (known.get(policy.digest) ?? null)
       const linked = policy === null || kept !== null ? kept : this.#tryPolicy(policy)
       policies[index] = linked
-      if (linked !== null && kept === null) {
-        fresh.push(linked)
-        const ready = this.#warmUp(linked, bound.signal, () => {
-          policies[index] = null
-          fresh.splice(fresh.indexOf(linked), 1)
-          linked.retire()
-        })
-        if (ready !== null) warming.push(ready)
-      }
+      if (linked !== null && kept === null) fresh.push(linked)
       yield
-    }
-    if (warming.length > 0) {
-      const cancel = this.#host.timers.after(WARM_UP, () => bound.abort())
-      yield Promise.all(warming).then(cancel)
     }
     return policies
   }
 
   #tryPolicy(policy: PolicySet): LinkedPolicy | null {
     try {
-      return new LinkedPolicy(policy, this.#host.filters, this.#host.registry)
+      return new LinkedPolicy(policy, this.#policyHost)
     } catch (error) {
       this.#unusable(error)
       return null
     }
   }
 
-  /** @returns null where no filter warms up; else never rejects, and is settled when the bound has passed */
-  #warmUp({ chain }: LinkedPolicy, signal: AbortSignal, failed: () => void): Promise<void> | null {
-    const ready = chain === null ? null : warmUpChain(chain, signal)
-    if (ready === null) return null
-    const late = new Promise<never>((_, reject) => {
-      signal.addEventListener('abort', () => reject(new Error(`a filter was not ready within ${WARM_UP} ms`)))
-    })
-    return Promise.race([ready, late]).catch((error: unknown) => {
-      failed()
-      this.#unusable(error)
-    })
-  }
-
-  #unusable(error: unknown): void {
+  #unusable(error: unknown, more = ''): void {
     const text = error instanceof Error ? error.message : String(error)
-    this.#host.problem(`the rules with one set of policies answer 500: ${text}`)
+    this.#host.problem(`the rules with one set of policies answer 500: ${text}${more}`)
   }
 
   /** What only the generation before has used. */

@@ -11,6 +11,7 @@ import type { BodyStepFactory } from '../message/body.ts'
 import type { ResponseHead } from '../message/head.ts'
 import { discardBody, type LocalResponse } from '../message/local-response.ts'
 import { builtInFilters } from './built-in.ts'
+import { guardedServices } from './callback-guard.ts'
 import type { DryExchange, Exchange, ExchangeSummary } from './exchange.ts'
 import type { Explanation, Filter, RequestBodyStep, RequestDecision, ResponseDecision } from './filter.ts'
 import type { PolicySet } from './policy-set.ts'
@@ -105,7 +106,7 @@ function createFilters(policy: PolicySet, services: FilterServices, registry: Fi
   const filters: Filter[] = []
   for (const definition of registry.definitions) {
     try {
-      const filter = definition.create(policy, services)
+      const filter = definition.create(policy, guardedServices(services, definition.name))
       if (filter !== undefined) filters.push(filter)
     } catch (error) {
       dispose(filters, (name, cause) => services.report(name, cause))
@@ -316,7 +317,7 @@ export function runEnd<X extends Exchange>(chain: Chain, x: X, summaryOf: (x: X)
 }
 
 /**
- * Awaits the warm-up of every filter, all at once.
+ * Awaits one try at the warm-up of every filter, all at once.
  *
  * @returns null where no filter has one
  * @throws rejects with the first failure, naming the filter

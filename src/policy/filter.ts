@@ -62,8 +62,10 @@ export interface Filter {
   /** What it would do, without any effect. */
   explain?(x: DryExchange): Explanation | undefined
   /**
-   * Awaited when the chain is linked, before a request meets it, within a bound; `signal` fires at the bound. A failure
-   * makes the rules of this policy set answer 500 and never holds a generation back.
+   * Begins when the chain is in force; only requests of this policy set wait for it, before their filters run, and
+   * only within a bound. A failure of any filter makes them answer 500, never holds a generation back, and is tried
+   * again, all filters of the chain anew, in pauses that double; the chain stays warm in later generations. `signal`
+   * fires at the bound, when another filter fails, and when the chain is disposed of.
    */
   warmUp?(signal: AbortSignal): Promise<void>
   /** Once, when the chain is dropped and no exchange uses it any more. Must not throw. */

@@ -60,7 +60,7 @@ const { timers, context, handler, backends, messages } = createDataPlane({
   send: (message) => control.postMessage(message),
   unexpected: (error) =>
     log.error({ error }, 'an exchange failed because of a fault of the gateway; its client got 500'),
-  filterThrew: (filter, error) => log.error({ error, filter }, `filter ${filter} threw; its exchange got 500`),
+  filterThrew: (filter, error) => log.error({ error, filter }, `filter ${filter} threw`),
 })
 
 const listeners = new Listeners({

@@ -3,7 +3,7 @@
  * them. A generation that cannot be linked is refused whole, and the one before it serves on.
  */
 import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.ts'
-import type { Linker, LinkStep } from '../link/linker.ts'
+import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointRow, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
 
@@ -25,10 +25,8 @@ export interface MessageLoopHost {
 export class MessageLoop {
   readonly #host: MessageLoopHost
   readonly #queue: ToWorker[] = []
-  #linking: Generator<LinkStep, void> | null = null
+  #linking: Generator<void, void> | null = null
   readonly #work: SlicedWork
-  /** A filter that warms up is waited for. */
-  #warming = false
 
   constructor(host: MessageLoopHost) {
     this.#host = host
@@ -45,7 +43,7 @@ export class MessageLoop {
     else if (message.type === 'latency-probe') this.#host.send(message)
     else {
       this.#queue.push(message)
-      if (!this.#warming) this.#work.run()
+      this.#work.run()
     }
   }
 
@@ -65,28 +63,18 @@ export class MessageLoop {
         else if (message.type === 'tables') this.#linking = linker.link(message)
         continue
       }
-      const step = this.#step(this.#linking)
-      if (step !== undefined) {
-        this.#warming = true
-        void step.then(() => {
-          this.#warming = false
-          this.#work.run()
-        })
-        return false
-      }
+      this.#step(this.#linking)
       if (this.#linking !== null && slice.over) return true
     }
   }
 
-  #step(steps: Generator<LinkStep, void>): LinkStep {
+  #step(steps: Generator<void, void>): void {
     try {
-      const { done, value } = steps.next()
-      if (done !== true) return value
+      if (steps.next().done !== true) return
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error)
       this.#host.send({ type: 'problem', message: `a generation of tables cannot be used: ${text}` })
     }
     this.#linking = null
-    return undefined
   }
 }

@@ -1,7 +1,7 @@
 /** Filters that warm up when they are linked and let go when they are dropped. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { WARM_UP } from '../../src/link/linker.ts'
+import { WARM_UP } from '../../src/link/warm-up.ts'
 import type { FilterDefinition } from '../../src/policy/registry.ts'
 import { onHead, rawBackend } from '../feature/backends.ts'
 import { inProcess } from '../worker/in-process.ts'
@@ -43,17 +43,18 @@ function limited(...limits: number[]): NonNullable<InProcessOptions['rules']> {
 }
 
 describe('a filter that warms up', () => {
-  it('is awaited before its rules serve requests', async (t) => {
+  it('is awaited before its rules serve requests, by these and not by the generation', async (t) => {
     const { promise, resolve } = Promise.withResolvers<void>()
-    const { definition, events } = living(() => promise)
-    const gateway = await inProcess(t, { rules: limited(1), definitions: [definition], unlinked: true })
+    const { definition, events } = living((limit) => (limit === 1 ? promise : Promise.resolve()))
+    const gateway = await inProcess(t, { rules: limited(1, 2), definitions: [definition] })
     using early = await gateway.connect()
-    assert.match((await early.request({ path: '/1' })).text, /NotReady/)
-    resolve()
-    await gateway.linked
+    const waiting = early.request({ path: '/1' })
     using client = await gateway.connect()
-    await client.request({ path: '/1' })
-    assert.deepEqual([events, gateway.errors], [['request 1'], []])
+    assert.match((await client.request({ path: '/2' })).text, /NoEndpoint/)
+    assert.deepEqual(events, ['request 2'])
+    resolve()
+    assert.match((await waiting).text, /NoEndpoint/)
+    assert.deepEqual([events, gateway.errors], [['request 2', 'request 1'], []])
   })
 
   it('costs its own rules when it fails, and never the generation', async (t) => {
@@ -65,7 +66,7 @@ describe('a filter that warms up', () => {
     assert.match((await client.request({ path: '/1' })).text, /NoEndpoint/)
     assert.match((await client.request({ path: '/2' })).text, /InternalError/)
     assert.match(String(gateway.errors[0]), /answer 500: living: no keys/)
-    assert.deepEqual(events, ['dispose 2', 'request 1'])
+    assert.deepEqual(events, ['request 1'], 'it is kept for another try')
   })
 
   it('has a bound, at which its signal fires', { timeout: WARM_UP * 5 }, async (t) => {

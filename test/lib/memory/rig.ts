@@ -1,6 +1,7 @@
 /** The exchange in memory: no sockets, and time that passes only when a test waits. */
 import { FrontendHandle } from '../../../src/snapshot/frontend-handle.ts'
 import type { PeerListener } from '../../../src/transport/peer.ts'
+import type { Rules } from '../../compile/world.ts'
 import type {
   Asking,
   ClientRequest,
@@ -10,7 +11,7 @@ import type {
   TransportRig,
   UpstreamScript,
 } from '../../suite/transport-rig.ts'
-import { settingsWith, TestPlane } from '../../worker/test-plane.ts'
+import { type InProcessOptions, settingsWith, TestPlane } from '../../worker/test-plane.ts'
 import { settle, VirtualTime } from '../virtual-time.ts'
 import { type MemoryListener, MemoryRequest } from './downstream.ts'
 import { MemoryConnector } from './upstream.ts'
@@ -30,27 +31,34 @@ export function memoryRig(capacity: number): TransportRig {
     capacity,
     large: 2 * 1024 * 1024,
     async gateway(scope: Scope, options: GatewayOptions): Promise<TransportGateway> {
-      const gateway = new MemoryGateway(options, capacity)
-      scope.after(() => gateway.destroy())
-      return gateway
+      return memoryGateway(scope, options, capacity)
     },
   }
 }
 
-class MemoryGateway implements TransportGateway {
+export function memoryGateway(scope: Scope, options: GatewayOptions, capacity = 1): MemoryGateway {
+  const gateway = new MemoryGateway(options, capacity)
+  scope.after(() => gateway.destroy())
+  return gateway
+}
+
+export class MemoryGateway implements TransportGateway {
   readonly #time = new VirtualTime()
   readonly #connector: MemoryConnector
   readonly #plane: TestPlane
   readonly #listener: MemoryListener
+  readonly #options: InProcessOptions
 
   constructor(options: GatewayOptions, capacity: number) {
     const scripts = new Map<number, UpstreamScript>()
     for (const [i, script] of options.upstreams.entries()) scripts.set(i + 1, script)
     this.#connector = new MemoryConnector(scripts, capacity)
-    this.#plane = new TestPlane(
-      { ...options, upstreams: [...scripts.keys()] },
-      { clock: this.#time.keeper(), connector: this.#connector, settings: () => {} },
-    )
+    this.#options = { ...options, upstreams: [...scripts.keys()] }
+    this.#plane = new TestPlane(this.#options, {
+      clock: this.#time.keeper(),
+      connector: this.#connector,
+      settings: () => {},
+    })
     const { plane } = this.#plane
     plane.messages.accept({ type: 'settings', settings: settingsWith([]) })
     const listener: PeerListener = { name: NAME, frontend: new FrontendHandle(NAME), metricsRow: 0, leaving: false }
@@ -68,6 +76,17 @@ class MemoryGateway implements TransportGateway {
 
   ask(asking: Asking = {}): ClientRequest {
     return new MemoryRequest(this.#listener, asking, (promise) => this.#wait(promise))
+  }
+
+  /** Puts other rules in force; everything else stays. No time passes. */
+  async link(rules: Rules): Promise<void> {
+    let over = false
+    void this.#plane.link({ ...this.#options, rules }).then(() => (over = true))
+    for (let turn = 0; turn < 1_000 && !over; turn++) {
+      await this.#time.pass(0)
+      await settle()
+    }
+    if (!over) throw new Error('the tables did not come into force at once')
   }
 
   get connections(): number {
