@@ -2,11 +2,13 @@
  * The door: every object, from a folder or a cluster, is judged and completed here by the schemas an API server has,
  * and trusted afterwards. What is not built yet is refused by name, so that no field is ever accepted and ignored.
  */
+
 import { runSteps } from '../lib/steps.ts'
 import { POLICIES } from '../policy/built-in.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
 import { type CoreSchema, METADATA_SCHEMA } from './core-schemas.ts'
 import { costProblems } from './cost.ts'
+import { headerValueProblems } from './header-values.ts'
 import { apiVersionOf, KIND_NAMES, KINDS, type Kind, type KindMap, type KindRow } from './kinds.ts'
 import { metadataProblems } from './metadata.ts'
 import { unbuiltFields } from './not-implemented.ts'
@@ -69,7 +71,10 @@ export function createValidator(
       // An empty file is all defaults.
       const { value, problems, warnings } = settings(raw ?? {})
       problems.push(...unbuiltFields('Settings', value))
-      if (problems.length === 0) problems.push(...policyProblems('Settings', value, policies))
+      if (problems.length === 0) {
+        problems.push(...policyProblems('Settings', value, policies))
+        problems.push(...runSteps(headerValueProblems('Settings', value)))
+      }
       return problems.length > 0 ? { ok: false, problems } : { ok: true, object: value as SettingsObject, warnings }
     },
   }
@@ -142,6 +147,7 @@ function* checkObject(
   // Last, because it relies on everything having its type.
   if (kind === 'Route' && problems.length === 0) {
     problems.push(...policyProblems('Route', object, policies))
+    problems.push(...(yield* headerValueProblems('Route', object)))
     problems.push(...(yield* pathProblems(object as unknown as Route)))
   }
   if (problems.length > 0) return { ok: false, problems }

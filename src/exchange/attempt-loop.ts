@@ -3,6 +3,7 @@ import type { Endpoint } from '../balance/endpoint.ts'
 import { backoffDelay } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
+import { removeAddedFraming } from '../message/framing-fields.ts'
 import { Attempt, type AttemptOwner } from './attempt.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { fail, refuse } from './failure.ts'
@@ -31,6 +32,7 @@ export function forward(x: ProxyExchange): void {
     x.counted = true
   }
   backend.retries.request()
+  if (x.linked!.chain !== null) removeAddedFraming(x.request)
   if (x.body !== null) x.body.compose()
   if (!x.ended) tryEndpoint(x, null, false)
 }

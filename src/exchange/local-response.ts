@@ -6,6 +6,7 @@ import { REASONS, type Reason, type ReasonInfo } from '../lib/reason.ts'
 import type { BodyControl, BodySink, BodySource, BodyStepFactory } from '../message/body.ts'
 import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
+import { removeAddedFraming } from '../message/framing-fields.ts'
 import { isFinalStatus, type ResponseHead } from '../message/head.ts'
 import { discardBody, inPieces, type LocalResponse } from '../message/local-response.ts'
 import { responseBodySteps } from '../policy/body-steps.ts'
@@ -58,6 +59,7 @@ export function sendLocal(x: ProxyExchange, response: LocalResponse, from = 0): 
     // A refusal goes out without the steps of a filter that cannot make them.
     x.context.unexpected(error)
   }
+  removeAddedFraming(fields)
   if (statesLength(x, head)) fields.remove('content-length')
   const close = reason !== undefined && closes(reason)
   x.status = status

@@ -8,6 +8,7 @@ import type { LinkedBackend } from '../link/linked-tables.ts'
 import { CDN_LOOP_FIELD } from '../message/cdn-loop.ts'
 import { FieldBlock } from '../message/field-block.ts'
 import { Fields } from '../message/fields.ts'
+import { FRAMING_FIELDS } from '../message/framing-fields.ts'
 import { makeRequestId, REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
 import type { OutgoingClient, OutgoingRequest, OutgoingResponse } from '../policy/services.ts'
 import type { UpstreamRequest } from '../transport/upstream.ts'
@@ -15,18 +16,7 @@ import type { ExchangeContext } from './exchange-context.ts'
 import { OutgoingCall } from './outgoing-call.ts'
 
 /** Of one connection, of the framing or of ours, which are not the caller's to state (RFC 9110 §7.6.1). */
-const UNSENT = [
-  CDN_LOOP_FIELD,
-  'connection',
-  'content-length',
-  'expect',
-  'keep-alive',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]
+const UNSENT: readonly string[] = [CDN_LOOP_FIELD, 'expect', ...FRAMING_FIELDS]
 
 /** The gateway itself is the client. */
 const NO_FIELDS = new FieldBlock([])

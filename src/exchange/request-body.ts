@@ -109,13 +109,16 @@ export class RequestBody implements CurrentBody {
     this.#composed = true
     const x = this.#x
     const chain = x.linked?.chain ?? null
-    const changed = chain === null ? null : requestBodySteps(chain, x)
+    if (chain === null) return
+    const changed = requestBodySteps(chain, x)
+    if (changed !== null) this.length = changed.length ?? UNKNOWN_LENGTH
+    // The client's Content-Length does not apply to the output of the steps, and filters may have removed it.
+    if (changed !== null || !x.request.has('content-length')) {
+      x.request.remove('content-length')
+      if (this.length >= 0) x.request.add('content-length', String(this.length))
+    }
     if (changed === null) return
-    const { steps, length } = changed
-    // The client's Content-Length does not apply to the output of the steps.
-    x.request.remove('content-length')
-    if (length !== undefined) x.request.add('content-length', String(length))
-    this.length = length ?? UNKNOWN_LENGTH
+    const { steps } = changed
     const early = this.#held.take()
     const ended = this.#ended
     this.#ended = false

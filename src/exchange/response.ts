@@ -3,6 +3,7 @@ import type { GatewayError } from '../lib/error.ts'
 import type { BodySink } from '../message/body.ts'
 import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
+import { removeAddedFraming } from '../message/framing-fields.ts'
 import { isFinalStatus, type ResponseHead } from '../message/head.ts'
 import { responseBodySteps } from '../policy/body-steps.ts'
 import { type Replacement, runResponse } from '../policy/chain.ts'
@@ -97,6 +98,7 @@ export class ResponseRelay implements BodySink {
     const x = this.#x
     const { chain } = x.linked!
     if (chain !== null && !isFinalStatus(head.status)) throw new TypeError(`a filter set the status ${head.status}`)
+    if (chain !== null) removeAddedFraming(head.fields)
     const steps = chain === null ? null : responseBodySteps(chain, x, head, chain.length)
     if (steps !== null) {
       // The hooks may read the head later, when its buffer holds another head.

@@ -192,6 +192,24 @@ describe('a response of a filter', () => {
   })
 })
 
+describe('a large response to a request whose body is still coming', () => {
+  it('reaches a client that sends all of it before it reads', async (t) => {
+    const response: LocalResponse = { status: 413, fields: new Fields(), body: Buffer.alloc(LARGE, 'x') }
+    const filter: Filter = { name: 'large', onRequest: () => ({ type: 'respond', response }) }
+    const gateway = await inProcess(t, { filters: [{ phase: 'plugin', filter }] })
+    const client = await gateway.connect()
+    client.socket.pause()
+    // Each more than the system takes.
+    client.send(`POST / HTTP/1.1\r\nhost: w.test\r\ncontent-length: ${2 * LARGE}\r\n\r\n`)
+    await new Promise<void>((resolve) => void client.socket.write(Buffer.alloc(2 * LARGE, 'y'), () => resolve()))
+    client.socket.resume()
+    const { status, body } = await client.response()
+    assert.deepEqual([status, body.length], [413, LARGE])
+    client.end()
+    await gateway.nothingLeft()
+  })
+})
+
 describe('a request that a filter makes', () => {
   const cases: Readonly<Record<string, Partial<OutgoingRequest>>> = {
     'a second request in its path': { path: '/ HTTP/1.1\r\nhost: x\r\n\r\nGET /smuggled' },
@@ -374,4 +392,58 @@ describe('a reader of a response that a filter has asked for', () => {
         [what],
       )
     })
+})
+
+describe('fields of framing', () => {
+  const LIES = {
+    'content-length': '1',
+    'transfer-encoding': 'chunked',
+    connection: 'x-a',
+    trailer: 'x',
+    te: 'trailers',
+  }
+  const state = (fields: Fields): void => {
+    for (const [name, value] of Object.entries(LIES)) fields.set(name, value)
+  }
+  const forms: Readonly<Record<string, Filter>> = {
+    'states all of them': {
+      name: 'liar',
+      onRequest: (x) => void state(x.request),
+      onResponse: (_x, head) => void state(head.fields),
+    },
+    'removes the length': {
+      name: 'remover',
+      onRequest: (x) => void x.request.remove('content-length'),
+      onResponse: (_x, head) => void head.fields.remove('content-length'),
+    },
+  }
+  for (const [what, filter] of Object.entries(forms))
+    for (const [how, request, body, framing] of [
+      ['of a length', 'content-length: 5\r\n\r\nhello', 'hello', ['content-length: 5']],
+      [
+        'in chunks',
+        'transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+        '5\r\nhello\r\n0\r\n\r\n',
+        ['transfer-encoding: chunked'],
+      ],
+      ['of none', '\r\n', '', []],
+    ] as const)
+      it(`are the gateway's own where a filter ${what}: a body ${how}`, async (t) => {
+        let bytes = ''
+        const { port } = await rawBackend(t, (socket) => {
+          socket.on('data', (chunk: Buffer) => {
+            bytes += chunk.toString('latin1')
+            if (bytes.endsWith(`\r\n\r\n${body}`)) socket.write(OK)
+          })
+        })
+        const gateway = await inProcess(t, { upstreams: [port], filters: [{ phase: 'plugin', filter }] })
+        using client = await gateway.connect()
+        client.send(`POST / HTTP/1.1\r\nhost: w.test\r\n${request}`)
+        const response = await client.response()
+        assert.deepEqual([response.status, response.text, response.header('connection')], [200, 'ok', undefined])
+        assert.deepEqual(
+          bytes.match(/(content-length|transfer-encoding|connection|trailer|te): [^\r]*/g) ?? [],
+          framing,
+        )
+      })
 })
