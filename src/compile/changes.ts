@@ -203,6 +203,6 @@ function markUsers({ graph, work }: CompileState, kind: string, key: string): vo
   }
 }
 
-function addAll(to: Set<string>, from: Iterable<string> | undefined): void {
+function addAll(to: { add(one: string): unknown }, from: Iterable<string> | undefined): void {
   if (from !== undefined) for (const one of from) to.add(one)
 }

@@ -4,6 +4,7 @@
  */
 import type { ObjectStatus } from '../api/condition.ts'
 import type { Policies } from '../api/policies.ts'
+import { ShardedMap, ShardedSet } from '../lib/shards.ts'
 import { POLICIES } from '../policy/built-in.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
@@ -121,16 +122,16 @@ export interface HostState {
 
 /** The pending work. */
 export class WorkLists {
-  readonly routes = new Set<string>()
+  readonly routes = new ShardedSet()
   /** Backend ids whose users may resolve them differently now. */
   readonly targets = new Set<string>()
   /** Routes whose references have to be resolved again. */
-  readonly references = new Set<string>()
-  readonly claims = new Set<string>()
+  readonly references = new ShardedSet()
+  readonly claims = new ShardedSet()
   readonly wildcards = new Set<string>()
-  readonly hosts = new Set<string>()
+  readonly hosts = new ShardedSet()
   readonly endpoints = new Set<string>()
-  readonly statuses = new Set<string>()
+  readonly statuses = new ShardedSet()
 }
 
 /** Counts of the work done, for tests and metrics. */
@@ -155,8 +156,8 @@ export class CompileState {
   /** Number of the latest run; an older run must not continue. */
   run = 0
   readonly work = new WorkLists()
-  readonly routes = new Map<string, RouteState>()
-  readonly hosts = new Map<string, HostState>()
+  readonly routes = new ShardedMap<RouteState>()
+  readonly hosts = new ShardedMap<HostState>()
   readonly backendReferences = new Map<string, BackendReference>()
   /** References of the Routes and Backends of the last compile. */
   readonly graph = new ReferenceGraph()

@@ -3,8 +3,7 @@
  * and two versions are compared by looking only into the shards that differ. That is what keeps a one-object change at
  * 100,000 routes cheap, where copying or comparing whole maps takes longer than a turn of the event loop may.
  */
-
-const SHARDS = 1024
+import { SHARDS, shardOf } from '../lib/shards.ts'
 
 type Shards<V> = readonly (ReadonlyMap<string, V> | undefined)[]
 
@@ -144,11 +143,4 @@ export class FrozenMapBuilder<V> {
     }
     return shard
   }
-}
-
-/** FNV-1a over the characters. */
-function shardOf(key: string): number {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
-  return (hash ^ (hash >>> 15)) & (SHARDS - 1)
 }

@@ -2,6 +2,7 @@
  * Puts the virtual hosts of each hostname into blocks, and their places into the root. What is the same object (`===`)
  * as last time keeps its place.
  */
+import { ShardedMap } from '../lib/shards.ts'
 import { type FrontendPartition, type FrontendSet, UNDIVIDED } from './frontend.ts'
 import { type BlockRange, Blocks } from './pack-blocks.ts'
 import { PackedFrontends } from './pack-frontends.ts'
@@ -50,7 +51,7 @@ export class PackedHosts {
   readonly frontends = new PackedFrontends()
   readonly #pathSeed: number
   readonly #references: PackedReferences
-  readonly #placements = new Map<string, Placement>()
+  readonly #placements = new ShardedMap<Placement>()
   readonly #writer = new VirtualHostWriter()
   readonly #debts: Debt[] = []
 
@@ -64,7 +65,7 @@ export class PackedHosts {
     return this.#placements.size
   }
 
-  hostnames(): IterableIterator<string> {
+  hostnames(): Iterable<string> {
     return this.#placements.keys()
   }
 

@@ -2,6 +2,7 @@
  * The table over all hostnames, and the groups of frontends that have something of their own there: kept privately by
  * the packer, changed where hosts change, and copied for each generation.
  */
+import { ShardedMap } from '../lib/shards.ts'
 import type { BlockRange } from './pack-blocks.ts'
 import * as L from './pack-layout.ts'
 
@@ -17,7 +18,7 @@ const BATCH = 256
 interface Table {
   readonly words: Int32Array
   /** Offset of each slot, by {@link placeKey}. */
-  readonly slots: Map<string, number>
+  readonly slots: ShardedMap<number>
   /** Slots that were ever used, those of removed hosts included. */
   used: number
   longest: number
@@ -96,7 +97,7 @@ export class Root {
     words[L.ROOT_NONCE] = this.#nonce
     words[L.ROOT_SEED] = seed
     words[L.ROOT_MASK] = capacity - 1
-    return { words, slots: new Map(), used: 0, longest: 0 }
+    return { words, slots: new ShardedMap(), used: 0, longest: 0 }
   }
 
   #countWildcard(hostname: string, by: number): void {

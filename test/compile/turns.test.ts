@@ -14,25 +14,34 @@ const LONGEST_MS = 400
 
 const many = <T>(count: number, of: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => of(i))
 
-/** CPU time of this thread, so that other work on the machine counts little. */
-function longestTurn(resources: ResourceSet, memo = new CompileState()): number {
+/** CPU time of this thread by turn, so that other work on the machine counts little. */
+function turnsOf(resources: ResourceSet, memo: CompileState): number[] {
   const steps = compile(resources, memo)
-  let longest = 0
+  const turns: number[] = []
   for (let done = false; !done; ) {
     const before = process.threadCpuUsage()
     done = steps.next().done === true
     const { user, system } = process.threadCpuUsage(before)
-    longest = Math.max(longest, (user + system) / 1_000)
+    turns.push((user + system) / 1_000)
   }
-  return longest
+  return turns
 }
 
+/** A full garbage collection of the heap of such a test takes up to 400 ms, in whatever turn it falls. */
+const ROUNDS = 4
+
+/** Work is cut by units, so the turns are the same ones in each round: a turn that is long by itself is so in all. */
 function assertShort(parts: World, edited: World, bound = LONGEST_MS): void {
-  const memo = new CompileState()
-  for (const resources of [world(parts), world(edited)]) {
-    const longest = longestTurn(resources, memo)
-    assert.ok(longest < bound, `a turn of ${Math.round(longest)} ms`)
+  const best: number[][] = [[], []]
+  for (let round = 0; round < ROUNDS; round++) {
+    const memo = new CompileState()
+    for (const [i, resources] of [world(parts), world(edited)].entries()) {
+      const turns = turnsOf(resources, memo)
+      best[i] = turns.map((turn, at) => Math.min(turn, best[i]![at] ?? Number.POSITIVE_INFINITY))
+    }
+    if (best.flat().every((turn) => turn < bound)) return
   }
+  assert.fail(`a turn of ${Math.round(Math.max(...best.flat()))} ms`)
 }
 
 suite('no turn of a compile is long', () => {
