@@ -17,9 +17,7 @@ export function filterRequest(x: ProxyExchange): void {
 function awaitWarmUp(x: ProxyExchange, chain: Chain, pending: WarmUp): void {
   if (pending.failed) throw notWarm()
   x.watch()
-  void pending.tried.then(() => {
-    // The client may be gone, or a deadline has passed.
-    if (x.ended) return
+  const cancel = pending.wait(() => {
     try {
       if (pending.failed) throw notWarm()
       runFilters(x, chain)
@@ -27,6 +25,8 @@ function awaitWarmUp(x: ProxyExchange, chain: Chain, pending: WarmUp): void {
       x.fail(error)
     }
   })
+  // The client may go, or a deadline pass: such exchanges do not pile up here.
+  x.signal.addEventListener('abort', cancel)
 }
 
 function notWarm(): GatewayError {

@@ -11,7 +11,7 @@ import { WarmUp } from './warm-up.ts'
 export interface PolicyHost {
   readonly filters: FilterServices
   readonly registry: FilterRegistry
-  readonly timers: Pick<TimerClock, 'after'>
+  readonly timers: Pick<TimerClock, 'after' | 'nextTurn'>
   /** The first try at a warm-up has failed. */
   notWarm(error: unknown): void
 }

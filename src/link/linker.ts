@@ -24,7 +24,7 @@ export interface BackendDirectory {
 export interface LinkerHost {
   readonly filters: FilterServices
   readonly registry: FilterRegistry
-  readonly timers: Pick<TimerClock, 'after'>
+  readonly timers: Pick<TimerClock, 'after' | 'nextTurn'>
   readonly backends: BackendDirectory
   /** Of the thread. */
   readonly patterns: PatternCache

@@ -11,9 +11,11 @@ export const WARM_UP: Milliseconds = 2_000
 /** Pauses between two tries, before up to half of each is taken away by chance so that they spread out. */
 export const FIRST_PAUSE: Milliseconds = 1_000
 export const LONGEST_PAUSE: Milliseconds = 60_000
+/** Requests that go on in one turn of the loop; those of other policy sets are served between two turns. */
+export const RELEASED: number = 100
 
 export interface WarmUpHost {
-  readonly timers: Pick<TimerClock, 'after'>
+  readonly timers: Pick<TimerClock, 'after' | 'nextTurn'>
   readonly random: Random
   /** The first try has failed: once. */
   failed(error: unknown): void
@@ -22,11 +24,9 @@ export interface WarmUpHost {
 }
 
 export class WarmUp {
-  /** Settled when the first try has succeeded or failed; never rejects. */
-  readonly tried: Promise<void>
   readonly #chain: Chain
   readonly #host: WarmUpHost
-  #resolve: () => void
+  readonly #waiting = new Set<() => void>()
   #failures = 0
   #disposed = false
   #controller: AbortController | null = null
@@ -36,14 +36,20 @@ export class WarmUp {
   constructor(chain: Chain, host: WarmUpHost) {
     this.#chain = chain
     this.#host = host
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.tried = promise
-    this.#resolve = resolve
   }
 
   /** Requests do not wait for another try: they are refused until one succeeds. */
   get failed(): boolean {
     return this.#failures > 0
+  }
+
+  /**
+   * @param run called once the first try has succeeded or failed; must not throw
+   * @returns cancels it
+   */
+  wait(run: () => void): () => void {
+    this.#waiting.add(run)
+    return () => void this.#waiting.delete(run)
   }
 
   /** Once. */
@@ -56,7 +62,6 @@ export class WarmUp {
     this.#disposed = true
     this.#cancel()
     this.#controller?.abort()
-    this.#resolve()
   }
 
   #try(): void {
@@ -80,7 +85,7 @@ export class WarmUp {
     if (this.#isOver(controller)) return
     this.#cancel()
     this.#host.warm()
-    this.#resolve()
+    this.#release()
   }
 
   #fail(controller: AbortController, error: unknown): void {
@@ -90,7 +95,15 @@ export class WarmUp {
     const pause = Math.min(FIRST_PAUSE * 2 ** (this.#failures - 1), LONGEST_PAUSE)
     this.#cancel = this.#host.timers.after(pause * (1 - this.#host.random() / 2), () => this.#try())
     if (this.#failures === 1) this.#host.failed(error)
-    this.#resolve()
     controller.abort()
+    this.#release()
+  }
+
+  #release(): void {
+    for (const run of this.#waiting.values().take(RELEASED)) {
+      this.#waiting.delete(run)
+      run()
+    }
+    if (this.#waiting.size > 0) this.#host.timers.nextTurn(() => this.#release())
   }
 }

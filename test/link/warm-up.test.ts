@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { FIRST_PAUSE, LONGEST_PAUSE, WARM_UP, WarmUp } from '../../src/link/warm-up.ts'
+import { FIRST_PAUSE, LONGEST_PAUSE, RELEASED, WARM_UP, WarmUp } from '../../src/link/warm-up.ts'
 import { composeChain } from '../../src/policy/chain.ts'
 import { FilterRegistry } from '../../src/policy/registry.ts'
-import { VirtualTime } from '../lib/virtual-time.ts'
+import { settle, VirtualTime } from '../lib/virtual-time.ts'
 import { PLAIN, testDeps } from '../policy/exchange.ts'
 
 /** A warm-up of one filter on virtual time, without chance: what happened, and when. */
@@ -33,7 +33,7 @@ function warming(run: (attempt: number, signal: AbortSignal) => Promise<void>) {
     failed: (error) => note(String(error)),
     warm: () => note('warm'),
   })
-  void warmUp.tried.then(() => note('tried'))
+  warmUp.wait(() => note('tried'))
   return { time, events, warmUp, deps }
 }
 
@@ -95,7 +95,24 @@ describe('a warm-up', () => {
     warmUp.dispose()
     warmUp.start()
     await time.pass(10_000)
-    assert.deepEqual(events, ['0 tried'])
+    assert.deepEqual(events, [])
+  })
+
+  it('lets those that still wait go on some in a turn, in their order', async () => {
+    const { time, warmUp } = warming(() => Promise.resolve())
+    const gone: number[] = []
+    // One waits already.
+    for (let i = 1; i < 2 * RELEASED + 10; i++) warmUp.wait(() => void gone.push(i))
+    warmUp.wait(() => void gone.push(0))()
+    warmUp.start()
+    await settle()
+    const turns = [gone.length]
+    await time.pass(0, () => void turns.push(gone.length))
+    assert.deepEqual([...new Set(turns)], [RELEASED - 1, 2 * RELEASED - 1, 2 * RELEASED + 9])
+    assert.deepEqual(
+      gone,
+      gone.toSorted((a, b) => a - b),
+    )
   })
 
   it('reports a listener of its signal that throws', async () => {
