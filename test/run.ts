@@ -13,14 +13,8 @@ import { NGINX, provide, WRK } from '../bench/lib/programs.ts'
 const USAGE =
   'npm test -- [--reporter spec|dot] [--serial] [WORD …]   runs the test files whose path holds one of the words'
 
-/**
- * Tests that measure time, kill threads, use fixed ports or start many gateways: one file after the other, when all
- * else is done.
- */
-const SERIAL = /^test\/(stress|main|attack|examples|bench|supervisor)\//
-
-/** Tests that start a gateway and mostly wait for it: two files side by side, before those. */
-const PAIRED = /^test\/feature\//
+/** Tests that measure time, kill threads or start whole gateways: one file after the other, when all else is done. */
+const SERIAL = /^test\/(stress|main|feature|attack|examples|bench|supervisor)\//
 
 /** The house rule for the complete run; what hangs is ended before it. */
 const BUDGET_MS = 570_000
@@ -55,8 +49,7 @@ if (files.length === 0) {
   process.exit(1)
 }
 const serial = files.filter((file) => values.serial === true || SERIAL.test(file))
-const paired = files.filter((file) => !serial.includes(file) && PAIRED.test(file))
-const parallel = files.filter((file) => !serial.includes(file) && !PAIRED.test(file))
+const parallel = files.filter((file) => !serial.includes(file))
 
 if (files.some((file) => file.startsWith('test/bench/'))) {
   const missing = provide([NGINX, WRK])
@@ -71,7 +64,6 @@ const budget = setTimeout(() => {
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0 }
 await runFiles(parallel, availableParallelism())
-await runFiles(paired, Math.min(2, availableParallelism()))
 await runFiles(serial, 1)
 clearTimeout(budget)
 
