@@ -1,17 +1,26 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { onHead, rawBackend } from './backends.ts'
-import { backend, eventually, route, startGateway, suiteScope } from './harness.ts'
+import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
+import { holdings } from './wire.ts'
 
 const ANSWER = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
 
+/** Its connection ends with it, so that its place becomes free for the other worker. */
+const LAST_ANSWER = 'HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok'
+
 /** A backend that answers only when told to. */
-async function held(scope: Parameters<typeof rawBackend>[0]) {
+async function held(scope: Parameters<typeof rawBackend>[0], answer = ANSWER) {
   const waiting: (() => void)[] = []
   const raw = await rawBackend(scope, (socket) => {
-    onHead(socket, () => void waiting.push(() => socket.write(ANSWER)))
+    onHead(socket, () => void waiting.push(() => socket.write(answer)))
   })
   return { port: raw.port, sockets: raw.sockets, waiting }
+}
+
+/** So many requests have reached their worker: one sent later finds no place before them. */
+async function arrived(gateway: Gateway, requests: number): Promise<void> {
+  await eventually(async () => assert.equal((await holdings(gateway)).exchanges, requests))
 }
 
 describe('limits of a Backend, exact over two workers', () => {
@@ -53,11 +62,9 @@ describe('limits of a Backend, exact over two workers', () => {
     const served = [1, 2].map(() => gateway.request({ host: 'l.test' }))
     await eventually(() => assert.equal(slow.waiting.length, 2))
     const pending = [1, 2].map(() => gateway.request({ host: 'l.test' }))
-    // The two are in the queue once a fifth request finds it full.
-    await eventually(async () => {
-      const refused = await gateway.request({ host: 'l.test', headers: { 'x-probe': '1' } })
-      assert.deepEqual([refused.status, refused.json().reason], [503, 'Overloaded'])
-    })
+    await arrived(gateway, 4)
+    const refused = await gateway.request({ host: 'l.test' })
+    assert.deepEqual([refused.status, refused.json().reason], [503, 'Overloaded'])
     assert.equal(slow.sockets.size, 2)
     for (let i = 0; i < 4; i++) {
       await eventually(() => assert.ok(slow.waiting.length > 0))
@@ -68,7 +75,7 @@ describe('limits of a Backend, exact over two workers', () => {
   })
 
   it('is never more than the operator allows, whatever the Backend asks for, and follows the settings', async () => {
-    const slow = await held(scope)
+    const slow = await held(scope, LAST_ANSWER)
     const most = 1_000_000
     const limits = { maxConnections: most, maxPending: most }
     const ceilings = { maxConnections: 2, maxPending: 1 }
@@ -83,10 +90,9 @@ describe('limits of a Backend, exact over two workers', () => {
     )
     const held_ = [1, 2, 3].map(() => gateway.request({ host: 'l.test' }))
     await eventually(() => assert.equal(slow.waiting.length, 2))
-    await eventually(async () => {
-      const refused = await gateway.request({ host: 'l.test' })
-      assert.deepEqual([refused.status, refused.json().reason], [503, 'Overloaded'])
-    })
+    await arrived(gateway, 3)
+    const refused = await gateway.request({ host: 'l.test' })
+    assert.deepEqual([refused.status, refused.json().reason], [503, 'Overloaded'])
     assert.equal(slow.sockets.size, 2)
     for (let i = 0; i < 3; i++) {
       await eventually(() => assert.ok(slow.waiting.length > 0))
