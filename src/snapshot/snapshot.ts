@@ -9,6 +9,7 @@ import type { Reason } from '../lib/reason.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Frontend, FrontendPartition, FrontendSet } from './frontend.ts'
 import type { HostTls, HttpMode } from './host-tls.ts'
+import type { UpstreamTls } from './upstream-tls.ts'
 
 /** Tables go from the frontend to the hostname, to the virtual host, to its rules: see {@link layersOn}. */
 export interface Snapshot {
@@ -143,11 +144,18 @@ export interface MatchOrder {
   readonly match: number
 }
 
+/** HTTP/1.1, HTTP/2 and gRPC (which is HTTP/2), each in clear and over TLS. */
+export type UpstreamProtocol = 'HTTP' | 'HTTPS' | 'H2C' | 'H2' | 'GRPC' | 'GRPCS'
+
 /** One Backend, or one Service named directly by a rule. Its endpoints live outside the snapshot, keyed by `id`. */
 export interface BackendConfig {
   /** `namespace/name`, or `service:namespace/name:port` for a Service named directly. */
   readonly id: string
-  readonly protocol: 'HTTP'
+  readonly protocol: UpstreamProtocol
+  /** Present exactly where the protocol runs over TLS: `HTTPS`, `H2`, `GRPCS`. */
+  readonly tls: UpstreamTls | undefined
+  /** The version of the PROXY header that begins each connection; undefined = none. */
+  readonly proxyProtocol: 'V1' | 'V2' | undefined
   readonly algorithm: 'RoundRobin' | 'WeightedRoundRobin' | 'LeastRequest' | 'Random'
   readonly hostHeader: 'Preserve' | 'UseServerName'
   /** The host name sent with `UseServerName`: the endpoint's DNS name where it has one. */
