@@ -1,4 +1,4 @@
-/** Writers of HTTP/2 frames into a caller's buffer (RFC 9113 §4.1, §6). Each returns the offset behind what it wrote. */
+/** Writers of HTTP/2 frames into a caller's buffer (RFC 9113 §6). Each returns the offset behind what it wrote. */
 import { type ErrorCode, Flag, FRAME_HEADER, FrameType } from './frames.ts'
 
 /** Bytes of the frames with a fixed size. */
