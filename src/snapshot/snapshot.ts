@@ -8,6 +8,7 @@
 import type { Reason } from '../lib/reason.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Frontend, FrontendPartition, FrontendSet } from './frontend.ts'
+import type { HostTls, HttpMode } from './host-tls.ts'
 import type { UpstreamTls } from './upstream-tls.ts'
 
 /** Tables go from the frontend to the hostname, to the virtual host, to its rules: see {@link layersOn}. */
@@ -44,6 +45,8 @@ export interface Host {
    * delegate adds to what the owner of the wildcard serves here. Else this hostname is final.
    */
   readonly extendsWildcard: boolean
+  /** Undefined: the default certificate and the default options. */
+  readonly tls: HostTls | undefined
 }
 
 /** Rules of one hostname: one layer of {@link Host}. */
@@ -54,6 +57,8 @@ export interface VirtualHost {
   readonly matches: readonly Match[]
   /** By match: the index of its rule. Packing then needs no map by rule, which cost more than writing the rules. */
   readonly ruleIndexes: readonly number[]
+  /** Index of the rule whose backends get TLS connections as they are; undefined unless they are passed through. */
+  readonly passthrough: number | undefined
 }
 
 /**
@@ -77,6 +82,8 @@ export interface Rule {
   readonly policy: string
   /** Weighted split, empty when the policy set answers itself (redirect, respond). */
   readonly backends: readonly WeightedBackend[]
+  /** What clear-text requests get here, where the rule states it: see `httpModeOf`. */
+  readonly http?: HttpMode
   /** Set when the rule must refuse every request, e.g. `RuleClosed`. */
   readonly refuse?: Reason
 }
