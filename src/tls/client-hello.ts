@@ -1,7 +1,7 @@
 /**
  * Reads the ClientHello at the start of a TLS connection (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2): what the choice of a
- * backend or of a certificate needs, before anything is answered. It is as strict as OpenSSL, which reads the same bytes
- * afterwards: a message that both accept means the same to both.
+ * backend or of a certificate needs, before anything is answered. It is as strict as OpenSSL, which reads the same
+ * bytes afterwards: a message that both accept means the same to both.
  */
 
 /** Alerts (RFC 8446 §6) by which a handshake that cannot be served is refused. */
