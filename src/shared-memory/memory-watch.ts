@@ -7,8 +7,9 @@ import type { HeapStatistics, ProcessBlock } from './process-block.ts'
 /** Sampling interval; a sample takes some microseconds. */
 const SAMPLE_INTERVAL: Milliseconds = 1_000
 /**
- * A thread that allocates less than this per sample, for this many samples, is idle apart from its timers. A sample with
- * more takes back one: rendering the metrics allocates more than a megabyte, and Prometheus asks every few seconds.
+ * A thread that allocates less than this per sample, for this many samples, is idle apart from its timers. A sample
+ * with more takes back one: rendering the metrics allocates more than a megabyte, and Prometheus asks every few
+ * seconds.
  */
 const IDLE_BYTES = 1024 * 1024
 const IDLE_SAMPLES = 5
