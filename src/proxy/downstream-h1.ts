@@ -80,6 +80,14 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#gone('cut')
   }
 
+  /** Another protocol takes the socket over, of which nothing was read here. */
+  release(): void {
+    this.#state = CLOSED
+    this.#server.timers.disarm(this)
+    this.#leave()
+    for (const event of ['end', 'drain', 'error', 'close']) this.#socket.removeAllListeners(event)
+  }
+
   #onData(bytes: Buffer): void {
     this.#server.timers.touch()
     switch (this.#state) {

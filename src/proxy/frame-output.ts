@@ -35,6 +35,8 @@ export class FrameOutput {
   /** Bytes before those in the buffer. */
   #base = 0
   #gathered = false
+  /** What had left when that was asked the last time. */
+  #seenLeft = -1
   /** No more frames are taken. */
   closed = false
   /** Bytes that left, once the connection is cut; -1 before. */
@@ -95,6 +97,15 @@ export class FrameOutput {
     this.#owners.push(owner)
   }
 
+  /** Since it was asked the last time nothing has left of what the socket holds. */
+  get stuck(): boolean {
+    const unsent = this.#socket.writableLength === 0 ? 0 : unsentBytes(this.#socket)
+    const left = this.#base - unsent
+    const stuck = unsent > 0 && left === this.#seenLeft
+    this.#seenLeft = left
+    return stuck
+  }
+
   /** Whether the bytes before this position have left; known once the connection is cut. */
   hasLeft(position: number): boolean {
     return this.#left < 0 || position <= this.#left
@@ -103,6 +114,12 @@ export class FrameOutput {
   flush(): void {
     this.#gathered = false
     if (this.at > 0) this.#write()
+  }
+
+  /** Takes no more frames; those that it has still leave. */
+  end(): void {
+    this.flush()
+    this.closed = true
   }
 
   #write(): void {
