@@ -17,14 +17,16 @@ import type {
 import type { Peer } from '../transport/peer.ts'
 import type { FrameOutput } from './frame-output.ts'
 import type { HeaderOutput } from './header-output.ts'
-import { heldBodies } from './held-body.ts'
-import { ReceivingBody } from './receiving-body.ts'
+import { type BodyReader, ReceivingBody } from './receiving-body.ts'
+import { frameResponseHead, responseFraming } from './response-head.ts'
 import type { SendSchedule } from './send-schedule.ts'
 import { SendingStream } from './sending-stream.ts'
-import { StreamDuplex } from './stream-duplex.ts'
+import { StreamDuplex, type TunnelStream } from './stream-duplex.ts'
 
 /** Bytes that a client takes of a response at least between two looks at it. */
 const LEAST_PROGRESS = 1_024
+
+const FRAMING = responseFraming()
 
 /** The connection, as its streams use it. */
 export interface StreamCarrier {
@@ -44,16 +46,14 @@ export interface StreamCarrier {
   answered(stream: H2Stream): void
 }
 
-export class H2Stream extends SendingStream implements Downstream, ResponseProgress {
+export class H2Stream extends SendingStream implements Downstream, ResponseProgress, BodyReader, TunnelStream {
   readonly #carrier: StreamCarrier
   #handler: DownstreamHandler | null = null
+  #asksTunnel = false
   #tunnel: StreamDuplex | null = null
   #body: ReceivingBody | null = null
   /** END_STREAM has come. */
   remoteEnded: boolean
-  /** It came behind bytes that are held, perhaps with trailers. */
-  #endHeld = false
-  #trailersHeld: Fields | null = null
   #expectsContinue = false
   readonly #headOnly: boolean
   /** The exchange, or the tunnel, is over on this side. */
@@ -87,11 +87,12 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
   /** Gives the request to the handler of its listener. */
   begin(requests: Pick<RequestHandler, 'begin'>, request: IncomingRequest): void {
     this.#expectsContinue = request.expectContinue
-    if (request.upgrade !== null) {
+    this.#asksTunnel = request.upgrade !== null
+    if (this.#asksTunnel) {
       // What comes before the tunnel is open waits for it.
-      this.#body = new ReceivingBody(UNKNOWN_LENGTH)
-      this.#body.pause(0)
-    } else if (!this.remoteEnded) this.#body = new ReceivingBody(request.bodyLength)
+      this.#body = new ReceivingBody(this, UNKNOWN_LENGTH)
+      this.#body.pause()
+    } else if (!this.remoteEnded) this.#body = new ReceivingBody(this, request.bodyLength)
     const handler = requests.begin(this, request)
     if (this.#over) return
     this.#handler = handler
@@ -102,85 +103,46 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
 
   /** A DATA frame begins. @returns false: over the window of the stream */
   receiveFrame(length: number, padding: number): boolean {
-    this.#body ??= new ReceivingBody(UNKNOWN_LENGTH)
-    const body = this.#body
-    if (!body.receive(length)) return false
-    if (padding > 0) this.#giveBack(body.consume(padding))
-    return true
+    this.#body ??= new ReceivingBody(this, UNKNOWN_LENGTH)
+    return this.#body.begin(length, padding)
   }
 
   /** @returns what is wrong with the bytes; null where nothing is */
   receive(bytes: Buffer, start: number, end: number): GatewayError | null {
-    const body = this.#body!
-    if (!body.count(end - start)) return new GatewayError('BadRequest', 'a body longer than its content-length')
     this.#expectsContinue = false
-    if (this.#over) this.#giveBack(body.consume(end - start))
-    else if (!body.paused) this.#give(bytes.subarray(start, end))
-    else if (heldBodies() > this.#carrier.heldLimit)
-      return new GatewayError('MemoryLimit', 'too many bytes of request bodies wait for their upstreams')
-    else body.hold(bytes, start, end)
-    return null
-  }
-
-  #give(chunk: Buffer): void {
-    const body = this.#body!
-    const more = this.#tunnel === null ? this.#handler!.onRequestBody(chunk) : this.#tunnel.receive(chunk)
-    if (this.gone) return
-    if (more || this.#over) this.#giveBack(body.consume(chunk.length))
-    else body.pause(chunk.length)
-  }
-
-  #giveBack(increment: number): void {
-    if (increment > 0 && !this.remoteEnded) this.#carrier.windowUpdate(this.id, increment)
+    return this.#body!.receive(bytes, start, end, this.#carrier.heldLimit)
   }
 
   /** END_STREAM has come. @returns what is wrong with that; null where nothing is */
   receiveEnd(trailers: Fields | null): GatewayError | null {
-    const body = this.#body
     this.remoteEnded = true
-    if (body !== null && !body.complete && this.#tunnel === null)
-      return new GatewayError('BadRequest', 'a body shorter than its content-length')
-    if (this.#over) this.#settle()
-    else if (body?.waiting === true) {
-      trailers?.detach()
-      this.#endHeld = true
-      this.#trailersHeld = trailers
-    } else this.#giveEnd(trailers)
-    return null
+    const error = this.#body === null ? null : this.#body.end(trailers)
+    if (error === null && this.#over) this.#settle()
+    return error
   }
 
-  #giveEnd(trailers: Fields | null): void {
-    if (this.#tunnel === null) this.#handler?.onRequestEnd(trailers)
-    else {
-      this.#tunnel.receiveEnd()
-      if (this.sentEnd) this.#finish()
-    }
+  takeBody(chunk: Buffer): boolean {
+    if (this.#tunnel !== null) return this.#tunnel.receive(chunk)
+    // What comes for a tunnel that was refused is of no use.
+    return this.#asksTunnel || this.#handler === null || this.#handler.onRequestBody(chunk)
+  }
+
+  takeEnd(trailers: Fields | null): void {
+    if (this.#tunnel === null) return this.#handler?.onRequestEnd(trailers)
+    this.#tunnel.receiveEnd()
+    if (this.sentEnd) this.#finish()
+  }
+
+  windowUpdate(increment: number): void {
+    if (!this.remoteEnded && !this.gone) this.#carrier.windowUpdate(this.id, increment)
   }
 
   resumeBody(): void {
-    const body = this.#body
-    if (body === null || !body.paused || this.#over || this.gone) return
-    this.#giveBack(body.resume())
-    while (body.waiting && !body.paused && !this.#over) this.#give(body.take())
-    if (this.#endHeld && !body.waiting && !this.#over) {
-      this.#endHeld = false
-      this.#giveEnd(this.#trailersHeld)
-    }
+    if (!this.gone) this.#body?.resume()
   }
 
   pauseBody(): void {
-    this.#body?.pause(0)
-  }
-
-  /** Of the request, behind its head: the bytes are of no use any more. */
-  #dropBody(): void {
-    const body = this.#body
-    if (body === null) return
-    body.drop()
-    this.#endHeld = false
-    this.#trailersHeld = null
-    // A client that sends all before it reads must not wait for ever.
-    if (body.paused) this.#giveBack(body.resume())
+    this.#body?.pause()
   }
 
   // ---- the response ----
@@ -192,32 +154,13 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
 
   sendHead(head: ResponseHead): void {
     if (this.#over || this.gone) return
-    const { status, fields, bodyLength } = head
-    const { added } = fields
-    let lengthField = -1
-    let dated = false
-    for (let i = 0; i < fields.count; i++) {
-      if (fields.isRemoved(i)) continue
-      const length = fields.nameLength(i)
-      if (length === 14 && fields.nameIs(i, 'content-length')) lengthField = i
-      else if (length === 4 && fields.nameIs(i, 'date')) dated = true
-      else if (length === 8 && fields.nameIs(i, 'priority')) this.reprioritize(fields.valueAt(i))
-    }
-    if (added !== null) for (let i = 0; i < added.length; i += 2) if (added[i] === 'date') dated = true
-    let stated = -1
-    this.#bodyless = this.#headOnly || status === 204 || status === 304
-    if (this.#bodyless) {
-      if (lengthField < 0 && status >= 200 && status !== 204 && status !== 304 && (bodyLength ?? 0) > 0)
-        stated = bodyLength!
-      if (status === 204 && lengthField >= 0) fields.removeAt(lengthField)
-    } else if (bodyLength === undefined) {
-      if (lengthField >= 0) fields.removeAt(lengthField)
-    } else {
-      this.#owed = bodyLength
-      if (lengthField < 0) stated = bodyLength
-    }
+    const framing = FRAMING
+    frameResponseHead(head, this.#headOnly, framing)
+    this.#bodyless = framing.bodyless
+    this.#owed = framing.owed
+    if (framing.priority >= 0) this.reprioritize(head.fields.valueAt(framing.priority))
     const { headers, output, wall } = this.#carrier
-    headers.write(this, status, fields, dated ? 0 : wall(), stated, false)
+    headers.write(this, head.status, head.fields, framing.dated ? 0 : wall(), framing.addedLength, false)
     this.#headEnd = output.position
   }
 
@@ -280,7 +223,7 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
   #finish(): void {
     this.#over = true
     this.#handler = null
-    this.#dropBody()
+    this.#body?.drop()
     this.#settle()
   }
 
@@ -336,7 +279,7 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
     this.gone = true
     this.lost += this.waiting
     this.#carrier.schedule.drop(this)
-    this.#body?.drop()
+    this.#body?.close()
     this.#tunnel?.closed(null)
   }
 

@@ -1,0 +1,4 @@
+import { h2Rig } from '../lib/h2-rig.ts'
+import { exchangeSuite } from '../suite/exchange.ts'
+
+exchangeSuite('over HTTP/2', h2Rig)
