@@ -4,128 +4,28 @@
  * PROXY headers takes none of these steps.
  */
 import type { Socket } from 'node:net'
-import type { Peer } from '../transport/peer.ts'
-import { TimerEntry } from '../transport/timers.ts'
+import type { PeerListener } from '../transport/peer.ts'
 import { clearText } from './clear-text.ts'
-import type { Listener, ListenerContext } from './listener.ts'
-import type { OpenConnection } from './server-context.ts'
+import type { ServerContext } from './server-context.ts'
+import type { TlsAcceptor } from './tls-acceptor.ts'
+import { UnservedSocket } from './unserved-socket.ts'
 
-/** Milliseconds for all steps together, the handshake included. */
-const PATIENCE = 10_000
+/** What a listener expects of its clients. */
+export interface StageListener extends PeerListener {
+  /** They begin with a handshake. */
+  readonly tls: boolean
+}
 
-/** Reads the first bytes of a connection, until it takes the socket or destroys it. */
-export interface FirstBytes {
-  push(bytes: Buffer): void
-  /** No more bytes will come. @param why `timeout`, or how the client's side ended */
-  end(why: string): void
+export interface StageContext extends ServerContext {
+  /** Serves the sockets of listeners that speak TLS. */
+  readonly tls: TlsAcceptor
 }
 
 /**
  * @param socket paused, not yet read
  * @param address of its other end, canonical
  */
-export function acceptSocket(socket: Socket, address: string, listener: Listener, context: ListenerContext): void {
-  const accepted = new AcceptedSocket(socket, address, listener, context)
-  if (listener.tls) context.tls.accept(accepted)
-  else accepted.serve()
-}
-
-/** A socket that no connection serves yet. */
-export class AcceptedSocket extends TimerEntry implements OpenConnection {
-  readonly socket: Socket
-  readonly listener: Listener
-  readonly context: ListenerContext
-  /** Of the client, as far as is known. */
-  address: string
-  #reader: FirstBytes | null = null
-  /** Bytes have come. */
-  #begun = false
-
-  constructor(socket: Socket, address: string, listener: Listener, context: ListenerContext) {
-    super()
-    this.socket = socket
-    this.address = address
-    this.listener = listener
-    this.context = context
-  }
-
-  /**
-   * Gives what is read to `reader`, from the first call on within {@link PATIENCE}.
-   *
-   * @param early what was read before, behind what another step has taken
-   */
-  read(reader: FirstBytes, early: Buffer | null): void {
-    const first = this.#reader === null
-    this.#reader = reader
-    if (first) this.#open()
-    if (early !== null && early.length > 0) reader.push(early)
-  }
-
-  #open(): void {
-    const { socket, context } = this
-    context.connections.add(this)
-    context.timers.arm(this, context.timers.touch() + PATIENCE)
-    socket.on('error', this.#onError)
-    socket.on('close', this.#onClose)
-    socket.on('end', this.#onEnd)
-    socket.on('data', this.#onData)
-    socket.resume()
-  }
-
-  /** Nothing is read any more; the deadline stays, and the reader still hears of the end. */
-  stopReading(): void {
-    this.socket.pause()
-    this.socket.off('end', this.#onEnd)
-    this.socket.off('data', this.#onData)
-  }
-
-  /** Somebody serves the socket from here on. */
-  release(): void {
-    const { socket, context } = this
-    this.#reader = null
-    context.connections.delete(this)
-    context.timers.disarm(this)
-    this.stopReading()
-    socket.off('error', this.#onError)
-    socket.off('close', this.#onClose)
-  }
-
-  /** In clear text. @param early what was read already */
-  serve(early: Buffer | null = null): void {
-    const { socket, address, listener, context } = this
-    if (this.#reader !== null) this.release()
-    const peer: Peer = { address, scheme: 'http', listener, tls: null }
-    clearText.accept(socket, peer, context, early)
-  }
-
-  readonly #onData = (bytes: Buffer): void => {
-    this.#begun = true
-    this.context.timers.touch()
-    this.#reader?.push(bytes)
-  }
-
-  readonly #onEnd = (): void => this.#reader?.end('the client ended the connection')
-
-  readonly #onError = (error: NodeJS.ErrnoException): void => this.#reader?.end(error.code ?? error.message)
-
-  readonly #onClose = (): void => {
-    const reader = this.#reader
-    this.release()
-    reader?.end('the client closed the connection')
-  }
-
-  expired(): void {
-    const reader = this.#reader
-    this.release()
-    reader?.end('timeout')
-    this.socket.destroy()
-  }
-
-  drain(): void {
-    if (!this.#begun) this.socket.destroy()
-  }
-
-  destroy(): void {
-    this.socket.destroy()
-  }
+export function acceptSocket(socket: Socket, address: string, listener: StageListener, context: StageContext): void {
+  if (listener.tls) context.tls.accept(new UnservedSocket(socket, address, listener, context), null)
+  else clearText.accept(socket, { address, scheme: 'http', listener, tls: null }, context, null)
 }

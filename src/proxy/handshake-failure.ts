@@ -1,5 +1,7 @@
 /** Why handshakes fail: a closed list for the metric, and words for the log. */
 
+import type { PeerListener } from '../transport/peer.ts'
+
 /** In stable order: the index is the cell of the metric. Append only. */
 export const HANDSHAKE_FAILURES = [
   /** The first bytes are not TLS: a request in clear text, or nothing that is known. */
@@ -22,6 +24,17 @@ export const HANDSHAKE_FAILURES = [
 ] as const
 
 export type HandshakeFailure = (typeof HANDSHAKE_FAILURES)[number]
+
+export interface FailedHandshake {
+  readonly reason: HandshakeFailure
+  /** What happened, for a person. */
+  readonly detail: string
+  /** As the client asked for it; '' = none. */
+  readonly serverName: string
+  /** The client's. */
+  readonly address: string
+  readonly listener: PeerListener
+}
 
 const BY_CODE: Readonly<Record<string, HandshakeFailure>> = {
   ERR_SSL_UNSUPPORTED_PROTOCOL: 'NoSharedVersion',

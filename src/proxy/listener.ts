@@ -8,17 +8,14 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { canonicalAddress } from '../pattern/cidr.ts'
 import { FrontendHandle } from '../snapshot/frontend-handle.ts'
 import type { PeerListener } from '../transport/peer.ts'
-import { acceptSocket } from './accept-stage.ts'
+import { acceptSocket, type StageContext, type StageListener } from './accept-stage.ts'
 import { HIGH_WATER } from './accepted-socket.ts'
 import type { ServerContext } from './server-context.ts'
-import type { TlsAcceptor } from './tls-acceptor.ts'
 
 /** Connections the kernel holds for us while a worker is busy; the system caps it at net.core.somaxconn. */
 const BACKLOG = 4096
 
-export interface ListenerContext extends ServerContext {
-  /** Serves the sockets of listeners that speak TLS. */
-  readonly tls: TlsAcceptor
+export interface ListenerContext extends StageContext {
   readonly reusePort: boolean
   /** Open connections over all listeners of this worker that are allowed. */
   connectionLimit: number
@@ -36,10 +33,9 @@ export interface ListenerSpeech {
  * What the settings call a listener, on one socket. With another socket it is another one, and so is another name on
  * the same socket.
  */
-export class Listener implements PeerListener {
+export class Listener implements StageListener {
   readonly frontend: FrontendHandle
   readonly metricsRow: number
-  /** Its clients begin with a handshake. */
   readonly tls: boolean
   /** Its socket is closed, or another listener's. */
   retired = false

@@ -1,41 +1,12 @@
 /** Takes the sockets of listeners that speak TLS through their handshakes, and gives them to what was agreed on. */
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import type { Contents } from '../policy/contents.ts'
-import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
-import type { HostTls } from '../snapshot/host-tls.ts'
-import type { PeerListener } from '../transport/peer.ts'
-import type { AcceptedSocket } from './accept-stage.ts'
-import type { HandshakeFailure } from './handshake-failure.ts'
 import type { SecureServer, ServerEvents } from './secure-server.ts'
-import { TlsHandshake } from './tls-handshake.ts'
+import { type HandshakeOwner, TlsHandshake, type TlsHost } from './tls-handshake.ts'
 import { TlsServers, type TlsSettings } from './tls-servers.ts'
+import type { UnservedSocket } from './unserved-socket.ts'
 
-export interface FailedHandshake {
-  readonly reason: HandshakeFailure
-  /** What happened, for a person. */
-  readonly detail: string
-  /** As the client asked for it; '' = none. */
-  readonly serverName: string
-  /** The client's. */
-  readonly address: string
-  readonly listener: PeerListener
-}
-
-export interface TlsHost {
-  readonly contents: Contents
-  readonly wall: () => number
-  /** See `TlsServersHost.ticketMaster`. */
-  readonly ticketMaster: Uint8Array
-  /** TLS of a hostname on a frontend by the tables in force; null: nobody states any. */
-  tlsOf(frontend: FrontendHandle, serverName: string): HostTls | null
-  /** @param resumed without a full handshake */
-  handshakeDone(listener: PeerListener, resumed: boolean): void
-  handshakeFailed(failure: FailedHandshake): void
-  problem(message: string): void
-}
-
-export class TlsAcceptor implements ServerEvents {
+export class TlsAcceptor implements HandshakeOwner, ServerEvents {
   readonly host: TlsHost
   readonly servers: TlsServers
   /** Handshakes that node:tls has, by the addresses and ports of their sockets. */
@@ -58,8 +29,8 @@ export class TlsAcceptor implements ServerEvents {
   }
 
   /** @param early what was read before */
-  accept(accepted: AcceptedSocket, early: Buffer | null = null): void {
-    accepted.read(new TlsHandshake(this, accepted), early)
+  accept(unserved: UnservedSocket, early: Buffer | null): void {
+    unserved.read(new TlsHandshake(this, unserved), early)
   }
 
   /**

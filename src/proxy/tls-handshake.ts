@@ -1,32 +1,57 @@
 /** One handshake: from the first bytes of a socket to the connection that serves it, or to a refusal. */
+import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { GatewayError } from '../lib/error.ts'
+import type { Contents } from '../policy/contents.ts'
+import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
+import type { HostTls } from '../snapshot/host-tls.ts'
 import { ALERT, type Alert, type ClientHello, ClientHelloReader, HelloFault } from '../tls/client-hello.ts'
 import { normalizeServerName } from '../tls/server-name.ts'
 import type { DownstreamHandler, RequestHandler } from '../transport/downstream.ts'
-import type { Peer, PeerTls } from '../transport/peer.ts'
-import type { AcceptedSocket, FirstBytes } from './accept-stage.ts'
+import type { Peer, PeerListener, PeerTls } from '../transport/peer.ts'
 import { clearText } from './clear-text.ts'
 import { clientCertificateOf } from './client-certificate.ts'
 import { ClosingSocket } from './closing-socket.ts'
-import { failureOf, type HandshakeFailure } from './handshake-failure.ts'
+import { type FailedHandshake, failureOf, type HandshakeFailure } from './handshake-failure.ts'
 import { SECURE_PROTOCOLS, serveHttp1 } from './secure-protocols.ts'
 import type { SecureServer } from './secure-server.ts'
 import type { ServerContext } from './server-context.ts'
-import type { TlsAcceptor } from './tls-acceptor.ts'
+import type { TlsServers } from './tls-servers.ts'
+import type { FirstBytes, UnservedSocket } from './unserved-socket.ts'
+
+export interface TlsHost {
+  readonly contents: Contents
+  readonly wall: () => number
+  /** See `TlsServersHost.ticketMaster`. */
+  readonly ticketMaster: Uint8Array
+  /** TLS of a hostname on a frontend by the tables in force; null: nobody states any. */
+  tlsOf(frontend: FrontendHandle, serverName: string): HostTls | null
+  /** @param resumed without a full handshake */
+  handshakeDone(listener: PeerListener, resumed: boolean): void
+  handshakeFailed(failure: FailedHandshake): void
+  problem(message: string): void
+}
+
+export interface HandshakeOwner {
+  readonly host: TlsHost
+  readonly servers: TlsServers
+  /** Gives a socket to node:tls. @returns by what {@link forget} knows it */
+  start(server: SecureServer, handshake: TlsHandshake, socket: Socket): string
+  forget(place: string): void
+}
 
 export class TlsHandshake implements FirstBytes {
-  readonly #acceptor: TlsAcceptor
-  readonly #accepted: AcceptedSocket
+  readonly #owner: HandshakeOwner
+  readonly #unserved: UnservedSocket
   readonly #hello = new ClientHelloReader()
   #serverName = ''
   /** Key of the acceptor's while node:tls has the socket; '' = not yet, or not any more. */
   #place = ''
   #over = false
 
-  constructor(acceptor: TlsAcceptor, accepted: AcceptedSocket) {
-    this.#acceptor = acceptor
-    this.#accepted = accepted
+  constructor(owner: HandshakeOwner, unserved: UnservedSocket) {
+    this.#owner = owner
+    this.#unserved = unserved
   }
 
   push(bytes: Buffer): void {
@@ -39,16 +64,16 @@ export class TlsHandshake implements FirstBytes {
   }
 
   #choose(hello: ClientHello): void {
-    const accepted = this.#accepted
-    accepted.stopReading()
+    const unserved = this.#unserved
+    unserved.stopReading()
     this.#serverName = normalizeServerName(hello.serverName)
-    const { host, servers } = this.#acceptor
-    const tls = this.#serverName === '' ? null : host.tlsOf(accepted.listener.frontend, this.#serverName)
+    const { host, servers } = this.#owner
+    const tls = this.#serverName === '' ? null : host.tlsOf(unserved.listener.frontend, this.#serverName)
     const server = servers.find(tls, {
       serverName: this.#serverName,
       ticketName: hello.ticketName,
       verifiesEcdsa: hello.verifiesEcdsa,
-      place: clientPlace(accepted.address),
+      place: clientPlace(unserved.address),
     })
     if (server === undefined) {
       const name = this.#serverName === '' ? 'a client that names no host' : this.#serverName
@@ -58,13 +83,13 @@ export class TlsHandshake implements FirstBytes {
         ALERT.unrecognizedName,
       )
     }
-    accepted.socket.unshift(this.#hello.bytes)
-    this.#place = this.#acceptor.start(server, this, accepted.socket)
+    unserved.socket.unshift(this.#hello.bytes)
+    this.#place = this.#owner.start(server, this, unserved.socket)
   }
 
   secured(server: SecureServer, socket: TLSSocket): void {
-    const { listener, context, address } = this.#accepted
-    const { host } = this.#acceptor
+    const { listener, context, address } = this.#unserved
+    const { host } = this.#owner
     const clientCertificate = clientCertificateOf(server, socket, host.wall())
     if (typeof clientCertificate === 'string') {
       this.#fail('ClientCertificateRefused', clientCertificate)
@@ -95,12 +120,12 @@ export class TlsHandshake implements FirstBytes {
   end(why: string): void {
     if (why === 'timeout') this.#fail('Timeout', 'the handshake was not complete in time')
     else this.#fail('ClientGone', why)
-    this.#accepted.socket.destroy()
+    this.#unserved.socket.destroy()
   }
 
   /** A person may have typed http:// for https://, and is told so. */
   #notTls(): void {
-    const { socket, address, listener, context } = this.#accepted
+    const { socket, address, listener, context } = this.#unserved
     this.#fail('NotTls', 'the client does not speak TLS, which this listener expects')
     const peer: Peer = { address, scheme: 'http', listener, tls: null }
     clearText.accept(socket, peer, refusing(context), this.#hello.bytes)
@@ -109,20 +134,20 @@ export class TlsHandshake implements FirstBytes {
   /** By an alert in clear, as long as nothing is agreed on (RFC 8446 §6.2). */
   #refuse(reason: HandshakeFailure, detail: string, alert: Alert): void {
     this.#fail(reason, detail)
-    new ClosingSocket(this.#accepted.socket, this.#accepted.context, Buffer.from([21, 3, 3, 0, 2, 2, alert]))
+    new ClosingSocket(this.#unserved.socket, this.#unserved.context, Buffer.from([21, 3, 3, 0, 2, 2, alert]))
   }
 
   #fail(reason: HandshakeFailure, detail: string): void {
     if (this.#over) return
     this.#settle()
-    const { address, listener } = this.#accepted
-    this.#acceptor.host.handshakeFailed({ reason, detail, serverName: this.#serverName, address, listener })
+    const { address, listener } = this.#unserved
+    this.#owner.host.handshakeFailed({ reason, detail, serverName: this.#serverName, address, listener })
   }
 
   #settle(): void {
     this.#over = true
-    if (this.#place !== '') this.#acceptor.forget(this.#place)
-    this.#accepted.release()
+    if (this.#place !== '') this.#owner.forget(this.#place)
+    this.#unserved.release()
   }
 }
 

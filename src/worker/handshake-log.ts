@@ -2,8 +2,7 @@
 import type { Logger } from 'pino'
 import type { Milliseconds } from '../lib/clock.ts'
 import { TokenBucket } from '../lib/token-bucket.ts'
-import type { HandshakeFailure } from '../proxy/handshake-failure.ts'
-import type { FailedHandshake } from '../proxy/tls-acceptor.ts'
+import type { FailedHandshake, HandshakeFailure } from '../proxy/handshake-failure.ts'
 
 const RATE = { perSecond: 1, burst: 20 }
 
