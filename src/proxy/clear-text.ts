@@ -11,8 +11,7 @@ import { H2Connection } from './downstream-h2.ts'
 import type { ClientProtocol, ServerContext } from './server-context.ts'
 
 export const clearText: ClientProtocol = {
-  scheme: 'http',
-  accept(socket: Socket, peer: Peer, context: ServerContext): void {
+  accept(socket: Socket, peer: Peer, context: ServerContext, early: Buffer | null): void {
     let receive = (bytes: Buffer): void => choose(bytes)
     const own = adopt(socket, (bytes) => receive(bytes))
     let deliver = receive
@@ -35,6 +34,7 @@ export const clearText: ClientProtocol = {
       receive(first)
       first = null
     }
+    if (early !== null && early.length > 0) receive(early)
   },
 }
 
