@@ -10,19 +10,15 @@ import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { CompleteResponse } from '../message/local-response.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest } from '../transport/downstream.ts'
-
 import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
 import { abortSocket } from './abort-socket.ts'
-import { ClientBody } from './client-body.ts'
+import { ClientBody, DISCARD } from './client-body.ts'
 import { HeadReader } from './head-reader.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { ResponseWriter } from './response-writer.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
 import { SocketDuplex } from './socket-duplex.ts'
-
-/** Milliseconds for reading and dropping the rest of a request's body. */
-const DISCARD = 2_000
 
 const READING = 0
 const EXCHANGE = 1
@@ -84,7 +80,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   /** Another protocol takes the socket over, of which nothing was read here. */
   release(): void {
     this.#state = CLOSED
-    this.#server.timers.disarm(this)
     this.#leave()
     for (const event of ['end', 'drain', 'error', 'close']) this.#socket.removeAllListeners(event)
   }
@@ -383,6 +378,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   #leave(): void {
+    this.#server.timers.disarm(this)
     this.#server.connections.delete(this)
     this.#server.requests.connectionClosed(this.peer.listener)
   }
@@ -393,7 +389,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#ended = true
     this.#reader.held = null
     this.#closing?.done()
-    this.#server.timers.disarm(this)
     this.#leave()
     const handler = this.#handler
     this.#handler = null

@@ -37,7 +37,6 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
   readonly #socket: Socket
   readonly #reader: FrameReader
   readonly #deadlines: H2Deadlines
-  #halfClosed = false
   #closing: LingeringClose | null = null
   #gone = false
 
@@ -163,7 +162,7 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
     stream.close()
     if (this.streams.size > 0) return
     this.#deadlines.idle()
-    if (this.lastServed >= 0 || this.#halfClosed) this.#linger()
+    if (this.lastServed >= 0) this.#linger()
     else this.#watch()
   }
 
@@ -216,14 +215,11 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
     this.#closing = new LingeringClose(this.#socket, timers, options.keepAlive, () => this.#socket.destroy())
   }
 
+  /** The client opens no window any more either: none of its streams is sure to end. */
   #onEnd(): void {
-    this.#halfClosed = true
-    for (const stream of this.streams)
-      if (!stream.remoteEnded) {
-        this.closed(stream)
-        stream.vanish('the client ended the connection within the request', null)
-      }
-    if (this.streams.size === 0) this.#linger()
+    this.#reader.stop()
+    this.#linger()
+    this.#vanish('the client ended the connection')
   }
 
   destroy(): void {

@@ -12,7 +12,7 @@ export interface LossListener {
   lose(bytes: number): void
 }
 
-/** Up to so many bytes are copied where the socket is busy: a client that does not read must not hold a whole buffer. */
+/** So many bytes are copied where the socket is busy: a client that does not read must not hold a whole buffer. */
 const SMALL = 8 * 1024
 const NO_BUFFER = Buffer.alloc(0)
 
