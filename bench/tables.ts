@@ -38,6 +38,8 @@ function backendOf(id: string): BackendConfig {
   return {
     id,
     protocol: 'HTTP',
+    tls: undefined,
+    proxyProtocol: undefined,
     algorithm: 'LeastRequest',
     hostHeader: 'Preserve',
     maxConnections: 1024,

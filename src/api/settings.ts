@@ -10,7 +10,11 @@ export interface SettingsObject {
   readonly signals: { readonly address: string }
   /** None = the address of the socket. */
   readonly clientAddress?: ClientAddress
-  readonly tls?: { readonly defaultCertificate?: { readonly secretName: string; readonly namespace: string } }
+  readonly tls?: {
+    readonly defaultCertificate?: NamedSecret
+    /** Of what replicas derive their keys of session tickets; none = each has its own. */
+    readonly sessionTicketKey?: NamedSecret
+  }
   readonly policies?: { readonly defaults?: Policies; readonly enforced?: Policies }
   readonly tenancy: 'Shared' | 'Strict'
   readonly hostnames?: readonly { readonly namespaces: NamespaceGrant; readonly names: readonly string[] }[]
@@ -60,6 +64,11 @@ export interface SettingsObject {
   readonly stateKeyFile?: string
   /** Empty = all. */
   readonly watchNamespaces: readonly string[]
+}
+
+export interface NamedSecret {
+  readonly secretName: string
+  readonly namespace: string
 }
 
 export interface ListenerSpec {

@@ -42,7 +42,7 @@ function snapshotOf(
 ): BackendConfig | undefined {
   if (!face.found) return undefined
   const backend = resources.backends.get(id)
-  if (backend !== undefined) return backendOf(id, backend.object.spec)
+  if (backend !== undefined) return backendOf(id, backend.object.spec, backend.object.spec.service?.name)
   return used ? defaultBackend(id) : undefined
 }
 

@@ -1,19 +1,26 @@
 /** Translates a Backend's options into the form of the snapshot. */
-import type { BackendOptions, LoadBalancingAlgorithm } from '../api/backend.ts'
+import type { BackendOptions, BackendTls, LoadBalancingAlgorithm } from '../api/backend.ts'
 import { BACKEND_DEFAULTS } from '../api/defaults.ts'
+import { CA_KEY, CA_SECRET, TLS_SECRET } from '../api/secret-types.ts'
 import { parseDuration } from '../lib/quantity.ts'
-import type { BackendConfig } from '../snapshot/snapshot.ts'
+import { type ContentRef, contentId } from '../policy/contents.ts'
+import { namespaceOf } from '../snapshot/backend-id.ts'
+import type { BackendConfig, UpstreamProtocol } from '../snapshot/snapshot.ts'
+import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
 
 /** A Service named directly by a rule. */
 export function defaultBackend(id: string): BackendConfig {
   return backendOf(id, BACKEND_DEFAULTS)
 }
 
-export function backendOf(id: string, options: BackendOptions): BackendConfig {
-  const { limits, connection } = options
+/** @param service name of the Service that has the endpoints; undefined where the Backend lists them itself */
+export function backendOf(id: string, options: BackendOptions, service?: string): BackendConfig {
+  const { limits, connection, protocol } = options
   return {
     id,
-    protocol: 'HTTP',
+    protocol,
+    tls: runsOverTls(protocol) ? tlsOf(namespaceOf(id), options.tls ?? DEFAULT_TLS, service) : undefined,
+    proxyProtocol: connection.proxyProtocol,
     algorithm: algorithmOf(options.loadBalancing.algorithm),
     hostHeader: options.hostHeader,
     maxConnections: limits.maxConnections,
@@ -22,6 +29,34 @@ export function backendOf(id: string, options: BackendOptions): BackendConfig {
     connectTimeout: parseDuration(connection.connectTimeout),
     idleTimeout: parseDuration(connection.idleTimeout),
     maxRequestsPerConnection: connection.maxRequestsPerConnection,
+  }
+}
+
+function runsOverTls(protocol: UpstreamProtocol): boolean {
+  return protocol === 'HTTPS' || protocol === 'H2' || protocol === 'GRPCS'
+}
+
+const DEFAULT_TLS: BackendTls = { insecureSkipVerify: false }
+
+function tlsOf(namespace: string, options: BackendTls, service: string | undefined): UpstreamTls {
+  const { caSecretName, serverName, clientCertificateSecretName, insecureSkipVerify } = options
+  const part = (name: string, type: string, key: string): string => {
+    const ref: ContentRef = { kind: 'Secret', namespace, name, key, type }
+    return contentId(ref)
+  }
+  return {
+    ca: caSecretName === undefined ? undefined : part(caSecretName, CA_SECRET, CA_KEY),
+    serverName: serverName?.toLowerCase(),
+    serviceName: service === undefined ? undefined : `${service}.${namespace}.svc`,
+    clientCertificate:
+      clientCertificateSecretName === undefined
+        ? undefined
+        : {
+            secret: `${namespace}/${clientCertificateSecretName}`,
+            chain: part(clientCertificateSecretName, TLS_SECRET, 'tls.crt'),
+            key: part(clientCertificateSecretName, TLS_SECRET, 'tls.key'),
+          },
+    insecureSkipVerify,
   }
 }
 

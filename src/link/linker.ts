@@ -7,6 +7,7 @@ import type { PatternCache } from '../pattern/pattern-cache.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
+import type { HostTls } from '../snapshot/host-tls.ts'
 import { RouteTables } from '../snapshot/route-tables.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import { LinkedPolicy, type PolicyHost } from './linked-policy.ts'
@@ -56,7 +57,9 @@ export class Linker {
       const backends: (LinkedBackend | null)[] = update.full ? [] : (before?.backends.slice() ?? [])
       for (const { index, backend, slot } of update.backends)
         backends[index] = backend === null ? null : this.#host.backends.define(backend, slot ?? -1)
-      const tables = new RouteTables(update.tables, before?.tables, this.#host.patterns)
+      const hostTls: (HostTls | null)[] = update.full ? [] : (before?.tables.hostTls.slice() ?? [])
+      for (const { index, tls } of update.hostTls) hostTls[index] = tls
+      const tables = new RouteTables(update.tables, before?.tables, this.#host.patterns, hostTls)
       for (const _ of tables.prepare()) yield
       linked = { generation: update.generation, tables, policies, backends }
     } catch (error) {

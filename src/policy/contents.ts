@@ -12,11 +12,21 @@ export interface ContentRef {
   readonly key: string
   /** Of a Secret: the type that it must have. A Secret of another type has no content under this identity. */
   readonly type?: string
+  /**
+   * The namespace that uses a Secret of another one. There is no content under this identity unless the Secret is
+   * shared with that namespace, so what one namespace loses the others keep.
+   */
+  readonly sharedWith?: string
 }
 
-/** `ConfigMap shop/pages 502.html`, `Secret shop/users htpasswd headgate.dev/htpasswd`: no part has a space in it. */
-export function contentId({ kind, namespace, name, key, type }: ContentRef): string {
-  return `${kind} ${namespace}/${name} ${key}${type === undefined ? '' : ` ${type}`}`
+/**
+ * `ConfigMap shop/pages 502.html`, `Secret shop/users htpasswd headgate.dev/htpasswd`,
+ * `Secret certs/wild tls.crt kubernetes.io/tls shop`: no part has a space in it.
+ */
+export function contentId({ kind, namespace, name, key, type, sharedWith }: ContentRef): string {
+  const id = `${kind} ${namespace}/${name} ${key}`
+  if (sharedWith !== undefined) return `${id} ${type ?? ''} ${sharedWith}`
+  return type === undefined ? id : `${id} ${type}`
 }
 
 export interface Contents {

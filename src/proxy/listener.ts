@@ -130,6 +130,7 @@ export class ListenSocket {
       address: canonicalAddress(remote) ?? remote,
       scheme: listener.protocol.scheme,
       listener,
+      tls: null,
     }
     listener.protocol.accept(socket, peer, context)
   }

@@ -1,6 +1,8 @@
 /**
  * From the frontend that accepted the connection to its virtual host: the host itself, wildcards, then the catch-all.
  */
+import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
+import type { HostTls } from '../snapshot/host-tls.ts'
 import * as L from '../snapshot/pack-layout.ts'
 import type { FoundHost, FrontendTable, HostLayers, RouteTables } from '../snapshot/route-tables.ts'
 
@@ -15,6 +17,16 @@ export function findHost(tables: RouteTables, frontend: FrontendTable, host: str
   const found = lookUp(tables, frontend, host)
   if (found !== undefined) tables.remember(frontend, host, found)
   return found
+}
+
+/**
+ * TLS of a hostname on a frontend: what a request to the same host is routed by decides, so that a connection and its
+ * requests agree.
+ *
+ * @param host in normal form: lower case, A-labels, no trailing dot
+ */
+export function tlsOf(tables: RouteTables, frontend: FrontendHandle, host: string): HostTls | null {
+  return findHost(tables, tables.frontend(frontend), host)?.tls ?? null
 }
 
 function lookUp(tables: RouteTables, frontend: FrontendTable, host: string): FoundHost | undefined {

@@ -1,11 +1,13 @@
 /** The layers that frontends serve of a hostname, and the wildcards that a hostname extends. */
 import { coveringWildcards } from '../pattern/host.ts'
 import { type FrontendPartition, type FrontendSet, partitionFrontends, UNDIVIDED } from './frontend.ts'
+import type { HostTls } from './host-tls.ts'
 import type { Host, Match, Rule, VirtualHost } from './snapshot.ts'
 
-/** The sets of frontends that matches name, each once. */
-export function frontendSetsOf(matches: Iterable<Match>): readonly FrontendSet[] {
+/** The sets of frontends that matches name, and one more, each once. */
+export function frontendSetsOf(matches: Iterable<Match>, another?: FrontendSet): readonly FrontendSet[] {
   const sets = new Map<string, FrontendSet>()
+  if (another !== undefined) sets.set(another.key, another)
   for (const { frontends } of matches) if (frontends !== undefined) sets.set(frontends.key, frontends)
   return [...sets.values()]
 }
@@ -17,6 +19,9 @@ export interface HostOptions {
   /** Whether frontends outside of the partition have the hostname. */
   readonly common?: boolean
   readonly extendsWildcard?: boolean
+  readonly tls?: HostTls | undefined
+  /** Where TLS connections go as they are, and on which frontends; undefined frontends = on all. */
+  readonly passthrough?: { readonly rule: Rule; readonly frontends: FrontendSet | undefined } | undefined
 }
 
 /**
@@ -27,10 +32,16 @@ export function* divideHost(
   hostname: string,
   matches: readonly Match[],
   partition: FrontendPartition,
-  { common = true, extendsWildcard = false }: HostOptions = {},
+  { common = true, extendsWildcard = false, tls, passthrough }: HostOptions = {},
 ): Generator<void, Host> {
   const shared = layerOf(hostname)
   const own = partition.groups.map(() => layerOf(hostname))
+  if (passthrough !== undefined) {
+    const { rule, frontends } = passthrough
+    const layers =
+      frontends === undefined ? [shared] : partition.groupsOf.get(frontends.key)?.map((group) => own[group]!)
+    for (const layer of layers ?? []) layer.virtualHost.passthrough = indexOf(layer, rule)
+  }
   let seen = 0
   for (const match of matches) {
     const { frontends } = match
@@ -45,12 +56,13 @@ export function* divideHost(
     partition,
     own: own.map((layer) => layer.virtualHost),
     extendsWildcard,
+    tls,
   }
 }
 
 /** For small hosts and tests: {@link divideHost} in one go. */
 export function hostOf(hostname: string, matches: readonly Match[], options: HostOptions = {}): Host {
-  const sets = frontendSetsOf(matches)
+  const sets = frontendSetsOf(matches, options.passthrough?.frontends)
   const steps = divideHost(hostname, matches, sets.length === 0 ? UNDIVIDED : partitionFrontends(sets), options)
   for (let step = steps.next(); ; step = steps.next()) if (step.done === true) return step.value
 }
@@ -77,21 +89,28 @@ interface Layer {
     readonly rules: Rule[]
     readonly matches: Match[]
     readonly ruleIndexes: number[]
+    passthrough: number | undefined
   }
   readonly known: Map<Rule, number>
 }
 
 function layerOf(hostname: string): Layer {
-  return { virtualHost: { hostname, rules: [], matches: [], ruleIndexes: [] }, known: new Map() }
+  return {
+    virtualHost: { hostname, rules: [], matches: [], ruleIndexes: [], passthrough: undefined },
+    known: new Map(),
+  }
 }
 
-function add({ virtualHost, known }: Layer, match: Match): void {
-  const { rule } = match
+function add(layer: Layer, match: Match): void {
+  layer.virtualHost.matches.push(match)
+  layer.virtualHost.ruleIndexes.push(indexOf(layer, match.rule))
+}
+
+function indexOf({ virtualHost, known }: Layer, rule: Rule): number {
   let index = known.get(rule)
   if (index === undefined) {
     known.set(rule, (index = virtualHost.rules.length))
     virtualHost.rules.push(rule)
   }
-  virtualHost.matches.push(match)
-  virtualHost.ruleIndexes.push(index)
+  return index
 }

@@ -4,6 +4,7 @@
  */
 import { ShardedMap } from '../lib/shards.ts'
 import { type FrontendPartition, type FrontendSet, UNDIVIDED } from './frontend.ts'
+import type { HostTls } from './host-tls.ts'
 import { type BlockRange, Blocks } from './pack-blocks.ts'
 import { PackedFrontends } from './pack-frontends.ts'
 import { EXCLUSIVE, EXTENDS } from './pack-layout.ts'
@@ -23,6 +24,8 @@ interface Placement {
   /** The packed state; undefined during packing and after an abandoned pack. */
   host: Host | undefined
   partition: FrontendPartition
+  /** What its slot refers to. */
+  tls: HostTls | undefined
   readonly common: Layer
   /** What groups have besides, by the key of the set of frontends; undefined as long as the hostname is undivided. */
   own: Map<string, Layer> | undefined
@@ -43,6 +46,9 @@ const BATCH = 256
 export interface PackedReferences extends Indexes {
   /** A packed rule came (1) or went (-1). */
   use(rule: Rule, by: 1 | -1): void
+  /** A slot refers to it until {@link releaseTls}. @returns its index */
+  retainTls(tls: HostTls): number
+  releaseTls(tls: HostTls): void
 }
 
 export class PackedHosts {
@@ -74,14 +80,17 @@ export class PackedHosts {
     if (placement?.host === host) return
     if (placement === undefined) {
       const common = { set: undefined, group: 0, packed: undefined }
-      this.#placements.set(hostname, (placement = { host: undefined, partition: UNDIVIDED, common, own: undefined }))
+      this.#placements.set(
+        hostname,
+        (placement = { host: undefined, partition: UNDIVIDED, tls: undefined, common, own: undefined }),
+      )
     }
     placement.host = undefined
     const { partition } = host
     const divided = partition.groups.length > 0
     yield* this.#placeLayer(
       placement.common,
-      host.common ?? { hostname, rules: [], matches: [], ruleIndexes: [] },
+      host.common ?? { hostname, rules: [], matches: [], ruleIndexes: [], passthrough: undefined },
       divided,
     )
     if (divided) yield* this.#placeGroups(placement, host)
@@ -89,8 +98,12 @@ export class PackedHosts {
     const former = placement.partition
     placement.partition = partition
     const exclusive = host.common === undefined ? EXCLUSIVE : 0
-    this.root.divide(hostname, this.frontends.retain(partition) | exclusive | (host.extendsWildcard ? EXTENDS : 0))
+    const frontends = this.frontends.retain(partition) | exclusive | (host.extendsWildcard ? EXTENDS : 0)
+    const tls = host.tls === undefined ? 0 : this.#references.retainTls(host.tls) + 1
+    this.root.describe(hostname, frontends, tls)
     this.frontends.release(former)
+    if (placement.tls !== undefined) this.#references.releaseTls(placement.tls)
+    placement.tls = host.tls
     if (placement.own !== undefined) this.#removeOthers(hostname, placement)
     placement.host = host
     if (this.#debts.length > 0) yield* this.settle()
@@ -120,10 +133,11 @@ export class PackedHosts {
   *remove(hostname: string): Generator<void> {
     const placement = this.#placements.get(hostname)
     if (placement === undefined) return
-    const { common, own, partition } = placement
+    const { common, own, partition, tls } = placement
     this.#removeLayer(hostname, common)
     for (const layer of own?.values() ?? []) this.#removeLayer(hostname, layer)
     this.frontends.release(partition)
+    if (tls !== undefined) this.#references.releaseTls(tls)
     this.#placements.delete(hostname)
     yield* this.settle()
   }

@@ -50,6 +50,22 @@ export class StableIndex<T> {
     this.#changed.add(row.index)
   }
 
+  /**
+   * Something packed refers to `key`, which no list of the snapshot names.
+   * @returns its index, until {@link release}
+   */
+  retain(key: string, value: T): number {
+    this.set(key, value)
+    const row = this.#rows.get(key)!
+    row.wanted = false
+    row.uses++
+    return row.index
+  }
+
+  release(key: string): void {
+    this.use(key, -1)
+  }
+
   /** The snapshot does not name it any more; it stays until nothing packed refers to it. */
   unset(key: string): void {
     const row = this.#rows.get(key)

@@ -16,11 +16,11 @@ export const ROOT_MASK = 3
 export const ROOT_WILDCARDS = 4
 export const ROOT_HOSTS = 5
 export const ROOT_SLOTS = 8
-export const MAGIC = 0x48477431
+export const MAGIC = 0x48477432
 
 /**
  * Slot of the root: hash, index of the block and one (0 = never used, -1 = was used), offset of the virtual host in
- * words, and which frontends serve it.
+ * words, which frontends serve it, and its TLS.
  */
 export const SLOT_HASH = 0
 export const SLOT_BLOCK = 1
@@ -31,7 +31,9 @@ export const SLOT_OFFSET = 2
  * hostname, and {@link EXTENDS} where what it does not match goes on to the wildcard over it.
  */
 export const SLOT_FRONTENDS = 3
-export const SLOT_WORDS = 4
+/** Index of the HostTls and one; 0 = none. In the slot of the hostname alone, for all its groups. */
+export const SLOT_TLS = 4
+export const SLOT_WORDS = 5
 export const EXCLUSIVE = 1 << 30
 export const EXTENDS = 1 << 29
 export const PARTITION = EXTENDS - 1
@@ -84,7 +86,9 @@ export const VHOST_PATTERNS = 17
 export const VHOST_PATTERNS_AT = 18
 /** Records of ORDER_WORDS by match, where the hostname is divided; 0 = it is not. */
 export const VHOST_ORDER_AT = 19
-export const VHOST_HEADER = 20
+/** Index of the rule that TLS connections are passed through to, and one; 0 = none. */
+export const VHOST_PASSTHROUGH = 20
+export const VHOST_HEADER = 21
 
 /**
  * Slot of a path table: hash of the key, index of its first match and one (0 = free). Further matches of the key follow
@@ -114,6 +118,7 @@ export const ORDER_MATCH = 3
 export const ORDER_WORDS = 4
 
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'CONNECT'] as const
+export const HTTP_MODES = ['Redirect', 'Serve', 'Closed'] as const
 export const PATH_TYPES = ['Exact', 'PathPrefix', 'RegularExpression'] as const
 export const VALUE_TYPES = ['Exact', 'RegularExpression', 'Present', 'Absent'] as const
 export const PATH_PREFIX = 1
@@ -141,7 +146,9 @@ export const RULE_POLICY = 2
 export const RULE_REFUSE = 3
 /** Offset of: how many, then records of BACKEND_WORDS. */
 export const RULE_BACKENDS = 4
-export const RULE_WORDS = 5
+/** Index in HTTP_MODES and one; 0 = as the hostname says. */
+export const RULE_HTTP = 5
+export const RULE_WORDS = 6
 /** Index (-1 = none), weight, priority, refuse. */
 export const BACKEND_WORDS = 4
 

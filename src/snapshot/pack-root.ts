@@ -59,9 +59,14 @@ export class Root {
     this.#countWildcard(hostname, 1)
   }
 
-  /** @param frontends index of the partition, with `EXCLUSIVE` and `EXTENDS`: see `SLOT_FRONTENDS` */
-  divide(hostname: string, frontends: number): void {
-    this.#table.words[this.#table.slots.get(placeKey(hostname, 0))! + L.SLOT_FRONTENDS] = frontends
+  /**
+   * @param frontends index of the partition, with `EXCLUSIVE` and `EXTENDS`: see `SLOT_FRONTENDS`
+   * @param tls see `SLOT_TLS`
+   */
+  describe(hostname: string, frontends: number, tls: number): void {
+    const slot = this.#table.slots.get(placeKey(hostname, 0))!
+    this.#table.words[slot + L.SLOT_FRONTENDS] = frontends
+    this.#table.words[slot + L.SLOT_TLS] = tls
   }
 
   remove(hostname: string, group: number): void {
@@ -122,6 +127,7 @@ export class Root {
         const group = frontends < 0 ? -frontends : 0
         const at = insert(table, hostname, group, words[slot + L.SLOT_BLOCK]!, words[slot + L.SLOT_OFFSET]!)
         table.words[at + L.SLOT_FRONTENDS] = frontends
+        table.words[at + L.SLOT_TLS] = words[slot + L.SLOT_TLS]!
         if (table.slots.size % BATCH === 0) yield
       }
       if (table.longest <= LONGEST_PROBE || attempt === ATTEMPTS) {
@@ -162,6 +168,7 @@ function insert(table: Table, hostname: string, group: number, block: number, of
   if (words[at + L.SLOT_BLOCK] === 0) table.used++
   words[at + L.SLOT_HASH] = hash
   words[at + L.SLOT_FRONTENDS] = -group
+  words[at + L.SLOT_TLS] = 0
   point(words, at, block, offset)
   table.slots.set(placeKey(hostname, group), at)
   if (probe > table.longest) table.longest = probe

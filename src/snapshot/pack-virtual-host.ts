@@ -62,6 +62,7 @@ export class VirtualHostWriter {
     this.#reserve(L.VHOST_HEADER + (virtualHost.rules.length + virtualHost.matches.length) * GUESS)
     this.#length = L.VHOST_HEADER
     this.#set(L.VHOST_HOSTNAME, this.#text(virtualHost.hostname))
+    this.#set(L.VHOST_PASSTHROUGH, virtualHost.passthrough === undefined ? 0 : virtualHost.passthrough + 1)
     yield* this.#rules(virtualHost, indexes)
     yield* this.#matches(virtualHost)
     this.#set(L.VHOST_ORDER_AT, divided ? yield* this.#orders(virtualHost) : 0)
@@ -130,6 +131,7 @@ export class VirtualHostWriter {
       this.#set(at + L.RULE_POLICY, indexes.policy(rule.policy))
       this.#set(at + L.RULE_REFUSE, reasonCode(rule.refuse))
       this.#set(at + L.RULE_BACKENDS, backends)
+      this.#set(at + L.RULE_HTTP, rule.http === undefined ? 0 : L.HTTP_MODES.indexOf(rule.http) + 1)
       if (i % BATCH === BATCH - 1) yield
     }
   }

@@ -6,6 +6,7 @@ import type { Random } from '../lib/clock.ts'
 import { runSteps } from '../lib/steps.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { FrozenMap } from './frozen-map.ts'
+import type { HostTls } from './host-tls.ts'
 import { PackedHosts } from './pack-hosts.ts'
 import { StableIndex } from './pack-index.ts'
 import { hashStep } from './pack-layout.ts'
@@ -18,6 +19,7 @@ export interface PackResult {
   readonly tables: PackedTables
   readonly policies: readonly { readonly index: number; readonly policy: PolicySet | null }[]
   readonly backends: readonly { readonly index: number; readonly backend: BackendConfig | null }[]
+  readonly hostTls: readonly { readonly index: number; readonly tls: HostTls | null }[]
 }
 
 /** Hosts, policies or backends processed between two yields. */
@@ -27,10 +29,13 @@ export class Packer {
   readonly #hosts: PackedHosts
   readonly #policies = new StableIndex<PolicySet>()
   readonly #backends = new StableIndex<BackendConfig>()
+  /** Each distinct one of the packed hostnames, by its key. */
+  readonly #hostTls = new StableIndex<HostTls>()
   #tables: PackedTables | undefined
   /** By index, as those know it who have every result. */
   readonly #publishedPolicies: (PolicySet | null)[] = []
   readonly #publishedBackends: (BackendConfig | null)[] = []
+  readonly #publishedTls: (HostTls | null)[] = []
   /** The snapshot last packed; undefined during packing and after an abandoned pack. */
   #done: Snapshot | undefined
   #running: object | undefined
@@ -43,6 +48,8 @@ export class Packer {
       policy: (digest) => this.#policies.indexOf(digest),
       backend: (id) => this.#backends.indexOf(id),
       use: (rule, by) => this.#use(rule, by),
+      retainTls: (tls) => this.#hostTls.retain(tls.key, tls),
+      releaseTls: ({ key }) => this.#hostTls.release(key),
     })
   }
 
@@ -82,9 +89,11 @@ export class Packer {
     this.#done = snapshot
     const policies = this.#policies.takeChanges().map(({ index, value }) => ({ index, policy: value }))
     const backends = this.#backends.takeChanges().map(({ index, value }) => ({ index, backend: value }))
+    const hostTls = this.#hostTls.takeChanges().map(({ index, value }) => ({ index, tls: value }))
     for (const { index, policy } of policies) this.#publishedPolicies[index] = policy
     for (const { index, backend } of backends) this.#publishedBackends[index] = backend
-    return { tables: this.#tables, policies, backends }
+    for (const { index, tls } of hostTls) this.#publishedTls[index] = tls
+    return { tables: this.#tables, policies, backends, hostTls }
   }
 
   /** The last result as one that needs nothing before it: for a fresh worker. Undefined before the first. */
@@ -98,6 +107,7 @@ export class Packer {
       backends: this.#publishedBackends
         .map((backend, index) => ({ index, backend }))
         .filter(({ backend }) => backend !== null),
+      hostTls: this.#publishedTls.map((tls, index) => ({ index, tls })).filter(({ tls }) => tls !== null),
     }
   }
 

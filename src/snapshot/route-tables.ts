@@ -9,6 +9,7 @@ import type { Pattern } from '../pattern/regex.ts'
 import { type BlockView, mapBlock, readText } from './block-view.ts'
 import { FrontendDirectory } from './frontend-directory.ts'
 import type { FrontendHandle } from './frontend-handle.ts'
+import type { HostTls, HttpMode } from './host-tls.ts'
 import * as L from './pack-layout.ts'
 import type { PackedTables } from './packed.ts'
 import { PositionCache } from './position-cache.ts'
@@ -33,6 +34,8 @@ export interface RuleView {
   readonly backends: readonly RuleBackend[]
   /** Every request is refused with this reason. */
   readonly refuse?: Reason
+  /** As the rule states it: see `httpModeOf`. */
+  readonly http?: HttpMode
 }
 
 /** Where a virtual host stands: so many words into a block. */
@@ -46,6 +49,8 @@ export interface HostLayers extends VirtualHostPlace {
   /** What all frontends have in common, where the place itself is what this one's group has besides. */
   readonly common: VirtualHostPlace | undefined
   readonly extendsWildcard: boolean
+  /** Of the hostname, whichever frontend; null = the default certificate and options. */
+  readonly tls: HostTls | null
 }
 
 /** What a request to a host is matched against. */
@@ -78,6 +83,8 @@ export class RouteTables {
   readonly blocks: readonly BlockView[]
   readonly patterns: PatternCache
   readonly frontends: FrontendDirectory
+  /** By index: see `SLOT_TLS`. */
+  readonly hostTls: readonly (HostTls | null)[]
   /** By row. */
   #frontendTables: (FrontendTable | undefined)[] = []
   /** How many hosts they remember: bounded by {@link HOSTS}, so that made-up names cannot grow it. */
@@ -90,9 +97,15 @@ export class RouteTables {
    * @param previous the tables in force until now, of the same packer: views of blocks that stay and all caches are
    *   taken over
    * @param patterns of this thread; by default the previous one's
+   * @param hostTls what the records of hostnames refer to
    * @throws {TypeError} when these are not packed tables of this build
    */
-  constructor(packed: PackedTables, previous?: RouteTables, patterns?: PatternCache) {
+  constructor(
+    packed: PackedTables,
+    previous?: RouteTables,
+    patterns?: PatternCache,
+    hostTls: readonly (HostTls | null)[] = [],
+  ) {
     this.root = new Int32Array(packed.root)
     if (this.root[L.ROOT_MAGIC] !== L.MAGIC) throw new TypeError('not packed tables of this build')
     // Positions of another packer's blocks mean something else.
@@ -100,6 +113,7 @@ export class RouteTables {
     const known = related ? previous.blocks : []
     this.blocks = packed.blocks.map((shared, index) => mapBlock(shared, known[index]))
     this.patterns = patterns ?? previous?.patterns ?? new PatternCache()
+    this.hostTls = hostTls
     this.#rules = related ? previous.#rules : new PositionCache(RULES)
     this.#texts = related ? previous.#texts : new PositionCache(TEXTS)
     const directory = new FrontendDirectory(packed.frontends)
@@ -151,6 +165,14 @@ export class RouteTables {
   rule(block: BlockView, virtualHost: number, index: number): RuleView {
     const at = virtualHost + block.words[virtualHost + L.VHOST_RULES_AT]! + index * L.RULE_WORDS
     return this.#rules.get(block, at) ?? this.#rules.set(block, at, readRule(block, virtualHost, at))
+  }
+
+  /** The rule whose backends get the TLS connections to a hostname as they are; undefined = there is none here. */
+  passthroughRule({ block, at, common }: HostLayers): RuleView | undefined {
+    const index = block.words[at + L.VHOST_PASSTHROUGH]!
+    if (index > 0) return this.rule(block, at, index - 1)
+    const shared = common?.block.words[common.at + L.VHOST_PASSTHROUGH] ?? 0
+    return shared === 0 ? undefined : this.rule(common!.block, common!.at, shared - 1)
   }
 
   /**
@@ -261,10 +283,11 @@ export class RouteTables {
     const extendsWildcard = (divided & L.EXTENDS) !== 0
     const group = this.frontends.groupOf(divided & L.PARTITION, frontend.row)
     const exclusive = (divided & L.EXCLUSIVE) !== 0
-    if (group === 0) return exclusive ? undefined : { ...this.placeAt(slot), common: undefined, extendsWildcard }
+    const tls = this.hostTls[this.root[slot + L.SLOT_TLS]! - 1] ?? null
+    if (group === 0) return exclusive ? undefined : { ...this.placeAt(slot), common: undefined, extendsWildcard, tls }
     const own = this.findSlot(L.hashGroup(hash, group), group, host, suffix, wildcard)
     if (own < 0) throw new Error(`no virtual host of group ${group} for ${host}`)
-    return { ...this.placeAt(own), common: exclusive ? undefined : this.placeAt(slot), extendsWildcard }
+    return { ...this.placeAt(own), common: exclusive ? undefined : this.placeAt(slot), extendsWildcard, tls }
   }
 
   #named(block: BlockView, virtualHost: number, host: string, suffix: number, wildcard: boolean): boolean {
@@ -308,6 +331,7 @@ function readRule(block: BlockView, virtualHost: number, at: number): RuleView {
   const route = readText(block, virtualHost + words[at + L.RULE_ROUTE]!)
   const rule = readText(block, virtualHost + words[at + L.RULE_NAME]!)
   const refuse = reasonOf(words[at + L.RULE_REFUSE]!)
+  const http = L.HTTP_MODES[words[at + L.RULE_HTTP]! - 1]
   const list = virtualHost + words[at + L.RULE_BACKENDS]!
   const backends: RuleBackend[] = []
   for (let i = 0; i < words[list]!; i++) {
@@ -327,5 +351,6 @@ function readRule(block: BlockView, virtualHost: number, at: number): RuleView {
     policyIndex: words[at + L.RULE_POLICY]!,
     backends,
     ...(refuse === undefined ? {} : { refuse }),
+    ...(http === undefined ? {} : { http }),
   }
 }

@@ -8,6 +8,8 @@
 import type { Reason } from '../lib/reason.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Frontend, FrontendPartition, FrontendSet } from './frontend.ts'
+import type { HostTls, HttpMode } from './host-tls.ts'
+import type { UpstreamTls } from './upstream-tls.ts'
 
 /** Tables go from the frontend to the hostname, to the virtual host, to its rules: see {@link layersOn}. */
 export interface Snapshot {
@@ -43,6 +45,8 @@ export interface Host {
    * delegate adds to what the owner of the wildcard serves here. Else this hostname is final.
    */
   readonly extendsWildcard: boolean
+  /** Undefined: the default certificate and the default options. */
+  readonly tls: HostTls | undefined
 }
 
 /** Rules of one hostname: one layer of {@link Host}. */
@@ -53,6 +57,8 @@ export interface VirtualHost {
   readonly matches: readonly Match[]
   /** By match: the index of its rule. Packing then needs no map by rule, which cost more than writing the rules. */
   readonly ruleIndexes: readonly number[]
+  /** Index of the rule whose backends get TLS connections as they are; undefined unless they are passed through. */
+  readonly passthrough: number | undefined
 }
 
 /**
@@ -76,6 +82,8 @@ export interface Rule {
   readonly policy: string
   /** Weighted split, empty when the policy set answers itself (redirect, respond). */
   readonly backends: readonly WeightedBackend[]
+  /** What clear-text requests get here, where the rule states it: see `httpModeOf`. */
+  readonly http?: HttpMode
   /** Set when the rule must refuse every request, e.g. `RuleClosed`. */
   readonly refuse?: Reason
 }
@@ -136,11 +144,18 @@ export interface MatchOrder {
   readonly match: number
 }
 
+/** HTTP/1.1, HTTP/2 and gRPC (which is HTTP/2), each in clear and over TLS. */
+export type UpstreamProtocol = 'HTTP' | 'HTTPS' | 'H2C' | 'H2' | 'GRPC' | 'GRPCS'
+
 /** One Backend, or one Service named directly by a rule. Its endpoints live outside the snapshot, keyed by `id`. */
 export interface BackendConfig {
   /** `namespace/name`, or `service:namespace/name:port` for a Service named directly. */
   readonly id: string
-  readonly protocol: 'HTTP'
+  readonly protocol: UpstreamProtocol
+  /** Present exactly where the protocol runs over TLS: `HTTPS`, `H2`, `GRPCS`. */
+  readonly tls: UpstreamTls | undefined
+  /** The version of the PROXY header that begins each connection; undefined = none. */
+  readonly proxyProtocol: 'V1' | 'V2' | undefined
   readonly algorithm: 'RoundRobin' | 'WeightedRoundRobin' | 'LeastRequest' | 'Random'
   readonly hostHeader: 'Preserve' | 'UseServerName'
   /** The host name sent with `UseServerName`: the endpoint's DNS name where it has one. */

@@ -7,13 +7,20 @@ import type { LoopSettings } from '../exchange/loop-guard.ts'
 import type { UpstreamLimits } from '../limit/upstream-budget.ts'
 import type { TablesUpdate } from '../link/tables-update.ts'
 import type { ContentChange } from '../policy/contents.ts'
+import type { CertificateRef } from '../snapshot/host-tls.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
 import type { DialRules } from '../transport/dial-guard.ts'
 
 /** The part of the installation settings that acts in a worker, units resolved (milliseconds, bytes). */
 export interface WorkerSettings {
   /** What is to be open, with real ports; no address and port twice. */
-  readonly listeners: readonly ListenerSettings[]
+  readonly listeners: readonly WorkerListener[]
+  readonly tls: {
+    /** For hostnames without a certificate of their own; null = such handshakes are refused. */
+    readonly defaultCertificate: CertificateRef | null
+    /** Content id of the key that replicas share for session tickets; null = one of this process. */
+    readonly ticketKey: string | null
+  }
   readonly limits: {
     /** Bytes of a request or response head. */
     readonly head: number
@@ -57,6 +64,13 @@ export interface ListenerSettings {
   /** Address literal to bind, `::` or `0.0.0.0` for all. */
   readonly address: string
   readonly port: number
+}
+
+/** A listener with what it speaks. */
+export interface WorkerListener extends ListenerSettings {
+  readonly tls: boolean
+  /** Who begins connections with a PROXY header; null = nobody does. */
+  readonly proxyProtocol: { readonly trusted: readonly string[] } | null
 }
 
 /** A listener that is not open as configured; it is tried again. */

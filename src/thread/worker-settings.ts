@@ -1,7 +1,10 @@
 import type { SettingsObject } from '../api/settings.ts'
 import { parseBytes } from '../lib/quantity.ts'
+import { contentId } from '../policy/contents.ts'
+import { TICKET_KEY_SECRET } from '../policy/secret-types.ts'
+import { certificateRef } from '../snapshot/host-tls.ts'
 import type { ReservedDestinations } from '../transport/dial-guard.ts'
-import type { ListenerSettings, WorkerSettings } from './messages.ts'
+import type { ListenerSettings, WorkerListener, WorkerSettings } from './messages.ts'
 
 /**
  * Milliseconds. A browser opens connections ahead and uses them within a minute; a load balancer in front keeps them as
@@ -38,7 +41,8 @@ export function workerSettings(
   const { limits, clientAddress, accessLog, upstreams } = settings
   const room = clients - Math.max(sockets.length - LISTENERS_RESERVED, 0)
   return {
-    listeners: sockets,
+    listeners: sockets.map((socket) => workerListener(socket, settings)),
+    tls: workerTls(settings),
     limits: {
       head: parseBytes(limits.head),
       headers: limits.headers,
@@ -64,6 +68,29 @@ export function workerSettings(
     accessLog: { enabled: true, sample: accessLog.sample, fields: accessLog.fields },
     loop: { seed, passes: limits.passes },
     dial: { ...reserved, denyCIDRs: upstreams.denyCIDRs, ownPorts: ownPorts(settings, sockets) },
+  }
+}
+
+/** A socket speaks what the settings say of its listener by name, wherever it is bound. */
+function workerListener(socket: ListenerSettings, { listeners }: SettingsObject): WorkerListener {
+  const { tls, proxyProtocol = null } = listeners.find(({ name }) => name === socket.name) ?? {}
+  return { ...socket, tls: tls !== undefined, proxyProtocol }
+}
+
+function workerTls({ tls }: SettingsObject): WorkerSettings['tls'] {
+  const { defaultCertificate: certificate, sessionTicketKey: ticketKey } = tls ?? {}
+  return {
+    defaultCertificate:
+      certificate === undefined ? null : certificateRef(certificate.namespace, certificate.secretName),
+    ticketKey:
+      ticketKey === undefined
+        ? null
+        : contentId({
+            kind: 'Secret',
+            namespace: ticketKey.namespace,
+            name: ticketKey.secretName,
+            ...TICKET_KEY_SECRET,
+          }),
   }
 }
 

@@ -8,6 +8,7 @@ import type { ToWorker } from './messages.ts'
 
 type Policy = TablesUpdate['policies'][number]
 type BackendEntry = TablesUpdate['backends'][number]
+type TlsEntry = TablesUpdate['hostTls'][number]
 
 export class WorkerState {
   #settings: ToWorker | undefined
@@ -16,6 +17,7 @@ export class WorkerState {
   readonly #contents = new Map<string, Uint8Array>()
   readonly #policies = new Map<number, Policy>()
   readonly #backends = new Map<number, BackendEntry>()
+  readonly #hostTls = new Map<number, TlsEntry>()
 
   /** Whether there is enough for a worker to serve. */
   get complete(): boolean {
@@ -59,6 +61,7 @@ export class WorkerState {
     if (update.full) {
       this.#policies.clear()
       this.#backends.clear()
+      this.#hostTls.clear()
     }
     for (const entry of update.policies) {
       if (entry.policy === null) this.#policies.delete(entry.index)
@@ -68,7 +71,11 @@ export class WorkerState {
       if (entry.backend === null) this.#backends.delete(entry.index)
       else this.#backends.set(entry.index, entry)
     }
-    this.#tables = { ...update, policies: [], backends: [] }
+    for (const entry of update.hostTls) {
+      if (entry.tls === null) this.#hostTls.delete(entry.index)
+      else this.#hostTls.set(entry.index, entry)
+    }
+    this.#tables = { ...update, policies: [], backends: [], hostTls: [] }
   }
 
   /** In the order in which a worker must get them; what is not known yet comes later by itself. */
@@ -82,7 +89,7 @@ export class WorkerState {
     if (this.#tables === undefined) return messages
     const policies = [...this.#policies.values()]
     const backends = [...this.#backends.values()]
-    messages.push({ ...this.#tables, full: true, policies, backends })
+    messages.push({ ...this.#tables, full: true, policies, backends, hostTls: [...this.#hostTls.values()] })
     return messages
   }
 }

@@ -18,10 +18,36 @@ export interface PeerListener {
   readonly leaving: boolean
 }
 
+/** A client certificate that was verified in the handshake. Every text is one line of printable ASCII. */
+export interface ClientCertificate {
+  /** RFC 2253: the most specific part first, `CN=alice,O=Example`. */
+  readonly subject: string
+  /** The subject alternative names, `DNS:a.example, URI:spiffe://example/a`; '' = none. */
+  readonly san: string
+  /** SHA-256 of its DER form, 64 lower-case hexadecimal digits. */
+  readonly fingerprint: string
+}
+
+/** What the handshake of a connection agreed on. */
+export interface PeerTls {
+  /** Name in the ClientHello in normal form; '' = none. */
+  readonly serverName: string
+  /** The options it was made with: a Host with others is not served on this connection (421). */
+  readonly optionsKey: string
+  /** `TLSv1.2` or `TLSv1.3`. */
+  readonly protocol: string
+  /** Name by IANA: `TLS_AES_128_GCM_SHA256`. */
+  readonly cipher: string
+  /** Null: none was asked for, or, where it is optional, sent. */
+  readonly clientCertificate: ClientCertificate | null
+}
+
 /** Facts about the connection that all its requests share. */
 export interface Peer {
-  /** Address of the socket's other end, canonical. */
+  /** Of the socket's other end, or of the client that a trusted PROXY header names; canonical. */
   readonly address: string
   readonly scheme: 'http' | 'https'
   readonly listener: PeerListener
+  /** Null in clear text. */
+  readonly tls: PeerTls | null
 }

@@ -18,7 +18,7 @@ import { Linker } from '../link/linker.ts'
 import { normalizePath } from '../pattern/path.ts'
 import type { PatternCache } from '../pattern/pattern-cache.ts'
 import { compilePattern } from '../pattern/regex.ts'
-import { ContentStore } from '../policy/contents.ts'
+import { ContentStore, type Contents } from '../policy/contents.ts'
 import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
@@ -48,8 +48,8 @@ export interface DataPlaneEdges {
   readonly workers: number
   readonly clock: TimerClock
   readonly random: Random
-  /** How the endpoints of a Backend are connected to. */
-  connectorOf(plan: BackendConfig): Connector
+  /** How the endpoints of a Backend are connected to. @param contents where the bytes of its Secrets are found */
+  connectorOf(plan: BackendConfig, contents: Contents): Connector
   readonly endpoints: EndpointTable
   readonly metrics: WorkerMetrics
   readonly registry: FilterRegistry
@@ -98,7 +98,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     metrics,
     metricsRow: (id) => edges.metricsRow(id),
     mayDial: (address, port) => guard !== undefined && guard.refuses(address, port) === undefined,
-    connectorOf: (plan) => edges.connectorOf(plan),
+    connectorOf: (plan) => edges.connectorOf(plan, contents),
     budget,
     limits: { head: 65_536, headers: 100, uri: 16_384 },
   })

@@ -5,7 +5,6 @@ import { AccessLineWriter } from '../log/access-line.ts'
 import { createThreadLogger } from '../log/process-log.ts'
 import { PatternCache } from '../pattern/pattern-cache.ts'
 import { builtInFilters } from '../policy/built-in.ts'
-import { tcpConnector } from '../proxy/tcp-connector.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
@@ -17,6 +16,7 @@ import { RowDirectory } from '../shared-memory/row-directory.ts'
 import type { ToWorker } from '../thread/messages.ts'
 import { systemTimers } from '../thread/system-timers.ts'
 import type { MainToWorker, WorkerData, WorkerToMain } from '../thread/thread-data.ts'
+import { Connectors } from './connectors.ts'
 import { createDataPlane } from './data-plane.ts'
 import { Listeners } from './listeners.ts'
 
@@ -37,6 +37,8 @@ const lines = new LineWriter(shared.accessLog[index]!)
 const PATTERNS = 1 << 16
 const patterns = new PatternCache(PATTERNS, data.patternBytes)
 
+const connectors = new Connectors()
+
 let control: MessagePort
 
 const { timers, context, handler, backends, messages } = createDataPlane({
@@ -44,7 +46,7 @@ const { timers, context, handler, backends, messages } = createDataPlane({
   workers: data.workers,
   clock,
   random,
-  connectorOf: () => tcpConnector,
+  connectorOf: (plan, contents) => connectors.of(plan, contents),
   endpoints: new EndpointTable(shared.endpoints),
   metrics,
   registry: builtInFilters(),

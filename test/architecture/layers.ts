@@ -4,7 +4,7 @@
 export const LAYERS: readonly (readonly string[])[] = [
   ['lib'],
   ['message', 'shared-memory', 'pattern'],
-  ['http', 'cache', 'auth', 'limit'],
+  ['http', 'tls', 'cache', 'auth', 'limit'],
   // Below what reads it: the API (types, checks), the compiler (plans) and whoever runs filters (docs/decisions/0023).
   ['policy'],
   ['api', 'snapshot', 'balance'],
@@ -52,8 +52,22 @@ export const PURE_BUILTINS: Readonly<Record<string, readonly string[] | 'whole'>
   'node:buffer': 'whole',
   // Parsing an address literal; nothing that opens a socket.
   'node:net': ['isIP', 'isIPv4', 'isIPv6', 'BlockList'],
-  // Digests and comparing secrets; nothing that draws random numbers or makes keys.
-  'node:crypto': ['hash', 'createHash', 'createHmac', 'timingSafeEqual', 'hkdfSync', 'Hash', 'Hmac'],
+  // Digests, comparing secrets, reading certificates and keys, signatures; nothing that draws random numbers for the
+  // caller or makes keys.
+  'node:crypto': [
+    'hash',
+    'createHash',
+    'createHmac',
+    'timingSafeEqual',
+    'hkdfSync',
+    'Hash',
+    'Hmac',
+    'X509Certificate',
+    'KeyObject',
+    'createPrivateKey',
+    'createPublicKey',
+    'sign',
+  ],
   'node:util': ['types', 'isDeepStrictEqual', 'TextDecoder', 'TextEncoder'],
   'node:querystring': 'whole',
 }

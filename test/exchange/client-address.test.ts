@@ -20,6 +20,7 @@ function peer(address: string): Peer {
     address,
     scheme: 'http',
     listener: { name: 'http', frontend: new FrontendHandle('http'), metricsRow: 0, leaving: false },
+    tls: null,
   }
 }
 

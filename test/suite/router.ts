@@ -51,6 +51,8 @@ export function backend(id: string): BackendConfig {
   return {
     id,
     protocol: 'HTTP',
+    tls: undefined,
+    proxyProtocol: undefined,
     algorithm: 'LeastRequest',
     hostHeader: 'Preserve',
     maxConnections: 1024,

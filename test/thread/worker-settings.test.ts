@@ -43,6 +43,36 @@ describe('the settings of a worker', () => {
     assert.deepEqual([connections(1), connections(16), connections(17), connections(200)], [1234, 1234, 1233, 1050])
   })
 
+  it('name the Secrets of TLS by their contents, and what each listener speaks by its name', () => {
+    const sockets = ['plain', 'https', 'gone'].map((name, i) => ({ name, address: '127.0.0.1', port: 8000 + i }))
+    const proxyProtocol = { trusted: ['10.0.0.0/8'] }
+    const given = workerSettings(
+      {
+        ...settings({}),
+        listeners: [
+          { name: 'https', port: 8443, tls: {}, proxyProtocol },
+          { name: 'plain', port: 8080 },
+        ],
+        tls: {
+          defaultCertificate: { secretName: 'default', namespace: 'certs' },
+          sessionTicketKey: { secretName: 'tickets', namespace: 'certs' },
+        },
+      },
+      SHARE,
+      sockets,
+      SURROUNDINGS,
+    )
+    assert.deepEqual(given.listeners, [
+      { ...sockets[0], tls: false, proxyProtocol: null },
+      { ...sockets[1], tls: true, proxyProtocol },
+      { ...sockets[2], tls: false, proxyProtocol: null },
+    ])
+    assert.equal(given.tls.defaultCertificate?.chain, 'Secret certs/default tls.crt kubernetes.io/tls')
+    assert.equal(given.tls.ticketKey, 'Secret certs/tickets key headgate.dev/session-ticket-key')
+    const { tls } = workerSettings(settings({}), SHARE, sockets, SURROUNDINGS)
+    assert.deepEqual(tls, { defaultCertificate: null, ticketKey: null })
+  })
+
   it('say what the file says', () => {
     // The port of `b` cannot be had: it stays where it was.
     const sockets = [
@@ -66,7 +96,10 @@ describe('the settings of a worker', () => {
       sockets,
       SURROUNDINGS,
     )
-    assert.deepEqual(given.listeners, sockets)
+    assert.deepEqual(
+      given.listeners,
+      sockets.map((socket) => ({ ...socket, tls: false, proxyProtocol: null })),
+    )
     assert.deepEqual(given.limits, { head: 8_192, headers: 20, uri: 512, connections: 7 })
     assert.deepEqual(given.clientAddress, { header: 'x-forwarded-for', trustedCIDRs: ['10.0.0.0/8'], trustedHops: 2 })
     assert.deepEqual(given.upstreams, {

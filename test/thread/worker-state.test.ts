@@ -6,7 +6,7 @@ import { WorkerState } from '../../src/thread/worker-state.ts'
 
 function tables(generation: number, more: Partial<TablesUpdate> = {}): TablesUpdate {
   const tables_ = { root: new SharedArrayBuffer(generation), blocks: [], frontends: new SharedArrayBuffer(0) }
-  return { type: 'tables', generation, tables: tables_, full: false, policies: [], backends: [], ...more }
+  return { type: 'tables', generation, tables: tables_, full: false, policies: [], backends: [], hostTls: [], ...more }
 }
 
 const policy = (index: number, digest: string | null) => ({
@@ -57,6 +57,16 @@ describe('what a worker needs to begin', () => {
       tables(2, { full: true, policies: [policy(0, 'c')] }),
     )
     assert.deepEqual((messages[0] as TablesUpdate).policies, [policy(0, 'c')])
+  })
+
+  it('puts changes of TLS together', () => {
+    const tls = (index: number, key: string | null) => ({ index, tls: key === null ? null : ({ key } as never) })
+    const messages = kept(
+      tables(1, { full: true, hostTls: [tls(0, 'gone')] }),
+      tables(2, { full: true, hostTls: [tls(0, 'a'), tls(1, 'b')] }),
+      tables(3, { hostTls: [tls(1, null), tls(2, 'c')] }),
+    )
+    assert.deepEqual((messages[0] as TablesUpdate).hostTls, [tls(0, 'a'), tls(2, 'c')])
   })
 
   it('holds no endpoints that were withdrawn, one by one or by the list of those there are', () => {

@@ -16,7 +16,7 @@ import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
-import type { WorkerSettings } from '../../src/thread/messages.ts'
+import type { ListenerSettings, WorkerListener, WorkerSettings } from '../../src/thread/messages.ts'
 import type { Connector } from '../../src/transport/connector.ts'
 import { createDataPlane, type DataPlane } from '../../src/worker/data-plane.ts'
 import { backend, compiled, type Rules, route, world } from '../compile/world.ts'
@@ -141,6 +141,7 @@ export class TestPlane {
       full: true,
       policies: packed.policies,
       backends,
+      hostTls: packed.hostTls,
     })
     return this.linked
   }
@@ -186,11 +187,12 @@ export class TestPlane {
 
 /** Settings of a worker with these listeners. */
 export function settingsWith(
-  listeners: WorkerSettings['listeners'],
+  listeners: readonly (ListenerSettings & Partial<WorkerListener>)[],
   { requestHead = 10_000, keepAlive = 75_000, connections = 1_000, ownPorts = [] }: InProcessOptions = {},
 ): WorkerSettings {
   return {
-    listeners,
+    listeners: listeners.map((listener) => ({ tls: false, proxyProtocol: null, ...listener })),
+    tls: { defaultCertificate: null, ticketKey: null },
     limits: { head: 65_536, headers: 100, uri: 16_384, connections },
     upstreams: UNLIMITED,
     loop: { seed: 'seed', passes: 8 },

@@ -91,7 +91,8 @@ export class Publisher {
       const slot = entry.backend === null ? undefined : slotOf(entry.backend.id)
       return slot === undefined ? entry : { ...entry, slot }
     })
-    this.send({ type: 'tables', generation, tables: packed.tables, full, policies: packed.policies, backends })
+    const { tables, policies, hostTls } = packed
+    this.send({ type: 'tables', generation, tables, full, policies, backends, hostTls })
     return generation
   }
 

@@ -14,6 +14,7 @@ function packed(...ids: string[]): PackResult {
     tables: { root: new SharedArrayBuffer(8), blocks: [], frontends: new SharedArrayBuffer(0) },
     policies: [],
     backends,
+    hostTls: [],
   }
 }
 

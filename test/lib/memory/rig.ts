@@ -64,7 +64,7 @@ export class MemoryGateway implements TransportGateway {
     const listener: PeerListener = { name: NAME, frontend: new FrontendHandle(NAME), metricsRow: 0, leaving: false }
     this.#listener = {
       handler: plane.handler,
-      peer: { address: '127.0.0.1', scheme: 'http', listener },
+      peer: { address: '127.0.0.1', scheme: 'http', listener, tls: null },
       open: new Set(),
     }
   }

@@ -1,0 +1,28 @@
+/**
+ * TLS towards the endpoints of a Backend, as plain data. The bytes of Secrets are not here: they reach workers by
+ * identity (policy/contents.ts), so that a rotated Secret needs no build.
+ */
+
+/** TLS options of a Backend; present exactly where its protocol runs over TLS. */
+export interface UpstreamTls {
+  /** Content id of the CA bundle (PEM); undefined = the roots that the runtime brings. */
+  readonly ca: string | undefined
+  /** The name for SNI and for the certificate, in lower case; undefined = see {@link serviceName}. */
+  readonly serverName: string | undefined
+  /**
+   * Without `serverName`: the DNS name from which an endpoint was resolved, or else this one, `NAME.NAMESPACE.svc` of
+   * the Backend's Service; undefined = the address of the endpoint, which the certificate must then name.
+   */
+  readonly serviceName: string | undefined
+  readonly clientCertificate: ClientCertificateRef | undefined
+  /** Any certificate is accepted. */
+  readonly insecureSkipVerify: boolean
+}
+
+export interface ClientCertificateRef {
+  /** `namespace/name` of the Secret, for people. */
+  readonly secret: string
+  /** Content ids: certificate with its chain, and private key (PEM). */
+  readonly chain: string
+  readonly key: string
+}
