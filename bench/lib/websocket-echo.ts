@@ -5,8 +5,8 @@
  * `node websocket-echo.ts`: prints its port.
  */
 import { createHash } from 'node:crypto'
-import { createServer, type Socket } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 
 /** RFC 6455 §1.3. */
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'

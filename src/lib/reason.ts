@@ -189,6 +189,18 @@ export const REASONS = {
     source: 'gateway',
     close: true,
   },
+  ProtocolNotAllowed: {
+    status: 501,
+    title: 'The protocol asked for is not served here',
+    retry: 'never',
+    source: 'config',
+  },
+  OriginNotAllowed: {
+    status: 403,
+    title: 'A page of another origin may not open this connection',
+    retry: 'never',
+    source: 'client',
+  },
 } as const satisfies Record<string, ReasonInfo>
 
 export type Reason = keyof typeof REASONS

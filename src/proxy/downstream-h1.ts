@@ -9,6 +9,7 @@ import type { Duplex } from '../message/duplex.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { CompleteResponse } from '../message/local-response.ts'
+import { ACCEPT_FIELD, acceptOf, KEY_FIELD, WEBSOCKET } from '../message/websocket-handshake.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest } from '../transport/downstream.ts'
 
 import type { Peer } from '../transport/peer.ts'
@@ -47,6 +48,8 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   #headDue = 0
   #closing: LingeringClose | null = null
   #tunnel: SocketDuplex | null = null
+  /** Of the WebSocket handshake that the current request is. */
+  #webSocketKey = ''
   /** The client has sent FIN: the current exchange is completed, and nothing more is read. */
   #halfClosed = false
 
@@ -150,6 +153,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#state = EXCHANGE
     this.#ended = false
     this.#answered = false
+    this.#webSocketKey = request.upgrade === WEBSOCKET ? (request.fields.get(KEY_FIELD) ?? '') : ''
     this.#body.expect(framing.bodyLength, framing.expectContinue, this.#server.options.limits)
     const last = this.#halfClosed && this.#reader.held === null
     const keepAlive = framing.keepAlive && !this.peer.listener.leaving && !last
@@ -217,6 +221,9 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
         else this.#next(null)
         break
       case EXCHANGE:
+        // Of no use any more, unlike a response: nothing could be sent in it, a close frame neither.
+        if (this.#webSocketKey !== '')
+          return this.#gone('the client ended the connection before its WebSocket was open')
         if (this.#body.done) break
         // Behind a complete response the client may lose interest, and what it has not read of it still comes.
         if (this.#answered) this.#handler?.onRequestFailed(new GatewayError('ClientGone'))
@@ -305,6 +312,9 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   upgrade(head: ResponseHead, protocol: string): Duplex {
+    // An upstream over HTTP/2 has sent no proof of the handshake.
+    if (protocol === WEBSOCKET && !head.fields.has(ACCEPT_FIELD))
+      head.fields.add(ACCEPT_FIELD, acceptOf(this.#webSocketKey))
     this.#writer.switchProtocols(head, protocol)
     this.#handler = null
     this.#ended = true
