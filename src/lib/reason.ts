@@ -189,6 +189,13 @@ export const REASONS = {
     source: 'gateway',
     close: true,
   },
+  BadGrpcRequest: { status: 400, title: 'The request is not a valid gRPC call', retry: 'never', source: 'client' },
+  GrpcStatusMissing: {
+    status: 502,
+    title: 'The upstream ended a gRPC call without grpc-status',
+    retry: 'never',
+    source: 'upstream',
+  },
   ProtocolNotAllowed: {
     status: 501,
     title: 'The protocol asked for is not served here',
