@@ -9,7 +9,7 @@ import type { Duplex } from '../message/duplex.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { CompleteResponse } from '../message/local-response.ts'
-import { ACCEPT_FIELD, acceptOf, KEY_FIELD, WEBSOCKET } from '../message/websocket-handshake.ts'
+import { KEY_FIELD, WEBSOCKET } from '../message/websocket-handshake.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest } from '../transport/downstream.ts'
 
 import type { Peer } from '../transport/peer.ts'
@@ -312,10 +312,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   upgrade(head: ResponseHead, protocol: string): Duplex {
-    // An upstream over HTTP/2 has sent no proof of the handshake.
-    if (protocol === WEBSOCKET && !head.fields.has(ACCEPT_FIELD))
-      head.fields.add(ACCEPT_FIELD, acceptOf(this.#webSocketKey))
-    this.#writer.switchProtocols(head, protocol)
+    this.#writer.switchProtocols(head, protocol, this.#webSocketKey)
     this.#handler = null
     this.#ended = true
     this.#state = TUNNEL
