@@ -9,9 +9,7 @@ import type { Duplex } from '../message/duplex.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { CompleteResponse } from '../message/local-response.ts'
-import { KEY_FIELD, WEBSOCKET } from '../message/websocket-handshake.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest } from '../transport/downstream.ts'
-
 import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
 import { abortSocket } from './abort-socket.ts'
@@ -49,8 +47,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   #headDue = 0
   #closing: LingeringClose | null = null
   #tunnel: SocketDuplex | null = null
-  /** Of the WebSocket handshake that the current request is. */
-  #webSocketKey = ''
   /** The client has sent FIN: the current exchange is completed, and nothing more is read. */
   #halfClosed = false
 
@@ -155,7 +151,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#state = EXCHANGE
     this.#ended = false
     this.#answered = false
-    this.#webSocketKey = request.upgrade === WEBSOCKET ? (request.fields.get(KEY_FIELD) ?? '') : ''
     this.#body.expect(framing.bodyLength, framing.expectContinue, this.#server.options.limits)
     const last = this.#halfClosed && this.#reader.held === null
     const keepAlive = framing.keepAlive && !this.peer.listener.leaving && !last
@@ -224,7 +219,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
         break
       case EXCHANGE:
         // Of no use any more, unlike a response: nothing could be sent in it, a close frame neither.
-        if (this.#webSocketKey !== '')
+        if (this.#reader.webSocketKey !== '')
           return this.#gone('the client ended the connection before its WebSocket was open')
         if (this.#body.done) break
         // Behind a complete response the client may lose interest, and what it has not read of it still comes.
@@ -314,7 +309,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   upgrade(head: ResponseHead, protocol: string): Duplex {
-    this.#writer.switchProtocols(head, protocol, this.#webSocketKey)
+    this.#writer.switchProtocols(head, protocol, this.#reader.webSocketKey)
     this.#handler = null
     this.#ended = true
     this.#state = TUNNEL
