@@ -222,6 +222,9 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
         else this.#next(null)
         break
       case EXCHANGE:
+        // Of no use any more, unlike a response: nothing could be sent in it, a close frame neither.
+        if (this.#reader.webSocketKey !== '')
+          return this.#gone('the client ended the connection before its WebSocket was open')
         if (this.#body.done) break
         // Behind a complete response the client may lose interest, and what it has not read of it still comes.
         if (this.#answered) this.#handler?.onRequestFailed(new GatewayError('ClientGone'))
@@ -310,7 +313,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   upgrade(head: ResponseHead, protocol: string): Duplex {
-    this.#writer.switchProtocols(head, protocol)
+    this.#writer.switchProtocols(head, protocol, this.#reader.webSocketKey)
     this.#handler = null
     this.#ended = true
     this.#state = TUNNEL

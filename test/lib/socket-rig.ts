@@ -26,6 +26,7 @@ import type {
   UpstreamScript,
 } from '../suite/transport-rig.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
+import { ACCEPT, KEY } from './websocket-lines.ts'
 
 /** Clients of one gateway. */
 export interface SocketClients {
@@ -53,6 +54,7 @@ export async function socketGateway(
 
 export const socketRig: TransportRig = {
   capacity: 1,
+  plainUpgrades: true,
   large: 24 * 1024 * 1024,
   gateway: (scope, options) => socketGateway(scope, options, (port) => new HttpClients(port)),
 }
@@ -172,6 +174,7 @@ class HttpRequest implements ClientRequest {
     if (length === 'unknown') headers['transfer-encoding'] = 'chunked'
     else if (length !== undefined || body !== undefined) headers['content-length'] = `${length ?? body!.length}`
     if (upgrade !== undefined) Object.assign(headers, { connection: 'upgrade', upgrade })
+    if (upgrade === 'websocket') Object.assign(headers, { 'sec-websocket-key': KEY, 'sec-websocket-version': '13' })
     const half = { allowHalfOpen: true }
     const req = httpRequest({ host: '127.0.0.1', port, agent, method, path, headers, ...half })
     this.#req = req
@@ -347,7 +350,8 @@ class HttpServed implements ServedRequest {
     const socket = this.#req.socket
     this.#res.detachSocket(socket)
     socket.write(
-      `HTTP/1.1 101 x\r\nconnection: upgrade\r\nupgrade: ${this.fields.upgrade}\r\nx-upgraded: ${protocol}\r\n\r\n`,
+      `HTTP/1.1 101 x\r\nconnection: upgrade\r\nupgrade: ${this.fields.upgrade}\r\n` +
+        `sec-websocket-accept: ${ACCEPT}\r\nx-upgraded: ${protocol}\r\n\r\n`,
     )
     return new SocketEnd(socket, this.#early)
   }
