@@ -28,6 +28,7 @@ export const clearText: ClientProtocol = {
       if (preface === null) return
       if (preface) {
         h1.release()
+        for (const event of ['end', 'drain', 'error', 'close']) own.removeAllListeners(event)
         new H2Connection(take, peer, context)
       }
       receive = deliver

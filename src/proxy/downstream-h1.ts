@@ -65,7 +65,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   drain(): void {
-    // Between requests, nothing half-read.
     if (this.#state === READING && this.#reader.quiet) this.#close()
   }
 
@@ -81,7 +80,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   release(): void {
     this.#state = CLOSED
     this.#leave()
-    for (const event of ['end', 'drain', 'error', 'close']) this.#socket.removeAllListeners(event)
   }
 
   /** @param bytes the connection's own */

@@ -22,6 +22,7 @@ import { fieldMap, type SocketClients, socketGateway } from './socket-rig.ts'
 
 export const h2Rig: TransportRig = {
   capacity: 1,
+  plainUpgrades: false,
   large: 24 * 1024 * 1024,
   gateway: (scope, options) => socketGateway(scope, options, (port) => H2Clients.connect(port)),
 }

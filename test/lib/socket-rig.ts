@@ -10,6 +10,7 @@ import {
 } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { acceptOf, KEY_FIELD } from '../../src/message/websocket-handshake.ts'
 import { deafPort, listening, until } from '../proxy/sockets.ts'
 import type {
   Asking,
@@ -26,7 +27,7 @@ import type {
   UpstreamScript,
 } from '../suite/transport-rig.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
-import { ACCEPT, KEY } from './websocket-lines.ts'
+import { KEY } from './websocket-lines.ts'
 
 /** Clients of one gateway. */
 export interface SocketClients {
@@ -351,7 +352,7 @@ class HttpServed implements ServedRequest {
     this.#res.detachSocket(socket)
     socket.write(
       `HTTP/1.1 101 x\r\nconnection: upgrade\r\nupgrade: ${this.fields.upgrade}\r\n` +
-        `sec-websocket-accept: ${ACCEPT}\r\nx-upgraded: ${protocol}\r\n\r\n`,
+        `sec-websocket-accept: ${acceptOf(this.fields[KEY_FIELD] ?? '')}\r\nx-upgraded: ${protocol}\r\n\r\n`,
     )
     return new SocketEnd(socket, this.#early)
   }
