@@ -10,19 +10,15 @@ import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { CompleteResponse } from '../message/local-response.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest } from '../transport/downstream.ts'
-
 import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
 import { abortSocket } from './abort-socket.ts'
-import { ClientBody } from './client-body.ts'
+import { ClientBody, DISCARD } from './client-body.ts'
 import { HeadReader } from './head-reader.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { ResponseWriter } from './response-writer.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
 import { SocketDuplex } from './socket-duplex.ts'
-
-/** Milliseconds for reading and dropping the rest of a request's body. */
-const DISCARD = 2_000
 
 const READING = 0
 const EXCHANGE = 1
@@ -69,7 +65,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   drain(): void {
-    // Between requests, nothing half-read.
     if (this.#state === READING && this.#reader.quiet) this.#close()
   }
 
@@ -79,6 +74,12 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#handler?.onRequestFailed(new GatewayError('ShuttingDown'))
     this.#socket.destroy()
     this.#gone('cut')
+  }
+
+  /** Another protocol takes the socket over, of which nothing was read here. */
+  release(): void {
+    this.#state = CLOSED
+    this.#leave()
   }
 
   /** @param bytes the connection's own */
@@ -219,6 +220,9 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
         else this.#next(null)
         break
       case EXCHANGE:
+        // Of no use any more, unlike a response: nothing could be sent in it, a close frame neither.
+        if (this.#reader.webSocketKey !== '')
+          return this.#gone('the client ended the connection before its WebSocket was open')
         if (this.#body.done) break
         // Behind a complete response the client may lose interest, and what it has not read of it still comes.
         if (this.#answered) this.#handler?.onRequestFailed(new GatewayError('ClientGone'))
@@ -307,7 +311,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   upgrade(head: ResponseHead, protocol: string): Duplex {
-    this.#writer.switchProtocols(head, protocol)
+    this.#writer.switchProtocols(head, protocol, this.#reader.webSocketKey)
     this.#handler = null
     this.#ended = true
     this.#state = TUNNEL
@@ -375,6 +379,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   #leave(): void {
+    this.#server.timers.disarm(this)
     this.#server.connections.delete(this)
     this.#server.requests.connectionClosed(this.peer.listener)
   }
@@ -385,7 +390,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#ended = true
     this.#reader.held = null
     this.#closing?.done()
-    this.#server.timers.disarm(this)
     this.#leave()
     const handler = this.#handler
     this.#handler = null

@@ -109,7 +109,8 @@ function request(parts: Partial<UpstreamRequest> = {}): UpstreamRequest {
     host: 'h.test',
     fields: new Fields(),
     bodyLength: 0,
-    forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), null, false).block,
+    forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), null, false)
+      .block,
     id: 'the-id',
     passed: new FieldBlock([]),
     acceptsTrailers: false,
@@ -363,14 +364,14 @@ describe('a connection to an upstream', () => {
   })
 
   it('hands the connection over when the upstream agrees to switch, with what came behind', async (t) => {
-    const text = 'HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\nearly'
+    const text = 'HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: Tunnel\r\n\r\nearly'
     const answer = (socket: Socket): void => {
       socket.write(text)
       socket.on('data', (bytes: Buffer) => void socket.write(`you said ${bytes.toString()}`))
     }
-    const { result, received, owner } = await served(t, answer, { upgrade: 'websocket' })
+    const { result, received, owner } = await served(t, answer, { upgrade: 'tunnel' })
     await result.over
-    assert.match(received(), /\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n$/)
+    assert.match(received(), /\r\nconnection: upgrade\r\nupgrade: tunnel\r\n\r\n$/)
     assert.deepEqual(owner.events, [])
     const said: string[] = []
     const closed = Promise.withResolvers<void>()

@@ -29,6 +29,7 @@ const NAME = 'http'
 export function memoryRig(capacity: number): TransportRig {
   return {
     capacity,
+    plainUpgrades: false,
     large: 2 * 1024 * 1024,
     async gateway(scope: Scope, options: GatewayOptions): Promise<TransportGateway> {
       return memoryGateway(scope, options, capacity)
@@ -61,7 +62,13 @@ export class MemoryGateway implements TransportGateway {
     })
     const { plane } = this.#plane
     plane.messages.accept({ type: 'settings', settings: settingsWith([]) })
-    const listener: PeerListener = { name: NAME, frontend: new FrontendHandle(NAME), metricsRow: 0, leaving: false, secureTwin: null }
+    const listener: PeerListener = {
+      name: NAME,
+      frontend: new FrontendHandle(NAME),
+      metricsRow: 0,
+      leaving: false,
+      secureTwin: null,
+    }
     this.#listener = {
       handler: plane.handler,
       peer: { address: '127.0.0.1', scheme: 'http', listener, tls: null },
