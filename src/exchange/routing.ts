@@ -29,6 +29,7 @@ export function route(x: ProxyExchange): boolean {
   x.ruleView = rule
   x.matchedPrefix = found.prefixLength
   x.linked = tables.policies[rule.policyIndex] ?? null
+  x.chain = x.linked?.chain ?? null
   x.linked?.enter()
   if (peer.tls === null && !admitClearText(x, tls, rule)) return false
   if (rule.refuse !== undefined) return refuse(x, rule.refuse)
