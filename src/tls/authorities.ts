@@ -31,7 +31,8 @@ export const MAX_LISTS = 128
 export const MAX_LIST_BYTES = 1_048_576
 
 export function readAuthorities(text: string): AuthorityBundle | CertificateFault {
-  if (text.length > MAX_AUTHORITY_BYTES) return { fault: `ca.crt is larger than ${MAX_AUTHORITY_BYTES} bytes; leave out what no client needs` }
+  if (text.length > MAX_AUTHORITY_BYTES)
+    return { fault: `ca.crt is larger than ${MAX_AUTHORITY_BYTES} bytes; leave out what no client needs` }
   const blocks = parsePem(text, MAX_AUTHORITIES)
   if ('fault' in blocks) return { fault: `ca.crt cannot be used: ${blocks.fault}` }
   const pem: string[] = []
@@ -41,8 +42,12 @@ export function readAuthorities(text: string): AuthorityBundle | CertificateFaul
     if (block.label !== 'CERTIFICATE' && block.label !== 'X509 CERTIFICATE') continue
     const x509 = parseCertificate(block)
     const subject = x509 && subjectOf(x509.raw)
-    if (x509 === undefined || subject === undefined) return { fault: `ca.crt cannot be used: certificate ${pem.length + 1} in it is damaged` }
-    if (!x509.ca) return { fault: `ca.crt cannot be used: certificate ${pem.length + 1} in it is not one of an authority (no basicConstraints CA)` }
+    if (x509 === undefined || subject === undefined)
+      return { fault: `ca.crt cannot be used: certificate ${pem.length + 1} in it is damaged` }
+    if (!x509.ca && x509.subject !== x509.issuer)
+      return {
+        fault: `ca.crt cannot be used: certificate ${pem.length + 1} in it is not one of an authority (no basicConstraints CA)`,
+      }
     pem.push(block.text)
     subjects.add(subject)
     notAfter = Math.min(notAfter, x509.validToDate.getTime())

@@ -30,5 +30,7 @@ export function namesCover(names: ReadonlySet<string>, hostname: string): boolea
   if (names.has(hostname)) return true
   const dot = hostname.indexOf('.')
   // `*.com` would cover a whole registry; browsers refuse it.
-  return dot > 0 && !hostname.startsWith('*.') && hostname.includes('.', dot + 1) && names.has(`*${hostname.slice(dot)}`)
+  return (
+    dot > 0 && !hostname.startsWith('*.') && hostname.includes('.', dot + 1) && names.has(`*${hostname.slice(dot)}`)
+  )
 }

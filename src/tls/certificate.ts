@@ -66,14 +66,16 @@ interface ReadCertificate {
 }
 
 function readCertificates(text: string): readonly ReadCertificate[] | CertificateFault {
-  if (text.length > MAX_CHAIN_BYTES) return { fault: `it is larger than ${MAX_CHAIN_BYTES} bytes; leave out what is no part of the chain` }
+  if (text.length > MAX_CHAIN_BYTES)
+    return { fault: `it is larger than ${MAX_CHAIN_BYTES} bytes; leave out what is no part of the chain` }
   const blocks = parsePem(text, MAX_CERTIFICATES)
   if ('fault' in blocks) return { fault: `${blocks.fault}; store the complete chain in PEM` }
   const certificates: ReadCertificate[] = []
   for (const block of blocks) {
     if (block.label !== 'CERTIFICATE' && block.label !== 'X509 CERTIFICATE') continue
     const x509 = parseCertificate(block)
-    if (x509 === undefined) return { fault: `certificate ${certificates.length + 1} in it is damaged; store the complete chain in PEM` }
+    if (x509 === undefined)
+      return { fault: `certificate ${certificates.length + 1} in it is damaged; store the complete chain in PEM` }
     if (certificates.every((other) => !other.x509.raw.equals(x509.raw))) certificates.push({ block, x509 })
   }
   return certificates.length > 0 ? certificates : { fault: 'it has no certificate in PEM; store the chain, leaf first' }
@@ -98,7 +100,9 @@ function readPrivateKey(text: string): { readonly key: KeyObject; readonly text:
   const block = blocks.find(({ label }) => label.endsWith('PRIVATE KEY'))
   if (block === undefined) return { fault: 'it has no private key in PEM' }
   if (block.label === 'ENCRYPTED PRIVATE KEY' || block.headers.includes('ENCRYPTED'))
-    return { fault: 'the key is encrypted, and there is nobody to give its passphrase; store it decrypted (openssl pkey)' }
+    return {
+      fault: 'the key is encrypted, and there is nobody to give its passphrase; store it decrypted (openssl pkey)',
+    }
   try {
     return { key: createPrivateKey(block.text), text: block.text }
   } catch {
@@ -112,19 +116,24 @@ function pathOf(leaf: ReadCertificate, certificates: readonly ReadCertificate[])
   const rest = new Set(certificates)
   for (let last = leaf; ; path.push(last)) {
     rest.delete(last)
-    if (last.x509.checkIssued(last.x509)) return path
+    if (isSelfIssued(last.x509)) return path
     const issuer = [...rest].find(({ x509 }) => last.x509.checkIssued(x509))
     if (issuer === undefined) return path
     last = issuer
   }
 }
 
+/** Not asked of `checkIssued`, which wants the issuer to be an authority. */
+function isSelfIssued({ subject, issuer }: X509Certificate): boolean {
+  return subject === issuer
+}
+
 function factsOf(path: readonly ReadCertificate[], written: readonly ReadCertificate[]): CertificateFacts {
   const leaf = path[0]!.x509
   const names = dnsNamesOf(leaf.subjectAltName)
-  const selfSigned = leaf.checkIssued(leaf)
+  const selfSigned = isSelfIssued(leaf)
   // Clients have the roots that they trust, and do not look at one that is sent.
-  const judged = path.filter(({ x509 }, i) => i === 0 || !x509.checkIssued(x509))
+  const judged = path.filter(({ x509 }, i) => i === 0 || !isSelfIssued(x509))
   const remark = remarkOn(path, written)
   return {
     names,
@@ -138,13 +147,23 @@ function factsOf(path: readonly ReadCertificate[], written: readonly ReadCertifi
 
 function remarkOn(path: readonly ReadCertificate[], written: readonly ReadCertificate[]): string | undefined {
   const left = written.length - path.length
-  if (left > 0) return `${left} of the ${written.length} certificates in tls.crt ${left === 1 ? 'is' : 'are'} no part of its chain and not sent`
-  return path.every((one, i) => one === written[i]) ? undefined : 'the certificates in tls.crt are sent in the right order, leaf first, which is not how they are written'
+  if (left > 0)
+    return `${left} of the ${written.length} certificates in tls.crt ${left === 1 ? 'is' : 'are'} no part of its chain and not sent`
+  return path.every((one, i) => one === written[i])
+    ? undefined
+    : 'the certificates in tls.crt are sent in the right order, leaf first, which is not how they are written'
 }
 
 /** Bits of RSA and DSA, and of curves, that level 2 of OpenSSL asks for (112 bits of security). */
 const RSA_BITS = 2048
-const CURVES: ReadonlySet<string> = new Set(['prime256v1', 'secp384r1', 'secp521r1', 'brainpoolP256r1', 'brainpoolP384r1', 'brainpoolP512r1'])
+const CURVES: ReadonlySet<string> = new Set([
+  'prime256v1',
+  'secp384r1',
+  'secp521r1',
+  'brainpoolP256r1',
+  'brainpoolP384r1',
+  'brainpoolP512r1',
+])
 const WEAK_DIGEST = /md2|md4|md5|sha1(?!\d)|with-?sha-?1$/i
 
 /** Each handshake signs with it, on a thread that serves everybody: 8,192 bits take more than ten milliseconds. */
@@ -163,12 +182,14 @@ export function weaknessOf(x509: X509Certificate): string | undefined {
   const subject = x509.subject?.replaceAll('\n', ', ') ?? ''
   const whose = subject === '' ? 'its key' : `the key of ${subject.slice(0, 200)}`
   if (type === 'rsa' || type === 'rsa-pss') {
-    if ((details?.modulusLength ?? 0) < RSA_BITS) return `${whose} has ${details?.modulusLength} bits, and TLS asks for ${RSA_BITS}`
+    if ((details?.modulusLength ?? 0) < RSA_BITS)
+      return `${whose} has ${details?.modulusLength} bits, and TLS asks for ${RSA_BITS}`
   } else if (type === 'ec') {
-    if (!CURVES.has(details?.namedCurve ?? '')) return `${whose} is on curve ${details?.namedCurve}, which TLS does not use`
+    if (!CURVES.has(details?.namedCurve ?? ''))
+      return `${whose} is on curve ${details?.namedCurve}, which TLS does not use`
   } else if (type !== 'ed25519' && type !== 'ed448') return `${whose} is of type ${type}, which TLS does not use`
   // A root is not verified by its signature.
-  if (WEAK_DIGEST.test(x509.signatureAlgorithm ?? '') && !x509.checkIssued(x509))
+  if (WEAK_DIGEST.test(x509.signatureAlgorithm ?? '') && !isSelfIssued(x509))
     return `it is signed with ${x509.signatureAlgorithm}, which TLS does not accept any more`
   return undefined
 }

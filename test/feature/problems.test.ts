@@ -153,7 +153,7 @@ describe('what an Ingress asks for in vain', () => {
             host,
             http: { paths: paths('/x?y', '/(.*)') },
           })),
-          tls: [{ hosts: ['a.example'], secretName: 'cert' }],
+          tls: [{ hosts: ['a.example', 'd.example'], secretName: 'cert' }],
         },
       }),
     })
@@ -162,6 +162,7 @@ describe('what an Ingress asks for in vain', () => {
       'CertificateNotServed',
       'PathNeverMatches',
       'PathTakenLiterally',
+      'SecretNotFound',
       'ServiceNotFound',
     ]
     const problems = await problemsOf(gateway)
