@@ -13,6 +13,7 @@ import { endRest } from './ending.ts'
 import type { CurrentAttempt, ProxyExchange } from './exchange.ts'
 import { type ResponseOrigin, ResponseRelay } from './response.ts'
 import { upgradeExchange } from './tunnel.ts'
+import { checkRefusal } from './upgrade.ts'
 import { upstreamRequest } from './upstream-request.ts'
 
 /** Decides what follows an attempt. */
@@ -136,6 +137,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     this.#headCame = true
     if (x.method !== 'HEAD') this.#bodyLength = head.bodyLength ?? 0
     try {
+      if (x.upgrade !== null) checkRefusal(x, head.status)
       if (x.policy.retry.codes.length > 0 && this.#owner.answered(x, this, head.status)) return
       this.#relay = new ResponseRelay(x, this)
       this.#relay.begin(head)
@@ -176,8 +178,10 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
       this.#restOver()
       return
     }
-    this.close(error.reason)
-    if (this.#discarded < 0) this.#owner.failed(this.#x, this, error)
+    if (this.#discarded >= 0) return this.close(error.reason)
+    // A response of gRPC that has begun is ended by a status, and so it is not aborted here.
+    if (this.#x.call === null || !this.#x.headSent) this.close(error.reason)
+    this.#owner.failed(this.#x, this, error)
   }
 
   onDrain(): void {
@@ -227,7 +231,17 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   }
 
   clientDrained(): void {
-    this.#relay?.clientDrained()
+    this.#relay?.drained()
+  }
+
+  endCall(failure: Reason, trailers: Fields): boolean {
+    const relay = this.#relay
+    if (relay === null) return false
+    // It goes on without its attempt.
+    this.#relay = null
+    this.close(failure)
+    relay.endCall(trailers)
+    return true
   }
 
   close(failure: Reason | null): void {

@@ -8,7 +8,7 @@ import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { LinkedPolicy } from '../link/linked-policy.ts'
 import type { LinkedBackend, LinkedTables } from '../link/linked-tables.ts'
 import type { ClientOrigin } from '../message/client-origin.ts'
-import type { Fields } from '../message/fields.ts'
+import { Fields } from '../message/fields.ts'
 import type { LocalResponse } from '../message/local-response.ts'
 import { type Attribute, Attributes } from '../policy/attribute.ts'
 import { guardedAbort } from '../policy/callback-guard.ts'
@@ -22,6 +22,7 @@ import type { Timed } from '../transport/timers.ts'
 import { nextDeadline } from './deadlines.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 import type { Forwarding } from './forwarding.ts'
+import { type GrpcCall, grpcCallOf } from './grpc-call.ts'
 
 /** The current attempt, as the rest of the exchange uses it. */
 export interface CurrentAttempt {
@@ -39,6 +40,11 @@ export interface CurrentAttempt {
    * the exchange has ended. It makes no difference to the exchange any more.
    */
   discard(): void
+  /**
+   * Ends it, and the response that it has begun by these trailers, behind what the filters' steps still hold of it.
+   * @returns false: it has begun none
+   */
+  endCall(failure: Reason, trailers: Fields): boolean
   /**
    * Ends it, with no effect when it has ended: no callback of it comes any more.
    * @param failure why its response is not complete; null when the gateway needs no more of it
@@ -90,9 +96,9 @@ export abstract class ProxyExchange implements Exchange, Timed {
   // What came
   readonly context: ExchangeContext
   readonly downstream: Downstream
-  readonly incoming: IncomingRequest
+  incoming: IncomingRequest
   readonly method: string
-  readonly request: Fields
+  request: Fields
   host = ''
   path = ''
   query: string | undefined = undefined
@@ -111,6 +117,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
   upstreamHost: string | undefined = undefined
   /** The local response to a request whose Max-Forwards is 0. */
   finalResponse: LocalResponse | null = null
+  /** Token of the protocol that the upstream is asked to switch to; null: none. */
+  upgrade: string | null = null
   entered = 0
   /** A filter's decision on the request is awaited: it was entered and has not let the request pass. */
   deciding = false
@@ -160,6 +168,7 @@ export abstract class ProxyExchange implements Exchange, Timed {
   lastActivity: number
   upstreamStartedAt = -1
   upstreamEndedAt = -1
+  #call: GrpcCall | null | undefined = undefined
   #id: string | null = null
   #ownLimits: ExchangeLimits | null = null
   #attributes: Attributes | null = null
@@ -213,6 +222,13 @@ export abstract class ProxyExchange implements Exchange, Timed {
     return this.linked!.policy
   }
 
+  /** The gRPC call that the request is, as it came; null for any other request. */
+  get call(): GrpcCall | null {
+    if (this.method !== 'POST') return null
+    if (this.#call === undefined) this.#call = grpcCallOf(this.request)
+    return this.#call
+  }
+
   get requestBodyLength(): number | undefined {
     return this.incoming.bodyLength < 0 ? undefined : this.incoming.bodyLength
   }
@@ -251,6 +267,12 @@ export abstract class ProxyExchange implements Exchange, Timed {
   get deadline(): ExchangeLimits {
     this.#ownLimits ??= { ...this.linked!.limits }
     return this.#ownLimits
+  }
+
+  /** The request has been sent and cannot be sent again, and what follows may last for days. */
+  forgetHead(): void {
+    this.request = new Fields()
+    this.incoming = { ...this.incoming, fields: this.request }
   }
 
   /** The limits in force. */

@@ -4,14 +4,15 @@ import { authorityOf } from '../pattern/host.ts'
 import { REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
 import type { UpstreamRequest } from '../transport/upstream.ts'
 import type { ProxyExchange } from './exchange.ts'
+import { stateDeadline } from './grpc-request.ts'
 
 export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamRequest {
   const { incoming } = x
   const host = hostFor(x, endpoint)
   if (host !== undefined) x.request.remove('host')
-  const { id } = x
+  const { id, call } = x
   if (x.trusted) x.request.remove(REQUEST_ID_FIELD)
-  const { upgrade } = incoming
+  if (call?.deadlineStated === true) stateDeadline(x)
   return {
     method: x.method,
     target: x.query === undefined ? x.path : `${x.path}?${x.query}`,
@@ -21,8 +22,8 @@ export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamR
     forwarding: x.forwarding.block,
     passed: x.context.loops.block(x.ruleView!),
     id,
-    acceptsTrailers: incoming.acceptsTrailers,
-    upgrade: upgrade !== null && maySwitch(x, upgrade) ? upgrade : null,
+    acceptsTrailers: incoming.acceptsTrailers || call?.spoken === true,
+    upgrade: x.upgrade,
   }
 }
 
@@ -37,9 +38,4 @@ function hostFor(x: ProxyExchange, endpoint: Endpoint): string | undefined {
   if (authority === '') return endpoint.authority
   // With names, an earlier try may have taken the client's Host out for one that this endpoint does not have.
   return authorityMoved || byName ? authority : undefined
-}
-
-/** With a body, the bytes of the new protocol would come behind one that is still on its way. */
-function maySwitch(x: ProxyExchange, upgrade: string): boolean {
-  return x.method === 'GET' && x.incoming.bodyLength === 0 && x.policy.upgrades.includes(upgrade)
 }

@@ -189,6 +189,51 @@ export const REASONS = {
     source: 'gateway',
     close: true,
   },
+  BadGrpcRequest: { status: 400, title: 'The request is not a valid gRPC call', retry: 'never', source: 'client' },
+  GrpcStatusMissing: {
+    status: 502,
+    title: 'The upstream ended a gRPC call without grpc-status',
+    retry: 'never',
+    source: 'upstream',
+  },
+  ProtocolNotAllowed: {
+    status: 501,
+    title: 'The protocol asked for is not served here',
+    retry: 'never',
+    source: 'config',
+  },
+  OriginNotAllowed: {
+    status: 403,
+    title: 'A page of another origin may not open this connection',
+    retry: 'never',
+    source: 'client',
+  },
+  ClearTextOnTls: {
+    status: 400,
+    title: 'This port expects TLS and the request came in clear text; use https',
+    retry: 'never',
+    source: 'client',
+    close: true,
+  },
+  TlsOnClearText: {
+    status: 0,
+    title: 'The client speaks TLS and the port expects clear text',
+    retry: 'never',
+    source: 'client',
+    close: true,
+  },
+  MisdirectedRequest: {
+    status: 421,
+    title: 'The connection was not made for this host',
+    retry: 'never',
+    source: 'client',
+  },
+  ClearTextClosed: {
+    status: 403,
+    title: 'This host is not served in clear text; use https',
+    retry: 'never',
+    source: 'config',
+  },
 } as const satisfies Record<string, ReasonInfo>
 
 export type Reason = keyof typeof REASONS

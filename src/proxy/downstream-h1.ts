@@ -10,9 +10,9 @@ import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { CompleteResponse } from '../message/local-response.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest } from '../transport/downstream.ts'
-
 import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
+import { abortSocket } from './abort-socket.ts'
 import { ClientBody } from './client-body.ts'
 import { HeadReader } from './head-reader.ts'
 import { LingeringClose } from './lingering-close.ts'
@@ -53,7 +53,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   /** @param open makes the socket whose bytes go to the given function */
   constructor(open: (receive: (bytes: Buffer) => void) => Socket, peer: Peer, server: ServerContext) {
     super()
-    const socket = open((bytes) => this.#onData(bytes))
+    const socket = open((bytes) => this.receive(bytes))
     this.#socket = socket
     this.#server = server
     this.peer = peer
@@ -80,7 +80,8 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#gone('cut')
   }
 
-  #onData(bytes: Buffer): void {
+  /** @param bytes the connection's own */
+  receive(bytes: Buffer): void {
     this.#server.timers.touch()
     switch (this.#state) {
       case READING:
@@ -217,6 +218,9 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
         else this.#next(null)
         break
       case EXCHANGE:
+        // Of no use any more, unlike a response: nothing could be sent in it, a close frame neither.
+        if (this.#reader.webSocketKey !== '')
+          return this.#gone('the client ended the connection before its WebSocket was open')
         if (this.#body.done) break
         // Behind a complete response the client may lose interest, and what it has not read of it still comes.
         if (this.#answered) this.#handler?.onRequestFailed(new GatewayError('ClientGone'))
@@ -300,12 +304,12 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     if (this.#ended) return
     this.#handler = null
     // A plain close could look like the end of a response that has no length.
-    if (this.#socket.destroyed === false) this.#socket.resetAndDestroy()
+    abortSocket(this.#socket)
     this.#gone('aborted')
   }
 
   upgrade(head: ResponseHead, protocol: string): Duplex {
-    this.#writer.switchProtocols(head, protocol)
+    this.#writer.switchProtocols(head, protocol, this.#reader.webSocketKey)
     this.#handler = null
     this.#ended = true
     this.#state = TUNNEL
@@ -346,6 +350,8 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   #refuse(error: GatewayError): void {
     this.#reader.held = null
     const response = this.#server.requests.refused(this.peer, error, this.#reader)
+    // Nothing that the client could read.
+    if (error.status === 0) return this.#linger()
     this.#writer.begin(this.#reader.method, 1, false)
     this.#writer.complete(response)
     this.#linger()

@@ -3,6 +3,7 @@ import { frameRequest, requestFraming } from '../http/framing.ts'
 import { INCOMPLETE, RequestHead } from '../http/head.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { HeadLimits } from '../message/head.ts'
+import { KEY_FIELD, WEBSOCKET } from '../message/websocket-handshake.ts'
 import type { IncomingRequest, RefusedRequest } from '../transport/downstream.ts'
 import { requestTarget } from './request-target.ts'
 
@@ -14,6 +15,8 @@ export class HeadReader implements RefusedRequest {
   #head = new RequestHead()
   /** Framing of the message whose head was read last. */
   readonly framing = requestFraming()
+  /** Of the WebSocket handshake that the request read last is; '' where it is none. */
+  webSocketKey = ''
   #held: Buffer | null = null
 
   get held(): Buffer | null {
@@ -74,12 +77,16 @@ export class HeadReader implements RefusedRequest {
     const head = this.#head
     const end = head.parse(held, 0, held.length, limits)
     if (end === INCOMPLETE) return this.#waiting(heldLimit)
-    if (end < 0) return new GatewayError(head.fault!.reason, head.fault!.detail)
+    if (end < 0)
+      return isHandshake(held)
+        ? new GatewayError('TlsOnClearText')
+        : new GatewayError(head.fault!.reason, head.fault!.detail)
     const fault = frameRequest(head, this.framing)
     if (fault !== null) return new GatewayError(fault.reason, fault.detail)
     const host = this.framing.host >= 0 ? head.fields.valueAt(this.framing.host) : ''
     const request = requestTarget(head, this.framing, host)
     if (request instanceof GatewayError) return request
+    this.webSocketKey = request.upgrade === WEBSOCKET ? (head.fields.get(KEY_FIELD) ?? '') : ''
     this.#head = new RequestHead()
     this.held = end === held.length ? null : held.subarray(end)
     return request
@@ -89,4 +96,9 @@ export class HeadReader implements RefusedRequest {
     if (held <= limit || this.quiet) return null
     return new GatewayError('MemoryLimit', 'too many request heads have come in part')
   }
+}
+
+/** The header of a TLS record with a handshake (RFC 8446 §5.1). */
+function isHandshake(bytes: Buffer): boolean {
+  return bytes[0] === 22 && bytes[1] === 3
 }
