@@ -3,7 +3,7 @@ import type { Route, RouteTls } from '../api/route.ts'
 import { parseDuration } from '../lib/quantity.ts'
 import { contentId } from '../policy/contents.ts'
 import { CA_SECRET, CRL_SECRET } from '../policy/secret-types.ts'
-import { certificateRef, type HostTls, type TlsOptions } from '../snapshot/host-tls.ts'
+import { certificateRef, type HostTls, type TlsOptions, tlsOptions } from '../snapshot/host-tls.ts'
 import { digestOf } from './policies.ts'
 
 /** @param before returned when it is equal */
@@ -26,22 +26,13 @@ export function planTls({ metadata, spec }: Route, before: HostTls | undefined):
 }
 
 function optionsOf({ minVersion, clientCertificate }: RouteTls, namespace: string): TlsOptions {
+  const version = minVersion === 'TLS1.3' ? 'TLSv1.3' : 'TLSv1.2'
+  if (clientCertificate === undefined) return tlsOptions(version)
   const partOf = ({ type, key }: { readonly type: string; readonly key: string }, name: string): string =>
     contentId({ kind: 'Secret', namespace, name, key, type })
-  const { mode, caSecretName, crlSecretName } = clientCertificate ?? {}
-  const content: Omit<TlsOptions, 'key'> = {
-    minVersion: minVersion === 'TLS1.3' ? 'TLSv1.3' : 'TLSv1.2',
-    ...(mode === undefined || caSecretName === undefined
-      ? {}
-      : {
-          clientCertificate: {
-            mode,
-            ca: partOf(CA_SECRET, caSecretName),
-            ...(crlSecretName === undefined ? {} : { crl: partOf(CRL_SECRET, crlSecretName) }),
-          },
-        }),
-  }
-  return { key: digestOf(JSON.stringify(content)), ...content }
+  const { mode, caSecretName, crlSecretName } = clientCertificate
+  const crl = crlSecretName === undefined ? undefined : { crl: partOf(CRL_SECRET, crlSecretName) }
+  return tlsOptions(version, { mode, ca: partOf(CA_SECRET, caSecretName), ...crl })
 }
 
 /** RFC 6797 §6.1. */

@@ -74,7 +74,7 @@ suite('TLS of a hostname', () => {
       hsts: 'max-age=31536000; includeSubDomains; preload',
     })
     const { key: optionsKey, ...negotiated } = options
-    assert.match(optionsKey, /^[0-9a-f]{32}$/)
+    assert.ok(optionsKey.length > 0)
     assert.deepEqual(negotiated, {
       minVersion: 'TLSv1.3',
       clientCertificate: {
