@@ -130,6 +130,7 @@ ${['a.example', 'b.example', 'c.example'].map(rule).join('')}`
     assert.deepEqual(
       findings.map(({ reason, field, line }) => `${line} ${field} ${reason}`),
       [
+        '4  NoListener',
         '4  ServiceNotFound',
         '4  NoCertificate',
         '5 metadata.annotations["nginx.ingress.kubernetes.io/auth-url"] AnnotationsIgnored',

@@ -160,6 +160,7 @@ describe('what an Ingress asks for in vain', () => {
     const wanted = [
       'AnnotationsIgnored',
       'CertificateNotServed',
+      'NoListener',
       'PathNeverMatches',
       'PathTakenLiterally',
       'SecretNotFound',
