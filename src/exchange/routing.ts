@@ -23,6 +23,7 @@ export function route(x: ProxyExchange): boolean {
   x.ruleView = rule
   x.matchedPrefix = found.prefixLength
   x.linked = tables.policies[rule.policyIndex] ?? null
+  x.chain = x.linked?.chain ?? null
   x.linked?.enter()
   if (rule.refuse !== undefined) return refuse(x, rule.refuse)
   if (x.incoming.cdnLoop) {
