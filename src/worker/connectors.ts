@@ -3,11 +3,17 @@
  * knows all connectors.
  */
 import type { Contents } from '../policy/contents.ts'
+import { opaqueConnector } from '../proxy/opaque-connector.ts'
 import { tcpConnector } from '../proxy/tcp-connector.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { Connector } from '../transport/connector.ts'
 
 export class Connectors {
+  /** The same for connections that carry no requests, whose bytes are the client's own. */
+  tunnelsOf(_plan: BackendConfig): Connector {
+    return opaqueConnector
+  }
+
   /**
    * The connector for the next connection of a Backend.
    *
