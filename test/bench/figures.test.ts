@@ -101,7 +101,9 @@ describe('the figures of a bench', () => {
     assert.equal(run.status, 0, run.stderr.toString())
     const [comparison] = JSON.parse(run.stdout.toString()).comparisons
     assert.equal(comparison.scenario, 'chunked')
-    assert.ok(comparison.subject.requests > 100 && comparison.peer.requests > 100)
-    assert.ok(comparison.cpuRatio > 0.3 && comparison.cpuRatio < 3, `nginx costs ${comparison.cpuRatio} times itself`)
+    const [subject, peer] = comparison.figures
+    const [{ cpu }] = comparison.ratios
+    assert.ok(subject.requests > 100 && peer.requests > 100)
+    assert.ok(cpu > 0.3 && cpu < 3, `nginx costs ${cpu} times itself`)
   })
 })
