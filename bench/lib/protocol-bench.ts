@@ -60,8 +60,11 @@ export class ProtocolBench {
     if (h2loadMissing !== undefined) say(`${h2loadMissing}: its rows are left out`)
     const { servers, backends } = await this.#start()
     const comparisons: Comparison[] = []
-    for (const row of rows)
-      if (h2loadMissing === undefined || !NEEDS_H2LOAD.has(row.name)) comparisons.push(await this.#row(row, servers))
+    for (const row of rows) {
+      if (h2loadMissing !== undefined && NEEDS_H2LOAD.has(row.name)) continue
+      const comparison = await this.#row(row, servers)
+      if (comparison !== undefined) comparisons.push(comparison)
+    }
     const idleFigures: IdleFigures[] = []
     for (const name of idle) idleFigures.push(...(await this.#idle(servers, name === 'idle-tls')))
     return {
@@ -88,12 +91,19 @@ export class ProtocolBench {
     return { servers, backends }
   }
 
-  async #row(row: ProtocolRow, servers: ReadonlyMap<string, ProtocolServer>): Promise<Comparison> {
+  async #row(row: ProtocolRow, servers: ReadonlyMap<string, ProtocolServer>): Promise<Comparison | undefined> {
     const { quick, say, planFor } = this.#options
     const peers = Object.entries(row.peers).filter(([, most]) => !quick || most !== undefined)
     const sides = ['headgate', ...peers.map(([name]) => name)]
       .map((name) => servers.get(name))
       .filter((server) => server !== undefined)
+    for (const side of sides) {
+      const fault = await row.check?.(side)
+      if (fault === undefined) continue
+      say(`\n${row.shows}: not measured, ${side.name}: ${fault}`)
+      this.#failed++
+      return undefined
+    }
     const comparison = await compare(row, sides, planFor(row.name))
     this.#failed += failures(comparison)
     const wanted = sides[0]?.name === 'headgate' ? row.peers : {}

@@ -1,4 +1,5 @@
 /** What `npm run bench` compares besides plain HTTP/1.1: one row for each protocol, with what the issue asks of it. */
+import { connect } from 'node:http2'
 import type { Scenario } from './compare.ts'
 import { h2load } from './h2-load.ts'
 import { type LoadResult, load } from './load.ts'
@@ -10,6 +11,8 @@ export interface ProtocolRow extends Scenario<ProtocolServer> {
   readonly unit: string
   /** Servers it is compared with, and the most processor time a unit, by theirs, that is wanted. */
   readonly peers: Readonly<Record<string, number | undefined>>
+  /** Whether an answer is what it should be, where the load client does not look. @returns what is wrong */
+  readonly check?: (server: ProtocolServer) => Promise<string | undefined>
 }
 
 /** A message of 20 bytes, as gRPC frames it. */
@@ -59,6 +62,7 @@ export function protocolRows(scratch: string, cpu: number | undefined): Protocol
       shows: 'gRPC: unary calls over TLS, 8 connections with 16 streams each',
       unit: 'call',
       peers: { nginx: 0.9, haproxy: undefined },
+      check: checkCall,
       run: ({ tlsPort: port }, seconds) =>
         h2load(scratch, cpu, { ...ON_H2, port, path: GRPC_PATH, seconds, headers: GRPC_HEADERS, body: MESSAGE }),
     },
@@ -93,4 +97,26 @@ export function protocolRows(scratch: string, cpu: number | undefined): Protocol
         load(scratch, cpu, { ...ON_H1, connections: 16, port, path: '/huge', seconds }),
     },
   ]
+}
+
+/** A call that fails is status 200 too. */
+async function checkCall({ tlsPort }: ProtocolServer): Promise<string | undefined> {
+  const session = connect(`https://${TLS_HOST}:${tlsPort}`, { rejectUnauthorized: false })
+  session.on('error', () => {})
+  try {
+    const headers = Object.fromEntries(GRPC_HEADERS.map((header) => header.split(': ')))
+    const call = session.request({ ':method': 'POST', ':path': GRPC_PATH, ...headers })
+    let status: string | undefined
+    call.on('response', (head) => (status ??= head['grpc-status'] as string | undefined))
+    call.on('trailers', (trailers) => (status = trailers['grpc-status'] as string | undefined))
+    call.end(MESSAGE)
+    const chunks: Buffer[] = []
+    for await (const chunk of call) chunks.push(chunk as Buffer)
+    if (status === '0' && Buffer.concat(chunks).equals(MESSAGE)) return undefined
+    return `a call ended with grpc-status ${status}`
+  } catch (error) {
+    return String(error)
+  } finally {
+    session.close()
+  }
 }

@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { median, quantile } from '../../bench/lib/compare.ts'
 import { allowedCpus, cpuTime } from '../../bench/lib/cpu-time.ts'
+import { parseSummary } from '../../bench/lib/h2-load.ts'
 import { openLoad, schedule, summarize } from '../../bench/lib/open-loop.ts'
 import { find, provide } from '../../bench/lib/programs.ts'
 
@@ -56,6 +57,21 @@ describe('the figures of a bench', () => {
     const times = Float64Array.from({ length: 1_000 }, (_, index) => 1_000 - index)
     assert.deepEqual(summarize(times), { p50: 500, p99: 990, p999: 999, most: 1_000 })
     assert.ok(Number.isNaN(summarize(new Float64Array(0)).most))
+  })
+
+  it('reads the summary of h2load, where a run of a set time leaves requests under way', () => {
+    const summary = `
+finished in 1.00s, 23787.00 req/s, 17.01MB/s
+requests: 23787 total, 23915 started, 23787 done, 23785 succeeded, 2 failed, 1 errored, 0 timeout
+status codes: 23787 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 17.01MB (17837000) total, 1.23MB (1287000) headers (space savings 84.00%), 15.06MB (15792000) data
+                     min         max         mean         sd        +/- sd
+time for request:      340us     63.15ms      5.07ms      6.10ms    91.23%
+`
+    const { p99, ...told } = parseSummary(summary)!
+    assert.deepEqual(told, { requests: 23_785, perSecond: 23_787, p50: 5.07, failed: 3 })
+    assert.ok(Number.isNaN(p99))
+    assert.equal(parseSummary('could not connect'), undefined)
   })
 
   it('counts the time that a stalled server makes requests wait', async () => {
