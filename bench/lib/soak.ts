@@ -29,6 +29,8 @@ export interface Sample {
   readonly anonymous: number
   /** Heap in use by thread. */
   readonly heaps: Readonly<Record<string, number>>
+  /** Generation of the tables that every worker serves, or a newer one. */
+  readonly generation: number
 }
 
 /** Routes that match by patterns, each version by others. */
@@ -95,10 +97,11 @@ export async function sampleOf(target: SoakTarget, seconds: number): Promise<Sam
   const status = readFileSync(`/proc/${target.pid}/status`, 'utf8')
   const bytes = (field: string): number => Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1_024
   const answer = await fetch(`http://127.0.0.1:${target.signalsPort}/metrics`)
+  const text = await answer.text()
   const heaps: Record<string, number> = {}
-  for (const [, thread, used] of (await answer.text()).matchAll(
-    /^headgate_thread_heap_used_bytes\{thread="(.+)"\} (\d+)/gm,
-  ))
+  for (const [, thread, used] of text.matchAll(/^headgate_thread_heap_used_bytes\{thread="(.+)"\} (\d+)/gm))
     heaps[thread!] = Number(used)
-  return { seconds, resident: bytes('VmRSS'), anonymous: bytes('RssAnon'), heaps }
+  const generations = Array.from(text.matchAll(/^headgate_worker_generation\{.+\} (\d+)/gm), ([, one]) => Number(one))
+  const generation = Math.min(...generations)
+  return { seconds, resident: bytes('VmRSS'), anonymous: bytes('RssAnon'), heaps, generation }
 }

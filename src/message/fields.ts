@@ -34,6 +34,8 @@ export class Fields {
   #touched = false
   /** Fields added by us: name, value, name, value … */
   #added: string[] | null = null
+  /** Indexes of the parsed fields that no codec may put into a table. */
+  #unindexed: number[] | null = null
 
   /** Forgets everything, to be used for the next message. @param bytes in which its fields will be */
   clear(bytes: Buffer = NO_BYTES): void {
@@ -43,6 +45,7 @@ export class Fields {
     this.layout = null
     this.#touched = false
     this.#added = null
+    this.#unindexed = null
   }
 
   /** Copies the bytes, for whoever needs the fields after the buffer they were read into is used again. */
@@ -68,6 +71,25 @@ export class Fields {
     spans[at + 1] = nameEnd
     spans[at + 2] = valueStart
     spans[at + 3] = valueEnd
+  }
+
+  /** Moves the end of the last value, for a parser that has joined another one to it. */
+  stretchLast(valueEnd: number): void {
+    this.#spans[this.count * STRIDE - 1] = valueEnd
+  }
+
+  /** Called by a parser before it pushes a field that no codec may put into a table (RFC 7541 §6.2.3). */
+  keepUnindexed(): void {
+    if (this.#unindexed === null) this.#unindexed = [this.count]
+    else this.#unindexed.push(this.count)
+  }
+
+  get someUnindexed(): boolean {
+    return this.#unindexed !== null
+  }
+
+  isUnindexed(index: number): boolean {
+    return this.#unindexed?.includes(index) === true
   }
 
   /** True while no parsed field was removed: a writer that knows the layout may copy all bytes as one run. */

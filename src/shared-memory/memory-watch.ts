@@ -6,7 +6,11 @@ import type { HeapStatistics, ProcessBlock } from './process-block.ts'
 
 /** Sampling interval; a sample takes some microseconds. */
 const SAMPLE_INTERVAL: Milliseconds = 1_000
-/** A thread that allocates less than this per sample, for this many samples, is idle apart from its timers. */
+/**
+ * A thread that allocates less than this per sample, for this many samples, is idle apart from its timers. A sample
+ * with more takes back one: rendering the metrics allocates more than a megabyte, and Prometheus asks every few
+ * seconds.
+ */
 const IDLE_BYTES = 1024 * 1024
 const IDLE_SAMPLES = 5
 /** Growth since the last collection that makes another one worthwhile: it blocks the thread for some milliseconds. */
@@ -52,7 +56,9 @@ export function watchMemory<T>(
     block.setMemory(thread, heap)
     // The engine may have collected in the meantime.
     lowest = Math.min(lowest, used)
-    idleSamples = idle() && Math.abs(used - previous) < IDLE_BYTES ? idleSamples + 1 : 0
+    if (!idle()) idleSamples = 0
+    else if (Math.abs(used - previous) < IDLE_BYTES) idleSamples++
+    else if (idleSamples > 0) idleSamples--
     previous = used
     if (collect === undefined || idleSamples < IDLE_SAMPLES || used - lowest < threshold || used > MAX_HEAP_BYTES)
       return

@@ -26,7 +26,7 @@ export interface HostTls {
 
 /** What a handshake negotiates, apart from certificates. */
 export interface TlsOptions {
-  /** Digest of everything below; equal options have equal keys. */
+  /** Names everything below; equal options have equal keys. */
   readonly key: string
   readonly minVersion: TlsVersion
   readonly clientCertificate?: ClientCertificateOptions
@@ -41,6 +41,15 @@ export interface ClientCertificateOptions {
   /** Content id of the PEM bundle of revocation lists. */
   readonly crl?: string
 }
+
+export function tlsOptions(minVersion: TlsVersion, clientCertificate?: ClientCertificateOptions): TlsOptions {
+  if (clientCertificate === undefined) return { key: minVersion, minVersion }
+  const { mode, ca, crl = '' } = clientCertificate
+  return { key: [minVersion, mode, ca, crl].join('\n'), minVersion, clientCertificate }
+}
+
+/** Of hostnames whose owner states none. */
+export const DEFAULT_TLS_OPTIONS: TlsOptions = tlsOptions('TLSv1.2')
 
 /** A certificate by the content ids of its parts, whose bytes reach workers apart from tables. */
 export interface CertificateRef {

@@ -68,6 +68,14 @@ describe('the memory of a thread', () => {
     pass(10)
     assert.equal(heap.collected, 2)
   })
+  it('is collected although the metrics are read every few seconds', () => {
+    const { heap, pass } = thread()
+    for (let i = 0; i < 5; i++) {
+      pass(1, 2 * MiB)
+      pass(2)
+    }
+    assert.equal(heap.collected, 1)
+  })
   it('of a worker is collected for more garbage only, because compiled code is discarded with it', () => {
     const { heap, pass } = thread(workerThread(0), WORKER_GARBAGE_THRESHOLD)
     // A worker that has served its first requests.
