@@ -25,7 +25,8 @@ export class TlsSocket extends OutgoingSocket {
 
   /** Begins to connect. @param address literal */
   static open(address: string, port: number, options: ConnectionOptions): TlsSocket {
-    return new TlsSocket((onread) => connect({ ...tcpOptions(address, port), ...options, onread } as ConnectionOptions))
+    // The types of node:tls lack `onread`.
+    return new TlsSocket((onread) => connect(Object.assign({ ...tcpOptions(address, port), ...options }, { onread })))
   }
 
   /** Begins the handshake on a connection whose bytes were not read. */

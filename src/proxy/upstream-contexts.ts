@@ -8,7 +8,7 @@ import { GatewayError } from '../lib/error.ts'
 import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.ts'
 import type { Contents } from '../policy/contents.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
-import { readCertificatePair } from '../tls/certificate.ts'
+import { parseCertificate, readCertificatePair } from '../tls/certificate.ts'
 import { parsePem } from '../tls/pem.ts'
 
 export interface ContextWaiter {
@@ -150,7 +150,7 @@ function step(steps: Generator<void, SecureContext>): SecureContext | GatewayErr
 }
 
 function* makeContext({ ca, chain, key }: Sources): Generator<void, SecureContext> {
-  const authorities = ca === undefined ? undefined : authoritiesOf(ca)
+  const authorities = ca === undefined ? undefined : yield* authoritiesOf(ca)
   const client = chain === undefined || key === undefined ? undefined : clientCertificateOf(chain, key)
   yield
   const options: SecureContextOptions = {
@@ -163,7 +163,7 @@ function* makeContext({ ca, chain, key }: Sources): Generator<void, SecureContex
   const [first, ...others] = authorities
   const context = createSecureContext({ ...options, ca: first! })
   const native = (context as unknown as WithNative).context
-  if (typeof native?.addCACert !== 'function') return createSecureContext({ ...options, ca: authorities })
+  if (typeof native?.addCACert !== 'function') return createSecureContext({ ...options, ca: [...authorities] })
   for (const authority of others) {
     yield
     native.addCACert(authority)
@@ -176,11 +176,17 @@ interface WithNative {
   readonly context?: { addCACert?: (pem: string) => void }
 }
 
-function authoritiesOf(bytes: Uint8Array): readonly string[] {
+function* authoritiesOf(bytes: Uint8Array): Generator<void, readonly string[]> {
   const blocks = parsePem(text(bytes), MAX_AUTHORITIES)
   if ('fault' in blocks) throw unusable(`the CA bundle cannot be used: ${blocks.fault}`)
   const certificates = blocks.filter(({ label }) => label === 'CERTIFICATE')
   if (certificates.length === 0) throw unusable('the CA bundle has no certificate in PEM')
+  for (const [i, block] of certificates.entries()) {
+    yield
+    // OpenSSL leaves out what it cannot read, and the rest without a word.
+    if (parseCertificate(block) === undefined)
+      throw unusable(`the CA bundle cannot be used: certificate ${i + 1} in it is damaged`)
+  }
   return certificates.map((block) => block.text)
 }
 

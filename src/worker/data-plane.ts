@@ -87,7 +87,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const { worker, clock, random, endpoints, metrics } = edges
   const timers = new Timers(clock)
   const budget = new UpstreamBudget(edges.workers)
-  const contents = new ContentStore()
+  const contents = new ContentStore((ids) => backends.contentsChanged(ids))
   let guard: DialGuard | undefined
   const backends = new Backends({
     worker,

@@ -37,7 +37,7 @@ const lines = new LineWriter(shared.accessLog[index]!)
 const PATTERNS = 1 << 16
 const patterns = new PatternCache(PATTERNS, data.patternBytes)
 
-const connectors = new Connectors()
+const connectors = new Connectors(clock)
 
 let control: MessagePort
 
