@@ -20,6 +20,7 @@ const entry: AccessRecord = {
   query: undefined,
   protocol: 'HTTP/1.1',
   status: 200,
+  grpcStatus: -1,
   reason: '',
   detail: '',
   route: 'shop/shop',
@@ -98,7 +99,7 @@ measure('the same by pino, thrown away', 50_000, (i) => {
 const shared = createMetrics({ workers: 2 })
 const metrics = new WorkerMetrics(shared, 0)
 const ended = {
-  ...{ listener: 0, method: 0, status: 200, reason: -1, backendRow: 3 },
+  ...{ listener: 0, method: 0, status: 200, grpc: -1, reason: -1, backendRow: 3 },
   ...{ durationMs: 1, upstreamMs: 1, bytesIn: 0, bytesOut: 100 },
 }
 measure('exchangeStarted + exchangeEnded', 2_000_000, (i) => {

@@ -7,7 +7,8 @@ import type { Milliseconds } from '../lib/clock.ts'
 import { REASON_LIST } from '../lib/reason.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
-import { CODE_CLASSES, CODES, METHODS, MetricsReader } from '../shared-memory/metrics.ts'
+import { CODE_CLASSES, CODES, GRPC_CLASSES, METHODS } from '../shared-memory/metric-labels.ts'
+import { MetricsReader } from '../shared-memory/metrics.ts'
 import { CONTROL_THREAD, ProcessBlock, type ThreadMemory, workerThread } from '../shared-memory/process-block.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
 import { RowDirectory } from '../shared-memory/row-directory.ts'
@@ -89,6 +90,11 @@ export class MetricsRegistry {
       ),
       counter('headgate_requests_refused_total', 'Requests that the gateway rejected or aborted, by reason.', () =>
         REASON_LIST.map((reason, i) => ({ labels: { reason }, value: this.#reader.sum(layout.reasons + i) })),
+      ),
+      counter(
+        'headgate_grpc_requests_total',
+        'gRPC calls that ended, by the grpc-status that the client received.',
+        () => this.#grpcRequests(),
       ),
       gauge('headgate_requests_active', 'Requests in progress.', () => this.#total(layout.active)),
       histogram(
@@ -294,6 +300,13 @@ export class MetricsRegistry {
           const value = this.#reader.requests(row, m, c)
           if (value > 0) yield { labels: { listener, method, code }, value }
         }
+  }
+
+  *#grpcRequests(): IterableIterator<Sample> {
+    for (const [i, grpc_status] of GRPC_CLASSES.entries()) {
+      const value = this.#reader.sum(this.#reader.layout.grpc + i)
+      if (value > 0) yield { labels: { grpc_status }, value }
+    }
   }
 
   *#backendRequests(): IterableIterator<Sample> {

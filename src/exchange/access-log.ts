@@ -23,6 +23,8 @@ export interface AccessRecord {
   protocol: string
   /** 0 when no response could be sent. */
   status: number
+  /** Of a gRPC call; -1 when the request was none, or no status was sent. */
+  grpcStatus: number
   /** Of the closed list in lib/reason.ts; empty when nothing went wrong. */
   reason: string
   /** Details besides the reason; empty when the reason is sufficient. */

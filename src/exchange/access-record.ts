@@ -3,9 +3,11 @@
  * again and again: both read them before they return.
  */
 import type { GatewayError } from '../lib/error.ts'
+import { NO_GRPC_STATUS } from '../lib/grpc-status.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
 import type { ExchangeSummary } from '../policy/exchange.ts'
-import { type EndedExchange, methodClass } from '../shared-memory/metrics.ts'
+import { grpcClass, methodClass, NO_GRPC_CALL } from '../shared-memory/metric-labels.ts'
+import type { EndedExchange } from '../shared-memory/metrics.ts'
 import type { RefusedRequest } from '../transport/downstream.ts'
 import type { Peer } from '../transport/peer.ts'
 import type { AccessRecord } from './access-log.ts'
@@ -18,6 +20,7 @@ const ENDED: EndedExchange = {
   listener: 0,
   method: 0,
   status: 0,
+  grpc: NO_GRPC_CALL,
   reason: -1,
   backendRow: -1,
   durationMs: 0,
@@ -36,6 +39,7 @@ const RECORD: AccessRecord = {
   query: undefined,
   protocol: '',
   status: 0,
+  grpcStatus: NO_GRPC_STATUS,
   reason: '',
   detail: '',
   route: '',
@@ -87,10 +91,12 @@ export function recordExchange(x: ProxyExchange): void {
   const bytesIn = bytesInOf(x)
   const bytesOut = bytesOutOf(x)
   const { peer } = x.downstream
+  const { call } = x
   const ended = ENDED
   ended.listener = peer.listener.metricsRow
   ended.method = methodClass(x.method)
   ended.status = x.status
+  ended.grpc = call === null ? NO_GRPC_CALL : grpcClass(call.status)
   ended.reason = x.reason === null ? -1 : REASON_INDEX.get(x.reason)!
   ended.backendRow = x.backend === null ? -1 : x.backend.metricsRow
   ended.durationMs = duration
@@ -109,6 +115,7 @@ export function recordExchange(x: ProxyExchange): void {
   record.query = x.query
   record.protocol = x.incoming.protocol
   record.status = x.status
+  record.grpcStatus = call === null ? NO_GRPC_STATUS : call.status
   record.reason = x.reason ?? ''
   record.detail = x.detail
   record.route = x.route
@@ -142,6 +149,7 @@ export function recordRefusal(context: ExchangeContext, refusal: Refusal): void 
   ended.listener = peer.listener.metricsRow
   ended.method = methodClass(method)
   ended.status = error.status
+  ended.grpc = NO_GRPC_CALL
   ended.reason = REASON_INDEX.get(error.reason)!
   ended.backendRow = -1
   ended.durationMs = 0
@@ -161,6 +169,7 @@ export function recordRefusal(context: ExchangeContext, refusal: Refusal): void 
   record.query = mark < 0 ? undefined : target.slice(mark + 1)
   record.protocol = protocol
   record.status = error.status
+  record.grpcStatus = NO_GRPC_STATUS
   record.reason = error.reason
   record.detail = error.detail
   record.route = ''

@@ -7,6 +7,7 @@ import { removeAddedFraming } from '../message/framing-fields.ts'
 import { Attempt, type AttemptOwner } from './attempt.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { fail, refuse } from './failure.ts'
+import { prepareCall } from './grpc-request.ts'
 import { respond } from './local-response.ts'
 import { decideRetry } from './retry-decision.ts'
 
@@ -33,6 +34,7 @@ export function forward(x: ProxyExchange): void {
   }
   backend.retries.request()
   if (x.linked!.chain !== null) removeAddedFraming(x.request)
+  if (x.call !== null) prepareCall(x, x.call)
   if (x.body !== null) x.body.compose()
   if (!x.ended) tryEndpoint(x, null, false)
 }

@@ -176,8 +176,10 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
       this.#restOver()
       return
     }
-    this.close(error.reason)
-    if (this.#discarded < 0) this.#owner.failed(this.#x, this, error)
+    if (this.#discarded >= 0) return this.close(error.reason)
+    // A response of gRPC that has begun is ended by a status, and so it is not aborted here.
+    if (this.#x.call === null || !this.#x.headSent) this.close(error.reason)
+    this.#owner.failed(this.#x, this, error)
   }
 
   onDrain(): void {
@@ -227,7 +229,17 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   }
 
   clientDrained(): void {
-    this.#relay?.clientDrained()
+    this.#relay?.drained()
+  }
+
+  endCall(failure: Reason, trailers: Fields): boolean {
+    const relay = this.#relay
+    if (relay === null) return false
+    // It goes on without its attempt.
+    this.#relay = null
+    this.close(failure)
+    relay.endCall(trailers)
+    return true
   }
 
   close(failure: Reason | null): void {

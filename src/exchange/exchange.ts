@@ -22,6 +22,7 @@ import type { Timed } from '../transport/timers.ts'
 import { nextDeadline } from './deadlines.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 import type { Forwarding } from './forwarding.ts'
+import { type GrpcCall, grpcCallOf } from './grpc-call.ts'
 
 /** The current attempt, as the rest of the exchange uses it. */
 export interface CurrentAttempt {
@@ -39,6 +40,11 @@ export interface CurrentAttempt {
    * the exchange has ended. It makes no difference to the exchange any more.
    */
   discard(): void
+  /**
+   * Ends it, and the response that it has begun by these trailers, behind what the filters' steps still hold of it.
+   * @returns false: it has begun none
+   */
+  endCall(failure: Reason, trailers: Fields): boolean
   /**
    * Ends it, with no effect when it has ended: no callback of it comes any more.
    * @param failure why its response is not complete; null when the gateway needs no more of it
@@ -160,6 +166,7 @@ export abstract class ProxyExchange implements Exchange, Timed {
   lastActivity: number
   upstreamStartedAt = -1
   upstreamEndedAt = -1
+  #call: GrpcCall | null | undefined = undefined
   #id: string | null = null
   #ownLimits: ExchangeLimits | null = null
   #attributes: Attributes | null = null
@@ -211,6 +218,13 @@ export abstract class ProxyExchange implements Exchange, Timed {
 
   get policy(): PolicySet {
     return this.linked!.policy
+  }
+
+  /** The gRPC call that the request is, as it came; null for any other request. */
+  get call(): GrpcCall | null {
+    if (this.method !== 'POST') return null
+    if (this.#call === undefined) this.#call = grpcCallOf(this.request)
+    return this.#call
   }
 
   get requestBodyLength(): number | undefined {

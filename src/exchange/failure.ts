@@ -3,11 +3,16 @@
  * and a cut connection after.
  */
 import { GatewayError } from '../lib/error.ts'
+import { NO_GRPC_STATUS } from '../lib/grpc-status.ts'
 import type { Reason } from '../lib/reason.ts'
 import { problemResponse } from '../policy/problem.ts'
 import { endRest, finish } from './ending.ts'
 import type { ProxyExchange } from './exchange.ts'
+import { failureTrailers } from './grpc-response.ts'
 import { respond } from './local-response.ts'
+
+/** Milliseconds in which a client takes what is left of a call that has failed. */
+const CALL_GRACE = 5_000
 
 /**
  * Answers a request that goes no further, before anything was sent for it.
@@ -28,6 +33,7 @@ export function fail(x: ProxyExchange, error: unknown): void {
   x.detail = failure.detail
   // Whatever the filters made of a response of ours, they would make of this one: it is not tried again.
   if (x.localBody === null) retract(x)
+  if (x.headSent && endCall(x, failure)) return
   x.attempt?.close(failure.reason)
   x.attempt = null
   if (x.headSent || x.answering || failure.status === 0) return cut(x)
@@ -37,6 +43,22 @@ export function fail(x: ProxyExchange, error: unknown): void {
     x.context.unexpected(unexpected)
     cut(x)
   }
+}
+
+/**
+ * A call of gRPC whose response has begun ends by the status of its failure (PROTOCOL-HTTP2.md, Responses): clients
+ * learn from it what a reset does not say.
+ *
+ * @returns false: the client is cut off
+ */
+function endCall(x: ProxyExchange, failure: GatewayError): boolean {
+  const { call, attempt } = x
+  if (call?.spoken !== true || attempt === null || x.localBody !== null || failure.status === 0) return false
+  x.attempt = null
+  x.answering = true
+  const { timers } = x.context
+  timers.arm(x, timers.now + CALL_GRACE)
+  return attempt.endCall(failure.reason, failureTrailers(x, call, failure.reason))
 }
 
 function unforeseen(x: ProxyExchange, error: unknown): GatewayError {
@@ -67,4 +89,5 @@ function retract(x: ProxyExchange): void {
   if (!x.headSent || !x.downstream.progress.retract()) return
   x.headSent = false
   x.status = 0
+  if (x.call !== null) x.call.status = NO_GRPC_STATUS
 }

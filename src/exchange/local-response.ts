@@ -13,6 +13,7 @@ import { responseBodySteps } from '../policy/body-steps.ts'
 import { runLocalResponse } from '../policy/chain.ts'
 import { finish } from './ending.ts'
 import type { LocalBody, ProxyExchange } from './exchange.ts'
+import { callResponse } from './grpc-response.ts'
 
 /** Milliseconds that filters may take over a response that must not wait any more. */
 const ANSWER_GRACE = 5_000
@@ -39,18 +40,20 @@ export function respond(x: ProxyExchange, response: LocalResponse, from: number)
 }
 
 /** To the client. @param from body steps of positions before it apply */
-export function sendLocal(x: ProxyExchange, response: LocalResponse, from = 0): void {
-  const { status, fields, reason } = response
-  if (!isFinalStatus(status)) {
-    discardBody(response)
-    throw new TypeError(`a response has the status ${status}`)
+export function sendLocal(x: ProxyExchange, given: LocalResponse, from = 0): void {
+  if (!isFinalStatus(given.status)) {
+    discardBody(given)
+    throw new TypeError(`a response has the status ${given.status}`)
   }
+  const response = x.call === null ? given : callResponse(x, x.call, given)
+  const { status, fields, reason } = response
   const body = bodyFor(x, response)
   const chain = x.linked?.chain ?? null
   const head: ResponseHead = { status, fields, bodyLength: body === null ? 0 : body.length }
   let steps: BodyStepFactory[] | null = null
   try {
-    if (chain !== null) steps = responseBodySteps(chain, x, head, from)
+    // Trailers-only means that nothing is behind the head, not even the end of an empty body.
+    if (chain !== null && !(x.call !== null && body === null)) steps = responseBodySteps(chain, x, head, from)
   } catch (error) {
     if (reason === undefined) {
       discardBody(response)

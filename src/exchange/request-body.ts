@@ -4,12 +4,13 @@
  */
 
 import { GatewayError } from '../lib/error.ts'
-import type { BodySink } from '../message/body.ts'
+import type { BodySink, BodyStepFactory } from '../message/body.ts'
 import { UNKNOWN_LENGTH } from '../message/body.ts'
 import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
 import { requestBodySteps } from '../policy/body-steps.ts'
 import type { CurrentBody, ProxyExchange } from './exchange.ts'
+import { callRequestStep } from './grpc-request.ts'
 import { HeldBytes } from './held-bytes.ts'
 
 /** Bytes kept before a connection is there; then the client waits. What one read brought may come on top. */
@@ -108,23 +109,31 @@ export class RequestBody implements CurrentBody {
     if (this.#composed) return
     this.#composed = true
     const x = this.#x
-    const chain = x.linked?.chain ?? null
-    if (chain === null) return
-    const changed = requestBodySteps(chain, x)
-    if (changed !== null) this.length = changed.length ?? UNKNOWN_LENGTH
+    const steps = this.#steps()
     // The client's Content-Length does not apply to the output of the steps, and filters may have removed it.
-    if (changed !== null || !x.request.has('content-length')) {
+    if (steps !== null || (x.linked?.chain != null && !x.request.has('content-length'))) {
       x.request.remove('content-length')
       if (this.length >= 0) x.request.add('content-length', String(this.length))
     }
-    if (changed === null) return
-    const { steps } = changed
+    if (steps === null) return
     const early = this.#held.take()
     const ended = this.#ended
     this.#ended = false
     this.#pipe = composeBody(steps, this.#sink(), () => x.downstream.resumeBody())
     for (const chunk of early) this.#pipe.write(chunk)
     if (ended) this.#pipe.end(this.#trailers)
+  }
+
+  /** Those of the filters, and behind them what a call of gRPC needs. They say how long the body is. */
+  #steps(): readonly BodyStepFactory[] | null {
+    const x = this.#x
+    const chain = x.linked?.chain ?? null
+    const changed = chain === null ? null : requestBodySteps(chain, x)
+    if (changed !== null) this.length = changed.length ?? UNKNOWN_LENGTH
+    const decoded = x.call === null ? null : callRequestStep(x.call)
+    if (decoded === null) return changed?.steps ?? null
+    this.length = UNKNOWN_LENGTH
+    return [...(changed?.steps ?? []), decoded]
   }
 
   /** What came through the steps. */

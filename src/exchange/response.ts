@@ -1,16 +1,19 @@
 /** The response of the upstream: its head passes the filters, then it goes to the client with back-pressure. */
 import type { GatewayError } from '../lib/error.ts'
-import type { BodySink } from '../message/body.ts'
+import type { BodySink, BodyStepFactory } from '../message/body.ts'
 import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
 import { removeAddedFraming } from '../message/framing-fields.ts'
 import { isFinalStatus, type ResponseHead } from '../message/head.ts'
+import type { LocalResponse } from '../message/local-response.ts'
 import { responseBodySteps } from '../policy/body-steps.ts'
 import { type Replacement, runResponse } from '../policy/chain.ts'
 import type { UpstreamStream } from '../transport/upstream.ts'
 import { finish } from './ending.ts'
-import type { ProxyExchange } from './exchange.ts'
-import { sendChunk, sendLocal } from './local-response.ts'
+import type { LocalBody, ProxyExchange } from './exchange.ts'
+import { cut } from './failure.ts'
+import { acceptHead, acceptTrailers, callResponseStep } from './grpc-response.ts'
+import { respond, sendChunk, sendLocal } from './local-response.ts'
 
 /** The attempt that a response comes from. */
 export interface ResponseOrigin {
@@ -53,7 +56,7 @@ interface WaitingRelay {
   trailers: Fields | null
 }
 
-export class ResponseRelay implements BodySink {
+export class ResponseRelay implements BodySink, LocalBody {
   readonly #x: ProxyExchange
   readonly #origin: ResponseOrigin
   #pipe: BodyPipe | null = null
@@ -67,9 +70,22 @@ export class ResponseRelay implements BodySink {
   }
 
   begin(head: ResponseHead): void {
+    if (this.#x.call?.spoken === true) {
+      const instead = acceptHead(this.#x.call, head)
+      if (instead !== undefined) return this.#replace(instead)
+    }
     const goesOn = passFilters(this.#x, head)
     if (goesOn === true) this.#relay(head)
     else if (goesOn !== false) this.#wait(head, goesOn)
+  }
+
+  /** What came is no response to a call of gRPC. */
+  #replace(instead: LocalResponse): void {
+    const x = this.#x
+    x.reason = 'GrpcStatusMissing'
+    x.attempt?.discard()
+    x.attempt = null
+    respond(x, instead, x.linked!.chain?.length ?? 0)
   }
 
   /** A filter needs time: nothing is read meanwhile. */
@@ -99,7 +115,7 @@ export class ResponseRelay implements BodySink {
     const { chain } = x.linked!
     if (chain !== null && !isFinalStatus(head.status)) throw new TypeError(`a filter set the status ${head.status}`)
     if (chain !== null) removeAddedFraming(head.fields)
-    const steps = chain === null ? null : responseBodySteps(chain, x, head, chain.length)
+    const steps = this.#steps(head)
     if (steps !== null) {
       // The hooks may read the head later, when its buffer holds another head.
       head.fields.detach()
@@ -110,6 +126,20 @@ export class ResponseRelay implements BodySink {
     x.headSent = true
     x.status = head.status
     x.downstream.sendHead(head, this.#origin.stream?.takesRest === true ? 'taken' : 'dropped')
+  }
+
+  /** What a call of gRPC needs, and before it what the filters do. */
+  #steps(head: ResponseHead): readonly BodyStepFactory[] | null {
+    const x = this.#x
+    const { call } = x
+    const { chain } = x.linked!
+    // Trailers-only means that nothing is behind the head, not even the end of an empty body.
+    const ofFilters =
+      chain === null || (call !== null && head.bodyLength === 0)
+        ? null
+        : responseBodySteps(chain, x, head, chain.length)
+    const translated = call === null ? null : callResponseStep(call, head)
+    return translated === null ? ofFilters : [translated, ...(ofFilters ?? [])]
   }
 
   // ---- from the upstream ----
@@ -138,12 +168,24 @@ export class ResponseRelay implements BodySink {
       this.#waiting.trailers = trailers
       return
     }
-    this.#x.upstreamEndedAt = this.#x.context.timers.now
-    if (this.#pipe === null) this.end(trailers)
-    else {
-      trailers?.detach()
-      this.#pipe.end(trailers)
-    }
+    const x = this.#x
+    x.upstreamEndedAt = x.context.timers.now
+    this.#finish(x.call?.spoken === true ? acceptTrailers(x, x.call, trailers) : trailers)
+  }
+
+  #finish(trailers: Fields | null): void {
+    if (this.#pipe === null) return this.end(trailers)
+    trailers?.detach()
+    this.#pipe.end(trailers)
+  }
+
+  /**
+   * The upstream is gone, and a call of gRPC ends by trailers of the gateway's own: behind what the steps still hold,
+   * while the client takes it.
+   */
+  endCall(trailers: Fields): void {
+    this.#x.localBody = this
+    this.#finish(trailers)
   }
 
   #hold(): void {
@@ -158,7 +200,7 @@ export class ResponseRelay implements BodySink {
     this.#origin.stream?.resume()
   }
 
-  clientDrained(): void {
+  drained(): void {
     if (this.#pipe !== null) this.#pipe.drained()
     else this.#wake()
   }
@@ -172,8 +214,8 @@ export class ResponseRelay implements BodySink {
 
   end(trailers: Fields | null): void {
     const x = this.#x
-    // The request may still be on its way to the upstream, which takes the rest of it.
-    if (this.#origin.stream?.sending === true && x.downstream.sendEarlyEnd(trailers)) {
+    // The request may still be on its way to the upstream, which takes the rest of it; a call is over with its status.
+    if (x.call === null && this.#origin.stream?.sending === true && x.downstream.sendEarlyEnd(trailers)) {
       x.restOnly = true
       x.watch()
       return
@@ -185,7 +227,9 @@ export class ResponseRelay implements BodySink {
   }
 
   fail(error: GatewayError): void {
-    this.#x.fail(error)
+    // A call that could not be ended by the status of its failure keeps the reason of that.
+    if (this.#x.localBody === this) cut(this.#x)
+    else this.#x.fail(error)
   }
 
   abort(): void {

@@ -4,10 +4,11 @@ import { hasEncodedSlash } from '../pattern/path.ts'
 import { match } from '../routing/match.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { refuse } from './failure.ts'
+import { takeDeadline } from './grpc-request.ts'
 
 /**
  * @returns false: the request has been answered
- * @throws {GatewayError} `LoopDetected`
+ * @throws {GatewayError} `LoopDetected`; of a gRPC call, what its deadline asks for
  */
 export function route(x: ProxyExchange): boolean {
   const tables = x.context.tables!
@@ -28,5 +29,7 @@ export function route(x: ProxyExchange): boolean {
     if (loop !== undefined) throw new GatewayError('LoopDetected', loop)
   }
   if (x.linked === null) throw new Error(`no policy set ${rule.policyIndex} for ${rule.key}`)
+  const { call } = x
+  if (call !== null) takeDeadline(x, call)
   return true
 }

@@ -4,13 +4,15 @@ import { authorityOf } from '../pattern/host.ts'
 import { REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
 import type { UpstreamRequest } from '../transport/upstream.ts'
 import type { ProxyExchange } from './exchange.ts'
+import { stateDeadline } from './grpc-request.ts'
 
 export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamRequest {
   const { incoming } = x
   const host = hostFor(x, endpoint)
   if (host !== undefined) x.request.remove('host')
-  const { id } = x
+  const { id, call } = x
   if (x.trusted) x.request.remove(REQUEST_ID_FIELD)
+  if (call?.deadlineStated === true) stateDeadline(x)
   const { upgrade } = incoming
   return {
     method: x.method,
@@ -21,7 +23,7 @@ export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamR
     forwarding: x.forwarding.block,
     passed: x.context.loops.block(x.ruleView!),
     id,
-    acceptsTrailers: incoming.acceptsTrailers,
+    acceptsTrailers: incoming.acceptsTrailers || call?.spoken === true,
     upgrade: upgrade !== null && maySwitch(x, upgrade) ? upgrade : null,
   }
 }

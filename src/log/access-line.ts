@@ -30,6 +30,7 @@ export const ACCESS_FIELDS = [
   'query',
   'protocol',
   'status',
+  'grpcStatus',
   'reason',
   'detail',
   'route',
@@ -96,6 +97,7 @@ export class AccessLineWriter implements AccessLog {
     if (record.query === undefined) line += '","protocol":"'
     else line += this.#query ? `","query":"${longText(record.query)}","protocol":"` : '","query":true,"protocol":"'
     line += `${this.#name(record.protocol)}","status":${record.status}`
+    if (record.grpcStatus >= 0) line += `,"grpcStatus":${record.grpcStatus}`
     if (refused) line += `,"reason":"${this.#name(record.reason)}"`
     if (refused && record.detail !== '') line += `,"detail":"${text(record.detail)}"`
     if (record.route !== '') line += `,"route":"${this.#name(record.route)}","rule":"${this.#name(record.rule)}"`

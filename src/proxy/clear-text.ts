@@ -6,8 +6,8 @@ import { H1Connection } from './downstream-h1.ts'
 import type { ClientProtocol, ServerContext } from './server-context.ts'
 
 export const clearText: ClientProtocol = {
-  scheme: 'http',
-  accept(socket: Socket, peer: Peer, context: ServerContext): void {
-    new H1Connection((receive) => adopt(socket, receive), peer, context)
+  accept(socket: Socket, peer: Peer, context: ServerContext, early: Buffer | null): void {
+    const connection = new H1Connection((receive) => adopt(socket, receive), peer, context)
+    if (early !== null && early.length > 0) connection.receive(early)
   },
 }

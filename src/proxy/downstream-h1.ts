@@ -13,6 +13,7 @@ import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest } from
 
 import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
+import { abortSocket } from './abort-socket.ts'
 import { ClientBody } from './client-body.ts'
 import { HeadReader } from './head-reader.ts'
 import { LingeringClose } from './lingering-close.ts'
@@ -53,7 +54,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   /** @param open makes the socket whose bytes go to the given function */
   constructor(open: (receive: (bytes: Buffer) => void) => Socket, peer: Peer, server: ServerContext) {
     super()
-    const socket = open((bytes) => this.#onData(bytes))
+    const socket = open((bytes) => this.receive(bytes))
     this.#socket = socket
     this.#server = server
     this.peer = peer
@@ -80,7 +81,8 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#gone('cut')
   }
 
-  #onData(bytes: Buffer): void {
+  /** @param bytes the connection's own */
+  receive(bytes: Buffer): void {
     this.#server.timers.touch()
     switch (this.#state) {
       case READING:
@@ -300,7 +302,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     if (this.#ended) return
     this.#handler = null
     // A plain close could look like the end of a response that has no length.
-    if (this.#socket.destroyed === false) this.#socket.resetAndDestroy()
+    abortSocket(this.#socket)
     this.#gone('aborted')
   }
 
@@ -346,6 +348,8 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   #refuse(error: GatewayError): void {
     this.#reader.held = null
     const response = this.#server.requests.refused(this.peer, error, this.#reader)
+    // Nothing that the client could read.
+    if (error.status === 0) return this.#linger()
     this.#writer.begin(this.#reader.method, 1, false)
     this.#writer.complete(response)
     this.#linger()

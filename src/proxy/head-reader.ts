@@ -74,7 +74,10 @@ export class HeadReader implements RefusedRequest {
     const head = this.#head
     const end = head.parse(held, 0, held.length, limits)
     if (end === INCOMPLETE) return this.#waiting(heldLimit)
-    if (end < 0) return new GatewayError(head.fault!.reason, head.fault!.detail)
+    if (end < 0)
+      return isHandshake(held)
+        ? new GatewayError('TlsOnClearText')
+        : new GatewayError(head.fault!.reason, head.fault!.detail)
     const fault = frameRequest(head, this.framing)
     if (fault !== null) return new GatewayError(fault.reason, fault.detail)
     const host = this.framing.host >= 0 ? head.fields.valueAt(this.framing.host) : ''
@@ -89,4 +92,9 @@ export class HeadReader implements RefusedRequest {
     if (held <= limit || this.quiet) return null
     return new GatewayError('MemoryLimit', 'too many request heads have come in part')
   }
+}
+
+/** The header of a TLS record with a handshake (RFC 8446 §5.1). */
+function isHandshake(bytes: Buffer): boolean {
+  return bytes[0] === 22 && bytes[1] === 3
 }

@@ -1,6 +1,5 @@
 /**
- * The accept stage: one `net.Server` for each address and port. It accepts a socket, and the protocol of the listener
- * serves it: HTTP/1.1 in clear today; TLS and passthrough are other protocols.
+ * One `net.Server` for each address and port. What it accepts goes through the accept stage of its listener.
  *
  * A socket and a listener are two things: settings give a socket to another name without closing it, and what it
  * accepted before stays with the listener that accepted it.
@@ -8,14 +7,15 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { canonicalAddress } from '../pattern/cidr.ts'
 import { FrontendHandle } from '../snapshot/frontend-handle.ts'
-import type { Peer, PeerListener } from '../transport/peer.ts'
+import type { PeerListener } from '../transport/peer.ts'
+import { acceptSocket, type StageContext, type StageListener } from './accept-stage.ts'
 import { HIGH_WATER } from './accepted-socket.ts'
-import type { ClientProtocol, ServerContext } from './server-context.ts'
+import type { ServerContext } from './server-context.ts'
 
 /** Connections the kernel holds for us while a worker is busy; the system caps it at net.core.somaxconn. */
 const BACKLOG = 4096
 
-export interface ListenerContext extends ServerContext {
+export interface ListenerContext extends StageContext {
   readonly reusePort: boolean
   /** Open connections over all listeners of this worker that are allowed. */
   connectionLimit: number
@@ -23,28 +23,38 @@ export interface ListenerContext extends ServerContext {
   refusedConnection(listener: PeerListener): void
 }
 
+/** A listener by name, with what its clients begin with. */
+export interface ListenerSpeech {
+  readonly name: string
+  readonly tls: boolean
+}
+
 /**
  * What the settings call a listener, on one socket. With another socket it is another one, and so is another name on
  * the same socket.
  */
-export class Listener implements PeerListener {
+export class Listener implements StageListener {
   readonly frontend: FrontendHandle
   readonly metricsRow: number
-  /** Connections of its clients. */
-  readonly protocol: ClientProtocol
+  readonly tls: boolean
   /** Its socket is closed, or another listener's. */
   retired = false
   readonly #context: Pick<ServerContext, 'leaving'>
 
-  constructor(name: string, metricsRow: number, protocol: ClientProtocol, context: Pick<ServerContext, 'leaving'>) {
-    this.protocol = protocol
-    this.frontend = new FrontendHandle(name)
+  constructor(settings: ListenerSpeech, metricsRow: number, context: Pick<ServerContext, 'leaving'>) {
+    this.tls = settings.tls
+    this.frontend = new FrontendHandle(settings.name)
     this.metricsRow = metricsRow
     this.#context = context
   }
 
   get name(): string {
     return this.frontend.name
+  }
+
+  /** Whether the settings mean this one: its connections would not differ from those of a new one. */
+  is({ name, tls }: ListenerSpeech): boolean {
+    return name === this.name && tls === this.tls
   }
 
   get leaving(): boolean {
@@ -126,13 +136,7 @@ export class ListenSocket {
       socket.destroy()
       return
     }
-    const peer: Peer = {
-      address: canonicalAddress(remote) ?? remote,
-      scheme: listener.protocol.scheme,
-      listener,
-      tls: null,
-    }
-    listener.protocol.accept(socket, peer, context)
+    acceptSocket(socket, canonicalAddress(remote) ?? remote, listener, context)
   }
 
   /** Accepts no connection; open ones close after their current response. */

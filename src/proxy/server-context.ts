@@ -23,9 +23,11 @@ export interface ServerOptions {
 
 /** Serves the sockets that a listener has accepted. */
 export interface ClientProtocol {
-  readonly scheme: Peer['scheme']
-  /** @param socket paused, not yet read */
-  accept(socket: Socket, peer: Peer, context: ServerContext): void
+  /**
+   * @param socket paused
+   * @param early what was read of it before, or null
+   */
+  accept(socket: Socket, peer: Peer, context: ServerContext, early: Buffer | null): void
 }
 
 /** State shared by the connections of one listener. */

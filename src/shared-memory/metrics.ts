@@ -6,6 +6,7 @@
  * The number of series is bounded here and does not depend on the number of routes: see docs/metrics.md.
  */
 import { REASON_LIST } from '../lib/reason.ts'
+import { CODE_CLASSES, CODES, GRPC_CLASSES, METHODS } from './metric-labels.ts'
 
 /** Upper bounds of the histogram buckets in milliseconds; one more bucket counts what exceeds them. */
 export const BUCKETS: readonly number[] = Object.freeze([
@@ -14,64 +15,6 @@ export const BUCKETS: readonly number[] = Object.freeze([
 
 /** The same, unboxed. */
 const BOUNDS = Float64Array.from(BUCKETS)
-
-/** Methods with a series of their own; all others count as `other`. */
-export const METHODS = Object.freeze(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'other'] as const)
-
-/** Row of {@link METHODS} for a method as received. */
-export function methodClass(method: string): number {
-  const index = (METHODS as readonly string[]).indexOf(method)
-  return index < 0 ? METHODS.length - 1 : index
-}
-
-/**
- * Status codes with a series of their own; all others count under their class, such as `4xx`. `0`: no response was
- * sent.
- */
-export const CODES = Object.freeze([
-  ...[
-    '0',
-    '1xx',
-    '2xx',
-    '3xx',
-    '4xx',
-    '5xx',
-    '101',
-    '200',
-    '201',
-    '202',
-    '204',
-    '206',
-    '301',
-    '302',
-    '303',
-    '304',
-    '307',
-  ],
-  ...[
-    '308',
-    '400',
-    '401',
-    '403',
-    '404',
-    '405',
-    '406',
-    '408',
-    '409',
-    '410',
-    '412',
-    '413',
-    '414',
-    '415',
-    '416',
-    '422',
-    '429',
-  ],
-  ...['431', '499', '500', '501', '502', '503', '504', '505'],
-])
-
-/** Label values of a Backend's series: the class of the client's response; `none`: the client received none. */
-export const CODE_CLASSES = Object.freeze(['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const)
 
 const CODE_OF_STATUS = Uint8Array.from({ length: 600 }, (_, status) => {
   const exact = CODES.indexOf(String(status))
@@ -119,6 +62,7 @@ export class MetricsLayout {
   readonly bytesIn: number
   readonly bytesOut: number
   readonly requests: number
+  readonly grpc: number
   readonly duration: number
   readonly upstreamDuration: number
   readonly backends: number
@@ -149,6 +93,7 @@ export class MetricsLayout {
     this.bytesIn = take(listeners)
     this.bytesOut = take(listeners)
     this.requests = take(listeners * METHODS.length * CODES.length)
+    this.grpc = take(GRPC_CLASSES.length)
     this.duration = take(listeners * HISTOGRAM_CELLS)
     this.upstreamDuration = take(HISTOGRAM_CELLS)
     this.backends = take((backends + 1) * CODE_CLASSES.length)
@@ -203,6 +148,8 @@ export interface EndedExchange {
   method: number
   /** Status of the client's response; 0 for none. */
   status: number
+  /** See {@link grpcClass}; {@link NO_GRPC_CALL} for any other request. */
+  grpc: number
   /** Index in REASON_LIST; -1 without a failure. */
   reason: number
   /** Row of the chosen Backend, see row-directory.ts; -1 for none. */
@@ -247,6 +194,7 @@ export class WorkerMetrics {
     observe(cells, layout.duration + listener * HISTOGRAM_CELLS, x.durationMs)
     if (x.upstreamMs >= 0) observe(cells, layout.upstreamDuration, x.upstreamMs)
     if (x.reason >= 0) cells[layout.reasons + x.reason]!++
+    if (x.grpc >= 0) cells[layout.grpc + x.grpc]!++
     const row = x.backendRow
     if (row >= 0)
       cells[layout.backends + (row < this.#backendRows ? row : 0) * CODE_CLASSES.length + ((status / 100) | 0)]!++

@@ -1,4 +1,5 @@
 /** Owns the threads of the process and the message ports between them, and connects each thread that (re)starts. */
+import { randomBytes } from 'node:crypto'
 import { MessageChannel, type MessagePort, type ResourceLimits, Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { SettingsObject } from '../api/settings.ts'
@@ -22,6 +23,9 @@ import { SupervisedThread } from './supervised-thread.ts'
  * worker still receives its share of the connections.
  */
 const CONTROL_HANG_TIMEOUT: Milliseconds = 2_000
+
+/** As many as the digest has by which keys are derived of it. */
+const TICKET_MASTER_BYTES = 32
 
 /** Entry files of the threads. */
 export interface ThreadEntries {
@@ -68,6 +72,7 @@ export class Threads {
   readonly #served = new Map<string, ServedVersion>()
   readonly #suspects = new SuspectList()
   readonly #journal: WorkJournal
+  readonly #ticketMaster = randomBytes(TICKET_MASTER_BYTES)
   #stopped = false
 
   constructor(options: ThreadsOptions) {
@@ -206,6 +211,7 @@ export class Threads {
       reusePort,
       patternBytes: budget.patterns,
       heldBytes: budget.heads,
+      ticketMaster: this.#ticketMaster,
       log: control.log,
     }
     const worker = new Worker(entries.worker, {

@@ -39,6 +39,8 @@ export interface WorkerData {
   readonly patternBytes: number
   /** Bytes of request heads that have come in part. */
   readonly heldBytes: number
+  /** Of the process: keys of session tickets are derived from it, so that any worker resumes what another began. */
+  readonly ticketMaster: Uint8Array
   readonly log: ThreadLog
 }
 

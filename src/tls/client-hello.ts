@@ -42,6 +42,8 @@ export interface ClientHello {
   readonly ticketName: Buffer | null
   /** The newest version offered, `0x0304` is TLS 1.3. */
   readonly version: number
+  /** Whether a certificate with an ECDSA key can be used. */
+  readonly verifiesEcdsa: boolean
 }
 
 /** Why the bytes are no ClientHello, and what the client is told. */
@@ -201,7 +203,13 @@ function malformed(detail: string): HelloFault {
   return new HelloFault(ALERT.decodeError, detail)
 }
 
+/** TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, …AES_256_GCM_SHA384, …CHACHA20_POLY1305_SHA256. */
+const ECDSA_CIPHERS: ReadonlySet<number> = new Set([0xc02b, 0xc02c, 0xcca9])
+/** ecdsa_secp256r1_sha256, …secp384r1_sha384, …secp521r1_sha512. */
+const ECDSA_SIGNATURES: ReadonlySet<number> = new Set([0x0403, 0x0503, 0x0603])
+
 const SERVER_NAME = 0
+const SIGNATURE_ALGORITHMS = 13
 const PROTOCOLS = 16
 const SESSION_TICKET = 35
 const PRE_SHARED_KEY = 41
@@ -219,9 +227,14 @@ export function parseClientHello(body: Buffer): ClientHello | HelloFault {
   if (!hello.complete || session.length > 32 || ciphers.length === 0 || ciphers.length % 2 === 1)
     return malformed('a ClientHello with broken lengths')
   if (compression.length === 0) return malformed('a ClientHello without compression methods')
-  const found = new Extensions(legacyVersion)
+  const found = new Extensions(legacyVersion, hasEcdsaCipher(ciphers))
   const fault = found.read(new Vector(extensions))
   return fault ?? found
+}
+
+function hasEcdsaCipher(ciphers: Buffer): boolean {
+  for (let i = 0; i < ciphers.length; i += 2) if (ECDSA_CIPHERS.has(ciphers.readUInt16BE(i))) return true
+  return false
 }
 
 class Extensions implements ClientHello {
@@ -229,9 +242,17 @@ class Extensions implements ClientHello {
   protocols: readonly string[] = []
   ticketName: Buffer | null = null
   version: number
+  readonly #ecdsaCipher: boolean
+  #ecdsaSignature = false
 
-  constructor(legacyVersion: number) {
+  constructor(legacyVersion: number, ecdsaCipher: boolean) {
     this.version = Math.min(legacyVersion, 0x0303)
+    this.#ecdsaCipher = ecdsaCipher
+  }
+
+  get verifiesEcdsa(): boolean {
+    // The ciphers of TLS 1.3 say nothing of signatures.
+    return this.#ecdsaSignature && (this.#ecdsaCipher || this.version >= 0x0304)
   }
 
   read(list: Vector): HelloFault | null {
@@ -256,6 +277,8 @@ class Extensions implements ClientHello {
         return this.#protocols(new Vector(body))
       case SUPPORTED_VERSIONS:
         return this.#versions(new Vector(body))
+      case SIGNATURE_ALGORITHMS:
+        return this.#signatures(new Vector(body))
       case SESSION_TICKET:
         if (body.length >= TICKET_NAME) this.ticketName ??= body.subarray(0, TICKET_NAME)
         return null
@@ -289,6 +312,13 @@ class Extensions implements ClientHello {
       if (protocols.length < MAX_PROTOCOLS) protocols.push(name.toString('latin1'))
     }
     this.protocols = protocols
+    return null
+  }
+
+  #signatures(body: Vector): HelloFault | null {
+    const list = new Vector(body.counted(2))
+    if (!body.complete || list.left === 0 || list.left % 2 === 1) return malformed('a broken list of signatures')
+    while (list.left > 0) if (ECDSA_SIGNATURES.has(list.number(2))) this.#ecdsaSignature = true
     return null
   }
 

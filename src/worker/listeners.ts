@@ -1,10 +1,11 @@
 /** The listeners of this worker: opened, closed and updated by the settings, and drained on shutdown. */
 import { isIPv4 } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
-import { clearText } from '../proxy/clear-text.ts'
 import { Listener, type ListenerContext, ListenSocket } from '../proxy/listener.ts'
 import type { OpenConnection } from '../proxy/server-context.ts'
-import type { ListenerFailure, ListenerSettings, WorkerSettings } from '../thread/messages.ts'
+import { TlsAcceptor } from '../proxy/tls-acceptor.ts'
+import type { TlsHost } from '../proxy/tls-handshake.ts'
+import type { ListenerFailure, WorkerListener, WorkerSettings } from '../thread/messages.ts'
 import type { RequestHandler } from '../transport/downstream.ts'
 import type { Timers } from '../transport/timers.ts'
 
@@ -17,6 +18,7 @@ export interface ListenersHost {
   metricsRow(name: string): number
   /** See `ServerContext.heldLimit`. */
   readonly heldLimit: number
+  readonly tls: TlsHost
   countConnection(delta: number): void
   refusedConnection(metricsRow: number): void
   /** Called whenever the open listeners or the failures change. */
@@ -36,7 +38,7 @@ export class Listeners {
   readonly #sockets = new Map<string, ListenSocket>()
   readonly #host: ListenersHost
   readonly #context: ListenerContext
-  #wanted: readonly ListenerSettings[] = []
+  #wanted: readonly WorkerListener[] = []
   #failures: readonly ListenerFailure[] = []
   /** The state last reported to the host. */
   #reported: unknown
@@ -67,6 +69,7 @@ export class Listeners {
       leaving: false,
       draining: false,
       connections: new Set<OpenConnection>(),
+      tls: new TlsAcceptor(host.tls),
       reusePort: host.reusePort,
       connectionLimit: 1024,
       refusedConnection: (listener) => host.refusedConnection(listener.metricsRow),
@@ -87,6 +90,7 @@ export class Listeners {
   apply(settings: WorkerSettings): Promise<void> {
     this.#context.options = { limits: settings.limits, ...settings.timeouts }
     this.#context.connectionLimit = settings.limits.connections
+    this.#context.tls.use(settings.tls)
     this.#wanted = settings.listeners
     this.#retryAfter = RETRY_FIRST
     return this.#settle()
@@ -101,7 +105,7 @@ export class Listeners {
   }
 
   async #bring(): Promise<void> {
-    let wanted: readonly ListenerSettings[]
+    let wanted: readonly WorkerListener[]
     let failures: ListenerFailure[]
     do {
       wanted = this.#wanted
@@ -123,11 +127,11 @@ export class Listeners {
    * Sockets that stay get their names in one step, so that no connection is accepted for a listener that is elsewhere
    * by then. What is new is opened before what is not wanted any more is closed.
    */
-  async #open(wanted: readonly ListenerSettings[]): Promise<ListenerFailure[]> {
+  async #open(wanted: readonly WorkerListener[]): Promise<ListenerFailure[]> {
     if (this.#context.draining) return []
     for (const socket of this.#sockets.values()) {
       const owner = ownerOf(socket, wanted)
-      if (owner !== undefined && owner.name !== socket.listener.name) socket.give(this.#listener(owner.name))
+      if (owner !== undefined && !socket.listener.is(owner)) socket.give(this.#listener(owner))
     }
     const failures: ListenerFailure[] = []
     for (const one of wanted) {
@@ -140,7 +144,7 @@ export class Listeners {
     return failures
   }
 
-  async #closeUnwanted(wanted: readonly ListenerSettings[]): Promise<void> {
+  async #closeUnwanted(wanted: readonly WorkerListener[]): Promise<void> {
     const unwanted = [...this.#sockets].filter(([, socket]) => ownerOf(socket, wanted) === undefined)
     if (unwanted.length === 0) return
     for (const [, socket] of unwanted) socket.listener.retired = true
@@ -149,10 +153,10 @@ export class Listeners {
     for (const [key, socket] of unwanted) this.#close(key, socket)
   }
 
-  async #openOne(wanted: ListenerSettings, all: readonly ListenerSettings[]): Promise<ListenerFailure | undefined> {
+  async #openOne(wanted: WorkerListener, all: readonly WorkerListener[]): Promise<ListenerFailure | undefined> {
     const { name, address, port } = wanted
     const attempt = async (): Promise<ListenerFailure | undefined> => {
-      const socket = new ListenSocket(address, port, this.#listener(name), this.#context)
+      const socket = new ListenSocket(address, port, this.#listener(wanted), this.#context)
       try {
         await socket.listen()
       } catch (error) {
@@ -172,8 +176,8 @@ export class Listeners {
     return await attempt()
   }
 
-  #listener(name: string): Listener {
-    return new Listener(name, this.#host.metricsRow(name), clearText, this.#context)
+  #listener(settings: WorkerListener): Listener {
+    return new Listener(settings, this.#host.metricsRow(settings.name), this.#context)
   }
 
   #close(key: string, socket: ListenSocket): void {
@@ -220,7 +224,7 @@ export class Listeners {
 }
 
 /** What makes a socket the same one. */
-function keyOf({ address, port }: Pick<ListenerSettings, 'address' | 'port'>): string {
+function keyOf({ address, port }: Pick<WorkerListener, 'address' | 'port'>): string {
   return `${address} ${port}`
 }
 
@@ -228,7 +232,7 @@ function keyOf({ address, port }: Pick<ListenerSettings, 'address' | 'port'>): s
  * Whose a socket is by the settings. One for a single address stays when its port is opened for all: the kernel goes on
  * giving it the connections to that address, and to close it would reset those that wait to be accepted.
  */
-function ownerOf(socket: ListenSocket, wanted: readonly ListenerSettings[]): ListenerSettings | undefined {
+function ownerOf(socket: ListenSocket, wanted: readonly WorkerListener[]): WorkerListener | undefined {
   const { address, port } = socket
   return (
     wanted.find((one) => one.address === address && one.port === port) ??

@@ -5,6 +5,7 @@ import { AccessLineWriter } from '../log/access-line.ts'
 import { createThreadLogger } from '../log/process-log.ts'
 import { PatternCache } from '../pattern/pattern-cache.ts'
 import { builtInFilters } from '../policy/built-in.ts'
+import { tlsOf } from '../routing/find-host.ts'
 import { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import { LineWriter } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
@@ -18,6 +19,7 @@ import { systemTimers } from '../thread/system-timers.ts'
 import type { MainToWorker, WorkerData, WorkerToMain } from '../thread/thread-data.ts'
 import { Connectors } from './connectors.ts'
 import { createDataPlane } from './data-plane.ts'
+import { HandshakeLog } from './handshake-log.ts'
 import { Listeners } from './listeners.ts'
 
 const data = workerData as WorkerData
@@ -41,7 +43,7 @@ const connectors = new Connectors(clock)
 
 let control: MessagePort
 
-const { timers, context, handler, backends, messages } = createDataPlane({
+const { timers, context, handler, backends, contents, messages } = createDataPlane({
   worker: index,
   workers: data.workers,
   clock,
@@ -65,12 +67,22 @@ const { timers, context, handler, backends, messages } = createDataPlane({
   filterThrew: (filter, error) => log.error({ error, filter }, `filter ${filter} threw`),
 })
 
+const failedHandshakes = new HandshakeLog(log, clock.monotonic)
 const listeners = new Listeners({
   requests: handler,
   timers,
   wall: clock.wall,
   reusePort: data.reusePort,
   heldLimit: data.heldBytes,
+  tls: {
+    contents,
+    wall: clock.wall,
+    ticketMaster: data.ticketMaster,
+    tlsOf: (frontend, host) => (context.tables === null ? null : tlsOf(context.tables.tables, frontend, host)),
+    handshakeDone() {},
+    handshakeFailed: (failure) => failedHandshakes.failed(failure),
+    problem: (message) => log.error(message),
+  },
   countConnection: (delta) => block.addConnections(index, delta),
   metricsRow: (name) => listenerRows.find(name),
   refusedConnection: (metricsRow) => metrics.connectionRefused(metricsRow),

@@ -66,6 +66,7 @@ suite('metrics registry', () => {
       listener: 1,
       method: 2,
       status: 503,
+      grpc: -1,
       reason: REASON_LIST.indexOf('NoEndpoint'),
       bytesIn: 10,
       bytesOut: 20,
@@ -129,6 +130,7 @@ suite('metrics registry', () => {
       listener: 0,
       method: 0,
       status: 200,
+      grpc: -1,
       reason: -1,
       durationMs: 1,
       upstreamMs: 1,
@@ -157,7 +159,7 @@ suite('metrics registry', () => {
     for (let round = 0; round < 20; round++) {
       for (let i = 0; i < 100; i++)
         worker.exchangeEnded({
-          ...{ listener: 0, method: 0, status: 200, reason: -1, backendRow: 1, bytesIn: 1, bytesOut: 1 },
+          ...{ listener: 0, method: 0, status: 200, grpc: -1, reason: -1, backendRow: 1, bytesIn: 1, bytesOut: 1 },
           ...{ durationMs: (i * round) % 70_000, upstreamMs: i },
         })
       const count = value(await scrape(), 'headgate_requests_total', { code: '200' })!
@@ -197,7 +199,7 @@ suite('metrics registry', () => {
     const { registry, scrape, worker, rows } = setup()
     rows.sync(NAMES, 0)
     worker.exchangeEnded({
-      ...{ listener: 0, method: 0, status: 200, reason: -1, backendRow: 1 },
+      ...{ listener: 0, method: 0, status: 200, grpc: 0, reason: -1, backendRow: 1 },
       ...{ durationMs: 1, upstreamMs: 1, bytesIn: 0, bytesOut: 0 },
     })
     const page = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8')

@@ -20,6 +20,7 @@ const ENTRY: AccessRecord = {
   query: undefined,
   protocol: 'HTTP/1.1',
   status: 200,
+  grpcStatus: -1,
   reason: '',
   detail: '',
   route: 'shop/shop',

@@ -15,6 +15,7 @@ const ended = {
   listener: 1,
   method: 0,
   status: 200,
+  grpc: -1,
   reason: -1,
   backendRow: 1,
   durationMs: 3,

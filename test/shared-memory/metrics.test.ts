@@ -5,15 +5,19 @@ import { Worker } from 'node:worker_threads'
 import fc from 'fast-check'
 import { REASON_LIST } from '../../src/lib/reason.ts'
 import {
-  BUCKETS,
   CODE_CLASSES,
   CODES,
+  GRPC_CLASSES,
+  grpcClass,
+  METHODS,
+  methodClass,
+} from '../../src/shared-memory/metric-labels.ts'
+import {
+  BUCKETS,
   clearGauges,
   createMetrics,
   type EndedExchange,
-  METHODS,
   MetricsReader,
-  methodClass,
   WorkerMetrics,
 } from '../../src/shared-memory/metrics.ts'
 
@@ -21,6 +25,7 @@ const PLAIN: EndedExchange = {
   listener: 0,
   method: 0,
   status: 200,
+  grpc: -1,
   reason: -1,
   backendRow: -1,
   durationMs: 1,
@@ -36,6 +41,7 @@ suite('metrics in shared memory', () => {
       listener: fc.integer({ min: 0, max: 3 }),
       method: fc.integer({ min: 0, max: METHODS.length - 1 }),
       status: fc.oneof(fc.constant(0), fc.integer({ min: 100, max: 599 })),
+      grpc: fc.integer({ min: -1, max: GRPC_CLASSES.length - 1 }),
       reason: fc.integer({ min: -1, max: REASON_LIST.length - 1 }),
       backendRow: fc.integer({ min: -1, max: 5 }),
       durationMs: fc.double({ min: 0, max: 100_000, noNaN: true }),
@@ -85,6 +91,11 @@ suite('metrics in shared memory', () => {
             reader.sum(reader.layout.reasons + i),
             where((x) => x.reason === i),
           )
+        for (const [i] of GRPC_CLASSES.entries())
+          assert.equal(
+            reader.sum(reader.layout.grpc + i),
+            where((x) => x.grpc === i),
+          )
         for (let row = 0; row <= 4; row++)
           for (const [i] of CODE_CLASSES.entries())
             assert.equal(
@@ -101,6 +112,10 @@ suite('metrics in shared memory', () => {
     assert.deepEqual(
       ['GET', 'OPTIONS', 'get', 'BREW', ''].map((method) => METHODS[methodClass(method)]),
       ['GET', 'OPTIONS', 'other', 'other', 'other'],
+    )
+    assert.deepEqual(
+      [0, 14, 16, 17, 999, -1].map((status) => GRPC_CLASSES[grpcClass(status)]),
+      ['OK', 'UNAVAILABLE', 'UNAUTHENTICATED', 'other', 'other', 'none'],
     )
   })
 

@@ -13,6 +13,7 @@ function counted(shared: SharedArrayBuffer, row: number, times: number): void {
     listener: 0,
     method: 0,
     status: 200,
+    grpc: -1,
     reason: -1,
     durationMs: 1,
     upstreamMs: 1,

@@ -2,6 +2,9 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { tcpConnector } from '../../src/proxy/tcp-connector.ts'
+import { tlsOf } from '../../src/routing/find-host.ts'
+import type { HostTls } from '../../src/snapshot/host-tls.ts'
+import type { WorkerSettings } from '../../src/thread/messages.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
 import { Listeners } from '../../src/worker/listeners.ts'
 import { RawClient } from '../feature/raw-client.ts'
@@ -9,6 +12,11 @@ import { type InProcessOptions, type Scope, settingsWith, TestPlane } from './te
 
 export class InProcess extends TestPlane {
   readonly listeners: Listeners
+  /** How each handshake ended: `full`, `resumed`, or why it failed. */
+  readonly handshakes: string[] = []
+  readonly problems: string[] = []
+  /** By name, besides what the tables say. */
+  readonly hostTls = new Map<string, HostTls>()
   #listening: Promise<void> = Promise.resolve()
   #connections = 0
 
@@ -24,6 +32,20 @@ export class InProcess extends TestPlane {
       wall: systemTimers.wall,
       reusePort: false,
       heldLimit: 1 << 20,
+      tls: {
+        contents: this.plane.contents,
+        wall: systemTimers.wall,
+        ticketMaster: Buffer.alloc(32, 1),
+        tlsOf: (frontend, host) => {
+          const stated = this.hostTls.get(host)
+          if (stated !== undefined) return stated
+          const { tables } = this.plane.context
+          return tables === null ? null : tlsOf(tables.tables, frontend, host)
+        },
+        handshakeDone: (_, resumed) => void this.handshakes.push(resumed ? 'resumed' : 'full'),
+        handshakeFailed: ({ reason }) => void this.handshakes.push(reason),
+        problem: (message) => void this.problems.push(message),
+      },
       countConnection: (delta) => (this.#connections += delta),
       metricsRow: () => 0,
       refusedConnection: (metricsRow) => this.metrics.connectionRefused(metricsRow),
@@ -32,10 +54,14 @@ export class InProcess extends TestPlane {
   }
 
   async listen(options: InProcessOptions): Promise<void> {
-    const settings = settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }], options)
+    await this.use(settingsWith([{ name: 'http', address: '127.0.0.1', port: 0 }], options))
+    if (options.unlinked !== true) await this.linked
+  }
+
+  /** Applies settings, and waits until they are in force. */
+  async use(settings: WorkerSettings): Promise<void> {
     this.plane.messages.accept({ type: 'settings', settings })
     await this.#listening
-    if (options.unlinked !== true) await this.linked
     const [failure] = this.listeners.failures
     if (failure !== undefined) throw new Error(failure.message)
   }

@@ -2,6 +2,7 @@
  * Puts a page in place of the body of an error response. The status stays, and so does whatever else the head says, but
  * for what described the body that is dropped (RFC 9110 §8) or made it part of a range or of a cache's validation.
  */
+import { removeBodyFields } from '../../message/body-fields.ts'
 import type { ResponseHead } from '../../message/head.ts'
 import type { LocalResponse } from '../../message/local-response.ts'
 import type { Contents } from '../contents.ts'
@@ -11,24 +12,6 @@ import type { ErrorSource, PagePlan } from './page.ts'
 
 /** Bytes of a page; one that is larger is not sent. As large as a ConfigMap may be. */
 export const MAX_PAGE_BYTES = 1_048_576
-
-/** Fields about the body that is dropped. */
-const OF_THE_BODY = [
-  'content-length',
-  'trailer',
-  'content-encoding',
-  'content-language',
-  'content-location',
-  'content-range',
-  'content-disposition',
-  'content-md5',
-  'content-digest',
-  'repr-digest',
-  'digest',
-  'accept-ranges',
-  'etag',
-  'last-modified',
-] as const
 
 interface Page {
   readonly plan: PagePlan
@@ -72,7 +55,7 @@ function choose(
   const { status, fields } = head
   // Of an upstream's response they point into a buffer that the next read writes over.
   fields.detach()
-  for (const name of OF_THE_BODY) fields.remove(name)
+  removeBodyFields(fields)
   fields.set('content-type', contentType)
   const reason = local?.reason
   return { type: 'replace', response: { status, fields, body: bytes, ...(reason === undefined ? {} : { reason }) } }

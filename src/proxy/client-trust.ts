@@ -1,0 +1,60 @@
+/** Authorities and revocation lists by which client certificates are verified, read once after each change. */
+import { hash } from 'node:crypto'
+import type { Contents } from '../policy/contents.ts'
+import type { ClientCertificateOptions } from '../snapshot/host-tls.ts'
+import { readAuthorities, readRevocationLists } from '../tls/authorities.ts'
+import { textOf } from './server-certificates.ts'
+
+export interface ClientTrust {
+  /** PEM; '' = nobody is trusted: the bundle, or the list that must be asked, cannot be had. */
+  readonly ca: string
+  /** PEM; '' = none is asked. */
+  readonly crl: string
+  /** When the first list has to be replaced, by the wall clock; infinity = never. */
+  readonly crlEnd: number
+  /** Of both. */
+  readonly digest: string
+}
+
+const NOBODY: ClientTrust = { ca: '', crl: '', crlEnd: Number.POSITIVE_INFINITY, digest: 'nobody' }
+
+export class ClientTrusts {
+  readonly #contents: Contents
+  readonly #problem: (message: string) => void
+  /** By the bytes of the bundle. */
+  readonly #read = new WeakMap<Uint8Array, { readonly crl: Uint8Array | undefined; readonly trust: ClientTrust }>()
+
+  constructor(contents: Contents, problem: (message: string) => void) {
+    this.#contents = contents
+    this.#problem = problem
+  }
+
+  /** What cannot be read trusts nobody. */
+  read({ ca: caId, crl: crlId }: ClientCertificateOptions): ClientTrust {
+    const ca = this.#contents.get(caId)
+    const crl = crlId === undefined ? undefined : this.#contents.get(crlId)
+    if (ca === undefined || (crlId !== undefined && crl === undefined)) return NOBODY
+    const known = this.#read.get(ca)
+    if (known !== undefined && known.crl === crl) return known.trust
+    const trust = this.#readAnew(ca, crl, caId)
+    this.#read.set(ca, { crl, trust })
+    return trust
+  }
+
+  #readAnew(ca: Uint8Array, crl: Uint8Array | undefined, id: string): ClientTrust {
+    const authorities = readAuthorities(textOf(ca))
+    const lists = crl === undefined ? undefined : readRevocationLists(textOf(crl))
+    const fault =
+      'fault' in authorities ? authorities.fault : lists !== undefined && 'fault' in lists ? lists.fault : ''
+    if ('fault' in authorities || (lists !== undefined && 'fault' in lists)) {
+      this.#problem(`no client certificate is accepted by ${id}: ${fault}`)
+      return NOBODY
+    }
+    return {
+      ca: authorities.pem,
+      crl: lists?.pem ?? '',
+      crlEnd: lists?.nextUpdate ?? Number.POSITIVE_INFINITY,
+      digest: hash('sha256', `${authorities.pem}\n${lists?.pem ?? ''}`),
+    }
+  }
+}

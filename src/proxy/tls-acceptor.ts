@@ -1,0 +1,69 @@
+/** Takes the sockets of listeners that speak TLS through their handshakes, and gives them to what was agreed on. */
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { SecureServer, ServerEvents } from './secure-server.ts'
+import { type HandshakeOwner, TlsHandshake, type TlsHost } from './tls-handshake.ts'
+import { TlsServers, type TlsSettings } from './tls-servers.ts'
+import type { UnservedSocket } from './unserved-socket.ts'
+
+export class TlsAcceptor implements HandshakeOwner, ServerEvents {
+  readonly host: TlsHost
+  readonly servers: TlsServers
+  /** Handshakes that node:tls has, by the addresses and ports of their sockets. */
+  readonly #under = new Map<string, TlsHandshake>()
+
+  constructor(host: TlsHost) {
+    this.host = host
+    const { contents, wall, ticketMaster } = host
+    this.servers = new TlsServers({
+      contents,
+      wall,
+      ticketMaster,
+      events: this,
+      problem: (message) => host.problem(message),
+    })
+  }
+
+  use(settings: TlsSettings): void {
+    this.servers.use(settings)
+  }
+
+  /** @param early what was read before */
+  accept(unserved: UnservedSocket, early: Buffer | null): void {
+    unserved.read(new TlsHandshake(this, unserved), early)
+  }
+
+  /**
+   * Gives a socket to node:tls, whose server says of a handshake only which TLS socket it was: the two are brought
+   * together by their addresses and ports.
+   */
+  start(server: SecureServer, handshake: TlsHandshake, socket: Socket): string {
+    const place = placeOf(socket)
+    this.#under.set(place, handshake)
+    // A client that ends its side within the handshake has given it up.
+    socket.allowHalfOpen = false
+    server.server.emit('connection', socket)
+    return place
+  }
+
+  forget(place: string): void {
+    this.#under.delete(place)
+  }
+
+  secured(server: SecureServer, socket: TLSSocket): void {
+    const handshake = this.#under.get(placeOf(socket))
+    socket.allowHalfOpen = true
+    // The client has gone in the same moment.
+    if (handshake === undefined) socket.destroy()
+    else handshake.secured(server, socket)
+  }
+
+  failed(error: NodeJS.ErrnoException, socket: TLSSocket): void {
+    this.#under.get(placeOf(socket))?.failed(error, socket)
+    socket.destroy()
+  }
+}
+
+function placeOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`
+}

@@ -1,0 +1,185 @@
+/** One handshake: from the first bytes of a socket to the connection that serves it, or to a refusal. */
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import { GatewayError } from '../lib/error.ts'
+import type { Contents } from '../policy/contents.ts'
+import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
+import type { HostTls } from '../snapshot/host-tls.ts'
+import { ALERT, type Alert, type ClientHello, ClientHelloReader, HelloFault } from '../tls/client-hello.ts'
+import { normalizeServerName } from '../tls/server-name.ts'
+import type { DownstreamHandler, RequestHandler } from '../transport/downstream.ts'
+import type { Peer, PeerListener, PeerTls } from '../transport/peer.ts'
+import { clearText } from './clear-text.ts'
+import { clientCertificateOf } from './client-certificate.ts'
+import { ClosingSocket } from './closing-socket.ts'
+import { type FailedHandshake, failureOf, type HandshakeFailure } from './handshake-failure.ts'
+import { SECURE_PROTOCOLS, serveHttp1 } from './secure-protocols.ts'
+import type { SecureServer } from './secure-server.ts'
+import type { ServerContext } from './server-context.ts'
+import type { TlsServers } from './tls-servers.ts'
+import type { FirstBytes, UnservedSocket } from './unserved-socket.ts'
+
+export interface TlsHost {
+  readonly contents: Contents
+  readonly wall: () => number
+  /** See `TlsServersHost.ticketMaster`. */
+  readonly ticketMaster: Uint8Array
+  /** TLS of a hostname on a frontend by the tables in force; null: nobody states any. */
+  tlsOf(frontend: FrontendHandle, serverName: string): HostTls | null
+  /** @param resumed without a full handshake */
+  handshakeDone(listener: PeerListener, resumed: boolean): void
+  handshakeFailed(failure: FailedHandshake): void
+  problem(message: string): void
+}
+
+export interface HandshakeOwner {
+  readonly host: TlsHost
+  readonly servers: TlsServers
+  /** Gives a socket to node:tls. @returns by what {@link forget} knows it */
+  start(server: SecureServer, handshake: TlsHandshake, socket: Socket): string
+  forget(place: string): void
+}
+
+export class TlsHandshake implements FirstBytes {
+  readonly #owner: HandshakeOwner
+  readonly #unserved: UnservedSocket
+  readonly #hello = new ClientHelloReader()
+  #serverName = ''
+  /** Key of the acceptor's while node:tls has the socket; '' = not yet, or not any more. */
+  #place = ''
+  #over = false
+
+  constructor(owner: HandshakeOwner, unserved: UnservedSocket) {
+    this.#owner = owner
+    this.#unserved = unserved
+  }
+
+  push(bytes: Buffer): void {
+    if (this.#over) return
+    const found = this.#hello.push(bytes)
+    if (found === null) return
+    if (!(found instanceof HelloFault)) this.#choose(found)
+    else if (found.notTls) this.#notTls()
+    else this.#refuse('MalformedHello', found.detail, found.alert)
+  }
+
+  #choose(hello: ClientHello): void {
+    const unserved = this.#unserved
+    unserved.stopReading()
+    this.#serverName = normalizeServerName(hello.serverName)
+    const { host, servers } = this.#owner
+    const tls = this.#serverName === '' ? null : host.tlsOf(unserved.listener.frontend, this.#serverName)
+    const server = servers.find(tls, {
+      serverName: this.#serverName,
+      ticketName: hello.ticketName,
+      verifiesEcdsa: hello.verifiesEcdsa,
+      place: clientPlace(unserved.address),
+    })
+    if (server === undefined) {
+      const name = this.#serverName === '' ? 'a client that names no host' : this.#serverName
+      return this.#refuse(
+        'NoCertificate',
+        `there is no certificate for ${name}, and no default one`,
+        ALERT.unrecognizedName,
+      )
+    }
+    unserved.socket.unshift(this.#hello.bytes)
+    this.#place = this.#owner.start(server, this, unserved.socket)
+  }
+
+  secured(server: SecureServer, socket: TLSSocket): void {
+    const { listener, context, address } = this.#unserved
+    const { host } = this.#owner
+    const clientCertificate = clientCertificateOf(server, socket, host.wall())
+    if (typeof clientCertificate === 'string') {
+      this.#fail('ClientCertificateRefused', clientCertificate)
+      socket.destroy()
+      return
+    }
+    this.#settle()
+    const tls: PeerTls = {
+      serverName: this.#serverName,
+      optionsKey: server.options.key,
+      protocol: socket.getProtocol() ?? '',
+      cipher: socket.getCipher()?.standardName ?? '',
+      clientCertificate,
+    }
+    const peer: Peer = { address, scheme: 'https', listener, tls }
+    host.handshakeDone(listener, socket.isSessionReused())
+    const serve = (socket.alpnProtocol && SECURE_PROTOCOLS.get(socket.alpnProtocol)) || serveHttp1
+    serve(socket, peer, context)
+  }
+
+  failed(error: NodeJS.ErrnoException, socket: TLSSocket): void {
+    const refused = socket.authorizationError as Error | string | null
+    if (refused)
+      this.#fail('ClientCertificateRefused', `the certificate of the client is not accepted: ${String(refused)}`)
+    else this.#fail(failureOf(error.code ?? ''), error.message)
+  }
+
+  end(why: string): void {
+    if (why === 'timeout') this.#fail('Timeout', 'the handshake was not complete in time')
+    else this.#fail('ClientGone', why)
+    this.#unserved.socket.destroy()
+  }
+
+  /** A person may have typed http:// for https://, and is told so. */
+  #notTls(): void {
+    const { socket, address, listener, context } = this.#unserved
+    this.#fail('NotTls', 'the client does not speak TLS, which this listener expects')
+    const peer: Peer = { address, scheme: 'http', listener, tls: null }
+    clearText.accept(socket, peer, refusing(context), this.#hello.bytes)
+  }
+
+  /** By an alert in clear, as long as nothing is agreed on (RFC 8446 §6.2). */
+  #refuse(reason: HandshakeFailure, detail: string, alert: Alert): void {
+    this.#fail(reason, detail)
+    new ClosingSocket(this.#unserved.socket, this.#unserved.context, Buffer.from([21, 3, 3, 0, 2, 2, alert]))
+  }
+
+  #fail(reason: HandshakeFailure, detail: string): void {
+    if (this.#over) return
+    this.#settle()
+    const { address, listener } = this.#unserved
+    this.#owner.host.handshakeFailed({ reason, detail, serverName: this.#serverName, address, listener })
+  }
+
+  #settle(): void {
+    this.#over = true
+    if (this.#place !== '') this.#owner.forget(this.#place)
+    this.#unserved.release()
+  }
+}
+
+/** The same for a client each time, and spread evenly over all of them. */
+function clientPlace(address: string): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < address.length; i++) hash = Math.imul(hash ^ address.charCodeAt(i), 0x01000193)
+  return ((hash ^ (hash >>> 15)) >>> 0) / 2 ** 32
+}
+
+/** For connections on which every request is refused because it is not within TLS. */
+function refusing(context: ServerContext): ServerContext {
+  const { requests } = context
+  const handler: RequestHandler = {
+    begin(downstream, request) {
+      const response = requests.refused(downstream.peer, new GatewayError('ClearTextOnTls'), request)
+      downstream.sendComplete(response, true)
+      return NOBODY
+    },
+    refused: (peer, error, request) => requests.refused(peer, error, request),
+    connectionOpened: (listener) => requests.connectionOpened(listener),
+    connectionClosed: (listener) => requests.connectionClosed(listener),
+  }
+  // What the settings change in the context holds for these connections, too.
+  return Object.create(context, { requests: { value: handler } }) as ServerContext
+}
+
+/** Hears of a request that was refused already. */
+const NOBODY: DownstreamHandler = {
+  onRequestBody: () => true,
+  onRequestEnd() {},
+  onRequestFailed() {},
+  onClientDrain() {},
+  onClientGone() {},
+}
