@@ -69,7 +69,7 @@ export function summaryOf(x: ProxyExchange): ExchangeSummary {
 }
 
 function bytesInOf(x: ProxyExchange): number {
-  return x.body === null ? x.bytesIn : x.body.bytesIn
+  return x.bytesIn + (x.body === null ? 0 : x.body.bytesIn)
 }
 
 function bytesOutOf(x: ProxyExchange): number {

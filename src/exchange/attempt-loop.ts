@@ -10,6 +10,7 @@ import { fail, refuse } from './failure.ts'
 import { prepareCall } from './grpc-request.ts'
 import { respond } from './local-response.ts'
 import { decideRetry } from './retry-decision.ts'
+import { checkOrigin } from './upgrade.ts'
 
 const OVERDRAWN = 'the namespace of the Backend has its share of all requests at a time'
 
@@ -25,6 +26,9 @@ export function forward(x: ProxyExchange): void {
   const backend = x.tables!.backends[ref.backendIndex]
   if (backend == null) return void refuse(x, 'BackendNotFound')
   x.backend = backend
+  // Nothing is matched any more, and an exchange may last for days: the tables of its generation do not.
+  x.tables = null
+  if (x.upgrade !== null) checkOrigin(x)
   if (!backend.share.enter(context.active - 1)) return fail(x, new GatewayError('Overloaded', OVERDRAWN))
   x.share = backend.share
   if (backend.slot >= 0) {

@@ -13,6 +13,7 @@ import { endRest } from './ending.ts'
 import type { CurrentAttempt, ProxyExchange } from './exchange.ts'
 import { type ResponseOrigin, ResponseRelay } from './response.ts'
 import { upgradeExchange } from './tunnel.ts'
+import { checkRefusal } from './upgrade.ts'
 import { upstreamRequest } from './upstream-request.ts'
 
 /** Decides what follows an attempt. */
@@ -136,6 +137,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     this.#headCame = true
     if (x.method !== 'HEAD') this.#bodyLength = head.bodyLength ?? 0
     try {
+      if (x.upgrade !== null) checkRefusal(x, head.status)
       if (x.policy.retry.codes.length > 0 && this.#owner.answered(x, this, head.status)) return
       this.#relay = new ResponseRelay(x, this)
       this.#relay.begin(head)

@@ -8,7 +8,7 @@ import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { LinkedPolicy } from '../link/linked-policy.ts'
 import type { LinkedBackend, LinkedTables } from '../link/linked-tables.ts'
 import type { ClientOrigin } from '../message/client-origin.ts'
-import type { Fields } from '../message/fields.ts'
+import { Fields } from '../message/fields.ts'
 import type { LocalResponse } from '../message/local-response.ts'
 import { type Attribute, Attributes } from '../policy/attribute.ts'
 import { guardedAbort } from '../policy/callback-guard.ts'
@@ -96,9 +96,9 @@ export abstract class ProxyExchange implements Exchange, Timed {
   // What came
   readonly context: ExchangeContext
   readonly downstream: Downstream
-  readonly incoming: IncomingRequest
+  incoming: IncomingRequest
   readonly method: string
-  readonly request: Fields
+  request: Fields
   host = ''
   path = ''
   query: string | undefined = undefined
@@ -117,6 +117,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
   upstreamHost: string | undefined = undefined
   /** The local response to a request whose Max-Forwards is 0. */
   finalResponse: LocalResponse | null = null
+  /** Token of the protocol that the upstream is asked to switch to; null: none. */
+  upgrade: string | null = null
   entered = 0
   /** A filter's decision on the request is awaited: it was entered and has not let the request pass. */
   deciding = false
@@ -265,6 +267,12 @@ export abstract class ProxyExchange implements Exchange, Timed {
   get deadline(): ExchangeLimits {
     this.#ownLimits ??= { ...this.linked!.limits }
     return this.#ownLimits
+  }
+
+  /** The request has been sent and cannot be sent again, and what follows may last for days. */
+  forgetHead(): void {
+    this.request = new Fields()
+    this.incoming = { ...this.incoming, fields: this.request }
   }
 
   /** The limits in force. */

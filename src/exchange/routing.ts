@@ -5,10 +5,11 @@ import { match } from '../routing/match.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { refuse } from './failure.ts'
 import { takeDeadline } from './grpc-request.ts'
+import { upgradeOf } from './upgrade.ts'
 
 /**
  * @returns false: the request has been answered
- * @throws {GatewayError} `LoopDetected`; of a gRPC call, what its deadline asks for
+ * @throws {GatewayError} `LoopDetected`; of a gRPC call, what its deadline asks for; what {@link upgradeOf} does
  */
 export function route(x: ProxyExchange): boolean {
   const tables = x.context.tables!
@@ -29,6 +30,7 @@ export function route(x: ProxyExchange): boolean {
     if (loop !== undefined) throw new GatewayError('LoopDetected', loop)
   }
   if (x.linked === null) throw new Error(`no policy set ${rule.policyIndex} for ${rule.key}`)
+  if (x.incoming.upgrade !== null) x.upgrade = upgradeOf(x)
   const { call } = x
   if (call !== null) takeDeadline(x, call)
   return true

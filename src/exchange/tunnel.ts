@@ -34,7 +34,10 @@ function openTunnel(x: ProxyExchange, head: ResponseHead, upstream: Duplex): voi
   x.status = 101
   x.headSent = true
   x.context.timers.disarm(x)
-  new Tunnel(x, x.downstream.upgrade(head, x.incoming.upgrade!), upstream).start()
+  const client = x.downstream.upgrade(head, x.upgrade!)
+  // Filters that are called at the end may look at it once more.
+  if (x.linked!.chain?.end == null) x.forgetHead()
+  new Tunnel(x, client, upstream).start()
 }
 
 class Tunnel extends TimerEntry {

@@ -13,7 +13,6 @@ export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamR
   const { id, call } = x
   if (x.trusted) x.request.remove(REQUEST_ID_FIELD)
   if (call?.deadlineStated === true) stateDeadline(x)
-  const { upgrade } = incoming
   return {
     method: x.method,
     target: x.query === undefined ? x.path : `${x.path}?${x.query}`,
@@ -24,7 +23,7 @@ export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamR
     passed: x.context.loops.block(x.ruleView!),
     id,
     acceptsTrailers: incoming.acceptsTrailers || call?.spoken === true,
-    upgrade: upgrade !== null && maySwitch(x, upgrade) ? upgrade : null,
+    upgrade: x.upgrade,
   }
 }
 
@@ -39,9 +38,4 @@ function hostFor(x: ProxyExchange, endpoint: Endpoint): string | undefined {
   if (authority === '') return endpoint.authority
   // With names, an earlier try may have taken the client's Host out for one that this endpoint does not have.
   return authorityMoved || byName ? authority : undefined
-}
-
-/** With a body, the bytes of the new protocol would come behind one that is still on its way. */
-function maySwitch(x: ProxyExchange, upgrade: string): boolean {
-  return x.method === 'GET' && x.incoming.bodyLength === 0 && x.policy.upgrades.includes(upgrade)
 }

@@ -196,6 +196,18 @@ export const REASONS = {
     retry: 'never',
     source: 'upstream',
   },
+  ProtocolNotAllowed: {
+    status: 501,
+    title: 'The protocol asked for is not served here',
+    retry: 'never',
+    source: 'config',
+  },
+  OriginNotAllowed: {
+    status: 403,
+    title: 'A page of another origin may not open this connection',
+    retry: 'never',
+    source: 'client',
+  },
   ClearTextOnTls: {
     status: 400,
     title: 'This port expects TLS and the request came in clear text; use https',

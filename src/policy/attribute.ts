@@ -29,5 +29,10 @@ export class Attributes {
 
 /** Claims of the verified token. */
 export const CLAIMS = attribute<Readonly<Record<string, unknown>>>('claims')
+/**
+ * The credential is one that browsers attach by themselves to whatever a page asks for: a cookie, a password, a client
+ * certificate. Upgrades that rely on it are for pages of the same origin only.
+ */
+export const AMBIENT_CREDENTIAL = attribute<boolean>('ambient credential')
 /** Who the credential belongs to. */
 export const CONSUMER = attribute<string>('consumer')

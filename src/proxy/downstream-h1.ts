@@ -10,7 +10,6 @@ import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { CompleteResponse } from '../message/local-response.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest } from '../transport/downstream.ts'
-
 import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
 import { abortSocket } from './abort-socket.ts'
@@ -219,6 +218,9 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
         else this.#next(null)
         break
       case EXCHANGE:
+        // Of no use any more, unlike a response: nothing could be sent in it, a close frame neither.
+        if (this.#reader.webSocketKey !== '')
+          return this.#gone('the client ended the connection before its WebSocket was open')
         if (this.#body.done) break
         // Behind a complete response the client may lose interest, and what it has not read of it still comes.
         if (this.#answered) this.#handler?.onRequestFailed(new GatewayError('ClientGone'))
@@ -307,7 +309,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   upgrade(head: ResponseHead, protocol: string): Duplex {
-    this.#writer.switchProtocols(head, protocol)
+    this.#writer.switchProtocols(head, protocol, this.#reader.webSocketKey)
     this.#handler = null
     this.#ended = true
     this.#state = TUNNEL

@@ -3,6 +3,7 @@ import { frameRequest, requestFraming } from '../http/framing.ts'
 import { INCOMPLETE, RequestHead } from '../http/head.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { HeadLimits } from '../message/head.ts'
+import { KEY_FIELD, WEBSOCKET } from '../message/websocket-handshake.ts'
 import type { IncomingRequest, RefusedRequest } from '../transport/downstream.ts'
 import { requestTarget } from './request-target.ts'
 
@@ -14,6 +15,8 @@ export class HeadReader implements RefusedRequest {
   #head = new RequestHead()
   /** Framing of the message whose head was read last. */
   readonly framing = requestFraming()
+  /** Of the WebSocket handshake that the request read last is; '' where it is none. */
+  webSocketKey = ''
   #held: Buffer | null = null
 
   get held(): Buffer | null {
@@ -83,6 +86,7 @@ export class HeadReader implements RefusedRequest {
     const host = this.framing.host >= 0 ? head.fields.valueAt(this.framing.host) : ''
     const request = requestTarget(head, this.framing, host)
     if (request instanceof GatewayError) return request
+    this.webSocketKey = request.upgrade === WEBSOCKET ? (head.fields.get(KEY_FIELD) ?? '') : ''
     this.#head = new RequestHead()
     this.held = end === held.length ? null : held.subarray(end)
     return request

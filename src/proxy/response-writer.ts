@@ -9,6 +9,7 @@ import { DateField, statusLine } from '../http/write-head.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { CompleteResponse } from '../message/local-response.ts'
+import { ACCEPT_FIELD, acceptOf, WEBSOCKET } from '../message/websocket-handshake.ts'
 import type { ResponseProgress } from '../transport/downstream.ts'
 import { unsentBytes } from './unsent-bytes.ts'
 import { writeCopy } from './write-buffers.ts'
@@ -197,8 +198,11 @@ export class ResponseWriter implements ResponseProgress {
     if (this.#written > 0 && this.#lost >= this.#written) this.#headHeld = true
   }
 
-  switchProtocols(head: ResponseHead, protocol: string): void {
+  /** @param webSocketKey of the request, where the protocol is WebSocket */
+  switchProtocols(head: ResponseHead, protocol: string, webSocketKey: string): void {
     const { fields } = head
+    // An upstream over HTTP/2 has sent no proof of the handshake.
+    if (protocol === WEBSOCKET && !fields.has(ACCEPT_FIELD)) fields.add(ACCEPT_FIELD, acceptOf(webSocketKey))
     this.#text += `${statusLine(101)}${fieldsText(fields)}connection: upgrade\r\nupgrade: ${protocol}\r\n\r\n`
     this.flush()
   }

@@ -8,6 +8,7 @@ import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
+import { ACCEPT_FIELD, acceptOf } from '../message/websocket-handshake.ts'
 import type { SessionOwner, UpstreamSession } from '../transport/connector.ts'
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../transport/upstream.ts'
 import type { OutgoingSocket } from './outgoing-socket.ts'
@@ -213,12 +214,28 @@ export class H1Session implements UpstreamSession, UpstreamStream, ChunkedSink {
     const wanted = this.#upgrade
     if (wanted === null || this.#framing.upgrade !== wanted)
       return this.#fail('UpstreamProtocolError', 'a switch of protocols that was not asked for')
+    if (!this.#writer.done) return this.#fail('UpstreamProtocolError', 'a switch of protocols within the request')
+    if (!this.#proved(head.fields))
+      return this.#fail('UpstreamProtocolError', 'not the Sec-WebSocket-Accept of the key')
     const handler = this.#handler!
     this.#handler = null
     const early = at < end ? Buffer.from(bytes.subarray(at, end)) : null
     this.#tunnel = new SocketDuplex(this.#socket, early, false)
     handler.onUpgrade({ status: 101, fields: head.fields, bodyLength: 0 }, this.#tunnel)
     return -1
+  }
+
+  /**
+   * Whether the upstream has read the handshake: one that was made to say 101 by something else in the request, a
+   * parameter perhaps, would take for requests what the client sends into the tunnel.
+   */
+  #proved(fields: Fields): boolean {
+    const handshake = this.#writer.webSocket
+    if (handshake === null) return true
+    if (fields.joined(ACCEPT_FIELD) !== acceptOf(handshake.key)) return false
+    // It would not be that of the client's key.
+    if (handshake.own) fields.remove(ACCEPT_FIELD)
+    return true
   }
 
   #feedBody(bytes: Buffer, from: number, end: number): void {

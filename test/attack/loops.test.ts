@@ -22,6 +22,7 @@ import {
   suiteScope,
 } from '../feature/harness.ts'
 import { kubeconfigFile } from '../feature/kubeconfig.ts'
+import { KEY } from '../lib/websocket-lines.ts'
 import { FakeApi } from '../source/kubernetes/fake-api.ts'
 import type { Manifest } from '../suite/source.ts'
 
@@ -75,6 +76,7 @@ async function proxyBack(scope: Scope, strips: boolean, address = '127.0.0.1'): 
         host: self.host?.(self.count) ?? host!,
         connection: 'upgrade',
         upgrade: 'websocket',
+        'sec-websocket-key': KEY,
         ...(loop !== '' && { 'cdn-loop': incoming.headers['cdn-loop'] as string }),
       }
     }

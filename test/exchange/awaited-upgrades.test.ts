@@ -6,11 +6,11 @@ import { describe, it } from 'node:test'
 import type { Filter } from '../../src/policy/filter.ts'
 import { onHead, rawBackend } from '../feature/backends.ts'
 import type { RawClient } from '../feature/raw-client.ts'
+import { ASKING, SWITCHES } from '../lib/websocket-lines.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
 import { type Scope, toUp } from '../worker/test-plane.ts'
 
-const ASK = 'GET / HTTP/1.1\r\nhost: w.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n'
-const AGREED = 'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n'
+const ASK = `GET / HTTP/1.1\r\nhost: w.test\r\n${ASKING}\r\n`
 
 interface Awaited {
   readonly gateway: InProcess
@@ -35,7 +35,7 @@ async function awaited(t: Scope, idle = '5s'): Promise<Awaited> {
     socket.on('error', () => {})
     onHead(socket, () => {
       socket.on('data', (chunk: Buffer) => (received += chunk.toString()))
-      socket.write(AGREED)
+      socket.write(SWITCHES)
       upstream.resolve(socket)
     })
   })

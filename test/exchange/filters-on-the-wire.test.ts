@@ -5,6 +5,7 @@ import type { BodySink, BodySource, BodyStepFactory } from '../../src/message/bo
 import { Fields } from '../../src/message/fields.ts'
 import type { Filter, RequestBodyStep } from '../../src/policy/filter.ts'
 import { onHead, rawBackend } from '../feature/backends.ts'
+import { AGREEING, ASKING } from '../lib/websocket-lines.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
 import { type Scope, toUp } from '../worker/test-plane.ts'
 
@@ -182,11 +183,11 @@ describe('a filter that reads the body of the request', () => {
 })
 
 describe('an upgrade that filters see', () => {
-  const UPGRADE = 'GET / HTTP/1.1\r\nhost: w.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n'
+  const UPGRADE = `GET / HTTP/1.1\r\nhost: w.test\r\n${ASKING}\r\n`
   const agreeing = (scope: Scope) =>
     rawBackend(scope, (socket) =>
       onHead(socket, () => {
-        socket.write('HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\nx-secret: 1\r\n\r\nearly')
+        socket.write(`HTTP/1.1 101 X\r\n${AGREEING}x-secret: 1\r\n\r\nearly`)
         socket.on('data', (chunk: Buffer) => socket.write(chunk))
         socket.on('end', () => socket.end())
       }),

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { eventually } from '../feature/harness.ts'
 import { scripted } from '../feature/wire.ts'
+import { ACCEPT, AGREEING, ASKING, KEY } from '../lib/websocket-lines.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
 import { type Scope, toUp } from '../worker/test-plane.ts'
 
@@ -56,14 +57,14 @@ describe('white space around the value of a field', () => {
     assert.doesNotMatch(text, /[\t ]\r\n/)
     const other = await gatewayTo(
       t,
-      'HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: upgrade \r\nSec-WebSocket-Accept: \t y\t\r\n\r\n',
+      `HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: upgrade \r\nSec-WebSocket-Accept: \t ${ACCEPT}\t\r\n\r\n`,
     )
     const switched = await sent(
       other.gateway,
-      `${REQUEST}upgrade: websocket \r\nconnection: upgrade\t\r\n\r\n`,
+      `${REQUEST}upgrade: websocket \r\nconnection: upgrade\t\r\nsec-websocket-key: ${KEY} \r\n\r\n`,
       /101 Sw[\s\S]*\r\n\r\n/,
     )
-    assert.match(switched, /\r\nSec-WebSocket-Accept: y\r\n/)
+    assert.ok(switched.includes(`\r\nSec-WebSocket-Accept: ${ACCEPT}\r\n`))
   })
 
   it('is left out of trailers, both ways', async (t) => {
@@ -91,11 +92,8 @@ describe('a length that a status may not carry', () => {
   })
 
   it('is not sent on with 101, and the bytes behind it are the tunnel', async (t) => {
-    const { gateway } = await gatewayTo(
-      t,
-      'HTTP/1.1 101 x\r\ncontent-length: 0\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhello',
-    )
-    const text = await sent(gateway, `${REQUEST}upgrade: websocket\r\nconnection: upgrade\r\n\r\n`, /hello/)
+    const { gateway } = await gatewayTo(t, `HTTP/1.1 101 x\r\ncontent-length: 0\r\n${AGREEING}\r\nhello`)
+    const text = await sent(gateway, `${REQUEST}${ASKING}\r\n`, /hello/)
     assert.doesNotMatch(text, /content-length/i)
   })
 
@@ -104,14 +102,9 @@ describe('a length that a status may not carry', () => {
       it(`makes ${status} with ${field} unusable`, async (t) => {
         const { gateway } = await gatewayTo(
           t,
-          `HTTP/1.1 ${status} x\r\n${field}\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n` +
-            'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n',
+          `HTTP/1.1 ${status} x\r\n${field}\r\n${AGREEING}\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n`,
         )
-        const text = await sent(
-          gateway,
-          `${REQUEST}upgrade: websocket\r\nconnection: upgrade\r\n\r\n`,
-          /^HTTP[\s\S]*\r\n\r\n/,
-        )
+        const text = await sent(gateway, `${REQUEST}${ASKING}\r\n`, /^HTTP[\s\S]*\r\n\r\n/)
         assert.match(text, /^HTTP\/1.1 502 /)
       })
 

@@ -8,6 +8,7 @@ import { rawBackend } from '../feature/backends.ts'
 import { eventually } from '../feature/harness.ts'
 import type { RawClient } from '../feature/raw-client.ts'
 import { scripted } from '../feature/wire.ts'
+import { ASKING, SWITCHES } from '../lib/websocket-lines.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
 import { type AccessLine, type Scope, toUp } from '../worker/test-plane.ts'
 
@@ -277,7 +278,7 @@ describe('a tunnel', () => {
       socket.on('data', (bytes: Buffer) => {
         text += bytes.toString()
         if (text.endsWith('early')) {
-          socket.write('HTTP/1.1 101 x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhello')
+          socket.write(`${SWITCHES}hello`)
         }
         if (text.endsWith('bye')) socket.end(' and good-bye')
       })
@@ -285,7 +286,7 @@ describe('a tunnel', () => {
     const rules = toUp({ upgrades: ['websocket'] })
     const gateway = await inProcess(t, { upstreams: [up.port], rules })
     using client = await gateway.connect()
-    client.send(GET.replace('\r\n\r\n', '\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n'))
+    client.send(GET.replace('\r\n\r\n', `\r\n${ASKING}\r\n`))
     await eventually(() => assert.equal(up.sockets.size, 1))
     ;[...up.sockets][0]!.emit('data', Buffer.from('early'))
     await eventually(() => assert.match(client.unread.toString(), /hello$/))

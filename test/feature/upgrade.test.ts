@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { before, describe, it } from 'node:test'
+import { KEY, SWITCHES } from '../lib/websocket-lines.ts'
 import { onHead, rawBackend } from './backends.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
 import type { RawClient } from './raw-client.ts'
 
 const UPGRADE = (path: string, token: string): string =>
-  `GET ${path} HTTP/1.1\r\nhost: up.test\r\nconnection: Upgrade\r\nupgrade: ${token}\r\n\r\n`
+  `GET ${path} HTTP/1.1\r\nhost: up.test\r\nconnection: Upgrade\r\nupgrade: ${token}\r\nsec-websocket-key: ${KEY}\r\n\r\n`
 
 async function bytes(client: RawClient, expected: string): Promise<void> {
   await eventually(() => assert.equal(client.unread.toString('latin1'), expected))
@@ -28,7 +29,7 @@ describe('upgraded connections', () => {
         socket.removeAllListeners('data')
         socket.on('data', (chunk: Buffer) => socket.write(chunk.toString('latin1').toUpperCase()))
         socket.on('end', () => socket.end())
-        socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nhello')
+        socket.write(`${SWITCHES}hello`)
       })
     })
     const rule = (name: string, policies: object): object => ({

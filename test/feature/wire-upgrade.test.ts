@@ -204,14 +204,6 @@ describe('upgrades', () => {
     ['that Connection does not name', `GET /plain HTTP/1.1\r\n${HOST}upgrade: websocket\r\n\r\n`],
     ['in HTTP/1.0', `GET /plain HTTP/1.0\r\n${HOST}connection: upgrade\r\nupgrade: websocket\r\n\r\n`],
     ['of a list', `GET /plain HTTP/1.1\r\n${HOST}connection: upgrade\r\nupgrade: websocket, h2c\r\n\r\n`],
-    [
-      'of another method',
-      `POST /plain HTTP/1.1\r\n${HOST}connection: upgrade\r\nupgrade: websocket\r\ncontent-length: 0\r\n\r\n`,
-    ],
-    [
-      'with a body',
-      `GET /plain HTTP/1.1\r\n${HOST}connection: upgrade\r\nupgrade: websocket\r\ncontent-length: 1\r\n\r\nx`,
-    ],
   ] as const)
     it(`${what} are not passed on: the request is a plain one`, async () => {
       using client = await gateway.connect()

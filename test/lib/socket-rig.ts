@@ -26,9 +26,11 @@ import type {
   UpstreamScript,
 } from '../suite/transport-rig.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
+import { ACCEPT, KEY } from './websocket-lines.ts'
 
 export const socketRig: TransportRig = {
   capacity: 1,
+  plainUpgrades: true,
   large: 24 * 1024 * 1024,
   async gateway(scope: Scope, options: GatewayOptions): Promise<TransportGateway> {
     const counter = { connections: 0 }
@@ -137,6 +139,7 @@ class HttpRequest implements ClientRequest {
     if (length === 'unknown') headers['transfer-encoding'] = 'chunked'
     else if (length !== undefined || body !== undefined) headers['content-length'] = `${length ?? body!.length}`
     if (upgrade !== undefined) Object.assign(headers, { connection: 'upgrade', upgrade })
+    if (upgrade === 'websocket') Object.assign(headers, { 'sec-websocket-key': KEY, 'sec-websocket-version': '13' })
     const half = { allowHalfOpen: true }
     const req = httpRequest({ host: '127.0.0.1', port, agent, method, path, headers, ...half })
     this.#req = req
@@ -312,7 +315,8 @@ class HttpServed implements ServedRequest {
     const socket = this.#req.socket
     this.#res.detachSocket(socket)
     socket.write(
-      `HTTP/1.1 101 x\r\nconnection: upgrade\r\nupgrade: ${this.fields.upgrade}\r\nx-upgraded: ${protocol}\r\n\r\n`,
+      `HTTP/1.1 101 x\r\nconnection: upgrade\r\nupgrade: ${this.fields.upgrade}\r\n` +
+        `sec-websocket-accept: ${ACCEPT}\r\nx-upgraded: ${protocol}\r\n\r\n`,
     )
     return new SocketEnd(socket, this.#early)
   }

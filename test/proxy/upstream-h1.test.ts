@@ -363,14 +363,14 @@ describe('a connection to an upstream', () => {
   })
 
   it('hands the connection over when the upstream agrees to switch, with what came behind', async (t) => {
-    const text = 'HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\nearly'
+    const text = 'HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: Tunnel\r\n\r\nearly'
     const answer = (socket: Socket): void => {
       socket.write(text)
       socket.on('data', (bytes: Buffer) => void socket.write(`you said ${bytes.toString()}`))
     }
-    const { result, received, owner } = await served(t, answer, { upgrade: 'websocket' })
+    const { result, received, owner } = await served(t, answer, { upgrade: 'tunnel' })
     await result.over
-    assert.match(received(), /\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n$/)
+    assert.match(received(), /\r\nconnection: upgrade\r\nupgrade: tunnel\r\n\r\n$/)
     assert.deepEqual(owner.events, [])
     const said: string[] = []
     const closed = Promise.withResolvers<void>()

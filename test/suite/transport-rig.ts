@@ -129,6 +129,8 @@ export interface TransportGateway {
 export interface TransportRig {
   /** Requests that a connection to an upstream carries at a time. */
   readonly capacity: number
+  /** A request for an upgrade that is not allowed goes on as a plain one: not so over HTTP/2 (RFC 8441). */
+  readonly plainUpgrades: boolean
   /** Bytes, more than two ends and whatever is between them hold. */
   readonly large: number
   gateway(scope: Scope, options: GatewayOptions): Promise<TransportGateway>

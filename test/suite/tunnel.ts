@@ -120,8 +120,11 @@ export function tunnelSuite(name: string, rig: TransportRig): void {
         ],
         rules: toUp({ upgrades: [] }),
       })
-      assert.equal((await gateway.ask({ upgrade: 'websocket' }).response()).body, 'plain')
-      assert.equal(asked!.fields.upgrade, undefined)
+      const { status, body } = await gateway.ask({ upgrade: 'websocket' }).response()
+      if (rig.plainUpgrades) {
+        assert.deepEqual([status, body], [200, 'plain'])
+        assert.equal(asked!.fields.upgrade, undefined)
+      } else assert.deepEqual([status, JSON.parse(body).reason, asked], [501, 'ProtocolNotAllowed', undefined])
       await over(gateway)
     })
 

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { onHead, rawBackend } from '../feature/backends.ts'
 import { RawClient } from '../feature/raw-client.ts'
+import { ASKING, SWITCHES } from '../lib/websocket-lines.ts'
 import { until } from '../proxy/sockets.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 
@@ -102,11 +103,11 @@ describe('a drain', () => {
     const sockets: Socket[] = []
     const upstream = await rawBackend(t, (socket) => {
       sockets.push(socket)
-      onHead(socket, () => socket.write('HTTP/1.1 101 x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n'))
+      onHead(socket, () => socket.write(SWITCHES))
     })
     const gateway = await inProcess(t, { upstreams: [upstream.port] })
     using client = await gateway.connect()
-    client.send(`GET / HTTP/1.1\r\n${HOST}upgrade: websocket\r\nconnection: upgrade\r\n\r\n`)
+    client.send(`GET / HTTP/1.1\r\n${HOST}${ASKING}\r\n`)
     assert.equal((await client.response()).status, 101)
     const { exchanges, connections, endpointInFlight } = gateway.holdings
     assert.deepEqual([exchanges, connections, endpointInFlight], [1, 1, 1])
@@ -120,12 +121,10 @@ describe('a drain', () => {
   })
 
   it('counts tunnels among the connections that a listener takes', async (t) => {
-    const upstream = await rawBackend(t, (socket) =>
-      onHead(socket, () => socket.write('HTTP/1.1 101 x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n')),
-    )
+    const upstream = await rawBackend(t, (socket) => onHead(socket, () => socket.write(SWITCHES)))
     const gateway = await inProcess(t, { upstreams: [upstream.port], connections: 1 })
     const client = await gateway.connect()
-    client.send(`GET / HTTP/1.1\r\n${HOST}upgrade: websocket\r\nconnection: upgrade\r\n\r\n`)
+    client.send(`GET / HTTP/1.1\r\n${HOST}${ASKING}\r\n`)
     assert.equal((await client.response()).status, 101)
     using second = await gateway.connect()
     await second.closed()

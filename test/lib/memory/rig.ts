@@ -29,6 +29,7 @@ const NAME = 'http'
 export function memoryRig(capacity: number): TransportRig {
   return {
     capacity,
+    plainUpgrades: false,
     large: 2 * 1024 * 1024,
     async gateway(scope: Scope, options: GatewayOptions): Promise<TransportGateway> {
       return memoryGateway(scope, options, capacity)
