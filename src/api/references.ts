@@ -5,6 +5,7 @@
  */
 import { POLICIES } from '../policy/built-in.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
+import { CA_SECRET, TLS_SECRET } from '../policy/secret-types.ts'
 import { policyPlaces } from './policy-places.ts'
 import { list, member } from './raw-object.ts'
 
@@ -27,10 +28,10 @@ export interface Reference {
 }
 
 /**
- * `Traffic`: requests are sent there. `Endpoints`: it lists the pods of a Backend. `Policy`: a policy uses it.
- * `Labels`: they decide who may. `Guard`: it tells what must not be dialled.
+ * `Traffic`: requests are sent there. `Endpoints`: it lists the pods of a Backend. `Policy`: a policy uses it. `TLS`:
+ * handshakes use it. `Labels`: they decide who may. `Guard`: it tells what must not be dialled.
  */
-export type Purpose = 'Traffic' | 'Endpoints' | 'Policy' | 'Labels' | 'Guard'
+export type Purpose = 'Traffic' | 'Endpoints' | 'Policy' | 'TLS' | 'Labels' | 'Guard'
 
 /** The name in a reference to every object of a kind: no object is called so. */
 export const ALL = '*'
@@ -65,11 +66,29 @@ function* findInRoute(object: unknown, namespace: string, rows: readonly PolicyD
 }
 
 export const backendReferences: Extractor = {
-  names: ['Service'],
+  names: ['Service', 'Secret'],
   *find(object, namespace) {
-    const service = member(member(object, 'spec'), 'service')
-    yield* serviceReference(service, namespace, ['spec', 'service'], 'Endpoints')
+    const spec = member(object, 'spec')
+    yield* serviceReference(member(spec, 'service'), namespace, ['spec', 'service'], 'Endpoints')
+    const tls = member(spec, 'tls')
+    yield* upstreamSecret(tls, 'caSecretName', namespace, CA_SECRET.type, [CA_SECRET.key])
+    const { type, certificate, key } = TLS_SECRET
+    yield* upstreamSecret(tls, 'clientCertificateSecretName', namespace, type, [certificate, key])
   },
+}
+
+/** The keys that are read of a Secret that a field of a Backend's `tls` names. */
+function* upstreamSecret(
+  tls: unknown,
+  field: string,
+  namespace: string,
+  type: string,
+  keys: readonly string[],
+): Generator<Reference> {
+  const name = member(tls, field)
+  if (!isName(name)) return
+  for (const key of keys)
+    yield { path: ['spec', 'tls', field], kind: 'Secret', namespace, name, key, type, purpose: 'TLS' }
 }
 
 export const ingressReferences: Extractor = {
