@@ -4,6 +4,7 @@
  */
 import { globSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { relative } from 'node:path'
 import { finished } from 'node:stream/promises'
 import { run } from 'node:test'
 import { dot, spec } from 'node:test/reporters'
@@ -11,10 +12,13 @@ import { parseArgs } from 'node:util'
 import { NGINX, provide, WRK } from '../bench/lib/programs.ts'
 
 const USAGE =
-  'npm test -- [--reporter spec|dot] [--serial] [WORD …]   runs the test files whose path holds one of the words'
+  'npm test -- [--reporter spec|dot] [--serial] [--durations] [WORD …]   runs the test files whose path holds one of the words'
 
-/** Tests that measure time, kill threads or start whole gateways: one file after the other, when all else is done. */
-const SERIAL = /^test\/(stress|main|feature|attack|examples|bench|supervisor)\//
+/** Tests that start whole gateways and mostly wait for them: two files at a time, when those without any are done. */
+const GATEWAYS = /^test\/(main|feature|attack)\//
+/** Tests that measure time or memory, or need every CPU: one file after the other, at the end. */
+const ALONE =
+  /^test\/((stress|bench|examples)\/|main\/(threads|memory)\.|feature\/(memory|contents|reload)\.|attack\/(amplified|contents|costly-objects|large-objects|noisy-tenant)\.)/
 
 /** The house rule for the complete run; what hangs is ended before it. */
 const BUDGET_MS = 590_000
@@ -28,7 +32,12 @@ interface Counts {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { reporter: { type: 'string' }, serial: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+  options: {
+    reporter: { type: 'string' },
+    serial: { type: 'boolean' },
+    durations: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+  },
 })
 if (values.help === true) {
   console.log(USAGE)
@@ -48,8 +57,9 @@ if (files.length === 0) {
   console.error(`no test file holds ${positionals.join(' or ')} in its path`)
   process.exit(1)
 }
-const serial = files.filter((file) => values.serial === true || SERIAL.test(file))
-const parallel = files.filter((file) => !serial.includes(file))
+const alone = files.filter((file) => values.serial === true || ALONE.test(file))
+const gateways = files.filter((file) => !alone.includes(file) && GATEWAYS.test(file))
+const others = files.filter((file) => !alone.includes(file) && !gateways.includes(file))
 
 if (files.some((file) => file.startsWith('test/bench/'))) {
   const missing = provide([NGINX, WRK])
@@ -62,11 +72,16 @@ const budget = setTimeout(() => {
   abort.abort()
 }, BUDGET_MS)
 
+const durations: { file: string; seconds: number }[] = []
 const total: Counts = { passed: 0, failed: 0, skipped: 0 }
-await runFiles(parallel, availableParallelism())
-await runFiles(serial, 1)
+await runFiles(others, availableParallelism())
+await runFiles(gateways, 2)
+await runFiles(alone, 1)
 clearTimeout(budget)
 
+if (values.durations === true)
+  for (const { file, seconds } of durations.sort((a, b) => b.seconds - a.seconds))
+    console.log(`${seconds.toFixed(1).padStart(7)} s  ${file}`)
 const seconds = ((performance.now() - started) / 1000).toFixed(1)
 console.log(
   `\ntests: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped, in ${files.length} files, ${seconds} s`,
@@ -76,8 +91,11 @@ process.exit(total.failed > 0 || total.passed === 0 || abort.signal.aborted ? 1 
 async function runFiles(paths: readonly string[], concurrency: number): Promise<void> {
   if (paths.length === 0 || abort.signal.aborted) return
   const stream = run({ files: [...paths], concurrency, timeout: TEST_MS, signal: abort.signal })
-  stream.on('test:summary', ({ file, counts }) => {
-    if (file !== undefined) return
+  stream.on('test:summary', ({ file, counts, duration_ms }) => {
+    if (file !== undefined) {
+      durations.push({ file: relative(process.cwd(), file), seconds: duration_ms / 1_000 })
+      return
+    }
     const skipped = counts.skipped + counts.todo
     total.passed += counts.passed
     total.skipped += skipped

@@ -37,7 +37,7 @@ export function forward(x: ProxyExchange): void {
     x.counted = true
   }
   backend.retries.request()
-  if (x.linked!.chain !== null) removeAddedFraming(x.request)
+  if (x.chain !== null) removeAddedFraming(x.request)
   if (x.call !== null) prepareCall(x, x.call)
   if (x.body !== null) x.body.compose()
   if (!x.ended) tryEndpoint(x, null, false)

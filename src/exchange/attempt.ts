@@ -14,7 +14,7 @@ import type { CurrentAttempt, ProxyExchange } from './exchange.ts'
 import { type ResponseOrigin, ResponseRelay } from './response.ts'
 import { upgradeExchange } from './tunnel.ts'
 import { checkRefusal } from './upgrade.ts'
-import { upstreamRequest } from './upstream-request.ts'
+import { NO_REQUEST, upstreamRequest } from './upstream-request.ts'
 
 /** Decides what follows an attempt. */
 export interface AttemptOwner {
@@ -72,7 +72,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     this.#backend = backend
     this.endpoint = endpoint
     this.#owner = owner
-    this.#pool = backend.pool(endpoint)
+    this.#pool = x.opaque ? backend.tunnels(endpoint) : backend.pool(endpoint)
     this.startedAt = x.context.timers.now
     this.waitingSince = this.startedAt
     x.context.observer.attemptStarted(backend, endpoint)
@@ -81,7 +81,8 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   /** @param fresh only a new connection will do */
   start(fresh: boolean): void {
     this.connecting = true
-    this.#pool.dispatch(upstreamRequest(this.#x, this.endpoint), this, fresh)
+    const request = this.#x.opaque ? NO_REQUEST : upstreamRequest(this.#x, this.endpoint)
+    this.#pool.dispatch(request, this, fresh)
   }
 
   // ---- the request's body ----

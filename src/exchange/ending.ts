@@ -17,7 +17,7 @@ export function finish(x: ProxyExchange): void {
   if (x.counted) context.endpoints.release(context.worker, x.backend!.slot)
   const { linked } = x
   if (linked !== null) {
-    if (linked.chain !== null) runEnd(linked.chain, x, summaryOf)
+    if (x.chain !== null) runEnd(x.chain, x, summaryOf)
     linked.leave()
   }
   context.active--

@@ -12,10 +12,12 @@ import { Fields } from '../message/fields.ts'
 import type { LocalResponse } from '../message/local-response.ts'
 import { type Attribute, Attributes } from '../policy/attribute.ts'
 import { guardedAbort } from '../policy/callback-guard.ts'
+import type { Chain } from '../policy/chain.ts'
 import type { Exchange, ExchangeLimits } from '../policy/exchange.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { requestIdOf } from '../policy/request-id/request-id.ts'
 import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
+import type { HostTls } from '../snapshot/host-tls.ts'
 import type { RuleView } from '../snapshot/route-tables.ts'
 import type { Downstream, IncomingRequest } from '../transport/downstream.ts'
 import type { Timed } from '../transport/timers.ts'
@@ -110,8 +112,12 @@ export abstract class ProxyExchange implements Exchange, Timed {
 
   // Results of routing
   tables: LinkedTables | null = null
+  /** TLS of the host; null: nobody states any. */
+  hostTls: HostTls | null = null
   ruleView: RuleView | null = null
   linked: LinkedPolicy | null = null
+  /** Of the policy set; null: no filter sees the exchange. */
+  chain: Chain | null = null
   matchedPrefix = 0
   backend: LinkedBackend | null = null
   upstreamHost: string | undefined = undefined
@@ -119,6 +125,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
   finalResponse: LocalResponse | null = null
   /** Token of the protocol that the upstream is asked to switch to; null: none. */
   upgrade: string | null = null
+  /** A connection whose bytes mean nothing here: it is joined with one to an endpoint, without any head. */
+  readonly opaque: boolean
   entered = 0
   /** A filter's decision on the request is awaited: it was entered and has not let the request pass. */
   deciding = false
@@ -178,6 +186,7 @@ export abstract class ProxyExchange implements Exchange, Timed {
     this.context = context
     this.downstream = downstream
     this.incoming = incoming
+    this.opaque = incoming.protocol === 'TLS'
     this.method = incoming.method
     this.request = incoming.fields
     this.startedAt = context.timers.now

@@ -7,7 +7,8 @@ import type { ProxyExchange } from './exchange.ts'
 import { respond } from './local-response.ts'
 
 export function filterRequest(x: ProxyExchange): void {
-  const { chain, pending } = x.linked!
+  const { chain } = x
+  const { pending } = x.linked!
   if (chain === null) return forward(x)
   if (pending !== null) return awaitWarmUp(x, chain, pending)
   runFilters(x, chain)

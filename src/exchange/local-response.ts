@@ -14,6 +14,7 @@ import { runLocalResponse } from '../policy/chain.ts'
 import { finish } from './ending.ts'
 import type { LocalBody, ProxyExchange } from './exchange.ts'
 import { callResponse } from './grpc-response.ts'
+import { addTransportSecurity } from './hsts.ts'
 
 /** Milliseconds that filters may take over a response that must not wait any more. */
 const ANSWER_GRACE = 5_000
@@ -23,7 +24,7 @@ const LARGE = 128 * 1024
 /** A response takes the way back from position `from` of the chain. */
 export function respond(x: ProxyExchange, response: LocalResponse, from: number): void {
   if (response.reason !== undefined) x.reason = response.reason
-  const chain = x.linked?.chain ?? null
+  const { chain } = x
   if (chain === null) return sendLocal(x, response)
   const replacement = runLocalResponse(chain, x, response, from)
   if (replacement instanceof Promise) {
@@ -48,7 +49,7 @@ export function sendLocal(x: ProxyExchange, given: LocalResponse, from = 0): voi
   const response = x.call === null ? given : callResponse(x, x.call, given)
   const { status, fields, reason } = response
   const body = bodyFor(x, response)
-  const chain = x.linked?.chain ?? null
+  const { chain } = x
   const head: ResponseHead = { status, fields, bodyLength: body === null ? 0 : body.length }
   let steps: BodyStepFactory[] | null = null
   try {
@@ -63,6 +64,7 @@ export function sendLocal(x: ProxyExchange, given: LocalResponse, from = 0): voi
     x.context.unexpected(error)
   }
   removeAddedFraming(fields)
+  addTransportSecurity(x, fields)
   if (statesLength(x, head)) fields.remove('content-length')
   const close = reason !== undefined && closes(reason)
   x.status = status

@@ -111,7 +111,7 @@ export class RequestBody implements CurrentBody {
     const x = this.#x
     const steps = this.#steps()
     // The client's Content-Length does not apply to the output of the steps, and filters may have removed it.
-    if (steps !== null || (x.linked?.chain != null && !x.request.has('content-length'))) {
+    if (steps !== null || (x.chain !== null && !x.request.has('content-length'))) {
       x.request.remove('content-length')
       if (this.length >= 0) x.request.add('content-length', String(this.length))
     }
@@ -127,7 +127,7 @@ export class RequestBody implements CurrentBody {
   /** Those of the filters, and behind them what a call of gRPC needs. They say how long the body is. */
   #steps(): readonly BodyStepFactory[] | null {
     const x = this.#x
-    const chain = x.linked?.chain ?? null
+    const { chain } = x
     const changed = chain === null ? null : requestBodySteps(chain, x)
     if (changed !== null) this.length = changed.length ?? UNKNOWN_LENGTH
     const decoded = x.call === null ? null : callRequestStep(x.call)

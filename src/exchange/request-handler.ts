@@ -17,9 +17,11 @@ import type {
 import type { Peer, PeerListener } from '../transport/peer.ts'
 import { recordRefusal } from './access-record.ts'
 import { admit } from './admission.ts'
+import { forward } from './attempt-loop.ts'
 import { ClientExchange } from './client-exchange.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 import { filterRequest } from './filtering.ts'
+import { opaqueConnection, routeConnection } from './passthrough.ts'
 import { route } from './routing.ts'
 
 export class ProxyRequestHandler implements RequestHandler {
@@ -36,6 +38,24 @@ export class ProxyRequestHandler implements RequestHandler {
     context.metrics.exchangeStarted()
     try {
       if (admit(x) && route(x)) filterRequest(x)
+    } catch (error) {
+      x.fail(error)
+    }
+    return x
+  }
+
+  /**
+   * A TLS connection that is not ended here: to the backends of the rule that its hostname has for it.
+   *
+   * @param serverName in normal form
+   */
+  passThrough(downstream: Downstream, serverName: string): DownstreamHandler {
+    const context = this.#context
+    const x = new ClientExchange(context, downstream, opaqueConnection(serverName))
+    context.active++
+    context.metrics.exchangeStarted()
+    try {
+      if (routeConnection(x)) forward(x)
     } catch (error) {
       x.fail(error)
     }

@@ -13,6 +13,7 @@ import { finish } from './ending.ts'
 import type { LocalBody, ProxyExchange } from './exchange.ts'
 import { cut } from './failure.ts'
 import { acceptHead, acceptTrailers, callResponseStep } from './grpc-response.ts'
+import { addTransportSecurity } from './hsts.ts'
 import { respond, sendChunk, sendLocal } from './local-response.ts'
 
 /** The attempt that a response comes from. */
@@ -26,7 +27,7 @@ export interface ResponseOrigin {
  * @returns true: it goes on · false: something else has been sent, or nothing is to be sent · a promise of that
  */
 export function passFilters(x: ProxyExchange, head: ResponseHead): boolean | Promise<boolean> {
-  const { chain } = x.linked!
+  const { chain } = x
   if (chain === null) return true
   // Whoever is called again at the end may have kept the head; the buffer it lies in holds another's by then.
   if (chain.end !== null) head.fields.detach()
@@ -85,7 +86,7 @@ export class ResponseRelay implements BodySink, LocalBody {
     x.reason = 'GrpcStatusMissing'
     x.attempt?.discard()
     x.attempt = null
-    respond(x, instead, x.linked!.chain?.length ?? 0)
+    respond(x, instead, x.chain?.length ?? 0)
   }
 
   /** A filter needs time: nothing is read meanwhile. */
@@ -112,9 +113,10 @@ export class ResponseRelay implements BodySink, LocalBody {
 
   #relay(head: ResponseHead): void {
     const x = this.#x
-    const { chain } = x.linked!
+    const { chain } = x
     if (chain !== null && !isFinalStatus(head.status)) throw new TypeError(`a filter set the status ${head.status}`)
     if (chain !== null) removeAddedFraming(head.fields)
+    addTransportSecurity(x, head.fields)
     const steps = this.#steps(head)
     if (steps !== null) {
       // The hooks may read the head later, when its buffer holds another head.
@@ -132,7 +134,7 @@ export class ResponseRelay implements BodySink, LocalBody {
   #steps(head: ResponseHead): readonly BodyStepFactory[] | null {
     const x = this.#x
     const { call } = x
-    const { chain } = x.linked!
+    const { chain } = x
     // Trailers-only means that nothing is behind the head, not even the end of an empty body.
     const ofFilters =
       chain === null || (call !== null && head.bodyLength === 0)

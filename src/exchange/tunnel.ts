@@ -31,12 +31,13 @@ export function upgradeExchange(x: ProxyExchange, head: ResponseHead, upstream: 
 
 /** Tells the client that the upstream agreed, and joins the two. */
 function openTunnel(x: ProxyExchange, head: ResponseHead, upstream: Duplex): void {
-  x.status = 101
+  // Of a connection that is not HTTP there is no status.
+  if (!x.opaque) x.status = 101
   x.headSent = true
   x.context.timers.disarm(x)
-  const client = x.downstream.upgrade(head, x.upgrade!)
+  const client = x.downstream.upgrade(head, x.upgrade ?? '')
   // Filters that are called at the end may look at it once more.
-  if (x.linked!.chain?.end == null) x.forgetHead()
+  if (x.chain?.end == null) x.forgetHead()
   new Tunnel(x, client, upstream).start()
 }
 

@@ -1,5 +1,7 @@
 /** What goes to the endpoint: the client's request as the filters left it. */
 import type { Endpoint } from '../balance/endpoint.ts'
+import { FieldBlock } from '../message/field-block.ts'
+import { Fields } from '../message/fields.ts'
 import { authorityOf } from '../pattern/host.ts'
 import { REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
 import type { UpstreamRequest } from '../transport/upstream.ts'
@@ -38,4 +40,18 @@ function hostFor(x: ProxyExchange, endpoint: Endpoint): string | undefined {
   if (authority === '') return endpoint.authority
   // With names, an earlier try may have taken the client's Host out for one that this endpoint does not have.
   return authorityMoved || byName ? authority : undefined
+}
+
+/** Of a connection that carries no requests. */
+export const NO_REQUEST: UpstreamRequest = {
+  method: '',
+  target: '',
+  host: undefined,
+  fields: new Fields(),
+  bodyLength: 0,
+  forwarding: new FieldBlock([]),
+  passed: new FieldBlock([]),
+  id: '',
+  acceptsTrailers: false,
+  upgrade: null,
 }

@@ -6,11 +6,11 @@
 
 import type { Reason } from '../lib/reason.ts'
 import { Fields } from '../message/fields.ts'
-import { forwardingKindAt, NOT_FORWARDING } from '../message/forwarding-names.ts'
 import type { HeadLimits } from '../message/head.ts'
 import { CHARS, HEX } from './chars.ts'
 import { beginExtension, LINE_END, MALFORMED, nextExtension } from './chunk-extension.ts'
 import { INCOMPLETE, parseFields, type REFUSED } from './head.ts'
+import { dropForbiddenTrailers } from './trailer-fields.ts'
 
 const SIZE = 0
 const EXTENSION = 1
@@ -147,7 +147,7 @@ export class ChunkedDecoder {
     }
     this.#held = null
     this.#state = DONE
-    dropForbidden(section.fields)
+    dropForbiddenTrailers(section.fields)
     if (section.fields.count > 0) this.trailers = section.fields
     return at + consumed - before
   }
@@ -166,52 +166,6 @@ class TrailerSection {
     this.detail = `in the trailers: ${detail}`
     return -2
   }
-}
-
-/**
- * RFC 9110 §6.5.1: framing, routing, authentication and request modifiers have no meaning in trailers and are a known
- * way to smuggle.
- */
-const FORBIDDEN_TRAILERS = new Set([
-  'transfer-encoding',
-  'content-length',
-  'host',
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'upgrade',
-  'te',
-  'trailer',
-  'expect',
-  'max-forwards',
-  'range',
-  'cache-control',
-  'authorization',
-  'proxy-authorization',
-  'proxy-authenticate',
-  'www-authenticate',
-  'cookie',
-  'set-cookie',
-  'content-encoding',
-  'content-type',
-  'content-range',
-  'x-request-id',
-  'location',
-  'vary',
-  'date',
-  'age',
-  'expires',
-  'retry-after',
-])
-
-/**
- * These, and whatever says where a request came from; also where `_` stands for `-`: CGI-like servers cannot tell the
- * two apart.
- */
-function dropForbidden(fields: Fields): void {
-  for (let i = 0; i < fields.count; i++)
-    if (FORBIDDEN_TRAILERS.has(fields.nameAt(i).replaceAll('_', '-')) || forwardingKindAt(fields, i) !== NOT_FORWARDING)
-      fields.removeAt(i)
 }
 
 /** The end of a chunked body with its trailers. */

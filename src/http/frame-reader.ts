@@ -78,9 +78,9 @@ export class FrameReader {
     return (this.#payload?.length ?? 0) + (this.#block?.length ?? 0)
   }
 
-  /** Whether a frame or a field block has come in part. */
+  /** Whether the preface, a frame other than DATA or a field block has come in part. */
   get partial(): boolean {
-    return this.#state !== AT_HEADER || this.#headLength > 0 || this.#blockStream !== 0
+    return this.#headLength > 0 || this.#blockStream !== 0 || this.#state === IN_PAYLOAD
   }
 
   /** Reads nothing more, whatever is pushed. May be called by the sink. */

@@ -282,7 +282,7 @@ function persist(persistence: number, into: { keepAlive: boolean }): void {
 }
 
 /** Content-Length: digits only, up to 15 of them, so that every value is exact (RFC 9110 §8.6); -1 otherwise. */
-function decimal(fields: Fields, index: number): number {
+export function decimal(fields: Fields, index: number): number {
   const bytes = fields.bytes
   const start = fields.valueStart(index)
   const end = fields.valueEnd(index)

@@ -73,15 +73,25 @@ export function statusLine(status: number): string {
 /** `Date` of this second (RFC 9110 §6.6.1), made once a second. */
 export class DateField {
   #second = -1
+  #value = ''
   #line = ''
 
   /** @param wall milliseconds since the epoch */
   line(wall: number): string {
-    const second = Math.floor(wall / 1000)
-    if (second !== this.#second) {
-      this.#second = second
-      this.#line = `date: ${new Date(second * 1000).toUTCString()}\r\n`
-    }
+    this.#use(wall)
     return this.#line
+  }
+
+  value(wall: number): string {
+    this.#use(wall)
+    return this.#value
+  }
+
+  #use(wall: number): void {
+    const second = Math.floor(wall / 1000)
+    if (second === this.#second) return
+    this.#second = second
+    this.#value = new Date(second * 1000).toUTCString()
+    this.#line = `date: ${this.#value}\r\n`
   }
 }

@@ -19,6 +19,8 @@ export interface LinkedBackend {
   /** Over all workers, from the Backend and the settings; 0 = unlimited. */
   readonly maxConcurrentRequests: number
   pool(endpoint: Endpoint): UpstreamPool
+  /** Connections that are handed over as they are: of each request, nothing is sent and `onUpgrade` follows at once. */
+  tunnels(endpoint: Endpoint): UpstreamPool
   /** Row in the shared endpoint table for limits over all workers; -1 when the table had none left. */
   readonly slot: number
   /** Row in the metrics. */

@@ -10,6 +10,8 @@ import type { RequestRest } from '../transport/downstream.ts'
  * An unread rest of a request body up to this size is read and dropped to keep the connection; beyond, it is closed.
  */
 const DISCARD_BYTES = 64 * 1024
+/** Milliseconds for that. */
+export const DISCARD = 2_000
 
 export class ClientBody extends BodyReader {
   /** The client waits for 100 Continue and has sent no body. */

@@ -13,15 +13,12 @@ import type { Downstream, DownstreamHandler, IncomingRequest, RequestRest } from
 import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
 import { abortSocket } from './abort-socket.ts'
-import { ClientBody } from './client-body.ts'
+import { ClientBody, DISCARD } from './client-body.ts'
 import { HeadReader } from './head-reader.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { ResponseWriter } from './response-writer.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
 import { SocketDuplex } from './socket-duplex.ts'
-
-/** Milliseconds for reading and dropping the rest of a request's body. */
-const DISCARD = 2_000
 
 const READING = 0
 const EXCHANGE = 1
@@ -68,7 +65,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   drain(): void {
-    // Between requests, nothing half-read.
     if (this.#state === READING && this.#reader.quiet) this.#close()
   }
 
@@ -78,6 +74,12 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#handler?.onRequestFailed(new GatewayError('ShuttingDown'))
     this.#socket.destroy()
     this.#gone('cut')
+  }
+
+  /** Another protocol takes the socket over, of which nothing was read here. */
+  release(): void {
+    this.#state = CLOSED
+    this.#leave()
   }
 
   /** @param bytes the connection's own */
@@ -377,6 +379,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   #leave(): void {
+    this.#server.timers.disarm(this)
     this.#server.connections.delete(this)
     this.#server.requests.connectionClosed(this.peer.listener)
   }
@@ -387,7 +390,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#ended = true
     this.#reader.held = null
     this.#closing?.done()
-    this.#server.timers.disarm(this)
     this.#leave()
     const handler = this.#handler
     this.#handler = null

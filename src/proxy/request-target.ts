@@ -52,7 +52,7 @@ export function requestTarget(
 }
 
 /** Whether two authorities name the same host and port; one without a port means the scheme's (RFC 9110 §4.2.3). */
-function sameAuthority(one: string, other: string, defaultPort: number): boolean {
+export function sameAuthority(one: string, other: string, defaultPort: number): boolean {
   const a = normalizeHost(one)
   const b = normalizeHost(other)
   if (a === undefined || b === undefined) return false

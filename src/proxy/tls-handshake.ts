@@ -7,15 +7,17 @@ import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
 import type { HostTls } from '../snapshot/host-tls.ts'
 import { ALERT, type Alert, type ClientHello, ClientHelloReader, HelloFault } from '../tls/client-hello.ts'
 import { normalizeServerName } from '../tls/server-name.ts'
-import type { DownstreamHandler, RequestHandler } from '../transport/downstream.ts'
+import type { Downstream, DownstreamHandler, RequestHandler } from '../transport/downstream.ts'
 import type { Peer, PeerListener, PeerTls } from '../transport/peer.ts'
 import { clearText } from './clear-text.ts'
 import { clientCertificateOf } from './client-certificate.ts'
 import { ClosingSocket } from './closing-socket.ts'
 import { type FailedHandshake, failureOf, type HandshakeFailure } from './handshake-failure.ts'
+import { OpaqueConnection } from './opaque-connection.ts'
 import { SECURE_PROTOCOLS, serveHttp1 } from './secure-protocols.ts'
 import type { SecureServer } from './secure-server.ts'
 import type { ServerContext } from './server-context.ts'
+import { alertRecord } from './tls-alert.ts'
 import type { TlsServers } from './tls-servers.ts'
 import type { FirstBytes, UnservedSocket } from './unserved-socket.ts'
 
@@ -26,6 +28,8 @@ export interface TlsHost {
   readonly ticketMaster: Uint8Array
   /** TLS of a hostname on a frontend by the tables in force; null: nobody states any. */
   tlsOf(frontend: FrontendHandle, serverName: string): HostTls | null
+  /** Joins a connection with one to a backend of the hostname: see `HostTls.mode`. */
+  passThrough(downstream: Downstream, serverName: string): DownstreamHandler
   /** @param resumed without a full handshake */
   handshakeDone(listener: PeerListener, resumed: boolean): void
   handshakeFailed(failure: FailedHandshake): void
@@ -69,6 +73,7 @@ export class TlsHandshake implements FirstBytes {
     this.#serverName = normalizeServerName(hello.serverName)
     const { host, servers } = this.#owner
     const tls = this.#serverName === '' ? null : host.tlsOf(unserved.listener.frontend, this.#serverName)
+    if (tls?.mode === 'Passthrough') return this.#passThrough()
     const server = servers.find(tls, {
       serverName: this.#serverName,
       ticketName: hello.ticketName,
@@ -85,6 +90,16 @@ export class TlsHandshake implements FirstBytes {
     }
     unserved.socket.unshift(this.#hello.bytes)
     this.#place = this.#owner.start(server, this, unserved.socket)
+  }
+
+  /** Nothing is answered here: what the client has sent so far is the beginning of what goes to the backend. */
+  #passThrough(): void {
+    const { socket, context, address, listener } = this.#unserved
+    const { host } = this.#owner
+    this.#settle()
+    const peer: Peer = { address, scheme: 'https', listener, tls: null }
+    const connection = new OpaqueConnection(socket, this.#hello.bytes, peer, context)
+    connection.begin(host.passThrough(connection, this.#serverName))
   }
 
   secured(server: SecureServer, socket: TLSSocket): void {
@@ -131,10 +146,9 @@ export class TlsHandshake implements FirstBytes {
     clearText.accept(socket, peer, refusing(context), this.#hello.bytes)
   }
 
-  /** By an alert in clear, as long as nothing is agreed on (RFC 8446 §6.2). */
   #refuse(reason: HandshakeFailure, detail: string, alert: Alert): void {
     this.#fail(reason, detail)
-    new ClosingSocket(this.#unserved.socket, this.#unserved.context, Buffer.from([21, 3, 3, 0, 2, 2, alert]))
+    new ClosingSocket(this.#unserved.socket, this.#unserved.context, alertRecord(alert))
   }
 
   #fail(reason: HandshakeFailure, detail: string): void {

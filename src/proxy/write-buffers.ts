@@ -12,6 +12,16 @@ const KEPT = 64
 
 const free: Buffer[] = []
 
+/** @param length bytes that are needed */
+export function takeWriteBuffer(length: number): Buffer {
+  return length <= BYTES ? (free.pop() ?? Buffer.allocUnsafeSlow(BYTES)) : Buffer.allocUnsafeSlow(length)
+}
+
+/** Nobody uses it any more. */
+export function returnWriteBuffer(buffer: Buffer): void {
+  if (buffer.length === BYTES && free.length < KEPT) free.push(buffer)
+}
+
 /**
  * Writes `before`, the bytes from `start` to `end`, and `after` as one piece; the bytes may be overwritten after the
  * return.
@@ -25,12 +35,10 @@ export function writeCopy(
   after: string,
 ): void {
   const length = before.length + (end - start) + after.length
-  const out = length <= BYTES ? (free.pop() ?? Buffer.allocUnsafeSlow(BYTES)) : Buffer.allocUnsafeSlow(length)
+  const out = takeWriteBuffer(length)
   if (before !== '') out.latin1Write(before, 0)
   bytes.copy(out, before.length, start, end)
   if (after !== '') out.latin1Write(after, length - after.length)
   // Called when the system has the bytes, or when the socket is closed and will never ask for them.
-  socket.write(out.subarray(0, length), () => {
-    if (out.length === BYTES && free.length < KEPT) free.push(out)
-  })
+  socket.write(out.subarray(0, length), () => returnWriteBuffer(out))
 }

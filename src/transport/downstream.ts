@@ -7,7 +7,8 @@ import type { CompleteResponse } from '../message/local-response.ts'
 import type { Peer, PeerListener } from './peer.ts'
 
 export interface IncomingRequest {
-  readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2'
+  /** TLS: a connection that is not ended here, and has nothing of a request but a host. */
+  readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2' | 'TLS'
   readonly method: string
   /** `host[:port]` as sent; '' when HTTP/1.0 sent none. */
   readonly authority: string

@@ -65,6 +65,7 @@ const MAX_AGE = 30 * 60_000
 export class EndpointPool implements UpstreamPool, SessionPool {
   readonly endpoint: Endpoint
   readonly #context: PoolContext
+  readonly #connector: Connector | null
   #options: PoolOptions
   /** Sessions that accept another request, most recently used last. */
   readonly #free: PooledSession[] = []
@@ -79,10 +80,12 @@ export class EndpointPool implements UpstreamPool, SessionPool {
   open = 0
   #retired = false
 
-  constructor(endpoint: Endpoint, options: PoolOptions, context: PoolContext) {
+  /** @param connector of its own; null: that of the context */
+  constructor(endpoint: Endpoint, options: PoolOptions, context: PoolContext, connector: Connector | null = null) {
     this.endpoint = endpoint
     this.#options = options
     this.#context = context
+    this.#connector = connector
   }
 
   get limits(): HeadLimits {
@@ -221,7 +224,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
     this.open++
     const connection = new PooledSession(this, this.#context.timers)
     this.#connecting.add(connection)
-    connection.connect(this.#context.connector, this.endpoint, this.#options.connectTimeout)
+    connection.connect(this.#connector ?? this.#context.connector, this.endpoint, this.#options.connectTimeout)
   }
 
   // ---- what connections report ----

@@ -35,6 +35,8 @@ export interface BackendsContext {
   readonly budget: UpstreamBudget
   /** How the endpoints of a Backend are connected to. */
   connectorOf(plan: BackendConfig): Connector
+  /** The same for connections that carry no requests. */
+  tunnelsOf(plan: BackendConfig): Connector
   limits: HeadLimits
 }
 
@@ -145,6 +147,8 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
   endpoints: readonly Endpoint[] = []
   readonly #context: BackendsContext
   readonly #pools = new Map<Endpoint, EndpointPool>()
+  /** Of connections that carry no requests; most Backends have none. */
+  readonly #tunnels = new Map<Endpoint, EndpointPool>()
   readonly #feeder: Feeder
 
   constructor(plan: BackendConfig, slot: number, context: BackendsContext) {
@@ -170,7 +174,7 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
 
   get connections(): number {
     let open = 0
-    for (const pool of this.#pools.values()) open += pool.open
+    for (const pool of this.#all()) open += pool.open
     return open
   }
 
@@ -182,7 +186,7 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
     const connectsAlike = sameConnections(plan, this.plan)
     this.plan = plan
     if (!connectsAlike) this.renewPools()
-    for (const pool of this.#pools.values()) pool.options = plan
+    for (const pool of this.#all()) pool.options = plan
   }
 
   /**
@@ -198,8 +202,10 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
     this.endpoints = endpoints
     this.balancer.update(endpoints)
     for (const endpoint of removed) {
-      this.#pools.get(endpoint)?.retire()
-      this.#pools.delete(endpoint)
+      for (const pools of [this.#pools, this.#tunnels]) {
+        pools.get(endpoint)?.retire()
+        pools.delete(endpoint)
+      }
     }
   }
 
@@ -225,8 +231,24 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
     return pool
   }
 
+  tunnels(endpoint: Endpoint): EndpointPool {
+    let pool = this.#tunnels.get(endpoint)
+    if (pool === undefined) {
+      pool = new EndpointPool(endpoint, this.plan, this, {
+        connect: (to, owner) => this.#context.tunnelsOf(this.plan).connect(to, owner),
+      })
+      this.#tunnels.set(endpoint, pool)
+    }
+    return pool
+  }
+
+  *#all(): Generator<EndpointPool> {
+    yield* this.#pools.values()
+    yield* this.#tunnels.values()
+  }
+
   sweep(now: number): void {
-    for (const pool of this.#pools.values()) if (pool.idleCount > 0) pool.sweep(now)
+    for (const pool of this.#all()) if (pool.idleCount > 0) pool.sweep(now)
   }
 
   // ---- what pools ask ----
@@ -239,7 +261,7 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
     if (!this.share.take(this.timers.now)) return 'overdrawn'
     if (this.slot < 0 || this.#reserveOwn()) return 'taken'
     // A connection that lies idle at a sibling is worth less than one that is needed here.
-    for (const sibling of this.#pools.values())
+    for (const sibling of this.#all())
       if (sibling !== pool && sibling.dropIdle()) {
         if (this.#reserveOwn()) return 'taken'
         break
@@ -255,7 +277,7 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
   }
 
   dropIdle(): boolean {
-    for (const pool of this.#pools.values()) if (pool.dropIdle()) return true
+    for (const pool of this.#all()) if (pool.dropIdle()) return true
     return false
   }
 

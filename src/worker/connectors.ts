@@ -4,6 +4,7 @@
  */
 import type { TimerClock } from '../lib/clock.ts'
 import type { Contents } from '../policy/contents.ts'
+import { opaqueConnector } from '../proxy/opaque-connector.ts'
 import { tcpConnector } from '../proxy/tcp-connector.ts'
 import { type SecuredProtocol, TlsConnector, type UpstreamTlsState } from '../proxy/tls-connector.ts'
 import { UpstreamContexts } from '../proxy/upstream-contexts.ts'
@@ -26,6 +27,11 @@ export class Connectors {
 
   constructor(clock: TimerClock) {
     this.#clock = clock
+  }
+
+  /** The same for connections that carry no requests, whose bytes are the client's own. */
+  tunnelsOf(_plan: BackendConfig): Connector {
+    return opaqueConnector
   }
 
   /**

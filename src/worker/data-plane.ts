@@ -50,6 +50,8 @@ export interface DataPlaneEdges {
   readonly random: Random
   /** How the endpoints of a Backend are connected to. @param contents where the bytes of its Secrets are found */
   connectorOf(plan: BackendConfig, contents: Contents): Connector
+  /** The same for connections that carry no requests. */
+  tunnelsOf(plan: BackendConfig): Connector
   readonly endpoints: EndpointTable
   readonly metrics: WorkerMetrics
   readonly registry: FilterRegistry
@@ -99,6 +101,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     metricsRow: (id) => edges.metricsRow(id),
     mayDial: (address, port) => guard !== undefined && guard.refuses(address, port) === undefined,
     connectorOf: (plan) => edges.connectorOf(plan, contents),
+    tunnelsOf: (plan) => edges.tunnelsOf(plan),
     budget,
     limits: { head: 65_536, headers: 100, uri: 16_384 },
   })

@@ -65,7 +65,12 @@ export class Listeners {
       timers: host.timers,
       wall: host.wall,
       heldLimit: host.heldLimit,
-      options: { limits: { head: 65_536, headers: 100, uri: 16_384 }, requestHead: 10_000, keepAlive: 75_000 },
+      options: {
+        limits: { head: 65_536, headers: 100, uri: 16_384 },
+        handshake: 10_000,
+        requestHead: 10_000,
+        keepAlive: 75_000,
+      },
       leaving: false,
       draining: false,
       connections: new Set<OpenConnection>(),
@@ -131,7 +136,9 @@ export class Listeners {
     if (this.#context.draining) return []
     for (const socket of this.#sockets.values()) {
       const owner = ownerOf(socket, wanted)
-      if (owner !== undefined && !socket.listener.is(owner)) socket.give(this.#listener(owner))
+      if (owner === undefined) continue
+      if (!socket.listener.is(owner)) socket.give(this.#listener(owner))
+      socket.listener.secureTwin = owner.secureTwin
     }
     const failures: ListenerFailure[] = []
     for (const one of wanted) {

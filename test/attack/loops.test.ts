@@ -271,19 +271,28 @@ function counting(scope: Scope, gateway: Gateway, host: string) {
 
 for (const mode of MODES)
   describe(`requests that come back, ${mode.name}`, { skip: mode.address === undefined ? 'no address' : false }, () => {
-    it('end at the second pass through the same rule where the way back is not known', async (t) => {
-      const proxy = await proxyBack(t, false, mode.address)
-      const { gateway, write, address } = await mode.start(t, {}, {}, [proxy.port])
-      proxy.gateway = gateway.port
-      await write(tenantBackend(address, proxy.port) + toBack('loop', ['loop.example']))
+    const scope = suiteScope()
+    let world: World
+    let passing: Proxy
+    let hopping: Proxy
+    before(async () => {
+      passing = await proxyBack(scope, false, mode.address)
+      hopping = await proxyBack(scope, false, mode.address)
+      world = await mode.start(scope, { limits: { passes: 5 } }, {}, [passing.port, hopping.port])
+      passing.gateway = hopping.gateway = world.gateway.port
+    })
+
+    it('end at the second pass through the same rule where the way back is not known', async () => {
+      const { gateway, write, address } = world
+      await write(tenantBackend(address, passing.port) + toBack('loop', ['loop.example']))
       const ask = async (more: object = {}) => {
-        proxy.count = 0
+        passing.count = 0
         return await gateway.request({ host: 'loop.example', ...more })
       }
       await eventually(async () => assert.equal((await ask()).status, 508))
       const answer = await ask()
-      assert.deepEqual([answer.status, answer.json().reason, proxy.count], [508, 'LoopDetected', 1])
-      assert.match(String(proxy.headers['cdn-loop']), /^headgate-[0-9a-f]{20};r=[0-9a-f]{12}$/)
+      assert.deepEqual([answer.status, answer.json().reason, passing.count], [508, 'LoopDetected', 1])
+      assert.match(String(passing.headers['cdn-loop']), /^headgate-[0-9a-f]{20};r=[0-9a-f]{12}$/)
       const line = await gateway.logged(({ reason }) => reason === 'LoopDetected')
       assert.equal(line.route, 'tenant/loop')
       for (const [what, more] of [
@@ -294,22 +303,43 @@ for (const mode of MODES)
         ['a Connection that names nothing of it', { headers: { connection: 'keep-alive, x' } }],
       ] as const) {
         assert.equal((await ask(more)).status, 508, what)
-        assert.equal(proxy.count, 1, what)
+        assert.equal(passing.count, 1, what)
       }
       assert.equal((await ask({ headers: { connection: 'cdn-loop' } })).status, 400)
     })
 
-    it('end after so many passes as the settings say, however many rules they go through', async (t) => {
-      const proxy = await proxyBack(t, false, mode.address)
-      const { gateway, write, address } = await mode.start(t, { limits: { passes: 5 } }, {}, [proxy.port])
-      proxy.gateway = gateway.port
+    it('end after so many passes as the settings say, however many rules they go through', async () => {
+      const { gateway, write, address } = world
       const hosts = Array.from({ length: 40 }, (_, i) => `h${i}.loop.example`)
-      await write(tenantBackend(address, proxy.port) + hosts.map((host, i) => toBack(`loop-${i}`, [host])).join(''))
-      proxy.host = (count) => `h${count % 40}.loop.example`
+      await write(
+        tenantBackend(address, hopping.port, {}, 'hop') +
+          hosts.map((host, i) => toBack(`loop-${i}`, [host], 'hop')).join(''),
+      )
+      hopping.host = (count) => `h${count % 40}.loop.example`
       await eventually(async () => assert.equal((await gateway.request({ host: 'h39.loop.example' })).status, 508))
-      proxy.count = 0
+      hopping.count = 0
       const answer = await gateway.request({ host: 'h0.loop.example' })
-      assert.deepEqual([answer.status, proxy.count], [508, 5])
+      assert.deepEqual([answer.status, hopping.count], [508, 5])
+    })
+
+    it('cannot be made to look new by a rule', async () => {
+      const { gateway, write } = world
+      const edits = [
+        { remove: ['cdn-loop'] },
+        { remove: ['cdn_loop'] },
+        { set: [{ name: 'cdn-loop', value: 'x' }] },
+        { add: [{ name: 'cdn-loop', value: 'x' }] },
+      ]
+      const rules = (requestHeaders: object) => [
+        { name: 'all', respond: { statusCode: 200, body: 'served' }, policies: { requestHeaders } },
+      ]
+      await write(
+        edits.map((edit, i) => route(`tenant/edit-${i}`, [`e${i}.loop.example`], rules(edit))).join('') +
+          route('tenant/plain', ['plain.loop.example'], rules({ remove: ['x-ok'] })),
+      )
+      await eventually(async () => assert.equal((await gateway.request({ host: 'plain.loop.example' })).status, 200))
+      for (const i of edits.keys())
+        assert.equal((await gateway.request({ host: `e${i}.loop.example` })).status, 404, String(i))
     })
 
     it('cost their namespace its share, and nobody else anything, where a program takes CDN-Loop away', async (t) => {
@@ -358,30 +388,10 @@ for (const mode of MODES)
       const { asked, failed } = await client.stop()
       assert.deepEqual(failed, [], `of ${asked}`)
       assert.ok(asked > 20, String(asked))
-      assert.ok(took < 1_000, `another's change acted after ${took} ms`)
+      assert.ok(took < 2_500, `another's change acted after ${took} ms`)
       for (const { status, text } of answers) assert.deepEqual([status, JSON.parse(text).reason], [503, 'Overloaded'])
       assert.ok(most < 700 - 64, `${most} files open, ${idle} before`)
       await eventually(() => assert.ok(openFiles(gateway) < idle + 80, 'all of it is given back'))
-    })
-
-    it('cannot be made to look new by a rule', async (t) => {
-      const { gateway, write } = await mode.start(t, {})
-      const edits = [
-        { remove: ['cdn-loop'] },
-        { remove: ['cdn_loop'] },
-        { set: [{ name: 'cdn-loop', value: 'x' }] },
-        { add: [{ name: 'cdn-loop', value: 'x' }] },
-      ]
-      const rules = (requestHeaders: object) => [
-        { name: 'all', respond: { statusCode: 200, body: 'served' }, policies: { requestHeaders } },
-      ]
-      await write(
-        edits.map((edit, i) => route(`tenant/edit-${i}`, [`h${i}.loop.example`], rules(edit))).join('') +
-          route('tenant/plain', ['plain.loop.example'], rules({ remove: ['x-ok'] })),
-      )
-      await eventually(async () => assert.equal((await gateway.request({ host: 'plain.loop.example' })).status, 200))
-      for (const i of edits.keys())
-        assert.equal((await gateway.request({ host: `h${i}.loop.example` })).status, 404, String(i))
     })
   })
 
@@ -435,10 +445,12 @@ for (const mode of MODES.slice(2))
           assert.deepEqual([answer.status, answer.json().reason], refused, authority)
         }
       })
-      const said = world.gateway.processLog.join('\n')
-      for (const [i, [address]] of FRONTS.entries())
-        if (!address.startsWith('::ffff:'))
-          assert.match(said, new RegExp(`tenant/front-${i}: .*(itself|node port|API server|kubelet)`))
+      await eventually(() => {
+        const said = world.gateway.processLog.join('\n')
+        for (const [i, [address]] of FRONTS.entries())
+          if (!address.startsWith('::ffff:'))
+            assert.match(said, new RegExp(`tenant/front-${i}: .*(itself|node port|API server|kubelet)`))
+      })
     })
   })
 

@@ -11,8 +11,8 @@ import { closedPort } from './backends.ts'
 import { RawClient, type RawResponse, type RequestOptions, request } from './raw-client.ts'
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
-const READY_MS = 15_000
-const EVENTUALLY_MS = 5_000
+const READY_MS = 30_000
+const EVENTUALLY_MS = 10_000
 
 /** What a harness object is tied to: a TestContext, or {@link suiteScope}. */
 export interface Scope {
@@ -151,7 +151,7 @@ export async function startGateway(
 }
 
 /**
- * Repeats until it does not throw; after five seconds throws what it threw last. For what happens by itself in a
+ * Repeats until it does not throw; after ten seconds throws what it threw last. For what happens by itself in a
  * moment.
  */
 export async function eventually<T>(attempt: () => T | Promise<T>, within = EVENTUALLY_MS): Promise<T> {

@@ -1,4 +1,4 @@
-/** The streamed base64 against Node's, in all chunkings. */
+/** The streamed base64 against Node's; texts that are not valid: test/fuzz/grpc-web.ts. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
@@ -27,14 +27,6 @@ function decodeAll(parts: readonly Uint8Array[]): string | null {
   return decoder.complete ? Buffer.concat(decoded).toString('hex') : null
 }
 
-/** What any text means: groups of four, each perhaps padded, decoded one by one by Node. */
-function oracle(text: string): string | null {
-  if (text.length % 4 !== 0) return null
-  const groups = text.match(/[\s\S]{4}/g) ?? []
-  if (groups.some((group) => !/^(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$/.test(group))) return null
-  return Buffer.concat(groups.map((group) => Buffer.from(group, 'base64'))).toString('hex')
-}
-
 const places = fc.array(fc.nat(), { maxLength: 8 })
 
 describe('base64 in a stream', () => {
@@ -44,21 +36,6 @@ describe('base64 in a stream', () => {
         const text = Buffer.concat(pieces.map(encodeBase64))
         assert.equal(decodeAll(cutAt(text, cuts)), Buffer.concat(pieces).toString('hex'))
       }),
-    )
-  })
-
-  it('agrees with Node about every text, valid or not', () => {
-    const character = fc.constantFrom('A', 'Q', 'z', '0', '+', '/', '=', '-', '_', ' ', '\n', '\0', 'ÿ')
-    const groups = fc.constantFrom('QUJD', 'QUI=', 'QQ==', '====', 'Q===', '=QUJ', 'QU=D')
-    const text = fc.oneof(
-      fc.string({ unit: character, maxLength: 16 }),
-      fc.array(groups).map((list) => list.join('')),
-    )
-    fc.assert(
-      fc.property(text, places, (value, cuts) => {
-        assert.equal(decodeAll(cutAt(Buffer.from(value, 'latin1'), cuts)), oracle(value))
-      }),
-      { numRuns: 2_000 },
     )
   })
 

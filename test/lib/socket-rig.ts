@@ -10,6 +10,7 @@ import {
 } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { acceptOf, KEY_FIELD } from '../../src/message/websocket-handshake.ts'
 import { deafPort, listening, until } from '../proxy/sockets.ts'
 import type {
   Asking,
@@ -26,20 +27,37 @@ import type {
   UpstreamScript,
 } from '../suite/transport-rig.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
-import { ACCEPT, KEY } from './websocket-lines.ts'
+import { KEY } from './websocket-lines.ts'
+
+/** Clients of one gateway. */
+export interface SocketClients {
+  ask(asking: Asking): ClientRequest
+  /** They send no more requests: connections that lie idle are closed. */
+  leave(): void
+  /** The test is over. */
+  close(): void
+}
+
+/** A gateway whose upstreams are servers of node:http. */
+export async function socketGateway(
+  scope: Scope,
+  options: GatewayOptions,
+  clientsOf: (port: number) => SocketClients | Promise<SocketClients>,
+): Promise<TransportGateway> {
+  const counter = { connections: 0 }
+  const upstreams: number[] = []
+  for (const script of options.upstreams) upstreams.push(await portOf(scope, script, counter))
+  const gateway = await inProcess(scope, { ...options, upstreams })
+  const clients = await clientsOf(gateway.port)
+  scope.after(() => clients.close())
+  return new SocketGateway(gateway, clients, counter)
+}
 
 export const socketRig: TransportRig = {
   capacity: 1,
   plainUpgrades: true,
   large: 24 * 1024 * 1024,
-  async gateway(scope: Scope, options: GatewayOptions): Promise<TransportGateway> {
-    const counter = { connections: 0 }
-    const upstreams: number[] = []
-    for (const script of options.upstreams) upstreams.push(await portOf(scope, script, counter))
-    const gateway = new SocketGateway(await inProcess(scope, { ...options, upstreams }), counter)
-    scope.after(() => gateway.close())
-    return gateway
-  },
+  gateway: (scope, options) => socketGateway(scope, options, (port) => new HttpClients(port)),
 }
 
 async function portOf(scope: Scope, script: UpstreamScript, counter: { connections: number }): Promise<number> {
@@ -72,19 +90,17 @@ async function portOf(scope: Scope, script: UpstreamScript, counter: { connectio
 
 class SocketGateway implements TransportGateway {
   readonly #inProcess: InProcess
+  readonly #clients: SocketClients
   readonly #counter: { readonly connections: number }
-  readonly #agent = new Agent({ keepAlive: true })
-  readonly #requests: HttpRequest[] = []
 
-  constructor(gateway: InProcess, counter: { readonly connections: number }) {
+  constructor(gateway: InProcess, clients: SocketClients, counter: { readonly connections: number }) {
     this.#inProcess = gateway
+    this.#clients = clients
     this.#counter = counter
   }
 
   ask(asking: Asking = {}): ClientRequest {
-    const request = new HttpRequest(this.#inProcess.port, this.#agent, asking)
-    this.#requests.push(request)
-    return request
+    return this.#clients.ask(asking)
   }
 
   get connections(): number {
@@ -103,13 +119,8 @@ class SocketGateway implements TransportGateway {
     return this.#inProcess.log()
   }
 
-  close(): void {
-    this.#agent.destroy()
-    for (const request of this.#requests) request.close()
-  }
-
   async nothingLeft(): Promise<void> {
-    this.#agent.destroy()
+    this.#clients.leave()
     await this.#inProcess.nothingLeft()
   }
 
@@ -118,7 +129,32 @@ class SocketGateway implements TransportGateway {
   }
 }
 
-function fieldMap(headers: Readonly<Record<string, string | string[] | undefined>>): FieldMap {
+class HttpClients implements SocketClients {
+  readonly #port: number
+  readonly #agent = new Agent({ keepAlive: true })
+  readonly #requests: HttpRequest[] = []
+
+  constructor(port: number) {
+    this.#port = port
+  }
+
+  ask(asking: Asking): ClientRequest {
+    const request = new HttpRequest(this.#port, this.#agent, asking)
+    this.#requests.push(request)
+    return request
+  }
+
+  leave(): void {
+    this.#agent.destroy()
+  }
+
+  close(): void {
+    this.#agent.destroy()
+    for (const request of this.#requests) request.close()
+  }
+}
+
+export function fieldMap(headers: Readonly<Record<string, string | string[] | undefined>>): FieldMap {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value].flat().join(', ')]))
 }
 
@@ -316,7 +352,7 @@ class HttpServed implements ServedRequest {
     this.#res.detachSocket(socket)
     socket.write(
       `HTTP/1.1 101 x\r\nconnection: upgrade\r\nupgrade: ${this.fields.upgrade}\r\n` +
-        `sec-websocket-accept: ${ACCEPT}\r\nx-upgraded: ${protocol}\r\n\r\n`,
+        `sec-websocket-accept: ${acceptOf(this.fields[KEY_FIELD] ?? '')}\r\nx-upgraded: ${protocol}\r\n\r\n`,
     )
     return new SocketEnd(socket, this.#early)
   }

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { Filter } from '../../src/policy/filter.ts'
 import { decodeText, framed, readWebResponse } from '../grpc/web-client.ts'
 import { toUp } from '../worker/test-plane.ts'
 import type {
@@ -102,8 +103,8 @@ function calls(rig: TransportRig): void {
     assert.deepEqual([response.fields['x-meta'], response.trailers['x-late-bin']], ['head', 'AAEC'])
     const [fields] = seen
     assert.deepEqual(
-      [fields!['content-type'], fields!['x-mine-bin'], fields!['grpc-encoding'], fields!['grpc-timeout']],
-      ['application/grpc', 'AAECAwQ', 'gzip', undefined],
+      [fields!['content-type'], fields!['x-mine-bin'], fields!['grpc-encoding'], fields!['grpc-timeout'], fields!.te],
+      ['application/grpc', 'AAECAwQ', 'gzip', undefined, 'trailers'],
     )
     await logged(gateway, { status: 200, grpcStatus: 0, reason: undefined, path: PATH })
   })
@@ -126,7 +127,9 @@ function calls(rig: TransportRig): void {
     await logged(gateway, { status: 200, grpcStatus: undefined, reason: 'ClientGone' })
   })
 
+  let over: ServedRequest | undefined
   on(rig, (request) => {
+    over = request
     request.head(200, { 'content-type': 'application/grpc' })
     request.end({ 'grpc-status': '16', 'grpc-message': 'who are you' })
   })('is over with its status, also while the client still sends', async (gateway) => {
@@ -134,6 +137,7 @@ function calls(rig: TransportRig): void {
     request.write(frame('first'))
     const response = await request.response()
     assert.equal(statusOf(response), '16')
+    await gateway.until(() => over!.gone && gateway.log().length === 1)
     request.vanish()
     await logged(gateway, { status: 200, grpcStatus: 16, reason: undefined })
   })
@@ -168,6 +172,8 @@ function statuses(rig: TransportRig): void {
       assert.equal(messageOf(response), `HTTP ${http} without grpc-status`)
     }
     await gateway.nothingLeft()
+    // Their bodies are read and dropped, so that connections can be used again.
+    assert.ok(gateway.connections < 6, `${gateway.connections} connections`)
     for (const line of gateway.log())
       assert.deepEqual([line.status, line.reason, typeof line.grpcStatus], [200, 'GrpcStatusMissing', 'number'])
   })
@@ -179,6 +185,38 @@ function statuses(rig: TransportRig): void {
       assert.deepEqual([status, fields['grpc-status']], [500, '13'])
       await logged(gateway, { status: 500, grpcStatus: 13, reason: undefined })
     },
+  )
+
+  let steps = 0
+  const stepping: Filter = {
+    name: 'stepping',
+    responseBody() {
+      steps++
+      return undefined
+    },
+  }
+  on(rig, (request) =>
+    request.fields['x-ask'] === 'all' ? echo(request) : request.respond(200, '', { ...GRPC, 'grpc-status': '5' }),
+  )(
+    'that is all there is passes no steps of a body, which could put an end behind it',
+    async (gateway) => {
+      assert.equal(statusOf(await call(gateway).response()), '5 at once')
+      assert.equal(statusOf(await call(gateway, { 'grpc-timeout': 'x' }).response()), '13 at once')
+      assert.equal(steps, 0)
+      assert.equal(statusOf(await call(gateway, { 'x-ask': 'all' }).response()), '0')
+      assert.equal(steps, 1)
+    },
+    { filters: [{ phase: 'compression', filter: stepping }] },
+  )
+
+  on(rig, 'refusing')(
+    'of the gateway itself passes none, either',
+    async (gateway) => {
+      steps = 0
+      assert.equal(statusOf(await call(gateway).response()), '14 at once')
+      assert.equal(steps, 0)
+    },
+    { filters: [{ phase: 'compression', filter: stepping }] },
   )
 
   on(rig, (request) => request.respond(200, 'page', { 'content-type': 'text/html' }))(
@@ -386,6 +424,19 @@ function lateFailures(rig: TransportRig): void {
   })
 
   on(rig, (request) => {
+    request.head(200, { 'content-type': 'application/grpc', 'content-length': '100' })
+    request.write(frame('first'))
+    void request.body().then(() => request.reset())
+  })('is so, too, where the upstream had stated a length', async (gateway) => {
+    const request = gateway.ask({ method: 'POST', path: PATH, fields: GRPC, length: 'unknown' })
+    const { fields } = await request.head()
+    assert.equal('content-length' in fields, false)
+    request.end()
+    const response = await request.response()
+    assert.deepEqual([statusOf(response), response.body], ['14', frame('first')])
+  })
+
+  on(rig, (request) => {
     request.head(200, { 'content-type': 'application/grpc' })
     request.write(frame('first'))
   })(
@@ -493,6 +544,18 @@ function web(rig: TransportRig): void {
   })
 
   on(rig, (request) =>
+    request.respond(500, '', { 'content-type': 'application/grpc+proto', 'grpc-status': '13', 'x-more': 'yes' }),
+  )('is 200 with a status, whatever the HTTP status of the upstream', async (gateway) => {
+    const response = await gateway.ask({ method: 'POST', path: PATH, fields: TEXT, body: '' }).response()
+    assert.deepEqual(
+      [response.fields['content-type'], response.fields['x-more']],
+      ['application/grpc-web-text+proto', 'yes'],
+    )
+    assert.equal(readWeb(response).status, '13')
+    await logged(gateway, { status: 200, grpcStatus: 13 })
+  })
+
+  on(rig, (request) =>
     request.respond(200, request.fields['content-type']!, { 'content-type': 'application/grpc-web' }),
   )(
     'passes as it is to a Backend that is asked over HTTP/1.1',
@@ -575,6 +638,24 @@ function webFailures(rig: TransportRig): void {
     assert.deepEqual([response.status, response.complete], [200, false])
     await logged(gateway, { status: 200, reason: 'RequestTimeout' })
   })
+
+  on(rig, (request) => {
+    request.head(200, { 'content-type': 'application/grpc-web' })
+    request.write(frame('first'))
+    void request.body().then(() => request.reset())
+  })(
+    'is cut where it is not translated',
+    async (gateway) => {
+      const request = gateway.ask({
+        ...{ method: 'POST', path: PATH, length: 'unknown' as const },
+        fields: { 'content-type': 'application/grpc-web' },
+      })
+      await request.head()
+      request.end()
+      assert.equal((await request.response()).complete, false)
+    },
+    { backend: { protocol: 'HTTP' } },
+  )
 
   on(rig, echo)('whose text is no base64 is refused, in its own form', async (gateway) => {
     for (const body of ['????', 'AAA', 'AA==A===']) {

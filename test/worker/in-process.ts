@@ -42,6 +42,7 @@ export class InProcess extends TestPlane {
           const { tables } = this.plane.context
           return tables === null ? null : tlsOf(tables.tables, frontend, host)
         },
+        passThrough: (downstream, serverName) => this.plane.handler.passThrough(downstream, serverName),
         handshakeDone: (_, resumed) => void this.handshakes.push(resumed ? 'resumed' : 'full'),
         handshakeFailed: ({ reason }) => void this.handshakes.push(reason),
         problem: (message) => void this.problems.push(message),

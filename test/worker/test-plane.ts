@@ -12,6 +12,7 @@ import { PatternCache } from '../../src/pattern/pattern-cache.ts'
 import { builtInFilters } from '../../src/policy/built-in.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import type { FilterDefinition, Phase } from '../../src/policy/registry.ts'
+import { opaqueConnector } from '../../src/proxy/opaque-connector.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
@@ -31,6 +32,8 @@ export interface InProcessOptions {
   readonly backend?: Partial<BackendSpec>
   /** Default: one rule that sends everything to the Backend, once. */
   readonly rules?: Rules
+  /** Other Routes, by `namespace/name`. */
+  readonly routes?: Readonly<Record<string, Parameters<typeof route>[1]>>
   /** Filters in their places, one of each for every policy set. */
   readonly filters?: readonly { readonly phase: Phase; readonly filter: Filter }[]
   readonly definitions?: readonly FilterDefinition[]
@@ -40,6 +43,7 @@ export interface InProcessOptions {
   /** Ports of the gateway's own, which the dial guard refuses. */
   readonly ownPorts?: readonly number[]
   /** Milliseconds. */
+  readonly handshake?: number
   readonly requestHead?: number
   readonly keepAlive?: number
   readonly connections?: number
@@ -86,6 +90,7 @@ export class TestPlane {
       clock,
       random: Math.random,
       connectorOf: () => connector,
+      tunnelsOf: () => opaqueConnector,
       endpoints: this.endpoints,
       metrics: this.metrics,
       registry,
@@ -108,7 +113,7 @@ export class TestPlane {
   }
 
   /** Links another generation, which goes on with what is the same. @returns it is in force */
-  link({ upstreams = [], backend: spec = {}, rules }: InProcessOptions): Promise<void> {
+  link({ upstreams = [], backend: spec = {}, rules, routes = {} }: InProcessOptions): Promise<void> {
     const { messages } = this.plane
     this.#generation++
     this.#linked = Promise.withResolvers()
@@ -118,6 +123,7 @@ export class TestPlane {
           route('default/all', {
             rules: rules ?? toUp({ retry: { attempts: 0 } }),
           }),
+          ...Object.entries(routes).map(([key, own]) => route(key, own)),
         ],
         backends: [backend('default/up', { endpoints: [{ address: '127.0.0.1', port: 1, weight: 1 }], ...spec })],
       }),
@@ -188,15 +194,21 @@ export class TestPlane {
 /** Settings of a worker with these listeners. */
 export function settingsWith(
   listeners: readonly (ListenerSettings & Partial<WorkerListener>)[],
-  { requestHead = 10_000, keepAlive = 75_000, connections = 1_000, ownPorts = [] }: InProcessOptions = {},
+  {
+    handshake = 10_000,
+    requestHead = 10_000,
+    keepAlive = 75_000,
+    connections = 1_000,
+    ownPorts = [],
+  }: InProcessOptions = {},
 ): WorkerSettings {
   return {
-    listeners: listeners.map((listener) => ({ tls: false, proxyProtocol: null, ...listener })),
+    listeners: listeners.map((listener) => ({ tls: false, secureTwin: null, proxyProtocol: null, ...listener })),
     tls: { defaultCertificate: null, ticketKey: null },
     limits: { head: 65_536, headers: 100, uri: 16_384, connections },
     upstreams: UNLIMITED,
     loop: { seed: 'seed', passes: 8 },
-    timeouts: { requestHead, keepAlive },
+    timeouts: { handshake, requestHead, keepAlive },
     clientAddress: null,
     accessLog: { enabled: true, sample: 100, fields: {} },
     dial: { denyCIDRs: [], loopback: true, ownPorts, ownAddresses: [], places: [], closedPorts: [] },

@@ -257,6 +257,7 @@ class Served implements ServedRequest {
     for (const block of [request.forwarding, request.passed])
       for (let i = 0; i < block.pairs.length; i += 2) fields[block.pairs[i]!] = block.pairs[i + 1]!
     fields['x-request-id'] = request.id
+    if (request.acceptsTrailers) fields.te = 'trailers'
     if (request.host !== undefined) fields.host = request.host
     if (request.upgrade !== null) fields.upgrade = request.upgrade
     this.fields = fields

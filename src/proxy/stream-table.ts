@@ -1,0 +1,61 @@
+/** The streams of a client's connection by their states (RFC 9113 §5.1). */
+import type { H2Stream } from './downstream-h2-stream.ts'
+
+/** Never opened, and still to be. */
+export const IDLE = 0
+/** Skipped by the client, or closed long ago. */
+export const UNKNOWN = 1
+/** Closed by both sides, or by the client's RST_STREAM. */
+export const CLOSED = 2
+/** Closed by our RST_STREAM: frames that were on their way by then still come. */
+export const RESET = 3
+
+export type ClosedState = typeof IDLE | typeof UNKNOWN | typeof CLOSED | typeof RESET
+
+/** Closed streams that are remembered. */
+const REMEMBERED = 256
+
+export class StreamTable {
+  readonly #open = new Map<number, H2Stream>()
+  /** The highest that the client has opened. */
+  last = 0
+  /** Those that were closed last, in a ring; the complement of one that we have reset. */
+  readonly #closed: number[] = []
+  #next = 0
+
+  get size(): number {
+    return this.#open.size
+  }
+
+  /** Streams may be closed by what is done with them. */
+  [Symbol.iterator](): Iterator<H2Stream> {
+    return this.#open.values()
+  }
+
+  get(id: number): H2Stream | undefined {
+    return this.#open.get(id)
+  }
+
+  add(stream: H2Stream): void {
+    this.#open.set(stream.id, stream)
+  }
+
+  /** @returns false: it was closed before */
+  close(id: number, reset: boolean): boolean {
+    const open = this.#open.delete(id)
+    if (open) this.remember(id, reset)
+    return open
+  }
+
+  remember(id: number, reset: boolean): void {
+    this.#closed[this.#next] = reset ? ~id : id
+    this.#next = (this.#next + 1) % REMEMBERED
+  }
+
+  /** Of a stream that is not open. */
+  stateOf(id: number): ClosedState {
+    if (id > this.last) return IDLE
+    if (this.#closed.includes(~id)) return RESET
+    return this.#closed.includes(id) ? CLOSED : UNKNOWN
+  }
+}
