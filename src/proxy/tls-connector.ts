@@ -8,7 +8,7 @@ import type { Endpoint } from '../balance/endpoint.ts'
 import { GatewayError } from '../lib/error.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
-import type { Connector, PendingConnection, SessionOwner, UpstreamSession } from '../transport/connector.ts'
+import type { Connector, PendingConnection, SessionOwner } from '../transport/connector.ts'
 import { connectFault } from './connect-fault.ts'
 import type { OutgoingSocket } from './outgoing-socket.ts'
 import { identityFault, tlsFault } from './tls-fault.ts'
@@ -22,8 +22,15 @@ export interface SecuredProtocol {
   readonly alpn: 'http/1.1' | 'h2'
   /** Endpoints that know no ALPN speak it, too: true for HTTP/1.1 (RFC 9113 §3.2). */
   readonly withoutAlpn: boolean
-  /** Begins to speak. */
-  begin(connection: OutgoingSocket, owner: SessionOwner): UpstreamSession
+  /** See {@link Connector.expectedCapacity}. */
+  readonly expectedCapacity: number
+  /**
+   * Begins to speak, and tells the owner that it is connected.
+   *
+   * @param authority of the endpoint
+   * @returns null: it has told the owner so; otherwise it waits for something of the endpoint
+   */
+  begin(connection: OutgoingSocket, owner: SessionOwner, authority: string): PendingConnection | null
 }
 
 /** State of the worker that all connectors share. */
@@ -40,10 +47,12 @@ export interface TlsConnectorOptions {
 }
 
 export class TlsConnector implements Connector {
+  readonly expectedCapacity: number
   readonly #options: TlsConnectorOptions
   readonly #state: UpstreamTlsState
 
   constructor(options: TlsConnectorOptions, state: UpstreamTlsState) {
+    this.expectedCapacity = options.protocol.expectedCapacity
     this.#options = options
     this.#state = state
   }
@@ -62,6 +71,8 @@ class TlsDial implements PendingConnection, ContextWaiter {
   readonly #owner: SessionOwner
   readonly #namespace: string
   #connection: TlsSocket | null = null
+  /** It is secured, and waits for something of the protocol on it. */
+  #session: PendingConnection | null = null
   #tcp = false
   #over = false
 
@@ -80,10 +91,12 @@ class TlsDial implements PendingConnection, ContextWaiter {
   }
 
   get stage(): string {
+    if (this.#session !== null) return this.#session.stage ?? this.#options.protocol.alpn
     return this.#tcp ? 'TLS handshake' : ''
   }
 
   cancel(): void {
+    if (this.#session !== null) return this.#session.cancel()
     this.#over = true
     this.#close()
   }
@@ -141,7 +154,7 @@ class TlsDial implements PendingConnection, ContextWaiter {
     }
     this.#over = true
     this.#unlisten(socket)
-    this.#owner.connected(protocol.begin(connection, this.#owner))
+    this.#session = protocol.begin(connection, this.#owner, this.#endpoint.authority)
   }
 
   readonly #onError = (error: NodeJS.ErrnoException): void => {

@@ -48,7 +48,7 @@ const { timers, context, handler, backends, contents, messages } = createDataPla
   workers: data.workers,
   clock,
   random,
-  connectorOf: (plan, contents) => connectors.of(plan, contents),
+  connectorOf: (plan, context) => connectors.of(plan, context),
   tunnelsOf: (plan) => connectors.tunnelsOf(plan),
   endpoints: new EndpointTable(shared.endpoints),
   metrics,

@@ -395,7 +395,12 @@ describe('TLS sessions of an endpoint', () => {
 })
 
 describe('the protocol of a connection', () => {
-  const h2 = { alpn: 'h2', withoutAlpn: false, begin: () => assert.fail('nothing is agreed') } as const
+  const h2 = {
+    alpn: 'h2',
+    withoutAlpn: false,
+    expectedCapacity: 100,
+    begin: () => assert.fail('nothing is agreed'),
+  } as const
 
   for (const [what, ALPNProtocols] of [
     ['knows HTTP/1.1 alone', ['http/1.1']],

@@ -17,7 +17,11 @@ import type { Scope } from './sockets.ts'
 export const HTTP1: SecuredProtocol = {
   alpn: 'http/1.1',
   withoutAlpn: true,
-  begin: (connection, owner) => new H1Session(connection, owner),
+  expectedCapacity: 1,
+  begin(connection, owner) {
+    owner.connected(new H1Session(connection, owner))
+    return null
+  },
 }
 
 export interface TlsEndpoint {
