@@ -64,8 +64,12 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     server.timers.arm(this, server.timers.touch() + server.options.requestHead)
   }
 
+  get idle(): boolean {
+    return this.#state === READING && this.#reader.quiet
+  }
+
   drain(): void {
-    if (this.#state === READING && this.#reader.quiet) this.#close()
+    if (this.idle) this.#close()
   }
 
   destroy(): void {
