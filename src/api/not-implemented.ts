@@ -45,8 +45,6 @@ const under = (place: string): readonly Unbuilt[] =>
 export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
   Route: [
     { field: 'spec.maintenance.enabled', accepted: [false] },
-    { field: 'spec.tls' },
-    { field: 'spec.rules[].http' },
     { field: 'spec.rules[].splitAffinity' },
     { field: 'spec.rules[].tokenIssuer' },
     { field: 'spec.rules[].backendRefs[].priority', accepted: [0] },
@@ -71,10 +69,8 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     { field: 'spec.connection.proxyProtocol' },
   ],
   Settings: [
-    { field: 'listeners[].tls' },
     { field: 'listeners[].proxyProtocol' },
     { field: 'admin.tokenFile' },
-    { field: 'tls', accepted: [{}] },
     { field: 'accessLog.fields', accepted: [{}] },
     { field: 'plugins', accepted: [[]] },
     { field: 'tracing' },

@@ -5,6 +5,7 @@
  */
 import { POLICIES } from '../policy/built-in.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
+import { CA_SECRET, CRL_SECRET, TICKET_KEY_SECRET, TLS_SECRET } from '../policy/secret-types.ts'
 import { policyPlaces } from './policy-places.ts'
 import { list, member } from './raw-object.ts'
 
@@ -21,16 +22,18 @@ export interface Reference {
   readonly port?: number | string
   /** Of a ConfigMap or Secret. */
   readonly key?: string
-  /** Of a Secret: the type that it must have. */
+  /** Of a Secret: the type that it must have. Without `key`: what is read of that type. */
   readonly type?: string
+  /** Of a Secret in another namespace: the namespace that it must be shared with. */
+  readonly sharedWith?: string
   readonly purpose: Purpose
 }
 
 /**
- * `Traffic`: requests are sent there. `Endpoints`: it lists the pods of a Backend. `Policy`: a policy uses it.
- * `Labels`: they decide who may. `Guard`: it tells what must not be dialled.
+ * `Traffic`: requests are sent there. `Endpoints`: it lists the pods of a Backend. `Policy`: a policy uses it. `TLS`:
+ * handshakes use it. `Labels`: they decide who may. `Guard`: it tells what must not be dialled.
  */
-export type Purpose = 'Traffic' | 'Endpoints' | 'Policy' | 'Labels' | 'Guard'
+export type Purpose = 'Traffic' | 'Endpoints' | 'Policy' | 'TLS' | 'Labels' | 'Guard'
 
 /** The name in a reference to every object of a kind: no object is called so. */
 export const ALL = '*'
@@ -47,7 +50,7 @@ export const routeReferences: Extractor = extractorOfRoutes(POLICIES)
 export function extractorOfRoutes(policies: readonly PolicyDefinition[]): Extractor {
   const ofPolicies = policies.flatMap(({ references }) => references?.kinds ?? [])
   return {
-    names: [...new Set<string>(['Backend', 'Service', 'Namespace', ...ofPolicies])],
+    names: [...new Set<string>(['Backend', 'Service', 'Namespace', 'Secret', ...ofPolicies])],
     find: (object, namespace) => findInRoute(object, namespace, policies),
   }
 }
@@ -57,6 +60,7 @@ function* findInRoute(object: unknown, namespace: string, rows: readonly PolicyD
   for (const [i, delegate] of list(member(spec, 'delegates')).entries())
     if (member(member(delegate, 'namespaces'), 'from') === 'Selector')
       yield labelsOfNamespaces(['spec', 'delegates', i, 'namespaces', 'selector'])
+  yield* routeTlsReferences(member(spec, 'tls'), namespace)
   for (const [i, rule] of list(member(spec, 'rules')).entries())
     for (const [j, ref] of list(member(rule, 'backendRefs')).entries())
       yield* backendReference(ref, namespace, ['spec', 'rules', i, 'backendRefs', j])
@@ -73,17 +77,19 @@ export const backendReferences: Extractor = {
 }
 
 export const ingressReferences: Extractor = {
-  names: ['Backend', 'Service'],
+  names: ['Backend', 'Service', 'Secret'],
   *find(object, namespace) {
     const spec = member(object, 'spec')
     yield* ingressBackend(member(spec, 'defaultBackend'), namespace, ['spec', 'defaultBackend'])
     for (const [i, rule] of list(member(spec, 'rules')).entries())
       for (const [j, path] of list(member(member(rule, 'http'), 'paths')).entries())
         yield* ingressBackend(member(path, 'backend'), namespace, ['spec', 'rules', i, 'http', 'paths', j, 'backend'])
+    for (const [i, entry] of list(member(spec, 'tls')).entries())
+      yield* secretReference(TLS_SECRET, member(entry, 'secretName'), namespace, ['spec', 'tls', i, 'secretName'])
   },
 }
 
-/** Grants to namespaces with certain labels. */
+/** Grants to namespaces with certain labels, and Secrets, which the operator may take from any namespace. */
 export function* settingsReferences(settings: unknown): Generator<Reference> {
   const lists = [
     [member(settings, 'hostnames'), ['hostnames']],
@@ -93,6 +99,41 @@ export function* settingsReferences(settings: unknown): Generator<Reference> {
     for (const [i, grant] of list(grants).entries())
       if (member(member(grant, 'namespaces'), 'from') === 'Selector')
         yield labelsOfNamespaces([...path, i, 'namespaces', 'selector'])
+  const tls = member(settings, 'tls')
+  for (const [field, secret] of [
+    ['defaultCertificate', TLS_SECRET],
+    ['sessionTicketKey', TICKET_KEY_SECRET],
+  ] as const) {
+    const named = member(tls, field)
+    const namespace = member(named, 'namespace')
+    if (isName(namespace))
+      yield* secretReference(secret, member(named, 'secretName'), namespace, ['tls', field, 'secretName'])
+  }
+}
+
+function* routeTlsReferences(tls: unknown, namespace: string): Generator<Reference> {
+  for (const [i, certificate] of list(member(tls, 'certificates')).entries()) {
+    const of = member(certificate, 'namespace') ?? namespace
+    const path = ['spec', 'tls', 'certificates', i, 'secretName']
+    if (isName(of)) yield* secretReference(TLS_SECRET, member(certificate, 'secretName'), of, path, namespace)
+  }
+  const clients = member(tls, 'clientCertificate')
+  const path = ['spec', 'tls', 'clientCertificate']
+  yield* secretReference(CA_SECRET, member(clients, 'caSecretName'), namespace, [...path, 'caSecretName'])
+  yield* secretReference(CRL_SECRET, member(clients, 'crlSecretName'), namespace, [...path, 'crlSecretName'])
+}
+
+/** @param user the namespace that uses it */
+function* secretReference(
+  { type }: { readonly type: string },
+  name: unknown,
+  namespace: string,
+  path: Path,
+  user = namespace,
+): Generator<Reference> {
+  if (!isName(name)) return
+  const shared = user === namespace ? undefined : { sharedWith: user }
+  yield { path, kind: 'Secret', namespace, name, type, ...shared, purpose: 'TLS' }
 }
 
 type Path = readonly (string | number)[]

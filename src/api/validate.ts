@@ -16,6 +16,7 @@ import type { FieldProblem } from './object.ts'
 import { policyProblems } from './policy-places.ts'
 import type { Route } from './route.ts'
 import { pathProblems } from './route-paths.ts'
+import { tlsProblems, tlsWarnings } from './route-tls.ts'
 import { type Checker, compileSchema } from './schema.ts'
 import type { Schema } from './schema-dialect.ts'
 import type { SettingsObject } from './settings.ts'
@@ -149,6 +150,8 @@ function* checkObject(
     problems.push(...policyProblems('Route', object, policies))
     problems.push(...(yield* headerValueProblems('Route', object)))
     problems.push(...(yield* pathProblems(object as unknown as Route)))
+    problems.push(...tlsProblems(object as unknown as Route))
+    warnings.push(...tlsWarnings(object as unknown as Route))
   }
   if (problems.length > 0) return { ok: false, problems }
   return { ok: true, object: complete(row, object), warnings }

@@ -1,7 +1,7 @@
 /** Validates and compiles manifests, and collects findings for every object that is not served as written. */
 import type { Condition } from '../api/condition.ts'
 import { KIND_NAMES, KINDS, type KindMap, type KindRow } from '../api/kinds.ts'
-import { SERVICE_NAME_LABEL } from '../api/kubernetes.ts'
+import { SERVICE_NAME_LABEL, type Secret } from '../api/kubernetes.ts'
 import type { KubeObject } from '../api/object.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { Validator } from '../api/validate.ts'
@@ -15,8 +15,10 @@ import {
   type PayloadSummary,
   type ResourceSet,
   type ServedResource,
+  type TlsSecretSummary,
   type Unreachable,
 } from '../compile/resource-set.ts'
+import { readTlsSecret, tlsSummary } from '../compile/tls-secret.ts'
 import { unreachableReason } from '../compile/unreachable.ts'
 import { runInSlices } from '../lib/time-slice.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
@@ -83,9 +85,10 @@ async function compileAsServed(resources: ResourceSet): Promise<Compiled> {
 const ALONE: ProcessShare = { clients: 0, upstreams: 0, seed: '' }
 const ANYWHERE: ReservedDestinations = { loopback: true, ownAddresses: [], places: [], closedPorts: [] }
 
-function isBad({ type, status }: Condition): boolean {
+function isBad({ type, status, reason }: Condition): boolean {
   if (type === 'PartiallyInvalid') return status === 'True'
-  return (type === 'Accepted' || type === 'ResolvedRefs') && status === 'False'
+  if (type === 'CertificatesValid' && reason === 'ExpiresSoon') return true
+  return (type === 'Accepted' || type === 'ResolvedRefs' || type === 'CertificatesValid') && status === 'False'
 }
 
 type Builders = { readonly [K in keyof KindMap]: FrozenMapBuilder<ServedResource<KindMap[K]>> }
@@ -133,9 +136,15 @@ function facesOf(builders: Builders): ResourceSet['payloads'] {
     const { payload }: KindRow = KINDS[kind]
     if (payload === undefined) continue
     for (const { key, object } of builders[kind].freeze().values())
-      faces.set(nodeId(kind, key), payloadSummaryOf(payload, object))
+      faces.set(nodeId(kind, key), payloadSummaryOf(payload, object, undefined, tlsOf(object)))
   }
   return faces.freeze()
+}
+
+function tlsOf(object: KubeObject): TlsSecretSummary | undefined {
+  const read = object.kind === 'Secret' ? readTlsSecret(object as Secret) : undefined
+  if (read === undefined) return undefined
+  return 'fault' in read ? tlsSummary(undefined, read.fault, Date.now()) : tlsSummary(read, undefined, Date.now())
 }
 
 function bySlicedService(slices: Builders['EndpointSlice']): ResourceSet['endpointSlices'] {

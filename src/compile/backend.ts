@@ -1,9 +1,9 @@
 /** Translates a Backend's options into the form of the snapshot. */
 import type { BackendOptions, BackendTls, LoadBalancingAlgorithm } from '../api/backend.ts'
 import { BACKEND_DEFAULTS } from '../api/defaults.ts'
-import { CA_KEY, CA_SECRET, TLS_SECRET } from '../api/secret-types.ts'
 import { parseDuration } from '../lib/quantity.ts'
 import { type ContentRef, contentId } from '../policy/contents.ts'
+import { CA_SECRET, TLS_SECRET } from '../policy/secret-types.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { BackendConfig, UpstreamProtocol } from '../snapshot/snapshot.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
@@ -45,7 +45,7 @@ function tlsOf(namespace: string, options: BackendTls, service: string | undefin
     return contentId(ref)
   }
   return {
-    ca: caSecretName === undefined ? undefined : part(caSecretName, CA_SECRET, CA_KEY),
+    ca: caSecretName === undefined ? undefined : part(caSecretName, CA_SECRET.type, CA_SECRET.key),
     serverName: serverName?.toLowerCase(),
     serviceName: service === undefined ? undefined : `${service}.${namespace}.svc`,
     clientCertificate:
@@ -53,8 +53,8 @@ function tlsOf(namespace: string, options: BackendTls, service: string | undefin
         ? undefined
         : {
             secret: `${namespace}/${clientCertificateSecretName}`,
-            chain: part(clientCertificateSecretName, TLS_SECRET, 'tls.crt'),
-            key: part(clientCertificateSecretName, TLS_SECRET, 'tls.key'),
+            chain: part(clientCertificateSecretName, TLS_SECRET.type, TLS_SECRET.certificate),
+            key: part(clientCertificateSecretName, TLS_SECRET.type, TLS_SECRET.key),
           },
     insecureSkipVerify,
   }

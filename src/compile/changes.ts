@@ -6,7 +6,7 @@ import type { SettingsObject } from '../api/settings.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { CompileState } from './compile-state.ts'
 import { ingressRoutes, statusName } from './ingress.ts'
-import { keyOfNode, kindOfNode } from './reference-graph.ts'
+import { keyOfNode, kindOfNode, nodeId } from './reference-graph.ts'
 import { objectId, type ResourceSet, type ServedResource } from './resource-set.ts'
 import { hostOf } from './route-pass.ts'
 import { grantsByLabels } from './tenancy.ts'
@@ -39,8 +39,10 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
   }
   for (const { key } of before.payloads.changesTo(resources.payloads)) {
     markUsers(memo, kindOfNode(key), keyOfNode(key))
+    yield* markCertificateUsers(memo, key, budget)
     if (budget.spend(1)) yield
   }
+  yield* markDefaultCertificate(memo, before, resources, budget)
   for (const { key } of before.endpointSlices.changesTo(resources.endpointSlices)) {
     for (const user of memo.graph.users('Service', key)) work.endpoints.add(keyOfNode(user))
     if (budget.spend(1)) yield
@@ -72,11 +74,55 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
       if (plan.resource.object.spec.listeners !== undefined) work.routes.add(key)
       if (budget.spend(1)) yield
     }
+  if (!sameTlsListeners(before.settings, resources.settings))
+    for (const [key, { plan }] of memo.routes) {
+      if (plan.tls !== undefined) work.statuses.add(statusName(key))
+      if (budget.spend(1)) yield
+    }
   if (!sameForTargets(before.settings, resources.settings))
     for (const id of targetsIn(memo, resources)) {
       work.targets.add(id)
       if (budget.spend(1)) yield
     }
+}
+
+/** Statuses tell the time and the names of certificates, also on hostnames that have them from a wildcard. */
+function* markCertificateUsers(memo: CompileState, secret: string, budget: WorkBudget): Generator<void, void> {
+  for (const user of memo.graph.users(kindOfNode(secret), keyOfNode(secret)))
+    if (kindOfNode(user) === 'Route') yield* markTlsStatuses(memo, keyOfNode(user), budget)
+}
+
+function* markTlsStatuses(
+  { routes, hosts, work }: CompileState,
+  key: string,
+  budget: WorkBudget,
+): Generator<void, void> {
+  work.statuses.add(statusName(key))
+  for (const hostname of routes.get(key)?.tlsHosts ?? []) {
+    for (const other of hosts.get(hostname)?.routes.keys() ?? []) {
+      work.statuses.add(statusName(other))
+      if (budget.spend(1)) yield
+    }
+  }
+}
+
+function* markDefaultCertificate(
+  memo: CompileState,
+  before: ResourceSet,
+  after: ResourceSet,
+  budget: WorkBudget,
+): Generator<void, void> {
+  const [was, is] = [before, after].map(defaultCertificateOf)
+  if (was === is || isDeepStrictEqual(was, is)) return
+  for (const [key, { plan }] of memo.routes) {
+    if (plan.tls?.certificates.length === 0) yield* markTlsStatuses(memo, key, budget)
+    if (budget.spend(1)) yield
+  }
+}
+
+function defaultCertificateOf({ settings, payloads }: ResourceSet) {
+  const named = settings.tls?.defaultCertificate
+  return named && { summary: payloads.get(nodeId('Secret', `${named.namespace}/${named.secretName}`)) }
 }
 
 /** Marks the statuses of the Routes on listeners that failed to open, or opened again. */
@@ -181,6 +227,12 @@ function sameFrontends(a: SettingsObject, b: SettingsObject): boolean {
   if (a.listeners === b.listeners) return true
   const names = new Set(a.listeners.map(({ name }) => name))
   return names.size === b.listeners.length && b.listeners.every(({ name }) => names.has(name))
+}
+
+function sameTlsListeners(a: SettingsObject, b: SettingsObject): boolean {
+  const namesOf = ({ listeners }: SettingsObject): string[] =>
+    listeners.flatMap(({ name, tls }) => (tls === undefined ? [] : name)).sort()
+  return a.listeners === b.listeners || isDeepStrictEqual(namesOf(a), namesOf(b))
 }
 
 /** Every Backend, and every other referenced target. */

@@ -10,6 +10,7 @@ import type { PolicyDefinition } from '../policy/definition.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Frontend } from '../snapshot/frontend.ts'
 import { FrozenMapBuilder } from '../snapshot/frozen-map.ts'
+import type { HostTls } from '../snapshot/host-tls.ts'
 import type {
   BackendConfig,
   EndpointAddress,
@@ -50,6 +51,8 @@ export interface RouteState {
   version: number
   /** By hostname. */
   readonly outcomes: Map<string, HostnameOutcome>
+  /** Hostnames, its own and others below its wildcards, whose TLS is what this Route states. */
+  readonly tlsHosts: Set<string>
 }
 
 export interface Variant {
@@ -77,6 +80,14 @@ export interface HostnameOutcome {
   readonly outside: readonly MatchPlan[]
   /** Positions of the rules that are served here. */
   readonly served: 'all' | readonly number[]
+  /** The Route states TLS, and that of another Route holds here, or that of a wildcard of the owner, or none. */
+  readonly otherTls?: { readonly by: RouteState | undefined }
+}
+
+/** TLS that is in force for a hostname, and the Route that states it. */
+export interface HostTlsState {
+  readonly tls: HostTls
+  readonly route: RouteState
 }
 
 /** A match on one hostname. */
@@ -109,6 +120,7 @@ export interface HostState {
   /** The oldest claim on exactly this name. */
   first: HostnameClaim | undefined
   ownership: Ownership | undefined
+  tls: HostTlsState | undefined
   entries: ReadonlyMap<string, RouteMatches>
   /** All candidates in matching order. */
   order: readonly Candidate[]

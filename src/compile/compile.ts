@@ -5,6 +5,7 @@ import type { SettingsObject } from '../api/settings.ts'
 import type { FrozenMap } from '../snapshot/frozen-map.ts'
 import type { EndpointAddress, Snapshot } from '../snapshot/snapshot.ts'
 import { updateBackends, updateEndpoints } from './backend-pass.ts'
+import { certificateFindings } from './certificate-findings.ts'
 import { markDirty } from './changes.ts'
 import type { CompileState } from './compile-state.ts'
 import { backendConditions, type ConditionFault, refusedConditions } from './conditions.ts'
@@ -114,6 +115,7 @@ function routedStatus(memo: CompileState, resources: ResourceSet, kind: 'Route' 
     tenancy: tenancyOf(resources),
     faultsOf: (id) => faultsOf(memo, resources, id),
     unopened: resources.unopenedListeners,
+    certificatesOf: (state) => certificateFindings(state, memo.hosts, resources),
   }
   const ingress = kind === 'Ingress' ? resources.ingresses.get(key) : undefined
   if (ingress !== undefined) return ingressStatus(ingress, (route) => memo.routes.get(route), context)

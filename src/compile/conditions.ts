@@ -11,6 +11,15 @@ export interface ConditionFault {
   readonly more?: number
 }
 
+/** Of the certificates of hostnames, see `certificateFindings`. */
+export interface CertificateFindings {
+  readonly faults: readonly ConditionFault[]
+  /** What is well and will not stay so, as clauses. */
+  readonly soon: readonly string[]
+  /** What is odd, as clauses. */
+  readonly remarks: readonly string[]
+}
+
 export interface Findings {
   readonly generation: number | undefined
   /** Why nothing of the object is served. */
@@ -20,23 +29,28 @@ export interface Findings {
   readonly references: readonly ConditionFault[]
   /** Listeners that are not open, so requests do not reach what is served. */
   readonly unopened?: readonly ConditionFault[]
+  /** Undefined where no TLS of its hostnames ends here by what its namespace states. */
+  readonly certificates?: CertificateFindings | undefined
   readonly stale: Staleness | undefined
 }
 
 /** Further entries are counted, not listed. */
 const MAX_LISTED = 4
 
-/** Conditions of Routes without faults, by generation, shared by all such Routes. */
-const HEALTHY_CONDITIONS = new Map<number | undefined, readonly Condition[]>()
+/** Conditions of Routes without faults, by generation and whether they have certificates, shared by all such Routes. */
+const HEALTHY_CONDITIONS = new Map<string, readonly Condition[]>()
 const MAX_SHARED_GENERATION = 64
 
 export function routeConditions(findings: Findings): readonly Condition[] {
-  const { generation, notAccepted, partial, references, unopened = [], stale } = findings
-  const faults = partial.length + references.length + unopened.length
+  const { generation, notAccepted, partial, references, unopened = [], certificates, stale } = findings
+  const odd =
+    certificates === undefined ? 0 : certificates.faults.length + certificates.soon.length + certificates.remarks.length
+  const faults = partial.length + references.length + unopened.length + odd
   if (notAccepted !== undefined || stale !== undefined || faults > 0 || (generation ?? 0) > MAX_SHARED_GENERATION)
     return newConditions(findings)
-  let shared = HEALTHY_CONDITIONS.get(generation)
-  if (shared === undefined) HEALTHY_CONDITIONS.set(generation, (shared = Object.freeze(newConditions(findings))))
+  const key = `${generation} ${certificates !== undefined}`
+  let shared = HEALTHY_CONDITIONS.get(key)
+  if (shared === undefined) HEALTHY_CONDITIONS.set(key, (shared = Object.freeze(newConditions(findings))))
   return shared
 }
 
@@ -48,6 +62,7 @@ function newConditions(findings: Findings): readonly Condition[] {
       ? condition('PartiallyInvalid', 'False', 'AllValid', 'All hostnames and rules can be served.', generation)
       : condition('PartiallyInvalid', 'True', partial[0]!.reason, listFaults(partial), generation),
     resolvedRefs(findings),
+    ...certificatesValid(findings),
     programmedCondition(findings),
     staleCondition(findings),
   ]
@@ -151,6 +166,20 @@ function resolvedRefs({ references, generation }: Findings): Condition {
   return condition('ResolvedRefs', 'False', first.reason, listFaults(references), generation)
 }
 
+function certificatesValid({ certificates, generation }: Findings): Condition[] {
+  if (certificates === undefined) return []
+  const { faults, soon, remarks } = certificates
+  if (faults.length > 0)
+    return [condition('CertificatesValid', 'False', faults[0]!.reason, listFaults(faults), generation)]
+  if (soon.length > 0)
+    return [
+      condition('CertificatesValid', 'True', 'ExpiresSoon', sentence(joinBounded([...new Set(soon)])), generation),
+    ]
+  const odd = remarks.length === 0 ? '' : ` ${sentence(joinBounded([...new Set(remarks)]))}`
+  const message = `Its certificates name its hostnames and are in their time.${odd}`
+  return [condition('CertificatesValid', 'True', 'CertificatesValid', message, generation)]
+}
+
 function programmedCondition({ notAccepted, unopened = [], generation }: Findings): Condition {
   if (notAccepted !== undefined)
     return condition('Programmed', 'False', 'NotReady', 'Nothing of it is served; see Accepted.', generation)
@@ -165,7 +194,7 @@ function staleCondition({ stale, generation }: Findings): Condition {
   if (stale.closedRules !== 'all' && stale.closedRules.size === 0)
     return condition('Stale', 'True', 'LastGoodServed', `The last good version is served: ${problems}`, generation)
   const rules = stale.closedRules === 'all' ? 'all rules answer' : `${[...stale.closedRules].sort().join(', ')} answer`
-  const message = `The last good version is served, but the newest adds auth or authorization, so ${rules} 503: ${problems}`
+  const message = `The last good version is served, but the newest adds auth, authorization or a client certificate, so ${rules} 503: ${problems}`
   return condition('Stale', 'True', 'ClosedByEdit', message, generation)
 }
 
@@ -174,6 +203,7 @@ const HEALTHY_STATUS: Partial<Record<ConditionType, Condition['status']>> = {
   Accepted: 'True',
   PartiallyInvalid: 'False',
   ResolvedRefs: 'True',
+  CertificatesValid: 'True',
   Programmed: 'True',
   Stale: 'False',
 }

@@ -1,7 +1,16 @@
 /** Hostnames: the owner of each, and its virtual host. */
 import { isDeepStrictEqual } from 'node:util'
 import { coveringWildcards } from '../pattern/host.ts'
-import type { Candidate, CompileState, HostnameOutcome, HostState, RouteMatches, RouteState } from './compile-state.ts'
+import type {
+  Candidate,
+  CompileState,
+  HostnameOutcome,
+  HostState,
+  HostTlsState,
+  RouteMatches,
+  RouteState,
+} from './compile-state.ts'
+import { tlsOfHost } from './host-tls.ts'
 import { statusName } from './ingress.ts'
 import { ageOf, EVERYWHERE, type HostnameOwner, type Ownership, oldestOf, ownershipOf } from './ownership.ts'
 import { CATCH_ALL, type HostnameClaim } from './plan.ts'
@@ -100,8 +109,10 @@ function* buildHost(
   const ownership = withoutReservation(ownershipOf(claims, owners), above)
   // A delegate adds to the rules of the owner's wildcard; it must not remove them from the hostname.
   const extendsWildcard = ownership?.exact === false && above.some(({ served }) => served !== undefined)
-  const draft = yield* draftVirtualHost(memo, resources, host, ownership, extendsWildcard, budget)
+  const tls = tlsOfHost(host, ownership, above)
+  const draft = yield* draftVirtualHost(memo, resources, host, { ownership, extendsWildcard, tls }, budget)
   commit(memo, host, draft)
+  commitTls(memo, host, tls)
   recordHandover(memo, resources, host, ownership, [...claims, ...owners])
   host.ownership = ownership
   if (tenancyOf(resources).strict) recordOwner(memo, hostname, ownership, claims, owners)
@@ -188,6 +199,19 @@ function commit(memo: CompileState, host: HostState, draft: HostDraft): void {
     memo.work.wildcards.add(hostname)
 }
 
+function commitTls(memo: CompileState, host: HostState, now: HostTlsState | undefined): void {
+  const { hostname, tls: before } = host
+  host.tls = now
+  if (before?.route !== now?.route) {
+    before?.route.tlsHosts.delete(hostname)
+    now?.route.tlsHosts.add(hostname)
+  }
+  const same = before?.route === now?.route && before?.tls.key === now?.tls.key
+  // Hostnames below a wildcard may have its TLS, and the rule to which it passes connections.
+  if (hostname.startsWith('*.') && (!same || now?.tls.mode === 'Passthrough')) memo.work.wildcards.add(hostname)
+  if (!same) for (const key of host.routes.keys()) memo.work.statuses.add(statusName(key))
+}
+
 function* recordOutcomes(
   memo: CompileState,
   host: HostState,
@@ -203,13 +227,23 @@ function* recordOutcomes(
   }
   for (const { state, permission, candidates, outside } of draft.entries.values()) {
     const conflicts = draft.conflicts.get(state) ?? []
-    if (conflicts.length === 0 && outside.length === 0) recordOutcome(memo, host, state, FULLY_SERVED)
+    const otherTls = otherTlsThan(state, host.tls)
+    if (conflicts.length + outside.length === 0 && otherTls === undefined)
+      recordOutcome(memo, host, state, FULLY_SERVED)
     else {
-      const served = servedRules(candidates, conflicts)
-      recordOutcome(memo, host, state, { owner, permission, conflicts, outside, served })
+      const served = conflicts.length + outside.length === 0 ? 'all' : servedRules(candidates, conflicts)
+      const tls = otherTls === undefined ? {} : { otherTls }
+      recordOutcome(memo, host, state, { owner, permission, conflicts, outside, served, ...tls })
     }
     if (budget.spend(1)) yield
   }
+}
+
+/** Connections are passed through to the backends of one Route, so two that say so never agree. */
+function otherTlsThan({ plan }: RouteState, inForce: HostTlsState | undefined): HostnameOutcome['otherTls'] {
+  if (plan.tls === undefined || inForce?.route.plan === plan) return undefined
+  if (inForce?.tls.key === plan.tls.key && plan.tls.mode === 'Terminate') return undefined
+  return { by: inForce?.route }
 }
 
 /**

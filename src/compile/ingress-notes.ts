@@ -2,6 +2,8 @@
 import type { Note } from '../api/condition.ts'
 import { CLASS_ANNOTATION, type Ingress } from '../api/ingress.ts'
 import { pathOf } from './ingress.ts'
+import { ingressCertificates, MAX_CERTIFICATES } from './ingress-tls.ts'
+import { CATCH_ALL } from './plan.ts'
 
 /**
  * Annotation prefixes of other controllers, besides everything below `ingress.kubernetes.io`.
@@ -48,7 +50,7 @@ function isForeign(key: string): boolean {
 /** Characters that are literal in a path, but that other controllers interpret as a pattern. */
 const LOOKS_LIKE_A_PATTERN = /[()[\]{}^$|\\?+*]/
 
-export function ingressNotes(ingress: Ingress, certificatesServed = false): Note[] {
+export function ingressNotes(ingress: Ingress): Note[] {
   const notes: Note[] = []
   const annotations = foreignAnnotations(ingress)
   if (annotations.length > 0) {
@@ -56,9 +58,35 @@ export function ingressNotes(ingress: Ingress, certificatesServed = false): Note
     notes.push({ reason: 'AnnotationsIgnored', message, path: ['metadata', 'annotations', annotations[0]!] })
   }
   notes.push(...pathNotes(ingress))
-  if (!certificatesServed && ingress.spec.tls.length > 0) {
+  notes.push(...certificateNotes(ingress))
+  return notes
+}
+
+/** Certificates for hosts that are not in its rules, and more than a host may have. */
+function certificateNotes(ingress: Ingress): Note[] {
+  const { rules, tls } = ingress.spec
+  if (tls.length === 0) return []
+  const hosts = new Set(rules.map(({ host }) => host || CATCH_ALL))
+  const wildcards = new Set(Array.from(hosts, (host) => `*${host.slice(host.indexOf('.'))}`))
+  const { byHost, ofAll } = ingressCertificates(ingress)
+  const covered = (host: string): boolean => hosts.has(host) || wildcards.has(host)
+  const notes: Note[] = []
+  const without = tls.flatMap((entry, i) =>
+    entry.hosts.filter((host) => !covered(host.toLowerCase())).map((host) => ({ host, i })),
+  )
+  if (without.length > 0) {
+    const message = `No certificate is served for ${some([...new Set(without.map(({ host }) => host))].sort())}: no rule of this Ingress has the host; add one, or remove it from tls.`
+    notes.push({ reason: 'CertificateNotServed', message, path: ['spec', 'tls', without[0]!.i, 'hosts'] })
+  }
+  if (ofAll !== undefined && [...hosts].every((host) => host === CATCH_ALL)) {
     const message =
-      'Its certificates are not served: this version has no TLS yet; its hosts are served on every listener.'
+      'An entry of tls without hosts is for the hosts of the rules, and they have none; name the host in a rule. Hosts that nobody names get the default certificate.'
+    notes.push({ reason: 'CertificateNotServed', message, path: ['spec', 'tls'] })
+  }
+  const many = [...byHost].filter(([, names]) => names.size > MAX_CERTIFICATES).map(([host]) => host)
+  if (many.length > 0 || (ofAll?.size ?? 0) > MAX_CERTIFICATES) {
+    const of = many.length > 0 ? some(many.sort()) : 'its hosts'
+    const message = `Only the first ${MAX_CERTIFICATES} certificates of ${of} are served; name each host with its own certificate.`
     notes.push({ reason: 'CertificateNotServed', message, path: ['spec', 'tls'] })
   }
   return notes

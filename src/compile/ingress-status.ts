@@ -2,7 +2,7 @@
 import type { ObjectStatus } from '../api/condition.ts'
 import type { Ingress } from '../api/ingress.ts'
 import type { RouteState } from './compile-state.ts'
-import { type ConditionFault, routeConditions } from './conditions.ts'
+import { type CertificateFindings, type ConditionFault, routeConditions } from './conditions.ts'
 import { classOf, ingressRoutes, isHostDefaultBackend } from './ingress.ts'
 import { ingressNotes } from './ingress-notes.ts'
 import { isServedClass } from './plan.ts'
@@ -32,11 +32,22 @@ export function ingressStatus(
     notAccepted: unaccepted(parts),
     partial: parts.flatMap(({ partial }) => partial),
     references: byRules(parts.flatMap(({ references }) => references)),
+    certificates: togetherOf(parts),
     stale,
   })
   const notes = ingressNotes(object)
   const rules = parts.reduce((sum, part) => sum + part.rules, 0)
   return { kind: 'Ingress', key, conditions, rules, ...(notes.length > 0 && { notes }) }
+}
+
+function togetherOf(parts: readonly RouteFindings[]): CertificateFindings | undefined {
+  const all = parts.flatMap(({ certificates }) => certificates ?? [])
+  if (all.length === 0) return undefined
+  return {
+    faults: all.flatMap(({ faults }) => faults),
+    soon: all.flatMap(({ soon }) => soon),
+    remarks: all.flatMap(({ remarks }) => remarks),
+  }
 }
 
 /** A default backend that is shadowed by the paths of a host is not a conflict. */

@@ -3,9 +3,10 @@
  * Route to all of its hostnames. Ownership, conflicts, order and statuses then apply to them as to any Route.
  */
 import { CLASS_ANNOTATION, type Ingress, type IngressBackend, type IngressPath } from '../api/ingress.ts'
-import type { BackendRef, Route, RouteMatch, RouteRule } from '../api/route.ts'
+import type { BackendRef, Route, RouteMatch, RouteRule, RouteTls } from '../api/route.ts'
 import { requestPath } from '../pattern/manifest-path.ts'
 import { HOST_PSEUDO_HEADER } from '../snapshot/snapshot.ts'
+import { httpModeOfPath, ingressCertificates, tlsOfIngressHost } from './ingress-tls.ts'
 import { CATCH_ALL } from './plan.ts'
 import { type Age, objectId, type ResourceSet, type ServedResource } from './resource-set.ts'
 
@@ -81,8 +82,8 @@ function derive(resource: ServedResource<Ingress>): ReadonlyMap<string, ServedRe
   const { metadata, spec } = resource.object
   const { namespace, name } = metadata
   const routes = new Map<string, ServedResource<Route>>()
-  const put = (key: string, hostnames: readonly string[], rules: readonly RouteRule[], last = false) =>
-    routes.set(key, derivedRoute(resource, key, hostnames, rules, last))
+  const put = (key: string, hostnames: readonly string[], rules: readonly RouteRule[], last = false, tls?: RouteTls) =>
+    routes.set(key, derivedRoute(resource, { key, hostnames, rules, last, tls }))
   const byHost = new Map<string, RouteRule[]>()
   for (const [i, { host, http }] of spec.rules.entries()) {
     const hostname = host || CATCH_ALL
@@ -96,8 +97,10 @@ function derive(resource: ServedResource<Ingress>): ReadonlyMap<string, ServedRe
     }
   }
   // The catch-all has no owner, so a Route without rules has no effect there.
+  const certificates = ingressCertificates(resource.object)
   for (const [host, rules] of byHost)
-    if (host !== CATCH_ALL) put(`${namespace}/ingress:${name}:${host}`, [host], rules)
+    if (host !== CATCH_ALL)
+      put(`${namespace}/ingress:${name}:${host}`, [host], rules, false, tlsOfIngressHost(certificates, host))
     else if (rules.length > 0) put(`${namespace}/ingress:${name}:${CATCH_ALL}`, [], rules)
   if (spec.defaultBackend === undefined) return routes
   const rules: readonly RouteRule[] = [
@@ -109,12 +112,18 @@ function derive(resource: ServedResource<Ingress>): ReadonlyMap<string, ServedRe
   return routes
 }
 
+interface Derived {
+  readonly key: string
+  readonly hostnames: readonly string[]
+  readonly rules: readonly RouteRule[]
+  /** Behind all others. */
+  readonly last: boolean
+  readonly tls: RouteTls | undefined
+}
+
 function derivedRoute(
   { object, created, stale }: ServedResource<Ingress>,
-  key: string,
-  hostnames: readonly string[],
-  rules: readonly RouteRule[],
-  last: boolean,
+  { key, hostnames, rules, last, tls }: Derived,
 ): ServedResource<Route> {
   const { metadata } = object
   const className = classOf(object)
@@ -125,6 +134,7 @@ function derivedRoute(
     spec: {
       ...(className === undefined ? {} : { ingressClassName: className }),
       ...(hostnames.length === 0 ? {} : { hostnames }),
+      ...(tls === undefined ? {} : { tls }),
       rules,
     },
   }
@@ -142,7 +152,13 @@ export function classOf({ spec, metadata }: Ingress): string | undefined {
 }
 
 function ruleOf(name: string, host: string, path: RouteMatch['path'], backend: IngressBackend): RouteRule {
-  return { name, matches: [{ path, ...hostCondition(host) }], backendRefs: [referenceOf(backend)] }
+  const http = httpModeOfPath(path)
+  return {
+    name,
+    matches: [{ path, ...hostCondition(host) }],
+    backendRefs: [referenceOf(backend)],
+    ...(http === undefined ? {} : { http }),
+  }
 }
 
 const EVERYTHING: RouteMatch['path'] = { type: 'PathPrefix', value: '/' }
@@ -179,10 +195,4 @@ function referenceOf({ service, resource }: IngressBackend): BackendRef {
 
 function portOf(port: { readonly name?: string; readonly number?: number } | undefined): number | string {
   return port?.name ?? port?.number ?? 0
-}
-
-/** `namespace/name` of every Secret in `spec.tls`, each once. */
-export function ingressSecrets({ metadata, spec }: Ingress): string[] {
-  const names = spec.tls.flatMap(({ secretName }) => (secretName ? [`${metadata.namespace}/${secretName}`] : []))
-  return [...new Set(names)]
 }

@@ -3,15 +3,41 @@ import type { ConditionReason } from '../api/condition.ts'
 import type { Payload } from '../api/kinds.ts'
 import type { KubeObject } from '../api/object.ts'
 import type { Reference } from '../api/references.ts'
+import { SHARED_WITH, secretKeysOf } from '../policy/secret-types.ts'
 import { nodeId } from './reference-graph.ts'
-import { objectId, type PayloadSummary, type ResourceSet } from './resource-set.ts'
+import { objectId, type PayloadSummary, type ResourceSet, type TlsSecretSummary } from './resource-set.ts'
 
 const NONE: ReadonlyMap<string, string> = new Map()
 
 /** @param refused see {@link PayloadSummary} */
-export function payloadSummaryOf(payload: Payload, object: KubeObject, refused = NONE): PayloadSummary {
+export function payloadSummaryOf(
+  payload: Payload,
+  object: KubeObject,
+  refused = NONE,
+  tls?: TlsSecretSummary,
+): PayloadSummary {
   const { type } = object as KubeObject & { readonly type?: string }
-  return { ...(type === undefined ? {} : { type }), keys: new Set(payloadKeys(payload, object)), refused }
+  const sharedWith = type === undefined ? NOBODY : sharedNamespaces(object)
+  return {
+    ...(type === undefined ? {} : { type }),
+    keys: new Set(payloadKeys(payload, object)),
+    refused,
+    ...(sharedWith.size === 0 ? {} : { sharedWith }),
+    ...(tls === undefined ? {} : { tls }),
+  }
+}
+
+const NOBODY: ReadonlySet<string> = new Set()
+
+const SHARED = new WeakMap<KubeObject, ReadonlySet<string>>()
+
+/** The namespaces besides its own that may use a Secret. */
+export function sharedNamespaces(object: KubeObject): ReadonlySet<string> {
+  const text = object.metadata.annotations?.[SHARED_WITH]
+  if (text === undefined) return NOBODY
+  let names = SHARED.get(object)
+  if (names === undefined) SHARED.set(object, (names = new Set(text.split(',').flatMap((name) => name.trim() || []))))
+  return names
 }
 
 export function payloadKeys({ base64, text }: Payload, object: KubeObject): string[] {
@@ -24,10 +50,15 @@ export function payloadFault(
   resources: ResourceSet,
   reference: Reference,
 ): { readonly reason: ConditionReason; readonly message: string } | undefined {
-  const { namespace, name, key, type } = reference
+  const { namespace, name, key, type, sharedWith } = reference
   const kind = reference.kind === 'Secret' ? 'Secret' : 'ConfigMap'
   const what = `${kind} ${namespace}/${name}`
   const face = resources.payloads.get(nodeId(kind, `${namespace}/${name}`))
+  if (sharedWith !== undefined && face?.sharedWith?.has(sharedWith) !== true) {
+    // Whether it exists is the business of its own namespace.
+    const message = `there is no ${what} that is shared with namespace ${sharedWith}; have its annotation ${SHARED_WITH} name that namespace, or correct the name`
+    return { reason: 'SecretNotAllowed', message }
+  }
   if (face === undefined) {
     const message = resources.rejected.has(objectId(kind, `${namespace}/${name}`))
       ? `${what} exists but is not valid; correct it`
@@ -38,11 +69,20 @@ export function payloadFault(
     const message = `${what} is of type ${face.type ?? 'Opaque'}, and only one of type ${type} may be used here; name another, or create it anew with that type`
     return { reason: 'SecretTypeNotAllowed', message }
   }
+  const missing = secretKeysOf(type)?.required.find((one) => !face.keys.has(one))
+  if (missing !== undefined && face.tls?.validity === undefined)
+    return { reason: 'KeyNotFound', message: `${what} has no key ${missing}; add it` }
+  if (face.tls?.fault !== undefined) return contentFault(what, face.tls)
   if (key === undefined) return face.refused.size === 0 ? undefined : quotaFault(what, [...face.refused.values()][0]!)
   if (!face.keys.has(key))
     return { reason: 'KeyNotFound', message: `${what} has no key ${key}; add it, or correct the key` }
   const refused = face.refused.get(key)
   return refused === undefined ? undefined : quotaFault(`key ${key} of ${what}`, refused)
+}
+
+function contentFault(what: string, { fault, validity }: TlsSecretSummary) {
+  const meanwhile = validity === undefined ? '' : ' (the version before is used until then)'
+  return { reason: 'CertificateInvalid' as const, message: `${what} cannot be used: ${fault}${meanwhile}` }
 }
 
 function quotaFault(what: string, why: string): { readonly reason: ConditionReason; readonly message: string } {

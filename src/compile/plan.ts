@@ -9,9 +9,11 @@ import type { BackendRef, Delegate, Route, RouteMatch, RouteRule, RouteValueMatc
 import type { SettingsObject } from '../api/settings.ts'
 import { normalizePath } from '../pattern/path.ts'
 import { type FrontendSet, frontendSet } from '../snapshot/frontend.ts'
+import type { HostTls } from '../snapshot/host-tls.ts'
 import type { MatchConditions, OrderedMatch } from '../snapshot/order.ts'
 import type { Match, PathMatch, ValueMatch } from '../snapshot/snapshot.ts'
 import { serviceBackendId } from './endpoints.ts'
+import { planTls } from './plan-tls.ts'
 import type { Age, HostnameReservation, ServedResource } from './resource-set.ts'
 
 /** The hostname of Routes without hostnames. */
@@ -29,6 +31,8 @@ export interface RoutePlan {
   readonly hostnames: readonly string[]
   readonly claim: HostnameClaim
   readonly rules: readonly RulePlan[]
+  /** What it states of its hostnames; whether it holds depends on who owns them. */
+  readonly tls: HostTls | undefined
   /** Everything it refers to. */
   readonly references: readonly Reference[]
 }
@@ -101,6 +105,7 @@ export function planRoute(
       before?.resource === resource && before.frontends === frontends
         ? before.rules
         : spec.rules.map((rule, order) => planRule(resource, rule, order, frontends, targets.get(order))),
+    tls: planTls(resource.object, before?.tls),
     references,
   }
 }

@@ -93,7 +93,8 @@ export class ReferenceGraph {
     const changes: Changes = { gained: [], lost: [], requirementsChanged: [] }
     for (const reference of references) {
       const key = `${reference.namespace}/${reference.name}`
-      const requirement = `${reference.port ?? ''} ${reference.key ?? ''} ${reference.type ?? ''} ${reference.purpose}`
+      const { port = '', type = '', sharedWith = '', purpose } = reference
+      const requirement = `${port} ${reference.key ?? ''} ${type} ${sharedWith} ${purpose}`
       const id = `${reference.kind} ${key} ${requirement}`
       if (after.has(id)) continue
       const known = before?.get(id)

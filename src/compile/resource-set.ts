@@ -7,6 +7,7 @@ import type { FieldProblem } from '../api/object.ts'
 import type { Route } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { FrozenMap } from '../snapshot/frozen-map.ts'
+import type { CertificateFacts } from '../tls/certificate.ts'
 
 export interface ServedResource<T> {
   /** `namespace/name`. */
@@ -66,7 +67,30 @@ export interface PayloadSummary {
   readonly keys: ReadonlySet<string>
   /** Keys whose content is not delivered, each with the cause. */
   readonly refused: ReadonlyMap<string, string>
+  /** Of a Secret: other namespaces that may use it; absent = none. */
+  readonly sharedWith?: ReadonlySet<string>
+  /** Of a Secret of TLS. */
+  readonly tls?: TlsSecretSummary
 }
+
+/** A Secret of TLS without its bytes. What is used may be of an earlier version, where the newest has a fault. */
+export interface TlsSecretSummary {
+  /** Of what is used; absent where nothing can be used. */
+  readonly validity?: Validity
+  readonly certificate?: CertificateFacts
+  /** Subjects of a bundle of authorities. */
+  readonly authorities?: readonly string[]
+  /** Issuers of revocation lists. */
+  readonly issuers?: readonly string[]
+  /** Milliseconds since the epoch. */
+  readonly notBefore?: number
+  readonly notAfter?: number
+  /** What is wrong with the newest version and what to do, as a clause. */
+  readonly fault?: string
+}
+
+/** By the time of the process that reads it, which compiles do not know. */
+export type Validity = 'NotYetValid' | 'Valid' | 'ExpiresSoon' | 'Expired'
 
 /** Determined at run time: names are resolved and addresses checked outside of `compile`. */
 export interface Unreachable {

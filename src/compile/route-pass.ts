@@ -75,6 +75,7 @@ function indexRoute(memo: CompileState, key: string, plan: RoutePlan, before: Ro
     variants: new Map(),
     version: 0,
     outcomes: new Map(),
+    tlsHosts: new Set(),
   }
   memo.routes.set(key, state)
   return state
@@ -117,6 +118,7 @@ export function hostOf(memo: CompileState, hostname: string): HostState {
     backdated: undefined,
     first: undefined,
     ownership: undefined,
+    tls: undefined,
     entries: new Map(),
     order: [],
     served: undefined,

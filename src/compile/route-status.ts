@@ -2,7 +2,7 @@
 import type { ObjectStatus } from '../api/condition.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { Conflict, HostnameOutcome, RouteState } from './compile-state.ts'
-import { type ConditionFault, type Findings, routeConditions } from './conditions.ts'
+import { type CertificateFindings, type ConditionFault, type Findings, routeConditions } from './conditions.ts'
 import { inlineService } from './endpoints.ts'
 import { ingressOf, isDefaultBackend, nameOfRoute, whyFirst } from './ingress.ts'
 import { ageOf } from './ownership.ts'
@@ -25,6 +25,8 @@ export interface StatusContext {
   readonly faultsOf: (target: string) => readonly ConditionFault[]
   /** By name of a listener that could not be opened as configured: the cause. */
   readonly unopened: ReadonlyMap<string, string>
+  /** See `certificateFindings`. */
+  readonly certificatesOf: (state: RouteState) => CertificateFindings | undefined
 }
 
 /** The findings about the Route of one key. */
@@ -40,7 +42,8 @@ export function routeStatus(state: RouteState, context: StatusContext): ObjectSt
   return { kind: 'Route', key: state.plan.resource.key, conditions, rules }
 }
 
-export function routeFindings(state: RouteState, { tenancy, faultsOf, unopened }: StatusContext): RouteFindings {
+export function routeFindings(state: RouteState, context: StatusContext): RouteFindings {
+  const { tenancy, faultsOf, unopened, certificatesOf } = context
   const { settings } = tenancy
   const { plan } = state
   const { object, stale } = plan.resource
@@ -55,6 +58,7 @@ export function routeFindings(state: RouteState, { tenancy, faultsOf, unopened }
     partial,
     references: plan.unserved === undefined ? [...state.broken, ...unreachable(state, faultsOf)] : [],
     unopened: unopenedFaults(state, unopened),
+    certificates: plan.unserved === undefined ? certificatesOf(state) : undefined,
     stale,
     rules,
   }
@@ -113,10 +117,21 @@ function quotaExceeded(namespace: string, { limits }: SettingsObject): Condition
 function listenerFaults({ plan }: RouteState, settings: SettingsObject): ConditionFault[] {
   if (plan.unserved === 'WrongClass') return []
   const known = settings.listeners.map((listener) => listener.name).join(', ')
-  return plan.unknownListeners.map((name) => ({
+  const unknown: ConditionFault[] = plan.unknownListeners.map((name) => ({
     reason: 'NoListener',
     message: `there is no listener ${name} in the settings (there is ${known}); correct the name`,
   }))
+  return plan.tls === undefined || speaksTls(plan, settings) ? unknown : [...unknown, NO_TLS_LISTENER]
+}
+
+const NO_TLS_LISTENER: ConditionFault = {
+  reason: 'NoListener',
+  message:
+    'it states tls, and none of its listeners speaks TLS; add tls: {} to a listener of the settings, or remove tls here',
+}
+
+function speaksTls({ frontends }: RouteState['plan'], { listeners }: SettingsObject): boolean {
+  return listeners.some(({ name, tls }) => tls !== undefined && (frontends?.names.includes(name) ?? true))
 }
 
 /**
@@ -167,7 +182,8 @@ function faults(state: RouteState, hostname: string, outcome: HostnameOutcome, t
     return [{ reason: 'HostnameNotAllowed', message }]
   }
   if (permission === undefined) return [notGranted(hostname, namespace, tenancy)]
-  if (outcome.outside.length + outcome.conflicts.length === 0) return NONE
+  const tls = outcome.otherTls === undefined ? NONE : [otherTlsFault(state, hostname, outcome.otherTls, owner)]
+  if (outcome.outside.length + outcome.conflicts.length === 0) return tls
   const where = hostname === CATCH_ALL ? 'hosts that no Route names' : hostname
   const below = some(permission)
   const outside = firstOf(outcome.outside, ({ match, ruleOrder }): ConditionFault => {
@@ -180,7 +196,24 @@ function faults(state: RouteState, hostname: string, outcome: HostnameOutcome, t
     const message = `rule ${nameOf(loser.ruleOrder)}: ${describeMatch(loser.match)} on ${where} is already served by rule ${winnerRule} of ${winnerOf(conflict)}; change one of the two`
     return { reason: 'Conflicted', message }
   })
-  return [...outside, ...conflicts]
+  return [...outside, ...conflicts, ...tls]
+}
+
+/** Its rules are served all the same: only what it states of TLS is not. */
+function otherTlsFault(
+  { plan }: RouteState,
+  hostname: string,
+  { by }: NonNullable<HostnameOutcome['otherTls']>,
+  owner: HostnameClaim | undefined,
+): ConditionFault {
+  if (owner !== undefined && owner.namespace !== plan.namespace) {
+    const message = `tls of ${hostname} is for namespace ${owner.namespace} to state, which owns it; remove tls here, or name other hostnames`
+    return { reason: 'TLSNotAllowed', message }
+  }
+  const { key, created } = by?.plan.resource ?? plan.resource
+  const first = { key, created }
+  const message = `tls of ${hostname} is that of ${nameOfRoute(key)}, which ${whyFirst(first, plan.resource)}; remove tls here, or state the same there`
+  return { reason: 'Conflicted', message }
 }
 
 /** Explains why a claim owns the hostname rather than another. */

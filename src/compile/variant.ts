@@ -44,6 +44,7 @@ function ruleOf(state: RouteState, order: number, set: PolicySet): Rule {
     rule: rule.name,
     policy: set.digest,
     backends: state.references[order] ?? [],
+    ...(rule.http === undefined ? {} : { http: rule.http }),
     ...(closed ? { refuse: 'RuleClosed' } : {}),
   }
 }
@@ -79,6 +80,7 @@ function sameRule(a: Rule, b: Rule): boolean {
   return (
     a.policy === b.policy &&
     a.refuse === b.refuse &&
+    a.http === b.http &&
     a.backends.length === b.backends.length &&
     a.backends.every((ref, i) => equalReference(ref, b.backends[i]!))
   )

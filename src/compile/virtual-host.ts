@@ -5,7 +5,15 @@ import { UNDIVIDED } from '../snapshot/frontend.ts'
 import { divideHost, frontendSetsOf, type HostOptions } from '../snapshot/host.ts'
 import { compareMatches } from '../snapshot/order.ts'
 import type { Host, Match, MatchOrder, Rule, VirtualHost } from '../snapshot/snapshot.ts'
-import type { Candidate, CompileState, Conflict, HostState, RouteMatches, RouteState } from './compile-state.ts'
+import type {
+  Candidate,
+  CompileState,
+  Conflict,
+  HostState,
+  HostTlsState,
+  RouteMatches,
+  RouteState,
+} from './compile-state.ts'
 import { nameOfRoute } from './ingress.ts'
 import { merged, sorted } from './merge-sort.ts'
 import { confine, EVERYWHERE, type Ownership, type Permission, permissionOf } from './ownership.ts'
@@ -27,12 +35,18 @@ export interface HostDraft {
   readonly conflicts: ReadonlyMap<RouteState, readonly Conflict[]>
 }
 
+/** What is known of a hostname before its rules are looked at. */
+export interface HostFrame {
+  readonly ownership: Ownership | undefined
+  readonly extendsWildcard: boolean
+  readonly tls: HostTlsState | undefined
+}
+
 export function* draftVirtualHost(
   memo: CompileState,
   resources: ResourceSet,
   host: HostState,
-  ownership: Ownership | undefined,
-  extendsWildcard: boolean,
+  { ownership, extendsWildcard, tls }: HostFrame,
   budget: WorkBudget,
 ): Generator<void, HostDraft> {
   const entries = new Map<string, RouteMatches>()
@@ -47,6 +61,8 @@ export function* draftVirtualHost(
   const order = yield* sortCandidates(host, entries, budget)
   const { policies, matches, conflicts } = yield* assemble(memo, resources, order, ownership?.owner, budget)
   const owned = ownership?.exact === true
+  const passed = passthroughOf(memo, resources, tls)
+  if (passed !== undefined) policies.push(passed.policy)
   memo.counts.hosts++
   memo.counts.matches += matches.length
   return {
@@ -55,12 +71,28 @@ export function* draftVirtualHost(
     order,
     served:
       owned || matches.length > 0
-        ? yield* partitionByFrontend(memo, host, matches, { extendsWildcard }, budget)
+        ? yield* partitionByFrontend(
+            memo,
+            host,
+            matches,
+            { extendsWildcard, tls: tls?.tls, passthrough: passed },
+            budget,
+          )
         : undefined,
     policies: owned || matches.length > 0 ? policies : [],
     owner: ownership?.owner,
     conflicts,
   }
+}
+
+/** The rule that gets the connections to a hostname that is passed through: the first of the Route that says so. */
+function passthroughOf(memo: CompileState, resources: ResourceSet, effective: HostTlsState | undefined) {
+  if (effective?.tls.mode !== 'Passthrough') return undefined
+  const { route } = effective
+  const { rules, policies } = variantOf(memo, resources, route, undefined)
+  const [rule] = rules
+  const [policy] = policies
+  return rule && policy && { rule, policy, frontends: route.plan.frontends }
 }
 
 /** Reuses unchanged layers and an unchanged whole. */
@@ -71,7 +103,8 @@ function* partitionByFrontend(
   options: HostOptions,
   budget: WorkBudget,
 ): Generator<void, Host> {
-  const partition = memo.partitions.of(frontendSetsOf(matches), before?.partition ?? UNDIVIDED)
+  const sets = frontendSetsOf(matches, options.passthrough?.frontends)
+  const partition = memo.partitions.of(sets, before?.partition ?? UNDIVIDED)
   const steps = divideHost(hostname, matches, partition, options)
   let step = steps.next()
   for (; step.done !== true; step = steps.next()) if (budget.spend(8)) yield
@@ -83,6 +116,7 @@ function* partitionByFrontend(
   const same =
     partition === before.partition &&
     host.extendsWildcard === before.extendsWildcard &&
+    host.tls?.key === before.tls?.key &&
     common === before.common &&
     own.every((layer, i) => layer === before.own[i])
   return same && sameMatches(matches, before.matches) ? before : { ...host, common, own }
@@ -210,6 +244,7 @@ function matchOf(candidate: Candidate, rule: Rule): Match {
 
 function sameVirtualHost(a: VirtualHost, b: VirtualHost): boolean {
   return (
+    a.passthrough === b.passthrough &&
     a.rules.length === b.rules.length &&
     a.rules.every((rule, i) => rule === b.rules[i]) &&
     sameMatches(a.matches, b.matches)

@@ -17,6 +17,7 @@ import type { Exchange, ExchangeLimits } from '../policy/exchange.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { requestIdOf } from '../policy/request-id/request-id.ts'
 import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
+import type { HostTls } from '../snapshot/host-tls.ts'
 import type { RuleView } from '../snapshot/route-tables.ts'
 import type { Downstream, IncomingRequest } from '../transport/downstream.ts'
 import type { Timed } from '../transport/timers.ts'
@@ -111,6 +112,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
 
   // Results of routing
   tables: LinkedTables | null = null
+  /** TLS of the host; null: nobody states any. */
+  hostTls: HostTls | null = null
   ruleView: RuleView | null = null
   linked: LinkedPolicy | null = null
   /** Of the policy set; null: no filter sees the exchange. */

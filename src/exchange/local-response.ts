@@ -15,6 +15,7 @@ import { runLocalResponse } from '../policy/chain.ts'
 import { finish } from './ending.ts'
 import type { LocalBody, ProxyExchange } from './exchange.ts'
 import { callResponse } from './grpc-response.ts'
+import { addTransportSecurity } from './hsts.ts'
 import { soundsOpen } from './upgrade.ts'
 
 /** Milliseconds that filters may take over a response that must not wait any more. */
@@ -69,6 +70,7 @@ export function sendLocal(x: ProxyExchange, given: LocalResponse, from = 0): voi
     x.context.unexpected(error)
   }
   removeAddedFraming(fields)
+  addTransportSecurity(x, fields)
   if (statesLength(x, head)) fields.remove('content-length')
   const close = reason !== undefined && closes(reason)
   x.status = status

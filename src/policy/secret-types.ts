@@ -22,3 +22,19 @@ export const CRL_SECRET = { type: 'headgate.dev/crl', key: 'ca.crl' } as const
 
 /** At least 32 random bytes, from which replicas derive the keys of their session tickets. */
 export const TICKET_KEY_SECRET = { type: 'headgate.dev/session-ticket-key', key: 'key' } as const
+
+/** What is read of a Secret of each type, and no other key of it. */
+const KEYS: Readonly<Record<string, { readonly required: readonly string[]; readonly optional: readonly string[] }>> = {
+  [TLS_SECRET.type]: { required: [TLS_SECRET.certificate, TLS_SECRET.key], optional: [TLS_SECRET.ocsp] },
+  [CA_SECRET.type]: { required: [CA_SECRET.key], optional: [] },
+  [CRL_SECRET.type]: { required: [CRL_SECRET.key], optional: [] },
+  [TICKET_KEY_SECRET.type]: { required: [TICKET_KEY_SECRET.key], optional: [] },
+}
+
+/** Undefined for a type that is not one of TLS. */
+export function secretKeysOf(type: string | undefined) {
+  return type !== undefined && Object.hasOwn(KEYS, type) ? KEYS[type] : undefined
+}
+
+/** Of a Secret: the namespaces besides its own that may use it, with commas between them. */
+export const SHARED_WITH = 'headgate.dev/shared-with'

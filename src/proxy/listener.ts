@@ -7,7 +7,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { canonicalAddress } from '../pattern/cidr.ts'
 import { FrontendHandle } from '../snapshot/frontend-handle.ts'
-import type { PeerListener } from '../transport/peer.ts'
+import type { PeerListener, SecureTwin } from '../transport/peer.ts'
 import { acceptSocket, type StageContext, type StageListener } from './accept-stage.ts'
 import { HIGH_WATER } from './accepted-socket.ts'
 import type { ConnectionRoom } from './connection-room.ts'
@@ -30,6 +30,7 @@ export interface ListenerContext extends StageContext {
 export interface ListenerSpeech {
   readonly name: string
   readonly tls: boolean
+  readonly secureTwin: SecureTwin | null
 }
 
 /**
@@ -40,12 +41,14 @@ export class Listener implements StageListener {
   readonly frontend: FrontendHandle
   readonly metricsRow: number
   readonly tls: boolean
+  secureTwin: SecureTwin | null
   /** Its socket is closed, or another listener's. */
   retired = false
   readonly #context: Pick<ServerContext, 'leaving'>
 
   constructor(settings: ListenerSpeech, metricsRow: number, context: Pick<ServerContext, 'leaving'>) {
     this.tls = settings.tls
+    this.secureTwin = settings.secureTwin
     this.frontend = new FrontendHandle(settings.name)
     this.metricsRow = metricsRow
     this.#context = context

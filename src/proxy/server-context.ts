@@ -17,6 +17,8 @@ export interface OpenConnection {
 
 export interface ServerOptions {
   readonly limits: HeadLimits
+  /** Milliseconds from accepting a socket to the end of its handshake, the PROXY header included. */
+  readonly handshake: number
   /** Milliseconds from the first byte of a head to its end. */
   readonly requestHead: number
   /** Milliseconds a connection may wait for its next request. */

@@ -44,7 +44,7 @@ export function readAuthorities(text: string): AuthorityBundle | CertificateFaul
     const subject = x509 && subjectOf(x509.raw)
     if (x509 === undefined || subject === undefined)
       return { fault: `ca.crt cannot be used: certificate ${pem.length + 1} in it is damaged` }
-    if (!x509.ca)
+    if (!x509.ca && x509.subject !== x509.issuer)
       return {
         fault: `ca.crt cannot be used: certificate ${pem.length + 1} in it is not one of an authority (no basicConstraints CA)`,
       }

@@ -116,19 +116,24 @@ function pathOf(leaf: ReadCertificate, certificates: readonly ReadCertificate[])
   const rest = new Set(certificates)
   for (let last = leaf; ; path.push(last)) {
     rest.delete(last)
-    if (last.x509.checkIssued(last.x509)) return path
+    if (isSelfIssued(last.x509)) return path
     const issuer = [...rest].find(({ x509 }) => last.x509.checkIssued(x509))
     if (issuer === undefined) return path
     last = issuer
   }
 }
 
+/** Not asked of `checkIssued`, which wants the issuer to be an authority. */
+function isSelfIssued({ subject, issuer }: X509Certificate): boolean {
+  return subject === issuer
+}
+
 function factsOf(path: readonly ReadCertificate[], written: readonly ReadCertificate[]): CertificateFacts {
   const leaf = path[0]!.x509
   const names = dnsNamesOf(leaf.subjectAltName)
-  const selfSigned = leaf.checkIssued(leaf)
+  const selfSigned = isSelfIssued(leaf)
   // Clients have the roots that they trust, and do not look at one that is sent.
-  const judged = path.filter(({ x509 }, i) => i === 0 || !x509.checkIssued(x509))
+  const judged = path.filter(({ x509 }, i) => i === 0 || !isSelfIssued(x509))
   const remark = remarkOn(path, written)
   return {
     names,
@@ -184,7 +189,7 @@ export function weaknessOf(x509: X509Certificate): string | undefined {
       return `${whose} is on curve ${details?.namedCurve}, which TLS does not use`
   } else if (type !== 'ed25519' && type !== 'ed448') return `${whose} is of type ${type}, which TLS does not use`
   // A root is not verified by its signature.
-  if (WEAK_DIGEST.test(x509.signatureAlgorithm ?? '') && !x509.checkIssued(x509))
+  if (WEAK_DIGEST.test(x509.signatureAlgorithm ?? '') && !isSelfIssued(x509))
     return `it is signed with ${x509.signatureAlgorithm}, which TLS does not accept any more`
   return undefined
 }

@@ -121,7 +121,7 @@ metadata:
   name: web
   annotations: { nginx.ingress.kubernetes.io/auth-url: x }
 spec:
-  tls: [{ hosts: [a.example] }]
+  tls: [{ hosts: [a.example, d.example] }]
   rules:
 ${['a.example', 'b.example', 'c.example'].map(rule).join('')}`
     const { code, out } = await headgate('validate', folder({ 'a.yaml': yaml }), '--output', 'json')
@@ -130,9 +130,11 @@ ${['a.example', 'b.example', 'c.example'].map(rule).join('')}`
     assert.deepEqual(
       findings.map(({ reason, field, line }) => `${line} ${field} ${reason}`),
       [
+        '4  NoListener',
         '4  ServiceNotFound',
+        '4  NoCertificate',
         '5 metadata.annotations["nginx.ingress.kubernetes.io/auth-url"] AnnotationsIgnored',
-        '7 spec.tls CertificateNotServed',
+        '7 spec.tls[0].hosts CertificateNotServed',
         '12 spec.rules[0].http.paths[0].path PathNeverMatches',
         '13 spec.rules[0].http.paths[1].path PathTakenLiterally',
       ],

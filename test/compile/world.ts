@@ -11,6 +11,7 @@ import {
   emptyResourceSet,
   type HostnameReservation,
   objectId,
+  type PayloadSummary,
   type RejectedObject,
   type ResourceSet,
   type ServedResource,
@@ -22,7 +23,7 @@ export const SETTINGS: SettingsObject = {
   ingressClass: { name: 'headgate', default: true },
   listeners: [
     { name: 'http', port: 8080 },
-    { name: 'https', port: 8443 },
+    { name: 'https', port: 8443, tls: {} },
   ],
   admin: { address: '127.0.0.1:9901' },
   signals: { address: ':9902' },
@@ -44,6 +45,7 @@ export interface World {
   namespaces?: ServedResource<Namespace>[]
   reservations?: Record<string, HostnameReservation>
   refused?: RejectedObject[]
+  payloads?: Record<string, PayloadSummary>
 }
 
 export function world(parts: World): ResourceSet {
@@ -61,6 +63,7 @@ export function world(parts: World): ResourceSet {
     ingresses: byKey(parts.ingresses),
     services: byKey(parts.services),
     namespaces: byKey(parts.namespaces),
+    payloads: FrozenMap.from(Object.entries(parts.payloads ?? {})),
     reservations: FrozenMap.from(Object.entries(parts.reservations ?? {})),
     endpointSlices: FrozenMap.from(slices),
     rejected: FrozenMap.from((parts.refused ?? []).map((one) => [objectId(one.kind, one.key), one] as const)),

@@ -153,15 +153,17 @@ describe('what an Ingress asks for in vain', () => {
             host,
             http: { paths: paths('/x?y', '/(.*)') },
           })),
-          tls: [{ hosts: ['a.example'], secretName: 'cert' }],
+          tls: [{ hosts: ['a.example', 'd.example'], secretName: 'cert' }],
         },
       }),
     })
     const wanted = [
       'AnnotationsIgnored',
       'CertificateNotServed',
+      'NoListener',
       'PathNeverMatches',
       'PathTakenLiterally',
+      'SecretNotFound',
       'ServiceNotFound',
     ]
     const problems = await problemsOf(gateway)

@@ -13,7 +13,7 @@
   resources: [ingresses/status]
   verbs: [patch]
 - apiGroups: [""]
-  resources: [services, configmaps]
+  resources: [secrets, services, configmaps]
   verbs: [list, watch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]

@@ -1,6 +1,7 @@
 /**
- * Effects of an invalid edit. The last good version of an object is still served, but an invalid edit that adds auth or
- * authorization closes the rules concerned, and one that withdraws a grant takes effect (security.md, "Stale").
+ * Effects of an invalid edit. The last good version of an object is still served, but an invalid edit that adds auth,
+ * authorization or a client certificate closes the rules concerned, and one that withdraws a grant takes effect
+ * (security.md, "Stale").
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Backend } from '../../api/backend.ts'
@@ -13,8 +14,9 @@ const MAX_DEPTH = 24
 const MAX_NODES = 200_000
 
 /**
- * Names of the served rules to which the edit adds protection. Any key `auth` or `authorization` counts, wherever it
- * stands: the mistake may be in a name above it. Rules that the edit only introduces have never been open.
+ * Names of the served rules to which the edit adds protection. Any key `auth`, `authorization` or `clientCertificate`
+ * counts, wherever it stands: the mistake may be in a name above it. Rules that the edit only introduces have never
+ * been open.
  *
  * @param raw the newest version as it was written
  */
@@ -54,7 +56,7 @@ function adds(served: unknown, edit: unknown): boolean {
   return false
 }
 
-/** By path: nothing more for `auth`, the entries (their names) for `authorization`. */
+/** By path: nothing more for `auth`; for others what must not be missing: entries by name, authorities, lists. */
 function protections(part: unknown): Map<string, readonly string[]> {
   const found = new Map<string, readonly string[]>()
   let nodes = 0
@@ -68,6 +70,7 @@ function protections(part: unknown): Map<string, readonly string[]> {
       const place = `${path}.${key}`
       if (key === 'auth' && protects(inner)) found.set(place, [])
       else if (key === 'authorization' && entriesOf(inner).length > 0) found.set(place, entriesOf(inner))
+      else if (key === 'clientCertificate' && inner !== undefined) found.set(place, demandsOf(inner))
       else walk(inner, place, depth + 1)
     }
   }
@@ -93,6 +96,13 @@ function entriesOf(authorization: unknown): string[] {
     const name = fieldsOf(entry)?.name
     return typeof name === 'string' ? `name ${name}` : `entry ${JSON.stringify(entry)}`
   })
+}
+
+/** Other authorities, a list of revoked certificates or a stricter mode: who may connect by the edit is another set. */
+function demandsOf(clientCertificate: unknown): string[] {
+  const { mode, ...others } = fieldsOf(clientCertificate) ?? {}
+  const demands = Object.entries(others).map(([key, value]) => `${key} ${JSON.stringify(value)}`)
+  return mode === 'Optional' ? demands : [...demands, 'required']
 }
 
 /** The served Route without the delegates that the edit has removed. */

@@ -4,20 +4,26 @@
  * that brings it; what tables still in force may refer to stays until newer ones serve everywhere.
  */
 import { KINDS, type KindTable, type Payload } from '../../api/kinds.ts'
+import type { Secret } from '../../api/kubernetes.ts'
 import type { KubeObject } from '../../api/object.ts'
-import { payloadKeys, payloadSummaryOf } from '../../compile/payload-summary.ts'
+import type { Reference } from '../../api/references.ts'
+import { payloadKeys, payloadSummaryOf, sharedNamespaces } from '../../compile/payload-summary.ts'
 import { nodeId, type ReferenceGraph } from '../../compile/reference-graph.ts'
 import type { PayloadSummary } from '../../compile/resource-set.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { type ContentChange, type ContentRef, contentId } from '../../policy/contents.ts'
+import { secretKeysOf } from '../../policy/secret-types.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { ToWorker } from '../../thread/messages.ts'
 import { type ContentBudget, MAX_OBJECT_BYTES } from './content-budget.ts'
+import { TlsSecrets } from './tls-secrets.ts'
 
 export interface ContentFeedOptions {
   readonly graph: ReferenceGraph
   readonly budget: ContentBudget
   readonly send: (message: ToWorker) => void
+  /** Milliseconds since the epoch: certificates have their time. */
+  readonly wall: () => number
   /** Default: the table of kinds. */
   readonly table?: KindTable
 }
@@ -26,8 +32,8 @@ export interface ContentFeedOptions {
 interface Delivered {
   readonly node: string
   readonly namespace: string
-  /** The encoded value. */
-  readonly source: string
+  /** As it was found: text, encoded or not, or bytes. */
+  readonly source: string | Uint8Array
   readonly bytes: Uint8Array
 }
 
@@ -57,11 +63,13 @@ export class ContentFeed {
   readonly #changes = new Map<string, ContentChange>()
   /** Objects with contents that exceed the budget. */
   readonly #withoutRoom = new Set<string>()
+  readonly #tls: TlsSecrets
   #scheduled = false
 
   constructor(options: ContentFeedOptions) {
     this.#options = options
     this.#table = options.table ?? KINDS
+    this.#tls = new TlsSecrets(options.wall)
   }
 
   /** What an earlier control thread had sent and is no content any more is withdrawn. */
@@ -77,13 +85,14 @@ export class ContentFeed {
    */
   update(kind: string, key: string, object: KubeObject | undefined): PayloadSummary | undefined {
     const node = nodeId(kind, key)
-    const wanted = this.#requiredContents(kind, key, object)
+    const tls = kind === 'Secret' ? this.#tls.read(node, object as Secret | undefined) : undefined
+    const wanted = this.#requiredContents(kind, key, object, tls?.contents)
     const refused = this.#deliverContents(node, namespaceOf(key), wanted)
     for (const id of this.#ofNode.get(node) ?? [])
       if (!wanted.has(id) && !this.#unneeded.has(id)) this.#unneeded.set(id, { by: 'noted' })
     if (refused.size > 0) this.#withoutRoom.add(node)
     else this.#withoutRoom.delete(node)
-    return object === undefined ? undefined : payloadSummaryOf(this.#payload(kind), object, refused)
+    return object === undefined ? undefined : payloadSummaryOf(this.#payload(kind), object, refused, tls?.summary)
   }
 
   /** Some of the objects to retry, by kind and key. */
@@ -96,6 +105,11 @@ export class ContentFeed {
       this.#withoutRoom.add(node)
       yield node
     }
+  }
+
+  /** Secrets whose time has come or ended, by kind and key. */
+  turnedSecrets(): Iterable<string> {
+    return this.#tls.turned()
   }
 
   /** A compile begins: its tables refer to none of the contents that are unneeded now. */
@@ -130,29 +144,37 @@ export class ContentFeed {
   }
 
   /** By id: where the content is written down; undefined where the object has none. */
-  #requiredContents(kind: string, key: string, object: KubeObject | undefined): Map<string, ContentField | undefined> {
+  #requiredContents(
+    kind: string,
+    key: string,
+    object: KubeObject | undefined,
+    tls: ReadonlyMap<string, Uint8Array> | undefined,
+  ): Map<string, ContentField | undefined> {
     const wanted = new Map<string, ContentField | undefined>()
     for (const reference of this.#options.graph.requirements(kind, key)) {
-      const { namespace, name, type } = reference
-      const keys =
-        reference.key !== undefined
-          ? [reference.key]
-          : object === undefined
-            ? []
-            : payloadKeys(this.#payload(kind), object)
-      for (const one of keys) {
+      const { namespace, name, type, sharedWith } = reference
+      const usable = object !== undefined && mayUse(object, reference)
+      for (const one of this.#keysOf(reference, object)) {
         const ref: ContentRef = {
           kind: kind as ContentRef['kind'],
           namespace,
           name,
           key: one,
           ...(type === undefined ? {} : { type }),
+          ...(sharedWith === undefined ? {} : { sharedWith }),
         }
-        const usable = object !== undefined && (type === undefined || (object as Typed).type === type)
-        wanted.set(contentId(ref), usable ? this.#written(kind, object, one) : undefined)
+        wanted.set(contentId(ref), usable ? this.#written(kind, object, one, tls) : undefined)
       }
     }
     return wanted
+  }
+
+  /** Without one in the reference: those that are read of its type, there or not; else all there are. */
+  #keysOf({ kind, key, type }: Reference, object: KubeObject | undefined): readonly string[] {
+    if (key !== undefined) return [key]
+    const keys = secretKeysOf(type)
+    if (keys !== undefined) return [...keys.required, ...keys.optional]
+    return object === undefined ? [] : payloadKeys(this.#payload(kind), object)
   }
 
   /** @returns keys whose content exceeds the budget, with the cause */
@@ -162,6 +184,7 @@ export class ContentFeed {
     wanted: ReadonlyMap<string, ContentField | undefined>,
   ): Map<string, string> {
     const refused = new Map<string, string>()
+    const counted = new Set<ContentField['source']>()
     let size = 0
     for (const [id, written] of wanted) {
       this.#unneeded.delete(id)
@@ -170,18 +193,18 @@ export class ContentFeed {
         this.#withdraw(id)
         continue
       }
-      const { key, text, base64 } = written
-      if (before?.source === text) {
-        size += before.bytes.length
-        continue
-      }
-      const bytes = Buffer.byteLength(text, base64 ? 'base64' : 'utf8')
-      size += bytes
+      const { key, source } = written
+      // What several namespaces share is one content.
+      if (!counted.has(source)) size += byteLength(written)
+      counted.add(source)
+      if (before?.source === source) continue
+      const bytes = this.#sharedBytes(node, source)
+      const more = (bytes === undefined ? byteLength(written) : 0) - this.#soleBytes(before)
       const why =
         size > MAX_OBJECT_BYTES
           ? `more than ${MAX_OBJECT_BYTES} bytes of it are referred to`
-          : this.#options.budget.refusal(namespace, bytes - (before?.bytes.length ?? 0))
-      if (why === undefined) this.#put(id, { node, namespace, source: text, bytes: decoded(written) })
+          : this.#options.budget.refusal(namespace, more)
+      if (why === undefined) this.#put(id, { node, namespace, source, bytes: bytes ?? decoded(written) })
       else {
         // The previous content is outdated and must not be used.
         this.#withdraw(id)
@@ -191,9 +214,29 @@ export class ContentFeed {
     return refused
   }
 
+  /** What is delivered of the same source under another identity. */
+  #sharedBytes(node: string, source: ContentField['source']): Uint8Array | undefined {
+    for (const id of this.#ofNode.get(node) ?? []) {
+      const content = this.#delivered.get(id)
+      if (content?.source === source) return content.bytes
+    }
+    return undefined
+  }
+
+  /** Bytes that are not needed any more without this content. */
+  #soleBytes(content: Delivered | undefined): number {
+    if (content === undefined) return 0
+    for (const id of this.#ofNode.get(content.node) ?? []) {
+      const other = this.#delivered.get(id)
+      if (other !== content && other?.bytes === content.bytes) return 0
+    }
+    return content.bytes.length
+  }
+
   #put(id: string, content: Delivered): void {
-    const { node, namespace, bytes } = content
-    this.#options.budget.take(namespace, bytes.length - (this.#delivered.get(id)?.bytes.length ?? 0))
+    const { node, namespace, source, bytes } = content
+    const more = this.#sharedBytes(node, source) === undefined ? bytes.length : 0
+    this.#options.budget.take(namespace, more - this.#soleBytes(this.#delivered.get(id)))
     this.#delivered.set(id, content)
     const ids = this.#ofNode.get(node)
     if (ids === undefined) this.#ofNode.set(node, new Set([id]))
@@ -204,9 +247,9 @@ export class ContentFeed {
   #withdraw(id: string): void {
     const content = this.#delivered.get(id)
     if (content === undefined) return
+    this.#options.budget.take(content.namespace, -this.#soleBytes(content))
     this.#delivered.delete(id)
     this.#unneeded.delete(id)
-    this.#options.budget.take(content.namespace, -content.bytes.length)
     const ids = this.#ofNode.get(content.node)
     ids?.delete(id)
     if (ids?.size === 0) this.#ofNode.delete(content.node)
@@ -221,13 +264,22 @@ export class ContentFeed {
     queueMicrotask(() => this.flush())
   }
 
-  #written(kind: string, object: KubeObject, key: string): ContentField | undefined {
+  #written(
+    kind: string,
+    object: KubeObject,
+    key: string,
+    tls: ReadonlyMap<string, Uint8Array> | undefined,
+  ): ContentField | undefined {
+    if (tls !== undefined) {
+      const bytes = tls.get(key)
+      return bytes && { key, source: bytes, base64: false }
+    }
     const { base64, text } = this.#payload(kind)
     const fields = object as unknown as StringMap
     const plain = text === undefined ? undefined : own(fields[text], key)
-    if (plain !== undefined) return { key, text: plain, base64: false }
+    if (plain !== undefined) return { key, source: plain, base64: false }
     const encoded = own(fields[base64], key)
-    return encoded === undefined ? undefined : { key, text: encoded, base64: true }
+    return encoded === undefined ? undefined : { key, source: encoded, base64: true }
   }
 
   #payload(kind: string): Payload {
@@ -235,18 +287,27 @@ export class ContentFeed {
   }
 }
 
-type Typed = KubeObject & { readonly type?: string }
+/** A Secret of the type that is asked for, of the namespace that asks or shared with it. */
+function mayUse(object: KubeObject, { type, sharedWith }: Reference): boolean {
+  if (type !== undefined && (object as KubeObject & { readonly type?: string }).type !== type) return false
+  return sharedWith === undefined || sharedNamespaces(object).has(sharedWith)
+}
 
-/** One content as encoded in its object. */
+/** One content as it stands in its object, or as it was read from it. */
 interface ContentField {
   readonly key: string
-  readonly text: string
+  readonly source: string | Uint8Array
   readonly base64: boolean
 }
 
+function byteLength({ source, base64 }: ContentField): number {
+  return typeof source === 'string' ? Buffer.byteLength(source, base64 ? 'base64' : 'utf8') : source.length
+}
+
 /** Decoded into shared memory, so it exists once for all threads. */
-function decoded({ text, base64 }: ContentField): Uint8Array {
-  const bytes = Buffer.from(text, base64 ? 'base64' : 'utf8')
+function decoded({ source, base64 }: ContentField): Uint8Array {
+  if (typeof source !== 'string') return source
+  const bytes = Buffer.from(source, base64 ? 'base64' : 'utf8')
   const shared = new Uint8Array(new SharedArrayBuffer(bytes.length))
   shared.set(bytes)
   return shared

@@ -6,6 +6,7 @@ import type { KubeObject } from '../../api/object.ts'
 import type { Route } from '../../api/route.ts'
 import { classOf } from '../../compile/ingress.ts'
 import { foreignAnnotations } from '../../compile/ingress-notes.ts'
+import { SHARED_WITH } from '../../policy/secret-types.ts'
 import { withoutWithdrawnDelegates, withoutWithdrawnNamespaces } from './broken-edit.ts'
 
 /**
@@ -19,6 +20,7 @@ export function sameToUs(a: KubeObject, b: KubeObject): boolean {
   if (first.creationTimestamp !== second.creationTimestamp) return false
   const labelled = a.kind === 'EndpointSlice' || a.kind === 'Namespace'
   if (labelled && !isDeepStrictEqual(first.labels, second.labels)) return false
+  if (a.kind === 'Secret' && first.annotations?.[SHARED_WITH] !== second.annotations?.[SHARED_WITH]) return false
   if (a.kind === 'Ingress' && annotationsText(a as Ingress) !== annotationsText(b as Ingress)) return false
   return isDeepStrictEqual(restOfFirst, restOfSecond)
 }

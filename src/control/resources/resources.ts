@@ -106,6 +106,7 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
     this.#references = new ServedReferences({
       send: (message) => events.send(message),
       configurationBytes: options.bytes,
+      wall: () => time.wall(),
     })
     this.#cache = new ResourceCache(validator, settings, kept, this.#admission, this.#quarantine, this.#references)
     this.#reservations = new HostnameReservations(() => time.wall(), settings)

@@ -21,6 +21,8 @@ export interface ServedReferencesOptions {
   readonly send?: (message: ToWorker) => void
   /** Bytes that manifests may take. */
   readonly configurationBytes?: number
+  /** Milliseconds since the epoch. */
+  readonly wall?: () => number
   /** Default the table of kinds. */
   readonly table?: KindTable
 }
@@ -35,10 +37,11 @@ export class ServedReferences {
   readonly #summaries = new FrozenMapBuilder<PayloadSummary>()
 
   constructor(options: ServedReferencesOptions = {}) {
-    const { send = () => {}, configurationBytes = Number.POSITIVE_INFINITY, table = KINDS } = options
+    const { send = () => {}, configurationBytes = Number.POSITIVE_INFINITY, wall = Date.now, table = KINDS } = options
     this.#table = table
     this.graph = new ReferenceGraph(table)
-    this.#contents = new ContentFeed({ graph: this.graph, budget: new ContentBudget(configurationBytes), send, table })
+    const budget = new ContentBudget(configurationBytes)
+    this.#contents = new ContentFeed({ graph: this.graph, budget, send, wall, table })
   }
 
   /** Summaries of objects with a payload, by kind and key. */
@@ -52,7 +55,8 @@ export class ServedReferences {
   }
 
   useSettings(settings: SettingsObject): void {
-    this.graph.set(SETTINGS, [...settingsReferences(settings)])
+    for (const wanted of this.graph.set(SETTINGS, [...settingsReferences(settings)]).requirementsChanged)
+      this.#lookAt(wanted)
   }
 
   /**
@@ -83,10 +87,11 @@ export class ServedReferences {
     return endpoints.length === 0 ? 'ignore' : { endpoints }
   }
 
-  /** Retries some of the contents for which there was no room. */
+  /** Retries some of the contents for which there was no room, and looks at those whose time has come or ended. */
   retryContents(): Impact {
     const impact = new ImpactSum()
     for (const node of this.#contents.pendingObjects()) impact.add(this.#lookAt(node))
+    for (const node of this.#contents.turnedSecrets()) impact.add(this.#lookAt(node))
     return impact.value
   }
 

@@ -30,6 +30,7 @@ function feeding(configuration = Number.POSITIVE_INFINITY) {
   const feed = new ContentFeed({
     graph,
     budget: new ContentBudget(configuration),
+    wall: Date.now,
     send(message) {
       sent.push(message)
       if (message.type === 'contents') store.apply(message.contents)
@@ -104,12 +105,12 @@ describe('the payloads of ConfigMaps and Secrets', () => {
 
   it('of a reference to the whole object are all of its keys', () => {
     const { graph, feed, get } = feeding()
-    graph.set('Route a/r', [wish('Secret', 's', undefined, 'kubernetes.io/tls')])
-    const pair = { 'tls.crt': base64('c'), 'tls.key': base64('k') }
-    feed.update('Secret', 'a/s', object('Secret', 's', { type: 'kubernetes.io/tls', data: pair }))
+    graph.set('Route a/r', [wish('Secret', 's', undefined, 'headgate.dev/made-up')])
+    const pair = { one: base64('c'), two: base64('k') }
+    feed.update('Secret', 'a/s', object('Secret', 's', { type: 'headgate.dev/made-up', data: pair }))
     feed.flush()
     assert.deepEqual(
-      ['tls.crt', 'tls.key'].map((key) => get(`Secret a/s ${key} kubernetes.io/tls`)),
+      ['one', 'two'].map((key) => get(`Secret a/s ${key} headgate.dev/made-up`)),
       ['c', 'k'],
     )
   })

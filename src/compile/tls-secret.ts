@@ -1,0 +1,147 @@
+/** Reads one Secret of TLS: whether what it holds can be used, and what is delivered of it. */
+import type { Secret } from '../api/kubernetes.ts'
+import type { Milliseconds } from '../lib/clock.ts'
+import { CA_SECRET, CRL_SECRET, secretKeysOf, TICKET_KEY_SECRET, TLS_SECRET } from '../policy/secret-types.ts'
+import { MAX_AUTHORITY_BYTES, MAX_LIST_BYTES, readAuthorities, readRevocationLists } from '../tls/authorities.ts'
+import { type CertificateFacts, MAX_CHAIN_BYTES, MAX_KEY_BYTES, readCertificatePair } from '../tls/certificate.ts'
+import type { TlsSecretSummary, Validity } from './resource-set.ts'
+
+export interface TlsSecretReading {
+  /** By key. Of a certificate: what a handshake needs, without anything else that stands in the Secret. */
+  readonly contents: ReadonlyMap<string, Uint8Array>
+  readonly facts: TlsSecretFacts
+}
+
+export interface TlsSecretFacts {
+  readonly certificate?: CertificateFacts
+  /** Subjects of a bundle of authorities. */
+  readonly authorities?: readonly string[]
+  /** Issuers of revocation lists. */
+  readonly issuers?: readonly string[]
+  /** Milliseconds since the epoch: the time in which it can be used. */
+  readonly notBefore: number
+  readonly notAfter: number
+}
+
+/** What the compiler and statuses know of it. @param now milliseconds since the epoch */
+export function tlsSummary(
+  reading: TlsSecretReading | undefined,
+  fault: string | undefined,
+  now: number,
+): TlsSecretSummary {
+  return {
+    ...reading?.facts,
+    ...(reading === undefined ? {} : { validity: validityAt(now, reading.facts) }),
+    ...(fault === undefined ? {} : { fault }),
+  }
+}
+
+const DAY = 86_400_000
+/** Issuers renew weeks before the end: what is left then has been forgotten, or cannot be renewed. */
+const SOON: Milliseconds = 14 * DAY
+
+export function validityAt(
+  now: number,
+  { notBefore, notAfter }: Pick<TlsSecretFacts, 'notBefore' | 'notAfter'>,
+): Validity {
+  if (now < notBefore) return 'NotYetValid'
+  if (now > notAfter) return 'Expired'
+  return notAfter - now < SOON ? 'ExpiresSoon' : 'Valid'
+}
+
+/** A clause: what is wrong and what to do. */
+export interface TlsSecretFault {
+  readonly fault: string
+}
+
+/** A response of a responder has some 500 bytes, with its certificate some 2,000. */
+const MAX_OCSP_BYTES = 16_384
+const MIN_TICKET_KEY_BYTES = 32
+const MAX_TICKET_KEY_BYTES = 4_096
+
+/** @returns undefined when it is of no type of TLS */
+export function readTlsSecret({
+  type,
+  data,
+}: Pick<Secret, 'type' | 'data'>): TlsSecretReading | TlsSecretFault | undefined {
+  const missing = secretKeysOf(type)?.required.find((key) => !Object.hasOwn(data, key))
+  if (missing !== undefined) return { fault: `it has no key ${missing}; add it` }
+  switch (type) {
+    case TLS_SECRET.type:
+      return readCertificate(data)
+    case CA_SECRET.type:
+      return readAuthority(data)
+    case CRL_SECRET.type:
+      return readLists(data)
+    case TICKET_KEY_SECRET.type:
+      return readTicketKey(data)
+    default:
+      return undefined
+  }
+}
+
+type Data = Secret['data']
+
+function readCertificate(data: Data): TlsSecretReading | TlsSecretFault {
+  const { certificate, key, ocsp } = TLS_SECRET
+  const read = readCertificatePair(textOf(data, certificate, MAX_CHAIN_BYTES), textOf(data, key, MAX_KEY_BYTES))
+  if ('fault' in read) return read
+  const contents = new Map([
+    [certificate as string, shared(read.chain)],
+    [key, shared(read.key)],
+  ])
+  const staple = Object.hasOwn(data, ocsp) ? Buffer.from(data[ocsp]!, 'base64') : undefined
+  if (staple !== undefined && staple.length > 0 && staple.length <= MAX_OCSP_BYTES) contents.set(ocsp, shared(staple))
+  const { notBefore, notAfter } = read.facts
+  return { contents, facts: { certificate: read.facts, notBefore, notAfter } }
+}
+
+function readAuthority(data: Data): TlsSecretReading | TlsSecretFault {
+  const read = readAuthorities(textOf(data, CA_SECRET.key, MAX_AUTHORITY_BYTES))
+  if ('fault' in read) return { fault: `${read.fault}; store the certificates of the authorities in PEM` }
+  const { pem, subjects, notAfter } = read
+  return {
+    contents: new Map([[CA_SECRET.key, shared(pem)]]),
+    facts: { authorities: subjects, notBefore: ALWAYS, notAfter },
+  }
+}
+
+function readLists(data: Data): TlsSecretReading | TlsSecretFault {
+  const read = readRevocationLists(textOf(data, CRL_SECRET.key, MAX_LIST_BYTES))
+  if ('fault' in read) return { fault: `${read.fault}; store a list of each authority in PEM` }
+  const { pem, issuers, nextUpdate } = read
+  return {
+    contents: new Map([[CRL_SECRET.key, shared(pem)]]),
+    facts: { issuers, notBefore: ALWAYS, notAfter: nextUpdate },
+  }
+}
+
+function readTicketKey(data: Data): TlsSecretReading | TlsSecretFault {
+  const bytes = Buffer.from(data[TICKET_KEY_SECRET.key]!.slice(0, 2 * MAX_TICKET_KEY_BYTES), 'base64')
+  if (bytes.length < MIN_TICKET_KEY_BYTES || bytes.length > MAX_TICKET_KEY_BYTES)
+    return {
+      fault: `its key has to have ${MIN_TICKET_KEY_BYTES} to ${MAX_TICKET_KEY_BYTES} random bytes; make a new one`,
+    }
+  return {
+    contents: new Map([[TICKET_KEY_SECRET.key, shared(bytes)]]),
+    facts: { notBefore: ALWAYS, notAfter: Number.POSITIVE_INFINITY },
+  }
+}
+
+const ALWAYS = Number.NEGATIVE_INFINITY
+
+/** One byte a character, and one more than may be there where there is more. */
+function textOf(data: Data, key: string, most: number): string {
+  const encoded = data[key]!
+  // Line breaks may stand in Base64.
+  if (encoded.length > 2 * most) return ' '.repeat(most + 1)
+  return Buffer.from(encoded, 'base64').toString('latin1')
+}
+
+/** In memory that exists once for all threads. */
+function shared(content: string | Uint8Array): Uint8Array {
+  const bytes = typeof content === 'string' ? Buffer.from(content, 'latin1') : content
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length))
+  copy.set(bytes)
+  return copy
+}

@@ -1,0 +1,101 @@
+/**
+ * Secrets of TLS as they were last read. Of a certificate the last valid version goes on while a newer one is broken or
+ * half written: a handshake needs a pair that belongs together. Of what decides who may connect (authorities,
+ * revocation lists), and of a Secret that is gone, of another type or not shared any more, nothing goes on.
+ */
+import { createSecureContext } from 'node:tls'
+import type { Secret } from '../../api/kubernetes.ts'
+import type { TlsSecretSummary } from '../../compile/resource-set.ts'
+import {
+  readTlsSecret,
+  type TlsSecretFault,
+  type TlsSecretReading,
+  tlsSummary,
+  validityAt,
+} from '../../compile/tls-secret.ts'
+import { CA_SECRET, CRL_SECRET, TLS_SECRET } from '../../policy/secret-types.ts'
+
+export interface TlsSecretVersion {
+  /** By key: what may be delivered; empty where nothing can be used. */
+  readonly contents: ReadonlyMap<string, Uint8Array>
+  readonly summary: TlsSecretSummary
+}
+
+interface Known {
+  readonly object: Secret
+  /** The newest that can be used. */
+  readonly reading: TlsSecretReading | undefined
+  readonly fault: string | undefined
+  version: TlsSecretVersion
+}
+
+export class TlsSecrets {
+  readonly #wall: () => number
+  readonly #known = new Map<string, Known>()
+
+  /** @param wall milliseconds since the epoch */
+  constructor(wall: () => number) {
+    this.#wall = wall
+  }
+
+  /**
+   * @param node identity of the Secret
+   * @returns undefined for one that is of no type of TLS, or gone
+   */
+  read(node: string, object: Secret | undefined): TlsSecretVersion | undefined {
+    const before = this.#known.get(node)
+    if (before !== undefined && before.object === object) return before.version
+    const found = object === undefined ? undefined : read(object)
+    if (object === undefined || found === undefined) {
+      this.#known.delete(node)
+      return undefined
+    }
+    const fault = 'fault' in found ? found.fault : undefined
+    const same = before?.object.type === object.type && before.object.metadata.uid === object.metadata.uid
+    const kept = same && object.type === TLS_SECRET.type ? before.reading : undefined
+    const reading = 'fault' in found ? kept : withKnownBytes(found, before?.reading)
+    const version = this.#versionOf(reading, fault)
+    this.#known.set(node, { object, reading, fault, version })
+    return version
+  }
+
+  /** Those whose time has come or ended since they were last looked at, by identity. */
+  *turned(): Generator<string> {
+    const now = this.#wall()
+    for (const [node, known] of this.#known) {
+      const { reading, fault, version } = known
+      if (reading === undefined || validityAt(now, reading.facts) === version.summary.validity) continue
+      known.version = this.#versionOf(reading, fault)
+      yield node
+    }
+  }
+
+  #versionOf(reading: TlsSecretReading | undefined, fault: string | undefined): TlsSecretVersion {
+    return { contents: reading?.contents ?? new Map(), summary: tlsSummary(reading, fault, this.#wall()) }
+  }
+}
+
+/** Of a certificate and its key everything is checked by reading them, in a tenth of the time of this. */
+function read(object: Secret): TlsSecretReading | TlsSecretFault | undefined {
+  const found = readTlsSecret(object)
+  if (found === undefined || 'fault' in found || (object.type !== CA_SECRET.type && object.type !== CRL_SECRET.type))
+    return found
+  try {
+    const [key, bytes] = [...found.contents][0]!
+    createSecureContext({ [key === CA_SECRET.key ? 'ca' : 'crl']: Buffer.from(bytes) })
+    return found
+  } catch {
+    return { fault: 'OpenSSL does not take what it holds; have it made anew' }
+  }
+}
+
+/** The same arrays for parts that did not change, which then are no change for anybody. */
+function withKnownBytes(reading: TlsSecretReading, before: TlsSecretReading | undefined): TlsSecretReading {
+  if (before === undefined) return reading
+  const contents = new Map<string, Uint8Array>()
+  for (const [key, bytes] of reading.contents) {
+    const known = before.contents.get(key)
+    contents.set(key, known !== undefined && Buffer.compare(known, bytes) === 0 ? known : bytes)
+  }
+  return { ...reading, contents }
+}
