@@ -234,6 +234,13 @@ export const REASONS = {
     retry: 'never',
     source: 'config',
   },
+  ConnectionLimit: {
+    status: 503,
+    title: 'The gateway has as many connections as it can have',
+    retry: 'never',
+    source: 'gateway',
+    close: true,
+  },
 } as const satisfies Record<string, ReasonInfo>
 
 export type Reason = keyof typeof REASONS

@@ -4,6 +4,8 @@
  * told so and closed.
  */
 import type { Socket } from 'node:net'
+import { REASONS } from '../lib/reason.ts'
+import { problemType } from '../policy/problem.ts'
 import { ALERT } from '../tls/client-hello.ts'
 import { ClosingSocket } from './closing-socket.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
@@ -47,12 +49,8 @@ export class ConnectionRoom {
   }
 }
 
-const PROBLEM = JSON.stringify({
-  type: 'https://headgate.dev/errors/ConnectionLimit',
-  title: 'The gateway has as many connections as it can have',
-  status: 503,
-  reason: 'ConnectionLimit',
-})
+const { status, title } = REASONS.ConnectionLimit
+const PROBLEM = JSON.stringify({ type: problemType('ConnectionLimit'), title, status, reason: 'ConnectionLimit' })
 const UNAVAILABLE = Buffer.from(
   'HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n' +
     `retry-after: 1\r\nconnection: close\r\ncontent-length: ${PROBLEM.length}\r\n\r\n${PROBLEM}`,
