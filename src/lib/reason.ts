@@ -240,6 +240,17 @@ export const REASONS = {
     retry: 'never',
     source: 'gateway',
     close: true,
+  StreamRefused: {
+    status: 503,
+    title: 'The upstream did not process the request',
+    retry: 'never-sent',
+    source: 'upstream',
+  },
+  UpgradeNotSupported: {
+    status: 502,
+    title: 'The upstream cannot switch to this protocol',
+    retry: 'never',
+    source: 'upstream',
   },
 } as const satisfies Record<string, ReasonInfo>
 
