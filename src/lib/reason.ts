@@ -240,6 +240,7 @@ export const REASONS = {
     retry: 'never',
     source: 'gateway',
     close: true,
+  },
   StreamRefused: {
     status: 503,
     title: 'The upstream did not process the request',
