@@ -247,7 +247,10 @@ test('a section many times over its limit is given up where that shows', () => {
   const name = Buffer.concat([Buffer.from([0x40, 1, 0x78, 0x7f, 0xa1, 0x1e]), Buffer.alloc(4000, 0x79)])
   assert.equal(decodeList(decoder, Buffer.concat([GET, name]), REQUEST_SECTION, large).result, DECODED)
   const bomb = Buffer.concat([GET, Buffer.alloc(16_384, 0xbe)])
-  assert.equal(decodeList(decoder, Buffer.concat([GET, Buffer.alloc(15, 0xbe)]), REQUEST_SECTION, large).result, TOO_LARGE)
+  assert.equal(
+    decodeList(decoder, Buffer.concat([GET, Buffer.alloc(15, 0xbe)]), REQUEST_SECTION, large).result,
+    TOO_LARGE,
+  )
   // A name of 4,000 bytes, of which each literal of three bytes would make a copy.
   const literals = Buffer.concat([GET, Buffer.from('0f2f00'.repeat(5_000), 'hex')])
   for (const block of [bomb, literals]) {

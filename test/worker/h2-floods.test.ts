@@ -127,7 +127,10 @@ const FLOODS: readonly Flood[] = [
 
 async function rig(t: TestContext, pending = false): Promise<InProcess> {
   if (!pending) return await inProcess(t, { rules: { all: { respond: { statusCode: 204 } } } })
-  return await inProcess(t, { upstreams: [(await listening(t, (socket) => socket.resume())).port], rules: toUp({ retry: { attempts: 0 } }) })
+  return await inProcess(t, {
+    upstreams: [(await listening(t, (socket) => socket.resume())).port],
+    rules: toUp({ retry: { attempts: 0 } }),
+  })
 }
 
 /** The first request, whose stream is closed at once, or stays open. */
