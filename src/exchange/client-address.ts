@@ -5,10 +5,10 @@
  */
 
 import type { Fields } from '../message/fields.ts'
-import { forwardingKindAt, NOT_FORWARDING, RESTATED } from '../message/forwarding-names.ts'
+import { forwardingKindAt, IDENTITY, NOT_FORWARDING, RESTATED } from '../message/forwarding-names.ts'
 import { CidrSet, canonicalAddress } from '../pattern/cidr.ts'
 import { type Authority, authorityOf, defaultPort, type Scheme } from '../pattern/host.ts'
-import type { Peer } from '../transport/peer.ts'
+import type { ClientCertificate, Peer } from '../transport/peer.ts'
 import { directOrigin, Forwarding, type ReportedOrigin } from './forwarding.ts'
 import {
   elementsFromRight,
@@ -87,7 +87,11 @@ export class ClientResolver {
 
   #direct(peer: Peer, authority: string, named: Authority | undefined, trusted: boolean): Client {
     const origin = directOrigin(peer.scheme, authority, named)
-    return { address: peer.address, trusted, forwarding: new Forwarding([peer.address], origin, this.#forwarded) }
+    return {
+      address: peer.address,
+      trusted,
+      forwarding: new Forwarding([peer.address], origin, certificateOf(peer), this.#forwarded),
+    }
   }
 
   #behindProxy(peer: Peer, authority: string, named: Authority | undefined, fields: Fields): Client {
@@ -97,7 +101,11 @@ export class ClientResolver {
     const origin = reportedOrigin(report, directOrigin(report.proto ?? peer.scheme, authority, named), named)
     const addresses = [...report.addresses].reverse()
     addresses.push(peer.address)
-    return { address, trusted: true, forwarding: new Forwarding(addresses, origin, this.#forwarded) }
+    return {
+      address,
+      trusted: true,
+      forwarding: new Forwarding(addresses, origin, certificateOf(peer), this.#forwarded),
+    }
   }
 
   #reportOfForwarded(fields: Fields): Report {
@@ -163,11 +171,15 @@ export class ClientResolver {
         continue
       }
       const kind = forwardingKindAt(fields, i)
-      if (kind === RESTATED) fields.removeAt(i)
+      if (kind === RESTATED || kind === IDENTITY) fields.removeAt(i)
       else if (kind !== NOT_FORWARDING && fields.nameAt(i).includes('_')) fields.removeAt(i)
       else if (fields.nameIsLoosely(i, REQUEST_ID) && !fields.nameIs(i, REQUEST_ID)) fields.removeAt(i)
     }
   }
+}
+
+function certificateOf({ tls }: Peer): ClientCertificate | null {
+  return tls === null ? null : tls.clientCertificate
 }
 
 /** The address in a field that stands once and holds nothing else. */

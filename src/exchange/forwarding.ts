@@ -7,6 +7,7 @@
 import type { ClientOrigin } from '../message/client-origin.ts'
 import { FieldBlock } from '../message/field-block.ts'
 import { type Authority, defaultPort, type Scheme } from '../pattern/host.ts'
+import type { ClientCertificate } from '../transport/peer.ts'
 import { writeForwarded } from './forwarding-lists.ts'
 
 /** The client's address, and the authority sent to the upstream. */
@@ -28,11 +29,21 @@ export class Forwarding {
   /** Addresses, the client's first and that of the socket's other end last. */
   readonly for: readonly string[]
   readonly origin: ReportedOrigin
+  readonly #certificate: ClientCertificate | null
   readonly #withForwarded: boolean
   #block: FieldBlock | null = null
 
-  /** @param withForwarded `Forwarded` is the configured field and is sent too */
-  constructor(addresses: readonly string[], origin: ReportedOrigin, withForwarded: boolean) {
+  /**
+   * @param certificate of the client, verified
+   * @param withForwarded `Forwarded` is the configured field and is sent too
+   */
+  constructor(
+    addresses: readonly string[],
+    origin: ReportedOrigin,
+    certificate: ClientCertificate | null,
+    withForwarded: boolean,
+  ) {
+    this.#certificate = certificate
     this.for = addresses
     this.origin = origin
     this.#withForwarded = withForwarded
@@ -49,6 +60,10 @@ export class Forwarding {
     const pairs = ['x-forwarded-for', this.for.join(', '), 'x-forwarded-proto', scheme]
     if (authority !== '') pairs.push('x-forwarded-host', authority)
     pairs.push('x-forwarded-port', `${port}`)
+    if (this.#certificate !== null) {
+      const { subject, san, fingerprint } = this.#certificate
+      pairs.push('x-client-cert-subject', subject, 'x-client-cert-san', san, 'x-client-cert-fingerprint', fingerprint)
+    }
     if (this.#withForwarded) pairs.push('forwarded', this.#forwarded())
     return new FieldBlock(pairs)
   }

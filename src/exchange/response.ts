@@ -13,6 +13,7 @@ import { finish } from './ending.ts'
 import type { LocalBody, ProxyExchange } from './exchange.ts'
 import { cut } from './failure.ts'
 import { acceptHead, acceptTrailers, callResponseStep } from './grpc-response.ts'
+import { addTransportSecurity } from './hsts.ts'
 import { respond, sendChunk, sendLocal } from './local-response.ts'
 
 /** The attempt that a response comes from. */
@@ -115,6 +116,7 @@ export class ResponseRelay implements BodySink, LocalBody {
     const { chain } = x
     if (chain !== null && !isFinalStatus(head.status)) throw new TypeError(`a filter set the status ${head.status}`)
     if (chain !== null) removeAddedFraming(head.fields)
+    addTransportSecurity(x, head.fields)
     const steps = this.#steps(head)
     if (steps !== null) {
       // The hooks may read the head later, when its buffer holds another head.

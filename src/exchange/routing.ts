@@ -1,10 +1,12 @@
 /** Routed: the rule that the request matches, with the policy set that is linked for it. */
 import { GatewayError } from '../lib/error.ts'
 import { hasEncodedSlash } from '../pattern/path.ts'
+import { tlsOf } from '../routing/find-host.ts'
 import { match } from '../routing/match.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { refuse } from './failure.ts'
 import { takeDeadline } from './grpc-request.ts'
+import { admitClearText, carries } from './transport-security.ts'
 import { upgradeOf } from './upgrade.ts'
 
 /**
@@ -13,6 +15,10 @@ import { upgradeOf } from './upgrade.ts'
  */
 export function route(x: ProxyExchange): boolean {
   const tables = x.context.tables!
+  const { peer } = x.downstream
+  const tls = tlsOf(tables.tables, peer.listener.frontend, x.host)
+  x.hostTls = tls
+  if (!carries(peer, tls)) return refuse(x, 'MisdirectedRequest')
   const found = match(tables.tables, x)
   const strictly =
     typeof found === 'string' || tables.policies[found.rule.policyIndex]?.policy.pathEncoding === 'Strict'
@@ -25,6 +31,7 @@ export function route(x: ProxyExchange): boolean {
   x.linked = tables.policies[rule.policyIndex] ?? null
   x.chain = x.linked?.chain ?? null
   x.linked?.enter()
+  if (peer.tls === null && !admitClearText(x, tls, rule)) return false
   if (rule.refuse !== undefined) return refuse(x, rule.refuse)
   if (x.incoming.cdnLoop) {
     const loop = x.context.loops.detect(x.request, rule)

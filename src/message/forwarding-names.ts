@@ -1,7 +1,7 @@
 /**
- * Names of the fields in which a proxy reports to the next server where a request came from. Any client can send them,
- * so each is believed, passed on or dropped by who sent it: client-address.ts decides. An underscore counts as a
- * hyphen, because CGI-like servers do not distinguish the two.
+ * Names of the fields in which a proxy reports to the next server where a request came from, and from whom. Any client
+ * can send them, so each is believed, passed on or dropped by who sent it: client-address.ts decides. An underscore
+ * counts as a hyphen, because CGI-like servers do not distinguish the two.
  */
 import type { Fields } from '../message/fields.ts'
 
@@ -14,11 +14,20 @@ export const RESTATED = 1
  * passed on.
  */
 export const PROXY_ONLY = 2
+/**
+ * States who the client is by the certificate of its handshake: the gateway's own word, which is taken from nobody, not
+ * from a trusted proxy either.
+ */
+export const IDENTITY = 3
 
-export type ForwardingKind = typeof NOT_FORWARDING | typeof RESTATED | typeof PROXY_ONLY
+export type ForwardingKind = typeof NOT_FORWARDING | typeof RESTATED | typeof PROXY_ONLY | typeof IDENTITY
 
 /** Whatever begins with one of these and is not in the list. */
-const FAMILIES = ['x-forwarded-', 'x-original-'] as const
+const FAMILIES = [
+  ['x-forwarded-', PROXY_ONLY],
+  ['x-original-', PROXY_ONLY],
+  ['x-client-cert-', IDENTITY],
+] as const
 
 const KINDS: ReadonlyMap<string, ForwardingKind> = new Map([
   ['forwarded', RESTATED],
@@ -37,6 +46,10 @@ const KINDS: ReadonlyMap<string, ForwardingKind> = new Map([
   ['x-url-scheme', RESTATED],
   ['front-end-https', RESTATED],
   ['x-rewrite-url', PROXY_ONLY],
+  ['x-client-cert', IDENTITY],
+  // RFC 9440.
+  ['client-cert', IDENTITY],
+  ['client-cert-chain', IDENTITY],
 ])
 
 const NAMES_BY_LENGTH: readonly (readonly string[] | undefined)[] = (() => {
@@ -48,9 +61,9 @@ const NAMES_BY_LENGTH: readonly (readonly string[] | undefined)[] = (() => {
 /** What kind the name of parsed field `index` is of. No string is made of it. */
 export function forwardingKindAt(fields: Fields, index: number): ForwardingKind {
   const first = fields.bytes[fields.nameStart(index)]! | 0x20
-  if (first !== 0x78 && first !== 0x66) return NOT_FORWARDING
+  if (first !== 0x78 && first !== 0x66 && first !== 0x63) return NOT_FORWARDING
   const names = NAMES_BY_LENGTH[fields.nameLength(index)]
   if (names !== undefined) for (const name of names) if (fields.nameIsLoosely(index, name)) return KINDS.get(name)!
-  for (const family of FAMILIES) if (fields.nameBeginsLoosely(index, family)) return PROXY_ONLY
+  for (const [family, kind] of FAMILIES) if (fields.nameBeginsLoosely(index, family)) return kind
   return NOT_FORWARDING
 }

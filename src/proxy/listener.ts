@@ -7,9 +7,10 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { canonicalAddress } from '../pattern/cidr.ts'
 import { FrontendHandle } from '../snapshot/frontend-handle.ts'
-import type { PeerListener } from '../transport/peer.ts'
+import type { PeerListener, SecureTwin } from '../transport/peer.ts'
 import { acceptSocket, type StageContext, type StageListener } from './accept-stage.ts'
 import { HIGH_WATER } from './accepted-socket.ts'
+import type { ConnectionRoom } from './connection-room.ts'
 import type { ServerContext } from './server-context.ts'
 
 /** Connections the kernel holds for us while a worker is busy; the system caps it at net.core.somaxconn. */
@@ -19,7 +20,9 @@ export interface ListenerContext extends StageContext {
   readonly reusePort: boolean
   /** Open connections over all listeners of this worker that are allowed. */
   connectionLimit: number
-  /** Closed at once because the limit is reached. */
+  /** What happens at the limit. */
+  readonly room: ConnectionRoom
+  /** Refused because the limit is reached. */
   refusedConnection(listener: PeerListener): void
 }
 
@@ -27,6 +30,7 @@ export interface ListenerContext extends StageContext {
 export interface ListenerSpeech {
   readonly name: string
   readonly tls: boolean
+  readonly secureTwin: SecureTwin | null
 }
 
 /**
@@ -37,12 +41,14 @@ export class Listener implements StageListener {
   readonly frontend: FrontendHandle
   readonly metricsRow: number
   readonly tls: boolean
+  secureTwin: SecureTwin | null
   /** Its socket is closed, or another listener's. */
   retired = false
   readonly #context: Pick<ServerContext, 'leaving'>
 
   constructor(settings: ListenerSpeech, metricsRow: number, context: Pick<ServerContext, 'leaving'>) {
     this.tls = settings.tls
+    this.secureTwin = settings.secureTwin
     this.frontend = new FrontendHandle(settings.name)
     this.metricsRow = metricsRow
     this.#context = context
@@ -125,10 +131,10 @@ export class ListenSocket {
   #accept(socket: Socket): void {
     const context = this.#context
     const listener = this.#listener
-    if (context.draining || context.connections.size >= context.connectionLimit) {
+    if (context.draining) return void socket.destroy()
+    if (context.connections.size >= context.connectionLimit && !context.room.make()) {
       context.refusedConnection(listener)
-      socket.destroy()
-      return
+      return context.room.refuse(socket, listener.tls)
     }
     const remote = socket.remoteAddress
     if (remote === undefined) {

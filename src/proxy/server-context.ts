@@ -5,8 +5,10 @@ import type { RequestHandler } from '../transport/downstream.ts'
 import type { Peer } from '../transport/peer.ts'
 import type { Timers } from '../transport/timers.ts'
 
-/** A client's connection, for the drain. */
+/** A client's connection, for the drain, and for the room of new ones. */
 export interface OpenConnection {
+  /** No request is under way, and nothing of one has come: it can be closed without a loss. */
+  readonly idle: boolean
   /** Closes the connection as soon as no request would be lost. */
   drain(): void
   /** Closes it at once. */
@@ -15,6 +17,8 @@ export interface OpenConnection {
 
 export interface ServerOptions {
   readonly limits: HeadLimits
+  /** Milliseconds from accepting a socket to the end of its handshake, the PROXY header included. */
+  readonly handshake: number
   /** Milliseconds from the first byte of a head to its end. */
   readonly requestHead: number
   /** Milliseconds a connection may wait for its next request. */

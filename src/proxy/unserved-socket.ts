@@ -7,9 +7,6 @@ import type { PeerListener } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
 
-/** Milliseconds for all steps together, the handshake included. */
-const PATIENCE = 10_000
-
 /** Reads the first bytes of a connection, until it takes the socket or destroys it. */
 export interface FirstBytes {
   push(bytes: Buffer): void
@@ -40,7 +37,7 @@ export class UnservedSocket extends TimerEntry implements OpenConnection {
   }
 
   /**
-   * Gives what is read to `reader`, from the first call on within {@link PATIENCE}.
+   * Gives what is read to `reader`. The deadline of all readers together begins with the first.
    *
    * @param early what was read before, behind what another step has taken
    */
@@ -54,7 +51,7 @@ export class UnservedSocket extends TimerEntry implements OpenConnection {
   #open(): void {
     const { socket, context } = this
     context.connections.add(this)
-    context.timers.arm(this, context.timers.touch() + PATIENCE)
+    context.timers.arm(this, context.timers.touch() + context.options.handshake)
     socket.on('error', this.#onError)
     socket.on('close', this.#onClose)
     socket.on('end', this.#onEnd)
@@ -101,6 +98,10 @@ export class UnservedSocket extends TimerEntry implements OpenConnection {
     this.release()
     reader?.end('timeout')
     this.socket.destroy()
+  }
+
+  get idle(): boolean {
+    return !this.#begun
   }
 
   drain(): void {

@@ -10,6 +10,7 @@ import type { ContentChange } from '../policy/contents.ts'
 import type { CertificateRef } from '../snapshot/host-tls.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
 import type { DialRules } from '../transport/dial-guard.ts'
+import type { SecureTwin } from '../transport/peer.ts'
 
 /** The part of the installation settings that acts in a worker, units resolved (milliseconds, bytes). */
 export interface WorkerSettings {
@@ -33,6 +34,8 @@ export interface WorkerSettings {
   }
   readonly upstreams: UpstreamLimits
   readonly timeouts: {
+    /** Of PROXY header and handshake together. */
+    readonly handshake: number
     /** From the first byte of a head to its end. */
     readonly requestHead: number
     /** A keep-alive connection without a request. */
@@ -69,6 +72,8 @@ export interface ListenerSettings {
 /** A listener with what it speaks. */
 export interface WorkerListener extends ListenerSettings {
   readonly tls: boolean
+  /** Where clients that name its port find https; null: at the default port of https. */
+  readonly secureTwin: SecureTwin | null
   /** Who begins connections with a PROXY header; null = nobody does. */
   readonly proxyProtocol: { readonly trusted: readonly string[] } | null
 }

@@ -13,6 +13,8 @@ import type { ListenerSettings, WorkerListener, WorkerSettings } from './message
 const KEEP_ALIVE = 75_000
 /** Milliseconds. RFC 9112 has no value; a slow mobile network needs a few seconds, a slow-loris attack wants more. */
 const REQUEST_HEAD = 10_000
+/** Milliseconds. Two round trips of a slow mobile network, and what the client takes to verify and to sign. */
+const HANDSHAKE = 10_000
 
 /** What a process has for its workers, besides the settings. */
 export interface ProcessShare {
@@ -41,7 +43,7 @@ export function workerSettings(
   const { limits, clientAddress, accessLog, upstreams } = settings
   const room = clients - Math.max(sockets.length - LISTENERS_RESERVED, 0)
   return {
-    listeners: sockets.map((socket) => workerListener(socket, settings)),
+    listeners: workerListeners(settings, sockets, reserved),
     tls: workerTls(settings),
     limits: {
       head: parseBytes(limits.head),
@@ -56,7 +58,7 @@ export function workerSettings(
       maxPending: upstreams.limits?.maxPending ?? Number.POSITIVE_INFINITY,
       maxConcurrentRequests: upstreams.limits?.maxConcurrentRequests ?? Number.POSITIVE_INFINITY,
     },
-    timeouts: { requestHead: REQUEST_HEAD, keepAlive: KEEP_ALIVE },
+    timeouts: { handshake: HANDSHAKE, requestHead: REQUEST_HEAD, keepAlive: KEEP_ALIVE },
     clientAddress:
       clientAddress === undefined
         ? null
@@ -72,9 +74,25 @@ export function workerSettings(
 }
 
 /** A socket speaks what the settings say of its listener by name, wherever it is bound. */
-function workerListener(socket: ListenerSettings, { listeners }: SettingsObject): WorkerListener {
-  const { tls, proxyProtocol = null } = listeners.find(({ name }) => name === socket.name) ?? {}
-  return { ...socket, tls: tls !== undefined, proxyProtocol }
+function workerListeners(
+  { listeners }: SettingsObject,
+  sockets: readonly ListenerSettings[],
+  { loopback }: ReservedDestinations,
+): readonly WorkerListener[] {
+  const stated = new Map(listeners.map((listener) => [listener.name, listener]))
+  const secure = sockets.filter(({ name }) => stated.get(name)?.tls !== undefined)
+  // In a cluster Services, balancers and host ports have numbers of their own.
+  const securePort = loopback ? preferred(secure)?.port : undefined
+  return sockets.map((socket) => {
+    const { tls, proxyProtocol = null } = stated.get(socket.name) ?? {}
+    const secureTwin = tls === undefined && securePort !== undefined ? { port: socket.port, securePort } : null
+    return { ...socket, tls: tls !== undefined, secureTwin, proxyProtocol }
+  })
+}
+
+/** The one that is called `https`, or the first by name: the order in the settings decides nothing. */
+function preferred(sockets: readonly ListenerSettings[]): ListenerSettings | undefined {
+  return sockets.find(({ name }) => name === 'https') ?? sockets.toSorted((a, b) => (a.name < b.name ? -1 : 1))[0]
 }
 
 function workerTls({ tls }: SettingsObject): WorkerSettings['tls'] {

@@ -8,11 +8,15 @@ import type { HeadLimits } from '../message/head.ts'
 import type { UpstreamHandler, UpstreamRequest } from './upstream.ts'
 
 export interface Connector {
+  /** Requests that a connection is expected to carry at a time before the first one has come; 1 by default. */
+  readonly expectedCapacity?: number
   /** Begins to connect. The owner is called later, never within the call. */
   connect(endpoint: Endpoint, owner: SessionOwner): PendingConnection
 }
 
 export interface PendingConnection {
+  /** What it waits for once TCP is connected, for the log; '' or absent before. */
+  readonly stage?: string
   /** Cancels a pending connection: the owner is not called. */
   cancel(): void
 }

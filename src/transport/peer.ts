@@ -16,6 +16,14 @@ export interface PeerListener {
    * socket now.
    */
   readonly leaving: boolean
+  /** Null: where clients find https is known by its default port alone. */
+  readonly secureTwin: SecureTwin | null
+}
+
+/** For clients that reach the ports of the gateway under their own numbers: a port, and the one for the same in TLS. */
+export interface SecureTwin {
+  readonly port: number
+  readonly securePort: number
 }
 
 /** A client certificate that was verified in the handshake. Every text is one line of printable ASCII. */

@@ -19,7 +19,7 @@ function peer(address: string): Peer {
   return {
     address,
     scheme: 'http',
-    listener: { name: 'http', frontend: new FrontendHandle('http'), metricsRow: 0, leaving: false },
+    listener: { name: 'http', frontend: new FrontendHandle('http'), metricsRow: 0, leaving: false, secureTwin: null },
     tls: null,
   }
 }

@@ -109,7 +109,8 @@ function request(parts: Partial<UpstreamRequest> = {}): UpstreamRequest {
     host: 'h.test',
     fields: new Fields(),
     bodyLength: 0,
-    forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), false).block,
+    forwarding: new Forwarding(['127.0.0.1'], directOrigin('http', 'h.test', normalizeHost('h.test')), null, false)
+      .block,
     id: 'the-id',
     passed: new FieldBlock([]),
     acceptsTrailers: false,

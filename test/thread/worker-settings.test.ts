@@ -63,14 +63,28 @@ describe('the settings of a worker', () => {
       SURROUNDINGS,
     )
     assert.deepEqual(given.listeners, [
-      { ...sockets[0], tls: false, proxyProtocol: null },
-      { ...sockets[1], tls: true, proxyProtocol },
-      { ...sockets[2], tls: false, proxyProtocol: null },
+      { ...sockets[0], tls: false, secureTwin: { port: 8000, securePort: 8001 }, proxyProtocol: null },
+      { ...sockets[1], tls: true, secureTwin: null, proxyProtocol },
+      { ...sockets[2], tls: false, secureTwin: { port: 8002, securePort: 8001 }, proxyProtocol: null },
     ])
     assert.equal(given.tls.defaultCertificate?.chain, 'Secret certs/default tls.crt kubernetes.io/tls')
     assert.equal(given.tls.ticketKey, 'Secret certs/tickets key headgate.dev/session-ticket-key')
     const { tls } = workerSettings(settings({}), SHARE, sockets, SURROUNDINGS)
     assert.deepEqual(tls, { defaultCertificate: null, ticketKey: null })
+  })
+
+  it('lead clients to https by our own ports only where they reach us by these, whatever the order of listeners', () => {
+    const names = ['secure-b', 'plain', 'secure-a']
+    const sockets = names.map((name, i) => ({ name, address: '127.0.0.1', port: 8000 + i }))
+    const listeners = names.map((name, i) => ({ name, port: 8000 + i, ...(name === 'plain' ? {} : { tls: {} }) }))
+    const twins = (list: typeof listeners, loopback: boolean) =>
+      workerSettings({ ...settings({}), listeners: list }, SHARE, sockets, { ...SURROUNDINGS, loopback }).listeners.map(
+        ({ secureTwin }) => secureTwin,
+      )
+    const expected = [null, { port: 8001, securePort: 8002 }, null]
+    assert.deepEqual(twins(listeners, true), expected)
+    assert.deepEqual(twins(listeners.toReversed(), true), expected)
+    assert.deepEqual(twins(listeners, false), [null, null, null])
   })
 
   it('say what the file says', () => {
@@ -98,7 +112,7 @@ describe('the settings of a worker', () => {
     )
     assert.deepEqual(
       given.listeners,
-      sockets.map((socket) => ({ ...socket, tls: false, proxyProtocol: null })),
+      sockets.map((socket) => ({ ...socket, tls: false, secureTwin: null, proxyProtocol: null })),
     )
     assert.deepEqual(given.limits, { head: 8_192, headers: 20, uri: 512, connections: 7 })
     assert.deepEqual(given.clientAddress, { header: 'x-forwarded-for', trustedCIDRs: ['10.0.0.0/8'], trustedHops: 2 })

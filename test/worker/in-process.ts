@@ -23,7 +23,7 @@ export class InProcess extends TestPlane {
   constructor(options: InProcessOptions) {
     super(options, {
       clock: systemTimers,
-      connector: tcpConnector,
+      connector: options.connector ?? tcpConnector,
       settings: (settings) => (this.#listening = this.listeners.apply(settings)),
     })
     this.listeners = new Listeners({

@@ -43,9 +43,12 @@ export interface InProcessOptions {
   /** Ports of the gateway's own, which the dial guard refuses. */
   readonly ownPorts?: readonly number[]
   /** Milliseconds. */
+  readonly handshake?: number
   readonly requestHead?: number
   readonly keepAlive?: number
   readonly connections?: number
+  /** How endpoints are connected to; HTTP/1.1 in clear by default. */
+  readonly connector?: Connector
 }
 
 /** What carries its exchanges. */
@@ -193,15 +196,21 @@ export class TestPlane {
 /** Settings of a worker with these listeners. */
 export function settingsWith(
   listeners: readonly (ListenerSettings & Partial<WorkerListener>)[],
-  { requestHead = 10_000, keepAlive = 75_000, connections = 1_000, ownPorts = [] }: InProcessOptions = {},
+  {
+    handshake = 10_000,
+    requestHead = 10_000,
+    keepAlive = 75_000,
+    connections = 1_000,
+    ownPorts = [],
+  }: InProcessOptions = {},
 ): WorkerSettings {
   return {
-    listeners: listeners.map((listener) => ({ tls: false, proxyProtocol: null, ...listener })),
+    listeners: listeners.map((listener) => ({ tls: false, secureTwin: null, proxyProtocol: null, ...listener })),
     tls: { defaultCertificate: null, ticketKey: null },
     limits: { head: 65_536, headers: 100, uri: 16_384, connections },
     upstreams: UNLIMITED,
     loop: { seed: 'seed', passes: 8 },
-    timeouts: { requestHead, keepAlive },
+    timeouts: { handshake, requestHead, keepAlive },
     clientAddress: null,
     accessLog: { enabled: true, sample: 100, fields: {} },
     dial: { denyCIDRs: [], loopback: true, ownPorts, ownAddresses: [], places: [], closedPorts: [] },

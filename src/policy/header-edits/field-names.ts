@@ -26,13 +26,16 @@ const PROTECTED: ReadonlySet<string> = new Set([
   // Forwarding: written anew by the gateway, never by hand.
   'forwarded',
   'x-real-ip',
+  // The client's certificate, likewise (RFC 9440).
+  'client-cert',
+  'client-cert-chain',
 ])
 
 /**
  * Members of the `X-Forwarded` family that nobody else writes; `X-Forwarded-User` and the like are a Route's to set and
  * to remove.
  */
-const PROTECTED_FORWARDING = /^x-forwarded(?:-(?:for|host|port|proto))?$/
+const PROTECTED_FORWARDING = /^x-(?:forwarded(?:-(?:for|host|port|proto))?|client-cert(?:-.*)?)$/
 
 /** A token (RFC 9110 §5.6.2) in lower case. */
 const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/

@@ -62,7 +62,13 @@ export class MemoryGateway implements TransportGateway {
     })
     const { plane } = this.#plane
     plane.messages.accept({ type: 'settings', settings: settingsWith([]) })
-    const listener: PeerListener = { name: NAME, frontend: new FrontendHandle(NAME), metricsRow: 0, leaving: false }
+    const listener: PeerListener = {
+      name: NAME,
+      frontend: new FrontendHandle(NAME),
+      metricsRow: 0,
+      leaving: false,
+      secureTwin: null,
+    }
     this.#listener = {
       handler: plane.handler,
       peer: { address: '127.0.0.1', scheme: 'http', listener, tls: null },
