@@ -194,6 +194,7 @@ const NOBODY: DownstreamHandler = {
   onRequestBody: () => true,
   onRequestEnd() {},
   onRequestFailed() {},
+  onClientEnd: () => true,
   onClientDrain() {},
   onClientGone() {},
 }
