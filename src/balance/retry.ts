@@ -26,6 +26,8 @@ export interface AttemptFailure {
   readonly reused: boolean
   /** A `fresh-connection` was already granted in this exchange. */
   readonly refreshed: boolean
+  /** How often in this exchange an upstream has said that it did not process the request. */
+  readonly refusals: number
   /** A byte of the response, its head included, has gone to the client. */
   readonly responseStarted: boolean
 }
@@ -40,8 +42,16 @@ export type RetryDecision =
    * budgeted, but once only.
    */
   | 'fresh-connection'
+  /**
+   * Another endpoint if there is one, at once: the upstream has said that it did not process the request (RFC 9113
+   * §8.7). Neither counted nor budgeted, but {@link MAX_REFUSALS} times only.
+   */
+  | 'again'
   /** Another endpoint after {@link backoffDelay}, if the budget allows. */
   | 'next-endpoint'
+
+/** An upstream that refuses all requests gets each of them so often more, whatever the policy says. */
+export const MAX_REFUSALS = 2
 
 /** RFC 9110 §9.2.1. */
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
@@ -58,8 +68,9 @@ export function mayRetry(
   attempt: number,
   body: BodyState,
 ): RetryDecision {
-  const { what, reused, refreshed, responseStarted } = failure
+  const { what, reused, refreshed, refusals, responseStarted } = failure
   if (responseStarted || body === 'consumed') return 'no'
+  if (what === 'StreamRefused' && refusals < MAX_REFUSALS) return 'again'
   // An idle connection may be closed by the server at any moment, also while a request is on its way to it: RFC 9112
   // §9.3.1 allows to repeat an idempotent one unasked.
   if (what === 'ResetBeforeResponse' && reused && !refreshed && IDEMPOTENT.has(method)) return 'fresh-connection'
@@ -68,7 +79,7 @@ export function mayRetry(
 
 function isCovered(what: Reason | number, method: string, policy: RetryConfig): boolean {
   if (typeof what === 'number') return SAFE.has(method) && policy.codes.includes(what)
-  // Connecting failed or took too long: the request never left, so its method does not matter.
+  // The request never left, or was refused unread, so its method does not matter.
   if (REASONS[what].retry === 'never-sent') return policy.reasons.includes('ConnectFailure')
   return what === 'ResetBeforeResponse' && SAFE.has(method) && policy.reasons.includes('ResetBeforeResponse')
 }

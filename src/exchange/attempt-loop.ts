@@ -80,6 +80,11 @@ const LOOP: AttemptOwner = {
     if (decision === 'no') return fail(x, error)
     giveUp(x)
     if (decision === 'next-endpoint') return waitForNext(x, attempt.endpoint, error.reason)
+    if (decision === 'again') {
+      x.refusals++
+      ;(x.tried ??= []).push(attempt.endpoint)
+      return tryGuarded(x, null, false)
+    }
     x.refreshed = true
     tryGuarded(x, attempt.endpoint, true)
   },

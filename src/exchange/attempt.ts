@@ -140,6 +140,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     try {
       if (x.upgrade !== null) checkRefusal(x, head.status)
       if (x.policy.retry.codes.length > 0 && this.#owner.answered(x, this, head.status)) return
+      x.body?.release()
       this.#relay = new ResponseRelay(x, this)
       this.#relay.begin(head)
     } catch (error) {

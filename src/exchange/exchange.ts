@@ -3,6 +3,7 @@
  * reads and writes it; what happens to it from outside is in client-exchange.ts.
  */
 import type { Endpoint } from '../balance/endpoint.ts'
+import type { BodyState } from '../balance/retry.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { LinkedPolicy } from '../link/linked-policy.ts'
@@ -63,8 +64,8 @@ export interface CurrentBody {
   readonly blocked: boolean
   /** Bytes that the request announces upstream; -1 where it announces none. */
   readonly length: number
-  /** Bytes were given to a connection: they cannot be sent again. */
-  readonly forwarded: boolean
+  /** Whether all of it can be sent, perhaps again. */
+  readonly state: BodyState
   /** A chunk from the client. @returns false: no more for now */
   data(chunk: Buffer): boolean
   end(trailers: Fields | null): void
@@ -74,8 +75,10 @@ export interface CurrentBody {
   compose(): void
   /** A connection takes the bytes. */
   open(): void
-  /** The connection is gone before anything was sent on it: hold again. */
+  /** The attempt is over, and another follows: holds again what was sent, and what comes. */
   close(): void
+  /** No other attempt follows: what was sent is not kept any longer. */
+  release(): void
   /** The upstream takes bytes again. */
   drained(): void
   abort(): void
@@ -150,6 +153,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
   /** Attempts after the first that the retry policy paid for, and whether a dead connection was replaced once. */
   retries = 0
   refreshed = false
+  /** How often an upstream has said that it did not process the request. */
+  refusals = 0
   /** When the next attempt begins, monotonic milliseconds; 0 = none is waited for. */
   retryAt = 0
   /** How the last attempt that was followed by another had failed. */

@@ -1,6 +1,6 @@
 /** One request of the gateway's own, from its connection to the end of its response. */
 import type { Endpoint } from '../balance/endpoint.ts'
-import { mayRetry, type RetryConfig } from '../balance/retry.ts'
+import { MAX_REFUSALS, mayRetry, type RetryConfig } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
@@ -155,7 +155,8 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
   }
 
   #mayRefresh(what: Reason): boolean {
-    const failure = { what, reused: this.#reused, refreshed: this.#refreshed, responseStarted: false }
+    const refusals = this.#refreshed ? MAX_REFUSALS : 0
+    const failure = { what, reused: this.#reused, refreshed: this.#refreshed, refusals, responseStarted: false }
     const { method } = this.#plan.request
     return mayRetry(failure, method, NO_RETRIES, 0, this.#plan.body === null ? 'none' : 'replayable') !== 'no'
   }

@@ -3,6 +3,7 @@
  * its limit, read by a filter that decides by it, passed through the filters' steps.
  */
 
+import type { BodyState } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { BodySink, BodyStepFactory } from '../message/body.ts'
 import { UNKNOWN_LENGTH } from '../message/body.ts'
@@ -15,6 +16,8 @@ import { HeldBytes } from './held-bytes.ts'
 
 /** Bytes kept before a connection is there; then the client waits. What one read brought may come on top. */
 const HOLD_BYTES = 64 * 1024
+/** Bytes of memory for what was sent and may have to be sent again; a body that is larger is sent once. */
+const REPLAY_BYTES = 64 * 1024
 
 /** A filter waits for the whole body. */
 interface Reader {
@@ -30,12 +33,14 @@ export class RequestBody implements CurrentBody {
   #composed = false
   /** Bytes not yet sent upstream. */
   readonly #held = new HeldBytes()
+  /** Bytes sent upstream, kept until a response comes; null once they are too many or not needed any more. */
+  #sent: HeldBytes | null = new HeldBytes()
+  #forwarded = false
   #reader: Reader | null = null
   #ended = false
   #trailers: Fields | null = null
   /** A connection takes the bytes. */
   #open = false
-  forwarded = false
   bytesIn = 0
   complete = false
   blocked = false
@@ -43,6 +48,11 @@ export class RequestBody implements CurrentBody {
   constructor(x: ProxyExchange) {
     this.#x = x
     this.length = x.incoming.bodyLength
+  }
+
+  get state(): BodyState {
+    if (!this.#forwarded) return 'untouched'
+    return this.#sent === null ? 'consumed' : 'replayable'
   }
 
   data(chunk: Buffer): boolean {
@@ -147,16 +157,23 @@ export class RequestBody implements CurrentBody {
 
   #write(chunk: Uint8Array): boolean {
     if (this.#open) {
-      this.forwarded = true
-      const room = this.#x.attempt?.send(chunk) ?? true
+      const room = this.#send(chunk)
       this.blocked = !room
       return room
     }
     return this.#held.add(chunk) < HOLD_BYTES
   }
 
+  #send(chunk: Uint8Array): boolean {
+    this.#forwarded = true
+    if (this.#sent !== null && this.#sent.add(chunk) > REPLAY_BYTES) this.release()
+    return this.#x.attempt?.send(chunk) ?? true
+  }
+
   #finish(trailers: Fields | null): void {
     this.#ended = true
+    // They may have to be sent later, or again, when their buffer holds something else.
+    if (!this.#open || this.#sent !== null) trailers?.detach()
     this.#trailers = trailers
     if (this.#open) this.#x.attempt?.sendEnd(trailers)
   }
@@ -166,10 +183,7 @@ export class RequestBody implements CurrentBody {
   open(): void {
     this.#open = true
     let room = true
-    for (const chunk of this.#held.take()) {
-      this.forwarded = true
-      room = this.#x.attempt?.send(chunk) ?? true
-    }
+    for (const chunk of this.#held.take()) room = this.#send(chunk)
     this.blocked = !room
     if (this.#ended) this.#x.attempt?.sendEnd(this.#trailers)
     // A step may have waited, and not the client alone.
@@ -178,6 +192,13 @@ export class RequestBody implements CurrentBody {
 
   close(): void {
     this.#open = false
+    if (this.#sent === null) return
+    for (const chunk of this.#sent.take()) this.#held.add(chunk)
+    this.#forwarded = false
+  }
+
+  release(): void {
+    this.#sent = null
   }
 
   drained(): void {
@@ -189,6 +210,7 @@ export class RequestBody implements CurrentBody {
   abort(): void {
     this.#pipe?.abort()
     this.#held.take()
+    this.#sent = null
     this.#open = false
     this.#settle()
   }

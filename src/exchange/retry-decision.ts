@@ -9,8 +9,9 @@ import type { ProxyExchange } from './exchange.ts'
  * @param reused the connection had served an exchange before
  */
 export function decideRetry(x: ProxyExchange, reused: boolean, what: Reason | number): RetryDecision {
-  const failure = { what, reused, refreshed: x.refreshed, responseStarted: x.headSent || x.interim }
-  const body = x.body === null ? 'none' : x.body.forwarded ? 'consumed' : 'untouched'
+  const { refreshed, refusals } = x
+  const failure = { what, reused, refreshed, refusals, responseStarted: x.headSent || x.interim }
+  const body = x.body === null ? 'none' : x.body.state
   const { retry } = x.policy
   const decision = mayRetry(failure, x.method, retry, x.retries, body)
   if (decision !== 'next-endpoint') return decision

@@ -234,6 +234,18 @@ export const REASONS = {
     retry: 'never',
     source: 'config',
   },
+  StreamRefused: {
+    status: 503,
+    title: 'The upstream did not process the request',
+    retry: 'never-sent',
+    source: 'upstream',
+  },
+  UpgradeNotSupported: {
+    status: 502,
+    title: 'The upstream cannot switch to this protocol',
+    retry: 'never',
+    source: 'upstream',
+  },
 } as const satisfies Record<string, ReasonInfo>
 
 export type Reason = keyof typeof REASONS

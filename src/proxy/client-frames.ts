@@ -21,8 +21,13 @@ import type { ServerContext } from './server-context.ts'
 import { MalformedRequest, sectionError, streamRequest } from './stream-request.ts'
 import { IDLE, RESET, type StreamTable, UNKNOWN } from './stream-table.ts'
 
-/** Requests of one connection at a time. */
-export const MAX_STREAMS = 128
+/**
+ * Requests of one connection at a time. Libraries of gRPC put all calls of a process on one, where those over the limit
+ * wait for others to end: for ever, if these wait for them.
+ */
+export const MAX_STREAMS = 1_024
+/** Bytes of their heads, which a few bytes of HPACK may stand for: as many as 128 of the longest have. */
+export const MAX_HEAD_BYTES = 8 * 1024 * 1024
 /** Bytes of request bodies that may be on their way over all streams; what each may hold its own window bounds. */
 export const CONNECTION_WINDOW = 1024 * 1024
 /** So many settings in a frame cost a client as much as one more frame. */
@@ -86,7 +91,7 @@ export class ClientFrames implements FrameSink {
       // It crossed the last GOAWAY, by which the client knows that it was not served (RFC 9113 §6.8).
       streams.remember(id, true)
       this.#connection.charge(1)
-    } else if (streams.size >= MAX_STREAMS) this.#refuse(id)
+    } else if (streams.size >= MAX_STREAMS || streams.headBytes + SECTION.fields.end > MAX_HEAD_BYTES) this.#refuse(id)
     else this.#request(id, endStream, result, fault)
   }
 
@@ -94,6 +99,7 @@ export class ClientFrames implements FrameSink {
     const connection = this.#connection
     const { requests, options } = connection.server
     const stream = new H2Stream(connection, id, this.#settings.initialWindowSize, endStream, SECTION.method)
+    stream.headBytes = SECTION.fields.end
     connection.open(stream)
     let request: IncomingRequest | GatewayError
     if (fault !== '') request = new MalformedRequest(fault)

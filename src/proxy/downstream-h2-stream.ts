@@ -52,6 +52,8 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
   #asksTunnel = false
   #tunnel: StreamDuplex | null = null
   #body: ReceivingBody | null = null
+  /** Of the request's head, decoded. */
+  headBytes = 0
   /** END_STREAM has come. */
   remoteEnded: boolean
   #expectsContinue = false

@@ -15,7 +15,7 @@ const FRAMES_FOR_DATA = 4
  * Requests given up before their response is complete, by the client or by an error of its own (CVE-2023-44487,
  * CVE-2025-8671): twice as many as run at a time, at once.
  */
-const RESETS = 256
+const RESETS = 2_048
 const RESETS_PER_SECOND = 32
 
 export class FloodGuard {

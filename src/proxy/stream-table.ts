@@ -22,6 +22,8 @@ export class StreamTable {
   /** Those that were closed last, in a ring; the complement of one that we have reset. */
   readonly #closed: number[] = []
   #next = 0
+  /** Of the heads of open streams. */
+  headBytes = 0
 
   get size(): number {
     return this.#open.size
@@ -38,13 +40,17 @@ export class StreamTable {
 
   add(stream: H2Stream): void {
     this.#open.set(stream.id, stream)
+    this.headBytes += stream.headBytes
   }
 
   /** @returns false: it was closed before */
   close(id: number, reset: boolean): boolean {
-    const open = this.#open.delete(id)
-    if (open) this.remember(id, reset)
-    return open
+    const stream = this.#open.get(id)
+    if (stream === undefined) return false
+    this.#open.delete(id)
+    this.headBytes -= stream.headBytes
+    this.remember(id, reset)
+    return true
   }
 
   remember(id: number, reset: boolean): void {

@@ -8,6 +8,8 @@ import type { HeadLimits } from '../message/head.ts'
 import type { UpstreamHandler, UpstreamRequest } from './upstream.ts'
 
 export interface Connector {
+  /** Requests that a connection is expected to carry at a time before the first one has come; 1 by default. */
+  readonly expectedCapacity?: number
   /** Begins to connect. The owner is called later, never within the call. */
   connect(endpoint: Endpoint, owner: SessionOwner): PendingConnection
 }

@@ -75,7 +75,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
   readonly #pending: WaitingRequest[] = []
   readonly #connecting = new Set<PooledSession>()
   /** Concurrent requests expected of a connection being opened, estimated from the last one. */
-  #expected = 1
+  #expected: number
   /** Open or being opened. */
   open = 0
   #retired = false
@@ -86,6 +86,12 @@ export class EndpointPool implements UpstreamPool, SessionPool {
     this.#options = options
     this.#context = context
     this.#connector = connector
+    this.#expected = this.#limited((connector ?? context.connector).expectedCapacity ?? 1)
+  }
+
+  #limited(capacity: number): number {
+    const { maxRequestsPerConnection: most } = this.#options
+    return Math.max(1, most > 0 ? Math.min(capacity, most) : capacity)
   }
 
   get limits(): HeadLimits {
@@ -195,13 +201,25 @@ export class EndpointPool implements UpstreamPool, SessionPool {
     for (;;) {
       const connection = this.#free.at(-1)
       if (connection === undefined) return null
-      const good = connection.usable && !this.#stale(connection, now)
-      if (good && connection.capacity - connection.active > 1) return connection
+      const stale = this.#stale(connection, now)
+      const good = !stale && connection.usable
+      if (good && connection.capacity - connection.active > 1 && this.#requestsLeft(connection) > 1) return connection
       this.#free.pop()
       connection.free = false
       if (good) return connection
-      this.#end(connection)
+      // One that is only full at the moment comes back when a request has ended.
+      if (stale || connection.active === 0) this.#end(connection)
     }
+  }
+
+  /** Until `maxRequestsPerConnection`. */
+  #requestsLeft(connection: PooledSession): number {
+    const { maxRequestsPerConnection } = this.#options
+    return maxRequestsPerConnection > 0 ? maxRequestsPerConnection - connection.requests : Number.POSITIVE_INFINITY
+  }
+
+  #takes(connection: PooledSession): boolean {
+    return connection.usable && this.#requestsLeft(connection) > 0
   }
 
   /** The session accepts no more requests, and closes after those it carries. */
@@ -232,12 +250,12 @@ export class EndpointPool implements UpstreamPool, SessionPool {
   connected(connection: PooledSession): void {
     this.#connecting.delete(connection)
     this.#context.connectionOpened(false)
-    this.#expected = Math.max(1, connection.capacity)
-    for (let first = this.#waiting[0]; first !== undefined && connection.usable; first = this.#waiting[0]) {
+    this.#expected = this.#limited(connection.capacity)
+    for (let first = this.#waiting[0]; first !== undefined && this.#takes(connection); first = this.#waiting[0]) {
       this.#waiting.shift()
       connection.dispatch(first.request, first.handler, false)
     }
-    if (connection.usable) this.#serve(connection)
+    if (this.#takes(connection)) this.#serve(connection)
     // It carries fewer requests than the one before.
     while (this.#waiting.length > this.#connecting.size * this.#expected) this.#dial(this.#waiting.pop()!)
   }
@@ -252,17 +270,15 @@ export class EndpointPool implements UpstreamPool, SessionPool {
   }
 
   available(connection: PooledSession): void {
-    const { maxRequestsPerConnection } = this.#options
-    const used = maxRequestsPerConnection > 0 && connection.requests >= maxRequestsPerConnection
-    if (used || this.#retired || connection.ending || !connection.usable) {
-      this.#unfree(connection)
-      this.#end(connection)
-    } else this.#serve(connection)
+    const over = this.#retired || connection.ending || this.#requestsLeft(connection) <= 0
+    if (!over && connection.usable) return this.#serve(connection)
+    this.#unfree(connection)
+    if (over || connection.active === 0) this.#end(connection)
   }
 
   /** Gives it requests that wait, as many as it takes; then it waits for requests itself. */
   #serve(connection: PooledSession): void {
-    while (connection.usable) {
+    while (this.#takes(connection)) {
       const waiting = this.#nextForUsed()
       if (waiting === undefined) return this.#rest(connection)
       const reused = connection.requests > 0
@@ -310,7 +326,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
   /** Closes what has been idle or open too long; called about once a second for pools with idle connections. */
   sweep(now: number): void {
     for (const connection of [...this.#free])
-      if (this.#stale(connection, now) || !connection.usable) {
+      if (this.#stale(connection, now) || (connection.active === 0 && !connection.usable)) {
         this.#unfree(connection)
         this.#end(connection)
       }

@@ -5,13 +5,14 @@ import {
   type AttemptFailure,
   type BodyState,
   backoffDelay,
+  MAX_REFUSALS,
   MIN_RETRIES,
   mayRetry,
   RetryBudget,
   type RetryConfig,
 } from '../../src/balance/retry.ts'
 import type { Clock } from '../../src/lib/clock.ts'
-import { REASON_LIST, type Reason } from '../../src/lib/reason.ts'
+import { REASON_LIST, REASONS, type Reason } from '../../src/lib/reason.ts'
 
 const POLICY: RetryConfig = {
   attempts: 2,
@@ -24,7 +25,7 @@ const POLICY: RetryConfig = {
 const METHODS = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'POST', 'PATCH', 'PURGE', 'get']
 
 function failed(what: Reason | number, changes: Partial<AttemptFailure> = {}): AttemptFailure {
-  return { what, reused: false, refreshed: false, responseStarted: false, ...changes }
+  return { what, reused: false, refreshed: false, refusals: 0, responseStarted: false, ...changes }
 }
 
 /** The methods that may be tried again. */
@@ -57,9 +58,19 @@ describe('mayRetry', () => {
     assert.equal(methods(again, 'next-endpoint'), 'GET HEAD OPTIONS TRACE')
   })
 
+  it('retries any method at once, whatever the policy, when the upstream says that it did not process it', () => {
+    const none: RetryConfig = { ...POLICY, attempts: 0, reasons: [] }
+    const refused = failed('StreamRefused')
+    for (const body of ['none', 'untouched', 'replayable'] as const)
+      assert.equal(methods(refused, 'again', none, 0, body), METHODS.join(' '))
+    assert.equal(methods({ ...refused, refusals: MAX_REFUSALS - 1 }, 'again', none), METHODS.join(' '))
+    assert.equal(methods({ ...refused, refusals: MAX_REFUSALS }, 'no', none), METHODS.join(' '))
+    assert.equal(methods({ ...refused, refusals: MAX_REFUSALS }, 'next-endpoint'), METHODS.join(' '))
+  })
+
   it('never repeats a POST that may have been processed', () => {
     const every: RetryConfig = { ...POLICY, codes: [500, 502, 503, 504], attempts: 10 }
-    for (const reason of REASON_LIST.filter((reason) => !reason.startsWith('Connect')))
+    for (const reason of REASON_LIST.filter((reason) => REASONS[reason].retry !== 'never-sent'))
       for (const reused of [true, false])
         assert.equal(mayRetry(failed(reason, { reused }), 'POST', every, 0, 'none'), 'no', reason)
     assert.equal(mayRetry(failed(503), 'POST', every, 0, 'none'), 'no')

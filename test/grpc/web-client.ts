@@ -8,11 +8,11 @@ export function framed(message: Uint8Array | string, flags = 0): Buffer {
   return Buffer.concat([prefix, bytes])
 }
 
-/** Text of any pieces, each padded by itself: group by group. */
+/** Text of any pieces, each padded by itself. */
 export function decodeText(text: Uint8Array | string): Buffer {
   const all = Buffer.from(text as string).toString('latin1')
   if (all.length % 4 !== 0) throw new Error(`${all.length} characters of base64`)
-  return Buffer.concat((all.match(/.{4}/gs) ?? []).map((group) => Buffer.from(group, 'base64')))
+  return Buffer.concat((all.match(/[^=]+={0,2}/g) ?? []).map((piece) => Buffer.from(piece, 'base64')))
 }
 
 export interface WebResponse {

@@ -11,6 +11,8 @@ import {
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { acceptOf, KEY_FIELD } from '../../src/message/websocket-handshake.ts'
+import { tcpConnector } from '../../src/proxy/tcp-connector.ts'
+import type { Connector } from '../../src/transport/connector.ts'
 import { deafPort, listening, until } from '../proxy/sockets.ts'
 import type {
   Asking,
@@ -24,7 +26,6 @@ import type {
   TransportGateway,
   TransportRig,
   TunnelEnd,
-  UpstreamScript,
 } from '../suite/transport-rig.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
 import { KEY } from './websocket-lines.ts'
@@ -38,16 +39,32 @@ export interface SocketClients {
   close(): void
 }
 
-/** A gateway whose upstreams are servers of node:http. */
+/** Counts the connections that its servers accept. */
+export interface ConnectionCounter {
+  connections: number
+}
+
+/** Endpoints, and how a gateway comes to them. */
+export interface SocketUpstreams {
+  /** @returns the port of a server whose requests the script serves */
+  serve(scope: Scope, script: (request: ServedRequest) => void, counter: ConnectionCounter): Promise<number>
+  readonly connector: Connector
+}
+
+export const HTTP_UPSTREAMS: SocketUpstreams = { serve: serveHttp, connector: tcpConnector }
+
+/** A gateway between clients and upstreams of some protocol. */
 export async function socketGateway(
   scope: Scope,
   options: GatewayOptions,
   clientsOf: (port: number) => SocketClients | Promise<SocketClients>,
+  { serve, connector }: SocketUpstreams = HTTP_UPSTREAMS,
 ): Promise<TransportGateway> {
   const counter = { connections: 0 }
   const upstreams: number[] = []
-  for (const script of options.upstreams) upstreams.push(await portOf(scope, script, counter))
-  const gateway = await inProcess(scope, { ...options, upstreams })
+  for (const script of options.upstreams)
+    upstreams.push(typeof script === 'function' ? await serve(scope, script, counter) : await portOf(scope, script))
+  const gateway = await inProcess(scope, { ...options, upstreams, connector })
   const clients = await clientsOf(gateway.port)
   scope.after(() => clients.close())
   return new SocketGateway(gateway, clients, counter)
@@ -60,13 +77,18 @@ export const socketRig: TransportRig = {
   gateway: (scope, options) => socketGateway(scope, options, (port) => new HttpClients(port)),
 }
 
-async function portOf(scope: Scope, script: UpstreamScript, counter: { connections: number }): Promise<number> {
+async function portOf(scope: Scope, script: 'deaf' | 'refusing'): Promise<number> {
   if (script === 'deaf') return deafPort(scope)
-  if (script === 'refusing') {
-    const { port, server } = await listening(scope, () => {})
-    server.close()
-    return port
-  }
+  const { port, server } = await listening(scope, () => {})
+  server.close()
+  return port
+}
+
+async function serveHttp(
+  scope: Scope,
+  script: (request: ServedRequest) => void,
+  counter: ConnectionCounter,
+): Promise<number> {
   const server = createServer((req, res) => script(new HttpServed(req, res)))
   server.on('upgrade', (req: IncomingMessage, socket: Socket, early: Buffer) => {
     const res = new ServerResponse(req)
@@ -129,7 +151,7 @@ class SocketGateway implements TransportGateway {
   }
 }
 
-class HttpClients implements SocketClients {
+export class HttpClients implements SocketClients {
   readonly #port: number
   readonly #agent = new Agent({ keepAlive: true })
   readonly #requests: HttpRequest[] = []

@@ -22,7 +22,7 @@ export interface TestUpstream {
   /** Connections are refused from now on. */
   refuse(): void
   /** The connections that are open take no more requests. */
-  leave(): void
+  leave(): void | Promise<void>
   /** Waits until it holds, and lets time pass meanwhile. */
   until(holds: () => boolean): Promise<void>
 }

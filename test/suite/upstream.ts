@@ -34,7 +34,9 @@ function everyPool(rig: UpstreamRig): void {
       waiting.map((each) => each.error?.reason),
       ['ConnectFailure', 'ConnectFailure'],
     )
-    assert.deepEqual([world.places, world.pool.open, world.counts.failed, world.timers.armed], [2, 0, 2, 0])
+    // Where a connection is expected to carry both there is one.
+    const dials = (world.connector.expectedCapacity ?? 1) > 1 ? 1 : 2
+    assert.deepEqual([world.places, world.pool.open, world.counts.failed, world.timers.armed], [2, 0, dials, 0])
     assert.ok(placesSeen[0]! >= 1)
   })
 
@@ -257,7 +259,7 @@ function manyRequestsEach(rig: UpstreamRig): void {
     const world = new World(await rig.upstream(t, 'echoing'))
     const one = world.ask()
     await one.settled.promise
-    world.upstream.leave()
+    await world.upstream.leave()
     const two = world.ask()
     await two.settled.promise
     assert.deepEqual([world.pool.open, two.reused], [2, false])

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
+import { LAST_STREAM_ID, Setting } from '../../src/http/frames.ts'
+import { H2cConnector } from '../../src/proxy/h2c-connector.ts'
 import { tcpConnector } from '../../src/proxy/tcp-connector.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
 import { MemoryConnector } from '../lib/memory/upstream.ts'
 import { settle, VirtualTime } from '../lib/virtual-time.ts'
-import { deafPort, type Listening, listening, until } from '../proxy/sockets.ts'
+import { echo, type FramePeer, frameServer } from '../proxy/frame-server.ts'
+import { deafPort, type Listening, listening, realTimers, until } from '../proxy/sockets.ts'
 import { type TestUpstream, World } from '../suite/pool-world.ts'
 import type { Scope, UpstreamScript } from '../suite/transport-rig.ts'
 import { type UpstreamRig, upstreamSuite } from '../suite/upstream.ts'
@@ -71,6 +74,61 @@ const onSockets: UpstreamRig = {
   },
 }
 
+const STREAMS = 5
+const TIMERS = realTimers()
+
+class FrameUpstream implements TestUpstream {
+  readonly #listening: Listening & { readonly peers?: readonly FramePeer[] }
+  readonly connector = new H2cConnector(TIMERS)
+  readonly clock = systemTimers
+  capacity = STREAMS
+  readonly until = until
+
+  constructor(listener: Listening & { readonly peers?: readonly FramePeer[] }) {
+    this.#listening = listener
+  }
+
+  /** Answers each request with its body, once it is complete. */
+  static async echoing(scope: Scope): Promise<FrameUpstream> {
+    const upstream: FrameUpstream = new FrameUpstream(
+      await frameServer(scope, (peer) => peer.greet(Setting.MAX_CONCURRENT_STREAMS, upstream.capacity), echo),
+    )
+    return upstream
+  }
+
+  get port(): number {
+    return this.#listening.port
+  }
+
+  get open(): number {
+    return this.#listening.sockets.size
+  }
+
+  refuse(): void {
+    this.#listening.server.close()
+  }
+
+  async leave(): Promise<void> {
+    for (const peer of this.#listening.peers!) {
+      peer.goaway(LAST_STREAM_ID)
+      await peer.heard()
+    }
+  }
+}
+
+const overH2: UpstreamRig = {
+  capacity: STREAMS,
+  async upstream(scope, what) {
+    if (what === 'deaf') {
+      const sockets = new Set<Socket>()
+      return new FrameUpstream({ ...(await listening(scope, () => {})), sockets, port: await deafPort(scope) })
+    }
+    const upstream = await FrameUpstream.echoing(scope)
+    if (what === 'refusing') upstream.refuse()
+    return upstream
+  },
+}
+
 class MemoryEndpoint implements TestUpstream {
   readonly #time = new VirtualTime()
   readonly connector: MemoryConnector
@@ -120,6 +178,7 @@ const inMemory = (capacity: number): UpstreamRig => ({
 })
 
 upstreamSuite('over HTTP/1.1', onSockets)
+upstreamSuite('over HTTP/2', overH2)
 upstreamSuite('in memory, one request each', inMemory(1))
 upstreamSuite('in memory, five requests each', inMemory(5))
 

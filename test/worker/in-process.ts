@@ -28,7 +28,7 @@ export class InProcess extends TestPlane {
     const wall = options.wall ?? systemTimers.wall
     super(options, {
       clock: systemTimers,
-      connector: tcpConnector,
+      connector: options.connector ?? tcpConnector,
       settings: (settings) => (this.#listening = this.listeners.apply(settings)),
     })
     this.listeners = new Listeners({

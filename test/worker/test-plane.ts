@@ -49,6 +49,8 @@ export interface InProcessOptions {
   readonly requestHead?: number
   readonly keepAlive?: number
   readonly connections?: number
+  /** How endpoints are connected to; HTTP/1.1 in clear by default. */
+  readonly connector?: Connector
 }
 
 /** What carries its exchanges. */
