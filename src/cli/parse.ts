@@ -52,8 +52,25 @@ export interface ConfigCommand {
   readonly output: 'yaml' | 'json'
 }
 
+export interface CertCommand {
+  readonly name: 'cert'
+  /** Hostnames and addresses, at least one; with `client` one name of any kind. */
+  readonly names: readonly string[]
+  readonly client: boolean
+  readonly rsa: boolean
+  readonly days: number
+  /** Folder for the files. */
+  readonly out: string
+  /** Name of the Secret, and of the files. */
+  readonly secret?: string
+  /** Folder of the local authority. */
+  readonly authority?: string
+  readonly output: 'files' | 'secret'
+}
+
 export type Command =
   | RunCommand
+  | CertCommand
   | ValidateCommand
   | RoutesCommand
   | ConfigCommand
@@ -63,7 +80,7 @@ export type Command =
   /** Exit code 2; the message contains the remedy. */
   | { readonly name: 'usage'; readonly message: string; readonly topic?: CommandName }
 
-export const COMMAND_NAMES = ['run', 'validate', 'routes', 'config', 'version', 'help'] as const
+export const COMMAND_NAMES = ['run', 'validate', 'routes', 'config', 'cert', 'version', 'help'] as const
 export type CommandName = (typeof COMMAND_NAMES)[number]
 
 const SETTINGS_FLAGS = {
@@ -94,6 +111,15 @@ const FLAGS: Readonly<Record<CommandName, ParseArgsOptionsConfig>> = {
   validate: { settings: { type: 'string' }, ...OUTPUT },
   routes: { config: { type: 'string' }, settings: { type: 'string' }, host: { type: 'string' }, ...OUTPUT },
   config: { ...SETTINGS_FLAGS, ...OUTPUT },
+  cert: {
+    out: { type: 'string' },
+    ca: { type: 'string' },
+    days: { type: 'string' },
+    secret: { type: 'string' },
+    client: { type: 'boolean' },
+    rsa: { type: 'boolean' },
+    ...OUTPUT,
+  },
   version: {},
   help: {},
 }
@@ -159,6 +185,8 @@ function parseFlags(name: CommandName, argv: readonly string[]): Command {
       const output = oneOf(input, 'output', ['yaml', 'json'], 'yaml')
       return { name, ...settingsFile(input), overrides: overridesOf(input), output }
     }
+    case 'cert':
+      return parseCert(input)
     case 'version':
       rejectPositionals(input, name)
       return { name }
@@ -182,6 +210,25 @@ function parseRun(input: ParsedInput): RunCommand {
     logFormat: oneOf(input, 'log-format', ['json', 'text'], 'json'),
     drainDelay: duration(input, 'drain-delay', 1_000),
     drainTimeout: duration(input, 'drain-timeout', 30_000),
+  }
+}
+
+function parseCert(input: ParsedInput): CertCommand {
+  const { values, rest: names } = input
+  const client = values.client === 'true'
+  if (names.length === 0) throw new UsageError('Name what the certificate is for: headgate cert shop.example.com')
+  if (client && names.length > 1) throw new UsageError(`A client has one name; remove "${names[1]}".`)
+  const { secret, ca } = values
+  return {
+    name: 'cert',
+    names,
+    client,
+    rsa: values.rsa === 'true',
+    days: wholeNumber(input, 'days', 365, 1, 3_650),
+    out: values.out ?? '.',
+    ...(secret === undefined ? {} : { secret }),
+    ...(ca === undefined ? {} : { authority: ca }),
+    output: oneOf(input, 'output', ['files', 'secret'], 'files'),
   }
 }
 
