@@ -234,6 +234,13 @@ export const REASONS = {
     retry: 'never',
     source: 'config',
   },
+  ConnectionLimit: {
+    status: 503,
+    title: 'The gateway has as many connections as it can have',
+    retry: 'never',
+    source: 'gateway',
+    close: true,
+  },
   StreamRefused: {
     status: 503,
     title: 'The upstream did not process the request',
