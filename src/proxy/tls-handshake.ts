@@ -196,6 +196,7 @@ const NOBODY: DownstreamHandler = {
   onRequestBody: () => true,
   onRequestEnd() {},
   onRequestFailed() {},
+  onClientEnd: () => true,
   onClientDrain() {},
   onClientGone() {},
 }
