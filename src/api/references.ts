@@ -69,11 +69,29 @@ function* findInRoute(object: unknown, namespace: string, rows: readonly PolicyD
 }
 
 export const backendReferences: Extractor = {
-  names: ['Service'],
+  names: ['Service', 'Secret'],
   *find(object, namespace) {
-    const service = member(member(object, 'spec'), 'service')
-    yield* serviceReference(service, namespace, ['spec', 'service'], 'Endpoints')
+    const spec = member(object, 'spec')
+    yield* serviceReference(member(spec, 'service'), namespace, ['spec', 'service'], 'Endpoints')
+    const tls = member(spec, 'tls')
+    yield* upstreamSecret(tls, 'caSecretName', namespace, CA_SECRET.type, [CA_SECRET.key])
+    const { type, certificate, key } = TLS_SECRET
+    yield* upstreamSecret(tls, 'clientCertificateSecretName', namespace, type, [certificate, key])
   },
+}
+
+/** The keys that are read of a Secret that a field of a Backend's `tls` names. */
+function* upstreamSecret(
+  tls: unknown,
+  field: string,
+  namespace: string,
+  type: string,
+  keys: readonly string[],
+): Generator<Reference> {
+  const name = member(tls, field)
+  if (!isName(name)) return
+  for (const key of keys)
+    yield { path: ['spec', 'tls', field], kind: 'Secret', namespace, name, key, type, purpose: 'TLS' }
 }
 
 export const ingressReferences: Extractor = {

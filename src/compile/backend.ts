@@ -2,9 +2,10 @@
 import type { BackendOptions, BackendTls, LoadBalancingAlgorithm } from '../api/backend.ts'
 import { BACKEND_DEFAULTS } from '../api/defaults.ts'
 import { parseDuration } from '../lib/quantity.ts'
-import { type ContentRef, contentId } from '../policy/contents.ts'
-import { CA_SECRET, TLS_SECRET } from '../policy/secret-types.ts'
+import { contentId } from '../policy/contents.ts'
+import { CA_SECRET } from '../policy/secret-types.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
+import { certificateRef } from '../snapshot/host-tls.ts'
 import type { BackendConfig, UpstreamProtocol } from '../snapshot/snapshot.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
 import type { BackendService } from './backend-service.ts'
@@ -59,25 +60,19 @@ function runsOverTls(protocol: UpstreamProtocol): boolean {
 const DEFAULT_TLS: BackendTls = { insecureSkipVerify: false }
 
 function tlsOf(namespace: string, options: BackendTls, service: string | undefined): UpstreamTls {
-  const { caSecretName, serverName, clientCertificateSecretName, insecureSkipVerify } = options
-  const part = (name: string, type: string, key: string): string => {
-    const ref: ContentRef = { kind: 'Secret', namespace, name, key, type }
-    return contentId(ref)
-  }
+  const { caSecretName: ca, serverName, clientCertificateSecretName: client, insecureSkipVerify } = options
   return {
-    ca: caSecretName === undefined ? undefined : part(caSecretName, CA_SECRET.type, CA_SECRET.key),
+    ca: ca === undefined ? undefined : contentId({ kind: 'Secret', namespace, name: ca, ...CA_SECRET }),
     serverName: serverName?.toLowerCase(),
     serviceName: service === undefined ? undefined : `${service}.${namespace}.svc`,
-    clientCertificate:
-      clientCertificateSecretName === undefined
-        ? undefined
-        : {
-            secret: `${namespace}/${clientCertificateSecretName}`,
-            chain: part(clientCertificateSecretName, TLS_SECRET.type, TLS_SECRET.certificate),
-            key: part(clientCertificateSecretName, TLS_SECRET.type, TLS_SECRET.key),
-          },
+    clientCertificate: client === undefined ? undefined : clientCertificate(namespace, client),
     insecureSkipVerify,
   }
+}
+
+function clientCertificate(namespace: string, name: string): UpstreamTls['clientCertificate'] {
+  const { secret, chain, key } = certificateRef(namespace, name)
+  return { secret, chain, key }
 }
 
 /** Validation rejects algorithms that are not implemented; the default keeps the function total. */

@@ -1,7 +1,7 @@
 /** Resolves the references in `backendRefs` and in a Backend's `service`. */
-import type { BackendSpec } from '../api/backend.ts'
+import type { Backend, BackendSpec } from '../api/backend.ts'
 import type { ConditionReason } from '../api/condition.ts'
-import { isSensitive } from '../api/kinds.ts'
+import { isSensitive, KINDS, referencesOf } from '../api/kinds.ts'
 import type { Service } from '../api/kubernetes.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { WeightedBackend } from '../snapshot/snapshot.ts'
@@ -129,14 +129,25 @@ export function targetFaults(
   id: string,
   { refused }: ResolvedEndpoints,
 ): readonly ConditionFault[] {
-  const { service } = resources.backends.get(id)?.object.spec ?? {}
+  const backend = resources.backends.get(id)?.object
+  const service = backend?.spec.service
   const face = service && resolveService(resources, `${namespaceOf(id)}/${service.name}`, service.port)
   const unlisted = missingTargetPort(resources, id)
   return [
     ...(face === undefined || face.found ? [] : [brokenReference(face)]),
     ...refusedFault(refused, namespaceOf(id)),
     ...(unlisted === undefined ? [] : [{ reason: 'PortNotFound' as const, message: unlisted }]),
+    ...(backend === undefined ? [] : secretFaults(resources, backend)),
   ]
+}
+
+/** Secrets for TLS that are missing: requests are refused until they are there. */
+function* secretFaults(resources: ResourceSet, backend: Backend): Generator<ConditionFault> {
+  for (const reference of referencesOf('Backend', backend.metadata.namespace, backend, KINDS)) {
+    if (!isSensitive(reference.kind)) continue
+    const fault = payloadFault(resources, reference)
+    if (fault !== undefined) yield fault
+  }
 }
 
 /** See `ResolvedEndpoints.refused`. */

@@ -2,6 +2,7 @@
  * A response of the gateway's own: back through the filters that the request has passed, then to the client, whole or
  * as a stream with back-pressure.
  */
+import { GatewayError } from '../lib/error.ts'
 import { REASONS, type Reason, type ReasonInfo } from '../lib/reason.ts'
 import type { BodyControl, BodySink, BodySource, BodyStepFactory } from '../message/body.ts'
 import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
@@ -15,6 +16,7 @@ import { finish } from './ending.ts'
 import type { LocalBody, ProxyExchange } from './exchange.ts'
 import { callResponse } from './grpc-response.ts'
 import { addTransportSecurity } from './hsts.ts'
+import { soundsOpen } from './upgrade.ts'
 
 /** Milliseconds that filters may take over a response that must not wait any more. */
 const ANSWER_GRACE = 5_000
@@ -45,6 +47,10 @@ export function sendLocal(x: ProxyExchange, given: LocalResponse, from = 0): voi
   if (!isFinalStatus(given.status)) {
     discardBody(given)
     throw new TypeError(`a response has the status ${given.status}`)
+  }
+  if (soundsOpen(x, given.status)) {
+    discardBody(given)
+    return x.fail(new GatewayError('ProtocolNotAllowed', 'the rule answers by itself'))
   }
   const response = x.call === null ? given : callResponse(x, x.call, given)
   const { status, fields, reason } = response

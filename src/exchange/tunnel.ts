@@ -10,6 +10,11 @@ import { WaitingDuplex } from './waiting-duplex.ts'
 
 /** Milliseconds without progress after which the side that is left is not waited for any more. */
 const LAST_BYTES = 10_000
+/**
+ * Milliseconds without a byte for a tunnel of which one direction has ended: whoever ended it may be gone for good,
+ * which nobody notices before something is sent to him.
+ */
+const HALF_CLOSED = 60_000
 
 /** The upstream has agreed to an upgrade: the filters see its head (101), then the two sides are joined. */
 export function upgradeExchange(x: ProxyExchange, head: ResponseHead, upstream: Duplex): void {
@@ -46,7 +51,7 @@ class Tunnel extends TimerEntry {
   readonly #client: Duplex
   readonly #upstream: Duplex
   /** Milliseconds, 0 = for ever. */
-  readonly #idle: number
+  #idle: number
   #lastActivity: number
   /** Bytes that had not left at the last activity or look: fewer of them are progress, too. */
   #unsent = 0
@@ -73,6 +78,7 @@ class Tunnel extends TimerEntry {
       },
       onEnd: () => {
         client.end()
+        this.#halfClosed()
         // A server that has ended its side is done with the connection.
         upstream.end()
       },
@@ -84,7 +90,10 @@ class Tunnel extends TimerEntry {
         this.#x.bytesIn += bytes.length
         this.#carry(bytes, client, upstream)
       },
-      onEnd: () => upstream.end(),
+      onEnd: () => {
+        upstream.end()
+        this.#halfClosed()
+      },
       onDrain: () => this.#drained(upstream),
       onClose: (error) => this.#clientGone(error),
     })
@@ -94,6 +103,15 @@ class Tunnel extends TimerEntry {
     this.#lastActivity = this.#x.context.timers.now
     if (!to.write(bytes)) from.pause()
     this.#unsent = this.#client.unsent + this.#upstream.unsent
+  }
+
+  /** Waits less long for the other direction. */
+  #halfClosed(): void {
+    if (this.#clientClosed || this.#upstreamClosed) return
+    const { timers } = this.#x.context
+    if (this.#idle === 0 || this.#idle > HALF_CLOSED) this.#idle = HALF_CLOSED
+    this.#lastActivity = timers.now
+    timers.arm(this, this.#lastActivity + this.#idle)
   }
 
   /** One side takes bytes again: the other is read. */

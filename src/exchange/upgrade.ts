@@ -46,8 +46,12 @@ function badHandshake(what: string): GatewayError {
  * @throws {GatewayError} `UpstreamProtocolError`
  */
 export function checkRefusal(x: ProxyExchange, status: number): void {
-  if (isExtendedConnect(x) && status >= 200 && status < 300)
-    throw new GatewayError('UpstreamProtocolError', `${status} instead of an upgrade`)
+  if (soundsOpen(x, status)) throw new GatewayError('UpstreamProtocolError', `${status} instead of an upgrade`)
+}
+
+/** Whether a response that opens no tunnel would be taken for one that does. */
+export function soundsOpen(x: ProxyExchange, status: number): boolean {
+  return status >= 200 && status < 300 && isExtendedConnect(x)
 }
 
 /**

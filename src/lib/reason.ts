@@ -234,6 +234,13 @@ export const REASONS = {
     retry: 'never',
     source: 'config',
   },
+  ConnectionLimit: {
+    status: 503,
+    title: 'The gateway has as many connections as it can have',
+    retry: 'never',
+    source: 'gateway',
+    close: true,
+  },
   StreamRefused: {
     status: 503,
     title: 'The upstream did not process the request',
@@ -245,6 +252,48 @@ export const REASONS = {
     title: 'The upstream cannot switch to this protocol',
     retry: 'never',
     source: 'upstream',
+  },
+  UpstreamTlsFailure: {
+    status: 502,
+    title: 'The TLS handshake with the upstream failed',
+    retry: 'never-sent',
+    source: 'upstream',
+  },
+  UpstreamCertificateExpired: {
+    status: 502,
+    title: 'The certificate of the upstream is not valid at this time',
+    retry: 'never',
+    source: 'upstream',
+  },
+  UpstreamCertificateMismatch: {
+    status: 502,
+    title: 'The certificate of the upstream is for another name',
+    retry: 'never',
+    source: 'upstream',
+  },
+  UpstreamCertificateUntrusted: {
+    status: 502,
+    title: 'The certificate of the upstream is not from a trusted authority',
+    retry: 'never',
+    source: 'upstream',
+  },
+  UpstreamCertificateSelfSigned: {
+    status: 502,
+    title: 'The certificate of the upstream is signed by itself',
+    retry: 'never',
+    source: 'upstream',
+  },
+  UpstreamCertificateInvalid: {
+    status: 502,
+    title: 'The certificate of the upstream is not acceptable',
+    retry: 'never',
+    source: 'upstream',
+  },
+  UpstreamTlsUnavailable: {
+    status: 503,
+    title: 'The certificates for the connection to the upstream are missing',
+    retry: 'never',
+    source: 'config',
   },
 } as const satisfies Record<string, ReasonInfo>
 

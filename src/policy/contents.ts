@@ -48,6 +48,12 @@ export interface ContentChange {
 
 export class ContentStore implements Contents {
   readonly #bytes = new Map<string, Uint8Array>()
+  readonly #changed: (ids: readonly string[]) => void
+
+  /** @param changed is called behind each change, for those that keep what they made of the bytes */
+  constructor(changed: (ids: readonly string[]) => void = () => {}) {
+    this.#changed = changed
+  }
 
   get(id: string): Uint8Array | undefined {
     return this.#bytes.get(id)
@@ -58,11 +64,14 @@ export class ContentStore implements Contents {
     for (const { id, bytes } of changes)
       if (bytes === null) this.#bytes.delete(id)
       else this.#bytes.set(id, bytes)
+    this.#changed(changes.map(({ id }) => id))
   }
 
   /** Forgets all others. */
   retain(ids: Iterable<string>): void {
     const known = new Set(ids)
-    for (const id of this.#bytes.keys()) if (!known.has(id)) this.#bytes.delete(id)
+    const forgotten = [...this.#bytes.keys()].filter((id) => !known.has(id))
+    for (const id of forgotten) this.#bytes.delete(id)
+    if (forgotten.length > 0) this.#changed(forgotten)
   }
 }

@@ -4,6 +4,7 @@ import { LingeringClose } from './lingering-close.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
 
 export class ClosingSocket implements OpenConnection {
+  readonly idle = false
   readonly #socket: Socket
 
   /** @param socket paused */
@@ -14,6 +15,8 @@ export class ClosingSocket implements OpenConnection {
     socket.write(last)
     const closing = new LingeringClose(socket, context.timers, 0, () => socket.destroy())
     socket.on('data', (bytes) => closing.drop(bytes.length))
+    // What comes is dropped, and the client's end is noticed.
+    socket.resume()
     socket.on('close', () => {
       closing.done()
       context.connections.delete(this)

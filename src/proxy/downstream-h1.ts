@@ -29,6 +29,7 @@ const TUNNEL = 5
 
 export class H1Connection extends TimerEntry implements Downstream, OpenConnection, ChunkedSink {
   readonly peer: Peer
+  readonly progress: ResponseWriter
   readonly #socket: Socket
   readonly #server: ServerContext
   readonly #writer: ResponseWriter
@@ -55,6 +56,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#server = server
     this.peer = peer
     this.#writer = new ResponseWriter(socket, server.wall)
+    this.progress = this.#writer
     socket.on('end', () => this.#onEnd())
     socket.on('drain', () => this.#onDrain())
     socket.on('error', (error) => this.#gone((error as NodeJS.ErrnoException).code ?? error.message))
@@ -64,8 +66,12 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     server.timers.arm(this, server.timers.touch() + server.options.requestHead)
   }
 
+  get idle(): boolean {
+    return this.#state === READING && this.#reader.quiet
+  }
+
   drain(): void {
-    if (this.#state === READING && this.#reader.quiet) this.#close()
+    if (this.idle) this.#close()
   }
 
   destroy(): void {
@@ -290,10 +296,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#finish()
   }
 
-  get progress(): ResponseWriter {
-    return this.#writer
-  }
-
   flush(): void {
     if (!this.#ended) this.#writer.flush()
   }
@@ -350,7 +352,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   }
 
   #refuse(error: GatewayError): void {
-    this.#reader.held = null
     const response = this.#server.requests.refused(this.peer, error, this.#reader)
     // Nothing that the client could read.
     if (error.status === 0) return this.#linger()

@@ -168,6 +168,10 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
 
   // ---- the end of the connection ----
 
+  get idle(): boolean {
+    return this.streams.size === 0 && !this.#ending && !this.#reader.partial
+  }
+
   /** In two steps, so that a request that is on its way is served: all streams first, then the last that has come. */
   drain(): void {
     if (this.#ending || this.lastServed >= 0 || this.#deadlines.leaving) return

@@ -1,9 +1,9 @@
 /** Connections to endpoints in clear, with HTTP/2 by prior knowledge on them (RFC 9113 §3.3). */
 import type { Endpoint } from '../balance/endpoint.ts'
-import { GatewayError } from '../lib/error.ts'
 import type { Connector, PendingConnection, SessionOwner } from '../transport/connector.ts'
 import type { Timers } from '../transport/timers.ts'
-import { OutgoingSocket } from './outgoing-socket.ts'
+import { connectFault } from './connect-fault.ts'
+import { openTcp } from './outgoing-socket.ts'
 import { H2Session } from './upstream-h2.ts'
 
 export class H2cConnector implements Connector {
@@ -15,7 +15,7 @@ export class H2cConnector implements Connector {
   }
 
   connect(endpoint: Endpoint, owner: SessionOwner): PendingConnection {
-    const connection = new OutgoingSocket(endpoint.address, endpoint.port)
+    const connection = openTcp(endpoint.address, endpoint.port)
     const { socket } = connection
     let session: PendingConnection | null = null
     const { authority } = endpoint
@@ -23,11 +23,7 @@ export class H2cConnector implements Connector {
       socket.removeAllListeners('error')
       session = H2Session.begin(connection, owner, { scheme: 'http', timers: this.#timers, authority })
     })
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      const code = error.code ?? error.message
-      const reason = code === 'ETIMEDOUT' ? 'ConnectTimeout' : 'ConnectFailure'
-      owner.connectFailed(new GatewayError(reason, `${endpoint.authority}: ${code}`))
-    })
+    socket.once('error', (error) => owner.connectFailed(connectFault(error, authority)))
     return {
       cancel() {
         if (session !== null) return session.cancel()

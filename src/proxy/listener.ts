@@ -10,6 +10,7 @@ import { FrontendHandle } from '../snapshot/frontend-handle.ts'
 import type { PeerListener, SecureTwin } from '../transport/peer.ts'
 import { acceptSocket, type StageContext, type StageListener } from './accept-stage.ts'
 import { HIGH_WATER } from './accepted-socket.ts'
+import type { ConnectionRoom } from './connection-room.ts'
 import type { ServerContext } from './server-context.ts'
 
 /** Connections the kernel holds for us while a worker is busy; the system caps it at net.core.somaxconn. */
@@ -19,7 +20,9 @@ export interface ListenerContext extends StageContext {
   readonly reusePort: boolean
   /** Open connections over all listeners of this worker that are allowed. */
   connectionLimit: number
-  /** Closed at once because the limit is reached. */
+  /** What happens at the limit. */
+  readonly room: ConnectionRoom
+  /** Refused because the limit is reached. */
   refusedConnection(listener: PeerListener): void
 }
 
@@ -128,10 +131,10 @@ export class ListenSocket {
   #accept(socket: Socket): void {
     const context = this.#context
     const listener = this.#listener
-    if (context.draining || context.connections.size >= context.connectionLimit) {
+    if (context.draining) return void socket.destroy()
+    if (context.connections.size >= context.connectionLimit && !context.room.make()) {
       context.refusedConnection(listener)
-      socket.destroy()
-      return
+      return context.room.refuse(socket, listener.tls)
     }
     const remote = socket.remoteAddress
     if (remote === undefined) {

@@ -19,6 +19,7 @@ export class OpaqueConnection implements Downstream, OpenConnection {
   readonly peer: Peer
   readonly progress = NO_PROGRESS
   readonly room = true
+  readonly idle = false
   readonly #socket: Socket
   readonly #context: ServerContext
   #hello: Buffer | null

@@ -1,10 +1,10 @@
 /** Connections to endpoints whose bytes are the client's own: TCP, and nothing of the gateway's on it. */
 import type { Endpoint } from '../balance/endpoint.ts'
-import { GatewayError } from '../lib/error.ts'
 import { Fields } from '../message/fields.ts'
 import type { Connector, PendingConnection, SessionOwner, UpstreamSession } from '../transport/connector.ts'
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../transport/upstream.ts'
-import { OutgoingSocket } from './outgoing-socket.ts'
+import { connectFault } from './connect-fault.ts'
+import { type OutgoingSocket, openTcp } from './outgoing-socket.ts'
 import { SocketDuplex } from './socket-duplex.ts'
 
 /**
@@ -15,17 +15,13 @@ const UNUSED = 2_000
 
 export const opaqueConnector: Connector = {
   connect(endpoint: Endpoint, owner: SessionOwner): PendingConnection {
-    const connection = new OutgoingSocket(endpoint.address, endpoint.port)
+    const connection = openTcp(endpoint.address, endpoint.port)
     const { socket } = connection
     socket.once('connect', () => {
       socket.removeAllListeners('error')
       owner.connected(new OpaqueSession(connection, owner))
     })
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      const code = error.code ?? error.message
-      const reason = code === 'ETIMEDOUT' ? 'ConnectTimeout' : 'ConnectFailure'
-      owner.connectFailed(new GatewayError(reason, `${endpoint.authority}: ${code}`))
-    })
+    socket.once('error', (error) => owner.connectFailed(connectFault(error, endpoint.authority)))
     return {
       cancel() {
         socket.removeAllListeners()

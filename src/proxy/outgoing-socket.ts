@@ -1,5 +1,5 @@
 /** Outgoing sockets, which all read into one buffer of the thread. */
-import { connect, type NetConnectOpts, type Socket } from 'node:net'
+import { connect, type NetConnectOpts, type OnReadOpts, type Socket } from 'node:net'
 
 /** Bytes an upstream connection may hold unsent before the client is asked to wait. */
 const HIGH_WATER = 128 * 1024
@@ -11,30 +11,53 @@ const READ_BYTES = 64 * 1024
  */
 const READING = Buffer.allocUnsafeSlow(READ_BYTES)
 
+/** A connection to an endpoint: TCP here, TLS in a subclass. */
 export class OutgoingSocket {
   readonly socket: Socket
   /** Takes the first `length` bytes of the buffer, which the next read overwrites. */
   receive: (bytes: Buffer, length: number) => void = () => {}
 
-  /** Starts to connect. @param address literal */
-  constructor(address: string, port: number) {
-    this.socket = connect({
-      host: address,
-      port,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: 15_000,
-      allowHalfOpen: false,
-      highWaterMark: HIGH_WATER,
+  /** @param open begins to connect; the socket reads by `onread` */
+  constructor(open: (onread: OnReadOpts) => Socket) {
+    this.socket = open({
       // One buffer for all connections of the thread instead of one for each read, and none of a stream's work on the
       // way to us.
-      onread: {
-        buffer: READING,
-        callback: (length: number) => {
-          this.receive(READING, length)
-          return true
-        },
+      buffer: READING,
+      callback: (length: number) => {
+        this.receive(READING, length)
+        return true
       },
-    } as NetConnectOpts)
+    })
   }
+
+  /**
+   * Whether the end of the stream was sent by the endpoint itself: anybody on the path can cut a TLS connection without
+   * its consent (RFC 8446 §6.1). To be asked within the socket's `end`.
+   */
+  get endIsAuthentic(): boolean {
+    return true
+  }
+
+  /** Closes it at once, in a way that the endpoint notices while it works on a response. */
+  reset(): void {
+    if (!this.socket.destroyed) this.socket.resetAndDestroy()
+  }
+}
+
+/** How every TCP connection to an endpoint is made. @param address literal */
+export function tcpOptions(address: string, port: number): NetConnectOpts {
+  return {
+    host: address,
+    port,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 15_000,
+    allowHalfOpen: false,
+    highWaterMark: HIGH_WATER,
+  } as NetConnectOpts
+}
+
+/** Begins to connect. @param address literal */
+export function openTcp(address: string, port: number): OutgoingSocket {
+  return new OutgoingSocket((onread) => connect({ ...tcpOptions(address, port), onread }))
 }

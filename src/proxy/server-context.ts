@@ -5,8 +5,10 @@ import type { RequestHandler } from '../transport/downstream.ts'
 import type { Peer } from '../transport/peer.ts'
 import type { Timers } from '../transport/timers.ts'
 
-/** A client's connection, for the drain. */
+/** A client's connection, for the drain, and for the room of new ones. */
 export interface OpenConnection {
+  /** No request is under way, and nothing of one has come: it can be closed without a loss. */
+  readonly idle: boolean
   /** Closes the connection as soon as no request would be lost. */
   drain(): void
   /** Closes it at once. */

@@ -100,6 +100,10 @@ export class UnservedSocket extends TimerEntry implements OpenConnection {
     this.socket.destroy()
   }
 
+  get idle(): boolean {
+    return !this.#begun
+  }
+
   drain(): void {
     if (!this.#begun) this.socket.destroy()
   }

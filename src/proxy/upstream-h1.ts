@@ -26,6 +26,7 @@ const MAX_INFORMATIONAL = 100
 const LAST_BYTES = 10_000
 
 export class H1Session implements UpstreamSession, UpstreamStream, ChunkedSink {
+  readonly #connection: OutgoingSocket
   readonly #socket: Socket
   readonly #owner: SessionOwner
   readonly #writer: RequestWriter
@@ -47,6 +48,7 @@ export class H1Session implements UpstreamSession, UpstreamStream, ChunkedSink {
   /** @param connection open; its bytes come here from now on */
   constructor(connection: OutgoingSocket, owner: SessionOwner) {
     const { socket } = connection
+    this.#connection = connection
     this.#owner = owner
     this.#socket = socket
     this.#writer = new RequestWriter(socket)
@@ -120,7 +122,7 @@ export class H1Session implements UpstreamSession, UpstreamStream, ChunkedSink {
   abort(): void {
     this.#handler = null
     // RST rather than FIN, so that an upstream that is still working on the response can stop at once.
-    if (!this.#socket.destroyed) this.#socket.resetAndDestroy()
+    this.#connection.reset()
     this.#onClose()
   }
 
@@ -270,8 +272,9 @@ export class H1Session implements UpstreamSession, UpstreamStream, ChunkedSink {
   }
 
   #onEnd(): void {
-    if (this.#state === BODY && this.#body.untilClose) this.#complete(null, false)
-    else this.#lost('closed')
+    if (this.#state !== BODY || !this.#body.untilClose) this.#lost('closed')
+    else if (this.#connection.endIsAuthentic) this.#complete(null, false)
+    else this.#lost('TLS ended without close_notify')
   }
 
   /**

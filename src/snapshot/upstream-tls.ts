@@ -2,6 +2,7 @@
  * TLS towards the endpoints of a Backend, as plain data. The bytes of Secrets are not here: they reach workers by
  * identity (policy/contents.ts), so that a rotated Secret needs no build.
  */
+import type { CertificateRef } from './host-tls.ts'
 
 /** TLS options of a Backend; present exactly where its protocol runs over TLS. */
 export interface UpstreamTls {
@@ -14,15 +15,7 @@ export interface UpstreamTls {
    * the Backend's Service; undefined = the address of the endpoint, which the certificate must then name.
    */
   readonly serviceName: string | undefined
-  readonly clientCertificate: ClientCertificateRef | undefined
+  readonly clientCertificate: Pick<CertificateRef, 'secret' | 'chain' | 'key'> | undefined
   /** Any certificate is accepted. */
   readonly insecureSkipVerify: boolean
-}
-
-export interface ClientCertificateRef {
-  /** `namespace/name` of the Secret, for people. */
-  readonly secret: string
-  /** Content ids: certificate with its chain, and private key (PEM). */
-  readonly chain: string
-  readonly key: string
 }

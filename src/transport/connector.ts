@@ -15,6 +15,8 @@ export interface Connector {
 }
 
 export interface PendingConnection {
+  /** What it waits for once TCP is connected, for the log; '' or absent before. */
+  readonly stage?: string
   /** Cancels a pending connection: the owner is not called. */
   cancel(): void
 }

@@ -88,8 +88,10 @@ export class PooledSession extends TimerEntry implements SessionOwner {
 
   /** The dial timed out. */
   expired(): void {
+    const stage = this.#dial?.stage ?? ''
     this.#dial?.cancel()
-    this.connectFailed(new GatewayError('ConnectTimeout', this.#pool.endpoint.authority))
+    const { authority } = this.#pool.endpoint
+    this.connectFailed(new GatewayError('ConnectTimeout', stage === '' ? authority : `${authority}: ${stage}`))
   }
 
   available(): void {

@@ -1,6 +1,7 @@
 /**
  * The Backends of this worker: endpoint set, balancer, connections. Keyed by id and kept over every change of tables.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { Balancer } from '../balance/balancer.ts'
 import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
@@ -14,6 +15,7 @@ import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
+import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
 import type { EndpointRow } from '../thread/messages.ts'
 import type { Connector } from '../transport/connector.ts'
 import { EndpointPool, type PoolContext, type Reservation } from '../transport/pool.ts'
@@ -95,6 +97,12 @@ export class Backends {
     if (this.#sets.get(backend.id)?.endpoints.length === 0) this.#sets.delete(backend.id)
   }
 
+  /** Bytes of Secrets are other ones: connections that were made with the former take no more requests. */
+  contentsChanged(ids: readonly string[]): void {
+    const changed = new Set(ids)
+    for (const backend of this.#backends.values()) if (uses(backend.plan.tls, changed)) backend.renewPools()
+  }
+
   /** A Backend that tables name. */
   find(id: string): LinkedBackend | undefined {
     return this.#backends.get(id)
@@ -111,6 +119,17 @@ export class Backends {
     for (const backend of this.#backends.values()) open += backend.connections
     return open
   }
+}
+
+/** Whether a connection that was made as one of them says can carry requests of the other. */
+function sameConnections(a: BackendConfig, b: BackendConfig): boolean {
+  return a.protocol === b.protocol && a.proxyProtocol === b.proxyProtocol && isDeepStrictEqual(a.tls, b.tls)
+}
+
+function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): boolean {
+  if (tls === undefined) return false
+  const { ca, clientCertificate } = tls
+  return [ca, clientCertificate?.chain, clientCertificate?.key].some((id) => id !== undefined && contents.has(id))
 }
 
 /** Milliseconds between two looks for a place that another worker may have given back. */
@@ -164,8 +183,19 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
       this.balancer = createBalancer(plan.algorithm, this.#context.endpoints, this.#context.random)
       this.balancer.update(this.endpoints)
     }
+    const connectsAlike = sameConnections(plan, this.plan)
     this.plan = plan
+    if (!connectsAlike) this.renewPools()
     for (const pool of this.#all()) pool.options = plan
+  }
+
+  /**
+   * Connections that are made from now on carry all requests that are to come. The others carry those that they were
+   * made for to their end.
+   */
+  renewPools(): void {
+    for (const pool of this.#pools.values()) pool.retire()
+    this.#pools.clear()
   }
 
   endpointsChanged(endpoints: readonly Endpoint[], removed: readonly Endpoint[]): void {

@@ -18,7 +18,7 @@ import { Linker } from '../link/linker.ts'
 import { normalizePath } from '../pattern/path.ts'
 import type { PatternCache } from '../pattern/pattern-cache.ts'
 import { compilePattern } from '../pattern/regex.ts'
-import { ContentStore, type Contents } from '../policy/contents.ts'
+import { ContentStore } from '../policy/contents.ts'
 import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
@@ -29,6 +29,7 @@ import type { Connector } from '../transport/connector.ts'
 import { DialGuard } from '../transport/dial-guard.ts'
 import { Timers } from '../transport/timers.ts'
 import { Backends } from './backends.ts'
+import type { ConnectorContext } from './connectors.ts'
 import { EndpointLoad } from './endpoint-load.ts'
 import { MessageLoop } from './message-loop.ts'
 
@@ -48,8 +49,8 @@ export interface DataPlaneEdges {
   readonly workers: number
   readonly clock: TimerClock
   readonly random: Random
-  /** How the endpoints of a Backend are connected to. @param contents where the bytes of its Secrets are found */
-  connectorOf(plan: BackendConfig, contents: Contents): Connector
+  /** How the endpoints of a Backend are connected to. */
+  connectorOf(plan: BackendConfig, context: ConnectorContext): Connector
   /** The same for connections that carry no requests. */
   tunnelsOf(plan: BackendConfig): Connector
   readonly endpoints: EndpointTable
@@ -89,7 +90,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const { worker, clock, random, endpoints, metrics } = edges
   const timers = new Timers(clock)
   const budget = new UpstreamBudget(edges.workers)
-  const contents = new ContentStore()
+  const contents = new ContentStore((ids) => backends.contentsChanged(ids))
   let guard: DialGuard | undefined
   const backends = new Backends({
     worker,
@@ -100,7 +101,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     metrics,
     metricsRow: (id) => edges.metricsRow(id),
     mayDial: (address, port) => guard !== undefined && guard.refuses(address, port) === undefined,
-    connectorOf: (plan) => edges.connectorOf(plan, contents),
+    connectorOf: (plan) => edges.connectorOf(plan, { contents, timers }),
     tunnelsOf: (plan) => edges.tunnelsOf(plan),
     budget,
     limits: { head: 65_536, headers: 100, uri: 16_384 },

@@ -1,12 +1,14 @@
 /** The listeners of this worker: opened, closed and updated by the settings, and drained on shutdown. */
 import { isIPv4 } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
+import { ConnectionRoom } from '../proxy/connection-room.ts'
 import { Listener, type ListenerContext, ListenSocket } from '../proxy/listener.ts'
-import type { OpenConnection } from '../proxy/server-context.ts'
+import type { OpenConnection, ServerContext } from '../proxy/server-context.ts'
 import { TlsAcceptor } from '../proxy/tls-acceptor.ts'
 import type { TlsHost } from '../proxy/tls-handshake.ts'
 import type { ListenerFailure, WorkerListener, WorkerSettings } from '../thread/messages.ts'
 import type { RequestHandler } from '../transport/downstream.ts'
+import type { PeerListener } from '../transport/peer.ts'
 import type { Timers } from '../transport/timers.ts'
 
 export interface ListenersHost {
@@ -60,7 +62,7 @@ export class Listeners {
         host.requests.connectionClosed(listener)
       },
     }
-    this.#context = {
+    const context: ServerContext = {
       requests,
       timers: host.timers,
       wall: host.wall,
@@ -74,11 +76,14 @@ export class Listeners {
       leaving: false,
       draining: false,
       connections: new Set<OpenConnection>(),
+    }
+    this.#context = Object.assign(context, {
+      room: new ConnectionRoom(context),
       tls: new TlsAcceptor(host.tls),
       reusePort: host.reusePort,
       connectionLimit: 1024,
-      refusedConnection: (listener) => host.refusedConnection(listener.metricsRow),
-    }
+      refusedConnection: (listener: PeerListener) => host.refusedConnection(listener.metricsRow),
+    })
   }
 
   /** Ports as bound, by the listener's name. */

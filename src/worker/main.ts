@@ -39,7 +39,7 @@ const lines = new LineWriter(shared.accessLog[index]!)
 const PATTERNS = 1 << 16
 const patterns = new PatternCache(PATTERNS, data.patternBytes)
 
-const connectors = new Connectors()
+const connectors = new Connectors(clock)
 
 let control: MessagePort
 
@@ -48,7 +48,7 @@ const { timers, context, handler, backends, contents, messages } = createDataPla
   workers: data.workers,
   clock,
   random,
-  connectorOf: (plan, contents) => connectors.of(plan, contents),
+  connectorOf: (plan, context) => connectors.of(plan, context),
   tunnelsOf: (plan) => connectors.tunnelsOf(plan),
   endpoints: new EndpointTable(shared.endpoints),
   metrics,

@@ -4,7 +4,7 @@
 export const LAYERS: readonly (readonly string[])[] = [
   ['lib'],
   ['message', 'shared-memory', 'pattern'],
-  ['http', 'grpc', 'tls', 'cache', 'auth', 'limit'],
+  ['http', 'grpc', 'tls', 'proxy-protocol', 'cache', 'auth', 'limit'],
   // Below what reads it: the API (types, checks), the compiler (plans) and whoever runs filters (docs/decisions/0023).
   ['policy'],
   ['api', 'snapshot', 'balance'],

@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect as connectTcp, type Socket } from 'node:net'
+import { describe, it } from 'node:test'
+import { onHead, rawBackend } from '../feature/backends.ts'
+import type { RawClient } from '../feature/raw-client.ts'
+import { TestAuthority } from '../lib/certificates.ts'
+import { ASKING, SWITCHES } from '../lib/websocket-lines.ts'
+import { until } from '../proxy/sockets.ts'
+import { inProcess } from './in-process.ts'
+import { tlsRig } from './tls-rig.ts'
+
+const GET = 'GET / HTTP/1.1\r\nhost: w.test\r\n\r\n'
+const UPGRADE = `GET / HTTP/1.1\r\nhost: w.test\r\n${ASKING}\r\n`
+const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
+
+async function ended(client: RawClient): Promise<void> {
+  if (!client.socket.readableEnded && !client.socket.closed) await once(client.socket, 'end')
+}
+
+describe('at the limit of connections', () => {
+  it('those that lie idle make room, the one that was accepted first before the others', async (t) => {
+    const gateway = await inProcess(t, { rules: { all: {} }, connections: 3 })
+    const clients: RawClient[] = []
+    for (let i = 0; i < 6; i++) {
+      const client = await gateway.connect()
+      t.after(() => client.reset())
+      clients.push(client)
+      assert.equal((await client.request({ host: 'w.test' })).status, 200)
+    }
+    await Promise.all(clients.slice(0, 3).map(ended))
+    for (const client of clients.slice(3)) assert.equal((await client.request({ host: 'w.test' })).status, 200)
+    assert.equal(gateway.holdings.connections, 3)
+  })
+
+  it('busy ones and tunnels go on, and a new client is told so', async (t) => {
+    const sockets: Socket[] = []
+    const upstream = await rawBackend(t, (socket) =>
+      onHead(socket, (head) => {
+        if (/upgrade/i.test(head)) {
+          socket.on('data', (bytes: Buffer) => socket.write(bytes))
+          socket.write(SWITCHES)
+        } else sockets.push(socket)
+      }),
+    )
+    const gateway = await inProcess(t, { upstreams: [upstream.port], connections: 2 })
+    using waiting = await gateway.connect()
+    using tunnel = await gateway.connect()
+    tunnel.send(UPGRADE)
+    assert.equal((await tunnel.response()).status, 101)
+    waiting.send(GET)
+    await until(() => sockets.length === 1)
+    using refused = await gateway.connect()
+    const answer = await refused.request({ host: 'w.test' })
+    assert.deepEqual(
+      [answer.status, answer.json().reason, answer.header('connection'), answer.header('retry-after')],
+      [503, 'ConnectionLimit', 'close', '1'],
+    )
+    refused.end()
+    tunnel.send('still')
+    sockets[0]!.write(OK)
+    assert.equal((await waiting.response()).text, 'ok')
+    await until(() => tunnel.unread.toString() === 'still')
+    // The one that has become idle makes room.
+    using next = await gateway.connect()
+    next.send(GET)
+    await until(() => sockets.length === 2)
+    await ended(waiting)
+  })
+
+  it('a half of a head that has come is not given up for another client', async (t) => {
+    const gateway = await inProcess(t, { rules: { all: {} }, connections: 1 })
+    using slow = await gateway.connect()
+    slow.send('GET / HTTP/1.1\r\nho')
+    await until(() => gateway.holdings.connections === 1)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    using refused = await gateway.connect()
+    assert.equal((await refused.request({ host: 'w.test' })).status, 503)
+    slow.send('st: w.test\r\n\r\n')
+    assert.equal((await slow.response()).status, 200)
+  })
+
+  it('few clients at a time are told so, whatever comes: the others are closed', async (t) => {
+    const upstream = await rawBackend(t, () => {})
+    const gateway = await inProcess(t, { upstreams: [upstream.port], connections: 1 })
+    using busy = await gateway.connect()
+    busy.send(GET)
+    await until(() => gateway.holdings.exchanges === 1)
+    const clients = Array.from({ length: 200 }, async () => {
+      const socket = connectTcp({ port: gateway.port, host: '127.0.0.1' })
+      t.after(() => socket.destroy())
+      let text = ''
+      socket.on('error', () => {})
+      socket.on('data', (bytes: Buffer) => (text += bytes.toString()))
+      await once(socket, 'close').catch(() => {})
+      return text
+    })
+    const texts = await Promise.all(clients)
+    const told = texts.filter((text) => text.startsWith('HTTP/1.1 503 ')).length
+    assert.ok(texts.every((text) => text === '' || text.startsWith('HTTP/1.1 503 ')))
+    assert.ok(told > 0, 'some are told')
+    assert.equal(gateway.holdings.exchanges, 1)
+  })
+
+  it('an alert is what a client with TLS is told', async (t) => {
+    const authority = new TestAuthority()
+    const upstream = await rawBackend(t, () => {})
+    const rig = await tlsRig(t, {
+      upstreams: [upstream.port],
+      defaultSecret: 'default',
+      connections: 1,
+      rules: { all: { backendRefs: [{ name: 'up', weight: 1, priority: 0 }] } },
+    })
+    rig.secret('default', authority.server('w.test'))
+    const busy = await rig.handshake({ servername: 'w.test' })
+    t.after(() => busy.destroy())
+    busy.write(GET)
+    await until(() => rig.holdings.exchanges === 1)
+    await assert.rejects(rig.handshake({ servername: 'w.test' }), /alert internal error/)
+  })
+})
