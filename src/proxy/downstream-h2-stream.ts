@@ -245,7 +245,8 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
   ended(): void {
     this.#carrier.answered(this)
     if (this.#tunnel === null) this.#settle()
-    else if (this.remoteEnded || this.#tunnel.closing) this.#finish()
+    // Otherwise the client is waited for, as a socket that is closed waits for the other FIN; the tunnel bounds that.
+    else if (this.remoteEnded) this.#finish()
   }
 
   flush(): void {}
@@ -352,7 +353,6 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
 
   tunnelEnd(): void {
     if (!this.gone && !this.finished) this.#carrier.schedule.finish(this, null)
-    else if (this.sentEnd && !this.gone) this.#finish()
   }
 
   tunnelCut(): void {
