@@ -134,6 +134,8 @@ export class TlsHandshake implements FirstBytes {
 
   end(why: string): void {
     if (why === 'timeout') this.#fail('Timeout', 'the handshake was not complete in time')
+    // Node says in a moment what it has closed the socket for.
+    else if (this.#place !== '') setImmediate(() => this.#fail('ClientGone', why))
     else this.#fail('ClientGone', why)
     this.#unserved.socket.destroy()
   }
@@ -194,6 +196,7 @@ const NOBODY: DownstreamHandler = {
   onRequestBody: () => true,
   onRequestEnd() {},
   onRequestFailed() {},
+  onClientEnd: () => true,
   onClientDrain() {},
   onClientGone() {},
 }

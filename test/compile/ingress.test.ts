@@ -7,12 +7,13 @@ import { CompileState } from '../../src/compile/compile-state.ts'
 import { classOf, ingressOf, ingressRoutes, nameOfRoute } from '../../src/compile/ingress.ts'
 import { foreignAnnotations, ingressNotes } from '../../src/compile/ingress-notes.ts'
 import { keyOfNode, ReferenceGraph } from '../../src/compile/reference-graph.ts'
-import type { ResourceSet, ServedResource } from '../../src/compile/resource-set.ts'
+import type { PayloadSummary, ResourceSet, ServedResource } from '../../src/compile/resource-set.ts'
 import { Fields } from '../../src/message/fields.ts'
 import { matchLinear } from '../../src/routing/linear.ts'
 import { match } from '../../src/routing/match.ts'
 import type { RouteRequest } from '../../src/routing/request.ts'
 import { FrontendHandle } from '../../src/snapshot/frontend-handle.ts'
+import { httpModeOf, tlsOptions } from '../../src/snapshot/host-tls.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
 import { RouteTables } from '../../src/snapshot/route-tables.ts'
 import {
@@ -25,6 +26,7 @@ import {
   route,
   service,
   statusOf,
+  type World,
   world,
 } from './world.ts'
 
@@ -362,6 +364,119 @@ suite('Ingress', () => {
       ['PathTakenLiterally', 'CertificateNotServed'],
     )
     assert.match(notes[0]!.message, /^\/foo\(\/\|\$\)\(\.\*\) is taken/)
+  })
+
+  test('its certificates are those of its hosts, by the entry that names them most closely', () => {
+    const rules = hosts({
+      'x.example': [path('/')],
+      'y.example': [path('/')],
+      'z.other': [path('/')],
+      '*.example': [path('/')],
+      'plain.test': [path('/')],
+    })
+    const entries = [
+      { hosts: ['X.example'], secretName: 'x-rsa' },
+      { hosts: ['x.example', 'plain.test'], secretName: 'x-ec' },
+      { hosts: ['plain.test'] },
+      { hosts: ['*.example'], secretName: 'wild' },
+      { hosts: [], secretName: 'rest' },
+    ]
+    const certificatesOf = (tls: Ingress['spec']['tls']) => {
+      const { snapshot } = compiled(world({ services: SERVICES, ingresses: [ingress('a/web', { rules, tls })] }))
+      return Object.fromEntries(
+        Array.from(snapshot.hosts, ([hostname, { tls: found }]) => [
+          hostname,
+          found?.certificates.map(({ secret }) => secret).join(),
+        ]),
+      )
+    }
+    assert.deepEqual(certificatesOf(entries), {
+      'x.example': 'a/x-rsa,a/x-ec',
+      'y.example': 'a/wild',
+      '*.example': 'a/wild',
+      'z.other': 'a/rest',
+      'plain.test': 'a/x-ec',
+    })
+    assert.deepEqual(certificatesOf([{ hosts: ['*.example'], secretName: 'wild' }, { hosts: ['plain.test'] }]), {
+      'x.example': 'a/wild',
+      'y.example': 'a/wild',
+      '*.example': 'a/wild',
+      'z.other': undefined,
+      'plain.test': '',
+    })
+  })
+
+  test('redirects its hosts with TLS to https, but for the answers of a solver', () => {
+    const rules = hosts({
+      'x.example': [path('/'), path('/.well-known/acme-challenge/token', 'two', 'ImplementationSpecific')],
+    })
+    const web = ingress('a/web', { rules, tls: [{ hosts: ['x.example'], secretName: 'x' }] }, { created: 1 })
+    const solver = ingress(
+      'a/cm-acme-http-solver-1',
+      { rules: hosts({ 'x.example': [path('/.well-known/acme-challenge/other', 'two', 'Exact')] }) },
+      { created: 2 },
+    )
+    const { snapshot } = compiled(world({ services: SERVICES, ingresses: [web, solver] }))
+    const { tls, matches } = snapshot.hosts.get('x.example')!
+    assert.deepEqual(
+      matches.map(({ path: { value }, rule }) => [value, httpModeOf(tls!, rule)]),
+      [
+        ['/.well-known/acme-challenge/other', 'Serve'],
+        ['/.well-known/acme-challenge/token', 'Serve'],
+        ['/', 'Redirect'],
+      ],
+    )
+    assert.deepEqual(tls?.options, tlsOptions('TLSv1.2'))
+  })
+
+  test('its certificates may come later, be replaced and go, and their state is its own', () => {
+    const web = ingress('a/web', {
+      rules: hosts({ 'x.example': [path('/')] }),
+      tls: [{ hosts: ['x.example'], secretName: 'x' }],
+    })
+    const memo = new CompileState()
+    const at = (payloads: World['payloads'] = {}) => {
+      const result = compiled(world({ services: SERVICES, ingresses: [web], payloads }), memo)
+      const { ResolvedRefs, CertificatesValid } = conditionsOf(result, 'a/web', 'Ingress')
+      return [ResolvedRefs, CertificatesValid]
+    }
+    const secret = (names: string[]): PayloadSummary => ({
+      type: 'kubernetes.io/tls',
+      keys: new Set(['tls.crt', 'tls.key']),
+      refused: new Map(),
+      tls: {
+        validity: 'Valid',
+        certificate: { names, commonNameOnly: false, selfSigned: false, notBefore: 0, notAfter: 0 },
+      },
+    })
+    assert.deepEqual(at(), ['False/SecretNotFound', 'True/CertificatesValid'])
+    assert.deepEqual(at({ 'Secret a/x': secret(['x.example']) }), ['True/ResolvedRefs', 'True/CertificatesValid'])
+    assert.deepEqual(at({ 'Secret a/x': secret(['y.example']) }), ['True/ResolvedRefs', 'False/HostnameNotCovered'])
+    assert.deepEqual(at(), ['False/SecretNotFound', 'True/CertificatesValid'])
+  })
+
+  test('certificates for hosts that no rule has, and more than a host may have, are reported', () => {
+    const rules = hosts({ 'x.example': [path('/')], 'y.example': [path('/')] })
+    const reasonsOf = (tls: Ingress['spec']['tls'], of = rules) =>
+      ingressNotes(ingress('a/web', { rules: of, tls }).object).map(({ reason, message }) => `${reason}: ${message}`)
+    assert.deepEqual(reasonsOf([{ hosts: ['x.example', '*.example'], secretName: 'x' }, { hosts: [] }]), [])
+    const [unknown] = reasonsOf([{ hosts: ['x.example', 'z.example', '*.other'], secretName: 'x' }])
+    assert.match(unknown!, /^CertificateNotServed: No certificate is served for \*\.other, z\.example: no rule/)
+    const nobody = [{ http: { paths: [path('/')] } }]
+    assert.match(reasonsOf([{ hosts: [], secretName: 'x' }], nobody)[0]!, /without hosts is for the hosts of the rules/)
+    const many = Array.from({ length: 17 }, (_, i) => ({ hosts: ['x.example'], secretName: `s${i}` }))
+    assert.match(reasonsOf(many)[0]!, /Only the first 16 certificates of x\.example are served/)
+  })
+
+  test('with as many entries of tls as it may have, it is translated in a moment', () => {
+    const names = Array.from({ length: 2048 }, (_, i) => `h${i}.example`)
+    const rules = names.flatMap((name) => hosts({ [name]: [path('/')] }))
+    const tls = names.map((name, i) => ({ hosts: i % 2 === 0 ? [name, `*.${name}`] : [], secretName: `s${i}` }))
+    const large = ingress('a/large', { rules, tls })
+    const start = process.cpuUsage().user
+    assert.equal(ingressRoutes(large).size, 2048)
+    assert.ok(ingressNotes(large.object).length > 0)
+    assert.ok(process.cpuUsage().user - start < 2_000_000, 'linear, not some seconds')
   })
 
   test('a path is served in the form in which clients send it', () => {

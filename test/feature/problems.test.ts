@@ -163,7 +163,6 @@ describe('what an Ingress asks for in vain', () => {
       'NoListener',
       'PathNeverMatches',
       'PathTakenLiterally',
-      'SecretNotFound',
       'ServiceNotFound',
     ]
     const problems = await problemsOf(gateway)

@@ -1,4 +1,4 @@
-/** Distinguishes manifests from files of editors and the system by their names. */
+/** Distinguishes manifests and certificates from files of editors and the system by their names. */
 
 const MANIFEST = /\.(ya?ml|json)$/i
 
@@ -16,4 +16,16 @@ export function isIgnored(name: string): boolean {
 /** True for `*.yaml`, `*.yml` and `*.json` that are not ignored. */
 export function isManifest(name: string): boolean {
   return MANIFEST.test(name) && !IGNORED.test(name)
+}
+
+const CERTIFICATE_PART = /\.(crt|key)$/
+
+/** True for `*.crt` and `*.key`, which together are a Secret: see certificate-files.ts. */
+export function isCertificatePart(name: string): boolean {
+  return CERTIFICATE_PART.test(name) && !IGNORED.test(name)
+}
+
+/** True for every file that is read. */
+export function isRead(name: string): boolean {
+  return isManifest(name) || isCertificatePart(name)
 }

@@ -3,6 +3,7 @@ import { runInSlices, type SliceClock } from '../../lib/time-slice.ts'
 import type { ReadResult } from '../read-text.ts'
 import type { SourceProblem, SourceProblemReason } from '../source.ts'
 import { type Definition, objectId } from './definition.ts'
+import { isManifest } from './file-name.ts'
 import { type ParseCache, parseFile } from './parse-file.ts'
 
 /** How long a version that may be half-written must stay unchanged before it is accepted. */
@@ -41,6 +42,11 @@ export class FileState {
     this.#time = time
   }
 
+  /** The accepted version; null where there is none, or its text cannot be used. */
+  get text(): string | null {
+    return this.#text
+  }
+
   /** Approximate size of the accepted text. */
   get bytes(): number {
     return this.#text?.length ?? 0
@@ -74,6 +80,14 @@ export class FileState {
   }
 
   async #parse(text: string, signature: string, policy: SettlePolicy): Promise<void> {
+    // Parts of a certificate are put together elsewhere.
+    if (!isManifest(this.file)) {
+      if ((text === '' || looksTruncated(this.file, text)) && !this.#isSettled(signature, policy)) return
+      this.#pendingVersion = null
+      this.#text = text
+      this.problems = []
+      return
+    }
     if (text === '' && this.definitions.length > 0) {
       if (!this.#isSettled(signature, policy)) return
       return this.#reject(

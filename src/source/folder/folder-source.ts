@@ -6,8 +6,9 @@ import { HoldOff } from '../hold-off.ts'
 import { type FileStats, type ReadResult, readText, tryStat } from '../read-text.ts'
 import type { Source, SourceHandler, SourceLocation, SourceProblem } from '../source.ts'
 import { LineIndex, locateInText } from '../yaml-text.ts'
+import { CertificateFiles } from './certificate-files.ts'
 import { displayPath } from './display-path.ts'
-import { isIgnored, isManifest } from './file-name.ts'
+import { isCertificatePart, isIgnored, isRead } from './file-name.ts'
 import { FileState, type SettlePolicy } from './file-state.ts'
 import { FolderWatcher, type WatchFolder } from './folder-watcher.ts'
 import { ObjectTable } from './object-table.ts'
@@ -65,6 +66,7 @@ export class FolderSource implements Source {
   readonly #holdOff: HoldOff
   readonly #files = new Map<string, FileState>()
   readonly #table = new ObjectTable()
+  readonly #certificates: CertificateFiles
   #handler: SourceHandler | undefined
   #dirty = new Set<string>()
   #scanDue = true
@@ -86,6 +88,7 @@ export class FolderSource implements Source {
   constructor(root: string, time: TimerClock, options: FolderOptions = {}) {
     const { watch, ...numbers } = options
     this.#root = resolve(root)
+    this.#certificates = new CertificateFiles(this.#root)
     this.#time = time
     this.#options = { ...DEFAULTS, ...numbers }
     this.#watcher = new FolderWatcher((folder, event, name) => this.#changed(folder, event, name), watch)
@@ -139,7 +142,7 @@ export class FolderSource implements Source {
       // the targets of other links.
       if (isIgnored(name) && !name.startsWith('..')) return
       // Writes to other files, such as logs.
-      if (event === 'change' && !isManifest(name) && !this.#knownFolders.has(path)) return
+      if (event === 'change' && !isRead(name) && !this.#knownFolders.has(path)) return
       if (event === 'rename') this.#watcher.forget(path)
     }
     this.#scanDue = true
@@ -219,6 +222,8 @@ export class FolderSource implements Source {
     const before = { definitions: state.definitions, missing: state.missing }
     const stays = await state.accept(read, this.#settlePolicy())
     this.#bytes += (stays ? state.bytes : 0) - had
+    if (isCertificatePart(path) && (!stays || state.text !== null))
+      this.#certificates.set(path, stays ? state.text! : undefined)
     if (!stays) {
       this.#files.delete(path)
       this.#table.set(state.file, [])
@@ -269,6 +274,7 @@ export class FolderSource implements Source {
 
   #publish(): void {
     const handler = this.#handler!
+    for (const [file, definitions] of this.#certificates.changes(this.#files)) this.#table.set(file, definitions)
     const events = this.#table.flush()
     if (events.length > 0) handler.changed(events)
     const problems = [...this.#folderProblems, ...this.#table.contested()]

@@ -4,8 +4,10 @@ import { resolve } from 'node:path'
 import { runInSlices, type SliceClock } from '../../lib/time-slice.ts'
 import { describeReadError, readText } from '../read-text.ts'
 import type { SourceProblem } from '../source.ts'
+import { CertificateFiles } from './certificate-files.ts'
 import { type Definition, objectId } from './definition.ts'
 import { displayPath } from './display-path.ts'
+import { isCertificatePart } from './file-name.ts'
 import { DEFAULTS } from './folder-source.ts'
 import { ObjectTable } from './object-table.ts'
 import { parseFile } from './parse-file.ts'
@@ -26,22 +28,32 @@ export async function loadManifests(paths: readonly string[], time: SliceClock):
   const files = new Set<string>()
   const problems: SourceProblem[] = []
   let missing = 0
+  const certificates: CertificateFiles[] = []
+  const certificatesOf = new Map<string, CertificateFiles>()
   for (const path of paths.map((path) => resolve(path))) {
     const found = await filesOf(path)
+    const pairs = new CertificateFiles(path)
+    certificates.push(pairs)
+    for (const file of found.files ?? []) if (isCertificatePart(file)) certificatesOf.set(file, pairs)
     problems.push(...found.problems)
     if (found.files === null) missing++
     for (const file of found.files ?? []) files.add(file)
   }
   const table = new ObjectTable()
   const definitions: Definition[] = []
+  const byPath = new Map<string, { readonly definitions: readonly Definition[] }>()
   let read = 0
   for (const path of files) {
     const file = displayPath(path)
     const result = await readText(path, DEFAULTS.maxFileBytes)
-    if (result.ok) {
+    if (result.ok && certificatesOf.has(path)) {
+      certificatesOf.get(path)!.set(path, result.text)
+      read++
+    } else if (result.ok) {
       const parsed = await runInSlices(parseFile(file, result.text, new Map()), time)
       read++
       table.set(file, parsed.definitions)
+      byPath.set(path, parsed)
       definitions.push(...parsed.definitions)
       problems.push(...parsed.problems)
     } else {
@@ -58,6 +70,11 @@ export async function loadManifests(paths: readonly string[], time: SliceClock):
       )
     }
   }
+  for (const pairs of certificates)
+    for (const [file, secrets] of pairs.changes(byPath)) {
+      table.set(file, secrets)
+      definitions.push(...secrets)
+    }
   table.flush()
   const objects = definitions.filter((definition) => table.find(definition.kind, definition.key) === definition)
   const unique = [...new Map(objects.map((definition) => [objectId(definition), definition])).values()]

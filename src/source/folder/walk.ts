@@ -1,10 +1,11 @@
-/** Finds every manifest below a folder, through symbolic links, without opening any of them. */
+/** Finds every manifest and certificate below a folder, through symbolic links, without opening any of them. */
 import type { Dirent } from 'node:fs'
 import { readdir, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join, sep } from 'node:path'
 import { codeOf, describeReadError, type FileStats, fileTypeName, identify, isMissing } from '../read-text.ts'
 import type { SourceProblemReason } from '../source.ts'
-import { isIgnored, isManifest } from './file-name.ts'
+import { dropUnpaired } from './certificate-files.ts'
+import { isIgnored, isRead } from './file-name.ts'
 
 export interface WalkProblem {
   readonly severity: 'error' | 'warning'
@@ -59,6 +60,7 @@ export async function walk(root: string, options: WalkOptions): Promise<FolderSc
   const failed = await walker.folder(root, stats, 0)
   if (failed !== null) return { missing: failed }
   await walker.links()
+  dropUnpaired(walker.files)
   return walker
 }
 
@@ -115,7 +117,7 @@ class Walker implements FolderScan {
     if (isIgnored(entry.name)) return
     if (entry.isSymbolicLink()) this.#links.push({ path, depth })
     else if (entry.isDirectory()) folders.push(path)
-    else if (isManifest(entry.name)) others.push(path)
+    else if (isRead(entry.name)) others.push(path)
     // Some file systems do not report the type of an entry; `stat` does.
     else if (!entry.isFile() && !entry.isFIFO() && !entry.isSocket() && !entry.isBlockDevice()) folders.push(path)
   }
@@ -137,7 +139,7 @@ class Walker implements FolderScan {
       if (failed !== null) this.#fail(path, 'Unreadable', failed)
       return
     }
-    if (!isManifest(basename(path))) return
+    if (!isRead(basename(path))) return
     if (!stats.isFile()) {
       const message = `This is ${fileTypeName(stats)}, not a regular file; it is ignored.`
       this.problems.push({ severity: 'warning', reason: 'Unreadable', message, path })
@@ -169,7 +171,7 @@ class Walker implements FolderScan {
         this.problems.push({ severity: 'warning', reason: 'BrokenLink', message, path })
         return
       }
-    } else if (isManifest(basename(path))) {
+    } else if (isRead(basename(path))) {
       // Writes to the target are visible only in the folder that contains it.
       const folder = dirname(await realpath(path).catch(() => path))
       this.#options.onFolder(folder, await stat(folder, { bigint: true }).catch(() => stats))

@@ -276,6 +276,37 @@ suite('rules that a broken edit closes', () => {
       assert.deepEqual(rulesClosed === 'all' ? 'all' : [...(rulesClosed ?? ['not stale'])], closed)
     })
 
+  const clients = (more: Fields = {}) => ({
+    ...served,
+    hostnames: ['x.example'],
+    tls: { clientCertificate: { caSecretName: 'ca', mode: 'Optional', ...more } },
+  })
+  for (const [name, before, edit, closed] of [
+    ['all when the Route gets a client certificate', served, { ...clients(), typo: 1 }, 'all'],
+    ['all when it would require one', clients(), { ...clients({ mode: 'Require' }), typo: 1 }, 'all'],
+    ['all when it would by leaving out the mode', clients(), { ...clients({ mode: undefined }), typo: 1 }, 'all'],
+    [
+      'all when it gets a list of those that are revoked',
+      clients(),
+      { ...clients({ crlSecretName: 'crl' }), typo: 1 },
+      'all',
+    ],
+    ['all when it trusts other authorities', clients(), { ...clients({ caSecretName: 'new' }), typo: 1 }, 'all'],
+    ['all when the client certificate stands under a mistyped name', served, { ...served, tsl: clients().tls }, 'all'],
+    ['all when nothing is under its name', served, { ...served, tls: { clientCertificate: null }, typo: 1 }, 'all'],
+    ['none when it asks for as much as before', clients(), { ...clients(), typo: 1 }, []],
+    ['none when it asks for less', clients({ mode: 'Require', crlSecretName: 'crl' }), { ...clients(), typo: 1 }, []],
+    ['none when it is removed', clients(), { ...served, typo: 1 }, []],
+  ] as const)
+    test(name, () => {
+      const it = cache()
+      it.accept([routeOf(before as Fields)])
+      assert.equal(staleOf(it), undefined, 'the first version is served')
+      it.accept([routeOf(edit as Fields)])
+      const rulesClosed = staleOf(it)?.closedRules
+      assert.deepEqual(rulesClosed === 'all' ? 'all' : [...(rulesClosed ?? ['not stale'])], closed)
+    })
+
   test('an edit that removes the auth again opens them, valid or not', () => {
     const it = cache()
     it.accept([routeOf(served)])
