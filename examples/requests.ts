@@ -188,6 +188,18 @@ export const EXAMPLE_REQUESTS: readonly ExampleRequest[] = [
     path: '/',
     expect: { status: 404, body: 'RouteNotFound' },
   },
+  {
+    shows: 'clear text is redirected to https where a Route states tls',
+    host: 'tls.localhost',
+    path: '/',
+    expect: { status: 308, headers: { location: /^https:\/\/tls\.localhost(:\d+)?\/$/ } },
+  },
+  {
+    shows: 'except for a rule that says otherwise',
+    host: 'tls.localhost',
+    path: '/clear',
+    expect: { status: 200, headers: { 'strict-transport-security': undefined } },
+  },
 ]
 
 /** The line for a shell. */

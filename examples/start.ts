@@ -6,6 +6,7 @@ import { rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { curlLine, EXAMPLE_REQUESTS } from './requests.ts'
+import { type ExampleTls, makeExampleTls } from './start/certificate.ts'
 import { ChildProcesses } from './start/child-processes.ts'
 import { formatLogLine, painter } from './start/log-lines.ts'
 import { copyWithPorts, freePort } from './start/ports.ts'
@@ -15,7 +16,7 @@ const EXIT_WITH_PARENT = new URL('start/exit-with-parent.ts', import.meta.url).h
 const SERVICE = fileURLToPath(new URL('service/main.ts', import.meta.url))
 const SHOP = fileURLToPath(new URL('shop', import.meta.url))
 
-const HELP = `npm start -- [--http PORT] [--admin PORT] [--signals PORT] [--workers N] [--quiet]
+const HELP = `npm start -- [--http PORT] [--https PORT] [--admin PORT] [--signals PORT] [--workers N] [--ca DIR] [--quiet]
   Ports in use are replaced by free ones, which the printed table contains.
 `
 
@@ -33,9 +34,11 @@ const DUPLICATE_SIGNAL_MS = 300
 const { values } = parseArgs({
   options: {
     http: { type: 'string', default: '8080' },
+    https: { type: 'string', default: '8443' },
     admin: { type: 'string', default: '9901' },
     signals: { type: 'string', default: '9902' },
     workers: { type: 'string' },
+    ca: { type: 'string' },
     quiet: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h' },
   },
@@ -47,6 +50,7 @@ if (values.help === true) {
 
 const paint = painter(process.stdout.isTTY === true && process.env.NO_COLOR === undefined)
 let copy: string | undefined
+let tls: ExampleTls | undefined
 let stopping = 0
 /** Time of the first Ctrl-C; 0 before it. */
 let first = 0
@@ -57,17 +61,21 @@ const children = new ChildProcesses((name, how) => {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupted)
 process.on('exit', () => {
   children.kill()
+  tls?.remove()
   if (copy !== undefined) rmSync(copy, { recursive: true, force: true })
 })
 await start()
 
 async function start(): Promise<void> {
   const began = performance.now()
-  const [http, admin, signals] = await Promise.all(
-    [values.http, values.admin, values.signals].map((port) => freePort(Number(port))),
+  const [http, https, admin, signals] = await Promise.all(
+    [values.http, values.https, values.admin, values.signals].map((port) => freePort(Number(port))),
   )
   // The comments of the manifests and the start page contain the ports of the example requests.
-  const ports = new Map([[8080, http!]])
+  const ports = new Map([
+    [8080, http!],
+    [8443, https!],
+  ])
   for (const { port } of INSTANCES) ports.set(port, await freePort(port))
   const moved = [...ports].filter(([wanted, got]) => wanted !== got)
   if (moved.length > 0) {
@@ -78,6 +86,7 @@ async function start(): Promise<void> {
     )
   }
   const folder = copy ?? SHOP
+  tls = makeExampleTls(folder, https!, values.ca)
   const print = (line: string): void => {
     if (!values.quiet) console.log(formatLogLine(line, paint))
   }
@@ -91,6 +100,8 @@ async function start(): Promise<void> {
         'run',
         '--config',
         folder,
+        '--settings',
+        tls.settings,
         '--http',
         `127.0.0.1:${http}`,
         '--admin',
@@ -113,7 +124,11 @@ async function start(): Promise<void> {
       }),
   )
   // Printed while the processes start.
-  table({ http: http!, admin: admin!, signals: signals!, flaky: ports.get(9014)! }, folder)
+  table(
+    { http: http!, https: https!, admin: admin!, signals: signals!, flaky: ports.get(9014)! },
+    folder,
+    tls.authority,
+  )
   await Promise.all([...services, ready(signals!)])
   if (stopping > 0) return
   console.log(
@@ -133,18 +148,22 @@ async function ready(port: number): Promise<void> {
 
 interface Ports {
   readonly http: number
+  readonly https: number
   readonly admin: number
   readonly signals: number
   readonly flaky: number
 }
 
-function table({ http, admin, signals, flaky }: Ports, folder: string): void {
+function table({ http, https, admin, signals, flaky }: Ports, folder: string, authority: string): void {
   const lines = EXAMPLE_REQUESTS.map((one) => ({ shows: one.shows, curl: curlLine(one, http) }))
   const width = Math.max(...lines.map((line) => line.shows.length))
   console.log(`
 ${paint(`Headgate proxies http://127.0.0.1:${http} to four instances of the example service`, 'bold')}. Open it, or try:
 
 ${lines.map((line) => `  ${line.shows.padEnd(width)}  ${paint(line.curl, 'bold')}`).join('\n')}
+
+  The same over https, with a certificate made now. A browser opens https://localhost:${https} once it trusts the authority:
+    ${paint(`curl --cacert ${authority} https://localhost:${https}`, 'bold')}
 
   Manifests with comments: ${folder}
     Edit one and send the request again: the change applies immediately. A mistake is reported here and changes nothing that is served.

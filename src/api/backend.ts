@@ -18,7 +18,8 @@ export interface BackendSpec extends BackendOptions {
 
 /** All options except the origin of endpoints; a Service named directly by a rule has their defaults. */
 export interface BackendOptions {
-  readonly protocol: BackendProtocol
+  /** Undefined: as `appProtocol` of the Service port says, else HTTP. */
+  readonly protocol?: BackendProtocol
   readonly tls?: BackendTls
   readonly loadBalancing: {
     readonly algorithm: LoadBalancingAlgorithm

@@ -48,7 +48,6 @@ export function withDefaults(policies: Policies): DefaultedPolicies {
  * them together.
  */
 export const BACKEND_DEFAULTS: BackendOptions = deepFreeze({
-  protocol: 'HTTP',
   loadBalancing: { algorithm: 'LeastRequest', slowStart: '0s', zoneAware: false },
   hostHeader: 'Preserve',
   healthCheck: {

@@ -53,7 +53,6 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     ...under('spec.rules[].policies'),
   ],
   Backend: [
-    { field: 'spec.protocol', accepted: ['HTTP', 'HTTPS'] },
     { field: 'spec.loadBalancing.algorithm', refused: ['PeakEWMA', 'ConsistentHash'] },
     { field: 'spec.loadBalancing.hashOn' },
     { field: 'spec.loadBalancing.slowStart', accepted: ['0s'] },
@@ -68,7 +67,6 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     { field: 'spec.connection.proxyProtocol' },
   ],
   Settings: [
-    { field: 'listeners[].proxyProtocol' },
     { field: 'admin.tokenFile' },
     { field: 'accessLog.fields', accepted: [{}] },
     { field: 'plugins', accepted: [[]] },

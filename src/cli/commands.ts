@@ -30,6 +30,10 @@ export async function runCommand(command: Exclude<Command, RunCommand>, io: Comm
       const { showConfig } = await import('./config.ts')
       return showConfig(command, await loadValidator(), io)
     }
+    case 'cert': {
+      const { makeCertificates } = await import('./cert.ts')
+      return makeCertificates(command, io)
+    }
   }
 }
 

@@ -18,6 +18,7 @@ Usage: headgate COMMAND [FLAGS]
   validate   Report all errors of manifests, with file, line and remedy.
   routes     Print the routing table in matching order.
   config     Print the effective settings and the origin of each value.
+  cert       Make a certificate of a local authority, for trying things.
   version    Print the version.
   help       Explain a command: headgate help run
 
@@ -89,6 +90,26 @@ ${SETTINGS_FLAGS}
   -o, --output FORMAT   yaml or json. Default yaml, which is a valid settings file.
 
 ${ADDR}
+`,
+  cert: `Make a certificate of a local authority, for trying things. Production certificates come from elsewhere.
+
+Usage: headgate cert NAME... [FLAGS]
+
+  NAME                  A hostname, a wildcard such as *.example.com, or an IP address; the certificate is for all of them.
+  --client              For a client instead of a server: NAME is its common name.
+  --out DIR             Folder for NAME.crt and NAME.key. In a folder of manifests they are the Secret NAME. Default .
+  --secret NAME         Another name for the Secret and its files. Default the first NAME
+  -o, --output FORMAT   files, or secret: the manifest of the Secret on standard output. Default files
+  --days N              Days until it expires. Default 365
+  --rsa                 An RSA key with 2048 bits instead of ECDSA P-256.
+  --ca DIR              Folder of the authority, made at its first use. Default ~/.local/share/headgate/ca
+
+Whoever trusts the authority trusts every certificate made with its key: keep its folder to yourself.
+
+Examples:
+  headgate cert shop.example.com --out manifests
+  headgate cert shop.example.com '*.shop.example.com' -o secret | kubectl apply -f -
+  curl --cacert ~/.local/share/headgate/ca/ca.crt https://shop.example.com:8443
 `,
   version: `Print the version of Headgate and of Node.js.
 

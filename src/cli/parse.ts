@@ -2,6 +2,7 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
 import type { SettingsOverride } from '../source/settings.ts'
 import { formatAddress, parseAddress } from './listen-address.ts'
+import { suggest } from './suggest.ts'
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -52,8 +53,25 @@ export interface ConfigCommand {
   readonly output: 'yaml' | 'json'
 }
 
+export interface CertCommand {
+  readonly name: 'cert'
+  /** Hostnames and addresses, at least one; with `client` one name of any kind. */
+  readonly names: readonly string[]
+  readonly client: boolean
+  readonly rsa: boolean
+  readonly days: number
+  /** Folder for the files. */
+  readonly out: string
+  /** Name of the Secret, and of the files. */
+  readonly secret?: string
+  /** Folder of the local authority. */
+  readonly authority?: string
+  readonly output: 'files' | 'secret'
+}
+
 export type Command =
   | RunCommand
+  | CertCommand
   | ValidateCommand
   | RoutesCommand
   | ConfigCommand
@@ -63,7 +81,7 @@ export type Command =
   /** Exit code 2; the message contains the remedy. */
   | { readonly name: 'usage'; readonly message: string; readonly topic?: CommandName }
 
-export const COMMAND_NAMES = ['run', 'validate', 'routes', 'config', 'version', 'help'] as const
+export const COMMAND_NAMES = ['run', 'validate', 'routes', 'config', 'cert', 'version', 'help'] as const
 export type CommandName = (typeof COMMAND_NAMES)[number]
 
 const SETTINGS_FLAGS = {
@@ -94,6 +112,15 @@ const FLAGS: Readonly<Record<CommandName, ParseArgsOptionsConfig>> = {
   validate: { settings: { type: 'string' }, ...OUTPUT },
   routes: { config: { type: 'string' }, settings: { type: 'string' }, host: { type: 'string' }, ...OUTPUT },
   config: { ...SETTINGS_FLAGS, ...OUTPUT },
+  cert: {
+    out: { type: 'string' },
+    ca: { type: 'string' },
+    days: { type: 'string' },
+    secret: { type: 'string' },
+    client: { type: 'boolean' },
+    rsa: { type: 'boolean' },
+    ...OUTPUT,
+  },
   version: {},
   help: {},
 }
@@ -159,6 +186,8 @@ function parseFlags(name: CommandName, argv: readonly string[]): Command {
       const output = oneOf(input, 'output', ['yaml', 'json'], 'yaml')
       return { name, ...settingsFile(input), overrides: overridesOf(input), output }
     }
+    case 'cert':
+      return parseCert(input)
     case 'version':
       rejectPositionals(input, name)
       return { name }
@@ -182,6 +211,25 @@ function parseRun(input: ParsedInput): RunCommand {
     logFormat: oneOf(input, 'log-format', ['json', 'text'], 'json'),
     drainDelay: duration(input, 'drain-delay', 1_000),
     drainTimeout: duration(input, 'drain-timeout', 30_000),
+  }
+}
+
+function parseCert(input: ParsedInput): CertCommand {
+  const { values, rest: names } = input
+  const client = values.client === 'true'
+  if (names.length === 0) throw new UsageError('Name what the certificate is for: headgate cert shop.example.com')
+  if (client && names.length > 1) throw new UsageError(`A client has one name; remove "${names[1]}".`)
+  const { secret, ca } = values
+  return {
+    name: 'cert',
+    names,
+    client,
+    rsa: values.rsa === 'true',
+    days: wholeNumber(input, 'days', 365, 1, 3_650),
+    out: values.out ?? '.',
+    ...(secret === undefined ? {} : { secret }),
+    ...(ca === undefined ? {} : { authority: ca }),
+    output: oneOf(input, 'output', ['files', 'secret'], 'files'),
   }
 }
 
@@ -329,29 +377,4 @@ function duration(input: ParsedInput, flag: string, none: number): number {
 
 function isCommandName(text: string): text is CommandName {
   return (COMMAND_NAMES as readonly string[]).includes(text)
-}
-
-/** Ends a sentence with `; did you mean "run"?` if a choice is similar, else with a full stop. */
-function suggest(text: string, choices: readonly string[]): string {
-  const near = choices
-    .map((choice) => ({ choice, distance: editDistance(text, choice) }))
-    .sort((a, b) => a.distance - b.distance)[0]
-  if (near === undefined || near.distance > Math.max(1, Math.floor(near.choice.length / 3))) return '.'
-  return `; did you mean "${near.choice}"?`
-}
-
-/** Damerau-Levenshtein distance: insertions, deletions, replacements and swaps of adjacent characters. */
-function editDistance(a: string, b: string): number {
-  const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)]
-  for (let i = 1; i <= a.length; i++) {
-    const [row, above] = [[i], rows[i - 1]!]
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = above[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
-      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
-      const least = Math.min(above[j]! + 1, row[j - 1]! + 1, replaced)
-      row.push(swapped ? Math.min(least, rows[i - 2]![j - 2]! + 1) : least)
-    }
-    rows.push(row)
-  }
-  return rows[a.length]![b.length]!
 }

@@ -5,9 +5,10 @@ import { isDeepStrictEqual } from 'node:util'
 import { KINDS, referencesOf } from '../api/kinds.ts'
 import type { BackendConfig, EndpointAddress } from '../snapshot/snapshot.ts'
 import { backendOf, defaultBackend } from './backend.ts'
+import { backendService, inlineService } from './backend-service.ts'
 import type { CompileState } from './compile-state.ts'
 import type { ConditionFault } from './conditions.ts'
-import { inlineService, resolveEndpoints, sameEndpoints } from './endpoints.ts'
+import { resolveEndpoints, sameEndpoints } from './endpoints.ts'
 import { statusName } from './ingress.ts'
 import { keyOfNode, nodeId } from './reference-graph.ts'
 import { type BackendReference, resolveBackend, targetFaults } from './references.ts'
@@ -42,8 +43,9 @@ function snapshotOf(
 ): BackendConfig | undefined {
   if (!face.found) return undefined
   const backend = resources.backends.get(id)
-  if (backend !== undefined) return backendOf(id, backend.object.spec, backend.object.spec.service?.name)
-  return used ? defaultBackend(id) : undefined
+  const service = backendService(resources, id)
+  if (backend !== undefined) return backendOf(id, backend.object.spec, service)
+  return used ? defaultBackend(id, service) : undefined
 }
 
 function setBackend(memo: CompileState, id: string, backend: BackendConfig | undefined): void {

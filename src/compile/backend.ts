@@ -8,19 +8,21 @@ import { namespaceOf } from '../snapshot/backend-id.ts'
 import { certificateRef } from '../snapshot/host-tls.ts'
 import type { BackendConfig, UpstreamProtocol } from '../snapshot/snapshot.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
+import type { BackendService } from './backend-service.ts'
 
 /** A Service named directly by a rule. */
-export function defaultBackend(id: string): BackendConfig {
-  return backendOf(id, BACKEND_DEFAULTS)
+export function defaultBackend(id: string, service?: BackendService): BackendConfig {
+  return backendOf(id, BACKEND_DEFAULTS, service)
 }
 
-/** @param service name of the Service that has the endpoints; undefined where the Backend lists them itself */
-export function backendOf(id: string, options: BackendOptions, service?: string): BackendConfig {
-  const { limits, connection, protocol } = options
+/** @param service undefined where the Backend lists its endpoints itself */
+export function backendOf(id: string, options: BackendOptions, service?: BackendService): BackendConfig {
+  const { limits, connection } = options
+  const protocol = options.protocol ?? protocolOf(service?.appProtocol)
   return {
     id,
     protocol,
-    tls: runsOverTls(protocol) ? tlsOf(namespaceOf(id), options.tls ?? DEFAULT_TLS, service) : undefined,
+    tls: runsOverTls(protocol) ? tlsOf(namespaceOf(id), options.tls ?? DEFAULT_TLS, service?.name) : undefined,
     proxyProtocol: connection.proxyProtocol,
     algorithm: algorithmOf(options.loadBalancing.algorithm),
     hostHeader: options.hostHeader,
@@ -31,6 +33,24 @@ export function backendOf(id: string, options: BackendOptions, service?: string)
     idleTimeout: parseDuration(connection.idleTimeout),
     maxRequestsPerConnection: connection.maxRequestsPerConnection,
   }
+}
+
+/**
+ * Values of `appProtocol` that say what is spoken on a port: those of Kubernetes (KEP-3726), the names of services that
+ * IANA has, and `grpc`, which other gateways and meshes know.
+ */
+const APP_PROTOCOLS: ReadonlyMap<string, UpstreamProtocol> = new Map([
+  ['http', 'HTTP'],
+  ['https', 'HTTPS'],
+  ['grpc', 'GRPC'],
+  ['kubernetes.io/h2c', 'H2C'],
+  // WebSockets are upgrades of HTTP/1.1.
+  ['kubernetes.io/ws', 'HTTP'],
+  ['kubernetes.io/wss', 'HTTPS'],
+])
+
+function protocolOf(appProtocol: string | undefined): UpstreamProtocol {
+  return APP_PROTOCOLS.get(appProtocol?.toLowerCase() ?? '') ?? 'HTTP'
 }
 
 function runsOverTls(protocol: UpstreamProtocol): boolean {

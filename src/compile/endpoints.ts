@@ -13,55 +13,14 @@ import {
   type SliceEndpoint,
   type SlicePort,
 } from '../api/kubernetes.ts'
-import type { ServiceRef } from '../api/policies.ts'
 import { canonicalAddress } from '../pattern/cidr.ts'
-import { namespaceOf, SERVICE_PREFIX } from '../snapshot/backend-id.ts'
+import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
+import { findPort, inlineService, serviceUse } from './backend-service.ts'
 import type { ResourceSet, ServedResource } from './resource-set.ts'
 import { type Tenancy, targetText, tenancyOf } from './tenancy.ts'
 
 const MAX_WEIGHT = 1_000_000
-
-/** A Service named directly by a rule, parsed from its backend id. */
-export interface InlineService {
-  /** `namespace/name`. */
-  readonly service: string
-  readonly port: number | string
-}
-
-/** The backend id of a Service that a rule of a Route in `namespace` names directly. */
-export function serviceBackendId(namespace: string, ref: ServiceRef): string {
-  return `${SERVICE_PREFIX}${namespace}/${ref.name}:${ref.port}`
-}
-
-/** The Service of a backend id that is not the key of a Backend. */
-export function inlineService(id: string): InlineService | undefined {
-  if (!id.startsWith(SERVICE_PREFIX)) return undefined
-  const colon = id.lastIndexOf(':')
-  const port = id.slice(colon + 1)
-  return { service: id.slice(SERVICE_PREFIX.length, colon), port: /^[0-9]+$/.test(port) ? Number(port) : port }
-}
-
-/** TCP ports by number and by name: a Service may have thousands, looked up by as many backends. */
-const PORTS = new WeakMap<Service, ReadonlyMap<number | string, ServicePort>>()
-
-/** The TCP port of a Service by number or name. */
-export function findPort(service: Service, port: number | string): ServicePort | undefined {
-  let ports = PORTS.get(service)
-  if (ports === undefined) PORTS.set(service, (ports = portsOf(service)))
-  return ports.get(typeof port === 'string' && /^[0-9]+$/.test(port) ? Number(port) : port)
-}
-
-/** The first of each number and of each name. */
-function portsOf({ spec }: Service): ReadonlyMap<number | string, ServicePort> {
-  const ports = new Map<number | string, ServicePort>()
-  for (const entry of spec.ports) {
-    if (entry.protocol !== 'TCP') continue
-    if (!ports.has(entry.port)) ports.set(entry.port, entry)
-    if (entry.name !== undefined && !ports.has(entry.name)) ports.set(entry.name, entry)
-  }
-  return ports
-}
 
 /**
  * The endpoints of one backend, sorted by address and port, each address and port once. Empty when there is none, or
@@ -214,15 +173,6 @@ export function missingTargetPort(resources: ResourceSet, id: string): string | 
   const there = listed.size === 0 ? 'no port' : [...listed].sort().slice(0, 4).join(', ')
   const name = port.name === undefined || port.name === '' ? `${port.port}` : `${port.port} ${port.name}`
   return `no pod of Service ${used.key} has its port ${name} (its EndpointSlices list ${there}); correct its targetPort, or the name of the port there`
-}
-
-/** The Service behind a backend id, if any. */
-function serviceUse(resources: ResourceSet, id: string): { key: string; port: number | string } | undefined {
-  const inline = inlineService(id)
-  if (inline !== undefined) return { key: inline.service, port: inline.port }
-  const backend = resources.backends.get(id)?.object
-  const ref = backend?.spec.service
-  return ref && { key: `${backend?.metadata.namespace}/${ref.name}`, port: ref.port }
 }
 
 /** The number of endpoints of a backend in any state, and of ready ones. */

@@ -12,7 +12,7 @@ import { type FrontendSet, frontendSet } from '../snapshot/frontend.ts'
 import type { HostTls } from '../snapshot/host-tls.ts'
 import type { MatchConditions, OrderedMatch } from '../snapshot/order.ts'
 import type { Match, PathMatch, ValueMatch } from '../snapshot/snapshot.ts'
-import { serviceBackendId } from './endpoints.ts'
+import { serviceBackendId } from './backend-service.ts'
 import { planTls } from './plan-tls.ts'
 import type { Age, HostnameReservation, ServedResource } from './resource-set.ts'
 

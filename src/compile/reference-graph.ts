@@ -6,7 +6,7 @@
  */
 import { KINDS, type KindTable } from '../api/kinds.ts'
 import type { Reference } from '../api/references.ts'
-import { serviceBackendId } from './endpoints.ts'
+import { serviceBackendId } from './backend-service.ts'
 
 /** `newest`: the version last read, valid or not. `served`: the version in force. References of both are needed. */
 export type UserVersion = 'newest' | 'served'

@@ -1,9 +1,9 @@
 /** Builds the status of a Route. */
 import type { ObjectStatus } from '../api/condition.ts'
 import type { SettingsObject } from '../api/settings.ts'
+import { inlineService } from './backend-service.ts'
 import type { Conflict, HostnameOutcome, RouteState } from './compile-state.ts'
 import { type CertificateFindings, type ConditionFault, type Findings, routeConditions } from './conditions.ts'
-import { inlineService } from './endpoints.ts'
 import { ingressOf, isDefaultBackend, nameOfRoute, whyFirst } from './ingress.ts'
 import { ageOf } from './ownership.ts'
 import { CATCH_ALL, describeMatch, type HostnameClaim } from './plan.ts'

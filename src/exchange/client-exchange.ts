@@ -36,6 +36,11 @@ export class ClientExchange extends ProxyExchange implements DownstreamHandler {
     this.localBody?.drained()
   }
 
+  /** Clients of gRPC over HTTP/1.1 are browsers, which end a connection to cancel its call. */
+  onClientEnd(): boolean {
+    return this.call === null
+  }
+
   onClientGone(detail: string): void {
     if (!this.ended) clientGone(this, detail)
   }

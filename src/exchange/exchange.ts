@@ -211,6 +211,10 @@ export abstract class ProxyExchange implements Exchange, Timed {
     return this.forwarding.origin
   }
 
+  get authority(): string {
+    return this.incoming.authority
+  }
+
   get listener(): string {
     return this.downstream.peer.listener.name
   }

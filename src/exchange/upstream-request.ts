@@ -34,8 +34,9 @@ function hostFor(x: ProxyExchange, endpoint: Endpoint): string | undefined {
   if (x.upstreamHost !== undefined) return x.upstreamHost
   const { authority, authorityMoved } = x.incoming
   const byName = x.backend!.plan.hostHeader === 'UseServerName'
-  // HTTP in clear is what is spoken with endpoints; its own port stays out (RFC 9110 §7.2).
-  if (byName && endpoint.hostname !== undefined) return authorityOf('http', endpoint.hostname, endpoint.port)
+  // The own port of the scheme stays out (RFC 9110 §7.2).
+  const scheme = x.backend!.plan.tls === undefined ? 'http' : 'https'
+  if (byName && endpoint.hostname !== undefined) return authorityOf(scheme, endpoint.hostname, endpoint.port)
   // An HTTP/1.0 client may name no host at all; what we send is HTTP/1.1 and must (RFC 9112 §3.2).
   if (authority === '') return endpoint.authority
   // With names, an earlier try may have taken the client's Host out for one that this endpoint does not have.

@@ -61,6 +61,7 @@ export class FrameReader {
   #block: Buffer | null = null
   #blockLength = 0
   #continuations = 0
+  #suspended = false
   /** SETTINGS must be the first frame (RFC 9113 §3.4). */
   #first = true
 
@@ -78,6 +79,9 @@ export class FrameReader {
     return (this.#payload?.length ?? 0) + (this.#block?.length ?? 0)
   }
 
+  /** Frames and field blocks that have begun. */
+  begun = 0
+
   /** Whether the preface, a frame other than DATA or a field block has come in part. */
   get partial(): boolean {
     return this.#headLength > 0 || this.#blockStream !== 0 || this.#state === IN_PAYLOAD
@@ -90,20 +94,27 @@ export class FrameReader {
     this.#block = null
   }
 
-  push(bytes: Buffer, start: number, end: number): void {
+  /** Ends the push that is under way behind the frame that is being reported. */
+  suspend(): void {
+    this.#suspended = true
+  }
+
+  /** @returns the offset behind what was read: all of it, unless the reader was suspended */
+  push(bytes: Buffer, start: number, end: number): number {
     let at = start
-    while (at < end || this.#owed === 0)
+    this.#suspended = false
+    while ((at < end || this.#owed === 0) && !this.#suspended)
       switch (this.#state) {
         case AT_PREFACE:
-          if (at === end) return
+          if (at === end) return at
           at = this.#readPreface(bytes, at, end)
           break
         case AT_HEADER:
-          if (at === end) return
+          if (at === end) return at
           at = this.#readHeader(bytes, at, end)
           break
         case AT_PADDING:
-          if (at === end) return
+          if (at === end) return at
           this.#readPadding(bytes[at++]!)
           break
         case IN_DATA:
@@ -120,8 +131,9 @@ export class FrameReader {
           break
         }
         default:
-          return
+          return end
       }
+    return at
   }
 
   #fail(code: ErrorCode, detail: string): void {
@@ -169,6 +181,7 @@ export class FrameReader {
     this.#stream = stream
     this.#owed = length
     this.#padding = 0
+    if (this.#blockStream === 0) this.begun++
     if (length > this.#maxFrameSize) return this.#fail(ErrorCode.FRAME_SIZE_ERROR, `a frame of ${length} bytes`)
     if (this.#first) {
       if (type !== FrameType.SETTINGS || (this.#flags & Flag.ACK) !== 0)

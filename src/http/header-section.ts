@@ -26,6 +26,8 @@ export class HeaderSection {
   status = 0
   /** Why it is malformed or could not be decoded, for the log. */
   fault = ''
+  /** It was not read to its end, being many times larger than its limit. */
+  excessive = false
 
   clear(): void {
     this.fields = new Fields()
@@ -37,5 +39,6 @@ export class HeaderSection {
     this.protocol = undefined
     this.status = 0
     this.fault = ''
+    this.excessive = false
   }
 }

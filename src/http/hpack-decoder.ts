@@ -3,8 +3,8 @@
  * or string for a field. Both tables hold their entries as such lines, already validated, so that an indexed field is
  * one copy.
  *
- * A section that is malformed or too large is read to its end, because the dynamic table must follow the peer's; all
- * that it costs beyond its limits is a pass over the block.
+ * A section that is malformed or too large is read to its end, because the dynamic table must follow the peer's; one
+ * that is many times too large is given up, and its connection with it.
  */
 import type { HeadLimits } from '../message/head.ts'
 import type { HeaderSection, SectionKind } from './header-section.ts'
@@ -96,10 +96,11 @@ export class HpackDecoder {
     builder.begin(kind, limits, section, decodedBound(end - start) + LINE_OVERHEAD)
     reader.open(bytes, start, end)
     let decodable = true
-    while (decodable && !reader.done) decodable = this.#representation(reader)
+    while (decodable && !reader.done) decodable = this.#representation(reader) && !builder.excessive
     reader.close()
     if (!decodable) {
-      section.fault = this.#fault
+      section.excessive = builder.excessive
+      section.fault = section.excessive ? 'a section many times over its limit' : this.#fault
       return UNDECODABLE
     }
     const result = builder.finish()

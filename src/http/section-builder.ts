@@ -31,6 +31,9 @@ export type Decoding =
   | typeof TOO_LARGE
   | typeof TOO_MANY_FIELDS
 
+/** Limits of a section whose fields are counted before its peer is taken for hostile. */
+const EXCESS = 8
+
 const CR = 0x0d
 const LF = 0x0a
 const SP = 0x20
@@ -85,6 +88,11 @@ export class SectionBuilder {
     return this.#listSize === 0
   }
 
+  /** A few bytes of a block stand for a whole entry of a table: what follows is not worth its time. */
+  get excessive(): boolean {
+    return this.#listSize > EXCESS * this.#limits.head
+  }
+
   /** Where the next line is to be written. Once the section is refused nobody reads what was written. */
   get position(): number {
     return this.result === DECODED ? this.#position : 0
@@ -96,8 +104,8 @@ export class SectionBuilder {
    * @returns false: nothing of it is wanted
    */
   admit(size: number): boolean {
-    if (this.result !== DECODED) return false
     this.#listSize += size + ENTRY_OVERHEAD
+    if (this.result !== DECODED) return false
     if (this.#listSize > this.#limits.head) this.result = TOO_LARGE
     return this.result === DECODED
   }

@@ -82,7 +82,7 @@ export class ClientFrames implements FrameSink {
     const open = streams.get(id)
     const kind = open === undefined ? REQUEST_SECTION : TRAILER_SECTION
     const result = this.#decoder.decode(bytes, start, end, kind, server.options.limits, SECTION)
-    if (result === UNDECODABLE) return this.#connection.fail(ErrorCode.COMPRESSION_ERROR, SECTION.fault)
+    if (result === UNDECODABLE) return this.#undecodable()
     if (open !== undefined) return this.#trailers(open, endStream, result, fault)
     const state = streams.stateOf(id)
     if (state !== IDLE) return this.#lateRequest(state)
@@ -93,6 +93,11 @@ export class ClientFrames implements FrameSink {
       this.#connection.charge(1)
     } else if (streams.size >= MAX_STREAMS || streams.headBytes + SECTION.fields.end > MAX_HEAD_BYTES) this.#refuse(id)
     else this.#request(id, endStream, result, fault)
+  }
+
+  #undecodable(): void {
+    const code = SECTION.excessive ? ErrorCode.ENHANCE_YOUR_CALM : ErrorCode.COMPRESSION_ERROR
+    this.#connection.fail(code, SECTION.fault)
   }
 
   #request(id: number, endStream: boolean, result: Decoding, fault: string): void {
@@ -172,7 +177,8 @@ export class ClientFrames implements FrameSink {
     const state = streams.stateOf(id)
     if (state === IDLE) return this.#connection.fail(ErrorCode.PROTOCOL_ERROR, 'DATA on an idle stream')
     if (state !== RESET) control.reset(id, ErrorCode.STREAM_CLOSED)
-    this.#connection.charge(1)
+    // Data that was on its way when we reset the stream is no fault of the client's.
+    if (state !== RESET || this.#dataLength === 0) this.#connection.charge(1)
   }
 
   onData(bytes: Buffer, start: number, end: number): void {
@@ -187,9 +193,10 @@ export class ClientFrames implements FrameSink {
   onDataEnd(endStream: boolean): void {
     const stream = this.#data
     this.#data = null
+    if (stream === null) return
     if (this.#dataLength > 0) this.#connection.guard.data()
     else if (!endStream) this.#connection.charge(1)
-    if (endStream && stream !== null && !stream.gone) this.#endRequest(stream, null)
+    if (endStream && !stream.gone) this.#endRequest(stream, null)
   }
 
   onReset(id: number, code: number): void {

@@ -229,10 +229,10 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
         // Of no use any more, unlike a response: nothing could be sent in it, a close frame neither.
         if (this.#reader.webSocketKey !== '')
           return this.#gone('the client ended the connection before its WebSocket was open')
-        if (this.#body.done) break
+        if (this.#body.done && this.#handler?.onClientEnd() !== false) break
         // Behind a complete response the client may lose interest, and what it has not read of it still comes.
         if (this.#answered) this.#handler?.onRequestFailed(new GatewayError('ClientGone'))
-        else this.#gone('the client ended the connection within the request body')
+        else this.#gone(`the client ended the connection within ${this.#body.done ? 'its call' : 'the request body'}`)
         break
       case DISCARDING:
       case LINGERING:

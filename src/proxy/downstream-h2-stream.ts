@@ -50,6 +50,8 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
   readonly #carrier: StreamCarrier
   #handler: DownstreamHandler | null = null
   #asksTunnel = false
+  /** The client has ended its direction before the tunnel was open. */
+  #endedEarly = false
   #tunnel: StreamDuplex | null = null
   #body: ReceivingBody | null = null
   /** Of the request's head, decoded. */
@@ -65,6 +67,7 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
   /** The stream is closed. */
   gone = false
   // The response
+  #givenUp = false
   #bodyless = false
   /** Bytes still owed to the Content-Length; -1 = it states none. */
   #owed = -1
@@ -94,6 +97,7 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
       // What comes before the tunnel is open waits for it.
       this.#body = new ReceivingBody(this, UNKNOWN_LENGTH)
       this.#body.pause()
+      this.#endedEarly = this.remoteEnded
     } else if (!this.remoteEnded) this.#body = new ReceivingBody(this, request.bodyLength)
     const handler = requests.begin(this, request)
     if (this.#over) return
@@ -130,7 +134,11 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
   }
 
   takeEnd(trailers: Fields | null): void {
-    if (this.#tunnel === null) return this.#handler?.onRequestEnd(trailers)
+    if (this.#tunnel === null) {
+      if (this.#asksTunnel) this.#endedEarly = true
+      else this.#handler?.onRequestEnd(trailers)
+      return
+    }
     this.#tunnel.receiveEnd()
     if (this.sentEnd) this.#finish()
   }
@@ -140,7 +148,11 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
   }
 
   resumeBody(): void {
-    if (!this.gone) this.#body?.resume()
+    if (this.gone) return
+    this.#body?.resume()
+    if (!this.#endedEarly || this.#tunnel === null) return
+    this.#endedEarly = false
+    this.takeEnd(null)
   }
 
   pauseBody(): void {
@@ -182,7 +194,17 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
       if (to === start) return
     }
     this.#taken += to - start
-    this.#carrier.schedule.send(this, bytes, start, to)
+    const { schedule, heldLimit } = this.#carrier
+    schedule.send(this, bytes, start, to)
+    if (this.waiting === 0 || this.#givenUp || !schedule.holdsTooMuch(heldLimit)) return
+    this.#givenUp = true
+    // Behind the call, which is its exchange's own.
+    setImmediate(() => this.#giveUp())
+  }
+
+  #giveUp(): void {
+    const error = new GatewayError('MemoryLimit', 'the client reads too many responses too slowly')
+    if (!this.gone) this.fail(error, ErrorCode.ENHANCE_YOUR_CALM)
   }
 
   get room(): boolean {

@@ -16,12 +16,15 @@ import { FloodGuard } from './flood-guard.ts'
 import { FrameOutput } from './frame-output.ts'
 import { H2Deadlines } from './h2-deadlines.ts'
 import { HeaderOutput } from './header-output.ts'
+import { countHeldHeads, heldHeads } from './held-heads.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { type ScheduleOwner, SendSchedule } from './send-schedule.ts'
 import type { SendingStream } from './sending-stream.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
 import { StreamTable } from './stream-table.ts'
 
+/** Bytes that may wait for the socket before nothing more is read: more than DATA alone ever makes wait. */
+const LARGEST_BACKLOG = 256 * 1024
 const PING_DATA = Buffer.from('headgate', 'latin1')
 
 export class H2Connection extends TimerEntry implements FramedConnection, ScheduleOwner, OpenConnection {
@@ -39,6 +42,11 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
   readonly #deadlines: H2Deadlines
   #closing: LingeringClose | null = null
   #gone = false
+  /** Bytes that its reader holds. */
+  #held = 0
+  /** Nothing is read until what waits has left; what had come by then is in `rest`. */
+  #paused = false
+  #rest: Buffer | null = null
 
   /** @param open makes the socket whose bytes go to the given function */
   constructor(open: (receive: (bytes: Buffer) => void) => Socket, peer: Peer, server: ServerContext) {
@@ -62,7 +70,7 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
       maxFieldBlock: 2 * options.limits.head,
     })
     socket.on('end', () => this.#onEnd())
-    socket.on('drain', () => this.schedule.pump())
+    socket.on('drain', () => this.#drained())
     socket.on('error', (error) => this.#lost((error as NodeJS.ErrnoException).code ?? error.message))
     socket.on('close', () => this.#lost('closed'))
     server.connections.add(this)
@@ -86,8 +94,48 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
     this.server.timers.touch()
     if (this.#closing !== null) return this.#closing.drop(bytes.length)
     this.#deadlines.heard()
-    this.#reader.push(bytes, 0, bytes.length)
-    if (this.#deadlines.partial(this.#reader.partial)) this.#watch()
+    this.#read(bytes)
+  }
+
+  #read(bytes: Buffer): void {
+    const reader = this.#reader
+    const at = reader.push(bytes, 0, bytes.length)
+    this.#countHeld(reader.held)
+    const waits = this.output.backlog > LARGEST_BACKLOG
+    this.#rest = at < bytes.length ? bytes.subarray(at) : null
+    if (waits || this.#rest !== null) {
+      this.#paused = true
+      this.#socket.pause()
+    }
+    // What has come and is not read is not late.
+    if (this.#deadlines.partial(reader.partial && !this.#paused, reader.begun)) this.#watch()
+  }
+
+  /**
+   * Heads and acknowledgements go out whatever waits before them: a client that asks for more than it reads is read
+   * when it has.
+   */
+  #yieldToBacklog(): void {
+    if (this.output.backlog > LARGEST_BACKLOG) this.#reader.suspend()
+  }
+
+  #drained(): void {
+    this.schedule.pump()
+    if (!this.#paused || this.#ending) return
+    this.#paused = false
+    this.#deadlines.heard()
+    if (this.#rest !== null) this.#read(this.#rest)
+    if (!this.#paused) this.#socket.resume()
+  }
+
+  /** Of heads that have come in part. */
+  #countHeld(bytes: number): void {
+    if (bytes === this.#held) return
+    const more = bytes > this.#held
+    countHeldHeads(bytes - this.#held)
+    this.#held = bytes
+    if (more && heldHeads() > this.server.heldLimit)
+      this.fail(ErrorCode.ENHANCE_YOUR_CALM, 'too many request heads have come in part')
   }
 
   #watch(): void {
@@ -137,6 +185,7 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
   open(stream: H2Stream): void {
     const idle = this.streams.size === 0
     this.streams.add(stream)
+    this.#yieldToBacklog()
     if (!idle) return
     this.#deadlines.busy()
     this.#watch()
@@ -191,6 +240,7 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
   }
 
   charge(cost: number): void {
+    this.#yieldToBacklog()
     if (!this.guard.idleFrame(cost)) this.fail(ErrorCode.ENHANCE_YOUR_CALM, 'too many frames that carry nothing')
   }
 
@@ -215,6 +265,9 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
     if (this.#ending) return
     const { timers, options } = this.server
     this.output.end()
+    this.#countHeld(0)
+    this.#rest = null
+    this.#socket.resume()
     timers.disarm(this)
     this.#closing = new LingeringClose(this.#socket, timers, options.keepAlive, () => this.#socket.destroy())
   }
@@ -237,6 +290,7 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
     if (this.#gone) return
     this.#gone = true
     this.#reader.stop()
+    this.#countHeld(0)
     const { timers, connections, requests } = this.server
     this.#closing?.done()
     timers.disarm(this)
@@ -255,7 +309,10 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
       case 'acknowledgement':
         return this.fail(ErrorCode.SETTINGS_TIMEOUT, 'SETTINGS were not acknowledged')
       case 'ping':
-        return this.#socket.destroy() && undefined
+        if (!this.#paused) return void this.#socket.destroy()
+        // Its answer may lie among what is not read.
+        this.#deadlines.heard()
+        break
       case 'goaway':
       case 'idle':
         return this.#leave()
@@ -271,7 +328,7 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
     if (this.output.stuck) return void this.#socket.destroy()
     if (this.output.room)
       for (const stream of this.streams) if (stream.stuck) this.reset(stream, ErrorCode.ENHANCE_YOUR_CALM)
-    if (this.#deadlines.silent) {
+    if (this.#deadlines.silent && !this.#paused) {
       this.control.ping(false, PING_DATA, 0)
       this.#deadlines.pinged()
     }

@@ -14,6 +14,8 @@ export interface LossListener {
 
 /** So many bytes are copied where the socket is busy: a client that does not read must not hold a whole buffer. */
 const SMALL = 8 * 1024
+/** Frames that have left and are still in the list of those that may not have. */
+const MANY = 1_024
 const NO_BUFFER = Buffer.alloc(0)
 
 let gathered: FrameOutput[] = []
@@ -73,6 +75,11 @@ export class FrameOutput {
   /** False: more would only wait in memory; the socket's `drain` follows. */
   get room(): boolean {
     return !this.#socket.writableNeedDrain
+  }
+
+  /** Bytes that have been written and that the system has not taken. */
+  get backlog(): number {
+    return this.at + this.#socket.writableLength
   }
 
   /** Of everything that was ever written, the offset of the next frame. */
@@ -148,8 +155,14 @@ export class FrameOutput {
     let first = this.#first
     while (first < ends.length && ends[first]! <= position) first++
     this.#first = first
-    if (first < ends.length) return
-    this.#forget()
+    if (first === ends.length) this.#forget()
+    else if (first >= MANY) {
+      // Of a connection that is never at rest.
+      ends.splice(0, first)
+      this.#counts.splice(0, first)
+      this.#owners.splice(0, first)
+      this.#first = 0
+    }
   }
 
   #forget(): void {

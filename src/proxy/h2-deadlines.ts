@@ -18,6 +18,7 @@ export class H2Deadlines {
   #settingsDue: number
   #ackDue: number
   #headDue = 0
+  #partialNumber = -1
   #pingDue = 0
   #goawayDue = 0
   #heardAt: number
@@ -41,12 +42,18 @@ export class H2Deadlines {
     this.#pingDue = 0
   }
 
-  /** @param open a head has come in part. @returns whether a deadline is nearer than before */
-  partial(open: boolean): boolean {
+  /**
+   * @param open a head has come in part
+   * @param number of the frame or field block that came last
+   * @returns whether a deadline is nearer than before
+   */
+  partial(open: boolean, number: number): boolean {
     if (!open) this.#headDue = 0
-    else if (this.#headDue === 0) {
+    else if (this.#headDue === 0 || number !== this.#partialNumber) {
+      const nearer = this.#headDue === 0
+      this.#partialNumber = number
       this.#headDue = this.#timers.now + this.#options.requestHead
-      return true
+      return nearer
     }
     return false
   }

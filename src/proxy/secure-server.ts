@@ -60,8 +60,6 @@ export class SecureServer {
       // An empty list spares the system's authorities, which nobody here verifies by.
       ca: trust === null || trust.ca === '' ? [] : trust.ca,
       ...(trust === null || trust.crl === '' ? {} : { crl: trust.crl }),
-      // Whoever is in the bundle is trusted, whoever signed it.
-      allowPartialTrustChain: true,
       requestCert: trust !== null,
       rejectUnauthorized: options.clientCertificate?.mode === 'Require',
       minVersion: options.minVersion,

@@ -12,8 +12,8 @@ export const RESET = 3
 
 export type ClosedState = typeof IDLE | typeof UNKNOWN | typeof CLOSED | typeof RESET
 
-/** Closed streams that are remembered. */
-const REMEMBERED = 256
+/** Closed streams that are remembered: as many as may be open, and are closed at once. */
+const REMEMBERED = 1_024
 
 export class StreamTable {
   readonly #open = new Map<number, H2Stream>()

@@ -11,6 +11,7 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
   readonly servers: TlsServers
   /** Handshakes that node:tls has, by the addresses and ports of their sockets. */
   readonly #under = new Map<string, TlsHandshake>()
+  readonly #bySocket = new WeakMap<Socket, TlsHandshake>()
 
   constructor(host: TlsHost) {
     this.host = host
@@ -40,6 +41,7 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
   start(server: SecureServer, handshake: TlsHandshake, socket: Socket): string {
     const place = placeOf(socket)
     this.#under.set(place, handshake)
+    this.#bySocket.set(socket, handshake)
     // A client that ends its side within the handshake has given it up.
     socket.allowHalfOpen = false
     server.server.emit('connection', socket)
@@ -59,8 +61,15 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
   }
 
   failed(error: NodeJS.ErrnoException, socket: TLSSocket): void {
-    this.#under.get(placeOf(socket))?.failed(error, socket)
+    const handshake = this.#under.get(placeOf(socket)) ?? this.#ofClosed(socket)
+    handshake?.failed(error, socket)
     socket.destroy()
+  }
+
+  /** A socket that is closed has no addresses; Node keeps the one below, for itself: without it the log knows less. */
+  #ofClosed(socket: TLSSocket): TlsHandshake | undefined {
+    const { _parent: below } = socket as unknown as { readonly _parent?: Socket }
+    return below === undefined ? undefined : this.#bySocket.get(below)
   }
 }
 

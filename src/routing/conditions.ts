@@ -16,7 +16,7 @@ import type { RouteRequest } from './request.ts'
  */
 export function headerValue(request: RouteRequest, name: string): string | undefined {
   if (name === HOST_PSEUDO_HEADER) return request.host
-  const value = request.request.joined(name)
+  const value = request.request.joined(name) ?? (name === 'host' ? request.authority : undefined)
   return value === undefined ? undefined : asUTF8(value)
 }
 

@@ -14,6 +14,8 @@ export interface RouteRequest {
   /** The one that accepted the connection. */
   readonly frontend: FrontendHandle
   readonly request: Fields
+  /** `host[:port]` as the request names it where it has no Host field: `:authority`, or an absolute target. */
+  readonly authority?: string
   /** Canonical literal. */
   readonly clientAddress: string
 }

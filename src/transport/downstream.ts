@@ -92,6 +92,11 @@ export interface DownstreamHandler {
   /** The body broke the protocol or did not arrive in time. */
   onRequestFailed(error: GatewayError): void
   onClientDrain(): void
+  /**
+   * The client has ended its direction behind a complete request: perhaps because no other follows.
+   * @returns false: it has gone, and the response is of no use
+   */
+  onClientEnd(): boolean
   onClientGone(detail: string): void
 }
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { SliceEndpoint } from '../../src/api/kubernetes.ts'
-import { countEndpoints, endpointsOf, inlineService, serviceBackendId } from '../../src/compile/endpoints.ts'
+import { inlineService, serviceBackendId } from '../../src/compile/backend-service.ts'
+import { countEndpoints, endpointsOf } from '../../src/compile/endpoints.ts'
 import type { EndpointAddress } from '../../src/snapshot/snapshot.ts'
 import { backend, service, slice, type World, world } from './world.ts'
 

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import type { NamespaceGrant } from '../../src/api/route.ts'
 import type { SettingsObject } from '../../src/api/settings.ts'
+import { serviceBackendId } from '../../src/compile/backend-service.ts'
 import { CompileState } from '../../src/compile/compile-state.ts'
-import { endpointsOf, serviceBackendId } from '../../src/compile/endpoints.ts'
+import { endpointsOf } from '../../src/compile/endpoints.ts'
 import { Tenancy } from '../../src/compile/tenancy.ts'
 import {
   backend,

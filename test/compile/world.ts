@@ -110,7 +110,6 @@ export function backend(key: string, spec: Partial<BackendSpec>): ServedResource
     kind: 'Backend',
     metadata: metadataOf(key),
     spec: {
-      protocol: 'HTTP',
       loadBalancing: { algorithm: 'LeastRequest', slowStart: '0s', zoneAware: false },
       hostHeader: 'Preserve',
       healthCheck: {

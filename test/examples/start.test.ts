@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { curlLine, EXAMPLE_REQUESTS, type ExampleRequest } from '../../examples/requests.ts'
 import { escaped, PAGE_FILE, startPage } from '../../examples/start/page.ts'
@@ -10,13 +14,17 @@ import { type RawResponse, request } from '../feature/raw-client.ts'
 
 const START = new URL('../../examples/start.ts', import.meta.url).pathname
 
+/** Where the local authority is kept; not where the user's own is. */
+const AUTHORITY = mkdtempSync(join(tmpdir(), 'headgate-start-'))
+after(() => rmSync(AUTHORITY, { recursive: true, force: true }))
+
 /** `npm start` as a terminal would run it, in a process group of its own. */
 class Example {
   readonly process: ChildProcess
   output = ''
 
   constructor(flags: readonly string[] = []) {
-    this.process = spawn(process.execPath, [START, '--workers', '1', ...flags], {
+    this.process = spawn(process.execPath, [START, '--workers', '1', '--ca', AUTHORITY, ...flags], {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -125,6 +133,32 @@ describe('npm start', { skip: process.platform !== 'linux' }, () => {
         assert.ok(page.text.includes(`<code>${escaped(curlLine(one, port))}</code>`), one.shows)
     }
     assert.equal((await request(port, { host: 'unknown.localhost', path: '/' })).status, 404)
+  })
+
+  it('serves the same over https, with a certificate of the authority that it names', async () => {
+    const [, file, https] = /--cacert (\S+) https:\/\/localhost:(\d+)/.exec(example.output) ?? []
+    const ca = readFileSync(file!)
+    const get = async (host: string): Promise<{ status: number; text: string; hsts: string | undefined }> => {
+      const sent = httpsRequest({
+        host: '127.0.0.1',
+        port: Number(https),
+        servername: host,
+        ca,
+        headers: { host },
+      }).end()
+      const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+      let text = ''
+      for await (const bytes of answer) text += String(bytes)
+      return { status: answer.statusCode!, text, hsts: answer.headers['strict-transport-security'] }
+    }
+    assert.match((await get('localhost')).text, /Headgate is running/)
+    assert.match((await get('shop.localhost')).text, /"servedBy":"shop-[123]"/)
+    assert.deepEqual(await get('tls.localhost').then(({ status, hsts }) => ({ status, hsts })), {
+      status: 200,
+      hsts: 'max-age=3600',
+    })
+    const redirected = await request(port, { host: `tls.localhost:${port}`, path: '/a?b=c' })
+    assert.equal(redirected.header('location'), `https://tls.localhost:${https}/a?b=c`)
   })
 
   it('splits nine to one', async () => {

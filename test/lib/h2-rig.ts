@@ -28,7 +28,7 @@ export const h2Rig: TransportRig = {
 }
 
 /** All requests of a gateway on one connection. */
-class H2Clients implements SocketClients {
+export class H2Clients implements SocketClients {
   readonly #session: ClientHttp2Session
 
   constructor(session: ClientHttp2Session) {

@@ -1,6 +1,6 @@
 /** h2spec (https://github.com/summerwind/h2spec): found in the user's cache, or built there by Go. */
 import { execFile, spawnSync } from 'node:child_process'
-import { accessSync, constants, mkdirSync } from 'node:fs'
+import { accessSync, constants, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -10,17 +10,24 @@ const PROGRAM = join(FOLDER, 'h2spec')
 const PACKAGE = 'github.com/summerwind/h2spec/cmd/h2spec@latest'
 
 /** Milliseconds in which Go fetches and builds it. */
-const BUILD = 100_000
+const BUILD = 240_000
 
 /** @returns the path of the program, or one sentence that says why it is not there */
 export function h2spec(): { readonly path: string } | { readonly missing: string } {
   if (isThere()) return { path: PROGRAM }
   mkdirSync(FOLDER, { recursive: true })
-  const env = { ...process.env, GOBIN: FOLDER, GOFLAGS: '-mod=mod' }
-  const built = spawnSync('go', ['install', PACKAGE], { env, timeout: BUILD, encoding: 'utf8', cwd: FOLDER })
-  if (isThere()) return { path: PROGRAM }
-  const why = built.error?.message ?? built.stderr.trim().split('\n').at(-1)
-  return { missing: `h2spec is missing, and Go did not build it (GOBIN=${FOLDER} go install ${PACKAGE}): ${why}` }
+  // Go writes the program where it is to be: another process must not start half of it.
+  const folder = mkdtempSync(join(FOLDER, 'build-'))
+  try {
+    const env = { ...process.env, GOBIN: folder, GOFLAGS: '-mod=mod' }
+    const built = spawnSync('go', ['install', PACKAGE], { env, timeout: BUILD, encoding: 'utf8', cwd: folder })
+    if (built.status === 0) renameSync(join(folder, 'h2spec'), PROGRAM)
+    if (isThere()) return { path: PROGRAM }
+    const why = built.error?.message ?? built.stderr.trim().split('\n').at(-1)
+    return { missing: `h2spec is missing, and Go did not build it (GOBIN=${FOLDER} go install ${PACKAGE}): ${why}` }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 }
 
 function isThere(): boolean {

@@ -656,7 +656,7 @@ function webFailures(rig: TransportRig): void {
     { backend: { protocol: 'HTTP' } },
   )
 
-  on(rig, echo)('whose text is no base64 is refused, in its own form', async (gateway) => {
+  on(rig, () => {})('whose text is no base64 is refused, in its own form', async (gateway) => {
     for (const body of ['????', 'AAA', 'AA==A===']) {
       const response = await gateway.ask({ method: 'POST', path: PATH, fields: TEXT, body }).response()
       assert.equal(readWeb(response).status, '13', body)

@@ -1,4 +1,25 @@
-import { h2Rig } from '../lib/h2-rig.ts'
-import { grpcSuite } from '../suite/grpc.ts'
+/** Endpoints that speak HTTP/2, as the Backend's protocol says, and clients of both protocols. */
 
-grpcSuite('over HTTP/2', h2Rig)
+import { H2Clients } from '../lib/h2-rig.ts'
+import { H2C_UPSTREAMS, STREAMS } from '../lib/h2-upstreams.ts'
+import { HttpClients, type SocketClients, socketGateway } from '../lib/socket-rig.ts'
+import { grpcSuite } from '../suite/grpc.ts'
+import type { TransportRig } from '../suite/transport-rig.ts'
+
+function rig(clientsOf: (port: number) => SocketClients | Promise<SocketClients>): TransportRig {
+  return {
+    capacity: STREAMS,
+    plainUpgrades: false,
+    large: 4 * 1024 * 1024,
+    gateway: (scope, options) => socketGateway(scope, options, clientsOf, H2C_UPSTREAMS),
+  }
+}
+
+grpcSuite(
+  'over HTTP/2',
+  rig((port) => H2Clients.connect(port)),
+)
+grpcSuite(
+  'from HTTP/1.1 to HTTP/2',
+  rig((port) => new HttpClients(port)),
+)

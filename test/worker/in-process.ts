@@ -6,6 +6,7 @@ import { tlsOf } from '../../src/routing/find-host.ts'
 import type { HostTls } from '../../src/snapshot/host-tls.ts'
 import type { WorkerSettings } from '../../src/thread/messages.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
+import type { Peer } from '../../src/transport/peer.ts'
 import { Listeners } from '../../src/worker/listeners.ts'
 import { RawClient } from '../feature/raw-client.ts'
 import { type InProcessOptions, type Scope, settingsWith, TestPlane } from './test-plane.ts'
@@ -15,26 +16,40 @@ export class InProcess extends TestPlane {
   /** How each handshake ended: `full`, `resumed`, or why it failed. */
   readonly handshakes: string[] = []
   readonly problems: string[] = []
+  /** Why connections were closed for want of a PROXY header. */
+  readonly proxyRefusals: string[] = []
   /** By name, besides what the tables say. */
   readonly hostTls = new Map<string, HostTls>()
   #listening: Promise<void> = Promise.resolve()
   #connections = 0
 
+  /** Hears of the connection of each request. */
+  onPeer: (peer: Peer) => void = () => {}
+
   constructor(options: InProcessOptions) {
+    const wall = options.wall ?? systemTimers.wall
     super(options, {
       clock: systemTimers,
       connector: options.connector ?? tcpConnector,
       settings: (settings) => (this.#listening = this.listeners.apply(settings)),
     })
     this.listeners = new Listeners({
-      requests: this.plane.handler,
+      requests: {
+        begin: (downstream, request) => {
+          this.onPeer(downstream.peer)
+          return this.plane.handler.begin(downstream, request)
+        },
+        refused: (peer, error, request) => this.plane.handler.refused(peer, error, request),
+        connectionOpened: (listener) => this.plane.handler.connectionOpened(listener),
+        connectionClosed: (listener) => this.plane.handler.connectionClosed(listener),
+      },
       timers: this.plane.timers,
       wall: systemTimers.wall,
       reusePort: false,
       heldLimit: 1 << 20,
       tls: {
         contents: this.plane.contents,
-        wall: systemTimers.wall,
+        wall,
         ticketMaster: Buffer.alloc(32, 1),
         tlsOf: (frontend, host) => {
           const stated = this.hostTls.get(host)
@@ -50,6 +65,7 @@ export class InProcess extends TestPlane {
       countConnection: (delta) => (this.#connections += delta),
       metricsRow: () => 0,
       refusedConnection: (metricsRow) => this.metrics.connectionRefused(metricsRow),
+      refusedProxyHeader: ({ reason }) => void this.proxyRefusals.push(reason),
       changed: () => {},
     })
   }

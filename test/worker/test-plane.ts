@@ -44,6 +44,8 @@ export interface InProcessOptions {
   readonly ownPorts?: readonly number[]
   /** Milliseconds. */
   readonly handshake?: number
+  /** Of TLS: of certificates and tickets. */
+  readonly wall?: () => number
   readonly requestHead?: number
   readonly keepAlive?: number
   readonly connections?: number

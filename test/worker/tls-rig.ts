@@ -2,7 +2,6 @@
 import { once } from 'node:events'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { type CertificateRef, certificateRef, type HostTls, tlsOptions } from '../../src/snapshot/host-tls.ts'
-import type { Issued } from '../lib/certificates.ts'
 import { InProcess } from './in-process.ts'
 import { type InProcessOptions, type Scope, settingsWith } from './test-plane.ts'
 
@@ -13,10 +12,17 @@ export interface TlsRigOptions extends InProcessOptions {
 
 export class TlsRig extends InProcess {
   readonly #options: TlsRigOptions
+  #ticketKey: string | null = null
 
   constructor(options: TlsRigOptions) {
     super(options)
     this.#options = options
+  }
+
+  /** Content id of what ticket keys are derived from. */
+  async useTicketKey(ticketKey: string): Promise<void> {
+    this.#ticketKey = ticketKey
+    await this.listen()
   }
 
   override async listen(): Promise<void> {
@@ -29,7 +35,7 @@ export class TlsRig extends InProcess {
       this.#options,
     )
     const defaultCertificate = defaultSecret === undefined ? null : certificateRef('test', defaultSecret)
-    await this.use({ ...settings, tls: { defaultCertificate, ticketKey: null } })
+    await this.use({ ...settings, tls: { defaultCertificate, ticketKey: this.#ticketKey } })
     await this.linked
   }
 
@@ -109,8 +115,4 @@ export async function tlsRig(scope: Scope, options: TlsRigOptions = {}): Promise
     rig.plane.backends.retain([])
   })
   return rig
-}
-
-export function secretOf(issued: Issued): { readonly cert: string; readonly key: string } {
-  return issued
 }

@@ -4,8 +4,9 @@
  */
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
+import { inlineService } from '../../compile/backend-service.ts'
 import type { EndpointHealth } from '../../compile/conditions.ts'
-import { endpointsOf, inlineService } from '../../compile/endpoints.ts'
+import { endpointsOf } from '../../compile/endpoints.ts'
 import type { ResourceSet, Unreachable } from '../../compile/resource-set.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import type { EndpointTable } from '../../shared-memory/endpoint-table.ts'
