@@ -2,6 +2,8 @@
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { GatewayError } from '../lib/error.ts'
+import type { FairGate, FairGateBounds, GatedWork } from '../limit/fair-gate.ts'
+import { networkOf } from '../policy/client-network.ts'
 import type { Contents } from '../policy/contents.ts'
 import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
 import type { HostTls } from '../snapshot/host-tls.ts'
@@ -21,11 +23,16 @@ import { alertRecord } from './tls-alert.ts'
 import type { TlsServers } from './tls-servers.ts'
 import type { FirstBytes, UnservedSocket } from './unserved-socket.ts'
 
+/** Of an IPv6 address, what a site has for itself. */
+const SITE_BITS = 64
+
 export interface TlsHost {
   readonly contents: Contents
   readonly wall: () => number
   /** See `TlsServersHost.ticketMaster`. */
   readonly ticketMaster: Uint8Array
+  /** Default: see tls-acceptor.ts. */
+  readonly bounds?: FairGateBounds
   /** TLS of a hostname on a frontend by the tables in force; null: nobody states any. */
   tlsOf(frontend: FrontendHandle, serverName: string): HostTls | null
   /** Joins a connection with one to a backend of the hostname: see `HostTls.mode`. */
@@ -39,16 +46,24 @@ export interface TlsHost {
 export interface HandshakeOwner {
   readonly host: TlsHost
   readonly servers: TlsServers
+  readonly gate: FairGate
+  /** Handshakes of one source that may be under way or wait. */
+  readonly sourceLimit: number
   /** Gives a socket to node:tls. @returns by what {@link forget} knows it */
   start(server: SecureServer, handshake: TlsHandshake, socket: Socket): string
   forget(place: string): void
 }
 
-export class TlsHandshake implements FirstBytes {
+export class TlsHandshake implements FirstBytes, GatedWork {
+  /** Of the client: an address, of IPv6 the network of a site. */
+  readonly source: string
   readonly #owner: HandshakeOwner
   readonly #unserved: UnservedSocket
   readonly #hello = new ClientHelloReader()
   #serverName = ''
+  /** What takes the handshake, once its turn has come. */
+  #server: SecureServer | null = null
+  #begun = false
   /** Key of the acceptor's while node:tls has the socket; '' = not yet, or not any more. */
   #place = ''
   #over = false
@@ -56,6 +71,7 @@ export class TlsHandshake implements FirstBytes {
   constructor(owner: HandshakeOwner, unserved: UnservedSocket) {
     this.#owner = owner
     this.#unserved = unserved
+    this.source = networkOf(unserved.address, SITE_BITS)
   }
 
   push(bytes: Buffer): void {
@@ -71,7 +87,7 @@ export class TlsHandshake implements FirstBytes {
     const unserved = this.#unserved
     unserved.stopReading()
     this.#serverName = normalizeServerName(hello.serverName)
-    const { host, servers } = this.#owner
+    const { host, servers, gate } = this.#owner
     const tls = this.#serverName === '' ? null : host.tlsOf(unserved.listener.frontend, this.#serverName)
     if (tls?.mode === 'Passthrough') return this.#passThrough()
     const server = servers.find(tls, {
@@ -88,8 +104,22 @@ export class TlsHandshake implements FirstBytes {
         ALERT.unrecognizedName,
       )
     }
-    unserved.socket.unshift(this.#hello.bytes)
-    this.#place = this.#owner.start(server, this, unserved.socket)
+    if (gate.sizeOf(this.source) >= this.#owner.sourceLimit) {
+      this.#fail('Limit', 'too many handshakes of this client are under way or wait')
+      unserved.socket.destroy()
+      return
+    }
+    this.#server = server
+    gate.enter(this)
+  }
+
+  /** From here on it has the whole time of a handshake, however long it has waited for its turn. */
+  begin(): void {
+    const { socket, context } = this.#unserved
+    this.#begun = true
+    context.timers.arm(this.#unserved, context.timers.now + context.options.handshake)
+    socket.unshift(this.#hello.bytes)
+    this.#place = this.#owner.start(this.#server!, this, socket)
   }
 
   /** Nothing is answered here: what the client has sent so far is the beginning of what goes to the backend. */
@@ -163,6 +193,7 @@ export class TlsHandshake implements FirstBytes {
   #settle(): void {
     this.#over = true
     if (this.#place !== '') this.#owner.forget(this.#place)
+    if (this.#server !== null) this.#owner.gate.leave(this, this.#begun)
     this.#unserved.release()
   }
 }

@@ -49,6 +49,7 @@ export class InProcess extends TestPlane {
         contents: this.plane.contents,
         wall,
         ticketMaster: Buffer.alloc(32, 1),
+        ...(options.handshakes === undefined ? {} : { bounds: options.handshakes }),
         tlsOf: (frontend, host) => {
           const stated = this.hostTls.get(host)
           if (stated !== undefined) return stated
