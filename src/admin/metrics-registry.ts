@@ -7,7 +7,7 @@ import type { Milliseconds } from '../lib/clock.ts'
 import { REASON_LIST } from '../lib/reason.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
-import { CODE_CLASSES, CODES, GRPC_CLASSES, METHODS } from '../shared-memory/metric-labels.ts'
+import { CODE_CLASSES, CODES, GRPC_CLASSES, METHODS, PROXY_HEADER_REFUSALS } from '../shared-memory/metric-labels.ts'
 import { MetricsReader } from '../shared-memory/metrics.ts'
 import { CONTROL_THREAD, ProcessBlock, type ThreadMemory, workerThread } from '../shared-memory/process-block.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
@@ -119,6 +119,15 @@ export class MetricsRegistry {
       ),
       counter('headgate_connections_refused_total', 'Client connections closed immediately because of the limit.', () =>
         this.#listenerSums(layout.refused),
+      ),
+      counter(
+        'headgate_proxy_headers_refused_total',
+        'Client connections closed because they had no PROXY header that may be used, by reason.',
+        () =>
+          PROXY_HEADER_REFUSALS.map((reason, i) => ({
+            labels: { reason },
+            value: this.#reader.sum(layout.proxyHeaders + i),
+          })),
       ),
       gauge('headgate_connections_open', 'Open client connections.', () => this.#listenerSums(layout.open)),
     ]
