@@ -5,16 +5,17 @@ import { GatewayError } from '../lib/error.ts'
 import type { FairGate, FairGateBounds, GatedWork } from '../limit/fair-gate.ts'
 import { networkOf } from '../policy/client-network.ts'
 import type { Contents } from '../policy/contents.ts'
+import type { HandshakeFailure } from '../shared-memory/metric-labels.ts'
 import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
 import type { HostTls } from '../snapshot/host-tls.ts'
 import { ALERT, type Alert, type ClientHello, ClientHelloReader, HelloFault } from '../tls/client-hello.ts'
 import { normalizeServerName } from '../tls/server-name.ts'
 import type { Downstream, DownstreamHandler, RequestHandler } from '../transport/downstream.ts'
-import type { PeerListener, PeerTls } from '../transport/peer.ts'
+import type { PeerTls } from '../transport/peer.ts'
 import { clearText } from './clear-text.ts'
 import { clientCertificateOf } from './client-certificate.ts'
 import { ClosingSocket } from './closing-socket.ts'
-import { type FailedHandshake, failureOf, type HandshakeFailure } from './handshake-failure.ts'
+import { type FailedHandshake, failureOf } from './handshake-failure.ts'
 import { OpaqueConnection } from './opaque-connection.ts'
 import { SECURE_PROTOCOLS, serveHttp1 } from './secure-protocols.ts'
 import type { SecureServer } from './secure-server.ts'
@@ -38,7 +39,7 @@ export interface TlsHost {
   /** Joins a connection with one to a backend of the hostname: see `HostTls.mode`. */
   passThrough(downstream: Downstream, serverName: string): DownstreamHandler
   /** @param resumed without a full handshake */
-  handshakeDone(listener: PeerListener, resumed: boolean): void
+  handshakeDone(resumed: boolean): void
   handshakeFailed(failure: FailedHandshake): void
   problem(message: string): void
 }
@@ -133,7 +134,7 @@ export class TlsHandshake implements FirstBytes, GatedWork {
   }
 
   secured(server: SecureServer, socket: TLSSocket): void {
-    const { listener, context } = this.#unserved
+    const { context } = this.#unserved
     const { host } = this.#owner
     const clientCertificate = clientCertificateOf(server, socket, host.wall())
     if (typeof clientCertificate === 'string') {
@@ -150,7 +151,7 @@ export class TlsHandshake implements FirstBytes, GatedWork {
       clientCertificate,
     }
     const peer = this.#unserved.peer('https', tls)
-    host.handshakeDone(listener, socket.isSessionReused())
+    host.handshakeDone(socket.isSessionReused())
     const serve = (socket.alpnProtocol && SECURE_PROTOCOLS.get(socket.alpnProtocol)) || serveHttp1
     serve(socket, peer, context)
   }

@@ -59,7 +59,7 @@ export class InProcess extends TestPlane {
           return tables === null ? null : tlsOf(tables.tables, frontend, host)
         },
         passThrough: (downstream, serverName) => this.plane.handler.passThrough(downstream, serverName),
-        handshakeDone: (_, resumed) => void this.handshakes.push(resumed ? 'resumed' : 'full'),
+        handshakeDone: (resumed) => void this.handshakes.push(resumed ? 'resumed' : 'full'),
         handshakeFailed: ({ reason }) => void this.handshakes.push(reason),
         problem: (message) => void this.problems.push(message),
       },
