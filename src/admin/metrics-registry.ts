@@ -188,6 +188,11 @@ export class MetricsRegistry {
       gauge('headgate_config_problems', 'Objects with a condition that reports a problem.', () =>
         Array.from(source.problems(), ({ kind, reason, objects }) => ({ labels: { kind, reason }, value: objects })),
       ),
+      gauge(
+        'headgate_certificate_expiry_timestamp_seconds',
+        'When a certificate ends, in seconds since 1970; those that end first.',
+        () => certificateEnds(source),
+      ),
       gauge('headgate_config_remembered', '1 while the checkpoint of an earlier process is served.', () => [
         { labels: NO_LABELS, value: this.#process.servesCheckpoint ? 1 : 0 },
       ]),
@@ -357,4 +362,14 @@ function gauge(name: string, help: string, read: () => Iterable<Sample>): Metric
 
 function histogram(name: string, help: string, read: () => Iterable<HistogramSample>): MetricDefinition {
   return { name, type: 'histogram', help, read }
+}
+
+/** Series of certificates: each may be renewed by itself, and those that end first matter. */
+const CERTIFICATES = 100
+
+function certificateEnds(source: MetricsSource) {
+  return [...source.certificates()]
+    .sort((a, b) => a.end - b.end || (a.secret < b.secret ? -1 : 1))
+    .slice(0, CERTIFICATES)
+    .map(({ secret, end }) => ({ labels: { secret }, value: end }))
 }
