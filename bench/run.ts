@@ -7,28 +7,41 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type Comparison, compare, type Figures, type Plan, type Scenario } from './lib/compare.ts'
+import { type Comparison, compare, type Plan } from './lib/compare.ts'
 import { allowedCpus, residentKiB } from './lib/cpu-time.ts'
+import { type Load, load } from './lib/load.ts'
 import { compareLatency, type LatencyComparison, type LatencyPlan } from './lib/open-loop.ts'
 import { NGINX, provide, TASKSET, WRK } from './lib/programs.ts'
+import { ProtocolBench } from './lib/protocol-bench.ts'
 import { measureReload, rewriteUnderLoad } from './lib/reload.ts'
-import { HOST, manifestsFor, type Server, startHeadgate, startOrigin, startPeer } from './lib/servers.ts'
+import { comparisonTable, failures } from './lib/report.ts'
+import { HOST, manifestsFor, type Origin, type Server, startHeadgate, startOrigin, startPeer } from './lib/servers.ts'
 
 const HELP = `npm run bench -- [flags]
   --quick            a smoke test: short rounds, every scenario once; figures are rough
-  --scenario NAME    only this one, may be repeated: get, post, large, chunked, latency, reload, rewrite
+  --scenario NAME    only this one, may be repeated: get, post, large, chunked, latency, reload, rewrite, tls,
+                     handshakes, resumed, h2, grpc, websocket, download, download-tls, idle, idle-tls, certificates
   --rounds N         rounds of each side (default 5)
   --seconds N        length of a round (default 4)
   --rate N           of latency: requests a second (default 6000; at most half of what the slower one sustains)
   --rewrite-seconds N  how long every file is rewritten twice a second (default 60)
   --buffered-log     nginx buffers its access log too (default: as Debian ships it, a write for each request)
   --against DIR      beside another checkout of Headgate (with node_modules) instead of nginx
+  --peers-only       of the protocols: nginx and haproxy without Headgate
+  --connections N    of idle, idle-tls (default 15000)
+  --certificates N   of certificates (default 5000)
   --calibrate        nginx against itself: how far from 1.00 the ratio is by chance
   --json             the figures as one JSON document
 Exit code 1 when a request failed.
 `
 
-const SCENARIOS: readonly Scenario[] = [
+interface PlainScenario {
+  readonly name: string
+  readonly shows: string
+  readonly load: Omit<Load, 'port' | 'seconds'>
+}
+
+const SCENARIOS: readonly PlainScenario[] = [
   { name: 'get', shows: 'keep-alive GET, 600 bytes', load: { path: '/api/x', host: HOST, connections: 64 } },
   { name: 'post', shows: 'POST of 1 KiB', load: { path: '/api/x', host: HOST, connections: 64, bodyBytes: 1024 } },
   { name: 'large', shows: 'GET, 64 KiB', load: { path: '/large', host: HOST, connections: 64 } },
@@ -47,6 +60,9 @@ const { values } = parseArgs({
     'rewrite-seconds': { type: 'string' },
     'buffered-log': { type: 'boolean', default: false },
     against: { type: 'string' },
+    'peers-only': { type: 'boolean', default: false },
+    connections: { type: 'string', default: '15000' },
+    certificates: { type: 'string', default: '5000' },
     calibrate: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h' },
@@ -101,11 +117,12 @@ async function bench(): Promise<void> {
     say(`headgate was ready after ${report.readyAfterMs} ms.`)
   }
   const comparisons: Comparison[] = []
-  for (const scenario of SCENARIOS.filter((one) => wanted(one.name))) {
-    const comparison = await compare(scenario, subject, peer, planFor(scenario, pinning?.load))
+  for (const { load: request, ...scenario } of SCENARIOS.filter((one) => wanted(one.name))) {
+    const run = ({ port }: Server, seconds: number) => load(scratch, pinning?.load, { ...request, port, seconds })
+    const comparison = await compare({ ...scenario, run }, [subject, peer], planFor(scenario.name))
     comparisons.push(comparison)
-    failed += comparison.subject.failed + comparison.peer.failed
-    show(scenario, comparison)
+    failed += failures(comparison)
+    say(comparisonTable(scenario.shows, comparison))
   }
   report.comparisons = comparisons
   if (wanted('latency')) {
@@ -136,6 +153,7 @@ async function bench(): Promise<void> {
       )
     }
   }
+  if (!values.calibrate && values.against === undefined) await protocols(report, origin, pinning)
   say(`Resident memory of ${subject.name}: ${round((report.residentKiB as number) / 1024, 0)} MiB`)
   report.failed = failed
   if (values.json) console.log(JSON.stringify(report, null, 2))
@@ -170,12 +188,28 @@ function reasonsIn(accessLog: string): string {
   return [...counts].map(([reason, count]) => `${reason} ${count} ×`).join(', ') || 'nothing'
 }
 
-function planFor(scenario: Scenario, cpu: number | undefined): Plan {
-  const main = scenario.name === 'get'
-  if (values.quick) return { scratch, cpu, warmUpSeconds: main ? 2 : 1, rounds: main ? 2 : 1, roundSeconds: 1 }
+/** Rows of the other protocols: all servers beside each other again, with TLS. */
+async function protocols(
+  report: Record<string, unknown>,
+  origin: Origin,
+  cpus: { readonly proxy: number | undefined; readonly load: number | undefined } | undefined,
+): Promise<void> {
+  const bench = new ProtocolBench({
+    ...{ scratch, origin, say, planFor, wanted, keep },
+    cpus: cpus ?? { proxy: undefined, load: undefined },
+    quick: values.quick,
+    peersOnly: values['peers-only'],
+    connections: Number(values.connections),
+    certificates: Number(values.certificates),
+  })
+  report.protocols = await bench.run()
+  failed += bench.failed
+}
+
+function planFor(name: string): Plan {
+  const main = name === 'get'
+  if (values.quick) return { warmUpSeconds: main ? 2 : 1, rounds: main ? 2 : 1, roundSeconds: 1 }
   return {
-    scratch,
-    cpu,
     // The compiler of the machine's hot code needs some seconds.
     warmUpSeconds: main ? 4 : 2,
     rounds: Number(values.rounds ?? 5),
@@ -202,23 +236,6 @@ function showLatency({ rate, subject, peer, floor, p99Ratio, mostRatio }: Latenc
     say(`  ${server.padEnd(10)}${cells.join(' ')} ${String(failed).padStart(8)}`)
   }
   say(`  ratio to ${peer.server}: p99 ${p99Ratio.toFixed(2)} ×, most ${mostRatio.toFixed(2)} ×`)
-}
-
-function show(scenario: Scenario, comparison: Comparison): void {
-  say(`\n${scenario.shows}\n            CPU µs/request   requests/s   p50 ms   p99 ms   failed`)
-  for (const side of [comparison.subject, comparison.peer]) say(row(side))
-  say(`  ratio of CPU per request: ${comparison.cpuRatio.toFixed(2)} × ${comparison.peer.server}`)
-}
-
-function row(side: Figures): string {
-  const cells = [
-    side.cpuPerRequest.toFixed(1).padStart(14),
-    side.perSecond.toFixed(0).padStart(12),
-    side.p50.toFixed(2).padStart(8),
-    side.p99.toFixed(2).padStart(8),
-    String(side.failed).padStart(8),
-  ]
-  return `  ${side.server.padEnd(10)}${cells.join(' ')}`
 }
 
 function wanted(name: string): boolean {

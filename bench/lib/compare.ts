@@ -1,17 +1,15 @@
-/** Compares two servers under the same load, in alternating rounds, so that other work of the machine affects both. */
+/** Compares servers under the same load, in alternating rounds, so that other work of the machine affects all. */
 import { cpuTime } from './cpu-time.ts'
-import { type Load, type LoadResult, load } from './load.ts'
+import type { LoadResult } from './load.ts'
 import type { Server } from './servers.ts'
 
-export interface Scenario {
+export interface Scenario<S extends Server = Server> {
   readonly name: string
   readonly shows: string
-  readonly load: Omit<Load, 'port' | 'seconds'>
+  readonly run: (server: S, seconds: number) => Promise<LoadResult>
 }
 
 export interface Plan {
-  readonly scratch: string
-  readonly cpu: number | undefined
   readonly warmUpSeconds: number
   readonly rounds: number
   readonly roundSeconds: number
@@ -29,52 +27,53 @@ export interface Figures {
   readonly failed: number
 }
 
+/** Of the subject to another server: medians over the rounds. */
+export interface Ratio {
+  readonly server: string
+  readonly cpu: number
+  readonly perSecond: number
+}
+
 export interface Comparison {
   readonly scenario: string
-  readonly subject: Figures
-  readonly peer: Figures
-  /** Median over the rounds of subject's processor time by the peer's. */
-  readonly cpuRatio: number
+  /** The subject first. */
+  readonly figures: readonly Figures[]
+  readonly ratios: readonly Ratio[]
 }
 
 interface Round extends LoadResult {
   readonly cpuPerRequest: number
 }
 
-export async function compare(scenario: Scenario, subject: Server, peer: Server, plan: Plan): Promise<Comparison> {
-  const warmUps = [
-    await once(scenario, subject, plan, plan.warmUpSeconds),
-    await once(scenario, peer, plan, plan.warmUpSeconds),
-  ]
-  const rounds: [Round, Round][] = []
+/** @param servers the subject first */
+export async function compare<S extends Server>(
+  scenario: Scenario<S>,
+  servers: readonly S[],
+  plan: Plan,
+): Promise<Comparison> {
+  const sides = servers.map((server) => ({ server, warmUpFailed: 0, rounds: [] as Round[] }))
+  for (const side of sides) side.warmUpFailed = (await once(scenario, side.server, plan.warmUpSeconds)).failed
   for (let i = 0; i < plan.rounds; i++)
-    rounds.push([
-      await once(scenario, subject, plan, plan.roundSeconds),
-      await once(scenario, peer, plan, plan.roundSeconds),
-    ])
+    for (const { server, rounds } of sides) rounds.push(await once(scenario, server, plan.roundSeconds))
+  const [subject, ...peers] = sides
   return {
     scenario: scenario.name,
-    subject: figures(
-      subject,
-      rounds.map(([own]) => own),
-      warmUps[0]!,
-    ),
-    peer: figures(
-      peer,
-      rounds.map(([, other]) => other),
-      warmUps[1]!,
-    ),
-    cpuRatio: median(rounds.map(([own, other]) => own.cpuPerRequest / other.cpuPerRequest)),
+    figures: sides.map(({ server, rounds, warmUpFailed }) => figures(server, rounds, warmUpFailed)),
+    ratios: peers.map(({ server, rounds }) => {
+      const ratioOf = (key: 'cpuPerRequest' | 'perSecond') =>
+        median(rounds.map((round, i) => subject!.rounds[i]![key] / round[key]))
+      return { server: server.name, cpu: ratioOf('cpuPerRequest'), perSecond: ratioOf('perSecond') }
+    }),
   }
 }
 
-async function once(scenario: Scenario, server: Server, plan: Plan, seconds: number): Promise<Round> {
+async function once<S extends Server>(scenario: Scenario<S>, server: S, seconds: number): Promise<Round> {
   const before = cpuTime(server.pid)
-  const result = await load(plan.scratch, plan.cpu, { ...scenario.load, port: server.port, seconds })
+  const result = await scenario.run(server, seconds)
   return { ...result, cpuPerRequest: (cpuTime(server.pid) - before) / Math.max(1, result.requests) }
 }
 
-function figures(server: Server, rounds: readonly Round[], warmUp: Round): Figures {
+function figures(server: Server, rounds: readonly Round[], warmUpFailed: number): Figures {
   return {
     server: server.name,
     cpuPerRequest: median(rounds.map((round) => round.cpuPerRequest)),
@@ -82,7 +81,7 @@ function figures(server: Server, rounds: readonly Round[], warmUp: Round): Figur
     p50: median(rounds.map((round) => round.p50)),
     p99: median(rounds.map((round) => round.p99)),
     requests: rounds.reduce((sum, round) => sum + round.requests, 0),
-    failed: rounds.reduce((sum, round) => sum + round.failed, warmUp.failed),
+    failed: rounds.reduce((sum, round) => sum + round.failed, warmUpFailed),
   }
 }
 

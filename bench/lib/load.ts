@@ -11,6 +11,7 @@ export interface Load {
   readonly host: string
   readonly seconds: number
   readonly connections: number
+  readonly tls?: boolean
   /** Bytes of a POST body; none: GET. */
   readonly bodyBytes?: number
 }
@@ -30,7 +31,13 @@ export async function load(scratch: string, cpu: number | undefined, options: Lo
   const script = join(scratch, `wrk-${options.bodyBytes ?? 0}.lua`)
   writeFileSync(script, scriptFor(options.bodyBytes))
   const arguments_ = ['-t1', `-c${options.connections}`, `-d${options.seconds}s`, '--timeout', '5s']
-  arguments_.push('-s', script, '-H', `Host: ${options.host}`, `http://127.0.0.1:${options.port}${options.path}`)
+  arguments_.push(
+    '-s',
+    script,
+    '-H',
+    `Host: ${options.host}`,
+    `${options.tls === true ? 'https' : 'http'}://127.0.0.1:${options.port}${options.path}`,
+  )
   const wrk = find('wrk')!
   const [command, ...rest] = cpu === undefined ? [wrk] : [find('taskset')!, '-c', String(cpu), wrk]
   const child = spawn(command!, [...rest, ...arguments_], { stdio: ['ignore', 'pipe', 'inherit'] })

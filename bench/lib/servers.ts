@@ -31,11 +31,12 @@ export interface Gateway extends Server {
   readonly readyAfter: number
 }
 
-/** Small answers of 600 bytes, `/large` 64 KiB, `/chunked` without a length. */
+/** Small answers of 600 bytes, `/large` 64 KiB, `/huge` 10 MiB, `/chunked` without a length. */
 export async function startOrigin(scratch: string, cpu: number | undefined): Promise<Origin> {
   const folder = join(scratch, 'origin')
   mkdirSync(folder)
   writeFileSync(join(folder, 'large'), 'x'.repeat(64 * 1024))
+  writeFileSync(join(folder, 'huge'), 'x'.repeat(10 * 1024 * 1024))
   writeFileSync(join(folder, 'chunked'), 'x'.repeat(2048))
   const ports = [await freePort(), await freePort()] as const
   // Server-side includes make nginx drop the length, so that it answers in chunks.
@@ -43,6 +44,7 @@ export async function startOrigin(scratch: string, cpu: number | undefined): Pro
     listen 127.0.0.1:${ports[0]}; listen 127.0.0.1:${ports[1]}; root ${folder}; default_type text/plain;
     location / { return 200 "${'X'.repeat(600)}"; }
     location /large { open_file_cache max=10; }
+    location /huge { open_file_cache max=10; }
     location /chunked { ssi on; ssi_types text/plain; open_file_cache max=10; }
   }`
   const origin = await startNginx('origin', folder, cpu, 'access_log off;', server, ports[0])
@@ -84,6 +86,9 @@ export async function startPeer(
 export interface GatewayOptions {
   readonly workers?: number
   readonly flags?: readonly string[]
+  readonly name?: string
+  /** Content of the settings file, with the listeners; default: one listener and no file. */
+  readonly settings?: (port: number) => object
   /** Folder of another version with its node_modules; default: this one. */
   readonly checkout?: string
 }
@@ -93,19 +98,22 @@ export async function startHeadgate(
   scratch: string,
   cpu: number | undefined,
   manifests: Readonly<Record<string, string>>,
-  { workers = 1, flags = [], checkout }: GatewayOptions = {},
+  { workers = 1, flags = [], settings, checkout, ...options }: GatewayOptions = {},
 ): Promise<Gateway> {
-  const name = checkout === undefined ? 'headgate' : 'other'
+  const name = options.name ?? (checkout === undefined ? 'headgate' : 'other')
   const main = checkout === undefined ? MAIN : join(checkout, 'src/main.ts')
   const root = join(scratch, name)
   const folder = join(root, 'manifests')
   mkdirSync(folder, { recursive: true })
   for (const [name, text] of Object.entries(manifests)) writeFileSync(join(folder, name), text)
   const [port, admin, signals] = [await freePort(), await freePort(), await freePort()]
+  const settingsFile = join(root, 'settings.json')
+  if (settings !== undefined) writeFileSync(settingsFile, JSON.stringify(settings(port)))
+  const listeners = settings === undefined ? ['--http', `127.0.0.1:${port}`] : ['--settings', settingsFile]
   const began = performance.now()
   const child = spawn(
     ...pinned(cpu, process.execPath, [
-      ...[main, 'run', '--config', folder, '--workers', String(workers), '--http', `127.0.0.1:${port}`],
+      ...[main, 'run', '--config', folder, '--workers', String(workers), ...listeners],
       ...['--admin', `127.0.0.1:${admin}`, '--signals', `127.0.0.1:${signals}`, '--drain-delay', '0'],
       ...flags,
     ]),
@@ -155,7 +163,7 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-async function startNginx(
+export async function startNginx(
   name: string,
   folder: string,
   cpu: number | undefined,
@@ -170,7 +178,8 @@ async function startNginx(
   writeFileSync(
     file,
     `worker_processes 1; daemon off; pid ${join(folder, 'pid')}; error_log ${join(folder, 'error.log')};
-events { worker_connections 4096; }
+worker_rlimit_nofile 20000;
+events { worker_connections 18000; }
 http {
   ${accessLog} ${temporary.join(' ')}
   keepalive_requests 100000000; keepalive_timeout 600s; client_max_body_size 0;
@@ -184,13 +193,13 @@ http {
   return { name, pid: child.pid!, port, stop: () => end(child) }
 }
 
-function pinned(cpu: number | undefined, command: string, arguments_: string[]): [string, string[]] {
+export function pinned(cpu: number | undefined, command: string, arguments_: string[]): [string, string[]] {
   const taskset = cpu === undefined ? undefined : find('taskset')
   // taskset replaces itself by the command: the process id stays.
   return taskset === undefined ? [command, arguments_] : [taskset, ['-c', String(cpu), command, ...arguments_]]
 }
 
-async function opens(port: number): Promise<boolean> {
+export async function opens(port: number): Promise<boolean> {
   const socket = connect({ port, host: '127.0.0.1' })
   try {
     await once(socket, 'connect')
@@ -202,7 +211,7 @@ async function opens(port: number): Promise<boolean> {
   }
 }
 
-async function until(child: ChildProcess, what: string, holds: () => Promise<boolean>): Promise<void> {
+export async function until(child: ChildProcess, what: string, holds: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + START_MS
   while (!(await holds())) {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${what} ended at its start`)
@@ -214,7 +223,7 @@ async function until(child: ChildProcess, what: string, holds: () => Promise<boo
   }
 }
 
-async function end(child: ChildProcess): Promise<void> {
+export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
   child.kill('SIGTERM')

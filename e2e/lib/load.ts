@@ -5,10 +5,11 @@
  * This file is mounted into the pod as it is, so it stands alone.
  */
 import { Agent, request } from 'node:http'
+import { Agent as TlsAgent, request as tlsRequest } from 'node:https'
 import type { LoadReport } from './load-report.ts'
 
 export interface LoadOptions {
-  /** `http://address:port/path` */
+  /** `http://address:port/path`, or `https:` with the host as SNI; no certificate is verified. */
   readonly url: string
   /** The Host field. */
   readonly host: string
@@ -61,7 +62,7 @@ function run(options: LoadOptions): void {
 /** One connection: a request each time one is due, one at a time. */
 async function drive(options: LoadOptions, state: State, started: number, lane: number): Promise<void> {
   const interval = (1000 * options.connections) / options.rate
-  let agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  let agent = newAgent(options)
   let due = started + (interval * lane) / options.connections
   for (let sent = 1; ; sent++) {
     const now = performance.now()
@@ -75,9 +76,16 @@ async function drive(options: LoadOptions, state: State, started: number, lane: 
     await send(options, state, started, agent)
     if (options.perConnection !== undefined && sent % options.perConnection === 0) {
       agent.destroy()
-      agent = new Agent({ keepAlive: true, maxSockets: 1 })
+      agent = newAgent(options)
     }
   }
+}
+
+function newAgent({ url, host }: LoadOptions): Agent {
+  const keep = { keepAlive: true, maxSockets: 1 }
+  return url.startsWith('https:')
+    ? new TlsAgent({ ...keep, servername: host, rejectUnauthorized: false })
+    : new Agent(keep)
 }
 
 function send(options: LoadOptions, state: State, started: number, agent: Agent): Promise<void> {
@@ -102,7 +110,7 @@ function send(options: LoadOptions, state: State, started: number, agent: Agent)
       }
       resolve()
     }
-    const sending = request(options.url, {
+    const sending = (options.url.startsWith('https:') ? tlsRequest : request)(options.url, {
       agent,
       method: options.method ?? 'GET',
       headers: { host: options.host },

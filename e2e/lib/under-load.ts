@@ -6,14 +6,24 @@ import { kubectl } from './kubernetes.ts'
 import { startLoad } from './load-pod.ts'
 import type { LoadReport } from './load-report.ts'
 
+interface LoadPlan {
+  readonly namespace: string
+  readonly host: string
+  readonly address?: string
+  readonly scheme?: 'http' | 'https'
+  /** A new connection after so many requests. */
+  readonly perConnection?: number
+}
+
 /** Runs the work under a steady load of this host, with some calm before and after; not one request may fail. */
 export async function underLoad(
   what: string,
-  { namespace, host, address }: { namespace: string; host: string; address?: string },
+  { namespace, host, address, ...more }: LoadPlan,
   work: () => Promise<void>,
 ): Promise<LoadReport> {
-  const url = `http://${address ?? (await insideAddress())}/`
-  const load = await startLoad(namespace, 'load', { url, host, rate: 100, connections: 10 })
+  const { scheme = 'http', ...options } = more
+  const url = `${scheme}://${address ?? (await insideAddress(scheme === 'https' ? 443 : 80))}/`
+  const load = await startLoad(namespace, 'load', { url, host, rate: 100, connections: 10, ...options })
   await sleep(1000)
   await work()
   await sleep(2000)
@@ -26,8 +36,8 @@ export async function underLoad(
 }
 
 /** Where pods reach Headgate. */
-export const insideAddress = () =>
-  kubectl('get', 'service', RELEASE, '-n', SYSTEM, '-o', 'jsonpath={.spec.clusterIP}:80')
+export const insideAddress = (port = 80) =>
+  kubectl('get', 'service', RELEASE, '-n', SYSTEM, '-o', `jsonpath={.spec.clusterIP}:${port}`)
 
 /** The pods with this label, those that are ending too. */
 export async function podNames(namespace: string, label: string): Promise<string[]> {

@@ -7,7 +7,7 @@ import type { Milliseconds } from '../lib/clock.ts'
 import { REASON_LIST } from '../lib/reason.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
-import { CODE_CLASSES, CODES, GRPC_CLASSES, METHODS } from '../shared-memory/metric-labels.ts'
+import { CODE_CLASSES, CODES, GRPC_CLASSES, METHODS, PROXY_HEADER_REFUSALS } from '../shared-memory/metric-labels.ts'
 import { MetricsReader } from '../shared-memory/metrics.ts'
 import { CONTROL_THREAD, ProcessBlock, type ThreadMemory, workerThread } from '../shared-memory/process-block.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
@@ -120,6 +120,15 @@ export class MetricsRegistry {
       counter('headgate_connections_refused_total', 'Client connections closed immediately because of the limit.', () =>
         this.#listenerSums(layout.refused),
       ),
+      counter(
+        'headgate_proxy_headers_refused_total',
+        'Client connections closed because they had no PROXY header that may be used, by reason.',
+        () =>
+          PROXY_HEADER_REFUSALS.map((reason, i) => ({
+            labels: { reason },
+            value: this.#reader.sum(layout.proxyHeaders + i),
+          })),
+      ),
       gauge('headgate_connections_open', 'Open client connections.', () => this.#listenerSums(layout.open)),
     ]
   }
@@ -178,6 +187,11 @@ export class MetricsRegistry {
       gauge('headgate_backends', 'Backends that rules refer to.', size('backends')),
       gauge('headgate_config_problems', 'Objects with a condition that reports a problem.', () =>
         Array.from(source.problems(), ({ kind, reason, objects }) => ({ labels: { kind, reason }, value: objects })),
+      ),
+      gauge(
+        'headgate_certificate_expiry_timestamp_seconds',
+        'When a certificate ends, in seconds since 1970; those that end first.',
+        () => certificateEnds(source),
       ),
       gauge('headgate_config_remembered', '1 while the checkpoint of an earlier process is served.', () => [
         { labels: NO_LABELS, value: this.#process.servesCheckpoint ? 1 : 0 },
@@ -348,4 +362,14 @@ function gauge(name: string, help: string, read: () => Iterable<Sample>): Metric
 
 function histogram(name: string, help: string, read: () => Iterable<HistogramSample>): MetricDefinition {
   return { name, type: 'histogram', help, read }
+}
+
+/** Series of certificates: each may be renewed by itself, and those that end first matter. */
+const CERTIFICATES = 100
+
+function certificateEnds(source: MetricsSource) {
+  return [...source.certificates()]
+    .sort((a, b) => a.end - b.end || (a.secret < b.secret ? -1 : 1))
+    .slice(0, CERTIFICATES)
+    .map(({ secret, end }) => ({ labels: { secret }, value: end }))
 }

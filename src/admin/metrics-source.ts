@@ -16,9 +16,9 @@ export interface BackendGauges {
 
 /**
  * Problems of the settings as a whole. `RestartNeeded`: some settings apply at the next start only; `ListenerNotOpen`:
- * a port cannot be bound.
+ * a port cannot be bound; `SecretUnusable`: a Secret that they name is missing, broken or past its time.
  */
-export type SettingsReason = 'Invalid' | 'Warning' | 'RestartNeeded' | 'ListenerNotOpen'
+export type SettingsReason = 'Invalid' | 'Warning' | 'RestartNeeded' | 'ListenerNotOpen' | 'SecretUnusable'
 
 export interface ProblemCount {
   readonly kind: 'Route' | 'Backend' | 'Ingress' | 'Settings'
@@ -35,6 +35,13 @@ export interface MemorySizes {
   readonly waiting: number
 }
 
+export interface CertificateEnd {
+  /** `namespace/name` of the Secret. */
+  readonly secret: string
+  /** Seconds since the epoch. */
+  readonly end: number
+}
+
 export interface MetricsSource {
   /** Generation of the newest compiled snapshot. */
   generation(): number
@@ -46,4 +53,6 @@ export interface MetricsSource {
   }
   /** Objects with a condition that reports a problem. */
   problems(): Iterable<ProblemCount>
+  /** Certificates in use, in no order. */
+  certificates(): Iterable<CertificateEnd>
 }

@@ -67,7 +67,6 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     { field: 'spec.connection.proxyProtocol' },
   ],
   Settings: [
-    { field: 'listeners[].proxyProtocol' },
     { field: 'admin.tokenFile' },
     { field: 'accessLog.fields', accepted: [{}] },
     { field: 'plugins', accepted: [[]] },

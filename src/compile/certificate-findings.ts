@@ -80,12 +80,10 @@ class Findings implements CertificateFindings {
     return summary.tls
   }
 
-  #time(what: string, { validity, notBefore = 0, notAfter = 0 }: TlsSecretSummary): void {
-    const at = (time: number): string => new Date(time).toISOString().replace('.000Z', 'Z')
-    if (validity === 'Expired') this.#fault('CertificateExpired', `${what} ended on ${at(notAfter)}; renew it`)
-    else if (validity === 'NotYetValid')
-      this.#fault('CertificateNotYetValid', `${what} begins on ${at(notBefore)}; wait, or have it issued anew`)
-    else if (validity === 'ExpiresSoon') this.soon.push(`${what} ends on ${at(notAfter)}; renew it`)
+  #time(what: string, summary: TlsSecretSummary): void {
+    const { faults, soon } = timeFindings(what, summary)
+    this.faults.push(...faults)
+    this.soon.push(...soon)
   }
 
   #names(
@@ -118,7 +116,7 @@ class Findings implements CertificateFindings {
     if (lists === undefined) return
     const { what, summary } = lists
     if (summary.validity === 'Expired') {
-      const due = new Date(summary.notAfter!).toISOString().replace('.000Z', 'Z')
+      const due = timeText(summary.notAfter!)
       this.#fault(
         'RevocationListExpired',
         `a list in ${what} had to be replaced by ${due}, so clients are refused; replace it`,
@@ -141,6 +139,32 @@ class Findings implements CertificateFindings {
   #fault(reason: ConditionFault['reason'], message: string): void {
     this.faults.push({ reason, message })
   }
+}
+
+/** Of one Secret of TLS. */
+export function timeFindings(
+  what: string,
+  { validity, notBefore = 0, notAfter = 0 }: TlsSecretSummary = {},
+): Pick<CertificateFindings, 'faults' | 'soon'> {
+  switch (validity) {
+    case 'Expired':
+      return {
+        faults: [{ reason: 'CertificateExpired', message: `${what} ended on ${timeText(notAfter)}; renew it` }],
+        soon: [],
+      }
+    case 'NotYetValid': {
+      const message = `${what} begins on ${timeText(notBefore)}; wait, or have it issued anew`
+      return { faults: [{ reason: 'CertificateNotYetValid', message }], soon: [] }
+    }
+    case 'ExpiresSoon':
+      return { faults: [], soon: [`${what} ends on ${timeText(notAfter)}; renew it`] }
+    default:
+      return { faults: [], soon: [] }
+  }
+}
+
+function timeText(time: number): string {
+  return new Date(time).toISOString().replace('.000Z', 'Z')
 }
 
 function some(texts: readonly string[]): string {

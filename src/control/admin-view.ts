@@ -2,6 +2,8 @@
 import type { AdminData, BackendView } from '../admin/admin-data.ts'
 import type { BackendGauges, EndpointState, MetricsSource } from '../admin/metrics-source.ts'
 import { routeRows } from '../admin/route-rows.ts'
+import { keyOfNode } from '../compile/reference-graph.ts'
+import type { ResourceSet } from '../compile/resource-set.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
 import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
@@ -21,6 +23,7 @@ export interface AdminInputs {
   readonly version: string
   readonly budget: MemoryBudget
   readonly memory: MetricsSource['memory']['sizes']
+  readonly resources: () => ResourceSet | undefined
   readonly metrics: () => Promise<{ readonly contentType: string; readonly body: string }>
 }
 
@@ -50,7 +53,15 @@ export function adminData(inputs: AdminInputs): AdminData {
   }
 }
 
-export function metricsSource({ table, endpoints, statuses, pipeline, budget, memory }: AdminInputs): MetricsSource {
+export function metricsSource({
+  table,
+  endpoints,
+  statuses,
+  pipeline,
+  budget,
+  memory,
+  resources,
+}: AdminInputs): MetricsSource {
   return {
     generation: () => pipeline.generation,
     sizes: () => ({ ...statuses.sizes(), backends: pipeline.snapshot?.backends.size ?? 0 }),
@@ -59,6 +70,11 @@ export function metricsSource({ table, endpoints, statuses, pipeline, budget, me
     },
     memory: { budget, sizes: memory },
     problems: () => statuses.problemCounts(),
+    *certificates() {
+      for (const [node, { tls }] of resources()?.payloads ?? [])
+        if (tls?.certificate !== undefined)
+          yield { secret: keyOfNode(node), end: Math.floor(tls.certificate.notAfter / 1000) }
+    },
   }
 }
 

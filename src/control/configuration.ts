@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { MemorySizes } from '../admin/metrics-source.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
+import { settingsSecretFaults } from '../compile/settings-secrets.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { Logger } from '../log/process-log.ts'
 import type { ListenerRows } from '../shared-memory/listener-rows.ts'
@@ -138,6 +139,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       prepareStatuses: (next) => statuses.prepare(next),
       compiled: ({ compiled, resources: input, handovers, first }) => {
         resources.compiled(compiled, input, first)
+        statuses.problems.setSecrets(settingsSecretFaults(input))
         statuses.handedOver(handovers)
         if (first) endpoints.adopt()
       },

@@ -134,6 +134,7 @@ export class Rooms {
       settings,
       version,
       budget: memory,
+      resources: () => this.#links.configuration()?.resources,
       memory: () => this.#links.configuration()?.memory ?? { tables: 0, configuration: 0, waiting: 0 },
       metrics: () => this.metrics.read(),
     }

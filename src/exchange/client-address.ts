@@ -87,10 +87,12 @@ export class ClientResolver {
 
   #direct(peer: Peer, authority: string, named: Authority | undefined, trusted: boolean): Client {
     const origin = directOrigin(peer.scheme, authority, named)
+    // A proxy that does not know the port writes 0.
+    const port = peer.proxied?.destinationPort || origin.port
     return {
       address: peer.address,
       trusted,
-      forwarding: new Forwarding([peer.address], origin, certificateOf(peer), this.#forwarded),
+      forwarding: new Forwarding([peer.address], origin, certificateOf(peer), this.#forwarded, port),
     }
   }
 

@@ -46,8 +46,7 @@ function acceptedForm(accept: string | undefined): GrpcContentType['form'] | und
 
 /** @returns null where the request is no call of gRPC */
 export function grpcCallOf(request: Fields): GrpcCall | null {
-  const value = request.get('content-type')
-  const type = value === undefined ? null : grpcContentType(value)
+  const type = grpcContentType(request.get('content-type'))
   if (type === null) return null
   return new GrpcCall(type, type.form === 'grpc' ? undefined : request.get('accept'))
 }

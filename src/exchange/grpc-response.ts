@@ -37,7 +37,7 @@ const STATUS_FIELDS = [STATUS, MESSAGE, 'grpc-status-details-bin'] as const
 export function acceptHead(call: GrpcCall, head: ResponseHead): LocalResponse | undefined {
   const { fields } = head
   const stated = fields.get(STATUS)
-  const type = grpcContentType(fields.get('content-type') ?? '')
+  const type = grpcContentType(fields.get('content-type'))
   if (stated === undefined && (head.status !== 200 || type?.form !== 'grpc' || head.bodyLength === 0)) {
     fields.detach()
     return withStatus(call, fields, grpcStatusOfHttp(head.status), `HTTP ${head.status} without grpc-status`)
@@ -109,7 +109,7 @@ export function callResponse(x: ProxyExchange, call: GrpcCall, response: LocalRe
 
 /** Somebody has written a response of gRPC: a rule, or a filter. */
 function isWritten(call: GrpcCall, { fields, body, reason }: LocalResponse): boolean {
-  if (reason !== undefined || grpcContentType(fields.get('content-type') ?? '')?.form !== call.type.form) return false
+  if (reason !== undefined || grpcContentType(fields.get('content-type'))?.form !== call.type.form) return false
   return call.isWeb ? body !== null : fields.has(STATUS)
 }
 

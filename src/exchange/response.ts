@@ -72,8 +72,10 @@ export class ResponseRelay implements BodySink, LocalBody {
 
   begin(head: ResponseHead): void {
     if (this.#x.call?.spoken === true) {
+      const { status } = head
+      const type = head.fields.get('content-type')
       const instead = acceptHead(this.#x.call, head)
-      if (instead !== undefined) return this.#replace(instead)
+      if (instead !== undefined) return this.#replace(instead, status, type)
     }
     const goesOn = passFilters(this.#x, head)
     if (goesOn === true) this.#relay(head)
@@ -81,9 +83,10 @@ export class ResponseRelay implements BodySink, LocalBody {
   }
 
   /** What came is no response to a call of gRPC. */
-  #replace(instead: LocalResponse): void {
+  #replace(instead: LocalResponse, status: number, type: string | undefined): void {
     const x = this.#x
     x.reason = 'GrpcStatusMissing'
+    x.detail = `the upstream answered HTTP ${status}${type === undefined ? '' : `, ${type}`}`
     x.attempt?.discard()
     x.attempt = null
     respond(x, instead, x.chain?.length ?? 0)

@@ -22,8 +22,8 @@ for (const form of ['grpc', 'web', 'web-text'] as const)
   for (const suffix of ['', '+proto']) KNOWN.set(contentTypeOf({ form, suffix }), Object.freeze({ form, suffix }))
 
 /** @returns null where it is none of gRPC */
-export function grpcContentType(value: string): GrpcContentType | null {
-  if (value.length < SHORTEST) return null
+export function grpcContentType(value: string | undefined): GrpcContentType | null {
+  if (value === undefined || value.length < SHORTEST) return null
   const known = KNOWN.get(value)
   if (known !== undefined) return known
   const [whole, web, suffix = ''] = PATTERN.exec(value) ?? []

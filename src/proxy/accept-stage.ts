@@ -4,8 +4,10 @@
  * PROXY headers takes none of these steps.
  */
 import type { Socket } from 'node:net'
-import type { PeerListener } from '../transport/peer.ts'
+import type { CidrSet } from '../pattern/cidr.ts'
+import type { Peer, PeerListener } from '../transport/peer.ts'
 import { clearText } from './clear-text.ts'
+import { ProxyHeaderStep, type RefusedProxyHeader } from './proxy-header-step.ts'
 import type { ServerContext } from './server-context.ts'
 import type { TlsAcceptor } from './tls-acceptor.ts'
 import { UnservedSocket } from './unserved-socket.ts'
@@ -14,11 +16,15 @@ import { UnservedSocket } from './unserved-socket.ts'
 export interface StageListener extends PeerListener {
   /** They begin with a handshake. */
   readonly tls: boolean
+  /** Before all else they begin with a PROXY header, and may do so from these addresses; null = they do not. */
+  readonly proxies: CidrSet | null
 }
 
 export interface StageContext extends ServerContext {
   /** Serves the sockets of listeners that speak TLS. */
   readonly tls: TlsAcceptor
+  /** A connection is closed for want of a PROXY header. */
+  refusedProxyHeader(refusal: RefusedProxyHeader): void
 }
 
 /**
@@ -26,6 +32,38 @@ export interface StageContext extends ServerContext {
  * @param address of its other end, canonical
  */
 export function acceptSocket(socket: Socket, address: string, listener: StageListener, context: StageContext): void {
-  if (listener.tls) context.tls.accept(new UnservedSocket(socket, address, listener, context), null)
-  else clearText.accept(socket, { address, scheme: 'http', listener, tls: null }, context, null)
+  if (listener.proxies !== null) acceptProxied(socket, address, listener, listener.proxies, context)
+  else if (listener.tls) context.tls.accept(new UnservedSocket(socket, address, listener, context), null)
+  else clearText.accept(socket, directPeer(socket, address, listener), context, null)
+}
+
+function directPeer(socket: Socket, address: string, listener: PeerListener): Peer {
+  return { address, port: socket.remotePort ?? 0, scheme: 'http', listener, tls: null }
+}
+
+function acceptProxied(
+  socket: Socket,
+  address: string,
+  listener: StageListener,
+  trusted: CidrSet,
+  context: StageContext,
+): void {
+  if (!trusted.has(address)) {
+    context.refusedProxyHeader({ reason: 'untrusted', address, listener })
+    socket.destroy()
+    return
+  }
+  const unserved = new UnservedSocket(socket, address, listener, context)
+  const step = new ProxyHeaderStep(
+    unserved,
+    (refusal) => context.refusedProxyHeader(refusal),
+    (connection, early) => {
+      unserved.proxied = connection
+      if (connection !== null) unserved.address = connection.sourceAddress
+      if (listener.tls) return context.tls.accept(unserved, early)
+      unserved.release()
+      clearText.accept(socket, unserved.peer('http', null), context, early)
+    },
+  )
+  unserved.read(step, null)
 }

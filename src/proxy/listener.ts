@@ -5,7 +5,8 @@
  * accepted before stays with the listener that accepted it.
  */
 import { createServer, type Server, type Socket } from 'node:net'
-import { canonicalAddress } from '../pattern/cidr.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { CidrSet, canonicalAddress } from '../pattern/cidr.ts'
 import { FrontendHandle } from '../snapshot/frontend-handle.ts'
 import type { PeerListener, SecureTwin } from '../transport/peer.ts'
 import { acceptSocket, type StageContext, type StageListener } from './accept-stage.ts'
@@ -31,6 +32,8 @@ export interface ListenerSpeech {
   readonly name: string
   readonly tls: boolean
   readonly secureTwin: SecureTwin | null
+  /** Who begins connections with a PROXY header; null = nobody does. */
+  readonly proxyProtocol: { readonly trusted: readonly string[] } | null
 }
 
 /**
@@ -41,6 +44,8 @@ export class Listener implements StageListener {
   readonly frontend: FrontendHandle
   readonly metricsRow: number
   readonly tls: boolean
+  readonly proxies: CidrSet | null
+  readonly #proxyProtocol: ListenerSpeech['proxyProtocol']
   secureTwin: SecureTwin | null
   /** Its socket is closed, or another listener's. */
   retired = false
@@ -48,6 +53,8 @@ export class Listener implements StageListener {
 
   constructor(settings: ListenerSpeech, metricsRow: number, context: Pick<ServerContext, 'leaving'>) {
     this.tls = settings.tls
+    this.#proxyProtocol = settings.proxyProtocol
+    this.proxies = settings.proxyProtocol === null ? null : new CidrSet(settings.proxyProtocol.trusted)
     this.secureTwin = settings.secureTwin
     this.frontend = new FrontendHandle(settings.name)
     this.metricsRow = metricsRow
@@ -59,8 +66,8 @@ export class Listener implements StageListener {
   }
 
   /** Whether the settings mean this one: its connections would not differ from those of a new one. */
-  is({ name, tls }: ListenerSpeech): boolean {
-    return name === this.name && tls === this.tls
+  is({ name, tls, proxyProtocol }: ListenerSpeech): boolean {
+    return name === this.name && tls === this.tls && isDeepStrictEqual(proxyProtocol, this.#proxyProtocol)
   }
 
   get leaving(): boolean {

@@ -24,7 +24,7 @@ let heldByAll = 0
 export interface ScheduleOwner {
   /** Writes the trailers of a stream, with END_STREAM. */
   writeTrailers(stream: SendingStream, trailers: Fields): void
-  /** DATA has been written; `cramped` where a tiny window of the peer cut it short. */
+  /** DATA has been written. @param cramped a tiny window of the peer cut it short, and the connection may end for it */
   sentData(cramped: boolean): void
 }
 
@@ -68,10 +68,11 @@ export class SendSchedule {
       while (at < end) {
         const length = Math.min(end - at, DEFAULT_FRAME_SIZE, stream.window, this.#window)
         if (length <= 0) break
-        const from = this.#beginData(stream, length, length < end - at)
+        const from = this.#beginData(stream, length)
         bytes.copy(this.#output.bytes, from, at, at + length)
         this.#endData(stream, length)
         at += length
+        this.#owner.sentData(false)
       }
     if (at === end) return
     stream.hold(bytes, at, end)
@@ -123,7 +124,8 @@ export class SendSchedule {
 
   #sendWaiting(stream: SendingStream, queue: SendingStream[]): void {
     const length = Math.min(stream.waiting, DEFAULT_FRAME_SIZE, stream.window, this.#window)
-    const from = this.#beginData(stream, length, length < stream.waiting)
+    const cramped = length < CRAMPED && length < stream.waiting
+    const from = this.#beginData(stream, length)
     stream.take(this.#output.bytes, from, length)
     this.#count(-length)
     this.#endData(stream, length)
@@ -132,6 +134,8 @@ export class SendSchedule {
       if (stream.finished) this.#end(stream, stream.trailers)
       else stream.drained()
     } else if (stream.incremental && queue.length > 1) queue.push(queue.shift()!)
+    // Last, since it may end the connection.
+    this.#owner.sentData(cramped)
   }
 
   /** The stream sends nothing more. */
@@ -171,13 +175,12 @@ export class SendSchedule {
   }
 
   /** @returns where its data goes */
-  #beginData(stream: SendingStream, length: number, short: boolean): number {
+  #beginData(stream: SendingStream, length: number): number {
     const output = this.#output
     const at = output.reserve(FRAME_HEADER + length)
     stream.lastFrame = output.position
     stream.window -= length
     this.#window -= length
-    this.#owner.sentData(short && length < CRAMPED)
     return writeFrameHeader(output.bytes, at, length, FrameType.DATA, 0, stream.id)
   }
 

@@ -8,7 +8,7 @@ import type { HostTls } from '../snapshot/host-tls.ts'
 import { ALERT, type Alert, type ClientHello, ClientHelloReader, HelloFault } from '../tls/client-hello.ts'
 import { normalizeServerName } from '../tls/server-name.ts'
 import type { Downstream, DownstreamHandler, RequestHandler } from '../transport/downstream.ts'
-import type { Peer, PeerListener, PeerTls } from '../transport/peer.ts'
+import type { PeerListener, PeerTls } from '../transport/peer.ts'
 import { clearText } from './clear-text.ts'
 import { clientCertificateOf } from './client-certificate.ts'
 import { ClosingSocket } from './closing-socket.ts'
@@ -94,16 +94,16 @@ export class TlsHandshake implements FirstBytes {
 
   /** Nothing is answered here: what the client has sent so far is the beginning of what goes to the backend. */
   #passThrough(): void {
-    const { socket, context, address, listener } = this.#unserved
+    const { socket, context } = this.#unserved
     const { host } = this.#owner
     this.#settle()
-    const peer: Peer = { address, scheme: 'https', listener, tls: null }
+    const peer = this.#unserved.peer('https', null)
     const connection = new OpaqueConnection(socket, this.#hello.bytes, peer, context)
     connection.begin(host.passThrough(connection, this.#serverName))
   }
 
   secured(server: SecureServer, socket: TLSSocket): void {
-    const { listener, context, address } = this.#unserved
+    const { listener, context } = this.#unserved
     const { host } = this.#owner
     const clientCertificate = clientCertificateOf(server, socket, host.wall())
     if (typeof clientCertificate === 'string') {
@@ -119,7 +119,7 @@ export class TlsHandshake implements FirstBytes {
       cipher: socket.getCipher()?.standardName ?? '',
       clientCertificate,
     }
-    const peer: Peer = { address, scheme: 'https', listener, tls }
+    const peer = this.#unserved.peer('https', tls)
     host.handshakeDone(listener, socket.isSessionReused())
     const serve = (socket.alpnProtocol && SECURE_PROTOCOLS.get(socket.alpnProtocol)) || serveHttp1
     serve(socket, peer, context)
@@ -142,9 +142,9 @@ export class TlsHandshake implements FirstBytes {
 
   /** A person may have typed http:// for https://, and is told so. */
   #notTls(): void {
-    const { socket, address, listener, context } = this.#unserved
+    const { socket, context } = this.#unserved
     this.#fail('NotTls', 'the client does not speak TLS, which this listener expects')
-    const peer: Peer = { address, scheme: 'http', listener, tls: null }
+    const peer = this.#unserved.peer('http', null)
     clearText.accept(socket, peer, refusing(context), this.#hello.bytes)
   }
 

@@ -3,7 +3,8 @@
  * deadline.
  */
 import type { Socket } from 'node:net'
-import type { PeerListener } from '../transport/peer.ts'
+import type { ProxiedConnection } from '../proxy-protocol/header.ts'
+import type { Peer, PeerListener, PeerTls } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
 import type { OpenConnection, ServerContext } from './server-context.ts'
 
@@ -20,6 +21,8 @@ export class UnservedSocket extends TimerEntry implements OpenConnection {
   readonly context: ServerContext
   /** Of the client, as far as is known. */
   address: string
+  /** What a PROXY header says of the client's connection. */
+  proxied: ProxiedConnection | null = null
   #reader: FirstBytes | null = null
   /** Bytes have come. */
   #begun = false
@@ -34,6 +37,13 @@ export class UnservedSocket extends TimerEntry implements OpenConnection {
     this.address = address
     this.listener = listener
     this.context = context
+  }
+
+  /** The client, as far as is known now. */
+  peer(scheme: Peer['scheme'], tls: PeerTls | null): Peer {
+    const { address, proxied, socket, listener } = this
+    const port = proxied?.sourcePort ?? socket.remotePort ?? 0
+    return { address, port, ...(proxied === null ? {} : { proxied }), scheme, listener, tls }
   }
 
   /**

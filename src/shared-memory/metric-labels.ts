@@ -59,6 +59,21 @@ export const CODES = Object.freeze([
 /** Label values of a Backend's series: the class of the client's response; `none`: the client received none. */
 export const CODE_CLASSES = Object.freeze(['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const)
 
+/** Label values of connections that were closed for want of a PROXY header: docs/proxy-protocol.md. */
+export const PROXY_HEADER_REFUSALS = Object.freeze([
+  'missing',
+  'malformed',
+  'oversized',
+  'checksum',
+  /** The address is not trusted to send one. */
+  'untrusted',
+  'timeout',
+  /** The connection ended before it. Health checks of load balancers do so. */
+  'gone',
+] as const)
+
+export type ProxyHeaderRefusal = (typeof PROXY_HEADER_REFUSALS)[number]
+
 /** Label values of gRPC calls. `other`: a status that has no name; `none`: the client received none. */
 export const GRPC_CLASSES = Object.freeze([...GRPC_STATUS_NAMES, 'other', 'none'] as const)
 

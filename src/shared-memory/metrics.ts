@@ -6,7 +6,14 @@
  * The number of series is bounded here and does not depend on the number of routes: see docs/metrics.md.
  */
 import { REASON_LIST } from '../lib/reason.ts'
-import { CODE_CLASSES, CODES, GRPC_CLASSES, METHODS } from './metric-labels.ts'
+import {
+  CODE_CLASSES,
+  CODES,
+  GRPC_CLASSES,
+  METHODS,
+  PROXY_HEADER_REFUSALS,
+  type ProxyHeaderRefusal,
+} from './metric-labels.ts'
 
 /** Upper bounds of the histogram buckets in milliseconds; one more bucket counts what exceeds them. */
 export const BUCKETS: readonly number[] = Object.freeze([
@@ -37,7 +44,7 @@ export interface MetricsShape {
   readonly backends: number
 }
 
-export const METRICS_DEFAULTS = Object.freeze({ listeners: 8, backends: 90 })
+export const METRICS_DEFAULTS = Object.freeze({ listeners: 8, backends: 88 })
 
 const HEADER_BYTES = 64
 const CACHE_LINE_CELLS = 8
@@ -54,6 +61,7 @@ export class MetricsLayout {
   readonly starts: number
   readonly accepted: number
   readonly refused: number
+  readonly proxyHeaders: number
   readonly upstreamConnected: number
   readonly upstreamReused: number
   readonly upstreamFailed: number
@@ -89,6 +97,7 @@ export class MetricsLayout {
     this.upstreamReused = take(1)
     this.upstreamFailed = take(1)
     this.retries = take(1)
+    this.proxyHeaders = take(PROXY_HEADER_REFUSALS.length)
     this.reasons = take(REASON_CELLS)
     this.bytesIn = take(listeners)
     this.bytesOut = take(listeners)
@@ -213,6 +222,11 @@ export class WorkerMetrics {
   /** A connection was closed immediately because of the connection limit. */
   connectionRefused(listener: number): void {
     this.#cells[this.#layout.refused + this.#listener(listener)]!++
+  }
+
+  /** A connection was closed for want of a PROXY header. */
+  proxyHeaderRefused(reason: ProxyHeaderRefusal): void {
+    this.#cells[this.#layout.proxyHeaders + PROXY_HEADER_REFUSALS.indexOf(reason)]!++
   }
 
   /** A new upstream connection was established. */

@@ -1,4 +1,5 @@
 /** Who is at the other end of a client's connection, and which listener accepted it. */
+import type { ProxiedConnection } from '../proxy-protocol/header.ts'
 import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
 
 /**
@@ -54,6 +55,10 @@ export interface PeerTls {
 export interface Peer {
   /** Of the socket's other end, or of the client that a trusted PROXY header names; canonical. */
   readonly address: string
+  /** That the client's connection comes from; absent or 0: not known. */
+  readonly port?: number
+  /** The client's own connection, to the proxy that named it in a PROXY header; absent: it has none but this one. */
+  readonly proxied?: ProxiedConnection
   readonly scheme: 'http' | 'https'
   readonly listener: PeerListener
   /** Null in clear text. */

@@ -3,6 +3,7 @@ import { isIPv4 } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import { ConnectionRoom } from '../proxy/connection-room.ts'
 import { Listener, type ListenerContext, ListenSocket } from '../proxy/listener.ts'
+import type { RefusedProxyHeader } from '../proxy/proxy-header-step.ts'
 import type { OpenConnection, ServerContext } from '../proxy/server-context.ts'
 import { TlsAcceptor } from '../proxy/tls-acceptor.ts'
 import type { TlsHost } from '../proxy/tls-handshake.ts'
@@ -23,6 +24,7 @@ export interface ListenersHost {
   readonly tls: TlsHost
   countConnection(delta: number): void
   refusedConnection(metricsRow: number): void
+  refusedProxyHeader(refusal: RefusedProxyHeader): void
   /** Called whenever the open listeners or the failures change. */
   changed(open: ReadonlyMap<string, number>, failures: readonly ListenerFailure[]): void
 }
@@ -83,6 +85,7 @@ export class Listeners {
       reusePort: host.reusePort,
       connectionLimit: 1024,
       refusedConnection: (listener: PeerListener) => host.refusedConnection(listener.metricsRow),
+      refusedProxyHeader: (refusal: RefusedProxyHeader) => host.refusedProxyHeader(refusal),
     })
   }
 

@@ -21,6 +21,7 @@ import { Connectors } from './connectors.ts'
 import { createDataPlane } from './data-plane.ts'
 import { HandshakeLog } from './handshake-log.ts'
 import { Listeners } from './listeners.ts'
+import { RefusedProxyHeaders } from './refused-proxy-headers.ts'
 
 const data = workerData as WorkerData
 const { index, shared } = data
@@ -40,6 +41,7 @@ const PATTERNS = 1 << 16
 const patterns = new PatternCache(PATTERNS, data.patternBytes)
 
 const connectors = new Connectors(clock)
+const refusedProxyHeaders = new RefusedProxyHeaders(log, metrics, clock.monotonic)
 
 let control: MessagePort
 
@@ -88,6 +90,7 @@ const listeners = new Listeners({
   countConnection: (delta) => block.addConnections(index, delta),
   metricsRow: (name) => listenerRows.find(name),
   refusedConnection: (metricsRow) => metrics.connectionRefused(metricsRow),
+  refusedProxyHeader: (refusal) => refusedProxyHeaders.refused(refusal),
   changed: (ports, failures) => send({ type: 'listening', ports, failures }),
 })
 

@@ -28,6 +28,7 @@ function setup(options: { workers?: number; backends?: number; source?: Partial<
     sizes: () => ({ routes: 3, rules: 5, backends: 2 }),
     backends: () => NAMES.map((id) => gauges(id, 1)),
     problems: () => [{ kind: 'Route', reason: 'Conflicted', objects: 2 }],
+    certificates: () => [{ secret: 'shop/tls', end: 1_800_000_000 }],
     memory: {
       budget: divideMemory(512 * 2 ** 20, workers),
       sizes: () => ({ tables: 4_096, configuration: 9_000, waiting: 1 }),
@@ -96,6 +97,7 @@ suite('metrics registry', () => {
       ['headgate_event_loop_delay_seconds', { worker: '0' }, 0.012],
       ['headgate_config_change_seconds_bucket', { le: '0.1' }, 1],
       ['headgate_config_problems', { kind: 'Route', reason: 'Conflicted' }, 2],
+      ['headgate_certificate_expiry_timestamp_seconds', { secret: 'shop/tls' }, 1_800_000_000],
       ['headgate_generation', {}, 7],
       ['headgate_routes', {}, 3],
       ['headgate_build_info', { version: '0.1.0 "odd" \\ \n' }, 1],
@@ -170,7 +172,7 @@ suite('metrics registry', () => {
   })
 
   // The goal of the project for 5,000 routes; here every cell that can be exposed has been counted in.
-  test('no traffic creates two thousand series', async () => {
+  test('no traffic and no configuration creates 2,500 series', async () => {
     const backends = Array.from({ length: 5_000 }, (_, i) => `shop/backend-${i}`)
     const { shared, scrape, rows } = setup({
       workers: 8,
@@ -178,12 +180,20 @@ suite('metrics registry', () => {
       source: {
         backends: () => backends.map((id) => gauges(id, 1)),
         problems: () => CONDITION_REASONS.map((reason) => ({ kind: 'Route', reason, objects: 1 })),
+        certificates: () => Array.from({ length: 5_000 }, (_, i) => ({ secret: `shop/tls-${i}`, end: i })),
       },
     })
     rows.sync(backends, 0)
     MetricsLayout.of(shared.metrics).row(shared.metrics, 0).fill(1)
-    const series = [...(await scrape()).values()].reduce((sum, family) => sum + family.series.length, 0)
-    assert.ok(series > 1_000 && series < 2_000, `${series} series`)
+    const families = await scrape()
+    const series = [...families.values()].reduce((sum, family) => sum + family.series.length, 0)
+    assert.ok(series > 1_000 && series < 2_500, `${series} series`)
+    const ends = families.get('headgate_certificate_expiry_timestamp_seconds')!.series.map((one) => one.value)
+    assert.deepEqual(
+      ends,
+      Array.from({ length: 100 }, (_, i) => i),
+      'those that end first',
+    )
   })
 
   test('concurrent scrapes share one response', async () => {

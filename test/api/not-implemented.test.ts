@@ -39,7 +39,6 @@ const SAMPLES: Tree = {
   'spec.healthCheck.passive': { consecutiveFailures: 9 },
   'spec.healthCheck.panicPercent': 10,
   'spec.connection.proxyProtocol': 'V2',
-  'listeners[].proxyProtocol': { trusted: ['10.0.0.0/8'] },
   'admin.tokenFile': '/token',
   tracing: { otlp: 'http://collector:4318' },
   redis: { addresses: ['redis:6379'] },

@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { median, quantile } from '../../bench/lib/compare.ts'
 import { allowedCpus, cpuTime } from '../../bench/lib/cpu-time.ts'
+import { parseSummary } from '../../bench/lib/h2-load.ts'
 import { openLoad, schedule, summarize } from '../../bench/lib/open-loop.ts'
 import { find, provide } from '../../bench/lib/programs.ts'
 
@@ -58,6 +59,21 @@ describe('the figures of a bench', () => {
     assert.ok(Number.isNaN(summarize(new Float64Array(0)).most))
   })
 
+  it('reads the summary of h2load, where a run of a set time leaves requests under way', () => {
+    const summary = `
+finished in 1.00s, 23787.00 req/s, 17.01MB/s
+requests: 23787 total, 23915 started, 23787 done, 23785 succeeded, 2 failed, 1 errored, 0 timeout
+status codes: 23787 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 17.01MB (17837000) total, 1.23MB (1287000) headers (space savings 84.00%), 15.06MB (15792000) data
+                     min         max         mean         sd        +/- sd
+time for request:      340us     63.15ms      5.07ms      6.10ms    91.23%
+`
+    const { p99, ...told } = parseSummary(summary)!
+    assert.deepEqual(told, { requests: 23_785, perSecond: 23_787, p50: 5.07, failed: 3 })
+    assert.ok(Number.isNaN(p99))
+    assert.equal(parseSummary('could not connect'), undefined)
+  })
+
   it('counts the time that a stalled server makes requests wait', async () => {
     // Answers at once, but for a stall of 300 ms: one request alone would be late otherwise, and its successors are.
     let asked = 0
@@ -101,7 +117,9 @@ describe('the figures of a bench', () => {
     assert.equal(run.status, 0, run.stderr.toString())
     const [comparison] = JSON.parse(run.stdout.toString()).comparisons
     assert.equal(comparison.scenario, 'chunked')
-    assert.ok(comparison.subject.requests > 100 && comparison.peer.requests > 100)
-    assert.ok(comparison.cpuRatio > 0.3 && comparison.cpuRatio < 3, `nginx costs ${comparison.cpuRatio} times itself`)
+    const [subject, peer] = comparison.figures
+    const [{ cpu }] = comparison.ratios
+    assert.ok(subject.requests > 100 && peer.requests > 100)
+    assert.ok(cpu > 0.3 && cpu < 3, `nginx costs ${cpu} times itself`)
   })
 })

@@ -78,7 +78,6 @@ export const MATRIX: readonly Case[] = [
   },
   {
     name: 'PROXY protocol and a third listener',
-    unbuilt: true,
     values: {
       listeners: {
         http: { proxyProtocolFrom: ['10.0.0.0/8'], appProtocol: 'http' },
@@ -405,11 +404,6 @@ export const REFUSED: readonly (Rendering & { readonly name: string; readonly sa
     name: 'TLS on a listener',
     values: { listeners: { https: { enabled: true } } },
     says: /listeners\.https\.tls is not built yet in this version; say tls: false/,
-  },
-  {
-    name: 'PROXY protocol',
-    values: { listeners: { http: { proxyProtocolFrom: ['10.0.0.0/8'] } } },
-    says: /listeners\.http\.proxyProtocolFrom is not built yet in this version; leave it out/,
   },
   {
     name: 'a default certificate',

@@ -16,6 +16,8 @@ export class InProcess extends TestPlane {
   /** How each handshake ended: `full`, `resumed`, or why it failed. */
   readonly handshakes: string[] = []
   readonly problems: string[] = []
+  /** Why connections were closed for want of a PROXY header. */
+  readonly proxyRefusals: string[] = []
   /** By name, besides what the tables say. */
   readonly hostTls = new Map<string, HostTls>()
   #listening: Promise<void> = Promise.resolve()
@@ -63,6 +65,7 @@ export class InProcess extends TestPlane {
       countConnection: (delta) => (this.#connections += delta),
       metricsRow: () => 0,
       refusedConnection: (metricsRow) => this.metrics.connectionRefused(metricsRow),
+      refusedProxyHeader: ({ reason }) => void this.proxyRefusals.push(reason),
       changed: () => {},
     })
   }

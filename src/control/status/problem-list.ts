@@ -34,6 +34,7 @@ export class ProblemList {
   #source: readonly ProblemRecord[] = []
   #settings: readonly (ProblemRecord & { readonly reason: SettingsReason })[] = []
   #listeners: readonly (ProblemRecord & { readonly reason: SettingsReason })[] = []
+  #secrets: readonly (ProblemRecord & { readonly reason: SettingsReason })[] = []
   #objects = new Map<string, Found>()
   #list: readonly ObjectProblem[] = []
   #logged = new Set<string>()
@@ -49,7 +50,7 @@ export class ProblemList {
 
   /** Reasons of what is wrong with the settings, each once. */
   get settings(): ReadonlySet<SettingsReason> {
-    return new Set([...this.#settings, ...this.#listeners].map(({ reason }) => reason))
+    return new Set([...this.#settings, ...this.#listeners, ...this.#secrets].map(({ reason }) => reason))
   }
 
   /** What is wrong with the settings; the complete list. */
@@ -70,6 +71,13 @@ export class ProblemList {
       reason: 'ListenerNotOpen',
       message,
     }))
+    this.#logNew()
+  }
+
+  /** What is wrong with the Secrets that the settings name; the complete list. */
+  setSecrets(faults: readonly string[]): void {
+    if (faults.length + this.#secrets.length === 0) return
+    this.#secrets = faults.map((message) => ({ level: 'warn', object: 'Settings', reason: 'SecretUnusable', message }))
     this.#logNew()
   }
 
@@ -138,6 +146,7 @@ export class ProblemList {
   *#entries(): Generator<ProblemRecord> {
     yield* this.#settings
     yield* this.#listeners
+    yield* this.#secrets
     yield* this.#source
     for (const { entries } of this.#objects.values()) yield* entries.values()
   }

@@ -11,6 +11,8 @@ const NEGATIVE = new Set(['PartiallyInvalid', 'Stale'])
 export function unwell({ type, status, reason }: Condition): boolean {
   if (type === 'Programmed') return reason === 'ListenerNotOpen'
   if (type === 'Ready') return false
+  // Well, and to be seen to.
+  if (reason === 'ExpiresSoon') return true
   return NEGATIVE.has(type) ? status === 'True' : status === 'False'
 }
 
