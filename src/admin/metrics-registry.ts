@@ -7,7 +7,14 @@ import type { Milliseconds } from '../lib/clock.ts'
 import { REASON_LIST } from '../lib/reason.ts'
 import { LineRing } from '../shared-memory/line-ring.ts'
 import { ListenerRows } from '../shared-memory/listener-rows.ts'
-import { CODE_CLASSES, CODES, GRPC_CLASSES, METHODS, PROXY_HEADER_REFUSALS } from '../shared-memory/metric-labels.ts'
+import {
+  CODE_CLASSES,
+  CODES,
+  GRPC_CLASSES,
+  HANDSHAKE_RESULTS,
+  METHODS,
+  PROXY_HEADER_REFUSALS,
+} from '../shared-memory/metric-labels.ts'
 import { MetricsReader } from '../shared-memory/metrics.ts'
 import { CONTROL_THREAD, ProcessBlock, type ThreadMemory, workerThread } from '../shared-memory/process-block.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
@@ -128,6 +135,12 @@ export class MetricsRegistry {
             labels: { reason },
             value: this.#reader.sum(layout.proxyHeaders + i),
           })),
+      ),
+      counter('headgate_tls_handshakes_total', 'TLS handshakes of clients, by how each ended.', () =>
+        HANDSHAKE_RESULTS.map((result, i) => ({
+          labels: { result },
+          value: this.#reader.sum(layout.handshakes + i),
+        })),
       ),
       gauge('headgate_connections_open', 'Open client connections.', () => this.#listenerSums(layout.open)),
     ]

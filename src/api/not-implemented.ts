@@ -64,7 +64,6 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
       accepted: [{ consecutiveFailures: 5, baseEjection: '30s', maxEjectionPercent: 50 }],
     },
     { field: 'spec.healthCheck.panicPercent', accepted: [30] },
-    { field: 'spec.connection.proxyProtocol' },
   ],
   Settings: [
     { field: 'admin.tokenFile' },

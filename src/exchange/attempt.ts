@@ -14,7 +14,7 @@ import type { CurrentAttempt, ProxyExchange } from './exchange.ts'
 import { type ResponseOrigin, ResponseRelay } from './response.ts'
 import { upgradeExchange } from './tunnel.ts'
 import { checkRefusal } from './upgrade.ts'
-import { NO_REQUEST, upstreamRequest } from './upstream-request.ts'
+import { clientConnection, NO_REQUEST, upstreamRequest } from './upstream-request.ts'
 
 /** Decides what follows an attempt. */
 export interface AttemptOwner {
@@ -81,7 +81,8 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   /** @param fresh only a new connection will do */
   start(fresh: boolean): void {
     this.connecting = true
-    const request = this.#x.opaque ? NO_REQUEST : upstreamRequest(this.#x, this.endpoint)
+    const x = this.#x
+    const request = x.opaque ? { ...NO_REQUEST, client: clientConnection(x) } : upstreamRequest(x, this.endpoint)
     this.#pool.dispatch(request, this, fresh)
   }
 

@@ -88,7 +88,7 @@ export class ClientResolver {
   #direct(peer: Peer, authority: string, named: Authority | undefined, trusted: boolean): Client {
     const origin = directOrigin(peer.scheme, authority, named)
     // A proxy that does not know the port writes 0.
-    const port = peer.proxied?.destinationPort || origin.port
+    const port = (peer.proxied === true && peer.connection?.destinationPort) || origin.port
     return {
       address: peer.address,
       trusted,

@@ -4,6 +4,7 @@ import { FieldBlock } from '../message/field-block.ts'
 import { Fields } from '../message/fields.ts'
 import { authorityOf } from '../pattern/host.ts'
 import { REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
+import type { ProxiedConnection } from '../proxy-protocol/header.ts'
 import type { UpstreamRequest } from '../transport/upstream.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { stateDeadline } from './grpc-request.ts'
@@ -26,7 +27,16 @@ export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamR
     id,
     acceptsTrailers: incoming.acceptsTrailers || call?.spoken === true,
     upgrade: x.upgrade,
+    client: clientConnection(x),
   }
+}
+
+/** Whom a PROXY header to the endpoint names; null where there is none, or the client is not known. */
+export function clientConnection(x: ProxyExchange): ProxiedConnection | null {
+  const { connection, address } = x.downstream.peer
+  if (x.backend!.plan.proxyProtocol === undefined || connection === undefined) return null
+  // A trusted proxy has named the client, and not its port.
+  return x.clientAddress === address ? connection : { ...connection, sourceAddress: x.clientAddress, sourcePort: 0 }
 }
 
 /** What is sent as Host; undefined keeps the field as it came. */

@@ -10,7 +10,7 @@ import { clearText } from './clear-text.ts'
 import { ProxyHeaderStep, type RefusedProxyHeader } from './proxy-header-step.ts'
 import type { ServerContext } from './server-context.ts'
 import type { TlsAcceptor } from './tls-acceptor.ts'
-import { UnservedSocket } from './unserved-socket.ts'
+import { endsOf, UnservedSocket } from './unserved-socket.ts'
 
 /** What a listener expects of its clients. */
 export interface StageListener extends PeerListener {
@@ -38,7 +38,7 @@ export function acceptSocket(socket: Socket, address: string, listener: StageLis
 }
 
 function directPeer(socket: Socket, address: string, listener: PeerListener): Peer {
-  return { address, port: socket.remotePort ?? 0, scheme: 'http', listener, tls: null }
+  return { address, connection: endsOf(socket, address), scheme: 'http', listener, tls: null }
 }
 
 function acceptProxied(

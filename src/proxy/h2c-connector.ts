@@ -14,13 +14,14 @@ export class H2cConnector implements Connector {
     this.#timers = timers
   }
 
-  connect(endpoint: Endpoint, owner: SessionOwner): PendingConnection {
+  connect(endpoint: Endpoint, owner: SessionOwner, first?: Uint8Array): PendingConnection {
     const connection = openTcp(endpoint.address, endpoint.port)
     const { socket } = connection
     let session: PendingConnection | null = null
     const { authority } = endpoint
     socket.once('connect', () => {
       socket.removeAllListeners('error')
+      if (first !== undefined) socket.write(first)
       session = H2Session.begin(connection, owner, { scheme: 'http', timers: this.#timers, authority })
     })
     socket.once('error', (error) => owner.connectFailed(connectFault(error, authority)))

@@ -1,29 +1,7 @@
-/** Why handshakes fail: a closed list for the metric, and words for the log. */
+/** Why handshakes fail, by a closed list for the metric and in words for the log. */
+import type { HandshakeFailure } from '../shared-memory/metric-labels.ts'
 
 import type { PeerListener } from '../transport/peer.ts'
-
-/** In stable order: the index is the cell of the metric. Append only. */
-export const HANDSHAKE_FAILURES = [
-  /** The first bytes are not TLS: a request in clear text, or nothing that is known. */
-  'NotTls',
-  'MalformedHello',
-  /** No certificate for the name, and no default. */
-  'NoCertificate',
-  'NoSharedVersion',
-  'NoSharedCipher',
-  'NoSharedProtocol',
-  'ClientCertificateMissing',
-  'ClientCertificateRefused',
-  /** The client does not accept the gateway's certificate, or something else that it was sent. */
-  'RefusedByClient',
-  'Timeout',
-  'ClientGone',
-  /** Too many handshakes at a time. */
-  'Limit',
-  'Other',
-] as const
-
-export type HandshakeFailure = (typeof HANDSHAKE_FAILURES)[number]
 
 export interface FailedHandshake {
   readonly reason: HandshakeFailure

@@ -14,11 +14,12 @@ import { SocketDuplex } from './socket-duplex.ts'
 const UNUSED = 2_000
 
 export const opaqueConnector: Connector = {
-  connect(endpoint: Endpoint, owner: SessionOwner): PendingConnection {
+  connect(endpoint: Endpoint, owner: SessionOwner, first?: Uint8Array): PendingConnection {
     const connection = openTcp(endpoint.address, endpoint.port)
     const { socket } = connection
     socket.once('connect', () => {
       socket.removeAllListeners('error')
+      if (first !== undefined) socket.write(first)
       owner.connected(new OpaqueSession(connection, owner))
     })
     socket.once('error', (error) => owner.connectFailed(connectFault(error, endpoint.authority)))

@@ -6,11 +6,12 @@ import { openTcp } from './outgoing-socket.ts'
 import { H1Session } from './upstream-h1.ts'
 
 export const tcpConnector: Connector = {
-  connect(endpoint: Endpoint, owner: SessionOwner): PendingConnection {
+  connect(endpoint: Endpoint, owner: SessionOwner, first?: Uint8Array): PendingConnection {
     const connection = openTcp(endpoint.address, endpoint.port)
     const { socket } = connection
     socket.once('connect', () => {
       socket.removeAllListeners('error')
+      if (first !== undefined) socket.write(first)
       owner.connected(new H1Session(connection, owner))
     })
     socket.once('error', (error) => owner.connectFailed(connectFault(error, endpoint.authority)))

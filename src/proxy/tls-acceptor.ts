@@ -1,20 +1,32 @@
 /** Takes the sockets of listeners that speak TLS through their handshakes, and gives them to what was agreed on. */
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { FairGate, type FairGateBounds } from '../limit/fair-gate.ts'
 import type { SecureServer, ServerEvents } from './secure-server.ts'
 import { type HandshakeOwner, TlsHandshake, type TlsHost } from './tls-handshake.ts'
 import { TlsServers, type TlsSettings } from './tls-servers.ts'
 import type { UnservedSocket } from './unserved-socket.ts'
 
+/**
+ * A handshake takes about a millisecond, and some 60 KiB until it is complete. In one turn of the loop there are so few
+ * that the requests of open connections go on between them.
+ */
+const BOUNDS: FairGateBounds = { all: 1_024, perSource: 512, perTurn: 4 }
+/** Of the connections of a worker, those that one source may have in handshakes. */
+const SOURCE_SHARE = 0.75
+
 export class TlsAcceptor implements HandshakeOwner, ServerEvents {
   readonly host: TlsHost
   readonly servers: TlsServers
+  readonly gate: FairGate
+  sourceLimit = BOUNDS.perSource
   /** Handshakes that node:tls has, by the addresses and ports of their sockets. */
   readonly #under = new Map<string, TlsHandshake>()
   readonly #bySocket = new WeakMap<Socket, TlsHandshake>()
 
   constructor(host: TlsHost) {
     this.host = host
+    this.gate = new FairGate(host.bounds ?? BOUNDS, setImmediate)
     const { contents, wall, ticketMaster } = host
     this.servers = new TlsServers({
       contents,
@@ -25,7 +37,9 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
     })
   }
 
-  use(settings: TlsSettings): void {
+  /** @param connections that the worker may have */
+  use(settings: TlsSettings, connections: number): void {
+    this.sourceLimit = Math.ceil(connections * SOURCE_SHARE)
     this.servers.use(settings)
   }
 

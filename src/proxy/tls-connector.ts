@@ -2,7 +2,7 @@
  * Connections to endpoints over TLS: verified before anything of a request is sent, with HTTP/1.1 or HTTP/2 on them by
  * ALPN. One connector for each Backend and version of its options.
  */
-import { isIP } from 'node:net'
+import { connect, isIP, type Socket } from 'node:net'
 import type { ConnectionOptions, SecureContext, TLSSocket } from 'node:tls'
 import type { Endpoint } from '../balance/endpoint.ts'
 import { GatewayError } from '../lib/error.ts'
@@ -10,7 +10,7 @@ import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
 import type { Connector, PendingConnection, SessionOwner } from '../transport/connector.ts'
 import { connectFault } from './connect-fault.ts'
-import type { OutgoingSocket } from './outgoing-socket.ts'
+import { type OutgoingSocket, tcpOptions } from './outgoing-socket.ts'
 import { identityFault, tlsFault } from './tls-fault.ts'
 import { TlsSocket } from './tls-socket.ts'
 import type { ContextWaiter, UpstreamContexts } from './upstream-contexts.ts'
@@ -57,8 +57,8 @@ export class TlsConnector implements Connector {
     this.#state = state
   }
 
-  connect(endpoint: Endpoint, owner: SessionOwner): PendingConnection {
-    const dial = new TlsDial(this.#options, this.#state, endpoint, owner)
+  connect(endpoint: Endpoint, owner: SessionOwner, first?: Uint8Array): PendingConnection {
+    const dial = new TlsDial(this.#options, this.#state, endpoint, owner, first)
     dial.begin()
     return dial
   }
@@ -70,13 +70,23 @@ class TlsDial implements PendingConnection, ContextWaiter {
   readonly #endpoint: Endpoint
   readonly #owner: SessionOwner
   readonly #namespace: string
+  readonly #first: Uint8Array | undefined
+  /** Connected in clear first, to write what stands before TLS. */
+  #clear: Socket | null = null
   #connection: TlsSocket | null = null
   /** It is secured, and waits for something of the protocol on it. */
   #session: PendingConnection | null = null
   #tcp = false
   #over = false
 
-  constructor(options: TlsConnectorOptions, state: UpstreamTlsState, endpoint: Endpoint, owner: SessionOwner) {
+  constructor(
+    options: TlsConnectorOptions,
+    state: UpstreamTlsState,
+    endpoint: Endpoint,
+    owner: SessionOwner,
+    first: Uint8Array | undefined,
+  ) {
+    this.#first = first
     this.#options = options
     this.#state = state
     this.#endpoint = endpoint
@@ -128,13 +138,34 @@ class TlsDial implements PendingConnection, ContextWaiter {
       },
       ...(resumed === undefined ? {} : { session: resumed.session }),
     }
-    const connection = TlsSocket.open(address, port, options)
+    const remember = (socket: TLSSocket): void => {
+      socket.on('session', (session: Buffer) => this.#remember(socket, key, { context, session }, resumed))
+    }
+    if (this.#first === undefined) this.#begin(TlsSocket.open(address, port, options), remember)
+    else this.#dialInClear(this.#first, options, remember)
+  }
+
+  #dialInClear(first: Uint8Array, options: ConnectionOptions, remember: (socket: TLSSocket) => void): void {
+    const { address, port } = this.#endpoint
+    const socket = connect(tcpOptions(address, port))
+    this.#clear = socket
+    socket.once('error', this.#onError)
+    socket.once('connect', () => {
+      socket.off('error', this.#onError)
+      this.#clear = null
+      this.#tcp = true
+      socket.write(first)
+      this.#begin(TlsSocket.over(socket, { ...options, host: address }), remember)
+    })
+  }
+
+  #begin(connection: TlsSocket, remember: (socket: TLSSocket) => void): void {
     this.#connection = connection
     const { socket } = connection
     socket.on('connect', this.#onConnect)
+    remember(socket)
     socket.on('secureConnect', this.#onSecure)
     socket.on('error', this.#onError)
-    socket.on('session', (session: Buffer) => this.#remember(socket, key, { context, session }, resumed))
   }
 
   readonly #onConnect = (): void => {
@@ -170,6 +201,10 @@ class TlsDial implements PendingConnection, ContextWaiter {
   }
 
   #close(): void {
+    this.#clear
+      ?.off('error', this.#onError)
+      .on('error', () => {})
+      .destroy()
     const socket = this.#connection?.socket
     if (socket === undefined) return
     this.#unlisten(socket)

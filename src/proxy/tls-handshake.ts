@@ -2,17 +2,20 @@
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { GatewayError } from '../lib/error.ts'
+import type { FairGate, FairGateBounds, GatedWork } from '../limit/fair-gate.ts'
+import { networkOf } from '../policy/client-network.ts'
 import type { Contents } from '../policy/contents.ts'
+import type { HandshakeFailure } from '../shared-memory/metric-labels.ts'
 import type { FrontendHandle } from '../snapshot/frontend-handle.ts'
 import type { HostTls } from '../snapshot/host-tls.ts'
 import { ALERT, type Alert, type ClientHello, ClientHelloReader, HelloFault } from '../tls/client-hello.ts'
 import { normalizeServerName } from '../tls/server-name.ts'
 import type { Downstream, DownstreamHandler, RequestHandler } from '../transport/downstream.ts'
-import type { PeerListener, PeerTls } from '../transport/peer.ts'
+import type { PeerTls } from '../transport/peer.ts'
 import { clearText } from './clear-text.ts'
 import { clientCertificateOf } from './client-certificate.ts'
 import { ClosingSocket } from './closing-socket.ts'
-import { type FailedHandshake, failureOf, type HandshakeFailure } from './handshake-failure.ts'
+import { type FailedHandshake, failureOf } from './handshake-failure.ts'
 import { OpaqueConnection } from './opaque-connection.ts'
 import { SECURE_PROTOCOLS, serveHttp1 } from './secure-protocols.ts'
 import type { SecureServer } from './secure-server.ts'
@@ -21,17 +24,22 @@ import { alertRecord } from './tls-alert.ts'
 import type { TlsServers } from './tls-servers.ts'
 import type { FirstBytes, UnservedSocket } from './unserved-socket.ts'
 
+/** Of an IPv6 address, what a site has for itself. */
+const SITE_BITS = 64
+
 export interface TlsHost {
   readonly contents: Contents
   readonly wall: () => number
   /** See `TlsServersHost.ticketMaster`. */
   readonly ticketMaster: Uint8Array
+  /** Default: see tls-acceptor.ts. */
+  readonly bounds?: FairGateBounds
   /** TLS of a hostname on a frontend by the tables in force; null: nobody states any. */
   tlsOf(frontend: FrontendHandle, serverName: string): HostTls | null
   /** Joins a connection with one to a backend of the hostname: see `HostTls.mode`. */
   passThrough(downstream: Downstream, serverName: string): DownstreamHandler
   /** @param resumed without a full handshake */
-  handshakeDone(listener: PeerListener, resumed: boolean): void
+  handshakeDone(resumed: boolean): void
   handshakeFailed(failure: FailedHandshake): void
   problem(message: string): void
 }
@@ -39,16 +47,24 @@ export interface TlsHost {
 export interface HandshakeOwner {
   readonly host: TlsHost
   readonly servers: TlsServers
+  readonly gate: FairGate
+  /** Handshakes of one source that may be under way or wait. */
+  readonly sourceLimit: number
   /** Gives a socket to node:tls. @returns by what {@link forget} knows it */
   start(server: SecureServer, handshake: TlsHandshake, socket: Socket): string
   forget(place: string): void
 }
 
-export class TlsHandshake implements FirstBytes {
+export class TlsHandshake implements FirstBytes, GatedWork {
+  /** Of the client: an address, of IPv6 the network of a site. */
+  readonly source: string
   readonly #owner: HandshakeOwner
   readonly #unserved: UnservedSocket
   readonly #hello = new ClientHelloReader()
   #serverName = ''
+  /** What takes the handshake, once its turn has come. */
+  #server: SecureServer | null = null
+  #begun = false
   /** Key of the acceptor's while node:tls has the socket; '' = not yet, or not any more. */
   #place = ''
   #over = false
@@ -56,6 +72,7 @@ export class TlsHandshake implements FirstBytes {
   constructor(owner: HandshakeOwner, unserved: UnservedSocket) {
     this.#owner = owner
     this.#unserved = unserved
+    this.source = networkOf(unserved.address, SITE_BITS)
   }
 
   push(bytes: Buffer): void {
@@ -71,7 +88,7 @@ export class TlsHandshake implements FirstBytes {
     const unserved = this.#unserved
     unserved.stopReading()
     this.#serverName = normalizeServerName(hello.serverName)
-    const { host, servers } = this.#owner
+    const { host, servers, gate } = this.#owner
     const tls = this.#serverName === '' ? null : host.tlsOf(unserved.listener.frontend, this.#serverName)
     if (tls?.mode === 'Passthrough') return this.#passThrough()
     const server = servers.find(tls, {
@@ -88,8 +105,22 @@ export class TlsHandshake implements FirstBytes {
         ALERT.unrecognizedName,
       )
     }
-    unserved.socket.unshift(this.#hello.bytes)
-    this.#place = this.#owner.start(server, this, unserved.socket)
+    if (gate.sizeOf(this.source) >= this.#owner.sourceLimit) {
+      this.#fail('Limit', 'too many handshakes of this client are under way or wait')
+      unserved.socket.destroy()
+      return
+    }
+    this.#server = server
+    gate.enter(this)
+  }
+
+  /** From here on it has the whole time of a handshake, however long it has waited for its turn. */
+  begin(): void {
+    const { socket, context } = this.#unserved
+    this.#begun = true
+    context.timers.arm(this.#unserved, context.timers.now + context.options.handshake)
+    socket.unshift(this.#hello.bytes)
+    this.#place = this.#owner.start(this.#server!, this, socket)
   }
 
   /** Nothing is answered here: what the client has sent so far is the beginning of what goes to the backend. */
@@ -103,7 +134,7 @@ export class TlsHandshake implements FirstBytes {
   }
 
   secured(server: SecureServer, socket: TLSSocket): void {
-    const { listener, context } = this.#unserved
+    const { context } = this.#unserved
     const { host } = this.#owner
     const clientCertificate = clientCertificateOf(server, socket, host.wall())
     if (typeof clientCertificate === 'string') {
@@ -120,7 +151,7 @@ export class TlsHandshake implements FirstBytes {
       clientCertificate,
     }
     const peer = this.#unserved.peer('https', tls)
-    host.handshakeDone(listener, socket.isSessionReused())
+    host.handshakeDone(socket.isSessionReused())
     const serve = (socket.alpnProtocol && SECURE_PROTOCOLS.get(socket.alpnProtocol)) || serveHttp1
     serve(socket, peer, context)
   }
@@ -163,6 +194,7 @@ export class TlsHandshake implements FirstBytes {
   #settle(): void {
     this.#over = true
     if (this.#place !== '') this.#owner.forget(this.#place)
+    if (this.#server !== null) this.#owner.gate.leave(this, this.#begun)
     this.#unserved.release()
   }
 }

@@ -3,6 +3,7 @@
  * deadline.
  */
 import type { Socket } from 'node:net'
+import { canonicalAddress } from '../pattern/cidr.ts'
 import type { ProxiedConnection } from '../proxy-protocol/header.ts'
 import type { Peer, PeerListener, PeerTls } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
@@ -13,6 +14,16 @@ export interface FirstBytes {
   push(bytes: Buffer): void
   /** No more bytes will come. @param why `timeout`, or how the client's side ended */
   end(why: string): void
+}
+
+/** @param address of its other end, canonical */
+export function endsOf({ remotePort, localAddress, localPort }: Socket, address: string): ProxiedConnection {
+  return {
+    sourceAddress: address,
+    sourcePort: remotePort ?? 0,
+    destinationAddress: canonicalAddress(localAddress ?? '') ?? '',
+    destinationPort: localPort ?? 0,
+  }
 }
 
 export class UnservedSocket extends TimerEntry implements OpenConnection {
@@ -42,8 +53,8 @@ export class UnservedSocket extends TimerEntry implements OpenConnection {
   /** The client, as far as is known now. */
   peer(scheme: Peer['scheme'], tls: PeerTls | null): Peer {
     const { address, proxied, socket, listener } = this
-    const port = proxied?.sourcePort ?? socket.remotePort ?? 0
-    return { address, port, ...(proxied === null ? {} : { proxied }), scheme, listener, tls }
+    const connection = proxied ?? endsOf(socket, address)
+    return { address, connection, proxied: proxied !== null, scheme, listener, tls }
   }
 
   /**

@@ -85,3 +85,30 @@ export function grpcClass(status: GrpcStatus): number {
   if (status < 0) return GRPC_CLASSES.length - 1
   return Math.min(status, GRPC_STATUS_NAMES.length)
 }
+
+/** Label values of TLS handshakes: how each ended. docs/tls.md. */
+export const HANDSHAKE_RESULTS = Object.freeze([
+  'full',
+  'resumed',
+  /** The first bytes are not TLS: a request in clear text, or nothing that is known. */
+  'NotTls',
+  'MalformedHello',
+  /** No certificate for the name, and no default. */
+  'NoCertificate',
+  'NoSharedVersion',
+  'NoSharedCipher',
+  'NoSharedProtocol',
+  'ClientCertificateMissing',
+  'ClientCertificateRefused',
+  /** The client does not accept the certificate, or something else that it was sent. */
+  'RefusedByClient',
+  'Timeout',
+  'ClientGone',
+  /** Too many of one source at a time. */
+  'Limit',
+  'Other',
+] as const)
+
+export type HandshakeResult = (typeof HANDSHAKE_RESULTS)[number]
+
+export type HandshakeFailure = Exclude<HandshakeResult, 'full' | 'resumed'>

@@ -10,6 +10,8 @@ import {
   CODE_CLASSES,
   CODES,
   GRPC_CLASSES,
+  HANDSHAKE_RESULTS,
+  type HandshakeResult,
   METHODS,
   PROXY_HEADER_REFUSALS,
   type ProxyHeaderRefusal,
@@ -44,7 +46,7 @@ export interface MetricsShape {
   readonly backends: number
 }
 
-export const METRICS_DEFAULTS = Object.freeze({ listeners: 8, backends: 88 })
+export const METRICS_DEFAULTS = Object.freeze({ listeners: 8, backends: 86 })
 
 const HEADER_BYTES = 64
 const CACHE_LINE_CELLS = 8
@@ -62,6 +64,7 @@ export class MetricsLayout {
   readonly accepted: number
   readonly refused: number
   readonly proxyHeaders: number
+  readonly handshakes: number
   readonly upstreamConnected: number
   readonly upstreamReused: number
   readonly upstreamFailed: number
@@ -98,6 +101,7 @@ export class MetricsLayout {
     this.upstreamFailed = take(1)
     this.retries = take(1)
     this.proxyHeaders = take(PROXY_HEADER_REFUSALS.length)
+    this.handshakes = take(HANDSHAKE_RESULTS.length)
     this.reasons = take(REASON_CELLS)
     this.bytesIn = take(listeners)
     this.bytesOut = take(listeners)
@@ -222,6 +226,11 @@ export class WorkerMetrics {
   /** A connection was closed immediately because of the connection limit. */
   connectionRefused(listener: number): void {
     this.#cells[this.#layout.refused + this.#listener(listener)]!++
+  }
+
+  /** Of TLS, with a client. */
+  handshakeEnded(result: HandshakeResult): void {
+    this.#cells[this.#layout.handshakes + HANDSHAKE_RESULTS.indexOf(result)]!++
   }
 
   /** A connection was closed for want of a PROXY header. */

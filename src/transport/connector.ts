@@ -10,8 +10,12 @@ import type { UpstreamHandler, UpstreamRequest } from './upstream.ts'
 export interface Connector {
   /** Requests that a connection is expected to carry at a time before the first one has come; 1 by default. */
   readonly expectedCapacity?: number
-  /** Begins to connect. The owner is called later, never within the call. */
-  connect(endpoint: Endpoint, owner: SessionOwner): PendingConnection
+  /**
+   * Begins to connect. The owner is called later, never within the call.
+   *
+   * @param first bytes that stand before everything else on the connection, TLS included: a PROXY header
+   */
+  connect(endpoint: Endpoint, owner: SessionOwner, first?: Uint8Array): PendingConnection
 }
 
 export interface PendingConnection {

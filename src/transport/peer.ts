@@ -55,10 +55,10 @@ export interface PeerTls {
 export interface Peer {
   /** Of the socket's other end, or of the client that a trusted PROXY header names; canonical. */
   readonly address: string
-  /** That the client's connection comes from; absent or 0: not known. */
-  readonly port?: number
-  /** The client's own connection, to the proxy that named it in a PROXY header; absent: it has none but this one. */
-  readonly proxied?: ProxiedConnection
+  /** The client's own connection: to this process, or to the proxy that sent a PROXY header; absent: not known. */
+  readonly connection?: ProxiedConnection
+  /** A PROXY header has named the client. */
+  readonly proxied?: boolean
   readonly scheme: 'http' | 'https'
   readonly listener: PeerListener
   /** Null in clear text. */

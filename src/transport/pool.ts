@@ -102,6 +102,11 @@ export class EndpointPool implements UpstreamPool, SessionPool {
     this.#options = options
   }
 
+  /** No connection is open or being opened, and no request waits for one. */
+  get unused(): boolean {
+    return this.open === 0 && this.#waiting.length === 0 && this.#pending.length === 0
+  }
+
   /** Connections without a request. */
   get idleCount(): number {
     let idle = 0

@@ -8,6 +8,7 @@ import type { Duplex } from '../message/duplex.ts'
 import type { FieldBlock } from '../message/field-block.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
+import type { ProxiedConnection } from '../proxy-protocol/header.ts'
 
 export interface UpstreamRequest {
   readonly method: string
@@ -27,6 +28,8 @@ export interface UpstreamRequest {
   readonly acceptsTrailers: boolean
   /** Token of the protocol to ask an upgrade for, or null. */
   readonly upgrade: string | null
+  /** Whose request it is, where connections are announced by PROXY headers; null or absent: nobody's or not known. */
+  readonly client?: ProxiedConnection | null
 }
 
 /** Connections to one endpoint, as an attempt sees them. */

@@ -17,6 +17,7 @@ import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
 import type { EndpointRow } from '../thread/messages.ts'
+import { ClientPools } from '../transport/client-pools.ts'
 import type { Connector } from '../transport/connector.ts'
 import { EndpointPool, type PoolContext, type Reservation } from '../transport/pool.ts'
 import type { Timed, Timers } from '../transport/timers.ts'
@@ -132,6 +133,9 @@ function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): bool
   return [ca, clientCertificate?.chain, clientCertificate?.key].some((id) => id !== undefined && contents.has(id))
 }
 
+/** Connections to one endpoint: any client's, or a pool for each client. */
+type ConnectionPool = EndpointPool | ClientPools
+
 /** Milliseconds between two looks for a place that another worker may have given back. */
 const FEED_INTERVAL = 40
 
@@ -146,9 +150,9 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
   balancer: Balancer
   endpoints: readonly Endpoint[] = []
   readonly #context: BackendsContext
-  readonly #pools = new Map<Endpoint, EndpointPool>()
+  readonly #pools = new Map<Endpoint, ConnectionPool>()
   /** Of connections that carry no requests; most Backends have none. */
-  readonly #tunnels = new Map<Endpoint, EndpointPool>()
+  readonly #tunnels = new Map<Endpoint, ConnectionPool>()
   readonly #feeder: Feeder
 
   constructor(plan: BackendConfig, slot: number, context: BackendsContext) {
@@ -194,8 +198,9 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
    * made for to their end.
    */
   renewPools(): void {
-    for (const pool of this.#pools.values()) pool.retire()
+    for (const pool of this.#all()) pool.retire()
     this.#pools.clear()
+    this.#tunnels.clear()
   }
 
   endpointsChanged(endpoints: readonly Endpoint[], removed: readonly Endpoint[]): void {
@@ -222,27 +227,35 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
     return maxConcurrentRequests === 0 ? ceiling : Math.min(maxConcurrentRequests, ceiling)
   }
 
-  pool(endpoint: Endpoint): EndpointPool {
+  pool(endpoint: Endpoint): ConnectionPool {
     let pool = this.#pools.get(endpoint)
     if (pool === undefined) {
-      pool = new EndpointPool(endpoint, this.plan, this)
+      pool = this.#makePool(endpoint, null)
       this.#pools.set(endpoint, pool)
     }
     return pool
   }
 
-  tunnels(endpoint: Endpoint): EndpointPool {
+  tunnels(endpoint: Endpoint): ConnectionPool {
     let pool = this.#tunnels.get(endpoint)
     if (pool === undefined) {
-      pool = new EndpointPool(endpoint, this.plan, this, {
-        connect: (to, owner) => this.#context.tunnelsOf(this.plan).connect(to, owner),
+      pool = this.#makePool(endpoint, {
+        connect: (to, owner, first) => this.#context.tunnelsOf(this.plan).connect(to, owner, first),
       })
       this.#tunnels.set(endpoint, pool)
     }
     return pool
   }
 
-  *#all(): Generator<EndpointPool> {
+  /** @param connector of its own; null: that of the Backend */
+  #makePool(endpoint: Endpoint, connector: Connector | null): ConnectionPool {
+    const { proxyProtocol } = this.plan
+    if (proxyProtocol === undefined) return new EndpointPool(endpoint, this.plan, this, connector)
+    const version = proxyProtocol === 'V1' ? 1 : 2
+    return new ClientPools(endpoint, version, this.plan, this, connector ?? this.connector)
+  }
+
+  *#all(): Generator<ConnectionPool> {
     yield* this.#pools.values()
     yield* this.#tunnels.values()
   }

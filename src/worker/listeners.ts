@@ -103,7 +103,7 @@ export class Listeners {
   apply(settings: WorkerSettings): Promise<void> {
     this.#context.options = { limits: settings.limits, ...settings.timeouts }
     this.#context.connectionLimit = settings.limits.connections
-    this.#context.tls.use(settings.tls)
+    this.#context.tls.use(settings.tls, settings.limits.connections)
     this.#wanted = settings.listeners
     this.#retryAfter = RETRY_FIRST
     return this.#settle()

@@ -83,8 +83,11 @@ const listeners = new Listeners({
     ticketMaster: data.ticketMaster,
     tlsOf: (frontend, host) => (context.tables === null ? null : tlsOf(context.tables.tables, frontend, host)),
     passThrough: (downstream, serverName) => handler.passThrough(downstream, serverName),
-    handshakeDone() {},
-    handshakeFailed: (failure) => failedHandshakes.failed(failure),
+    handshakeDone: (resumed) => metrics.handshakeEnded(resumed ? 'resumed' : 'full'),
+    handshakeFailed(failure) {
+      metrics.handshakeEnded(failure.reason)
+      failedHandshakes.failed(failure)
+    },
     problem: (message) => log.error(message),
   },
   countConnection: (delta) => block.addConnections(index, delta),

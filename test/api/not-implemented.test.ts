@@ -38,7 +38,6 @@ const SAMPLES: Tree = {
   'spec.healthCheck.active': {},
   'spec.healthCheck.passive': { consecutiveFailures: 9 },
   'spec.healthCheck.panicPercent': 10,
-  'spec.connection.proxyProtocol': 'V2',
   'admin.tokenFile': '/token',
   tracing: { otlp: 'http://collector:4318' },
   redis: { addresses: ['redis:6379'] },

@@ -51,6 +51,7 @@ export class InProcess extends TestPlane {
         contents: this.plane.contents,
         wall,
         ticketMaster: Buffer.alloc(32, 1),
+        ...(options.handshakes === undefined ? {} : { bounds: options.handshakes }),
         tlsOf: (frontend, host) => {
           const stated = this.hostTls.get(host)
           if (stated !== undefined) return stated
@@ -58,7 +59,7 @@ export class InProcess extends TestPlane {
           return tables === null ? null : tlsOf(tables.tables, frontend, host)
         },
         passThrough: (downstream, serverName) => this.plane.handler.passThrough(downstream, serverName),
-        handshakeDone: (_, resumed) => void this.handshakes.push(resumed ? 'resumed' : 'full'),
+        handshakeDone: (resumed) => void this.handshakes.push(resumed ? 'resumed' : 'full'),
         handshakeFailed: ({ reason }) => void this.handshakes.push(reason),
         problem: (message) => void this.problems.push(message),
       },

@@ -6,6 +6,7 @@
 import type { BackendSpec } from '../../src/api/backend.ts'
 import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
 import type { TimerClock } from '../../src/lib/clock.ts'
+import type { FairGateBounds } from '../../src/limit/fair-gate.ts'
 import { UNLIMITED } from '../../src/limit/upstream-budget.ts'
 import { AccessLineWriter } from '../../src/log/access-line.ts'
 import { PatternCache } from '../../src/pattern/pattern-cache.ts'
@@ -44,6 +45,7 @@ export interface InProcessOptions {
   readonly ownPorts?: readonly number[]
   /** Milliseconds. */
   readonly handshake?: number
+  readonly handshakes?: FairGateBounds
   /** Of TLS: of certificates and tickets. */
   readonly wall?: () => number
   readonly requestHead?: number

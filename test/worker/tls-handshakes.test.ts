@@ -4,6 +4,7 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { type ConnectionOptions, connect } from 'node:tls'
 import { tlsOptions } from '../../src/snapshot/host-tls.ts'
+import { eventually } from '../feature/harness.ts'
 import { TestAuthority } from '../lib/certificates.ts'
 import { clientHello, common, protocols, records, serverName } from '../tls/hello-writer.ts'
 import { type TlsRig, tlsRig } from './tls-rig.ts'
@@ -264,5 +265,53 @@ describe('a client', () => {
     await all(socket).catch(() => {})
     await rig.nothingLeft()
     assert.deepEqual(rig.handshakes, ['RefusedByClient'])
+  })
+})
+
+describe('a flood of handshakes', () => {
+  const hello = records(clientHello([serverName('a.example'), ...common()]))
+
+  /** Clients that never go on behind their ClientHello. */
+  async function stall(rig: TlsRig, count: number): Promise<readonly Socket[]> {
+    return await Promise.all(
+      Array.from({ length: count }, async () => {
+        const socket = connectTcp(rig.tlsPort, '127.0.0.2')
+        socket.on('error', () => {})
+        await once(socket, 'connect')
+        socket.write(hello)
+        return socket
+      }),
+    )
+  }
+
+  it('from one source takes its own places alone, and waits for them', async (t) => {
+    const rig = await tlsRig(t, { defaultSecret: 'default', handshakes: { all: 8, perSource: 4, perTurn: 2 } })
+    rig.secret('default', authority.server('a.example'))
+    const stalled = await stall(rig, 12)
+    const answered = (): number => stalled.filter(({ bytesRead }) => bytesRead > 0).length
+    await eventually(() => assert.equal(answered(), 4))
+    // Another source is served at once.
+    const other = await rig.handshake({ localAddress: '127.0.0.9' })
+    other.destroy()
+    assert.equal(answered(), 4)
+    for (const socket of stalled.slice(0, 4)) socket.destroy()
+    await eventually(() => assert.equal(answered(), 8))
+    for (const socket of stalled) socket.destroy()
+    await rig.nothingLeft()
+  })
+
+  it('beyond its share of the connections is closed, and counted', async (t) => {
+    const rig = await tlsRig(t, {
+      defaultSecret: 'default',
+      connections: 16,
+      handshakes: { all: 4, perSource: 2, perTurn: 2 },
+    })
+    rig.secret('default', authority.server('a.example'))
+    const stalled = await stall(rig, 14)
+    await eventually(() => assert.ok(rig.handshakes.includes('Limit'), rig.handshakes.join()))
+    const other = await rig.handshake({ localAddress: '127.0.0.9' })
+    other.destroy()
+    for (const socket of stalled) socket.destroy()
+    await rig.nothingLeft()
   })
 })

@@ -83,7 +83,7 @@ export class TlsRig extends InProcess {
   }
 
   /** @throws where the handshake fails */
-  async handshake(options: ConnectionOptions = {}): Promise<TLSSocket> {
+  async handshake(options: ConnectionOptions & { readonly localAddress?: string } = {}): Promise<TLSSocket> {
     const socket = connect({ host: '127.0.0.2', port: this.tlsPort, rejectUnauthorized: false, ...options })
     await once(socket, 'secureConnect')
     return socket
