@@ -165,7 +165,10 @@ export class ResponseReader implements FrameSink {
     const kind = stream === undefined || stream.awaitsHead ? RESPONSE_SECTION : TRAILER_SECTION
     const section = SECTION
     const result = this.#decoder.decode(bytes, start, end, kind, this.#limits.limits, section)
-    if (result === UNDECODABLE) return this.#owner.fault(ErrorCode.COMPRESSION_ERROR, section.fault)
+    if (result === UNDECODABLE) {
+      const code = section.excessive ? ErrorCode.ENHANCE_YOUR_CALM : ErrorCode.COMPRESSION_ERROR
+      return this.#owner.fault(code, section.fault)
+    }
     const expected = this.#expect(id, 'HEADERS')
     if (expected === undefined) return
     if (result !== DECODED) this.#refuse(expected, result, section.fault)
