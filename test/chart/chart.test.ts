@@ -375,7 +375,10 @@ describe('the chart', { concurrency: 2 }, () => {
   it('is ready for helm test: a pod that no Service sends traffic to', async () => {
     const pod = one(await render({}), 'Pod')
     assert.equal(pod.metadata.annotations['helm.sh/hook'], 'test')
-    assert.equal(pod.spec.containers[0].env.find((entry: Part) => entry.name === 'PORTS').value, 'http://80')
+    assert.equal(
+      pod.spec.containers[0].env.find((entry: Part) => entry.name === 'PORTS').value,
+      'http://80 https://443',
+    )
   })
 })
 
