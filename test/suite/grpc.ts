@@ -567,7 +567,9 @@ function web(rig: TransportRig): void {
     { backend: { protocol: 'HTTP' } },
   )
 
+  let streaming: ServedRequest | undefined
   on(rig, (request) => {
+    streaming = request
     request.head(200, { 'content-type': 'application/grpc' })
     request.write(frame('x'.repeat(rig.large)))
     request.end({ 'grpc-status': '0' })
@@ -577,7 +579,8 @@ function web(rig: TransportRig): void {
       request.end()
       request.pause()
       await request.head()
-      await gateway.pass(50)
+      await gateway.pass(200)
+      assert.ok(streaming!.unsent > 0, 'all of the message was taken for a client that does not read')
       request.resume()
       const { status, messages } = readWeb(await request.response())
       assert.deepEqual([status, messages[0]!.length], ['0', rig.large])
