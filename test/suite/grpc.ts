@@ -118,6 +118,15 @@ function calls(rig: TransportRig): void {
   })
 
   on(rig, (request) => {
+    request.head(200, { ...GRPC, 'grpc-status': '9', 'grpc-message': 'not now' })
+    request.end()
+  })('whose status is in the head, and an end behind it, has it at the end', async (gateway) => {
+    const response = await call(gateway).response()
+    assert.deepEqual([statusOf(response), messageOf(response)], ['9', 'not now'])
+    await logged(gateway, { status: 200, grpcStatus: 9, reason: undefined })
+  })
+
+  on(rig, (request) => {
     request.head(200, { 'content-type': 'application/grpc' })
     request.write(frame('first'))
   })('that its client cancels is cancelled at the upstream', async (gateway) => {
@@ -608,7 +617,9 @@ function webFailures(rig: TransportRig): void {
   on(rig, (request) => request.respond(404, 'nothing here', { 'content-type': 'text/plain' }))(
     'has a status also where something else answers than gRPC',
     async (gateway) => {
-      assert.equal(readWeb(await asked(gateway, TEXT).response()).status, '12')
+      const bytesWanted = { 'content-type': 'application/grpc-web-text', accept: 'application/grpc-web+proto' }
+      for (const fields of [TEXT, { 'content-type': 'application/grpc-web' }, bytesWanted])
+        assert.equal(readWeb(await asked(gateway, fields).response()).status, '12')
     },
   )
 
