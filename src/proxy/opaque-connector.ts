@@ -3,8 +3,8 @@ import type { Endpoint } from '../balance/endpoint.ts'
 import { Fields } from '../message/fields.ts'
 import type { Connector, PendingConnection, SessionOwner, UpstreamSession } from '../transport/connector.ts'
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../transport/upstream.ts'
-import { connectFault } from './connect-fault.ts'
-import { type OutgoingSocket, openTcp } from './outgoing-socket.ts'
+import { connectInClear } from './connect-in-clear.ts'
+import type { OutgoingSocket } from './outgoing-socket.ts'
 import { SocketDuplex } from './socket-duplex.ts'
 
 /**
@@ -15,21 +15,7 @@ const UNUSED = 2_000
 
 export const opaqueConnector: Connector = {
   connect(endpoint: Endpoint, owner: SessionOwner, first?: Uint8Array): PendingConnection {
-    const connection = openTcp(endpoint.address, endpoint.port)
-    const { socket } = connection
-    socket.once('connect', () => {
-      socket.removeAllListeners('error')
-      if (first !== undefined) socket.write(first)
-      owner.connected(new OpaqueSession(connection, owner))
-    })
-    socket.once('error', (error) => owner.connectFailed(connectFault(error, endpoint.authority)))
-    return {
-      cancel() {
-        socket.removeAllListeners()
-        socket.on('error', () => {})
-        socket.destroy()
-      },
-    }
+    return connectInClear(endpoint, owner, first, (connection) => new OpaqueSession(connection, owner))
   },
 }
 
