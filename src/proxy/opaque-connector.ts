@@ -1,23 +1,16 @@
 /** Connections to endpoints whose bytes are the client's own: TCP, and nothing of the gateway's on it. */
-import type { Endpoint } from '../balance/endpoint.ts'
 import { Fields } from '../message/fields.ts'
-import type { Connector, PendingConnection, SessionOwner, UpstreamSession } from '../transport/connector.ts'
+import type { Connector, SessionOwner, UpstreamSession } from '../transport/connector.ts'
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../transport/upstream.ts'
-import { connectInClear } from './connect-in-clear.ts'
 import type { OutgoingSocket } from './outgoing-socket.ts'
 import { SocketDuplex } from './socket-duplex.ts'
+import { tcpConnectorOf } from './tcp-connector.ts'
 
 /**
  * Milliseconds that a connection is kept whose client went away while it was made: a server gives clients little time
  * for their first bytes.
  */
 const UNUSED = 2_000
-
-export const opaqueConnector: Connector = {
-  connect(endpoint: Endpoint, owner: SessionOwner, first?: Uint8Array): PendingConnection {
-    return connectInClear(endpoint, owner, first, (connection) => new OpaqueSession(connection, owner))
-  },
-}
 
 /** One connection, for one tunnel. */
 class OpaqueSession implements UpstreamSession, UpstreamStream {
@@ -80,3 +73,5 @@ class OpaqueSession implements UpstreamSession, UpstreamStream {
     this.#connection.socket.destroy()
   }
 }
+
+export const opaqueConnector: Connector = tcpConnectorOf(OpaqueSession)
