@@ -78,11 +78,23 @@ function crd(text: string): [name: string, text: string] {
 /** The part of the roles that follows from the table of kinds (src/api/kinds.ts). */
 function rulesOfKinds(): string {
   const { namespaced, cluster } = rightsOf()
+  const others = namespaced.map((right) => ({
+    ...right,
+    resources: right.resources.filter((one) => one !== 'secrets'),
+  }))
+  const secrets = namespaced.filter(({ resources }) => resources.includes('secrets'))
   const define = (name: string, rights: readonly Right[]) =>
     `{{- define "headgate.${name}" -}}\n${rights.map(ruleText).join('\n')}\n{{- end -}}\n`
   return [
     '{{/* Written by helm/generate.ts from the table of kinds, src/api/kinds.ts. */}}\n',
-    define('rulesOfKinds', namespaced),
+    define(
+      'rulesOfKinds',
+      others.filter(({ resources }) => resources.length > 0),
+    ),
+    define(
+      'rulesOfSecrets',
+      secrets.map((right) => ({ ...right, resources: ['secrets'] })),
+    ),
     define('rulesOfClusterKinds', cluster),
   ].join('')
 }

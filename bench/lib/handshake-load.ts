@@ -53,7 +53,9 @@ async function lane(until: number): Promise<void> {
       const socket = await handshake(session)
       times.push(performance.now() - began)
       if (options.resume && !socket.isSessionReused()) failed++
-      socket.destroy()
+      const closed = once(socket, 'close')
+      socket.resume().end()
+      await closed
     } catch {
       failed++
       await delay(5)

@@ -64,7 +64,7 @@ export async function compareCertificates(
   ]
   try {
     const resident = [many, one].map(({ pid }) => residentKiB(pid)) as [number, number]
-    const hosts = Array.from({ length: Math.min(count, 1_000) }, (_, i) => hostOf(i * Math.floor(count / 1_000 || 1)))
+    const hosts = Array.from({ length: Math.min(count, 200) }, (_, i) => hostOf(Math.floor((i * count) / 200)))
     const scenario: Scenario<ProtocolServer> = {
       name: 'certificates',
       shows: '',

@@ -9,7 +9,7 @@ import { find } from './programs.ts'
 
 export const HOST = 'bench.example'
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
-const START_MS = 10_000
+const START_MS = 60_000
 
 export interface Server {
   readonly name: string

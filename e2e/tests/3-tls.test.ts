@@ -1,14 +1,13 @@
 /** TLS on the chart's listener with Secrets as kubectl and cert-manager write them: missing, created, rotated. */
 import assert from 'node:assert/strict'
-import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { after, before, describe, it } from 'node:test'
 import { connect } from 'node:tls'
-import { makeCertificate, toPem } from '../../src/tls/certificate-maker.ts'
 import { figure } from '../lib/figures.ts'
 import { ask, type Entrance, entrance, install } from '../lib/headgate.ts'
 import { apply, freshNamespace, get, kubectl } from '../lib/kubernetes.ts'
 import { backend, deployment, rolledOut, route, service } from '../lib/service.ts'
+import { tlsSecret } from '../lib/tls-secret.ts'
 import { underLoad } from '../lib/under-load.ts'
 import { until } from '../lib/wait.ts'
 
@@ -20,26 +19,8 @@ const SURE = 12
 let door: Entrance
 let plainDoor: Entrance
 
-const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
-
-/** A Secret whose certificate has this organization, by which the test tells it from others. */
-function secret(name: string, host: string, organization: string, annotations: object = {}) {
-  const subject = { commonName: host, organization }
-  const serial = randomBytes(16)
-  serial[0]! &= 0x7f
-  const [notBefore, notAfter] = [new Date(Date.now() - 3_600_000), new Date(Date.now() + 90 * 86_400_000)]
-  const request = { subject, publicKey, serial, notBefore, notAfter, use: 'server', names: { dns: [host] } } as const
-  const chain = toPem('CERTIFICATE', makeCertificate(request, { subject, publicKey, privateKey }))
-  const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
-  const encoded = (text: string) => Buffer.from(text).toString('base64')
-  return {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: { name, namespace: NAMESPACE, annotations },
-    type: 'kubernetes.io/tls',
-    data: { 'tls.crt': encoded(chain), 'tls.key': encoded(key) },
-  }
-}
+const secret = (name: string, host: string, organization: string, annotations: object = {}) =>
+  tlsSecret(NAMESPACE, name, host, { organization, annotations })
 
 /** Of the certificate that a handshake for this host shows. */
 async function organization(host: string): Promise<string | undefined> {

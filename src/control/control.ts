@@ -5,6 +5,8 @@
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { AdminServer } from '../admin/server.ts'
+import type { Kind } from '../api/kinds.ts'
+import { settingsReferences } from '../api/references.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import type { Logger } from '../log/process-log.ts'
@@ -95,6 +97,13 @@ export class Control {
     }
   }
 
+  /** The operator may name Secrets of any namespace. */
+  #isNamedBySettings(kind: Kind, key: string): boolean {
+    return [...settingsReferences(this.#settings)].some(
+      (reference) => reference.kind === kind && `${reference.namespace}/${reference.name}` === key,
+    )
+  }
+
   #post(message: ControlToMain): void {
     this.#main.postMessage(message)
   }
@@ -148,7 +157,7 @@ export class Control {
     if (connection !== undefined) this.#checkpoint = this.#openCheckpoint(settings, connection, failed)
     const source = openSource(
       choice,
-      settings.watchNamespaces,
+      { namespaces: settings.watchNamespaces, beyond: (kind, key) => this.#isNamedBySettings(kind, key) },
       failed,
       connection,
       this.#time,

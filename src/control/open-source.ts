@@ -8,6 +8,13 @@ import type { KubernetesClient } from '../source/kubernetes/client.ts'
 import type { Interest, Source, SourceHandler, SourceLocation } from '../source/source.ts'
 import type { SourceChoice } from './thread-messages.ts'
 
+/** See `KubernetesOptions`. */
+export interface ClusterScope {
+  /** None = all. */
+  readonly namespaces: readonly string[]
+  readonly beyond: (kind: Kind, key: string) => boolean
+}
+
 /** What a source and those who write into a cluster share. */
 export interface ClusterConnection {
   readonly client: KubernetesClient
@@ -17,7 +24,7 @@ export interface ClusterConnection {
 }
 
 /**
- * @param namespaces of a cluster; none = all
+ * @param scope what of a cluster is read
  * @param failed a handler or the loading of a source has thrown
  * @param connection of a cluster
  * @param memory of it; none = it is not remembered
@@ -25,7 +32,7 @@ export interface ClusterConnection {
  */
 export function openSource(
   choice: SourceChoice,
-  namespaces: readonly string[],
+  scope: ClusterScope,
   failed: (error: unknown) => void,
   connection: Promise<ClusterConnection> | undefined,
   time: TimerClock,
@@ -34,7 +41,7 @@ export function openSource(
 ): Source {
   if (choice.type === 'folder')
     return new FolderSource(choice.folder, time, sizes && { maxFileBytes: sizes.file, maxBytes: sizes.files })
-  return new ClusterSource(connection ?? connectCluster(choice, time), namespaces, failed, time, memory)
+  return new ClusterSource(connection ?? connectCluster(choice, time), scope, failed, time, memory)
 }
 
 /**
@@ -53,7 +60,7 @@ export type ClusterChoice = Extract<SourceChoice, { type: 'kubernetes' }>
 /** The Kubernetes source, loaded when it is started: a folder needs neither its client nor the memory for it. */
 class ClusterSource implements Source {
   readonly #connection: Promise<ClusterConnection>
-  readonly #namespaces: readonly string[]
+  readonly #scope: ClusterScope
   readonly #failed: (error: unknown) => void
   readonly #time: TimerClock
   readonly #memory: ClusterCheckpoint | undefined
@@ -63,14 +70,14 @@ class ClusterSource implements Source {
 
   constructor(
     connection: Promise<ClusterConnection>,
-    namespaces: readonly string[],
+    scope: ClusterScope,
     failed: (error: unknown) => void,
     time: TimerClock,
     memory: ClusterCheckpoint | undefined,
   ) {
     this.#memory = memory
     this.#connection = connection
-    this.#namespaces = namespaces
+    this.#scope = scope
     this.#failed = failed
     this.#time = time
   }
@@ -116,7 +123,7 @@ class ClusterSource implements Source {
     const source = new KubernetesSource({
       client,
       server,
-      namespaces: this.#namespaces,
+      ...this.#scope,
       ingresses: true,
       random: Math.random,
       time: this.#time,

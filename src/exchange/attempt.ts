@@ -239,12 +239,11 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
 
   endCall(failure: Reason, trailers: Fields): boolean {
     const relay = this.#relay
-    if (relay === null) return false
     // It goes on without its attempt.
     this.#relay = null
     this.close(failure)
-    relay.endCall(trailers)
-    return true
+    relay?.endCall(trailers)
+    return relay !== null
   }
 
   close(failure: Reason | null): void {

@@ -13,8 +13,10 @@ export class GrpcCall {
   deadlineStated = false
   /** gRPC-Web is translated, since the Backend speaks gRPC. */
   bridged = false
-  /** The head of the upstream's response has the status. */
+  /** The upstream's response is its head, and that has the status. */
   trailersOnly = false
+  /** The status in a head behind which something may follow; null where it has none. */
+  stated: Fields | null = null
   /** `grpc-status` of the response, the upstream's or our own; -1 = none yet. */
   status = NO_GRPC_STATUS
 

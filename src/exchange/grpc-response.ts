@@ -42,10 +42,11 @@ export function acceptHead(call: GrpcCall, head: ResponseHead): LocalResponse | 
     fields.detach()
     return withStatus(call, fields, grpcStatusOfHttp(head.status), `HTTP ${head.status} without grpc-status`)
   }
-  call.trailersOnly = stated !== undefined
   if (stated !== undefined) {
     call.status = parseGrpcStatus(stated)
-    if (head.bodyLength === 0 && !call.bridged) return undefined
+    call.trailersOnly = head.bodyLength === 0 && !call.bridged
+    if (call.trailersOnly) return undefined
+    call.stated = statusOf(fields)
   }
   // Trailers follow: a length would leave them no place over HTTP/1.1.
   head.bodyLength = undefined
@@ -60,14 +61,17 @@ export function acceptHead(call: GrpcCall, head: ResponseHead): LocalResponse | 
 /** Translates the body for a gRPC-Web client; null where it goes as it comes. */
 export function callResponseStep(call: GrpcCall, head: ResponseHead): BodyStepFactory | null {
   if (!call.bridged) return null
-  const stated = new Fields()
-  if (call.trailersOnly)
-    for (const name of STATUS_FIELDS) {
-      const value = head.fields.get(name)
-      if (value !== undefined) stated.add(name, value)
-      head.fields.remove(name)
-    }
-  return webResponseStep(call.textResponse, trailerLines(stated))
+  for (const name of STATUS_FIELDS) head.fields.remove(name)
+  return webResponseStep(call.textResponse, call.stated === null ? '' : trailerLines(call.stated))
+}
+
+function statusOf(fields: Fields): Fields {
+  const status = new Fields()
+  for (const name of STATUS_FIELDS) {
+    const value = fields.get(name)
+    if (value !== undefined) status.add(name, value)
+  }
+  return status
 }
 
 /** The upstream's response is complete. @returns its trailers, with a status in any case */
@@ -75,6 +79,15 @@ export function acceptTrailers(x: ProxyExchange, call: GrpcCall, trailers: Field
   const stated = trailers?.get(STATUS)
   if (stated !== undefined) call.status = parseGrpcStatus(stated)
   if (stated !== undefined || call.trailersOnly) return trailers
+  if (call.stated !== null) {
+    // Clients look for it in the head only where nothing follows.
+    if (call.bridged) return trailers
+    const { stated: ours } = call
+    trailers?.forEach((name, value) => {
+      ours.add(name, value)
+    })
+    return ours
+  }
   x.reason = 'GrpcStatusMissing'
   call.status = GRPC_UNKNOWN
   const ours = trailers ?? new Fields()
@@ -109,7 +122,8 @@ export function callResponse(x: ProxyExchange, call: GrpcCall, response: LocalRe
 
 /** Somebody has written a response of gRPC: a rule, or a filter. */
 function isWritten(call: GrpcCall, { fields, body, reason }: LocalResponse): boolean {
-  if (reason !== undefined || grpcContentType(fields.get('content-type'))?.form !== call.type.form) return false
+  const form = grpcContentType(fields.get('content-type'))?.form
+  if (reason !== undefined || form === undefined || (form !== 'grpc') !== call.isWeb) return false
   return call.isWeb ? body !== null : fields.has(STATUS)
 }
 
@@ -125,13 +139,8 @@ function withStatus(call: GrpcCall, fields: Fields, status: GrpcStatus, message:
   fields.set('content-type', call.responseType())
   if (message !== undefined) stateStatus(fields, status, message)
   if (!call.isWeb) return { status: 200, fields, body: null }
-  const trailers = new Fields()
-  for (const name of STATUS_FIELDS) {
-    const value = fields.get(name)
-    if (value !== undefined) trailers.add(name, value)
-    fields.remove(name)
-  }
-  const frame = trailersFrame(trailerLines(trailers))
+  const frame = trailersFrame(trailerLines(statusOf(fields)))
+  for (const name of STATUS_FIELDS) fields.remove(name)
   return { status: 200, fields, body: call.textResponse ? encodeBase64(frame) : frame }
 }
 

@@ -13,11 +13,10 @@ import { requestBodySteps } from '../policy/body-steps.ts'
 import type { CurrentBody, ProxyExchange } from './exchange.ts'
 import { callRequestStep } from './grpc-request.ts'
 import { HeldBytes } from './held-bytes.ts'
+import { ReplayBytes } from './replay-bytes.ts'
 
 /** Bytes kept before a connection is there; then the client waits. What one read brought may come on top. */
 const HOLD_BYTES = 64 * 1024
-/** Bytes of memory for what was sent and may have to be sent again; a body that is larger is sent once. */
-const REPLAY_BYTES = 64 * 1024
 
 /** A filter waits for the whole body. */
 interface Reader {
@@ -33,8 +32,8 @@ export class RequestBody implements CurrentBody {
   #composed = false
   /** Bytes not yet sent upstream. */
   readonly #held = new HeldBytes()
-  /** Bytes sent upstream, kept until a response comes; null once they are too many or not needed any more. */
-  #sent: HeldBytes | null = new HeldBytes()
+  /** Bytes sent upstream, kept until a response comes. */
+  readonly #sent = new ReplayBytes()
   #forwarded = false
   #reader: Reader | null = null
   #ended = false
@@ -52,7 +51,7 @@ export class RequestBody implements CurrentBody {
 
   get state(): BodyState {
     if (!this.#forwarded) return 'untouched'
-    return this.#sent === null ? 'consumed' : 'replayable'
+    return this.#sent.incomplete ? 'consumed' : 'replayable'
   }
 
   data(chunk: Buffer): boolean {
@@ -166,14 +165,14 @@ export class RequestBody implements CurrentBody {
 
   #send(chunk: Uint8Array): boolean {
     this.#forwarded = true
-    if (this.#sent !== null && this.#sent.add(chunk) > REPLAY_BYTES) this.release()
+    this.#sent.add(chunk)
     return this.#x.attempt?.send(chunk) ?? true
   }
 
   #finish(trailers: Fields | null): void {
     this.#ended = true
     // They may have to be sent later, or again, when their buffer holds something else.
-    if (!this.#open || this.#sent !== null) trailers?.detach()
+    if (!this.#open || !this.#sent.incomplete) trailers?.detach()
     this.#trailers = trailers
     if (this.#open) this.#x.attempt?.sendEnd(trailers)
   }
@@ -192,13 +191,13 @@ export class RequestBody implements CurrentBody {
 
   close(): void {
     this.#open = false
-    if (this.#sent === null) return
+    if (this.#sent.incomplete) return
     for (const chunk of this.#sent.take()) this.#held.add(chunk)
     this.#forwarded = false
   }
 
   release(): void {
-    this.#sent = null
+    this.#sent.drop()
   }
 
   drained(): void {
@@ -210,7 +209,7 @@ export class RequestBody implements CurrentBody {
   abort(): void {
     this.#pipe?.abort()
     this.#held.take()
-    this.#sent = null
+    this.#sent.drop()
     this.#open = false
     this.#settle()
   }

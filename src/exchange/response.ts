@@ -220,7 +220,7 @@ export class ResponseRelay implements BodySink, LocalBody {
   end(trailers: Fields | null): void {
     const x = this.#x
     // The request may still be on its way to the upstream, which takes the rest of it; a call is over with its status.
-    if (x.call === null && this.#origin.stream?.sending === true && x.downstream.sendEarlyEnd(trailers)) {
+    if (x.call?.spoken !== true && this.#origin.stream?.sending === true && x.downstream.sendEarlyEnd(trailers)) {
       x.restOnly = true
       x.watch()
       return

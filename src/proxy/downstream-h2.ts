@@ -281,6 +281,8 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
 
   destroy(): void {
     for (const stream of this.streams) stream.shutDown()
+    // A request that is on its way was not looked at, and can be sent again elsewhere.
+    if (!this.#ending && this.lastServed < 0) this.control.goaway(this.streams.last, ErrorCode.NO_ERROR, '')
     this.output.flush()
     this.#socket.destroy()
     this.#lost('cut')

@@ -35,11 +35,10 @@ export class Liveness extends TimerEntry {
     this.#heardAt = timers.now
   }
 
-  /** A request was sent: from now on something should come. */
-  sent(): void {
-    if (this.due !== 0) return
+  /** A request was sent where none waited: from now on something should come. */
+  began(): void {
     this.#heardAt = this.#timers.now
-    this.#timers.arm(this, this.#heardAt + SILENCE)
+    if (this.due === 0) this.#timers.arm(this, this.#heardAt + SILENCE)
   }
 
   /** Bytes have come. */

@@ -38,6 +38,11 @@ export class OutgoingSocket {
     return true
   }
 
+  /** Whether the error by this code says that the endpoint has refused the connection, and so has read no request. */
+  refused(_code: string): boolean {
+    return false
+  }
+
   /** Closes it at once, in a way that the endpoint notices while it works on a response. */
   reset(): void {
     if (!this.socket.destroyed) this.socket.resetAndDestroy()

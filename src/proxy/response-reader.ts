@@ -15,6 +15,8 @@ import type { SessionStream } from './upstream-h2-stream.ts'
 
 /** Bytes that all streams together may receive ahead; each is held to its own window. */
 export const CONNECTION_WINDOW = 16 * 1024 * 1024
+/** WINDOW_UPDATE frames for a DATA frame: one of the stream, one of the connection, and some more. */
+const UPDATES_FOR_DATA = 4
 /** Characters of the debug data of GOAWAY that go into a log. */
 const MAX_DEBUG = 100
 /** Filled in for each field block. */
@@ -53,6 +55,8 @@ export class ResponseReader implements FrameSink {
   /** Whose DATA frame is being read; null where nobody wants it. */
   #dataStream: SessionStream | null = null
   #dataEmpty = false
+  /** WINDOW_UPDATE frames that the peer may send for the DATA that it got. */
+  #updatesOwed = 0
   /** Handlers that have got something of this read, and their streams. */
   #batch: UpstreamHandler[] = []
   #batchStreams: SessionStream[] = []
@@ -106,7 +110,7 @@ export class ResponseReader implements FrameSink {
 
   /** @param cramped cut short by a tiny window of the peer */
   sentData(cramped: boolean): void {
-    this.#guard.data()
+    this.#updatesOwed += UPDATES_FOR_DATA
     if (cramped) this.#idleFrame()
   }
 
@@ -161,7 +165,10 @@ export class ResponseReader implements FrameSink {
     const kind = stream === undefined || stream.awaitsHead ? RESPONSE_SECTION : TRAILER_SECTION
     const section = SECTION
     const result = this.#decoder.decode(bytes, start, end, kind, this.#limits.limits, section)
-    if (result === UNDECODABLE) return this.#owner.fault(ErrorCode.COMPRESSION_ERROR, section.fault)
+    if (result === UNDECODABLE) {
+      const code = section.excessive ? ErrorCode.ENHANCE_YOUR_CALM : ErrorCode.COMPRESSION_ERROR
+      return this.#owner.fault(code, section.fault)
+    }
     const expected = this.#expect(id, 'HEADERS')
     if (expected === undefined) return
     if (result !== DECODED) this.#refuse(expected, result, section.fault)
@@ -200,7 +207,9 @@ export class ResponseReader implements FrameSink {
   }
 
   onWindowUpdate(id: number, increment: number): void {
-    this.#idleFrame()
+    // Those for a body may come all at once, when an endpoint reads again.
+    if (this.#updatesOwed > 0) this.#updatesOwed--
+    else this.#idleFrame()
     const owner = this.#owner
     const stream = id === 0 ? null : owner.stream(id)
     if (stream === undefined) {

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { getSystemErrorName } from 'node:util'
 import { OutgoingSocket, tcpOptions } from './outgoing-socket.ts'
+import { refusesCertificate } from './tls-fault.ts'
 
 interface WithHandle {
   _handle?: { readonly _parent?: { readStart?: () => number } | null } | null
@@ -40,6 +41,10 @@ export class TlsSocket extends OutgoingSocket {
   /** An end without `close_notify` may have been made by anybody on the path. */
   override get endIsAuthentic(): boolean {
     return this.#endIsAuthentic
+  }
+
+  override refused(code: string): boolean {
+    return refusesCertificate(code)
   }
 
   /** TLS cannot be reset: the endpoint sees a connection that ends without `close_notify`. */

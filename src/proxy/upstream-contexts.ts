@@ -8,6 +8,7 @@ import { GatewayError } from '../lib/error.ts'
 import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.ts'
 import type { Contents } from '../policy/contents.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
+import { MAX_AUTHORITIES } from '../tls/authorities.ts'
 import { parseCertificate, readCertificatePair } from '../tls/certificate.ts'
 import { parsePem } from '../tls/pem.ts'
 
@@ -15,8 +16,6 @@ export interface ContextWaiter {
   contextReady(context: SecureContext | GatewayError): void
 }
 
-/** Certificates of one bundle. Debian's has 140. */
-const MAX_AUTHORITIES = 512
 /** Bytes of PEM of all contexts that are kept; OpenSSL takes four to five times as much. */
 const MAX_BYTES = 8 * 1024 * 1024
 /** What a context takes besides. */

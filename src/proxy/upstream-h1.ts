@@ -304,7 +304,9 @@ export class H1Session implements UpstreamSession, UpstreamStream, ChunkedSink {
   #lost(how: string): void {
     const handler = this.#handler
     this.#handler = null
-    const reason: Reason = this.#state === BODY ? 'UpstreamTruncated' : 'ResetBeforeResponse'
+    const broken: Reason = this.#state === BODY ? 'UpstreamTruncated' : 'ResetBeforeResponse'
+    const refused = this.#state === HEAD && this.#connection.refused(how)
+    const reason = refused ? 'UpstreamTlsFailure' : broken
     const begun = this.#held !== null || this.#informational > 0
     this.destroy()
     if (handler !== null)

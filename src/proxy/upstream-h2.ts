@@ -32,6 +32,8 @@ export interface H2SessionOptions {
 
 /** Streams of one connection, whatever the peer allows. */
 const MAX_STREAMS = 256
+/** Bytes that may wait in the socket where a request is sent. */
+const MAX_UNSENT = 512 * 1024
 /** Milliseconds that an endpoint may take over the last bytes of a connection that is closed. */
 const LAST_BYTES = 10_000
 /** Streams that we have reset, whose frames may still be on their way. */
@@ -88,7 +90,7 @@ export class H2Session
     socket.destroy = (error?: NodeJS.ErrnoException) =>
       error?.syscall === 'write' && this.#unsendable(error) ? socket : destroy(error)
     socket.on('end', () => this.#lost(null, 'closed'))
-    socket.on('drain', () => this.schedule.pump())
+    socket.on('drain', () => this.#drained())
     socket.on('error', (error) => this.#lost(null, (error as NodeJS.ErrnoException).code ?? error.message))
     socket.on('close', () => this.#lost(null, 'closed'))
     const limits = [Setting.ENABLE_PUSH, 0, Setting.MAX_HEADER_LIST_SIZE, owner.limits.head]
@@ -113,8 +115,9 @@ export class H2Session
   }
 
   get usable(): boolean {
-    const { size } = this.#streams
-    return !this.#closed && !this.#leaving && !this.#refusing && size < this.capacity && this.#socket.writable
+    if (this.#closed || this.#leaving || this.#refusing || this.#streams.size >= this.capacity) return false
+    // To an endpoint that does not read requests would wait here, and take memory.
+    return this.#socket.writable && this.#socket.writableLength <= MAX_UNSENT
   }
 
   dispatch(request: UpstreamRequest, handler: UpstreamHandler, reused: boolean): void {
@@ -139,7 +142,7 @@ export class H2Session
       stream.finished = true
       stream.sentEnd = true
     }
-    this.#liveness.sent()
+    if (this.#streams.size === 1) this.#liveness.began()
     handler.onStream(stream, reused)
   }
 
@@ -273,6 +276,13 @@ export class H2Session
     if (this.#closed) return
     this.#liveness.heard()
     this.#reader.push(bytes, length)
+  }
+
+  /** The socket takes bytes again. */
+  #drained(): void {
+    if (!this.#connected) return
+    this.schedule.pump()
+    if (this.usable) this.#owner.available()
   }
 
   // ---- the end ----

@@ -221,11 +221,25 @@ describe('the chart', { concurrency: 2 }, () => {
 
   it('may read a default certificate that is nowhere else allowed, and only that', async () => {
     const values = { watchNamespaces: ['team-a'], defaultCertificate: { secretName: 'wild', namespace: 'certs' } }
-    const objects = await render({ values, unbuilt: true })
+    const objects = await render({ values })
     const role = objects.find(({ kind, metadata }) => kind === 'Role' && metadata.namespace === 'certs')
     assert.deepEqual(role?.rules, [
       { apiGroups: [''], resources: ['secrets'], resourceNames: ['wild'], verbs: ['list', 'watch'] },
     ])
+  })
+
+  it('may read Secrets by name alone where the values say which, and those of the settings besides', async () => {
+    const values = {
+      rbac: { secretNames: { shop: ['shop-tls'], certs: ['wild'] } },
+      defaultCertificate: { secretName: 'wild', namespace: 'certs' },
+      settings: { tls: { sessionTicketKey: { secretName: 'tickets', namespace: 'keys' } } },
+    }
+    const rules = (await render({ values })).flatMap(({ kind, metadata, rules = [] }) =>
+      rules.flatMap(({ resources, resourceNames = [] }: Part) =>
+        resources.includes('secrets') ? [`${kind} ${metadata.namespace ?? ''} ${resourceNames}`] : [],
+      ),
+    )
+    assert.deepEqual(rules.toSorted(), ['Role certs wild', 'Role keys tickets', 'Role shop shop-tls'])
   })
 
   it('grants what docs/status.md and the code name: the Lease, the ConfigMaps, the Service', async () => {
@@ -289,7 +303,7 @@ describe('the chart', { concurrency: 2 }, () => {
   })
 
   it('puts ports 80 and 443 before 8080 and 8443', async () => {
-    const objects = await render({ values: { listeners: { https: { enabled: true } } }, unbuilt: true })
+    const objects = await render({})
     const service = one(objects, 'Service').spec.ports.map((port: Part) => [port.port, port.targetPort])
     const pod = podOf(objects).spec.containers[0].ports.map((port: Part) => [port.containerPort, port.name])
     assert.deepEqual(service, [
@@ -304,7 +318,7 @@ describe('the chart', { concurrency: 2 }, () => {
   })
 
   it('has every listener that is given a port, unless it says no, and the Service has it under the same port', async () => {
-    const listeners = { more: { port: 9090 }, off: { enabled: false, port: 9091 }, http: null }
+    const listeners = { more: { port: 9090 }, off: { enabled: false, port: 9091 }, http: null, https: null }
     const objects = await render({ values: { listeners } })
     const ports = one(objects, 'Service').spec.ports.map((port: Part) => [port.name, port.port, port.targetPort])
     assert.deepEqual(ports, [['more', 9090, 'more']])
@@ -361,7 +375,10 @@ describe('the chart', { concurrency: 2 }, () => {
   it('is ready for helm test: a pod that no Service sends traffic to', async () => {
     const pod = one(await render({}), 'Pod')
     assert.equal(pod.metadata.annotations['helm.sh/hook'], 'test')
-    assert.equal(pod.spec.containers[0].env.find((entry: Part) => entry.name === 'PORTS').value, 'http://80')
+    assert.equal(
+      pod.spec.containers[0].env.find((entry: Part) => entry.name === 'PORTS').value,
+      'http://80 https://443',
+    )
   })
 })
 

@@ -59,18 +59,23 @@ export const MATRIX: readonly Case[] = [
   { name: 'both address families', values: { service: { ipFamilyPolicy: 'PreferDualStack' } } },
   {
     name: 'TLS with a certificate in the values',
-    unbuilt: true,
-    values: { listeners: { https: { enabled: true } }, defaultCertificate: { certificate: PEM, key: KEY } },
+    values: { defaultCertificate: { certificate: PEM, key: KEY } },
   },
   {
     name: 'a default certificate of another namespace, two namespaces watched',
-    unbuilt: true,
     values: {
-      listeners: { https: { enabled: true } },
       watchNamespaces: ['team-a', 'team-b'],
       defaultCertificate: { secretName: 'wildcard', namespace: 'certs' },
     },
   },
+  {
+    name: 'Secrets by their names alone',
+    values: {
+      rbac: { secretNames: { shop: ['shop-tls'], certs: ['wild', 'other'] } },
+      settings: { tls: { sessionTicketKey: { secretName: 'tickets', namespace: 'certs' } } },
+    },
+  },
+  { name: 'without TLS', values: { listeners: { https: { enabled: false } } } },
   {
     name: 'only its own namespace',
     namespace: 'team-a',
@@ -328,7 +333,7 @@ export const REFUSED: readonly (Rendering & { readonly name: string; readonly sa
     values: { listeners: { signals: { enabled: true, port: 9000 } } },
     says: /signals/,
   },
-  { name: 'no listener', values: { listeners: { http: { enabled: false } } }, says: /none is enabled/ },
+  { name: 'no listener', values: { listeners: { http: { enabled: false }, https: null } }, says: /none is enabled/ },
   {
     name: 'a listener without a port',
     values: { listeners: { more: { enabled: true } } },
@@ -363,7 +368,7 @@ export const REFUSED: readonly (Rendering & { readonly name: string; readonly sa
   { name: 'no way in', values: { service: { enabled: false } }, says: /nothing could be reached/ },
   {
     name: 'a Service without ports',
-    values: { listeners: { http: { expose: false } } },
+    values: { listeners: { http: { expose: false }, https: { expose: false } } },
     says: /no listener has expose/,
   },
   {
@@ -399,16 +404,6 @@ export const REFUSED: readonly (Rendering & { readonly name: string; readonly sa
     name: 'a plugin somewhere on a volume',
     values: { plugins: [{ name: 'a', namespaces: { from: 'All' }, volume: { emptyDir: {} } }] },
     says: /say which file/,
-  },
-  {
-    name: 'TLS on a listener',
-    values: { listeners: { https: { enabled: true } } },
-    says: /listeners\.https\.tls is not built yet in this version; say tls: false/,
-  },
-  {
-    name: 'a default certificate',
-    values: { defaultCertificate: { secretName: 'wildcard' } },
-    says: /: defaultCertificate is not built yet in this version/,
   },
   {
     name: 'plugins',

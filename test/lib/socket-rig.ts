@@ -6,10 +6,12 @@ import {
   type ClientRequest as HttpClientRequest,
   request as httpRequest,
   type IncomingMessage,
+  type Server,
   ServerResponse,
 } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { TLSSocket } from 'node:tls'
 import { acceptOf, KEY_FIELD } from '../../src/message/websocket-handshake.ts'
 import { tcpConnector } from '../../src/proxy/tcp-connector.ts'
 import type { Connector } from '../../src/transport/connector.ts'
@@ -84,19 +86,27 @@ async function portOf(scope: Scope, script: 'deaf' | 'refusing'): Promise<number
   return port
 }
 
-async function serveHttp(
+/** TLS cannot be reset: it ends without `close_notify`. */
+function cut(socket: Socket): void {
+  if (socket instanceof TLSSocket) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
+/** @param server of node:http, or of node:https */
+export async function serveHttp(
   scope: Scope,
   script: (request: ServedRequest) => void,
   counter: ConnectionCounter,
+  server: Server = createServer(),
 ): Promise<number> {
-  const server = createServer((req, res) => script(new HttpServed(req, res)))
+  server.on('request', (req, res) => script(new HttpServed(req, res)))
   server.on('upgrade', (req: IncomingMessage, socket: Socket, early: Buffer) => {
     const res = new ServerResponse(req)
     res.assignSocket(socket)
     script(new HttpServed(req, res, early))
   })
   const sockets = new Set<Socket>()
-  server.on('connection', (socket) => {
+  server.on('connection', (socket: Socket) => {
     counter.connections++
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
@@ -366,7 +376,7 @@ class HttpServed implements ServedRequest {
 
   reset(): void {
     // Behind what was written before.
-    setImmediate(() => this.#req.socket.resetAndDestroy())
+    setImmediate(() => cut(this.#req.socket))
   }
 
   upgrade(protocol: string): TunnelEnd {
@@ -408,7 +418,7 @@ class SocketEnd implements TunnelEnd {
   }
 
   destroy(): void {
-    this.#socket.resetAndDestroy()
+    cut(this.#socket)
   }
 
   pause(): void {

@@ -365,6 +365,34 @@ describe('a connection over HTTP/2', () => {
     await until(() => world.peer.closed)
   })
 
+  it('that does not read gets no more requests, until it does', async (t) => {
+    const world = await H2World.open(
+      t,
+      () => {},
+      (peer) => {
+        peer.greet(Setting.INITIAL_WINDOW_SIZE, 0x7fff_ffff)
+        peer.send(windowUpdate(0, 0x7000_0000))
+      },
+    )
+    world.world.places = 1
+    const { it: one, seen } = await world.asked({ method: 'POST', bodyLength: -1 })
+    await world.peer.heard()
+    world.peer.socket.pause()
+    // What the two ends of the socket hold, and more than may wait behind it.
+    const large = Buffer.alloc(24 * 1024 * 1024)
+    one.stream!.write(large)
+    const fields = new Fields()
+    for (let i = 0; i < 60; i++) fields.add(`x-${i}`, String(i % 10).repeat(900))
+    const others: ReturnType<H2World['dispatch']>[] = []
+    for (let i = 0; i < 99; i++) others.push(world.dispatch({ fields }))
+    const waiting = others.filter((other) => other.stream === null).length
+    assert.ok(waiting > 50, `${waiting} of 99 wait`)
+    world.peer.socket.resume()
+    await until(() => seen.body.length === large.length)
+    await until(() => others.every((other) => other.stream !== null))
+    one.stream!.end(null)
+  })
+
   it('is dead when it does not answer a PING in a silence', async (t) => {
     const world = await H2World.open(t)
     const { it: one, seen } = await world.asked()

@@ -118,6 +118,15 @@ function calls(rig: TransportRig): void {
   })
 
   on(rig, (request) => {
+    request.head(200, { ...GRPC, 'grpc-status': '9', 'grpc-message': 'not now' })
+    request.end()
+  })('whose status is in the head, and an end behind it, has it at the end', async (gateway) => {
+    const response = await call(gateway).response()
+    assert.deepEqual([statusOf(response), messageOf(response)], ['9', 'not now'])
+    await logged(gateway, { status: 200, grpcStatus: 9, reason: undefined })
+  })
+
+  on(rig, (request) => {
     request.head(200, { 'content-type': 'application/grpc' })
     request.write(frame('first'))
   })('that its client cancels is cancelled at the upstream', async (gateway) => {
@@ -567,7 +576,9 @@ function web(rig: TransportRig): void {
     { backend: { protocol: 'HTTP' } },
   )
 
+  let streaming: ServedRequest | undefined
   on(rig, (request) => {
+    streaming = request
     request.head(200, { 'content-type': 'application/grpc' })
     request.write(frame('x'.repeat(rig.large)))
     request.end({ 'grpc-status': '0' })
@@ -577,7 +588,8 @@ function web(rig: TransportRig): void {
       request.end()
       request.pause()
       await request.head()
-      await gateway.pass(50)
+      await gateway.pass(200)
+      assert.ok(streaming!.unsent > 0, 'all of the message was taken for a client that does not read')
       request.resume()
       const { status, messages } = readWeb(await request.response())
       assert.deepEqual([status, messages[0]!.length], ['0', rig.large])
@@ -605,7 +617,9 @@ function webFailures(rig: TransportRig): void {
   on(rig, (request) => request.respond(404, 'nothing here', { 'content-type': 'text/plain' }))(
     'has a status also where something else answers than gRPC',
     async (gateway) => {
-      assert.equal(readWeb(await asked(gateway, TEXT).response()).status, '12')
+      const bytesWanted = { 'content-type': 'application/grpc-web-text', accept: 'application/grpc-web+proto' }
+      for (const fields of [TEXT, { 'content-type': 'application/grpc-web' }, bytesWanted])
+        assert.equal(readWeb(await asked(gateway, fields).response()).status, '12')
     },
   )
 

@@ -5,6 +5,7 @@ import { describe, it } from 'node:test'
 import { onHead, rawBackend } from '../feature/backends.ts'
 import type { RawClient } from '../feature/raw-client.ts'
 import { TestAuthority } from '../lib/certificates.ts'
+import { h2Session } from '../lib/h2-websocket.ts'
 import { ASKING, SWITCHES } from '../lib/websocket-lines.ts'
 import { until } from '../proxy/sockets.ts'
 import { inProcess } from './in-process.ts'
@@ -31,6 +32,18 @@ describe('at the limit of connections', () => {
     await Promise.all(clients.slice(0, 3).map(ended))
     for (const client of clients.slice(3)) assert.equal((await client.request({ host: 'w.test' })).status, 200)
     assert.equal(gateway.holdings.connections, 3)
+  })
+
+  it('an idle one over HTTP/2 is told which of its streams were served', async (t) => {
+    const gateway = await inProcess(t, { rules: { all: {} }, connections: 1 })
+    const session = await h2Session(t, `http://127.0.0.1:${gateway.port}`)
+    const stream = session.request({ ':path': '/', ':authority': 'w.test' })
+    await once(stream.resume(), 'close')
+    await until(() => gateway.holdings.exchanges === 0)
+    const told = once(session, 'goaway') as Promise<[code: number, last: number]>
+    using next = await gateway.connect()
+    assert.equal((await next.request({ host: 'w.test' })).status, 200)
+    assert.deepEqual((await told).slice(0, 2), [0, stream.id])
   })
 
   it('busy ones and tunnels go on, and a new client is told so', async (t) => {

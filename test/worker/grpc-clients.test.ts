@@ -274,6 +274,53 @@ describe('gRPC through a worker', () => {
     assert.ok(calls > 800)
   })
 
+  it('takes it for no attack when a thousand calls run into their deadline, or are cancelled, at once', async (t) => {
+    let begun = 0
+    let cancelled = 0
+    const silent = (call: { on(event: 'cancelled', listener: () => void): unknown }): void => {
+      begun++
+      call.on('cancelled', () => cancelled++)
+    }
+    const unary: EchoScript['unary'] = (call, respond) =>
+      call.request.toString() === 'answer' ? respond(null, call.request) : silent(call)
+    const after = Promise.withResolvers<void>()
+    const { client } = await world(
+      t,
+      {
+        unary,
+        chat: silent,
+        async download(call) {
+          call.write(Buffer.from('before'))
+          await after.promise
+          call.write(Buffer.from('after'))
+          call.end()
+        },
+      },
+      { connections: 4_000 },
+    )
+    // On the same connection, which it does not outlive.
+    const watched = client.download(0, 0)
+    assert.deepEqual(await once(watched, 'data'), [Buffer.from('before')])
+    const deadline = Date.now() + 1_500
+    const calls = Array.from({ length: 1_000 }, () => client.unary('silence', {}, { deadline }).outcome)
+    for (const { code } of await Promise.all(calls)) assert.equal(code, status.DEADLINE_EXCEEDED)
+    await until(() => cancelled === begun)
+    const before = begun
+    const chats = Array.from({ length: 1_000 }, () => client.chat())
+    const ends = chats.map((chat) => {
+      chat.on('error', () => {})
+      chat.write(Buffer.from('x'))
+      return endOf(chat)
+    })
+    await until(() => begun === before + 1_000, 'the beginning of all streams')
+    for (const chat of chats) chat.cancel()
+    for (const { code } of await Promise.all(ends)) assert.equal(code, status.CANCELLED)
+    assert.equal((await client.unary('answer').outcome).code, status.OK)
+    after.resolve()
+    assert.deepEqual(await once(watched, 'data'), [Buffer.from('after')])
+    await until(() => cancelled === begun)
+  })
+
   it('lets clients ping to keep their connection alive', async (t) => {
     const { gateway } = await world(t)
     const client = new EchoClient(gateway.port, {

@@ -6,20 +6,22 @@ import { HttpClients, type SocketClients, socketGateway } from '../lib/socket-ri
 import { grpcSuite } from '../suite/grpc.ts'
 import type { TransportRig } from '../suite/transport-rig.ts'
 
-function rig(clientsOf: (port: number) => SocketClients | Promise<SocketClients>): TransportRig {
+const MIB = 1024 * 1024
+
+function rig(large: number, clientsOf: (port: number) => SocketClients | Promise<SocketClients>): TransportRig {
   return {
     capacity: STREAMS,
     plainUpgrades: false,
-    large: 4 * 1024 * 1024,
+    large,
     gateway: (scope, options) => socketGateway(scope, options, clientsOf, H2C_UPSTREAMS),
   }
 }
 
 grpcSuite(
   'over HTTP/2',
-  rig((port) => H2Clients.connect(port)),
+  rig(4 * MIB, (port) => H2Clients.connect(port)),
 )
 grpcSuite(
   'from HTTP/1.1 to HTTP/2',
-  rig((port) => new HttpClients(port)),
+  rig(20 * MIB, (port) => new HttpClients(port)),
 )

@@ -20,6 +20,7 @@ import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-me
 import { Packer } from '../../src/snapshot/pack.ts'
 import type { ListenerSettings, WorkerListener, WorkerSettings } from '../../src/thread/messages.ts'
 import type { Connector } from '../../src/transport/connector.ts'
+import type { Connectors } from '../../src/worker/connectors.ts'
 import { createDataPlane, type DataPlane } from '../../src/worker/data-plane.ts'
 import { backend, compiled, type Rules, route, world } from '../compile/world.ts'
 
@@ -53,6 +54,8 @@ export interface InProcessOptions {
   readonly connections?: number
   /** How endpoints are connected to; HTTP/1.1 in clear by default. */
   readonly connector?: Connector
+  /** By what the Backend says, as in a worker; instead of `connector`. */
+  readonly connectors?: Connectors
 }
 
 /** What carries its exchanges. */
@@ -95,7 +98,7 @@ export class TestPlane {
       workers: 1,
       clock,
       random: Math.random,
-      connectorOf: () => connector,
+      connectorOf: (plan, context) => options.connectors?.of(plan, context) ?? connector,
       tunnelsOf: () => opaqueConnector,
       endpoints: this.endpoints,
       metrics: this.metrics,

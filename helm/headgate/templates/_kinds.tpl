@@ -13,10 +13,15 @@
   resources: [ingresses/status]
   verbs: [patch]
 - apiGroups: [""]
-  resources: [secrets, services, configmaps]
+  resources: [services, configmaps]
   verbs: [list, watch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
+  verbs: [list, watch]
+{{- end -}}
+{{- define "headgate.rulesOfSecrets" -}}
+- apiGroups: [""]
+  resources: [secrets]
   verbs: [list, watch]
 {{- end -}}
 {{- define "headgate.rulesOfClusterKinds" -}}

@@ -4,6 +4,10 @@ namespace, or everywhere. No wildcards; nothing is created, changed or deleted b
 */}}
 {{- define "headgate.rulesOfNamespaces" -}}
 {{ include "headgate.rulesOfKinds" . }}
+{{- if not .Values.rbac.secretNames }}
+# Read by name, once a Route, an Ingress or a Backend refers to them.
+{{ include "headgate.rulesOfSecrets" . }}
+{{- end }}
 # Beside the object that they are about.
 - apiGroups: [events.k8s.io]
   resources: [events]
@@ -64,6 +68,22 @@ namespace, or everywhere. No wildcards; nothing is created, changed or deleted b
   verbs: [list, watch]
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* Secrets that may be read by name, as JSON by namespace: those of the values, and those of the settings where no other rule covers them. */}}
+{{- define "headgate.secretNames" -}}
+{{- $found := deepCopy (.Values.rbac.secretNames | default dict) -}}
+{{- $settings := include "headgate.settings" . | fromYaml -}}
+{{- $tls := $settings.tls | default dict -}}
+{{- range $field := list "defaultCertificate" "sessionTicketKey" -}}
+{{- with get $tls $field -}}
+{{- $covered := and (not $.Values.rbac.secretNames) (or (not $.Values.watchNamespaces) (has .namespace $.Values.watchNamespaces)) -}}
+{{- if not $covered -}}
+{{- $_ := set $found .namespace (append (get $found .namespace | default list) .secretName | uniq) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $found | toJson -}}
 {{- end -}}
 
 {{/* Takes (dict "root" . "kind" "Role" "name" …): who is bound. */}}

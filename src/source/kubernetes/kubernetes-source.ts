@@ -19,6 +19,8 @@ export interface KubernetesOptions {
   readonly server: string
   /** Namespaces to read; absent or empty = all. */
   readonly namespaces?: readonly string[]
+  /** Whether a referenced object is read in a namespace that is not among these: one that the operator names. */
+  readonly beyond?: (kind: Kind, key: string) => boolean
   /** Whether Ingresses are read. Default: no. */
   readonly ingresses?: boolean
   readonly random: Random
@@ -171,7 +173,7 @@ export class KubernetesSource implements ReadTrackingSource {
       // The name becomes part of a selector. An invalid name matches no object, and waiting for it would block the
       // start.
       if (!isLabel(namespace) || !isSubdomain(name)) continue
-      if (this.#namespaces.size > 0 && !this.#namespaces.has(namespace)) continue
+      if (this.#namespaces.size > 0 && !this.#namespaces.has(namespace) && !this.#options.beyond?.(kind, key)) continue
       const place = wide ? '' : namespace
       const subject = wide ? key : name
       const subjects = places.get(place)
