@@ -28,6 +28,8 @@ export interface VersionView {
 
 export interface BackendView {
   readonly id: string
+  /** What its endpoints speak, `appProtocol` considered. */
+  readonly protocol: string
   readonly algorithm: string
   /** Requests in flight, over all workers. */
   readonly inFlight: number

@@ -39,6 +39,7 @@ const route = object(
 
 const backend = object({
   id: text,
+  protocol: text,
   algorithm: text,
   inFlight: count,
   endpoints: list(object({ authority: text, state: text, weight: count, inFlight: count }, { zone: text })),

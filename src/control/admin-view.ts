@@ -7,6 +7,7 @@ import type { ResourceSet } from '../compile/resource-set.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
 import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
+import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { EndpointRow } from '../thread/messages.ts'
 import type { Endpoints } from './endpoints/endpoints.ts'
 import type { Pipeline } from './publish/pipeline.ts'
@@ -44,7 +45,7 @@ export function adminData(inputs: AdminInputs): AdminData {
     },
     *backends() {
       for (const backend of pipeline.snapshot?.backends.values() ?? [])
-        yield backendView(inputs.table, backend.id, backend.algorithm, endpoints.rows(backend.id))
+        yield backendView(inputs.table, backend, endpoints.rows(backend.id))
     },
     statuses: () => statuses.list(),
     problems: () => statuses.problemViews(),
@@ -95,7 +96,8 @@ function backendGauges(table: EndpointTable, id: string, rows: readonly Endpoint
   return { id, inFlight, endpoints }
 }
 
-function backendView(table: EndpointTable, id: string, algorithm: string, rows: readonly EndpointRow[]): BackendView {
+function backendView(table: EndpointTable, plan: BackendConfig, rows: readonly EndpointRow[]): BackendView {
+  const { id, protocol, algorithm } = plan
   const endpoints = rows.map((row) => ({
     authority: row.address.includes(':') ? `[${row.address}]:${row.port}` : `${row.address}:${row.port}`,
     state: stateOf(table, row),
@@ -103,5 +105,5 @@ function backendView(table: EndpointTable, id: string, algorithm: string, rows: 
     inFlight: table.inFlight(row.slot),
     ...(row.zone !== undefined && { zone: row.zone }),
   }))
-  return { id, algorithm, inFlight: endpoints.reduce((sum, one) => sum + one.inFlight, 0), endpoints }
+  return { id, protocol, algorithm, inFlight: endpoints.reduce((sum, one) => sum + one.inFlight, 0), endpoints }
 }

@@ -33,6 +33,7 @@ const DATA: AdminData = {
   backends: () => [
     {
       id: 'shop/api',
+      protocol: 'HTTPS',
       algorithm: 'RoundRobin',
       inFlight: 3,
       endpoints: [{ authority: '[::1]:8080', state: 'eligible', weight: 1, inFlight: 3, zone: 'a' }],

@@ -131,6 +131,15 @@ export function withoutWithdrawnNamespaces(served: Backend, raw: unknown): Backe
   return { ...served, spec: { ...served.spec, allowedNamespaces } }
 }
 
+/** The served Backend, which accepts any certificate only as long as the edit does. */
+export function withoutWithdrawnLeniency(served: Backend, raw: unknown): Backend {
+  const { tls } = served.spec
+  if (tls?.insecureSkipVerify !== true) return served
+  const now = fieldsOf(fieldsOf(fieldsOf(raw)?.spec)?.tls)
+  if (now?.insecureSkipVerify === true) return served
+  return { ...served, spec: { ...served.spec, tls: { ...tls, insecureSkipVerify: false } } }
+}
+
 function fieldsOf(value: unknown): JsonObject | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : undefined
 }

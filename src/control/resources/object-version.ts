@@ -7,7 +7,7 @@ import type { Route } from '../../api/route.ts'
 import { classOf } from '../../compile/ingress.ts'
 import { foreignAnnotations } from '../../compile/ingress-notes.ts'
 import { SHARED_WITH } from '../../policy/secret-types.ts'
-import { withoutWithdrawnDelegates, withoutWithdrawnNamespaces } from './broken-edit.ts'
+import { withoutWithdrawnDelegates, withoutWithdrawnLeniency, withoutWithdrawnNamespaces } from './broken-edit.ts'
 
 /**
  * Whether nothing that matters differs: our own status writes and other controllers' annotations come back as
@@ -32,7 +32,8 @@ function annotationsText(ingress: Ingress): string {
 
 export function withoutWithdrawn(good: KubeObject, raw: unknown): KubeObject {
   if (good.kind === 'Route') return withoutWithdrawnDelegates(good as Route, raw)
-  return good.kind === 'Backend' ? withoutWithdrawnNamespaces(good as Backend, raw) : good
+  if (good.kind !== 'Backend') return good
+  return withoutWithdrawnLeniency(withoutWithdrawnNamespaces(good as Backend, raw), raw)
 }
 
 /** Where both have a uid; objects of a folder have none. */

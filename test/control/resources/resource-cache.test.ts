@@ -237,6 +237,15 @@ suite('objects that are not valid', () => {
       kept?.map((one) => one.namespaces.names),
       [['c']],
     )
+
+    const https = (insecureSkipVerify: boolean, more: Fields = {}) =>
+      upsert('Backend', 'a/tls', { spec: { endpoints, protocol: 'HTTPS', tls: { insecureSkipVerify }, ...more } })
+    const lenient = () => it.resources().backends.get('a/tls')?.object.spec.tls?.insecureSkipVerify
+    it.accept([https(true)])
+    it.accept([https(true, { typo: 1 })])
+    assert.equal(lenient(), true)
+    it.accept([https(false, { typo: 1 })])
+    assert.equal(lenient(), false, 'whoever wants certificates verified has them verified')
   })
 })
 
