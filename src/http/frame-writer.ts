@@ -1,5 +1,5 @@
 /** Writers of HTTP/2 frames into a caller's buffer (RFC 9113 §6). Each returns the offset behind what it wrote. */
-import { type ErrorCode, Flag, FRAME_HEADER, FrameType } from './frames.ts'
+import { DEFAULT_FRAME_SIZE, type ErrorCode, Flag, FRAME_HEADER, FrameType } from './frames.ts'
 
 /** Bytes of the frames with a fixed size. */
 export const PING_FRAME = FRAME_HEADER + 8
@@ -22,6 +22,31 @@ export function writeFrameHeader(
   out[at + 3] = type
   out[at + 4] = flags
   return writeUint32(out, at + 5, stream)
+}
+
+/**
+ * Writes the headers around a field block that stands behind the room for the first one: HEADERS, and CONTINUATION
+ * where it is larger than a frame; there must be room for these, too.
+ *
+ * @param flags of HEADERS, besides END_HEADERS
+ */
+export function frameFieldBlock(out: Buffer, start: number, length: number, flags: number, stream: number): number {
+  if (length <= DEFAULT_FRAME_SIZE) {
+    writeFrameHeader(out, start, length, FrameType.HEADERS, flags | Flag.END_HEADERS, stream)
+    return start + FRAME_HEADER + length
+  }
+  const parts = Math.ceil(length / DEFAULT_FRAME_SIZE)
+  // The last one first, since all but the first move apart.
+  for (let part = parts - 1; part >= 0; part--) {
+    const from = start + FRAME_HEADER + part * DEFAULT_FRAME_SIZE
+    const size = Math.min(DEFAULT_FRAME_SIZE, start + FRAME_HEADER + length - from)
+    const to = from + part * FRAME_HEADER
+    out.copyWithin(to, from, from + size)
+    const type = part === 0 ? FrameType.HEADERS : FrameType.CONTINUATION
+    const last = part === parts - 1 ? Flag.END_HEADERS : 0
+    writeFrameHeader(out, to - FRAME_HEADER, size, type, last | (part === 0 ? flags : 0), stream)
+  }
+  return start + length + parts * FRAME_HEADER
 }
 
 /** @param settings flat: identifier, value, identifier, value … */

@@ -12,7 +12,7 @@ import {
   writeSettingsAck,
   writeWindowUpdate,
 } from '../http/frame-writer.ts'
-import { type ErrorCode, FRAME_HEADER } from '../http/frames.ts'
+import { type ErrorCode, FRAME_HEADER, PREFACE } from '../http/frames.ts'
 import type { FrameOutput } from './frame-output.ts'
 
 export class ControlOutput {
@@ -20,6 +20,12 @@ export class ControlOutput {
 
   constructor(output: FrameOutput) {
     this.#output = output
+  }
+
+  /** What a client sends before anything else. */
+  preface(): void {
+    const at = this.#output.reserve(PREFACE.length)
+    this.#output.at = at + PREFACE.copy(this.#output.bytes, at)
   }
 
   /** @param settings flat: identifier, value, … */

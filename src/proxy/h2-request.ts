@@ -1,6 +1,6 @@
 /** Writes the field blocks of requests on an HTTP/2 connection (RFC 9113 §8.3.1). */
-import { writeFrameHeader } from '../http/frame-writer.ts'
-import { DEFAULT_FRAME_SIZE, Flag, FRAME_HEADER, FrameType } from '../http/frames.ts'
+import { frameFieldBlock } from '../http/frame-writer.ts'
+import { DEFAULT_FRAME_SIZE, Flag, FRAME_HEADER } from '../http/frames.ts'
 import { BLOCK_OVERHEAD, encodedBlockBound, encodedBound, HpackEncoder } from '../http/hpack-encoder.ts'
 import { LITERAL_OVERHEAD } from '../http/hpack-writer.ts'
 import type { Fields } from '../message/fields.ts'
@@ -63,24 +63,8 @@ export class RequestFrames {
     return this.#output.reserve(bound + FRAME_HEADER * (1 + Math.ceil(bound / DEFAULT_FRAME_SIZE)))
   }
 
-  /** Puts headers before the block, in as many frames as it needs. */
   #finish(stream: number, start: number, end: number, endStream: boolean): void {
-    const out = this.#output.bytes
-    const first = start + FRAME_HEADER
-    const length = end - first
     const flags = endStream ? Flag.END_STREAM : 0
-    const more = Math.max(0, Math.ceil(length / DEFAULT_FRAME_SIZE) - 1)
-    // From the last to the first, each to where its header leaves room.
-    for (let i = more; i > 0; i--) {
-      const from = first + i * DEFAULT_FRAME_SIZE
-      const part = Math.min(DEFAULT_FRAME_SIZE, end - from)
-      const to = from + i * FRAME_HEADER
-      out.copyWithin(to, from, from + part)
-      const last = i === more ? Flag.END_HEADERS : 0
-      writeFrameHeader(out, to - FRAME_HEADER, part, FrameType.CONTINUATION, last, stream)
-    }
-    const whole = more === 0 ? Flag.END_HEADERS : 0
-    writeFrameHeader(out, start, Math.min(length, DEFAULT_FRAME_SIZE), FrameType.HEADERS, flags | whole, stream)
-    this.#output.at = end + more * FRAME_HEADER
+    this.#output.at = frameFieldBlock(this.#output.bytes, start, end - start - FRAME_HEADER, flags, stream)
   }
 }

@@ -1,6 +1,6 @@
 /** Writes header and trailer sections of HTTP/2 as frames, right behind what a connection has gathered. */
-import { writeFrameHeader } from '../http/frame-writer.ts'
-import { DEFAULT_FRAME_SIZE, Flag, FRAME_HEADER, FrameType } from '../http/frames.ts'
+import { frameFieldBlock } from '../http/frame-writer.ts'
+import { DEFAULT_FRAME_SIZE, Flag, FRAME_HEADER } from '../http/frames.ts'
 import { BLOCK_OVERHEAD, encodedBound, HpackEncoder } from '../http/hpack-encoder.ts'
 import { DateField } from '../http/write-head.ts'
 import type { Fields } from '../message/fields.ts'
@@ -52,24 +52,6 @@ export class HeaderOutput {
     stream.lastFrame = output.position
     const block = at - start - FRAME_HEADER
     const flags = endStream ? Flag.END_STREAM : 0
-    if (block <= DEFAULT_FRAME_SIZE) {
-      writeFrameHeader(out, start, block, FrameType.HEADERS, flags | Flag.END_HEADERS, stream.id)
-      output.at = at
-    } else output.at = divide(out, start, block, flags, stream.id)
+    output.at = frameFieldBlock(out, start, block, flags, stream.id)
   }
-}
-
-/** Moves the parts of a block apart, the last one first, and writes the headers of their frames between them. */
-function divide(out: Buffer, start: number, block: number, flags: number, stream: number): number {
-  const parts = Math.ceil(block / DEFAULT_FRAME_SIZE)
-  for (let part = parts - 1; part >= 0; part--) {
-    const from = start + FRAME_HEADER + part * DEFAULT_FRAME_SIZE
-    const length = Math.min(DEFAULT_FRAME_SIZE, start + FRAME_HEADER + block - from)
-    const to = from + part * FRAME_HEADER
-    out.copyWithin(to, from, from + length)
-    const type = part === 0 ? FrameType.HEADERS : FrameType.CONTINUATION
-    const last = part === parts - 1 ? Flag.END_HEADERS : 0
-    writeFrameHeader(out, to - FRAME_HEADER, length, type, last | (part === 0 ? flags : 0), stream)
-  }
-  return start + block + parts * FRAME_HEADER
 }

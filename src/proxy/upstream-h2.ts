@@ -13,7 +13,7 @@ import { KEY_FIELD, WEBSOCKET } from '../message/websocket-handshake.ts'
 import type { PendingConnection, SessionOwner, UpstreamSession } from '../transport/connector.ts'
 import type { Timers } from '../transport/timers.ts'
 import type { UpstreamHandler, UpstreamRequest } from '../transport/upstream.ts'
-import { ConnectionFrames } from './connection-frames.ts'
+import { ControlOutput } from './control-output.ts'
 import { FrameOutput } from './frame-output.ts'
 import { RequestFrames } from './h2-request.ts'
 import { Liveness, type Watched } from './liveness.ts'
@@ -32,6 +32,8 @@ export interface H2SessionOptions {
 
 /** Streams of one connection, whatever the peer allows. */
 const MAX_STREAMS = 256
+/** Nothing depends on what comes back. */
+const PING_DATA = Buffer.from('headgate', 'latin1')
 /** Bytes that may wait in the socket where a request is sent. */
 const MAX_UNSENT = 512 * 1024
 /** Milliseconds that an endpoint may take over the last bytes of a connection that is closed. */
@@ -46,7 +48,7 @@ export class H2Session
   readonly #owner: SessionOwner
   readonly #options: H2SessionOptions
   readonly #output: FrameOutput
-  readonly #frames: ConnectionFrames
+  readonly #frames: ControlOutput
   readonly #requests: RequestFrames
   readonly #reader: ResponseReader
   readonly #liveness: Liveness
@@ -78,7 +80,7 @@ export class H2Session
     this.#owner = owner
     this.#options = options
     this.#output = new FrameOutput(socket)
-    this.#frames = new ConnectionFrames(this.#output)
+    this.#frames = new ControlOutput(this.#output)
     this.#requests = new RequestFrames(this.#output, options.scheme)
     this.schedule = new SendSchedule(this.#output, DEFAULT_WINDOW, this)
     this.#liveness = new Liveness(this, options.timers)
@@ -94,7 +96,8 @@ export class H2Session
     socket.on('error', (error) => this.#lost(null, (error as NodeJS.ErrnoException).code ?? error.message))
     socket.on('close', () => this.#lost(null, 'closed'))
     const limits = [Setting.ENABLE_PUSH, 0, Setting.MAX_HEADER_LIST_SIZE, owner.limits.head]
-    this.#frames.preface(limits)
+    this.#frames.preface()
+    this.#frames.settings(limits)
     this.#frames.windowUpdate(0, this.#reader.open())
   }
 
@@ -240,7 +243,7 @@ export class H2Session
   }
 
   pingAck(bytes: Buffer, at: number): void {
-    this.#frames.pingAck(bytes, at)
+    this.#frames.ping(true, bytes, at)
   }
 
   widen(stream: SessionStream | null, increment: number): boolean {
@@ -292,7 +295,7 @@ export class H2Session
   }
 
   sendPing(): void {
-    this.#frames.ping()
+    this.#frames.ping(false, PING_DATA, 0)
   }
 
   dead(): void {
