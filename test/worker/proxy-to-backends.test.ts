@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
+import { createServer as createH2Server } from 'node:http2'
 import type { Socket } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import { TLSSocket } from 'node:tls'
+import { H2cConnector } from '../../src/proxy/h2c-connector.ts'
 import { TlsConnector } from '../../src/proxy/tls-connector.ts'
 import type { Connector } from '../../src/transport/connector.ts'
 import type { RawClient } from '../feature/raw-client.ts'
 import { TestAuthority } from '../lib/certificates.ts'
-import { listening, until } from '../proxy/sockets.ts'
+import { listening, realTimers, until } from '../proxy/sockets.ts'
 import { HTTP1, Secrets, tlsState } from '../proxy/tls-endpoint.ts'
 import { type OracleHeader, readProxyHeader } from '../proxy-protocol/oracle.ts'
 import { type InProcess, inProcess } from './in-process.ts'
@@ -119,6 +121,33 @@ describe('a Backend that wants PROXY headers', () => {
     const told = new Set(all.map(({ header }) => header.connection?.[1]))
     assert.deepEqual(told, new Set(clients.map(({ socket }) => socket.localPort)))
     assert.ok(all.every(({ requests }) => requests === 3))
+  })
+
+  it('gets a connection of HTTP/2 for each client, which all requests of that client share', async (t) => {
+    const seen: string[] = []
+    const h2 = createH2Server((req, res) => {
+      const { header } = headers.get(req.stream.session!.socket.remotePort!)!
+      seen.push(`${req.url} on ${String(header.connection?.[1])}`)
+      setImmediate(() => res.end('ok'))
+    })
+    const headers = new Map<number, Pick<Announced, 'header'>>()
+    const { port } = await listening(t, (socket) => {
+      socket.once('data', (bytes: Buffer) => {
+        const header = readProxyHeader(bytes)
+        assert.ok(typeof header === 'object')
+        headers.set(socket.remotePort!, { header })
+        socket.pause()
+        socket.unshift(bytes.subarray(header.length))
+        h2.emit('connection', socket)
+      })
+    })
+    const gateway = await gatewayTo(t, 'V2', port, { connector: new H2cConnector(realTimers()) })
+    const clients = await Promise.all([gateway.connect(), gateway.connect(), gateway.connect()])
+    for (let round = 0; round < 4; round++)
+      await Promise.all(clients.map((client) => client.request({ path: `/${String(client.socket.localPort)}` })))
+    assert.equal(seen.length, 12)
+    for (const line of seen) assert.match(line, /^\/(\d+) on \1$/)
+    assert.equal(headers.size, 3)
   })
 
   it('is told of the client that a trusted proxy names, by its address alone', async (t) => {
