@@ -1,37 +1,16 @@
 /** Connections to endpoints whose bytes are the client's own: TCP, and nothing of the gateway's on it. */
-import type { Endpoint } from '../balance/endpoint.ts'
 import { Fields } from '../message/fields.ts'
-import type { Connector, PendingConnection, SessionOwner, UpstreamSession } from '../transport/connector.ts'
+import type { Connector, SessionOwner, UpstreamSession } from '../transport/connector.ts'
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../transport/upstream.ts'
-import { connectFault } from './connect-fault.ts'
-import { type OutgoingSocket, openTcp } from './outgoing-socket.ts'
+import type { OutgoingSocket } from './outgoing-socket.ts'
 import { SocketDuplex } from './socket-duplex.ts'
+import { tcpConnectorOf } from './tcp-connector.ts'
 
 /**
  * Milliseconds that a connection is kept whose client went away while it was made: a server gives clients little time
  * for their first bytes.
  */
 const UNUSED = 2_000
-
-export const opaqueConnector: Connector = {
-  connect(endpoint: Endpoint, owner: SessionOwner, first?: Uint8Array): PendingConnection {
-    const connection = openTcp(endpoint.address, endpoint.port)
-    const { socket } = connection
-    socket.once('connect', () => {
-      socket.removeAllListeners('error')
-      if (first !== undefined) socket.write(first)
-      owner.connected(new OpaqueSession(connection, owner))
-    })
-    socket.once('error', (error) => owner.connectFailed(connectFault(error, endpoint.authority)))
-    return {
-      cancel() {
-        socket.removeAllListeners()
-        socket.on('error', () => {})
-        socket.destroy()
-      },
-    }
-  },
-}
 
 /** One connection, for one tunnel. */
 class OpaqueSession implements UpstreamSession, UpstreamStream {
@@ -94,3 +73,5 @@ class OpaqueSession implements UpstreamSession, UpstreamStream {
     this.#connection.socket.destroy()
   }
 }
+
+export const opaqueConnector: Connector = tcpConnectorOf(OpaqueSession)

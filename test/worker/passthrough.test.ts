@@ -6,6 +6,7 @@ import { describe, it } from 'node:test'
 import { createServer, type TLSSocket } from 'node:tls'
 import { rawBackend } from '../feature/backends.ts'
 import { TestAuthority } from '../lib/certificates.ts'
+import { until } from '../proxy/sockets.ts'
 import { clientHello, common, records, serverName } from '../tls/hello-writer.ts'
 import { type Scope, toUp } from './test-plane.ts'
 import { type TlsRig, type TlsRigOptions, tlsRig } from './tls-rig.ts'
@@ -121,6 +122,29 @@ describe('TLS passthrough', () => {
     assert.ok(received.equals(all))
     client.destroy()
     await rig.nothingLeft()
+  })
+
+  it('says where its client is by a PROXY header, where the Backend wants one', async (t) => {
+    let received = Buffer.alloc(0)
+    const { port } = await rawBackend(t, (socket) =>
+      socket.on('data', (bytes: Buffer) => (received = Buffer.concat([received, bytes]))),
+    )
+    const connection = {
+      connectTimeout: '2s',
+      idleTimeout: '60s',
+      maxRequestsPerConnection: 0,
+      proxyProtocol: 'V1',
+    } as const
+    const rig = await passing(t, { upstreams: [port], backend: { connection } })
+    for (const localAddress of ['127.0.0.5', '127.0.0.6']) {
+      received = Buffer.alloc(0)
+      const client = connectTcp({ port: rig.tlsPort, host: '127.0.0.2', localAddress })
+      client.write(HELLO)
+      await until(() => received.includes(HELLO))
+      const header = `PROXY TCP4 ${localAddress} 127.0.0.2 ${client.localPort} ${rig.tlsPort}\r\n`
+      assert.ok(received.equals(Buffer.concat([Buffer.from(header), HELLO])), received.toString('latin1'))
+      client.destroy()
+    }
   })
 
   it('goes to another endpoint where one refuses connections, before a byte is sent', async (t) => {
