@@ -292,7 +292,7 @@ describe('kubectl', () => {
     assert.match(listed, /^route\.headgate\.dev\/listed +\["listed\.example"\] +1 +True /m)
     assert.match(listed, /^route\.headgate\.dev\/lost +\["lost\.example"\] +\d +False /m)
     assert.match(listed, /^NAME +SERVICE +PROTOCOL +ENDPOINTS +ELIGIBLE +HEALTHY +AGE/m)
-    assert.match(listed, /^backend\.headgate\.dev\/shop +shop +HTTP +1 +1 +True /m)
+    assert.match(listed, /^backend\.headgate\.dev\/shop +shop +1 +1 +True /m)
     const wide = await kubectl('get', 'routes', '-n', NAMESPACE, '-o', 'wide')
     assert.match(wide, /^lost .* False +BackendNotFound /m)
   })

@@ -26,8 +26,6 @@ import { IDLE, RESET, type StreamTable, UNKNOWN } from './stream-table.ts'
  * wait for others to end: for ever, if these wait for them.
  */
 export const MAX_STREAMS = 1_024
-/** Bytes of their heads, which a few bytes of HPACK may stand for: as many as 128 of the longest have. */
-export const MAX_HEAD_BYTES = 8 * 1024 * 1024
 /** Bytes of request bodies that may be on their way over all streams; what each may hold its own window bounds. */
 export const CONNECTION_WINDOW = 1024 * 1024
 /** So many settings in a frame cost a client as much as one more frame. */
@@ -91,7 +89,8 @@ export class ClientFrames implements FrameSink {
       // It crossed the last GOAWAY, by which the client knows that it was not served (RFC 9113 §6.8).
       streams.remember(id, true)
       this.#connection.charge(1)
-    } else if (streams.size >= MAX_STREAMS || streams.headBytes + SECTION.fields.end > MAX_HEAD_BYTES) this.#refuse(id)
+    } else if (streams.size >= MAX_STREAMS || streams.headsExceed(SECTION.fields.end, server.heldLimit))
+      this.#refuse(id)
     else this.#request(id, endStream, result, fault)
   }
 

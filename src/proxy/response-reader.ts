@@ -2,7 +2,7 @@
 import { DEFAULT_WINDOW, ReceiveWindow } from '../http/flow-control.ts'
 import { FrameReader } from '../http/frame-reader.ts'
 import type { FrameSink } from '../http/frame-sink.ts'
-import { DEFAULT_FRAME_SIZE, ErrorCode } from '../http/frames.ts'
+import { DEFAULT_FRAME_SIZE, ErrorCode, Setting } from '../http/frames.ts'
 import { HeaderSection, RESPONSE_SECTION, TRAILER_SECTION } from '../http/header-section.ts'
 import { HpackDecoder } from '../http/hpack-decoder.ts'
 import { DECODED, type Decoding, MALFORMED, UNDECODABLE } from '../http/section-builder.ts'
@@ -28,6 +28,8 @@ export interface ResponseOwner {
   /** Whether the stream was ever opened, and whether it was reset by us. */
   wasOpened(id: number): boolean
   wasReset(id: number): boolean
+  /** SETTINGS_HEADER_TABLE_SIZE of the peer. */
+  tableSize(size: number): void
   /** SETTINGS has come and is to be acknowledged. @param windowBy by how much new windows of streams differ */
   settings(first: boolean, windowBy: number): void
   pingAck(bytes: Buffer, at: number): void
@@ -244,6 +246,8 @@ export class ResponseReader implements FrameSink {
   onSetting(id: number, value: number): void {
     const fault = this.peer.apply(id, value, 'client')
     if (fault !== null) this.#owner.fault(fault.code, fault.detail)
+    // Each value, since the smallest must be announced (RFC 7541 §4.2).
+    else if (id === Setting.HEADER_TABLE_SIZE) this.#owner.tableSize(value)
   }
 
   onSettingsEnd(): void {

@@ -15,6 +15,14 @@ export type ClosedState = typeof IDLE | typeof UNKNOWN | typeof CLOSED | typeof 
 /** Closed streams that are remembered: as many as may be open, and are closed at once. */
 const REMEMBERED = 1_024
 
+/** Bytes of the heads of open requests, which a few bytes of HPACK may stand for: as 128 of the longest have. */
+const MAX_HEAD_BYTES = 8 * 1024 * 1024
+/** Of one connection, whatever others hold: as many as one of HTTP/1.1 may have. */
+const FAIR_HEAD_BYTES = 64 * 1024
+
+/** Bytes of the heads of open requests, over all connections of the thread. */
+let openHeads = 0
+
 export class StreamTable {
   readonly #open = new Map<number, H2Stream>()
   /** The highest that the client has opened. */
@@ -41,6 +49,16 @@ export class StreamTable {
   add(stream: H2Stream): void {
     this.#open.set(stream.id, stream)
     this.headBytes += stream.headBytes
+    openHeads += stream.headBytes
+  }
+
+  /**
+   * Whether a head of so many bytes is too much beside those that are open.
+   * @param limit bytes over all connections of the thread; a connection with little has its part whatever others have
+   */
+  headsExceed(bytes: number, limit: number): boolean {
+    const own = this.headBytes + bytes
+    return own > MAX_HEAD_BYTES || (own > FAIR_HEAD_BYTES && openHeads + bytes > limit)
   }
 
   /** @returns false: it was closed before */
@@ -49,6 +67,7 @@ export class StreamTable {
     if (stream === undefined) return false
     this.#open.delete(id)
     this.headBytes -= stream.headBytes
+    openHeads -= stream.headBytes
     this.remember(id, reset)
     return true
   }

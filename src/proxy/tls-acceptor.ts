@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { FairGate, type FairGateBounds } from '../limit/fair-gate.ts'
+import { CertifiedConnections } from './certified-connections.ts'
 import type { SecureServer, ServerEvents } from './secure-server.ts'
 import { type HandshakeOwner, TlsHandshake, type TlsHost } from './tls-handshake.ts'
 import { TlsServers, type TlsSettings } from './tls-servers.ts'
@@ -19,6 +20,7 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
   readonly host: TlsHost
   readonly servers: TlsServers
   readonly gate: FairGate
+  readonly certified = new CertifiedConnections()
   sourceLimit = BOUNDS.perSource
   /** Handshakes that node:tls has, by the addresses and ports of their sockets. */
   readonly #under = new Map<string, TlsHandshake>()
@@ -60,6 +62,11 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
     socket.allowHalfOpen = false
     server.server.emit('connection', socket)
     return place
+  }
+
+  /** Ends connections whose certificates are not accepted any more: to be called every second or so. */
+  sweep(): void {
+    if (this.certified.size > 0) this.certified.check(this.host.wall(), (options) => this.servers.trustOf(options))
   }
 
   forget(place: string): void {

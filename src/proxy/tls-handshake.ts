@@ -12,6 +12,7 @@ import { ALERT, type Alert, type ClientHello, ClientHelloReader, HelloFault } fr
 import { normalizeServerName } from '../tls/server-name.ts'
 import type { Downstream, DownstreamHandler, RequestHandler } from '../transport/downstream.ts'
 import type { PeerTls } from '../transport/peer.ts'
+import type { CertifiedConnections } from './certified-connections.ts'
 import { clearText } from './clear-text.ts'
 import { clientCertificateOf } from './client-certificate.ts'
 import { ClosingSocket } from './closing-socket.ts'
@@ -48,6 +49,7 @@ export interface HandshakeOwner {
   readonly host: TlsHost
   readonly servers: TlsServers
   readonly gate: FairGate
+  readonly certified: CertifiedConnections
   /** Handshakes of one source that may be under way or wait. */
   readonly sourceLimit: number
   /** Gives a socket to node:tls. @returns by what {@link forget} knows it */
@@ -151,6 +153,7 @@ export class TlsHandshake implements FirstBytes, GatedWork {
       clientCertificate,
     }
     const peer = this.#unserved.peer('https', tls)
+    if (clientCertificate !== null) this.#owner.certified.add(socket, server.options, server.trust!)
     host.handshakeDone(socket.isSessionReused())
     const serve = (socket.alpnProtocol && SECURE_PROTOCOLS.get(socket.alpnProtocol)) || serveHttp1
     serve(socket, peer, context)

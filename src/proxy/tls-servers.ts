@@ -7,7 +7,7 @@
 import type { Contents } from '../policy/contents.ts'
 import { type CertificateRef, DEFAULT_TLS_OPTIONS, type HostTls, type TlsOptions } from '../snapshot/host-tls.ts'
 import { resumesFormer, ticketKey, ticketKeyName, ticketPeriod } from '../tls/ticket-keys.ts'
-import { ClientTrusts } from './client-trust.ts'
+import { type ClientTrust, ClientTrusts } from './client-trust.ts'
 import { SecureServer, type ServerEvents } from './secure-server.ts'
 import { type ServerCertificate, ServerCertificates } from './server-certificates.ts'
 import { stapleOf } from './staple.ts'
@@ -74,6 +74,11 @@ export class TlsServers {
     return this.#kept.size
   }
 
+  /** By whom certificates of clients are verified now; null: none is asked for. */
+  trustOf({ clientCertificate }: TlsOptions): ClientTrust | null {
+    return clientCertificate === undefined ? null : this.#trusts.read(clientCertificate)
+  }
+
   /**
    * @param tls of the hostname; null = nobody states any for it
    * @returns undefined: there is no certificate
@@ -127,7 +132,7 @@ export class TlsServers {
     const { ocsp } = certificates[0]!.ref
     const ids = [clientCertificate?.ca, clientCertificate?.crl, ocsp, this.#settings.ticketKey ?? undefined]
     for (const { ref } of certificates) ids.push(ref.chain, ref.key)
-    const trust = clientCertificate === undefined ? null : this.#trusts.read(clientCertificate)
+    const trust = this.trustOf(options)
     const scope = `${options.key}\n${trust?.digest ?? ''}`
     const key = ticketKey(this.#master(), scope, period)
     try {

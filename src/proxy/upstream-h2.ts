@@ -127,7 +127,10 @@ export class H2Session
     const { upgrade, method } = request
     if (upgrade !== null && !this.#reader.peer.enableConnectProtocol) {
       const { authority } = this.#options
-      this.#owner.available()
+      // Not within the call: the pool would dispatch the next one in it, and that one the next.
+      queueMicrotask(() => {
+        if (!this.#closed) this.#owner.available()
+      })
       handler.onError(new GatewayError('UpgradeNotSupported', `${authority}: ${upgrade} over HTTP/2 (RFC 8441)`))
       return
     }
@@ -225,9 +228,12 @@ export class H2Session
     return this.#reset.has(id)
   }
 
+  tableSize(size: number): void {
+    this.#requests.allowTableSize(size)
+  }
+
   settings(first: boolean, initialWindowBy: number): void {
     this.#frames.settingsAck()
-    this.#requests.allowTableSize(this.#reader.peer.headerTableSize)
     if (initialWindowBy !== 0)
       for (const stream of this.#streams.values())
         if (!this.schedule.widenStream(stream, initialWindowBy))

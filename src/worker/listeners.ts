@@ -99,6 +99,11 @@ export class Listeners {
     return this.#failures
   }
 
+  /** To be called every second or so. */
+  sweep(): void {
+    this.#context.tls.sweep()
+  }
+
   /** Settings that come while earlier ones are being applied are applied after them. Resolves when the newest are. */
   apply(settings: WorkerSettings): Promise<void> {
     this.#context.options = { limits: settings.limits, ...settings.timeouts }

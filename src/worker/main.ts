@@ -135,6 +135,7 @@ startHeartbeat(block, workerThread(index), setInterval)
 watchLoopDelay(metrics, clock.monotonic, setInterval)
 setInterval(() => {
   backends.sweep(timers.touch())
+  listeners.sweep()
   patterns.relieve()
 }, 1_000).unref()
 watchMemory(

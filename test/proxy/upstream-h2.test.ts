@@ -418,6 +418,11 @@ describe('a connection over HTTP/2', () => {
     await until(() => refused.over)
     assert.equal(refused.error!.reason, 'UpgradeNotSupported')
     assert.equal(plain.world.pool.idleCount, 1)
+    // However many wait for one connection.
+    const many = await H2World.open(t)
+    const all = Array.from({ length: 20_000 }, () => many.dispatch({ upgrade: 'websocket' }))
+    await until(() => all.every((each) => each.over))
+    assert.ok(all.every((each) => each.error!.reason === 'UpgradeNotSupported'))
     const world = await H2World.open(
       t,
       () => {},

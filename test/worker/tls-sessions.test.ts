@@ -99,8 +99,9 @@ describe('client certificates', () => {
     t: TestContext,
     mode: 'Require' | 'Optional',
     crl?: string,
+    wall: () => number = Date.now,
   ): Promise<{ readonly rig: TlsRig; readonly ca: string }> {
-    const rig = await tlsRig(t, { defaultSecret: 'default' })
+    const rig = await tlsRig(t, { defaultSecret: 'default', wall })
     rig.secret('default', authority.server('a.example'))
     const ca = rig.content('ca', clients.ca)
     if (crl !== undefined && crl !== '') rig.content('crl', crl)
@@ -233,5 +234,60 @@ describe('client certificates', () => {
       },
     ])
     await once(socket, 'close')
+  })
+
+  describe('on open connections', () => {
+    /** Whether a connection is still there once the gateway has looked at it. */
+    async function survives(rig: TlsRig, socket: TLSSocket): Promise<boolean> {
+      if (socket.destroyed) return false
+      const heard = once(socket, 'data').then(() => true)
+      const ended = once(socket, 'close').then(() => false)
+      rig.listeners.sweep()
+      socket.resume()
+      socket.write('GET / HTTP/1.1\r\nhost: a.example\r\n\r\n')
+      return await Promise.race([heard, ended])
+    }
+
+    for (const version of VERSIONS)
+      it(`over ${version}: end when they are revoked, and not by a list that names others`, async (t) => {
+        const { rig } = await demanding(t, 'Require', clients.revoke([]))
+        const options = { servername: 'a.example', cert: alice.cert, key: alice.key, maxVersion: version }
+        const { session } = await begin(rig, options)
+        const full = await rig.handshake(options)
+        const resumed = await rig.handshake({ ...options, session })
+        for (const socket of [full, resumed]) socket.on('error', () => {})
+        rig.content('crl', clients.revoke([clients.client('Bob')]))
+        assert.deepEqual([await survives(rig, full), await survives(rig, resumed)], [true, true])
+        rig.content('crl', clients.revoke([clients.client('Bob'), alice]))
+        assert.deepEqual([await survives(rig, full), await survives(rig, resumed)], [false, false])
+        await rig.nothingLeft()
+      })
+
+    it('end when the authority leaves the bundle, when the list is gone, and when their time is over', async (t) => {
+      const between = new TestAuthority('Between', clients)
+      const bob = between.client('Bob')
+      let wall = Date.now()
+      const { rig } = await demanding(t, 'Require', clients.revoke([]) + between.revoke([]), () => wall)
+      const open = async (issued: Issued): Promise<TLSSocket> => {
+        const socket = await rig.handshake({ servername: 'a.example', cert: issued.cert, key: issued.key })
+        socket.on('error', () => {})
+        assert.equal(await survives(rig, socket), true)
+        return socket
+      }
+      const first = [await open(alice), await open(bob)] as const
+      rig.content('ca', strangers.ca + clients.ca)
+      assert.deepEqual([await survives(rig, first[0]), await survives(rig, first[1])], [true, true])
+      rig.content('ca', strangers.ca)
+      assert.deepEqual([await survives(rig, first[0]), await survives(rig, first[1])], [false, false])
+      rig.content('ca', clients.ca)
+      const second = await open(alice)
+      rig.content('crl', null)
+      assert.equal(await survives(rig, second), false)
+      rig.content('crl', clients.revoke([], new Date(Date.now() + 200 * 86_400_000)))
+      const third = await open(alice)
+      wall += 91 * 86_400_000
+      assert.equal(await survives(rig, third), false)
+      await rig.nothingLeft()
+    })
   })
 })
