@@ -5,6 +5,7 @@ import type { OpenConnection, ServerContext } from './server-context.ts'
 
 export class ClosingSocket implements OpenConnection {
   readonly idle = false
+  readonly secure = false
   readonly #socket: Socket
 
   /** @param socket paused */

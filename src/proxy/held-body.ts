@@ -1,11 +1,5 @@
 /** Bytes of a request's body that nobody takes at the moment; at most what the window of its stream lets come. */
-/** Bytes of memory that hold such bodies, over all streams of the thread. */
-let held = 0
-
-/** @returns bytes of memory, over all streams of the thread */
-export function heldBodies(): number {
-  return held
-}
+import { countHeldBytes } from './held-bytes.ts'
 
 /**
  * One buffer, however small the pieces are in which the bytes come: a view of each would keep the whole read that it
@@ -21,7 +15,7 @@ export class HeldBody {
     if (buffer === null || buffer.length < needed) {
       const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.length))
       buffer?.copy(larger, 0, 0, this.length)
-      held += larger.length - (buffer?.length ?? 0)
+      countHeldBytes(larger.length - (buffer?.length ?? 0))
       buffer = larger
       this.#buffer = buffer
     }
@@ -37,7 +31,7 @@ export class HeldBody {
   }
 
   drop(): void {
-    held -= this.#buffer?.length ?? 0
+    if (this.#buffer !== null) countHeldBytes(-this.#buffer.length)
     this.#buffer = null
     this.length = 0
   }

@@ -48,6 +48,8 @@ export class SecureServer {
   readonly options: TlsOptions
   readonly trust: ClientTrust | null
   readonly server: Server
+  /** Connections whose handshakes it has made or makes. */
+  connections = 0
 
   /** @throws what OpenSSL says of a chain or key that it cannot use */
   constructor(parts: ServerParts, events: ServerEvents) {

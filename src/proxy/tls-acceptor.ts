@@ -29,12 +29,13 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
   constructor(host: TlsHost) {
     this.host = host
     this.gate = new FairGate(host.bounds ?? BOUNDS, setImmediate)
-    const { contents, wall, ticketMaster } = host
+    const { contents, wall, ticketMaster, secureContexts } = host
     this.servers = new TlsServers({
       contents,
       wall,
       ticketMaster,
       events: this,
+      kept: secureContexts,
       problem: (message) => host.problem(message),
     })
   }
@@ -60,6 +61,8 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
     this.#bySocket.set(socket, handshake)
     // A client that ends its side within the handshake has given it up.
     socket.allowHalfOpen = false
+    this.servers.opened(server)
+    socket.once('close', () => this.servers.closed(server))
     server.server.emit('connection', socket)
     return place
   }

@@ -23,14 +23,13 @@ export interface TlsServersHost {
   readonly contents: Contents
   readonly wall: () => number
   readonly events: ServerEvents
+  /** Servers that are kept for further handshakes. Each has a context of some 30 KiB. */
+  readonly kept: number
   /** Ticket keys are derived from it where the settings name no Secret. */
   readonly ticketMaster: Uint8Array
   /** What keeps a hostname from being served as it is configured, for the log. */
   problem(message: string): void
 }
-
-/** Each has a context of some 30 KiB. */
-const KEPT = 1_024
 
 /** What of a ClientHello decides which server takes it. */
 export interface ServerChoice {
@@ -58,6 +57,7 @@ export class TlsServers {
   readonly #trusts: ClientTrusts
   /** By what it is for, the longest unused first. */
   readonly #kept = new Map<string, Kept>()
+  readonly #givenUp = new Set<SecureServer>()
   #settings: TlsSettings = { defaultCertificate: null, ticketKey: null }
 
   constructor(host: TlsServersHost) {
@@ -70,8 +70,22 @@ export class TlsServers {
     this.#settings = settings
   }
 
+  /** Servers in memory: kept for further handshakes, or given up and still the context of open connections. */
   get size(): number {
-    return this.#kept.size
+    return this.#kept.size + this.#givenUp.size
+  }
+
+  /** A server takes a connection. */
+  opened(server: SecureServer): void {
+    server.connections++
+  }
+
+  closed(server: SecureServer): void {
+    if (--server.connections === 0) this.#givenUp.delete(server)
+  }
+
+  #giveUp({ server }: Kept): void {
+    if (server.connections > 0) this.#givenUp.add(server)
   }
 
   /** By whom certificates of clients are verified now; null: none is asked for. */
@@ -111,9 +125,14 @@ export class TlsServers {
     const known = this.#kept.get(key)
     if (known !== undefined) this.#kept.delete(key)
     const kept = known !== undefined && this.#isCurrent(known) ? known : this.#make(options, certificates, period)
+    if (known !== undefined && known !== kept) this.#giveUp(known)
     if (kept === undefined) return undefined
     this.#kept.set(key, kept)
-    if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!)
+    if (this.#kept.size > this.#host.kept) {
+      const [oldest, longestUnused] = this.#kept.entries().next().value!
+      this.#kept.delete(oldest)
+      this.#giveUp(longestUnused)
+    }
     return kept
   }
 

@@ -125,6 +125,11 @@ export class UnservedSocket extends TimerEntry implements OpenConnection {
     return !this.#begun
   }
 
+  /** No handshake has begun while it is idle. */
+  get secure(): boolean {
+    return false
+  }
+
   drain(): void {
     if (!this.#begun) this.socket.destroy()
   }

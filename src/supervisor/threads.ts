@@ -210,6 +210,8 @@ export class Threads {
       control: port1,
       reusePort,
       patternBytes: budget.patterns,
+      connectionBytes: budget.connectionBytes,
+      secureContexts: budget.secureContexts,
       heldBytes: budget.heads,
       ticketMaster: this.#ticketMaster,
       log: control.log,

@@ -77,7 +77,9 @@ const listeners = new Listeners({
   wall: clock.wall,
   reusePort: data.reusePort,
   heldLimit: data.heldBytes,
+  connectionBytes: data.connectionBytes,
   tls: {
+    secureContexts: data.secureContexts,
     contents,
     wall: clock.wall,
     ticketMaster: data.ticketMaster,

@@ -47,7 +47,9 @@ export class InProcess extends TestPlane {
       wall: systemTimers.wall,
       reusePort: false,
       heldLimit: 1 << 20,
+      connectionBytes: options.connectionBytes ?? Number.POSITIVE_INFINITY,
       tls: {
+        secureContexts: 1_024,
         contents: this.plane.contents,
         wall,
         ticketMaster: Buffer.alloc(32, 1),
