@@ -1,12 +1,11 @@
 /** A client on the wire who wants past a rule, into the log, or everybody's attention. */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type EchoBackend, echoBackend } from '../feature/backends.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from '../feature/harness.ts'
-import { RawClient, request } from '../feature/raw-client.ts'
+import { request } from '../feature/raw-client.ts'
 
 const prefix = (value: string) => ({ matches: [{ path: { type: 'PathPrefix', value } }] })
 const DENIED = { respond: { statusCode: 403 } }
@@ -246,12 +245,6 @@ describe('a hostile client', () => {
       assert.equal(got['http2-settings'], undefined)
       assert.notEqual(got.upgrade, 'h2c')
     }
-    using client = await RawClient.connect(gateway.port)
-    // That is HTTP/2 by prior knowledge, which is answered in frames, SETTINGS first, and nothing else goes on in it.
-    client.send('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nGET / HTTP/1.1\r\nhost: x.example\r\n\r\n')
-    const [frames] = (await once(client.socket, 'data')) as [Buffer]
-    assert.equal(frames[3], 4)
-    assert.ok(!frames.includes('HTTP/1.1'))
   })
 
   it('writes no line of its own into the access log', async () => {

@@ -26,9 +26,6 @@ import { KEY } from '../lib/websocket-lines.ts'
 import { FakeApi } from '../source/kubernetes/fake-api.ts'
 import type { Manifest } from '../suite/source.ts'
 
-/** Of a WebSocket, without which its upgrade is refused. */
-const HANDSHAKE = { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version': '13' }
-
 interface Proxy {
   readonly port: number
   /** Requests that it has got. */
@@ -52,7 +49,7 @@ async function proxyBack(scope: Scope, strips: boolean, address = '127.0.0.1'): 
     if (!strips && incoming.headers['cdn-loop'] !== undefined)
       headers['cdn-loop'] = incoming.headers['cdn-loop'] as string
     const upgrade = incoming.headers.upgrade
-    if (upgrade !== undefined) Object.assign(headers, { connection: 'upgrade', upgrade, ...HANDSHAKE })
+    if (upgrade !== undefined) Object.assign(headers, { connection: 'upgrade', upgrade })
     const options = { agent, port: proxy.gateway, host: '127.0.0.1', path: incoming.url, method: incoming.method }
     const again = httpRequest({ ...options, headers }, (answer) => {
       response.writeHead(answer.statusCode!, answer.headers)
@@ -301,7 +298,7 @@ for (const mode of MODES)
       for (const [what, more] of [
         ['POST', { method: 'POST', body: 'x'.repeat(100_000) }],
         ['HTTP/1.0', { version: '1.0' }],
-        ['an upgrade', { headers: { connection: 'upgrade', upgrade: 'websocket', ...HANDSHAKE } }],
+        ['an upgrade', { headers: { connection: 'upgrade', upgrade: 'websocket', 'sec-websocket-key': KEY } }],
         ['its own entries', { headers: { 'cdn-loop': 'a, b;c="d' } }],
         ['a Connection that names nothing of it', { headers: { connection: 'keep-alive, x' } }],
       ] as const) {
