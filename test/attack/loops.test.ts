@@ -298,7 +298,7 @@ for (const mode of MODES)
       for (const [what, more] of [
         ['POST', { method: 'POST', body: 'x'.repeat(100_000) }],
         ['HTTP/1.0', { version: '1.0' }],
-        ['an upgrade', { headers: { connection: 'upgrade', upgrade: 'websocket' } }],
+        ['an upgrade', { headers: { connection: 'upgrade', upgrade: 'websocket', 'sec-websocket-key': KEY } }],
         ['its own entries', { headers: { 'cdn-loop': 'a, b;c="d' } }],
         ['a Connection that names nothing of it', { headers: { connection: 'keep-alive, x' } }],
       ] as const) {

@@ -1,6 +1,7 @@
 /** A Backend that speaks TLS, as a worker serves it: Secrets and options that change under load. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { createSecureServer } from 'node:http2'
 import { createServer, type Server, type ServerOptions } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
@@ -183,6 +184,26 @@ describe('a Backend that speaks HTTPS', () => {
     deliver(gateway, { [KEY]: clients.client('other').key })
     const broken = await client.request()
     assert.deepEqual([broken.status, problem(broken)], [503, 'UpstreamTlsUnavailable'])
+  })
+
+  it('speaks HTTP/2 where the protocol says so, verified alike, and never to an endpoint that does not', async (t) => {
+    const server = createSecureServer(old.server('up.test'), (req, res) => res.end(`HTTP/${req.httpVersion}`))
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.after(() => void server.close())
+    const { port } = server.address() as AddressInfo
+    for (const protocol of ['H2', 'GRPCS'] as const) {
+      const gateway = await gatewayTo(t, port, { ...https(), protocol })
+      deliver(gateway, { [CA]: old.ca })
+      const client = await gateway.connect()
+      assert.equal((await client.request()).text, 'HTTP/2.0')
+      deliver(gateway, { [CA]: young.ca })
+      assert.equal(problem(await client.request()), 'UpstreamCertificateUntrusted')
+      client.end()
+    }
+    const gateway = await gatewayTo(t, (await upstream(t, old.server('up.test'))).port, { ...https(), protocol: 'H2' })
+    deliver(gateway, { [CA]: old.ca })
+    assert.equal(problem(await (await gateway.connect()).request()), 'UpstreamTlsFailure')
   })
 
   it('says that the endpoint refuses it where a client certificate is missing', async (t) => {

@@ -7,6 +7,7 @@ import type { Reference } from '../../../src/api/references.ts'
 import { ReferenceGraph } from '../../../src/compile/reference-graph.ts'
 import { ContentBudget, MAX_OBJECT_BYTES } from '../../../src/control/resources/content-budget.ts'
 import { ContentFeed } from '../../../src/control/resources/content-feed.ts'
+import { divideMemory } from '../../../src/lib/memory-budget.ts'
 import { ContentStore } from '../../../src/policy/contents.ts'
 import type { ToWorker } from '../../../src/thread/messages.ts'
 import { TestAuthority } from '../../lib/certificates.ts'
@@ -275,6 +276,22 @@ describe('the payloads of ConfigMaps and Secrets', () => {
     const size = one.cert.length + one.key.length
     assert.deepEqual([put(users), put(users.slice(2)), put(users.slice(0, 1)), put([])], [size, size, size, 0])
     feed.flush()
+  })
+
+  it('of 5,000 certificates have room in one namespace, and leave some for the others', () => {
+    const { configuration } = divideMemory(1024 * 2 ** 20, 2)
+    const budget = new ContentBudget(configuration)
+    const size = 4_096
+    for (let i = 0; i < 5_000; i++) {
+      assert.equal(budget.refusal('large', size), undefined, `certificate ${i}`)
+      budget.take('large', size)
+    }
+    while (budget.refusal('large', size) === undefined) budget.take('large', size)
+    for (const namespace of ['a', 'b', 'c'])
+      for (let i = 0; i < 500; i++) {
+        assert.equal(budget.refusal(namespace, size), undefined, `${namespace} ${i}`)
+        budget.take(namespace, size)
+      }
   })
 
   it('of a certificate change their state with the time alone, which is told once', () => {
