@@ -80,6 +80,7 @@ const listeners = new Listeners({
   tls: {
     contents,
     wall: clock.wall,
+    clock,
     ticketMaster: data.ticketMaster,
     tlsOf: (frontend, host) => (context.tables === null ? null : tlsOf(context.tables.tables, frontend, host)),
     passThrough: (downstream, serverName) => handler.passThrough(downstream, serverName),

@@ -49,6 +49,7 @@ export class InProcess extends TestPlane {
       heldLimit: 1 << 20,
       tls: {
         contents: this.plane.contents,
+        clock: systemTimers,
         wall,
         ticketMaster: Buffer.alloc(32, 1),
         ...(options.handshakes === undefined ? {} : { bounds: options.handshakes }),
