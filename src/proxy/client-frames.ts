@@ -50,6 +50,8 @@ export interface FramedConnection extends StreamCarrier {
   pingAcknowledged(): void
   /** Some frames that cost a client nothing. */
   charge(cost: number): void
+  /** WINDOW_UPDATE, which is of use where DATA was sent. */
+  chargeUpdate(): void
   /** The connection ends with GOAWAY. */
   fail(code: ErrorCode, detail: string): void
 }
@@ -218,7 +220,7 @@ export class ClientFrames implements FrameSink {
   onWindowUpdate(id: number, increment: number): void {
     const connection = this.#connection
     const { schedule, streams } = connection
-    connection.charge(1)
+    connection.chargeUpdate()
     if (id === 0) {
       if (!schedule.widen(increment))
         return connection.fail(ErrorCode.FLOW_CONTROL_ERROR, 'the window of the connection is too large')

@@ -18,11 +18,14 @@ export interface ClientTrust {
 
 const NOBODY: ClientTrust = { ca: '', crl: '', crlEnd: Number.POSITIVE_INFINITY, digest: 'nobody' }
 
+/** Stands for none. */
+const NO_LIST = new Uint8Array(0)
+
 export class ClientTrusts {
   readonly #contents: Contents
   readonly #problem: (message: string) => void
-  /** By the bytes of the bundle. */
-  readonly #read = new WeakMap<Uint8Array, { readonly crl: Uint8Array | undefined; readonly trust: ClientTrust }>()
+  /** By the bytes of the bundle, and of the list: hostnames may have one bundle and different lists. */
+  readonly #read = new WeakMap<Uint8Array, WeakMap<Uint8Array, ClientTrust>>()
 
   constructor(contents: Contents, problem: (message: string) => void) {
     this.#contents = contents
@@ -34,10 +37,12 @@ export class ClientTrusts {
     const ca = this.#contents.get(caId)
     const crl = crlId === undefined ? undefined : this.#contents.get(crlId)
     if (ca === undefined || (crlId !== undefined && crl === undefined)) return NOBODY
-    const known = this.#read.get(ca)
-    if (known !== undefined && known.crl === crl) return known.trust
+    let byList = this.#read.get(ca)
+    if (byList === undefined) this.#read.set(ca, (byList = new WeakMap()))
+    const known = byList.get(crl ?? NO_LIST)
+    if (known !== undefined) return known
     const trust = this.#readAnew(ca, crl, caId)
-    this.#read.set(ca, { crl, trust })
+    byList.set(crl ?? NO_LIST, trust)
     return trust
   }
 

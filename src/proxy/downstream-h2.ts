@@ -155,9 +155,8 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
     return this.server.wall
   }
 
-  sentData(cramped: boolean): void {
-    if (cramped) this.charge(1)
-    else this.guard.data()
+  sentData(length: number, cramped: boolean): void {
+    if (!this.guard.sentData(length, cramped)) this.#flooded()
   }
 
   writeTrailers(stream: SendingStream, trailers: Fields): void {
@@ -245,7 +244,15 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
 
   charge(cost: number): void {
     this.#yieldToBacklog()
-    if (!this.guard.idleFrame(cost)) this.fail(ErrorCode.ENHANCE_YOUR_CALM, 'too many frames that carry nothing')
+    if (!this.guard.idleFrame(cost)) this.#flooded()
+  }
+
+  chargeUpdate(): void {
+    if (!this.guard.windowUpdate()) this.#flooded()
+  }
+
+  #flooded(): void {
+    this.fail(ErrorCode.ENHANCE_YOUR_CALM, 'too many frames that carry nothing')
   }
 
   fail(code: ErrorCode, detail: string): void {

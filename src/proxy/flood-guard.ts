@@ -12,6 +12,11 @@ const FRAMES_PER_SECOND = 200
 const FRAMES_FOR_REQUEST = 20
 const FRAMES_FOR_DATA = 4
 /**
+ * Bytes of DATA to a peer for which it may send WINDOW_UPDATE once more, besides `FRAMES_FOR_DATA` for their frame.
+ * Go's client and server send two, of the stream and of the connection, for each 4 KiB that are read.
+ */
+const BYTES_FOR_UPDATE = 1_024
+/**
  * Requests given up before their response is complete, by the client or by an error of its own (CVE-2023-44487,
  * CVE-2025-8671): twice as many as run at a time, at once.
  */
@@ -22,6 +27,8 @@ export class FloodGuard {
   readonly #timers: Timers
   #frames = FRAMES
   #resets = RESETS
+  /** WINDOW_UPDATE frames that the peer may send for DATA that it got. */
+  #updates = 0
   /** Monotonic milliseconds. */
   #refilledAt: number
 
@@ -41,6 +48,13 @@ export class FloodGuard {
     return this.#frames >= 0
   }
 
+  /** WINDOW_UPDATE. Those for DATA may come all at once, when a peer reads again. @returns false: too many */
+  windowUpdate(): boolean {
+    if (this.#updates < 1) return this.idleFrame(1)
+    this.#updates--
+    return true
+  }
+
   /** A request was given up before its response was complete. @returns false: too many */
   reset(): boolean {
     this.#resets--
@@ -55,9 +69,17 @@ export class FloodGuard {
     if (this.#frames < FRAMES) this.#frames += FRAMES_FOR_REQUEST
   }
 
-  /** A frame with data has come or gone. */
+  /** A frame with data has come. */
   data(): void {
     if (this.#frames < FRAMES) this.#frames += FRAMES_FOR_DATA
+  }
+
+  /** A frame with data has gone. @param cramped cut short by a tiny window. @returns false: too many of these */
+  sentData(length: number, cramped: boolean): boolean {
+    if (cramped) return this.idleFrame(1)
+    this.#updates += FRAMES_FOR_DATA + length / BYTES_FOR_UPDATE
+    this.data()
+    return true
   }
 
   /** Looks at the time only where it matters. */

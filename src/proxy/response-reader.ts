@@ -15,8 +15,6 @@ import type { SessionStream } from './upstream-h2-stream.ts'
 
 /** Bytes that all streams together may receive ahead; each is held to its own window. */
 export const CONNECTION_WINDOW = 16 * 1024 * 1024
-/** WINDOW_UPDATE frames for a DATA frame: one of the stream, one of the connection, and some more. */
-const UPDATES_FOR_DATA = 4
 /** Characters of the debug data of GOAWAY that go into a log. */
 const MAX_DEBUG = 100
 /** Filled in for each field block. */
@@ -57,8 +55,6 @@ export class ResponseReader implements FrameSink {
   /** Whose DATA frame is being read; null where nobody wants it. */
   #dataStream: SessionStream | null = null
   #dataEmpty = false
-  /** WINDOW_UPDATE frames that the peer may send for the DATA that it got. */
-  #updatesOwed = 0
   /** Handlers that have got something of this read, and their streams. */
   #batch: UpstreamHandler[] = []
   #batchStreams: SessionStream[] = []
@@ -111,14 +107,17 @@ export class ResponseReader implements FrameSink {
   }
 
   /** @param cramped cut short by a tiny window of the peer */
-  sentData(cramped: boolean): void {
-    this.#updatesOwed += UPDATES_FOR_DATA
-    if (cramped) this.#idleFrame()
+  sentData(length: number, cramped: boolean): void {
+    if (!this.#guard.sentData(length, cramped)) this.#flooded()
   }
 
   /** A frame that is of no use by itself. */
   #idleFrame(): void {
-    if (!this.#guard.idleFrame(1)) this.#owner.fault(ErrorCode.ENHANCE_YOUR_CALM, 'too many frames without use')
+    if (!this.#guard.idleFrame(1)) this.#flooded()
+  }
+
+  #flooded(): void {
+    this.#owner.fault(ErrorCode.ENHANCE_YOUR_CALM, 'too many frames without use')
   }
 
   // ---- DATA ----
@@ -209,9 +208,7 @@ export class ResponseReader implements FrameSink {
   }
 
   onWindowUpdate(id: number, increment: number): void {
-    // Those for a body may come all at once, when an endpoint reads again.
-    if (this.#updatesOwed > 0) this.#updatesOwed--
-    else this.#idleFrame()
+    if (!this.#guard.windowUpdate()) this.#flooded()
     const owner = this.#owner
     const stream = id === 0 ? null : owner.stream(id)
     if (stream === undefined) {

@@ -25,7 +25,7 @@ export interface ScheduleOwner {
   /** Writes the trailers of a stream, with END_STREAM. */
   writeTrailers(stream: SendingStream, trailers: Fields): void
   /** DATA has been written. @param cramped a tiny window of the peer cut it short, and the connection may end for it */
-  sentData(cramped: boolean): void
+  sentData(length: number, cramped: boolean): void
 }
 
 export class SendSchedule {
@@ -72,7 +72,7 @@ export class SendSchedule {
         bytes.copy(this.#output.bytes, from, at, at + length)
         this.#endData(stream, length)
         at += length
-        this.#owner.sentData(false)
+        this.#owner.sentData(length, false)
       }
     if (at === end) return
     stream.hold(bytes, at, end)
@@ -135,7 +135,7 @@ export class SendSchedule {
       else stream.drained()
     } else if (stream.incremental && queue.length > 1) queue.push(queue.shift()!)
     // Last, since it may end the connection.
-    this.#owner.sentData(cramped)
+    this.#owner.sentData(length, cramped)
   }
 
   /** The stream sends nothing more. */

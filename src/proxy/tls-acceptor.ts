@@ -20,7 +20,7 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
   readonly host: TlsHost
   readonly servers: TlsServers
   readonly gate: FairGate
-  readonly certified = new CertifiedConnections()
+  readonly certified: CertifiedConnections
   sourceLimit = BOUNDS.perSource
   /** Handshakes that node:tls has, by the addresses and ports of their sockets. */
   readonly #under = new Map<string, TlsHandshake>()
@@ -29,7 +29,7 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
   constructor(host: TlsHost) {
     this.host = host
     this.gate = new FairGate(host.bounds ?? BOUNDS, setImmediate)
-    const { contents, wall, ticketMaster, secureContexts } = host
+    const { contents, wall, ticketMaster, clock, secureContexts } = host
     this.servers = new TlsServers({
       contents,
       wall,
@@ -38,6 +38,7 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
       kept: secureContexts,
       problem: (message) => host.problem(message),
     })
+    this.certified = new CertifiedConnections(clock, (options) => this.servers.trustOf(options))
   }
 
   /** @param connections that the worker may have */
@@ -69,7 +70,7 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
 
   /** Ends connections whose certificates are not accepted any more: to be called every second or so. */
   sweep(): void {
-    if (this.certified.size > 0) this.certified.check(this.host.wall(), (options) => this.servers.trustOf(options))
+    if (this.certified.size > 0) this.certified.check(this.host.wall())
   }
 
   forget(place: string): void {

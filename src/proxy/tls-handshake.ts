@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { GatewayError } from '../lib/error.ts'
+import type { SliceClock } from '../lib/time-slice.ts'
 import type { FairGate, FairGateBounds, GatedWork } from '../limit/fair-gate.ts'
 import { networkOf } from '../policy/client-network.ts'
 import type { Contents } from '../policy/contents.ts'
@@ -30,6 +31,7 @@ const SITE_BITS = 64
 
 export interface TlsHost {
   readonly contents: Contents
+  readonly clock: SliceClock
   readonly wall: () => number
   /** See `TlsServersHost.ticketMaster`. */
   readonly ticketMaster: Uint8Array

@@ -210,8 +210,8 @@ export class H2Session
     this.#requests.trailers(stream.id, trailers)
   }
 
-  sentData(cramped: boolean): void {
-    this.#reader.sentData(cramped)
+  sentData(length: number, cramped: boolean): void {
+    this.#reader.sentData(length, cramped)
   }
 
   // ---- from the peer ----

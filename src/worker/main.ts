@@ -82,6 +82,7 @@ const listeners = new Listeners({
     secureContexts: data.secureContexts,
     contents,
     wall: clock.wall,
+    clock,
     ticketMaster: data.ticketMaster,
     tlsOf: (frontend, host) => (context.tables === null ? null : tlsOf(context.tables.tables, frontend, host)),
     passThrough: (downstream, serverName) => handler.passThrough(downstream, serverName),

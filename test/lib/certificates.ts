@@ -113,7 +113,7 @@ export class TestAuthority {
   }
 
   /** PEM of a revocation list of this authority. */
-  revoke(revoked: readonly Issued[], nextUpdate = new Date(Date.now() + DAY)): string {
+  revoke(revoked: readonly Pick<Issued, 'serial'>[], nextUpdate = new Date(Date.now() + DAY)): string {
     const list = { serials: revoked.map(({ serial }) => serial), thisUpdate: new Date(Date.now() - MINUTE), nextUpdate }
     this.#lists++
     return toPem('X509 CRL', makeRevocationList({ ...list, number: this.#lists }, this.issuer))

@@ -51,7 +51,7 @@ class Bench {
     this.output = new FrameOutput(this.socket as unknown as Socket)
     this.schedule = new SendSchedule(this.output, window, {
       writeTrailers: (_: SendingStream, __: Fields) => {},
-      sentData: (cramped) => void (this.cramped += cramped ? 1 : 0),
+      sentData: (_, cramped) => void (this.cramped += cramped ? 1 : 0),
     })
   }
 

@@ -51,6 +51,7 @@ export class InProcess extends TestPlane {
       tls: {
         secureContexts: 1_024,
         contents: this.plane.contents,
+        clock: systemTimers,
         wall,
         ticketMaster: Buffer.alloc(32, 1),
         ...(options.handshakes === undefined ? {} : { bounds: options.handshakes }),

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { describe, it, type TestContext } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import { tlsOptions } from '../../src/snapshot/host-tls.ts'
 import { SESSION_LIFETIME, TICKET_PERIOD } from '../../src/tls/ticket-keys.ts'
@@ -243,6 +245,8 @@ describe('client certificates', () => {
       const heard = once(socket, 'data').then(() => true)
       const ended = once(socket, 'close').then(() => false)
       rig.listeners.sweep()
+      // Lists are read and chains are judged in short turns, at least one step in each.
+      for (let turn = 0; turn < 64; turn++) await nextTurn()
       socket.resume()
       socket.write('GET / HTTP/1.1\r\nhost: a.example\r\n\r\n')
       return await Promise.race([heard, ended])
@@ -262,6 +266,32 @@ describe('client certificates', () => {
         assert.deepEqual([await survives(rig, full), await survives(rig, resumed)], [false, false])
         await rig.nothingLeft()
       })
+
+    it('end when an authority between their client and the root is revoked, or has no list any more', async (t) => {
+      const between = new TestAuthority('Between', clients)
+      const bob = between.client('Bob')
+      const { rig } = await demanding(t, 'Require', clients.revoke([]) + between.revoke([]))
+      rig.content('ca', clients.ca + between.ca)
+      // The authority between stands in the bundle and is not sent.
+      const leaf = bob.cert.split(/(?<=-----END CERTIFICATE-----\n)/)[0]!
+      const open = async (): Promise<TLSSocket> => {
+        const socket = await rig.handshake({ servername: 'a.example', cert: leaf, key: bob.key })
+        socket.on('error', () => {})
+        assert.equal(await survives(rig, socket), true)
+        return socket
+      }
+      const first = await open()
+      rig.content('crl', clients.revoke([alice]) + between.revoke([alice]))
+      assert.equal(await survives(rig, first), true)
+      const serial = Buffer.from(new X509Certificate(between.ca).serialNumber, 'hex')
+      rig.content('crl', clients.revoke([{ serial }]) + between.revoke([]))
+      assert.equal(await survives(rig, first), false)
+      rig.content('crl', clients.revoke([]) + between.revoke([]))
+      const second = await open()
+      rig.content('crl', clients.revoke([]))
+      assert.equal(await survives(rig, second), false)
+      await rig.nothingLeft()
+    })
 
     it('end when the authority leaves the bundle, when the list is gone, and when their time is over', async (t) => {
       const between = new TestAuthority('Between', clients)
