@@ -76,7 +76,7 @@ export interface MemoryBudget {
   readonly connectionBytes: number
   /** Secure contexts per worker that are kept for further handshakes. */
   readonly secureContexts: number
-  /** Bytes of incomplete request heads per worker. */
+  /** Bytes of requests per worker that are held: of incomplete heads, and of heads and bodies of HTTP/2. */
   readonly heads: number
   /** Maximum size of one file of manifests and of all files: parsing takes ten times the size of a file. */
   readonly file: number

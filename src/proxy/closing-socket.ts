@@ -5,7 +5,6 @@ import type { OpenConnection, ServerContext } from './server-context.ts'
 
 export class ClosingSocket implements OpenConnection {
   readonly idle = false
-  readonly secure = false
   readonly #socket: Socket
 
   /** @param socket paused */

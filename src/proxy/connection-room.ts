@@ -81,7 +81,7 @@ export class ConnectionRoom {
       const { value, done } = this.#next.next()
       if (done === true) this.#next = null
       else if (value.idle) {
-        if (value.secure) {
+        if (value.peer?.scheme === 'https') {
           this.#secure--
           this.#closing++
         }

@@ -70,10 +70,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     return this.#state === READING && this.#reader.quiet
   }
 
-  get secure(): boolean {
-    return this.peer.scheme === 'https'
-  }
-
   drain(): void {
     if (this.idle) this.#close()
   }

@@ -16,7 +16,7 @@ import { FloodGuard } from './flood-guard.ts'
 import { FrameOutput } from './frame-output.ts'
 import { H2Deadlines } from './h2-deadlines.ts'
 import { HeaderOutput } from './header-output.ts'
-import { countHeldBytes, heldBytes } from './held-bytes.ts'
+import { countHeldHeads, heldHeads } from './held-heads.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { type ScheduleOwner, SendSchedule } from './send-schedule.ts'
 import type { SendingStream } from './sending-stream.ts'
@@ -132,9 +132,9 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
   #countHeld(bytes: number): void {
     if (bytes === this.#held) return
     const more = bytes > this.#held
-    countHeldBytes(bytes - this.#held)
+    countHeldHeads(bytes - this.#held)
     this.#held = bytes
-    if (more && heldBytes() > this.server.heldLimit)
+    if (more && heldHeads() > this.server.heldLimit)
       this.fail(ErrorCode.ENHANCE_YOUR_CALM, 'too many request heads have come in part')
   }
 
@@ -218,10 +218,6 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
 
   get idle(): boolean {
     return this.streams.size === 0 && !this.#ending && !this.#reader.partial
-  }
-
-  get secure(): boolean {
-    return this.peer.scheme === 'https'
   }
 
   /** In two steps, so that a request that is on its way is served: all streams first, then the last that has come. */

@@ -5,7 +5,7 @@ import { GatewayError } from '../lib/error.ts'
 import type { HeadLimits } from '../message/head.ts'
 import { KEY_FIELD, WEBSOCKET } from '../message/websocket-handshake.ts'
 import type { IncomingRequest, RefusedRequest } from '../transport/downstream.ts'
-import { countHeldBytes, heldBytes } from './held-bytes.ts'
+import { countHeldHeads, heldHeads } from './held-heads.ts'
 import { requestTarget } from './request-target.ts'
 
 export class HeadReader implements RefusedRequest {
@@ -22,7 +22,7 @@ export class HeadReader implements RefusedRequest {
   }
 
   set held(bytes: Buffer | null) {
-    countHeldBytes((bytes === null ? 0 : bytes.length) - (this.#held === null ? 0 : this.#held.length))
+    countHeldHeads((bytes === null ? 0 : bytes.length) - (this.#held === null ? 0 : this.#held.length))
     this.#held = bytes
   }
 
@@ -49,7 +49,7 @@ export class HeadReader implements RefusedRequest {
    * @returns false when there is no memory for it: it is dropped, and the connection must not go on
    */
   hold(bytes: Buffer, limit: number): boolean {
-    if (heldBytes() > limit) return false
+    if (heldHeads() > limit) return false
     this.append(bytes)
     return true
   }
@@ -91,7 +91,7 @@ export class HeadReader implements RefusedRequest {
   }
 
   #waiting(limit: number): GatewayError | null {
-    if (heldBytes() <= limit || this.quiet) return null
+    if (heldHeads() <= limit || this.quiet) return null
     return new GatewayError('MemoryLimit', 'too many request heads have come in part')
   }
 }

@@ -1,5 +1,11 @@
 /** Bytes of a request's body that nobody takes at the moment; at most what the window of its stream lets come. */
-import { countHeldBytes } from './held-bytes.ts'
+/** Bytes of memory that hold such bodies, over all streams of the thread. */
+let held = 0
+
+/** @returns bytes of memory, over all streams of the thread */
+export function heldBodies(): number {
+  return held
+}
 
 /**
  * One buffer, however small the pieces are in which the bytes come: a view of each would keep the whole read that it
@@ -15,7 +21,7 @@ export class HeldBody {
     if (buffer === null || buffer.length < needed) {
       const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.length))
       buffer?.copy(larger, 0, 0, this.length)
-      countHeldBytes(larger.length - (buffer?.length ?? 0))
+      held += larger.length - (buffer?.length ?? 0)
       buffer = larger
       this.#buffer = buffer
     }
@@ -31,7 +37,7 @@ export class HeldBody {
   }
 
   drop(): void {
-    if (this.#buffer !== null) countHeldBytes(-this.#buffer.length)
+    held -= this.#buffer?.length ?? 0
     this.#buffer = null
     this.length = 0
   }

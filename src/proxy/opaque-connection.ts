@@ -108,10 +108,6 @@ export class OpaqueConnection implements Downstream, OpenConnection {
 
   resumeBody(): void {}
 
-  get secure(): boolean {
-    return this.peer.scheme === 'https'
-  }
-
   /** A tunnel is waited for. */
   drain(): void {}
 

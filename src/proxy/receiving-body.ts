@@ -6,8 +6,7 @@ import { ReceiveWindow } from '../http/flow-control.ts'
 import { GatewayError } from '../lib/error.ts'
 import { UNKNOWN_LENGTH } from '../message/body.ts'
 import type { Fields } from '../message/fields.ts'
-import { HeldBody } from './held-body.ts'
-import { heldBytes } from './held-bytes.ts'
+import { HeldBody, heldBodies } from './held-body.ts'
 
 /** Bytes that the client may have on their way on a new stream, and on one whose reader keeps up. */
 export const STREAM_WINDOW = 65_535
@@ -57,7 +56,7 @@ export class ReceivingBody {
 
   /**
    * @param bytes the receiver's own
-   * @param heldLimit bytes that all connections of the thread may hold
+   * @param heldLimit bytes that bodies may hold, over all streams of the thread
    * @returns what is wrong with them; null where nothing is
    */
   receive(bytes: Buffer, start: number, end: number, heldLimit: number): GatewayError | null {
@@ -68,7 +67,7 @@ export class ReceivingBody {
     }
     if (this.#unwanted) this.#consume(length)
     else if (!this.#paused) this.#give(bytes.subarray(start, end))
-    else if (heldBytes() > heldLimit) return new GatewayError('MemoryLimit', 'too many bytes of bodies are held')
+    else if (heldBodies() > heldLimit) return new GatewayError('MemoryLimit', 'too many bytes of bodies are held')
     else {
       this.#held ??= new HeldBody()
       this.#held.add(bytes, start, end)

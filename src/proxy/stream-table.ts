@@ -1,6 +1,5 @@
 /** The streams of a client's connection by their states (RFC 9113 §5.1). */
 import type { H2Stream } from './downstream-h2-stream.ts'
-import { countHeldBytes, heldBytes } from './held-bytes.ts'
 
 /** Never opened, and still to be. */
 export const IDLE = 0
@@ -20,6 +19,9 @@ const REMEMBERED = 1_024
 const MAX_HEAD_BYTES = 8 * 1024 * 1024
 /** Of one connection, whatever others hold: as many as one of HTTP/1.1 may have. */
 const FAIR_HEAD_BYTES = 64 * 1024
+
+/** Bytes of the heads of open requests, over all connections of the thread. */
+let openHeads = 0
 
 export class StreamTable {
   readonly #open = new Map<number, H2Stream>()
@@ -47,7 +49,7 @@ export class StreamTable {
   add(stream: H2Stream): void {
     this.#open.set(stream.id, stream)
     this.headBytes += stream.headBytes
-    countHeldBytes(stream.headBytes)
+    openHeads += stream.headBytes
   }
 
   /**
@@ -56,7 +58,7 @@ export class StreamTable {
    */
   headsExceed(bytes: number, limit: number): boolean {
     const own = this.headBytes + bytes
-    return own > MAX_HEAD_BYTES || (own > FAIR_HEAD_BYTES && heldBytes() + bytes > limit)
+    return own > MAX_HEAD_BYTES || (own > FAIR_HEAD_BYTES && openHeads + bytes > limit)
   }
 
   /** @returns false: it was closed before */
@@ -65,7 +67,7 @@ export class StreamTable {
     if (stream === undefined) return false
     this.#open.delete(id)
     this.headBytes -= stream.headBytes
-    countHeldBytes(-stream.headBytes)
+    openHeads -= stream.headBytes
     this.remember(id, reset)
     return true
   }
