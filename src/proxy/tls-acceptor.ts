@@ -61,7 +61,7 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
     this.#bySocket.set(socket, handshake)
     // A client that ends its side within the handshake has given it up.
     socket.allowHalfOpen = false
-    server.server.emit('connection', socket)
+    server.accept(socket)
     return place
   }
 
