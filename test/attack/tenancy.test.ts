@@ -590,27 +590,36 @@ for (const { tenancy, me, settings } of MODES)
         await settled()
       })
 
-    it('has us read no Secret, whatever it names', async () => {
+    it('has us read no Secret for what is not built', async () => {
       const auth = { basic: { secretName: 'users' } }
-      const objects = [
-        routeTo(`${me}/auth`, ['team.example'], [{ name: 'a', policies: { auth }, ...answer('open') }]),
-        routeTo(`${me}/tls`, ['x.team.example'], [{ name: 'a', ...answer('open') }], {
-          tls: { certificates: [{ secretName: 'cert', namespace: 'owner' }] },
-        }),
-        made('Backend', `${me}/tls`, {
-          endpoints: [{ address: '198.51.100.7', port: 80 }],
-          protocol: 'HTTPS',
-          tls: { caSecretName: 'ca', clientCertificateSecretName: 'key' },
-        }),
-        ingressOf(`${me}/tls`, 'y.team.example', { tls: [{ hosts: ['y.team.example'], secretName: 'owner-cert' }] }),
-      ]
-      await attempt(objects, async () => {
-        for (const one of objects.slice(0, 3)) await says(one, 'Accepted', 'NotImplemented', /is not built yet/)
+      const one = routeTo(`${me}/auth`, ['team.example'], [{ name: 'a', policies: { auth }, ...answer('open') }])
+      await attempt([one], async () => {
+        await says(one, 'Accepted', 'NotImplemented', /is not built yet/)
         assert.notEqual(await get('team.example'), 'open')
         assert.deepEqual(
           api.asked.filter(({ collection }) => collection === 'secrets'),
           [],
         )
+      })
+    })
+
+    it('is not told whether a Secret of another namespace exists, and shows none of them', async () => {
+      const data = { 'tls.crt': '', 'tls.key': '' }
+      const metadata = { name: 'cert', namespace: 'owner' }
+      api.put({ apiVersion: 'v1', kind: 'Secret', metadata, type: 'kubernetes.io/tls', data } as unknown as Manifest)
+      const naming = (name: string, host: string) =>
+        routeTo(`${me}/${name}`, [host], [{ name: 'a', ...answer('open') }], {
+          tls: { certificates: [{ secretName: name, namespace: 'owner' }] },
+        })
+      const objects = [naming('cert', 'x.team.example'), naming('none', 'z.team.example')]
+      await attempt(objects, async () => {
+        for (const one of objects)
+          await says(
+            one,
+            'ResolvedRefs',
+            'SecretNotAllowed',
+            new RegExp(`^there is no Secret owner/${one.metadata.name} that is shared with namespace ${me}`),
+          )
       })
     })
 
