@@ -42,6 +42,9 @@ export const SECURE_CONTEXT_BYTES = 30 * KiB
 const SECURE_CONTEXTS_SHARE = 0.25
 const MIN_SECURE_CONTEXTS = 16
 const MAX_SECURE_CONTEXTS = 1_024
+/** The same for the authorities and revocation lists in them. */
+const TRUST_SHARE = 0.5
+const MAX_TRUST = 256 * MiB
 const MIN_CONNECTIONS = 256
 const HEADS_SHARE = 0.25
 /** Suffices for 32 heads of the maximum size. */
@@ -76,6 +79,8 @@ export interface MemoryBudget {
   readonly connectionBytes: number
   /** Secure contexts per worker that are kept for further handshakes. */
   readonly secureContexts: number
+  /** Bytes of authorities and revocation lists in secure contexts, per worker. */
+  readonly trustBytes: number
   /** Bytes of requests per worker that are held: of incomplete heads, and of heads and bodies of HTTP/2. */
   readonly heads: number
   /** Maximum size of one file of manifests and of all files: parsing takes ten times the size of a file. */
@@ -118,6 +123,7 @@ export function divideMemory(limit: number, workers: number): MemoryBudget {
     connections,
     connectionBytes: connections * CONNECTION_BYTES,
     secureContexts: secureContexts(connections * CONNECTION_BYTES),
+    trustBytes: Math.min(MAX_TRUST, connections * CONNECTION_BYTES * TRUST_SHARE),
     heads: Math.max(MIN_HEADS, Math.floor(buffers * HEADS_SHARE)),
     file: Math.min(MAX_FILE, Math.floor(parsing / PARSE_FACTOR)),
     files: Math.floor(configuration / FILES_FACTOR),

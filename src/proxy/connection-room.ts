@@ -4,7 +4,7 @@
  * others, as clients open them again when they need them. Where all are busy, a new client is told so and closed.
  */
 import type { Socket } from 'node:net'
-import { CONNECTION_BYTES, SECURE_CONTEXT_BYTES, TLS_BYTES } from '../lib/memory-budget.ts'
+import { CONNECTION_BYTES, TLS_BYTES } from '../lib/memory-budget.ts'
 import { REASONS } from '../lib/reason.ts'
 import { problemType } from '../policy/problem.ts'
 import { ALERT } from '../tls/client-hello.ts'
@@ -23,7 +23,7 @@ export class ConnectionRoom {
   #next: Iterator<OpenConnection> | null = null
   #told = 0
   readonly #bytes: number
-  readonly #contexts: { readonly size: number }
+  readonly #contexts: { readonly bytes: number }
   /** Sockets that were accepted for TLS. */
   #secure = 0
   /** Of those, how many are taken off already although they are about to be closed. */
@@ -33,9 +33,9 @@ export class ConnectionRoom {
 
   /**
    * @param bytes of memory, for connections and contexts
-   * @param contexts that there are for TLS now
+   * @param contexts memory of what handshakes are made with
    */
-  constructor(context: ServerContext, bytes: number, contexts: { readonly size: number }) {
+  constructor(context: ServerContext, bytes: number, contexts: { readonly bytes: number }) {
     this.#context = context
     this.#bytes = bytes
     this.#contexts = contexts
@@ -63,7 +63,7 @@ export class ConnectionRoom {
   }
 
   #used(connections: number): number {
-    return connections * CONNECTION_BYTES + this.#secure * TLS_BYTES + this.#contexts.size * SECURE_CONTEXT_BYTES
+    return connections * CONNECTION_BYTES + this.#secure * TLS_BYTES + this.#contexts.bytes
   }
 
   /** @param socket of a new connection */

@@ -1,5 +1,6 @@
 /** A `tls.Server` that listens nowhere: it is given sockets whose ClientHello asks for its options and certificates. */
 import { constants, createHash } from 'node:crypto'
+import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import type { TlsOptions } from '../snapshot/host-tls.ts'
 import { SESSION_LIFETIME } from '../tls/ticket-keys.ts'
@@ -44,18 +45,27 @@ export interface ServerEvents {
   failed(error: Error, socket: TLSSocket): void
 }
 
+/** What OpenSSL takes for each byte of PEM of authorities and lists, parsed. */
+const PARSED = 7
+
 export class SecureServer {
   readonly options: TlsOptions
   readonly trust: ClientTrust | null
   readonly server: Server
-  /** Connections whose handshakes it has made or makes. */
-  connections = 0
+  /** Memory of authorities and lists. */
+  readonly trustBytes: number
+  /** It is given up, and its connections have ended. */
+  unused: () => void = () => {}
+  /** Those that keep the memory of authorities and lists. */
+  readonly #sockets = new Set<Socket>()
+  #givenUp = false
 
   /** @throws what OpenSSL says of a chain or key that it cannot use */
   constructor(parts: ServerParts, events: ServerEvents) {
     const { options, certificates, trust } = parts
     this.options = options
     this.trust = trust
+    this.trustBytes = trust === null ? 0 : PARSED * (trust.ca.length + trust.crl.length)
     this.server = createServer({
       cert: certificates.map(({ chain }) => textOf(chain)),
       key: certificates.map(({ key }) => textOf(key)),
@@ -81,5 +91,36 @@ export class SecureServer {
         if (staple === undefined) done(null)
         else done(null, Buffer.from(staple))
       })
+  }
+  /** @param socket its ClientHello is not read yet */
+  accept(socket: Socket): void {
+    if (this.trustBytes > 0) {
+      this.#sockets.add(socket)
+      socket.once('close', () => {
+        this.#sockets.delete(socket)
+        this.#settle()
+      })
+    }
+    this.server.emit('connection', socket)
+  }
+
+  /** No further connection is given to it. Those that are open go on. */
+  giveUp(): void {
+    this.#givenUp = true
+    this.#settle()
+  }
+
+  get givenUp(): boolean {
+    return this.#givenUp
+  }
+
+  destroyConnections(): void {
+    for (const socket of this.#sockets) socket.destroy()
+    this.#sockets.clear()
+    this.#settle()
+  }
+
+  #settle(): void {
+    if (this.#givenUp && this.#sockets.size === 0) this.unused()
   }
 }

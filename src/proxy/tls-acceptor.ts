@@ -29,13 +29,13 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
   constructor(host: TlsHost) {
     this.host = host
     this.gate = new FairGate(host.bounds ?? BOUNDS, setImmediate)
-    const { contents, wall, ticketMaster, clock, secureContexts } = host
+    const { contents, wall, ticketMaster, clock, memory } = host
     this.servers = new TlsServers({
       contents,
       wall,
       ticketMaster,
       events: this,
-      kept: secureContexts,
+      ...memory,
       problem: (message) => host.problem(message),
     })
     this.certified = new CertifiedConnections(clock, (options) => this.servers.trustOf(options))
@@ -62,9 +62,7 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
     this.#bySocket.set(socket, handshake)
     // A client that ends its side within the handshake has given it up.
     socket.allowHalfOpen = false
-    this.servers.opened(server)
-    socket.once('close', () => this.servers.closed(server))
-    server.server.emit('connection', socket)
+    server.accept(socket)
     return place
   }
 

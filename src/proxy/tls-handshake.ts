@@ -35,8 +35,8 @@ export interface TlsHost {
   readonly wall: () => number
   /** See `TlsServersHost.ticketMaster`. */
   readonly ticketMaster: Uint8Array
-  /** See `TlsServersHost.kept`. */
-  readonly secureContexts: number
+  /** Bounds of what `TlsServers` keeps. */
+  readonly memory?: { readonly kept: number; readonly trustBytes: number }
   /** Default: see tls-acceptor.ts. */
   readonly bounds?: FairGateBounds
   /** TLS of a hostname on a frontend by the tables in force; null: nobody states any. */

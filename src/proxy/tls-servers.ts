@@ -4,6 +4,8 @@
  * that were not used for the longest time are given up, and their connections go on. A handshake compares the contents
  * that its server was made of with the newest, so a changed Secret acts on the next one and on no open connection.
  */
+import { FairMap } from '../lib/fair-map.ts'
+import { SECURE_CONTEXT_BYTES } from '../lib/memory-budget.ts'
 import type { Contents } from '../policy/contents.ts'
 import { type CertificateRef, DEFAULT_TLS_OPTIONS, type HostTls, type TlsOptions } from '../snapshot/host-tls.ts'
 import { resumesFormer, ticketKey, ticketKeyName, ticketPeriod } from '../tls/ticket-keys.ts'
@@ -11,6 +13,7 @@ import { type ClientTrust, ClientTrusts } from './client-trust.ts'
 import { SecureServer, type ServerEvents } from './secure-server.ts'
 import { type ServerCertificate, ServerCertificates } from './server-certificates.ts'
 import { stapleOf } from './staple.ts'
+import { TrustMemory } from './trust-memory.ts'
 
 export interface TlsSettings {
   /** Null: names without a certificate of their own are not served. */
@@ -23,13 +26,18 @@ export interface TlsServersHost {
   readonly contents: Contents
   readonly wall: () => number
   readonly events: ServerEvents
-  /** Servers that are kept for further handshakes. Each has a context of some 30 KiB. */
-  readonly kept: number
   /** Ticket keys are derived from it where the settings name no Secret. */
   readonly ticketMaster: Uint8Array
+  /** Servers that are kept. */
+  readonly kept?: number
+  /** Bytes of authorities and lists in all of them and in those of open connections. */
+  readonly trustBytes?: number
   /** What keeps a hostname from being served as it is configured, for the log. */
   problem(message: string): void
 }
+
+/** Each has a context of some 30 KiB, and see trust-memory.ts. The namespace that has most of them loses its oldest. */
+const KEPT = 1_024
 
 /** What of a ClientHello decides which server takes it. */
 export interface ServerChoice {
@@ -41,6 +49,9 @@ export interface ServerChoice {
   /** The client's among all, 0 … 1. */
   readonly place: number
 }
+
+/** Where nobody states any. */
+const NOBODY = { namespace: '', options: DEFAULT_TLS_OPTIONS }
 
 interface Kept {
   readonly server: SecureServer
@@ -55,13 +66,15 @@ export class TlsServers {
   readonly #host: TlsServersHost
   readonly #certificates: ServerCertificates
   readonly #trusts: ClientTrusts
-  /** By what it is for, the longest unused first. */
-  readonly #kept = new Map<string, Kept>()
-  readonly #givenUp = new Set<SecureServer>()
+  /** By the namespace that states the TLS, and what it is for; the longest unused first. */
+  readonly #kept: FairMap<Kept>
+  readonly #memory: TrustMemory
   #settings: TlsSettings = { defaultCertificate: null, ticketKey: null }
 
   constructor(host: TlsServersHost) {
     this.#host = host
+    this.#kept = new FairMap(host.kept ?? KEPT, ({ server }) => server.giveUp())
+    this.#memory = new TrustMemory(host.trustBytes)
     this.#certificates = new ServerCertificates(host.contents, (message) => host.problem(message))
     this.#trusts = new ClientTrusts(host.contents, (message) => host.problem(message))
   }
@@ -70,22 +83,17 @@ export class TlsServers {
     this.#settings = settings
   }
 
-  /** Servers in memory: kept for further handshakes, or given up and still the context of open connections. */
   get size(): number {
-    return this.#kept.size + this.#givenUp.size
+    return this.#kept.size
   }
 
-  /** A server takes a connection. */
-  opened(server: SecureServer): void {
-    server.connections++
+  /** Memory of all, in bytes. */
+  get bytes(): number {
+    return this.#kept.size * SECURE_CONTEXT_BYTES + this.#memory.bytes
   }
 
-  closed(server: SecureServer): void {
-    if (--server.connections === 0) this.#givenUp.delete(server)
-  }
-
-  #giveUp({ server }: Kept): void {
-    if (server.connections > 0) this.#givenUp.add(server)
+  get trustBytes(): number {
+    return this.#memory.bytes
   }
 
   /** By whom certificates of clients are verified now; null: none is asked for. */
@@ -98,46 +106,61 @@ export class TlsServers {
    * @returns undefined: there is no certificate
    */
   find(tls: HostTls | null, choice: ServerChoice): SecureServer | undefined {
-    const options = tls?.options ?? DEFAULT_TLS_OPTIONS
-    const own = tls === null ? undefined : this.#serving(options, tls.certificates, choice)
+    const { namespace, options } = tls ?? NOBODY
+    const own = tls === null ? undefined : this.#serving(namespace, options, tls.certificates, choice)
     if (own !== undefined) return own
     const { defaultCertificate } = this.#settings
-    return defaultCertificate === null ? undefined : this.#serving(options, [defaultCertificate], choice)
+    if (defaultCertificate === null) return undefined
+    // One server for all namespaces where nothing of it is a namespace's own.
+    const whose = options.clientCertificate === undefined ? NOBODY.namespace : namespace
+    return this.#serving(whose, options, [defaultCertificate], choice)
   }
 
-  #serving(options: TlsOptions, refs: readonly CertificateRef[], choice: ServerChoice): SecureServer | undefined {
+  #serving(
+    namespace: string,
+    options: TlsOptions,
+    refs: readonly CertificateRef[],
+    choice: ServerChoice,
+  ): SecureServer | undefined {
     if (refs.length === 0) return undefined
     const certificates = forClient(this.#certificates.choose(refs, choice.serverName), choice)
     if (certificates.length === 0) return undefined
     const wall = this.#host.wall()
     const period = ticketPeriod(wall)
-    const current = this.#keep(options, certificates, period)
+    const current = this.#keep(namespace, options, certificates, period)
     const { ticketName } = choice
     if (current === undefined || ticketName === null || ticketName.equals(current.ticketName)) return current?.server
     if (!resumesFormer(wall, choice.place)) return current.server
     const former = ticketKeyName(ticketKey(this.#master(), current.scope, period - 1))
-    return ticketName.equals(former) ? this.#keep(options, certificates, period - 1)?.server : current.server
+    return ticketName.equals(former) ? this.#keep(namespace, options, certificates, period - 1)?.server : current.server
   }
 
-  #keep(options: TlsOptions, certificates: readonly ServerCertificate[], period: number): Kept | undefined {
+  #keep(
+    namespace: string,
+    options: TlsOptions,
+    certificates: readonly ServerCertificate[],
+    period: number,
+  ): Kept | undefined {
     let key = `${period}\n${options.key}`
     for (const { ref } of certificates) key += `\n${ref.chain}`
-    const known = this.#kept.get(key)
-    if (known !== undefined) this.#kept.delete(key)
-    const kept = known !== undefined && this.#isCurrent(known) ? known : this.#make(options, certificates, period)
-    if (known !== undefined && known !== kept) this.#giveUp(known)
-    if (kept === undefined) return undefined
-    this.#kept.set(key, kept)
-    if (this.#kept.size > this.#host.kept) {
-      const [oldest, longestUnused] = this.#kept.entries().next().value!
-      this.#kept.delete(oldest)
-      this.#giveUp(longestUnused)
+    const known = this.#kept.get(namespace, key)
+    if (known !== undefined && this.#isCurrent(known)) {
+      this.#kept.set(namespace, key, known)
+      this.#memory.use(namespace, known.server)
+      return known
     }
+    const kept = this.#make(options, certificates, period)
+    this.#kept.delete(namespace, key)
+    known?.server.giveUp()
+    if (kept === undefined) return undefined
+    this.#kept.set(namespace, key, kept)
+    this.#memory.use(namespace, kept.server)
     return kept
   }
 
-  #isCurrent({ ids, inputs }: Kept): boolean {
+  #isCurrent({ ids, inputs, server }: Kept): boolean {
     const { contents } = this.#host
+    if (server.givenUp) return false
     for (let i = 0; i < ids.length; i++) {
       const id = ids[i]
       if (id !== undefined && contents.get(id) !== inputs[i]) return false

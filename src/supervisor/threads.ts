@@ -215,6 +215,7 @@ export class Threads {
       patternBytes: budget.patterns,
       connectionBytes: budget.connectionBytes,
       secureContexts: budget.secureContexts,
+      trustBytes: budget.trustBytes,
       heldBytes: Math.floor(budget.heads / KINDS_HELD),
       ticketMaster: this.#ticketMaster,
       log: control.log,

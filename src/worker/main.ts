@@ -79,7 +79,7 @@ const listeners = new Listeners({
   heldLimit: data.heldBytes,
   connectionBytes: data.connectionBytes,
   tls: {
-    secureContexts: data.secureContexts,
+    memory: { kept: data.secureContexts, trustBytes: data.trustBytes },
     contents,
     wall: clock.wall,
     clock,

@@ -49,7 +49,6 @@ export class InProcess extends TestPlane {
       heldLimit: 1 << 20,
       connectionBytes: options.connectionBytes ?? Number.POSITIVE_INFINITY,
       tls: {
-        secureContexts: 1_024,
         contents: this.plane.contents,
         clock: systemTimers,
         wall,
