@@ -177,7 +177,7 @@ describe('the protocol of a Backend', () => {
         const { status, body } = await gateway.request({ host: 'now.test', method: 'POST', body: 'x' })
         const isH2 = `${body}`.includes(':authority')
         if (status === 200 && isH2 === (port === clear)) break
-        assert.ok(status === 200 || status === 404, `${status}`)
+        assert.ok(status === 200 || status === 404, `${status} ${body}`)
         assert.ok(i < 500, 'it did not change')
       }
     }
