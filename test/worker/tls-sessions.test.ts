@@ -5,12 +5,16 @@ import { describe, it, type TestContext } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import { tlsOptions } from '../../src/snapshot/host-tls.ts'
+import { DerReader, SEQUENCE } from '../../src/tls/der-reader.ts'
 import { SESSION_LIFETIME, TICKET_PERIOD } from '../../src/tls/ticket-keys.ts'
 import { fingerprintOf, type Issued, TestAuthority } from '../lib/certificates.ts'
 import { exchange, type TlsRig, tlsRig } from './tls-rig.ts'
 
 const authority = new TestAuthority()
 const clients = new TestAuthority('Clients')
+/** Fields of OpenSSL's SSL_SESSION, by their tags: the second is missing where it is 0. */
+const TICKET = 0xaa
+const MAX_EARLY_DATA = 0xaf
 const VERSIONS = ['TLSv1.2', 'TLSv1.3'] as const
 
 /** A connection of which one response was read, and a session to come back with. */
@@ -61,6 +65,16 @@ for (const version of VERSIONS)
       assert.equal(await resumes(other, options, session), true)
       await other.nothingLeft()
       assert.deepEqual(other.handshakes, ['resumed', 'resumed'])
+    })
+
+    it('are told of no early data', async (t) => {
+      const [one] = await pair(t)
+      const { session } = await begin(one, options)
+      const tags: number[] = []
+      const fields = new DerReader(session).enter(SEQUENCE)
+      while (!fields.atEnd) tags.push(fields.next().tag)
+      assert.ok(tags.includes(TICKET), 'a ticket has come')
+      assert.ok(!tags.includes(MAX_EARLY_DATA), 'and nothing may be sent ahead with it')
     })
 
     it('are not resumed under other options of the host', async (t) => {
