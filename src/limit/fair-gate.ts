@@ -16,6 +16,8 @@ export interface GatedWork {
   readonly source: string
   /** Its turn has come; {@link FairGate.leave} ends it. */
   begin(): void
+  /** Others wait for its place, which it has had for long: it leaves. */
+  interrupt(): void
 }
 
 interface Source {
@@ -28,7 +30,9 @@ export class FairGate {
   readonly #nextTurn: (run: () => void) => void
   /** With something active or waiting; who waits longest for a turn comes first. */
   readonly #sources = new Map<string, Source>()
-  #active = 0
+  /** Those that have begun, the first of them first, with the look before it. */
+  readonly #active = new Map<GatedWork, number>()
+  #look = 0
   #waiting = 0
   #begun = 0
   #scheduled = false
@@ -40,7 +44,7 @@ export class FairGate {
   }
 
   get active(): number {
-    return this.#active
+    return this.#active.size
   }
 
   get waiting(): number {
@@ -76,20 +80,44 @@ export class FairGate {
     if (source === undefined) return
     if (begun) {
       source.active--
-      this.#active--
+      this.#active.delete(work)
       if (this.#waiting > 0) this.#schedule()
     } else if (source.waiting.delete(work)) this.#waiting--
     if (source.active === 0 && source.waiting.size === 0) this.#sources.delete(work.source)
   }
 
+  /**
+   * Takes places of those that do nothing with them, for those that wait: to be called every second or so. Only what
+   * had its place for longer than that is interrupted: one for each source that waits while there is no place for
+   * anybody, and of a source that has all of its own places, as many as wait there.
+   */
+  relieve(): void {
+    this.#look++
+    if (this.#waiting === 0) return
+    const { all, perSource } = this.#bounds
+    let others = 0
+    const own = new Map<string, number>()
+    for (const [name, { active, waiting }] of this.#sources)
+      if (active >= perSource) own.set(name, waiting.size)
+      else if (waiting.size > 0 && this.#active.size >= all) others++
+    for (const [work, look] of this.#active) {
+      if (this.#look - look < 2) return
+      const ofSource = own.get(work.source) ?? 0
+      if (ofSource > 0) own.set(work.source, ofSource - 1)
+      else if (others > 0) others--
+      else continue
+      work.interrupt()
+    }
+  }
+
   #fits({ active }: Source): boolean {
     const { all, perSource, perTurn } = this.#bounds
-    return this.#active < all && active < perSource && this.#begun < perTurn
+    return this.#active.size < all && active < perSource && this.#begun < perTurn
   }
 
   #begin(source: Source, work: GatedWork): void {
     source.active++
-    this.#active++
+    this.#active.set(work, this.#look)
     this.#begun++
     this.#schedule()
     work.begin()
@@ -109,7 +137,7 @@ export class FairGate {
   #serve(): void {
     // Sources passed in a row without a place for one of them.
     let passed = 0
-    while (this.#waiting > 0 && passed < this.#sources.size && this.#active < this.#bounds.all) {
+    while (this.#waiting > 0 && passed < this.#sources.size && this.#active.size < this.#bounds.all) {
       if (this.#begun >= this.#bounds.perTurn) return this.#schedule()
       const [name, source] = this.#sources.entries().next().value!
       this.#sources.delete(name)

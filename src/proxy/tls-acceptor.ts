@@ -65,8 +65,12 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
     return place
   }
 
-  /** Ends connections whose certificates are not accepted any more: to be called every second or so. */
+  /**
+   * Ends connections whose certificates are not accepted any more, and handshakes that keep others from theirs: to be
+   * called every second or so.
+   */
   sweep(): void {
+    this.gate.relieve()
     if (this.certified.size > 0) this.certified.check(this.host.wall())
   }
 

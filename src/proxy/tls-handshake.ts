@@ -127,6 +127,13 @@ export class TlsHandshake implements FirstBytes, GatedWork {
     this.#place = this.#owner.start(this.#server!, this, socket)
   }
 
+  /** Of a client that leaves the next step to itself for seconds. */
+  interrupt(): void {
+    const { socket } = this.#unserved
+    this.#fail('Limit', 'the handshake took long, and others wait for its place')
+    socket.destroy()
+  }
+
   /** Nothing is answered here: what the client has sent so far is the beginning of what goes to the backend. */
   #passThrough(): void {
     const { socket, context } = this.#unserved

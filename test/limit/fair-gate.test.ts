@@ -7,6 +7,7 @@ import { FairGate, type GatedWork } from '../../src/limit/fair-gate.ts'
 class Rig {
   readonly #turns: (() => void)[] = []
   readonly begun: string[] = []
+  readonly interrupted: string[] = []
   readonly gate: FairGate
 
   constructor(all: number, perSource: number, perTurn: number) {
@@ -14,7 +15,7 @@ class Rig {
   }
 
   work(source: string, name = source): GatedWork {
-    return { source, begin: () => void this.begun.push(name) }
+    return { source, begin: () => void this.begun.push(name), interrupt: () => void this.interrupted.push(name) }
   }
 
   turn(): boolean {
@@ -47,6 +48,39 @@ suite('a fair gate', () => {
     assert.equal(rig.begun.length, 6)
     rig.turn()
     assert.deepEqual(rig.begun, ['0', '1', '2', '3', '4', '5', '6', '7'])
+  })
+
+  test('takes places that are held for long from those that are in the way of others, and no others', () => {
+    const rig = new Rig(4, 2, 100)
+    const enter = (source: string, name: string): GatedWork => {
+      const work = rig.work(source, name)
+      rig.gate.enter(work)
+      return work
+    }
+    const stalled = ['a1', 'a2', 'b1', 'b2'].map((name) => enter(name[0]!, name))
+    rig.gate.relieve()
+    rig.gate.relieve()
+    assert.deepEqual(rig.interrupted, [], 'nobody waits')
+    enter('c', 'c1')
+    rig.gate.relieve()
+    assert.deepEqual(rig.interrupted, ['a1'], 'one for the source that waits')
+    rig.gate.leave(stalled[0]!, true)
+    rig.turn()
+    assert.deepEqual(rig.begun.slice(4), ['c1'])
+    enter('a', 'a3')
+    enter('a', 'a4')
+    rig.interrupted.length = 0
+    rig.gate.relieve()
+    assert.deepEqual(rig.interrupted, ['a2'], 'another place for the source that waits')
+  })
+
+  test('takes places within a source that has all of its own, and from no other', () => {
+    const rig = new Rig(10, 2, 100)
+    for (const name of ['b1', 'a1', 'a2', 'a3']) rig.gate.enter(rig.work(name[0]!, name))
+    rig.gate.relieve()
+    assert.deepEqual(rig.interrupted, [], 'it has only begun')
+    rig.gate.relieve()
+    assert.deepEqual(rig.interrupted, ['a1'])
   })
 
   test('gives sources turns: who comes late does not wait for the backlog of another', () => {
@@ -101,6 +135,7 @@ suite('a fair gate', () => {
               active.push(work)
               begunInTurn++
             },
+            interrupt() {},
           }
           waiting.add(work)
           gate.enter(work)

@@ -72,6 +72,17 @@ describe('options of a hostname', () => {
     )
   })
 
+  it('groups for the exchange of keys are cheap ones: the dear ones of a client are not taken', async (t) => {
+    const rig = await tlsRig(t, { defaultSecret: 'default' })
+    rig.secret('default', authority.server('a.example'))
+    for (const ecdhCurve of ['X25519MLKEM768', 'X25519', 'P-256', 'P-384', 'P-521:P-256'])
+      (await rig.handshake({ servername: 'a.example', ecdhCurve })).destroy()
+    for (const ecdhCurve of ['P-521', 'ffdhe3072']) {
+      await assert.rejects(rig.handshake({ servername: 'a.example', ecdhCurve }), /handshake failure/i, ecdhCurve)
+      await eventually(() => assert.equal(rig.handshakes.at(-1), 'NoSharedCipher'))
+    }
+  })
+
   it('protocols: HTTP/1.1 by name and without one, an alert for what nobody speaks', async (t) => {
     const rig = await tlsRig(t, { defaultSecret: 'default' })
     rig.secret('default', authority.server('a.example'))
@@ -272,10 +283,10 @@ describe('a flood of handshakes', () => {
   const hello = records(clientHello([serverName('a.example'), ...common()]))
 
   /** Clients that never go on behind their ClientHello. */
-  async function stall(rig: TlsRig, count: number): Promise<readonly Socket[]> {
+  async function stall(rig: TlsRig, count: number, localAddress = '127.0.0.1'): Promise<readonly Socket[]> {
     return await Promise.all(
       Array.from({ length: count }, async () => {
-        const socket = connectTcp(rig.tlsPort, '127.0.0.2')
+        const socket = connectTcp({ port: rig.tlsPort, host: '127.0.0.2', localAddress })
         socket.on('error', () => {})
         await once(socket, 'connect')
         socket.write(hello)
@@ -296,6 +307,25 @@ describe('a flood of handshakes', () => {
     assert.equal(answered(), 4)
     for (const socket of stalled.slice(0, 4)) socket.destroy()
     await eventually(() => assert.equal(answered(), 8))
+    for (const socket of stalled) socket.destroy()
+    await rig.nothingLeft()
+  })
+
+  it('from many sources that never go on keeps others waiting for a look or two, not for their deadlines', async (t) => {
+    const rig = await tlsRig(t, { defaultSecret: 'default', handshakes: { all: 4, perSource: 2, perTurn: 2 } })
+    rig.secret('default', authority.server('a.example'))
+    const stalled = [...(await stall(rig, 2, '127.0.0.7')), ...(await stall(rig, 2, '127.0.0.8'))]
+    await eventually(() => assert.equal(stalled.filter(({ bytesRead }) => bytesRead > 0).length, 4))
+    let served = ''
+    const other = rig.fetch({ servername: 'a.example', localAddress: '127.0.0.9' }).then((answer) => {
+      served = answer
+    })
+    await eventually(() => {
+      if (rig.handshakes.length === 0) rig.listeners.sweep()
+      assert.match(served, /200/)
+    })
+    await other
+    assert.deepEqual(rig.handshakes, ['Limit', 'full'])
     for (const socket of stalled) socket.destroy()
     await rig.nothingLeft()
   })

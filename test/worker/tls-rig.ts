@@ -90,7 +90,9 @@ export class TlsRig extends InProcess {
   }
 
   /** One request on a connection of its own. */
-  async fetch(options: ConnectionOptions & { readonly hostHeader?: string } = {}): Promise<string> {
+  async fetch(
+    options: ConnectionOptions & { readonly hostHeader?: string; readonly localAddress?: string } = {},
+  ): Promise<string> {
     const socket = await this.handshake(options)
     return await exchange(
       socket,
