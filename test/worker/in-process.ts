@@ -46,12 +46,8 @@ export class InProcess extends TestPlane {
       timers: this.plane.timers,
       wall: systemTimers.wall,
       reusePort: false,
-<<<<<<< HEAD
       heldLimit: options.heldLimit ?? 1 << 20,
-=======
-      heldLimit: 1 << 20,
       connectionBytes: options.connectionBytes ?? Number.POSITIVE_INFINITY,
->>>>>>> main
       tls: {
         contents: this.plane.contents,
         clock: systemTimers,
