@@ -165,19 +165,17 @@ describe('the protocol of a Backend', () => {
       using connection = await gateway.connect()
       while (!stop) statuses.push((await connection.request({ host: 'h2c.test' })).status)
     })
-    // The same endpoints speak HTTP/1.1 and HTTP/2 in turn: here another server takes over.
-    for (const spec of ['protocol: HTTP', 'protocol: H2C', 'protocol: HTTP', 'protocol: H2C']) {
+    // Another server takes over, as another Backend: the endpoints of one act before its protocol does.
+    for (const [step, spec] of ['protocol: HTTP', 'protocol: H2C', 'protocol: HTTP', 'protocol: H2C'].entries()) {
       const port = spec === 'protocol: HTTP' ? echo.port : clear
-      await gateway.write('override.yaml', backend('h2c-now', port, spec))
-      await gateway.write(
-        'routes-now.yaml',
-        route('now', ['now.test'], [{ name: 'now', backendRefs: [{ name: 'h2c-now' }] }]),
-      )
+      const name = `now-${step}`
+      await gateway.write(`override-${step}.yaml`, backend(name, port, spec))
+      await gateway.write('routes-now.yaml', route('now', ['now.test'], [{ name: 'now', backendRefs: [{ name }] }]))
       for (let i = 0; ; i++) {
         const { status, body } = await gateway.request({ host: 'now.test', method: 'POST', body: 'x' })
         const isH2 = `${body}`.includes(':authority')
         if (status === 200 && isH2 === (port === clear)) break
-        assert.ok(status === 200 || status === 404, `${status}`)
+        assert.ok(status === 200 || status === 404, `${status} ${body}`)
         assert.ok(i < 500, 'it did not change')
       }
     }

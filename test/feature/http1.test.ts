@@ -49,7 +49,6 @@ const FORBIDDEN: readonly (readonly [what: string, request: string, status?: num
   ['another protocol', `GET / HTTQ/1.1\r\n${HOST}\r\n`],
   ['version 1.2 spelt wrong', `GET / HTTP/1.1x\r\n${HOST}\r\n`],
   ['version 2', `GET / HTTP/2.0\r\n${HOST}\r\n`, 505],
-  ['a TLS hello', '\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03', 400],
   ['CONNECT', 'CONNECT h.test:443 HTTP/1.1\r\nhost: h.test:443\r\n\r\n', 405],
   ['an expectation nobody knows', `GET / HTTP/1.1\r\n${HOST}expect: magic\r\n\r\n`, 417],
   ['an absolute target with another Host', 'GET http://a.test/ HTTP/1.1\r\nhost: b.test\r\n\r\n'],
@@ -102,6 +101,14 @@ describe('HTTP/1.1 with a client', () => {
       assert.equal(answer.status, status, answer.text)
       await client.closed()
     })
+
+  it('closes the connection of a TLS hello, which could not read an answer', async () => {
+    using client = await gateway.connect()
+    client.send('\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03')
+    await client.closed()
+    const line = await gateway.logged(({ reason }) => reason === 'TlsOnClearText')
+    assert.equal(line.status, 0)
+  })
 
   it('refuses a head, a target and too many fields over the limit', async () => {
     for (const [bytes, status] of [

@@ -54,7 +54,7 @@ describe('memory', () => {
     const used = await metric(gateway, 'headgate_config_memory_bytes')
     assert.ok(used > 0 && used <= (await metric(gateway, 'headgate_config_memory_limit_bytes')))
     assert.equal(await asks(gateway, 'good.example'), 200)
-    assert.equal(await asks(gateway, 'greedy-large-0-0.greedy.example', '/0/0'), 200)
+    await eventually(async () => assert.equal(await asks(gateway, 'greedy-large-0-0.greedy.example', '/0/0'), 200))
     assert.equal((await request(gateway.signalsPort, { path: '/readyz', host: 'localhost' })).status, 200)
 
     // Another namespace's change acts.

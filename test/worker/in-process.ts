@@ -47,6 +47,7 @@ export class InProcess extends TestPlane {
       wall: systemTimers.wall,
       reusePort: false,
       heldLimit: 1 << 20,
+      connectionBytes: options.connectionBytes ?? Number.POSITIVE_INFINITY,
       tls: {
         contents: this.plane.contents,
         clock: systemTimers,
