@@ -33,7 +33,18 @@ const PATTERNS_SHARE = 0.3
 /** Share of the memory outside of the heaps that connections may use. */
 const CONNECTIONS_SHARE = 0.75
 /** One client connection and its upstream connection, idle or with a small message in transit. */
-const CONNECTION_BYTES = 12 * KiB
+export const CONNECTION_BYTES = 12 * KiB
+/** What TLS adds: as measured 47 KiB with HTTP/1.1, and 62 KiB with HTTP/2. */
+export const TLS_BYTES = 64 * KiB
+/** Options, certificates and keys of one kind of handshake, as OpenSSL keeps them. */
+export const SECURE_CONTEXT_BYTES = 30 * KiB
+/** Share of the connections' memory. It is taken from connections only as far as it is used. */
+const SECURE_CONTEXTS_SHARE = 0.25
+const MIN_SECURE_CONTEXTS = 16
+const MAX_SECURE_CONTEXTS = 1_024
+/** The same for the authorities and revocation lists in them. */
+const TRUST_SHARE = 0.5
+const MAX_TRUST = 256 * MiB
 const MIN_CONNECTIONS = 256
 const HEADS_SHARE = 0.25
 /** Suffices for 32 heads of the maximum size. */
@@ -62,9 +73,15 @@ export interface MemoryBudget {
   readonly configuration: number
   /** Bytes of compiled patterns per worker. */
   readonly patterns: number
-  /** Client connections per worker that memory allows. */
+  /** Client connections per worker that memory allows, of clear text alone. */
   readonly connections: number
-  /** Bytes of incomplete request heads per worker. */
+  /** Bytes of client connections and secure contexts per worker. */
+  readonly connectionBytes: number
+  /** Secure contexts per worker that are kept for further handshakes. */
+  readonly secureContexts: number
+  /** Bytes of authorities and revocation lists in secure contexts, per worker. */
+  readonly trustBytes: number
+  /** Bytes of requests per worker that are held: of incomplete heads, and of heads and bodies of HTTP/2. */
   readonly heads: number
   /** Maximum size of one file of manifests and of all files: parsing takes ten times the size of a file. */
   readonly file: number
@@ -94,6 +111,7 @@ export function divideMemory(limit: number, workers: number): MemoryBudget {
   const worker = workerHeap(left, count)
   const buffers = Math.max(0, left - control - worker * count) / count
   const configuration = Math.floor((control - CONTROL_CODE_BYTES) * CONFIGURATION_SHARE)
+  const connections = Math.max(MIN_CONNECTIONS, Math.floor((buffers * CONNECTIONS_SHARE) / CONNECTION_BYTES))
   const parsing = control - CONTROL_CODE_BYTES - configuration
   return {
     limit,
@@ -102,7 +120,10 @@ export function divideMemory(limit: number, workers: number): MemoryBudget {
     worker: { old: worker, young },
     configuration,
     patterns: Math.floor(worker * PATTERNS_SHARE),
-    connections: Math.max(MIN_CONNECTIONS, Math.floor((buffers * CONNECTIONS_SHARE) / CONNECTION_BYTES)),
+    connections,
+    connectionBytes: connections * CONNECTION_BYTES,
+    secureContexts: secureContexts(connections * CONNECTION_BYTES),
+    trustBytes: Math.min(MAX_TRUST, connections * CONNECTION_BYTES * TRUST_SHARE),
     heads: Math.max(MIN_HEADS, Math.floor(buffers * HEADS_SHARE)),
     file: Math.min(MAX_FILE, Math.floor(parsing / PARSE_FACTOR)),
     files: Math.floor(configuration / FILES_FACTOR),
@@ -122,6 +143,11 @@ function workerHeap(left: number, workers: number): number {
 /** Whether the minimums of all parts fit. */
 function suffices(left: number, workers: number): boolean {
   return left - controlHeap(left) - workerHeap(left, workers) * workers >= MIN_BUFFERS * workers
+}
+
+function secureContexts(bytes: number): number {
+  const count = Math.floor((bytes * SECURE_CONTEXTS_SHARE) / SECURE_CONTEXT_BYTES)
+  return Math.min(Math.max(count, MIN_SECURE_CONTEXTS), MAX_SECURE_CONTEXTS)
 }
 
 function within(bytes: number, least: number): number {

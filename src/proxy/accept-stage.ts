@@ -62,7 +62,7 @@ function acceptProxied(
       if (connection !== null) unserved.address = connection.sourceAddress
       if (listener.tls) return context.tls.accept(unserved, early)
       unserved.release()
-      clearText.accept(socket, unserved.peer('http', null), context, early)
+      clearText.accept(socket, unserved.peerOf('http', null), context, early)
     },
   )
   unserved.read(step, null)

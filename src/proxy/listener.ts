@@ -19,11 +19,9 @@ const BACKLOG = 4096
 
 export interface ListenerContext extends StageContext {
   readonly reusePort: boolean
-  /** Open connections over all listeners of this worker that are allowed. */
-  connectionLimit: number
-  /** What happens at the limit. */
+  /** For the open connections of all listeners of this worker. */
   readonly room: ConnectionRoom
-  /** Refused because the limit is reached. */
+  /** Refused because there is no room. */
   refusedConnection(listener: PeerListener): void
 }
 
@@ -139,7 +137,7 @@ export class ListenSocket {
     const context = this.#context
     const listener = this.#listener
     if (context.draining) return void socket.destroy()
-    if (context.connections.size >= context.connectionLimit && !context.room.make()) {
+    if (!context.room.make(listener.tls)) {
       context.refusedConnection(listener)
       return context.room.refuse(socket, listener.tls)
     }
@@ -149,6 +147,7 @@ export class ListenSocket {
       socket.destroy()
       return
     }
+    if (listener.tls) context.room.countSecure(socket)
     acceptSocket(socket, canonicalAddress(remote) ?? remote, listener, context)
   }
 

@@ -9,6 +9,8 @@ import type { Timers } from '../transport/timers.ts'
 export interface OpenConnection {
   /** No request is under way, and nothing of one has come: it can be closed without a loss. */
   readonly idle: boolean
+  /** The client; absent before the connection is served. */
+  readonly peer?: Peer
   /** Closes the connection as soon as no request would be lost. */
   drain(): void
   /** Closes it at once. */

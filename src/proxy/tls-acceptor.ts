@@ -29,12 +29,13 @@ export class TlsAcceptor implements HandshakeOwner, ServerEvents {
   constructor(host: TlsHost) {
     this.host = host
     this.gate = new FairGate(host.bounds ?? BOUNDS, setImmediate)
-    const { contents, wall, ticketMaster, clock } = host
+    const { contents, wall, ticketMaster, clock, memory } = host
     this.servers = new TlsServers({
       contents,
       wall,
       ticketMaster,
       events: this,
+      ...memory,
       problem: (message) => host.problem(message),
     })
     this.certified = new CertifiedConnections(clock, (options) => this.servers.trustOf(options))

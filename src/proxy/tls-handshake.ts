@@ -17,7 +17,7 @@ import type { CertifiedConnections } from './certified-connections.ts'
 import { clearText } from './clear-text.ts'
 import { clientCertificateOf } from './client-certificate.ts'
 import { ClosingSocket } from './closing-socket.ts'
-import { type FailedHandshake, failureOf } from './handshake-failure.ts'
+import { detailOf, type FailedHandshake, failureOf } from './handshake-failure.ts'
 import { OpaqueConnection } from './opaque-connection.ts'
 import { SECURE_PROTOCOLS, serveHttp1 } from './secure-protocols.ts'
 import type { SecureServer } from './secure-server.ts'
@@ -35,6 +35,8 @@ export interface TlsHost {
   readonly wall: () => number
   /** See `TlsServersHost.ticketMaster`. */
   readonly ticketMaster: Uint8Array
+  /** Bounds of what `TlsServers` keeps. */
+  readonly memory?: { readonly kept: number; readonly trustBytes: number }
   /** Default: see tls-acceptor.ts. */
   readonly bounds?: FairGateBounds
   /** TLS of a hostname on a frontend by the tables in force; null: nobody states any. */
@@ -139,7 +141,7 @@ export class TlsHandshake implements FirstBytes, GatedWork {
     const { socket, context } = this.#unserved
     const { host } = this.#owner
     this.#settle()
-    const peer = this.#unserved.peer('https', null)
+    const peer = this.#unserved.peerOf('https', null)
     const connection = new OpaqueConnection(socket, this.#hello.bytes, peer, context)
     connection.begin(host.passThrough(connection, this.#serverName))
   }
@@ -161,7 +163,7 @@ export class TlsHandshake implements FirstBytes, GatedWork {
       cipher: socket.getCipher()?.standardName ?? '',
       clientCertificate,
     }
-    const peer = this.#unserved.peer('https', tls)
+    const peer = this.#unserved.peerOf('https', tls)
     if (clientCertificate !== null) this.#owner.certified.add(socket, server.options, server.trust!)
     host.handshakeDone(socket.isSessionReused())
     const serve = (socket.alpnProtocol && SECURE_PROTOCOLS.get(socket.alpnProtocol)) || serveHttp1
@@ -172,7 +174,7 @@ export class TlsHandshake implements FirstBytes, GatedWork {
     const refused = socket.authorizationError as Error | string | null
     if (refused)
       this.#fail('ClientCertificateRefused', `the certificate of the client is not accepted: ${String(refused)}`)
-    else this.#fail(failureOf(error.code ?? ''), error.message)
+    else this.#fail(failureOf(error.code ?? ''), detailOf(error))
   }
 
   end(why: string): void {
@@ -187,7 +189,7 @@ export class TlsHandshake implements FirstBytes, GatedWork {
   #notTls(): void {
     const { socket, context } = this.#unserved
     this.#fail('NotTls', 'the client does not speak TLS, which this listener expects')
-    const peer = this.#unserved.peer('http', null)
+    const peer = this.#unserved.peerOf('http', null)
     clearText.accept(socket, peer, refusing(context), this.#hello.bytes)
   }
 

@@ -5,6 +5,7 @@
  * that its server was made of with the newest, so a changed Secret acts on the next one and on no open connection.
  */
 import { FairMap } from '../lib/fair-map.ts'
+import { SECURE_CONTEXT_BYTES } from '../lib/memory-budget.ts'
 import type { Contents } from '../policy/contents.ts'
 import { type CertificateRef, DEFAULT_TLS_OPTIONS, type HostTls, type TlsOptions } from '../snapshot/host-tls.ts'
 import { resumesFormer, ticketKey, ticketKeyName, ticketPeriod } from '../tls/ticket-keys.ts'
@@ -84,6 +85,11 @@ export class TlsServers {
 
   get size(): number {
     return this.#kept.size
+  }
+
+  /** Memory of all, in bytes. */
+  get bytes(): number {
+    return this.#kept.size * SECURE_CONTEXT_BYTES + this.#memory.bytes
   }
 
   get trustBytes(): number {

@@ -51,7 +51,7 @@ export class UnservedSocket extends TimerEntry implements OpenConnection {
   }
 
   /** The client, as far as is known now. */
-  peer(scheme: Peer['scheme'], tls: PeerTls | null): Peer {
+  peerOf(scheme: Peer['scheme'], tls: PeerTls | null): Peer {
     const { address, proxied, socket, listener } = this
     const connection = proxied ?? endsOf(socket, address)
     return { address, connection, proxied: proxied !== null, scheme, listener, tls }

@@ -27,6 +27,9 @@ const CONTROL_HANG_TIMEOUT: Milliseconds = 2_000
 /** As many as the digest has by which keys are derived of it. */
 const TICKET_MASTER_BYTES = 32
 
+/** Heads that have come in part, heads of open streams of HTTP/2, and their bodies: each is bounded by its part. */
+const KINDS_HELD = 3
+
 /** Entry files of the threads. */
 export interface ThreadEntries {
   readonly control: URL
@@ -210,7 +213,10 @@ export class Threads {
       control: port1,
       reusePort,
       patternBytes: budget.patterns,
-      heldBytes: budget.heads,
+      connectionBytes: budget.connectionBytes,
+      secureContexts: budget.secureContexts,
+      trustBytes: budget.trustBytes,
+      heldBytes: Math.floor(budget.heads / KINDS_HELD),
       ticketMaster: this.#ticketMaster,
       log: control.log,
     }

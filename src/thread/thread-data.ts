@@ -37,6 +37,10 @@ export interface WorkerData {
   readonly reusePort: boolean
   /** Bytes that compiled patterns may take in this worker. */
   readonly patternBytes: number
+  /** Of connections and TLS: see `MemoryBudget`. */
+  readonly connectionBytes: number
+  readonly secureContexts: number
+  readonly trustBytes: number
   /** Bytes of request heads that have come in part. */
   readonly heldBytes: number
   /** Of the process: keys of session tickets are derived from it, so that any worker resumes what another began. */

@@ -21,6 +21,8 @@ export interface ListenersHost {
   metricsRow(name: string): number
   /** See `ServerContext.heldLimit`. */
   readonly heldLimit: number
+  /** Bytes of open connections and secure contexts. */
+  readonly connectionBytes: number
   readonly tls: TlsHost
   countConnection(delta: number): void
   refusedConnection(metricsRow: number): void
@@ -79,11 +81,11 @@ export class Listeners {
       draining: false,
       connections: new Set<OpenConnection>(),
     }
+    const tls = new TlsAcceptor(host.tls)
     this.#context = Object.assign(context, {
-      room: new ConnectionRoom(context),
-      tls: new TlsAcceptor(host.tls),
+      room: new ConnectionRoom(context, host.connectionBytes, tls.servers),
+      tls,
       reusePort: host.reusePort,
-      connectionLimit: 1024,
       refusedConnection: (listener: PeerListener) => host.refusedConnection(listener.metricsRow),
       refusedProxyHeader: (refusal: RefusedProxyHeader) => host.refusedProxyHeader(refusal),
     })
@@ -107,8 +109,8 @@ export class Listeners {
   /** Settings that come while earlier ones are being applied are applied after them. Resolves when the newest are. */
   apply(settings: WorkerSettings): Promise<void> {
     this.#context.options = { limits: settings.limits, ...settings.timeouts }
-    this.#context.connectionLimit = settings.limits.connections
-    this.#context.tls.use(settings.tls, settings.limits.connections)
+    this.#context.room.most = settings.limits.connections
+    this.#context.tls.use(settings.tls, this.#context.room.mostSecure)
     this.#wanted = settings.listeners
     this.#retryAfter = RETRY_FIRST
     return this.#settle()

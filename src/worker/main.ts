@@ -77,7 +77,9 @@ const listeners = new Listeners({
   wall: clock.wall,
   reusePort: data.reusePort,
   heldLimit: data.heldBytes,
+  connectionBytes: data.connectionBytes,
   tls: {
+    memory: { kept: data.secureContexts, trustBytes: data.trustBytes },
     contents,
     wall: clock.wall,
     clock,

@@ -6,8 +6,8 @@ import { divideMemory, formatMebibytes, type MemoryBudget, MIN_MEMORY } from '..
 const MiB = 1024 * 1024
 
 /** Everything that may be taken at once: heaps at their limits, and what connections hold outside of them. */
-function most({ workers, control, worker, connections, heads }: MemoryBudget): number {
-  const outside = connections * 12 * 1024 + heads
+function most({ workers, control, worker, connections, connectionBytes, heads }: MemoryBudget): number {
+  const outside = Math.max(connections * 12 * 1024, connectionBytes) + heads
   return 96 * MiB + control.old + control.young + workers * (worker.old + worker.young + outside)
 }
 
@@ -39,6 +39,14 @@ describe('the memory budget', () => {
     assert.equal(workers, 2)
     // 5,000 Routes of one rule take some 30 MiB.
     assert.ok(configuration > 45 * MiB)
+  })
+  it('lets secure contexts take a quarter of what connections with TLS have, and clear text what it had', () => {
+    for (const mebibytes of [288, 512, 4_096, 65_536]) {
+      const { connections, connectionBytes, secureContexts } = divideMemory(mebibytes * MiB, 2)
+      assert.equal(connectionBytes, connections * 12 * 1024)
+      assert.ok(secureContexts >= 16 && secureContexts <= 1_024)
+      assert.ok(secureContexts * 30 * 1024 <= connectionBytes / 4, `${secureContexts} of ${connectionBytes}`)
+    }
   })
   it('gives every part its minimum where the limit is below their sum', () => {
     const { workers, control, worker, connections } = divideMemory(MIN_MEMORY / 4, 4)

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
+import type { TLSSocket } from 'node:tls'
+import { CONNECTION_BYTES, SECURE_CONTEXT_BYTES, TLS_BYTES } from '../../src/lib/memory-budget.ts'
 import { onHead, rawBackend } from '../feature/backends.ts'
 import type { RawClient } from '../feature/raw-client.ts'
 import { TestAuthority } from '../lib/certificates.ts'
@@ -9,7 +11,7 @@ import { h2Session } from '../lib/h2-websocket.ts'
 import { ASKING, SWITCHES } from '../lib/websocket-lines.ts'
 import { until } from '../proxy/sockets.ts'
 import { inProcess } from './in-process.ts'
-import { tlsRig } from './tls-rig.ts'
+import { type TlsRig, tlsRig } from './tls-rig.ts'
 
 const GET = 'GET / HTTP/1.1\r\nhost: w.test\r\n\r\n'
 const UPGRADE = `GET / HTTP/1.1\r\nhost: w.test\r\n${ASKING}\r\n`
@@ -17,6 +19,14 @@ const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
 
 async function ended(client: RawClient): Promise<void> {
   if (!client.socket.readableEnded && !client.socket.closed) await once(client.socket, 'end')
+}
+
+async function idleOverTls(rig: TlsRig): Promise<TLSSocket> {
+  const socket = await rig.handshake({ servername: 'w.test' })
+  socket.on('error', () => {})
+  socket.write(GET)
+  await once(socket, 'data')
+  return socket
 }
 
 describe('at the limit of connections', () => {
@@ -113,6 +123,35 @@ describe('at the limit of connections', () => {
     assert.ok(texts.every((text) => text === '' || text.startsWith('HTTP/1.1 503 ')))
     assert.ok(told > 0, 'some are told')
     assert.equal(gateway.holdings.exchanges, 1)
+  })
+
+  it('by memory one with TLS takes the place of several in clear text, and idle ones make room for it', async (t) => {
+    const authority = new TestAuthority()
+    // One context, one connection with TLS, and two in clear text.
+    const connectionBytes = SECURE_CONTEXT_BYTES + TLS_BYTES + 3 * CONNECTION_BYTES
+    const rig = await tlsRig(t, { defaultSecret: 'default', connectionBytes })
+    rig.secret('default', authority.server('w.test'))
+    const clear: RawClient[] = []
+    for (let i = 0; i < 12; i++) {
+      const client = await rig.connect()
+      t.after(() => client.reset())
+      clear.push(client)
+      assert.equal((await client.request({ host: 'w.test' })).status, 200)
+    }
+    assert.equal(rig.holdings.connections, Math.floor(connectionBytes / CONNECTION_BYTES))
+    const first = await idleOverTls(rig)
+    assert.ok(rig.holdings.connections <= 5, `${rig.holdings.connections} are open`)
+    await ended(clear[0]!)
+    const closed = once(first, 'close')
+    await idleOverTls(rig)
+    await closed
+    // What is closed is counted once: there is room for two in clear text beside the one with TLS, not more.
+    for (let i = 0; i < 2; i++) {
+      const client = await rig.connect()
+      t.after(() => client.reset())
+      assert.equal((await client.request({ host: 'w.test' })).status, 200)
+    }
+    await until(() => rig.holdings.connections === 3)
   })
 
   it('an alert is what a client with TLS is told', async (t) => {
