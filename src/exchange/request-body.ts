@@ -17,6 +17,15 @@ import { ReplayBytes } from './replay-bytes.ts'
 
 /** Bytes kept before a connection is there; then the client waits. What one read brought may come on top. */
 const HOLD_BYTES = 64 * 1024
+/** Bytes of memory kept so for all requests of the thread; beyond, clients wait at once. */
+export const ALL_HOLD_BYTES = 16 * 1024 * 1024
+
+let kept = 0
+
+/** @returns bytes of memory that wait for connections, over all requests of the thread */
+export function waitingBytes(): number {
+  return kept
+}
 
 /** A filter waits for the whole body. */
 interface Reader {
@@ -32,6 +41,8 @@ export class RequestBody implements CurrentBody {
   #composed = false
   /** Bytes not yet sent upstream. */
   readonly #held = new HeldBytes()
+  /** Bytes of memory. */
+  #heldSize = 0
   /** Bytes sent upstream, kept until a response comes. */
   readonly #sent = new ReplayBytes()
   #forwarded = false
@@ -125,7 +136,7 @@ export class RequestBody implements CurrentBody {
       if (this.length >= 0) x.request.add('content-length', String(this.length))
     }
     if (steps === null) return
-    const early = this.#held.take()
+    const early = this.#takeHeld()
     const ended = this.#ended
     this.#ended = false
     this.#pipe = composeBody(steps, this.#sink(), () => x.downstream.resumeBody())
@@ -160,7 +171,20 @@ export class RequestBody implements CurrentBody {
       this.blocked = !room
       return room
     }
-    return this.#held.add(chunk) < HOLD_BYTES
+    this.#hold(chunk)
+    return this.#heldSize < HOLD_BYTES && kept < ALL_HOLD_BYTES
+  }
+
+  #hold(chunk: Uint8Array): void {
+    const size = this.#held.add(chunk)
+    kept += size - this.#heldSize
+    this.#heldSize = size
+  }
+
+  #takeHeld(): readonly Uint8Array[] {
+    kept -= this.#heldSize
+    this.#heldSize = 0
+    return this.#held.take()
   }
 
   #send(chunk: Uint8Array): boolean {
@@ -182,7 +206,7 @@ export class RequestBody implements CurrentBody {
   open(): void {
     this.#open = true
     let room = true
-    for (const chunk of this.#held.take()) room = this.#send(chunk)
+    for (const chunk of this.#takeHeld()) room = this.#send(chunk)
     this.blocked = !room
     if (this.#ended) this.#x.attempt?.sendEnd(this.#trailers)
     // A step may have waited, and not the client alone.
@@ -192,7 +216,7 @@ export class RequestBody implements CurrentBody {
   close(): void {
     this.#open = false
     if (this.#sent.incomplete) return
-    for (const chunk of this.#sent.take()) this.#held.add(chunk)
+    for (const chunk of this.#sent.take()) this.#hold(chunk)
     this.#forwarded = false
   }
 
@@ -208,7 +232,7 @@ export class RequestBody implements CurrentBody {
 
   abort(): void {
     this.#pipe?.abort()
-    this.#held.take()
+    this.#takeHeld()
     this.#sent.drop()
     this.#open = false
     this.#settle()

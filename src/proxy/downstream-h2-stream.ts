@@ -17,6 +17,7 @@ import type {
 import type { Peer } from '../transport/peer.ts'
 import type { FrameOutput } from './frame-output.ts'
 import type { HeaderOutput } from './header-output.ts'
+import type { HeldShare } from './held-body.ts'
 import { type BodyReader, ReceivingBody } from './receiving-body.ts'
 import { frameResponseHead, responseFraming } from './response-head.ts'
 import type { SendSchedule } from './send-schedule.ts'
@@ -34,7 +35,9 @@ export interface StreamCarrier {
   readonly output: FrameOutput
   readonly headers: HeaderOutput
   readonly schedule: SendSchedule
-  /** Bytes that bodies may hold, over all streams of the thread. */
+  /** What bodies of requests hold. */
+  readonly held: HeldShare
+  /** Bytes that responses may hold, over all connections of the thread. */
   readonly heldLimit: number
   readonly wall: () => number
   windowUpdate(stream: number, increment: number): void
@@ -95,10 +98,10 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
     this.#asksTunnel = request.upgrade !== null
     if (this.#asksTunnel) {
       // What comes before the tunnel is open waits for it.
-      this.#body = new ReceivingBody(this, UNKNOWN_LENGTH)
+      this.#body = new ReceivingBody(this, UNKNOWN_LENGTH, this.#carrier.held)
       this.#body.pause()
       this.#endedEarly = this.remoteEnded
-    } else if (!this.remoteEnded) this.#body = new ReceivingBody(this, request.bodyLength)
+    } else if (!this.remoteEnded) this.#body = new ReceivingBody(this, request.bodyLength, this.#carrier.held)
     const handler = requests.begin(this, request)
     if (this.#over) return
     this.#handler = handler
@@ -109,14 +112,14 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
 
   /** A DATA frame begins. @returns false: over the window of the stream */
   receiveFrame(length: number, padding: number): boolean {
-    this.#body ??= new ReceivingBody(this, UNKNOWN_LENGTH)
+    this.#body ??= new ReceivingBody(this, UNKNOWN_LENGTH, this.#carrier.held)
     return this.#body.begin(length, padding)
   }
 
   /** @returns what is wrong with the bytes; null where nothing is */
   receive(bytes: Buffer, start: number, end: number): GatewayError | null {
     this.#expectsContinue = false
-    return this.#body!.receive(bytes, start, end, this.#carrier.heldLimit)
+    return this.#body!.receive(bytes, start, end)
   }
 
   /** END_STREAM has come. @returns what is wrong with that; null where nothing is */

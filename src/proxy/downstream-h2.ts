@@ -16,6 +16,7 @@ import { FloodGuard } from './flood-guard.ts'
 import { FrameOutput } from './frame-output.ts'
 import { H2Deadlines } from './h2-deadlines.ts'
 import { HeaderOutput } from './header-output.ts'
+import { HELD_REQUESTS, HeldShare } from './held-body.ts'
 import { countHeldHeads, heldHeads } from './held-heads.ts'
 import { LingeringClose } from './lingering-close.ts'
 import { type ScheduleOwner, SendSchedule } from './send-schedule.ts'
@@ -35,6 +36,7 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
   readonly headers: HeaderOutput
   readonly schedule: SendSchedule
   readonly guard: FloodGuard
+  readonly held: HeldShare
   readonly streams = new StreamTable()
   lastServed = -1
   readonly #socket: Socket
@@ -62,6 +64,7 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
     this.schedule = new SendSchedule(this.output, DEFAULT_WINDOW, this)
     this.control = new ControlOutput(this.output)
     this.guard = new FloodGuard(timers)
+    this.held = new HeldShare(HELD_REQUESTS, server.heldLimit)
     this.#deadlines = new H2Deadlines(timers, options)
     this.#reader = new FrameReader(new ClientFrames(this), {
       role: 'server',

@@ -32,3 +32,8 @@ const BY_CODE: Readonly<Record<string, HandshakeFailure>> = {
 export function failureOf(code: string): HandshakeFailure {
   return BY_CODE[code] ?? (code.includes('_ALERT_') ? 'RefusedByClient' : 'Other')
 }
+
+/** @returns OpenSSL's reason alone: its message has the thread, the function and the line of its source, too */
+export function detailOf(error: Error & { readonly reason?: unknown }): string {
+  return typeof error.reason === 'string' ? error.reason : error.message
+}

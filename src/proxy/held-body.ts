@@ -1,10 +1,39 @@
-/** Bytes of a request's body that nobody takes at the moment; at most what the window of its stream lets come. */
-/** Bytes of memory that hold such bodies, over all streams of the thread. */
-let held = 0
+/** Bytes of a body that nobody takes at the moment; at most what the window of its stream lets come. */
+/**
+ * Bytes of memory that the bodies of one connection may hold whatever others hold: one whose reader waits has its
+ * window, in a buffer that grows by doubling. Who lets many wait must not take that from others.
+ */
+const FAIR_SHARE = 128 * 1024
 
-/** @returns bytes of memory, over all streams of the thread */
-export function heldBodies(): number {
-  return held
+/** Bytes of memory that hold bodies of one direction, over all connections of the thread. */
+export interface HeldTotal {
+  bytes: number
+}
+
+export const HELD_REQUESTS: HeldTotal = { bytes: 0 }
+export const HELD_RESPONSES: HeldTotal = { bytes: 0 }
+
+/** What the bodies of one connection hold. */
+export class HeldShare {
+  readonly #total: HeldTotal
+  readonly #limit: number
+  bytes = 0
+
+  /** @param limit bytes, over all connections of the thread */
+  constructor(total: HeldTotal, limit: number) {
+    this.#total = total
+    this.#limit = limit
+  }
+
+  count(by: number): void {
+    this.bytes += by
+    this.#total.bytes += by
+  }
+
+  /** Whether this connection has a part in it that too much is held. */
+  get excessive(): boolean {
+    return this.bytes > FAIR_SHARE && this.#total.bytes > this.#limit
+  }
 }
 
 /**
@@ -12,8 +41,13 @@ export function heldBodies(): number {
  * came in.
  */
 export class HeldBody {
+  readonly #share: HeldShare
   #buffer: Buffer | null = null
   length = 0
+
+  constructor(share: HeldShare) {
+    this.#share = share
+  }
 
   add(bytes: Buffer, start: number, end: number): void {
     const needed = this.length + end - start
@@ -21,7 +55,7 @@ export class HeldBody {
     if (buffer === null || buffer.length < needed) {
       const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.length))
       buffer?.copy(larger, 0, 0, this.length)
-      held += larger.length - (buffer?.length ?? 0)
+      this.#share.count(larger.length - (buffer?.length ?? 0))
       buffer = larger
       this.#buffer = buffer
     }
@@ -37,7 +71,7 @@ export class HeldBody {
   }
 
   drop(): void {
-    held -= this.#buffer?.length ?? 0
+    this.#share.count(-(this.#buffer?.length ?? 0))
     this.#buffer = null
     this.length = 0
   }

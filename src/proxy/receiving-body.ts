@@ -6,7 +6,7 @@ import { ReceiveWindow } from '../http/flow-control.ts'
 import { GatewayError } from '../lib/error.ts'
 import { UNKNOWN_LENGTH } from '../message/body.ts'
 import type { Fields } from '../message/fields.ts'
-import { HeldBody, heldBodies } from './held-body.ts'
+import { HeldBody, type HeldShare } from './held-body.ts'
 
 /** Bytes that the client may have on their way on a new stream, and on one whose reader keeps up. */
 export const STREAM_WINDOW = 65_535
@@ -26,6 +26,7 @@ export interface BodyReader {
 
 export class ReceivingBody {
   readonly #reader: BodyReader
+  readonly #share: HeldShare
   readonly #window = new ReceiveWindow(STREAM_WINDOW)
   /** Bytes still to come by the content-length; -1 = it is not stated. */
   #owed: number
@@ -41,9 +42,13 @@ export class ReceivingBody {
   /** Nobody reads it any more. */
   #unwanted = false
 
-  /** @param length bytes, or `UNKNOWN_LENGTH` */
-  constructor(reader: BodyReader, length: number) {
+  /**
+   * @param length bytes, or `UNKNOWN_LENGTH`
+   * @param share of its connection in what bodies hold
+   */
+  constructor(reader: BodyReader, length: number, share: HeldShare) {
     this.#reader = reader
+    this.#share = share
     this.#owed = length
   }
 
@@ -56,10 +61,9 @@ export class ReceivingBody {
 
   /**
    * @param bytes the receiver's own
-   * @param heldLimit bytes that bodies may hold, over all streams of the thread
    * @returns what is wrong with them; null where nothing is
    */
-  receive(bytes: Buffer, start: number, end: number, heldLimit: number): GatewayError | null {
+  receive(bytes: Buffer, start: number, end: number): GatewayError | null {
     const length = end - start
     if (this.#owed !== UNKNOWN_LENGTH) {
       if (length > this.#owed) return new GatewayError('BadRequest', 'a body longer than its content-length')
@@ -67,9 +71,9 @@ export class ReceivingBody {
     }
     if (this.#unwanted) this.#consume(length)
     else if (!this.#paused) this.#give(bytes.subarray(start, end))
-    else if (heldBodies() > heldLimit) return new GatewayError('MemoryLimit', 'too many bytes of bodies are held')
+    else if (this.#share.excessive) return new GatewayError('MemoryLimit', 'too many bytes of bodies are held')
     else {
-      this.#held ??= new HeldBody()
+      this.#held ??= new HeldBody(this.#share)
       this.#held.add(bytes, start, end)
     }
     return null

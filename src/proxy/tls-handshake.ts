@@ -17,7 +17,7 @@ import type { CertifiedConnections } from './certified-connections.ts'
 import { clearText } from './clear-text.ts'
 import { clientCertificateOf } from './client-certificate.ts'
 import { ClosingSocket } from './closing-socket.ts'
-import { type FailedHandshake, failureOf } from './handshake-failure.ts'
+import { detailOf, type FailedHandshake, failureOf } from './handshake-failure.ts'
 import { OpaqueConnection } from './opaque-connection.ts'
 import { SECURE_PROTOCOLS, serveHttp1 } from './secure-protocols.ts'
 import type { SecureServer } from './secure-server.ts'
@@ -174,7 +174,7 @@ export class TlsHandshake implements FirstBytes, GatedWork {
     const refused = socket.authorizationError as Error | string | null
     if (refused)
       this.#fail('ClientCertificateRefused', `the certificate of the client is not accepted: ${String(refused)}`)
-    else this.#fail(failureOf(error.code ?? ''), error.message)
+    else this.#fail(failureOf(error.code ?? ''), detailOf(error))
   }
 
   end(why: string): void {

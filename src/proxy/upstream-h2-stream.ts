@@ -8,6 +8,7 @@ import type { Reason } from '../lib/reason.ts'
 import { UNKNOWN_LENGTH } from '../message/body.ts'
 import type { Fields } from '../message/fields.ts'
 import type { UpstreamHandler, UpstreamStream } from '../transport/upstream.ts'
+import type { HeldShare } from './held-body.ts'
 import { type BodyReader, ReceivingBody } from './receiving-body.ts'
 import type { SendSchedule } from './send-schedule.ts'
 import { SendingStream } from './sending-stream.ts'
@@ -15,12 +16,12 @@ import { StreamTunnel } from './upstream-h2-tunnel.ts'
 
 /** How many interim responses one request may get: more is an upstream gone mad. */
 const MAX_INFORMATIONAL = 100
-/** Bytes of bodies that slow clients keep waiting, over all streams of the thread. */
-const MAX_HELD = 64 * 1024 * 1024
 
 /** The connection, as its streams use it. */
 export interface StreamCarrier {
   readonly schedule: SendSchedule
+  /** What bodies of responses hold. */
+  readonly held: HeldShare
   windowUpdate(stream: number, increment: number): void
   /** Sends RST_STREAM. */
   reset(stream: SessionStream, code: ErrorCode): void
@@ -122,7 +123,7 @@ export class SessionStream extends SendingStream implements UpstreamStream, Body
     if (this.#upgrade !== null && status < 300 && !ended) return this.#open(handler, fields)
     const { bodyLength } = RULES
     if (!ended) {
-      this.#body = new ReceivingBody(this, bodyLength)
+      this.#body = new ReceivingBody(this, bodyLength, this.#carrier.held)
       if (this.#paused) this.#body.pause()
     }
     handler.onHead({ status, fields, bodyLength: bodyLength === UNKNOWN_LENGTH ? undefined : bodyLength })
@@ -131,7 +132,7 @@ export class SessionStream extends SendingStream implements UpstreamStream, Body
 
   /** The peer has agreed to the upgrade (RFC 8441 §5). */
   #open(handler: UpstreamHandler, fields: Fields): void {
-    this.#body = new ReceivingBody(this, UNKNOWN_LENGTH)
+    this.#body = new ReceivingBody(this, UNKNOWN_LENGTH, this.#carrier.held)
     this.pause()
     this.#tunnel = new StreamTunnel(this)
     this.#handler = this.#tunnel
@@ -147,7 +148,7 @@ export class SessionStream extends SendingStream implements UpstreamStream, Body
     if (this.#handler === null) return
     const body = this.#body
     if (body === null) return this.malformed('DATA before a head')
-    const error = body.receive(bytes, start, end, MAX_HELD)
+    const error = body.receive(bytes, start, end)
     if (error === null) return
     if (error.reason === 'MemoryLimit') this.violate(ErrorCode.CANCEL, error.reason, error.detail)
     else this.malformed(error.detail)

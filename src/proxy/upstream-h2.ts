@@ -16,6 +16,7 @@ import type { UpstreamHandler, UpstreamRequest } from '../transport/upstream.ts'
 import { ControlOutput } from './control-output.ts'
 import { FrameOutput } from './frame-output.ts'
 import { RequestFrames } from './h2-request.ts'
+import { HELD_RESPONSES, HeldShare } from './held-body.ts'
 import { Liveness, type Watched } from './liveness.ts'
 import type { OutgoingSocket } from './outgoing-socket.ts'
 import { type ResponseOwner, ResponseReader } from './response-reader.ts'
@@ -30,6 +31,8 @@ export interface H2SessionOptions {
   readonly authority: string
 }
 
+/** Bytes of responses that slow clients keep waiting, over all connections of the thread. */
+const MAX_HELD = 64 * 1024 * 1024
 /** Streams of one connection, whatever the peer allows. */
 const MAX_STREAMS = 256
 /** Nothing depends on what comes back. */
@@ -53,6 +56,7 @@ export class H2Session
   readonly #reader: ResponseReader
   readonly #liveness: Liveness
   readonly schedule: SendSchedule
+  readonly held = new HeldShare(HELD_RESPONSES, MAX_HELD)
   readonly #streams = new Map<number, SessionStream>()
   /** Ids of streams that we reset, the oldest first. */
   readonly #reset = new Set<number>()

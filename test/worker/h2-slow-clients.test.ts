@@ -4,8 +4,11 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
+import { waitingBytes } from '../../src/exchange/request-body.ts'
 import { Fields } from '../../src/message/fields.ts'
 import type { Filter } from '../../src/policy/filter.ts'
+import { HELD_REQUESTS } from '../../src/proxy/held-body.ts'
+import type { Connector } from '../../src/transport/connector.ts'
 import { data, Flag, FrameType, frame, headers, literalBlock, settings, windowUpdate } from '../http/raw-frames.ts'
 import { liveBytes } from '../lib/live-bytes.ts'
 import { RawH2, request } from '../lib/raw-h2.ts'
@@ -93,6 +96,29 @@ describe('a client of HTTP/2 that reads slowly', () => {
     for (const each of [client, modest]) each.socket.destroy()
     await nothingLeft(gateway)
     assert.ok(gateway.log().some(({ reason }) => reason === 'MemoryLimit'))
+  })
+
+  it('whose uploads wait loses some of many, and another that has one does not', async (t) => {
+    const SIZE = 60_000
+    // Nobody takes a body before there is a connection for it.
+    const connector: Connector = { connect: () => ({ cancel() {} }) }
+    const connection = { connectTimeout: '60s', idleTimeout: '60s', maxRequestsPerConnection: 0 }
+    const gateway = await inProcess(t, { upstreams: [1], connector, backend: { connection } })
+    const upload = (client: RawH2, stream: number): void => {
+      client.send(headers(stream, [...POST, ['content-length', String(SIZE)]], { end: false }))
+      for (let at = 0; at < SIZE; at += 10_000) client.send(data(stream, 'u'.repeat(10_000), at + 10_000 === SIZE))
+    }
+    const greedy = await RawH2.connect(t, gateway.port)
+    for (let i = 0; i < 500 && greedy.goaway === undefined; i++) upload(greedy, 2 * i + 1)
+    await until(() => greedy.lines.some((line) => /^reset \d+ ENHANCE_YOUR_CALM$/.test(line)), 'a reset')
+    const modest = await RawH2.connect(t, gateway.port)
+    upload(modest, 1)
+    modest.send(frame({ type: FrameType.PING, payload: '12345678' }))
+    await until(() => modest.lines.some((line) => line.startsWith('ping ack')), 'all of it was read')
+    assert.ok(!modest.lines.some((line) => /^(reset|head)/.test(line)), modest.lines.join('\n'))
+    for (const each of [greedy, modest]) each.socket.destroy()
+    await until(() => HELD_REQUESTS.bytes === 0 && waitingBytes() === 0, 'the end of what was held')
+    assert.deepEqual(gateway.errors, [])
   })
 
   it('has its streams reset that take nothing for long', async (t) => {

@@ -46,7 +46,7 @@ export class InProcess extends TestPlane {
       timers: this.plane.timers,
       wall: systemTimers.wall,
       reusePort: false,
-      heldLimit: 1 << 20,
+      heldLimit: options.heldLimit ?? 1 << 20,
       connectionBytes: options.connectionBytes ?? Number.POSITIVE_INFINITY,
       tls: {
         contents: this.plane.contents,

@@ -52,6 +52,8 @@ export interface InProcessOptions {
   readonly requestHead?: number
   readonly keepAlive?: number
   readonly connections?: number
+  /** Bytes; see `ServerContext.heldLimit`. */
+  readonly heldLimit?: number
   /** See `ListenersHost.connectionBytes`. */
   readonly connectionBytes?: number
   /** How endpoints are connected to; HTTP/1.1 in clear by default. */
