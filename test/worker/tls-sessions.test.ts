@@ -71,7 +71,9 @@ for (const version of VERSIONS)
       const [one] = await pair(t)
       const { session } = await begin(one, options)
       const tags: number[] = []
-      const fields = new DerReader(session).enter(SEQUENCE)
+      // Node writes something of its own before it.
+      const start = session.indexOf(Buffer.of(SEQUENCE, 0x82))
+      const fields = new DerReader(session.subarray(start)).enter(SEQUENCE)
       while (!fields.atEnd) tags.push(fields.next().tag)
       assert.ok(tags.includes(TICKET), 'a ticket has come')
       assert.ok(!tags.includes(MAX_EARLY_DATA), 'and nothing may be sent ahead with it')
