@@ -59,6 +59,8 @@ export class SecureServer {
   readonly server: Server
   /** Memory of authorities and lists. */
   readonly trustBytes: number
+  /** It is given up: who keeps it lets it go. */
+  released: () => void = () => {}
   /** It is given up, and its connections have ended. */
   unused: () => void = () => {}
   /** Those that keep the memory of authorities and lists. */
@@ -112,6 +114,7 @@ export class SecureServer {
 
   /** No further connection is given to it. Those that are open go on. */
   giveUp(): void {
+    if (!this.#givenUp) this.released()
     this.#givenUp = true
     this.#settle()
   }

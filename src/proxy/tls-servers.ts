@@ -153,6 +153,7 @@ export class TlsServers {
     this.#kept.delete(namespace, key)
     known?.server.giveUp()
     if (kept === undefined) return undefined
+    kept.server.released = () => void this.#kept.delete(namespace, key)
     this.#kept.set(namespace, key, kept)
     this.#memory.use(namespace, kept.server)
     return kept

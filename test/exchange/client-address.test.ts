@@ -70,6 +70,18 @@ function told({ forwarding }: Client): string[] {
   )
 }
 
+/** What only the gateway says, of a handshake of its own. */
+const FORGED = [
+  'X-Client-Cert-Subject: CN=root',
+  'x_client_cert_subject: CN=root',
+  'X-CLIENT_CERT-SAN: DNS:root',
+  'x-client-cert-fingerprint: 00',
+  'X-Client-Cert: 1',
+  'X_Client_Cert_Verified: SUCCESS',
+  'Client-Cert: :AA==:',
+  'CLIENT_CERT_CHAIN: :AA==:',
+]
+
 const SPOOFS = [
   'X-Forwarded-For: 6.6.6.6',
   'X_Forwarded_For: 6.6.6.6',
@@ -104,7 +116,16 @@ const SPOOFS = [
   'X-Cluster-Client-IP: 6.6.6.6',
   'X-Scheme: https',
   'Front-End-Https: on',
+  ...FORGED,
 ]
+
+describe('the certificate of a client', () => {
+  for (const forged of FORGED)
+    it(`is told by nobody else, not by a trusted proxy either: "${forged}"`, () => {
+      const { trusted, left } = seen(`${forged}\r\nAccept: x\r\nX-Forwarded-For: 9.9.9.9\r\n${forged}\r\n`)
+      assert.deepEqual([trusted, left], [true, 'Accept: x\r\n'])
+    })
+})
 
 describe('the client of an untrusted connection', () => {
   for (const spoof of SPOOFS)

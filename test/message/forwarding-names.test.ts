@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { parseFields } from '../../src/http/head.ts'
 import { Fields } from '../../src/message/fields.ts'
-import { forwardingKindAt, NOT_FORWARDING, PROXY_ONLY, RESTATED } from '../../src/message/forwarding-names.ts'
+import { forwardingKindAt, IDENTITY, NOT_FORWARDING, PROXY_ONLY, RESTATED } from '../../src/message/forwarding-names.ts'
 
 const NAMES = {
   [RESTATED]: [
@@ -18,13 +18,17 @@ const NAMES = {
     ),
     ...['x-original-url', 'x-original-host', 'x-original-forwarded-for', 'x-rewrite-url'],
   ],
+  [IDENTITY]: [
+    ...['', '-', '-subject', '-san', '-fingerprint', '-anything'].map((member) => `x-client-cert${member}`),
+    ...['client-cert', 'client-cert-chain'],
+  ],
   [NOT_FORWARDING]: [
     ...['x-forwarder', 'x-forwardedfor', 'forwarded-for', 'x-originally', 'x-original', 'x-real-ips', 'x', 'f', 'from'],
-    ...['x-request-id', 'host', 'accept', 'x-user', 'real-ip', 'xx-forwarded-for'],
+    ...['x-request-id', 'host', 'accept', 'x-user', 'real-ip', 'xx-forwarded-for', 'x-client-certs', 'client-certs'],
   ],
 } as const
 
-const KINDS = [NOT_FORWARDING, RESTATED, PROXY_ONLY] as const
+const KINDS = [NOT_FORWARDING, RESTATED, PROXY_ONLY, IDENTITY] as const
 
 function parsed(name: string): Fields {
   const fields = new Fields()

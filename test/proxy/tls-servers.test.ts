@@ -93,6 +93,7 @@ describe('the TLS servers of namespaces', () => {
       assert.ok(servers.trustBytes <= most)
     }
     await gone
+    assert.ok(servers.size <= 6, `${servers.size} are kept`)
     assert.equal(mine.destroyed, false)
     assert.equal(open.at(-1)!.destroyed, false)
     assert.equal(find(victim), kept)
