@@ -3,6 +3,7 @@ import type { Endpoint } from '../balance/endpoint.ts'
 import { backoffDelay } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
+import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import { removeAddedFraming } from '../message/framing-fields.ts'
 import { Attempt, type AttemptOwner } from './attempt.ts'
 import type { ProxyExchange } from './exchange.ts'
@@ -29,7 +30,7 @@ export function forward(x: ProxyExchange): void {
   // Nothing is matched any more, and an exchange may last for days: the tables of its generation do not.
   x.tables = null
   if (x.upgrade !== null) checkOrigin(x)
-  if (!backend.share.enter(context.active - 1)) return fail(x, new GatewayError('Overloaded', OVERDRAWN))
+  if (!takeShare(x, backend.share)) return fail(x, new GatewayError('Overloaded', OVERDRAWN))
   x.share = backend.share
   if (backend.slot >= 0) {
     if (!context.endpoints.tryAcquire(context.worker, backend.slot, backend.maxConcurrentRequests))
@@ -41,6 +42,11 @@ export function forward(x: ProxyExchange): void {
   if (x.call !== null) prepareCall(x, x.call)
   if (x.body !== null) x.body.compose()
   if (!x.ended) tryEndpoint(x, null, false)
+}
+
+function takeShare({ context, incoming }: ProxyExchange, share: NamespaceShare): boolean {
+  if (incoming.protocol === 'HTTP/2') return share.enterStream(context.streams - 1)
+  return share.enter(context.active - context.streams - 1)
 }
 
 /** The wait before the next attempt is over. */

@@ -13,7 +13,10 @@ export function finish(x: ProxyExchange): void {
   x.attempt?.close(x.reason)
   x.attempt = null
   x.fireSignal()
-  x.share?.exit()
+  if (x.incoming.protocol === 'HTTP/2') {
+    context.streams--
+    x.share?.exitStream()
+  } else x.share?.exit()
   if (x.counted) context.endpoints.release(context.worker, x.backend!.slot)
   const { linked } = x
   if (linked !== null) {

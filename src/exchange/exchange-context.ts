@@ -34,6 +34,8 @@ export interface ExchangeContext extends ExchangeServices {
   loops: LoopGuard
   /** Exchanges and the gateway's own requests in flight, for which a drain waits. */
   active: number
+  /** Those of them that are streams of a client's HTTP/2 connection. */
+  streams: number
 }
 
 /** Until settings come, nothing is logged. */
@@ -48,5 +50,6 @@ export function createExchangeContext(services: ExchangeServices): ExchangeConte
     accessLog: NO_LOG,
     loops: new LoopGuard({ seed: '', passes: 1 }),
     active: 0,
+    streams: 0,
   }
 }

@@ -72,7 +72,7 @@ function checkRequestLine({ method, path }: OutgoingRequest): void {
 
 /** @throws {GatewayError} `Overloaded` */
 function takePlace(context: ExchangeContext, backend: LinkedBackend): void {
-  if (!backend.share.enter(context.active))
+  if (!backend.share.enter(context.active - context.streams))
     throw new GatewayError('Overloaded', 'the namespace of the Backend has its share of all requests at a time')
   context.active++
   if (backend.slot < 0) return

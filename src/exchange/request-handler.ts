@@ -35,6 +35,7 @@ export class ProxyRequestHandler implements RequestHandler {
     const context = this.#context
     const x = new ClientExchange(context, downstream, incoming)
     context.active++
+    if (incoming.protocol === 'HTTP/2') context.streams++
     context.metrics.exchangeStarted()
     try {
       if (admit(x) && route(x)) filterRequest(x)

@@ -19,6 +19,11 @@ export interface UpstreamLimits {
 }
 
 const TIMES_FREE = 3
+/**
+ * Requests over HTTP/2 of a worker at a time, where its connections of clients are fewer: they hold no connection of
+ * their own, and four clients may have as many as each may open (RFC 9113 §5.1.2).
+ */
+const LEAST_STREAMS = 4 * 1_024
 /** Milliseconds after a search for an idle connection in vain in which there is no other. */
 const SEARCH_AGAIN = 10
 
@@ -42,6 +47,8 @@ export class UpstreamBudget {
   limits: UpstreamLimits = UNLIMITED
   /** Client connections of this worker. */
   clients = Number.POSITIVE_INFINITY
+  /** Requests over HTTP/2 of this worker. */
+  streams = Number.POSITIVE_INFINITY
   /** Open or being opened, to all upstreams. */
   open = 0
 
@@ -54,6 +61,7 @@ export class UpstreamBudget {
   use(limits: UpstreamLimits, clients: number): void {
     this.limits = limits
     this.clients = clients
+    this.streams = Math.max(clients, LEAST_STREAMS)
   }
 
   /** Of one namespace, on this worker. */
@@ -89,6 +97,8 @@ export class NamespaceShare {
   readonly members = new Set<ShareMember>()
   connections = 0
   requests = 0
+  /** Requests over HTTP/2, which are counted apart: many share a connection of a client. */
+  streams = 0
   #searchAt = 0
 
   /** @param ended no Backend is left, and nothing that one of them has taken */
@@ -141,13 +151,27 @@ export class NamespaceShare {
     this.#endIfUnused()
   }
 
+  /** Takes a place for one more request over HTTP/2. @param others those under way on this worker */
+  enterStream(others: number): boolean {
+    if (this.streams >= TIMES_FREE * (this.#budget.streams - others)) return false
+    this.streams++
+    return true
+  }
+
+  /** Exactly once for each that was let in. */
+  exitStream(): void {
+    this.streams--
+    this.#endIfUnused()
+  }
+
   dropIdle(): boolean {
     for (const member of this.members) if (member.dropIdle()) return true
     return false
   }
 
   #endIfUnused(): void {
-    if (this.connections === 0 && this.requests === 0 && this.members.size === 0) this.#ended()
+    const { connections, requests, streams, members } = this
+    if (connections === 0 && requests === 0 && streams === 0 && members.size === 0) this.#ended()
   }
 
   #mayConnect(): boolean {

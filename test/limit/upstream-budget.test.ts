@@ -154,4 +154,17 @@ describe('requests at a time', () => {
     share.exit()
     assert.ok(share.enter(taken - 1))
   })
+
+  it('over HTTP/2 are counted apart from connections of clients, of which one carries many', () => {
+    const budget = budgetOf(1_000, 100)
+    const share = budget.join('greedy', member)
+    let taken = 0
+    while (taken < 10_000 && share.enterStream(taken)) taken++
+    assert.equal(taken, 3_072)
+    assert.ok(budget.join('next', member).enterStream(taken))
+    assert.ok(share.enter(0), 'HTTP/1.1 has its own')
+    share.exit()
+    for (let i = 0; i < taken; i++) share.exitStream()
+    assert.deepEqual([share.requests, share.streams], [0, 0])
+  })
 })

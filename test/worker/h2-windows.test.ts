@@ -1,7 +1,7 @@
-/** Clients of HTTP/2 that mean well and are busy with their windows: none of them is taken for a flood. */
+/** Clients of HTTP/2 that mean well, and are busy with windows or with many requests: no defence hits them. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import { windowUpdate } from '../http/raw-frames.ts'
@@ -60,5 +60,27 @@ describe('a client of HTTP/2 that means well', () => {
     assert.equal(client.goaway, undefined)
     client.socket.end()
     await gateway.nothingLeft()
+  })
+
+  it('may have more requests at a time than clients may have connections', async (t) => {
+    const COUNT = 200
+    const waiting: ServerResponse[] = []
+    const server = createServer((_, res) => {
+      if (waiting.push(res) === COUNT) for (const each of waiting) each.end()
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.after(() => server.close().closeAllConnections())
+    const gateway = await inProcess(t, { upstreams: [(server.address() as AddressInfo).port], connections: 2 })
+    const client = await RawH2.connect(t, gateway.port)
+    for (let i = 0; i < COUNT; i++) client.get(2 * i + 1)
+    await until(() => client.log.heads.size === COUNT, 'all responses')
+    assert.deepEqual(
+      client.lines.filter((line) => line.startsWith('head ') && !line.includes(' 200')),
+      [],
+    )
+    client.socket.end()
+    await gateway.nothingLeft()
+    assert.equal(gateway.plane.context.streams, 0)
   })
 })
