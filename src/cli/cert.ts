@@ -1,5 +1,5 @@
 /** `headgate cert`: certificates of a local authority, for trying things. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { domainToASCII } from 'node:url'
@@ -12,6 +12,7 @@ import {
   type LocalAuthority,
   openLocalAuthority,
 } from './local-authority.ts'
+import { makeFolder } from './make-folder.ts'
 import type { CertCommand } from './parse.ts'
 
 export function makeCertificates(command: CertCommand, io: CommandIo): number {
@@ -63,7 +64,7 @@ function secretName({ names: [first], secret }: CertCommand, known: readonly str
 }
 
 function writeFiles(command: CertCommand, known: readonly string[], issued: IssuedCertificate, io: CommandIo): void {
-  mkdirSync(command.out, { recursive: true })
+  makeFolder(command.out)
   const base = join(command.out, secretName(command, known))
   // A file that is there would keep its mode.
   rmSync(`${base}.key`, { force: true })

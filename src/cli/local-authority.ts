@@ -3,7 +3,7 @@
  * once. Its key never leaves its folder.
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { homedir, hostname, userInfo } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -13,6 +13,7 @@ import {
   makeCertificate,
   toPem,
 } from '../tls/certificate-maker.ts'
+import { makeFolder } from './make-folder.ts'
 
 const DAY = 86_400_000
 const AUTHORITY_DAYS = 3_650
@@ -53,7 +54,7 @@ export function defaultAuthorityFolder(env: NodeJS.ProcessEnv = process.env): st
  * @throws what the system says of files that cannot be read or written
  */
 export function openLocalAuthority(folder: string, now: number): LocalAuthority {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder, 0o700)
   const keyFile = join(folder, 'ca.key')
   const file = join(folder, 'ca.crt')
   const fresh = writeNew(keyFile, 0o600, () => pemOf(newKey('ecdsa')))

@@ -24,6 +24,10 @@ export interface FrameReaderOptions {
  */
 const SPARE_CONTINUATIONS = 8
 
+/** `HTTP` as a frame's header: its length, and its type. */
+const HTTP_1_LENGTH = 0x485454
+const HTTP_1_TYPE = 0x50
+
 const AT_PREFACE = 0
 const AT_HEADER = 1
 const AT_PADDING = 2
@@ -182,6 +186,8 @@ export class FrameReader {
     this.#owed = length
     this.#padding = 0
     if (this.#blockStream === 0) this.begun++
+    if (this.#first && length === HTTP_1_LENGTH && type === HTTP_1_TYPE)
+      return this.#fail(ErrorCode.PROTOCOL_ERROR, 'the peer speaks HTTP/1.1')
     if (length > this.#maxFrameSize) return this.#fail(ErrorCode.FRAME_SIZE_ERROR, `a frame of ${length} bytes`)
     if (this.#first) {
       if (type !== FrameType.SETTINGS || (this.#flags & Flag.ACK) !== 0)

@@ -29,6 +29,12 @@ export function contentId({ kind, namespace, name, key, type, sharedWith }: Cont
   return type === undefined ? id : `${id} ${type}`
 }
 
+/** For people. @param id see {@link contentId} */
+export function describeContent(id: string): string {
+  const [kind, object, key, type] = id.split(' ')
+  return `${kind} ${object} with the key ${key}${type === undefined ? '' : ` and the type ${type}`}`
+}
+
 export interface Contents {
   /**
    * The newest bytes, which nobody may change; another array after each change. Undefined where the object or its key

@@ -6,7 +6,7 @@
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import { GatewayError } from '../lib/error.ts'
 import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.ts'
-import type { Contents } from '../policy/contents.ts'
+import { type Contents, describeContent } from '../policy/contents.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
 import { MAX_AUTHORITIES } from '../tls/authorities.ts'
 import { parseCertificate, readCertificatePair } from '../tls/certificate.ts'
@@ -73,7 +73,7 @@ export class UpstreamContexts {
     const wanted = { ca: insecureSkipVerify ? undefined : ca, chain: client?.chain, key: client?.key }
     for (const id of Object.values(wanted))
       if (id !== undefined && this.#contents.get(id) === undefined)
-        return new GatewayError('UpstreamTlsUnavailable', `there is no ${id}`)
+        return new GatewayError('UpstreamTlsUnavailable', `there is no ${describeContent(id)}`)
     const bytes = (id: string | undefined): Uint8Array | undefined =>
       id === undefined ? undefined : this.#contents.get(id)
     return { ca: bytes(wanted.ca), chain: bytes(wanted.chain), key: bytes(wanted.key) }

@@ -7,6 +7,7 @@ import { suite, type TestContext, test } from 'node:test'
 import { parse } from 'yaml'
 import { makeCertificates } from '../../src/cli/cert.ts'
 import { defaultAuthorityFolder } from '../../src/cli/local-authority.ts'
+import { makeFolder } from '../../src/cli/make-folder.ts'
 import { type CertCommand, parseCommand } from '../../src/cli/parse.ts'
 
 interface Run {
@@ -124,5 +125,15 @@ suite('headgate cert', () => {
   test('keeps the authority where the system keeps data of the user', () => {
     assert.equal(defaultAuthorityFolder({ XDG_DATA_HOME: '/data' }), '/data/headgate/ca')
     assert.match(defaultAuthorityFolder({ XDG_DATA_HOME: 'relative' }), /\/\.local\/share\/headgate\/ca$/)
+  })
+
+  test('says what the system says of a folder that cannot be made', { timeout: 20_000 }, (t) => {
+    const place = folder(t)
+    writeFileSync(join(place, 'out'), '')
+    const inFile = cert(place, 'a.test')
+    assert.equal(inFile.code, 1)
+    assert.match(inFile.err, /^The certificate cannot be made: E/)
+    if (process.platform !== 'linux') return
+    assert.throws(() => makeFolder('/proc/headgate/a'), /ENOENT/)
   })
 })

@@ -277,6 +277,13 @@ describe('the errors that a frame alone can be', () => {
       assert.deepEqual(readFrames(first, []).lines, ['error PROTOCOL_ERROR: the first frame is not SETTINGS'])
   })
 
+  it('names HTTP/1.1 where a peer speaks it', () => {
+    const answer = Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')
+    assert.deepEqual(readFrames(answer, [], { role: 'client' }).lines, [
+      'error PROTOCOL_ERROR: the peer speaks HTTP/1.1',
+    ])
+  })
+
   it('a field block over its bound, or in too many frames, before its memory is taken', () => {
     const part = frame({ type: CONTINUATION, stream: 1, payload: 'x'.repeat(16_384) })
     const large = readFrames(
