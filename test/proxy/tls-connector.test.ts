@@ -281,7 +281,10 @@ describe('what a Secret must have', () => {
     const missing = await dial(port, tls, state)
     assert.ok('error' in missing)
     assert.equal(missing.error.reason, 'UpstreamTlsUnavailable')
-    assert.match(missing.error.detail, /there is no Secret default\/ca with the key ca\.crt and the type headgate\.dev\/ca/)
+    assert.match(
+      missing.error.detail,
+      /there is no Secret default\/ca with the key ca\.crt and the type headgate\.dev\/ca/,
+    )
     secrets.ca(root.ca)
     const found = await dial(port, tls, state)
     assert.ok('session' in found)
