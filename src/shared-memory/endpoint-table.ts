@@ -7,6 +7,7 @@
  * the memory as slots are first used. A name beyond the bound gets no slot: control reports the endpoints without one
  * and the remedy, and divides the slots fairly among namespaces.
  */
+import { EndpointLatency } from './endpoint-latency.ts'
 import { IdentityTable } from './identity-table.ts'
 import { Ledger } from './ledger.ts'
 
@@ -32,6 +33,7 @@ export interface EndpointBuffers {
   readonly inFlight: SharedArrayBuffer
   readonly connections: SharedArrayBuffer
   readonly pending: SharedArrayBuffer
+  readonly latency: SharedArrayBuffer
 }
 
 export class EndpointTable {
@@ -42,6 +44,8 @@ export class EndpointTable {
   readonly connections: Ledger
   /** Requests waiting for a connection. */
   readonly pending: Ledger
+  /** What is learned of endpoints from the requests of all workers. */
+  readonly latency: EndpointLatency
   readonly #states: Int32Array<SharedArrayBuffer>
 
   constructor(buffers: EndpointBuffers) {
@@ -49,6 +53,7 @@ export class EndpointTable {
     this.requests = new Ledger(buffers.inFlight, buffers.workers)
     this.connections = new Ledger(buffers.connections, buffers.workers)
     this.pending = new Ledger(buffers.pending, buffers.workers)
+    this.latency = new EndpointLatency(buffers.latency)
     this.#states = new Int32Array(buffers.states)
   }
 
@@ -61,12 +66,18 @@ export class EndpointTable {
       inFlight: Ledger.allocate(workers, slots),
       connections: Ledger.allocate(workers, slots),
       pending: Ledger.allocate(workers, slots),
+      latency: EndpointLatency.allocate(slots),
     }
   }
 
   /** Requests in flight of all workers. */
   inFlight(slot: number): number {
     return this.requests.sum(slot)
+  }
+
+  /** Expected milliseconds of a request to the endpoint; 0 = nothing is known. */
+  cost(slot: number, now: number): number {
+    return this.latency.cost(slot, now)
   }
 
   /** Whether new requests may be sent to the endpoint. */
@@ -118,6 +129,7 @@ export class EndpointTable {
   /** Releases the slot. Control only, through the {@link SlotReclaimer}. */
   free(slot: number): void {
     Atomics.store(this.#states, slot, 0)
+    this.latency.clear(slot)
     this.identities.remove(slot)
   }
 
