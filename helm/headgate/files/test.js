@@ -4,7 +4,8 @@ const { request: https } = require('node:https')
 const host =
   process.env[`${process.env.SERVICE.toUpperCase().replaceAll('-', '_')}_SERVICE_HOST`] ?? process.env.SERVICE
 
-const NO_CERTIFICATE = /UNRECOGNIZED_NAME/
+/** The alert unrecognized_name: in the code of the error where it was read, in the message of EPROTO within a write. */
+const tellsNoCertificate = ({ code, message }) => /UNRECOGNIZED_NAME|unrecognized name/.test(`${code} ${message}`)
 
 /** No host of anybody: 404 is the usual answer, but a Route for every host may answer as it likes. */
 function ask(protocol, port) {
@@ -24,7 +25,7 @@ function ask(protocol, port) {
     })
       .on('timeout', () => reject(new Error('no answer within 10 s')))
       // Without a default certificate nobody's host gets a handshake, and this is the answer.
-      .on('error', (error) => (NO_CERTIFICATE.test(error.code) ? resolve(error.code) : reject(error)))
+      .on('error', (error) => (tellsNoCertificate(error) ? resolve('no certificate yet') : reject(error)))
       .end()
   })
 }
