@@ -7,13 +7,7 @@ import { WeightedRandom } from './weighted-random.ts'
 import { WeightedRoundRobin } from './weighted-round-robin.ts'
 
 /** `loadBalancing.algorithm` of a Backend. */
-export type Algorithm =
-  | 'RoundRobin'
-  | 'WeightedRoundRobin'
-  | 'LeastRequest'
-  | 'PeakEWMA'
-  | 'Random'
-  | 'ConsistentHash'
+export type Algorithm = 'RoundRobin' | 'WeightedRoundRobin' | 'LeastRequest' | 'PeakEWMA' | 'Random' | 'ConsistentHash'
 
 /** @throws {TypeError} for an algorithm that validation should have rejected */
 export function createBalancer(algorithm: Algorithm, context: BalancerContext): Balancer {

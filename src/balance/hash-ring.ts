@@ -40,7 +40,8 @@ export class HashRing {
     })
     const fresh: number[] = []
     for (let i = 0; i < endpoints.length; i++)
-      if (kept[i] === 0) for (const position of positionsOf(endpoints[i]!, shares[i]!)) fresh.push(position * INDEX_RANGE + i)
+      if (kept[i] === 0)
+        for (const position of positionsOf(endpoints[i]!, shares[i]!)) fresh.push(position * INDEX_RANGE + i)
     this.#merge(moved, Float64Array.from(fresh).sort(), shares)
     this.#endpoints = [...endpoints]
     this.#shares = shares

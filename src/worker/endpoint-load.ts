@@ -36,8 +36,7 @@ export class EndpointLoad implements AttemptObserver {
   }
 
   attemptAnswered(backend: LinkedBackend, endpoint: Endpoint, status: number, took: Milliseconds): void {
-    if (learnsLatency(backend))
-      this.#endpoints.latency.observe(endpoint.slot, took, status >= 500, this.#time.now)
+    if (learnsLatency(backend)) this.#endpoints.latency.observe(endpoint.slot, took, status >= 500, this.#time.now)
     this.#next?.attemptAnswered?.(backend, endpoint, status, took)
   }
 

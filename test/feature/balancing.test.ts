@@ -64,9 +64,19 @@ describe('balancing, from manifests to traffic', () => {
         'balance',
         ['balance.test'],
         [
-          ...['round', 'weighted', 'least', 'random', 'hashed', 'quick', 'half-dead', 'dead', 'resetting', 'forgetful', 'named'].map(
-            (name) => to(name, [{ name }]),
-          ),
+          ...[
+            'round',
+            'weighted',
+            'least',
+            'random',
+            'hashed',
+            'quick',
+            'half-dead',
+            'dead',
+            'resetting',
+            'forgetful',
+            'named',
+          ].map((name) => to(name, [{ name }])),
           to('split', [
             { name: 'one', weight: 90 },
             { name: 'two', weight: 10 },
