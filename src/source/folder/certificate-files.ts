@@ -121,7 +121,8 @@ export class CertificateFiles {
   }
 
   /**
-   * What is another than last time: display path of the file that stands for the Secret, and the Secret, if there is one.
+   * What is another than last time: display path of the file that stands for the Secret, and the Secret, if there is
+   * one.
    *
    * @param manifests by path: what is defined in each file
    */
