@@ -1,8 +1,8 @@
 /**
  * What requests to an endpoint have cost lately, learned by all workers together: the moving average of Peak EWMA
- * (Finagle, `com.twitter.finagle.loadbalancer.PeakEwma`, 2015; linkerd2-proxy, `tower::load::PeakEwma`). A latency above
- * the average replaces it at once, lower ones pull it down by exponential decay in time; while nothing is observed it
- * decays towards zero, so that an endpoint that was slow is tried again.
+ * (Finagle, `com.twitter.finagle.loadbalancer.PeakEwma`, 2015; linkerd2-proxy, `tower::load::PeakEwma`). A latency
+ * above the average replaces it at once, lower ones pull it down by exponential decay in time; while nothing is
+ * observed it decays towards zero, so that an endpoint that was slow is tried again.
  *
  * Besides, the share of requests that failed is kept, which Finagle leaves to failure accrual: a server that fails at
  * once looks fast. `cost` is the expected time until a request has succeeded, a failure being priced like
