@@ -8,6 +8,7 @@
 import type { Reason } from '../lib/reason.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Frontend, FrontendPartition, FrontendSet } from './frontend.ts'
+import type { HealthConfig } from './health.ts'
 import type { HostTls, HttpMode } from './host-tls.ts'
 import type { UpstreamTls } from './upstream-tls.ts'
 
@@ -168,6 +169,8 @@ export interface BackendConfig {
   readonly idleTimeout: number
   /** 0 = unlimited. */
   readonly maxRequestsPerConnection: number
+  /** Absent: neither probes nor ejections, and no panic. */
+  readonly health?: HealthConfig
 }
 
 /** One address of a Backend as the control thread resolved it. Identity: backend id + address + port. */
