@@ -11,12 +11,14 @@ export interface Candidate {
   readonly state: 'ready' | 'draining'
 }
 
-export interface Assessment {
+export interface EligibleCount {
   readonly total: number
   /** Those whose pods are ready. */
   readonly ready: number
   /** Those that get requests now. */
   readonly eligible: number
+  /** Requests go to terminating ones, since no ready one can be used. */
+  readonly draining: boolean
   readonly panic: boolean
 }
 
@@ -28,15 +30,33 @@ function isWell(state: number): boolean {
   return (state & (OUT | SLOT_STATE.trial)) === 0
 }
 
+/** As it is now. */
+export function countEligible(table: EndpointTable, endpoints: readonly Candidate[]): EligibleCount {
+  const eligible = { ready: 0, draining: 0 }
+  let ready = 0
+  let panic = false
+  for (const { slot, state } of endpoints) {
+    const word = table.state(slot)
+    if (state === 'ready') ready++
+    if (isEligible(word)) eligible[state]++
+    if ((word & SLOT_STATE.panic) !== 0) panic = true
+  }
+  // Terminating ones get none while a ready one does.
+  const draining = eligible.ready === 0
+  return { total: endpoints.length, ready, eligible: eligible[draining ? 'draining' : 'ready'], draining, panic }
+}
+
 /**
  * Sets panic where too few endpoints can be used, and ends it where enough can. Ready ones count; terminating ones that
  * are well count while no ready one is.
  *
  * - Some ready endpoints are well: panic below `panicPercent` of the ready ones, and every ready one is used.
- * - None is: terminating ones that are well are used, as long as they are not fewer than that.
+ * - None is: terminating ones that are well are used, unless they are fewer than that.
  * - Nothing is ready: the same among the terminating ones.
+ *
+ * @returns whether it is panic
  */
-export function assess(table: EndpointTable, endpoints: readonly Candidate[], panicPercent: number): Assessment {
+export function updatePanic(table: EndpointTable, endpoints: readonly Candidate[], panicPercent: number): boolean {
   let ready = 0
   let wellReady = 0
   let wellDraining = 0
@@ -51,10 +71,7 @@ export function assess(table: EndpointTable, endpoints: readonly Candidate[], pa
   const usable = wellReady > 0 ? wellReady : wellDraining
   const panic = usable * 100 < panicPercent * needed
   setPanic(table, endpoints, panic, ready > 0)
-  const eligible = endpoints.filter((one) => isEligible(table.state(one.slot)))
-  // Terminating ones get none while a ready one does.
-  const preferred = eligible.filter(({ state }) => state === 'ready').length
-  return { total: endpoints.length, ready, eligible: preferred > 0 ? preferred : eligible.length, panic }
+  return panic
 }
 
 function setPanic(table: EndpointTable, endpoints: readonly Candidate[], panic: boolean, onlyReady: boolean): void {

@@ -2,7 +2,7 @@
  * Ejects endpoints by what requests meet there: so many failures in a row, over all workers. When the time of an
  * ejection is over, one request is the trial that ends or repeats it (control/health/ejections.ts keeps the time).
  */
-import { assess, ejectWithin } from '../balance/eligibility.ts'
+import { ejectWithin, updatePanic } from '../balance/eligibility.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import { faultCode, NO_EVIDENCE, WELL } from '../balance/fault.ts'
 import type { AttemptObserver, AttemptOutcome } from '../exchange/attempt-observer.ts'
@@ -53,7 +53,7 @@ export class PassiveHealth implements AttemptObserver {
     const inARow = faults.failed(slot)
     if (inARow < passive.consecutiveFailures) return
     if (ejectWithin(this.#table, endpoints, slot, passive.maxEjectionPercent, code)) {
-      assess(this.#table, endpoints, panicPercent)
+      updatePanic(this.#table, endpoints, panicPercent)
       faults.changed()
     } else {
       // At the cap: all endpoints are counted again only after as many failures more.
@@ -73,7 +73,7 @@ export class PassiveHealth implements AttemptObserver {
       table.faults.ejected(slot, code)
       table.mark(slot, SLOT_STATE.trying, false)
     }
-    assess(table, endpoints, panicPercent)
+    updatePanic(table, endpoints, panicPercent)
     table.faults.changed()
   }
 }
