@@ -61,7 +61,6 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     { field: 'spec.healthCheck.active' },
   ],
   Settings: [
-    { field: 'admin.tokenFile' },
     { field: 'accessLog.fields', accepted: [{}] },
     { field: 'plugins', accepted: [[]] },
     { field: 'tracing' },

@@ -2,7 +2,7 @@
 import type { ActiveHealthCheck, BackendOptions } from '../api/backend.ts'
 import { parseDuration } from '../lib/quantity.ts'
 import type { ActiveHealth, HealthConfig } from '../snapshot/health.ts'
-import type { UpstreamProtocol } from '../snapshot/snapshot.ts'
+import type { UpstreamProtocol } from '../snapshot/upstream-protocol.ts'
 
 export function healthOf(
   { active, passive, panicPercent }: BackendOptions['healthCheck'],

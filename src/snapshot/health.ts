@@ -1,5 +1,5 @@
 /** How sick endpoints of a Backend are found, with every default applied. */
-import type { UpstreamProtocol } from './snapshot.ts'
+import type { UpstreamProtocol } from './upstream-protocol.ts'
 
 export interface HealthConfig {
   /** Where fewer than this share of the ready endpoints can be used, all of them are; 0 = never. */
