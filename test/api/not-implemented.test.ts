@@ -36,3 +36,73 @@ const SAMPLES: Tree = {
   'spec.loadBalancing.zoneAware': true,
   'spec.sessionAffinity': { cookie: { name: 'a' } },
   'spec.healthCheck.active': {},
+  tracing: { otlp: 'http://collector:4318' },
+  redis: { addresses: ['redis:6379'] },
+  'Settings plugins': [{ name: 'a', path: 'a.ts', namespaces: { from: 'All' } }],
+}
+
+const BASE: Readonly<Record<keyof typeof UNBUILT, () => Tree>> = {
+  Route: () => ({
+    apiVersion: 'headgate.dev/v1alpha1',
+    kind: 'Route',
+    metadata: { name: 'a', namespace: 'b' },
+    spec: {
+      hostnames: ['a.example'],
+      delegates: [{ namespaces: { from: 'All' }, pathPrefixes: ['/'] }],
+      rules: [{ name: 'a', backendRefs: [{ name: 'a' }] }],
+    },
+  }),
+  Backend: () => ({
+    apiVersion: 'headgate.dev/v1alpha1',
+    kind: 'Backend',
+    metadata: { name: 'a', namespace: 'b' },
+    spec: { service: { name: 'a', port: 80 } },
+  }),
+  Settings: () => ({ listeners: [{ name: 'http', port: 80 }] }),
+}
+
+/** Puts a value where `field` says, into the first entry of lists; makes objects on the way. */
+function put(document: Tree, field: string, value: unknown): void {
+  const steps = field.split('.').flatMap((step) => (step.endsWith('[]') ? [step.slice(0, -2), 0] : [step]))
+  let at = document
+  for (const step of steps.slice(0, -1)) at = (at[step] ??= {}) as Tree
+  at[steps.at(-1)!] = value
+}
+
+function unbuiltIn(subject: keyof typeof UNBUILT, document: Tree): FieldProblem[] {
+  const result = subject === 'Settings' ? validator.checkSettings(document) : validator.check(subject, document)
+  return result.ok ? [] : result.problems.filter((problem) => problem.reason === 'NotImplemented')
+}
+
+function sampleOf(subject: string, field: string): unknown {
+  const short = field.replace(/^(.*policies(\.(defaults|enforced))?)\./, '')
+  const sample = SAMPLES[`${subject} ${field}`] ?? SAMPLES[field] ?? SAMPLES[short]
+  assert.notEqual(sample, undefined, `no sample for ${field}`)
+  return sample
+}
+
+for (const [subject, entries] of Object.entries(UNBUILT) as [keyof typeof UNBUILT, (typeof UNBUILT)['Route']][])
+  for (const { field, accepted = [] } of entries) {
+    test(`${subject} ${field} is refused by name`, () => {
+      const document = BASE[subject]()
+      put(document, field, sampleOf(subject, field))
+      const problems = unbuiltIn(subject, document)
+      assert.deepEqual(
+        problems.map(({ path }) => formatPath(path)),
+        [field.replaceAll('[]', '[0]')],
+      )
+      assert.ok(problems[0]!.message.startsWith(`${field.split('.').at(-1)} `))
+    })
+    for (const value of accepted)
+      test(`${subject} ${field} may say ${JSON.stringify(value)}`, () => {
+        const document = BASE[subject]()
+        put(document, field, value)
+        assert.deepEqual(unbuiltIn(subject, document), [])
+      })
+  }
+
+for (const [subject, base] of Object.entries(BASE) as [keyof typeof UNBUILT, () => Tree][])
+  test(`a ${subject} that says nothing special asks for nothing that is not built`, () => {
+    const result = subject === 'Settings' ? validator.checkSettings(base()) : validator.check(subject, base())
+    assert.equal(result.ok, true)
+  })
