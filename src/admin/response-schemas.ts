@@ -52,7 +52,7 @@ const note = object({ reason: text, message: text })
 export const RESPONSES = {
   index: object({ paths: list(text) }),
   health: object({ status: text, reasons: list(text) }),
-  problem: object({ type: text, title: text, status: count }, { detail: text }),
+  problem: object({ type: text, title: text, status: count }, { detail: text, reason: text }),
   version: object({ version: text, node: text, generation: count, workers: count }),
   routes: page(route),
   backends: page(backend),

@@ -1,16 +1,18 @@
 /**
- * The read-only admin API: the state of the control thread as JSON. It has no authentication yet, so it is limited to
- * loopback, and cross-origin requests of a browser on this machine are rejected.
+ * The admin API: the state of the control thread as JSON, and what may be changed. It has no TLS yet, so it is limited
+ * to loopback, and cross-origin requests of a browser on this machine are rejected. Every change needs a bearer token.
  */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { adminAddress, isOwnAuthority } from './admin-address.ts'
 import type { AdminData } from './admin-data.ts'
+import { type AdminTokens, authorize } from './bearer.ts'
 import { PAGE_QUERY, RESPONSES } from './response-schemas.ts'
 
 export interface AdminOptions {
   /** `127.0.0.1:9901`; port 0 lets the system choose. */
   readonly address: string
-  readonly tokenFile?: string | undefined
+  /** Undefined: no change is accepted. */
+  readonly tokens?: AdminTokens | undefined
   readonly data: AdminData
 }
 
@@ -37,7 +39,7 @@ const PROBLEM = 'application/problem+json'
  * @throws {Error} from the system when it cannot be bound
  */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
-  const { host, port } = adminAddress(options.address, options.tokenFile)
+  const { host, port } = adminAddress(options.address)
   const app = fastify({
     bodyLimit: 1_024,
     requestTimeout: REQUEST_TIMEOUT,
@@ -50,6 +52,13 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   })
   app.server.maxConnections = MAX_CONNECTIONS
   app.addHook('onRequest', guard)
+  app.addHook('onRequest', async (request, reply) => {
+    if (isRead(request)) return
+    const verdict = await authorize(options.tokens, request.raw.rawHeaders)
+    if (verdict.accepted) return
+    if (verdict.status === 401) reply.header('www-authenticate', 'Bearer realm="headgate admin"')
+    return reject(reply, verdict.status, verdict.title, verdict.detail, verdict.reason)
+  })
   app.setNotFoundHandler((_, reply) => reject(reply, 404, 'The path does not exist', 'GET / lists the paths'))
   app.setErrorHandler((error: { statusCode?: number; message: string }, _, reply) => {
     const status = error.statusCode ?? 500
@@ -67,9 +76,11 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   }
 }
 
-/**
- * Rejects writes, foreign hosts and cross-origin requests before any data is read.
- */
+function isRead({ method }: FastifyRequest): boolean {
+  return method === 'GET' || method === 'HEAD'
+}
+
+/** Rejects foreign hosts, cross-origin requests and changes that do not exist before any data is read. */
 function guard(request: FastifyRequest, reply: FastifyReply, next: () => void): void {
   reply.headers({
     'cache-control': 'no-store',
@@ -78,7 +89,7 @@ function guard(request: FastifyRequest, reply: FastifyReply, next: () => void): 
     'x-content-type-options': 'nosniff',
   })
   const { host, origin, 'sec-fetch-site': site } = request.headers
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
+  if (!isRead(request) && request.is404) {
     reply.header('allow', 'GET, HEAD')
     reject(reply, 405, 'Only GET and HEAD are allowed')
   } else if (!isOwnAuthority(host)) {
@@ -91,8 +102,14 @@ function guard(request: FastifyRequest, reply: FastifyReply, next: () => void): 
   } else next()
 }
 
-function reject(reply: FastifyReply, status: number, title: string, detail?: string): FastifyReply {
-  const problem = { type: 'about:blank', title, status, ...(detail !== undefined && { detail }) }
+function reject(reply: FastifyReply, status: number, title: string, detail?: string, reason?: string): FastifyReply {
+  const problem = {
+    type: 'about:blank',
+    title,
+    status,
+    ...(detail !== undefined && { detail }),
+    ...(reason !== undefined && { reason }),
+  }
   return reply.code(status).type(PROBLEM).send(JSON.stringify(problem))
 }
 

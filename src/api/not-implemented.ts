@@ -66,7 +66,6 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     { field: 'spec.healthCheck.panicPercent', accepted: [30] },
   ],
   Settings: [
-    { field: 'admin.tokenFile' },
     { field: 'accessLog.fields', accepted: [{}] },
     { field: 'plugins', accepted: [[]] },
     { field: 'tracing' },

@@ -38,7 +38,6 @@ const SAMPLES: Tree = {
   'spec.healthCheck.active': {},
   'spec.healthCheck.passive': { consecutiveFailures: 9 },
   'spec.healthCheck.panicPercent': 10,
-  'admin.tokenFile': '/token',
   tracing: { otlp: 'http://collector:4318' },
   redis: { addresses: ['redis:6379'] },
   'Settings plugins': [{ name: 'a', path: 'a.ts', namespaces: { from: 'All' } }],
