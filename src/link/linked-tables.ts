@@ -16,6 +16,8 @@ export interface LinkedBackend {
   readonly balancer: Balancer
   /** What a request is hashed by: the first that it has. Empty unless the algorithm hashes. */
   readonly keys: readonly ValueReader[]
+  /** All that it has now. */
+  readonly endpoints: readonly Endpoint[]
   readonly retries: RetryBudget
   /** What its namespace has of this worker. */
   readonly share: NamespaceShare
