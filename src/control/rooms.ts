@@ -17,6 +17,7 @@ import { Endpoints } from './endpoints/endpoints.ts'
 import { LastGoodVersions } from './last-good/last-good.ts'
 import { MetricsAnswers } from './metrics-answers.ts'
 import { Pipeline } from './publish/pipeline.ts'
+import { RegisteredEndpoints } from './registered-endpoints.ts'
 import { SettingsFeed } from './settings/settings-feed.ts'
 import { Statuses } from './status/statuses.ts'
 import type { ControlData, ControlToMain } from './thread-messages.ts'
@@ -40,6 +41,7 @@ export class Rooms {
   readonly lastGood: LastGoodVersions
   readonly statuses: Statuses
   readonly endpoints: Endpoints
+  readonly registered: RegisteredEndpoints
   readonly pipeline: Pipeline
   readonly admin: AdminInputs
   readonly metrics: MetricsAnswers
@@ -64,6 +66,7 @@ export class Rooms {
       endpoints: (backend) => this.endpoints.health(backend),
     })
     this.endpoints = this.#createEndpoints(data, time)
+    this.registered = this.#createRegistered(time)
     this.pipeline = this.#createPipeline(data, log, time)
     this.admin = this.#adminInputs(data)
     this.metrics = new MetricsAnswers(shared, this.admin, log)
@@ -72,6 +75,7 @@ export class Rooms {
   stop(): void {
     this.pipeline.stop()
     this.endpoints.stop()
+    this.registered.stop()
     this.statuses.stop()
   }
 
@@ -95,6 +99,20 @@ export class Rooms {
         problem: (backend, message) => statuses.warnOf(namespaceOf(backend), message),
         nameHealth: (namespace, name, failure, kept) => statuses.logName(namespace, name, failure, kept),
       },
+    })
+  }
+
+  #createRegistered(time: TimerClock): RegisteredEndpoints {
+    const { endpoints, statuses } = this
+    const { configuration, post } = this.#links
+    return new RegisteredEndpoints({
+      time,
+      resources: () => configuration()?.resources,
+      refusal: (address, port) => endpoints.refusal(address, port),
+      changed: (backends, registered) => configuration()?.useRegistered(backends, registered),
+      retain: (changes) => post({ type: 'registrations', changes }),
+      failure: (message) => statuses.problems.setRegistrations(message),
+      expired: (backend, message) => statuses.warnOf(namespaceOf(backend), message),
     })
   }
 
