@@ -165,7 +165,11 @@ suite('registration API', () => {
       '{"address":"10.0.0.7","port":80,"metadata":{"__proto__":"x"}}',
       '{"address":"10.0.0.7","port":80,"__proto__":{"weight":9}}',
     ])
-      assert.equal(reasonOf(await send('PUT', `${PATH}/b`, body, JSON_TYPE)), '400 InvalidRequest', JSON.stringify(body))
+      assert.equal(
+        reasonOf(await send('PUT', `${PATH}/b`, body, JSON_TYPE)),
+        '400 InvalidRequest',
+        JSON.stringify(body),
+      )
     assert.equal(reasonOf(await send('PUT', `${PATH}/b`, JSON.stringify(BODY).padEnd(9_000))), '413 BodyTooLarge')
     const xml = await send('PUT', `${PATH}/b`, '<a/>', { 'content-type': 'text/xml' })
     assert.equal(reasonOf(xml), '415 UnsupportedMediaType')

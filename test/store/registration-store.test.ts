@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict'
-import { chmodSync, existsSync, lstatSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -83,7 +93,9 @@ suite('registrations in the state directory', () => {
     store.close()
     // A table that is as large as it may be: the same error as that of a full disk.
     const fill = new DatabaseSync(file())
-    fill.exec('CREATE TRIGGER full BEFORE INSERT ON registration BEGIN SELECT RAISE(ABORT, "database or disk is full"); END')
+    fill.exec(
+      'CREATE TRIGGER full BEFORE INSERT ON registration BEGIN SELECT RAISE(ABORT, "database or disk is full"); END',
+    )
     store.write([keep({ ...KEPT, id: 'b' })])
     store.write([keep({ ...KEPT, id: 'c' }), { backend: 'shop/api', id: 'a', kept: undefined }])
     assert.ok(failures.length > 0 && failures.every((message) => /disk is full.*does not outlive/.test(message ?? '')))
@@ -91,7 +103,9 @@ suite('registrations in the state directory', () => {
     fill.close()
     store.retry()
     assert.equal(failures.at(-1), undefined)
-    const ids = make().open().map(({ id }) => id)
+    const ids = make()
+      .open()
+      .map(({ id }) => id)
     assert.deepEqual(ids, ['b', 'c'])
   })
 
