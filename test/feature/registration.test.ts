@@ -69,7 +69,8 @@ describe('registered endpoints', () => {
     assert.equal(row?.endpoints.length, 2)
     // No heartbeat comes.
     await eventually(async () => assert.equal(await responding(), 'a'))
-    assert.ok(gateway.processLog.some((line) => /default\/api: b .*no heartbeat came within 1s/.test(line)))
+    const expiry = /default\/api: b .*no heartbeat came within 1s/
+    await eventually(() => assert.match(gateway.processLog.join('\n'), expiry))
     await put('c')
     await eventually(async () => assert.equal(await responding(), 'a,c'))
     assert.equal((await call('DELETE', 'api/endpoints/a')).status, 200)
