@@ -1,6 +1,7 @@
 /** Schemas of the admin API's responses: other members are not sent. */
 
 const text = { type: 'string' } as const
+const flag = { type: 'boolean' } as const
 const count = { type: 'integer', minimum: 0 } as const
 
 /** A closed object. */
@@ -42,7 +43,16 @@ const backend = object({
   protocol: text,
   algorithm: text,
   inFlight: count,
-  endpoints: list(object({ authority: text, state: text, weight: count, inFlight: count }, { zone: text })),
+  total: count,
+  ready: count,
+  eligible: count,
+  panic: flag,
+  endpoints: list(
+    object(
+      { authority: text, state: text, taken: flag, reason: text, weight: count, inFlight: count },
+      { zone: text, since: text },
+    ),
+  ),
 })
 
 const condition = object({ type: text, status: text, reason: text, message: text }, { observedGeneration: count })

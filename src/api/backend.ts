@@ -99,5 +99,7 @@ export interface ActiveHealthCheck {
   readonly unhealthyAfter: number
   readonly codes: readonly string[]
   readonly hostname?: string
+  readonly headers?: readonly { readonly name: string; readonly value: string }[]
+  readonly bodyContains?: string
   readonly grpcService?: string
 }

@@ -6,8 +6,10 @@ import { contentId } from '../policy/contents.ts'
 import { CA_SECRET } from '../policy/secret-types.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import { certificateRef } from '../snapshot/host-tls.ts'
-import type { BackendConfig, UpstreamProtocol } from '../snapshot/snapshot.ts'
+import type { BackendConfig } from '../snapshot/snapshot.ts'
+import type { UpstreamProtocol } from '../snapshot/upstream-protocol.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
+import { healthOf } from './backend-health.ts'
 import type { BackendService } from './backend-service.ts'
 
 /** A Service named directly by a rule. */
@@ -32,6 +34,7 @@ export function backendOf(id: string, options: BackendOptions, service?: Backend
     connectTimeout: parseDuration(connection.connectTimeout),
     idleTimeout: parseDuration(connection.idleTimeout),
     maxRequestsPerConnection: connection.maxRequestsPerConnection,
+    health: healthOf(options.healthCheck, protocol),
   }
 }
 

@@ -258,7 +258,7 @@ export class Control {
       random: Math.random,
       log: this.#log,
       resources: () => configuration.resources,
-      health: (backend) => endpoints.health(backend),
+      health: (backend) => this.#rooms.healthOf(backend),
       seen: (state) => endpoints.useInstallation(state),
     })
     const reading = duties.lastGood.read()

@@ -38,7 +38,13 @@ const DATA: AdminData = {
       protocol: 'HTTPS',
       algorithm: 'RoundRobin',
       inFlight: 3,
-      endpoints: [{ authority: '[::1]:8080', state: 'eligible', weight: 1, inFlight: 3, zone: 'a' }],
+      total: 1,
+      ready: 1,
+      eligible: 1,
+      panic: false,
+      endpoints: [
+        { authority: '[::1]:8080', state: 'eligible', taken: true, reason: '', weight: 1, inFlight: 3, zone: 'a' },
+      ],
     },
   ],
   statuses: () => [

@@ -36,8 +36,6 @@ const SAMPLES: Tree = {
   'spec.loadBalancing.zoneAware': true,
   'spec.sessionAffinity': { cookie: { name: 'a' } },
   'spec.healthCheck.active': {},
-  'spec.healthCheck.passive': { consecutiveFailures: 9 },
-  'spec.healthCheck.panicPercent': 10,
   tracing: { otlp: 'http://collector:4318' },
   redis: { addresses: ['redis:6379'] },
   'Settings plugins': [{ name: 'a', path: 'a.ts', namespaces: { from: 'All' } }],

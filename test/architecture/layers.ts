@@ -30,7 +30,13 @@ export interface Rooms {
 /** Files that stand beside the rooms put them together: no room imports them, and they import entrances alone. */
 export const ROOMS: Readonly<Record<string, Rooms>> = {
   control: {
-    ranks: [['settings', 'leader', 'last-good', 'registration'], ['resources'], ['endpoints', 'publish'], ['status']],
+    ranks: [
+      ['settings', 'leader', 'last-good', 'registration'],
+      ['resources'],
+      ['endpoints', 'publish'],
+      ['health'],
+      ['status'],
+    ],
     entrances: {
       settings: 'settings-feed.ts',
       leader: 'leader.ts',
@@ -39,6 +45,7 @@ export const ROOMS: Readonly<Record<string, Rooms>> = {
       resources: 'resources.ts',
       endpoints: 'endpoints.ts',
       publish: 'pipeline.ts',
+      health: 'health.ts',
       status: 'statuses.ts',
     },
   },
