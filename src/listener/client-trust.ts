@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import type { Contents } from '../policy/contents.ts'
 import type { ClientCertificateOptions } from '../snapshot/host-tls.ts'
-import { readAuthorities, readRevocationLists } from '../tls/authorities.ts'
+import { checkAuthorities, readRevocationLists } from '../tls/authorities.ts'
 import { textOf } from './server-certificates.ts'
 
 export interface ClientTrust {
@@ -47,19 +47,19 @@ export class ClientTrusts {
   }
 
   #readAnew(ca: Uint8Array, crl: Uint8Array | undefined, id: string): ClientTrust {
-    const authorities = readAuthorities(textOf(ca))
+    // Control has looked into every certificate of it, which takes longer than a handshake may.
+    const authorities = textOf(ca)
     const lists = crl === undefined ? undefined : readRevocationLists(textOf(crl))
-    const fault =
-      'fault' in authorities ? authorities.fault : lists !== undefined && 'fault' in lists ? lists.fault : ''
-    if ('fault' in authorities || (lists !== undefined && 'fault' in lists)) {
-      this.#problem(`no client certificate is accepted by ${id}: ${fault}`)
+    const broken = checkAuthorities(authorities) ?? (lists !== undefined && 'fault' in lists ? lists : undefined)
+    if (broken !== undefined || (lists !== undefined && 'fault' in lists)) {
+      this.#problem(`no client certificate is accepted by ${id}: ${broken?.fault}`)
       return NOBODY
     }
     return {
-      ca: authorities.pem,
+      ca: authorities,
       crl: lists?.pem ?? '',
       crlEnd: lists?.nextUpdate ?? Number.POSITIVE_INFINITY,
-      digest: hash('sha256', `${authorities.pem}\n${lists?.pem ?? ''}`),
+      digest: hash('sha256', `${authorities}\n${lists?.pem ?? ''}`),
     }
   }
 }

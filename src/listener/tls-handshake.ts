@@ -23,7 +23,7 @@ import { OpaqueConnection } from './opaque-connection.ts'
 import { SECURE_PROTOCOLS, serveHttp1 } from './secure-protocols.ts'
 import type { SecureServer } from './secure-server.ts'
 import { alertRecord } from './tls-alert.ts'
-import type { TlsServers } from './tls-servers.ts'
+import type { ServerChoice, TlsServers } from './tls-servers.ts'
 import type { FirstBytes, UnservedSocket } from './unserved-socket.ts'
 
 /** Of an IPv6 address, what a site has for itself. */
@@ -68,8 +68,9 @@ export class TlsHandshake implements FirstBytes, GatedWork {
   readonly #unserved: UnservedSocket
   readonly #hello = new ClientHelloReader()
   #serverName = ''
-  /** What takes the handshake, once its turn has come. */
-  #server: SecureServer | null = null
+  /** By which its server is found, once its turn has come. */
+  #tls: HostTls | null = null
+  #choice: ServerChoice | null = null
   #begun = false
   /** Key of the acceptor's while node:tls has the socket; '' = not yet, or not any more. */
   #place = ''
@@ -94,39 +95,45 @@ export class TlsHandshake implements FirstBytes, GatedWork {
     const unserved = this.#unserved
     unserved.stopReading()
     this.#serverName = normalizeServerName(hello.serverName)
-    const { host, servers, gate } = this.#owner
+    const { host, gate } = this.#owner
     const tls = this.#serverName === '' ? null : host.tlsOf(unserved.listener.frontend, this.#serverName)
     if (tls?.mode === 'Passthrough') return this.#passThrough()
-    const server = servers.find(tls, {
-      serverName: this.#serverName,
-      ticketName: hello.ticketName,
-      verifiesEcdsa: hello.verifiesEcdsa,
-      place: clientPlace(unserved.address),
-    })
-    if (server === undefined) {
-      const name = this.#serverName === '' ? 'a client that names no host' : this.#serverName
-      return this.#refuse(
-        'NoCertificate',
-        `there is no certificate for ${name}, and no default one`,
-        ALERT.unrecognizedName,
-      )
-    }
     if (gate.sizeOf(this.source) >= this.#owner.sourceLimit) {
       this.#fail('Limit', 'too many handshakes of this client are under way or wait')
       unserved.socket.destroy()
       return
     }
-    this.#server = server
+    this.#tls = tls
+    this.#choice = {
+      serverName: this.#serverName,
+      ticketName: hello.ticketName,
+      verifiesEcdsa: hello.verifiesEcdsa,
+      place: clientPlace(unserved.address),
+    }
     gate.enter(this)
   }
 
-  /** From here on it has the whole time of a handshake, however long it has waited for its turn. */
+  /**
+   * From here on it has the whole time of a handshake, however long it has waited for its turn. Authorities and lists
+   * that OpenSSL has to parse first, some 30 ms where they are as large as can be, take all of the turn.
+   */
   begin(): void {
-    const { socket, context } = this.#unserved
     this.#begun = true
+    const { servers, gate } = this.#owner
+    const parsed = servers.parsed
+    const server = servers.find(this.#tls, this.#choice!)
+    if (servers.parsed > parsed) gate.endTurn()
+    if (server === undefined) return this.#refuseUncertified()
+    const { socket, context } = this.#unserved
     context.timers.arm(this.#unserved, context.timers.now + context.options.handshake)
     socket.unshift(this.#hello.bytes)
-    this.#place = this.#owner.start(this.#server!, this, socket)
+    this.#place = this.#owner.start(server, this, socket)
+  }
+
+  #refuseUncertified(): void {
+    const name = this.#serverName === '' ? 'a client that names no host' : this.#serverName
+    const detail = `there is no certificate for ${name}, and no default one`
+    this.#refuse('NoCertificate', detail, ALERT.unrecognizedName)
   }
 
   /** Of a client that leaves the next step to itself for seconds. */
@@ -208,7 +215,7 @@ export class TlsHandshake implements FirstBytes, GatedWork {
   #settle(): void {
     this.#over = true
     if (this.#place !== '') this.#owner.forget(this.#place)
-    if (this.#server !== null) this.#owner.gate.leave(this, this.#begun)
+    if (this.#choice !== null) this.#owner.gate.leave(this, this.#begun)
     this.#unserved.release()
   }
 }

@@ -70,6 +70,8 @@ export class TlsServers {
   readonly #kept: FairMap<Kept>
   readonly #memory: TrustMemory
   #settings: TlsSettings = { defaultCertificate: null, ticketKey: null }
+  /** How often authorities and lists were parsed for a server. */
+  parsed = 0
 
   constructor(host: TlsServersHost) {
     this.#host = host
@@ -176,6 +178,7 @@ export class TlsServers {
     const ids = [clientCertificate?.ca, clientCertificate?.crl, ocsp, this.#settings.ticketKey ?? undefined]
     for (const { ref } of certificates) ids.push(ref.chain, ref.key)
     const trust = this.trustOf(options)
+    if (trust !== null) this.parsed++
     const scope = `${options.key}\n${trust?.digest ?? ''}`
     const key = ticketKey(this.#master(), scope, period)
     try {
