@@ -146,7 +146,7 @@ describe('the judge itself', () => {
     it('refuses an import against the flow, past an entrance, of what puts rooms together, and from outside', () => {
       assert.match(
         soleFault(importing('control/leader/a.ts', '../status/statuses.ts')),
-        /against the flow: leader \(0\) → status \(3\)/,
+        /against the flow: leader \(0\) → status \(4\)/,
       )
       assert.match(
         soleFault(importing('control/status/a.ts', '../leader/lease.ts')),

@@ -53,17 +53,10 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     ...under('spec.rules[].policies'),
   ],
   Backend: [
-    { field: 'spec.loadBalancing.algorithm', refused: ['PeakEWMA', 'ConsistentHash'] },
-    { field: 'spec.loadBalancing.hashOn' },
     { field: 'spec.loadBalancing.slowStart', accepted: ['0s'] },
     { field: 'spec.loadBalancing.zoneAware', accepted: [false] },
     { field: 'spec.sessionAffinity' },
     { field: 'spec.healthCheck.active' },
-    {
-      field: 'spec.healthCheck.passive',
-      accepted: [{ consecutiveFailures: 5, baseEjection: '30s', maxEjectionPercent: 50 }],
-    },
-    { field: 'spec.healthCheck.panicPercent', accepted: [30] },
   ],
   Settings: [
     { field: 'accessLog.fields', accepted: [{}] },

@@ -1,13 +1,15 @@
 /** Translates a Backend's options into the form of the snapshot. */
-import type { BackendOptions, BackendTls, LoadBalancingAlgorithm } from '../api/backend.ts'
+import type { BackendOptions, BackendTls } from '../api/backend.ts'
 import { BACKEND_DEFAULTS } from '../api/defaults.ts'
 import { parseDuration } from '../lib/quantity.ts'
 import { contentId } from '../policy/contents.ts'
 import { CA_SECRET } from '../policy/secret-types.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import { certificateRef } from '../snapshot/host-tls.ts'
-import type { BackendConfig, UpstreamProtocol } from '../snapshot/snapshot.ts'
+import type { BackendConfig } from '../snapshot/snapshot.ts'
+import type { UpstreamProtocol } from '../snapshot/upstream-protocol.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
+import { healthOf } from './backend-health.ts'
 import type { BackendService } from './backend-service.ts'
 
 /** A Service named directly by a rule. */
@@ -17,14 +19,15 @@ export function defaultBackend(id: string, service?: BackendService): BackendCon
 
 /** @param service undefined where the Backend lists its endpoints itself */
 export function backendOf(id: string, options: BackendOptions, service?: BackendService): BackendConfig {
-  const { limits, connection } = options
+  const { limits, connection, loadBalancing } = options
   const protocol = options.protocol ?? protocolOf(service?.appProtocol)
   return {
     id,
     protocol,
     tls: runsOverTls(protocol) ? tlsOf(namespaceOf(id), options.tls ?? DEFAULT_TLS, service?.name) : undefined,
     proxyProtocol: connection.proxyProtocol,
-    algorithm: algorithmOf(options.loadBalancing.algorithm),
+    algorithm: loadBalancing.algorithm,
+    hashOn: loadBalancing.hashOn ?? NONE,
     hostHeader: options.hostHeader,
     maxConnections: limits.maxConnections,
     maxPending: limits.maxPending,
@@ -32,6 +35,7 @@ export function backendOf(id: string, options: BackendOptions, service?: Backend
     connectTimeout: parseDuration(connection.connectTimeout),
     idleTimeout: parseDuration(connection.idleTimeout),
     maxRequestsPerConnection: connection.maxRequestsPerConnection,
+    health: healthOf(options.healthCheck, protocol),
   }
 }
 
@@ -57,6 +61,8 @@ function runsOverTls(protocol: UpstreamProtocol): boolean {
   return protocol === 'HTTPS' || protocol === 'H2' || protocol === 'GRPCS'
 }
 
+const NONE: readonly never[] = Object.freeze([])
+
 const DEFAULT_TLS: BackendTls = { insecureSkipVerify: false }
 
 function tlsOf(namespace: string, options: BackendTls, service: string | undefined): UpstreamTls {
@@ -73,9 +79,4 @@ function tlsOf(namespace: string, options: BackendTls, service: string | undefin
 function clientCertificate(namespace: string, name: string): UpstreamTls['clientCertificate'] {
   const { secret, chain, key } = certificateRef(namespace, name)
   return { secret, chain, key }
-}
-
-/** Validation rejects algorithms that are not implemented; the default keeps the function total. */
-function algorithmOf(name: LoadBalancingAlgorithm): BackendConfig['algorithm'] {
-  return name === 'PeakEWMA' || name === 'ConsistentHash' ? 'LeastRequest' : name
 }

@@ -1,6 +1,6 @@
 /**
- * Observers of attempts: counts in flight today; later passive health, ejection and latency averages. The
- * wiring gives one; it is called for every attempt, on the path of every request, and must not throw.
+ * Observers of attempts: counts in flight, ejections; later latency averages. The wiring gives one; it is called for
+ * every attempt, on the path of every request, and must not throw.
  */
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { Reason } from '../lib/reason.ts'
@@ -8,6 +8,8 @@ import type { LinkedBackend } from '../link/linked-tables.ts'
 
 export interface AttemptObserver {
   attemptStarted(backend: LinkedBackend, endpoint: Endpoint): void
+  /** The head of the response has come. @param took milliseconds since the attempt started */
+  attemptAnswered?(backend: LinkedBackend, endpoint: Endpoint, status: number, took: number): void
   /** Exactly once for each attempt that started. @param outcome valid during the call: the object is reused */
   attemptEnded(outcome: Readonly<AttemptOutcome>): void
 }
@@ -24,6 +26,8 @@ export interface AttemptOutcome {
   failure: Reason | null
   /** Status of the response; 0 when none came. */
   status: number
+  /** The endpoint had all of the request, and the head of its response was awaited when the attempt ended. */
+  unanswered: boolean
   /** The connection had served an exchange before. */
   reused: boolean
   /** The attempt began to look for a connection. */
