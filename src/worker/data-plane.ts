@@ -69,6 +69,8 @@ export interface DataPlaneEdges {
   /** A generation is in force. */
   applied(generation: number): void
   epoch(epoch: number): void
+  /** See {@link Timers}. */
+  alive?(): void
   send(message: FromWorker): void
   /** An error that is a fault of the gateway. */
   unexpected(error: unknown): void
@@ -89,7 +91,7 @@ export interface DataPlane {
 
 export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const { worker, clock, random, endpoints, metrics } = edges
-  const timers = new Timers(clock)
+  const timers = new Timers(clock, () => edges.alive?.())
   const budget = new UpstreamBudget(edges.workers)
   const contents = new ContentStore((ids) => backends.contentsChanged(ids))
   let guard: DialGuard | undefined
