@@ -1,8 +1,8 @@
 /**
  * Resolves names by getaddrinfo, which honours /etc/hosts and search domains, again when the TTL of their records has
  * passed, and periodically where there is none. A name that cannot be resolved any more keeps its addresses. Look-ups
- * are scheduled fairly by namespace and bounded per namespace: a name whose servers do not respond occupies one for many
- * seconds.
+ * are scheduled fairly by namespace and bounded per namespace: a name whose servers do not respond occupies one for
+ * many seconds.
  */
 import { ADDRCONFIG } from 'node:dns'
 import { lookup } from 'node:dns/promises'
