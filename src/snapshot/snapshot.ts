@@ -192,6 +192,7 @@ export interface BackendConfig {
 export interface EndpointAddress {
   /** IPv4 or IPv6 literal in canonical form, or a DNS name that control resolves before it reaches a worker. */
   readonly address: string
+  /** 0: that of the targets of `address`, an SRV name. */
   readonly port: number
   /** 1 … 1,000,000. */
   readonly weight: number
