@@ -169,6 +169,8 @@ export interface BackendConfig {
   readonly algorithm: 'RoundRobin' | 'WeightedRoundRobin' | 'LeastRequest' | 'PeakEWMA' | 'Random' | 'ConsistentHash'
   /** Selectors, the first that a request has counts; empty unless the algorithm is ConsistentHash. */
   readonly hashOn: readonly string[]
+  /** Milliseconds in which the share of a new endpoint grows; 0 = none. */
+  readonly slowStart: number
   /** How clients come back to their endpoint; undefined: they do not. */
   readonly sessionAffinity: SessionAffinityConfig | undefined
   readonly hostHeader: 'Preserve' | 'UseServerName'
