@@ -7,9 +7,10 @@ import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../balance/endpoint.ts'
 import { EndpointSet } from '../balance/endpoint-set.ts'
 import { RetryBudget } from '../balance/retry.ts'
+import { SessionTokens } from '../balance/session-tokens.ts'
 import type { Clock, Milliseconds, Random } from '../lib/clock.ts'
 import type { NamespaceShare, ShareMember, UpstreamBudget } from '../limit/upstream-budget.ts'
-import type { LinkedBackend } from '../link/linked-tables.ts'
+import type { LinkedBackend, SessionAffinity } from '../link/linked-tables.ts'
 import type { HeadLimits } from '../message/head.ts'
 import { type ValueReader, valueReader } from '../policy/variables.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
@@ -32,6 +33,8 @@ export interface BackendsContext {
   readonly metrics: WorkerMetrics
   /** Row of a backend in the metrics, by its id. */
   metricsRow(id: string): number
+  /** For the tokens of sessions: another array after each change. */
+  sessionKey(): Uint8Array
   /** The dial guard. */
   mayDial(address: string, port: number): boolean
   readonly budget: UpstreamBudget
@@ -162,6 +165,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
   /** Of connections that carry no requests; most Backends have none. */
   readonly #tunnels = new Map<Endpoint, ConnectionPool>()
   readonly #feeder: Feeder
+  #affinity: SessionAffinity | null = null
 
   constructor(plan: BackendConfig, slot: number, context: BackendsContext) {
     this.id = plan.id
@@ -177,6 +181,19 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     this.random = context.random
     this.keys = keyReaders(plan)
     this.balancer = createBalancer(plan.algorithm, this)
+  }
+
+  get affinity(): SessionAffinity | null {
+    const config = this.plan.sessionAffinity
+    if (config === undefined) return null
+    const key = this.#context.sessionKey()
+    if (this.#affinity?.config !== config || this.#affinity.tokens.key !== key)
+      this.#affinity = {
+        config,
+        tokens: new SessionTokens(this.id, key),
+        read: valueReader(`${config.type}:${config.name}`),
+      }
+    return this.#affinity
   }
 
   get connector(): Connector {
