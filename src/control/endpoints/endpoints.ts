@@ -83,13 +83,17 @@ export class Endpoints {
     this.#table = table
     this.#resources = resources
     this.#events = events
-    this.#reclaimer = new SlotReclaimer(table, block)
+    this.#reclaimer = new SlotReclaimer(table, block, () => time.monotonic())
     this.#resolver = new NameResolver({
       time,
       random,
       events: {
         changed: (name) => this.#renamed(name),
         health: (name, failure, kept) => this.#nameHealth(name, failure, kept),
+        excess: (name, message) => {
+          for (const backend of this.#directory.usersOf(name).slice(0, 1))
+            events.problem(backend, `Backend ${backend}: ${message}`)
+        },
       },
     })
     this.#reservedNames = new ReservedNames({ changed: () => this.refreshGuards(), time, random })
