@@ -116,7 +116,7 @@ export class Rooms {
           this.#links.configuration()?.served(generation)
           post({ type: 'programmed', generation, ...statuses.sizes() })
         },
-        settled: (compiled) => endpoints.withdraw(compiled.endpoints),
+        settled: (compiled) => endpoints.settled(compiled),
         endpoints: (took) => metrics.observeEndpoints(took),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
       },

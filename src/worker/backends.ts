@@ -1,11 +1,11 @@
 /**
  * The Backends of this worker: endpoint set, balancer, connections. Keyed by id and kept over every change of tables.
  */
-import { isDeepStrictEqual } from 'node:util'
 import type { Balancer } from '../balance/balancer.ts'
 import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import { EndpointSet } from '../balance/endpoint-set.ts'
+import { EndpointVersions } from '../balance/endpoint-versions.ts'
 import { RetryBudget } from '../balance/retry.ts'
 import type { Clock, Random } from '../lib/clock.ts'
 import type { NamespaceShare, ShareMember, UpstreamBudget } from '../limit/upstream-budget.ts'
@@ -14,6 +14,7 @@ import type { HeadLimits } from '../message/head.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
+import { connectionKey } from '../snapshot/connection-key.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
 import type { EndpointRow } from '../thread/messages.ts'
@@ -43,7 +44,7 @@ export interface BackendsContext {
 
 export class Backends {
   readonly #context: BackendsContext
-  readonly #sets = new Map<string, EndpointSet>()
+  readonly #sets = new Map<string, SentEndpoints>()
   readonly #backends = new Map<string, WorkerBackend>()
 
   constructor(context: BackendsContext) {
@@ -55,38 +56,55 @@ export class Backends {
     this.#context.limits = limits
   }
 
-  /** The complete set of one Backend; known before any table names it. */
-  endpoints(id: string, rows: readonly EndpointRow[]): void {
-    let set = this.#sets.get(id)
-    if (set === undefined) {
-      if (rows.length === 0) return
-      this.#sets.set(id, (set = new EndpointSet()))
+  /**
+   * The complete set of one Backend; known before any table names it. Of a Backend that is connected to by another key
+   * it waits for the tables with the new protocol: until then the former endpoints are used as before.
+   *
+   * @param connects see `connectionKey`; null withdraws the set
+   */
+  endpoints(id: string, rows: readonly EndpointRow[], connects: string | null): void {
+    let sent = this.#sets.get(id)
+    if (connects === null) {
+      if (sent === undefined) return
+      this.#sets.delete(id)
+      this.#apply(id, sent.set, [])
+      return
     }
-    const change = set.apply(rows)
-    if (!change.changed) return
-    this.#backends.get(id)?.endpointsChanged(set.endpoints, change.removed)
-    if (rows.length === 0 && !this.#backends.has(id)) this.#sets.delete(id)
+    if (sent === undefined) this.#sets.set(id, (sent = { set: new EndpointSet(), versions: new EndpointVersions() }))
+    sent.versions.add(connects, rows)
+    if (this.#backends.get(id)?.connects === connects) this.#apply(id, sent.set, rows)
   }
 
   /** Withdraws every endpoint set but these. */
   retain(ids: readonly string[]): void {
     const kept = new Set(ids)
-    for (const id of [...this.#sets.keys()]) if (!kept.has(id)) this.endpoints(id, [])
+    for (const id of [...this.#sets.keys()]) if (!kept.has(id)) this.endpoints(id, [], null)
   }
 
   /** Makes or revises a Backend. @param slot its own row in the endpoint table, -1 when it has none */
   define(plan: BackendConfig, slot: number): LinkedBackend {
     const known = this.#backends.get(plan.id)
+    const connects = connectionKey(plan)
+    const sent = this.#sets.get(plan.id)
     if (known !== undefined && known.slot === slot) {
-      known.revise(plan)
+      const connectsAlike = connects === known.connects
+      known.revise(plan, connects)
+      const rows = sent?.versions.use(connects)
+      if (!connectsAlike && sent !== undefined && rows !== undefined) this.#apply(plan.id, sent.set, rows)
       return known
     }
     // Another row has other counters, so requests in flight keep the old object.
     known?.end()
-    const backend = new WorkerBackend(plan, slot, this.#context)
+    sent?.set.apply(sent.versions.use(connects) ?? [])
+    const backend = new WorkerBackend(plan, slot, connects, this.#context)
     this.#backends.set(plan.id, backend)
-    backend.endpointsChanged(this.#sets.get(plan.id)?.endpoints ?? [], [])
+    backend.endpointsChanged(sent?.set.endpoints ?? [], [])
     return backend
+  }
+
+  #apply(id: string, set: EndpointSet, rows: readonly EndpointRow[]): void {
+    const change = set.apply(rows)
+    if (change.changed) this.#backends.get(id)?.endpointsChanged(set.endpoints, change.removed)
   }
 
   /** No table names it any more. */
@@ -95,7 +113,6 @@ export class Backends {
     if (known !== backend) return
     this.#backends.delete(backend.id)
     known.end()
-    if (this.#sets.get(backend.id)?.endpoints.length === 0) this.#sets.delete(backend.id)
   }
 
   /** Bytes of Secrets are other ones: connections that were made with the former take no more requests. */
@@ -122,9 +139,12 @@ export class Backends {
   }
 }
 
-/** Whether a connection that was made as one of them says can carry requests of the other. */
-function sameConnections(a: BackendConfig, b: BackendConfig): boolean {
-  return a.protocol === b.protocol && a.proxyProtocol === b.proxyProtocol && isDeepStrictEqual(a.tls, b.tls)
+/** What control has sent of one Backend. */
+interface SentEndpoints {
+  /** In use. */
+  readonly set: EndpointSet
+  /** With those that wait for their tables. */
+  readonly versions: EndpointVersions<readonly EndpointRow[]>
 }
 
 function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): boolean {
@@ -147,6 +167,8 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
   readonly timers: Timers
   readonly share: NamespaceShare
   plan: BackendConfig
+  /** See {@link connectionKey}. */
+  connects: string
   balancer: Balancer
   endpoints: readonly Endpoint[] = []
   readonly #context: BackendsContext
@@ -155,9 +177,10 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
   readonly #tunnels = new Map<Endpoint, ConnectionPool>()
   readonly #feeder: Feeder
 
-  constructor(plan: BackendConfig, slot: number, context: BackendsContext) {
+  constructor(plan: BackendConfig, slot: number, connects: string, context: BackendsContext) {
     this.id = plan.id
     this.plan = plan
+    this.connects = connects
     this.slot = slot
     this.#context = context
     this.timers = context.timers
@@ -166,10 +189,6 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(context.clock)
     this.balancer = createBalancer(plan.algorithm, context.endpoints, context.random)
-  }
-
-  get connector(): Connector {
-    return this.#context.connectorOf(this.plan)
   }
 
   get limits(): HeadLimits {
@@ -182,13 +201,14 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
     return open
   }
 
-  revise(plan: BackendConfig): void {
+  revise(plan: BackendConfig, connects: string): void {
     if (plan.algorithm !== this.plan.algorithm) {
       this.balancer = createBalancer(plan.algorithm, this.#context.endpoints, this.#context.random)
       this.balancer.update(this.endpoints)
     }
-    const connectsAlike = sameConnections(plan, this.plan)
+    const connectsAlike = connects === this.connects
     this.plan = plan
+    this.connects = connects
     if (!connectsAlike) this.renewPools()
     for (const pool of this.#all()) pool.options = plan
   }
@@ -230,7 +250,7 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
   pool(endpoint: Endpoint): ConnectionPool {
     let pool = this.#pools.get(endpoint)
     if (pool === undefined) {
-      pool = this.#makePool(endpoint, null)
+      pool = this.#makePool(endpoint, this.#context.connectorOf(this.plan))
       this.#pools.set(endpoint, pool)
     }
     return pool
@@ -239,20 +259,17 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
   tunnels(endpoint: Endpoint): ConnectionPool {
     let pool = this.#tunnels.get(endpoint)
     if (pool === undefined) {
-      pool = this.#makePool(endpoint, {
-        connect: (to, owner, first) => this.#context.tunnelsOf(this.plan).connect(to, owner, first),
-      })
+      pool = this.#makePool(endpoint, this.#context.tunnelsOf(this.plan))
       this.#tunnels.set(endpoint, pool)
     }
     return pool
   }
 
-  /** @param connector of its own; null: that of the Backend */
-  #makePool(endpoint: Endpoint, connector: Connector | null): ConnectionPool {
+  #makePool(endpoint: Endpoint, connector: Connector): ConnectionPool {
     const { proxyProtocol } = this.plan
     if (proxyProtocol === undefined) return new EndpointPool(endpoint, this.plan, this, connector)
     const version = proxyProtocol === 'V1' ? 1 : 2
-    return new ClientPools(endpoint, version, this.plan, this, connector ?? this.connector)
+    return new ClientPools(endpoint, version, this.plan, this, connector)
   }
 
   *#all(): Generator<ConnectionPool> {

@@ -17,6 +17,7 @@ import { opaqueConnector } from '../../src/proxy/opaque-connector.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
+import { connectionKey } from '../../src/snapshot/connection-key.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
 import type { ListenerSettings, WorkerListener, WorkerSettings } from '../../src/thread/messages.ts'
 import type { Connector } from '../../src/transport/connector.ts'
@@ -150,7 +151,8 @@ export class TestPlane {
       state: 'ready' as const,
       slot: i + 1,
     }))
-    messages.accept({ type: 'endpoints', backend: 'default/up', endpoints: rows })
+    const connects = connectionKey(snapshot.backends.get('default/up')!)
+    messages.accept({ type: 'endpoints', backend: 'default/up', endpoints: rows, connects })
     const packed = new Packer(Math.random).pack(snapshot)
     const backends = packed.backends.map((entry) => ({ ...entry, slot: 0 }))
     messages.accept({
