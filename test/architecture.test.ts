@@ -55,7 +55,7 @@ describe('the judge itself', () => {
       'control/a.ts': "\nimport type { B } from '../worker/b.ts'\nexport type A = B",
       'worker/b.ts': 'export type B = 1',
     })
-    assert.equal(fault, 'control/a.ts:2: imports sideways: control → worker/b.ts, both in layer 9')
+    assert.equal(fault, 'control/a.ts:2: imports sideways: control → worker/b.ts, both in layer 11')
   })
 
   for (const [how, source] of [
@@ -146,7 +146,7 @@ describe('the judge itself', () => {
     it('refuses an import against the flow, past an entrance, of what puts rooms together, and from outside', () => {
       assert.match(
         soleFault(importing('control/leader/a.ts', '../status/statuses.ts')),
-        /against the flow: leader \(0\) → status \(3\)/,
+        /against the flow: leader \(0\) → status \(4\)/,
       )
       assert.match(
         soleFault(importing('control/status/a.ts', '../leader/lease.ts')),
@@ -191,7 +191,7 @@ describe('the judge itself', () => {
   ] as const)
     it(`refuses ${what} in a pure layer, and allows the same at an edge`, () => {
       assert.match(soleFault({ 'policy/a.ts': source }), /pure/)
-      assert.deepEqual(judge(new Map([['proxy/a.ts', source]])), [])
+      assert.deepEqual(judge(new Map([['listener/a.ts', source]])), [])
     })
 
   it('refuses timers of their own where the contract of timers is, wherever they come from', () => {

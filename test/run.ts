@@ -8,6 +8,7 @@ import { relative } from 'node:path'
 import { finished } from 'node:stream/promises'
 import { run } from 'node:test'
 import { dot, spec } from 'node:test/reporters'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { NGINX, provide, WRK } from '../bench/lib/programs.ts'
 
@@ -65,6 +66,9 @@ if (files.some((file) => file.startsWith('test/bench/'))) {
   const missing = provide([NGINX, WRK])
   if (missing !== undefined) console.error(`${missing}; the tests that need it are skipped`)
 }
+
+// Hundreds of processes import the same modules: their types are stripped once.
+process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('../node_modules/.cache/headgate-tests', import.meta.url))
 
 const abort = new AbortController()
 const budget = setTimeout(() => {

@@ -22,16 +22,14 @@ function parseAdminAddress(text: string): AdminAddress | undefined {
 /**
  * @throws {TypeError} with a message for the user: the error and the remedy
  */
-export function adminAddress(text: string, tokenFile: string | undefined): AdminAddress {
-  if (tokenFile !== undefined)
-    throw new TypeError('admin.tokenFile is not implemented yet: remove it, and reach the admin API over loopback')
+export function adminAddress(text: string): AdminAddress {
   const address = parseAdminAddress(text)
   if (address === undefined)
     throw new TypeError(`admin.address: "${text}" is not an IP address and port, such as 127.0.0.1:9901 or [::1]:9901`)
   if (!isLoopback(address.host))
     throw new TypeError(
-      `admin.address: ${text} can be reached from other machines, which needs TLS and a token; ` +
-        'these are not implemented yet. Use 127.0.0.1:9901; probes and metrics have the signals address',
+      `admin.address: ${text} can be reached from other machines, which needs TLS; ` +
+        'that is not implemented yet. Use 127.0.0.1:9901; probes and metrics have the signals address',
     )
   return address
 }

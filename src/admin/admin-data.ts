@@ -33,10 +33,23 @@ export interface BackendView {
   readonly algorithm: string
   /** Requests in flight, over all workers. */
   readonly inFlight: number
+  readonly total: number
+  /** Endpoints whose pods are ready. */
+  readonly ready: number
+  /** Those that get requests now. */
+  readonly eligible: number
+  /** Too few are well, so every ready one is used. */
+  readonly panic: boolean
   readonly endpoints: readonly {
     /** `address:port`. */
     readonly authority: string
     readonly state: EndpointState
+    /** Whether requests go there now. */
+    readonly taken: boolean
+    /** Why not, or why all the same; '' where there is nothing to say. */
+    readonly reason: string
+    /** Since when it is out, RFC 3339. */
+    readonly since?: string
     readonly weight: number
     readonly inFlight: number
     readonly zone?: string

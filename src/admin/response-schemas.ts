@@ -1,6 +1,7 @@
 /** Schemas of the admin API's responses: other members are not sent. */
 
 const text = { type: 'string' } as const
+const flag = { type: 'boolean' } as const
 const count = { type: 'integer', minimum: 0 } as const
 
 /** A closed object. */
@@ -42,17 +43,40 @@ const backend = object({
   protocol: text,
   algorithm: text,
   inFlight: count,
-  endpoints: list(object({ authority: text, state: text, weight: count, inFlight: count }, { zone: text })),
+  total: count,
+  ready: count,
+  eligible: count,
+  panic: flag,
+  endpoints: list(
+    object(
+      { authority: text, state: text, taken: flag, reason: text, weight: count, inFlight: count },
+      { zone: text, since: text },
+    ),
+  ),
 })
 
 const condition = object({ type: text, status: text, reason: text, message: text }, { observedGeneration: count })
 
 const note = object({ reason: text, message: text })
 
+const registration = object(
+  {
+    id: text,
+    address: text,
+    port: count,
+    weight: count,
+    metadata: { type: 'object', additionalProperties: text },
+    state: text,
+    lease: text,
+    remaining: text,
+  },
+  { zone: text },
+)
+
 export const RESPONSES = {
   index: object({ paths: list(text) }),
   health: object({ status: text, reasons: list(text) }),
-  problem: object({ type: text, title: text, status: count }, { detail: text }),
+  problem: object({ type: text, title: text, status: count }, { detail: text, reason: text }),
   version: object({ version: text, node: text, generation: count, workers: count }),
   routes: page(route),
   backends: page(backend),
@@ -60,6 +84,8 @@ export const RESPONSES = {
   problems: page(
     object({ reason: text, message: text }, { object: text, file: text, line: count, column: count, field: text }),
   ),
+  registration,
+  registrations: page(registration),
   config: page(object({ path: text, value: {}, origin: text })),
 } as const
 

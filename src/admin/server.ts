@@ -1,17 +1,22 @@
 /**
- * The read-only admin API: the state of the control thread as JSON. It has no authentication yet, so it is limited to
- * loopback, and cross-origin requests of a browser on this machine are rejected.
+ * The admin API: the state of the control thread as JSON, and what may be changed. It has no TLS yet, so it is limited
+ * to loopback, and cross-origin requests of a browser on this machine are rejected. Every change needs a bearer token.
  */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { adminAddress, isOwnAuthority } from './admin-address.ts'
 import type { AdminData } from './admin-data.ts'
+import { type AdminTokens, authorize } from './bearer.ts'
+import { methodsOf, REGISTRATION_PATHS, serveRegistrations } from './registration-routes.ts'
+import type { RegistrationRequests } from './registrations.ts'
 import { PAGE_QUERY, RESPONSES } from './response-schemas.ts'
 
 export interface AdminOptions {
   /** `127.0.0.1:9901`; port 0 lets the system choose. */
   readonly address: string
-  readonly tokenFile?: string | undefined
+  /** Undefined: no change is accepted. */
+  readonly tokens?: AdminTokens | undefined
   readonly data: AdminData
+  readonly registrations: RegistrationRequests
 }
 
 export interface AdminServer {
@@ -37,12 +42,13 @@ const PROBLEM = 'application/problem+json'
  * @throws {Error} from the system when it cannot be bound
  */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
-  const { host, port } = adminAddress(options.address, options.tokenFile)
+  const { host, port } = adminAddress(options.address)
   const app = fastify({
     bodyLimit: 1_024,
     requestTimeout: REQUEST_TIMEOUT,
     connectionTimeout: IDLE_TIMEOUT,
     keepAliveTimeout: IDLE_TIMEOUT,
+    routerOptions: { maxParamLength: 256 },
     forceCloseConnections: true,
     http: { maxHeaderSize: 16_384, connectionsCheckingInterval: 1_000 },
     // Fastify's own defaults drop unknown members and turn strings into numbers.
@@ -50,14 +56,29 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   })
   app.server.maxConnections = MAX_CONNECTIONS
   app.addHook('onRequest', guard)
+  app.addHook('onRequest', async (request, reply) => {
+    if (isRead(request)) return
+    const verdict = await authorize(options.tokens, request.raw.rawHeaders)
+    if (verdict.accepted) return
+    if (verdict.status === 401) reply.header('www-authenticate', 'Bearer realm="headgate admin"')
+    return reject(reply, verdict.status, verdict.title, verdict.detail, verdict.reason)
+  })
   app.setNotFoundHandler((_, reply) => reject(reply, 404, 'The path does not exist', 'GET / lists the paths'))
   app.setErrorHandler((error: { statusCode?: number; message: string }, _, reply) => {
     const status = error.statusCode ?? 500
     if (status >= 500) return reject(reply, 500, 'The control thread failed')
-    return reject(reply, status, 'The request cannot be served', error.message)
+    return reject(reply, status, 'The request cannot be served', error.message, REASONS[status] ?? 'InvalidRequest')
+  })
+  // A heartbeat and a DELETE have no body, whatever content type their client states.
+  const parseJson = app.getDefaultJsonParser('error', 'error')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined)
+    else parseJson(request, String(body), done)
   })
   serveHealth(app, options.data)
   serveLists(app, options.data)
+  serveRegistrations(app, options.registrations, reject, pageOf)
   await app.listen({ host, port })
   const bound = (app.server.address() as { port: number }).port
   return {
@@ -67,9 +88,11 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   }
 }
 
-/**
- * Rejects writes, foreign hosts and cross-origin requests before any data is read.
- */
+function isRead({ method }: FastifyRequest): boolean {
+  return method === 'GET' || method === 'HEAD'
+}
+
+/** Rejects foreign hosts, cross-origin requests and changes that do not exist before any data is read. */
 function guard(request: FastifyRequest, reply: FastifyReply, next: () => void): void {
   reply.headers({
     'cache-control': 'no-store',
@@ -78,9 +101,10 @@ function guard(request: FastifyRequest, reply: FastifyReply, next: () => void): 
     'x-content-type-options': 'nosniff',
   })
   const { host, origin, 'sec-fetch-site': site } = request.headers
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    reply.header('allow', 'GET, HEAD')
-    reject(reply, 405, 'Only GET and HEAD are allowed')
+  if (!isRead(request) && request.is404) {
+    const methods = methodsOf(request.url) ?? 'GET, HEAD'
+    reply.header('allow', methods)
+    reject(reply, 405, `Only ${methods} are allowed`, undefined, 'MethodNotAllowed')
   } else if (!isOwnAuthority(host)) {
     reject(reply, 421, 'The Host is not an address of this machine', 'Use localhost, 127.0.0.1 or [::1]')
   } else if (origin !== undefined && origin !== `http://${host}`) {
@@ -91,8 +115,14 @@ function guard(request: FastifyRequest, reply: FastifyReply, next: () => void): 
   } else next()
 }
 
-function reject(reply: FastifyReply, status: number, title: string, detail?: string): FastifyReply {
-  const problem = { type: 'about:blank', title, status, ...(detail !== undefined && { detail }) }
+function reject(reply: FastifyReply, status: number, title: string, detail?: string, reason?: string): FastifyReply {
+  const problem = {
+    type: 'about:blank',
+    title,
+    status,
+    ...(detail !== undefined && { detail }),
+    ...(reason !== undefined && { reason }),
+  }
   return reply.code(status).type(PROBLEM).send(JSON.stringify(problem))
 }
 
@@ -122,7 +152,11 @@ const PATHS = [
   '/api/v1/statuses',
   '/api/v1/problems',
   '/api/v1/config',
+  ...REGISTRATION_PATHS,
 ]
+
+/** Of requests that are no requests of this API. */
+const REASONS: Readonly<Record<number, string>> = { 413: 'BodyTooLarge', 415: 'UnsupportedMediaType' }
 
 interface PageQuery {
   readonly offset?: string

@@ -10,10 +10,12 @@ export interface Backend extends KubeObject {
   readonly spec: BackendSpec
 }
 
-/** Exactly one of `service` and `endpoints` is set. */
+/** Exactly one of `service`, `endpoints` and `registration` is set. */
 export interface BackendSpec extends BackendOptions {
   readonly service?: ServiceRef
   readonly endpoints?: readonly StaticEndpoint[]
+  /** Endpoints register themselves through the admin API. */
+  readonly registration?: { readonly lease: Duration }
 }
 
 /** All options except the origin of endpoints; a Service named directly by a rule has their defaults. */
@@ -97,5 +99,7 @@ export interface ActiveHealthCheck {
   readonly unhealthyAfter: number
   readonly codes: readonly string[]
   readonly hostname?: string
+  readonly headers?: readonly { readonly name: string; readonly value: string }[]
+  readonly bodyContains?: string
   readonly grpcService?: string
 }

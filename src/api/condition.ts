@@ -59,6 +59,7 @@ export const CONDITION_REASONS = [
   'Healthy',
   'NoEndpoints',
   'NoEligibleEndpoints',
+  'Panic',
 ] as const
 export type ConditionReason = (typeof CONDITION_REASONS)[number]
 

@@ -59,14 +59,8 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     { field: 'spec.loadBalancing.zoneAware', accepted: [false] },
     { field: 'spec.sessionAffinity' },
     { field: 'spec.healthCheck.active' },
-    {
-      field: 'spec.healthCheck.passive',
-      accepted: [{ consecutiveFailures: 5, baseEjection: '30s', maxEjectionPercent: 50 }],
-    },
-    { field: 'spec.healthCheck.panicPercent', accepted: [30] },
   ],
   Settings: [
-    { field: 'admin.tokenFile' },
     { field: 'accessLog.fields', accepted: [{}] },
     { field: 'plugins', accepted: [[]] },
     { field: 'tracing' },

@@ -51,12 +51,18 @@ ${SETTINGS_FLAGS}
 ${ADDR}
 TIME is 30s, 1m30s or 250ms; 0 disables it.
 
+HTTPS needs settings with a listener that has tls, and a certificate in the folder: NAME.crt with NAME.key is the Secret
+NAME that a Route names in tls.certificates, NAME.ca.crt and NAME.crl are NAME-ca and NAME-crl for client certificates.
+
 A manifest that becomes invalid while Headgate runs changes nothing: its last good version keeps serving, and the log
 contains the error and its location. SIGTERM or Ctrl-C drains; a second one ends the process immediately.
 
 Examples:
   headgate run --config ./manifests
   headgate run --config ./manifests --http 127.0.0.1:3000 --workers 1 --log-format text
+  printf '%s\\n' 'listeners:' '- { name: http, port: 8080 }' '- { name: https, port: 8443, tls: {} }' > settings.yaml
+  headgate cert shop.localhost --secret shop --out ./manifests
+  headgate run --config ./manifests --settings settings.yaml
 `,
   validate: `Report all errors of manifests: file, line, column, object, field, and the remedy.
 

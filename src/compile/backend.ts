@@ -7,8 +7,10 @@ import { CA_SECRET } from '../policy/secret-types.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import { type ConnectionOptions, connectionKey } from '../snapshot/connection-key.ts'
 import { certificateRef } from '../snapshot/host-tls.ts'
-import type { BackendConfig, UpstreamProtocol } from '../snapshot/snapshot.ts'
+import type { BackendConfig } from '../snapshot/snapshot.ts'
+import type { UpstreamProtocol } from '../snapshot/upstream-protocol.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
+import { healthOf } from './backend-health.ts'
 import { type BackendService, backendService, inlineService } from './backend-service.ts'
 import type { ResourceSet } from './resource-set.ts'
 
@@ -20,9 +22,10 @@ export function defaultBackend(id: string, service?: BackendService): BackendCon
 /** @param service undefined where the Backend lists its endpoints itself */
 export function backendOf(id: string, options: BackendOptions, service?: BackendService): BackendConfig {
   const { limits, connection } = options
+  const connects = connectionOf(id, options, service)
   return {
     id,
-    ...connectionOf(id, options, service),
+    ...connects,
     algorithm: algorithmOf(options.loadBalancing.algorithm),
     hostHeader: options.hostHeader,
     maxConnections: limits.maxConnections,
@@ -31,6 +34,7 @@ export function backendOf(id: string, options: BackendOptions, service?: Backend
     connectTimeout: parseDuration(connection.connectTimeout),
     idleTimeout: parseDuration(connection.idleTimeout),
     maxRequestsPerConnection: connection.maxRequestsPerConnection,
+    health: healthOf(options.healthCheck, connects.protocol),
   }
 }
 

@@ -111,6 +111,12 @@ export function programmed(status: ObjectStatus): ObjectStatus {
 export interface EndpointHealth {
   readonly total: number
   readonly eligible: number
+  /** Those whose pods are ready. */
+  readonly ready?: number
+  /** Too few could be used, so all ready ones are. */
+  readonly panic?: boolean
+  /** Endpoints that probes or ejection keep out, each with the reason. */
+  readonly out?: readonly string[]
   /** Endpoints that the dial guard refuses, each with the reason. */
   readonly refused?: readonly string[]
   /** Why endpoints may be missing: names that cannot be resolved, kinds that may not be read. */
@@ -121,7 +127,7 @@ export interface EndpointHealth {
 
 /** The `Healthy` condition of a Backend. */
 export function healthyCondition(
-  { total, eligible, refused = [], unknown = [], leftOut }: EndpointHealth,
+  { total, eligible, panic = false, out = [], refused = [], unknown = [], leftOut }: EndpointHealth,
   generation: number | undefined,
 ): Condition {
   const unhealthy = (reason: ConditionReason, message: string) =>
@@ -145,10 +151,16 @@ export function healthyCondition(
   if (eligible === 0)
     return unhealthy(
       'NoEligibleEndpoints',
-      `None of its ${total} endpoints may take requests; see why in the admin API.`,
+      sentence(`None of its ${total} endpoints may take requests${out.length === 0 ? '' : `: ${joinBounded(out)}`}`),
+    )
+  if (panic)
+    return unhealthy(
+      'Panic',
+      sentence(`Too few of its endpoints are well, so every ready one is used, also what fails: ${joinBounded(out)}`),
     )
   const refusal = refused.length === 0 ? '' : `; not used: ${joinBounded(refused)}`
-  const but = leftOut === undefined ? refusal : `${refusal}; ${leftOut}`
+  const kept = out.length === 0 ? '' : `; out: ${joinBounded(out)}`
+  const but = leftOut === undefined ? `${kept}${refusal}` : `${kept}${refusal}; ${leftOut}`
   return condition('Healthy', 'True', 'Healthy', `${eligible} of ${total} endpoints take requests${but}.`, generation)
 }
 

@@ -5,11 +5,12 @@ import { routeRows } from '../admin/route-rows.ts'
 import { keyOfNode } from '../compile/reference-graph.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
-import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
+import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { EndpointRow } from '../thread/messages.ts'
 import type { Endpoints } from './endpoints/endpoints.ts'
+import { authorityOf, type Health } from './health/health.ts'
 import type { Pipeline } from './publish/pipeline.ts'
 import type { SettingsFeed } from './settings/settings-feed.ts'
 import type { Statuses } from './status/statuses.ts'
@@ -18,6 +19,7 @@ export interface AdminInputs {
   readonly block: ProcessBlock
   readonly table: EndpointTable
   readonly endpoints: Endpoints
+  readonly health: Health
   readonly statuses: Statuses
   readonly pipeline: Pipeline
   readonly settings: SettingsFeed
@@ -45,7 +47,7 @@ export function adminData(inputs: AdminInputs): AdminData {
     },
     *backends() {
       for (const backend of pipeline.snapshot?.backends.values() ?? [])
-        yield backendView(inputs.table, backend, endpoints.rows(backend.id))
+        yield backendView(inputs, backend, endpoints.rows(backend.id))
     },
     statuses: () => statuses.list(),
     problems: () => statuses.problemViews(),
@@ -57,6 +59,7 @@ export function adminData(inputs: AdminInputs): AdminData {
 export function metricsSource({
   table,
   endpoints,
+  health,
   statuses,
   pipeline,
   budget,
@@ -67,7 +70,8 @@ export function metricsSource({
     generation: () => pipeline.generation,
     sizes: () => ({ ...statuses.sizes(), backends: pipeline.snapshot?.backends.size ?? 0 }),
     *backends() {
-      for (const id of pipeline.snapshot?.backends.keys() ?? []) yield backendGauges(table, id, endpoints.rows(id))
+      for (const id of pipeline.snapshot?.backends.keys() ?? [])
+        yield backendGauges(table, health, id, endpoints.rows(id))
     },
     memory: { budget, sizes: memory },
     problems: () => statuses.problemCounts(),
@@ -79,31 +83,32 @@ export function metricsSource({
   }
 }
 
-function stateOf(table: EndpointTable, row: EndpointRow): EndpointState {
-  const state = table.state(row.slot)
-  if ((state & SLOT_STATE.ejected) !== 0) return 'ejected'
-  if ((state & SLOT_STATE.unhealthy) !== 0) return 'unhealthy'
-  return row.state === 'draining' ? 'draining' : 'eligible'
-}
-
-function backendGauges(table: EndpointTable, id: string, rows: readonly EndpointRow[]): BackendGauges {
+function backendGauges(table: EndpointTable, health: Health, id: string, rows: readonly EndpointRow[]): BackendGauges {
   const endpoints: Record<EndpointState, number> = { eligible: 0, unhealthy: 0, ejected: 0, draining: 0 }
   let inFlight = 0
   for (const row of rows) {
-    endpoints[stateOf(table, row)]++
+    endpoints[health.stateOf(row)]++
     inFlight += table.inFlight(row.slot)
   }
   return { id, inFlight, endpoints }
 }
 
-function backendView(table: EndpointTable, plan: BackendConfig, rows: readonly EndpointRow[]): BackendView {
+function backendView({ table, health }: AdminInputs, plan: BackendConfig, rows: readonly EndpointRow[]): BackendView {
   const { id, protocol, algorithm } = plan
-  const endpoints = rows.map((row) => ({
-    authority: row.address.includes(':') ? `[${row.address}]:${row.port}` : `${row.address}:${row.port}`,
-    state: stateOf(table, row),
-    weight: row.weight,
-    inFlight: table.inFlight(row.slot),
-    ...(row.zone !== undefined && { zone: row.zone }),
-  }))
-  return { id, protocol, algorithm, inFlight: endpoints.reduce((sum, one) => sum + one.inFlight, 0), endpoints }
+  const { total, ready, eligible, panic, draining } = health.count(id)
+  const endpoints = rows.map((row) => {
+    const { state, usable, reason, since } = health.verdict(row)
+    return {
+      authority: authorityOf(row),
+      state,
+      taken: usable && (row.state === 'ready' || draining),
+      reason,
+      ...(since !== undefined && { since: new Date(since).toISOString() }),
+      weight: row.weight,
+      inFlight: table.inFlight(row.slot),
+      ...(row.zone !== undefined && { zone: row.zone }),
+    }
+  })
+  const inFlight = endpoints.reduce((sum, one) => sum + one.inFlight, 0)
+  return { id, protocol, algorithm, inFlight, total, ready, eligible, panic, endpoints }
 }

@@ -14,6 +14,7 @@ import { ListenerRows } from '../shared-memory/listener-rows.ts'
 import { ClusterCheckpoint } from '../source/checkpoint/cluster-checkpoint.ts'
 import { readKeys } from '../source/checkpoint/state-key.ts'
 import type { Source, SourceProblem } from '../source/source.ts'
+import { TokenFile } from '../source/token-file.ts'
 import type { LastGood } from '../thread/retained-state.ts'
 import { systemTimers } from '../thread/system-timers.ts'
 import type { ResolvedPorts } from '../thread/thread-data.ts'
@@ -27,6 +28,7 @@ import { type SettingsNote, withPorts } from './settings/settings-feed.ts'
 import type { ControlData, ControlToMain, MainToControl } from './thread-messages.ts'
 
 const TEND_EVERY: Milliseconds = 500
+const LOOK_AT_TOKENS_EVERY: Milliseconds = 2_000
 const FLUSH_WITHIN: Milliseconds = 800
 /** Of the source's errors, as many as `/readyz` shows. */
 const REASONS = 5
@@ -168,6 +170,7 @@ export class Control {
     // What this process has served itself is the newer.
     const configuration = this.#configure(settings, source, [...kept, ...this.#data.lastGood])
     this.#configuration = configuration
+    this.#rooms.registered.open(settings.stateDirectory, this.#data.registrations)
     if (this.#ports !== undefined) this.#open(this.#ports)
     if (connection !== undefined) await this.#takeUpDuties(configuration, connection)
     source.start({
@@ -255,7 +258,7 @@ export class Control {
       random: Math.random,
       log: this.#log,
       resources: () => configuration.resources,
-      health: (backend) => endpoints.health(backend),
+      health: (backend) => this.#rooms.healthOf(backend),
       seen: (state) => endpoints.useInstallation(state),
     })
     const reading = duties.lastGood.read()
@@ -287,7 +290,21 @@ export class Control {
   async #openAdmin(settings: SettingsObject): Promise<AdminServer> {
     const { startAdmin } = await import('../admin/server.ts')
     const { address, tokenFile } = settings.admin
-    return await startAdmin({ address, tokenFile, data: adminData(this.#rooms.admin) })
+    const tokens = tokenFile === undefined ? undefined : this.#watchTokens(new TokenFile(tokenFile))
+    const { admin, registered } = this.#rooms
+    return await startAdmin({ address, tokens, data: adminData(admin), registrations: registered.registrations })
+  }
+
+  /** A file that cannot be used is reported before the first request finds out. */
+  #watchTokens(file: TokenFile): TokenFile {
+    const { problems } = this.#rooms.statuses
+    const look = async (): Promise<void> => {
+      const tokens = await file.read()
+      problems.setTokens(tokens.ok ? undefined : tokens.fault)
+    }
+    void look()
+    this.#time.every(LOOK_AT_TOKENS_EVERY, () => void look())
+    return file
   }
 
   #sourceProblems(list: readonly SourceProblem[]): void {

@@ -1,5 +1,6 @@
 /** The rooms of the control thread that exist from its start, and what flows between them. */
 import { createValidator, type Validator } from '../api/validate.ts'
+import type { EndpointHealth } from '../compile/conditions.ts'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 import { createAccessLogWriter } from '../log/access-log-writer.ts'
 import type { LinePump } from '../log/line-pump.ts'
@@ -14,9 +15,11 @@ import type { Source } from '../source/source.ts'
 import type { AdminInputs } from './admin-view.ts'
 import type { Configuration } from './configuration.ts'
 import { Endpoints } from './endpoints/endpoints.ts'
+import { Health } from './health/health.ts'
 import { LastGoodVersions } from './last-good/last-good.ts'
 import { MetricsAnswers } from './metrics-answers.ts'
 import { Pipeline } from './publish/pipeline.ts'
+import { RegisteredEndpoints } from './registered-endpoints.ts'
 import { SettingsFeed } from './settings/settings-feed.ts'
 import { Statuses } from './status/statuses.ts'
 import type { ControlData, ControlToMain } from './thread-messages.ts'
@@ -40,7 +43,9 @@ export class Rooms {
   readonly lastGood: LastGoodVersions
   readonly statuses: Statuses
   readonly endpoints: Endpoints
+  readonly registered: RegisteredEndpoints
   readonly pipeline: Pipeline
+  readonly health: Health
   readonly admin: AdminInputs
   readonly metrics: MetricsAnswers
   readonly #links: RoomLinks
@@ -61,17 +66,26 @@ export class Rooms {
       time,
       log: (level, message) => log[level](message),
       locate: links.locate,
-      endpoints: (backend) => this.endpoints.health(backend),
+      endpoints: (backend) => this.healthOf(backend),
     })
     this.endpoints = this.#createEndpoints(data, time)
+    this.registered = this.#createRegistered(time)
     this.pipeline = this.#createPipeline(data, log, time)
+    this.health = this.#createHealth(time)
     this.admin = this.#adminInputs(data)
     this.metrics = new MetricsAnswers(shared, this.admin, log)
   }
 
+  /** How many endpoints of a Backend get requests, and why the others do not. */
+  healthOf(backend: string): EndpointHealth {
+    return { ...this.endpoints.health(backend), ...this.health.report(backend) }
+  }
+
   stop(): void {
     this.pipeline.stop()
+    this.health.stop()
     this.endpoints.stop()
+    this.registered.stop()
     this.statuses.stop()
   }
 
@@ -89,11 +103,41 @@ export class Rooms {
       resources: () => configuration()!.resources,
       events: {
         send: (message) => this.pipeline.send(message),
-        changed: (backend) => statuses.endpointsChanged(backend),
+        changed: (backend) => {
+          this.health.endpointsChanged(backend)
+          statuses.endpointsChanged(backend)
+        },
         unreachable: (all) => configuration()?.useUnreachable(all),
         sent: (since) => this.pipeline.timeEndpoints(since),
         problem: (backend, message) => statuses.warnOf(namespaceOf(backend), message),
         nameHealth: (namespace, name, failure, kept) => statuses.logName(namespace, name, failure, kept),
+      },
+    })
+  }
+
+  #createRegistered(time: TimerClock): RegisteredEndpoints {
+    const { endpoints, statuses } = this
+    const { configuration, post } = this.#links
+    return new RegisteredEndpoints({
+      time,
+      resources: () => configuration()?.resources,
+      refusal: (address, port) => endpoints.refusal(address, port),
+      changed: (backends, registered) => configuration()?.useRegistered(backends, registered),
+      retain: (changes) => post({ type: 'registrations', changes }),
+      failure: (message) => statuses.problems.setRegistrations(message),
+      expired: (backend, message) => statuses.warnOf(namespaceOf(backend), message),
+    })
+  }
+
+  #createHealth(time: TimerClock): Health {
+    const { statuses, table, endpoints } = this
+    return new Health({
+      table,
+      time,
+      rows: (backend) => endpoints.rows(backend),
+      events: {
+        changed: (backend) => statuses.endpointsChanged(backend),
+        tell: (backend, message) => statuses.warnOf(namespaceOf(backend), message),
       },
     })
   }
@@ -116,7 +160,10 @@ export class Rooms {
           this.#links.configuration()?.served(generation)
           post({ type: 'programmed', generation, ...statuses.sizes() })
         },
-        settled: (compiled) => endpoints.settled(compiled),
+        settled: (compiled) => {
+          endpoints.settled(compiled)
+          this.health.usePlans(compiled.snapshot.backends)
+        },
         endpoints: (took) => metrics.observeEndpoints(took),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
       },
@@ -129,6 +176,7 @@ export class Rooms {
       block,
       table,
       endpoints,
+      health: this.health,
       statuses,
       pipeline,
       settings,

@@ -1,6 +1,6 @@
 /**
- * Observers of attempts: counts in flight today; later passive health, ejection and latency averages. The
- * wiring gives one; it is called for every attempt, on the path of every request, and must not throw.
+ * Observers of attempts: counts in flight, ejections; later latency averages. The wiring gives one; it is called for
+ * every attempt, on the path of every request, and must not throw.
  */
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { Reason } from '../lib/reason.ts'
@@ -24,6 +24,8 @@ export interface AttemptOutcome {
   failure: Reason | null
   /** Status of the response; 0 when none came. */
   status: number
+  /** The endpoint had all of the request, and the head of its response was awaited when the attempt ended. */
+  unanswered: boolean
   /** The connection had served an exchange before. */
   reused: boolean
   /** The attempt began to look for a connection. */

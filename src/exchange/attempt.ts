@@ -266,6 +266,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     outcome.endpoint = this.endpoint
     outcome.failure = failure
     outcome.status = this.#status
+    outcome.unanswered = this.awaitingHead
     outcome.reused = this.reused
     outcome.startedAt = this.startedAt
     outcome.sentAt = this.#sentAt

@@ -2,7 +2,7 @@
 import { contentTypeOf, type GrpcContentType, grpcContentType } from '../grpc/content-type.ts'
 import { NO_GRPC_STATUS } from '../lib/grpc-status.ts'
 import type { Fields } from '../message/fields.ts'
-import type { UpstreamProtocol } from '../snapshot/snapshot.ts'
+import type { UpstreamProtocol } from '../snapshot/upstream-protocol.ts'
 
 export class GrpcCall {
   /** As the client sent it. */

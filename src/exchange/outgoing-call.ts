@@ -238,6 +238,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
       endpoint,
       failure,
       status: this.#status,
+      unanswered: this.#sentAt >= 0 && !this.#answered,
       reused: this.#reused,
       startedAt: this.#startedAt,
       sentAt: this.#sentAt,

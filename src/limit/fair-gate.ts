@@ -74,6 +74,11 @@ export class FairGate {
     return false
   }
 
+  /** What has just begun is so much that nothing else begins in this turn. */
+  endTurn(): void {
+    this.#begun = this.#bounds.perTurn
+  }
+
   /** It is over, or will not be done after all. @param begun whether its turn had come */
   leave(work: GatedWork, begun: boolean): void {
     const source = this.#sources.get(work.source)

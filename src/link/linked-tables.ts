@@ -13,6 +13,8 @@ export interface LinkedBackend {
   readonly id: string
   readonly plan: BackendConfig
   readonly balancer: Balancer
+  /** All that it has now. */
+  readonly endpoints: readonly Endpoint[]
   readonly retries: RetryBudget
   /** What its namespace has of this worker. */
   readonly share: NamespaceShare

@@ -7,22 +7,40 @@
  * the memory as slots are first used. A name beyond the bound gets no slot: control reports the endpoints without one
  * and the remedy, and divides the slots fairly among namespaces.
  */
+import { EndpointFaults } from './endpoint-faults.ts'
 import { IdentityTable } from './identity-table.ts'
 import { Ledger } from './ledger.ts'
 
 export const DEFAULT_ENDPOINT_SLOTS = 65_536
 
-/** Bits of a slot's state word. An endpoint is eligible when `live` is the only bit set. */
+/** Bits of a slot's state word, of an endpoint. docs/health-checks.md has the table of what follows from them. */
 export const SLOT_STATE = {
   /** The endpoint is in the endpoint set of its Backend. */
   live: 1,
   /** Active probes fail. */
   unhealthy: 2,
-  /** An outlier detector has ejected the endpoint. */
+  /** Requests failed, and the endpoint is ejected for a time. */
   ejected: 4,
   /** In no endpoint set any more; its exchanges may finish. */
   retired: 8,
+  /** Too few of the Backend's endpoints are well: it is used although it is `unhealthy` or `ejected`. */
+  panic: 16,
+  /** The time of its ejection is over: the next request that picks it is its trial. */
+  trial: 32,
+  /** The trial request is under way; `ejected` stands beside it until that ends. */
+  trying: 64,
 } as const
+
+const IN_SET = SLOT_STATE.live | SLOT_STATE.retired
+/** An endpoint is out for as long as one of these is set. */
+export const OUT = SLOT_STATE.unhealthy | SLOT_STATE.ejected
+const EJECTION = SLOT_STATE.ejected | SLOT_STATE.trial | SLOT_STATE.trying
+
+/** Whether requests may be sent to an endpoint in this state. */
+export function isEligible(state: number): boolean {
+  if (state === SLOT_STATE.live) return true
+  return (state & IN_SET) === SLOT_STATE.live && ((state & OUT) === 0 || (state & SLOT_STATE.panic) !== 0)
+}
 
 /** The buffers with which a thread maps the table; structured-cloneable. */
 export interface EndpointBuffers {
@@ -32,6 +50,7 @@ export interface EndpointBuffers {
   readonly inFlight: SharedArrayBuffer
   readonly connections: SharedArrayBuffer
   readonly pending: SharedArrayBuffer
+  readonly faults: SharedArrayBuffer
 }
 
 export class EndpointTable {
@@ -42,6 +61,8 @@ export class EndpointTable {
   readonly connections: Ledger
   /** Requests waiting for a connection. */
   readonly pending: Ledger
+  /** What requests say about endpoints. */
+  readonly faults: EndpointFaults
   readonly #states: Int32Array<SharedArrayBuffer>
 
   constructor(buffers: EndpointBuffers) {
@@ -49,6 +70,7 @@ export class EndpointTable {
     this.requests = new Ledger(buffers.inFlight, buffers.workers)
     this.connections = new Ledger(buffers.connections, buffers.workers)
     this.pending = new Ledger(buffers.pending, buffers.workers)
+    this.faults = new EndpointFaults(buffers.faults)
     this.#states = new Int32Array(buffers.states)
   }
 
@@ -61,6 +83,7 @@ export class EndpointTable {
       inFlight: Ledger.allocate(workers, slots),
       connections: Ledger.allocate(workers, slots),
       pending: Ledger.allocate(workers, slots),
+      faults: EndpointFaults.allocate(slots),
     }
   }
 
@@ -71,7 +94,7 @@ export class EndpointTable {
 
   /** Whether new requests may be sent to the endpoint. */
   eligible(slot: number): boolean {
-    return Atomics.load(this.#states, slot) === SLOT_STATE.live
+    return isEligible(Atomics.load(this.#states, slot))
   }
 
   /**
@@ -102,10 +125,44 @@ export class EndpointTable {
     else Atomics.and(this.#states, slot, ~bit)
   }
 
+  /** Ejects an endpoint that is not. @returns false when it is ejected or on trial already, or in no set */
+  eject(slot: number): boolean {
+    const state = this.state(slot)
+    if ((state & EJECTION) !== 0 || (state & IN_SET) !== SLOT_STATE.live) return false
+    return Atomics.compareExchange(this.#states, slot, state, state | SLOT_STATE.ejected) === state
+  }
+
+  /** Ends an ejection, or the trial behind it. */
+  restore(slot: number): void {
+    Atomics.and(this.#states, slot, ~EJECTION)
+  }
+
+  /** The time of an ejection is over, or its trial brought no answer: the next request is the trial. */
+  offerTrial(slot: number): void {
+    for (let state = this.state(slot); (state & SLOT_STATE.ejected) !== 0; state = this.state(slot)) {
+      const next = (state & ~EJECTION) | SLOT_STATE.trial
+      if (Atomics.compareExchange(this.#states, slot, state, next) === state) return
+    }
+  }
+
+  /** Takes the one trial of an endpoint. @returns false when there is none, or another request has it */
+  takeTrial(slot: number): boolean {
+    for (let state = this.state(slot); (state & SLOT_STATE.trial) !== 0; state = this.state(slot)) {
+      const next = (state & ~SLOT_STATE.trial) | SLOT_STATE.ejected | SLOT_STATE.trying
+      if (Atomics.compareExchange(this.#states, slot, state, next) === state) return true
+    }
+    return false
+  }
+
   /**
-   * Puts a slot into use, for the first time or again; the health of the same identity stays. Control only.
+   * Puts a slot into use, for the first time or again. What probes know of the identity stays; an ejection ends with
+   * the readiness that brings it back. Control only.
    */
   enlist(slot: number): void {
+    if ((this.state(slot) & SLOT_STATE.retired) !== 0) {
+      this.restore(slot)
+      this.faults.clear(slot)
+    }
     Atomics.or(this.#states, slot, SLOT_STATE.live)
     Atomics.and(this.#states, slot, ~SLOT_STATE.retired)
   }
@@ -118,6 +175,7 @@ export class EndpointTable {
   /** Releases the slot. Control only, through the {@link SlotReclaimer}. */
   free(slot: number): void {
     Atomics.store(this.#states, slot, 0)
+    this.faults.clear(slot)
     this.identities.remove(slot)
   }
 

@@ -8,7 +8,9 @@
 import type { Reason } from '../lib/reason.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Frontend, FrontendPartition, FrontendSet } from './frontend.ts'
+import type { HealthConfig } from './health.ts'
 import type { HostTls, HttpMode } from './host-tls.ts'
+import type { UpstreamProtocol } from './upstream-protocol.ts'
 import type { UpstreamTls } from './upstream-tls.ts'
 
 /** Tables go from the frontend to the hostname, to the virtual host, to its rules: see {@link layersOn}. */
@@ -144,9 +146,6 @@ export interface MatchOrder {
   readonly match: number
 }
 
-/** HTTP/1.1, HTTP/2 and gRPC (which is HTTP/2), each in clear and over TLS. */
-export type UpstreamProtocol = 'HTTP' | 'HTTPS' | 'H2C' | 'H2' | 'GRPC' | 'GRPCS'
-
 /** One Backend, or one Service named directly by a rule. Its endpoints live outside the snapshot, keyed by `id`. */
 export interface BackendConfig {
   /** `namespace/name`, or `service:namespace/name:port` for a Service named directly. */
@@ -168,6 +167,8 @@ export interface BackendConfig {
   readonly idleTimeout: number
   /** 0 = unlimited. */
   readonly maxRequestsPerConnection: number
+  /** Absent: neither probes nor ejections, and no panic. */
+  readonly health?: HealthConfig
 }
 
 /** One address of a Backend as the control thread resolved it. Identity: backend id + address + port. */

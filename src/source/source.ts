@@ -58,6 +58,8 @@ export type SourceProblemReason =
   | 'DefinedTwice'
   /** A scalar that kubectl, which reads YAML 1.1, interprets differently. */
   | 'ReadDifferently'
+  /** A certificate without its key beside it, or a key without its certificate: neither is read. */
+  | 'Unpaired'
   /** A symbolic link without a target or to itself, or a folder reached twice. */
   | 'BrokenLink'
   /** Changes are detected by polling, because the system reports none. */

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { MessageChannel, type MessagePort, type ResourceLimits, Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
+import type { KeptRegistration } from '../api/registration.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { ControlData, ControlToMain, MainToControl, WorkerPort } from '../control/thread-messages.ts'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
@@ -44,7 +45,7 @@ export interface ThreadsOptions {
   /** Start data of the control thread besides memory and ports. */
   readonly control: Omit<
     ControlData,
-    'role' | 'shared' | 'workers' | 'ports' | 'settings' | 'lastGood' | 'suspects' | 'served'
+    'role' | 'shared' | 'workers' | 'ports' | 'settings' | 'lastGood' | 'suspects' | 'served' | 'registrations'
   >
   readonly budget: MemoryBudget
   readonly log: Logger
@@ -71,6 +72,7 @@ export class Threads {
   #ports: ResolvedPorts | undefined
   #settings: SettingsObject | undefined
   readonly #lastGood = new Map<string, LastGood>()
+  readonly #registrations = new Map<string, KeptRegistration>()
   /** By kind and key: the versions served while a newer version is being processed or is quarantined. */
   readonly #served = new Map<string, ServedVersion>()
   readonly #suspects = new SuspectList()
@@ -282,6 +284,7 @@ export class Threads {
       ports: this.#ports,
       settings: this.#settings,
       lastGood: [...this.#lastGood.values()],
+      registrations: [...this.#registrations.values()],
       suspects: this.#suspects.all,
       served: this.#suspects.all.flatMap((suspect) => this.#served.get(suspect.name) ?? []),
       ...this.#options.control,
@@ -311,6 +314,11 @@ export class Threads {
       if (message.version === undefined) this.#served.delete(message.name)
       else this.#served.set(message.name, message.version)
     }
+    if (message.type === 'registrations')
+      for (const { backend, id, kept } of message.changes) {
+        if (kept === undefined) this.#registrations.delete(`${backend} ${id}`)
+        else this.#registrations.set(`${backend} ${id}`, kept)
+      }
     if (message.type !== 'last-good') return
     for (const { kind, key, object } of message.changes) {
       if (object === undefined) this.#lastGood.delete(`${kind} ${key}`)

@@ -56,6 +56,13 @@ export function readAuthorities(text: string): AuthorityBundle | CertificateFaul
   return { pem: pem.join(''), notAfter, subjects: [...subjects] }
 }
 
+/** Of a bundle that was read before: whether it is whole, without a look into its certificates. */
+export function checkAuthorities(text: string): CertificateFault | undefined {
+  const blocks = parsePem(text, MAX_AUTHORITIES)
+  if ('fault' in blocks) return { fault: `ca.crt cannot be used: ${blocks.fault}` }
+  return blocks.length === 0 ? { fault: 'ca.crt has no certificate in PEM' } : undefined
+}
+
 export function readRevocationLists(text: string): RevocationLists | CertificateFault {
   if (text.length > MAX_LIST_BYTES) return { fault: `ca.crl is larger than ${MAX_LIST_BYTES} bytes` }
   const blocks = parsePem(text, MAX_LISTS)

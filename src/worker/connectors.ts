@@ -2,16 +2,17 @@
  * Chooses how the endpoints of a Backend are connected to: by its protocol, TLS and PROXY header. The only place that
  * knows all connectors.
  */
+
+import { H2cConnector } from '../connector/h2c-connector.ts'
+import { opaqueConnector } from '../connector/opaque-connector.ts'
+import { tcpConnector } from '../connector/tcp-connector.ts'
+import { type SecuredProtocol, TlsConnector, type UpstreamTlsState } from '../connector/tls-connector.ts'
+import { UpstreamContexts } from '../connector/upstream-contexts.ts'
+import { UpstreamSessions } from '../connector/upstream-sessions.ts'
+import { H1Session } from '../http1/upstream-h1.ts'
+import { H2Session } from '../http2/upstream-h2.ts'
 import type { TimerClock } from '../lib/clock.ts'
 import type { Contents } from '../policy/contents.ts'
-import { H2cConnector } from '../proxy/h2c-connector.ts'
-import { opaqueConnector } from '../proxy/opaque-connector.ts'
-import { tcpConnector } from '../proxy/tcp-connector.ts'
-import { type SecuredProtocol, TlsConnector, type UpstreamTlsState } from '../proxy/tls-connector.ts'
-import { UpstreamContexts } from '../proxy/upstream-contexts.ts'
-import { H1Session } from '../proxy/upstream-h1.ts'
-import { H2Session } from '../proxy/upstream-h2.ts'
-import { UpstreamSessions } from '../proxy/upstream-sessions.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { Connector } from '../transport/connector.ts'
 import type { Timers } from '../transport/timers.ts'

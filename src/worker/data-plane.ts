@@ -32,6 +32,7 @@ import { Backends } from './backends.ts'
 import type { ConnectorContext } from './connectors.ts'
 import { EndpointLoad } from './endpoint-load.ts'
 import { MessageLoop } from './message-loop.ts'
+import { PassiveHealth } from './passive-health.ts'
 
 /**
  * Of this worker. Fixed and small as long as no policy uses a store: the first that does gives stores a share of the
@@ -114,7 +115,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     endpoints,
     metrics,
     splits: new WeightedSplits(random),
-    observer: new EndpointLoad(worker, endpoints, edges.observer ?? null),
+    observer: new PassiveHealth(endpoints, timers, new EndpointLoad(worker, endpoints, edges.observer ?? null)),
     unexpected: (error) => edges.unexpected(error),
   })
   const linker = new Linker({

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino'
 import type { Milliseconds } from '../lib/clock.ts'
 import { TokenBucket } from '../lib/token-bucket.ts'
-import type { FailedHandshake } from '../proxy/handshake-failure.ts'
+import type { FailedHandshake } from '../listener/handshake-failure.ts'
 import type { HandshakeFailure } from '../shared-memory/metric-labels.ts'
 
 const RATE = { perSecond: 1, burst: 20 }

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino'
 import type { Milliseconds } from '../lib/clock.ts'
 import { TokenBucket } from '../lib/token-bucket.ts'
-import type { RefusedProxyHeader } from '../proxy/proxy-header-step.ts'
+import type { RefusedProxyHeader } from '../listener/proxy-header-step.ts'
 import type { ProxyHeaderRefusal } from '../shared-memory/metric-labels.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 

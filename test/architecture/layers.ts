@@ -11,7 +11,9 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['routing', 'compile', 'transport'],
   ['link'],
   ['exchange'],
-  ['source', 'store', 'proxy', 'probe', 'admin', 'log', 'thread'],
+  ['socket'],
+  ['http1', 'http2'],
+  ['source', 'store', 'listener', 'connector', 'probe', 'admin', 'log', 'thread'],
   ['control', 'worker', 'cli'],
   ['supervisor'],
   ['main.ts'],
@@ -28,14 +30,22 @@ export interface Rooms {
 /** Files that stand beside the rooms put them together: no room imports them, and they import entrances alone. */
 export const ROOMS: Readonly<Record<string, Rooms>> = {
   control: {
-    ranks: [['settings', 'leader', 'last-good'], ['resources'], ['endpoints', 'publish'], ['status']],
+    ranks: [
+      ['settings', 'leader', 'last-good', 'registration'],
+      ['resources'],
+      ['endpoints', 'publish'],
+      ['health'],
+      ['status'],
+    ],
     entrances: {
       settings: 'settings-feed.ts',
       leader: 'leader.ts',
       'last-good': 'last-good.ts',
+      registration: 'registrations.ts',
       resources: 'resources.ts',
       endpoints: 'endpoints.ts',
       publish: 'pipeline.ts',
+      health: 'health.ts',
       status: 'statuses.ts',
     },
   },

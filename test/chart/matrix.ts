@@ -416,11 +416,6 @@ export const REFUSED: readonly (Rendering & { readonly name: string; readonly sa
     says: /: settings\.tracing is not built yet in this version; leave it out/,
   },
   {
-    name: 'a token of the admin API',
-    values: { settings: { admin: { tokenFile: '/token' } } },
-    says: /: settings\.admin\.tokenFile is not built yet/,
-  },
-  {
     name: 'a field of the access log',
     values: { settings: { accessLog: { fields: { agent: 'header:user-agent' } } } },
     says: /: settings\.accessLog\.fields is not built yet in this version; leave it out, or write \{\}/,

@@ -3,7 +3,7 @@ import { suite, test } from 'node:test'
 import type { BackendSpec } from '../../src/api/backend.ts'
 import { serviceBackendId } from '../../src/compile/backend-service.ts'
 import { CompileState } from '../../src/compile/compile-state.ts'
-import type { UpstreamProtocol } from '../../src/snapshot/snapshot.ts'
+import type { UpstreamProtocol } from '../../src/snapshot/upstream-protocol.ts'
 import { backend, compiled, route, service, world } from './world.ts'
 
 /** A Service with one port, named by a rule, and by a Backend with these options. */

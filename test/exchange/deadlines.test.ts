@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Filter } from '../../src/policy/filter.ts'
 import { closedPort, onHead, rawBackend } from '../feature/backends.ts'
-import { deafPort, until } from '../proxy/sockets.ts'
+import { deafPort, until } from '../socket/sockets.ts'
 import { inProcess } from '../worker/in-process.ts'
 import { toUp } from '../worker/test-plane.ts'
 

@@ -18,8 +18,8 @@ import {
 import type { AddressInfo } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { H2cConnector } from '../../src/proxy/h2c-connector.ts'
-import { realTimers } from '../proxy/sockets.ts'
+import { H2cConnector } from '../../src/connector/h2c-connector.ts'
+import { realTimers } from '../socket/sockets.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
 import { toUp } from '../worker/test-plane.ts'
 

@@ -46,6 +46,10 @@ describe('balancing, from manifests to traffic', () => {
         backend('one', [ports[0]!]) +
         backend('two', [ports[1]!]) +
         backend('half-dead', [dead, ports[0]!], { loadBalancing: { algorithm: 'RoundRobin' } }) +
+        backend('unchecked', [dead, ports[0]!], {
+          loadBalancing: { algorithm: 'RoundRobin' },
+          healthCheck: { passive: { consecutiveFailures: 0 } },
+        }) +
         backend('dead', [dead]) +
         backend('resetting', [resetting.port]) +
         backend('forgetful', [forgetful.port]) +
@@ -75,6 +79,7 @@ describe('balancing, from manifests to traffic', () => {
           to('private', [{ name: 'private', namespace: 'elsewhere' }]),
           to('public', [{ name: 'public', namespace: 'elsewhere' }]),
           to('no-retry', [{ name: 'half-dead' }], { retry: { attempts: 0 } }),
+          to('unchecked', [{ name: 'unchecked' }], { retry: { attempts: 0 } }),
         ],
       ),
     })
@@ -128,9 +133,13 @@ describe('balancing, from manifests to traffic', () => {
     assert.equal(line.status, 200)
   })
 
-  it('without a retry the dead endpoint shows', async () => {
-    const counts = await served('/no-retry', 10)
-    assert.ok((counts['502 ConnectFailure'] ?? 0) > 0, JSON.stringify(counts))
+  it('and is ejected after five, so that it costs nothing without a second try either', async () => {
+    assert.deepEqual(await served('/no-retry', 10), { one: 10 })
+  })
+
+  it('without a retry and without passive checks the dead endpoint shows', async () => {
+    const counts = await served('/unchecked', 20)
+    assert.ok((counts['502 ConnectFailure'] ?? 0) > 5, JSON.stringify(counts))
   })
 
   it('a Backend with no endpoint that can be connected is 502', async () => {

@@ -4,11 +4,11 @@ import { createServer } from 'node:http2'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { H2Connection } from '../../src/http2/downstream-h2.ts'
 import type { Fields } from '../../src/message/fields.ts'
-import { H2Connection } from '../../src/proxy/downstream-h2.ts'
 import type { DownstreamHandler, IncomingRequest } from '../../src/transport/downstream.ts'
 import { Flag, FrameType, frame, literalBlock, PREFACE, settings } from '../http/raw-frames.ts'
-import { until } from '../proxy/sockets.ts'
+import { until } from '../socket/sockets.ts'
 import { checkFrames, connection, FakeSocket, PEER, seeds, world } from './h2-frames.ts'
 
 describe('kept seeds of the fuzzer of HTTP/2 connections', () => {

@@ -8,8 +8,8 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { Setting } from '../../src/http/frames.ts'
 import { data, Flag, FrameType, frame, headers, reset, settings, uint32, windowUpdate } from '../http/raw-frames.ts'
-import { type Dispatched, H2World } from '../proxy/h2-dispatch.ts'
-import { until } from '../proxy/sockets.ts'
+import { type Dispatched, H2World } from '../http2/h2-dispatch.ts'
+import { until } from '../socket/sockets.ts'
 
 const IDS = [1, 3, 5, 7, 0, 2, 9, 99]
 const LISTS = [

@@ -8,8 +8,8 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
-import { H2cConnector } from '../../src/proxy/h2c-connector.ts'
-import { realTimers } from '../proxy/sockets.ts'
+import { H2cConnector } from '../../src/connector/h2c-connector.ts'
+import { realTimers } from '../socket/sockets.ts'
 import type { FieldMap, Scope, ServedRequest, TunnelEnd } from '../suite/transport-rig.ts'
 import { type ConnectionCounter, fieldMap, type SocketUpstreams } from './socket-rig.ts'
 

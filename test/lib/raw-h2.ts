@@ -5,7 +5,7 @@ import { HeaderSection, RESPONSE_SECTION } from '../../src/http/header-section.t
 import { HpackDecoder } from '../../src/http/hpack-decoder.ts'
 import { FrameLog } from '../http/frame-log.ts'
 import { headers, PREFACE, settings } from '../http/raw-frames.ts'
-import { until } from '../proxy/sockets.ts'
+import { until } from '../socket/sockets.ts'
 
 const LIMITS = { head: 1 << 20, headers: 1_000, uri: 1 << 16 }
 

@@ -12,10 +12,10 @@ import {
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { TLSSocket } from 'node:tls'
+import { tcpConnector } from '../../src/connector/tcp-connector.ts'
 import { acceptOf, KEY_FIELD } from '../../src/message/websocket-handshake.ts'
-import { tcpConnector } from '../../src/proxy/tcp-connector.ts'
 import type { Connector } from '../../src/transport/connector.ts'
-import { deafPort, listening, until } from '../proxy/sockets.ts'
+import { deafPort, listening, until } from '../socket/sockets.ts'
 import type {
   Asking,
   ClientRequest,

@@ -9,7 +9,7 @@ import type { RawClient } from '../feature/raw-client.ts'
 import { TestAuthority } from '../lib/certificates.ts'
 import { h2Session } from '../lib/h2-websocket.ts'
 import { ASKING, SWITCHES } from '../lib/websocket-lines.ts'
-import { until } from '../proxy/sockets.ts'
+import { until } from '../socket/sockets.ts'
 import { inProcess } from './in-process.ts'
 import { type TlsRig, tlsRig } from './tls-rig.ts'
 

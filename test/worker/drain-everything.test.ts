@@ -12,7 +12,7 @@ import { RawClient } from '../feature/raw-client.ts'
 import { TestAuthority } from '../lib/certificates.ts'
 import { extendedConnect, h2Session } from '../lib/h2-websocket.ts'
 import { ASKING } from '../lib/websocket-lines.ts'
-import { until } from '../proxy/sockets.ts'
+import { until } from '../socket/sockets.ts'
 import { type Scope, toUp } from './test-plane.ts'
 import { tlsRig } from './tls-rig.ts'
 

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { onHead, rawBackend } from '../feature/backends.ts'
 import { RawClient } from '../feature/raw-client.ts'
 import { ASKING, SWITCHES } from '../lib/websocket-lines.ts'
-import { until } from '../proxy/sockets.ts'
+import { until } from '../socket/sockets.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 
 const HOST = 'host: w.test\r\n'

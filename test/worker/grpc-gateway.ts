@@ -1,6 +1,6 @@
 /** A worker with clients and upstreams over HTTP/2. */
-import { H2cConnector } from '../../src/proxy/h2c-connector.ts'
-import { realTimers } from '../proxy/sockets.ts'
+import { H2cConnector } from '../../src/connector/h2c-connector.ts'
+import { realTimers } from '../socket/sockets.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 import type { InProcessOptions, Scope } from './test-plane.ts'
 

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import { Flag, FrameType, frame, headers } from '../http/raw-frames.ts'
 import { RawH2, request } from '../lib/raw-h2.ts'
-import { until } from '../proxy/sockets.ts'
+import { until } from '../socket/sockets.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 import { toUp } from './test-plane.ts'
 

@@ -4,7 +4,7 @@ import { describe, it, type TestContext } from 'node:test'
 import { data, Flag, FrameType, frame, headers, reset, settings, uint32, windowUpdate } from '../http/raw-frames.ts'
 import { liveBytes } from '../lib/live-bytes.ts'
 import { RawH2, request } from '../lib/raw-h2.ts'
-import { listening } from '../proxy/sockets.ts'
+import { listening } from '../socket/sockets.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 import { toUp } from './test-plane.ts'
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { type ClientHttp2Session, connect } from 'node:http2'
 import { describe, it } from 'node:test'
 import type { Filter } from '../../src/policy/filter.ts'
-import { until } from '../proxy/sockets.ts'
+import { until } from '../socket/sockets.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 import type { Scope } from './test-plane.ts'
 

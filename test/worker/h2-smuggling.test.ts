@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { data, Flag, FrameType, frame, headers, literalBlock } from '../http/raw-frames.ts'
 import { type FieldList, RawH2, request } from '../lib/raw-h2.ts'
-import { listening, until } from '../proxy/sockets.ts'
+import { listening, until } from '../socket/sockets.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 import { toUp } from './test-plane.ts'
 

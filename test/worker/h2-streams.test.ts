@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { acceptOf } from '../../src/message/websocket-handshake.ts'
 import { data, Flag, FrameType, frame, headers, settings, uint32, windowUpdate } from '../http/raw-frames.ts'
 import { type FieldList, RawH2, request } from '../lib/raw-h2.ts'
-import { listening, until } from '../proxy/sockets.ts'
+import { listening, until } from '../socket/sockets.ts'
 import { inProcess } from './in-process.ts'
 import { toUp } from './test-plane.ts'
 

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import { windowUpdate } from '../http/raw-frames.ts'
 import { RawH2 } from '../lib/raw-h2.ts'
-import { until } from '../proxy/sockets.ts'
+import { until } from '../socket/sockets.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 
 const MiB = 1024 * 1024

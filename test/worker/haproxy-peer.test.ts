@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { RawClient } from '../feature/raw-client.ts'
-import { until } from '../proxy/sockets.ts'
+import { until } from '../socket/sockets.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 import { settingsWith } from './test-plane.ts'
 

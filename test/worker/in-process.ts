@@ -1,7 +1,7 @@
 /** A worker's request path on sockets, in the thread of the test. */
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { tcpConnector } from '../../src/proxy/tcp-connector.ts'
+import { tcpConnector } from '../../src/connector/tcp-connector.ts'
 import { tlsOf } from '../../src/routing/find-host.ts'
 import type { HostTls } from '../../src/snapshot/host-tls.ts'
 import type { WorkerSettings } from '../../src/thread/messages.ts'

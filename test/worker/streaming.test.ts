@@ -13,7 +13,7 @@ import type { Readable, Writable } from 'node:stream'
 import { describe, it } from 'node:test'
 import { H2C_UPSTREAMS } from '../lib/h2-upstreams.ts'
 import { h2Session } from '../lib/h2-websocket.ts'
-import { until } from '../proxy/sockets.ts'
+import { until } from '../socket/sockets.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 import { type Scope, toUp } from './test-plane.ts'
 

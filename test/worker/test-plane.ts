@@ -4,6 +4,7 @@
  */
 
 import type { BackendSpec } from '../../src/api/backend.ts'
+import { opaqueConnector } from '../../src/connector/opaque-connector.ts'
 import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
 import type { TimerClock } from '../../src/lib/clock.ts'
 import type { FairGateBounds } from '../../src/limit/fair-gate.ts'
@@ -13,7 +14,6 @@ import { PatternCache } from '../../src/pattern/pattern-cache.ts'
 import { builtInFilters } from '../../src/policy/built-in.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import type { FilterDefinition, Phase } from '../../src/policy/registry.ts'
-import { opaqueConnector } from '../../src/proxy/opaque-connector.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'

@@ -11,7 +11,7 @@ import { systemTimers } from '../../src/thread/system-timers.ts'
 import { Connectors } from '../../src/worker/connectors.ts'
 import type { RawClient } from '../feature/raw-client.ts'
 import { TestAuthority } from '../lib/certificates.ts'
-import { listening, until } from '../proxy/sockets.ts'
+import { listening, until } from '../socket/sockets.ts'
 import { type InProcess, inProcess } from './in-process.ts'
 
 const CA = 'Secret default/ca ca.crt headgate.dev/ca'

@@ -14,6 +14,7 @@ import type { EndpointAddress } from '../../snapshot/snapshot.ts'
 import type { EndpointRow, ToWorker } from '../../thread/messages.ts'
 import type { DialGuard } from '../../transport/dial-guard.ts'
 import { EndpointQuota } from './endpoint-quota.ts'
+import { LeavingSlots } from './leaving-slots.ts'
 
 /** The part of the resolver that the directory uses. */
 export interface Names {
@@ -65,8 +66,7 @@ export class EndpointDirectory {
   #guard: DialGuard | undefined
   readonly #backends = new Map<string, DirectoryEntry>()
   readonly #ownSlots = new Map<string, number>()
-  /** By Backend, slots of endpoints that workers use until they have tables with what the newest are connected by. */
-  readonly #leaving = new Map<string, Set<number>>()
+  readonly #leaving = new LeavingSlots()
   /** Backends by the names among their endpoints. */
   readonly #users = new Map<string, Set<string>>()
   readonly #shares: EndpointQuota
@@ -130,7 +130,7 @@ export class EndpointDirectory {
   inUse(): Set<number> {
     const slots = new Set(this.#ownSlots.values())
     for (const { rows } of this.#backends.values()) for (const row of rows) slots.add(row.slot)
-    for (const leaving of this.#leaving.values()) for (const slot of leaving) slots.add(slot)
+    for (const slot of this.#leaving.all()) slots.add(slot)
     return slots
   }
 
@@ -138,6 +138,11 @@ export class EndpointDirectory {
   guardBy(guard: DialGuard): void {
     this.#guard = guard
     for (const [id, { addresses, connects }] of this.#backends) this.#update(id, addresses, connects)
+  }
+
+  /** Why an address must not be dialled; undefined when it may. */
+  refusal(address: string, port: number): string | undefined {
+    return this.#guard === undefined ? 'waits for the settings' : this.#guard.refuses(address, port)
   }
 
   /** Sets the endpoints of a Backend, and sends the difference. @param connects see `connectionKey` */
@@ -188,7 +193,7 @@ export class EndpointDirectory {
    * @param connects key of a Backend in the tables; undefined when it is in none
    */
   settle(connects: (backend: string) => string | undefined): void {
-    for (const id of this.#leaving.keys()) {
+    for (const id of this.#leaving.backends) {
       const served = connects(id)
       if (served === undefined || served === this.#backends.get(id)?.connects) this.#retireLeaving(id)
     }
@@ -222,7 +227,7 @@ export class EndpointDirectory {
     for (const { address, port, slot } of before?.rows ?? []) {
       if (wanted.has(`${address} ${port}`)) continue
       if (before?.connects === connects) this.#retire(namespace, slot)
-      else this.#leave(backend, slot)
+      else this.#leaving.add(backend, slot)
     }
     let draining = 0
     for (const { entry, slot } of wanted.values()) if (entry.state === 'draining' && slot !== undefined) draining++
@@ -319,7 +324,7 @@ export class EndpointDirectory {
   }
 
   #refuses(address: string, port: number, refused: string[]): boolean {
-    const refusal = this.#guard === undefined ? 'waits for the settings' : this.#guard.refuses(address, port)
+    const refusal = this.refusal(address, port)
     if (refusal === undefined) return false
     refused.push(`${address} port ${port} ${refusal}`)
     return true
@@ -331,7 +336,7 @@ export class EndpointDirectory {
     const digest = identityDigest(backend, address, port)
     let slot = identities.find(digest)
     // It has been in use all the time.
-    if (this.#leaving.get(backend)?.delete(slot) === true) return slot
+    if (this.#leaving.keep(backend, slot)) return slot
     if (slot !== -1) this.#shares.adopt(namespace, slot)
     else {
       if (!this.#shares.admits(namespace)) return undefined
@@ -342,16 +347,8 @@ export class EndpointDirectory {
     return slot
   }
 
-  /** It stays eligible: workers use it until they have the tables that the newest endpoints are meant for. */
-  #leave(backend: string, slot: number): void {
-    const leaving = this.#leaving.get(backend)
-    if (leaving === undefined) this.#leaving.set(backend, new Set([slot]))
-    else leaving.add(slot)
-  }
-
   #retireLeaving(backend: string): void {
-    for (const slot of this.#leaving.get(backend) ?? NONE) this.#retire(namespaceOf(backend), slot)
-    this.#leaving.delete(backend)
+    for (const slot of this.#leaving.take(backend)) this.#retire(namespaceOf(backend), slot)
   }
 
   #retire(namespace: string, slot: number): void {

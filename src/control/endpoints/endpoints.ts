@@ -138,6 +138,11 @@ export class Endpoints {
     return this.#directory.rows(backend)
   }
 
+  /** Why an address must not be dialled; undefined when it may. */
+  refusal(address: string, port: number): string | undefined {
+    return this.#directory.refusal(address, port)
+  }
+
   /** Row of the Backend itself, for its limits; undefined when the table is full. */
   slotOf(backend: string): number | undefined {
     return this.#directory.slotOf(backend)

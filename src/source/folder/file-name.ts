@@ -18,9 +18,9 @@ export function isManifest(name: string): boolean {
   return MANIFEST.test(name) && !IGNORED.test(name)
 }
 
-const CERTIFICATE_PART = /\.(crt|key)$/
+const CERTIFICATE_PART = /\.(crt|key|crl)$/
 
-/** True for `*.crt` and `*.key`, which together are a Secret: see certificate-files.ts. */
+/** True for `*.crt`, `*.key` and `*.crl`, which make Secrets: see certificate-files.ts. */
 export function isCertificatePart(name: string): boolean {
   return CERTIFICATE_PART.test(name) && !IGNORED.test(name)
 }

@@ -60,7 +60,8 @@ export async function walk(root: string, options: WalkOptions): Promise<FolderSc
   const failed = await walker.folder(root, stats, 0)
   if (failed !== null) return { missing: failed }
   await walker.links()
-  dropUnpaired(walker.files)
+  for (const { path, message } of dropUnpaired(walker.files))
+    walker.problems.push({ severity: 'warning', reason: 'Unpaired', message, path })
   return walker
 }
 

@@ -32,8 +32,7 @@ function secretsOf(folder: TemporaryFolder): Record<string, string> {
   const found: Record<string, string> = {}
   for (const [id, object] of folder.heard.objects) {
     const { type, data } = object as unknown as Secret
-    if (!id.startsWith('Secret ')) continue
-    assert.equal(type, 'kubernetes.io/tls')
+    if (!id.startsWith('Secret ') || type !== 'kubernetes.io/tls') continue
     const text = (key: string) => Buffer.from(data[key]!, 'base64').toString()
     const pairs = [one, two].flatMap((a, i) => [one, two].map((b, j) => [a.cert, b.key, `${i + 1}${j + 1}`] as const))
     found[id.slice('Secret '.length)] =
@@ -55,8 +54,9 @@ describe('certificates in a folder', () => {
         await folder.write(`${stem}.key`, one.key)
       }
       for (const stem of ['shop', 'www.example.com', 'tls', 'mounted/tls', 'Not A Name']) await put(stem)
-      await folder.write('alone.key', one.key)
-      await folder.write('ca.crt', authority.ca)
+      for (const name of ['ca.crt', 'partners.ca.crt', 'mounted/ca.crt']) await folder.write(name, authority.ca)
+      const list = authority.revoke([])
+      for (const name of ['ca.crl', 'partners.crl', 'mounted/ca.crl']) await folder.write(name, list)
       await folder.write('.hidden.crt', one.cert)
       await folder.write('.hidden.key', one.key)
       await folder.watch()
@@ -66,12 +66,47 @@ describe('certificates in a folder', () => {
         'default/tls': '11',
         'default/mounted': '11',
       })
+      const others = [...folder.heard.objects].flatMap(([id, object]) => {
+        const { type, data } = object as unknown as Secret
+        return type === 'kubernetes.io/tls' ? [] : `${id} ${type} ${Object.keys(data)}`
+      })
+      assert.deepEqual(others.sort(), [
+        'Secret default/ca headgate.dev/ca ca.crt',
+        'Secret default/crl headgate.dev/crl ca.crl',
+        'Secret default/mounted-ca headgate.dev/ca ca.crt',
+        'Secret default/mounted-crl headgate.dev/crl ca.crl',
+        'Secret default/partners-ca headgate.dev/ca ca.crt',
+        'Secret default/partners-crl headgate.dev/crl ca.crl',
+      ])
       assert.deepEqual(folder.heard.problemList, [])
       const loaded = await loadManifests([folder.path], systemTimers)
       assert.deepEqual(
         new Map(loaded.objects.map(({ key, raw }) => [key, raw])),
         new Map(Array.from(folder.heard.objects.values(), (raw) => [`default/${(raw as Named).metadata.name}`, raw])),
       )
+    }),
+  )
+
+  it(
+    'are named where the other file of a pair is missing, and are not read',
+    inFolder(async (folder) => {
+      await folder.write('a.crt', one.cert)
+      await folder.write('b.key', one.key)
+      await folder.write('ca.crt', authority.ca)
+      await folder.write('ca.key', one.key)
+      await folder.watch()
+      const told = () => folder.heard.problemList.map(({ severity, reason, message }) => [severity, reason, message])
+      const keyless =
+        'a.crt is not read, since there is no a.key beside it: the two make a Secret. Add a.key, or name the file a.ca.crt if it has authorities.'
+      const bare = 'b.key is not read, since there is no b.crt beside it: the two make a Secret. Add b.crt.'
+      const useless = 'The private key ca.key is not read: ca.crt is a file of authorities. Remove the key.'
+      const [first, second, third] = [keyless, bare, useless].map((message) => ['warning', 'Unpaired', message])
+      assert.deepEqual(told(), [first, second, third])
+      const loaded = await loadManifests([folder.path], systemTimers)
+      assert.deepEqual(loaded.problems, folder.heard.problemList)
+      await folder.write('a.key', one.key)
+      await untilSecretsAre(folder, { 'default/a': '11' })
+      await eventually(() => isDeepStrictEqual(told(), [second, third]), 'a is complete')
     }),
   )
 

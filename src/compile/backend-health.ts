@@ -1,0 +1,47 @@
+/** Health checks of a Backend in the form of the snapshot. */
+import type { ActiveHealthCheck, BackendOptions } from '../api/backend.ts'
+import { parseDuration } from '../lib/quantity.ts'
+import type { ActiveHealth, HealthConfig } from '../snapshot/health.ts'
+import type { UpstreamProtocol } from '../snapshot/upstream-protocol.ts'
+
+export function healthOf(
+  { active, passive, panicPercent }: BackendOptions['healthCheck'],
+  protocol: UpstreamProtocol,
+): HealthConfig {
+  return {
+    panicPercent,
+    passive: { ...passive, baseEjection: parseDuration(passive.baseEjection) },
+    active: active === undefined ? undefined : activeOf(active, protocol),
+  }
+}
+
+function activeOf(active: ActiveHealthCheck, protocol: UpstreamProtocol): ActiveHealth {
+  const { type, path, port, jitterPercent, healthyAfter, unhealthyAfter, hostname, grpcService = '' } = active
+  return {
+    type,
+    protocol: type === 'GRPC' ? grpcOver(protocol) : protocol,
+    path,
+    port,
+    interval: parseDuration(active.interval),
+    timeout: parseDuration(active.timeout),
+    jitterPercent,
+    healthyAfter,
+    unhealthyAfter,
+    codes: active.codes.map(rangeOf),
+    hostname,
+    headers: active.headers ?? [],
+    bodyContains: active.bodyContains ?? '',
+    grpcService,
+  }
+}
+
+/** gRPC needs HTTP/2, also where the Backend's own requests are HTTP/1.1. */
+function grpcOver(protocol: UpstreamProtocol): UpstreamProtocol {
+  if (protocol === 'HTTP') return 'GRPC'
+  return protocol === 'HTTPS' ? 'GRPCS' : protocol
+}
+
+function rangeOf(codes: string): readonly [number, number] {
+  const first = Number(codes.slice(0, 3))
+  return [first, codes.length === 3 ? first : Number(codes.slice(4))]
+}

@@ -1,0 +1,79 @@
+/**
+ * Ejects endpoints by what requests meet there: so many failures in a row, over all workers. When the time of an
+ * ejection is over, one request is the trial that ends or repeats it (control/health/ejections.ts keeps the time).
+ */
+import { ejectWithin, updatePanic } from '../balance/eligibility.ts'
+import type { Endpoint } from '../balance/endpoint.ts'
+import { faultCode, NO_EVIDENCE, WELL } from '../balance/fault.ts'
+import type { AttemptObserver, AttemptOutcome } from '../exchange/attempt-observer.ts'
+import type { Milliseconds } from '../lib/clock.ts'
+import type { LinkedBackend } from '../link/linked-tables.ts'
+import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
+import type { HealthConfig } from '../snapshot/health.ts'
+
+export class PassiveHealth implements AttemptObserver {
+  readonly #table: EndpointTable
+  readonly #timers: { readonly now: Milliseconds }
+  readonly #next: AttemptObserver
+  /** Trials of this worker that are under way, by slot: since when. */
+  readonly #trials = new Map<number, Milliseconds>()
+
+  /** @param next receives the same calls, the end of an attempt behind what is done here: it gives the slot back */
+  constructor(table: EndpointTable, timers: { readonly now: Milliseconds }, next: AttemptObserver) {
+    this.#table = table
+    this.#timers = timers
+    this.#next = next
+  }
+
+  attemptStarted(backend: LinkedBackend, endpoint: Endpoint): void {
+    if (this.#table.takeTrial(endpoint.slot)) this.#trials.set(endpoint.slot, this.#timers.now)
+    this.#next.attemptStarted(backend, endpoint)
+  }
+
+  attemptEnded(outcome: Readonly<AttemptOutcome>): void {
+    const { backend, endpoint } = outcome
+    const { health } = backend.plan
+    if (health !== undefined && health.passive.consecutiveFailures > 0) {
+      const code = faultCode(outcome.failure, outcome.status, outcome.unanswered)
+      if (this.#trials.size > 0 && this.#isTrial(outcome)) this.#endTrial(backend, health, endpoint.slot, code)
+      else if (code === WELL) this.#table.faults.succeeded(endpoint.slot)
+      else if (code !== NO_EVIDENCE) this.#count(backend, health, endpoint.slot, code)
+    }
+    this.#next.attemptEnded(outcome)
+  }
+
+  /** An attempt that began before the ejection says nothing about it. */
+  #isTrial({ endpoint, startedAt }: AttemptOutcome): boolean {
+    const since = this.#trials.get(endpoint.slot)
+    return since !== undefined && startedAt >= since
+  }
+
+  #count({ endpoints }: LinkedBackend, { passive, panicPercent }: HealthConfig, slot: number, code: number): void {
+    const { faults } = this.#table
+    const inARow = faults.failed(slot)
+    if (inARow < passive.consecutiveFailures) return
+    if (ejectWithin(this.#table, endpoints, slot, passive.maxEjectionPercent, code)) {
+      updatePanic(this.#table, endpoints, panicPercent)
+      faults.changed()
+    } else {
+      // At the cap: all endpoints are counted again only after as many failures more.
+      faults.succeeded(slot)
+    }
+  }
+
+  #endTrial({ endpoints }: LinkedBackend, { panicPercent }: HealthConfig, slot: number, code: number): void {
+    const table = this.#table
+    this.#trials.delete(slot)
+    if ((table.state(slot) & SLOT_STATE.trying) === 0) return
+    if (code === NO_EVIDENCE) table.offerTrial(slot)
+    else if (code === WELL) {
+      table.restore(slot)
+      table.faults.succeeded(slot)
+    } else {
+      table.faults.ejected(slot, code)
+      table.mark(slot, SLOT_STATE.trying, false)
+    }
+    updatePanic(table, endpoints, panicPercent)
+    table.faults.changed()
+  }
+}
