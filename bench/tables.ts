@@ -41,6 +41,7 @@ function backendOf(id: string): BackendConfig {
     tls: undefined,
     proxyProtocol: undefined,
     algorithm: 'LeastRequest',
+    hashOn: [],
     hostHeader: 'Preserve',
     maxConnections: 1024,
     maxPending: 1024,

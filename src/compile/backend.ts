@@ -1,5 +1,5 @@
 /** Translates a Backend's options into the form of the snapshot. */
-import type { BackendOptions, BackendTls, LoadBalancingAlgorithm } from '../api/backend.ts'
+import type { BackendOptions, BackendTls } from '../api/backend.ts'
 import { BACKEND_DEFAULTS } from '../api/defaults.ts'
 import { parseDuration } from '../lib/quantity.ts'
 import { contentId } from '../policy/contents.ts'
@@ -21,12 +21,13 @@ export function defaultBackend(id: string, service?: BackendService): BackendCon
 
 /** @param service undefined where the Backend lists its endpoints itself */
 export function backendOf(id: string, options: BackendOptions, service?: BackendService): BackendConfig {
-  const { limits, connection } = options
+  const { limits, connection, loadBalancing } = options
   const connects = connectionOf(id, options, service)
   return {
     id,
     ...connects,
-    algorithm: algorithmOf(options.loadBalancing.algorithm),
+    algorithm: loadBalancing.algorithm,
+    hashOn: loadBalancing.hashOn ?? NONE,
     hostHeader: options.hostHeader,
     maxConnections: limits.maxConnections,
     maxPending: limits.maxPending,
@@ -75,6 +76,8 @@ function runsOverTls(protocol: UpstreamProtocol): boolean {
   return protocol === 'HTTPS' || protocol === 'H2' || protocol === 'GRPCS'
 }
 
+const NONE: readonly never[] = Object.freeze([])
+
 const DEFAULT_TLS: BackendTls = { insecureSkipVerify: false }
 
 function tlsOf(namespace: string, options: BackendTls, service: string | undefined): UpstreamTls {
@@ -91,9 +94,4 @@ function tlsOf(namespace: string, options: BackendTls, service: string | undefin
 function clientCertificate(namespace: string, name: string): UpstreamTls['clientCertificate'] {
   const { secret, chain, key } = certificateRef(namespace, name)
   return { secret, chain, key }
-}
-
-/** Validation rejects algorithms that are not implemented; the default keeps the function total. */
-function algorithmOf(name: LoadBalancingAlgorithm): BackendConfig['algorithm'] {
-  return name === 'PeakEWMA' || name === 'ConsistentHash' ? 'LeastRequest' : name
 }

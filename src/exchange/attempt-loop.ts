@@ -1,10 +1,13 @@
 /** The attempt loop: selects an endpoint, and another one after a failed attempt. */
+import { NO_KEY } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
+import { hashKey } from '../balance/hash-key.ts'
 import { backoffDelay } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import { removeAddedFraming } from '../message/framing-fields.ts'
+import type { ValueReader } from '../policy/variables.ts'
 import { Attempt, type AttemptOwner } from './attempt.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { fail, refuse } from './failure.ts'
@@ -40,8 +43,17 @@ export function forward(x: ProxyExchange): void {
   backend.retries.request()
   if (x.chain !== null) removeAddedFraming(x.request)
   if (x.call !== null) prepareCall(x, x.call)
+  if (backend.keys.length > 0) x.hashKey = keyOf(x, backend.keys)
   if (x.body !== null) x.body.compose()
   if (!x.ended) tryEndpoint(x, null, false)
+}
+
+function keyOf(x: ProxyExchange, keys: readonly ValueReader[]): number {
+  for (const read of keys) {
+    const value = read(x)
+    if (value !== undefined) return hashKey(value)
+  }
+  return NO_KEY
 }
 
 function takeShare({ context, incoming }: ProxyExchange, share: NamespaceShare): boolean {

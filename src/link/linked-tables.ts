@@ -3,6 +3,7 @@ import type { Balancer } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { RetryBudget } from '../balance/retry.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
+import type { ValueReader } from '../policy/variables.ts'
 import type { RouteTables } from '../snapshot/route-tables.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { UpstreamPool } from '../transport/upstream.ts'
@@ -13,6 +14,8 @@ export interface LinkedBackend {
   readonly id: string
   readonly plan: BackendConfig
   readonly balancer: Balancer
+  /** What a request is hashed by: the first that it has. Empty unless the algorithm hashes. */
+  readonly keys: readonly ValueReader[]
   /** All that it has now. */
   readonly endpoints: readonly Endpoint[]
   readonly retries: RetryBudget

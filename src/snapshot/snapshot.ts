@@ -155,7 +155,9 @@ export interface BackendConfig {
   readonly tls: UpstreamTls | undefined
   /** The version of the PROXY header that begins each connection; undefined = none. */
   readonly proxyProtocol: 'V1' | 'V2' | undefined
-  readonly algorithm: 'RoundRobin' | 'WeightedRoundRobin' | 'LeastRequest' | 'Random'
+  readonly algorithm: 'RoundRobin' | 'WeightedRoundRobin' | 'LeastRequest' | 'PeakEWMA' | 'Random' | 'ConsistentHash'
+  /** Selectors, the first that a request has counts; empty unless the algorithm is ConsistentHash. */
+  readonly hashOn: readonly string[]
   readonly hostHeader: 'Preserve' | 'UseServerName'
   /** The host name sent with `UseServerName`: the endpoint's DNS name where it has one. */
   readonly maxConnections: number

@@ -1,16 +1,18 @@
 /**
  * The Backends of this worker: endpoint set, balancer, connections. Keyed by id and kept over every change of tables.
  */
-import type { Balancer } from '../balance/balancer.ts'
+import { isDeepStrictEqual } from 'node:util'
+import type { Balancer, BalancerContext } from '../balance/balancer.ts'
 import { createBalancer } from '../balance/create-balancer.ts'
-import type { Endpoint } from '../balance/endpoint.ts'
+import type { Endpoint, EndpointGauge } from '../balance/endpoint.ts'
 import { EndpointSet } from '../balance/endpoint-set.ts'
 import { EndpointVersions } from '../balance/endpoint-versions.ts'
 import { RetryBudget } from '../balance/retry.ts'
-import type { Clock, Random } from '../lib/clock.ts'
+import type { Clock, Milliseconds, Random } from '../lib/clock.ts'
 import type { NamespaceShare, ShareMember, UpstreamBudget } from '../limit/upstream-budget.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
 import type { HeadLimits } from '../message/head.ts'
+import { type ValueReader, valueReader } from '../policy/variables.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
@@ -153,13 +155,17 @@ function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): bool
   return [ca, clientCertificate?.chain, clientCertificate?.key].some((id) => id !== undefined && contents.has(id))
 }
 
+function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
+  return hashOn.map(valueReader)
+}
+
 /** Connections to one endpoint: any client's, or a pool for each client. */
 type ConnectionPool = EndpointPool | ClientPools
 
 /** Milliseconds between two looks for a place that another worker may have given back. */
 const FEED_INTERVAL = 40
 
-class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
+class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, ShareMember {
   readonly id: string
   readonly slot: number
   readonly metricsRow: number
@@ -170,6 +176,9 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
   /** See {@link connectionKey}. */
   connects: string
   balancer: Balancer
+  keys: readonly ValueReader[]
+  readonly gauge: EndpointGauge
+  readonly random: Random
   endpoints: readonly Endpoint[] = []
   readonly #context: BackendsContext
   readonly #pools = new Map<Endpoint, ConnectionPool>()
@@ -188,7 +197,10 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
     this.share = context.budget.join(namespaceOf(plan.id), this)
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(context.clock)
-    this.balancer = createBalancer(plan.algorithm, context.endpoints, context.random)
+    this.gauge = context.endpoints
+    this.random = context.random
+    this.keys = keyReaders(plan)
+    this.balancer = createBalancer(plan.algorithm, this)
   }
 
   get limits(): HeadLimits {
@@ -203,9 +215,10 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
 
   revise(plan: BackendConfig, connects: string): void {
     if (plan.algorithm !== this.plan.algorithm) {
-      this.balancer = createBalancer(plan.algorithm, this.#context.endpoints, this.#context.random)
+      this.balancer = createBalancer(plan.algorithm, this)
       this.balancer.update(this.endpoints)
     }
+    if (!isDeepStrictEqual(plan.hashOn, this.plan.hashOn)) this.keys = keyReaders(plan)
     const connectsAlike = connects === this.connects
     this.plan = plan
     this.connects = connects
@@ -279,6 +292,16 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
 
   sweep(now: number): void {
     for (const pool of this.#all()) if (pool.idleCount > 0) pool.sweep(now)
+  }
+
+  // ---- what balancers ask ----
+
+  now(): Milliseconds {
+    return this.timers.now
+  }
+
+  requests(): number {
+    return this.slot < 0 ? Number.POSITIVE_INFINITY : this.#context.endpoints.inFlight(this.slot)
   }
 
   // ---- what pools ask ----

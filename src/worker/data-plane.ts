@@ -115,7 +115,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     endpoints,
     metrics,
     splits: new WeightedSplits(random),
-    observer: new PassiveHealth(endpoints, timers, new EndpointLoad(worker, endpoints, edges.observer ?? null)),
+    observer: new PassiveHealth(endpoints, timers, new EndpointLoad(worker, endpoints, timers, edges.observer ?? null)),
     unexpected: (error) => edges.unexpected(error),
   })
   const linker = new Linker({

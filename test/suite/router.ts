@@ -54,6 +54,7 @@ export function backend(id: string): BackendConfig {
     tls: undefined,
     proxyProtocol: undefined,
     algorithm: 'LeastRequest',
+    hashOn: [],
     hostHeader: 'Preserve',
     maxConnections: 1024,
     maxPending: 1024,

@@ -20,6 +20,7 @@ function plan(protocol: BackendConfig['protocol'], more: Partial<BackendConfig> 
     tls: undefined,
     proxyProtocol: undefined,
     algorithm: 'RoundRobin',
+    hashOn: [],
     hostHeader: 'Preserve',
     maxConnections: 10,
     maxPending: 10,
