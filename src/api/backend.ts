@@ -31,7 +31,9 @@ export interface BackendOptions {
   }
   readonly hostHeader: 'Preserve' | 'UseServerName'
   readonly sessionAffinity?: {
-    readonly cookie: { readonly name: string; readonly ttl?: Duration; readonly sameSite: 'Lax' | 'Strict' | 'None' }
+    /** Exactly one of the two. */
+    readonly header?: { readonly name: string }
+    readonly cookie?: { readonly name: string; readonly ttl?: Duration; readonly sameSite: 'Lax' | 'Strict' | 'None' }
   }
   readonly healthCheck: {
     readonly active?: ActiveHealthCheck

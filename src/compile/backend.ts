@@ -28,6 +28,7 @@ export function backendOf(id: string, options: BackendOptions, service?: Backend
     ...connects,
     algorithm: loadBalancing.algorithm,
     hashOn: loadBalancing.hashOn ?? NONE,
+    sessionAffinity: affinityOf(options.sessionAffinity),
     hostHeader: options.hostHeader,
     maxConnections: limits.maxConnections,
     maxPending: limits.maxPending,
@@ -74,6 +75,16 @@ function protocolOf(appProtocol: string | undefined): UpstreamProtocol {
 
 function runsOverTls(protocol: UpstreamProtocol): boolean {
   return protocol === 'HTTPS' || protocol === 'H2' || protocol === 'GRPCS'
+}
+
+function affinityOf(stated: BackendOptions['sessionAffinity']): BackendConfig['sessionAffinity'] {
+  const { cookie, header } = stated ?? {}
+  if (header !== undefined) return { type: 'header', name: header.name.toLowerCase() }
+  if (cookie === undefined) return undefined
+  const { name, ttl, sameSite } = cookie
+  // A life of 0 seconds would remove the cookie.
+  const maxAge = ttl === undefined ? undefined : Math.max(Math.ceil(parseDuration(ttl) / 1_000), 1)
+  return { type: 'cookie', name, maxAge, sameSite }
 }
 
 const NONE: readonly never[] = Object.freeze([])

@@ -6,6 +6,7 @@ import { backoffDelay } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
+import type { LinkedBackend } from '../link/linked-tables.ts'
 import { removeAddedFraming } from '../message/framing-fields.ts'
 import type { ValueReader } from '../policy/variables.ts'
 import { Attempt, type AttemptOwner } from './attempt.ts'
@@ -14,6 +15,7 @@ import { fail, refuse } from './failure.ts'
 import { prepareCall } from './grpc-request.ts'
 import { respond } from './local-response.ts'
 import { decideRetry } from './retry-decision.ts'
+import { pickForSession } from './session-affinity.ts'
 import { checkOrigin } from './upgrade.ts'
 
 const OVERDRAWN = 'the namespace of the Backend has its share of all requests at a time'
@@ -70,7 +72,7 @@ export function nextAttempt(x: ProxyExchange): void {
 /** @param again the endpoint to be tried once more on a fresh connection, or null: the balancer picks */
 function tryEndpoint(x: ProxyExchange, again: Endpoint | null, fresh: boolean): void {
   const backend = x.backend!
-  const endpoint = again ?? backend.balancer.pick(x.hashKey, x.tried)
+  const endpoint = again ?? pickEndpoint(x, backend)
   if (endpoint === undefined) return void refuse(x, x.failure ?? 'NoEndpoint')
   const attempt = new Attempt(x, backend, endpoint, LOOP)
   x.attempt = attempt
@@ -78,6 +80,11 @@ function tryEndpoint(x: ProxyExchange, again: Endpoint | null, fresh: boolean): 
   x.attempts++
   attempt.start(fresh)
   if (x.attempt === attempt && attempt.connecting) x.watch()
+}
+
+function pickEndpoint(x: ProxyExchange, backend: LinkedBackend): Endpoint | undefined {
+  const { affinity } = backend
+  return affinity === null ? backend.balancer.pick(x.hashKey, x.tried) : pickForSession(x, backend, affinity)
 }
 
 function tryGuarded(x: ProxyExchange, again: Endpoint | null, fresh: boolean): void {

@@ -162,6 +162,8 @@ export abstract class ProxyExchange implements Exchange, Timed {
   failure: Reason | null = null
   /** An interim response has gone to the client: too late for another attempt. */
   interim = false
+  /** The endpoint that the client named by its session and was given. */
+  sessionEndpoint: Endpoint | null = null
   /** What a hashing balancer chooses by. */
   hashKey = NO_KEY
   /** Endpoints that failed in this exchange. */

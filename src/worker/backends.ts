@@ -8,9 +8,10 @@ import type { Endpoint, EndpointGauge } from '../balance/endpoint.ts'
 import { EndpointSet } from '../balance/endpoint-set.ts'
 import { EndpointVersions } from '../balance/endpoint-versions.ts'
 import { RetryBudget } from '../balance/retry.ts'
+import { SessionTokens } from '../balance/session-tokens.ts'
 import type { Clock, Milliseconds, Random } from '../lib/clock.ts'
 import type { NamespaceShare, ShareMember, UpstreamBudget } from '../limit/upstream-budget.ts'
-import type { LinkedBackend } from '../link/linked-tables.ts'
+import type { LinkedBackend, SessionAffinity } from '../link/linked-tables.ts'
 import type { HeadLimits } from '../message/head.ts'
 import { type ValueReader, valueReader } from '../policy/variables.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
@@ -23,7 +24,8 @@ import type { EndpointRow } from '../thread/messages.ts'
 import { ClientPools } from '../transport/client-pools.ts'
 import type { Connector } from '../transport/connector.ts'
 import { EndpointPool, type PoolContext, type Reservation } from '../transport/pool.ts'
-import type { Timed, Timers } from '../transport/timers.ts'
+import type { Timers } from '../transport/timers.ts'
+import { PoolFeeder } from './pool-feeder.ts'
 
 export interface BackendsContext {
   readonly worker: number
@@ -34,6 +36,8 @@ export interface BackendsContext {
   readonly metrics: WorkerMetrics
   /** Row of a backend in the metrics, by its id. */
   metricsRow(id: string): number
+  /** For the tokens of sessions: another array after each change. */
+  sessionKey(): Uint8Array
   /** The dial guard. */
   mayDial(address: string, port: number): boolean
   readonly budget: UpstreamBudget
@@ -162,9 +166,6 @@ function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
 /** Connections to one endpoint: any client's, or a pool for each client. */
 type ConnectionPool = EndpointPool | ClientPools
 
-/** Milliseconds between two looks for a place that another worker may have given back. */
-const FEED_INTERVAL = 40
-
 class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, ShareMember {
   readonly id: string
   readonly slot: number
@@ -184,7 +185,8 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
   readonly #pools = new Map<Endpoint, ConnectionPool>()
   /** Of connections that carry no requests; most Backends have none. */
   readonly #tunnels = new Map<Endpoint, ConnectionPool>()
-  readonly #feeder: Feeder
+  readonly #feeder: PoolFeeder
+  #affinity: SessionAffinity | null = null
 
   constructor(plan: BackendConfig, slot: number, connects: string, context: BackendsContext) {
     this.id = plan.id
@@ -193,7 +195,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     this.slot = slot
     this.#context = context
     this.timers = context.timers
-    this.#feeder = new Feeder(context.timers)
+    this.#feeder = new PoolFeeder(context.timers)
     this.share = context.budget.join(namespaceOf(plan.id), this)
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(context.clock)
@@ -201,6 +203,19 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     this.random = context.random
     this.keys = keyReaders(plan)
     this.balancer = createBalancer(plan.algorithm, this)
+  }
+
+  get affinity(): SessionAffinity | null {
+    const config = this.plan.sessionAffinity
+    if (config === undefined) return null
+    const key = this.#context.sessionKey()
+    if (this.#affinity?.config !== config || this.#affinity.tokens.key !== key)
+      this.#affinity = {
+        config,
+        tokens: new SessionTokens(this.id, key),
+        read: valueReader(`${config.type}:${config.name}`),
+      }
+    return this.#affinity
   }
 
   get limits(): HeadLimits {
@@ -365,32 +380,5 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
 
   connectionClosed(): void {
     this.#context.metrics.upstreamClosed()
-  }
-}
-
-/**
- * Looks now and then whether pools with waiting requests may go on: a place that another worker gives back makes no
- * sound here.
- */
-class Feeder implements Timed {
-  due = 0
-  slot = -1
-  earlier: Timed | null = null
-  later: Timed | null = null
-  readonly #timers: Timers
-  readonly #pools = new Set<EndpointPool>()
-
-  constructor(timers: Timers) {
-    this.#timers = timers
-  }
-
-  watch(pool: EndpointPool): void {
-    this.#pools.add(pool)
-    if (this.due === 0) this.#timers.arm(this, this.#timers.now + FEED_INTERVAL)
-  }
-
-  expired(now: number): void {
-    for (const pool of this.#pools) if (!pool.feed(now)) this.#pools.delete(pool)
-    if (this.#pools.size > 0) this.#timers.arm(this, now + FEED_INTERVAL)
   }
 }

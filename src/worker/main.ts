@@ -64,6 +64,7 @@ const { timers, context, handler, backends, contents, messages } = createDataPla
     control.postMessage({ type: 'applied', generation })
   },
   epoch: (epoch) => block.passEpoch(index, epoch),
+  alive: () => block.beat(workerThread(index)),
   send: (message) => control.postMessage(message),
   unexpected: (error) =>
     log.error({ error }, 'an exchange failed because of a fault of the gateway; its client got 500'),

@@ -32,7 +32,6 @@ const SAMPLES: Tree = {
   'spec.protocol': 'GRPC',
   'spec.loadBalancing.slowStart': '30s',
   'spec.loadBalancing.zoneAware': true,
-  'spec.sessionAffinity': { cookie: { name: 'a' } },
   'spec.healthCheck.active': {},
   tracing: { otlp: 'http://collector:4318' },
   redis: { addresses: ['redis:6379'] },

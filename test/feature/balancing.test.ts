@@ -51,6 +51,9 @@ describe('balancing, from manifests to traffic', () => {
           loadBalancing: { algorithm: 'ConsistentHash', hashOn: ['header:x-user', 'cookie:uid', 'query:u'] },
         }) +
         backend('quick', [...ports, failing.port], { loadBalancing: { algorithm: 'PeakEWMA' } }) +
+        backend('sticky', ports, { sessionAffinity: { cookie: { name: 'hg', ttl: '1h' } } }) +
+        backend('sticky-header', ports, { sessionAffinity: { header: { name: 'X-Session' } } }) +
+        backend('sticky-dead', [dead, ports[0]!, ports[1]!], { sessionAffinity: { cookie: { name: 'hg' } } }) +
         backend('one', [ports[0]!]) +
         backend('two', [ports[1]!]) +
         backend('half-dead', [dead, ports[0]!], { loadBalancing: { algorithm: 'RoundRobin' } }) +
@@ -74,6 +77,9 @@ describe('balancing, from manifests to traffic', () => {
             'least',
             'random',
             'hashed',
+            'sticky',
+            'sticky-header',
+            'sticky-dead',
             'quick',
             'half-dead',
             'dead',
@@ -146,6 +152,47 @@ describe('balancing, from manifests to traffic', () => {
   it('PeakEWMA is not attracted by an endpoint that fails at once', async () => {
     const counts = await served('/quick', 200)
     assert.ok((counts.failing ?? 0) < 10, JSON.stringify(counts))
+  })
+
+  it('sessionAffinity by a cookie keeps a client on its endpoint, and shows no address', async () => {
+    using client = await gateway.connect()
+    const found = new Set<string | undefined>()
+    for (let i = 0; i < 12; i++) {
+      const first = await client.request({ host: 'balance.test', path: '/sticky' })
+      const cookie = first.header('set-cookie')!
+      assert.match(cookie, /^hg=[\w-]{24}; Path=\/; Max-Age=3600; HttpOnly; SameSite=Lax$/)
+      found.add(first.header('x-backend'))
+      const headers = { cookie: `a=b; ${cookie.split(';')[0]}` }
+      for (let j = 0; j < 5; j++) {
+        const again = await client.request({ host: 'balance.test', path: '/sticky', headers })
+        assert.equal(again.header('x-backend'), first.header('x-backend'))
+        assert.equal(again.header('set-cookie'), undefined)
+      }
+      // The cookie of one Backend is nobody's at another.
+      const other = await client.request({ host: 'balance.test', path: '/sticky-dead', headers })
+      assert.match(other.header('set-cookie')!, /^hg=/)
+    }
+    assert.equal(found.size, 3)
+  })
+
+  it('sessionAffinity by a header does the same', async () => {
+    using client = await gateway.connect()
+    const first = await client.request({ host: 'balance.test', path: '/sticky-header' })
+    const token = first.header('x-session')!
+    for (let i = 0; i < 10; i++) {
+      const headers = { 'x-session': token }
+      const again = await client.request({ host: 'balance.test', path: '/sticky-header', headers })
+      assert.equal(again.header('x-backend'), first.header('x-backend'))
+    }
+  })
+
+  it('forged and huge cookies of a session are replaced', async () => {
+    for (const value of ['x', 'A'.repeat(24), 'y'.repeat(8_000)]) {
+      const headers = { cookie: `hg=${value}` }
+      const answer = await gateway.request({ host: 'balance.test', path: '/sticky', headers })
+      assert.equal(answer.status, 200)
+      assert.match(answer.header('set-cookie')!, /^hg=[\w-]{24};/)
+    }
   })
 
   it('a weighted split is exact, and spread evenly', async () => {

@@ -55,6 +55,7 @@ export function backend(id: string): BackendConfig {
     proxyProtocol: undefined,
     algorithm: 'LeastRequest',
     hashOn: [],
+    sessionAffinity: undefined,
     hostHeader: 'Preserve',
     maxConnections: 1024,
     maxPending: 1024,

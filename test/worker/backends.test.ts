@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { beforeEach, describe, it } from 'node:test'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
+import { defaultBackend } from '../../src/compile/backend.ts'
 import { UpstreamBudget } from '../../src/limit/upstream-budget.ts'
 import type { LinkedBackend } from '../../src/link/linked-tables.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
@@ -14,22 +15,7 @@ import { VirtualTime } from '../lib/virtual-time.ts'
 const ID = 'default/up'
 
 function plan(protocol: BackendConfig['protocol'], more: Partial<BackendConfig> = {}): BackendConfig {
-  return {
-    id: ID,
-    protocol,
-    tls: undefined,
-    proxyProtocol: undefined,
-    algorithm: 'RoundRobin',
-    hashOn: [],
-    hostHeader: 'Preserve',
-    maxConnections: 10,
-    maxPending: 10,
-    maxConcurrentRequests: 0,
-    connectTimeout: 1_000,
-    idleTimeout: 1_000,
-    maxRequestsPerConnection: 0,
-    ...more,
-  }
+  return { ...defaultBackend(ID), protocol, ...more }
 }
 
 function rows(...addresses: readonly string[]): EndpointRow[] {
@@ -51,6 +37,7 @@ describe('the Backends of a worker', () => {
       budget: new UpstreamBudget(1),
       connectorOf: () => ({}) as never,
       tunnelsOf: () => ({}) as never,
+      sessionKey: () => 'key' as never,
       limits: { head: 1, headers: 1, uri: 1 },
     })
     backends.endpoints(ID, rows('1'), 'HTTP')
