@@ -20,7 +20,6 @@ import { FloodGuard } from './flood-guard.ts'
 import { FrameOutput } from './frame-output.ts'
 import { H2Deadlines } from './h2-deadlines.ts'
 import { HeaderOutput } from './header-output.ts'
-import { HELD_REQUESTS, HeldShare } from './held-body.ts'
 import { type ScheduleOwner, SendSchedule } from './send-schedule.ts'
 import type { SendingStream } from './sending-stream.ts'
 import { StreamTable } from './stream-table.ts'
@@ -39,7 +38,6 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
   readonly headers: HeaderOutput
   readonly schedule: SendSchedule
   readonly guard: FloodGuard
-  readonly held: HeldShare
   readonly streams = new StreamTable()
   lastServed = -1
   readonly #socket: Socket
@@ -69,7 +67,6 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
     this.schedule = new SendSchedule(this.output, DEFAULT_WINDOW, this)
     this.control = new ControlOutput(this.output)
     this.guard = new FloodGuard(timers)
-    this.held = new HeldShare(HELD_REQUESTS, server.heldLimit)
     this.#deadlines = new H2Deadlines(timers, options)
     this.#reader = new FrameReader(new ClientFrames(this), {
       role: 'server',
@@ -167,10 +164,6 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
   /** Nothing is sent any more. */
   get #ending(): boolean {
     return this.#gone || this.#closing !== null
-  }
-
-  get heldLimit(): number {
-    return this.server.heldLimit
   }
 
   get wall(): () => number {

@@ -28,8 +28,9 @@ const CONTROL_HANG_TIMEOUT: Milliseconds = 2_000
 /** As many as the digest has by which keys are derived of it. */
 const TICKET_MASTER_BYTES = 32
 
-/** Heads that have come in part, heads of open streams of HTTP/2, and their bodies: each is bounded by its part. */
-const KINDS_HELD = 3
+/** Of what requests hold: heads that have come in part, heads of open streams of HTTP/2; the rest is for bodies. */
+const HEADS_HELD = 0.25
+const BODIES_HELD = 0.5
 
 /** Entry files of the threads. */
 export interface ThreadEntries {
@@ -218,7 +219,8 @@ export class Threads {
       connectionBytes: budget.connectionBytes,
       secureContexts: budget.secureContexts,
       trustBytes: budget.trustBytes,
-      heldBytes: Math.floor(budget.heads / KINDS_HELD),
+      heldBytes: Math.floor(budget.heads * HEADS_HELD),
+      bodyBytes: Math.floor(budget.heads * BODIES_HELD),
       ticketMaster: this.#ticketMaster,
       log: control.log,
     }

@@ -17,6 +17,7 @@ import { RowDirectory } from '../shared-memory/row-directory.ts'
 import type { ToWorker } from '../thread/messages.ts'
 import { systemTimers } from '../thread/system-timers.ts'
 import type { MainToWorker, WorkerData, WorkerToMain } from '../thread/thread-data.ts'
+import { HELD_BODIES } from '../transport/held-memory.ts'
 import { Connectors } from './connectors.ts'
 import { createDataPlane } from './data-plane.ts'
 import { HandshakeLog } from './handshake-log.ts'
@@ -71,6 +72,7 @@ const { timers, context, handler, backends, contents, messages } = createDataPla
   filterThrew: (filter, error) => log.error({ error, filter }, `filter ${filter} threw`),
 })
 
+HELD_BODIES.use(data.bodyBytes, setImmediate)
 const failedHandshakes = new HandshakeLog(log, clock.monotonic)
 const listeners = new Listeners({
   requests: handler,
