@@ -90,6 +90,10 @@ export class Endpoints {
       events: {
         changed: (name) => this.#renamed(name),
         health: (name, failure, kept) => this.#nameHealth(name, failure, kept),
+        excess: (name, message) => {
+          for (const backend of this.#directory.usersOf(name).slice(0, 1))
+            events.problem(backend, `Backend ${backend}: ${message}`)
+        },
       },
     })
     this.#reservedNames = new ReservedNames({ changed: () => this.refreshGuards(), time, random })
