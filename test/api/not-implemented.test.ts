@@ -30,7 +30,6 @@ const SAMPLES: Tree = {
   'spec.rules[].tokenIssuer': { issuer: 'https://a.example/', signingKeySecretName: 'a', clientsSecretName: 'b' },
   'spec.rules[].backendRefs[].priority': 1,
   'spec.protocol': 'GRPC',
-  'spec.loadBalancing.slowStart': '30s',
   'spec.loadBalancing.zoneAware': true,
   'spec.healthCheck.active': {},
   tracing: { otlp: 'http://collector:4318' },
