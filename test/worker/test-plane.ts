@@ -53,6 +53,9 @@ export interface InProcessOptions {
   readonly requestHead?: number
   readonly keepAlive?: number
   readonly connections?: number
+  /** Connections to clients and upstreams together, and how many to upstreams are open. */
+  readonly allConnections?: number
+  readonly upstreamsOpen?: () => number
   /** Bytes; see `ServerContext.heldLimit`. */
   readonly heldLimit?: number
   /** See `ListenersHost.connectionBytes`. */
@@ -214,6 +217,7 @@ export function settingsWith(
     requestHead = 10_000,
     keepAlive = 75_000,
     connections = 1_000,
+    allConnections,
     ownPorts = [],
   }: InProcessOptions = {},
 ): WorkerSettings {
@@ -221,7 +225,7 @@ export function settingsWith(
     listeners: listeners.map((listener) => ({ tls: false, secureTwin: null, proxyProtocol: null, ...listener })),
     tls: { defaultCertificate: null, ticketKey: null },
     limits: { head: 65_536, headers: 100, uri: 16_384, connections },
-    upstreams: UNLIMITED,
+    upstreams: allConnections === undefined ? UNLIMITED : { ...UNLIMITED, allConnections },
     loop: { seed: 'seed', passes: 8 },
     timeouts: { handshake, requestHead, keepAlive },
     clientAddress: null,
