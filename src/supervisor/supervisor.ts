@@ -373,7 +373,8 @@ export class Supervisor {
   }
 
   #share(): ProcessShare {
-    return { clients: connectionLimit(this.#capacity), upstreams: this.#descriptors.upstreams, seed: randomUUID() }
+    const { upstreams, connections } = this.#descriptors
+    return { clients: connectionLimit(this.#capacity), upstreams, connections, seed: randomUUID() }
   }
 
   #warnOfConnectionLimit({ limits }: SettingsObject): void {
