@@ -58,7 +58,6 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     { field: 'spec.loadBalancing.slowStart', accepted: ['0s'] },
     { field: 'spec.loadBalancing.zoneAware', accepted: [false] },
     { field: 'spec.sessionAffinity' },
-    { field: 'spec.healthCheck.active' },
   ],
   Settings: [
     { field: 'accessLog.fields', accepted: [{}] },

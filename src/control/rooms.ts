@@ -68,7 +68,7 @@ export class Rooms {
     })
     this.endpoints = this.#createEndpoints(data, time)
     this.pipeline = this.#createPipeline(data, log, time)
-    this.health = this.#createHealth(time)
+    this.health = this.#createHealth(data, time)
     this.admin = this.#adminInputs(data)
     this.metrics = new MetricsAnswers(shared, this.admin, log)
   }
@@ -111,12 +111,15 @@ export class Rooms {
     })
   }
 
-  #createHealth(time: TimerClock): Health {
+  #createHealth({ probeSockets }: ControlData, time: TimerClock): Health {
     const { statuses, table, endpoints } = this
     return new Health({
       table,
       time,
+      random: Math.random,
+      sockets: probeSockets,
       rows: (backend) => endpoints.rows(backend),
+      refuses: (address, port) => endpoints.refuses(address, port),
       events: {
         changed: (backend) => statuses.endpointsChanged(backend),
         tell: (backend, message) => statuses.warnOf(namespaceOf(backend), message),

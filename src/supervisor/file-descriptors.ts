@@ -10,6 +10,10 @@ import { readFileSync } from 'node:fs'
 const PROCESS_RESERVE = 256
 /** Applies where it exceeds {@link PROCESS_RESERVE}: every watched namespace takes several watch connections. */
 const RESERVED_SHARE = 1 / 16
+/** Of the reserve, for connections of probes, kept ones included; the most are what one thread can make use of. */
+const PROBE_SHARE = 1 / 4
+const MIN_PROBES = 4
+const MAX_PROBES = 16_384
 /** Covers the listeners and the event loop of one thread. */
 const THREAD_RESERVE = 24
 
@@ -26,6 +30,8 @@ export interface DescriptorBudget {
   readonly clients: number
   /** Upstream connections per worker. */
   readonly upstreams: number
+  /** Sockets of probes, of all the process. */
+  readonly probes: number
 }
 
 /** @param limit of open files of the process; Infinity counts as a million */
@@ -35,7 +41,8 @@ export function divideDescriptors(limit: number, workers: number): DescriptorBud
   const usable = known - reserve - THREAD_RESERVE * (workers + 1)
   const each = Math.max(usable, workers * 20) / workers
   const clients = Math.floor(each * CLIENT_SHARE)
-  return { limit, clients, upstreams: Math.floor(each) - clients }
+  const probes = Math.min(Math.max(Math.floor(reserve * PROBE_SHARE), MIN_PROBES), MAX_PROBES)
+  return { limit, clients, upstreams: Math.floor(each) - clients, probes }
 }
 
 /** Reads the soft limit of open files in force. */

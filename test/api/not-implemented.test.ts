@@ -35,7 +35,6 @@ const SAMPLES: Tree = {
   'spec.loadBalancing.slowStart': '30s',
   'spec.loadBalancing.zoneAware': true,
   'spec.sessionAffinity': { cookie: { name: 'a' } },
-  'spec.healthCheck.active': {},
   tracing: { otlp: 'http://collector:4318' },
   redis: { addresses: ['redis:6379'] },
   'Settings plugins': [{ name: 'a', path: 'a.ts', namespaces: { from: 'All' } }],
