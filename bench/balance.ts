@@ -2,6 +2,7 @@
  * `node bench/balance.ts`: nanoseconds of a pick with each algorithm, of a split, and of a run of a filter chain. The
  * best of several rounds, because the others include other work of the machine.
  */
+import { NO_KEY } from '../src/balance/balancer.ts'
 import { createBalancer } from '../src/balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../src/balance/endpoint.ts'
 import { WeightedSplits } from '../src/balance/weighted-split.ts'
@@ -55,6 +56,10 @@ class SharedGauge implements EndpointGauge {
     return count
   }
 
+  cost(slot: number): number {
+    return 1 + (slot % 7)
+  }
+
   withdraw(slot: number): void {
     Atomics.store(this.#states, slot, 0)
   }
@@ -67,21 +72,27 @@ function endpoints(count: number): Endpoint[] {
   })
 }
 
-for (const algorithm of ['RoundRobin', 'WeightedRoundRobin', 'LeastRequest', 'Random'] as const)
+const ALGORITHMS = ['RoundRobin', 'WeightedRoundRobin', 'LeastRequest', 'PeakEWMA', 'Random', 'ConsistentHash'] as const
+for (const algorithm of ALGORITHMS)
   for (const [count, withdrawn] of [
     [3, 0],
     [50, 0],
     [50, 25],
     [1_000, 0],
+    [10_000, 0],
+    [10_000, 5_000],
   ] as const) {
     const gauge = new SharedGauge(count)
-    const balancer = createBalancer(algorithm, gauge, Math.random)
+    const balancer = createBalancer(algorithm, { gauge, random: Math.random, now: () => 0, requests: () => count * 4 })
     balancer.update(endpoints(count))
     for (let slot = 0; slot < withdrawn; slot++) gauge.withdraw(slot * 2)
     const note = withdrawn === 0 ? '' : `, ${withdrawn} of them withdrawn`
-    measure(`pick: ${algorithm}, ${count} endpoints${note}`, count < 100 ? 1_000_000 : 50_000, () =>
-      balancer.pick(undefined, null),
-    )
+    let key = algorithm === 'ConsistentHash' ? 1 : NO_KEY
+    const times = count < 100 ? 1_000_000 : 50_000
+    measure(`pick: ${algorithm}, ${count} endpoints${note}`, times, () => {
+      if (key !== NO_KEY) key = (Math.imul(key, 0x9e3779b1) + 1) >>> 0
+      return balancer.pick(key, null)
+    })
   }
 
 const splits = new WeightedSplits(Math.random)

@@ -41,6 +41,8 @@ function backendOf(id: string): BackendConfig {
     tls: undefined,
     proxyProtocol: undefined,
     algorithm: 'LeastRequest',
+    hashOn: [],
+    sessionAffinity: undefined,
     hostHeader: 'Preserve',
     maxConnections: 1024,
     maxPending: 1024,

@@ -20,12 +20,27 @@ const HELP = `npm start -- [--http PORT] [--https PORT] [--admin PORT] [--signal
   Ports in use are replaced by free ones, which the printed table contains.
 `
 
-/** As in examples/shop/backends.yaml. */
+/** As in examples/shop/backends.yaml; those that register do so with its Backend `catalog`. */
 const INSTANCES = [
-  { name: 'shop-1', port: 9011, flags: ['--latency', '2', '--jitter', '1', '--distribution', 'uniform'] },
-  { name: 'shop-2', port: 9012, flags: ['--latency', '2', '--jitter', '1', '--distribution', 'uniform'] },
-  { name: 'shop-3', port: 9013, flags: ['--latency', '5', '--jitter', '10', '--distribution', 'exponential'] },
-  { name: 'flaky', port: 9014, flags: ['--latency', '10', '--reset-rate', '0.5'] },
+  {
+    name: 'shop-1',
+    port: 9011,
+    registers: true,
+    flags: ['--latency', '2', '--jitter', '1', '--distribution', 'uniform'],
+  },
+  {
+    name: 'shop-2',
+    port: 9012,
+    registers: true,
+    flags: ['--latency', '2', '--jitter', '1', '--distribution', 'uniform'],
+  },
+  {
+    name: 'shop-3',
+    port: 9013,
+    registers: true,
+    flags: ['--latency', '5', '--jitter', '10', '--distribution', 'exponential'],
+  },
+  { name: 'flaky', port: 9014, registers: false, flags: ['--latency', '10', '--reset-rate', '0.5'] },
 ] as const
 
 /** Ctrl-C reaches this process twice when npm forwards it; two signals within this time count as one. */
@@ -112,28 +127,44 @@ async function start(): Promise<void> {
     ],
     onLine: print,
   })
-  const services = INSTANCES.map(
-    ({ name, port, flags }) =>
-      new Promise<void>((resolve) => {
-        const service = children.start({
-          name,
-          arguments: [SERVICE, '--name', name, '--port', String(ports.get(port)), ...flags],
-          onLine: (line, from) => from === 'stderr' && console.error(`${name}: ${line}`),
-        })
-        service.once('message', () => resolve())
-      }),
+  const { tokenFile, authority } = tls
+  const registry = `http://127.0.0.1:${admin}/api/v1/backends/shop/catalog`
+  const services = INSTANCES.map(({ name, port, registers, flags }) =>
+    startService(name, [
+      ...['--name', name, '--port', String(ports.get(port)), ...flags],
+      ...(registers ? ['--register', registry, '--token-file', tokenFile] : []),
+    ]),
   )
   // Printed while the processes start.
   table(
     { http: http!, https: https!, admin: admin!, signals: signals!, flaky: ports.get(9014)! },
-    folder,
-    tls.authority,
+    { folder, authority, registry, second: services[1]!.pid },
   )
-  await Promise.all([...services, ready(signals!)])
+  await Promise.all([...services.map(({ serves }) => serves), ready(signals!)])
   if (stopping > 0) return
   console.log(
     paint(`Everything is ready after ${((performance.now() - began) / 1000).toFixed(1)} s: try a request.`, 'green'),
   )
+}
+
+/** An instance that ends is no failure of the example: what follows from it is there to be seen. */
+function startService(
+  name: string,
+  flags: readonly string[],
+): { readonly pid: number; readonly serves: Promise<void> } {
+  const { promise: serves, resolve } = Promise.withResolvers<void>()
+  const service = children.start({
+    name,
+    arguments: [SERVICE, ...flags],
+    onLine: (line, from) => from === 'stderr' && console.error(`${name}: ${line}`),
+    onExit: (how) => {
+      resolve()
+      const again = ['node', 'examples/service/main.ts', ...flags].join(' ')
+      console.log(paint(`${name} has ended (${how}); the others serve on. Start it again: ${again}`, 'yellow'))
+    },
+  })
+  service.once('message', () => resolve())
+  return { pid: service.pid!, serves }
 }
 
 /** Polls `/readyz`. A gateway that cannot start exits, which stops everything. */
@@ -154,7 +185,19 @@ interface Ports {
   readonly flaky: number
 }
 
-function table({ http, https, admin, signals, flaky }: Ports, folder: string, authority: string): void {
+interface Places {
+  /** Of the manifests. */
+  readonly folder: string
+  /** Of the certificate. */
+  readonly authority: string
+  /** Where instances register. */
+  readonly registry: string
+  /** The process id of the second instance. */
+  readonly second: number
+}
+
+function table({ http, https, admin, signals, flaky }: Ports, places: Places): void {
+  const { folder, authority, registry, second } = places
   const lines = EXAMPLE_REQUESTS.map((one) => ({ shows: one.shows, curl: curlLine(one, http) }))
   const width = Math.max(...lines.map((line) => line.shows.length))
   console.log(`
@@ -167,6 +210,8 @@ ${lines.map((line) => `  ${line.shows.padEnd(width)}  ${paint(line.curl, 'bold')
 
   Manifests with comments: ${folder}
     Edit one and send the request again: the change applies immediately. A mistake is reported here and changes nothing that is served.
+  Three instances have registered themselves and renew that by heartbeats. Kill one and send the first request again: the others take its share.
+    ${paint(`kill -9 ${second}; curl -s ${registry}/endpoints`, 'bold')}
   The behaviour of the flaky instance, and of any other, can be changed:
     ${paint(`curl -X PUT http://127.0.0.1:${flaky}/_control -d '{"resetRate": 0, "latency": 300}'`, 'bold')}
   Admin http://127.0.0.1:${admin}    Probes http://127.0.0.1:${signals}/readyz and /metrics    Ctrl-C stops everything.

@@ -1,6 +1,7 @@
 /** Starts one or more instances of the example service; see `--help`. */
 import { parseArgs } from 'node:util'
 import { type Behaviour, changed, QUIET } from './behaviour.ts'
+import { Registration } from './registration.ts'
 import { createService } from './service.ts'
 
 const HELP = `node examples/service/main.ts [flags]
@@ -16,6 +17,9 @@ const HELP = `node examples/service/main.ts [flags]
   --error-status CODE   with this status (default 503)
   --reset-rate SHARE    0 … 1 of the requests end in a reset connection (default 0)
   --size BYTES          plain text of this size instead of the JSON echo (default 0: echo)
+  --register URL        registers with the Headgate whose admin API has this Backend, for example
+                        http://127.0.0.1:9901/api/v1/backends/shop/catalog
+  --token-file FILE     has the token for that (admin.tokenFile of its settings)
   --unhealthy           /healthz says 503
   --unready             /readyz says 503
 
@@ -39,6 +43,8 @@ const { values } = parseArgs({
     'error-status': { type: 'string' },
     'reset-rate': { type: 'string' },
     size: { type: 'string' },
+    register: { type: 'string' },
+    'token-file': { type: 'string' },
     unhealthy: { type: 'boolean' },
     unready: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
@@ -56,20 +62,29 @@ else
 
 async function start(): Promise<void> {
   const count = Number(values.instances)
-  const services = Array.from({ length: count }, (_, index) => {
-    const name = count === 1 ? values.name : `${values.name}-${index + 1}`
-    return createService(behaviour(name))
-  })
+  const nameOf = (index: number): string => (count === 1 ? values.name : `${values.name}-${index + 1}`)
+  const services = Array.from({ length: count }, (_, index) => createService(behaviour(nameOf(index))))
+  const registrations: Registration[] = []
   // Started by another program (examples/start.ts): never outlive it.
   process.once('disconnect', () => process.exit())
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => {
-      void Promise.all(services.map((service) => service.close())).then(() => process.exit())
+      void Promise.all(registrations.map((one) => one.leave()))
+        .then(() => Promise.all(services.map((service) => service.close())))
+        .then(() => process.exit())
     })
   const first = Number(values.port)
   for (const [index, service] of services.entries()) {
     const address = await service.listen({ host: values.host, port: first === 0 ? 0 : first + index })
-    console.log(`${count === 1 ? values.name : `${values.name}-${index + 1}`} listens on ${address}`)
+    console.log(`${nameOf(index)} listens on ${address}`)
+    const { register: backend, 'token-file': tokenFile } = values
+    if (backend === undefined) continue
+    if (tokenFile === undefined) throw new TypeError('--register needs --token-file')
+    const { hostname, port } = new URL(address)
+    const where = { address: hostname.replace(/^\[|\]$/g, ''), port: Number(port) }
+    const registration = new Registration({ backend, tokenFile, id: nameOf(index), ...where })
+    registrations.push(registration)
+    await registration.begin()
   }
   process.send?.('listening')
 }

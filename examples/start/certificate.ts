@@ -1,4 +1,5 @@
-/** The certificate with which the example serves https, and the settings of the listener for it. */
+/** The settings of the example: the certificate with which it serves https, the token with which services register. */
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +14,8 @@ export interface ExampleTls {
   readonly authority: string
   /** For `--settings`. */
   readonly settings: string
+  /** With the token of the admin API. */
+  readonly tokenFile: string
   remove(): void
 }
 
@@ -39,10 +42,13 @@ export function makeExampleTls(folder: string, https: number, authorityFolder: s
   writeFileSync(secret, manifest(certificate, key), { flag: 'wx', mode: 0o600 })
   const place = mkdtempSync(join(tmpdir(), 'headgate-example-settings-'))
   const settings = join(place, 'settings.yaml')
-  writeFileSync(settings, settingsText(https))
+  const tokenFile = join(place, 'token')
+  writeFileSync(tokenFile, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600 })
+  writeFileSync(settings, settingsText(https, tokenFile))
   return {
     authority: authority.file,
     settings,
+    tokenFile,
     remove() {
       rmSync(secret, { force: true })
       rmSync(place, { recursive: true, force: true })
@@ -63,10 +69,11 @@ data:
 `
 }
 
-function settingsText(https: number): string {
+function settingsText(https: number, tokenFile: string): string {
   return `listeners:
 - { name: http, port: 8080 }
 - { name: https, address: 127.0.0.1, port: ${https}, tls: {} }
+admin: { tokenFile: ${JSON.stringify(tokenFile)} }
 tls: { defaultCertificate: { secretName: ${SECRET.name}, namespace: ${SECRET.namespace} } }
 `
 }

@@ -7,6 +7,8 @@ export interface ChildOptions {
   /** Arguments for this same Node. */
   readonly arguments: readonly string[]
   /** Called for each line of standard output, and of standard error. */
+  /** Called instead of `onCrash` when this child exits before `stop`: the others go on. */
+  readonly onExit?: (how: string) => void
   readonly onLine: (line: string, from: 'stdout' | 'stderr') => void
 }
 
@@ -14,7 +16,7 @@ export interface ChildOptions {
 const STOP_TIMEOUT_MS = 1_500
 
 export class ChildProcesses {
-  readonly #running = new Map<ChildProcess, string>()
+  readonly #running = new Map<ChildProcess, ChildOptions>()
   readonly #onCrash: (name: string, how: string) => void
   #stopping = false
 
@@ -32,7 +34,7 @@ export class ChildProcesses {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
-    this.#running.set(child, options.name)
+    this.#running.set(child, options)
     createInterface({ input: child.stdout! }).on('line', (line) => options.onLine(line, 'stdout'))
     createInterface({ input: child.stderr! }).on('line', (line) => options.onLine(line, 'stderr'))
     child.on('error', (error) => this.#gone(child, error.message))
@@ -73,9 +75,11 @@ export class ChildProcesses {
   }
 
   #gone(child: ChildProcess, how: string): void {
-    const name = this.#running.get(child)
-    if (name === undefined) return
+    const options = this.#running.get(child)
+    if (options === undefined) return
     this.#running.delete(child)
-    if (!this.#stopping) this.#onCrash(name, how)
+    if (this.#stopping) return
+    if (options.onExit === undefined) this.#onCrash(options.name, how)
+    else options.onExit(how)
   }
 }

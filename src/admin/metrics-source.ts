@@ -17,9 +17,15 @@ export interface BackendGauges {
 /**
  * Problems of the settings as a whole. `RestartNeeded`: some settings apply at the next start only; `ListenerNotOpen`:
  * a port cannot be bound; `SecretUnusable`: a Secret or token file that they name is missing, broken or past its
- * time.
+ * time; `StateNotKept`: the state directory cannot be used.
  */
-export type SettingsReason = 'Invalid' | 'Warning' | 'RestartNeeded' | 'ListenerNotOpen' | 'SecretUnusable'
+export type SettingsReason =
+  | 'Invalid'
+  | 'Warning'
+  | 'RestartNeeded'
+  | 'ListenerNotOpen'
+  | 'SecretUnusable'
+  | 'StateNotKept'
 
 export interface ProblemCount {
   readonly kind: 'Route' | 'Backend' | 'Ingress' | 'Settings'

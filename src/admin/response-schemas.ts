@@ -59,6 +59,20 @@ const condition = object({ type: text, status: text, reason: text, message: text
 
 const note = object({ reason: text, message: text })
 
+const registration = object(
+  {
+    id: text,
+    address: text,
+    port: count,
+    weight: count,
+    metadata: { type: 'object', additionalProperties: text },
+    state: text,
+    lease: text,
+    remaining: text,
+  },
+  { zone: text },
+)
+
 export const RESPONSES = {
   index: object({ paths: list(text) }),
   health: object({ status: text, reasons: list(text) }),
@@ -70,6 +84,8 @@ export const RESPONSES = {
   problems: page(
     object({ reason: text, message: text }, { object: text, file: text, line: count, column: count, field: text }),
   ),
+  registration,
+  registrations: page(registration),
   config: page(object({ path: text, value: {}, origin: text })),
 } as const
 

@@ -6,6 +6,8 @@ import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify }
 import { adminAddress, isOwnAuthority } from './admin-address.ts'
 import type { AdminData } from './admin-data.ts'
 import { type AdminTokens, authorize } from './bearer.ts'
+import { methodsOf, REGISTRATION_PATHS, serveRegistrations } from './registration-routes.ts'
+import type { RegistrationRequests } from './registrations.ts'
 import { PAGE_QUERY, RESPONSES } from './response-schemas.ts'
 
 export interface AdminOptions {
@@ -14,6 +16,7 @@ export interface AdminOptions {
   /** Undefined: no change is accepted. */
   readonly tokens?: AdminTokens | undefined
   readonly data: AdminData
+  readonly registrations: RegistrationRequests
 }
 
 export interface AdminServer {
@@ -45,6 +48,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
     requestTimeout: REQUEST_TIMEOUT,
     connectionTimeout: IDLE_TIMEOUT,
     keepAliveTimeout: IDLE_TIMEOUT,
+    routerOptions: { maxParamLength: 256 },
     forceCloseConnections: true,
     http: { maxHeaderSize: 16_384, connectionsCheckingInterval: 1_000 },
     // Fastify's own defaults drop unknown members and turn strings into numbers.
@@ -63,10 +67,18 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   app.setErrorHandler((error: { statusCode?: number; message: string }, _, reply) => {
     const status = error.statusCode ?? 500
     if (status >= 500) return reject(reply, 500, 'The control thread failed')
-    return reject(reply, status, 'The request cannot be served', error.message)
+    return reject(reply, status, 'The request cannot be served', error.message, REASONS[status] ?? 'InvalidRequest')
+  })
+  // A heartbeat and a DELETE have no body, whatever content type their client states.
+  const parseJson = app.getDefaultJsonParser('error', 'error')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined)
+    else parseJson(request, String(body), done)
   })
   serveHealth(app, options.data)
   serveLists(app, options.data)
+  serveRegistrations(app, options.registrations, reject, pageOf)
   await app.listen({ host, port })
   const bound = (app.server.address() as { port: number }).port
   return {
@@ -90,8 +102,9 @@ function guard(request: FastifyRequest, reply: FastifyReply, next: () => void): 
   })
   const { host, origin, 'sec-fetch-site': site } = request.headers
   if (!isRead(request) && request.is404) {
-    reply.header('allow', 'GET, HEAD')
-    reject(reply, 405, 'Only GET and HEAD are allowed')
+    const methods = methodsOf(request.url) ?? 'GET, HEAD'
+    reply.header('allow', methods)
+    reject(reply, 405, `Only ${methods} are allowed`, undefined, 'MethodNotAllowed')
   } else if (!isOwnAuthority(host)) {
     reject(reply, 421, 'The Host is not an address of this machine', 'Use localhost, 127.0.0.1 or [::1]')
   } else if (origin !== undefined && origin !== `http://${host}`) {
@@ -139,7 +152,11 @@ const PATHS = [
   '/api/v1/statuses',
   '/api/v1/problems',
   '/api/v1/config',
+  ...REGISTRATION_PATHS,
 ]
+
+/** Of requests that are no requests of this API. */
+const REASONS: Readonly<Record<number, string>> = { 413: 'BodyTooLarge', 415: 'UnsupportedMediaType' }
 
 interface PageQuery {
   readonly offset?: string

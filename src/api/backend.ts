@@ -10,10 +10,12 @@ export interface Backend extends KubeObject {
   readonly spec: BackendSpec
 }
 
-/** Exactly one of `service` and `endpoints` is set. */
+/** Exactly one of `service`, `endpoints` and `registration` is set. */
 export interface BackendSpec extends BackendOptions {
   readonly service?: ServiceRef
   readonly endpoints?: readonly StaticEndpoint[]
+  /** Endpoints register themselves through the admin API. */
+  readonly registration?: { readonly lease: Duration }
 }
 
 /** All options except the origin of endpoints; a Service named directly by a rule has their defaults. */
@@ -29,7 +31,9 @@ export interface BackendOptions {
   }
   readonly hostHeader: 'Preserve' | 'UseServerName'
   readonly sessionAffinity?: {
-    readonly cookie: { readonly name: string; readonly ttl?: Duration; readonly sameSite: 'Lax' | 'Strict' | 'None' }
+    /** Exactly one of the two. */
+    readonly header?: { readonly name: string }
+    readonly cookie?: { readonly name: string; readonly ttl?: Duration; readonly sameSite: 'Lax' | 'Strict' | 'None' }
   }
   readonly healthCheck: {
     readonly active?: ActiveHealthCheck

@@ -53,11 +53,8 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     ...under('spec.rules[].policies'),
   ],
   Backend: [
-    { field: 'spec.loadBalancing.algorithm', refused: ['PeakEWMA', 'ConsistentHash'] },
-    { field: 'spec.loadBalancing.hashOn' },
     { field: 'spec.loadBalancing.slowStart', accepted: ['0s'] },
     { field: 'spec.loadBalancing.zoneAware', accepted: [false] },
-    { field: 'spec.sessionAffinity' },
   ],
   Settings: [
     { field: 'accessLog.fields', accepted: [{}] },

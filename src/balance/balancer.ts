@@ -1,4 +1,8 @@
-import type { Endpoint } from './endpoint.ts'
+import type { Milliseconds, Random } from '../lib/clock.ts'
+import type { Endpoint, EndpointGauge } from './endpoint.ts'
+
+/** The request has nothing to be hashed. */
+export const NO_KEY = -1
 
 /**
  * Picks one endpoint of a Backend. One instance per Backend and worker; `update` keeps the state of endpoints that stay
@@ -8,10 +12,21 @@ export interface Balancer {
   /** Replaces the candidates. Draining ones are handed in only when nothing else is left. */
   update(endpoints: readonly Endpoint[]): void
   /**
-   * @param key what a balancer that keeps a client or a resource at one endpoint chooses by; undefined: by load or turn
+   * @param key hash of what a balancer that keeps a client or a resource at one endpoint chooses by (`hashKey`);
+   *   {@link NO_KEY}: by load or turn
    * @param tried endpoints that failed in this exchange: passed over as long as another is left; `null` for the first
    *   try
    * @returns undefined when there is nothing to pick
    */
-  pick(key: string | undefined, tried: readonly Endpoint[] | null): Endpoint | undefined
+  pick(key: number, tried: readonly Endpoint[] | null): Endpoint | undefined
+}
+
+/** What a balancer decides by, besides its endpoints. */
+export interface BalancerContext {
+  readonly gauge: EndpointGauge
+  readonly random: Random
+  /** Monotonic milliseconds; those of the current turn of the event loop will do. */
+  now(): Milliseconds
+  /** Requests in flight on the whole Backend, over all workers, the one that is to be sent included. */
+  requests(): number
 }

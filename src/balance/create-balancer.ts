@@ -1,16 +1,17 @@
-import type { Random } from '../lib/clock.ts'
-import type { Balancer } from './balancer.ts'
-import type { EndpointGauge } from './endpoint.ts'
+import type { Balancer, BalancerContext } from './balancer.ts'
+import { ConsistentHash } from './consistent-hash.ts'
 import { LeastRequest } from './least-request.ts'
+import { PeakEwma } from './peak-ewma.ts'
 import { RoundRobin } from './round-robin.ts'
 import { WeightedRandom } from './weighted-random.ts'
 import { WeightedRoundRobin } from './weighted-round-robin.ts'
 
 /** `loadBalancing.algorithm` of a Backend. */
-export type Algorithm = 'RoundRobin' | 'WeightedRoundRobin' | 'LeastRequest' | 'Random'
+export type Algorithm = 'RoundRobin' | 'WeightedRoundRobin' | 'LeastRequest' | 'PeakEWMA' | 'Random' | 'ConsistentHash'
 
 /** @throws {TypeError} for an algorithm that validation should have rejected */
-export function createBalancer(algorithm: Algorithm, gauge: EndpointGauge, random: Random): Balancer {
+export function createBalancer(algorithm: Algorithm, context: BalancerContext): Balancer {
+  const { gauge, random } = context
   switch (algorithm) {
     case 'RoundRobin':
       return new RoundRobin(gauge, random)
@@ -18,8 +19,12 @@ export function createBalancer(algorithm: Algorithm, gauge: EndpointGauge, rando
       return new WeightedRoundRobin(gauge, random)
     case 'LeastRequest':
       return new LeastRequest(gauge, random)
+    case 'PeakEWMA':
+      return new PeakEwma(context)
     case 'Random':
       return new WeightedRandom(gauge, random)
+    case 'ConsistentHash':
+      return new ConsistentHash(context)
     default:
       throw new TypeError(`unknown algorithm: ${algorithm satisfies never}`)
   }

@@ -20,4 +20,10 @@ export interface EndpointGauge {
   inFlight(slot: number): number
   /** False as soon as control or an outlier detector withdraws the endpoint, before a new set arrives. */
   eligible(slot: number): boolean
+  /**
+   * Expected milliseconds of a request with nothing else in flight, as all workers have learned; 0 = nothing is known.
+   *
+   * @param now monotonic milliseconds
+   */
+  cost(slot: number, now: number): number
 }

@@ -34,7 +34,7 @@ export class RoundRobin implements Balancer {
     return 0
   }
 
-  pick(_key: string | undefined, tried: readonly Endpoint[] | null): Endpoint | undefined {
+  pick(_key: number, tried: readonly Endpoint[] | null): Endpoint | undefined {
     const endpoints = this.#endpoints
     const count = endpoints.length
     let best = UNAVAILABLE

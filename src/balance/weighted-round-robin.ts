@@ -31,7 +31,7 @@ export class WeightedRoundRobin implements Balancer {
     if (first) for (let i = Math.floor(this.#random() * endpoints.length); i > 0; i--) this.#turn(null)
   }
 
-  pick(_key: string | undefined, tried: readonly Endpoint[] | null): Endpoint | undefined {
+  pick(_key: number, tried: readonly Endpoint[] | null): Endpoint | undefined {
     const chosen = this.#turn(tried)
     return chosen === -1 ? undefined : this.#endpoints[chosen]
   }

@@ -1,5 +1,5 @@
 /** Translates a Backend's options into the form of the snapshot. */
-import type { BackendOptions, BackendTls, LoadBalancingAlgorithm } from '../api/backend.ts'
+import type { BackendOptions, BackendTls } from '../api/backend.ts'
 import { BACKEND_DEFAULTS } from '../api/defaults.ts'
 import { parseDuration } from '../lib/quantity.ts'
 import { contentId } from '../policy/contents.ts'
@@ -19,14 +19,16 @@ export function defaultBackend(id: string, service?: BackendService): BackendCon
 
 /** @param service undefined where the Backend lists its endpoints itself */
 export function backendOf(id: string, options: BackendOptions, service?: BackendService): BackendConfig {
-  const { limits, connection } = options
+  const { limits, connection, loadBalancing } = options
   const protocol = options.protocol ?? protocolOf(service?.appProtocol)
   return {
     id,
     protocol,
     tls: runsOverTls(protocol) ? tlsOf(namespaceOf(id), options.tls ?? DEFAULT_TLS, service?.name) : undefined,
     proxyProtocol: connection.proxyProtocol,
-    algorithm: algorithmOf(options.loadBalancing.algorithm),
+    algorithm: loadBalancing.algorithm,
+    hashOn: loadBalancing.hashOn ?? NONE,
+    sessionAffinity: affinityOf(options.sessionAffinity),
     hostHeader: options.hostHeader,
     maxConnections: limits.maxConnections,
     maxPending: limits.maxPending,
@@ -60,6 +62,18 @@ function runsOverTls(protocol: UpstreamProtocol): boolean {
   return protocol === 'HTTPS' || protocol === 'H2' || protocol === 'GRPCS'
 }
 
+function affinityOf(stated: BackendOptions['sessionAffinity']): BackendConfig['sessionAffinity'] {
+  const { cookie, header } = stated ?? {}
+  if (header !== undefined) return { type: 'header', name: header.name.toLowerCase() }
+  if (cookie === undefined) return undefined
+  const { name, ttl, sameSite } = cookie
+  // A life of 0 seconds would remove the cookie.
+  const maxAge = ttl === undefined ? undefined : Math.max(Math.ceil(parseDuration(ttl) / 1_000), 1)
+  return { type: 'cookie', name, maxAge, sameSite }
+}
+
+const NONE: readonly never[] = Object.freeze([])
+
 const DEFAULT_TLS: BackendTls = { insecureSkipVerify: false }
 
 function tlsOf(namespace: string, options: BackendTls, service: string | undefined): UpstreamTls {
@@ -76,9 +90,4 @@ function tlsOf(namespace: string, options: BackendTls, service: string | undefin
 function clientCertificate(namespace: string, name: string): UpstreamTls['clientCertificate'] {
   const { secret, chain, key } = certificateRef(namespace, name)
   return { secret, chain, key }
-}
-
-/** Validation rejects algorithms that are not implemented; the default keeps the function total. */
-function algorithmOf(name: LoadBalancingAlgorithm): BackendConfig['algorithm'] {
-  return name === 'PeakEWMA' || name === 'ConsistentHash' ? 'LeastRequest' : name
 }

@@ -47,6 +47,10 @@ export function* markDirty(memo: CompileState, resources: ResourceSet, budget: W
     for (const user of memo.graph.users('Service', key)) work.endpoints.add(keyOfNode(user))
     if (budget.spend(1)) yield
   }
+  for (const { key } of before.registered.changesTo(resources.registered)) {
+    if (resources.backends.has(key)) work.endpoints.add(key)
+    if (budget.spend(1)) yield
+  }
   for (const { key } of before.unreachable.changesTo(resources.unreachable)) {
     for (const user of memo.graph.users('Backend', key)) work.statuses.add(statusName(keyOfNode(user)))
     if (budget.spend(1 + memo.graph.count('Backend', key) / 16)) yield

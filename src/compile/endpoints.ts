@@ -105,7 +105,8 @@ function collectEndpoints(resources: ResourceSet, id: string, admits: TargetFilt
   if (inline !== undefined) return serviceEndpoints(resources, inline.service, inline.port, admits)
   const backend = resources.backends.get(id)?.object
   if (backend === undefined) return NONE
-  const { endpoints, service } = backend.spec
+  const { endpoints, service, registration } = backend.spec
+  if (registration !== undefined) return mergeEndpoints((resources.registered.get(id) ?? NONE).filter(admits), 'best')
   if (endpoints !== undefined) return mergeEndpoints(endpoints.map(staticEndpoint).filter(admits), 'add')
   if (service === undefined) return NONE
   return serviceEndpoints(resources, `${backend.metadata.namespace}/${service.name}`, service.port, admits)

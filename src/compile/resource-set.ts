@@ -7,6 +7,7 @@ import type { FieldProblem } from '../api/object.ts'
 import type { Route } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { FrozenMap } from '../snapshot/frozen-map.ts'
+import type { EndpointAddress } from '../snapshot/snapshot.ts'
 import type { CertificateFacts } from '../tls/certificate.ts'
 
 export interface ServedResource<T> {
@@ -58,6 +59,8 @@ export interface ResourceSet {
   readonly unreachable: FrozenMap<Unreachable>
   /** By name of a listener that could not be opened as configured: the cause, as a sentence. */
   readonly unopenedListeners: FrozenMap<string>
+  /** By Backend: endpoints that services have registered, whether or not the Backend takes them. */
+  readonly registered: FrozenMap<readonly EndpointAddress[]>
 }
 
 /** The summary of a ConfigMap or Secret that its users depend on. The payload itself never reaches the compiler. */
@@ -118,6 +121,7 @@ export function emptyResourceSet(settings: SettingsObject): ResourceSet {
     rejected: new FrozenMap(),
     unreachable: new FrozenMap(),
     unopenedListeners: new FrozenMap(),
+    registered: new FrozenMap(),
   }
 }
 

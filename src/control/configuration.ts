@@ -109,6 +109,10 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
     this.#resources.useUnreachable(all)
   }
 
+  useRegistered(backends: readonly string[], registered: ResourceSet['registered']): void {
+    this.#resources.useRegistered(backends, registered)
+  }
+
   /** A generation serves everywhere. */
   served(generation: number): void {
     this.#resources.served(generation)

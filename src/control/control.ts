@@ -170,6 +170,7 @@ export class Control {
     // What this process has served itself is the newer.
     const configuration = this.#configure(settings, source, [...kept, ...this.#data.lastGood])
     this.#configuration = configuration
+    this.#rooms.registered.open(settings.stateDirectory, this.#data.registrations)
     if (this.#ports !== undefined) this.#open(this.#ports)
     if (connection !== undefined) await this.#takeUpDuties(configuration, connection)
     source.start({
@@ -291,7 +292,8 @@ export class Control {
     const { startAdmin } = await import('../admin/server.ts')
     const { address, tokenFile } = settings.admin
     const tokens = tokenFile === undefined ? undefined : this.#watchTokens(new TokenFile(tokenFile))
-    return await startAdmin({ address, tokens, data: adminData(this.#rooms.admin) })
+    const { admin, registered } = this.#rooms
+    return await startAdmin({ address, tokens, data: adminData(admin), registrations: registered.registrations })
   }
 
   /** A file that cannot be used is reported before the first request finds out. */

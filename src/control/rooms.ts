@@ -19,6 +19,7 @@ import { Health } from './health/health.ts'
 import { LastGoodVersions } from './last-good/last-good.ts'
 import { MetricsAnswers } from './metrics-answers.ts'
 import { Pipeline } from './publish/pipeline.ts'
+import { RegisteredEndpoints } from './registered-endpoints.ts'
 import { SettingsFeed } from './settings/settings-feed.ts'
 import { Statuses } from './status/statuses.ts'
 import type { ControlData, ControlToMain } from './thread-messages.ts'
@@ -42,6 +43,7 @@ export class Rooms {
   readonly lastGood: LastGoodVersions
   readonly statuses: Statuses
   readonly endpoints: Endpoints
+  readonly registered: RegisteredEndpoints
   readonly pipeline: Pipeline
   readonly health: Health
   readonly admin: AdminInputs
@@ -67,6 +69,7 @@ export class Rooms {
       endpoints: (backend) => this.healthOf(backend),
     })
     this.endpoints = this.#createEndpoints(data, time)
+    this.registered = this.#createRegistered(time)
     this.pipeline = this.#createPipeline(data, log, time)
     this.health = this.#createHealth(data, time)
     this.admin = this.#adminInputs(data)
@@ -82,6 +85,7 @@ export class Rooms {
     this.pipeline.stop()
     this.health.stop()
     this.endpoints.stop()
+    this.registered.stop()
     this.statuses.stop()
   }
 
@@ -108,6 +112,20 @@ export class Rooms {
         problem: (backend, message) => statuses.warnOf(namespaceOf(backend), message),
         nameHealth: (namespace, name, failure, kept) => statuses.logName(namespace, name, failure, kept),
       },
+    })
+  }
+
+  #createRegistered(time: TimerClock): RegisteredEndpoints {
+    const { endpoints, statuses } = this
+    const { configuration, post } = this.#links
+    return new RegisteredEndpoints({
+      time,
+      resources: () => configuration()?.resources,
+      refusal: (address, port) => endpoints.refusal(address, port),
+      changed: (backends, registered) => configuration()?.useRegistered(backends, registered),
+      retain: (changes) => post({ type: 'registrations', changes }),
+      failure: (message) => statuses.problems.setRegistrations(message),
+      expired: (backend, message) => statuses.warnOf(namespaceOf(backend), message),
     })
   }
 

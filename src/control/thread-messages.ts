@@ -1,5 +1,6 @@
 /** The data with which the supervisor starts the control thread, and the messages between the two. */
 import type { MessagePort } from 'node:worker_threads'
+import type { KeptRegistration, RegistrationChange } from '../api/registration.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
 import type { SharedBuffers } from '../shared-memory/process-buffers.ts'
@@ -39,6 +40,8 @@ export interface ControlData {
   /** Objects at which earlier control threads of this process ended, and what was served of them. */
   readonly suspects: readonly Suspect[]
   readonly served: readonly ServedVersion[]
+  /** What services have registered with earlier control threads of this process. */
+  readonly registrations: readonly KeptRegistration[]
   readonly settingsFile: string | undefined
   readonly overrides: readonly SettingsOverride[]
   readonly source: SourceChoice
@@ -77,6 +80,7 @@ export type ControlToMain =
   | { readonly type: 'replica'; readonly message: ToWorker }
   /** For the next control thread. */
   | { readonly type: 'last-good'; readonly changes: readonly LastGoodChange[] }
+  | { readonly type: 'registrations'; readonly changes: readonly RegistrationChange[] }
   /** While a newer version is worked on: what is served of an object, by kind and key. */
   | { readonly type: 'served'; readonly name: string; readonly version: ServedVersion | undefined }
   /** An object that was set aside has been worked on, or is gone. */

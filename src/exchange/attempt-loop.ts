@@ -1,16 +1,21 @@
 /** The attempt loop: selects an endpoint, and another one after a failed attempt. */
+import { NO_KEY } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
+import { hashKey } from '../balance/hash-key.ts'
 import { backoffDelay } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
+import type { LinkedBackend } from '../link/linked-tables.ts'
 import { removeAddedFraming } from '../message/framing-fields.ts'
+import type { ValueReader } from '../policy/variables.ts'
 import { Attempt, type AttemptOwner } from './attempt.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { fail, refuse } from './failure.ts'
 import { prepareCall } from './grpc-request.ts'
 import { respond } from './local-response.ts'
 import { decideRetry } from './retry-decision.ts'
+import { pickForSession } from './session-affinity.ts'
 import { checkOrigin } from './upgrade.ts'
 
 const OVERDRAWN = 'the namespace of the Backend has its share of all requests at a time'
@@ -40,8 +45,17 @@ export function forward(x: ProxyExchange): void {
   backend.retries.request()
   if (x.chain !== null) removeAddedFraming(x.request)
   if (x.call !== null) prepareCall(x, x.call)
+  if (backend.keys.length > 0) x.hashKey = keyOf(x, backend.keys)
   if (x.body !== null) x.body.compose()
   if (!x.ended) tryEndpoint(x, null, false)
+}
+
+function keyOf(x: ProxyExchange, keys: readonly ValueReader[]): number {
+  for (const read of keys) {
+    const value = read(x)
+    if (value !== undefined) return hashKey(value)
+  }
+  return NO_KEY
 }
 
 function takeShare({ context, incoming }: ProxyExchange, share: NamespaceShare): boolean {
@@ -58,7 +72,7 @@ export function nextAttempt(x: ProxyExchange): void {
 /** @param again the endpoint to be tried once more on a fresh connection, or null: the balancer picks */
 function tryEndpoint(x: ProxyExchange, again: Endpoint | null, fresh: boolean): void {
   const backend = x.backend!
-  const endpoint = again ?? backend.balancer.pick(x.hashKey, x.tried)
+  const endpoint = again ?? pickEndpoint(x, backend)
   if (endpoint === undefined) return void refuse(x, x.failure ?? 'NoEndpoint')
   const attempt = new Attempt(x, backend, endpoint, LOOP)
   x.attempt = attempt
@@ -66,6 +80,11 @@ function tryEndpoint(x: ProxyExchange, again: Endpoint | null, fresh: boolean): 
   x.attempts++
   attempt.start(fresh)
   if (x.attempt === attempt && attempt.connecting) x.watch()
+}
+
+function pickEndpoint(x: ProxyExchange, backend: LinkedBackend): Endpoint | undefined {
+  const { affinity } = backend
+  return affinity === null ? backend.balancer.pick(x.hashKey, x.tried) : pickForSession(x, backend, affinity)
 }
 
 function tryGuarded(x: ProxyExchange, again: Endpoint | null, fresh: boolean): void {

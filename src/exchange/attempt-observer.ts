@@ -8,6 +8,8 @@ import type { LinkedBackend } from '../link/linked-tables.ts'
 
 export interface AttemptObserver {
   attemptStarted(backend: LinkedBackend, endpoint: Endpoint): void
+  /** The head of the response has come. @param took milliseconds since the attempt started */
+  attemptAnswered?(backend: LinkedBackend, endpoint: Endpoint, status: number, took: number): void
   /** Exactly once for each attempt that started. @param outcome valid during the call: the object is reused */
   attemptEnded(outcome: Readonly<AttemptOutcome>): void
 }

@@ -156,6 +156,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     this.awaitingHead = false
     this.#headAt = x.lastActivity
     this.#status = status
+    x.context.observer.attemptAnswered?.(this.#backend, this.endpoint, status, x.lastActivity - this.startedAt)
   }
 
   onData(bytes: Buffer, start: number, end: number): void {

@@ -2,6 +2,7 @@
  * The state of one request on its way through this worker, and what filters see of it. Every other file of this room
  * reads and writes it; what happens to it from outside is in client-exchange.ts.
  */
+import { NO_KEY } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { BodyState } from '../balance/retry.ts'
 import type { Reason } from '../lib/reason.ts'
@@ -161,8 +162,10 @@ export abstract class ProxyExchange implements Exchange, Timed {
   failure: Reason | null = null
   /** An interim response has gone to the client: too late for another attempt. */
   interim = false
-  /** Key for session affinity; not set yet. */
-  hashKey: string | undefined = undefined
+  /** The endpoint that the client named by its session and was given. */
+  sessionEndpoint: Endpoint | null = null
+  /** What a hashing balancer chooses by. */
+  hashKey = NO_KEY
   /** Endpoints that failed in this exchange. */
   tried: Endpoint[] | null = null
   /** The last endpoint tried, for the log. */

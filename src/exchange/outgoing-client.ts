@@ -3,6 +3,7 @@
  * same way to an endpoint: balancer, pools, dial guard, and the share of the Backend's namespace.
  */
 
+import { NO_KEY } from '../balance/balancer.ts'
 import { GatewayError } from '../lib/error.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
 import { CDN_LOOP_FIELD } from '../message/cdn-loop.ts'
@@ -39,7 +40,7 @@ export class UpstreamClient implements OutgoingClient {
       if (backend === undefined) throw new GatewayError('BackendNotFound', request.backend)
       const signal = request.signal ?? request.cause?.signal ?? null
       if (signal?.aborted === true) throw new GatewayError('ClientGone', 'the call was given up')
-      const endpoint = backend.balancer.pick(undefined, null)
+      const endpoint = backend.balancer.pick(NO_KEY, null)
       if (endpoint === undefined) throw new GatewayError('NoEndpoint', request.backend)
       takePlace(context, backend)
       const { body, timeout } = request

@@ -2,6 +2,7 @@
  * What was sent of a request's body, for another attempt (RFC 9113 §8.7). Bounded for each request and for all of the
  * thread: uploads that take hours must not hold memory for a retry that will never be.
  */
+import { HELD_BODIES } from '../transport/held-memory.ts'
 import { HeldBytes } from './held-bytes.ts'
 
 /** Bytes of memory for one request; a body that is larger is sent once. */
@@ -25,15 +26,19 @@ export class ReplayBytes {
   add(chunk: Uint8Array): void {
     if (this.incomplete) return
     const size = this.#held.add(chunk)
+    this.#count(size)
+    if (size > REPLAY_BYTES || kept > ALL_REPLAY_BYTES || HELD_BODIES.pressed) this.drop()
+  }
+
+  #count(size: number): void {
     kept += size - this.#size
+    HELD_BODIES.countDroppable(size - this.#size)
     this.#size = size
-    if (size > REPLAY_BYTES || kept > ALL_REPLAY_BYTES) this.drop()
   }
 
   /** All of it, in order; none is kept from here. */
   take(): readonly Uint8Array[] {
-    kept -= this.#size
-    this.#size = 0
+    this.#count(0)
     return this.#held.take()
   }
 

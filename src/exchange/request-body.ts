@@ -10,15 +10,17 @@ import { UNKNOWN_LENGTH } from '../message/body.ts'
 import { type BodyPipe, composeBody } from '../message/body-pipe.ts'
 import type { Fields } from '../message/fields.ts'
 import { requestBodySteps } from '../policy/body-steps.ts'
+import { HELD_BODIES, Holding } from '../transport/held-memory.ts'
 import type { CurrentBody, ProxyExchange } from './exchange.ts'
 import { callRequestStep } from './grpc-request.ts'
 import { HeldBytes } from './held-bytes.ts'
 import { ReplayBytes } from './replay-bytes.ts'
 
-/** Bytes kept before a connection is there; then the client waits. What one read brought may come on top. */
+/**
+ * Bytes kept before a connection is there; then the client waits, and at once where much is held. What one read brought
+ * may come on top.
+ */
 const HOLD_BYTES = 64 * 1024
-/** Bytes of memory kept so for all requests of the thread; beyond, clients wait at once. */
-export const ALL_HOLD_BYTES = 16 * 1024 * 1024
 
 let kept = 0
 
@@ -43,6 +45,7 @@ export class RequestBody implements CurrentBody {
   readonly #held = new HeldBytes()
   /** Bytes of memory. */
   #heldSize = 0
+  #holding: Holding | null = null
   /** Bytes sent upstream, kept until a response comes. */
   readonly #sent = new ReplayBytes()
   #forwarded = false
@@ -172,18 +175,28 @@ export class RequestBody implements CurrentBody {
       return room
     }
     this.#hold(chunk)
-    return this.#heldSize < HOLD_BYTES && kept < ALL_HOLD_BYTES
+    return this.#heldSize < HOLD_BYTES && !HELD_BODIES.pressed
   }
 
   #hold(chunk: Uint8Array): void {
     const size = this.#held.add(chunk)
-    kept += size - this.#heldSize
+    this.#count(size)
+  }
+
+  #count(size: number): void {
+    const by = size - this.#heldSize
+    kept += by
     this.#heldSize = size
+    this.#holding ??= new Holding(HELD_BODIES, this.#x.downstream.peer, this)
+    this.#holding.count(by)
+  }
+
+  relieve(): void {
+    this.#x.fail(new GatewayError('MemoryLimit', 'bodies of this client hold too much memory'))
   }
 
   #takeHeld(): readonly Uint8Array[] {
-    kept -= this.#heldSize
-    this.#heldSize = 0
+    if (this.#heldSize > 0) this.#count(0)
     return this.#held.take()
   }
 

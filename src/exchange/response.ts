@@ -15,6 +15,7 @@ import { cut } from './failure.ts'
 import { acceptHead, acceptTrailers, callResponseStep } from './grpc-response.ts'
 import { addTransportSecurity } from './hsts.ts'
 import { respond, sendChunk, sendLocal } from './local-response.ts'
+import { addSession } from './session-affinity.ts'
 
 /** The attempt that a response comes from. */
 export interface ResponseOrigin {
@@ -120,6 +121,7 @@ export class ResponseRelay implements BodySink, LocalBody {
     if (chain !== null && !isFinalStatus(head.status)) throw new TypeError(`a filter set the status ${head.status}`)
     if (chain !== null) removeAddedFraming(head.fields)
     addTransportSecurity(x, head.fields)
+    addSession(x, head.fields)
     const steps = this.#steps(head)
     if (steps !== null) {
       // The hooks may read the head later, when its buffer holds another head.

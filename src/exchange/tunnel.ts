@@ -6,6 +6,7 @@ import { TimerEntry } from '../transport/timers.ts'
 import { finish } from './ending.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { passFilters } from './response.ts'
+import { addSession } from './session-affinity.ts'
 import { WaitingDuplex } from './waiting-duplex.ts'
 
 /** Milliseconds without progress after which the side that is left is not waited for any more. */
@@ -40,6 +41,7 @@ function openTunnel(x: ProxyExchange, head: ResponseHead, upstream: Duplex): voi
   if (!x.opaque) x.status = 101
   x.headSent = true
   x.context.timers.disarm(x)
+  if (!x.opaque) addSession(x, head.fields)
   const client = x.downstream.upgrade(head, x.upgrade ?? '')
   // Filters that are called at the end may look at it once more.
   if (x.chain?.end == null) x.forgetHead()

@@ -28,6 +28,7 @@ export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamR
     acceptsTrailers: incoming.acceptsTrailers || call?.spoken === true,
     upgrade: x.upgrade,
     client: clientConnection(x),
+    peer: x.downstream.peer,
   }
 }
 

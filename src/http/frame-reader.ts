@@ -103,9 +103,18 @@ export class FrameReader {
     this.#suspended = true
   }
 
-  /** @returns the offset behind what was read: all of it, unless the reader was suspended */
-  push(bytes: Buffer, start: number, end: number): number {
+  /** Whether the sink has ended the latest push. */
+  get suspended(): boolean {
+    return this.#suspended
+  }
+
+  /**
+   * @param most frames to read
+   * @returns the offset behind what was read: all of it, unless the reader was suspended or there were more frames
+   */
+  push(bytes: Buffer, start: number, end: number, most = Number.POSITIVE_INFINITY): number {
     let at = start
+    let left = most
     this.#suspended = false
     while ((at < end || this.#owed === 0) && !this.#suspended)
       switch (this.#state) {
@@ -114,7 +123,7 @@ export class FrameReader {
           at = this.#readPreface(bytes, at, end)
           break
         case AT_HEADER:
-          if (at === end) return at
+          if (at === end || left-- === 0) return at
           at = this.#readHeader(bytes, at, end)
           break
         case AT_PADDING:

@@ -36,7 +36,6 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
   #state = READING
   #handler: DownstreamHandler | null = null
   readonly #reader = new HeadReader()
-  #parsing = false
   readonly #body = new ClientBody()
   #ended = false
   /** The response is complete; the rest of the request's body is still arriving. */
@@ -115,30 +114,25 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     this.#socket.pause()
   }
 
-  /** Parses and starts requests until one is in flight or more bytes are needed. */
+  /** Begins the request that is here; where it is answered at once, the one behind it waits for its turn. */
   #next(latest: Buffer | null): void {
-    if (this.#parsing) return
-    this.#parsing = true
-    try {
-      while (this.#state === READING && this.#reader.held !== null) {
-        // A client that pipelines requests without reading responses must wait: its responses would exhaust the memory.
-        if (!this.#writer.room) {
-          this.#socket.pause()
-          break
-        }
-        const found = this.#reader.read(latest, this.#server.options.limits, this.#server.heldLimit)
-        latest = null
-        if (found === null) this.#incomplete()
-        else if (found instanceof GatewayError) this.#refuse(found)
-        else {
-          this.#begin(found)
-          continue
-        }
-        break
-      }
-    } finally {
-      this.#parsing = false
-    }
+    if (this.#state !== READING || this.#reader.held === null) return
+    // A client that pipelines requests without reading responses must wait: its responses would exhaust the memory.
+    if (!this.#writer.room) return void this.#socket.pause()
+    const found = this.#reader.read(latest, this.#server.options.limits, this.#server.heldLimit)
+    if (found === null) this.#incomplete()
+    else if (found instanceof GatewayError) this.#refuse(found)
+    else this.#begin(found)
+  }
+
+  /** Hundreds of clients may pipeline thousands of requests each: others have their turn between any two. */
+  #nextInTurn(): void {
+    this.#socket.pause()
+    setImmediate(() => {
+      if (this.#state !== READING) return
+      this.#socket.resume()
+      this.#next(null)
+    })
   }
 
   #incomplete(): void {
@@ -191,7 +185,7 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     const rest = bytes.subarray(at)
     if (this.#state === READING) {
       this.#reader.held = rest
-      this.#next(null)
+      this.#nextInTurn()
     } else if (this.#state === EXCHANGE) this.#hold(rest)
   }
 
@@ -341,14 +335,14 @@ export class H1Connection extends TimerEntry implements Downstream, OpenConnecti
     if (rest !== null) this.#feedBody(rest, 0)
   }
 
-  /** Ready for the next request; one that is already here begins when the current call has unwound. */
+  /** Ready for the next request; one that is already here begins in the next turn of the loop. */
   #ready(): void {
     this.#state = READING
     const { timers, options, draining } = this.#server
     if (draining || (this.#halfClosed && this.#reader.held === null)) return this.#close()
     timers.arm(this, timers.now + options.keepAlive)
     if (this.#socket.isPaused()) this.#socket.resume()
-    if (this.#reader.held !== null && !this.#parsing) setImmediate(() => this.#state === READING && this.#next(null))
+    if (this.#reader.held !== null) this.#nextInTurn()
   }
 
   #refuse(error: GatewayError): void {

@@ -18,7 +18,6 @@ import type {
 import type { Peer } from '../transport/peer.ts'
 import type { FrameOutput } from './frame-output.ts'
 import type { HeaderOutput } from './header-output.ts'
-import type { HeldShare } from './held-body.ts'
 import { type BodyReader, ReceivingBody } from './receiving-body.ts'
 import { frameResponseHead, responseFraming } from './response-head.ts'
 import type { SendSchedule } from './send-schedule.ts'
@@ -35,10 +34,6 @@ export interface StreamCarrier {
   readonly output: FrameOutput
   readonly headers: HeaderOutput
   readonly schedule: SendSchedule
-  /** What bodies of requests hold. */
-  readonly held: HeldShare
-  /** Bytes that responses may hold, over all connections of the thread. */
-  readonly heldLimit: number
   readonly wall: () => number
   windowUpdate(stream: number, increment: number): void
   /** Sends RST_STREAM and forgets the stream. */
@@ -70,7 +65,6 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
   /** The stream is closed. */
   gone = false
   // The response
-  #givenUp = false
   #bodyless = false
   /** Bytes still owed to the Content-Length; -1 = it states none. */
   #owed = -1
@@ -82,7 +76,7 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
   #waitedFor = 0
 
   constructor(carrier: StreamCarrier, id: number, window: number, remoteEnded: boolean, method = '') {
-    super(id, window)
+    super(id, window, carrier.peer)
     this.#carrier = carrier
     this.remoteEnded = remoteEnded
     this.#headOnly = method === 'HEAD'
@@ -98,10 +92,10 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
     this.#asksTunnel = request.upgrade !== null
     if (this.#asksTunnel) {
       // What comes before the tunnel is open waits for it.
-      this.#body = new ReceivingBody(this, UNKNOWN_LENGTH, this.#carrier.held)
+      this.#body = new ReceivingBody(this, UNKNOWN_LENGTH)
       this.#body.pause()
       this.#endedEarly = this.remoteEnded
-    } else if (!this.remoteEnded) this.#body = new ReceivingBody(this, request.bodyLength, this.#carrier.held)
+    } else if (!this.remoteEnded) this.#body = new ReceivingBody(this, request.bodyLength)
     const handler = requests.begin(this, request)
     if (this.#over) return
     this.#handler = handler
@@ -112,7 +106,7 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
 
   /** A DATA frame begins. @returns false: over the window of the stream */
   receiveFrame(length: number, padding: number): boolean {
-    this.#body ??= new ReceivingBody(this, UNKNOWN_LENGTH, this.#carrier.held)
+    this.#body ??= new ReceivingBody(this, UNKNOWN_LENGTH)
     return this.#body.begin(length, padding)
   }
 
@@ -197,16 +191,11 @@ export class H2Stream extends SendingStream implements Downstream, ResponseProgr
       if (to === start) return
     }
     this.#taken += to - start
-    const { schedule, heldLimit } = this.#carrier
-    schedule.send(this, bytes, start, to)
-    if (this.waiting === 0 || this.#givenUp || !schedule.holdsTooMuch(heldLimit)) return
-    this.#givenUp = true
-    // Behind the call, which is its exchange's own.
-    setImmediate(() => this.#giveUp())
+    this.#carrier.schedule.send(this, bytes, start, to)
   }
 
-  #giveUp(): void {
-    const error = new GatewayError('MemoryLimit', 'the client reads too many responses too slowly')
+  relieve(): void {
+    const error = new GatewayError('MemoryLimit', 'bodies of this client hold too much memory')
     if (!this.gone) this.fail(error, ErrorCode.ENHANCE_YOUR_CALM)
   }
 

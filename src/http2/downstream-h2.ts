@@ -9,6 +9,7 @@ import { DEFAULT_FRAME_SIZE, ErrorCode, errorName, LAST_STREAM_ID, Setting } fro
 import type { Fields } from '../message/fields.ts'
 import { countHeldHeads, heldHeads } from '../socket/held-heads.ts'
 import { LingeringClose } from '../socket/lingering-close.ts'
+import type { WaitingReader } from '../socket/read-turns.ts'
 import type { OpenConnection, ServerContext } from '../socket/server-context.ts'
 import type { Peer } from '../transport/peer.ts'
 import { TimerEntry } from '../transport/timers.ts'
@@ -19,16 +20,17 @@ import { FloodGuard } from './flood-guard.ts'
 import { FrameOutput } from './frame-output.ts'
 import { H2Deadlines } from './h2-deadlines.ts'
 import { HeaderOutput } from './header-output.ts'
-import { HELD_REQUESTS, HeldShare } from './held-body.ts'
 import { type ScheduleOwner, SendSchedule } from './send-schedule.ts'
 import type { SendingStream } from './sending-stream.ts'
 import { StreamTable } from './stream-table.ts'
 
 /** Bytes that may wait for the socket before nothing more is read: more than DATA alone ever makes wait. */
 const LARGEST_BACKLOG = 256 * 1024
+/** Frames that are read in any turn of the loop; more where the turn has time for them. */
+const FRAMES_AT_ONCE = 4
 const PING_DATA = Buffer.from('headgate', 'latin1')
 
-export class H2Connection extends TimerEntry implements FramedConnection, ScheduleOwner, OpenConnection {
+export class H2Connection extends TimerEntry implements FramedConnection, ScheduleOwner, OpenConnection, WaitingReader {
   readonly peer: Peer
   readonly server: ServerContext
   readonly output: FrameOutput
@@ -36,7 +38,6 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
   readonly headers: HeaderOutput
   readonly schedule: SendSchedule
   readonly guard: FloodGuard
-  readonly held: HeldShare
   readonly streams = new StreamTable()
   lastServed = -1
   readonly #socket: Socket
@@ -46,8 +47,10 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
   #gone = false
   /** Bytes that its reader holds. */
   #held = 0
-  /** Nothing is read until what waits has left; what had come by then is in `rest`. */
+  /** Nothing is read until what waits has left, or its turn comes; what had come by then is in `rest`. */
   #paused = false
+  /** Among the turns. */
+  #waiting = false
   #rest: Buffer | null = null
 
   /** @param open makes the socket whose bytes go to the given function */
@@ -64,7 +67,6 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
     this.schedule = new SendSchedule(this.output, DEFAULT_WINDOW, this)
     this.control = new ControlOutput(this.output)
     this.guard = new FloodGuard(timers)
-    this.held = new HeldShare(HELD_REQUESTS, server.heldLimit)
     this.#deadlines = new H2Deadlines(timers, options)
     this.#reader = new FrameReader(new ClientFrames(this), {
       role: 'server',
@@ -102,13 +104,18 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
 
   #read(bytes: Buffer): void {
     const reader = this.#reader
-    const at = reader.push(bytes, 0, bytes.length)
+    const { turns } = this.server
+    const { length } = bytes
+    let at = reader.push(bytes, 0, length, FRAMES_AT_ONCE)
+    while (at < length && !reader.suspended && !turns.over) at = reader.push(bytes, at, length, FRAMES_AT_ONCE)
     this.#countHeld(reader.held)
     const waits = this.output.backlog > LARGEST_BACKLOG
-    this.#rest = at < bytes.length ? bytes.subarray(at) : null
+    this.#rest = at < length ? bytes.subarray(at) : null
     if (waits || this.#rest !== null) {
       this.#paused = true
       this.#socket.pause()
+      this.#waiting = !waits && !reader.suspended
+      if (this.#waiting) turns.wait(this)
     }
     // What has come and is not read is not late.
     if (this.#deadlines.partial(reader.partial && !this.#paused, reader.begun)) this.#watch()
@@ -124,7 +131,16 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
 
   #drained(): void {
     this.schedule.pump()
-    if (!this.#paused || this.#ending) return
+    if (this.#paused && !this.#waiting) this.#readOn()
+  }
+
+  readOn(): void {
+    this.#waiting = false
+    this.#readOn()
+  }
+
+  #readOn(): void {
+    if (this.#ending) return
     this.#paused = false
     this.#deadlines.heard()
     if (this.#rest !== null) this.#read(this.#rest)
@@ -148,10 +164,6 @@ export class H2Connection extends TimerEntry implements FramedConnection, Schedu
   /** Nothing is sent any more. */
   get #ending(): boolean {
     return this.#gone || this.#closing !== null
-  }
-
-  get heldLimit(): number {
-    return this.server.heldLimit
   }
 
   get wall(): () => number {

@@ -6,7 +6,8 @@ import { ReceiveWindow } from '../http/flow-control.ts'
 import { GatewayError } from '../lib/error.ts'
 import { UNKNOWN_LENGTH } from '../message/body.ts'
 import type { Fields } from '../message/fields.ts'
-import { HeldBody, type HeldShare } from './held-body.ts'
+import type { Holding } from '../transport/held-memory.ts'
+import { HeldBody } from './held-body.ts'
 
 /** Bytes that the client may have on their way on a new stream, and on one whose reader keeps up. */
 export const STREAM_WINDOW = 65_535
@@ -16,6 +17,8 @@ const WINDOWS_TO_GROW = 4
 
 /** Who gets the bytes. */
 export interface BodyReader {
+  /** Counts what is held. */
+  readonly held: Holding
   /** @param chunk the reader's own. @returns false: no more until `resume` */
   takeBody(chunk: Buffer): boolean
   /** All of it has come. */
@@ -26,7 +29,6 @@ export interface BodyReader {
 
 export class ReceivingBody {
   readonly #reader: BodyReader
-  readonly #share: HeldShare
   readonly #window = new ReceiveWindow(STREAM_WINDOW)
   /** Bytes still to come by the content-length; -1 = it is not stated. */
   #owed: number
@@ -42,13 +44,9 @@ export class ReceivingBody {
   /** Nobody reads it any more. */
   #unwanted = false
 
-  /**
-   * @param length bytes, or `UNKNOWN_LENGTH`
-   * @param share of its connection in what bodies hold
-   */
-  constructor(reader: BodyReader, length: number, share: HeldShare) {
+  /** @param length bytes, or `UNKNOWN_LENGTH` */
+  constructor(reader: BodyReader, length: number) {
     this.#reader = reader
-    this.#share = share
     this.#owed = length
   }
 
@@ -71,9 +69,9 @@ export class ReceivingBody {
     }
     if (this.#unwanted) this.#consume(length)
     else if (!this.#paused) this.#give(bytes.subarray(start, end))
-    else if (this.#share.excessive) return new GatewayError('MemoryLimit', 'too many bytes of bodies are held')
+    else if (this.#reader.held.excessive) return new GatewayError('MemoryLimit', 'too many bytes of bodies are held')
     else {
-      this.#held ??= new HeldBody(this.#share)
+      this.#held ??= new HeldBody(this.#reader.held)
       this.#held.add(bytes, start, end)
     }
     return null

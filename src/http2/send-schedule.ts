@@ -15,12 +15,6 @@ import type { SendingStream } from './sending-stream.ts'
 /** A frame that is cut short by a window to less than this many bytes costs the peer some of its credit. */
 const CRAMPED = 256
 
-/** Bytes that a connection may hold for its peer whatever others hold: as much as one of HTTP/1.1 does. */
-const FAIR_SHARE = 256 * 1024
-
-/** Bytes that wait for a window or a socket, over all connections of the thread. */
-let heldByAll = 0
-
 export interface ScheduleOwner {
   /** Writes the trailers of a stream, with END_STREAM. */
   writeTrailers(stream: SendingStream, trailers: Fields): void
@@ -35,8 +29,6 @@ export class SendSchedule {
   readonly #queues: SendingStream[][] = Array.from({ length: URGENCIES }, () => [])
   #queued = 0
   #pumping = false
-  /** Bytes that wait on all streams. */
-  #held = 0
   /** Bytes of DATA that the peer takes on all streams. */
   #window: number
 
@@ -76,21 +68,7 @@ export class SendSchedule {
       }
     if (at === end) return
     stream.hold(bytes, at, end)
-    this.#count(end - at)
     this.#enqueue(stream)
-  }
-
-  #count(bytes: number): void {
-    this.#held += bytes
-    heldByAll += bytes
-  }
-
-  /**
-   * Whether this connection has a part in it that too much is held: its peer reads many streams too slowly.
-   * @param limit bytes, over all connections of the thread
-   */
-  holdsTooMuch(limit: number): boolean {
-    return this.#held > FAIR_SHARE && heldByAll > limit
   }
 
   /** Nothing more comes on this stream. */
@@ -127,7 +105,6 @@ export class SendSchedule {
     const cramped = length < CRAMPED && length < stream.waiting
     const from = this.#beginData(stream, length)
     stream.take(this.#output.bytes, from, length)
-    this.#count(-length)
     this.#endData(stream, length)
     if (stream.waiting === 0) {
       this.#dequeue(queue)
@@ -140,7 +117,6 @@ export class SendSchedule {
 
   /** The stream sends nothing more. */
   drop(stream: SendingStream): void {
-    this.#count(-stream.waiting)
     stream.drop()
     if (stream.scheduled) this.#remove(stream)
   }

@@ -4,9 +4,10 @@
  */
 import { DEFAULT_URGENCY, type Priority } from '../http/priority.ts'
 import type { Fields } from '../message/fields.ts'
+import { HELD_BODIES, type HeldFor, type Holder, Holding } from '../transport/held-memory.ts'
 import type { LossListener } from './frame-output.ts'
 
-export abstract class SendingStream implements Priority, LossListener {
+export abstract class SendingStream implements Priority, LossListener, Holder {
   readonly id: number
   urgency = DEFAULT_URGENCY
   incremental = false
@@ -27,15 +28,26 @@ export abstract class SendingStream implements Priority, LossListener {
   /** Bytes that wait for a window, or for the socket. */
   waiting = 0
 
-  constructor(id: number, window: number) {
+  readonly #client: HeldFor | null
+  #held: Holding | null = null
+
+  /** @param client for whose connection it holds bytes; null = nobody's */
+  constructor(id: number, window: number, client: HeldFor | null) {
     this.id = id
     this.window = window
+    this.#client = client
+  }
+
+  /** What it holds, in both directions. */
+  get held(): Holding {
+    return (this.#held ??= new Holding(HELD_BODIES, this.#client, this))
   }
 
   /** Copies the bytes. */
   hold(bytes: Uint8Array, start: number, end: number): void {
     this.#waiting.push(Buffer.from(bytes.subarray(start, end)))
     this.waiting += end - start
+    this.held.count(end - start)
   }
 
   /** Copies up to `length` bytes that wait to `to`. */
@@ -55,12 +67,14 @@ export abstract class SendingStream implements Priority, LossListener {
       }
     }
     this.waiting -= length
+    this.held.count(-length)
   }
 
   /** What waits is not sent any more. */
   drop(): void {
     this.#waiting = []
     this.#offset = 0
+    this.#held?.count(-this.waiting)
     this.waiting = 0
     this.trailers = null
   }
@@ -70,4 +84,5 @@ export abstract class SendingStream implements Priority, LossListener {
   /** END_STREAM has gone. */
   abstract ended(): void
   abstract lose(bytes: number): void
+  abstract relieve(): void
 }

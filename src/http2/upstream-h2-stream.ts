@@ -7,8 +7,7 @@ import { GatewayError } from '../lib/error.ts'
 import type { Reason } from '../lib/reason.ts'
 import { UNKNOWN_LENGTH } from '../message/body.ts'
 import type { Fields } from '../message/fields.ts'
-import type { UpstreamHandler, UpstreamStream } from '../transport/upstream.ts'
-import type { HeldShare } from './held-body.ts'
+import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../transport/upstream.ts'
 import { type BodyReader, ReceivingBody } from './receiving-body.ts'
 import type { SendSchedule } from './send-schedule.ts'
 import { SendingStream } from './sending-stream.ts'
@@ -20,8 +19,6 @@ const MAX_INFORMATIONAL = 100
 /** The connection, as its streams use it. */
 export interface StreamCarrier {
   readonly schedule: SendSchedule
-  /** What bodies of responses hold. */
-  readonly held: HeldShare
   windowUpdate(stream: number, increment: number): void
   /** Sends RST_STREAM. */
   reset(stream: SessionStream, code: ErrorCode): void
@@ -61,10 +58,9 @@ export class SessionStream extends SendingStream implements UpstreamStream, Body
     id: number,
     window: number,
     handler: UpstreamHandler,
-    method: string,
-    upgrade: string | null,
+    { method, upgrade, peer }: UpstreamRequest,
   ) {
-    super(id, window)
+    super(id, window, peer ?? null)
     this.#carrier = carrier
     this.#handler = handler
     this.#method = method
@@ -97,6 +93,10 @@ export class SessionStream extends SendingStream implements UpstreamStream, Body
 
   override lose(): void {}
 
+  override relieve(): void {
+    this.violate(ErrorCode.CANCEL, 'MemoryLimit', 'bodies of this client hold too much memory')
+  }
+
   // ---- the response, from the connection ----
 
   /** Whether a field block that comes now is a head, and not trailers. */
@@ -123,7 +123,7 @@ export class SessionStream extends SendingStream implements UpstreamStream, Body
     if (this.#upgrade !== null && status < 300 && !ended) return this.#open(handler, fields)
     const { bodyLength } = RULES
     if (!ended) {
-      this.#body = new ReceivingBody(this, bodyLength, this.#carrier.held)
+      this.#body = new ReceivingBody(this, bodyLength)
       if (this.#paused) this.#body.pause()
     }
     handler.onHead({ status, fields, bodyLength: bodyLength === UNKNOWN_LENGTH ? undefined : bodyLength })
@@ -132,7 +132,7 @@ export class SessionStream extends SendingStream implements UpstreamStream, Body
 
   /** The peer has agreed to the upgrade (RFC 8441 §5). */
   #open(handler: UpstreamHandler, fields: Fields): void {
-    this.#body = new ReceivingBody(this, UNKNOWN_LENGTH, this.#carrier.held)
+    this.#body = new ReceivingBody(this, UNKNOWN_LENGTH)
     this.pause()
     this.#tunnel = new StreamTunnel(this)
     this.#handler = this.#tunnel

@@ -17,7 +17,6 @@ import type { UpstreamHandler, UpstreamRequest } from '../transport/upstream.ts'
 import { ControlOutput } from './control-output.ts'
 import { FrameOutput } from './frame-output.ts'
 import { RequestFrames } from './h2-request.ts'
-import { HELD_RESPONSES, HeldShare } from './held-body.ts'
 import { Liveness, type Watched } from './liveness.ts'
 import { type ResponseOwner, ResponseReader } from './response-reader.ts'
 import { type ScheduleOwner, SendSchedule } from './send-schedule.ts'
@@ -31,8 +30,6 @@ export interface H2SessionOptions {
   readonly authority: string
 }
 
-/** Bytes of responses that slow clients keep waiting, over all connections of the thread. */
-const MAX_HELD = 64 * 1024 * 1024
 /** Streams of one connection, whatever the peer allows. */
 const MAX_STREAMS = 256
 /** Nothing depends on what comes back. */
@@ -56,7 +53,6 @@ export class H2Session
   readonly #reader: ResponseReader
   readonly #liveness: Liveness
   readonly schedule: SendSchedule
-  readonly held = new HeldShare(HELD_RESPONSES, MAX_HELD)
   readonly #streams = new Map<number, SessionStream>()
   /** Ids of streams that we reset, the oldest first. */
   readonly #reset = new Set<number>()
@@ -128,7 +124,7 @@ export class H2Session
   }
 
   dispatch(request: UpstreamRequest, handler: UpstreamHandler, reused: boolean): void {
-    const { upgrade, method } = request
+    const { upgrade } = request
     if (upgrade !== null && !this.#reader.peer.enableConnectProtocol) {
       const { authority } = this.#options
       // Not within the call: the pool would dispatch the next one in it, and that one the next.
@@ -144,7 +140,7 @@ export class H2Session
     const window = this.#reader.peer.initialWindowSize
     // Not used over HTTP/2 (RFC 8441 §5).
     if (upgrade === WEBSOCKET) request.fields.remove(KEY_FIELD)
-    const stream = new SessionStream(this, id, window, handler, method, upgrade)
+    const stream = new SessionStream(this, id, window, handler, request)
     this.#streams.set(id, stream)
     const ended = request.bodyLength === 0 && upgrade === null
     this.#requests.request(id, request, ended)

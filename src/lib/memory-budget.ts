@@ -81,7 +81,7 @@ export interface MemoryBudget {
   readonly secureContexts: number
   /** Bytes of authorities and revocation lists in secure contexts, per worker. */
   readonly trustBytes: number
-  /** Bytes of requests per worker that are held: of incomplete heads, and of heads and bodies of HTTP/2. */
+  /** Bytes of messages per worker that are held: of incomplete heads, of heads of HTTP/2, and of bodies. */
   readonly heads: number
   /** Maximum size of one file of manifests and of all files: parsing takes ten times the size of a file. */
   readonly file: number

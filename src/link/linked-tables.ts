@@ -2,17 +2,30 @@
 import type { Balancer } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { RetryBudget } from '../balance/retry.ts'
+import type { SessionTokens } from '../balance/session-tokens.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
+import type { ValueReader } from '../policy/variables.ts'
 import type { RouteTables } from '../snapshot/route-tables.ts'
-import type { BackendConfig } from '../snapshot/snapshot.ts'
+import type { BackendConfig, SessionAffinityConfig } from '../snapshot/snapshot.ts'
 import type { UpstreamPool } from '../transport/upstream.ts'
 import type { LinkedPolicy } from './linked-policy.ts'
+
+/** How clients of a Backend come back to their endpoint. */
+export interface SessionAffinity {
+  readonly config: SessionAffinityConfig
+  readonly tokens: SessionTokens
+  /** The token that a request has. */
+  readonly read: ValueReader
+}
 
 /** Outlives tables: keyed by the Backend's id, so that connections, rotation and counts survive every change. */
 export interface LinkedBackend {
   readonly id: string
   readonly plan: BackendConfig
   readonly balancer: Balancer
+  readonly affinity: SessionAffinity | null
+  /** What a request is hashed by: the first that it has. Empty unless the algorithm hashes. */
+  readonly keys: readonly ValueReader[]
   /** All that it has now. */
   readonly endpoints: readonly Endpoint[]
   readonly retries: RetryBudget

@@ -122,6 +122,23 @@ function parse(text: string, side: TemplateSide): (string | VariableReader)[] | 
   return parts
 }
 
+/** What a request has of a selector, undefined when it has nothing. */
+export type ValueReader = (x: Exchange) => string | undefined
+
+/**
+ * The function behind one selector, for keys.
+ *
+ * @throws {TypeError} for what validation should have rejected
+ */
+export function valueReader(selector: string): ValueReader {
+  const reader = selectorOf(selector, 'request')
+  if (typeof reader === 'string') throw new TypeError(reader)
+  return (x) => {
+    const value = reader(x, null)
+    return value === '' ? undefined : value
+  }
+}
+
 /** The function behind a selector, or what is wrong with it. */
 function selectorOf(selector: string, side: TemplateSide): VariableReader | string {
   const colon = selector.indexOf(':')

@@ -8,6 +8,7 @@
  * and the remedy, and divides the slots fairly among namespaces.
  */
 import { EndpointFaults } from './endpoint-faults.ts'
+import { EndpointLatency } from './endpoint-latency.ts'
 import { IdentityTable } from './identity-table.ts'
 import { Ledger } from './ledger.ts'
 
@@ -50,6 +51,7 @@ export interface EndpointBuffers {
   readonly inFlight: SharedArrayBuffer
   readonly connections: SharedArrayBuffer
   readonly pending: SharedArrayBuffer
+  readonly latency: SharedArrayBuffer
   readonly faults: SharedArrayBuffer
 }
 
@@ -61,6 +63,8 @@ export class EndpointTable {
   readonly connections: Ledger
   /** Requests waiting for a connection. */
   readonly pending: Ledger
+  /** What is learned of endpoints from the requests of all workers. */
+  readonly latency: EndpointLatency
   /** What requests say about endpoints. */
   readonly faults: EndpointFaults
   readonly #states: Int32Array<SharedArrayBuffer>
@@ -70,6 +74,7 @@ export class EndpointTable {
     this.requests = new Ledger(buffers.inFlight, buffers.workers)
     this.connections = new Ledger(buffers.connections, buffers.workers)
     this.pending = new Ledger(buffers.pending, buffers.workers)
+    this.latency = new EndpointLatency(buffers.latency)
     this.faults = new EndpointFaults(buffers.faults)
     this.#states = new Int32Array(buffers.states)
   }
@@ -83,6 +88,7 @@ export class EndpointTable {
       inFlight: Ledger.allocate(workers, slots),
       connections: Ledger.allocate(workers, slots),
       pending: Ledger.allocate(workers, slots),
+      latency: EndpointLatency.allocate(slots),
       faults: EndpointFaults.allocate(slots),
     }
   }
@@ -90,6 +96,11 @@ export class EndpointTable {
   /** Requests in flight of all workers. */
   inFlight(slot: number): number {
     return this.requests.sum(slot)
+  }
+
+  /** Expected milliseconds of a request to the endpoint; 0 = nothing is known. */
+  cost(slot: number, now: number): number {
+    return this.latency.cost(slot, now)
   }
 
   /** Whether new requests may be sent to the endpoint. */
@@ -175,6 +186,7 @@ export class EndpointTable {
   /** Releases the slot. Control only, through the {@link SlotReclaimer}. */
   free(slot: number): void {
     Atomics.store(this.#states, slot, 0)
+    this.latency.clear(slot)
     this.faults.clear(slot)
     this.identities.remove(slot)
   }

@@ -146,6 +146,17 @@ export interface MatchOrder {
   readonly match: number
 }
 
+export type SessionAffinityConfig =
+  | {
+      readonly type: 'cookie'
+      readonly name: string
+      /** Seconds; undefined: the session of the browser. */
+      readonly maxAge: number | undefined
+      readonly sameSite: 'Lax' | 'Strict' | 'None'
+    }
+  /** Name in lower case. */
+  | { readonly type: 'header'; readonly name: string }
+
 /** One Backend, or one Service named directly by a rule. Its endpoints live outside the snapshot, keyed by `id`. */
 export interface BackendConfig {
   /** `namespace/name`, or `service:namespace/name:port` for a Service named directly. */
@@ -155,7 +166,11 @@ export interface BackendConfig {
   readonly tls: UpstreamTls | undefined
   /** The version of the PROXY header that begins each connection; undefined = none. */
   readonly proxyProtocol: 'V1' | 'V2' | undefined
-  readonly algorithm: 'RoundRobin' | 'WeightedRoundRobin' | 'LeastRequest' | 'Random'
+  readonly algorithm: 'RoundRobin' | 'WeightedRoundRobin' | 'LeastRequest' | 'PeakEWMA' | 'Random' | 'ConsistentHash'
+  /** Selectors, the first that a request has counts; empty unless the algorithm is ConsistentHash. */
+  readonly hashOn: readonly string[]
+  /** How clients come back to their endpoint; undefined: they do not. */
+  readonly sessionAffinity: SessionAffinityConfig | undefined
   readonly hostHeader: 'Preserve' | 'UseServerName'
   /** The host name sent with `UseServerName`: the endpoint's DNS name where it has one. */
   readonly maxConnections: number

@@ -4,6 +4,7 @@ import type { HeadLimits } from '../message/head.ts'
 import type { RequestHandler } from '../transport/downstream.ts'
 import type { Peer } from '../transport/peer.ts'
 import type { Timers } from '../transport/timers.ts'
+import type { ReadTurns } from './read-turns.ts'
 
 /** A client's connection, for the drain, and for the room of new ones. */
 export interface OpenConnection {
@@ -40,6 +41,7 @@ export interface ClientProtocol {
 export interface ServerContext {
   readonly requests: RequestHandler
   readonly timers: Timers
+  readonly turns: ReadTurns
   /** Replaced as a whole when the settings change; read at the start of each request. */
   options: ServerOptions
   /** Every response closes its connection, so that clients reconnect elsewhere before the shutdown. */

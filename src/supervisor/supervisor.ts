@@ -313,6 +313,7 @@ export class Supervisor {
         break
       case 'replica':
       case 'last-good':
+      case 'registrations':
       case 'served':
       case 'cleared':
         break

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { MessageChannel, type MessagePort, type ResourceLimits, Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
+import type { KeptRegistration } from '../api/registration.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import type { ControlData, ControlToMain, MainToControl, WorkerPort } from '../control/thread-messages.ts'
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
@@ -27,8 +28,9 @@ const CONTROL_HANG_TIMEOUT: Milliseconds = 2_000
 /** As many as the digest has by which keys are derived of it. */
 const TICKET_MASTER_BYTES = 32
 
-/** Heads that have come in part, heads of open streams of HTTP/2, and their bodies: each is bounded by its part. */
-const KINDS_HELD = 3
+/** Of what requests hold: heads that have come in part, heads of open streams of HTTP/2; the rest is for bodies. */
+const HEADS_HELD = 0.25
+const BODIES_HELD = 0.5
 
 /** Entry files of the threads. */
 export interface ThreadEntries {
@@ -44,7 +46,7 @@ export interface ThreadsOptions {
   /** Start data of the control thread besides memory and ports. */
   readonly control: Omit<
     ControlData,
-    'role' | 'shared' | 'workers' | 'ports' | 'settings' | 'lastGood' | 'suspects' | 'served'
+    'role' | 'shared' | 'workers' | 'ports' | 'settings' | 'lastGood' | 'suspects' | 'served' | 'registrations'
   >
   readonly budget: MemoryBudget
   readonly log: Logger
@@ -71,6 +73,7 @@ export class Threads {
   #ports: ResolvedPorts | undefined
   #settings: SettingsObject | undefined
   readonly #lastGood = new Map<string, LastGood>()
+  readonly #registrations = new Map<string, KeptRegistration>()
   /** By kind and key: the versions served while a newer version is being processed or is quarantined. */
   readonly #served = new Map<string, ServedVersion>()
   readonly #suspects = new SuspectList()
@@ -216,7 +219,8 @@ export class Threads {
       connectionBytes: budget.connectionBytes,
       secureContexts: budget.secureContexts,
       trustBytes: budget.trustBytes,
-      heldBytes: Math.floor(budget.heads / KINDS_HELD),
+      heldBytes: Math.floor(budget.heads * HEADS_HELD),
+      bodyBytes: Math.floor(budget.heads * BODIES_HELD),
       ticketMaster: this.#ticketMaster,
       log: control.log,
     }
@@ -282,6 +286,7 @@ export class Threads {
       ports: this.#ports,
       settings: this.#settings,
       lastGood: [...this.#lastGood.values()],
+      registrations: [...this.#registrations.values()],
       suspects: this.#suspects.all,
       served: this.#suspects.all.flatMap((suspect) => this.#served.get(suspect.name) ?? []),
       ...this.#options.control,
@@ -311,6 +316,11 @@ export class Threads {
       if (message.version === undefined) this.#served.delete(message.name)
       else this.#served.set(message.name, message.version)
     }
+    if (message.type === 'registrations')
+      for (const { backend, id, kept } of message.changes) {
+        if (kept === undefined) this.#registrations.delete(`${backend} ${id}`)
+        else this.#registrations.set(`${backend} ${id}`, kept)
+      }
     if (message.type !== 'last-good') return
     for (const { kind, key, object } of message.changes) {
       if (object === undefined) this.#lastGood.delete(`${kind} ${key}`)

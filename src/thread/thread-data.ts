@@ -43,6 +43,8 @@ export interface WorkerData {
   readonly trustBytes: number
   /** Bytes of request heads that have come in part. */
   readonly heldBytes: number
+  /** Bytes of bodies that wait, over all connections of a worker. */
+  readonly bodyBytes: number
   /** Of the process: keys of session tickets are derived from it, so that any worker resumes what another began. */
   readonly ticketMaster: Uint8Array
   readonly log: ThreadLog

@@ -29,6 +29,8 @@ export abstract class TimerEntry implements Timed {
 /** Milliseconds of one step: the resolution of deadlines. */
 export const TICK: Milliseconds = 20
 const SLOTS = 1024
+/** How often a turn that goes on for long says so. */
+const SIGN_INTERVAL: Milliseconds = 100
 
 export class Timers {
   readonly #clock: Pick<TimerClock, 'monotonic' | 'every'>
@@ -36,12 +38,20 @@ export class Timers {
   #armed = 0
   #cursor: number
   #stop: (() => void) | null = null
+  readonly #alive: () => void
+  #signDue: Milliseconds
   /** Monotonic time of the current turn, good enough for deadlines; refreshed by {@link touch} and each step. */
   now: Milliseconds
 
-  constructor(clock: Pick<TimerClock, 'monotonic' | 'every'>) {
+  /**
+   * @param alive is told, now and then, that connections are read or exchanges end: a turn in which ten thousand
+   *   clients send at once takes long, and its thread is not hung
+   */
+  constructor(clock: Pick<TimerClock, 'monotonic' | 'every'>, alive: () => void = () => {}) {
     this.#clock = clock
+    this.#alive = alive
     this.now = clock.monotonic()
+    this.#signDue = this.now + SIGN_INTERVAL
     this.#cursor = Math.floor(this.now / TICK)
   }
 
@@ -52,6 +62,10 @@ export class Timers {
 
   touch(): Milliseconds {
     this.now = this.#clock.monotonic()
+    if (this.now >= this.#signDue) {
+      this.#signDue = this.now + SIGN_INTERVAL
+      this.#alive()
+    }
     return this.now
   }
 

@@ -9,6 +9,7 @@ import type { FieldBlock } from '../message/field-block.ts'
 import type { Fields } from '../message/fields.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { ProxiedConnection } from '../proxy-protocol/header.ts'
+import type { HeldFor } from './held-memory.ts'
 
 export interface UpstreamRequest {
   readonly method: string
@@ -30,6 +31,8 @@ export interface UpstreamRequest {
   readonly upgrade: string | null
   /** Whose request it is, where connections are announced by PROXY headers; null or absent: nobody's or not known. */
   readonly client?: ProxiedConnection | null
+  /** The connection of the client, for which its bodies are held; absent: the gateway's own. */
+  readonly peer?: HeldFor
 }
 
 /** Connections to one endpoint, as an attempt sees them. */

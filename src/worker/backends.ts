@@ -2,15 +2,17 @@
  * The Backends of this worker: endpoint set, balancer, connections. Keyed by id and kept over every change of tables.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { Balancer } from '../balance/balancer.ts'
+import type { Balancer, BalancerContext } from '../balance/balancer.ts'
 import { createBalancer } from '../balance/create-balancer.ts'
-import type { Endpoint } from '../balance/endpoint.ts'
+import type { Endpoint, EndpointGauge } from '../balance/endpoint.ts'
 import { EndpointSet } from '../balance/endpoint-set.ts'
 import { RetryBudget } from '../balance/retry.ts'
-import type { Clock, Random } from '../lib/clock.ts'
+import { SessionTokens } from '../balance/session-tokens.ts'
+import type { Clock, Milliseconds, Random } from '../lib/clock.ts'
 import type { NamespaceShare, ShareMember, UpstreamBudget } from '../limit/upstream-budget.ts'
-import type { LinkedBackend } from '../link/linked-tables.ts'
+import type { LinkedBackend, SessionAffinity } from '../link/linked-tables.ts'
 import type { HeadLimits } from '../message/head.ts'
+import { type ValueReader, valueReader } from '../policy/variables.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
@@ -31,6 +33,8 @@ export interface BackendsContext {
   readonly metrics: WorkerMetrics
   /** Row of a backend in the metrics, by its id. */
   metricsRow(id: string): number
+  /** For the tokens of sessions: another array after each change. */
+  sessionKey(): Uint8Array
   /** The dial guard. */
   mayDial(address: string, port: number): boolean
   readonly budget: UpstreamBudget
@@ -133,13 +137,17 @@ function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): bool
   return [ca, clientCertificate?.chain, clientCertificate?.key].some((id) => id !== undefined && contents.has(id))
 }
 
+function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
+  return hashOn.map(valueReader)
+}
+
 /** Connections to one endpoint: any client's, or a pool for each client. */
 type ConnectionPool = EndpointPool | ClientPools
 
 /** Milliseconds between two looks for a place that another worker may have given back. */
 const FEED_INTERVAL = 40
 
-class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
+class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, ShareMember {
   readonly id: string
   readonly slot: number
   readonly metricsRow: number
@@ -148,12 +156,16 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
   readonly share: NamespaceShare
   plan: BackendConfig
   balancer: Balancer
+  keys: readonly ValueReader[]
+  readonly gauge: EndpointGauge
+  readonly random: Random
   endpoints: readonly Endpoint[] = []
   readonly #context: BackendsContext
   readonly #pools = new Map<Endpoint, ConnectionPool>()
   /** Of connections that carry no requests; most Backends have none. */
   readonly #tunnels = new Map<Endpoint, ConnectionPool>()
   readonly #feeder: Feeder
+  #affinity: SessionAffinity | null = null
 
   constructor(plan: BackendConfig, slot: number, context: BackendsContext) {
     this.id = plan.id
@@ -165,7 +177,23 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
     this.share = context.budget.join(namespaceOf(plan.id), this)
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(context.clock)
-    this.balancer = createBalancer(plan.algorithm, context.endpoints, context.random)
+    this.gauge = context.endpoints
+    this.random = context.random
+    this.keys = keyReaders(plan)
+    this.balancer = createBalancer(plan.algorithm, this)
+  }
+
+  get affinity(): SessionAffinity | null {
+    const config = this.plan.sessionAffinity
+    if (config === undefined) return null
+    const key = this.#context.sessionKey()
+    if (this.#affinity?.config !== config || this.#affinity.tokens.key !== key)
+      this.#affinity = {
+        config,
+        tokens: new SessionTokens(this.id, key),
+        read: valueReader(`${config.type}:${config.name}`),
+      }
+    return this.#affinity
   }
 
   get connector(): Connector {
@@ -184,9 +212,10 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
 
   revise(plan: BackendConfig): void {
     if (plan.algorithm !== this.plan.algorithm) {
-      this.balancer = createBalancer(plan.algorithm, this.#context.endpoints, this.#context.random)
+      this.balancer = createBalancer(plan.algorithm, this)
       this.balancer.update(this.endpoints)
     }
+    if (!isDeepStrictEqual(plan.hashOn, this.plan.hashOn)) this.keys = keyReaders(plan)
     const connectsAlike = sameConnections(plan, this.plan)
     this.plan = plan
     if (!connectsAlike) this.renewPools()
@@ -262,6 +291,16 @@ class WorkerBackend implements LinkedBackend, PoolContext, ShareMember {
 
   sweep(now: number): void {
     for (const pool of this.#all()) if (pool.idleCount > 0) pool.sweep(now)
+  }
+
+  // ---- what balancers ask ----
+
+  now(): Milliseconds {
+    return this.timers.now
+  }
+
+  requests(): number {
+    return this.slot < 0 ? Number.POSITIVE_INFINITY : this.#context.endpoints.inFlight(this.slot)
   }
 
   // ---- what pools ask ----

@@ -33,6 +33,7 @@ import { Backends } from './backends.ts'
 import { EndpointLoad } from './endpoint-load.ts'
 import { MessageLoop } from './message-loop.ts'
 import { PassiveHealth } from './passive-health.ts'
+import { SessionKeys } from './session-keys.ts'
 
 /**
  * Of this worker. Fixed and small as long as no policy uses a store: the first that does gives stores a share of the
@@ -69,6 +70,8 @@ export interface DataPlaneEdges {
   /** A generation is in force. */
   applied(generation: number): void
   epoch(epoch: number): void
+  /** See {@link Timers}. */
+  alive?(): void
   send(message: FromWorker): void
   /** An error that is a fault of the gateway. */
   unexpected(error: unknown): void
@@ -89,10 +92,11 @@ export interface DataPlane {
 
 export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const { worker, clock, random, endpoints, metrics } = edges
-  const timers = new Timers(clock)
+  const timers = new Timers(clock, () => edges.alive?.())
   const budget = new UpstreamBudget(edges.workers)
   const contents = new ContentStore((ids) => backends.contentsChanged(ids))
   let guard: DialGuard | undefined
+  const sessionKeys = new SessionKeys(contents)
   const backends = new Backends({
     worker,
     clock,
@@ -101,6 +105,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     endpoints,
     metrics,
     metricsRow: (id) => edges.metricsRow(id),
+    sessionKey: () => sessionKeys.key,
     mayDial: (address, port) => guard !== undefined && guard.refuses(address, port) === undefined,
     connectorOf: (plan) => edges.connectorOf(plan, { contents, timers }),
     tunnelsOf: (plan) => edges.tunnelsOf(plan),
@@ -115,7 +120,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     endpoints,
     metrics,
     splits: new WeightedSplits(random),
-    observer: new PassiveHealth(endpoints, timers, new EndpointLoad(worker, endpoints, edges.observer ?? null)),
+    observer: new PassiveHealth(endpoints, timers, new EndpointLoad(worker, endpoints, timers, edges.observer ?? null)),
     unexpected: (error) => edges.unexpected(error),
   })
   const linker = new Linker({
@@ -135,6 +140,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     context.accessLog = edges.accessLog(settings.accessLog)
     context.loops = new LoopGuard(settings.loop)
     guard = new DialGuard(settings.dial)
+    sessionKeys.use(settings.tls.ticketKey, settings.loop.seed)
     backends.limits = settings.limits
     budget.use(settings.upstreams, settings.limits.connections)
     edges.settings(settings)

@@ -1,18 +1,32 @@
-/** Counts the attempts in flight on each endpoint, over all workers: what least-request balancers read. */
+/**
+ * What balancers read of endpoints, written for every attempt: those in flight over all workers, and what they cost.
+ */
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { AttemptObserver, AttemptOutcome } from '../exchange/attempt-observer.ts'
+import type { Milliseconds } from '../lib/clock.ts'
+import { REASONS, type Reason } from '../lib/reason.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 
 export class EndpointLoad implements AttemptObserver {
   readonly #worker: number
   readonly #endpoints: EndpointTable
+  readonly #time: { readonly now: Milliseconds }
   readonly #next: AttemptObserver | null
 
-  /** @param next receives the same calls */
-  constructor(worker: number, endpoints: EndpointTable, next: AttemptObserver | null) {
+  /**
+   * @param time of the current turn, by a clock that all workers share
+   * @param next receives the same calls
+   */
+  constructor(
+    worker: number,
+    endpoints: EndpointTable,
+    time: { readonly now: Milliseconds },
+    next: AttemptObserver | null,
+  ) {
     this.#worker = worker
     this.#endpoints = endpoints
+    this.#time = time
     this.#next = next
   }
 
@@ -21,8 +35,25 @@ export class EndpointLoad implements AttemptObserver {
     this.#next?.attemptStarted(backend, endpoint)
   }
 
+  attemptAnswered(backend: LinkedBackend, endpoint: Endpoint, status: number, took: Milliseconds): void {
+    if (learnsLatency(backend)) this.#endpoints.latency.observe(endpoint.slot, took, status >= 500, this.#time.now)
+    this.#next?.attemptAnswered?.(backend, endpoint, status, took)
+  }
+
   attemptEnded(outcome: Readonly<AttemptOutcome>): void {
-    this.#endpoints.release(this.#worker, outcome.endpoint.slot)
+    const { backend, endpoint, failure, headAt, startedAt, endedAt } = outcome
+    if (failure !== null && headAt < 0 && learnsLatency(backend) && blames(failure))
+      this.#endpoints.latency.observe(endpoint.slot, endedAt - startedAt, true, this.#time.now)
+    this.#endpoints.release(this.#worker, endpoint.slot)
     this.#next?.attemptEnded(outcome)
   }
+}
+
+/** A limit of the gateway is no fault of the endpoint. */
+function blames(failure: Reason): boolean {
+  return REASONS[failure].source === 'upstream' && failure !== 'Overloaded'
+}
+
+function learnsLatency({ plan }: LinkedBackend): boolean {
+  return plan.algorithm === 'PeakEWMA'
 }

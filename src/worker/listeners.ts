@@ -6,6 +6,7 @@ import { Listener, type ListenerContext, ListenSocket } from '../listener/listen
 import type { RefusedProxyHeader } from '../listener/proxy-header-step.ts'
 import { TlsAcceptor } from '../listener/tls-acceptor.ts'
 import type { TlsHost } from '../listener/tls-handshake.ts'
+import { ReadTurns } from '../socket/read-turns.ts'
 import type { OpenConnection, ServerContext } from '../socket/server-context.ts'
 import type { ListenerFailure, WorkerListener, WorkerSettings } from '../thread/messages.ts'
 import type { RequestHandler } from '../transport/downstream.ts'
@@ -69,6 +70,7 @@ export class Listeners {
     const context: ServerContext = {
       requests,
       timers: host.timers,
+      turns: new ReadTurns(host.tls.clock),
       wall: host.wall,
       heldLimit: host.heldLimit,
       options: {

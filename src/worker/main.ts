@@ -18,6 +18,7 @@ import { RowDirectory } from '../shared-memory/row-directory.ts'
 import type { ToWorker } from '../thread/messages.ts'
 import { systemTimers } from '../thread/system-timers.ts'
 import type { MainToWorker, WorkerData, WorkerToMain } from '../thread/thread-data.ts'
+import { HELD_BODIES } from '../transport/held-memory.ts'
 import { createDataPlane } from './data-plane.ts'
 import { HandshakeLog } from './handshake-log.ts'
 import { Listeners } from './listeners.ts'
@@ -64,12 +65,14 @@ const { timers, context, handler, backends, contents, messages } = createDataPla
     control.postMessage({ type: 'applied', generation })
   },
   epoch: (epoch) => block.passEpoch(index, epoch),
+  alive: () => block.beat(workerThread(index)),
   send: (message) => control.postMessage(message),
   unexpected: (error) =>
     log.error({ error }, 'an exchange failed because of a fault of the gateway; its client got 500'),
   filterThrew: (filter, error) => log.error({ error, filter }, `filter ${filter} threw`),
 })
 
+HELD_BODIES.use(data.bodyBytes, setImmediate)
 const failedHandshakes = new HandshakeLog(log, clock.monotonic)
 const listeners = new Listeners({
   requests: handler,

@@ -30,6 +30,10 @@ export class PassiveHealth implements AttemptObserver {
     this.#next.attemptStarted(backend, endpoint)
   }
 
+  attemptAnswered(backend: LinkedBackend, endpoint: Endpoint, status: number, took: Milliseconds): void {
+    this.#next.attemptAnswered?.(backend, endpoint, status, took)
+  }
+
   attemptEnded(outcome: Readonly<AttemptOutcome>): void {
     const { backend, endpoint } = outcome
     const { health } = backend.plan

@@ -30,11 +30,18 @@ export interface Rooms {
 /** Files that stand beside the rooms put them together: no room imports them, and they import entrances alone. */
 export const ROOMS: Readonly<Record<string, Rooms>> = {
   control: {
-    ranks: [['settings', 'leader', 'last-good'], ['resources'], ['endpoints', 'publish'], ['health'], ['status']],
+    ranks: [
+      ['settings', 'leader', 'last-good', 'registration'],
+      ['resources'],
+      ['endpoints', 'publish'],
+      ['health'],
+      ['status'],
+    ],
     entrances: {
       settings: 'settings-feed.ts',
       leader: 'leader.ts',
       'last-good': 'last-good.ts',
+      registration: 'registrations.ts',
       resources: 'resources.ts',
       endpoints: 'endpoints.ts',
       publish: 'pipeline.ts',

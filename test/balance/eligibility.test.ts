@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { NO_KEY } from '../../src/balance/balancer.ts'
 import { createBalancer } from '../../src/balance/create-balancer.ts'
 import { countEligible, ejectWithin, updatePanic } from '../../src/balance/eligibility.ts'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
@@ -33,11 +34,16 @@ class World {
 
   /** Everything that is ever picked. */
   picked(): Set<Endpoint> {
-    const balancer = createBalancer('Random', this.table, seeded(7))
+    const balancer = createBalancer('Random', {
+      gauge: this.table,
+      random: seeded(7),
+      now: () => 0,
+      requests: () => 1,
+    })
     balancer.update(this.endpoints)
     const picked = new Set<Endpoint>()
     for (let i = 0; i < 200; i++) {
-      const one = balancer.pick(undefined, null)
+      const one = balancer.pick(NO_KEY, null)
       if (one !== undefined) picked.add(one)
     }
     return picked

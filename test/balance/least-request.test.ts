@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { NO_KEY } from '../../src/balance/balancer.ts'
 import { LeastRequest } from '../../src/balance/least-request.ts'
 import { Bench, balancerSuite, seeded, tally } from '../suite/balancer.ts'
 
@@ -31,9 +32,9 @@ describe('least request', () => {
     balancer.update([light!, heavy!])
     bench.load.set(light!.slot, 1)
     bench.load.set(heavy!.slot, 9)
-    assert.equal(balancer.pick(undefined, null), heavy)
+    assert.equal(balancer.pick(NO_KEY, null), heavy)
     bench.load.set(heavy!.slot, 11)
-    assert.equal(balancer.pick(undefined, null), light)
+    assert.equal(balancer.pick(NO_KEY, null), light)
   })
 
   it('shares an idle backend by weight', () => {
@@ -51,7 +52,7 @@ describe('least request', () => {
     const balancer = new LeastRequest(bench, seeded(3))
     balancer.update(endpoints)
     for (let i = 0; i < 1_000; i++) {
-      const { slot } = balancer.pick(undefined, null)!
+      const { slot } = balancer.pick(NO_KEY, null)!
       bench.load.set(slot, bench.inFlight(slot) + 1)
     }
     // The mean is 20. Picking blindly gives a maximum around 32; two choices stay within log log n of the mean.

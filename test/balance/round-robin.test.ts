@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { NO_KEY } from '../../src/balance/balancer.ts'
 import { RoundRobin } from '../../src/balance/round-robin.ts'
 import { Bench, balancerSuite, seeded, tally } from '../suite/balancer.ts'
 
@@ -12,7 +13,7 @@ describe('round robin', () => {
     const endpoints = bench.endpoints(1, 50, 1_000_000)
     const balancer = new RoundRobin(bench, () => 0)
     balancer.update(endpoints)
-    const picks = Array.from({ length: 6 }, () => balancer.pick(undefined, null)!.slot)
+    const picks = Array.from({ length: 6 }, () => balancer.pick(NO_KEY, null)!.slot)
     assert.deepEqual(picks, [0, 1, 2, 0, 1, 2])
   })
 
@@ -29,11 +30,11 @@ describe('round robin', () => {
     const [a, b, c, d] = bench.endpoints(1, 1, 1, 1)
     const balancer = new RoundRobin(bench, () => 0)
     balancer.update([a!, b!, c!])
-    assert.equal(balancer.pick(undefined, null), a)
+    assert.equal(balancer.pick(NO_KEY, null), a)
     balancer.update([d!, c!, a!])
-    assert.equal(balancer.pick(undefined, null), c, 'b was next but left, so it is the turn of c')
+    assert.equal(balancer.pick(NO_KEY, null), c, 'b was next but left, so it is the turn of c')
     balancer.update([d!])
-    assert.equal(balancer.pick(undefined, null), d)
+    assert.equal(balancer.pick(NO_KEY, null), d)
   })
 
   it('begins at a random endpoint, so that workers do not all begin with the first', () => {
@@ -43,7 +44,7 @@ describe('round robin', () => {
     for (const chance of [0, 0.3, 0.6, 0.999]) {
       const balancer = new RoundRobin(bench, () => chance)
       balancer.update(endpoints)
-      starts.add(balancer.pick(undefined, null)!.slot)
+      starts.add(balancer.pick(NO_KEY, null)!.slot)
     }
     assert.deepEqual(starts, new Set([0, 1, 2, 3]))
   })
@@ -55,7 +56,7 @@ describe('round robin', () => {
         const bench = new Bench()
         const balancer = new RoundRobin(bench, seeded(seed))
         balancer.update(bench.endpoints(...Array.from({ length: count }, () => 1)))
-        for (let i = 0; i < before; i++) balancer.pick(undefined, null)
+        for (let i = 0; i < before; i++) balancer.pick(NO_KEY, null)
         assert.deepEqual([...tally(balancer, count * 3).values()], Array(count).fill(3))
       }),
     )

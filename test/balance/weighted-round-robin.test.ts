@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { NO_KEY } from '../../src/balance/balancer.ts'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
 import { WeightedRoundRobin } from '../../src/balance/weighted-round-robin.ts'
 import { Bench, balancerSuite, seeded, tally } from '../suite/balancer.ts'
@@ -23,7 +24,7 @@ describe('weighted round robin', () => {
   it('takes turns in the order of nginx: 5, 1, 1 is a a b a c a a', () => {
     const bench = new Bench()
     const balancer = start(bench, bench.endpoints(5, 1, 1))
-    const picks = Array.from({ length: 7 }, () => 'abc'.charAt(balancer.pick(undefined, null)!.slot))
+    const picks = Array.from({ length: 7 }, () => 'abc'.charAt(balancer.pick(NO_KEY, null)!.slot))
     assert.equal(picks.join(''), 'aabacaa')
   })
 
@@ -33,7 +34,7 @@ describe('weighted round robin', () => {
         const bench = new Bench()
         const endpoints = bench.endpoints(...weights)
         const balancer = start(bench, endpoints, seed)
-        for (let i = 0; i < before; i++) balancer.pick(undefined, null)
+        for (let i = 0; i < before; i++) balancer.pick(NO_KEY, null)
         const counts = tally(balancer, sum(weights))
         for (const endpoint of endpoints) assert.equal(counts.get(endpoint), endpoint.weight)
       }),
@@ -47,7 +48,7 @@ describe('weighted round robin', () => {
         const balancer = start(bench, bench.endpoints(...weights))
         const counts = weights.map(() => 0)
         for (let turn = 1; turn <= sum(weights); turn++) {
-          counts[balancer.pick(undefined, null)!.slot]! += 1
+          counts[balancer.pick(NO_KEY, null)!.slot]! += 1
           for (const [i, weight] of weights.entries())
             assert.ok(Math.abs(counts[i]! - (turn * weight) / sum(weights)) < weights.length)
         }
@@ -65,7 +66,7 @@ describe('weighted round robin', () => {
           const bench = new Bench()
           const endpoints = bench.endpoints(...weights)
           const balancer = start(bench, endpoints)
-          for (let i = 0; i < before; i++) balancer.pick(undefined, null)
+          for (let i = 0; i < before; i++) balancer.pick(NO_KEY, null)
           for (const endpoint of endpoints) endpoint.weight = others.next().value
           balancer.update(endpoints)
           const round = sum(endpoints.map(({ weight }) => weight))
@@ -84,7 +85,7 @@ describe('weighted round robin', () => {
     const bench = new Bench()
     const endpoints = bench.endpoints(1_000_000, 1, 1)
     const balancer = start(bench, endpoints)
-    for (let i = 0; i < 400_000; i++) balancer.pick(undefined, null)
+    for (let i = 0; i < 400_000; i++) balancer.pick(NO_KEY, null)
     for (const endpoint of endpoints) endpoint.weight = 1
     balancer.update(endpoints)
     for (const count of tally(balancer, 30).values()) assert.ok(count >= 8 && count <= 12, `${count} of 30`)
@@ -94,7 +95,7 @@ describe('weighted round robin', () => {
     const bench = new Bench()
     const endpoints = bench.endpoints(1_000_000, 1, 1)
     const balancer = start(bench, endpoints)
-    for (let i = 0; i < 700_000; i++) balancer.pick(undefined, null)
+    for (let i = 0; i < 700_000; i++) balancer.pick(NO_KEY, null)
     bench.down.add(0)
     assert.ok(tally(balancer, 20).get(endpoints[1]!)! >= 8)
     assert.ok(tally(balancer, 20).get(endpoints[2]!)! >= 8)
@@ -106,7 +107,7 @@ describe('weighted round robin', () => {
     const bench = new Bench()
     const endpoints = bench.endpoints(1, 1)
     const balancer = start(bench, endpoints)
-    balancer.pick(undefined, null)
+    balancer.pick(NO_KEY, null)
     const late = bench.endpoint()
     balancer.update([...endpoints, late])
     const count = tally(balancer, 30).get(late)!

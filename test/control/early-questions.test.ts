@@ -43,6 +43,7 @@ function dataOf(settingsFile: string | undefined, folder: string): ControlData {
     ports: undefined,
     settings: undefined,
     lastGood: [],
+    registrations: [],
     suspects: [],
     served: [],
     settingsFile,

@@ -181,10 +181,32 @@ describe('npm start', { skip: process.platform !== 'linux' }, () => {
     )
   })
 
+  it('goes on when an instance is killed: no request fails, and its registration ends', async () => {
+    const [, pid, registry] = /kill -9 (\d+); curl -s http:\/\/127\.0\.0\.1:(\S+)/.exec(example.output) ?? []
+    const admin = Number(registry!.slice(0, registry!.indexOf('/')))
+    const registered = async (): Promise<string[]> => {
+      const { items } = (
+        await request(admin, { path: registry!.slice(registry!.indexOf('/')), host: 'localhost' })
+      ).json()
+      return (items as { id: string }[]).map(({ id }) => id).sort()
+    }
+    assert.deepEqual(await registered(), ['shop-1', 'shop-2', 'shop-3'])
+    process.kill(Number(pid), 'SIGKILL')
+    const served = new Set<unknown>()
+    for (let i = 0; i < 12; i++) {
+      const answer = await request(port, { host: 'shop.localhost' })
+      assert.equal(answer.status, 200, answer.text)
+      served.add(answer.json().servedBy)
+    }
+    assert.deepEqual([...served].sort(), ['shop-1', 'shop-3'])
+    await eventually(async () => assert.deepEqual(await registered(), ['shop-1', 'shop-3']))
+    assert.match(example.output, /shop-2 has ended \(SIGKILL\); the others serve on\. Start it again: node /)
+  })
+
   it('reports only the path that is not delegated', () => {
     const complaints = example.output.split('\n').filter((line) => /warn|error|invalid|refused/i.test(line))
     assert.deepEqual(
-      complaints.filter((line) => !/teams|cart|NotDelegated|example\.output/.test(line)),
+      complaints.filter((line) => !/teams|cart|NotDelegated|example\.output|shop-2|9012/.test(line)),
       [],
     )
   })
@@ -217,7 +239,7 @@ describe('npm start, when it ends', { skip: process.platform !== 'linux' }, () =
     await gone(children)
   })
 
-  it('stops everything when the gateway or an instance dies', async () => {
+  it('stops everything when the gateway dies', async () => {
     const example = new Example()
     await example.ready()
     const children = example.children()

@@ -33,6 +33,10 @@ describe('balancing, from manifests to traffic', () => {
         socket.end()
       }),
     )
+    // Fails at once, which is faster than any answer.
+    const failing = await rawBackend(scope, (socket) =>
+      onHead(socket, () => socket.write('HTTP/1.1 500 No\r\nx-backend: failing\r\ncontent-length: 0\r\n\r\n')),
+    )
     const weighted = ports.map((port, index) => ({ address: '127.0.0.1', port, weight: [3, 1, 1][index] }))
     gateway = await startGateway(scope, {
       'backends.yaml':
@@ -43,6 +47,13 @@ describe('balancing, from manifests to traffic', () => {
         }) +
         backend('least', ports, { loadBalancing: { algorithm: 'LeastRequest' } }) +
         backend('random', ports, { loadBalancing: { algorithm: 'Random' } }) +
+        backend('hashed', ports, {
+          loadBalancing: { algorithm: 'ConsistentHash', hashOn: ['header:x-user', 'cookie:uid', 'query:u'] },
+        }) +
+        backend('quick', [...ports, failing.port], { loadBalancing: { algorithm: 'PeakEWMA' } }) +
+        backend('sticky', ports, { sessionAffinity: { cookie: { name: 'hg', ttl: '1h' } } }) +
+        backend('sticky-header', ports, { sessionAffinity: { header: { name: 'X-Session' } } }) +
+        backend('sticky-dead', [dead, ports[0]!, ports[1]!], { sessionAffinity: { cookie: { name: 'hg' } } }) +
         backend('one', [ports[0]!]) +
         backend('two', [ports[1]!]) +
         backend('half-dead', [dead, ports[0]!], { loadBalancing: { algorithm: 'RoundRobin' } }) +
@@ -60,9 +71,22 @@ describe('balancing, from manifests to traffic', () => {
         'balance',
         ['balance.test'],
         [
-          ...['round', 'weighted', 'least', 'random', 'half-dead', 'dead', 'resetting', 'forgetful', 'named'].map(
-            (name) => to(name, [{ name }]),
-          ),
+          ...[
+            'round',
+            'weighted',
+            'least',
+            'random',
+            'hashed',
+            'sticky',
+            'sticky-header',
+            'sticky-dead',
+            'quick',
+            'half-dead',
+            'dead',
+            'resetting',
+            'forgetful',
+            'named',
+          ].map((name) => to(name, [{ name }])),
           to('split', [
             { name: 'one', weight: 90 },
             { name: 'two', weight: 10 },
@@ -107,6 +131,69 @@ describe('balancing, from manifests to traffic', () => {
     it(`${algorithm} reaches every endpoint`, async () => {
       assert.deepEqual(Object.keys(await served(`/${algorithm}`, 60)).sort(), ['one', 'three', 'two'])
     })
+
+  it('ConsistentHash keeps each key on one endpoint, by the first selector that is present', async () => {
+    using client = await gateway.connect()
+    const endpointOf = async (path: string, headers: Record<string, string>) => {
+      const answer = await client.request({ host: 'balance.test', path, headers })
+      return answer.header('x-backend')!
+    }
+    const found = new Set<string>()
+    for (let user = 0; user < 20; user++) {
+      const expected = await endpointOf('/hashed', { 'x-user': `u${user}` })
+      found.add(expected)
+      assert.equal(await endpointOf('/hashed', { 'x-user': `u${user}`, cookie: 'uid=other' }), expected)
+      assert.equal(await endpointOf('/hashed', { cookie: `a=b; uid=u${user}` }), expected)
+      assert.equal(await endpointOf(`/hashed?u=u${user}`, {}), expected)
+    }
+    assert.equal(found.size, 3)
+  })
+
+  it('PeakEWMA is not attracted by an endpoint that fails at once', async () => {
+    const counts = await served('/quick', 200)
+    assert.ok((counts.failing ?? 0) < 10, JSON.stringify(counts))
+  })
+
+  it('sessionAffinity by a cookie keeps a client on its endpoint, and shows no address', async () => {
+    using client = await gateway.connect()
+    const found = new Set<string | undefined>()
+    for (let i = 0; i < 12; i++) {
+      const first = await client.request({ host: 'balance.test', path: '/sticky' })
+      const cookie = first.header('set-cookie')!
+      assert.match(cookie, /^hg=[\w-]{24}; Path=\/; Max-Age=3600; HttpOnly; SameSite=Lax$/)
+      found.add(first.header('x-backend'))
+      const headers = { cookie: `a=b; ${cookie.split(';')[0]}` }
+      for (let j = 0; j < 5; j++) {
+        const again = await client.request({ host: 'balance.test', path: '/sticky', headers })
+        assert.equal(again.header('x-backend'), first.header('x-backend'))
+        assert.equal(again.header('set-cookie'), undefined)
+      }
+      // The cookie of one Backend is nobody's at another.
+      const other = await client.request({ host: 'balance.test', path: '/sticky-dead', headers })
+      assert.match(other.header('set-cookie')!, /^hg=/)
+    }
+    assert.equal(found.size, 3)
+  })
+
+  it('sessionAffinity by a header does the same', async () => {
+    using client = await gateway.connect()
+    const first = await client.request({ host: 'balance.test', path: '/sticky-header' })
+    const token = first.header('x-session')!
+    for (let i = 0; i < 10; i++) {
+      const headers = { 'x-session': token }
+      const again = await client.request({ host: 'balance.test', path: '/sticky-header', headers })
+      assert.equal(again.header('x-backend'), first.header('x-backend'))
+    }
+  })
+
+  it('forged and huge cookies of a session are replaced', async () => {
+    for (const value of ['x', 'A'.repeat(24), 'y'.repeat(8_000)]) {
+      const headers = { cookie: `hg=${value}` }
+      const answer = await gateway.request({ host: 'balance.test', path: '/sticky', headers })
+      assert.equal(answer.status, 200)
+      assert.match(answer.header('set-cookie')!, /^hg=[\w-]{24};/)
+    }
+  })
 
   it('a weighted split is exact, and spread evenly', async () => {
     assert.deepEqual(await served('/split', 100), { one: 90, two: 10 })

@@ -4,12 +4,38 @@
 import assert from 'node:assert/strict'
 import { connect, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
-import { eventually, type Gateway, route, startGateway } from './harness.ts'
+import { data, headers, PREFACE, settings } from '../http/raw-frames.ts'
+import { onHead, rawBackend } from './backends.ts'
+import { backend as backendManifest, eventually, type Gateway, route, type Scope, startGateway } from './harness.ts'
 import { request } from './raw-client.ts'
 
 const ANSWER = { name: 'all', respond: { statusCode: 200, contentType: 'text/plain', body: 'here' } }
 /** So little that every bound is met soon. */
 const SMALL = { limits: { memory: '288Mi' } }
+
+/** With 200 and 100 it takes ten seconds. */
+const CONNECTIONS = 60
+const STREAMS = 40
+
+/** A client of HTTP/2 that opens no window for what it asks for, and uploads what nobody reads. */
+function flood(scope: Scope, port: number): Socket {
+  const socket = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' })
+  scope.after(() => void socket.destroy())
+  socket.resume().on('error', () => {})
+  const fields = (method: string) =>
+    [
+      [':method', method],
+      [':scheme', 'http'],
+      [':authority', 'slow.example'],
+      [':path', '/'],
+    ] as const
+  const frames = [PREFACE, settings(4, 0)]
+  for (let i = 0; i < STREAMS; i++)
+    if (i % 2 === 0) frames.push(headers(2 * i + 1, fields('GET')))
+    else frames.push(headers(2 * i + 1, fields('POST'), { end: false }), data(2 * i + 1, 'u'.repeat(16_000), false))
+  socket.write(Buffer.concat(frames))
+  return socket
+}
 
 /** 2,048 matches in the tables: close to a megabyte. */
 function large(name: string): string {
@@ -139,6 +165,42 @@ describe('memory', () => {
     await eventually(async () => assert.equal(await metric(gateway, 'headgate_connections_open{listener="http"}'), 1))
     patient.write('\r\n\r\n')
     await eventually(() => assert.match(answer, /^HTTP\/1\.1 200 /))
+  })
+
+  it('is refused to bodies of the client that has most of them waiting, and to no other client', async (t) => {
+    const large = Buffer.alloc(256 * 1024, 'x')
+    const backend = await rawBackend(t, (socket) =>
+      onHead(socket, (head) => {
+        // Uploads are never read.
+        if (head.startsWith('POST')) return void socket.pause()
+        socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${large.length}\r\nconnection: close\r\n\r\n`)
+        socket.end(large)
+      }),
+    )
+    const limits = { maxConnections: 10_000, maxPending: 10_000, maxConcurrentRequests: 10_000 }
+    const gateway = await startGateway(
+      t,
+      {
+        'good.yaml':
+          route('default/good', ['good.example'], [{ name: 'all', backendRefs: [{ name: 'good' }] }]) +
+          backendManifest('good', [backend.port]),
+        'slow.yaml':
+          route('slow/slow', ['slow.example'], [{ name: 'all', backendRefs: [{ name: 'slow' }] }]) +
+          backendManifest('slow/slow', [backend.port], { limits }),
+      },
+      { settings: SMALL },
+    )
+    const hostile = Array.from({ length: CONNECTIONS }, () => flood(t, gateway.port))
+    let highest = 0
+    for (let i = 0; i < 8; i++) {
+      const { status, body } = await request(gateway.port, { host: 'good.example' })
+      assert.deepEqual([status, body.length], [200, large.length], body.toString('latin1', 0, 300))
+      highest = Math.max(highest, await metric(gateway, 'process_resident_memory_bytes'))
+    }
+    assert.ok(highest < 288 * 2 ** 20, `${highest} bytes`)
+    await gateway.logged((line) => line.reason === 'MemoryLimit')
+    for (const socket of hostile) socket.destroy()
+    assert.equal((await request(gateway.port, { host: 'good.example' })).status, 200)
   })
 
   it('has room for so many workers', async (t) => {

@@ -11,6 +11,7 @@ import fc from 'fast-check'
 import { H2Connection } from '../../src/http2/downstream-h2.ts'
 import type { GatewayError } from '../../src/lib/error.ts'
 import { Fields } from '../../src/message/fields.ts'
+import { ReadTurns } from '../../src/socket/read-turns.ts'
 import type { ServerContext } from '../../src/socket/server-context.ts'
 import type { Downstream, DownstreamHandler, IncomingRequest } from '../../src/transport/downstream.ts'
 import type { Peer } from '../../src/transport/peer.ts'
@@ -168,6 +169,7 @@ export function world(): World {
     opened: 0,
     context: {
       timers,
+      turns: new ReadTurns(time.keeper()),
       wall: () => 1_800_000_000_000,
       heldLimit: 1 << 20,
       leaving: false,

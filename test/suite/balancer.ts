@@ -2,16 +2,24 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import type { Balancer } from '../../src/balance/balancer.ts'
+import { type Balancer, type BalancerContext, NO_KEY } from '../../src/balance/balancer.ts'
 import type { Algorithm } from '../../src/balance/create-balancer.ts'
 import { createBalancer } from '../../src/balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../../src/balance/endpoint.ts'
 
 /** Endpoints and a gauge over them that a test sets by hand. */
-export class Bench implements EndpointGauge {
+export class Bench implements EndpointGauge, BalancerContext {
   readonly down = new Set<number>()
   readonly load = new Map<number, number>()
+  readonly costs = new Map<number, number>()
+  readonly gauge = this
+  readonly random: () => number
+  time = 0
   #slot = 0
+
+  constructor(seed = 1) {
+    this.random = seeded(seed)
+  }
 
   endpoint(weight = 1, state: Endpoint['state'] = 'ready'): Endpoint {
     const slot = this.#slot++
@@ -28,6 +36,18 @@ export class Bench implements EndpointGauge {
 
   inFlight(slot: number): number {
     return this.load.get(slot) ?? 0
+  }
+
+  cost(slot: number): number {
+    return this.costs.get(slot) ?? 1
+  }
+
+  now(): number {
+    return this.time
+  }
+
+  requests(): number {
+    return [...this.load.values()].reduce((sum, count) => sum + count, 1)
   }
 }
 
@@ -46,7 +66,7 @@ export function seeded(seed: number): () => number {
 export function tally(balancer: Balancer, picks: number): Map<Endpoint, number> {
   const counts = new Map<Endpoint, number>()
   for (let i = 0; i < picks; i++) {
-    const endpoint = balancer.pick(undefined, null)
+    const endpoint = balancer.pick(NO_KEY, null)
     assert.ok(endpoint)
     counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1)
   }
@@ -54,8 +74,8 @@ export function tally(balancer: Balancer, picks: number): Map<Endpoint, number> 
 }
 
 export function balancerSuite(algorithm: Algorithm): void {
-  const make = (bench: Bench, endpoints: readonly Endpoint[], seed = 1): Balancer => {
-    const balancer = createBalancer(algorithm, bench, seeded(seed))
+  const make = (bench: Bench, endpoints: readonly Endpoint[]): Balancer => {
+    const balancer = createBalancer(algorithm, bench)
     balancer.update(endpoints)
     return balancer
   }
@@ -63,20 +83,20 @@ export function balancerSuite(algorithm: Algorithm): void {
   describe(`${algorithm} as a balancer`, () => {
     it('picks nothing before the first update and after an empty one', () => {
       const bench = new Bench()
-      const balancer = createBalancer(algorithm, bench, seeded(1))
-      assert.equal(balancer.pick(undefined, null), undefined)
+      const balancer = createBalancer(algorithm, bench)
+      assert.equal(balancer.pick(NO_KEY, null), undefined)
       balancer.update(bench.endpoints(1, 1))
-      assert.ok(balancer.pick(undefined, null))
+      assert.ok(balancer.pick(NO_KEY, null))
       balancer.update([])
-      assert.equal(balancer.pick(undefined, null), undefined)
+      assert.equal(balancer.pick(NO_KEY, null), undefined)
     })
 
     it('picks nothing when every endpoint is withdrawn', () => {
       const bench = new Bench()
       const balancer = make(bench, bench.endpoints(1, 2, 3))
       for (const slot of [0, 1, 2]) bench.down.add(slot)
-      assert.equal(balancer.pick(undefined, null), undefined)
-      assert.equal(balancer.pick(undefined, []), undefined)
+      assert.equal(balancer.pick(NO_KEY, null), undefined)
+      assert.equal(balancer.pick(NO_KEY, []), undefined)
     })
 
     it('shares the picks between equal endpoints', () => {
@@ -101,7 +121,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       const endpoints = bench.endpoints(...Array.from({ length: 1_000 }, () => 1))
       const balancer = make(bench, endpoints)
       for (const { slot } of endpoints) if (slot !== 617) bench.down.add(slot)
-      for (let i = 0; i < 20; i++) assert.equal(balancer.pick(undefined, null), endpoints[617])
+      for (let i = 0; i < 20; i++) assert.equal(balancer.pick(NO_KEY, null), endpoints[617])
     })
 
     it('sends nothing to a draining endpoint while a ready one is left', () => {
@@ -112,7 +132,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       assert.equal(tally(balancer, 300).get(draining), undefined)
       bench.down.add(ready.slot)
       bench.down.add(other.slot)
-      assert.equal(balancer.pick(undefined, null), draining)
+      assert.equal(balancer.pick(NO_KEY, null), draining)
     })
 
     it('observes a change to draining without an update', () => {
@@ -129,11 +149,11 @@ export function balancerSuite(algorithm: Algorithm): void {
       const balancer = make(bench, endpoints)
       const tried: Endpoint[] = []
       for (let i = 0; i < 3; i++) {
-        const endpoint = balancer.pick(undefined, tried)
+        const endpoint = balancer.pick(NO_KEY, tried)
         assert.ok(endpoint && !tried.includes(endpoint))
         tried.push(endpoint)
       }
-      assert.ok(endpoints.includes(balancer.pick(undefined, tried)!), 'with all tried, one of them is tried again')
+      assert.ok(endpoints.includes(balancer.pick(NO_KEY, tried)!), 'with all tried, one of them is tried again')
     })
 
     it('prefers a draining endpoint to a ready one that failed in this exchange', () => {
@@ -141,7 +161,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       const ready = bench.endpoint()
       const draining = bench.endpoint(1, 'draining')
       const balancer = make(bench, [ready, draining])
-      for (let i = 0; i < 20; i++) assert.equal(balancer.pick(undefined, [ready]), draining)
+      for (let i = 0; i < 20; i++) assert.equal(balancer.pick(NO_KEY, [ready]), draining)
     })
 
     it('never picks a removed endpoint, and picks added ones', () => {
@@ -158,7 +178,7 @@ export function balancerSuite(algorithm: Algorithm): void {
       const list = bench.endpoints(1, 1)
       const balancer = make(bench, list)
       list.length = 0
-      assert.ok(balancer.pick(undefined, null))
+      assert.ok(balancer.pick(NO_KEY, null))
     })
 
     // Every pick of any history is the best there is: eligible, and of the best class that is left.
@@ -171,10 +191,10 @@ export function balancerSuite(algorithm: Algorithm): void {
       })
       fc.assert(
         fc.property(fc.array(event, { maxLength: 60 }), fc.nat(), (events, seed) => {
-          const bench = new Bench()
+          const bench = new Bench(seed)
           const all = bench.endpoints(1, 1, 2, 3, 1, 1_000_000, 5, 1)
           let current = all.slice(0, 4)
-          const balancer = make(bench, current, seed)
+          const balancer = make(bench, current)
           for (const { kind, which, number, tried } of events) {
             const endpoint = all[which]!
             if (kind === 'down') bench.down.add(which)
@@ -196,7 +216,7 @@ export function balancerSuite(algorithm: Algorithm): void {
 function checkPick(bench: Bench, balancer: Balancer, current: readonly Endpoint[], tried: Endpoint[] | null): void {
   const usable = current.filter(({ slot }) => bench.eligible(slot))
   const rank = (endpoint: Endpoint) => (tried?.includes(endpoint) ? 2 : 0) + (endpoint.state === 'draining' ? 1 : 0)
-  const picked = balancer.pick(undefined, tried)
+  const picked = balancer.pick(NO_KEY, tried)
   if (usable.length === 0) {
     assert.equal(picked, undefined)
     return

@@ -54,6 +54,8 @@ export function backend(id: string): BackendConfig {
     tls: undefined,
     proxyProtocol: undefined,
     algorithm: 'LeastRequest',
+    hashOn: [],
+    sessionAffinity: undefined,
     hostHeader: 'Preserve',
     maxConnections: 1024,
     maxPending: 1024,

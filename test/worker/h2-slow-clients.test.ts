@@ -5,10 +5,10 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import { waitingBytes } from '../../src/exchange/request-body.ts'
-import { HELD_REQUESTS } from '../../src/http2/held-body.ts'
 import { Fields } from '../../src/message/fields.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import type { Connector } from '../../src/transport/connector.ts'
+import { HELD_BODIES } from '../../src/transport/held-memory.ts'
 import { data, Flag, FrameType, frame, headers, literalBlock, settings, windowUpdate } from '../http/raw-frames.ts'
 import { liveBytes } from '../lib/live-bytes.ts'
 import { RawH2, request } from '../lib/raw-h2.ts'
@@ -117,7 +117,7 @@ describe('a client of HTTP/2 that reads slowly', () => {
     await until(() => modest.lines.some((line) => line.startsWith('ping ack')), 'all of it was read')
     assert.ok(!modest.lines.some((line) => /^(reset|head)/.test(line)), modest.lines.join('\n'))
     for (const each of [greedy, modest]) each.socket.destroy()
-    await until(() => HELD_REQUESTS.bytes === 0 && waitingBytes() === 0, 'the end of what was held')
+    await until(() => HELD_BODIES.bytes === 0 && waitingBytes() === 0, 'the end of what was held')
     assert.deepEqual(gateway.errors, [])
   })
 

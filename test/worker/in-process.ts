@@ -6,6 +6,7 @@ import { tlsOf } from '../../src/routing/find-host.ts'
 import type { HostTls } from '../../src/snapshot/host-tls.ts'
 import type { WorkerSettings } from '../../src/thread/messages.ts'
 import { systemTimers } from '../../src/thread/system-timers.ts'
+import { HELD_BODIES } from '../../src/transport/held-memory.ts'
 import type { Peer } from '../../src/transport/peer.ts'
 import { Listeners } from '../../src/worker/listeners.ts'
 import { RawClient } from '../feature/raw-client.ts'
@@ -33,6 +34,8 @@ export class InProcess extends TestPlane {
       connector: options.connector ?? tcpConnector,
       settings: (settings) => (this.#listening = this.listeners.apply(settings)),
     })
+    const heldLimit = options.heldLimit ?? 1 << 20
+    HELD_BODIES.use(heldLimit, setImmediate)
     this.listeners = new Listeners({
       requests: {
         begin: (downstream, request) => {
@@ -46,7 +49,7 @@ export class InProcess extends TestPlane {
       timers: this.plane.timers,
       wall: systemTimers.wall,
       reusePort: false,
-      heldLimit: options.heldLimit ?? 1 << 20,
+      heldLimit,
       connectionBytes: options.connectionBytes ?? Number.POSITIVE_INFINITY,
       tls: {
         contents: this.plane.contents,

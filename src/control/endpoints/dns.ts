@@ -1,17 +1,24 @@
 /**
- * Resolves names periodically by getaddrinfo, which honours /etc/hosts and search domains but returns no TTL. A name
- * that cannot be resolved any more keeps its addresses. Look-ups are scheduled fairly by namespace and bounded per
- * namespace: a name whose servers do not respond occupies one for many seconds.
+ * Resolves names by getaddrinfo, which honours /etc/hosts and search domains, again when the TTL of their records has
+ * passed, and periodically where there is none. A name that cannot be resolved any more keeps its addresses. Look-ups
+ * are scheduled fairly by namespace and bounded per namespace: a name whose servers do not respond occupies one for
+ * many seconds.
  */
 import { ADDRCONFIG } from 'node:dns'
 import { lookup } from 'node:dns/promises'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
+import { timeToLive } from './time-to-live.ts'
 
-/** Interval of look-ups per name. */
+/** Interval of look-ups of a name without a known TTL, and of one that cannot be resolved at the moment. */
 const INTERVAL: Milliseconds = 5_000
 /** Interval until the first result. */
 const FIRST_INTERVAL: Milliseconds = 1_000
+/** Bounds of a TTL: 0 must not become a flood of queries, nor a week a name that is never looked up again. */
+const MIN_TTL: Milliseconds = 1_000
+const MAX_TTL: Milliseconds = 300_000
+/** Addresses of one name that are used, the first in their order: as many as a Backend may list. */
+const MAX_ADDRESSES = 256
 /** Random share of the interval, so that look-ups of many names spread out. */
 const JITTER = 0.2
 /** Timeout of a look-up. */
@@ -22,12 +29,16 @@ const AT_ONCE = 4
 const AT_ONCE_OF_NAMESPACE = 2
 
 export type Lookup = (name: string) => Promise<readonly string[]>
+/** Undefined where it is not known. */
+export type TimeToLive = (name: string) => Promise<Milliseconds | undefined>
 
 export interface NameEvents {
   /** The addresses of a name have changed. */
   changed(name: string): void
   /** The resolution failed, reported once, or succeeds again (`failure` undefined). */
   health(name: string, failure: string | undefined, kept: readonly string[]): void
+  /** The name has more addresses than are used, reported once until it has fewer. */
+  excess?(name: string, message: string): void
 }
 
 interface Name {
@@ -35,6 +46,7 @@ interface Name {
   readonly namespaces: Set<string>
   addresses: readonly string[] | undefined
   failure: string | undefined
+  excess: boolean
   cancel: () => void
 }
 
@@ -43,6 +55,7 @@ export interface NameResolverOptions {
   readonly time: TimerClock
   readonly random: Random
   readonly lookup?: Lookup
+  readonly ttl?: TimeToLive
   readonly interval?: Milliseconds
 }
 
@@ -50,6 +63,7 @@ export class NameResolver {
   readonly #events: NameEvents
   readonly #time: TimerClock
   readonly #lookup: Lookup
+  readonly #ttl: TimeToLive
   readonly #random: Random
   readonly #interval: Milliseconds
   readonly #names = new Map<string, Name>()
@@ -57,11 +71,12 @@ export class NameResolver {
   #running = 0
   readonly #runningOf = new Map<string, number>()
 
-  constructor({ events, time, random, lookup: resolve = systemLookup, interval = INTERVAL }: NameResolverOptions) {
+  constructor({ events, time, random, lookup: resolve, ttl, interval = INTERVAL }: NameResolverOptions) {
     this.#events = events
     this.#time = time
     this.#random = random
-    this.#lookup = resolve
+    this.#lookup = resolve ?? systemLookup
+    this.#ttl = ttl ?? (resolve === undefined ? timeToLive : async () => undefined)
     this.#interval = interval
   }
 
@@ -76,6 +91,7 @@ export class NameResolver {
         namespaces: new Set([namespace]),
         addresses: undefined,
         failure: undefined,
+        excess: false,
         cancel: () => {},
       })
       this.#enqueue(name)
@@ -142,6 +158,7 @@ export class NameResolver {
   async #ask(name: string, ended: () => void): Promise<void> {
     let failure: string | undefined
     let found: readonly string[] = []
+    const asked = this.#ttl(name).catch(() => undefined)
     try {
       const answer = this.#lookup(name)
       answer.then(ended, ended)
@@ -153,8 +170,18 @@ export class NameResolver {
     const entry = this.#names.get(name)
     if (entry === undefined) return
     this.#learn(name, entry, found, failure)
-    const interval = entry.addresses === undefined ? Math.min(FIRST_INTERVAL, this.#interval) : this.#interval
-    entry.cancel = this.#time.after(interval * (1 + JITTER * (this.#random() - 0.5)), () => this.#enqueue(name))
+    const ttl = failure === undefined ? await asked : undefined
+    // Forgotten meanwhile, and perhaps somebody asks for it anew.
+    if (this.#names.get(name) !== entry) return
+    entry.cancel = this.#time.after(this.#pause(entry, ttl), () => this.#enqueue(name))
+  }
+
+  /** Records are used for their whole TTL, and a tenth of it longer at most. */
+  #pause({ addresses }: Name, ttl: Milliseconds | undefined): Milliseconds {
+    const chance = this.#random()
+    if (ttl !== undefined) return Math.min(MAX_TTL, Math.max(MIN_TTL, ttl)) * (1 + (JITTER / 2) * chance)
+    const interval = addresses === undefined ? Math.min(FIRST_INTERVAL, this.#interval) : this.#interval
+    return interval * (1 + JITTER * (chance - 0.5))
   }
 
   async #within<T>(answer: Promise<T>, time: Milliseconds): Promise<T> {
@@ -167,7 +194,9 @@ export class NameResolver {
     }
   }
 
-  #learn(name: string, entry: Name, found: readonly string[], failure: string | undefined): void {
+  #learn(name: string, entry: Name, all: readonly string[], failure: string | undefined): void {
+    const found = all.length > MAX_ADDRESSES ? all.slice(0, MAX_ADDRESSES) : all
+    if (failure === undefined) this.#noteExcess(name, entry, all.length)
     const before = entry.failure
     entry.failure = failure
     if ((before === undefined) !== (failure === undefined)) {
@@ -176,6 +205,13 @@ export class NameResolver {
     if (failure !== undefined || entry.addresses?.join() === found.join()) return
     entry.addresses = found
     this.#events.changed(name)
+  }
+
+  #noteExcess(name: string, entry: Name, count: number): void {
+    const excess = count > MAX_ADDRESSES
+    if (excess && !entry.excess)
+      this.#events.excess?.(name, `${name} has ${count} addresses, of which the first ${MAX_ADDRESSES} are used`)
+    entry.excess = excess
   }
 }
 

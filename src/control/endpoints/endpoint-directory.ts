@@ -135,6 +135,11 @@ export class EndpointDirectory {
     for (const [id, { addresses }] of this.#backends) this.#update(id, addresses)
   }
 
+  /** Why an address must not be dialled; undefined when it may. */
+  refusal(address: string, port: number): string | undefined {
+    return this.#guard === undefined ? 'waits for the settings' : this.#guard.refuses(address, port)
+  }
+
   /** Sets the endpoints of a Backend, and sends the difference. */
   set(backend: string, addresses: readonly EndpointAddress[]): void {
     if (!this.#ownSlots.has(backend)) {
@@ -292,7 +297,7 @@ export class EndpointDirectory {
   }
 
   #refuses(address: string, port: number, refused: string[]): boolean {
-    const refusal = this.#guard === undefined ? 'waits for the settings' : this.#guard.refuses(address, port)
+    const refusal = this.refusal(address, port)
     if (refusal === undefined) return false
     refused.push(`${address} port ${port} ${refusal}`)
     return true

@@ -91,6 +91,10 @@ export class Endpoints {
       events: {
         changed: (name) => this.#renamed(name),
         health: (name, failure, kept) => this.#nameHealth(name, failure, kept),
+        excess: (name, message) => {
+          for (const backend of this.#directory.usersOf(name).slice(0, 1))
+            events.problem(backend, `Backend ${backend}: ${message}`)
+        },
       },
     })
     this.#reservedNames = new ReservedNames({ changed: () => this.refreshGuards(), time, random })
@@ -123,6 +127,11 @@ export class Endpoints {
   /** Endpoints of a Backend as workers have them; empty for one that is not known. */
   rows(backend: string): readonly EndpointRow[] {
     return this.#directory.rows(backend)
+  }
+
+  /** Why an address must not be dialled; undefined when it may. */
+  refusal(address: string, port: number): string | undefined {
+    return this.#directory.refusal(address, port)
   }
 
   /** Row of the Backend itself, for its limits; undefined when the table is full. */

@@ -81,6 +81,7 @@ export class ResourceCache {
   #reservations = new FrozenMap<HostnameReservation>()
   #unreachable = new FrozenMap<Unreachable>()
   #unopened = new FrozenMap<string>()
+  #registered: ResourceSet['registered'] = new FrozenMap()
   #set: ResourceSet | undefined
 
   /**
@@ -185,6 +186,11 @@ export class ResourceCache {
     return 'rebuild'
   }
 
+  useRegistered(registered: ResourceSet['registered']): void {
+    this.#registered = registered
+    this.#set = undefined
+  }
+
   /** In Strict: hostnames that objects have ceased to name since the last call. */
   releasedHostnames(): readonly ReleasedHostnames[] {
     return this.#served.releasedHostnames()
@@ -205,6 +211,7 @@ export class ResourceCache {
       rejected: this.#refused.freeze(),
       unreachable: this.#unreachable,
       unopenedListeners: this.#unopened,
+      registered: this.#registered,
     }
     return this.#set
   }

@@ -180,6 +180,12 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
     this.#ask(this.#cache.useUnopenedListeners(unopened))
   }
 
+  /** Services have registered other endpoints for these Backends; `registered` has those of all. */
+  useRegistered(backends: readonly string[], registered: ResourceSet['registered']): void {
+    this.#cache.useRegistered(registered)
+    this.#events.podsChanged(backends, this.#time.monotonic())
+  }
+
   /** A compile begins, of everything that is applied. @returns that */
   compiling(): ResourceSet {
     this.#quarantine.compiling()

@@ -35,7 +35,7 @@ export class ProblemList {
   #settings: readonly (ProblemRecord & { readonly reason: SettingsReason })[] = []
   #listeners: readonly (ProblemRecord & { readonly reason: SettingsReason })[] = []
   #secrets: readonly (ProblemRecord & { readonly reason: SettingsReason })[] = []
-  #tokens: readonly (ProblemRecord & { readonly reason: SettingsReason })[] = []
+  #admin: readonly (ProblemRecord & { readonly reason: SettingsReason })[] = []
   #objects = new Map<string, Found>()
   #list: readonly ObjectProblem[] = []
   #logged = new Set<string>()
@@ -52,7 +52,7 @@ export class ProblemList {
   /** Reasons of what is wrong with the settings, each once. */
   get settings(): ReadonlySet<SettingsReason> {
     return new Set(
-      [...this.#settings, ...this.#listeners, ...this.#secrets, ...this.#tokens].map(({ reason }) => reason),
+      [...this.#settings, ...this.#listeners, ...this.#secrets, ...this.#admin].map(({ reason }) => reason),
     )
   }
 
@@ -86,9 +86,18 @@ export class ProblemList {
 
   /** What is wrong with the token file of the admin API; undefined = nothing is. */
   setTokens(fault: string | undefined): void {
-    if (this.#tokens[0]?.message === fault) return
-    this.#tokens =
-      fault === undefined ? [] : [{ level: 'error', object: 'Settings', reason: 'SecretUnusable', message: fault }]
+    this.#setAdmin('SecretUnusable', fault)
+  }
+
+  /** Why registrations do not outlive the process; undefined = they do. */
+  setRegistrations(fault: string | undefined): void {
+    this.#setAdmin('StateNotKept', fault)
+  }
+
+  #setAdmin(reason: SettingsReason, message: string | undefined): void {
+    if (this.#admin.find((one) => one.reason === reason)?.message === message) return
+    this.#admin = this.#admin.filter((one) => one.reason !== reason)
+    if (message !== undefined) this.#admin = [...this.#admin, { level: 'error', object: 'Settings', reason, message }]
     this.#logNew()
   }
 
@@ -158,7 +167,7 @@ export class ProblemList {
     yield* this.#settings
     yield* this.#listeners
     yield* this.#secrets
-    yield* this.#tokens
+    yield* this.#admin
     yield* this.#source
     for (const { entries } of this.#objects.values()) yield* entries.values()
   }

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { createSocket } from 'node:dgram'
 import { describe, it, type TestContext } from 'node:test'
 import { NameResolver } from '../../../src/control/endpoints/dns.ts'
+import { timeToLive } from '../../../src/control/endpoints/time-to-live.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
+import { VirtualTime } from '../../lib/virtual-time.ts'
 
 interface Heard {
   readonly changed: string[]
@@ -50,6 +53,84 @@ function resolver(t: TestContext, zone: Map<string, readonly string[] | Error>) 
 const alive = (t: TestContext): void => {
   const timer = setInterval(() => {}, 1_000)
   t.after(() => clearInterval(timer))
+}
+
+describe('the TTL of a name', () => {
+  const asksOf = async (ttl: number | undefined, pass: number, fails = false): Promise<number> => {
+    const time = new VirtualTime()
+    let asks = 0
+    const names = new NameResolver({
+      events: { changed: () => {}, health: () => {} },
+      time: time.keeper(),
+      random: () => 0.5,
+      lookup: async () => {
+        asks++
+        if (fails && asks > 1) throw new Error('SERVFAIL')
+        return ['10.0.0.1']
+      },
+      ttl: async () => ttl,
+    })
+    names.addresses('api.test', 'shop')
+    await time.pass(pass)
+    assert.deepEqual(names.addresses('api.test', 'shop'), ['10.0.0.1'])
+    names.stop()
+    return asks
+  }
+
+  it('says when it is looked up again, within bounds', async () => {
+    assert.equal(await asksOf(30_000, 29_900), 1)
+    assert.equal(await asksOf(30_000, 33_000), 2)
+    assert.equal(await asksOf(0, 10_000), 10)
+    assert.equal(await asksOf(86_400_000, 299_000), 1)
+    assert.equal(await asksOf(86_400_000, 331_000), 2)
+    assert.equal(await asksOf(undefined, 10_500), 3)
+  })
+
+  it('does not count while the name cannot be resolved: its addresses are kept, and it is asked for often', async () => {
+    assert.equal(await asksOf(30_000, 31_600 + 10_500, true), 4)
+  })
+
+  it('is the shortest of its records, by the answers of a name server', async (t) => {
+    const server = createSocket('udp4')
+    t.after(() => server.close())
+    server.on('message', (query, from) => server.send(dnsAnswer(query), from.port, from.address))
+    await new Promise<void>((resolve) => server.bind(0, '127.0.0.1', resolve))
+    const { port } = server.address()
+    assert.equal(await timeToLive('api.test', [`127.0.0.1:${port}`]), 7_000)
+    assert.equal(await timeToLive('none.test', [`127.0.0.1:${port}`]), undefined)
+  })
+
+  it('of a name with thousands of addresses: so many as a Backend may list are used, which is said once', async () => {
+    const time = new VirtualTime()
+    const said: string[] = []
+    const names = new NameResolver({
+      events: { changed: () => {}, health: () => {}, excess: (_, message) => said.push(message) },
+      time: time.keeper(),
+      random: () => 0.5,
+      lookup: async () => Array.from({ length: 4_000 }, (_, i) => `10.0.${i >> 8}.${i & 255}`),
+    })
+    names.addresses('many.test', 'shop')
+    await time.pass(20_000)
+    assert.equal(names.addresses('many.test', 'shop').length, 256)
+    assert.deepEqual(said, ['many.test has 4000 addresses, of which the first 256 are used'])
+    names.stop()
+  })
+})
+
+/** Two A records with TTLs of 60 and 7 seconds for `api.test`, NXDOMAIN for another name, none of other types. */
+function dnsAnswer(query: Buffer): Buffer {
+  let end = 12
+  while (query[end] !== 0) end += query[end]! + 1
+  const question = query.subarray(12, end + 5)
+  const known = question.includes('api')
+  const type = question.readUInt16BE(question.length - 4)
+  const ttls = known && type === 1 ? [60, 7] : []
+  const head = Buffer.from(query.subarray(0, 12))
+  head.writeUInt16BE(known ? 0x8180 : 0x8183, 2)
+  head.writeUInt16BE(ttls.length, 6)
+  head.fill(0, 8, 12)
+  const records = ttls.map((ttl, i) => Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, ttl, 0, 4, 10, 0, 0, i + 1]))
+  return Buffer.concat([head, question, ...records])
 }
 
 describe('a DNS name', () => {

@@ -1,0 +1,102 @@
+import { type Balancer, type BalancerContext, NO_KEY } from './balancer.ts'
+import type { Endpoint } from './endpoint.ts'
+import { GOLDEN, mix } from './hash-key.ts'
+import { HashRing } from './hash-ring.ts'
+import { LeastRequest } from './least-request.ts'
+import { preferenceOf, READY } from './preference.ts'
+
+/** Positions of the ring that are looked at for a key: the largest share is then 5 % above the mean (see below). */
+const PROBES = 21
+/**
+ * An endpoint takes at most so much more than its share of the requests in flight. Mirrokni et al.: with 1.25 a change
+ * of one endpoint moves a constant number of others' keys, and a key seldom looks beyond its second endpoint.
+ */
+const BALANCE = 1.25
+
+/**
+ * Multi-probe consistent hashing (Appleton & O'Reilly 2015) with bounded loads (Mirrokni, Thorup & Zadimoghaddam 2016).
+ *
+ * A key is hashed to {@link PROBES} positions of a ring; the endpoint whose point is the nearest behind any of them
+ * has the key. The others in the order of their distance are where the key goes while that one cannot take it: it is
+ * not ready, or has {@link BALANCE} times its share of what is in flight. The removal of an endpoint moves its own keys
+ * alone, since all other distances stay. Distances are divided by the weight: the nearest of several exponentially
+ * distributed distances belongs to each in proportion to its rate.
+ *
+ * A ring with one probe needs hundreds of points for each endpoint to be as even, megabytes that every worker sorts; a
+ * Maglev table of that evenness has a hundred entries for each, is built anew at every change and moves keys of others.
+ */
+export class ConsistentHash implements Balancer {
+  readonly #context: BalancerContext
+  readonly #ring = new HashRing()
+  /** For requests without a key, and where nothing is ready that a key leads to. */
+  readonly #others: LeastRequest
+  #endpoints: readonly Endpoint[] = []
+  #weight = 0
+  // The candidates of a pick; reused, so that it allocates nothing.
+  readonly #scores = new Float64Array(PROBES)
+  readonly #candidates = new Uint32Array(PROBES)
+
+  constructor(context: BalancerContext) {
+    this.#context = context
+    this.#others = new LeastRequest(context.gauge, context.random)
+  }
+
+  update(endpoints: readonly Endpoint[]): void {
+    this.#ring.update(endpoints)
+    this.#others.update(endpoints)
+    this.#endpoints = [...endpoints]
+    this.#weight = endpoints.reduce((sum, { weight }) => sum + weight, 0)
+  }
+
+  pick(key: number, tried: readonly Endpoint[] | null): Endpoint | undefined {
+    if (key === NO_KEY || this.#endpoints.length < 2) return this.#others.pick(key, tried)
+    const share = this.#probe(key, tried)
+    let lightest: Endpoint | undefined
+    let least = Number.POSITIVE_INFINITY
+    for (let at = this.#nearest(); at !== -1; at = this.#nearest()) {
+      const endpoint = this.#endpoints[this.#candidates[at]!]!
+      this.#scores[at] = Number.POSITIVE_INFINITY
+      const load = this.#context.gauge.inFlight(endpoint.slot)
+      // The share is rounded up: of few requests no key is moved.
+      if (load < Math.ceil(share * endpoint.weight)) return endpoint
+      if (load / endpoint.weight >= least) continue
+      least = load / endpoint.weight
+      lightest = endpoint
+    }
+    return lightest ?? this.#others.pick(key, tried)
+  }
+
+  /** Fills in the candidates that are ready. @returns requests in flight that an endpoint may have for each weight */
+  #probe(key: number, tried: readonly Endpoint[] | null): number {
+    const ring = this.#ring
+    let ready = 0
+    for (let i = 0; i < PROBES; i++) {
+      const position = mix(key + Math.imul(i, GOLDEN))
+      const point = ring.find(position)
+      const index = ring.owner(point)
+      const endpoint = this.#endpoints[index]!
+      this.#candidates[i] = index
+      if (preferenceOf(endpoint, this.#context.gauge, tried) !== READY) this.#scores[i] = Number.POSITIVE_INFINITY
+      else {
+        ready++
+        const distance = (ring.position(point) - position) >>> 0
+        this.#scores[i] = (distance * ring.share(index)) / endpoint.weight
+      }
+    }
+    // What is not ready takes no share: the candidates are a sample of how much that is.
+    return (BALANCE * this.#context.requests() * PROBES) / (this.#weight * Math.max(ready, 1))
+  }
+
+  /** The candidate with the lowest score, -1 when none is left. */
+  #nearest(): number {
+    const scores = this.#scores
+    let nearest = -1
+    let least = Number.POSITIVE_INFINITY
+    for (let i = 0; i < PROBES; i++) {
+      if (scores[i]! >= least) continue
+      nearest = i
+      least = scores[i]!
+    }
+    return nearest
+  }
+}

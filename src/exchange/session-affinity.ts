@@ -1,0 +1,38 @@
+/** Clients of a Backend with `sessionAffinity` come back to their endpoint, by a cookie or a header. */
+import type { Endpoint } from '../balance/endpoint.ts'
+import { preferenceOf, READY } from '../balance/preference.ts'
+import type { LinkedBackend, SessionAffinity } from '../link/linked-tables.ts'
+import type { Fields } from '../message/fields.ts'
+import type { ProxyExchange } from './exchange.ts'
+
+/** The endpoint that the client names, while it is ready and has not failed in this exchange; else another. */
+export function pickForSession(
+  x: ProxyExchange,
+  backend: LinkedBackend,
+  { tokens, read }: SessionAffinity,
+): Endpoint | undefined {
+  const token = read(x)
+  const named = token === undefined ? undefined : tokens.find(token, backend.endpoints)
+  if (named !== undefined && preferenceOf(named, x.context.endpoints, x.tried) === READY) {
+    x.sessionEndpoint = named
+    return named
+  }
+  x.sessionEndpoint = null
+  return backend.balancer.pick(x.hashKey, x.tried)
+}
+
+/** Tells the client what leads to the endpoint that has answered, unless it named that one. */
+export function addSession(x: ProxyExchange, fields: Fields): void {
+  const affinity = x.backend?.affinity
+  if (affinity == null || x.endpoint === null || x.endpoint === x.sessionEndpoint) return
+  const { tokens, config } = affinity
+  const token = tokens.tokenOf(x.endpoint)
+  if (config.type === 'header') fields.set(config.name, token)
+  else fields.add('set-cookie', cookieOf(config, token, x.forwarding.origin.scheme === 'https'))
+}
+
+function cookieOf(config: SessionAffinity['config'] & { readonly type: 'cookie' }, token: string, secure: boolean) {
+  const { name, maxAge, sameSite } = config
+  const life = maxAge === undefined ? '' : `; Max-Age=${maxAge}`
+  return `${name}=${token}; Path=/${life}; HttpOnly; SameSite=${sameSite}${secure ? '; Secure' : ''}`
+}

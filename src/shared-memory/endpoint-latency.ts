@@ -1,0 +1,116 @@
+/**
+ * What requests to an endpoint have cost lately, learned by all workers together: the moving average of Peak EWMA
+ * (Finagle, `com.twitter.finagle.loadbalancer.PeakEwma`, 2015; linkerd2-proxy, `tower::load::PeakEwma`). A latency
+ * above the average replaces it at once, lower ones pull it down by exponential decay in time; while nothing is
+ * observed it decays towards zero, so that an endpoint that was slow is tried again.
+ *
+ * Besides, the share of requests that failed is kept, which Finagle leaves to failure accrual: a server that fails at
+ * once looks fast. `cost` is the expected time until a request has succeeded, a failure being priced like
+ * {@link FAILURE_PRICE} of waiting.
+ *
+ * Four words for each slot. Floating-point values are stored as the bits of 32-bit words, which are never torn. Writers
+ * do not wait for each other: of two observations in the same microsecond one may be lost.
+ */
+const WORDS = 4
+const LATENCY = 0
+const FAILURES = 1
+/** Monotonic milliseconds of the last observation; wraps after 49 days, and so do differences. */
+const OBSERVED = 2
+/** When the endpoint began to serve, by the same clock; 0 = unknown. */
+const SINCE = 3
+
+/** Milliseconds after which an observation weighs 1/e, as in Finagle and linkerd. */
+export const DECAY = 10_000
+/** Milliseconds of latency that a failed request is as bad as. */
+export const FAILURE_PRICE = 250
+/** Weight of one request in the share of failures: five failures in a row are a share of 28 %. */
+const FAILURE_WEIGHT = 1 / 16
+/** The share is never taken for more: an endpoint that always fails costs at most 50 times the price. */
+const MOST_FAILURES = 0.98
+/** Milliseconds. What took no measurable time is not unknown. */
+const LEAST = 0.01
+
+/** For the conversion between floating-point values and their bits; of this thread. */
+const FLOAT = new Float32Array(1)
+const BITS = new Int32Array(FLOAT.buffer)
+
+export class EndpointLatency {
+  readonly #words: Int32Array<SharedArrayBuffer>
+
+  constructor(buffer: SharedArrayBuffer) {
+    this.#words = new Int32Array(buffer)
+  }
+
+  static allocate(slots: number): SharedArrayBuffer {
+    return new SharedArrayBuffer(slots * WORDS * Int32Array.BYTES_PER_ELEMENT)
+  }
+
+  /**
+   * One request of the endpoint was answered, or failed by its fault.
+   *
+   * @param latency until the head of the response, or until the failure
+   * @param now monotonic milliseconds, of a clock that all threads share
+   */
+  observe(slot: number, latency: number, failed: boolean, now: number): void {
+    const at = slot * WORDS
+    const elapsed = this.#elapsed(at, now)
+    const kept = Math.exp(-elapsed / DECAY)
+    const before = this.#read(at + LATENCY)
+    const measured = Math.max(latency, LEAST)
+    // A quick failure says nothing of how quick a response is, a late one does.
+    if (measured >= before || (before === 0 && !failed)) this.#write(at + LATENCY, measured)
+    else if (!failed) this.#write(at + LATENCY, Math.max(before * kept + measured * (1 - kept), LEAST))
+    const share = this.#read(at + FAILURES) * kept
+    this.#write(at + FAILURES, share + ((failed ? 1 : 0) - share) * FAILURE_WEIGHT)
+    Atomics.store(this.#words, at + OBSERVED, now | 0)
+  }
+
+  /** Expected milliseconds of a request with nothing else in flight; 0 = nothing is known. */
+  cost(slot: number, now: number): number {
+    const at = slot * WORDS
+    const latency = this.#read(at + LATENCY)
+    const failures = this.#read(at + FAILURES)
+    if (latency === 0 && failures === 0) return 0
+    const kept = Math.exp(-this.#elapsed(at, now) / DECAY)
+    const share = Math.min(failures * kept, MOST_FAILURES)
+    return latency * kept + (share / (1 - share)) * FAILURE_PRICE
+  }
+
+  /** The average as it was at the last observation, for people. */
+  latency(slot: number): number {
+    return this.#read(slot * WORDS + LATENCY)
+  }
+
+  /** The endpoint serves from now on: its share of a slow start begins. */
+  began(slot: number, now: number): void {
+    // 0 means unknown.
+    Atomics.store(this.#words, slot * WORDS + SINCE, now | 0 || 1)
+  }
+
+  /** Milliseconds for which the endpoint has served; infinite where that is unknown. */
+  age(slot: number, now: number): number {
+    const since = Atomics.load(this.#words, slot * WORDS + SINCE)
+    return since === 0 ? Number.POSITIVE_INFINITY : Math.max((now - since) | 0, 0)
+  }
+
+  /** The slot belongs to another endpoint from now on. */
+  clear(slot: number): void {
+    const at = slot * WORDS
+    for (let i = 0; i < WORDS; i++) Atomics.store(this.#words, at + i, 0)
+  }
+
+  /** Milliseconds since the last observation. */
+  #elapsed(at: number, now: number): number {
+    return Math.max((now - Atomics.load(this.#words, at + OBSERVED)) | 0, 0)
+  }
+
+  #read(at: number): number {
+    BITS[0] = Atomics.load(this.#words, at)
+    return FLOAT[0]!
+  }
+
+  #write(at: number, value: number): void {
+    FLOAT[0] = value
+    Atomics.store(this.#words, at, BITS[0]!)
+  }
+}
