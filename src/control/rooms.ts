@@ -25,6 +25,8 @@ import { Statuses } from './status/statuses.ts'
 import type { ControlData, ControlToMain } from './thread-messages.ts'
 
 const STDOUT = 1
+/** Of probes, where nothing says how many there are. */
+const FEW_SOCKETS = 64
 
 /** What the rooms reach that does not exist yet when they are made. */
 export interface RoomLinks {
@@ -129,13 +131,13 @@ export class Rooms {
     })
   }
 
-  #createHealth({ probeSockets }: ControlData, time: TimerClock): Health {
+  #createHealth({ share }: ControlData, time: TimerClock): Health {
     const { statuses, table, endpoints } = this
     return new Health({
       table,
       time,
       random: Math.random,
-      sockets: probeSockets,
+      sockets: share.probes ?? FEW_SOCKETS,
       rows: (backend) => endpoints.rows(backend),
       refuses: (address, port) => endpoints.refuses(address, port),
       events: {

@@ -47,8 +47,6 @@ export interface ControlData {
   readonly source: SourceChoice
   /** What one worker has of the process limit, and what identifies the process. */
   readonly share: ProcessShare
-  /** The most sockets of probes at a time. */
-  readonly probeSockets: number
   readonly memory: MemoryBudget
   readonly log: ThreadLog
   /** Version, for the log and metrics. */

@@ -123,16 +123,7 @@ export class Supervisor {
       },
       workers,
       reusePort: options.reusePort,
-      control: {
-        source,
-        settingsFile,
-        overrides,
-        log: threadLog,
-        version,
-        memory,
-        share: this.#share(),
-        probeSockets: this.#descriptors.probes,
-      },
+      control: { source, settingsFile, overrides, log: threadLog, version, memory, share: this.#share() },
       budget: memory,
       log,
       time: options.time,
@@ -382,7 +373,8 @@ export class Supervisor {
   }
 
   #share(): ProcessShare {
-    return { clients: connectionLimit(this.#capacity), upstreams: this.#descriptors.upstreams, seed: randomUUID() }
+    const { upstreams, probes } = this.#descriptors
+    return { clients: connectionLimit(this.#capacity), upstreams, probes, seed: randomUUID() }
   }
 
   #warnOfConnectionLimit({ limits }: SettingsObject): void {
