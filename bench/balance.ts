@@ -56,6 +56,10 @@ class SharedGauge implements EndpointGauge {
     return count
   }
 
+  age(): number {
+    return Number.POSITIVE_INFINITY
+  }
+
   cost(slot: number): number {
     return 1 + (slot % 7)
   }

@@ -42,6 +42,7 @@ function backendOf(id: string): BackendConfig {
     proxyProtocol: undefined,
     algorithm: 'LeastRequest',
     hashOn: [],
+    slowStart: 0,
     sessionAffinity: undefined,
     hostHeader: 'Preserve',
     maxConnections: 1024,

@@ -52,10 +52,6 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     ...under('spec.policies.enforced'),
     ...under('spec.rules[].policies'),
   ],
-  Backend: [
-    { field: 'spec.loadBalancing.slowStart', accepted: ['0s'] },
-    { field: 'spec.loadBalancing.zoneAware', accepted: [false] },
-  ],
   Settings: [
     { field: 'accessLog.fields', accepted: [{}] },
     { field: 'plugins', accepted: [[]] },

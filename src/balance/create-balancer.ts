@@ -3,14 +3,23 @@ import { ConsistentHash } from './consistent-hash.ts'
 import { LeastRequest } from './least-request.ts'
 import { PeakEwma } from './peak-ewma.ts'
 import { RoundRobin } from './round-robin.ts'
+import { SlowStart } from './slow-start.ts'
 import { WeightedRandom } from './weighted-random.ts'
 import { WeightedRoundRobin } from './weighted-round-robin.ts'
 
 /** `loadBalancing.algorithm` of a Backend. */
 export type Algorithm = 'RoundRobin' | 'WeightedRoundRobin' | 'LeastRequest' | 'PeakEWMA' | 'Random' | 'ConsistentHash'
 
-/** @throws {TypeError} for an algorithm that validation should have rejected */
-export function createBalancer(algorithm: Algorithm, context: BalancerContext): Balancer {
+/**
+ * @param slowStart milliseconds; keys of a hash are not moved for it
+ * @throws {TypeError} for an algorithm that validation should have rejected
+ */
+export function createBalancer(algorithm: Algorithm, context: BalancerContext, slowStart = 0): Balancer {
+  const balancer = make(algorithm, context)
+  return slowStart > 0 && algorithm !== 'ConsistentHash' ? new SlowStart(balancer, context, slowStart) : balancer
+}
+
+function make(algorithm: Algorithm, context: BalancerContext): Balancer {
   const { gauge, random } = context
   switch (algorithm) {
     case 'RoundRobin':

@@ -26,4 +26,6 @@ export interface EndpointGauge {
    * @param now monotonic milliseconds
    */
   cost(slot: number, now: number): number
+  /** Milliseconds for which the endpoint has been ready; infinite where that is unknown. */
+  age(slot: number, now: number): number
 }

@@ -28,6 +28,7 @@ export function backendOf(id: string, options: BackendOptions, service?: Backend
     proxyProtocol: connection.proxyProtocol,
     algorithm: loadBalancing.algorithm,
     hashOn: loadBalancing.hashOn ?? NONE,
+    slowStart: parseDuration(loadBalancing.slowStart),
     sessionAffinity: affinityOf(options.sessionAffinity),
     hostHeader: options.hostHeader,
     maxConnections: limits.maxConnections,

@@ -103,6 +103,11 @@ export class EndpointTable {
     return this.latency.cost(slot, now)
   }
 
+  /** Milliseconds since the endpoint was put into use; infinite where that is unknown. */
+  age(slot: number, now: number): number {
+    return this.latency.age(slot, now)
+  }
+
   /** Whether new requests may be sent to the endpoint. */
   eligible(slot: number): boolean {
     return isEligible(Atomics.load(this.#states, slot))
@@ -168,8 +173,11 @@ export class EndpointTable {
   /**
    * Puts a slot into use, for the first time or again. What probes know of the identity stays; an ejection ends with
    * the readiness that brings it back. Control only.
+   *
+   * @param now monotonic milliseconds: the age of an endpoint that was not in use begins
    */
-  enlist(slot: number): void {
+  enlist(slot: number, now = 0): void {
+    if ((this.state(slot) & (SLOT_STATE.live | SLOT_STATE.retired)) !== SLOT_STATE.live) this.latency.began(slot, now)
     if ((this.state(slot) & SLOT_STATE.retired) !== 0) {
       this.restore(slot)
       this.faults.clear(slot)

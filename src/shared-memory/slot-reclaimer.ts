@@ -16,11 +16,14 @@ import type { ProcessBlock } from './process-block.ts'
 export class SlotReclaimer {
   readonly #table: EndpointTable
   readonly #block: ProcessBlock
+  readonly #now: () => number
   /** Slot → epoch that every worker must pass; 0 until {@link seal} assigns one. */
   readonly #retired = new Map<number, number>()
 
-  constructor(table: EndpointTable, block: ProcessBlock) {
+  /** @param now monotonic milliseconds, of a clock that all threads share */
+  constructor(table: EndpointTable, block: ProcessBlock, now: () => number = () => 0) {
     this.#table = table
+    this.#now = now
     this.#block = block
   }
 
@@ -41,7 +44,7 @@ export class SlotReclaimer {
   /** The slot is in use, for the first time or again. */
   enlist(slot: number): void {
     this.#retired.delete(slot)
-    this.#table.enlist(slot)
+    this.#table.enlist(slot, this.#now())
   }
 
   /**

@@ -169,6 +169,8 @@ export interface BackendConfig {
   readonly algorithm: 'RoundRobin' | 'WeightedRoundRobin' | 'LeastRequest' | 'PeakEWMA' | 'Random' | 'ConsistentHash'
   /** Selectors, the first that a request has counts; empty unless the algorithm is ConsistentHash. */
   readonly hashOn: readonly string[]
+  /** Milliseconds in which the share of a new endpoint grows; 0 = none. */
+  readonly slowStart: number
   /** How clients come back to their endpoint; undefined: they do not. */
   readonly sessionAffinity: SessionAffinityConfig | undefined
   readonly hostHeader: 'Preserve' | 'UseServerName'
@@ -190,6 +192,7 @@ export interface BackendConfig {
 export interface EndpointAddress {
   /** IPv4 or IPv6 literal in canonical form, or a DNS name that control resolves before it reaches a worker. */
   readonly address: string
+  /** 0: that of the targets of `address`, an SRV name. */
   readonly port: number
   /** 1 … 1,000,000. */
   readonly weight: number

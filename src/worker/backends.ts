@@ -180,7 +180,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     this.gauge = context.endpoints
     this.random = context.random
     this.keys = keyReaders(plan)
-    this.balancer = createBalancer(plan.algorithm, this)
+    this.balancer = createBalancer(plan.algorithm, this, plan.slowStart)
   }
 
   get affinity(): SessionAffinity | null {
@@ -211,8 +211,8 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
   }
 
   revise(plan: BackendConfig): void {
-    if (plan.algorithm !== this.plan.algorithm) {
-      this.balancer = createBalancer(plan.algorithm, this)
+    if (plan.algorithm !== this.plan.algorithm || plan.slowStart !== this.plan.slowStart) {
+      this.balancer = createBalancer(plan.algorithm, this, plan.slowStart)
       this.balancer.update(this.endpoints)
     }
     if (!isDeepStrictEqual(plan.hashOn, this.plan.hashOn)) this.keys = keyReaders(plan)

@@ -30,7 +30,6 @@ const SAMPLES: Tree = {
   'spec.rules[].tokenIssuer': { issuer: 'https://a.example/', signingKeySecretName: 'a', clientsSecretName: 'b' },
   'spec.rules[].backendRefs[].priority': 1,
   'spec.protocol': 'GRPC',
-  'spec.loadBalancing.slowStart': '30s',
   'spec.loadBalancing.zoneAware': true,
   tracing: { otlp: 'http://collector:4318' },
   redis: { addresses: ['redis:6379'] },

@@ -52,7 +52,7 @@ function dataOf(settingsFile: string | undefined, folder: string): ControlData {
     share: { clients: 100, upstreams: 100, seed: 'seed' },
     memory: divideMemory(512 * 2 ** 20, 1),
     log: { level: 'error', format: 'json' },
-      version: '1.2.3',
+    version: '1.2.3',
   }
 }
 

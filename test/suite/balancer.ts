@@ -12,6 +12,7 @@ export class Bench implements EndpointGauge, BalancerContext {
   readonly down = new Set<number>()
   readonly load = new Map<number, number>()
   readonly costs = new Map<number, number>()
+  readonly ages = new Map<number, number>()
   readonly gauge = this
   readonly random: () => number
   time = 0
@@ -40,6 +41,10 @@ export class Bench implements EndpointGauge, BalancerContext {
 
   cost(slot: number): number {
     return this.costs.get(slot) ?? 1
+  }
+
+  age(slot: number): number {
+    return this.ages.get(slot) ?? Number.POSITIVE_INFINITY
   }
 
   now(): number {

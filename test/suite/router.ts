@@ -55,6 +55,7 @@ export function backend(id: string): BackendConfig {
     proxyProtocol: undefined,
     algorithm: 'LeastRequest',
     hashOn: [],
+    slowStart: 0,
     sessionAffinity: undefined,
     hostHeader: 'Preserve',
     maxConnections: 1024,

@@ -8,6 +8,7 @@ import { ADDRCONFIG } from 'node:dns'
 import { lookup } from 'node:dns/promises'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { FairQueue } from '../../lib/fair-queue.ts'
+import { isSrvName, lookupSrv } from './srv.ts'
 import { timeToLive } from './time-to-live.ts'
 
 /** Interval of look-ups of a name without a known TTL, and of one that cannot be resolved at the moment. */
@@ -81,7 +82,8 @@ export class NameResolver {
   }
 
   /**
-   * The current addresses of a name, sorted; empty before the first result. Resolves it periodically from now on.
+   * The current addresses of a name, sorted, of an SRV name as `parseSrv` reads them; empty before the first result.
+   * Resolves it periodically from now on.
    * @param namespace the namespace that uses the name
    */
   addresses(name: string, namespace: string): readonly string[] {
@@ -216,6 +218,7 @@ export class NameResolver {
 }
 
 async function systemLookup(name: string): Promise<readonly string[]> {
+  if (isSrvName(name)) return await lookupSrv(name)
   let answers: { address: string }[]
   try {
     // No IPv6 addresses for a machine that has none itself …

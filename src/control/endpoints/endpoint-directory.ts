@@ -14,6 +14,7 @@ import type { EndpointAddress } from '../../snapshot/snapshot.ts'
 import type { EndpointRow, ToWorker } from '../../thread/messages.ts'
 import type { DialGuard } from '../../transport/dial-guard.ts'
 import { EndpointQuota } from './endpoint-quota.ts'
+import { isSrvName, parseSrv } from './srv.ts'
 
 /** The part of the resolver that the directory uses. */
 export interface Names {
@@ -239,17 +240,14 @@ export class EndpointDirectory {
     for (const { address, port, slot } of before?.rows ?? []) slots.set(`${address} ${port}`, slot)
     const judged = before?.guard === this.#guard
     const wanted = new Map<string, WantedRow>()
-    for (const entry of addresses) {
-      const literals =
-        entry.hostname === entry.address ? this.#resolve(entry.address, namespace, names) : [entry.address]
-      for (const address of literals) {
-        const place = `${address} ${entry.port}`
+    for (const listed of addresses)
+      for (const entry of this.#resolved(listed, namespace, names)) {
+        const { address, port } = entry
+        const place = `${address} ${port}`
         const slot = slots.get(place)
-        if (wanted.has(place) || (!(judged && slot !== undefined) && this.#refuses(address, entry.port, refused)))
-          continue
+        if (wanted.has(place) || (!(judged && slot !== undefined) && this.#refuses(address, port, refused))) continue
         wanted.set(place, { entry, address, slot })
       }
-    }
     return wanted
   }
 
@@ -291,9 +289,17 @@ export class EndpointDirectory {
     }
   }
 
-  #resolve(name: string, namespace: string, names: string[]): readonly string[] {
+  /** What is listed, once for each address of its name; the targets of an SRV name have their own ports and weights. */
+  #resolved(listed: EndpointAddress, namespace: string, names: string[]): readonly EndpointAddress[] {
+    const { address: name, hostname } = listed
+    if (hostname !== name) return [listed]
     names.push(name)
-    return this.#names.addresses(name, namespace)
+    const found = this.#names.addresses(name, namespace)
+    if (!isSrvName(name)) return found.map((address) => ({ ...listed, address }))
+    return found.map((text) => {
+      const target = parseSrv(text)
+      return { ...listed, ...target, weight: Math.min(MAX_WEIGHT, target.weight * listed.weight) }
+    })
   }
 
   #refuses(address: string, port: number, refused: string[]): boolean {
@@ -343,6 +349,7 @@ export class EndpointDirectory {
   }
 }
 
+const MAX_WEIGHT = 1_000_000
 const NONE: readonly never[] = Object.freeze([])
 const UNKNOWN: Pick<DirectoryEntry, 'rows' | 'names' | 'refused'> = { rows: NONE, names: NONE, refused: NONE }
 
@@ -357,7 +364,11 @@ function sameRows(a: readonly EndpointRow[], b: readonly EndpointRow[]): boolean
     a.every((one, i) => {
       const other = b[i]!
       return (
-        one.slot === other.slot && one.weight === other.weight && one.state === other.state && one.zone === other.zone
+        one.slot === other.slot &&
+        one.weight === other.weight &&
+        one.state === other.state &&
+        one.zone === other.zone &&
+        one.hostname === other.hostname
       )
     })
   )

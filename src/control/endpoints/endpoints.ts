@@ -84,7 +84,7 @@ export class Endpoints {
     this.#table = table
     this.#resources = resources
     this.#events = events
-    this.#reclaimer = new SlotReclaimer(table, block)
+    this.#reclaimer = new SlotReclaimer(table, block, () => time.monotonic())
     this.#resolver = new NameResolver({
       time,
       random,

@@ -69,6 +69,24 @@ describe('the endpoint directory', () => {
     return last.endpoints
   }
 
+  it('takes ports, weights and names of an SRV name from its targets, each under the guard', () => {
+    const name = '_http._tcp.api.test'
+    zone.set(name, ['10.0.0.1 8080 3 one.test', '10.0.0.1 8081 1 one.test', '10.9.0.1 8080 1 denied.test'])
+    directory.set('shop/api', [at(name, { hostname: name, port: 0, weight: 2, zone: 'a' })])
+    assert.deepEqual(
+      rows().map(({ slot: _, ...row }) => row),
+      [
+        { address: '10.0.0.1', port: 8080, weight: 6, hostname: 'one.test', zone: 'a', state: 'ready' },
+        { address: '10.0.0.1', port: 8081, weight: 2, hostname: 'one.test', zone: 'a', state: 'ready' },
+      ],
+    )
+    assert.match(directory.refused('shop/api').join(), /^10\.9\.0\.1 port 8080 /)
+    const [before] = rows()
+    zone.set(name, ['10.0.0.1 8080 5 other.test'])
+    directory.renamed(name)
+    assert.deepEqual(rows(), [{ ...before, weight: 10, hostname: 'other.test' }])
+  })
+
   it('gives every endpoint a slot of its own, eligible at once, and the Backend one for itself', () => {
     directory.set('shop/api', [at('10.0.0.1'), at('10.0.0.2')])
     const slots = [...rows().map((row) => row.slot), directory.slotOf('shop/api')]
