@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { echoBackend } from '../feature/backends.ts'
-import { backend, eventually, route } from '../feature/harness.ts'
+import { backend, eventually, manifest, route } from '../feature/harness.ts'
 import { request } from '../feature/raw-client.ts'
 import { start } from './gateway-process.ts'
 import { traffic } from './traffic.ts'
@@ -214,18 +217,37 @@ describe('a control thread that dies', () => {
     assert.equal((await request(gateway.port, { host: 'a.example' })).status, 200)
   })
 
-  it('hands the last good version of a broken manifest to its replacement', async (t) => {
+  it('hands the last good version of a broken manifest, and what has registered, to its replacement', async (t) => {
     const echo = await echoBackend(t)
+    const place = await mkdtemp(join(tmpdir(), 'headgate-threads-'))
+    t.after(() => rm(place, { recursive: true }))
+    await writeFile(join(place, 'token'), 'token-of-threads', { mode: 0o600 })
+    await writeFile(join(place, 'settings.json'), JSON.stringify({ admin: { tokenFile: join(place, 'token') } }))
     const good = backend('echo', [echo.port]) + route('all', ['a.example'], rules)
-    const gateway = await start(t, { 'a.yaml': good }, { workers: 1 })
+    const registered =
+      manifest('Backend', 'registered', { registration: { lease: '1m' } }) +
+      route('b', ['b.example'], [{ name: 'all', backendRefs: [{ name: 'registered' }] }])
+    const flags = ['--settings', join(place, 'settings.json')]
+    const gateway = await start(t, { 'a.yaml': good, 'b.yaml': registered }, { workers: 1, flags })
+    const call = (method: string, body?: object) =>
+      request(gateway.adminPort, {
+        ...{ method, path: '/api/v1/backends/default/registered/endpoints/one', host: 'localhost' },
+        headers: { authorization: 'Bearer token-of-threads', ...(body && { 'content-type': 'application/json' }) },
+        ...(body && { body: JSON.stringify(body) }),
+      })
+    assert.equal((await call('PUT', { address: '127.0.0.1', port: echo.port })).status, 201)
+    await eventually(async () => assert.equal((await request(gateway.port, { host: 'b.example' })).status, 200))
     await gateway.write('a.yaml', good.replace('"backendRefs"', '"backendRef"'))
     await gateway.logged(/backendRef/)
     gateway.fault({ thread: 'control', how: 'throw' })
     await gateway.logged(/^control failed/)
+    const clients = [traffic(gateway.port, 'a.example'), traffic(gateway.port, 'b.example')]
     await gateway.logged(/backendRef/, 2)
-    const clients = traffic(gateway.port, 'a.example')
-    await clients.more(50)
-    await clients.stop()
-    assert.deepEqual(clients.failures, [])
+    await eventually(async () => assert.equal((await call('GET')).json().state, 'ready'), 15_000)
+    for (const one of clients) {
+      await one.more(50)
+      await one.stop()
+      assert.deepEqual(one.failures, [])
+    }
   })
 })
