@@ -1,12 +1,18 @@
 import type { Random } from '../lib/clock.ts'
 import type { Balancer } from './balancer.ts'
+import { DeadlineRotation } from './deadline-rotation.ts'
 import type { Endpoint, EndpointGauge } from './endpoint.ts'
-import { preferenceOf, UNAVAILABLE } from './preference.ts'
+import { preferenceOf, READY, UNAVAILABLE } from './preference.ts'
 import { SmoothRotation } from './smooth-rotation.ts'
 
+/** With more endpoints a scan of all costs more than a heap. */
+const MOST_SCANNED = 64
+/** Turns that pass endpoints that are not ready, before all are scanned. */
+const MOST_PASSED = 64
+
 /**
- * Exact shares by weight, smooth. The rotation continues across changes of endpoints and weights.
- * A pick scans every endpoint, which is the cost of exactness.
+ * Exact shares by weight, smooth. The rotation continues across changes of endpoints and weights. Of few endpoints each
+ * pick scans all; many take their turns by deadlines, and are scanned where hardly any is ready.
  */
 export class WeightedRoundRobin implements Balancer {
   readonly #gauge: EndpointGauge
@@ -15,6 +21,8 @@ export class WeightedRoundRobin implements Balancer {
   readonly #rotation = new SmoothRotation(0)
   /** Weights of the endpoints eligible in this turn; reused, so that a pick allocates nothing. */
   #weights = new Float64Array(0)
+  /** Null while the endpoints are few. */
+  #deadlines: DeadlineRotation | null = null
 
   constructor(gauge: EndpointGauge, random: Random) {
     this.#gauge = gauge
@@ -24,14 +32,22 @@ export class WeightedRoundRobin implements Balancer {
   update(endpoints: readonly Endpoint[]): void {
     const indexes = new Map(this.#endpoints.map((endpoint, i) => [endpoint, i]))
     const first = this.#endpoints.length === 0
+    this.#deadlines = endpoints.length > MOST_SCANNED ? (this.#deadlines ?? new DeadlineRotation()) : null
+    this.#deadlines?.update(endpoints, this.#random)
     this.#rotation.revise(endpoints.map((endpoint) => indexes.get(endpoint) ?? -1))
     this.#endpoints = [...endpoints]
     this.#weights = new Float64Array(endpoints.length)
     // Workers begin at random turns, so that they do not all choose the heaviest endpoint first.
-    if (first) for (let i = Math.floor(this.#random() * endpoints.length); i > 0; i--) this.#turn(null)
+    if (first && this.#deadlines === null)
+      for (let i = Math.floor(this.#random() * endpoints.length); i > 0; i--) this.#turn(null)
   }
 
   pick(_key: number, tried: readonly Endpoint[] | null): Endpoint | undefined {
+    if (this.#deadlines !== null)
+      for (let passed = 0; passed < MOST_PASSED; passed++) {
+        const endpoint = this.#deadlines.turn()
+        if (preferenceOf(endpoint, this.#gauge, tried) === READY) return endpoint
+      }
     const chosen = this.#turn(tried)
     return chosen === -1 ? undefined : this.#endpoints[chosen]
   }

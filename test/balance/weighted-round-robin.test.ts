@@ -122,4 +122,33 @@ describe('weighted round robin', () => {
     const counts = tally(balancer, 500)
     assert.deepEqual([counts.get(endpoints[0]!), counts.get(endpoints[1]!)], [300, 200])
   })
+
+  it('is as exact with hundreds of endpoints, and after a change of them', () => {
+    const bench = new Bench()
+    const endpoints = bench.endpoints(...Array.from({ length: 300 }, (_, i) => 1 + (i % 7)))
+    const balancer = start(bench, endpoints, 5)
+    const round = sum(endpoints.map(({ weight }) => weight))
+    const check = (present: readonly Endpoint[], rounds: number) => {
+      const counts = tally(balancer, rounds * sum(present.map(({ weight }) => weight)))
+      assert.equal(counts.size, present.length)
+      for (const endpoint of present)
+        assert.ok(Math.abs(counts.get(endpoint)! - rounds * endpoint.weight) <= 1, `${counts.get(endpoint)}`)
+    }
+    check(endpoints, 3)
+    tally(balancer, Math.floor(round / 3))
+    const fewer = endpoints.slice(40)
+    fewer[0]!.weight = 9
+    balancer.update(fewer)
+    check(fewer, 2)
+    balancer.update(fewer.slice(0, 50))
+    assert.equal(tally(balancer, 500).size, 50)
+  })
+
+  it('passes hundreds of endpoints that are withdrawn without giving their turns to one neighbour', () => {
+    const bench = new Bench()
+    const endpoints = bench.endpoints(...Array.from({ length: 200 }, () => 1))
+    const balancer = start(bench, endpoints, 5)
+    for (const { slot } of endpoints.slice(0, 100)) bench.down.add(slot)
+    for (const count of tally(balancer, 1_000).values()) assert.ok(Math.abs(count - 10) <= 1, `${count}`)
+  })
 })
