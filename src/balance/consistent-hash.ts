@@ -32,6 +32,8 @@ export class ConsistentHash implements Balancer {
   readonly #others: LeastRequest
   #endpoints: readonly Endpoint[] = []
   #weight = 0
+  /** By endpoint: what a distance counts for. */
+  #scales = new Float64Array(0)
   // The candidates of a pick; reused, so that it allocates nothing.
   readonly #scores = new Float64Array(PROBES)
   readonly #candidates = new Uint32Array(PROBES)
@@ -45,46 +47,62 @@ export class ConsistentHash implements Balancer {
     this.#ring.update(endpoints)
     this.#others.update(endpoints)
     this.#endpoints = [...endpoints]
+    this.#scales = Float64Array.from(endpoints, ({ weight }, i) => this.#ring.share(i) / weight)
     this.#weight = endpoints.reduce((sum, { weight }) => sum + weight, 0)
   }
 
   pick(key: number, tried: readonly Endpoint[] | null): Endpoint | undefined {
     if (key === NO_KEY || this.#endpoints.length < 2) return this.#others.pick(key, tried)
-    const share = this.#probe(key, tried)
+    this.#probe(key)
+    const { gauge } = this.#context
+    const share = (BALANCE * this.#context.requests()) / this.#weight
+    const first = this.#endpoints[this.#candidates[this.#nearest()]!]!
+    // The share is rounded up: of few requests no key is moved.
+    const takes = gauge.inFlight(first.slot) < Math.ceil(share * first.weight)
+    if (takes && preferenceOf(first, gauge, tried) === READY) return first
+    return this.#pickNext(share * this.#shareOfReady(tried)) ?? this.#others.pick(key, tried)
+  }
+
+  /** @param share requests in flight that an endpoint may have for each weight */
+  #pickNext(share: number): Endpoint | undefined {
     let lightest: Endpoint | undefined
     let least = Number.POSITIVE_INFINITY
     for (let at = this.#nearest(); at !== -1; at = this.#nearest()) {
       const endpoint = this.#endpoints[this.#candidates[at]!]!
       this.#scores[at] = Number.POSITIVE_INFINITY
       const load = this.#context.gauge.inFlight(endpoint.slot)
-      // The share is rounded up: of few requests no key is moved.
       if (load < Math.ceil(share * endpoint.weight)) return endpoint
       if (load / endpoint.weight >= least) continue
       least = load / endpoint.weight
       lightest = endpoint
     }
-    return lightest ?? this.#others.pick(key, tried)
+    return lightest
   }
 
-  /** Fills in the candidates that are ready. @returns requests in flight that an endpoint may have for each weight */
-  #probe(key: number, tried: readonly Endpoint[] | null): number {
+  /** Fills in the candidates of a key. */
+  #probe(key: number): void {
     const ring = this.#ring
-    let ready = 0
     for (let i = 0; i < PROBES; i++) {
       const position = mix(key + Math.imul(i, GOLDEN))
       const point = ring.find(position)
       const index = ring.owner(point)
-      const endpoint = this.#endpoints[index]!
       this.#candidates[i] = index
-      if (preferenceOf(endpoint, this.#context.gauge, tried) !== READY) this.#scores[i] = Number.POSITIVE_INFINITY
-      else {
-        ready++
-        const distance = (ring.position(point) - position) >>> 0
-        this.#scores[i] = (distance * ring.share(index)) / endpoint.weight
-      }
+      this.#scores[i] = ((ring.position(point) - position) >>> 0) * this.#scales[index]!
     }
-    // What is not ready takes no share: the candidates are a sample of how much that is.
-    return (BALANCE * this.#context.requests() * PROBES) / (this.#weight * Math.max(ready, 1))
+  }
+
+  /**
+   * Takes out the candidates that are not ready. @returns what the share of the others grows by: the candidates are a
+   * sample of how many there are
+   */
+  #shareOfReady(tried: readonly Endpoint[] | null): number {
+    let ready = 0
+    for (let i = 0; i < PROBES; i++) {
+      const endpoint = this.#endpoints[this.#candidates[i]!]!
+      if (preferenceOf(endpoint, this.#context.gauge, tried) === READY) ready++
+      else this.#scores[i] = Number.POSITIVE_INFINITY
+    }
+    return PROBES / Math.max(ready, 1)
   }
 
   /** The candidate with the lowest score, -1 when none is left. */

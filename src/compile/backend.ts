@@ -5,12 +5,14 @@ import { parseDuration } from '../lib/quantity.ts'
 import { contentId } from '../policy/contents.ts'
 import { CA_SECRET } from '../policy/secret-types.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
+import { type ConnectionOptions, connectionKey } from '../snapshot/connection-key.ts'
 import { certificateRef } from '../snapshot/host-tls.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { UpstreamProtocol } from '../snapshot/upstream-protocol.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
 import { healthOf } from './backend-health.ts'
-import type { BackendService } from './backend-service.ts'
+import { type BackendService, backendService, inlineService } from './backend-service.ts'
+import type { ResourceSet } from './resource-set.ts'
 
 /** A Service named directly by a rule. */
 export function defaultBackend(id: string, service?: BackendService): BackendConfig {
@@ -20,12 +22,10 @@ export function defaultBackend(id: string, service?: BackendService): BackendCon
 /** @param service undefined where the Backend lists its endpoints itself */
 export function backendOf(id: string, options: BackendOptions, service?: BackendService): BackendConfig {
   const { limits, connection, loadBalancing } = options
-  const protocol = options.protocol ?? protocolOf(service?.appProtocol)
+  const connects = connectionOf(id, options, service)
   return {
     id,
-    protocol,
-    tls: runsOverTls(protocol) ? tlsOf(namespaceOf(id), options.tls ?? DEFAULT_TLS, service?.name) : undefined,
-    proxyProtocol: connection.proxyProtocol,
+    ...connects,
     algorithm: loadBalancing.algorithm,
     hashOn: loadBalancing.hashOn ?? NONE,
     slowStart: parseDuration(loadBalancing.slowStart),
@@ -37,7 +37,22 @@ export function backendOf(id: string, options: BackendOptions, service?: Backend
     connectTimeout: parseDuration(connection.connectTimeout),
     idleTimeout: parseDuration(connection.idleTimeout),
     maxRequestsPerConnection: connection.maxRequestsPerConnection,
-    health: healthOf(options.healthCheck, protocol),
+    health: healthOf(options.healthCheck, connects.protocol),
+  }
+}
+
+/** The connection key of a Backend, or of a Service named directly, by these resources; undefined for no Backend. */
+export function connectionKeyOf(resources: ResourceSet, id: string): string | undefined {
+  const options = inlineService(id) === undefined ? resources.backends.get(id)?.object.spec : BACKEND_DEFAULTS
+  return options && connectionKey(connectionOf(id, options, backendService(resources, id)))
+}
+
+function connectionOf(id: string, options: BackendOptions, service: BackendService | undefined): ConnectionOptions {
+  const protocol = options.protocol ?? protocolOf(service?.appProtocol)
+  return {
+    protocol,
+    tls: runsOverTls(protocol) ? tlsOf(namespaceOf(id), options.tls ?? DEFAULT_TLS, service?.name) : undefined,
+    proxyProtocol: options.connection.proxyProtocol,
   }
 }
 

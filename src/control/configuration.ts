@@ -141,13 +141,12 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       },
       working: (object) => resources.working(object),
       watch: (steps) => resources.watch(steps),
-      prepareEndpoints: (sets) => endpoints.prepare(sets),
+      prepareEndpoints: (compiled) => endpoints.prepare(compiled),
       prepareStatuses: (next) => statuses.prepare(next),
       compiled: ({ compiled, resources: input, handovers, first }) => {
         resources.compiled(compiled, input, first)
         statuses.problems.setSecrets(settingsSecretFaults(input))
         statuses.handedOver(handovers)
-        if (first) endpoints.adopt()
       },
       published: (generation) => {
         endpoints.seal()
@@ -174,7 +173,7 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
       podsChanged: (backends, since) => {
         // The compile that follows counts what refers to them.
         this.#request(false)
-        endpoints.podsChanged(backends, since)
+        endpoints.podsChanged(backends, since, (backend) => this.#resources.awaits(backend))
       },
       resume: () => pipeline.resume(),
       synced: () => {

@@ -166,7 +166,7 @@ export class Rooms {
           post({ type: 'programmed', generation, ...statuses.sizes() })
         },
         settled: (compiled) => {
-          endpoints.withdraw(compiled.endpoints)
+          endpoints.settled(compiled)
           this.health.usePlans(compiled.snapshot.backends)
         },
         endpoints: (took) => metrics.observeEndpoints(took),

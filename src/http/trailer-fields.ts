@@ -1,4 +1,5 @@
 /** Which fields may not stand in the trailers of a message, whatever carries it. */
+import { CDN_LOOP_FIELD } from '../message/cdn-loop.ts'
 import type { Fields } from '../message/fields.ts'
 import { forwardingKindAt, NOT_FORWARDING } from '../message/forwarding-names.ts'
 
@@ -19,6 +20,12 @@ const FORBIDDEN_TRAILERS = new Set([
   'expect',
   'max-forwards',
   'range',
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+  'if-range',
+  'pragma',
   'cache-control',
   'authorization',
   'proxy-authorization',
@@ -30,6 +37,8 @@ const FORBIDDEN_TRAILERS = new Set([
   'content-type',
   'content-range',
   'x-request-id',
+  // A request that comes back is known by it; a server that joins trailers to the head would see another.
+  CDN_LOOP_FIELD,
   'location',
   'vary',
   'date',

@@ -11,6 +11,8 @@
 export interface UpstreamLimits {
   /** Connections of one worker to all upstreams, by the process limit. */
   readonly connections: number
+  /** Connections of one worker, to clients and upstreams together; absent: as many as they like. */
+  readonly allConnections?: number
   /** Of all Backends of a namespace together, over all workers. */
   readonly namespaceConnections: number
   readonly maxConnections: number
@@ -51,6 +53,8 @@ export class UpstreamBudget {
   streams = Number.POSITIVE_INFINITY
   /** Open or being opened, to all upstreams. */
   open = 0
+  /** Connections of clients that are open on this worker. */
+  openClients: () => number = () => 0
 
   /** @param workers among which the ceilings of the installation are divided */
   constructor(workers: number) {
@@ -62,6 +66,12 @@ export class UpstreamBudget {
     this.limits = limits
     this.clients = clients
     this.streams = Math.max(clients, LEAST_STREAMS)
+  }
+
+  /** Connections to upstreams that may be open on this worker now. */
+  get connections(): number {
+    const { connections, allConnections } = this.limits
+    return allConnections === undefined ? connections : Math.min(connections, allConnections - this.openClients())
   }
 
   /** Of one namespace, on this worker. */
@@ -119,8 +129,7 @@ export class NamespaceShare {
   take(now: number): boolean {
     if (!this.#mayConnect()) {
       if (now < this.#searchAt) return false
-      const dropped =
-        this.dropIdle() || (this.#budget.open >= this.#budget.limits.connections && this.#budget.dropIdle())
+      const dropped = this.dropIdle() || (this.#budget.open >= this.#budget.connections && this.#budget.dropIdle())
       if (!dropped || !this.#mayConnect()) {
         this.#searchAt = now + SEARCH_AGAIN
         return false
@@ -175,7 +184,7 @@ export class NamespaceShare {
   }
 
   #mayConnect(): boolean {
-    const { limits, open, namespaceConnections } = this.#budget
-    return this.connections < Math.min(namespaceConnections, TIMES_FREE * (limits.connections - open))
+    const { connections, open, namespaceConnections } = this.#budget
+    return this.connections < Math.min(namespaceConnections, TIMES_FREE * (connections - open))
   }
 }

@@ -54,13 +54,14 @@ export class Linker {
     let linked: LinkedTables
     try {
       const policies = yield* this.#linkPolicies(update, fresh)
-      const backends: (LinkedBackend | null)[] = update.full ? [] : (before?.backends.slice() ?? [])
-      for (const { index, backend, slot } of update.backends)
-        backends[index] = backend === null ? null : this.#host.backends.define(backend, slot ?? -1)
       const hostTls: (HostTls | null)[] = update.full ? [] : (before?.tables.hostTls.slice() ?? [])
       for (const { index, tls } of update.hostTls) hostTls[index] = tls
       const tables = new RouteTables(update.tables, before?.tables, this.#host.patterns, hostTls)
       for (const _ of tables.prepare()) yield
+      // In one turn with the commit, after all that may fail: no request finds some of the Backends changed.
+      const backends: (LinkedBackend | null)[] = update.full ? [] : (before?.backends.slice() ?? [])
+      for (const { index, backend, slot } of update.backends)
+        backends[index] = backend === null ? null : this.#host.backends.define(backend, slot ?? -1)
       linked = { generation: update.generation, tables, policies, backends }
     } catch (error) {
       for (const policy of fresh) policy.retire()

@@ -30,12 +30,22 @@ export class ConnectionRoom {
   #closing = 0
   /** Open connections that are allowed, whatever they take. */
   most = 1_024
+  /** Open connections, to clients and upstreams together. */
+  mostOfAll = Number.POSITIVE_INFINITY
+  readonly #upstreams: () => number
 
   /**
    * @param bytes of memory, for connections and contexts
    * @param contexts memory of what handshakes are made with
+   * @param upstreams connections to upstreams that are open
    */
-  constructor(context: ServerContext, bytes: number, contexts: { readonly bytes: number }) {
+  constructor(
+    context: ServerContext,
+    bytes: number,
+    contexts: { readonly bytes: number },
+    upstreams: () => number = () => 0,
+  ) {
+    this.#upstreams = upstreams
     this.#context = context
     this.#bytes = bytes
     this.#contexts = contexts
@@ -54,7 +64,8 @@ export class ConnectionRoom {
    */
   make(secure: boolean): boolean {
     const { connections } = this.#context
-    if (connections.size >= this.most && !this.#closeIdle()) return false
+    const free = Math.min(this.most, this.mostOfAll - this.#upstreams()) - connections.size
+    if (free <= 0 && !this.#closeIdle()) return false
     const most = this.#bytes - CONNECTION_BYTES - (secure ? TLS_BYTES : 0)
     // Some leave the set of open connections as soon as they are told to close, others when they are closed.
     const before = connections.size

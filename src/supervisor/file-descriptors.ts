@@ -20,12 +20,18 @@ const THREAD_RESERVE = 24
 /** Assumed on systems that do not report their limit. */
 const UNKNOWN_LIMIT = 1_024
 
-/** The clients' share of a worker's descriptors: an active client takes a second one upstream, an idle one does not. */
-const CLIENT_SHARE = 0.6
+/**
+ * What clients, and upstreams, may have of a worker's descriptors while the others leave them that: an active client
+ * takes a second one upstream, an idle one does not. So each has the rest of the other for sure.
+ */
+const CLIENT_SHARE = 0.82
+const UPSTREAM_SHARE = 0.4
 
 export interface DescriptorBudget {
   /** Limit of open files of the process. */
   readonly limit: number
+  /** Connections per worker, to clients and upstreams together. */
+  readonly connections: number
   /** Client connections per worker. */
   readonly clients: number
   /** Upstream connections per worker. */
@@ -40,9 +46,13 @@ export function divideDescriptors(limit: number, workers: number): DescriptorBud
   const reserve = Math.max(Math.min(PROCESS_RESERVE, known / 4), known * RESERVED_SHARE)
   const usable = known - reserve - THREAD_RESERVE * (workers + 1)
   const each = Math.max(usable, workers * 20) / workers
-  const clients = Math.floor(each * CLIENT_SHARE)
-  const probes = Math.min(Math.max(Math.floor(reserve * PROBE_SHARE), MIN_PROBES), MAX_PROBES)
-  return { limit, clients, upstreams: Math.floor(each) - clients, probes }
+  return {
+    limit,
+    connections: Math.floor(each),
+    clients: Math.floor(each * CLIENT_SHARE),
+    upstreams: Math.floor(each * UPSTREAM_SHARE),
+    probes: Math.min(Math.max(Math.floor(reserve * PROBE_SHARE), MIN_PROBES), MAX_PROBES),
+  }
 }
 
 /** Reads the soft limit of open files in force. */

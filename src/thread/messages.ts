@@ -95,9 +95,16 @@ export type ToWorker =
   | { readonly type: 'settings'; readonly settings: WorkerSettings }
   | TablesUpdate
   /**
-   * The complete endpoint set of a backend; an empty list withdraws it. Sent before the tables that name the backend.
+   * The complete endpoint set of a backend. Sent before the tables that name the backend, and used once it is connected
+   * to by the same key.
    */
-  | { readonly type: 'endpoints'; readonly backend: string; readonly endpoints: readonly EndpointRow[] }
+  | {
+      readonly type: 'endpoints'
+      readonly backend: string
+      readonly endpoints: readonly EndpointRow[]
+      /** See `connectionKey`; null = the backend is withdrawn. */
+      readonly connects: string | null
+    }
   /**
    * Every Backend there is: all other endpoint sets are withdrawn. Sent by a control thread that has just begun, behind
    * the endpoint sets, because it cannot know what the one before it had sent the worker.

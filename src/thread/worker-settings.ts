@@ -24,6 +24,8 @@ export interface ProcessShare {
   readonly clients: number
   /** Connections of one worker to upstreams. */
   readonly upstreams: number
+  /** Of one worker, to clients and upstreams together; absent: as many as both may have. */
+  readonly connections?: number
   /** See {@link LoopSettings.seed}. */
   readonly seed: string
 }
@@ -38,7 +40,7 @@ const LISTENERS_RESERVED = 16
  */
 export function workerSettings(
   settings: SettingsObject,
-  { clients, upstreams: connections, seed }: ProcessShare,
+  { clients, upstreams: toUpstreams, connections, seed }: ProcessShare,
   sockets: readonly ListenerSettings[],
   reserved: ReservedDestinations,
 ): WorkerSettings {
@@ -54,7 +56,8 @@ export function workerSettings(
       connections: limits.connections === 0 ? room : Math.min(limits.connections, room),
     },
     upstreams: {
-      connections,
+      connections: toUpstreams,
+      ...(connections === undefined ? {} : { allConnections: connections }),
       namespaceConnections: upstreams.limits?.namespaceConnections ?? Number.POSITIVE_INFINITY,
       maxConnections: upstreams.limits?.maxConnections ?? Number.POSITIVE_INFINITY,
       maxPending: upstreams.limits?.maxPending ?? Number.POSITIVE_INFINITY,

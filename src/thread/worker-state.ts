@@ -3,17 +3,20 @@
  * for workers that are started later; the supervisor keeps another, so that a worker can be replaced even while control
  * is away.
  */
+import { EndpointVersions } from '../balance/endpoint-versions.ts'
 import type { TablesUpdate } from '../link/tables-update.ts'
+import { connectionKey } from '../snapshot/connection-key.ts'
 import type { ToWorker } from './messages.ts'
 
 type Policy = TablesUpdate['policies'][number]
 type BackendEntry = TablesUpdate['backends'][number]
+type EndpointsMessage = Extract<ToWorker, { type: 'endpoints' }>
 type TlsEntry = TablesUpdate['hostTls'][number]
 
 export class WorkerState {
   #settings: ToWorker | undefined
   #tables: TablesUpdate | undefined
-  readonly #endpoints = new Map<string, ToWorker>()
+  readonly #endpoints = new Map<string, EndpointVersions<EndpointsMessage>>()
   readonly #contents = new Map<string, Uint8Array>()
   readonly #policies = new Map<number, Policy>()
   readonly #backends = new Map<number, BackendEntry>()
@@ -30,8 +33,7 @@ export class WorkerState {
         this.#settings = message
         return
       case 'endpoints':
-        if (message.endpoints.length > 0) this.#endpoints.set(message.backend, message)
-        else this.#endpoints.delete(message.backend)
+        this.#keepEndpoints(message)
         return
       case 'backends': {
         const known = new Set(message.ids)
@@ -57,6 +59,17 @@ export class WorkerState {
     }
   }
 
+  #keepEndpoints(message: EndpointsMessage): void {
+    const { backend, connects } = message
+    if (connects === null) {
+      this.#endpoints.delete(backend)
+      return
+    }
+    let versions = this.#endpoints.get(backend)
+    if (versions === undefined) this.#endpoints.set(backend, (versions = new EndpointVersions()))
+    versions.add(connects, message)
+  }
+
   #keepTables(update: TablesUpdate): void {
     if (update.full) {
       this.#policies.clear()
@@ -69,7 +82,10 @@ export class WorkerState {
     }
     for (const entry of update.backends) {
       if (entry.backend === null) this.#backends.delete(entry.index)
-      else this.#backends.set(entry.index, entry)
+      else {
+        this.#backends.set(entry.index, entry)
+        this.#endpoints.get(entry.backend.id)?.use(connectionKey(entry.backend))
+      }
     }
     for (const entry of update.hostTls) {
       if (entry.tls === null) this.#hostTls.delete(entry.index)
@@ -80,7 +96,7 @@ export class WorkerState {
 
   /** In the order in which a worker must get them; what is not known yet comes later by itself. */
   messages(): ToWorker[] {
-    const messages: ToWorker[] = [...this.#endpoints.values()]
+    const messages: ToWorker[] = [...this.#endpoints.values()].flatMap((versions) => [...versions.all])
     if (this.#settings !== undefined) messages.unshift(this.#settings)
     if (this.#contents.size > 0) {
       const contents = [...this.#contents].map(([id, bytes]) => ({ id, bytes }))

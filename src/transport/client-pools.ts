@@ -26,13 +26,7 @@ export class ClientPools implements UpstreamPool {
   readonly #poolOf = new WeakMap<UpstreamHandler, EndpointPool>()
   #retired = false
 
-  constructor(
-    endpoint: Endpoint,
-    version: 1 | 2,
-    options: PoolOptions,
-    context: PoolContext,
-    connector: Connector = context.connector,
-  ) {
+  constructor(endpoint: Endpoint, version: 1 | 2, options: PoolOptions, context: PoolContext, connector: Connector) {
     this.#endpoint = endpoint
     this.#version = version
     this.#context = context

@@ -28,7 +28,6 @@ export type Reservation =
 
 /** Dependencies shared by the pools of a worker. */
 export interface PoolContext {
-  readonly connector: Connector
   readonly timers: Timers
   readonly limits: HeadLimits
   /** The dial guard, called right before every connection is made. */
@@ -65,7 +64,7 @@ const MAX_AGE = 30 * 60_000
 export class EndpointPool implements UpstreamPool, SessionPool {
   readonly endpoint: Endpoint
   readonly #context: PoolContext
-  readonly #connector: Connector | null
+  readonly #connector: Connector
   #options: PoolOptions
   /** Sessions that accept another request, most recently used last. */
   readonly #free: PooledSession[] = []
@@ -80,13 +79,13 @@ export class EndpointPool implements UpstreamPool, SessionPool {
   open = 0
   #retired = false
 
-  /** @param connector of its own; null: that of the context */
-  constructor(endpoint: Endpoint, options: PoolOptions, context: PoolContext, connector: Connector | null = null) {
+  /** @param connector for all its connections, also those that it makes after it is retired */
+  constructor(endpoint: Endpoint, options: PoolOptions, context: PoolContext, connector: Connector) {
     this.endpoint = endpoint
     this.#options = options
     this.#context = context
     this.#connector = connector
-    this.#expected = this.#limited((connector ?? context.connector).expectedCapacity ?? 1)
+    this.#expected = this.#limited(connector.expectedCapacity ?? 1)
   }
 
   #limited(capacity: number): number {
@@ -247,7 +246,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
     this.open++
     const connection = new PooledSession(this, this.#context.timers)
     this.#connecting.add(connection)
-    connection.connect(this.#connector ?? this.#context.connector, this.endpoint, this.#options.connectTimeout)
+    connection.connect(this.#connector, this.endpoint, this.#options.connectTimeout)
   }
 
   // ---- what connections report ----

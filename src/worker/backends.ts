@@ -6,6 +6,7 @@ import type { Balancer, BalancerContext } from '../balance/balancer.ts'
 import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../balance/endpoint.ts'
 import { EndpointSet } from '../balance/endpoint-set.ts'
+import { EndpointVersions } from '../balance/endpoint-versions.ts'
 import { RetryBudget } from '../balance/retry.ts'
 import { SessionTokens } from '../balance/session-tokens.ts'
 import type { Clock, Milliseconds, Random } from '../lib/clock.ts'
@@ -16,13 +17,15 @@ import { type ValueReader, valueReader } from '../policy/variables.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
+import { connectionKey } from '../snapshot/connection-key.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
 import type { EndpointRow } from '../thread/messages.ts'
 import { ClientPools } from '../transport/client-pools.ts'
 import type { Connector } from '../transport/connector.ts'
 import { EndpointPool, type PoolContext, type Reservation } from '../transport/pool.ts'
-import type { Timed, Timers } from '../transport/timers.ts'
+import type { Timers } from '../transport/timers.ts'
+import { PoolFeeder } from './pool-feeder.ts'
 
 export interface BackendsContext {
   readonly worker: number
@@ -47,7 +50,7 @@ export interface BackendsContext {
 
 export class Backends {
   readonly #context: BackendsContext
-  readonly #sets = new Map<string, EndpointSet>()
+  readonly #sets = new Map<string, SentEndpoints>()
   readonly #backends = new Map<string, WorkerBackend>()
 
   constructor(context: BackendsContext) {
@@ -59,38 +62,55 @@ export class Backends {
     this.#context.limits = limits
   }
 
-  /** The complete set of one Backend; known before any table names it. */
-  endpoints(id: string, rows: readonly EndpointRow[]): void {
-    let set = this.#sets.get(id)
-    if (set === undefined) {
-      if (rows.length === 0) return
-      this.#sets.set(id, (set = new EndpointSet()))
+  /**
+   * The complete set of one Backend; known before any table names it. Of a Backend that is connected to by another key
+   * it waits for the tables with the new protocol: until then the former endpoints are used as before.
+   *
+   * @param connects see `connectionKey`; null withdraws the set
+   */
+  endpoints(id: string, rows: readonly EndpointRow[], connects: string | null): void {
+    let sent = this.#sets.get(id)
+    if (connects === null) {
+      if (sent === undefined) return
+      this.#sets.delete(id)
+      this.#apply(id, sent.set, [])
+      return
     }
-    const change = set.apply(rows)
-    if (!change.changed) return
-    this.#backends.get(id)?.endpointsChanged(set.endpoints, change.removed)
-    if (rows.length === 0 && !this.#backends.has(id)) this.#sets.delete(id)
+    if (sent === undefined) this.#sets.set(id, (sent = { set: new EndpointSet(), versions: new EndpointVersions() }))
+    sent.versions.add(connects, rows)
+    if (this.#backends.get(id)?.connects === connects) this.#apply(id, sent.set, rows)
   }
 
   /** Withdraws every endpoint set but these. */
   retain(ids: readonly string[]): void {
     const kept = new Set(ids)
-    for (const id of [...this.#sets.keys()]) if (!kept.has(id)) this.endpoints(id, [])
+    for (const id of [...this.#sets.keys()]) if (!kept.has(id)) this.endpoints(id, [], null)
   }
 
   /** Makes or revises a Backend. @param slot its own row in the endpoint table, -1 when it has none */
   define(plan: BackendConfig, slot: number): LinkedBackend {
     const known = this.#backends.get(plan.id)
+    const connects = connectionKey(plan)
+    const sent = this.#sets.get(plan.id)
     if (known !== undefined && known.slot === slot) {
-      known.revise(plan)
+      const connectsAlike = connects === known.connects
+      known.revise(plan, connects)
+      const rows = sent?.versions.use(connects)
+      if (!connectsAlike && sent !== undefined && rows !== undefined) this.#apply(plan.id, sent.set, rows)
       return known
     }
     // Another row has other counters, so requests in flight keep the old object.
     known?.end()
-    const backend = new WorkerBackend(plan, slot, this.#context)
+    sent?.set.apply(sent.versions.use(connects) ?? [])
+    const backend = new WorkerBackend(plan, slot, connects, this.#context)
     this.#backends.set(plan.id, backend)
-    backend.endpointsChanged(this.#sets.get(plan.id)?.endpoints ?? [], [])
+    backend.endpointsChanged(sent?.set.endpoints ?? [], [])
     return backend
+  }
+
+  #apply(id: string, set: EndpointSet, rows: readonly EndpointRow[]): void {
+    const change = set.apply(rows)
+    if (change.changed) this.#backends.get(id)?.endpointsChanged(set.endpoints, change.removed)
   }
 
   /** No table names it any more. */
@@ -99,7 +119,6 @@ export class Backends {
     if (known !== backend) return
     this.#backends.delete(backend.id)
     known.end()
-    if (this.#sets.get(backend.id)?.endpoints.length === 0) this.#sets.delete(backend.id)
   }
 
   /** Bytes of Secrets are other ones: connections that were made with the former take no more requests. */
@@ -126,9 +145,12 @@ export class Backends {
   }
 }
 
-/** Whether a connection that was made as one of them says can carry requests of the other. */
-function sameConnections(a: BackendConfig, b: BackendConfig): boolean {
-  return a.protocol === b.protocol && a.proxyProtocol === b.proxyProtocol && isDeepStrictEqual(a.tls, b.tls)
+/** What control has sent of one Backend. */
+interface SentEndpoints {
+  /** In use. */
+  readonly set: EndpointSet
+  /** With those that wait for their tables. */
+  readonly versions: EndpointVersions<readonly EndpointRow[]>
 }
 
 function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): boolean {
@@ -144,9 +166,6 @@ function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
 /** Connections to one endpoint: any client's, or a pool for each client. */
 type ConnectionPool = EndpointPool | ClientPools
 
-/** Milliseconds between two looks for a place that another worker may have given back. */
-const FEED_INTERVAL = 40
-
 class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, ShareMember {
   readonly id: string
   readonly slot: number
@@ -155,6 +174,8 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
   readonly timers: Timers
   readonly share: NamespaceShare
   plan: BackendConfig
+  /** See {@link connectionKey}. */
+  connects: string
   balancer: Balancer
   keys: readonly ValueReader[]
   readonly gauge: EndpointGauge
@@ -164,16 +185,17 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
   readonly #pools = new Map<Endpoint, ConnectionPool>()
   /** Of connections that carry no requests; most Backends have none. */
   readonly #tunnels = new Map<Endpoint, ConnectionPool>()
-  readonly #feeder: Feeder
+  readonly #feeder: PoolFeeder
   #affinity: SessionAffinity | null = null
 
-  constructor(plan: BackendConfig, slot: number, context: BackendsContext) {
+  constructor(plan: BackendConfig, slot: number, connects: string, context: BackendsContext) {
     this.id = plan.id
     this.plan = plan
+    this.connects = connects
     this.slot = slot
     this.#context = context
     this.timers = context.timers
-    this.#feeder = new Feeder(context.timers)
+    this.#feeder = new PoolFeeder(context.timers)
     this.share = context.budget.join(namespaceOf(plan.id), this)
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(context.clock)
@@ -196,10 +218,6 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     return this.#affinity
   }
 
-  get connector(): Connector {
-    return this.#context.connectorOf(this.plan)
-  }
-
   get limits(): HeadLimits {
     return this.#context.limits
   }
@@ -210,14 +228,15 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     return open
   }
 
-  revise(plan: BackendConfig): void {
+  revise(plan: BackendConfig, connects: string): void {
     if (plan.algorithm !== this.plan.algorithm || plan.slowStart !== this.plan.slowStart) {
       this.balancer = createBalancer(plan.algorithm, this, plan.slowStart)
       this.balancer.update(this.endpoints)
     }
     if (!isDeepStrictEqual(plan.hashOn, this.plan.hashOn)) this.keys = keyReaders(plan)
-    const connectsAlike = sameConnections(plan, this.plan)
+    const connectsAlike = connects === this.connects
     this.plan = plan
+    this.connects = connects
     if (!connectsAlike) this.renewPools()
     for (const pool of this.#all()) pool.options = plan
   }
@@ -259,7 +278,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
   pool(endpoint: Endpoint): ConnectionPool {
     let pool = this.#pools.get(endpoint)
     if (pool === undefined) {
-      pool = this.#makePool(endpoint, null)
+      pool = this.#makePool(endpoint, this.#context.connectorOf(this.plan))
       this.#pools.set(endpoint, pool)
     }
     return pool
@@ -268,20 +287,17 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
   tunnels(endpoint: Endpoint): ConnectionPool {
     let pool = this.#tunnels.get(endpoint)
     if (pool === undefined) {
-      pool = this.#makePool(endpoint, {
-        connect: (to, owner, first) => this.#context.tunnelsOf(this.plan).connect(to, owner, first),
-      })
+      pool = this.#makePool(endpoint, this.#context.tunnelsOf(this.plan))
       this.#tunnels.set(endpoint, pool)
     }
     return pool
   }
 
-  /** @param connector of its own; null: that of the Backend */
-  #makePool(endpoint: Endpoint, connector: Connector | null): ConnectionPool {
+  #makePool(endpoint: Endpoint, connector: Connector): ConnectionPool {
     const { proxyProtocol } = this.plan
     if (proxyProtocol === undefined) return new EndpointPool(endpoint, this.plan, this, connector)
     const version = proxyProtocol === 'V1' ? 1 : 2
-    return new ClientPools(endpoint, version, this.plan, this, connector ?? this.connector)
+    return new ClientPools(endpoint, version, this.plan, this, connector)
   }
 
   *#all(): Generator<ConnectionPool> {
@@ -364,32 +380,5 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
 
   connectionClosed(): void {
     this.#context.metrics.upstreamClosed()
-  }
-}
-
-/**
- * Looks now and then whether pools with waiting requests may go on: a place that another worker gives back makes no
- * sound here.
- */
-class Feeder implements Timed {
-  due = 0
-  slot = -1
-  earlier: Timed | null = null
-  later: Timed | null = null
-  readonly #timers: Timers
-  readonly #pools = new Set<EndpointPool>()
-
-  constructor(timers: Timers) {
-    this.#timers = timers
-  }
-
-  watch(pool: EndpointPool): void {
-    this.#pools.add(pool)
-    if (this.due === 0) this.#timers.arm(this, this.#timers.now + FEED_INTERVAL)
-  }
-
-  expired(now: number): void {
-    for (const pool of this.#pools) if (!pool.feed(now)) this.#pools.delete(pool)
-    if (this.#pools.size > 0) this.#timers.arm(this, now + FEED_INTERVAL)
   }
 }

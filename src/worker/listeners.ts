@@ -22,6 +22,8 @@ export interface ListenersHost {
   metricsRow(name: string): number
   /** See `ServerContext.heldLimit`. */
   readonly heldLimit: number
+  /** Connections to upstreams that are open. */
+  readonly upstreams?: () => number
   /** Bytes of open connections and secure contexts. */
   readonly connectionBytes: number
   readonly tls: TlsHost
@@ -85,7 +87,7 @@ export class Listeners {
     }
     const tls = new TlsAcceptor(host.tls)
     this.#context = Object.assign(context, {
-      room: new ConnectionRoom(context, host.connectionBytes, tls.servers),
+      room: new ConnectionRoom(context, host.connectionBytes, tls.servers, host.upstreams),
       tls,
       reusePort: host.reusePort,
       refusedConnection: (listener: PeerListener) => host.refusedConnection(listener.metricsRow),
@@ -103,6 +105,11 @@ export class Listeners {
     return this.#failures
   }
 
+  /** Connections of clients that are open. */
+  get connections(): number {
+    return this.#context.connections.size
+  }
+
   /** To be called every second or so. */
   sweep(): void {
     this.#context.tls.sweep()
@@ -112,6 +119,7 @@ export class Listeners {
   apply(settings: WorkerSettings): Promise<void> {
     this.#context.options = { limits: settings.limits, ...settings.timeouts }
     this.#context.room.most = settings.limits.connections
+    this.#context.room.mostOfAll = settings.upstreams.allConnections ?? Number.POSITIVE_INFINITY
     this.#context.tls.use(settings.tls, this.#context.room.mostSecure)
     this.#wanted = settings.listeners
     this.#retryAfter = RETRY_FIRST

@@ -46,7 +46,7 @@ const refusedProxyHeaders = new RefusedProxyHeaders(log, metrics, clock.monotoni
 
 let control: MessagePort
 
-const { timers, context, handler, backends, contents, messages } = createDataPlane({
+const { timers, context, handler, backends, budget, contents, messages } = createDataPlane({
   worker: index,
   workers: data.workers,
   clock,
@@ -80,6 +80,7 @@ const listeners = new Listeners({
   wall: clock.wall,
   reusePort: data.reusePort,
   heldLimit: data.heldBytes,
+  upstreams: () => budget.open,
   connectionBytes: data.connectionBytes,
   tls: {
     memory: { kept: data.secureContexts, trustBytes: data.trustBytes },
@@ -102,6 +103,8 @@ const listeners = new Listeners({
   refusedProxyHeader: (refusal) => refusedProxyHeaders.refused(refusal),
   changed: (ports, failures) => send({ type: 'listening', ports, failures }),
 })
+
+budget.openClients = () => listeners.connections
 
 function useControl(port: MessagePort): void {
   control = port

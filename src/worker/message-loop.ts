@@ -11,8 +11,8 @@ export interface MessageLoopHost {
   readonly clock: SliceClock
   readonly linker: Linker
   readonly endpoints: {
-    /** The complete set of one Backend. */
-    endpoints(id: string, rows: readonly EndpointRow[]): void
+    /** The complete set of one Backend; without a connection key, it is withdrawn. */
+    endpoints(id: string, rows: readonly EndpointRow[], connects: string | null): void
     /** Withdraws every endpoint set but these. */
     retain(ids: readonly string[]): void
   }
@@ -35,7 +35,8 @@ export class MessageLoop {
 
   accept(message: ToWorker): void {
     // Endpoints, contents and settings act at once; only what must come after tables waits for them.
-    if (message.type === 'endpoints') this.#host.endpoints.endpoints(message.backend, message.endpoints)
+    if (message.type === 'endpoints')
+      this.#host.endpoints.endpoints(message.backend, message.endpoints, message.connects)
     else if (message.type === 'backends') this.#host.endpoints.retain(message.ids)
     else if (message.type === 'contents') this.#host.contents.apply(message.contents)
     else if (message.type === 'content-ids') this.#host.contents.retain(message.ids)

@@ -14,7 +14,7 @@ import type { AddressInfo } from 'node:net'
 import { before, describe, it } from 'node:test'
 import { TestAuthority } from '../lib/certificates.ts'
 import { type EchoBackend, echoBackend } from './backends.ts'
-import { type Gateway, route, type Scope, startGateway, suiteScope } from './harness.ts'
+import { eventually, type Gateway, route, type Scope, startGateway, suiteScope } from './harness.ts'
 
 /** Answers with what it got: version, scheme, authority, body, trailers. */
 async function h2Backend(scope: Scope, server: Http2Server): Promise<number> {
@@ -158,29 +158,118 @@ describe('the protocol of a Backend', () => {
     assert.equal(echo.received.length, before)
   })
 
-  it('changes under load without a lost request', async () => {
-    let stop = false
-    const statuses: number[] = []
-    const load = Array.from({ length: 4 }, async () => {
-      using connection = await gateway.connect()
-      while (!stop) statuses.push((await connection.request({ host: 'h2c.test' })).status)
-    })
-    // Another server takes over, as another Backend: the endpoints of one act before its protocol does.
-    for (const [step, spec] of ['protocol: HTTP', 'protocol: H2C', 'protocol: HTTP', 'protocol: H2C'].entries()) {
-      const port = spec === 'protocol: HTTP' ? echo.port : clear
-      const name = `now-${step}`
-      await gateway.write(`override-${step}.yaml`, backend(name, port, spec))
-      await gateway.write('routes-now.yaml', route('now', ['now.test'], [{ name: 'now', backendRefs: [{ name }] }]))
-      for (let i = 0; ; i++) {
-        const { status, body } = await gateway.request({ host: 'now.test', method: 'POST', body: 'x' })
-        const isH2 = `${body}`.includes(':authority')
-        if (status === 200 && isH2 === (port === clear)) break
-        assert.ok(status === 200 || status === 404, `${status} ${body}`)
-        assert.ok(i < 500, 'it did not change')
+  /** Two states of the manifests under which one server or the other serves `now.test` and `beside.test`. */
+  const changes: Readonly<Record<string, () => readonly [State, State]>> = {
+    'of one Backend': () => [
+      { yaml: toBackend('now', 'one') + backend('one', echo.port, 'protocol: HTTP'), now: 'HTTP/1.1' },
+      { yaml: toBackend('now', 'one') + backend('one', clear, 'protocol: H2C'), now: 'HTTP/2' },
+    ],
+    'of two Backends, exchanged': () => [
+      { yaml: pair(echo.port, 'HTTP', clear, 'GRPC'), now: 'HTTP/1.1', beside: 'HTTP/2' },
+      { yaml: pair(clear, 'GRPC', echo.port, 'HTTP'), now: 'HTTP/2', beside: 'HTTP/1.1' },
+    ],
+    'with the name of the Backend': () => [
+      { yaml: toBackend('now', 'named-1') + backend('named-1', echo.port, 'protocol: HTTP'), now: 'HTTP/1.1' },
+      { yaml: toBackend('now', 'named-2') + backend('named-2', clear, 'protocol: H2C'), now: 'HTTP/2' },
+    ],
+    'of a Service and its EndpointSlice': () => [
+      { yaml: toService('now', 'pods') + service('pods', echo.port, 'http'), now: 'HTTP/1.1' },
+      { yaml: toService('now', 'pods') + service('pods', clear, 'kubernetes.io/h2c'), now: 'HTTP/2' },
+    ],
+    'of an EndpointSlice and its Service': () => [
+      { yaml: toService('now', 'pods') + reversed(service('pods', echo.port, 'http')), now: 'HTTP/1.1' },
+      { yaml: toService('now', 'pods') + reversed(service('pods', clear, 'kubernetes.io/h2c')), now: 'HTTP/2' },
+    ],
+    'of a Backend that takes another Service': () => [
+      { yaml: toBackend('now', 'of') + twoServices() + ofService('of', 'pods-1', 'HTTP'), now: 'HTTP/1.1' },
+      { yaml: toBackend('now', 'of') + twoServices() + ofService('of', 'pods-2', 'H2C'), now: 'HTTP/2' },
+    ],
+  }
+  const toBackend = (name: string, to: string) => route(name, [`${name}.test`], [{ name, backendRefs: [{ name: to }] }])
+  const toService = (name: string, to: string) =>
+    route(name, [`${name}.test`], [{ name, backendRefs: [{ service: { name: to, port: 80 } }] }])
+  const pair = (a: number, one: string, b: number, other: string) =>
+    [
+      toBackend('now', 'left'),
+      toBackend('beside', 'right'),
+      backend('left', a, `protocol: ${one}`),
+      backend('right', b, `protocol: ${other}`),
+    ].join('')
+  const reversed = (yaml: string) => `---${yaml.split('---').toReversed().join('---')}`.replace(/---$/, '')
+  const twoServices = () => service('pods-1', echo.port, 'http') + service('pods-2', clear, 'http')
+  const ofService = (name: string, to: string, protocol: string) => `---
+apiVersion: headgate.dev/v1alpha1
+kind: Backend
+metadata: { name: ${name}, namespace: default }
+spec: { service: { name: ${to}, port: 80 }, protocol: ${protocol} }
+`
+
+  for (const [what, states] of Object.entries(changes))
+    it(`changes in one write with the endpoints ${what}, under load without a lost request`, async () => {
+      const [first, second] = states()
+      await gateway.write('changing.yaml', first.yaml)
+      await reached(gateway, first)
+      using load = new Load(gateway, second.beside === undefined ? ['now.test'] : ['now.test', 'beside.test'])
+      for (let round = 0; round < ROUNDS; round++) {
+        for (const state of [second, first]) {
+          await gateway.write('changing.yaml', state.yaml)
+          await reached(gateway, state)
+        }
+        // Nobody waits for the first of two.
+        await gateway.write('changing.yaml', second.yaml)
+        await gateway.write('changing.yaml', first.yaml)
+        await reached(gateway, first)
       }
-    }
-    stop = true
-    await Promise.all(load)
-    assert.ok(statuses.every((status) => status === 200))
-  })
+      const answers = await load.end()
+      assert.deepEqual([...answers.keys()], [200], [...answers].join('\n'))
+    })
 })
+
+interface State {
+  readonly yaml: string
+  readonly now: string
+  readonly beside?: string
+}
+
+const ROUNDS = Number(process.env.ROUNDS ?? 3)
+
+/** Waits until the servers of a state serve. */
+async function reached(gateway: Gateway, state: State): Promise<void> {
+  for (const host of ['now', 'beside'] as const)
+    if (state[host] !== undefined)
+      await eventually(async () => {
+        const { status, body } = await gateway.request({ host: `${host}.test`, method: 'POST', body: 'x' })
+        assert.equal(status === 200 && (`${body}`.includes(':authority') ? 'HTTP/2' : 'HTTP/1.1'), state[host])
+      })
+}
+
+/** Requests on several connections until its end. */
+class Load {
+  #over = false
+  /** How many responses of each status, with the body of one. */
+  readonly #answers = new Map<number, [number, string]>()
+  readonly #work: Promise<unknown>
+
+  constructor(gateway: Gateway, hosts: readonly string[]) {
+    this.#work = Promise.all(
+      Array.from({ length: 6 }, async (_, i) => {
+        using connection = await gateway.connect()
+        while (!this.#over) {
+          const { status, body } = await connection.request({ host: hosts[i % hosts.length]! })
+          this.#answers.set(status, [(this.#answers.get(status)?.[0] ?? 0) + 1, `${body}`.slice(0, 300)])
+        }
+      }),
+    )
+  }
+
+  async end(): Promise<ReadonlyMap<number, readonly [number, string]>> {
+    this.#over = true
+    await this.#work
+    return this.#answers
+  }
+
+  [Symbol.dispose](): void {
+    this.#over = true
+    this.#work.catch(() => {})
+  }
+}

@@ -144,6 +144,25 @@ describe('connections to upstreams', () => {
 })
 
 describe('requests at a time', () => {
+  it('are as many as open clients leave of what both may have', () => {
+    const budget = new UpstreamBudget(1)
+    let clients = 80
+    budget.openClients = () => clients
+    budget.use({ ...UNLIMITED, connections: 40, allConnections: 100 }, 82)
+    const takenBy = (name: string): number => {
+      const share = budget.join(name, { dropIdle: () => false })
+      let taken = 0
+      while (share.take(taken * 1_000)) taken++
+      return taken
+    }
+    assert.equal(budget.connections, 20)
+    // Three quarters of what is free.
+    assert.equal(takenBy('a'), 15)
+    clients = 10
+    assert.equal(budget.connections, 40)
+    assert.equal(takenBy('b'), 19)
+  })
+
   it('leave places of clients for others', () => {
     const budget = budgetOf(1_000, 100)
     const share = budget.join('greedy', member)

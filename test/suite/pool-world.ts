@@ -49,7 +49,7 @@ export class World implements PoolContext {
     this.connector = connector
     this.timers = new Timers({ ...clock, monotonic: () => clock.monotonic() + this.skew })
     const endpoint = { address: '127.0.0.1', port, authority: `127.0.0.1:${port}` } as Endpoint
-    this.pool = new EndpointPool(endpoint, { ...OPTIONS, ...options }, this)
+    this.pool = new EndpointPool(endpoint, { ...OPTIONS, ...options }, this, this.connector)
   }
 
   mayDial(): boolean {

@@ -82,10 +82,17 @@ describe('claiming ports', () => {
 
 describe('the budget of file descriptors', () => {
   it('reserves some for the process and divides the rest between clients and upstreams', () => {
-    const { clients, upstreams, limit } = divideDescriptors(20_000, 4)
+    const { clients, upstreams, connections, limit } = divideDescriptors(20_000, 4)
     assert.equal(limit, 20_000)
-    assert.ok(4 * (clients + upstreams) < 20_000 - 150)
+    assert.ok(4 * connections < 20_000 - 150)
     assert.ok(clients > upstreams && upstreams > 1_500)
+    // Each has what the other may not have.
+    assert.ok(connections - clients > 800 && connections - upstreams > 2_500)
+  })
+
+  it('has room for 15,000 clients that are idle among 20,000 files', () => {
+    const { clients, connections } = divideDescriptors(20_000, 1)
+    assert.ok(clients > 15_000 && connections - clients > 3_000)
   })
 
   it('gives each a minimum even at a very low limit', () => {

@@ -18,7 +18,11 @@ const endpoints = (id: string, ...slots: number[]): ToWorker => ({
   type: 'endpoints',
   backend: id,
   endpoints: slots.map((slot) => ({ slot }) as never),
+  connects: slots.length === 0 ? null : 'HTTP',
 })
+/** The set by which the Backend is connected to in this way. */
+const speaking = (connects: string, slot: number): ToWorker => ({ ...endpoints('x', slot), connects }) as ToWorker
+const speaks = (protocol: string) => ({ index: 0, backend: { id: 'x', protocol } as never })
 
 function kept(...messages: ToWorker[]): ToWorker[] {
   const state = new WorkerState()
@@ -73,6 +77,18 @@ describe('what a worker needs to begin', () => {
     const all = [endpoints('a', 1), endpoints('b', 2), endpoints('c', 3)]
     const messages = kept(...all, endpoints('a'), { type: 'backends', ids: ['c', 'd'] }, { type: 'epoch', epoch: 3 })
     assert.deepEqual(messages, [endpoints('c', 3)])
+  })
+
+  it('has the endpoints for the protocol in its tables, and those of tables to come', () => {
+    const former = [speaking('HTTP', 1), tables(1, { full: true, backends: [speaks('HTTP')] })]
+    const state = new WorkerState()
+    for (const message of [...former, speaking('H2C', 2), speaking('HTTPS', 3)]) state.keep(message)
+    const sets = () => state.messages().filter(({ type }) => type === 'endpoints')
+    assert.deepEqual(sets(), [speaking('HTTP', 1), speaking('H2C', 2), speaking('HTTPS', 3)])
+    state.keep(tables(2, { backends: [speaks('H2C')] }))
+    assert.deepEqual(sets(), [speaking('H2C', 2), speaking('HTTPS', 3)])
+    state.keep(speaking('H2C', 4))
+    assert.deepEqual(sets(), [speaking('HTTPS', 3), speaking('H2C', 4)])
   })
 
   it('holds the newest contents, before the tables that refer to them', () => {

@@ -44,6 +44,24 @@ describe('at the limit of connections', () => {
     assert.equal(gateway.holdings.connections, 3)
   })
 
+  it('connections to upstreams take the place of clients that lie idle', async (t) => {
+    let upstreams = 0
+    const gateway = await inProcess(t, { rules: { all: {} }, allConnections: 5, upstreamsOpen: () => upstreams })
+    const clients: RawClient[] = []
+    const open = async (): Promise<void> => {
+      const client = await gateway.connect()
+      t.after(() => client.reset())
+      clients.push(client)
+      assert.equal((await client.request({ host: 'w.test' })).status, 200)
+    }
+    for (let i = 0; i < 4; i++) await open()
+    // Five for both.
+    upstreams = 2
+    await open()
+    await ended(clients[0]!)
+    for (const client of clients.slice(1)) assert.equal((await client.request({ host: 'w.test' })).status, 200)
+  })
+
   it('an idle one over HTTP/2 is told which of its streams were served', async (t) => {
     const gateway = await inProcess(t, { rules: { all: {} }, connections: 1 })
     const session = await h2Session(t, `http://127.0.0.1:${gateway.port}`)

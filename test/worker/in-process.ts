@@ -50,6 +50,7 @@ export class InProcess extends TestPlane {
       wall: systemTimers.wall,
       reusePort: false,
       heldLimit,
+      ...(options.upstreamsOpen === undefined ? {} : { upstreams: options.upstreamsOpen }),
       connectionBytes: options.connectionBytes ?? Number.POSITIVE_INFINITY,
       tls: {
         contents: this.plane.contents,

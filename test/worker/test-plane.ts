@@ -18,6 +18,7 @@ import type { FilterDefinition, Phase } from '../../src/policy/registry.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-ring.ts'
 import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
+import { connectionKey } from '../../src/snapshot/connection-key.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
 import type { ListenerSettings, WorkerListener, WorkerSettings } from '../../src/thread/messages.ts'
 import type { Connector } from '../../src/transport/connector.ts'
@@ -52,6 +53,9 @@ export interface InProcessOptions {
   readonly requestHead?: number
   readonly keepAlive?: number
   readonly connections?: number
+  /** Connections to clients and upstreams together, and how many to upstreams are open. */
+  readonly allConnections?: number
+  readonly upstreamsOpen?: () => number
   /** Bytes; see `ServerContext.heldLimit`. */
   readonly heldLimit?: number
   /** See `ListenersHost.connectionBytes`. */
@@ -150,7 +154,8 @@ export class TestPlane {
       state: 'ready' as const,
       slot: i + 1,
     }))
-    messages.accept({ type: 'endpoints', backend: 'default/up', endpoints: rows })
+    const connects = connectionKey(snapshot.backends.get('default/up')!)
+    messages.accept({ type: 'endpoints', backend: 'default/up', endpoints: rows, connects })
     const packed = new Packer(Math.random).pack(snapshot)
     const backends = packed.backends.map((entry) => ({ ...entry, slot: 0 }))
     messages.accept({
@@ -212,6 +217,7 @@ export function settingsWith(
     requestHead = 10_000,
     keepAlive = 75_000,
     connections = 1_000,
+    allConnections,
     ownPorts = [],
   }: InProcessOptions = {},
 ): WorkerSettings {
@@ -219,7 +225,7 @@ export function settingsWith(
     listeners: listeners.map((listener) => ({ tls: false, secureTwin: null, proxyProtocol: null, ...listener })),
     tls: { defaultCertificate: null, ticketKey: null },
     limits: { head: 65_536, headers: 100, uri: 16_384, connections },
-    upstreams: UNLIMITED,
+    upstreams: allConnections === undefined ? UNLIMITED : { ...UNLIMITED, allConnections },
     loop: { seed: 'seed', passes: 8 },
     timeouts: { handshake, requestHead, keepAlive },
     clientAddress: null,

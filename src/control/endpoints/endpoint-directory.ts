@@ -14,6 +14,8 @@ import type { EndpointAddress } from '../../snapshot/snapshot.ts'
 import type { EndpointRow, ToWorker } from '../../thread/messages.ts'
 import type { DialGuard } from '../../transport/dial-guard.ts'
 import { EndpointQuota } from './endpoint-quota.ts'
+import { sameRows } from './endpoint-rows.ts'
+import { LeavingSlots } from './leaving-slots.ts'
 import { isSrvName, parseSrv } from './srv.ts'
 
 /** The part of the resolver that the directory uses. */
@@ -35,6 +37,8 @@ export interface DirectoryEvents {
 interface DirectoryEntry {
   /** The endpoints of the manifests, before name resolution. */
   readonly addresses: readonly EndpointAddress[]
+  /** How they are connected to, see `connectionKey`. */
+  readonly connects: string
   readonly rows: readonly EndpointRow[]
   /** The guard that admitted the rows. */
   readonly guard: DialGuard | undefined
@@ -64,6 +68,7 @@ export class EndpointDirectory {
   #guard: DialGuard | undefined
   readonly #backends = new Map<string, DirectoryEntry>()
   readonly #ownSlots = new Map<string, number>()
+  readonly #leaving = new LeavingSlots()
   /** Backends by the names among their endpoints. */
   readonly #users = new Map<string, Set<string>>()
   readonly #shares: EndpointQuota
@@ -127,13 +132,14 @@ export class EndpointDirectory {
   inUse(): Set<number> {
     const slots = new Set(this.#ownSlots.values())
     for (const { rows } of this.#backends.values()) for (const row of rows) slots.add(row.slot)
+    for (const slot of this.#leaving.all()) slots.add(slot)
     return slots
   }
 
   /** Replaces the guard and applies it to the sets already sent. */
   guardBy(guard: DialGuard): void {
     this.#guard = guard
-    for (const [id, { addresses }] of this.#backends) this.#update(id, addresses)
+    for (const [id, { addresses, connects }] of this.#backends) this.#update(id, addresses, connects)
   }
 
   /** Why an address must not be dialled; undefined when it may. */
@@ -141,14 +147,15 @@ export class EndpointDirectory {
     return this.#guard === undefined ? 'waits for the settings' : this.#guard.refuses(address, port)
   }
 
-  /** Sets the endpoints of a Backend, and sends the difference. */
-  set(backend: string, addresses: readonly EndpointAddress[]): void {
+  /** Sets the endpoints of a Backend, and sends the difference. @param connects see `connectionKey` */
+  set(backend: string, addresses: readonly EndpointAddress[], connects: string): void {
     if (!this.#ownSlots.has(backend)) {
       const slot = this.#slot(backend, 'backend', 0)
       if (slot === undefined) this.#reportLeftOut(backend, `Backend ${backend}`)
       else this.#ownSlots.set(backend, slot)
     }
-    if (this.#backends.get(backend)?.addresses !== addresses) this.#update(backend, addresses)
+    const before = this.#backends.get(backend)
+    if (before?.addresses !== addresses || before.connects !== connects) this.#update(backend, addresses, connects)
   }
 
   /**
@@ -161,7 +168,7 @@ export class EndpointDirectory {
     for (let looks = Math.min(this.#short.size, LOOKS); looks > 0; looks--) {
       const { group, key } = this.#short.take()!
       const before = this.#backends.get(key)!
-      if (this.#shares.admits(group)) this.#update(key, before.addresses)
+      if (this.#shares.admits(group)) this.#update(key, before.addresses, before.connects)
       else this.#short.add(group, key)
       if (this.#backends.get(key)!.leftOut !== before.leftOut) changed.push(key)
     }
@@ -175,7 +182,23 @@ export class EndpointDirectory {
 
   /** The addresses of a name have changed. */
   renamed(name: string): void {
-    for (const id of this.usersOf(name)) this.#update(id, this.#backends.get(id)!.addresses)
+    for (const id of this.usersOf(name)) {
+      const { addresses, connects } = this.#backends.get(id)!
+      this.#update(id, addresses, connects)
+    }
+  }
+
+  /**
+   * Tables serve everywhere in which Backends are connected to in this way: of those whose newest endpoints are meant
+   * for it, the former ones are in use nowhere.
+   *
+   * @param connects key of a Backend in the tables; undefined when it is in none
+   */
+  settle(connects: (backend: string) => string | undefined): void {
+    for (const id of this.#leaving.backends) {
+      const served = connects(id)
+      if (served === undefined || served === this.#backends.get(id)?.connects) this.#retireLeaving(id)
+    }
   }
 
   /** Removes a Backend. Must be called after tables without it were published. */
@@ -185,16 +208,17 @@ export class EndpointDirectory {
     this.#backends.delete(id)
     const namespace = namespaceOf(id)
     for (const row of known.rows) this.#retire(namespace, row.slot)
+    this.#retireLeaving(id)
     const own = this.#ownSlots.get(id)
     if (own !== undefined) this.#retire(namespace, own)
     this.#ownSlots.delete(id)
     this.#shares.drain(namespace, -known.draining)
     this.#short.delete(namespace, id)
     this.#useNames(id, known.names, [])
-    this.#events.send({ type: 'endpoints', backend: id, endpoints: [] })
+    this.#events.send({ type: 'endpoints', backend: id, endpoints: [], connects: null })
   }
 
-  #update(backend: string, addresses: readonly EndpointAddress[]): void {
+  #update(backend: string, addresses: readonly EndpointAddress[], connects: string): void {
     const before = this.#backends.get(backend)
     const namespace = namespaceOf(backend)
     const names: string[] = []
@@ -202,14 +226,18 @@ export class EndpointDirectory {
     const guard = this.#guard
     const wanted = this.#wanted(namespace, addresses, before, names, refused)
     // Removals first, since they free capacity for the others.
-    for (const { address, port, slot } of before?.rows ?? [])
-      if (!wanted.has(`${address} ${port}`)) this.#retire(namespace, slot)
+    for (const { address, port, slot } of before?.rows ?? []) {
+      if (wanted.has(`${address} ${port}`)) continue
+      if (before?.connects === connects) this.#retire(namespace, slot)
+      else this.#leaving.add(backend, slot)
+    }
     let draining = 0
     for (const { entry, slot } of wanted.values()) if (entry.state === 'draining' && slot !== undefined) draining++
     this.#shares.drain(namespace, draining - (before?.draining ?? 0))
     const { rows, leftOut } = this.#rows(backend, wanted)
     this.#backends.set(backend, {
       addresses,
+      connects,
       guard,
       rows,
       names,
@@ -222,8 +250,8 @@ export class EndpointDirectory {
     if (this.#shares.isWell(namespace)) this.#reported.delete(namespace)
     this.#reportRefused(backend, new Set(before?.refused), refused)
     this.#useNames(backend, before?.names ?? [], names)
-    if (before === undefined || !sameRows(before.rows, rows))
-      this.#events.send({ type: 'endpoints', backend, endpoints: rows })
+    if (before === undefined || before.connects !== connects || !sameRows(before.rows, rows))
+      this.#events.send({ type: 'endpoints', backend, endpoints: rows, connects })
   }
 
   /** Admitted endpoints by address and port: names that resolve to one address are one endpoint. */
@@ -314,6 +342,8 @@ export class EndpointDirectory {
     const namespace = namespaceOf(backend)
     const digest = identityDigest(backend, address, port)
     let slot = identities.find(digest)
+    // It has been in use all the time.
+    if (this.#leaving.keep(backend, slot)) return slot
     if (slot !== -1) this.#shares.adopt(namespace, slot)
     else {
       if (!this.#shares.admits(namespace)) return undefined
@@ -322,6 +352,10 @@ export class EndpointDirectory {
     }
     this.#reclaimer.enlist(slot)
     return slot
+  }
+
+  #retireLeaving(backend: string): void {
+    for (const slot of this.#leaving.take(backend)) this.#retire(namespaceOf(backend), slot)
   }
 
   #retire(namespace: string, slot: number): void {
@@ -357,19 +391,3 @@ const UNKNOWN: Pick<DirectoryEntry, 'rows' | 'names' | 'refused'> = { rows: NONE
 const MAX_REPORTED = 8
 /** Backends retried per turn: each may have thousands of endpoints. */
 const LOOKS = 4
-
-function sameRows(a: readonly EndpointRow[], b: readonly EndpointRow[]): boolean {
-  return (
-    a.length === b.length &&
-    a.every((one, i) => {
-      const other = b[i]!
-      return (
-        one.slot === other.slot &&
-        one.weight === other.weight &&
-        one.state === other.state &&
-        one.zone === other.zone &&
-        one.hostname === other.hostname
-      )
-    })
-  )
-}

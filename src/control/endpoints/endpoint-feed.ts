@@ -1,19 +1,23 @@
 /**
  * Passes endpoints to the directory. Changes of pods act in the same turn, without waiting for a compile in progress,
- * and a pod that moves from one slice to another is not lost between the two events.
+ * and a pod that moves from one slice to another is not lost between the two events. Where the Backend is about to be
+ * connected to in another way, they come with the compile that says so.
  */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { EndpointAddress } from '../../snapshot/snapshot.ts'
 
 /** The receiver of endpoints, implemented by EndpointDirectory. */
 export interface EndpointSink {
-  set(backend: string, addresses: readonly EndpointAddress[]): void
+  /** @param connects see `connectionKey` */
+  set(backend: string, addresses: readonly EndpointAddress[], connects: string): void
 }
 
 export interface EndpointFeedOptions {
   readonly sink: EndpointSink
   /** `endpointsOf` for the newest resources. */
   readonly endpoints: (backend: string) => readonly EndpointAddress[]
+  /** How the backend is connected to by the newest resources; undefined when there is none. */
+  readonly connects: (backend: string) => string | undefined
   /** Whether the endpoints of a backend come from EndpointSlices. */
   readonly moves: (backend: string) => boolean
   readonly time: TimerClock
@@ -28,6 +32,8 @@ const HELD: Milliseconds = 1_000
 interface Fed {
   /** The endpoints last set, without held ones. */
   current: readonly EndpointAddress[]
+  /** As last compiled. */
+  connects: string
   /** Held endpoints by address and port, with their expiry. */
   readonly held: Map<string, { readonly endpoint: EndpointAddress; readonly until: Milliseconds }>
   /** Set by an event that the compile in progress may not include. */
@@ -37,6 +43,8 @@ interface Fed {
 export class EndpointFeed {
   readonly #options: EndpointFeedOptions
   readonly #backends = new Map<string, Fed>()
+  /** Backends whose pods wait for a compile; whether one that knows of them has begun. */
+  readonly #deferred = new Map<string, boolean>()
   #cancel: (() => void) | undefined
 
   constructor(options: EndpointFeedOptions) {
@@ -46,12 +54,28 @@ export class EndpointFeed {
   /** A compile has begun, which includes all events so far. */
   compiling(): void {
     for (const fed of this.#backends.values()) fed.ahead = false
+    for (const backend of this.#deferred.keys()) this.#deferred.set(backend, true)
   }
 
-  /** Sets the endpoints of a backend from a compile, unless a newer event has arrived. */
-  compiled(backend: string, addresses: readonly EndpointAddress[]): void {
+  /**
+   * Sets the endpoints of a backend from a compile, unless a newer event has arrived: it is about endpoints that are
+   * connected to as before, so it does not hold back those that are not.
+   */
+  compiled(backend: string, addresses: readonly EndpointAddress[], connects: string): void {
     const fed = this.#backends.get(backend)
-    if (fed?.ahead !== true) this.#update(backend, addresses)
+    if (fed?.ahead !== true || fed.connects !== connects) this.#update(backend, addresses, connects)
+  }
+
+  /** Backends whose pods waited for the compile that is complete. */
+  takeDeferred(): string[] {
+    const known = [...this.#deferred].filter(([, begun]) => begun).map(([backend]) => backend)
+    for (const backend of known) this.#deferred.delete(backend)
+    return known
+  }
+
+  /** Pods have changed, and with them the backend or its Service: they come with the next compile. */
+  defer(backends: Iterable<string>): void {
+    for (const backend of backends) if (this.#backends.has(backend)) this.#deferred.set(backend, false)
   }
 
   /** Pods have changed. Backends not compiled yet wait for a compile. */
@@ -59,23 +83,30 @@ export class EndpointFeed {
     for (const backend of backends) {
       const fed = this.#backends.get(backend)
       if (fed === undefined) continue
+      if (this.#options.connects(backend) !== fed.connects) {
+        this.#deferred.set(backend, false)
+        continue
+      }
       fed.ahead = true
-      this.#update(backend, this.#options.endpoints(backend))
+      this.#update(backend, this.#options.endpoints(backend), fed.connects)
     }
   }
 
   /** The backend is absent from the last compile. */
   forget(backend: string): void {
     this.#backends.delete(backend)
+    this.#deferred.delete(backend)
   }
 
   stop(): void {
     this.#cancel?.()
   }
 
-  #update(backend: string, addresses: readonly EndpointAddress[]): void {
+  #update(backend: string, addresses: readonly EndpointAddress[], connects: string): void {
     const { sink, moves, time } = this.#options
-    const fed = this.#backends.get(backend) ?? { current: [], held: new Map(), ahead: false }
+    let fed = this.#backends.get(backend)
+    // Pods that spoke another protocol are no substitute for those of now.
+    if (fed?.connects !== connects) fed = { current: [], connects, held: new Map(), ahead: false }
     this.#backends.set(backend, fed)
     if (fed.current !== addresses || fed.held.size > 0) {
       const now = new Set(addresses.map(placeOf))
@@ -87,7 +118,7 @@ export class EndpointFeed {
       for (const place of now) fed.held.delete(place)
     }
     fed.current = addresses
-    sink.set(backend, withHeld(fed))
+    sink.set(backend, withHeld(fed), connects)
     if (fed.held.size > 0) this.#cancel ??= time.after(HELD, () => this.#letGo())
   }
 
@@ -102,7 +133,7 @@ export class EndpointFeed {
         if (until <= now) fed.held.delete(place)
         else next = Math.min(next, until)
       }
-      if (fed.held.size < before) sink.set(backend, withHeld(fed))
+      if (fed.held.size < before) sink.set(backend, withHeld(fed), fed.connects)
     }
     this.#cancel = next === Number.POSITIVE_INFINITY ? undefined : time.after(next - now, () => this.#letGo())
   }

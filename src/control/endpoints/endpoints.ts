@@ -4,7 +4,9 @@
  */
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
+import { connectionKeyOf } from '../../compile/backend.ts'
 import { inlineService } from '../../compile/backend-service.ts'
+import type { Compiled } from '../../compile/compile.ts'
 import type { EndpointHealth } from '../../compile/conditions.ts'
 import { endpointsOf } from '../../compile/endpoints.ts'
 import type { ResourceSet, Unreachable } from '../../compile/resource-set.ts'
@@ -13,8 +15,9 @@ import type { EndpointTable } from '../../shared-memory/endpoint-table.ts'
 import type { ProcessBlock } from '../../shared-memory/process-block.ts'
 import { SlotReclaimer } from '../../shared-memory/slot-reclaimer.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
+import { connectionKey } from '../../snapshot/connection-key.ts'
 import { FrozenMap } from '../../snapshot/frozen-map.ts'
-import type { EndpointAddress } from '../../snapshot/snapshot.ts'
+import type { BackendConfig, EndpointAddress } from '../../snapshot/snapshot.ts'
 import type { EndpointRow, ListenerSettings, ToWorker } from '../../thread/messages.ts'
 import type { ProcessShare } from '../../thread/worker-settings.ts'
 import { DialGuard } from '../../transport/dial-guard.ts'
@@ -40,6 +43,12 @@ export interface EndpointsEvents {
   problem(backend: string, message: string): void
   /** A name cannot be resolved, reported once; or it can again (`failure` undefined). */
   nameHealth(namespace: string, name: string, failure: string | undefined, kept: readonly string[]): void
+}
+
+/** What a compile says of endpoints. */
+export interface CompiledEndpoints {
+  readonly endpoints: Compiled['endpoints']
+  readonly snapshot: Pick<Compiled['snapshot'], 'backends'>
 }
 
 export interface EndpointsOptions {
@@ -75,10 +84,14 @@ export class Endpoints {
   #settings: { readonly settings: SettingsObject; readonly sockets: readonly ListenerSettings[] } | undefined
   /** As they were last brought in line with a compile. */
   #compiled = new FrozenMap<readonly EndpointAddress[]>()
+  /** Of the same compile. */
+  #backends = new FrozenMap<BackendConfig>()
   /** Backends that the newest compile does not name; tables that serve somewhere may. */
   readonly #unneeded = new Set<string>()
   /** Why the endpoints of any Backend may be unknown. */
   #unread: readonly string[] = []
+  /** No tables of this control thread have served everywhere yet. */
+  #adopting = true
 
   constructor({ table, block, validator, share, inCluster, time, random, resources, events }: EndpointsOptions) {
     this.#table = table
@@ -106,8 +119,9 @@ export class Endpoints {
       time,
     })
     this.#feed = new EndpointFeed({
-      sink: { set: (backend, addresses) => this.#set(backend, addresses) },
+      sink: { set: (...set) => this.#set(...set) },
       endpoints: (backend) => endpointsOf(resources(), backend),
+      connects: (backend) => connectionKeyOf(resources(), backend),
       moves: (backend) => this.#hasPods(backend),
       time,
     })
@@ -190,29 +204,41 @@ export class Endpoints {
   }
 
   /** Endpoint sets of a compile, in steps, before the tables that need them. */
-  *prepare(endpoints: ReadonlyMap<string, readonly EndpointAddress[]>): Generator<void> {
-    const next = endpoints instanceof FrozenMap ? endpoints : FrozenMap.from(endpoints)
+  *prepare(compiled: CompiledEndpoints): Generator<void> {
+    const endpoints = frozen(compiled.endpoints)
+    const backends = frozen(compiled.snapshot.backends)
     let count = 0
-    for (const { key, after } of this.#compiled.changesTo(next)) {
-      if (after === undefined) this.#unneeded.add(key)
+    for (const id of this.#changed(endpoints, backends)) {
+      const addresses = endpoints.get(id)
+      const connects = keyOf(backends.get(id))
+      if (addresses === undefined || connects === undefined) this.#unneeded.add(id)
       else {
-        this.#unneeded.delete(key)
-        this.#feed.compiled(key, after as readonly EndpointAddress[])
+        this.#unneeded.delete(id)
+        this.#feed.compiled(id, addresses, connects)
       }
       if (++count % SETS_AT_ONCE === 0) yield
     }
-    this.#compiled = next
+    this.#compiled = endpoints
+    this.#backends = backends
   }
 
-  /** Slots that this thread found in use are its own from now on. With its first tables. */
-  adopt(): void {
-    this.#reclaimer.adopt(this.#directory.inUse())
+  *#changed(endpoints: FrozenMap<readonly EndpointAddress[]>, backends: FrozenMap<BackendConfig>): Generator<string> {
+    for (const { key } of this.#compiled.changesTo(endpoints)) yield key
+    for (const { key, before, after } of this.#backends.changesTo(backends))
+      if (before !== undefined && after !== undefined && keyOf(before) !== keyOf(after)) yield key
+    yield* this.#feed.takeDeferred()
   }
 
-  /** The newest tables serve everywhere: what only older ones needed is withdrawn. @param needed by the newest */
-  withdraw(needed: ReadonlyMap<string, unknown>): void {
+  /** The newest tables serve everywhere: what only older ones needed is withdrawn. */
+  settled({ endpoints, snapshot }: CompiledEndpoints): void {
+    this.#directory.settle((id) => keyOf(snapshot.backends.get(id)))
+    if (this.#adopting) {
+      // What this thread found in use and does not need may have been in use until now.
+      this.#adopting = false
+      this.#reclaimer.adopt(this.#directory.inUse())
+    }
     for (const id of this.#unneeded) {
-      if (needed.has(id)) continue
+      if (endpoints.has(id)) continue
       this.#unneeded.delete(id)
       this.#feed.forget(id)
       this.#directory.withdraw(id)
@@ -221,9 +247,17 @@ export class Endpoints {
     this.seal()
   }
 
-  /** Pods of these Backends changed: sent at once, whatever else is under way. @param since when that was seen */
-  podsChanged(backends: readonly string[], since: Milliseconds): void {
-    this.#turns.add(backends, since)
+  /**
+   * Pods of these Backends changed: sent at once, whatever else is under way.
+   *
+   * @param since when that was seen
+   * @param awaited whether a change of the Backend or of its Service is known and not applied yet; it may say that the
+   * pods speak something else, so they come with the compile that follows
+   */
+  podsChanged(backends: readonly string[], since: Milliseconds, awaited: (backend: string) => boolean): void {
+    const deferred = backends.filter(awaited)
+    if (deferred.length > 0) this.#feed.defer(deferred)
+    this.#turns.add(deferred.length === 0 ? backends : backends.filter((id) => !deferred.includes(id)), since)
   }
 
   /** Behind every endpoint set that was sent: workers that handle it know of no slot that was withdrawn before. */
@@ -247,8 +281,8 @@ export class Endpoints {
     this.#reservedNames.stop()
   }
 
-  #set(backend: string, addresses: readonly EndpointAddress[]): void {
-    this.#directory.set(backend, addresses)
+  #set(backend: string, addresses: readonly EndpointAddress[], connects: string): void {
+    this.#directory.set(backend, addresses, connects)
     this.#unreachable.look([backend])
     this.#events.changed(backend)
   }
@@ -274,4 +308,12 @@ export class Endpoints {
     if (inlineService(backend) !== undefined) return true
     return this.#resources().backends.get(backend)?.object.spec.service !== undefined
   }
+}
+
+function keyOf(backend: BackendConfig | undefined): string | undefined {
+  return backend && connectionKey(backend)
+}
+
+function frozen<T>(map: ReadonlyMap<string, T>): FrozenMap<T> {
+  return map instanceof FrozenMap ? (map as FrozenMap<T>) : FrozenMap.from(map)
 }

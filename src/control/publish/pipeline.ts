@@ -28,7 +28,7 @@ export interface BuildStages {
   /** Runs the steps of the build; for the journal of work. */
   watch<T>(steps: Generator<void, T>): Generator<void, T>
   /** Endpoint sets come before the tables that need them. */
-  prepareEndpoints(endpoints: Compiled['endpoints']): Generator<void>
+  prepareEndpoints(compiled: Compiled): Generator<void>
   prepareStatuses(statuses: Compiled['statuses']): Generator<void>
   /** The build is complete, and its tables are about to be sent. */
   compiled(build: Build): void
@@ -156,7 +156,7 @@ export class Pipeline {
   *#build(stages: BuildStages): Generator<void, Packed> {
     const resources = stages.begin()
     const compiled = yield* compile(resources, this.#state)
-    yield* stages.prepareEndpoints(compiled.endpoints)
+    yield* stages.prepareEndpoints(compiled)
     const { snapshot } = compiled
     const packed = snapshot === this.#published ? undefined : yield* this.#packer.packSteps(snapshot)
     yield* stages.prepareStatuses(compiled.statuses)

@@ -41,7 +41,7 @@ export class EventQueue {
   readonly #slices = new CoalescingQueue()
   readonly #others = new CoalescingQueue()
   /** What is being applied of the others: an object may need many slices. */
-  #open: { readonly namespace: string; readonly steps: Generator<void, void> } | undefined
+  #open: OpenEvents | undefined
   #impact = new ImpactSum()
   readonly #warnings = new Map<string, number>()
   #then: (() => void)[] = []
@@ -98,6 +98,12 @@ export class EventQueue {
 
   get #waiting(): boolean {
     return this.#held || this.#work.scheduled
+  }
+
+  /** Whether an event about the object waits to be applied, or is being applied. */
+  holds(kind: Kind, key: string): boolean {
+    const id = idOf(kind, key)
+    return this.#others.has(id) || this.#slices.has(id) || this.#open?.id === id
   }
 
   /** Calls back once all events so far are applied. */
@@ -163,7 +169,7 @@ export class EventQueue {
       if (this.#open === undefined) {
         const next = this.#others.take()
         if (next === undefined) return
-        this.#open = { namespace: next.namespace, steps: this.#stepsOf(next.events) }
+        this.#open = { id: next.id, namespace: next.namespace, steps: this.#stepsOf(next.events) }
       }
       const { namespace, steps } = this.#open
       if (steps.next().done === true) this.#open = undefined
@@ -194,6 +200,17 @@ export class EventQueue {
   }
 }
 
+/** Events of one object that are being applied. */
+interface OpenEvents {
+  readonly id: string
+  readonly namespace: string
+  readonly steps: Generator<void, void>
+}
+
+function idOf(kind: Kind, key: string): string {
+  return `${kind} ${key}`
+}
+
 /** Pending events of one object. */
 interface Pending {
   /** The object that was there before is gone. */
@@ -213,8 +230,12 @@ class CoalescingQueue {
     return this.#pending.size
   }
 
+  has(id: string): boolean {
+    return this.#pending.has(id)
+  }
+
   push(event: SourceEvent, now: Milliseconds): void {
-    const id = `${event.kind} ${event.key}`
+    const id = idOf(event.kind, event.key)
     const seen = event.seen ?? now
     this.#since = Math.min(this.#since, seen)
     let pending = this.#pending.get(id)
@@ -225,12 +246,13 @@ class CoalescingQueue {
   }
 
   /** @returns the newest event of an object, after the deletion of a replaced one */
-  take(): { readonly namespace: string; readonly events: readonly SourceEvent[] } | undefined {
+  take(): { readonly id: string; readonly namespace: string; readonly events: readonly SourceEvent[] } | undefined {
     const next = this.#turns.take(0)
     if (next === undefined) return undefined
     const { deleted, upsert } = this.#pending.get(next.key)!
     this.#pending.delete(next.key)
-    return { namespace: next.group, events: [deleted, upsert].filter((event) => event !== undefined) }
+    const events = [deleted, upsert].filter((event) => event !== undefined)
+    return { id: next.key, namespace: next.group, events }
   }
 
   charge(namespace: string, time: Milliseconds): void {

@@ -7,6 +7,7 @@ import type { Kind } from '../../api/kinds.ts'
 import type { FieldProblem } from '../../api/object.ts'
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
+import { inlineService, serviceUse } from '../../compile/backend-service.ts'
 import type { Compiled } from '../../compile/compile.ts'
 import { objectId, type ResourceSet, type Unreachable } from '../../compile/resource-set.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
@@ -132,6 +133,15 @@ export class Resources implements Pick<SourceHandler, 'changed' | 'synced'> {
   /** Whether events or references are pending. */
   get busy(): boolean {
     return this.#queue.busy || this.#interest.busy || this.#records.busy
+  }
+
+  /** Whether a change of the Backend or of its Service has come and is not applied yet. */
+  awaits(backend: string): boolean {
+    const service = serviceUse(this.current, backend)?.key
+    return (
+      (service !== undefined && this.#queue.holds('Service', service)) ||
+      (inlineService(backend) === undefined && this.#queue.holds('Backend', backend))
+    )
   }
 
   /** Bytes. */

@@ -63,6 +63,10 @@ describe('the endpoint directory', () => {
     open()
   })
 
+  function set(backend: string, addresses: readonly EndpointAddress[], connects = 'HTTP'): void {
+    directory.set(backend, addresses, connects)
+  }
+
   function rows(): readonly EndpointRow[] {
     const last = sent.at(-1)
     assert.ok(last?.type === 'endpoints')
@@ -72,7 +76,7 @@ describe('the endpoint directory', () => {
   it('takes ports, weights and names of an SRV name from its targets, each under the guard', () => {
     const name = '_http._tcp.api.test'
     zone.set(name, ['10.0.0.1 8080 3 one.test', '10.0.0.1 8081 1 one.test', '10.9.0.1 8080 1 denied.test'])
-    directory.set('shop/api', [at(name, { hostname: name, port: 0, weight: 2, zone: 'a' })])
+    set('shop/api', [at(name, { hostname: name, port: 0, weight: 2, zone: 'a' })])
     assert.deepEqual(
       rows().map(({ slot: _, ...row }) => row),
       [
@@ -88,29 +92,75 @@ describe('the endpoint directory', () => {
   })
 
   it('gives every endpoint a slot of its own, eligible at once, and the Backend one for itself', () => {
-    directory.set('shop/api', [at('10.0.0.1'), at('10.0.0.2')])
+    set('shop/api', [at('10.0.0.1'), at('10.0.0.2')])
     const slots = [...rows().map((row) => row.slot), directory.slotOf('shop/api')]
     assert.equal(new Set(slots).size, 3)
     for (const row of rows()) assert.ok(table.eligible(row.slot))
   })
 
   it('sends nothing when nothing is different', () => {
-    directory.set('shop/api', [at('10.0.0.1')])
-    directory.set('shop/api', [at('10.0.0.1')])
+    set('shop/api', [at('10.0.0.1')])
+    set('shop/api', [at('10.0.0.1')])
     assert.equal(sent.length, 1)
   })
 
+  describe('of a Backend that is connected to in another way', () => {
+    const served = (key: string) => directory.settle(() => key)
+    const eligible = () => [one, two].map((slot) => table.eligible(slot))
+    let one: number
+    let two: number
+    beforeEach(() => {
+      set('shop/api', [at('10.0.0.1')])
+      one = rows()[0]!.slot
+      set('shop/api', [at('10.0.0.2')], 'H2C')
+      two = rows()[0]!.slot
+    })
+
+    it('keeps the former endpoints eligible until tables that say so serve everywhere', () => {
+      assert.deepEqual(sent.at(-1), { type: 'endpoints', backend: 'shop/api', endpoints: rows(), connects: 'H2C' })
+      assert.deepEqual(eligible(), [true, true])
+      served('HTTP')
+      assert.deepEqual(eligible(), [true, true], 'older tables')
+      assert.ok(directory.inUse().has(one))
+      served('H2C')
+      assert.deepEqual(eligible(), [false, true])
+      assert.ok(!directory.inUse().has(one))
+    })
+
+    it('gives an endpoint that comes back the row that it has', () => {
+      set('shop/api', [at('10.0.0.1')])
+      assert.deepEqual([rows()[0]!.slot, eligible()], [one, [true, true]])
+      served('HTTP')
+      assert.deepEqual(eligible(), [true, false])
+      reclaimer.seal()
+      block.passEpoch(0, block.epoch)
+      directory.tend()
+      served('HTTP')
+      assert.deepEqual(eligible(), [true, false])
+    })
+
+    it('sends equal endpoints again, since they are for other tables', () => {
+      set('shop/api', [at('10.0.0.2')], 'GRPC')
+      assert.deepEqual([rows()[0]!.slot, sent.length], [two, 3])
+    })
+
+    it('gives up all of them when it is withdrawn', () => {
+      directory.withdraw('shop/api')
+      assert.deepEqual([eligible(), directory.inUse().size], [[false, false], 0])
+    })
+  })
+
   it('does not mix up the same address of two Backends', () => {
-    directory.set('shop/api', [at('10.0.0.1')])
+    set('shop/api', [at('10.0.0.1')])
     const one = rows()[0]!.slot
-    directory.set('team/api', [at('10.0.0.1')])
+    set('team/api', [at('10.0.0.1')])
     assert.notEqual(rows()[0]!.slot, one)
   })
 
   it('keeps the slots of those that stay and withdraws those that go', () => {
-    directory.set('shop/api', [at('10.0.0.1'), at('10.0.0.2')])
+    set('shop/api', [at('10.0.0.1'), at('10.0.0.2')])
     const [first, second] = rows()
-    directory.set('shop/api', [at('10.0.0.2', { weight: 5 }), at('10.0.0.3')])
+    set('shop/api', [at('10.0.0.2', { weight: 5 }), at('10.0.0.3')])
     assert.equal(rows()[0]!.slot, second!.slot)
     assert.equal(rows()[0]!.weight, 5)
     assert.equal(table.eligible(first!.slot), false)
@@ -119,16 +169,16 @@ describe('the endpoint directory', () => {
   })
 
   it('finds every slot again after the control thread died', () => {
-    directory.set('shop/api', [at('10.0.0.1'), at('10.0.0.2')])
+    set('shop/api', [at('10.0.0.1'), at('10.0.0.2')])
     const before = rows()
     open()
-    directory.set('shop/api', [at('10.0.0.2'), at('10.0.0.1')])
+    set('shop/api', [at('10.0.0.2'), at('10.0.0.1')])
     assert.deepEqual(new Set(rows().map((row) => row.slot)), new Set(before.map((row) => row.slot)))
   })
 
   it('puts the addresses of a name in its place, each an endpoint, with the name for the Host', () => {
     zone.set('api.test', ['10.0.0.1', '10.0.0.2'])
-    directory.set('shop/api', [named('api.test')])
+    set('shop/api', [named('api.test')])
     assert.deepEqual(
       rows().map((row) => [row.address, row.hostname]),
       [
@@ -147,13 +197,13 @@ describe('the endpoint directory', () => {
   it('takes an address that two names lead to for one endpoint', () => {
     zone.set('a.test', ['10.0.0.1'])
     zone.set('b.test', ['10.0.0.1'])
-    directory.set('shop/api', [named('a.test'), named('b.test')])
+    set('shop/api', [named('a.test'), named('b.test')])
     assert.equal(rows().length, 1)
   })
 
   it('leaves out refused addresses, also resolved ones, and reports them once', () => {
     zone.set('evil.test', ['169.254.169.254', '10.0.0.1'])
-    directory.set('shop/api', [named('evil.test'), at('10.9.0.1')])
+    set('shop/api', [named('evil.test'), at('10.9.0.1')])
     assert.deepEqual(
       rows().map((row) => row.address),
       ['10.0.0.1'],
@@ -165,18 +215,18 @@ describe('the endpoint directory', () => {
   })
 
   it('lists the refused endpoints, and bounds their log lines', () => {
-    directory.set(
+    set(
       'shop/api',
       [...Array(30).keys()].map((i) => at(`10.9.0.${i}`)),
     )
     assert.equal(problems.length, 9)
     assert.equal(directory.refused('shop/api').length, 30)
-    directory.set('shop/api', [at('10.0.0.1')])
+    set('shop/api', [at('10.0.0.1')])
     assert.deepEqual([...directory.refused('shop/api'), ...directory.refused('shop/none')], [])
   })
 
   it('applies a new guard to the endpoints already sent', () => {
-    directory.set('shop/api', [at('10.0.0.1'), at('10.8.0.1')])
+    set('shop/api', [at('10.0.0.1'), at('10.8.0.1')])
     directory.guardBy(new DialGuard({ ...RULES, denyCIDRs: ['10.8.0.0/16'] }))
     assert.deepEqual(
       rows().map((row) => row.address),
@@ -186,10 +236,10 @@ describe('the endpoint directory', () => {
 
   it('withdraws a Backend with its slots and names when it is unreferenced', () => {
     zone.set('api.test', ['10.0.0.1'])
-    directory.set('shop/api', [named('api.test')])
-    directory.set('shop/other', [at('10.0.0.2')])
+    set('shop/api', [named('api.test')])
+    set('shop/other', [at('10.0.0.2')])
     directory.withdraw('shop/api')
-    assert.deepEqual(sent.at(-1), { type: 'endpoints', backend: 'shop/api', endpoints: [] })
+    assert.deepEqual(sent.at(-1), { type: 'endpoints', backend: 'shop/api', endpoints: [], connects: null })
     assert.deepEqual(forgotten, ['api.test'])
     reclaimer.seal()
     assert.equal(reclaimer.sweep(), 2)
@@ -211,7 +261,7 @@ describe('the endpoint directory', () => {
   }
 
   it('leaves out endpoints beyond the capacity, reports them with a remedy, and serves the rest', () => {
-    directory.set('shop/api', some(20))
+    set('shop/api', some(20))
     assert.equal(rows().length, 12)
     assert.equal(problems.length, 8)
     assert.equal(
@@ -219,34 +269,34 @@ describe('the endpoint directory', () => {
       'endpoint 10.0.0.12 port 80 of Backend shop/api is left out: namespace shop holds 13 of the 14 places in the table of endpoints, Backends among them, and what is free is kept for others. Use fewer endpoints, or divide the Routes over several installations.',
     )
     assert.match(directory.leftOut('shop/api')!, /^8 of its endpoints are left out, since namespace shop holds 13 /)
-    directory.set('team/api', some(1))
+    set('team/api', some(1))
     assert.match(problems.at(-1)!, /^endpoint 10\.0\.0\.0 port 80 of Backend team\/api is left out: .* is full\. /)
   })
 
   it('reserves room for small namespaces, however many endpoints another one has', () => {
     withRoomFor(1_024)
-    for (let i = 0; i < 20; i++) directory.set(`service:noisy/s${i}:80`, some(100))
+    for (let i = 0; i < 20; i++) set(`service:noisy/s${i}:80`, some(100))
     assert.ok(table.identities.size <= 736, `${table.identities.size} of ${table.identities.capacity}`)
-    directory.set('calm/api', some(50))
+    set('calm/api', some(50))
     assert.equal(directory.rows('calm/api').length, 50)
     assert.equal(directory.leftOut('calm/api'), undefined)
-    for (let i = 0; i < 20; i++) for (const other of 'bcdef') directory.set(`noisy-${other}/s${i}`, some(100))
+    for (let i = 0; i < 20; i++) for (const other of 'bcdef') set(`noisy-${other}/s${i}`, some(100))
     for (let i = 0; i < 10; i++) {
-      directory.set(`quiet-${i}/api`, some(3))
+      set(`quiet-${i}/api`, some(3))
       assert.equal(directory.rows(`quiet-${i}/api`).length, 3, 'and for the next ones')
     }
   })
 
   it('replaces all endpoints of a Backend whose namespace has no room left', () => {
     withRoomFor(1_024)
-    directory.set('noisy/fill', some(2_000))
+    set('noisy/fill', some(2_000))
     const full = table.identities.size
-    directory.set('noisy/fill', [...some(650), ...some(60, 1)])
+    set('noisy/fill', [...some(650), ...some(60, 1)])
     const moved = directory.rows('noisy/fill').filter(({ address }) => address.startsWith('10.1.'))
     assert.ok(moved.length >= 60, `${moved.length} of 60 new ones`)
     for (let round = 2; round < 6; round++) {
       tend()
-      directory.set('noisy/fill', [...some(650), ...some(60, round)])
+      set('noisy/fill', [...some(650), ...some(60, round)])
       const now = directory.rows('noisy/fill').filter(({ address }) => address.startsWith(`10.${round}.`))
       assert.equal(now.length, 60, `round ${round}`)
     }
@@ -256,19 +306,19 @@ describe('the endpoint directory', () => {
 
   it('replaces draining endpoints as well, since terminating pods are listed beside new ones', () => {
     withRoomFor(1_024)
-    directory.set('noisy/fill', some(2_000))
+    set('noisy/fill', some(2_000))
     const kept = directory.rows('noisy/fill').map(({ address }) => at(address))
-    directory.set('noisy/fill', kept)
+    set('noisy/fill', kept)
     const rolling = [...kept.slice(40), ...kept.slice(0, 40).map((one) => ({ ...one, state: 'draining' as const }))]
-    directory.set('noisy/fill', [...rolling, ...some(40, 3)])
+    set('noisy/fill', [...rolling, ...some(40, 3)])
     assert.equal(directory.rows('noisy/fill').filter(({ address }) => address.startsWith('10.3.')).length, 40)
   })
 
   it('retries when there is room, in turns by namespace, and returns the Backends that changed', () => {
     withRoomFor(1_024)
-    directory.set('noisy/fill', some(2_000))
-    for (let i = 0; i < 50; i++) directory.set(`noisy/short-${i}`, some(5))
-    directory.set('noisy/fill', some(10))
+    set('noisy/fill', some(2_000))
+    for (let i = 0; i < 50; i++) set(`noisy/short-${i}`, some(5))
+    set('noisy/fill', some(10))
     assert.equal(directory.rows('noisy/short-49').length, 0, 'places count until they are freed')
     const changed = new Set<string>()
     for (let i = 0; i < 20; i++) for (const backend of tend()) changed.add(backend)
@@ -280,25 +330,25 @@ describe('the endpoint directory', () => {
   it('does not let a namespace take all by places that it gives up and that are still used', () => {
     withRoomFor(1_024)
     for (let round = 0; round < 50; round++) {
-      directory.set('noisy/fill', some(300, round))
+      set('noisy/fill', some(300, round))
       // A long request on each.
       for (const { slot } of directory.rows('noisy/fill')) table.acquire(0, slot)
       tend()
     }
-    directory.set('calm/api', some(20))
+    set('calm/api', some(20))
     assert.equal(directory.rows('calm/api').length, 20)
   })
 
   it('leaves every endpoint its place when a new control thread counts anew', () => {
     withRoomFor(1_024)
-    directory.set('noisy/a', some(600))
-    directory.set('noisy/b', some(600))
-    directory.set('calm/api', some(20))
+    set('noisy/a', some(600))
+    set('noisy/b', some(600))
+    set('calm/api', some(20))
     const ids = ['calm/api', 'noisy/b', 'noisy/a']
     const slots = () => ids.map((id) => directory.rows(id).map(({ slot }) => slot))
     const before = slots()
     open()
-    for (const id of ids) directory.set(id, id === 'calm/api' ? some(20) : some(600))
+    for (const id of ids) set(id, id === 'calm/api' ? some(20) : some(600))
     for (const [i, all] of before.entries()) for (const [j, slot] of all.entries()) assert.equal(slots()[i]![j], slot)
   })
 
@@ -326,7 +376,7 @@ describe('the endpoint directory', () => {
               .slice(from)
               .map((one, i) => (i < draining ? { ...one, state: 'draining' as const } : one))
             sets.set(id, list)
-            directory.set(id, list)
+            set(id, list)
             for (const { address, slot } of directory.rows(id))
               assert.equal(slot, held.get(address) ?? slot, 'who stays keeps its place')
             for (const one of list)
@@ -357,7 +407,7 @@ describe('the endpoint directory', () => {
         directory.withdraw('a/x')
         for (let i = 0; i < 3; i++) tend()
         assert.equal(table.identities.size, 0)
-        directory.set('a/x', some(200))
+        set('a/x', some(200))
         assert.equal(table.identities.size, 92, 'its share: nothing was counted wrong')
       }),
       { numRuns: 300 },
@@ -366,7 +416,7 @@ describe('the endpoint directory', () => {
 
   it('bounds the log lines about endpoints left out', () => {
     const many = (from: number) => Array.from({ length: 1_000 }, (_, i) => at(`10.0.${from + (i >> 8)}.${i & 255}`))
-    for (const id of ['evil/a', 'evil/b', 'evil/c']) directory.set(id, many(0))
+    for (const id of ['evil/a', 'evil/b', 'evil/c']) set(id, many(0))
     assert.equal(problems.length, 8)
   })
 })

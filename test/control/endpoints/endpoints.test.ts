@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { createValidator } from '../../../src/api/validate.ts'
-import { Endpoints } from '../../../src/control/endpoints/endpoints.ts'
+import { type CompiledEndpoints, Endpoints } from '../../../src/control/endpoints/endpoints.ts'
 import { EndpointTable } from '../../../src/shared-memory/endpoint-table.ts'
 import { ProcessBlock } from '../../../src/shared-memory/process-block.ts'
-import type { EndpointAddress } from '../../../src/snapshot/snapshot.ts'
+import { FrozenMap } from '../../../src/snapshot/frozen-map.ts'
+import type { BackendConfig, EndpointAddress } from '../../../src/snapshot/snapshot.ts'
 import { readSchemas } from '../../../src/source/crds.ts'
 import type { ToWorker } from '../../../src/thread/messages.ts'
 import { SETTINGS, world } from '../../compile/world.ts'
@@ -38,11 +39,17 @@ function room(t: TestContext) {
   })
   t.after(() => endpoints.stop())
   endpoints.useSettings(SETTINGS, [{ name: 'http', address: '127.0.0.1', port: 8_080 }])
-  const build = (sets: Readonly<Record<string, EndpointAddress[]>>): ReadonlyMap<string, EndpointAddress[]> => {
-    const map = new Map(Object.entries(sets))
+  const build = (sets: Readonly<Record<string, EndpointAddress[]>>): CompiledEndpoints => {
+    const map = new FrozenMap<readonly EndpointAddress[]>().edit()
+    const backends = new FrozenMap<BackendConfig>().edit()
+    for (const [id, set] of Object.entries(sets)) {
+      map.set(id, set)
+      backends.set(id, { id, protocol: 'HTTP' } as BackendConfig)
+    }
+    const built = { endpoints: map.freeze(), snapshot: { backends: backends.freeze() } }
     endpoints.compiling()
-    for (const _ of endpoints.prepare(map));
-    return map
+    for (const _ of endpoints.prepare(built));
+    return built
   }
   const withdrawn = () =>
     sent.flatMap((message) => (message.type === 'endpoints' && message.endpoints.length === 0 ? [message.backend] : []))
@@ -68,9 +75,9 @@ describe('the room of endpoints', () => {
     const { endpoints, build, withdrawn } = room(t)
     const first = build({ 'a/one': [at('192.0.2.1')], 'a/two': [at('192.0.2.2')] })
     const second = build({ 'a/one': [at('192.0.2.1')] })
-    endpoints.withdraw(first)
+    endpoints.settled(first)
     assert.deepEqual(withdrawn(), [], 'the tables in force name it')
-    endpoints.withdraw(second)
+    endpoints.settled(second)
     assert.deepEqual(withdrawn(), ['a/two'])
     assert.deepEqual(endpoints.rows('a/two'), [])
   })
@@ -80,7 +87,7 @@ describe('the room of endpoints', () => {
     build({ 'a/one': [at('192.0.2.1')] })
     build({})
     const third = build({ 'a/one': [at('192.0.2.1')] })
-    endpoints.withdraw(third)
+    endpoints.settled(third)
     assert.deepEqual(withdrawn(), [])
     assert.equal(endpoints.rows('a/one').length, 1)
   })

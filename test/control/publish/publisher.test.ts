@@ -101,7 +101,7 @@ describe('the publisher', () => {
 
   it('sends every worker the same in the same order, and the supervisor too', async (t) => {
     const workers = [new FakeWorker(t, publisher, 0), new FakeWorker(t, publisher, 1)]
-    publisher.send({ type: 'endpoints', backend: 'shop/api', endpoints: [] })
+    publisher.send({ type: 'endpoints', backend: 'shop/api', endpoints: [], connects: null })
     publisher.publish(packed('shop/api'), 900, () => 7)
     for (const worker of workers) {
       const heard = await worker.until(3)
@@ -121,7 +121,7 @@ describe('the publisher', () => {
 
   it('gives a worker that comes later everything there is, as one that needs nothing before it', async (t) => {
     publisher.send({ type: 'settings', settings: {} as never })
-    publisher.send({ type: 'endpoints', backend: 'a/a', endpoints: [{ slot: 1 } as never] })
+    publisher.send({ type: 'endpoints', backend: 'a/a', endpoints: [{ slot: 1 } as never], connects: 'HTTP' })
     publisher.publish(packed('a/a', 'a/b'), 900, () => undefined)
     const later = packed()
     publisher.publish({ ...later, backends: [{ index: 1, backend: null }] }, 950, () => undefined)
@@ -141,7 +141,7 @@ describe('the publisher', () => {
 
   it('times endpoints until the last worker has them', async (t) => {
     const workers = [new FakeWorker(t, publisher, 0), new FakeWorker(t, publisher, 1)]
-    publisher.send({ type: 'endpoints', backend: 'shop/api', endpoints: [] })
+    publisher.send({ type: 'endpoints', backend: 'shop/api', endpoints: [], connects: null })
     publisher.timeEndpoints(990)
     const probe = (await workers[0]!.until(3))[2]!
     assert.ok(probe.type === 'latency-probe')
