@@ -22,8 +22,8 @@ function activeOf(active: ActiveHealthCheck, protocol: UpstreamProtocol): Active
     protocol: type === 'GRPC' ? grpcOver(protocol) : protocol,
     path,
     port,
-    interval: parseDuration(active.interval),
-    timeout: parseDuration(active.timeout),
+    interval: Math.max(parseDuration(active.interval), MIN_INTERVAL),
+    timeout: Math.max(parseDuration(active.timeout), MIN_TIMEOUT),
     jitterPercent,
     healthyAfter,
     unhealthyAfter,
@@ -34,6 +34,10 @@ function activeOf(active: ActiveHealthCheck, protocol: UpstreamProtocol): Active
     grpcService,
   }
 }
+
+/** Milliseconds; less is taken for this. */
+const MIN_INTERVAL = 100
+const MIN_TIMEOUT = 20
 
 /** gRPC needs HTTP/2, also where the Backend's own requests are HTTP/1.1. */
 function grpcOver(protocol: UpstreamProtocol): UpstreamProtocol {

@@ -15,6 +15,7 @@ import type { SourceEvent, SourceHandler } from '../source/source.ts'
 import type { ListenerFailure, ListenerSettings } from '../thread/messages.ts'
 import type { LastGood } from '../thread/retained-state.ts'
 import type { Endpoints, EndpointsEvents } from './endpoints/endpoints.ts'
+import type { Health } from './health/health.ts'
 import type { BuildStages, Pipeline } from './publish/pipeline.ts'
 import { Resources, type ResourcesEvents, type ResourcesOptions } from './resources/resources.ts'
 import type { Statuses } from './status/statuses.ts'
@@ -22,6 +23,7 @@ import type { Statuses } from './status/statuses.ts'
 export interface ConfigurationRooms {
   readonly endpoints: Endpoints
   readonly pipeline: Pipeline
+  readonly health: Pick<Health, 'accept'>
   readonly statuses: Statuses
   readonly block: ProcessBlock
   readonly listenerRows: ListenerRows
@@ -156,9 +158,12 @@ export class Configuration implements Pick<SourceHandler, 'changed' | 'synced'> 
   }
 
   #resourcesEvents(): ResourcesEvents {
-    const { endpoints, pipeline, statuses, block, keep, retain, cleared } = this.#rooms
+    const { endpoints, pipeline, health, statuses, block, keep, retain, cleared } = this.#rooms
     return {
-      send: (message) => pipeline.send(message),
+      send: (message) => {
+        pipeline.send(message)
+        health.accept(message)
+      },
       changed: () => this.#request(false),
       applied: (build, since) => {
         endpoints.refreshGuards()

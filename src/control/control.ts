@@ -190,11 +190,12 @@ export class Control {
   }
 
   #configure(settings: SettingsObject, source: Source, lastGood: readonly LastGood[]): Configuration {
-    const { validator, block, endpoints, pipeline, statuses, lastGood: store } = this.#rooms
+    const { validator, block, endpoints, health, pipeline, statuses, lastGood: store } = this.#rooms
     const { shared, memory, served, suspects, source: choice } = this.#data
     return new Configuration(
       {
         endpoints,
+        health,
         pipeline,
         statuses,
         block,

@@ -25,6 +25,8 @@ import { Statuses } from './status/statuses.ts'
 import type { ControlData, ControlToMain } from './thread-messages.ts'
 
 const STDOUT = 1
+/** Of probes, where nothing says how many there are. */
+const FEW_SOCKETS = 64
 
 /** What the rooms reach that does not exist yet when they are made. */
 export interface RoomLinks {
@@ -71,7 +73,7 @@ export class Rooms {
     this.endpoints = this.#createEndpoints(data, time)
     this.registered = this.#createRegistered(time)
     this.pipeline = this.#createPipeline(data, log, time)
-    this.health = this.#createHealth(time)
+    this.health = this.#createHealth(data, time)
     this.admin = this.#adminInputs(data)
     this.metrics = new MetricsAnswers(shared, this.admin, log)
   }
@@ -129,12 +131,15 @@ export class Rooms {
     })
   }
 
-  #createHealth(time: TimerClock): Health {
+  #createHealth({ share }: ControlData, time: TimerClock): Health {
     const { statuses, table, endpoints } = this
     return new Health({
       table,
       time,
+      random: Math.random,
+      sockets: share.probes ?? FEW_SOCKETS,
       rows: (backend) => endpoints.rows(backend),
+      refuses: (address, port) => endpoints.refuses(address, port),
       events: {
         changed: (backend) => statuses.endpointsChanged(backend),
         tell: (backend, message) => statuses.warnOf(namespaceOf(backend), message),

@@ -10,6 +10,10 @@ import { readFileSync } from 'node:fs'
 const PROCESS_RESERVE = 256
 /** Applies where it exceeds {@link PROCESS_RESERVE}: every watched namespace takes several watch connections. */
 const RESERVED_SHARE = 1 / 16
+/** Of the reserve, for connections of probes, kept ones included; the most are what one thread can make use of. */
+const PROBE_SHARE = 1 / 4
+const MIN_PROBES = 4
+const MAX_PROBES = 16_384
 /** Covers the listeners and the event loop of one thread. */
 const THREAD_RESERVE = 24
 
@@ -32,6 +36,8 @@ export interface DescriptorBudget {
   readonly clients: number
   /** Upstream connections per worker. */
   readonly upstreams: number
+  /** Sockets of probes, of all the process. */
+  readonly probes: number
 }
 
 /** @param limit of open files of the process; Infinity counts as a million */
@@ -45,6 +51,7 @@ export function divideDescriptors(limit: number, workers: number): DescriptorBud
     connections: Math.floor(each),
     clients: Math.floor(each * CLIENT_SHARE),
     upstreams: Math.floor(each * UPSTREAM_SHARE),
+    probes: Math.min(Math.max(Math.floor(reserve * PROBE_SHARE), MIN_PROBES), MAX_PROBES),
   }
 }
 

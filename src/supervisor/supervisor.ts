@@ -373,8 +373,8 @@ export class Supervisor {
   }
 
   #share(): ProcessShare {
-    const { upstreams, connections } = this.#descriptors
-    return { clients: connectionLimit(this.#capacity), upstreams, connections, seed: randomUUID() }
+    const { upstreams, connections, probes } = this.#descriptors
+    return { clients: connectionLimit(this.#capacity), upstreams, connections, probes, seed: randomUUID() }
   }
 
   #warnOfConnectionLimit({ limits }: SettingsObject): void {

@@ -18,6 +18,8 @@ const HANDSHAKE = 10_000
 
 /** What a process has for its workers, besides the settings. */
 export interface ProcessShare {
+  /** Sockets of probes, of the whole process. */
+  readonly probes?: number
   /** Client connections of one worker, by the process limit: the settings can only lower it. */
   readonly clients: number
   /** Connections of one worker to upstreams. */

@@ -31,7 +31,6 @@ const SAMPLES: Tree = {
   'spec.rules[].backendRefs[].priority': 1,
   'spec.protocol': 'GRPC',
   'spec.loadBalancing.zoneAware': true,
-  'spec.healthCheck.active': {},
   tracing: { otlp: 'http://collector:4318' },
   redis: { addresses: ['redis:6379'] },
   'Settings plugins': [{ name: 'a', path: 'a.ts', namespaces: { from: 'All' } }],

@@ -4,6 +4,7 @@
  */
 
 import type { BackendSpec } from '../../src/api/backend.ts'
+import type { Connectors } from '../../src/connector/connectors.ts'
 import { opaqueConnector } from '../../src/connector/opaque-connector.ts'
 import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
 import type { TimerClock } from '../../src/lib/clock.ts'
@@ -21,7 +22,6 @@ import { connectionKey } from '../../src/snapshot/connection-key.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
 import type { ListenerSettings, WorkerListener, WorkerSettings } from '../../src/thread/messages.ts'
 import type { Connector } from '../../src/transport/connector.ts'
-import type { Connectors } from '../../src/worker/connectors.ts'
 import { createDataPlane, type DataPlane } from '../../src/worker/data-plane.ts'
 import { backend, compiled, type Rules, route, world } from '../compile/world.ts'
 

@@ -76,6 +76,7 @@ export class Endpoints {
   readonly #reservedNames: ReservedNames
   readonly #directory: EndpointDirectory
   readonly #guards: DialGuards
+  #guard: DialGuard | undefined
   readonly #feed: EndpointFeed
   readonly #turns: EndpointTurns
   readonly #unreachable: UnreachableBackends
@@ -152,6 +153,11 @@ export class Endpoints {
     return this.#directory.slotOf(backend)
   }
 
+  /** Why an address may not be dialled, by the guard that workers have. */
+  refuses(address: string, port: number): string | undefined {
+    return this.#guard === undefined ? 'waits for the settings' : this.#guard.refuses(address, port)
+  }
+
   /** How many endpoints of a Backend get requests, and which must not. */
   health(backend: string): EndpointHealth {
     const rows = this.#directory.rows(backend)
@@ -175,7 +181,8 @@ export class Endpoints {
     this.#settings = { settings, sockets }
     const message = this.#guards.workerSettings(settings, sockets, this.#resources())
     this.#events.send({ type: 'settings', settings: message })
-    this.#directory.guardBy(new DialGuard(message.dial))
+    this.#guard = new DialGuard(message.dial)
+    this.#directory.guardBy(this.#guard)
     this.#unreachable.look(this.#directory.ids())
   }
 

@@ -4,13 +4,14 @@
  */
 import { countEligible, type EligibleCount, updatePanic } from '../../balance/eligibility.ts'
 import type { EndpointHealth } from '../../compile/conditions.ts'
-import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { type EndpointTable, isEligible, OUT, SLOT_STATE } from '../../shared-memory/endpoint-table.ts'
 import { FrozenMap } from '../../snapshot/frozen-map.ts'
 import type { HealthConfig } from '../../snapshot/health.ts'
 import type { BackendConfig } from '../../snapshot/snapshot.ts'
-import type { EndpointRow } from '../../thread/messages.ts'
+import type { EndpointRow, ToWorker } from '../../thread/messages.ts'
 import { Ejections } from './ejections.ts'
+import { Probes } from './probes.ts'
 
 /** What is known of one endpoint. */
 export interface EndpointVerdict {
@@ -35,6 +36,11 @@ export interface HealthOptions {
   readonly time: TimerClock
   /** Endpoints of a Backend as the workers have them. */
   readonly rows: (backend: string) => readonly EndpointRow[]
+  /** Why an address may not be dialled. */
+  readonly refuses: (address: string, port: number) => string | undefined
+  readonly random: Random
+  /** The most sockets of probes at a time. */
+  readonly sockets: number
   readonly events: HealthEvents
 }
 
@@ -53,6 +59,7 @@ export class Health {
   /** Slots of each Backend, as last looked at. */
   readonly #slots = new Map<string, ReadonlySet<number>>()
   readonly #panicking = new Set<string>()
+  readonly #probes: Probes
   #seen = 0
 
   constructor(options: HealthOptions) {
@@ -63,18 +70,27 @@ export class Health {
         this.#tell(backend, slot, `is ejected for ${period / 1000} s: ${reason}`),
       restored: (backend, slot) => this.#tell(backend, slot, 'takes requests again: its trial went well'),
     })
+    this.#probes = new Probes({ ...options, turned: (backend, slot, fault) => this.#turned(backend, slot, fault) })
     this.#seen = table.faults.changes
     this.#stop = time.every(LOOK_EVERY, () => this.#look())
   }
 
   stop(): void {
     this.#stop()
+    this.#probes.stop()
+  }
+
+  /** What workers are sent, of which probes need the bytes of Secrets. */
+  accept(message: ToWorker): void {
+    this.#probes.accept(message)
   }
 
   /** The Backends in force. */
   usePlans(plans: ReadonlyMap<string, BackendConfig>): void {
     const next = plans instanceof FrozenMap ? (plans as FrozenMap<BackendConfig>) : FrozenMap.from(plans)
-    for (const { key, after } of this.#plans.changesTo(next)) {
+    const changes = [...this.#plans.changesTo(next)]
+    this.#plans = next
+    for (const { key, after } of changes) {
       const health = after?.health
       if (health === undefined) this.#forget(key)
       else {
@@ -82,7 +98,6 @@ export class Health {
         this.endpointsChanged(key)
       }
     }
-    this.#plans = next
   }
 
   /** The endpoint set of a Backend is another one. */
@@ -91,9 +106,11 @@ export class Health {
     if (config === undefined) return
     const rows = this.#options.rows(backend)
     const slots = new Set(rows.map(({ slot }) => slot))
-    for (const slot of this.#slots.get(backend) ?? []) if (!slots.has(slot)) this.#ejections.forget(slot)
+    for (const slot of this.#slots.get(backend) ?? []) if (!slots.has(slot)) this.#forgetSlot(slot)
     this.#slots.set(backend, slots)
     this.#clearUnwanted(config, rows)
+    const plan = this.#plans.get(backend)
+    if (plan !== undefined) this.#probes.set(plan, config.active, rows)
     this.#inspect(backend, config, rows)
   }
 
@@ -134,7 +151,12 @@ export class Health {
       const trial = (state & SLOT_STATE.trial) !== 0 ? '; the next request is its trial' : panic
       return { usable, state: 'ejected', reason: `${reason}${trial}`, ...(ejection && { since: ejection.since }) }
     }
-    if ((state & SLOT_STATE.unhealthy) !== 0) return { usable, state: 'unhealthy', reason: `probes fail${panic}` }
+    if ((state & SLOT_STATE.unhealthy) !== 0) {
+      const fault = this.#probes.faultOf(row.slot)
+      const since = this.#probes.sinceOf(row.slot)
+      const reason = `probes fail${fault === '' ? '' : `: ${fault}`}${panic}`
+      return { usable, state: 'unhealthy', reason, ...(since !== undefined && { since }) }
+    }
     if (row.state === 'ready') return { usable, state: 'eligible', reason: '' }
     return { usable, state: 'draining', reason: 'its pod is terminating: used while no other endpoint is left' }
   }
@@ -185,8 +207,22 @@ export class Health {
   #forget(backend: string): void {
     this.#configs.delete(backend)
     this.#panicking.delete(backend)
-    for (const slot of this.#slots.get(backend) ?? []) this.#ejections.forget(slot)
+    this.#probes.remove(backend)
+    for (const slot of this.#slots.get(backend) ?? []) this.#forgetSlot(slot)
     this.#slots.delete(backend)
+  }
+
+  #forgetSlot(slot: number): void {
+    this.#ejections.forget(slot)
+    this.#probes.forget(slot)
+  }
+
+  #turned(backend: string, slot: number, fault: string): void {
+    const config = this.#configs.get(backend)
+    if (config === undefined) return
+    this.#tell(backend, slot, fault === '' ? 'is healthy again by its probes' : `is unhealthy by its probes: ${fault}`)
+    this.#inspect(backend, config, this.#options.rows(backend))
+    this.#options.events.changed(backend)
   }
 
   #tell(backend: string, slot: number, what: string): void {

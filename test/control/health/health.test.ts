@@ -56,6 +56,9 @@ describe('ejections', () => {
       table,
       time: time.keeper(),
       rows: () => rows,
+      refuses: () => undefined,
+      random: () => 0.5,
+      sockets: 4,
       events: { changed: (id) => changed.push(id), tell: (_, message) => told.push(message) },
     })
     made.usePlans(plans())

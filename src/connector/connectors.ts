@@ -3,12 +3,6 @@
  * knows all connectors.
  */
 
-import { H2cConnector } from '../connector/h2c-connector.ts'
-import { opaqueConnector } from '../connector/opaque-connector.ts'
-import { tcpConnector } from '../connector/tcp-connector.ts'
-import { type SecuredProtocol, TlsConnector, type UpstreamTlsState } from '../connector/tls-connector.ts'
-import { UpstreamContexts } from '../connector/upstream-contexts.ts'
-import { UpstreamSessions } from '../connector/upstream-sessions.ts'
 import { H1Session } from '../http1/upstream-h1.ts'
 import { H2Session } from '../http2/upstream-h2.ts'
 import type { TimerClock } from '../lib/clock.ts'
@@ -16,6 +10,12 @@ import type { Contents } from '../policy/contents.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { Connector } from '../transport/connector.ts'
 import type { Timers } from '../transport/timers.ts'
+import { H2cConnector } from './h2c-connector.ts'
+import { opaqueConnector } from './opaque-connector.ts'
+import { tcpConnector } from './tcp-connector.ts'
+import { type SecuredProtocol, TlsConnector, type UpstreamTlsState } from './tls-connector.ts'
+import { UpstreamContexts } from './upstream-contexts.ts'
+import { UpstreamSessions } from './upstream-sessions.ts'
 
 /** What connectors need of the worker. */
 export interface ConnectorContext {
