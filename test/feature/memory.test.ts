@@ -6,7 +6,14 @@ import { connect, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { data, headers, PREFACE, settings } from '../http/raw-frames.ts'
 import { onHead, rawBackend } from './backends.ts'
-import { backend as backendManifest, eventually, type Gateway, route, type Scope, startGateway } from './harness.ts'
+import {
+  backend as backendManifest,
+  eventually as eventuallyWithin,
+  type Gateway,
+  route,
+  type Scope,
+  startGateway,
+} from './harness.ts'
 import { request } from './raw-client.ts'
 
 const ANSWER = { name: 'all', respond: { statusCode: 200, contentType: 'text/plain', body: 'here' } }
@@ -36,6 +43,9 @@ function flood(scope: Scope, port: number): Socket {
   socket.write(Buffer.concat(frames))
   return socket
 }
+
+/** Builds near the limit are many, and a machine may have other work: only what never comes fails. */
+const eventually = (attempt: () => void | Promise<void>): Promise<void> => eventuallyWithin(attempt, 60_000)
 
 /** 2,048 matches in the tables: close to a megabyte. */
 function large(name: string): string {
@@ -68,7 +78,7 @@ describe('memory', () => {
       { settings: SMALL },
     )
     for (let file = 0; file < 8; file++) await gateway.write(`greedy-${file}.yaml`, some(8, file * 8))
-    await eventually(async () => assert.ok((await metric(gateway, 'headgate_config_memory_waiting')) > 20), 20_000)
+    await eventually(async () => assert.ok((await metric(gateway, 'headgate_config_memory_waiting')) > 20))
 
     // What is over is named, and what was served is served.
     await eventually(async () => {
@@ -96,7 +106,7 @@ describe('memory', () => {
     await eventually(async () => {
       assert.equal(await asks(gateway, 'greedy-large-63-0.greedy.example', '/0/0'), 200)
       assert.equal(await metric(gateway, 'headgate_config_memory_waiting'), 0)
-    }, 15_000)
+    })
     assert.equal(await metric(gateway, 'headgate_control_restarts_total'), 0)
   })
 
@@ -111,7 +121,7 @@ describe('memory', () => {
         text,
         /greedy\/grows.*MemoryBudget.*last good version serves on|last good version serves on.*greedy\/grows/s,
       )
-    }, 10_000)
+    })
     assert.equal(await asks(gateway, 'grows.example'), 200)
   })
 
