@@ -15,7 +15,9 @@ import { NGINX, provide, WRK } from '../bench/lib/programs.ts'
 const USAGE =
   'npm test -- [--reporter spec|dot] [--serial] [--durations] [WORD …]   runs the test files whose path holds one of the words'
 
-/** Tests that start whole gateways and mostly wait for them: two files at a time, when those without any are done. */
+/** Files at a time: one more than CPUs, since each waits for something now and then. */
+const AT_ONCE = availableParallelism() + 1
+/** Tests that start whole gateways and mostly wait for them, when those without any are done. */
 const GATEWAYS = /^test\/(main|feature|attack)\//
 /** Tests that measure time or memory, or need every CPU: one file after the other, at the end. */
 const ALONE =
@@ -78,8 +80,8 @@ const budget = setTimeout(() => {
 
 const durations: { file: string; seconds: number }[] = []
 const total: Counts = { passed: 0, failed: 0, skipped: 0 }
-await runFiles(others, availableParallelism())
-await runFiles(gateways, 2)
+await runFiles(others, AT_ONCE)
+await runFiles(gateways, AT_ONCE)
 await runFiles(alone, 1)
 clearTimeout(budget)
 

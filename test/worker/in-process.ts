@@ -12,6 +12,9 @@ import { Listeners } from '../../src/worker/listeners.ts'
 import { RawClient } from '../feature/raw-client.ts'
 import { type InProcessOptions, type Scope, settingsWith, TestPlane } from './test-plane.ts'
 
+/** Several bodies that wait, each with the largest window of a stream in a buffer that has doubled. */
+const BODY_BYTES = 32 * 1024 * 1024
+
 export class InProcess extends TestPlane {
   readonly listeners: Listeners
   /** How each handshake ended: `full`, `resumed`, or why it failed. */
@@ -35,7 +38,7 @@ export class InProcess extends TestPlane {
       settings: (settings) => (this.#listening = this.listeners.apply(settings)),
     })
     const heldLimit = options.heldLimit ?? 1 << 20
-    HELD_BODIES.use(heldLimit, setImmediate)
+    HELD_BODIES.use(BODY_BYTES, setImmediate)
     this.listeners = new Listeners({
       requests: {
         begin: (downstream, request) => {

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { BuildScheduler } from '../../../src/control/publish/build-scheduler.ts'
 import { systemTimers } from '../../../src/thread/system-timers.ts'
 
-const now = (): number => performance.now()
+const now = systemTimers.monotonic
 
 /** Resolves when the rebuild has ended so many times. */
 function counted(
