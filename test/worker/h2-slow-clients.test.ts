@@ -78,7 +78,7 @@ describe('a client of HTTP/2 that reads slowly', () => {
   })
 
   it('loses streams where it holds back many, and memory is short', async (t) => {
-    const gateway = await inProcess(t, { upstreams: [await upstreamOf(t, 200_000)] })
+    const gateway = await inProcess(t, { upstreams: [await upstreamOf(t, 200_000)], heldBodies: MiB })
     const client = await RawH2.connect(t, gateway.port, ...NO_WINDOW)
     const before = liveBytes()
     for (let i = 0; i < 100; i++) client.get(2 * i + 1)
@@ -103,7 +103,7 @@ describe('a client of HTTP/2 that reads slowly', () => {
     // Nobody takes a body before there is a connection for it.
     const connector: Connector = { connect: () => ({ cancel() {} }) }
     const connection = { connectTimeout: '60s', idleTimeout: '60s', maxRequestsPerConnection: 0 }
-    const gateway = await inProcess(t, { upstreams: [1], connector, backend: { connection } })
+    const gateway = await inProcess(t, { upstreams: [1], connector, backend: { connection }, heldBodies: MiB })
     const upload = (client: RawH2, stream: number): void => {
       client.send(headers(stream, [...POST, ['content-length', String(SIZE)]], { end: false }))
       for (let at = 0; at < SIZE; at += 10_000) client.send(data(stream, 'u'.repeat(10_000), at + 10_000 === SIZE))

@@ -38,7 +38,7 @@ export class InProcess extends TestPlane {
       settings: (settings) => (this.#listening = this.listeners.apply(settings)),
     })
     const heldLimit = options.heldLimit ?? 1 << 20
-    HELD_BODIES.use(BODY_BYTES, setImmediate)
+    HELD_BODIES.use(options.heldBodies ?? BODY_BYTES, setImmediate)
     this.listeners = new Listeners({
       requests: {
         begin: (downstream, request) => {

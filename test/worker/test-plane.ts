@@ -58,6 +58,8 @@ export interface InProcessOptions {
   readonly upstreamsOpen?: () => number
   /** Bytes; see `ServerContext.heldLimit`. */
   readonly heldLimit?: number
+  /** Bytes of bodies that may wait; see `HELD_BODIES`. */
+  readonly heldBodies?: number
   /** See `ListenersHost.connectionBytes`. */
   readonly connectionBytes?: number
   /** How endpoints are connected to; HTTP/1.1 in clear by default. */
