@@ -8,8 +8,11 @@
  */
 import type { Milliseconds, TimerClock } from '../lib/clock.ts'
 
-/** Time for what is read beyond a little in one turn, over all connections. */
-const TURN: Milliseconds = 5
+/**
+ * Time for what is read beyond a little in one turn, over all connections: more than a worker at its limit takes for
+ * what clients that mean well send at once, since what is read in pieces costs more.
+ */
+export const TURN: Milliseconds = 20
 
 /** A connection that has bytes and does not read them. Its socket is paused. */
 export interface WaitingReader {
