@@ -3,6 +3,7 @@
  * to loopback, and cross-origin requests of a browser on this machine are rejected. Every change needs a bearer token.
  */
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import { joinHostPort } from '../pattern/host.ts'
 import { adminAddress, isOwnAuthority } from './admin-address.ts'
 import type { AdminData } from './admin-data.ts'
 import { type AdminTokens, authorize } from './bearer.ts'
@@ -82,7 +83,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   await app.listen({ host, port })
   const bound = (app.server.address() as { port: number }).port
   return {
-    address: host.includes(':') ? `[${host}]:${bound}` : `${host}:${bound}`,
+    address: joinHostPort(host, bound),
     port: bound,
     close: () => app.close(),
   }

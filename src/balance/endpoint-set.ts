@@ -2,6 +2,8 @@
  * The endpoints of one Backend in one worker. An address that stays keeps its object across updates, and with it its
  * pooled connections, its position in a rotation and all other state keyed by it.
  */
+
+import { joinHostPort } from '../pattern/host.ts'
 import type { Endpoint } from './endpoint.ts'
 
 /** One row of an update; identity is the Backend plus address and port. */
@@ -47,7 +49,7 @@ export class EndpointSet {
     const added: Endpoint[] = []
     let changed = false
     for (const row of rows) {
-      const authority = authorityOf(row)
+      const authority = joinHostPort(row.address, row.port)
       if (next.has(authority)) continue
       const known = this.#byAuthority.get(authority)
       if (known === undefined || known.slot !== row.slot) {
@@ -67,10 +69,6 @@ export class EndpointSet {
     this.#endpoints = endpoints
     return { changed: true, added, removed }
   }
-}
-
-function authorityOf({ address, port }: EndpointUpdate): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
 
 function makeEndpoint(authority: string, row: EndpointUpdate): Mutable {

@@ -6,7 +6,7 @@ import type { Namespace } from '../api/kubernetes.ts'
 import type { LabelSelector, NamespaceGrant } from '../api/route.ts'
 import type { SettingsObject } from '../api/settings.ts'
 import { canonicalAddress } from '../pattern/cidr.ts'
-import { coveringWildcards } from '../pattern/host.ts'
+import { coveringWildcards, joinHostPort } from '../pattern/host.ts'
 import type { ResourceSet, ServedResource } from './resource-set.ts'
 
 export type Namespaces = { get(key: string): ServedResource<Namespace> | undefined }
@@ -131,5 +131,5 @@ function normalTarget(text: string): string {
 
 /** A target in the notation of the settings. */
 export function targetText(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  return joinHostPort(host, port)
 }

@@ -5,12 +5,13 @@ import { routeRows } from '../admin/route-rows.ts'
 import { keyOfNode } from '../compile/reference-graph.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
+import { joinHostPort } from '../pattern/host.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { EndpointRow } from '../thread/messages.ts'
 import type { Endpoints } from './endpoints/endpoints.ts'
-import { authorityOf, type Health } from './health/health.ts'
+import type { Health } from './health/health.ts'
 import type { Pipeline } from './publish/pipeline.ts'
 import type { SettingsFeed } from './settings/settings-feed.ts'
 import type { Statuses } from './status/statuses.ts'
@@ -99,7 +100,7 @@ function backendView({ table, health }: AdminInputs, plan: BackendConfig, rows: 
   const endpoints = rows.map((row) => {
     const { state, usable, reason, since } = health.verdict(row)
     return {
-      authority: authorityOf(row),
+      authority: joinHostPort(row.address, row.port),
       state,
       taken: usable && (row.state === 'ready' || draining),
       reason,

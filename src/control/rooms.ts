@@ -139,7 +139,7 @@ export class Rooms {
       random: Math.random,
       sockets: share.probes ?? FEW_SOCKETS,
       rows: (backend) => endpoints.rows(backend),
-      refuses: (address, port) => endpoints.refuses(address, port),
+      refuses: (address, port) => endpoints.refusal(address, port),
       events: {
         changed: (backend) => statuses.endpointsChanged(backend),
         tell: (backend, message) => statuses.warnOf(namespaceOf(backend), message),

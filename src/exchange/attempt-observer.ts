@@ -1,6 +1,6 @@
 /**
- * Observers of attempts: counts in flight, ejections; later latency averages. The wiring gives one; it is called for
- * every attempt, on the path of every request, and must not throw.
+ * Observers of attempts: counts in flight, ejections, latency averages. The wiring gives one; it is called for every
+ * attempt, on the path of every request, and must not throw.
  */
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { Reason } from '../lib/reason.ts'

@@ -20,6 +20,11 @@ export function authorityOf(scheme: Scheme, host: string, port: number): string 
   return port === defaultPort(scheme) ? host : `${host}:${port}`
 }
 
+/** Formats an address or name with its port; IPv6 addresses are in brackets (RFC 3986 §3.2.2). */
+export function joinHostPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
 const NAME = 1
 const UPPER = 2
 /**

@@ -8,6 +8,7 @@ import type { Endpoint } from '../balance/endpoint.ts'
 import type { Milliseconds, Random } from '../lib/clock.ts'
 import { FairQueue } from '../lib/fair-queue.ts'
 import type { HeadLimits } from '../message/head.ts'
+import { joinHostPort } from '../pattern/host.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { ActiveHealth } from '../snapshot/health.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
@@ -226,7 +227,7 @@ export class Prober implements ProbeHost {
 /** Where probes of an endpoint go. */
 function targetOf(active: ActiveHealth, { address, port: own, slot, hostname }: ProbedEndpoint): Endpoint {
   const port = active.port ?? own
-  const authority = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+  const authority = joinHostPort(address, port)
   return { authority, address, port, slot, weight: 1, state: 'ready', ...(hostname !== undefined && { hostname }) }
 }
 

@@ -76,7 +76,6 @@ export class Endpoints {
   readonly #reservedNames: ReservedNames
   readonly #directory: EndpointDirectory
   readonly #guards: DialGuards
-  #guard: DialGuard | undefined
   readonly #feed: EndpointFeed
   readonly #turns: EndpointTurns
   readonly #unreachable: UnreachableBackends
@@ -143,7 +142,7 @@ export class Endpoints {
     return this.#directory.rows(backend)
   }
 
-  /** Why an address must not be dialled; undefined when it may. */
+  /** Why an address must not be dialled, by the guard that workers have; undefined when it may. */
   refusal(address: string, port: number): string | undefined {
     return this.#directory.refusal(address, port)
   }
@@ -151,11 +150,6 @@ export class Endpoints {
   /** Row of the Backend itself, for its limits; undefined when the table is full. */
   slotOf(backend: string): number | undefined {
     return this.#directory.slotOf(backend)
-  }
-
-  /** Why an address may not be dialled, by the guard that workers have. */
-  refuses(address: string, port: number): string | undefined {
-    return this.#guard === undefined ? 'waits for the settings' : this.#guard.refuses(address, port)
   }
 
   /** How many endpoints of a Backend get requests, and which must not. */
@@ -181,8 +175,7 @@ export class Endpoints {
     this.#settings = { settings, sockets }
     const message = this.#guards.workerSettings(settings, sockets, this.#resources())
     this.#events.send({ type: 'settings', settings: message })
-    this.#guard = new DialGuard(message.dial)
-    this.#directory.guardBy(this.#guard)
+    this.#directory.guardBy(new DialGuard(message.dial))
     this.#unreachable.look(this.#directory.ids())
   }
 

@@ -5,6 +5,7 @@
 import { countEligible, type EligibleCount, updatePanic } from '../../balance/eligibility.ts'
 import type { EndpointHealth } from '../../compile/conditions.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
+import { joinHostPort } from '../../pattern/host.ts'
 import { type EndpointTable, isEligible, OUT, SLOT_STATE } from '../../shared-memory/endpoint-table.ts'
 import { FrozenMap } from '../../snapshot/frozen-map.ts'
 import type { HealthConfig } from '../../snapshot/health.ts'
@@ -126,7 +127,7 @@ export class Health {
     for (const row of this.#options.rows(backend)) {
       const state = this.stateOf(row)
       if (state !== 'unhealthy' && state !== 'ejected') continue
-      out.push(`${authorityOf(row)} (${state}: ${this.verdict(row).reason})`)
+      out.push(`${joinHostPort(row.address, row.port)} (${state}: ${this.verdict(row).reason})`)
       if (out.length > MAX_REPORTED) break
     }
     return { ready, eligible, panic, out }
@@ -228,12 +229,8 @@ export class Health {
   #tell(backend: string, slot: number, what: string): void {
     const row = this.#options.rows(backend).find((one) => one.slot === slot)
     if (row === undefined) return
-    this.#options.events.tell(backend, `Backend ${backend}: endpoint ${authorityOf(row)} ${what}`)
+    this.#options.events.tell(backend, `Backend ${backend}: endpoint ${joinHostPort(row.address, row.port)} ${what}`)
   }
 }
 
 const NONE: ReadonlySet<string> = new Set()
-
-export function authorityOf({ address, port }: { readonly address: string; readonly port: number }): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
-}
