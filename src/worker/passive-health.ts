@@ -58,7 +58,7 @@ export class PassiveHealth implements AttemptObserver {
     if (inARow < passive.consecutiveFailures) return
     if (ejectWithin(this.#table, endpoints, slot, passive.maxEjectionPercent, code)) {
       updatePanic(this.#table, endpoints, panicPercent)
-      faults.changed()
+      faults.mark(slot)
     } else {
       // At the cap: all endpoints are counted again only after as many failures more.
       faults.succeeded(slot)
@@ -78,6 +78,6 @@ export class PassiveHealth implements AttemptObserver {
       table.mark(slot, SLOT_STATE.trying, false)
     }
     updatePanic(table, endpoints, panicPercent)
-    table.faults.changed()
+    table.faults.mark(slot)
   }
 }
