@@ -2,6 +2,7 @@
 import type { Endpoint } from '../balance/endpoint.ts'
 import { MAX_REFUSALS, mayRetry, type RetryConfig } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
+import { NO_GRPC_STATUS } from '../lib/grpc-status.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
 import type { BodyControl, BodySink, BodySource } from '../message/body.ts'
@@ -238,6 +239,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
       endpoint,
       failure,
       status: this.#status,
+      grpcStatus: NO_GRPC_STATUS,
       unanswered: this.#sentAt >= 0 && !this.#answered,
       reused: this.#reused,
       startedAt: this.#startedAt,
