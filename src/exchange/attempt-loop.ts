@@ -38,8 +38,9 @@ export function forward(x: ProxyExchange): void {
   if (!takeShare(x, backend.share)) return fail(x, new GatewayError('Overloaded', OVERDRAWN))
   x.share = backend.share
   if (backend.slot >= 0) {
-    if (!context.endpoints.tryAcquire(context.worker, backend.slot, backend.maxConcurrentRequests))
-      return void refuse(x, 'Overloaded')
+    const most = backend.maxConcurrentRequests
+    if (!context.endpoints.tryAcquire(context.worker, backend.slot, most))
+      return fail(x, new GatewayError('Overloaded', `${backend.id} has maxConcurrentRequests (${most}) in flight`))
     x.counted = true
   }
   backend.retries.request()

@@ -22,10 +22,10 @@ import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
 import type { EndpointRow } from '../thread/messages.ts'
 import { ClientPools } from '../transport/client-pools.ts'
+import { ConnectionPlaces, type PlacesContext } from '../transport/connection-places.ts'
 import type { Connector } from '../transport/connector.ts'
-import { EndpointPool, type PoolContext, type Reservation } from '../transport/pool.ts'
+import { EndpointPool, type PoolContext } from '../transport/pool.ts'
 import type { Timers } from '../transport/timers.ts'
-import { PoolFeeder } from './pool-feeder.ts'
 
 export interface BackendsContext {
   readonly worker: number
@@ -52,6 +52,8 @@ export class Backends {
   readonly #context: BackendsContext
   readonly #sets = new Map<string, SentEndpoints>()
   readonly #backends = new Map<string, WorkerBackend>()
+  /** By the row of the Backend itself. */
+  readonly #bySlot = new Map<number, WorkerBackend>()
 
   constructor(context: BackendsContext) {
     this.#context = context
@@ -100,10 +102,11 @@ export class Backends {
       return known
     }
     // Another row has other counters, so requests in flight keep the old object.
-    known?.end()
+    if (known !== undefined) this.#end(known)
     sent?.set.apply(sent.versions.use(connects) ?? [])
     const backend = new WorkerBackend(plan, slot, connects, this.#context)
     this.#backends.set(plan.id, backend)
+    if (slot >= 0) this.#bySlot.set(slot, backend)
     backend.endpointsChanged(sent?.set.endpoints ?? [], [])
     return backend
   }
@@ -118,7 +121,17 @@ export class Backends {
     const known = this.#backends.get(backend.id)
     if (known !== backend) return
     this.#backends.delete(backend.id)
-    known.end()
+    this.#end(known)
+  }
+
+  #end(backend: WorkerBackend): void {
+    if (this.#bySlot.get(backend.slot) === backend) this.#bySlot.delete(backend.slot)
+    backend.end()
+  }
+
+  /** Another worker rang for the Backend with this row. */
+  rung(slot: number): void {
+    this.#bySlot.get(slot)?.places.answer()
   }
 
   /** Bytes of Secrets are other ones: connections that were made with the former take no more requests. */
@@ -166,13 +179,14 @@ function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
 /** Connections to one endpoint: any client's, or a pool for each client. */
 type ConnectionPool = EndpointPool | ClientPools
 
-class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, ShareMember {
+class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, PlacesContext, ShareMember {
   readonly id: string
   readonly slot: number
   readonly metricsRow: number
   readonly retries: RetryBudget
   readonly timers: Timers
   readonly share: NamespaceShare
+  readonly places: ConnectionPlaces
   plan: BackendConfig
   /** See {@link connectionKey}. */
   connects: string
@@ -185,7 +199,6 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
   readonly #pools = new Map<Endpoint, ConnectionPool>()
   /** Of connections that carry no requests; most Backends have none. */
   readonly #tunnels = new Map<Endpoint, ConnectionPool>()
-  readonly #feeder: PoolFeeder
   #affinity: SessionAffinity | null = null
 
   constructor(plan: BackendConfig, slot: number, connects: string, context: BackendsContext) {
@@ -195,8 +208,8 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     this.slot = slot
     this.#context = context
     this.timers = context.timers
-    this.#feeder = new PoolFeeder(context.timers)
     this.share = context.budget.join(namespaceOf(plan.id), this)
+    this.places = new ConnectionPlaces(slot, this)
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(context.clock)
     this.gauge = context.endpoints
@@ -239,6 +252,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     this.connects = connects
     if (!connectsAlike) this.renewPools()
     for (const pool of this.#all()) pool.options = plan
+    this.places.limitsChanged()
   }
 
   /**
@@ -325,48 +339,26 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     return this.#context.mayDial(address, port)
   }
 
-  reserve(pool: EndpointPool): Reservation {
-    if (!this.share.take(this.timers.now)) return 'overdrawn'
-    if (this.slot < 0 || this.#reserveOwn()) return 'taken'
-    // A connection that lies idle at a sibling is worth less than one that is needed here.
-    for (const sibling of this.#all())
-      if (sibling !== pool && sibling.dropIdle()) {
-        if (this.#reserveOwn()) return 'taken'
-        break
-      }
-    this.share.give()
-    return 'full'
+  get worker(): number {
+    return this.#context.worker
   }
 
-  #reserveOwn(): boolean {
-    const { budget, endpoints, worker } = this.#context
-    const limit = Math.min(this.plan.maxConnections, budget.limits.maxConnections)
-    return endpoints.connections.reserve(worker, this.slot, limit)
+  get table(): EndpointTable {
+    return this.#context.endpoints
+  }
+
+  get maxConnections(): number {
+    return Math.min(this.plan.maxConnections, this.#context.budget.limits.maxConnections)
+  }
+
+  get maxPending(): number {
+    return Math.min(this.plan.maxPending, this.#context.budget.limits.maxPending)
   }
 
   dropIdle(): boolean {
+    if (this.places.idle === 0) return false
     for (const pool of this.#all()) if (pool.dropIdle()) return true
     return false
-  }
-
-  unreserve(): void {
-    this.share.give()
-    if (this.slot >= 0) this.#context.endpoints.connections.add(this.#context.worker, this.slot, -1)
-  }
-
-  reservePending(): boolean {
-    const limit = Math.min(this.plan.maxPending, this.#context.budget.limits.maxPending)
-    // For a limit, 0 is none at all, and in a ledger no limit.
-    if (this.slot < 0 || limit === 0) return false
-    return this.#context.endpoints.pending.reserve(this.#context.worker, this.slot, limit)
-  }
-
-  unreservePending(): void {
-    this.#context.endpoints.pending.add(this.#context.worker, this.slot, -1)
-  }
-
-  queued(pool: EndpointPool): void {
-    this.#feeder.watch(pool)
   }
 
   connectionOpened(reused: boolean): void {
