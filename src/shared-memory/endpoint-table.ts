@@ -67,8 +67,8 @@ export class EndpointTable {
   /** Requests waiting for a connection. */
   readonly pending: Ledger
   /**
-   * When the request that waits longest in a worker began to, in monotonic milliseconds that wrap; without meaning where
-   * none waits.
+   * When the request that waits longest in a worker began to, in monotonic milliseconds that wrap; without meaning
+   * where none waits.
    */
   readonly waitingSince: Ledger
   /** A worker rings for a slot where another waits for a connection that it has, or for a place that it gave back. */
