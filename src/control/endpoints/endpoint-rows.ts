@@ -22,6 +22,7 @@ function sameRow(one: EndpointRow, other: EndpointRow): boolean {
     (one.weight === other.weight &&
       one.state === other.state &&
       one.zone === other.zone &&
+      one.serves === other.serves &&
       one.hostname === other.hostname)
   )
 }
