@@ -1,7 +1,7 @@
 /** What runs in a worker: a policy set with its chain, a Backend with its balancer and pools. */
 import type { Balancer } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
-import type { RetryBudget } from '../balance/retry.ts'
+import type { RetryBudget } from '../balance/retry-budget.ts'
 import type { SessionTokens } from '../balance/session-tokens.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { ValueReader } from '../policy/variables.ts'

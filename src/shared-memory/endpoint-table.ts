@@ -12,6 +12,7 @@ import { EndpointFaults } from './endpoint-faults.ts'
 import { EndpointLatency } from './endpoint-latency.ts'
 import { IdentityTable } from './identity-table.ts'
 import { Ledger } from './ledger.ts'
+import { RetryCounts } from './retry-counts.ts'
 
 export const DEFAULT_ENDPOINT_SLOTS = 65_536
 
@@ -56,6 +57,7 @@ export interface EndpointBuffers {
   readonly bells: SharedArrayBuffer
   readonly latency: SharedArrayBuffer
   readonly faults: SharedArrayBuffer
+  readonly retries: SharedArrayBuffer
 }
 
 export class EndpointTable {
@@ -77,6 +79,8 @@ export class EndpointTable {
   readonly latency: EndpointLatency
   /** What requests say about endpoints. */
   readonly faults: EndpointFaults
+  /** Of Backends. */
+  readonly retries: RetryCounts
   readonly #states: Int32Array<SharedArrayBuffer>
 
   constructor(buffers: EndpointBuffers) {
@@ -88,6 +92,7 @@ export class EndpointTable {
     this.bells = new Doorbells(buffers.bells, buffers.workers, this.pending.slots)
     this.latency = new EndpointLatency(buffers.latency)
     this.faults = new EndpointFaults(buffers.faults)
+    this.retries = new RetryCounts(buffers.retries)
     this.#states = new Int32Array(buffers.states)
   }
 
@@ -104,6 +109,7 @@ export class EndpointTable {
       bells: Doorbells.allocate(workers, slots),
       latency: EndpointLatency.allocate(slots),
       faults: EndpointFaults.allocate(slots),
+      retries: RetryCounts.allocate(slots),
     }
   }
 
@@ -210,6 +216,7 @@ export class EndpointTable {
     Atomics.store(this.#states, slot, 0)
     this.latency.clear(slot)
     this.faults.clear(slot)
+    this.retries.clear(slot)
     this.identities.remove(slot)
   }
 
