@@ -15,6 +15,7 @@ export interface EndpointUpdate {
   readonly state: 'ready' | 'draining'
   readonly slot: number
   readonly zone?: string
+  readonly serves?: string
   readonly hostname?: string
 }
 
@@ -72,23 +73,30 @@ export class EndpointSet {
 }
 
 function makeEndpoint(authority: string, row: EndpointUpdate): Mutable {
-  const { address, port, slot, weight, state, zone, hostname } = row
+  const { address, port, slot, weight, state, zone, serves, hostname } = row
   const endpoint: Mutable = { authority, address, port, slot, weight, state }
   if (zone !== undefined) endpoint.zone = zone
+  if (serves !== undefined) endpoint.serves = serves
   if (hostname !== undefined) endpoint.hostname = hostname
   return endpoint
 }
 
 /** @returns whether anything differed */
 function revise(endpoint: Mutable, row: EndpointUpdate): boolean {
-  const { weight, state, zone, hostname } = row
+  const { weight, state, zone, serves, hostname } = row
   const same =
-    endpoint.weight === weight && endpoint.state === state && endpoint.zone === zone && endpoint.hostname === hostname
+    endpoint.weight === weight &&
+    endpoint.state === state &&
+    endpoint.zone === zone &&
+    endpoint.serves === serves &&
+    endpoint.hostname === hostname
   if (same) return false
   endpoint.weight = weight
   endpoint.state = state
   if (zone === undefined) delete endpoint.zone
   else endpoint.zone = zone
+  if (serves === undefined) delete endpoint.serves
+  else endpoint.serves = serves
   if (hostname === undefined) delete endpoint.hostname
   else endpoint.hostname = hostname
   return true

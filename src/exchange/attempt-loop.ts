@@ -9,6 +9,7 @@ import type { LinkedBackend } from '../link/linked-tables.ts'
 import { removeAddedFraming } from '../message/framing-fields.ts'
 import type { ValueReader } from '../policy/variables.ts'
 import { Attempt, type AttemptOwner } from './attempt.ts'
+import { admits, pickEndpoint } from './endpoint-pick.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { fail, refuse } from './failure.ts'
 import { prepareCall } from './grpc-request.ts'
@@ -71,7 +72,10 @@ export function nextAttempt(x: ProxyExchange): void {
 /** @param again the endpoint to be tried once more on a fresh connection, or null: the balancer picks */
 function tryEndpoint(x: ProxyExchange, again: Endpoint | null, fresh: boolean): void {
   const backend = x.backend!
-  const endpoint = again ?? pickEndpoint(x, backend)
+  const { observer } = x.context
+  // One that is tried again takes up its trial again, if that is open.
+  if (again !== null) admits(observer, backend, again)
+  const endpoint = again ?? pickFor(x, backend)
   if (endpoint === undefined) return void refuse(x, x.failure ?? 'NoEndpoint')
   const attempt = new Attempt(x, backend, endpoint, LOOP)
   x.attempt = attempt
@@ -81,9 +85,10 @@ function tryEndpoint(x: ProxyExchange, again: Endpoint | null, fresh: boolean): 
   if (x.attempt === attempt && attempt.connecting) x.watch()
 }
 
-function pickEndpoint(x: ProxyExchange, backend: LinkedBackend): Endpoint | undefined {
+function pickFor(x: ProxyExchange, backend: LinkedBackend): Endpoint | undefined {
   const { affinity } = backend
-  return affinity === null ? backend.balancer.pick(x.hashKey, x.tried) : pickForSession(x, backend, affinity)
+  if (affinity !== null) return pickForSession(x, backend, affinity)
+  return pickEndpoint(x.context.observer, backend, x.hashKey, x.tried)
 }
 
 function tryGuarded(x: ProxyExchange, again: Endpoint | null, fresh: boolean): void {

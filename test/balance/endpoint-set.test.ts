@@ -19,15 +19,15 @@ describe('an endpoint set', () => {
 
   it('keeps the object of an address that stays, and changes weight, state and zone in place', () => {
     const set = new EndpointSet()
-    set.apply([row('10.0.0.1'), row('10.0.0.2', { zone: 'a', hostname: 'x' })])
+    set.apply([row('10.0.0.1'), row('10.0.0.2', { zone: 'a', serves: 'b', hostname: 'x' })])
     const [first, second] = set.endpoints
     const change = set.apply([row('10.0.0.2', { weight: 5, state: 'draining' }), row('10.0.0.1', { zone: 'b' })])
     assert.deepEqual([change.changed, change.added, change.removed], [true, [], []])
     assert.deepEqual(set.endpoints, [second, first])
     assert.equal(set.endpoints[0], second)
     assert.deepEqual(
-      [second!.weight, second!.state, 'zone' in second!, 'hostname' in second!],
-      [5, 'draining', false, false],
+      [second!.weight, second!.state, 'zone' in second!, 'serves' in second!, 'hostname' in second!],
+      [5, 'draining', false, false, false],
     )
     assert.equal(first!.zone, 'b')
   })

@@ -11,6 +11,7 @@ export function sameRows(a: readonly EndpointRow[], b: readonly EndpointRow[]): 
         one.weight === other.weight &&
         one.state === other.state &&
         one.zone === other.zone &&
+        one.serves === other.serves &&
         one.hostname === other.hostname
       )
     })
