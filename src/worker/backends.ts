@@ -5,8 +5,6 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Balancer, BalancerContext } from '../balance/balancer.ts'
 import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../balance/endpoint.ts'
-import { EndpointSet } from '../balance/endpoint-set.ts'
-import { EndpointVersions } from '../balance/endpoint-versions.ts'
 import { RetryBudget } from '../balance/retry-budget.ts'
 import { SessionTokens } from '../balance/session-tokens.ts'
 import type { Milliseconds, Random } from '../lib/clock.ts'
@@ -20,11 +18,12 @@ import { namespaceOf } from '../snapshot/backend-id.ts'
 import { connectionKey } from '../snapshot/connection-key.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
-import type { EndpointRow } from '../thread/messages.ts'
+import type { EndpointsMessage } from '../thread/messages.ts'
 import { ClientPools } from '../transport/client-pools.ts'
 import type { Connector } from '../transport/connector.ts'
 import { EndpointPool, type PoolContext, type Reservation } from '../transport/pool.ts'
 import type { Timers } from '../transport/timers.ts'
+import { EndpointSets } from './endpoint-sets.ts'
 import { PoolFeeder } from './pool-feeder.ts'
 
 export interface BackendsContext {
@@ -49,11 +48,15 @@ export interface BackendsContext {
 
 export class Backends {
   readonly #context: BackendsContext
-  readonly #sets = new Map<string, SentEndpoints>()
+  readonly #sets: EndpointSets
   readonly #backends = new Map<string, WorkerBackend>()
 
   constructor(context: BackendsContext) {
     this.#context = context
+    this.#sets = new EndpointSets({
+      connects: (id) => this.#backends.get(id)?.connects,
+      changed: (id, { endpoints }, { removed }) => this.#backends.get(id)?.endpointsChanged(endpoints, removed),
+    })
   }
 
   /** Bounds of response heads. */
@@ -62,54 +65,39 @@ export class Backends {
   }
 
   /**
-   * The complete set of one Backend; known before any table names it. Of a Backend that is connected to by another key
-   * it waits for the tables with the new protocol: until then the former endpoints are used as before.
+   * The endpoints of one Backend, known before any table names it. Of a Backend that is connected to by another key
+   * they wait for the tables with the new protocol: until then the former endpoints are used as before.
    *
-   * @param connects see `connectionKey`; null withdraws the set
+   * In steps: a set of thousands is read between requests, and acts as a whole with the last step. Until then nothing
+   * else may be called for the Backend.
    */
-  endpoints(id: string, rows: readonly EndpointRow[], connects: string | null): void {
-    let sent = this.#sets.get(id)
-    if (connects === null) {
-      if (sent === undefined) return
-      this.#sets.delete(id)
-      this.#apply(id, sent.set, [])
-      return
-    }
-    if (sent === undefined) this.#sets.set(id, (sent = { set: new EndpointSet(), versions: new EndpointVersions() }))
-    sent.versions.add(connects, rows)
-    if (this.#backends.get(id)?.connects === connects) this.#apply(id, sent.set, rows)
+  endpoints(message: EndpointsMessage): Generator<void, void> {
+    return this.#sets.take(message)
   }
 
   /** Withdraws every endpoint set but these. */
   retain(ids: readonly string[]): void {
-    const kept = new Set(ids)
-    for (const id of [...this.#sets.keys()]) if (!kept.has(id)) this.endpoints(id, [], null)
+    this.#sets.retain(ids)
   }
 
   /** Makes or revises a Backend. @param slot its own row in the endpoint table, -1 when it has none */
   define(plan: BackendConfig, slot: number): LinkedBackend {
     const known = this.#backends.get(plan.id)
     const connects = connectionKey(plan)
-    const sent = this.#sets.get(plan.id)
     if (known !== undefined && known.slot === slot) {
-      const connectsAlike = connects === known.connects
+      const before = known.connects
       known.revise(plan, connects)
-      const rows = sent?.versions.use(connects)
-      if (!connectsAlike && sent !== undefined && rows !== undefined) this.#apply(plan.id, sent.set, rows)
+      this.#sets.use(plan.id, connects, before)
       return known
     }
     // Another row has other counters, so requests in flight keep the old object.
     known?.end()
-    sent?.set.apply(sent.versions.use(connects) ?? [])
+    this.#backends.delete(plan.id)
+    const set = this.#sets.use(plan.id, connects, undefined)
     const backend = new WorkerBackend(plan, slot, connects, this.#context)
     this.#backends.set(plan.id, backend)
-    backend.endpointsChanged(sent?.set.endpoints ?? [], [])
+    backend.endpointsChanged(set?.endpoints ?? [], [])
     return backend
-  }
-
-  #apply(id: string, set: EndpointSet, rows: readonly EndpointRow[]): void {
-    const change = set.apply(rows)
-    if (change.changed) this.#backends.get(id)?.endpointsChanged(set.endpoints, change.removed)
   }
 
   /** No table names it any more. */
@@ -142,14 +130,6 @@ export class Backends {
     for (const backend of this.#backends.values()) open += backend.connections
     return open
   }
-}
-
-/** What control has sent of one Backend. */
-interface SentEndpoints {
-  /** In use. */
-  readonly set: EndpointSet
-  /** With those that wait for their tables. */
-  readonly versions: EndpointVersions<readonly EndpointRow[]>
 }
 
 function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): boolean {
