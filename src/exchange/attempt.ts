@@ -26,7 +26,7 @@ export interface AttemptOwner {
    * A response that the retry policy may name has come, before any filter sees it.
    * @returns true: another attempt follows, and the response of this one is discarded
    */
-  answered(x: ProxyExchange, attempt: Attempt, status: number): boolean
+  answered(x: ProxyExchange, attempt: Attempt, head: ResponseHead): boolean
 }
 
 /** Bytes of a discarded response that are read so that its connection can be used again, and the time for them. */
@@ -152,7 +152,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     if (x.method !== 'HEAD') this.#bodyLength = head.bodyLength ?? 0
     try {
       if (x.upgrade !== null) checkRefusal(x, head.status)
-      if (x.policy.retry.codes.length > 0 && this.#owner.answered(x, this, head.status)) return
+      if (x.linked!.retriesResponses && this.#owner.answered(x, this, head)) return
       x.body?.release()
       this.#relay = new ResponseRelay(x, this)
       this.#relay.begin(head)
