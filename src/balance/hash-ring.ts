@@ -1,5 +1,5 @@
+import { GOLDEN, hashKey, mix } from '../lib/hash.ts'
 import type { Endpoint } from './endpoint.ts'
-import { GOLDEN, hashKey, mix } from './hash-key.ts'
 
 /** Points of an endpoint of average weight or less. */
 const POINTS = 8

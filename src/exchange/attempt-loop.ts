@@ -1,21 +1,23 @@
 /** The attempt loop: selects an endpoint, and another one after a failed attempt. */
 import { NO_KEY } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
-import { hashKey } from '../balance/hash-key.ts'
 import { backoffDelay } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
+import { hashKey } from '../lib/hash.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
 import { removeAddedFraming } from '../message/framing-fields.ts'
 import type { ValueReader } from '../policy/variables.ts'
 import { Attempt, type AttemptOwner } from './attempt.ts'
+import { giveShare, leaveBackend } from './ending.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { fail, refuse } from './failure.ts'
 import { prepareCall } from './grpc-request.ts'
 import { respond } from './local-response.ts'
 import { decideRetry } from './retry-decision.ts'
 import { pickForSession } from './session-affinity.ts'
+import { chooseReference } from './split.ts'
 import { checkOrigin } from './upgrade.ts'
 
 const OVERDRAWN = 'the namespace of the Backend has its share of all requests at a time'
@@ -23,31 +25,53 @@ const OVERDRAWN = 'the namespace of the Backend has its share of all requests at
 /** Selects a backend of the split, reserves a request at it and starts the first attempt. */
 export function forward(x: ProxyExchange): void {
   if (x.finalResponse !== null) return respond(x, x.finalResponse, x.entered)
-  const { context } = x
-  const rule = x.ruleView!
-  const at = context.splits.pick(rule.key, rule.backends, x.tables!.backends)
-  if (at < 0) return void refuse(x, 'NoEndpoint')
-  const ref = rule.backends[at]!
+  const ref = chooseReference(x)
+  if (ref === null) return void refuse(x, 'NoEndpoint')
   if (ref.refuse !== undefined) return void refuse(x, ref.refuse)
   const backend = x.tables!.backends[ref.backendIndex]
   if (backend == null) return void refuse(x, 'BackendNotFound')
-  x.backend = backend
   // Nothing is matched any more, and an exchange may last for days: the tables of its generation do not.
   x.tables = null
+  x.backend = backend
   if (x.upgrade !== null) checkOrigin(x)
-  if (!takeShare(x, backend.share)) return fail(x, new GatewayError('Overloaded', OVERDRAWN))
-  x.share = backend.share
-  if (backend.slot >= 0) {
-    if (!context.endpoints.tryAcquire(context.worker, backend.slot, backend.maxConcurrentRequests))
-      return void refuse(x, 'Overloaded')
-    x.counted = true
-  }
-  backend.retries.request()
+  const entry = enter(x, backend)
+  if (entry !== 'entered' && !enterOther(x)) return refuseEntry(x, entry)
   if (x.chain !== null) removeAddedFraming(x.request)
   if (x.call !== null) prepareCall(x, x.call)
-  if (backend.keys.length > 0) x.hashKey = keyOf(x, backend.keys)
   if (x.body !== null) x.body.compose()
   if (!x.ended) tryEndpoint(x, null, false)
+}
+
+/** Takes a place at a Backend, and then gives back the one at another. */
+function enter(x: ProxyExchange, backend: LinkedBackend): 'entered' | 'overdrawn' | 'full' {
+  const { context } = x
+  const { share, slot } = backend
+  if (!takeShare(x, share)) return 'overdrawn'
+  const counted = slot >= 0
+  if (counted && !context.endpoints.tryAcquire(context.worker, slot, backend.maxConcurrentRequests)) {
+    giveShare(x, share)
+    return 'full'
+  }
+  leaveBackend(x)
+  x.backend = backend
+  x.share = share
+  x.counted = counted
+  backend.retries.request()
+  x.hashKey = backend.keys.length > 0 ? keyOf(x, backend.keys) : NO_KEY
+  return 'entered'
+}
+
+/** @returns false: no Backend of another level has a place, and nothing has changed */
+function enterOther(x: ProxyExchange): boolean {
+  if (x.split === null) return false
+  for (let next = x.split.next(x.tried); next !== null; next = x.split.next(x.tried))
+    if (enter(x, next) === 'entered') return true
+  return false
+}
+
+function refuseEntry(x: ProxyExchange, entry: 'overdrawn' | 'full'): void {
+  if (entry === 'overdrawn') fail(x, new GatewayError('Overloaded', OVERDRAWN))
+  else refuse(x, 'Overloaded')
 }
 
 function keyOf(x: ProxyExchange, keys: readonly ValueReader[]): number {
@@ -71,15 +95,25 @@ export function nextAttempt(x: ProxyExchange): void {
 
 /** @param again the endpoint to be tried once more on a fresh connection, or null: the balancer picks */
 function tryEndpoint(x: ProxyExchange, again: Endpoint | null, fresh: boolean): void {
-  const backend = x.backend!
-  const endpoint = again ?? pickEndpoint(x, backend)
+  const endpoint = again ?? pickFromSplit(x)
   if (endpoint === undefined) return void refuse(x, x.failure ?? 'NoEndpoint')
-  const attempt = new Attempt(x, backend, endpoint, LOOP)
+  const attempt = new Attempt(x, x.backend!, endpoint, LOOP)
   x.attempt = attempt
   x.endpoint = endpoint
   x.attempts++
   attempt.start(fresh)
   if (x.attempt === attempt && attempt.connecting) x.watch()
+}
+
+/** An endpoint of the Backend, or of another level's where the Backend has none that is worth an attempt. */
+function pickFromSplit(x: ProxyExchange): Endpoint | undefined {
+  const { split } = x
+  if (split === null) return pickEndpoint(x, x.backend!)
+  const { trial } = split
+  split.trial = null
+  if (trial !== null) return trial
+  const endpoint = pickEndpoint(x, x.backend!)
+  return split.isOver(endpoint, x.tried) && enterOther(x) ? pickEndpoint(x, x.backend!) : endpoint
 }
 
 function pickEndpoint(x: ProxyExchange, backend: LinkedBackend): Endpoint | undefined {
