@@ -19,9 +19,11 @@ const USAGE =
 const AT_ONCE = availableParallelism() + 1
 /** Tests that start whole gateways and mostly wait for them, when those without any are done. */
 const GATEWAYS = /^test\/(main|feature|attack)\//
+/** Tests that need most of a CPU for long, and have wide bounds: two files at a time. */
+const HEAVY = /^test\/(examples\/|main\/threads\.|feature\/contents\.|attack\/(amplified|contents|large-objects)\.)/
 /** Tests that measure time or memory, or need every CPU: one file after the other, at the end. */
 const ALONE =
-  /^test\/((stress|bench|examples)\/|main\/(threads|memory)\.|feature\/(memory|contents|reload)\.|attack\/(amplified|contents|costly-objects|large-objects|noisy-tenant)\.)/
+  /^test\/((stress|bench)\/|main\/memory\.|feature\/(memory|reload)\.|attack\/(costly-objects|noisy-tenant)\.)/
 
 /** The house rule for the complete run; what hangs is ended before it. */
 const BUDGET_MS = 590_000
@@ -61,8 +63,10 @@ if (files.length === 0) {
   process.exit(1)
 }
 const alone = files.filter((file) => values.serial === true || ALONE.test(file))
-const gateways = files.filter((file) => !alone.includes(file) && GATEWAYS.test(file))
-const others = files.filter((file) => !alone.includes(file) && !gateways.includes(file))
+const heavy = files.filter((file) => !alone.includes(file) && HEAVY.test(file))
+const light = files.filter((file) => !alone.includes(file) && !heavy.includes(file))
+const gateways = light.filter((file) => GATEWAYS.test(file))
+const others = light.filter((file) => !GATEWAYS.test(file))
 
 if (files.some((file) => file.startsWith('test/bench/'))) {
   const missing = provide([NGINX, WRK])
@@ -82,6 +86,7 @@ const durations: { file: string; seconds: number }[] = []
 const total: Counts = { passed: 0, failed: 0, skipped: 0 }
 await runFiles(others, AT_ONCE)
 await runFiles(gateways, AT_ONCE)
+await runFiles(heavy, 2)
 await runFiles(alone, 1)
 clearTimeout(budget)
 

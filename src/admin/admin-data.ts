@@ -50,6 +50,8 @@ export interface BackendView {
     readonly reason: string
     /** Since when it is out, RFC 3339. */
     readonly since?: string
+    /** The last probe: when it began, RFC 3339; its milliseconds; what is wrong, '' = nothing. */
+    readonly probe?: { readonly at: string; readonly took: number; readonly fault: string }
     readonly weight: number
     readonly inFlight: number
     readonly zone?: string

@@ -50,7 +50,7 @@ const backend = object({
   endpoints: list(
     object(
       { authority: text, state: text, taken: flag, reason: text, weight: count, inFlight: count },
-      { zone: text, since: text },
+      { zone: text, since: text, probe: object({ at: text, took: count, fault: text }) },
     ),
   ),
 })

@@ -50,14 +50,14 @@ export class Availability implements Room {
     this.#counted = false
   }
 
-  /** Makes it what it is now, or was up to a microsecond an endpoint ago. */
+  /** Makes it what it is now, or, of more than a thousand endpoints, was up to a microsecond for each ago. */
   refresh(endpoints: readonly Endpoint[], panicPercent: number | undefined, now: Milliseconds): this {
     const { changes } = this.#states
     if (this.#counted && (changes === this.#changes || now < this.#due)) return this
     this.#counted = true
     // Before they are counted: what changes meanwhile is counted the next time.
     this.#changes = changes
-    this.#due = now + endpoints.length / COUNTED_A_MILLISECOND
+    this.#due = now + Math.floor(endpoints.length / COUNTED_A_MILLISECOND)
     this.#count(endpoints, panicPercent ?? DEFAULT_PANIC_PERCENT)
     return this
   }

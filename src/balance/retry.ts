@@ -2,7 +2,7 @@
  * Decides whether a failed attempt may be retried. The first rule: a request that may have been processed is
  * repeated only if its method is idempotent (RFC 9110 §9.2.2), and never after a byte of the response was received.
  */
-import type { Clock, Milliseconds, Random } from '../lib/clock.ts'
+import type { Milliseconds, Random } from '../lib/clock.ts'
 import { REASONS, type Reason } from '../lib/reason.ts'
 
 /** `retry` of a policy set. */
@@ -97,72 +97,4 @@ const MAX_DOUBLINGS = 5
 export function backoffDelay(base: Milliseconds, attempt: number, random: Random): Milliseconds {
   const delay = base * 2 ** Math.min(attempt, MAX_DOUBLINGS)
   return delay / 2 + (random() * delay) / 2
-}
-
-/**
- * Retries that the budget grants in a window however few requests there were: else a quiet Backend could never be
- * retried. Ten a second.
- */
-export const MIN_RETRIES = 100
-const WINDOW_SECONDS = 10
-
-/**
- * Retries as a share of the requests of the last ten seconds (after Finagle's RetryBudget): when everything fails,
- * retrying adds a fifth to the load and not a multiple. One per Backend and worker, kept over table changes.
- */
-export class RetryBudget {
-  readonly #clock: Clock
-  /** One cell a second, used in turn. */
-  readonly #requests = new Float64Array(WINDOW_SECONDS)
-  readonly #retries = new Float64Array(WINDOW_SECONDS)
-  #second: number
-
-  constructor(clock: Clock) {
-    this.#clock = clock
-    this.#second = this.#now()
-  }
-
-  /** Counts one request; its first try, not the ones after. */
-  request(): void {
-    this.#advance()
-    this.#requests[this.#second % WINDOW_SECONDS]! += 1
-  }
-
-  /**
-   * Takes one retry out of the budget.
-   *
-   * @param percent of the policy; 0 grants none at all
-   * @returns false when there is none left
-   */
-  spend(percent: number): boolean {
-    if (percent <= 0) return false
-    this.#advance()
-    const allowed = Math.max(MIN_RETRIES, (sum(this.#requests) * percent) / 100)
-    if (sum(this.#retries) + 1 > allowed) return false
-    this.#retries[this.#second % WINDOW_SECONDS]! += 1
-    return true
-  }
-
-  #now(): number {
-    return Math.floor(this.#clock.monotonic() / 1_000)
-  }
-
-  /** Empties the cells of the seconds that went by. */
-  #advance(): void {
-    const now = this.#now()
-    if (now === this.#second) return
-    const passed = Math.min(now - this.#second, WINDOW_SECONDS)
-    for (let i = 1; i <= passed; i++) {
-      const cell = (this.#second + i) % WINDOW_SECONDS
-      this.#requests[cell] = 0
-      this.#retries[cell] = 0
-    }
-    this.#second = now
-  }
-}
-
-function sum(cells: Float64Array): number {
-  let total = 0
-  for (let i = 0; i < cells.length; i++) total += cells[i]!
-  return total
 }

@@ -98,13 +98,16 @@ function backendView({ table, health }: AdminInputs, plan: BackendConfig, rows: 
   const { id, protocol, algorithm } = plan
   const { total, ready, eligible, panic, draining } = health.count(id)
   const endpoints = rows.map((row) => {
-    const { state, usable, reason, since } = health.verdict(row)
+    const { state, usable, reason, since, probe } = health.verdict(row)
     return {
       authority: joinHostPort(row.address, row.port),
       state,
       taken: usable && (row.state === 'ready' || draining),
       reason,
       ...(since !== undefined && { since: new Date(since).toISOString() }),
+      ...(probe && {
+        probe: { at: new Date(probe.at).toISOString(), took: Math.max(0, Math.round(probe.took)), fault: probe.fault },
+      }),
       weight: row.weight,
       inFlight: table.inFlight(row.slot),
       ...(row.zone !== undefined && { zone: row.zone }),

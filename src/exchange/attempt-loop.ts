@@ -11,6 +11,7 @@ import { removeAddedFraming } from '../message/framing-fields.ts'
 import type { ValueReader } from '../policy/variables.ts'
 import { Attempt, type AttemptOwner } from './attempt.ts'
 import { giveShare, leaveBackend } from './ending.ts'
+import { admits, pickEndpoint } from './endpoint-pick.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { fail, refuse } from './failure.ts'
 import { prepareCall } from './grpc-request.ts'
@@ -95,6 +96,8 @@ export function nextAttempt(x: ProxyExchange): void {
 
 /** @param again the endpoint to be tried once more on a fresh connection, or null: the balancer picks */
 function tryEndpoint(x: ProxyExchange, again: Endpoint | null, fresh: boolean): void {
+  // One that is tried again takes up its trial again, if that is open.
+  if (again !== null) admits(x.context.observer, x.backend!, again)
   const endpoint = again ?? pickFromSplit(x)
   if (endpoint === undefined) return void refuse(x, x.failure ?? 'NoEndpoint')
   const attempt = new Attempt(x, x.backend!, endpoint, LOOP)
@@ -108,17 +111,20 @@ function tryEndpoint(x: ProxyExchange, again: Endpoint | null, fresh: boolean): 
 /** An endpoint of the Backend, or of another level's where the Backend has none that is worth an attempt. */
 function pickFromSplit(x: ProxyExchange): Endpoint | undefined {
   const { split } = x
-  if (split === null) return pickEndpoint(x, x.backend!)
+  if (split === null) return pickFor(x, x.backend!)
   const { trial } = split
   split.trial = null
-  if (trial !== null) return trial
-  const endpoint = pickEndpoint(x, x.backend!)
-  return split.isOver(endpoint, x.tried) && enterOther(x) ? pickEndpoint(x, x.backend!) : endpoint
+  if (trial !== null && admits(x.context.observer, x.backend!, trial)) return trial
+  if (split.isSpent(x.backend!, x.tried) && enterOther(x)) return pickFor(x, x.backend!)
+  const endpoint = pickFor(x, x.backend!)
+  const isNew = endpoint !== undefined && x.tried?.includes(endpoint) !== true
+  return isNew || !enterOther(x) ? endpoint : pickFor(x, x.backend!)
 }
 
-function pickEndpoint(x: ProxyExchange, backend: LinkedBackend): Endpoint | undefined {
+function pickFor(x: ProxyExchange, backend: LinkedBackend): Endpoint | undefined {
   const { affinity } = backend
-  return affinity === null ? backend.balancer.pick(x.hashKey, x.tried) : pickForSession(x, backend, affinity)
+  if (affinity !== null) return pickForSession(x, backend, affinity)
+  return pickEndpoint(x.context.observer, backend, x.hashKey, x.tried)
 }
 
 function tryGuarded(x: ProxyExchange, again: Endpoint | null, fresh: boolean): void {

@@ -7,6 +7,11 @@ import type { Reason } from '../lib/reason.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
 
 export interface AttemptObserver {
+  /**
+   * Whether a request may go to an endpoint that was picked: to one on trial, a single request of all workers may.
+   * Where it may, an attempt starts in the same turn of the loop.
+   */
+  admits?(backend: LinkedBackend, endpoint: Endpoint): boolean
   attemptStarted(backend: LinkedBackend, endpoint: Endpoint): void
   /** The head of the response has come. @param took milliseconds since the attempt started */
   attemptAnswered?(backend: LinkedBackend, endpoint: Endpoint, status: number, took: number): void

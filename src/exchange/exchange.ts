@@ -34,11 +34,8 @@ export interface CurrentSplit {
   trial: Endpoint | null
   /** A Backend of another level that has room, each level once; null: there is none. */
   next(tried: readonly Endpoint[] | null): LinkedBackend | null
-  /**
-   * Whether another level is worth more than this endpoint.
-   * @param endpoint that the balancer of the current Backend picks
-   */
-  isOver(endpoint: Endpoint | undefined, tried: readonly Endpoint[] | null): boolean
+  /** Whether another level is worth more than one more attempt at this Backend, the current one. */
+  isSpent(backend: LinkedBackend, tried: readonly Endpoint[] | null): boolean
 }
 
 /** The current attempt, as the rest of the exchange uses it. */

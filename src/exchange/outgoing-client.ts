@@ -13,6 +13,7 @@ import { FRAMING_FIELDS } from '../message/framing-fields.ts'
 import { makeRequestId, REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
 import type { OutgoingClient, OutgoingRequest, OutgoingResponse } from '../policy/services.ts'
 import type { UpstreamRequest } from '../transport/upstream.ts'
+import { pickEndpoint } from './endpoint-pick.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 import { OutgoingCall } from './outgoing-call.ts'
 
@@ -40,9 +41,12 @@ export class UpstreamClient implements OutgoingClient {
       if (backend === undefined) throw new GatewayError('BackendNotFound', request.backend)
       const signal = request.signal ?? request.cause?.signal ?? null
       if (signal?.aborted === true) throw new GatewayError('ClientGone', 'the call was given up')
-      const endpoint = backend.balancer.pick(NO_KEY, null)
-      if (endpoint === undefined) throw new GatewayError('NoEndpoint', request.backend)
       takePlace(context, backend)
+      const endpoint = pickEndpoint(context.observer, backend, NO_KEY, null)
+      if (endpoint === undefined) {
+        leavePlace(context, backend)
+        throw new GatewayError('NoEndpoint', request.backend)
+      }
       const { body, timeout } = request
       new OutgoingCall(context, {
         backend,

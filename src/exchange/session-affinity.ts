@@ -3,6 +3,7 @@ import type { Endpoint } from '../balance/endpoint.ts'
 import { preferenceOf, READY } from '../balance/preference.ts'
 import type { LinkedBackend, SessionAffinity } from '../link/linked-tables.ts'
 import type { Fields } from '../message/fields.ts'
+import { admits, pickEndpoint } from './endpoint-pick.ts'
 import type { ProxyExchange } from './exchange.ts'
 
 /** The endpoint that the client names, while it is ready and has not failed in this exchange; else another. */
@@ -13,12 +14,14 @@ export function pickForSession(
 ): Endpoint | undefined {
   const token = read(x)
   const named = token === undefined ? undefined : tokens.find(token, backend.endpoints)
-  if (named !== undefined && preferenceOf(named, x.context.endpoints, x.tried) === READY) {
+  const { observer, endpoints } = x.context
+  const isReady = named !== undefined && preferenceOf(named, endpoints, x.tried) === READY
+  if (isReady && admits(observer, backend, named)) {
     x.sessionEndpoint = named
     return named
   }
   x.sessionEndpoint = null
-  return backend.balancer.pick(x.hashKey, x.tried)
+  return pickEndpoint(observer, backend, x.hashKey, x.tried)
 }
 
 /**

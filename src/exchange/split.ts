@@ -84,10 +84,9 @@ class PriorityChoice implements CurrentSplit {
     return this.#use(place)
   }
 
-  isOver(endpoint: Endpoint | undefined, tried: readonly Endpoint[] | null): boolean {
-    if (endpoint === undefined) return true
+  isSpent({ room }: LinkedBackend, tried: readonly Endpoint[] | null): boolean {
     if (tried === null) return false
-    return tried.length - this.#triedBefore >= ATTEMPTS_A_LEVEL || tried.includes(endpoint)
+    return tried.length - this.#triedBefore >= ATTEMPTS_A_LEVEL || room.share === 0
   }
 
   #use({ level, at }: Place): LinkedBackend | null {

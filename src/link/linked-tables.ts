@@ -2,7 +2,7 @@
 import type { Availability } from '../balance/availability.ts'
 import type { Balancer } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
-import type { RetryBudget } from '../balance/retry.ts'
+import type { RetryBudget } from '../balance/retry-budget.ts'
 import type { SessionTokens } from '../balance/session-tokens.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { ValueReader } from '../policy/variables.ts'

@@ -76,8 +76,14 @@ export class Probe extends TimerEntry implements UpstreamHandler {
   badInARow = 0
   /** Why the last one failed; '' when it did not. */
   fault = ''
+  /** Why the last one that failed did. */
+  lastFault = ''
   /** Monotonic: when the running one began. */
   startedAt = 0
+  /** Monotonic: when the last one ended; -1 = none did. */
+  endedAt = -1
+  /** How long it took. */
+  took = 0
   /** It is under way. */
   running = false
   readonly #host: ProbeHost

@@ -204,10 +204,13 @@ export class Prober implements ProbeHost {
     this.#ended(namespaceOf(probe.backend))
     const { active, place } = probe
     probe.fault = fault
+    probe.endedAt = this.timers.touch()
+    probe.took = probe.endedAt - probe.startedAt
     if (fault === '') {
       probe.goodInARow++
       probe.badInARow = 0
     } else {
+      probe.lastFault = fault
       probe.badInARow++
       probe.goodInARow = 0
     }

@@ -2,6 +2,8 @@
  * What requests say about each endpoint, over all workers: failures in a row, how often it was ejected lately, and
  * why the last time. Cells are single words, so a thread that ends at any point leaves no half of a value; a count
  * that it did not finish is off by one.
+ *
+ * Besides, a bit for each slot of which a worker has changed the state: control looks at those alone.
  */
 
 /** Cells of a slot. */
@@ -13,17 +15,27 @@ const CELLS = 4
 /** After so many ejections in a row the period grows no more. */
 export const MAX_EJECTIONS = 1_000
 
+/** Bits of a word. */
+const BITS = 32
+
 export class EndpointFaults {
   readonly #cells: Int32Array<SharedArrayBuffer>
-  readonly #changes: number
+  /** Changes of state that control has not looked at, a bit for each slot. */
+  readonly #marks: Int32Array<SharedArrayBuffer>
+  /** Whether there is one: of one word. */
+  readonly #anyMark: Int32Array<SharedArrayBuffer>
 
   constructor(buffer: SharedArrayBuffer) {
-    this.#cells = new Int32Array(buffer)
-    this.#changes = this.#cells.length - 1
+    const words = buffer.byteLength / Int32Array.BYTES_PER_ELEMENT - 1
+    const slots = Math.floor((words * BITS) / (CELLS * BITS + 1))
+    const part = (first: number, length: number) => new Int32Array(buffer, first * Int32Array.BYTES_PER_ELEMENT, length)
+    this.#cells = part(0, slots * CELLS)
+    this.#marks = part(slots * CELLS, words - slots * CELLS)
+    this.#anyMark = part(words, 1)
   }
 
   static allocate(slots: number): SharedArrayBuffer {
-    return new SharedArrayBuffer((slots * CELLS + 1) * Int32Array.BYTES_PER_ELEMENT)
+    return new SharedArrayBuffer((slots * CELLS + Math.ceil(slots / BITS) + 1) * Int32Array.BYTES_PER_ELEMENT)
   }
 
   /** Counts one failure. @returns failures in a row, this one included */
@@ -71,12 +83,21 @@ export class EndpointFaults {
     for (let cell = 0; cell < CELLS; cell++) Atomics.store(this.#cells, slot * CELLS + cell, 0)
   }
 
-  /** A number that differs after each ejection and each trial that ended; it wraps around. */
-  get changes(): number {
-    return Atomics.load(this.#cells, this.#changes)
+  /** The state of an endpoint has changed, which control is to look at. Behind the change itself. */
+  mark(slot: number): void {
+    Atomics.or(this.#marks, slot >>> 5, 1 << (slot & 31))
+    Atomics.store(this.#anyMark, 0, 1)
   }
 
-  changed(): void {
-    Atomics.add(this.#cells, this.#changes, 1)
+  /** The slots that were marked since the last call; one load where there are none. Control only. */
+  *takeMarked(): Generator<number, void> {
+    if (Atomics.load(this.#anyMark, 0) === 0) return
+    // Taken back first: what is marked from here on is found now or the next time.
+    Atomics.store(this.#anyMark, 0, 0)
+    for (let word = 0; word < this.#marks.length; word++) {
+      if (this.#marks[word] === 0) continue
+      for (let bits = Atomics.exchange(this.#marks, word, 0); bits !== 0; bits &= bits - 1)
+        yield word * BITS + (31 - Math.clz32(bits & -bits))
+    }
   }
 }

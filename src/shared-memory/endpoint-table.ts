@@ -11,6 +11,7 @@ import { EndpointFaults } from './endpoint-faults.ts'
 import { EndpointLatency } from './endpoint-latency.ts'
 import { IdentityTable } from './identity-table.ts'
 import { Ledger } from './ledger.ts'
+import { RetryCounts } from './retry-counts.ts'
 
 export const DEFAULT_ENDPOINT_SLOTS = 65_536
 
@@ -53,6 +54,7 @@ export interface EndpointBuffers {
   readonly pending: SharedArrayBuffer
   readonly latency: SharedArrayBuffer
   readonly faults: SharedArrayBuffer
+  readonly retries: SharedArrayBuffer
 }
 
 export class EndpointTable {
@@ -67,6 +69,8 @@ export class EndpointTable {
   readonly latency: EndpointLatency
   /** What requests say about endpoints. */
   readonly faults: EndpointFaults
+  /** Of Backends. */
+  readonly retries: RetryCounts
   /** By slot, and in the last cell how often any has changed. */
   readonly #states: Int32Array<SharedArrayBuffer>
   readonly #changes: number
@@ -78,6 +82,7 @@ export class EndpointTable {
     this.pending = new Ledger(buffers.pending, buffers.workers)
     this.latency = new EndpointLatency(buffers.latency)
     this.faults = new EndpointFaults(buffers.faults)
+    this.retries = new RetryCounts(buffers.retries)
     this.#states = new Int32Array(buffers.states)
     this.#changes = this.#states.length - 1
   }
@@ -93,6 +98,7 @@ export class EndpointTable {
       pending: Ledger.allocate(workers, slots),
       latency: EndpointLatency.allocate(slots),
       faults: EndpointFaults.allocate(slots),
+      retries: RetryCounts.allocate(slots),
     }
   }
 
@@ -218,6 +224,7 @@ export class EndpointTable {
     Atomics.store(this.#states, slot, 0)
     this.latency.clear(slot)
     this.faults.clear(slot)
+    this.retries.clear(slot)
     this.identities.remove(slot)
   }
 

@@ -18,6 +18,11 @@ export interface PassiveHealth {
   readonly maxEjectionPercent: number
 }
 
+/** Whether what requests meet may eject an endpoint. */
+export function isPassive({ consecutiveFailures }: PassiveHealth): boolean {
+  return consecutiveFailures > 0
+}
+
 /** Times in milliseconds. */
 export interface ActiveHealth {
   readonly type: 'HTTP' | 'TCP' | 'GRPC'

@@ -8,9 +8,9 @@ import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../balance/endpoint.ts'
 import { EndpointSet } from '../balance/endpoint-set.ts'
 import { EndpointVersions } from '../balance/endpoint-versions.ts'
-import { RetryBudget } from '../balance/retry.ts'
+import { RetryBudget } from '../balance/retry-budget.ts'
 import { SessionTokens } from '../balance/session-tokens.ts'
-import type { Clock, Milliseconds, Random } from '../lib/clock.ts'
+import type { Milliseconds, Random } from '../lib/clock.ts'
 import type { NamespaceShare, ShareMember, UpstreamBudget } from '../limit/upstream-budget.ts'
 import type { LinkedBackend, SessionAffinity } from '../link/linked-tables.ts'
 import type { HeadLimits } from '../message/head.ts'
@@ -30,7 +30,6 @@ import { PoolFeeder } from './pool-feeder.ts'
 
 export interface BackendsContext {
   readonly worker: number
-  readonly clock: Clock
   readonly random: Random
   readonly timers: Timers
   readonly endpoints: EndpointTable
@@ -200,7 +199,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     this.#feeder = new PoolFeeder(context.timers)
     this.share = context.budget.join(namespaceOf(plan.id), this)
     this.metricsRow = context.metricsRow(plan.id)
-    this.retries = new RetryBudget(context.clock)
+    this.retries = new RetryBudget(slot < 0 ? null : context.endpoints.retries, slot, context.timers)
     this.gauge = context.endpoints
     this.#room = new Availability(context.endpoints)
     this.random = context.random

@@ -99,7 +99,6 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   const sessionKeys = new SessionKeys(contents)
   const backends = new Backends({
     worker,
-    clock,
     random,
     timers,
     endpoints,

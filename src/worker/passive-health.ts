@@ -8,7 +8,7 @@ import { faultCode, NO_EVIDENCE, WELL } from '../balance/fault.ts'
 import type { AttemptObserver, AttemptOutcome } from '../exchange/attempt-observer.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
-import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
+import { type EndpointTable, isEligible, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
 import type { HealthConfig } from '../snapshot/health.ts'
 
 export class PassiveHealth implements AttemptObserver {
@@ -25,8 +25,17 @@ export class PassiveHealth implements AttemptObserver {
     this.#next = next
   }
 
+  admits(_backend: LinkedBackend, { slot }: Endpoint): boolean {
+    const state = this.#table.state(slot)
+    if (state === SLOT_STATE.live) return true
+    if ((state & SLOT_STATE.trial) === 0) return isEligible(state)
+    // In panic it gets requests besides its trial.
+    if (!this.#table.takeTrial(slot)) return this.#table.eligible(slot)
+    this.#trials.set(slot, this.#timers.now)
+    return true
+  }
+
   attemptStarted(backend: LinkedBackend, endpoint: Endpoint): void {
-    if (this.#table.takeTrial(endpoint.slot)) this.#trials.set(endpoint.slot, this.#timers.now)
     this.#next.attemptStarted(backend, endpoint)
   }
 
@@ -39,7 +48,8 @@ export class PassiveHealth implements AttemptObserver {
     const { health } = backend.plan
     if (health !== undefined && health.passive.consecutiveFailures > 0) {
       const code = faultCode(outcome.failure, outcome.status, outcome.unanswered)
-      if (this.#trials.size > 0 && this.#isTrial(outcome)) this.#endTrial(backend, health, endpoint.slot, code)
+      if (this.#trials.size > 0 && this.#isTrial(outcome))
+        this.#endTrial(backend, health, endpoint.slot, isStale(outcome) ? NO_EVIDENCE : code)
       else if (code === WELL) this.#table.faults.succeeded(endpoint.slot)
       else if (code !== NO_EVIDENCE) this.#count(backend, health, endpoint.slot, code)
     }
@@ -58,7 +68,7 @@ export class PassiveHealth implements AttemptObserver {
     if (inARow < passive.consecutiveFailures) return
     if (ejectWithin(this.#table, endpoints, slot, passive.maxEjectionPercent, code)) {
       updatePanic(this.#table, endpoints, panicPercent)
-      faults.changed()
+      faults.mark(slot)
     } else {
       // At the cap: all endpoints are counted again only after as many failures more.
       faults.succeeded(slot)
@@ -78,6 +88,14 @@ export class PassiveHealth implements AttemptObserver {
       table.mark(slot, SLOT_STATE.trying, false)
     }
     updatePanic(table, endpoints, panicPercent)
-    table.faults.changed()
+    table.faults.mark(slot)
   }
+}
+
+/**
+ * The connection had been kept since before the ejection, most likely, and its server has closed it, as it may at any
+ * time (RFC 9112 §9.3.1).
+ */
+function isStale({ failure, reused }: AttemptOutcome): boolean {
+  return reused && failure === 'ResetBeforeResponse'
 }

@@ -6,12 +6,9 @@ import {
   type BodyState,
   backoffDelay,
   MAX_REFUSALS,
-  MIN_RETRIES,
   mayRetry,
-  RetryBudget,
   type RetryConfig,
 } from '../../src/balance/retry.ts'
-import type { Clock } from '../../src/lib/clock.ts'
 import { REASON_LIST, REASONS, type Reason } from '../../src/lib/reason.ts'
 
 const POLICY: RetryConfig = {
@@ -121,66 +118,3 @@ describe('backoffDelay', () => {
     )
   })
 })
-
-/** A clock that a test moves. */
-class TestClock implements Clock {
-  now = 0
-  wall = () => this.now
-  monotonic = () => this.now
-}
-
-describe('the retry budget', () => {
-  it('grants a share of the requests of the last ten seconds', () => {
-    const budget = new RetryBudget(new TestClock())
-    for (let i = 0; i < 1_000; i++) budget.request()
-    assert.equal(granted(budget, 20), 200)
-  })
-
-  it(`grants ${MIN_RETRIES} retries however few requests there were, and none at 0 per cent`, () => {
-    const budget = new RetryBudget(new TestClock())
-    assert.equal(granted(budget, 0), 0)
-    budget.request()
-    assert.equal(granted(budget, 20), MIN_RETRIES)
-  })
-
-  it('discards requests and retries after ten seconds', () => {
-    const clock = new TestClock()
-    const budget = new RetryBudget(clock)
-    for (let i = 0; i < 1_000; i++) budget.request()
-    assert.equal(granted(budget, 20), 200)
-    clock.now = 9_999
-    assert.equal(granted(budget, 20), 0)
-    clock.now = 10_000
-    assert.equal(granted(budget, 20), MIN_RETRIES)
-    clock.now = 10_000_000
-    assert.equal(granted(budget, 20), MIN_RETRIES)
-  })
-
-  // What an operator reads out of budgetPercent: retries add no more than this share to the load, beyond the minimum.
-  it('never grants more in any ten seconds than the share of their requests, or the minimum', () => {
-    const step = fc.record({ gap: fc.nat(3_000), requests: fc.nat(100), tries: fc.nat(60) })
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 40 }), fc.integer({ min: 1, max: 100 }), (steps, percent) => {
-        const clock = new TestClock()
-        const budget = new RetryBudget(clock)
-        const log: { second: number; requests: number; retries: number }[] = []
-        for (const { gap, requests, tries } of steps) {
-          clock.now += gap
-          for (let i = 0; i < requests; i++) budget.request()
-          let retries = 0
-          for (let i = 0; i < tries; i++) if (budget.spend(percent)) retries++
-          log.push({ second: Math.floor(clock.now / 1_000), requests, retries })
-          const window = log.filter(({ second }) => second > Math.floor(clock.now / 1_000) - 10)
-          const total = (key: 'requests' | 'retries') => window.reduce((sum, entry) => sum + entry[key], 0)
-          if (retries > 0) assert.ok(total('retries') <= Math.max(MIN_RETRIES, (total('requests') * percent) / 100))
-        }
-      }),
-    )
-  })
-})
-
-function granted(budget: RetryBudget, percent: number): number {
-  let count = 0
-  while (budget.spend(percent)) count++
-  return count
-}

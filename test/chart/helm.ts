@@ -106,7 +106,18 @@ export async function render(rendering: Rendering): Promise<KubernetesObject[]> 
   return objectsOf(outcome.text)
 }
 
+/** Of documents seen before: the CRDs are in every rendering, and take half a second to parse. */
+const parsed = new Map<string, readonly KubernetesObject[]>()
+
 export function objectsOf(text: string): KubernetesObject[] {
+  return text.split(/^---$/m).flatMap((document) => {
+    let objects = parsed.get(document)
+    if (objects === undefined) parsed.set(document, (objects = parse(document)))
+    return structuredClone(objects)
+  })
+}
+
+function parse(text: string): KubernetesObject[] {
   const objects: KubernetesObject[] = []
   for (const document of parseAllDocuments(text)) {
     if ('errors' in document && document.errors.length > 0) throw document.errors[0]

@@ -73,7 +73,7 @@ suite('no turn of a compile is long', () => {
         ...(mark && { ingressClassName: mark }),
       })
     const of = (count: number, mark?: string) => ({ ingresses: many(count, (i) => hosted(i, mark)) })
-    assertShort(of(70), of(70, 'other'), 120)
+    assertShort(of(16), of(16, 'other'), 120)
   })
 
   for (const what of ['named', 'missed'])

@@ -27,7 +27,6 @@ describe('the Backends of a worker', () => {
   beforeEach(() => {
     backends = new Backends({
       worker: 0,
-      clock: { monotonic: () => 0, wall: () => 0 },
       random: () => 0.5,
       timers: new Timers(new VirtualTime().keeper()),
       endpoints: new EndpointTable(EndpointTable.allocate(1, 64)),

@@ -40,6 +40,8 @@ export class Ejections {
   readonly #table: EndpointTable
   readonly #events: EjectionEvents
   readonly #watched = new Map<number, Watched>()
+  /** No period is over before. */
+  #soonest: Milliseconds = Number.POSITIVE_INFINITY
 
   constructor(table: EndpointTable, events: EjectionEvents) {
     this.#table = table
@@ -81,7 +83,7 @@ export class Ejections {
       return this.#begin(slot, watched, now, wall)
     if (ejected || watched.phase === 'well') return false
     watched.phase = 'well'
-    watched.until = now + passive.baseEjection
+    this.#wait(watched, now + passive.baseEjection)
     this.#events.restored(backend, slot)
     return true
   }
@@ -92,12 +94,17 @@ export class Ejections {
    */
   expire(now: Milliseconds): Set<string> {
     const changed = new Set<string>()
+    if (now < this.#soonest) return changed
+    this.#soonest = Number.POSITIVE_INFINITY
     for (const [slot, watched] of this.#watched) {
-      if (now < watched.until) continue
+      if (now < watched.until) {
+        this.#soonest = Math.min(this.#soonest, watched.until)
+        continue
+      }
       if (watched.phase === 'well') {
         this.#table.faults.forgive(slot)
         watched.ejections = this.#table.faults.ejections(slot)
-        watched.until = now + watched.passive.baseEjection
+        this.#wait(watched, now + watched.passive.baseEjection)
         if (watched.ejections === 0) this.#watched.delete(slot)
         continue
       }
@@ -105,9 +112,14 @@ export class Ejections {
       this.#table.offerTrial(slot)
       if (watched.phase === 'ejected') changed.add(watched.backend)
       watched.phase = 'trial'
-      watched.until = now + Math.max(watched.passive.baseEjection, 1_000)
+      this.#wait(watched, now + Math.max(watched.passive.baseEjection, 1_000))
     }
     return changed
+  }
+
+  #wait(watched: Watched, until: Milliseconds): void {
+    watched.until = until
+    this.#soonest = Math.min(this.#soonest, until)
   }
 
   #begin(slot: number, watched: Watched, now: Milliseconds, wall: Milliseconds): boolean {
@@ -116,7 +128,7 @@ export class Ejections {
     const period = Math.min(baseEjection * Math.max(watched.ejections, 1), Math.max(baseEjection, MAX_EJECTION))
     const ejected = (this.#table.state(slot) & (SLOT_STATE.ejected | SLOT_STATE.trial)) !== 0
     watched.phase = ejected ? 'ejected' : 'well'
-    watched.until = now + period
+    this.#wait(watched, now + period)
     watched.since = wall
     this.#watched.set(slot, watched)
     if (ejected) this.#events.ejected(watched.backend, slot, this.#reason(slot, watched), period)

@@ -1,29 +1,22 @@
 /**
  * The room of health. In: the Backends in force, their endpoint sets, and the marks that workers and probes leave in
  * shared memory. Out: marks that end ejections and set panic, and for each endpoint why it is taken or not.
+ *
+ * A change of one endpoint costs a look at that endpoint, and at how many of its Backend are well. The second is
+ * bounded: a Backend whose thousands of endpoints all flap is counted as often as {@link COUNT_PRICE} allows.
  */
 import { countEligible, type EligibleCount, updatePanic } from '../../balance/eligibility.ts'
 import type { EndpointHealth } from '../../compile/conditions.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { joinHostPort } from '../../pattern/host.ts'
-import { type EndpointTable, isEligible, OUT, SLOT_STATE } from '../../shared-memory/endpoint-table.ts'
+import { type EndpointTable, OUT, SLOT_STATE } from '../../shared-memory/endpoint-table.ts'
 import { FrozenMap } from '../../snapshot/frozen-map.ts'
-import type { HealthConfig } from '../../snapshot/health.ts'
+import { type HealthConfig, isPassive } from '../../snapshot/health.ts'
 import type { BackendConfig } from '../../snapshot/snapshot.ts'
 import type { EndpointRow, ToWorker } from '../../thread/messages.ts'
 import { Ejections } from './ejections.ts'
 import { Probes } from './probes.ts'
-
-/** What is known of one endpoint. */
-export interface EndpointVerdict {
-  /** Whether requests may be sent to it. */
-  readonly usable: boolean
-  readonly state: 'eligible' | 'unhealthy' | 'ejected' | 'draining'
-  /** Why it is out, or used although it is; '' where there is nothing to say. */
-  readonly reason: string
-  /** Since when it is out; wall clock. */
-  readonly since?: Milliseconds
-}
+import { type EndpointState, type EndpointVerdict, stateOf, verdictOf } from './verdict.ts'
 
 export interface HealthEvents {
   /** Which endpoints of a Backend may be used has changed, or why. */
@@ -45,23 +38,34 @@ export interface HealthOptions {
   readonly events: HealthEvents
 }
 
+interface Watched {
+  config: HealthConfig
+  /** By slot, as last looked at. */
+  places: ReadonlyMap<number, EndpointRow>
+  panic: boolean
+  /** Monotonic: not counted again before. */
+  countAt: Milliseconds
+}
+
 /** More endpoints that are out are not named in a status; the admin API has them all. */
 const MAX_REPORTED = 16
 
 /** How often marks that workers leave are looked for. */
 const LOOK_EVERY: Milliseconds = 100
 
+/** Time until a Backend is counted again, for each of its endpoints: some hundred times what counting takes. */
+const COUNT_PRICE: Milliseconds = 0.01
+
 export class Health {
   readonly #options: HealthOptions
   readonly #ejections: Ejections
+  readonly #probes: Probes
   readonly #stop: () => void
   #plans = new FrozenMap<BackendConfig>()
-  readonly #configs = new Map<string, HealthConfig>()
-  /** Slots of each Backend, as last looked at. */
-  readonly #slots = new Map<string, ReadonlySet<number>>()
-  readonly #panicking = new Set<string>()
-  readonly #probes: Probes
-  #seen = 0
+  readonly #watched = new Map<string, Watched>()
+  readonly #backendOf = new Map<number, string>()
+  /** Backends of which an endpoint is in another state, and that are not counted yet. */
+  readonly #due = new Set<string>()
 
   constructor(options: HealthOptions) {
     this.#options = options
@@ -72,7 +76,6 @@ export class Health {
       restored: (backend, slot) => this.#tell(backend, slot, 'takes requests again: its trial went well'),
     })
     this.#probes = new Probes({ ...options, turned: (backend, slot, fault) => this.#turned(backend, slot, fault) })
-    this.#seen = table.faults.changes
     this.#stop = time.every(LOOK_EVERY, () => this.#look())
   }
 
@@ -92,27 +95,36 @@ export class Health {
     const changes = [...this.#plans.changesTo(next)]
     this.#plans = next
     for (const { key, after } of changes) {
-      const health = after?.health
-      if (health === undefined) this.#forget(key)
-      else {
-        this.#configs.set(key, health)
-        this.endpointsChanged(key)
+      const config = after?.health
+      if (config === undefined) {
+        this.#forget(key)
+        continue
       }
+      const watched = this.#watched.get(key)
+      if (watched === undefined) this.#watched.set(key, { config, places: NOWHERE, panic: false, countAt: 0 })
+      else watched.config = config
+      this.endpointsChanged(key)
     }
   }
 
   /** The endpoint set of a Backend is another one. */
   endpointsChanged(backend: string): void {
-    const config = this.#configs.get(backend)
-    if (config === undefined) return
+    const watched = this.#watched.get(backend)
+    if (watched === undefined) return
+    const { config } = watched
     const rows = this.#options.rows(backend)
-    const slots = new Set(rows.map(({ slot }) => slot))
-    for (const slot of this.#slots.get(backend) ?? []) if (!slots.has(slot)) this.#forgetSlot(slot)
-    this.#slots.set(backend, slots)
+    const places = new Map<number, EndpointRow>()
+    for (const row of rows) {
+      places.set(row.slot, row)
+      this.#backendOf.set(row.slot, backend)
+    }
+    for (const slot of watched.places.keys()) if (!places.has(slot)) this.#forgetSlot(slot)
+    watched.places = places
     this.#clearUnwanted(config, rows)
     const plan = this.#plans.get(backend)
     if (plan !== undefined) this.#probes.set(plan, config.active, rows)
-    this.#inspect(backend, config, rows)
+    this.#inspect(backend, watched, places.keys())
+    this.#count(backend, watched)
   }
 
   /** How many endpoints of a Backend get requests. */
@@ -134,103 +146,101 @@ export class Health {
   }
 
   /** Cheap, for metrics. */
-  stateOf(row: EndpointRow): EndpointVerdict['state'] {
-    const state = this.#options.table.state(row.slot)
-    if ((state & (SLOT_STATE.ejected | SLOT_STATE.trial)) !== 0) return 'ejected'
-    if ((state & SLOT_STATE.unhealthy) !== 0) return 'unhealthy'
-    return row.state === 'draining' ? 'draining' : 'eligible'
+  stateOf(row: EndpointRow): EndpointState {
+    return stateOf(row, this.#options.table.state(row.slot))
   }
 
   /** Why an endpoint is taken or not. */
   verdict(row: EndpointRow): EndpointVerdict {
-    const state = this.#options.table.state(row.slot)
-    const usable = isEligible(state)
-    const panic = (state & SLOT_STATE.panic) !== 0 ? '; used all the same, since too few others can be' : ''
-    if ((state & (SLOT_STATE.ejected | SLOT_STATE.trial)) !== 0) {
-      const ejection = this.#ejections.of(row.slot)
-      const reason = ejection?.reason ?? 'requests failed'
-      const trial = (state & SLOT_STATE.trial) !== 0 ? '; the next request is its trial' : panic
-      return { usable, state: 'ejected', reason: `${reason}${trial}`, ...(ejection && { since: ejection.since }) }
-    }
-    if ((state & SLOT_STATE.unhealthy) !== 0) {
-      const fault = this.#probes.faultOf(row.slot)
-      const since = this.#probes.sinceOf(row.slot)
-      const reason = `probes fail${fault === '' ? '' : `: ${fault}`}${panic}`
-      return { usable, state: 'unhealthy', reason, ...(since !== undefined && { since }) }
-    }
-    if (row.state === 'ready') return { usable, state: 'eligible', reason: '' }
-    return { usable, state: 'draining', reason: 'its pod is terminating: used while no other endpoint is left' }
+    return verdictOf(row, this.#options.table.state(row.slot), this.#ejections.of(row.slot), this.#probes.of(row.slot))
   }
 
   /** Marks of checks that the Backend does not have any more. */
   #clearUnwanted({ active, passive }: HealthConfig, rows: readonly EndpointRow[]): void {
     const { table } = this.#options
+    const keeps = isPassive(passive)
     for (const { slot } of rows) {
       const state = table.state(slot)
       if (active === undefined && (state & SLOT_STATE.unhealthy) !== 0) table.mark(slot, SLOT_STATE.unhealthy, false)
-      if (passive.consecutiveFailures > 0 || (state & (OUT | SLOT_STATE.trial)) === 0) continue
+      if (keeps || (state & (OUT | SLOT_STATE.trial)) === 0) continue
       table.restore(slot)
       this.#ejections.forget(slot)
     }
   }
 
-  /** Looks at the endpoints of a Backend. @returns whether something changed */
-  #inspect(backend: string, config: HealthConfig, rows: readonly EndpointRow[]): boolean {
-    const { table, time, events } = this.#options
+  /** Looks at endpoints of a Backend. @returns whether one of them is in another phase of its ejection */
+  #inspect(backend: string, { config }: Watched, slots: Iterable<number>): boolean {
+    const { time } = this.#options
     const now = time.monotonic()
     const wall = time.wall()
     let changed = false
-    for (const { slot } of rows) if (this.#ejections.look(backend, slot, config.passive, now, wall)) changed = true
-    const panic = updatePanic(table, rows, config.panicPercent)
-    if (panic === this.#panicking.has(backend)) return changed
-    if (panic) this.#panicking.add(backend)
-    else this.#panicking.delete(backend)
-    const text = panic
-      ? `fewer than ${config.panicPercent} % of its endpoints can be used: every ready one is (panic)`
-      : 'enough of its endpoints can be used again'
-    events.tell(backend, `Backend ${backend}: ${text}`)
-    return true
+    for (const slot of slots) if (this.#ejections.look(backend, slot, config.passive, now, wall)) changed = true
+    return changed
   }
 
-  #look(): void {
-    const { table, time, rows, events } = this.#options
-    const { changes } = table.faults
-    const due = this.#ejections.any ? this.#ejections.expire(time.monotonic()) : NONE
-    if (changes === this.#seen && due.size === 0) return
-    const all = changes !== this.#seen
-    this.#seen = changes
-    for (const [backend, config] of this.#configs) {
-      if (!all && !due.has(backend)) continue
-      if (this.#inspect(backend, config, rows(backend)) || due.has(backend)) events.changed(backend)
+  /** Which of them are well decides whether it is panic. */
+  #count(backend: string, watched: Watched): void {
+    const { table, time, events, rows } = this.#options
+    const { panicPercent } = watched.config
+    const endpoints = rows(backend)
+    this.#due.delete(backend)
+    watched.countAt = time.monotonic() + endpoints.length * COUNT_PRICE
+    const panic = updatePanic(table, endpoints, panicPercent)
+    if (panic === watched.panic) return
+    watched.panic = panic
+    const text = panic
+      ? `fewer than ${panicPercent} % of its endpoints can be used: every ready one is (panic)`
+      : 'enough of its endpoints can be used again'
+    events.tell(backend, `Backend ${backend}: ${text}`)
+  }
+
+  /** Counts a Backend of which an endpoint changed, now or when its time has come. */
+  #settle(backend: string): void {
+    const watched = this.#watched.get(backend)
+    if (watched === undefined) this.#due.delete(backend)
+    else if (this.#options.time.monotonic() < watched.countAt) this.#due.add(backend)
+    else {
+      this.#count(backend, watched)
+      this.#options.events.changed(backend)
     }
   }
 
+  #look(): void {
+    const { table, time } = this.#options
+    for (const slot of table.faults.takeMarked()) {
+      const backend = this.#backendOf.get(slot)
+      const watched = backend === undefined ? undefined : this.#watched.get(backend)
+      if (backend === undefined || watched === undefined) continue
+      this.#inspect(backend, watched, [slot])
+      this.#due.add(backend)
+    }
+    if (this.#ejections.any) for (const backend of this.#ejections.expire(time.monotonic())) this.#due.add(backend)
+    for (const backend of [...this.#due]) this.#settle(backend)
+  }
+
   #forget(backend: string): void {
-    this.#configs.delete(backend)
-    this.#panicking.delete(backend)
     this.#probes.remove(backend)
-    for (const slot of this.#slots.get(backend) ?? []) this.#forgetSlot(slot)
-    this.#slots.delete(backend)
+    for (const slot of this.#watched.get(backend)?.places.keys() ?? []) this.#forgetSlot(slot)
+    this.#watched.delete(backend)
+    this.#due.delete(backend)
   }
 
   #forgetSlot(slot: number): void {
     this.#ejections.forget(slot)
     this.#probes.forget(slot)
+    this.#backendOf.delete(slot)
   }
 
   #turned(backend: string, slot: number, fault: string): void {
-    const config = this.#configs.get(backend)
-    if (config === undefined) return
     this.#tell(backend, slot, fault === '' ? 'is healthy again by its probes' : `is unhealthy by its probes: ${fault}`)
-    this.#inspect(backend, config, this.#options.rows(backend))
-    this.#options.events.changed(backend)
+    this.#settle(backend)
   }
 
   #tell(backend: string, slot: number, what: string): void {
-    const row = this.#options.rows(backend).find((one) => one.slot === slot)
+    const row = this.#watched.get(backend)?.places.get(slot)
     if (row === undefined) return
     this.#options.events.tell(backend, `Backend ${backend}: endpoint ${joinHostPort(row.address, row.port)} ${what}`)
   }
 }
 
-const NONE: ReadonlySet<string> = new Set()
+const NOWHERE: ReadonlyMap<number, EndpointRow> = new Map()

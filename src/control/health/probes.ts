@@ -27,6 +27,16 @@ export interface ProbesOptions {
   readonly turned: (backend: string, slot: number, fault: string) => void
 }
 
+/** What probes of an endpoint have found. */
+export interface ProbeRecord {
+  /** When they found it unhealthy, wall clock; undefined where it is not, or an earlier control thread did. */
+  readonly since?: Milliseconds
+  /** Why the last one that failed did; '' where none has. */
+  readonly failure: string
+  /** `at`: wall clock, when it began. `fault`: '' = good. */
+  readonly last?: { readonly at: Milliseconds; readonly took: Milliseconds; readonly fault: string }
+}
+
 export class Probes {
   readonly #options: ProbesOptions
   readonly #prober: Prober
@@ -73,7 +83,18 @@ export class Probes {
     this.#since.delete(slot)
   }
 
-  /** Why probes of an endpoint fail; '' where none did yet, or they go well. */
+  /** What they know of an endpoint; undefined where it is not probed. */
+  of(slot: number): ProbeRecord | undefined {
+    const probe = this.#prober.of(slot)
+    if (probe === undefined) return undefined
+    const since = this.#since.get(slot)
+    const { endedAt, took, fault, lastFault: failure } = probe
+    const { time } = this.#options
+    const at = time.wall() - (time.monotonic() - endedAt) - took
+    return { failure, ...(since !== undefined && { since }), ...(endedAt >= 0 && { last: { at, took, fault } }) }
+  }
+
+  /** Why the last probe of an endpoint failed; '' where none did yet, or it did not. */
   faultOf(slot: number): string {
     return this.#prober.of(slot)?.fault ?? ''
   }
@@ -81,11 +102,6 @@ export class Probes {
   /** Open and connecting. */
   get sockets(): number {
     return this.#prober.sockets
-  }
-
-  /** When they found it unhealthy; undefined where an earlier control thread did. */
-  sinceOf(slot: number): Milliseconds | undefined {
-    return this.#since.get(slot)
   }
 
   stop(): void {

@@ -82,14 +82,15 @@ describe('ejections', () => {
     begin(slot, worker)(what, unanswered)
   }
 
-  function begin(slot: number, worker = 0): (what: number | Reason, unanswered?: boolean) => void {
+  function begin(slot: number, worker = 0): (what: number | Reason, unanswered?: boolean, reused?: boolean) => void {
     const to = backend()
     const endpoint = endpoints[slot]!
     const startedAt = time.now
+    workers[worker]!.admits?.(to, endpoint)
     workers[worker]!.attemptStarted(to, endpoint)
-    return (what, unanswered = false) => {
+    return (what, unanswered = false, reused = false) => {
       const [failure, status] = typeof what === 'number' ? [null, what] : [what, 0]
-      const outcome = { backend: to, endpoint, failure, status, unanswered, startedAt } as AttemptOutcome
+      const outcome = { backend: to, endpoint, failure, status, unanswered, startedAt, reused } as AttemptOutcome
       workers[worker]!.attemptEnded(outcome)
     }
   }
@@ -199,6 +200,27 @@ describe('ejections', () => {
     assert.equal(table.eligible(0), false)
     await time.pass(BASE + 2 * LOOK)
     assert.equal(table.eligible(0), true, 'nobody ever ended the trial')
+  })
+
+  it('have one trial in all workers: who picked the endpoint too is sent on, but in panic', async () => {
+    fail(0)
+    await time.pass(BASE + 2 * LOOK)
+    const admitted = () => workers.map((worker) => worker.admits!(backend(), endpoints[0]!))
+    assert.deepEqual(admitted(), [true, false])
+    assert.deepEqual(admitted(), [false, false], 'and it stays the only one until it has ended')
+    table.mark(0, SLOT_STATE.panic, true)
+    assert.deepEqual(admitted(), [true, true])
+  })
+
+  it('are not repeated by a kept connection that the server closed meanwhile', async () => {
+    fail(0)
+    await time.pass(BASE + 2 * LOOK)
+    begin(0)('ResetBeforeResponse', false, true)
+    assert.equal(ejected(0), false)
+    assert.equal(table.eligible(0), true, 'the trial is open again')
+    begin(0)('ResetBeforeResponse', false, false)
+    assert.equal(ejected(0), true)
+    assert.equal(table.faults.ejections(0), 2)
   })
 
   it('outlive the control thread, every worker and every reload', async () => {
