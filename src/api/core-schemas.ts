@@ -112,13 +112,24 @@ const sliceEndpoint: Schema = {
     hostname: text,
     nodeName: text,
     zone: text,
+    hints: {
+      type: 'object',
+      properties: {
+        forZones: {
+          type: 'array',
+          maxItems: 8,
+          items: { type: 'object', required: ['name'], properties: { name: text } },
+        },
+      },
+      'x-headgate-unread': ['forNodes'],
+    },
     targetRef: {
       type: 'object',
       properties: { kind: text, namespace: text, name: text },
       'x-headgate-unread': ['apiVersion', 'uid', 'resourceVersion', 'fieldPath'],
     },
   },
-  'x-headgate-unread': ['hints', 'deprecatedTopology'],
+  'x-headgate-unread': ['deprecatedTopology'],
 }
 
 const slicePort: Schema = {

@@ -83,6 +83,8 @@ export interface SliceEndpoint {
   readonly hostname?: string
   readonly nodeName?: string
   readonly zone?: string
+  /** The zones whose clients it is meant for, by the controller of the slice. */
+  readonly hints?: { readonly forZones?: readonly { readonly name: string }[] }
   /** What it is an address of. */
   readonly targetRef?: { readonly kind?: string; readonly namespace?: string; readonly name?: string }
 }

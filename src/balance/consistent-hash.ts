@@ -4,6 +4,7 @@ import type { Endpoint } from './endpoint.ts'
 import { HashRing } from './hash-ring.ts'
 import { LeastRequest } from './least-request.ts'
 import { preferenceOf, READY } from './preference.ts'
+import { ReadyWeight } from './ready-weight.ts'
 
 /** Positions of the ring that are looked at for a key: the largest share is then 5 % above the mean (see below). */
 const PROBES = 21
@@ -32,6 +33,7 @@ export class ConsistentHash implements Balancer {
   readonly #others: LeastRequest
   #endpoints: readonly Endpoint[] = []
   #weight = 0
+  readonly #ready: ReadyWeight
   /** By endpoint: what a distance counts for. */
   #scales = new Float64Array(0)
   // The candidates of a pick; reused, so that it allocates nothing.
@@ -41,6 +43,7 @@ export class ConsistentHash implements Balancer {
   constructor(context: BalancerContext) {
     this.#context = context
     this.#others = new LeastRequest(context.gauge, context.random)
+    this.#ready = new ReadyWeight(context)
   }
 
   update(endpoints: readonly Endpoint[]): void {
@@ -49,28 +52,31 @@ export class ConsistentHash implements Balancer {
     this.#endpoints = [...endpoints]
     this.#scales = Float64Array.from(endpoints, ({ weight }, i) => this.#ring.share(i) / weight)
     this.#weight = endpoints.reduce((sum, { weight }) => sum + weight, 0)
+    this.#ready.update(this.#endpoints)
   }
 
   pick(key: number, tried: readonly Endpoint[] | null): Endpoint | undefined {
     if (key === NO_KEY || this.#endpoints.length < 2) return this.#others.pick(key, tried)
     this.#probe(key)
     const { gauge } = this.#context
-    const share = (BALANCE * this.#context.requests()) / this.#weight
+    const most = BALANCE * this.#context.requests()
     const first = this.#endpoints[this.#candidates[this.#nearest()]!]!
     // The share is rounded up: of few requests no key is moved.
-    const takes = gauge.inFlight(first.slot) < Math.ceil(share * first.weight)
+    const takes = gauge.inFlight(first.slot) < Math.ceil((most / this.#weight) * first.weight)
     if (takes && preferenceOf(first, gauge, tried) === READY) return first
-    return this.#pickNext(share * this.#shareOfReady(tried)) ?? this.#others.pick(key, tried)
+    return this.#pickNext(most / this.#ready.weight, tried) ?? this.#others.pick(key, tried)
   }
 
-  /** @param share requests in flight that an endpoint may have for each weight */
-  #pickNext(share: number): Endpoint | undefined {
+  /** @param share requests in flight that an endpoint may have for each weight, of those that are ready */
+  #pickNext(share: number, tried: readonly Endpoint[] | null): Endpoint | undefined {
+    const { gauge } = this.#context
     let lightest: Endpoint | undefined
     let least = Number.POSITIVE_INFINITY
     for (let at = this.#nearest(); at !== -1; at = this.#nearest()) {
       const endpoint = this.#endpoints[this.#candidates[at]!]!
       this.#scores[at] = Number.POSITIVE_INFINITY
-      const load = this.#context.gauge.inFlight(endpoint.slot)
+      if (preferenceOf(endpoint, gauge, tried) !== READY) continue
+      const load = gauge.inFlight(endpoint.slot)
       if (load < Math.ceil(share * endpoint.weight)) return endpoint
       if (load / endpoint.weight >= least) continue
       least = load / endpoint.weight
@@ -89,20 +95,6 @@ export class ConsistentHash implements Balancer {
       this.#candidates[i] = index
       this.#scores[i] = ((ring.position(point) - position) >>> 0) * this.#scales[index]!
     }
-  }
-
-  /**
-   * Takes out the candidates that are not ready. @returns what the share of the others grows by: the candidates are a
-   * sample of how many there are
-   */
-  #shareOfReady(tried: readonly Endpoint[] | null): number {
-    let ready = 0
-    for (let i = 0; i < PROBES; i++) {
-      const endpoint = this.#endpoints[this.#candidates[i]!]!
-      if (preferenceOf(endpoint, this.#context.gauge, tried) === READY) ready++
-      else this.#scores[i] = Number.POSITIVE_INFINITY
-    }
-    return PROBES / Math.max(ready, 1)
   }
 
   /** The candidate with the lowest score, -1 when none is left. */

@@ -11,6 +11,8 @@ export interface Endpoint {
   /** Draining endpoints are used only when nothing else is left. */
   state: 'ready' | 'draining'
   readonly zone?: string
+  /** The zones whose clients it is meant for, with commas between them; absent: its own. */
+  readonly serves?: string
   readonly hostname?: string
 }
 

@@ -6,7 +6,7 @@ import { preferenceOf, READY, UNAVAILABLE } from './preference.ts'
 import { SmoothRotation } from './smooth-rotation.ts'
 
 /** With more endpoints a scan of all costs more than a heap. */
-const MOST_SCANNED = 64
+const MOST_SCANNED = 8
 /** Turns that pass endpoints that are not ready, before all are scanned. */
 const MOST_PASSED = 64
 

@@ -218,22 +218,41 @@ function parseHost(text: string): { address: string; hostname?: string } {
   return { address: name, hostname: name }
 }
 
-function* fromSlices(
+function fromSlices(
   service: Service,
   slices: Iterable<ServedResource<EndpointSlice>>,
   port: ServicePort,
   admits: TargetFilter,
-): Generator<EndpointAddress, void> {
+): EndpointAddress[] {
+  const all: EndpointAddress[] = []
+  // As in kube-proxy, hints count only where all endpoints have them: while they are written, some do not.
+  let hinted = true
   for (const { slice, endpoint, number } of listed(service, slices, port)) {
     const state = stateOf(endpoint)
     if (state === undefined) continue
     const pod = isPod(service, slice, endpoint)
     const { zone } = endpoint
+    const serves = zonesServed(endpoint)
+    if (serves === undefined && state === 'ready') hinted = false
     for (const text of endpoint.addresses) {
-      const found = { ...parseHost(text), port: number, weight: 1, ...(zone === undefined ? {} : { zone }), state }
-      if (pod || admits(found)) yield found
+      const found = {
+        ...parseHost(text),
+        port: number,
+        weight: 1,
+        ...(zone === undefined ? {} : { zone }),
+        ...(serves === undefined || serves === zone ? {} : { serves }),
+        state,
+      }
+      if (pod || admits(found)) all.push(found)
     }
   }
+  if (hinted || all.every(({ serves }) => serves === undefined)) return all
+  return all.map(({ serves: _, ...endpoint }) => endpoint)
+}
+
+function zonesServed({ hints }: SliceEndpoint): string | undefined {
+  const zones = hints?.forZones ?? NONE
+  return zones.length === 0 ? undefined : zones.map(({ name }) => name).join(',')
 }
 
 interface ListedEndpoint {
@@ -337,6 +356,7 @@ export function sameEndpoints(a: readonly EndpointAddress[], b: readonly Endpoin
           one.port === other.port &&
           one.weight === other.weight &&
           one.zone === other.zone &&
+          one.serves === other.serves &&
           one.hostname === other.hostname &&
           one.state === other.state
         )

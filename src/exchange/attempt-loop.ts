@@ -1,10 +1,9 @@
 /** The attempt loop: selects an endpoint, and another one after a failed attempt. */
 import { NO_KEY } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
-import { backoffDelay } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
 import { hashKey } from '../lib/hash.ts'
-import type { Reason } from '../lib/reason.ts'
+import { REASONS, type Reason } from '../lib/reason.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
 import { removeAddedFraming } from '../message/framing-fields.ts'
@@ -16,7 +15,7 @@ import type { ProxyExchange } from './exchange.ts'
 import { fail, refuse } from './failure.ts'
 import { prepareCall } from './grpc-request.ts'
 import { respond } from './local-response.ts'
-import { decideRetry } from './retry-decision.ts'
+import { decideRetry, retriesResponse } from './retry-decision.ts'
 import { pickForSession } from './session-affinity.ts'
 import { chooseReference } from './split.ts'
 import { checkOrigin } from './upgrade.ts'
@@ -36,7 +35,7 @@ export function forward(x: ProxyExchange): void {
   x.backend = backend
   if (x.upgrade !== null) checkOrigin(x)
   const entry = enter(x, backend)
-  if (entry !== 'entered' && !enterOther(x)) return refuseEntry(x, entry)
+  if (entry !== 'entered' && !enterOther(x)) return refuseEntry(x, backend, entry)
   if (x.chain !== null) removeAddedFraming(x.request)
   if (x.call !== null) prepareCall(x, x.call)
   if (x.body !== null) x.body.compose()
@@ -70,9 +69,9 @@ function enterOther(x: ProxyExchange): boolean {
   return false
 }
 
-function refuseEntry(x: ProxyExchange, entry: 'overdrawn' | 'full'): void {
-  if (entry === 'overdrawn') fail(x, new GatewayError('Overloaded', OVERDRAWN))
-  else refuse(x, 'Overloaded')
+function refuseEntry(x: ProxyExchange, backend: LinkedBackend, entry: 'overdrawn' | 'full'): void {
+  const full = `${backend.id} has maxConcurrentRequests (${backend.maxConcurrentRequests}) in flight`
+  fail(x, new GatewayError('Overloaded', entry === 'full' ? full : OVERDRAWN))
 }
 
 function keyOf(x: ProxyExchange, keys: readonly ValueReader[]): number {
@@ -136,30 +135,42 @@ function tryGuarded(x: ProxyExchange, again: Endpoint | null, fresh: boolean): v
   }
 }
 
+/** A deadline of the attempt has passed. @param error which */
+export function timedOut(x: ProxyExchange, error: GatewayError): void {
+  const { attempt } = x
+  // Deadlines of the exchange leave no time for another attempt, and a response that has begun cannot be taken back.
+  if (!(attempt instanceof Attempt) || x.headSent || REASONS[error.reason].retry === 'never') return fail(x, error)
+  attempt.close(error.reason)
+  LOOP.failed(x, attempt, error)
+}
+
 /** Receives the outcomes of attempts. */
 const LOOP: AttemptOwner = {
   failed(x, attempt, error) {
     if (x.ended || x.attempt !== attempt) return
     x.upstreamEndedAt = x.context.timers.touch()
-    const decision = decideRetry(x, attempt.reused, error.reason)
+    const decision = decideRetry(x, attempt, error.reason)
     if (decision === 'no') return fail(x, error)
     giveUp(x)
-    if (decision === 'next-endpoint') return waitForNext(x, attempt.endpoint, error.reason)
+    if (decision === 'fresh-connection') {
+      x.refreshed = true
+      return tryGuarded(x, attempt.endpoint, true)
+    }
+    ;(x.tried ??= []).push(attempt.endpoint)
     if (decision === 'again') {
       x.refusals++
-      ;(x.tried ??= []).push(attempt.endpoint)
       return tryGuarded(x, null, false)
     }
-    x.refreshed = true
-    tryGuarded(x, attempt.endpoint, true)
+    waitForNext(x, error.reason)
   },
 
-  answered(x, attempt, status) {
-    if (decideRetry(x, attempt.reused, status) !== 'next-endpoint') return false
+  answered(x, attempt, head) {
+    if (!retriesResponse(x, attempt, head)) return false
+    ;(x.tried ??= []).push(attempt.endpoint)
     x.upstreamEndedAt = x.context.timers.now
     attempt.discard()
     giveUp(x)
-    waitForNext(x, attempt.endpoint, null)
+    waitForNext(x, null)
     return true
   },
 }
@@ -171,9 +182,9 @@ function giveUp(x: ProxyExchange): void {
   x.context.metrics.retried()
 }
 
-function waitForNext(x: ProxyExchange, tried: Endpoint, failure: Reason | null): void {
-  ;(x.tried ??= []).push(tried)
+/** Until `retryAt`. */
+function waitForNext(x: ProxyExchange, failure: Reason | null): void {
   x.failure = failure
-  x.retryAt = x.context.timers.now + backoffDelay(x.policy.retry.backoff, x.retries++, x.context.random)
+  x.retries++
   x.watch()
 }

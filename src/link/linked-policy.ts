@@ -33,6 +33,8 @@ export class LinkedPolicy {
   /** Shared by all its exchanges; one that lowers a limit makes its own copy. */
   readonly limits: Readonly<ExchangeLimits>
   readonly split: SplitAffinity | null
+  /** Its retry policy names statuses. */
+  readonly retriesResponses: boolean
   /** What an exchange waits for before its filters run; null once they are warm, or when none warms up. */
   pending: WarmUp | null = null
   /** Also when it is over: its signal fires when the chain is disposed of. */
@@ -46,6 +48,8 @@ export class LinkedPolicy {
     this.chain = composeChain(policy, filters, registry)
     this.limits = limitsOf(policy)
     this.split = splitAffinityOf(policy)
+    const { codes, grpcCodes } = policy.retry
+    this.retriesResponses = codes.length > 0 || grpcCodes.length > 0
     if (this.chain === null || this.chain.warmUp === null) return
     const warm = (): void => void (this.pending = null)
     this.#warmUp = new WarmUp(this.chain, { timers, random: filters.random, failed: notWarm, warm })

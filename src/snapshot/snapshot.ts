@@ -199,6 +199,11 @@ export interface EndpointAddress {
   /** 1 … 1,000,000. */
   readonly weight: number
   readonly zone?: string
+  /**
+   * The zones whose clients it is meant for, with commas between them, where that is not just its own: hints of its
+   * EndpointSlice, which count where every ready endpoint of the Service has one.
+   */
+  readonly serves?: string
   /** The DNS name it was resolved from, for `hostHeader: UseServerName`. */
   readonly hostname?: string
   /** Ready pods take traffic; serving-but-terminating ones only when nothing else is left. */

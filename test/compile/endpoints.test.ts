@@ -147,6 +147,29 @@ suite('endpoints', () => {
     assert.deepEqual(addresses(ofService({ services, slices }, 80)), ['10.0.0.1 8080 ready', '10.0.0.2 8080 ready'])
   })
 
+  test('hints of zones count where every ready endpoint has them', () => {
+    const hinted = (address: string, zone: string, zones: readonly string[]) => ({
+      ...pod(address),
+      zone,
+      hints: { forZones: zones.map((name) => ({ name })), forNodes: [{ name: 'n1' }] },
+    })
+    const leaving = { ...pod('10.0.0.5', { ready: false, serving: true, terminating: true }), zone: 'a' }
+    const all = [
+      hinted('10.0.0.1', 'a', ['a']),
+      hinted('10.0.0.2', 'a', ['b']),
+      hinted('10.0.0.3', 'b', ['b', 'c']),
+      leaving,
+    ]
+    const servesIn = (endpoints: readonly SliceEndpoint[]) => {
+      const first = slice('a/1', 'api', { endpoints: endpoints.slice(2) })
+      const second = slice('a/2', 'api', { endpoints: endpoints.slice(0, 2) })
+      return ofService({ services: [service('a/api', PORTS)], slices: [first, second] }, 80).map(({ serves }) => serves)
+    }
+    assert.deepEqual(servesIn(all), [undefined, 'b', 'b,c', undefined])
+    assert.deepEqual(servesIn([...all, { ...pod('10.0.0.6'), zone: 'b' }]), Array(5).fill(undefined))
+    assert.deepEqual(servesIn([...all, hinted('10.0.0.6', 'b', [])]), Array(5).fill(undefined))
+  })
+
   test('a pod in two slices at once is one endpoint, in the better state and with its zone', () => {
     const leaving = { ...pod('10.0.0.1', { ready: false, serving: true, terminating: true }), zone: 'a' }
     const states = [leaving, pod('10.0.0.1', { ready: false }), { ...pod('10.0.0.1'), zone: 'b' }, pod('10.0.0.1')]

@@ -21,6 +21,7 @@ import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-me
 import { connectionKey } from '../../src/snapshot/connection-key.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
 import type { Snapshot } from '../../src/snapshot/snapshot.ts'
+import { wholeSet } from '../../src/thread/endpoint-rows.ts'
 import type { ListenerSettings, WorkerListener, WorkerSettings } from '../../src/thread/messages.ts'
 import type { Connector } from '../../src/transport/connector.ts'
 import { createDataPlane, type DataPlane } from '../../src/worker/data-plane.ts'
@@ -177,7 +178,7 @@ export class TestPlane {
         this.endpoints.enlist(slot)
         return { address: '127.0.0.1', port, weight: 1, state: 'ready' as const, slot: slot++ }
       })
-      messages.accept({ type: 'endpoints', backend: id, endpoints, connects: connectsOf(snapshot, id) })
+      messages.accept(wholeSet(id, endpoints, connectsOf(snapshot, id)))
     }
     const packed = new Packer(Math.random).pack(snapshot)
     const backends = packed.backends.map((entry) => ({ ...entry, slot: slots.get(entry.backend?.id ?? '') ?? 0 }))
