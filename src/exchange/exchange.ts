@@ -34,6 +34,8 @@ export interface CurrentSplit {
   trial: Endpoint | null
   /** A Backend of another level that has room, each level once; null: there is none. */
   next(tried: readonly Endpoint[] | null): LinkedBackend | null
+  /** Whether there is one. */
+  readonly hasNext: boolean
   /** Whether another level is worth more than one more attempt at this Backend, the current one. */
   isSpent(backend: LinkedBackend, tried: readonly Endpoint[] | null): boolean
 }

@@ -84,6 +84,10 @@ class PriorityChoice implements CurrentSplit {
     return this.#use(place)
   }
 
+  get hasNext(): boolean {
+    return chooseOther(this.#levels, this.#rooms(), this.#draw, this.#used) !== null
+  }
+
   isSpent({ room }: LinkedBackend, tried: readonly Endpoint[] | null): boolean {
     if (tried === null) return false
     return tried.length - this.#triedBefore >= ATTEMPTS_A_LEVEL || room.share === 0
