@@ -3,8 +3,8 @@
  * "hedged requests"): the first response wins, and the other attempt is cancelled. One for each exchange, of requests
  * that may be processed twice and have no body; taken out of the shares of hedges and of retries.
  *
- * While two run, the older is `attempt` and the younger `rival`: what makes the exchange fail closes both, and where one
- * fails the other goes on alone.
+ * While two run, the older is `attempt` and the younger `rival`: what makes the exchange fail closes both, and where
+ * one fails the other goes on alone.
  */
 import { hasUntried } from '../balance/preference.ts'
 import type { ResponseHead } from '../message/head.ts'

@@ -254,6 +254,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
       endpoint,
       failure,
       status: this.#status,
+      grpcStatus: NO_GRPC_STATUS,
       unanswered: this.#sentAt >= 0 && !this.#answered,
       reused: this.#reused,
       startedAt: this.#startedAt,

@@ -7,6 +7,7 @@
  * the memory as slots are first used. A name beyond the bound gets no slot: control reports the endpoints without one
  * and the remedy, and divides the slots fairly among namespaces.
  */
+import { Doorbells } from './doorbells.ts'
 import { EndpointFaults } from './endpoint-faults.ts'
 import { EndpointLatency } from './endpoint-latency.ts'
 import { IdentityTable } from './identity-table.ts'
@@ -52,6 +53,8 @@ export interface EndpointBuffers {
   readonly inFlight: SharedArrayBuffer
   readonly connections: SharedArrayBuffer
   readonly pending: SharedArrayBuffer
+  readonly waitingSince: SharedArrayBuffer
+  readonly bells: SharedArrayBuffer
   readonly latency: SharedArrayBuffer
   readonly faults: SharedArrayBuffer
   readonly retries: SharedArrayBuffer
@@ -65,23 +68,35 @@ export class EndpointTable {
   readonly connections: Ledger
   /** Requests waiting for a connection. */
   readonly pending: Ledger
+  /**
+   * When the request that waits longest in a worker began to, in monotonic milliseconds that wrap; without meaning
+   * where none waits.
+   */
+  readonly waitingSince: Ledger
+  /** A worker rings for a slot where another waits for a connection that it has, or for a place that it gave back. */
+  readonly bells: Doorbells
   /** What is learned of endpoints from the requests of all workers. */
   readonly latency: EndpointLatency
   /** What requests say about endpoints. */
   readonly faults: EndpointFaults
   /** Of Backends. */
   readonly retries: RetryCounts
+  /** By slot, and in the last cell how often any has changed. */
   readonly #states: Int32Array<SharedArrayBuffer>
+  readonly #changes: number
 
   constructor(buffers: EndpointBuffers) {
     this.identities = new IdentityTable(buffers.identities)
     this.requests = new Ledger(buffers.inFlight, buffers.workers)
     this.connections = new Ledger(buffers.connections, buffers.workers)
     this.pending = new Ledger(buffers.pending, buffers.workers)
+    this.waitingSince = new Ledger(buffers.waitingSince, buffers.workers)
+    this.bells = new Doorbells(buffers.bells, buffers.workers, this.pending.slots)
     this.latency = new EndpointLatency(buffers.latency)
     this.faults = new EndpointFaults(buffers.faults)
     this.retries = new RetryCounts(buffers.retries)
     this.#states = new Int32Array(buffers.states)
+    this.#changes = this.#states.length - 1
   }
 
   /** @param slots a power of two */
@@ -89,10 +104,12 @@ export class EndpointTable {
     return {
       workers,
       identities: IdentityTable.allocate(slots),
-      states: new SharedArrayBuffer(slots * Int32Array.BYTES_PER_ELEMENT),
+      states: new SharedArrayBuffer((slots + 1) * Int32Array.BYTES_PER_ELEMENT),
       inFlight: Ledger.allocate(workers, slots),
       connections: Ledger.allocate(workers, slots),
       pending: Ledger.allocate(workers, slots),
+      waitingSince: Ledger.allocate(workers, slots),
+      bells: Doorbells.allocate(workers, slots),
       latency: EndpointLatency.allocate(slots),
       faults: EndpointFaults.allocate(slots),
       retries: RetryCounts.allocate(slots),
@@ -141,29 +158,46 @@ export class EndpointTable {
     return Atomics.load(this.#states, slot)
   }
 
+  /** A number that differs after each change of any state; it wraps around. */
+  get changes(): number {
+    return Atomics.load(this.#states, this.#changes)
+  }
+
+  #changed(): void {
+    Atomics.add(this.#states, this.#changes, 1)
+  }
+
+  #exchange(slot: number, state: number, next: number): boolean {
+    if (Atomics.compareExchange(this.#states, slot, state, next) !== state) return false
+    this.#changed()
+    return true
+  }
+
   /** Sets or clears one bit of {@link SLOT_STATE}, visible in every thread immediately. */
   mark(slot: number, bit: number, on: boolean): void {
     if (on) Atomics.or(this.#states, slot, bit)
     else Atomics.and(this.#states, slot, ~bit)
+    this.#changed()
   }
 
   /** Ejects an endpoint that is not. @returns false when it is ejected or on trial already, or in no set */
   eject(slot: number): boolean {
     const state = this.state(slot)
     if ((state & EJECTION) !== 0 || (state & IN_SET) !== SLOT_STATE.live) return false
-    return Atomics.compareExchange(this.#states, slot, state, state | SLOT_STATE.ejected) === state
+    return this.#exchange(slot, state, state | SLOT_STATE.ejected)
   }
 
   /** Ends an ejection, or the trial behind it. */
   restore(slot: number): void {
     Atomics.and(this.#states, slot, ~EJECTION)
+    this.#changed()
   }
 
   /** The time of an ejection is over, or its trial brought no answer: the next request is the trial. */
   offerTrial(slot: number): void {
     for (let state = this.state(slot); (state & SLOT_STATE.ejected) !== 0; state = this.state(slot)) {
       const next = (state & ~EJECTION) | SLOT_STATE.trial
-      if (Atomics.compareExchange(this.#states, slot, state, next) === state) return
+      if (this.#exchange(slot, state, next)) return
     }
   }
 
@@ -171,7 +205,7 @@ export class EndpointTable {
   takeTrial(slot: number): boolean {
     for (let state = this.state(slot); (state & SLOT_STATE.trial) !== 0; state = this.state(slot)) {
       const next = (state & ~SLOT_STATE.trial) | SLOT_STATE.ejected | SLOT_STATE.trying
-      if (Atomics.compareExchange(this.#states, slot, state, next) === state) return true
+      if (this.#exchange(slot, state, next)) return true
     }
     return false
   }
@@ -190,11 +224,13 @@ export class EndpointTable {
     }
     Atomics.or(this.#states, slot, SLOT_STATE.live)
     Atomics.and(this.#states, slot, ~SLOT_STATE.retired)
+    this.#changed()
   }
 
   /** Withdraws an endpoint that left its set; the {@link SlotReclaimer} frees the slot later. Control only. */
   retire(slot: number): void {
     Atomics.or(this.#states, slot, SLOT_STATE.retired)
+    this.#changed()
   }
 
   /** Releases the slot. Control only, through the {@link SlotReclaimer}. */
@@ -218,5 +254,7 @@ export class EndpointTable {
     this.requests.clearRow(worker)
     this.connections.clearRow(worker)
     this.pending.clearRow(worker)
+    this.waitingSince.clearRow(worker)
+    this.bells.clear(worker)
   }
 }

@@ -2,6 +2,7 @@
  * The Backends of this worker: endpoint set, balancer, connections. Keyed by id and kept over every change of tables.
  */
 import { isDeepStrictEqual } from 'node:util'
+import { Availability } from '../balance/availability.ts'
 import type { Balancer, BalancerContext } from '../balance/balancer.ts'
 import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../balance/endpoint.ts'
@@ -20,11 +21,11 @@ import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
 import type { EndpointsMessage } from '../thread/messages.ts'
 import { ClientPools } from '../transport/client-pools.ts'
+import { ConnectionPlaces, type PlacesContext } from '../transport/connection-places.ts'
 import type { Connector } from '../transport/connector.ts'
-import { EndpointPool, type PoolContext, type Reservation } from '../transport/pool.ts'
+import { EndpointPool, type PoolContext } from '../transport/pool.ts'
 import type { Timers } from '../transport/timers.ts'
 import { EndpointSets } from './endpoint-sets.ts'
-import { PoolFeeder } from './pool-feeder.ts'
 
 export interface BackendsContext {
   readonly worker: number
@@ -50,6 +51,8 @@ export class Backends {
   readonly #context: BackendsContext
   readonly #sets: EndpointSets
   readonly #backends = new Map<string, WorkerBackend>()
+  /** By the row of the Backend itself. */
+  readonly #bySlot = new Map<number, WorkerBackend>()
 
   constructor(context: BackendsContext) {
     this.#context = context
@@ -91,11 +94,12 @@ export class Backends {
       return known
     }
     // Another row has other counters, so requests in flight keep the old object.
-    known?.end()
+    if (known !== undefined) this.#end(known)
     this.#backends.delete(plan.id)
     const set = this.#sets.use(plan.id, connects, undefined)
     const backend = new WorkerBackend(plan, slot, connects, this.#context)
     this.#backends.set(plan.id, backend)
+    if (slot >= 0) this.#bySlot.set(slot, backend)
     backend.endpointsChanged(set?.endpoints ?? [], [])
     return backend
   }
@@ -105,7 +109,17 @@ export class Backends {
     const known = this.#backends.get(backend.id)
     if (known !== backend) return
     this.#backends.delete(backend.id)
-    known.end()
+    this.#end(known)
+  }
+
+  #end(backend: WorkerBackend): void {
+    if (this.#bySlot.get(backend.slot) === backend) this.#bySlot.delete(backend.slot)
+    backend.end()
+  }
+
+  /** Another worker rang for the Backend with this row. */
+  rung(slot: number): void {
+    this.#bySlot.get(slot)?.places.answer()
   }
 
   /** Bytes of Secrets are other ones: connections that were made with the former take no more requests. */
@@ -145,13 +159,14 @@ function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
 /** Connections to one endpoint: any client's, or a pool for each client. */
 type ConnectionPool = EndpointPool | ClientPools
 
-class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, ShareMember {
+class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, PlacesContext, ShareMember {
   readonly id: string
   readonly slot: number
   readonly metricsRow: number
   readonly retries: RetryBudget
   readonly timers: Timers
   readonly share: NamespaceShare
+  readonly places: ConnectionPlaces
   plan: BackendConfig
   /** See {@link connectionKey}. */
   connects: string
@@ -164,7 +179,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
   readonly #pools = new Map<Endpoint, ConnectionPool>()
   /** Of connections that carry no requests; most Backends have none. */
   readonly #tunnels = new Map<Endpoint, ConnectionPool>()
-  readonly #feeder: PoolFeeder
+  readonly #room: Availability
   #affinity: SessionAffinity | null = null
 
   constructor(plan: BackendConfig, slot: number, connects: string, context: BackendsContext) {
@@ -174,11 +189,12 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     this.slot = slot
     this.#context = context
     this.timers = context.timers
-    this.#feeder = new PoolFeeder(context.timers)
     this.share = context.budget.join(namespaceOf(plan.id), this)
+    this.places = new ConnectionPlaces(slot, this)
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(slot < 0 ? null : context.endpoints.retries, slot, context.timers)
     this.gauge = context.endpoints
+    this.#room = new Availability(context.endpoints)
     this.random = context.random
     this.keys = keyReaders(plan)
     this.balancer = createBalancer(plan.algorithm, this, plan.slowStart)
@@ -195,6 +211,10 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
         read: valueReader(`${config.type}:${config.name}`),
       }
     return this.#affinity
+  }
+
+  get room(): Availability {
+    return this.#room.refresh(this.endpoints, this.plan.health?.panicPercent, this.timers.now)
   }
 
   get limits(): HeadLimits {
@@ -215,9 +235,11 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     if (!isDeepStrictEqual(plan.hashOn, this.plan.hashOn)) this.keys = keyReaders(plan)
     const connectsAlike = connects === this.connects
     this.plan = plan
+    this.#room.forget()
     this.connects = connects
     if (!connectsAlike) this.renewPools()
     for (const pool of this.#all()) pool.options = plan
+    this.places.limitsChanged()
   }
 
   /**
@@ -232,6 +254,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
 
   endpointsChanged(endpoints: readonly Endpoint[], removed: readonly Endpoint[]): void {
     this.endpoints = endpoints
+    this.#room.forget()
     this.balancer.update(endpoints)
     for (const endpoint of removed) {
       for (const pools of [this.#pools, this.#tunnels]) {
@@ -304,48 +327,26 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     return this.#context.mayDial(address, port)
   }
 
-  reserve(pool: EndpointPool): Reservation {
-    if (!this.share.take(this.timers.now)) return 'overdrawn'
-    if (this.slot < 0 || this.#reserveOwn()) return 'taken'
-    // A connection that lies idle at a sibling is worth less than one that is needed here.
-    for (const sibling of this.#all())
-      if (sibling !== pool && sibling.dropIdle()) {
-        if (this.#reserveOwn()) return 'taken'
-        break
-      }
-    this.share.give()
-    return 'full'
+  get worker(): number {
+    return this.#context.worker
   }
 
-  #reserveOwn(): boolean {
-    const { budget, endpoints, worker } = this.#context
-    const limit = Math.min(this.plan.maxConnections, budget.limits.maxConnections)
-    return endpoints.connections.reserve(worker, this.slot, limit)
+  get table(): EndpointTable {
+    return this.#context.endpoints
+  }
+
+  get maxConnections(): number {
+    return Math.min(this.plan.maxConnections, this.#context.budget.limits.maxConnections)
+  }
+
+  get maxPending(): number {
+    return Math.min(this.plan.maxPending, this.#context.budget.limits.maxPending)
   }
 
   dropIdle(): boolean {
+    if (this.places.idle === 0) return false
     for (const pool of this.#all()) if (pool.dropIdle()) return true
     return false
-  }
-
-  unreserve(): void {
-    this.share.give()
-    if (this.slot >= 0) this.#context.endpoints.connections.add(this.#context.worker, this.slot, -1)
-  }
-
-  reservePending(): boolean {
-    const limit = Math.min(this.plan.maxPending, this.#context.budget.limits.maxPending)
-    // For a limit, 0 is none at all, and in a ledger no limit.
-    if (this.slot < 0 || limit === 0) return false
-    return this.#context.endpoints.pending.reserve(this.#context.worker, this.slot, limit)
-  }
-
-  unreservePending(): void {
-    this.#context.endpoints.pending.add(this.#context.worker, this.slot, -1)
-  }
-
-  queued(pool: EndpointPool): void {
-    this.#feeder.watch(pool)
   }
 
   connectionOpened(reused: boolean): void {
