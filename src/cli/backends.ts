@@ -1,4 +1,4 @@
-/** `headgate backends`: of a running gateway, which endpoint of each Backend gets requests, and why the others do not. */
+/** `headgate backends`: which endpoints of each Backend a running gateway sends requests to, and why not to others. */
 import type { BackendView } from '../admin/admin-data.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import { AdminError, readList } from './admin-client.ts'
