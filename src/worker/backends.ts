@@ -18,7 +18,7 @@ import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import { connectionKey } from '../snapshot/connection-key.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
-import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
+import { usesContents } from '../snapshot/upstream-tls.ts'
 import type { EndpointsMessage } from '../thread/messages.ts'
 import { ClientPools } from '../transport/client-pools.ts'
 import { ConnectionPlaces, type PlacesContext } from '../transport/connection-places.ts'
@@ -125,7 +125,7 @@ export class Backends {
   /** Bytes of Secrets are other ones: connections that were made with the former take no more requests. */
   contentsChanged(ids: readonly string[]): void {
     const changed = new Set(ids)
-    for (const backend of this.#backends.values()) if (uses(backend.plan.tls, changed)) backend.renewPools()
+    for (const backend of this.#backends.values()) if (usesContents(backend.plan.tls, changed)) backend.renewPools()
   }
 
   /** A Backend that tables name. */
@@ -144,12 +144,6 @@ export class Backends {
     for (const backend of this.#backends.values()) open += backend.connections
     return open
   }
-}
-
-function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): boolean {
-  if (tls === undefined) return false
-  const { ca, clientCertificate } = tls
-  return [ca, clientCertificate?.chain, clientCertificate?.key].some((id) => id !== undefined && contents.has(id))
 }
 
 function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
