@@ -90,6 +90,8 @@ const SETTINGS_FLAGS = {
   admin: { type: 'string' },
   signals: { type: 'string' },
   state: { type: 'string' },
+  zone: { type: 'string' },
+  replica: { type: 'string' },
   'access-log': { type: 'string' },
 } as const satisfies ParseArgsOptionsConfig
 
@@ -303,7 +305,7 @@ function settingsFile(input: ParsedInput): { settings?: string } {
 }
 
 function overridesOf(input: ParsedInput): SettingsOverride[] {
-  const { http, admin, signals, state } = input.values
+  const { http, admin, signals, state, zone } = input.values
   const overrides: SettingsOverride[] = []
   if (http !== undefined) {
     const { address, port } = listenAddress(http, 'http')
@@ -324,11 +326,25 @@ function overridesOf(input: ParsedInput): SettingsOverride[] {
       value: formatAddress(listenAddress(signals, 'signals')),
     })
   if (state !== undefined) overrides.push({ flag: `--state ${state}`, path: ['stateDirectory'], value: state })
+  if (zone !== undefined) overrides.push({ flag: `--zone ${zone}`, path: ['topology', 'zone'], value: zone })
+  overrides.push(...replicaOf(input))
   if (input.values['access-log'] !== undefined) {
     const value = oneOf(input, 'access-log', ['on', 'off'], 'on')
     overrides.push({ flag: `--access-log ${value}`, path: ['accessLog', 'sample'], value: value === 'on' ? 100 : 0 })
   }
   return overrides
+}
+
+function replicaOf({ values: { replica } }: ParsedInput): SettingsOverride[] {
+  if (replica === undefined) return []
+  const [, number, of] = /^(\d{1,5})\/(\d{1,5})$/.exec(replica) ?? []
+  if (number === undefined || Number(number) < 1 || Number(number) > Number(of))
+    throw new UsageError(`--replica ${replica}: it is its number and how many there are, such as 2/5.`)
+  const flag = `--replica ${replica}`
+  return [
+    { flag, path: ['topology', 'replica', 'number'], value: Number(number) },
+    { flag, path: ['topology', 'replica', 'of'], value: Number(of) },
+  ]
 }
 
 function listenAddress(text: string, flag: string) {
