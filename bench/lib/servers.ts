@@ -25,6 +25,7 @@ export interface Origin extends Server {
 
 export interface Gateway extends Server {
   readonly signalsPort: number
+  readonly adminPort: number
   /** Of the manifests. */
   readonly folder: string
   /** Milliseconds from its start until /readyz said 200. */
@@ -125,7 +126,16 @@ export async function startHeadgate(
     return answer?.ok === true
   })
   const readyAfter = performance.now() - began
-  return { name, pid: child.pid!, port, signalsPort: signals, folder, readyAfter, stop: () => end(child) }
+  return {
+    name,
+    pid: child.pid!,
+    port,
+    signalsPort: signals,
+    adminPort: admin,
+    folder,
+    readyAfter,
+    stop: () => end(child),
+  }
 }
 
 /** Manifests for the scenarios: one host, everything to the origin. */

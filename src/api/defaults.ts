@@ -21,6 +21,8 @@ export const POLICY_DEFAULTS: DefaultedPolicies = deepFreeze({
     attempts: 1,
     reasons: ['ConnectFailure', 'ResetBeforeResponse'],
     codes: [],
+    grpcCodes: [],
+    methods: ['GET', 'HEAD', 'OPTIONS', 'TRACE'],
     backoff: '25ms',
     budgetPercent: 20,
   },

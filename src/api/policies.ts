@@ -3,6 +3,8 @@
  * still text, and nothing here has a default before it is merged (api.md, "Merge" and "Defaults").
  */
 
+import type { GrpcStatusName } from '../lib/grpc-status.ts'
+
 /** A span of time such as `1d2h`, `30s`, `250ms`; see `src/lib/quantity.ts`. */
 export type Duration = string
 
@@ -47,13 +49,15 @@ export interface TimeoutsPolicy {
   readonly tunnelIdle?: Duration
 }
 
-export type RetryReason = 'ConnectFailure' | 'ResetBeforeResponse'
+export type RetryReason = 'ConnectFailure' | 'ResetBeforeResponse' | 'ResponseHeadTimeout' | 'BackendRequestTimeout'
 
 export interface RetryPolicy {
   /** Besides the first try. */
   readonly attempts?: number
   readonly reasons?: readonly RetryReason[]
   readonly codes?: readonly number[]
+  readonly grpcCodes?: readonly GrpcStatusName[]
+  readonly methods?: readonly string[]
   readonly backoff?: Duration
   readonly budgetPercent?: number
 }

@@ -32,49 +32,103 @@ type Mutable = { -readonly [Key in keyof Endpoint]: Endpoint[Key] }
 const UNCHANGED: EndpointChange = Object.freeze({ changed: false, added: [], removed: [] })
 
 export class EndpointSet {
-  #byAuthority = new Map<string, Mutable>()
+  #bySlot = new Map<number, Mutable>()
   #endpoints: readonly Endpoint[] = []
+  /** Of endpoints that are not in the set yet. */
+  readonly #made = new Map<number, Mutable>()
 
-  /** In the order of the last update. */
+  /** In the order in which they came. */
   get endpoints(): readonly Endpoint[] {
     return this.#endpoints
   }
 
+  /** Makes the objects of rows that {@link apply} or {@link change} will bring, which is most of their work. */
+  prepare(rows: Iterable<EndpointUpdate>): void {
+    for (const row of rows) if (!isOf(this.#bySlot.get(row.slot), row)) this.#made.set(row.slot, makeEndpoint(row))
+  }
+
   /**
-   * Applies a complete new set; an empty one removes all. Weight, state, zone and host name change in place; a
-   * different slot is a different endpoint, because the counts of the old slot belong to the old one. Of two rows with
-   * the same identity the first wins.
+   * Applies a complete new set; an empty one removes all. Weight, state, zone and host name change in place; another
+   * address in the same slot is a different endpoint, and so is the same address in a different slot, because the
+   * counts of a slot belong to it. Of two rows with the same slot the first wins.
    */
-  apply(rows: readonly EndpointUpdate[]): EndpointChange {
-    const next = new Map<string, Mutable>()
+  apply(rows: Iterable<EndpointUpdate>): EndpointChange {
+    const before = this.#bySlot
+    const next = new Map<number, Mutable>()
     const added: Endpoint[] = []
-    let changed = false
+    let revised = false
     for (const row of rows) {
-      const authority = joinHostPort(row.address, row.port)
-      if (next.has(authority)) continue
-      const known = this.#byAuthority.get(authority)
-      if (known === undefined || known.slot !== row.slot) {
-        const made = makeEndpoint(authority, row)
-        next.set(authority, made)
-        added.push(made)
+      if (next.has(row.slot)) continue
+      const known = before.get(row.slot)
+      if (known !== undefined && isOf(known, row)) {
+        if (revise(known, row)) revised = true
+        next.set(row.slot, known)
         continue
       }
-      if (revise(known, row)) changed = true
-      next.set(authority, known)
+      const made = this.#make(row)
+      next.set(row.slot, made)
+      added.push(made)
     }
-    const removed = this.#endpoints.filter((endpoint) => next.get(endpoint.authority) !== endpoint)
-    const endpoints = [...next.values()]
-    const moved = endpoints.some((endpoint, i) => this.#endpoints[i] !== endpoint)
-    if (!changed && !moved && removed.length === 0) return UNCHANGED
-    this.#byAuthority = next
-    this.#endpoints = endpoints
-    return { changed: true, added, removed }
+    this.#bySlot = next
+    return this.#changed(
+      added,
+      this.#endpoints.filter((endpoint) => next.get(endpoint.slot) !== endpoint),
+      revised,
+    )
+  }
+
+  /** Applies a difference. @param gone slots @param rows new endpoints, and others in the place of those there are */
+  change(gone: readonly number[], rows: Iterable<EndpointUpdate>): EndpointChange {
+    const bySlot = this.#bySlot
+    const added: Endpoint[] = []
+    const removed: Endpoint[] = []
+    let revised = false
+    const remove = (slot: number, known: Endpoint): void => {
+      bySlot.delete(slot)
+      removed.push(known)
+    }
+    for (const slot of gone) {
+      const known = bySlot.get(slot)
+      if (known !== undefined) remove(slot, known)
+    }
+    for (const row of rows) {
+      const known = bySlot.get(row.slot)
+      if (known !== undefined && isOf(known, row)) {
+        if (revise(known, row)) revised = true
+        continue
+      }
+      if (known !== undefined) remove(row.slot, known)
+      const made = this.#make(row)
+      bySlot.set(row.slot, made)
+      added.push(made)
+    }
+    return this.#changed(added, removed, revised)
+  }
+
+  #make(row: EndpointUpdate): Mutable {
+    const made = this.#made.get(row.slot)
+    if (!isOf(made, row)) return makeEndpoint(row)
+    revise(made, row)
+    return made
+  }
+
+  #changed(added: readonly Endpoint[], removed: readonly Endpoint[], revised: boolean): EndpointChange {
+    this.#made.clear()
+    const before = this.#endpoints
+    const endpoints = [...this.#bySlot.values()]
+    const moved = removed.length > 0 || added.length > 0 || endpoints.some((endpoint, i) => before[i] !== endpoint)
+    if (moved) this.#endpoints = endpoints
+    return moved || revised ? { changed: true, added, removed } : UNCHANGED
   }
 }
 
-function makeEndpoint(authority: string, row: EndpointUpdate): Mutable {
+function isOf(endpoint: Endpoint | undefined, { address, port }: EndpointUpdate): endpoint is Mutable {
+  return endpoint !== undefined && endpoint.address === address && endpoint.port === port
+}
+
+function makeEndpoint(row: EndpointUpdate): Mutable {
   const { address, port, slot, weight, state, zone, serves, hostname } = row
-  const endpoint: Mutable = { authority, address, port, slot, weight, state }
+  const endpoint: Mutable = { authority: joinHostPort(address, port), address, port, slot, weight, state }
   if (zone !== undefined) endpoint.zone = zone
   if (serves !== undefined) endpoint.serves = serves
   if (hostname !== undefined) endpoint.hostname = hostname

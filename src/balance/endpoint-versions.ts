@@ -11,8 +11,17 @@ export class EndpointVersions<T> {
   /** By connection key, the newest last. */
   readonly #sets = new Map<string, T>()
 
-  get all(): Iterable<T> {
-    return this.#sets.values()
+  /** With their keys, the newest last. */
+  get entries(): Iterable<readonly [string, T]> {
+    return this.#sets
+  }
+
+  get newest(): T | undefined {
+    return [...this.#sets.values()].at(-1)
+  }
+
+  get(key: string): T | undefined {
+    return this.#sets.get(key)
   }
 
   /** The newest set. It replaces the one with the same key. */
@@ -29,7 +38,7 @@ export class EndpointVersions<T> {
    */
   use(key: string): T | undefined {
     const own = this.#sets.get(key)
-    if (own === undefined) return [...this.#sets.values()].at(-1)
+    if (own === undefined) return this.newest
     for (const other of this.#sets.keys()) {
       if (other === key) break
       this.#sets.delete(other)

@@ -1,4 +1,5 @@
 /** What of an attempt's outcome is a fault of its endpoint, as a number that fits in shared memory. */
+import { GRPC_STATUS_NAMES, NO_GRPC_STATUS } from '../lib/grpc-status.ts'
 import { REASONS, type Reason } from '../lib/reason.ts'
 
 /** Failures of the endpoint: it cannot be connected, or what it sends is broken. */
@@ -20,7 +21,20 @@ const FIRST_TIMEOUT = FAILURES.indexOf('ResponseHeadTimeout')
 /** Statuses of 500 and above that say what was asked for, and not how the endpoint is (RFC 9110 §15.6). */
 const ASKED_FOR: readonly number[] = [501, 505]
 
-/** Codes of failures begin behind the statuses. */
+/**
+ * Of `grpc-status`: those that stand for 500 and 503 (envoy/source/common/grpc/status.cc). DEADLINE_EXCEEDED is none:
+ * the deadline is the client's, and one of a millisecond would have every endpoint ejected.
+ */
+const GRPC_FAULTS: ReadonlySet<number> = new Set(
+  (['UNKNOWN', 'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS'] as const).map((name) => GRPC_STATUS_NAMES.indexOf(name)),
+)
+/** A quick failure must not make an endpoint look fast. @returns the status of HTTP that a response stands for */
+export function statusOf(status: number, grpcStatus: number): number {
+  return grpcStatus > 0 && GRPC_FAULTS.has(grpcStatus) ? 503 : status
+}
+
+/** Codes of gRPC begin behind the statuses, those of failures behind them. */
+const FIRST_GRPC = 700
 const FIRST_FAILURE = 1_000
 
 /** The request is no evidence: its client or the gateway ended it. */
@@ -30,15 +44,22 @@ export const WELL = 0
 /**
  * @param failure why the attempt ended early; null when it did not
  * @param status 0 when no response came
- * @param unanswered the endpoint had all of the request, and the head of its response was awaited
+ * @param unanswered the endpoint had all of the request and time enough, and the head of its response was awaited
+ * @param grpcStatus of the response to a call of gRPC; -1 where there is none
  * @returns {@link WELL}, {@link NO_EVIDENCE}, or a code for {@link describeFault}
  */
-export function faultCode(failure: Reason | null, status: number, unanswered: boolean): number {
+export function faultCode(
+  failure: Reason | null,
+  status: number,
+  unanswered: boolean,
+  grpcStatus: number = NO_GRPC_STATUS,
+): number {
   if (failure !== null) {
     const at = FAILURES.indexOf(failure)
     // A client that sends its body slowly, or takes a response slowly, must not have an endpoint ejected.
     return at < 0 || (at >= FIRST_TIMEOUT && !unanswered) ? NO_EVIDENCE : FIRST_FAILURE + at
   }
+  if (grpcStatus > 0 && GRPC_FAULTS.has(grpcStatus)) return FIRST_GRPC + grpcStatus
   if (status < 500) return status === 0 ? NO_EVIDENCE : WELL
   return ASKED_FOR.includes(status) ? WELL : status
 }
@@ -48,6 +69,10 @@ export function describeFault(code: number): string {
   if (code >= FIRST_FAILURE) {
     const reason = FAILURES[code - FIRST_FAILURE]
     return reason === undefined ? 'a failure' : REASONS[reason].title.replace(/^The/, 'the')
+  }
+  if (code >= FIRST_GRPC) {
+    const name = GRPC_STATUS_NAMES[code - FIRST_GRPC]
+    return `grpc-status ${code - FIRST_GRPC}${name === undefined ? '' : ` (${name})`}`
   }
   return code >= 100 ? `status ${code}` : 'a failure'
 }

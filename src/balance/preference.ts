@@ -18,3 +18,13 @@ export function preferenceOf(endpoint: Endpoint, gauge: EndpointGauge, tried: re
   const draining = endpoint.state === 'draining' ? DRAINING : READY
   return tried?.includes(endpoint) ? draining + TRIED : draining
 }
+
+/** Whether a pick would find an endpoint that has not failed in this exchange, where another one just has. */
+export function hasUntried(
+  endpoints: readonly Endpoint[],
+  gauge: EndpointGauge,
+  tried: readonly Endpoint[] | null,
+  failed: Endpoint,
+): boolean {
+  return endpoints.some((endpoint) => endpoint !== failed && preferenceOf(endpoint, gauge, tried) < TRIED)
+}

@@ -1,17 +1,25 @@
 /**
  * Decides whether a failed attempt may be retried. The first rule: a request that may have been processed is
- * repeated only if its method is idempotent (RFC 9110 §9.2.2), and never after a byte of the response was received.
+ * repeated only if its method is safe (RFC 9110 §9.2.1), or the policy names it, and never after a byte of the response
+ * was sent to the client.
  */
 import type { Milliseconds, Random } from '../lib/clock.ts'
+import { NO_GRPC_STATUS } from '../lib/grpc-status.ts'
 import { REASONS, type Reason } from '../lib/reason.ts'
+
+export type RetryReason = 'ConnectFailure' | 'ResetBeforeResponse' | 'ResponseHeadTimeout' | 'BackendRequestTimeout'
 
 /** `retry` of a policy set. */
 export interface RetryConfig {
   /** Besides the first attempt. */
   readonly attempts: number
-  readonly reasons: readonly ('ConnectFailure' | 'ResetBeforeResponse')[]
+  readonly reasons: readonly RetryReason[]
   /** Upstream status codes. */
   readonly codes: readonly number[]
+  /** Status codes of gRPC calls, whatever `methods` says. */
+  readonly grpcCodes: readonly number[]
+  /** Of requests that may have been processed, those of these methods are repeated. */
+  readonly methods: readonly string[]
   /** Milliseconds. */
   readonly backoff: number
   /** Percent. */
@@ -22,6 +30,8 @@ export interface RetryConfig {
 export interface AttemptFailure {
   /** A reason, or the status code that the upstream answered with. */
   readonly what: Reason | number
+  /** The status of a gRPC call, where the response tells it by its head; else {@link NO_GRPC_STATUS}. */
+  readonly grpcStatus: number
   /** The connection had served an exchange before this one. */
   readonly reused: boolean
   /** A `fresh-connection` was already granted in this exchange. */
@@ -53,10 +63,8 @@ export type RetryDecision =
 /** An upstream that refuses all requests gets each of them so often more, whatever the policy says. */
 export const MAX_REFUSALS = 2
 
-/** RFC 9110 §9.2.1. */
-const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 /** RFC 9110 §9.2.2. */
-const IDEMPOTENT: ReadonlySet<string> = new Set([...SAFE, 'PUT', 'DELETE'])
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 
 /**
  * @param attempt counted retries that were made in this exchange
@@ -74,14 +82,18 @@ export function mayRetry(
   // An idle connection may be closed by the server at any moment, also while a request is on its way to it: RFC 9112
   // §9.3.1 allows to repeat an idempotent one unasked.
   if (what === 'ResetBeforeResponse' && reused && !refreshed && IDEMPOTENT.has(method)) return 'fresh-connection'
-  return attempt < policy.attempts && isCovered(what, method, policy) ? 'next-endpoint' : 'no'
+  return attempt < policy.attempts && isCovered(failure, method, policy) ? 'next-endpoint' : 'no'
 }
 
-function isCovered(what: Reason | number, method: string, policy: RetryConfig): boolean {
-  if (typeof what === 'number') return SAFE.has(method) && policy.codes.includes(what)
+function isCovered({ what, grpcStatus }: AttemptFailure, method: string, policy: RetryConfig): boolean {
+  if (typeof what === 'number')
+    return (
+      (policy.codes.includes(what) && policy.methods.includes(method)) ||
+      (grpcStatus !== NO_GRPC_STATUS && policy.grpcCodes.includes(grpcStatus))
+    )
   // The request never left, or was refused unread, so its method does not matter.
   if (REASONS[what].retry === 'never-sent') return policy.reasons.includes('ConnectFailure')
-  return what === 'ResetBeforeResponse' && SAFE.has(method) && policy.reasons.includes('ResetBeforeResponse')
+  return (policy.reasons as readonly Reason[]).includes(what) && policy.methods.includes(method)
 }
 
 /** Doublings of the back-off: with the default of 25 ms the longest wait is 800 ms. */

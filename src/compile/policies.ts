@@ -6,6 +6,7 @@ import { withDefaults } from '../api/defaults.ts'
 import { type PolicyLayers, statedPolicy } from '../api/merge.ts'
 import type { HeaderEditsPolicy, HeaderEntry, PathRewritePolicy, Policies, RewritePolicy } from '../api/policies.ts'
 import type { RouteRule } from '../api/route.ts'
+import { GRPC_STATUS_NAMES } from '../lib/grpc-status.ts'
 import { parseBytes, parseDuration } from '../lib/quantity.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
 import type { HeaderEdits, PathRewrite, PolicySet, Rewrite } from '../policy/policy-set.ts'
@@ -34,6 +35,8 @@ export function policyContent(
       attempts: retry.attempts,
       reasons: retry.reasons,
       codes: retry.codes,
+      grpcCodes: retry.grpcCodes.map((name) => GRPC_STATUS_NAMES.indexOf(name)),
+      methods: retry.methods,
       backoff: parseDuration(retry.backoff),
       budgetPercent: retry.budgetPercent,
     },

@@ -2,9 +2,8 @@
 import { NO_KEY } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import { hashKey } from '../balance/hash-key.ts'
-import { backoffDelay } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
-import type { Reason } from '../lib/reason.ts'
+import { REASONS, type Reason } from '../lib/reason.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
 import { removeAddedFraming } from '../message/framing-fields.ts'
@@ -15,7 +14,7 @@ import type { ProxyExchange } from './exchange.ts'
 import { fail, refuse } from './failure.ts'
 import { prepareCall } from './grpc-request.ts'
 import { respond } from './local-response.ts'
-import { decideRetry } from './retry-decision.ts'
+import { decideRetry, retriesResponse } from './retry-decision.ts'
 import { pickForSession } from './session-affinity.ts'
 import { checkOrigin } from './upgrade.ts'
 
@@ -39,8 +38,9 @@ export function forward(x: ProxyExchange): void {
   if (!takeShare(x, backend.share)) return fail(x, new GatewayError('Overloaded', OVERDRAWN))
   x.share = backend.share
   if (backend.slot >= 0) {
-    if (!context.endpoints.tryAcquire(context.worker, backend.slot, backend.maxConcurrentRequests))
-      return void refuse(x, 'Overloaded')
+    const most = backend.maxConcurrentRequests
+    if (!context.endpoints.tryAcquire(context.worker, backend.slot, most))
+      return fail(x, new GatewayError('Overloaded', `${backend.id} has maxConcurrentRequests (${most}) in flight`))
     x.counted = true
   }
   backend.retries.request()
@@ -101,30 +101,42 @@ function tryGuarded(x: ProxyExchange, again: Endpoint | null, fresh: boolean): v
   }
 }
 
+/** A deadline of the attempt has passed. @param error which */
+export function timedOut(x: ProxyExchange, error: GatewayError): void {
+  const { attempt } = x
+  // Deadlines of the exchange leave no time for another attempt, and a response that has begun cannot be taken back.
+  if (!(attempt instanceof Attempt) || x.headSent || REASONS[error.reason].retry === 'never') return fail(x, error)
+  attempt.close(error.reason)
+  LOOP.failed(x, attempt, error)
+}
+
 /** Receives the outcomes of attempts. */
 const LOOP: AttemptOwner = {
   failed(x, attempt, error) {
     if (x.ended || x.attempt !== attempt) return
     x.upstreamEndedAt = x.context.timers.touch()
-    const decision = decideRetry(x, attempt.reused, error.reason)
+    const decision = decideRetry(x, attempt, error.reason)
     if (decision === 'no') return fail(x, error)
     giveUp(x)
-    if (decision === 'next-endpoint') return waitForNext(x, attempt.endpoint, error.reason)
+    if (decision === 'fresh-connection') {
+      x.refreshed = true
+      return tryGuarded(x, attempt.endpoint, true)
+    }
+    ;(x.tried ??= []).push(attempt.endpoint)
     if (decision === 'again') {
       x.refusals++
-      ;(x.tried ??= []).push(attempt.endpoint)
       return tryGuarded(x, null, false)
     }
-    x.refreshed = true
-    tryGuarded(x, attempt.endpoint, true)
+    waitForNext(x, error.reason)
   },
 
-  answered(x, attempt, status) {
-    if (decideRetry(x, attempt.reused, status) !== 'next-endpoint') return false
+  answered(x, attempt, head) {
+    if (!retriesResponse(x, attempt, head)) return false
+    ;(x.tried ??= []).push(attempt.endpoint)
     x.upstreamEndedAt = x.context.timers.now
     attempt.discard()
     giveUp(x)
-    waitForNext(x, attempt.endpoint, null)
+    waitForNext(x, null)
     return true
   },
 }
@@ -136,9 +148,9 @@ function giveUp(x: ProxyExchange): void {
   x.context.metrics.retried()
 }
 
-function waitForNext(x: ProxyExchange, tried: Endpoint, failure: Reason | null): void {
-  ;(x.tried ??= []).push(tried)
+/** Until `retryAt`. */
+function waitForNext(x: ProxyExchange, failure: Reason | null): void {
   x.failure = failure
-  x.retryAt = x.context.timers.now + backoffDelay(x.policy.retry.backoff, x.retries++, x.context.random)
+  x.retries++
   x.watch()
 }

@@ -13,7 +13,12 @@ export interface AttemptObserver {
    */
   admits?(backend: LinkedBackend, endpoint: Endpoint): boolean
   attemptStarted(backend: LinkedBackend, endpoint: Endpoint): void
-  /** The head of the response has come. @param took milliseconds since the attempt started */
+  /**
+   * The head of the response has come.
+   *
+   * @param status of HTTP, or what `grpc-status` stands for where the head says that the call failed
+   * @param took milliseconds since the attempt started
+   */
   attemptAnswered?(backend: LinkedBackend, endpoint: Endpoint, status: number, took: number): void
   /** Exactly once for each attempt that started. @param outcome valid during the call: the object is reused */
   attemptEnded(outcome: Readonly<AttemptOutcome>): void
@@ -31,7 +36,9 @@ export interface AttemptOutcome {
   failure: Reason | null
   /** Status of the response; 0 when none came. */
   status: number
-  /** The endpoint had all of the request, and the head of its response was awaited when the attempt ended. */
+  /** `grpc-status` of the endpoint's response to a call of gRPC; -1 where there is none. */
+  grpcStatus: number
+  /** The endpoint had all of the request and time enough, and its response was awaited when the attempt ended. */
   unanswered: boolean
   /** The connection had served an exchange before. */
   reused: boolean

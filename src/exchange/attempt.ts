@@ -1,6 +1,8 @@
 /** One attempt of an exchange at one endpoint. */
 import type { Endpoint } from '../balance/endpoint.ts'
+import { statusOf } from '../balance/fault.ts'
 import type { GatewayError } from '../lib/error.ts'
+import { NO_GRPC_STATUS, parseGrpcStatus } from '../lib/grpc-status.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
 import type { Duplex } from '../message/duplex.ts'
@@ -24,12 +26,20 @@ export interface AttemptOwner {
    * A response that the retry policy may name has come, before any filter sees it.
    * @returns true: another attempt follows, and the response of this one is discarded
    */
-  answered(x: ProxyExchange, attempt: Attempt, status: number): boolean
+  answered(x: ProxyExchange, attempt: Attempt, head: ResponseHead): boolean
 }
 
 /** Bytes of a discarded response that are read so that its connection can be used again, and the time for them. */
 const DISCARD_BYTES = 64 * 1024
 const DISCARD_MILLISECONDS = 1_000
+
+const GRPC_STATUS = 'grpc-status'
+/**
+ * An attempt that was ended by the end of the exchange's time had time enough with this, or with half of what the rule
+ * allows: a client that states a deadline of a millisecond learns nothing about an endpoint, nor does a retry that
+ * began just before the end.
+ */
+const PATIENCE = 1_000
 
 /** Reused for every attempt of the thread; its first values are never read. */
 const OUTCOME = {} as AttemptOutcome
@@ -64,6 +74,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   #sentAt = -1
   #headAt = -1
   #status = 0
+  #grpcStatus = NO_GRPC_STATUS
   /** The head came in the read that is being handed over. */
   #headCame = false
 
@@ -135,12 +146,13 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
 
   onHead(head: ResponseHead): void {
     const x = this.#x
+    if (x.call !== null) this.#grpcStatus = parseGrpcStatus(head.fields.get(GRPC_STATUS))
     this.#headArrived(head.status)
     this.#headCame = true
     if (x.method !== 'HEAD') this.#bodyLength = head.bodyLength ?? 0
     try {
       if (x.upgrade !== null) checkRefusal(x, head.status)
-      if (x.policy.retry.codes.length > 0 && this.#owner.answered(x, this, head.status)) return
+      if (x.linked!.retriesResponses && this.#owner.answered(x, this, head)) return
       x.body?.release()
       this.#relay = new ResponseRelay(x, this)
       this.#relay.begin(head)
@@ -156,7 +168,8 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     this.awaitingHead = false
     this.#headAt = x.lastActivity
     this.#status = status
-    x.context.observer.attemptAnswered?.(this.#backend, this.endpoint, status, x.lastActivity - this.startedAt)
+    const means = x.call === null ? status : statusOf(status, this.#grpcStatus)
+    x.context.observer.attemptAnswered?.(this.#backend, this.endpoint, means, x.lastActivity - this.startedAt)
   }
 
   onData(bytes: Buffer, start: number, end: number): void {
@@ -169,6 +182,8 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
 
   onEnd(trailers: Fields | null): void {
     this.#responseDone = true
+    if (this.#x.call !== null && trailers?.has(GRPC_STATUS) === true)
+      this.#grpcStatus = parseGrpcStatus(trailers.get(GRPC_STATUS))
     if (this.stream?.sending !== true) this.stream = null
     if (this.#discarded < 0) this.#relay?.complete(trailers)
     else this.close(null)
@@ -260,6 +275,13 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     this.#reportOutcome(failure)
   }
 
+  /** See {@link PATIENCE}. */
+  #hadTime(now: number): boolean {
+    const { call, limits } = this.#x
+    const half = call?.deadlineIsSooner === true || limits === null ? PATIENCE : limits.request / 2
+    return now - this.startedAt >= Math.min(PATIENCE, half)
+  }
+
   #reportOutcome(failure: Reason | null): void {
     const { observer, timers } = this.#x.context
     const outcome = OUTCOME
@@ -267,7 +289,8 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     outcome.endpoint = this.endpoint
     outcome.failure = failure
     outcome.status = this.#status
-    outcome.unanswered = this.awaitingHead
+    outcome.grpcStatus = this.#grpcStatus
+    outcome.unanswered = this.awaitingHead && (failure !== 'RequestTimeout' || this.#hadTime(timers.now))
     outcome.reused = this.reused
     outcome.startedAt = this.startedAt
     outcome.sentAt = this.#sentAt

@@ -11,6 +11,8 @@ export class GrpcCall {
   readonly textResponse: boolean
   /** The client has stated a deadline: each attempt tells the upstream what is left of it. */
   deadlineStated = false
+  /** That deadline comes before the one of the rule. */
+  deadlineIsSooner = false
   /** gRPC-Web is translated, since the Backend speaks gRPC. */
   bridged = false
   /** The upstream's response is its head, and that has the status. */

@@ -23,7 +23,9 @@ export function takeDeadline(x: ProxyExchange, call: GrpcCall): void {
   if (timeout === 0) throw new GatewayError('RequestTimeout', 'grpc-timeout is 0')
   call.deadlineStated = true
   const limits = x.deadline
-  if (limits.request === 0 || timeout < limits.request) limits.request = timeout
+  if (limits.request !== 0 && timeout >= limits.request) return
+  limits.request = timeout
+  call.deadlineIsSooner = true
 }
 
 /** Once the Backend is known: gRPC-Web becomes gRPC where that is what it speaks. */

@@ -2,6 +2,7 @@
 import type { Endpoint } from '../balance/endpoint.ts'
 import { MAX_REFUSALS, mayRetry, type RetryConfig } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
+import { NO_GRPC_STATUS } from '../lib/grpc-status.ts'
 import type { Reason } from '../lib/reason.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
 import type { BodyControl, BodySink, BodySource } from '../message/body.ts'
@@ -28,7 +29,15 @@ export interface CallPlan {
 }
 
 /** Whether to call again is the caller's business; only a connection that died of age is replaced. */
-const NO_RETRIES: RetryConfig = Object.freeze({ attempts: 0, reasons: [], codes: [], backoff: 0, budgetPercent: 0 })
+const NO_RETRIES: RetryConfig = Object.freeze({
+  attempts: 0,
+  reasons: [],
+  codes: [],
+  grpcCodes: [],
+  methods: [],
+  backoff: 0,
+  budgetPercent: 0,
+})
 
 export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySource, BodyControl {
   readonly #context: ExchangeContext
@@ -156,7 +165,14 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
 
   #mayRefresh(what: Reason): boolean {
     const refusals = this.#refreshed ? MAX_REFUSALS : 0
-    const failure = { what, reused: this.#reused, refreshed: this.#refreshed, refusals, responseStarted: false }
+    const failure = {
+      what,
+      grpcStatus: NO_GRPC_STATUS,
+      reused: this.#reused,
+      refreshed: this.#refreshed,
+      refusals,
+      responseStarted: false,
+    }
     const { method } = this.#plan.request
     return mayRetry(failure, method, NO_RETRIES, 0, this.#plan.body === null ? 'none' : 'replayable') !== 'no'
   }
@@ -238,6 +254,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
       endpoint,
       failure,
       status: this.#status,
+      grpcStatus: NO_GRPC_STATUS,
       unanswered: this.#sentAt >= 0 && !this.#answered,
       reused: this.#reused,
       startedAt: this.#startedAt,

@@ -81,10 +81,11 @@ function takePlace(context: ExchangeContext, backend: LinkedBackend): void {
     throw new GatewayError('Overloaded', 'the namespace of the Backend has its share of all requests at a time')
   context.active++
   if (backend.slot < 0) return
-  if (context.endpoints.tryAcquire(context.worker, backend.slot, backend.maxConcurrentRequests)) return
+  const most = backend.maxConcurrentRequests
+  if (context.endpoints.tryAcquire(context.worker, backend.slot, most)) return
   context.active--
   backend.share.exit()
-  throw new GatewayError('Overloaded', `${backend.id} has as many requests at a time as it may`)
+  throw new GatewayError('Overloaded', `${backend.id} has maxConcurrentRequests (${most}) in flight`)
 }
 
 function leavePlace(context: ExchangeContext, backend: LinkedBackend): void {

@@ -22,6 +22,8 @@ export class LinkedPolicy {
   readonly chain: Chain | null
   /** Shared by all its exchanges; one that lowers a limit makes its own copy. */
   readonly limits: Readonly<ExchangeLimits>
+  /** Its retry policy names statuses. */
+  readonly retriesResponses: boolean
   /** What an exchange waits for before its filters run; null once they are warm, or when none warms up. */
   pending: WarmUp | null = null
   /** Also when it is over: its signal fires when the chain is disposed of. */
@@ -34,6 +36,8 @@ export class LinkedPolicy {
     this.policy = policy
     this.chain = composeChain(policy, filters, registry)
     this.limits = limitsOf(policy)
+    const { codes, grpcCodes } = policy.retry
+    this.retriesResponses = codes.length > 0 || grpcCodes.length > 0
     if (this.chain === null || this.chain.warmUp === null) return
     const warm = (): void => void (this.pending = null)
     this.#warmUp = new WarmUp(this.chain, { timers, random: filters.random, failed: notWarm, warm })

@@ -78,9 +78,18 @@ export interface Timeouts {
 export interface Retry {
   /** Besides the first try. */
   readonly attempts: number
-  readonly reasons: readonly ('ConnectFailure' | 'ResetBeforeResponse')[]
-  /** Upstream status codes that are tried again (safe methods). */
+  readonly reasons: readonly (
+    | 'ConnectFailure'
+    | 'ResetBeforeResponse'
+    | 'ResponseHeadTimeout'
+    | 'BackendRequestTimeout'
+  )[]
+  /** Upstream status codes that are tried again. */
   readonly codes: readonly number[]
+  /** The same of gRPC calls. */
+  readonly grpcCodes: readonly number[]
+  /** That are tried again though the request may have been processed. */
+  readonly methods: readonly string[]
   /** Milliseconds. */
   readonly backoff: number
   /** At most this share of the requests of the last ten seconds may be retries. */

@@ -7,6 +7,7 @@
  * the memory as slots are first used. A name beyond the bound gets no slot: control reports the endpoints without one
  * and the remedy, and divides the slots fairly among namespaces.
  */
+import { Doorbells } from './doorbells.ts'
 import { EndpointFaults } from './endpoint-faults.ts'
 import { EndpointLatency } from './endpoint-latency.ts'
 import { IdentityTable } from './identity-table.ts'
@@ -52,6 +53,8 @@ export interface EndpointBuffers {
   readonly inFlight: SharedArrayBuffer
   readonly connections: SharedArrayBuffer
   readonly pending: SharedArrayBuffer
+  readonly waitingSince: SharedArrayBuffer
+  readonly bells: SharedArrayBuffer
   readonly latency: SharedArrayBuffer
   readonly faults: SharedArrayBuffer
   readonly retries: SharedArrayBuffer
@@ -65,6 +68,13 @@ export class EndpointTable {
   readonly connections: Ledger
   /** Requests waiting for a connection. */
   readonly pending: Ledger
+  /**
+   * When the request that waits longest in a worker began to, in monotonic milliseconds that wrap; without meaning
+   * where none waits.
+   */
+  readonly waitingSince: Ledger
+  /** A worker rings for a slot where another waits for a connection that it has, or for a place that it gave back. */
+  readonly bells: Doorbells
   /** What is learned of endpoints from the requests of all workers. */
   readonly latency: EndpointLatency
   /** What requests say about endpoints. */
@@ -78,6 +88,8 @@ export class EndpointTable {
     this.requests = new Ledger(buffers.inFlight, buffers.workers)
     this.connections = new Ledger(buffers.connections, buffers.workers)
     this.pending = new Ledger(buffers.pending, buffers.workers)
+    this.waitingSince = new Ledger(buffers.waitingSince, buffers.workers)
+    this.bells = new Doorbells(buffers.bells, buffers.workers, this.pending.slots)
     this.latency = new EndpointLatency(buffers.latency)
     this.faults = new EndpointFaults(buffers.faults)
     this.retries = new RetryCounts(buffers.retries)
@@ -93,6 +105,8 @@ export class EndpointTable {
       inFlight: Ledger.allocate(workers, slots),
       connections: Ledger.allocate(workers, slots),
       pending: Ledger.allocate(workers, slots),
+      waitingSince: Ledger.allocate(workers, slots),
+      bells: Doorbells.allocate(workers, slots),
       latency: EndpointLatency.allocate(slots),
       faults: EndpointFaults.allocate(slots),
       retries: RetryCounts.allocate(slots),
@@ -218,5 +232,7 @@ export class EndpointTable {
     this.requests.clearRow(worker)
     this.connections.clearRow(worker)
     this.pending.clearRow(worker)
+    this.waitingSince.clearRow(worker)
+    this.bells.clear(worker)
   }
 }

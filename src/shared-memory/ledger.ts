@@ -1,3 +1,6 @@
+/** Lost races after which a reservation is refused although there may have been a unit. */
+const RACES = 8
+
 /**
  * Counts that stay correct when threads are terminated at any point: one row per worker, written by that worker only
  * and summed by readers. The supervisor zeroes a dead worker's row, and with it every count that the worker will not
@@ -28,9 +31,12 @@ export class Ledger {
   }
 
   /**
-   * Adds one if the sum over all workers stays within the limit. It increments first, then sums, and decrements when
-   * the sum exceeds the limit: two workers that race for the last unit may both be refused, but the limit is never
-   * exceeded. The order needs Atomics: a plain store may still be in the store buffer while the other rows are read.
+   * Adds one if the sum over all workers stays within the limit, which is never exceeded. It increments first, then
+   * sums, and decrements when the sum exceeds the limit. The order needs Atomics: a plain store may still be in the
+   * store buffer while the other rows are read.
+   *
+   * Who is refused for certain does not increment, so a flood of refusals in one worker takes nothing from another; of
+   * two workers that race for the last unit each may see the other, so they try again.
    *
    * @param limit 0 means unlimited
    */
@@ -40,12 +46,27 @@ export class Ledger {
       return true
     }
     const at = worker * this.slots + slot
-    Atomics.add(this.#cells, at, 1)
-    let sum = 0
-    for (let i = slot; i < this.#cells.length; i += this.slots) sum += Atomics.load(this.#cells, i)
-    if (sum <= limit) return true
-    Atomics.sub(this.#cells, at, 1)
+    for (let tries = 0; tries < RACES && this.sum(slot) < limit; tries++) {
+      Atomics.add(this.#cells, at, 1)
+      let sum = 0
+      for (let i = slot; i < this.#cells.length; i += this.slots) sum += Atomics.load(this.#cells, i)
+      if (sum <= limit) return true
+      Atomics.sub(this.#cells, at, 1)
+    }
     return false
+  }
+
+  /**
+   * Gives one back, with an order that other memory can rely on: who reads afterwards what somebody else has stored
+   * before looking at this count, does not miss both.
+   */
+  giveBack(worker: number, slot: number): void {
+    Atomics.sub(this.#cells, worker * this.slots + slot, 1)
+  }
+
+  /** A value that is no count, of the worker's own row. */
+  set(worker: number, slot: number, value: number): void {
+    Atomics.store(this.#cells, worker * this.slots + slot, value)
   }
 
   /** The sum over all workers at this moment. */

@@ -93,21 +93,31 @@ export interface EndpointRow extends EndpointAddress {
   readonly slot: number
 }
 
+/**
+ * The endpoint set of a backend, or how it differs from the one sent before. Sent before the tables that name the
+ * backend, and used once it is connected to by the same key. Made and read by endpoint-rows.ts.
+ */
+export interface EndpointsMessage {
+  readonly type: 'endpoints'
+  readonly backend: string
+  /** See `connectionKey`; null = the backend is withdrawn. */
+  readonly connects: string | null
+  /** The set is complete; otherwise all that is not here is as in the newest set that was sent of the backend. */
+  readonly complete: boolean
+  /** Slots of endpoints that are in it no more. */
+  readonly gone: readonly number[]
+  /**
+   * New endpoints, and others in the place of those with their slot: texts of some rows each, which cost a thread
+   * nothing until it reads them.
+   */
+  readonly rows: readonly string[]
+}
+
 /** Control → worker, on a MessagePort made by main for each pair of them. */
 export type ToWorker =
   | { readonly type: 'settings'; readonly settings: WorkerSettings }
   | TablesUpdate
-  /**
-   * The complete endpoint set of a backend. Sent before the tables that name the backend, and used once it is connected
-   * to by the same key.
-   */
-  | {
-      readonly type: 'endpoints'
-      readonly backend: string
-      readonly endpoints: readonly EndpointRow[]
-      /** See `connectionKey`; null = the backend is withdrawn. */
-      readonly connects: string | null
-    }
+  | EndpointsMessage
   /**
    * Every Backend there is: all other endpoint sets are withdrawn. Sent by a control thread that has just begun, behind
    * the endpoint sets, because it cannot know what the one before it had sent the worker.

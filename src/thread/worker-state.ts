@@ -3,20 +3,19 @@
  * for workers that are started later; the supervisor keeps another, so that a worker can be replaced even while control
  * is away.
  */
-import { EndpointVersions } from '../balance/endpoint-versions.ts'
 import type { TablesUpdate } from '../link/tables-update.ts'
 import { connectionKey } from '../snapshot/connection-key.ts'
-import type { ToWorker } from './messages.ts'
+import { readRows, SentSets, wholeSet } from './endpoint-rows.ts'
+import type { EndpointsMessage, ToWorker } from './messages.ts'
 
 type Policy = TablesUpdate['policies'][number]
 type BackendEntry = TablesUpdate['backends'][number]
-type EndpointsMessage = Extract<ToWorker, { type: 'endpoints' }>
 type TlsEntry = TablesUpdate['hostTls'][number]
 
 export class WorkerState {
   #settings: ToWorker | undefined
   #tables: TablesUpdate | undefined
-  readonly #endpoints = new Map<string, EndpointVersions<EndpointsMessage>>()
+  readonly #endpoints = new Map<string, SentSets>()
   readonly #contents = new Map<string, Uint8Array>()
   readonly #policies = new Map<number, Policy>()
   readonly #backends = new Map<number, BackendEntry>()
@@ -65,9 +64,10 @@ export class WorkerState {
       this.#endpoints.delete(backend)
       return
     }
-    let versions = this.#endpoints.get(backend)
-    if (versions === undefined) this.#endpoints.set(backend, (versions = new EndpointVersions()))
-    versions.add(connects, message)
+    let sent = this.#endpoints.get(backend)
+    if (sent === undefined) this.#endpoints.set(backend, (sent = new SentSets()))
+    const set = sent.begin(message, connects)
+    for (const text of message.rows) set.put(readRows(text))
   }
 
   #keepTables(update: TablesUpdate): void {
@@ -96,7 +96,9 @@ export class WorkerState {
 
   /** In the order in which a worker must get them; what is not known yet comes later by itself. */
   messages(): ToWorker[] {
-    const messages: ToWorker[] = [...this.#endpoints.values()].flatMap((versions) => [...versions.all])
+    const messages: ToWorker[] = []
+    for (const [backend, sent] of this.#endpoints)
+      for (const [connects, set] of sent.all) messages.push(wholeSet(backend, [...set.rows], connects))
     if (this.#settings !== undefined) messages.unshift(this.#settings)
     if (this.#contents.size > 0) {
       const contents = [...this.#contents].map(([id, bytes]) => ({ id, bytes }))

@@ -5,7 +5,9 @@
  */
 import type { Endpoint } from '../balance/endpoint.ts'
 import { GatewayError } from '../lib/error.ts'
+import { type Link, LinkedList } from '../lib/linked-list.ts'
 import type { HeadLimits } from '../message/head.ts'
+import type { Places, Waiter } from './connection-places.ts'
 import type { Connector } from './connector.ts'
 import { PooledSession, type SessionPool } from './pooled-session.ts'
 import type { Timers } from './timers.ts'
@@ -19,45 +21,51 @@ export interface PoolOptions {
   readonly maxRequestsPerConnection: number
 }
 
-export type Reservation =
-  | 'taken'
-  /** The Backend is at `maxConnections`, exact over all workers: a place may become free. */
-  | 'full'
-  /** Its namespace has reached its share of this worker's connections. */
-  | 'overdrawn'
-
 /** Dependencies shared by the pools of a worker. */
 export interface PoolContext {
   readonly timers: Timers
   readonly limits: HeadLimits
   /** The dial guard, called right before every connection is made. */
   mayDial(address: string, port: number): boolean
-  /** Reserves a connection within the limits. */
-  reserve(pool: EndpointPool): Reservation
-  unreserve(pool: EndpointPool): void
-  /** Takes a place in the queue for a connection, exact over all workers; false: `maxPending` are waiting already. */
-  reservePending(): boolean
-  unreservePending(): void
-  /** Registers the pool to be served when a connection may have become available. */
-  queued(pool: EndpointPool): void
+  /** For connections, within the limits of the Backend. */
+  readonly places: Places
   connectionOpened(reused: boolean): void
   connectionFailed(): void
   connectionClosed(): void
 }
 
 /** A request without a connection. */
-interface WaitingRequest {
+class WaitingRequest implements Waiter {
   readonly request: UpstreamRequest
   readonly handler: UpstreamHandler
   readonly fresh: boolean
-  /** When it has waited too long for a place, monotonic milliseconds; 0 while it waits for a connection. */
-  until: number
+  readonly #pool: EndpointPool
+  since = 0
+  until = 0
+  place: Link<Waiter> | null = null
+  /** Among those of the pool that wait for a place. */
+  link: Link<WaitingRequest> | null = null
+
+  constructor(pool: EndpointPool, request: UpstreamRequest, handler: UpstreamHandler, fresh: boolean) {
+    this.#pool = pool
+    this.request = request
+    this.handler = handler
+    this.fresh = fresh
+  }
+
+  admit(): void {
+    this.#pool.admit(this)
+  }
+
+  expire(): void {
+    this.#pool.expire(this)
+  }
 }
 
 /** Subtracted from the time for which an upstream announces to keep idle connections: bytes take time. Milliseconds. */
 const KEEP_ALIVE_MARGIN = 1000
 const OVERDRAWN = 'the namespace of the Backend has its share of all connections to upstreams'
-const NO_PLACE = 'maxConnections and maxPending are reached'
+const NOT_IN_TIME = 'no connection became free within connectTimeout: maxConnections are in use'
 /** A connection takes no more requests after this long however busy it is, so that DNS and balancing reach it. */
 const MAX_AGE = 30 * 60_000
 
@@ -70,8 +78,9 @@ export class EndpointPool implements UpstreamPool, SessionPool {
   readonly #free: PooledSession[] = []
   /** Requests for which a connection is being made, the oldest first. */
   readonly #waiting: WaitingRequest[] = []
-  /** Requests for which no connection may be made now, the oldest first. */
-  readonly #pending: WaitingRequest[] = []
+  /** Requests for which no connection may be made now, the oldest first, and the same by handler. */
+  readonly #pending = new LinkedList<WaitingRequest>()
+  readonly #pendingOf = new Map<UpstreamHandler, WaitingRequest>()
   readonly #connecting = new Set<PooledSession>()
   /** Concurrent requests expected of a connection being opened, estimated from the last one. */
   #expected: number
@@ -103,7 +112,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
 
   /** No connection is open or being opened, and no request waits for one. */
   get unused(): boolean {
-    return this.open === 0 && this.#waiting.length === 0 && this.#pending.length === 0
+    return this.open === 0 && this.#waiting.length === 0 && this.#pending.size === 0
   }
 
   /** Connections without a request. */
@@ -126,7 +135,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
       handler.onError(new GatewayError('AddressNotAllowed', this.endpoint.authority))
       return
     }
-    this.#dial({ request, handler, fresh, until: 0 })
+    this.#dial(new WaitingRequest(this, request, handler, fresh))
   }
 
   /** Makes a connection for the request where one may be made; else the request waits for a place, or fails. */
@@ -135,46 +144,47 @@ export class EndpointPool implements UpstreamPool, SessionPool {
       this.#waiting.push(waiting)
       return
     }
-    const reservation = this.#pending.length > 0 ? 'full' : this.#context.reserve(this)
+    const reservation = this.#context.places.reserve()
     if (reservation === 'overdrawn') waiting.handler.onError(new GatewayError('Overloaded', OVERDRAWN))
-    else if (reservation === 'full') this.#queue(waiting)
+    else if (reservation === 'full') this.#wait(waiting)
     else {
       this.#waiting.push(waiting)
       this.#connect()
     }
   }
 
-  /** The Backend is at `maxConnections`: wait for a place as long as connecting itself might take. */
-  #queue(waiting: WaitingRequest): void {
-    if (!this.#context.reservePending()) {
-      waiting.handler.onError(new GatewayError('Overloaded', NO_PLACE))
+  /** The Backend is at `maxConnections`: the request waits for a place as long as connecting itself might take. */
+  #wait(waiting: WaitingRequest): void {
+    const { places, timers } = this.#context
+    waiting.until = timers.now + this.#options.connectTimeout
+    waiting.link = this.#pending.push(waiting)
+    this.#pendingOf.set(waiting.handler, waiting)
+    if (places.wait(waiting)) return
+    this.#unlink(waiting)
+    waiting.handler.onError(new GatewayError('Overloaded', places.refusal))
+  }
+
+  /** A place was taken for the request. */
+  admit(waiting: WaitingRequest): void {
+    this.#unlink(waiting)
+    // It has waited for seconds, maybe.
+    if (!this.#context.mayDial(this.endpoint.address, this.endpoint.port)) {
+      this.#context.places.give()
+      waiting.handler.onError(new GatewayError('AddressNotAllowed', this.endpoint.authority))
       return
     }
-    waiting.until = this.#context.timers.now + this.#options.connectTimeout
-    this.#pending.push(waiting)
-    this.#context.queued(this)
+    this.#waiting.push(waiting)
+    this.#connect()
   }
 
-  /**
-   * Gives places that have become free to waiting requests; fails those that have waited too long.
-   * @returns whether a request still waits
-   */
-  feed(now: number): boolean {
-    for (let first = this.#pending[0]; first !== undefined; first = this.#pending[0]) {
-      if (first.until <= now) {
-        this.#unqueue().handler.onError(new GatewayError('Overloaded', 'no connection became free'))
-      } else if (this.#context.reserve(this) === 'taken') {
-        this.#waiting.push(this.#unqueue())
-        this.#connect()
-      } else return true
-    }
-    return false
+  expire(waiting: WaitingRequest): void {
+    this.#unlink(waiting)
+    waiting.handler.onError(new GatewayError('Overloaded', NOT_IN_TIME))
   }
 
-  /** Takes the longest waiting out of the queue; there must be one. */
-  #unqueue(): WaitingRequest {
-    this.#context.unreservePending()
-    return this.#pending.shift()!
+  #unlink(waiting: WaitingRequest): void {
+    if (waiting.link !== null) this.#pending.remove(waiting.link)
+    this.#pendingOf.delete(waiting.handler)
   }
 
   /** Closes an idle connection to make room for one to another endpoint. */
@@ -194,10 +204,10 @@ export class EndpointPool implements UpstreamPool, SessionPool {
       this.#waiting.splice(at, 1)
       return
     }
-    const place = this.#pending.findIndex((waiting) => waiting.handler === handler)
-    if (place < 0) return
-    this.#pending.splice(place, 1)
-    this.#context.unreservePending()
+    const pending = this.#pendingOf.get(handler)
+    if (pending === undefined) return
+    this.#unlink(pending)
+    this.#context.places.leave(pending)
   }
 
   #takeFree(): PooledSession | null {
@@ -207,6 +217,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
       if (connection === undefined) return null
       const stale = this.#stale(connection, now)
       const good = !stale && connection.usable
+      if (good) this.#busy(connection)
       if (good && connection.capacity - connection.active > 1 && this.#requestsLeft(connection) > 1) return connection
       this.#free.pop()
       connection.free = false
@@ -271,6 +282,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
     this.#context.connectionFailed()
     // Others may have been served by what was given back; those that no connection is being made for have failed.
     while (this.#waiting.length > this.#connecting.size * this.#expected) this.#waiting.shift()!.handler.onError(error)
+    this.#context.places.serve()
   }
 
   available(connection: PooledSession): void {
@@ -283,31 +295,54 @@ export class EndpointPool implements UpstreamPool, SessionPool {
   /** Gives it requests that wait, as many as it takes; then it waits for requests itself. */
   #serve(connection: PooledSession): void {
     while (this.#takes(connection)) {
-      const waiting = this.#nextForUsed()
+      const waiting = this.#nextForUsed(connection)
       if (waiting === undefined) return this.#rest(connection)
       const reused = connection.requests > 0
       if (reused) this.#context.connectionOpened(true)
+      this.#busy(connection)
       connection.dispatch(waiting.request, waiting.handler, reused)
     }
     this.#unfree(connection)
   }
 
   /** Takes the longest waiting request that accepts a used connection out of the queues. */
-  #nextForUsed(): WaitingRequest | undefined {
+  #nextForUsed(connection: PooledSession): WaitingRequest | undefined {
     for (let i = 0; i < this.#waiting.length; i++) if (!this.#waiting[i]!.fresh) return this.#waiting.splice(i, 1)[0]
-    const first = this.#pending[0]
-    return first === undefined || first.fresh ? undefined : this.#unqueue()
+    const first = this.#pending.first
+    if (first === undefined || first.fresh) return undefined
+    const { places } = this.#context
+    if (connection.active === 0 && places.precedes(first)) return undefined
+    this.#unlink(first)
+    places.leave(first)
+    return first
   }
 
   #rest(connection: PooledSession): void {
+    const { places, timers } = this.#context
     if (this.#retired) {
       this.#end(connection)
       return
     }
-    if (connection.active === 0) connection.idleSince = this.#context.timers.now
+    if (connection.active === 0) {
+      if (places.short) {
+        connection.destroy()
+        return
+      }
+      connection.idleSince = timers.now
+      if (!connection.idle) {
+        connection.idle = true
+        places.idle++
+      }
+    }
     if (connection.free) return
     connection.free = true
     this.#free.push(connection)
+  }
+
+  #busy(connection: PooledSession): void {
+    if (!connection.idle) return
+    connection.idle = false
+    this.#context.places.idle--
   }
 
   #unfree(connection: PooledSession): void {
@@ -318,13 +353,15 @@ export class EndpointPool implements UpstreamPool, SessionPool {
 
   closed(connection: PooledSession): void {
     this.#unfree(connection)
+    this.#busy(connection)
     this.#left()
     this.#context.connectionClosed()
+    this.#context.places.serve()
   }
 
   #left(): void {
     this.open--
-    this.#context.unreserve(this)
+    this.#context.places.give()
   }
 
   /** Closes what has been idle or open too long; called about once a second for pools with idle connections. */

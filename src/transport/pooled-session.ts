@@ -28,6 +28,8 @@ export class PooledSession extends TimerEntry implements SessionOwner {
   requests = 0
   /** Whether it is in the pool's list of free sessions. */
   free = false
+  /** It is open and carries nothing. */
+  idle = false
   /** It accepts no more requests. */
   ending = false
 

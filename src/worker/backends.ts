@@ -5,8 +5,6 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Balancer, BalancerContext } from '../balance/balancer.ts'
 import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../balance/endpoint.ts'
-import { EndpointSet } from '../balance/endpoint-set.ts'
-import { EndpointVersions } from '../balance/endpoint-versions.ts'
 import { RetryBudget } from '../balance/retry-budget.ts'
 import { SessionTokens } from '../balance/session-tokens.ts'
 import type { Topology } from '../balance/topology.ts'
@@ -21,12 +19,13 @@ import { namespaceOf } from '../snapshot/backend-id.ts'
 import { connectionKey } from '../snapshot/connection-key.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
-import type { EndpointRow } from '../thread/messages.ts'
+import type { EndpointsMessage } from '../thread/messages.ts'
 import { ClientPools } from '../transport/client-pools.ts'
+import { ConnectionPlaces, type PlacesContext } from '../transport/connection-places.ts'
 import type { Connector } from '../transport/connector.ts'
-import { EndpointPool, type PoolContext, type Reservation } from '../transport/pool.ts'
+import { EndpointPool, type PoolContext } from '../transport/pool.ts'
 import type { Timers } from '../transport/timers.ts'
-import { PoolFeeder } from './pool-feeder.ts'
+import { EndpointSets } from './endpoint-sets.ts'
 
 export interface BackendsContext {
   readonly worker: number
@@ -52,11 +51,17 @@ export interface BackendsContext {
 
 export class Backends {
   readonly #context: BackendsContext
-  readonly #sets = new Map<string, SentEndpoints>()
+  readonly #sets: EndpointSets
   readonly #backends = new Map<string, WorkerBackend>()
+  /** By the row of the Backend itself. */
+  readonly #bySlot = new Map<number, WorkerBackend>()
 
   constructor(context: BackendsContext) {
     this.#context = context
+    this.#sets = new EndpointSets({
+      connects: (id) => this.#backends.get(id)?.connects,
+      changed: (id, { endpoints }, { removed }) => this.#backends.get(id)?.endpointsChanged(endpoints, removed),
+    })
   }
 
   /** Bounds of response heads. */
@@ -70,54 +75,40 @@ export class Backends {
   }
 
   /**
-   * The complete set of one Backend; known before any table names it. Of a Backend that is connected to by another key
-   * it waits for the tables with the new protocol: until then the former endpoints are used as before.
+   * The endpoints of one Backend, known before any table names it. Of a Backend that is connected to by another key
+   * they wait for the tables with the new protocol: until then the former endpoints are used as before.
    *
-   * @param connects see `connectionKey`; null withdraws the set
+   * In steps: a set of thousands is read between requests, and acts as a whole with the last step. Until then nothing
+   * else may be called for the Backend.
    */
-  endpoints(id: string, rows: readonly EndpointRow[], connects: string | null): void {
-    let sent = this.#sets.get(id)
-    if (connects === null) {
-      if (sent === undefined) return
-      this.#sets.delete(id)
-      this.#apply(id, sent.set, [])
-      return
-    }
-    if (sent === undefined) this.#sets.set(id, (sent = { set: new EndpointSet(), versions: new EndpointVersions() }))
-    sent.versions.add(connects, rows)
-    if (this.#backends.get(id)?.connects === connects) this.#apply(id, sent.set, rows)
+  endpoints(message: EndpointsMessage): Generator<void, void> {
+    return this.#sets.take(message)
   }
 
   /** Withdraws every endpoint set but these. */
   retain(ids: readonly string[]): void {
-    const kept = new Set(ids)
-    for (const id of [...this.#sets.keys()]) if (!kept.has(id)) this.endpoints(id, [], null)
+    this.#sets.retain(ids)
   }
 
   /** Makes or revises a Backend. @param slot its own row in the endpoint table, -1 when it has none */
   define(plan: BackendConfig, slot: number): LinkedBackend {
     const known = this.#backends.get(plan.id)
     const connects = connectionKey(plan)
-    const sent = this.#sets.get(plan.id)
     if (known !== undefined && known.slot === slot) {
-      const connectsAlike = connects === known.connects
+      const before = known.connects
       known.revise(plan, connects)
-      const rows = sent?.versions.use(connects)
-      if (!connectsAlike && sent !== undefined && rows !== undefined) this.#apply(plan.id, sent.set, rows)
+      this.#sets.use(plan.id, connects, before)
       return known
     }
     // Another row has other counters, so requests in flight keep the old object.
-    known?.end()
-    sent?.set.apply(sent.versions.use(connects) ?? [])
+    if (known !== undefined) this.#end(known)
+    this.#backends.delete(plan.id)
+    const set = this.#sets.use(plan.id, connects, undefined)
     const backend = new WorkerBackend(plan, slot, connects, this.#context)
     this.#backends.set(plan.id, backend)
-    backend.endpointsChanged(sent?.set.endpoints ?? [], [])
+    if (slot >= 0) this.#bySlot.set(slot, backend)
+    backend.endpointsChanged(set?.endpoints ?? [], [])
     return backend
-  }
-
-  #apply(id: string, set: EndpointSet, rows: readonly EndpointRow[]): void {
-    const change = set.apply(rows)
-    if (change.changed) this.#backends.get(id)?.endpointsChanged(set.endpoints, change.removed)
   }
 
   /** No table names it any more. */
@@ -125,7 +116,17 @@ export class Backends {
     const known = this.#backends.get(backend.id)
     if (known !== backend) return
     this.#backends.delete(backend.id)
-    known.end()
+    this.#end(known)
+  }
+
+  #end(backend: WorkerBackend): void {
+    if (this.#bySlot.get(backend.slot) === backend) this.#bySlot.delete(backend.slot)
+    backend.end()
+  }
+
+  /** Another worker rang for the Backend with this row. */
+  rung(slot: number): void {
+    this.#bySlot.get(slot)?.places.answer()
   }
 
   /** Bytes of Secrets are other ones: connections that were made with the former take no more requests. */
@@ -152,14 +153,6 @@ export class Backends {
   }
 }
 
-/** What control has sent of one Backend. */
-interface SentEndpoints {
-  /** In use. */
-  readonly set: EndpointSet
-  /** With those that wait for their tables. */
-  readonly versions: EndpointVersions<readonly EndpointRow[]>
-}
-
 function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): boolean {
   if (tls === undefined) return false
   const { ca, clientCertificate } = tls
@@ -182,13 +175,14 @@ function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
 /** Connections to one endpoint: any client's, or a pool for each client. */
 type ConnectionPool = EndpointPool | ClientPools
 
-class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, ShareMember {
+class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, PlacesContext, ShareMember {
   readonly id: string
   readonly slot: number
   readonly metricsRow: number
   readonly retries: RetryBudget
   readonly timers: Timers
   readonly share: NamespaceShare
+  readonly places: ConnectionPlaces
   plan: BackendConfig
   /** See {@link connectionKey}. */
   connects: string
@@ -201,7 +195,6 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
   readonly #pools = new Map<Endpoint, ConnectionPool>()
   /** Of connections that carry no requests; most Backends have none. */
   readonly #tunnels = new Map<Endpoint, ConnectionPool>()
-  readonly #feeder: PoolFeeder
   #affinity: SessionAffinity | null = null
 
   constructor(plan: BackendConfig, slot: number, connects: string, context: BackendsContext) {
@@ -211,8 +204,8 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     this.slot = slot
     this.#context = context
     this.timers = context.timers
-    this.#feeder = new PoolFeeder(context.timers)
     this.share = context.budget.join(namespaceOf(plan.id), this)
+    this.places = new ConnectionPlaces(slot, this)
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(slot < 0 ? null : context.endpoints.retries, slot, context.timers)
     this.gauge = context.endpoints
@@ -255,6 +248,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     this.connects = connects
     if (!connectsAlike) this.renewPools()
     for (const pool of this.#all()) pool.options = plan
+    this.places.limitsChanged()
   }
 
   /**
@@ -349,48 +343,26 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Shar
     return this.#context.mayDial(address, port)
   }
 
-  reserve(pool: EndpointPool): Reservation {
-    if (!this.share.take(this.timers.now)) return 'overdrawn'
-    if (this.slot < 0 || this.#reserveOwn()) return 'taken'
-    // A connection that lies idle at a sibling is worth less than one that is needed here.
-    for (const sibling of this.#all())
-      if (sibling !== pool && sibling.dropIdle()) {
-        if (this.#reserveOwn()) return 'taken'
-        break
-      }
-    this.share.give()
-    return 'full'
+  get worker(): number {
+    return this.#context.worker
   }
 
-  #reserveOwn(): boolean {
-    const { budget, endpoints, worker } = this.#context
-    const limit = Math.min(this.plan.maxConnections, budget.limits.maxConnections)
-    return endpoints.connections.reserve(worker, this.slot, limit)
+  get table(): EndpointTable {
+    return this.#context.endpoints
+  }
+
+  get maxConnections(): number {
+    return Math.min(this.plan.maxConnections, this.#context.budget.limits.maxConnections)
+  }
+
+  get maxPending(): number {
+    return Math.min(this.plan.maxPending, this.#context.budget.limits.maxPending)
   }
 
   dropIdle(): boolean {
+    if (this.places.idle === 0) return false
     for (const pool of this.#all()) if (pool.dropIdle()) return true
     return false
-  }
-
-  unreserve(): void {
-    this.share.give()
-    if (this.slot >= 0) this.#context.endpoints.connections.add(this.#context.worker, this.slot, -1)
-  }
-
-  reservePending(): boolean {
-    const limit = Math.min(this.plan.maxPending, this.#context.budget.limits.maxPending)
-    // For a limit, 0 is none at all, and in a ledger no limit.
-    if (this.slot < 0 || limit === 0) return false
-    return this.#context.endpoints.pending.reserve(this.#context.worker, this.slot, limit)
-  }
-
-  unreservePending(): void {
-    this.#context.endpoints.pending.add(this.#context.worker, this.slot, -1)
-  }
-
-  queued(pool: EndpointPool): void {
-    this.#feeder.watch(pool)
   }
 
   connectionOpened(reused: boolean): void {

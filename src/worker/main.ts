@@ -44,6 +44,8 @@ const patterns = new PatternCache(PATTERNS, data.patternBytes)
 const connectors = new Connectors(clock)
 const refusedProxyHeaders = new RefusedProxyHeaders(log, metrics, clock.monotonic)
 
+const endpoints = new EndpointTable(shared.endpoints)
+
 let control: MessagePort
 
 const { timers, context, handler, backends, budget, contents, messages } = createDataPlane({
@@ -53,7 +55,7 @@ const { timers, context, handler, backends, budget, contents, messages } = creat
   random,
   connectorOf: (plan, context) => connectors.of(plan, context),
   tunnelsOf: (plan) => connectors.tunnelsOf(plan),
-  endpoints: new EndpointTable(shared.endpoints),
+  endpoints,
   metrics,
   registry: builtInFilters(),
   patterns,
@@ -105,6 +107,14 @@ const listeners = new Listeners({
 })
 
 budget.openClients = () => listeners.connections
+endpoints.bells.listen(
+  index,
+  (slot) => {
+    timers.touch()
+    backends.rung(slot)
+  },
+  setImmediate,
+)
 
 function useControl(port: MessagePort): void {
   control = port

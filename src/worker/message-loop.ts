@@ -5,14 +5,14 @@
 import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.ts'
 import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
-import type { EndpointRow, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
+import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
 
 export interface MessageLoopHost {
   readonly clock: SliceClock
   readonly linker: Linker
   readonly endpoints: {
-    /** The complete set of one Backend; without a connection key, it is withdrawn. */
-    endpoints(id: string, rows: readonly EndpointRow[], connects: string | null): void
+    /** Takes the endpoints of one Backend in steps, which act with the last one. */
+    endpoints(message: EndpointsMessage): Generator<void, void>
     /** Withdraws every endpoint set but these. */
     retain(ids: readonly string[]): void
   }
@@ -25,7 +25,9 @@ export interface MessageLoopHost {
 export class MessageLoop {
   readonly #host: MessageLoopHost
   readonly #queue: ToWorker[] = []
-  #linking: Generator<void, void> | null = null
+  /** By Backend, messages in the queue that have its endpoints. */
+  readonly #long = new Map<string, number>()
+  #steps: Generator<void, void> | null = null
   readonly #work: SlicedWork
 
   constructor(host: MessageLoopHost) {
@@ -34,38 +36,71 @@ export class MessageLoop {
   }
 
   accept(message: ToWorker): void {
-    // Endpoints, contents and settings act at once; only what must come after tables waits for them.
-    if (message.type === 'endpoints')
-      this.#host.endpoints.endpoints(message.backend, message.endpoints, message.connects)
-    else if (message.type === 'backends') this.#host.endpoints.retain(message.ids)
-    else if (message.type === 'contents') this.#host.contents.apply(message.contents)
-    else if (message.type === 'content-ids') this.#host.contents.retain(message.ids)
-    else if (message.type === 'settings') this.#host.settings(message.settings)
-    else if (message.type === 'latency-probe') this.#host.send(message)
-    else {
+    // Endpoints, contents and settings act at once; what must come after tables waits for them, and thousands of
+    // endpoints are taken in turns.
+    if (this.#waits(message)) {
+      if (message.type === 'endpoints') this.#long.set(message.backend, (this.#long.get(message.backend) ?? 0) + 1)
       this.#queue.push(message)
       this.#work.run()
+    } else if (message.type === 'endpoints') runToEnd(this.#host.endpoints.endpoints(message))
+    else this.#take(message)
+  }
+
+  #waits(message: ToWorker): boolean {
+    switch (message.type) {
+      case 'tables':
+      case 'epoch':
+        return true
+      // Behind a long set of the same Backend, and what is about all of them behind any.
+      case 'endpoints':
+        return message.rows.length > 1 || this.#long.has(message.backend)
+      case 'backends':
+      case 'latency-probe':
+        return this.#long.size > 0
+      default:
+        return false
     }
   }
 
-  /** A new control thread: what the old one had begun to send will not be completed. */
+  #take(message: ToWorker): void {
+    const { endpoints, contents, linker } = this.#host
+    if (message.type === 'endpoints') this.#steps = this.#takeLong(message)
+    else if (message.type === 'tables') this.#steps = linker.link(message)
+    else if (message.type === 'epoch') this.#host.epoch(message.epoch)
+    else if (message.type === 'backends') endpoints.retain(message.ids)
+    else if (message.type === 'contents') contents.apply(message.contents)
+    else if (message.type === 'content-ids') contents.retain(message.ids)
+    else if (message.type === 'settings') this.#host.settings(message.settings)
+    else if (message.type === 'latency-probe') this.#host.send(message)
+  }
+
+  *#takeLong(message: EndpointsMessage): Generator<void, void> {
+    try {
+      yield* this.#host.endpoints.endpoints(message)
+    } finally {
+      const left = this.#long.get(message.backend)! - 1
+      if (left === 0) this.#long.delete(message.backend)
+      else this.#long.set(message.backend, left)
+    }
+  }
+
+  /** A new control thread: tables that the old one had begun to send will not be completed. */
   forgetQueue(): void {
-    this.#queue.length = 0
+    const endpoints = this.#queue.filter(({ type }) => type === 'endpoints')
+    this.#queue.splice(0, this.#queue.length, ...endpoints)
   }
 
   /** @returns whether another slice is needed */
   #run(slice: TimeSlice): boolean {
-    const { linker } = this.#host
     for (;;) {
-      if (this.#linking === null) {
+      if (this.#steps === null) {
         const message = this.#queue.shift()
         if (message === undefined) return false
-        if (message.type === 'epoch') this.#host.epoch(message.epoch)
-        else if (message.type === 'tables') this.#linking = linker.link(message)
+        this.#take(message)
         continue
       }
-      this.#step(this.#linking)
-      if (this.#linking !== null && slice.over) return true
+      this.#step(this.#steps)
+      if (this.#steps !== null && slice.over) return true
     }
   }
 
@@ -74,8 +109,12 @@ export class MessageLoop {
       if (steps.next().done !== true) return
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error)
-      this.#host.send({ type: 'problem', message: `a generation of tables cannot be used: ${text}` })
+      this.#host.send({ type: 'problem', message: `what control sent cannot be used: ${text}` })
     }
-    this.#linking = null
+    this.#steps = null
   }
+}
+
+function runToEnd(steps: Generator<void, void>): void {
+  for (const _ of steps);
 }

@@ -47,7 +47,7 @@ export class PassiveHealth implements AttemptObserver {
     const { backend, endpoint } = outcome
     const { health } = backend.plan
     if (health !== undefined && health.passive.consecutiveFailures > 0) {
-      const code = faultCode(outcome.failure, outcome.status, outcome.unanswered)
+      const code = faultCode(outcome.failure, outcome.status, outcome.unanswered, outcome.grpcStatus)
       if (this.#trials.size > 0 && this.#isTrial(outcome))
         this.#endTrial(backend, health, endpoint.slot, isStale(outcome) ? NO_EVIDENCE : code)
       else if (code === WELL) this.#table.faults.succeeded(endpoint.slot)

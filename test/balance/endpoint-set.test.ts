@@ -70,36 +70,58 @@ describe('an endpoint set', () => {
     )
   })
 
-  it('equals its rows after any history, and reports every added and removed object', () => {
-    const address = fc.nat(5)
-    const rows = fc.array(fc.record({ address, weight: fc.integer({ min: 1, max: 3 }), slot: fc.nat(1) }), {
-      maxLength: 6,
+  it('makes objects ahead, which come into the set only with their rows', () => {
+    const set = new EndpointSet()
+    set.apply([row('10.0.0.1')])
+    set.prepare([row('10.0.0.1'), row('10.0.0.2', { weight: 2 }), row('10.0.0.3')])
+    assert.equal(set.endpoints.length, 1)
+    const { added, removed } = set.change([1], [row('10.0.0.2', { weight: 7 }), row('10.0.0.9', { slot: 3 })])
+    assert.deepEqual(
+      added.map(({ authority, slot, weight }) => [authority, slot, weight]),
+      [
+        ['10.0.0.2:8080', 2, 7],
+        ['10.0.0.9:8080', 3, 1],
+      ],
+    )
+    assert.deepEqual([removed.length, set.endpoints], [1, added])
+  })
+
+  it('equals its rows after any history of complete sets and differences, and reports every object', () => {
+    // A slot belongs to one address at a time; another round gives it to another one.
+    const place = fc.record({ slot: fc.nat(5), round: fc.nat(1), weight: fc.integer({ min: 1, max: 3 }) })
+    const step = fc.record({
+      complete: fc.boolean(),
+      gone: fc.array(fc.nat(5), { maxLength: 3 }),
+      rows: fc.array(place),
     })
     fc.assert(
-      fc.property(fc.array(rows, { maxLength: 12 }), (history) => {
+      fc.property(fc.array(step, { maxLength: 12 }), (history) => {
         const set = new EndpointSet()
         const alive = new Set<unknown>()
-        for (const update of history) {
-          const before = new Set(set.endpoints)
-          const distinct = new Map(update.toReversed().map((row) => [row.address, row]))
-          const { changed, added, removed } = set.apply(
-            update.map((r) => row(`10.0.0.${r.address}`, r as never)).map(addressed),
-          )
+        const rows = new Map<number, EndpointUpdate>()
+        for (const { complete, gone, rows: places } of history) {
+          const before = set.endpoints
+          const taken = new Set<number>()
+          const update = places
+            .filter(({ slot }) => !taken.has(slot) && taken.add(slot))
+            .map(({ slot, round, weight }) => row(`10.${round}.0.${slot}`, { slot, weight }))
+          if (complete) rows.clear()
+          else for (const slot of gone) rows.delete(slot)
+          for (const one of update) {
+            if (rows.get(one.slot)?.address !== one.address) rows.delete(one.slot)
+            rows.set(one.slot, one)
+          }
+          const { changed, added, removed } = complete ? set.apply(update) : set.change(gone, update)
           for (const endpoint of removed) assert.ok(alive.delete(endpoint))
           for (const endpoint of added) alive.add(endpoint)
           assert.deepEqual(new Set(set.endpoints), alive)
-          assert.equal(set.endpoints.length, distinct.size)
-          for (const endpoint of set.endpoints) {
-            const expected = distinct.get(Number(endpoint.address.split('.').at(-1)))!
-            assert.deepEqual([endpoint.weight, endpoint.slot], [expected.weight, expected.slot])
-          }
-          if (!changed) assert.deepEqual(new Set(set.endpoints), before)
+          assert.deepEqual(
+            set.endpoints.map(({ address, slot, weight }) => ({ address, slot, weight })),
+            [...rows.values()].map(({ address, slot, weight }) => ({ address, slot, weight })),
+          )
+          if (!changed) assert.equal(set.endpoints, before)
         }
       }),
     )
   })
 })
-
-function addressed(update: EndpointUpdate): EndpointUpdate {
-  return { ...update, address: `10.0.0.${update.address}` }
-}

@@ -15,6 +15,8 @@ const POLICY: RetryConfig = {
   attempts: 2,
   reasons: ['ConnectFailure', 'ResetBeforeResponse'],
   codes: [503],
+  grpcCodes: [],
+  methods: ['GET', 'HEAD', 'OPTIONS', 'TRACE'],
   backoff: 25,
   budgetPercent: 20,
 }
@@ -22,7 +24,7 @@ const POLICY: RetryConfig = {
 const METHODS = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'POST', 'PATCH', 'PURGE', 'get']
 
 function failed(what: Reason | number, changes: Partial<AttemptFailure> = {}): AttemptFailure {
-  return { what, reused: false, refreshed: false, refusals: 0, responseStarted: false, ...changes }
+  return { what, grpcStatus: -1, reused: false, refreshed: false, refusals: 0, responseStarted: false, ...changes }
 }
 
 /** The methods that may be tried again. */

@@ -239,6 +239,8 @@ suite('policies', () => {
           attempts: 1,
           reasons: ['ConnectFailure', 'ResetBeforeResponse'],
           codes: [],
+          grpcCodes: [],
+          methods: ['GET', 'HEAD', 'OPTIONS', 'TRACE'],
           backoff: 25,
           budgetPercent: 20,
         },

@@ -43,6 +43,7 @@ describe('limits of a Backend, exact over two workers', () => {
       const refused = await gateway.request({ host: 'l.test' })
       assert.deepEqual([refused.status, refused.json().reason], [503, 'Overloaded'])
     }
+    await gateway.logged(({ detail }) => /default\/b has maxConcurrentRequests \(3\) in flight/.test(String(detail)))
     for (const answer of slow.waiting.splice(0)) answer()
     for (const answer of await Promise.all(first)) assert.equal(answer.status, 200)
     const again = gateway.request({ host: 'l.test' })
@@ -65,6 +66,7 @@ describe('limits of a Backend, exact over two workers', () => {
     await arrived(gateway, 4)
     const refused = await gateway.request({ host: 'l.test' })
     assert.deepEqual([refused.status, refused.json().reason], [503, 'Overloaded'])
+    await gateway.logged(({ detail }) => /maxConnections \(2\).*maxPending \(2\)/.test(String(detail)))
     assert.equal(slow.sockets.size, 2)
     for (let i = 0; i < 4; i++) {
       await eventually(() => assert.ok(slow.waiting.length > 0))
@@ -72,6 +74,29 @@ describe('limits of a Backend, exact over two workers', () => {
     }
     for (const answer of await Promise.all([...served, ...pending])) assert.equal(answer.status, 200)
     assert.equal(slow.sockets.size, 2)
+  })
+
+  it('gives the one connection to whichever worker has a request, and keeps no second one', async () => {
+    const { port, sockets } = await rawBackend(scope, (socket) => {
+      socket.on('end', () => socket.end())
+      onHead(socket, () => void socket.write(ANSWER))
+    })
+    const gateway = await startGateway(
+      scope,
+      {
+        'a.yaml':
+          backend('b', [port], { limits: { maxConnections: 1 }, connection: { connectTimeout: '60s' } }) +
+          route('r', ['l.test'], rules('b')),
+      },
+      { workers: 2 },
+    )
+    // Each on a connection of its own: the system gives them to either worker.
+    const began = performance.now()
+    for (let i = 0; i < 30; i++) assert.equal((await gateway.request({ host: 'l.test' })).status, 200)
+    const answers = await Promise.all(Array.from({ length: 30 }, () => gateway.request({ host: 'l.test' })))
+    assert.ok(answers.every(({ status }) => status === 200))
+    assert.ok(performance.now() - began < 30_000, 'nobody waited for the time in which an idle connection is closed')
+    await eventually(() => assert.equal(sockets.size, 1))
   })
 
   it('is never more than the operator allows, whatever the Backend asks for, and follows the settings', async () => {

@@ -314,7 +314,7 @@ describe('a connection over HTTP/2', () => {
       () => {},
       (peer) => peer.greet(Setting.MAX_CONCURRENT_STREAMS, 1),
     )
-    world.world.places = 1
+    world.world.maxConnections = 1
     const one = await world.asked()
     const two = world.dispatch()
     const three = world.dispatch()
@@ -374,7 +374,7 @@ describe('a connection over HTTP/2', () => {
         peer.send(windowUpdate(0, 0x7000_0000))
       },
     )
-    world.world.places = 1
+    world.world.maxConnections = 1
     const { it: one, seen } = await world.asked({ method: 'POST', bodyLength: -1 })
     await world.peer.heard()
     world.peer.socket.pause()

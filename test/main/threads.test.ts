@@ -58,7 +58,8 @@ describe('a worker that dies', () => {
     const echo = await echoBackend(t)
     const manifests = {
       'a.yaml':
-        backend('echo', [echo.port], { limits: { maxConcurrentRequests: 4 } }) + route('all', ['a.example'], rules),
+        backend('echo', [echo.port], { limits: { maxConcurrentRequests: 4, maxConnections: 4 } }) +
+        route('all', ['a.example'], rules),
     }
     const gateway = await start(t, manifests, { workers: 1 })
     for (let round = 0; round < 3; round++) {

@@ -5,8 +5,10 @@ import type { TimerClock } from '../../src/lib/clock.ts'
 import type { GatewayError } from '../../src/lib/error.ts'
 import { FieldBlock } from '../../src/message/field-block.ts'
 import { Fields } from '../../src/message/fields.ts'
+import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
+import { ConnectionPlaces, type PlacesContext } from '../../src/transport/connection-places.ts'
 import type { Connector } from '../../src/transport/connector.ts'
-import { EndpointPool, type PoolContext, type PoolOptions, type Reservation } from '../../src/transport/pool.ts'
+import { EndpointPool, type PoolContext, type PoolOptions } from '../../src/transport/pool.ts'
 import { Timers } from '../../src/transport/timers.ts'
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../../src/transport/upstream.ts'
 
@@ -29,7 +31,11 @@ export interface TestUpstream {
 
 export const OPTIONS: PoolOptions = { connectTimeout: 2_000, idleTimeout: 60_000, maxRequestsPerConnection: 0 }
 
-export class World implements PoolContext {
+/** Of the Backend in the endpoint table. */
+const SLOT = 1
+const MANY = 1_000
+
+export class World implements PoolContext, PlacesContext {
   /** Milliseconds that have passed besides those of the test. */
   skew = 0
   readonly timers: Timers
@@ -37,43 +43,41 @@ export class World implements PoolContext {
   readonly upstream: TestUpstream
   readonly limits = { head: 10_000, headers: 100, uri: 0 }
   readonly pool: EndpointPool
-  places = Number.POSITIVE_INFINITY
-  pending = Number.POSITIVE_INFINITY
+  readonly table = new EndpointTable(EndpointTable.allocate(1, 8))
+  readonly worker = 0
+  readonly places: ConnectionPlaces
+  maxConnections = MANY
+  maxPending = MANY
   allowed = true
   overdrawn = false
-  readonly counts = { opened: 0, reused: 0, failed: 0, closed: 0, pending: 0 }
+  readonly share = { take: () => !this.overdrawn, give() {} }
+  readonly counts = { opened: 0, reused: 0, failed: 0, closed: 0 }
 
   constructor(upstream: TestUpstream, options: Partial<PoolOptions> = {}) {
     const { clock, connector, port } = upstream
     this.upstream = upstream
     this.connector = connector
     this.timers = new Timers({ ...clock, monotonic: () => clock.monotonic() + this.skew })
+    this.places = new ConnectionPlaces(SLOT, this)
     const endpoint = { address: '127.0.0.1', port, authority: `127.0.0.1:${port}` } as Endpoint
     this.pool = new EndpointPool(endpoint, { ...OPTIONS, ...options }, this, this.connector)
+  }
+
+  /** Connections that may be opened besides those that are. */
+  get left(): number {
+    return this.maxConnections - this.table.connections.sum(SLOT)
+  }
+
+  /** Requests that wait for a place. */
+  get pending(): number {
+    return this.table.pending.sum(SLOT)
   }
 
   mayDial(): boolean {
     return this.allowed
   }
-  reserve(): Reservation {
-    if (this.overdrawn) return 'overdrawn'
-    if (this.places === 0) return 'full'
-    this.places--
-    return 'taken'
-  }
-  unreserve(): void {
-    this.places++
-  }
-  reservePending(): boolean {
-    if (this.pending === 0) return false
-    this.pending--
-    return true
-  }
-  unreservePending(): void {
-    this.pending++
-  }
-  queued(): void {
-    this.counts.pending++
+  dropIdle(): boolean {
+    return this.pool.dropIdle()
   }
   connectionOpened(reused: boolean): void {
     if (reused) this.counts.reused++
@@ -89,7 +93,7 @@ export class World implements PoolContext {
   /** Dispatches a request whose body is still open. */
   ask(fresh = false): Asked {
     const asked = new Asked()
-    this.pool.dispatch(request(), asked, fresh)
+    this.pool.dispatch(openRequest(), asked, fresh)
     return asked
   }
 }
@@ -143,7 +147,7 @@ export class Asked implements UpstreamHandler {
   }
 }
 
-function request(): UpstreamRequest {
+export function openRequest(): UpstreamRequest {
   return {
     method: 'POST',
     target: '/',

@@ -3,6 +3,7 @@
  * Names of fields are in lower case throughout.
  */
 import type { BackendSpec } from '../../src/api/backend.ts'
+import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import type { FilterDefinition, Phase } from '../../src/policy/registry.ts'
 import type { Rules } from '../compile/world.ts'
@@ -108,6 +109,7 @@ export interface GatewayOptions {
   readonly rules?: Rules
   readonly filters?: readonly { readonly phase: Phase; readonly filter: Filter }[]
   readonly definitions?: readonly FilterDefinition[]
+  readonly observer?: AttemptObserver
 }
 
 export interface TransportGateway {

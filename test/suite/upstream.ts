@@ -25,10 +25,10 @@ export function upstreamSuite(name: string, rig: UpstreamRig): void {
 function everyPool(rig: UpstreamRig): void {
   it('says ConnectFailure, once to each, and gives the place back before it says so', async (t) => {
     const world = new World(await rig.upstream(t, 'refusing'))
-    world.places = 2
+    world.maxConnections = 2
     const placesSeen: number[] = []
     const waiting = [world.ask(), world.ask()]
-    for (const each of waiting) void each.settled.promise.then(() => placesSeen.push(world.places))
+    for (const each of waiting) void each.settled.promise.then(() => placesSeen.push(world.left))
     await Promise.all(waiting.map((each) => each.settled.promise))
     assert.deepEqual(
       waiting.map((each) => each.error?.reason),
@@ -36,7 +36,7 @@ function everyPool(rig: UpstreamRig): void {
     )
     // Where a connection is expected to carry both there is one.
     const dials = (world.connector.expectedCapacity ?? 1) > 1 ? 1 : 2
-    assert.deepEqual([world.places, world.pool.open, world.counts.failed, world.timers.armed], [2, 0, dials, 0])
+    assert.deepEqual([world.left, world.pool.open, world.counts.failed, world.timers.armed], [2, 0, dials, 0])
     assert.ok(placesSeen[0]! >= 1)
   })
 
@@ -46,12 +46,12 @@ function everyPool(rig: UpstreamRig): void {
     const waiting = world.ask()
     assert.equal(waiting.error?.reason, 'Overloaded')
     assert.match(waiting.error?.detail ?? '', /namespace/)
-    assert.equal(world.counts.pending, 0)
+    assert.equal(world.pending, 0)
   })
 
   it('says ConnectTimeout in its time', async (t) => {
     const world = new World(await rig.upstream(t, 'deaf'), { connectTimeout: 100 })
-    world.places = 1
+    world.maxConnections = 1
     const { clock } = world.upstream
     const began = clock.monotonic()
     const waiting = world.ask()
@@ -59,7 +59,7 @@ function everyPool(rig: UpstreamRig): void {
     assert.equal(waiting.error?.reason, 'ConnectTimeout')
     const took = clock.monotonic() - began
     assert.ok(took >= 99 && took < 1_000, `${took} ms`)
-    assert.deepEqual([world.pool.open, world.places, world.counts.failed, world.timers.armed], [0, 1, 1, 0])
+    assert.deepEqual([world.pool.open, world.left, world.counts.failed, world.timers.armed], [0, 1, 1, 0])
   })
 
   it('does not dial what the guard forbids, and holds no place for it', async (t) => {
@@ -148,31 +148,33 @@ function oneRequestEach(rig: UpstreamRig): void {
 
   it('lets requests wait for a place, in their order, up to a number and a time', async (t) => {
     const world = new World(await rig.upstream(t, 'echoing'), { connectTimeout: 200 })
-    world.places = 1
-    world.pending = 2
+    world.maxConnections = 1
+    world.maxPending = 2
     const one = world.ask()
     await one.settled.promise
     const [two, three, four] = [world.ask(), world.ask(), world.ask()]
     assert.equal(four.error?.reason, 'Overloaded')
+    assert.match(four.error?.detail ?? '', /maxConnections \(1\).*maxPending \(2\)/)
     await one.exchange()
     await two.settled.promise
     assert.deepEqual([two.reused, three.stream], [true, null])
-    assert.equal(world.pool.feed(world.timers.touch()), true)
-    assert.equal(world.pool.feed(world.timers.touch() + 200), false)
+    assert.equal(world.pending, 1)
+    await world.upstream.until(() => three.error !== null)
     assert.equal(three.error?.reason, 'Overloaded')
-    assert.equal(world.pending, 2)
+    assert.match(three.error?.detail ?? '', /connectTimeout/)
+    assert.deepEqual([world.pending, world.timers.armed], [0, 0])
     world.pool.retire()
   })
 
   it('takes a waiter out of either queue', async (t) => {
     const world = new World(await rig.upstream(t, 'echoing'))
-    world.places = 1
-    world.pending = 1
+    world.maxConnections = 1
+    world.maxPending = 1
     const [one, two] = [world.ask(), world.ask()]
     world.pool.cancel(two)
     world.pool.cancel(one)
     world.pool.cancel(one)
-    assert.equal(world.pending, 1)
+    assert.deepEqual([world.pending, world.timers.armed], [0, 1])
     await world.upstream.until(() => world.pool.idleCount === 1)
     assert.deepEqual([one.stream, two.stream], [null, null])
     world.pool.retire()
@@ -242,7 +244,7 @@ function manyRequestsEach(rig: UpstreamRig): void {
 
   it('gives requests that wait for a place the room that others leave', async (t) => {
     const world = new World(await rig.upstream(t, 'echoing'))
-    world.places = 1
+    world.maxConnections = 1
     const asked = Array.from({ length: rig.capacity + 1 }, () => world.ask())
     await Promise.all(asked.slice(0, -1).map((each) => each.settled.promise))
     const last = asked.at(-1)!
@@ -251,7 +253,7 @@ function manyRequestsEach(rig: UpstreamRig): void {
     await last.settled.promise
     assert.equal(last.reused, true)
     await Promise.all(asked.slice(1).map((each) => each.exchange()))
-    assert.deepEqual([world.pool.open, world.pending], [1, Number.POSITIVE_INFINITY])
+    assert.deepEqual([world.pool.open, world.pending], [1, 0])
     world.pool.retire()
   })
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { TablesUpdate } from '../../src/link/tables-update.ts'
-import type { ToWorker } from '../../src/thread/messages.ts'
+import { changedSet, wholeSet, withdrawnSet } from '../../src/thread/endpoint-rows.ts'
+import type { EndpointRow, ToWorker } from '../../src/thread/messages.ts'
 import { WorkerState } from '../../src/thread/worker-state.ts'
 
 function tables(generation: number, more: Partial<TablesUpdate> = {}): TablesUpdate {
@@ -14,12 +15,10 @@ const policy = (index: number, digest: string | null) => ({
   policy: digest === null ? null : ({ digest } as never),
 })
 const backend = (index: number, id: string | null) => ({ index, backend: id === null ? null : ({ id } as never) })
-const endpoints = (id: string, ...slots: number[]): ToWorker => ({
-  type: 'endpoints',
-  backend: id,
-  endpoints: slots.map((slot) => ({ slot }) as never),
-  connects: slots.length === 0 ? null : 'HTTP',
-})
+const endpoints = (id: string, ...slots: number[]): ToWorker =>
+  slots.length === 0 ? withdrawnSet(id) : wholeSet(id, rows(...slots), 'HTTP')
+const rows = (...slots: number[]): EndpointRow[] => slots.map((slot) => ({ slot }) as never)
+const row = (slot: number, weight: number): string => JSON.stringify([{ slot, weight }])
 /** The set by which the Backend is connected to in this way. */
 const speaking = (connects: string, slot: number): ToWorker => ({ ...endpoints('x', slot), connects }) as ToWorker
 const speaks = (protocol: string) => ({ index: 0, backend: { id: 'x', protocol } as never })
@@ -89,6 +88,23 @@ describe('what a worker needs to begin', () => {
     assert.deepEqual(sets(), [speaking('H2C', 2), speaking('HTTPS', 3)])
     state.keep(speaking('H2C', 4))
     assert.deepEqual(sets(), [speaking('HTTPS', 3), speaking('H2C', 4)])
+  })
+
+  it('puts differences of endpoints together, each against the newest set', () => {
+    const state = new WorkerState()
+    const differs = (connects: string, gone: number[], ...slots: number[]): void =>
+      state.keep(changedSet('x', { gone, rows: rows(...slots) }, connects))
+    const sets = () => state.messages().filter(({ type }) => type === 'endpoints')
+    state.keep(endpoints('x', 1, 2, 3))
+    differs('HTTP', [2], 4)
+    assert.deepEqual(sets(), [endpoints('x', 1, 3, 4)])
+    differs('H2C', [1], 5)
+    const h2c = wholeSet('x', rows(3, 4, 5), 'H2C')
+    assert.deepEqual(sets(), [endpoints('x', 1, 3, 4), h2c], 'what is in use stays as it is')
+    differs('HTTP', [4, 5])
+    assert.deepEqual(sets(), [h2c, endpoints('x', 3)])
+    state.keep({ type: 'endpoints', backend: 'x', connects: 'HTTP', complete: false, gone: [], rows: [row(3, 9)] })
+    assert.deepEqual(sets().at(-1), { ...endpoints('x', 3), rows: [row(3, 9)] })
   })
 
   it('holds the newest contents, before the tables that refer to them', () => {

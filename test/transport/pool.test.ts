@@ -215,7 +215,7 @@ describe('a pool over HTTP/1.1', () => {
 
   it('gives a waiter a connection that reads, also when the response before it ended in a pause', async (t) => {
     const world = new World(await server(t))
-    world.places = 1
+    world.maxConnections = 1
     const one = world.ask()
     await one.settled.promise
     const two = world.ask()

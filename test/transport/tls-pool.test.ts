@@ -88,12 +88,12 @@ describe('a pool over TLS', () => {
       socket.on('data', (bytes: Buffer) => (received += bytes.length)),
     )
     const world = new World({ ...stub(port), connector: connectorFor(new TestAuthority().ca) })
-    world.places = 1
+    world.maxConnections = 1
     for (let i = 0; i < 3; i++) {
       const waiting = world.ask()
       await waiting.settled.promise
       assert.equal(waiting.error?.reason, 'UpstreamCertificateUntrusted')
-      assert.deepEqual([world.places, world.pool.open], [1, 0])
+      assert.deepEqual([world.left, world.pool.open], [1, 0])
     }
     assert.equal(received, 0)
   })

@@ -9,7 +9,8 @@ import { UpstreamBudget } from '../../src/limit/upstream-budget.ts'
 import type { LinkedBackend } from '../../src/link/linked-tables.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import type { BackendConfig } from '../../src/snapshot/snapshot.ts'
-import type { EndpointRow } from '../../src/thread/messages.ts'
+import { changedSet, wholeSet } from '../../src/thread/endpoint-rows.ts'
+import type { EndpointRow, EndpointsMessage } from '../../src/thread/messages.ts'
 import { Timers } from '../../src/transport/timers.ts'
 import { Backends } from '../../src/worker/backends.ts'
 import { VirtualTime } from '../lib/virtual-time.ts'
@@ -26,6 +27,10 @@ function rows(...addresses: readonly string[]): EndpointRow[] {
 
 describe('the Backends of a worker', () => {
   let backends: Backends
+  const send = (set: readonly EndpointRow[], connects: string): void => take(wholeSet(ID, set, connects))
+  const take = (message: EndpointsMessage): void => {
+    for (const _ of backends.endpoints(message));
+  }
   beforeEach(() => {
     backends = new Backends({
       worker: 0,
@@ -42,7 +47,7 @@ describe('the Backends of a worker', () => {
       limits: { head: 1, headers: 1, uri: 1 },
       topology: ALONE,
     })
-    backends.endpoints(ID, rows('1'), 'HTTP')
+    send(rows('1'), 'HTTP')
     backends.define(plan('HTTP'), -1)
   })
 
@@ -53,35 +58,35 @@ describe('the Backends of a worker', () => {
   }
 
   it('take endpoints at once while they are connected to as before', () => {
-    backends.endpoints(ID, rows('1', '2'), 'HTTP')
+    send(rows('1', '2'), 'HTTP')
     assert.equal(now(), 'HTTP 1 2')
     backends.define(plan('HTTP', { maxConnections: 3 }), -1)
     assert.equal(now(), 'HTTP 1 2')
-    backends.endpoints(ID, [], 'HTTP')
+    send([], 'HTTP')
     assert.equal(now(), 'HTTP ')
   })
 
   it('keep endpoints and protocol until both are others', () => {
-    backends.endpoints(ID, rows('2'), 'H2C')
+    send(rows('2'), 'H2C')
     assert.equal(now(), 'HTTP 1')
-    backends.endpoints(ID, rows('2', '3'), 'H2C')
+    send(rows('2', '3'), 'H2C')
     assert.equal(now(), 'HTTP 1')
     backends.define(plan('H2C'), -1)
     assert.equal(now(), 'H2C 2 3')
-    backends.endpoints(ID, rows('3'), 'H2C')
+    send(rows('3'), 'H2C')
     assert.equal(now(), 'H2C 3')
   })
 
   it('are emptied together with the protocol', () => {
-    backends.endpoints(ID, [], 'H2C')
+    send([], 'H2C')
     assert.equal(now(), 'HTTP 1')
     backends.define(plan('H2C'), -1)
     assert.equal(now(), 'H2C ')
   })
 
   it('pass through each of several protocols with its own endpoints, though the endpoints come first', () => {
-    backends.endpoints(ID, rows('2'), 'H2C')
-    backends.endpoints(ID, rows('3'), 'HTTP')
+    send(rows('2'), 'H2C')
+    send(rows('3'), 'HTTP')
     assert.equal(now(), 'HTTP 3', 'they are connected to as now')
     backends.define(plan('H2C'), -1)
     assert.equal(now(), 'H2C 2')
@@ -90,26 +95,26 @@ describe('the Backends of a worker', () => {
   })
 
   it('go on where the tables for a set never come', () => {
-    backends.endpoints(ID, rows('2'), 'H2C')
-    backends.endpoints(ID, rows('1', '3'), 'HTTP')
+    send(rows('2'), 'H2C')
+    send(rows('1', '3'), 'HTTP')
     assert.equal(now(), 'HTTP 1 3')
-    backends.endpoints(ID, rows('4'), 'HTTP')
+    send(rows('4'), 'HTTP')
     assert.equal(now(), 'HTTP 4')
   })
 
   it('use the newest set where none has the key of the tables', () => {
     backends.define(plan('GRPC'), -1)
     assert.equal(now(), 'GRPC 1')
-    backends.endpoints(ID, rows('2'), 'GRPC')
+    send(rows('2'), 'GRPC')
     assert.equal(now(), 'GRPC 2')
   })
 
   it('compare what the PROXY header and TLS are, too', () => {
     const tls = { ca: 'x', serverName: 'a', serviceName: undefined, clientCertificate: undefined }
     const secured = plan('HTTPS', { tls: { ...tls, insecureSkipVerify: false }, proxyProtocol: 'V2' })
-    backends.endpoints(ID, rows('2'), JSON.stringify(['HTTPS', 'V2', 'x', 'a', undefined, undefined, false]))
+    send(rows('2'), JSON.stringify(['HTTPS', 'V2', 'x', 'a', undefined, undefined, false]))
     assert.equal(now(), 'HTTP 1')
-    backends.endpoints(ID, rows('5'), 'HTTP V2')
+    send(rows('5'), 'HTTP V2')
     backends.define(secured, -1)
     assert.equal(now(), 'HTTPS 2')
     backends.define(plan('HTTP', { proxyProtocol: 'V2' }), -1)
@@ -117,14 +122,62 @@ describe('the Backends of a worker', () => {
   })
 
   it('are complete when they are made anew with another row, and when another control thread knows fewer', () => {
-    backends.endpoints(ID, rows('2'), 'H2C')
+    send(rows('2'), 'H2C')
     backends.define(plan('H2C'), 7)
     assert.equal(now(), 'H2C 2')
     backends.retain([ID])
     assert.equal(now(), 'H2C 2')
     backends.retain([])
     assert.equal(now(), 'H2C ')
-    backends.endpoints(ID, rows('3'), 'H2C')
+    send(rows('3'), 'H2C')
     assert.equal(now(), 'H2C 3')
+  })
+
+  describe('by differences', () => {
+    const differs = (connects: string, gone: readonly number[], ...addresses: readonly string[]): void =>
+      take(changedSet(ID, { gone, rows: rows(...addresses) }, connects))
+
+    it('take what is new and leave what is gone, and keep the objects of the others', () => {
+      send(rows('1', '2', '3'), 'HTTP')
+      const before = backends.find(ID)!.endpoints
+      differs('HTTP', [2], '4')
+      assert.equal(now(), 'HTTP 1 3 4')
+      const after = backends.find(ID)!.endpoints
+      assert.deepEqual([after[0] === before[0], after[1] === before[2]], [true, true])
+      differs('HTTP', [9])
+      assert.equal(backends.find(ID)!.endpoints, after)
+    })
+
+    it('apply them to the newest set, whichever is in use', () => {
+      send(rows('1', '2'), 'HTTP')
+      differs('H2C', [1], '3')
+      differs('H2C', [], '4')
+      assert.equal(now(), 'HTTP 1 2')
+      differs('HTTP', [2], '5')
+      assert.equal(now(), 'HTTP 3 4 5')
+      differs('HTTP', [3])
+      assert.equal(now(), 'HTTP 4 5')
+      backends.define(plan('H2C'), -1)
+      assert.equal(now(), 'H2C 2 3 4')
+    })
+
+    it('go on behind a Backend that is made anew, or whose tables find no set of their key', () => {
+      send(rows('1', '2'), 'HTTP')
+      backends.define(plan('HTTP'), 7)
+      differs('HTTP', [1], '3')
+      assert.equal(now(), 'HTTP 2 3')
+      backends.define(plan('GRPC'), 7)
+      differs('GRPC', [2], '4')
+      assert.equal(now(), 'GRPC 3 4')
+    })
+
+    it('take thousands in steps, and all of them with the last one', () => {
+      const many = Array.from({ length: 2_000 }, (_, i) => `${i + 1}`)
+      const steps = backends.endpoints(wholeSet(ID, rows(...many), 'HTTP'))
+      let count = 0
+      for (; steps.next().done !== true; count++) assert.equal(now(), 'HTTP 1')
+      assert.ok(count > 3, `${count} steps`)
+      assert.equal(backends.find(ID)!.endpoints.length, 2_000)
+    })
   })
 })

@@ -21,6 +21,7 @@ import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-r
 import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
 import { connectionKey } from '../../src/snapshot/connection-key.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
+import { wholeSet } from '../../src/thread/endpoint-rows.ts'
 import type { ListenerSettings, WorkerListener, WorkerSettings } from '../../src/thread/messages.ts'
 import type { Connector } from '../../src/transport/connector.ts'
 import { createDataPlane, type DataPlane } from '../../src/worker/data-plane.ts'
@@ -158,7 +159,7 @@ export class TestPlane {
       slot: i + 1,
     }))
     const connects = connectionKey(snapshot.backends.get('default/up')!)
-    messages.accept({ type: 'endpoints', backend: 'default/up', endpoints: rows, connects })
+    messages.accept(wholeSet('default/up', rows, connects))
     const packed = new Packer(Math.random).pack(snapshot)
     const backends = packed.backends.map((entry) => ({ ...entry, slot: 0 }))
     messages.accept({

@@ -11,10 +11,11 @@ import { identityDigest } from '../../shared-memory/identity-table.ts'
 import type { SlotReclaimer } from '../../shared-memory/slot-reclaimer.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { EndpointAddress } from '../../snapshot/snapshot.ts'
+import { changedSet, wholeSet, withdrawnSet } from '../../thread/endpoint-rows.ts'
 import type { EndpointRow, ToWorker } from '../../thread/messages.ts'
 import type { DialGuard } from '../../transport/dial-guard.ts'
 import { EndpointQuota } from './endpoint-quota.ts'
-import { sameRows } from './endpoint-rows.ts'
+import { differenceOf } from './endpoint-rows.ts'
 import { LeavingSlots } from './leaving-slots.ts'
 import { isSrvName, parseSrv } from './srv.ts'
 
@@ -215,7 +216,7 @@ export class EndpointDirectory {
     this.#shares.drain(namespace, -known.draining)
     this.#short.delete(namespace, id)
     this.#useNames(id, known.names, [])
-    this.#events.send({ type: 'endpoints', backend: id, endpoints: [], connects: null })
+    this.#events.send(withdrawnSet(id))
   }
 
   #update(backend: string, addresses: readonly EndpointAddress[], connects: string): void {
@@ -250,8 +251,10 @@ export class EndpointDirectory {
     if (this.#shares.isWell(namespace)) this.#reported.delete(namespace)
     this.#reportRefused(backend, new Set(before?.refused), refused)
     this.#useNames(backend, before?.names ?? [], names)
-    if (before === undefined || before.connects !== connects || !sameRows(before.rows, rows))
-      this.#events.send({ type: 'endpoints', backend, endpoints: rows, connects })
+    const difference = differenceOf(before?.rows ?? NONE, rows)
+    if (before === undefined) this.#events.send(wholeSet(backend, rows, connects))
+    else if (difference !== undefined || before.connects !== connects)
+      this.#events.send(changedSet(backend, difference ?? { gone: NONE, rows: NONE }, connects))
   }
 
   /** Admitted endpoints by address and port: names that resolve to one address are one endpoint. */

@@ -6,8 +6,10 @@ import { EndpointTable } from '../../../src/shared-memory/endpoint-table.ts'
 import { ProcessBlock } from '../../../src/shared-memory/process-block.ts'
 import { SlotReclaimer } from '../../../src/shared-memory/slot-reclaimer.ts'
 import type { EndpointAddress } from '../../../src/snapshot/snapshot.ts'
+import { changedSet, withdrawnSet } from '../../../src/thread/endpoint-rows.ts'
 import type { EndpointRow, ToWorker } from '../../../src/thread/messages.ts'
 import { DialGuard } from '../../../src/transport/dial-guard.ts'
+import { received } from './received.ts'
 
 const RULES = {
   denyCIDRs: ['10.9.0.0/16'],
@@ -70,7 +72,7 @@ describe('the endpoint directory', () => {
   function rows(): readonly EndpointRow[] {
     const last = sent.at(-1)
     assert.ok(last?.type === 'endpoints')
-    return last.endpoints
+    return received(sent, last.backend)
   }
 
   it('takes ports, weights and names of an SRV name from its targets, each under the guard', () => {
@@ -117,7 +119,7 @@ describe('the endpoint directory', () => {
     })
 
     it('keeps the former endpoints eligible until tables that say so serve everywhere', () => {
-      assert.deepEqual(sent.at(-1), { type: 'endpoints', backend: 'shop/api', endpoints: rows(), connects: 'H2C' })
+      assert.deepEqual(sent.at(-1), changedSet('shop/api', { gone: [one], rows: rows() }, 'H2C'))
       assert.deepEqual(eligible(), [true, true])
       served('HTTP')
       assert.deepEqual(eligible(), [true, true], 'older tables')
@@ -239,7 +241,7 @@ describe('the endpoint directory', () => {
     set('shop/api', [named('api.test')])
     set('shop/other', [at('10.0.0.2')])
     directory.withdraw('shop/api')
-    assert.deepEqual(sent.at(-1), { type: 'endpoints', backend: 'shop/api', endpoints: [], connects: null })
+    assert.deepEqual(sent.at(-1), withdrawnSet('shop/api'))
     assert.deepEqual(forgotten, ['api.test'])
     reclaimer.seal()
     assert.equal(reclaimer.sweep(), 2)

@@ -10,6 +10,7 @@ import { readSchemas } from '../../../src/source/crds.ts'
 import type { ToWorker } from '../../../src/thread/messages.ts'
 import { SETTINGS, world } from '../../compile/world.ts'
 import { VirtualTime } from '../../lib/virtual-time.ts'
+import { received } from './received.ts'
 
 const validator = createValidator(readSchemas())
 const at = (address: string): EndpointAddress => ({ address, port: 80, weight: 1, state: 'ready' })
@@ -52,7 +53,7 @@ function room(t: TestContext) {
     return built
   }
   const withdrawn = () =>
-    sent.flatMap((message) => (message.type === 'endpoints' && message.endpoints.length === 0 ? [message.backend] : []))
+    sent.flatMap((message) => (message.type === 'endpoints' && message.connects === null ? [message.backend] : []))
   return { endpoints, sent, changed, build, withdrawn }
 }
 
@@ -62,7 +63,9 @@ describe('the room of endpoints', () => {
     build({ 'a/one': [at('192.0.2.1')], 'a/two': [at('192.0.2.2'), at('192.0.2.3')] })
     assert.equal(sent[0]?.type, 'settings')
     assert.deepEqual(
-      sent.flatMap((message) => (message.type === 'endpoints' ? [[message.backend, message.endpoints.length]] : [])),
+      sent.flatMap((message) =>
+        message.type === 'endpoints' ? [[message.backend, received(sent, message.backend).length]] : [],
+      ),
       [
         ['a/one', 1],
         ['a/two', 2],

@@ -4,6 +4,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Publisher } from '../../../src/control/publish/publisher.ts'
 import { ProcessBlock, workerThread } from '../../../src/shared-memory/process-block.ts'
 import type { PackResult } from '../../../src/snapshot/pack.ts'
+import { wholeSet, withdrawnSet } from '../../../src/thread/endpoint-rows.ts'
 import type { FromWorker, ToWorker } from '../../../src/thread/messages.ts'
 
 const WORKERS = 2
@@ -101,7 +102,7 @@ describe('the publisher', () => {
 
   it('sends every worker the same in the same order, and the supervisor too', async (t) => {
     const workers = [new FakeWorker(t, publisher, 0), new FakeWorker(t, publisher, 1)]
-    publisher.send({ type: 'endpoints', backend: 'shop/api', endpoints: [], connects: null })
+    publisher.send(withdrawnSet('shop/api'))
     publisher.publish(packed('shop/api'), 900, () => 7)
     for (const worker of workers) {
       const heard = await worker.until(3)
@@ -121,7 +122,7 @@ describe('the publisher', () => {
 
   it('gives a worker that comes later everything there is, as one that needs nothing before it', async (t) => {
     publisher.send({ type: 'settings', settings: {} as never })
-    publisher.send({ type: 'endpoints', backend: 'a/a', endpoints: [{ slot: 1 } as never], connects: 'HTTP' })
+    publisher.send(wholeSet('a/a', [{ slot: 1 } as never], 'HTTP'))
     publisher.publish(packed('a/a', 'a/b'), 900, () => undefined)
     const later = packed()
     publisher.publish({ ...later, backends: [{ index: 1, backend: null }] }, 950, () => undefined)
@@ -141,7 +142,7 @@ describe('the publisher', () => {
 
   it('times endpoints until the last worker has them', async (t) => {
     const workers = [new FakeWorker(t, publisher, 0), new FakeWorker(t, publisher, 1)]
-    publisher.send({ type: 'endpoints', backend: 'shop/api', endpoints: [], connects: null })
+    publisher.send(withdrawnSet('shop/api'))
     publisher.timeEndpoints(990)
     const probe = (await workers[0]!.until(3))[2]!
     assert.ok(probe.type === 'latency-probe')

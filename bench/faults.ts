@@ -1,0 +1,116 @@
+/**
+ * `node bench/faults.ts`: an endpoint of a Backend fails under load, in each way that endpoints do. How long until no
+ * request goes there, which requests failed meanwhile, and how long until it serves again once it is well.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { FAULTS } from './lib/fault-process.ts'
+import { CHECKS, type Failures, type FaultPlan, type FaultRow, runFaults } from './lib/fault-run.ts'
+
+const HELP = `node bench/faults.ts [flags]
+  --check NAME      passive, active or both; may be repeated (default: each)
+  --fault WORD      only faults with this word in their name, may be repeated: ${FAULTS.join(', ')}
+  --endpoints N     of each Backend; one of them fails (default 4)
+  --rate N          GETs a second to each Backend (default 100)
+  --posts N         POSTs a second to each Backend (default 20)
+  --workers N       (default 2)
+  --algorithm NAME  (default LeastRequest)
+  --lasts MS        how long it fails (default 5000)
+  --interval MS     of probes (default 1000)
+  --patience MS     timeouts.responseHead (default 1000)
+  --ejection MS     baseEjection (default 6000)
+  --json            one JSON document
+Exit code 1 when a GET failed, or an endpoint was taken after its fault was to be found.
+`
+
+const { values } = parseArgs({
+  options: {
+    check: { type: 'string', multiple: true, default: [] },
+    fault: { type: 'string', multiple: true, default: [] },
+    endpoints: { type: 'string', default: '4' },
+    rate: { type: 'string', default: '100' },
+    posts: { type: 'string', default: '20' },
+    workers: { type: 'string', default: '2' },
+    algorithm: { type: 'string', default: 'LeastRequest' },
+    lasts: { type: 'string', default: '5000' },
+    interval: { type: 'string', default: '1000' },
+    patience: { type: 'string', default: '1000' },
+    ejection: { type: 'string', default: '6000' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h' },
+  },
+})
+if (values.help === true) {
+  process.stdout.write(HELP)
+  process.exit(0)
+}
+
+let failed = false
+const report: Record<string, readonly FaultRow[]> = {}
+for (const check of CHECKS.filter((one) => values.check.length === 0 || values.check.includes(one))) {
+  const scratch = mkdtempSync(join(tmpdir(), 'headgate-faults-'))
+  try {
+    const rows = await runFaults(planOf(check, scratch))
+    report[check] = rows
+    if (!values.json) show(check, rows)
+    if (rows.some(({ gets, outAfter, backAfter }) => gets.failed > 0 || (outAfter ?? backAfter) === undefined))
+      failed = true
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
+}
+if (values.json) console.log(JSON.stringify(report, null, 2))
+process.exit(failed ? 1 : 0)
+
+function planOf(check: FaultPlan['check'], scratch: string): FaultPlan {
+  const words = values.fault
+  return {
+    scratch,
+    check,
+    faults: FAULTS.filter((fault) => words.length === 0 || words.some((word) => fault.includes(word))),
+    endpoints: Number(values.endpoints),
+    workers: Number(values.workers),
+    rate: Number(values.rate),
+    posts: Number(values.posts),
+    algorithm: values.algorithm,
+    lasts: Number(values.lasts),
+    interval: Number(values.interval),
+    patience: Number(values.patience),
+    ejection: Number(values.ejection),
+  }
+}
+
+function show(check: FaultPlan['check'], rows: readonly FaultRow[]): void {
+  const checks = {
+    passive: `passive checks: 5 failures in a row, ejection ${values.ejection} ms`,
+    active: `probes every ${values.interval} ms`,
+    both: `probes every ${values.interval} ms, and passive checks`,
+  }
+  console.log(
+    `\n${checks[check]}; one of ${values.endpoints} endpoints fails for ${values.lasts} ms, ${values.algorithm}, ` +
+      `${values.workers} workers, ${values.rate} GETs and ${values.posts} POSTs a second, ` +
+      `responseHead ${values.patience} ms, two retries`,
+  )
+  console.log('fault          met it   out after  last request   GETs failed         POSTs failed        back after')
+  for (const { fault, met, outAfter, lastAfter, gets, posts, backAfter } of rows)
+    console.log(
+      fault.padEnd(13) +
+        String(met).padStart(8) +
+        ms(outAfter).padStart(12) +
+        ms(lastAfter).padStart(14) +
+        `   ${failures(gets)}`.padEnd(23) +
+        failures(posts).padEnd(18) +
+        ms(backAfter).padStart(12),
+    )
+}
+
+function ms(time: number | undefined): string {
+  return time === undefined ? 'never' : `${time} ms`
+}
+
+function failures({ failed, of, statuses }: Failures): string {
+  const list = Object.entries(statuses).map(([status, times]) => `${times} × ${status}`)
+  return `${failed} of ${of}${list.length === 0 ? '' : ` (${list.join(', ')})`}`
+}

@@ -1,0 +1,126 @@
+/** In which order a worker takes what control sends, and what goes on meanwhile. */
+import assert from 'node:assert/strict'
+import { beforeEach, describe, it } from 'node:test'
+import { changedSet, wholeSet, withdrawnSet } from '../../src/thread/endpoint-rows.ts'
+import type { EndpointRow, EndpointsMessage, FromWorker } from '../../src/thread/messages.ts'
+import { MessageLoop } from '../../src/worker/message-loop.ts'
+
+function rows(count: number): EndpointRow[] {
+  return Array.from({ length: count }, (_, slot) => ({ address: `${slot}`, port: 80, weight: 1, state: 'ready', slot }))
+}
+
+const LONG = 1_000
+
+describe('the messages of control', () => {
+  let log: string[]
+  let answers: FromWorker[]
+  let turns: (() => void)[]
+  let loop: MessageLoop
+  /** Steps of the next set fail. */
+  let broken: boolean
+
+  beforeEach(() => {
+    log = []
+    answers = []
+    turns = []
+    broken = false
+    let now = 0
+    loop = new MessageLoop({
+      // A slice is over behind one step.
+      clock: {
+        monotonic: () => (now += 2),
+        nextTurn(run) {
+          turns.push(run)
+          return () => {}
+        },
+      },
+      linker: {
+        *link({ generation }: { generation: number }) {
+          yield
+          yield
+          log.push(`tables ${generation}`)
+        },
+      } as never,
+      endpoints: {
+        *endpoints({ backend, rows }: EndpointsMessage) {
+          for (const _ of rows.slice(1)) yield
+          if (broken) throw new TypeError('broken')
+          log.push(`${backend} ${rows.length}`)
+        },
+        retain: (ids) => log.push(`retain ${ids}`),
+      },
+      contents: { apply: () => log.push('contents'), retain: () => {} } as never,
+      settings: () => log.push('settings'),
+      epoch: (epoch) => log.push(`epoch ${epoch}`),
+      send: (message) => answers.push(message),
+    })
+  })
+
+  const long = (backend: string): EndpointsMessage => wholeSet(backend, rows(LONG), 'HTTP')
+  const short = (backend: string): EndpointsMessage => changedSet(backend, { gone: [1], rows: rows(1) }, 'HTTP')
+  const tables = (generation: number) => loop.accept({ type: 'tables', generation } as never)
+
+  /** @returns how many turns it takes */
+  function finish(): number {
+    let count = 0
+    for (let turn = turns.shift(); turn !== undefined; turn = turns.shift()) {
+      turn()
+      count++
+    }
+    return count
+  }
+
+  it('are endpoints that act at once, also while tables are linked', () => {
+    tables(1)
+    loop.accept(short('a/a'))
+    loop.accept(withdrawnSet('a/b'))
+    assert.deepEqual(log, ['a/a 1', 'a/b 0'])
+    finish()
+    assert.deepEqual(log.at(-1), 'tables 1')
+  })
+
+  it('are thousands of endpoints that are taken over several turns, with those of other Backends in between', () => {
+    loop.accept(long('a/a'))
+    loop.accept(short('b/b'))
+    assert.deepEqual(log, ['b/b 1'])
+    assert.ok(finish() > 1)
+    assert.deepEqual(log, ['b/b 1', 'a/a 4'])
+  })
+
+  it('keep their order where it matters: one Backend, tables behind endpoints, epochs behind all', () => {
+    loop.accept(long('a/a'))
+    loop.accept(short('a/a'))
+    loop.accept({ type: 'backends', ids: ['a/a'] })
+    loop.accept({ type: 'epoch', epoch: 3 })
+    tables(1)
+    loop.accept({ type: 'latency-probe', id: 5 })
+    loop.accept(withdrawnSet('a/a'))
+    assert.deepEqual([log, answers], [[], []])
+    finish()
+    assert.deepEqual(log, ['a/a 4', 'a/a 1', 'retain a/a', 'epoch 3', 'tables 1', 'a/a 0'])
+    assert.deepEqual(answers, [{ type: 'latency-probe', id: 5 }])
+    loop.accept(short('a/a'))
+    assert.equal(log.at(-1), 'a/a 1', 'and the next one acts at once')
+  })
+
+  it('of a control thread that died are tables that are not completed, and endpoints that are', () => {
+    loop.accept(long('a/a'))
+    tables(1)
+    loop.accept(long('b/b'))
+    loop.accept({ type: 'epoch', epoch: 3 })
+    loop.forgetQueue()
+    loop.accept(short('b/b'))
+    finish()
+    assert.deepEqual(log, ['a/a 4', 'b/b 4', 'b/b 1'])
+  })
+
+  it('that cannot be used are reported, and the next ones are taken', () => {
+    broken = true
+    loop.accept(long('a/a'))
+    finish()
+    broken = false
+    loop.accept(short('a/a'))
+    assert.deepEqual(log, ['a/a 1'])
+    assert.match(JSON.stringify(answers), /broken/)
+  })
+})
