@@ -24,10 +24,10 @@ interface Part {
  *
  * All replicas lay the endpoints around the same ring, in the order of their hashes, each as long as its weight. The
  * replica with index i of n begins at i/n of the ring, and its aperture is as many n-ths of it as it takes for `size`
- * average endpoints. So every place of the ring is in as many apertures as every other, and each endpoint gets its share
- * by weight of what all replicas send: one that lies across an end is used in part. A change of one endpoint or replica
- * moves the ends of apertures by less than one of them. Endpoints that are not ready do not count: the aperture reaches
- * farther at its end.
+ * average endpoints. So every place of the ring is in as many apertures as every other, and each endpoint gets its
+ * share by weight of what all replicas send: one that lies across an end is used in part. A change of one endpoint or
+ * replica moves the ends of apertures by less than one of them. Endpoints that are not ready do not count: the aperture
+ * reaches farther at its end.
  */
 export class Aperture implements Balancer {
   readonly #context: BalancerContext

@@ -4,7 +4,7 @@
  */
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
-import type { Topology } from '../../balance/topology.ts'
+import { ALONE, type Topology } from '../../balance/topology.ts'
 import type { ResourceSet } from '../../compile/resource-set.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { ListenerSettings, WorkerSettings } from '../../thread/messages.ts'
@@ -31,7 +31,7 @@ export class DialGuards {
   readonly #tracker: ReservedDestinationTracker
   readonly #replicas: Replicas
   #current: ReservedDestinations | undefined
-  #topology: Topology | undefined
+  #topology = ALONE
   #seed = ''
   #readAt: Milliseconds = 0
 
@@ -44,6 +44,11 @@ export class DialGuards {
   /** `namespace/name` of Services required for this. */
   get services(): readonly string[] {
     return this.#tracker.services
+  }
+
+  /** Of this replica, as workers have it. */
+  get topology(): Topology {
+    return this.#topology
   }
 
   /** @param sockets the bound sockets of the listeners */

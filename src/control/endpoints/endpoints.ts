@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
+import type { Topology } from '../../balance/topology.ts'
 import { connectionKeyOf } from '../../compile/backend.ts'
 import { inlineService } from '../../compile/backend-service.ts'
 import type { Compiled } from '../../compile/compile.ts'
@@ -138,6 +139,11 @@ export class Endpoints {
   /** `namespace/name` of Services that have to be read for the dial guard. */
   get services(): readonly string[] {
     return this.#guards.services
+  }
+
+  /** Where this replica stands among the others. */
+  get topology(): Topology {
+    return this.#guards.topology
   }
 
   /** Endpoints of a Backend as workers have them; empty for one that is not known. */
