@@ -1,6 +1,6 @@
+import { hashKey } from '../lib/hash.ts'
 import type { Balancer, BalancerContext } from './balancer.ts'
 import type { Endpoint } from './endpoint.ts'
-import { hashKey } from './hash-key.ts'
 import { preferenceOf, READY } from './preference.ts'
 import { COUNTED_EVERY, type Weigh } from './ready-weight.ts'
 import { Reserve } from './reserve.ts'

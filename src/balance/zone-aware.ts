@@ -1,6 +1,6 @@
+import { mix } from '../lib/hash.ts'
 import { type Balancer, type BalancerContext, NO_KEY } from './balancer.ts'
 import type { Endpoint } from './endpoint.ts'
-import { mix } from './hash-key.ts'
 import { preferenceOf, READY } from './preference.ts'
 import { COUNTED_EVERY, readyWeight, type Weigh } from './ready-weight.ts'
 import { Reserve } from './reserve.ts'

@@ -4,8 +4,8 @@ import fc from 'fast-check'
 import { NO_KEY } from '../../src/balance/balancer.ts'
 import { type Algorithm, createBalancer } from '../../src/balance/create-balancer.ts'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
-import { hashKey } from '../../src/balance/hash-key.ts'
 import { ALONE, type Topology } from '../../src/balance/topology.ts'
+import { hashKey } from '../../src/lib/hash.ts'
 import { Bench, balancerSuite, tally } from '../suite/balancer.ts'
 
 const ALGORITHMS = ['RoundRobin', 'WeightedRoundRobin', 'LeastRequest', 'PeakEWMA', 'Random', 'ConsistentHash'] as const
