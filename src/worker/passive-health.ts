@@ -50,7 +50,7 @@ export class PassiveHealth implements AttemptObserver {
       const code = faultCode(outcome.failure, outcome.status, outcome.unanswered, outcome.grpcStatus)
       if (this.#trials.size > 0 && this.#isTrial(outcome))
         this.#endTrial(backend, health, endpoint.slot, isStale(outcome) ? NO_EVIDENCE : code)
-      else if (code === WELL) this.#table.faults.succeeded(endpoint.slot)
+      else if (code === WELL) this.#succeeded(health, endpoint.slot)
       else if (code !== NO_EVIDENCE) this.#count(backend, health, endpoint.slot, code)
     }
     this.#next.attemptEnded(outcome)
@@ -65,14 +65,19 @@ export class PassiveHealth implements AttemptObserver {
   #count({ endpoints }: LinkedBackend, { passive, panicPercent }: HealthConfig, slot: number, code: number): void {
     const { faults } = this.#table
     const inARow = faults.failed(slot)
-    if (inARow < passive.consecutiveFailures) return
+    const limit = passive.consecutiveFailures
+    if (inARow !== limit && inARow < 2 * limit) return
     if (ejectWithin(this.#table, endpoints, slot, passive.maxEjectionPercent, code)) {
       updatePanic(this.#table, endpoints, panicPercent)
       faults.mark(slot)
-    } else {
-      // At the cap: all endpoints are counted again only after as many failures more.
-      faults.succeeded(slot)
-    }
+    } else if (inARow === limit) this.#table.changed()
+    // At the cap: all endpoints are counted again only after as many failures more.
+    else faults.countFrom(slot, limit)
+  }
+
+  #succeeded({ passive }: HealthConfig, slot: number): void {
+    // Of an endpoint at the cap, splits with priorities have to know.
+    if (this.#table.faults.succeeded(slot) >= passive.consecutiveFailures) this.#table.changed()
   }
 
   #endTrial({ endpoints }: LinkedBackend, { panicPercent }: HealthConfig, slot: number, code: number): void {
