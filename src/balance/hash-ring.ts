@@ -1,6 +1,6 @@
+import { destinationsOf, originsOf } from '../lib/origins.ts'
 import type { Endpoint } from './endpoint.ts'
 import { GOLDEN, hashKey, mix } from './hash-key.ts'
-import { destinationsOf, originsOf } from './origins.ts'
 import { radixSort } from './radix-sort.ts'
 
 /** Points of an endpoint of average weight or less. */
