@@ -7,7 +7,7 @@ import type { StaticEndpoint } from '../api/backend.ts'
 import type { Service } from '../api/kubernetes.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { EndpointAddress } from '../snapshot/snapshot.ts'
-import { findPort, inlineService, serviceUse } from './backend-service.ts'
+import { findPort, serviceUse } from './backend-service.ts'
 import type { ResourceSet } from './resource-set.ts'
 import {
   countListed,
