@@ -12,7 +12,7 @@ import type { Room } from './priority-split.ts'
  * factor (its documentation of priority levels) nothing goes elsewhere while 71 % of them are well.
  */
 const OVERPROVISIONING = 140
-/** Of more endpoints than these, so many are counted in a millisecond at the most, however often their states change. */
+/** Of more endpoints than these, so many are counted in a millisecond at the most, whatever changes. */
 const FEW = 100
 const COUNTED_A_MILLISECOND = 1_000
 

@@ -1,7 +1,7 @@
 /** Parses the arguments of the command line. */
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
 import type { SettingsOverride } from '../source/settings.ts'
-import { formatAddress, parseAddress } from './listen-address.ts'
+import { formatAddress, type ListenAddress, parseAddress } from './listen-address.ts'
 import { suggest } from './suggest.ts'
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -69,19 +69,31 @@ export interface CertCommand {
   readonly output: 'files' | 'secret'
 }
 
+export interface BackendsCommand {
+  readonly name: 'backends'
+  /** Backends and namespaces; none: all. */
+  readonly names: readonly string[]
+  /** Of the admin API. */
+  readonly admin: ListenAddress
+  /** Only endpoints that are out, or used although something is wrong. */
+  readonly out: boolean
+  readonly output: 'text' | 'json'
+}
+
 export type Command =
   | RunCommand
   | CertCommand
   | ValidateCommand
   | RoutesCommand
   | ConfigCommand
+  | BackendsCommand
   | { readonly name: 'version' }
   /** Help for one command, or for all. */
   | { readonly name: 'help'; readonly topic?: CommandName }
   /** Exit code 2; the message contains the remedy. */
   | { readonly name: 'usage'; readonly message: string; readonly topic?: CommandName }
 
-export const COMMAND_NAMES = ['run', 'validate', 'routes', 'config', 'cert', 'version', 'help'] as const
+export const COMMAND_NAMES = ['run', 'validate', 'routes', 'backends', 'config', 'cert', 'version', 'help'] as const
 export type CommandName = (typeof COMMAND_NAMES)[number]
 
 const SETTINGS_FLAGS = {
@@ -111,6 +123,7 @@ const FLAGS: Readonly<Record<CommandName, ParseArgsOptionsConfig>> = {
   },
   validate: { settings: { type: 'string' }, ...OUTPUT },
   routes: { config: { type: 'string' }, settings: { type: 'string' }, host: { type: 'string' }, ...OUTPUT },
+  backends: { admin: { type: 'string' }, out: { type: 'boolean' }, ...OUTPUT },
   config: { ...SETTINGS_FLAGS, ...OUTPUT },
   cert: {
     out: { type: 'string' },
@@ -185,6 +198,11 @@ function parseFlags(name: CommandName, argv: readonly string[]): Command {
       rejectPositionals(input, name)
       const output = oneOf(input, 'output', ['yaml', 'json'], 'yaml')
       return { name, ...settingsFile(input), overrides: overridesOf(input), output }
+    }
+    case 'backends': {
+      const { admin = '127.0.0.1:9901', out } = input.values
+      const output = oneOf(input, 'output', ['text', 'json'], 'text')
+      return { name, names: input.rest, admin: listenAddress(admin, 'admin'), out: out === 'true', output }
     }
     case 'cert':
       return parseCert(input)

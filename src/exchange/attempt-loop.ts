@@ -14,6 +14,7 @@ import { admits, pickEndpoint } from './endpoint-pick.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { fail, refuse } from './failure.ts'
 import { prepareCall } from './grpc-request.ts'
+import { awaitHedge, hedge, losesRace, winsRace } from './hedge.ts'
 import { respond } from './local-response.ts'
 import { decideRetry, retriesResponse } from './retry-decision.ts'
 import { pickForSession } from './session-affinity.ts'
@@ -103,6 +104,8 @@ function tryEndpoint(x: ProxyExchange, again: Endpoint | null, fresh: boolean): 
   x.attempt = attempt
   x.endpoint = endpoint
   x.attempts++
+  const { policy } = x
+  if (policy.hedge !== undefined) awaitHedge(x, policy.hedge)
   attempt.start(fresh)
   if (x.attempt === attempt && attempt.connecting) x.watch()
 }
@@ -144,10 +147,19 @@ export function timedOut(x: ProxyExchange, error: GatewayError): void {
   LOOP.failed(x, attempt, error)
 }
 
+/** The attempt is slow. */
+export function slow(x: ProxyExchange): void {
+  try {
+    hedge(x, LOOP)
+  } catch (error) {
+    fail(x, error)
+  }
+}
+
 /** Receives the outcomes of attempts. */
 const LOOP: AttemptOwner = {
   failed(x, attempt, error) {
-    if (x.ended || x.attempt !== attempt) return
+    if (x.ended || losesRace(x, attempt) || x.attempt !== attempt) return
     x.upstreamEndedAt = x.context.timers.touch()
     if (error.reason === 'Overloaded' && goesElsewhere(x)) return tryGuarded(x, null, false)
     const decision = decideRetry(x, attempt, error.reason)
@@ -166,6 +178,11 @@ const LOOP: AttemptOwner = {
   },
 
   answered(x, attempt, head) {
+    if (x.rival !== null) {
+      if (winsRace(x, attempt, head)) return false
+      attempt.discard()
+      return true
+    }
     if (!retriesResponse(x, attempt, head)) return false
     ;(x.tried ??= []).push(attempt.endpoint)
     x.upstreamEndedAt = x.context.timers.now
