@@ -231,7 +231,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   }
 
   get room(): Availability {
-    return this.#room.refresh(this.endpoints, this.plan.health?.panicPercent, this.timers.now)
+    return this.#room.refresh(this.endpoints, this.plan.health, this.timers.now)
   }
 
   get limits(): HeadLimits {
