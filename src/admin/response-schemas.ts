@@ -33,7 +33,7 @@ const route = object(
     route: text,
     rule: text,
     action: text,
-    backends: list(object({ weight: count }, { backend: text, reason: text })),
+    backends: list(object({ weight: count, priority: count }, { backend: text, reason: text })),
   },
   { method: text, reason: text },
 )

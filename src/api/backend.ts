@@ -42,6 +42,11 @@ export interface BackendOptions {
       readonly consecutiveFailures: number
       readonly baseEjection: Duration
       readonly maxEjectionPercent: number
+      readonly successRate: {
+        /** Percentage points; 0 = off. */
+        readonly belowMeanPercent: number
+        readonly minRequests: number
+      }
     }
     readonly panicPercent: number
   }

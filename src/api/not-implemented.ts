@@ -45,9 +45,7 @@ const under = (place: string): readonly Unbuilt[] =>
 export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
   Route: [
     { field: 'spec.maintenance.enabled', accepted: [false] },
-    { field: 'spec.rules[].splitAffinity' },
     { field: 'spec.rules[].tokenIssuer' },
-    { field: 'spec.rules[].backendRefs[].priority', accepted: [0] },
     ...under('spec.policies'),
     ...under('spec.policies.enforced'),
     ...under('spec.rules[].policies'),

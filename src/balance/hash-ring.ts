@@ -1,5 +1,5 @@
+import { GOLDEN, hashKey, mix } from '../lib/hash.ts'
 import type { Endpoint } from './endpoint.ts'
-import { GOLDEN, hashKey, mix } from './hash-key.ts'
 import { destinationsOf, originsOf } from './origins.ts'
 import { radixSort } from './radix-sort.ts'
 

@@ -148,8 +148,8 @@ function actionText(rule: Rule, policy: PolicySet | undefined): string {
   if (rule.backends.length === 0) return '-'
   const several = rule.backends.length > 1
   return rule.backends
-    .map(({ backend, weight, priority, refuse }) => {
-      const name = refuse === undefined ? (backend ?? '-') : `${backend ?? ''}[${refuse}]`
+    .map(({ backend, missing, weight, priority, refuse }) => {
+      const name = refuse === undefined ? (backend ?? '-') : `${backend ?? missing ?? ''}[${refuse}]`
       return `${name}${several ? ` ${weight}` : ''}${priority > 0 ? ` priority ${priority}` : ''}`
     })
     .join(', ')

@@ -21,6 +21,7 @@ export function policyContent(
     withDefaults(merged)
   return {
     action: actionOf(rule),
+    ...splitAffinityOf(rule),
     ...(rewrite === undefined ? {} : { rewrite: rewriteOf(rewrite) }),
     ...(requestHeaders === undefined ? {} : { requestHeaders: headerEdits(requestHeaders) }),
     ...(responseHeaders === undefined ? {} : { responseHeaders: headerEdits(responseHeaders) }),
@@ -126,6 +127,12 @@ function actionOf({ redirect, respond }: RouteRule): PolicySet['action'] {
     ...(contentType === undefined ? {} : { contentType }),
     ...(body === undefined ? {} : { body }),
   }
+}
+
+function splitAffinityOf({ splitAffinity }: RouteRule): Pick<PolicySet, 'splitAffinity'> {
+  if (splitAffinity === undefined) return {}
+  const { by, cookie } = splitAffinity
+  return { splitAffinity: { by, ...(cookie === undefined ? {} : { cookie: cookie.name }) } }
 }
 
 function rewriteOf({ hostname, path }: RewritePolicy): Rewrite {

@@ -28,6 +28,18 @@ import type { ExchangeContext } from './exchange-context.ts'
 import type { Forwarding } from './forwarding.ts'
 import { type GrpcCall, grpcCallOf } from './grpc-call.ts'
 
+/** The split of a rule with priorities, as the rest of the exchange uses it. */
+export interface CurrentSplit {
+  /** Where the request is the trial of one endpoint, that one, once. */
+  trial: Endpoint | null
+  /** A Backend of another level that has room, each level once; null: there is none. */
+  next(tried: readonly Endpoint[] | null): LinkedBackend | null
+  /** Whether there is one. */
+  readonly hasNext: boolean
+  /** Whether another level is worth more than one more attempt at this Backend, the current one. */
+  isSpent(backend: LinkedBackend, tried: readonly Endpoint[] | null): boolean
+}
+
 /** The current attempt, as the rest of the exchange uses it. */
 export interface CurrentAttempt {
   /** Monotonic milliseconds. */
@@ -124,6 +136,10 @@ export abstract class ProxyExchange implements Exchange, Timed {
   chain: Chain | null = null
   matchedPrefix = 0
   backend: LinkedBackend | null = null
+  /** Of a rule whose Backends have priorities: where it goes where the Backend cannot serve it. */
+  split: CurrentSplit | null = null
+  /** Name and value of a cookie by which the client is known from now on, so that it stays in its part of the split. */
+  splitCookie: string | null = null
   upstreamHost: string | undefined = undefined
   /** The local response to a request whose Max-Forwards is 0. */
   finalResponse: LocalResponse | null = null

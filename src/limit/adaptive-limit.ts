@@ -88,7 +88,7 @@ export class AdaptiveLimits {
     const requests = unanswered.sum(slot)
     if (this.#cells.limit(slot) === 0) this.#begin(slot, requests, config)
     this.#cells.raisePeak(slot, requests)
-    if (requests >= this.limitOf(slot, config)) this.#table.mark(slot, SLOT_STATE.full, true)
+    if (requests >= this.limitOf(slot, config)) this.#table.setFull(slot, true)
   }
 
   /**
@@ -197,7 +197,7 @@ export class AdaptiveLimits {
   #clear(slot: number, config: AdaptiveLimitConfig | undefined): void {
     if ((this.#table.state(slot) & SLOT_STATE.full) === 0) return
     if (config === undefined || this.#table.unanswered.sum(slot) < this.limitOf(slot, config))
-      this.#table.mark(slot, SLOT_STATE.full, false)
+      this.#table.setFull(slot, false)
   }
 }
 

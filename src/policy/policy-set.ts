@@ -8,6 +8,8 @@ export interface PolicySet {
     | { readonly type: 'forward' }
     | ({ readonly type: 'redirect' } & Redirect)
     | ({ readonly type: 'respond' } & Respond)
+  /** Where it forwards: what keeps a user in one part of the split. */
+  readonly splitAffinity?: SplitAffinityConfig
   readonly rewrite?: Rewrite
   readonly requestHeaders?: HeaderEdits
   readonly responseHeaders?: HeaderEdits
@@ -19,6 +21,13 @@ export interface PolicySet {
   readonly pathEncoding: 'Strict' | 'KeepEncodedSlash'
   /** Of the policies that are rows (definition.ts), by key: what only the policy's own filter reads. */
   readonly policies?: Readonly<Record<string, unknown>>
+}
+
+export interface SplitAffinityConfig {
+  /** Selectors; the first that a request has. */
+  readonly by: readonly string[]
+  /** Name of the cookie that is set where a request has none of them. */
+  readonly cookie?: string
 }
 
 export type PathRewrite =

@@ -90,7 +90,9 @@ export class EndpointTable {
   readonly faults: EndpointFaults
   /** Of Backends. */
   readonly retries: RetryCounts
+  /** By slot, and in the last cell how often any has changed. */
   readonly #states: Int32Array<SharedArrayBuffer>
+  readonly #changes: number
 
   constructor(buffers: EndpointBuffers) {
     this.identities = new IdentityTable(buffers.identities)
@@ -105,6 +107,7 @@ export class EndpointTable {
     this.faults = new EndpointFaults(buffers.faults)
     this.retries = new RetryCounts(buffers.retries)
     this.#states = new Int32Array(buffers.states)
+    this.#changes = this.#states.length - 1
   }
 
   /** @param slots a power of two */
@@ -112,7 +115,7 @@ export class EndpointTable {
     return {
       workers,
       identities: IdentityTable.allocate(slots),
-      states: new SharedArrayBuffer(slots * Int32Array.BYTES_PER_ELEMENT),
+      states: new SharedArrayBuffer((slots + 1) * Int32Array.BYTES_PER_ELEMENT),
       inFlight: Ledger.allocate(workers, slots),
       connections: Ledger.allocate(workers, slots),
       pending: Ledger.allocate(workers, slots),
@@ -169,10 +172,32 @@ export class EndpointTable {
     return Atomics.load(this.#states, slot)
   }
 
+  /** A number that differs after each change of any state; it wraps around. */
+  get changes(): number {
+    return Atomics.load(this.#states, this.#changes)
+  }
+
+  /** A request has taken the last room of the endpoint, or given room back: that is no change of its health. */
+  setFull(slot: number, full: boolean): void {
+    if (full) Atomics.or(this.#states, slot, SLOT_STATE.full)
+    else Atomics.and(this.#states, slot, ~SLOT_STATE.full)
+  }
+
+  #changed(): void {
+    Atomics.add(this.#states, this.#changes, 1)
+  }
+
+  #exchange(slot: number, state: number, next: number): boolean {
+    if (Atomics.compareExchange(this.#states, slot, state, next) !== state) return false
+    this.#changed()
+    return true
+  }
+
   /** Sets or clears one bit of {@link SLOT_STATE}, visible in every thread immediately. */
   mark(slot: number, bit: number, on: boolean): void {
     if (on) Atomics.or(this.#states, slot, bit)
     else Atomics.and(this.#states, slot, ~bit)
+    this.#changed()
   }
 
   /** Ejects an endpoint that is not. @returns false when it is ejected or on trial already, or in no set */
@@ -180,20 +205,21 @@ export class EndpointTable {
     for (;;) {
       const state = this.state(slot)
       if ((state & EJECTION) !== 0 || (state & IN_SET) !== SLOT_STATE.live) return false
-      if (Atomics.compareExchange(this.#states, slot, state, state | SLOT_STATE.ejected) === state) return true
+      if (this.#exchange(slot, state, state | SLOT_STATE.ejected)) return true
     }
   }
 
   /** Ends an ejection, or the trial behind it. */
   restore(slot: number): void {
     Atomics.and(this.#states, slot, ~EJECTION)
+    this.#changed()
   }
 
   /** The time of an ejection is over, or its trial brought no answer: the next request is the trial. */
   offerTrial(slot: number): void {
     for (let state = this.state(slot); (state & SLOT_STATE.ejected) !== 0; state = this.state(slot)) {
       const next = (state & ~EJECTION) | SLOT_STATE.trial
-      if (Atomics.compareExchange(this.#states, slot, state, next) === state) return
+      if (this.#exchange(slot, state, next)) return
     }
   }
 
@@ -201,7 +227,7 @@ export class EndpointTable {
   takeTrial(slot: number): boolean {
     for (let state = this.state(slot); (state & SLOT_STATE.trial) !== 0; state = this.state(slot)) {
       const next = (state & ~SLOT_STATE.trial) | SLOT_STATE.ejected | SLOT_STATE.trying
-      if (Atomics.compareExchange(this.#states, slot, state, next) === state) return true
+      if (this.#exchange(slot, state, next)) return true
     }
     return false
   }
@@ -220,11 +246,13 @@ export class EndpointTable {
     }
     Atomics.or(this.#states, slot, SLOT_STATE.live)
     Atomics.and(this.#states, slot, ~SLOT_STATE.retired)
+    this.#changed()
   }
 
   /** Withdraws an endpoint that left its set; the {@link SlotReclaimer} frees the slot later. Control only. */
   retire(slot: number): void {
     Atomics.or(this.#states, slot, SLOT_STATE.retired)
+    this.#changed()
   }
 
   /** Releases the slot. Control only, through the {@link SlotReclaimer}. */
@@ -251,8 +279,8 @@ export class EndpointTable {
     this.pending.clearRow(worker)
     this.unanswered.clearRow(worker)
     // Where nothing else is in flight nobody would look again.
-    for (let slot = 0; slot < this.#states.length; slot++)
-      if ((this.#states[slot]! & SLOT_STATE.full) !== 0) this.mark(slot, SLOT_STATE.full, false)
+    for (let slot = 0; slot < this.#changes; slot++)
+      if ((this.#states[slot]! & SLOT_STATE.full) !== 0) this.setFull(slot, false)
     this.waitingSince.clearRow(worker)
     this.bells.clear(worker)
   }

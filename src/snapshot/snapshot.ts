@@ -93,6 +93,8 @@ export interface Rule {
 export interface WeightedBackend {
   /** Backend id; absent when the reference does not resolve, see `refuse`. */
   readonly backend?: string
+  /** The id that it names where it does not resolve. */
+  readonly missing?: string
   /** 0 … 1,000,000; 0 gets nothing. */
   readonly weight: number
   readonly priority: number

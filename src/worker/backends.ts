@@ -2,6 +2,7 @@
  * The Backends of this worker: endpoint set, balancer, connections. Keyed by id and kept over every change of tables.
  */
 import { isDeepStrictEqual } from 'node:util'
+import { Availability } from '../balance/availability.ts'
 import type { Balancer, BalancerContext } from '../balance/balancer.ts'
 import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../balance/endpoint.ts'
@@ -178,6 +179,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   readonly #pools = new Map<Endpoint, ConnectionPool>()
   /** Of connections that carry no requests; most Backends have none. */
   readonly #tunnels = new Map<Endpoint, ConnectionPool>()
+  readonly #room: Availability
   #affinity: SessionAffinity | null = null
 
   constructor(plan: BackendConfig, slot: number, connects: string, context: BackendsContext) {
@@ -192,6 +194,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(slot < 0 ? null : context.endpoints.retries, slot, context.timers)
     this.gauge = context.endpoints
+    this.#room = new Availability(context.endpoints)
     this.random = context.random
     this.keys = keyReaders(plan)
     this.balancer = createBalancer(plan.algorithm, this, plan.slowStart)
@@ -208,6 +211,10 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
         read: valueReader(`${config.type}:${config.name}`),
       }
     return this.#affinity
+  }
+
+  get room(): Availability {
+    return this.#room.refresh(this.endpoints, this.plan.health?.panicPercent, this.timers.now)
   }
 
   get limits(): HeadLimits {
@@ -228,6 +235,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     if (!isDeepStrictEqual(plan.hashOn, this.plan.hashOn)) this.keys = keyReaders(plan)
     const connectsAlike = connects === this.connects
     this.plan = plan
+    this.#room.forget()
     this.connects = connects
     if (!connectsAlike) this.renewPools()
     for (const pool of this.#all()) pool.options = plan
@@ -246,6 +254,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
 
   endpointsChanged(endpoints: readonly Endpoint[], removed: readonly Endpoint[]): void {
     this.endpoints = endpoints
+    this.#room.forget()
     this.balancer.update(endpoints)
     for (const endpoint of removed) {
       for (const pools of [this.#pools, this.#tunnels]) {

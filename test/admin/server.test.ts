@@ -22,8 +22,8 @@ const ROUTE: RouteRow = {
   rule: 'api',
   action: 'forward',
   backends: [
-    { backend: 'shop/api', weight: 90 },
-    { weight: 10, reason: 'BackendNotFound' },
+    { backend: 'shop/api', weight: 90, priority: 0 },
+    { weight: 10, priority: 0, reason: 'BackendNotFound' },
   ],
 }
 
