@@ -33,7 +33,7 @@ export const SLOT_STATE = {
   trial: 32,
   /** The trial request is under way; `ejected` stands beside it until that ends. */
   trying: 64,
-  /** It has as many requests to answer as its adaptive limit allows (limit/adaptive-limit.ts); it is well all the same. */
+  /** It has as many requests to answer as its adaptive limit allows (limit/adaptive-limit.ts), and is well. */
   full: 128,
 } as const
 
@@ -183,6 +183,11 @@ export class EndpointTable {
     else Atomics.and(this.#states, slot, ~SLOT_STATE.full)
   }
 
+  /** It has no such limit any more. */
+  makeRoom(slot: number): void {
+    if ((this.state(slot) & SLOT_STATE.full) !== 0) this.setFull(slot, false)
+  }
+
   #changed(): void {
     Atomics.add(this.#states, this.#changes, 1)
   }
@@ -279,8 +284,7 @@ export class EndpointTable {
     this.pending.clearRow(worker)
     this.unanswered.clearRow(worker)
     // Where nothing else is in flight nobody would look again.
-    for (let slot = 0; slot < this.#changes; slot++)
-      if ((this.#states[slot]! & SLOT_STATE.full) !== 0) this.setFull(slot, false)
+    for (let slot = 0; slot < this.#changes; slot++) this.makeRoom(slot)
     this.waitingSince.clearRow(worker)
     this.bells.clear(worker)
   }
