@@ -4,6 +4,7 @@
  */
 import { createBalancer } from '../../src/balance/create-balancer.ts'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
+import { ALONE } from '../../src/balance/topology.ts'
 import { type AdaptiveLimitConfig, AdaptiveLimits } from '../../src/limit/adaptive-limit.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 import { EventHeap, mulberry32 } from './simulation.ts'
@@ -55,7 +56,13 @@ export function overload({ servers, rate, seconds, limit, deadline, period }: Ov
   const start = 1_000
   let now = start
   const time = (): number => (now - start) / 1_000
-  const balancer = createBalancer('LeastRequest', { gauge: table, random, now: () => now, requests: () => 0 })
+  const balancer = createBalancer('LeastRequest', {
+    gauge: table,
+    random,
+    topology: ALONE,
+    now: () => now,
+    requests: () => 0,
+  })
   const endpoints = servers.map((_, slot): Endpoint => {
     table.enlist(slot)
     return { authority: `10.0.0.${slot}:80`, address: `10.0.0.${slot}`, port: 80, slot, weight: 1, state: 'ready' }

@@ -21,7 +21,6 @@ export interface Unbuilt {
 type Subject = 'Route' | 'Backend' | 'Settings'
 
 const UNBUILT_POLICIES: readonly Unbuilt[] = [
-  { field: 'hedge' },
   { field: 'limits.maxConcurrentRequests', accepted: [0] },
   { field: 'access', accepted: [{}] },
   { field: 'cors' },
@@ -50,7 +49,7 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     ...under('spec.policies.enforced'),
     ...under('spec.rules[].policies'),
   ],
-  Backend: [{ field: 'spec.loadBalancing.zoneAware', accepted: [false] }],
+  Backend: [],
   Settings: [
     { field: 'accessLog.fields', accepted: [{}] },
     { field: 'plugins', accepted: [[]] },

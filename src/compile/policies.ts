@@ -11,13 +11,16 @@ import { parseBytes, parseDuration } from '../lib/quantity.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
 import type { HeaderEdits, PathRewrite, PolicySet, Rewrite } from '../policy/policy-set.ts'
 
+/** Of a `hedge` that states none. */
+const HEDGE_PERCENT = 5
+
 /** The order of the members is part of the digest and therefore fixed. */
 export function policyContent(
   merged: Policies,
   rule: RouteRule,
   plans?: PolicySet['policies'],
 ): Omit<PolicySet, 'digest'> {
-  const { rewrite, requestHeaders, responseHeaders, retry, limits, upgrades, timeouts, pathEncoding } =
+  const { rewrite, requestHeaders, responseHeaders, retry, hedge, limits, upgrades, timeouts, pathEncoding } =
     withDefaults(merged)
   return {
     action: actionOf(rule),
@@ -41,6 +44,9 @@ export function policyContent(
       backoff: parseDuration(retry.backoff),
       budgetPercent: retry.budgetPercent,
     },
+    ...(hedge === undefined || hedge.maxPercent === 0
+      ? {}
+      : { hedge: { after: parseDuration(hedge.after), maxPercent: hedge.maxPercent ?? HEDGE_PERCENT } }),
     limits: { maxRequestBytes: limits.maxRequestBytes === undefined ? -1 : parseBytes(limits.maxRequestBytes) },
     upgrades: upgrades.map((token) => token.toLowerCase()),
     pathEncoding,

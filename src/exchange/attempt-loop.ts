@@ -14,6 +14,7 @@ import { admits, noEndpoint, pickEndpoint } from './endpoint-pick.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { fail, refuse } from './failure.ts'
 import { prepareCall } from './grpc-request.ts'
+import { awaitHedge, hedge, losesRace, winsRace } from './hedge.ts'
 import { respond } from './local-response.ts'
 import { decideRetry, retriesResponse } from './retry-decision.ts'
 import { pickForSession } from './session-affinity.ts'
@@ -106,6 +107,8 @@ function tryEndpoint(x: ProxyExchange, again: Endpoint | null, fresh: boolean): 
   x.attempt = attempt
   x.endpoint = endpoint
   x.attempts++
+  const { policy } = x
+  if (policy.hedge !== undefined) awaitHedge(x, policy.hedge)
   attempt.start(fresh)
   if (x.attempt === attempt && attempt.connecting) x.watch()
 }
@@ -147,11 +150,21 @@ export function timedOut(x: ProxyExchange, error: GatewayError): void {
   LOOP.failed(x, attempt, error)
 }
 
+/** The attempt is slow. */
+export function slow(x: ProxyExchange): void {
+  try {
+    hedge(x, LOOP)
+  } catch (error) {
+    fail(x, error)
+  }
+}
+
 /** Receives the outcomes of attempts. */
 const LOOP: AttemptOwner = {
   failed(x, attempt, error) {
-    if (x.ended || x.attempt !== attempt) return
+    if (x.ended || losesRace(x, attempt) || x.attempt !== attempt) return
     x.upstreamEndedAt = x.context.timers.touch()
+    if (error.reason === 'Overloaded' && goesElsewhere(x)) return tryGuarded(x, null, false)
     const decision = decideRetry(x, attempt, error.reason)
     if (decision === 'no') return fail(x, error)
     giveUp(x)
@@ -168,6 +181,11 @@ const LOOP: AttemptOwner = {
   },
 
   answered(x, attempt, head) {
+    if (x.rival !== null) {
+      if (winsRace(x, attempt, head)) return false
+      attempt.discard()
+      return true
+    }
     if (!retriesResponse(x, attempt, head)) return false
     ;(x.tried ??= []).push(attempt.endpoint)
     x.upstreamEndedAt = x.context.timers.now
@@ -176,6 +194,14 @@ const LOOP: AttemptOwner = {
     waitForNext(x, null)
     return true
   },
+}
+
+/** The Backend has no place for a request that was not sent: one of another level may have. */
+function goesElsewhere(x: ProxyExchange): boolean {
+  if (x.split === null || (x.body !== null && x.body.state === 'consumed') || !enterOther(x)) return false
+  x.attempt = null
+  x.body?.close()
+  return true
 }
 
 /** Another attempt follows: the unsent part of the request is kept for it. */

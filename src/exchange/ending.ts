@@ -11,8 +11,7 @@ export function finish(x: ProxyExchange): void {
   context.timers.disarm(x)
   x.body?.abort()
   x.localBody?.abort()
-  x.attempt?.close(x.reason)
-  x.attempt = null
+  x.closeAttempts(x.reason)
   x.fireSignal()
   if (x.incoming.protocol === 'HTTP/2') context.streams--
   leaveBackend(x)

@@ -15,6 +15,7 @@ export interface PolicySet {
   readonly responseHeaders?: HeaderEdits
   readonly timeouts: Timeouts
   readonly retry: Retry
+  readonly hedge?: HedgeConfig
   readonly limits: Limits
   /** Lower-case tokens of Upgrade that may pass; empty = none. */
   readonly upgrades: readonly string[]
@@ -103,6 +104,14 @@ export interface Retry {
   readonly backoff: number
   /** At most this share of the requests of the last ten seconds may be retries. */
   readonly budgetPercent: number
+}
+
+/** A second attempt beside a slow one. */
+export interface HedgeConfig {
+  /** Milliseconds. */
+  readonly after: number
+  /** At most this share of the requests of the last ten seconds. */
+  readonly maxPercent: number
 }
 
 export interface Limits {

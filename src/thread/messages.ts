@@ -3,6 +3,7 @@
  * data.
  */
 
+import type { Topology } from '../balance/topology.ts'
 import type { LoopSettings } from '../exchange/loop-guard.ts'
 import type { UpstreamLimits } from '../limit/upstream-budget.ts'
 import type { TablesUpdate } from '../link/tables-update.ts'
@@ -33,6 +34,8 @@ export interface WorkerSettings {
     readonly connections: number
   }
   readonly upstreams: UpstreamLimits
+  /** Of this replica. */
+  readonly topology: Topology
   readonly timeouts: {
     /** Of PROXY header and handshake together. */
     readonly handshake: number

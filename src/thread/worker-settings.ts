@@ -1,4 +1,5 @@
 import type { SettingsObject } from '../api/settings.ts'
+import { ALONE, type Topology } from '../balance/topology.ts'
 import { parseBytes } from '../lib/quantity.ts'
 import { contentId } from '../policy/contents.ts'
 import { TICKET_KEY_SECRET } from '../policy/secret-types.ts'
@@ -43,6 +44,7 @@ export function workerSettings(
   { clients, upstreams: toUpstreams, connections, seed }: ProcessShare,
   sockets: readonly ListenerSettings[],
   reserved: ReservedDestinations,
+  topology: Topology = ALONE,
 ): WorkerSettings {
   const { limits, clientAddress, accessLog, upstreams } = settings
   const room = clients - Math.max(sockets.length - LISTENERS_RESERVED, 0)
@@ -63,6 +65,7 @@ export function workerSettings(
       maxPending: upstreams.limits?.maxPending ?? Number.POSITIVE_INFINITY,
       maxConcurrentRequests: upstreams.limits?.maxConcurrentRequests ?? Number.POSITIVE_INFINITY,
     },
+    topology,
     timeouts: { handshake: HANDSHAKE, requestHead: REQUEST_HEAD, keepAlive: KEEP_ALIVE },
     clientAddress:
       clientAddress === undefined

@@ -8,6 +8,7 @@ import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../balance/endpoint.ts'
 import { RetryBudget } from '../balance/retry-budget.ts'
 import { SessionTokens } from '../balance/session-tokens.ts'
+import type { Topology } from '../balance/topology.ts'
 import type { Milliseconds, Random } from '../lib/clock.ts'
 import type { NamespaceShare, ShareMember, UpstreamBudget } from '../limit/upstream-budget.ts'
 import type { LinkedBackend, SessionAffinity } from '../link/linked-tables.ts'
@@ -18,7 +19,7 @@ import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import { connectionKey } from '../snapshot/connection-key.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
-import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
+import { usesContents } from '../snapshot/upstream-tls.ts'
 import type { EndpointsMessage } from '../thread/messages.ts'
 import { ClientPools } from '../transport/client-pools.ts'
 import { ConnectionPlaces, type PlacesContext } from '../transport/connection-places.ts'
@@ -45,6 +46,8 @@ export interface BackendsContext {
   /** The same for connections that carry no requests. */
   tunnelsOf(plan: BackendConfig): Connector
   limits: HeadLimits
+  /** Of this replica. */
+  topology: Topology
 }
 
 export class Backends {
@@ -65,6 +68,11 @@ export class Backends {
   /** Bounds of response heads. */
   set limits(limits: HeadLimits) {
     this.#context.limits = limits
+  }
+
+  /** Balancers see it with their next pick. */
+  set topology(topology: Topology) {
+    if (!isDeepStrictEqual(topology, this.#context.topology)) this.#context.topology = topology
   }
 
   /**
@@ -125,7 +133,7 @@ export class Backends {
   /** Bytes of Secrets are other ones: connections that were made with the former take no more requests. */
   contentsChanged(ids: readonly string[]): void {
     const changed = new Set(ids)
-    for (const backend of this.#backends.values()) if (uses(backend.plan.tls, changed)) backend.renewPools()
+    for (const backend of this.#backends.values()) if (usesContents(backend.plan.tls, changed)) backend.renewPools()
   }
 
   /** A Backend that tables name. */
@@ -144,12 +152,6 @@ export class Backends {
     for (const backend of this.#backends.values()) open += backend.connections
     return open
   }
-}
-
-function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): boolean {
-  if (tls === undefined) return false
-  const { ca, clientCertificate } = tls
-  return [ca, clientCertificate?.chain, clientCertificate?.key].some((id) => id !== undefined && contents.has(id))
 }
 
 function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
@@ -202,7 +204,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.#room = new Availability(context.endpoints)
     this.random = context.random
     this.keys = keyReaders(plan)
-    this.balancer = createBalancer(plan.algorithm, this, plan.slowStart)
+    this.balancer = this.#makeBalancer(plan)
   }
 
   get affinity(): SessionAffinity | null {
@@ -219,7 +221,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   }
 
   get room(): Availability {
-    return this.#room.refresh(this.endpoints, this.plan.health?.panicPercent, this.timers.now)
+    return this.#room.refresh(this.endpoints, this.plan.health, this.timers.now)
   }
 
   get isFull(): boolean {
@@ -241,8 +243,8 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   }
 
   revise(plan: BackendConfig, connects: string): void {
-    if (plan.algorithm !== this.plan.algorithm || plan.slowStart !== this.plan.slowStart) {
-      this.balancer = createBalancer(plan.algorithm, this, plan.slowStart)
+    if (!balancesAlike(plan, this.plan)) {
+      this.balancer = this.#makeBalancer(plan)
       this.balancer.update(this.endpoints)
     }
     if (!isDeepStrictEqual(plan.hashOn, this.plan.hashOn)) this.keys = keyReaders(plan)
@@ -325,7 +327,15 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     for (const pool of this.#all()) if (pool.idleCount > 0) pool.sweep(now)
   }
 
+  #makeBalancer(plan: BackendConfig): Balancer {
+    return createBalancer(plan.algorithm, this, plan.slowStart, plan)
+  }
+
   // ---- what balancers ask ----
+
+  get topology(): Topology {
+    return this.#context.topology
+  }
 
   now(): Milliseconds {
     return this.timers.now

@@ -11,7 +11,6 @@ type Tree = Record<string, unknown>
  */
 const SAMPLES: Tree = {
   'accessLog.fields': { agent: 'header:user-agent' },
-  hedge: { after: '200ms' },
   'limits.maxConcurrentRequests': 5,
   access: { allow: ['10.0.0.0/8'] },
   cors: { allowOrigins: ['*'] },

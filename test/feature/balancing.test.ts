@@ -38,75 +38,89 @@ describe('balancing, from manifests to traffic', () => {
       onHead(socket, () => socket.write('HTTP/1.1 500 No\r\nx-backend: failing\r\ncontent-length: 0\r\n\r\n')),
     )
     const weighted = ports.map((port, index) => ({ address: '127.0.0.1', port, weight: [3, 1, 1][index] }))
-    gateway = await startGateway(scope, {
-      'backends.yaml':
-        backend('round', ports, { loadBalancing: { algorithm: 'RoundRobin' } }) +
-        manifest('Backend', 'weighted', {
-          endpoints: weighted,
-          loadBalancing: { algorithm: 'WeightedRoundRobin' },
-        }) +
-        backend('least', ports, { loadBalancing: { algorithm: 'LeastRequest' } }) +
-        backend('random', ports, { loadBalancing: { algorithm: 'Random' } }) +
-        backend('hashed', ports, {
-          loadBalancing: { algorithm: 'ConsistentHash', hashOn: ['header:x-user', 'cookie:uid', 'query:u'] },
-        }) +
-        backend('quick', [...ports, failing.port], { loadBalancing: { algorithm: 'PeakEWMA' } }) +
-        backend('sticky', ports, { sessionAffinity: { cookie: { name: 'hg', ttl: '1h' } } }) +
-        backend('sticky-header', ports, { sessionAffinity: { header: { name: 'X-Session' } } }) +
-        backend('sticky-dead', [dead, ports[0]!, ports[1]!], { sessionAffinity: { cookie: { name: 'hg' } } }) +
-        backend('one', [ports[0]!]) +
-        backend('two', [ports[1]!]) +
-        backend('half-dead', [dead, ports[0]!], { loadBalancing: { algorithm: 'RoundRobin' } }) +
-        backend('unchecked', [dead, ports[0]!], {
-          loadBalancing: { algorithm: 'RoundRobin' },
-          healthCheck: { passive: { consecutiveFailures: 0 } },
-        }) +
-        backend('dead', [dead]) +
-        backend('resetting', [resetting.port]) +
-        backend('forgetful', [forgetful.port]) +
-        backend('elsewhere/private', [ports[0]!]) +
-        backend('elsewhere/public', [ports[0]!], { allowedNamespaces: { from: 'All' } }) +
-        manifest('Backend', 'named', { endpoints: [{ address: 'localhost', port: ports[0] }] }),
-      'route.yaml': route(
-        'balance',
-        ['balance.test'],
-        [
-          ...[
-            'round',
-            'weighted',
-            'least',
-            'random',
-            'hashed',
-            'sticky',
-            'sticky-header',
-            'sticky-dead',
-            'quick',
-            'half-dead',
-            'dead',
-            'resetting',
-            'forgetful',
-            'named',
-          ].map((name) => to(name, [{ name }])),
-          to('split', [
-            { name: 'one', weight: 90 },
-            { name: 'two', weight: 10 },
-          ]),
-          to('zero', [
-            { name: 'one', weight: 0 },
-            { name: 'two', weight: 1 },
-          ]),
-          to('missing', [{ name: 'no-such-backend' }]),
-          to('part-missing', [
-            { name: 'one', weight: 1 },
-            { name: 'no-such-backend', weight: 1 },
-          ]),
-          to('private', [{ name: 'private', namespace: 'elsewhere' }]),
-          to('public', [{ name: 'public', namespace: 'elsewhere' }]),
-          to('no-retry', [{ name: 'half-dead' }], { retry: { attempts: 0 } }),
-          to('unchecked', [{ name: 'unchecked' }], { retry: { attempts: 0 } }),
-        ],
-      ),
-    })
+    const zoned = ports.map((port, index) => ({ address: '127.0.0.1', port, zone: 'abc'[index] }))
+    gateway = await startGateway(
+      scope,
+      {
+        'backends.yaml':
+          backend('round', ports, { loadBalancing: { algorithm: 'RoundRobin' } }) +
+          manifest('Backend', 'weighted', {
+            endpoints: weighted,
+            loadBalancing: { algorithm: 'WeightedRoundRobin' },
+          }) +
+          backend('least', ports, { loadBalancing: { algorithm: 'LeastRequest' } }) +
+          backend('random', ports, { loadBalancing: { algorithm: 'Random' } }) +
+          backend('hashed', ports, {
+            loadBalancing: { algorithm: 'ConsistentHash', hashOn: ['header:x-user', 'cookie:uid', 'query:u'] },
+          }) +
+          backend('quick', [...ports, failing.port], { loadBalancing: { algorithm: 'PeakEWMA' } }) +
+          manifest('Backend', 'near', { endpoints: zoned, loadBalancing: { zoneAware: true } }) +
+          manifest('Backend', 'near-dead', {
+            endpoints: [{ ...zoned[0], port: dead }, zoned[1], zoned[2]],
+            loadBalancing: { zoneAware: true },
+          }) +
+          backend('part', ports, { loadBalancing: { algorithm: 'RoundRobin', subsetSize: 1 } }) +
+          backend('sticky', ports, { sessionAffinity: { cookie: { name: 'hg', ttl: '1h' } } }) +
+          backend('sticky-header', ports, { sessionAffinity: { header: { name: 'X-Session' } } }) +
+          backend('sticky-dead', [dead, ports[0]!, ports[1]!], { sessionAffinity: { cookie: { name: 'hg' } } }) +
+          backend('one', [ports[0]!]) +
+          backend('two', [ports[1]!]) +
+          backend('half-dead', [dead, ports[0]!], { loadBalancing: { algorithm: 'RoundRobin' } }) +
+          backend('unchecked', [dead, ports[0]!], {
+            loadBalancing: { algorithm: 'RoundRobin' },
+            healthCheck: { passive: { consecutiveFailures: 0 } },
+          }) +
+          backend('dead', [dead]) +
+          backend('resetting', [resetting.port]) +
+          backend('forgetful', [forgetful.port]) +
+          backend('elsewhere/private', [ports[0]!]) +
+          backend('elsewhere/public', [ports[0]!], { allowedNamespaces: { from: 'All' } }) +
+          manifest('Backend', 'named', { endpoints: [{ address: 'localhost', port: ports[0] }] }),
+        'route.yaml': route(
+          'balance',
+          ['balance.test'],
+          [
+            ...[
+              'round',
+              'weighted',
+              'least',
+              'random',
+              'hashed',
+              'sticky',
+              'sticky-header',
+              'sticky-dead',
+              'quick',
+              'half-dead',
+              'dead',
+              'resetting',
+              'forgetful',
+              'named',
+              'near',
+              'near-dead',
+              'part',
+            ].map((name) => to(name, [{ name }])),
+            to('split', [
+              { name: 'one', weight: 90 },
+              { name: 'two', weight: 10 },
+            ]),
+            to('zero', [
+              { name: 'one', weight: 0 },
+              { name: 'two', weight: 1 },
+            ]),
+            to('missing', [{ name: 'no-such-backend' }]),
+            to('part-missing', [
+              { name: 'one', weight: 1 },
+              { name: 'no-such-backend', weight: 1 },
+            ]),
+            to('private', [{ name: 'private', namespace: 'elsewhere' }]),
+            to('public', [{ name: 'public', namespace: 'elsewhere' }]),
+            to('no-retry', [{ name: 'half-dead' }], { retry: { attempts: 0 } }),
+            to('unchecked', [{ name: 'unchecked' }], { retry: { attempts: 0 } }),
+          ],
+        ),
+      },
+      { settings: { topology: { zone: 'a', replica: { number: 2, of: 3 } } } },
+    )
   })
   const served = async (path: string, times: number): Promise<Record<string, number>> => {
     const counts: Record<string, number> = {}
@@ -193,6 +207,22 @@ describe('balancing, from manifests to traffic', () => {
       assert.equal(answer.status, 200)
       assert.match(answer.header('set-cookie')!, /^hg=[\w-]{24};/)
     }
+  })
+
+  it('zoneAware keeps requests in the zone of the gateway, and leaves it where nothing there is well', async () => {
+    assert.deepEqual(await served('/near', 30), { one: 30 })
+    const counts = await served('/near-dead', 60)
+    assert.deepEqual(Object.keys(counts).sort(), ['three', 'two'])
+  })
+
+  it('subsetSize gives each of three replicas a third of the endpoints', async () => {
+    assert.deepEqual(Object.values(await served('/part', 30)), [30])
+  })
+
+  it('the admin API says where the replica stands', async () => {
+    const answer = await fetch(`http://127.0.0.1:${gateway.adminPort}/api/v1/version`)
+    const { zone, replica, replicas } = (await answer.json()) as Record<string, unknown>
+    assert.deepEqual({ zone, replica, replicas }, { zone: 'a', replica: 2, replicas: 3 })
   })
 
   it('a weighted split is exact, and spread evenly', async () => {

@@ -4,6 +4,7 @@
  */
 
 import type { BackendSpec } from '../../src/api/backend.ts'
+import { ALONE } from '../../src/balance/topology.ts'
 import type { Connectors } from '../../src/connector/connectors.ts'
 import { opaqueConnector } from '../../src/connector/opaque-connector.ts'
 import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
@@ -270,6 +271,7 @@ export function settingsWith(
     limits: { head: 65_536, headers: 100, uri: 16_384, connections },
     upstreams: allConnections === undefined ? UNLIMITED : { ...UNLIMITED, allConnections },
     loop: { seed: 'seed', passes: 8 },
+    topology: ALONE,
     timeouts: { handshake, requestHead, keepAlive },
     clientAddress: null,
     accessLog: { enabled: true, sample: 100, fields: {} },
