@@ -20,7 +20,7 @@ export interface UpstreamTls {
   readonly insecureSkipVerify: boolean
 }
 
-/** Whether connections are made with one of these contents. */
+/** Whether its connections are made with one of these contents. */
 export function usesContents(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): boolean {
   if (tls === undefined) return false
   const { ca, clientCertificate } = tls

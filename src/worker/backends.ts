@@ -154,6 +154,15 @@ export class Backends {
   }
 }
 
+function balancesAlike(a: BackendConfig, b: BackendConfig): boolean {
+  return (
+    a.algorithm === b.algorithm &&
+    a.slowStart === b.slowStart &&
+    a.zoneAware === b.zoneAware &&
+    a.subsetSize === b.subsetSize
+  )
+}
+
 function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
   return hashOn.map(valueReader)
 }

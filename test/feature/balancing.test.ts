@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
 import { closedPort, type EchoBackend, echoBackend, onHead, rawBackend } from './backends.ts'
-import { backend, type Gateway, manifest, route, startGateway, suiteScope } from './harness.ts'
+import { backend, eventually, type Gateway, manifest, route, startGateway, suiteScope } from './harness.ts'
 
 const to = (name: string, refs: readonly object[], policies: object = {}): object => ({
   name,
@@ -9,6 +9,35 @@ const to = (name: string, refs: readonly object[], policies: object = {}): objec
   backendRefs: refs,
   policies,
 })
+
+type Condition = 'ready' | 'terminating' | 'gone'
+
+/** A Service with a slice for each pod, since each has a port of its own; in two zones, with hints that swap them. */
+function pods(ports: readonly number[], conditions: readonly Condition[]): string {
+  const slices = ports.map((port, i) => {
+    const [zone, hint] = i === 0 ? ['b', 'a'] : ['a', 'b']
+    const ready = conditions[i] === 'ready'
+    const serving = conditions[i] !== 'gone'
+    return {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name: `pods-${i}`, namespace: 'default', labels: { 'kubernetes.io/service-name': 'pods' } },
+      addressType: 'IPv4',
+      ports: [{ name: 'http', port }],
+      endpoints: [
+        {
+          addresses: ['127.0.0.1'],
+          conditions: { ready, serving, terminating: !ready },
+          zone,
+          hints: { forZones: [{ name: hint }] },
+        },
+      ],
+    }
+  })
+  const metadata = { name: 'pods', namespace: 'default' }
+  const service = { apiVersion: 'v1', kind: 'Service', metadata, spec: { ports: [{ name: 'http', port: 80 }] } }
+  return [service, ...slices].map((object) => `${JSON.stringify(object)}\n---\n`).join('')
+}
 
 describe('balancing, from manifests to traffic', () => {
   const scope = suiteScope()
@@ -42,6 +71,7 @@ describe('balancing, from manifests to traffic', () => {
     gateway = await startGateway(
       scope,
       {
+        'pods.yaml': pods(ports, ['ready', 'ready', 'terminating']),
         'backends.yaml':
           backend('round', ports, { loadBalancing: { algorithm: 'RoundRobin' } }) +
           manifest('Backend', 'weighted', {
@@ -58,6 +88,14 @@ describe('balancing, from manifests to traffic', () => {
           manifest('Backend', 'near-dead', {
             endpoints: [{ ...zoned[0], port: dead }, zoned[1], zoned[2]],
             loadBalancing: { zoneAware: true },
+          }) +
+          manifest('Backend', 'pods', {
+            service: { name: 'pods', port: 'http' },
+            loadBalancing: { algorithm: 'RoundRobin' },
+          }) +
+          manifest('Backend', 'hinted', {
+            service: { name: 'pods', port: 'http' },
+            loadBalancing: { algorithm: 'RoundRobin', zoneAware: true },
           }) +
           backend('part', ports, { loadBalancing: { algorithm: 'RoundRobin', subsetSize: 1 } }) +
           backend('sticky', ports, { sessionAffinity: { cookie: { name: 'hg', ttl: '1h' } } }) +
@@ -97,6 +135,8 @@ describe('balancing, from manifests to traffic', () => {
               'named',
               'near',
               'near-dead',
+              'pods',
+              'hinted',
               'part',
             ].map((name) => to(name, [{ name }])),
             to('split', [
@@ -213,6 +253,25 @@ describe('balancing, from manifests to traffic', () => {
     assert.deepEqual(await served('/near', 30), { one: 30 })
     const counts = await served('/near-dead', 60)
     assert.deepEqual(Object.keys(counts).sort(), ['three', 'two'])
+  })
+
+  it('a pod that terminates and still serves gets requests only when nothing else is left, and hints count', async () => {
+    const become = async (conditions: readonly Condition[], expected: Readonly<Record<string, number>>) => {
+      await gateway.write(
+        'pods.yaml',
+        pods(
+          echoes.map(({ port }) => port),
+          conditions,
+        ),
+      )
+      await eventually(async () => assert.deepEqual(await served('/pods', 6), expected))
+    }
+    assert.deepEqual(await served('/pods', 6), { one: 3, two: 3 })
+    assert.deepEqual(await served('/hinted', 6), { one: 6 })
+    await become(['terminating', 'terminating', 'terminating'], { one: 2, two: 2, three: 2 })
+    await become(['gone', 'gone', 'terminating'], { three: 6 })
+    await become(['gone', 'gone', 'gone'], { '503 NoEndpoint': 6 })
+    await become(['gone', 'gone', 'ready'], { three: 6 })
   })
 
   it('subsetSize gives each of three replicas a third of the endpoints', async () => {

@@ -190,6 +190,11 @@ export class Endpoints {
     this.#unreachable.look(this.#directory.ids())
   }
 
+  /** See {@link DialGuards.useSessionSeed}. */
+  useSessionSeed(seed: string): void {
+    this.#guards.useSessionSeed(seed)
+  }
+
   /** The objects of the installation itself, as the cluster has them. */
   useInstallation(state: InstallationState): void {
     this.#guards.useInstallation(state)
