@@ -167,6 +167,10 @@ function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
   return hashOn.map(valueReader)
 }
 
+/** With more endpoints than this, one that finds all of them at their limits says so for the next milliseconds. */
+const MANY_ENDPOINTS = 64
+const FULL: Milliseconds = 2
+
 /** Connections to one endpoint: any client's, or a pool for each client. */
 type ConnectionPool = EndpointPool | ClientPools
 
@@ -192,6 +196,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   readonly #tunnels = new Map<Endpoint, ConnectionPool>()
   readonly #room: Availability
   #affinity: SessionAffinity | null = null
+  #fullUntil: Milliseconds = 0
 
   constructor(plan: BackendConfig, slot: number, connects: string, context: BackendsContext) {
     this.id = plan.id
@@ -228,6 +233,14 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     return this.#room.refresh(this.endpoints, this.plan.health, this.timers.now)
   }
 
+  get isFull(): boolean {
+    return this.#fullUntil > this.timers.now
+  }
+
+  noRoom(): void {
+    if (this.endpoints.length > MANY_ENDPOINTS) this.#fullUntil = this.timers.now + FULL
+  }
+
   get limits(): HeadLimits {
     return this.#context.limits
   }
@@ -251,6 +264,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     if (!connectsAlike) this.renewPools()
     for (const pool of this.#all()) pool.options = plan
     this.places.limitsChanged()
+    if (plan.adaptiveLimit === undefined) for (const { slot } of this.endpoints) this.#context.endpoints.makeRoom(slot)
   }
 
   /**
