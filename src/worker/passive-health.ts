@@ -37,6 +37,10 @@ export class PassiveHealth implements AttemptObserver {
     return true
   }
 
+  isFailing({ slot }: Endpoint): boolean {
+    return this.#table.faults.inARow(slot) > 0
+  }
+
   attemptStarted(backend: LinkedBackend, endpoint: Endpoint): void {
     this.#next.attemptStarted(backend, endpoint)
   }
