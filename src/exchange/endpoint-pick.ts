@@ -5,7 +5,7 @@ import type { AttemptObserver } from './attempt-observer.ts'
 
 /** Picks that lose a race for a trial in a row; the next one is taken as it is. */
 const MOST_LOST = 4
-/** Endpoints whose last request failed that are left out for another attempt. */
+/** Suspect endpoints that are left out for another attempt. */
 const MOST_AVOIDED = 8
 
 /** An attempt at the endpoint begins in this turn of the loop. @param key of the request, see `Balancer.pick` */
@@ -25,22 +25,23 @@ export function pickEndpoint(
 
 /**
  * Where several endpoints end at once, before anybody has taken them out of the set, an attempt that is made again must
- * not meet the next of them: endpoints whose last request failed come behind the others.
+ * not meet the next of them: endpoints of which there is a sign come behind the others.
  */
 function choose(
   observer: AttemptObserver,
-  { balancer }: LinkedBackend,
+  backend: LinkedBackend,
   key: number,
   tried: readonly Endpoint[] | null,
 ): Endpoint | undefined {
+  const { balancer } = backend
   const first = balancer.pick(key, tried)
-  if (tried === null || first === undefined || observer.isFailing?.(first) !== true) return first
+  if (tried === null || first === undefined || observer.isSuspect?.(backend, first) !== true) return first
   const avoided = [...tried, first]
   for (let i = 0; i < MOST_AVOIDED; i++) {
     const other = balancer.pick(key, avoided)
     // One that failed in this exchange, or that drains, is no better.
     if (other === undefined || other.state !== first.state || avoided.includes(other)) break
-    if (!observer.isFailing(other)) return other
+    if (!observer.isSuspect(backend, other)) return other
     avoided.push(other)
   }
   return first

@@ -30,7 +30,9 @@ function setUp(algorithm: Algorithm, count: number, draining: readonly number[] 
   }
   const balancer = createBalancer(algorithm, { gauge: table, random: seeded(3), now: () => 0, requests: () => 1 })
   balancer.update(endpoints)
-  return { table, endpoints, backend: { balancer } as unknown as LinkedBackend }
+  const lost = new Map<Endpoint, number>()
+  const pool = (endpoint: Endpoint) => ({ lostAt: lost.get(endpoint) ?? Number.NEGATIVE_INFINITY })
+  return { table, endpoints, lost, backend: { balancer, pool } as unknown as LinkedBackend }
 }
 
 /** Two workers pick in the same instant: before one is told that it may, the other has the trial. */
@@ -84,6 +86,18 @@ describe('another attempt', () => {
         assert.ok([1, 2].includes(pickEndpoint(observer, backend, keyOf(algorithm, round), [endpoints[0]!])!.slot))
     })
   }
+
+  it('goes to no endpoint that has just ended an idle connection', () => {
+    const { table, endpoints, lost, backend } = setUp('RoundRobin', 4)
+    const timers = { now: 1_000 }
+    const observer = new PassiveHealth(table, timers, END)
+    for (const endpoint of endpoints.slice(0, 3)) lost.set(endpoint, 900)
+    const picks = () =>
+      new Set([0, 1, 2, 3, 4, 5].map(() => pickEndpoint(observer, backend, NO_KEY, [endpoints[0]!])!.slot))
+    assert.deepEqual([...picks()], [3])
+    timers.now = 10_000
+    assert.deepEqual([...picks()].sort(), [1, 2, 3])
+  })
 
   it('of a first attempt nothing is asked', () => {
     const { table, backend } = setUp('RoundRobin', 2)
