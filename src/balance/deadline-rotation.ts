@@ -1,6 +1,6 @@
 import type { Random } from '../lib/clock.ts'
+import { originsOf } from '../lib/origins.ts'
 import type { Endpoint } from './endpoint.ts'
-import { originsOf } from './origins.ts'
 
 /** Children of a place of the heap: four deadlines are half a cache line, and 10,000 endpoints seven places deep. */
 const CHILDREN = 4

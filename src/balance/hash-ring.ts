@@ -1,6 +1,6 @@
 import { GOLDEN, hashKey, mix } from '../lib/hash.ts'
+import { destinationsOf, originsOf } from '../lib/origins.ts'
 import type { Endpoint } from './endpoint.ts'
-import { destinationsOf, originsOf } from './origins.ts'
 import { radixSort } from './radix-sort.ts'
 
 /** Points of an endpoint of average weight or less. */

@@ -1,7 +1,7 @@
 import type { Random } from '../lib/clock.ts'
+import { destinationsOf, originsOf } from '../lib/origins.ts'
 import type { Balancer } from './balancer.ts'
 import type { Endpoint, EndpointGauge } from './endpoint.ts'
-import { destinationsOf, originsOf } from './origins.ts'
 import { preferenceOf, READY, UNAVAILABLE } from './preference.ts'
 
 /**

@@ -1,8 +1,8 @@
 import type { Random } from '../lib/clock.ts'
+import { originsOf } from '../lib/origins.ts'
 import type { Balancer } from './balancer.ts'
 import { DeadlineRotation } from './deadline-rotation.ts'
 import type { Endpoint, EndpointGauge } from './endpoint.ts'
-import { originsOf } from './origins.ts'
 import { preferenceOf, READY, UNAVAILABLE } from './preference.ts'
 import { SmoothRotation } from './smooth-rotation.ts'
 

@@ -6,6 +6,7 @@ import type { Host, Match, Rule, Snapshot, ValueMatch } from '../snapshot/snapsh
 import { loadManifests } from '../source/folder/load-manifests.ts'
 import { formatSettingsProblem } from '../source/settings.ts'
 import { systemTimers } from '../thread/system-timers.ts'
+import { align } from './columns.ts'
 import { settingsOf } from './config.ts'
 import { examine } from './examine.ts'
 import { formatFinding, fromSource } from './finding.ts'
@@ -105,16 +106,6 @@ function toText(rows: readonly Row[], snapshot: Snapshot): string {
   // A repeated host is printed once, so that the start of the next one is visible.
   for (let i = cells.length - 1; i > 0; i--) if (cells[i]![0] === cells[i - 1]![0]) cells[i]![0] = ''
   return align([head, ...cells])
-}
-
-function align(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
-  const line = (row: readonly string[]) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join('  ')
-      .trimEnd()
-  return `${rows.map(line).join('\n')}\n`
 }
 
 function pathText({ path, within }: Match): string {

@@ -8,6 +8,7 @@ import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../balance/endpoint.ts'
 import { RetryBudget } from '../balance/retry-budget.ts'
 import { SessionTokens } from '../balance/session-tokens.ts'
+import type { Topology } from '../balance/topology.ts'
 import type { Milliseconds, Random } from '../lib/clock.ts'
 import type { NamespaceShare, ShareMember, UpstreamBudget } from '../limit/upstream-budget.ts'
 import type { LinkedBackend, SessionAffinity } from '../link/linked-tables.ts'
@@ -45,6 +46,8 @@ export interface BackendsContext {
   /** The same for connections that carry no requests. */
   tunnelsOf(plan: BackendConfig): Connector
   limits: HeadLimits
+  /** Of this replica. */
+  topology: Topology
 }
 
 export class Backends {
@@ -65,6 +68,11 @@ export class Backends {
   /** Bounds of response heads. */
   set limits(limits: HeadLimits) {
     this.#context.limits = limits
+  }
+
+  /** Balancers see it with their next pick. */
+  set topology(topology: Topology) {
+    if (!isDeepStrictEqual(topology, this.#context.topology)) this.#context.topology = topology
   }
 
   /**
@@ -152,6 +160,15 @@ function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): bool
   return [ca, clientCertificate?.chain, clientCertificate?.key].some((id) => id !== undefined && contents.has(id))
 }
 
+function balancesAlike(a: BackendConfig, b: BackendConfig): boolean {
+  return (
+    a.algorithm === b.algorithm &&
+    a.slowStart === b.slowStart &&
+    a.zoneAware === b.zoneAware &&
+    a.subsetSize === b.subsetSize
+  )
+}
+
 function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
   return hashOn.map(valueReader)
 }
@@ -197,7 +214,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.#room = new Availability(context.endpoints)
     this.random = context.random
     this.keys = keyReaders(plan)
-    this.balancer = createBalancer(plan.algorithm, this, plan.slowStart)
+    this.balancer = this.#makeBalancer(plan)
   }
 
   get affinity(): SessionAffinity | null {
@@ -214,7 +231,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   }
 
   get room(): Availability {
-    return this.#room.refresh(this.endpoints, this.plan.health?.panicPercent, this.timers.now)
+    return this.#room.refresh(this.endpoints, this.plan.health, this.timers.now)
   }
 
   get limits(): HeadLimits {
@@ -228,8 +245,8 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   }
 
   revise(plan: BackendConfig, connects: string): void {
-    if (plan.algorithm !== this.plan.algorithm || plan.slowStart !== this.plan.slowStart) {
-      this.balancer = createBalancer(plan.algorithm, this, plan.slowStart)
+    if (!balancesAlike(plan, this.plan)) {
+      this.balancer = this.#makeBalancer(plan)
       this.balancer.update(this.endpoints)
     }
     if (!isDeepStrictEqual(plan.hashOn, this.plan.hashOn)) this.keys = keyReaders(plan)
@@ -311,7 +328,15 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     for (const pool of this.#all()) if (pool.idleCount > 0) pool.sweep(now)
   }
 
+  #makeBalancer(plan: BackendConfig): Balancer {
+    return createBalancer(plan.algorithm, this, plan.slowStart, plan)
+  }
+
   // ---- what balancers ask ----
+
+  get topology(): Topology {
+    return this.#context.topology
+  }
 
   now(): Milliseconds {
     return this.timers.now

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { NO_KEY } from '../../src/balance/balancer.ts'
 import { createBalancer } from '../../src/balance/create-balancer.ts'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
+import { ALONE } from '../../src/balance/topology.ts'
 import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
 import { pickEndpoint } from '../../src/exchange/endpoint-pick.ts'
 import type { LinkedBackend } from '../../src/link/linked-tables.ts'
@@ -28,7 +29,13 @@ function setUp(algorithm: Algorithm, count: number, draining: readonly number[] 
     endpoints.push({ authority: `${address}:80`, address, port: 80, slot, weight: 1, state })
     table.enlist(slot)
   }
-  const balancer = createBalancer(algorithm, { gauge: table, random: seeded(3), now: () => 0, requests: () => 1 })
+  const balancer = createBalancer(algorithm, {
+    gauge: table,
+    random: seeded(3),
+    topology: ALONE,
+    now: () => 0,
+    requests: () => 1,
+  })
   balancer.update(endpoints)
   const lost = new Map<Endpoint, number>()
   const pool = (endpoint: Endpoint) => ({ lostAt: lost.get(endpoint) ?? Number.NEGATIVE_INFINITY })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
-import { destinationsOf, originsOf } from '../../src/balance/origins.ts'
+import { destinationsOf, listDifference, originsOf } from '../../src/lib/origins.ts'
 
 const ALL = Array.from({ length: 300 }, (_, slot): Endpoint => {
   return { authority: `${slot}`, address: `${slot}`, port: 80, slot, weight: 1, state: 'ready' }
@@ -22,6 +22,10 @@ describe('where the endpoints of a list come from', () => {
           [...destinationsOf(origins, before.length)],
           before.map((endpoint) => after.indexOf(endpoint)),
         )
+        assert.deepEqual(listDifference(before, after), {
+          gone: before.filter((endpoint) => !after.includes(endpoint)),
+          fresh: after.filter((endpoint) => !before.includes(endpoint)),
+        })
       }),
       { numRuns: 60 },
     )
