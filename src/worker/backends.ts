@@ -26,6 +26,7 @@ import type { Connector } from '../transport/connector.ts'
 import { EndpointPool, type PoolContext } from '../transport/pool.ts'
 import type { Timers } from '../transport/timers.ts'
 import { EndpointSets } from './endpoint-sets.ts'
+import { MirrorPools } from './mirror-pools.ts'
 
 export interface BackendsContext {
   readonly worker: number
@@ -179,6 +180,9 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   readonly #pools = new Map<Endpoint, ConnectionPool>()
   /** Of connections that carry no requests; most Backends have none. */
   readonly #tunnels = new Map<Endpoint, ConnectionPool>()
+  /** Of copies of requests; most Backends have none. */
+  readonly #mirrors = new Map<Endpoint, ConnectionPool>()
+  #mirrorPools: MirrorPools | null = null
   readonly #room: Availability
   #affinity: SessionAffinity | null = null
 
@@ -250,6 +254,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     for (const pool of this.#all()) pool.retire()
     this.#pools.clear()
     this.#tunnels.clear()
+    this.#mirrors.clear()
   }
 
   endpointsChanged(endpoints: readonly Endpoint[], removed: readonly Endpoint[]): void {
@@ -257,7 +262,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.#room.forget()
     this.balancer.update(endpoints)
     for (const endpoint of removed) {
-      for (const pools of [this.#pools, this.#tunnels]) {
+      for (const pools of [this.#pools, this.#tunnels, this.#mirrors]) {
         pools.get(endpoint)?.retire()
         pools.delete(endpoint)
       }
@@ -295,16 +300,27 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     return pool
   }
 
-  #makePool(endpoint: Endpoint, connector: Connector): ConnectionPool {
+  mirrors(endpoint: Endpoint): ConnectionPool {
+    let pool = this.#mirrors.get(endpoint)
+    if (pool === undefined) {
+      this.#mirrorPools ??= new MirrorPools(this)
+      pool = this.#makePool(endpoint, this.#context.connectorOf(this.plan), this.#mirrorPools)
+      this.#mirrors.set(endpoint, pool)
+    }
+    return pool
+  }
+
+  #makePool(endpoint: Endpoint, connector: Connector, context: PoolContext = this): ConnectionPool {
     const { proxyProtocol } = this.plan
-    if (proxyProtocol === undefined) return new EndpointPool(endpoint, this.plan, this, connector)
+    if (proxyProtocol === undefined) return new EndpointPool(endpoint, this.plan, context, connector)
     const version = proxyProtocol === 'V1' ? 1 : 2
-    return new ClientPools(endpoint, version, this.plan, this, connector)
+    return new ClientPools(endpoint, version, this.plan, context, connector)
   }
 
   *#all(): Generator<ConnectionPool> {
     yield* this.#pools.values()
     yield* this.#tunnels.values()
+    yield* this.#mirrors.values()
   }
 
   sweep(now: number): void {
