@@ -5,6 +5,7 @@
 import { NO_KEY } from '../src/balance/balancer.ts'
 import { createBalancer } from '../src/balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../src/balance/endpoint.ts'
+import { ALONE } from '../src/balance/topology.ts'
 import { UserSplit } from '../src/balance/user-split.ts'
 import { WeightedSplits } from '../src/balance/weighted-split.ts'
 import { MemoryStores } from '../src/cache/memory-store.ts'
@@ -89,7 +90,13 @@ for (const algorithm of ALGORITHMS)
     [10_000, 5_000],
   ] as const) {
     const gauge = new SharedGauge(count)
-    const balancer = createBalancer(algorithm, { gauge, random: Math.random, now: () => 0, requests: () => count * 4 })
+    const balancer = createBalancer(algorithm, {
+      gauge,
+      random: Math.random,
+      topology: ALONE,
+      now: () => 0,
+      requests: () => count * 4,
+    })
     balancer.update(endpoints(count))
     for (let slot = 0; slot < withdrawn; slot++) gauge.withdraw(slot * 2)
     const note = withdrawn === 0 ? '' : `, ${withdrawn} of them withdrawn`

@@ -9,6 +9,7 @@ import type { EndpointSlice } from '../src/api/kubernetes.ts'
 import type { SettingsObject } from '../src/api/settings.ts'
 import { createValidator } from '../src/api/validate.ts'
 import type { Algorithm } from '../src/balance/create-balancer.ts'
+import { ALONE } from '../src/balance/topology.ts'
 import { defaultBackend } from '../src/compile/backend.ts'
 import { serviceBackendId } from '../src/compile/backend-service.ts'
 import { endpointsOf } from '../src/compile/endpoints.ts'
@@ -215,6 +216,7 @@ class Rig {
       connectorOf: () => ({}) as never,
       tunnelsOf: () => ({}) as never,
       sessionKey: () => 'key' as never,
+      topology: ALONE,
       limits: { head: 1, headers: 1, uri: 1 },
     })
   }

@@ -28,6 +28,8 @@ export interface BackendOptions {
     readonly hashOn?: readonly Selector[]
     readonly slowStart: Duration
     readonly zoneAware: boolean
+    /** None: all endpoints. */
+    readonly subsetSize?: number
   }
   readonly hostHeader: 'Preserve' | 'UseServerName'
   readonly sessionAffinity?: {

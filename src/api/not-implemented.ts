@@ -48,7 +48,7 @@ export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
     ...under('spec.policies.enforced'),
     ...under('spec.rules[].policies'),
   ],
-  Backend: [{ field: 'spec.loadBalancing.zoneAware', accepted: [false] }],
+  Backend: [],
   Settings: [
     { field: 'accessLog.fields', accepted: [{}] },
     { field: 'plugins', accepted: [[]] },

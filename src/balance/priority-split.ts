@@ -20,8 +20,8 @@ export interface Level extends Split {
   readonly weight: number
 }
 
-/** By level and reference; null where a reference does not resolve. */
-export type Rooms = readonly (readonly (Room | null)[])[]
+/** Backends by level and reference; null where a reference does not resolve. Their room is read where it decides. */
+export type Rooms = readonly (readonly ({ readonly room: Room } | null)[])[]
 
 /** A reference: its level, and its index in there. */
 export interface Place {
@@ -43,8 +43,8 @@ export function choosePlace(levels: readonly Level[], rooms: Rooms, draw: SplitD
   for (let level = 0; level < levels.length; level++) {
     const split = levels[level]!
     const at = draw.turn(split)
-    const room = rooms[level]![at]
-    if (room != null && takes(room, left, draw, split.backends[at]!.identity)) return { level, at }
+    const room = rooms[level]![at]?.room
+    if (room !== undefined && takes(room, left, draw, split.backends[at]!.identity)) return { level, at }
     left -= taken(split, rooms[level]!, left)
   }
   if (1 - left > NOTHING) return chooseFull(levels, rooms, draw, 1 - left)
@@ -73,9 +73,9 @@ function takes({ share, trial }: Room, left: number, draw: SplitDraw, identity: 
 }
 
 /** The share of all requests that a level takes. */
-function taken({ backends, weight }: Level, rooms: readonly (Room | null)[], left: number): number {
+function taken({ backends, weight }: Level, rooms: Rooms[number], left: number): number {
   let sum = 0
-  for (let i = 0; i < backends.length; i++) sum += backends[i]!.weight * Math.min(left, rooms[i]?.share ?? 0)
+  for (let i = 0; i < backends.length; i++) sum += backends[i]!.weight * Math.min(left, rooms[i]?.room.share ?? 0)
   return sum / weight
 }
 
@@ -88,7 +88,7 @@ function chooseFull(levels: readonly Level[], rooms: Rooms, draw: SplitDraw, tot
     const { backends, weight } = levels[level]!
     let sum = 0
     for (let at = 0; at < backends.length; at++) {
-      const part = (backends[at]!.weight / weight) * Math.min(left, rooms[level]![at]?.share ?? 0)
+      const part = (backends[at]!.weight / weight) * Math.min(left, rooms[level]![at]?.room.share ?? 0)
       if (part === 0) continue
       last = { level, at }
       chance -= part
@@ -110,13 +110,13 @@ function chooseAny(levels: readonly Level[], rooms: Rooms, draw: SplitDraw): Pla
   return level < 0 ? null : { level, at: draw.turn(levels[level]!) }
 }
 
-function find(split: Level, rooms: readonly (Room | null)[], draw: SplitDraw, wanted: (room: Room) => boolean): number {
+function find(split: Level, rooms: Rooms[number], draw: SplitDraw, wanted: (room: Room) => boolean): number {
   const { backends } = split
   const first = draw.turn(split)
   for (let i = 0; i < backends.length; i++) {
     const at = (first + i) % backends.length
-    const room = rooms[at]
-    if (backends[at]!.weight > 0 && room != null && wanted(room)) return at
+    const backend = rooms[at]
+    if (backends[at]!.weight > 0 && backend != null && wanted(backend.room)) return at
   }
   return -1
 }

@@ -2,7 +2,7 @@
 
 /** The fields of a backendRef that a split reads. */
 export interface SplitRef {
-  /** Of the Backend: a hash of its id. */
+  /** Of the Backend: a hash of its id; another for each reference to it in one rule. */
   readonly identity: number
   /** 0 … 1,000,000; 0 receives no requests. */
   readonly weight: number

@@ -6,7 +6,7 @@
  * Backend and nowhere else.
  */
 import { GOLDEN, mix } from '../lib/hash.ts'
-import type { Split, SplitDraw, SplitRef } from './split.ts'
+import type { Split, SplitDraw } from './split.ts'
 
 export class UserSplit implements SplitDraw {
   readonly #user: number
@@ -20,10 +20,10 @@ export class UserSplit implements SplitDraw {
     let chosen = -1
     let most = 0
     for (let i = 0; i < backends.length; i++) {
-      const weight = weightAt(backends, i)
+      const { weight, identity } = backends[i]!
       if (weight === 0) continue
       // An exponential race: the time to the first event of a process with the rate `weight`, inverted.
-      const score = weight / -Math.log(unit(this.#user, backends[i]!.identity))
+      const score = weight / -Math.log(unit(this.#user, identity))
       if (score <= most) continue
       chosen = i
       most = score
@@ -34,18 +34,6 @@ export class UserSplit implements SplitDraw {
   chance(salt: number): number {
     return unit(this.#user, mix(salt ^ GOLDEN))
   }
-}
-
-/** That of all references to the same Backend, at the first of them; 0 at the others. */
-function weightAt(refs: readonly SplitRef[], at: number): number {
-  const { identity } = refs[at]!
-  let weight = 0
-  for (let i = 0; i < refs.length; i++) {
-    if (refs[i]!.identity !== identity) continue
-    if (i < at) return 0
-    weight += refs[i]!.weight
-  }
-  return weight
 }
 
 /** More than 0 and less than 1. */

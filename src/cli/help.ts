@@ -5,6 +5,8 @@ const SETTINGS_FLAGS = `  --settings FILE       Settings of the installation (YA
   --admin ADDR          Admin API. Default 127.0.0.1:9901; keep it off public addresses.
   --signals ADDR        /healthz, /readyz and /metrics. Default :9902
   --state DIR           State directory, for state that outlives a restart.
+  --zone NAME           Zone of this process, for Backends with zoneAware. Default: of its pod, in a cluster
+  --replica N/COUNT     Its number among so many, for Backends with subsetSize. Default: of its pod, in a cluster
   --access-log on|off   One JSON line per request on standard output. off: only rejected and failed requests.
                         Default on`
 

@@ -161,6 +161,7 @@ const LOOP: AttemptOwner = {
   failed(x, attempt, error) {
     if (x.ended || losesRace(x, attempt) || x.attempt !== attempt) return
     x.upstreamEndedAt = x.context.timers.touch()
+    if (error.reason === 'Overloaded' && goesElsewhere(x)) return tryGuarded(x, null, false)
     const decision = decideRetry(x, attempt, error.reason)
     if (decision === 'no') return fail(x, error)
     giveUp(x)
@@ -190,6 +191,14 @@ const LOOP: AttemptOwner = {
     waitForNext(x, null)
     return true
   },
+}
+
+/** The Backend has no place for a request that was not sent: one of another level may have. */
+function goesElsewhere(x: ProxyExchange): boolean {
+  if (x.split === null || (x.body !== null && x.body.state === 'consumed') || !enterOther(x)) return false
+  x.attempt = null
+  x.body?.close()
+  return true
 }
 
 /** Another attempt follows: the unsent part of the request is kept for it. */

@@ -69,23 +69,24 @@ class PriorityChoice implements CurrentSplit {
   }
 
   first(): RuleBackend | null {
-    const place = choosePlace(this.#levels, this.#rooms(), this.#draw)
+    const place = choosePlace(this.#levels, this.#backends, this.#draw)
     if (place === null) return null
     const backend = this.#use(place)
     const room = backend?.room
     this.trial = room?.share === 0 ? room.trial : null
+    if (this.trial !== null) room!.trialBegan(this.trial)
     return this.#levels[place.level]!.backends[place.at]!
   }
 
   next(tried: readonly Endpoint[] | null): LinkedBackend | null {
-    const place = chooseOther(this.#levels, this.#rooms(), this.#draw, this.#used)
+    const place = chooseOther(this.#levels, this.#backends, this.#draw, this.#used)
     if (place === null) return null
     this.#triedBefore = tried?.length ?? 0
     return this.#use(place)
   }
 
   get hasNext(): boolean {
-    return chooseOther(this.#levels, this.#rooms(), this.#draw, this.#used) !== null
+    return chooseOther(this.#levels, this.#backends, this.#draw, this.#used) !== null
   }
 
   isSpent({ room }: LinkedBackend, tried: readonly Endpoint[] | null): boolean {
@@ -96,9 +97,5 @@ class PriorityChoice implements CurrentSplit {
   #use({ level, at }: Place): LinkedBackend | null {
     this.#used |= 1 << level
     return this.#backends[level]![at]!
-  }
-
-  #rooms() {
-    return this.#backends.map((level) => level.map((backend) => backend?.room ?? null))
   }
 }

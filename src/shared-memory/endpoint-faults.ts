@@ -46,10 +46,17 @@ export class EndpointFaults {
     return Atomics.add(this.#cells, slot * CELLS + IN_A_ROW, 1) + 1
   }
 
-  /** A request went well. A plain load where nothing had failed, which is nearly always. */
-  succeeded(slot: number): void {
+  /** A request went well. A plain load where nothing had failed, which is nearly always. @returns failures before */
+  succeeded(slot: number): number {
     const at = slot * CELLS + IN_A_ROW
-    if (this.#cells[at] !== 0) Atomics.store(this.#cells, at, 0)
+    const before = this.#cells[at]!
+    if (before !== 0) Atomics.store(this.#cells, at, 0)
+    return before
+  }
+
+  /** Counts on from so many failures in a row. */
+  countFrom(slot: number, inARow: number): void {
+    Atomics.store(this.#cells, slot * CELLS + IN_A_ROW, inARow)
   }
 
   /** Counts a request for the success rate. */

@@ -158,18 +158,19 @@ export class EndpointTable {
     return Atomics.load(this.#states, slot)
   }
 
-  /** A number that differs after each change of any state; it wraps around. */
+  /** A number that differs after each change of any state, see also {@link changed}; it wraps around. */
   get changes(): number {
     return Atomics.load(this.#states, this.#changes)
   }
 
-  #changed(): void {
+  /** What counts like a state has changed. */
+  changed(): void {
     Atomics.add(this.#states, this.#changes, 1)
   }
 
   #exchange(slot: number, state: number, next: number): boolean {
     if (Atomics.compareExchange(this.#states, slot, state, next) !== state) return false
-    this.#changed()
+    this.changed()
     return true
   }
 
@@ -177,7 +178,7 @@ export class EndpointTable {
   mark(slot: number, bit: number, on: boolean): void {
     if (on) Atomics.or(this.#states, slot, bit)
     else Atomics.and(this.#states, slot, ~bit)
-    this.#changed()
+    this.changed()
   }
 
   /** Ejects an endpoint that is not. @returns false when it is ejected or on trial already, or in no set */
@@ -190,7 +191,7 @@ export class EndpointTable {
   /** Ends an ejection, or the trial behind it. */
   restore(slot: number): void {
     Atomics.and(this.#states, slot, ~EJECTION)
-    this.#changed()
+    this.changed()
   }
 
   /** The time of an ejection is over, or its trial brought no answer: the next request is the trial. */
@@ -224,13 +225,13 @@ export class EndpointTable {
     }
     Atomics.or(this.#states, slot, SLOT_STATE.live)
     Atomics.and(this.#states, slot, ~SLOT_STATE.retired)
-    this.#changed()
+    this.changed()
   }
 
   /** Withdraws an endpoint that left its set; the {@link SlotReclaimer} frees the slot later. Control only. */
   retire(slot: number): void {
     Atomics.or(this.#states, slot, SLOT_STATE.retired)
-    this.#changed()
+    this.changed()
   }
 
   /** Releases the slot. Control only, through the {@link SlotReclaimer}. */

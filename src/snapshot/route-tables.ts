@@ -13,7 +13,7 @@ import type { HostTls, HttpMode } from './host-tls.ts'
 import * as L from './pack-layout.ts'
 import type { PackedTables } from './packed.ts'
 import { PositionCache } from './position-cache.ts'
-import { levelsOf, type RuleBackend, type RuleLevel } from './rule-levels.ts'
+import { identityOf, levelsOf, type RuleBackend, type RuleLevel } from './rule-levels.ts'
 
 export interface RuleView {
   /** `namespace/name` */
@@ -336,7 +336,7 @@ function readRule(block: BlockView, virtualHost: number, at: number): RuleView {
       backendIndex: words[from]!,
       weight: words[from + 1]!,
       priority: words[from + 2]!,
-      identity: words[from + 4]! >>> 0,
+      identity: identityOf(words[from + 4]! >>> 0, backends),
       ...(reason === undefined ? {} : { refuse: reason }),
     })
   }

@@ -1,4 +1,5 @@
 /** The references of a rule in the order in which they are used. */
+import { GOLDEN, mix } from '../lib/hash.ts'
 import type { Reason } from '../lib/reason.ts'
 
 export interface RuleBackend {
@@ -6,7 +7,7 @@ export interface RuleBackend {
   readonly backendIndex: number
   readonly weight: number
   readonly priority: number
-  /** Hash of the id, also where it does not resolve. */
+  /** Hash of the id, also where it does not resolve; that of a second reference to the same Backend is another one. */
   readonly identity: number
   readonly refuse?: Reason
 }
@@ -18,6 +19,13 @@ export interface RuleLevel {
   readonly backends: readonly RuleBackend[]
   /** Sum of their weights; more than 0. */
   readonly weight: number
+}
+
+/** @param hash of the id @param before the references that stand before it */
+export function identityOf(hash: number, before: readonly RuleBackend[]): number {
+  let identity = hash
+  while (before.some((ref) => ref.identity === identity)) identity = mix(identity + GOLDEN)
+  return identity
 }
 
 /**

@@ -173,6 +173,10 @@ export interface BackendConfig {
   readonly hashOn: readonly string[]
   /** Milliseconds in which the share of a new endpoint grows; 0 = none. */
   readonly slowStart: number
+  /** Whether endpoints of the gateway's own zone are preferred. */
+  readonly zoneAware: boolean
+  /** Endpoints that one replica of the gateway uses, at the least; 0 = all. */
+  readonly subsetSize: number
   /** How clients come back to their endpoint; undefined: they do not. */
   readonly sessionAffinity: SessionAffinityConfig | undefined
   readonly hostHeader: 'Preserve' | 'UseServerName'

@@ -8,6 +8,7 @@ import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../balance/endpoint.ts'
 import { RetryBudget } from '../balance/retry-budget.ts'
 import { SessionTokens } from '../balance/session-tokens.ts'
+import type { Topology } from '../balance/topology.ts'
 import type { Milliseconds, Random } from '../lib/clock.ts'
 import type { NamespaceShare, ShareMember, UpstreamBudget } from '../limit/upstream-budget.ts'
 import type { LinkedBackend, SessionAffinity } from '../link/linked-tables.ts'
@@ -20,13 +21,13 @@ import { connectionKey } from '../snapshot/connection-key.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
 import type { EndpointsMessage } from '../thread/messages.ts'
-import { ClientPools } from '../transport/client-pools.ts'
 import { ConnectionPlaces, type PlacesContext } from '../transport/connection-places.ts'
 import type { Connector } from '../transport/connector.ts'
-import { EndpointPool, type PoolContext } from '../transport/pool.ts'
+import type { PoolContext } from '../transport/pool.ts'
 import type { Timers } from '../transport/timers.ts'
+import type { UpstreamPool } from '../transport/upstream.ts'
+import { BackendPools } from './backend-pools.ts'
 import { EndpointSets } from './endpoint-sets.ts'
-import { MirrorPools } from './mirror-pools.ts'
 
 export interface BackendsContext {
   readonly worker: number
@@ -46,6 +47,8 @@ export interface BackendsContext {
   /** The same for connections that carry no requests. */
   tunnelsOf(plan: BackendConfig): Connector
   limits: HeadLimits
+  /** Of this replica. */
+  topology: Topology
 }
 
 export class Backends {
@@ -66,6 +69,11 @@ export class Backends {
   /** Bounds of response heads. */
   set limits(limits: HeadLimits) {
     this.#context.limits = limits
+  }
+
+  /** Balancers see it with their next pick. */
+  set topology(topology: Topology) {
+    if (!isDeepStrictEqual(topology, this.#context.topology)) this.#context.topology = topology
   }
 
   /**
@@ -153,12 +161,18 @@ function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): bool
   return [ca, clientCertificate?.chain, clientCertificate?.key].some((id) => id !== undefined && contents.has(id))
 }
 
+function balancesAlike(a: BackendConfig, b: BackendConfig): boolean {
+  return (
+    a.algorithm === b.algorithm &&
+    a.slowStart === b.slowStart &&
+    a.zoneAware === b.zoneAware &&
+    a.subsetSize === b.subsetSize
+  )
+}
+
 function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
   return hashOn.map(valueReader)
 }
-
-/** Connections to one endpoint: any client's, or a pool for each client. */
-type ConnectionPool = EndpointPool | ClientPools
 
 class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, PlacesContext, ShareMember {
   readonly id: string
@@ -177,12 +191,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   readonly random: Random
   endpoints: readonly Endpoint[] = []
   readonly #context: BackendsContext
-  readonly #pools = new Map<Endpoint, ConnectionPool>()
-  /** Of connections that carry no requests; most Backends have none. */
-  readonly #tunnels = new Map<Endpoint, ConnectionPool>()
-  /** Of copies of requests; most Backends have none. */
-  readonly #mirrors = new Map<Endpoint, ConnectionPool>()
-  #mirrorPools: MirrorPools | null = null
+  readonly #pools: BackendPools
   readonly #room: Availability
   #affinity: SessionAffinity | null = null
 
@@ -192,6 +201,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.connects = connects
     this.slot = slot
     this.#context = context
+    this.#pools = new BackendPools(this, context)
     this.timers = context.timers
     this.share = context.budget.join(namespaceOf(plan.id), this)
     this.places = new ConnectionPlaces(slot, this)
@@ -201,7 +211,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.#room = new Availability(context.endpoints)
     this.random = context.random
     this.keys = keyReaders(plan)
-    this.balancer = createBalancer(plan.algorithm, this, plan.slowStart)
+    this.balancer = this.#makeBalancer(plan)
   }
 
   get affinity(): SessionAffinity | null {
@@ -218,7 +228,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   }
 
   get room(): Availability {
-    return this.#room.refresh(this.endpoints, this.plan.health?.panicPercent, this.timers.now)
+    return this.#room.refresh(this.endpoints, this.plan.health, this.timers.now)
   }
 
   get limits(): HeadLimits {
@@ -227,13 +237,13 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
 
   get connections(): number {
     let open = 0
-    for (const pool of this.#all()) open += pool.open
+    for (const pool of this.#pools) open += pool.open
     return open
   }
 
   revise(plan: BackendConfig, connects: string): void {
-    if (plan.algorithm !== this.plan.algorithm || plan.slowStart !== this.plan.slowStart) {
-      this.balancer = createBalancer(plan.algorithm, this, plan.slowStart)
+    if (!balancesAlike(plan, this.plan)) {
+      this.balancer = this.#makeBalancer(plan)
       this.balancer.update(this.endpoints)
     }
     if (!isDeepStrictEqual(plan.hashOn, this.plan.hashOn)) this.keys = keyReaders(plan)
@@ -242,7 +252,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.#room.forget()
     this.connects = connects
     if (!connectsAlike) this.renewPools()
-    for (const pool of this.#all()) pool.options = plan
+    for (const pool of this.#pools) pool.options = plan
     this.places.limitsChanged()
   }
 
@@ -251,22 +261,14 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
    * made for to their end.
    */
   renewPools(): void {
-    for (const pool of this.#all()) pool.retire()
-    this.#pools.clear()
-    this.#tunnels.clear()
-    this.#mirrors.clear()
+    this.#pools.renew()
   }
 
   endpointsChanged(endpoints: readonly Endpoint[], removed: readonly Endpoint[]): void {
     this.endpoints = endpoints
     this.#room.forget()
     this.balancer.update(endpoints)
-    for (const endpoint of removed) {
-      for (const pools of [this.#pools, this.#tunnels, this.#mirrors]) {
-        pools.get(endpoint)?.retire()
-        pools.delete(endpoint)
-      }
-    }
+    for (const endpoint of removed) this.#pools.remove(endpoint)
   }
 
   /** Only requests in flight use it from now on. */
@@ -282,52 +284,31 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     return maxConcurrentRequests === 0 ? ceiling : Math.min(maxConcurrentRequests, ceiling)
   }
 
-  pool(endpoint: Endpoint): ConnectionPool {
-    let pool = this.#pools.get(endpoint)
-    if (pool === undefined) {
-      pool = this.#makePool(endpoint, this.#context.connectorOf(this.plan))
-      this.#pools.set(endpoint, pool)
-    }
-    return pool
+  pool(endpoint: Endpoint): UpstreamPool {
+    return this.#pools.requests(endpoint)
   }
 
-  tunnels(endpoint: Endpoint): ConnectionPool {
-    let pool = this.#tunnels.get(endpoint)
-    if (pool === undefined) {
-      pool = this.#makePool(endpoint, this.#context.tunnelsOf(this.plan))
-      this.#tunnels.set(endpoint, pool)
-    }
-    return pool
+  tunnels(endpoint: Endpoint): UpstreamPool {
+    return this.#pools.tunnels(endpoint)
   }
 
-  mirrors(endpoint: Endpoint): ConnectionPool {
-    let pool = this.#mirrors.get(endpoint)
-    if (pool === undefined) {
-      this.#mirrorPools ??= new MirrorPools(this)
-      pool = this.#makePool(endpoint, this.#context.connectorOf(this.plan), this.#mirrorPools)
-      this.#mirrors.set(endpoint, pool)
-    }
-    return pool
-  }
-
-  #makePool(endpoint: Endpoint, connector: Connector, context: PoolContext = this): ConnectionPool {
-    const { proxyProtocol } = this.plan
-    if (proxyProtocol === undefined) return new EndpointPool(endpoint, this.plan, context, connector)
-    const version = proxyProtocol === 'V1' ? 1 : 2
-    return new ClientPools(endpoint, version, this.plan, context, connector)
-  }
-
-  *#all(): Generator<ConnectionPool> {
-    yield* this.#pools.values()
-    yield* this.#tunnels.values()
-    yield* this.#mirrors.values()
+  mirrors(endpoint: Endpoint): UpstreamPool {
+    return this.#pools.mirrors(endpoint)
   }
 
   sweep(now: number): void {
-    for (const pool of this.#all()) if (pool.idleCount > 0) pool.sweep(now)
+    for (const pool of this.#pools) if (pool.idleCount > 0) pool.sweep(now)
+  }
+
+  #makeBalancer(plan: BackendConfig): Balancer {
+    return createBalancer(plan.algorithm, this, plan.slowStart, plan)
   }
 
   // ---- what balancers ask ----
+
+  get topology(): Topology {
+    return this.#context.topology
+  }
 
   now(): Milliseconds {
     return this.timers.now
@@ -361,7 +342,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
 
   dropIdle(): boolean {
     if (this.places.idle === 0) return false
-    for (const pool of this.#all()) if (pool.dropIdle()) return true
+    for (const pool of this.#pools) if (pool.dropIdle()) return true
     return false
   }
 

@@ -52,7 +52,7 @@ export class PassiveHealth implements AttemptObserver {
       const code = faultCode(outcome.failure, outcome.status, outcome.unanswered, outcome.grpcStatus)
       if (this.#trials.size > 0 && this.#isTrial(outcome))
         this.#endTrial(backend, health, endpoint.slot, isStale(outcome) ? NO_EVIDENCE : code)
-      else if (code === WELL) this.#table.faults.succeeded(endpoint.slot)
+      else if (code === WELL) this.#succeeded(health, endpoint.slot)
       else if (code !== NO_EVIDENCE) this.#count(backend, health, endpoint.slot, code)
       if (code !== NO_EVIDENCE && health.passive.successRate.belowMeanPercent > 0)
         this.#table.faults.count(endpoint.slot, code !== WELL)
@@ -71,16 +71,24 @@ export class PassiveHealth implements AttemptObserver {
     const { faults } = this.#table
     if (passive.consecutiveFailures === 0) return
     const inARow = faults.failed(slot)
-    if (inARow < passive.consecutiveFailures) return
+    const limit = passive.consecutiveFailures
+    if (inARow !== limit && inARow < 2 * limit) return
     // At the cap: endpoints by the thousand are not counted at each failure.
-    if (this.#timers.now < (this.#fullUntil.get(backend) ?? 0)) faults.succeeded(slot)
-    else if (ejectWithin(this.#table, endpoints, slot, passive.maxEjectionPercent, code)) {
-      updatePanic(this.#table, endpoints, panicPercent)
-      faults.mark(slot)
-    } else {
+    if (this.#timers.now >= (this.#fullUntil.get(backend) ?? 0)) {
+      if (ejectWithin(this.#table, endpoints, slot, passive.maxEjectionPercent, code)) {
+        updatePanic(this.#table, endpoints, panicPercent)
+        return faults.mark(slot)
+      }
       this.#fullUntil.set(backend, this.#timers.now + endpoints.length * COUNT_PRICE)
-      faults.succeeded(slot)
     }
+    if (inARow === limit) this.#table.changed()
+    else faults.countFrom(slot, limit)
+  }
+
+  #succeeded({ passive }: HealthConfig, slot: number): void {
+    const failures = this.#table.faults.succeeded(slot)
+    // Of an endpoint at the cap, splits with priorities have to know.
+    if (failures > 0 && failures >= passive.consecutiveFailures) this.#table.changed()
   }
 
   #endTrial({ endpoints }: LinkedBackend, { panicPercent }: HealthConfig, slot: number, code: number): void {

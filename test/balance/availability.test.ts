@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Availability } from '../../src/balance/availability.ts'
+import { Availability, type Checks } from '../../src/balance/availability.ts'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
 import { EndpointTable, SLOT_STATE } from '../../src/shared-memory/endpoint-table.ts'
 
 const { unhealthy, ejected, panic } = SLOT_STATE
+
+const CHECKS: Checks = { panicPercent: 30, passive: { consecutiveFailures: 5, baseEjection: 30_000 } }
 
 class World {
   readonly buffers = EndpointTable.allocate(2, 16_384)
@@ -21,8 +23,8 @@ class World {
     }
   }
 
-  share(now = 0, panicPercent?: number): number {
-    return this.room.refresh(this.endpoints, panicPercent, now).share
+  share(now = 0, panicPercent = 30): number {
+    return this.room.refresh(this.endpoints, { ...CHECKS, panicPercent }, now).share
   }
 }
 
@@ -82,6 +84,30 @@ describe('what a Backend can take', () => {
     assert.equal(world.room.trial, null)
   })
 
+  it('does not count on endpoints whose requests fail and that may not be ejected, and tries them again', () => {
+    const world = new World(1)
+    const { faults } = world.table
+    assert.equal(world.share(), 1)
+    for (let i = 0; i < 5; i++) faults.failed(0)
+    world.table.changed()
+    assert.deepEqual([world.share(1_000), world.room.usable, world.room.trial], [0, true, null])
+    // As long as an ejection would have taken.
+    assert.equal(world.share(30_999), 0)
+    assert.equal(world.room.trial, null)
+    world.share(31_000)
+    const { trial } = world.room
+    assert.equal(trial, world.endpoints[0])
+    world.room.trialBegan(trial!)
+    assert.equal(world.room.trial, null)
+    world.share(60_999)
+    assert.equal(world.room.trial, null)
+    world.share(61_000)
+    assert.equal(world.room.trial, world.endpoints[0])
+    faults.succeeded(0)
+    world.table.changed()
+    assert.deepEqual([world.share(61_001), world.room.trial], [1, null])
+  })
+
   it('sees what another thread changes at the next look', () => {
     const world = new World(2)
     const other = new EndpointTable(world.buffers)
@@ -104,6 +130,7 @@ describe('what a Backend can take', () => {
     const world = new World(10_000)
     let reads = 0
     const room = new Availability({
+      faults: world.table.faults,
       get changes() {
         return world.table.changes
       },
@@ -114,12 +141,12 @@ describe('what a Backend can take', () => {
     })
     for (let now = 0; now < 100; now++) {
       world.table.mark(5, unhealthy, now % 2 === 0)
-      room.refresh(world.endpoints, 30, now)
+      room.refresh(world.endpoints, CHECKS, now)
     }
     assert.ok(reads <= 110_000, `${reads} reads in 100 ms`)
-    room.refresh(world.endpoints, 30, 1_000)
+    room.refresh(world.endpoints, CHECKS, 1_000)
     reads = 0
-    for (let now = 2_000; now < 2_100; now++) room.refresh(world.endpoints, 30, now)
+    for (let now = 2_000; now < 2_100; now++) room.refresh(world.endpoints, CHECKS, now)
     assert.equal(reads, 0, 'nothing has changed')
   })
 })

@@ -14,7 +14,7 @@ const room = ({ share = 0, usable = share > 0, trial = null }: Partial<Room>): R
 
 class World {
   readonly levels: Level[]
-  readonly rooms: (Room | null)[][]
+  readonly rooms: ({ room: Room } | null)[][]
 
   constructor(...levels: readonly (readonly Part[])[]) {
     this.levels = levels.map((parts, level) => ({
@@ -22,7 +22,7 @@ class World {
       backends: parts.map(([weight], at) => ({ weight, identity: hashKey(`b${level}-${at}`) })),
       weight: parts.reduce((sum, [weight]) => sum + weight, 0),
     }))
-    this.rooms = levels.map((parts) => parts.map(([, one]) => (one === null ? null : room(one))))
+    this.rooms = levels.map((parts) => parts.map(([, one]) => (one === null ? null : { room: room(one) })))
   }
 
   /** Share of the requests that each reference gets. */
@@ -170,11 +170,13 @@ describe('a split with priorities', () => {
         for (const draw of [new WeightedSplits(seeded(seed)), new UserSplit(seed)]) {
           const place = choosePlace(made, rooms, draw)
           if (place === null) return assert.equal(levels.length, 0)
-          const chosen = rooms[place.level]![place.at]
+          const chosen = rooms[place.level]![place.at]?.room
           assert.ok(levels[place.level]![place.at]![0] > 0, 'it has a weight')
           const some = (wanted: (one: Room) => boolean) =>
-            rooms.some((parts, l) => parts.some((one, at) => one !== null && levels[l]![at]![0] > 0 && wanted(one)))
-          if (some(({ share }) => share > 1e-6)) assert.ok(chosen !== null && chosen!.share > 0, 'it has room')
+            rooms.some((parts, l) =>
+              parts.some((one, at) => one !== null && levels[l]![at]![0] > 0 && wanted(one.room)),
+            )
+          if (some(({ share }) => share > 1e-6)) assert.ok(chosen !== undefined && chosen.share > 0, 'it has room')
           else if (!some(({ share }) => share > 0) && some(({ usable }) => usable))
             assert.ok(chosen?.usable, 'it can be tried')
         }

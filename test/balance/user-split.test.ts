@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import type { SplitRef } from '../../src/balance/split.ts'
 import { UserSplit } from '../../src/balance/user-split.ts'
 import { hashKey } from '../../src/lib/hash.ts'
+import { identityOf } from '../../src/snapshot/rule-levels.ts'
 
 const USERS = Array.from({ length: 20_000 }, (_, i) => new UserSplit(hashKey(`user-${i}`)))
 
@@ -69,9 +70,14 @@ describe('a split by user', () => {
     close(moved(before, after), 0.182)
   })
 
-  it('two references to one Backend are one with both weights', () => {
-    const twice = [...refs({ 'a/stable': 45, 'a/canary': 10 }), ...refs({ 'a/stable': 45 })]
-    assert.deepEqual(parts(twice), before)
+  it('two references to one Backend get what both weights say', () => {
+    const stable = hashKey('a/stable')
+    const first = { identity: stable, weight: 60, backendIndex: 0, priority: 0 }
+    const second = { ...first, identity: identityOf(stable, [first]), weight: 30 }
+    assert.notEqual(second.identity, stable)
+    const twice = parts([first, ...refs({ 'a/canary': 10 }), second])
+    close(shareOf('a/canary', twice), 0.1)
+    close(shareOf('a/stable', twice), 0.6)
   })
 
   it('nobody goes to a weight of 0, for any weights', () => {

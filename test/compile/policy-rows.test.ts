@@ -121,7 +121,7 @@ describe('a Backend in a policy', () => {
     assert.equal(closed.snapshot.backends.get('lab/shadow')!.allowed, undefined)
     const allowedNamespaces = { from: 'Names', names: ['shop'] } as const
     const open = compiled(world({ routes, backends: [backend('lab/shadow', { endpoints, allowedNamespaces })] }))
-    assert.equal(resolved(open)[0], 'True/Resolved')
+    assert.equal(resolved(open)[0], 'True/ResolvedRefs')
     assert.deepEqual(open.snapshot.backends.get('lab/shadow')!.allowed, ['shop'])
   })
 

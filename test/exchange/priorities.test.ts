@@ -198,6 +198,46 @@ describe('Backends with priorities', () => {
       for (const slot of slotsOf(gateway, id)) assert.equal(gateway.endpoints.inFlight(slot), 0)
   })
 
+  it('and so does one whose queue for connections is full', async (t) => {
+    const two = await named(t, 'two')
+    const { promise: asked, resolve } = Promise.withResolvers<void>()
+    const hanging = await rawBackend(t, (socket) => onHead(socket, () => resolve()))
+    const limits = { maxConnections: 1, maxPending: 0, maxConcurrentRequests: 0 }
+    const gateway = await gatewayFor(t, {
+      refs: [ref('first', 0), ref('second', 1)],
+      backends: {
+        'default/first': { upstreams: [hanging.port], spec: { limits } },
+        'default/second': { upstreams: [two.port] },
+      },
+    })
+    using waiting = await gateway.connect()
+    waiting.send('GET / HTTP/1.1\r\nhost: w.test\r\n\r\n')
+    await asked
+    using client = await gateway.connect()
+    assert.deepEqual(await served(client, 3), { two: 3 })
+    const post = await client.request({ host: 'w.test', path: '/', method: 'POST', body: 'order' })
+    assert.deepEqual([post.status, post.header('x-backend')], [200, 'two'])
+    waiting.reset()
+    client.end()
+    await gateway.nothingLeft()
+  })
+
+  it('failures that may not eject the only endpoint are enough', async (t) => {
+    const [one, two] = await Promise.all([named(t, 'one'), named(t, 'two')])
+    const gateway = await gatewayFor(t, {
+      refs: [ref('first', 0), ref('second', 1)],
+      backends: { 'default/first': { upstreams: [one.port] }, 'default/second': { upstreams: [two.port] } },
+    })
+    using client = await gateway.connect()
+    assert.deepEqual(await served(client, 20, '/503/one'), { one: 5, two: 15 })
+    const [, slot] = slotsOf(gateway, 'default/first')
+    assert.ok(gateway.endpoints.eligible(slot!), 'rules without another priority use it')
+    // A request of another rule goes well.
+    gateway.endpoints.faults.succeeded(slot!)
+    gateway.endpoints.changed()
+    assert.deepEqual(await served(client, 5), { one: 5 })
+  })
+
   it('one request is the trial of an endpoint whose Backend gets nothing', async (t) => {
     const [one, two] = await Promise.all([named(t, 'one'), named(t, 'two')])
     const gateway = await gatewayFor(t, {

@@ -4,6 +4,7 @@
  */
 
 import type { BackendSpec } from '../../src/api/backend.ts'
+import { ALONE } from '../../src/balance/topology.ts'
 import type { Connectors } from '../../src/connector/connectors.ts'
 import { opaqueConnector } from '../../src/connector/opaque-connector.ts'
 import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
@@ -268,7 +269,9 @@ export function settingsWith(
     tls: { defaultCertificate: null, ticketKey: null },
     limits: { head: 65_536, headers: 100, uri: 16_384, connections },
     upstreams: allConnections === undefined ? UNLIMITED : { ...UNLIMITED, allConnections },
+    sessionSeed: 'seed',
     loop: { seed: 'seed', passes: 8 },
+    topology: ALONE,
     timeouts: { handshake, requestHead, keepAlive },
     clientAddress: null,
     accessLog: { enabled: true, sample: 100, fields: {} },

@@ -22,6 +22,8 @@ export interface Place {
   row: EndpointRow | undefined
   /** Why it must not be dialled. */
   refusal: string | undefined
+  /** Its identity in the table, where it waits for a row. */
+  digest?: bigint
 }
 
 /** The addresses of a name, as the resolver has them. */

@@ -125,7 +125,7 @@ export class EndpointDirectory {
   /** Sets the endpoints of a Backend, and sends the difference. @param connects see `connectionKey` */
   set(backend: string, addresses: readonly EndpointAddress[], connects: string): void {
     if (!this.#ownSlots.has(backend)) {
-      const slot = this.#slot(backend, 'backend', 0)
+      const slot = this.#slot(backend, { address: 'backend', port: 0 })
       if (slot === undefined) this.#reportLeftOut(backend, `Backend ${backend}`)
       else this.#ownSlots.set(backend, slot)
     }
@@ -144,13 +144,16 @@ export class EndpointDirectory {
   tend(): string[] {
     this.#reclaimer.sweep((slot) => this.#shares.freed(slot))
     const changed: string[] = []
-    for (let looks = Math.min(this.#short.size, LOOKS); looks > 0; looks--) {
-      const { group, key } = this.#short.take()!
-      const known = this.#backends.get(key)!
+    const full = (namespace: string): boolean => !this.#shares.admits(namespace)
+    for (let left = PLACES_AT_ONCE; left > 0; ) {
+      const next = this.#short.take(1, full)
+      if (next === undefined) break
+      const known = this.#backends.get(next.key)!
       const before = known.shortage
-      if (this.#shares.admits(group)) this.#update(key, known, new Set(known.leftOut))
-      else this.#short.add(group, key)
-      if (known.shortage !== before) changed.push(key)
+      const places = new Set(known.leftOut.values().take(left))
+      left -= places.size
+      this.#update(next.key, known, places)
+      if (known.shortage !== before) changed.push(next.key)
     }
     return changed
   }
@@ -239,10 +242,11 @@ export class EndpointDirectory {
     const { draining } = known
     let reported = 0
     for (const place of places) {
-      const slot = this.#slot(backend, place.address, place.port)
+      const slot = this.#slot(backend, place)
       if (slot !== undefined) addTo(rows, known.put(place, known.wanted(place)!, slot))
       else {
         known.leaveOut(place)
+        place.digest ??= identityDigest(backend, place.address, place.port)
         if (++reported <= MAX_REPORTED)
           this.#reportLeftOut(backend, `endpoint ${place.address} port ${place.port} of Backend ${backend}`)
       }
@@ -304,10 +308,10 @@ export class EndpointDirectory {
     return refusal !== undefined
   }
 
-  #slot(backend: string, address: string, port: number): number | undefined {
+  #slot(backend: string, place: Pick<Place, 'address' | 'port' | 'digest'>): number | undefined {
     const { identities } = this.#table
     const namespace = namespaceOf(backend)
-    const digest = identityDigest(backend, address, port)
+    const digest = place.digest ?? identityDigest(backend, place.address, place.port)
     let slot = identities.find(digest)
     // It has been in use all the time.
     if (this.#leaving.keep(backend, slot)) return slot
@@ -355,8 +359,8 @@ const NO_NAMES: ReadonlySet<string> = new Set()
 
 /** Bounds the endpoints reported to the log. */
 const MAX_REPORTED = 8
-/** Backends retried per turn: each may have thousands of endpoints. */
-const LOOKS = 4
+/** Places without a row that are retried in one turn. */
+const PLACES_AT_ONCE = 512
 
 function addTo<T>(list: T[], one: T | undefined): void {
   if (one !== undefined) list.push(one)
