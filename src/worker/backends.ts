@@ -19,7 +19,7 @@ import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import { connectionKey } from '../snapshot/connection-key.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
-import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
+import { usesContents } from '../snapshot/upstream-tls.ts'
 import type { EndpointsMessage } from '../thread/messages.ts'
 import { ConnectionPlaces, type PlacesContext } from '../transport/connection-places.ts'
 import type { Connector } from '../transport/connector.ts'
@@ -134,7 +134,7 @@ export class Backends {
   /** Bytes of Secrets are other ones: connections that were made with the former take no more requests. */
   contentsChanged(ids: readonly string[]): void {
     const changed = new Set(ids)
-    for (const backend of this.#backends.values()) if (uses(backend.plan.tls, changed)) backend.renewPools()
+    for (const backend of this.#backends.values()) if (usesContents(backend.plan.tls, changed)) backend.renewPools()
   }
 
   /** A Backend that tables name. */
@@ -155,12 +155,6 @@ export class Backends {
   }
 }
 
-function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): boolean {
-  if (tls === undefined) return false
-  const { ca, clientCertificate } = tls
-  return [ca, clientCertificate?.chain, clientCertificate?.key].some((id) => id !== undefined && contents.has(id))
-}
-
 function balancesAlike(a: BackendConfig, b: BackendConfig): boolean {
   return (
     a.algorithm === b.algorithm &&
@@ -173,6 +167,10 @@ function balancesAlike(a: BackendConfig, b: BackendConfig): boolean {
 function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
   return hashOn.map(valueReader)
 }
+
+/** With more endpoints than this, one that finds all of them at their limits says so for the next milliseconds. */
+const MANY_ENDPOINTS = 64
+const FULL: Milliseconds = 2
 
 class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, PlacesContext, ShareMember {
   readonly id: string
@@ -194,6 +192,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   readonly #pools: BackendPools
   readonly #room: Availability
   #affinity: SessionAffinity | null = null
+  #fullUntil: Milliseconds = 0
 
   constructor(plan: BackendConfig, slot: number, connects: string, context: BackendsContext) {
     this.id = plan.id
@@ -231,6 +230,14 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     return this.#room.refresh(this.endpoints, this.plan.health, this.timers.now)
   }
 
+  get isFull(): boolean {
+    return this.#fullUntil > this.timers.now
+  }
+
+  noRoom(): void {
+    if (this.endpoints.length > MANY_ENDPOINTS) this.#fullUntil = this.timers.now + FULL
+  }
+
   get limits(): HeadLimits {
     return this.#context.limits
   }
@@ -254,6 +261,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     if (!connectsAlike) this.renewPools()
     for (const pool of this.#pools) pool.options = plan
     this.places.limitsChanged()
+    if (plan.adaptiveLimit === undefined) for (const { slot } of this.endpoints) this.#context.endpoints.makeRoom(slot)
   }
 
   /**
