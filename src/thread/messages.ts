@@ -23,6 +23,8 @@ export interface WorkerSettings {
     /** Content id of the key that replicas share for session tickets; null = one of this process. */
     readonly ticketKey: string | null
   }
+  /** Of session tokens, as long as there is no `ticketKey`. */
+  readonly sessionSeed: string
   readonly limits: {
     /** Bytes of a request or response head. */
     readonly head: number

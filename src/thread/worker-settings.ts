@@ -29,6 +29,8 @@ export interface ProcessShare {
   readonly connections?: number
   /** See {@link LoopSettings.seed}. */
   readonly seed: string
+  /** See `WorkerSettings.sessionSeed`; absent: the same. */
+  readonly sessionSeed?: string
 }
 
 /** Listeners for which open files are reserved beside those of connections; each beyond takes the place of one. */
@@ -41,7 +43,7 @@ const LISTENERS_RESERVED = 16
  */
 export function workerSettings(
   settings: SettingsObject,
-  { clients, upstreams: toUpstreams, connections, seed }: ProcessShare,
+  { clients, upstreams: toUpstreams, connections, seed, sessionSeed = seed }: ProcessShare,
   sockets: readonly ListenerSettings[],
   reserved: ReservedDestinations,
   topology: Topology = ALONE,
@@ -51,6 +53,7 @@ export function workerSettings(
   return {
     listeners: workerListeners(settings, sockets, reserved),
     tls: workerTls(settings),
+    sessionSeed,
     limits: {
       head: parseBytes(limits.head),
       headers: limits.headers,

@@ -141,7 +141,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     context.accessLog = edges.accessLog(settings.accessLog)
     context.loops = new LoopGuard(settings.loop)
     guard = new DialGuard(settings.dial)
-    sessionKeys.use(settings.tls.ticketKey, settings.loop.seed)
+    sessionKeys.use(settings.tls.ticketKey, settings.sessionSeed)
     backends.limits = settings.limits
     backends.topology = settings.topology
     budget.use(settings.upstreams, settings.limits.connections)

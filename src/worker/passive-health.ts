@@ -8,7 +8,7 @@ import { faultCode, NO_EVIDENCE, WELL } from '../balance/fault.ts'
 import type { AttemptObserver, AttemptOutcome } from '../exchange/attempt-observer.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
-import { type EndpointTable, isEligible, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
+import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
 import { type HealthConfig, isPassive } from '../snapshot/health.ts'
 
 export class PassiveHealth implements AttemptObserver {
@@ -30,7 +30,7 @@ export class PassiveHealth implements AttemptObserver {
   admits(_backend: LinkedBackend, { slot }: Endpoint): boolean {
     const state = this.#table.state(slot)
     if (state === SLOT_STATE.live) return true
-    if ((state & SLOT_STATE.trial) === 0) return isEligible(state)
+    if ((state & SLOT_STATE.trial) === 0) return this.#table.eligible(slot)
     // In panic it gets requests besides its trial.
     if (!this.#table.takeTrial(slot)) return this.#table.eligible(slot)
     this.#trials.set(slot, this.#timers.now)

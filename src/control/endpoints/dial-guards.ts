@@ -33,6 +33,8 @@ export class DialGuards {
   #current: ReservedDestinations | undefined
   #topology = ALONE
   #seed = ''
+  /** That of the state directory. */
+  #keptSeed: string | undefined
   #readAt: Milliseconds = 0
 
   constructor(options: DialGuardsOptions) {
@@ -51,6 +53,11 @@ export class DialGuards {
     return this.#topology
   }
 
+  /** Of session tokens outside of a cluster, instead of the one of the process; before the first settings. */
+  useSessionSeed(seed: string): void {
+    this.#keptSeed = seed
+  }
+
   /** @param sockets the bound sockets of the listeners */
   workerSettings(
     settings: SettingsObject,
@@ -60,7 +67,8 @@ export class DialGuards {
     this.#current = this.#tracker.of(resources)
     this.#seed = this.#seedOf(resources)
     this.#topology = this.#replicas.topology(resources, settings.topology)
-    const share = { ...this.#options.share, seed: this.#seed }
+    const sessionSeed = this.#tracker.identity(resources) ?? this.#keptSeed ?? this.#seed
+    const share = { ...this.#options.share, seed: this.#seed, sessionSeed }
     return workerSettings(settings, share, sockets, this.#current, this.#topology)
   }
 
