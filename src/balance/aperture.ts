@@ -129,7 +129,7 @@ export class EndpointRing {
       this.#begins[i + 1] = this.#begins[i]! + this.#weigh(endpoint)
   }
 
-  /** From a place on once around: first what is left of the endpoint that lies there, at last what of it lies before. */
+  /** Once around from a place on: first what is left of the endpoint there, and at last what of it lies before. */
   *from(place: number): Generator<Part> {
     const first = this.#find(place)
     for (let step = 0; step <= this.size; step++) {
