@@ -7,6 +7,7 @@ import { createBalancer } from '../src/balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../src/balance/endpoint.ts'
 import { WeightedSplits } from '../src/balance/weighted-split.ts'
 import { MemoryStores } from '../src/cache/memory-store.ts'
+import { OwnedLru } from '../src/cache/owned-lru.ts'
 import { GcraLimiters } from '../src/limit/gcra.ts'
 import { Fields } from '../src/message/fields.ts'
 import type { ResponseHead } from '../src/message/head.ts'
@@ -156,6 +157,7 @@ const deps: FilterServices = {
   client: { request: () => Promise.reject(new Error('nothing is called here')) },
   contents: { get: () => undefined },
   stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
+  memos: new OwnedLru(65_536, clock),
   limiters: new GcraLimiters(256, clock),
   compilePattern,
   normalizePath,

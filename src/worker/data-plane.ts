@@ -4,6 +4,7 @@
  */
 import { WeightedSplits } from '../balance/weighted-split.ts'
 import { MemoryStores } from '../cache/memory-store.ts'
+import { OwnedLru } from '../cache/owned-lru.ts'
 import type { ConnectorContext } from '../connector/connectors.ts'
 import type { AccessLog } from '../exchange/access-log.ts'
 import type { AttemptObserver } from '../exchange/attempt-observer.ts'
@@ -42,6 +43,8 @@ import { SessionKeys } from './session-keys.ts'
 const STORE_BOUNDS = { bytes: 4 * 1024 * 1024, maxValueBytes: 1024 * 1024 }
 /** Keys of all limits of this worker; each takes up to some 400 bytes. */
 const LIMITER_KEYS = 16_384
+/** Of verified credentials: some 4 KiB each. */
+const MEMO_BYTES = 16 * 1024 * 1024
 
 /** What a data plane is handed. */
 export interface DataPlaneEdges {
@@ -165,6 +168,7 @@ function filterServices(edges: DataPlaneEdges, client: UpstreamClient, contents:
     client,
     contents,
     stores: new MemoryStores(STORE_BOUNDS, clock),
+    memos: new OwnedLru(MEMO_BYTES, clock),
     limiters: new GcraLimiters(LIMITER_KEYS, clock),
     compilePattern,
     normalizePath,
