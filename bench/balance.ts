@@ -5,9 +5,12 @@
 import { NO_KEY } from '../src/balance/balancer.ts'
 import { createBalancer } from '../src/balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../src/balance/endpoint.ts'
+import { ALONE } from '../src/balance/topology.ts'
+import { UserSplit } from '../src/balance/user-split.ts'
 import { WeightedSplits } from '../src/balance/weighted-split.ts'
 import { MemoryStores } from '../src/cache/memory-store.ts'
 import { OwnedLru } from '../src/cache/owned-lru.ts'
+import { hashKey } from '../src/lib/hash.ts'
 import { GcraLimiters } from '../src/limit/gcra.ts'
 import { Fields } from '../src/message/fields.ts'
 import type { ResponseHead } from '../src/message/head.ts'
@@ -88,7 +91,13 @@ for (const algorithm of ALGORITHMS)
     [10_000, 5_000],
   ] as const) {
     const gauge = new SharedGauge(count)
-    const balancer = createBalancer(algorithm, { gauge, random: Math.random, now: () => 0, requests: () => count * 4 })
+    const balancer = createBalancer(algorithm, {
+      gauge,
+      random: Math.random,
+      topology: ALONE,
+      now: () => 0,
+      requests: () => count * 4,
+    })
     balancer.update(endpoints(count))
     for (let slot = 0; slot < withdrawn; slot++) gauge.withdraw(slot * 2)
     const note = withdrawn === 0 ? '' : `, ${withdrawn} of them withdrawn`
@@ -101,14 +110,16 @@ for (const algorithm of ALGORITHMS)
   }
 
 const splits = new WeightedSplits(Math.random)
-const backends = [{ id: 'a' }, { id: 'b' }]
-const one = [{ backendIndex: 0, weight: 1 }]
-const two = [
-  { backendIndex: 0, weight: 90 },
-  { backendIndex: 1, weight: 10 },
-]
-measure('split: one backendRef', 1_000_000, () => splits.pick('shop/shop/api', one, backends))
-measure('split: two backendRefs', 1_000_000, () => splits.pick('shop/shop/api', two, backends))
+const refs = (...weights: number[]) => weights.map((weight, i) => ({ identity: hashKey(`shop/b${i}`), weight }))
+const one = { key: 'shop/shop/one', backends: refs(1) }
+const two = { key: 'shop/shop/two', backends: refs(90, 10) }
+measure('split: one backendRef', 1_000_000, () => splits.turn(one))
+measure('split: two backendRefs', 1_000_000, () => splits.turn(two))
+for (const [name, split] of [
+  ['two', two],
+  ['sixteen', { key: 'shop/shop/sixteen', backends: refs(...Array.from({ length: 16 }, (_, i) => i + 1)) }],
+] as const)
+  measure(`split by user: ${name} backendRefs`, 1_000_000, () => new UserSplit(Math.random() * 2 ** 32).turn(split))
 
 const PLAIN: PolicySet = {
   digest: '',

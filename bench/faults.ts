@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { FAULTS } from './lib/fault-process.ts'
-import { CHECKS, type Failures, type FaultPlan, type FaultRow, runFaults } from './lib/fault-run.ts'
+import { describeFailures, type FaultRow } from './lib/fault-row.ts'
+import { CHECKS, type FaultPlan, runFaults } from './lib/fault-run.ts'
 
 const HELP = `node bench/faults.ts [flags]
   --check NAME      passive, active or both; may be repeated (default: each)
@@ -100,17 +101,12 @@ function show(check: FaultPlan['check'], rows: readonly FaultRow[]): void {
         String(met).padStart(8) +
         ms(outAfter).padStart(12) +
         ms(lastAfter).padStart(14) +
-        `   ${failures(gets)}`.padEnd(23) +
-        failures(posts).padEnd(18) +
+        `   ${describeFailures(gets)}`.padEnd(23) +
+        describeFailures(posts).padEnd(18) +
         ms(backAfter).padStart(12),
     )
 }
 
 function ms(time: number | undefined): string {
   return time === undefined ? 'never' : `${time} ms`
-}
-
-function failures({ failed, of, statuses }: Failures): string {
-  const list = Object.entries(statuses).map(([status, times]) => `${times} × ${status}`)
-  return `${failed} of ${of}${list.length === 0 ? '' : ` (${list.join(', ')})`}`
 }

@@ -51,6 +51,8 @@ function backendOf(id: string): BackendConfig {
     algorithm: 'LeastRequest',
     hashOn: [],
     slowStart: 0,
+    zoneAware: false,
+    subsetSize: 0,
     sessionAffinity: undefined,
     hostHeader: 'Preserve',
     maxConnections: 1024,

@@ -3,6 +3,7 @@ import { Agent, request } from 'node:http'
 import { schedule } from './open-loop.ts'
 
 export interface FaultLoadOptions {
+  readonly address: string
   readonly port: number
   readonly host: string
   /** GETs a second. */
@@ -79,7 +80,7 @@ export class FaultLoad {
   }
 
   #send(method: Outcome['method']): void {
-    const { port, host } = this.#options
+    const { address, port, host } = this.#options
     const at = Date.now()
     const began = performance.now()
     this.#underWay++
@@ -93,7 +94,7 @@ export class FaultLoad {
     }
     const body = method === 'POST' ? 'an order' : ''
     const headers = { host, ...(method === 'POST' && { 'content-length': body.length }) }
-    const sending = request({ port, host: '127.0.0.1', path: '/', method, headers, agent: this.#agent })
+    const sending = request({ port, host: address, path: '/', method, headers, agent: this.#agent })
     sending.setTimeout(TIMEOUT_MS, () => sending.destroy())
     sending.on('error', () => end(0, ''))
     sending.on('response', (response) => {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { FaultLoad, type Outcome } from './fault-load.ts'
 import { type Fault, FaultProcess } from './fault-process.ts'
+import { type AccessLine, type FaultRow, type FaultTimes, faultRow } from './fault-row.ts'
 import { type Gateway, startHeadgate } from './servers.ts'
 
 export const CHECKS = ['passive', 'active', 'both'] as const
@@ -33,28 +34,6 @@ export interface FaultPlan {
   readonly ejection: number
 }
 
-export interface FaultRow {
-  readonly fault: Fault
-  /** Requests of which a try met the endpoint while it failed. */
-  readonly met: number
-  /** Milliseconds from the fault until the state of the endpoint says that it is not taken. */
-  readonly outAfter: number | undefined
-  /** Milliseconds from the fault until the last request was sent that met it. */
-  readonly lastAfter: number | undefined
-  readonly gets: Failures
-  readonly posts: Failures
-  /** Milliseconds from the end of the fault until it served again. */
-  readonly backAfter: number | undefined
-}
-
-export interface Failures {
-  readonly failed: number
-  /** While it failed. */
-  readonly of: number
-  /** How often which status. */
-  readonly statuses: Readonly<Record<number, number>>
-}
-
 /** How long an endpoint may take to come back: ejections that follow each other included. */
 const RETURN_MS = 40_000
 const WARM_UP_MS = 1_000
@@ -76,34 +55,25 @@ export async function runFaults(plan: FaultPlan): Promise<FaultRow[]> {
     ends.push(() => others.stop())
     const failing = await Promise.all(plan.faults.map(() => FaultProcess.start('failing', 1)))
     for (const process of failing) ends.push(() => process.stop())
-    const manifests = { 'faults.yaml': failing.map(({ ports }, i) => manifest(plan, i, [...ports, ...others.ports])) }
-    const gateway = await startHeadgate(
-      plan.scratch,
-      undefined,
-      { 'faults.yaml': manifests['faults.yaml'].join('') },
-      plan,
-    )
+    const manifests = failing.map(({ ports }, i) => manifest(plan, i, [...ports, ...others.ports]))
+    const gateway = await startHeadgate(plan.scratch, undefined, { 'faults.yaml': manifests.join('') }, plan)
     ends.push(() => gateway.stop())
     const subjects = failing.map((process, i): Subject => {
-      const options = { port: gateway.port, host: hostOf(i), rate: plan.rate, posts: plan.posts }
+      const options = { address: '127.0.0.1', port: gateway.port, host: hostOf(i), rate: plan.rate, posts: plan.posts }
       const authority = `127.0.0.1:${process.ports[0]}`
       return { fault: plan.faults[i]!, name: nameOf(i), process, authority, load: new FaultLoad(options) }
     })
     await delay(WARM_UP_MS)
-    const rows = await Promise.all(subjects.map((subject) => fail(plan, gateway, subject)))
+    const times = await Promise.all(subjects.map((subject) => fail(plan, gateway, subject)))
     await Promise.all(subjects.map(({ load }) => load.stop()))
     const log = await accessLog(plan.scratch, subjects)
-    return subjects.map((subject, i) => row(subject, rows[i]!, log))
+    return subjects.map(({ fault, name, authority, load }, i) => {
+      const lines = log.filter(({ host }) => host === `${name}.example`)
+      return faultRow(fault, times[i]!, load.outcomes, lines, authority)
+    })
   } finally {
     for (const end of ends.reverse()) await end()
   }
-}
-
-interface Times {
-  readonly began: number
-  readonly ended: number
-  readonly out: number | undefined
-  readonly back: number | undefined
 }
 
 /** The fault begins, lasts and ends. */
@@ -111,7 +81,7 @@ async function fail(
   plan: FaultPlan,
   gateway: Gateway,
   { fault, name, process, authority, load }: Subject,
-): Promise<Times> {
+): Promise<FaultTimes> {
   const began = Date.now()
   const over = delay(plan.lasts)
   await process.begin(fault)
@@ -140,13 +110,6 @@ async function taken(gateway: Gateway, name: string, authority: string): Promise
   return endpoint.taken
 }
 
-interface AccessLine {
-  readonly time: string
-  readonly host: string
-  readonly endpoint?: string
-  readonly attempts?: number
-}
-
 /** Every line of the requests that were answered. */
 async function accessLog(scratch: string, subjects: readonly Subject[]): Promise<AccessLine[]> {
   const wanted = subjects.reduce((sum, { load }) => sum + load.outcomes.length, 0)
@@ -156,42 +119,6 @@ async function accessLog(scratch: string, subjects: readonly Subject[]): Promise
     if (lines.length >= wanted || waited > 10_000) return lines.map((line) => JSON.parse(line) as AccessLine)
     await delay(50)
   }
-}
-
-function row(
-  { fault, name, authority, load }: Subject,
-  { began, ended, out, back }: Times,
-  log: AccessLine[],
-): FaultRow {
-  // Only one endpoint fails: more than one try means that one of them met it.
-  const met = log
-    .filter(
-      ({ host, endpoint, attempts }) => host === `${name}.example` && (endpoint === authority || (attempts ?? 0) > 1),
-    )
-    .map(({ time }) => Date.parse(time))
-    .filter((time) => time >= began && time < ended)
-  const failures = (method: Outcome['method']): Failures => {
-    const all = load.outcomes.filter(
-      (outcome) => outcome.method === method && outcome.at >= began && outcome.at < ended,
-    )
-    const failed = all.filter(({ status }) => status !== 200)
-    return { failed: failed.length, of: all.length, statuses: counts(failed.map(({ status }) => status)) }
-  }
-  return {
-    fault,
-    met: met.length,
-    outAfter: out === undefined ? undefined : out - began,
-    lastAfter: met.length === 0 ? undefined : Math.max(...met) - began,
-    gets: failures('GET'),
-    posts: failures('POST'),
-    backAfter: back === undefined ? undefined : back - ended,
-  }
-}
-
-function counts(values: readonly number[]): Record<number, number> {
-  const found: Record<number, number> = {}
-  for (const value of values) found[value] = (found[value] ?? 0) + 1
-  return found
 }
 
 const nameOf = (index: number): string => `fault-${index}`

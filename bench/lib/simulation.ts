@@ -6,6 +6,7 @@
 import type { Balancer } from '../../src/balance/balancer.ts'
 import { type Algorithm, createBalancer } from '../../src/balance/create-balancer.ts'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
+import { ALONE } from '../../src/balance/topology.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
 
 export interface ServerModel {
@@ -103,7 +104,13 @@ class Gateway {
   constructor(algorithm: Algorithm, slots: number, random: () => number, now: () => number) {
     this.table = new EndpointTable(EndpointTable.allocate(1, 2 ** Math.ceil(Math.log2(slots + 1))))
     for (let slot = 0; slot < slots; slot++) this.table.enlist(slot)
-    this.balancer = createBalancer(algorithm, { gauge: this.table, random, now, requests: () => this.inFlight })
+    this.balancer = createBalancer(algorithm, {
+      gauge: this.table,
+      random,
+      topology: ALONE,
+      now,
+      requests: () => this.inFlight,
+    })
   }
 }
 

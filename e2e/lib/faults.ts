@@ -72,6 +72,11 @@ export async function endThread(id: string, words: string): Promise<void> {
 
 /** Kills everything in a container, past the API server; the kubelet starts it again. */
 export async function endContainer(id: string): Promise<void> {
+  await signalContainer(id, 'SIGKILL')
+}
+
+/** To every process of a container. */
+export async function signalContainer(id: string, signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<void> {
   const socket = join(layout.state, 'containerd.sock')
-  await execute('ctr', ['-a', socket, '-n', 'k8s.io', 'tasks', 'kill', '-s', 'SIGKILL', '-a', id])
+  await execute('ctr', ['-a', socket, '-n', 'k8s.io', 'tasks', 'kill', '-s', signal, '-a', id])
 }

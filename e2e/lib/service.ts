@@ -13,12 +13,11 @@ export interface ServiceOptions {
   readonly labels?: Readonly<Record<string, string>>
   /** Where it listens; default all of IPv4. */
   readonly host?: string
+  /** How long it waits before it ends, as whoever runs behind a Service should; default 2, 0 is no hook. */
+  readonly preStopSeconds?: number
 }
 
-/**
- * Each pod says its own name in `x-served-by`. It waits a little before it ends, as whoever runs behind a Service
- * should.
- */
+/** Each pod says its own name in `x-served-by`. */
 export const deployment = ({
   namespace,
   name,
@@ -26,6 +25,7 @@ export const deployment = ({
   flags = [],
   labels = {},
   host = '0.0.0.0',
+  preStopSeconds = 2,
 }: ServiceOptions) => ({
   apiVersion: 'apps/v1',
   kind: 'Deployment',
@@ -48,7 +48,7 @@ export const deployment = ({
             ],
             port: PORT,
             probe: '/readyz',
-            preStopSeconds: 2,
+            ...(preStopSeconds > 0 && { preStopSeconds }),
             env: [{ name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }],
           },
         ]),

@@ -13,6 +13,8 @@ import { until } from '../lib/wait.ts'
 const NAMESPACE = 'rolling'
 const HOST = 'rolling.example'
 const NAME = 'rolling'
+const BARE = 'bare'
+const BARE_HOST = 'bare.example'
 
 let door: Entrance
 
@@ -49,6 +51,20 @@ describe('no request fails', () => {
       await rolledOut(NAMESPACE, NAME)
     })
     assert.ok(Object.keys(report.served).length >= 20, 'all of the old and of the new pods have answered')
+  })
+
+  it('while a backend is rolled whose pods end at once: no preStop hook, connections cut off', async () => {
+    const options = { namespace: NAMESPACE, name: BARE, replicas: 4, preStopSeconds: 0 }
+    await apply(deployment(options), service(options), backend(NAMESPACE, BARE), route(NAMESPACE, BARE, BARE_HOST))
+    await rolledOut(NAMESPACE, BARE)
+    await until('traffic', async () => (await door.ask(BARE_HOST)).status === 200)
+    const load = { namespace: NAMESPACE, host: BARE_HOST }
+    const report = await underLoad('rolling update of 4 replicas without preStop', load, async () => {
+      await kubectl('rollout', 'restart', `deployment/${BARE}`, '-n', NAMESPACE)
+      await rolledOut(NAMESPACE, BARE)
+    })
+    assert.ok(Object.keys(report.served).length >= 8, 'all of the old and of the new pods have answered')
+    await kubectl('delete', 'deployment', BARE, '-n', NAMESPACE, '--wait=false')
   })
 
   it('while a backend is scaled from 10 to 1 to 10', async () => {

@@ -24,6 +24,11 @@ export interface VersionView {
   /** Generation of the newest tables. */
   readonly generation: number
   readonly workers: number
+  /** The number of this replica, from 1, and how many there are. */
+  readonly replica: number
+  readonly replicas: number
+  /** Of this replica. */
+  readonly zone?: string
 }
 
 export interface BackendView {

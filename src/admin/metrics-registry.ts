@@ -167,6 +167,10 @@ export class MetricsRegistry {
         this.#total(layout.upstreamOpen),
       ),
       counter('headgate_upstream_retries_total', 'Attempts after the first.', () => this.#total(layout.retries)),
+      counter('headgate_upstream_hedges_total', 'Second attempts beside slow ones.', () => this.#total(layout.hedges)),
+      counter('headgate_upstream_hedges_won_total', 'Those of them whose response came first.', () =>
+        this.#total(layout.hedgesWon),
+      ),
     ]
   }
 

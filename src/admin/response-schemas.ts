@@ -33,7 +33,7 @@ const route = object(
     route: text,
     rule: text,
     action: text,
-    backends: list(object({ weight: count }, { backend: text, reason: text })),
+    backends: list(object({ weight: count, priority: count }, { backend: text, reason: text })),
   },
   { method: text, reason: text },
 )
@@ -77,7 +77,10 @@ export const RESPONSES = {
   index: object({ paths: list(text) }),
   health: object({ status: text, reasons: list(text) }),
   problem: object({ type: text, title: text, status: count }, { detail: text, reason: text }),
-  version: object({ version: text, node: text, generation: count, workers: count }),
+  version: object(
+    { version: text, node: text, generation: count, workers: count, replica: count, replicas: count },
+    { zone: text },
+  ),
   routes: page(route),
   backends: page(backend),
   statuses: page(object({ kind: text, key: text, conditions: list(condition) }, { rules: count, notes: list(note) })),

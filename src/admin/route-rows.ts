@@ -19,7 +19,12 @@ export interface RouteRow {
   /** `refuse`: every request gets the reason in `reason`. */
   readonly action: 'forward' | 'redirect' | 'respond' | 'refuse'
   readonly reason?: string
-  readonly backends: readonly { readonly backend?: string; readonly weight: number; readonly reason?: string }[]
+  readonly backends: readonly {
+    readonly backend?: string
+    readonly weight: number
+    readonly priority: number
+    readonly reason?: string
+  }[]
 }
 
 export function* routeRows(snapshot: Snapshot): IterableIterator<RouteRow> {
@@ -51,9 +56,10 @@ function ruleColumns(
     rule: rule.rule,
     action: rule.refuse === undefined ? action : 'refuse',
     ...(rule.refuse !== undefined && { reason: rule.refuse }),
-    backends: rule.backends.map(({ backend, weight, refuse }) => ({
-      ...(backend !== undefined && { backend }),
+    backends: rule.backends.map(({ backend, missing, weight, priority, refuse }) => ({
+      ...((backend ?? missing) !== undefined && { backend: backend ?? missing! }),
       weight,
+      priority,
       ...(refuse !== undefined && { reason: refuse }),
     })),
   }

@@ -35,6 +35,8 @@ const MAX_CONNECTIONS = 64
 /** Default rows per response: written within two milliseconds. */
 const PAGE_ROWS = 200
 const MAX_PAGE_ROWS = 1_000
+/** Endpoints of the Backends of a page; the first Backend is there with all of its own. */
+const MAX_PAGE_PARTS = 1_000
 
 const PROBLEM = 'application/problem+json'
 
@@ -165,27 +167,44 @@ interface PageQuery {
 }
 
 function serveLists(app: FastifyInstance, data: AdminData): void {
-  const list = (name: 'routes' | 'backends' | 'statuses' | 'problems' | 'config', read: () => Iterable<unknown>) =>
+  const list = <Row>(
+    name: 'routes' | 'backends' | 'statuses' | 'problems' | 'config',
+    read: () => Iterable<Row>,
+    sizeOf?: (row: Row) => number,
+  ) =>
     app.get<{ Querystring: PageQuery }>(
       `/api/v1/${name}`,
       { schema: { querystring: PAGE_QUERY, response: { '2xx': RESPONSES[name] } } },
-      (request) => pageOf(read(), request.query),
+      (request) => pageOf(read(), request.query, sizeOf),
     )
   list('routes', () => data.routes())
-  list('backends', () => data.backends())
+  list(
+    'backends',
+    () => data.backends(),
+    ({ endpoints }) => endpoints.length,
+  )
   list('statuses', () => data.statuses())
   list('problems', () => data.problems())
   list('config', () => data.settings())
 }
 
-function pageOf(all: Iterable<unknown>, query: PageQuery): { items: unknown[]; next?: number } {
+/** @param sizeOf of what has parts: a page ends early where they are many */
+function pageOf<Row>(
+  all: Iterable<Row>,
+  query: PageQuery,
+  sizeOf: (row: Row) => number = () => 0,
+): { items: Row[]; next?: number } {
   const offset = Number(query.offset ?? 0)
   const limit = Math.min(Math.max(1, Number(query.limit ?? PAGE_ROWS)), MAX_PAGE_ROWS)
-  const items: unknown[] = []
+  const items: Row[] = []
+  let parts = 0
   let at = 0
   for (const item of all) {
     if (at++ < offset) continue
-    if (items.length === limit) return { items, next: offset + limit }
+    const size = sizeOf(item)
+    if (items.length === limit || (items.length > 0 && parts + size > MAX_PAGE_PARTS))
+      return { items, next: offset + items.length }
+    parts += size
     items.push(item)
   }
   return { items }

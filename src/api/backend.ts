@@ -28,6 +28,8 @@ export interface BackendOptions {
     readonly hashOn?: readonly Selector[]
     readonly slowStart: Duration
     readonly zoneAware: boolean
+    /** None: all endpoints. */
+    readonly subsetSize?: number
   }
   readonly hostHeader: 'Preserve' | 'UseServerName'
   readonly sessionAffinity?: {
@@ -42,6 +44,11 @@ export interface BackendOptions {
       readonly consecutiveFailures: number
       readonly baseEjection: Duration
       readonly maxEjectionPercent: number
+      readonly successRate: {
+        /** Percentage points; 0 = off. */
+        readonly belowMeanPercent: number
+        readonly minRequests: number
+      }
     }
     readonly panicPercent: number
   }

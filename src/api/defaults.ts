@@ -53,7 +53,12 @@ export const BACKEND_DEFAULTS: BackendOptions = deepFreeze({
   loadBalancing: { algorithm: 'LeastRequest', slowStart: '0s', zoneAware: false },
   hostHeader: 'Preserve',
   healthCheck: {
-    passive: { consecutiveFailures: 5, baseEjection: '30s', maxEjectionPercent: 50 },
+    passive: {
+      consecutiveFailures: 5,
+      baseEjection: '30s',
+      maxEjectionPercent: 50,
+      successRate: { belowMeanPercent: 20, minRequests: 100 },
+    },
     panicPercent: 30,
   },
   limits: { maxConnections: 1024, maxPending: 1024, maxConcurrentRequests: 0 },

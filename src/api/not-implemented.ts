@@ -21,7 +21,6 @@ export interface Unbuilt {
 type Subject = 'Route' | 'Backend' | 'Settings'
 
 const UNBUILT_POLICIES: readonly Unbuilt[] = [
-  { field: 'hedge' },
   { field: 'limits.maxConcurrentRequests', accepted: [0] },
   { field: 'access', accepted: [{}] },
   { field: 'cors' },
@@ -49,14 +48,12 @@ const under = (place: string): readonly Unbuilt[] =>
 export const UNBUILT: Readonly<Record<Subject, readonly Unbuilt[]>> = {
   Route: [
     { field: 'spec.maintenance.enabled', accepted: [false] },
-    { field: 'spec.rules[].splitAffinity' },
     { field: 'spec.rules[].tokenIssuer' },
-    { field: 'spec.rules[].backendRefs[].priority', accepted: [0] },
     ...under('spec.policies'),
     ...under('spec.policies.enforced'),
     ...under('spec.rules[].policies'),
   ],
-  Backend: [{ field: 'spec.loadBalancing.zoneAware', accepted: [false] }],
+  Backend: [],
   Settings: [
     { field: 'accessLog.fields', accepted: [{}] },
     { field: 'plugins', accepted: [[]] },

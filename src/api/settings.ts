@@ -46,6 +46,12 @@ export interface SettingsObject {
     /** What the Routes and Ingresses of one namespace may cost together, in the units of `objectCost`. */
     readonly namespaceCost: number
   }
+  /** None: as the cluster says. */
+  readonly topology?: {
+    readonly zone?: string
+    /** From 1. */
+    readonly replica?: { readonly number: number; readonly of: number }
+  }
   readonly accessLog: {
     readonly format: 'json'
     /** Name of the field → selector. */

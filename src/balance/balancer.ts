@@ -1,5 +1,6 @@
 import type { Milliseconds, Random } from '../lib/clock.ts'
 import type { Endpoint, EndpointGauge } from './endpoint.ts'
+import type { Topology } from './topology.ts'
 
 /** The request has nothing to be hashed. */
 export const NO_KEY = -1
@@ -25,6 +26,8 @@ export interface Balancer {
 export interface BalancerContext {
   readonly gauge: EndpointGauge
   readonly random: Random
+  /** Another object after each change. */
+  readonly topology: Topology
   /** Monotonic milliseconds; those of the current turn of the event loop will do. */
   now(): Milliseconds
   /** Requests in flight on the whole Backend, over all workers, the one that is to be sent included. */

@@ -1,6 +1,6 @@
+import { GOLDEN, mix } from '../lib/hash.ts'
 import { type Balancer, type BalancerContext, NO_KEY } from './balancer.ts'
 import type { Endpoint } from './endpoint.ts'
-import { GOLDEN, mix } from './hash-key.ts'
 import { HashRing } from './hash-ring.ts'
 import { LeastRequest } from './least-request.ts'
 import { preferenceOf, READY } from './preference.ts'

@@ -1,4 +1,5 @@
 import type { Random } from '../lib/clock.ts'
+import { originsOf } from '../lib/origins.ts'
 import type { Endpoint } from './endpoint.ts'
 
 /** Children of a place of the heap: four deadlines are half a cache line, and 10,000 endpoints seven places deep. */
@@ -22,35 +23,42 @@ export class DeadlineRotation {
   /** Endpoints that stay keep their place in the rotation, and new ones begin at random places. */
   update(endpoints: readonly Endpoint[], random: Random): void {
     /** What is left until a turn, as a part of the way between two. */
-    const left = new Map<Endpoint, number>()
-    for (let at = 0; at < this.#heap.length; at++) {
+    const left = new Float64Array(this.#heap.length)
+    for (let at = 0; at < left.length; at++) {
       const index = this.#heap[at]!
-      left.set(this.#endpoints[index]!, Math.max(this.#due[at]! - this.#now, 0) / this.#periods[index]!)
+      left[index] = Math.max(this.#due[at]! - this.#now, 0) / this.#periods[index]!
     }
-    const due = Float64Array.from(endpoints, (endpoint) => (left.get(endpoint) ?? random()) / endpoint.weight)
+    const origins = originsOf(this.#endpoints, endpoints)
+    const count = endpoints.length
     this.#now = 0
-    this.#periods = Float64Array.from(endpoints, ({ weight }) => 1 / weight)
+    this.#periods = new Float64Array(count)
+    this.#heap = new Uint32Array(count)
+    this.#due = new Float64Array(count)
+    for (let i = 0; i < count; i++) {
+      const { weight } = endpoints[i]!
+      this.#periods[i] = 1 / weight
+      this.#heap[i] = i
+      this.#due[i] = (origins[i] === -1 ? random() : left[origins[i]!]!) / weight
+    }
     this.#endpoints = [...endpoints]
-    // What is sorted is a heap.
-    this.#heap = Uint32Array.from(endpoints, (_, i) => i).sort((a, b) => due[a]! - due[b]!)
-    this.#due = Float64Array.from(this.#heap, (index) => due[index]!)
+    for (let at = Math.floor((count - 2) / CHILDREN); at >= 0; at--) this.#sink(at, this.#heap[at]!, this.#due[at]!)
   }
 
   /** The endpoint whose turn it is; its next one is put off. Only while there are endpoints. */
   turn(): Endpoint {
     const index = this.#heap[0]!
     this.#now = this.#due[0]!
-    this.#sink(index, this.#now + this.#periods[index]!)
+    this.#sink(0, index, this.#now + this.#periods[index]!)
     return this.#endpoints[index]!
   }
 
-  /** The first endpoint of the heap goes down to where it belongs. */
-  #sink(index: number, until: number): void {
+  /** An endpoint goes down from a place of the heap to where it belongs. */
+  #sink(from: number, index: number, until: number): void {
     const heap = this.#heap
     const due = this.#due
     const size = heap.length
-    let at = 0
-    for (let child = 1; child < size; child = CHILDREN * at + 1) {
+    let at = from
+    for (let child = CHILDREN * at + 1; child < size; child = CHILDREN * at + 1) {
       let soonest = due[child]!
       const end = Math.min(child + CHILDREN, size)
       for (let other = child + 1; other < end; other++)

@@ -6,6 +6,12 @@
  */
 import { type EndpointTable, isEligible, OUT, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
 
+/**
+ * Milliseconds for each endpoint of a Backend until all are counted again, some hundred times what that takes: a
+ * Backend whose thousands of endpoints all fail, or flap, must not keep a thread busy.
+ */
+export const COUNT_PRICE = 0.01
+
 export interface Candidate {
   readonly slot: number
   readonly state: 'ready' | 'draining'
@@ -96,12 +102,44 @@ export function ejectWithin(
   cause: number,
 ): boolean {
   if (!table.eject(slot)) return false
-  let ejected = 0
-  for (const one of endpoints) if ((table.state(one.slot) & EJECTED) !== 0) ejected++
-  if (ejected * 100 > maxPercent * endpoints.length) {
+  if (countEjected(table, endpoints) * 100 > maxPercent * endpoints.length) {
     table.restore(slot)
     return false
   }
   table.faults.ejected(slot, cause)
   return true
+}
+
+/**
+ * The same for several at a time, of which the first are the worst: all endpoints are counted twice, not once for each.
+ *
+ * @param causes by slot
+ * @returns how many are ejected now, and were not before
+ */
+export function ejectAllWithin(
+  table: EndpointTable,
+  endpoints: readonly Candidate[],
+  causes: ReadonlyMap<number, number>,
+  maxPercent: number,
+): number {
+  const most = Math.floor((maxPercent * endpoints.length) / 100)
+  const taken: number[] = []
+  let room = most - countEjected(table, endpoints)
+  for (const slot of causes.keys()) {
+    if (room <= 0) break
+    if (!table.eject(slot)) continue
+    taken.push(slot)
+    room--
+  }
+  // Workers may have ejected others meanwhile.
+  for (let over = countEjected(table, endpoints) - most; over > 0 && taken.length > 0; over--)
+    table.restore(taken.pop()!)
+  for (const slot of taken) table.faults.ejected(slot, causes.get(slot)!)
+  return taken.length
+}
+
+function countEjected(table: EndpointTable, endpoints: readonly Candidate[]): number {
+  let ejected = 0
+  for (const { slot } of endpoints) if ((table.state(slot) & EJECTED) !== 0) ejected++
+  return ejected
 }

@@ -36,6 +36,9 @@ export function statusOf(status: number, grpcStatus: number): number {
 /** Codes of gRPC begin behind the statuses, those of failures behind them. */
 const FIRST_GRPC = 700
 const FIRST_FAILURE = 1_000
+/** Behind all of them: success rates, as the percentages that failed of its requests and of those to the others. */
+const FIRST_RATE = 1_000_000
+const PERCENTS = 1_000
 
 /** The request is no evidence: its client or the gateway ended it. */
 export const NO_EVIDENCE = -1
@@ -62,6 +65,18 @@ export function faultCode(
   if (grpcStatus > 0 && GRPC_FAULTS.has(grpcStatus)) return FIRST_GRPC + grpcStatus
   if (status < 500) return status === 0 ? NO_EVIDENCE : WELL
   return ASKED_FOR.includes(status) ? WELL : status
+}
+
+/** @param share of its requests that failed, 0 … 1 @param others of those to all others of its Backend */
+export function rateCode(share: number, others: number): number {
+  return FIRST_RATE + Math.round(share * 100) * PERCENTS + Math.round(others * 100)
+}
+
+/** Why an endpoint was ejected for its success rate; undefined where it was not for that. */
+export function describeRate(code: number): string | undefined {
+  if (code < FIRST_RATE) return undefined
+  const [share, others] = [Math.floor((code - FIRST_RATE) / PERCENTS), (code - FIRST_RATE) % PERCENTS]
+  return `${share} % of its requests failed, and ${others} % of those to the other endpoints`
 }
 
 /** For people. */

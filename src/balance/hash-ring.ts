@@ -1,10 +1,10 @@
+import { GOLDEN, hashKey, mix } from '../lib/hash.ts'
+import { destinationsOf, originsOf } from '../lib/origins.ts'
 import type { Endpoint } from './endpoint.ts'
-import { GOLDEN, hashKey, mix } from './hash-key.ts'
+import { radixSort } from './radix-sort.ts'
 
 /** Points of an endpoint of average weight or less. */
 const POINTS = 8
-/** Positions and indexes are sorted as one number of 53 bits: this many for the index. */
-const INDEX_RANGE = 2 ** 21
 
 /**
  * Points of endpoints on a ring of 2³² positions. A change takes out the points of what has left and merges those of
@@ -29,20 +29,12 @@ export class HashRing {
 
   update(endpoints: readonly Endpoint[]): void {
     const shares = pointsOf(endpoints)
-    const indexes = new Map(endpoints.map((endpoint, i) => [endpoint, i]))
-    const kept = new Uint8Array(endpoints.length)
+    const origins = originsOf(this.#endpoints, endpoints)
+    // One with more points than before, or fewer, is as good as new.
+    for (let i = 0; i < origins.length; i++) if (shares[i] !== this.#shares[origins[i]!]) origins[i] = -1
     /** By the old index: the new one, or -1. */
-    const moved = Int32Array.from(this.#endpoints, (endpoint, i) => {
-      const index = indexes.get(endpoint)
-      if (index === undefined || shares[index] !== this.#shares[i]) return -1
-      kept[index] = 1
-      return index
-    })
-    const fresh: number[] = []
-    for (let i = 0; i < endpoints.length; i++)
-      if (kept[i] === 0)
-        for (const position of positionsOf(endpoints[i]!, shares[i]!)) fresh.push(position * INDEX_RANGE + i)
-    this.#merge(moved, Float64Array.from(fresh).sort(), shares)
+    const moved = destinationsOf(origins, this.#endpoints.length)
+    this.#merge(moved, freshPoints(endpoints, origins, shares), sum(shares))
     this.#endpoints = [...endpoints]
     this.#shares = shares
     this.#index()
@@ -69,21 +61,21 @@ export class HashRing {
     return this.#shares[index]!
   }
 
-  #merge(moved: Int32Array, fresh: Float64Array, shares: Uint32Array): void {
-    const size = shares.reduce((sum, count) => sum + count, 0)
+  #merge(moved: Int32Array, fresh: Points, size: number): void {
+    const added = fresh.positions
     const positions = new Uint32Array(size)
     const owners = new Uint32Array(size)
     let old = 0
     let next = 0
     for (let at = 0; at < size; at++) {
       while (old < this.#owners.length && moved[this.#owners[old]!] === -1) old++
-      const added = next < fresh.length ? Math.floor(fresh[next]! / INDEX_RANGE) : Number.POSITIVE_INFINITY
-      if (old < this.#owners.length && this.#positions[old]! <= added) {
+      const isOld = old < this.#owners.length && (next === added.length || this.#positions[old]! <= added[next]!)
+      if (isOld) {
         positions[at] = this.#positions[old]!
         owners[at] = moved[this.#owners[old++]!]!
       } else {
-        positions[at] = added
-        owners[at] = fresh[next++]! % INDEX_RANGE
+        positions[at] = added[next]!
+        owners[at] = fresh.owners[next++]!
       }
     }
     this.#positions = positions
@@ -108,14 +100,43 @@ export class HashRing {
  * changes the points of others. At most 24 for each endpoint on average.
  */
 function pointsOf(endpoints: readonly Endpoint[]): Uint32Array<ArrayBuffer> {
-  const mean = endpoints.reduce((sum, { weight }) => sum + weight, 0) / Math.max(endpoints.length, 1)
-  const base = 2 ** Math.floor(Math.log2(mean))
-  return Uint32Array.from(endpoints, ({ weight }) =>
-    weight < 2 * base ? POINTS : POINTS * 2 ** Math.floor(Math.log2(weight / base)),
-  )
+  let total = 0
+  for (const { weight } of endpoints) total += weight
+  const base = 2 ** Math.floor(Math.log2(total / Math.max(endpoints.length, 1)))
+  const shares = new Uint32Array(endpoints.length).fill(POINTS)
+  for (let i = 0; i < shares.length; i++) {
+    const { weight } = endpoints[i]!
+    if (weight >= 2 * base) shares[i] = POINTS * 2 ** Math.floor(Math.log2(weight / base))
+  }
+  return shares
 }
 
-function* positionsOf({ authority }: Endpoint, count: number): Generator<number> {
-  const hash = hashKey(authority)
-  for (let i = 1; i <= count; i++) yield mix(hash + Math.imul(i, GOLDEN))
+function sum(counts: Uint32Array): number {
+  let total = 0
+  for (let i = 0; i < counts.length; i++) total += counts[i]!
+  return total
+}
+
+interface Points {
+  readonly positions: Uint32Array<ArrayBuffer>
+  readonly owners: Uint32Array<ArrayBuffer>
+}
+
+/** The points of endpoints without an origin, in ascending order. */
+function freshPoints(endpoints: readonly Endpoint[], origins: Int32Array, shares: Uint32Array): Points {
+  let size = 0
+  for (let i = 0; i < origins.length; i++) if (origins[i] === -1) size += shares[i]!
+  const positions = new Uint32Array(size)
+  const owners = new Uint32Array(size)
+  let at = 0
+  for (let i = 0; i < origins.length; i++) {
+    if (origins[i] !== -1) continue
+    const hash = hashKey(endpoints[i]!.authority)
+    for (let point = 1; point <= shares[i]!; point++, at++) {
+      positions[at] = mix(hash + Math.imul(point, GOLDEN))
+      owners[at] = i
+    }
+  }
+  radixSort(positions, owners)
+  return { positions, owners }
 }

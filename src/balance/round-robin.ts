@@ -1,4 +1,5 @@
 import type { Random } from '../lib/clock.ts'
+import { destinationsOf, originsOf } from '../lib/origins.ts'
 import type { Balancer } from './balancer.ts'
 import type { Endpoint, EndpointGauge } from './endpoint.ts'
 import { preferenceOf, READY, UNAVAILABLE } from './preference.ts'
@@ -26,10 +27,11 @@ export class RoundRobin implements Balancer {
 
   /** Where the rotation continues in a new list: at the next endpoint in order that is still present. */
   #nextIn(endpoints: readonly Endpoint[]): number {
-    const indexes = new Map(endpoints.map((endpoint, i) => [endpoint, i]))
-    for (let i = 0; i < this.#endpoints.length; i++) {
-      const index = indexes.get(this.#endpoints[(this.#next + i) % this.#endpoints.length]!)
-      if (index !== undefined) return index
+    const count = this.#endpoints.length
+    const indexes = destinationsOf(originsOf(this.#endpoints, endpoints), count)
+    for (let i = 0; i < count; i++) {
+      const index = indexes[(this.#next + i) % count]!
+      if (index !== -1) return index
     }
     return 0
   }

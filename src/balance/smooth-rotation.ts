@@ -45,12 +45,13 @@ export class SmoothRotation {
    *
    * @param origins for each new entry the index of the old one whose credit it takes over, or -1
    */
-  revise(origins: readonly number[]): void {
-    const kept = origins.filter((origin) => origin !== -1)
+  revise(origins: Iterable<number>): void {
+    const all = [...origins]
+    const kept = all.filter((origin) => origin !== -1)
     // Only differences of credits matter. With the mean at zero a new entry, whose credit is zero, is neither preferred
     // nor skipped.
     const mean = kept.reduce((sum, origin) => sum + this.#credits[origin]!, 0) / Math.max(kept.length, 1)
-    this.#credits = Float64Array.from(origins, (origin) => (origin === -1 ? 0 : this.#credits[origin]! - mean))
+    this.#credits = Float64Array.from(all, (origin) => (origin === -1 ? 0 : this.#credits[origin]! - mean))
   }
 
   #convert(total: number): void {

@@ -1,4 +1,5 @@
 import type { Random } from '../lib/clock.ts'
+import { originsOf } from '../lib/origins.ts'
 import type { Balancer } from './balancer.ts'
 import { DeadlineRotation } from './deadline-rotation.ts'
 import type { Endpoint, EndpointGauge } from './endpoint.ts'
@@ -30,11 +31,10 @@ export class WeightedRoundRobin implements Balancer {
   }
 
   update(endpoints: readonly Endpoint[]): void {
-    const indexes = new Map(this.#endpoints.map((endpoint, i) => [endpoint, i]))
     const first = this.#endpoints.length === 0
     this.#deadlines = endpoints.length > MOST_SCANNED ? (this.#deadlines ?? new DeadlineRotation()) : null
     this.#deadlines?.update(endpoints, this.#random)
-    this.#rotation.revise(endpoints.map((endpoint) => indexes.get(endpoint) ?? -1))
+    this.#rotation.revise(originsOf(this.#endpoints, endpoints))
     this.#endpoints = [...endpoints]
     this.#weights = new Float64Array(endpoints.length)
     // Workers begin at random turns, so that they do not all choose the heaviest endpoint first.

@@ -5,22 +5,10 @@
  */
 import type { Random } from '../lib/clock.ts'
 import { SmoothRotation } from './smooth-rotation.ts'
-
-/** The fields of a backendRef that a split reads. */
-export interface SplitRef {
-  /** Index into the generation's Backends; -1 when the reference does not resolve. */
-  readonly backendIndex: number
-  /** 0 … 1,000,000; 0 receives no requests. */
-  readonly weight: number
-}
-
-/** The Backends of one generation. Indexes differ between generations; ids do not. */
-type SplitBackends = readonly ({ readonly id: string } | null)[]
+import type { Split, SplitDraw, SplitRef } from './split.ts'
 
 interface SplitState {
   refs: readonly SplitRef[]
-  /** Backend id of each reference. */
-  ids: readonly (string | undefined)[]
   readonly rotation: SmoothRotation
   weights: Float64Array
   /** Sum of the weights. */
@@ -30,10 +18,10 @@ interface SplitState {
 /** Rules whose rotation is kept: about 300 bytes each. */
 const DEFAULT_CAPACITY = 20_000
 
-export class WeightedSplits {
+export class WeightedSplits implements SplitDraw {
   readonly #random: Random
   readonly #capacity: number
-  /** By rule; least recently used first. */
+  /** By key of the split; least recently used first. */
   readonly #states = new Map<string, SplitState>()
 
   /** @param capacity rules kept; the rotation of an evicted rule starts from the beginning */
@@ -48,40 +36,41 @@ export class WeightedSplits {
   }
 
   /**
-   * @param rule identity of the rule: Route and rule name
-   * @param refs the references of this generation; read again only when the array is not the previous one
-   * @param backends of the same generation
+   * @param split its references are read again only when the array is not the previous one of its key
    * @returns index of the chosen reference, -1 when every weight is 0
    */
-  pick(rule: string, refs: readonly SplitRef[], backends: SplitBackends): number {
+  turn({ key, backends }: Split): number {
     // One reference needs no rotation: the case of nearly every rule.
-    if (refs.length === 1) return refs[0]!.weight > 0 ? 0 : -1
-    const state = this.#stateOf(rule, refs, backends)
+    if (backends.length === 1) return backends[0]!.weight > 0 ? 0 : -1
+    const state = this.#stateOf(key, backends)
     return state.rotation.turn(state.weights, state.total)
   }
 
-  #stateOf(rule: string, refs: readonly SplitRef[], backends: SplitBackends): SplitState {
-    const known = this.#states.get(rule)
+  chance(): number {
+    return this.#random()
+  }
+
+  #stateOf(key: string, refs: readonly SplitRef[]): SplitState {
+    const known = this.#states.get(key)
     if (known === undefined) {
       const state = {
         refs,
-        ids: idsOf(refs, backends),
         rotation: new SmoothRotation(refs.length),
         weights: weightsOf(refs),
         total: totalOf(refs),
       }
       // Workers begin at random turns, so that they do not all send their first requests to the same Backend.
       for (let i = Math.floor(this.#random() * refs.length); i > 0; i--) state.rotation.turn(state.weights, state.total)
-      this.#states.set(rule, state)
+      this.#states.set(key, state)
       this.#evictOldest()
       return state
     }
     // The order of use is maintained only when the map is more than half full.
     if (this.#states.size * 2 > this.#capacity) {
-      this.#states.delete(rule)
-      this.#states.set(rule, known)
+      this.#states.delete(key)
+      this.#states.set(key, known)
     }
-    if (known.refs !== refs) revise(known, refs, idsOf(refs, backends))
+    if (known.refs !== refs) revise(known, refs)
     return known
   }
 
@@ -90,10 +79,6 @@ export class WeightedSplits {
     const oldest = this.#states.keys().next()
     if (!oldest.done) this.#states.delete(oldest.value)
   }
-}
-
-function idsOf(refs: readonly SplitRef[], backends: SplitBackends): (string | undefined)[] {
-  return refs.map(({ backendIndex }) => backends[backendIndex]?.id)
 }
 
 function weightsOf(refs: readonly SplitRef[]): Float64Array {
@@ -105,18 +90,17 @@ function totalOf(refs: readonly SplitRef[]): number {
 }
 
 /** Each Backend takes its credit to its new index. */
-function revise(state: SplitState, refs: readonly SplitRef[], ids: readonly (string | undefined)[]): void {
-  const before = state.ids
+function revise(state: SplitState, refs: readonly SplitRef[]): void {
+  const before = state.refs
   const taken = new Set<number>()
-  const origins = ids.map((id) => {
+  const origins = refs.map(({ identity }) => {
     // Two references may name the same Backend: each takes over one of them.
-    const index = before.findIndex((other, at) => !taken.has(at) && other === id)
+    const index = before.findIndex((other, at) => !taken.has(at) && other.identity === identity)
     taken.add(index)
     return index
   })
   state.rotation.revise(origins)
   state.refs = refs
-  state.ids = ids
   state.weights = weightsOf(refs)
   state.total = totalOf(refs)
 }

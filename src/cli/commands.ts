@@ -26,6 +26,10 @@ export async function runCommand(command: Exclude<Command, RunCommand>, io: Comm
       const { showRoutes } = await import('./routes.ts')
       return showRoutes(command, await loadValidator(), io)
     }
+    case 'backends': {
+      const { showBackends } = await import('./backends.ts')
+      return showBackends(command, io)
+    }
     case 'config': {
       const { showConfig } = await import('./config.ts')
       return showConfig(command, await loadValidator(), io)

@@ -74,6 +74,7 @@ const ORDER: readonly string[] = [
   'upstreams',
   'plugins',
   'limits',
+  'topology',
   'accessLog',
   'tracing',
   'redis',

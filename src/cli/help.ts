@@ -5,6 +5,8 @@ const SETTINGS_FLAGS = `  --settings FILE       Settings of the installation (YA
   --admin ADDR          Admin API. Default 127.0.0.1:9901; keep it off public addresses.
   --signals ADDR        /healthz, /readyz and /metrics. Default :9902
   --state DIR           State directory, for state that outlives a restart.
+  --zone NAME           Zone of this process, for Backends with zoneAware. Default: of its pod, in a cluster
+  --replica N/COUNT     Its number among so many, for Backends with subsetSize. Default: of its pod, in a cluster
   --access-log on|off   One JSON line per request on standard output. off: only rejected and failed requests.
                         Default on`
 
@@ -17,6 +19,7 @@ Usage: headgate COMMAND [FLAGS]
   run        Serve the manifests of a folder or a cluster, and apply their changes.
   validate   Report all errors of manifests, with file, line and remedy.
   routes     Print the routing table in matching order.
+  backends   Print which endpoints of each Backend get requests, and why others do not.
   config     Print the effective settings and the origin of each value.
   cert       Make a certificate of a local authority, for trying things.
   version    Print the version.
@@ -87,6 +90,19 @@ Usage: headgate routes --config DIR [FLAGS]
   -o, --output FORMAT   text or json. Default text
 
 A path is printed as "/a/*" for a prefix of segments, "= /a" for an exact path, "~ /a.+" for a regular expression.
+`,
+  backends: `Print, of a running gateway, which endpoints of each Backend get requests, and why the others do not.
+
+Usage: headgate backends [NAME...] [FLAGS]
+
+  NAME                  A Backend, as namespace/name, or a namespace. Default all
+  --admin ADDR          Admin API of the gateway. Default 127.0.0.1:9901
+  --out                 Only endpoints that are out, or used although something is wrong.
+  -o, --output FORMAT   text or json. Default text
+
+A Service that a rule names directly is service:namespace/name:port. In a cluster the admin API is open inside the pod
+only:
+  kubectl exec --namespace headgate deploy/headgate -- headgate backends --out
 `,
   config: `Print the effective settings, each value with its origin: a default, a line of the file, or a flag.
 

@@ -1,7 +1,17 @@
 /** Parses the arguments of the command line. */
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
 import type { SettingsOverride } from '../source/settings.ts'
-import { formatAddress, parseAddress } from './listen-address.ts'
+import {
+  duration,
+  listenAddress,
+  oneOf,
+  overridesOf,
+  type ParsedInput,
+  SETTINGS_FLAGS,
+  UsageError,
+  wholeNumber,
+} from './flag-values.ts'
+import type { ListenAddress } from './listen-address.ts'
 import { suggest } from './suggest.ts'
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -69,29 +79,32 @@ export interface CertCommand {
   readonly output: 'files' | 'secret'
 }
 
+export interface BackendsCommand {
+  readonly name: 'backends'
+  /** Backends and namespaces; none: all. */
+  readonly names: readonly string[]
+  /** Of the admin API. */
+  readonly admin: ListenAddress
+  /** Only endpoints that are out, or used although something is wrong. */
+  readonly out: boolean
+  readonly output: 'text' | 'json'
+}
+
 export type Command =
   | RunCommand
   | CertCommand
   | ValidateCommand
   | RoutesCommand
   | ConfigCommand
+  | BackendsCommand
   | { readonly name: 'version' }
   /** Help for one command, or for all. */
   | { readonly name: 'help'; readonly topic?: CommandName }
   /** Exit code 2; the message contains the remedy. */
   | { readonly name: 'usage'; readonly message: string; readonly topic?: CommandName }
 
-export const COMMAND_NAMES = ['run', 'validate', 'routes', 'config', 'cert', 'version', 'help'] as const
+export const COMMAND_NAMES = ['run', 'validate', 'routes', 'backends', 'config', 'cert', 'version', 'help'] as const
 export type CommandName = (typeof COMMAND_NAMES)[number]
-
-const SETTINGS_FLAGS = {
-  settings: { type: 'string' },
-  http: { type: 'string' },
-  admin: { type: 'string' },
-  signals: { type: 'string' },
-  state: { type: 'string' },
-  'access-log': { type: 'string' },
-} as const satisfies ParseArgsOptionsConfig
 
 const OUTPUT = { output: { type: 'string', short: 'o' } } as const
 
@@ -111,6 +124,7 @@ const FLAGS: Readonly<Record<CommandName, ParseArgsOptionsConfig>> = {
   },
   validate: { settings: { type: 'string' }, ...OUTPUT },
   routes: { config: { type: 'string' }, settings: { type: 'string' }, host: { type: 'string' }, ...OUTPUT },
+  backends: { admin: { type: 'string' }, out: { type: 'boolean' }, ...OUTPUT },
   config: { ...SETTINGS_FLAGS, ...OUTPUT },
   cert: {
     out: { type: 'string' },
@@ -124,15 +138,6 @@ const FLAGS: Readonly<Record<CommandName, ParseArgsOptionsConfig>> = {
   version: {},
   help: {},
 }
-
-/** Values of flags by their long name, and positional arguments. */
-interface ParsedInput {
-  readonly values: Readonly<Record<string, string | undefined>>
-  readonly rest: readonly string[]
-}
-
-/** A message for the user; caught in `parseCommand` only. */
-class UsageError extends Error {}
 
 /**
  * Parses the arguments after `headgate`. Never throws: an error becomes the command `usage`.
@@ -185,6 +190,11 @@ function parseFlags(name: CommandName, argv: readonly string[]): Command {
       rejectPositionals(input, name)
       const output = oneOf(input, 'output', ['yaml', 'json'], 'yaml')
       return { name, ...settingsFile(input), overrides: overridesOf(input), output }
+    }
+    case 'backends': {
+      const { admin = '127.0.0.1:9901', out } = input.values
+      const output = oneOf(input, 'output', ['text', 'json'], 'text')
+      return { name, names: input.rest, admin: listenAddress(admin, 'admin'), out: out === 'true', output }
     }
     case 'cert':
       return parseCert(input)
@@ -300,79 +310,6 @@ function rejectPositionals(input: ParsedInput, command: string): void {
 function settingsFile(input: ParsedInput): { settings?: string } {
   const { settings } = input.values
   return settings === undefined ? {} : { settings }
-}
-
-function overridesOf(input: ParsedInput): SettingsOverride[] {
-  const { http, admin, signals, state } = input.values
-  const overrides: SettingsOverride[] = []
-  if (http !== undefined) {
-    const { address, port } = listenAddress(http, 'http')
-    const flag = `--http ${http}`
-    overrides.push({ flag, path: ['listeners', 'http', 'port'], value: port })
-    overrides.push({ flag, path: ['listeners', 'http', 'address'], value: address ?? null })
-  }
-  if (admin !== undefined)
-    overrides.push({
-      flag: `--admin ${admin}`,
-      path: ['admin', 'address'],
-      value: formatAddress(listenAddress(admin, 'admin')),
-    })
-  if (signals !== undefined)
-    overrides.push({
-      flag: `--signals ${signals}`,
-      path: ['signals', 'address'],
-      value: formatAddress(listenAddress(signals, 'signals')),
-    })
-  if (state !== undefined) overrides.push({ flag: `--state ${state}`, path: ['stateDirectory'], value: state })
-  if (input.values['access-log'] !== undefined) {
-    const value = oneOf(input, 'access-log', ['on', 'off'], 'on')
-    overrides.push({ flag: `--access-log ${value}`, path: ['accessLog', 'sample'], value: value === 'on' ? 100 : 0 })
-  }
-  return overrides
-}
-
-function listenAddress(text: string, flag: string) {
-  const parsed = parseAddress(text)
-  if (typeof parsed === 'string') throw new UsageError(`--${flag} ${text}: ${parsed}.`)
-  return parsed
-}
-
-function oneOf<const T extends readonly string[]>(
-  input: ParsedInput,
-  flag: string,
-  choices: T,
-  none: T[number],
-): T[number] {
-  const value = input.values[flag]
-  if (value === undefined) return none
-  if (choices.includes(value)) return value
-  const name = flag === 'output' ? '-o' : `--${flag}`
-  throw new UsageError(`${name} ${value}: it is one of ${choices.join(', ')}${suggest(value, choices)}`)
-}
-
-function wholeNumber(input: ParsedInput, flag: string, none: number, min: number, max: number): number {
-  const value = input.values[flag]
-  if (value === undefined) return none
-  const number = Number(value)
-  if (/^\d+$/.test(value) && number >= min && number <= max) return number
-  throw new UsageError(`--${flag} ${value}: it is a whole number from ${min} to ${max}.`)
-}
-
-const UNITS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000, ms: 1 } as const
-
-/** Parses a duration as in manifests: `1h30m`, `30s`, `250ms`; also `0`. */
-function duration(input: ParsedInput, flag: string, none: number): number {
-  const value = input.values[flag]
-  if (value === undefined) return none
-  if (value === '0') return 0
-  if (!/^(\d{1,5}d)?(\d{1,5}h)?(\d{1,5}m)?(\d{1,7}s)?(\d{1,9}ms)?$/.test(value))
-    throw new UsageError(`--${flag} ${value}: a duration is written as 30s, 1m30s or 250ms; 0 is none.`)
-  let total = 0
-  for (const [, digits, unit] of value.matchAll(/(\d+)(ms|[dhms])/g))
-    total += Number(digits) * UNITS[unit as keyof typeof UNITS]
-  // The maximum delay of a timer.
-  if (total > 2_147_483_647) throw new UsageError(`--${flag} ${value}: at most 24d.`)
-  return total
 }
 
 function isCommandName(text: string): text is CommandName {

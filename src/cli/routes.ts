@@ -6,6 +6,7 @@ import type { Host, Match, Rule, Snapshot, ValueMatch } from '../snapshot/snapsh
 import { loadManifests } from '../source/folder/load-manifests.ts'
 import { formatSettingsProblem } from '../source/settings.ts'
 import { systemTimers } from '../thread/system-timers.ts'
+import { align } from './columns.ts'
 import { settingsOf } from './config.ts'
 import { examine } from './examine.ts'
 import { formatFinding, fromSource } from './finding.ts'
@@ -107,16 +108,6 @@ function toText(rows: readonly Row[], snapshot: Snapshot): string {
   return align([head, ...cells])
 }
 
-function align(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
-  const line = (row: readonly string[]) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join('  ')
-      .trimEnd()
-  return `${rows.map(line).join('\n')}\n`
-}
-
 function pathText({ path, within }: Match): string {
   const below = within.length > 0 ? ` (below ${within.join(', ')})` : ''
   if (path.type === 'Exact') return `= ${path.value}`
@@ -148,8 +139,8 @@ function actionText(rule: Rule, policy: PolicySet | undefined): string {
   if (rule.backends.length === 0) return '-'
   const several = rule.backends.length > 1
   return rule.backends
-    .map(({ backend, weight, priority, refuse }) => {
-      const name = refuse === undefined ? (backend ?? '-') : `${backend ?? ''}[${refuse}]`
+    .map(({ backend, missing, weight, priority, refuse }) => {
+      const name = refuse === undefined ? (backend ?? '-') : `${backend ?? missing ?? ''}[${refuse}]`
       return `${name}${several ? ` ${weight}` : ''}${priority > 0 ? ` priority ${priority}` : ''}`
     })
     .join(', ')

@@ -29,6 +29,8 @@ export function backendOf(id: string, options: BackendOptions, service?: Backend
     algorithm: loadBalancing.algorithm,
     hashOn: loadBalancing.hashOn ?? NONE,
     slowStart: parseDuration(loadBalancing.slowStart),
+    zoneAware: loadBalancing.zoneAware,
+    subsetSize: loadBalancing.subsetSize ?? 0,
     sessionAffinity: affinityOf(options.sessionAffinity),
     hostHeader: options.hostHeader,
     maxConnections: limits.maxConnections,

@@ -11,16 +11,20 @@ import { parseBytes, parseDuration } from '../lib/quantity.ts'
 import type { PolicyDefinition } from '../policy/definition.ts'
 import type { HeaderEdits, PathRewrite, PolicySet, Rewrite } from '../policy/policy-set.ts'
 
+/** Of a `hedge` that states none. */
+const HEDGE_PERCENT = 5
+
 /** The order of the members is part of the digest and therefore fixed. */
 export function policyContent(
   merged: Policies,
   rule: RouteRule,
   plans?: PolicySet['policies'],
 ): Omit<PolicySet, 'digest'> {
-  const { rewrite, requestHeaders, responseHeaders, retry, limits, upgrades, timeouts, pathEncoding } =
+  const { rewrite, requestHeaders, responseHeaders, retry, hedge, limits, upgrades, timeouts, pathEncoding } =
     withDefaults(merged)
   return {
     action: actionOf(rule),
+    ...splitAffinityOf(rule),
     ...(rewrite === undefined ? {} : { rewrite: rewriteOf(rewrite) }),
     ...(requestHeaders === undefined ? {} : { requestHeaders: headerEdits(requestHeaders) }),
     ...(responseHeaders === undefined ? {} : { responseHeaders: headerEdits(responseHeaders) }),
@@ -40,6 +44,9 @@ export function policyContent(
       backoff: parseDuration(retry.backoff),
       budgetPercent: retry.budgetPercent,
     },
+    ...(hedge === undefined || hedge.maxPercent === 0
+      ? {}
+      : { hedge: { after: parseDuration(hedge.after), maxPercent: hedge.maxPercent ?? HEDGE_PERCENT } }),
     limits: { maxRequestBytes: limits.maxRequestBytes === undefined ? -1 : parseBytes(limits.maxRequestBytes) },
     upgrades: upgrades.map((token) => token.toLowerCase()),
     pathEncoding,
@@ -126,6 +133,12 @@ function actionOf({ redirect, respond }: RouteRule): PolicySet['action'] {
     ...(contentType === undefined ? {} : { contentType }),
     ...(body === undefined ? {} : { body }),
   }
+}
+
+function splitAffinityOf({ splitAffinity }: RouteRule): Pick<PolicySet, 'splitAffinity'> {
+  if (splitAffinity === undefined) return {}
+  const { by, cookie } = splitAffinity
+  return { splitAffinity: { by, ...(cookie === undefined ? {} : { cookie: cookie.name }) } }
 }
 
 function rewriteOf({ hostname, path }: RewritePolicy): Rewrite {

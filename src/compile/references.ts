@@ -86,7 +86,7 @@ export function resolveTargets(
     broken.push(
       found.found ? notAllowed(rule.name, id, plan.namespace) : { rule: rule.name, ...brokenReference(found) },
     )
-    return { weight, priority, refuse: 'BackendNotFound' }
+    return { missing: id, weight, priority, refuse: 'BackendNotFound' }
   })
 }
 

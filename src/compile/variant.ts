@@ -68,6 +68,7 @@ function policySet(
     enforced,
     rule.redirect,
     rule.respond,
+    rule.splitAffinity,
     refersToObjects(layers, memo.policies) ? namespaces : 0,
   ])
   return memo.policySets.internInput(input, () => {
@@ -87,5 +88,11 @@ function sameRule(a: Rule, b: Rule): boolean {
 }
 
 function equalReference(a: WeightedBackend, b: WeightedBackend): boolean {
-  return a.backend === b.backend && a.weight === b.weight && a.priority === b.priority && a.refuse === b.refuse
+  return (
+    a.backend === b.backend &&
+    a.missing === b.missing &&
+    a.weight === b.weight &&
+    a.priority === b.priority &&
+    a.refuse === b.refuse
+  )
 }

@@ -41,7 +41,18 @@ export function adminData(inputs: AdminInputs): AdminData {
         : block.ready
           ? []
           : ['not every worker serves a routing table', ...(block.synced ? [] : statuses.problems.ofSource())],
-    version: () => ({ version, node: process.version, generation: pipeline.generation, workers: block.workers }),
+    version: () => {
+      const { zone, place } = endpoints.topology
+      return {
+        version,
+        node: process.version,
+        generation: pipeline.generation,
+        workers: block.workers,
+        replica: place.index + 1,
+        replicas: place.count,
+        ...(zone !== undefined && { zone }),
+      }
+    },
     *routes() {
       const { snapshot } = pipeline
       if (snapshot !== undefined) yield* routeRows(snapshot)

@@ -15,6 +15,7 @@ import { ClusterCheckpoint } from '../source/checkpoint/cluster-checkpoint.ts'
 import { readKeys } from '../source/checkpoint/state-key.ts'
 import type { Source, SourceProblem } from '../source/source.ts'
 import { TokenFile } from '../source/token-file.ts'
+import { keptSessionSeed } from '../store/session-seed.ts'
 import type { LastGood } from '../thread/retained-state.ts'
 import { systemTimers } from '../thread/system-timers.ts'
 import type { ResolvedPorts } from '../thread/thread-data.ts'
@@ -154,6 +155,7 @@ export class Control {
   async #begin(settings: SettingsObject): Promise<void> {
     const { source: choice, memory } = this.#data
     const kept = await this.#readLastGood(settings)
+    this.#keepSessions(settings)
     const failed = (error: unknown): void => this.#log.error({ error }, 'the source failed')
     const connection = choice.type === 'kubernetes' ? connectCluster(choice, this.#time) : undefined
     if (connection !== undefined) this.#checkpoint = this.#openCheckpoint(settings, connection, failed)
@@ -187,6 +189,15 @@ export class Control {
     if (stateDirectory === undefined) return []
     const keys = stateKeyFile === undefined ? undefined : () => readKeys(stateKeyFile)
     return await this.#rooms.lastGood.readFolder(stateDirectory, keys)
+  }
+
+  #keepSessions({ stateDirectory }: SettingsObject): void {
+    if (stateDirectory === undefined) return
+    try {
+      this.#rooms.endpoints.useSessionSeed(keptSessionSeed(stateDirectory))
+    } catch (error) {
+      this.#log.warn({ error }, 'session tokens do not outlive this process, because their seed cannot be kept')
+    }
   }
 
   #configure(settings: SettingsObject, source: Source, lastGood: readonly LastGood[]): Configuration {

@@ -23,8 +23,8 @@ export interface AttemptOwner {
   /** The attempt failed before its response was complete, and has been closed. */
   failed(x: ProxyExchange, attempt: Attempt, error: GatewayError): void
   /**
-   * A response that the retry policy may name has come, before any filter sees it.
-   * @returns true: another attempt follows, and the response of this one is discarded
+   * A response that the retry policy may name, or one of two, has come, before any filter sees it.
+   * @returns true: another attempt follows or goes on, and the response of this one is discarded
    */
   answered(x: ProxyExchange, attempt: Attempt, head: ResponseHead): boolean
 }
@@ -71,7 +71,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   readonly startedAt: number
   waitingSince: number
   awaitingHead = false
-  #sentAt = -1
+  sentAt = -1
   #headAt = -1
   #status = 0
   #grpcStatus = NO_GRPC_STATUS
@@ -87,6 +87,10 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     this.startedAt = x.context.timers.now
     this.waitingSince = this.startedAt
     x.context.observer.attemptStarted(backend, endpoint)
+  }
+
+  get answered(): boolean {
+    return this.#headAt >= 0
   }
 
   /** @param fresh only a new connection will do */
@@ -125,7 +129,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     this.stream = stream
     this.connecting = false
     this.reused = reused
-    this.#sentAt = now
+    this.sentAt = now
     x.upstreamStartedAt = now
     x.lastActivity = now
     if (x.body !== null) x.body.open()
@@ -140,6 +144,8 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   onInformational(status: number, fields: Fields): void {
     const x = this.#x
     x.lastActivity = x.context.timers.touch()
+    // Which of two attempts answers is open.
+    if (x.rival !== null) return
     x.interim = true
     x.downstream.sendInformational(status, fields)
   }
@@ -152,7 +158,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     if (x.method !== 'HEAD') this.#bodyLength = head.bodyLength ?? 0
     try {
       if (x.upgrade !== null) checkRefusal(x, head.status)
-      if (x.linked!.retriesResponses && this.#owner.answered(x, this, head)) return
+      if ((x.rival !== null || x.linked!.retriesResponses) && this.#owner.answered(x, this, head)) return
       x.body?.release()
       this.#relay = new ResponseRelay(x, this)
       this.#relay.begin(head)
@@ -293,7 +299,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     outcome.unanswered = this.awaitingHead && (failure !== 'RequestTimeout' || this.#hadTime(timers.now))
     outcome.reused = this.reused
     outcome.startedAt = this.startedAt
-    outcome.sentAt = this.#sentAt
+    outcome.sentAt = this.sentAt
     outcome.headAt = this.#headAt
     outcome.endedAt = timers.now
     observer.attemptEnded(outcome)

@@ -10,10 +10,13 @@ export interface Progress {
   readonly lastActivity: number
   /** When the next attempt begins; 0 = none is waited for. */
   readonly retryAt: number
+  /** When the attempt is slow; 0 = never. */
+  readonly hedgeAt: number
   readonly attempt: {
     readonly startedAt: number
     readonly waitingSince: number
     readonly awaitingHead: boolean
+    readonly answered: boolean
   } | null
   readonly body: { readonly complete: boolean; readonly blocked: boolean } | null
 }
@@ -25,6 +28,7 @@ export function nextDeadline(x: Progress): number {
   let next = Number.POSITIVE_INFINITY
   if (limits.request > 0) next = x.startedAt + limits.request
   if (attempt !== null) {
+    if (x.hedgeAt > 0 && !attempt.answered) next = Math.min(next, x.hedgeAt)
     if (limits.backendRequest > 0) next = Math.min(next, attempt.startedAt + limits.backendRequest)
     if (attempt.awaitingHead) {
       if (limits.responseHead > 0) next = Math.min(next, attempt.waitingSince + limits.responseHead)

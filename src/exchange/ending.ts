@@ -1,4 +1,5 @@
 /** Ends an exchange exactly once, and releases everything that it holds. */
+import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import { runEnd } from '../policy/chain.ts'
 import { recordExchange, summaryOf } from './access-record.ts'
 import type { ProxyExchange } from './exchange.ts'
@@ -10,14 +11,10 @@ export function finish(x: ProxyExchange): void {
   context.timers.disarm(x)
   x.body?.abort()
   x.localBody?.abort()
-  x.attempt?.close(x.reason)
-  x.attempt = null
+  x.closeAttempts(x.reason)
   x.fireSignal()
-  if (x.incoming.protocol === 'HTTP/2') {
-    context.streams--
-    x.share?.exitStream()
-  } else x.share?.exit()
-  if (x.counted) context.endpoints.release(context.worker, x.backend!.slot)
+  if (x.incoming.protocol === 'HTTP/2') context.streams--
+  leaveBackend(x)
   const { linked } = x
   if (linked !== null) {
     if (x.chain !== null) runEnd(x.chain, x, summaryOf)
@@ -25,6 +22,19 @@ export function finish(x: ProxyExchange): void {
   }
   context.active--
   recordExchange(x)
+}
+
+/** Its places at the Backend are others' again. */
+export function leaveBackend(x: ProxyExchange): void {
+  if (x.share !== null) giveShare(x, x.share)
+  x.share = null
+  if (x.counted) x.context.endpoints.release(x.context.worker, x.backend!.slot)
+  x.counted = false
+}
+
+export function giveShare({ incoming }: ProxyExchange, share: NamespaceShare): void {
+  if (incoming.protocol === 'HTTP/2') share.exitStream()
+  else share.exit()
 }
 
 /** The response is sent, and the rest of the request's body was forwarded or dropped. */

@@ -28,13 +28,30 @@ import type { ExchangeContext } from './exchange-context.ts'
 import type { Forwarding } from './forwarding.ts'
 import { type GrpcCall, grpcCallOf } from './grpc-call.ts'
 
+/** The split of a rule with priorities, as the rest of the exchange uses it. */
+export interface CurrentSplit {
+  /** Where the request is the trial of one endpoint, that one, once. */
+  trial: Endpoint | null
+  /** A Backend of another level that has room, each level once; null: there is none. */
+  next(tried: readonly Endpoint[] | null): LinkedBackend | null
+  /** Whether there is one. */
+  readonly hasNext: boolean
+  /** Whether another level is worth more than one more attempt at this Backend, the current one. */
+  isSpent(backend: LinkedBackend, tried: readonly Endpoint[] | null): boolean
+}
+
 /** The current attempt, as the rest of the exchange uses it. */
 export interface CurrentAttempt {
+  readonly endpoint: Endpoint
   /** Monotonic milliseconds. */
   readonly startedAt: number
   /** Since when only the upstream's head is missing. */
   readonly waitingSince: number
   readonly awaitingHead: boolean
+  /** The request's head went to a connection, monotonic milliseconds; -1 before. */
+  readonly sentAt: number
+  /** The head of its response has come. */
+  readonly answered: boolean
   /** A chunk of the request's body. @returns false: wait for the upstream's drain */
   send(chunk: Uint8Array): boolean
   sendEnd(trailers: Fields | null): void
@@ -124,6 +141,10 @@ export abstract class ProxyExchange implements Exchange, Timed {
   chain: Chain | null = null
   matchedPrefix = 0
   backend: LinkedBackend | null = null
+  /** Of a rule whose Backends have priorities: where it goes where the Backend cannot serve it. */
+  split: CurrentSplit | null = null
+  /** Name and value of a cookie by which the client is known from now on, so that it stays in its part of the split. */
+  splitCookie: string | null = null
   upstreamHost: string | undefined = undefined
   /** The local response to a request whose Max-Forwards is 0. */
   finalResponse: LocalResponse | null = null
@@ -150,6 +171,14 @@ export abstract class ProxyExchange implements Exchange, Timed {
   /** Details of the failure, for the log. */
   detail = ''
   attempt: CurrentAttempt | null = null
+  /** The younger of two, see hedge.ts. */
+  rival: CurrentAttempt | null = null
+  /** The Backend's own in-flight count holds it. */
+  rivalCounted = false
+  /** There was one. */
+  hedged = false
+  /** When the attempt is slow, monotonic milliseconds; 0 = never. */
+  hedgeAt = 0
   attempts = 0
   /** Attempts after the first that the retry policy paid for, and whether a dead connection was replaced once. */
   retries = 0
@@ -288,6 +317,22 @@ export abstract class ProxyExchange implements Exchange, Timed {
   get deadline(): ExchangeLimits {
     this.#ownLimits ??= { ...this.linked!.limits }
     return this.#ownLimits
+  }
+
+  /** Nothing of an attempt comes any more. @param failure why their responses are not complete */
+  closeAttempts(failure: Reason | null): void {
+    this.attempt?.close(failure)
+    this.attempt = null
+    this.rival?.close(failure)
+    this.leaveRace()
+  }
+
+  /** The second of two attempts is none any more. */
+  leaveRace(): void {
+    this.rival = null
+    if (!this.rivalCounted) return
+    this.rivalCounted = false
+    this.context.endpoints.release(this.context.worker, this.backend!.slot)
   }
 
   /** The request has been sent and cannot be sent again, and what follows may last for days. */

@@ -34,8 +34,7 @@ export function fail(x: ProxyExchange, error: unknown): void {
   // Whatever the filters made of a response of ours, they would make of this one: it is not tried again.
   if (x.localBody === null) retract(x)
   if (x.headSent && endCall(x, failure)) return
-  x.attempt?.close(failure.reason)
-  x.attempt = null
+  x.closeAttempts(failure.reason)
   if (x.headSent || x.answering || failure.status === 0) return cut(x)
   try {
     refuse(x, failure.reason)
@@ -79,8 +78,7 @@ export function clientGone(x: ProxyExchange, detail: string): void {
     x.detail ||= detail
     retract(x)
   }
-  x.attempt?.close('ClientGone')
-  x.attempt = null
+  x.closeAttempts('ClientGone')
   finish(x)
 }
 

@@ -69,5 +69,6 @@ function waitOf(x: ProxyExchange, endpoint: Endpoint, { status, fields }: Respon
   if (x.call?.spoken === true) return parseGrpcPushback(fields.get('grpc-retry-pushback-ms'))
   const wait = parseRetryAfter(fields.get('retry-after'), x.context.clock.wall())
   if (wait === 0 || status !== 503) return wait
+  if (x.split?.hasNext === true) return 0
   return hasUntried(x.backend!.endpoints, x.context.endpoints, x.tried, endpoint) ? 0 : wait
 }

@@ -24,18 +24,26 @@ export function pickForSession(
   return pickEndpoint(observer, backend, x.hashKey, x.tried)
 }
 
-/** Tells the client what leads to the endpoint that has answered, unless it named that one. */
+/**
+ * Tells the client what leads to the endpoint that has answered, unless it named that one, and what keeps it in its
+ * part of a split.
+ */
 export function addSession(x: ProxyExchange, fields: Fields): void {
+  if (x.splitCookie !== null) fields.add('set-cookie', `${x.splitCookie}; Path=/; ${attributesOf(x, 'Lax')}`)
   const affinity = x.backend?.affinity
   if (affinity == null || x.endpoint === null || x.endpoint === x.sessionEndpoint) return
   const { tokens, config } = affinity
   const token = tokens.tokenOf(x.endpoint)
   if (config.type === 'header') fields.set(config.name, token)
-  else fields.add('set-cookie', cookieOf(config, token, x.forwarding.origin.scheme === 'https'))
+  else fields.add('set-cookie', cookieOf(x, config, token))
 }
 
-function cookieOf(config: SessionAffinity['config'] & { readonly type: 'cookie' }, token: string, secure: boolean) {
+function cookieOf(x: ProxyExchange, config: SessionAffinity['config'] & { readonly type: 'cookie' }, token: string) {
   const { name, maxAge, sameSite } = config
-  const life = maxAge === undefined ? '' : `; Max-Age=${maxAge}`
-  return `${name}=${token}; Path=/${life}; HttpOnly; SameSite=${sameSite}${secure ? '; Secure' : ''}`
+  const life = maxAge === undefined ? '' : `Max-Age=${maxAge}; `
+  return `${name}=${token}; Path=/; ${life}${attributesOf(x, sameSite)}`
+}
+
+function attributesOf(x: ProxyExchange, sameSite: string): string {
+  return `HttpOnly; SameSite=${sameSite}${x.forwarding.origin.scheme === 'https' ? '; Secure' : ''}`
 }

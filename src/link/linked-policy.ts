@@ -6,6 +6,7 @@ import { limitsOf } from '../policy/limits/filter.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { FilterRegistry } from '../policy/registry.ts'
 import type { FilterServices } from '../policy/services.ts'
+import { type ValueReader, valueReader } from '../policy/variables.ts'
 import { WarmUp } from './warm-up.ts'
 
 export interface PolicyHost {
@@ -16,12 +17,22 @@ export interface PolicyHost {
   notWarm(error: unknown): void
 }
 
+/** What users of a rule are told by, so that each stays in one part of its split. */
+export interface SplitAffinity {
+  /** The first that a request has. */
+  readonly keys: readonly ValueReader[]
+  /** Name of a cookie for users who have none of these; null: they take turns. */
+  readonly cookie: string | null
+  readonly readCookie: ValueReader | null
+}
+
 export class LinkedPolicy {
   readonly policy: PolicySet
   /** Null when no filter has anything to do. */
   readonly chain: Chain | null
   /** Shared by all its exchanges; one that lowers a limit makes its own copy. */
   readonly limits: Readonly<ExchangeLimits>
+  readonly split: SplitAffinity | null
   /** Its retry policy names statuses. */
   readonly retriesResponses: boolean
   /** What an exchange waits for before its filters run; null once they are warm, or when none warms up. */
@@ -36,6 +47,7 @@ export class LinkedPolicy {
     this.policy = policy
     this.chain = composeChain(policy, filters, registry)
     this.limits = limitsOf(policy)
+    this.split = splitAffinityOf(policy)
     const { codes, grpcCodes } = policy.retry
     this.retriesResponses = codes.length > 0 || grpcCodes.length > 0
     if (this.chain === null || this.chain.warmUp === null) return
@@ -65,4 +77,11 @@ export class LinkedPolicy {
     this.#warmUp?.dispose()
     disposeChain(this.chain)
   }
+}
+
+function splitAffinityOf({ splitAffinity }: PolicySet): SplitAffinity | null {
+  if (splitAffinity === undefined) return null
+  const { by, cookie = null } = splitAffinity
+  const readCookie = cookie === null ? null : valueReader(`cookie:${cookie}`)
+  return { keys: by.map(valueReader), cookie, readCookie }
 }

@@ -1,4 +1,5 @@
 /** What runs in a worker: a policy set with its chain, a Backend with its balancer and pools. */
+import type { Availability } from '../balance/availability.ts'
 import type { Balancer } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { RetryBudget } from '../balance/retry-budget.ts'
@@ -28,6 +29,8 @@ export interface LinkedBackend {
   readonly keys: readonly ValueReader[]
   /** All that it has now. */
   readonly endpoints: readonly Endpoint[]
+  /** What it can take now, for splits that have something to fall back on. */
+  readonly room: Availability
   readonly retries: RetryBudget
   /** What its namespace has of this worker. */
   readonly share: NamespaceShare

@@ -8,17 +8,27 @@ export interface PolicySet {
     | { readonly type: 'forward' }
     | ({ readonly type: 'redirect' } & Redirect)
     | ({ readonly type: 'respond' } & Respond)
+  /** Where it forwards: what keeps a user in one part of the split. */
+  readonly splitAffinity?: SplitAffinityConfig
   readonly rewrite?: Rewrite
   readonly requestHeaders?: HeaderEdits
   readonly responseHeaders?: HeaderEdits
   readonly timeouts: Timeouts
   readonly retry: Retry
+  readonly hedge?: HedgeConfig
   readonly limits: Limits
   /** Lower-case tokens of Upgrade that may pass; empty = none. */
   readonly upgrades: readonly string[]
   readonly pathEncoding: 'Strict' | 'KeepEncodedSlash'
   /** Of the policies that are rows (definition.ts), by key: what only the policy's own filter reads. */
   readonly policies?: Readonly<Record<string, unknown>>
+}
+
+export interface SplitAffinityConfig {
+  /** Selectors; the first that a request has. */
+  readonly by: readonly string[]
+  /** Name of the cookie that is set where a request has none of them. */
+  readonly cookie?: string
 }
 
 export type PathRewrite =
@@ -94,6 +104,14 @@ export interface Retry {
   readonly backoff: number
   /** At most this share of the requests of the last ten seconds may be retries. */
   readonly budgetPercent: number
+}
+
+/** A second attempt beside a slow one. */
+export interface HedgeConfig {
+  /** Milliseconds. */
+  readonly after: number
+  /** At most this share of the requests of the last ten seconds. */
+  readonly maxPercent: number
 }
 
 export interface Limits {

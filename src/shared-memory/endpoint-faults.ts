@@ -10,7 +10,10 @@
 const IN_A_ROW = 0
 const EJECTIONS = 1
 const CAUSE = 2
-const CELLS = 4
+/** Requests that say something about the endpoint, and those of them that failed, since they were last taken. */
+const REQUESTS = 3
+const FAULTS = 4
+const CELLS = 5
 
 /** After so many ejections in a row the period grows no more. */
 export const MAX_EJECTIONS = 1_000
@@ -43,10 +46,36 @@ export class EndpointFaults {
     return Atomics.add(this.#cells, slot * CELLS + IN_A_ROW, 1) + 1
   }
 
-  /** A request went well. A plain load where nothing had failed, which is nearly always. */
-  succeeded(slot: number): void {
+  /** A request went well. A plain load where nothing had failed, which is nearly always. @returns failures before */
+  succeeded(slot: number): number {
     const at = slot * CELLS + IN_A_ROW
-    if (this.#cells[at] !== 0) Atomics.store(this.#cells, at, 0)
+    const before = this.#cells[at]!
+    if (before !== 0) Atomics.store(this.#cells, at, 0)
+    return before
+  }
+
+  /** Counts on from so many failures in a row. */
+  countFrom(slot: number, inARow: number): void {
+    Atomics.store(this.#cells, slot * CELLS + IN_A_ROW, inARow)
+  }
+
+  /** Counts a request for the success rate. */
+  count(slot: number, failed: boolean): void {
+    const at = slot * CELLS
+    Atomics.add(this.#cells, at + REQUESTS, 1)
+    if (failed) Atomics.add(this.#cells, at + FAULTS, 1)
+  }
+
+  /** Requests that were counted since the last call. Control only. */
+  takeRequests(slot: number): number {
+    const at = slot * CELLS + REQUESTS
+    return this.#cells[at] === 0 ? 0 : Atomics.exchange(this.#cells, at, 0)
+  }
+
+  /** Those of them that failed. Control only. */
+  takeFaults(slot: number): number {
+    const at = slot * CELLS + FAULTS
+    return this.#cells[at] === 0 ? 0 : Atomics.exchange(this.#cells, at, 0)
   }
 
   /** Failures in a row. */

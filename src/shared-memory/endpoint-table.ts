@@ -81,7 +81,9 @@ export class EndpointTable {
   readonly faults: EndpointFaults
   /** Of Backends. */
   readonly retries: RetryCounts
+  /** By slot, and in the last cell how often any has changed. */
   readonly #states: Int32Array<SharedArrayBuffer>
+  readonly #changes: number
 
   constructor(buffers: EndpointBuffers) {
     this.identities = new IdentityTable(buffers.identities)
@@ -94,6 +96,7 @@ export class EndpointTable {
     this.faults = new EndpointFaults(buffers.faults)
     this.retries = new RetryCounts(buffers.retries)
     this.#states = new Int32Array(buffers.states)
+    this.#changes = this.#states.length - 1
   }
 
   /** @param slots a power of two */
@@ -101,7 +104,7 @@ export class EndpointTable {
     return {
       workers,
       identities: IdentityTable.allocate(slots),
-      states: new SharedArrayBuffer(slots * Int32Array.BYTES_PER_ELEMENT),
+      states: new SharedArrayBuffer((slots + 1) * Int32Array.BYTES_PER_ELEMENT),
       inFlight: Ledger.allocate(workers, slots),
       connections: Ledger.allocate(workers, slots),
       pending: Ledger.allocate(workers, slots),
@@ -155,29 +158,47 @@ export class EndpointTable {
     return Atomics.load(this.#states, slot)
   }
 
+  /** A number that differs after each change of any state, see also {@link changed}; it wraps around. */
+  get changes(): number {
+    return Atomics.load(this.#states, this.#changes)
+  }
+
+  /** What counts like a state has changed. */
+  changed(): void {
+    Atomics.add(this.#states, this.#changes, 1)
+  }
+
+  #exchange(slot: number, state: number, next: number): boolean {
+    if (Atomics.compareExchange(this.#states, slot, state, next) !== state) return false
+    this.changed()
+    return true
+  }
+
   /** Sets or clears one bit of {@link SLOT_STATE}, visible in every thread immediately. */
   mark(slot: number, bit: number, on: boolean): void {
     if (on) Atomics.or(this.#states, slot, bit)
     else Atomics.and(this.#states, slot, ~bit)
+    this.changed()
   }
 
   /** Ejects an endpoint that is not. @returns false when it is ejected or on trial already, or in no set */
   eject(slot: number): boolean {
     const state = this.state(slot)
     if ((state & EJECTION) !== 0 || (state & IN_SET) !== SLOT_STATE.live) return false
-    return Atomics.compareExchange(this.#states, slot, state, state | SLOT_STATE.ejected) === state
+    return this.#exchange(slot, state, state | SLOT_STATE.ejected)
   }
 
   /** Ends an ejection, or the trial behind it. */
   restore(slot: number): void {
     Atomics.and(this.#states, slot, ~EJECTION)
+    this.changed()
   }
 
   /** The time of an ejection is over, or its trial brought no answer: the next request is the trial. */
   offerTrial(slot: number): void {
     for (let state = this.state(slot); (state & SLOT_STATE.ejected) !== 0; state = this.state(slot)) {
       const next = (state & ~EJECTION) | SLOT_STATE.trial
-      if (Atomics.compareExchange(this.#states, slot, state, next) === state) return
+      if (this.#exchange(slot, state, next)) return
     }
   }
 
@@ -185,7 +206,7 @@ export class EndpointTable {
   takeTrial(slot: number): boolean {
     for (let state = this.state(slot); (state & SLOT_STATE.trial) !== 0; state = this.state(slot)) {
       const next = (state & ~SLOT_STATE.trial) | SLOT_STATE.ejected | SLOT_STATE.trying
-      if (Atomics.compareExchange(this.#states, slot, state, next) === state) return true
+      if (this.#exchange(slot, state, next)) return true
     }
     return false
   }
@@ -204,11 +225,13 @@ export class EndpointTable {
     }
     Atomics.or(this.#states, slot, SLOT_STATE.live)
     Atomics.and(this.#states, slot, ~SLOT_STATE.retired)
+    this.changed()
   }
 
   /** Withdraws an endpoint that left its set; the {@link SlotReclaimer} frees the slot later. Control only. */
   retire(slot: number): void {
     Atomics.or(this.#states, slot, SLOT_STATE.retired)
+    this.changed()
   }
 
   /** Releases the slot. Control only, through the {@link SlotReclaimer}. */

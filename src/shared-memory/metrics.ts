@@ -69,6 +69,8 @@ export class MetricsLayout {
   readonly upstreamReused: number
   readonly upstreamFailed: number
   readonly retries: number
+  readonly hedges: number
+  readonly hedgesWon: number
   readonly reasons: number
   readonly bytesIn: number
   readonly bytesOut: number
@@ -100,6 +102,8 @@ export class MetricsLayout {
     this.upstreamReused = take(1)
     this.upstreamFailed = take(1)
     this.retries = take(1)
+    this.hedges = take(1)
+    this.hedgesWon = take(1)
     this.proxyHeaders = take(PROXY_HEADER_REFUSALS.length)
     this.handshakes = take(HANDSHAKE_RESULTS.length)
     this.reasons = take(REASON_CELLS)
@@ -259,6 +263,16 @@ export class WorkerMetrics {
 
   retried(): void {
     this.#cells[this.#layout.retries]!++
+  }
+
+  /** A second attempt began beside one that was slow. */
+  hedged(): void {
+    this.#cells[this.#layout.hedges]!++
+  }
+
+  /** And its response came first. */
+  hedgeWon(): void {
+    this.#cells[this.#layout.hedgesWon]!++
   }
 
   /** The longest recent delay of the event loop in milliseconds; see loop-delay.ts. */

@@ -16,11 +16,17 @@ export interface PassiveHealth {
   /** Milliseconds of the first ejection; the n-th in a row takes n times as long. */
   readonly baseEjection: number
   readonly maxEjectionPercent: number
+  readonly successRate: {
+    /** Percentage points below the success rate of the other endpoints; 0 = off. */
+    readonly belowMeanPercent: number
+    /** In a window, of an endpoint and of all others together. */
+    readonly minRequests: number
+  }
 }
 
 /** Whether what requests meet may eject an endpoint. */
-export function isPassive({ consecutiveFailures }: PassiveHealth): boolean {
-  return consecutiveFailures > 0
+export function isPassive({ consecutiveFailures, successRate }: PassiveHealth): boolean {
+  return consecutiveFailures > 0 || successRate.belowMeanPercent > 0
 }
 
 /** Times in milliseconds. */

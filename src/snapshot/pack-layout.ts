@@ -149,8 +149,8 @@ export const RULE_BACKENDS = 4
 /** Index in HTTP_MODES and one; 0 = as the hostname says. */
 export const RULE_HTTP = 5
 export const RULE_WORDS = 6
-/** Index (-1 = none), weight, priority, refuse. */
-export const BACKEND_WORDS = 4
+/** Index (-1 = none), weight, priority, refuse, hash of the id. */
+export const BACKEND_WORDS = 5
 
 /** Text: bytes of UTF-8 shifted left by one, lowest bit set where some are not ASCII; then the bytes. */
 export const TEXT_BYTES = 1

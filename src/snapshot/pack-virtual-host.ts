@@ -1,5 +1,6 @@
 /** Writes one virtual host, rules and matches, as words. */
 
+import { hashKey } from '../lib/hash.ts'
 import { REASON_LIST, type Reason } from '../lib/reason.ts'
 import { parseCIDR } from '../pattern/cidr.ts'
 import * as L from './pack-layout.ts'
@@ -145,6 +146,7 @@ export class VirtualHostWriter {
       this.#set(at++, ref.weight)
       this.#set(at++, ref.priority)
       this.#set(at++, reasonCode(ref.refuse))
+      this.#set(at++, hashKey(ref.backend ?? ref.missing ?? ''))
     }
     return start
   }

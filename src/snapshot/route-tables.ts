@@ -13,14 +13,7 @@ import type { HostTls, HttpMode } from './host-tls.ts'
 import * as L from './pack-layout.ts'
 import type { PackedTables } from './packed.ts'
 import { PositionCache } from './position-cache.ts'
-
-export interface RuleBackend {
-  /** Index into the generation's backends; -1 when the reference does not resolve, see `refuse`. */
-  readonly backendIndex: number
-  readonly weight: number
-  readonly priority: number
-  readonly refuse?: Reason
-}
+import { identityOf, levelsOf, type RuleBackend, type RuleLevel } from './rule-levels.ts'
 
 export interface RuleView {
   /** `namespace/name` */
@@ -32,6 +25,8 @@ export interface RuleView {
   readonly policyIndex: number
   /** Empty when the policy set answers itself. */
   readonly backends: readonly RuleBackend[]
+  /** The same by priority, the first to be used first; null where all have the same. */
+  readonly levels: readonly RuleLevel[] | null
   /** Every request is refused with this reason. */
   readonly refuse?: Reason
   /** As the rule states it: see `httpModeOf`. */
@@ -341,15 +336,18 @@ function readRule(block: BlockView, virtualHost: number, at: number): RuleView {
       backendIndex: words[from]!,
       weight: words[from + 1]!,
       priority: words[from + 2]!,
+      identity: identityOf(words[from + 4]! >>> 0, backends),
       ...(reason === undefined ? {} : { refuse: reason }),
     })
   }
+  const key = `${route}/${rule}`
   return {
     route,
     rule,
-    key: `${route}/${rule}`,
+    key,
     policyIndex: words[at + L.RULE_POLICY]!,
     backends,
+    levels: levelsOf(key, backends),
     ...(refuse === undefined ? {} : { refuse }),
     ...(http === undefined ? {} : { http }),
   }

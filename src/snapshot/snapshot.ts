@@ -93,6 +93,8 @@ export interface Rule {
 export interface WeightedBackend {
   /** Backend id; absent when the reference does not resolve, see `refuse`. */
   readonly backend?: string
+  /** The id that it names where it does not resolve. */
+  readonly missing?: string
   /** 0 … 1,000,000; 0 gets nothing. */
   readonly weight: number
   readonly priority: number
@@ -171,6 +173,10 @@ export interface BackendConfig {
   readonly hashOn: readonly string[]
   /** Milliseconds in which the share of a new endpoint grows; 0 = none. */
   readonly slowStart: number
+  /** Whether endpoints of the gateway's own zone are preferred. */
+  readonly zoneAware: boolean
+  /** Endpoints that one replica of the gateway uses, at the least; 0 = all. */
+  readonly subsetSize: number
   /** How clients come back to their endpoint; undefined: they do not. */
   readonly sessionAffinity: SessionAffinityConfig | undefined
   readonly hostHeader: 'Preserve' | 'UseServerName'

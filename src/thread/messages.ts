@@ -3,6 +3,7 @@
  * data.
  */
 
+import type { Topology } from '../balance/topology.ts'
 import type { LoopSettings } from '../exchange/loop-guard.ts'
 import type { UpstreamLimits } from '../limit/upstream-budget.ts'
 import type { TablesUpdate } from '../link/tables-update.ts'
@@ -22,6 +23,8 @@ export interface WorkerSettings {
     /** Content id of the key that replicas share for session tickets; null = one of this process. */
     readonly ticketKey: string | null
   }
+  /** Of session tokens, as long as there is no `ticketKey`. */
+  readonly sessionSeed: string
   readonly limits: {
     /** Bytes of a request or response head. */
     readonly head: number
@@ -33,6 +36,8 @@ export interface WorkerSettings {
     readonly connections: number
   }
   readonly upstreams: UpstreamLimits
+  /** Of this replica. */
+  readonly topology: Topology
   readonly timeouts: {
     /** Of PROXY header and handshake together. */
     readonly handshake: number

@@ -1,4 +1,5 @@
 import type { SettingsObject } from '../api/settings.ts'
+import { ALONE, type Topology } from '../balance/topology.ts'
 import { parseBytes } from '../lib/quantity.ts'
 import { contentId } from '../policy/contents.ts'
 import { TICKET_KEY_SECRET } from '../policy/secret-types.ts'
@@ -28,6 +29,8 @@ export interface ProcessShare {
   readonly connections?: number
   /** See {@link LoopSettings.seed}. */
   readonly seed: string
+  /** See `WorkerSettings.sessionSeed`; absent: the same. */
+  readonly sessionSeed?: string
 }
 
 /** Listeners for which open files are reserved beside those of connections; each beyond takes the place of one. */
@@ -40,15 +43,17 @@ const LISTENERS_RESERVED = 16
  */
 export function workerSettings(
   settings: SettingsObject,
-  { clients, upstreams: toUpstreams, connections, seed }: ProcessShare,
+  { clients, upstreams: toUpstreams, connections, seed, sessionSeed = seed }: ProcessShare,
   sockets: readonly ListenerSettings[],
   reserved: ReservedDestinations,
+  topology: Topology = ALONE,
 ): WorkerSettings {
   const { limits, clientAddress, accessLog, upstreams } = settings
   const room = clients - Math.max(sockets.length - LISTENERS_RESERVED, 0)
   return {
     listeners: workerListeners(settings, sockets, reserved),
     tls: workerTls(settings),
+    sessionSeed,
     limits: {
       head: parseBytes(limits.head),
       headers: limits.headers,
@@ -63,6 +68,7 @@ export function workerSettings(
       maxPending: upstreams.limits?.maxPending ?? Number.POSITIVE_INFINITY,
       maxConcurrentRequests: upstreams.limits?.maxConcurrentRequests ?? Number.POSITIVE_INFINITY,
     },
+    topology,
     timeouts: { handshake: HANDSHAKE, requestHead: REQUEST_HEAD, keepAlive: KEEP_ALIVE },
     clientAddress:
       clientAddress === undefined

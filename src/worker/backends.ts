@@ -2,11 +2,13 @@
  * The Backends of this worker: endpoint set, balancer, connections. Keyed by id and kept over every change of tables.
  */
 import { isDeepStrictEqual } from 'node:util'
+import { Availability } from '../balance/availability.ts'
 import type { Balancer, BalancerContext } from '../balance/balancer.ts'
 import { createBalancer } from '../balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../balance/endpoint.ts'
 import { RetryBudget } from '../balance/retry-budget.ts'
 import { SessionTokens } from '../balance/session-tokens.ts'
+import type { Topology } from '../balance/topology.ts'
 import type { Milliseconds, Random } from '../lib/clock.ts'
 import type { NamespaceShare, ShareMember, UpstreamBudget } from '../limit/upstream-budget.ts'
 import type { LinkedBackend, SessionAffinity } from '../link/linked-tables.ts'
@@ -44,6 +46,8 @@ export interface BackendsContext {
   /** The same for connections that carry no requests. */
   tunnelsOf(plan: BackendConfig): Connector
   limits: HeadLimits
+  /** Of this replica. */
+  topology: Topology
 }
 
 export class Backends {
@@ -64,6 +68,11 @@ export class Backends {
   /** Bounds of response heads. */
   set limits(limits: HeadLimits) {
     this.#context.limits = limits
+  }
+
+  /** Balancers see it with their next pick. */
+  set topology(topology: Topology) {
+    if (!isDeepStrictEqual(topology, this.#context.topology)) this.#context.topology = topology
   }
 
   /**
@@ -151,6 +160,15 @@ function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): bool
   return [ca, clientCertificate?.chain, clientCertificate?.key].some((id) => id !== undefined && contents.has(id))
 }
 
+function balancesAlike(a: BackendConfig, b: BackendConfig): boolean {
+  return (
+    a.algorithm === b.algorithm &&
+    a.slowStart === b.slowStart &&
+    a.zoneAware === b.zoneAware &&
+    a.subsetSize === b.subsetSize
+  )
+}
+
 function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
   return hashOn.map(valueReader)
 }
@@ -178,6 +196,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   readonly #pools = new Map<Endpoint, ConnectionPool>()
   /** Of connections that carry no requests; most Backends have none. */
   readonly #tunnels = new Map<Endpoint, ConnectionPool>()
+  readonly #room: Availability
   #affinity: SessionAffinity | null = null
 
   constructor(plan: BackendConfig, slot: number, connects: string, context: BackendsContext) {
@@ -192,9 +211,10 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(slot < 0 ? null : context.endpoints.retries, slot, context.timers)
     this.gauge = context.endpoints
+    this.#room = new Availability(context.endpoints)
     this.random = context.random
     this.keys = keyReaders(plan)
-    this.balancer = createBalancer(plan.algorithm, this, plan.slowStart)
+    this.balancer = this.#makeBalancer(plan)
   }
 
   get affinity(): SessionAffinity | null {
@@ -210,6 +230,10 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     return this.#affinity
   }
 
+  get room(): Availability {
+    return this.#room.refresh(this.endpoints, this.plan.health, this.timers.now)
+  }
+
   get limits(): HeadLimits {
     return this.#context.limits
   }
@@ -221,13 +245,14 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   }
 
   revise(plan: BackendConfig, connects: string): void {
-    if (plan.algorithm !== this.plan.algorithm || plan.slowStart !== this.plan.slowStart) {
-      this.balancer = createBalancer(plan.algorithm, this, plan.slowStart)
+    if (!balancesAlike(plan, this.plan)) {
+      this.balancer = this.#makeBalancer(plan)
       this.balancer.update(this.endpoints)
     }
     if (!isDeepStrictEqual(plan.hashOn, this.plan.hashOn)) this.keys = keyReaders(plan)
     const connectsAlike = connects === this.connects
     this.plan = plan
+    this.#room.forget()
     this.connects = connects
     if (!connectsAlike) this.renewPools()
     for (const pool of this.#all()) pool.options = plan
@@ -246,6 +271,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
 
   endpointsChanged(endpoints: readonly Endpoint[], removed: readonly Endpoint[]): void {
     this.endpoints = endpoints
+    this.#room.forget()
     this.balancer.update(endpoints)
     for (const endpoint of removed) {
       for (const pools of [this.#pools, this.#tunnels]) {
@@ -302,7 +328,15 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     for (const pool of this.#all()) if (pool.idleCount > 0) pool.sweep(now)
   }
 
+  #makeBalancer(plan: BackendConfig): Balancer {
+    return createBalancer(plan.algorithm, this, plan.slowStart, plan)
+  }
+
   // ---- what balancers ask ----
+
+  get topology(): Topology {
+    return this.#context.topology
+  }
 
   now(): Milliseconds {
     return this.timers.now

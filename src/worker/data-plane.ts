@@ -2,6 +2,7 @@
  * Puts a worker's parts together: exchanges, Backends, linking, messages. The thread (main.ts) and the tests call this
  * one function; what differs between them is what they hand in.
  */
+import { ALONE } from '../balance/topology.ts'
 import { WeightedSplits } from '../balance/weighted-split.ts'
 import { MemoryStores } from '../cache/memory-store.ts'
 import { OwnedLru } from '../cache/owned-lru.ts'
@@ -113,6 +114,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     tunnelsOf: (plan) => edges.tunnelsOf(plan),
     budget,
     limits: { head: 65_536, headers: 100, uri: 16_384 },
+    topology: ALONE,
   })
   const context = createExchangeContext({
     worker,
@@ -142,8 +144,9 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     context.accessLog = edges.accessLog(settings.accessLog)
     context.loops = new LoopGuard(settings.loop)
     guard = new DialGuard(settings.dial)
-    sessionKeys.use(settings.tls.ticketKey, settings.loop.seed)
+    sessionKeys.use(settings.tls.ticketKey, settings.sessionSeed)
     backends.limits = settings.limits
+    backends.topology = settings.topology
     budget.use(settings.upstreams, settings.limits.connections)
     edges.settings(settings)
   }

@@ -44,8 +44,16 @@ export class EndpointLoad implements AttemptObserver {
     const { backend, endpoint, failure, headAt, startedAt, endedAt } = outcome
     if (failure !== null && headAt < 0 && learnsLatency(backend) && blames(failure))
       this.#endpoints.latency.observe(endpoint.slot, endedAt - startedAt, true, this.#time.now)
+    else if (failure === null && outcome.unanswered && learnsLatency(backend)) this.#cancelled(outcome)
     this.#endpoints.release(this.#worker, endpoint.slot)
     this.#next?.attemptEnded(outcome)
+  }
+
+  /** Another attempt was quicker, so all that is known is that the response would have taken longer than this. */
+  #cancelled({ endpoint, startedAt, endedAt }: AttemptOutcome): void {
+    const { latency } = this.#endpoints
+    const took = endedAt - startedAt
+    if (took > latency.latency(endpoint.slot)) latency.observe(endpoint.slot, took, false, this.#time.now)
   }
 }
 

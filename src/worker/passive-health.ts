@@ -2,14 +2,14 @@
  * Ejects endpoints by what requests meet there: so many failures in a row, over all workers. When the time of an
  * ejection is over, one request is the trial that ends or repeats it (control/health/ejections.ts keeps the time).
  */
-import { ejectWithin, updatePanic } from '../balance/eligibility.ts'
+import { COUNT_PRICE, ejectWithin, updatePanic } from '../balance/eligibility.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import { faultCode, NO_EVIDENCE, WELL } from '../balance/fault.ts'
 import type { AttemptObserver, AttemptOutcome } from '../exchange/attempt-observer.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
 import { type EndpointTable, isEligible, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
-import type { HealthConfig } from '../snapshot/health.ts'
+import { type HealthConfig, isPassive } from '../snapshot/health.ts'
 
 export class PassiveHealth implements AttemptObserver {
   readonly #table: EndpointTable
@@ -17,6 +17,8 @@ export class PassiveHealth implements AttemptObserver {
   readonly #next: AttemptObserver
   /** Trials of this worker that are under way, by slot: since when. */
   readonly #trials = new Map<number, Milliseconds>()
+  /** Backends of which as many are ejected as may be: until then no more are tried. */
+  readonly #fullUntil = new WeakMap<LinkedBackend, Milliseconds>()
 
   /** @param next receives the same calls, the end of an attempt behind what is done here: it gives the slot back */
   constructor(table: EndpointTable, timers: { readonly now: Milliseconds }, next: AttemptObserver) {
@@ -46,12 +48,14 @@ export class PassiveHealth implements AttemptObserver {
   attemptEnded(outcome: Readonly<AttemptOutcome>): void {
     const { backend, endpoint } = outcome
     const { health } = backend.plan
-    if (health !== undefined && health.passive.consecutiveFailures > 0) {
+    if (health !== undefined && isPassive(health.passive)) {
       const code = faultCode(outcome.failure, outcome.status, outcome.unanswered, outcome.grpcStatus)
       if (this.#trials.size > 0 && this.#isTrial(outcome))
         this.#endTrial(backend, health, endpoint.slot, isStale(outcome) ? NO_EVIDENCE : code)
-      else if (code === WELL) this.#table.faults.succeeded(endpoint.slot)
+      else if (code === WELL) this.#succeeded(health, endpoint.slot)
       else if (code !== NO_EVIDENCE) this.#count(backend, health, endpoint.slot, code)
+      if (code !== NO_EVIDENCE && health.passive.successRate.belowMeanPercent > 0)
+        this.#table.faults.count(endpoint.slot, code !== WELL)
     }
     this.#next.attemptEnded(outcome)
   }
@@ -62,17 +66,29 @@ export class PassiveHealth implements AttemptObserver {
     return since !== undefined && startedAt >= since
   }
 
-  #count({ endpoints }: LinkedBackend, { passive, panicPercent }: HealthConfig, slot: number, code: number): void {
+  #count(backend: LinkedBackend, { passive, panicPercent }: HealthConfig, slot: number, code: number): void {
+    const { endpoints } = backend
     const { faults } = this.#table
+    if (passive.consecutiveFailures === 0) return
     const inARow = faults.failed(slot)
-    if (inARow < passive.consecutiveFailures) return
-    if (ejectWithin(this.#table, endpoints, slot, passive.maxEjectionPercent, code)) {
-      updatePanic(this.#table, endpoints, panicPercent)
-      faults.mark(slot)
-    } else {
-      // At the cap: all endpoints are counted again only after as many failures more.
-      faults.succeeded(slot)
+    const limit = passive.consecutiveFailures
+    if (inARow !== limit && inARow < 2 * limit) return
+    // At the cap: endpoints by the thousand are not counted at each failure.
+    if (this.#timers.now >= (this.#fullUntil.get(backend) ?? 0)) {
+      if (ejectWithin(this.#table, endpoints, slot, passive.maxEjectionPercent, code)) {
+        updatePanic(this.#table, endpoints, panicPercent)
+        return faults.mark(slot)
+      }
+      this.#fullUntil.set(backend, this.#timers.now + endpoints.length * COUNT_PRICE)
     }
+    if (inARow === limit) this.#table.changed()
+    else faults.countFrom(slot, limit)
+  }
+
+  #succeeded({ passive }: HealthConfig, slot: number): void {
+    const failures = this.#table.faults.succeeded(slot)
+    // Of an endpoint at the cap, splits with priorities have to know.
+    if (failures > 0 && failures >= passive.consecutiveFailures) this.#table.changed()
   }
 
   #endTrial({ endpoints }: LinkedBackend, { panicPercent }: HealthConfig, slot: number, code: number): void {
@@ -83,6 +99,8 @@ export class PassiveHealth implements AttemptObserver {
     else if (code === WELL) {
       table.restore(slot)
       table.faults.succeeded(slot)
+      // Where shares grow slowly (`slowStart`), they do so for one that is back, too.
+      table.latency.began(slot, this.#timers.now)
     } else {
       table.faults.ejected(slot, code)
       table.mark(slot, SLOT_STATE.trying, false)

@@ -62,7 +62,10 @@ suite('route rows', () => {
 
   test('a row contains the action of the rule, and the reason of a refusal', () => {
     const closed: Rule = { ...RULE, refuse: 'RuleClosed' }
-    const broken: Rule = { ...RULE, backends: [{ weight: 3, priority: 0, refuse: 'BackendNotFound' }] }
+    const broken: Rule = {
+      ...RULE,
+      backends: [{ missing: 'shop/none', weight: 3, priority: 0, refuse: 'BackendNotFound' }],
+    }
     const rules = [RULE, closed, broken]
     const matches = rules.map((rule) => ({ ...MATCH, rule }))
     const redirect: PolicySet['action'] = { type: 'redirect', statusCode: 301 }
@@ -70,9 +73,9 @@ suite('route rows', () => {
     assert.deepEqual(
       rows.map(({ action, reason, backends }) => [action, reason, backends]),
       [
-        ['redirect', undefined, [{ backend: 'shop/api', weight: 1 }]],
-        ['refuse', 'RuleClosed', [{ backend: 'shop/api', weight: 1 }]],
-        ['redirect', undefined, [{ weight: 3, reason: 'BackendNotFound' }]],
+        ['redirect', undefined, [{ backend: 'shop/api', weight: 1, priority: 0 }]],
+        ['refuse', 'RuleClosed', [{ backend: 'shop/api', weight: 1, priority: 0 }]],
+        ['redirect', undefined, [{ backend: 'shop/none', weight: 3, priority: 0, reason: 'BackendNotFound' }]],
       ],
     )
   })

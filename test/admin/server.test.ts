@@ -22,15 +22,15 @@ const ROUTE: RouteRow = {
   rule: 'api',
   action: 'forward',
   backends: [
-    { backend: 'shop/api', weight: 90 },
-    { weight: 10, reason: 'BackendNotFound' },
+    { backend: 'shop/api', weight: 90, priority: 0 },
+    { weight: 10, priority: 0, reason: 'BackendNotFound' },
   ],
 }
 
 const DATA: AdminData = {
   unhealthy: () => [],
   unready: () => ['worker 1 serves no table yet'],
-  version: () => ({ version: '0.1.0', node: '26.10.0', generation: 7, workers: 2 }),
+  version: () => ({ version: '0.1.0', node: '26.10.0', generation: 7, workers: 2, replica: 2, replicas: 3, zone: 'a' }),
   routes: () => Array.from({ length: 450 }, (_, i) => ({ ...ROUTE, rule: `rule-${i}` })),
   backends: () => [
     {

@@ -11,7 +11,6 @@ type Tree = Record<string, unknown>
  */
 const SAMPLES: Tree = {
   'accessLog.fields': { agent: 'header:user-agent' },
-  hedge: { after: '200ms' },
   'limits.maxConcurrentRequests': 5,
   access: { allow: ['10.0.0.0/8'] },
   cors: { allowOrigins: ['*'] },
@@ -33,9 +32,7 @@ const SAMPLES: Tree = {
   plugins: [{ name: 'a' }],
   'spec.maintenance.enabled': true,
   'spec.tls': {},
-  'spec.rules[].splitAffinity': { by: ['cookie:a'] },
   'spec.rules[].tokenIssuer': { issuer: 'https://a.example/', signingKeySecretName: 'a', clientsSecretName: 'b' },
-  'spec.rules[].backendRefs[].priority': 1,
   'spec.protocol': 'GRPC',
   'spec.loadBalancing.zoneAware': true,
   tracing: { otlp: 'http://collector:4318' },

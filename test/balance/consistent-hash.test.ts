@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { NO_KEY } from '../../src/balance/balancer.ts'
 import { ConsistentHash } from '../../src/balance/consistent-hash.ts'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
-import { hashKey } from '../../src/balance/hash-key.ts'
+import { hashKey } from '../../src/lib/hash.ts'
 import { Bench, balancerSuite } from '../suite/balancer.ts'
 
 balancerSuite('ConsistentHash')

@@ -4,6 +4,7 @@ import { NO_KEY } from '../../src/balance/balancer.ts'
 import { createBalancer } from '../../src/balance/create-balancer.ts'
 import { countEligible, ejectWithin, updatePanic } from '../../src/balance/eligibility.ts'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
+import { ALONE } from '../../src/balance/topology.ts'
 import { EndpointTable, SLOT_STATE } from '../../src/shared-memory/endpoint-table.ts'
 import { seeded } from '../suite/balancer.ts'
 
@@ -37,6 +38,7 @@ class World {
     const balancer = createBalancer('Random', {
       gauge: this.table,
       random: seeded(7),
+      topology: ALONE,
       now: () => 0,
       requests: () => 1,
     })

@@ -1,18 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { type SplitRef, WeightedSplits } from '../../src/balance/weighted-split.ts'
+import type { SplitRef } from '../../src/balance/split.ts'
+import { WeightedSplits } from '../../src/balance/weighted-split.ts'
 import { seeded } from '../suite/balancer.ts'
 
-const BACKENDS = Array.from({ length: 40 }, (_, i) => ({ id: `shop/b${i}` }))
-
 function refs(...weights: number[]): SplitRef[] {
-  return weights.map((weight, i) => ({ backendIndex: i, weight }))
+  return weights.map((weight, i) => ({ identity: i, weight }))
 }
 
 function counts(splits: WeightedSplits, rule: string, parts: readonly SplitRef[], picks: number): number[] {
   const counts = parts.map(() => 0)
-  for (let i = 0; i < picks; i++) counts[splits.pick(rule, parts, BACKENDS)]! += 1
+  for (let i = 0; i < picks; i++) counts[splits.turn({ key: rule, backends: parts })]! += 1
   return counts
 }
 
@@ -20,7 +19,7 @@ describe('a weighted split', () => {
   it('gives 90 of 100 requests to weight 90 and 10 to weight 10, never two of the small part in a row', () => {
     const splits = new WeightedSplits(seeded(1))
     const parts = refs(90, 10)
-    const picks = Array.from({ length: 100 }, () => splits.pick('shop/a/r', parts, BACKENDS))
+    const picks = Array.from({ length: 100 }, () => splits.turn({ key: 'shop/a/r', backends: parts }))
     assert.equal(picks.filter((part) => part === 1).length, 10)
     assert.ok(!picks.join('').includes('11'))
   })
@@ -28,9 +27,9 @@ describe('a weighted split', () => {
   it('gives nothing to weight 0, also when it is the only one or all are 0', () => {
     const splits = new WeightedSplits(seeded(1))
     assert.deepEqual(counts(splits, 'a', refs(0, 1, 0), 50), [0, 50, 0])
-    assert.equal(splits.pick('b', refs(0), BACKENDS), -1)
-    assert.equal(splits.pick('c', refs(0, 0), BACKENDS), -1)
-    assert.equal(splits.pick('d', [], BACKENDS), -1)
+    assert.equal(splits.turn({ key: 'b', backends: refs(0) }), -1)
+    assert.equal(splits.turn({ key: 'c', backends: refs(0, 0) }), -1)
+    assert.equal(splits.turn({ key: 'd', backends: [] }), -1)
   })
 
   it('is exact for any weights over any window as long as their sum', () => {
@@ -57,9 +56,9 @@ describe('a weighted split', () => {
     const steady = new WeightedSplits(() => 0)
     const reloaded = new WeightedSplits(() => 0)
     const same = parts()
-    const expected = Array.from({ length: 40 }, () => steady.pick('r', same, BACKENDS))
+    const expected = Array.from({ length: 40 }, () => steady.turn({ key: 'r', backends: same }))
     assert.deepEqual(
-      Array.from({ length: 40 }, () => reloaded.pick('r', parts(), BACKENDS)),
+      Array.from({ length: 40 }, () => reloaded.turn({ key: 'r', backends: parts() })),
       expected,
     )
   })
@@ -67,8 +66,8 @@ describe('a weighted split', () => {
   it('keeps the credit of a Backend whose index changes', () => {
     const splits = new WeightedSplits(() => 0)
     const [a, b] = refs(1, 1) as [SplitRef, SplitRef]
-    assert.equal(splits.pick('r', [a, b], BACKENDS), 0)
-    assert.equal(splits.pick('r', [b, a], BACKENDS), 0, 'it is the turn of b, which stands first now')
+    assert.equal(splits.turn({ key: 'r', backends: [a, b] }), 0)
+    assert.equal(splits.turn({ key: 'r', backends: [b, a] }), 0, 'it is the turn of b, which stands first now')
   })
 
   it('gives a canary its new share immediately when its weight goes from 1 to 50 per cent', () => {
@@ -81,10 +80,10 @@ describe('a weighted split', () => {
   it('keeps two references to one Backend apart', () => {
     const splits = new WeightedSplits(() => 0)
     const parts = () => [
-      { backendIndex: 0, weight: 1 },
-      { backendIndex: 0, weight: 3 },
+      { identity: 0, weight: 1 },
+      { identity: 0, weight: 3 },
     ]
-    const picks = Array.from({ length: 8 }, () => splits.pick('r', parts(), BACKENDS))
+    const picks = Array.from({ length: 8 }, () => splits.turn({ key: 'r', backends: parts() }))
     assert.equal(picks.filter((part) => part === 1).length, 6)
   })
 
@@ -92,18 +91,22 @@ describe('a weighted split', () => {
     const splits = new WeightedSplits(() => 0, 2)
     const parts = refs(1, 1)
     assert.deepEqual(
-      [splits.pick('a', parts, BACKENDS), splits.pick('b', parts, BACKENDS), splits.pick('a', parts, BACKENDS)],
+      [
+        splits.turn({ key: 'a', backends: parts }),
+        splits.turn({ key: 'b', backends: parts }),
+        splits.turn({ key: 'a', backends: parts }),
+      ],
       [0, 0, 1],
     )
-    splits.pick('c', parts, BACKENDS)
+    splits.turn({ key: 'c', backends: parts })
     assert.equal(splits.size, 2)
-    assert.equal(splits.pick('a', parts, BACKENDS), 0, 'a goes on where it stood: its third turn')
-    assert.equal(splits.pick('b', parts, BACKENDS), 0, 'b was forgotten and begins anew')
+    assert.equal(splits.turn({ key: 'a', backends: parts }), 0, 'a goes on where it stood: its third turn')
+    assert.equal(splits.turn({ key: 'b', backends: parts }), 0, 'b was forgotten and begins anew')
   })
 
   it('keeps no state for rules with a single Backend', () => {
     const splits = new WeightedSplits(seeded(1))
-    assert.equal(splits.pick('r', refs(7), BACKENDS), 0)
+    assert.equal(splits.turn({ key: 'r', backends: refs(7) }), 0)
     assert.equal(splits.size, 0)
   })
 })

@@ -266,7 +266,7 @@ export const MATRIX: readonly Case[] = [
   },
   {
     name: 'nodes, no roles for people, addresses',
-    values: { rbac: { nodes: true, aggregate: false }, addresses: ['203.0.113.9', 'lb.example.com'] },
+    values: { rbac: { aggregate: false }, addresses: ['203.0.113.9', 'lb.example.com'] },
   },
   {
     name: 'the default class of the cluster',

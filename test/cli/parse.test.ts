@@ -48,14 +48,21 @@ describe('the command line', () => {
   })
 
   it('converts flags into settings with their origin', () => {
-    assert.deepEqual(run('--http 127.0.0.1:80 --admin [::1]:81 --signals :82 --state=/s --access-log off').overrides, [
-      { flag: '--http 127.0.0.1:80', path: ['listeners', 'http', 'port'], value: 80 },
-      { flag: '--http 127.0.0.1:80', path: ['listeners', 'http', 'address'], value: '127.0.0.1' },
-      { flag: '--admin [::1]:81', path: ['admin', 'address'], value: '[::1]:81' },
-      { flag: '--signals :82', path: ['signals', 'address'], value: ':82' },
-      { flag: '--state /s', path: ['stateDirectory'], value: '/s' },
-      { flag: '--access-log off', path: ['accessLog', 'sample'], value: 0 },
-    ])
+    assert.deepEqual(
+      run('--http 127.0.0.1:80 --admin [::1]:81 --signals :82 --state=/s --zone a --replica 2/5 --access-log off')
+        .overrides,
+      [
+        { flag: '--http 127.0.0.1:80', path: ['listeners', 'http', 'port'], value: 80 },
+        { flag: '--http 127.0.0.1:80', path: ['listeners', 'http', 'address'], value: '127.0.0.1' },
+        { flag: '--admin [::1]:81', path: ['admin', 'address'], value: '[::1]:81' },
+        { flag: '--signals :82', path: ['signals', 'address'], value: ':82' },
+        { flag: '--state /s', path: ['stateDirectory'], value: '/s' },
+        { flag: '--zone a', path: ['topology', 'zone'], value: 'a' },
+        { flag: '--replica 2/5', path: ['topology', 'replica', 'number'], value: 2 },
+        { flag: '--replica 2/5', path: ['topology', 'replica', 'of'], value: 5 },
+        { flag: '--access-log off', path: ['accessLog', 'sample'], value: 0 },
+      ],
+    )
   })
 
   it('parses durations as in manifests', () => {
@@ -94,6 +101,9 @@ describe('the command line', () => {
     ['run --config d --http ::1:80', /brackets/],
     ['run --config d --http :70000', /0 to 65535/],
     ['run --config d --access-log yes', /on, off/],
+    ['run --config d --replica 0/3', /such as 2\/5/],
+    ['run --config d --replica 4/3', /such as 2\/5/],
+    ['run --config d --replica 1', /such as 2\/5/],
     ['run --config d --log-level loud', /trace, debug, info/],
     ['config x', /accepts flags only/],
     ['help rum', /did you mean "run"\?/],

@@ -127,6 +127,12 @@ suite('conflicts', () => {
   })
 })
 
+interface Named {
+  readonly name?: string
+  readonly namespace?: string
+  readonly service?: { readonly name: string; readonly port: string | number }
+}
+
 suite('backends of a rule', () => {
   const refs = (...list: object[]) =>
     ({ rules: { main: { backendRefs: list.map((ref) => ({ weight: 1, priority: 0, ...ref })) } } }) as never
@@ -144,7 +150,10 @@ suite('backends of a rule', () => {
     ]),
   ]
 
-  const cases: [ref: object, id: string | undefined, reason: string, message: RegExp][] = [
+  const named = ({ name, namespace = 'a', service }: Named) =>
+    service === undefined ? `${namespace}/${name}` : `service:a/${service.name}:${service.port}`
+
+  const cases: [ref: Named, id: string | undefined, reason: string, message: RegExp][] = [
     [{ name: 'own' }, 'a/own', 'ResolvedRefs', /./],
     [{ name: 'open', namespace: 'b' }, 'b/open', 'ResolvedRefs', /./],
     [{ name: 'named', namespace: 'b' }, 'b/named', 'ResolvedRefs', /./],
@@ -168,7 +177,7 @@ suite('backends of a rule', () => {
       const [rule] = rulesOf(result, '*')
       const expected =
         id === undefined
-          ? { weight: 1, priority: 0, refuse: 'BackendNotFound' }
+          ? { missing: named(ref), weight: 1, priority: 0, refuse: 'BackendNotFound' }
           : { backend: id, weight: 1, priority: 0 }
       assert.deepEqual(rule?.backends, [expected])
       if (id !== undefined) assert.equal(result.snapshot.backends.get(id)?.id, id)
@@ -187,7 +196,7 @@ suite('backends of a rule', () => {
     )
     assert.deepEqual(rulesOf(result, '*')[0]?.backends, [
       { backend: 'a/own', weight: 9, priority: 0 },
-      { weight: 1, priority: 0, refuse: 'BackendNotFound' },
+      { missing: 'a/none', weight: 1, priority: 0, refuse: 'BackendNotFound' },
     ])
   })
 

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { NO_KEY } from '../../src/balance/balancer.ts'
 import { createBalancer } from '../../src/balance/create-balancer.ts'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
+import { ALONE } from '../../src/balance/topology.ts'
 import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
 import { pickEndpoint } from '../../src/exchange/endpoint-pick.ts'
 import type { LinkedBackend } from '../../src/link/linked-tables.ts'
@@ -26,6 +27,7 @@ describe('a trial request', () => {
       const balancer = createBalancer(algorithm, {
         gauge: table,
         random: seeded(3),
+        topology: ALONE,
         now: () => 0,
         requests: () => 1,
       })

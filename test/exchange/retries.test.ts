@@ -23,7 +23,15 @@ const status =
     )
 
 /** No endpoint is ejected. */
-const UNCHECKED = { passive: { consecutiveFailures: 0, baseEjection: '30s', maxEjectionPercent: 50 }, panicPercent: 30 }
+const UNCHECKED = {
+  passive: {
+    consecutiveFailures: 0,
+    baseEjection: '30s',
+    maxEjectionPercent: 50,
+    successRate: { belowMeanPercent: 0, minRequests: 100 },
+  },
+  panicPercent: 30,
+}
 
 interface Setup {
   readonly gateway: InProcess

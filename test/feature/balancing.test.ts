@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
 import { closedPort, type EchoBackend, echoBackend, onHead, rawBackend } from './backends.ts'
-import { backend, type Gateway, manifest, route, startGateway, suiteScope } from './harness.ts'
+import { backend, eventually, type Gateway, manifest, route, startGateway, suiteScope } from './harness.ts'
 
 const to = (name: string, refs: readonly object[], policies: object = {}): object => ({
   name,
@@ -9,6 +9,35 @@ const to = (name: string, refs: readonly object[], policies: object = {}): objec
   backendRefs: refs,
   policies,
 })
+
+type Condition = 'ready' | 'terminating' | 'gone'
+
+/** A Service with a slice for each pod, since each has a port of its own; in two zones, with hints that swap them. */
+function pods(ports: readonly number[], conditions: readonly Condition[]): string {
+  const slices = ports.map((port, i) => {
+    const [zone, hint] = i === 0 ? ['b', 'a'] : ['a', 'b']
+    const ready = conditions[i] === 'ready'
+    const serving = conditions[i] !== 'gone'
+    return {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name: `pods-${i}`, namespace: 'default', labels: { 'kubernetes.io/service-name': 'pods' } },
+      addressType: 'IPv4',
+      ports: [{ name: 'http', port }],
+      endpoints: [
+        {
+          addresses: ['127.0.0.1'],
+          conditions: { ready, serving, terminating: !ready },
+          zone,
+          hints: { forZones: [{ name: hint }] },
+        },
+      ],
+    }
+  })
+  const metadata = { name: 'pods', namespace: 'default' }
+  const service = { apiVersion: 'v1', kind: 'Service', metadata, spec: { ports: [{ name: 'http', port: 80 }] } }
+  return [service, ...slices].map((object) => `${JSON.stringify(object)}\n---\n`).join('')
+}
 
 describe('balancing, from manifests to traffic', () => {
   const scope = suiteScope()
@@ -38,75 +67,100 @@ describe('balancing, from manifests to traffic', () => {
       onHead(socket, () => socket.write('HTTP/1.1 500 No\r\nx-backend: failing\r\ncontent-length: 0\r\n\r\n')),
     )
     const weighted = ports.map((port, index) => ({ address: '127.0.0.1', port, weight: [3, 1, 1][index] }))
-    gateway = await startGateway(scope, {
-      'backends.yaml':
-        backend('round', ports, { loadBalancing: { algorithm: 'RoundRobin' } }) +
-        manifest('Backend', 'weighted', {
-          endpoints: weighted,
-          loadBalancing: { algorithm: 'WeightedRoundRobin' },
-        }) +
-        backend('least', ports, { loadBalancing: { algorithm: 'LeastRequest' } }) +
-        backend('random', ports, { loadBalancing: { algorithm: 'Random' } }) +
-        backend('hashed', ports, {
-          loadBalancing: { algorithm: 'ConsistentHash', hashOn: ['header:x-user', 'cookie:uid', 'query:u'] },
-        }) +
-        backend('quick', [...ports, failing.port], { loadBalancing: { algorithm: 'PeakEWMA' } }) +
-        backend('sticky', ports, { sessionAffinity: { cookie: { name: 'hg', ttl: '1h' } } }) +
-        backend('sticky-header', ports, { sessionAffinity: { header: { name: 'X-Session' } } }) +
-        backend('sticky-dead', [dead, ports[0]!, ports[1]!], { sessionAffinity: { cookie: { name: 'hg' } } }) +
-        backend('one', [ports[0]!]) +
-        backend('two', [ports[1]!]) +
-        backend('half-dead', [dead, ports[0]!], { loadBalancing: { algorithm: 'RoundRobin' } }) +
-        backend('unchecked', [dead, ports[0]!], {
-          loadBalancing: { algorithm: 'RoundRobin' },
-          healthCheck: { passive: { consecutiveFailures: 0 } },
-        }) +
-        backend('dead', [dead]) +
-        backend('resetting', [resetting.port]) +
-        backend('forgetful', [forgetful.port]) +
-        backend('elsewhere/private', [ports[0]!]) +
-        backend('elsewhere/public', [ports[0]!], { allowedNamespaces: { from: 'All' } }) +
-        manifest('Backend', 'named', { endpoints: [{ address: 'localhost', port: ports[0] }] }),
-      'route.yaml': route(
-        'balance',
-        ['balance.test'],
-        [
-          ...[
-            'round',
-            'weighted',
-            'least',
-            'random',
-            'hashed',
-            'sticky',
-            'sticky-header',
-            'sticky-dead',
-            'quick',
-            'half-dead',
-            'dead',
-            'resetting',
-            'forgetful',
-            'named',
-          ].map((name) => to(name, [{ name }])),
-          to('split', [
-            { name: 'one', weight: 90 },
-            { name: 'two', weight: 10 },
-          ]),
-          to('zero', [
-            { name: 'one', weight: 0 },
-            { name: 'two', weight: 1 },
-          ]),
-          to('missing', [{ name: 'no-such-backend' }]),
-          to('part-missing', [
-            { name: 'one', weight: 1 },
-            { name: 'no-such-backend', weight: 1 },
-          ]),
-          to('private', [{ name: 'private', namespace: 'elsewhere' }]),
-          to('public', [{ name: 'public', namespace: 'elsewhere' }]),
-          to('no-retry', [{ name: 'half-dead' }], { retry: { attempts: 0 } }),
-          to('unchecked', [{ name: 'unchecked' }], { retry: { attempts: 0 } }),
-        ],
-      ),
-    })
+    const zoned = ports.map((port, index) => ({ address: '127.0.0.1', port, zone: 'abc'[index] }))
+    gateway = await startGateway(
+      scope,
+      {
+        'pods.yaml': pods(ports, ['ready', 'ready', 'terminating']),
+        'backends.yaml':
+          backend('round', ports, { loadBalancing: { algorithm: 'RoundRobin' } }) +
+          manifest('Backend', 'weighted', {
+            endpoints: weighted,
+            loadBalancing: { algorithm: 'WeightedRoundRobin' },
+          }) +
+          backend('least', ports, { loadBalancing: { algorithm: 'LeastRequest' } }) +
+          backend('random', ports, { loadBalancing: { algorithm: 'Random' } }) +
+          backend('hashed', ports, {
+            loadBalancing: { algorithm: 'ConsistentHash', hashOn: ['header:x-user', 'cookie:uid', 'query:u'] },
+          }) +
+          backend('quick', [...ports, failing.port], { loadBalancing: { algorithm: 'PeakEWMA' } }) +
+          manifest('Backend', 'near', { endpoints: zoned, loadBalancing: { zoneAware: true } }) +
+          manifest('Backend', 'near-dead', {
+            endpoints: [{ ...zoned[0], port: dead }, zoned[1], zoned[2]],
+            loadBalancing: { zoneAware: true },
+          }) +
+          manifest('Backend', 'pods', {
+            service: { name: 'pods', port: 'http' },
+            loadBalancing: { algorithm: 'RoundRobin' },
+          }) +
+          manifest('Backend', 'hinted', {
+            service: { name: 'pods', port: 'http' },
+            loadBalancing: { algorithm: 'RoundRobin', zoneAware: true },
+          }) +
+          backend('part', ports, { loadBalancing: { algorithm: 'RoundRobin', subsetSize: 1 } }) +
+          backend('sticky', ports, { sessionAffinity: { cookie: { name: 'hg', ttl: '1h' } } }) +
+          backend('sticky-header', ports, { sessionAffinity: { header: { name: 'X-Session' } } }) +
+          backend('sticky-dead', [dead, ports[0]!, ports[1]!], { sessionAffinity: { cookie: { name: 'hg' } } }) +
+          backend('one', [ports[0]!]) +
+          backend('two', [ports[1]!]) +
+          backend('half-dead', [dead, ports[0]!], { loadBalancing: { algorithm: 'RoundRobin' } }) +
+          backend('unchecked', [dead, ports[0]!], {
+            loadBalancing: { algorithm: 'RoundRobin' },
+            healthCheck: { passive: { consecutiveFailures: 0 } },
+          }) +
+          backend('dead', [dead]) +
+          backend('resetting', [resetting.port]) +
+          backend('forgetful', [forgetful.port]) +
+          backend('elsewhere/private', [ports[0]!]) +
+          backend('elsewhere/public', [ports[0]!], { allowedNamespaces: { from: 'All' } }) +
+          manifest('Backend', 'named', { endpoints: [{ address: 'localhost', port: ports[0] }] }),
+        'route.yaml': route(
+          'balance',
+          ['balance.test'],
+          [
+            ...[
+              'round',
+              'weighted',
+              'least',
+              'random',
+              'hashed',
+              'sticky',
+              'sticky-header',
+              'sticky-dead',
+              'quick',
+              'half-dead',
+              'dead',
+              'resetting',
+              'forgetful',
+              'named',
+              'near',
+              'near-dead',
+              'pods',
+              'hinted',
+              'part',
+            ].map((name) => to(name, [{ name }])),
+            to('split', [
+              { name: 'one', weight: 90 },
+              { name: 'two', weight: 10 },
+            ]),
+            to('zero', [
+              { name: 'one', weight: 0 },
+              { name: 'two', weight: 1 },
+            ]),
+            to('missing', [{ name: 'no-such-backend' }]),
+            to('part-missing', [
+              { name: 'one', weight: 1 },
+              { name: 'no-such-backend', weight: 1 },
+            ]),
+            to('private', [{ name: 'private', namespace: 'elsewhere' }]),
+            to('public', [{ name: 'public', namespace: 'elsewhere' }]),
+            to('no-retry', [{ name: 'half-dead' }], { retry: { attempts: 0 } }),
+            to('unchecked', [{ name: 'unchecked' }], { retry: { attempts: 0 } }),
+          ],
+        ),
+      },
+      { settings: { topology: { zone: 'a', replica: { number: 2, of: 3 } } } },
+    )
   })
   const served = async (path: string, times: number): Promise<Record<string, number>> => {
     const counts: Record<string, number> = {}
@@ -193,6 +247,41 @@ describe('balancing, from manifests to traffic', () => {
       assert.equal(answer.status, 200)
       assert.match(answer.header('set-cookie')!, /^hg=[\w-]{24};/)
     }
+  })
+
+  it('zoneAware keeps requests in the zone of the gateway, and leaves it where nothing there is well', async () => {
+    assert.deepEqual(await served('/near', 30), { one: 30 })
+    const counts = await served('/near-dead', 60)
+    assert.deepEqual(Object.keys(counts).sort(), ['three', 'two'])
+  })
+
+  it('a pod that terminates and still serves gets requests only when nothing else is left, and hints count', async () => {
+    const become = async (conditions: readonly Condition[], expected: Readonly<Record<string, number>>) => {
+      await gateway.write(
+        'pods.yaml',
+        pods(
+          echoes.map(({ port }) => port),
+          conditions,
+        ),
+      )
+      await eventually(async () => assert.deepEqual(await served('/pods', 6), expected))
+    }
+    assert.deepEqual(await served('/pods', 6), { one: 3, two: 3 })
+    assert.deepEqual(await served('/hinted', 6), { one: 6 })
+    await become(['terminating', 'terminating', 'terminating'], { one: 2, two: 2, three: 2 })
+    await become(['gone', 'gone', 'terminating'], { three: 6 })
+    await become(['gone', 'gone', 'gone'], { '503 NoEndpoint': 6 })
+    await become(['gone', 'gone', 'ready'], { three: 6 })
+  })
+
+  it('subsetSize gives each of three replicas a third of the endpoints', async () => {
+    assert.deepEqual(Object.values(await served('/part', 30)), [30])
+  })
+
+  it('the admin API says where the replica stands', async () => {
+    const answer = await fetch(`http://127.0.0.1:${gateway.adminPort}/api/v1/version`)
+    const { zone, replica, replicas } = (await answer.json()) as Record<string, unknown>
+    assert.deepEqual({ zone, replica, replicas }, { zone: 'a', replica: 2, replicas: 3 })
   })
 
   it('a weighted split is exact, and spread evenly', async () => {

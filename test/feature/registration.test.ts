@@ -12,7 +12,11 @@ const TOKEN = 'token-of-the-feature-test'
 
 const MANIFESTS = {
   'a.yaml':
-    manifest('Backend', 'api', { registration: { lease: '1m' }, loadBalancing: { algorithm: 'RoundRobin' } }) +
+    manifest('Backend', 'api', {
+      registration: { lease: '1m' },
+      loadBalancing: { algorithm: 'RoundRobin' },
+      sessionAffinity: { header: { name: 'x-session' } },
+    }) +
     backend('fixed', [9]) +
     route('all', [], [{ name: 'api', backendRefs: [{ name: 'api' }] }]),
 }
@@ -84,10 +88,17 @@ describe('registered endpoints', () => {
     for (const id of ['a', 'b']) assert.ok((await put(id)).status < 300)
     await call('DELETE', 'api/endpoints/c?drain=0s')
     await eventually(async () => assert.equal(await responding(), 'a,b'))
+    const first = await gateway.request()
+    const session = { 'x-session': first.header('x-session')! }
     gateway.process.kill('SIGKILL')
     await gateway.stop()
     gateway = await start()
     await eventually(async () => assert.equal(await responding(), 'a,b'))
+    // Their clients come back to them, too.
+    for (let i = 0; i < 5; i++) {
+      const again = await gateway.request({ headers: session })
+      assert.deepEqual([again.header('x-backend'), again.header('x-session')], [first.header('x-backend'), undefined])
+    }
     const { items } = (await call('GET', 'api/endpoints')).json() as { items: { id: string; remaining: string }[] }
     assert.deepEqual(items.map(({ id }) => id).sort(), ['a', 'b'])
     assert.ok(items.every(({ remaining }) => remaining !== '1m'))

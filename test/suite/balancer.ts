@@ -4,8 +4,9 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { type Balancer, type BalancerContext, NO_KEY } from '../../src/balance/balancer.ts'
 import type { Algorithm } from '../../src/balance/create-balancer.ts'
-import { createBalancer } from '../../src/balance/create-balancer.ts'
+import { createBalancer, type Spread } from '../../src/balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../../src/balance/endpoint.ts'
+import { ALONE, type Topology } from '../../src/balance/topology.ts'
 
 /** Endpoints and a gauge over them that a test sets by hand. */
 export class Bench implements EndpointGauge, BalancerContext {
@@ -14,6 +15,7 @@ export class Bench implements EndpointGauge, BalancerContext {
   readonly costs = new Map<number, number>()
   readonly ages = new Map<number, number>()
   readonly gauge = this
+  topology: Topology = ALONE
   readonly random: () => number
   time = 0
   #slot = 0
@@ -78,17 +80,28 @@ export function tally(balancer: Balancer, picks: number): Map<Endpoint, number> 
   return counts
 }
 
-export function balancerSuite(algorithm: Algorithm): void {
+/** What a suite runs on, besides the plain algorithm. */
+export interface Variant {
+  readonly name: string
+  readonly topology: Topology
+  readonly spread: Spread
+}
+
+export function balancerSuite(algorithm: Algorithm, variant?: Variant): void {
+  const create = (bench: Bench): Balancer => {
+    bench.topology = variant?.topology ?? ALONE
+    return createBalancer(algorithm, bench, 0, variant?.spread)
+  }
   const make = (bench: Bench, endpoints: readonly Endpoint[]): Balancer => {
-    const balancer = createBalancer(algorithm, bench)
+    const balancer = create(bench)
     balancer.update(endpoints)
     return balancer
   }
 
-  describe(`${algorithm} as a balancer`, () => {
+  describe(`${algorithm} as a balancer${variant === undefined ? '' : `, ${variant.name}`}`, () => {
     it('picks nothing before the first update and after an empty one', () => {
       const bench = new Bench()
-      const balancer = createBalancer(algorithm, bench)
+      const balancer = create(bench)
       assert.equal(balancer.pick(NO_KEY, null), undefined)
       balancer.update(bench.endpoints(1, 1))
       assert.ok(balancer.pick(NO_KEY, null))
@@ -209,6 +222,7 @@ export function balancerSuite(algorithm: Algorithm): void {
             if (kind === 'weight') endpoint.weight = number
             if (kind === 'set') current = all.filter((_, i) => ((number >> i) & 1) === 1)
             if (kind === 'set' || kind === 'weight') balancer.update(current)
+            bench.time += number % 200
             checkPick(bench, balancer, current, kind === 'pick' ? tried.map((i) => all[i]!) : null)
           }
         }),

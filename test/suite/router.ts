@@ -64,6 +64,8 @@ export function backend(id: string): BackendConfig {
     algorithm: 'LeastRequest',
     hashOn: [],
     slowStart: 0,
+    zoneAware: false,
+    subsetSize: 0,
     sessionAffinity: undefined,
     hostHeader: 'Preserve',
     maxConnections: 1024,

@@ -21,7 +21,8 @@ function settings(raw: object) {
 
 describe('the settings of a worker', () => {
   it('have every unit resolved, and what the process limit allows where nothing is said', () => {
-    const { limits, clientAddress, accessLog, upstreams, loop } = workerSettings(settings({}), SHARE, [], SURROUNDINGS)
+    const given = workerSettings(settings({}), SHARE, [], SURROUNDINGS)
+    const { limits, clientAddress, accessLog, upstreams, loop, sessionSeed } = given
     assert.deepEqual(limits, { head: 65_536, headers: 100, uri: 16_384, connections: 1234 })
     assert.equal(clientAddress, null)
     assert.deepEqual(accessLog, { enabled: true, sample: 100, fields: {} })
@@ -29,6 +30,9 @@ describe('the settings of a worker', () => {
     const ceilings = { namespaceConnections: none, maxConnections: none, maxPending: none, maxConcurrentRequests: none }
     assert.deepEqual(upstreams, { connections: 800, ...ceilings })
     assert.deepEqual(loop, { seed: 'seed', passes: 8 })
+    assert.equal(sessionSeed, 'seed')
+    const kept = workerSettings(settings({}), { ...SHARE, sessionSeed: 'kept' }, [], SURROUNDINGS)
+    assert.deepEqual([kept.sessionSeed, kept.loop.seed], ['kept', 'seed'])
   })
 
   it('take no more connections than the process limit allows, however many the file says', () => {

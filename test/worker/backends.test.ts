@@ -1,7 +1,9 @@
 /** Endpoints and protocol of a Backend in a worker: they act together, however their messages come. */
+
 import assert from 'node:assert/strict'
 import { beforeEach, describe, it } from 'node:test'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
+import { ALONE } from '../../src/balance/topology.ts'
 import { defaultBackend } from '../../src/compile/backend.ts'
 import { UpstreamBudget } from '../../src/limit/upstream-budget.ts'
 import type { LinkedBackend } from '../../src/link/linked-tables.ts'
@@ -43,6 +45,7 @@ describe('the Backends of a worker', () => {
       tunnelsOf: () => ({}) as never,
       sessionKey: () => 'key' as never,
       limits: { head: 1, headers: 1, uri: 1 },
+      topology: ALONE,
     })
     send(rows('1'), 'HTTP')
     backends.define(plan('HTTP'), -1)

@@ -4,6 +4,7 @@
  */
 
 import type { BackendSpec } from '../../src/api/backend.ts'
+import { ALONE } from '../../src/balance/topology.ts'
 import type { Connectors } from '../../src/connector/connectors.ts'
 import { opaqueConnector } from '../../src/connector/opaque-connector.ts'
 import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
@@ -20,6 +21,7 @@ import { LineReader, LineRing, LineWriter } from '../../src/shared-memory/line-r
 import { createMetrics, MetricsReader, WorkerMetrics } from '../../src/shared-memory/metrics.ts'
 import { connectionKey } from '../../src/snapshot/connection-key.ts'
 import { Packer } from '../../src/snapshot/pack.ts'
+import type { Snapshot } from '../../src/snapshot/snapshot.ts'
 import { wholeSet } from '../../src/thread/endpoint-rows.ts'
 import type { ListenerSettings, WorkerListener, WorkerSettings } from '../../src/thread/messages.ts'
 import type { Connector } from '../../src/transport/connector.ts'
@@ -34,6 +36,10 @@ export interface InProcessOptions {
   /** Ports of the endpoints of the one Backend, `default/up`. */
   readonly upstreams?: readonly number[]
   readonly backend?: Partial<BackendSpec>
+  /** Other Backends, by `namespace/name`: each with an endpoint table row of its own. */
+  readonly backends?: Readonly<
+    Record<string, { readonly upstreams: readonly number[]; readonly spec?: Partial<BackendSpec> }>
+  >
   /** Default: one rule that sends everything to the Backend, once. */
   readonly rules?: Rules
   /** Other Routes, by `namespace/name`. */
@@ -82,10 +88,13 @@ export function toUp(policies: NonNullable<Rules[string]['policies']> = {}): Rul
   return { all: { backendRefs: [{ name: 'up', weight: 1, priority: 0 }], policies } }
 }
 
+/** Rows of the endpoint table. */
+const SLOTS = 64
+
 export type AccessLine = Readonly<Record<string, unknown>>
 
 export class TestPlane {
-  readonly endpoints = new EndpointTable(EndpointTable.allocate(1, 64))
+  readonly endpoints = new EndpointTable(EndpointTable.allocate(1, SLOTS))
   readonly errors: unknown[] = []
   readonly lines: AccessLine[] = []
   readonly plane: DataPlane
@@ -133,7 +142,13 @@ export class TestPlane {
   }
 
   /** Links another generation, which goes on with what is the same. @returns it is in force */
-  link({ upstreams = [], backend: spec = {}, rules, routes = {} }: InProcessOptions): Promise<void> {
+  link({
+    upstreams = [],
+    backend: spec = {},
+    backends: others = {},
+    rules,
+    routes = {},
+  }: InProcessOptions): Promise<void> {
     const { messages } = this.plane
     this.#generation++
     this.#linked = Promise.withResolvers()
@@ -145,22 +160,29 @@ export class TestPlane {
           }),
           ...Object.entries(routes).map(([key, own]) => route(key, own)),
         ],
-        backends: [backend('default/up', { endpoints: [{ address: '127.0.0.1', port: 1, weight: 1 }], ...spec })],
+        backends: [
+          backend('default/up', { endpoints: [{ address: '127.0.0.1', port: 1, weight: 1 }], ...spec }),
+          ...Object.entries(others).map(([key, other]) => backend(key, { endpoints: [], ...other.spec })),
+        ],
       }),
     )
-    // Row 0 is the Backend's own.
-    for (let slot = 0; slot <= upstreams.length; slot++) this.endpoints.enlist(slot)
-    const rows = upstreams.map((port, i) => ({
-      address: '127.0.0.1',
-      port,
-      weight: 1,
-      state: 'ready' as const,
-      slot: i + 1,
-    }))
-    const connects = connectionKey(snapshot.backends.get('default/up')!)
-    messages.accept(wholeSet('default/up', rows, connects))
+    // By Backend in their order: its own row, which is 0 for the first, and those of its endpoints.
+    const slots = new Map<string, number>()
+    let slot = 0
+    for (const [id, ports] of [
+      ['default/up', upstreams] as const,
+      ...Object.entries(others).map(([key, other]) => [key, other.upstreams] as const),
+    ]) {
+      slots.set(id, slot)
+      this.endpoints.enlist(slot++)
+      const endpoints = ports.map((port) => {
+        this.endpoints.enlist(slot)
+        return { address: '127.0.0.1', port, weight: 1, state: 'ready' as const, slot: slot++ }
+      })
+      messages.accept(wholeSet(id, endpoints, connectsOf(snapshot, id)))
+    }
     const packed = new Packer(Math.random).pack(snapshot)
-    const backends = packed.backends.map((entry) => ({ ...entry, slot: 0 }))
+    const backends = packed.backends.map((entry) => ({ ...entry, slot: slots.get(entry.backend?.id ?? '') ?? 0 }))
     messages.accept({
       type: 'tables',
       generation: this.#generation,
@@ -197,9 +219,15 @@ export class TestPlane {
       counted: this.#reader.sum(layout.active),
       countedConnections: this.#reader.sum(layout.open),
       backendInFlight: this.endpoints.inFlight(0),
-      endpointInFlight: [1, 2, 3].reduce((sum, slot) => sum + this.endpoints.inFlight(slot), 0),
+      endpointInFlight: this.#endpointsInFlight(),
       timers: this.plane.timers.armed,
     }
+  }
+
+  #endpointsInFlight(): number {
+    let sum = 0
+    for (let slot = 1; slot < SLOTS; slot++) sum += this.endpoints.inFlight(slot)
+    return sum
   }
 
   /** Bytes of response bodies, as the metrics have them. */
@@ -210,6 +238,12 @@ export class TestPlane {
   get upstreamConnections(): number {
     return this.plane.backends.connections
   }
+}
+
+/** Of a Backend that no rule names, anything will do. */
+function connectsOf(snapshot: Snapshot, id: string): string {
+  const plan = snapshot.backends.get(id)
+  return plan === undefined ? '' : connectionKey(plan)
 }
 
 /** Settings of a worker with these listeners. */
@@ -229,7 +263,9 @@ export function settingsWith(
     tls: { defaultCertificate: null, ticketKey: null },
     limits: { head: 65_536, headers: 100, uri: 16_384, connections },
     upstreams: allConnections === undefined ? UNLIMITED : { ...UNLIMITED, allConnections },
+    sessionSeed: 'seed',
     loop: { seed: 'seed', passes: 8 },
+    topology: ALONE,
     timeouts: { handshake, requestHead, keepAlive },
     clientAddress: null,
     accessLog: { enabled: true, sample: 100, fields: {} },

@@ -18,11 +18,6 @@ namespace, or everywhere. No wildcards; nothing is created, changed or deleted b
 {{- define "headgate.rulesOfCluster" -}}
 # Namespaces: for grants by their labels.
 {{ include "headgate.rulesOfClusterKinds" . }}
-{{- if .Values.rbac.nodes }}
-- apiGroups: [""]
-  resources: [nodes]
-  verbs: [list, watch]
-{{- end }}
 {{- end -}}
 
 {{/* In the release's namespace: the Lease, the last good versions, the Service whose addresses go into statuses. A name cannot limit `create`. */}}

@@ -4,12 +4,14 @@
  */
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
+import { ALONE, type Topology } from '../../balance/topology.ts'
 import type { ResourceSet } from '../../compile/resource-set.ts'
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
 import type { ListenerSettings, WorkerSettings } from '../../thread/messages.ts'
 import { type ProcessShare, workerSettings } from '../../thread/worker-settings.ts'
 import type { ReservedDestinations } from '../../transport/dial-guard.ts'
 import type { InstallationState } from '../leader/leader.ts'
+import { Replicas } from './replicas.ts'
 import { type ReservedDestinationNames, ReservedDestinationTracker } from './reserved-destinations.ts'
 
 export interface DialGuardsOptions {
@@ -27,18 +29,33 @@ const READ_EVERY: Milliseconds = 5_000
 export class DialGuards {
   readonly #options: DialGuardsOptions
   readonly #tracker: ReservedDestinationTracker
+  readonly #replicas: Replicas
   #current: ReservedDestinations | undefined
+  #topology = ALONE
   #seed = ''
+  /** That of the state directory. */
+  #keptSeed: string | undefined
   #readAt: Milliseconds = 0
 
   constructor(options: DialGuardsOptions) {
     this.#options = options
+    this.#replicas = new Replicas(options.inCluster, process.env)
     this.#tracker = new ReservedDestinationTracker(options.inCluster, process.env, options.names)
   }
 
   /** `namespace/name` of Services required for this. */
   get services(): readonly string[] {
     return this.#tracker.services
+  }
+
+  /** Of this replica, as workers have it. */
+  get topology(): Topology {
+    return this.#topology
+  }
+
+  /** Of session tokens outside of a cluster, instead of the one of the process; before the first settings. */
+  useSessionSeed(seed: string): void {
+    this.#keptSeed = seed
   }
 
   /** @param sockets the bound sockets of the listeners */
@@ -49,12 +66,19 @@ export class DialGuards {
   ): WorkerSettings {
     this.#current = this.#tracker.of(resources)
     this.#seed = this.#seedOf(resources)
-    return workerSettings(settings, { ...this.#options.share, seed: this.#seed }, sockets, this.#current)
+    this.#topology = this.#replicas.topology(resources, settings.topology)
+    const sessionSeed = this.#tracker.identity(resources) ?? this.#keptSeed ?? this.#seed
+    const share = { ...this.#options.share, seed: this.#seed, sessionSeed }
+    return workerSettings(settings, share, sockets, this.#current, this.#topology)
   }
 
   /** Whether the settings of workers have changed. */
-  outdated(resources: ResourceSet): boolean {
-    return this.#tracker.of(resources) !== this.#current || this.#seedOf(resources) !== this.#seed
+  outdated(settings: SettingsObject, resources: ResourceSet): boolean {
+    return (
+      this.#tracker.of(resources) !== this.#current ||
+      this.#seedOf(resources) !== this.#seed ||
+      this.#replicas.topology(resources, settings.topology) !== this.#topology
+    )
   }
 
   /** The seed of loop marks: equal for replicas of an installation, otherwise for the process alone. */

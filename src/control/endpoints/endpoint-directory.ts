@@ -14,10 +14,9 @@ import type { EndpointAddress } from '../../snapshot/snapshot.ts'
 import { changedSet, wholeSet, withdrawnSet } from '../../thread/endpoint-rows.ts'
 import type { EndpointRow, ToWorker } from '../../thread/messages.ts'
 import type { DialGuard } from '../../transport/dial-guard.ts'
+import { BackendEndpoints, type Place } from './backend-endpoints.ts'
 import { EndpointQuota } from './endpoint-quota.ts'
-import { differenceOf } from './endpoint-rows.ts'
 import { LeavingSlots } from './leaving-slots.ts'
-import { isSrvName, parseSrv } from './srv.ts'
 
 /** The part of the resolver that the directory uses. */
 export interface Names {
@@ -35,31 +34,6 @@ export interface DirectoryEvents {
   problem(backend: string, message: string): void
 }
 
-interface DirectoryEntry {
-  /** The endpoints of the manifests, before name resolution. */
-  readonly addresses: readonly EndpointAddress[]
-  /** How they are connected to, see `connectionKey`. */
-  readonly connects: string
-  readonly rows: readonly EndpointRow[]
-  /** The guard that admitted the rows. */
-  readonly guard: DialGuard | undefined
-  readonly names: readonly string[]
-  /** Endpoints that the dial guard refuses, with the reason. */
-  readonly refused: readonly string[]
-  /** How many of its endpoints have no slot, and why. */
-  readonly leftOut: string | undefined
-  /** Number of draining rows. */
-  readonly draining: number
-}
-
-/** An endpoint that may be dialled. */
-interface WantedRow {
-  readonly entry: EndpointAddress
-  readonly address: string
-  /** Its existing slot. */
-  readonly slot: number | undefined
-}
-
 export class EndpointDirectory {
   readonly #table: EndpointTable
   readonly #reclaimer: SlotReclaimer
@@ -67,7 +41,7 @@ export class EndpointDirectory {
   readonly #events: DirectoryEvents
   /** Undefined before the first settings: nothing may be dialled. */
   #guard: DialGuard | undefined
-  readonly #backends = new Map<string, DirectoryEntry>()
+  readonly #backends = new Map<string, BackendEndpoints>()
   readonly #ownSlots = new Map<string, number>()
   readonly #leaving = new LeavingSlots()
   /** Backends by the names among their endpoints. */
@@ -98,7 +72,7 @@ export class EndpointDirectory {
 
   /** Unresolved names of a Backend, each with the reason. */
   unresolved(backend: string): readonly string[] {
-    return (this.#backends.get(backend)?.names ?? NONE).flatMap((name) => {
+    return [...(this.#backends.get(backend)?.names ?? NONE)].flatMap((name) => {
       const failure = this.#names.failure(name)
       return failure === undefined ? [] : [`${name} cannot be resolved (${failure})`]
     })
@@ -111,17 +85,17 @@ export class EndpointDirectory {
 
   /** Facts that determine whether the Backend can be reached. */
   facts(backend: string): EndpointFacts {
-    const { rows, refused, names } = this.#backends.get(backend) ?? UNKNOWN
-    const unanswered = names.filter(
-      (name) =>
-        this.#names.failure(name) === undefined && this.#names.addresses(name, namespaceOf(backend)).length === 0,
+    const known = this.#backends.get(backend)
+    if (known === undefined) return { usable: 0, refused: NONE, unresolved: NONE, unanswered: NONE }
+    const unanswered = [...known.names].filter(
+      (name) => this.#names.failure(name) === undefined && this.#resolve(backend, name).length === 0,
     )
-    return { usable: rows.length, refused, unresolved: this.unresolved(backend), unanswered }
+    return { usable: known.size, refused: known.refused, unresolved: this.unresolved(backend), unanswered }
   }
 
   /** How many of its endpoints are left out, and why; undefined when none is. */
   leftOut(backend: string): string | undefined {
-    return this.#backends.get(backend)?.leftOut
+    return this.#backends.get(backend)?.shortage
   }
 
   /** Row of the Backend itself, for its limits; undefined when the table is full. */
@@ -140,7 +114,7 @@ export class EndpointDirectory {
   /** Replaces the guard and applies it to the sets already sent. */
   guardBy(guard: DialGuard): void {
     this.#guard = guard
-    for (const [id, { addresses, connects }] of this.#backends) this.#update(id, addresses, connects)
+    for (const [id, known] of this.#backends) this.#update(id, known, known.places)
   }
 
   /** Why an address must not be dialled; undefined when it may. */
@@ -151,12 +125,16 @@ export class EndpointDirectory {
   /** Sets the endpoints of a Backend, and sends the difference. @param connects see `connectionKey` */
   set(backend: string, addresses: readonly EndpointAddress[], connects: string): void {
     if (!this.#ownSlots.has(backend)) {
-      const slot = this.#slot(backend, 'backend', 0)
+      const slot = this.#slot(backend, { address: 'backend', port: 0 })
       if (slot === undefined) this.#reportLeftOut(backend, `Backend ${backend}`)
       else this.#ownSlots.set(backend, slot)
     }
-    const before = this.#backends.get(backend)
-    if (before?.addresses !== addresses || before.connects !== connects) this.#update(backend, addresses, connects)
+    const known = this.#backends.get(backend) ?? new BackendEndpoints(connects)
+    if (this.#backends.has(backend) && known.listed === addresses && known.connects === connects) return
+    const names = known.names
+    const touched = known.list(addresses, (name) => this.#resolve(backend, name))
+    this.#useNames(backend, names, known.names)
+    this.#update(backend, known, touched, connects)
   }
 
   /**
@@ -166,12 +144,16 @@ export class EndpointDirectory {
   tend(): string[] {
     this.#reclaimer.sweep((slot) => this.#shares.freed(slot))
     const changed: string[] = []
-    for (let looks = Math.min(this.#short.size, LOOKS); looks > 0; looks--) {
-      const { group, key } = this.#short.take()!
-      const before = this.#backends.get(key)!
-      if (this.#shares.admits(group)) this.#update(key, before.addresses, before.connects)
-      else this.#short.add(group, key)
-      if (this.#backends.get(key)!.leftOut !== before.leftOut) changed.push(key)
+    const full = (namespace: string): boolean => !this.#shares.admits(namespace)
+    for (let left = PLACES_AT_ONCE; left > 0; ) {
+      const next = this.#short.take(1, full)
+      if (next === undefined) break
+      const known = this.#backends.get(next.key)!
+      const before = known.shortage
+      const places = new Set(known.leftOut.values().take(left))
+      left -= places.size
+      this.#update(next.key, known, places)
+      if (known.shortage !== before) changed.push(next.key)
     }
     return changed
   }
@@ -184,8 +166,12 @@ export class EndpointDirectory {
   /** The addresses of a name have changed. */
   renamed(name: string): void {
     for (const id of this.usersOf(name)) {
-      const { addresses, connects } = this.#backends.get(id)!
-      this.#update(id, addresses, connects)
+      const known = this.#backends.get(id)!
+      this.#update(
+        id,
+        known,
+        known.renamed(name, (one) => this.#resolve(id, one)),
+      )
     }
   }
 
@@ -215,103 +201,94 @@ export class EndpointDirectory {
     this.#ownSlots.delete(id)
     this.#shares.drain(namespace, -known.draining)
     this.#short.delete(namespace, id)
-    this.#useNames(id, known.names, [])
+    this.#useNames(id, known.names, NO_NAMES)
     this.#events.send(withdrawnSet(id))
   }
 
-  #update(backend: string, addresses: readonly EndpointAddress[], connects: string): void {
-    const before = this.#backends.get(backend)
+  /** Brings places in line with what is listed, and sends the difference. */
+  #update(backend: string, known: BackendEndpoints, touched: Iterable<Place>, connects = known.connects): void {
+    const first = !this.#backends.has(backend)
+    this.#backends.set(backend, known)
     const namespace = namespaceOf(backend)
-    const names: string[] = []
-    const refused: string[] = []
-    const guard = this.#guard
-    const wanted = this.#wanted(namespace, addresses, before, names, refused)
-    // Removals first, since they free capacity for the others.
-    for (const { address, port, slot } of before?.rows ?? []) {
-      if (wanted.has(`${address} ${port}`)) continue
-      if (before?.connects === connects) this.#retire(namespace, slot)
-      else this.#leaving.add(backend, slot)
-    }
-    let draining = 0
-    for (const { entry, slot } of wanted.values()) if (entry.state === 'draining' && slot !== undefined) draining++
-    this.#shares.drain(namespace, draining - (before?.draining ?? 0))
-    const { rows, leftOut } = this.#rows(backend, wanted)
-    this.#backends.set(backend, {
-      addresses,
-      connects,
-      guard,
-      rows,
-      names,
-      refused: refused.length === 0 ? NONE : refused,
-      leftOut,
-      draining,
-    })
-    if (leftOut === undefined) this.#short.delete(namespace, backend)
-    else this.#short.add(namespace, backend)
-    if (this.#shares.isWell(namespace)) this.#reported.delete(namespace)
-    this.#reportRefused(backend, new Set(before?.refused), refused)
-    this.#useNames(backend, before?.names ?? [], names)
-    const difference = differenceOf(before?.rows ?? NONE, rows)
-    if (before === undefined) this.#events.send(wholeSet(backend, rows, connects))
-    else if (difference !== undefined || before.connects !== connects)
-      this.#events.send(changedSet(backend, difference ?? { gone: NONE, rows: NONE }, connects))
-  }
-
-  /** Admitted endpoints by address and port: names that resolve to one address are one endpoint. */
-  #wanted(
-    namespace: string,
-    addresses: readonly EndpointAddress[],
-    before: DirectoryEntry | undefined,
-    names: string[],
-    refused: string[],
-  ): Map<string, WantedRow> {
-    // Checking an address and finding its slot takes ten times as long as all the rest: of thousands only the new ones
-    // are looked up.
-    const slots = new Map<string, number>()
-    for (const { address, port, slot } of before?.rows ?? []) slots.set(`${address} ${port}`, slot)
-    const judged = before?.guard === this.#guard
-    const wanted = new Map<string, WantedRow>()
-    for (const listed of addresses)
-      for (const entry of this.#resolved(listed, namespace, names)) {
-        const { address, port } = entry
-        const place = `${address} ${port}`
-        const slot = slots.get(place)
-        if (wanted.has(place) || (!(judged && slot !== undefined) && this.#refuses(address, port, refused))) continue
-        wanted.set(place, { entry, address, slot })
-      }
-    return wanted
-  }
-
-  #rows(backend: string, wanted: ReadonlyMap<string, WantedRow>): Pick<DirectoryEntry, 'rows' | 'leftOut'> {
+    const gone: number[] = []
     const rows: EndpointRow[] = []
-    let left = 0
-    for (const { entry, address, slot: had } of wanted.values()) {
-      const slot = had ?? this.#slot(backend, address, entry.port)
-      if (slot !== undefined) rows.push({ ...entry, address, slot })
-      else if (++left <= MAX_REPORTED)
-        this.#reportLeftOut(backend, `endpoint ${address} port ${entry.port} of Backend ${backend}`)
+    const fresh: Place[] = []
+    const refused: string[] = []
+    const { draining } = known
+    // Removals first, since they free capacity for the others.
+    for (const place of touched) {
+      const wanted = known.wanted(place)
+      if (wanted === undefined || this.#refuses(known, place, refused)) {
+        if (place.row !== undefined) gone.push(this.#leave(backend, known.connects === connects, place.row.slot))
+        known.take(place)
+      } else if (place.row === undefined) fresh.push(place)
+      else addTo(rows, known.put(place, wanted, place.row.slot))
     }
-    const leftOut = left === 0 ? undefined : `${left} of its endpoints are left out, since ${this.#whyLeftOut(backend)}`
-    return { rows, leftOut }
+    known.guard = this.#guard
+    this.#shares.drain(namespace, known.draining - draining)
+    this.#admit(backend, known, fresh, rows)
+    this.#noteShortage(backend, known)
+    if (this.#shares.isWell(namespace)) this.#reported.delete(namespace)
+    this.#reportRefused(backend, refused)
+    const differs = known.connects !== connects
+    known.connects = connects
+    if (first) this.#events.send(wholeSet(backend, rows, connects))
+    else if (differs || gone.length > 0 || rows.length > 0)
+      this.#events.send(changedSet(backend, { gone, rows }, connects))
   }
 
-  #reportRefused(backend: string, known: ReadonlySet<string>, refused: readonly string[]): void {
-    const fresh = refused.filter((refusal) => !known.has(refusal))
+  /** Gives slots to places that have none, as far as there are some for the namespace. */
+  #admit(backend: string, known: BackendEndpoints, places: readonly Place[], rows: EndpointRow[]): void {
+    const { draining } = known
+    let reported = 0
+    for (const place of places) {
+      const slot = this.#slot(backend, place)
+      if (slot !== undefined) addTo(rows, known.put(place, known.wanted(place)!, slot))
+      else {
+        known.leaveOut(place)
+        place.digest ??= identityDigest(backend, place.address, place.port)
+        if (++reported <= MAX_REPORTED)
+          this.#reportLeftOut(backend, `endpoint ${place.address} port ${place.port} of Backend ${backend}`)
+      }
+    }
+    this.#shares.drain(namespaceOf(backend), known.draining - draining)
+  }
+
+  #noteShortage(backend: string, known: BackendEndpoints): void {
+    const left = known.leftOut.size
+    known.shortage =
+      left === 0 ? undefined : `${left} of its endpoints are left out, since ${this.#whyLeftOut(backend)}`
+    const namespace = namespaceOf(backend)
+    if (left === 0) this.#short.delete(namespace, backend)
+    else this.#short.add(namespace, backend)
+  }
+
+  /** @param connected as before: what goes is used nowhere any more @returns the slot */
+  #leave(backend: string, connected: boolean, slot: number): number {
+    if (connected) this.#retire(namespaceOf(backend), slot)
+    else this.#leaving.add(backend, slot)
+    return slot
+  }
+
+  #resolve(backend: string, name: string): readonly string[] {
+    return this.#names.addresses(name, namespaceOf(backend))
+  }
+
+  #reportRefused(backend: string, fresh: readonly string[]): void {
     for (const refusal of fresh.slice(0, MAX_REPORTED))
       this.#events.problem(backend, `Backend ${backend}: ${refusal}; it is not used`)
     if (fresh.length > MAX_REPORTED)
       this.#events.problem(backend, `Backend ${backend}: ${fresh.length - MAX_REPORTED} more are not used like this`)
   }
 
-  #useNames(backend: string, before: readonly string[], now: readonly string[]): void {
-    const still = new Set(now)
-    for (const name of still) {
+  #useNames(backend: string, before: ReadonlySet<string>, now: ReadonlySet<string>): void {
+    for (const name of now) {
       const users = this.#users.get(name)
       if (users === undefined) this.#users.set(name, new Set([backend]))
       else users.add(backend)
     }
     for (const name of before) {
-      if (still.has(name)) continue
+      if (now.has(name)) continue
       const users = this.#users.get(name)
       users?.delete(backend)
       if (users?.size !== 0) continue
@@ -320,30 +297,21 @@ export class EndpointDirectory {
     }
   }
 
-  /** What is listed, once for each address of its name; the targets of an SRV name have their own ports and weights. */
-  #resolved(listed: EndpointAddress, namespace: string, names: string[]): readonly EndpointAddress[] {
-    const { address: name, hostname } = listed
-    if (hostname !== name) return [listed]
-    names.push(name)
-    const found = this.#names.addresses(name, namespace)
-    if (!isSrvName(name)) return found.map((address) => ({ ...listed, address }))
-    return found.map((text) => {
-      const target = parseSrv(text)
-      return { ...listed, ...target, weight: Math.min(MAX_WEIGHT, target.weight * listed.weight) }
-    })
+  /** Checking an address takes ten times as long as all the rest: what has a row was judged by the guard before. */
+  #refuses(known: BackendEndpoints, place: Place, fresh: string[]): boolean {
+    if (place.row !== undefined && known.guard === this.#guard) return false
+    const { address, port } = place
+    const reason = this.refusal(address, port)
+    const refusal = reason === undefined ? undefined : `${address} port ${port} ${reason}`
+    if (refusal !== undefined && refusal !== place.refusal) fresh.push(refusal)
+    known.refuse(place, refusal)
+    return refusal !== undefined
   }
 
-  #refuses(address: string, port: number, refused: string[]): boolean {
-    const refusal = this.refusal(address, port)
-    if (refusal === undefined) return false
-    refused.push(`${address} port ${port} ${refusal}`)
-    return true
-  }
-
-  #slot(backend: string, address: string, port: number): number | undefined {
+  #slot(backend: string, place: Pick<Place, 'address' | 'port' | 'digest'>): number | undefined {
     const { identities } = this.#table
     const namespace = namespaceOf(backend)
-    const digest = identityDigest(backend, address, port)
+    const digest = place.digest ?? identityDigest(backend, place.address, place.port)
     let slot = identities.find(digest)
     // It has been in use all the time.
     if (this.#leaving.keep(backend, slot)) return slot
@@ -386,11 +354,14 @@ export class EndpointDirectory {
   }
 }
 
-const MAX_WEIGHT = 1_000_000
 const NONE: readonly never[] = Object.freeze([])
-const UNKNOWN: Pick<DirectoryEntry, 'rows' | 'names' | 'refused'> = { rows: NONE, names: NONE, refused: NONE }
+const NO_NAMES: ReadonlySet<string> = new Set()
 
 /** Bounds the endpoints reported to the log. */
 const MAX_REPORTED = 8
-/** Backends retried per turn: each may have thousands of endpoints. */
-const LOOKS = 4
+/** Places without a row that are retried in one turn. */
+const PLACES_AT_ONCE = 512
+
+function addTo<T>(list: T[], one: T | undefined): void {
+  if (one !== undefined) list.push(one)
+}

@@ -4,6 +4,7 @@
  * connected to in another way, they come with the compile that says so.
  */
 import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import { listDifference } from '../../lib/origins.ts'
 import type { EndpointAddress } from '../../snapshot/snapshot.ts'
 
 /** The receiver of endpoints, implemented by EndpointDirectory. */
@@ -108,15 +109,14 @@ export class EndpointFeed {
     // Pods that spoke another protocol are no substitute for those of now.
     if (fed?.connects !== connects) fed = { current: [], connects, held: new Map(), ahead: false }
     this.#backends.set(backend, fed)
-    if (fed.current !== addresses || fed.held.size > 0) {
-      const now = new Set(addresses.map(placeOf))
-      const until = time.monotonic() + HELD
-      if (moves(backend))
-        for (const endpoint of fed.current)
-          if (endpoint.state === 'ready' && !now.has(placeOf(endpoint)))
-            fed.held.set(placeOf(endpoint), { endpoint: { ...endpoint, state: 'draining' }, until })
-      for (const place of now) fed.held.delete(place)
-    }
+    const { gone, fresh } = listDifference(fed.current, addresses)
+    const now = new Set(fresh.map(placeOf))
+    const until = time.monotonic() + HELD
+    if (moves(backend))
+      for (const endpoint of gone)
+        if (endpoint.state === 'ready' && !now.has(placeOf(endpoint)))
+          fed.held.set(placeOf(endpoint), { endpoint: { ...endpoint, state: 'draining' }, until })
+    for (const place of now) fed.held.delete(place)
     fed.current = addresses
     sink.set(backend, withHeld(fed), connects)
     if (fed.held.size > 0) this.#cancel ??= time.after(HELD, () => this.#letGo())

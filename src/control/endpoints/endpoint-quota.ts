@@ -1,22 +1,20 @@
 /**
  * Admission to the endpoint table that all namespaces share, by dynamic thresholds (Choudhury and Hahne, "Dynamic Queue
  * Length Thresholds for Shared-Memory Packet Switches", 1998). A namespace may grow while it holds less than a multiple
- * of the free rows, so one alone gets four fifths; the last sixteenth is reserved for namespaces with few rows. No row
- * is taken away.
+ * of the free rows, so one alone gets three quarters. No row is taken away.
  *
  * A row counts until it is freed, also when it is unused. Leaving rows may be replaced once beyond the limit: otherwise
- * a rolling update would leave a namespace at its limit without endpoints.
+ * a rolling update would leave a namespace at its limit without endpoints. Growth leaves a sixteenth of the table for
+ * that, of which no namespace takes more than half, nor more than it leaves: whoever replaces next finds some, however
+ * long others hold what they gave up. Another sixteenth is for namespaces with few rows.
  */
 
 /** Of what is free: so much may a namespace hold and still grow. */
 const MULTIPLE = 7
 /** Of the capacity: kept for those that have little. */
 const RESERVED = 1 / 16
-/**
- * Of the capacity: what is left of the rest by replacements beyond a share, which may last as long as the requests on
- * what they replace.
- */
-const GROWTH = 1 / 32
+/** Of the capacity: kept, besides, for what replaces leaving rows. */
+const SPARE = 1 / 16
 /** Share of the capacity below which a namespace holds few rows. */
 const SMALL_SHARE = 1 / 256
 
@@ -117,18 +115,30 @@ export class EndpointQuota {
     return this.#capacity.capacity - this.#capacity.size
   }
 
+  /** What is free of the table without a share of it. */
+  #freeBesides(share: number): number {
+    return this.#free - Math.floor(this.#capacity.capacity * share)
+  }
+
   #limit(): number {
-    return MULTIPLE * (this.#free - Math.floor(this.#capacity.capacity * RESERVED))
+    return MULTIPLE * this.#freeBesides(RESERVED + SPARE)
   }
 
   #mayGrow(namespace: string): boolean {
     const held = this.held(namespace)
-    return held < this.#limit() || (this.#free > 0 && held < this.#capacity.capacity * SMALL_SHARE)
+    return held < this.#limit() || (this.#free > 0 && held < this.#small)
   }
 
   #mayReplace(namespace: string): boolean {
     const { draining, leaving, replacements } = this.#held.get(namespace) ?? NONE
-    return replacements < draining + leaving && this.#free > (RESERVED + GROWTH) * this.#capacity.capacity
+    if (replacements >= draining + leaving || this.#free <= 0) return false
+    // Few rows are replaced where few rows are kept: all of them, once.
+    const most = Math.min((SPARE / 2) * this.#capacity.capacity, this.#freeBesides(RESERVED))
+    return replacements < most || this.held(namespace) < 2 * this.#small
+  }
+
+  get #small(): number {
+    return this.#capacity.capacity * SMALL_SHARE
   }
 
   #of(namespace: string): NamespaceRows {

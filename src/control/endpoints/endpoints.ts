@@ -2,8 +2,10 @@
  * The room of endpoints. In: addresses by the last compile and by the newest events, answers of DNS, the settings. Out:
  * endpoint sets and settings for the workers, Backends that cannot be reached, and whose endpoints changed.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { SettingsObject } from '../../api/settings.ts'
 import type { Validator } from '../../api/validate.ts'
+import type { Topology } from '../../balance/topology.ts'
 import { connectionKeyOf } from '../../compile/backend.ts'
 import { inlineService } from '../../compile/backend-service.ts'
 import type { Compiled } from '../../compile/compile.ts'
@@ -20,7 +22,7 @@ import { FrozenMap } from '../../snapshot/frozen-map.ts'
 import type { BackendConfig, EndpointAddress } from '../../snapshot/snapshot.ts'
 import type { EndpointRow, ListenerSettings, ToWorker } from '../../thread/messages.ts'
 import type { ProcessShare } from '../../thread/worker-settings.ts'
-import { DialGuard } from '../../transport/dial-guard.ts'
+import { DialGuard, type DialRules } from '../../transport/dial-guard.ts'
 import type { InstallationState } from '../leader/leader.ts'
 import { DialGuards } from './dial-guards.ts'
 import { NameResolver } from './dns.ts'
@@ -81,6 +83,8 @@ export class Endpoints {
   readonly #unreachable: UnreachableBackends
   /** Settings and sockets of the workers; undefined until they may be sent anything. */
   #settings: { readonly settings: SettingsObject; readonly sockets: readonly ListenerSettings[] } | undefined
+  /** Of the guard in force. */
+  #dial: DialRules | undefined
   /** As they were last brought in line with a compile. */
   #compiled = new FrozenMap<readonly EndpointAddress[]>()
   /** Of the same compile. */
@@ -137,6 +141,11 @@ export class Endpoints {
     return this.#guards.services
   }
 
+  /** Where this replica stands among the others. */
+  get topology(): Topology {
+    return this.#guards.topology
+  }
+
   /** Endpoints of a Backend as workers have them; empty for one that is not known. */
   rows(backend: string): readonly EndpointRow[] {
     return this.#directory.rows(backend)
@@ -175,8 +184,15 @@ export class Endpoints {
     this.#settings = { settings, sockets }
     const message = this.#guards.workerSettings(settings, sockets, this.#resources())
     this.#events.send({ type: 'settings', settings: message })
-    this.#directory.guardBy(new DialGuard(message.dial))
+    // A guard judges every endpoint anew: not where replicas have changed and no address.
+    if (!isDeepStrictEqual(message.dial, this.#dial)) this.#directory.guardBy(new DialGuard(message.dial))
+    this.#dial = message.dial
     this.#unreachable.look(this.#directory.ids())
+  }
+
+  /** See {@link DialGuards.useSessionSeed}. */
+  useSessionSeed(seed: string): void {
+    this.#guards.useSessionSeed(seed)
   }
 
   /** The objects of the installation itself, as the cluster has them. */
@@ -187,7 +203,7 @@ export class Endpoints {
 
   /** What must not be dialled may be different by now: brings the guards in line with it. */
   refreshGuards(): void {
-    if (this.#settings === undefined || !this.#guards.outdated(this.#resources())) return
+    if (this.#settings === undefined || !this.#guards.outdated(this.#settings.settings, this.#resources())) return
     this.useSettings(this.#settings.settings, this.#settings.sockets)
   }
 

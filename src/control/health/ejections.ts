@@ -3,7 +3,7 @@
  * its mark, and ended after its period: the next request that picks the endpoint is its trial. A control thread that
  * takes the place of another finds the marks and begins their periods anew.
  */
-import { describeFault } from '../../balance/fault.ts'
+import { describeFault, describeRate } from '../../balance/fault.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import { type EndpointTable, SLOT_STATE } from '../../shared-memory/endpoint-table.ts'
 import type { PassiveHealth } from '../../snapshot/health.ts'
@@ -136,7 +136,10 @@ export class Ejections {
   }
 
   #reason(slot: number, { ejections, passive }: Watched): string {
-    const fault = describeFault(this.#table.faults.cause(slot))
+    const cause = this.#table.faults.cause(slot)
+    const rate = describeRate(cause)
+    if (rate !== undefined) return ejections > 1 ? `${rate}; ejected ${ejections} times` : rate
+    const fault = describeFault(cause)
     if (ejections > 1) return `its trial failed: ${fault}; ejected ${ejections} times`
     return `${passive.consecutiveFailures} requests in a row failed, the last one with: ${fault}`
   }

@@ -5,7 +5,7 @@
  * A change of one endpoint costs a look at that endpoint, and at how many of its Backend are well. The second is
  * bounded: a Backend whose thousands of endpoints all flap is counted as often as {@link COUNT_PRICE} allows.
  */
-import { countEligible, type EligibleCount, updatePanic } from '../../balance/eligibility.ts'
+import { COUNT_PRICE, countEligible, type EligibleCount, updatePanic } from '../../balance/eligibility.ts'
 import type { EndpointHealth } from '../../compile/conditions.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import { joinHostPort } from '../../pattern/host.ts'
@@ -15,6 +15,7 @@ import { type HealthConfig, isPassive } from '../../snapshot/health.ts'
 import type { BackendConfig } from '../../snapshot/snapshot.ts'
 import type { EndpointRow, ToWorker } from '../../thread/messages.ts'
 import { Ejections } from './ejections.ts'
+import { Outliers } from './outliers.ts'
 import { Probes } from './probes.ts'
 import { type EndpointState, type EndpointVerdict, stateOf, verdictOf } from './verdict.ts'
 
@@ -53,13 +54,11 @@ const MAX_REPORTED = 16
 /** How often marks that workers leave are looked for. */
 const LOOK_EVERY: Milliseconds = 100
 
-/** Time until a Backend is counted again, for each of its endpoints: some hundred times what counting takes. */
-const COUNT_PRICE: Milliseconds = 0.01
-
 export class Health {
   readonly #options: HealthOptions
   readonly #ejections: Ejections
   readonly #probes: Probes
+  readonly #outliers: Outliers
   readonly #stop: () => void
   #plans = new FrozenMap<BackendConfig>()
   readonly #watched = new Map<string, Watched>()
@@ -75,6 +74,7 @@ export class Health {
         this.#tell(backend, slot, `is ejected for ${period / 1000} s: ${reason}`),
       restored: (backend, slot) => this.#tell(backend, slot, 'takes requests again: its trial went well'),
     })
+    this.#outliers = new Outliers(table, options.random)
     this.#probes = new Probes({ ...options, turned: (backend, slot, fault) => this.#turned(backend, slot, fault) })
     this.#stop = time.every(LOOK_EVERY, () => this.#look())
   }
@@ -123,6 +123,8 @@ export class Health {
     this.#clearUnwanted(config, rows)
     const plan = this.#plans.get(backend)
     if (plan !== undefined) this.#probes.set(plan, config.active, rows)
+    if (config.passive.successRate.belowMeanPercent > 0) this.#outliers.watch(backend, this.#options.time.monotonic())
+    else this.#outliers.forget(backend)
     this.#inspect(backend, watched, places.keys())
     this.#count(backend, watched)
   }
@@ -206,7 +208,13 @@ export class Health {
   }
 
   #look(): void {
-    const { table, time } = this.#options
+    const { table, time, rows } = this.#options
+    for (const backend of this.#outliers.ended(time.monotonic())) {
+      const watched = this.#watched.get(backend)
+      if (watched === undefined || !this.#outliers.eject(rows(backend), watched.config.passive)) continue
+      this.#inspect(backend, watched, watched.places.keys())
+      this.#due.add(backend)
+    }
     for (const slot of table.faults.takeMarked()) {
       const backend = this.#backendOf.get(slot)
       const watched = backend === undefined ? undefined : this.#watched.get(backend)
@@ -222,6 +230,7 @@ export class Health {
     this.#probes.remove(backend)
     for (const slot of this.#watched.get(backend)?.places.keys() ?? []) this.#forgetSlot(slot)
     this.#watched.delete(backend)
+    this.#outliers.forget(backend)
     this.#due.delete(backend)
   }
 

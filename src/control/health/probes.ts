@@ -111,8 +111,11 @@ export class Probes {
   #turned(backend: string, slot: number, fault: string): void {
     const { table, time, turned } = this.#options
     table.mark(slot, SLOT_STATE.unhealthy, fault !== '')
-    if (fault === '') this.#since.delete(slot)
-    else this.#since.set(slot, time.wall())
+    if (fault === '') {
+      this.#since.delete(slot)
+      // Where shares grow slowly (`slowStart`), they do so for one that is back, too.
+      table.latency.began(slot, time.monotonic())
+    } else this.#since.set(slot, time.wall())
     turned(backend, slot, fault)
   }
 

@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { createValidator } from '../../../src/api/validate.ts'
-import { type CompiledEndpoints, Endpoints } from '../../../src/control/endpoints/endpoints.ts'
+import { type CompiledEndpoints, Endpoints, type EndpointsOptions } from '../../../src/control/endpoints/endpoints.ts'
 import { EndpointTable } from '../../../src/shared-memory/endpoint-table.ts'
 import { ProcessBlock } from '../../../src/shared-memory/process-block.ts'
 import { FrozenMap } from '../../../src/snapshot/frozen-map.ts'
 import type { BackendConfig, EndpointAddress } from '../../../src/snapshot/snapshot.ts'
 import { readSchemas } from '../../../src/source/crds.ts'
 import type { ToWorker } from '../../../src/thread/messages.ts'
-import { SETTINGS, world } from '../../compile/world.ts'
+import { SETTINGS, slice, world } from '../../compile/world.ts'
 import { VirtualTime } from '../../lib/virtual-time.ts'
 import { received } from './received.ts'
 
 const validator = createValidator(readSchemas())
 const at = (address: string): EndpointAddress => ({ address, port: 80, weight: 1, state: 'ready' })
 
-function room(t: TestContext) {
+function room(t: TestContext, options: Partial<EndpointsOptions> = {}) {
   const time = new VirtualTime()
   const sent: ToWorker[] = []
   const changed: string[] = []
@@ -37,6 +37,7 @@ function room(t: TestContext) {
       problem: () => {},
       nameHealth: () => {},
     },
+    ...options,
   })
   t.after(() => endpoints.stop())
   endpoints.useSettings(SETTINGS, [{ name: 'http', address: '127.0.0.1', port: 8_080 }])
@@ -72,6 +73,43 @@ describe('the room of endpoints', () => {
       ],
     )
     assert.deepEqual(changed, ['a/one', 'a/two'])
+  })
+
+  it('sends the zone and the place of this replica as its Service lists them, and judges no endpoint anew', (t) => {
+    const pod = { POD_NAMESPACE: 'gateway', POD_NAME: 'hg-2', HEADGATE_REPLICAS: 'headgate-replicas' }
+    const before = { ...process.env }
+    Object.assign(process.env, pod)
+    t.after(() => {
+      process.env = before
+    })
+    const replicas = (...serving: readonly boolean[]) =>
+      world({
+        slices: [
+          slice('gateway/r', 'headgate-replicas', {
+            endpoints: serving.map((serves, i) => ({
+              addresses: [`192.0.2.${i}`],
+              conditions: { ready: true, serving: serves },
+              zone: 'b',
+              targetRef: { kind: 'Pod', namespace: 'gateway', name: `hg-${i + 1}` },
+            })),
+          }),
+        ],
+      })
+    let now = replicas(true, true, false)
+    const { endpoints, sent, build } = room(t, { inCluster: true, resources: () => now })
+    const places = () =>
+      sent.flatMap((message) => (message.type === 'settings' ? [message.settings.topology.placeInZone] : []))
+    build({ 'a/one': [at('198.51.100.1')] })
+    const guard = endpoints.rows('a/one')
+    now = replicas(true, true, true)
+    endpoints.refreshGuards()
+    endpoints.refreshGuards()
+    assert.deepEqual(places(), [
+      { index: 1, count: 2 },
+      { index: 1, count: 3 },
+    ])
+    assert.deepEqual(endpoints.topology.replicas, [['b', 3]])
+    assert.equal(endpoints.rows('a/one'), guard)
   })
 
   it('withdraws a Backend when tables without it serve, also when older tables began to serve during the build', (t) => {

@@ -33,7 +33,12 @@ describe('ejections', () => {
     table = new EndpointTable(EndpointTable.allocate(2, 64))
     config = {
       panicPercent: 30,
-      passive: { consecutiveFailures: 5, baseEjection: BASE, maxEjectionPercent: 50 },
+      passive: {
+        consecutiveFailures: 5,
+        baseEjection: BASE,
+        maxEjectionPercent: 50,
+        successRate: { belowMeanPercent: 20, minRequests: 100 },
+      },
       active: undefined,
     }
     endpoints = []
@@ -243,6 +248,10 @@ describe('ejections', () => {
   it('end where the Backend has no passive checks any more', () => {
     fail(0)
     config = { ...config, passive: { ...config.passive, consecutiveFailures: 0 } }
+    health.usePlans(plans())
+    assert.equal(table.eligible(0), false, 'success rates are a passive check, too')
+    const off = { belowMeanPercent: 0, minRequests: 100 }
+    config = { ...config, passive: { ...config.passive, successRate: off } }
     health.usePlans(plans())
     assert.equal(table.eligible(0), true)
     fail(0, 50)

@@ -7,7 +7,12 @@ import type { BackendConfig } from '../../../src/snapshot/snapshot.ts'
 import type { EndpointRow } from '../../../src/thread/messages.ts'
 import { VirtualTime } from '../../lib/virtual-time.ts'
 
-const PASSIVE: HealthConfig['passive'] = { consecutiveFailures: 5, baseEjection: 30_000, maxEjectionPercent: 50 }
+const PASSIVE: HealthConfig['passive'] = {
+  consecutiveFailures: 5,
+  baseEjection: 30_000,
+  maxEjectionPercent: 50,
+  successRate: { belowMeanPercent: 20, minRequests: 100 },
+}
 const PROBED: ActiveHealth = {
   type: 'TCP',
   protocol: 'HTTP',

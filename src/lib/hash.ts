@@ -1,6 +1,7 @@
 /**
  * 32-bit hashes for consistent hashing. They have no secret: replicas that know nothing of each other send a key to the
- * same endpoint. Whoever chooses keys can aim at one endpoint, against which the load of each is bounded.
+ * same endpoint, and to the same part of a split. Whoever chooses keys can aim at one endpoint, against which the load
+ * of each is bounded.
  */
 
 /** FNV-1a over UTF-16 units with a last mix, so that texts that differ in one character are far apart. */

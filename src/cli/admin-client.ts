@@ -1,0 +1,75 @@
+/** Reads lists of the admin API of a running gateway, page by page. */
+import { formatAddress, type ListenAddress } from './listen-address.ts'
+
+/** A message for the user. */
+export class AdminError extends Error {}
+
+const TIMEOUT = 10_000
+/** What a page may take: a Backend of ten thousand endpoints has some two megabytes. */
+const MAX_PAGE_BYTES = 256 * 1024 * 1024
+
+export async function readList(address: ListenAddress, path: string): Promise<unknown[]> {
+  const base = `http://${formatAddress({ address: '127.0.0.1', ...address })}`
+  const items: unknown[] = []
+  for (let offset: number | undefined = 0; offset !== undefined; ) {
+    const page = await readPage(base, `${path}?offset=${offset}`)
+    if (page.items.length === 0 && page.next !== undefined) throw new AdminError(`${base} does not come to an end`)
+    items.push(...page.items)
+    offset = page.next
+  }
+  return items
+}
+
+interface Page {
+  readonly items: unknown[]
+  readonly next?: number
+}
+
+async function readPage(base: string, path: string): Promise<Page> {
+  const response = await request(base, path)
+  const text = await bodyOf(response, base)
+  if (!response.ok) throw new AdminError(`${base}${path} answers ${response.status}: ${text.slice(0, 200)}`)
+  const page = parsed(text)
+  if (!Array.isArray(page?.items)) throw new AdminError(`${base} is not the admin API of Headgate`)
+  return page as Page
+}
+
+async function request(base: string, path: string): Promise<Response> {
+  try {
+    return await fetch(`${base}${path}`, { redirect: 'error', signal: AbortSignal.timeout(TIMEOUT) })
+  } catch (error) {
+    throw new AdminError(
+      `The admin API at ${base} cannot be reached (${causeOf(error)}). Is Headgate running? --admin says where.`,
+    )
+  }
+}
+
+async function bodyOf(response: Response, base: string): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  try {
+    for await (const chunk of response.body ?? []) {
+      bytes += chunk.length
+      if (bytes > MAX_PAGE_BYTES) throw new AdminError(`${base} answers more than ${MAX_PAGE_BYTES >> 20} MiB`)
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    if (error instanceof AdminError) throw error
+    throw new AdminError(`${base} ended its answer early (${causeOf(error)})`)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function parsed(text: string): { readonly items?: unknown } | null {
+  try {
+    return JSON.parse(text) as { readonly items?: unknown } | null
+  } catch {
+    return null
+  }
+}
+
+function causeOf(error: unknown): string {
+  const { cause, message, name } = error as Error & { readonly cause?: { readonly code?: string; message?: string } }
+  if (name === 'TimeoutError') return `no answer within ${TIMEOUT / 1_000} s`
+  return cause?.code ?? cause?.message ?? message
+}
