@@ -165,6 +165,7 @@ const deps: FilterServices = {
   clock,
   random: Math.random,
   timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
+  mirrors: { begin: () => null },
   client: { request: () => Promise.reject(new Error('nothing is called here')) },
   contents: { get: () => undefined },
   stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),

@@ -26,7 +26,6 @@ export const TYPED_KEYS = [
   'rateLimits',
   'cache',
   'compression',
-  'mirror',
   'fault',
   'pathEncoding',
   'plugins',

@@ -1,6 +1,6 @@
 /** One request of the gateway's own, from its connection to the end of its response. */
 import type { Endpoint } from '../balance/endpoint.ts'
-import { MAX_REFUSALS, mayRetry, type RetryConfig } from '../balance/retry.ts'
+import { MAX_REFUSALS, mayRetry, NO_RETRIES } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
 import { NO_GRPC_STATUS } from '../lib/grpc-status.ts'
 import type { Reason } from '../lib/reason.ts'
@@ -13,6 +13,7 @@ import type { OutgoingResponse } from '../policy/services.ts'
 import { TimerEntry } from '../transport/timers.ts'
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../transport/upstream.ts'
 import type { ExchangeContext } from './exchange-context.ts'
+import { countUnanswered, type Unanswered } from './unanswered.ts'
 
 export interface CallPlan {
   readonly backend: LinkedBackend
@@ -27,17 +28,6 @@ export interface CallPlan {
   /** Called exactly once, when nothing of it is in flight. */
   over(): void
 }
-
-/** Whether to call again is the caller's business; only a connection that died of age is replaced. */
-const NO_RETRIES: RetryConfig = Object.freeze({
-  attempts: 0,
-  reasons: [],
-  codes: [],
-  grpcCodes: [],
-  methods: [],
-  backoff: 0,
-  budgetPercent: 0,
-})
 
 export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySource, BodyControl {
   readonly #context: ExchangeContext
@@ -60,6 +50,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
   #sentAt = -1
   #headAt = -1
   #status = 0
+  readonly #unanswered: Unanswered | null
   readonly #onAbort = (): void => this.#giveUp(new GatewayError('ClientGone', 'the call was given up'))
 
   constructor(context: ExchangeContext, plan: CallPlan) {
@@ -69,6 +60,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
     this.#startedAt = context.timers.touch()
     plan.signal?.addEventListener('abort', this.#onAbort)
     context.observer.attemptStarted(plan.backend, plan.endpoint)
+    this.#unanswered = countUnanswered(context, plan.backend, plan.endpoint)
   }
 
   begin(fresh: boolean): void {
@@ -108,6 +100,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
     this.#answered = true
     this.#status = head.status
     this.#headAt = this.#context.timers.touch()
+    this.#unanswered?.answered(head.status, this.#headAt - this.#sentAt)
     this.length = head.bodyLength
     this.#wait()
     // The body has no reader yet.
@@ -249,6 +242,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
     timers.disarm(this)
     signal?.removeEventListener('abort', this.#onAbort)
     this.#plan.over()
+    this.#unanswered?.over(failure)
     observer.attemptEnded({
       backend,
       endpoint,

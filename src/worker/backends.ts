@@ -19,13 +19,14 @@ import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import { connectionKey } from '../snapshot/connection-key.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
-import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
+import { usesContents } from '../snapshot/upstream-tls.ts'
 import type { EndpointsMessage } from '../thread/messages.ts'
-import { ClientPools } from '../transport/client-pools.ts'
 import { ConnectionPlaces, type PlacesContext } from '../transport/connection-places.ts'
 import type { Connector } from '../transport/connector.ts'
-import { EndpointPool, type PoolContext } from '../transport/pool.ts'
+import type { PoolContext } from '../transport/pool.ts'
 import type { Timers } from '../transport/timers.ts'
+import type { UpstreamPool } from '../transport/upstream.ts'
+import { BackendPools } from './backend-pools.ts'
 import { EndpointSets } from './endpoint-sets.ts'
 
 export interface BackendsContext {
@@ -133,7 +134,7 @@ export class Backends {
   /** Bytes of Secrets are other ones: connections that were made with the former take no more requests. */
   contentsChanged(ids: readonly string[]): void {
     const changed = new Set(ids)
-    for (const backend of this.#backends.values()) if (uses(backend.plan.tls, changed)) backend.renewPools()
+    for (const backend of this.#backends.values()) if (usesContents(backend.plan.tls, changed)) backend.renewPools()
   }
 
   /** A Backend that tables name. */
@@ -154,12 +155,6 @@ export class Backends {
   }
 }
 
-function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): boolean {
-  if (tls === undefined) return false
-  const { ca, clientCertificate } = tls
-  return [ca, clientCertificate?.chain, clientCertificate?.key].some((id) => id !== undefined && contents.has(id))
-}
-
 function balancesAlike(a: BackendConfig, b: BackendConfig): boolean {
   return (
     a.algorithm === b.algorithm &&
@@ -173,8 +168,9 @@ function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
   return hashOn.map(valueReader)
 }
 
-/** Connections to one endpoint: any client's, or a pool for each client. */
-type ConnectionPool = EndpointPool | ClientPools
+/** With more endpoints than this, one that finds all of them at their limits says so for the next milliseconds. */
+const MANY_ENDPOINTS = 64
+const FULL: Milliseconds = 2
 
 class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, PlacesContext, ShareMember {
   readonly id: string
@@ -193,11 +189,10 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   readonly random: Random
   endpoints: readonly Endpoint[] = []
   readonly #context: BackendsContext
-  readonly #pools = new Map<Endpoint, ConnectionPool>()
-  /** Of connections that carry no requests; most Backends have none. */
-  readonly #tunnels = new Map<Endpoint, ConnectionPool>()
+  readonly #pools: BackendPools
   readonly #room: Availability
   #affinity: SessionAffinity | null = null
+  #fullUntil: Milliseconds = 0
 
   constructor(plan: BackendConfig, slot: number, connects: string, context: BackendsContext) {
     this.id = plan.id
@@ -205,6 +200,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.connects = connects
     this.slot = slot
     this.#context = context
+    this.#pools = new BackendPools(this, context)
     this.timers = context.timers
     this.share = context.budget.join(namespaceOf(plan.id), this)
     this.places = new ConnectionPlaces(slot, this)
@@ -234,13 +230,21 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     return this.#room.refresh(this.endpoints, this.plan.health, this.timers.now)
   }
 
+  get isFull(): boolean {
+    return this.#fullUntil > this.timers.now
+  }
+
+  noRoom(): void {
+    if (this.endpoints.length > MANY_ENDPOINTS) this.#fullUntil = this.timers.now + FULL
+  }
+
   get limits(): HeadLimits {
     return this.#context.limits
   }
 
   get connections(): number {
     let open = 0
-    for (const pool of this.#all()) open += pool.open
+    for (const pool of this.#pools) open += pool.open
     return open
   }
 
@@ -255,8 +259,9 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.#room.forget()
     this.connects = connects
     if (!connectsAlike) this.renewPools()
-    for (const pool of this.#all()) pool.options = plan
+    for (const pool of this.#pools) pool.options = plan
     this.places.limitsChanged()
+    if (plan.adaptiveLimit === undefined) for (const { slot } of this.endpoints) this.#context.endpoints.makeRoom(slot)
   }
 
   /**
@@ -264,21 +269,14 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
    * made for to their end.
    */
   renewPools(): void {
-    for (const pool of this.#all()) pool.retire()
-    this.#pools.clear()
-    this.#tunnels.clear()
+    this.#pools.renew()
   }
 
   endpointsChanged(endpoints: readonly Endpoint[], removed: readonly Endpoint[]): void {
     this.endpoints = endpoints
     this.#room.forget()
     this.balancer.update(endpoints)
-    for (const endpoint of removed) {
-      for (const pools of [this.#pools, this.#tunnels]) {
-        pools.get(endpoint)?.retire()
-        pools.delete(endpoint)
-      }
-    }
+    for (const endpoint of removed) this.#pools.remove(endpoint)
   }
 
   /** Only requests in flight use it from now on. */
@@ -294,38 +292,20 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     return maxConcurrentRequests === 0 ? ceiling : Math.min(maxConcurrentRequests, ceiling)
   }
 
-  pool(endpoint: Endpoint): ConnectionPool {
-    let pool = this.#pools.get(endpoint)
-    if (pool === undefined) {
-      pool = this.#makePool(endpoint, this.#context.connectorOf(this.plan))
-      this.#pools.set(endpoint, pool)
-    }
-    return pool
+  pool(endpoint: Endpoint): UpstreamPool {
+    return this.#pools.requests(endpoint)
   }
 
-  tunnels(endpoint: Endpoint): ConnectionPool {
-    let pool = this.#tunnels.get(endpoint)
-    if (pool === undefined) {
-      pool = this.#makePool(endpoint, this.#context.tunnelsOf(this.plan))
-      this.#tunnels.set(endpoint, pool)
-    }
-    return pool
+  tunnels(endpoint: Endpoint): UpstreamPool {
+    return this.#pools.tunnels(endpoint)
   }
 
-  #makePool(endpoint: Endpoint, connector: Connector): ConnectionPool {
-    const { proxyProtocol } = this.plan
-    if (proxyProtocol === undefined) return new EndpointPool(endpoint, this.plan, this, connector)
-    const version = proxyProtocol === 'V1' ? 1 : 2
-    return new ClientPools(endpoint, version, this.plan, this, connector)
-  }
-
-  *#all(): Generator<ConnectionPool> {
-    yield* this.#pools.values()
-    yield* this.#tunnels.values()
+  mirrors(endpoint: Endpoint): UpstreamPool {
+    return this.#pools.mirrors(endpoint)
   }
 
   sweep(now: number): void {
-    for (const pool of this.#all()) if (pool.idleCount > 0) pool.sweep(now)
+    for (const pool of this.#pools) if (pool.idleCount > 0) pool.sweep(now)
   }
 
   #makeBalancer(plan: BackendConfig): Balancer {
@@ -370,7 +350,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
 
   dropIdle(): boolean {
     if (this.places.idle === 0) return false
-    for (const pool of this.#all()) if (pool.dropIdle()) return true
+    for (const pool of this.#pools) if (pool.dropIdle()) return true
     return false
   }
 

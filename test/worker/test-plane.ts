@@ -220,6 +220,7 @@ export class TestPlane {
       countedConnections: this.#reader.sum(layout.open),
       backendInFlight: this.endpoints.inFlight(0),
       endpointInFlight: this.#endpointsInFlight(),
+      unanswered: this.#unanswered(),
       timers: this.plane.timers.armed,
     }
   }
@@ -230,9 +231,21 @@ export class TestPlane {
     return sum
   }
 
+  #unanswered(): number {
+    let sum = 0
+    for (let slot = 1; slot < SLOTS; slot++) sum += this.endpoints.unanswered.sum(slot)
+    return sum
+  }
+
   /** Bytes of response bodies, as the metrics have them. */
   get bytesOut(): number {
     return this.#reader.sum(this.#reader.layout.bytesOut)
+  }
+
+  /** Copies of requests that were sent, and that were not. */
+  get copies(): { readonly sent: number; readonly dropped: number } {
+    const { layout } = this.#reader
+    return { sent: this.#reader.sum(layout.mirrored), dropped: this.#reader.sum(layout.mirrorsDropped) }
   }
 
   get upstreamConnections(): number {
