@@ -4,7 +4,10 @@ import { CLAIMS } from '../../src/policy/attribute.ts'
 import { authorization } from '../../src/policy/authorization/policy.ts'
 import { PLAIN, TestExchange, testDeps } from './exchange.ts'
 
-async function statusOf(rules: Parameters<typeof authorization.plan>[0], claims: Readonly<Record<string, unknown>> | undefined) {
+async function statusOf(
+  rules: Parameters<typeof authorization.plan>[0],
+  claims: Readonly<Record<string, unknown>> | undefined,
+) {
   const plan = authorization.plan(rules, 'shop')!
   const filter = authorization.create(structuredClone(plan), testDeps(), PLAIN)!
   const x = new TestExchange()
