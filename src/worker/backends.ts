@@ -10,6 +10,7 @@ import { RetryBudget } from '../balance/retry-budget.ts'
 import { SessionTokens } from '../balance/session-tokens.ts'
 import type { Topology } from '../balance/topology.ts'
 import type { Milliseconds, Random } from '../lib/clock.ts'
+import { RequestPlaces } from '../limit/request-places.ts'
 import type { NamespaceShare, ShareMember, UpstreamBudget } from '../limit/upstream-budget.ts'
 import type { LinkedBackend, SessionAffinity } from '../link/linked-tables.ts'
 import type { HeadLimits } from '../message/head.ts'
@@ -26,6 +27,7 @@ import { ConnectionPlaces, type PlacesContext } from '../transport/connection-pl
 import type { Connector } from '../transport/connector.ts'
 import { EndpointPool, type PoolContext } from '../transport/pool.ts'
 import type { Timers } from '../transport/timers.ts'
+import { balancesAlike, keyReaders } from './balancing-plan.ts'
 import { EndpointSets } from './endpoint-sets.ts'
 
 export interface BackendsContext {
@@ -154,19 +156,6 @@ export class Backends {
   }
 }
 
-function balancesAlike(a: BackendConfig, b: BackendConfig): boolean {
-  return (
-    a.algorithm === b.algorithm &&
-    a.slowStart === b.slowStart &&
-    a.zoneAware === b.zoneAware &&
-    a.subsetSize === b.subsetSize
-  )
-}
-
-function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
-  return hashOn.map(valueReader)
-}
-
 /** With more endpoints than this, one that finds all of them at their limits says so for the next milliseconds. */
 const MANY_ENDPOINTS = 64
 const FULL: Milliseconds = 2
@@ -182,6 +171,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   readonly timers: Timers
   readonly share: NamespaceShare
   readonly places: ConnectionPlaces
+  readonly requestPlaces: RequestPlaces
   plan: BackendConfig
   /** See {@link connectionKey}. */
   connects: string
@@ -207,6 +197,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.timers = context.timers
     this.share = context.budget.join(namespaceOf(plan.id), this)
     this.places = new ConnectionPlaces(slot, this)
+    this.requestPlaces = new RequestPlaces(slot, context.worker, context.endpoints, () => this.#requestLimit)
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(slot < 0 ? null : context.endpoints.retries, slot, context.timers)
     this.gauge = context.endpoints
@@ -295,7 +286,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.share.leave(this)
   }
 
-  get maxConcurrentRequests(): number {
+  get #requestLimit(): number {
     const ceiling = this.#context.budget.limits.maxConcurrentRequests
     const { maxConcurrentRequests } = this.plan
     if (ceiling === Number.POSITIVE_INFINITY) return maxConcurrentRequests
@@ -351,7 +342,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   }
 
   requests(): number {
-    return this.slot < 0 ? Number.POSITIVE_INFINITY : this.#context.endpoints.inFlight(this.slot)
+    return this.requestPlaces.inFlight
   }
 
   // ---- what pools ask ----
