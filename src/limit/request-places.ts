@@ -27,7 +27,16 @@ export class RequestPlaces {
 
   /** @returns false: as many are in flight as may be */
   take(): boolean {
-    const { limit } = this
+    return this.#take(this.#limit())
+  }
+
+  /** For what must leave half of the places to others. */
+  takeOfHalf(): boolean {
+    const limit = this.#limit()
+    return limit !== 1 && this.#take(Math.floor(limit / 2))
+  }
+
+  #take(limit: number): boolean {
     if (this.#slot >= 0) return this.#table.tryAcquire(this.#worker, this.#slot, limit)
     if (limit > 0 && this.#taken >= Math.max(1, Math.floor(limit / this.#table.requests.workers))) return false
     this.#taken++

@@ -11,6 +11,9 @@ import type { LinkedBackend } from '../link/linked-tables.ts'
 import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
 import { type HealthConfig, isPassive } from '../snapshot/health.ts'
 
+/** An endpoint that ends loses its idle connections first, and leaves its set soon after. */
+const JUST_NOW: Milliseconds = 2_000
+
 export class PassiveHealth implements AttemptObserver {
   readonly #table: EndpointTable
   readonly #timers: { readonly now: Milliseconds }
@@ -35,6 +38,10 @@ export class PassiveHealth implements AttemptObserver {
     if (!this.#table.takeTrial(slot)) return this.#table.eligible(slot)
     this.#trials.set(slot, this.#timers.now)
     return true
+  }
+
+  isSuspect(backend: LinkedBackend, endpoint: Endpoint): boolean {
+    return this.#table.faults.inARow(endpoint.slot) > 0 || this.#timers.now - backend.pool(endpoint).lostAt < JUST_NOW
   }
 
   attemptStarted(backend: LinkedBackend, endpoint: Endpoint): void {

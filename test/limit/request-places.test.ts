@@ -32,6 +32,19 @@ describe('the requests that a Backend may have in flight', () => {
     assert.equal(takeAll(a), 1_000)
   })
 
+  it('are left to others by half where that is asked for, and of one there is no half', () => {
+    for (const [limit, half] of [
+      [5, 2],
+      [1, 0],
+      [0, 1_000],
+    ] as const) {
+      const [one] = places(2, () => limit) as [RequestPlaces]
+      let taken = 0
+      while (taken < 1_000 && one.takeOfHalf()) taken++
+      assert.equal(taken, half)
+    }
+  })
+
   it('are divided among the workers where no row is left to count in, and one is left to each', () => {
     for (const [limit, each] of [
       [7, 2],

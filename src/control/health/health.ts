@@ -8,6 +8,7 @@
 import { COUNT_PRICE, countEligible, type EligibleCount, updatePanic } from '../../balance/eligibility.ts'
 import type { EndpointHealth } from '../../compile/conditions.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
+import { listDifference } from '../../lib/origins.ts'
 import { joinHostPort } from '../../pattern/host.ts'
 import { type EndpointTable, OUT, SLOT_STATE } from '../../shared-memory/endpoint-table.ts'
 import { FrozenMap } from '../../snapshot/frozen-map.ts'
@@ -24,6 +25,8 @@ export interface HealthEvents {
   changed(backend: string): void
   /** For the log. */
   tell(backend: string, message: string): void
+  /** For the log, and for whoever looks at the Backend: an endpoint is out, or in again. */
+  turned(backend: string, turn: EndpointTurn): void
 }
 
 export interface HealthOptions {
@@ -39,10 +42,17 @@ export interface HealthOptions {
   readonly events: HealthEvents
 }
 
+export interface EndpointTurn {
+  readonly reason: 'EndpointUnhealthy' | 'EndpointEjected' | 'EndpointRecovered'
+  readonly message: string
+}
+
 interface Watched {
   config: HealthConfig
-  /** By slot, as last looked at. */
-  places: ReadonlyMap<number, EndpointRow>
+  /** As last looked at. */
+  rows: readonly EndpointRow[]
+  /** The same by slot. */
+  readonly places: Map<number, EndpointRow>
   panic: boolean
   /** Monotonic: not counted again before. */
   countAt: Milliseconds
@@ -71,8 +81,9 @@ export class Health {
     const { table, time } = options
     this.#ejections = new Ejections(table, {
       ejected: (backend, slot, reason, period) =>
-        this.#tell(backend, slot, `is ejected for ${period / 1000} s: ${reason}`),
-      restored: (backend, slot) => this.#tell(backend, slot, 'takes requests again: its trial went well'),
+        this.#tell(backend, slot, 'EndpointEjected', `is ejected for ${period / 1000} s: ${reason}`),
+      restored: (backend, slot) =>
+        this.#tell(backend, slot, 'EndpointRecovered', 'takes requests again: its trial went well'),
     })
     this.#outliers = new Outliers(table, options.random)
     this.#probes = new Probes({ ...options, turned: (backend, slot, fault) => this.#turned(backend, slot, fault) })
@@ -101,25 +112,44 @@ export class Health {
         continue
       }
       const watched = this.#watched.get(key)
-      if (watched === undefined) this.#watched.set(key, { config, places: NOWHERE, panic: false, countAt: 0 })
+      if (watched === undefined)
+        this.#watched.set(key, { config, rows: [], places: new Map(), panic: false, countAt: 0 })
       else watched.config = config
-      this.endpointsChanged(key)
+      this.#planChanged(key)
     }
   }
 
-  /** The endpoint set of a Backend is another one. */
+  /** The endpoint set of a Backend is another one: what stays in it is not looked at. */
   endpointsChanged(backend: string): void {
     const watched = this.#watched.get(backend)
     if (watched === undefined) return
-    const { config } = watched
+    const { config, places } = watched
     const rows = this.#options.rows(backend)
-    const places = new Map<number, EndpointRow>()
-    for (const row of rows) {
+    const { gone, fresh } = listDifference(watched.rows, rows)
+    watched.rows = rows
+    for (const { slot } of gone) places.delete(slot)
+    for (const row of fresh) {
       places.set(row.slot, row)
       this.#backendOf.set(row.slot, backend)
     }
-    for (const slot of watched.places.keys()) if (!places.has(slot)) this.#forgetSlot(slot)
-    watched.places = places
+    const left = gone.flatMap(({ slot }) => (places.has(slot) ? [] : [slot]))
+    for (const slot of left) this.#forgetSlot(slot)
+    this.#clearUnwanted(config, fresh)
+    const plan = this.#plans.get(backend)
+    if (plan !== undefined) this.#probes.change(plan, config.active, left, fresh)
+    this.#inspect(
+      backend,
+      watched,
+      fresh.map(({ slot }) => slot),
+    )
+    this.#count(backend, watched)
+  }
+
+  /** The checks of a Backend may be others. */
+  #planChanged(backend: string): void {
+    this.endpointsChanged(backend)
+    const watched = this.#watched.get(backend)!
+    const { config, rows, places } = watched
     this.#clearUnwanted(config, rows)
     const plan = this.#plans.get(backend)
     if (plan !== undefined) this.#probes.set(plan, config.active, rows)
@@ -241,15 +271,14 @@ export class Health {
   }
 
   #turned(backend: string, slot: number, fault: string): void {
-    this.#tell(backend, slot, fault === '' ? 'is healthy again by its probes' : `is unhealthy by its probes: ${fault}`)
+    if (fault === '') this.#tell(backend, slot, 'EndpointRecovered', 'is healthy again by its probes')
+    else this.#tell(backend, slot, 'EndpointUnhealthy', `is unhealthy by its probes: ${fault}`)
     this.#settle(backend)
   }
 
-  #tell(backend: string, slot: number, what: string): void {
+  #tell(backend: string, slot: number, reason: EndpointTurn['reason'], what: string): void {
     const row = this.#watched.get(backend)?.places.get(slot)
     if (row === undefined) return
-    this.#options.events.tell(backend, `Backend ${backend}: endpoint ${joinHostPort(row.address, row.port)} ${what}`)
+    this.#options.events.turned(backend, { reason, message: `endpoint ${joinHostPort(row.address, row.port)} ${what}` })
   }
 }
-
-const NOWHERE: ReadonlyMap<number, EndpointRow> = new Map()
