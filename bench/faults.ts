@@ -9,9 +9,11 @@ import { parseArgs } from 'node:util'
 import { FAULTS } from './lib/fault-process.ts'
 import { describeFailures, type FaultRow } from './lib/fault-row.ts'
 import { CHECKS, type FaultPlan, runFaults } from './lib/fault-run.ts'
+import { type RollingResult, runRolling } from './lib/rolling-run.ts'
 
 const HELP = `node bench/faults.ts [flags]
-  --check NAME      passive, active or both; may be repeated (default: each)
+  --check NAME      passive, active, both or rolling; may be repeated (default: each). With rolling no endpoint fails, but
+                    12 are replaced, three at a time, which end before they have left the set
   --fault WORD      only faults with this word in their name, may be repeated: ${FAULTS.join(', ')}
   --endpoints N     of each Backend; one of them fails (default 4)
   --rate N          GETs a second to each Backend (default 100)
@@ -22,6 +24,7 @@ const HELP = `node bench/faults.ts [flags]
   --interval MS     of probes (default 1000)
   --patience MS     timeouts.responseHead (default 1000)
   --ejection MS     baseEjection (default 6000)
+  --lag MS          of rolling: from the end of endpoints until they have left the set (default 500)
   --json            one JSON document
 Exit code 1 when a GET failed, or an endpoint was taken after its fault was to be found.
 `
@@ -39,6 +42,7 @@ const { values } = parseArgs({
     interval: { type: 'string', default: '1000' },
     patience: { type: 'string', default: '1000' },
     ejection: { type: 'string', default: '6000' },
+    lag: { type: 'string', default: '500' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h' },
   },
@@ -48,8 +52,10 @@ if (values.help === true) {
   process.exit(0)
 }
 
+const ROLLING = { endpoints: 12, atOnce: 3 }
+
 let failed = false
-const report: Record<string, readonly FaultRow[]> = {}
+const report: Record<string, readonly FaultRow[] | RollingResult> = {}
 for (const check of CHECKS.filter((one) => values.check.length === 0 || values.check.includes(one))) {
   const scratch = mkdtempSync(join(tmpdir(), 'headgate-faults-'))
   try {
@@ -62,8 +68,29 @@ for (const check of CHECKS.filter((one) => values.check.length === 0 || values.c
     rmSync(scratch, { recursive: true, force: true })
   }
 }
+if (values.check.length === 0 || values.check.includes('rolling')) await roll()
 if (values.json) console.log(JSON.stringify(report, null, 2))
 process.exit(failed ? 1 : 0)
+
+async function roll(): Promise<void> {
+  const scratch = mkdtempSync(join(tmpdir(), 'headgate-faults-'))
+  try {
+    const { algorithm } = values
+    const [workers, lag, rate, posts] = [values.workers, values.lag, values.rate, values.posts].map(Number)
+    const plan = { ...ROLLING, scratch, algorithm, workers: workers!, lag: lag!, rate: rate!, posts: posts! }
+    const result = await runRolling(plan)
+    report.rolling = result
+    if (result.gets.failed > 0) failed = true
+    if (values.json) return
+    console.log(
+      `\n${plan.endpoints} endpoints are replaced, ${plan.atOnce} at a time; they end ${lag} ms before they leave the ` +
+        `set. ${algorithm}, ${workers} workers, ${rate} GETs and ${posts} POSTs a second, no policies`,
+    )
+    console.log(`GETs failed: ${describeFailures(result.gets)}; POSTs failed: ${describeFailures(result.posts)}`)
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
+}
 
 function planOf(check: FaultPlan['check'], scratch: string): FaultPlan {
   const words = values.fault

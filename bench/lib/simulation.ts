@@ -61,21 +61,21 @@ interface Server {
 }
 
 /** Ends of jobs, the next first. */
-class EventHeap {
+export class EventHeap<T> {
   readonly #times: number[] = []
-  readonly #jobs: Job[] = []
+  readonly #jobs: T[] = []
 
   get next(): number {
     return this.#times[0] ?? Number.POSITIVE_INFINITY
   }
 
-  push(time: number, job: Job): void {
+  push(time: number, job: T): void {
     let at = this.#times.push(time) - 1
     this.#jobs.push(job)
     while (at > 0 && this.#times[(at - 1) >> 1]! > this.#times[at]!) at = this.#swap(at, (at - 1) >> 1)
   }
 
-  pop(): Job {
+  pop(): T {
     this.#swap(0, this.#times.length - 1)
     this.#times.pop()
     const job = this.#jobs.pop()!
@@ -127,7 +127,7 @@ export function simulate(scenario: Scenario): SimulationResult {
   const gateways = Array.from({ length: replicas }, () => new Gateway(algorithm, servers.length, random, () => now))
   for (const { balancer } of gateways)
     balancer.update(growth === undefined ? endpoints : endpoints.slice(0, growth.from))
-  const events = new EventHeap()
+  const events = new EventHeap<Job>()
   const latencies: number[] = []
   let failed = 0
   let most = 0
@@ -194,7 +194,7 @@ export function exponential(mean: number): (random: () => number) => number {
   return (random) => -Math.log(1 - random()) * mean
 }
 
-function mulberry32(seed: number): () => number {
+export function mulberry32(seed: number): () => number {
   let state = seed >>> 0
   return () => {
     state = (state + 0x6d2b79f5) >>> 0

@@ -57,6 +57,8 @@ export interface BackendOptions {
     readonly maxPending: number
     /** 0 = unlimited. */
     readonly maxConcurrentRequests: number
+    /** Of each endpoint. */
+    readonly adaptive?: { readonly minRequests: number; readonly maxRequests: number; readonly latencyPercent: number }
   }
   readonly connection: {
     readonly connectTimeout: Duration

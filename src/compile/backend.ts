@@ -2,6 +2,7 @@
 import type { BackendOptions, BackendTls } from '../api/backend.ts'
 import { BACKEND_DEFAULTS } from '../api/defaults.ts'
 import { parseDuration } from '../lib/quantity.ts'
+import type { AdaptiveLimitConfig } from '../limit/adaptive-limit.ts'
 import { contentId } from '../policy/contents.ts'
 import { CA_SECRET } from '../policy/secret-types.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
@@ -36,6 +37,7 @@ export function backendOf(id: string, options: BackendOptions, service?: Backend
     maxConnections: limits.maxConnections,
     maxPending: limits.maxPending,
     maxConcurrentRequests: limits.maxConcurrentRequests,
+    ...(limits.adaptive !== undefined && { adaptiveLimit: adaptiveLimitOf(limits.adaptive) }),
     connectTimeout: parseDuration(connection.connectTimeout),
     idleTimeout: parseDuration(connection.idleTimeout),
     maxRequestsPerConnection: connection.maxRequestsPerConnection,
@@ -88,6 +90,11 @@ function affinityOf(stated: BackendOptions['sessionAffinity']): BackendConfig['s
   // A life of 0 seconds would remove the cookie.
   const maxAge = ttl === undefined ? undefined : Math.max(Math.ceil(parseDuration(ttl) / 1_000), 1)
   return { type: 'cookie', name, maxAge, sameSite }
+}
+
+function adaptiveLimitOf(stated: NonNullable<BackendOptions['limits']['adaptive']>): AdaptiveLimitConfig {
+  const { minRequests, maxRequests, latencyPercent } = stated
+  return { minRequests, maxRequests, tolerance: latencyPercent / 100 }
 }
 
 const NONE: readonly never[] = Object.freeze([])

@@ -143,6 +143,7 @@ export class Rooms {
       events: {
         changed: (backend) => statuses.endpointsChanged(backend),
         tell: (backend, message) => statuses.warnOf(namespaceOf(backend), message),
+        turned: (backend, turn) => statuses.endpointTurned(backend, turn),
       },
     })
   }

@@ -10,7 +10,7 @@ import { removeAddedFraming } from '../message/framing-fields.ts'
 import type { ValueReader } from '../policy/variables.ts'
 import { Attempt, type AttemptOwner } from './attempt.ts'
 import { giveShare, leaveBackend } from './ending.ts'
-import { admits, pickEndpoint } from './endpoint-pick.ts'
+import { admits, noEndpoint, pickEndpoint } from './endpoint-pick.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { fail, refuse } from './failure.ts'
 import { prepareCall } from './grpc-request.ts'
@@ -99,7 +99,10 @@ function tryEndpoint(x: ProxyExchange, again: Endpoint | null, fresh: boolean): 
   // One that is tried again takes up its trial again, if that is open.
   if (again !== null) admits(x.context.observer, x.backend!, again)
   const endpoint = again ?? pickFromSplit(x)
-  if (endpoint === undefined) return void refuse(x, x.failure ?? 'NoEndpoint')
+  if (endpoint === undefined) {
+    if (x.failure !== null) return void refuse(x, x.failure)
+    return fail(x, noEndpoint(x.context.endpoints, x.backend!))
+  }
   const attempt = new Attempt(x, x.backend!, endpoint, LOOP)
   x.attempt = attempt
   x.endpoint = endpoint

@@ -12,6 +12,8 @@ export interface AttemptObserver {
    * Where it may, an attempt starts in the same turn of the loop.
    */
   admits?(backend: LinkedBackend, endpoint: Endpoint): boolean
+  /** Whether the last request of an endpoint failed, or it has just ended a connection that lay idle. */
+  isSuspect?(backend: LinkedBackend, endpoint: Endpoint): boolean
   attemptStarted(backend: LinkedBackend, endpoint: Endpoint): void
   /**
    * The head of the response has come.

@@ -15,6 +15,7 @@ import { endRest } from './ending.ts'
 import type { CurrentAttempt, ProxyExchange } from './exchange.ts'
 import { type ResponseOrigin, ResponseRelay } from './response.ts'
 import { upgradeExchange } from './tunnel.ts'
+import { countUnanswered, type Unanswered } from './unanswered.ts'
 import { checkRefusal } from './upgrade.ts'
 import { clientConnection, NO_REQUEST, upstreamRequest } from './upstream-request.ts'
 
@@ -77,6 +78,8 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   #grpcStatus = NO_GRPC_STATUS
   /** The head came in the read that is being handed over. */
   #headCame = false
+  /** Where the endpoint has an adaptive limit. */
+  readonly #unanswered: Unanswered | null
 
   constructor(x: ProxyExchange, backend: LinkedBackend, endpoint: Endpoint, owner: AttemptOwner) {
     this.#x = x
@@ -87,6 +90,8 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     this.startedAt = x.context.timers.now
     this.waitingSince = this.startedAt
     x.context.observer.attemptStarted(backend, endpoint)
+    // A tunnel of bytes is not answered, it is over at some time.
+    this.#unanswered = x.opaque ? null : countUnanswered(x.context, backend, endpoint)
   }
 
   get answered(): boolean {
@@ -116,6 +121,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
       return
     }
     this.awaitingHead = this.#relay === null
+    if (this.#headAt < 0) this.#unanswered?.resume()
     this.waitingSince = this.#x.context.timers.now
     // The next deadline has changed, and may be sooner.
     this.#x.watch()
@@ -132,8 +138,10 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     this.sentAt = now
     x.upstreamStartedAt = now
     x.lastActivity = now
-    if (x.body !== null) x.body.open()
-    else {
+    if (x.body !== null) {
+      this.#unanswered?.pause()
+      x.body.open()
+    } else {
       this.#requestSent = true
       this.awaitingHead = true
       this.waitingSince = now
@@ -171,10 +179,12 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   #headArrived(status: number): void {
     const x = this.#x
     x.lastActivity = x.context.timers.touch()
+    const latency = this.awaitingHead ? x.lastActivity - this.waitingSince : -1
     this.awaitingHead = false
     this.#headAt = x.lastActivity
     this.#status = status
     const means = x.call === null ? status : statusOf(status, this.#grpcStatus)
+    this.#unanswered?.answered(means, latency)
     x.context.observer.attemptAnswered?.(this.#backend, this.endpoint, means, x.lastActivity - this.startedAt)
   }
 
@@ -302,6 +312,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     outcome.sentAt = this.sentAt
     outcome.headAt = this.#headAt
     outcome.endedAt = timers.now
+    this.#unanswered?.over(failure)
     observer.attemptEnded(outcome)
   }
 }

@@ -1,6 +1,7 @@
 /** Shared by the exchanges of one worker: services from the wiring, and the current tables and settings. */
 import type { WeightedSplits } from '../balance/weighted-split.ts'
 import type { Clock, Random } from '../lib/clock.ts'
+import { AdaptiveLimits } from '../limit/adaptive-limit.ts'
 import type { LinkedTables } from '../link/linked-tables.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { WorkerMetrics } from '../shared-memory/metrics.ts'
@@ -27,6 +28,7 @@ export interface ExchangeServices {
 
 export interface ExchangeContext extends ExchangeServices {
   readonly hosts: HostCache
+  readonly adaptiveLimits: AdaptiveLimits
   /** In force now; null until the first commit. An exchange keeps what it began with. */
   tables: LinkedTables | null
   clients: ClientResolver
@@ -45,6 +47,7 @@ export function createExchangeContext(services: ExchangeServices): ExchangeConte
   return {
     ...services,
     hosts: new HostCache(),
+    adaptiveLimits: new AdaptiveLimits(services.endpoints),
     tables: null,
     clients: new ClientResolver(null),
     accessLog: NO_LOG,

@@ -13,6 +13,7 @@ import type { OutgoingResponse } from '../policy/services.ts'
 import { TimerEntry } from '../transport/timers.ts'
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream } from '../transport/upstream.ts'
 import type { ExchangeContext } from './exchange-context.ts'
+import { countUnanswered, type Unanswered } from './unanswered.ts'
 
 export interface CallPlan {
   readonly backend: LinkedBackend
@@ -60,6 +61,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
   #sentAt = -1
   #headAt = -1
   #status = 0
+  readonly #unanswered: Unanswered | null
   readonly #onAbort = (): void => this.#giveUp(new GatewayError('ClientGone', 'the call was given up'))
 
   constructor(context: ExchangeContext, plan: CallPlan) {
@@ -69,6 +71,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
     this.#startedAt = context.timers.touch()
     plan.signal?.addEventListener('abort', this.#onAbort)
     context.observer.attemptStarted(plan.backend, plan.endpoint)
+    this.#unanswered = countUnanswered(context, plan.backend, plan.endpoint)
   }
 
   begin(fresh: boolean): void {
@@ -108,6 +111,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
     this.#answered = true
     this.#status = head.status
     this.#headAt = this.#context.timers.touch()
+    this.#unanswered?.answered(head.status, this.#headAt - this.#sentAt)
     this.length = head.bodyLength
     this.#wait()
     // The body has no reader yet.
@@ -249,6 +253,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
     timers.disarm(this)
     signal?.removeEventListener('abort', this.#onAbort)
     this.#plan.over()
+    this.#unanswered?.over(failure)
     observer.attemptEnded({
       backend,
       endpoint,

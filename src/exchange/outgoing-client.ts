@@ -13,7 +13,7 @@ import { FRAMING_FIELDS } from '../message/framing-fields.ts'
 import { makeRequestId, REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
 import type { OutgoingClient, OutgoingRequest, OutgoingResponse } from '../policy/services.ts'
 import type { UpstreamRequest } from '../transport/upstream.ts'
-import { pickEndpoint } from './endpoint-pick.ts'
+import { noEndpoint, pickEndpoint } from './endpoint-pick.ts'
 import type { ExchangeContext } from './exchange-context.ts'
 import { OutgoingCall } from './outgoing-call.ts'
 
@@ -45,7 +45,7 @@ export class UpstreamClient implements OutgoingClient {
       const endpoint = pickEndpoint(context.observer, backend, NO_KEY, null)
       if (endpoint === undefined) {
         leavePlace(context, backend)
-        throw new GatewayError('NoEndpoint', request.backend)
+        throw noEndpoint(context.endpoints, backend)
       }
       const { body, timeout } = request
       new OutgoingCall(context, {

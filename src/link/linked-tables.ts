@@ -41,6 +41,10 @@ export interface LinkedBackend {
   tunnels(endpoint: Endpoint): UpstreamPool
   /** Row in the shared endpoint table for limits over all workers; -1 when the table had none left. */
   readonly slot: number
+  /** A moment ago none of its many endpoints had room: a flood of requests does not look at all of them each. */
+  readonly isFull?: boolean
+  /** None has. */
+  noRoom?(): void
   /** Row in the metrics. */
   readonly metricsRow: number
 }

@@ -95,6 +95,8 @@ export class Probe extends TimerEntry implements UpstreamHandler {
   #stream: UpstreamStream | null = null
   #answer: ProbeAnswer | null = null
   #fresh = true
+  /** Its connection was made for other options: it carries the probe that runs, and no other. */
+  #outdated = false
   #gone = false
 
   constructor(host: ProbeHost, plan: BackendConfig, active: ActiveHealth, target: Endpoint) {
@@ -105,6 +107,20 @@ export class Probe extends TimerEntry implements UpstreamHandler {
     this.plan = plan
     this.active = active
     this.target = target
+  }
+
+  /** Other options, from the next probe on. @param renews the connection cannot carry it */
+  use(plan: BackendConfig, active: ActiveHealth, target: Endpoint, renews: boolean): void {
+    this.plan = plan
+    this.active = active
+    this.target = target
+    if (renews) this.renewConnection()
+  }
+
+  renewConnection(): void {
+    if (this.#connection === null) return
+    if (this.running) this.#outdated = true
+    else this.#close()
   }
 
   /** Time for the next probe, or the time-out of the one that runs. */
@@ -142,6 +158,7 @@ export class Probe extends TimerEntry implements UpstreamHandler {
     const { proxyProtocol } = this.plan
     const first = proxyProtocol === undefined ? undefined : encodeProxyHeader(proxyProtocol === 'V1' ? 1 : 2, null)
     const connection = new ProbeConnection(this, this.#host.limits)
+    this.#outdated = false
     this.#connection = connection
     this.#dial = this.#host.connectorOf(this.plan, this.active).connect(this.target, connection, first)
   }
@@ -249,7 +266,7 @@ export class Probe extends TimerEntry implements UpstreamHandler {
       this.#stream = null
       stream.abort()
     }
-    if (this.#session !== null && !this.#session.usable) this.#close()
+    if (this.#session !== null && (this.#outdated || !this.#session.usable)) this.#close()
     if (this.#session !== null) {
       this.#idleSince = timers.now
       this.#host.idle(this, true)

@@ -10,8 +10,10 @@ import { FairQueue } from '../lib/fair-queue.ts'
 import type { HeadLimits } from '../message/head.ts'
 import { joinHostPort } from '../pattern/host.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
+import { connectionKey } from '../snapshot/connection-key.ts'
 import type { ActiveHealth } from '../snapshot/health.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
+import { usesContents } from '../snapshot/upstream-tls.ts'
 import type { Connector } from '../transport/connector.ts'
 import { TimerEntry, type Timers } from '../transport/timers.ts'
 import { Probe, type ProbeHost } from './probe.ts'
@@ -64,6 +66,11 @@ export class Prober implements ProbeHost {
   /** Probes that may begin now, by the rate. */
   #credit = MAX_PER_LOOK
   #creditAt: Milliseconds = 0
+  #scheduled = false
+  readonly #continue = (): void => {
+    this.#scheduled = false
+    this.#beginWaiting()
+  }
 
   constructor(options: ProberOptions) {
     this.#options = options
@@ -92,15 +99,14 @@ export class Prober implements ProbeHost {
     const before = this.#probes.get(plan.id) ?? new Map<number, Probe>()
     const now = new Map<number, Probe>()
     this.#probes.set(plan.id, now)
+    const [first] = before.values()
+    // All of a Backend have the same options.
+    const differs = first !== undefined && (first.plan !== plan || first.active !== active)
+    const renews = differs && !connectsAlike(first, plan, active)
     for (const endpoint of endpoints) {
       const known = before.get(endpoint.slot)
       before.delete(endpoint.slot)
-      if (known !== undefined && (known.plan !== plan || known.active !== active)) {
-        known.dropIdle()
-        known.plan = plan
-        known.active = active
-        known.target = targetOf(active, endpoint)
-      }
+      if (known !== undefined && differs) this.#revise(known, plan, active, endpoint, renews)
       now.set(endpoint.slot, known ?? this.#add(plan, active, endpoint))
     }
     for (const probe of before.values()) this.#drop(probe)
@@ -111,9 +117,14 @@ export class Prober implements ProbeHost {
     this.#probes.delete(backend)
   }
 
-  /** Connections that were made with other bytes of Secrets carry no more probes. */
-  renewConnections(): void {
-    for (const probe of [...this.#idle]) if (probe.plan.tls !== undefined) probe.dropIdle()
+  /** The bytes of these contents are other ones: connections that were made with the former carry no more probes. */
+  renewConnections(contents: readonly string[]): void {
+    const changed = new Set(contents)
+    for (const probes of this.#probes.values()) {
+      const [first] = probes.values()
+      if (first === undefined || !usesContents(first.plan.tls, changed)) continue
+      for (const probe of probes.values()) probe.renewConnection()
+    }
   }
 
   stop(): void {
@@ -127,6 +138,14 @@ export class Prober implements ProbeHost {
     // Spread over the interval: the endpoints of a Backend come together.
     this.timers.arm(probe, this.timers.touch() + 1 + this.#options.random() * active.interval)
     return probe
+  }
+
+  #revise(probe: Probe, plan: BackendConfig, active: ActiveHealth, endpoint: ProbedEndpoint, renews: boolean): void {
+    probe.use(plan, active, targetOf(active, endpoint), renews)
+    const now = this.timers.touch()
+    // It waits for a time that a longer interval has set.
+    if (!probe.running && probe.due > now + active.interval)
+      this.timers.arm(probe, now + 1 + this.#options.random() * active.interval)
   }
 
   #drop(probe: Probe): void {
@@ -224,7 +243,19 @@ export class Prober implements ProbeHost {
     const { timers } = this
     timers.arm(probe, Math.max(timers.now + 1, quick === 1 ? probe.startedAt + rest : timers.now + rest))
     if (turns) this.#options.turned(probe.backend, place, fault)
+    // Its place is taken at once: with few sockets, waiting for the next look would leave most of them unused.
+    if (this.#waiting.size > 0 && !this.#scheduled) {
+      this.#scheduled = true
+      // Not within the call of a session, which may be closed to make room.
+      queueMicrotask(this.#continue)
+    }
   }
+}
+
+/** Whether connections of a probe can carry those by other options. */
+function connectsAlike({ plan: before, active: was }: Probe, plan: BackendConfig, active: ActiveHealth): boolean {
+  if (was.type !== active.type || was.protocol !== active.protocol || was.port !== active.port) return false
+  return connectionKey(before) === connectionKey(plan)
 }
 
 /** Where probes of an endpoint go. */

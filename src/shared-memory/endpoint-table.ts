@@ -8,6 +8,7 @@
  * and the remedy, and divides the slots fairly among namespaces.
  */
 import { Doorbells } from './doorbells.ts'
+import { EndpointConcurrency } from './endpoint-concurrency.ts'
 import { EndpointFaults } from './endpoint-faults.ts'
 import { EndpointLatency } from './endpoint-latency.ts'
 import { IdentityTable } from './identity-table.ts'
@@ -32,6 +33,8 @@ export const SLOT_STATE = {
   trial: 32,
   /** The trial request is under way; `ejected` stands beside it until that ends. */
   trying: 64,
+  /** It has as many requests to answer as its adaptive limit allows (limit/adaptive-limit.ts), and is well. */
+  full: 128,
 } as const
 
 const IN_SET = SLOT_STATE.live | SLOT_STATE.retired
@@ -39,7 +42,7 @@ const IN_SET = SLOT_STATE.live | SLOT_STATE.retired
 export const OUT = SLOT_STATE.unhealthy | SLOT_STATE.ejected
 const EJECTION = SLOT_STATE.ejected | SLOT_STATE.trial | SLOT_STATE.trying
 
-/** Whether requests may be sent to an endpoint in this state. */
+/** Whether an endpoint in this state is one to send requests to; it may have no room for one now. */
 export function isEligible(state: number): boolean {
   if (state === SLOT_STATE.live) return true
   return (state & IN_SET) === SLOT_STATE.live && ((state & OUT) === 0 || (state & SLOT_STATE.panic) !== 0)
@@ -56,6 +59,8 @@ export interface EndpointBuffers {
   readonly waitingSince: SharedArrayBuffer
   readonly bells: SharedArrayBuffer
   readonly latency: SharedArrayBuffer
+  readonly unanswered: SharedArrayBuffer
+  readonly concurrency: SharedArrayBuffer
   readonly faults: SharedArrayBuffer
   readonly retries: SharedArrayBuffer
 }
@@ -75,6 +80,10 @@ export class EndpointTable {
   readonly waitingSince: Ledger
   /** A worker rings for a slot where another waits for a connection that it has, or for a place that it gave back. */
   readonly bells: Doorbells
+  /** Of endpoints with an adaptive limit: requests without the head of a response. */
+  readonly unanswered: Ledger
+  /** How many of them such an endpoint bears. */
+  readonly concurrency: EndpointConcurrency
   /** What is learned of endpoints from the requests of all workers. */
   readonly latency: EndpointLatency
   /** What requests say about endpoints. */
@@ -93,6 +102,8 @@ export class EndpointTable {
     this.waitingSince = new Ledger(buffers.waitingSince, buffers.workers)
     this.bells = new Doorbells(buffers.bells, buffers.workers, this.pending.slots)
     this.latency = new EndpointLatency(buffers.latency)
+    this.unanswered = new Ledger(buffers.unanswered, buffers.workers)
+    this.concurrency = new EndpointConcurrency(buffers.concurrency)
     this.faults = new EndpointFaults(buffers.faults)
     this.retries = new RetryCounts(buffers.retries)
     this.#states = new Int32Array(buffers.states)
@@ -111,6 +122,8 @@ export class EndpointTable {
       waitingSince: Ledger.allocate(workers, slots),
       bells: Doorbells.allocate(workers, slots),
       latency: EndpointLatency.allocate(slots),
+      unanswered: Ledger.allocate(workers, slots),
+      concurrency: EndpointConcurrency.allocate(slots),
       faults: EndpointFaults.allocate(slots),
       retries: RetryCounts.allocate(slots),
     }
@@ -131,9 +144,10 @@ export class EndpointTable {
     return this.latency.age(slot, now)
   }
 
-  /** Whether new requests may be sent to the endpoint. */
+  /** Whether a request may be sent to the endpoint now. */
   eligible(slot: number): boolean {
-    return isEligible(Atomics.load(this.#states, slot))
+    const state = Atomics.load(this.#states, slot)
+    return state === SLOT_STATE.live || ((state & SLOT_STATE.full) === 0 && isEligible(state))
   }
 
   /**
@@ -163,6 +177,17 @@ export class EndpointTable {
     return Atomics.load(this.#states, this.#changes)
   }
 
+  /** A request has taken the last room of the endpoint, or given room back: that is no change of its health. */
+  setFull(slot: number, full: boolean): void {
+    if (full) Atomics.or(this.#states, slot, SLOT_STATE.full)
+    else Atomics.and(this.#states, slot, ~SLOT_STATE.full)
+  }
+
+  /** It has no such limit any more. */
+  makeRoom(slot: number): void {
+    if ((this.state(slot) & SLOT_STATE.full) !== 0) this.setFull(slot, false)
+  }
+
   /** What counts like a state has changed. */
   changed(): void {
     Atomics.add(this.#states, this.#changes, 1)
@@ -183,9 +208,11 @@ export class EndpointTable {
 
   /** Ejects an endpoint that is not. @returns false when it is ejected or on trial already, or in no set */
   eject(slot: number): boolean {
-    const state = this.state(slot)
-    if ((state & EJECTION) !== 0 || (state & IN_SET) !== SLOT_STATE.live) return false
-    return this.#exchange(slot, state, state | SLOT_STATE.ejected)
+    for (;;) {
+      const state = this.state(slot)
+      if ((state & EJECTION) !== 0 || (state & IN_SET) !== SLOT_STATE.live) return false
+      if (this.#exchange(slot, state, state | SLOT_STATE.ejected)) return true
+    }
   }
 
   /** Ends an ejection, or the trial behind it. */
@@ -238,6 +265,7 @@ export class EndpointTable {
   free(slot: number): void {
     Atomics.store(this.#states, slot, 0)
     this.latency.clear(slot)
+    this.concurrency.clear(slot)
     this.faults.clear(slot)
     this.retries.clear(slot)
     this.identities.remove(slot)
@@ -255,6 +283,9 @@ export class EndpointTable {
     this.requests.clearRow(worker)
     this.connections.clearRow(worker)
     this.pending.clearRow(worker)
+    this.unanswered.clearRow(worker)
+    // Where nothing else is in flight nobody would look again.
+    for (let slot = 0; slot < this.#changes; slot++) this.makeRoom(slot)
     this.waitingSince.clearRow(worker)
     this.bells.clear(worker)
   }

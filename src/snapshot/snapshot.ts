@@ -6,6 +6,7 @@
  * linking know what they may keep.
  */
 import type { Reason } from '../lib/reason.ts'
+import type { AdaptiveLimitConfig } from '../limit/adaptive-limit.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import type { Frontend, FrontendPartition, FrontendSet } from './frontend.ts'
 import type { HealthConfig } from './health.ts'
@@ -185,6 +186,8 @@ export interface BackendConfig {
   readonly maxPending: number
   /** 0 = unlimited. */
   readonly maxConcurrentRequests: number
+  /** Of each endpoint, by what its requests take; absent = none. */
+  readonly adaptiveLimit?: AdaptiveLimitConfig
   /** Milliseconds. */
   readonly connectTimeout: number
   readonly idleTimeout: number

@@ -19,3 +19,10 @@ export interface UpstreamTls {
   /** Any certificate is accepted. */
   readonly insecureSkipVerify: boolean
 }
+
+/** Whether its connections are made with one of these contents. */
+export function usesContents(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): boolean {
+  if (tls === undefined) return false
+  const { ca, clientCertificate } = tls
+  return [ca, clientCertificate?.chain, clientCertificate?.key].some((id) => id !== undefined && contents.has(id))
+}

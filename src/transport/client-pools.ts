@@ -25,6 +25,8 @@ export class ClientPools implements UpstreamPool {
   readonly #pools = new Map<string, EndpointPool>()
   readonly #poolOf = new WeakMap<UpstreamHandler, EndpointPool>()
   #retired = false
+  /** Its connections end soon in any case. */
+  readonly lostAt = Number.NEGATIVE_INFINITY
 
   constructor(endpoint: Endpoint, version: 1 | 2, options: PoolOptions, context: PoolContext, connector: Connector) {
     this.#endpoint = endpoint

@@ -86,6 +86,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
   #expected: number
   /** Open or being opened. */
   open = 0
+  lostAt = Number.NEGATIVE_INFINITY
   #retired = false
 
   /** @param connector for all its connections, also those that it makes after it is retired */
@@ -289,6 +290,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
     const over = this.#retired || connection.ending || this.#requestsLeft(connection) <= 0
     if (!over && connection.usable) return this.#serve(connection)
     this.#unfree(connection)
+    if (connection.idle && !over) this.lostAt = this.#context.timers.now
     if (over || connection.active === 0) this.#end(connection)
   }
 
@@ -352,6 +354,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
   }
 
   closed(connection: PooledSession): void {
+    if (connection.idle && !connection.dropped) this.lostAt = this.#context.timers.now
     this.#unfree(connection)
     this.#busy(connection)
     this.#left()

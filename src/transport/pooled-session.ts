@@ -32,6 +32,8 @@ export class PooledSession extends TimerEntry implements SessionOwner {
   idle = false
   /** It accepts no more requests. */
   ending = false
+  /** The gateway closes it, and not the upstream. */
+  dropped = false
 
   constructor(pool: SessionPool, timers: Timers) {
     super()
@@ -71,6 +73,7 @@ export class PooledSession extends TimerEntry implements SessionOwner {
   }
 
   destroy(): void {
+    this.dropped = true
     this.#session!.destroy()
   }
 

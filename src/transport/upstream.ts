@@ -37,6 +37,8 @@ export interface UpstreamRequest {
 
 /** Connections to one endpoint, as an attempt sees them. */
 export interface UpstreamPool {
+  /** When the upstream last ended a connection that lay idle, monotonic milliseconds; -Infinity: never. */
+  readonly lostAt: number
   /**
    * Sends the request on a connection that lies ready, at once, or on the first that is there. The handler may be
    * called within the call: `onStream`, or `onError` where no connection may be made.

@@ -19,7 +19,7 @@ import type { WorkerMetrics } from '../shared-memory/metrics.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import { connectionKey } from '../snapshot/connection-key.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
-import type { UpstreamTls } from '../snapshot/upstream-tls.ts'
+import { usesContents } from '../snapshot/upstream-tls.ts'
 import type { EndpointsMessage } from '../thread/messages.ts'
 import { ClientPools } from '../transport/client-pools.ts'
 import { ConnectionPlaces, type PlacesContext } from '../transport/connection-places.ts'
@@ -133,7 +133,7 @@ export class Backends {
   /** Bytes of Secrets are other ones: connections that were made with the former take no more requests. */
   contentsChanged(ids: readonly string[]): void {
     const changed = new Set(ids)
-    for (const backend of this.#backends.values()) if (uses(backend.plan.tls, changed)) backend.renewPools()
+    for (const backend of this.#backends.values()) if (usesContents(backend.plan.tls, changed)) backend.renewPools()
   }
 
   /** A Backend that tables name. */
@@ -154,12 +154,6 @@ export class Backends {
   }
 }
 
-function uses(tls: UpstreamTls | undefined, contents: ReadonlySet<string>): boolean {
-  if (tls === undefined) return false
-  const { ca, clientCertificate } = tls
-  return [ca, clientCertificate?.chain, clientCertificate?.key].some((id) => id !== undefined && contents.has(id))
-}
-
 function balancesAlike(a: BackendConfig, b: BackendConfig): boolean {
   return (
     a.algorithm === b.algorithm &&
@@ -172,6 +166,10 @@ function balancesAlike(a: BackendConfig, b: BackendConfig): boolean {
 function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
   return hashOn.map(valueReader)
 }
+
+/** With more endpoints than this, one that finds all of them at their limits says so for the next milliseconds. */
+const MANY_ENDPOINTS = 64
+const FULL: Milliseconds = 2
 
 /** Connections to one endpoint: any client's, or a pool for each client. */
 type ConnectionPool = EndpointPool | ClientPools
@@ -198,6 +196,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   readonly #tunnels = new Map<Endpoint, ConnectionPool>()
   readonly #room: Availability
   #affinity: SessionAffinity | null = null
+  #fullUntil: Milliseconds = 0
 
   constructor(plan: BackendConfig, slot: number, connects: string, context: BackendsContext) {
     this.id = plan.id
@@ -234,6 +233,14 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     return this.#room.refresh(this.endpoints, this.plan.health, this.timers.now)
   }
 
+  get isFull(): boolean {
+    return this.#fullUntil > this.timers.now
+  }
+
+  noRoom(): void {
+    if (this.endpoints.length > MANY_ENDPOINTS) this.#fullUntil = this.timers.now + FULL
+  }
+
   get limits(): HeadLimits {
     return this.#context.limits
   }
@@ -257,6 +264,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     if (!connectsAlike) this.renewPools()
     for (const pool of this.#all()) pool.options = plan
     this.places.limitsChanged()
+    if (plan.adaptiveLimit === undefined) for (const { slot } of this.endpoints) this.#context.endpoints.makeRoom(slot)
   }
 
   /**

@@ -48,7 +48,11 @@ export class EndpointSets {
       next.put(some)
       for (const row of some) rows.push(row)
     }
-    if (this.#options.connects(id) !== connects) return
+    if (this.#options.connects(id) !== connects) {
+      // Tables that come back to it find another set than the one that was made of it.
+      if (next === sent.used) sent.used = undefined
+      return
+    }
     const differs = !message.complete && before !== undefined && before === sent.used
     sent.used = next
     this.#changed(id, sent.set, differs ? sent.set.change(message.gone, rows) : sent.set.apply(next.rows))

@@ -8,8 +8,11 @@ import { faultCode, NO_EVIDENCE, WELL } from '../balance/fault.ts'
 import type { AttemptObserver, AttemptOutcome } from '../exchange/attempt-observer.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { LinkedBackend } from '../link/linked-tables.ts'
-import { type EndpointTable, isEligible, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
+import { type EndpointTable, SLOT_STATE } from '../shared-memory/endpoint-table.ts'
 import { type HealthConfig, isPassive } from '../snapshot/health.ts'
+
+/** An endpoint that ends loses its idle connections first, and leaves its set soon after. */
+const JUST_NOW: Milliseconds = 2_000
 
 export class PassiveHealth implements AttemptObserver {
   readonly #table: EndpointTable
@@ -30,11 +33,15 @@ export class PassiveHealth implements AttemptObserver {
   admits(_backend: LinkedBackend, { slot }: Endpoint): boolean {
     const state = this.#table.state(slot)
     if (state === SLOT_STATE.live) return true
-    if ((state & SLOT_STATE.trial) === 0) return isEligible(state)
+    if ((state & SLOT_STATE.trial) === 0) return this.#table.eligible(slot)
     // In panic it gets requests besides its trial.
     if (!this.#table.takeTrial(slot)) return this.#table.eligible(slot)
     this.#trials.set(slot, this.#timers.now)
     return true
+  }
+
+  isSuspect(backend: LinkedBackend, endpoint: Endpoint): boolean {
+    return this.#table.faults.inARow(endpoint.slot) > 0 || this.#timers.now - backend.pool(endpoint).lostAt < JUST_NOW
   }
 
   attemptStarted(backend: LinkedBackend, endpoint: Endpoint): void {

@@ -182,6 +182,25 @@ upstreamSuite('over HTTP/2', overH2)
 upstreamSuite('in memory, one request each', inMemory(1))
 upstreamSuite('in memory, five requests each', inMemory(5))
 
+for (const [name, upstream] of [
+  ['HTTP/1.1', (scope: Scope) => server(scope)],
+  ['HTTP/2', (scope: Scope) => FrameUpstream.echoing(scope)],
+] as const)
+  it(`a pool remembers that the upstream has ended an idle connection, and not that it did so itself: ${name}`, async (t) => {
+    const world = new World(await upstream(t))
+    for (const ends of ['pool', 'upstream'] as const) {
+      const one = world.ask()
+      await one.settled.promise
+      await one.exchange('/1')
+      assert.deepEqual([world.pool.idleCount, world.pool.lostAt], [1, Number.NEGATIVE_INFINITY])
+      if (ends === 'pool') world.pool.dropIdle()
+      else await world.upstream.leave()
+      await world.upstream.until(() => world.pool.open === 0)
+    }
+    assert.ok(world.pool.lostAt > Number.NEGATIVE_INFINITY)
+    world.pool.retire()
+  })
+
 describe('a pool over HTTP/1.1', () => {
   it('uses a connection again, the last one first', async (t) => {
     const world = new World(await server(t))

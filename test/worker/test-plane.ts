@@ -220,6 +220,7 @@ export class TestPlane {
       countedConnections: this.#reader.sum(layout.open),
       backendInFlight: this.endpoints.inFlight(0),
       endpointInFlight: this.#endpointsInFlight(),
+      unanswered: this.#unanswered(),
       timers: this.plane.timers.armed,
     }
   }
@@ -227,6 +228,12 @@ export class TestPlane {
   #endpointsInFlight(): number {
     let sum = 0
     for (let slot = 1; slot < SLOTS; slot++) sum += this.endpoints.inFlight(slot)
+    return sum
+  }
+
+  #unanswered(): number {
+    let sum = 0
+    for (let slot = 1; slot < SLOTS; slot++) sum += this.endpoints.unanswered.sum(slot)
     return sum
   }
 

@@ -44,6 +44,10 @@ export class EndpointDirectory {
   readonly #backends = new Map<string, BackendEndpoints>()
   readonly #ownSlots = new Map<string, number>()
   readonly #leaving = new LeavingSlots()
+  /** Backends whose newest set waits for the tables with another protocol. */
+  readonly #unsettled = new Set<string>()
+  /** Workers may have sets of an earlier control thread in use, by another protocol. */
+  #adopting = true
   /** Backends by the names among their endpoints. */
   readonly #users = new Map<string, Set<string>>()
   readonly #shares: EndpointQuota
@@ -182,9 +186,12 @@ export class EndpointDirectory {
    * @param connects key of a Backend in the tables; undefined when it is in none
    */
   settle(connects: (backend: string) => string | undefined): void {
-    for (const id of this.#leaving.backends) {
+    this.#adopting = false
+    for (const id of new Set([...this.#leaving.backends, ...this.#unsettled])) {
       const served = connects(id)
-      if (served === undefined || served === this.#backends.get(id)?.connects) this.#retireLeaving(id)
+      if (served !== undefined && served !== this.#backends.get(id)?.connects) continue
+      this.#unsettled.delete(id)
+      this.#retireLeaving(id)
     }
   }
 
@@ -199,6 +206,7 @@ export class EndpointDirectory {
     const own = this.#ownSlots.get(id)
     if (own !== undefined) this.#retire(namespace, own)
     this.#ownSlots.delete(id)
+    this.#unsettled.delete(id)
     this.#shares.drain(namespace, -known.draining)
     this.#short.delete(namespace, id)
     this.#useNames(id, known.names, NO_NAMES)
@@ -231,6 +239,7 @@ export class EndpointDirectory {
     if (this.#shares.isWell(namespace)) this.#reported.delete(namespace)
     this.#reportRefused(backend, refused)
     const differs = known.connects !== connects
+    if (differs || (first && this.#adopting)) this.#unsettled.add(backend)
     known.connects = connects
     if (first) this.#events.send(wholeSet(backend, rows, connects))
     else if (differs || gone.length > 0 || rows.length > 0)
@@ -263,10 +272,14 @@ export class EndpointDirectory {
     else this.#short.add(namespace, backend)
   }
 
-  /** @param connected as before: what goes is used nowhere any more @returns the slot */
+  /** @param connected as in the newest set before: what goes must not be used any more @returns the slot */
   #leave(backend: string, connected: boolean, slot: number): number {
-    if (connected) this.#retire(namespaceOf(backend), slot)
-    else this.#leaving.add(backend, slot)
+    if (connected && !this.#unsettled.has(backend)) this.#retire(namespaceOf(backend), slot)
+    else {
+      // Workers have it in the set of their tables, where the slot must not become another endpoint.
+      this.#leaving.add(backend, slot)
+      if (connected) this.#table.retire(slot)
+    }
     return slot
   }
 
@@ -314,7 +327,10 @@ export class EndpointDirectory {
     const digest = place.digest ?? identityDigest(backend, place.address, place.port)
     let slot = identities.find(digest)
     // It has been in use all the time.
-    if (this.#leaving.keep(backend, slot)) return slot
+    if (this.#leaving.keep(backend, slot)) {
+      this.#reclaimer.enlist(slot)
+      return slot
+    }
     if (slot !== -1) this.#shares.adopt(namespace, slot)
     else {
       if (!this.#shares.admits(namespace)) return undefined

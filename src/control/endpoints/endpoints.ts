@@ -13,7 +13,7 @@ import type { EndpointHealth } from '../../compile/conditions.ts'
 import { endpointsOf } from '../../compile/endpoints.ts'
 import type { ResourceSet, Unreachable } from '../../compile/resource-set.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
-import type { EndpointTable } from '../../shared-memory/endpoint-table.ts'
+import { type EndpointTable, isEligible } from '../../shared-memory/endpoint-table.ts'
 import type { ProcessBlock } from '../../shared-memory/process-block.ts'
 import { SlotReclaimer } from '../../shared-memory/slot-reclaimer.ts'
 import { namespaceOf } from '../../snapshot/backend-id.ts'
@@ -167,7 +167,7 @@ export class Endpoints {
     const leftOut = this.#directory.leftOut(backend)
     return {
       total: rows.length,
-      eligible: rows.filter((row) => this.#table.eligible(row.slot)).length,
+      eligible: rows.filter((row) => isEligible(this.#table.state(row.slot))).length,
       refused: this.#directory.refused(backend),
       unknown: [...this.#directory.unresolved(backend), ...this.#unread],
       ...(leftOut !== undefined && { leftOut }),

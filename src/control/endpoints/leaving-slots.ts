@@ -1,6 +1,6 @@
 /**
  * Slots of endpoints that are in no newest set and that workers use all the same, until they have the tables that the
- * newest set is meant for. They stay eligible.
+ * newest set is meant for. Those of the former protocol stay eligible until then.
  */
 export class LeavingSlots {
   readonly #slots = new Map<string, Set<number>>()

@@ -24,6 +24,8 @@ export interface HealthEvents {
   changed(backend: string): void
   /** For the log. */
   tell(backend: string, message: string): void
+  /** For the log, and for whoever looks at the Backend: an endpoint is out, or in again. */
+  turned(backend: string, turn: EndpointTurn): void
 }
 
 export interface HealthOptions {
@@ -37,6 +39,11 @@ export interface HealthOptions {
   /** The most sockets of probes at a time. */
   readonly sockets: number
   readonly events: HealthEvents
+}
+
+export interface EndpointTurn {
+  readonly reason: 'EndpointUnhealthy' | 'EndpointEjected' | 'EndpointRecovered'
+  readonly message: string
 }
 
 interface Watched {
@@ -71,8 +78,9 @@ export class Health {
     const { table, time } = options
     this.#ejections = new Ejections(table, {
       ejected: (backend, slot, reason, period) =>
-        this.#tell(backend, slot, `is ejected for ${period / 1000} s: ${reason}`),
-      restored: (backend, slot) => this.#tell(backend, slot, 'takes requests again: its trial went well'),
+        this.#tell(backend, slot, 'EndpointEjected', `is ejected for ${period / 1000} s: ${reason}`),
+      restored: (backend, slot) =>
+        this.#tell(backend, slot, 'EndpointRecovered', 'takes requests again: its trial went well'),
     })
     this.#outliers = new Outliers(table, options.random)
     this.#probes = new Probes({ ...options, turned: (backend, slot, fault) => this.#turned(backend, slot, fault) })
@@ -241,14 +249,15 @@ export class Health {
   }
 
   #turned(backend: string, slot: number, fault: string): void {
-    this.#tell(backend, slot, fault === '' ? 'is healthy again by its probes' : `is unhealthy by its probes: ${fault}`)
+    if (fault === '') this.#tell(backend, slot, 'EndpointRecovered', 'is healthy again by its probes')
+    else this.#tell(backend, slot, 'EndpointUnhealthy', `is unhealthy by its probes: ${fault}`)
     this.#settle(backend)
   }
 
-  #tell(backend: string, slot: number, what: string): void {
+  #tell(backend: string, slot: number, reason: EndpointTurn['reason'], what: string): void {
     const row = this.#watched.get(backend)?.places.get(slot)
     if (row === undefined) return
-    this.#options.events.tell(backend, `Backend ${backend}: endpoint ${joinHostPort(row.address, row.port)} ${what}`)
+    this.#options.events.turned(backend, { reason, message: `endpoint ${joinHostPort(row.address, row.port)} ${what}` })
   }
 }
 

@@ -42,7 +42,7 @@ export class Probes {
   readonly #prober: Prober
   readonly #timers: Timers
   readonly #connectors: Connectors
-  readonly #contents = new ContentStore(() => this.#prober.renewConnections())
+  readonly #contents = new ContentStore((ids) => this.#prober.renewConnections(ids))
   /** Backends as their probes connect to them. */
   readonly #plans = new WeakMap<BackendConfig, BackendConfig>()
   /** Wall clock. */

@@ -1,6 +1,7 @@
 /**
- * Kubernetes Events of conditions: one for each condition that becomes unwell, for what an Ingress asks for in vain,
- * and for hostnames that came to another namespace.
+ * Kubernetes Events of conditions: one for each condition that becomes unwell, for a Backend that is well again, for
+ * endpoints that are out or in again, for what an Ingress asks for in vain, and for hostnames that came to another
+ * namespace.
  */
 
 import type { Condition, ObjectStatus } from '../../api/condition.ts'
@@ -8,12 +9,16 @@ import { apiVersionOf, KINDS } from '../../api/kinds.ts'
 import { type Handover, handoverText } from '../../compile/handover.ts'
 import { ingressOf } from '../../compile/ingress.ts'
 import type { ResourceSet } from '../../compile/resource-set.ts'
+import type { EndpointTurn } from '../health/health.ts'
 import type { EventRecorder, Notice, Regarding } from './events.ts'
 import type { Seen } from './seen-statuses.ts'
 import { newConditionsIn, type StatusDocument } from './status-document.ts'
 import { findingsOf, type StatusFinding, unwell } from './status-findings.ts'
 import type { HandoverReport, StatusSubscriber } from './status-sink.ts'
 import { type StatusTarget, statusTargetId } from './status-target.ts'
+
+/** What was done when it was found. */
+const HEALTH = 'CheckHealth'
 
 export class ConditionEvents implements StatusSubscriber {
   readonly #recorder: Pick<EventRecorder, 'record'>
@@ -38,6 +43,15 @@ export class ConditionEvents implements StatusSubscriber {
     this.#record(notices.filter((_, i) => known?.has(texts[i]!) !== true))
     if (texts.length > 0) this.#ofIngress.set(id, new Set(texts))
     else this.#ofIngress.delete(id)
+  }
+
+  /** A Service that a rule names directly has no object of ours that would show it. */
+  endpointTurned(backend: string, { reason, message }: EndpointTurn): void {
+    const uid = this.#resources().backends.get(backend)?.object.metadata.uid
+    if (uid === undefined) return
+    const regarding = regardingOf({ kind: 'Backend', key: backend }, { uid })
+    const type = reason === 'EndpointRecovered' ? 'Normal' : 'Warning'
+    this.#record([{ regarding, type, reason, action: HEALTH, note: message }])
   }
 
   /** Both namespaces see it: the one that has the hostname now and the one that had it. */
@@ -71,7 +85,24 @@ export function regardingOf(target: StatusTarget, { uid }: Pick<Seen, 'uid'>): R
  */
 export function noticesOf(target: StatusTarget, wanted: StatusDocument, before: Seen): Notice[] {
   const regarding = regardingOf(target, before)
-  return newConditionsIn(wanted, before, isReported).map((condition) => notice(regarding, condition))
+  const notices = newConditionsIn(wanted, before, isReported).map((condition) => notice(regarding, condition))
+  const health = healthNotice(regarding, wanted, before)
+  return health === undefined ? notices : [...notices, health]
+}
+
+/**
+ * Where `Healthy` becomes another one, or is False for another reason: its message follows every pod. Of a Backend that
+ * is new, pods that are not there yet are no news.
+ */
+function healthNotice(regarding: Regarding, wanted: StatusDocument, before: Seen): Notice | undefined {
+  const now = wanted.conditions.find(({ type }) => type === 'Healthy')
+  const was = before.conditions.find(({ type }) => type === 'Healthy')
+  if (now === undefined || (now.status === was?.status && now.reason === was.reason)) return undefined
+  const { reason, message: note } = now
+  if (now.status === 'True')
+    return was === undefined ? undefined : { regarding, type: 'Normal', reason, action: HEALTH, note }
+  if (was === undefined && reason === 'NoEndpoints') return undefined
+  return { regarding, type: 'Warning', reason, action: HEALTH, note }
 }
 
 /** Of an Ingress, which has no place for its faults. */
@@ -103,7 +134,7 @@ export function handoverNotices(handovers: readonly Handover[], resources: Resou
   )
 }
 
-/** Endpoints come and go, and Kubernetes has its own Events for that; an object of another class is not ours. */
+/** Changes of `Healthy` are judged by themselves; an object of another class is not ours. */
 function isReported(condition: Condition): boolean {
   return unwell(condition) && condition.type !== 'Healthy' && condition.reason !== 'WrongClass'
 }

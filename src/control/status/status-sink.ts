@@ -6,6 +6,7 @@
 import type { ObjectStatus } from '../../api/condition.ts'
 import type { Handovers } from '../../compile/handover.ts'
 import { FrozenMap } from '../../snapshot/frozen-map.ts'
+import type { EndpointTurn } from '../health/health.ts'
 import type { Seen } from './seen-statuses.ts'
 import type { StatusDocument } from './status-document.ts'
 import type { StatusTarget } from './status-target.ts'
@@ -33,6 +34,8 @@ export interface StatusSubscriber {
   served?(generation: number): void
   /** The endpoints of a Backend changed, or which of them get requests. */
   endpointsChanged?(backend: string): void
+  /** An endpoint is out, or in again. */
+  endpointTurned?(backend: string, turn: EndpointTurn): void
   handedOver?(report: HandoverReport): void
   /** All statuses may have to be shown again: this replica leads now, or serves another class. */
   recheckAll?(): void
@@ -97,6 +100,10 @@ export class StatusSink {
 
   endpointsChanged(backend: string): void {
     for (const subscriber of this.#subscribers) subscriber.endpointsChanged?.(backend)
+  }
+
+  endpointTurned(backend: string, turn: EndpointTurn): void {
+    for (const subscriber of this.#subscribers) subscriber.endpointTurned?.(backend, turn)
   }
 
   handedOver(report: HandoverReport): void {

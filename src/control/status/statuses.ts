@@ -7,8 +7,10 @@ import type { ProblemCount } from '../../admin/metrics-source.ts'
 import type { ObjectStatus } from '../../api/condition.ts'
 import type { EndpointHealth } from '../../compile/conditions.ts'
 import type { TimerClock } from '../../lib/clock.ts'
+import { namespaceOf } from '../../snapshot/backend-id.ts'
 import type { FrozenMap } from '../../snapshot/frozen-map.ts'
 import type { Source } from '../../source/source.ts'
+import type { EndpointTurn } from '../health/health.ts'
 import { ClusterStatuses, type ClusterStatusesOptions } from './cluster-statuses.ts'
 import { ObjectLog, type ObjectLogLevel } from './object-log.ts'
 import { ProblemList } from './problem-list.ts'
@@ -67,6 +69,12 @@ export class Statuses {
 
   endpointsChanged(backend: string): void {
     this.#sink.endpointsChanged(backend)
+  }
+
+  /** An endpoint of a Backend is out, or in again. */
+  endpointTurned(backend: string, turn: EndpointTurn): void {
+    this.warnOf(namespaceOf(backend), `Backend ${backend}: ${turn.message}`)
+    this.#sink.endpointTurned(backend, turn)
   }
 
   handedOver(report: HandoverReport): void {

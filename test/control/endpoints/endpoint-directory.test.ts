@@ -55,6 +55,11 @@ describe('the endpoint directory', () => {
     directory.guardBy(new DialGuard(RULES))
   }
 
+  /** The first tables of this control thread serve. */
+  function adopt(): void {
+    directory.settle(() => undefined)
+  }
+
   beforeEach(() => {
     buffers = EndpointTable.allocate(1, 16)
     block = new ProcessBlock(ProcessBlock.allocate(1))
@@ -63,6 +68,7 @@ describe('the endpoint directory', () => {
     zone = new Map()
     forgotten = []
     open()
+    adopt()
   })
 
   function set(backend: string, addresses: readonly EndpointAddress[], connects = 'HTTP'): void {
@@ -141,6 +147,33 @@ describe('the endpoint directory', () => {
       assert.deepEqual(eligible(), [true, false])
     })
 
+    it('gives the slot of an endpoint that goes meanwhile to nobody else, since a set in use may have it', () => {
+      set('shop/api', [at('10.0.0.1'), at('10.0.0.2')], 'H2C')
+      const freed = (): boolean => {
+        reclaimer.seal()
+        block.passEpoch(0, block.epoch)
+        directory.tend()
+        return table.state(one) === 0
+      }
+      set('shop/api', [at('10.0.0.2')], 'H2C')
+      assert.deepEqual([eligible(), freed(), directory.inUse().has(one)], [[false, true], false, true])
+      set('shop/api', [at('10.0.0.1'), at('10.0.0.2')], 'H2C')
+      assert.deepEqual(
+        [eligible(), rows().map(({ slot }) => slot)],
+        [
+          [true, true],
+          [two, one],
+        ],
+        'and it may come back',
+      )
+      set('shop/api', [at('10.0.0.2')], 'H2C')
+      served('H2C')
+      assert.equal(freed(), true)
+      set('shop/api', [at('10.0.0.1'), at('10.0.0.2')], 'H2C')
+      set('shop/api', [at('10.0.0.2')], 'H2C')
+      assert.equal(freed(), true, 'and is given up at once from then on')
+    })
+
     it('sends equal endpoints again, since they are for other tables', () => {
       set('shop/api', [at('10.0.0.2')], 'GRPC')
       assert.deepEqual([rows()[0]!.slot, sent.length], [two, 3])
@@ -168,6 +201,23 @@ describe('the endpoint directory', () => {
     assert.equal(table.eligible(first!.slot), false)
     reclaimer.seal()
     assert.equal(reclaimer.sweep(), 1)
+  })
+
+  it('gives up no slot of a former control thread before tables of this one serve', () => {
+    set('shop/api', [at('10.0.0.1'), at('10.0.0.2')])
+    const [{ slot }] = rows() as [EndpointRow]
+    open()
+    set('shop/api', [at('10.0.0.1'), at('10.0.0.2')])
+    set('shop/api', [at('10.0.0.2')])
+    const tend = (): boolean => {
+      reclaimer.seal()
+      block.passEpoch(0, block.epoch)
+      directory.tend()
+      return table.state(slot) === 0
+    }
+    assert.deepEqual([table.eligible(slot), tend()], [false, false])
+    directory.settle(() => 'HTTP')
+    assert.equal(tend(), true)
   })
 
   it('finds every slot again after the control thread died', () => {
@@ -254,6 +304,7 @@ describe('the endpoint directory', () => {
   function withRoomFor(slots: number): void {
     buffers = EndpointTable.allocate(1, slots)
     open()
+    adopt()
   }
 
   /** Workers have passed every epoch, and slots are looked at. */

@@ -64,7 +64,11 @@ describe('ejections', () => {
       refuses: () => undefined,
       random: () => 0.5,
       sockets: 4,
-      events: { changed: (id) => changed.push(id), tell: (_, message) => told.push(message) },
+      events: {
+        changed: (id) => changed.push(id),
+        tell: (_, message) => told.push(message),
+        turned: (_, { message }) => told.push(message),
+      },
     })
     made.usePlans(plans())
     return made

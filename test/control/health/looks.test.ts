@@ -54,7 +54,7 @@ describe('a change of an endpoint', () => {
       refuses: () => 'is refused by this test',
       random: () => 0.5,
       sockets: 4_096,
-      events: { changed() {}, tell() {} },
+      events: { changed() {}, tell() {}, turned() {} },
     })
   })
 

@@ -50,7 +50,7 @@ describe('ejection by the success rate', () => {
       refuses: () => undefined,
       random: () => 0.5,
       sockets: 4,
-      events: { changed() {}, tell: (_, message) => told.push(message) },
+      events: { changed() {}, tell() {}, turned: (_, { message }) => told.push(message) },
     })
     use()
     const end: AttemptObserver = { attemptStarted() {}, attemptEnded() {} }

@@ -85,10 +85,12 @@ export class MemoryGateway implements TransportGateway {
     return new MemoryRequest(this.#listener, asking, (promise) => this.#wait(promise))
   }
 
-  /** Puts other rules in force; everything else stays. No time passes. */
-  async link(rules: Rules): Promise<void> {
+  /** Puts other rules in force, and other options of the Backend; everything else stays. No time passes. */
+  async link(rules: Rules, backend = this.#options.backend): Promise<void> {
     let over = false
-    void this.#plane.link({ ...this.#options, rules }).then(() => (over = true))
+    void this.#plane
+      .link({ ...this.#options, rules, ...(backend !== undefined && { backend }) })
+      .then(() => (over = true))
     for (let turn = 0; turn < 1_000 && !over; turn++) {
       await this.#time.pass(0)
       await settle()
