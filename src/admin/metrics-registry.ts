@@ -171,6 +171,12 @@ export class MetricsRegistry {
       counter('headgate_upstream_hedges_won_total', 'Those of them whose response came first.', () =>
         this.#total(layout.hedgesWon),
       ),
+      counter('headgate_mirrored_requests_total', 'Copies of requests sent to mirrors.', () =>
+        this.#total(layout.mirrored),
+      ),
+      counter('headgate_mirrors_dropped_total', 'Copies of requests that were not sent.', () =>
+        this.#total(layout.mirrorsDropped),
+      ),
     ]
   }
 

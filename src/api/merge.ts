@@ -28,7 +28,6 @@ export const TYPED_KEYS = [
   'rateLimits',
   'cache',
   'compression',
-  'mirror',
   'fault',
   'pathEncoding',
   'plugins',

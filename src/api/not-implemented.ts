@@ -29,7 +29,6 @@ const UNBUILT_POLICIES: readonly Unbuilt[] = [
   { field: 'rateLimits', accepted: [[]] },
   { field: 'cache' },
   { field: 'compression' },
-  { field: 'mirror' },
   { field: 'fault', accepted: [{}] },
   { field: 'plugins', accepted: [[]] },
 ]

@@ -238,11 +238,6 @@ export interface CompressionPolicy {
   readonly minBytes?: ByteQuantity
 }
 
-export interface MirrorPolicy {
-  readonly backendRef: PolicyBackendRef
-  readonly percent?: number
-}
-
 export interface FaultPolicy {
   readonly delay?: { readonly percent: number; readonly duration: Duration }
   readonly abort?: { readonly percent: number; readonly statusCode: number }
@@ -274,7 +269,6 @@ export interface Policies {
   readonly rateLimits?: readonly RateLimit[]
   readonly cache?: CachePolicy
   readonly compression?: CompressionPolicy
-  readonly mirror?: MirrorPolicy
   readonly fault?: FaultPolicy
   readonly pathEncoding?: 'Strict' | 'KeepEncodedSlash'
   readonly plugins?: readonly PluginUse[]

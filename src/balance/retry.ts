@@ -26,6 +26,20 @@ export interface RetryConfig {
   readonly budgetPercent: number
 }
 
+/**
+ * Of requests that the gateway makes itself: whether to call again is the caller's business; only a connection that
+ * died of age is replaced.
+ */
+export const NO_RETRIES: RetryConfig = Object.freeze({
+  attempts: 0,
+  reasons: [],
+  codes: [],
+  grpcCodes: [],
+  methods: [],
+  backoff: 0,
+  budgetPercent: 0,
+})
+
 /** How an attempt failed. */
 export interface AttemptFailure {
   /** A reason, or the status code that the upstream answered with. */

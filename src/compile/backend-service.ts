@@ -1,7 +1,7 @@
 /** The Services that have the endpoints of Backends, and their ports. */
 import type { Service, ServicePort } from '../api/kubernetes.ts'
 import type { ServiceRef } from '../api/policies.ts'
-import { SERVICE_PREFIX } from '../snapshot/backend-id.ts'
+import { SERVICE_PREFIX, serviceId } from '../policy/backend-ref.ts'
 import type { ResourceSet } from './resource-set.ts'
 
 /** The Service that has the endpoints of a Backend. */
@@ -20,7 +20,7 @@ export interface InlineService {
 
 /** The backend id of a Service that a rule of a Route in `namespace` names directly. */
 export function serviceBackendId(namespace: string, ref: ServiceRef): string {
-  return `${SERVICE_PREFIX}${namespace}/${ref.name}:${ref.port}`
+  return serviceId(namespace, ref)
 }
 
 /** The Service of a backend id that is not the key of a Backend. */

@@ -41,8 +41,14 @@ export function backendOf(id: string, options: BackendOptions, service?: Backend
     connectTimeout: parseDuration(connection.connectTimeout),
     idleTimeout: parseDuration(connection.idleTimeout),
     maxRequestsPerConnection: connection.maxRequestsPerConnection,
+    ...allowedOf(options.allowedNamespaces),
     health: healthOf(options.healthCheck, connects.protocol),
   }
+}
+
+function allowedOf({ from, names = [] }: BackendOptions['allowedNamespaces']): Pick<BackendConfig, 'allowed'> {
+  if (from === 'Same') return {}
+  return { allowed: from === 'All' ? 'All' : names }
 }
 
 /** The connection key of a Backend, or of a Service named directly, by these resources; undefined for no Backend. */

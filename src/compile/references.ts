@@ -5,7 +5,7 @@ import { isSensitive, KINDS, referencesOf } from '../api/kinds.ts'
 import type { Service } from '../api/kubernetes.ts'
 import { namespaceOf } from '../snapshot/backend-id.ts'
 import type { WeightedBackend } from '../snapshot/snapshot.ts'
-import { findPort, inlineService } from './backend-service.ts'
+import { findPort, inlineService, serviceBackendId } from './backend-service.ts'
 import type { ConditionFault } from './conditions.ts'
 import { missingTargetPort, type ResolvedEndpoints } from './endpoints.ts'
 import { payloadFault } from './payload-summary.ts'
@@ -90,6 +90,21 @@ export function resolveTargets(
   })
 }
 
+/** References of policies to Backends that do not resolve, or that their Backends do not allow. */
+export function brokenPolicyTargets(plan: RoutePlan, face: (id: string) => BackendReference): BrokenReference[] {
+  const broken: BrokenReference[] = []
+  for (const { kind, namespace, name, port = '', purpose, path } of plan.references) {
+    const [, list, order, field] = path
+    if (purpose !== 'Traffic' || field === 'backendRefs') continue
+    const id = kind === 'Service' ? serviceBackendId(namespace, { name, port }) : `${namespace}/${name}`
+    const rule = list === 'rules' ? plan.rules[Number(order)]?.rule.name : undefined
+    const found = face(id)
+    if (!found.found) broken.push({ rule, ...brokenReference(found) })
+    else if (!allowsNamespace(found.allowed, id, plan.namespace)) broken.push(notAllowed(rule, id, plan.namespace))
+  }
+  return broken
+}
+
 /** Broken references of policies to ConfigMaps and Secrets. A filter whose content is missing fails closed itself. */
 export function brokenContents(resources: ResourceSet, plan: RoutePlan): BrokenReference[] {
   const broken: BrokenReference[] = []
@@ -116,7 +131,7 @@ function allowsNamespace(
   return allowed.from === 'Names' && allowed.names?.includes(namespace) === true
 }
 
-function notAllowed(rule: string, id: string, namespace: string): BrokenReference {
+function notAllowed(rule: string | undefined, id: string, namespace: string): BrokenReference {
   const message = `Backend ${id} does not allow Routes of namespace ${namespace}; its allowedNamespaces must name it`
   return { rule, reason: 'BackendNotAllowed', message }
 }

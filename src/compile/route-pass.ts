@@ -6,7 +6,13 @@ import type { CompileState, HostState, RouteState } from './compile-state.ts'
 import { nameOfRoute, routeAt, statusName } from './ingress.ts'
 import { claimedHostnames, isServedClass, planRoute, type RoutePlan } from './plan.ts'
 import { keyOfNode, kindOfNode, nodeId } from './reference-graph.ts'
-import { type BrokenReference, brokenContents, resolveBackend, resolveTargets } from './references.ts'
+import {
+  type BrokenReference,
+  brokenContents,
+  brokenPolicyTargets,
+  resolveBackend,
+  resolveTargets,
+} from './references.ts'
 import type { ResourceSet, ServedResource } from './resource-set.ts'
 import type { WorkBudget } from './work-budget.ts'
 
@@ -148,7 +154,7 @@ export function* resolveReferences(
     if (state !== undefined && state.plan.unserved === undefined) {
       const broken: BrokenReference[] = []
       const references = state.plan.rules.map((_, order) => resolveTargets(state.plan, order, face, broken))
-      broken.push(...brokenContents(resources, state.plan))
+      broken.push(...brokenPolicyTargets(state.plan, face), ...brokenContents(resources, state.plan))
       if (!isDeepStrictEqual(state.references, references)) {
         state.references = references
         state.version++

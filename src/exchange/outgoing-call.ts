@@ -1,6 +1,6 @@
 /** One request of the gateway's own, from its connection to the end of its response. */
 import type { Endpoint } from '../balance/endpoint.ts'
-import { MAX_REFUSALS, mayRetry, type RetryConfig } from '../balance/retry.ts'
+import { MAX_REFUSALS, mayRetry, NO_RETRIES } from '../balance/retry.ts'
 import { GatewayError } from '../lib/error.ts'
 import { NO_GRPC_STATUS } from '../lib/grpc-status.ts'
 import type { Reason } from '../lib/reason.ts'
@@ -28,17 +28,6 @@ export interface CallPlan {
   /** Called exactly once, when nothing of it is in flight. */
   over(): void
 }
-
-/** Whether to call again is the caller's business; only a connection that died of age is replaced. */
-const NO_RETRIES: RetryConfig = Object.freeze({
-  attempts: 0,
-  reasons: [],
-  codes: [],
-  grpcCodes: [],
-  methods: [],
-  backoff: 0,
-  budgetPercent: 0,
-})
 
 export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySource, BodyControl {
   readonly #context: ExchangeContext

@@ -5,6 +5,7 @@ import { Fields } from '../message/fields.ts'
 import { authorityOf } from '../pattern/host.ts'
 import { REQUEST_ID_FIELD } from '../policy/request-id/request-id.ts'
 import type { ProxiedConnection } from '../proxy-protocol/header.ts'
+import type { Peer } from '../transport/peer.ts'
 import type { UpstreamRequest } from '../transport/upstream.ts'
 import type { ProxyExchange } from './exchange.ts'
 import { stateDeadline } from './grpc-request.ts'
@@ -34,10 +35,14 @@ export function upstreamRequest(x: ProxyExchange, endpoint: Endpoint): UpstreamR
 
 /** Whom a PROXY header to the endpoint names; null where there is none, or the client is not known. */
 export function clientConnection(x: ProxyExchange): ProxiedConnection | null {
-  const { connection, address } = x.downstream.peer
-  if (x.backend!.plan.proxyProtocol === undefined || connection === undefined) return null
+  return x.backend!.plan.proxyProtocol === undefined ? null : proxiedConnection(x.downstream.peer, x.clientAddress)
+}
+
+/** @param client its address */
+export function proxiedConnection({ connection, address }: Peer, client: string): ProxiedConnection | null {
+  if (connection === undefined) return null
   // A trusted proxy has named the client, and not its port.
-  return x.clientAddress === address ? connection : { ...connection, sourceAddress: x.clientAddress, sourcePort: 0 }
+  return client === address ? connection : { ...connection, sourceAddress: client, sourcePort: 0 }
 }
 
 /** What is sent as Host; undefined keeps the field as it came. */

@@ -39,6 +39,8 @@ export interface LinkedBackend {
   pool(endpoint: Endpoint): UpstreamPool
   /** Connections that are handed over as they are: of each request, nothing is sent and `onUpgrade` follows at once. */
   tunnels(endpoint: Endpoint): UpstreamPool
+  /** Connections for copies of requests alone: there are fewer of them, and nobody waits for one. */
+  mirrors(endpoint: Endpoint): UpstreamPool
   /** Row in the shared endpoint table for limits over all workers; -1 when the table had none left. */
   readonly slot: number
   /** A moment ago none of its many endpoints had room: a flood of requests does not look at all of them each. */

@@ -4,6 +4,7 @@ import { filterOf, type PolicyDefinition } from './definition.ts'
 import { errors } from './errors/policy.ts'
 import { requestHeaders, responseHeaders } from './header-edits/filter.ts'
 import { bodyLimit } from './limits/filter.ts'
+import { mirror } from './mirror/policy.ts'
 import { redirect } from './redirect/filter.ts'
 import { FilterRegistry } from './registry.ts'
 import { requestId } from './request-id/filter.ts'
@@ -12,7 +13,7 @@ import { rewrite } from './rewrite/filter.ts'
 import { timeouts } from './timeouts/filter.ts'
 
 /** Policies that are rows: a new one is a line here. */
-export const POLICIES: readonly PolicyDefinition[] = Object.freeze([errors])
+export const POLICIES: readonly PolicyDefinition[] = Object.freeze([errors, mirror])
 
 /**
  * A registry of its own for each caller, to which plugins can be added.

@@ -46,11 +46,35 @@ export interface OutgoingClient {
   request(request: OutgoingRequest): Promise<OutgoingResponse>
 }
 
+/** Where copies of requests go. */
+export interface MirrorTarget {
+  /** Id of the Backend. */
+  readonly backend: string
+  /** Namespace of who asks for it, which the Backend must allow; undefined: of nobody who needs permission. */
+  readonly from: string | undefined
+}
+
+/** A copy that is being made of a request with its body. */
+export interface MirrorCopy {
+  add(chunk: Uint8Array): void
+  /** The body is complete: the copy is sent. */
+  end(): void
+  /** There will be no copy. */
+  drop(): void
+}
+
+/** Sends copies of requests, whose responses nobody sees. */
+export interface Mirrors {
+  /** @returns null: of this request there is no copy */
+  begin(x: Exchange, target: MirrorTarget): MirrorCopy | null
+}
+
 export interface FilterServices {
   readonly clock: Clock
   readonly random: Random
   readonly timers: Omit<TimerClock, keyof Clock>
   readonly client: OutgoingClient
+  readonly mirrors: Mirrors
   /** To be asked at the time of a request: what a policy refers to changes without a rebuild. */
   readonly contents: Contents
   /** Bytes by key that outlive an exchange, to be opened when the filter is made. */

@@ -71,6 +71,8 @@ export class MetricsLayout {
   readonly retries: number
   readonly hedges: number
   readonly hedgesWon: number
+  readonly mirrored: number
+  readonly mirrorsDropped: number
   readonly reasons: number
   readonly bytesIn: number
   readonly bytesOut: number
@@ -104,6 +106,8 @@ export class MetricsLayout {
     this.retries = take(1)
     this.hedges = take(1)
     this.hedgesWon = take(1)
+    this.mirrored = take(1)
+    this.mirrorsDropped = take(1)
     this.proxyHeaders = take(PROXY_HEADER_REFUSALS.length)
     this.handshakes = take(HANDSHAKE_RESULTS.length)
     this.reasons = take(REASON_CELLS)
@@ -273,6 +277,15 @@ export class WorkerMetrics {
   /** And its response came first. */
   hedgeWon(): void {
     this.#cells[this.#layout.hedgesWon]!++
+  }
+
+  /** A copy of a request was sent. */
+  mirrored(): void {
+    this.#cells[this.#layout.mirrored]!++
+  }
+
+  mirrorDropped(): void {
+    this.#cells[this.#layout.mirrorsDropped]!++
   }
 
   /** The longest recent delay of the event loop in milliseconds; see loop-delay.ts. */

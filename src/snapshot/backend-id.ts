@@ -1,6 +1,6 @@
 /** Ids of Backends: `namespace/name`, or `service:namespace/name:port` for a Service that a rule names directly. */
 
-export const SERVICE_PREFIX = 'service:'
+import { SERVICE_PREFIX } from '../policy/backend-ref.ts'
 
 /** Whose a backend id is. */
 export function namespaceOf(id: string): string {

@@ -193,6 +193,8 @@ export interface BackendConfig {
   readonly idleTimeout: number
   /** 0 = unlimited. */
   readonly maxRequestsPerConnection: number
+  /** Namespaces besides its own whose policies may name it; undefined = none. */
+  readonly allowed?: 'All' | readonly string[]
   /** Absent: neither probes nor ejections, and no panic. */
   readonly health?: HealthConfig
 }

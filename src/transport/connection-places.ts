@@ -171,6 +171,11 @@ export class ConnectionPlaces extends TimerEntry implements Places {
     return waiting > 0 && this.#free < waiting
   }
 
+  /** Less than half of the connections are in use. */
+  get halfFree(): boolean {
+    return this.#free * 2 > this.#context.maxConnections
+  }
+
   precedes({ since }: Waiter): boolean {
     const first = this.#line.first
     if (first !== undefined && since - first.since > PATIENCE) return true

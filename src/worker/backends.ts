@@ -21,11 +21,12 @@ import { connectionKey } from '../snapshot/connection-key.ts'
 import type { BackendConfig } from '../snapshot/snapshot.ts'
 import { usesContents } from '../snapshot/upstream-tls.ts'
 import type { EndpointsMessage } from '../thread/messages.ts'
-import { ClientPools } from '../transport/client-pools.ts'
 import { ConnectionPlaces, type PlacesContext } from '../transport/connection-places.ts'
 import type { Connector } from '../transport/connector.ts'
-import { EndpointPool, type PoolContext } from '../transport/pool.ts'
+import type { PoolContext } from '../transport/pool.ts'
 import type { Timers } from '../transport/timers.ts'
+import type { UpstreamPool } from '../transport/upstream.ts'
+import { BackendPools } from './backend-pools.ts'
 import { EndpointSets } from './endpoint-sets.ts'
 
 export interface BackendsContext {
@@ -171,9 +172,6 @@ function keyReaders({ hashOn }: BackendConfig): readonly ValueReader[] {
 const MANY_ENDPOINTS = 64
 const FULL: Milliseconds = 2
 
-/** Connections to one endpoint: any client's, or a pool for each client. */
-type ConnectionPool = EndpointPool | ClientPools
-
 class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, PlacesContext, ShareMember {
   readonly id: string
   readonly slot: number
@@ -191,9 +189,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   readonly random: Random
   endpoints: readonly Endpoint[] = []
   readonly #context: BackendsContext
-  readonly #pools = new Map<Endpoint, ConnectionPool>()
-  /** Of connections that carry no requests; most Backends have none. */
-  readonly #tunnels = new Map<Endpoint, ConnectionPool>()
+  readonly #pools: BackendPools
   readonly #room: Availability
   #affinity: SessionAffinity | null = null
   #fullUntil: Milliseconds = 0
@@ -204,6 +200,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.connects = connects
     this.slot = slot
     this.#context = context
+    this.#pools = new BackendPools(this, context)
     this.timers = context.timers
     this.share = context.budget.join(namespaceOf(plan.id), this)
     this.places = new ConnectionPlaces(slot, this)
@@ -247,7 +244,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
 
   get connections(): number {
     let open = 0
-    for (const pool of this.#all()) open += pool.open
+    for (const pool of this.#pools) open += pool.open
     return open
   }
 
@@ -262,7 +259,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.#room.forget()
     this.connects = connects
     if (!connectsAlike) this.renewPools()
-    for (const pool of this.#all()) pool.options = plan
+    for (const pool of this.#pools) pool.options = plan
     this.places.limitsChanged()
     if (plan.adaptiveLimit === undefined) for (const { slot } of this.endpoints) this.#context.endpoints.makeRoom(slot)
   }
@@ -272,21 +269,14 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
    * made for to their end.
    */
   renewPools(): void {
-    for (const pool of this.#all()) pool.retire()
-    this.#pools.clear()
-    this.#tunnels.clear()
+    this.#pools.renew()
   }
 
   endpointsChanged(endpoints: readonly Endpoint[], removed: readonly Endpoint[]): void {
     this.endpoints = endpoints
     this.#room.forget()
     this.balancer.update(endpoints)
-    for (const endpoint of removed) {
-      for (const pools of [this.#pools, this.#tunnels]) {
-        pools.get(endpoint)?.retire()
-        pools.delete(endpoint)
-      }
-    }
+    for (const endpoint of removed) this.#pools.remove(endpoint)
   }
 
   /** Only requests in flight use it from now on. */
@@ -302,38 +292,20 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     return maxConcurrentRequests === 0 ? ceiling : Math.min(maxConcurrentRequests, ceiling)
   }
 
-  pool(endpoint: Endpoint): ConnectionPool {
-    let pool = this.#pools.get(endpoint)
-    if (pool === undefined) {
-      pool = this.#makePool(endpoint, this.#context.connectorOf(this.plan))
-      this.#pools.set(endpoint, pool)
-    }
-    return pool
+  pool(endpoint: Endpoint): UpstreamPool {
+    return this.#pools.requests(endpoint)
   }
 
-  tunnels(endpoint: Endpoint): ConnectionPool {
-    let pool = this.#tunnels.get(endpoint)
-    if (pool === undefined) {
-      pool = this.#makePool(endpoint, this.#context.tunnelsOf(this.plan))
-      this.#tunnels.set(endpoint, pool)
-    }
-    return pool
+  tunnels(endpoint: Endpoint): UpstreamPool {
+    return this.#pools.tunnels(endpoint)
   }
 
-  #makePool(endpoint: Endpoint, connector: Connector): ConnectionPool {
-    const { proxyProtocol } = this.plan
-    if (proxyProtocol === undefined) return new EndpointPool(endpoint, this.plan, this, connector)
-    const version = proxyProtocol === 'V1' ? 1 : 2
-    return new ClientPools(endpoint, version, this.plan, this, connector)
-  }
-
-  *#all(): Generator<ConnectionPool> {
-    yield* this.#pools.values()
-    yield* this.#tunnels.values()
+  mirrors(endpoint: Endpoint): UpstreamPool {
+    return this.#pools.mirrors(endpoint)
   }
 
   sweep(now: number): void {
-    for (const pool of this.#all()) if (pool.idleCount > 0) pool.sweep(now)
+    for (const pool of this.#pools) if (pool.idleCount > 0) pool.sweep(now)
   }
 
   #makeBalancer(plan: BackendConfig): Balancer {
@@ -378,7 +350,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
 
   dropIdle(): boolean {
     if (this.places.idle === 0) return false
-    for (const pool of this.#all()) if (pool.dropIdle()) return true
+    for (const pool of this.#pools) if (pool.dropIdle()) return true
     return false
   }
 

@@ -11,6 +11,7 @@ import type { AttemptObserver } from '../exchange/attempt-observer.ts'
 import { ClientResolver } from '../exchange/client-address.ts'
 import { createExchangeContext, type ExchangeContext } from '../exchange/exchange-context.ts'
 import { LoopGuard } from '../exchange/loop-guard.ts'
+import { MirrorClient } from '../exchange/mirror.ts'
 import { UpstreamClient } from '../exchange/outgoing-client.ts'
 import { ProxyRequestHandler } from '../exchange/request-handler.ts'
 import type { Random, TimerClock } from '../lib/clock.ts'
@@ -125,7 +126,7 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
     unexpected: (error) => edges.unexpected(error),
   })
   const linker = new Linker({
-    filters: filterServices(edges, new UpstreamClient(context, (id) => backends.find(id)), contents),
+    filters: filterServices(edges, context, backends, contents),
     registry: edges.registry,
     timers: clock,
     backends,
@@ -159,13 +160,20 @@ export function createDataPlane(edges: DataPlaneEdges): DataPlane {
   return { timers, context, handler: new ProxyRequestHandler(context), backends, budget, contents, messages }
 }
 
-function filterServices(edges: DataPlaneEdges, client: UpstreamClient, contents: ContentStore): FilterServices {
+function filterServices(
+  edges: DataPlaneEdges,
+  context: ExchangeContext,
+  backends: Backends,
+  contents: ContentStore,
+): FilterServices {
   const { clock, random } = edges
+  const find = (id: string) => backends.find(id)
   return {
     clock,
     random,
     timers: clock,
-    client,
+    client: new UpstreamClient(context, find),
+    mirrors: new MirrorClient(context, find, (run) => void clock.nextTurn(run)),
     contents,
     stores: new MemoryStores(STORE_BOUNDS, clock),
     limiters: new GcraLimiters(LIMITER_KEYS, clock),

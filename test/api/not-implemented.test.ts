@@ -19,7 +19,6 @@ const SAMPLES: Tree = {
   rateLimits: [{ name: 'a', requests: 1, per: '1s', by: ['client.ip'] }],
   cache: {},
   compression: { algorithms: ['gzip'] },
-  mirror: { backendRef: { name: 'shadow' } },
   fault: { abort: { percent: 1, statusCode: 503 } },
   errors: [{ codes: ['404'], body: 'x' }],
   plugins: [{ name: 'a' }],

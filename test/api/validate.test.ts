@@ -291,6 +291,17 @@ test('settings are validated as objects are', () => {
   ])
 })
 
+test('a mirror of the settings names the namespace of its Backend', () => {
+  const of = (backendRef: object) => validator.checkSettings({ policies: { enforced: { mirror: { backendRef } } } })
+  assert.ok(of({ name: 'shadow', namespace: 'ops' }).ok)
+  for (const ref of [{ name: 'shadow' }, { service: { name: 'shadow', port: 80 } }]) {
+    const result = of(ref)
+    assert.deepEqual(result.ok ? [] : result.problems.map(({ path }) => formatPath(path)), [
+      'policies.enforced.mirror.backendRef',
+    ])
+  }
+})
+
 test('the header with the client’s address is one in which proxies write it', () => {
   const of = (header: string) => validator.checkSettings({ clientAddress: { header, trustedCIDRs: ['10.0.0.0/8'] } })
   for (const header of ['X-Forwarded-For', 'Forwarded', 'True-Client-IP', 'x-real-ip', 'X-Original-Forwarded-For'])

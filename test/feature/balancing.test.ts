@@ -44,6 +44,7 @@ describe('balancing, from manifests to traffic', () => {
   let gateway: Gateway
   let echoes: EchoBackend[]
   let resets = 0
+  let shadow: EchoBackend
   before(async () => {
     echoes = await Promise.all(['one', 'two', 'three'].map((name) => echoBackend(scope, name)))
     const ports = echoes.map((echo) => echo.port)
@@ -66,6 +67,8 @@ describe('balancing, from manifests to traffic', () => {
     const failing = await rawBackend(scope, (socket) =>
       onHead(socket, () => socket.write('HTTP/1.1 500 No\r\nx-backend: failing\r\ncontent-length: 0\r\n\r\n')),
     )
+    const silent = await rawBackend(scope, (socket) => onHead(socket, () => {}))
+    shadow = await echoBackend(scope, 'shadow')
     const weighted = ports.map((port, index) => ({ address: '127.0.0.1', port, weight: [3, 1, 1][index] }))
     const zoned = ports.map((port, index) => ({ address: '127.0.0.1', port, zone: 'abc'[index] }))
     gateway = await startGateway(
@@ -101,6 +104,8 @@ describe('balancing, from manifests to traffic', () => {
           backend('sticky', ports, { sessionAffinity: { cookie: { name: 'hg', ttl: '1h' } } }) +
           backend('sticky-header', ports, { sessionAffinity: { header: { name: 'X-Session' } } }) +
           backend('sticky-dead', [dead, ports[0]!, ports[1]!], { sessionAffinity: { cookie: { name: 'hg' } } }) +
+          backend('slow-and-quick', [silent.port, ports[0]!], { loadBalancing: { algorithm: 'RoundRobin' } }) +
+          backend('shadow', [shadow.port]) +
           backend('one', [ports[0]!]) +
           backend('two', [ports[1]!]) +
           backend('half-dead', [dead, ports[0]!], { loadBalancing: { algorithm: 'RoundRobin' } }) +
@@ -169,6 +174,12 @@ describe('balancing, from manifests to traffic', () => {
             to('private', [{ name: 'private', namespace: 'elsewhere' }]),
             to('public', [{ name: 'public', namespace: 'elsewhere' }]),
             to('no-retry', [{ name: 'half-dead' }], { retry: { attempts: 0 } }),
+            to('hedged', [{ name: 'slow-and-quick' }], { hedge: { after: '50ms', maxPercent: 100 } }),
+            to('timed-out', [{ name: 'slow-and-quick' }], {
+              timeouts: { responseHead: '300ms' },
+              retry: { attempts: 4, reasons: ['ResponseHeadTimeout'] },
+            }),
+            to('mirrored', [{ name: 'one' }], { mirror: { backendRef: { name: 'shadow' } } }),
             to('unchecked', [{ name: 'unchecked' }], { retry: { attempts: 0 } }),
           ],
         ),
@@ -376,6 +387,21 @@ describe('balancing, from manifests to traffic', () => {
     using client = await gateway.connect()
     for (let i = 0; i < 20; i++)
       assert.equal((await client.request({ host: 'balance.test', path: '/forgetful' })).text, 'ok')
+  })
+
+  it('an endpoint that hangs costs no GET more than the time of a hedge, or of an attempt', async () => {
+    assert.deepEqual(await served('/hedged', 4), { one: 4 })
+    assert.deepEqual(await served('/timed-out', 3), { one: 3 })
+  })
+
+  it('a mirror gets a copy of each request, with its body', async () => {
+    const answer = await gateway.request({ host: 'balance.test', path: '/mirrored', method: 'POST', body: 'an order' })
+    assert.equal(answer.header('x-backend'), 'one')
+    while (shadow.received.length === 0) await new Promise((resolve) => setTimeout(resolve, 10))
+    assert.deepEqual(
+      shadow.received.map(({ url, body }) => [url, body]),
+      [['/mirrored', 'an order']],
+    )
   })
 
   it('resolves a DNS name', async () => {

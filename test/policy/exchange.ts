@@ -113,6 +113,7 @@ export function testDeps(): TestDeps {
     clock,
     random: () => 0.5,
     timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
+    mirrors: { begin: () => null },
     client: { request: () => Promise.reject(new Error('nothing is called here')) },
     contents: { get: (id) => contents.get(id) },
     contentsById: contents,

@@ -242,6 +242,12 @@ export class TestPlane {
     return this.#reader.sum(this.#reader.layout.bytesOut)
   }
 
+  /** Copies of requests that were sent, and that were not. */
+  get copies(): { readonly sent: number; readonly dropped: number } {
+    const { layout } = this.#reader
+    return { sent: this.#reader.sum(layout.mirrored), dropped: this.#reader.sum(layout.mirrorsDropped) }
+  }
+
   get upstreamConnections(): number {
     return this.plane.backends.connections
   }
