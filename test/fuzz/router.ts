@@ -195,7 +195,9 @@ function check(worker: Worker, snapshot: Snapshot, asked: RouteRequest): void {
   )
   assert.equal(worker.policies[found.rule.policyIndex], snapshot.policies.get(rule.policy))
   assert.equal(found.rule.backends.length, rule.backends.length)
-  found.rule.backends.forEach(({ backendIndex, ...rest }, i) => {
+  const identities = found.rule.backends.map(({ identity }) => identity)
+  assert.equal(new Set(identities).size, identities.length)
+  found.rule.backends.forEach(({ backendIndex, identity: _identity, ...rest }, i) => {
     const { backend: id, ...wantedRest } = rule.backends[i]!
     assert.deepEqual(rest, wantedRest)
     // The same object, so that a change of options arrives.
