@@ -166,6 +166,20 @@ describe('balancing, from manifests to traffic', () => {
               { name: 'one', weight: 1 },
               { name: 'no-such-backend', weight: 1 },
             ]),
+            to('priority', [{ name: 'dead' }, { name: 'two', priority: 1 }, { name: 'one', priority: 15 }], {
+              retry: { attempts: 1, backoff: '1ms' },
+            }),
+            to('no-priority', [
+              { name: 'two', weight: 0 },
+              { name: 'one', weight: 0, priority: 1 },
+            ]),
+            {
+              ...to('users', [
+                { name: 'one', weight: 1 },
+                { name: 'two', weight: 1 },
+              ]),
+              splitAffinity: { by: ['header:x-user'], cookie: { name: 'part' } },
+            },
             to('private', [{ name: 'private', namespace: 'elsewhere' }]),
             to('public', [{ name: 'public', namespace: 'elsewhere' }]),
             to('no-retry', [{ name: 'half-dead' }], { retry: { attempts: 0 } }),
@@ -316,6 +330,33 @@ describe('balancing, from manifests to traffic', () => {
   it('a Backend that does not exist is 500 for its share, with the reason', async () => {
     assert.deepEqual(await served('/missing', 2), { '500 BackendNotFound': 2 })
     assert.deepEqual(await served('/part-missing', 10), { one: 5, '500 BackendNotFound': 5 })
+  })
+
+  it('priority: the next one takes what the first cannot, also within one request', async () => {
+    assert.deepEqual(await served('/priority', 20), { two: 20 })
+    const post = await gateway.request({ host: 'balance.test', path: '/priority', method: 'POST', body: 'order' })
+    assert.deepEqual([post.status, post.header('x-backend')], [200, 'two'])
+    // From the fifth failure in a row on no request goes to the dead endpoint first.
+    const last = await gateway.logged((line) => line.rule === 'priority' && line.method === 'POST')
+    assert.deepEqual([last.attempts, last.backend], [1, 'default/two'])
+    assert.deepEqual(await served('/no-priority', 2), { '503 NoEndpoint': 2 })
+  })
+
+  it('splitAffinity keeps a user in one part, by a header or by a cookie of its own', async () => {
+    using client = await gateway.connect()
+    const found = new Set<string | undefined>()
+    for (let i = 0; i < 16; i++) {
+      const ask = (headers: Record<string, string>) => client.request({ host: 'balance.test', path: '/users', headers })
+      const user = { 'x-user': `u${i}` }
+      const part = (await ask(user)).header('x-backend')
+      found.add(part)
+      assert.equal((await ask(user)).header('x-backend'), part)
+      const first = await ask({})
+      const cookie = /^part=[0-9a-z]{20}/.exec(first.header('set-cookie')!)![0]
+      const again = await ask({ cookie })
+      assert.deepEqual([again.header('x-backend'), again.header('set-cookie')], [first.header('x-backend'), undefined])
+    }
+    assert.equal(found.size, 2)
   })
 
   it('a Backend of another namespace must allow it', async () => {
