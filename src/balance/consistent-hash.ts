@@ -39,6 +39,7 @@ export class ConsistentHash implements Balancer {
   // The candidates of a pick; reused, so that it allocates nothing.
   readonly #scores = new Float64Array(PROBES)
   readonly #candidates = new Uint32Array(PROBES)
+  readonly #places = new Uint32Array(PROBES)
 
   constructor(context: BalancerContext) {
     this.#context = context
@@ -87,14 +88,13 @@ export class ConsistentHash implements Balancer {
 
   /** Fills in the candidates of a key. */
   #probe(key: number): void {
-    const ring = this.#ring
-    for (let i = 0; i < PROBES; i++) {
-      const position = mix(key + Math.imul(i, GOLDEN))
-      const point = ring.find(position)
-      const index = ring.owner(point)
-      this.#candidates[i] = index
-      this.#scores[i] = ((ring.position(point) - position) >>> 0) * this.#scales[index]!
-    }
+    const places = this.#places
+    const candidates = this.#candidates
+    const scores = this.#scores
+    const scales = this.#scales
+    for (let i = 0; i < PROBES; i++) places[i] = mix(key + Math.imul(i, GOLDEN))
+    this.#ring.find(places, candidates)
+    for (let i = 0; i < PROBES; i++) scores[i] = places[i]! * scales[candidates[i]!]!
   }
 
   /** The candidate with the lowest score, -1 when none is left. */

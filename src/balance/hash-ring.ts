@@ -40,20 +40,30 @@ export class HashRing {
     this.#index()
   }
 
-  /** The first point at or after a position; the ring goes on at 0. Only while there is one. */
-  find(position: number): number {
-    let at = this.#starts[position >>> this.#shift]!
-    while (at < this.#positions.length && this.#positions[at]! < position) at++
-    return at === this.#positions.length ? 0 : at
-  }
-
-  /** Index of the endpoint that has the point. */
-  owner(point: number): number {
-    return this.#owners[point]!
-  }
-
-  position(point: number): number {
-    return this.#positions[point]!
+  /**
+   * Finds the first point at or after each place; the ring goes on at 0. Only while there is a point. In passes, of
+   * which each reads what the one before has found out: memory is waited for once a pass and not once a place.
+   *
+   * @param places on return how far it is to their points
+   * @param owners receives the index of the endpoint of each point
+   */
+  find(places: Uint32Array, owners: Uint32Array): void {
+    const count = places.length
+    const positions = this.#positions
+    const size = positions.length
+    const starts = this.#starts
+    const shift = this.#shift
+    for (let i = 0; i < count; i++) owners[i] = starts[places[i]! >>> shift]!
+    for (let i = 0; i < count; i++) {
+      const place = places[i]!
+      let at = owners[i]!
+      while (at < size && positions[at]! < place) at++
+      if (at === size) at = 0
+      owners[i] = at
+      places[i] = positions[at]! - place
+    }
+    const owned = this.#owners
+    for (let i = 0; i < count; i++) owners[i] = owned[owners[i]!]!
   }
 
   /** How many points an endpoint has, by its index. */

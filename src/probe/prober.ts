@@ -112,6 +112,26 @@ export class Prober implements ProbeHost {
     for (const probe of before.values()) this.#drop(probe)
   }
 
+  /** Some endpoints of a Backend are gone, by slot, and some are new or others. */
+  change(
+    plan: BackendConfig,
+    active: ActiveHealth | undefined,
+    gone: readonly number[],
+    fresh: readonly ProbedEndpoint[],
+  ): void {
+    if (active === undefined) return this.remove(plan.id)
+    let probes = this.#probes.get(plan.id)
+    if (probes === undefined) this.#probes.set(plan.id, (probes = new Map()))
+    for (const slot of gone) {
+      const probe = probes.get(slot)
+      if (probe !== undefined) this.#drop(probe)
+      probes.delete(slot)
+    }
+    for (const endpoint of fresh)
+      if (!probes.has(endpoint.slot)) probes.set(endpoint.slot, this.#add(plan, active, endpoint))
+    if (probes.size === 0) this.#probes.delete(plan.id)
+  }
+
   remove(backend: string): void {
     for (const probe of this.#probes.get(backend)?.values() ?? []) this.#drop(probe)
     this.#probes.delete(backend)

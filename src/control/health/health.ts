@@ -8,6 +8,7 @@
 import { COUNT_PRICE, countEligible, type EligibleCount, updatePanic } from '../../balance/eligibility.ts'
 import type { EndpointHealth } from '../../compile/conditions.ts'
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
+import { listDifference } from '../../lib/origins.ts'
 import { joinHostPort } from '../../pattern/host.ts'
 import { type EndpointTable, OUT, SLOT_STATE } from '../../shared-memory/endpoint-table.ts'
 import { FrozenMap } from '../../snapshot/frozen-map.ts'
@@ -48,8 +49,10 @@ export interface EndpointTurn {
 
 interface Watched {
   config: HealthConfig
-  /** By slot, as last looked at. */
-  places: ReadonlyMap<number, EndpointRow>
+  /** As last looked at. */
+  rows: readonly EndpointRow[]
+  /** The same by slot. */
+  readonly places: Map<number, EndpointRow>
   panic: boolean
   /** Monotonic: not counted again before. */
   countAt: Milliseconds
@@ -109,25 +112,44 @@ export class Health {
         continue
       }
       const watched = this.#watched.get(key)
-      if (watched === undefined) this.#watched.set(key, { config, places: NOWHERE, panic: false, countAt: 0 })
+      if (watched === undefined)
+        this.#watched.set(key, { config, rows: [], places: new Map(), panic: false, countAt: 0 })
       else watched.config = config
-      this.endpointsChanged(key)
+      this.#planChanged(key)
     }
   }
 
-  /** The endpoint set of a Backend is another one. */
+  /** The endpoint set of a Backend is another one: what stays in it is not looked at. */
   endpointsChanged(backend: string): void {
     const watched = this.#watched.get(backend)
     if (watched === undefined) return
-    const { config } = watched
+    const { config, places } = watched
     const rows = this.#options.rows(backend)
-    const places = new Map<number, EndpointRow>()
-    for (const row of rows) {
+    const { gone, fresh } = listDifference(watched.rows, rows)
+    watched.rows = rows
+    for (const { slot } of gone) places.delete(slot)
+    for (const row of fresh) {
       places.set(row.slot, row)
       this.#backendOf.set(row.slot, backend)
     }
-    for (const slot of watched.places.keys()) if (!places.has(slot)) this.#forgetSlot(slot)
-    watched.places = places
+    const left = gone.flatMap(({ slot }) => (places.has(slot) ? [] : [slot]))
+    for (const slot of left) this.#forgetSlot(slot)
+    this.#clearUnwanted(config, fresh)
+    const plan = this.#plans.get(backend)
+    if (plan !== undefined) this.#probes.change(plan, config.active, left, fresh)
+    this.#inspect(
+      backend,
+      watched,
+      fresh.map(({ slot }) => slot),
+    )
+    this.#count(backend, watched)
+  }
+
+  /** The checks of a Backend may be others. */
+  #planChanged(backend: string): void {
+    this.endpointsChanged(backend)
+    const watched = this.#watched.get(backend)!
+    const { config, rows, places } = watched
     this.#clearUnwanted(config, rows)
     const plan = this.#plans.get(backend)
     if (plan !== undefined) this.#probes.set(plan, config.active, rows)
@@ -260,5 +282,3 @@ export class Health {
     this.#options.events.turned(backend, { reason, message: `endpoint ${joinHostPort(row.address, row.port)} ${what}` })
   }
 }
-
-const NOWHERE: ReadonlyMap<number, EndpointRow> = new Map()

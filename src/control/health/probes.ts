@@ -74,6 +74,16 @@ export class Probes {
     this.#prober.set(plan, active, rows)
   }
 
+  /** The same where the endpoints alone are others. @param gone slots */
+  change(
+    plan: BackendConfig,
+    active: ActiveHealth | undefined,
+    gone: readonly number[],
+    fresh: readonly EndpointRow[],
+  ): void {
+    this.#prober.change(plan, active, gone, fresh)
+  }
+
   remove(backend: string): void {
     this.#prober.remove(backend)
   }

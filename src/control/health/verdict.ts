@@ -63,6 +63,7 @@ function reasonOf(
     const failure = probes?.failure ?? ''
     reasons.push(`probes fail${failure === '' ? '' : `: ${failure}`}`)
   }
+  if ((word & SLOT_STATE.full) !== 0) reasons.push('it has as many requests as it bears now (limits.adaptive)')
   if ((word & SLOT_STATE.panic) !== 0) reasons.push('used all the same, since too few others can be')
   if (row.state === 'draining') reasons.push('its pod is terminating: used while no other endpoint is left')
   return reasons.join('; ')

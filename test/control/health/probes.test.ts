@@ -327,6 +327,32 @@ describe('probes', () => {
     assert.equal(probes.sockets, 0)
   })
 
+  it('go on at endpoints that stay, beside one that comes and one that goes', async () => {
+    const asked = [0, 0, 0]
+    const [failing, leaving, coming] = await Promise.all(
+      asked.map((_, i) =>
+        http((_request, response) => {
+          asked[i]!++
+          response.writeHead(i === 0 ? 500 : 200).end()
+          heard()
+        }),
+      ),
+    )
+    probe([failing!, leaving!])
+    await unhealthy()
+    await until(() => asked[1]! > 0)
+    table.enlist(2)
+    const plan = { id: 'shop/api', protocol: 'HTTP' } as BackendConfig
+    const row: EndpointRow = { address: '127.0.0.1', port: coming!, slot: 2, weight: 1, state: 'ready' }
+    probes.change(plan, ACTIVE, [1], [row])
+    const before = asked[1]!
+    await until(() => asked[2]! > 3 && asked[0]! > 6)
+    assert.ok(asked[1]! <= before + 1, 'at most the one that was on its way')
+    assert.match(probes.faultOf(0), /status 500/)
+    probes.change(plan, ACTIVE, [0, 2], [])
+    assert.equal(probes.sockets, 0)
+  })
+
   it('say nothing of a kept connection that its server closed', async () => {
     let asked = 0
     const port = await http((_, response) => {
