@@ -123,11 +123,13 @@ export interface EndpointHealth {
   readonly unknown?: readonly string[]
   /** How many endpoints exceed the capacity of the endpoint table, and why. */
   readonly leftOut?: string
+  /** Names with more addresses than are used. */
+  readonly excess?: readonly string[]
 }
 
 /** The `Healthy` condition of a Backend. */
 export function healthyCondition(
-  { total, eligible, panic = false, out = [], refused = [], unknown = [], leftOut }: EndpointHealth,
+  { total, eligible, panic = false, out = [], refused = [], unknown = [], leftOut, excess = [] }: EndpointHealth,
   generation: number | undefined,
 ): Condition {
   const unhealthy = (reason: ConditionReason, message: string) =>
@@ -160,7 +162,8 @@ export function healthyCondition(
     )
   const refusal = refused.length === 0 ? '' : `; not used: ${joinBounded(refused)}`
   const kept = out.length === 0 ? '' : `; out: ${joinBounded(out)}`
-  const but = leftOut === undefined ? `${kept}${refusal}` : `${kept}${refusal}; ${leftOut}`
+  const more = [...(leftOut === undefined ? [] : [leftOut]), ...excess]
+  const but = more.length === 0 ? `${kept}${refusal}` : `${kept}${refusal}; ${joinBounded(more)}`
   return condition('Healthy', 'True', 'Healthy', `${eligible} of ${total} endpoints take requests${but}.`, generation)
 }
 
