@@ -125,13 +125,14 @@ export interface EndpointHealth {
   readonly unknown?: readonly string[]
   /** How many endpoints exceed the capacity of the endpoint table, and why. */
   readonly leftOut?: string
+  /** Names with more addresses than are used. */
+  readonly excess?: readonly string[]
 }
 
 /** The `Healthy` condition of a Backend. */
-export function healthyCondition(
-  { total, eligible, panic = false, out = [], moreOut = 0, refused = [], unknown = [], leftOut }: EndpointHealth,
-  generation: number | undefined,
-): Condition {
+export function healthyCondition(health: EndpointHealth, generation: number | undefined): Condition {
+  const { total, eligible, panic = false, out = [], moreOut = 0 } = health
+  const { refused = [], unknown = [], leftOut, excess = [] } = health
   const unhealthy = (reason: ConditionReason, message: string) =>
     condition('Healthy', 'False', reason, message, generation)
   if (eligible === 0 && refused.length > 0) {
@@ -166,7 +167,8 @@ export function healthyCondition(
     )
   const refusal = refused.length === 0 ? '' : `; not used: ${joinBounded(refused)}`
   const kept = out.length === 0 ? '' : `; out: ${listOut(out, moreOut)}`
-  const but = leftOut === undefined ? `${kept}${refusal}` : `${kept}${refusal}; ${leftOut}`
+  const more = [...(leftOut === undefined ? [] : [leftOut]), ...excess]
+  const but = more.length === 0 ? `${kept}${refusal}` : `${kept}${refusal}; ${joinBounded(more)}`
   return condition('Healthy', 'True', 'Healthy', `${eligible} of ${total} endpoints take requests${but}.`, generation)
 }
 

@@ -155,6 +155,27 @@ describe('ejections', () => {
     assert.equal(health.report(ID).out?.length, 2)
   })
 
+  it('are told of one that may not be ejected, and splits with priorities learn when it begins and ends', async () => {
+    for (const slot of [0, 1]) fail(slot)
+    const before = table.changes
+    fail(2, 4)
+    assert.equal(table.changes, before)
+    fail(2, 1)
+    assert.notEqual(table.changes, before)
+    fail(2, 100)
+    assert.ok(table.faults.inARow(2) >= 5)
+    const { usable, state, reason } = health.verdict(rows[2]!, ID)
+    assert.deepEqual([usable, state], [true, 'eligible'])
+    assert.match(reason, /too many would be ejected/)
+    assert.equal(health.verdict(rows[3]!, ID).reason, '')
+    const failing = table.changes
+    attempt(2, 200)
+    assert.equal(table.changes, failing + 1)
+    assert.deepEqual([health.verdict(rows[2]!, ID).reason, table.faults.inARow(2)], ['', 0])
+    attempt(2, 200)
+    assert.equal(table.changes, failing + 1)
+  })
+
   it('end with one trial request, and a flood waits for its outcome', async () => {
     fail(0)
     await time.pass(BASE - LOOK)
