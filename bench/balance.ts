@@ -2,13 +2,16 @@
  * `node bench/balance.ts`: nanoseconds of a pick with each algorithm, of a split, and of a run of a filter chain. The
  * best of several rounds, because the others include other work of the machine.
  */
+import { Availability } from '../src/balance/availability.ts'
 import { NO_KEY } from '../src/balance/balancer.ts'
 import { type Algorithm, createBalancer, type Spread } from '../src/balance/create-balancer.ts'
 import type { Endpoint, EndpointGauge } from '../src/balance/endpoint.ts'
+import { choosePlace, type Room } from '../src/balance/priority-split.ts'
 import type { Topology } from '../src/balance/topology.ts'
 import { UserSplit } from '../src/balance/user-split.ts'
 import { WeightedSplits } from '../src/balance/weighted-split.ts'
 import { MemoryStores } from '../src/cache/memory-store.ts'
+import { OwnedLru } from '../src/cache/owned-lru.ts'
 import { hashKey } from '../src/lib/hash.ts'
 import { GcraLimiters } from '../src/limit/gcra.ts'
 import { Fields } from '../src/message/fields.ts'
@@ -22,6 +25,7 @@ import type { PolicySet } from '../src/policy/policy-set.ts'
 import { problemResponse } from '../src/policy/problem.ts'
 import { makeRequestId } from '../src/policy/request-id/request-id.ts'
 import type { FilterServices } from '../src/policy/services.ts'
+import { EndpointTable, SLOT_STATE } from '../src/shared-memory/endpoint-table.ts'
 
 /** Many short ones: on a machine that does other work, some are not interrupted. */
 const ROUNDS = 100
@@ -152,6 +156,39 @@ for (const [name, split] of [
 ] as const)
   measure(`split by user: ${name} backendRefs`, 1_000_000, () => new UserSplit(Math.random() * 2 ** 32).turn(split))
 
+/** A Backend in a split with priorities. @param out share of its endpoints that is out */
+function backendWith(table: EndpointTable, first: number, count: number, out: number): { readonly room: Room } {
+  const members = Array.from({ length: count }, (_, i): Endpoint => {
+    const slot = first + i
+    table.enlist(slot)
+    if (i < count * out) table.mark(slot, SLOT_STATE.unhealthy, true)
+    return { authority: `e${slot}`, address: `e${slot}`, port: 80, slot, weight: 1, state: 'ready' }
+  })
+  const availability = new Availability(table)
+  return {
+    get room() {
+      return availability.refresh(members, undefined, time)
+    },
+  }
+}
+
+for (const [name, levels, count, out, flaps] of [
+  ['2 levels, well', 2, 10, 0, false],
+  ['2 levels, half out', 2, 10, 0.5, false],
+  ['16 levels, all out', 16, 99, 1, false],
+  ['16 levels of 99, all out, a state changes each time', 16, 99, 1, true],
+  ['16 levels of 2,000, all out, a state changes each time', 16, 2_000, 1, true],
+] as const) {
+  const table = new EndpointTable(EndpointTable.allocate(WORKERS, 65_536))
+  const made = Array.from({ length: levels }, (_, i) => ({ ...one, key: `shop/shop/one/${i}`, weight: 1 }))
+  const rooms = made.map((_, i) => [backendWith(table, i * count, count, out)])
+  measure(`split: ${name}`, flaps ? 20_000 : 200_000, () => {
+    time += 0.025
+    if (flaps) table.changed()
+    return choosePlace(made, rooms, splits)
+  })
+}
+
 const PLAIN: PolicySet = {
   digest: '',
   action: { type: 'forward' },
@@ -200,6 +237,7 @@ const deps: FilterServices = {
   client: { request: () => Promise.reject(new Error('nothing is called here')) },
   contents: { get: () => undefined },
   stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
+  memos: new OwnedLru(65_536, clock),
   limiters: new GcraLimiters(256, clock),
   compilePattern,
   normalizePath,

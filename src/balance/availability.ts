@@ -13,7 +13,7 @@ import type { Room } from './priority-split.ts'
  */
 const OVERPROVISIONING = 140
 /** Of more endpoints than these, so many are counted in a millisecond at the most, whatever changes. */
-const FEW = 100
+const FEW = 32
 const COUNTED_A_MILLISECOND = 1_000
 
 /** What is asked of the table. */
@@ -69,7 +69,7 @@ export class Availability implements Room {
     this.#counted = false
   }
 
-  /** Makes it what it is now, or, of more than a hundred endpoints, was up to a microsecond for each ago. */
+  /** Makes it what it is now, or, of many endpoints, was up to a microsecond for each ago. */
   refresh(endpoints: readonly Endpoint[], checks: Checks | undefined, now: Milliseconds): this {
     this.#now = now
     const { changes } = this.#states
@@ -78,7 +78,7 @@ export class Availability implements Room {
     // Before they are counted: what changes meanwhile is counted the next time.
     this.#changes = changes
     const { length } = endpoints
-    this.#due = length < FEW ? now : now + Math.ceil(length / COUNTED_A_MILLISECOND)
+    this.#due = length <= FEW ? now : now + Math.ceil(length / COUNTED_A_MILLISECOND)
     this.#count(endpoints, checks ?? NO_CHECKS)
     return this
   }

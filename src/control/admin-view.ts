@@ -124,7 +124,7 @@ function backendView(inputs: AdminInputs, plan: BackendConfig, rows: readonly En
   // Where nothing is ready zones and subsets do not matter.
   const shares = draining ? undefined : sharesOf(inputs, plan, rows)
   const endpoints = rows.map((row) => {
-    const { state, usable, reason, since, probe } = health.verdict(row)
+    const { state, usable, reason, since, probe } = health.verdict(row, id)
     const share = shares?.get(row.slot)
     const taken = usable && (row.state === 'ready' || draining)
     return {

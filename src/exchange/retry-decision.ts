@@ -62,8 +62,9 @@ function grpcStatusOf({ call, policy }: ProxyExchange, { status, fields }: Respo
 }
 
 /**
- * How long the response asks to wait. A 503 speaks of the endpoint that sends it, and another may be asked meanwhile;
- * whatever else is to come again later (429) concerns the client, which would meet the same limit there.
+ * How long the response asks to wait. A 503 speaks of the endpoint that sends it, and another may be asked meanwhile,
+ * also of another level of the split; whatever else is to come again later (429) concerns the client, which would meet
+ * the same limit there.
  */
 function waitOf(x: ProxyExchange, endpoint: Endpoint, { status, fields }: ResponseHead): Milliseconds {
   if (x.call?.spoken === true) return parseGrpcPushback(fields.get('grpc-retry-pushback-ms'))

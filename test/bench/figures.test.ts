@@ -5,6 +5,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { median, quantile } from '../../bench/lib/compare.ts'
 import { allowedCpus, cpuTime } from '../../bench/lib/cpu-time.ts'
+import { describeFailures, faultRow } from '../../bench/lib/fault-row.ts'
 import { parseSummary } from '../../bench/lib/h2-load.ts'
 import { openLoad, schedule, summarize } from '../../bench/lib/open-loop.ts'
 import { find, provide } from '../../bench/lib/programs.ts'
@@ -57,6 +58,30 @@ describe('the figures of a bench', () => {
     const times = Float64Array.from({ length: 1_000 }, (_, index) => 1_000 - index)
     assert.deepEqual(summarize(times), { p50: 500, p99: 990, p999: 999, most: 1_000 })
     assert.ok(Number.isNaN(summarize(new Float64Array(0)).most))
+  })
+
+  it('tells of a fault what met it and what failed, while it lasted', () => {
+    const outcome = (at: number, status: number, method: 'GET' | 'POST' = 'GET') => ({
+      ...{ method, at, took: 1, status, servedBy: '' },
+    })
+    const outcomes = [
+      outcome(50, 503),
+      outcome(100, 200),
+      outcome(150, 502),
+      outcome(160, 0, 'POST'),
+      outcome(300, 504),
+    ]
+    const line = (at: number, endpoint: string, attempts: number) => ({
+      ...{ time: new Date(at).toISOString(), endpoint, attempts },
+    })
+    const log = [line(90, 'a:1', 1), line(120, 'b:1', 1), line(130, 'b:1', 2), line(180, 'a:1', 1), line(310, 'a:1', 1)]
+    const row = faultRow('refused', { began: 100, ended: 300, out: 185, back: 340 }, outcomes, log, 'a:1')
+    assert.deepEqual(row, {
+      ...{ fault: 'refused', met: 2, outAfter: 85, lastAfter: 80, backAfter: 40 },
+      gets: { failed: 1, of: 2, statuses: { 502: 1 } },
+      posts: { failed: 1, of: 1, statuses: { 0: 1 } },
+    })
+    assert.equal(describeFailures(row.gets), '1 of 2 (1 × 502)')
   })
 
   it('reads the summary of h2load, where a run of a set time leaves requests under way', () => {

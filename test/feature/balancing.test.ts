@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
+import { showBackends } from '../../src/cli/backends.ts'
 import { closedPort, type EchoBackend, echoBackend, onHead, rawBackend } from './backends.ts'
 import { backend, eventually, type Gateway, manifest, route, startGateway, suiteScope } from './harness.ts'
 
@@ -113,6 +114,13 @@ describe('balancing, from manifests to traffic', () => {
             loadBalancing: { algorithm: 'RoundRobin' },
             healthCheck: { passive: { consecutiveFailures: 0 } },
           }) +
+          backend('probed', [ports[0]!, failing.port], {
+            loadBalancing: { algorithm: 'RoundRobin' },
+            healthCheck: {
+              active: { path: '/healthz', interval: '100ms', unhealthyAfter: 1 },
+              passive: { consecutiveFailures: 0, successRate: { belowMeanPercent: 0 } },
+            },
+          }) +
           backend('dead', [dead]) +
           backend('resetting', [resetting.port]) +
           backend('forgetful', [forgetful.port]) +
@@ -135,6 +143,7 @@ describe('balancing, from manifests to traffic', () => {
               'quick',
               'half-dead',
               'dead',
+              'probed',
               'resetting',
               'forgetful',
               'named',
@@ -157,6 +166,20 @@ describe('balancing, from manifests to traffic', () => {
               { name: 'one', weight: 1 },
               { name: 'no-such-backend', weight: 1 },
             ]),
+            to('priority', [{ name: 'dead' }, { name: 'two', priority: 1 }, { name: 'one', priority: 15 }], {
+              retry: { attempts: 1, backoff: '1ms' },
+            }),
+            to('no-priority', [
+              { name: 'two', weight: 0 },
+              { name: 'one', weight: 0, priority: 1 },
+            ]),
+            {
+              ...to('users', [
+                { name: 'one', weight: 1 },
+                { name: 'two', weight: 1 },
+              ]),
+              splitAffinity: { by: ['header:x-user'], cookie: { name: 'part' } },
+            },
             to('private', [{ name: 'private', namespace: 'elsewhere' }]),
             to('public', [{ name: 'public', namespace: 'elsewhere' }]),
             to('no-retry', [{ name: 'half-dead' }], { retry: { attempts: 0 } }),
@@ -329,6 +352,33 @@ describe('balancing, from manifests to traffic', () => {
     assert.deepEqual(await served('/part-missing', 10), { one: 5, '500 BackendNotFound': 5 })
   })
 
+  it('priority: the next one takes what the first cannot, also within one request', async () => {
+    assert.deepEqual(await served('/priority', 20), { two: 20 })
+    const post = await gateway.request({ host: 'balance.test', path: '/priority', method: 'POST', body: 'order' })
+    assert.deepEqual([post.status, post.header('x-backend')], [200, 'two'])
+    // From the fifth failure in a row on no request goes to the dead endpoint first.
+    const last = await gateway.logged((line) => line.rule === 'priority' && line.method === 'POST')
+    assert.deepEqual([last.attempts, last.backend], [1, 'default/two'])
+    assert.deepEqual(await served('/no-priority', 2), { '503 NoEndpoint': 2 })
+  })
+
+  it('splitAffinity keeps a user in one part, by a header or by a cookie of its own', async () => {
+    using client = await gateway.connect()
+    const found = new Set<string | undefined>()
+    for (let i = 0; i < 16; i++) {
+      const ask = (headers: Record<string, string>) => client.request({ host: 'balance.test', path: '/users', headers })
+      const user = { 'x-user': `u${i}` }
+      const part = (await ask(user)).header('x-backend')
+      found.add(part)
+      assert.equal((await ask(user)).header('x-backend'), part)
+      const first = await ask({})
+      const cookie = /^part=[0-9a-z]{20}/.exec(first.header('set-cookie')!)![0]
+      const again = await ask({ cookie })
+      assert.deepEqual([again.header('x-backend'), again.header('set-cookie')], [first.header('x-backend'), undefined])
+    }
+    assert.equal(found.size, 2)
+  })
+
   it('a Backend of another namespace must allow it', async () => {
     assert.deepEqual(await served('/private', 1), { '500 BackendNotFound': 1 })
     assert.deepEqual(await served('/public', 1), { one: 1 })
@@ -347,6 +397,19 @@ describe('balancing, from manifests to traffic', () => {
   it('without a retry and without passive checks the dead endpoint shows', async () => {
     const counts = await served('/unchecked', 20)
     assert.ok((counts['502 ConnectFailure'] ?? 0) > 5, JSON.stringify(counts))
+  })
+
+  it('probes keep requests from an endpoint that fails them, and headgate backends says why', async () => {
+    await eventually(async () => assert.deepEqual(await served('/probed', 6), { one: 6 }))
+    let out = ''
+    const io = { out: (text: string) => void (out += text), err: assert.fail }
+    const command = { name: 'backends', names: ['default/probed'], out: true, output: 'text' } as const
+    assert.equal(await showBackends({ ...command, admin: { port: gateway.adminPort } }, io), 0)
+    const [, line] = out.split('\n')
+    assert.match(
+      line!,
+      /^default\/probed {2}1 of 2 .* unhealthy .* failed, \d+s ago {2}not taken for \d+s: probes fail: status 500/,
+    )
   })
 
   it('a Backend with no endpoint that can be connected is 502', async () => {

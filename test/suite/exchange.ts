@@ -8,6 +8,7 @@ import type { BodyStepFactory } from '../../src/message/body.ts'
 import { Fields } from '../../src/message/fields.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import { toUp } from '../worker/test-plane.ts'
+import { secondAttempts } from './second-attempts.ts'
 import type { GatewayOptions, ServedRequest, TransportGateway, TransportRig, UpstreamScript } from './transport-rig.ts'
 
 const fine = (request: ServedRequest): void => request.respond(200, 'fine')
@@ -26,6 +27,7 @@ export function exchangeSuite(name: string, rig: TransportRig): void {
   describe(`the deadlines of an exchange ${name}`, () => deadlines(rig))
   describe(`a client that goes away ${name}`, () => vanishing(rig))
   describe(`a filter ${name}`, () => filters(rig))
+  describe(`a request that is sent twice ${name}`, () => secondAttempts(rig))
 }
 
 type Scenario = (gateway: TransportGateway) => Promise<void>
