@@ -11,6 +11,7 @@ import type { Topology } from '../src/balance/topology.ts'
 import { UserSplit } from '../src/balance/user-split.ts'
 import { WeightedSplits } from '../src/balance/weighted-split.ts'
 import { MemoryStores } from '../src/cache/memory-store.ts'
+import { OwnedLru } from '../src/cache/owned-lru.ts'
 import { hashKey } from '../src/lib/hash.ts'
 import { GcraLimiters } from '../src/limit/gcra.ts'
 import { Fields } from '../src/message/fields.ts'
@@ -236,6 +237,7 @@ const deps: FilterServices = {
   client: { request: () => Promise.reject(new Error('nothing is called here')) },
   contents: { get: () => undefined },
   stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
+  memos: new OwnedLru(65_536, clock),
   limiters: new GcraLimiters(256, clock),
   compilePattern,
   normalizePath,

@@ -20,10 +20,10 @@ const AT_ONCE = availableParallelism() + 1
 /** Tests that start whole gateways and mostly wait for them, when those without any are done. */
 const GATEWAYS = /^test\/(main|feature|attack)\//
 /** Tests that need most of a CPU for long, and have wide bounds: two files at a time. */
-const HEAVY = /^test\/(examples\/|main\/threads\.|feature\/contents\.|attack\/(amplified|contents|large-objects)\.)/
+const HEAVY = /^test\/(main\/threads\.|attack\/(amplified|contents|large-objects)\.)/
 /** Tests that measure time or memory, or need every CPU: one file after the other, at the end. */
 const ALONE =
-  /^test\/((stress|bench)\/|main\/memory\.|feature\/(memory|reload)\.|attack\/(costly-objects|noisy-tenant)\.)/
+  /^test\/((stress|bench|examples)\/|main\/memory\.|feature\/(memory|reload|contents)\.|attack\/(costly-objects|noisy-tenant)\.)/
 
 /** The house rule for the complete run; what hangs is ended before it. */
 const BUDGET_MS = 590_000

@@ -39,6 +39,7 @@ export const CONDITION_REASONS = [
   'SecretTypeNotAllowed',
   'SecretNotAllowed',
   'CertificateInvalid',
+  'KeyInvalid',
   'CertificatesValid',
   'ExpiresSoon',
   'CertificateExpired',

@@ -23,8 +23,6 @@ export const TYPED_KEYS = [
   'limits',
   'access',
   'cors',
-  'auth',
-  'authorization',
   'rateLimits',
   'cache',
   'compression',

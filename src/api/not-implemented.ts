@@ -24,8 +24,13 @@ const UNBUILT_POLICIES: readonly Unbuilt[] = [
   { field: 'limits.maxConcurrentRequests', accepted: [0] },
   { field: 'access', accepted: [{}] },
   { field: 'cors' },
-  { field: 'auth', accepted: [{ anonymous: {} }] },
-  { field: 'authorization', accepted: [[]] },
+  ...['auth', 'auth.anyOf[]'].flatMap((place) =>
+    ['jwt.keys.jwksURI', 'jwt.keys.issuerRule', 'apiKey', 'basic', 'external', 'oidc', 'clientCertificate'].map(
+      (field) => ({ field: `${place}.${field}` }),
+    ),
+  ),
+  { field: 'authorization[].cel' },
+  { field: 'authorization[].dryRun', accepted: [false] },
   { field: 'rateLimits', accepted: [[]] },
   { field: 'cache' },
   { field: 'compression' },
@@ -34,8 +39,7 @@ const UNBUILT_POLICIES: readonly Unbuilt[] = [
 ]
 
 /** A row is built, whatever stands here. */
-const isBuilt = ({ field }: Unbuilt): boolean =>
-  POLICIES.some(({ key }) => field === key || field.startsWith(`${key}.`))
+const isBuilt = ({ field }: Unbuilt): boolean => POLICIES.some(({ key }) => field === key)
 
 const under = (place: string): readonly Unbuilt[] =>
   UNBUILT_POLICIES.filter((entry) => !isBuilt(entry)).map((entry) => ({ ...entry, field: `${place}.${entry.field}` }))

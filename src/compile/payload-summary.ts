@@ -3,7 +3,7 @@ import type { ConditionReason } from '../api/condition.ts'
 import type { Payload } from '../api/kinds.ts'
 import type { KubeObject } from '../api/object.ts'
 import type { Reference } from '../api/references.ts'
-import { SHARED_WITH, secretKeysOf } from '../policy/secret-types.ts'
+import { JWKS_SECRET, JWT_KEY_SECRET, SHARED_WITH, secretKeysOf } from '../policy/secret-types.ts'
 import { nodeId } from './reference-graph.ts'
 import { objectId, type PayloadSummary, type ResourceSet, type TlsSecretSummary } from './resource-set.ts'
 
@@ -72,7 +72,7 @@ export function payloadFault(
   const missing = secretKeysOf(type)?.required.find((one) => !face.keys.has(one))
   if (missing !== undefined && face.tls?.validity === undefined)
     return { reason: 'KeyNotFound', message: `${what} has no key ${missing}; add it` }
-  if (face.tls?.fault !== undefined) return contentFault(what, face.tls)
+  if (face.tls?.fault !== undefined) return contentFault(what, face.tls, type)
   if (key === undefined) return face.refused.size === 0 ? undefined : quotaFault(what, [...face.refused.values()][0]!)
   if (!face.keys.has(key))
     return { reason: 'KeyNotFound', message: `${what} has no key ${key}; add it, or correct the key` }
@@ -80,9 +80,12 @@ export function payloadFault(
   return refused === undefined ? undefined : quotaFault(`key ${key} of ${what}`, refused)
 }
 
-function contentFault(what: string, { fault, validity }: TlsSecretSummary) {
+const TOKEN_KEYS: ReadonlySet<string | undefined> = new Set([JWT_KEY_SECRET.type, JWKS_SECRET.type])
+
+function contentFault(what: string, { fault, validity }: TlsSecretSummary, type: string | undefined) {
   const meanwhile = validity === undefined ? '' : ' (the version before is used until then)'
-  return { reason: 'CertificateInvalid' as const, message: `${what} cannot be used: ${fault}${meanwhile}` }
+  const reason: ConditionReason = TOKEN_KEYS.has(type) ? 'KeyInvalid' : 'CertificateInvalid'
+  return { reason, message: `${what} cannot be used: ${fault}${meanwhile}` }
 }
 
 function quotaFault(what: string, why: string): { readonly reason: ConditionReason; readonly message: string } {

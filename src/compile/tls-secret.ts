@@ -1,7 +1,23 @@
-/** Reads one Secret of TLS: whether what it holds can be used, and what is delivered of it. */
+/** Reads one Secret of TLS or of tokens: whether what it holds can be used, and what is delivered of it. */
 import type { Secret } from '../api/kubernetes.ts'
+import {
+  type KeysReading,
+  MAX_KEY_TEXT,
+  MAX_SECRET_BYTES,
+  readKeySet,
+  readPublicKeys,
+  readSharedSecret,
+} from '../auth/verification-keys.ts'
 import type { Milliseconds } from '../lib/clock.ts'
-import { CA_SECRET, CRL_SECRET, secretKeysOf, TICKET_KEY_SECRET, TLS_SECRET } from '../policy/secret-types.ts'
+import {
+  CA_SECRET,
+  CRL_SECRET,
+  JWKS_SECRET,
+  JWT_KEY_SECRET,
+  secretKeysOf,
+  TICKET_KEY_SECRET,
+  TLS_SECRET,
+} from '../policy/secret-types.ts'
 import { MAX_AUTHORITY_BYTES, MAX_LIST_BYTES, readAuthorities, readRevocationLists } from '../tls/authorities.ts'
 import { type CertificateFacts, MAX_CHAIN_BYTES, MAX_KEY_BYTES, readCertificatePair } from '../tls/certificate.ts'
 import type { TlsSecretSummary, Validity } from './resource-set.ts'
@@ -59,7 +75,7 @@ const MAX_OCSP_BYTES = 16_384
 const MIN_TICKET_KEY_BYTES = 32
 const MAX_TICKET_KEY_BYTES = 4_096
 
-/** @returns undefined when it is of no type of TLS */
+/** @returns undefined when it is of none of these types */
 export function readTlsSecret({
   type,
   data,
@@ -75,6 +91,10 @@ export function readTlsSecret({
       return readLists(data)
     case TICKET_KEY_SECRET.type:
       return readTicketKey(data)
+    case JWT_KEY_SECRET.type:
+      return readTokenKeys(data)
+    case JWKS_SECRET.type:
+      return readTokenKeySet(data)
     default:
       return undefined
   }
@@ -124,11 +144,42 @@ function readTicketKey(data: Data): TlsSecretReading | TlsSecretFault {
     }
   return {
     contents: new Map([[TICKET_KEY_SECRET.key, shared(bytes)]]),
-    facts: { notBefore: ALWAYS, notAfter: Number.POSITIVE_INFINITY },
+    facts: FOR_EVER,
   }
 }
 
+/** Public keys, a shared one, or both, for different rules. */
+function readTokenKeys(data: Data): TlsSecretReading | TlsSecretFault {
+  const { publicKey, secret } = JWT_KEY_SECRET
+  const contents = new Map<string, Uint8Array>()
+  if (Object.hasOwn(data, publicKey)) {
+    const text = textOf(data, publicKey, MAX_KEY_TEXT)
+    const fault = keysFault(readPublicKeys(text), publicKey)
+    if (fault !== undefined) return fault
+    contents.set(publicKey, shared(text))
+  }
+  if (Object.hasOwn(data, secret)) {
+    const bytes = Buffer.from(data[secret]!.slice(0, 2 * MAX_SECRET_BYTES), 'base64')
+    const fault = keysFault(readSharedSecret(bytes), secret)
+    if (fault !== undefined) return fault
+    contents.set(secret, shared(bytes))
+  }
+  if (contents.size === 0) return { fault: `it has neither a key ${publicKey} nor a key ${secret}; add one` }
+  return { contents, facts: FOR_EVER }
+}
+
+function readTokenKeySet(data: Data): TlsSecretReading | TlsSecretFault {
+  const text = textOf(data, JWKS_SECRET.key, MAX_KEY_TEXT)
+  const fault = keysFault(readKeySet(Buffer.from(text, 'latin1').toString('utf8')), JWKS_SECRET.key)
+  return fault ?? { contents: new Map([[JWKS_SECRET.key, shared(text)]]), facts: FOR_EVER }
+}
+
+function keysFault(reading: KeysReading, key: string): TlsSecretFault | undefined {
+  return 'fault' in reading ? { fault: `${key} cannot be used: ${reading.fault}` } : undefined
+}
+
 const ALWAYS = Number.NEGATIVE_INFINITY
+const FOR_EVER = { notBefore: ALWAYS, notAfter: Number.POSITIVE_INFINITY } as const
 
 /** One byte a character, and one more than may be there where there is more. */
 function textOf(data: Data, key: string, most: number): string {

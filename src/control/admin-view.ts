@@ -109,7 +109,7 @@ function backendView({ table, health }: AdminInputs, plan: BackendConfig, rows: 
   const { id, protocol, algorithm } = plan
   const { total, ready, eligible, panic, draining } = health.count(id)
   const endpoints = rows.map((row) => {
-    const { state, usable, reason, since, probe } = health.verdict(row)
+    const { state, usable, reason, since, probe } = health.verdict(row, id)
     return {
       authority: joinHostPort(row.address, row.port),
       state,

@@ -45,18 +45,16 @@ export function forward(x: ProxyExchange): void {
 
 /** Takes a place at a Backend, and then gives back the one at another. */
 function enter(x: ProxyExchange, backend: LinkedBackend): 'entered' | 'overdrawn' | 'full' {
-  const { context } = x
-  const { share, slot } = backend
+  const { share } = backend
   if (!takeShare(x, share)) return 'overdrawn'
-  const counted = slot >= 0
-  if (counted && !context.endpoints.tryAcquire(context.worker, slot, backend.maxConcurrentRequests)) {
+  if (!backend.requestPlaces.take()) {
     giveShare(x, share)
     return 'full'
   }
   leaveBackend(x)
   x.backend = backend
   x.share = share
-  x.counted = counted
+  x.counted = true
   backend.retries.request()
   x.hashKey = backend.keys.length > 0 ? keyOf(x, backend.keys) : NO_KEY
   return 'entered'
@@ -71,7 +69,7 @@ function enterOther(x: ProxyExchange): boolean {
 }
 
 function refuseEntry(x: ProxyExchange, backend: LinkedBackend, entry: 'overdrawn' | 'full'): void {
-  const full = `${backend.id} has maxConcurrentRequests (${backend.maxConcurrentRequests}) in flight`
+  const full = `${backend.id} has maxConcurrentRequests (${backend.requestPlaces.limit}) in flight`
   fail(x, new GatewayError('Overloaded', entry === 'full' ? full : OVERDRAWN))
 }
 

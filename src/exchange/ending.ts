@@ -28,7 +28,7 @@ export function finish(x: ProxyExchange): void {
 export function leaveBackend(x: ProxyExchange): void {
   if (x.share !== null) giveShare(x, x.share)
   x.share = null
-  if (x.counted) x.context.endpoints.release(x.context.worker, x.backend!.slot)
+  if (x.counted) x.backend!.requestPlaces.give()
   x.counted = false
 }
 

@@ -332,7 +332,7 @@ export abstract class ProxyExchange implements Exchange, Timed {
     this.rival = null
     if (!this.rivalCounted) return
     this.rivalCounted = false
-    this.context.endpoints.release(this.context.worker, this.backend!.slot)
+    this.backend!.requestPlaces.give()
   }
 
   /** The request has been sent and cannot be sent again, and what follows may last for days. */

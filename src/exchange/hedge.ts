@@ -26,15 +26,13 @@ export function hedge(x: ProxyExchange, owner: AttemptOwner): void {
   const first = x.attempt
   const backend = x.backend!
   const { context, policy } = x
-  const { endpoints, observer, worker, metrics } = context
+  const { endpoints, observer, metrics } = context
   // A session is kept at its endpoint, and a client that has an interim response of one hears of no other.
   const isOpen = first !== null && !first.answered && !x.interim && x.sessionEndpoint === null
   if (!isOpen || !hasUntried(backend.endpoints, endpoints, x.tried, first.endpoint)) return x.watch()
   if (!backend.retries.spendHedge(policy.hedge!.maxPercent, policy.retry.budgetPercent)) return x.watch()
-  if (backend.slot >= 0) {
-    if (!endpoints.tryAcquire(worker, backend.slot, backend.maxConcurrentRequests)) return x.watch()
-    x.rivalCounted = true
-  }
+  if (!backend.requestPlaces.take()) return x.watch()
+  x.rivalCounted = true
   const tried = x.tried === null ? [first.endpoint] : [...x.tried, first.endpoint]
   const endpoint = pickEndpoint(observer, backend, x.hashKey, tried)
   if (endpoint === undefined || tried.includes(endpoint)) {

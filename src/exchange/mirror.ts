@@ -102,12 +102,13 @@ export class MirrorClient implements Mirrors {
     const context = this.#context
     const backend = this.#find(copied.target.backend)
     const isAllowed = backend !== undefined && allows(backend, copied.target.from)
-    if (!isAllowed || !this.#acquire(backend)) {
+    // Copies leave half of what the Backend may have at a time to its own requests.
+    if (!isAllowed || !backend.requestPlaces.takeOfHalf()) {
       over()
       return this.dropped()
     }
     const end = (): void => {
-      if (backend.slot >= 0) context.endpoints.release(context.worker, backend.slot)
+      backend.requestPlaces.give()
       over()
     }
     const endpoint = pickEndpoint(context.observer, backend, NO_KEY, null)
@@ -118,14 +119,6 @@ export class MirrorClient implements Mirrors {
     const host = copied.host ?? endpoint.authority
     const request = { ...copied.request, host, client: copied.client(backend) }
     new MirrorCall(context, { backend, endpoint }, request, copied.body, end).begin(false)
-  }
-
-  /** Copies leave half of what the Backend may have at a time to its own requests. */
-  #acquire({ slot, maxConcurrentRequests: most }: LinkedBackend): boolean {
-    const { endpoints, worker } = this.#context
-    if (slot < 0) return true
-    if (most === 1) return false
-    return endpoints.tryAcquire(worker, slot, Math.floor(most / 2))
   }
 
   #enter(namespace: string): boolean {

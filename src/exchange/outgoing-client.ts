@@ -80,18 +80,19 @@ function takePlace(context: ExchangeContext, backend: LinkedBackend): void {
   if (!backend.share.enter(context.active - context.streams))
     throw new GatewayError('Overloaded', 'the namespace of the Backend has its share of all requests at a time')
   context.active++
-  if (backend.slot < 0) return
-  const most = backend.maxConcurrentRequests
-  if (context.endpoints.tryAcquire(context.worker, backend.slot, most)) return
+  if (backend.requestPlaces.take()) return
   context.active--
   backend.share.exit()
-  throw new GatewayError('Overloaded', `${backend.id} has maxConcurrentRequests (${most}) in flight`)
+  throw new GatewayError(
+    'Overloaded',
+    `${backend.id} has maxConcurrentRequests (${backend.requestPlaces.limit}) in flight`,
+  )
 }
 
 function leavePlace(context: ExchangeContext, backend: LinkedBackend): void {
   context.active--
   backend.share.exit()
-  if (backend.slot >= 0) context.endpoints.release(context.worker, backend.slot)
+  backend.requestPlaces.give()
 }
 
 function upstreamRequest(context: ExchangeContext, request: OutgoingRequest, authority: string): UpstreamRequest {

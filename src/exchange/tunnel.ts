@@ -45,6 +45,7 @@ function openTunnel(x: ProxyExchange, head: ResponseHead, upstream: Duplex): voi
   const client = x.downstream.upgrade(head, x.upgrade ?? '')
   // Filters that are called at the end may look at it once more.
   if (x.chain?.end == null) x.forgetHead()
+  x.split = null
   new Tunnel(x, client, upstream).start()
 }
 

@@ -295,6 +295,22 @@ export const REASONS = {
     retry: 'never',
     source: 'config',
   },
+  CredentialMissing: { status: 401, title: 'The request needs a credential', retry: 'never', source: 'client' },
+  CredentialInvalid: { status: 401, title: 'The credential is not valid', retry: 'never', source: 'client' },
+  CredentialExpired: { status: 401, title: 'The credential has expired', retry: 'never', source: 'client' },
+  CredentialAmbiguous: {
+    status: 400,
+    title: 'The request has more than one credential',
+    retry: 'never',
+    source: 'client',
+  },
+  AccessDenied: { status: 403, title: 'The credential does not permit this', retry: 'never', source: 'client' },
+  AuthUnavailable: {
+    status: 503,
+    title: 'Credentials cannot be verified at the moment',
+    retry: 'never',
+    source: 'config',
+  },
 } as const satisfies Record<string, ReasonInfo>
 
 export type Reason = keyof typeof REASONS

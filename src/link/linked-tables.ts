@@ -4,6 +4,7 @@ import type { Balancer } from '../balance/balancer.ts'
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { RetryBudget } from '../balance/retry-budget.ts'
 import type { SessionTokens } from '../balance/session-tokens.ts'
+import type { RequestPlaces } from '../limit/request-places.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { ValueReader } from '../policy/variables.ts'
 import type { RouteTables } from '../snapshot/route-tables.ts'
@@ -34,8 +35,8 @@ export interface LinkedBackend {
   readonly retries: RetryBudget
   /** What its namespace has of this worker. */
   readonly share: NamespaceShare
-  /** Over all workers, from the Backend and the settings; 0 = unlimited. */
-  readonly maxConcurrentRequests: number
+  /** For the requests that it may have in flight. */
+  readonly requestPlaces: RequestPlaces
   pool(endpoint: Endpoint): UpstreamPool
   /** Connections that are handed over as they are: of each request, nothing is sent and `onUpgrade` follows at once. */
   tunnels(endpoint: Endpoint): UpstreamPool

@@ -1,5 +1,7 @@
 /** The policies and filters that come with Headgate. */
 
+import { auth } from './auth/policy.ts'
+import { authorization } from './authorization/policy.ts'
 import { filterOf, type PolicyDefinition } from './definition.ts'
 import { errors } from './errors/policy.ts'
 import { requestHeaders, responseHeaders } from './header-edits/filter.ts'
@@ -13,7 +15,7 @@ import { rewrite } from './rewrite/filter.ts'
 import { timeouts } from './timeouts/filter.ts'
 
 /** Policies that are rows: a new one is a line here. */
-export const POLICIES: readonly PolicyDefinition[] = Object.freeze([errors, mirror])
+export const POLICIES: readonly PolicyDefinition[] = Object.freeze([auth, authorization, errors, mirror])
 
 /**
  * A registry of its own for each caller, to which plugins can be added.

@@ -1,6 +1,6 @@
 /**
- * Secrets of TLS: the type that each must have, and the keys that are read of it. A Secret of another type is never
- * used, so whoever may write a Route cannot have other Secrets of the namespace sent anywhere.
+ * Secrets of TLS and of tokens: the type that each must have, and the keys that are read of it. A Secret of another
+ * type is never used, so whoever may write a Route cannot have other Secrets of the namespace sent anywhere.
  */
 
 /** As cert-manager and `kubectl create secret tls` make it. */
@@ -23,15 +23,23 @@ export const CRL_SECRET = { type: 'headgate.dev/crl', key: 'ca.crl' } as const
 /** At least 32 random bytes, from which replicas derive the keys of their session tickets. */
 export const TICKET_KEY_SECRET = { type: 'headgate.dev/session-ticket-key', key: 'key' } as const
 
+/** Keys that verify tokens: public keys in PEM, or a secret that the issuer shares. */
+export const JWT_KEY_SECRET = { type: 'headgate.dev/jwt-key', publicKey: 'public.pem', secret: 'secret' } as const
+
+/** A JSON Web Key Set (RFC 7517) of public keys. */
+export const JWKS_SECRET = { type: 'headgate.dev/jwks', key: 'jwks.json' } as const
+
 /** What is read of a Secret of each type, and no other key of it. */
 const KEYS: Readonly<Record<string, { readonly required: readonly string[]; readonly optional: readonly string[] }>> = {
   [TLS_SECRET.type]: { required: [TLS_SECRET.certificate, TLS_SECRET.key], optional: [TLS_SECRET.ocsp] },
   [CA_SECRET.type]: { required: [CA_SECRET.key], optional: [] },
   [CRL_SECRET.type]: { required: [CRL_SECRET.key], optional: [] },
   [TICKET_KEY_SECRET.type]: { required: [TICKET_KEY_SECRET.key], optional: [] },
+  [JWT_KEY_SECRET.type]: { required: [], optional: [JWT_KEY_SECRET.publicKey, JWT_KEY_SECRET.secret] },
+  [JWKS_SECRET.type]: { required: [JWKS_SECRET.key], optional: [] },
 }
 
-/** Undefined for a type that is not one of TLS. */
+/** Undefined for a type that is not one of these. */
 export function secretKeysOf(type: string | undefined) {
   return type !== undefined && Object.hasOwn(KEYS, type) ? KEYS[type] : undefined
 }

@@ -2,6 +2,7 @@
  * What filters are handed, so that they stay pure: time, chance, patterns, outgoing calls, contents, stores, limiters,
  * reports.
  */
+import type { OwnedLru } from '../cache/owned-lru.ts'
 import type { Stores } from '../cache/store.ts'
 import type { Clock, Milliseconds, Random, TimerClock } from '../lib/clock.ts'
 import type { Limiters } from '../limit/limiter.ts'
@@ -79,6 +80,8 @@ export interface FilterServices {
   readonly contents: Contents
   /** Bytes by key that outlive an exchange, to be opened when the filter is made. */
   readonly stores: Stores
+  /** Objects that outlive an exchange and the filter, to be had without waiting; an owner is a namespace. */
+  readonly memos: OwnedLru<unknown>
   /** How often something may happen by key; to be opened when the filter is made. */
   readonly limiters: Limiters
   compilePattern(source: string): FilterPattern | { readonly error: string }

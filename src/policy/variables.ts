@@ -206,16 +206,22 @@ function cookieOf(x: Exchange, name: string): string | undefined {
   return undefined
 }
 
-/**
- * A claim by path: text, numbers and booleans as they are written, a list of them joined by commas; objects have no
- * value.
- */
-function claimText(claims: unknown, path: readonly string[]): string | undefined {
+/** Own members only; undefined where there is none. @param path names of members, outermost first */
+export function claimAt(claims: unknown, path: readonly string[]): unknown {
   let value: unknown = claims
   for (const step of path) {
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined
     value = (value as Record<string, unknown>)[step]
   }
+  return value
+}
+
+/**
+ * A claim by path: text, numbers and booleans as they are written, a list of them joined by commas; objects have no
+ * value.
+ */
+function claimText(claims: unknown, path: readonly string[]): string | undefined {
+  const value = claimAt(claims, path)
   if (!Array.isArray(value)) return factText(value)
   const items = value.map(factText).filter((item) => item !== undefined)
   return items.length === 0 ? undefined : items.join(',')

@@ -10,6 +10,7 @@ import { RetryBudget } from '../balance/retry-budget.ts'
 import { SessionTokens } from '../balance/session-tokens.ts'
 import type { Topology } from '../balance/topology.ts'
 import type { Milliseconds, Random } from '../lib/clock.ts'
+import { RequestPlaces } from '../limit/request-places.ts'
 import type { NamespaceShare, ShareMember, UpstreamBudget } from '../limit/upstream-budget.ts'
 import type { LinkedBackend, SessionAffinity } from '../link/linked-tables.ts'
 import type { HeadLimits } from '../message/head.ts'
@@ -180,6 +181,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   readonly timers: Timers
   readonly share: NamespaceShare
   readonly places: ConnectionPlaces
+  readonly requestPlaces: RequestPlaces
   plan: BackendConfig
   /** See {@link connectionKey}. */
   connects: string
@@ -204,6 +206,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.timers = context.timers
     this.share = context.budget.join(namespaceOf(plan.id), this)
     this.places = new ConnectionPlaces(slot, this)
+    this.requestPlaces = new RequestPlaces(slot, context.worker, context.endpoints, () => this.#requestLimit)
     this.metricsRow = context.metricsRow(plan.id)
     this.retries = new RetryBudget(slot < 0 ? null : context.endpoints.retries, slot, context.timers)
     this.gauge = context.endpoints
@@ -285,7 +288,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     this.share.leave(this)
   }
 
-  get maxConcurrentRequests(): number {
+  get #requestLimit(): number {
     const ceiling = this.#context.budget.limits.maxConcurrentRequests
     const { maxConcurrentRequests } = this.plan
     if (ceiling === Number.POSITIVE_INFINITY) return maxConcurrentRequests
@@ -323,7 +326,7 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
   }
 
   requests(): number {
-    return this.slot < 0 ? Number.POSITIVE_INFINITY : this.#context.endpoints.inFlight(this.slot)
+    return this.requestPlaces.inFlight
   }
 
   // ---- what pools ask ----

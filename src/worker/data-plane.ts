@@ -5,6 +5,7 @@
 import { ALONE } from '../balance/topology.ts'
 import { WeightedSplits } from '../balance/weighted-split.ts'
 import { MemoryStores } from '../cache/memory-store.ts'
+import { OwnedLru } from '../cache/owned-lru.ts'
 import type { ConnectorContext } from '../connector/connectors.ts'
 import type { AccessLog } from '../exchange/access-log.ts'
 import type { AttemptObserver } from '../exchange/attempt-observer.ts'
@@ -44,6 +45,8 @@ import { SessionKeys } from './session-keys.ts'
 const STORE_BOUNDS = { bytes: 4 * 1024 * 1024, maxValueBytes: 1024 * 1024 }
 /** Keys of all limits of this worker; each takes up to some 400 bytes. */
 const LIMITER_KEYS = 16_384
+/** Of verified credentials: some 4 KiB each. */
+const MEMO_BYTES = 16 * 1024 * 1024
 
 /** What a data plane is handed. */
 export interface DataPlaneEdges {
@@ -176,6 +179,7 @@ function filterServices(
     mirrors: new MirrorClient(context, find, (run) => void clock.nextTurn(run)),
     contents,
     stores: new MemoryStores(STORE_BOUNDS, clock),
+    memos: new OwnedLru(MEMO_BYTES, clock),
     limiters: new GcraLimiters(LIMITER_KEYS, clock),
     compilePattern,
     normalizePath,

@@ -14,8 +14,15 @@ const SAMPLES: Tree = {
   'limits.maxConcurrentRequests': 5,
   access: { allow: ['10.0.0.0/8'] },
   cors: { allowOrigins: ['*'] },
-  auth: { basic: { secretName: 'users' } },
-  authorization: [{ name: 'a', claim: 'b', in: ['c'] }],
+  'jwt.keys.jwksURI': 'https://id.example/jwks.json',
+  'jwt.keys.issuerRule': 'token',
+  apiKey: { secretName: 'a', from: [{ header: 'x-key' }] },
+  basic: { secretName: 'a' },
+  external: { backendRef: { name: 'a' } },
+  oidc: { secretName: 'a' },
+  clientCertificate: {},
+  'authorization[].cel': 'true',
+  'authorization[].dryRun': true,
   rateLimits: [{ name: 'a', requests: 1, per: '1s', by: ['client.ip'] }],
   cache: {},
   compression: { algorithms: ['gzip'] },
@@ -56,7 +63,7 @@ const BASE: Readonly<Record<keyof typeof UNBUILT, () => Tree>> = {
 function put(document: Tree, field: string, value: unknown): void {
   const steps = field.split('.').flatMap((step) => (step.endsWith('[]') ? [step.slice(0, -2), 0] : [step]))
   let at = document
-  for (const step of steps.slice(0, -1)) at = (at[step] ??= {}) as Tree
+  for (const [i, step] of steps.slice(0, -1).entries()) at = (at[step] ??= steps[i + 1] === 0 ? [] : {}) as Tree
   at[steps.at(-1)!] = value
 }
 
@@ -66,7 +73,7 @@ function unbuiltIn(subject: keyof typeof UNBUILT, document: Tree): FieldProblem[
 }
 
 function sampleOf(subject: string, field: string): unknown {
-  const short = field.replace(/^(.*policies(\.(defaults|enforced))?)\./, '')
+  const short = field.replace(/^(.*policies(\.(defaults|enforced))?)\.(auth\.(anyOf\[\]\.)?)?/, '')
   const sample = SAMPLES[`${subject} ${field}`] ?? SAMPLES[field] ?? SAMPLES[short]
   assert.notEqual(sample, undefined, `no sample for ${field}`)
   return sample

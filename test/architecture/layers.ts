@@ -76,6 +76,7 @@ export const PURE_BUILTINS: Readonly<Record<string, readonly string[] | 'whole'>
     'KeyObject',
     'createPrivateKey',
     'createPublicKey',
+    'createSecretKey',
     'sign',
   ],
   'node:util': ['types', 'isDeepStrictEqual', 'TextDecoder', 'TextEncoder'],
@@ -83,7 +84,7 @@ export const PURE_BUILTINS: Readonly<Record<string, readonly string[] | 'whole'>
 }
 
 /** Packages that a pure layer may use: they compute only. */
-export const PURE_PACKAGES: readonly string[] = ['@marcbachmann/cel-js', 'ipaddr.js', 're2js', 'yaml']
+export const PURE_PACKAGES: readonly string[] = ['@marcbachmann/cel-js', 'ipaddr.js', 'jose', 're2js', 'yaml']
 
 /** Words in a file's or folder's name that say nothing about what is in it. */
 export const EMPTY_NAMES = /(^|[-/])(utils?|helpers?|commons?|managers?|misc|shared)([-./]|$)/

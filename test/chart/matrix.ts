@@ -423,7 +423,7 @@ export const REFUSED: readonly (Rendering & { readonly name: string; readonly sa
   {
     name: 'a policy for all Routes',
     values: { settings: { policies: { enforced: { auth: { basic: { secretName: 'users' } } } } } },
-    says: /: settings\.policies\.enforced\.auth is not built yet/,
+    says: /: settings\.policies\.enforced\.auth\.basic is not built yet/,
   },
   {
     name: 'an address range that is none',

@@ -1,5 +1,7 @@
 /** Backends with priorities, and users that stay in one part of a split: what requests get. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:http2'
 import { describe, it } from 'node:test'
 import type { BackendSpec } from '../../src/api/backend.ts'
 import type { BackendRef } from '../../src/api/route.ts'
@@ -194,8 +196,7 @@ describe('Backends with priorities', () => {
     client.end()
     waiting.end()
     await gateway.nothingLeft()
-    for (const id of ['default/first', 'default/second'])
-      for (const slot of slotsOf(gateway, id)) assert.equal(gateway.endpoints.inFlight(slot), 0)
+    nothingHeld(gateway)
   })
 
   it('and so does one whose queue for connections is full', async (t) => {
@@ -220,6 +221,31 @@ describe('Backends with priorities', () => {
     waiting.reset()
     client.end()
     await gateway.nothingLeft()
+    nothingHeld(gateway)
+  })
+
+  it('streams of HTTP/2 give back their places, too', async (t) => {
+    const two = await named(t, 'two')
+    const gateway = await gatewayFor(t, {
+      refs: [ref('first', 0), ref('second', 1)],
+      backends: { 'default/first': { upstreams: [await closedPort()] }, 'default/second': { upstreams: [two.port] } },
+      policies: { retry: { attempts: 2, codes: [503], backoff: '1ms', budgetPercent: 100 } },
+    })
+    const session = connect(`http://127.0.0.1:${gateway.port}`)
+    for (const [path, expected] of [
+      ['/', 200],
+      ['/503/two', 503],
+    ] as const) {
+      const stream = session.request({ ':path': path, ':authority': 'w.test' })
+      const [head] = (await once(stream, 'response')) as [Record<string, unknown>]
+      assert.deepEqual([head[':status'], head['x-backend']], [expected, 'two'])
+      stream.resume()
+      await once(stream, 'close')
+    }
+    session.close()
+    await once(session, 'close')
+    await gateway.nothingLeft()
+    nothingHeld(gateway)
   })
 
   it('failures that may not eject the only endpoint are enough', async (t) => {
@@ -295,6 +321,15 @@ function slotsOf(gateway: InProcess, id: string): number[] {
   return [backend.slot, ...backend.endpoints.map(({ slot }) => slot)]
 }
 
+/** Neither Backend counts a request any more. */
+function nothingHeld(gateway: InProcess): void {
+  for (const id of ['default/first', 'default/second']) {
+    const { requests, streams } = gateway.plane.backends.find(id)!.share
+    assert.deepEqual([requests, streams], [0, 0])
+    for (const slot of slotsOf(gateway, id)) assert.equal(gateway.endpoints.inFlight(slot), 0)
+  }
+}
+
 describe('users in a split', () => {
   const by = { by: ['header:x-user', 'cookie:uid'], cookie: { name: 'hg_split' } }
   const world = async (t: Scope, splitAffinity = by) => {
@@ -329,6 +364,18 @@ describe('users in a split', () => {
     }
     await link([ref('one', 0, 5), ref('two', 0, 5)])
     for (const [i, user] of users.entries()) assert.equal((await partOf(client, { 'x-user': user })).part, before[i])
+  })
+
+  it('all replicas put a user into the same part, and keep it over a restart', async (t) => {
+    const [one, two] = [await world(t), await world(t)]
+    using first = await one.gateway.connect()
+    using second = await two.gateway.connect()
+    for (let i = 0; i < 20; i++) {
+      const headers: Record<string, string> = i % 2 === 0 ? { 'x-user': `user-${i}` } : {}
+      const { part, cookie } = await partOf(first, headers)
+      const again = await partOf(second, cookie === undefined ? headers : { cookie: cookie.split(';')[0]! })
+      assert.deepEqual(again, { part, cookie: undefined })
+    }
   })
 
   it('a client that has none of them gets a cookie, and stays by it', async (t) => {

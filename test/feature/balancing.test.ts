@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
+import { showBackends } from '../../src/cli/backends.ts'
 import { closedPort, type EchoBackend, echoBackend, onHead, rawBackend } from './backends.ts'
 import { backend, eventually, type Gateway, manifest, route, startGateway, suiteScope } from './harness.ts'
 
@@ -113,6 +114,13 @@ describe('balancing, from manifests to traffic', () => {
             loadBalancing: { algorithm: 'RoundRobin' },
             healthCheck: { passive: { consecutiveFailures: 0 } },
           }) +
+          backend('probed', [ports[0]!, failing.port], {
+            loadBalancing: { algorithm: 'RoundRobin' },
+            healthCheck: {
+              active: { path: '/healthz', interval: '100ms', unhealthyAfter: 1 },
+              passive: { consecutiveFailures: 0, successRate: { belowMeanPercent: 0 } },
+            },
+          }) +
           backend('dead', [dead]) +
           backend('resetting', [resetting.port]) +
           backend('forgetful', [forgetful.port]) +
@@ -135,6 +143,7 @@ describe('balancing, from manifests to traffic', () => {
               'quick',
               'half-dead',
               'dead',
+              'probed',
               'resetting',
               'forgetful',
               'named',
@@ -368,6 +377,19 @@ describe('balancing, from manifests to traffic', () => {
   it('without a retry and without passive checks the dead endpoint shows', async () => {
     const counts = await served('/unchecked', 20)
     assert.ok((counts['502 ConnectFailure'] ?? 0) > 5, JSON.stringify(counts))
+  })
+
+  it('probes keep requests from an endpoint that fails them, and headgate backends says why', async () => {
+    await eventually(async () => assert.deepEqual(await served('/probed', 6), { one: 6 }))
+    let out = ''
+    const io = { out: (text: string) => void (out += text), err: assert.fail }
+    const command = { name: 'backends', names: ['default/probed'], out: true, output: 'text' } as const
+    assert.equal(await showBackends({ ...command, admin: { port: gateway.adminPort } }, io), 0)
+    const [, line] = out.split('\n')
+    assert.match(
+      line!,
+      /^default\/probed {2}1 of 2 .* unhealthy .* failed, \d+s ago {2}not taken for \d+s: probes fail: status 500/,
+    )
   })
 
   it('a Backend with no endpoint that can be connected is 502', async () => {

@@ -1,6 +1,7 @@
 /** An exchange, policy sets and dependencies for the tests of filters: the real contracts, without a socket. */
 
 import { MemoryStores } from '../../src/cache/memory-store.ts'
+import { OwnedLru } from '../../src/cache/owned-lru.ts'
 import { GatewayError } from '../../src/lib/error.ts'
 import { GcraLimiters } from '../../src/limit/gcra.ts'
 import type { ClientOrigin } from '../../src/message/client-origin.ts'
@@ -118,6 +119,7 @@ export function testDeps(): TestDeps {
     contents: { get: (id) => contents.get(id) },
     contentsById: contents,
     stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
+    memos: new OwnedLru(65_536, clock),
     limiters: new GcraLimiters(256, clock),
     compilePattern,
     normalizePath,

@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import { connect as connectTcp, createServer as createTcpServer, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { createServer, type TLSSocket } from 'node:tls'
-import { rawBackend } from '../feature/backends.ts'
+import type { Rules } from '../compile/world.ts'
+import { closedPort, rawBackend } from '../feature/backends.ts'
 import { TestAuthority } from '../lib/certificates.ts'
 import { until } from '../socket/sockets.ts'
 import { clientHello, common, records, serverName } from '../tls/hello-writer.ts'
@@ -33,7 +34,8 @@ async function secureBackend(t: Scope, name = 'own'): Promise<number> {
   return (server.address() as { port: number }).port
 }
 
-function passing(t: Scope, options: TlsRigOptions = {}): Promise<TlsRig> {
+/** @param options `passed`: the rules of the Route instead of one that leads to the Backend */
+function passing(t: Scope, options: TlsRigOptions & { readonly passed?: Rules } = {}): Promise<TlsRig> {
   const policies = options.rules?.all?.policies ?? { retry: { attempts: 1, backoff: '1ms' } }
   return tlsRig(t, {
     ...options,
@@ -42,7 +44,7 @@ function passing(t: Scope, options: TlsRigOptions = {}): Promise<TlsRig> {
       'default/pass': {
         hostnames: [NAME, '*.pass.example'],
         tls: { mode: 'Passthrough', http: 'Redirect', minVersion: 'TLS1.2' },
-        rules: toUp(policies),
+        rules: options.passed ?? toUp(policies),
       },
     },
   })
@@ -70,6 +72,27 @@ async function closed(socket: Socket): Promise<void> {
 }
 
 describe('TLS passthrough', () => {
+  it('goes on to the next priority where no connection can be made', async (t) => {
+    const rig = await passing(t, {
+      upstreams: [await secureBackend(t)],
+      backends: { 'default/away': { upstreams: [await closedPort()] } },
+      passed: {
+        all: {
+          backendRefs: [
+            { name: 'away', weight: 1, priority: 0 },
+            { name: 'up', weight: 1, priority: 1 },
+          ],
+          splitAffinity: { by: ['header:x-user'], cookie: { name: 'part' } },
+          policies: { retry: { attempts: 1, backoff: '1ms' } },
+        },
+      },
+    })
+    const socket = await rig.handshake({ servername: NAME, ca: authority.ca, rejectUnauthorized: true })
+    assert.equal(await said(socket, 'hello'), 'own: hello')
+    socket.end()
+    await closed(socket)
+  })
+
   it('joins the client with a backend that has the certificate, and logs the connection', async (t) => {
     const rig = await passing(t, { upstreams: [await secureBackend(t)], defaultSecret: 'default' })
     rig.secret('default', authority.server('default.example'))

@@ -29,7 +29,11 @@ const AT_ONCE = 4
 /** Concurrent look-ups per namespace. */
 const AT_ONCE_OF_NAMESPACE = 2
 
-export type Lookup = (name: string) => Promise<readonly string[]>
+/** The addresses of a name, or these with their time to live where the look-up tells it. */
+export type LookupAnswer =
+  | readonly string[]
+  | { readonly addresses: readonly string[]; readonly ttl: Milliseconds | undefined }
+export type Lookup = (name: string) => Promise<LookupAnswer>
 /** Undefined where it is not known. */
 export type TimeToLive = (name: string) => Promise<Milliseconds | undefined>
 
@@ -38,8 +42,8 @@ export interface NameEvents {
   changed(name: string): void
   /** The resolution failed, reported once, or succeeds again (`failure` undefined). */
   health(name: string, failure: string | undefined, kept: readonly string[]): void
-  /** The name has more addresses than are used, reported once until it has fewer. */
-  excess?(name: string, message: string): void
+  /** The name has more addresses than are used, reported once; or it has fewer again (undefined). */
+  excess?(name: string, message: string | undefined): void
 }
 
 interface Name {
@@ -47,7 +51,7 @@ interface Name {
   readonly namespaces: Set<string>
   addresses: readonly string[] | undefined
   failure: string | undefined
-  excess: boolean
+  excess: string | undefined
   cancel: () => void
 }
 
@@ -76,7 +80,7 @@ export class NameResolver {
     this.#events = events
     this.#time = time
     this.#random = random
-    this.#lookup = resolve ?? systemLookup
+    this.#lookup = resolve ?? ((name) => systemLookup(name, time))
     this.#ttl = ttl ?? (resolve === undefined ? timeToLive : async () => undefined)
     this.#interval = interval
   }
@@ -93,7 +97,7 @@ export class NameResolver {
         namespaces: new Set([namespace]),
         addresses: undefined,
         failure: undefined,
-        excess: false,
+        excess: undefined,
         cancel: () => {},
       })
       this.#enqueue(name)
@@ -111,6 +115,11 @@ export class NameResolver {
   /** Why the last look-up failed; undefined after success, and before the first one. */
   failure(name: string): string | undefined {
     return this.#names.get(name)?.failure
+  }
+
+  /** What is said of a name that has more addresses than are used. */
+  excess(name: string): string | undefined {
+    return this.#names.get(name)?.excess
   }
 
   /** Stops resolving the name. */
@@ -160,11 +169,14 @@ export class NameResolver {
   async #ask(name: string, ended: () => void): Promise<void> {
     let failure: string | undefined
     let found: readonly string[] = []
-    const asked = this.#ttl(name).catch(() => undefined)
+    let known: Milliseconds | undefined
+    const asked = isSrvName(name) ? undefined : this.#ttl(name).catch(() => undefined)
     try {
       const answer = this.#lookup(name)
       answer.then(ended, ended)
-      found = [...new Set(await this.#within(answer, WITHIN))].sort()
+      const told = await this.#within(answer, WITHIN)
+      if ('addresses' in told) known = told.ttl
+      found = [...new Set('addresses' in told ? told.addresses : told)].sort()
       if (found.length === 0) failure = 'it has no address'
     } catch (error) {
       failure = error instanceof Error ? error.message : String(error)
@@ -172,7 +184,7 @@ export class NameResolver {
     const entry = this.#names.get(name)
     if (entry === undefined) return
     this.#learn(name, entry, found, failure)
-    const ttl = failure === undefined ? await asked : undefined
+    const ttl = failure === undefined ? (known ?? (await asked)) : undefined
     // Forgotten meanwhile, and perhaps somebody asks for it anew.
     if (this.#names.get(name) !== entry) return
     entry.cancel = this.#time.after(this.#pause(entry, ttl), () => this.#enqueue(name))
@@ -210,15 +222,16 @@ export class NameResolver {
   }
 
   #noteExcess(name: string, entry: Name, count: number): void {
-    const excess = count > MAX_ADDRESSES
-    if (excess && !entry.excess)
-      this.#events.excess?.(name, `${name} has ${count} addresses, of which the first ${MAX_ADDRESSES} are used`)
+    const excess =
+      count > MAX_ADDRESSES ? `${name} has ${count} addresses, of which the first ${MAX_ADDRESSES} are used` : undefined
+    const before = entry.excess
     entry.excess = excess
+    if ((before === undefined) !== (excess === undefined)) this.#events.excess?.(name, excess)
   }
 }
 
-async function systemLookup(name: string): Promise<readonly string[]> {
-  if (isSrvName(name)) return await lookupSrv(name)
+async function systemLookup(name: string, time: TimerClock): Promise<LookupAnswer> {
+  if (isSrvName(name)) return await lookupSrv(name, time)
   let answers: { address: string }[]
   try {
     // No IPv6 addresses for a machine that has none itself …

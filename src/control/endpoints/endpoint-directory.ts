@@ -24,6 +24,8 @@ export interface Names {
   addresses(name: string, namespace: string): readonly string[]
   /** Why it currently cannot be resolved. */
   failure(name: string): string | undefined
+  /** What is said of one with more addresses than are used. */
+  excess?(name: string): string | undefined
   /** The name is not needed any more. */
   forget(name: string): void
 }
@@ -80,6 +82,11 @@ export class EndpointDirectory {
       const failure = this.#names.failure(name)
       return failure === undefined ? [] : [`${name} cannot be resolved (${failure})`]
     })
+  }
+
+  /** Its names with more addresses than are used. */
+  excess(backend: string): readonly string[] {
+    return [...(this.#backends.get(backend)?.names ?? NONE)].flatMap((name) => this.#names.excess?.(name) ?? [])
   }
 
   /** All known Backends. */

@@ -107,10 +107,7 @@ export class Endpoints {
       events: {
         changed: (name) => this.#renamed(name),
         health: (name, failure, kept) => this.#nameHealth(name, failure, kept),
-        excess: (name, message) => {
-          for (const backend of this.#directory.usersOf(name).slice(0, 1))
-            events.problem(backend, `Backend ${backend}: ${message}`)
-        },
+        excess: (name, message) => this.#nameExcess(name, message),
       },
     })
     this.#reservedNames = new ReservedNames({ changed: () => this.refreshGuards(), time, random })
@@ -165,12 +162,14 @@ export class Endpoints {
   health(backend: string): EndpointHealth {
     const rows = this.#directory.rows(backend)
     const leftOut = this.#directory.leftOut(backend)
+    const excess = this.#directory.excess(backend)
     return {
       total: rows.length,
       eligible: rows.filter((row) => isEligible(this.#table.state(row.slot))).length,
       refused: this.#directory.refused(backend),
       unknown: [...this.#directory.unresolved(backend), ...this.#unread],
       ...(leftOut !== undefined && { leftOut }),
+      ...(excess.length > 0 && { excess }),
     }
   }
 
@@ -305,6 +304,13 @@ export class Endpoints {
   #nameHealth(name: string, failure: string | undefined, kept: readonly string[]): void {
     const users = this.#directory.usersOf(name)
     this.#events.nameHealth(namespaceOf(users[0] ?? ''), name, failure, kept)
+    this.#reachChanged(users)
+  }
+
+  #nameExcess(name: string, message: string | undefined): void {
+    const users = this.#directory.usersOf(name)
+    for (const backend of users.slice(0, 1))
+      if (message !== undefined) this.#events.problem(backend, `Backend ${backend}: ${message}`)
     this.#reachChanged(users)
   }
 

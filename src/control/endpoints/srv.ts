@@ -1,6 +1,7 @@
 /** SRV records (RFC 2782): the targets of `_service._proto.name`, each with its port and weight. */
 import { promises } from 'node:dns'
-import type { Milliseconds } from '../../lib/clock.ts'
+import type { Milliseconds, TimerClock } from '../../lib/clock.ts'
+import { srvTimeToLive } from './srv-ttl.ts'
 
 /** A resolved target: one address of it. */
 export interface SrvAddress {
@@ -10,6 +11,11 @@ export interface SrvAddress {
   readonly weight: number
   /** Its name, which its certificate has. */
   readonly hostname: string
+}
+
+export interface SrvAnswer {
+  readonly addresses: readonly string[]
+  readonly ttl: Milliseconds | undefined
 }
 
 /** For one query, twice. */
@@ -26,11 +32,16 @@ export function isSrvName(name: string): boolean {
  * which is not known here. A target that cannot be resolved is passed over while another one can.
  *
  * @param servers `address:port` of name servers; those of the system where absent
- * @returns {@link formatSrv} of each
+ * @returns {@link formatSrv} of each, and the shortest TTL of all records that lead there, where it is known
  */
-export async function lookupSrv(name: string, servers?: readonly string[]): Promise<readonly string[]> {
+export async function lookupSrv(
+  name: string,
+  time: Pick<TimerClock, 'after'>,
+  servers?: readonly string[],
+): Promise<SrvAnswer> {
   const resolver = new promises.Resolver({ timeout: WITHIN, tries: 2 })
   if (servers !== undefined) resolver.setServers(servers)
+  const asked = srvTimeToLive(name, time, servers)
   const records = await resolver.resolveSrv(name)
   const first = Math.min(...records.map(({ priority }) => priority))
   const targets = records
@@ -41,14 +52,20 @@ export async function lookupSrv(name: string, servers?: readonly string[]): Prom
   const found = await Promise.allSettled(
     targets.map(async ({ name: target, port, weight }) => {
       const hostname = target.toLowerCase()
-      const addresses = await resolver.resolve4(target).catch(() => resolver.resolve6(target))
-      return addresses.map((address) => formatSrv({ address, port, weight: Math.max(1, weight), hostname }))
+      const options = { ttl: true } as const
+      const addresses = await resolver.resolve4(target, options).catch(() => resolver.resolve6(target, options))
+      return addresses.map(({ address, ttl }) => ({
+        text: formatSrv({ address, port, weight: Math.max(1, weight), hostname }),
+        ttl: ttl * 1_000,
+      }))
     }),
   )
   const all = found.flatMap((one) => (one.status === 'fulfilled' ? one.value : []))
   const failed = found.find((one) => one.status === 'rejected')
   if (all.length === 0 && failed !== undefined) throw failed.reason
-  return all
+  const ttl = await asked
+  const least = Math.min(...all.map((one) => one.ttl))
+  return { addresses: all.map(({ text }) => text), ttl: ttl === undefined ? undefined : Math.min(ttl, least) }
 }
 
 function formatSrv({ address, port, weight, hostname }: SrvAddress): string {

@@ -165,16 +165,17 @@ export class Health {
   }
 
   /** The same for statuses, with the endpoints that are out, each with the reason. */
-  report(backend: string): Pick<EndpointHealth, 'eligible' | 'ready' | 'panic' | 'out'> {
+  report(backend: string): Pick<EndpointHealth, 'eligible' | 'ready' | 'panic' | 'out' | 'moreOut'> {
     const { ready, eligible, panic } = this.count(backend)
     const out: string[] = []
+    let moreOut = 0
     for (const row of this.#options.rows(backend)) {
       const state = this.stateOf(row)
       if (state !== 'unhealthy' && state !== 'ejected') continue
-      out.push(`${joinHostPort(row.address, row.port)} (${state}: ${this.verdict(row).reason})`)
-      if (out.length > MAX_REPORTED) break
+      if (out.length >= MAX_REPORTED) moreOut++
+      else out.push(`${joinHostPort(row.address, row.port)} (${state}: ${this.verdict(row).reason})`)
     }
-    return { ready, eligible, panic, out }
+    return { ready, eligible, panic, out, moreOut }
   }
 
   /** Cheap, for metrics. */
@@ -182,9 +183,15 @@ export class Health {
     return stateOf(row, this.#options.table.state(row.slot))
   }
 
-  /** Why an endpoint is taken or not. */
-  verdict(row: EndpointRow): EndpointVerdict {
-    return verdictOf(row, this.#options.table.state(row.slot), this.#ejections.of(row.slot), this.#probes.of(row.slot))
+  /** Why an endpoint is taken or not. @param backend whose it is: with it, more can be said of one that is taken */
+  verdict(row: EndpointRow, backend = ''): EndpointVerdict {
+    const { table } = this.#options
+    const { slot } = row
+    const verdict = verdictOf(row, table.state(slot), this.#ejections.of(slot), this.#probes.of(slot))
+    const limit = this.#plans.get(backend)?.health?.passive.consecutiveFailures ?? 0
+    const failures = table.faults.inARow(slot)
+    if (verdict.reason !== '' || limit === 0 || failures < limit) return verdict
+    return { ...verdict, reason: 'its requests fail, but with it too many would be ejected (maxEjectionPercent)' }
   }
 
   /** Marks of checks that the Backend does not have any more. */

@@ -103,16 +103,22 @@ describe('the TTL of a name', () => {
   it('of a name with thousands of addresses: so many as a Backend may list are used, which is said once', async () => {
     const time = new VirtualTime()
     const said: string[] = []
+    let count = 4_000
     const names = new NameResolver({
-      events: { changed: () => {}, health: () => {}, excess: (_, message) => said.push(message) },
+      events: { changed: () => {}, health: () => {}, excess: (_, message) => said.push(`${message}`) },
       time: time.keeper(),
       random: () => 0.5,
-      lookup: async () => Array.from({ length: 4_000 }, (_, i) => `10.0.${i >> 8}.${i & 255}`),
+      lookup: async () => Array.from({ length: count }, (_, i) => `10.0.${i >> 8}.${i & 255}`),
     })
     names.addresses('many.test', 'shop')
     await time.pass(20_000)
     assert.equal(names.addresses('many.test', 'shop').length, 256)
     assert.deepEqual(said, ['many.test has 4000 addresses, of which the first 256 are used'])
+    assert.equal(names.excess('many.test'), said[0])
+    count = 3
+    await time.pass(20_000)
+    assert.equal(names.addresses('many.test', 'shop').length, 3)
+    assert.deepEqual([names.excess('many.test'), said.slice(1)], [undefined, ['undefined']])
     names.stop()
   })
 })

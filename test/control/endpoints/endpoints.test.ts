@@ -1,15 +1,21 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
+import type { SliceEndpoint } from '../../../src/api/kubernetes.ts'
 import { createValidator } from '../../../src/api/validate.ts'
+import { defaultBackend } from '../../../src/compile/backend.ts'
+import { serviceBackendId } from '../../../src/compile/backend-service.ts'
+import { endpointsOf } from '../../../src/compile/endpoints.ts'
+import type { ResourceSet } from '../../../src/compile/resource-set.ts'
 import { type CompiledEndpoints, Endpoints, type EndpointsOptions } from '../../../src/control/endpoints/endpoints.ts'
 import { EndpointTable } from '../../../src/shared-memory/endpoint-table.ts'
 import { ProcessBlock } from '../../../src/shared-memory/process-block.ts'
 import { FrozenMap } from '../../../src/snapshot/frozen-map.ts'
 import type { BackendConfig, EndpointAddress } from '../../../src/snapshot/snapshot.ts'
 import { readSchemas } from '../../../src/source/crds.ts'
+import { readRows } from '../../../src/thread/endpoint-rows.ts'
 import type { ToWorker } from '../../../src/thread/messages.ts'
 import { DialGuard } from '../../../src/transport/dial-guard.ts'
-import { SETTINGS, slice, world } from '../../compile/world.ts'
+import { SETTINGS, service, slice, world } from '../../compile/world.ts'
 import { VirtualTime } from '../../lib/virtual-time.ts'
 import { received } from './received.ts'
 
@@ -20,9 +26,10 @@ function room(t: TestContext, options: Partial<EndpointsOptions> = {}) {
   const time = new VirtualTime()
   const sent: ToWorker[] = []
   const changed: string[] = []
+  const table = new EndpointTable(EndpointTable.allocate(1, 4_096))
   const block = new ProcessBlock(ProcessBlock.allocate(1))
   const endpoints = new Endpoints({
-    table: new EndpointTable(EndpointTable.allocate(1, 64)),
+    table,
     block,
     validator,
     share: { clients: 1, upstreams: 1, seed: 'seed' },
@@ -56,7 +63,7 @@ function room(t: TestContext, options: Partial<EndpointsOptions> = {}) {
   }
   const withdrawn = () =>
     sent.flatMap((message) => (message.type === 'endpoints' && message.connects === null ? [message.backend] : []))
-  return { endpoints, sent, changed, build, withdrawn }
+  return { endpoints, sent, changed, build, withdrawn, table }
 }
 
 describe('the room of endpoints', () => {
@@ -132,5 +139,88 @@ describe('the room of endpoints', () => {
     endpoints.settled(third)
     assert.deepEqual(withdrawn(), [])
     assert.equal(endpoints.rows('a/one').length, 1)
+  })
+
+  describe('with the pods of a Service', () => {
+    const ID = serviceBackendId('a', { name: 'api', port: 'http' })
+    const address = (i: number): string => `10.0.${i >> 8}.${i & 255}`
+    const pod = (i: number, ready = true): SliceEndpoint => ({ addresses: [address(i)], conditions: { ready } })
+    const numbers = Array.from({ length: 1_000 }, (_, i) => i)
+    let pods: SliceEndpoint[]
+    let cut: (i: number) => number
+    let resources: ResourceSet
+
+    /** As the source reports it: only slices that changed are other objects. */
+    function reslice(of?: number): void {
+      const services = [service('a/api', [{ name: 'http', port: 80, protocol: 'TCP' }])]
+      const parts = Array.from({ length: 10 }, (_, part) =>
+        slice(`a/api-${part}`, 'api', { endpoints: pods.filter((_pod, i) => cut(i) === part) }),
+      )
+      const before = resources?.endpointSlices.get('a/api')
+      const slices = parts.map((one, part) => (of === undefined || part === of ? one : before!.get(one.key)!))
+      const next = world({ services, slices })
+      resources = of === undefined ? next : { ...next, services: resources.services }
+    }
+
+    function opened(t: TestContext) {
+      pods = numbers.map((i) => pod(i))
+      cut = (i) => i % 10
+      reslice()
+      const made = room(t, { resources: () => resources })
+      const compiled = {
+        endpoints: FrozenMap.from([[ID, endpointsOf(resources, ID)]]),
+        snapshot: { backends: FrozenMap.from([[ID, defaultBackend(ID)]]) },
+      }
+      made.endpoints.compiling()
+      for (const _ of made.endpoints.prepare(compiled));
+      made.endpoints.settled(compiled)
+      const messages = () =>
+        made.sent.splice(0).flatMap((message) => {
+          if (message.type !== 'endpoints') return []
+          return [{ ...message, rows: message.rows.flatMap((text) => readRows(text)) }]
+        })
+      assert.deepEqual(
+        messages().map(({ complete, rows }) => [complete, rows.length]),
+        [[true, 1_000]],
+      )
+      const podsChanged = () => made.endpoints.podsChanged([ID], 0, () => false)
+      return { ...made, messages, podsChanged }
+    }
+
+    it('sends one row where one of a thousand changes, and nothing where none does', (t) => {
+      const { messages, podsChanged, endpoints } = opened(t)
+      pods[77] = { ...pod(77), zone: 'b' }
+      reslice(7)
+      podsChanged()
+      const [message, ...others] = messages()
+      assert.deepEqual([message!.complete, message!.gone, others], [false, [], []])
+      assert.deepEqual(
+        message!.rows.map(({ address: at_, zone }) => [at_, zone]),
+        [[address(77), 'b']],
+      )
+      reslice(7)
+      podsChanged()
+      assert.deepEqual(messages(), [])
+      assert.equal(endpoints.rows(ID).length, 1_000)
+    })
+
+    it('keeps the slot and all that is known of each, whatever slices list it', (t) => {
+      const { messages, podsChanged, endpoints, table } = opened(t)
+      const before = endpoints.rows(ID).map(({ address: at_, slot }) => [at_, slot])
+      for (const { slot } of endpoints.rows(ID)) {
+        table.latency.observe(slot, 40, false, 0)
+        table.faults.failed(slot)
+      }
+      cut = (i) => (i * 7) % 10
+      pods.reverse()
+      reslice()
+      podsChanged()
+      assert.deepEqual(messages(), [])
+      assert.deepEqual(
+        endpoints.rows(ID).map(({ address: at_, slot }) => [at_, slot]),
+        before,
+      )
+      for (const { slot } of endpoints.rows(ID)) assert.ok(table.cost(slot, 0) > 0)
+    })
   })
 })

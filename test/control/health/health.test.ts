@@ -152,6 +152,28 @@ describe('ejections', () => {
     assert.equal(told.length, 2)
     assert.match(told[0]!, /endpoint 10\.0\.0\.0:80 is ejected for 30 s/)
     assert.deepEqual(health.report(ID).eligible, 2)
+    assert.equal(health.report(ID).out?.length, 2)
+  })
+
+  it('are told of one that may not be ejected, and splits with priorities learn when it begins and ends', async () => {
+    for (const slot of [0, 1]) fail(slot)
+    const before = table.changes
+    fail(2, 4)
+    assert.equal(table.changes, before)
+    fail(2, 1)
+    assert.notEqual(table.changes, before)
+    fail(2, 100)
+    assert.ok(table.faults.inARow(2) >= 5)
+    const { usable, state, reason } = health.verdict(rows[2]!, ID)
+    assert.deepEqual([usable, state], [true, 'eligible'])
+    assert.match(reason, /too many would be ejected/)
+    assert.equal(health.verdict(rows[3]!, ID).reason, '')
+    const failing = table.changes
+    attempt(2, 200)
+    assert.equal(table.changes, failing + 1)
+    assert.deepEqual([health.verdict(rows[2]!, ID).reason, table.faults.inARow(2)], ['', 0])
+    attempt(2, 200)
+    assert.equal(table.changes, failing + 1)
   })
 
   it('end with one trial request, and a flood waits for its outcome', async () => {
@@ -209,6 +231,20 @@ describe('ejections', () => {
     assert.equal(table.eligible(0), false)
     await time.pass(BASE + 2 * LOOK)
     assert.equal(table.eligible(0), true, 'nobody ever ended the trial')
+  })
+
+  it('begin the slow start of the endpoint anew, and let its trial come soon whatever was learned of it', async () => {
+    await time.pass(1_000)
+    for (let i = 0; i < 9; i++) table.latency.observe(0, 20_000, true, time.now)
+    fail(0)
+    await time.pass(BASE - LOOK)
+    assert.ok(table.cost(0, time.now) > 100)
+    await time.pass(3 * LOOK)
+    assert.equal(table.cost(0, time.now), 0, 'nothing is known: PeakEWMA tries it next, once')
+    assert.ok(table.age(0, time.now) > BASE)
+    attempt(0, 200)
+    await time.pass(LOOK)
+    assert.equal(table.age(0, time.now), LOOK)
   })
 
   it('have one trial in all workers: who picked the endpoint too is sent on, but in panic', async () => {

@@ -234,7 +234,7 @@ describe('the event queue', () => {
     await until(before.taken + 2)
     const took = performance.now() - started
     assert.ok(seen.slice(before.seen).indexOf('calm/shop') < 40, 'at its next turn')
-    assert.ok(took < 600, `${took} ms`)
+    assert.ok(took < 3_000, `${took} ms`)
     assert.equal(one.busy, false, 'what is in may be compiled')
     flooding = false
     await flood

@@ -1,0 +1,108 @@
+/**
+ * Finds a credential in a request, and takes it out so that no backend sees it. A credential that is there twice is
+ * none: two readers could take a different one each (RFC 6750 §2 forbids it to clients).
+ */
+import { decodeFormText } from '../../pattern/query.ts'
+import type { Exchange } from '../exchange.ts'
+
+/** Exactly one of `header`, `cookie` and `query`. */
+export interface CredentialPlace {
+  /** Lower case. */
+  readonly header?: string
+  /** Word before the credential, compared without case (RFC 9110 §11.1). */
+  readonly scheme?: string
+  readonly cookie?: string
+  readonly query?: string
+}
+
+export interface FoundCredential {
+  readonly text: string
+  readonly place: CredentialPlace
+}
+
+/** @returns undefined where there is none; `'several'` where there is more than one, in one place or in two */
+export function findCredential(
+  x: Exchange,
+  places: readonly CredentialPlace[],
+): FoundCredential | 'several' | undefined {
+  let found: FoundCredential | undefined
+  for (const place of places) {
+    const texts = textsAt(x, place)
+    if (texts.length === 0) continue
+    if (texts.length > 1 || found !== undefined) return 'several'
+    found = { text: texts[0]!, place }
+  }
+  return found
+}
+
+function textsAt(x: Exchange, { header, scheme, cookie, query }: CredentialPlace): readonly string[] {
+  if (header !== undefined) return headerTexts(x, header, scheme)
+  if (cookie !== undefined) return x.request.all('cookie').flatMap((field) => cookieTexts(field, cookie))
+  return x.query === undefined ? [] : queryTexts(x.query, query!)
+}
+
+/** Of a field with a scheme only those that have it: another scheme is another credential. */
+function headerTexts(x: Exchange, name: string, scheme: string | undefined): readonly string[] {
+  const fields = x.request.all(name)
+  if (scheme === undefined) return fields
+  // A second field of another scheme makes it just as open which one a backend would have taken.
+  const begins = fields.some((field) => textBehind(field, scheme) !== undefined)
+  return begins ? fields.map((field) => textBehind(field, scheme) ?? '') : []
+}
+
+function textBehind(field: string, scheme: string): string | undefined {
+  const { length } = scheme
+  if (field.length < length || field.slice(0, length).toLowerCase() !== scheme.toLowerCase()) return undefined
+  if (field.length === length) return ''
+  return field.charCodeAt(length) === 0x20 ? field.slice(length + 1).trim() : undefined
+}
+
+function cookieTexts(field: string, name: string): string[] {
+  const texts: string[] = []
+  for (const pair of field.split(';')) {
+    const trimmed = pair.trim()
+    if (trimmed.startsWith(`${name}=`)) texts.push(trimmed.slice(name.length + 1).trim())
+  }
+  return texts
+}
+
+function queryTexts(query: string, name: string): string[] {
+  const texts: string[] = []
+  for (const part of query.split('&')) {
+    const equals = part.indexOf('=')
+    const end = equals === -1 ? part.length : equals
+    if (part !== '' && decodeFormText(part.slice(0, end)) === name) texts.push(decodeFormText(part.slice(end + 1)))
+  }
+  return texts
+}
+
+/** Takes out whatever stands in a place, also of another scheme or twice. */
+export function removeCredentials(x: Exchange, { header, scheme, cookie, query }: CredentialPlace): void {
+  if (header !== undefined) {
+    if (scheme === undefined || headerTexts(x, header, scheme).length > 0)
+      x.request.removeLoosely(header.replaceAll('_', '-'))
+  } else if (cookie !== undefined) removeCookie(x, cookie)
+  else if (x.query !== undefined && queryTexts(x.query, query!).length > 0) {
+    const kept = x.query.split('&').filter((part) => queryTexts(part, query!).length === 0)
+    x.query = kept.length === 0 ? undefined : kept.join('&')
+  }
+}
+
+function removeCookie(x: Exchange, name: string): void {
+  const fields = x.request.all('cookie')
+  if (fields.every((field) => cookieTexts(field, name).length === 0)) return
+  const kept = fields
+    .flatMap((field) => field.split(';'))
+    .filter((pair) => pair.trim() !== '' && cookieTexts(pair, name).length === 0)
+  x.request.remove('cookie')
+  if (kept.length > 0) x.request.add('cookie', kept.map((pair) => pair.trim()).join('; '))
+}
+
+export function samePlace(a: CredentialPlace, b: CredentialPlace): boolean {
+  return (
+    a.header === b.header &&
+    a.cookie === b.cookie &&
+    a.query === b.query &&
+    a.scheme?.toLowerCase() === b.scheme?.toLowerCase()
+  )
+}

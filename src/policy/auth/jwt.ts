@@ -1,0 +1,91 @@
+/**
+ * The method `jwt`: tokens that are sent again are verified once, and are looked up without a promise afterwards. What
+ * was verified is kept for the rules it was verified by: those are part of the key, and the keys of the entry must be
+ * the ones that are in force.
+ */
+import { hash } from 'node:crypto'
+import type { TokenHead } from '../../auth/compact-token.ts'
+import { type Verification, type VerifiedToken, verifyToken } from '../../auth/jwt-verifier.ts'
+import {
+  type KeysReading,
+  readKeySet,
+  readPublicKeys,
+  readSharedSecret,
+  type VerificationKey,
+} from '../../auth/verification-keys.ts'
+import type { FilterServices } from '../services.ts'
+import type { JwtPlan, KeyForm } from './plan.ts'
+
+/** What came of a token: its claims, why it is none, or that there are no keys to judge it by. */
+export type Judgement = Verification | { readonly fault: 'malformed' | 'no-keys' }
+
+interface KnownToken {
+  readonly token: VerifiedToken
+  /** The bytes of the keys it was verified with: after a rotation they are others. */
+  readonly keys: Uint8Array
+}
+
+/** Beside the claims: the digest of the token, map slots and objects. */
+const ENTRY_BYTES = 1_024
+/** Objects made of JSON take some four times as much as its text. */
+const CLAIM_FACTOR = 4
+
+/** Keys as they were read from the bytes of a Secret, for all rules that use it. */
+const READ_KEYS = new WeakMap<Uint8Array, KeysReading>()
+
+const READERS: Readonly<Record<KeyForm, (bytes: Uint8Array) => KeysReading>> = {
+  PublicKeys: (bytes) => readPublicKeys(Buffer.from(bytes).toString('latin1')),
+  SharedSecret: (bytes) => readSharedSecret(bytes),
+  KeySet: (bytes) => readKeySet(Buffer.from(bytes).toString('utf8')),
+}
+
+export class JwtMethod {
+  readonly #plan: JwtPlan
+  readonly #owner: string
+  /** Of the rules by which tokens are verified. */
+  readonly #digest: string
+  readonly #services: Pick<FilterServices, 'clock' | 'contents' | 'memos'>
+  /** Verifications under way, by the digest of the token. */
+  readonly #running = new Map<string, Promise<Judgement>>()
+
+  constructor(plan: JwtPlan, owner: string, services: Pick<FilterServices, 'clock' | 'contents' | 'memos'>) {
+    const { issuer, audiences, algorithms, keys, clockSkew } = plan
+    this.#plan = plan
+    this.#owner = owner
+    this.#digest = hash('sha256', JSON.stringify([issuer, audiences, algorithms, keys, clockSkew]), 'base64url')
+    this.#services = services
+  }
+
+  judge(text: string, head: TokenHead): Judgement | Promise<Judgement> {
+    const { clock, contents, memos } = this.#services
+    const bytes = contents.get(this.#plan.keys.content)
+    const keys = bytes === undefined ? undefined : keysOf(bytes, this.#plan.keys.form)
+    if (bytes === undefined || keys === undefined) return { fault: 'no-keys' }
+    const key = `jwt ${this.#digest} ${hash('sha256', text, 'base64url')}`
+    const known = memos.get(this.#owner, key) as KnownToken | undefined
+    if (known !== undefined && known.keys === bytes && clock.wall() < known.token.expires) return known.token
+    return this.#running.get(key) ?? this.#verify(key, text, head, bytes, keys)
+  }
+
+  #verify(key: string, text: string, head: TokenHead, bytes: Uint8Array, keys: readonly VerificationKey[]) {
+    const { clock, memos } = this.#services
+    const verification = verifyToken(text, head, keys, this.#plan, clock.wall())
+      .then((verified) => {
+        if (!('fault' in verified)) {
+          const size = ENTRY_BYTES + CLAIM_FACTOR * text.length
+          memos.set(this.#owner, key, { token: verified, keys: bytes }, size, verified.expires - clock.wall())
+        }
+        return verified
+      })
+      .finally(() => this.#running.delete(key))
+    this.#running.set(key, verification)
+    return verification
+  }
+}
+
+/** @returns undefined where they cannot be used, which the conditions of the Route say */
+function keysOf(bytes: Uint8Array, form: KeyForm): readonly VerificationKey[] | undefined {
+  let reading = READ_KEYS.get(bytes)
+  if (reading === undefined) READ_KEYS.set(bytes, (reading = READERS[form](bytes)))
+  return 'fault' in reading ? undefined : reading.keys
+}

@@ -1,0 +1,34 @@
+/** What a worker gets of `auth`. */
+import type { CredentialPlace } from './credential.ts'
+
+export interface AuthPlan {
+  /** Whose credentials: caches of what was verified are theirs. */
+  readonly owner: string
+  readonly methods: readonly MethodPlan[]
+  /** A request without any credential passes. */
+  readonly anonymous: boolean
+}
+
+export interface MethodPlan {
+  readonly jwt: JwtPlan
+}
+
+export interface JwtPlan {
+  readonly issuer: string
+  readonly audiences: readonly string[]
+  readonly algorithms: readonly string[]
+  readonly keys: KeySource
+  readonly from: readonly CredentialPlace[]
+  readonly claimsToHeaders: readonly { readonly claim: string; readonly header: string }[]
+  readonly keepToken: boolean
+  /** Milliseconds. */
+  readonly clockSkew: number
+}
+
+export type KeyForm = 'PublicKeys' | 'SharedSecret' | 'KeySet'
+
+export interface KeySource {
+  readonly form: KeyForm
+  /** See {@link contentId}. */
+  readonly content: string
+}

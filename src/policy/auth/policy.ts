@@ -1,0 +1,156 @@
+/** `auth`: what a user writes, and what of it a worker gets. */
+import { parseDuration } from '../../lib/quantity.ts'
+import { contentId } from '../contents.ts'
+import type { PolicyDefinition, PolicyPlace, PolicyProblem, PolicyReference } from '../definition.ts'
+import { checkFieldName } from '../header-edits/field-names.ts'
+import { JWKS_SECRET, JWT_KEY_SECRET } from '../secret-types.ts'
+import type { CredentialPlace } from './credential.ts'
+import { authFilter } from './filter.ts'
+import type { AuthPlan, JwtPlan, KeyForm, KeySource } from './plan.ts'
+
+/** As it stands in a document; see the schema. Methods that are not built yet are refused before. */
+interface AuthValue {
+  readonly jwt?: JwtValue
+  readonly anonymous?: object
+  readonly anyOf?: readonly AuthValue[]
+}
+
+interface JwtValue {
+  readonly issuer: string
+  readonly audiences: readonly string[]
+  readonly algorithms?: readonly string[]
+  readonly keys: Readonly<Record<string, string | undefined>>
+  readonly from?: readonly CredentialPlace[]
+  readonly claimsToHeaders?: readonly { readonly claim: string; readonly header: string }[]
+  readonly keepToken?: boolean
+  readonly clockSkew?: string
+}
+
+const DEFAULT_ALGORITHMS = ['RS256', 'ES256', 'EdDSA']
+const DEFAULT_FROM: readonly CredentialPlace[] = [{ header: 'authorization', scheme: 'Bearer' }]
+const DEFAULT_SKEW = '30s'
+
+/** The Secrets that keys may be had from, by the field that names one. */
+const KEY_SECRETS: Readonly<Record<string, { readonly form: KeyForm; readonly type: string; readonly key: string }>> = {
+  publicKeySecretName: { form: 'PublicKeys', type: JWT_KEY_SECRET.type, key: JWT_KEY_SECRET.publicKey },
+  sharedSecretName: { form: 'SharedSecret', type: JWT_KEY_SECRET.type, key: JWT_KEY_SECRET.secret },
+  jwksSecretName: { form: 'KeySet', type: JWKS_SECRET.type, key: JWKS_SECRET.key },
+}
+
+export const auth: PolicyDefinition<AuthValue, AuthPlan> = {
+  key: 'auth',
+  phase: 'auth',
+  check: checkAuth,
+  references: { kinds: ['Secret'], find: authReferences },
+  plan: planAuth,
+  create: authFilter,
+}
+
+/** The methods of a value in their order, each with its path. */
+function methodsOf(value: AuthValue): readonly (readonly [path: readonly (string | number)[], method: AuthValue])[] {
+  if (value.anyOf === undefined) return [[[], value]]
+  return value.anyOf.map((method, i) => [['anyOf', i], method] as const)
+}
+
+function checkAuth(value: AuthValue, place: PolicyPlace): readonly PolicyProblem[] {
+  const problems: PolicyProblem[] = []
+  for (const [path, { jwt }] of methodsOf(value)) {
+    if (jwt === undefined) continue
+    if (place === 'Settings')
+      problems.push({
+        path: [...path, 'jwt', 'keys'],
+        message: 'names a Secret in the namespace of a Route; the settings have none, so write auth in the Routes',
+      })
+    problems.push(...checkJwt(jwt).map((one) => ({ ...one, path: [...path, 'jwt', ...one.path] })))
+  }
+  return problems
+}
+
+function* checkJwtFields({ algorithms, keys, from, claimsToHeaders }: JwtValue): Generator<PolicyProblem> {
+  for (const [i, algorithm] of (algorithms ?? []).entries())
+    if (algorithm.startsWith('HS') !== (keys.sharedSecretName !== undefined))
+      yield {
+        path: ['algorithms', i],
+        message: algorithm.startsWith('HS')
+          ? `${algorithm} goes with sharedSecretName alone: with public keys everybody could make tokens`
+          : `${algorithm} cannot be verified with a shared key; write HS256, or name a public key`,
+      }
+  const taken = new Set((from ?? []).flatMap(({ header }) => (header === undefined ? [] : [plain(header)])))
+  for (const [i, { claim, header }] of (claimsToHeaders ?? []).entries()) {
+    const problem = checkFieldName(header.toLowerCase())
+    if (problem !== undefined) yield { path: ['claimsToHeaders', i, 'header'], message: problem }
+    if (/[{}]/.test(claim))
+      yield { path: ['claimsToHeaders', i, 'claim'], message: 'is no path of a claim: names with dots between them' }
+    if (taken.has(plain(header)))
+      yield { path: ['claimsToHeaders', i, 'header'], message: 'is the header of a token or of another claim' }
+    taken.add(plain(header))
+  }
+}
+
+const checkJwt = (jwt: JwtValue): readonly PolicyProblem[] => [...checkJwtFields(jwt)]
+
+/** As a server reads it that cannot tell `_` and `-` apart. */
+const plain = (header: string): string => header.toLowerCase().replaceAll('_', '-')
+
+function* authReferences(value: unknown): Generator<PolicyReference> {
+  const { anyOf } = fieldsOf(value)
+  const methods = Array.isArray(anyOf) ? anyOf.map((one, i) => [['anyOf', i], one] as const) : [[[], value] as const]
+  for (const [path, method] of methods) {
+    const keys = fieldsOf(fieldsOf(fieldsOf(method).jwt).keys)
+    for (const [field, { type, key }] of Object.entries(KEY_SECRETS)) {
+      const name = keys[field]
+      if (typeof name === 'string') yield { path: [...path, 'jwt', 'keys', field], kind: 'Secret', name, key, type }
+    }
+  }
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
+
+/** The same plan for the same value, so that the rules of a Route send and keep it once. */
+const PLANS = new WeakMap<AuthValue, { readonly namespace: string | undefined; readonly plan: AuthPlan | undefined }>()
+
+function planAuth(value: AuthValue, namespace: string | undefined): AuthPlan | undefined {
+  const known = PLANS.get(value)
+  if (known !== undefined && known.namespace === namespace) return known.plan
+  const plan = makePlan(value, namespace)
+  PLANS.set(value, { namespace, plan })
+  return plan
+}
+
+function makePlan(value: AuthValue, namespace: string | undefined): AuthPlan | undefined {
+  const stated = methodsOf(value).map(([, method]) => method)
+  const methods = stated.flatMap(({ jwt }) => (jwt === undefined ? [] : [{ jwt: planJwt(jwt, namespace) }]))
+  const anonymous = stated.some((method) => method.anonymous !== undefined)
+  if (methods.length === 0 && anonymous) return undefined
+  return { owner: namespace ?? '', methods, anonymous }
+}
+
+function planJwt(jwt: JwtValue, namespace: string | undefined): JwtPlan {
+  const { issuer, audiences, keys, claimsToHeaders = [], keepToken = false, clockSkew = DEFAULT_SKEW } = jwt
+  const shared = keys.sharedSecretName !== undefined
+  return {
+    issuer,
+    audiences,
+    algorithms: jwt.algorithms ?? (shared ? ['HS256'] : DEFAULT_ALGORITHMS),
+    keys: keySource(keys, namespace),
+    from: (jwt.from ?? DEFAULT_FROM).map((place) =>
+      place.header === undefined ? place : { ...place, header: place.header.toLowerCase() },
+    ),
+    claimsToHeaders: claimsToHeaders.map(({ claim, header }) => ({
+      claim,
+      header: header.toLowerCase(),
+    })),
+    keepToken,
+    clockSkew: parseDuration(clockSkew),
+  }
+}
+
+function keySource(keys: JwtValue['keys'], namespace: string | undefined): KeySource {
+  const [field, secret] = Object.entries(KEY_SECRETS).find(([name]) => keys[name] !== undefined) ?? []
+  if (field === undefined || secret === undefined || namespace === undefined)
+    throw new TypeError('keys of tokens stand in a Secret of a namespace')
+  const { form, type, key } = secret
+  return { form, content: contentId({ kind: 'Secret', namespace, name: keys[field]!, key, type }) }
+}

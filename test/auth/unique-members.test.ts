@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import { parseUniqueObject } from '../../src/auth/unique-members.ts'
+
+describe('an object of JSON', () => {
+  it('is read as JSON.parse reads it, whatever it holds', () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 5 })), (value) => {
+        const text = JSON.stringify(value, null, 1)
+        assert.deepEqual(parseUniqueObject(text), JSON.parse(text))
+      }),
+    )
+  })
+
+  it('is refused when any object in it names a member twice, in whatever spelling', () => {
+    for (const text of [
+      '{"a":1,"a":2}',
+      '{"a":1,"\\u0061":2}',
+      '{"x":[{"b":{},"b":[]}]}',
+      '{"iss":"a", "x":{"iss":"b"}, "iss" : "c"}',
+      '{"__proto__":1,"__proto__":2}',
+      '{"\\"":1,"\\"":2}',
+    ])
+      assert.equal(parseUniqueObject(text), undefined, text)
+    assert.deepEqual(parseUniqueObject('{"a":{"a":[":","a"]},"b":"a\\":"}'), { a: { a: [':', 'a'] }, b: 'a":' })
+  })
+
+  it('finds a second member of one name wherever it is put', () => {
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(fc.string(), { minLength: 1, maxLength: 8 }),
+        fc.nat(),
+        fc.nat(),
+        (names, from, to) => {
+          const parts = names.map((name) => `${JSON.stringify(name)}:[0]`)
+          assert.notEqual(parseUniqueObject(`{${parts}}`), undefined)
+          parts.splice(to % (parts.length + 1), 0, parts[from % parts.length]!)
+          assert.equal(parseUniqueObject(`{${parts}}`), undefined)
+        },
+      ),
+    )
+  })
+
+  it('is nothing else, and not without end', () => {
+    for (const text of ['', '[]', 'null', '1', '"a"', '{', '{"a":1}x', '\ufeff{}'])
+      assert.equal(parseUniqueObject(text), undefined, text)
+    const nested = (depth: number) => `{"a":${'['.repeat(depth)}${']'.repeat(depth)}}`
+    assert.notEqual(parseUniqueObject(nested(31)), undefined)
+    assert.equal(parseUniqueObject(nested(32)), undefined)
+    assert.equal(parseUniqueObject(nested(100_000)), undefined)
+  })
+})

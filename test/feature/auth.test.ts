@@ -1,0 +1,144 @@
+/** `auth` from manifests to traffic: Secrets that rotate, are missing, of another type or broken. */
+import assert from 'node:assert/strict'
+import { before, describe, it } from 'node:test'
+import { EC, ED, ISSUER, pemOf, RSA, tokenOf } from '../auth/tokens.ts'
+import { type EchoBackend, echoBackend, type Received } from './backends.ts'
+import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
+import { request } from './raw-client.ts'
+
+const HOST = 'shop.example'
+
+function keys(stringData: object, type = 'headgate.dev/jwt-key'): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 'keys', namespace: 'default' },
+    type,
+    stringData,
+  })
+}
+
+const auth = {
+  jwt: {
+    issuer: ISSUER,
+    audiences: ['shop'],
+    keys: { publicKeySecretName: 'keys' },
+    claimsToHeaders: [{ claim: 'sub', header: 'x-user' }],
+  },
+}
+
+describe('auth by tokens', () => {
+  const scope = suiteScope()
+  let echo: EchoBackend
+  let gateway: Gateway
+
+  before(async () => {
+    echo = await echoBackend(scope)
+    const rules = [
+      {
+        name: 'open',
+        matches: [{ path: { value: '/open' } }],
+        policies: { auth: { anonymous: {} } },
+        backendRefs: [{ name: 'echo' }],
+      },
+      { name: 'all', backendRefs: [{ name: 'echo' }] },
+    ]
+    gateway = await startGateway(scope, {
+      'routes.yaml': backend('echo', [echo.port]) + route('shop', [HOST], rules, { policies: { auth } }),
+      'keys.yaml': keys({ 'public.pem': pemOf(RSA.publicKey) }),
+    })
+  })
+
+  const ask = (token?: string, path = '/', headers: Readonly<Record<string, string>> = {}) =>
+    request(gateway.port, {
+      host: HOST,
+      path,
+      headers: { ...headers, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
+    })
+
+  const condition = async (): Promise<string> => {
+    const { text } = await request(gateway.adminPort, { path: '/api/v1/statuses?limit=500', host: 'localhost' })
+    const { items } = JSON.parse(text) as {
+      items: { key: string; conditions: { type: string; reason: string; message: string }[] }[]
+    }
+    const found = items
+      .find(({ key }) => key.endsWith('default/shop'))
+      ?.conditions.find(({ type }) => type === 'ResolvedRefs')
+    return `${found?.reason}: ${found?.message}`
+  }
+
+  it('reach the backend with what they say, and nothing else does, however the path is spelt', async () => {
+    const good = await ask(await tokenOf(), '/a?b', { 'x-user': 'root', x_user: 'root' })
+    assert.equal(good.status, 200)
+    const { headers } = good.json() as unknown as Received
+    assert.equal(headers['x-user'], 'alice')
+    assert.equal(headers.x_user, undefined)
+    assert.equal(headers.authorization, undefined)
+    assert.equal((await ask(undefined, '/open')).status, 200)
+    const before = echo.received.length
+    for (const path of [
+      '/',
+      '//',
+      '/open/..',
+      '/open/../',
+      '/OPEN',
+      '/openx',
+      '/./',
+      '/%6Fpen/../x',
+      '/?access_token=x',
+      '/open%2f..%2f',
+    ])
+      assert.ok([400, 401].includes((await ask(undefined, path)).status), path)
+    for (const method of ['HEAD', 'OPTIONS', 'POST', 'QUERY'])
+      assert.equal((await request(gateway.port, { host: HOST, method })).status, 401, method)
+    for (const host of [`${HOST}:80`, HOST.toUpperCase(), `${HOST}.`])
+      assert.equal((await request(gateway.port, { host })).status, 401, host)
+    assert.equal(echo.received.length, before)
+    const refused = await gateway.logged((line) => line.reason === 'CredentialMissing')
+    assert.equal(refused.status, 401)
+  })
+
+  it('never show in a log', async () => {
+    const token = await tokenOf()
+    await ask(token, `/x?access_token=${token}`)
+    await ask(`${token}x`)
+    await gateway.logged((line) => line.reason === 'CredentialInvalid')
+    const all = JSON.stringify(gateway.accessLog) + gateway.processLog.join('\n')
+    assert.ok(!all.includes(token.split('.')[2]!.slice(0, 40)))
+  })
+
+  it('are good as long as their key is: keys rotate without a request that fails', async () => {
+    const [old, fresh] = [await tokenOf(), await tokenOf({ key: EC.privateKey, header: { alg: 'ES256' } })]
+    const state = async () => [(await ask(old)).status, (await ask(fresh)).status]
+    assert.deepEqual(await state(), [200, 401])
+    await gateway.write('keys.yaml', keys({ 'public.pem': pemOf(RSA.publicKey) + pemOf(EC.publicKey) }))
+    await eventually(async () => assert.deepEqual(await state(), [200, 200]))
+    await gateway.write('keys.yaml', keys({ 'public.pem': pemOf(EC.publicKey) }))
+    await eventually(async () => assert.deepEqual(await state(), [401, 200]))
+  })
+
+  it('are refused with 503 while their keys are missing, of another type, weak or private, and the Route says why', async () => {
+    const token = await tokenOf({ key: EC.privateKey, header: { alg: 'ES256' } })
+    const known = 'a-string-secret-at-least-256-bits-long'
+    const secret = ED.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
+    for (const [text, why] of [
+      ['', /^SecretNotFound: .*no Secret default\/keys/],
+      [
+        keys({ 'public.pem': pemOf(EC.publicKey) }, 'Opaque'),
+        /^SecretTypeNotAllowed: .*only one of type headgate.dev\/jwt-key/,
+      ],
+      [keys({ secret: 'x'.repeat(31) }), /^KeyInvalid: .*secret cannot be used: a shared key has 32/],
+      [keys({ secret: known }), /^KeyInvalid: .*published/],
+      [keys({ 'public.pem': secret }), /^KeyInvalid: .*private key, which must stay with the issuer/],
+      [keys({ other: 'a' }), /^KeyInvalid: .*neither a key public.pem nor/],
+    ] as const) {
+      await (text === '' ? gateway.remove('keys.yaml') : gateway.write('keys.yaml', text))
+      await eventually(async () => assert.match(await condition(), why))
+      await eventually(async () => assert.equal((await ask(token)).status, 503))
+      assert.equal((await ask(undefined, '/open')).status, 200)
+      assert.equal((await ask()).status, 401)
+      await gateway.write('keys.yaml', keys({ 'public.pem': pemOf(EC.publicKey) }))
+      await eventually(async () => assert.equal((await ask(token)).status, 200))
+    }
+  })
+})
