@@ -62,8 +62,9 @@ function whyEmpty({ total }: BackendView): string {
 }
 
 function cellsOf({ authority, state, taken, weight, inFlight, probe, reason, since }: EndpointView, now: number) {
-  const age = since === undefined ? '' : `for ${ago(since, now)}${reason === '' ? '' : ': '}`
-  const why = `${taken || state === 'draining' ? '' : 'not taken '}${age}${reason}`.trim()
+  const age = since === undefined ? '' : `for ${ago(since, now)}`
+  const verdict = `${taken || state === 'draining' ? '' : 'not taken '}${age}`.trim()
+  const why = [verdict, reason].filter((text) => text !== '').join(': ')
   const probed = probe === undefined ? '-' : `${probe.fault === '' ? 'ok' : 'failed'}, ${ago(probe.at, now)} ago`
   return [authority, state, `${weight}`, `${inFlight}`, probed, why]
 }
