@@ -4,7 +4,8 @@
  * costs with nothing to probe. The endpoints are addresses of 127.0.0.0/8 at one server, which is a process of its own.
  */
 import { fork } from 'node:child_process'
-import { createServer, type Server } from 'node:net'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
 import { parseArgs } from 'node:util'
 import { Probes } from '../src/control/health/probes.ts'
 import { EndpointTable } from '../src/shared-memory/endpoint-table.ts'
@@ -12,6 +13,7 @@ import type { ActiveHealth } from '../src/snapshot/health.ts'
 import type { BackendConfig } from '../src/snapshot/snapshot.ts'
 import type { EndpointRow } from '../src/thread/messages.ts'
 import { systemTimers } from '../src/thread/system-timers.ts'
+import { TestAuthority } from '../test/lib/certificates.ts'
 
 const ANSWER = Buffer.from('HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok')
 
@@ -19,7 +21,7 @@ const ANSWER = Buffer.from('HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconte
 function serve(): void {
   let asked = 0
   let accepted = 0
-  const server: Server = createServer((socket) => {
+  const answer = (socket: Socket): void => {
     accepted++
     socket.setNoDelay(true)
     socket.on('data', (data) => {
@@ -28,10 +30,13 @@ function serve(): void {
       socket.write(ANSWER)
     })
     socket.on('error', () => {})
-  })
-  server.listen({ port: 0, host: '0.0.0.0', backlog: 4_096 }, () =>
-    process.send!({ port: (server.address() as { port: number }).port }),
-  )
+  }
+  const servers: Server[] = [createServer(answer), createTlsServer(new TestAuthority().server('up.test'), answer)]
+  let left = servers.length
+  for (const server of servers)
+    server.listen({ port: 0, host: '0.0.0.0', backlog: 4_096 }, () => {
+      if (--left === 0) process.send!({ ports: servers.map((one) => (one.address() as AddressInfo).port) })
+    })
   process.on('message', () => process.send!({ asked, accepted }))
   process.on('disconnect', () => process.exit())
 }
@@ -60,12 +65,19 @@ const ACTIVE: ActiveHealth = {
   grpcService: '',
 }
 
+interface PeerMessage {
+  readonly ports?: readonly number[]
+  readonly asked?: number
+  readonly accepted?: number
+}
+
 class Peer {
   readonly #child = fork(import.meta.filename, ['--serve'])
-  readonly port: Promise<number> = this.#next().then((message) => message.port!)
+  /** In clear, and by TLS. */
+  readonly ports: Promise<readonly number[]> = this.#next().then((message) => message.ports!)
 
-  #next(): Promise<{ readonly port?: number; readonly asked?: number; readonly accepted?: number }> {
-    return new Promise((resolve) => this.#child.once('message', (message) => resolve(message as never)))
+  #next(): Promise<PeerMessage> {
+    return new Promise((resolve) => this.#child.once('message', (message) => resolve(message as PeerMessage)))
   }
 
   /** Requests, or connections where that is all that a probe asks for. */
@@ -94,14 +106,16 @@ async function measure(run: Run, peer: Peer, rounds: number): Promise<string[]> 
     refuses: () => undefined,
     turned: () => turned++,
   })
-  const port = await peer.port
+  const [clear, secure] = await peer.ports
+  const port = run.active.protocol === 'HTTPS' ? secure! : clear!
   const rows: EndpointRow[] = []
   for (let slot = 0; slot < run.endpoints; slot++) {
     table.enlist(slot)
     rows.push({ address: `127.1.${slot >> 8}.${slot & 255}`, port, slot, weight: 1, state: 'ready' })
   }
   const active = { ...ACTIVE, ...run.active }
-  probes.set({ id: 'shop/api', protocol: 'HTTP' } as BackendConfig, active, rows)
+  const tls = { ca: undefined, serverName: 'up.test', insecureSkipVerify: true }
+  probes.set({ id: 'shop/api', protocol: active.protocol, tls } as BackendConfig, active, rows)
   // All connections are there, and the code is compiled.
   await pause(2 * active.interval)
   const before = await peer.count(run)
@@ -135,6 +149,8 @@ async function main(): Promise<void> {
   const [endpoints, rounds, sockets] = [Number(values.endpoints), Number(values.rounds), Number(values.sockets)]
   const interval = Number(values.interval) * 1_000
   const peer = new Peer()
+  const https = { interval, protocol: 'HTTPS' } as const
+  const tenth = endpoints / 10
   const runs: Run[] = [
     { name: 'nothing to probe', endpoints: 0, active: { interval }, sockets },
     { name: `${endpoints} by HTTP, connections kept`, endpoints, active: { interval }, sockets },
@@ -145,6 +161,8 @@ async function main(): Promise<void> {
       sockets,
     },
     { name: `${endpoints} by HTTP, few sockets`, endpoints, active: { interval }, sockets: 64 },
+    { name: `${tenth} by HTTPS, connections kept`, endpoints: tenth, active: https, sockets },
+    { name: `${tenth} by HTTPS, few sockets`, endpoints: tenth, active: https, sockets: 64 },
     { name: `${endpoints} by TCP, a connection each`, endpoints, active: { interval, type: 'TCP' }, sockets },
   ]
   const head = ['', 'of a core', 'probes/s', 'each', 'sockets', 'at most', 'turned']

@@ -127,7 +127,8 @@ const hostOf = (index: number): string => `${nameOf(index)}.example`
 function manifest(plan: FaultPlan, index: number, ports: readonly number[]): string {
   const { check, algorithm, interval, patience, ejection } = plan
   const active = { path: '/healthz', interval: `${interval}ms`, timeout: `${interval / 5}ms` }
-  const passive = { consecutiveFailures: check === 'active' ? 0 : 5, baseEjection: `${ejection}ms` }
+  const off = { consecutiveFailures: 0, successRate: { belowMeanPercent: 0 } }
+  const passive = check === 'active' ? off : { consecutiveFailures: 5, baseEjection: `${ejection}ms` }
   const name = nameOf(index)
   const backend = {
     endpoints: ports.map((port) => ({ address: '127.0.0.1', port })),

@@ -1,6 +1,6 @@
 /**
- * API keys as a Secret lists them: by consumer the digests of its keys, never the keys. A key is random and long, so one
- * round of SHA-256 hides it; who reads the Secret cannot use what it says.
+ * API keys as a Secret lists them: by consumer the digests of its keys, never the keys. A key is random and long, so
+ * one round of SHA-256 hides it; who reads the Secret cannot use what it says.
  */
 import { hash } from 'node:crypto'
 

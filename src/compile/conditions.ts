@@ -117,6 +117,8 @@ export interface EndpointHealth {
   readonly panic?: boolean
   /** Endpoints that probes or ejection keep out, each with the reason. */
   readonly out?: readonly string[]
+  /** How many more are out that are not listed. */
+  readonly moreOut?: number
   /** Endpoints that the dial guard refuses, each with the reason. */
   readonly refused?: readonly string[]
   /** Why endpoints may be missing: names that cannot be resolved, kinds that may not be read. */
@@ -128,10 +130,9 @@ export interface EndpointHealth {
 }
 
 /** The `Healthy` condition of a Backend. */
-export function healthyCondition(
-  { total, eligible, panic = false, out = [], refused = [], unknown = [], leftOut, excess = [] }: EndpointHealth,
-  generation: number | undefined,
-): Condition {
+export function healthyCondition(health: EndpointHealth, generation: number | undefined): Condition {
+  const { total, eligible, panic = false, out = [], moreOut = 0 } = health
+  const { refused = [], unknown = [], leftOut, excess = [] } = health
   const unhealthy = (reason: ConditionReason, message: string) =>
     condition('Healthy', 'False', reason, message, generation)
   if (eligible === 0 && refused.length > 0) {
@@ -153,15 +154,19 @@ export function healthyCondition(
   if (eligible === 0)
     return unhealthy(
       'NoEligibleEndpoints',
-      sentence(`None of its ${total} endpoints may take requests${out.length === 0 ? '' : `: ${joinBounded(out)}`}`),
+      sentence(
+        `None of its ${total} endpoints may take requests${out.length === 0 ? '' : `: ${listOut(out, moreOut)}`}`,
+      ),
     )
   if (panic)
     return unhealthy(
       'Panic',
-      sentence(`Too few of its endpoints are well, so every ready one is used, also what fails: ${joinBounded(out)}`),
+      sentence(
+        `Too few of its endpoints are well, so every ready one is used, also what fails: ${listOut(out, moreOut)}`,
+      ),
     )
   const refusal = refused.length === 0 ? '' : `; not used: ${joinBounded(refused)}`
-  const kept = out.length === 0 ? '' : `; out: ${joinBounded(out)}`
+  const kept = out.length === 0 ? '' : `; out: ${listOut(out, moreOut)}`
   const more = [...(leftOut === undefined ? [] : [leftOut]), ...excess]
   const but = more.length === 0 ? `${kept}${refusal}` : `${kept}${refusal}; ${joinBounded(more)}`
   return condition('Healthy', 'True', 'Healthy', `${eligible} of ${total} endpoints take requests${but}.`, generation)
@@ -256,9 +261,14 @@ function listProblems(problems: readonly FieldProblem[]): string {
   )
 }
 
-function joinBounded(texts: readonly string[], others = 0): string {
-  const more = Math.max(texts.length - MAX_LISTED, 0) + others
-  return texts.slice(0, MAX_LISTED).join('; ') + (more > 0 ? `; and ${more} more` : '')
+/** All that there is room for: whoever reads it looks for one of them. */
+function listOut(out: readonly string[], more: number): string {
+  return joinBounded(out, more, out.length)
+}
+
+function joinBounded(texts: readonly string[], others = 0, most = MAX_LISTED): string {
+  const more = Math.max(texts.length - most, 0) + others
+  return texts.slice(0, most).join('; ') + (more > 0 ? `; and ${more} more` : '')
 }
 
 function sentence(text: string): string {

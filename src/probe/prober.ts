@@ -1,8 +1,8 @@
 /**
  * Probes every endpoint of every Backend that asks for it, from one place of the process. Bounded in all it takes:
  * sockets, kept ones included; probes at a time, of which a namespace takes at most what it leaves to others; and
- * probes in a second. What is over a bound waits its turn, fairly by namespace, so that probes come later and never
- * more.
+ * probes in a second, of which one with a TLS handshake counts as many. What is over a bound waits its turn, fairly by
+ * namespace, so that probes come later and never more.
  */
 import type { Endpoint } from '../balance/endpoint.ts'
 import type { Milliseconds, Random } from '../lib/clock.ts'
@@ -42,6 +42,8 @@ export interface ProberOptions {
 
 /** Probes that begin in a second, over all Backends. */
 export const MAX_PER_SECOND = 4_000
+/** A probe that begins with a TLS handshake, which takes a millisecond, counts as so many: at most 250 in a second. */
+const HANDSHAKE = 16
 /** Between two looks at what waits. */
 const LOOK: Milliseconds = 20
 /** While a change is in the air: this part of the interval. */
@@ -194,7 +196,7 @@ export class Prober implements ProbeHost {
       this.#running.set(next.group, (this.#running.get(next.group) ?? 0) + 1)
       probe.start()
     }
-    if (this.#waiting.size > 0) this.timers.arm(this.#pump, now + LOOK)
+    if (this.#waiting.size > 0 && this.#pump.due === 0) this.timers.arm(this.#pump, now + LOOK)
   }
 
   #ended(namespace: string): void {
@@ -219,7 +221,7 @@ export class Prober implements ProbeHost {
     return this.#options.connectorOf(plan, active)
   }
 
-  opening(): boolean {
+  opening(probe: Probe): boolean {
     if (this.#sockets >= this.#options.maxSockets)
       for (const oldest of this.#idle) {
         oldest.dropIdle()
@@ -227,6 +229,11 @@ export class Prober implements ProbeHost {
       }
     if (this.#sockets >= this.#options.maxSockets) return false
     this.#sockets++
+    if (isSecure(probe.active)) {
+      this.#credit -= HANDSHAKE - 1
+      // In turns by namespace, too: servers that close each connection must not make the probes of others late.
+      this.#waiting.charge(namespaceOf(probe.backend), HANDSHAKE - 1)
+    }
     return true
   }
 
@@ -276,6 +283,10 @@ export class Prober implements ProbeHost {
 function connectsAlike({ plan: before, active: was }: Probe, plan: BackendConfig, active: ActiveHealth): boolean {
   if (was.type !== active.type || was.protocol !== active.protocol || was.port !== active.port) return false
   return connectionKey(before) === connectionKey(plan)
+}
+
+function isSecure({ type, protocol }: ActiveHealth): boolean {
+  return type !== 'TCP' && (protocol === 'HTTPS' || protocol === 'H2' || protocol === 'GRPCS')
 }
 
 /** Where probes of an endpoint go. */

@@ -93,6 +93,12 @@ export class EndpointLatency {
     return since === 0 ? Number.POSITIVE_INFINITY : Math.max((now - since) | 0, 0)
   }
 
+  /** What was learned of it is no more than what made it be left out: it is to be found out anew. */
+  forget(slot: number): void {
+    this.#write(slot * WORDS + LATENCY, 0)
+    this.#write(slot * WORDS + FAILURES, 0)
+  }
+
   /** The slot belongs to another endpoint from now on. */
   clear(slot: number): void {
     const at = slot * WORDS

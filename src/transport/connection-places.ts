@@ -133,6 +133,8 @@ export class ConnectionPlaces extends TimerEntry implements Places {
     waiter.place = null
     if (this.#slot >= 0) this.#context.table.pending.giveBack(this.#context.worker, this.#slot)
     if (wasFirst) this.#headChanged()
+    // It may have been woken for a place that it does not take now.
+    if (this.#line.size === 0) this.#wakeFirst()
   }
 
   give(): void {
@@ -141,6 +143,13 @@ export class ConnectionPlaces extends TimerEntry implements Places {
     this.#open--
     if (this.#slot < 0) return
     table.connections.giveBack(worker, this.#slot)
+    this.#wakeFirst()
+  }
+
+  /** Wakes the worker whose request has waited longest, where a place is free for it. */
+  #wakeFirst(): void {
+    if (this.#slot < 0 || this.#free <= 0) return
+    const { table, worker } = this.#context
     const first = this.#longestWaiting()
     if (first >= 0 && first !== worker) table.bells.ring(first, this.#slot)
   }
@@ -232,14 +241,13 @@ export class ConnectionPlaces extends TimerEntry implements Places {
     }
     // A newcomer takes its place in the line first.
     if (this.#line.size === 0) return true
-    const { timers, table, worker } = this.#context
+    const { timers } = this.#context
     if (this.#leftSince === 0) this.#leftSince = timers.now
     else if (timers.now - this.#leftSince >= LOOK) {
       this.#leftSince = 0
       return false
     }
-    const first = this.#longestWaiting()
-    if (this.#free > 0 && first >= 0 && first !== worker) table.bells.ring(first, this.#slot)
+    this.#wakeFirst()
     return true
   }
 

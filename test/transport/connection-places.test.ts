@@ -333,6 +333,22 @@ describe('places for connections, over several workers', () => {
     assert.equal(states(asked), 'ooox')
   })
 
+  it('go to the next worker at once when the request goes away that was woken for one', async () => {
+    const site = new Site(3)
+    const [a, b, c] = site.workers as [TestWorker, TestWorker, TestWorker]
+    const held = a.ask(0)
+    await site.settled()
+    const first = b.ask(0)
+    await site.settled()
+    const second = c.ask(0)
+    await site.settled()
+    await held.exchange()
+    a.hear()
+    b.pool(0).cancel(first)
+    await site.settled()
+    assert.notEqual(second.stream, null)
+  })
+
   it('cost a request that waits the same with thousands of endpoints, and of others that wait', async () => {
     const endpoints = 2_000
     const site = new Site(1)

@@ -110,7 +110,11 @@ export class Ejections {
       }
       // A trial that brought nothing in all this time, since its worker died or its request goes on, is offered again.
       this.#table.offerTrial(slot)
-      if (watched.phase === 'ejected') changed.add(watched.backend)
+      if (watched.phase === 'ejected') {
+        // Else PeakEWMA would leave the trial to others for long.
+        this.#table.latency.forget(slot)
+        changed.add(watched.backend)
+      }
       watched.phase = 'trial'
       this.#wait(watched, now + Math.max(watched.passive.baseEjection, 1_000))
     }

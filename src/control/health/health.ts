@@ -165,16 +165,17 @@ export class Health {
   }
 
   /** The same for statuses, with the endpoints that are out, each with the reason. */
-  report(backend: string): Pick<EndpointHealth, 'eligible' | 'ready' | 'panic' | 'out'> {
+  report(backend: string): Pick<EndpointHealth, 'eligible' | 'ready' | 'panic' | 'out' | 'moreOut'> {
     const { ready, eligible, panic } = this.count(backend)
     const out: string[] = []
+    let moreOut = 0
     for (const row of this.#options.rows(backend)) {
       const state = this.stateOf(row)
       if (state !== 'unhealthy' && state !== 'ejected') continue
-      out.push(`${joinHostPort(row.address, row.port)} (${state}: ${this.verdict(row).reason})`)
-      if (out.length > MAX_REPORTED) break
+      if (out.length >= MAX_REPORTED) moreOut++
+      else out.push(`${joinHostPort(row.address, row.port)} (${state}: ${this.verdict(row).reason})`)
     }
-    return { ready, eligible, panic, out }
+    return { ready, eligible, panic, out, moreOut }
   }
 
   /** Cheap, for metrics. */

@@ -123,6 +123,7 @@ export class Probes {
     table.mark(slot, SLOT_STATE.unhealthy, fault !== '')
     if (fault === '') {
       this.#since.delete(slot)
+      table.latency.forget(slot)
       // Where shares grow slowly (`slowStart`), they do so for one that is back, too.
       table.latency.began(slot, time.monotonic())
     } else this.#since.set(slot, time.wall())

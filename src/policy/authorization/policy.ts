@@ -1,6 +1,7 @@
 /**
- * `authorization`: what the client may do, judged by the claims of its token or the labels of its key. All rules must hold and the first that
- * does not denies; a claim that is missing denies, so a request without a token never passes by omission.
+ * `authorization`: what the client may do, judged by the claims of its token or the labels of its key. All rules must
+ * hold and the first that does not denies; a claim that is missing denies, so a request without a credential never
+ * passes by omission.
  */
 import { CLAIMS, CONSUMER } from '../attribute.ts'
 import type { PolicyDefinition } from '../definition.ts'

@@ -152,6 +152,7 @@ describe('ejections', () => {
     assert.equal(told.length, 2)
     assert.match(told[0]!, /endpoint 10\.0\.0\.0:80 is ejected for 30 s/)
     assert.deepEqual(health.report(ID).eligible, 2)
+    assert.equal(health.report(ID).out?.length, 2)
   })
 
   it('are told of one that may not be ejected, and splits with priorities learn when it begins and ends', async () => {
@@ -230,6 +231,20 @@ describe('ejections', () => {
     assert.equal(table.eligible(0), false)
     await time.pass(BASE + 2 * LOOK)
     assert.equal(table.eligible(0), true, 'nobody ever ended the trial')
+  })
+
+  it('begin the slow start of the endpoint anew, and let its trial come soon whatever was learned of it', async () => {
+    await time.pass(1_000)
+    for (let i = 0; i < 9; i++) table.latency.observe(0, 20_000, true, time.now)
+    fail(0)
+    await time.pass(BASE - LOOK)
+    assert.ok(table.cost(0, time.now) > 100)
+    await time.pass(3 * LOOK)
+    assert.equal(table.cost(0, time.now), 0, 'nothing is known: PeakEWMA tries it next, once')
+    assert.ok(table.age(0, time.now) > BASE)
+    attempt(0, 200)
+    await time.pass(LOOK)
+    assert.equal(table.age(0, time.now), LOOK)
   })
 
   it('have one trial in all workers: who picked the endpoint too is sent on, but in panic', async () => {
