@@ -3,6 +3,7 @@
  * balancers of the product, beside what the literature says of the same experiments.
  */
 import type { Algorithm } from '../src/balance/create-balancer.ts'
+import { type Queue, quantileOfTime } from './lib/queueing.ts'
 import { ballsInBins, exponential, type Scenario, type ServerModel, simulate } from './lib/simulation.ts'
 
 const ALGORITHMS: readonly Algorithm[] = [
@@ -41,6 +42,18 @@ const CASES: readonly (readonly [name: string, scenario: Omit<Scenario, 'algorit
   ['100 replicas of the gateway, 50 servers', { servers: times(50, WELL), rate: at70(50), replicas: 100 }],
 ]
 
+/** What is known exactly, under the name of a case. */
+const KNOWN: Readonly<Record<string, readonly (readonly [name: string, queue: Queue])[]>> = {
+  '10 equal servers, 70 % busy': [
+    ['M/M/4 (Random)', { parallel: 4, mean: 10, rate: at70(10) / 10 }],
+    ['M/M/40 (one queue)', { parallel: 40, mean: 10, rate: at70(10) }],
+  ],
+  '100 replicas of the gateway, 50 servers': [
+    ['M/M/4 (Random)', { parallel: 4, mean: 10, rate: at70(50) / 50 }],
+    ['M/M/200 (one queue)', { parallel: 200, mean: 10, rate: at70(50) }],
+  ],
+}
+
 for (const [name, scenario] of CASES) {
   console.log(`\n${name}`)
   console.log('algorithm            p50 ms   p99 ms   most at one   failed %   share of the first server %')
@@ -53,7 +66,11 @@ for (const [name, scenario] of CASES) {
       (failed * 100).toFixed(2),
       (shares[0]! * 100).toFixed(2),
     ]
-    console.log(algorithm.padEnd(18) + columns.map((text, i) => text.padStart([9, 9, 14, 11, 30][i]!)).join(''))
+    console.log(algorithm.padEnd(20) + columns.map((text, i) => text.padStart([7, 9, 14, 11, 30][i]!)).join(''))
+  }
+  for (const [label, queue] of KNOWN[name] ?? []) {
+    const [p50, p99] = [0.5, 0.99].map((share) => quantileOfTime(queue, share).toFixed(1))
+    console.log(`${label.padEnd(20)}${p50!.padStart(7)}${p99!.padStart(9)}   by Erlang's formula`)
   }
 }
 
