@@ -35,6 +35,10 @@ const CASES: readonly (readonly [name: string, scenario: Omit<Scenario, 'algorit
     { servers: [{ ...WELL, failures: 1, failsAfter: 0.1 }, ...times(9, WELL)], rate: at70(9) },
   ],
   [
+    'the same, with ejection by passive checks (the defaults)',
+    { servers: [{ ...WELL, failures: 1, failsAfter: 0.1 }, ...times(9, WELL)], rate: at70(9), ejection: true },
+  ],
+  [
     'scale-out from 3 servers, overloaded, to 30',
     { servers: times(30, WELL), rate: at70(3) * 1.3, growth: { from: 3, after: 0.1 } },
   ],

@@ -60,6 +60,16 @@ describe('the simulation of balancing', () => {
     assert.ok(failed < 0.005, `${failed}`)
   })
 
+  for (const algorithm of ['RoundRobin', 'Random', 'LeastRequest', 'PeakEWMA'] as const)
+    it(`a server that fails at once attracts nothing once it is ejected: ${algorithm}`, () => {
+      const servers = [{ ...WELL, failures: 1, failsAfter: 0.1 }, ...nine]
+      const requests = 100_000
+      const { failed, shares } = simulate({ algorithm, servers, rate: RATE, requests, ejection: true })
+      // Five failures, and a trial after 30 s: 40 s are simulated.
+      assert.ok(failed * requests <= 8 && failed > 0, `${failed * requests} requests failed`)
+      assert.ok(shares[0]! * requests <= 8)
+    })
+
   for (const algorithm of [
     'RoundRobin',
     'WeightedRoundRobin',
