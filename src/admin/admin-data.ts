@@ -60,6 +60,8 @@ export interface BackendView {
     readonly weight: number
     readonly inFlight: number
     readonly zone?: string
+    /** The part of this replica's requests, where it is not by weight alone: `zoneAware` and `subsetSize`. */
+    readonly share?: number
   }[]
 }
 

@@ -1,6 +1,8 @@
 /** Schemas of the admin API's responses: other members are not sent. */
 
 const text = { type: 'string' } as const
+/** From 0 to 1. */
+const part = { type: 'number', minimum: 0, maximum: 1 } as const
 const flag = { type: 'boolean' } as const
 const count = { type: 'integer', minimum: 0 } as const
 
@@ -50,7 +52,7 @@ const backend = object({
   endpoints: list(
     object(
       { authority: text, state: text, taken: flag, reason: text, weight: count, inFlight: count },
-      { zone: text, since: text, probe: object({ at: text, took: count, fault: text }) },
+      { zone: text, share: part, since: text, probe: object({ at: text, took: count, fault: text }) },
     ),
   ),
 })
