@@ -5,6 +5,7 @@ import { routeRows } from '../admin/route-rows.ts'
 import { keyOfNode } from '../compile/reference-graph.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
+import { AdaptiveLimits } from '../limit/adaptive-limit.ts'
 import { joinHostPort } from '../pattern/host.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
@@ -105,8 +106,10 @@ function backendGauges(table: EndpointTable, health: Health, id: string, rows: r
   return { id, inFlight, endpoints }
 }
 
-function backendView({ table, health }: AdminInputs, plan: BackendConfig, rows: readonly EndpointRow[]): BackendView {
-  const { id, protocol, algorithm } = plan
+function backendView(inputs: AdminInputs, plan: BackendConfig, rows: readonly EndpointRow[]): BackendView {
+  const { table, health } = inputs
+  const { id, protocol, algorithm, adaptiveLimit } = plan
+  const limits = new AdaptiveLimits(table)
   const { total, ready, eligible, panic, draining } = health.count(id)
   const endpoints = rows.map((row) => {
     const { state, usable, reason, since, probe } = health.verdict(row, id)
@@ -121,9 +124,15 @@ function backendView({ table, health }: AdminInputs, plan: BackendConfig, rows: 
       }),
       weight: row.weight,
       inFlight: table.inFlight(row.slot),
+      ...(adaptiveLimit !== undefined && {
+        unanswered: table.unanswered.sum(row.slot),
+        limit: limits.limitOf(row.slot, adaptiveLimit),
+      }),
       ...(row.zone !== undefined && { zone: row.zone }),
     }
   })
   const inFlight = endpoints.reduce((sum, one) => sum + one.inFlight, 0)
-  return { id, protocol, algorithm, inFlight, total, ready, eligible, panic, endpoints }
+  const slot = inputs.endpoints.slotOf(id)
+  const waiting = slot !== undefined && { connections: table.connections.sum(slot), waiting: table.pending.sum(slot) }
+  return { id, protocol, algorithm, inFlight, ...waiting, total, ready, eligible, panic, endpoints }
 }
