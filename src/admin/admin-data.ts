@@ -67,6 +67,8 @@ export interface BackendView {
     readonly unanswered?: number
     readonly limit?: number
     readonly zone?: string
+    /** The part of this replica's requests, where it is not by weight alone: `zoneAware` and `subsetSize`. */
+    readonly share?: number
   }[]
 }
 
