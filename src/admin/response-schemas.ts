@@ -40,7 +40,6 @@ const route = object(
   { method: text, reason: text },
 )
 
-<<<<<<< HEAD
 const backend = object(
   {
     id: text,
@@ -56,27 +55,13 @@ const backend = object(
         { authority: text, state: text, taken: flag, reason: text, weight: count, inFlight: count },
         {
           zone: text,
+          share: part,
           since: text,
           probe: object({ at: text, took: count, fault: text }),
           unanswered: count,
           limit: count,
         },
       ),
-=======
-const backend = object({
-  id: text,
-  protocol: text,
-  algorithm: text,
-  inFlight: count,
-  total: count,
-  ready: count,
-  eligible: count,
-  panic: flag,
-  endpoints: list(
-    object(
-      { authority: text, state: text, taken: flag, reason: text, weight: count, inFlight: count },
-      { zone: text, share: part, since: text, probe: object({ at: text, took: count, fault: text }) },
->>>>>>> main
     ),
   },
   { connections: count, waiting: count },

@@ -107,12 +107,6 @@ function backendGauges(table: EndpointTable, health: Health, id: string, rows: r
   return { id, inFlight, endpoints }
 }
 
-<<<<<<< HEAD
-function backendView(inputs: AdminInputs, plan: BackendConfig, rows: readonly EndpointRow[]): BackendView {
-  const { table, health } = inputs
-  const { id, protocol, algorithm, adaptiveLimit } = plan
-  const limits = new AdaptiveLimits(table)
-=======
 /** It is well, and other replicas of the gateway use it. */
 const ELSEWHERE = 'by its zone, or as no part of the subset, it gets nothing from this replica'
 
@@ -126,8 +120,8 @@ function sharesOf({ table, endpoints }: AdminInputs, plan: BackendConfig, rows: 
 
 function backendView(inputs: AdminInputs, plan: BackendConfig, rows: readonly EndpointRow[]): BackendView {
   const { table, health } = inputs
-  const { id, protocol, algorithm } = plan
->>>>>>> main
+  const { id, protocol, algorithm, adaptiveLimit } = plan
+  const limits = new AdaptiveLimits(table)
   const { total, ready, eligible, panic, draining } = health.count(id)
   // Where nothing is ready zones and subsets do not matter.
   const shares = draining ? undefined : sharesOf(inputs, plan, rows)
