@@ -192,11 +192,13 @@ describe('probes', () => {
     servers.pop()!.close()
     probe([port])
     assert.match(await unhealthy(), /could not be connected.*ECONNREFUSED/)
+    for (let i = 0; i < 9; i++) table.faults.failed(0)
     const server = createServer((_, response) => response.end())
     servers.push(server)
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
     await until(() => turns.at(-1)!.fault === '')
     assert.equal(table.eligible(0), true)
+    assert.equal(table.faults.inARow(0), 0)
   })
 
   it('judge by the status where no text is asked for, whatever follows it', async () => {
