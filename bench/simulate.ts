@@ -3,6 +3,7 @@
  * balancers of the product, beside what the literature says of the same experiments.
  */
 import type { Algorithm } from '../src/balance/create-balancer.ts'
+import { type Queue, quantileOfTime } from './lib/queueing.ts'
 import { ballsInBins, exponential, type Scenario, type ServerModel, simulate } from './lib/simulation.ts'
 
 const ALGORITHMS: readonly Algorithm[] = [
@@ -34,12 +35,28 @@ const CASES: readonly (readonly [name: string, scenario: Omit<Scenario, 'algorit
     { servers: [{ ...WELL, failures: 1, failsAfter: 0.1 }, ...times(9, WELL)], rate: at70(9) },
   ],
   [
+    'the same, with ejection by passive checks (the defaults)',
+    { servers: [{ ...WELL, failures: 1, failsAfter: 0.1 }, ...times(9, WELL)], rate: at70(9), ejection: true },
+  ],
+  [
     'scale-out from 3 servers, overloaded, to 30',
     { servers: times(30, WELL), rate: at70(3) * 1.3, growth: { from: 3, after: 0.1 } },
   ],
   ['1 % of all requests fail', { servers: times(10, { ...WELL, failures: 0.01, failsAfter: 0.1 }), rate: at70(10) }],
   ['100 replicas of the gateway, 50 servers', { servers: times(50, WELL), rate: at70(50), replicas: 100 }],
 ]
+
+/** What is known exactly, under the name of a case. */
+const KNOWN: Readonly<Record<string, readonly (readonly [name: string, queue: Queue])[]>> = {
+  '10 equal servers, 70 % busy': [
+    ['M/M/4 (Random)', { parallel: 4, mean: 10, rate: at70(10) / 10 }],
+    ['M/M/40 (one queue)', { parallel: 40, mean: 10, rate: at70(10) }],
+  ],
+  '100 replicas of the gateway, 50 servers': [
+    ['M/M/4 (Random)', { parallel: 4, mean: 10, rate: at70(50) / 50 }],
+    ['M/M/200 (one queue)', { parallel: 200, mean: 10, rate: at70(50) }],
+  ],
+}
 
 for (const [name, scenario] of CASES) {
   console.log(`\n${name}`)
@@ -53,7 +70,11 @@ for (const [name, scenario] of CASES) {
       (failed * 100).toFixed(2),
       (shares[0]! * 100).toFixed(2),
     ]
-    console.log(algorithm.padEnd(18) + columns.map((text, i) => text.padStart([9, 9, 14, 11, 30][i]!)).join(''))
+    console.log(algorithm.padEnd(20) + columns.map((text, i) => text.padStart([7, 9, 14, 11, 30][i]!)).join(''))
+  }
+  for (const [label, queue] of KNOWN[name] ?? []) {
+    const [p50, p99] = [0.5, 0.99].map((share) => quantileOfTime(queue, share).toFixed(1))
+    console.log(`${label.padEnd(20)}${p50!.padStart(7)}${p99!.padStart(9)}   by Erlang's formula`)
   }
 }
 

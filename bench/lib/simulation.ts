@@ -8,6 +8,7 @@ import { type Algorithm, createBalancer } from '../../src/balance/create-balance
 import type { Endpoint } from '../../src/balance/endpoint.ts'
 import { ALONE } from '../../src/balance/topology.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
+import { SimulatedEjection } from './simulated-ejection.ts'
 
 export interface ServerModel {
   /** Requests worked on at a time; more wait in the order of their arrival. */
@@ -30,6 +31,8 @@ export interface Scenario {
   readonly requests: number
   /** How many servers there are before this share of the requests has come; all of them after. */
   readonly growth?: { readonly from: number; readonly after: number }
+  /** With the passive health checks of the defaults. */
+  readonly ejection?: boolean
   readonly seed?: number
 }
 
@@ -99,6 +102,7 @@ export class EventHeap<T> {
 class Gateway {
   readonly table: EndpointTable
   readonly balancer: Balancer
+  ejection: SimulatedEjection | null = null
   inFlight = 0
 
   constructor(algorithm: Algorithm, slots: number, random: () => number, now: () => number) {
@@ -127,6 +131,8 @@ export function simulate(scenario: Scenario): SimulationResult {
   const gateways = Array.from({ length: replicas }, () => new Gateway(algorithm, servers.length, random, () => now))
   for (const { balancer } of gateways)
     balancer.update(growth === undefined ? endpoints : endpoints.slice(0, growth.from))
+  if (scenario.ejection === true)
+    for (const one of gateways) one.ejection = new SimulatedEjection(one.table, one.balancer, endpoints)
   const events = new EventHeap<Job>()
   const latencies: number[] = []
   let failed = 0
@@ -142,6 +148,7 @@ export function simulate(scenario: Scenario): SimulationResult {
     gateway.inFlight--
     gateway.table.release(0, index)
     gateway.table.latency.observe(index, now - began, fails, now)
+    gateway.ejection?.ended(endpoints[index]!, began, fails, now)
     if (fails) failed++
     else latencies.push(now - began)
     const next = server.waiting.shift()
@@ -159,7 +166,8 @@ export function simulate(scenario: Scenario): SimulationResult {
       for (const { balancer } of gateways) balancer.update(endpoints)
     const gateway = gateways[Math.floor(random() * replicas)]!
     gateway.inFlight++
-    const { slot } = gateway.balancer.pick(Math.floor(random() * 2 ** 32), null)!
+    const key = Math.floor(random() * 2 ** 32)
+    const { slot } = gateway.ejection?.pick(key, now) ?? gateway.balancer.pick(key, null)!
     gateway.table.acquire(0, slot)
     const server = servers[slot]!
     const { model } = server

@@ -6,6 +6,7 @@ import { figure } from '../lib/figures.ts'
 import { type Entrance, entrance, install, RELEASE, SYSTEM } from '../lib/headgate.ts'
 import { apply, freshNamespace, kubectl } from '../lib/kubernetes.ts'
 import { startLoad } from '../lib/load-pod.ts'
+import { REGISTRAR_VALUES, registrar, registrarSecret } from '../lib/registrar.ts'
 import { backend, deployment, rolledOut, route, service } from '../lib/service.ts'
 import { insideAddress, podNames, underLoad } from '../lib/under-load.ts'
 import { until } from '../lib/wait.ts'
@@ -13,6 +14,8 @@ import { until } from '../lib/wait.ts'
 const NAMESPACE = 'rolling'
 const HOST = 'rolling.example'
 const NAME = 'rolling'
+const REGISTERED = 'registered'
+const REGISTERED_HOST = 'registered.example'
 const BARE = 'bare'
 const BARE_HOST = 'bare.example'
 
@@ -97,9 +100,41 @@ describe('no request fails', () => {
 
   it('while helm upgrade changes values', async () => {
     await under('helm upgrade with other values', async () => {
-      await install({ values: { 'log.level': 'debug', workers: '1' } })
+      await apply(registrarSecret)
+      await install({ values: { 'log.level': 'debug', workers: '1', ...REGISTRAR_VALUES } })
       await until('the old pods are gone', async () => (await headgatePods()).length === 2, { every: 500, seconds: 90 })
     })
+  })
+})
+
+describe('a Backend whose endpoints register', () => {
+  it('is accepted, serves them, and fails no request while they come and go', async () => {
+    const backends = { apiVersion: 'headgate.dev/v1alpha1', kind: 'Backend' }
+    const metadata = { name: REGISTERED, namespace: NAMESPACE }
+    await apply({ ...backends, metadata, spec: { registration: { lease: '1h' } } })
+    await apply(route(NAMESPACE, REGISTERED, REGISTERED_HOST))
+    await kubectl('wait', '-n', NAMESPACE, `backend.headgate.dev/${REGISTERED}`, '--for=condition=Accepted')
+    await until('no endpoint', async () => (await door.ask(REGISTERED_HOST)).status === 503)
+    const path = 'jsonpath={.items[*].status.podIP}'
+    const addresses = (await kubectl('get', 'pods', '-n', NAMESPACE, '-l', `app=${NAME}`, '-o', path)).split(' ')
+    const everywhere = async (method: string, id: string, body?: object) => {
+      for (const pod of await headgatePods()) {
+        const said = await registrar(pod, method, `${NAMESPACE}/${REGISTERED}/endpoints/${id}`, body)
+        assert.match(said, /^20[01] /)
+      }
+    }
+    const endpoint = (index: number) => ({ address: addresses[index], port: 9000 })
+    await everywhere('PUT', 'one', endpoint(0))
+    await everywhere('PUT', 'two', endpoint(1))
+    await until('both serve', async () => (await statusOf(REGISTERED)) === '2 2')
+    assert.equal((await door.ask(REGISTERED_HOST)).status, 200)
+    const load = { namespace: NAMESPACE, host: REGISTERED_HOST }
+    const { served } = await underLoad('endpoints register and leave', load, async () => {
+      await everywhere('DELETE', 'one?drain=0s')
+      await everywhere('PUT', 'three', endpoint(2))
+      await everywhere('DELETE', 'two?drain=10s')
+    })
+    assert.equal(Object.keys(served).length, 3)
   })
 })
 
@@ -137,6 +172,13 @@ describe('a backend without pods', () => {
 const under = (what: string, work: () => Promise<void>) => underLoad(what, { namespace: NAMESPACE, host: HOST }, work)
 
 const scale = (replicas: number) => kubectl('scale', `deployment/${NAME}`, '-n', NAMESPACE, `--replicas=${replicas}`)
+
+/** Endpoints of a Backend, by its status: how many there are, and how many get requests. */
+const statusOf = (name: string) =>
+  kubectl(
+    ...['get', 'backend.headgate.dev', name, '-n', NAMESPACE],
+    ...['-o', 'jsonpath={.status.endpoints.total} {.status.endpoints.eligible}'],
+  )
 
 const pods = () => podNames(NAMESPACE, `app=${NAME}`)
 const headgatePods = () => podNames(SYSTEM, `app.kubernetes.io/instance=${RELEASE}`)

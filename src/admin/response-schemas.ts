@@ -1,6 +1,8 @@
 /** Schemas of the admin API's responses: other members are not sent. */
 
 const text = { type: 'string' } as const
+/** From 0 to 1. */
+const part = { type: 'number', minimum: 0, maximum: 1 } as const
 const flag = { type: 'boolean' } as const
 const count = { type: 'integer', minimum: 0 } as const
 
@@ -38,22 +40,32 @@ const route = object(
   { method: text, reason: text },
 )
 
-const backend = object({
-  id: text,
-  protocol: text,
-  algorithm: text,
-  inFlight: count,
-  total: count,
-  ready: count,
-  eligible: count,
-  panic: flag,
-  endpoints: list(
-    object(
-      { authority: text, state: text, taken: flag, reason: text, weight: count, inFlight: count },
-      { zone: text, since: text, probe: object({ at: text, took: count, fault: text }) },
+const backend = object(
+  {
+    id: text,
+    protocol: text,
+    algorithm: text,
+    inFlight: count,
+    total: count,
+    ready: count,
+    eligible: count,
+    panic: flag,
+    endpoints: list(
+      object(
+        { authority: text, state: text, taken: flag, reason: text, weight: count, inFlight: count },
+        {
+          zone: text,
+          share: part,
+          since: text,
+          probe: object({ at: text, took: count, fault: text }),
+          unanswered: count,
+          limit: count,
+        },
+      ),
     ),
-  ),
-})
+  },
+  { connections: count, waiting: count },
+)
 
 const condition = object({ type: text, status: text, reason: text, message: text }, { observedGeneration: count })
 

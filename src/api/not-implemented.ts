@@ -25,9 +25,9 @@ const UNBUILT_POLICIES: readonly Unbuilt[] = [
   { field: 'access', accepted: [{}] },
   { field: 'cors' },
   ...['auth', 'auth.anyOf[]'].flatMap((place) =>
-    ['jwt.keys.jwksURI', 'jwt.keys.issuerRule', 'apiKey', 'basic', 'external', 'oidc', 'clientCertificate'].map(
-      (field) => ({ field: `${place}.${field}` }),
-    ),
+    ['jwt.keys.jwksURI', 'jwt.keys.issuerRule', 'basic', 'external', 'oidc', 'clientCertificate'].map((field) => ({
+      field: `${place}.${field}`,
+    })),
   ),
   { field: 'authorization[].cel' },
   { field: 'authorization[].dryRun', accepted: [false] },

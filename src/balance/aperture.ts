@@ -1,6 +1,6 @@
 import { hashKey } from '../lib/hash.ts'
 import type { Balancer, BalancerContext } from './balancer.ts'
-import type { Endpoint } from './endpoint.ts'
+import type { Endpoint, EndpointGauge } from './endpoint.ts'
 import { preferenceOf, READY } from './preference.ts'
 import { COUNTED_EVERY, type Weigh } from './ready-weight.ts'
 import { Reserve } from './reserve.ts'
@@ -12,7 +12,7 @@ const TRIES = 4
 const LEAST = 1e-9
 
 /** An endpoint, and how much of it is in the aperture. */
-interface Part {
+export interface Part {
   readonly endpoint: Endpoint
   readonly weight: number
 }
@@ -34,12 +34,8 @@ export class Aperture implements Balancer {
   readonly #inner: Balancer
   readonly #reserve: Reserve
   readonly #size: number
-  readonly #weigh: Weigh
+  readonly #ring: EndpointRing
   readonly #placeIn: (topology: Topology) => Place
-  /** In the order of the ring. */
-  #ring: { readonly endpoint: Endpoint; readonly hash: number }[] = []
-  /** Where each endpoint begins, and at last the length of the ring. */
-  #begins = new Float64Array(1)
   #topology: Topology | null = null
   #focusUntil = Number.NEGATIVE_INFINITY
   #parts: readonly Part[] = []
@@ -63,19 +59,13 @@ export class Aperture implements Balancer {
     this.#inner = inner
     this.#reserve = new Reserve(all)
     this.#size = size
-    this.#weigh = weigh
+    this.#ring = new EndpointRing(weigh)
     this.#placeIn = placeIn
   }
 
   update(endpoints: readonly Endpoint[]): void {
     this.#reserve.update([...endpoints])
-    const present = new Set(endpoints)
-    const kept = this.#ring.filter(({ endpoint }) => present.delete(endpoint))
-    const added = [...present].map((endpoint) => ({ endpoint, hash: hashKey(endpoint.authority) }))
-    // Two runs in order are merged: of thousands of endpoints one may have changed.
-    this.#ring = [...kept, ...added.sort(inOrder)].sort(inOrder)
-    this.#begins = new Float64Array(this.#ring.length + 1)
-    for (const [i, { endpoint }] of this.#ring.entries()) this.#begins[i + 1] = this.#begins[i]! + this.#weigh(endpoint)
+    this.#ring.update(endpoints)
     this.#focus(true)
   }
 
@@ -94,7 +84,7 @@ export class Aperture implements Balancer {
   #focus(revised: boolean): void {
     this.#topology = this.#context.topology
     this.#focusUntil = this.#context.now() + COUNTED_EVERY
-    const parts = this.#partsNow()
+    const parts = partsOf(this.#ring, this.#size, this.#placeIn(this.#topology), this.#context.gauge)
     if (!revised && isSame(parts, this.#parts)) return
     this.#parts = parts
     this.#whole.clear()
@@ -107,34 +97,53 @@ export class Aperture implements Balancer {
       }),
     )
   }
+}
 
-  #partsNow(): Part[] {
-    const ring = this.#ring
-    const begins = this.#begins
-    const length = begins[ring.length]!
-    const { index, count } = this.#placeIn(this.#context.topology)
-    const units = Math.ceil((this.#size * count) / ring.length)
-    if (!(units < count)) return ring.map(({ endpoint }) => ({ endpoint, weight: this.#weigh(endpoint) }))
-    let left = (units * length) / count
-    const begin = (length * index) / count
-    const first = this.#find(begin)
-    const parts: Part[] = []
-    for (let step = 0; step < ring.length && left > LEAST; step++) {
-      const at = (first + step) % ring.length
-      const { endpoint } = ring[at]!
-      const rest = begins[at + 1]! - (step === 0 ? begin : begins[at]!)
-      const ready = preferenceOf(endpoint, this.#context.gauge, null) === READY
-      const weight = ready ? Math.min(rest, left) : rest
-      if (ready) left -= weight
-      if (weight > LEAST) parts.push({ endpoint, weight })
-    }
-    return parts
+/** All endpoints in the order of their hashes. */
+export class EndpointRing {
+  readonly #weigh: Weigh
+  #places: { readonly endpoint: Endpoint; readonly hash: number }[] = []
+  /** Where each endpoint begins, and at last the length of the ring. */
+  #begins = new Float64Array(1)
+
+  constructor(weigh: Weigh) {
+    this.#weigh = weigh
   }
 
-  /** The endpoint that lies at a place of the ring. */
+  get size(): number {
+    return this.#places.length
+  }
+
+  get length(): number {
+    return this.#begins[this.size]!
+  }
+
+  update(endpoints: readonly Endpoint[]): void {
+    const present = new Set(endpoints)
+    const kept = this.#places.filter(({ endpoint }) => present.delete(endpoint))
+    const added = [...present].map((endpoint) => ({ endpoint, hash: hashKey(endpoint.authority) }))
+    // Two runs in order are merged: of thousands of endpoints one may have changed.
+    this.#places = [...kept, ...added.sort(inOrder)].sort(inOrder)
+    this.#begins = new Float64Array(this.size + 1)
+    for (const [i, { endpoint }] of this.#places.entries())
+      this.#begins[i + 1] = this.#begins[i]! + this.#weigh(endpoint)
+  }
+
+  /** Once around from a place on: first what is left of the endpoint there, and at last what of it lies before. */
+  *from(place: number): Generator<Part> {
+    const first = this.#find(place)
+    for (let step = 0; step <= this.size; step++) {
+      const at = (first + step) % this.size
+      const begin = step === 0 ? place : this.#begins[at]!
+      const end = step === this.size ? place : this.#begins[at + 1]!
+      yield { endpoint: this.#places[at]!.endpoint, weight: end - begin }
+    }
+  }
+
+  /** The endpoint that lies at a place. */
   #find(place: number): number {
     let low = 0
-    let high = this.#ring.length - 1
+    let high = this.size - 1
     while (low < high) {
       const middle = (low + high + 1) >>> 1
       if (this.#begins[middle]! <= place) low = middle
@@ -142,6 +151,24 @@ export class Aperture implements Balancer {
     }
     return low
   }
+}
+
+/** What a replica uses of a ring. */
+export function partsOf(ring: EndpointRing, size: number, { index, count }: Place, gauge: EndpointGauge): Part[] {
+  const units = Math.min(Math.ceil((size * count) / ring.size), count)
+  let left = (units * ring.length) / count
+  const weights = new Map<Endpoint, number>()
+  // Of all endpoints the whole ring is used, whoever is ready.
+  for (const { endpoint, weight: rest } of ring.size === 0
+    ? []
+    : ring.from(units < count ? (ring.length * index) / count : 0)) {
+    if (left <= LEAST) break
+    const counts = units === count || preferenceOf(endpoint, gauge, null) === READY
+    const weight = counts ? Math.min(rest, left) : rest
+    if (counts) left -= weight
+    if (weight > LEAST) weights.set(endpoint, (weights.get(endpoint) ?? 0) + weight)
+  }
+  return [...weights].map(([endpoint, weight]) => ({ endpoint, weight }))
 }
 
 function inOrder(

@@ -3,7 +3,7 @@ import type { Balancer, BalancerContext } from './balancer.ts'
 import { ConsistentHash } from './consistent-hash.ts'
 import { LeastRequest } from './least-request.ts'
 import { PeakEwma } from './peak-ewma.ts'
-import { byNumber, byWeight } from './ready-weight.ts'
+import { byNumber, byWeight, type Weigh } from './ready-weight.ts'
 import { RoundRobin } from './round-robin.ts'
 import { SlowStart } from './slow-start.ts'
 import type { Place, Topology } from './topology.ts'
@@ -31,10 +31,10 @@ export function createBalancer(
   algorithm: Algorithm,
   context: BalancerContext,
   slowStart = 0,
-  { zoneAware, subsetSize }: Spread = EVERYWHERE,
+  spread: Spread = EVERYWHERE,
 ): Balancer {
-  const size = algorithm === 'ConsistentHash' ? 0 : subsetSize
-  const balancer = zoneAware
+  const size = sizeOf(algorithm, spread)
+  const balancer = spread.zoneAware
     ? new ZoneAware(
         context,
         (inZone, own) => narrow(algorithm, inZone, size, own ? placeInZone : placeOfAll),
@@ -48,7 +48,13 @@ export function createBalancer(
 const placeOfAll = ({ place }: Topology): Place => place
 const placeInZone = ({ placeInZone: place }: Topology): Place => place
 
-function weighOf(algorithm: Algorithm) {
+/** Endpoints that a replica uses; 0 = all. */
+export function sizeOf(algorithm: Algorithm, { subsetSize }: Spread): number {
+  return algorithm === 'ConsistentHash' ? 0 : subsetSize
+}
+
+/** What the shares of an algorithm go by. */
+export function weighOf(algorithm: Algorithm): Weigh {
   return algorithm === 'RoundRobin' ? byNumber : byWeight
 }
 

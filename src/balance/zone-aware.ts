@@ -5,11 +5,8 @@ import { preferenceOf, READY } from './preference.ts'
 import { COUNTED_EVERY, readyWeight, type Weigh } from './ready-weight.ts'
 import { Reserve } from './reserve.ts'
 import { ALONE, type Topology } from './topology.ts'
+import { type Zones, zoneShares, zonesOf } from './zone-shares.ts'
 
-/** Zones that are told apart, besides our own; of more, all others are one. */
-const MOST_ZONES = 16
-/** Name of that one: no zone has an empty name, and neither has this. */
-const OTHERS = '\0others'
 /** Hashes of zones and of endpoints have nothing in common. */
 const SALT = 0x5bd1e995
 
@@ -19,7 +16,6 @@ export type MakeZone = (context: BalancerContext, own: boolean) => Balancer
 interface Zone {
   readonly name: string
   readonly balancer: Balancer
-  endpoints: Endpoint[]
   /** The part of our requests that goes there. */
   share: number
 }
@@ -37,11 +33,10 @@ export class ZoneAware implements Balancer {
   readonly #reserve: Reserve
   #endpoints: readonly Endpoint[] = []
   #topology: Topology = ALONE
-  readonly #zones = new Map<string, Zone>()
-  /** By name, for the order in which a draw passes them. */
-  #inOrder: readonly Zone[] = []
-  /** Zones that are one, see {@link OTHERS}. */
-  #joined = 0
+  #grouped: Zones | null = null
+  #own = ''
+  /** Our own comes first: a draw that stays at home compares once. Then by name. */
+  #zones: readonly Zone[] = []
   #weighUntil = Number.NEGATIVE_INFINITY
 
   /** @param all makes the balancer of all zones together */
@@ -69,7 +64,7 @@ export class ZoneAware implements Balancer {
   /** A key has its zone for as long as the shares stay. */
   #draw(key: number): Zone | undefined {
     let point = key === NO_KEY ? this.#context.random() : mix(key ^ SALT) / 2 ** 32
-    for (const zone of this.#inOrder) {
+    for (const zone of this.#zones) {
       point -= zone.share
       if (point < 0) return zone
     }
@@ -78,38 +73,31 @@ export class ZoneAware implements Balancer {
 
   #group(): void {
     this.#topology = this.#context.topology
-    const { zone, replicas } = this.#topology
-    const own = zone ?? ''
-    const groups = new Map<string, Endpoint[]>()
-    // Without any knowledge of zones nothing is preferred.
-    if (zone !== undefined || replicas.length > 0)
-      for (const endpoint of this.#endpoints) addTo(groups, zoneOf(endpoint, own), endpoint)
-    this.#joined = groups.size > MOST_ZONES + 1 ? joinOthers(groups, own) : 0
-    for (const name of [...this.#zones.keys()]) if (!groups.has(name)) this.#zones.delete(name)
-    for (const [name, endpoints] of groups) this.#useZone(name, endpoints, name === own)
-    // Our own comes first: a draw that stays at home compares once.
-    this.#inOrder = [...this.#zones.values()].sort((a, b) =>
-      a.name === own ? -1 : b.name === own ? 1 : a.name < b.name ? -1 : 1,
-    )
+    this.#grouped = zonesOf(this.#endpoints, this.#topology)
     this.#weighUntil = Number.NEGATIVE_INFINITY
+    const { own = '', endpoints: groups = [] } = this.#grouped ?? {}
+    // Our own zone is divided among its replicas, and no other.
+    const known = new Map((own === this.#own ? this.#zones : []).map((zone) => [zone.name, zone]))
+    this.#own = own
+    const zones: Zone[] = []
+    for (const [name, endpoints] of groups) {
+      const zone = known.get(name) ?? this.#makeZone(name, name === own)
+      zone.balancer.update(endpoints)
+      zones.push(zone)
+    }
+    this.#zones = zones.sort((a, b) => (a.name === own ? -1 : b.name === own ? 1 : a.name < b.name ? -1 : 1))
   }
 
-  #useZone(name: string, endpoints: Endpoint[], own: boolean): void {
-    let zone = this.#zones.get(name)
-    if (zone === undefined) {
-      const made: Zone = {
-        name,
-        balancer: this.#make(
-          this.#contextOf(() => made.share),
-          own,
-        ),
-        endpoints,
-        share: 0,
-      }
-      this.#zones.set(name, (zone = made))
+  #makeZone(name: string, own: boolean): Zone {
+    const zone: Zone = {
+      name,
+      balancer: this.#make(
+        this.#contextOf(() => zone.share),
+        own,
+      ),
+      share: 0,
     }
-    zone.endpoints = endpoints
-    zone.balancer.update(endpoints)
+    return zone
   }
 
   /** As the whole Backend has it, but for the requests, of which a zone has its share. */
@@ -128,66 +116,11 @@ export class ZoneAware implements Balancer {
 
   #weighZones(): void {
     this.#weighUntil = this.#context.now() + COUNTED_EVERY
-    const zones = this.#inOrder
-    const own = this.#topology.zone ?? ''
-    const weights = zones.map(({ endpoints }) => readyWeight(endpoints, this.#context.gauge, this.#weigh))
-    const weight = sum(weights)
-    const origins = this.#origins()
-    const origin = sum(origins.values())
-    const shares = zones.map((_, i) => (weight === 0 ? 0 : weights[i]! / weight))
-    const rooms = zones.map(({ name }, i) => Math.max(shares[i]! - (origins.get(name) ?? 0) / origin, 0))
-    const room = sum(rooms.filter((_, i) => zones[i]!.name !== own))
-    const at = zones.findIndex(({ name }) => name === own)
-    const kept = at === -1 ? 0 : Math.min((shares[at]! * origin) / origins.get(own)!, 1)
-    for (const [i, zone] of zones.entries())
-      if (i === at) zone.share = kept
-      // Where nobody has room, which takes an error of rounding, it goes where endpoints are.
-      else zone.share = (1 - kept) * (room > 0 ? rooms[i]! / room : weight === 0 ? 0 : shares[i]!)
+    if (this.#grouped === null) return
+    const weights = new Map<string, number>()
+    for (const [name, endpoints] of this.#grouped.endpoints)
+      weights.set(name, readyWeight(endpoints, this.#context.gauge, this.#weigh))
+    const shares = zoneShares(this.#grouped, weights, this.#topology)
+    for (const zone of this.#zones) zone.share = shares.get(zone.name) ?? 0
   }
-
-  /** Replicas by zone; where they are not known, as many for each zone that has endpoints, and for our own. */
-  #origins(): Map<string, number> {
-    const { zone = '', replicas } = this.#topology
-    const origins = new Map<string, number>()
-    for (const [name, count] of replicas.length > 0 ? replicas : this.#assumed()) {
-      const known = this.#zones.has(name) || !this.#zones.has(OTHERS) ? name : OTHERS
-      origins.set(known, (origins.get(known) ?? 0) + count)
-    }
-    if ((origins.get(zone) ?? 0) === 0) origins.set(zone, 1)
-    return origins
-  }
-
-  #assumed(): (readonly [zone: string, count: number])[] {
-    return this.#inOrder.map(({ name }) => [name, name === '' ? 0 : name === OTHERS ? this.#joined : 1])
-  }
-}
-
-/** The zone whose clients an endpoint is meant for: our own if it is one of several. */
-function zoneOf({ zone = '', serves }: Endpoint, own: string): string {
-  if (serves === undefined) return zone
-  const names = serves.split(',')
-  return names.includes(own) ? own : names[0]!
-}
-
-/** @returns how many zones become one */
-function joinOthers(groups: Map<string, Endpoint[]>, own: string): number {
-  const others = [...groups].filter(([name]) => name !== own)
-  for (const [name] of others) groups.delete(name)
-  groups.set(
-    OTHERS,
-    others.flatMap(([, endpoints]) => endpoints),
-  )
-  return others.length
-}
-
-function addTo(groups: Map<string, Endpoint[]>, name: string, endpoint: Endpoint): void {
-  const group = groups.get(name)
-  if (group === undefined) groups.set(name, [endpoint])
-  else group.push(endpoint)
-}
-
-function sum(numbers: Iterable<number>): number {
-  let total = 0
-  for (const number of numbers) total += number
-  return total
 }

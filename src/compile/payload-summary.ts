@@ -3,7 +3,7 @@ import type { ConditionReason } from '../api/condition.ts'
 import type { Payload } from '../api/kinds.ts'
 import type { KubeObject } from '../api/object.ts'
 import type { Reference } from '../api/references.ts'
-import { JWKS_SECRET, JWT_KEY_SECRET, SHARED_WITH, secretKeysOf } from '../policy/secret-types.ts'
+import { API_KEYS_SECRET, JWKS_SECRET, JWT_KEY_SECRET, SHARED_WITH, secretKeysOf } from '../policy/secret-types.ts'
 import { nodeId } from './reference-graph.ts'
 import { objectId, type PayloadSummary, type ResourceSet, type TlsSecretSummary } from './resource-set.ts'
 
@@ -80,7 +80,11 @@ export function payloadFault(
   return refused === undefined ? undefined : quotaFault(`key ${key} of ${what}`, refused)
 }
 
-const TOKEN_KEYS: ReadonlySet<string | undefined> = new Set([JWT_KEY_SECRET.type, JWKS_SECRET.type])
+const TOKEN_KEYS: ReadonlySet<string | undefined> = new Set([
+  API_KEYS_SECRET.type,
+  JWT_KEY_SECRET.type,
+  JWKS_SECRET.type,
+])
 
 function contentFault(what: string, { fault, validity }: TlsSecretSummary, type: string | undefined) {
   const meanwhile = validity === undefined ? '' : ' (the version before is used until then)'

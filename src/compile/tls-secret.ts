@@ -1,5 +1,6 @@
 /** Reads one Secret of TLS or of tokens: whether what it holds can be used, and what is delivered of it. */
 import type { Secret } from '../api/kubernetes.ts'
+import { parseApiKeys, writeApiKeys } from '../auth/api-keys.ts'
 import {
   type KeysReading,
   MAX_KEY_TEXT,
@@ -10,6 +11,7 @@ import {
 } from '../auth/verification-keys.ts'
 import type { Milliseconds } from '../lib/clock.ts'
 import {
+  API_KEYS_SECRET,
   CA_SECRET,
   CRL_SECRET,
   JWKS_SECRET,
@@ -95,6 +97,8 @@ export function readTlsSecret({
       return readTokenKeys(data)
     case JWKS_SECRET.type:
       return readTokenKeySet(data)
+    case API_KEYS_SECRET.type:
+      return readKeysOfConsumers(data)
     default:
       return undefined
   }
@@ -172,6 +176,14 @@ function readTokenKeySet(data: Data): TlsSecretReading | TlsSecretFault {
   const text = textOf(data, JWKS_SECRET.key, MAX_KEY_TEXT)
   const fault = keysFault(readKeySet(Buffer.from(text, 'latin1').toString('utf8')), JWKS_SECRET.key)
   return fault ?? { contents: new Map([[JWKS_SECRET.key, shared(text)]]), facts: FOR_EVER }
+}
+
+/** Delivered as one content: the names of its keys are consumers, which no policy names. */
+function readKeysOfConsumers(data: Data): TlsSecretReading | TlsSecretFault {
+  const texts = Object.entries(data).map(([key, text]) => [key, Buffer.from(text, 'base64').toString('utf8')] as const)
+  const keys = parseApiKeys(texts)
+  if ('fault' in keys) return keys
+  return { contents: new Map([[API_KEYS_SECRET.all, shared(Buffer.from(writeApiKeys(keys)))]]), facts: FOR_EVER }
 }
 
 function keysFault(reading: KeysReading, key: string): TlsSecretFault | undefined {

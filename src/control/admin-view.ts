@@ -2,9 +2,11 @@
 import type { AdminData, BackendView } from '../admin/admin-data.ts'
 import type { BackendGauges, EndpointState, MetricsSource } from '../admin/metrics-source.ts'
 import { routeRows } from '../admin/route-rows.ts'
+import { usageOf } from '../balance/usage.ts'
 import { keyOfNode } from '../compile/reference-graph.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
+import { AdaptiveLimits } from '../limit/adaptive-limit.ts'
 import { joinHostPort } from '../pattern/host.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
@@ -105,25 +107,49 @@ function backendGauges(table: EndpointTable, health: Health, id: string, rows: r
   return { id, inFlight, endpoints }
 }
 
-function backendView({ table, health }: AdminInputs, plan: BackendConfig, rows: readonly EndpointRow[]): BackendView {
-  const { id, protocol, algorithm } = plan
+/** It is well, and other replicas of the gateway use it. */
+const ELSEWHERE = 'by its zone, or as no part of the subset, it gets nothing from this replica'
+
+/** By slot; undefined where each gets its share by weight. */
+function sharesOf({ table, endpoints }: AdminInputs, plan: BackendConfig, rows: readonly EndpointRow[]) {
+  if (!plan.zoneAware && plan.subsetSize === 0) return undefined
+  const all = rows.map((row) => ({ ...row, authority: joinHostPort(row.address, row.port) }))
+  const usage = usageOf(all, plan.algorithm, plan, endpoints.topology, table)
+  return new Map(all.map((endpoint) => [endpoint.slot, usage.get(endpoint) ?? 0]))
+}
+
+function backendView(inputs: AdminInputs, plan: BackendConfig, rows: readonly EndpointRow[]): BackendView {
+  const { table, health } = inputs
+  const { id, protocol, algorithm, adaptiveLimit } = plan
+  const limits = new AdaptiveLimits(table)
   const { total, ready, eligible, panic, draining } = health.count(id)
+  // Where nothing is ready zones and subsets do not matter.
+  const shares = draining ? undefined : sharesOf(inputs, plan, rows)
   const endpoints = rows.map((row) => {
     const { state, usable, reason, since, probe } = health.verdict(row, id)
+    const share = shares?.get(row.slot)
+    const taken = usable && (row.state === 'ready' || draining)
     return {
       authority: joinHostPort(row.address, row.port),
       state,
-      taken: usable && (row.state === 'ready' || draining),
-      reason,
+      taken: taken && share !== 0,
+      reason: taken && share === 0 && reason === '' ? ELSEWHERE : reason,
       ...(since !== undefined && { since: new Date(since).toISOString() }),
       ...(probe && {
         probe: { at: new Date(probe.at).toISOString(), took: Math.max(0, Math.round(probe.took)), fault: probe.fault },
       }),
       weight: row.weight,
       inFlight: table.inFlight(row.slot),
+      ...(adaptiveLimit !== undefined && {
+        unanswered: table.unanswered.sum(row.slot),
+        limit: limits.limitOf(row.slot, adaptiveLimit),
+      }),
       ...(row.zone !== undefined && { zone: row.zone }),
+      ...(share !== undefined && { share: Number(share.toFixed(6)) }),
     }
   })
   const inFlight = endpoints.reduce((sum, one) => sum + one.inFlight, 0)
-  return { id, protocol, algorithm, inFlight, total, ready, eligible, panic, endpoints }
+  const slot = inputs.endpoints.slotOf(id)
+  const waiting = slot !== undefined && { connections: table.connections.sum(slot), waiting: table.pending.sum(slot) }
+  return { id, protocol, algorithm, inFlight, ...waiting, total, ready, eligible, panic, endpoints }
 }

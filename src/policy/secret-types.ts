@@ -29,6 +29,9 @@ export const JWT_KEY_SECRET = { type: 'headgate.dev/jwt-key', publicKey: 'public
 /** A JSON Web Key Set (RFC 7517) of public keys. */
 export const JWKS_SECRET = { type: 'headgate.dev/jwks', key: 'jwks.json' } as const
 
+/** Digests of API keys; each key of the data is a consumer, and all of them are one content. */
+export const API_KEYS_SECRET = { type: 'headgate.dev/api-keys', all: '*' } as const
+
 /** What is read of a Secret of each type, and no other key of it. */
 const KEYS: Readonly<Record<string, { readonly required: readonly string[]; readonly optional: readonly string[] }>> = {
   [TLS_SECRET.type]: { required: [TLS_SECRET.certificate, TLS_SECRET.key], optional: [TLS_SECRET.ocsp] },
@@ -37,6 +40,7 @@ const KEYS: Readonly<Record<string, { readonly required: readonly string[]; read
   [TICKET_KEY_SECRET.type]: { required: [TICKET_KEY_SECRET.key], optional: [] },
   [JWT_KEY_SECRET.type]: { required: [], optional: [JWT_KEY_SECRET.publicKey, JWT_KEY_SECRET.secret] },
   [JWKS_SECRET.type]: { required: [JWKS_SECRET.key], optional: [] },
+  [API_KEYS_SECRET.type]: { required: [], optional: [API_KEYS_SECRET.all] },
 }
 
 /** Undefined for a type that is not one of these. */

@@ -16,7 +16,6 @@ const SAMPLES: Tree = {
   cors: { allowOrigins: ['*'] },
   'jwt.keys.jwksURI': 'https://id.example/jwks.json',
   'jwt.keys.issuerRule': 'token',
-  apiKey: { secretName: 'a', from: [{ header: 'x-key' }] },
   basic: { secretName: 'a' },
   external: { backendRef: { name: 'a' } },
   oidc: { secretName: 'a' },

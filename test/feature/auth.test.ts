@@ -1,6 +1,7 @@
 /** `auth` from manifests to traffic: Secrets that rotate, are missing, of another type or broken. */
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
+import { digestOf } from '../../src/auth/api-keys.ts'
 import { EC, ED, ISSUER, pemOf, RSA, tokenOf } from '../auth/tokens.ts'
 import { type EchoBackend, echoBackend, type Received } from './backends.ts'
 import { backend, eventually, type Gateway, route, startGateway, suiteScope } from './harness.ts'
@@ -8,11 +9,11 @@ import { request } from './raw-client.ts'
 
 const HOST = 'shop.example'
 
-function keys(stringData: object, type = 'headgate.dev/jwt-key'): string {
+function keys(stringData: object, type = 'headgate.dev/jwt-key', name = 'keys'): string {
   return JSON.stringify({
     apiVersion: 'v1',
     kind: 'Secret',
-    metadata: { name: 'keys', namespace: 'default' },
+    metadata: { name, namespace: 'default' },
     type,
     stringData,
   })
@@ -39,6 +40,16 @@ describe('auth by tokens', () => {
         name: 'open',
         matches: [{ path: { value: '/open' } }],
         policies: { auth: { anonymous: {} } },
+        backendRefs: [{ name: 'echo' }],
+      },
+      {
+        name: 'keys',
+        matches: [{ path: { value: '/keys' } }],
+        policies: {
+          auth: { apiKey: { secretName: 'clients', from: [{ header: 'x-api-key' }] } },
+          authorization: [{ name: 'tier', claim: 'tier', in: ['gold'] }],
+          requestHeaders: { set: [{ name: 'x-consumer', value: '%{consumer}' }] },
+        },
         backendRefs: [{ name: 'echo' }],
       },
       { name: 'all', backendRefs: [{ name: 'echo' }] },
@@ -140,5 +151,23 @@ describe('auth by tokens', () => {
       await gateway.write('keys.yaml', keys({ 'public.pem': pemOf(EC.publicKey) }))
       await eventually(async () => assert.equal((await ask(token)).status, 200))
     }
+  })
+
+  it('goes beside API keys, whose Secret has digests alone', async () => {
+    const line = (key: string, more = '') => `sha256:${digestOf(key)} ${more}`
+    const list = (data: object) => gateway.write('clients.yaml', keys(data, 'headgate.dev/api-keys', 'clients'))
+    const ask = (key: string) =>
+      request(gateway.port, { host: HOST, path: '/keys', headers: { 'x-api-key': key, 'x-consumer': 'root' } })
+    assert.equal((await ask('one')).status, 503)
+    await list({ billing: line('one', 'tier=gold'), shop: line('two') })
+    await eventually(async () => assert.equal((await ask('one')).status, 200))
+    const { headers } = (await ask('one')).json() as unknown as Received
+    assert.deepEqual([headers['x-consumer'], headers['x-api-key']], ['billing', undefined])
+    assert.equal((await ask('two')).status, 403)
+    assert.equal((await ask('three')).status, 401)
+    await list({ billing: 'one' })
+    await eventually(async () => assert.equal((await ask('one')).status, 503))
+    await eventually(async () => assert.match(await condition(), /^KeyInvalid: .*line 1 of billing does not begin/))
+    assert.ok(!gateway.processLog.join().includes('sha256:one'))
   })
 })

@@ -312,10 +312,30 @@ describe('balancing, from manifests to traffic', () => {
     assert.deepEqual(Object.values(await served('/part', 30)), [30])
   })
 
-  it('the admin API says where the replica stands', async () => {
+  it('the admin API says where the replica stands, and what it sends to which endpoint', async () => {
     const answer = await fetch(`http://127.0.0.1:${gateway.adminPort}/api/v1/version`)
     const { zone, replica, replicas } = (await answer.json()) as Record<string, unknown>
     assert.deepEqual({ zone, replica, replicas }, { zone: 'a', replica: 2, replicas: 3 })
+    const list = await fetch(`http://127.0.0.1:${gateway.adminPort}/api/v1/backends`)
+    const { items: backends } = (await list.json()) as {
+      readonly items: readonly {
+        readonly id: string
+        readonly endpoints: readonly { taken: boolean; share?: number; reason: string; zone?: string }[]
+      }[]
+    }
+    const near = backends
+      .find(({ id }) => id === 'default/near')!
+      .endpoints.toSorted((one, other) => one.zone!.localeCompare(other.zone!))
+    assert.deepEqual(
+      near.map((one) => [one.zone, one.taken, one.share]),
+      [
+        ['a', true, 1],
+        ['b', false, 0],
+        ['c', false, 0],
+      ],
+    )
+    assert.match(near[1]!.reason, /gets nothing from this replica/)
+    assert.equal(backends.find(({ id }) => id === 'default/round')!.endpoints[0]!.share, undefined)
   })
 
   it('a weighted split is exact, and spread evenly', async () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { describe, it } from 'node:test'
+import { digestOf, parseApiKeys, writeApiKeys } from '../../src/auth/api-keys.ts'
 import type { LocalResponse } from '../../src/message/local-response.ts'
-import { AMBIENT_CREDENTIAL, CLAIMS } from '../../src/policy/attribute.ts'
+import { AMBIENT_CREDENTIAL, CLAIMS, CONSUMER } from '../../src/policy/attribute.ts'
 import { auth } from '../../src/policy/auth/policy.ts'
 import type { Filter } from '../../src/policy/filter.ts'
 import { AUDIENCE, ED, ISSUER, now, pemOf, RSA, tokenOf } from '../auth/tokens.ts'
@@ -221,6 +222,79 @@ describe('auth by tokens', () => {
     assert.deepEqual([status, pairs(x.request)], [200, []])
     assert.equal((await ask(gate, bearer('x'))).status, 401)
     assert.equal(auth.plan({ anonymous: {} }, 'shop'), undefined)
+  })
+})
+
+describe('auth by API keys', () => {
+  const ID = 'Secret shop/clients * headgate.dev/api-keys'
+  const apiKey = { secretName: 'clients', from: [{ header: 'X-Api-Key' }, { query: 'key' }] }
+  const listed = (lines: Readonly<Record<string, string>>) => {
+    const keys = parseApiKeys(Object.entries(lines))
+    assert.ok(keys instanceof Map, JSON.stringify(keys))
+    return Buffer.from(writeApiKeys(keys))
+  }
+  const line = (key: string, more = '') => `sha256:${digestOf(key)} ${more}\n`
+
+  it('knows a consumer by any of its keys, until they expire or are taken out', async () => {
+    let wall = Date.parse('2027-01-01T00:00:00Z')
+    const gate = rig({ apiKey }, { wall: () => wall, monotonic: () => wall })
+    const billing = `# old and new\n${line('key-1', 'expires=2027-01-02T00:00:00Z')}${line('key-2', 'tier=gold team=a')}`
+    gate.deps.contentsById.set(ID, listed({ billing, shop: line('key-3') }))
+    const first = await ask(gate, { 'x-api-key': 'key-1', accept: '*/*' })
+    assert.deepEqual([first.status, first.x.get(CONSUMER)], [200, 'billing'])
+    assert.deepEqual(pairs(first.x.request), [['accept', '*/*']])
+    const second = await ask(gate, new TestExchange({ query: 'a=1&key=key-2' }))
+    assert.deepEqual(
+      [second.status, second.x.query, { ...second.x.get(CLAIMS) }],
+      [200, 'a=1', { tier: 'gold', team: 'a' }],
+    )
+    assert.equal((await ask(gate, { 'x-api-key': 'key-3' })).x.get(CONSUMER), 'shop')
+    for (const key of ['', 'key-4', 'KEY-1', digestOf('key-1'), `sha256:${digestOf('key-1')}`, 'k'.repeat(5_000)]) {
+      const { status, reason, challenge } = await ask(gate, { 'x-api-key': key })
+      assert.deepEqual([status, reason, challenge], [401, 'CredentialInvalid', 'ApiKey realm="shop.example.com"'], key)
+    }
+    wall += 86_400_000
+    assert.equal((await ask(gate, { 'x-api-key': 'key-1' })).reason, 'CredentialExpired')
+    assert.equal((await ask(gate, { 'x-api-key': 'key-2' })).status, 200)
+    gate.deps.contentsById.set(ID, listed({ shop: line('key-3') }))
+    assert.equal((await ask(gate, { 'x-api-key': 'key-2' })).status, 401)
+    gate.deps.contentsById.delete(ID)
+    assert.equal((await ask(gate, { 'x-api-key': 'key-3' })).status, 503)
+  })
+
+  it('stands beside tokens, each with its challenge, and one of them is enough', async () => {
+    const gate = rig({
+      anyOf: [{ jwt: JWT }, { apiKey: { ...apiKey, from: [{ header: 'authorization', scheme: 'Bearer' }] } }],
+    })
+    gate.deps.contentsById.set(ID, listed({ shop: line('key-3') }))
+    assert.equal((await ask(gate, bearer('key-3'))).x.get(CONSUMER), 'shop')
+    assert.equal((await ask(gate, bearer(await tokenOf()))).x.get(CLAIMS)?.sub, 'alice')
+    assert.equal((await ask(gate, bearer(await tokenOf({ claims: { exp: now() - 60 } })))).reason, 'CredentialExpired')
+    assert.equal((await ask(gate, bearer(await tokenOf({ claims: { iss: 'else' } })))).reason, 'CredentialInvalid')
+    const other = rig({ anyOf: [{ jwt: JWT }, { apiKey }] })
+    const { x, challenge, status } = await ask(other)
+    assert.deepEqual([status, challenge], [401, 'Bearer realm="shop.example.com"'])
+    assert.equal(x.ended, false)
+    const both = await ask(other, { ...bearer('x'), 'x-api-key': 'y' })
+    assert.equal(both.reason, 'CredentialAmbiguous')
+  })
+
+  it('are lists of digests, and nothing else is taken for one', () => {
+    const faultOf = (text: string) => {
+      const read = parseApiKeys([['shop', text]])
+      assert.ok('fault' in read, text)
+      return String(read.fault)
+    }
+    assert.match(faultOf('my-secret-key'), /line 1 of shop does not begin with sha256: .*never the key/)
+    assert.doesNotMatch(faultOf('my-secret-key'), /my-secret/)
+    assert.match(faultOf(`\n${line('changeme')}`), /line 2 of shop is the digest of a key that everybody tries/)
+    assert.match(faultOf(line('a') + line('a')), /line 2 of shop is a key that is listed twice/)
+    for (const more of ['expires=tomorrow', 'expires=2027-01-01T00:00:00', 'expires=2027-13-01T00:00:00Z'])
+      assert.match(faultOf(line('a', more)), /no time in expires/, more)
+    for (const more of ['x', 'a=1 a=2', '=', '__proto__=1', `a=${'v'.repeat(300)}`])
+      assert.match(faultOf(line('a', more)), /no label=value/, more)
+    const many = Array.from({ length: 10_001 }, (_, i) => line(`k${i}`)).join('')
+    assert.match(faultOf(many), /more than 10000 keys/)
   })
 })
 

@@ -2,36 +2,27 @@
  * `auth`: lets a request pass whose credential is good, and hands on who it belongs to. It answers 401 without saying
  * more than a client needs (RFC 6750 §3), and 503 where it cannot judge: nothing passes by omission.
  */
-import { readTokenHead, type TokenHead } from '../../auth/compact-token.ts'
-import type { VerifiedToken } from '../../auth/jwt-verifier.ts'
 import type { Reason } from '../../lib/reason.ts'
-import { AMBIENT_CREDENTIAL, CLAIMS } from '../attribute.ts'
+import { AMBIENT_CREDENTIAL, CLAIMS, CONSUMER } from '../attribute.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Filter, RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
 import { compileTemplate, type Template } from '../variables.ts'
+import { ApiKeyMethod } from './api-key.ts'
 import { type CredentialPlace, findCredential, removeCredentials, samePlace } from './credential.ts'
-import { type Judgement, JwtMethod } from './jwt.ts'
-import type { AuthPlan, JwtPlan } from './plan.ts'
+import { JwtMethod } from './jwt.ts'
+import type { AuthMethod, Identity, Judgement } from './method.ts'
+import type { AuthPlan, MethodPlan } from './plan.ts'
 
-interface Identity {
-  readonly header: string
+interface IdentityHeader {
+  readonly name: string
   readonly value: Template
 }
 
 interface Method {
-  readonly jwt: JwtMethod
-  readonly plan: JwtPlan
-  readonly identities: readonly Identity[]
-}
-
-/** A token where it was found, and the method that judges it. */
-interface Presented {
-  readonly method: Method
-  readonly text: string
-  readonly place: CredentialPlace
-  readonly head: TokenHead
+  readonly auth: AuthMethod
+  readonly headers: readonly IdentityHeader[]
 }
 
 class Authentication {
@@ -41,86 +32,92 @@ class Authentication {
   readonly #places: readonly CredentialPlace[]
   /** Fields that a backend takes for true: never as a client sent them. */
   readonly #claimed: readonly string[]
+  /** Of the challenge; one for each scheme. */
+  readonly #schemes: readonly string[]
 
   constructor({ owner, methods, anonymous }: AuthPlan, services: FilterServices) {
     this.#anonymous = anonymous
-    this.#methods = methods.map(({ jwt: plan }) => ({
-      jwt: new JwtMethod(plan, owner, services),
-      plan,
-      identities: plan.claimsToHeaders.map(({ claim, header }) => ({
-        header,
-        value: compileTemplate(`%{claim:${claim}}`, 'request'),
-      })),
-    }))
+    this.#methods = methods.map((plan) => methodOf(plan, owner, services))
     const places: CredentialPlace[] = []
-    for (const place of this.#methods.flatMap(({ plan }) => plan.from))
+    for (const place of this.#methods.flatMap(({ auth }) => auth.from))
       if (!places.some((one) => samePlace(one, place))) places.push(place)
     this.#places = places
-    this.#claimed = this.#methods.flatMap(({ identities }) =>
-      identities.map(({ header }) => header.replaceAll('_', '-')),
-    )
+    this.#claimed = this.#methods.flatMap(({ headers }) => headers.map(({ name }) => name.replaceAll('_', '-')))
+    this.#schemes = [...new Set(this.#methods.map(({ auth }) => auth.scheme))]
+  }
+
+  get effect(): string {
+    const wanted = this.#methods.map(({ auth }) => auth.wants)
+    return `wants ${[...wanted, ...(this.#anonymous ? ['no credential'] : [])].join(', or ')}`
   }
 
   onRequest(x: Exchange): RequestDecision | Promise<RequestDecision> {
     for (const name of this.#claimed) x.request.removeLoosely(name)
-    const presented = this.#presented(x)
-    if (presented === undefined || 'type' in presented) return presented
-    const judgement = presented.method.jwt.judge(presented.text, presented.head)
-    if (judgement instanceof Promise) return judgement.then((late) => this.#decide(x, presented, late))
-    return this.#decide(x, presented, judgement)
-  }
-
-  #presented(x: Exchange): Presented | RequestDecision {
     const found = findCredential(x, this.#places)
-    if (found === 'several') return refuse(x, 'CredentialAmbiguous', 'invalid_request')
-    if (found === undefined) return this.#anonymous ? undefined : refuse(x, 'CredentialMissing', '')
+    if (found === 'several') return this.#refuse(x, 'CredentialAmbiguous', 'invalid_request')
+    if (found === undefined) return this.#anonymous ? undefined : this.#refuse(x, 'CredentialMissing', '')
     const { text, place } = found
-    const head = readTokenHead(text)
-    if (head === undefined) return refuse(x, 'CredentialInvalid', 'invalid_token')
-    const here = this.#methods.filter(({ plan }) => plan.from.some((one) => samePlace(one, place)))
-    // Of several issuers in one place it is the one that the token names, which then has to prove it.
-    const method = here.length === 1 ? here[0] : here.find(({ plan }) => plan.issuer === head.issuer)
-    return method === undefined ? refuse(x, 'CredentialInvalid', 'invalid_token') : { method, text, place, head }
+    const method = this.#methodFor(text, place)
+    if (method === undefined) return this.#refuse(x, 'CredentialInvalid', 'invalid_token')
+    const judgement = method.auth.judge(text)
+    if (judgement instanceof Promise) return judgement.then((late) => this.#decide(x, method, place, late))
+    return this.#decide(x, method, place, judgement)
   }
 
-  #decide(x: Exchange, presented: Presented, judgement: Judgement): RequestDecision {
-    if (!('fault' in judgement)) return this.#accept(x, presented, judgement)
-    if (judgement.fault === 'no-keys') return refuse(x, 'AuthUnavailable', '')
-    return refuse(x, judgement.fault === 'expired' ? 'CredentialExpired' : 'CredentialInvalid', 'invalid_token')
+  /** Of several that read one place it is the one that the credential names, which then has to prove it. */
+  #methodFor(text: string, place: CredentialPlace): Method | undefined {
+    const here = this.#methods.filter(({ auth }) => auth.from.some((one) => samePlace(one, place)))
+    return here.length === 1 ? here[0] : here.find(({ auth }) => auth.claims(text))
   }
 
-  #accept(x: Exchange, { method, place }: Presented, { claims }: VerifiedToken): undefined {
+  #decide(x: Exchange, method: Method, place: CredentialPlace, judgement: Judgement): RequestDecision {
+    if (!('fault' in judgement)) return this.#accept(x, method, place, judgement)
+    if (judgement.fault === 'unavailable') return this.#refuse(x, 'AuthUnavailable', '')
+    const reason = judgement.fault === 'expired' ? 'CredentialExpired' : 'CredentialInvalid'
+    return this.#refuse(x, reason, 'invalid_token')
+  }
+
+  #accept(x: Exchange, { auth, headers }: Method, place: CredentialPlace, { claims, consumer }: Identity): undefined {
     x.set(CLAIMS, claims)
+    if (consumer !== undefined) x.set(CONSUMER, consumer)
     if (place.cookie !== undefined) x.set(AMBIENT_CREDENTIAL, true)
-    for (const one of this.#places) if (!method.plan.keepToken || one !== place) removeCredentials(x, one)
-    for (const { header, value } of method.identities) {
+    for (const one of this.#places) if (!auth.kept || one !== place) removeCredentials(x, one)
+    for (const { name, value } of headers) {
       const text = value.render(x, null)
-      if (text !== '') x.request.add(header, text)
+      if (text !== '') x.request.add(name, text)
     }
     return undefined
   }
+
+  /** @param error of RFC 6750 §3.1; empty: the client has not tried yet, or it is not its fault */
+  #refuse(x: Exchange, reason: Reason, error: '' | 'invalid_request' | 'invalid_token'): RequestDecision {
+    const response = problemResponse(reason, x)
+    if (reason !== 'AuthUnavailable')
+      for (const scheme of this.#schemes) {
+        const said = error === '' || scheme !== 'Bearer' ? '' : `, error="${error}"`
+        // A host in normal form has no character that would have to be escaped.
+        response.fields.add('www-authenticate', `${scheme} realm="${x.host}"${said}`)
+      }
+    return { type: 'respond', response }
+  }
+}
+
+function methodOf(plan: MethodPlan, owner: string, services: FilterServices): Method {
+  const auth: AuthMethod =
+    'jwt' in plan ? new JwtMethod(plan.jwt, owner, services) : new ApiKeyMethod(plan.apiKey, services)
+  const headers = auth.claimsToHeaders.map(({ claim, header }) => ({
+    name: header,
+    value: compileTemplate(`%{claim:${claim}}`, 'request'),
+  }))
+  return { auth, headers }
 }
 
 export function authFilter(plan: AuthPlan, services: FilterServices): Filter {
   const authentication = new Authentication(plan, services)
-  const effect = describe(plan)
+  const { effect } = authentication
   return {
     name: 'auth',
     onRequest: (x) => authentication.onRequest(x),
     explain: () => ({ filter: 'auth', effect }),
   }
-}
-
-/** @param error of RFC 6750 §3.1; empty: the client has not tried yet, or it is not its fault */
-function refuse(x: Exchange, reason: Reason, error: '' | 'invalid_request' | 'invalid_token'): RequestDecision {
-  const response = problemResponse(reason, x)
-  // A host in normal form has no character that would have to be escaped.
-  if (reason !== 'AuthUnavailable')
-    response.fields.add('www-authenticate', `Bearer realm="${x.host}"${error === '' ? '' : `, error="${error}"`}`)
-  return { type: 'respond', response }
-}
-
-function describe({ methods, anonymous }: AuthPlan): string {
-  const issuers = methods.map(({ jwt }) => `a token of ${jwt.issuer} for ${jwt.audiences.join(' or ')}`)
-  return `wants ${[...issuers, ...(anonymous ? ['no credential'] : [])].join(', or ')}`
 }

@@ -4,7 +4,7 @@
  * the ones that are in force.
  */
 import { hash } from 'node:crypto'
-import type { TokenHead } from '../../auth/compact-token.ts'
+import { readTokenHead, type TokenHead } from '../../auth/compact-token.ts'
 import { type Verification, type VerifiedToken, verifyToken } from '../../auth/jwt-verifier.ts'
 import {
   type KeysReading,
@@ -14,10 +14,8 @@ import {
   type VerificationKey,
 } from '../../auth/verification-keys.ts'
 import type { FilterServices } from '../services.ts'
+import type { AuthMethod, Judgement } from './method.ts'
 import type { JwtPlan, KeyForm } from './plan.ts'
-
-/** What came of a token: its claims, why it is none, or that there are no keys to judge it by. */
-export type Judgement = Verification | { readonly fault: 'malformed' | 'no-keys' }
 
 interface KnownToken {
   readonly token: VerifiedToken
@@ -39,7 +37,7 @@ const READERS: Readonly<Record<KeyForm, (bytes: Uint8Array) => KeysReading>> = {
   KeySet: (bytes) => readKeySet(Buffer.from(bytes).toString('utf8')),
 }
 
-export class JwtMethod {
+export class JwtMethod implements AuthMethod {
   readonly #plan: JwtPlan
   readonly #owner: string
   /** Of the rules by which tokens are verified. */
@@ -56,31 +54,64 @@ export class JwtMethod {
     this.#services = services
   }
 
-  judge(text: string, head: TokenHead): Judgement | Promise<Judgement> {
+  get from(): JwtPlan['from'] {
+    return this.#plan.from
+  }
+
+  get kept(): boolean {
+    return this.#plan.keepToken
+  }
+
+  get claimsToHeaders(): JwtPlan['claimsToHeaders'] {
+    return this.#plan.claimsToHeaders
+  }
+
+  get scheme(): string {
+    return 'Bearer'
+  }
+
+  get wants(): string {
+    return `a token of ${this.#plan.issuer} for ${this.#plan.audiences.join(' or ')}`
+  }
+
+  /** A token that says it is of this issuer; it may lie. */
+  claims(text: string): boolean {
+    return readTokenHead(text)?.issuer === this.#plan.issuer
+  }
+
+  judge(text: string): Judgement | Promise<Judgement> {
     const { clock, contents, memos } = this.#services
     const bytes = contents.get(this.#plan.keys.content)
     const keys = bytes === undefined ? undefined : keysOf(bytes, this.#plan.keys.form)
-    if (bytes === undefined || keys === undefined) return { fault: 'no-keys' }
+    if (bytes === undefined || keys === undefined) return { fault: 'unavailable' }
     const key = `jwt ${this.#digest} ${hash('sha256', text, 'base64url')}`
     const known = memos.get(this.#owner, key) as KnownToken | undefined
-    if (known !== undefined && known.keys === bytes && clock.wall() < known.token.expires) return known.token
-    return this.#running.get(key) ?? this.#verify(key, text, head, bytes, keys)
+    if (known !== undefined && known.keys === bytes && clock.wall() < known.token.expires)
+      return { claims: known.token.claims }
+    const running = this.#running.get(key)
+    if (running !== undefined) return running
+    const head = readTokenHead(text)
+    return head === undefined ? { fault: 'invalid' } : this.#verify(key, text, head, bytes, keys)
   }
 
   #verify(key: string, text: string, head: TokenHead, bytes: Uint8Array, keys: readonly VerificationKey[]) {
     const { clock, memos } = this.#services
     const verification = verifyToken(text, head, keys, this.#plan, clock.wall())
       .then((verified) => {
-        if (!('fault' in verified)) {
-          const size = ENTRY_BYTES + CLAIM_FACTOR * text.length
-          memos.set(this.#owner, key, { token: verified, keys: bytes }, size, verified.expires - clock.wall())
-        }
-        return verified
+        if ('fault' in verified) return judgementOf(verified)
+        const size = ENTRY_BYTES + CLAIM_FACTOR * text.length
+        memos.set(this.#owner, key, { token: verified, keys: bytes }, size, verified.expires - clock.wall())
+        return { claims: verified.claims }
       })
       .finally(() => this.#running.delete(key))
     this.#running.set(key, verification)
     return verification
   }
+}
+
+/** A client may know that its token has expired: it has had it. All else helps nobody but who tries. */
+function judgementOf({ fault }: Verification & { readonly fault: string }): Judgement {
+  return { fault: fault === 'expired' ? 'expired' : 'invalid' }
 }
 
 /** @returns undefined where they cannot be used, which the conditions of the Route say */

@@ -9,8 +9,13 @@ export interface AuthPlan {
   readonly anonymous: boolean
 }
 
-export interface MethodPlan {
-  readonly jwt: JwtPlan
+/** One of them. */
+export type MethodPlan = { readonly jwt: JwtPlan } | { readonly apiKey: ApiKeyPlan }
+
+export interface ApiKeyPlan {
+  /** See {@link contentId}. */
+  readonly content: string
+  readonly from: readonly CredentialPlace[]
 }
 
 export interface JwtPlan {

@@ -3,16 +3,22 @@ import { parseDuration } from '../../lib/quantity.ts'
 import { contentId } from '../contents.ts'
 import type { PolicyDefinition, PolicyPlace, PolicyProblem, PolicyReference } from '../definition.ts'
 import { checkFieldName } from '../header-edits/field-names.ts'
-import { JWKS_SECRET, JWT_KEY_SECRET } from '../secret-types.ts'
+import { API_KEYS_SECRET, JWKS_SECRET, JWT_KEY_SECRET } from '../secret-types.ts'
 import type { CredentialPlace } from './credential.ts'
 import { authFilter } from './filter.ts'
-import type { AuthPlan, JwtPlan, KeyForm, KeySource } from './plan.ts'
+import type { ApiKeyPlan, AuthPlan, JwtPlan, KeyForm, KeySource, MethodPlan } from './plan.ts'
 
 /** As it stands in a document; see the schema. Methods that are not built yet are refused before. */
 interface AuthValue {
   readonly jwt?: JwtValue
+  readonly apiKey?: ApiKeyValue
   readonly anonymous?: object
   readonly anyOf?: readonly AuthValue[]
+}
+
+interface ApiKeyValue {
+  readonly secretName: string
+  readonly from: readonly CredentialPlace[]
 }
 
 interface JwtValue {
@@ -54,13 +60,13 @@ function methodsOf(value: AuthValue): readonly (readonly [path: readonly (string
 
 function checkAuth(value: AuthValue, place: PolicyPlace): readonly PolicyProblem[] {
   const problems: PolicyProblem[] = []
-  for (const [path, { jwt }] of methodsOf(value)) {
-    if (jwt === undefined) continue
-    if (place === 'Settings')
+  for (const [path, { jwt, apiKey }] of methodsOf(value)) {
+    if (place === 'Settings' && (jwt !== undefined || apiKey !== undefined))
       problems.push({
-        path: [...path, 'jwt', 'keys'],
+        path: [...path, ...(jwt === undefined ? ['apiKey', 'secretName'] : ['jwt', 'keys'])],
         message: 'names a Secret in the namespace of a Route; the settings have none, so write auth in the Routes',
       })
+    if (jwt === undefined) continue
     problems.push(...checkJwt(jwt).map((one) => ({ ...one, path: [...path, 'jwt', ...one.path] })))
   }
   return problems
@@ -96,6 +102,9 @@ function* authReferences(value: unknown): Generator<PolicyReference> {
   const { anyOf } = fieldsOf(value)
   const methods = Array.isArray(anyOf) ? anyOf.map((one, i) => [['anyOf', i], one] as const) : [[[], value] as const]
   for (const [path, method] of methods) {
+    const { secretName } = fieldsOf(fieldsOf(method).apiKey)
+    if (typeof secretName === 'string')
+      yield { path: [...path, 'apiKey', 'secretName'], kind: 'Secret', name: secretName, type: API_KEYS_SECRET.type }
     const keys = fieldsOf(fieldsOf(fieldsOf(method).jwt).keys)
     for (const [field, { type, key }] of Object.entries(KEY_SECRETS)) {
       const name = keys[field]
@@ -121,7 +130,10 @@ function planAuth(value: AuthValue, namespace: string | undefined): AuthPlan | u
 
 function makePlan(value: AuthValue, namespace: string | undefined): AuthPlan | undefined {
   const stated = methodsOf(value).map(([, method]) => method)
-  const methods = stated.flatMap(({ jwt }) => (jwt === undefined ? [] : [{ jwt: planJwt(jwt, namespace) }]))
+  const methods = stated.flatMap(({ jwt, apiKey }): MethodPlan[] => {
+    if (jwt !== undefined) return [{ jwt: planJwt(jwt, namespace) }]
+    return apiKey === undefined ? [] : [{ apiKey: planApiKey(apiKey, namespace) }]
+  })
   const anonymous = stated.some((method) => method.anonymous !== undefined)
   if (methods.length === 0 && anonymous) return undefined
   return { owner: namespace ?? '', methods, anonymous }
@@ -135,9 +147,7 @@ function planJwt(jwt: JwtValue, namespace: string | undefined): JwtPlan {
     audiences,
     algorithms: jwt.algorithms ?? (shared ? ['HS256'] : DEFAULT_ALGORITHMS),
     keys: keySource(keys, namespace),
-    from: (jwt.from ?? DEFAULT_FROM).map((place) =>
-      place.header === undefined ? place : { ...place, header: place.header.toLowerCase() },
-    ),
+    from: (jwt.from ?? DEFAULT_FROM).map(inLowerCase),
     claimsToHeaders: claimsToHeaders.map(({ claim, header }) => ({
       claim,
       header: header.toLowerCase(),
@@ -145,6 +155,19 @@ function planJwt(jwt: JwtValue, namespace: string | undefined): JwtPlan {
     keepToken,
     clockSkew: parseDuration(clockSkew),
   }
+}
+
+function planApiKey({ secretName, from }: ApiKeyValue, namespace: string | undefined): ApiKeyPlan {
+  if (namespace === undefined) throw new TypeError('API keys stand in a Secret of a namespace')
+  const { type, all } = API_KEYS_SECRET
+  return {
+    content: contentId({ kind: 'Secret', namespace, name: secretName, key: all, type }),
+    from: from.map(inLowerCase),
+  }
+}
+
+function inLowerCase(place: CredentialPlace): CredentialPlace {
+  return place.header === undefined ? place : { ...place, header: place.header.toLowerCase() }
 }
 
 function keySource(keys: JwtValue['keys'], namespace: string | undefined): KeySource {

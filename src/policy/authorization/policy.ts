@@ -1,8 +1,9 @@
 /**
- * `authorization`: what the client may do, judged by the claims of its token. All rules must hold and the first that
- * does not denies; a claim that is missing denies, so a request without a token never passes by omission.
+ * `authorization`: what the client may do, judged by the claims of its token or the labels of its key. All rules must
+ * hold and the first that does not denies; a claim that is missing denies, so a request without a credential never
+ * passes by omission.
  */
-import { CLAIMS } from '../attribute.ts'
+import { CLAIMS, CONSUMER } from '../attribute.ts'
 import type { PolicyDefinition } from '../definition.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Filter, RequestDecision } from '../filter.ts'
@@ -79,10 +80,11 @@ function has(values: ReadonlySet<string>, value: unknown): boolean {
   return (typeof value === 'number' || typeof value === 'boolean') && values.has(String(value))
 }
 
-/** RFC 6750 §3.1. Which rule it was is told to nobody outside. */
+/** RFC 6750 §3.1, where it was a token. Which rule it was is told to nobody outside. */
 function deny(x: Exchange): RequestDecision {
   const response = problemResponse('AccessDenied', x)
-  response.fields.add('www-authenticate', `Bearer realm="${x.host}", error="insufficient_scope"`)
+  if (x.get(CONSUMER) === undefined)
+    response.fields.add('www-authenticate', `Bearer realm="${x.host}", error="insufficient_scope"`)
   return { type: 'respond', response }
 }
 
