@@ -315,6 +315,28 @@ describe('probes', () => {
     assert.ok(probes.sockets <= 3)
   })
 
+  it('of a namespace whose endpoints are silent leave places for those of others', async () => {
+    let asked = 0
+    let connections = 0
+    const silent = await listening(createTcpServer(() => connections++))
+    const calm = await http((_, response) => {
+      asked++
+      response.end()
+      heard()
+    })
+    const row = (slot: number, port: number): EndpointRow => {
+      table.enlist(slot)
+      return { address: '127.0.0.1', port, slot, weight: 1, state: 'ready' }
+    }
+    const plan = (id: string) => ({ id, protocol: 'HTTP' }) as BackendConfig
+    const many = Array.from({ length: 40 }, (_, i) => row(i, silent))
+    for (const [id, part] of [['evil/a', many.slice(0, 20)] as const, ['evil/b', many.slice(20)] as const])
+      probes.set(plan(id), { ...ACTIVE, timeout: 60_000 }, part)
+    probes.set(plan('calm/api'), ACTIVE, [row(60, calm)])
+    await until(() => asked >= 5)
+    assert.ok(connections <= 4, `${connections} of 8 places`)
+  })
+
   it('keep what they know through another version of the options, and forget who is gone', async () => {
     const port = await http((_, response) => response.writeHead(500).end())
     probe([port])
