@@ -9,6 +9,7 @@
 import { hasUntried } from '../balance/preference.ts'
 import type { ResponseHead } from '../message/head.ts'
 import type { HedgeConfig } from '../policy/policy-set.ts'
+import { SLOT_STATE } from '../shared-memory/endpoint-table.ts'
 import { Attempt, type AttemptOwner } from './attempt.ts'
 import { pickEndpoint } from './endpoint-pick.ts'
 import type { CurrentAttempt, ProxyExchange } from './exchange.ts'
@@ -56,8 +57,7 @@ export function hedge(x: ProxyExchange, owner: AttemptOwner): void {
 export function losesRace(x: ProxyExchange, attempt: CurrentAttempt): boolean {
   const { rival } = x
   if (rival === null || (attempt !== rival && attempt !== x.attempt)) return false
-  if (attempt !== rival) takeOver(x, rival)
-  x.leaveRace()
+  goOnWith(x, attempt === rival ? x.attempt! : rival)
   ;(x.tried ??= []).push(attempt.endpoint)
   x.watch()
   return true
@@ -75,17 +75,18 @@ export function winsRace(x: ProxyExchange, attempt: CurrentAttempt, { status }: 
     return false
   }
   const other = attempt === rival ? x.attempt! : rival
-  if (attempt === rival) {
-    takeOver(x, rival)
-    x.context.metrics.hedgeWon()
-  }
-  x.leaveRace()
-  other.close(null)
+  if (attempt === rival) x.context.metrics.hedgeWon()
+  goOnWith(x, attempt)
+  // Whoever is on trial and needs more time than another endpoint altogether has not shown that it is well.
+  const isTrial = (x.context.endpoints.state(other.endpoint.slot) & SLOT_STATE.trying) !== 0
+  other.close(isTrial ? 'ResponseHeadTimeout' : null)
   return true
 }
 
-function takeOver(x: ProxyExchange, rival: CurrentAttempt): void {
-  x.attempt = rival
-  x.endpoint = rival.endpoint
-  if (rival.sentAt >= 0) x.upstreamStartedAt = rival.sentAt
+/** With one of the two alone. */
+function goOnWith(x: ProxyExchange, attempt: CurrentAttempt): void {
+  x.attempt = attempt
+  x.endpoint = attempt.endpoint
+  x.upstreamStartedAt = attempt.sentAt
+  x.leaveRace()
 }

@@ -207,7 +207,8 @@ function copyOf(x: ProxyExchange, target: MirrorTarget, body: Uint8Array | null)
       acceptsTrailers: x.incoming.acceptsTrailers || x.call?.spoken === true,
       upgrade: null,
     },
-    host: x.upstreamHost ?? (x.authority === '' ? null : x.authority),
+    // As the client wrote it, where an attempt has not taken it out already.
+    host: x.upstreamHost ?? x.request.get('host') ?? (x.authority === '' ? null : x.authority),
     body,
     client: ({ plan }) => (plan.proxyProtocol === undefined ? null : proxiedConnection(peer, clientAddress)),
   }

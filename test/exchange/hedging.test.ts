@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import type { Policies } from '../../src/api/policies.ts'
 import type { AttemptObserver, AttemptOutcome } from '../../src/exchange/attempt-observer.ts'
+import { SLOT_STATE } from '../../src/shared-memory/endpoint-table.ts'
 import { onHead, rawBackend } from '../feature/backends.ts'
 import { until } from '../socket/sockets.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
@@ -133,6 +134,25 @@ describe('a request that is slow', () => {
     assert.equal((await other.request()).text, 'third')
     other.end()
     await retried.gateway.nothingLeft()
+  })
+
+  it('is no trial that goes well, where the endpoint on trial loses', async (t) => {
+    const hung = await rawBackend(t, (socket) => onHead(socket, () => {}))
+    const well = await rawBackend(t, (socket) => onHead(socket, () => answer('well')(socket, [])))
+    const gateway = await inProcess(t, {
+      upstreams: [hung.port, well.port],
+      backend: { loadBalancing: { algorithm: 'RoundRobin', slowStart: '0s', zoneAware: false } },
+      rules: toUp(hedge()),
+    })
+    const table = gateway.endpoints
+    // That of the first endpoint, behind that of the Backend.
+    table.eject(1)
+    table.offerTrial(1)
+    using client = await gateway.connect()
+    for (let i = 0; i < 4; i++) assert.equal((await client.request()).text, 'well')
+    client.end()
+    await gateway.nothingLeft()
+    assert.equal(table.state(1) & (SLOT_STATE.trial | SLOT_STATE.trying | SLOT_STATE.ejected), SLOT_STATE.ejected)
   })
 
   it('ends both attempts with its deadline, and with its client', async (t) => {
