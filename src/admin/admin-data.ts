@@ -38,6 +38,10 @@ export interface BackendView {
   readonly algorithm: string
   /** Requests in flight, over all workers. */
   readonly inFlight: number
+  /** Connections to its endpoints, over all workers; absent where the endpoint table has no row to count them in. */
+  readonly connections?: number
+  /** Requests that wait for one, because it is at `maxConnections`. */
+  readonly waiting?: number
   readonly total: number
   /** Endpoints whose pods are ready. */
   readonly ready: number
@@ -59,6 +63,9 @@ export interface BackendView {
     readonly probe?: { readonly at: string; readonly took: number; readonly fault: string }
     readonly weight: number
     readonly inFlight: number
+    /** Of an endpoint with an adaptive limit: requests without a response yet, and how many there may be. */
+    readonly unanswered?: number
+    readonly limit?: number
     readonly zone?: string
     /** The part of this replica's requests, where it is not by weight alone: `zoneAware` and `subsetSize`. */
     readonly share?: number

@@ -40,22 +40,32 @@ const route = object(
   { method: text, reason: text },
 )
 
-const backend = object({
-  id: text,
-  protocol: text,
-  algorithm: text,
-  inFlight: count,
-  total: count,
-  ready: count,
-  eligible: count,
-  panic: flag,
-  endpoints: list(
-    object(
-      { authority: text, state: text, taken: flag, reason: text, weight: count, inFlight: count },
-      { zone: text, share: part, since: text, probe: object({ at: text, took: count, fault: text }) },
+const backend = object(
+  {
+    id: text,
+    protocol: text,
+    algorithm: text,
+    inFlight: count,
+    total: count,
+    ready: count,
+    eligible: count,
+    panic: flag,
+    endpoints: list(
+      object(
+        { authority: text, state: text, taken: flag, reason: text, weight: count, inFlight: count },
+        {
+          zone: text,
+          share: part,
+          since: text,
+          probe: object({ at: text, took: count, fault: text }),
+          unanswered: count,
+          limit: count,
+        },
+      ),
     ),
-  ),
-})
+  },
+  { connections: count, waiting: count },
+)
 
 const condition = object({ type: text, status: text, reason: text, message: text }, { observedGeneration: count })
 

@@ -6,6 +6,7 @@ import { usageOf } from '../balance/usage.ts'
 import { keyOfNode } from '../compile/reference-graph.ts'
 import type { ResourceSet } from '../compile/resource-set.ts'
 import type { MemoryBudget } from '../lib/memory-budget.ts'
+import { AdaptiveLimits } from '../limit/adaptive-limit.ts'
 import { joinHostPort } from '../pattern/host.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
 import type { ProcessBlock } from '../shared-memory/process-block.ts'
@@ -107,7 +108,7 @@ function backendGauges(table: EndpointTable, health: Health, id: string, rows: r
 }
 
 /** It is well, and other replicas of the gateway use it. */
-const ELSEWHERE = 'by its zone, or as no part of the subset, it gets nothing from this replica'
+const ELSEWHERE = 'left to other replicas of the gateway, by its zone or by the subset'
 
 /** By slot; undefined where each gets its share by weight. */
 function sharesOf({ table, endpoints }: AdminInputs, plan: BackendConfig, rows: readonly EndpointRow[]) {
@@ -119,7 +120,8 @@ function sharesOf({ table, endpoints }: AdminInputs, plan: BackendConfig, rows: 
 
 function backendView(inputs: AdminInputs, plan: BackendConfig, rows: readonly EndpointRow[]): BackendView {
   const { table, health } = inputs
-  const { id, protocol, algorithm } = plan
+  const { id, protocol, algorithm, adaptiveLimit } = plan
+  const limits = new AdaptiveLimits(table)
   const { total, ready, eligible, panic, draining } = health.count(id)
   // Where nothing is ready zones and subsets do not matter.
   const shares = draining ? undefined : sharesOf(inputs, plan, rows)
@@ -138,10 +140,16 @@ function backendView(inputs: AdminInputs, plan: BackendConfig, rows: readonly En
       }),
       weight: row.weight,
       inFlight: table.inFlight(row.slot),
+      ...(adaptiveLimit !== undefined && {
+        unanswered: table.unanswered.sum(row.slot),
+        limit: limits.limitOf(row.slot, adaptiveLimit),
+      }),
       ...(row.zone !== undefined && { zone: row.zone }),
       ...(share !== undefined && { share: Number(share.toFixed(6)) }),
     }
   })
   const inFlight = endpoints.reduce((sum, one) => sum + one.inFlight, 0)
-  return { id, protocol, algorithm, inFlight, total, ready, eligible, panic, endpoints }
+  const slot = inputs.endpoints.slotOf(id)
+  const waiting = slot !== undefined && { connections: table.connections.sum(slot), waiting: table.pending.sum(slot) }
+  return { id, protocol, algorithm, inFlight, ...waiting, total, ready, eligible, panic, endpoints }
 }

@@ -7,7 +7,8 @@
  * - A newcomer takes a place only when more are free than requests wait.
  * - A connection that comes free carries on for its own endpoint's requests, unless another request has waited
  *   {@link PATIENCE} longer: then it is closed for that one. A connection that lies idle while a place is missing is
- *   closed at once, in the worker that has it.
+ *   closed, in the worker that has it: at once for a worker that has none, and after {@link HANDOVER} for one that has
+ *   some, of which one may come free meanwhile. Each costs a connect, and a TLS handshake where there is one.
  * - Who gives a place back wakes the worker whose request is first. A worker that does not come (it hangs) is passed
  *   over after {@link LOOK}.
  *
@@ -78,6 +79,9 @@ export const LOOK: Milliseconds = 100
 /** Milliseconds by which a request may be overtaken by one that a connection at hand can serve. */
 export const PATIENCE: Milliseconds = 100
 
+/** Milliseconds for which a worker with connections waits for one of its own before others close theirs. */
+export const HANDOVER: Milliseconds = 20
+
 export class ConnectionPlaces extends TimerEntry implements Places {
   readonly #context: PlacesContext
   readonly #slot: number
@@ -117,9 +121,7 @@ export class ConnectionPlaces extends TimerEntry implements Places {
     waiter.since = timers.now
     waiter.place = this.#line.push(waiter)
     if (this.#line.size === 1) this.#headChanged()
-    if (this.#slot >= 0)
-      for (let other = 0; other < table.connections.workers; other++)
-        if (other !== worker && table.connections.own(other, this.#slot) > 0) table.bells.ring(other, this.#slot)
+    if (this.#slot >= 0 && table.connections.own(worker, this.#slot) === 0) this.#ringOwners()
     // What was given back before the others could see this one wait.
     this.serve()
     return true
@@ -176,8 +178,23 @@ export class ConnectionPlaces extends TimerEntry implements Places {
   }
 
   get short(): boolean {
-    const waiting = this.#slot < 0 ? this.#line.size : this.#context.table.pending.sum(this.#slot)
+    const waiting = this.#line.size + this.#waitingElsewhere
     return waiting > 0 && this.#free < waiting
+  }
+
+  /** Requests of other workers for which connections are closed here. */
+  get #waitingElsewhere(): number {
+    const { table, worker, timers } = this.#context
+    const { pending, connections, waitingSince } = table
+    if (this.#slot < 0 || pending.sum(this.#slot) === this.#line.size) return 0
+    let waiting = 0
+    for (let other = 0; other < pending.workers; other++) {
+      if (other === worker || pending.own(other, this.#slot) <= 0) continue
+      const since = waitingSince.own(other, this.#slot)
+      const isDue = ((timers.now - since) | 0) >= HANDOVER || connections.own(other, this.#slot) === 0
+      if (isDue) waiting += pending.own(other, this.#slot)
+    }
+    return waiting
   }
 
   /** Less than half of the connections are in use. */
@@ -205,6 +222,14 @@ export class ConnectionPlaces extends TimerEntry implements Places {
 
   expired(): void {
     this.serve()
+    if (this.#slot >= 0 && this.#line.size > 0) this.#ringOwners()
+  }
+
+  /** Those that have connections may have some that lie idle. */
+  #ringOwners(): void {
+    const { table, worker } = this.#context
+    for (let other = 0; other < table.connections.workers; other++)
+      if (other !== worker && table.connections.own(other, this.#slot) > 0) table.bells.ring(other, this.#slot)
   }
 
   /** Below 0 where the limit has become less. */
@@ -297,6 +322,9 @@ export class ConnectionPlaces extends TimerEntry implements Places {
     const { timers } = this.#context
     const first = this.#line.first
     if (first === undefined) timers.disarm(this)
-    else timers.arm(this, Math.min(first.until, timers.now + LOOK))
+    else {
+      const isNew = timers.now - first.since < HANDOVER
+      timers.arm(this, Math.min(first.until, isNew ? first.since + HANDOVER : timers.now + LOOK))
+    }
   }
 }

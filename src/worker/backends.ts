@@ -258,13 +258,14 @@ class WorkerBackend implements LinkedBackend, BalancerContext, PoolContext, Plac
     }
     if (!isDeepStrictEqual(plan.hashOn, this.plan.hashOn)) this.keys = keyReaders(plan)
     const connectsAlike = connects === this.connects
+    if (this.plan.adaptiveLimit !== undefined && plan.adaptiveLimit === undefined)
+      for (const { slot } of this.endpoints) this.#context.endpoints.makeRoom(slot)
     this.plan = plan
     this.#room.forget()
     this.connects = connects
     if (!connectsAlike) this.renewPools()
     for (const pool of this.#pools) pool.options = plan
     this.places.limitsChanged()
-    if (plan.adaptiveLimit === undefined) for (const { slot } of this.endpoints) this.#context.endpoints.makeRoom(slot)
   }
 
   /**

@@ -30,7 +30,7 @@ function backend(id: string, endpoints: BackendView['endpoints'], more: Partial<
 
 const BACKENDS = [
   backend('shop/api', [
-    endpoint('10.0.0.1:8080', { inFlight: 3, probe: { at: ago(2), took: 3, fault: '' } }),
+    endpoint('10.0.0.1:8080', { inFlight: 3, unanswered: 2, limit: 40, probe: { at: ago(2), took: 3, fault: '' } }),
     endpoint('10.0.0.2:8080', {
       state: 'unhealthy',
       taken: false,
@@ -85,7 +85,7 @@ describe('headgate backends', () => {
       out.split('\n').map((line) => line.split(/ {2,}/)),
       [
         ['BACKEND', 'TAKEN', 'ENDPOINT', 'STATE', 'WEIGHT', 'IN FLIGHT', 'LAST PROBE', 'WHY'],
-        ['shop/api', '1 of 2', '10.0.0.1:8080', 'eligible', '1', '3', 'ok, 2s ago'],
+        ['shop/api', '1 of 2', '10.0.0.1:8080', 'eligible', '1', '3, 2 of 40 unanswered', 'ok, 2s ago'],
         [
           ...['', '10.0.0.2:8080', 'unhealthy', '1', '0', 'failed, 4s ago'],
           'not taken for 2m: probes fail: ?[2Jno answer within 1000 ms',

@@ -33,10 +33,26 @@ describe('limits of a Backend, exact over two workers', () => {
       scope,
       {
         'a.yaml':
-          backend('b', [slow.port], { limits: { maxConcurrentRequests: 3 } }) + route('r', ['l.test'], rules('b')),
+          backend('b', [slow.port], { limits: { maxConcurrentRequests: 3 } }) +
+          route('r', ['l.test'], rules('b')) +
+          backend('c', [slow.port], { limits: { adaptive: { minRequests: 2, maxRequests: 2 } } }) +
+          route('s', ['adaptive.test'], rules('c')),
       },
       { workers: 2 },
     )
+    // An adaptive limit that can be one number alone; of two workers that begin at once each may go beyond it by one.
+    const limited: ReturnType<typeof gateway.request>[] = []
+    while (limited.length < 2) {
+      limited.push(gateway.request({ host: 'adaptive.test' }))
+      await eventually(() => assert.equal(slow.waiting.length, limited.length))
+    }
+    for (let i = 0; i < 4; i++) {
+      const refused = await gateway.request({ host: 'adaptive.test' })
+      assert.deepEqual([refused.status, refused.json().reason], [503, 'Overloaded'])
+    }
+    await gateway.logged(({ detail }) => /default\/c has .*adaptive limit/.test(String(detail)))
+    for (const answer of slow.waiting.splice(0)) answer()
+    for (const answer of await Promise.all(limited)) assert.equal(answer.status, 200)
     const first = [1, 2, 3].map(() => gateway.request({ host: 'l.test' }))
     await eventually(() => assert.equal(slow.waiting.length, 3))
     for (let i = 0; i < 6; i++) {

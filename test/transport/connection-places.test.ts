@@ -4,7 +4,13 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
-import { ConnectionPlaces, LOOK, PATIENCE, type PlacesContext } from '../../src/transport/connection-places.ts'
+import {
+  ConnectionPlaces,
+  HANDOVER,
+  LOOK,
+  PATIENCE,
+  type PlacesContext,
+} from '../../src/transport/connection-places.ts'
 import { EndpointPool, type PoolContext } from '../../src/transport/pool.ts'
 import { Timers } from '../../src/transport/timers.ts'
 import { MemoryConnector } from '../lib/memory/upstream.ts'
@@ -136,6 +142,26 @@ describe('places for connections, over several workers', () => {
     await site.settled()
     assert.equal(states(asked), 'oo')
     assert.deepEqual([site.time.now, site.open, a.places.idle, b.places.idle], [0, 2, 0, 0])
+  })
+
+  it('are not closed for a worker with connections before one of those may have come free', async () => {
+    const site = new Site(2)
+    site.maxConnections = 2
+    const [a, b] = site.workers as [TestWorker, TestWorker]
+    const held = b.ask()
+    const idle = a.ask()
+    await site.settled()
+    await idle.exchange()
+    const first = b.ask()
+    await site.settled()
+    await held.exchange()
+    assert.deepEqual([states([first]), first.reused, a.places.idle], ['o', true, 1], 'one came free in time')
+    const second = b.ask()
+    await site.settled()
+    assert.deepEqual([states([second]), a.places.idle], ['.', 1])
+    await site.time.pass(HANDOVER + 40)
+    await site.settled()
+    assert.deepEqual([states([second]), second.reused, a.places.idle, site.open], ['o', false, 0, 2])
   })
 
   it('are left alone by a worker that needs none while others are free', async () => {
