@@ -260,12 +260,17 @@ export class ConnectionPlaces extends TimerEntry implements Places {
   /** Whether what is free is left to others, who have waited longer. */
   #mustLeave(since: Milliseconds): boolean {
     const longer = this.#waitingLonger(since | 0)
-    if (longer === 0 || this.#free > longer) {
+    const free = this.#free
+    if (longer === 0 || free > longer) {
       this.#leftSince = 0
       return false
     }
     // A newcomer takes its place in the line first.
     if (this.#line.size === 0) return true
+    if (free <= 0) {
+      this.#leftSince = 0
+      return true
+    }
     const { timers } = this.#context
     if (this.#leftSince === 0) this.#leftSince = timers.now
     else if (timers.now - this.#leftSince >= LOOK) {
