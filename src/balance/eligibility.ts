@@ -114,14 +114,14 @@ export function ejectWithin(
  * The same for several at a time, of which the first are the worst: all endpoints are counted twice, not once for each.
  *
  * @param causes by slot
- * @returns how many are ejected now, and were not before
+ * @returns those that are ejected now, and were not before
  */
 export function ejectAllWithin(
   table: EndpointTable,
   endpoints: readonly Candidate[],
   causes: ReadonlyMap<number, number>,
   maxPercent: number,
-): number {
+): readonly number[] {
   const most = Math.floor((maxPercent * endpoints.length) / 100)
   const taken: number[] = []
   let room = most - countEjected(table, endpoints)
@@ -135,7 +135,7 @@ export function ejectAllWithin(
   for (let over = countEjected(table, endpoints) - most; over > 0 && taken.length > 0; over--)
     table.restore(taken.pop()!)
   for (const slot of taken) table.faults.ejected(slot, causes.get(slot)!)
-  return taken.length
+  return taken
 }
 
 function countEjected(table: EndpointTable, endpoints: readonly Candidate[]): number {

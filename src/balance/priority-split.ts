@@ -29,8 +29,6 @@ export interface Place {
   readonly at: number
 }
 
-/** Of what is left, below this nothing is: sums of shares are not exact. */
-const NOTHING = 1e-9
 /** Of the question who takes what nobody has room for. */
 const REST = 0x5ca1ab1e
 
@@ -40,15 +38,17 @@ const REST = 0x5ca1ab1e
  */
 export function choosePlace(levels: readonly Level[], rooms: Rooms, draw: SplitDraw): Place | null {
   let left = 1
+  let total = 0
   for (let level = 0; level < levels.length; level++) {
     const split = levels[level]!
     const at = draw.turn(split)
     const room = rooms[level]![at]?.room
     if (room !== undefined && takes(room, left, draw, split.backends[at]!.identity)) return { level, at }
-    left -= taken(split, rooms[level]!, left)
+    const part = taken(split, rooms[level]!, left)
+    left -= part
+    total += part
   }
-  if (1 - left > NOTHING) return chooseFull(levels, rooms, draw, 1 - left)
-  return chooseAny(levels, rooms, draw)
+  return total > 0 ? chooseFull(levels, rooms, draw, total) : chooseAny(levels, rooms, draw)
 }
 
 /**
@@ -68,8 +68,8 @@ export function chooseOther(levels: readonly Level[], rooms: Rooms, draw: SplitD
 
 /** Whether one request goes to a Backend. @param left share of all requests that reaches its level */
 function takes({ share, trial }: Room, left: number, draw: SplitDraw, identity: number): boolean {
-  if (share >= left) return true
-  return share === 0 ? trial !== null : draw.chance(identity) * left < share
+  if (share === 0) return trial !== null
+  return share >= left || draw.chance(identity) * left < share
 }
 
 /** The share of all requests that a level takes. */

@@ -85,6 +85,7 @@ export class RequestBody implements CurrentBody {
 
   end(trailers: Fields | null): void {
     this.complete = true
+    if (trailers !== null) for (const name of this.#x.chain?.requestFields ?? []) trailers.removeLoosely(name)
     if (this.#pipe === null) this.#finish(trailers)
     else this.#pipe.end(trailers)
     this.#settle()

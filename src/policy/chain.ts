@@ -47,6 +47,8 @@ export interface Chain {
   readonly responseBody: readonly Hook<ResponseBodyHook>[] | null
   readonly end: readonly Hook<(x: Exchange, summary: ExchangeSummary) => void>[] | null
   readonly warmUp: readonly Hook<(signal: AbortSignal) => Promise<void>>[] | null
+  /** Fields that a client cannot send in trailers; null when there are none. */
+  readonly requestFields: readonly string[] | null
   /** All of them, in the order of a request. */
   readonly filters: readonly Filter[]
   readonly report: FilterServices['report']
@@ -92,6 +94,7 @@ export function composeChain(
     responseBody: reversed(hooks(filters, (filter) => filter.responseBody?.bind(filter))),
     end: hooks(filters, (filter) => filter.onEnd?.bind(filter)),
     warmUp: hooks(filters, (filter) => filter.warmUp?.bind(filter)),
+    requestFields: fieldsOf(filters),
     filters,
     report,
   }
@@ -100,6 +103,11 @@ export function composeChain(
     return Object.freeze(chain)
   dispose(filters, report)
   return null
+}
+
+function fieldsOf(filters: readonly Filter[]): readonly string[] | null {
+  const names = new Set(filters.flatMap(({ requestFields = [] }) => requestFields))
+  return names.size === 0 ? null : Object.freeze([...names])
 }
 
 function createFilters(policy: PolicySet, services: FilterServices, registry: FilterRegistry): Filter[] {

@@ -41,6 +41,11 @@ export interface Explanation {
 
 export interface Filter {
   readonly name: string
+  /**
+   * Fields of the request that this filter states or takes away, in lower case with hyphens only: a client cannot send
+   * them in trailers either, which some servers join to the head (RFC 9110 §6.5.1).
+   */
+  readonly requestFields?: readonly string[]
   onRequest?(x: Exchange): RequestDecision | Promise<RequestDecision>
   /**
    * Called in reverse order, once for each response that would be sent; also for 101, before the upgrade happens: its

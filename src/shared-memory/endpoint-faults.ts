@@ -66,16 +66,20 @@ export class EndpointFaults {
     if (failed) Atomics.add(this.#cells, at + FAULTS, 1)
   }
 
-  /** Requests that were counted since the last call. Control only. */
-  takeRequests(slot: number): number {
-    const at = slot * CELLS + REQUESTS
-    return this.#cells[at] === 0 ? 0 : Atomics.exchange(this.#cells, at, 0)
+  /** Requests that were counted since {@link takeCounts}. A plain load, which may be late. */
+  requests(slot: number): number {
+    return this.#cells[slot * CELLS + REQUESTS]!
   }
 
-  /** Those of them that failed. Control only. */
-  takeFaults(slot: number): number {
-    const at = slot * CELLS + FAULTS
-    return this.#cells[at] === 0 ? 0 : Atomics.exchange(this.#cells, at, 0)
+  /** Those of them that failed. */
+  failedRequests(slot: number): number {
+    return this.#cells[slot * CELLS + FAULTS]!
+  }
+
+  /** Both begin anew. Control only; what a worker counts meanwhile may be lost. */
+  takeCounts(slot: number): void {
+    Atomics.store(this.#cells, slot * CELLS + REQUESTS, 0)
+    Atomics.store(this.#cells, slot * CELLS + FAULTS, 0)
   }
 
   /** Failures in a row. */

@@ -44,7 +44,7 @@ export class EndpointSets {
     for (const text of message.rows) {
       if (rows.length > 0) yield
       const some = readRows(text)
-      sent.set.prepare(some)
+      if (this.#options.connects(id) === connects) sent.set.prepare(some)
       next.put(some)
       for (const row of some) rows.push(row)
     }

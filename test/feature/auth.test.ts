@@ -109,6 +109,14 @@ describe('auth by tokens', () => {
     assert.equal(refused.status, 401)
   })
 
+  it('are not joined by what a client says about itself in trailers', async () => {
+    const client = await gateway.connect()
+    const head = `POST / HTTP/1.1\r\nhost: ${HOST}\r\nauthorization: Bearer ${await tokenOf()}\r\ntransfer-encoding: chunked\r\n\r\n`
+    client.send(`${head}1\r\na\r\n0\r\nx-sum: 1\r\nX-User: root\r\nx_user: root\r\n\r\n`)
+    const { headers, trailers } = (await client.response()).json() as unknown as Received
+    assert.deepEqual([headers['x-user'], trailers], ['alice', { 'x-sum': '1' }])
+  })
+
   it('never show in a log', async () => {
     const token = await tokenOf()
     await ask(token, `/x?access_token=${token}`)
@@ -163,6 +171,11 @@ describe('auth by tokens', () => {
     await eventually(async () => assert.equal((await ask('one')).status, 200))
     const { headers } = (await ask('one')).json() as unknown as Received
     assert.deepEqual([headers['x-consumer'], headers['x-api-key']], ['billing', undefined])
+    const client = await gateway.connect()
+    client.send(
+      `POST /keys HTTP/1.1\r\nhost: ${HOST}\r\nx-api-key: one\r\ntransfer-encoding: chunked\r\n\r\n0\r\nX_Consumer: root\r\nx-api-key: two\r\n\r\n`,
+    )
+    assert.deepEqual(((await client.response()).json() as unknown as Received).trailers, {})
     assert.equal((await ask('two')).status, 403)
     assert.equal((await ask('three')).status, 401)
     await list({ billing: 'one' })

@@ -246,9 +246,9 @@ export class Health {
 
   #look(): void {
     const { table, time, rows } = this.#options
-    for (const backend of this.#outliers.ended(time.monotonic())) {
+    for (const { backend, last } of this.#outliers.due(time.monotonic())) {
       const watched = this.#watched.get(backend)
-      if (watched === undefined || !this.#outliers.eject(rows(backend), watched.config.passive)) continue
+      if (watched === undefined || !this.#outliers.eject(rows(backend), watched.config.passive, last)) continue
       this.#inspect(backend, watched, watched.places.keys())
       this.#due.add(backend)
     }

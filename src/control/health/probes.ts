@@ -120,6 +120,8 @@ export class Probes {
 
   #turned(backend: string, slot: number, fault: string): void {
     const { table, time, turned } = this.#options
+    // The failures of requests are of before.
+    if (fault === '') table.faults.succeeded(slot)
     table.mark(slot, SLOT_STATE.unhealthy, fault !== '')
     if (fault === '') {
       this.#since.delete(slot)

@@ -46,6 +46,14 @@ class Authentication {
     this.#schemes = [...new Set(this.#methods.map(({ auth }) => auth.scheme))]
   }
 
+  /** Identities, and where credentials are: a key in trailers is not verified, and not handed on. */
+  get fields(): readonly string[] {
+    const credentials = this.#places.flatMap(({ header }) =>
+      header === undefined ? [] : [header.replaceAll('_', '-')],
+    )
+    return [...this.#claimed, ...credentials]
+  }
+
   get effect(): string {
     const wanted = this.#methods.map(({ auth }) => auth.wants)
     return `wants ${[...wanted, ...(this.#anonymous ? ['no credential'] : [])].join(', or ')}`
@@ -117,6 +125,7 @@ export function authFilter(plan: AuthPlan, services: FilterServices): Filter {
   const { effect } = authentication
   return {
     name: 'auth',
+    requestFields: authentication.fields,
     onRequest: (x) => authentication.onRequest(x),
     explain: () => ({ filter: 'auth', effect }),
   }

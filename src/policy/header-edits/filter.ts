@@ -32,6 +32,11 @@ class CompiledEdits {
    */
   readonly #loosely: boolean
 
+  /** Of a request: what clients cannot send otherwise. */
+  get names(): readonly string[] {
+    return this.#away
+  }
+
   constructor(edits: HeaderEdits, side: TemplateSide) {
     this.#set = edits.set.map((value) => compile(value, side))
     this.#add = edits.add.map((value) => compile(value, side))
@@ -119,6 +124,7 @@ export const requestHeaders: FilterDefinition = {
     const edits = compiled(described, 'request')
     return {
       name: 'request-headers',
+      requestFields: edits.names,
       onRequest(x) {
         edits.apply(x.request, x, null)
         return undefined

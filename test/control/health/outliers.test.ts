@@ -104,6 +104,26 @@ describe('ejection by the success rate', () => {
     assert.match(told[0]!, /endpoint 10\.0\.0\.2:80 is ejected for 30 s: 33 % of its requests failed/)
   })
 
+  it('does not wait for the end of the window where there is enough to tell', async () => {
+    for (const { slot } of rows) ask(slot, 150, slot === 2 ? 3 : 1_000)
+    await time.pass(2_000)
+    assert.equal(table.eligible(2), false)
+  })
+
+  it('counts what an endpoint was ejected for once, also where its trial goes well within the window', async () => {
+    config = { ...config, passive: { ...config.passive, baseEjection: 1_000 } }
+    use()
+    for (const { slot } of rows) ask(slot, 150, slot === 2 ? 3 : 1_000)
+    await time.pass(2_000)
+    assert.equal(table.faults.ejections(2), 1)
+    await time.pass(1_200)
+    assert.equal(table.eligible(2), true)
+    ask(2, 1, 1_000)
+    await time.pass(2_000)
+    assert.equal(table.eligible(2), true)
+    assert.equal(health.verdict(rows[2]!).state, 'eligible')
+  })
+
   it('ends by a trial, and is longer the next time', async () => {
     await begin()
     for (const round of [1, 2]) {
@@ -139,6 +159,9 @@ describe('ejection by the success rate', () => {
     for (const slot of [0, 1]) ask(slot, 500, 1_000)
     await time.pass(WINDOW)
     assert.equal(table.eligible(2), true, 'sixty requests are too few, twice')
+    ask(2, 60, 2)
+    await time.pass(1_000)
+    assert.equal(table.eligible(2), true)
   })
 
   it('is off where the field is 0', async () => {
@@ -148,6 +171,6 @@ describe('ejection by the success rate', () => {
     for (const { slot } of rows) ask(slot, 150, slot === 2 ? 1 : 1_000)
     await time.pass(2 * WINDOW)
     assert.equal(table.eligible(2), true)
-    assert.equal(table.faults.takeRequests(2), 0)
+    assert.equal(table.faults.requests(2), 0)
   })
 })

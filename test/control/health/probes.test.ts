@@ -192,11 +192,13 @@ describe('probes', () => {
     servers.pop()!.close()
     probe([port])
     assert.match(await unhealthy(), /could not be connected.*ECONNREFUSED/)
+    for (let i = 0; i < 9; i++) table.faults.failed(0)
     const server = createServer((_, response) => response.end())
     servers.push(server)
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
     await until(() => turns.at(-1)!.fault === '')
     assert.equal(table.eligible(0), true)
+    assert.equal(table.faults.inARow(0), 0)
   })
 
   it('judge by the status where no text is asked for, whatever follows it', async () => {
@@ -311,6 +313,28 @@ describe('probes', () => {
     probe(ports)
     await until(() => ports.every((port) => (asked.get(port) ?? 0) >= 3))
     assert.ok(probes.sockets <= 3)
+  })
+
+  it('of a namespace whose endpoints are silent leave places for those of others', async () => {
+    let asked = 0
+    let connections = 0
+    const silent = await listening(createTcpServer(() => connections++))
+    const calm = await http((_, response) => {
+      asked++
+      response.end()
+      heard()
+    })
+    const row = (slot: number, port: number): EndpointRow => {
+      table.enlist(slot)
+      return { address: '127.0.0.1', port, slot, weight: 1, state: 'ready' }
+    }
+    const plan = (id: string) => ({ id, protocol: 'HTTP' }) as BackendConfig
+    const many = Array.from({ length: 40 }, (_, i) => row(i, silent))
+    for (const [id, part] of [['evil/a', many.slice(0, 20)] as const, ['evil/b', many.slice(20)] as const])
+      probes.set(plan(id), { ...ACTIVE, timeout: 60_000 }, part)
+    probes.set(plan('calm/api'), ACTIVE, [row(60, calm)])
+    await until(() => asked >= 5)
+    assert.ok(connections <= 4, `${connections} of 8 places`)
   })
 
   it('keep what they know through another version of the options, and forget who is gone', async () => {
