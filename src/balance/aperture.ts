@@ -87,11 +87,16 @@ export class Aperture implements Balancer {
     const parts = partsOf(this.#ring, this.#size, this.#placeIn(this.#topology), this.#context.gauge)
     if (!revised && isSame(parts, this.#parts)) return
     this.#parts = parts
+    // What stands for an endpoint keeps its place in a rotation.
+    const known = new Map([...this.#whole].map(([part, endpoint]) => [endpoint, part]))
     this.#whole.clear()
     this.#inner.update(
       parts.map(({ endpoint, weight }) => {
-        if (weight === endpoint.weight) return endpoint
-        const part = { ...endpoint, weight }
+        let part = known.get(endpoint)
+        if (part === undefined && weight === endpoint.weight) return endpoint
+        part ??= { ...endpoint }
+        part.weight = weight
+        part.state = endpoint.state
         this.#whole.set(part, endpoint)
         return part
       }),

@@ -63,8 +63,9 @@ function whyEmpty({ total }: BackendView): string {
 
 function cellsOf(endpoint: EndpointView, now: number): string[] {
   const { authority, state, taken, weight, inFlight, probe, reason, since, unanswered, limit } = endpoint
-  const age = since === undefined ? '' : `for ${ago(since, now)}${reason === '' ? '' : ': '}`
-  const why = `${taken || state === 'draining' ? '' : 'not taken '}${age}${reason}`.trim()
+  const age = since === undefined ? '' : `for ${ago(since, now)}`
+  const verdict = `${taken || state === 'draining' ? '' : 'not taken '}${age}`.trim()
+  const why = [verdict, reason].filter((text) => text !== '').join(': ')
   const probed = probe === undefined ? '-' : `${probe.fault === '' ? 'ok' : 'failed'}, ${ago(probe.at, now)} ago`
   const bound = limit === undefined ? '' : `, ${unanswered} of ${limit} unanswered`
   return [authority, state, `${weight}`, `${inFlight}${bound}`, probed, why]

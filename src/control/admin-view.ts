@@ -108,7 +108,7 @@ function backendGauges(table: EndpointTable, health: Health, id: string, rows: r
 }
 
 /** It is well, and other replicas of the gateway use it. */
-const ELSEWHERE = 'by its zone, or as no part of the subset, it gets nothing from this replica'
+const ELSEWHERE = 'left to other replicas of the gateway, by its zone or by the subset'
 
 /** By slot; undefined where each gets its share by weight. */
 function sharesOf({ table, endpoints }: AdminInputs, plan: BackendConfig, rows: readonly EndpointRow[]) {

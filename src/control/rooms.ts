@@ -105,6 +105,7 @@ export class Rooms {
       resources: () => configuration()!.resources,
       events: {
         send: (message) => this.pipeline.send(message),
+        ownRows: (backends) => this.pipeline.ownRows(backends),
         changed: (backend) => {
           this.health.endpointsChanged(backend)
           statuses.endpointsChanged(backend)

@@ -24,7 +24,10 @@ import { proxiedConnection } from './upstream-request.ts'
 export const MOST_MIRRORS = 256
 /** Bytes of memory for the body of one copy; a request with a larger body is not copied. */
 export const MIRROR_BYTES = 64 * 1024
-/** Bytes of memory for all bodies of the thread that are being copied, or wait to be sent. */
+/**
+ * Bytes of memory for all bodies of the thread that are being copied, or wait to be sent. A namespace of Backends may
+ * have as many as are left for the others.
+ */
 export const ALL_MIRROR_BYTES = 8 * 1024 * 1024
 
 /** A request as it was when its copy was complete. */
@@ -44,6 +47,7 @@ export class MirrorClient implements Mirrors {
   readonly #running = new Map<string, number>()
   #total = 0
   /** Bytes of memory of bodies. */
+  readonly #heldFor = new Map<string, number>()
   #held = 0
 
   /**
@@ -75,10 +79,13 @@ export class MirrorClient implements Mirrors {
   }
 
   /** @param by bytes. @returns whether there is room for them */
-  hold(by: number): boolean {
+  hold(namespace: string, by: number): boolean {
+    const own = (this.#heldFor.get(namespace) ?? 0) + by
+    if (own === 0) this.#heldFor.delete(namespace)
+    else this.#heldFor.set(namespace, own)
     this.#held += by
     HELD_BODIES.countDroppable(by)
-    return this.#held <= ALL_MIRROR_BYTES && !HELD_BODIES.pressed
+    return own <= ALL_MIRROR_BYTES - this.#held && !HELD_BODIES.pressed
   }
 
   /** @param size bytes of memory that its body holds */
@@ -87,11 +94,11 @@ export class MirrorClient implements Mirrors {
     // What was decoded on the way is no copy of what the client has sent.
     const isDecoded = x.call?.bridged === true && x.call.type.form === 'web-text'
     if (isDecoded || !this.#enter(namespace)) {
-      this.hold(-size)
+      this.hold(namespace, -size)
       return this.dropped()
     }
     const over = (): void => {
-      this.hold(-size)
+      this.hold(namespace, -size)
       this.#leave(namespace)
     }
     const copied = copyOf(x, target, body)
@@ -142,6 +149,7 @@ class BodyCopy implements MirrorCopy {
   readonly #client: MirrorClient
   readonly #x: ProxyExchange
   readonly #target: MirrorTarget
+  readonly #namespace: string
   #bytes: HeldBytes | null = null
   #size = 0
   #over = false
@@ -150,13 +158,14 @@ class BodyCopy implements MirrorCopy {
     this.#client = client
     this.#x = x
     this.#target = target
+    this.#namespace = namespaceOf(target.backend)
   }
 
   add(chunk: Uint8Array): void {
     if (this.#over) return
     this.#bytes ??= new HeldBytes()
     const size = this.#bytes.add(chunk)
-    const hasRoom = this.#client.hold(size - this.#size)
+    const hasRoom = this.#client.hold(this.#namespace, size - this.#size)
     this.#size = size
     if (hasRoom && size <= MIRROR_BYTES) return
     this.drop()
@@ -175,7 +184,7 @@ class BodyCopy implements MirrorCopy {
     if (this.#over) return
     this.#over = true
     this.#bytes = null
-    this.#client.hold(-this.#size)
+    this.#client.hold(this.#namespace, -this.#size)
   }
 }
 

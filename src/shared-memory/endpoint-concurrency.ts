@@ -134,7 +134,8 @@ export class EndpointConcurrency {
   isOver(slot: number, count: number, duration: number, now: number): boolean {
     const at = slot * CELLS
     if (Atomics.load(this.#cells, at + COUNT) < count) return false
-    return ((now - Atomics.load(this.#cells, at + WINDOW)) | 0) >= duration
+    const began = Atomics.load(this.#cells, at + WINDOW)
+    return began === 0 || ((now - began) | 0) >= duration
   }
 
   /**

@@ -94,6 +94,13 @@ export class WorkerState {
     this.#tables = { ...update, policies: [], backends: [], hostTls: [] }
   }
 
+  /** The tables in force as an update of these Backends alone; undefined where they name none of them. */
+  updateOf(ids: ReadonlySet<string>): TablesUpdate | undefined {
+    const backends = [...this.#backends.values()].filter(({ backend }) => backend !== null && ids.has(backend.id))
+    if (this.#tables === undefined || backends.length === 0) return undefined
+    return { ...this.#tables, full: false, backends }
+  }
+
   /** In the order in which a worker must get them; what is not known yet comes later by itself. */
   messages(): ToWorker[] {
     const messages: ToWorker[] = []

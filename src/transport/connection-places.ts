@@ -7,8 +7,9 @@
  * - A newcomer takes a place only when more are free than requests wait.
  * - A connection that comes free carries on for its own endpoint's requests, unless another request has waited
  *   {@link PATIENCE} longer: then it is closed for that one. A connection that lies idle while a place is missing is
- *   closed, in the worker that has it: at once for a worker that has none, and after {@link HANDOVER} for one that has
- *   some, of which one may come free meanwhile. Each costs a connect, and a TLS handshake where there is one.
+ *   closed, in the worker that has it. That costs a connect, and a TLS handshake where there is one; so it is done at
+ *   once for a request that has no connection to wait for, to its endpoint or in its worker, and else after
+ *   {@link HANDOVER}, in which one may come free.
  * - Who gives a place back wakes the worker whose request is first. A worker that does not come (it hangs) is passed
  *   over after {@link LOOK}.
  *
@@ -34,6 +35,8 @@ export interface Waiter {
   until: Milliseconds
   /** Its link in the line of all that wait in this worker; null while it does not. */
   place: Link<Waiter> | null
+  /** No connection of this worker may come free for it. */
+  readonly urgent: boolean
   /** A place was taken for it, and it waits no more. */
   admit(): void
   /** It has waited until `until`. */
@@ -44,8 +47,8 @@ export interface Waiter {
 export interface Places {
   /** Connections of this worker that carry no request; the pools count them. */
   idle: number
-  /** Takes a place for a connection of a newcomer. */
-  reserve(): Reservation
+  /** Takes a place for a connection of a newcomer. @param urgent see {@link Waiter} */
+  reserve(urgent: boolean): Reservation
   /** Puts a request for which none was free in the line. @returns false: `maxPending` are waiting already */
   wait(waiter: Waiter): boolean
   /** It waits no more. */
@@ -79,7 +82,7 @@ export const LOOK: Milliseconds = 100
 /** Milliseconds by which a request may be overtaken by one that a connection at hand can serve. */
 export const PATIENCE: Milliseconds = 100
 
-/** Milliseconds for which a worker with connections waits for one of its own before others close theirs. */
+/** Milliseconds for which a connection that may come free is waited for before another one is closed. */
 export const HANDOVER: Milliseconds = 20
 
 export class ConnectionPlaces extends TimerEntry implements Places {
@@ -110,9 +113,9 @@ export class ConnectionPlaces extends TimerEntry implements Places {
     return `maxConnections (${maxConnections}) are in use and maxPending (${maxPending}) requests wait`
   }
 
-  reserve(): Reservation {
+  reserve(urgent: boolean): Reservation {
     if (this.#line.size > 0) return 'full'
-    return this.#take(this.#context.timers.now)
+    return this.#take(this.#context.timers.now, urgent)
   }
 
   wait(waiter: Waiter): boolean {
@@ -166,7 +169,7 @@ export class ConnectionPlaces extends TimerEntry implements Places {
         if (first.until <= timers.now) {
           this.leave(first)
           first.expire()
-        } else if (this.#take(first.since) === 'taken') {
+        } else if (this.#take(first.since, this.#isDue(first)) === 'taken') {
           this.leave(first)
           first.admit()
         } else break
@@ -178,8 +181,14 @@ export class ConnectionPlaces extends TimerEntry implements Places {
   }
 
   get short(): boolean {
-    const waiting = this.#line.size + this.#waitingElsewhere
+    const first = this.#line.first
+    const waiting = (first !== undefined && this.#isDue(first) ? this.#line.size : 0) + this.#waitingElsewhere
     return waiting > 0 && this.#free < waiting
+  }
+
+  /** Whether connections are closed for it. */
+  #isDue({ urgent, since }: Waiter): boolean {
+    return urgent || this.#context.timers.now - since >= HANDOVER
   }
 
   /** Requests of other workers for which connections are closed here. */
@@ -239,12 +248,12 @@ export class ConnectionPlaces extends TimerEntry implements Places {
     return Math.max(1, Math.floor(maxConnections / table.connections.workers)) - this.#open
   }
 
-  /** Takes a place for one who has waited since then. */
-  #take(since: Milliseconds): Reservation {
+  /** Takes a place for one who has waited since then. @param due a connection that lies idle is closed for it */
+  #take(since: Milliseconds, due: boolean): Reservation {
     const { share, timers } = this.#context
     if (this.#mustLeave(since)) return 'full'
     // A connection that lies idle at another endpoint is worth less than one that is needed here.
-    if (!this.#reserve() && !(this.idle > 0 && this.#context.dropIdle() && this.#reserve())) return 'full'
+    if (!this.#reserve() && !(due && this.idle > 0 && this.#context.dropIdle() && this.#reserve())) return 'full'
     this.#open++
     if (share.take(timers.now)) return 'taken'
     this.#open--
@@ -260,12 +269,17 @@ export class ConnectionPlaces extends TimerEntry implements Places {
   /** Whether what is free is left to others, who have waited longer. */
   #mustLeave(since: Milliseconds): boolean {
     const longer = this.#waitingLonger(since | 0)
-    if (longer === 0 || this.#free > longer) {
+    const free = this.#free
+    if (longer === 0 || free > longer) {
       this.#leftSince = 0
       return false
     }
     // A newcomer takes its place in the line first.
     if (this.#line.size === 0) return true
+    if (free <= 0) {
+      this.#leftSince = 0
+      return true
+    }
     const { timers } = this.#context
     if (this.#leftSince === 0) this.#leftSince = timers.now
     else if (timers.now - this.#leftSince >= LOOK) {

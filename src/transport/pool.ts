@@ -53,6 +53,10 @@ class WaitingRequest implements Waiter {
     this.fresh = fresh
   }
 
+  get urgent(): boolean {
+    return this.fresh || this.#pool.open === 0
+  }
+
   admit(): void {
     this.#pool.admit(this)
   }
@@ -145,7 +149,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
       this.#waiting.push(waiting)
       return
     }
-    const reservation = this.#context.places.reserve()
+    const reservation = this.#context.places.reserve(waiting.urgent)
     if (reservation === 'overdrawn') waiting.handler.onError(new GatewayError('Overloaded', OVERDRAWN))
     else if (reservation === 'full') this.#wait(waiting)
     else {

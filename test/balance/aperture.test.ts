@@ -115,6 +115,23 @@ describe('aperture', () => {
     assert.deepEqual(new Set(tally(balancer, 100).keys()), new Set(before))
   })
 
+  it('goes on with its rotation when another endpoint changes', () => {
+    const bench = new Bench()
+    const endpoints = many(bench, 20, 3)
+    const balancer = createBalancer('RoundRobin', bench, 0, { zoneAware: false, subsetSize: 5 })
+    balancer.update(endpoints)
+    const counts = new Map<Endpoint, number>()
+    for (let i = 0; i < 200; i++) {
+      const endpoint = balancer.pick(NO_KEY, null)!
+      counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1)
+      // Weights mean nothing to this algorithm.
+      endpoints[i % 20]!.weight = 1 + (i % 3)
+      balancer.update(endpoints)
+    }
+    for (const count of counts.values()) assert.ok(Math.abs(count - 10) <= 1, `${count}`)
+    assert.equal(counts.size, 20)
+  })
+
   it('goes outside for a retry before it takes what failed in this exchange again', () => {
     const bench = new Bench()
     const endpoints = many(bench, 100)

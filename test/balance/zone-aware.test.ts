@@ -6,6 +6,7 @@ import { type Algorithm, createBalancer } from '../../src/balance/create-balance
 import type { Endpoint } from '../../src/balance/endpoint.ts'
 import { ALONE, type Topology } from '../../src/balance/topology.ts'
 import { hashKey } from '../../src/lib/hash.ts'
+import { EndpointTable, SLOT_STATE } from '../../src/shared-memory/endpoint-table.ts'
 import { Bench, balancerSuite, tally } from '../suite/balancer.ts'
 
 const ALGORITHMS = ['RoundRobin', 'WeightedRoundRobin', 'LeastRequest', 'PeakEWMA', 'Random', 'ConsistentHash'] as const
@@ -169,6 +170,32 @@ describe('zone awareness', () => {
     bench.down.clear()
     bench.time += 100
     assert.equal(local(), 1)
+  })
+
+  it('takes an endpoint at its adaptive limit for one that is not there', () => {
+    const table = new EndpointTable(EndpointTable.allocate(1, 16))
+    const bench = new Bench()
+    const endpoints = inZones(bench, { a: 2, b: 2 })
+    for (const { slot } of endpoints) table.enlist(slot)
+    const context = {
+      gauge: table,
+      random: bench.random,
+      topology: { ...ALONE, zone: 'a' },
+      now: () => bench.time,
+      requests: () => 1,
+    }
+    const balancer = createBalancer('LeastRequest', context, 0, AWARE)
+    balancer.update(endpoints)
+    const local = () => {
+      let count = 0
+      for (const [{ zone }, picks] of tally(balancer, 10_000)) if (zone === 'a') count += picks
+      return count / 10_000
+    }
+    assert.equal(local(), 1)
+    table.mark(endpoints[0]!.slot, SLOT_STATE.full, true)
+    bench.time += 100
+    // A third of what has room, a half of the clients.
+    assertNear(local(), 2 / 3)
   })
 
   it('goes to another zone before an endpoint that drains or failed in this exchange', () => {

@@ -6,6 +6,7 @@ import type { BackendSpec } from '../../src/api/backend.ts'
 import type { Policies } from '../../src/api/policies.ts'
 import { MOST_MIRRORS } from '../../src/exchange/mirror.ts'
 import { HELD_BODIES } from '../../src/transport/held-memory.ts'
+import { prefix } from '../compile/world.ts'
 import { closedPort, type EchoBackend, echoBackend, onHead, rawBackend } from '../feature/backends.ts'
 import { until } from '../socket/sockets.ts'
 import { type InProcess, inProcess } from '../worker/in-process.ts'
@@ -225,6 +226,38 @@ describe('a shadow', () => {
     await until(() => gateway.copies.sent + gateway.copies.dropped === MOST_MIRRORS)
     assert.deepEqual(gateway.copies, { sent: MOST_MIRRORS / 2, dropped: MOST_MIRRORS / 2 })
     assert.equal(gateway.holdings.exchanges, 0, 'a drain does not wait for copies')
+  })
+
+  it('of one namespace holds bodies within bounds, and leaves room to those of others', async (t) => {
+    const shadow = await echoBackend(t, 'shadow')
+    const up = await echoBackend(t, 'up')
+    const backendRefs = [{ name: 'up', weight: 1, priority: 0 }]
+    const other = { name: 'public', namespace: 'elsewhere' }
+    const gateway = await inProcess(t, {
+      upstreams: [up.port],
+      rules: {
+        all: { backendRefs, policies: mirror() },
+        other: { matches: [prefix('/other')], backendRefs, policies: mirror({ backendRef: other }) },
+      },
+      backends: {
+        'default/shadow': { upstreams: [shadow.port] },
+        'elsewhere/public': { upstreams: [shadow.port], spec: { allowedNamespaces: { from: 'All' } } },
+      },
+      heldBodies: 1 << 30,
+    })
+    const before = HELD_BODIES.bytes
+    const piece = 'x'.repeat(60_000)
+    const clients = await Promise.all(Array.from({ length: 80 }, () => gateway.connect()))
+    for (const client of clients)
+      client.send(`POST / HTTP/1.1\r\nhost: w.test\r\ncontent-length: 60001\r\n\r\n${piece}`)
+    await until(() => gateway.copies.dropped > 0)
+    using client = await gateway.connect()
+    await client.request({ method: 'POST', path: '/other', body: piece })
+    await until(() => gateway.copies.sent === 1)
+    for (const one of clients) one.reset()
+    client.end()
+    await gateway.nothingLeft()
+    assert.equal(HELD_BODIES.bytes, before)
   })
 
   it('has half of its connections and requests for copies, and no more', async (t) => {

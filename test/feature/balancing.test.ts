@@ -334,7 +334,7 @@ describe('balancing, from manifests to traffic', () => {
         ['c', false, 0],
       ],
     )
-    assert.match(near[1]!.reason, /gets nothing from this replica/)
+    assert.match(near[1]!.reason, /left to other replicas/)
     assert.equal(backends.find(({ id }) => id === 'default/round')!.endpoints[0]!.share, undefined)
   })
 

@@ -27,6 +27,32 @@ const SERVICE: Manifest = {
   spec: { type: 'LoadBalancer', ports: [{ port: 80 }] },
   status: { loadBalancer: { ingress: [{ ip: '203.0.113.9' }] } },
 }
+/** Lists every replica, as the chart's does. */
+const REPLICAS: Manifest = {
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: 'headgate-replicas', namespace: 'gateway' },
+  spec: { clusterIP: 'None', ports: [{ name: 'signals', port: 9902 }] },
+}
+const PODS = ['alpha', 'headgate', 'omega']
+/** Its slice: this process is the pod `headgate`. */
+const replicasIn = (...zones: readonly string[]): Manifest => ({
+  apiVersion: 'discovery.k8s.io/v1',
+  kind: 'EndpointSlice',
+  metadata: {
+    name: 'headgate-replicas-1',
+    namespace: 'gateway',
+    labels: { 'kubernetes.io/service-name': 'headgate-replicas' },
+  },
+  addressType: 'IPv4',
+  ports: [{ name: 'signals', port: 9902 }],
+  endpoints: zones.map((zone, i) => ({
+    addresses: [`203.0.113.${i + 1}`],
+    conditions: { ready: true, serving: true, terminating: false },
+    zone,
+    targetRef: { kind: 'Pod', namespace: 'gateway', name: PODS[i] },
+  })),
+})
 const LEASE = { apiVersion: '', kind: 'Lease', metadata: { name: 'headgate', namespace: 'gateway' } }
 const KEPT = { apiVersion: '', kind: 'ConfigMap', metadata: { name: 'headgate-last-good', namespace: 'gateway' } }
 
@@ -36,6 +62,8 @@ async function gatewayOn(scope: Scope, api: FakeApi, options: { readonly unready
     HEADGATE_INSTALLATION: 'headgate',
     POD_NAMESPACE: 'gateway',
     HEADGATE_SERVICE: 'headgate',
+    HEADGATE_REPLICAS: 'headgate-replicas',
+    POD_NAME: 'headgate',
   })
   return startGateway(scope, {}, { source: ['--kubeconfig', file], ...options })
 }
@@ -48,6 +76,8 @@ describe('what the gateway says to its cluster', () => {
     api = await new FakeApi().listen()
     scope.after(() => api.kill())
     api.put(SERVICE)
+    api.put(REPLICAS)
+    api.put(replicasIn('a', 'b', 'b'))
     api.put(answering('first', 'one'))
     gateway = await gatewayOn(scope, api)
   })
@@ -58,6 +88,17 @@ describe('what the gateway says to its cluster', () => {
   const writes = () =>
     api.asked.filter(({ verb, collection }) => !['get', 'list', 'watch'].includes(verb) && collection !== 'leases')
   const serves = async (host: string) => (await gateway.request({ host })).text
+
+  it('finds its zone and its place in the slices of its own Service, and follows them', async () => {
+    const place = async () => {
+      const answer = await request(gateway.adminPort, { path: '/api/v1/version', host: 'localhost' })
+      const { zone, replica, replicas } = answer.json() as Record<string, unknown>
+      return [zone, replica, replicas]
+    }
+    await eventually(async () => assert.deepEqual(await place(), ['b', 2, 3]))
+    api.put(replicasIn('a', 'c'))
+    await eventually(async () => assert.deepEqual(await place(), ['c', 2, 2]))
+  })
 
   it('makes a Route Ready, with generation and addresses, when every worker serves it', async () => {
     const first = answering('first', 'one')

@@ -30,9 +30,12 @@ class Site {
   maxConnections = 1
   maxPending = 1_000
   slot = SLOT
+  readonly offset: number
 
-  constructor(workers: number, more: { capacity?: number; slot?: number } = {}) {
+  constructor(workers: number, more: { capacity?: number; slot?: number; offset?: number } = {}) {
     this.slot = more.slot ?? SLOT
+    // 32 bits wrap within the tests, as they do when a machine has been up for 25 days.
+    this.offset = more.offset ?? 2 ** 31 - 300
     this.table = new EndpointTable(EndpointTable.allocate(workers, 8))
     const ports = Array.from({ length: 20 }, (_, port) => [port, ECHO] as const)
     this.connector = new MemoryConnector(new Map(ports), more.capacity ?? 1)
@@ -74,7 +77,7 @@ class TestWorker implements PoolContext, PlacesContext {
     this.#site = site
     this.worker = worker
     this.table = site.table
-    this.timers = new Timers(site.time.keeper())
+    this.timers = new Timers(site.time.keeper(site.offset))
     this.places = new ConnectionPlaces(site.slot, this)
   }
 
@@ -162,6 +165,27 @@ describe('places for connections, over several workers', () => {
     await site.time.pass(HANDOVER + 40)
     await site.settled()
     assert.deepEqual([states([second]), second.reused, a.places.idle, site.open], ['o', false, 0, 2])
+  })
+
+  it('are not closed for a request to another endpoint before a connection there may have come free', async () => {
+    const site = new Site(1)
+    site.maxConnections = 2
+    const [a] = site.workers as [TestWorker]
+    const [held, idle] = [a.ask(0), a.ask(1)]
+    await site.settled()
+    await idle.exchange()
+    const first = a.ask(0)
+    assert.equal(states([first]), '.')
+    await held.exchange()
+    assert.deepEqual([states([first]), first.reused, a.places.idle], ['o', true, 1])
+    const second = a.ask(0)
+    await site.time.pass(HANDOVER + 40)
+    assert.deepEqual([states([second]), second.reused, a.places.idle, site.open], ['o', false, 0, 2])
+    await first.exchange()
+    // Nothing will come free there: at once.
+    const third = a.ask(2)
+    await site.settled()
+    assert.deepEqual([states([third]), site.open], ['o', 2])
   })
 
   it('are left alone by a worker that needs none while others are free', async () => {
@@ -400,6 +424,7 @@ describe('places for connections, over several workers', () => {
   for (const capacity of [1, 3])
     it(`are never exceeded and never lost, ${capacity} requests to a connection`, async () => {
       const workers = 3
+      const limits = fc.integer({ min: 1, max: 4 })
       const step = fc.record({
         worker: fc.nat(workers - 1),
         port: fc.nat(3),
@@ -407,8 +432,8 @@ describe('places for connections, over several workers', () => {
         which: fc.nat(50),
       })
       await fc.assert(
-        fc.asyncProperty(fc.integer({ min: 1, max: 4 }), fc.array(step, { maxLength: 60 }), async (limit, steps) => {
-          const site = new Site(workers, { capacity })
+        fc.asyncProperty(limits, fc.nat(99), fc.array(step, { maxLength: 60 }), async (limit, offset, steps) => {
+          const site = new Site(workers, { capacity, offset: 2 ** 31 - 300 + offset })
           site.maxConnections = limit
           site.maxPending = 8
           const live: { asked: Asked; pool: EndpointPool }[] = []

@@ -2,9 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { beforeEach, describe, it } from 'node:test'
+import { NO_KEY } from '../../src/balance/balancer.ts'
 import type { Endpoint } from '../../src/balance/endpoint.ts'
 import { ALONE } from '../../src/balance/topology.ts'
 import { defaultBackend } from '../../src/compile/backend.ts'
+import type { AttemptObserver } from '../../src/exchange/attempt-observer.ts'
+import { noEndpoint, pickEndpoint } from '../../src/exchange/endpoint-pick.ts'
+import { AdaptiveLimits } from '../../src/limit/adaptive-limit.ts'
 import { UpstreamBudget } from '../../src/limit/upstream-budget.ts'
 import type { LinkedBackend } from '../../src/link/linked-tables.ts'
 import { EndpointTable } from '../../src/shared-memory/endpoint-table.ts'
@@ -179,5 +183,70 @@ describe('the Backends of a worker', () => {
       assert.ok(count > 3, `${count} steps`)
       assert.equal(backends.find(ID)!.endpoints.length, 2_000)
     })
+  })
+})
+
+describe('a Backend of a worker whose endpoints are all at their limits', () => {
+  const SLOTS = 256
+  const adaptiveLimit = { minRequests: 1, maxRequests: 1, tolerance: 1.5 }
+
+  function world(count: number) {
+    const time = new VirtualTime()
+    const timers = new Timers(time.keeper())
+    const endpoints = new EndpointTable(EndpointTable.allocate(1, SLOTS))
+    const backends = new Backends({
+      worker: 0,
+      random: () => 0.5,
+      timers,
+      endpoints,
+      metrics: {} as never,
+      metricsRow: () => 0,
+      mayDial: () => true,
+      budget: new UpstreamBudget(1),
+      connectorOf: () => ({}) as never,
+      tunnelsOf: () => ({}) as never,
+      sessionKey: () => 'key' as never,
+      limits: { head: 1, headers: 1, uri: 1 },
+      topology: ALONE,
+    })
+    const slots = Array.from({ length: count }, (_, i) => i + 1)
+    for (const slot of slots) endpoints.enlist(slot)
+    for (const _ of backends.endpoints(wholeSet(ID, rows(...slots.map(String)), 'HTTP')));
+    const backend = backends.define(plan('HTTP', { adaptiveLimit }), 0)
+    const limits = new AdaptiveLimits(endpoints)
+    for (const slot of slots) limits.started(0, slot, adaptiveLimit)
+    const pass = (by: number): void => {
+      time.now += by
+      timers.touch()
+    }
+    return { backends, backend, endpoints, limits, pass }
+  }
+
+  const pick = (backend: LinkedBackend) => pickEndpoint({} as AttemptObserver, backend, NO_KEY, null)
+
+  it('says so to those that come right after it without another look, where they are many, and then looks', () => {
+    const { backend, endpoints, limits, pass } = world(200)
+    assert.equal(pick(backend), undefined)
+    assert.equal(noEndpoint(endpoints, backend).reason, 'Overloaded')
+    limits.ended(0, 7, adaptiveLimit)
+    assert.equal(pick(backend), undefined, 'a moment ago there was none')
+    pass(1)
+    assert.equal(pick(backend)?.slot, 7)
+  })
+
+  it('looks each time where they are few', () => {
+    const { backend, endpoints, limits } = world(20)
+    assert.equal(pick(backend), undefined)
+    noEndpoint(endpoints, backend)
+    limits.ended(0, 7, adaptiveLimit)
+    assert.equal(pick(backend)?.slot, 7)
+  })
+
+  it('has room in all of them once it has no such limit any more', () => {
+    const { backends, backend, endpoints } = world(20)
+    assert.equal(endpoints.eligible(3), false)
+    backends.define(plan('HTTP'), 0)
+    assert.equal(endpoints.eligible(3), true)
+    assert.notEqual(pick(backend), undefined)
   })
 })

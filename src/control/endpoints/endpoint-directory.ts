@@ -17,6 +17,7 @@ import type { DialGuard } from '../../transport/dial-guard.ts'
 import { BackendEndpoints, type Place } from './backend-endpoints.ts'
 import { EndpointQuota } from './endpoint-quota.ts'
 import { LeavingSlots } from './leaving-slots.ts'
+import { OwnRows } from './own-rows.ts'
 
 /** The part of the resolver that the directory uses. */
 export interface Names {
@@ -32,6 +33,8 @@ export interface Names {
 
 export interface DirectoryEvents {
   send(message: ToWorker): void
+  /** Backends that were left out have rows of their own: tables do not name these yet. */
+  ownRows?(backends: readonly string[]): void
   /** Reported to the log once per endpoint until it recovers. */
   problem(backend: string, message: string): void
 }
@@ -44,7 +47,7 @@ export class EndpointDirectory {
   /** Undefined before the first settings: nothing may be dialled. */
   #guard: DialGuard | undefined
   readonly #backends = new Map<string, BackendEndpoints>()
-  readonly #ownSlots = new Map<string, number>()
+  readonly #own: OwnRows
   readonly #leaving = new LeavingSlots()
   /** Backends whose newest set waits for the tables with another protocol. */
   readonly #unsettled = new Set<string>()
@@ -64,6 +67,7 @@ export class EndpointDirectory {
     this.#names = names
     this.#events = events
     this.#shares = new EndpointQuota(table.identities)
+    this.#own = new OwnRows((backend) => this.#slot(backend, { address: 'backend', port: 0 }))
   }
 
   /** The endpoints of a Backend as sent to workers; empty for an unknown one. */
@@ -111,12 +115,12 @@ export class EndpointDirectory {
 
   /** Row of the Backend itself, for its limits; undefined when the table is full. */
   slotOf(backend: string): number | undefined {
-    return this.#ownSlots.get(backend)
+    return this.#own.get(backend)
   }
 
   /** Slots in use by all that is known, for {@link SlotReclaimer.adopt}. */
   inUse(): Set<number> {
-    const slots = new Set(this.#ownSlots.values())
+    const slots = new Set(this.#own.slots)
     for (const { rows } of this.#backends.values()) for (const row of rows) slots.add(row.slot)
     for (const slot of this.#leaving.all()) slots.add(slot)
     return slots
@@ -135,11 +139,7 @@ export class EndpointDirectory {
 
   /** Sets the endpoints of a Backend, and sends the difference. @param connects see `connectionKey` */
   set(backend: string, addresses: readonly EndpointAddress[], connects: string): void {
-    if (!this.#ownSlots.has(backend)) {
-      const slot = this.#slot(backend, { address: 'backend', port: 0 })
-      if (slot === undefined) this.#reportLeftOut(backend, `Backend ${backend}`)
-      else this.#ownSlots.set(backend, slot)
-    }
+    if (!this.#own.add(backend)) this.#reportLeftOut(backend, `Backend ${backend}`)
     const known = this.#backends.get(backend) ?? new BackendEndpoints(connects)
     if (this.#backends.has(backend) && known.listed === addresses && known.connects === connects) return
     const names = known.names
@@ -156,6 +156,8 @@ export class EndpointDirectory {
     this.#reclaimer.sweep((slot) => this.#shares.freed(slot))
     const changed: string[] = []
     const full = (namespace: string): boolean => !this.#shares.admits(namespace)
+    const found = this.#own.retry(PLACES_AT_ONCE, full)
+    if (found.length > 0) this.#events.ownRows?.(found)
     for (let left = PLACES_AT_ONCE; left > 0; ) {
       const next = this.#short.take(1, full)
       if (next === undefined) break
@@ -210,9 +212,8 @@ export class EndpointDirectory {
     const namespace = namespaceOf(id)
     for (const row of known.rows) this.#retire(namespace, row.slot)
     this.#retireLeaving(id)
-    const own = this.#ownSlots.get(id)
+    const own = this.#own.delete(id)
     if (own !== undefined) this.#retire(namespace, own)
-    this.#ownSlots.delete(id)
     this.#unsettled.delete(id)
     this.#shares.drain(namespace, -known.draining)
     this.#short.delete(namespace, id)

@@ -35,6 +35,8 @@ import { UnreachableBackends } from './unreachable-backends.ts'
 export interface EndpointsEvents {
   /** To every worker. */
   send(message: ToWorker): void
+  /** Backends that are in the tables without rows of their own have them now. */
+  ownRows?(backends: readonly string[]): void
   /** The endpoints of a Backend changed, or which of them may be used. */
   changed(backend: string): void
   /** Backends that cannot be reached for a lasting reason: all there are now. */
@@ -66,8 +68,10 @@ export interface EndpointsOptions {
   readonly events: EndpointsEvents
 }
 
-/** Endpoint sets in one step; each is hashed and sent to every worker. */
-const SETS_AT_ONCE = 8
+/** Endpoints in one step: each that is new is hashed and judged. */
+const AT_ONCE = 512
+/** What a set costs besides its endpoints: it is sent to every worker. */
+const SET_COST = 32
 
 export class Endpoints {
   readonly #table: EndpointTable
@@ -224,7 +228,10 @@ export class Endpoints {
         this.#unneeded.delete(id)
         this.#feed.compiled(id, addresses, connects)
       }
-      if (++count % SETS_AT_ONCE === 0) yield
+      count += SET_COST + (addresses?.length ?? 0)
+      if (count < AT_ONCE) continue
+      count = 0
+      yield
     }
     this.#compiled = endpoints
     this.#backends = backends

@@ -129,6 +129,11 @@ export class Pipeline {
     this.#publisher.send(message)
   }
 
+  /** Backends of the published tables have rows of their own from now on. */
+  ownRows(backends: readonly string[]): void {
+    this.#publisher.renew(backends, this.#options.slotOf)
+  }
+
   /** Endpoint sets were sent: measures until they act. @param since when their change was seen */
   timeEndpoints(since: Milliseconds): void {
     this.#publisher.timeEndpoints(since)

@@ -4,6 +4,7 @@
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { Milliseconds } from '../../lib/clock.ts'
+import type { TablesUpdate } from '../../link/tables-update.ts'
 import type { ProcessBlock } from '../../shared-memory/process-block.ts'
 import type { PackResult } from '../../snapshot/pack.ts'
 import type { FromWorker, ToWorker } from '../../thread/messages.ts'
@@ -83,16 +84,26 @@ export class Publisher {
    */
   publish(packed: PackResult, since: Milliseconds, slotOf: (backend: string) => number | undefined): number {
     const full = !this.#state.complete
+    const generation = this.#begin(since)
+    const backends = withSlots(packed.backends, slotOf)
+    const { tables, policies, hostTls } = packed
+    this.send({ type: 'tables', generation, tables, full, policies, backends, hostTls })
+    return generation
+  }
+
+  /** Publishes the same tables with other rows of these Backends; nothing where they name none of them. */
+  renew(backends: readonly string[], slotOf: (backend: string) => number | undefined): void {
+    const update = this.#state.updateOf(new Set(backends))
+    if (update === undefined) return
+    this.send({ ...update, generation: this.#begin(this.#now()), backends: withSlots(update.backends, slotOf) })
+  }
+
+  /** @returns the next generation's number */
+  #begin(since: Milliseconds): number {
     const generation = Math.max(this.#generation, this.#block.published) + 1
     this.#generation = generation
     this.#block.setPublished(generation)
     this.#pending.set(generation, since)
-    const backends = packed.backends.map((entry) => {
-      const slot = entry.backend === null ? undefined : slotOf(entry.backend.id)
-      return slot === undefined ? entry : { ...entry, slot }
-    })
-    const { tables, policies, hostTls } = packed
-    this.send({ type: 'tables', generation, tables, full, policies, backends, hostTls })
     return generation
   }
 
@@ -119,4 +130,14 @@ export class Publisher {
     }
     if (newest > 0) this.#events.served(newest, took)
   }
+}
+
+function withSlots(
+  entries: TablesUpdate['backends'],
+  slotOf: (backend: string) => number | undefined,
+): TablesUpdate['backends'] {
+  return entries.map((entry) => {
+    const slot = entry.backend === null ? undefined : slotOf(entry.backend.id)
+    return slot === undefined ? entry : { ...entry, slot }
+  })
 }

@@ -34,6 +34,7 @@ describe('the endpoint directory', () => {
   let table: EndpointTable
   let sent: ToWorker[]
   let problems: string[]
+  let renewed: string[]
   let zone: Map<string, string[]>
   let forgotten: string[]
   let reclaimer: SlotReclaimer
@@ -50,7 +51,11 @@ describe('the endpoint directory', () => {
         failure: (name) => (zone.has(name) ? undefined : 'ENOTFOUND'),
         forget: (name) => forgotten.push(name),
       },
-      { send: (message) => sent.push(message), problem: (_, message) => problems.push(message) },
+      {
+        send: (message) => sent.push(message),
+        problem: (_, message) => problems.push(message),
+        ownRows: (backends) => renewed.push(...backends),
+      },
     )
     directory.guardBy(new DialGuard(RULES))
   }
@@ -65,6 +70,7 @@ describe('the endpoint directory', () => {
     block = new ProcessBlock(ProcessBlock.allocate(1))
     sent = []
     problems = []
+    renewed = []
     zone = new Map()
     forgotten = []
     open()
@@ -410,6 +416,25 @@ describe('the endpoint directory', () => {
     assert.ok(turns > 3)
     assert.equal(directory.rows('noisy/more').length, 2_000)
     assert.equal(directory.leftOut('noisy/more'), undefined)
+  })
+
+  it('gives a Backend a row of its own as soon as there is room for it', () => {
+    withRoomFor(1_024)
+    set('noisy/fill', some(2_000))
+    set('noisy/late', [])
+    assert.equal(directory.slotOf('noisy/late'), undefined)
+    tend()
+    assert.deepEqual(renewed, [])
+    set('noisy/fill', some(10))
+    tend()
+    assert.deepEqual(renewed, ['noisy/late'])
+    assert.ok(directory.inUse().has(directory.slotOf('noisy/late')!))
+    set('noisy/fill', some(2_000))
+    set('noisy/gone', [])
+    directory.withdraw('noisy/gone')
+    set('noisy/fill', [])
+    tend()
+    assert.deepEqual(renewed, ['noisy/late'], 'none for one that is withdrawn')
   })
 
   it('retries when there is room, in turns by namespace, and returns the Backends that changed', () => {

@@ -120,6 +120,36 @@ describe('the publisher', () => {
     )
   })
 
+  it('publishes the same tables again with the rows that Backends have got since, and those alone', async (t) => {
+    const worker = new FakeWorker(t, publisher, 0)
+    publisher.renew(['a/a'], () => 7)
+    publisher.send({ type: 'settings', settings: {} as never })
+    publisher.publish(packed('a/a', 'a/b'), 900, () => undefined)
+    publisher.renew(['a/b', 'a/unknown'], (id) => (id === 'a/b' ? 7 : 8))
+    const heard = await worker.until(4)
+    assert.deepEqual(
+      heard.map(({ type }) => type),
+      ['epoch', 'settings', 'tables', 'tables'],
+    )
+    const [before, after] = heard.slice(2)
+    assert.ok(before?.type === 'tables' && after?.type === 'tables')
+    assert.deepEqual([after.generation, after.full, after.policies], [before.generation + 1, false, []])
+    assert.deepEqual(
+      after.backends.map(({ index, backend, slot }) => [index, backend?.id, slot]),
+      [[1, 'a/b', 7]],
+    )
+    const later = await new FakeWorker(t, publisher, 1).until(3)
+    const all = later.find(({ type }) => type === 'tables')
+    assert.ok(all?.type === 'tables')
+    assert.deepEqual(
+      all.backends.map(({ backend, slot }) => [backend?.id, slot]),
+      [
+        ['a/a', undefined],
+        ['a/b', 7],
+      ],
+    )
+  })
+
   it('gives a worker that comes later everything there is, as one that needs nothing before it', async (t) => {
     publisher.send({ type: 'settings', settings: {} as never })
     publisher.send(wholeSet('a/a', [{ slot: 1 } as never], 'HTTP'))

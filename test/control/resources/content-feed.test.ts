@@ -95,17 +95,17 @@ describe('the payloads of ConfigMaps and Secrets', () => {
   it('of a Secret are delivered under the type that is asked for, and not as another', () => {
     const { graph, feed, get } = feeding()
     graph.set('Route a/r', [
-      wish('Secret', 's', 'k', 'headgate.dev/jwks'),
-      wish('Secret', 's', 'k', 'headgate.dev/htpasswd'),
+      wish('Secret', 's', 'k', 'headgate.dev/made-up'),
+      wish('Secret', 's', 'k', 'headgate.dev/made-up-too'),
     ])
-    feed.update('Secret', 'a/s', object('Secret', 's', { type: 'headgate.dev/jwks', data: { k: base64('keys') } }))
+    feed.update('Secret', 'a/s', object('Secret', 's', { type: 'headgate.dev/made-up', data: { k: base64('keys') } }))
     feed.flush()
-    assert.equal(get('Secret a/s k headgate.dev/jwks'), 'keys')
-    assert.equal(get('Secret a/s k headgate.dev/htpasswd'), undefined)
+    assert.equal(get('Secret a/s k headgate.dev/made-up'), 'keys')
+    assert.equal(get('Secret a/s k headgate.dev/made-up-too'), undefined)
     assert.equal(get('Secret a/s k'), undefined)
     feed.update('Secret', 'a/s', object('Secret', 's', { type: 'Opaque', data: { k: base64('keys') } }))
     feed.flush()
-    assert.equal(get('Secret a/s k headgate.dev/jwks'), undefined)
+    assert.equal(get('Secret a/s k headgate.dev/made-up'), undefined)
   })
 
   it('of a reference to the whole object are all of its keys', () => {

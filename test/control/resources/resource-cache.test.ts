@@ -256,7 +256,10 @@ suite('rules that a broken edit closes', () => {
     ['the one that gets auth', rules({ name: 'x', policies: { auth: JWT } }, { name: 'y' }), ['x']],
     [
       'the one that gets authorization',
-      rules({ name: 'x' }, { name: 'y', policies: { authorization: [{ name: 'n', claim: 'c', in: ['v'] }] } }),
+      {
+        ...rules({ name: 'x' }, { name: 'y', policies: { authorization: [{ name: 'n', claim: 'c', in: ['v'] }] } }),
+        typo: 1,
+      },
       ['y'],
     ],
     ['all when the Route gets auth', { ...served, policies: { auth: JWT } }, 'all'],
