@@ -27,6 +27,7 @@ const HELP = `npm run bench -- [flags]
   --rewrite-seconds N  how long every file is rewritten twice a second (default 60)
   --buffered-log     nginx buffers its access log too (default: as Debian ships it, a write for each request)
   --against DIR      beside another checkout of Headgate (with node_modules) instead of nginx
+  --checks           Headgate with probes each 100 ms and passive checks, beside itself without any, instead of nginx
   --peers-only       of the protocols: nginx and haproxy without Headgate
   --connections N    of idle, idle-tls (default 15000)
   --certificates N   of certificates (default 5000)
@@ -48,6 +49,10 @@ const SCENARIOS: readonly PlainScenario[] = [
   { name: 'chunked', shows: 'GET, 2 KiB in chunks', load: { path: '/chunked', host: HOST, connections: 64 } },
 ]
 
+/** Health checks of the Backend: more often than anybody should probe, and none. */
+const CHECKED = 'healthCheck: { active: { path: /healthz, interval: 100ms, timeout: 100ms } }'
+const UNCHECKED = 'healthCheck: { passive: { consecutiveFailures: 0, successRate: { belowMeanPercent: 0 } } }'
+
 const HEADS = '            p50 ms   p99 ms p99.9 ms  most ms   failed'
 
 const { values } = parseArgs({
@@ -60,6 +65,7 @@ const { values } = parseArgs({
     'rewrite-seconds': { type: 'string' },
     'buffered-log': { type: 'boolean', default: false },
     against: { type: 'string' },
+    checks: { type: 'boolean', default: false },
     'peers-only': { type: 'boolean', default: false },
     connections: { type: 'string', default: '15000' },
     certificates: { type: 'string', default: '5000' },
@@ -97,14 +103,9 @@ async function bench(): Promise<void> {
   const pinning = loadCpu === undefined ? undefined : { proxy: proxyCpu, load: loadCpu }
   const origin = await keep(startOrigin(scratch, pinning?.load))
   const bufferedLog = values['buffered-log']
-  const peer = await keep(
-    values.against === undefined
-      ? startPeer(scratch, pinning?.proxy, origin, { bufferedLog })
-      : startHeadgate(scratch, pinning?.proxy, manifestsFor(origin), { checkout: values.against }),
-  )
-  const gateway = values.calibrate
-    ? undefined
-    : await keep(startHeadgate(scratch, pinning?.proxy, manifestsFor(origin)))
+  const peer = await keep(startOther(origin, pinning?.proxy, bufferedLog))
+  const manifests = manifestsFor(origin, values.checks ? CHECKED : '')
+  const gateway = values.calibrate ? undefined : await keep(startHeadgate(scratch, pinning?.proxy, manifests))
   const subject =
     gateway ?? (await keep(startPeer(scratch, pinning?.proxy, origin, { name: 'nginx-again', bufferedLog })))
   say(
@@ -153,7 +154,7 @@ async function bench(): Promise<void> {
       )
     }
   }
-  if (!values.calibrate && values.against === undefined) await protocols(report, origin, pinning)
+  if (!values.calibrate && values.against === undefined && !values.checks) await protocols(report, origin, pinning)
   say(`Resident memory of ${subject.name}: ${round((report.residentKiB as number) / 1024, 0)} MiB`)
   report.failed = failed
   if (values.json) console.log(JSON.stringify(report, null, 2))
@@ -161,6 +162,14 @@ async function bench(): Promise<void> {
     say(
       `\n${failed} requests FAILED; Headgate's access log says: ${reasonsIn(join(scratch, 'headgate', 'access.log'))}`,
     )
+}
+
+/** What Headgate is compared with. */
+function startOther(origin: Origin, cpu: number | undefined, bufferedLog: boolean): Promise<Server> {
+  if (values.against !== undefined)
+    return startHeadgate(scratch, cpu, manifestsFor(origin), { checkout: values.against })
+  if (values.checks) return startHeadgate(scratch, cpu, manifestsFor(origin, UNCHECKED), { name: 'unchecked' })
+  return startPeer(scratch, cpu, origin, { bufferedLog })
 }
 
 /** Twenty more hosts beside the one under load; each version differs in a response header. */

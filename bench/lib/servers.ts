@@ -138,8 +138,8 @@ export async function startHeadgate(
   }
 }
 
-/** Manifests for the scenarios: one host, everything to the origin. */
-export function manifestsFor(origin: Origin): Record<string, string> {
+/** Manifests for the scenarios: one host, everything to the origin. @param more of the Backend, a line of YAML */
+export function manifestsFor(origin: Origin, more = ''): Record<string, string> {
   return {
     'bench.yaml': `
 apiVersion: headgate.dev/v1alpha1
@@ -150,6 +150,7 @@ spec:
   - { address: 127.0.0.1, port: ${origin.ports[0]} }
   - { address: 127.0.0.1, port: ${origin.ports[1]} }
   loadBalancing: { algorithm: RoundRobin }
+  ${more}
 ---
 apiVersion: headgate.dev/v1alpha1
 kind: Route
