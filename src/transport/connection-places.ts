@@ -7,9 +7,8 @@
  * - A newcomer takes a place only when more are free than requests wait.
  * - A connection that comes free carries on for its own endpoint's requests, unless another request has waited
  *   {@link PATIENCE} longer: then it is closed for that one. A connection that lies idle while a place is missing is
- *   closed, in the worker that has it. That costs a connect, and a TLS handshake where there is one; so it is done at
- *   once for a request that has no connection to wait for, to its endpoint or in its worker, and else after
- *   {@link HANDOVER}, in which one may come free.
+ *   closed, in the worker that has it: at once for a worker that has none, and after {@link HANDOVER} for one that has
+ *   some, of which one may come free meanwhile. Each costs a connect, and a TLS handshake where there is one.
  * - Who gives a place back wakes the worker whose request is first. A worker that does not come (it hangs) is passed
  *   over after {@link LOOK}.
  *
@@ -35,8 +34,6 @@ export interface Waiter {
   until: Milliseconds
   /** Its link in the line of all that wait in this worker; null while it does not. */
   place: Link<Waiter> | null
-  /** No connection of this worker may come free for it. */
-  readonly urgent: boolean
   /** A place was taken for it, and it waits no more. */
   admit(): void
   /** It has waited until `until`. */
@@ -47,8 +44,8 @@ export interface Waiter {
 export interface Places {
   /** Connections of this worker that carry no request; the pools count them. */
   idle: number
-  /** Takes a place for a connection of a newcomer. @param urgent see {@link Waiter} */
-  reserve(urgent: boolean): Reservation
+  /** Takes a place for a connection of a newcomer. */
+  reserve(): Reservation
   /** Puts a request for which none was free in the line. @returns false: `maxPending` are waiting already */
   wait(waiter: Waiter): boolean
   /** It waits no more. */
@@ -82,7 +79,7 @@ export const LOOK: Milliseconds = 100
 /** Milliseconds by which a request may be overtaken by one that a connection at hand can serve. */
 export const PATIENCE: Milliseconds = 100
 
-/** Milliseconds for which a connection that may come free is waited for before another one is closed. */
+/** Milliseconds for which a worker with connections waits for one of its own before others close theirs. */
 export const HANDOVER: Milliseconds = 20
 
 export class ConnectionPlaces extends TimerEntry implements Places {
@@ -113,9 +110,9 @@ export class ConnectionPlaces extends TimerEntry implements Places {
     return `maxConnections (${maxConnections}) are in use and maxPending (${maxPending}) requests wait`
   }
 
-  reserve(urgent: boolean): Reservation {
+  reserve(): Reservation {
     if (this.#line.size > 0) return 'full'
-    return this.#take(this.#context.timers.now, urgent)
+    return this.#take(this.#context.timers.now)
   }
 
   wait(waiter: Waiter): boolean {
@@ -169,7 +166,7 @@ export class ConnectionPlaces extends TimerEntry implements Places {
         if (first.until <= timers.now) {
           this.leave(first)
           first.expire()
-        } else if (this.#take(first.since, this.#isDue(first)) === 'taken') {
+        } else if (this.#take(first.since) === 'taken') {
           this.leave(first)
           first.admit()
         } else break
@@ -181,14 +178,8 @@ export class ConnectionPlaces extends TimerEntry implements Places {
   }
 
   get short(): boolean {
-    const first = this.#line.first
-    const waiting = (first !== undefined && this.#isDue(first) ? this.#line.size : 0) + this.#waitingElsewhere
+    const waiting = this.#line.size + this.#waitingElsewhere
     return waiting > 0 && this.#free < waiting
-  }
-
-  /** Whether connections are closed for it. */
-  #isDue({ urgent, since }: Waiter): boolean {
-    return urgent || this.#context.timers.now - since >= HANDOVER
   }
 
   /** Requests of other workers for which connections are closed here. */
@@ -248,12 +239,12 @@ export class ConnectionPlaces extends TimerEntry implements Places {
     return Math.max(1, Math.floor(maxConnections / table.connections.workers)) - this.#open
   }
 
-  /** Takes a place for one who has waited since then. @param due a connection that lies idle is closed for it */
-  #take(since: Milliseconds, due: boolean): Reservation {
+  /** Takes a place for one who has waited since then. */
+  #take(since: Milliseconds): Reservation {
     const { share, timers } = this.#context
     if (this.#mustLeave(since)) return 'full'
     // A connection that lies idle at another endpoint is worth less than one that is needed here.
-    if (!this.#reserve() && !(due && this.idle > 0 && this.#context.dropIdle() && this.#reserve())) return 'full'
+    if (!this.#reserve() && !(this.idle > 0 && this.#context.dropIdle() && this.#reserve())) return 'full'
     this.#open++
     if (share.take(timers.now)) return 'taken'
     this.#open--

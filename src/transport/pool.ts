@@ -53,10 +53,6 @@ class WaitingRequest implements Waiter {
     this.fresh = fresh
   }
 
-  get urgent(): boolean {
-    return this.fresh || this.#pool.open === 0
-  }
-
   admit(): void {
     this.#pool.admit(this)
   }
@@ -149,7 +145,7 @@ export class EndpointPool implements UpstreamPool, SessionPool {
       this.#waiting.push(waiting)
       return
     }
-    const reservation = this.#context.places.reserve(waiting.urgent)
+    const reservation = this.#context.places.reserve()
     if (reservation === 'overdrawn') waiting.handler.onError(new GatewayError('Overloaded', OVERDRAWN))
     else if (reservation === 'full') this.#wait(waiting)
     else {

@@ -61,8 +61,8 @@ class MirrorPlaces implements Places {
     this.#all.idle = idle
   }
 
-  reserve(urgent: boolean): Reservation {
-    return this.#all.halfFree ? this.#all.reserve(urgent) : 'full'
+  reserve(): Reservation {
+    return this.#all.halfFree ? this.#all.reserve() : 'full'
   }
 
   wait(_waiter: Waiter): boolean {

@@ -167,27 +167,6 @@ describe('places for connections, over several workers', () => {
     assert.deepEqual([states([second]), second.reused, a.places.idle, site.open], ['o', false, 0, 2])
   })
 
-  it('are not closed for a request to another endpoint before a connection there may have come free', async () => {
-    const site = new Site(1)
-    site.maxConnections = 2
-    const [a] = site.workers as [TestWorker]
-    const [held, idle] = [a.ask(0), a.ask(1)]
-    await site.settled()
-    await idle.exchange()
-    const first = a.ask(0)
-    assert.equal(states([first]), '.')
-    await held.exchange()
-    assert.deepEqual([states([first]), first.reused, a.places.idle], ['o', true, 1])
-    const second = a.ask(0)
-    await site.time.pass(HANDOVER + 40)
-    assert.deepEqual([states([second]), second.reused, a.places.idle, site.open], ['o', false, 0, 2])
-    await first.exchange()
-    // Nothing will come free there: at once.
-    const third = a.ask(2)
-    await site.settled()
-    assert.deepEqual([states([third]), site.open], ['o', 2])
-  })
-
   it('are left alone by a worker that needs none while others are free', async () => {
     const site = new Site(2)
     site.maxConnections = 2
