@@ -14,7 +14,7 @@ import type { Manifest } from '../suite/source.ts'
 const API = 'headgate.dev/v1alpha1'
 const MANY = 5_000
 /** A change of another namespace acts within. */
-const ACTS = 1_000
+const ACTS = 2_500
 /** … and is written onto the object within. */
 const TOLD = 3_000
 
