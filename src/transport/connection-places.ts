@@ -18,6 +18,7 @@ import type { Milliseconds } from '../lib/clock.ts'
 import { type Link, LinkedList } from '../lib/linked-list.ts'
 import type { NamespaceShare } from '../limit/upstream-budget.ts'
 import type { EndpointTable } from '../shared-memory/endpoint-table.ts'
+import type { Ledger } from '../shared-memory/ledger.ts'
 import { TimerEntry, type Timers } from './timers.ts'
 
 export type Reservation =
@@ -85,6 +86,7 @@ export const HANDOVER: Milliseconds = 20
 export class ConnectionPlaces extends TimerEntry implements Places {
   readonly #context: PlacesContext
   readonly #slot: number
+  readonly #pending: Ledger
   readonly #line = new LinkedList<Waiter>()
   /** Of this worker, open or being opened: counted for a Backend that has no row of its own. */
   #open = 0
@@ -97,6 +99,7 @@ export class ConnectionPlaces extends TimerEntry implements Places {
   constructor(slot: number, context: PlacesContext) {
     super()
     this.#slot = slot
+    this.#pending = context.table.pending
     this.#context = context
   }
 
@@ -178,6 +181,8 @@ export class ConnectionPlaces extends TimerEntry implements Places {
   }
 
   get short(): boolean {
+    // Read at the end of nearly every response: nobody waits.
+    if (this.#line.size === 0 && (this.#slot < 0 || this.#pending.sum(this.#slot) === 0)) return false
     const waiting = this.#line.size + this.#waitingElsewhere
     return waiting > 0 && this.#free < waiting
   }
