@@ -48,7 +48,7 @@ export class SimulatedEjection {
   ended(endpoint: Endpoint, began: number, fails: boolean, now: number): void {
     this.#timers.now = now
     const outcome: AttemptOutcome = {
-      ...{ backend: this.#backend, endpoint, failure: null, unanswered: false, reused: true },
+      ...{ backend: this.#backend, endpoint, failure: null, unanswered: false, slowClient: false, reused: true },
       ...{ status: fails ? 500 : 200, grpcStatus: NO_GRPC_STATUS },
       ...{ startedAt: began, sentAt: began, headAt: now, endedAt: now },
     }

@@ -5,7 +5,7 @@
 import { errors, type JWTPayload, jwtVerify } from 'jose'
 import type { Milliseconds } from '../lib/clock.ts'
 import type { TokenHead } from './compact-token.ts'
-import type { VerificationKey } from './verification-keys.ts'
+import { MAX_TRIALS, type VerificationKey } from './verification-keys.ts'
 
 export interface JwtRules {
   readonly issuer: string
@@ -26,12 +26,6 @@ export interface VerifiedToken {
 }
 
 export type Verification = VerifiedToken | { readonly fault: TokenFault }
-
-/**
- * Keys that one token without the name of a key is tried with: sets that name no keys are small, and each trial is a
- * signature.
- */
-const MAX_TRIALS = 4
 
 /** @param now milliseconds since the epoch */
 export async function verifyToken(

@@ -21,11 +21,22 @@ export interface KeyFault {
 export type KeysReading = { readonly keys: readonly VerificationKey[] } | KeyFault
 
 export const MAX_KEYS = 64
+/**
+ * Keys that one token is tried with where nothing tells them apart: each trial is a signature, and whoever sends the
+ * token has no claim to that work yet.
+ */
+export const MAX_TRIALS = 4
 export const MAX_KEY_TEXT = 262_144
 
 /** A signature with a key of twice the bits takes three times as long to verify. */
 const MAX_MODULUS_BITS = 8_192
 const MIN_MODULUS_BITS = 2_048
+/**
+ * With the exponent 1 everybody can sign, and one as long as the modulus makes a verification as expensive as signing:
+ * milliseconds for a token of anybody. Everyone uses 65537.
+ */
+const MIN_EXPONENT = 3n
+const MAX_EXPONENT = 0xffff_ffffn
 /** RFC 7518 §3.2: at least as long as the output of the hash. */
 const MIN_SECRET_BYTES = 32
 export const MAX_SECRET_BYTES = 4_096
@@ -64,6 +75,10 @@ export function readPublicKeys(text: string): KeysReading {
     }
     const read = publicKey(key, undefined)
     if ('fault' in read) return { fault: `key ${keys.length + 1} in it ${read.fault}` }
+    if (keys.filter(({ algorithms }) => algorithms[0] === read.algorithms[0]).length === MAX_TRIALS)
+      return {
+        fault: `it has more than ${MAX_TRIALS} keys of one kind; store a JSON Web Key Set, where each has a name`,
+      }
     keys.push(read)
   }
   return keys.length === 0 ? { fault: 'it has no public key in PEM (BEGIN PUBLIC KEY)' } : { keys }
@@ -133,6 +148,9 @@ function publicKey(key: KeyObject, id: string | undefined): VerificationKey | Ke
       const bits = details?.modulusLength ?? 0
       if (bits < MIN_MODULUS_BITS || bits > MAX_MODULUS_BITS)
         return { fault: `is of RSA with ${bits} bits; ${MIN_MODULUS_BITS} to ${MAX_MODULUS_BITS} may be used` }
+      const exponent = details?.publicExponent ?? 0n
+      if (exponent < MIN_EXPONENT || exponent > MAX_EXPONENT)
+        return { fault: 'is of RSA with a public exponent below 3 or above 2^32; make a key with 65537' }
       return { key, algorithms: RSA, id }
     }
     case 'ec': {

@@ -17,6 +17,8 @@ const FAILURES: readonly Reason[] = [
 ]
 /** From this one on: faults of the endpoint only where it had the whole request, and did not answer. */
 const FIRST_TIMEOUT = FAILURES.indexOf('ResponseHeadTimeout')
+/** What a server does that has deadlines of its own for requests and responses, too. */
+const BREAKS: readonly Reason[] = ['ResetBeforeResponse', 'UpstreamTruncated']
 
 /** Statuses of 500 and above that say what was asked for, and not how the endpoint is (RFC 9110 §15.6). */
 const ASKED_FOR: readonly number[] = [501, 505]
@@ -49,6 +51,7 @@ export const WELL = 0
  * @param status 0 when no response came
  * @param unanswered the endpoint had all of the request and time enough, and the head of its response was awaited
  * @param grpcStatus of the response to a call of gRPC; -1 where there is none
+ * @param slowClient the endpoint waited for the client before it broke off, if it did
  * @returns {@link WELL}, {@link NO_EVIDENCE}, or a code for {@link describeFault}
  */
 export function faultCode(
@@ -56,11 +59,13 @@ export function faultCode(
   status: number,
   unanswered: boolean,
   grpcStatus: number = NO_GRPC_STATUS,
+  slowClient = false,
 ): number {
   if (failure !== null) {
     const at = FAILURES.indexOf(failure)
     // A client that sends its body slowly, or takes a response slowly, must not have an endpoint ejected.
-    return at < 0 || (at >= FIRST_TIMEOUT && !unanswered) ? NO_EVIDENCE : FIRST_FAILURE + at
+    const isOfClient = at >= FIRST_TIMEOUT ? !unanswered : slowClient && BREAKS.includes(failure)
+    return at < 0 || isOfClient ? NO_EVIDENCE : FIRST_FAILURE + at
   }
   if (grpcStatus > 0 && GRPC_FAULTS.has(grpcStatus)) return FIRST_GRPC + grpcStatus
   if (status < 500) return status === 0 ? NO_EVIDENCE : WELL

@@ -43,10 +43,10 @@ export interface RouteState {
   references: readonly (readonly WeightedBackend[])[]
   broken: readonly BrokenReference[]
   /**
-   * Its rules with merged policies, by the policies that a hostname's owner enforces; `undefined` for the owner's own
-   * Routes.
+   * Its rules with merged policies, by the policies that a hostname's owner enforces, or by the claim of an owner who
+   * closes them; `undefined` for the owner's own Routes.
    */
-  readonly variants: Map<Policies | undefined, Variant>
+  readonly variants: Map<Policies | HostnameClaim | undefined, Variant>
   /** Incremented when the variants become invalid. */
   version: number
   /** By hostname. */

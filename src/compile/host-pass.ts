@@ -63,6 +63,7 @@ function reservationOf(host: HostState, { reservations }: ResourceSet): Hostname
       ...reservation,
       delegates: NONE,
       enforced: undefined,
+      closed: false,
       reservation,
       created: reservation.created,
     }

@@ -42,6 +42,8 @@ export interface HostnameClaim extends Age {
   readonly namespace: string
   readonly delegates: readonly Delegate[]
   readonly enforced: Policies | undefined
+  /** The newest, invalid version of the Route adds auth to all it decides about, rules of delegates included. */
+  readonly closed: boolean
   /** The age used against other claims, where it differs from the Route's: see `HostnameReservation`. */
   readonly age?: Age
   /** Set when the claim comes from a reservation, without a Route. */
@@ -140,7 +142,7 @@ function normalHostname(text: string): string {
 }
 
 function claimOf(resource: ServedResource<Route>, before: HostnameClaim | undefined): HostnameClaim {
-  const { created, key, object } = resource
+  const { created, key, object, stale } = resource
   const { metadata, spec } = object
   const now: HostnameClaim = {
     created,
@@ -148,6 +150,7 @@ function claimOf(resource: ServedResource<Route>, before: HostnameClaim | undefi
     namespace: metadata.namespace,
     delegates: spec.delegates ?? [],
     enforced: spec.policies?.enforced,
+    closed: stale?.closedRules === 'all',
   }
   return before !== undefined && isDeepStrictEqual(before, now) ? before : now
 }

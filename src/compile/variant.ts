@@ -17,27 +17,28 @@ export function variantOf(
   memo: CompileState,
   resources: ResourceSet,
   state: RouteState,
-  owner: Pick<HostnameClaim, 'enforced' | 'namespace'> | undefined,
+  owner: HostnameClaim | undefined,
 ): Variant {
-  const enforced = owner?.enforced
-  const before = state.variants.get(enforced)
+  const closing = owner?.closed === true
+  const of = closing ? owner : owner?.enforced
+  const before = state.variants.get(of)
   if (before?.version === state.version) return before
   const policies = state.plan.rules.map((_, order) => policySet(memo, resources, state, order, owner))
   // An Ingress has one rule per path, up to some 17,000.
   const known = new Map(before?.rules.map((rule) => [rule.rule, rule]))
   const rules = policies.map((set, order) => {
-    const rule = ruleOf(state, order, set)
+    const rule = ruleOf(state, order, set, closing)
     const same = known.get(rule.rule)
     return same !== undefined && sameRule(same, rule) ? same : rule
   })
   const variant = { version: state.version, rules, policies }
   // Every edit of an owner's enforced policies leaves a stale variant.
   if (state.variants.size >= MAX_VARIANTS) state.variants.clear()
-  state.variants.set(enforced, variant)
+  state.variants.set(of, variant)
   return variant
 }
 
-function ruleOf(state: RouteState, order: number, set: PolicySet): Rule {
+function ruleOf(state: RouteState, order: number, set: PolicySet, closing: boolean): Rule {
   const { rule, closed } = state.plan.rules[order]!
   return {
     route: state.plan.resource.key,
@@ -45,7 +46,7 @@ function ruleOf(state: RouteState, order: number, set: PolicySet): Rule {
     policy: set.digest,
     backends: state.references[order] ?? [],
     ...(rule.http === undefined ? {} : { http: rule.http }),
-    ...(closed ? { refuse: 'RuleClosed' } : {}),
+    ...(closed || closing ? { refuse: 'RuleClosed' } : {}),
   }
 }
 
@@ -54,7 +55,7 @@ function policySet(
   resources: ResourceSet,
   state: RouteState,
   order: number,
-  owner: Pick<HostnameClaim, 'enforced' | 'namespace'> | undefined,
+  owner: HostnameClaim | undefined,
 ): PolicySet {
   memo.counts.policies++
   const { rule } = state.plan.rules[order]!

@@ -42,6 +42,8 @@ export interface AttemptOutcome {
   grpcStatus: number
   /** The endpoint had all of the request and time enough, and its response was awaited when the attempt ended. */
   unanswered: boolean
+  /** The endpoint waited for the client a second or more, so that it may have broken off for that. */
+  slowClient: boolean
   /** The connection had served an exchange before. */
   reused: boolean
   /** The attempt began to look for a connection. */

@@ -41,6 +41,8 @@ const GRPC_STATUS = 'grpc-status'
  * began just before the end.
  */
 const PATIENCE = 1_000
+/** An endpoint that waited so long for the client, all in all, and then broke off may have done so for that. */
+const CLIENT_PAUSE = 1_000
 
 /** Reused for every attempt of the thread; its first values are never read. */
 const OUTCOME = {} as AttemptOutcome
@@ -78,6 +80,10 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
   #grpcStatus = NO_GRPC_STATUS
   /** The head came in the read that is being handed over. */
   #headCame = false
+  /** Since when the client takes no more of the response; -1 = it does. */
+  #heldSince = -1
+  /** Milliseconds for which it took no more, until then. */
+  #heldFor = 0
   /** Where the endpoint has an adaptive limit. */
   readonly #unanswered: Unanswered | null
 
@@ -269,6 +275,17 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     this.#relay?.drained()
   }
 
+  hold(): void {
+    this.#heldSince = this.#x.context.timers.now
+    this.stream?.pause()
+  }
+
+  goOn(): void {
+    this.#heldFor += this.#x.context.timers.now - this.#heldSince
+    this.#heldSince = -1
+    this.stream?.resume()
+  }
+
   endCall(failure: Reason, trailers: Fields): boolean {
     const relay = this.#relay
     // It goes on without its attempt.
@@ -298,6 +315,14 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     return now - this.startedAt >= Math.min(PATIENCE, half)
   }
 
+  /** Milliseconds for which the endpoint waited for the client, to send its body or to take the response. */
+  #clientPause(now: number): number {
+    const held = this.#heldFor + (this.#heldSince < 0 ? 0 : now - this.#heldSince)
+    const { body } = this.#x
+    const isAwaited = body !== null && !body.complete && !body.blocked && this.sentAt >= 0
+    return isAwaited ? Math.max(held, now - this.sentAt) : held
+  }
+
   #reportOutcome(failure: Reason | null): void {
     const { observer, timers } = this.#x.context
     const outcome = OUTCOME
@@ -307,6 +332,7 @@ export class Attempt implements UpstreamHandler, CurrentAttempt, ResponseOrigin 
     outcome.status = this.#status
     outcome.grpcStatus = this.#grpcStatus
     outcome.unanswered = this.awaitingHead && (failure !== 'RequestTimeout' || this.#hadTime(timers.now))
+    outcome.slowClient = this.#clientPause(timers.now) >= CLIENT_PAUSE
     outcome.reused = this.reused
     outcome.startedAt = this.startedAt
     outcome.sentAt = this.sentAt

@@ -143,6 +143,7 @@ export class MirrorCall extends TimerEntry implements UpstreamHandler {
       status: this.#status,
       grpcStatus: NO_GRPC_STATUS,
       unanswered: this.#sentAt >= 0 && this.#headAt < 0,
+      slowClient: false,
       reused: this.#reused,
       startedAt: this.#startedAt,
       sentAt: this.#sentAt,

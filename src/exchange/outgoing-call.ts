@@ -250,6 +250,7 @@ export class OutgoingCall extends TimerEntry implements UpstreamHandler, BodySou
       status: this.#status,
       grpcStatus: NO_GRPC_STATUS,
       unanswered: this.#sentAt >= 0 && !this.#answered,
+      slowClient: false,
       reused: this.#reused,
       startedAt: this.#startedAt,
       sentAt: this.#sentAt,

@@ -21,6 +21,10 @@ import { addSession } from './session-affinity.ts'
 export interface ResponseOrigin {
   /** Null once nothing can be done with it any more. */
   readonly stream: UpstreamStream | null
+  /** The client takes no more for now. */
+  hold(): void
+  /** It does again. */
+  goOn(): void
 }
 
 /**
@@ -198,13 +202,13 @@ export class ResponseRelay implements BodySink, LocalBody {
   #hold(): void {
     if (this.#paused) return
     this.#paused = true
-    this.#origin.stream?.pause()
+    this.#origin.hold()
   }
 
   #wake(): void {
     if (!this.#paused) return
     this.#paused = false
-    this.#origin.stream?.resume()
+    this.#origin.goOn()
   }
 
   drained(): void {

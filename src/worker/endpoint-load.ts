@@ -42,7 +42,7 @@ export class EndpointLoad implements AttemptObserver {
 
   attemptEnded(outcome: Readonly<AttemptOutcome>): void {
     const { backend, endpoint, failure, headAt, startedAt, endedAt } = outcome
-    if (failure !== null && headAt < 0 && learnsLatency(backend) && blames(failure))
+    if (failure !== null && headAt < 0 && !outcome.slowClient && learnsLatency(backend) && blames(failure))
       this.#endpoints.latency.observe(endpoint.slot, endedAt - startedAt, true, this.#time.now)
     else if (failure === null && outcome.unanswered && learnsLatency(backend)) this.#cancelled(outcome)
     this.#endpoints.release(this.#worker, endpoint.slot)

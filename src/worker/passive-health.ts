@@ -56,7 +56,8 @@ export class PassiveHealth implements AttemptObserver {
     const { backend, endpoint } = outcome
     const { health } = backend.plan
     if (health !== undefined && isPassive(health.passive)) {
-      const code = faultCode(outcome.failure, outcome.status, outcome.unanswered, outcome.grpcStatus)
+      const { failure, status, unanswered, grpcStatus, slowClient } = outcome
+      const code = faultCode(failure, status, unanswered, grpcStatus, slowClient)
       if (this.#trials.size > 0 && this.#isTrial(outcome))
         this.#endTrial(backend, health, endpoint.slot, isStale(outcome) ? NO_EVIDENCE : code)
       else if (code === WELL) this.#succeeded(health, endpoint.slot)

@@ -195,6 +195,20 @@ describe('a key', () => {
     assert.match(faultOf(readKeySet(known)), /published/)
   })
 
+  it('of RSA has an exponent that costs verifiers little and forgers much', async () => {
+    const jwk = await exportJWK(RSA.publicKey)
+    for (const e of [Buffer.from([1]), Buffer.alloc(200, 0xff), Buffer.from('0100000001', 'hex')])
+      assert.match(faultOf(readKeySet(JSON.stringify({ keys: [{ ...jwk, e: e.toString('base64url') }] }))), /exponent/)
+  })
+
+  it('is tried by a token beside three others of its kind at most, so more without names are refused', async () => {
+    const others = Array.from({ length: 3 }, () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey)
+    const pem = [RSA.publicKey, ...others, EC.publicKey].map(pemOf).join('')
+    const token = await tokenOf({ key: EC.privateKey, header: { alg: 'ES256' } })
+    assert.equal(await verdict(token, RULES, keysOf(readPublicKeys(pem))), 'ok')
+    assert.match(faultOf(readPublicKeys(pemOf(others[0]!) + pem)), /more than 4 keys of one kind/)
+  })
+
   it('that is shared has to be long and not to be guessed', async () => {
     assert.match(faultOf(readSharedSecret(Buffer.from('secret'))), /32 to 4096 random bytes/)
     assert.match(faultOf(readSharedSecret(Buffer.alloc(64, 'a'))), /guessed/)

@@ -85,6 +85,7 @@ suite('a hostname that comes to another namespace', () => {
       namespace,
       delegates: [],
       enforced: undefined,
+      closed: false,
     })
     for (let i = 0; i < 1_500; i++)
       handovers.note(`h${i}.example`, claim('a'), claim('b'), () => ({

@@ -384,6 +384,26 @@ suite('stale Routes', () => {
     const result = compiled(world({ routes: [route('a/one', { rules }, { stale: { problems, closedRules: 'all' } })] }))
     assert.ok(rulesOf(result, '*').every((rule) => rule.refuse === 'RuleClosed'))
   })
+
+  test('rules of delegates as well, on the hostnames of that Route alone', () => {
+    const delegates = [{ namespaces: { from: 'Names' as const, names: ['b'] }, pathPrefixes: ['/b'] }]
+    const owner = (more: Parameters<typeof route>[2]) =>
+      route('a/owner', { hostnames: ['x.example'], delegates }, { created: 1, ...more })
+    const team = route(
+      'b/team',
+      { hostnames: ['x.example', 'own.example'], rules: { main: { matches: [prefix('/b')] } } },
+      { created: 2 },
+    )
+    const refusalOf = (result: Compiled, hostname: string) =>
+      rulesOf(result, hostname).find(({ route }) => route === 'b/team')?.refuse
+    for (const [closedRules, refusal] of [
+      ['all', 'RuleClosed'],
+      [new Set<string>(), undefined],
+    ] as const) {
+      const result = compiled(world({ routes: [owner({ stale: { problems, closedRules } }), team] }))
+      assert.deepEqual([refusalOf(result, 'x.example'), refusalOf(result, 'own.example')], [refusal, undefined])
+    }
+  })
 })
 
 suite('conditions', () => {

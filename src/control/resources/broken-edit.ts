@@ -47,16 +47,23 @@ export function closedRules(served: Route, raw: unknown): 'all' | ReadonlySet<st
   return closed
 }
 
+/** Asks for what the served part does not ask for, or no longer lets pass whom that lets pass. */
 function adds(served: unknown, edit: unknown): boolean {
   const before = protections(served)
-  for (const [path, wanted] of protections(edit)) {
+  const after = protections(edit)
+  for (const [path, wanted] of after) {
     const had = before.get(path)
     if (had === undefined || wanted.some((entry) => !had.includes(entry))) return true
   }
+  const kept = credentials(edit)
+  // A part without auth of its own inherits one, so without `anonymous` it may not be open any more.
+  for (const [path, had] of credentials(served))
+    if (had.some((entry) => (entry === ANYBODY || after.has(path)) && kept.get(path)?.includes(entry) !== true))
+      return true
   return false
 }
 
-/** By path: nothing more for `auth`; for others what must not be missing: entries by name, authorities, lists. */
+/** By path: nothing more for `auth`; for others what must not be missing: rules, authorities, lists. */
 function protections(part: unknown): Map<string, readonly string[]> {
   const found = new Map<string, readonly string[]>()
   let nodes = 0
@@ -93,9 +100,38 @@ function entriesOf(authorization: unknown): string[] {
   if (authorization === undefined || authorization === null) return []
   const entries: readonly unknown[] = Array.isArray(authorization) ? authorization : [authorization]
   return entries.map((entry) => {
-    const name = fieldsOf(entry)?.name
-    return typeof name === 'string' ? `name ${name}` : `entry ${JSON.stringify(entry)}`
+    const { name, ...test } = fieldsOf(entry) ?? { name: entry }
+    return JSON.stringify([name, Object.entries(test).sort(([a], [b]) => (a < b ? -1 : 1))])
   })
+}
+
+const ANYBODY = 'anybody'
+
+/** By path of `auth` and `authorization`: whom it lets pass. */
+function credentials(part: unknown): Map<string, readonly string[]> {
+  const found = new Map<string, readonly string[]>()
+  let nodes = 0
+  const walk = (value: unknown, path: string, depth: number): void => {
+    if (typeof value !== 'object' || value === null || ++nodes > MAX_NODES || depth > MAX_DEPTH) return
+    for (const [key, inner] of Object.entries(value)) {
+      const place = `${path}.${key}`
+      if (key === 'auth') found.set(place, methodsOf(inner))
+      else if (key === 'authorization') found.set(place, Array.isArray(inner) && inner.length === 0 ? [ANYBODY] : [])
+      else walk(inner, place, depth + 1)
+    }
+  }
+  walk(part, '', 0)
+  return found
+}
+
+/** Other keys, audiences or consumers: whose credential is good is another set. */
+function methodsOf(auth: unknown): string[] {
+  const { anyOf, anonymous, jwt, apiKey } = fieldsOf(auth) ?? {}
+  if (Array.isArray(anyOf)) return anyOf.flatMap((one) => (fieldsOf(one)?.anyOf === undefined ? methodsOf(one) : []))
+  if (anonymous !== undefined) return [ANYBODY]
+  const { issuer, audiences, algorithms, keys } = fieldsOf(jwt) ?? {}
+  if (jwt !== undefined) return [JSON.stringify([issuer, audiences, algorithms, keys])]
+  return [JSON.stringify([fieldsOf(apiKey)?.secretName])]
 }
 
 /** Other authorities, a list of revoked certificates or a stricter mode: who may connect by the edit is another set. */

@@ -288,6 +288,45 @@ suite('rules that a broken edit closes', () => {
       assert.deepEqual(rulesClosed === 'all' ? 'all' : [...(rulesClosed ?? ['not stale'])], closed)
     })
 
+  const first = { jwt: { ...JWT.jwt, keys: { publicKeySecretName: 'keys' } } }
+  const second = { jwt: { ...first.jwt, issuer: 'https://second.example/' } }
+  const only = (auth: unknown, more: Fields = {}) => ({
+    ...served,
+    policies: { auth: first },
+    ...rules({ name: 'x', policies: { auth } }, { name: 'y' }),
+    ...more,
+  })
+  const gold = (values: readonly string[]) => ({
+    ...rules({ name: 'x', policies: { authorization: [{ name: 'tier', claim: 'tier', in: values }] } }, { name: 'y' }),
+  })
+  for (const [name, before, edit, closed] of [
+    ['none when it lets pass whom it let pass', only({ anonymous: {} }), only({ anonymous: {} }, { typo: 1 }), []],
+    ['the one that is not open to anybody any more', only({ anonymous: {} }), only(undefined, { typo: 1 }), ['x']],
+    [
+      'the one that may not be used without a credential any more',
+      only({ anyOf: [first, { anonymous: {} }] }),
+      only({ anyOf: [first, second] }, { typo: 1 }),
+      ['x'],
+    ],
+    [
+      'the one that withdraws an issuer',
+      only({ anyOf: [first, second] }),
+      only({ anyOf: [first] }, { typo: 1 }),
+      ['x'],
+    ],
+    ['none when it gets an issuer', only({ anyOf: [first] }), only({ anyOf: [second, first] }, { typo: 1 }), []],
+    ['the one that withdraws a claim', gold(['gold', 'tin']), { ...gold(['gold']), typo: 1 }, ['x']],
+    ['none when it has the claims of before', gold(['gold']), { ...gold(['gold']), typo: 1 }, []],
+  ] as const)
+    test(name, () => {
+      const it = cache()
+      it.accept([routeOf(before as Fields)])
+      assert.equal(staleOf(it), undefined, 'the first version is served')
+      it.accept([routeOf(edit as Fields)])
+      const rulesClosed = staleOf(it)?.closedRules
+      assert.deepEqual(rulesClosed === 'all' ? 'all' : [...(rulesClosed ?? ['not stale'])], closed)
+    })
+
   const clients = (more: Fields = {}) => ({
     ...served,
     hostnames: ['x.example'],
