@@ -178,7 +178,7 @@ suite('registration API', () => {
 
   test('a member or parameter that is unknown is named', async () => {
     const detailOf = async (method: string, path: string, body: unknown) =>
-      (await send(method, path, body, JSON_TYPE)).body.detail
+      String((await send(method, path, body, JSON_TYPE)).body.detail)
     assert.match(await detailOf('PUT', `${PATH}/b`, { ...BODY, wieght: 2 }), /: "wieght"$/)
     assert.match(await detailOf('PUT', `${PATH}/b`, { ...BODY, metadata: { 'a b': 'x' } }), /^body\/metadata.*: "a b"$/)
     assert.match(await detailOf('DELETE', `${PATH}/b?drian=5s`, undefined), /: "drian"$/)
