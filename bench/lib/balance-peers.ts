@@ -1,11 +1,11 @@
 /** nginx, haproxy and Headgate in front of the same servers, each with its algorithms at once. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SERVERS } from './balance-cases.ts'
 import type { OriginCounts } from './balance-origin.ts'
 import { find } from './programs.ts'
-import { resource } from './protocol-servers.ts'
+import { firstLine, resource } from './protocol-servers.ts'
 import { end, freePort, opens, pinned, type Server, startHeadgate, startNginx, until } from './servers.ts'
 
 /** One algorithm of one proxy. */
@@ -45,15 +45,6 @@ export async function startBalanceOrigin(cpu: number | undefined): Promise<Balan
     stop: () => end(child),
     become: async (index) => (await fetch(`http://127.0.0.1:${control}/case/${index}`)).json() as Promise<OriginCounts>,
   }
-}
-
-async function firstLine(child: ChildProcess): Promise<string> {
-  let text = ''
-  for await (const chunk of child.stdout!) {
-    text += String(chunk)
-    if (text.includes('\n')) break
-  }
-  return text
 }
 
 export async function startBalancePeers(

@@ -66,7 +66,8 @@ async function startProgram(name: string, cpu: number | undefined, ...rest: stri
   return { name, pid: child.pid!, port, stop: () => end(child) }
 }
 
-async function firstLine(child: ChildProcess): Promise<string> {
+/** Of what it prints. */
+export async function firstLine(child: ChildProcess): Promise<string> {
   let text = ''
   for await (const chunk of child.stdout!) {
     text += String(chunk)

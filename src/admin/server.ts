@@ -67,10 +67,10 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
     return reject(reply, verdict.status, verdict.title, verdict.detail, verdict.reason)
   })
   app.setNotFoundHandler((_, reply) => reject(reply, 404, 'The path does not exist', 'GET / lists the paths'))
-  app.setErrorHandler((error: { statusCode?: number; message: string }, _, reply) => {
+  app.setErrorHandler((error: RequestError, _, reply) => {
     const status = error.statusCode ?? 500
     if (status >= 500) return reject(reply, 500, 'The control thread failed')
-    return reject(reply, status, 'The request cannot be served', error.message, REASONS[status] ?? 'InvalidRequest')
+    return reject(reply, status, 'The request cannot be served', detailOf(error), REASONS[status] ?? 'InvalidRequest')
   })
   // A heartbeat and a DELETE have no body, whatever content type their client states.
   const parseJson = app.getDefaultJsonParser('error', 'error')
@@ -89,6 +89,21 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
     port: bound,
     close: () => app.close(),
   }
+}
+
+/** What Fastify gives to the error handler; `validation` is of Ajv, whose message does not name an unknown member. */
+interface RequestError {
+  readonly statusCode?: number
+  readonly message: string
+  readonly validation?: readonly { readonly params: Readonly<Record<string, unknown>> }[]
+}
+
+function detailOf({ message, validation }: RequestError): string {
+  const names = validation?.map(
+    ({ params: { additionalProperty, propertyName } }) => additionalProperty ?? propertyName,
+  )
+  const name = names?.find((value) => value !== undefined)
+  return typeof name === 'string' ? `${message}: ${JSON.stringify(name.slice(0, 128))}` : message
 }
 
 function isRead({ method }: FastifyRequest): boolean {

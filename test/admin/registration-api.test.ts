@@ -176,6 +176,14 @@ suite('registration API', () => {
     assert.equal(changes, seen)
   })
 
+  test('a member or parameter that is unknown is named', async () => {
+    const detailOf = async (method: string, path: string, body: unknown) =>
+      String((await send(method, path, body, JSON_TYPE)).body.detail)
+    assert.match(await detailOf('PUT', `${PATH}/b`, { ...BODY, wieght: 2 }), /: "wieght"$/)
+    assert.match(await detailOf('PUT', `${PATH}/b`, { ...BODY, metadata: { 'a b': 'x' } }), /^body\/metadata.*: "a b"$/)
+    assert.match(await detailOf('DELETE', `${PATH}/b?drian=5s`, undefined), /: "drian"$/)
+  })
+
   test('ids and names that are none are refused', async () => {
     for (const id of ['-a', 'a-', '.', '..', '%2e%2e', 'a%2Fb', 'a%00', 'a%20b', 'x'.repeat(129), '%F0%9F%98%80'])
       assert.ok([400, 405].includes((await send('PUT', `${PATH}/${id}`, BODY)).status), id)

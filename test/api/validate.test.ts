@@ -321,3 +321,28 @@ test('a document that is not what it should be is the caller’s mistake', () =>
   assert.throws(() => createValidator({ ...documents, route: documents.backend }), TypeError)
   assert.throws(() => createValidator({ ...documents, backend: {} }), TypeError)
 })
+
+test('a token of a session is in no header that frames a message, and a range of statuses goes upwards', () => {
+  const problems = (fields: object) =>
+    problemsOf('Backend', {
+      apiVersion: 'headgate.dev/v1alpha1',
+      kind: 'Backend',
+      metadata,
+      spec: { endpoints: [{ address: '10.0.0.1', port: 80 }], ...fields },
+    })
+  const byHeader = (name: string) => problems({ sessionAffinity: { header: { name } } })
+  for (const name of [
+    'Content-Length',
+    'transfer-encoding',
+    'Connection',
+    'host',
+    'X-Forwarded-For',
+    'set-cookie',
+    'Date',
+  ])
+    assert.deepEqual(byHeader(name), ['spec.sessionAffinity.header.name Invalid'], name)
+  for (const name of ['X-Session', 'x-host', 'dates']) assert.deepEqual(byHeader(name), [], name)
+  const byCodes = (...codes: string[]) => problems({ healthCheck: { active: { codes } } })
+  assert.deepEqual(byCodes('200', '204-204', '200-399'), [])
+  assert.deepEqual(byCodes('200', '299-200'), ['spec.healthCheck.active.codes Invalid'])
+})

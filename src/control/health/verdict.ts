@@ -46,6 +46,13 @@ export function verdictOf(
   }
 }
 
+/** An endpoint whose probes fail gets no trial, however long its ejection is over. */
+function trialOf(word: number): string {
+  return (word & SLOT_STATE.unhealthy) === 0
+    ? 'the next request is its trial'
+    : 'its ejection is over, and its trial waits for its probes'
+}
+
 /** All that keeps it out: who mends one thing wants to know of the other. */
 function reasonOf(
   row: EndpointRow,
@@ -56,7 +63,7 @@ function reasonOf(
   const reasons: string[] = []
   if ((word & EJECTED) !== 0) {
     reasons.push(ejection?.reason ?? 'requests failed')
-    if ((word & SLOT_STATE.trial) !== 0) reasons.push('the next request is its trial')
+    if ((word & SLOT_STATE.trial) !== 0) reasons.push(trialOf(word))
     else if ((word & SLOT_STATE.trying) !== 0) reasons.push('its trial request is under way')
   }
   if ((word & SLOT_STATE.unhealthy) !== 0) {
