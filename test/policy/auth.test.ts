@@ -146,6 +146,7 @@ describe('auth by tokens', () => {
     for (const x of [
       new TestExchange({}, { ...bearer(token), cookie: `session=${token}` }),
       new TestExchange({}, { cookie: `session=${token}; session=x` }),
+      new TestExchange({}, { cookie: `session=${token}; session =x` }),
       new TestExchange({ query: `access_token=${token}&access_token=` }),
       new TestExchange({ query: `access_token=${token}` }, { 'x-token': 'x' }),
     ]) {
@@ -162,6 +163,22 @@ describe('auth by tokens', () => {
     const token = await tokenOf()
     const { x } = await ask(rig({ jwt: { ...JWT, keepToken: true } }), bearer(token))
     assert.deepEqual(pairs(x.request), [['authorization', `Bearer ${token}`]])
+    // A server that reads `_` as `-` would see two.
+    const named = rig({ jwt: { ...JWT, keepToken: true, from: [{ header: 'x-token' }] } })
+    const spelt = await ask(named, { x_token: 'forged', 'x-token': token, accept: '*/*' })
+    assert.deepEqual(pairs(spelt.x.request), [
+      ['accept', '*/*'],
+      ['x-token', token],
+    ])
+  })
+
+  it('does not wait for a verification with keys that have been withdrawn meanwhile', async () => {
+    const gate = rig({ jwt: JWT })
+    const token = bearer(await tokenOf())
+    const before = ask(gate, token)
+    gate.deps.contentsById.set(KEYS, Buffer.from(pemOf(ED.publicKey)))
+    const after = ask(gate, token)
+    assert.deepEqual([(await before).status, (await after).status, (await ask(gate, token)).status], [200, 401, 401])
   })
 
   it('verifies a token once, and again after the keys are others, never past its time', async () => {

@@ -60,8 +60,9 @@ function textBehind(field: string, scheme: string): string | undefined {
 function cookieTexts(field: string, name: string): string[] {
   const texts: string[] = []
   for (const pair of field.split(';')) {
-    const trimmed = pair.trim()
-    if (trimmed.startsWith(`${name}=`)) texts.push(trimmed.slice(name.length + 1).trim())
+    const equals = pair.indexOf('=')
+    // Servers cut white space around the name too (RFC 6265 §5.2).
+    if (equals >= 0 && pair.slice(0, equals).trim() === name) texts.push(pair.slice(equals + 1).trim())
   }
   return texts
 }
@@ -86,6 +87,14 @@ export function removeCredentials(x: Exchange, { header, scheme, cookie, query }
     const kept = x.query.split('&').filter((part) => queryTexts(part, query!).length === 0)
     x.query = kept.length === 0 ? undefined : kept.join('&')
   }
+}
+
+/** Leaves the credential that was judged, and no other spelling of its field that a backend may take for it. */
+export function keepCredential(x: Exchange, { text, place: { header, scheme } }: FoundCredential): void {
+  if (header === undefined || !/[-_]/.test(header)) return
+  const value = scheme === undefined ? text : `${scheme} ${text}`
+  x.request.removeLoosely(header.replaceAll('_', '-'))
+  x.request.add(header, value)
 }
 
 function removeCookie(x: Exchange, name: string): void {

@@ -10,7 +10,14 @@ import { problemResponse } from '../problem.ts'
 import type { FilterServices } from '../services.ts'
 import { compileTemplate, type Template } from '../variables.ts'
 import { ApiKeyMethod } from './api-key.ts'
-import { type CredentialPlace, findCredential, removeCredentials, samePlace } from './credential.ts'
+import {
+  type CredentialPlace,
+  type FoundCredential,
+  findCredential,
+  keepCredential,
+  removeCredentials,
+  samePlace,
+} from './credential.ts'
 import { JwtMethod } from './jwt.ts'
 import type { AuthMethod, Identity, Judgement } from './method.ts'
 import type { AuthPlan, MethodPlan } from './plan.ts'
@@ -70,8 +77,8 @@ class Authentication {
     const method = this.#methodFor(text, place)
     if (method === undefined) return this.#refuse(x, 'CredentialInvalid', 'invalid_token', 'iss is of no method')
     const judgement = method.auth.judge(text)
-    if (judgement instanceof Promise) return judgement.then((late) => this.#decide(x, method, place, late))
-    return this.#decide(x, method, place, judgement)
+    if (judgement instanceof Promise) return judgement.then((late) => this.#decide(x, method, found, late))
+    return this.#decide(x, method, found, judgement)
   }
 
   /** Of several that read one place it is the one that the credential names, which then has to prove it. */
@@ -80,18 +87,21 @@ class Authentication {
     return here.length === 1 ? here[0] : here.find(({ auth }) => auth.claims(text))
   }
 
-  #decide(x: Exchange, method: Method, place: CredentialPlace, judgement: Judgement): RequestDecision {
-    if (!('fault' in judgement)) return this.#accept(x, method, place, judgement)
+  #decide(x: Exchange, method: Method, found: FoundCredential, judgement: Judgement): RequestDecision {
+    if (!('fault' in judgement)) return this.#accept(x, method, found, judgement)
     const { fault, detail } = judgement
     if (fault === 'unavailable') return this.#refuse(x, 'AuthUnavailable', '', detail)
     return this.#refuse(x, fault === 'expired' ? 'CredentialExpired' : 'CredentialInvalid', 'invalid_token', detail)
   }
 
-  #accept(x: Exchange, { auth, headers }: Method, place: CredentialPlace, { claims, consumer }: Identity): undefined {
+  #accept(x: Exchange, { auth, headers }: Method, found: FoundCredential, { claims, consumer }: Identity): undefined {
+    const { place } = found
     x.set(CLAIMS, claims)
     if (consumer !== undefined) x.set(CONSUMER, consumer)
     if (place.cookie !== undefined) x.set(AMBIENT_CREDENTIAL, true)
-    for (const one of this.#places) if (!auth.kept || one !== place) removeCredentials(x, one)
+    for (const one of this.#places)
+      if (auth.kept && one === place) keepCredential(x, found)
+      else removeCredentials(x, one)
     for (const { name, value } of headers) {
       const text = value.render(x, null)
       if (text !== '') x.request.add(name, text)

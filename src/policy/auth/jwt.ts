@@ -43,8 +43,8 @@ export class JwtMethod implements AuthMethod {
   /** Of the rules by which tokens are verified. */
   readonly #digest: string
   readonly #services: Pick<FilterServices, 'clock' | 'contents' | 'memos'>
-  /** Verifications under way, by the digest of the token. */
-  readonly #running = new Map<string, Promise<Judgement>>()
+  /** Verifications under way, by the digest of the token: who comes after a rotation does not wait for one before. */
+  readonly #running = new Map<string, { readonly keys: Uint8Array; readonly judgement: Promise<Judgement> }>()
 
   constructor(plan: JwtPlan, owner: string, services: Pick<FilterServices, 'clock' | 'contents' | 'memos'>) {
     const { issuer, audiences, algorithms, keys, clockSkew } = plan
@@ -89,23 +89,26 @@ export class JwtMethod implements AuthMethod {
     if (known !== undefined && known.keys === bytes && clock.wall() < known.token.expires)
       return { claims: known.token.claims }
     const running = this.#running.get(key)
-    if (running !== undefined) return running
+    if (running?.keys === bytes) return running.judgement
     const head = readTokenHead(text)
     return head === undefined ? NOT_A_TOKEN : this.#verify(key, text, head, bytes, keys)
   }
 
   #verify(key: string, text: string, head: TokenHead, bytes: Uint8Array, keys: readonly VerificationKey[]) {
     const { clock, memos } = this.#services
-    const verification = verifyToken(text, head, keys, this.#plan, clock.wall())
+    const judgement: Promise<Judgement> = verifyToken(text, head, keys, this.#plan, clock.wall())
       .then((verified) => {
         if ('fault' in verified) return judgementOf(verified)
         const size = ENTRY_BYTES + CLAIM_FACTOR * text.length
         memos.set(this.#owner, key, { token: verified, keys: bytes }, size, verified.expires - clock.wall())
         return { claims: verified.claims }
       })
-      .finally(() => this.#running.delete(key))
-    this.#running.set(key, verification)
-    return verification
+      .finally(() => {
+        if (this.#running.get(key) === entry) this.#running.delete(key)
+      })
+    const entry = { keys: bytes, judgement }
+    this.#running.set(key, entry)
+    return judgement
   }
 }
 
