@@ -99,7 +99,9 @@ interface RequestError {
 }
 
 function detailOf({ message, validation }: RequestError): string {
-  const names = validation?.map(({ params }) => params['additionalProperty'] ?? params['propertyName'])
+  const names = validation?.map(
+    ({ params: { additionalProperty, propertyName } }) => additionalProperty ?? propertyName,
+  )
   const name = names?.find((value) => value !== undefined)
   return typeof name === 'string' ? `${message}: ${JSON.stringify(name.slice(0, 128))}` : message
 }

@@ -17,7 +17,17 @@ export interface JwtRules {
 }
 
 /** Why a token is no credential. */
-export type TokenFault = 'expired' | 'not-yet-valid' | 'claims' | 'algorithm' | 'unknown-key' | 'signature'
+export type TokenFault =
+  | 'expired'
+  | 'not-yet-valid'
+  | 'issuer'
+  | 'audience'
+  | 'claims'
+  | 'algorithm'
+  | 'unknown-key'
+  | 'signature'
+
+const CLAIM_FAULTS: Readonly<Record<string, TokenFault>> = { iss: 'issuer', aud: 'audience', nbf: 'not-yet-valid' }
 
 export interface VerifiedToken {
   readonly claims: Readonly<Record<string, unknown>>
@@ -69,7 +79,7 @@ function judgeTimes(payload: JWTPayload, clockSkew: Milliseconds, now: number): 
 
 function faultOf(error: unknown): TokenFault {
   if (error instanceof errors.JWTExpired) return 'expired'
-  if (error instanceof errors.JWTClaimValidationFailed) return error.claim === 'nbf' ? 'not-yet-valid' : 'claims'
+  if (error instanceof errors.JWTClaimValidationFailed) return CLAIM_FAULTS[error.claim] ?? 'claims'
   if (error instanceof errors.JWTInvalid) return 'claims'
   return 'signature'
 }

@@ -26,6 +26,7 @@ const LARGE = 128 * 1024
 /** A response takes the way back from position `from` of the chain. */
 export function respond(x: ProxyExchange, response: LocalResponse, from: number): void {
   if (response.reason !== undefined) x.reason = response.reason
+  if (response.detail !== undefined) x.detail = response.detail
   const { chain } = x
   if (chain === null) return sendLocal(x, response)
   const replacement = runLocalResponse(chain, x, response, from)

@@ -10,6 +10,8 @@ export interface LocalResponse {
   readonly body: Uint8Array | BodySource | null
   /** Set when it is a refusal: goes to the log and the metrics. */
   readonly reason?: Reason
+  /** What the access log says beside the reason; nothing of the credential, and nothing that the client gets. */
+  readonly detail?: string
 }
 
 /** One whose body is in memory as a whole. */

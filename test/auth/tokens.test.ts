@@ -51,12 +51,12 @@ describe('a token', () => {
 
   it('is judged by issuer, audience and time, and must state them', async () => {
     for (const [claims, expected] of [
-      [{ iss: 'https://evil.example/' }, 'claims'],
-      [{ iss: undefined }, 'claims'],
-      [{ iss: [ISSUER] }, 'claims'],
-      [{ aud: 'shops' }, 'claims'],
-      [{ aud: undefined }, 'claims'],
-      [{ aud: [] }, 'claims'],
+      [{ iss: 'https://evil.example/' }, 'issuer'],
+      [{ iss: undefined }, 'issuer'],
+      [{ iss: [ISSUER] }, 'issuer'],
+      [{ aud: 'shops' }, 'audience'],
+      [{ aud: undefined }, 'audience'],
+      [{ aud: [] }, 'audience'],
       [{ exp: undefined }, 'claims'],
       [{ exp: '9999999999' }, 'claims'],
       [{ exp: now() - 60 }, 'expired'],

@@ -30,7 +30,9 @@ interface Result {
   readonly x: TestExchange
   readonly status: number
   readonly reason: string | undefined
+  readonly detail: string | undefined
   readonly challenge: string | undefined
+  readonly body: string
 }
 
 async function ask({ filter }: Rig, request: Readonly<Record<string, string>> | TestExchange = {}): Promise<Result> {
@@ -41,13 +43,33 @@ async function ask({ filter }: Rig, request: Readonly<Record<string, string>> | 
     x,
     status: response?.status ?? 200,
     reason: response?.reason,
+    detail: response?.detail,
     challenge: response?.fields.get('www-authenticate'),
+    body: response?.body instanceof Uint8Array ? Buffer.from(response.body).toString() : '',
   }
 }
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 
 describe('auth by tokens', () => {
+  it('tells the access log why a token is not good, and the client no more than that it is not', async () => {
+    const gate = rig({ jwt: JWT })
+    for (const [token, detail] of [
+      [await tokenOf({ claims: { iss: 'https://evil.example/' } }), /^iss of the token/],
+      [await tokenOf({ claims: { aud: 'others' } }), /^aud of the token/],
+      [await tokenOf({ claims: { exp: now() - 60 } }), /^exp of the token is past/],
+      [await tokenOf({ claims: { nbf: now() + 60 } }), /^nbf or iat/],
+      [`${(await tokenOf()).slice(0, -9)}AAAAAAAAA`, /signature/],
+      ['x', /^it is no token/],
+    ] as const) {
+      const refused = await ask(gate, bearer(token))
+      assert.equal(refused.status, 401)
+      assert.match(refused.detail ?? '', detail)
+      assert.doesNotMatch(`${refused.body} ${refused.challenge}`, detail)
+      assert.ok(!refused.detail!.includes(token))
+    }
+  })
+
   it('lets nobody pass without a good token, and says in a challenge what is wanted', async () => {
     const gate = rig({ jwt: JWT })
     const realm = 'Bearer realm="shop.example.com"'

@@ -15,6 +15,7 @@ async function statusOf(
   const response = (await filter.onRequest!(x))?.response
   if (response !== undefined) {
     assert.equal(response.reason, 'AccessDenied')
+    assert.match(response.detail ?? '', /^authorization \S+: \S+$/)
     assert.equal(response.fields.get('www-authenticate'), 'Bearer realm="shop.example.com", error="insufficient_scope"')
   }
   return response?.status ?? 200

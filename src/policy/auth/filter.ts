@@ -25,6 +25,8 @@ interface Method {
   readonly headers: readonly IdentityHeader[]
 }
 
+type ChallengeError = '' | 'invalid_request' | 'invalid_token'
+
 class Authentication {
   readonly #anonymous: boolean
   readonly #methods: readonly Method[]
@@ -66,7 +68,7 @@ class Authentication {
     if (found === undefined) return this.#anonymous ? undefined : this.#refuse(x, 'CredentialMissing', '')
     const { text, place } = found
     const method = this.#methodFor(text, place)
-    if (method === undefined) return this.#refuse(x, 'CredentialInvalid', 'invalid_token')
+    if (method === undefined) return this.#refuse(x, 'CredentialInvalid', 'invalid_token', 'iss is of no method')
     const judgement = method.auth.judge(text)
     if (judgement instanceof Promise) return judgement.then((late) => this.#decide(x, method, place, late))
     return this.#decide(x, method, place, judgement)
@@ -80,9 +82,9 @@ class Authentication {
 
   #decide(x: Exchange, method: Method, place: CredentialPlace, judgement: Judgement): RequestDecision {
     if (!('fault' in judgement)) return this.#accept(x, method, place, judgement)
-    if (judgement.fault === 'unavailable') return this.#refuse(x, 'AuthUnavailable', '')
-    const reason = judgement.fault === 'expired' ? 'CredentialExpired' : 'CredentialInvalid'
-    return this.#refuse(x, reason, 'invalid_token')
+    const { fault, detail } = judgement
+    if (fault === 'unavailable') return this.#refuse(x, 'AuthUnavailable', '', detail)
+    return this.#refuse(x, fault === 'expired' ? 'CredentialExpired' : 'CredentialInvalid', 'invalid_token', detail)
   }
 
   #accept(x: Exchange, { auth, headers }: Method, place: CredentialPlace, { claims, consumer }: Identity): undefined {
@@ -98,7 +100,7 @@ class Authentication {
   }
 
   /** @param error of RFC 6750 §3.1; empty: the client has not tried yet, or it is not its fault */
-  #refuse(x: Exchange, reason: Reason, error: '' | 'invalid_request' | 'invalid_token'): RequestDecision {
+  #refuse(x: Exchange, reason: Reason, error: ChallengeError, detail?: string): RequestDecision {
     const response = problemResponse(reason, x)
     if (reason !== 'AuthUnavailable')
       for (const scheme of this.#schemes) {
@@ -106,7 +108,7 @@ class Authentication {
         // A host in normal form has no character that would have to be escaped.
         response.fields.add('www-authenticate', `${scheme} realm="${x.host}"${said}`)
       }
-    return { type: 'respond', response }
+    return { type: 'respond', response: detail === undefined ? response : { ...response, detail } }
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import { hash } from 'node:crypto'
 import { readTokenHead, type TokenHead } from '../../auth/compact-token.ts'
-import { type Verification, type VerifiedToken, verifyToken } from '../../auth/jwt-verifier.ts'
+import { type TokenFault, type VerifiedToken, verifyToken } from '../../auth/jwt-verifier.ts'
 import {
   type KeysReading,
   readKeySet,
@@ -91,7 +91,7 @@ export class JwtMethod implements AuthMethod {
     const running = this.#running.get(key)
     if (running !== undefined) return running
     const head = readTokenHead(text)
-    return head === undefined ? { fault: 'invalid' } : this.#verify(key, text, head, bytes, keys)
+    return head === undefined ? NOT_A_TOKEN : this.#verify(key, text, head, bytes, keys)
   }
 
   #verify(key: string, text: string, head: TokenHead, bytes: Uint8Array, keys: readonly VerificationKey[]) {
@@ -109,9 +109,23 @@ export class JwtMethod implements AuthMethod {
   }
 }
 
+const NOT_A_TOKEN: Judgement = { fault: 'invalid', detail: 'it is no token (JWT) in the form that is accepted' }
+
+/** For the access log, which says it to those who run the gateway. */
+const DETAILS: Readonly<Record<TokenFault, string>> = {
+  expired: 'exp of the token is past',
+  'not-yet-valid': 'nbf or iat of the token is in the future',
+  issuer: 'iss of the token is missing or not the issuer of the rule',
+  audience: 'aud of the token is missing or names no audience of the rule',
+  claims: 'exp of the token is missing, or a claim of it has the wrong type',
+  algorithm: 'alg of the token is not among the algorithms of the rule',
+  'unknown-key': 'no key fits alg and kid of the token',
+  signature: 'no key of the rule has made the signature of the token',
+}
+
 /** A client may know that its token has expired: it has had it. All else helps nobody but who tries. */
-function judgementOf({ fault }: Verification & { readonly fault: string }): Judgement {
-  return { fault: fault === 'expired' ? 'expired' : 'invalid' }
+function judgementOf({ fault }: { readonly fault: TokenFault }): Judgement {
+  return { fault: fault === 'expired' ? 'expired' : 'invalid', detail: DETAILS[fault] }
 }
 
 /** @returns undefined where they cannot be used, which the conditions of the Route say */

@@ -7,8 +7,8 @@ export interface Identity {
   readonly consumer?: string
 }
 
-/** `unavailable`: it cannot be judged, since keys are missing. */
-export type Judgement = Identity | { readonly fault: 'invalid' | 'expired' | 'unavailable' }
+/** `unavailable`: it cannot be judged, since keys are missing. `detail`: why, for the access log alone. */
+export type Judgement = Identity | { readonly fault: 'invalid' | 'expired' | 'unavailable'; readonly detail?: string }
 
 export interface AuthMethod {
   readonly from: readonly CredentialPlace[]

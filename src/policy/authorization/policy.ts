@@ -59,7 +59,7 @@ function authorizationFilter(plans: readonly RulePlan[]): Filter {
     name: 'authorization',
     onRequest(x): RequestDecision {
       const claims = x.get(CLAIMS)
-      for (const { plan, values } of rules) if (!holds(plan, values, claims)) return deny(x)
+      for (const { plan, values } of rules) if (!holds(plan, values, claims)) return deny(x, plan)
       return undefined
     },
     explain: () => ({ filter: 'authorization', effect }),
@@ -80,12 +80,12 @@ function has(values: ReadonlySet<string>, value: unknown): boolean {
   return (typeof value === 'number' || typeof value === 'boolean') && values.has(String(value))
 }
 
-/** RFC 6750 §3.1, where it was a token. Which rule it was is told to nobody outside. */
-function deny(x: Exchange): RequestDecision {
+/** RFC 6750 §3.1, where it was a token. Which rule it was is told to the access log alone. */
+function deny(x: Exchange, { name, claim }: RulePlan): RequestDecision {
   const response = problemResponse('AccessDenied', x)
   if (x.get(CONSUMER) === undefined)
     response.fields.add('www-authenticate', `Bearer realm="${x.host}", error="insufficient_scope"`)
-  return { type: 'respond', response }
+  return { type: 'respond', response: { ...response, detail: `authorization ${name}: ${claim.join('.')}` } }
 }
 
 function describe({ claim, test, values }: RulePlan): string {
