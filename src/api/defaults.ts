@@ -19,7 +19,7 @@ export const POLICY_DEFAULTS: DefaultedPolicies = deepFreeze({
   timeouts: { request: '0s', backendRequest: '0s', responseHead: '60s', idle: '60s', tunnelIdle: '1h' },
   retry: {
     attempts: 1,
-    reasons: ['ConnectFailure', 'ResetBeforeResponse'],
+    reasons: ['ConnectFailure', 'ResetBeforeResponse', 'ResponseHeadTimeout', 'BackendRequestTimeout'],
     codes: [],
     grpcCodes: [],
     methods: ['GET', 'HEAD', 'OPTIONS', 'TRACE'],

@@ -23,8 +23,19 @@ interface Tried {
  * Decides whether and how to retry after a failure; takes the retry out of the Backend's budget, and says in `retryAt`
  * when the next attempt begins.
  */
-export function decideRetry(x: ProxyExchange, { reused }: Tried, what: Reason): RetryDecision {
+export function decideRetry(x: ProxyExchange, { reused, endpoint }: Tried, what: Reason): RetryDecision {
+  // Whoever is too slow is not asked again: the client would only wait twice.
+  if (isTooSlow(what) && !hasOther(x, endpoint)) return 'no'
   return decide(x, reused, what, NO_GRPC_STATUS, 0)
+}
+
+function isTooSlow(what: Reason): boolean {
+  return what === 'ResponseHeadTimeout' || what === 'BackendRequestTimeout'
+}
+
+/** Whether an endpoint may be asked that has not failed in this exchange, also of another level of the split. */
+function hasOther({ split, backend, context, tried }: ProxyExchange, failed: Endpoint): boolean {
+  return split?.hasNext === true || hasUntried(backend!.endpoints, context.endpoints, tried, failed)
 }
 
 /** The same after a response, to be asked before any filter sees it. @returns whether another attempt follows */
@@ -70,6 +81,5 @@ function waitOf(x: ProxyExchange, endpoint: Endpoint, { status, fields }: Respon
   if (x.call?.spoken === true) return parseGrpcPushback(fields.get('grpc-retry-pushback-ms'))
   const wait = parseRetryAfter(fields.get('retry-after'), x.context.clock.wall())
   if (wait === 0 || status !== 503) return wait
-  if (x.split?.hasNext === true) return 0
-  return hasUntried(x.backend!.endpoints, x.context.endpoints, x.tried, endpoint) ? 0 : wait
+  return hasOther(x, endpoint) ? 0 : wait
 }

@@ -246,7 +246,7 @@ suite('policies', () => {
         timeouts: { request: 0, backendRequest: 0, responseHead: 60_000, idle: 60_000, tunnelIdle: 3_600_000 },
         retry: {
           attempts: 1,
-          reasons: ['ConnectFailure', 'ResetBeforeResponse'],
+          reasons: ['ConnectFailure', 'ResetBeforeResponse', 'ResponseHeadTimeout', 'BackendRequestTimeout'],
           codes: [],
           grpcCodes: [],
           methods: ['GET', 'HEAD', 'OPTIONS', 'TRACE'],

@@ -115,6 +115,8 @@ describe('retries as configured', () => {
       for (const [reasons, method] of [
         [[reason], 'POST'],
         [['ConnectFailure', 'ResetBeforeResponse'], 'GET'],
+        // There is no other endpoint.
+        [[reason], 'GET'],
       ] as const) {
         const without = await toEndpoints(t, { timeouts, ...retry({ reasons }) }, [[silent]])
         using other = await without.gateway.connect()
