@@ -26,7 +26,7 @@ const LISTENER_MATCH_BYTES = 200
  * An endpoint of one port of a Service: an entry of the list that all who name the port have, and one that workers are
  * told.
  */
-const ENDPOINT_BYTES = 250
+const ENDPOINT_BYTES = 500
 
 /** @returns bytes, about; never less than {@link OBJECT_BYTES} */
 export function memoryCost(kind: Kind, object: KubeObject): number {

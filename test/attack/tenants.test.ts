@@ -378,7 +378,7 @@ describe('a hostile tenant', () => {
       [{ ...open, policies: { auth: null, jwt: {} } }, other],
       [{ ...open, policies: { Auth: {}, auth: 'yes' } }, other],
       [{ ...open, name: 'renamed', policies: { auth: jwt } }, other],
-      [{ ...open, policies: { authorization: [{ name: 'x', claim: 'a', in: ['b'] }] } }, other],
+      [{ ...open, policies: { authorization: [{ name: 'x', claim: 'a', in: 'b' }] } }, other],
     ]) {
       await write(open, other)
       await eventually(async () => assert.equal(await get('c.example', '/'), 'open'))
