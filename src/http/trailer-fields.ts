@@ -1,6 +1,6 @@
 /** Which fields may not stand in the trailers of a message, whatever carries it. */
 import { CDN_LOOP_FIELD } from '../message/cdn-loop.ts'
-import type { Fields } from '../message/fields.ts'
+import { type Fields, looseName } from '../message/fields.ts'
 import { forwardingKindAt, NOT_FORWARDING } from '../message/forwarding-names.ts'
 
 /**
@@ -53,6 +53,6 @@ const FORBIDDEN_TRAILERS = new Set([
  */
 export function dropForbiddenTrailers(fields: Fields): void {
   for (let i = 0; i < fields.count; i++)
-    if (FORBIDDEN_TRAILERS.has(fields.nameAt(i).replaceAll('_', '-')) || forwardingKindAt(fields, i) !== NOT_FORWARDING)
+    if (FORBIDDEN_TRAILERS.has(looseName(fields.nameAt(i))) || forwardingKindAt(fields, i) !== NOT_FORWARDING)
       fields.removeAt(i)
 }

@@ -17,6 +17,11 @@ const STRIDE = 4
 
 const NO_BYTES = Buffer.alloc(0)
 
+/** The name that {@link Fields.removeLoosely} takes: some servers read `_` and `-` as one. @param name in any case */
+export function looseName(name: string): string {
+  return name.toLowerCase().replaceAll('_', '-')
+}
+
 export class Fields {
   #bytes: Buffer = NO_BYTES
   /** Spans of the parsed fields, {@link STRIDE} numbers each; only the first `count * 4` count. */
@@ -232,7 +237,7 @@ export class Fields {
     for (let i = 0; i < this.count; i++) if (this.nameIsLoosely(i, name)) this.removeAt(i)
     const added = this.#added
     if (added === null) return
-    for (let i = added.length - 2; i >= 0; i -= 2) if (added[i]!.replaceAll('_', '-') === name) added.splice(i, 2)
+    for (let i = added.length - 2; i >= 0; i -= 2) if (looseName(added[i]!) === name) added.splice(i, 2)
   }
 
   /**

@@ -62,6 +62,20 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
   create(plan: Plan, services: FilterServices, policy: PolicySet): Filter | undefined
 }
 
+/** Makes the plan of a value once, so that the rules of a Route send and keep one object for the same value. */
+export function planOnce<Value extends object, Plan>(
+  plan: (value: Value, namespace: string | undefined) => Plan | undefined,
+): PolicyDefinition<Value, Plan>['plan'] {
+  const planned = new WeakMap<Value, { readonly namespace: string | undefined; readonly plan: Plan | undefined }>()
+  return (value, namespace) => {
+    const known = planned.get(value)
+    if (known !== undefined && known.namespace === namespace) return known.plan
+    const made = plan(value, namespace)
+    planned.set(value, { namespace, plan: made })
+    return made
+  }
+}
+
 /** The filter of a policy, made from its plan in a policy set. */
 export function filterOf(policy: PolicyDefinition): FilterDefinition {
   const { key, phase } = policy

@@ -2,6 +2,7 @@
  * Finds a credential in a request, and takes it out so that no backend sees it. A credential that is there twice is
  * none: two readers could take a different one each (RFC 6750 §2 forbids it to clients).
  */
+import { looseName } from '../../message/fields.ts'
 import { decodeFormText } from '../../pattern/query.ts'
 import type { Exchange } from '../exchange.ts'
 
@@ -80,8 +81,7 @@ function queryTexts(query: string, name: string): string[] {
 /** Takes out whatever stands in a place, also of another scheme or twice. */
 export function removeCredentials(x: Exchange, { header, scheme, cookie, query }: CredentialPlace): void {
   if (header !== undefined) {
-    if (scheme === undefined || headerTexts(x, header, scheme).length > 0)
-      x.request.removeLoosely(header.replaceAll('_', '-'))
+    if (scheme === undefined || headerTexts(x, header, scheme).length > 0) x.request.removeLoosely(looseName(header))
   } else if (cookie !== undefined) removeCookie(x, cookie)
   else if (x.query !== undefined && queryTexts(x.query, query!).length > 0) {
     const kept = x.query.split('&').filter((part) => queryTexts(part, query!).length === 0)
@@ -93,7 +93,7 @@ export function removeCredentials(x: Exchange, { header, scheme, cookie, query }
 export function keepCredential(x: Exchange, { text, place: { header, scheme } }: FoundCredential): void {
   if (header === undefined || !/[-_]/.test(header)) return
   const value = scheme === undefined ? text : `${scheme} ${text}`
-  x.request.removeLoosely(header.replaceAll('_', '-'))
+  x.request.removeLoosely(looseName(header))
   x.request.add(header, value)
 }
 

@@ -3,6 +3,7 @@
  * more than a client needs (RFC 6750 §3), and 503 where it cannot judge: nothing passes by omission.
  */
 import type { Reason } from '../../lib/reason.ts'
+import { looseName } from '../../message/fields.ts'
 import { AMBIENT_CREDENTIAL, CLAIMS, CONSUMER } from '../attribute.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Filter, RequestDecision } from '../filter.ts'
@@ -51,15 +52,13 @@ class Authentication {
     for (const place of this.#methods.flatMap(({ auth }) => auth.from))
       if (!places.some((one) => samePlace(one, place))) places.push(place)
     this.#places = places
-    this.#claimed = this.#methods.flatMap(({ headers }) => headers.map(({ name }) => name.replaceAll('_', '-')))
+    this.#claimed = this.#methods.flatMap(({ headers }) => headers.map(({ name }) => looseName(name)))
     this.#schemes = [...new Set(this.#methods.map(({ auth }) => auth.scheme))]
   }
 
   /** Identities, and where credentials are: a key in trailers is not verified, and not handed on. */
   get fields(): readonly string[] {
-    const credentials = this.#places.flatMap(({ header }) =>
-      header === undefined ? [] : [header.replaceAll('_', '-')],
-    )
+    const credentials = this.#places.flatMap(({ header }) => (header === undefined ? [] : [looseName(header)]))
     return [...this.#claimed, ...credentials]
   }
 

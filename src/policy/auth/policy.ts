@@ -1,7 +1,14 @@
 /** `auth`: what a user writes, and what of it a worker gets. */
 import { parseDuration } from '../../lib/quantity.ts'
+import { looseName } from '../../message/fields.ts'
 import { contentId } from '../contents.ts'
-import type { PolicyDefinition, PolicyPlace, PolicyProblem, PolicyReference } from '../definition.ts'
+import {
+  type PolicyDefinition,
+  type PolicyPlace,
+  type PolicyProblem,
+  type PolicyReference,
+  planOnce,
+} from '../definition.ts'
 import { checkFieldName } from '../header-edits/field-names.ts'
 import { API_KEYS_SECRET, JWKS_SECRET, JWT_KEY_SECRET } from '../secret-types.ts'
 import type { CredentialPlace } from './credential.ts'
@@ -48,7 +55,7 @@ export const auth: PolicyDefinition<AuthValue, AuthPlan> = {
   phase: 'auth',
   check: checkAuth,
   references: { kinds: ['Secret'], find: authReferences },
-  plan: planAuth,
+  plan: planOnce(planAuth),
   create: authFilter,
 }
 
@@ -81,22 +88,19 @@ function* checkJwtFields({ algorithms, keys, from, claimsToHeaders }: JwtValue):
           ? `${algorithm} goes with sharedSecretName alone: with public keys everybody could make tokens`
           : `${algorithm} cannot be verified with a shared key; write HS256, or name a public key`,
       }
-  const taken = new Set((from ?? []).flatMap(({ header }) => (header === undefined ? [] : [plain(header)])))
+  const taken = new Set((from ?? []).flatMap(({ header }) => (header === undefined ? [] : [looseName(header)])))
   for (const [i, { claim, header }] of (claimsToHeaders ?? []).entries()) {
     const problem = checkFieldName(header.toLowerCase())
     if (problem !== undefined) yield { path: ['claimsToHeaders', i, 'header'], message: problem }
     if (/[{}]/.test(claim))
       yield { path: ['claimsToHeaders', i, 'claim'], message: 'is no path of a claim: names with dots between them' }
-    if (taken.has(plain(header)))
+    if (taken.has(looseName(header)))
       yield { path: ['claimsToHeaders', i, 'header'], message: 'is the header of a token or of another claim' }
-    taken.add(plain(header))
+    taken.add(looseName(header))
   }
 }
 
 const checkJwt = (jwt: JwtValue): readonly PolicyProblem[] => [...checkJwtFields(jwt)]
-
-/** As a server reads it that cannot tell `_` and `-` apart. */
-const plain = (header: string): string => header.toLowerCase().replaceAll('_', '-')
 
 function* authReferences(value: unknown): Generator<PolicyReference> {
   const { anyOf } = fieldsOf(value)
@@ -117,18 +121,7 @@ function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 }
 
-/** The same plan for the same value, so that the rules of a Route send and keep it once. */
-const PLANS = new WeakMap<AuthValue, { readonly namespace: string | undefined; readonly plan: AuthPlan | undefined }>()
-
 function planAuth(value: AuthValue, namespace: string | undefined): AuthPlan | undefined {
-  const known = PLANS.get(value)
-  if (known !== undefined && known.namespace === namespace) return known.plan
-  const plan = makePlan(value, namespace)
-  PLANS.set(value, { namespace, plan })
-  return plan
-}
-
-function makePlan(value: AuthValue, namespace: string | undefined): AuthPlan | undefined {
   const stated = methodsOf(value).map(([, method]) => method)
   const methods = stated.flatMap(({ jwt, apiKey }): MethodPlan[] => {
     if (jwt !== undefined) return [{ jwt: planJwt(jwt, namespace) }]

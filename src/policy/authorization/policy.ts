@@ -4,7 +4,7 @@
  * passes by omission.
  */
 import { CLAIMS, CONSUMER } from '../attribute.ts'
-import type { PolicyDefinition } from '../definition.ts'
+import { type PolicyDefinition, planOnce } from '../definition.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Filter, RequestDecision } from '../filter.ts'
 import { problemResponse } from '../problem.ts'
@@ -32,17 +32,8 @@ const MAX_WORDS = 1_024
 export const authorization: PolicyDefinition<readonly AuthorizationRule[], readonly RulePlan[]> = {
   key: 'authorization',
   phase: 'authorization',
-  plan: (rules) => (rules.length === 0 ? undefined : plansOf(rules)),
+  plan: planOnce((rules) => (rules.length === 0 ? undefined : rules.map(planOf))),
   create: authorizationFilter,
-}
-
-/** The same plan for the same value, so that the rules of a Route send and keep it once. */
-const PLANS = new WeakMap<readonly AuthorizationRule[], readonly RulePlan[]>()
-
-function plansOf(rules: readonly AuthorizationRule[]): readonly RulePlan[] {
-  let plans = PLANS.get(rules)
-  if (plans === undefined) PLANS.set(rules, (plans = rules.map(planOf)))
-  return plans
 }
 
 function planOf({ name, claim = '', in: one, hasAny = [] }: AuthorizationRule): RulePlan {

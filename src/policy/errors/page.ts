@@ -25,16 +25,8 @@ export interface PagePlan {
 
 const DEFAULT_TYPE = 'text/plain; charset=utf-8'
 
-/** The same plan for the same value, so that the rules of a Route send and keep it once. */
-const PLANS = new WeakMap<readonly ErrorPage[], { readonly namespace: string | undefined; readonly plan: PagePlan[] }>()
-
 export function planPages(pages: readonly ErrorPage[], namespace: string | undefined): readonly PagePlan[] | undefined {
-  if (pages.length === 0) return undefined
-  const known = PLANS.get(pages)
-  if (known !== undefined && known.namespace === namespace) return known.plan
-  const plan = pages.map((page) => planPage(page, namespace))
-  PLANS.set(pages, { namespace, plan })
-  return plan
+  return pages.length === 0 ? undefined : pages.map((page) => planPage(page, namespace))
 }
 
 function planPage({ codes, source, contentType, body, bodyRef }: ErrorPage, namespace: string | undefined): PagePlan {

@@ -1,4 +1,4 @@
-import type { PolicyDefinition } from '../definition.ts'
+import { type PolicyDefinition, planOnce } from '../definition.ts'
 import { errorPages } from './filter.ts'
 import { checkPages, type ErrorPage, type PagePlan, pageReferences, planPages } from './page.ts'
 
@@ -8,6 +8,6 @@ export const errors: PolicyDefinition<readonly ErrorPage[], readonly PagePlan[]>
   phase: 'error-pages',
   check: checkPages,
   references: { kinds: ['ConfigMap'], find: pageReferences },
-  plan: planPages,
+  plan: planOnce(planPages),
   create: errorPages,
 }

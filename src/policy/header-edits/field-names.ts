@@ -2,6 +2,7 @@
  * Field names that a user's edits may not touch: the codec and the forwarding step own them, and a second opinion about
  * framing or about who the client is would be request smuggling or spoofing (RFC 9112 §11.2, RFC 7239 §8.1).
  */
+import { looseName } from '../../message/fields.ts'
 
 const PROTECTED: ReadonlySet<string> = new Set([
   // Framing and routing of the message (RFC 9112 §6, RFC 9110 §7.2, §10.1.1).
@@ -47,7 +48,7 @@ const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
  * @param name in any case
  */
 export function isProtectedField(name: string): boolean {
-  const plain = name.toLowerCase().replaceAll('_', '-')
+  const plain = looseName(name)
   return PROTECTED.has(plain) || PROTECTED_FORWARDING.test(plain)
 }
 

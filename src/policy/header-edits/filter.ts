@@ -1,7 +1,7 @@
 /** `requestHeaders` and `responseHeaders`: the same edits on either head. */
 
 import { GatewayError } from '../../lib/error.ts'
-import type { Fields } from '../../message/fields.ts'
+import { type Fields, looseName } from '../../message/fields.ts'
 import type { ResponseHead } from '../../message/head.ts'
 import type { Exchange } from '../exchange.ts'
 import type { HeaderEdits, HeaderValue } from '../policy-set.ts'
@@ -42,7 +42,7 @@ class CompiledEdits {
     this.#add = edits.add.map((value) => compile(value, side))
     this.#loosely = side === 'request'
     const away = [...edits.remove.map(checkedName), ...this.#set.map(({ name }) => name)]
-    this.#away = this.#loosely ? away.map((name) => name.replaceAll('_', '-')) : away
+    this.#away = this.#loosely ? away.map(looseName) : away
   }
 
   apply(fields: Fields, x: Exchange, head: ResponseHead | null): void {
