@@ -12,6 +12,13 @@ export interface AuthPlan {
 /** One of them. */
 export type MethodPlan = { readonly jwt: JwtPlan } | { readonly apiKey: ApiKeyPlan }
 
+/** Fields by which a method tells the backend who the client is: no rule to that backend takes them from a client. */
+export function identityFieldsOf(method: MethodPlan): readonly string[] {
+  if ('jwt' in method) return method.jwt.claimsToHeaders.map(({ header }) => header)
+  if ('apiKey' in method) return []
+  return method satisfies never
+}
+
 export interface ApiKeyPlan {
   /** See {@link contentId}. */
   readonly content: string

@@ -13,7 +13,15 @@ import { checkFieldName } from '../header-edits/field-names.ts'
 import { API_KEYS_SECRET, JWKS_SECRET, JWT_KEY_SECRET } from '../secret-types.ts'
 import type { CredentialPlace } from './credential.ts'
 import { authFilter } from './filter.ts'
-import type { ApiKeyPlan, AuthPlan, JwtPlan, KeyForm, KeySource, MethodPlan } from './plan.ts'
+import {
+  type ApiKeyPlan,
+  type AuthPlan,
+  identityFieldsOf,
+  type JwtPlan,
+  type KeyForm,
+  type KeySource,
+  type MethodPlan,
+} from './plan.ts'
 
 /** As it stands in a document; see the schema. Methods that are not built yet are refused before. */
 interface AuthValue {
@@ -56,6 +64,7 @@ export const auth: PolicyDefinition<AuthValue, AuthPlan> = {
   check: checkAuth,
   references: { kinds: ['Secret'], find: authReferences },
   plan: planOnce(planAuth),
+  identityFields: ({ methods }) => methods.flatMap(identityFieldsOf),
   create: authFilter,
 }
 
