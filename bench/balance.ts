@@ -281,6 +281,7 @@ function exchange(policy: PolicySet): Exchange {
     clientAddress: '203.0.113.9',
     trusted: false,
     listener: 'http',
+    clientCertificate: null,
     id: '7mk2v0c9x4t1bd8ze6rq',
     route: 'shop/shop',
     rule: 'api',

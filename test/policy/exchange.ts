@@ -53,6 +53,7 @@ export class TestExchange implements Exchange {
   readonly request: Fields
   readonly clientAddress: string = '203.0.113.9'
   readonly trusted: boolean = false
+  readonly clientCertificate: Exchange['clientCertificate'] = null
   readonly listener: string = 'http'
   readonly id: string = 'id-1'
   readonly route: string = 'shop/shop'
