@@ -31,8 +31,8 @@ export interface ProviderResponse {
 }
 
 /**
- * `address`: the dial guard or the tenancy refuses it. `busy`: too many calls wait. `redirect`, `encoding`, `too-large`,
- * `malformed`: what came is no response that is read.
+ * `address`: the dial guard or the tenancy refuses it. `busy`: too many calls wait. `redirect`, `encoding`,
+ * `too-large`, `malformed`: what came is no response that is read.
  */
 export type ProviderFault =
   | 'url'
