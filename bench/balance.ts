@@ -235,6 +235,7 @@ const deps: FilterServices = {
   timers: { after: () => () => {}, every: () => () => {}, nextTurn: () => () => {} },
   mirrors: { begin: () => null },
   client: { request: () => Promise.reject(new Error('nothing is called here')) },
+  providers: { request: () => Promise.reject(new Error('nothing is called here')) },
   contents: { get: () => undefined },
   stores: new MemoryStores({ bytes: 65_536, maxValueBytes: 16_384 }, clock),
   memos: new OwnedLru(65_536, clock),
