@@ -10,7 +10,9 @@ describe('the filter identity-headers', () => {
     const x = new TestExchange({}, { 'x-user': '1', x_user: '2', x_group: '3', 'x-users': '4', xuser: '5', 'x-a': '6' })
     assert.equal(filter.onRequest!(x), undefined)
     const left: string[] = []
-    x.request.forEach((name) => left.push(name))
+    x.request.forEach((name) => {
+      left.push(name)
+    })
     assert.deepEqual(left, ['x-users', 'xuser', 'x-a'])
   })
 
