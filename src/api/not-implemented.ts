@@ -22,15 +22,11 @@ type Subject = 'Route' | 'Backend' | 'Settings'
 
 const UNBUILT_POLICIES: readonly Unbuilt[] = [
   { field: 'limits.maxConcurrentRequests', accepted: [0] },
-  { field: 'access', accepted: [{}] },
-  { field: 'cors' },
   ...['auth', 'auth.anyOf[]'].flatMap((place) =>
     ['jwt.keys.jwksURI', 'jwt.keys.issuerRule', 'basic', 'external', 'oidc'].map((field) => ({
       field: `${place}.${field}`,
     })),
   ),
-  { field: 'authorization[].cel' },
-  { field: 'authorization[].dryRun', accepted: [false] },
   { field: 'rateLimits', accepted: [[]] },
   { field: 'cache' },
   { field: 'compression' },

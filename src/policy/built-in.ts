@@ -1,7 +1,11 @@
 /** The policies and filters that come with Headgate. */
 
+import { access } from './access/policy.ts'
 import { auth } from './auth/policy.ts'
 import { authorization } from './authorization/policy.ts'
+import { cors } from './cors/policy.ts'
+import { corsPreflight } from './cors/preflight.ts'
+import { crossSite } from './csrf/filter.ts'
 import { filterOf, type PolicyDefinition } from './definition.ts'
 import { errors } from './errors/policy.ts'
 import { requestHeaders, responseHeaders } from './header-edits/filter.ts'
@@ -16,7 +20,7 @@ import { rewrite } from './rewrite/filter.ts'
 import { timeouts } from './timeouts/filter.ts'
 
 /** Policies that are rows: a new one is a line here. */
-export const POLICIES: readonly PolicyDefinition[] = Object.freeze([auth, authorization, errors, mirror])
+export const POLICIES: readonly PolicyDefinition[] = Object.freeze([access, auth, authorization, cors, errors, mirror])
 
 /**
  * A registry of its own for each caller, to which plugins can be added.
@@ -30,7 +34,9 @@ export function builtInFilters(policies: readonly PolicyDefinition[] = POLICIES)
     requestId,
     responseHeaders,
     bodyLimit,
+    corsPreflight,
     identityHeaders,
+    crossSite,
     redirect,
     respond,
     requestHeaders,
