@@ -6,7 +6,6 @@ import { type AccessRow, accessRows, FRESH_ROW } from './access-rows.ts'
 import {
   accessManifests,
   PLAIN,
-  startAccessCaddy,
   startAccessHaproxy,
   startAccessNginx,
   startVerifier,
@@ -15,7 +14,7 @@ import {
 import { makeTokens, type Tokens } from './access-tokens.ts'
 import { type Comparison, compare, type Plan } from './compare.ts'
 import { type LoadResult, load } from './load.ts'
-import { CADDY, find, HAPROXY, provide } from './programs.ts'
+import { HAPROXY, provide } from './programs.ts'
 import { comparisonTable, failures } from './report.ts'
 import { HOST, type Origin, type Server, startHeadgate } from './servers.ts'
 
@@ -79,11 +78,9 @@ export class AccessBench {
     this.#verifier = await keep(startVerifier(cpus.proxy, tokens))
     const servers: Server[] = [{ ...gateway, name: 'headgate' }, this.#verifier]
     servers.push(await keep(startAccessNginx(scratch, cpus.proxy, origin)))
-    const missing = provide([HAPROXY, CADDY])
-    if (missing !== undefined) say(`${missing}: left out`)
-    if (find(HAPROXY.command) !== undefined)
-      servers.push(await keep(startAccessHaproxy(scratch, cpus.proxy, origin, tokens)))
-    if (find(CADDY.command) !== undefined) servers.push(await keep(startAccessCaddy(scratch, cpus.proxy, origin)))
+    const missing = provide([HAPROXY])
+    if (missing === undefined) servers.push(await keep(startAccessHaproxy(scratch, cpus.proxy, origin, tokens)))
+    else say(`${missing}: it is left out`)
     return new Map(servers.map((server) => [server.name, server]))
   }
 
