@@ -16,6 +16,7 @@ import {
   CRL_SECRET,
   JWKS_SECRET,
   JWT_KEY_SECRET,
+  REDIS_SECRET,
   secretKeysOf,
   TICKET_KEY_SECRET,
   TLS_SECRET,
@@ -99,6 +100,8 @@ export function readTlsSecret({
       return readTokenKeySet(data)
     case API_KEYS_SECRET.type:
       return readKeysOfConsumers(data)
+    case REDIS_SECRET.type:
+      return readRedisCredentials(data)
     default:
       return undefined
   }
@@ -184,6 +187,21 @@ function readKeysOfConsumers(data: Data): TlsSecretReading | TlsSecretFault {
   const keys = parseApiKeys(texts)
   if ('fault' in keys) return keys
   return { contents: new Map([[API_KEYS_SECRET.all, shared(Buffer.from(writeApiKeys(keys)))]]), facts: FOR_EVER }
+}
+
+const MAX_REDIS_BYTES = 1_024
+
+function readRedisCredentials(data: Data): TlsSecretReading | TlsSecretFault {
+  const { username, password, sentinelUsername, sentinelPassword } = REDIS_SECRET
+  const contents = new Map<string, Uint8Array>()
+  for (const key of [username, password, sentinelUsername, sentinelPassword]) {
+    if (!Object.hasOwn(data, key)) continue
+    const bytes = Buffer.from(data[key]!.slice(0, 2 * MAX_REDIS_BYTES), 'base64')
+    if (bytes.length > MAX_REDIS_BYTES) return { fault: `${key} has more than ${MAX_REDIS_BYTES} bytes` }
+    if (key === password && bytes.length === 0) return { fault: `${key} is empty; store the password` }
+    contents.set(key, shared(bytes))
+  }
+  return { contents, facts: FOR_EVER }
 }
 
 function keysFault(reading: KeysReading, key: string): TlsSecretFault | undefined {

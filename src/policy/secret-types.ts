@@ -32,6 +32,15 @@ export const JWKS_SECRET = { type: 'headgate.dev/jwks', key: 'jwks.json' } as co
 /** Digests of API keys; each key of the data is a consumer, and all of them are one content. */
 export const API_KEYS_SECRET = { type: 'headgate.dev/api-keys', all: '*' } as const
 
+/** How Redis lets us in; the keys of Sentinel are for those that have a password of their own. */
+export const REDIS_SECRET = {
+  type: 'headgate.dev/redis',
+  username: 'username',
+  password: 'password',
+  sentinelUsername: 'sentinel-username',
+  sentinelPassword: 'sentinel-password',
+} as const
+
 /** What is read of a Secret of each type, and no other key of it. */
 const KEYS: Readonly<Record<string, { readonly required: readonly string[]; readonly optional: readonly string[] }>> = {
   [TLS_SECRET.type]: { required: [TLS_SECRET.certificate, TLS_SECRET.key], optional: [TLS_SECRET.ocsp] },
@@ -41,6 +50,10 @@ const KEYS: Readonly<Record<string, { readonly required: readonly string[]; read
   [JWT_KEY_SECRET.type]: { required: [], optional: [JWT_KEY_SECRET.publicKey, JWT_KEY_SECRET.secret] },
   [JWKS_SECRET.type]: { required: [JWKS_SECRET.key], optional: [] },
   [API_KEYS_SECRET.type]: { required: [], optional: [API_KEYS_SECRET.all] },
+  [REDIS_SECRET.type]: {
+    required: [REDIS_SECRET.password],
+    optional: [REDIS_SECRET.username, REDIS_SECRET.sentinelUsername, REDIS_SECRET.sentinelPassword],
+  },
 }
 
 /** Undefined for a type that is not one of these. */
