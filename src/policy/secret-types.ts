@@ -40,6 +40,11 @@ export const REDIS_SECRET = {
   sentinelUsername: 'sentinel-username',
   sentinelPassword: 'sentinel-password',
 } as const
+/** Private keys that sign tokens; each key of the data is one of them, and all of them are one content. */
+export const SIGNING_KEYS_SECRET = { type: 'headgate.dev/signing-keys', all: '*' } as const
+
+/** Clients of a token issuer; each key of the data is a client id, and all of them are one content. */
+export const OAUTH_CLIENTS_SECRET = { type: 'headgate.dev/oauth-clients', all: '*' } as const
 
 /** What is read of a Secret of each type, and no other key of it. */
 const KEYS: Readonly<Record<string, { readonly required: readonly string[]; readonly optional: readonly string[] }>> = {
@@ -54,6 +59,8 @@ const KEYS: Readonly<Record<string, { readonly required: readonly string[]; read
     required: [REDIS_SECRET.password],
     optional: [REDIS_SECRET.username, REDIS_SECRET.sentinelUsername, REDIS_SECRET.sentinelPassword],
   },
+  [SIGNING_KEYS_SECRET.type]: { required: [], optional: [SIGNING_KEYS_SECRET.all] },
+  [OAUTH_CLIENTS_SECRET.type]: { required: [], optional: [OAUTH_CLIENTS_SECRET.all] },
 }
 
 /** Undefined for a type that is not one of these. */
