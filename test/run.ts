@@ -15,7 +15,7 @@ import { NGINX, provide, REDIS, WRK } from '../bench/lib/programs.ts'
 const USAGE =
   'npm test -- [--reporter spec|dot] [--serial] [--durations] [WORD …]   runs the test files whose path holds one of the words'
 
-/** Files at a time: one more than CPUs, since each waits for something now and then. */
+/** Files at a time: one more than CPUs, since each waits for something now and then; without gateways, two more. */
 const AT_ONCE = availableParallelism() + 1
 /** Tests that start whole gateways and mostly wait for them, when those without any are done. */
 const GATEWAYS = /^test\/(main|feature|attack)\//
@@ -87,7 +87,7 @@ const budget = setTimeout(() => {
 
 const durations: { file: string; seconds: number }[] = []
 const total: Counts = { passed: 0, failed: 0, skipped: 0 }
-await runFiles(others, AT_ONCE)
+await runFiles(others, AT_ONCE + 1)
 await runFiles(gateways, AT_ONCE)
 await runFiles(heavy, 2)
 await runFiles(alone, 1)
