@@ -10,7 +10,7 @@ import { run } from 'node:test'
 import { dot, spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { NGINX, provide, WRK } from '../bench/lib/programs.ts'
+import { NGINX, provide, REDIS, WRK } from '../bench/lib/programs.ts'
 
 const USAGE =
   'npm test -- [--reporter spec|dot] [--serial] [--durations] [WORD …]   runs the test files whose path holds one of the words'
@@ -68,10 +68,13 @@ const light = files.filter((file) => !alone.includes(file) && !heavy.includes(fi
 const gateways = light.filter((file) => GATEWAYS.test(file))
 const others = light.filter((file) => !GATEWAYS.test(file))
 
-if (files.some((file) => file.startsWith('test/bench/'))) {
-  const missing = provide([NGINX, WRK])
-  if (missing !== undefined) console.error(`${missing}; the tests that need it are skipped`)
-}
+const programs = [
+  ...(files.some((file) => file.startsWith('test/bench/')) ? [NGINX, WRK] : []),
+  // Files that start one are named after it.
+  ...(files.some((file) => file.includes('redis')) ? [REDIS] : []),
+]
+const missing = provide(programs)
+if (missing !== undefined) console.error(`${missing}; the tests that need it are skipped`)
 
 // Hundreds of processes import the same modules: their types are stripped once.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('../node_modules/.cache/headgate-tests', import.meta.url))
