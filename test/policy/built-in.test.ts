@@ -5,6 +5,7 @@ import type { PolicySet } from '../../src/policy/policy-set.ts'
 import { PLAIN, TestExchange, testDeps } from './exchange.ts'
 
 const edits = { set: [{ name: 'x-a', value: 'b' }], add: [], remove: [] }
+const CORS = { allowOrigins: ['*'], allowMethods: [], allowHeaders: [], exposeHeaders: [], allowCredentials: false }
 /** Gives every filter that comes with Headgate something to do, each action in turn. */
 const SETS: readonly PolicySet[] = [
   { type: 'forward' } as const,
@@ -18,6 +19,7 @@ const SETS: readonly PolicySet[] = [
   responseHeaders: edits,
   limits: { maxRequestBytes: 10 },
   withheld: ['x-user'],
+  policies: { auth: {}, cors: CORS },
 }))
 
 describe('every filter that comes with Headgate', () => {

@@ -78,7 +78,7 @@ describe('composing a chain', () => {
   it('puts the built-in filters in the order of a request', () => {
     const names = builtInFilters([]).definitions.map(({ name }) => name)
     const expected =
-      'timeouts request-id response-headers body-limit identity-headers redirect respond request-headers rewrite'
+      'timeouts request-id response-headers cors-preflight body-limit identity-headers cross-site redirect respond request-headers rewrite'
     assert.equal(names.join(' '), expected)
   })
 
@@ -116,7 +116,7 @@ describe('a registry', () => {
     const names = registry.definitions.map(({ name }) => name).join(' ')
     assert.match(
       names,
-      /^timeouts request-id early response-headers body-limit identity-headers p1 p2 redirect .* rewrite late$/,
+      /^timeouts request-id early response-headers cors-preflight body-limit identity-headers cross-site p1 p2 redirect .* rewrite late$/,
     )
   })
 

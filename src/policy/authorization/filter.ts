@@ -1,7 +1,7 @@
 /**
  * `authorization`: what the client may do. The rules that are for a request must all hold, and the first that does not
- * denies; a request that no rule is for is denied as well. What is missing denies: a claim, a consumer, a member that an
- * expression asks for.
+ * denies; a request that no rule is for is denied as well. What is missing denies: a claim, a consumer, a member that
+ * an expression asks for.
  */
 import { CLAIMS, CONSUMER, noteDryRun } from '../attribute.ts'
 import type { Exchange } from '../exchange.ts'
