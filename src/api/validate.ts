@@ -17,6 +17,7 @@ import { policyProblems } from './policy-places.ts'
 import type { Route } from './route.ts'
 import { pathProblems } from './route-paths.ts'
 import { tlsProblems, tlsWarnings } from './route-tls.ts'
+import { tokenIssuerProblems } from './route-token-issuer.ts'
 import { type Checker, compileSchema } from './schema.ts'
 import type { Schema } from './schema-dialect.ts'
 import type { SettingsObject } from './settings.ts'
@@ -151,6 +152,7 @@ function* checkObject(
     problems.push(...(yield* headerValueProblems('Route', object)))
     problems.push(...(yield* pathProblems(object as unknown as Route)))
     problems.push(...tlsProblems(object as unknown as Route))
+    problems.push(...tokenIssuerProblems(object as unknown as Route))
     warnings.push(...tlsWarnings(object as unknown as Route))
   }
   if (problems.length > 0) return { ok: false, problems }

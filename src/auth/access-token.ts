@@ -3,7 +3,14 @@ import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 import type { Milliseconds } from '../lib/clock.ts'
 import { readTokenHead } from './compact-token.ts'
-import { readSigningKeys, publishedSet, type SigningKey, type SigningKeys, signerAt, verificationKeysOf } from './signing-keys.ts'
+import {
+  publishedSet,
+  readSigningKeys,
+  type SigningKey,
+  type SigningKeys,
+  signerAt,
+  verificationKeysOf,
+} from './signing-keys.ts'
 import type { VerificationKey } from './verification-keys.ts'
 
 export interface AccessTokenClaims {

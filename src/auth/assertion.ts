@@ -29,7 +29,18 @@ const MAX_ID = 256
 const MAX_SUBJECT = 256
 
 /** HMAC is none of them: its key would have to be stored as it is. */
-export const ASSERTION_ALGORITHMS = ['ES256', 'ES384', 'ES512', 'EdDSA', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512']
+export const ASSERTION_ALGORITHMS = [
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+]
 
 /** Access tokens are no assertions, whoever has made them. */
 const TYPES: ReadonlySet<unknown> = new Set([undefined, 'jwt', 'client-authentication+jwt', 'authorization-grant+jwt'])

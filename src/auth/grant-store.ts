@@ -80,7 +80,11 @@ export const GRANT_BOUNDS = {
 } as const
 
 /** Whether one more record has room beside those of all, and of its namespace. */
-export function hasRoom(all: number, ofNamespace: number, bounds: { readonly namespace: number; readonly all: number }) {
+export function hasRoom(
+  all: number,
+  ofNamespace: number,
+  bounds: { readonly namespace: number; readonly all: number },
+) {
   if (ofNamespace >= bounds.namespace || all >= bounds.all) return false
   return ofNamespace < GRANT_BOUNDS.fewOfNamespace || all < (bounds.all * 3) / 4
 }

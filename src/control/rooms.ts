@@ -15,6 +15,7 @@ import type { Source } from '../source/source.ts'
 import type { AdminInputs } from './admin-view.ts'
 import type { Configuration } from './configuration.ts'
 import { Endpoints } from './endpoints/endpoints.ts'
+import { GrantRequests } from './grant-requests.ts'
 import { Health } from './health/health.ts'
 import { LastGoodVersions } from './last-good/last-good.ts'
 import { MetricsAnswers } from './metrics-answers.ts'
@@ -46,6 +47,7 @@ export class Rooms {
   readonly statuses: Statuses
   readonly endpoints: Endpoints
   readonly registered: RegisteredEndpoints
+  readonly grants: GrantRequests
   readonly pipeline: Pipeline
   readonly health: Health
   readonly admin: AdminInputs
@@ -72,6 +74,11 @@ export class Rooms {
     })
     this.endpoints = this.#createEndpoints(data, time)
     this.registered = this.#createRegistered(time)
+    this.grants = new GrantRequests({
+      time,
+      answer: (worker, id, answer) => this.pipeline.answer(worker, id, answer),
+      failure: (message) => this.statuses.problems.setGrants(message),
+    })
     this.pipeline = this.#createPipeline(data, log, time)
     this.health = this.#createHealth(data, time)
     this.admin = this.#adminInputs(data)
@@ -88,6 +95,7 @@ export class Rooms {
     this.health.stop()
     this.endpoints.stop()
     this.registered.stop()
+    this.grants.stop()
     this.statuses.stop()
   }
 
@@ -172,6 +180,7 @@ export class Rooms {
           this.health.usePlans(compiled.snapshot.backends)
         },
         endpoints: (took) => metrics.observeEndpoints(took),
+        asked: (worker, id, request) => this.grants.accept(worker, id, request),
         problem: (worker, message) => log.error(`worker ${worker}: ${message}`),
       },
     })

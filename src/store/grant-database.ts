@@ -49,7 +49,8 @@ const SWEPT = 256
 const STATEMENTS = {
   find: 'SELECT grant_text, current, previous, nonce, rotated, ends FROM family WHERE owner = ? AND family = ?',
   begin: "INSERT INTO family VALUES (?, ?, ?, ?, ?, '', '', 0, ?)",
-  rotate: 'UPDATE family SET current = ?, previous = ?, nonce = ?, rotated = ?, ends = ? WHERE owner = ? AND family = ?',
+  rotate:
+    'UPDATE family SET current = ?, previous = ?, nonce = ?, rotated = ?, ends = ? WHERE owner = ? AND family = ?',
   revoke: 'DELETE FROM family WHERE owner = ? AND family = ? RETURNING client',
   marked: 'SELECT ends FROM mark WHERE owner = ? AND mark = ?',
   mark: 'INSERT OR REPLACE INTO mark VALUES (?, ?, ?)',
@@ -143,7 +144,8 @@ export class GrantDatabase {
       ) as Statements
       const counts = new GrantCounts()
       const families = database.prepare('SELECT owner, client, COUNT(*) AS count FROM family GROUP BY owner, client')
-      for (const { owner, client, count } of families.iterate()) counts.family(String(owner), String(client), Number(count))
+      for (const { owner, client, count } of families.iterate())
+        counts.family(String(owner), String(client), Number(count))
       const marks = database.prepare('SELECT owner, COUNT(*) AS count FROM mark GROUP BY owner')
       for (const { owner, count } of marks.iterate()) counts.mark(String(owner), Number(count))
       return { database, statements, counts }
@@ -213,7 +215,12 @@ function familyOf(row: FamilyRow | undefined): GrantFamily | undefined {
 
 type Begin = Extract<GrantRequest, { readonly call: 'begin' }>
 
-function begin({ statements, counts }: Opened, owner: string, { family, grant, digest, life }: Begin, now: number): boolean {
+function begin(
+  { statements, counts }: Opened,
+  owner: string,
+  { family, grant, digest, life }: Begin,
+  now: number,
+): boolean {
   const { client } = grant
   const { families: bounds } = GRANT_BOUNDS
   if (counts.familiesOfClient(owner, client) >= bounds.client) return false

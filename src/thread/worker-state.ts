@@ -54,6 +54,7 @@ export class WorkerState {
         return
       case 'epoch':
       case 'latency-probe':
+      case 'grants':
         return
     }
   }

@@ -6,6 +6,7 @@ import { type SliceClock, SlicedWork, type TimeSlice } from '../lib/time-slice.t
 import type { Linker } from '../link/linker.ts'
 import type { ContentStore } from '../policy/contents.ts'
 import type { EndpointsMessage, FromWorker, ToWorker, WorkerSettings } from '../thread/messages.ts'
+import type { GrantClient } from './grant-client.ts'
 
 export interface MessageLoopHost {
   readonly clock: SliceClock
@@ -17,6 +18,7 @@ export interface MessageLoopHost {
     retain(ids: readonly string[]): void
   }
   readonly contents: ContentStore
+  readonly grants: Pick<GrantClient, 'answered' | 'forget'>
   settings(settings: WorkerSettings): void
   epoch(epoch: number): void
   send(message: FromWorker): void
@@ -71,6 +73,7 @@ export class MessageLoop {
     else if (message.type === 'contents') contents.apply(message.contents)
     else if (message.type === 'content-ids') contents.retain(message.ids)
     else if (message.type === 'settings') this.#host.settings(message.settings)
+    else if (message.type === 'grants') this.#host.grants.answered(message.id, message.answer)
     else if (message.type === 'latency-probe') this.#host.send(message)
   }
 
@@ -88,6 +91,7 @@ export class MessageLoop {
   forgetQueue(): void {
     const endpoints = this.#queue.filter(({ type }) => type === 'endpoints')
     this.#queue.splice(0, this.#queue.length, ...endpoints)
+    this.#host.grants.forget()
   }
 
   /** @returns whether another slice is needed */

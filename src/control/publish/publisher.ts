@@ -3,6 +3,7 @@
  * serves where.
  */
 import type { MessagePort } from 'node:worker_threads'
+import type { GrantAnswer, GrantRequest } from '../../auth/grant-store.ts'
 import type { Milliseconds } from '../../lib/clock.ts'
 import type { TablesUpdate } from '../../link/tables-update.ts'
 import type { ProcessBlock } from '../../shared-memory/process-block.ts'
@@ -18,6 +19,8 @@ export interface PublisherEvents {
   served(generation: number, took: readonly Milliseconds[]): void
   /** Endpoints act in every worker. @param took since their change was seen */
   endpoints(took: Milliseconds): void
+  /** A worker asks the store of token issuers. */
+  asked(worker: number, id: number, request: GrantRequest): void
   /** A worker has something for the log. */
   problem(worker: number, message: string): void
 }
@@ -70,6 +73,11 @@ export class Publisher {
     this.#events.replica(message)
   }
 
+  /** To one worker, whose question it answers. */
+  answer(worker: number, id: number, answer: GrantAnswer): void {
+    this.#ports.get(worker)?.postMessage({ type: 'grants', id, answer } satisfies ToWorker)
+  }
+
   /** Behind endpoint sets: see {@link PublisherEvents.endpoints}. @param since when their change was seen */
   timeEndpoints(since: Milliseconds): void {
     if (this.#ports.size === 0) return
@@ -109,6 +117,7 @@ export class Publisher {
 
   #receive(index: number, message: FromWorker): void {
     if (message.type === 'problem') this.#events.problem(index, message.message)
+    else if (message.type === 'grants') this.#events.asked(index, message.id, message.request)
     else if (message.type === 'latency-probe') this.#probed(index, message.id)
     else this.#settle()
   }

@@ -31,7 +31,8 @@ export async function authenticateClient(x: Exchange, form: Form, issuer: Issuer
   if (assertion !== undefined) return await byAssertion(assertion, stated, form, issuer)
   const given = basic ?? (posted === undefined ? undefined : { client: stated ?? '', secret: posted })
   if (given === undefined) throw invalidClient('no client authentication was sent')
-  if (stated !== undefined && stated !== given.client) throw invalidClient('client_id is not the client that proves itself')
+  if (stated !== undefined && stated !== given.client)
+    throw invalidClient('client_id is not the client that proves itself')
   return bySecret(given, issuer)
 }
 

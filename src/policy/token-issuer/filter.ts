@@ -2,12 +2,14 @@
  * `tokenIssuer`: the rule is an authorization server for clients that are programs (RFC 6749): token, revoke, introspect,
  * its keys, and its metadata (RFC 8414), each below the prefix that the rule matches.
  */
+
+import { ASSERTION_ALGORITHMS } from '../../auth/assertion.ts'
+import type { OAuthClient } from '../../auth/oauth-clients.ts'
 import { GRANT_TYPES } from '../../auth/oauth-clients.ts'
 import { KEY_SET_MAX_AGE } from '../../auth/signing-keys.ts'
 import { Fields } from '../../message/fields.ts'
 import type { CompleteResponse } from '../../message/local-response.ts'
 import { CONSUMER } from '../attribute.ts'
-import { ASSERTION_ALGORITHMS } from '../../auth/assertion.ts'
 import type { Exchange } from '../exchange.ts'
 import { problemResponse } from '../problem.ts'
 import type { FilterDefinition } from '../registry.ts'
@@ -15,9 +17,9 @@ import { AUTH_METHODS, authenticateClient } from './client-authentication.ts'
 import { type Form, readForm } from './form.ts'
 import { Issuer } from './issuer.ts'
 import { jsonResponse, OAuthRefusal, publicResponse, refusalResponse } from './oauth-response.ts'
+import { metadataPathOf } from './plan.ts'
 import { grantToken } from './token-endpoint.ts'
 import { introspect, revoke } from './token-state.ts'
-import type { OAuthClient } from '../../auth/oauth-clients.ts'
 
 type Answer = CompleteResponse | Promise<CompleteResponse>
 
@@ -59,9 +61,6 @@ function forClients(answer: (form: Form, client: OAuthClient, issuer: Issuer) =>
     },
   }
 }
-
-/** RFC 8414 §3.1: with a path in it, the issuer's metadata stand below the root of its host. */
-const WELL_KNOWN = '/.well-known/oauth-authorization-server'
 
 function endpointOf(x: Exchange, metadataPath: string): Endpoint | undefined {
   const { path, matchedPrefix } = x
@@ -129,8 +128,7 @@ export const tokenIssuer: FilterDefinition = {
   create({ action }, services) {
     if (action.type !== 'issueTokens') return undefined
     const issuer = new Issuer(action, services)
-    const { pathname } = new URL(action.issuer)
-    const metadataPath = pathname === '/' ? WELL_KNOWN : WELL_KNOWN + pathname.replace(/\/$/, '')
+    const metadataPath = metadataPathOf(action.issuer)
     return {
       name: 'tokenIssuer',
       onRequest(x) {

@@ -52,7 +52,8 @@ const FORM_TYPE = /^application\/x-www-form-urlencoded[ \t]*(;|$)/i
 /** @throws {OAuthRefusal} for what is no form; a GatewayError for a body that is too large */
 export async function readForm(x: Exchange): Promise<Form> {
   // Credentials in a URL stand in logs (RFC 6749 §2.3.1).
-  if (x.query !== undefined) throw new OAuthRefusal('invalid_request', 'parameters go into the body, not into the query')
+  if (x.query !== undefined)
+    throw new OAuthRefusal('invalid_request', 'parameters go into the body, not into the query')
   const types = x.request.all('content-type')
   if (types.length !== 1 || !FORM_TYPE.test(types[0]!))
     throw new OAuthRefusal('invalid_request', 'the body has to be application/x-www-form-urlencoded')

@@ -56,7 +56,8 @@ export class Issuer {
   /** @throws {OAuthRefusal} where it cannot answer, or there is none */
   async ask<T>(question: (store: GrantStore) => Promise<T>): Promise<T> {
     const store = this.services.grants.store(this.plan.store)
-    if (store === undefined) throw unavailable('there is no store for refresh tokens: configure redis in the settings, or store: Embedded')
+    if (store === undefined)
+      throw unavailable('there is no store for refresh tokens: configure redis in the settings, or store: Embedded')
     try {
       return await question(store)
     } catch (error) {

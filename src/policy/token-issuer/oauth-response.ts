@@ -40,7 +40,12 @@ export function refusalResponse({ error, description, detail }: OAuthRefusal, re
   // RFC 9110 §11.6.1 wants a challenge with every 401. A host in normal form needs no escapes.
   if (status === 401) response.fields.add('www-authenticate', `Basic realm="${realm}", charset="UTF-8"`)
   if (status === 503) response.fields.add('retry-after', RETRY_AFTER)
-  return { ...response, reason: REASON_OF[error] ?? 'TokenRequestRefused', detail: `${error}: ${detail}` }
+  return {
+    ...response,
+    reason: REASON_OF[error] ?? 'TokenRequestRefused',
+    verbatim: true,
+    detail: `${error}: ${detail}`,
+  }
 }
 
 const REASON_OF: Readonly<Partial<Record<OAuthError, Reason>>> = {

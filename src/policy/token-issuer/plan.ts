@@ -36,6 +36,12 @@ export const ISSUER_SECRETS = {
   clientsSecretName: OAUTH_CLIENTS_SECRET,
 } as const
 
+/** Where the metadata of an issuer are (RFC 8414 §3.1): its own path stands behind that of all. */
+export function metadataPathOf(issuer: string): string {
+  const { pathname } = new URL(issuer)
+  return `/.well-known/oauth-authorization-server${pathname === '/' ? '' : pathname.replace(/\/$/, '')}`
+}
+
 export function planTokenIssuer(stated: TokenIssuer, namespace: string): TokenIssuerPlan {
   const { issuer, signingKeySecretName, clientsSecretName, accessTokenTTL, refreshTokenTTL, store } = stated
   const content = (name: string, { type, all }: { readonly type: string; readonly all: string }) =>

@@ -32,28 +32,36 @@ export interface TokenResponse {
  */
 export const REFRESH_GRACE: Milliseconds = 10_000
 
-const GRANTS: Readonly<Record<GrantType, (form: Form, client: OAuthClient, issuer: Issuer) => Promise<TokenResponse>>> = {
-  [GRANT_TYPES.clientCredentials]: async (form, client, issuer) =>
-    begin(issuer, client, {
-      ...{ client: client.id, subject: client.id, assertionIssuer: '' },
-      ...{ scopes: scopesOf(form, client.scopes), audiences: audiencesOf(form, client.audiences) },
-    }),
-  [GRANT_TYPES.jwtBearer]: byAssertion,
-  [GRANT_TYPES.refreshToken]: refresh,
-}
+const GRANTS: Readonly<Record<GrantType, (form: Form, client: OAuthClient, issuer: Issuer) => Promise<TokenResponse>>> =
+  {
+    [GRANT_TYPES.clientCredentials]: async (form, client, issuer) =>
+      begin(issuer, client, {
+        ...{ client: client.id, subject: client.id, assertionIssuer: '' },
+        ...{ scopes: scopesOf(form, client.scopes), audiences: audiencesOf(form, client.audiences) },
+      }),
+    [GRANT_TYPES.jwtBearer]: byAssertion,
+    [GRANT_TYPES.refreshToken]: refresh,
+  }
 
 export async function grantToken(form: Form, client: OAuthClient, issuer: Issuer): Promise<TokenResponse> {
   const type = form.need('grant_type')
   if (!Object.hasOwn(GRANTS, type))
     throw new OAuthRefusal('unsupported_grant_type', `grant_type is one of ${Object.keys(GRANTS).join(', ')}`)
   if (!client.grantTypes.includes(type as GrantType))
-    throw new OAuthRefusal('unauthorized_client', 'the client may not use this grant_type', `client ${client.id}: ${type}`)
+    throw new OAuthRefusal(
+      'unauthorized_client',
+      'the client may not use this grant_type',
+      `client ${client.id}: ${type}`,
+    )
   return await GRANTS[type as GrantType](form, client, issuer)
 }
 
 /** All that may be granted where none is asked for (RFC 6749 §3.3). */
 function scopesOf(form: Form, allowed: readonly string[]): readonly string[] {
-  const asked = form.get('scope')?.split(' ').filter((scope) => scope !== '')
+  const asked = form
+    .get('scope')
+    ?.split(' ')
+    .filter((scope) => scope !== '')
   if (asked === undefined) return allowed
   if (asked.some((scope) => !allowed.includes(scope)))
     throw new OAuthRefusal('invalid_scope', 'a scope is asked for that the client may not have')
@@ -133,16 +141,18 @@ async function refresh(form: Form, client: OAuthClient, issuer: Issuer): Promise
       ...{ presented: refreshDigest(secret), next: refreshDigest(successorOf(secret, nonce)) },
     }),
   )
-  if (rotation.outcome === 'reused')
+  if (!('nonce' in rotation)) {
+    if (rotation.outcome === 'missing') throw refusal('the family of the refresh token was revoked just now')
     throw refusal(`a refresh token of client ${client.id} was used again: its family is revoked`)
-  if (rotation.outcome === 'missing') throw refusal('the family of the refresh token was revoked just now')
+  }
   return { ...response, refresh_token: writeRefreshToken(familySecret, successorOf(secret, rotation.nonce)) }
 }
 
 /** What of a grant the client may still have: its entry in the Secret may have become smaller. */
 function stillGranted(grant: Grant, client: OAuthClient): Grant | undefined {
   const { assertionIssuer } = grant
-  if (assertionIssuer !== '' && !client.assertionIssuers.some(({ issuer }) => issuer === assertionIssuer)) return undefined
+  if (assertionIssuer !== '' && !client.assertionIssuers.some(({ issuer }) => issuer === assertionIssuer))
+    return undefined
   const audiences = grant.audiences.filter((one) => client.audiences.includes(one))
   const scopes = grant.scopes.filter((one) => client.scopes.includes(one))
   // A token without scope may be worth more than one with it.

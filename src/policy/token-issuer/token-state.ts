@@ -20,7 +20,18 @@ export async function introspect(form: Form, client: OAuthClient, issuer: Issuer
   if (!maySee(client, claims.client_id) || issuer.clients.get(claims.client_id) === undefined) return INACTIVE
   if (await hasEnded(claims.jti!, issuer)) return INACTIVE
   const { iss, sub, aud, exp, iat, jti, client_id, scope } = claims
-  return { active: true, token_type: 'Bearer', client_id, ...(scope === undefined ? {} : { scope }), iss, sub, aud, exp, iat, jti }
+  return {
+    active: true,
+    token_type: 'Bearer',
+    client_id,
+    ...(scope === undefined ? {} : { scope }),
+    iss,
+    sub,
+    aud,
+    exp,
+    iat,
+    jti,
+  }
 }
 
 async function introspectRefresh(
@@ -74,5 +85,9 @@ export async function revoke(form: Form, client: OAuthClient, issuer: Issuer): P
 }
 
 function ofAnother({ id }: OAuthClient): OAuthRefusal {
-  return new OAuthRefusal('unauthorized_client', 'the token is of another client', `client ${id} revokes a token of another`)
+  return new OAuthRefusal(
+    'unauthorized_client',
+    'the token is of another client',
+    `client ${id} revokes a token of another`,
+  )
 }
