@@ -71,13 +71,18 @@ export class GrantStoreFailure extends Error {
 }
 
 /** At most so many records; what is beyond is refused, never put in the place of others. */
-export const GRANT_BOUNDS = {
-  /** Families. */
+export interface GrantBounds {
+  readonly families: { readonly client: number; readonly namespace: number; readonly all: number }
+  readonly marks: { readonly namespace: number; readonly all: number }
+}
+
+/** From so many on, a namespace gets nothing of the last quarter of all. */
+const FEW = 10_000
+
+export const GRANT_BOUNDS: GrantBounds = {
   families: { client: 50_000, namespace: 100_000, all: 400_000 },
   marks: { namespace: 100_000, all: 400_000 },
-  /** From so many on, a namespace gets nothing of the last quarter of all. */
-  fewOfNamespace: 10_000,
-} as const
+}
 
 /** Whether one more record has room beside those of all, and of its namespace. */
 export function hasRoom(
@@ -86,7 +91,7 @@ export function hasRoom(
   bounds: { readonly namespace: number; readonly all: number },
 ) {
   if (ofNamespace >= bounds.namespace || all >= bounds.all) return false
-  return ofNamespace < GRANT_BOUNDS.fewOfNamespace || all < (bounds.all * 3) / 4
+  return ofNamespace < FEW || all < (bounds.all * 3) / 4
 }
 
 /** A call of a {@link GrantStore} as a message. */

@@ -8,6 +8,7 @@ import {
   GRANT_BOUNDS,
   type Grant,
   type GrantAnswer,
+  type GrantBounds,
   type GrantFamily,
   type GrantOwner,
   type GrantRequest,
@@ -26,6 +27,8 @@ export interface GrantDatabaseOptions {
   readonly wall: () => number
   /** What cannot be kept, and what follows from it; undefined: it can again. Told when it changes. */
   readonly failure: (message: string | undefined) => void
+  /** Default: {@link GRANT_BOUNDS}. */
+  readonly bounds?: GrantBounds
 }
 
 const FILE = 'grants.db'
@@ -75,6 +78,7 @@ interface Opened {
   readonly database: DatabaseSync
   readonly statements: Statements
   readonly counts: GrantCounts
+  readonly bounds: GrantBounds
 }
 
 export class GrantDatabase {
@@ -148,7 +152,7 @@ export class GrantDatabase {
         counts.family(String(owner), String(client), Number(count))
       const marks = database.prepare('SELECT owner, COUNT(*) AS count FROM mark GROUP BY owner')
       for (const { owner, count } of marks.iterate()) counts.mark(String(owner), Number(count))
-      return { database, statements, counts }
+      return { database, statements, counts, bounds: this.#options.bounds ?? GRANT_BOUNDS }
     } catch (error) {
       database.close()
       throw error
@@ -216,15 +220,15 @@ function familyOf(row: FamilyRow | undefined): GrantFamily | undefined {
 type Begin = Extract<GrantRequest, { readonly call: 'begin' }>
 
 function begin(
-  { statements, counts }: Opened,
+  { statements, counts, bounds }: Opened,
   owner: string,
   { family, grant, digest, life }: Begin,
   now: number,
 ): boolean {
   const { client } = grant
-  const { families: bounds } = GRANT_BOUNDS
-  if (counts.familiesOfClient(owner, client) >= bounds.client) return false
-  if (!hasRoom(counts.families, counts.familiesOfNamespace(owner), bounds)) return false
+  const { families } = bounds
+  if (counts.familiesOfClient(owner, client) >= families.client) return false
+  if (!hasRoom(counts.families, counts.familiesOfNamespace(owner), families)) return false
   statements.begin.run(owner, family, client, JSON.stringify(grant), digest, now + life)
   counts.family(owner, client, 1)
   return true
@@ -256,10 +260,10 @@ function mark(
   { mark: name, life }: { readonly mark: string; readonly life: number },
   now: number,
 ): 'first' | 'again' | 'full' {
-  const { statements, counts } = opened
+  const { statements, counts, bounds } = opened
   const known = statements.marked.get(owner, name) as { readonly ends: number } | undefined
   if (known !== undefined && known.ends > now) return 'again'
-  if (known === undefined && !hasRoom(counts.marks, counts.marksOfNamespace(owner), GRANT_BOUNDS.marks)) return 'full'
+  if (known === undefined && !hasRoom(counts.marks, counts.marksOfNamespace(owner), bounds.marks)) return 'full'
   statements.mark.run(owner, name, now + life)
   if (known === undefined) counts.mark(owner, 1)
   return 'first'

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
-import { GRANT_BOUNDS, type GrantRequest, hasRoom } from '../../src/auth/grant-store.ts'
+import { type GrantRequest, hasRoom } from '../../src/auth/grant-store.ts'
 import { GrantDatabase } from '../../src/store/grant-database.ts'
 import { DAY, describeGrantStore, GRANT, newFamily, OWNER, rotation } from '../suite/grant-store.ts'
 import { clientOf } from './grant-rig.ts'
@@ -78,14 +78,20 @@ describe('the embedded store', () => {
     assert.equal(hasRoom(300_000, 10_000, bounds), false)
     assert.equal(hasRoom(300_000, 9_999, bounds), true)
     assert.equal(hasRoom(400_000, 0, bounds), false)
-    const { database } = open(undefined)
-    const many = Array.from({ length: GRANT_BOUNDS.families.client }, () => begin(newFamily()))
+    const few = { families: { client: 50, namespace: 60, all: 400 }, marks: { namespace: 2, all: 3 } }
+    const database = new GrantDatabase({ stateDirectory: undefined, wall: Date.now, failure: assert.fail, bounds: few })
+    const many = Array.from({ length: 50 }, () => begin(newFamily()))
     assert.ok(database.run(many).every((one) => 'value' in one && one.value === true))
     const [mine, theirs] = database.run([
       begin(newFamily()),
       begin(newFamily(), { grant: { ...GRANT, client: 'other' } }),
     ])
     assert.deepEqual([mine, theirs], [{ value: false }, { value: true }])
+    const marks = database.run(['a', 'b', 'c', 'a'].map((mark) => ({ call: 'mark', owner: OWNER, mark, life: DAY })))
+    assert.deepEqual(
+      marks.map((one) => 'value' in one && one.value),
+      ['first', 'first', 'full', 'again'],
+    )
     // One that is revoked makes room.
     database.run([{ call: 'revoke', owner: OWNER, family: (many[0] as { family: string }).family }])
     assert.equal(answerOf(database, begin(newFamily())), true)

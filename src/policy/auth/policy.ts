@@ -13,15 +13,16 @@ import { checkFieldName } from '../header-edits/field-names.ts'
 import { API_KEYS_SECRET, JWKS_SECRET, JWT_KEY_SECRET } from '../secret-types.ts'
 import type { CredentialPlace } from './credential.ts'
 import { authFilter } from './filter.ts'
-import type {
-  ApiKeyPlan,
-  AuthPlan,
-  CertificateField,
-  ClientCertificatePlan,
-  JwtPlan,
-  KeyForm,
-  KeySource,
-  MethodPlan,
+import {
+  type ApiKeyPlan,
+  type AuthPlan,
+  type CertificateField,
+  type ClientCertificatePlan,
+  identityFieldsOf,
+  type JwtPlan,
+  type KeyForm,
+  type KeySource,
+  type MethodPlan,
 } from './plan.ts'
 
 /** As it stands in a document; see the schema. Methods that are not built yet are refused before. */
@@ -70,6 +71,7 @@ export const auth: PolicyDefinition<AuthValue, AuthPlan> = {
   check: checkAuth,
   references: { kinds: ['Secret'], find: authReferences },
   plan: planOnce(planAuth),
+  identityFields: ({ methods }) => methods.flatMap(identityFieldsOf),
   create: authFilter,
 }
 
