@@ -1,6 +1,6 @@
 /**
- * `tokenIssuer`: the rule is an authorization server for clients that are programs (RFC 6749): token, revoke, introspect,
- * its keys, and its metadata (RFC 8414), each below the prefix that the rule matches.
+ * `tokenIssuer`: the rule is an authorization server for clients that are programs (RFC 6749): token, revoke,
+ * introspect, its keys, and its metadata (RFC 8414), each below the prefix that the rule matches.
  */
 
 import { ASSERTION_ALGORITHMS } from '../../auth/assertion.ts'
@@ -123,20 +123,20 @@ function answer(x: Exchange, issuer: Issuer, metadataPath: string): Answer {
 }
 
 export const tokenIssuer: FilterDefinition = {
-  name: 'tokenIssuer',
+  name: 'token-issuer',
   phase: 'answer',
   create({ action }, services) {
     if (action.type !== 'issueTokens') return undefined
     const issuer = new Issuer(action, services)
     const metadataPath = metadataPathOf(action.issuer)
     return {
-      name: 'tokenIssuer',
+      name: 'token-issuer',
       onRequest(x) {
         const response = answer(x, issuer, metadataPath)
         if (response instanceof Promise) return response.then((late) => ({ type: 'respond', response: late }))
         return { type: 'respond', response }
       },
-      explain: () => ({ filter: 'tokenIssuer', effect: `issues tokens of ${action.issuer}` }),
+      explain: () => ({ filter: 'token-issuer', effect: `issues tokens of ${action.issuer}` }),
     }
   },
 }

@@ -1,4 +1,4 @@
-/** Responses of the issuer's endpoints: JSON that nobody may store (RFC 6749 §5), and errors by their registered names. */
+/** Responses of the issuer's endpoints: JSON that nobody may store (RFC 6749 §5), and errors by registered names. */
 import type { Reason } from '../../lib/reason.ts'
 import { Fields } from '../../message/fields.ts'
 import type { CompleteResponse } from '../../message/local-response.ts'
