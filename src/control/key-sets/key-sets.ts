@@ -5,19 +5,8 @@
  */
 import type { Milliseconds, Random, TimerClock } from '../../lib/clock.ts'
 import type { ProviderClient } from '../../policy/provider-client.ts'
+import type { KeySetVersion } from '../resources/resources.ts'
 import { type FetchedKeys, fetchKeys } from './fetch-keys.ts'
-
-/** What is known of a key set. */
-export interface KeySetVersion {
-  /** A JSON Web Key Set in memory that threads share: another array after each change. Absent: none may be used. */
-  readonly bytes?: Uint8Array
-  /** Of the metadata, where it was asked. */
-  readonly issuer?: string
-  /** A clause: what is wrong. */
-  readonly fault?: string
-  /** Whose part of what is delivered it takes. */
-  readonly owner: string
-}
 
 export interface KeySetAnswer {
   /** Until then asking again brings nothing. */
@@ -59,7 +48,9 @@ interface KeySet {
   bytes?: Uint8Array
   issuer?: string
   fault?: string
-  /** Monotonic: when the keys were last confirmed. */
+  /** See `KeySetVersion`. */
+  void: boolean
+  /** Monotonic: when the keys were last confirmed, or first wanted. */
   goodAt: Milliseconds
   failures: number
   /** Monotonic: before, nobody's question makes it fetch. */
@@ -78,10 +69,18 @@ export class KeySets {
   readonly #underWay = new Map<string, number>()
   /** Those that no namespace has room for. */
   readonly #withoutRoom = new Set<KeySet>()
+  #started = false
   #stopped = false
 
   constructor(options: KeySetsOptions) {
     this.#options = options
+  }
+
+  /** The dial guard is known: from now on sets are fetched. */
+  start(): void {
+    if (this.#started) return
+    this.#started = true
+    for (const set of this.#sets.values()) if (set.owner !== undefined) this.#again(set)
   }
 
   /** @param namespaces that use it and may; none: it is not wanted any more */
@@ -104,7 +103,7 @@ export class KeySets {
    */
   ask(url: string, done: (answer: KeySetAnswer) => void): void {
     const set = this.#sets.get(url)
-    if (set?.owner === undefined) return done({ again: COOL_DOWN, current: false })
+    if (set?.owner === undefined || !this.#started) return done({ again: COOL_DOWN, current: false })
     const answer = (): void => done(this.#answerOf(set))
     if (set.fetching) set.late.push(answer)
     else if (this.#options.time.monotonic() < set.quietUntil) answer()
@@ -124,7 +123,8 @@ export class KeySets {
       url,
       namespaces: [],
       owner: undefined,
-      goodAt: 0,
+      void: false,
+      goodAt: this.#options.time.monotonic(),
       failures: 0,
       quietUntil: 0,
       fetching: false,
@@ -151,8 +151,7 @@ export class KeySets {
     if (owner === undefined || this.#sets.size - this.#withoutRoom.size > MAX_SETS) {
       this.#withoutRoom.add(set)
       set.cancel()
-      delete set.bytes
-      delete set.text
+      discard(set)
       set.fault = `namespace ${set.namespaces[0]} names more than the ${MAX_SETS_OF_NAMESPACE} key sets that are fetched for one`
       return this.#tell(set)
     }
@@ -227,7 +226,7 @@ export class KeySets {
   }
 
   #again(set: KeySet): void {
-    if (!set.fetching) void this.#run(set, false)
+    if (this.#started && !set.fetching) void this.#run(set, false)
   }
 
   /** @returns the pause until it is fetched again */
@@ -235,6 +234,7 @@ export class KeySets {
     const { time, random } = this.#options
     set.goodAt = time.monotonic()
     set.failures = 0
+    set.void = false
     const changed = set.text !== text || set.issuer !== issuer || set.fault !== undefined
     if (set.text !== text) {
       set.text = text
@@ -253,12 +253,9 @@ export class KeySets {
     const { time, random } = this.#options
     const now = time.monotonic()
     set.failures++
-    const ended = set.text !== undefined && (withdrawn || now - set.goodAt >= MAX_AGE)
-    if (ended) {
-      delete set.bytes
-      delete set.text
-    }
-    if (ended || (set.fault !== fault && (set.text === undefined || set.failures >= PATIENCE))) {
+    const ends = !set.void && (withdrawn || now - set.goodAt >= MAX_AGE)
+    if (ends) discard(set)
+    if (ends || (set.fault !== fault && (set.text === undefined || set.failures >= PATIENCE))) {
       set.fault = fault
       this.#tell(set)
     }
@@ -267,14 +264,21 @@ export class KeySets {
     return pause
   }
 
-  #tell({ url, bytes, issuer, fault, owner, namespaces }: KeySet): void {
+  #tell({ url, bytes, issuer, fault, owner, namespaces, void: gone }: KeySet): void {
     this.#options.changed(url, {
       ...(bytes === undefined ? {} : { bytes }),
       ...(issuer === undefined ? {} : { issuer }),
       ...(fault === undefined ? {} : { fault }),
+      void: gone,
       owner: owner ?? namespaces[0] ?? '',
     })
   }
+}
+
+function discard(set: KeySet): void {
+  set.void = true
+  delete set.bytes
+  delete set.text
 }
 
 function release(waiting: readonly (() => void)[]): void {

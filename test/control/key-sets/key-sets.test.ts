@@ -3,13 +3,8 @@ import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { freshness } from '../../../src/control/key-sets/freshness.ts'
-import {
-  COOL_DOWN,
-  type KeySetAnswer,
-  KeySets,
-  type KeySetVersion,
-  MAX_SETS_OF_NAMESPACE,
-} from '../../../src/control/key-sets/key-sets.ts'
+import { COOL_DOWN, type KeySetAnswer, KeySets, MAX_SETS_OF_NAMESPACE } from '../../../src/control/key-sets/key-sets.ts'
+import type { KeySetVersion } from '../../../src/control/resources/resources.ts'
 import { ProviderError, type ProviderRequest, type ProviderResponse } from '../../../src/policy/provider-client.ts'
 import { settle, VirtualTime } from '../../lib/virtual-time.ts'
 
@@ -47,6 +42,10 @@ class World {
       this.told.push(url)
     },
   })
+
+  constructor() {
+    this.sets.start()
+  }
 
   async #request(request: ProviderRequest): Promise<ProviderResponse> {
     this.calls.push(request)
