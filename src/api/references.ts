@@ -25,11 +25,13 @@ export interface Reference {
   /** Of a ConfigMap or Secret. */
   readonly key?: string
   /**
-   * Of a Secret: the type that it must have. Without `key`: what is read of that type. Of a key set: the issuer that its
-   * metadata must name.
+   * Of a Secret: the type that it must have. Without `key`: what is read of that type. Of a key set: the issuer that
+   * its metadata must name.
    */
   readonly type?: string
-  /** Of a Secret in another namespace: the namespace that it must be shared with. Of a key set: whose reference it is. */
+  /**
+   * Of a Secret in another namespace: the namespace that it must be shared with. Of a key set: whose reference it is.
+   */
   readonly sharedWith?: string
   readonly purpose: Purpose
 }
@@ -113,8 +115,8 @@ export const ingressReferences: Extractor = {
 }
 
 /**
- * Grants to namespaces with certain labels, Secrets, which the operator may take from any namespace, and the key sets of
- * policies.
+ * Grants to namespaces with certain labels, Secrets, which the operator may take from any namespace, and the key sets
+ * of policies.
  */
 export function* settingsReferences(settings: unknown): Generator<Reference> {
   for (const { path, policies } of policyPlaces('Settings', settings))

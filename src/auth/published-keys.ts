@@ -1,7 +1,7 @@
 /**
- * What identity providers publish: key sets (RFC 7517) and the metadata that leads to them (OpenID Connect Discovery 1.0
- * §3, RFC 8414). Nothing of it is believed: public keys alone are taken out, in a form and order of our own, so that a
- * set that says the same is the same text.
+ * What identity providers publish: key sets (RFC 7517) and the metadata that leads to them (OpenID Connect Discovery
+ * 1.0 §3, RFC 8414). Nothing of it is believed: public keys alone are taken out, in a form and order of our own, so
+ * that a set that says the same is the same text.
  */
 import type { KeyObject } from 'node:crypto'
 import { parseUniqueObject } from './unique-members.ts'

@@ -147,7 +147,9 @@ export type FromWorker =
   /** The generation serves in this worker; it is also stored in the process block. */
   | { readonly type: 'applied'; readonly generation: number }
   | { readonly type: 'latency-probe'; readonly id: number }
-  /** A token names a key that is not in the set, or nothing is there of it yet: it is fetched if that may bring more. */
+  /**
+   * A token names a key that is not in the set, or nothing is there of it yet: it is fetched if that may bring more.
+   */
   | { readonly type: 'ask-key-set'; readonly url: string }
   /** An update could not be linked: for the process log. */
   | { readonly type: 'problem'; readonly message: string }

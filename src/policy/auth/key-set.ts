@@ -2,7 +2,7 @@
 import { contentId } from '../contents.ts'
 
 /** The kind of references to them: no object of a cluster, so none that a source reads. */
-export const KEY_SET = 'KeySet'
+export const KEY_SET = 'KeySet' as const
 /** The one part of it. */
 export const KEY_SET_PART = 'keys'
 
