@@ -13,7 +13,14 @@ import { API_KEYS_SECRET } from '../secret-types.ts'
 import { type CredentialPlace, inLowerCase } from './credential.ts'
 import { authFilter } from './filter.ts'
 import { checkJwtFields, fieldsOf, type JwtValue, jwtReferences, planJwt } from './jwt-value.ts'
-import type { ApiKeyPlan, AuthPlan, CertificateField, ClientCertificatePlan, MethodPlan } from './plan.ts'
+import {
+  type ApiKeyPlan,
+  type AuthPlan,
+  type CertificateField,
+  type ClientCertificatePlan,
+  identityFieldsOf,
+  type MethodPlan,
+} from './plan.ts'
 
 /** As it stands in a document; see the schema. Methods that are not built yet are refused before. */
 interface AuthValue {
@@ -39,6 +46,7 @@ export const auth: PolicyDefinition<AuthValue, AuthPlan> = {
   check: checkAuth,
   references: { kinds: ['Secret'], find: authReferences },
   plan: planOnce(planAuth),
+  identityFields: ({ methods }) => methods.flatMap(identityFieldsOf),
   create: authFilter,
 }
 
