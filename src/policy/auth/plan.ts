@@ -14,12 +14,41 @@ export type MethodPlan =
   | { readonly jwt: JwtPlan }
   | { readonly apiKey: ApiKeyPlan }
   | { readonly clientCertificate: ClientCertificatePlan }
+  | { readonly external: ExternalPlan }
 
 export type CertificateField = 'Subject' | 'SubjectAltName' | 'Fingerprint'
 
 export interface ClientCertificatePlan {
   /** Names in lower case. */
   readonly toHeaders: readonly { readonly field: CertificateField; readonly header: string }[]
+}
+
+/** Names of headers in lower case. */
+export interface ExternalPlan {
+  /** Id of the Backend. */
+  readonly backend: string
+  /** Namespace of who asks, which the Backend must allow; undefined: of nobody who needs permission. */
+  readonly from: string | undefined
+  readonly protocol: 'HTTP' | 'GRPC'
+  readonly path: string
+  readonly requestHeaders: readonly string[]
+  readonly responseHeaders: readonly string[]
+  readonly clientHeaders: readonly string[]
+  readonly signIn?: SignInPlan
+  /** Milliseconds. */
+  readonly timeout: number
+  readonly failOpen: boolean
+  readonly cache?: {
+    /** Milliseconds. */
+    readonly ttl: number
+    /** Selectors. */
+    readonly by: readonly string[]
+  }
+}
+
+export interface SignInPlan {
+  readonly url: string
+  readonly returnParam?: string
 }
 
 export interface ApiKeyPlan {
