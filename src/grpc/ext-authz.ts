@@ -103,7 +103,7 @@ function readDenied(bytes: Uint8Array): NonNullable<CheckResponse['denied']> {
   return { status, headers, body }
 }
 
-function readOk(bytes: Uint8Array): Pick<CheckResponse, 'ok' | 'metadata'> {
+function readOk(bytes: Uint8Array): Pick<CheckResponse, 'ok'> & Partial<Pick<CheckResponse, 'metadata'>> {
   const headers: HeaderOption[] = []
   const removed: string[] = []
   const responseHeaders: HeaderOption[] = []
@@ -116,7 +116,7 @@ function readOk(bytes: Uint8Array): Pick<CheckResponse, 'ok' | 'metadata'> {
     else if (number === 3) metadata = readStruct(value, 0)
     else if (number === 7 || number === 8) editsQuery = true
   const ok = { headers, removed, responseHeaders, editsQuery }
-  return metadata === undefined ? ({ ok } as Pick<CheckResponse, 'ok' | 'metadata'>) : { ok, metadata }
+  return metadata === undefined ? { ok } : { ok, metadata }
 }
 
 /** `HeaderValueOption` with its `HeaderValue`. */

@@ -1,4 +1,4 @@
-/** The wire format of Protocol Buffers (encoding.html of protobuf.dev), as far as messages of other services need it. */
+/** The wire format of Protocol Buffers (protobuf.dev, Encoding), as far as messages of other services need it. */
 
 const VARINT = 0
 const FIXED64 = 1

@@ -17,7 +17,6 @@ const SAMPLES: Tree = {
   'jwt.keys.jwksURI': 'https://id.example/jwks.json',
   'jwt.keys.issuerRule': 'token',
   basic: { secretName: 'a' },
-  external: { backendRef: { name: 'a' } },
   oidc: { secretName: 'a' },
   'authorization[].cel': 'true',
   'authorization[].dryRun': true,

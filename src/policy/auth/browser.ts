@@ -3,7 +3,7 @@ import type { Exchange } from '../exchange.ts'
 
 /**
  * A navigation of a browser. Scripts (fetch, XMLHttpRequest), pictures and WebSockets cannot show a page for signing
- * in: they get 401. Browsers say which it is (Fetch Metadata); of clients that do not, those that accept HTML are meant.
+ * in: they get 401. Browsers say which it is (Fetch Metadata); of other clients, those that accept HTML are meant.
  */
 export function isNavigation({ method, request }: Exchange): boolean {
   if (method !== 'GET' && method !== 'HEAD') return false

@@ -3,8 +3,8 @@ import { GatewayError } from '../../lib/error.ts'
 import type { BodyControl, BodySource } from '../../message/body.ts'
 import type { Fields } from '../../message/fields.ts'
 import type { LocalResponse } from '../../message/local-response.ts'
-import type { OutgoingRequest, OutgoingResponse } from '../services.ts'
 import type { Exchange } from '../exchange.ts'
+import type { OutgoingRequest, OutgoingResponse } from '../services.ts'
 import type { Field, Identity } from './method.ts'
 
 /** What the service is told of a request, whatever it is told by. */

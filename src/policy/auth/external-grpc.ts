@@ -4,8 +4,8 @@ import { PREFIX_BYTES } from '../../grpc/message-frames.ts'
 import { GatewayError } from '../../lib/error.ts'
 import { Fields, isFieldValue } from '../../message/fields.ts'
 import type { Exchange } from '../exchange.ts'
-import type { OutgoingResponse } from '../services.ts'
 import { checkFieldName } from '../header-edits/field-names.ts'
+import type { OutgoingResponse } from '../services.ts'
 import { consumerOf } from './client-certificate.ts'
 import {
   claimsOf,
@@ -72,7 +72,10 @@ export class GrpcAuthorization implements ExternalProtocol {
     const { bytes, trailers } = await wholeBody(body, MAX_RESPONSE)
     const code = trailers?.get('grpc-status') ?? fields.get('grpc-status')
     if (code !== OK)
-      return { type: 'failed', detail: `the authorization service ended the call with grpc-status ${code ?? 'missing'}` }
+      return {
+        type: 'failed',
+        detail: `the authorization service ended the call with grpc-status ${code ?? 'missing'}`,
+      }
     const frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
     if (frame.length < PREFIX_BYTES || frame[0] !== 0 || frame.readUInt32BE(1) !== frame.length - PREFIX_BYTES)
       throw new GatewayError('UpstreamProtocolError', 'the response of Check is not one plain message')

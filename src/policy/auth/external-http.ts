@@ -1,5 +1,5 @@
 /**
- * External authorization over HTTP, as nginx (`auth_request`), Traefik (forward auth) and the services that are made for
+ * External authorization over HTTP, as nginx (`auth_request`), Traefik (forward auth) and services that are made for
  * them have it: a 2xx lets the request pass, whatever else the response says.
  */
 import { Fields } from '../../message/fields.ts'

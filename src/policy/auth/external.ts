@@ -29,6 +29,7 @@ export class ExternalMethod implements AuthMethod {
   readonly claimsToHeaders = []
   readonly scheme = undefined
   readonly states: readonly string[]
+  readonly reads: readonly string[]
   readonly answers: boolean
   readonly #plan: ExternalPlan
   readonly #owner: string
@@ -45,6 +46,8 @@ export class ExternalMethod implements AuthMethod {
     this.#owner = owner
     this.#services = services
     this.states = plan.responseHeaders.map(looseName)
+    const told = plan.requestHeaders.map(looseName)
+    this.reads = this.states.filter((name) => told.includes(name))
     this.answers = plan.clientHeaders.length > 0
     this.#protocol =
       plan.protocol === 'GRPC' ? new GrpcAuthorization(plan, () => services.clock.wall()) : new HttpAuthorization(plan)
@@ -149,7 +152,5 @@ export class ExternalMethod implements AuthMethod {
  * should be, and not for a share that requests have used up, since whoever sends them would open the door.
  */
 function isOutage(reason: Reason): boolean {
-  return (
-    REASONS[reason].source === 'upstream' && reason !== 'Overloaded' && !reason.startsWith('UpstreamCertificate')
-  )
+  return REASONS[reason].source === 'upstream' && reason !== 'Overloaded' && !reason.startsWith('UpstreamCertificate')
 }
