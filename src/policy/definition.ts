@@ -58,6 +58,13 @@ export interface PolicyDefinition<Value = unknown, Plan = unknown> {
    * @returns undefined when the value asks for nothing
    */
   plan(value: Value, namespace: string | undefined): Plan | undefined
+  /**
+   * Request fields by which the policy tells a Backend who the client is, in any case. Its filter removes what the
+   * client sent of them; every other rule to that Backend removes them too.
+   */
+  identityFields?(plan: Plan): readonly string[]
+  /** Id of a Backend that gets requests as the upstream does, and the namespace that asks for it. */
+  receiver?(plan: Plan): { readonly backend: string; readonly from: string | undefined }
   /** @returns undefined when there is nothing to do for this policy set */
   create(plan: Plan, services: FilterServices, policy: PolicySet): Filter | undefined
 }

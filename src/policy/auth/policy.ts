@@ -14,15 +14,16 @@ import { API_KEYS_SECRET, JWKS_SECRET, JWT_KEY_SECRET } from '../secret-types.ts
 import type { CredentialPlace } from './credential.ts'
 import { checkExternal, type ExternalValue, externalReferences, planExternal } from './external-policy.ts'
 import { authFilter } from './filter.ts'
-import type {
-  ApiKeyPlan,
-  AuthPlan,
-  CertificateField,
-  ClientCertificatePlan,
-  JwtPlan,
-  KeyForm,
-  KeySource,
-  MethodPlan,
+import {
+  type ApiKeyPlan,
+  type AuthPlan,
+  type CertificateField,
+  type ClientCertificatePlan,
+  identityFieldsOf,
+  type JwtPlan,
+  type KeyForm,
+  type KeySource,
+  type MethodPlan,
 } from './plan.ts'
 
 /** As it stands in a document; see the schema. Methods that are not built yet are refused before. */
@@ -73,6 +74,7 @@ export const auth: PolicyDefinition<AuthValue, AuthPlan> = {
   check: checkAuth,
   references: { kinds: ['Secret', 'Backend', 'Service'], find: authReferences },
   plan: planOnce(planAuth),
+  identityFields: ({ methods }) => methods.flatMap(identityFieldsOf),
   create: authFilter,
 }
 
